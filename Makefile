@@ -1,0 +1,90 @@
+# softcache: offline distillation of a big image classifier into many tiny ones.
+# `make help` lists the targets. Everything is built under build/ (BUILD=dir for another place).
+
+BUILD   ?= build
+CC      ?= gcc
+CFLAGS  ?= -O2 -g
+WERROR  ?= $(if $(CI),-Werror,)
+NVCC    := $(shell command -v nvcc 2>/dev/null || ls /usr/local/cuda/bin/nvcc 2>/dev/null)
+
+VERSION  := 0.1.0
+PACKAGES := hdf5-serial libjpeg libzstd libprotobuf-c libcjson libcrypto inih zlib
+OBJ      := $(BUILD)/obj
+TESTDIR  := $(BUILD)/tests
+
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith $(if $(WERROR),-Werror)
+CPPFLAGS += -I. -I$(BUILD)/generated -DSOFTCACHE_VERSION='"$(VERSION)"' $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
+# No contraction and no fast-math: results must not depend on how the compiler fuses (kernels ask for FMA themselves).
+BASE_CFLAGS := -std=c11 -pthread -fPIC -ffp-contract=off -fno-math-errno
+LDLIBS   += $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -ldnnl -ldl -lpthread -lm
+
+ONNX_PROTO := $(BUILD)/generated/onnx/onnx.pb-c
+LIBRARY    := $(BUILD)/libsoftcache.a
+LIBRARY_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(sort $(wildcard shared/*/*.c shared/backend/*/*.c formats/*.c))) $(OBJ)/onnx.pb-c.o
+# A program is its main.c and the other files of its folder; tests link the other files.
+TEACHER_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(filter-out %/main.c,$(sort $(wildcard teacher_dump/*.c))))
+STUDENT_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(filter-out %/main.c,$(sort $(wildcard student_train/*.c))))
+PROGRAMS   := $(patsubst %/main.c,$(BUILD)/%,$(wildcard teacher_dump/main.c student_train/main.c))
+TESTS      := $(patsubst tests/%.c,$(TESTDIR)/%,$(sort $(wildcard tests/test_*.c)))
+TEST_HELPERS := $(patsubst %.c,$(OBJ)/%.o,$(sort $(wildcard tests/helper_*.c)))
+BENCHES    := $(patsubst tests/%.c,$(TESTDIR)/%,$(sort $(wildcard tests/bench_*.c)))
+
+.DEFAULT_GOAL := all
+.PHONY: all help deps programs tests test bench clean
+.SECONDARY:
+
+all: deps ## install what is missing, build the two programs
+	@$(MAKE) --no-print-directory programs
+
+programs: $(PROGRAMS)
+	@$(if $(NVCC),:,echo "no nvcc found: built for the CPU only (that is complete; install CUDA for the GPU backend)")
+
+help: ## this list
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | sort | expand -t 16
+
+deps:
+	@scripts/install_deps.sh
+
+clean: ## remove build/
+	rm -rf $(BUILD)
+
+test: all ## build and run every test; the last line counts them
+	@$(MAKE) --no-print-directory tests
+	@scripts/run_tests.sh $(TESTDIR)
+
+tests: programs $(TESTS)
+
+bench: all ## build and run the benchmarks
+	@$(MAKE) --no-print-directory $(BENCHES)
+	@set -e; for bench in $(BENCHES); do echo "== $$bench"; $$bench; done
+
+# ---- how things are built ----
+$(ONNX_PROTO).c $(ONNX_PROTO).h &: /usr/include/onnx/onnx.proto
+	@mkdir -p $(BUILD)/generated/onnx
+	protoc-c --proto_path=/usr/include/onnx --c_out=$(BUILD)/generated/onnx /usr/include/onnx/onnx.proto
+
+$(OBJ)/onnx.pb-c.o: $(ONNX_PROTO).c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(BASE_CFLAGS) $(CFLAGS) -w -c $< -o $@
+
+$(OBJ)/formats/onnx_%.o: $(ONNX_PROTO).h
+
+$(OBJ)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(BASE_CFLAGS) $(WARNINGS) $(CFLAGS) -MMD -MP -c $< -o $@
+
+$(LIBRARY): $(LIBRARY_OBJECTS)
+	@rm -f $@
+	ar rcs $@ $^
+
+$(BUILD)/teacher_dump: $(OBJ)/teacher_dump/main.o $(TEACHER_OBJECTS) $(LIBRARY)
+	$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@ $(LDLIBS)
+
+$(BUILD)/student_train: $(OBJ)/student_train/main.o $(STUDENT_OBJECTS) $(LIBRARY)
+	$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@ $(LDLIBS)
+
+$(TESTDIR)/%: $(OBJ)/tests/%.o $(TEST_HELPERS) $(TEACHER_OBJECTS) $(STUDENT_OBJECTS) $(LIBRARY)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) $(filter %.o %.a,$^) -o $@ $(LDLIBS) -lcmocka
+
+-include $(shell find $(OBJ) -name '*.d' 2>/dev/null)

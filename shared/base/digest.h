@@ -1,0 +1,20 @@
+/* SHA-256 (FIPS 180-4), by OpenSSL's libcrypto, which uses the processor's SHA instructions. */
+#ifndef SHARED_BASE_DIGEST_H
+#define SHARED_BASE_DIGEST_H
+
+#include "shared/base/error.h"
+#include <stddef.h>
+
+enum { DIGEST_HEX_SIZE = 65 }; /* 64 hexadecimal digits and the terminating zero */
+
+struct digest;
+enum status digest_new(struct digest **out, struct error *err);
+void digest_update(struct digest *digest, const void *bytes, size_t size);
+/* Finishes and frees digest. hex[DIGEST_HEX_SIZE] may be NULL, to free only. */
+void digest_finish(struct digest *digest, char *hex);
+
+void digest_bytes(const void *bytes, size_t size, char hex[DIGEST_HEX_SIZE]);
+/* Digest of a file's content, read in pieces; *size gets its length (may be NULL). STATUS_NO_INPUT, STATUS_IO. */
+enum status digest_file(const char *path, char hex[DIGEST_HEX_SIZE], size_t *size, struct error *err);
+
+#endif

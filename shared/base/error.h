@@ -1,0 +1,43 @@
+/* Errors of library code: a status to return, a struct error to fill. Library code never prints and never exits. */
+#ifndef SHARED_BASE_ERROR_H
+#define SHARED_BASE_ERROR_H
+
+#include <stddef.h>
+
+/* Status codes are the exit codes of the programs (sysexits.h), so that main() returns what a function returned. */
+enum status {
+    STATUS_OK = 0,
+    STATUS_USAGE = 64,        /* the command line is wrong */
+    STATUS_BAD_DATA = 65,     /* an input file's content is wrong */
+    STATUS_NO_INPUT = 66,     /* an input file or folder is missing or unreadable */
+    STATUS_INTERNAL = 70,     /* out of memory, a library failed: not the user's fault */
+    STATUS_CANT_CREATE = 73,  /* an output cannot be created */
+    STATUS_IO = 74,           /* reading or writing failed half way (full disk) */
+    STATUS_LOCKED = 75,       /* another process works on the same output */
+    STATUS_CONFIG = 78,       /* parts that do not belong together: teacher, recipe, seed, cache, student */
+    STATUS_INTERRUPTED = 130, /* SIGINT, state saved */
+};
+
+struct error {
+    enum status code;
+    char path[512];     /* file or folder it is about, "" where there is none */
+    char message[1024]; /* lower case; names the place in the file and says what to do */
+};
+
+/* Fills err (which may be NULL) and returns code, so that callers write `return error_set(...)`.
+ * path may be NULL. The first error wins: a later error_set on a filled err keeps the first. */
+enum status error_set(struct error *err, enum status code, const char *path, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* STATUS_INTERNAL with "out of memory: N bytes for WHAT". */
+enum status error_no_memory(struct error *err, size_t bytes, const char *what);
+
+/* In a function with `enum status status = STATUS_OK;` and a label `cleanup:`. */
+#define TRY(expression)                                                                                      \
+    do {                                                                                                     \
+        status = (expression);                                                                               \
+        if (status != STATUS_OK)                                                                             \
+            goto cleanup;                                                                                    \
+    } while (0)
+
+#endif

@@ -1,0 +1,94 @@
+#include "shared/base/memory.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum { BLOCK_BYTES = 64 * 1024, HUGE_BYTES = 2 * 1024 * 1024 };
+
+struct arena_block {
+    struct arena_block *next;
+    size_t used, size;
+    _Alignas(16) unsigned char bytes[];
+};
+
+size_t size_mul(size_t a, size_t b)
+{
+    size_t product;
+    return __builtin_mul_overflow(a, b, &product) ? SIZE_MAX : product;
+}
+
+void *arena_alloc(struct arena *arena, size_t count, size_t size)
+{
+    size_t bytes = size_mul(count, size);
+    struct arena_block *block = arena->blocks;
+    if (bytes > SIZE_MAX / 4)
+        return NULL;
+    bytes = (bytes + 15) & ~(size_t)15;
+    if (!block || block->size - block->used < bytes) {
+        size_t room = bytes > BLOCK_BYTES ? bytes : BLOCK_BYTES;
+        block = calloc(1, sizeof *block + room);
+        if (!block)
+            return NULL;
+        block->size = room;
+        block->next = arena->blocks;
+        arena->blocks = block;
+    }
+    void *result = block->bytes + block->used;
+    block->used += bytes;
+    return result;
+}
+
+char *arena_strdup(struct arena *arena, const char *text)
+{
+    return arena_printf(arena, "%s", text);
+}
+
+char *arena_printf(struct arena *arena, const char *format, ...)
+{
+    va_list args, again;
+    va_start(args, format);
+    va_copy(again, args);
+    int length = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    char *result = length < 0 ? NULL : arena_alloc(arena, (size_t)length + 1, 1);
+    if (result)
+        vsnprintf(result, (size_t)length + 1, format, again);
+    va_end(again);
+    return result;
+}
+
+void arena_release(struct arena *arena)
+{
+    while (arena->blocks) {
+        struct arena_block *next = arena->blocks->next;
+        free(arena->blocks);
+        arena->blocks = next;
+    }
+}
+
+enum status memory_new(void **out, size_t count, size_t size, const char *what, struct error *err)
+{
+    size_t bytes = size_mul(count, size);
+    *out = NULL;
+    if (bytes > SIZE_MAX / 4)
+        return error_no_memory(err, bytes, what);
+    size_t alignment = bytes >= HUGE_BYTES ? HUGE_BYTES : 64;
+    size_t rounded = (bytes + alignment - 1) / alignment * alignment;
+    void *block = aligned_alloc(alignment, rounded ? rounded : alignment);
+    if (!block)
+        return error_no_memory(err, bytes, what);
+    if (alignment == HUGE_BYTES)
+        madvise(block, rounded, MADV_HUGEPAGE); /* best effort: ordinary pages work too */
+    memset(block, 0, rounded ? rounded : alignment);
+    *out = block;
+    return STATUS_OK;
+}
+
+void memory_free(void *block)
+{
+    free(block);
+}

@@ -1,0 +1,28 @@
+/* Memory: an arena for metadata, aligned blocks for tensors. */
+#ifndef SHARED_BASE_MEMORY_H
+#define SHARED_BASE_MEMORY_H
+
+#include "shared/base/error.h"
+#include <stddef.h>
+
+/* An arena hands out zeroed memory and frees it all at once. Zero-initialise it: `struct arena a = {0};`. */
+struct arena {
+    struct arena_block *blocks;
+};
+
+/* Returns zeroed memory aligned to 16 bytes, or NULL when out of memory. The arena owns it. */
+void *arena_alloc(struct arena *arena, size_t count, size_t size);
+/* Copies a string into the arena; NULL when out of memory. */
+char *arena_strdup(struct arena *arena, const char *text);
+char *arena_printf(struct arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void arena_release(struct arena *arena);
+
+/* Zeroed, 64-byte aligned block for tensors (freed by memory_free); large ones ask for huge pages.
+ * *out is NULL on error. count * size is checked for overflow. */
+enum status memory_new(void **out, size_t count, size_t size, const char *what, struct error *err);
+void memory_free(void *block); /* NULL is legal */
+
+/* a * b, or SIZE_MAX when it overflows. */
+size_t size_mul(size_t a, size_t b);
+
+#endif
