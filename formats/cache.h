@@ -31,8 +31,8 @@ struct cache_shard_entry {
 
 struct cache_split {
     uint32_t samples;
-    int views; /* augmented views; evaluation splits: 1, the evaluation view. The training split has an evaluation view too:
-                  see FORMAT.md */
+    int views; /* augmented views; evaluation splits: 1, the evaluation view. The training split has an evaluation view
+                  too: see FORMAT.md */
     struct cache_shard_entry *shards;
     int shard_count;
     double teacher_accuracy; /* on evaluation views of labelled samples; -1 where there are no labels */
@@ -70,24 +70,25 @@ struct cache_manifest {
     int feature_count;
 };
 
-/* The content of one shard, in memory. n = samples, v = views, k = classes. Owned arrays, freed by cache_shard_release. */
+/* The content of one shard, in memory. n = samples, v = views, k = classes. Owned arrays, freed by cache_shard_release.
+ */
 struct cache_shard {
     enum split split;
-    uint32_t first, count;  /* n = count */
+    uint32_t first, count;      /* n = count */
     int views, logits_per_view; /* v, classes (or top_k) */
-    uint32_t *ids;          /* [n] */
-    int32_t *labels;        /* [n], -1: none */
-    char (*names)[256];     /* [n], zero-padded */
-    uint16_t *logits;       /* [n, v, logits_per_view] float16 */
-    uint16_t *top_classes;  /* [n, v, top_k] or NULL */
-    uint8_t *image_bytes;   /* all images of the shard, one after the other; NULL with --images link */
-    uint64_t *image_offsets; /* [n + 1] */
-    uint64_t *link_sizes;   /* [n] with --images link */
-    char (*link_digests)[65]; /* [n] with --images link */
+    uint32_t *ids;              /* [n] */
+    int32_t *labels;            /* [n], -1: none */
+    char (*names)[256];         /* [n], zero-padded */
+    uint16_t *logits;           /* [n, v, logits_per_view] float16 */
+    uint16_t *top_classes;      /* [n, v, top_k] or NULL */
+    uint8_t *image_bytes;       /* all images of the shard, one after the other; NULL with --images link */
+    uint64_t *image_offsets;    /* [n + 1] */
+    uint64_t *link_sizes;       /* [n] with --images link */
+    char (*link_digests)[65];   /* [n] with --images link */
     struct {
-        uint16_t *half;  /* fp16, pooled: [n, views', c, h, w] float16 */
-        int8_t *int8;    /* int8: same shape, value = int8 * scale */
-        float *scales;   /* [n, views', c] */
+        uint16_t *half; /* fp16, pooled: [n, views', c, h, w] float16 */
+        int8_t *int8;   /* int8: same shape, value = int8 * scale */
+        float *scales;  /* [n, views', c] */
     } features[CACHE_MAX_FEATURES];
 };
 
@@ -96,18 +97,19 @@ void cache_shard_release(struct cache_shard *shard);
 /* ---- writing ---- */
 struct cache_writer;
 
-/* Opens folder `path` for writing under an identity: a manifest whose splits have sample counts and the shard layout (file,
- * first, count) but no sizes and digests yet. A new folder records the identity; an existing one must have the same
- * (STATUS_CONFIG names the field that differs: teacher, recipe, seed, ...). Several processes may write one cache, as long as
- * they write different shards. */
+/* Opens folder `path` for writing under an identity: a manifest whose splits have sample counts and the shard layout
+ * (file, first, count) but no sizes and digests yet. A new folder records the identity; an existing one must have the
+ * same (STATUS_CONFIG names the field that differs: teacher, recipe, seed, ...). Several processes may write one cache,
+ * as long as they write different shards. */
 enum status cache_writer_open(struct cache_writer **out, const char *path, const struct cache_manifest *identity,
                               struct error *err);
 void cache_writer_close(struct cache_writer *writer); /* NULL is legal */
-/* True when this shard is published and whole (its size and digest are verified now); a broken one is removed and false. */
+/* True when this shard is published and whole (its size and digest are verified now); a broken one is removed and
+ * false. */
 bool cache_writer_has(struct cache_writer *writer, enum split split, int shard);
 /* Builds the shard in memory, publishes it atomically. Thread-safe. STATUS_CANT_CREATE, STATUS_IO, STATUS_INTERNAL. */
-enum status cache_writer_put(struct cache_writer *writer, enum split split, int shard, const struct cache_shard *content,
-                             struct error *err);
+enum status cache_writer_put(struct cache_writer *writer, enum split split, int shard,
+                             const struct cache_shard *content, struct error *err);
 /* When every shard of every split is there: computes the teacher's accuracy from the evaluation logits and publishes
  * cache.json. *published is false when shards of other parts are still missing. */
 enum status cache_writer_publish(struct cache_writer *writer, bool *published, struct error *err);
@@ -122,11 +124,12 @@ enum status cache_open(struct cache *cache, const char *path, struct error *err)
 void cache_release(struct cache *cache);
 
 enum cache_read_parts { CACHE_READ_IMAGES = 1, CACHE_READ_FEATURES = 2 }; /* the rest is always read */
-/* Loads, verifies, then decodes one shard. Thread-safe. STATUS_NO_INPUT, STATUS_BAD_DATA names the file and what is wrong. */
+/* Loads, verifies, then decodes one shard. Thread-safe. STATUS_NO_INPUT, STATUS_BAD_DATA names the file and what is
+ * wrong. */
 enum status cache_read_shard(const struct cache *cache, enum split split, int shard, unsigned parts,
                              struct cache_shard *content, struct error *err);
-/* The stored image of sample i (0 <= i < count) of a shard: borrowed bytes when embedded, malloc'ed (*owned) and verified
- * when linked. */
+/* The stored image of sample i (0 <= i < count) of a shard: borrowed bytes when embedded, malloc'ed (*owned) and
+ * verified when linked. */
 enum status cache_image(const struct cache *cache, const struct cache_shard *shard, uint32_t i, const uint8_t **bytes,
                         size_t *size, uint8_t **owned, struct error *err);
 

@@ -1,5 +1,5 @@
-/* Data sets of labelled images, behind one interface. Readers: ImageFolder, Food-11, CIFAR-10 binary, IDX (MNIST family).
- * To add one: write source_NAME.c with a struct image_source_format and list it in image_source.c. */
+/* Data sets of labelled images, behind one interface. Readers: ImageFolder, Food-11, CIFAR-10 binary, IDX (MNIST
+ * family). To add one: write source_NAME.c with a struct image_source_format and list it in image_source.c. */
 #ifndef FORMATS_IMAGE_SOURCE_H
 #define FORMATS_IMAGE_SOURCE_H
 
@@ -28,8 +28,8 @@ struct image_set {
 };
 
 struct image_source {
-    const char *format;        /* "ImageFolder", "Food-11", "CIFAR-10", "IDX" */
-    char *path;                /* the data folder */
+    const char *format;         /* "ImageFolder", "Food-11", "CIFAR-10", "IDX" */
+    char *path;                 /* the data folder */
     const char *const *classes; /* [class_count] names: folder names; for Food-11 the published food names */
     int class_count;
     struct image_set sets[SPLIT_COUNT]; /* an absent split has count 0 */
@@ -44,13 +44,13 @@ struct image_source_format {
     bool (*recognises)(const char *path);
     enum status (*open)(struct image_source *source, struct error *err);
     /* Reads the stored bytes of one sample; *bytes is malloc'ed, the caller's. Thread-safe. */
-    enum status (*read)(const struct image_source *source, enum split split, size_t index, uint8_t **bytes, size_t *size,
-                        struct error *err);
+    enum status (*read)(const struct image_source *source, enum split split, size_t index, uint8_t **bytes,
+                        size_t *size, struct error *err);
     void (*release)(struct image_source *source);
 };
 
-/* Recognises the folder's format and lists it. An unrecognised or empty folder is STATUS_NO_INPUT / STATUS_BAD_DATA with
- * the four layouts that would have been recognised. */
+/* Recognises the folder's format and lists it. An unrecognised or empty folder is STATUS_NO_INPUT / STATUS_BAD_DATA
+ * with the four layouts that would have been recognised. */
 enum status image_source_open(struct image_source *source, const char *path, struct error *err);
 void image_source_release(struct image_source *source);
 
@@ -67,7 +67,7 @@ struct image_scan {
         enum split split;
         size_t index;
         char *reason;
-    } *problems; /* in order of split and index */
+    } * problems; /* in order of split and index */
     size_t problem_count;
     size_t rotated;       /* images with an EXIF orientation other than 1, which is ignored as PIL does */
     size_t gray, cmyk;    /* converted to RGB */
@@ -75,8 +75,8 @@ struct image_scan {
     int max_h, max_w;
     char digest[65]; /* SHA-256 over the listing: per split and sample its name, label, size and content digest */
 };
-/* progress(context, done, total) is called now and then from the calling thread; NULL for none; returning false interrupts
- * (STATUS_INTERRUPTED). */
+/* progress(context, done, total) is called now and then from the calling thread; NULL for none; returning false
+ * interrupts (STATUS_INTERRUPTED). */
 enum status image_source_scan(const struct image_source *source, int threads, bool (*progress)(void *, size_t, size_t),
                               void *context, struct image_scan *scan, struct error *err);
 void image_scan_release(struct image_scan *scan);

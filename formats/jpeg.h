@@ -1,5 +1,6 @@
-/* JPEG decoding by libjpeg-turbo, with PIL's colour conversions, so that pixels equal Image.open(f).convert('RGB') bit for
- * bit: grayscale is replicated, CMYK and YCCK (also Adobe's inverted ones) converted as PIL's convert('RGB') does. */
+/* JPEG decoding by libjpeg-turbo, with PIL's colour conversions, so that pixels equal Image.open(f).convert('RGB') bit
+ * for bit: grayscale is replicated, CMYK and YCCK (also Adobe's inverted ones) converted as PIL's convert('RGB') does.
+ */
 #ifndef FORMATS_JPEG_H
 #define FORMATS_JPEG_H
 
@@ -13,10 +14,11 @@ struct jpeg_info {
 };
 
 /* Reads headers only. STATUS_BAD_DATA with the reason. */
-enum status jpeg_inspect(const uint8_t *bytes, size_t size, const char *path, struct jpeg_info *info, struct error *err);
+enum status jpeg_inspect(const uint8_t *bytes, size_t size, const char *path, struct jpeg_info *info,
+                         struct error *err);
 
-/* Decodes into *image (owned by the caller, 3 channels). A truncated or corrupt file is STATUS_BAD_DATA (libjpeg's warnings
- * count as errors, as PIL refuses truncated files); more than 100 scans or 2^28 pixels are refused. */
+/* Decodes into *image (owned by the caller, 3 channels). A truncated or corrupt file is STATUS_BAD_DATA (libjpeg's
+ * warnings count as errors, as PIL refuses truncated files); more than 100 scans or 2^28 pixels are refused. */
 enum status jpeg_decode(const uint8_t *bytes, size_t size, const char *path, struct image *image, struct error *err);
 
 /* Encodes (tests, synthetic sets). *bytes is malloc'ed, the caller's. quality 1..100. */

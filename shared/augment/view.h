@@ -1,8 +1,8 @@
 /* Views: parameters of one view, and its pixels.
  *
- * Parameters are a pure function of (recipe, seed, sample id, view number) by Philox. All geometry composes to one affine
- * map from view to base pixels; pixels are computed in fixed-point integers from the uint8 base image, so that CPU and CUDA
- * agree bit for bit; where a view shrinks the base by 2 or more it samples a box-reduced level of it. */
+ * Parameters are a pure function of (recipe, seed, sample id, view number) by Philox. All geometry composes to one
+ * affine map from view to base pixels; pixels are computed in fixed-point integers from the uint8 base image, so that
+ * CPU and CUDA agree bit for bit; where a view shrinks the base by 2 or more it samples a box-reduced level of it. */
 #ifndef SHARED_AUGMENT_VIEW_H
 #define SHARED_AUGMENT_VIEW_H
 
@@ -28,13 +28,13 @@ struct view {
     } erase[4];
 };
 
-/* The training view `number` (>= 0) of sample `id` for a base image of base_h x base_w, seen at size x size. The same view at
- * another size is the same geometry on a coarser or finer grid. */
+/* The training view `number` (>= 0) of sample `id` for a base image of base_h x base_w, seen at size x size. The same
+ * view at another size is the same geometry on a coarser or finer grid. */
 void view_make(struct view *view, const struct recipe *recipe, uint64_t seed, uint32_t id, uint32_t number, int base_h,
                int base_w, int size);
 
-/* The evaluation view: the centre crop. crop is the size at which the crop is taken (the teacher's --size); where size ==
- * crop it is exact, otherwise the same crop is sampled on size x size. */
+/* The evaluation view: the centre crop. crop is the size at which the crop is taken (the teacher's --size); where size
+ * == crop it is exact, otherwise the same crop is sampled on size x size. */
 void view_make_evaluation(struct view *view, int base_h, int base_w, int crop, int size);
 
 /* pixels[size, size, channels] = the view. channels of the base (1 or 3). The reference and the CPU backend's renderer.
@@ -47,8 +47,8 @@ enum { VIEW_MAX_LEVELS = 6 };
 enum status view_pyramid(const struct image *base, struct image levels[VIEW_MAX_LEVELS], int *count, struct error *err);
 void view_pyramid_release(struct image levels[VIEW_MAX_LEVELS], int count);
 
-/* The base image: short side resized to `base` pixels (long side int(base * long / short), as torchvision computes it) with
- * Pillow's antialiased bilinear arithmetic (22-bit fixed point, horizontal then vertical pass): bit-equal to
+/* The base image: short side resized to `base` pixels (long side int(base * long / short), as torchvision computes it)
+ * with Pillow's antialiased bilinear arithmetic (22-bit fixed point, horizontal then vertical pass): bit-equal to
  * torchvision.transforms.Resize(base) on PIL images. base 0, or equal to the short side, copies. */
 enum status image_resize_short_side(const struct image *from, int base, struct image *to, struct error *err);
 

@@ -9,9 +9,10 @@
 struct inference;
 
 struct inference_options {
-    int batch;          /* the largest batch that will be run */
-    int threads;        /* 0: all processors */
-    const int *outputs; /* [output_count] node indices of `graph` whose values are wanted (logits and recorded features) */
+    int batch;   /* the largest batch that will be run */
+    int threads; /* 0: all processors */
+    const int
+        *outputs; /* [output_count] node indices of `graph` whose values are wanted (logits and recorded features) */
     int output_count;
 };
 
@@ -22,7 +23,8 @@ struct inference_ops {
                        struct error *err);
     /* input: [count, h, w, c] float, normalised, count <= batch. outputs[i]: [count, c, h, w] float in PyTorch's order,
      * the caller's memory. The result for a sample does not depend on count or on its neighbours in the batch. */
-    enum status (*run)(struct inference *inference, const float *input, int count, float *const *outputs, struct error *err);
+    enum status (*run)(struct inference *inference, const float *input, int count, float *const *outputs,
+                       struct error *err);
     void (*free)(struct inference *inference); /* NULL is legal */
 };
 

@@ -33,11 +33,11 @@ enum status error_set(struct error *err, enum status code, const char *path, con
 enum status error_no_memory(struct error *err, size_t bytes, const char *what);
 
 /* In a function with `enum status status = STATUS_OK;` and a label `cleanup:`. */
-#define TRY(expression)                                                                                      \
-    do {                                                                                                     \
-        status = (expression);                                                                               \
-        if (status != STATUS_OK)                                                                             \
-            goto cleanup;                                                                                    \
+#define TRY(expression)          \
+    do {                         \
+        status = (expression);   \
+        if (status != STATUS_OK) \
+            goto cleanup;        \
     } while (0)
 
 #endif

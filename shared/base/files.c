@@ -28,8 +28,8 @@ enum status file_read(const char *path, size_t limit, unsigned char **bytes, siz
         goto cleanup;
     }
     if ((size_t)info.st_size > limit) {
-        status = error_set(err, STATUS_BAD_DATA, path, "has %lld bytes, more than the limit of %zu", (long long)info.st_size,
-                           limit);
+        status = error_set(err, STATUS_BAD_DATA, path, "has %lld bytes, more than the limit of %zu",
+                           (long long)info.st_size, limit);
         goto cleanup;
     }
     size_t length = (size_t)info.st_size, done = 0;
@@ -43,7 +43,8 @@ enum status file_read(const char *path, size_t limit, unsigned char **bytes, siz
         if (got < 0 && errno == EINTR)
             continue;
         if (got <= 0) {
-            status = error_set(err, STATUS_IO, path, "cannot read: %s", got < 0 ? strerror(errno) : "it became shorter");
+            status =
+                error_set(err, STATUS_IO, path, "cannot read: %s", got < 0 ? strerror(errno) : "it became shorter");
             goto cleanup;
         }
         done += (size_t)got;
@@ -209,9 +210,10 @@ enum status file_lock(const char *path, int *descriptor, struct error *err)
     if (file < 0)
         return error_set(err, STATUS_CANT_CREATE, path, "cannot create: %s", strerror(errno));
     if (flock(file, LOCK_EX | LOCK_NB) != 0) {
-        enum status status = errno == EWOULDBLOCK
-                                 ? error_set(err, STATUS_LOCKED, path, "another process is working on it: wait for it, or stop it")
-                                 : error_set(err, STATUS_IO, path, "cannot lock: %s", strerror(errno));
+        enum status status =
+            errno == EWOULDBLOCK
+                ? error_set(err, STATUS_LOCKED, path, "another process is working on it: wait for it, or stop it")
+                : error_set(err, STATUS_IO, path, "cannot lock: %s", strerror(errno));
         close(file);
         return status;
     }

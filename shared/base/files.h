@@ -6,12 +6,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Reads a whole file; *bytes is malloc'ed (the caller frees it) and followed by one zero byte that *size does not count.
- * A file of more than limit bytes is refused before anything is allocated. STATUS_NO_INPUT, STATUS_BAD_DATA, STATUS_IO. */
+/* Reads a whole file; *bytes is malloc'ed (the caller frees it) and followed by one zero byte that *size does not
+ * count. A file of more than limit bytes is refused before anything is allocated. STATUS_NO_INPUT, STATUS_BAD_DATA,
+ * STATUS_IO. */
 enum status file_read(const char *path, size_t limit, unsigned char **bytes, size_t *size, struct error *err);
 
-/* Publishes bytes as path: written to a temporary name beside it, fsynced, renamed, the folder fsynced. So path is whole,
- * or what it was before, whatever happens. STATUS_CANT_CREATE, STATUS_IO. */
+/* Publishes bytes as path: written to a temporary name beside it, fsynced, renamed, the folder fsynced. So path is
+ * whole, or what it was before, whatever happens. STATUS_CANT_CREATE, STATUS_IO. */
 enum status file_publish(const char *path, const void *bytes, size_t size, struct error *err);
 
 /* mkdir -p. STATUS_CANT_CREATE. */
@@ -28,8 +29,8 @@ void folder_list_free(struct folder_entry *entries, size_t count);
 bool file_exists(const char *path);
 bool folder_exists(const char *path);
 
-/* Takes an exclusive lock on path (created if needed) for the life of the process or until file_unlock. STATUS_LOCKED when
- * another process has it. */
+/* Takes an exclusive lock on path (created if needed) for the life of the process or until file_unlock. STATUS_LOCKED
+ * when another process has it. */
 enum status file_lock(const char *path, int *descriptor, struct error *err);
 void file_unlock(int descriptor);
 

@@ -1,3 +1,4 @@
+#define _GNU_SOURCE
 #include "shared/base/memory.h"
 
 #include <stdarg.h>

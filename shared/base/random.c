@@ -1,6 +1,7 @@
 #include "shared/base/random.h"
 
-void random_stream_init(struct random_stream *stream, uint64_t seed, enum random_purpose purpose, uint32_t a, uint32_t b)
+void random_stream_init(struct random_stream *stream, uint64_t seed, enum random_purpose purpose, uint32_t a,
+                        uint32_t b)
 {
     *stream = (struct random_stream){.key = {(uint32_t)seed, (uint32_t)(seed >> 32)},
                                      .counter = {0, b, a, (uint32_t)purpose}};

@@ -38,7 +38,8 @@ struct random_stream {
     int left; /* unused words of block, taken from the front */
 };
 
-void random_stream_init(struct random_stream *stream, uint64_t seed, enum random_purpose purpose, uint32_t a, uint32_t b);
+void random_stream_init(struct random_stream *stream, uint64_t seed, enum random_purpose purpose, uint32_t a,
+                        uint32_t b);
 uint32_t random_u32(struct random_stream *stream);
 /* Uniform in [0, bound), unbiased (Lemire 2019, with rejection). bound > 0. */
 uint32_t random_below(struct random_stream *stream, uint32_t bound);

@@ -15,7 +15,8 @@ int thread_pool_size(const struct thread_pool *pool);
 /* Runs task(context, index, worker) for every index in [0, count) and returns when all are done.
  * worker is in [0, thread_pool_size): use it for scratch memory. Calls must not nest; one caller at a time.
  * pool may be NULL: then everything runs in the caller as worker 0. */
-void thread_pool_run(struct thread_pool *pool, int count, void (*task)(void *context, int index, int worker), void *context);
+void thread_pool_run(struct thread_pool *pool, int count, void (*task)(void *context, int index, int worker),
+                     void *context);
 
 /* Processors this process may run on (sched_getaffinity), at least 1. */
 int processor_count(void);

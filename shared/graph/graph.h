@@ -1,10 +1,11 @@
 /* A network as a graph of operators with weights: teachers (from ONNX) and students (from .net text or ONNX) alike.
  *
- * A graph is a list of nodes in topological order. Every node has one output, known by the node's index, of one shape per
- * sample [channels, height, width] (a flat vector is [features, 1, 1]). The batch is no part of the graph.
- * Weights are kept in PyTorch's layouts, so that state_dicts, safetensors and ONNX exchange them without a permutation:
+ * A graph is a list of nodes in topological order. Every node has one output, known by the node's index, of one shape
+ * per sample [channels, height, width] (a flat vector is [features, 1, 1]). The batch is no part of the graph. Weights
+ * are kept in PyTorch's layouts, so that state_dicts, safetensors and ONNX exchange them without a permutation:
  *   convolution weight [out, in/groups, kh, kw], bias [out]; batch norm weight, bias, running_mean, running_var [c];
- *   linear weight [out, in] whose input is flattened in C, H, W order (whatever layout a backend computes in), bias [out]. */
+ *   linear weight [out, in] whose input is flattened in C, H, W order (whatever layout a backend computes in), bias
+ * [out]. */
 #ifndef SHARED_GRAPH_GRAPH_H
 #define SHARED_GRAPH_GRAPH_H
 
@@ -16,20 +17,20 @@
 
 enum op {
     OP_INPUT,
-    OP_CONV,        /* 2-d convolution: groups, stride, padding per side, dilation */
-    OP_BATCH_NORM,  /* y = (x - mean) / sqrt(var + epsilon) * weight + bias, per channel */
-    OP_ACTIVATION,  /* elementwise, see enum activation */
-    OP_MAX_POOL,    /* padding counts as -infinity */
+    OP_CONV,       /* 2-d convolution: groups, stride, padding per side, dilation */
+    OP_BATCH_NORM, /* y = (x - mean) / sqrt(var + epsilon) * weight + bias, per channel */
+    OP_ACTIVATION, /* elementwise, see enum activation */
+    OP_MAX_POOL,   /* padding counts as -infinity */
     OP_AVERAGE_POOL,
     OP_GLOBAL_AVERAGE_POOL, /* [c, h, w] -> [c, 1, 1] */
-    OP_ADD,         /* two or more inputs of equal shape */
-    OP_MULTIPLY,    /* two inputs of equal shape, or the second [c, 1, 1] (squeeze and excitation) */
-    OP_CONCAT,      /* along channels */
-    OP_FLATTEN,     /* [c, h, w] -> [c*h*w, 1, 1] */
-    OP_LINEAR,      /* fully connected, input [in, 1, 1] */
-    OP_DROPOUT,     /* identity in inference */
-    OP_PAD,         /* zeros around height and width */
-    OP_SOFTMAX,     /* over channels; inference only (teachers that export probabilities are refused by teacher_dump) */
+    OP_ADD,                 /* two or more inputs of equal shape */
+    OP_MULTIPLY,            /* two inputs of equal shape, or the second [c, 1, 1] (squeeze and excitation) */
+    OP_CONCAT,              /* along channels */
+    OP_FLATTEN,             /* [c, h, w] -> [c*h*w, 1, 1] */
+    OP_LINEAR,              /* fully connected, input [in, 1, 1] */
+    OP_DROPOUT,             /* identity in inference */
+    OP_PAD,                 /* zeros around height and width */
+    OP_SOFTMAX, /* over channels; inference only (teachers that export probabilities are refused by teacher_dump) */
     OP_COUNT
 };
 
@@ -104,10 +105,10 @@ void graph_release(struct graph *graph);
 struct node node_default(enum op op);
 
 /* Appends a copy of *node with input_count inputs and the given name, infers its shape and checks it.
- * *index (may be NULL) gets the node's index. For OP_INPUT node->shape must be set. For OP_CONV and OP_LINEAR the output
- * channels come from weights[node->weight].dims[0]. */
-enum status graph_add(struct graph *graph, const struct node *node, const char *name, const int *inputs, int input_count,
-                      int *index, struct error *err);
+ * *index (may be NULL) gets the node's index. For OP_INPUT node->shape must be set. For OP_CONV and OP_LINEAR the
+ * output channels come from weights[node->weight].dims[0]. */
+enum status graph_add(struct graph *graph, const struct node *node, const char *name, const int *inputs,
+                      int input_count, int *index, struct error *err);
 
 /* Appends a weight tensor with zeroed data. *index gets its index. */
 enum status graph_add_weight(struct graph *graph, const char *name, const int *dims, int rank, bool trained, int *index,
@@ -128,10 +129,12 @@ void graph_consumers(const struct graph *graph, int *counts);
  * uniform(-1/sqrt(fan_in), 1/sqrt(fan_in)) (kaiming_uniform with a = sqrt(5)); batch norm 1 and 0, running 0 and 1. */
 void graph_initialise(struct graph *graph, uint64_t seed);
 
-/* Inference graph: copies `from`, drops dropout, folds every batch norm whose input is a convolution (or linear) with no
- * other reader into that layer's weights and bias, and every OP_PAD into a convolution that alone reads it. Names of the surviving
- * values stay (a folded convolution takes the batch norm's name). keep[keep_count] are names of nodes that must survive. */
-enum status graph_fold(const struct graph *from, struct graph *to, const char *const *keep, int keep_count, struct error *err);
+/* Inference graph: copies `from`, drops dropout, folds every batch norm whose input is a convolution (or linear) with
+ * no other reader into that layer's weights and bias, and every OP_PAD into a convolution that alone reads it. Names of
+ * the surviving values stay (a folded convolution takes the batch norm's name). keep[keep_count] are names of nodes
+ * that must survive. */
+enum status graph_fold(const struct graph *from, struct graph *to, const char *const *keep, int keep_count,
+                       struct error *err);
 
 const char *op_name(enum op op);                         /* "conv", "batch_norm", ... */
 const char *activation_name(enum activation activation); /* "relu", ... */

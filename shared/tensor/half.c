@@ -12,7 +12,7 @@ uint16_t half_from_float(float value)
     if (magnitude >= 0x477ff000)
         return (uint16_t)(sign | 0x7c00); /* rounds to 65536 or more: infinity */
     if (magnitude < 0x33000001)
-        return (uint16_t)sign; /* at most half of the smallest subnormal */
+        return (uint16_t)sign;    /* at most half of the smallest subnormal */
     if (magnitude < 0x38800000) { /* subnormal: value = mantissa * 2^-24 */
         uint32_t mantissa = (magnitude & 0x7fffff) | 0x800000, shift = 126 - (magnitude >> 23);
         uint32_t kept = mantissa >> shift, rest = mantissa & ((1u << shift) - 1), tie = 1u << (shift - 1);

@@ -1,0 +1,231 @@
+#include "shared/graph/graph.h"
+
+#include "shared/base/random.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const op_names[OP_COUNT] = {
+    "input",   "conv",     "batch_norm", "activation", "max_pool", "average_pool", "global_average_pool",
+    "add",     "multiply", "concat",     "flatten",    "linear",   "dropout",      "pad",
+    "softmax",
+};
+static const char *const activation_names[ACTIVATION_COUNT] = {
+    "none", "relu", "leaky_relu", "clip", "hard_sigmoid", "hard_swish", "sigmoid",
+};
+
+const char *op_name(enum op op)
+{
+    return (unsigned)op < OP_COUNT ? op_names[op] : "unknown";
+}
+
+const char *activation_name(enum activation activation)
+{
+    return (unsigned)activation < ACTIVATION_COUNT ? activation_names[activation] : "unknown";
+}
+
+void graph_init(struct graph *graph)
+{
+    *graph = (struct graph){.input = -1, .output = -1};
+}
+
+void graph_release(struct graph *graph)
+{
+    for (int i = 0; i < graph->weight_count; i++)
+        memory_free(graph->weights[i].data);
+    free(graph->nodes);
+    free(graph->weights);
+    arena_release(&graph->arena);
+    graph_init(graph);
+}
+
+struct node node_default(enum op op)
+{
+    return (struct node){
+        .op = op,
+        .kernel_h = 1,
+        .kernel_w = 1,
+        .stride_h = 1,
+        .stride_w = 1,
+        .dilation_h = 1,
+        .dilation_w = 1,
+        .groups = 1,
+        .epsilon = 1e-5f,
+        .momentum = 0.1f,
+        .weight = -1,
+        .bias = -1,
+        .running_mean = -1,
+        .running_var = -1,
+    };
+}
+
+int graph_find(const struct graph *graph, const char *name)
+{
+    for (int i = 0; i < graph->node_count; i++)
+        if (strcmp(graph->nodes[i].name, name) == 0)
+            return i;
+    return -1;
+}
+
+int graph_find_weight(const struct graph *graph, const char *weight_name)
+{
+    for (int i = 0; i < graph->weight_count; i++)
+        if (strcmp(graph->weights[i].name, weight_name) == 0)
+            return i;
+    return -1;
+}
+
+/* Doubles an array when it is full. */
+static enum status grow(void **items, int count, int *room, size_t size, struct error *err)
+{
+    if (count < *room)
+        return STATUS_OK;
+    int larger = *room ? 2 * *room : 64;
+    void *moved = realloc(*items, (size_t)larger * size);
+    if (!moved)
+        return error_no_memory(err, (size_t)larger * size, "a graph");
+    *items = moved;
+    *room = larger;
+    return STATUS_OK;
+}
+
+enum status graph_add_weight(struct graph *graph, const char *name, const int *dims, int rank, bool trained, int *index,
+                             struct error *err)
+{
+    struct weight weight = {.dims = {1, 1, 1, 1}, .rank = rank, .count = 1, .trained = trained};
+    enum status status = grow((void **)&graph->weights, graph->weight_count, &graph->weight_room, sizeof weight, err);
+    if (status != STATUS_OK)
+        return status;
+    if (rank < 1 || rank > 4)
+        return error_set(err, STATUS_BAD_DATA, NULL, "weight '%s' has %d dimensions; 1 to 4 are supported", name, rank);
+    for (int i = 0; i < rank; i++) {
+        if (dims[i] < 1)
+            return error_set(err, STATUS_BAD_DATA, NULL, "weight '%s' has a dimension of %d", name, dims[i]);
+        weight.dims[i] = dims[i];
+        weight.count = size_mul(weight.count, (size_t)dims[i]);
+    }
+    weight.name = arena_strdup(&graph->arena, name);
+    if (!weight.name)
+        return error_no_memory(err, strlen(name), "a weight's name");
+    status = memory_new((void **)&weight.data, weight.count, sizeof(float), weight.name, err);
+    if (status != STATUS_OK)
+        return status;
+    graph->weights[graph->weight_count] = weight;
+    *index = graph->weight_count++;
+    return STATUS_OK;
+}
+
+size_t graph_parameter_count(const struct graph *graph)
+{
+    size_t count = 0;
+    for (int i = 0; i < graph->weight_count; i++)
+        count += graph->weights[i].trained ? graph->weights[i].count : 0;
+    return count;
+}
+
+size_t graph_multiply_count(const struct graph *graph)
+{
+    size_t count = 0;
+    for (int i = 0; i < graph->node_count; i++) {
+        const struct node *node = &graph->nodes[i];
+        if (node->op == OP_CONV)
+            count += graph->weights[node->weight].count * (size_t)node->shape.h * (size_t)node->shape.w;
+        if (node->op == OP_LINEAR)
+            count += graph->weights[node->weight].count;
+    }
+    return count;
+}
+
+void graph_consumers(const struct graph *graph, int *counts)
+{
+    memset(counts, 0, (size_t)graph->node_count * sizeof *counts);
+    for (int i = 0; i < graph->node_count; i++)
+        for (int k = 0; k < graph->nodes[i].input_count; k++)
+            counts[graph->nodes[i].inputs[k]]++;
+    if (graph->output >= 0)
+        counts[graph->output]++;
+}
+
+static void fill_uniform(struct weight *weight, uint64_t seed, int index, float bound)
+{
+    struct random_stream stream;
+    random_stream_init(&stream, seed, RANDOM_INIT, (uint32_t)index, 0);
+    for (size_t i = 0; i < weight->count; i++)
+        weight->data[i] = (2 * random_uniform(&stream) - 1) * bound;
+}
+
+static void fill_value(struct graph *graph, int index, float value)
+{
+    for (size_t i = 0; index >= 0 && i < graph->weights[index].count; i++)
+        graph->weights[index].data[i] = value;
+}
+
+void graph_initialise(struct graph *graph, uint64_t seed)
+{
+    for (int i = 0; i < graph->node_count; i++) {
+        const struct node *node = &graph->nodes[i];
+        if (node->op == OP_CONV || node->op == OP_LINEAR) {
+            struct weight *weight = &graph->weights[node->weight];
+            float bound = 1 / sqrtf((float)(weight->count / (size_t)weight->dims[0]));
+            fill_uniform(weight, seed, node->weight, bound);
+            if (node->bias >= 0)
+                fill_uniform(&graph->weights[node->bias], seed, node->bias, bound);
+        } else if (node->op == OP_BATCH_NORM) {
+            fill_value(graph, node->weight, 1);
+            fill_value(graph, node->bias, 0);
+            fill_value(graph, node->running_mean, 0);
+            fill_value(graph, node->running_var, 1);
+        }
+    }
+}
+
+float activation_apply(enum activation activation, float alpha, float beta, float x)
+{
+    switch (activation) {
+    case ACTIVATION_RELU:
+        return x > 0 ? x : 0;
+    case ACTIVATION_LEAKY_RELU:
+        return x > 0 ? x : alpha * x;
+    case ACTIVATION_CLIP:
+        return x < alpha ? alpha : x > beta ? beta : x;
+    case ACTIVATION_HARD_SIGMOID:
+        x = alpha * x + beta;
+        return x < 0 ? 0 : x > 1 ? 1 : x;
+    case ACTIVATION_HARD_SWISH: {
+        float gate = x / 6 + 0.5f;
+        return x * (gate < 0 ? 0 : gate > 1 ? 1 : gate);
+    }
+    case ACTIVATION_SIGMOID:
+        return 1 / (1 + expf(-x));
+    case ACTIVATION_NONE:
+    case ACTIVATION_COUNT:
+        break;
+    }
+    return x;
+}
+
+float activation_derivative(enum activation activation, float alpha, float beta, float x)
+{
+    switch (activation) {
+    case ACTIVATION_RELU:
+        return x > 0;
+    case ACTIVATION_LEAKY_RELU:
+        return x > 0 ? 1 : alpha;
+    case ACTIVATION_CLIP:
+        return x > alpha && x < beta;
+    case ACTIVATION_HARD_SIGMOID: {
+        float y = alpha * x + beta;
+        return y > 0 && y < 1 ? alpha : 0;
+    }
+    case ACTIVATION_HARD_SWISH: /* as PyTorch: x / 3 + 0.5 between -3 and 3 */
+        return x < -3 ? 0 : x <= 3 ? x / 3 + 0.5f : 1;
+    case ACTIVATION_SIGMOID: {
+        float y = 1 / (1 + expf(-x));
+        return y * (1 - y);
+    }
+    case ACTIVATION_NONE:
+    case ACTIVATION_COUNT:
+        break;
+    }
+    return 1;
+}
