@@ -1,7 +1,9 @@
 /* The cache: a folder of HDF5 shards per split and cache.json, the manifest. FORMAT.md is the written specification.
  *
- * Writing: cache_begin (or resume) -> cache_write_shard for every shard, in any order, by any process -> cache_publish.
- * Reading: cache_open -> cache_read_shard. Nothing reaches libhdf5 before its size and SHA-256 were checked. */
+ * Writing: cache_layout -> cache_writer_open -> for every shard, in any order, by any number of processes:
+ * cache_writer_claim, cache_writer_put -> cache_writer_publish.
+ * Reading: cache_open -> cache_read_shard -> cache_image, cache_logits.
+ * Nothing reaches libhdf5 before its size and SHA-256 were checked. */
 #ifndef FORMATS_CACHE_H
 #define FORMATS_CACHE_H
 
@@ -11,10 +13,20 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { CACHE_FORMAT_VERSION = 1, CACHE_MAX_FEATURES = 32, CACHE_SHARD_LIMIT = 256 << 20 };
+enum {
+    CACHE_FORMAT_VERSION = 1,
+    CACHE_MAX_FEATURES = 32,
+    CACHE_SHARD_LIMIT = 256 << 20, /* bytes of a shard, before compression and with its images */
+    CACHE_SHARD_SAMPLES = 2048,
+    CACHE_NAME_SIZE = 256,
+    CACHE_DENSE_CLASSES = 256, /* up to so many classes all logits are stored, above it the CACHE_TOP_K largest */
+    CACHE_TOP_K = 32,
+};
 
-enum feature_form { FEATURE_FP16, FEATURE_INT8, FEATURE_POOLED };
+enum feature_form { FEATURE_FP16, FEATURE_INT8, FEATURE_POOLED, FEATURE_FORM_COUNT };
+const char *feature_form_name(enum feature_form form); /* "fp16", "int8", "pooled" */
 
+/* A recorded value of the teacher. Only the training split has features. */
 struct cache_feature {
     const char *tensor; /* name of the teacher's value */
     enum feature_form form;
@@ -23,19 +35,28 @@ struct cache_feature {
 };
 
 struct cache_shard_entry {
-    const char *file; /* "train-00000.h5" */
+    const char *file;      /* "train-00000.h5" */
+    uint32_t first, count; /* samples [first, first + count) of the split */
+    /* known once the shard is published */
     uint64_t bytes;
+    uint64_t image_bytes; /* of them, the images' */
     char digest[65];
-    uint32_t first, count; /* sample ids [first, first + count) */
+    uint64_t labelled; /* views of labelled samples */
+    uint64_t correct;  /* of them, views whose largest logit is the label's */
 };
 
 struct cache_split {
     uint32_t samples;
-    int views; /* augmented views; evaluation splits: 1, the evaluation view. The training split has an evaluation view
-                  too: see FORMAT.md */
-    struct cache_shard_entry *shards;
+    int views; /* training split: the augmented views; evaluation splits: 1, the evaluation view */
+    struct cache_shard_entry *shards; /* [shard_count] */
     int shard_count;
-    double teacher_accuracy; /* on evaluation views of labelled samples; -1 where there are no labels */
+    double teacher_accuracy; /* correct / labelled over all views; -1 where there are no labels */
+};
+
+/* A sample that was left out because its image is broken (--on-bad-image skip). */
+struct cache_skipped {
+    enum split split;
+    const char *name, *reason;
 };
 
 /* The manifest. All strings and arrays belong to the arena. */
@@ -43,15 +64,17 @@ struct cache_manifest {
     struct arena arena;
     int format_version;
     const char *program_version;
-    const char *const *classes;
+    const char *const *classes; /* [class_count] */
     int class_count;
-    struct cache_split splits[SPLIT_COUNT];
+    struct cache_split splits[SPLIT_COUNT]; /* an absent split has 0 samples and 0 shards */
+    const struct cache_skipped *skipped;    /* [skipped_count] */
+    int skipped_count;
     /* data set */
     const char *source_format; /* "ImageFolder", ... */
     const char *source_path;   /* --images link only, otherwise "" */
     char source_digest[65];
     enum image_encoding encoding;
-    int raw_h, raw_w, channels; /* raw: every image's size */
+    int raw_h, raw_w, channels; /* raw: every image's size; JPEG: 0, 0, 3 */
     bool images_embedded;
     /* teacher */
     const char *teacher_file; /* base name */
@@ -70,21 +93,24 @@ struct cache_manifest {
     int feature_count;
 };
 
-/* The content of one shard, in memory. n = samples, v = views, k = classes. Owned arrays, freed by cache_shard_release.
- */
+/* The content of one shard, in memory. n = samples, v = views, k = logits_per_view. Owned arrays, freed by
+ * cache_shard_release; a zeroed struct is legal. */
 struct cache_shard {
     enum split split;
-    uint32_t first, count;      /* n = count */
-    int views, logits_per_view; /* v, classes (or top_k) */
-    uint32_t *ids;              /* [n] */
-    int32_t *labels;            /* [n], -1: none */
-    char (*names)[256];         /* [n], zero-padded */
-    uint16_t *logits;           /* [n, v, logits_per_view] float16 */
-    uint16_t *top_classes;      /* [n, v, top_k] or NULL */
-    uint8_t *image_bytes;       /* all images of the shard, one after the other; NULL with --images link */
-    uint64_t *image_offsets;    /* [n + 1] */
-    uint64_t *link_sizes;       /* [n] with --images link */
-    char (*link_digests)[65];   /* [n] with --images link */
+    uint32_t first, count; /* n = count */
+    int views;             /* v */
+    int logits_per_view;   /* k: the classes; with top_k, top_k + 1 */
+    uint32_t *ids;   /* [n] of the sample in the data set's split; increasing, with gaps where images were skipped */
+    int32_t *labels; /* [n], -1: none */
+    char (*names)[CACHE_NAME_SIZE]; /* [n], zero-padded */
+    /* [n, v, k] float16. With top_k: the top_k largest in falling order, then the one value that stands for every other
+     * class, log(mean(exp(others))), so that the softmax of the stored classes stays exact. */
+    uint16_t *logits;
+    uint16_t *top_classes;       /* [n, v, top_k] or NULL */
+    uint8_t *image_bytes;        /* all images of the shard, one after the other; NULL when linked or not read */
+    uint64_t *image_offsets;     /* [n + 1]; NULL when linked or not read */
+    uint64_t *link_sizes;        /* [n] with --images link */
+    uint8_t (*link_digests)[32]; /* [n] SHA-256 of the original files, with --images link */
     struct {
         uint16_t *half; /* fp16, pooled: [n, views', c, h, w] float16 */
         int8_t *int8;   /* int8: same shape, value = int8 * scale */
@@ -93,26 +119,59 @@ struct cache_shard {
 };
 
 void cache_shard_release(struct cache_shard *shard);
+/* Allocates every array that a shard of this manifest has, zeroed, except image_bytes (its size is the images'). */
+enum status cache_shard_init(struct cache_shard *shard, const struct cache_manifest *manifest, enum split split,
+                             uint32_t first, uint32_t count, struct error *err);
+
+/* Bytes of one sample in a shard before compression, its image apart. */
+size_t cache_sample_bytes(const struct cache_manifest *manifest, enum split split);
+
+/* Lays a split out in shards: fills split->samples, views, shards (file, first, count) from the stored size of each
+ * image (sizes[samples]; NULL: every image is raw), as a pure function of them and the manifest's outputs.
+ * STATUS_CONFIG when a single sample is larger than a shard. */
+enum status cache_layout(struct cache_manifest *manifest, enum split split, const uint64_t *sizes, uint32_t samples,
+                         struct error *err);
+
+/* Logits of one view into a shard's float16 form: dense, or the top_k. STATUS_BAD_DATA when a value is not finite. */
+enum status cache_store_logits(const struct cache_manifest *manifest, struct cache_shard *shard, uint32_t sample,
+                               int view, const float *logits, struct error *err);
+/* One teacher value [c, h, w] float of one view into the form that feature `index` asks for (pooled: averaged over h,
+ * w). */
+enum status cache_store_feature(const struct cache_manifest *manifest, struct cache_shard *shard, int index,
+                                uint32_t sample, int view, const float *value, int h, int w, struct error *err);
+/* The reverse: logits[class_count] of one view; with top_k every class that is not stored gets the stand-in value. */
+void cache_logits(const struct cache_manifest *manifest, const struct cache_shard *shard, uint32_t sample, int view,
+                  float *logits);
+/* value[c, h, w] as stored. */
+void cache_feature_value(const struct cache_manifest *manifest, const struct cache_shard *shard, int index,
+                         uint32_t sample, int view, float *value);
 
 /* ---- writing ---- */
 struct cache_writer;
 
-/* Opens folder `path` for writing under an identity: a manifest whose splits have sample counts and the shard layout
- * (file, first, count) but no sizes and digests yet. A new folder records the identity; an existing one must have the
- * same (STATUS_CONFIG names the field that differs: teacher, recipe, seed, ...). Several processes may write one cache,
- * as long as they write different shards. */
+/* Opens folder `path` for writing under an identity: a manifest with the layout but without what is known only once
+ * shards are published. A new folder records the identity; an existing one, finished or not, must have the same
+ * (STATUS_CONFIG names the field that differs with both values). identity is borrowed until cache_writer_close. */
 enum status cache_writer_open(struct cache_writer **out, const char *path, const struct cache_manifest *identity,
                               struct error *err);
 void cache_writer_close(struct cache_writer *writer); /* NULL is legal */
-/* True when this shard is published and whole (its size and digest are verified now); a broken one is removed and
- * false. */
-bool cache_writer_has(struct cache_writer *writer, enum split split, int shard);
-/* Builds the shard in memory, publishes it atomically. Thread-safe. STATUS_CANT_CREATE, STATUS_IO, STATUS_INTERNAL. */
-enum status cache_writer_put(struct cache_writer *writer, enum split split, int shard,
-                             const struct cache_shard *content, struct error *err);
-/* When every shard of every split is there: computes the teacher's accuracy from the evaluation logits and publishes
- * cache.json. *published is false when shards of other parts are still missing. */
-enum status cache_writer_publish(struct cache_writer *writer, bool *published, struct error *err);
+
+enum cache_claim {
+    CACHE_CLAIMED, /* this process has the shard's lock: compute it, then cache_writer_put or cache_writer_unclaim */
+    CACHE_DONE,    /* published; its size and digest were verified now */
+    CACHE_BUSY,    /* another process works on it */
+};
+/* A published shard that is broken is removed and claimed. One claim a process at a time. */
+enum status cache_writer_claim(struct cache_writer *writer, enum split split, int shard, enum cache_claim *claim,
+                               struct error *err);
+void cache_writer_unclaim(struct cache_writer *writer);
+/* Builds the claimed shard in memory, publishes it atomically and gives the claim back. STATUS_CANT_CREATE, STATUS_IO.
+ */
+enum status cache_writer_put(struct cache_writer *writer, const struct cache_shard *content, struct error *err);
+
+/* When every shard of every split is there: publishes cache.json and removes what only the writing needed.
+ * *missing gets the number of shards that are not there yet (0: published, now or before). */
+enum status cache_writer_publish(struct cache_writer *writer, int *missing, struct error *err);
 
 /* ---- reading ---- */
 struct cache {
@@ -132,5 +191,10 @@ enum status cache_read_shard(const struct cache *cache, enum split split, int sh
  * verified when linked. */
 enum status cache_image(const struct cache *cache, const struct cache_shard *shard, uint32_t i, const uint8_t **bytes,
                         size_t *size, uint8_t **owned, struct error *err);
+
+/* Bytes of the cache's files: all of them, and the images' share. */
+void cache_bytes(const struct cache_manifest *manifest, uint64_t *total, uint64_t *images);
+/* Views of all samples of all splits: what the bytes-per-view budget counts. */
+uint64_t cache_view_count(const struct cache_manifest *manifest);
 
 #endif

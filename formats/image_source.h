@@ -72,6 +72,7 @@ struct image_scan {
     size_t rotated;       /* images with an EXIF orientation other than 1, which is ignored as PIL does */
     size_t gray, cmyk;    /* converted to RGB */
     uint64_t total_bytes; /* stored bytes of all samples */
+    uint64_t *sizes[SPLIT_COUNT]; /* [sets[split].count] stored bytes of each sample; NULL for an absent split */
     int max_h, max_w;
     char digest[65]; /* SHA-256 over the listing: per split and sample its name, label, size and content digest */
 };
