@@ -1,0 +1,122 @@
+/* The training plan: a graph compiled into fused steps over buffers that are planned once; the same plan for every
+ * backend.
+ *
+ * Each raw output of a layer is stored once, NHWC float. Batch norm and activation are never stored: a tensor carries
+ * them as its "completion", and whoever reads the tensor applies them on the fly: read(x) = act(scale[c] * x +
+ * shift[c])         (scale, shift from this batch's statistics, or from the running ones) Backward, every tensor has
+ * one gradient buffer. Its readers run in reverse order; the first one writes dL/d(read value), the next ones add to
+ * it, and the last one ("finish") multiplies by act'() and, where the tensor has a batch norm, also sums up sum(g) and
+ * sum(g * xhat) per channel. The layer that made the tensor then reads its gradient through the batch norm: dz = a[c] *
+ * g + b[c] * z + d[c]                (a, b, d from those two sums) so that a training step moves 6 values per
+ * activation: forward 1 write + 1 read, backward g, z, the input z, the input g.
+ *
+ * A graph value that cannot be expressed like that (a batch norm after an activation, a value read both before and
+ * after its batch norm) gets a copy step, whose output is a new raw tensor. Only nodes that a student may have are
+ * planned: OP_SOFTMAX, OP_PAD before anything but a convolution, and OP_MULTIPLY are STATUS_CONFIG errors that name the
+ * node. */
+#ifndef SHARED_GRAPH_PLAN_H
+#define SHARED_GRAPH_PLAN_H
+
+#include "shared/graph/graph.h"
+
+enum step_kind {
+    STEP_CONV,      /* dense, grouped and pointwise convolution */
+    STEP_DEPTHWISE, /* groups == channels in == channels out */
+    STEP_LINEAR,    /* its input may be [c, h, w]: the weight's columns are in C, H, W order */
+    STEP_MAX_POOL,
+    STEP_AVERAGE_POOL,
+    STEP_GLOBAL_AVERAGE_POOL,
+    STEP_ADD,
+    STEP_CONCAT,
+    STEP_DROPOUT,
+    STEP_COPY,
+    STEP_KIND_COUNT
+};
+
+#define PLAN_NONE ((size_t)-1)
+
+struct plan_batch_norm {
+    int channels;
+    size_t weight, bias;              /* offsets in the parameter vector (gamma, beta) */
+    size_t running_mean, running_var; /* offsets in the state vector */
+    size_t layer_bias; /* offset of the bias of the layer before, PLAN_NONE without: it never enters the raw tensor
+                          (batch norm takes it away again), only the running mean; its gradient is exactly 0 */
+    size_t statistics; /* offset in the statistics vector: PLAN_STATISTICS * channels floats, see below */
+    float epsilon, momentum;
+};
+
+/* Rows of a batch norm's block of the statistics vector, each [channels]. */
+enum {
+    PLAN_SCALE, /* gamma / sqrt(var + epsilon) */
+    PLAN_SHIFT, /* beta - mean * scale */
+    PLAN_MEAN,
+    PLAN_INVERSE_STD,
+    PLAN_GRADIENT_A, /* dz = A * g + B * z + D */
+    PLAN_GRADIENT_B,
+    PLAN_GRADIENT_D,
+    PLAN_STATISTICS
+};
+
+struct plan_tensor {
+    const char *name;   /* of the graph node whose value the completed tensor is */
+    int node;           /* that node */
+    struct shape shape; /* stored NHWC: [batch, h, w, c] */
+    size_t value;       /* offset in floats in the value buffer */
+    size_t gradient; /* offset in the gradient buffer (shared over time with other tensors); PLAN_NONE for the input */
+    int batch_norm;  /* index into batch_norms, or -1 */
+    enum activation activation;
+    float alpha, beta; /* of the activation */
+};
+
+struct plan_input {
+    int tensor;
+    bool accumulate; /* backward: add to the gradient that a later reader has written */
+    bool finish;     /* backward: apply act' and sum up for the batch norm */
+};
+
+struct plan_step {
+    enum step_kind kind;
+    int node; /* the graph's node, for its kernel, stride, padding, groups, dropout */
+    struct plan_input *inputs;
+    int input_count;
+    int output;
+    size_t weight,
+        bias; /* offsets in the parameter vector, or PLAN_NONE; the bias is PLAN_NONE where a batch norm takes it */
+    bool statistics; /* forward: the output needs its batch norm's statistics */
+};
+
+struct plan {
+    struct arena arena;
+    const struct graph *graph; /* borrowed: must outlive the plan */
+    int batch;
+    struct plan_tensor *tensors;
+    int tensor_count;
+    struct plan_step *steps; /* in forward order */
+    int step_count;
+    struct plan_batch_norm *batch_norms;
+    int batch_norm_count;
+    int input, output;     /* tensors; the output (logits) has no completion and shape [classes, 1, 1] */
+    int *node_tensor;      /* [graph->node_count] tensor whose completed value the node's is, or -1 (inside a chain) */
+    size_t *weight_offset; /* [graph->weight_count] in the parameter vector (trained) or the state vector (running
+                              statistics) */
+    size_t value_count, gradient_count; /* floats in the two activation buffers, whole batch */
+    size_t parameter_count,
+        state_count;         /* floats: trained parameters in the graph's order and layout; running statistics */
+    size_t statistics_count; /* floats */
+};
+
+/* kept[kept_count]: nodes whose completed value must exist as a tensor of its own (features for losses): no completion
+ * is attached across them. kept may be NULL. STATUS_CONFIG names the node that cannot be trained. */
+enum status plan_compile(struct plan *plan, const struct graph *graph, int batch, const int *kept, int kept_count,
+                         struct error *err);
+void plan_release(struct plan *plan);
+
+/* The graph's weights into the two vectors, and back. Host memory. */
+void plan_gather_weights(const struct plan *plan, const struct graph *graph, float *parameters, float *state);
+void plan_scatter_weights(const struct plan *plan, struct graph *graph, const float *parameters, const float *state);
+
+/* Lists tensors, steps, offsets and bytes (`student_train inspect`). text is malloc'ed, the caller's; NULL out of
+ * memory. */
+char *plan_describe(const struct plan *plan);
+
+#endif
