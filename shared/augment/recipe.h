@@ -1,11 +1,17 @@
 /* Augmentation recipes: what is done to a base image to get a view (DESIGN: the augmentation contract).
  *
  * A recipe is text: transforms separated by '+' or ',' outside parentheses, in torchvision's vocabulary, or a preset's
- * name: random_resized_crop(scale=0.7:1.0, ratio=0.75:1.3333)  random_crop(padding=4)  hflip(p=0.5)  vflip(p=0.5)
- *   rotate(180)  affine(degrees=30, translate=0.1, scale=0.9:1.1, shear=10)
- *   color_jitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1)  erase(p=0.5, scale=0.02:0.33, ratio=0.3:3.3)
- *   mixup(alpha=0.2)  cutmix(alpha=1.0): reserved, refused for now with a message that says so.
- * Presets: none, light, food11-strong, cifar. */
+ * name (defaults are shown): random_resized_crop(scale=0.08:1, ratio=0.75:1.3333334)   random_crop(padding=0)
+ *   hflip(p=0.5)  vflip(p=0.5)  rotate(degrees=180)  affine(degrees=0, translate=0, scale=1:1, shear=0)
+ *   color_jitter(brightness=0, contrast=0, saturation=0, hue=0)   erase(p=0.5, scale=0.02:0.33, ratio=0.3:3.3,
+ * value=128) mixup(alpha=0.2)  cutmix(alpha=1): reserved, refused for now with a message that says so. The first
+ * parameter of a transform may go without its name: hflip(0.3), rotate(15). Presets: none, light, food11-strong, cifar.
+ *
+ * They act in the order of the text. Geometry comes first (at most one crop; without one the view starts from the
+ * centre crop), then color_jitter (at most once), then erase (at most 4): another order is refused. What each does:
+ * RandomResizedCrop, RandomCrop(crop, padding), Random{Horizontal,Vertical}Flip, RandomRotation, RandomAffine
+ * (translate: fraction of the side, both axes; shear: of x), ColorJitter, RandomErasing of torchvision; erase writes
+ * the pixel value `value` before normalisation, where torchvision's default is the mean colour. */
 #ifndef SHARED_AUGMENT_RECIPE_H
 #define SHARED_AUGMENT_RECIPE_H
 
@@ -32,27 +38,30 @@ struct range {
     float low, high;
 };
 
+/* A transform has the fields of its kind; the others are 0. */
 struct transform {
     enum transform_kind kind;
     float p;
     struct range scale, ratio;
-    float degrees, translate_x, translate_y, shear;
+    float degrees, translate, shear;
     float brightness, contrast, saturation, hue;
-    int padding;
+    float padding, value; /* whole numbers: pixels; 0..255 */
 };
 
-enum { RECIPE_MAX_TRANSFORMS = 16 };
+enum { RECIPE_MAX_TRANSFORMS = 16, RECIPE_MAX_TEXT = 1024 };
 
 struct recipe {
     struct transform transforms[RECIPE_MAX_TRANSFORMS];
     int count;
-    char text[1024]; /* canonical: presets expanded, defaults written out; equal recipes have equal text */
+    char text[RECIPE_MAX_TEXT]; /* canonical: presets expanded, defaults written out; equal recipes have equal text, and
+                                   parsing it gives the recipe again. "none" where it is empty */
 };
 
-/* STATUS_USAGE for unknown names (with a suggestion), bad numbers, impossible ranges. */
+/* STATUS_USAGE for unknown names (with a suggestion), bad numbers, impossible ranges and orders; STATUS_CONFIG for
+ * mixup and cutmix. */
 enum status recipe_parse(struct recipe *recipe, const char *text, struct error *err);
 
-/* "none, light, food11-strong, cifar" with each one's expansion, for --help. */
+/* "none, light, food11-strong, cifar" with each one's expansion, a line each, for --help. */
 const char *recipe_presets(void);
 
 #endif

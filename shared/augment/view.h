@@ -1,60 +1,94 @@
-/* Views: parameters of one view, and its pixels.
+/* Views: the parameters of one view, and its pixels.
  *
  * Parameters are a pure function of (recipe, seed, sample id, view number) by Philox. All geometry composes to one
  * affine map from view to base pixels; pixels are computed in fixed-point integers from the uint8 base image, so that
- * CPU and CUDA agree bit for bit; where a view shrinks the base by 2 or more it samples a box-reduced level of it. */
+ * CPU and CUDA agree bit for bit; where a view shrinks the base by 2 or more it samples a box-reduced level of it.
+ *
+ * Because there is one map and no picture in between, a rotation after a crop shows what the photo has beyond the crop,
+ * where torchvision shows black corners; only what lies outside the base image is black. */
 #ifndef SHARED_AUGMENT_VIEW_H
 #define SHARED_AUGMENT_VIEW_H
 
 #include "shared/augment/recipe.h"
 #include "shared/tensor/image.h"
+#include <stddef.h>
 #include <stdint.h>
 
-/* Everything a backend needs to compute a view's pixels: plain integers, uploaded as they are. */
+enum { VIEW_MAX_SIZE = 4096, VIEW_MAX_LEVELS = 6, VIEW_MAX_COLORS = 4, VIEW_MAX_ERASES = 4 };
+
+enum view_color_kind { VIEW_BRIGHTNESS, VIEW_CONTRAST, VIEW_SATURATION, VIEW_HUE };
+
+/* Everything a backend needs to compute a view's pixels: plain integers, uploaded as they are. The pixels are:
+ *
+ * 1. Geometry. Output pixel (x, y) samples its level at s = (m[0]*x + m[1]*y + m[2], m[3]*x + m[4]*y + m[5]), in 16.16
+ * fixed point where whole numbers are pixel centres (the centres' halves and half a unit of weight, for rounding, are
+ * in m[2] and m[5]). Outside of the level, that is unless -32768 <= s < (side << 16) - 32768 on both axes, the pixel is
+ * 0. Inside: i = s >> 16, f = (s >> 8) & 255, the four taps (i, i+1) clamped to the level, bilinear:
+ *    ((256-fy)*((256-fx)*p00 + fx*p01) + fy*((256-fx)*p10 + fx*p11) + 32768) >> 16. Inside, s fits in uint32.
+ * 2. Colours in order, on all pixels (padding too), each result rounded and clamped to 0..255; w = weight, 16.16:
+ *    blend(a, p) = (a*65536 + w[0]*(p - a) + 32768) >> 16; gray = (19595*r + 38470*g + 7471*b + 32768) >> 16
+ *    brightness: blend(0, p). contrast: blend(mean, p), mean = (2*sum + n) / (2*n) over the gray of the view's n
+ * pixels. saturation: blend(gray, p). hue: a rotation about the gray axis, r' = (w0*r + w1*g + w2*b + 32768) >> 16, g'
+ * from (w2, w0, w1), b' from (w1, w2, w0). One channel: it is its own gray; saturation and hue do nothing.
+ * 3. Erased rectangles in order: every channel is set to value. */
 struct view {
-    /* Source position of the centre of output pixel (x, y), in 16.16 fixed point of level pixels (pixel centres at
-     * half-integers are already accounted for): sx = m[0]*x + m[1]*y + m[2], sy = m[3]*x + m[4]*y + m[5]. */
-    int32_t m[6];
-    int32_t level;              /* 0: the base; k: the base reduced by 2^k (box filter) */
-    int32_t exact;              /* 1: the map is a whole-pixel shift (evaluation view): copied, no interpolation */
-    int32_t color_matrix_count; /* colour operations in order */
+    int64_t m[6];
+    int32_t level; /* 0: the base; k: the base reduced by 2^k */
+    int32_t exact; /* 1: the map is a whole-pixel shift: rows can be copied */
+    int32_t color_count;
     struct {
-        int32_t kind;   /* 0 brightness, 1 contrast, 2 saturation, 3 hue */
-        int32_t factor; /* 16.16 */
-    } color[4];
+        int32_t kind; /* enum view_color_kind */
+        int32_t weight[3];
+    } color[VIEW_MAX_COLORS];
     int32_t erase_count;
     struct {
-        int32_t x, y, w, h; /* view pixels */
-    } erase[4];
+        int32_t x, y, w, h; /* view pixels, inside of the view */
+        int32_t value;
+    } erase[VIEW_MAX_ERASES];
 };
 
-/* The training view `number` (>= 0) of sample `id` for a base image of base_h x base_w, seen at size x size. The same
- * view at another size is the same geometry on a coarser or finer grid. */
+/* The training view `number` of sample `id` for a base image of base_h x base_w, taken at crop x crop (the teacher's
+ * --size) and seen at size x size: the same view at another size is the same geometry on a coarser or finer grid. A
+ * recipe without a crop starts from the evaluation view. 1 <= crop, size <= VIEW_MAX_SIZE. */
 void view_make(struct view *view, const struct recipe *recipe, uint64_t seed, uint32_t id, uint32_t number, int base_h,
-               int base_w, int size);
+               int base_w, int crop, int size);
 
-/* The evaluation view: the centre crop. crop is the size at which the crop is taken (the teacher's --size); where size
- * == crop it is exact, otherwise the same crop is sampled on size x size. */
+/* The evaluation view: torchvision's CenterCrop(crop), padded with 0 where the base is smaller. Exact where size ==
+ * crop, otherwise the same crop is sampled on size x size. */
 void view_make_evaluation(struct view *view, int base_h, int base_w, int crop, int size);
 
-/* pixels[size, size, channels] = the view. channels of the base (1 or 3). The reference and the CPU backend's renderer.
- * `levels` [level_count] is the pyramid of the base (levels[0] is the base itself). */
-void view_render(const struct view *view, const struct image *levels, int level_count, int size, uint8_t *pixels);
+/* One line of text: map, level, colours, erased rectangles. */
+void view_describe(const struct view *view, char *text, size_t size);
 
-/* The pyramid: levels[0] = base (borrowed pixels), each next one reduced by 2 with rounding; *count levels until a side
- * would fall below 16 or VIEW_MAX_LEVELS. Release with view_pyramid_release (which leaves level 0 alone). */
-enum { VIEW_MAX_LEVELS = 6 };
+/* The pyramid: levels[0] = base (borrowed pixels), each next one half the sides (rounded up; the last row or column
+ * repeats where it is missing), pixels (a + b + c + d + 2) >> 2. *count = view_level_count(base->h, base->w). Release
+ * with view_pyramid_release (which leaves level 0 alone; zeroed levels are legal). */
 enum status view_pyramid(const struct image *base, struct image levels[VIEW_MAX_LEVELS], int *count, struct error *err);
 void view_pyramid_release(struct image levels[VIEW_MAX_LEVELS], int count);
 
-/* The base image: short side resized to `base` pixels (long side int(base * long / short), as torchvision computes it)
- * with Pillow's antialiased bilinear arithmetic (22-bit fixed point, horizontal then vertical pass): bit-equal to
- * torchvision.transforms.Resize(base) on PIL images. base 0, or equal to the short side, copies. */
-enum status image_resize_short_side(const struct image *from, int base, struct image *to, struct error *err);
+/* Levels of a base: as many as have both sides >= 16 (the base always counts), at most VIEW_MAX_LEVELS. */
+int view_level_count(int base_h, int base_w);
+
+/* pixels[size, size, channels] = the view. channels of the base (1 or 3). `levels` [level_count] is the pyramid of the
+ * base; a pyramid that ends before view->level is the caller's mistake. */
+void view_render(const struct view *view, const struct image *levels, int level_count, int size, uint8_t *pixels);
+
+/* The executable specification of view_render: bit-equal, simple and slow. */
+void view_render_reference(const struct view *view, const struct image *levels, int level_count, int size,
+                           uint8_t *pixels);
 
 /* Normalisation of pixels to the network's input: out = (pixel / 255 - mean[c]) / std[c], NHWC float.
  * A table per channel makes it 1 load per value: table[c][256]. */
 void view_normalisation_table(float table[3][256], const float mean[3], const float std[3], int channels);
 void view_normalise(float *out, const uint8_t *pixels, size_t pixel_count, int channels, float table[3][256]);
+
+/* view_render, then view_normalise: out[size, size, channels]. scratch[size, size, channels] is the caller's. */
+void view_render_input(const struct view *view, const struct image *levels, int level_count, int size,
+                       float table[3][256], uint8_t *scratch, float *out);
+
+/* The base image: short side resized to `base` pixels (long side int(base * long / short), as torchvision computes it)
+ * with Pillow's antialiased bilinear arithmetic (22-bit fixed point, horizontal then vertical pass): bit-equal to
+ * torchvision.transforms.Resize(base) on PIL images. base 0, or equal to the short side, copies. */
+enum status image_resize_short_side(const struct image *from, int base, struct image *to, struct error *err);
 
 #endif
