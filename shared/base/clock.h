@@ -1,0 +1,8 @@
+/* Monotonic time for rates and durations. */
+#ifndef SHARED_BASE_CLOCK_H
+#define SHARED_BASE_CLOCK_H
+
+/* Seconds since an arbitrary start; never goes back. */
+double clock_seconds(void);
+
+#endif

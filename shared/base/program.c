@@ -1,0 +1,64 @@
+#include "shared/base/program.h"
+
+#include "shared/base/interrupt.h"
+#include "shared/base/suggest.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { MAX_COMMANDS = 32 };
+
+static void print_help(const struct program *program)
+{
+    printf("usage: %s COMMAND [options]\n\n%s\n\n", program->name, program->summary);
+    for (int i = 0; i < program->count; i++)
+        printf("  %-10s %s\n", program->commands[i].name, program->commands[i].summary);
+    printf("\n%s COMMAND --help lists the options of a command.\n", program->name);
+}
+
+static enum status unknown_command(const struct program *program, const char *word, struct error *err)
+{
+    const char *names[MAX_COMMANDS];
+    int count = 0;
+    for (; count < program->count && count < MAX_COMMANDS; count++)
+        names[count] = program->commands[count].name;
+    const char *near = suggest(word, names, count);
+    if (near)
+        return error_set(err, STATUS_USAGE, NULL, "unknown command '%s'; did you mean '%s'?", word, near);
+    return error_set(err, STATUS_USAGE, NULL, "unknown command '%s'; see %s --help", word, program->name);
+}
+
+static enum status run_command(const struct program *program, int argc, char **argv, struct error *err)
+{
+    if (argc < 2)
+        return error_set(err, STATUS_USAGE, NULL, "a command is missing; see %s --help", program->name);
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+        print_help(program);
+        return STATUS_OK;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("%s %s\n", program->name, SOFTCACHE_VERSION);
+        return STATUS_OK;
+    }
+    for (int i = 0; i < program->count; i++)
+        if (strcmp(argv[1], program->commands[i].name) == 0)
+            return program->commands[i].run(argc - 1, argv + 1, err);
+    return unknown_command(program, argv[1], err);
+}
+
+int program_main(const struct program *program, int argc, char **argv)
+{
+    struct error err = {0};
+    interrupt_install();
+    enum status status = run_command(program, argc, argv, &err);
+    if ((fflush(stdout) != 0 || ferror(stdout)) && status == STATUS_OK)
+        status = error_set(&err, STATUS_IO, "standard output", "cannot write: %s", strerror(errno));
+    if (status == STATUS_OK)
+        return 0;
+    const char *kind = status == STATUS_INTERRUPTED ? "interrupted" : "error";
+    const char *message = *err.message                   ? err.message
+                          : status == STATUS_INTERRUPTED ? "stopped"
+                                                         : "failed without a message";
+    fprintf(stderr, "%s: %s: %s%s%s\n", program->name, kind, err.path, *err.path ? ": " : "", message);
+    return (int)status;
+}

@@ -1,0 +1,25 @@
+/* The frame of a program with commands: picks the command, prints what went wrong, turns a status into the exit code.
+ * Called from the main.c files only, so that errors are printed in one place. */
+#ifndef SHARED_BASE_PROGRAM_H
+#define SHARED_BASE_PROGRAM_H
+
+#include "shared/base/error.h"
+
+struct program_command {
+    const char *name, *summary;
+    /* argv[0] is the command's name: made for options_parse. */
+    enum status (*run)(int argc, char **argv, struct error *err);
+};
+
+struct program {
+    const char *name, *summary;
+    const struct program_command *commands;
+    int count;
+};
+
+/* Installs the interrupt flag and runs the command that argv[1] names. Returns the exit code. An error goes to stderr
+ * as "program: error: path: message"; --help and --version to stdout. A full disk behind stdout is an error too
+ * (STATUS_IO). */
+int program_main(const struct program *program, int argc, char **argv);
+
+#endif
