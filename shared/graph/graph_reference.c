@@ -1,0 +1,236 @@
+#include "shared/graph/graph_reference.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One node at work on one sample. */
+struct step {
+    const struct graph *graph;
+    const struct node *node;
+    const float *const *in; /* [input_count] values of the inputs, each [c, h, w] of its shape */
+    const struct shape *in_shapes;
+    float *out; /* [c, h, w] of node->shape */
+};
+
+static size_t elements(struct shape s)
+{
+    return (size_t)s.c * (size_t)s.h * (size_t)s.w;
+}
+
+static size_t at(struct shape s, int c, int y, int x)
+{
+    return ((size_t)c * (size_t)s.h + (size_t)y) * (size_t)s.w + (size_t)x;
+}
+
+static const float *weights_of(const struct step *step, int weight)
+{
+    return weight >= 0 ? step->graph->weights[weight].data : NULL;
+}
+
+/* out[o, y, x] = bias[o] + sum over i, ky, kx of weight[o, i, ky, kx] * in[group's i, y * stride + ky * dilation - pad,
+ * ...] */
+static double conv_at(const struct step *step, int o, int y, int x)
+{
+    const struct node *node = step->node;
+    struct shape in = step->in_shapes[0];
+    int group_in = in.c / node->groups, group = o / (node->shape.c / node->groups);
+    const float *weight = weights_of(step, node->weight), *bias = weights_of(step, node->bias);
+    double sum = bias ? bias[o] : 0;
+    for (int i = 0; i < group_in; i++)
+        for (int ky = 0; ky < node->kernel_h; ky++)
+            for (int kx = 0; kx < node->kernel_w; kx++) {
+                int sy = y * node->stride_h + ky * node->dilation_h - node->pad_top;
+                int sx = x * node->stride_w + kx * node->dilation_w - node->pad_left;
+                if (sy < 0 || sy >= in.h || sx < 0 || sx >= in.w)
+                    continue;
+                size_t w = (((size_t)o * (size_t)group_in + (size_t)i) * (size_t)node->kernel_h + (size_t)ky) *
+                               (size_t)node->kernel_w +
+                           (size_t)kx;
+                sum += (double)weight[w] * (double)step->in[0][at(in, group * group_in + i, sy, sx)];
+            }
+    return sum;
+}
+
+static double linear_at(const struct step *step, int o)
+{
+    const float *weight = weights_of(step, step->node->weight), *bias = weights_of(step, step->node->bias);
+    size_t features = elements(step->in_shapes[0]);
+    double sum = bias ? bias[o] : 0;
+    for (size_t i = 0; i < features; i++)
+        sum += (double)weight[(size_t)o * features + i] * (double)step->in[0][i];
+    return sum;
+}
+
+static double batch_norm_of(const struct step *step, int c, double x)
+{
+    const struct node *node = step->node;
+    double mean = weights_of(step, node->running_mean)[c], variance = weights_of(step, node->running_var)[c];
+    return (x - mean) / sqrt(variance + (double)node->epsilon) * (double)weights_of(step, node->weight)[c] +
+           (double)weights_of(step, node->bias)[c];
+}
+
+static int smaller(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+/* Maximum or average over a window. The average's divisor is the number of values in the window, with
+ * count_include_pad also its padding, but not what ceil_mode adds beyond the padding (PyTorch's rule). */
+static double pool_at(const struct step *step, int c, int y, int x)
+{
+    const struct node *node = step->node;
+    struct shape in = step->in_shapes[0];
+    int top = y * node->stride_h - node->pad_top, left = x * node->stride_w - node->pad_left, valid = 0;
+    double sum = 0, maximum = -INFINITY;
+    for (int ky = 0; ky < node->kernel_h; ky++)
+        for (int kx = 0; kx < node->kernel_w; kx++) {
+            int sy = top + ky * node->dilation_h, sx = left + kx * node->dilation_w;
+            if (sy < 0 || sy >= in.h || sx < 0 || sx >= in.w)
+                continue;
+            double value = step->in[0][at(in, c, sy, sx)];
+            sum += value;
+            maximum = value > maximum ? value : maximum;
+            valid++;
+        }
+    if (node->op == OP_MAX_POOL)
+        return maximum;
+    if (node->count_include_pad)
+        valid = (smaller(top + node->kernel_h, in.h + node->pad_bottom) - top) *
+                (smaller(left + node->kernel_w, in.w + node->pad_right) - left);
+    return valid ? sum / valid : 0;
+}
+
+static double global_average_at(const struct step *step, int c)
+{
+    struct shape in = step->in_shapes[0];
+    double sum = 0;
+    for (int y = 0; y < in.h; y++)
+        for (int x = 0; x < in.w; x++)
+            sum += step->in[0][at(in, c, y, x)];
+    return sum / ((double)in.h * in.w);
+}
+
+static double add_at(const struct step *step, size_t i)
+{
+    double sum = 0;
+    for (int k = 0; k < step->node->input_count; k++)
+        sum += step->in[k][i];
+    return sum;
+}
+
+static double multiply_at(const struct step *step, int c, size_t i)
+{
+    struct shape first = step->in_shapes[0], second = step->in_shapes[1];
+    bool gate = first.h != second.h || first.w != second.w; /* second is [c, 1, 1] */
+    return (double)step->in[0][i] * (double)step->in[1][gate ? (size_t)c : i];
+}
+
+static double concat_at(const struct step *step, int c, int y, int x)
+{
+    int k = 0;
+    for (; c >= step->in_shapes[k].c; k++)
+        c -= step->in_shapes[k].c;
+    return step->in[k][at(step->in_shapes[k], c, y, x)];
+}
+
+static double pad_at(const struct step *step, int c, int y, int x)
+{
+    struct shape in = step->in_shapes[0];
+    y -= step->node->pad_top;
+    x -= step->node->pad_left;
+    return y < 0 || y >= in.h || x < 0 || x >= in.w ? 0 : step->in[0][at(in, c, y, x)];
+}
+
+static double softmax_at(const struct step *step, int c, int y, int x)
+{
+    struct shape in = step->in_shapes[0];
+    double maximum = -INFINITY, sum = 0;
+    for (int k = 0; k < in.c; k++)
+        maximum = fmax(maximum, step->in[0][at(in, k, y, x)]);
+    for (int k = 0; k < in.c; k++)
+        sum += exp(step->in[0][at(in, k, y, x)] - maximum);
+    return exp(step->in[0][at(in, c, y, x)] - maximum) / sum;
+}
+
+static double value_at(const struct step *step, int c, int y, int x)
+{
+    const struct node *node = step->node;
+    size_t i = at(node->shape, c, y, x);
+    switch (node->op) {
+    case OP_CONV:
+        return conv_at(step, c, y, x);
+    case OP_LINEAR:
+        return linear_at(step, c);
+    case OP_BATCH_NORM:
+        return batch_norm_of(step, c, step->in[0][i]);
+    case OP_ACTIVATION:
+        return activation_apply(node->activation, node->alpha, node->beta, step->in[0][i]);
+    case OP_MAX_POOL:
+    case OP_AVERAGE_POOL:
+        return pool_at(step, c, y, x);
+    case OP_GLOBAL_AVERAGE_POOL:
+        return global_average_at(step, c);
+    case OP_ADD:
+        return add_at(step, i);
+    case OP_MULTIPLY:
+        return multiply_at(step, c, i);
+    case OP_CONCAT:
+        return concat_at(step, c, y, x);
+    case OP_PAD:
+        return pad_at(step, c, y, x);
+    case OP_SOFTMAX:
+        return softmax_at(step, c, y, x);
+    case OP_INPUT:
+    case OP_FLATTEN:
+    case OP_DROPOUT:
+    case OP_COUNT:
+        break;
+    }
+    return step->in[0][i];
+}
+
+static void run_step(const struct step *step)
+{
+    struct shape s = step->node->shape;
+    for (int c = 0; c < s.c; c++)
+        for (int y = 0; y < s.h; y++)
+            for (int x = 0; x < s.w; x++)
+                step->out[at(s, c, y, x)] = (float)value_at(step, c, y, x);
+}
+
+/* One sample through nodes 0..last; values[i] has room for node i. */
+static void forward_sample(const struct graph *graph, const float *input, int last, float *const *values)
+{
+    for (int i = 0; i <= last; i++) {
+        const struct node *node = &graph->nodes[i];
+        const float *in[NODE_MAX_INPUTS] = {input};
+        struct shape in_shapes[NODE_MAX_INPUTS] = {node->shape};
+        for (int k = 0; k < node->input_count; k++) {
+            in[k] = values[node->inputs[k]];
+            in_shapes[k] = graph->nodes[node->inputs[k]].shape;
+        }
+        run_step(&(struct step){graph, node, in, in_shapes, values[i]});
+    }
+}
+
+enum status graph_forward_reference(const struct graph *graph, const float *input, int n, int node, float *output,
+                                    struct error *err)
+{
+    enum status status = STATUS_OK;
+    float **values = calloc((size_t)node + 1, sizeof *values);
+    if (!values)
+        return error_no_memory(err, ((size_t)node + 1) * sizeof *values, "the values of a graph");
+    for (int i = 0; i <= node; i++)
+        TRY(memory_new((void **)&values[i], elements(graph->nodes[i].shape), sizeof(float), graph->nodes[i].name, err));
+    size_t in_size = elements(graph->nodes[graph->input].shape), out_size = elements(graph->nodes[node].shape);
+    for (int sample = 0; sample < n; sample++) {
+        forward_sample(graph, input + (size_t)sample * in_size, node, values);
+        memcpy(output + (size_t)sample * out_size, values[node], out_size * sizeof(float));
+    }
+cleanup:
+    for (int i = 0; i <= node; i++)
+        memory_free(values[i]);
+    free(values);
+    return status;
+}
