@@ -1,8 +1,19 @@
-/* Data sets of labelled images, behind one interface. Readers: ImageFolder, Food-11, CIFAR-10 binary, IDX (MNIST
- * family). To add one: write source_NAME.c with a struct image_source_format and list it in image_source.c. */
+/* Data sets of labelled images, behind one interface. Readers:
+ *
+ *   ImageFolder  train/CLASS/NAME.jpg, val/CLASS/..., optionally test/CLASS/... or unlabelled test/NAME.jpg
+ *   Food-11      training/LABEL_INDEX.jpg, validation/..., optionally evaluation/... (labels may be missing there)
+ *   CIFAR-10     data_batch_*.bin, test_batch.bin, optionally batches.meta.txt
+ *   IDX          train-images-idx3-ubyte[.gz], train-labels-idx1-ubyte[.gz], t10k-... (MNIST, Fashion-MNIST, ...)
+ *
+ * Folders may have their usual other names: training, valid or validation, evaluation or testing. The published test
+ * sets of CIFAR-10 and IDX are SPLIT_VAL, the split that students are evaluated on.
+ *
+ * To add a reader: write source_NAME.c with a struct image_source_format, declare it in source_reader.h (which has the
+ * helpers that readers share), list it in image_source.c and here, and give it a case in tests/test_image_source.c. */
 #ifndef FORMATS_IMAGE_SOURCE_H
 #define FORMATS_IMAGE_SOURCE_H
 
+#include "shared/base/memory.h"
 #include "shared/tensor/image.h"
 #include <stdbool.h>
 #include <stddef.h>
@@ -35,13 +46,18 @@ struct image_source {
     struct image_set sets[SPLIT_COUNT]; /* an absent split has count 0 */
     enum image_encoding encoding;
     int h, w, channels; /* raw sets: the size of every image; JPEG: 0, 0, 3 */
+    size_t ignored;     /* files that were passed over: no JPEG by their extension */
+    struct arena arena; /* owns names and classes */
     const struct image_source_format *reader;
     void *state; /* the reader's own */
 };
 
+/* A reader. All state is in `source`, so one reader serves any number of sources. */
 struct image_source_format {
     const char *name;
+    /* A quick look: is this folder meant to be read by this reader? */
     bool (*recognises)(const char *path);
+    /* Lists every sample of source->path. On failure release is called as after success. */
     enum status (*open)(struct image_source *source, struct error *err);
     /* Reads the stored bytes of one sample; *bytes is malloc'ed, the caller's. Thread-safe. */
     enum status (*read)(const struct image_source *source, enum split split, size_t index, uint8_t **bytes,
@@ -49,8 +65,8 @@ struct image_source_format {
     void (*release)(struct image_source *source);
 };
 
-/* Recognises the folder's format and lists it. An unrecognised or empty folder is STATUS_NO_INPUT / STATUS_BAD_DATA
- * with the four layouts that would have been recognised. */
+/* Recognises the folder's format and lists it. A missing or empty folder is STATUS_NO_INPUT, an unrecognised one
+ * STATUS_BAD_DATA with the four layouts that would have been recognised; both leave a released source. */
 enum status image_source_open(struct image_source *source, const char *path, struct error *err);
 void image_source_release(struct image_source *source);
 
@@ -69,12 +85,14 @@ struct image_scan {
         char *reason;
     } * problems; /* in order of split and index */
     size_t problem_count;
-    size_t rotated;       /* images with an EXIF orientation other than 1, which is ignored as PIL does */
-    size_t gray, cmyk;    /* converted to RGB */
-    uint64_t total_bytes; /* stored bytes of all samples */
+    size_t rotated;               /* images with an EXIF orientation other than 1, which is ignored as PIL does */
+    size_t gray, cmyk;            /* converted to RGB */
+    uint64_t total_bytes;         /* stored bytes of all samples */
     uint64_t *sizes[SPLIT_COUNT]; /* [sets[split].count] stored bytes of each sample; NULL for an absent split */
     int max_h, max_w;
-    char digest[65]; /* SHA-256 over the listing: per split and sample its name, label, size and content digest */
+    /* SHA-256 over the listing: for each split and sample its name with the zero byte, then "LABEL SIZE SHA-256\n" of
+     * its stored bytes. The same for every number of threads. */
+    char digest[65];
 };
 /* progress(context, done, total) is called now and then from the calling thread; NULL for none; returning false
  * interrupts (STATUS_INTERRUPTED). */

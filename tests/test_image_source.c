@@ -1,0 +1,530 @@
+/* Readers of data sets: what is recognised, in which order, what is refused and with which words. */
+#define _GNU_SOURCE
+#include "formats/image_source.h"
+#include "formats/jpeg.h"
+#include "shared/base/digest.h"
+#include "shared/base/files.h"
+#include "tests/helper_images.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include <cmocka.h>
+
+/* Every test gets an empty folder as its state. */
+static int make_folder(void **state)
+{
+    *state = temporary_folder();
+    return 0;
+}
+
+static int drop_folder(void **state)
+{
+    remove_folder(*state);
+    free(*state);
+    return 0;
+}
+
+static void open_source(struct image_source *source, const char *path)
+{
+    struct error err = {0};
+    if (image_source_open(source, path, &err) != STATUS_OK)
+        fail_msg("%s: %s", err.path, err.message);
+}
+
+/* Opening must fail with this status and a message that has these words. */
+static void expect_refusal(const char *path, enum status status, const char *words)
+{
+    struct image_source source;
+    struct error err = {0};
+    assert_int_equal(image_source_open(&source, path, &err), status);
+    if (!strstr(err.message, words))
+        fail_msg("the message has no '%s': %s", words, err.message);
+    assert_null(source.path);
+}
+
+static void photo(const char *folder, const char *name)
+{
+    write_photo(folder, name, 8, 8, 0, 0);
+}
+
+static void expect_sample(const struct image_source *source, enum split split, size_t index, const char *name,
+                          int label)
+{
+    assert_true(index < source->sets[split].count);
+    assert_string_equal(source->sets[split].samples[index].name, name);
+    assert_int_equal(source->sets[split].samples[index].label, label);
+}
+
+/* ---- ImageFolder ---- */
+
+static void test_imagefolder(void **state)
+{
+    const char *folder = *state;
+    struct image_source source;
+    photo(folder, "train/b/2.jpg");
+    photo(folder, "train/b/10.JPEG");
+    photo(folder, "train/a.b/x.jpeg");
+    photo(folder, "train/a/z.jpg");
+    photo(folder, "train/a/part/y.JPG");
+    write_file(folder, "train/a/notes.txt", "x", 1);
+    write_file(folder, "train/readme", "x", 1);
+    write_file(folder, "train/.hidden/file.jpg", "x", 1);
+    photo(folder, "valid/b/1.jpg");
+    photo(folder, "test/9.jpg");
+    photo(folder, "test/10.jpg");
+    open_source(&source, folder);
+    assert_string_equal(source.format, "ImageFolder");
+    assert_int_equal(source.class_count, 3);
+    assert_string_equal(source.classes[0], "a");
+    assert_string_equal(source.classes[1], "a.b");
+    assert_int_equal(source.sets[SPLIT_TRAIN].count, 5);
+    expect_sample(&source, SPLIT_TRAIN, 0, "train/a/part/y.JPG", 0);
+    expect_sample(&source, SPLIT_TRAIN, 1, "train/a/z.jpg", 0);
+    expect_sample(&source, SPLIT_TRAIN, 2, "train/a.b/x.jpeg", 1);
+    expect_sample(&source, SPLIT_TRAIN, 3, "train/b/10.JPEG", 2);
+    expect_sample(&source, SPLIT_TRAIN, 4, "train/b/2.jpg", 2);
+    assert_int_equal(source.sets[SPLIT_VAL].count, 1);
+    expect_sample(&source, SPLIT_VAL, 0, "valid/b/1.jpg", 2);
+    assert_int_equal(source.sets[SPLIT_TEST].count, 2);
+    expect_sample(&source, SPLIT_TEST, 0, "test/10.jpg", -1);
+    assert_int_equal(source.ignored, 2);
+
+    struct error err = {0};
+    struct image image;
+    uint8_t *bytes;
+    size_t size;
+    assert_int_equal(image_source_read(&source, SPLIT_VAL, 0, &bytes, &size, &err), STATUS_OK);
+    assert_int_equal(image_decode(source.encoding, source.h, source.w, source.channels, bytes, size, "x", &image, &err),
+                     STATUS_OK);
+    assert_int_equal(image.h, 8);
+    image_release(&image);
+    free(bytes);
+    image_source_release(&source);
+}
+
+static void test_many_samples(void **state)
+{
+    const char *folder = *state;
+    struct image_source source;
+    for (int i = 0; i < 300; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "train/class/%03d.jpg", i);
+        write_file(folder, name, "x", 1);
+    }
+    photo(folder, "val/class/0.jpg");
+    open_source(&source, folder);
+    assert_int_equal(source.sets[SPLIT_TRAIN].count, 300);
+    expect_sample(&source, SPLIT_TRAIN, 257, "train/class/257.jpg", 0);
+    image_source_release(&source);
+}
+
+static void test_imagefolder_refusals(void **state)
+{
+    const char *folder = *state;
+    char long_name[300] = "train/a/";
+    expect_refusal("/nonexistent/data", STATUS_NO_INPUT, "cannot open");
+    expect_refusal(folder, STATUS_NO_INPUT, "empty");
+    photo(folder, "a/1.jpg");
+    expect_refusal(folder, STATUS_BAD_DATA, "train/CLASS");
+    remove_folder(folder);
+    write_file(folder, "unknown.bin", "x", 1);
+    expect_refusal(folder, STATUS_BAD_DATA, "CIFAR-10 (data_batch_*.bin");
+    photo(folder, "train/a/1.jpg");
+    expect_refusal(folder, STATUS_BAD_DATA, "no val/");
+    photo(folder, "val/b/1.jpg");
+    expect_refusal(folder, STATUS_BAD_DATA, "val/b: this class has no folder in the training split");
+    photo(folder, "train/b/1.jpg");
+    write_file(folder, "train/c/1.png", "x", 1);
+    write_file(folder, "train/c/2.png", "x", 1);
+    expect_refusal(folder, STATUS_BAD_DATA, "2 others (.png): convert them");
+    photo(folder, "train/c/1.jpg");
+    photo(folder, "train/loose.jpg");
+    expect_refusal(folder, STATUS_BAD_DATA, "loose.jpg lies beside the class folders");
+    char *loose = path_join(folder, "train/loose.jpg");
+    unlink(loose);
+    free(loose);
+    photo(folder, "validation/a/1.jpg");
+    expect_refusal(folder, STATUS_BAD_DATA, "has both val/ and validation/");
+    char *both = path_join(folder, "validation");
+    remove_folder(both);
+    free(both);
+    photo(folder, "train/a/deep/er/1.jpg");
+    expect_refusal(folder, STATUS_BAD_DATA, "one folder deeper");
+    char *deep = path_join(folder, "train/a/deep");
+    remove_folder(deep);
+    free(deep);
+    memset(long_name + strlen(long_name), 'n', 244);
+    strcat(long_name, ".jpg");
+    assert_int_equal(strlen(long_name), 256);
+    photo(folder, long_name);
+    expect_refusal(folder, STATUS_BAD_DATA, "more than 255 bytes");
+}
+
+/* A pipe that is called x.jpg must not block, and a broken link must be reported. */
+static void test_not_regular(void **state)
+{
+    const char *folder = *state;
+    struct image_source source;
+    struct error err = {0};
+    uint8_t *bytes;
+    size_t size;
+    photo(folder, "train/a/1.jpg");
+    photo(folder, "val/a/1.jpg");
+    char *pipe_path = path_join(folder, "train/a/2.jpg"), *link_path = path_join(folder, "train/a/3.jpg");
+    assert_int_equal(mkfifo(pipe_path, 0600), 0);
+    assert_int_equal(symlink("nowhere", link_path), 0);
+    open_source(&source, folder);
+    for (size_t i = 1; i < 3; i++) {
+        err = (struct error){0};
+        assert_int_equal(image_source_read(&source, SPLIT_TRAIN, i, &bytes, &size, &err), STATUS_NO_INPUT);
+    }
+    image_source_release(&source);
+    free(pipe_path);
+    free(link_path);
+}
+
+/* ---- Food-11 ---- */
+
+static void test_food11(void **state)
+{
+    const char *folder = *state;
+    struct image_source source;
+    photo(folder, "training/0_0.jpg");
+    photo(folder, "training/10_3.jpg");
+    photo(folder, "training/2_17.jpg");
+    photo(folder, "validation/5_0.jpg");
+    photo(folder, "evaluation/0001.jpg");
+    photo(folder, "evaluation/3_1.jpg");
+    open_source(&source, folder);
+    assert_string_equal(source.format, "Food-11");
+    assert_int_equal(source.class_count, 11);
+    assert_string_equal(source.classes[6], "Noodles/Pasta");
+    assert_int_equal(source.sets[SPLIT_TRAIN].count, 3);
+    expect_sample(&source, SPLIT_TRAIN, 0, "training/0_0.jpg", 0);
+    expect_sample(&source, SPLIT_TRAIN, 1, "training/10_3.jpg", 10);
+    expect_sample(&source, SPLIT_TRAIN, 2, "training/2_17.jpg", 2);
+    expect_sample(&source, SPLIT_VAL, 0, "validation/5_0.jpg", 5);
+    expect_sample(&source, SPLIT_TEST, 0, "evaluation/0001.jpg", -1);
+    expect_sample(&source, SPLIT_TEST, 1, "evaluation/3_1.jpg", 3);
+    image_source_release(&source);
+    photo(folder, "training/11_0.jpg");
+    expect_refusal(folder, STATUS_BAD_DATA, "training/11_0.jpg: names of Food-11");
+}
+
+static void test_food11_by_class_folder(void **state)
+{
+    const char *folder = *state;
+    struct image_source source;
+    photo(folder, "training/Bread/0_0.jpg");
+    photo(folder, "validation/Bread/0_1.jpg");
+    open_source(&source, folder);
+    assert_string_equal(source.format, "ImageFolder");
+    assert_int_equal(source.class_count, 1);
+    image_source_release(&source);
+}
+
+/* ---- raw sets ---- */
+
+enum { CIFAR_RECORD = 3073 };
+
+static void write_cifar_batch(const char *folder, const char *name, int records, int first)
+{
+    uint8_t *bytes = malloc((size_t)records * CIFAR_RECORD);
+    for (int r = 0; r < records; r++) {
+        uint8_t *record = bytes + (size_t)r * CIFAR_RECORD;
+        record[0] = (uint8_t)((first + r) % 10);
+        for (int i = 0; i < 3072; i++)
+            record[1 + i] = (uint8_t)(7 * (first + r) + i + i / 1024);
+    }
+    write_file(folder, name, bytes, (size_t)records * CIFAR_RECORD);
+    free(bytes);
+}
+
+static void test_cifar10(void **state)
+{
+    const char *folder = *state;
+    struct image_source source;
+    struct error err = {0};
+    uint8_t *bytes;
+    size_t size;
+    write_cifar_batch(folder, "data_batch_1.bin", 3, 0);
+    expect_refusal(folder, STATUS_NO_INPUT, "is missing");
+    write_cifar_batch(folder, "data_batch_2.bin", 2, 3);
+    write_cifar_batch(folder, "test_batch.bin", 2, 7);
+    open_source(&source, folder);
+    assert_string_equal(source.format, "CIFAR-10");
+    assert_int_equal(source.sets[SPLIT_TRAIN].count, 5);
+    assert_int_equal(source.sets[SPLIT_VAL].count, 2);
+    assert_int_equal(source.h, 32);
+    assert_int_equal(source.channels, 3);
+    assert_string_equal(source.classes[9], "truck");
+    expect_sample(&source, SPLIT_TRAIN, 4, "train/000004", 4);
+    expect_sample(&source, SPLIT_VAL, 1, "val/000001", 8);
+    assert_int_equal(image_source_read(&source, SPLIT_TRAIN, 4, &bytes, &size, &err), STATUS_OK);
+    assert_int_equal(size, 3072);
+    for (int i = 0; i < 1024; i++)
+        for (int c = 0; c < 3; c++)
+            assert_int_equal(bytes[3 * i + c], (uint8_t)(7 * 4 + (1024 * c + i) + c));
+    free(bytes);
+    assert_int_equal(image_source_read(&source, SPLIT_VAL, 1, &bytes, &size, &err), STATUS_OK);
+    assert_int_equal(bytes[0], 7 * 8);
+    free(bytes);
+    image_source_release(&source);
+
+    static const char meta[] = "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n\n";
+    write_file(folder, "batches.meta.txt", meta, sizeof meta - 1);
+    open_source(&source, folder);
+    assert_string_equal(source.classes[9], "j");
+    image_source_release(&source);
+    write_file(folder, "batches.meta.txt", "a\nb\n", 4);
+    expect_refusal(folder, STATUS_BAD_DATA, "2 class names instead of 10");
+    write_file(folder, "batches.meta.txt", meta, sizeof meta - 1);
+    write_file(folder, "data_batch_3.bin", meta, 9);
+    expect_refusal(folder, STATUS_BAD_DATA, "not a whole number of records");
+    uint8_t wrong[CIFAR_RECORD] = {10};
+    write_file(folder, "data_batch_3.bin", wrong, sizeof wrong);
+    expect_refusal(folder, STATUS_BAD_DATA, "record 0 has label 10");
+}
+
+/* Writes an IDX file of `count` items of h x w (h 0: labels) with values from `first` on, modulo `modulus`. */
+static void write_idx(const char *folder, const char *name, uint32_t count, int h, int w, int first, int modulus,
+                      bool gzip)
+{
+    uint8_t bytes[4096] = {0, 0, 8, (uint8_t)(h ? 3 : 1), 0, 0, (uint8_t)(count >> 8), (uint8_t)count};
+    size_t used = 8;
+    if (h) {
+        bytes[11] = (uint8_t)h;
+        bytes[15] = (uint8_t)w;
+        used = 16;
+    }
+    for (uint32_t i = 0; i < count * (uint32_t)(h ? h * w : 1); i++)
+        bytes[used++] = (uint8_t)((first + (int)i) % modulus);
+    write_file(folder, name, bytes, gzip ? 0 : used);
+    if (gzip) {
+        char *path = path_join(folder, name);
+        gzFile file = gzopen(path, "wb");
+        assert_int_equal(gzwrite(file, bytes, (unsigned)used), (int)used);
+        gzclose(file);
+        free(path);
+    }
+}
+
+static void write_mnist(const char *folder, bool gzip)
+{
+    const char *end = gzip ? ".gz" : "";
+    char name[128];
+    snprintf(name, sizeof name, "fashion/train-images-idx3-ubyte%s", end);
+    write_idx(folder, name, 12, 5, 4, 0, 251, gzip);
+    snprintf(name, sizeof name, "fashion/train-labels-idx1-ubyte%s", end);
+    write_idx(folder, name, 12, 0, 0, 0, 10, gzip);
+    snprintf(name, sizeof name, "fashion/t10k-images-idx3-ubyte%s", end);
+    write_idx(folder, name, 3, 5, 4, 9, 251, gzip);
+    snprintf(name, sizeof name, "fashion/t10k-labels-idx1-ubyte%s", end);
+    write_idx(folder, name, 3, 0, 0, 4, 10, gzip);
+}
+
+static void check_idx(const char *parent, bool gzip)
+{
+    struct image_source source;
+    struct error err = {0};
+    struct image image;
+    uint8_t *bytes;
+    size_t size;
+    char *folder = path_join(parent, "fashion");
+    write_mnist(parent, gzip);
+    open_source(&source, folder);
+    assert_string_equal(source.format, "IDX");
+    assert_int_equal(source.sets[SPLIT_TRAIN].count, 12);
+    assert_int_equal(source.sets[SPLIT_VAL].count, 3);
+    assert_int_equal(source.h, 5);
+    assert_int_equal(source.w, 4);
+    assert_int_equal(source.channels, 1);
+    assert_int_equal(source.class_count, 10);
+    assert_string_equal(source.classes[9], "Ankle boot");
+    expect_sample(&source, SPLIT_TRAIN, 11, "train/000011", 1);
+    expect_sample(&source, SPLIT_VAL, 2, "val/000002", 6);
+    assert_int_equal(image_source_read(&source, SPLIT_VAL, 2, &bytes, &size, &err), STATUS_OK);
+    assert_int_equal(size, 20);
+    assert_int_equal(bytes[19], 9 + 59);
+    assert_int_equal(image_decode(source.encoding, 5, 4, 1, bytes, size, "x", &image, &err), STATUS_OK);
+    assert_memory_equal(image.pixels, bytes, 20);
+    image_release(&image);
+    assert_int_equal(image_decode(source.encoding, 5, 5, 1, bytes, size, "x", &image, &err), STATUS_BAD_DATA);
+    free(bytes);
+    image_source_release(&source);
+    free(folder);
+}
+
+static void test_idx(void **state)
+{
+    check_idx(*state, false);
+}
+
+static void test_idx_gzip(void **state)
+{
+    check_idx(*state, true);
+}
+
+static void test_idx_refusals(void **state)
+{
+    const char *parent = *state;
+    char *folder = path_join(parent, "fashion");
+    write_mnist(parent, false);
+    write_idx(folder, "t10k-labels-idx1-ubyte", 3, 0, 0, 9, 251, false);
+    expect_refusal(folder, STATUS_BAD_DATA, "t10k has label 11");
+    write_idx(folder, "t10k-labels-idx1-ubyte", 2, 0, 0, 0, 10, false);
+    expect_refusal(folder, STATUS_BAD_DATA, "t10k: 3 images but 2 labels");
+    write_idx(folder, "t10k-images-idx3-ubyte", 3, 5, 5, 0, 10, false);
+    write_idx(folder, "t10k-labels-idx1-ubyte", 3, 0, 0, 0, 10, false);
+    expect_refusal(folder, STATUS_BAD_DATA, "images of 5 x 5, but 5 x 4");
+    static const uint8_t huge[16] = {0, 0, 8, 3, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255};
+    write_file(folder, "t10k-images-idx3-ubyte", huge, sizeof huge);
+    expect_refusal(folder, STATUS_BAD_DATA, "get it again");
+    write_file(folder, "t10k-images-idx3-ubyte", huge, 15);
+    expect_refusal(folder, STATUS_BAD_DATA, "is not an IDX file");
+    static const uint8_t half_gzip[] = {0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0x4b};
+    write_file(folder, "t10k-images-idx3-ubyte", half_gzip, sizeof half_gzip);
+    expect_refusal(folder, STATUS_BAD_DATA, "truncated gzip");
+    char *labels = path_join(folder, "t10k-labels-idx1-ubyte");
+    write_idx(folder, "t10k-images-idx3-ubyte", 3, 5, 4, 0, 10, false);
+    unlink(labels);
+    expect_refusal(folder, STATUS_NO_INPUT, "has no t10k-labels-idx1-ubyte");
+    free(labels);
+    free(folder);
+}
+
+static void test_fashion_mnist(void **state)
+{
+    static const char path[] = "/usr/share/datasets/fashion-mnist";
+    (void)state;
+    struct image_source source;
+    if (!folder_exists(path)) {
+        print_message("dataset-fashion-mnist is not installed\n");
+        skip();
+    }
+    open_source(&source, path);
+    assert_int_equal(source.sets[SPLIT_TRAIN].count, 60000);
+    assert_int_equal(source.sets[SPLIT_VAL].count, 10000);
+    assert_int_equal(source.h, 28);
+    expect_sample(&source, SPLIT_TRAIN, 0, "train/000000", 9);
+    assert_string_equal(source.classes[9], "Ankle boot");
+    image_source_release(&source);
+}
+
+/* ---- the pre-pass ---- */
+
+static bool count_progress(void *context, size_t done, size_t total)
+{
+    size_t *last = context;
+    assert_true(done > *last && done <= total);
+    *last = done;
+    return true;
+}
+
+static bool interrupt(void *context, size_t done, size_t total)
+{
+    (void)context;
+    (void)done;
+    (void)total;
+    return false;
+}
+
+/* The listing's digest, computed here from the header's words. */
+static void expected_digest(const struct image_source *source, char hex[DIGEST_HEX_SIZE])
+{
+    struct error err = {0};
+    struct digest *digest;
+    assert_int_equal(digest_new(&digest, &err), STATUS_OK);
+    for (int split = 0; split < SPLIT_COUNT; split++)
+        for (size_t i = 0; i < source->sets[split].count; i++) {
+            const struct image_sample *sample = &source->sets[split].samples[i];
+            char line[128], content[DIGEST_HEX_SIZE];
+            uint8_t *bytes;
+            size_t size;
+            assert_int_equal(image_source_read(source, (enum split)split, i, &bytes, &size, &err), STATUS_OK);
+            digest_bytes(bytes, size, content);
+            snprintf(line, sizeof line, "%d %zu %s\n", sample->label, size, content);
+            digest_update(digest, sample->name, strlen(sample->name) + 1);
+            digest_update(digest, line, strlen(line));
+            free(bytes);
+        }
+    digest_finish(digest, hex);
+}
+
+static void test_scan(void **state)
+{
+    const char *folder = *state;
+    struct image_source source;
+    struct image_scan scan, again;
+    struct error err = {0};
+    struct image gray = {.pixels = (uint8_t[16 * 12]){0}, .h = 16, .w = 12, .channels = 1};
+    uint8_t *bytes;
+    size_t size, last = 0;
+    char digest[DIGEST_HEX_SIZE];
+    write_image_folder(folder, "train", 2, 40, 10, 14);
+    write_image_folder(folder, "val", 2, 3, 9, 9);
+    assert_int_equal(jpeg_encode(&gray, 90, &bytes, &size, &err), STATUS_OK);
+    write_file(folder, "train/class_00/0005.jpg", bytes, size);
+    write_file(folder, "train/class_01/0007.jpg", bytes, size - 3);
+    write_file(folder, "val/class_00/0001.jpg", "", 0);
+    free(bytes);
+    open_source(&source, folder);
+    assert_int_equal(image_source_scan(&source, 1, count_progress, &last, &scan, &err), STATUS_OK);
+    assert_int_equal(last, 86);
+    assert_int_equal(scan.gray, 1);
+    assert_int_equal(scan.cmyk, 0);
+    assert_int_equal(scan.rotated, 0);
+    assert_int_equal(scan.max_h, 16);
+    assert_int_equal(scan.max_w, 14);
+    assert_int_equal(scan.problem_count, 2);
+    assert_int_equal(scan.problems[0].split, SPLIT_TRAIN);
+    assert_int_equal(scan.problems[0].index, 47);
+    assert_non_null(strstr(scan.problems[0].reason, "truncated"));
+    assert_int_equal(scan.problems[1].split, SPLIT_VAL);
+    assert_int_equal(scan.problems[1].index, 1);
+    assert_int_equal(scan.sizes[SPLIT_TRAIN][5], size);
+    assert_int_equal(scan.sizes[SPLIT_TRAIN][47], size - 3);
+    assert_null(scan.sizes[SPLIT_TEST]);
+    uint64_t sum = 0;
+    for (size_t i = 0; i < 80; i++)
+        sum += scan.sizes[SPLIT_TRAIN][i];
+    for (size_t i = 0; i < 6; i++)
+        sum += scan.sizes[SPLIT_VAL][i];
+    assert_int_equal(scan.total_bytes, sum);
+    expected_digest(&source, digest);
+    assert_string_equal(scan.digest, digest);
+
+    assert_int_equal(image_source_scan(&source, 3, NULL, NULL, &again, &err), STATUS_OK);
+    assert_string_equal(scan.digest, again.digest);
+    assert_int_equal(again.problem_count, 2);
+    image_scan_release(&again);
+    assert_int_equal(image_source_scan(&source, 2, interrupt, NULL, &again, &err), STATUS_INTERRUPTED);
+    image_scan_release(&scan);
+    image_source_release(&source);
+}
+
+int main(void)
+{
+#define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_folder, drop_folder)
+    const struct CMUnitTest tests[] = {IN_FOLDER(test_imagefolder),
+                                       IN_FOLDER(test_many_samples),
+                                       IN_FOLDER(test_imagefolder_refusals),
+                                       IN_FOLDER(test_not_regular),
+                                       IN_FOLDER(test_food11),
+                                       IN_FOLDER(test_food11_by_class_folder),
+                                       IN_FOLDER(test_cifar10),
+                                       IN_FOLDER(test_idx),
+                                       IN_FOLDER(test_idx_gzip),
+                                       IN_FOLDER(test_idx_refusals),
+                                       cmocka_unit_test(test_fashion_mnist),
+                                       IN_FOLDER(test_scan)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
