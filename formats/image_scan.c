@@ -56,6 +56,11 @@ static void check_image(void *context, int task, int worker)
         image_decode(source->encoding, source->h, source->w, source->channels, bytes, result->size, name, &image,
                      &err) != STATUS_OK)
         note_failure(result, &err);
+    else if (image.w > (int64_t)IMAGE_MAX_ASPECT * image.h || image.h > (int64_t)IMAGE_MAX_ASPECT * image.w) {
+        error_set(&err, STATUS_BAD_DATA, name, "%d x %d pixels: sides may differ %d-fold at most", image.h, image.w,
+                  IMAGE_MAX_ASPECT);
+        note_failure(result, &err);
+    }
     if (!result->reason) {
         result->h = image.h;
         result->w = image.w;

@@ -88,7 +88,8 @@ void view_render_input(const struct view *view, const struct image *levels, int 
 
 /* The base image: short side resized to `base` pixels (long side int(base * long / short), as torchvision computes it)
  * with Pillow's antialiased bilinear arithmetic (22-bit fixed point, horizontal then vertical pass): bit-equal to
- * torchvision.transforms.Resize(base) on PIL images. base 0, or equal to the short side, copies. */
+ * torchvision.transforms.Resize(base) on PIL images. base 0, or equal to the short side, copies.
+ * STATUS_BAD_DATA for sides that differ more than IMAGE_MAX_ASPECT-fold. */
 enum status image_resize_short_side(const struct image *from, int base, struct image *to, struct error *err);
 
 #endif

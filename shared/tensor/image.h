@@ -11,7 +11,8 @@ struct image {
     int channels; /* 3, or 1 for grayscale sets (MNIST) whose teacher takes one channel */
 };
 
-enum { IMAGE_MAX_SIDE = 65500 };
+/* Larger images, and longer and thinner ones, are refused. */
+enum { IMAGE_MAX_SIDE = 65500, IMAGE_MAX_ASPECT = 100 };
 
 /* STATUS_INTERNAL when out of memory. */
 enum status image_init(struct image *image, int h, int w, int channels, struct error *err);

@@ -1,0 +1,169 @@
+/* Resizing with the arithmetic of Pillow's Resample.c (Image.BILINEAR): a triangle filter as wide as the reduction, its
+ * coefficients normalised in double precision and rounded to 22 bits; rows first, then columns, with 8 bits in between.
+ */
+#include "shared/augment/view.h"
+
+#include "shared/base/memory.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PRECISION_BITS = 32 - 8 - 2, HALF = 1 << (PRECISION_BITS - 1) };
+
+/* How each of `count` output pixels of one axis is made: from `taps` input pixels, beginning at `first`. */
+struct filter {
+    struct span {
+        int first, taps;
+    } * spans;        /* [count] */
+    int32_t *weights; /* [count, max_taps] fixed point with PRECISION_BITS bits */
+    double *exact;    /* [max_taps] scratch */
+    int count, max_taps;
+};
+
+static void filter_release(struct filter *filter)
+{
+    free(filter->spans);
+    free(filter->weights);
+    free(filter->exact);
+}
+
+/* The weights of output pixel i: precompute_coeffs and normalize_coeffs_8bpc of Resample.c. */
+static void filter_pixel(struct filter *filter, int i, int in, double scale)
+{
+    const double width = scale < 1.0 ? 1.0 : scale; /* filterscale; also the support, as the triangle's is 1 */
+    const double center = ((double)i + 0.5) * scale, step = 1.0 / width;
+    int first = (int)(center - width + 0.5), end = (int)(center + width + 0.5);
+    double sum = 0.0;
+    first = first < 0 ? 0 : first;
+    end = end > in ? in : end;
+    for (int t = 0; t < end - first; t++) {
+        double distance = fabs((t + first - center + 0.5) * step);
+        filter->exact[t] = distance < 1.0 ? 1.0 - distance : 0.0;
+        sum += filter->exact[t];
+    }
+    for (int t = 0; t < end - first; t++) {
+        double weight = sum != 0.0 ? filter->exact[t] / sum : filter->exact[t];
+        filter->weights[(size_t)i * (size_t)filter->max_taps + (size_t)t] =
+            (int32_t)(0.5 + weight * (1 << PRECISION_BITS));
+    }
+    filter->spans[i] = (struct span){first, end - first};
+}
+
+static enum status filter_init(struct filter *filter, int in, int out, struct error *err)
+{
+    const double scale = (double)in / out, width = scale < 1.0 ? 1.0 : scale;
+    *filter = (struct filter){.count = out, .max_taps = (int)ceil(width) * 2 + 1};
+    size_t weights = size_mul((size_t)out, (size_t)filter->max_taps);
+    filter->spans = calloc((size_t)out, sizeof *filter->spans);
+    filter->weights = calloc(weights, sizeof *filter->weights);
+    filter->exact = calloc((size_t)filter->max_taps, sizeof *filter->exact);
+    if (!filter->spans || !filter->weights || !filter->exact)
+        return error_no_memory(err, size_mul(weights, sizeof *filter->weights), "a resize filter");
+    for (int i = 0; i < out; i++)
+        filter_pixel(filter, i, in, scale);
+    return STATUS_OK;
+}
+
+static uint8_t clip(int32_t sum)
+{
+    sum >>= PRECISION_BITS;
+    return (uint8_t)(sum < 0 ? 0 : sum > 255 ? 255 : sum);
+}
+
+/* One row of `channels` interleaved channels, from in[w, channels] to out[filter->count, channels]. */
+static void resize_row(const struct filter *filter, const uint8_t *in, uint8_t *out, int channels)
+{
+    for (int i = 0; i < filter->count; i++, out += channels) {
+        const struct span span = filter->spans[i];
+        const int32_t *weights = filter->weights + (size_t)i * (size_t)filter->max_taps;
+        const uint8_t *pixel = in + (size_t)span.first * (size_t)channels;
+        int32_t sums[3] = {HALF, HALF, HALF};
+        if (channels == 3) {
+            for (int t = 0; t < span.taps; t++, pixel += 3)
+                for (int c = 0; c < 3; c++)
+                    sums[c] += pixel[c] * weights[t];
+        } else {
+            for (int t = 0; t < span.taps; t++)
+                sums[0] += pixel[t] * weights[t];
+        }
+        for (int c = 0; c < channels; c++)
+            out[c] = clip(sums[c]);
+    }
+}
+
+/* Output row i of the vertical pass: a weighted sum of whole rows of `length` bytes. sums[length] is scratch. */
+static void combine_rows(const struct filter *filter, int i, const uint8_t *rows, size_t length, int32_t *restrict sums,
+                         uint8_t *restrict out)
+{
+    const struct span span = filter->spans[i];
+    const int32_t *weights = filter->weights + (size_t)i * (size_t)filter->max_taps;
+    for (size_t x = 0; x < length; x++)
+        sums[x] = HALF;
+    for (int t = 0; t < span.taps; t++) {
+        const uint8_t *restrict row = rows + (size_t)(span.first + t) * length;
+        const int32_t weight = weights[t];
+        for (size_t x = 0; x < length; x++)
+            sums[x] += row[x] * weight;
+    }
+    for (size_t x = 0; x < length; x++)
+        out[x] = clip(sums[x]);
+}
+
+static enum status resize_width(const struct image *from, int w, struct image *to, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct filter filter = {0};
+    const size_t in_row = (size_t)from->w * (size_t)from->channels, out_row = (size_t)w * (size_t)from->channels;
+    TRY(filter_init(&filter, from->w, w, err));
+    TRY(image_init(to, from->h, w, from->channels, err));
+    for (int y = 0; y < from->h; y++)
+        resize_row(&filter, from->pixels + (size_t)y * in_row, to->pixels + (size_t)y * out_row, from->channels);
+cleanup:
+    filter_release(&filter);
+    return status;
+}
+
+static enum status resize_height(const struct image *from, int h, struct image *to, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct filter filter = {0};
+    const size_t row = (size_t)from->w * (size_t)from->channels;
+    int32_t *sums = malloc(row * sizeof *sums);
+    if (!sums)
+        return error_no_memory(err, row * sizeof *sums, "a resize buffer");
+    TRY(filter_init(&filter, from->h, h, err));
+    TRY(image_init(to, h, from->w, from->channels, err));
+    for (int y = 0; y < h; y++)
+        combine_rows(&filter, y, from->pixels, row, sums, to->pixels + (size_t)y * row);
+cleanup:
+    filter_release(&filter);
+    free(sums);
+    return status;
+}
+
+enum status image_resize_short_side(const struct image *from, int base, struct image *to, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct image wide = {0};
+    const int short_side = from->w < from->h ? from->w : from->h, long_side = from->w < from->h ? from->h : from->w;
+    *to = (struct image){0};
+    if (short_side < 1 || long_side > (int64_t)IMAGE_MAX_ASPECT * short_side)
+        return error_set(err, STATUS_BAD_DATA, NULL,
+                         "an image of %d x %d is too long and thin: sides may differ %d-fold", from->h, from->w,
+                         IMAGE_MAX_ASPECT);
+    if (base == 0 || base == short_side) {
+        TRY(image_init(to, from->h, from->w, from->channels, err));
+        memcpy(to->pixels, from->pixels, (size_t)from->h * (size_t)from->w * (size_t)from->channels);
+        return STATUS_OK;
+    }
+    const int longer = (int)((double)((int64_t)base * long_side) / short_side);
+    const int w = from->w < from->h ? base : longer, h = from->w < from->h ? longer : base;
+    TRY(resize_width(from, w, &wide, err));
+    TRY(resize_height(&wide, h, to, err));
+cleanup:
+    image_release(&wide);
+    if (status != STATUS_OK)
+        image_release(to);
+    return status;
+}

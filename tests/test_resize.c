@@ -1,0 +1,162 @@
+/* From JPEG bytes to the evaluation view, against PIL and torchvision, bit for bit. */
+#include "formats/jpeg.h"
+#include "shared/augment/view.h"
+#include "shared/base/digest.h"
+#include "shared/base/files.h"
+#include "tests/golden/evaluation_views.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { BASE = 256, CROP = 224, VIEW_COUNT = sizeof evaluation_views / sizeof *evaluation_views };
+
+static void expect_digest(const char *file, const char *what, const uint8_t *bytes, size_t size, const char *expected)
+{
+    char hex[DIGEST_HEX_SIZE];
+    digest_bytes(bytes, size, hex);
+    if (strcmp(hex, expected) != 0)
+        fail_msg("%s: %s differs from PIL's", file, what);
+}
+
+static size_t image_bytes(const struct image *image)
+{
+    return (size_t)image->h * (size_t)image->w * (size_t)image->channels;
+}
+
+static void decode(const struct evaluation_view *golden, struct image *image)
+{
+    char path[256];
+    struct error err = {0};
+    struct jpeg_info info;
+    uint8_t *bytes;
+    size_t size;
+    snprintf(path, sizeof path, "tests/golden/evaluation_views/%s", golden->file);
+    if (file_read(path, 1 << 20, &bytes, &size, &err) != STATUS_OK ||
+        jpeg_inspect(bytes, size, path, &info, &err) != STATUS_OK ||
+        jpeg_decode(bytes, size, path, image, &err) != STATUS_OK)
+        fail_msg("%s: %s", path, err.message);
+    assert_int_equal(info.h, golden->h);
+    assert_int_equal(info.w, golden->w);
+    assert_int_equal(info.components, golden->components);
+    assert_int_equal(info.orientation, golden->orientation);
+    assert_int_equal(image->h, golden->h);
+    assert_int_equal(image->w, golden->w);
+    assert_int_equal(image->channels, 3);
+    free(bytes);
+}
+
+static void test_decoded_pixels(void **state)
+{
+    (void)state;
+    for (int i = 0; i < VIEW_COUNT; i++) {
+        struct image image;
+        decode(&evaluation_views[i], &image);
+        expect_digest(evaluation_views[i].file, "the decoded image", image.pixels, image_bytes(&image),
+                      evaluation_views[i].decoded);
+        image_release(&image);
+    }
+}
+
+/* The pixel of torchvision's CenterCrop, whose offset is Python's round(): halves to even. */
+static const uint8_t *view_pixel(const struct image *base, int y, int x)
+{
+    int top = (base->h - CROP) / 2, left = (base->w - CROP) / 2;
+    top += (base->h - CROP) % 2 && top % 2;
+    left += (base->w - CROP) % 2 && left % 2;
+    return base->pixels + ((size_t)(top + y) * (size_t)base->w + (size_t)(left + x)) * 3;
+}
+
+static void check_view(const struct evaluation_view *golden, const struct image *base)
+{
+    static const int places[3][2] = {{0, 0}, {100, 17}, {223, 223}};
+    uint8_t *view = malloc(CROP * CROP * 3);
+    for (int i = 0; i < 3; i++)
+        for (int c = 0; c < 3; c++)
+            assert_int_equal(view_pixel(base, places[i][0], places[i][1])[c], golden->samples[3 * i + c]);
+    for (int y = 0; y < CROP; y++)
+        memcpy(view + y * CROP * 3, view_pixel(base, y, 0), CROP * 3);
+    expect_digest(golden->file, "the evaluation view", view, CROP * CROP * 3, golden->view);
+    free(view);
+}
+
+static void test_base_images_and_evaluation_views(void **state)
+{
+    (void)state;
+    for (int i = 0; i < VIEW_COUNT; i++) {
+        const struct evaluation_view *golden = &evaluation_views[i];
+        struct error err = {0};
+        struct image image, base;
+        decode(golden, &image);
+        assert_int_equal(image_resize_short_side(&image, BASE, &base, &err), STATUS_OK);
+        assert_int_equal(base.h, golden->base_h);
+        assert_int_equal(base.w, golden->base_w);
+        expect_digest(golden->file, "the base image", base.pixels, image_bytes(&base), golden->base);
+        check_view(golden, &base);
+        image_release(&image);
+        image_release(&base);
+    }
+}
+
+/* One channel is resized as each of three equal channels. */
+static void test_one_channel(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct image gray, rgb, small_gray, small_rgb;
+    assert_int_equal(image_init(&gray, 53, 71, 1, &err), STATUS_OK);
+    assert_int_equal(image_init(&rgb, 53, 71, 3, &err), STATUS_OK);
+    for (int i = 0; i < 53 * 71; i++) {
+        gray.pixels[i] = (uint8_t)(i * i / 7);
+        memset(rgb.pixels + 3 * i, gray.pixels[i], 3);
+    }
+    assert_int_equal(image_resize_short_side(&gray, 20, &small_gray, &err), STATUS_OK);
+    assert_int_equal(image_resize_short_side(&rgb, 20, &small_rgb, &err), STATUS_OK);
+    assert_int_equal(small_gray.h, 20);
+    assert_int_equal(small_gray.w, 26);
+    for (int i = 0; i < 20 * 26 * 3; i++)
+        assert_int_equal(small_rgb.pixels[i], small_gray.pixels[i / 3]);
+    image_release(&gray);
+    image_release(&rgb);
+    image_release(&small_gray);
+    image_release(&small_rgb);
+}
+
+static void test_extreme_sizes(void **state)
+{
+    static const struct {
+        int h, w, base, to_h, to_w;
+    } sizes[] = {{1, 1, 256, 256, 256}, {1, 100, 7, 7, 700}, {900, 9, 1, 100, 1},
+                 {3, 5, 3, 3, 5},       {4, 3, 0, 4, 3},     {33, 1000, 32, 32, 969}};
+    (void)state;
+    struct error err = {0};
+    struct image image, resized;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        assert_int_equal(image_init(&image, sizes[i].h, sizes[i].w, 3, &err), STATUS_OK);
+        memset(image.pixels, 255, image_bytes(&image));
+        assert_int_equal(image_resize_short_side(&image, sizes[i].base, &resized, &err), STATUS_OK);
+        assert_int_equal(resized.h, sizes[i].to_h);
+        assert_int_equal(resized.w, sizes[i].to_w);
+        for (size_t p = 0; p < image_bytes(&resized); p++)
+            assert_int_equal(resized.pixels[p], 255); /* the weights of every pixel add up to 1 */
+        image_release(&image);
+        image_release(&resized);
+    }
+    assert_int_equal(image_init(&image, 1, 101, 3, &err), STATUS_OK);
+    assert_int_equal(image_resize_short_side(&image, 256, &resized, &err), STATUS_BAD_DATA);
+    assert_non_null(strstr(err.message, "too long and thin"));
+    image_release(&image);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_decoded_pixels),
+                                       cmocka_unit_test(test_base_images_and_evaluation_views),
+                                       cmocka_unit_test(test_one_channel), cmocka_unit_test(test_extreme_sizes)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
