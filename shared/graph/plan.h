@@ -13,7 +13,13 @@
  * A graph value that cannot be expressed like that (a batch norm after an activation, a value read both before and
  * after its batch norm) gets a copy step, whose output is a new raw tensor. Only nodes that a student may have are
  * planned: OP_SOFTMAX, OP_PAD before anything but a convolution, and OP_MULTIPLY are STATUS_CONFIG errors that name the
- * node. */
+ * node. Nodes that lead neither to the output nor to a kept node are left out; their parameters' gradients stay 0.
+ *
+ * Losses on features: a kept node's tensor, like the logits, has one more reader, the loss, which runs first in
+ * backward: before the backward pass the caller writes dL/d(completed value), or zeros, to the tensor's gradient, and
+ * all the plan's readers add to it. Its place in the gradient buffer is its own from the start of the backward pass
+ * until the step that made the tensor has read it. The forward pass leaves only raw values: whoever wants the completed
+ * value of a kept tensor applies scale, shift and activation when reading. */
 #ifndef SHARED_GRAPH_PLAN_H
 #define SHARED_GRAPH_PLAN_H
 
@@ -62,8 +68,9 @@ struct plan_tensor {
     int node;           /* that node */
     struct shape shape; /* stored NHWC: [batch, h, w, c] */
     size_t value;       /* offset in floats in the value buffer */
-    size_t gradient; /* offset in the gradient buffer (shared over time with other tensors); PLAN_NONE for the input */
-    int batch_norm;  /* index into batch_norms, or -1 */
+    size_t gradient;    /* offset in the gradient buffer (shared over time with other tensors); PLAN_NONE for the input
+                           and for what no parameter has touched */
+    int batch_norm;     /* index into batch_norms, or -1 */
     enum activation activation;
     float alpha, beta; /* of the activation */
 };
@@ -76,7 +83,8 @@ struct plan_input {
 
 struct plan_step {
     enum step_kind kind;
-    int node; /* the graph's node, for its kernel, stride, padding, groups, dropout */
+    int node;              /* the graph's node, for its kernel, stride, dilation, groups, dropout */
+    int pad_top, pad_left; /* of windows: the node's, and those of an OP_PAD before a convolution */
     struct plan_input *inputs;
     int input_count;
     int output;

@@ -1,0 +1,430 @@
+/* plan_compile: walks the graph in order, makes a step per layer, attaches batch norms and activations to the tensors
+ * as completions where that is possible, then decides who finishes which gradient and where everything lies. */
+#include "shared/graph/plan.h"
+
+#include "shared/graph/plan_memory.h"
+#include <string.h>
+
+enum { ALIGNMENT = 32 /* floats; every tensor begins on a cache line or two */ };
+
+struct compiler {
+    struct plan *plan;
+    const struct graph *graph;
+    struct error *err;
+    int *readers;     /* [node_count] needed nodes that read the node's output; the graph's output counts as one more */
+    bool *needed;     /* [node_count] leads to the output or to a kept node */
+    bool *kept;       /* [node_count] */
+    bool *attachable; /* [node_count] nobody but one reader sees the value, so a completion may be attached to it */
+    int *maker;       /* [tensor room] step that writes the tensor, -1 for the input */
+    bool *external;   /* [tensor room] a loss writes the tensor's gradient first */
+    bool *learns;     /* [tensor room] depends on a parameter */
+    bool *used;       /* [weight_count] */
+};
+
+static enum status refuse(const struct compiler *c, int node, const char *why)
+{
+    const struct node *n = &c->graph->nodes[node];
+    return error_set(c->err, STATUS_CONFIG, NULL, "node '%s' (%s) cannot be trained: %s", n->name, op_name(n->op), why);
+}
+
+static bool complete(const struct plan_tensor *tensor)
+{
+    return tensor->batch_norm < 0 && tensor->activation == ACTIVATION_NONE;
+}
+
+static bool same_shape(struct shape a, struct shape b)
+{
+    return a.c == b.c && a.h == b.h && a.w == b.w;
+}
+
+static int add_tensor(struct compiler *c, int node, struct shape shape, int maker, bool learns)
+{
+    int index = c->plan->tensor_count++;
+    c->plan->tensors[index] = (struct plan_tensor){
+        .name = c->graph->nodes[node].name, .node = node, .shape = shape, .gradient = PLAN_NONE, .batch_norm = -1};
+    c->plan->node_tensor[node] = index;
+    c->maker[index] = maker;
+    c->learns[index] = learns;
+    return index;
+}
+
+/* A weight's offset in its vector, once. */
+static enum status take_weight(struct compiler *c, int node, int weight, size_t *offset)
+{
+    *offset = PLAN_NONE;
+    if (weight < 0)
+        return STATUS_OK;
+    if (c->used[weight])
+        return refuse(c, node, "its weights are shared with another layer");
+    c->used[weight] = true;
+    *offset = c->plan->weight_offset[weight];
+    return STATUS_OK;
+}
+
+/* Appends a step that reads the tensors of the node's inputs and writes a new tensor of the given shape. */
+static enum status add_step(struct compiler *c, enum step_kind kind, int node, const int *inputs, int input_count,
+                            struct shape shape)
+{
+    enum status status = STATUS_OK;
+    struct plan *plan = c->plan;
+    const struct node *n = &c->graph->nodes[node];
+    struct plan_step step = {.kind = kind, .node = node, .input_count = input_count};
+    bool weighted = n->op == OP_CONV || n->op == OP_LINEAR, learns = weighted;
+    step.pad_top = n->pad_top;
+    step.pad_left = n->pad_left;
+    step.inputs = arena_alloc(&plan->arena, (size_t)input_count, sizeof *step.inputs);
+    if (!step.inputs)
+        return error_no_memory(c->err, (size_t)input_count * sizeof *step.inputs, "a plan");
+    for (int i = 0; i < input_count; i++) {
+        step.inputs[i].tensor = inputs[i];
+        learns = learns || c->learns[inputs[i]];
+    }
+    TRY(take_weight(c, node, weighted ? n->weight : -1, &step.weight));
+    TRY(take_weight(c, node, weighted ? n->bias : -1, &step.bias));
+    step.output = add_tensor(c, node, shape, plan->step_count, learns);
+    plan->steps[plan->step_count++] = step;
+cleanup:
+    return status;
+}
+
+/* A new raw tensor with the completed value of node `from`, under the name of `node`. */
+static enum status add_copy(struct compiler *c, int node, int from, struct shape shape)
+{
+    int tensor = c->plan->node_tensor[from];
+    return add_step(c, STEP_COPY, node, &tensor, 1, shape);
+}
+
+/* The tensor of a node's only input; makes a copy unless a completion can be attached to it. */
+static enum status completable(struct compiler *c, int node, bool batch_norm, struct plan_tensor **out)
+{
+    struct plan *plan = c->plan;
+    int from = c->graph->nodes[node].inputs[0], index = plan->node_tensor[from];
+    struct plan_tensor *tensor = &plan->tensors[index];
+    bool room = tensor->activation == ACTIVATION_NONE && (!batch_norm || tensor->batch_norm < 0);
+    if (c->attachable[from] && room && index != plan->input) {
+        plan->node_tensor[from] = -1;
+        plan->node_tensor[node] = index;
+    } else {
+        enum status status = add_copy(c, node, from, tensor->shape);
+        if (status != STATUS_OK)
+            return status;
+    }
+    *out = &plan->tensors[plan->node_tensor[node]];
+    (*out)->node = node;
+    (*out)->name = c->graph->nodes[node].name;
+    return STATUS_OK;
+}
+
+static enum status compile_batch_norm(struct compiler *c, int node)
+{
+    enum status status = STATUS_OK;
+    struct plan *plan = c->plan;
+    const struct node *n = &c->graph->nodes[node];
+    struct plan_batch_norm norm = {.channels = n->shape.c, .epsilon = n->epsilon, .momentum = n->momentum};
+    struct plan_tensor *tensor;
+    TRY(completable(c, node, true, &tensor));
+    struct plan_step *maker = &plan->steps[c->maker[plan->node_tensor[node]]];
+    TRY(take_weight(c, node, n->weight, &norm.weight));
+    TRY(take_weight(c, node, n->bias, &norm.bias));
+    TRY(take_weight(c, node, n->running_mean, &norm.running_mean));
+    TRY(take_weight(c, node, n->running_var, &norm.running_var));
+    norm.layer_bias = maker->bias;
+    maker->bias = PLAN_NONE;
+    maker->statistics = true;
+    norm.statistics = plan->statistics_count;
+    plan->statistics_count += PLAN_STATISTICS * (size_t)norm.channels;
+    tensor->batch_norm = plan->batch_norm_count;
+    c->learns[plan->node_tensor[node]] = true;
+    plan->batch_norms[plan->batch_norm_count++] = norm;
+cleanup:
+    return status;
+}
+
+static enum status compile_activation(struct compiler *c, int node)
+{
+    const struct node *n = &c->graph->nodes[node];
+    struct plan_tensor *tensor;
+    enum status status = completable(c, node, false, &tensor);
+    if (status != STATUS_OK)
+        return status;
+    tensor->activation = n->activation;
+    tensor->alpha = n->alpha;
+    tensor->beta = n->beta;
+    return STATUS_OK;
+}
+
+/* The node's value is its input's. */
+static void compile_alias(struct compiler *c, int node)
+{
+    int from = c->graph->nodes[node].inputs[0];
+    c->plan->node_tensor[node] = c->plan->node_tensor[from];
+    c->attachable[node] = c->attachable[node] && c->attachable[from];
+}
+
+/* Do only linear layers see the order of the node's features? */
+static bool order_is_free(const struct compiler *c, int node)
+{
+    if (c->kept[node] || node == c->graph->output)
+        return false;
+    for (int i = node + 1; i < c->graph->node_count; i++) {
+        const struct node *n = &c->graph->nodes[i];
+        for (int k = 0; c->needed[i] && k < n->input_count; k++)
+            if (n->inputs[k] == node && n->op != OP_LINEAR &&
+                !((n->op == OP_ACTIVATION || n->op == OP_DROPOUT) && order_is_free(c, i)))
+                return false;
+    }
+    return true;
+}
+
+static enum status compile_flatten(struct compiler *c, int node)
+{
+    const struct node *n = &c->graph->nodes[node];
+    struct shape from = c->plan->tensors[c->plan->node_tensor[n->inputs[0]]].shape;
+    if (!same_shape(from, n->shape) && !order_is_free(c, node))
+        return add_copy(c, node, n->inputs[0], n->shape);
+    compile_alias(c, node);
+    return STATUS_OK;
+}
+
+/* A pad is part of the convolutions that read it. */
+static enum status compile_pad(struct compiler *c, int node)
+{
+    bool foldable = !c->kept[node] && node != c->graph->output;
+    for (int i = node + 1; i < c->graph->node_count; i++)
+        for (int k = 0; c->needed[i] && k < c->graph->nodes[i].input_count; k++)
+            foldable = foldable && (c->graph->nodes[i].inputs[k] != node || c->graph->nodes[i].op == OP_CONV);
+    if (!foldable)
+        return refuse(c, node, "padding is possible before a convolution only");
+    compile_alias(c, node);
+    c->attachable[node] = false;
+    return STATUS_OK;
+}
+
+static enum status compile_convolution(struct compiler *c, int node, const int *inputs)
+{
+    const struct node *n = &c->graph->nodes[node], *before = &c->graph->nodes[n->inputs[0]];
+    bool depthwise = n->groups > 1 && n->groups == n->shape.c && n->groups == before->shape.c;
+    enum status status = add_step(c, depthwise ? STEP_DEPTHWISE : STEP_CONV, node, inputs, 1, n->shape);
+    if (status == STATUS_OK && before->op == OP_PAD) {
+        c->plan->steps[c->plan->step_count - 1].pad_top += before->pad_top;
+        c->plan->steps[c->plan->step_count - 1].pad_left += before->pad_left;
+    }
+    return status;
+}
+
+static enum status compile_node(struct compiler *c, int node)
+{
+    const struct node *n = &c->graph->nodes[node];
+    int inputs[NODE_MAX_INPUTS];
+    struct shape first = {0};
+    for (int i = 0; i < n->input_count; i++)
+        inputs[i] = c->plan->node_tensor[n->inputs[i]];
+    if (n->input_count)
+        first = c->plan->tensors[inputs[0]].shape;
+    switch (n->op) {
+    case OP_INPUT:
+        if (node != c->graph->input)
+            return refuse(c, node, "a student has one input");
+        c->plan->input = add_tensor(c, node, n->shape, -1, false);
+        return STATUS_OK;
+    case OP_CONV:
+        return compile_convolution(c, node, inputs);
+    case OP_LINEAR:
+        return add_step(c, STEP_LINEAR, node, inputs, 1, n->shape);
+    case OP_BATCH_NORM:
+        return compile_batch_norm(c, node);
+    case OP_ACTIVATION:
+        return compile_activation(c, node);
+    case OP_MAX_POOL:
+        return add_step(c, STEP_MAX_POOL, node, inputs, 1, n->shape);
+    case OP_AVERAGE_POOL:
+        return add_step(c, STEP_AVERAGE_POOL, node, inputs, 1, n->shape);
+    case OP_GLOBAL_AVERAGE_POOL:
+        return add_step(c, STEP_GLOBAL_AVERAGE_POOL, node, inputs, 1, n->shape);
+    case OP_ADD:
+        return add_step(c, STEP_ADD, node, inputs, n->input_count, n->shape);
+    case OP_CONCAT:
+        return add_step(c, STEP_CONCAT, node, inputs, n->input_count, n->shape);
+    case OP_FLATTEN:
+        return compile_flatten(c, node);
+    case OP_DROPOUT:
+        return add_step(c, STEP_DROPOUT, node, inputs, 1, first);
+    case OP_PAD:
+        return compile_pad(c, node);
+    case OP_MULTIPLY:
+    case OP_SOFTMAX:
+    case OP_COUNT:
+        break;
+    }
+    return refuse(c, node, "this operator is for teachers only");
+}
+
+/* Values that a loss reads and nothing else does must be raw, because nobody would finish their gradient. */
+static enum status compile_ends(struct compiler *c)
+{
+    enum status status = STATUS_OK;
+    const struct graph *graph = c->graph;
+    struct plan *plan = c->plan;
+    for (int node = 0; node < graph->node_count; node++) {
+        bool output = node == graph->output;
+        if (!output && !c->kept[node])
+            continue;
+        struct plan_tensor *tensor = &plan->tensors[plan->node_tensor[node]];
+        bool raw = complete(tensor) && plan->node_tensor[node] != plan->input;
+        if ((output || c->readers[node] == 0) && !raw)
+            TRY(add_copy(c, node, node, graph->nodes[node].shape));
+        c->external[plan->node_tensor[node]] = true;
+    }
+    plan->output = plan->node_tensor[graph->output];
+    struct shape shape = plan->tensors[plan->output].shape;
+    if (shape.h != 1 || shape.w != 1)
+        return error_set(c->err, STATUS_CONFIG, NULL,
+                         "node '%s' is the output, but has %dx%dx%d values a sample instead of one a class: end with "
+                         "global pooling, flatten or a linear layer",
+                         graph->nodes[graph->output].name, shape.c, shape.h, shape.w);
+    if (!c->learns[plan->output])
+        return error_set(c->err, STATUS_CONFIG, NULL, "the student has no parameters");
+cleanup:
+    return status;
+}
+
+/* accumulate and finish of every reader, in the order in which they run backward. */
+static enum status order_gradients(struct compiler *c)
+{
+    struct plan *plan = c->plan;
+    struct plan_input **last = arena_alloc(&plan->arena, (size_t)plan->tensor_count, sizeof(struct plan_input *));
+    if (!last)
+        return error_no_memory(c->err, (size_t)plan->tensor_count * sizeof *last, "a plan");
+    for (int s = plan->step_count - 1; s >= 0; s--)
+        for (int i = 0; i < plan->steps[s].input_count; i++) {
+            struct plan_input *input = &plan->steps[s].inputs[i];
+            input->accumulate = last[input->tensor] != NULL || c->external[input->tensor];
+            last[input->tensor] = input;
+        }
+    for (int t = 0; t < plan->tensor_count; t++)
+        if (last[t])
+            last[t]->finish = true;
+    return STATUS_OK;
+}
+
+static size_t tensor_floats(const struct plan *plan, const struct plan_tensor *tensor)
+{
+    struct shape s = tensor->shape;
+    size_t count = size_mul(size_mul((size_t)s.c, (size_t)s.h), size_mul((size_t)s.w, (size_t)plan->batch));
+    return count > SIZE_MAX / 64 ? SIZE_MAX / 64 : (count + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+/* Values have a place each: backward needs them all. Gradients live from their last reader to their maker. */
+static enum status place_tensors(struct compiler *c)
+{
+    enum status status = STATUS_OK;
+    struct plan *plan = c->plan;
+    struct lifetime *lives = arena_alloc(&plan->arena, (size_t)plan->tensor_count, sizeof *lives);
+    if (!lives)
+        return error_no_memory(c->err, (size_t)plan->tensor_count * sizeof *lives, "a plan");
+    for (int t = 0; t < plan->tensor_count; t++) {
+        size_t floats = tensor_floats(plan, &plan->tensors[t]);
+        if (floats >= SIZE_MAX / 64 - plan->value_count)
+            return error_no_memory(c->err, SIZE_MAX, "activations: use a smaller batch");
+        plan->tensors[t].value = plan->value_count;
+        plan->value_count += floats;
+        lives[t].size = c->learns[t] ? floats : 0;
+        lives[t].first = lives[t].last = c->maker[t];
+        if (c->external[t])
+            lives[t].last = plan->step_count;
+    }
+    for (int s = 0; s < plan->step_count; s++)
+        for (int i = 0; i < plan->steps[s].input_count; i++) {
+            struct lifetime *life = &lives[plan->steps[s].inputs[i].tensor];
+            life->last = life->last > s ? life->last : s;
+        }
+    TRY(plan_memory(lives, plan->tensor_count, &plan->gradient_count, c->err));
+    for (int t = 0; t < plan->tensor_count; t++)
+        plan->tensors[t].gradient = c->learns[t] ? lives[t].offset : PLAN_NONE;
+    plan->value_count += ALIGNMENT; /* vectors may read a little beyond the last tensor */
+    plan->gradient_count += ALIGNMENT;
+cleanup:
+    return status;
+}
+
+static void place_weights(struct plan *plan, const struct graph *graph)
+{
+    for (int i = 0; i < graph->weight_count; i++) {
+        size_t *end = graph->weights[i].trained ? &plan->parameter_count : &plan->state_count;
+        plan->weight_offset[i] = *end;
+        *end += graph->weights[i].count;
+    }
+}
+
+/* Which nodes matter, how many readers they have, and whose value only one reader sees. */
+static void survey(struct compiler *c, const int *kept, int kept_count)
+{
+    const struct graph *graph = c->graph;
+    for (int i = 0; i < kept_count; i++)
+        c->kept[kept[i]] = true;
+    for (int node = graph->node_count - 1; node >= 0; node--) {
+        const struct node *n = &graph->nodes[node];
+        c->readers[node] += node == graph->output;
+        c->needed[node] = c->readers[node] > 0 || c->kept[node] || node == graph->input;
+        c->attachable[node] = c->readers[node] == 1 && node != graph->output && !c->kept[node];
+        for (int k = 0; c->needed[node] && k < n->input_count; k++)
+            c->readers[n->inputs[k]]++;
+    }
+}
+
+static enum status allocate(struct compiler *c, struct arena *scratch)
+{
+    struct plan *plan = c->plan;
+    size_t nodes = (size_t)c->graph->node_count, weights = (size_t)c->graph->weight_count + 1;
+    size_t room = 2 * nodes + 1; /* a node makes at most its own tensor and a copy of it */
+    plan->tensors = arena_alloc(&plan->arena, room, sizeof *plan->tensors);
+    plan->steps = arena_alloc(&plan->arena, room, sizeof *plan->steps);
+    plan->batch_norms = arena_alloc(&plan->arena, nodes, sizeof *plan->batch_norms);
+    plan->node_tensor = arena_alloc(&plan->arena, nodes, sizeof *plan->node_tensor);
+    plan->weight_offset = arena_alloc(&plan->arena, weights, sizeof *plan->weight_offset);
+    c->readers = arena_alloc(scratch, nodes, sizeof *c->readers);
+    c->needed = arena_alloc(scratch, nodes, sizeof *c->needed);
+    c->kept = arena_alloc(scratch, nodes, sizeof *c->kept);
+    c->attachable = arena_alloc(scratch, nodes, sizeof *c->attachable);
+    c->maker = arena_alloc(scratch, room, sizeof *c->maker);
+    c->external = arena_alloc(scratch, room, sizeof *c->external);
+    c->learns = arena_alloc(scratch, room, sizeof *c->learns);
+    c->used = arena_alloc(scratch, weights, sizeof *c->used);
+    if (!plan->tensors || !plan->steps || !plan->batch_norms || !plan->node_tensor || !plan->weight_offset ||
+        !c->readers || !c->needed || !c->kept || !c->attachable || !c->maker || !c->external || !c->learns || !c->used)
+        return error_no_memory(c->err, room * sizeof *plan->tensors, "a plan");
+    for (size_t i = 0; i < nodes; i++)
+        plan->node_tensor[i] = -1;
+    return STATUS_OK;
+}
+
+enum status plan_compile(struct plan *plan, const struct graph *graph, int batch, const int *kept, int kept_count,
+                         struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct arena scratch = {0};
+    struct compiler c = {.plan = plan, .graph = graph, .err = err};
+    *plan = (struct plan){.graph = graph, .batch = batch, .input = -1, .output = -1};
+    if (graph->input < 0 || graph->output < 0 || batch < 1)
+        return error_set(err, STATUS_CONFIG, NULL, "a network needs an input, an output and a batch of at least 1");
+    TRY(allocate(&c, &scratch));
+    place_weights(plan, graph);
+    survey(&c, kept, kept_count);
+    for (int node = 0; node < graph->node_count; node++)
+        if (c.needed[node])
+            TRY(compile_node(&c, node));
+    TRY(compile_ends(&c));
+    TRY(order_gradients(&c));
+    TRY(place_tensors(&c));
+cleanup:
+    arena_release(&scratch);
+    if (status != STATUS_OK)
+        plan_release(plan);
+    return status;
+}
+
+void plan_release(struct plan *plan)
+{
+    arena_release(&plan->arena);
+    *plan = (struct plan){0};
+}

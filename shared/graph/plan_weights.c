@@ -1,0 +1,68 @@
+/* A plan's weights in and out of a graph, and its description. */
+#define _GNU_SOURCE
+#include "shared/graph/plan.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void plan_gather_weights(const struct plan *plan, const struct graph *graph, float *parameters, float *state)
+{
+    for (int i = 0; i < graph->weight_count; i++) {
+        const struct weight *weight = &graph->weights[i];
+        float *to = (weight->trained ? parameters : state) + plan->weight_offset[i];
+        memcpy(to, weight->data, weight->count * sizeof *to);
+    }
+}
+
+void plan_scatter_weights(const struct plan *plan, struct graph *graph, const float *parameters, const float *state)
+{
+    for (int i = 0; i < graph->weight_count; i++) {
+        struct weight *weight = &graph->weights[i];
+        const float *from = (weight->trained ? parameters : state) + plan->weight_offset[i];
+        memcpy(weight->data, from, weight->count * sizeof *from);
+    }
+}
+
+static const char *const step_names[STEP_KIND_COUNT] = {
+    "conv", "depthwise", "linear",  "max_pool", "average_pool", "global_average_pool",
+    "add",  "concat",    "dropout", "copy",
+};
+
+static void describe_step(FILE *out, const struct plan *plan, const struct plan_step *step)
+{
+    const struct plan_tensor *to = &plan->tensors[step->output];
+    fprintf(out, "%-20s %-24s %4dx%dx%d", step_names[step->kind], to->name, to->shape.c, to->shape.h, to->shape.w);
+    if (to->batch_norm >= 0)
+        fprintf(out, " +batch_norm");
+    if (to->activation != ACTIVATION_NONE)
+        fprintf(out, " +%s", activation_name(to->activation));
+    fprintf(out, "  reads");
+    for (int i = 0; i < step->input_count; i++) {
+        const struct plan_input *input = &step->inputs[i];
+        fprintf(out, " %s%s%s", plan->tensors[input->tensor].name, input->accumulate ? " (adds)" : "",
+                input->finish ? "" : " (not last)");
+    }
+    fprintf(out, "  value at %zu", to->value);
+    if (to->gradient != PLAN_NONE)
+        fprintf(out, ", gradient at %zu", to->gradient);
+    fprintf(out, "\n");
+}
+
+char *plan_describe(const struct plan *plan)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    if (!out)
+        return NULL;
+    for (int i = 0; i < plan->step_count; i++)
+        describe_step(out, plan, &plan->steps[i]);
+    fprintf(out, "batch %d: %zu bytes of activations, %zu of their gradients, %zu parameters, %zu running statistics\n",
+            plan->batch, plan->value_count * sizeof(float), plan->gradient_count * sizeof(float), plan->parameter_count,
+            plan->state_count);
+    if (fclose(out) == 0)
+        return text;
+    free(text);
+    return NULL;
+}
