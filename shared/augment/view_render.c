@@ -1,0 +1,191 @@
+/* The CPU's renderer. A row of the view is a straight line through the level, so the pixels whose four taps all lie
+ * inside of the level are one run of x: its ends are computed, and inside of it nothing is checked. */
+#include "shared/augment/view.h"
+
+#include "shared/augment/view_color.h"
+#include "shared/base/vectorise.h"
+#include <assert.h>
+#include <string.h>
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "pixels are loaded as little-endian words");
+
+struct run {
+    int begin, end; /* of x; empty where begin >= end */
+};
+
+static int64_t divide_up(int64_t a, int64_t b) /* b > 0 */
+{
+    return a / b + (a % b > 0);
+}
+
+static struct run intersect(struct run a, int64_t begin, int64_t end)
+{
+    if (begin > a.begin)
+        a.begin = begin < a.end ? (int)begin : a.end;
+    if (end < a.end)
+        a.end = end > a.begin ? (int)end : a.begin;
+    return a;
+}
+
+/* The part of run where low <= start + step * x < high. */
+static struct run clip(struct run run, int64_t start, int64_t step, int64_t low, int64_t high)
+{
+    if (step == 0)
+        return start >= low && start < high ? run : (struct run){run.begin, run.begin};
+    if (step > 0)
+        return intersect(run, divide_up(low - start, step), divide_up(high - start, step));
+    return intersect(run, divide_up(start - high + 1, -step), divide_up(start - low + 1, -step));
+}
+
+static int clamp(int value, int high)
+{
+    return value < 0 ? 0 : value > high ? high : value;
+}
+
+/* One pixel with taps that may lie beyond the edge. */
+static void sample_edge(const struct image *level, int64_t sx, int64_t sy, uint8_t *pixel)
+{
+    size_t channels = (size_t)level->channels, stride = (size_t)level->w * channels;
+    int i = (int)(sx >> 16), j = (int)(sy >> 16);
+    uint32_t fx = (uint32_t)(sx >> 8) & 255, fy = (uint32_t)(sy >> 8) & 255;
+    size_t left = (size_t)clamp(i, level->w - 1) * channels, right = (size_t)clamp(i + 1, level->w - 1) * channels;
+    const uint8_t *top = level->pixels + (size_t)clamp(j, level->h - 1) * stride;
+    const uint8_t *bottom = level->pixels + (size_t)clamp(j + 1, level->h - 1) * stride;
+    for (size_t c = 0; c < channels; c++) {
+        uint32_t upper = (256 - fx) * top[left + c] + fx * top[right + c];
+        uint32_t lower = (256 - fx) * bottom[left + c] + fx * bottom[right + c];
+        pixel[c] = (uint8_t)(((256 - fy) * upper + fy * lower + 32768) >> 16);
+    }
+}
+
+static uint32_t load_word(const uint8_t *bytes)
+{
+    uint32_t word;
+    memcpy(&word, bytes, sizeof word);
+    return word;
+}
+
+/* Interior pixels of 3 channels go in blocks: taps are gathered one by one, then blended by vector code. */
+enum { BLOCK = 32 };
+
+struct block {
+    uint32_t taps[4][BLOCK]; /* upper left, upper right, lower left, lower right; right ones in the upper 24 bits */
+    uint32_t fx[BLOCK], fy[BLOCK];
+    uint32_t out[BLOCK];
+};
+
+/* A right tap's word begins one byte early, so that no load leaves the two pixels of its row. */
+static void gather_taps(struct block *block, const struct image *level, const int64_t *m, uint32_t x, uint32_t y,
+                        int count)
+{
+    const uint8_t *pixels = level->pixels;
+    size_t stride = (size_t)level->w * 3;
+    uint32_t step_x = (uint32_t)m[0], step_y = (uint32_t)m[3];
+    for (int i = 0; i < count; i++, x += step_x, y += step_y) {
+        const uint8_t *upper = pixels + (y >> 16) * stride + (size_t)(x >> 16) * 3, *lower = upper + stride;
+        block->taps[0][i] = load_word(upper);
+        block->taps[1][i] = load_word(upper + 2);
+        block->taps[2][i] = load_word(lower);
+        block->taps[3][i] = load_word(lower + 2);
+        block->fx[i] = x >> 8 & 255;
+        block->fy[i] = y >> 8 & 255;
+    }
+}
+
+/* Red and blue share a word, 16 bits each, while they are blended along x. */
+VECTORISE static void blend_taps(struct block *block)
+{
+    for (int i = 0; i < BLOCK; i++) {
+        uint32_t fx = block->fx[i], fy = block->fy[i], gx = 256 - fx, gy = 256 - fy;
+        uint32_t p00 = block->taps[0][i], p01 = block->taps[1][i] >> 8;
+        uint32_t p10 = block->taps[2][i], p11 = block->taps[3][i] >> 8;
+        uint32_t upper = (p00 & 0xff00ff) * gx + (p01 & 0xff00ff) * fx;
+        uint32_t lower = (p10 & 0xff00ff) * gx + (p11 & 0xff00ff) * fx;
+        uint32_t upper_green = (p00 >> 8 & 0xff) * gx + (p01 >> 8 & 0xff) * fx;
+        uint32_t lower_green = (p10 >> 8 & 0xff) * gx + (p11 >> 8 & 0xff) * fx;
+        uint32_t red = (upper & 0xffff) * gy + (lower & 0xffff) * fy + 32768;
+        uint32_t green = upper_green * gy + lower_green * fy + 32768;
+        uint32_t blue = (upper >> 16) * gy + (lower >> 16) * fy + 32768;
+        block->out[i] = red >> 16 | (green >> 8 & 0xff00) | (blue & 0xff0000);
+    }
+}
+
+/* Words to 3 bytes each: the fourth byte of a word is overwritten by the next one. */
+static void store_pixels(const struct block *block, int count, uint8_t *out)
+{
+    for (int i = 0; i < count - 1; i++, out += 3)
+        memcpy(out, &block->out[i], 4);
+    memcpy(out, &block->out[count - 1], 3);
+}
+
+static void render_run_rgb(const struct image *level, const int64_t *m, int64_t sx, int64_t sy, struct run run,
+                           uint8_t *row)
+{
+    struct block block = {0};
+    for (int x = run.begin; x < run.end; x += BLOCK, sx += m[0] * BLOCK, sy += m[3] * BLOCK) {
+        int count = run.end - x < BLOCK ? run.end - x : BLOCK;
+        gather_taps(&block, level, m, (uint32_t)sx, (uint32_t)sy, count);
+        blend_taps(&block);
+        store_pixels(&block, count, row + (size_t)x * 3);
+    }
+}
+
+static void render_run_gray(const struct image *level, const int64_t *m, int64_t sx, int64_t sy, struct run run,
+                            uint8_t *row)
+{
+    size_t stride = (size_t)level->w;
+    uint32_t x = (uint32_t)sx, y = (uint32_t)sy, step_x = (uint32_t)m[0], step_y = (uint32_t)m[3];
+    for (int i = run.begin; i < run.end; i++, x += step_x, y += step_y) {
+        const uint8_t *upper = level->pixels + (y >> 16) * stride + (x >> 16), *lower = upper + stride;
+        uint32_t fx = (x >> 8) & 255, fy = (y >> 8) & 255;
+        uint32_t top = (256 - fx) * upper[0] + fx * upper[1], bottom = (256 - fx) * lower[0] + fx * lower[1];
+        row[i] = (uint8_t)(((256 - fy) * top + fy * bottom + 32768) >> 16);
+    }
+}
+
+static void render_row(const struct view *view, const struct image *level, int y, int size, uint8_t *row)
+{
+    const int64_t *m = view->m;
+    int64_t sx = m[1] * y + m[2], sy = m[4] * y + m[5], w = (int64_t)level->w * 65536, h = (int64_t)level->h * 65536;
+    size_t channels = (size_t)level->channels;
+    struct run inside = clip((struct run){0, size}, sx, m[0], -32768, w - 32768);
+    inside = clip(inside, sy, m[3], -32768, h - 32768);
+    struct run interior = clip(inside, sx, m[0], 0, w - 65536);
+    interior = clip(interior, sy, m[3], 0, h - 65536);
+
+    memset(row, 0, (size_t)inside.begin * channels);
+    for (int x = inside.begin; x < interior.begin; x++)
+        sample_edge(level, sx + m[0] * x, sy + m[3] * x, row + (size_t)x * channels);
+    if (interior.begin < interior.end)
+        (channels == 3 ? render_run_rgb : render_run_gray)(level, m, sx + m[0] * interior.begin,
+                                                           sy + m[3] * interior.begin, interior, row);
+    for (int x = interior.end; x < inside.end; x++)
+        sample_edge(level, sx + m[0] * x, sy + m[3] * x, row + (size_t)x * channels);
+    memset(row + (size_t)inside.end * channels, 0, (size_t)(size - inside.end) * channels);
+}
+
+/* A whole-pixel shift: the part of the row that the level has is copied. */
+static void copy_row(const struct view *view, const struct image *level, int y, int size, uint8_t *row)
+{
+    int64_t dx = view->m[2] >> 16, source_y = y + (view->m[5] >> 16);
+    size_t channels = (size_t)level->channels;
+    struct run run = {0, source_y >= 0 && source_y < level->h ? size : 0};
+    run = intersect(run, -dx, level->w - dx);
+    memset(row, 0, (size_t)run.begin * channels);
+    if (run.begin < run.end)
+        memcpy(row + (size_t)run.begin * channels,
+               level->pixels + ((size_t)source_y * (size_t)level->w + (size_t)(run.begin + dx)) * channels,
+               (size_t)(run.end - run.begin) * channels);
+    memset(row + (size_t)run.end * channels, 0, (size_t)(size - run.end) * channels);
+}
+
+void view_render(const struct view *view, const struct image *levels, int level_count, int size, uint8_t *pixels)
+{
+    assert(view->level >= 0 && view->level < level_count);
+    const struct image *level = &levels[view->level];
+    size_t row_bytes = (size_t)size * (size_t)level->channels;
+    for (int y = 0; y < size; y++)
+        (view->exact ? copy_row : render_row)(view, level, y, size, pixels + (size_t)y * row_bytes);
+    view_apply_colors(view, size, level->channels, pixels);
+    view_apply_erases(view, size, level->channels, pixels);
+}

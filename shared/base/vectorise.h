@@ -1,0 +1,14 @@
+/* VECTORISE before a function: its loops are vectorised, and it is compiled for AVX-512, for AVX2 and for the baseline;
+ * the program takes the best one that the processor has when it starts. For integer code: floating-point results must
+ * not depend on the processor. */
+#ifndef SHARED_BASE_VECTORISE_H
+#define SHARED_BASE_VECTORISE_H
+
+/* ThreadSanitizer cannot start a program whose functions are chosen at load time. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_THREAD__)
+#define VECTORISE __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"), optimize("O3")))
+#else
+#define VECTORISE
+#endif
+
+#endif
