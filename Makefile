@@ -23,7 +23,8 @@ LIBRARY    := $(BUILD)/libsoftcache.a
 LIBRARY_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(sort $(wildcard shared/*/*.c shared/backend/*/*.c formats/*.c))) $(OBJ)/onnx.pb-c.o
 # A program is its main.c and the other files of its folder; tests link the other files.
 TEACHER_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(filter-out %/main.c,$(sort $(wildcard teacher_dump/*.c))))
-STUDENT_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(filter-out %/main.c,$(sort $(wildcard student_train/*.c))))
+STUDENT_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(filter-out %/main.c,$(sort $(wildcard student_train/*.c)))) $(OBJ)/presets.o
+PRESETS    := $(sort $(wildcard student_train/presets/*.net))
 PROGRAMS   := $(patsubst %/main.c,$(BUILD)/%,$(wildcard teacher_dump/main.c student_train/main.c))
 TESTS      := $(patsubst tests/%.c,$(TESTDIR)/%,$(sort $(wildcard tests/test_*.c)))
 TEST_HELPERS := $(patsubst %.c,$(OBJ)/%.o,$(sort $(wildcard tests/helper_*.c)))
@@ -68,6 +69,18 @@ $(OBJ)/onnx.pb-c.o: $(ONNX_PROTO).c
 	$(CC) $(CPPFLAGS) $(BASE_CFLAGS) $(CFLAGS) -w -c $< -o $@
 
 $(OBJ)/formats/onnx_%.o: $(ONNX_PROTO).h
+
+# The presets become string literals of the program: nothing is looked up at run time.
+$(BUILD)/generated/presets.c: $(PRESETS) Makefile
+	@mkdir -p $(@D)
+	@{ echo '#include "student_train/preset.h"'; echo 'const struct preset presets[] = {'; \
+	for file in $(PRESETS); do echo "{\"$$(basename $$file .net)\","; \
+	sed -e 's/[\\"]/\\&/g' -e 's/.*/"&\\n"/' $$file; echo '},'; done; \
+	echo '};'; echo 'const int preset_count = sizeof presets / sizeof *presets;'; } > $@
+
+$(OBJ)/presets.o: $(BUILD)/generated/presets.c student_train/preset.h
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(BASE_CFLAGS) $(WARNINGS) $(CFLAGS) -c $< -o $@
 
 $(OBJ)/%.o: %.c
 	@mkdir -p $(@D)
