@@ -60,7 +60,7 @@ static enum status after_current(struct net_builder *builder, const struct node 
 static enum status add_weight(struct net_builder *builder, const char *layer, const char *part, const int *dims,
                               int rank, bool trained, int *index, struct error *err)
 {
-    char name[2 * NODE_MAX_NAME];
+    char name[2 * NODE_MAX_NAME + 32];
     size_t count = 1;
     for (int i = 0; i < rank; i++)
         count = size_mul(count, (size_t)dims[i]);

@@ -66,11 +66,11 @@ struct loss_batch {
 enum optimizer_kind { OPTIMIZER_SGD, OPTIMIZER_ADAM, OPTIMIZER_ADAMW };
 struct optimizer_step {
     enum optimizer_kind kind;
-    float learning_rate, weight_decay, momentum, beta1, beta2, epsilon;
+    double learning_rate, weight_decay, momentum, beta1, beta2, epsilon; /* double, as PyTorch's scalars */
     bool nesterov;
-    float clip;      /* 0: none; otherwise gradients are scaled by min(1, clip / (norm + 1e-6)) as clip_grad_norm_ */
-    uint64_t step;   /* 1 for the first */
-    float ema_decay; /* 0: no moving average */
+    double clip;      /* 0: none; otherwise gradients are scaled by min(1, clip / (norm + 1e-6)) as clip_grad_norm_ */
+    uint64_t step;    /* 1 for the first */
+    double ema_decay; /* 0: no moving average */
 };
 struct optimizer_memory { /* device memory, [count] each */
     float *parameters, *gradients;
@@ -139,7 +139,7 @@ struct backend {
     void (*images_free)(struct device *device, struct device_images *images);
     /* out[count, size, size, channels] = normalised views; views[i] of image indices[i]. views, indices: host memory.
      */
-    enum status (*render)(struct device *device, const struct device_images *images, const struct view *views,
+    enum status (*render)(struct device *device, struct device_images *images, const struct view *views,
                           const uint32_t *indices, int count, int size, float table[3][256], float *out,
                           struct error *err);
 

@@ -38,7 +38,7 @@ enum status cpu_images_new(struct device *device, uint32_t count, int channels, 
 enum status cpu_images_put(struct device *device, struct device_images *images, uint32_t i, struct image *base,
                            struct error *err);
 void cpu_images_free(struct device *device, struct device_images *images);
-enum status cpu_render(struct device *device, const struct device_images *images, const struct view *views,
+enum status cpu_render(struct device *device, struct device_images *images, const struct view *views,
                        const uint32_t *indices, int count, int size, float table[3][256], float *out,
                        struct error *err);
 

@@ -1,27 +1,137 @@
+/* Base images in memory, and batches of views rendered from them on all threads. */
 #include "shared/backend/cpu/cpu_backend.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+/* An image and, once a view has asked for one, its reduced levels. */
+struct pyramid {
+    struct image levels[VIEW_MAX_LEVELS];
+    atomic_int count;
+};
+
+struct device_images {
+    uint32_t count;
+    int channels;
+    struct pyramid *pyramids; /* [count] */
+    pthread_mutex_t reducing;
+    uint8_t *scratch; /* [threads, size, size, channels] of the largest size so far */
+    size_t scratch_bytes;
+};
 
 enum status cpu_images_new(struct device *device, uint32_t count, int channels, struct device_images **out,
                            struct error *err)
 {
-    (void)device, (void)count, (void)channels, (void)out;
-    return error_set(err, STATUS_INTERNAL, NULL, "not built yet");
+    struct device_images *images = calloc(1, sizeof *images);
+    (void)device;
+    *out = NULL;
+    if (images)
+        images->pyramids = calloc(count ? count : 1, sizeof *images->pyramids);
+    if (!images || !images->pyramids) {
+        free(images);
+        return error_no_memory(err, size_mul(count, sizeof *images->pyramids), "the list of images");
+    }
+    images->count = count;
+    images->channels = channels;
+    pthread_mutex_init(&images->reducing, NULL);
+    *out = images;
+    return STATUS_OK;
+}
+
+void cpu_images_free(struct device *device, struct device_images *images)
+{
+    (void)device;
+    if (!images)
+        return;
+    for (uint32_t i = 0; i < images->count; i++) {
+        view_pyramid_release(images->pyramids[i].levels, atomic_load(&images->pyramids[i].count));
+        image_release(&images->pyramids[i].levels[0]);
+    }
+    pthread_mutex_destroy(&images->reducing);
+    free(images->pyramids);
+    memory_free(images->scratch);
+    free(images);
 }
 
 enum status cpu_images_put(struct device *device, struct device_images *images, uint32_t i, struct image *base,
                            struct error *err)
 {
-    (void)device, (void)images, (void)i, (void)base;
-    return error_set(err, STATUS_INTERNAL, NULL, "not built yet");
+    (void)device;
+    if (i >= images->count || base->channels != images->channels)
+        return error_set(err, STATUS_INTERNAL, NULL, "image %u with %d channels does not belong to %u images with %d",
+                         i, base->channels, images->count, images->channels);
+    images->pyramids[i].levels[0] = *base;
+    atomic_store(&images->pyramids[i].count, 1);
+    *base = (struct image){0};
+    return STATUS_OK;
 }
 
-void cpu_images_free(struct device *device, struct device_images *images)
+/* Levels are made when the first view needs them: most recipes never do, and they are a third of the memory. */
+static enum status need_level(struct device_images *images, struct pyramid *pyramid, int level)
 {
-    (void)device, (void)images;
+    enum status status = STATUS_OK;
+    if (level < atomic_load(&pyramid->count))
+        return STATUS_OK;
+    pthread_mutex_lock(&images->reducing);
+    if (level >= atomic_load(&pyramid->count)) {
+        struct image levels[VIEW_MAX_LEVELS] = {{0}};
+        int count = 0;
+        status = view_pyramid(&pyramid->levels[0], levels, &count, NULL);
+        if (status == STATUS_OK) {
+            for (int k = 1; k < count; k++)
+                pyramid->levels[k] = levels[k];
+            atomic_store(&pyramid->count, count);
+        }
+    }
+    pthread_mutex_unlock(&images->reducing);
+    return status;
 }
 
-enum status cpu_render(struct device *device, const struct device_images *images, const struct view *views,
+struct render_job {
+    struct device_images *images;
+    const struct view *views;
+    const uint32_t *indices;
+    int size;
+    float (*table)[256];
+    float *out;
+    atomic_int failed;
+};
+
+static void render_one(void *context, int index, int worker)
+{
+    struct render_job *job = context;
+    struct device_images *images = job->images;
+    struct pyramid *pyramid = &images->pyramids[job->indices[index]];
+    const size_t values = (size_t)job->size * (size_t)job->size * (size_t)images->channels;
+    if (need_level(images, pyramid, job->views[index].level) != STATUS_OK) {
+        atomic_store(&job->failed, 1);
+        return;
+    }
+    view_render_input(&job->views[index], pyramid->levels, atomic_load(&pyramid->count), job->size, job->table,
+                      images->scratch + (size_t)worker * values, job->out + (size_t)index * values);
+}
+
+enum status cpu_render(struct device *device, struct device_images *images, const struct view *views,
                        const uint32_t *indices, int count, int size, float table[3][256], float *out, struct error *err)
 {
-    (void)device, (void)images, (void)views, (void)indices, (void)count, (void)size, (void)table, (void)out;
-    return error_set(err, STATUS_INTERNAL, NULL, "not built yet");
+    struct render_job job = {
+        .images = images, .views = views, .indices = indices, .size = size, .table = table, .out = out};
+    const size_t bytes =
+        (size_t)thread_pool_size(device->pool) * (size_t)size * (size_t)size * (size_t)images->channels;
+    enum status status = STATUS_OK;
+    for (int i = 0; i < count; i++)
+        if (indices[i] >= images->count || atomic_load(&images->pyramids[indices[i]].count) == 0)
+            return error_set(err, STATUS_INTERNAL, NULL, "image %u was never loaded", indices[i]);
+    if (bytes > images->scratch_bytes) {
+        memory_free(images->scratch);
+        images->scratch_bytes = 0;
+        TRY(memory_new((void **)&images->scratch, bytes, 1, "rendered views", err));
+        images->scratch_bytes = bytes;
+    }
+    thread_pool_run(device->pool, count, render_one, &job);
+    if (atomic_load(&job.failed))
+        status = error_set(err, STATUS_INTERNAL, NULL, "out of memory while reducing images");
+cleanup:
+    return status;
 }

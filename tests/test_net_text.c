@@ -1,0 +1,210 @@
+/* .net files: the presets, names, every layer, and what is wrong with a hostile one. */
+#include "formats/net_text.h"
+#include "student_train/preset.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+static enum status parse(struct graph *graph, const char *text, int size, int classes, struct error *err)
+{
+    struct net_text_options options = {.path = "test.net", .channels = 3, .size = size, .classes = classes};
+    return net_text_parse(graph, text, strlen(text), &options, err);
+}
+
+static size_t preset_parameters(const char *name, int size, int classes)
+{
+    struct error err = {0};
+    struct graph graph;
+    const struct preset *preset;
+    assert_int_equal(preset_find(name, size, &preset, &err), STATUS_OK);
+    if (parse(&graph, preset->text, size, classes, &err) != STATUS_OK)
+        fail_msg("%s: %s", name, err.message);
+    size_t count = graph_parameter_count(&graph);
+    graph_release(&graph);
+    return count;
+}
+
+static void presets_have_the_published_sizes(void **state)
+{
+    (void)state;
+    assert_int_equal(preset_parameters("dwpw", 224, 11), 57731);
+    assert_int_equal(preset_parameters("dwpw", 32, 11), 56779);
+    assert_int_equal(preset_parameters("hw13-sample", 224, 11), 59723);
+    assert_int_equal(preset_parameters("hw13-strong", 224, 11), 58127);
+    assert_int_equal(preset_parameters("lightnn", 32, 10), 267738);
+    assert_int_equal(preset_parameters("deepnn", 32, 10), 1186986);
+    assert_int_equal(preset_parameters("resnet18", 224, 1000), 11689512);
+    assert_int_equal(preset_parameters("speed", 224, 11), 50411);
+}
+
+static void multiplies_of_dwpw(void **state)
+{
+    (void)state;
+    struct graph graph;
+    const struct preset *preset;
+    assert_int_equal(preset_find("dwpw", 224, &preset, NULL), STATUS_OK);
+    assert_int_equal(parse(&graph, preset->text, 224, 11, NULL), STATUS_OK);
+    assert_in_range(graph_multiply_count(&graph), 34700000, 34900000);
+    graph_release(&graph);
+}
+
+static void names_are_pytorchs(void **state)
+{
+    (void)state;
+    struct graph graph;
+    const struct preset *preset;
+    assert_int_equal(preset_find("resnet18", 224, &preset, NULL), STATUS_OK);
+    assert_int_equal(parse(&graph, preset->text, 224, 10, NULL), STATUS_OK);
+    static const char *const expected[] = {"conv1.weight",
+                                           "bn1.running_var",
+                                           "layer1.0.conv2.weight",
+                                           "layer2.0.downsample.0.weight",
+                                           "layer2.0.downsample.1.running_mean",
+                                           "layer4.1.bn2.bias",
+                                           "fc.weight",
+                                           "fc.bias"};
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
+        if (graph_find_weight(&graph, expected[i]) < 0)
+            fail_msg("no weight %s", expected[i]);
+    assert_int_equal(graph_find_weight(&graph, "conv1.bias"), -1);
+    graph_release(&graph);
+}
+
+static void every_layer(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct graph graph;
+    const char *text = "# a net with everything\n"
+                       "input 3 20 20\n"
+                       "conv a 8 3x5 /2 pad 1 dilation 1 nobias   # comment\r\n"
+                       "bn eps 0.001 momentum 0.01\n"
+                       "relu6 as r\n"
+                       "\n"
+                       "conv b 8 1 groups 4\n"
+                       "hardswish\n"
+                       "add r as sum\n"
+                       "leaky_relu 0.2\n"
+                       "from sum\n"
+                       "dwpw c 12 0.1 /2 bias\n"
+                       "maxpool 3 /2 pad 1 ceil\n"
+                       "concat c_pool c_pool as both\n"
+                       "avgpool 2 /1 pad 1\n"
+                       "dropout 0.3\n"
+                       "fc d 7 nobias\n"
+                       "relu\n"
+                       "fc e classes";
+    if (parse(&graph, text, 20, 4, &err) != STATUS_OK)
+        fail_msg("%s", err.message);
+    const struct node *a = &graph.nodes[graph_find(&graph, "a")], *b = &graph.nodes[graph_find(&graph, "b")];
+    assert_int_equal(a->kernel_h, 3);
+    assert_int_equal(a->kernel_w, 5);
+    assert_int_equal(a->bias, -1);
+    assert_int_equal(b->groups, 4);
+    assert_true(b->bias >= 0);
+    const struct node *bn = &graph.nodes[graph_find(&graph, "a_bn")];
+    assert_float_equal(bn->epsilon, 0.001, 1e-9);
+    assert_float_equal(bn->momentum, 0.01, 1e-9);
+    const struct node *sum = &graph.nodes[graph_find(&graph, "sum")];
+    assert_int_equal(sum->inputs[0], graph_find(&graph, "b_hardswish"));
+    assert_int_equal(sum->inputs[1], graph_find(&graph, "r"));
+    const struct node *dw = &graph.nodes[graph_find(&graph, "c.dw")];
+    assert_int_equal(dw->inputs[0], graph_find(&graph, "sum"));
+    assert_int_equal(dw->groups, 8);
+    assert_int_equal(graph.nodes[graph_find(&graph, "c")].activation, ACTIVATION_LEAKY_RELU);
+    assert_int_equal(graph.nodes[graph_find(&graph, "both")].shape.c, 24);
+    assert_int_equal(graph.output, graph.node_count - 1);
+    graph_release(&graph);
+}
+
+static void reports_what_is_wrong(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        enum status status;
+        const char *message; /* is part of it */
+    } cases[] = {
+        {"covn a 3 3x3", STATUS_BAD_DATA, "line 1: unknown layer 'covn', did you mean 'conv'?"},
+        {"\n\nzzzzzz", STATUS_BAD_DATA, "line 3: unknown layer 'zzzzzz'; layers are: input, conv"},
+        {"conv a 3", STATUS_BAD_DATA, "too few words; write: conv NAME CHANNELS"},
+        {"conv a x 3x3", STATUS_BAD_DATA, "whole number"},
+        {"conv a -1 3x3", STATUS_BAD_DATA, "whole number"},
+        {"conv a 99999999999999999999 3x3", STATUS_BAD_DATA, "whole number"},
+        {"conv a 3 3x", STATUS_BAD_DATA, "no window size"},
+        {"conv a 3 3x3 /0", STATUS_BAD_DATA, "no stride"},
+        {"conv a 3 3x3 pda 1", STATUS_BAD_DATA, "did you mean 'pad'?"},
+        {"conv a 3 3x3 ceil", STATUS_BAD_DATA, "does not take 'ceil'"},
+        {"conv a 4 3x3 groups 2", STATUS_BAD_DATA, "2 groups do not divide 3 channels"},
+        {"conv a 4 3x3\nconv a 4 3x3", STATUS_BAD_DATA, "line 2: the name 'a' is taken"},
+        {"conv 4 4 3x3", STATUS_BAD_DATA, "'4' is no name"},
+        {"conv a 4 33x33", STATUS_CONFIG, "smaller than its 33x33 window"},
+        {"conv a 1000000 1000x1000", STATUS_BAD_DATA, "more than 134217728 weights"},
+        {"conv a 4 3x3\nadd b", STATUS_BAD_DATA, "line 2: no layer above is named 'b'"},
+        {"conv a 4 3x3\nadd input", STATUS_CONFIG, "line 2: node 'a_add'"},
+        {"dropout 1", STATUS_BAD_DATA, "below 1"},
+        {"dropout nan", STATUS_BAD_DATA, "does not take 'nan'"},
+        {"relu\ninput 3 16 16", STATUS_BAD_DATA, "before every layer"},
+        {"input 3 224 224", STATUS_CONFIG, "made for 3x224x224, but the images are 3x16x16"},
+        {"gap\nfc a 7", STATUS_CONFIG, "its output is 7x1x1, but there are 5 classes"},
+        {"", STATUS_BAD_DATA, "has no layers"},
+        {"conv \x01 4 3x3", STATUS_BAD_DATA, "no printable ASCII"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct error err = {0};
+        struct graph graph;
+        enum status status = parse(&graph, cases[i].text, 16, 5, &err);
+        if (status != cases[i].status || !strstr(err.message, cases[i].message))
+            fail_msg("'%s' gave %d: %s", cases[i].text, (int)status, err.message);
+        assert_string_equal(err.path, "test.net");
+    }
+}
+
+/* Every prefix and every one-byte change of a good file is parsed or refused, never more. */
+static void survives_damage(void **state)
+{
+    (void)state;
+    const struct preset *preset;
+    assert_int_equal(preset_find("hw13-sample", 64, &preset, NULL), STATUS_OK);
+    char text[1024];
+    size_t size = strlen(preset->text);
+    assert_true(size < sizeof text);
+    struct net_text_options options = {.path = "damaged.net", .channels = 3, .size = 64, .classes = 11};
+    for (size_t i = 0; i < size; i++) {
+        struct graph graph;
+        if (net_text_parse(&graph, preset->text, i, &options, NULL) == STATUS_OK)
+            graph_release(&graph);
+        memcpy(text, preset->text, size);
+        text[i] = (char)(text[i] ^ (1 << (i % 8)));
+        if (net_text_parse(&graph, text, size, &options, NULL) == STATUS_OK)
+            graph_release(&graph);
+    }
+}
+
+static void unknown_presets_are_suggested(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    const struct preset *preset;
+    assert_int_equal(preset_find("dwpv", 224, &preset, &err), STATUS_USAGE);
+    assert_non_null(strstr(err.message, "did you mean 'dwpw'?"));
+    assert_non_null(strstr(err.message, "hw13-sample"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(presets_have_the_published_sizes),
+        cmocka_unit_test(multiplies_of_dwpw),
+        cmocka_unit_test(names_are_pytorchs),
+        cmocka_unit_test(every_layer),
+        cmocka_unit_test(reports_what_is_wrong),
+        cmocka_unit_test(survives_damage),
+        cmocka_unit_test(unknown_presets_are_suggested),
+    };
+    return cmocka_run_group_tests_name("net_text", tests, NULL, NULL);
+}
