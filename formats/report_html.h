@@ -4,7 +4,9 @@
 
 #include "formats/run_log.h"
 #include "shared/base/error.h"
+#include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 /* Everything is borrowed. NAN, 0 and NULL mean unknown or absent: that part of the page is left out. */
 struct report {
@@ -34,5 +36,9 @@ struct report {
 char *report_html(const struct report *report);
 /* Publishes it as path. STATUS_CANT_CREATE, STATUS_IO, STATUS_INTERNAL. */
 enum status report_publish(const struct report *report, const char *path, struct error *err);
+
+/* ---- between report_html.c and report_classes.c ---- */
+/* The section about classes; false when out of memory. */
+bool report_classes(FILE *out, const struct report *report);
 
 #endif

@@ -1,0 +1,241 @@
+/* report.html: well-formed, self-contained, escaped, with the numbers in it, and whole for every odd input. */
+#define _GNU_SOURCE
+#include "formats/report_html.h"
+#include "formats/svg_chart.h"
+
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <ctype.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_DEPTH = 64, NAME_SIZE = 24 };
+
+static bool is_void_element(const char *name)
+{
+    return strcmp(name, "meta") == 0 || strcmp(name, "br") == 0;
+}
+
+/* Fails unless every tag is closed in order, every attribute is quoted and no stray '<' or '&' is in the text. */
+static void assert_well_formed(const char *html)
+{
+    char open[MAX_DEPTH][NAME_SIZE];
+    int depth = 0;
+    assert_int_equal(strncmp(html, "<!DOCTYPE html>", 15), 0);
+    for (const char *at = html + 15; *at; at++) {
+        if (*at == '&' && strncmp(at, "&lt;", 4) && strncmp(at, "&gt;", 4) && strncmp(at, "&amp;", 5) &&
+            strncmp(at, "&quot;", 6) && strncmp(at, "&#39;", 5))
+            fail_msg("unescaped & at: %.40s", at);
+        if (*at != '<')
+            continue;
+        bool closing = at[1] == '/';
+        const char *name = at + 1 + closing;
+        int length = (int)strspn(name, "abcdefghijklmnopqrstuvwxyz123456789");
+        if (length == 0 || length >= NAME_SIZE)
+            fail_msg("stray < at: %.40s", at);
+        bool quoted = false;
+        for (at = name + length; *at && (quoted || *at != '>'); at++) {
+            quoted ^= *at == '"';
+            assert_false(quoted && *at == '<');
+        }
+        assert_int_equal(*at, '>');
+        if (closing) {
+            assert_true(depth > 0);
+            depth--;
+            if ((int)strlen(open[depth]) != length || strncmp(open[depth], name, (size_t)length) != 0)
+                fail_msg("</%.*s> closes <%s>", length, name, open[depth]);
+        } else if (at[-1] != '/') {
+            assert_true(depth < MAX_DEPTH);
+            snprintf(open[depth], NAME_SIZE, "%.*s", length, name);
+            depth += !is_void_element(open[depth]);
+        }
+    }
+    assert_int_equal(depth, 0);
+}
+
+static void assert_self_contained(const char *html)
+{
+    static const char *const banned[] = {"http:",   "https:",  "src=",  "href=",  "url(",
+                                         "@import", "<script", "<link", "<iframe"};
+    for (size_t i = 0; i < sizeof banned / sizeof *banned; i++)
+        assert_null(strcasestr(html, banned[i]));
+}
+
+/* No number of the page is broken, and every point of a line lies on its chart (520 x 276). */
+static void assert_drawable(const char *html)
+{
+    assert_null(strstr(html, "nan"));
+    assert_null(strstr(html, "inf"));
+    for (const char *path = html; (path = strstr(path, " d=\"")) != NULL;)
+        for (path += 4; *path != '"';) {
+            assert_true(*path == 'M' || *path == 'L');
+            char *end;
+            double x = strtod(path + 1, &end), y = strtod(end, &end);
+            assert_true(x >= 0 && x <= 520 && y >= 0 && y <= 276);
+            path = end;
+        }
+}
+
+static void check(const struct report *report, const char *const *wanted)
+{
+    char *html = report_html(report);
+    assert_non_null(html);
+    assert_well_formed(html);
+    assert_self_contained(html);
+    assert_drawable(html);
+    for (; *wanted; wanted++)
+        if (!strstr(html, *wanted))
+            fail_msg("'%s' is not in the page", *wanted);
+    free(html);
+}
+
+static const struct report unknown = {
+    .student_accuracy = NAN, .teacher_accuracy = NAN, .agreement = NAN, .images_per_second = NAN, .seconds = NAN};
+static const char *const class_names[] = {"bread & butter", "<b>egg</b>", "soup"};
+
+static void has_the_numbers(void **state)
+{
+    (void)state;
+    static const struct run_epoch epochs[] = {{1, 1e-3, 2.5, {2, 3}, 0.25, 2.75, 0.5, 0.375, 100, 10},
+                                              {2, 5e-4, 1.5, {1, 2}, 0.5, 1.75, 0.625, 0.5, 100, 10}};
+    static const uint32_t confusion[] = {40, 10, 0, 5, 45, 0, 0, 0, 0};
+    static const double teacher[] = {0.875, 0.9625, NAN};
+    const struct report report = {.title = "dwpw, kd(T=4)",
+                                  .subtitle = "on CPU",
+                                  .split = "test",
+                                  .student_accuracy = 0.9132,
+                                  .teacher_accuracy = 0.9604,
+                                  .agreement = 0.9415,
+                                  .parameters = 51339,
+                                  .max_parameters = 60000,
+                                  .images_per_second = 1312.4,
+                                  .seconds = 3932,
+                                  .epochs = epochs,
+                                  .epoch_count = 2,
+                                  .terms = (const char *const[]){"ce", "kd"},
+                                  .term_count = 2,
+                                  .best_epoch = 2,
+                                  .classes = class_names,
+                                  .class_count = 3,
+                                  .confusion = confusion,
+                                  .teacher_class_accuracy = teacher,
+                                  .config = "[fit]\nlr = 1e-3\n"};
+    static const char *const wanted[] = {
+        "91.32 %",
+        "96.04 %",
+        "−4.72 points",
+        "94.15 %",
+        "51,339",
+        "of at most 60,000",
+        "1,312",
+        "1 h 05 m",
+        "2 epochs",
+        "on test",
+        "Loss terms",
+        "Learning rate",
+        "bread &amp; butter, student: 80.00 %",
+        "bread &amp; butter, teacher: 87.50 %",
+        "bread &amp; butter / &lt;b&gt;egg&lt;/b&gt;: 10",
+        "<td>10</td><td>20.0 %</td>",
+        "[fit]\nlr = 1e-3",
+        "epoch 2\ntraining: 50.00 %\nvalidation: 62.50 %\nagreement with teacher: 50.00 %\nteacher: 96.04 %",
+        "best",
+        "<td>2</td><td>0.0005</td><td>1.50000</td><td>1.75000</td>",
+        NULL};
+    check(&report, wanted);
+}
+
+static void escapes_everything(void **state)
+{
+    (void)state;
+    static const char evil[] = "</title><script src='http://x'>&\"\x01";
+    static const uint32_t confusion[] = {1, 1, 0, 1};
+    const struct run_epoch epochs[] = {{1, 1, 1, {1, 1}, 1, 1, 1, 1, 1, 1}};
+    struct report report = unknown;
+    report.title = report.subtitle = report.split = report.config = "</title><b a='c'>&\"\x01";
+    report.student_accuracy = 0.5;
+    report.classes = report.terms = (const char *const[]){"</text><b>&\"\x02", "c'"};
+    report.class_count = report.term_count = 2;
+    report.confusion = confusion;
+    report.epochs = epochs;
+    report.epoch_count = 1;
+    check(&report, (const char *const[]){"&lt;/title&gt;&lt;b a=&#39;c&#39;&gt;&amp;&quot; ", "&lt;/text&gt;", NULL});
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    html_escape(out, evil);
+    fclose(out);
+    assert_string_equal(text, "&lt;/title&gt;&lt;script src=&#39;http://x&#39;&gt;&amp;&quot; ");
+    free(text);
+}
+
+static void copes_with_missing_and_odd_numbers(void **state)
+{
+    (void)state;
+    static const char *const nothing[] = {NULL};
+    check(&unknown, nothing);
+    static const double odd[] = {NAN, INFINITY, -INFINITY, 0, 1e300, -1e300, 1e-300, 0.1};
+    enum { COUNT = sizeof odd / sizeof *odd };
+    for (int first = 0; first < COUNT; first++)
+        for (int count = 1; count <= 3; count++) {
+            struct run_epoch epochs[3];
+            for (int i = 0; i < count; i++) {
+                double a = odd[(first + i) % COUNT], b = odd[(first + 3 * i + 1) % COUNT];
+                epochs[i] = (struct run_epoch){i + 1, b, a, {a, b}, a, b, b, a, b, a};
+            }
+            struct report report = unknown;
+            report.epochs = epochs;
+            report.epoch_count = count;
+            report.best_epoch = 2;
+            report.teacher_accuracy = 0.5;
+            check(&report, nothing);
+        }
+}
+
+static void many_classes_and_epochs_stay_small(void **state)
+{
+    (void)state;
+    enum { CLASSES = 1000, EPOCHS = 20000 };
+    const char **classes = malloc(CLASSES * sizeof *classes);
+    uint32_t *confusion = calloc((size_t)CLASSES * CLASSES, sizeof *confusion);
+    struct run_epoch *epochs = calloc(EPOCHS, sizeof *epochs);
+    for (int i = 0; i < CLASSES; i++) {
+        classes[i] = "ein ziemlich langer Name für eine Klasse";
+        confusion[(size_t)i * CLASSES + (size_t)i] = 50;
+        confusion[(size_t)i * CLASSES + (size_t)((i + 1) % CLASSES)] = (uint32_t)i % 7;
+    }
+    for (int i = 0; i < EPOCHS; i++)
+        epochs[i] =
+            (struct run_epoch){.epoch = i + 1, .learning_rate = 0.1, .train_loss = 1.0 / (i + 1), .val_accuracy = 0.5};
+    struct report report = unknown;
+    report.classes = classes;
+    report.class_count = CLASSES;
+    report.confusion = confusion;
+    report.epochs = epochs;
+    report.epoch_count = EPOCHS;
+    char *html = report_html(&report);
+    assert_non_null(html);
+    assert_well_formed(html);
+    assert_true(strlen(html) < 1 << 20);
+    assert_null(strstr(html, "Confusion matrix"));
+    assert_non_null(strstr(html, "the 30 worst"));
+    assert_non_null(strstr(html, "ein ziemlich lang…")); /* 17 characters and the ellipsis */
+    free(html);
+    free(classes);
+    free(confusion);
+    free(epochs);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(has_the_numbers),
+        cmocka_unit_test(escapes_everything),
+        cmocka_unit_test(copes_with_missing_and_odd_numbers),
+        cmocka_unit_test(many_classes_and_epochs_stay_small),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
