@@ -1,0 +1,239 @@
+#include "formats/json.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum status json_parse(cJSON **root, const char *text, size_t size, const char *path, struct error *err)
+{
+    const char *end = NULL;
+    *root = cJSON_ParseWithLengthOpts(text, size, &end, 0);
+    if (!*root)
+        return error_set(err, STATUS_BAD_DATA, path, "is not JSON from byte %zu on", end ? (size_t)(end - text) : 0);
+    while (end < text + size && strchr(" \t\r\n", *end) && *end)
+        end++;
+    if (end != text + size || !cJSON_IsObject(*root)) {
+        cJSON_Delete(*root);
+        *root = NULL;
+        return error_set(err, STATUS_BAD_DATA, path, "is not one JSON object");
+    }
+    return STATUS_OK;
+}
+
+struct json_place json_root(const cJSON *root, const char *path)
+{
+    return (struct json_place){.node = root, .path = path};
+}
+
+static enum status fail(const struct json_place *at, const char *field, const char *what, struct error *err)
+{
+    const char *dot = at->place[0] && field ? "." : "";
+    return error_set(err, STATUS_BAD_DATA, at->path, "field %s%s%s %s", at->place, dot, field ? field : "", what);
+}
+
+static enum status find(const struct json_place *at, const char *field, const cJSON **out, struct error *err)
+{
+    *out = field ? cJSON_GetObjectItemCaseSensitive(at->node, field) : at->node;
+    return *out ? STATUS_OK : fail(at, field, "is missing", err);
+}
+
+static void set_place(struct json_place *out, const struct json_place *at, const char *field, const cJSON *node)
+{
+    struct json_place place = {.node = node, .path = at->path};
+    snprintf(place.place, sizeof place.place, "%.60s%s%.30s", at->place, at->place[0] ? "." : "", field);
+    *out = place;
+}
+
+enum status json_object(const struct json_place *at, const char *field, struct json_place *out, struct error *err)
+{
+    const cJSON *node;
+    enum status status = find(at, field, &node, err);
+    if (status != STATUS_OK)
+        return status;
+    if (!cJSON_IsObject(node))
+        return fail(at, field, "is not an object", err);
+    set_place(out, at, field, node);
+    return STATUS_OK;
+}
+
+enum status json_array(const struct json_place *at, const char *field, int limit, struct json_place *out, int *count,
+                       struct error *err)
+{
+    const cJSON *node;
+    enum status status = find(at, field, &node, err);
+    if (status != STATUS_OK)
+        return status;
+    if (!cJSON_IsArray(node))
+        return fail(at, field, "is not an array", err);
+    *count = cJSON_GetArraySize(node);
+    if (*count > limit)
+        return fail(at, field, "has too many elements", err);
+    set_place(out, at, field, node);
+    return STATUS_OK;
+}
+
+enum status json_element(const struct json_place *array, int index, struct json_place *element, struct error *err)
+{
+    const cJSON *node = element->node ? element->node->next : array->node->child;
+    *element = (struct json_place){.node = node, .path = array->path};
+    snprintf(element->place, sizeof element->place, "%.80s[%d]", array->place, index);
+    if (!cJSON_IsObject(node) && !cJSON_IsString(node))
+        return fail(element, NULL, "is neither an object nor a string", err);
+    return STATUS_OK;
+}
+
+enum status json_string(const struct json_place *at, const char *field, struct arena *arena, const char **out,
+                        struct error *err)
+{
+    const cJSON *node;
+    enum status status = find(at, field, &node, err);
+    if (status != STATUS_OK)
+        return status;
+    if (!cJSON_IsString(node))
+        return fail(at, field, "is not a string", err);
+    *out = arena_strdup(arena, node->valuestring);
+    return *out ? STATUS_OK : error_no_memory(err, strlen(node->valuestring), "a string");
+}
+
+enum status json_number(const struct json_place *at, const char *field, double *out, struct error *err)
+{
+    const cJSON *node;
+    enum status status = find(at, field, &node, err);
+    if (status != STATUS_OK)
+        return status;
+    if (!cJSON_IsNumber(node) || !isfinite(node->valuedouble))
+        return fail(at, field, "is not a number", err);
+    *out = node->valuedouble;
+    return STATUS_OK;
+}
+
+enum status json_integer(const struct json_place *at, const char *field, int64_t low, int64_t high, int64_t *out,
+                         struct error *err)
+{
+    double number;
+    enum status status = json_number(at, field, &number, err);
+    if (status != STATUS_OK)
+        return status;
+    if (number != floor(number) || number < (double)low || number > (double)high) {
+        char what[96];
+        snprintf(what, sizeof what, "is not a whole number from %lld to %lld", (long long)low, (long long)high);
+        return fail(at, field, what, err);
+    }
+    *out = (int64_t)number;
+    return STATUS_OK;
+}
+
+enum status json_boolean(const struct json_place *at, const char *field, bool *out, struct error *err)
+{
+    const cJSON *node;
+    enum status status = find(at, field, &node, err);
+    if (status != STATUS_OK)
+        return status;
+    if (!cJSON_IsBool(node))
+        return fail(at, field, "is neither true nor false", err);
+    *out = cJSON_IsTrue(node);
+    return STATUS_OK;
+}
+
+enum status json_digest(const struct json_place *at, const char *field, char out[65], struct error *err)
+{
+    const cJSON *node;
+    enum status status = find(at, field, &node, err);
+    if (status != STATUS_OK)
+        return status;
+    if (!cJSON_IsString(node) || strlen(node->valuestring) != 64 || strspn(node->valuestring, "0123456789abcdef") != 64)
+        return fail(at, field, "is not a SHA-256 of 64 hexadecimal digits", err);
+    memcpy(out, node->valuestring, 65);
+    return STATUS_OK;
+}
+
+enum status json_u64(const struct json_place *at, const char *field, uint64_t *out, struct error *err)
+{
+    const cJSON *node;
+    enum status status = find(at, field, &node, err);
+    if (status != STATUS_OK)
+        return status;
+    uint64_t value = 0;
+    const char *digit = cJSON_IsString(node) ? node->valuestring : "";
+    do {
+        if (*digit < '0' || *digit > '9' || __builtin_mul_overflow(value, 10u, &value) ||
+            __builtin_add_overflow(value, (uint64_t)(*digit - '0'), &value))
+            return fail(at, field, "is not a string of decimal digits below 2^64", err);
+    } while (*++digit);
+    *out = value;
+    return STATUS_OK;
+}
+
+enum status json_choice(const struct json_place *at, const char *field, const char *const *names, int count, int *out,
+                        struct error *err)
+{
+    const cJSON *node;
+    enum status status = find(at, field, &node, err);
+    if (status != STATUS_OK)
+        return status;
+    for (int i = 0; i < count && cJSON_IsString(node); i++) {
+        if (strcmp(node->valuestring, names[i]) == 0) {
+            *out = i;
+            return STATUS_OK;
+        }
+    }
+    return fail(at, field, "has a value that this version does not know", err);
+}
+
+static bool is_ignored(const char *name, const char *const *ignore)
+{
+    for (; *ignore; ignore++)
+        if (strcmp(name, *ignore) == 0)
+            return true;
+    return false;
+}
+
+static bool scalars_differ(const cJSON *left, const cJSON *right)
+{
+    if ((left->type & 0xFF) != (right->type & 0xFF))
+        return true;
+    if (cJSON_IsString(left))
+        return strcmp(left->valuestring, right->valuestring) != 0;
+    return cJSON_IsNumber(left) && left->valuedouble != right->valuedouble;
+}
+
+/* Fields are compared in order: both trees come from the same serialiser. */
+bool json_difference(const cJSON *left, const cJSON *right, const char *const *ignore, char *path, size_t size,
+                     const cJSON **a, const cJSON **b)
+{
+    *a = left;
+    *b = right;
+    if (!left || !right || scalars_differ(left, right))
+        return left || right;
+    if (!cJSON_IsObject(left) && !cJSON_IsArray(left))
+        return false;
+    const cJSON *l = left->child, *r = right->child;
+    size_t length = strlen(path);
+    for (int index = 0; l || r; index++) {
+        const char *name = l && l->string ? l->string : r && r->string ? r->string : NULL;
+        if (!name || !is_ignored(name, ignore)) {
+            if (name)
+                snprintf(path + length, size - length, "%s%s", length ? "." : "", name);
+            else
+                snprintf(path + length, size - length, "[%d]", index);
+            if (json_difference(l, r, ignore, path, size, a, b))
+                return true;
+            path[length] = 0;
+        }
+        l = l ? l->next : NULL;
+        r = r ? r->next : NULL;
+    }
+    return false;
+}
+
+cJSON *json_float(float value)
+{
+    char text[32];
+    for (int digits = 6; digits <= 9; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, (double)value);
+        if (strtof(text, NULL) == value)
+            break;
+    }
+    return cJSON_CreateNumber(strtod(text, NULL));
+}
