@@ -5,11 +5,65 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A file in memory; nothing of it depends on the time or the place. */
-static hid_t create_file(void)
+/* The core driver's memory, kept when it closes the file. H5Fget_file_image is of no use: in 1.10 it clears a flag of
+ * the superblock and leaves its checksum as it was, so that the image does not open. */
+struct kept_image {
+    unsigned char *bytes;
+};
+
+static void *image_malloc(size_t size, H5FD_file_image_op_t op, void *context)
 {
+    (void)op, (void)context;
+    return malloc(size);
+}
+
+static void *image_memcpy(void *to, const void *from, size_t size, H5FD_file_image_op_t op, void *context)
+{
+    (void)op, (void)context;
+    return memcpy(to, from, size);
+}
+
+static void *image_realloc(void *bytes, size_t size, H5FD_file_image_op_t op, void *context)
+{
+    (void)op, (void)context;
+    return realloc(bytes, size);
+}
+
+static herr_t image_free(void *bytes, H5FD_file_image_op_t op, void *context)
+{
+    if (op == H5FD_FILE_IMAGE_OP_FILE_CLOSE)
+        ((struct kept_image *)context)->bytes = bytes;
+    else
+        free(bytes);
+    return 0;
+}
+
+static void *same_context(void *context)
+{
+    return context;
+}
+
+static herr_t keep_context(void *context)
+{
+    (void)context;
+    return 0;
+}
+
+/* A file in memory; nothing of it depends on the time or the place. */
+static hid_t create_file(struct kept_image *kept)
+{
+    H5FD_file_image_callbacks_t callbacks = {
+        .image_malloc = image_malloc,
+        .image_memcpy = image_memcpy,
+        .image_realloc = image_realloc,
+        .image_free = image_free,
+        .udata_copy = same_context,
+        .udata_free = keep_context,
+        .udata = kept,
+    };
     hid_t access = H5Pcreate(H5P_FILE_ACCESS), creation = H5Pcreate(H5P_FILE_CREATE), file = -1;
     if (access >= 0 && creation >= 0 && H5Pset_fapl_core(access, 1 << 20, 0) >= 0 &&
+        H5Pset_file_image_callbacks(access, &callbacks) >= 0 &&
         H5Pset_libver_bounds(access, H5F_LIBVER_LATEST, H5F_LIBVER_LATEST) >= 0 &&
         H5Pset_obj_track_times(creation, 0) >= 0)
         file = H5Fcreate("shard", H5F_ACC_TRUNC, creation, access);
@@ -56,17 +110,13 @@ static enum status write_field(hid_t file, const struct shard_field *field, uint
     return status;
 }
 
-static enum status file_image(hid_t file, unsigned char **bytes, size_t *size, struct error *err)
+/* The size of a closed file: the end-of-file address in its superblock (version 3: bytes 28 to 35). */
+static size_t image_size(const unsigned char *bytes)
 {
-    ssize_t length = H5Fflush(file, H5F_SCOPE_GLOBAL) < 0 ? -1 : H5Fget_file_image(file, NULL, 0);
-    *bytes = length > 0 ? malloc((size_t)length) : NULL;
-    if (!*bytes || H5Fget_file_image(file, *bytes, (size_t)length) != length) {
-        free(*bytes);
-        *bytes = NULL;
-        return error_set(err, STATUS_INTERNAL, NULL, "libhdf5 cannot make a file image of %zd bytes", length);
-    }
-    *size = (size_t)length;
-    return STATUS_OK;
+    uint64_t size = 0;
+    for (int i = 7; i >= 0; i--)
+        size = size << 8 | bytes[28 + i];
+    return (size_t)size;
 }
 
 /* names[n] as they are stored: as long as the longest. */
@@ -111,21 +161,27 @@ enum status shard_build(const struct cache_manifest *manifest, const struct cach
                         size_t *size, uint64_t *image_bytes, struct error *err)
 {
     enum status status = STATUS_OK;
+    struct kept_image kept = {0};
     hid_t file = -1;
     *bytes = NULL;
     *image_bytes = 0;
     hdf5_enter();
     TRY(zstd_filter_register(err));
-    file = create_file();
+    file = create_file(&kept);
     if (file < 0) {
         status = error_set(err, STATUS_INTERNAL, NULL, "libhdf5 cannot create a file in memory");
         goto cleanup;
     }
     TRY(write_all(file, manifest, shard, image_bytes, err));
-    TRY(file_image(file, bytes, size, err));
 cleanup:
-    if (file >= 0)
-        H5Fclose(file);
+    if (file >= 0 && H5Fclose(file) < 0 && status == STATUS_OK)
+        status = error_set(err, STATUS_INTERNAL, NULL, "libhdf5 cannot finish a file in memory");
     hdf5_leave();
+    if (status == STATUS_OK) {
+        *bytes = kept.bytes;
+        *size = image_size(kept.bytes);
+    } else {
+        free(kept.bytes);
+    }
     return status;
 }

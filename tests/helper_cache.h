@@ -1,0 +1,25 @@
+/* Synthetic caches for tests: the same bytes on every run. Failures are cmocka failures. */
+#ifndef TESTS_HELPER_CACHE_H
+#define TESTS_HELPER_CACHE_H
+
+#include "formats/cache.h"
+
+struct cache_plan {
+    int classes, views;
+    uint32_t samples[SPLIT_COUNT];
+    bool raw;                /* 6x5 images of 3 channels; otherwise JPEG-like random bytes */
+    bool link;               /* images are files below source_path */
+    const char *source_path; /* of linked images */
+    bool features;           /* one of each form: "map" fp16 and int8 [6, 3, 2], "pooled" [6] */
+    uint64_t seed;
+};
+
+/* The identity of such a cache. Release its arena. */
+void plan_manifest(const struct cache_plan *plan, struct cache_manifest *manifest);
+/* The content of a shard: random but plausible logits (float16 noise), names like a photo set's. */
+void plan_shard(const struct cache_plan *plan, const struct cache_manifest *manifest, enum split split, int shard,
+                struct cache_shard *content);
+/* Writes every missing shard, at most `limit` of them, and publishes when all are there. Returns the number missing. */
+int plan_write(const struct cache_plan *plan, const char *path, int limit);
+
+#endif
