@@ -18,6 +18,8 @@ CPPFLAGS += -I. -I$(BUILD)/generated -DSOFTCACHE_VERSION='"$(VERSION)"' $(shell 
 BASE_CFLAGS := -std=c11 -pthread -fPIC -ffp-contract=off -fno-math-errno
 LDLIBS   += $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -ldnnl -ldl -lpthread -lm
 
+PLUGIN     := $(BUILD)/plugins/libh5zstd.so
+PREFIX     ?= /usr/local
 ONNX_PROTO := $(BUILD)/generated/onnx/onnx.pb-c
 LIBRARY    := $(BUILD)/libsoftcache.a
 LIBRARY_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(sort $(wildcard shared/*/*.c shared/backend/*/*.c formats/*.c))) $(OBJ)/onnx.pb-c.o
@@ -31,13 +33,13 @@ TEST_HELPERS := $(patsubst %.c,$(OBJ)/%.o,$(sort $(wildcard tests/helper_*.c)))
 BENCHES    := $(patsubst tests/%.c,$(TESTDIR)/%,$(sort $(wildcard tests/bench_*.c)))
 
 .DEFAULT_GOAL := all
-.PHONY: all help deps programs tests test bench clean
+.PHONY: all help deps programs tests test bench install clean
 .SECONDARY:
 
 all: deps ## install what is missing, build the two programs
 	@$(MAKE) --no-print-directory programs
 
-programs: $(PROGRAMS)
+programs: $(PROGRAMS) $(PLUGIN)
 	@$(if $(NVCC),:,echo "no nvcc found: built for the CPU only (that is complete; install CUDA for the GPU backend)")
 
 help: ## this list
@@ -58,6 +60,12 @@ tests: programs $(TESTS)
 bench: all ## build and run the benchmarks
 	@$(MAKE) --no-print-directory $(BENCHES)
 	@set -e; for bench in $(BENCHES); do echo "== $$bench"; $$bench; done
+
+install: all ## install programs, format specification and HDF5 plugin under PREFIX (/usr/local; DESTDIR is honoured)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/softcache/plugins $(DESTDIR)$(PREFIX)/share/doc/softcache
+	install $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
+	install -m 644 $(PLUGIN) $(DESTDIR)$(PREFIX)/lib/softcache/plugins
+	install -m 644 FORMAT.md $(DESTDIR)$(PREFIX)/share/doc/softcache
 
 # ---- how things are built ----
 $(ONNX_PROTO).c $(ONNX_PROTO).h &: /usr/include/onnx/onnx.proto
@@ -85,6 +93,11 @@ $(OBJ)/presets.o: $(BUILD)/generated/presets.c student_train/preset.h
 $(OBJ)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(BASE_CFLAGS) $(WARNINGS) $(CFLAGS) -MMD -MP -c $< -o $@
+
+# HDF5's filter for zstd as a plugin: it needs no symbol of libhdf5, so that any HDF5 program can load it.
+$(PLUGIN): formats/zstd_filter.c formats/zstd_filter.h
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -DZSTD_FILTER_PLUGIN $(BASE_CFLAGS) $(WARNINGS) $(CFLAGS) -shared $< -o $@ -lzstd
 
 $(LIBRARY): $(LIBRARY_OBJECTS)
 	@rm -f $@
