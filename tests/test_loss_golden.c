@@ -1,0 +1,101 @@
+/* ce and kd against PyTorch: values and gradients of golden/losses.h5 (argument, or $SOFTCACHE_SHARED/data), float64,
+ * within 1e-5 relative. */
+#include "shared/backend/backend.h"
+#include "shared/base/files.h"
+#include "student_train/loss_expression.h"
+
+#include <hdf5.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+enum { SAMPLES = 8, CLASSES = 11, VALUES = SAMPLES * CLASSES };
+static const double TOLERANCE = 1e-5; /* the backend keeps gradients in float */
+
+static char golden_path[1024];
+
+/* Every entry of the file that is made of ce and kd only. */
+static const struct {
+    const char *entry, *loss;
+} entries[] = {
+    {"term/ce", "ce"},
+    {"term/kl_batchmean_T1", "kd(T=1)"},
+    {"term/kl_batchmean_T4", "0.0625*kd(T=4)"}, /* stored without T^2 */
+    {"correct/000_kd_batchmean_T5", "0.5*ce + 0.5*kd(T=5)"},
+    {"printed/001_loss_re_T1_a0.1", "0.9*ce + 0.1*kd(T=1)"},
+    {"printed/001_loss_re_T4_a0.5", "0.5*ce + 0.5*kd(T=4)"},
+    {"printed/002_kd_T20", "0.5*ce + 0.5*kd(T=20)"},
+    {"printed/003_kd_T2", "0.75*ce + 0.25*kd(T=2)"},
+};
+
+static void read_values(hid_t file, const char *name, hid_t type, hssize_t count, void *out)
+{
+    hid_t set = H5Dopen2(file, name, H5P_DEFAULT), space;
+    if (set < 0)
+        fail_msg("no %s", name);
+    space = H5Dget_space(set);
+    assert_int_equal(H5Sget_simple_extent_npoints(space), count);
+    assert_true(H5Dread(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, out) >= 0);
+    H5Sclose(space);
+    H5Dclose(set);
+}
+
+static void close_to(const char *entry, double got, double expected, double scale)
+{
+    if (!(fabs(got - expected) <= TOLERANCE * fmax(fabs(expected), scale)))
+        fail_msg("%s: %.9g, PyTorch has %.9g", entry, got, expected);
+}
+
+static void losses_equal_pytorchs(void **state)
+{
+    (void)state;
+    float logits[VALUES], teacher[VALUES];
+    int32_t labels[SAMPLES];
+    if (!file_exists(golden_path)) {
+        print_message("# skip: no %s\n", golden_path);
+        skip();
+    }
+    hid_t file = H5Fopen(golden_path, H5F_ACC_RDONLY, H5P_DEFAULT);
+    assert_true(file >= 0);
+    read_values(file, "inputs/student_logits", H5T_NATIVE_FLOAT, VALUES, logits);
+    read_values(file, "inputs/teacher_logits", H5T_NATIVE_FLOAT, VALUES, teacher);
+    read_values(file, "inputs/labels", H5T_NATIVE_INT32, SAMPLES, labels);
+    for (size_t i = 0; i < sizeof entries / sizeof *entries; i++) {
+        struct loss_expression loss;
+        float gradient[VALUES] = {0};
+        double metrics[METRIC_COUNT] = {0}, value, expected[VALUES], largest = 0;
+        char name[128];
+        struct loss_batch batch = {SAMPLES, CLASSES, logits, teacher, labels, gradient};
+        assert_int_equal(loss_expression_parse(&loss, entries[i].loss, NULL), STATUS_OK);
+        for (int t = 0; t < loss.count; t++)
+            assert_int_equal(backend_cpu.loss(NULL, &loss.terms[t], t, &batch, metrics, NULL), STATUS_OK);
+        snprintf(name, sizeof name, "%s/f64/value", entries[i].entry);
+        read_values(file, name, H5T_NATIVE_DOUBLE, 1, &value);
+        close_to(name, metrics[METRIC_LOSS] / SAMPLES, value, 0);
+        snprintf(name, sizeof name, "%s/f64/grad/student_logits", entries[i].entry);
+        read_values(file, name, H5T_NATIVE_DOUBLE, VALUES, expected);
+        for (int k = 0; k < VALUES; k++)
+            largest = fmax(largest, fabs(expected[k]));
+        /* relative to the entry, or to a thousandth of the largest where terms cancel */
+        for (int k = 0; k < VALUES; k++)
+            close_to(name, gradient[k], expected[k], largest * 1e-3);
+    }
+    H5Fclose(file);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(losses_equal_pytorchs)};
+    const char *shared = getenv("SOFTCACHE_SHARED");
+    if (argc > 1)
+        snprintf(golden_path, sizeof golden_path, "%s", argv[1]);
+    else
+        snprintf(golden_path, sizeof golden_path, "%s/data/golden/losses.h5", shared ? shared : "../shared");
+    return cmocka_run_group_tests_name("loss_golden", tests, NULL, NULL);
+}
