@@ -74,6 +74,7 @@ static void test_imagefolder(void **state)
     photo(folder, "train/a.b/x.jpeg");
     photo(folder, "train/a/z.jpg");
     photo(folder, "train/a/part/y.JPG");
+    photo(folder, "train/a/part.jpg"); /* '.' comes before '/' */
     write_file(folder, "train/a/notes.txt", "x", 1);
     write_file(folder, "train/readme", "x", 1);
     write_file(folder, "train/.hidden/file.jpg", "x", 1);
@@ -85,12 +86,13 @@ static void test_imagefolder(void **state)
     assert_int_equal(source.class_count, 3);
     assert_string_equal(source.classes[0], "a");
     assert_string_equal(source.classes[1], "a.b");
-    assert_int_equal(source.sets[SPLIT_TRAIN].count, 5);
-    expect_sample(&source, SPLIT_TRAIN, 0, "train/a/part/y.JPG", 0);
-    expect_sample(&source, SPLIT_TRAIN, 1, "train/a/z.jpg", 0);
-    expect_sample(&source, SPLIT_TRAIN, 2, "train/a.b/x.jpeg", 1);
-    expect_sample(&source, SPLIT_TRAIN, 3, "train/b/10.JPEG", 2);
-    expect_sample(&source, SPLIT_TRAIN, 4, "train/b/2.jpg", 2);
+    assert_int_equal(source.sets[SPLIT_TRAIN].count, 6);
+    expect_sample(&source, SPLIT_TRAIN, 0, "train/a/part.jpg", 0);
+    expect_sample(&source, SPLIT_TRAIN, 1, "train/a/part/y.JPG", 0);
+    expect_sample(&source, SPLIT_TRAIN, 2, "train/a/z.jpg", 0);
+    expect_sample(&source, SPLIT_TRAIN, 3, "train/a.b/x.jpeg", 1);
+    expect_sample(&source, SPLIT_TRAIN, 4, "train/b/10.JPEG", 2);
+    expect_sample(&source, SPLIT_TRAIN, 5, "train/b/2.jpg", 2);
     assert_int_equal(source.sets[SPLIT_VAL].count, 1);
     expect_sample(&source, SPLIT_VAL, 0, "valid/b/1.jpg", 2);
     assert_int_equal(source.sets[SPLIT_TEST].count, 2);

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PRECISION_BITS = 32 - 8 - 2, HALF = 1 << (PRECISION_BITS - 1) };
+enum { PRECISION_BITS = 32 - 8 - 2, HALF = 1 << (PRECISION_BITS - 1), BLOCK = 16 };
 
 /* How each of `count` output pixels of one axis is made: from `taps` input pixels, beginning at `first`. */
 struct filter {
@@ -71,43 +71,62 @@ static uint8_t clip(int32_t sum)
     return (uint8_t)(sum < 0 ? 0 : sum > 255 ? 255 : sum);
 }
 
-/* One row of `channels` interleaved channels, from in[w, channels] to out[filter->count, channels]. */
-static void resize_row(const struct filter *filter, const uint8_t *in, uint8_t *out, int channels)
+/* One row, from in[w, 3] to out[filter->count, 3]. */
+static void resize_row_rgb(const struct filter *filter, const uint8_t *in, uint8_t *out)
 {
-    for (int i = 0; i < filter->count; i++, out += channels) {
-        const struct span span = filter->spans[i];
-        const int32_t *weights = filter->weights + (size_t)i * (size_t)filter->max_taps;
-        const uint8_t *pixel = in + (size_t)span.first * (size_t)channels;
-        int32_t sums[3] = {HALF, HALF, HALF};
-        if (channels == 3) {
-            for (int t = 0; t < span.taps; t++, pixel += 3)
-                for (int c = 0; c < 3; c++)
-                    sums[c] += pixel[c] * weights[t];
-        } else {
-            for (int t = 0; t < span.taps; t++)
-                sums[0] += pixel[t] * weights[t];
+    const int32_t *row_weights = filter->weights;
+    for (int i = 0; i < filter->count; i++, out += 3, row_weights += filter->max_taps) {
+        const uint8_t *pixel = in + 3 * (size_t)filter->spans[i].first;
+        int32_t red = HALF, green = HALF, blue = HALF;
+        for (int t = 0; t < filter->spans[i].taps; t++, pixel += 3) {
+            red += pixel[0] * row_weights[t];
+            green += pixel[1] * row_weights[t];
+            blue += pixel[2] * row_weights[t];
         }
-        for (int c = 0; c < channels; c++)
-            out[c] = clip(sums[c]);
+        out[0] = clip(red);
+        out[1] = clip(green);
+        out[2] = clip(blue);
     }
 }
 
-/* Output row i of the vertical pass: a weighted sum of whole rows of `length` bytes. sums[length] is scratch. */
-static void combine_rows(const struct filter *filter, int i, const uint8_t *rows, size_t length, int32_t *restrict sums,
-                         uint8_t *restrict out)
+/* One row, from in[w] to out[filter->count]. */
+static void resize_row_gray(const struct filter *filter, const uint8_t *in, uint8_t *out)
+{
+    const int32_t *row_weights = filter->weights;
+    for (int i = 0; i < filter->count; i++, row_weights += filter->max_taps) {
+        const uint8_t *pixel = in + filter->spans[i].first;
+        int32_t sum = HALF;
+        for (int t = 0; t < filter->spans[i].taps; t++)
+            sum += pixel[t] * row_weights[t];
+        out[i] = clip(sum);
+    }
+}
+
+/* `length` bytes of an output row: weighted sums down the columns, beginning at `column`, `stride` bytes from row to
+ * row. */
+static inline void combine_block(const uint8_t *column, size_t stride, const int32_t *weights, int taps, size_t length,
+                                 uint8_t *out)
+{
+    int32_t sums[BLOCK];
+    for (size_t x = 0; x < length; x++)
+        sums[x] = HALF;
+    for (int t = 0; t < taps; t++, column += stride)
+        for (size_t x = 0; x < length; x++)
+            sums[x] += column[x] * weights[t];
+    for (size_t x = 0; x < length; x++)
+        out[x] = clip(sums[x]);
+}
+
+/* Output row i of the vertical pass over rows of `length` bytes, block by block, so that sums stay in registers. */
+static void combine_rows(const struct filter *filter, int i, const uint8_t *rows, size_t length, uint8_t *out)
 {
     const struct span span = filter->spans[i];
     const int32_t *weights = filter->weights + (size_t)i * (size_t)filter->max_taps;
-    for (size_t x = 0; x < length; x++)
-        sums[x] = HALF;
-    for (int t = 0; t < span.taps; t++) {
-        const uint8_t *restrict row = rows + (size_t)(span.first + t) * length;
-        const int32_t weight = weights[t];
-        for (size_t x = 0; x < length; x++)
-            sums[x] += row[x] * weight;
-    }
-    for (size_t x = 0; x < length; x++)
-        out[x] = clip(sums[x]);
+    const uint8_t *column = rows + (size_t)span.first * length;
+    size_t x = 0;
+    for (; x + BLOCK <= length; x += BLOCK)
+        combine_block(column + x, length, weights, span.taps, BLOCK, out + x);
+    combine_block(column + x, length, weights, span.taps, length - x, out + x);
 }
 
 static enum status resize_width(const struct image *from, int w, struct image *to, struct error *err)
@@ -117,8 +136,14 @@ static enum status resize_width(const struct image *from, int w, struct image *t
     const size_t in_row = (size_t)from->w * (size_t)from->channels, out_row = (size_t)w * (size_t)from->channels;
     TRY(filter_init(&filter, from->w, w, err));
     TRY(image_init(to, from->h, w, from->channels, err));
-    for (int y = 0; y < from->h; y++)
-        resize_row(&filter, from->pixels + (size_t)y * in_row, to->pixels + (size_t)y * out_row, from->channels);
+    for (int y = 0; y < from->h; y++) {
+        const uint8_t *in = from->pixels + (size_t)y * in_row;
+        uint8_t *out = to->pixels + (size_t)y * out_row;
+        if (from->channels == 3)
+            resize_row_rgb(&filter, in, out);
+        else
+            resize_row_gray(&filter, in, out);
+    }
 cleanup:
     filter_release(&filter);
     return status;
@@ -129,16 +154,12 @@ static enum status resize_height(const struct image *from, int h, struct image *
     enum status status = STATUS_OK;
     struct filter filter = {0};
     const size_t row = (size_t)from->w * (size_t)from->channels;
-    int32_t *sums = malloc(row * sizeof *sums);
-    if (!sums)
-        return error_no_memory(err, row * sizeof *sums, "a resize buffer");
     TRY(filter_init(&filter, from->h, h, err));
     TRY(image_init(to, h, from->w, from->channels, err));
     for (int y = 0; y < h; y++)
-        combine_rows(&filter, y, from->pixels, row, sums, to->pixels + (size_t)y * row);
+        combine_rows(&filter, y, from->pixels, row, to->pixels + (size_t)y * row);
 cleanup:
     filter_release(&filter);
-    free(sums);
     return status;
 }
 
