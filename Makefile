@@ -33,7 +33,7 @@ TEST_HELPERS := $(patsubst %.c,$(OBJ)/%.o,$(sort $(wildcard tests/helper_*.c)))
 BENCHES    := $(patsubst tests/%.c,$(TESTDIR)/%,$(sort $(wildcard tests/bench_*.c)))
 
 .DEFAULT_GOAL := all
-.PHONY: all help deps programs tests test bench install clean
+.PHONY: all help deps programs tests test bench asan ubsan tsan fuzz lint format layers install clean
 .SECONDARY:
 
 all: deps ## install what is missing, build the two programs
@@ -48,8 +48,8 @@ help: ## this list
 deps:
 	@scripts/install_deps.sh
 
-clean: ## remove build/
-	rm -rf $(BUILD)
+clean: ## remove build/ and the sanitizers' build folders
+	rm -rf $(BUILD) $(addprefix build-,$(SANITIZERS)) build-fuzz
 
 test: all ## build and run every test; the last line counts them
 	@$(MAKE) --no-print-directory tests
@@ -60,6 +60,29 @@ tests: programs $(TESTS)
 bench: all ## build and run the benchmarks
 	@$(MAKE) --no-print-directory $(BENCHES)
 	@set -e; for bench in $(BENCHES); do echo "== $$bench"; $$bench; done
+
+# Every test, built in a folder of its own with a sanitizer; TESTS_ONLY="cache view" runs some of them.
+SANITIZERS := asan ubsan tsan
+asan: SANITIZE  := address
+ubsan: SANITIZE := undefined
+tsan: SANITIZE  := thread
+asan: ## run the tests under AddressSanitizer
+ubsan: ## run the tests under UndefinedBehaviorSanitizer
+tsan: ## run the tests under ThreadSanitizer
+$(SANITIZERS): deps
+	@$(MAKE) --no-print-directory BUILD=build-$@ \
+		CFLAGS="-O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=all" tests
+	@scripts/run_tests.sh build-$@/tests $(TESTS_ONLY)
+
+lint: ## check formatting and run static analysis, where the tools are installed
+	@scripts/lint.sh
+
+format: ## format every source
+	@clang-format -i $(shell find shared formats teacher_dump student_train tests \( -name '*.[ch]' -o -name '*.cu' \) \
+		! -path 'tests/golden/*')
+
+layers: $(ONNX_PROTO).h ## prove that includes point one way and that headers compile alone
+	@BUILD=$(BUILD) scripts/layers.sh
 
 install: all ## install programs, format specification and HDF5 plugin under PREFIX (/usr/local; DESTDIR is honoured)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/softcache/plugins $(DESTDIR)$(PREFIX)/share/doc/softcache

@@ -1,0 +1,192 @@
+/* What a user sees of a program: progress lines, the interrupt flag, errors and exit codes. */
+#define _GNU_SOURCE
+#include "shared/base/clock.h"
+#include "shared/base/interrupt.h"
+#include "shared/base/program.h"
+#include "shared/base/progress.h"
+
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* ---- progress ---- */
+
+static void progress_line(void **state)
+{
+    (void)state;
+    char line[512];
+    struct progress progress = {.label = "train", .unit = "images", .done = 4200, .total = 10000, .start = 100};
+    snprintf(progress.postfix, sizeof progress.postfix, "loss 0.41");
+    progress_format(&progress, 110, 200, line, sizeof line);
+    assert_string_equal(line, "train:  42% |########            | 4200/10000 [00:10<00:14, 420 images/s, loss 0.41]");
+    progress.already = 4100; /* a resumed run: 10 images/s, not 420 */
+    progress_format(&progress, 110, 200, line, sizeof line);
+    assert_string_equal(line, "train:  42% |########            | 4200/10000 [00:10<09:40, 10.0 images/s, loss 0.41]");
+    progress_format(&progress, 110, 60, line, sizeof line);
+    assert_string_equal(line, "train:  42% 4200/10000 [00:10<09:40, 10.0 images/s, loss 0.4");
+    progress.total = 0;
+    progress_format(&progress, 100 + 3 * 86400 + 3661, 200, line, sizeof line);
+    assert_string_equal(line, "train: 4200 [3d 01:01, 0.00 images/s, loss 0.41]");
+    progress = (struct progress){.label = "x", .unit = "y", .total = 10, .start = 5, .unicode = true};
+    progress_format(&progress, 5, 200, line, sizeof line);
+    assert_string_equal(line, "x:   0% |                    | 0/10 [00:00<?, 0.00 y/s]");
+    progress.done = 11; /* more than expected */
+    progress_format(&progress, 3605, 200, line, sizeof line);
+    assert_non_null(strstr(line, "x: 100% |████████████████████| 11/10 [1:00:00<"));
+}
+
+static void progress_writes_to_its_stream_only(void **state)
+{
+    (void)state;
+    struct progress progress;
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    progress_init(&progress, out, false);
+    progress_end(&progress);
+    progress_begin(&progress, "scan", "files", 3, 0);
+    progress_update(&progress, 1, "a note"); /* less than 30 s after the start: no line */
+    progress_note(&progress, "recognised %s", "IDX");
+    assert_true(progress_callback(&progress, 3, 4));
+    progress_end(&progress);
+    progress_end(&progress);
+    fclose(out);
+    assert_int_equal(strncmp(text, "recognised IDX\nscan:  75% ", 26), 0);
+    assert_non_null(strstr(text, "3/4 ["));
+    assert_non_null(strstr(text, ", a note]\n"));
+    assert_null(strchr(text, '\r'));
+    assert_null(strchr(text, '\033'));
+    free(text);
+    progress_init(&progress, stderr, true);
+    assert_null(progress.out);
+    progress_begin(&progress, "quiet", "files", 3, 0);
+    progress_note(&progress, "not %s", "seen");
+    progress_end(&progress);
+}
+
+/* ---- programs, each run in a child ---- */
+
+static enum status fail_with_path(int argc, char **argv, struct error *err)
+{
+    (void)argc, (void)argv;
+    return error_set(err, STATUS_BAD_DATA, "shard.h5", "is too short");
+}
+
+static enum status print_hello(int argc, char **argv, struct error *err)
+{
+    (void)err;
+    printf("hello %s %d\n", argv[0], argc);
+    return STATUS_OK;
+}
+
+static enum status work_until_interrupted(int argc, char **argv, struct error *err)
+{
+    (void)argc, (void)argv;
+    double start = clock_seconds();
+    kill(getpid(), SIGINT);
+    while (!interrupt_requested())
+        if (clock_seconds() - start > 5)
+            return STATUS_INTERNAL;
+    return error_set(err, STATUS_INTERRUPTED, NULL, "state saved; --resume goes on");
+}
+
+static enum status ignore_the_first_interrupt(int argc, char **argv, struct error *err)
+{
+    (void)argc, (void)argv, (void)err;
+    kill(getpid(), SIGINT);
+    kill(getpid(), SIGINT);
+    return STATUS_OK;
+}
+
+static const struct program_command commands[] = {
+    {"broken", "fails", fail_with_path},
+    {"hello", "greets", print_hello},
+    {"work", "is interrupted", work_until_interrupted},
+    {"stubborn", "is killed", ignore_the_first_interrupt},
+};
+static const struct program program = {"tester", "Tests the frame.", commands, 4};
+
+/* Runs program_main in a child with stdout and stderr in one file (or stdout on `device`); returns wait's status. */
+static int run_program(char text[1024], const char *device, const char *command, const char *argument)
+{
+    char *argv[] = {(char *)"tester", (char *)command, (char *)argument, NULL};
+    int argc = argument ? 3 : command ? 2 : 1, status = -1;
+    FILE *file = tmpfile();
+    assert_non_null(file);
+    pid_t child = fork();
+    if (child == 0) {
+        dup2(fileno(file), STDERR_FILENO);
+        if (device ? !freopen(device, "w", stdout) : dup2(fileno(file), STDOUT_FILENO) < 0)
+            _exit(99);
+        signal(SIGINT, SIG_DFL);
+        int code = program_main(&program, argc, argv);
+        fflush(NULL);
+        _exit(code);
+    }
+    assert_true(child > 0 && waitpid(child, &status, 0) == child);
+    rewind(file);
+    text[fread(text, 1, 1023, file)] = 0;
+    fclose(file);
+    return status;
+}
+
+static void assert_run(const char *command, const char *argument, int code, const char *expected)
+{
+    char text[1024];
+    int status = run_program(text, NULL, command, argument);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), code);
+    if (!strstr(text, expected))
+        fail_msg("'%s' is not in '%s'", expected, text);
+}
+
+static void errors_become_exit_codes(void **state)
+{
+    (void)state;
+    assert_run("hello", "x", 0, "hello hello 2\n");
+    assert_run("broken", NULL, 65, "tester: error: shard.h5: is too short\n");
+    assert_run("helo", NULL, 64, "tester: error: unknown command 'helo'; did you mean 'hello'?\n");
+    assert_run(NULL, NULL, 64, "a command is missing; see tester --help");
+    assert_run("--help", NULL, 0, "  hello      greets\n");
+    assert_run("--version", NULL, 0, "tester " SOFTCACHE_VERSION "\n");
+}
+
+static void interrupts_are_seen_and_the_second_kills(void **state)
+{
+    (void)state;
+    char text[1024];
+    assert_run("work", NULL, 130, "tester: interrupted: state saved; --resume goes on\n");
+    int status = run_program(text, NULL, "stubborn", NULL);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGINT);
+}
+
+static void full_stdout_is_an_error(void **state)
+{
+    (void)state;
+    char text[1024];
+    if (access("/dev/full", W_OK) != 0)
+        skip();
+    int status = run_program(text, "/dev/full", "hello", NULL);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 74);
+    assert_non_null(strstr(text, "tester: error: standard output: cannot write"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(progress_line),
+        cmocka_unit_test(progress_writes_to_its_stream_only),
+        cmocka_unit_test(errors_become_exit_codes),
+        cmocka_unit_test(interrupts_are_seen_and_the_second_kills),
+        cmocka_unit_test(full_stdout_is_an_error),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
