@@ -99,8 +99,6 @@ $(OBJ)/onnx.pb-c.o: $(ONNX_PROTO).c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(BASE_CFLAGS) $(CFLAGS) -w -c $< -o $@
 
-$(OBJ)/formats/onnx_%.o: $(ONNX_PROTO).h
-
 # The presets become string literals of the program: nothing is looked up at run time.
 $(BUILD)/generated/presets.c: $(PRESETS) Makefile
 	@mkdir -p $(@D)
@@ -113,7 +111,7 @@ $(OBJ)/presets.o: $(BUILD)/generated/presets.c student_train/preset.h
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(BASE_CFLAGS) $(WARNINGS) $(CFLAGS) -c $< -o $@
 
-$(OBJ)/%.o: %.c
+$(OBJ)/%.o: %.c | $(ONNX_PROTO).h
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(BASE_CFLAGS) $(WARNINGS) $(CFLAGS) -MMD -MP -c $< -o $@
 
