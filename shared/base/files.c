@@ -18,7 +18,7 @@ enum status file_read(const char *path, size_t limit, unsigned char **bytes, siz
     struct stat info;
     *bytes = NULL;
     *size = 0;
-    int file = open(path, O_RDONLY | O_CLOEXEC);
+    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not block us: it is refused below */
     if (file < 0 || fstat(file, &info) != 0) {
         status = error_set(err, STATUS_NO_INPUT, path, "cannot open: %s", strerror(errno));
         goto cleanup;
