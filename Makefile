@@ -16,7 +16,7 @@ WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvl
 CPPFLAGS += -I. -I$(BUILD)/generated -DSOFTCACHE_VERSION='"$(VERSION)"' $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 # No contraction and no fast-math: results must not depend on how the compiler fuses (kernels ask for FMA themselves).
 BASE_CFLAGS := -std=c11 -pthread -fPIC -ffp-contract=off -fno-math-errno
-LDLIBS   += $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -ldnnl -ldl -lpthread -lm
+LDLIBS   += $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -ldnnl -lgomp -ldl -lpthread -lm
 
 PLUGIN     := $(BUILD)/plugins/libh5zstd.so
 PREFIX     ?= /usr/local

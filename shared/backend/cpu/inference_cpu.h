@@ -1,0 +1,13 @@
+/* Stage one's engine on the CPU, by oneDNN (see shared/backend/inference.h).
+ *
+ * Every sample is computed alone, by one thread: so its values do not depend on the number of threads, the size of the
+ * batch or the other samples in it, bit for bit. That is also the fastest way for convolutional networks: the values
+ * in flight stay in the processor's cache (measurements: README.md of this folder). */
+#ifndef SHARED_BACKEND_CPU_INFERENCE_CPU_H
+#define SHARED_BACKEND_CPU_INFERENCE_CPU_H
+
+#include "shared/backend/inference.h"
+
+extern const struct inference_ops inference_cpu;
+
+#endif

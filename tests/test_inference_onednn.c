@@ -1,0 +1,438 @@
+/* The CPU engine of stage one against the reference executor: every op, odd shapes, fused chains whose middle is
+ * recorded, random graphs; and that a sample's values do not depend on threads, batch or neighbours. */
+#include "shared/backend/cpu/inference_cpu.h"
+#include "shared/graph/graph_reference.h"
+#include "tests/helper_networks.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Largest difference over largest magnitude of a tensor. Sums of up to some thousand float products against sums in
+ * double: 1e-6 to 5e-6 measured for single ops; deep networks add up. */
+static const double op_tolerance = 2e-5, network_tolerance = 1e-4;
+enum { MAX_OUTPUTS = 64, GUARD = 16 };
+static const float guard_value = -12345.5f;
+
+static size_t size_of(const struct graph *graph, int node)
+{
+    struct shape shape = graph->nodes[node].shape;
+    return (size_t)shape.c * (size_t)shape.h * (size_t)shape.w;
+}
+
+/* [n, c, h, w] -> [n, h, w, c] */
+static void to_channels_last(const float *from, float *to, int n, struct shape s)
+{
+    for (int i = 0; i < n; i++)
+        for (int c = 0; c < s.c; c++)
+            for (int p = 0; p < s.h * s.w; p++)
+                to[((size_t)i * (size_t)(s.h * s.w) + (size_t)p) * (size_t)s.c + (size_t)c] =
+                    from[((size_t)i * (size_t)s.c + (size_t)c) * (size_t)(s.h * s.w) + (size_t)p];
+}
+
+static double relative_error(const float *got, const float *expected, size_t count)
+{
+    double difference = 0, magnitude = 1e-30;
+    for (size_t i = 0; i < count; i++) {
+        if (!isfinite(got[i]))
+            return INFINITY;
+        difference = fmax(difference, fabs((double)got[i] - (double)expected[i]));
+        magnitude = fmax(magnitude, fabs((double)expected[i]));
+    }
+    return difference / magnitude;
+}
+
+static void must(enum status status, const struct error *err)
+{
+    if (status != STATUS_OK)
+        fail_msg("%s", err->message);
+}
+
+/* Runs the engine; outputs[i] is malloc'ed, [n, c, h, w], with guard values behind it that are checked. */
+static void run_engine(const struct graph *graph, const float *input, int n, int batch, int threads, const int *wanted,
+                       int wanted_count, float **outputs)
+{
+    struct error err = {0};
+    struct inference *inference = NULL;
+    const struct inference_options options = {batch, threads, wanted, wanted_count};
+    must(inference_cpu.new(&inference, graph, &options, &err), &err);
+    for (int i = 0; i < wanted_count; i++) {
+        size_t count = (size_t)n * size_of(graph, wanted[i]);
+        outputs[i] = malloc((count + GUARD) * sizeof(float));
+        assert_non_null(outputs[i]);
+        for (size_t k = 0; k < count + GUARD; k++)
+            outputs[i][k] = guard_value;
+    }
+    must(inference_cpu.run(inference, input, n, outputs, &err), &err);
+    must(inference_cpu.run(inference, input, n, outputs, &err), &err); /* nothing is left over from the first */
+    for (int i = 0; i < wanted_count; i++)
+        for (int k = 0; k < GUARD; k++)
+            assert_true(outputs[i][(size_t)n * size_of(graph, wanted[i]) + (size_t)k] == guard_value);
+    inference_cpu.free(inference);
+}
+
+/* Compares the wanted nodes on n random samples with the reference. */
+static void check_nodes(struct network *network, int n, const int *wanted, int wanted_count, double tolerance)
+{
+    struct graph *graph = &network->graph;
+    struct error err = {0};
+    size_t count = (size_t)n * size_of(graph, graph->input);
+    float *outputs[MAX_OUTPUTS], *input = malloc(count * sizeof *input), *nhwc = malloc(count * sizeof *nhwc);
+    assert_non_null(input);
+    assert_non_null(nhwc);
+    network_fill(&network->random, input, count);
+    to_channels_last(input, nhwc, n, graph->nodes[graph->input].shape);
+    run_engine(graph, nhwc, n, n + 1, 2, wanted, wanted_count, outputs);
+    float *again = malloc(count * sizeof *again);
+    assert_non_null(again);
+    to_channels_last(input, again, n, graph->nodes[graph->input].shape);
+    assert_memory_equal(nhwc, again, count * sizeof *again); /* the caller's input is only read */
+    free(again);
+    for (int i = 0; i < wanted_count; i++) {
+        size_t size = (size_t)n * size_of(graph, wanted[i]);
+        float *expected = malloc(size * sizeof *expected);
+        assert_non_null(expected);
+        must(graph_forward_reference(graph, input, n, wanted[i], expected, &err), &err);
+        double error = relative_error(outputs[i], expected, size);
+        if (!(error <= tolerance))
+            fail_msg("node %s (%s): relative error %g", graph->nodes[wanted[i]].name,
+                     op_name(graph->nodes[wanted[i]].op), error);
+        free(expected);
+        free(outputs[i]);
+    }
+    free(input);
+    free(nhwc);
+}
+
+/* Checks the last node alone, so that everything before it may be fused, and then every node together. */
+static void check_network(struct network *network)
+{
+    int all[MAX_OUTPUTS], count = network->graph.node_count;
+    assert_true(count <= MAX_OUTPUTS);
+    for (int i = 0; i < count; i++)
+        all[i] = i;
+    check_nodes(network, 2, &network->graph.output, 1, op_tolerance);
+    check_nodes(network, 2, all, count, op_tolerance);
+}
+
+/* ---- single ops ---- */
+
+struct window_case {
+    int c, h, w, channels, kernel[2], stride[2], dilation[2], pad[4], groups; /* pad: top, left, bottom, right */
+};
+
+static struct node window_node(enum op op, const struct window_case *window)
+{
+    struct node node = node_default(op);
+    node.kernel_h = window->kernel[0], node.kernel_w = window->kernel[1];
+    node.stride_h = window->stride[0], node.stride_w = window->stride[1];
+    node.dilation_h = window->dilation[0], node.dilation_w = window->dilation[1];
+    node.pad_top = window->pad[0], node.pad_left = window->pad[1];
+    node.pad_bottom = window->pad[2], node.pad_right = window->pad[3];
+    node.groups = window->groups ? window->groups : 1;
+    return node;
+}
+
+static void convolutions(void **state)
+{
+    static const struct window_case cases[] = {
+        {3, 17, 19, 16, {3, 3}, {2, 2}, {1, 1}, {0, 0, 1, 1}, 1}, /* TensorFlow's SAME padding */
+        {3, 32, 32, 64, {7, 7}, {2, 2}, {1, 1}, {3, 3, 3, 3}, 1},
+        {1, 9, 5, 7, {3, 2}, {1, 2}, {1, 1}, {1, 0, 2, 1}, 1},
+        {5, 8, 8, 3, {1, 1}, {1, 1}, {1, 1}, {0, 0, 0, 0}, 1},
+        {24, 14, 14, 144, {1, 1}, {1, 1}, {1, 1}, {0, 0, 0, 0}, 1},
+        {40, 7, 7, 20, {1, 1}, {2, 2}, {1, 1}, {0, 0, 0, 0}, 1},
+        {12, 13, 11, 12, {3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1}, 12}, /* depthwise */
+        {96, 13, 13, 96, {3, 3}, {2, 2}, {1, 1}, {0, 0, 1, 1}, 96},
+        {33, 9, 9, 33, {5, 5}, {2, 2}, {1, 1}, {2, 2, 2, 2}, 33},
+        {6, 9, 9, 12, {3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1}, 6}, /* two outputs per input channel */
+        {32, 8, 8, 48, {3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1}, 4},
+        {10, 8, 8, 15, {3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1}, 5},
+        {16, 15, 15, 16, {3, 3}, {1, 1}, {2, 2}, {2, 2, 2, 2}, 1},
+        {8, 15, 12, 8, {3, 3}, {2, 1}, {3, 2}, {3, 0, 1, 2}, 8},
+        {64, 1, 1, 10, {1, 1}, {1, 1}, {1, 1}, {0, 0, 0, 0}, 1},
+        {512, 7, 7, 32, {7, 7}, {1, 1}, {1, 1}, {0, 0, 0, 0}, 1},
+        {4, 6, 6, 4, {6, 6}, {1, 1}, {1, 1}, {5, 5, 5, 5}, 1},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int bias = 0; bias < 2; bias++) {
+            struct network network;
+            network_init(&network, i, cases[i].c, cases[i].h, cases[i].w);
+            network_conv_node(&network, window_node(OP_CONV, &cases[i]), 0, cases[i].channels, bias);
+            check_network(&network);
+            network_release(&network);
+        }
+}
+
+static void pools(void **state)
+{
+    static const struct window_case cases[] = {
+        {16, 12, 12, 0, {2, 2}, {2, 2}, {1, 1}, {0, 0, 0, 0}, 0},
+        {64, 13, 9, 0, {3, 3}, {2, 2}, {1, 1}, {1, 1, 1, 1}, 0},
+        {5, 7, 8, 0, {3, 2}, {1, 2}, {1, 1}, {1, 0, 0, 1}, 0},
+        {17, 14, 14, 0, {2, 2}, {2, 2}, {1, 1}, {0, 0, 0, 0}, 0},
+        {3, 15, 15, 0, {4, 4}, {3, 3}, {1, 1}, {2, 2, 2, 2}, 0},
+        {8, 10, 10, 0, {5, 5}, {4, 4}, {1, 1}, {1, 1, 1, 1}, 0},
+        {20, 11, 11, 0, {3, 3}, {3, 3}, {1, 1}, {0, 0, 1, 1}, 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int variant = 0; variant < 8; variant++) {
+            struct network network;
+            struct node node = window_node(variant & 1 ? OP_AVERAGE_POOL : OP_MAX_POOL, &cases[i]);
+            node.ceil_mode = variant & 2;
+            node.count_include_pad = variant & 4;
+            network_init(&network, i, cases[i].c, cases[i].h, cases[i].w);
+            network_add1(&network, node, 0);
+            check_network(&network);
+            network_release(&network);
+        }
+    struct network network;
+    struct window_case dilated = {6, 15, 13, 0, {3, 3}, {2, 1}, {2, 3}, {1, 1, 1, 1}, 0};
+    network_init(&network, 1, 6, 15, 13);
+    network_op1(&network, OP_GLOBAL_AVERAGE_POOL, network_add1(&network, window_node(OP_MAX_POOL, &dilated), 0));
+    check_network(&network);
+    network_release(&network);
+}
+
+static const struct {
+    enum activation activation;
+    float alpha, beta;
+} activations[] = {{ACTIVATION_RELU, 0, 0},
+                   {ACTIVATION_LEAKY_RELU, 0.1f, 0},
+                   {ACTIVATION_CLIP, 0, 6},
+                   {ACTIVATION_CLIP, -0.25f, 0.5f},
+                   {ACTIVATION_HARD_SIGMOID, 1.0f / 6, 0.5f},
+                   {ACTIVATION_HARD_SIGMOID, 0.2f, 0.5f},
+                   {ACTIVATION_HARD_SWISH, 0, 0},
+                   {ACTIVATION_SIGMOID, 0, 0}};
+
+/* Each activation on the input, and fused into a convolution, an add, a batch norm and a linear layer. */
+static void all_activations(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof activations / sizeof *activations; i++) {
+        struct network network;
+        enum activation kind = activations[i].activation;
+        float alpha = activations[i].alpha, beta = activations[i].beta;
+        network_init(&network, i, 6, 9, 7);
+        int x = network_activation(&network, 0, kind, alpha, beta);
+        x = network_activation(&network, network_conv(&network, x, 20, 3, 1, 1, 1), kind, alpha, beta);
+        int y = network_op2(&network, OP_ADD, network_conv(&network, x, 20, 1, 1, 0, 1), x);
+        y = network_activation(&network, y, kind, alpha, beta);
+        y = network_activation(&network, network_batch_norm(&network, y), kind, alpha, beta);
+        y = network_linear(&network, network_op1(&network, OP_FLATTEN, y), 11);
+        network_activation(&network, network_activation(&network, y, kind, alpha, beta), kind, alpha, beta);
+        check_network(&network);
+        network_release(&network);
+    }
+}
+
+static void combinations(void **state)
+{
+    (void)state;
+    struct network network;
+    network_init(&network, 3, 5, 10, 9);
+    int a = network_conv(&network, 0, 24, 3, 1, 1, 1), b = network_conv(&network, 0, 17, 3, 1, 1, 1);
+    int c = network_add(&network, node_default(OP_CONCAT), (const int[]){a, 0, b, a}, 4);
+    int d = network_relu(&network, network_batch_norm(&network, c));
+    int gate = network_op1(&network, OP_GLOBAL_AVERAGE_POOL, d);
+    gate = network_activation(&network, network_conv(&network, gate, 70, 1, 1, 0, 1), ACTIVATION_SIGMOID, 0, 0);
+    int e = network_op2(&network, OP_MULTIPLY, d, gate);
+    e = network_op2(&network, OP_MULTIPLY, e, c);
+    e = network_add(&network, node_default(OP_ADD), (const int[]){e, d, c, e}, 4);
+    e = network_op2(&network, OP_ADD, e, e);
+    struct node pad = node_default(OP_PAD);
+    pad.pad_top = 1, pad.pad_right = 2, pad.pad_bottom = 3;
+    e = network_add1(&network, pad, e);
+    e = network_op1(&network, OP_DROPOUT, e);
+    e = network_linear(&network, network_op1(&network, OP_FLATTEN, e), 13);
+    e = network_linear(&network, network_op1(&network, OP_DROPOUT, network_relu(&network, e)), 6);
+    network_op1(&network, OP_SOFTMAX, e);
+    check_network(&network);
+    network_release(&network);
+}
+
+/* The ways in which an add in place could go wrong: its other input is read later, is the layer's own input, is the
+ * caller's memory, or is of another layout. */
+static void residuals(void **state)
+{
+    (void)state;
+    struct network network;
+    network_init(&network, 4, 16, 8, 8);
+    int x = network_op2(&network, OP_ADD, network_conv(&network, 0, 16, 3, 1, 1, 1), 0);
+    x = network_op2(&network, OP_ADD, network_conv(&network, x, 16, 3, 1, 1, 1), 0); /* the caller's memory */
+    int y = network_relu(&network, network_op2(&network, OP_ADD, x, network_conv(&network, x, 16, 1, 1, 0, 1)));
+    int late = network_conv(&network, y, 16, 3, 1, 1, 16);
+    int z = network_op2(&network, OP_ADD, network_conv(&network, y, 16, 1, 1, 0, 1),
+                        network_conv(&network, x, 16, 3, 1, 1, 1)); /* x is read again below */
+    z = network_op2(&network, OP_ADD, z, x);
+    int w = network_op2(&network, OP_ADD, late, z);
+    w = network_op2(&network, OP_ADD, network_conv(&network, w, 16, 3, 1, 1, 1), network_op1(&network, OP_DROPOUT, w));
+    w = network_op2(&network, OP_ADD, w, w);
+    network_op2(&network, OP_CONCAT, w, y);
+    check_network(&network);
+    for (int i = 0; i < network.graph.node_count; i++) /* any single node with the last: the rest may be fused */
+        check_nodes(&network, 1, (const int[]){network.graph.output, i, i}, 3, op_tolerance);
+    network_release(&network);
+}
+
+/* ---- random graphs ---- */
+
+static int draw(struct network *network, int bound)
+{
+    return (int)random_below(&network->random, (uint32_t)bound);
+}
+
+/* Another node of the same shape as node i (perhaps i). */
+static int same_shape(struct network *network, int i)
+{
+    const struct graph *graph = &network->graph;
+    int found = i;
+    for (int k = 0, seen = 0; k < graph->node_count; k++)
+        if (memcmp(&graph->nodes[k].shape, &graph->nodes[i].shape, sizeof(struct shape)) == 0 &&
+            draw(network, ++seen) == 0)
+            found = k;
+    return found;
+}
+
+static void append_random(struct network *network)
+{
+    int count = network->graph.node_count, x = count - 1 - draw(network, count < 4 ? count : 4);
+    struct shape shape = network->graph.nodes[x].shape;
+    size_t which = (size_t)draw(network, (int)(sizeof activations / sizeof *activations));
+    switch (draw(network, 9)) {
+    case 0:
+        network_conv(network, x, shape.c, 1 + 2 * draw(network, 2), 1, draw(network, 2), 1);
+        break;
+    case 1:
+        network_conv(network, x, shape.c, 3, 1, 1, shape.c);
+        break;
+    case 2:
+        network_conv(network, x, 1 + draw(network, 40), 3, 1 + draw(network, 2), 1, 1);
+        break;
+    case 3:
+        network_batch_norm(network, x);
+        break;
+    case 4:
+        network_activation(network, x, activations[which].activation, activations[which].alpha,
+                           activations[which].beta);
+        break;
+    case 5:
+        network_max_pool(network, x, 3, 1, 1);
+        break;
+    case 6:
+        network_op2(network, shape.c < 200 && draw(network, 3) == 0 ? OP_CONCAT : OP_ADD, x, same_shape(network, x));
+        break;
+    default: /* the commonest thing, so that there is much to fuse */
+        network_op2(network, OP_ADD, network_conv(network, x, shape.c, 3, 1, 1, 1), same_shape(network, x));
+        break;
+    }
+}
+
+static void random_graphs(void **state)
+{
+    enum { GRAPHS = 40, NODES = 16 };
+    (void)state;
+    for (uint64_t seed = 100; seed < 100 + GRAPHS; seed++) {
+        struct network network;
+        int wanted[4];
+        network_init(&network, seed, 1 + (int)(seed % 20), 6 + (int)(seed % 7), 12);
+        while (network.graph.node_count < NODES)
+            append_random(&network);
+        wanted[0] = network.graph.output;
+        for (int i = 1; i < 4; i++)
+            wanted[i] = draw(&network, network.graph.node_count);
+        check_nodes(&network, 2, wanted, 1, network_tolerance);
+        check_nodes(&network, 1, wanted, 4, network_tolerance);
+        network_release(&network);
+    }
+}
+
+/* ---- networks ---- */
+
+static void mobilenet_v2(void **state)
+{
+    (void)state;
+    struct network network;
+    network_mobilenet_v2(&network, 1, 64, 10);
+    check_nodes(&network, 2, (const int[]){network.graph.output, network.graph.output / 2}, 2, network_tolerance);
+    network_release(&network);
+}
+
+static void resnet18(void **state)
+{
+    (void)state;
+    struct network network;
+    network_resnet18(&network, 1, 64, 10);
+    check_nodes(&network, 1, (const int[]){network.graph.output, network.graph.output / 2}, 2, network_tolerance);
+    network_release(&network);
+}
+
+/* ---- the contract ---- */
+
+static void independent_of_threads_and_batch(void **state)
+{
+    enum { SAMPLES = 5, SIDE = 32 };
+    static float input[SAMPLES * SIDE * SIDE * 3];
+    (void)state;
+    struct network network;
+    float *expected[2], *got[2];
+    network_mobilenet_v2(&network, 2, SIDE, 10);
+    const int wanted[2] = {network.graph.output, network.graph.output - 20};
+    network_fill(&network.random, input, sizeof input / sizeof *input);
+    run_engine(&network.graph, input, SAMPLES, SAMPLES, 1, wanted, 2, expected);
+    for (int threads = 1; threads <= 3; threads++)
+        for (int count = 1; count <= SAMPLES; count += 2)
+            for (int first = 0; first + count <= SAMPLES; first++) {
+                run_engine(&network.graph, input + (size_t)first * SIDE * SIDE * 3, count, count + threads, threads,
+                           wanted, 2, got);
+                for (int i = 0; i < 2; i++) {
+                    size_t size = size_of(&network.graph, wanted[i]);
+                    assert_memory_equal(got[i], expected[i] + (size_t)first * size,
+                                        (size_t)count * size * sizeof(float));
+                    free(got[i]);
+                }
+            }
+    free(expected[0]);
+    free(expected[1]);
+    network_release(&network);
+}
+
+static void refuses(void **state)
+{
+    (void)state;
+    struct network network;
+    struct error err = {0};
+    struct inference *inference = NULL;
+    float input[3 * 4 * 4] = {0}, values[4 * 4 * 4], *output = values;
+    network_init(&network, 1, 3, 4, 4);
+    const int node = network_relu(&network, 0);
+    assert_int_equal(inference_cpu.new(&inference, &network.graph, &(struct inference_options){0, 1, &node, 1}, &err),
+                     STATUS_INTERNAL);
+    assert_null(inference);
+    err = (struct error){0};
+    must(inference_cpu.new(&inference, &network.graph, &(struct inference_options){1, 1, &node, 1}, &err), &err);
+    must(inference_cpu.run(inference, input, 0, &output, &err), &err);
+    assert_int_equal(inference_cpu.run(inference, input, 2, &output, &err), STATUS_INTERNAL);
+    assert_non_null(strstr(err.message, "batch"));
+    inference_cpu.free(inference);
+    inference_cpu.free(NULL);
+    network_release(&network);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(convolutions), cmocka_unit_test(pools),     cmocka_unit_test(all_activations),
+        cmocka_unit_test(combinations), cmocka_unit_test(residuals), cmocka_unit_test(random_graphs),
+        cmocka_unit_test(mobilenet_v2), cmocka_unit_test(resnet18),  cmocka_unit_test(independent_of_threads_and_batch),
+        cmocka_unit_test(refuses),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
