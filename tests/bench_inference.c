@@ -1,6 +1,8 @@
-/* Images per second of the teacher's engine. Arguments: threads (default: all processors). */
+/* Images per second of the teacher's engine. Argument: threads (default: all processors). */
+#include "formats/onnx_read.h"
 #include "shared/backend/cpu/inference_cpu.h"
-#include "tests/helper_networks.h"
+#include "shared/base/files.h"
+#include "tests/helper_graphs.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +31,7 @@ static enum status bench(const char *name, const struct graph *graph, int batch,
     }
     struct random_stream random;
     random_stream_init(&random, 1, RANDOM_INIT, 0, 0);
-    network_fill(&random, input, (size_t)batch * (size_t)in.c * (size_t)in.h * (size_t)in.w);
+    build_fill(&random, input, (size_t)batch * (size_t)in.c * (size_t)in.h * (size_t)in.w);
     TRY(inference_cpu.new(&inference, graph, &options, err));
     for (int i = 0; i <= REPEATS; i++) {
         double start = now();
@@ -47,19 +49,37 @@ cleanup:
     return status;
 }
 
+/* The real teacher of the shared data, where that is. */
+static enum status bench_real(int threads, struct error *err)
+{
+    const char *shared = getenv("SOFTCACHE_SHARED");
+    char path[4096];
+    struct graph graph;
+    snprintf(path, sizeof path, "%s/data/mobilenetv2-imagenette.onnx", shared ? shared : "../shared");
+    if (!file_exists(path))
+        return STATUS_OK;
+    enum status status = onnx_read_file(&graph, path, NULL, err);
+    if (status != STATUS_OK)
+        return status;
+    status = bench("imagenette", &graph, 64, threads, err);
+    graph_release(&graph);
+    return status;
+}
+
 int main(int argc, char **argv)
 {
+    enum status status = STATUS_OK;
     struct error err = {0};
-    struct network network;
+    struct graph_builder mobilenet, resnet;
     int threads = argc > 1 ? atoi(argv[1]) : 0;
-    network_mobilenet_v2(&network, 1, 224, 10);
-    enum status status = bench("mobilenet_v2", &network.graph, 64, threads, &err);
-    network_release(&network);
-    if (status == STATUS_OK) {
-        network_resnet18(&network, 1, 224, 10);
-        status = bench("resnet18", &network.graph, 32, threads, &err);
-        network_release(&network);
-    }
+    build_mobilenet_v2(&mobilenet, 1, 224, 10);
+    build_resnet18(&resnet, 1, 224, 10);
+    TRY(bench("mobilenet_v2", &mobilenet.graph, 64, threads, &err));
+    TRY(bench("resnet18", &resnet.graph, 32, threads, &err));
+    TRY(bench_real(threads, &err));
+cleanup:
+    build_release(&mobilenet);
+    build_release(&resnet);
     if (status != STATUS_OK)
         fprintf(stderr, "%s\n", err.message);
     return status;

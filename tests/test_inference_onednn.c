@@ -2,7 +2,7 @@
  * recorded, random graphs; and that a sample's values do not depend on threads, batch or neighbours. */
 #include "shared/backend/cpu/inference_cpu.h"
 #include "shared/graph/graph_reference.h"
-#include "tests/helper_networks.h"
+#include "tests/helper_graphs.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -76,15 +76,15 @@ static void run_engine(const struct graph *graph, const float *input, int n, int
 }
 
 /* Compares the wanted nodes on n random samples with the reference. */
-static void check_nodes(struct network *network, int n, const int *wanted, int wanted_count, double tolerance)
+static void check_nodes(struct graph_builder *builder, int n, const int *wanted, int wanted_count, double tolerance)
 {
-    struct graph *graph = &network->graph;
+    struct graph *graph = &builder->graph;
     struct error err = {0};
     size_t count = (size_t)n * size_of(graph, graph->input);
     float *outputs[MAX_OUTPUTS], *input = malloc(count * sizeof *input), *nhwc = malloc(count * sizeof *nhwc);
     assert_non_null(input);
     assert_non_null(nhwc);
-    network_fill(&network->random, input, count);
+    build_fill(&builder->random, input, count);
     to_channels_last(input, nhwc, n, graph->nodes[graph->input].shape);
     run_engine(graph, nhwc, n, n + 1, 2, wanted, wanted_count, outputs);
     float *again = malloc(count * sizeof *again);
@@ -109,14 +109,14 @@ static void check_nodes(struct network *network, int n, const int *wanted, int w
 }
 
 /* Checks the last node alone, so that everything before it may be fused, and then every node together. */
-static void check_network(struct network *network)
+static void check_network(struct graph_builder *builder)
 {
-    int all[MAX_OUTPUTS], count = network->graph.node_count;
+    int all[MAX_OUTPUTS], count = builder->graph.node_count;
     assert_true(count <= MAX_OUTPUTS);
     for (int i = 0; i < count; i++)
         all[i] = i;
-    check_nodes(network, 2, &network->graph.output, 1, op_tolerance);
-    check_nodes(network, 2, all, count, op_tolerance);
+    check_nodes(builder, 2, &builder->graph.output, 1, op_tolerance);
+    check_nodes(builder, 2, all, count, op_tolerance);
 }
 
 /* ---- single ops ---- */
@@ -161,11 +161,11 @@ static void convolutions(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         for (int bias = 0; bias < 2; bias++) {
-            struct network network;
-            network_init(&network, i, cases[i].c, cases[i].h, cases[i].w);
-            network_conv_node(&network, window_node(OP_CONV, &cases[i]), 0, cases[i].channels, bias);
-            check_network(&network);
-            network_release(&network);
+            struct graph_builder builder;
+            build_init(&builder, i, cases[i].c, cases[i].h, cases[i].w);
+            build_conv_node(&builder, window_node(OP_CONV, &cases[i]), 0, cases[i].channels, bias);
+            check_network(&builder);
+            build_release(&builder);
         }
 }
 
@@ -183,21 +183,21 @@ static void pools(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         for (int variant = 0; variant < 8; variant++) {
-            struct network network;
+            struct graph_builder builder;
             struct node node = window_node(variant & 1 ? OP_AVERAGE_POOL : OP_MAX_POOL, &cases[i]);
             node.ceil_mode = variant & 2;
             node.count_include_pad = variant & 4;
-            network_init(&network, i, cases[i].c, cases[i].h, cases[i].w);
-            network_add1(&network, node, 0);
-            check_network(&network);
-            network_release(&network);
+            build_init(&builder, i, cases[i].c, cases[i].h, cases[i].w);
+            build_add1(&builder, node, 0);
+            check_network(&builder);
+            build_release(&builder);
         }
-    struct network network;
+    struct graph_builder builder;
     struct window_case dilated = {6, 15, 13, 0, {3, 3}, {2, 1}, {2, 3}, {1, 1, 1, 1}, 0};
-    network_init(&network, 1, 6, 15, 13);
-    network_op1(&network, OP_GLOBAL_AVERAGE_POOL, network_add1(&network, window_node(OP_MAX_POOL, &dilated), 0));
-    check_network(&network);
-    network_release(&network);
+    build_init(&builder, 1, 6, 15, 13);
+    build_op1(&builder, OP_GLOBAL_AVERAGE_POOL, build_add1(&builder, window_node(OP_MAX_POOL, &dilated), 0));
+    check_network(&builder);
+    build_release(&builder);
 }
 
 static const struct {
@@ -217,45 +217,45 @@ static void all_activations(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof activations / sizeof *activations; i++) {
-        struct network network;
+        struct graph_builder builder;
         enum activation kind = activations[i].activation;
         float alpha = activations[i].alpha, beta = activations[i].beta;
-        network_init(&network, i, 6, 9, 7);
-        int x = network_activation(&network, 0, kind, alpha, beta);
-        x = network_activation(&network, network_conv(&network, x, 20, 3, 1, 1, 1), kind, alpha, beta);
-        int y = network_op2(&network, OP_ADD, network_conv(&network, x, 20, 1, 1, 0, 1), x);
-        y = network_activation(&network, y, kind, alpha, beta);
-        y = network_activation(&network, network_batch_norm(&network, y), kind, alpha, beta);
-        y = network_linear(&network, network_op1(&network, OP_FLATTEN, y), 11);
-        network_activation(&network, network_activation(&network, y, kind, alpha, beta), kind, alpha, beta);
-        check_network(&network);
-        network_release(&network);
+        build_init(&builder, i, 6, 9, 7);
+        int x = build_activation(&builder, 0, kind, alpha, beta);
+        x = build_activation(&builder, build_conv(&builder, x, 20, 3, 1, 1, 1), kind, alpha, beta);
+        int y = build_op2(&builder, OP_ADD, build_conv(&builder, x, 20, 1, 1, 0, 1), x);
+        y = build_activation(&builder, y, kind, alpha, beta);
+        y = build_activation(&builder, build_batch_norm(&builder, y), kind, alpha, beta);
+        y = build_linear(&builder, build_op1(&builder, OP_FLATTEN, y), 11);
+        build_activation(&builder, build_activation(&builder, y, kind, alpha, beta), kind, alpha, beta);
+        check_network(&builder);
+        build_release(&builder);
     }
 }
 
 static void combinations(void **state)
 {
     (void)state;
-    struct network network;
-    network_init(&network, 3, 5, 10, 9);
-    int a = network_conv(&network, 0, 24, 3, 1, 1, 1), b = network_conv(&network, 0, 17, 3, 1, 1, 1);
-    int c = network_add(&network, node_default(OP_CONCAT), (const int[]){a, 0, b, a}, 4);
-    int d = network_relu(&network, network_batch_norm(&network, c));
-    int gate = network_op1(&network, OP_GLOBAL_AVERAGE_POOL, d);
-    gate = network_activation(&network, network_conv(&network, gate, 70, 1, 1, 0, 1), ACTIVATION_SIGMOID, 0, 0);
-    int e = network_op2(&network, OP_MULTIPLY, d, gate);
-    e = network_op2(&network, OP_MULTIPLY, e, c);
-    e = network_add(&network, node_default(OP_ADD), (const int[]){e, d, c, e}, 4);
-    e = network_op2(&network, OP_ADD, e, e);
+    struct graph_builder builder;
+    build_init(&builder, 3, 5, 10, 9);
+    int a = build_conv(&builder, 0, 24, 3, 1, 1, 1), b = build_conv(&builder, 0, 17, 3, 1, 1, 1);
+    int c = build_add(&builder, node_default(OP_CONCAT), (const int[]){a, 0, b, a}, 4);
+    int d = build_relu(&builder, build_batch_norm(&builder, c));
+    int gate = build_op1(&builder, OP_GLOBAL_AVERAGE_POOL, d);
+    gate = build_activation(&builder, build_conv(&builder, gate, 70, 1, 1, 0, 1), ACTIVATION_SIGMOID, 0, 0);
+    int e = build_op2(&builder, OP_MULTIPLY, d, gate);
+    e = build_op2(&builder, OP_MULTIPLY, e, c);
+    e = build_add(&builder, node_default(OP_ADD), (const int[]){e, d, c, e}, 4);
+    e = build_op2(&builder, OP_ADD, e, e);
     struct node pad = node_default(OP_PAD);
     pad.pad_top = 1, pad.pad_right = 2, pad.pad_bottom = 3;
-    e = network_add1(&network, pad, e);
-    e = network_op1(&network, OP_DROPOUT, e);
-    e = network_linear(&network, network_op1(&network, OP_FLATTEN, e), 13);
-    e = network_linear(&network, network_op1(&network, OP_DROPOUT, network_relu(&network, e)), 6);
-    network_op1(&network, OP_SOFTMAX, e);
-    check_network(&network);
-    network_release(&network);
+    e = build_add1(&builder, pad, e);
+    e = build_op1(&builder, OP_DROPOUT, e);
+    e = build_linear(&builder, build_op1(&builder, OP_FLATTEN, e), 13);
+    e = build_linear(&builder, build_op1(&builder, OP_DROPOUT, build_relu(&builder, e)), 6);
+    build_op1(&builder, OP_SOFTMAX, e);
+    check_network(&builder);
+    build_release(&builder);
 }
 
 /* The ways in which an add in place could go wrong: its other input is read later, is the layer's own input, is the
@@ -263,74 +263,73 @@ static void combinations(void **state)
 static void residuals(void **state)
 {
     (void)state;
-    struct network network;
-    network_init(&network, 4, 16, 8, 8);
-    int x = network_op2(&network, OP_ADD, network_conv(&network, 0, 16, 3, 1, 1, 1), 0);
-    x = network_op2(&network, OP_ADD, network_conv(&network, x, 16, 3, 1, 1, 1), 0); /* the caller's memory */
-    int y = network_relu(&network, network_op2(&network, OP_ADD, x, network_conv(&network, x, 16, 1, 1, 0, 1)));
-    int late = network_conv(&network, y, 16, 3, 1, 1, 16);
-    int z = network_op2(&network, OP_ADD, network_conv(&network, y, 16, 1, 1, 0, 1),
-                        network_conv(&network, x, 16, 3, 1, 1, 1)); /* x is read again below */
-    z = network_op2(&network, OP_ADD, z, x);
-    int w = network_op2(&network, OP_ADD, late, z);
-    w = network_op2(&network, OP_ADD, network_conv(&network, w, 16, 3, 1, 1, 1), network_op1(&network, OP_DROPOUT, w));
-    w = network_op2(&network, OP_ADD, w, w);
-    network_op2(&network, OP_CONCAT, w, y);
-    check_network(&network);
-    for (int i = 0; i < network.graph.node_count; i++) /* any single node with the last: the rest may be fused */
-        check_nodes(&network, 1, (const int[]){network.graph.output, i, i}, 3, op_tolerance);
-    network_release(&network);
+    struct graph_builder builder;
+    build_init(&builder, 4, 16, 8, 8);
+    int x = build_op2(&builder, OP_ADD, build_conv(&builder, 0, 16, 3, 1, 1, 1), 0);
+    x = build_op2(&builder, OP_ADD, build_conv(&builder, x, 16, 3, 1, 1, 1), 0); /* the caller's memory */
+    int y = build_relu(&builder, build_op2(&builder, OP_ADD, x, build_conv(&builder, x, 16, 1, 1, 0, 1)));
+    int late = build_conv(&builder, y, 16, 3, 1, 1, 16);
+    int z = build_op2(&builder, OP_ADD, build_conv(&builder, y, 16, 1, 1, 0, 1),
+                      build_conv(&builder, x, 16, 3, 1, 1, 1)); /* x is read again below */
+    z = build_op2(&builder, OP_ADD, z, x);
+    int w = build_op2(&builder, OP_ADD, late, z);
+    w = build_op2(&builder, OP_ADD, build_conv(&builder, w, 16, 3, 1, 1, 1), build_op1(&builder, OP_DROPOUT, w));
+    w = build_op2(&builder, OP_ADD, w, w);
+    build_op2(&builder, OP_CONCAT, w, y);
+    check_network(&builder);
+    for (int i = 0; i < builder.graph.node_count; i++) /* any single node with the last: the rest may be fused */
+        check_nodes(&builder, 1, (const int[]){builder.graph.output, i, i}, 3, op_tolerance);
+    build_release(&builder);
 }
 
 /* ---- random graphs ---- */
 
-static int draw(struct network *network, int bound)
+static int draw(struct graph_builder *builder, int bound)
 {
-    return (int)random_below(&network->random, (uint32_t)bound);
+    return (int)random_below(&builder->random, (uint32_t)bound);
 }
 
 /* Another node of the same shape as node i (perhaps i). */
-static int same_shape(struct network *network, int i)
+static int same_shape(struct graph_builder *builder, int i)
 {
-    const struct graph *graph = &network->graph;
+    const struct graph *graph = &builder->graph;
     int found = i;
     for (int k = 0, seen = 0; k < graph->node_count; k++)
         if (memcmp(&graph->nodes[k].shape, &graph->nodes[i].shape, sizeof(struct shape)) == 0 &&
-            draw(network, ++seen) == 0)
+            draw(builder, ++seen) == 0)
             found = k;
     return found;
 }
 
-static void append_random(struct network *network)
+static void append_random(struct graph_builder *builder)
 {
-    int count = network->graph.node_count, x = count - 1 - draw(network, count < 4 ? count : 4);
-    struct shape shape = network->graph.nodes[x].shape;
-    size_t which = (size_t)draw(network, (int)(sizeof activations / sizeof *activations));
-    switch (draw(network, 9)) {
+    int count = builder->graph.node_count, x = count - 1 - draw(builder, count < 4 ? count : 4);
+    struct shape shape = builder->graph.nodes[x].shape;
+    size_t which = (size_t)draw(builder, (int)(sizeof activations / sizeof *activations));
+    switch (draw(builder, 9)) {
     case 0:
-        network_conv(network, x, shape.c, 1 + 2 * draw(network, 2), 1, draw(network, 2), 1);
+        build_conv(builder, x, shape.c, 1 + 2 * draw(builder, 2), 1, draw(builder, 2), 1);
         break;
     case 1:
-        network_conv(network, x, shape.c, 3, 1, 1, shape.c);
+        build_conv(builder, x, shape.c, 3, 1, 1, shape.c);
         break;
     case 2:
-        network_conv(network, x, 1 + draw(network, 40), 3, 1 + draw(network, 2), 1, 1);
+        build_conv(builder, x, 1 + draw(builder, 40), 3, 1 + draw(builder, 2), 1, 1);
         break;
     case 3:
-        network_batch_norm(network, x);
+        build_batch_norm(builder, x);
         break;
     case 4:
-        network_activation(network, x, activations[which].activation, activations[which].alpha,
-                           activations[which].beta);
+        build_activation(builder, x, activations[which].activation, activations[which].alpha, activations[which].beta);
         break;
     case 5:
-        network_max_pool(network, x, 3, 1, 1);
+        build_max_pool(builder, x, 3, 1, 1);
         break;
     case 6:
-        network_op2(network, shape.c < 200 && draw(network, 3) == 0 ? OP_CONCAT : OP_ADD, x, same_shape(network, x));
+        build_op2(builder, shape.c < 200 && draw(builder, 3) == 0 ? OP_CONCAT : OP_ADD, x, same_shape(builder, x));
         break;
     default: /* the commonest thing, so that there is much to fuse */
-        network_op2(network, OP_ADD, network_conv(network, x, shape.c, 3, 1, 1, 1), same_shape(network, x));
+        build_op2(builder, OP_ADD, build_conv(builder, x, shape.c, 3, 1, 1, 1), same_shape(builder, x));
         break;
     }
 }
@@ -340,17 +339,17 @@ static void random_graphs(void **state)
     enum { GRAPHS = 40, NODES = 16 };
     (void)state;
     for (uint64_t seed = 100; seed < 100 + GRAPHS; seed++) {
-        struct network network;
+        struct graph_builder builder;
         int wanted[4];
-        network_init(&network, seed, 1 + (int)(seed % 20), 6 + (int)(seed % 7), 12);
-        while (network.graph.node_count < NODES)
-            append_random(&network);
-        wanted[0] = network.graph.output;
+        build_init(&builder, seed, 1 + (int)(seed % 20), 6 + (int)(seed % 7), 12);
+        while (builder.graph.node_count < NODES)
+            append_random(&builder);
+        wanted[0] = builder.graph.output;
         for (int i = 1; i < 4; i++)
-            wanted[i] = draw(&network, network.graph.node_count);
-        check_nodes(&network, 2, wanted, 1, network_tolerance);
-        check_nodes(&network, 1, wanted, 4, network_tolerance);
-        network_release(&network);
+            wanted[i] = draw(&builder, builder.graph.node_count);
+        check_nodes(&builder, 2, wanted, 1, network_tolerance);
+        check_nodes(&builder, 1, wanted, 4, network_tolerance);
+        build_release(&builder);
     }
 }
 
@@ -359,19 +358,19 @@ static void random_graphs(void **state)
 static void mobilenet_v2(void **state)
 {
     (void)state;
-    struct network network;
-    network_mobilenet_v2(&network, 1, 64, 10);
-    check_nodes(&network, 2, (const int[]){network.graph.output, network.graph.output / 2}, 2, network_tolerance);
-    network_release(&network);
+    struct graph_builder builder;
+    build_mobilenet_v2(&builder, 1, 64, 10);
+    check_nodes(&builder, 2, (const int[]){builder.graph.output, builder.graph.output / 2}, 2, network_tolerance);
+    build_release(&builder);
 }
 
 static void resnet18(void **state)
 {
     (void)state;
-    struct network network;
-    network_resnet18(&network, 1, 64, 10);
-    check_nodes(&network, 1, (const int[]){network.graph.output, network.graph.output / 2}, 2, network_tolerance);
-    network_release(&network);
+    struct graph_builder builder;
+    build_resnet18(&builder, 1, 64, 10);
+    check_nodes(&builder, 1, (const int[]){builder.graph.output, builder.graph.output / 2}, 2, network_tolerance);
+    build_release(&builder);
 }
 
 /* ---- the contract ---- */
@@ -381,19 +380,19 @@ static void independent_of_threads_and_batch(void **state)
     enum { SAMPLES = 5, SIDE = 32 };
     static float input[SAMPLES * SIDE * SIDE * 3];
     (void)state;
-    struct network network;
+    struct graph_builder builder;
     float *expected[2], *got[2];
-    network_mobilenet_v2(&network, 2, SIDE, 10);
-    const int wanted[2] = {network.graph.output, network.graph.output - 20};
-    network_fill(&network.random, input, sizeof input / sizeof *input);
-    run_engine(&network.graph, input, SAMPLES, SAMPLES, 1, wanted, 2, expected);
+    build_mobilenet_v2(&builder, 2, SIDE, 10);
+    const int wanted[2] = {builder.graph.output, builder.graph.output - 20};
+    build_fill(&builder.random, input, sizeof input / sizeof *input);
+    run_engine(&builder.graph, input, SAMPLES, SAMPLES, 1, wanted, 2, expected);
     for (int threads = 1; threads <= 3; threads++)
         for (int count = 1; count <= SAMPLES; count += 2)
             for (int first = 0; first + count <= SAMPLES; first++) {
-                run_engine(&network.graph, input + (size_t)first * SIDE * SIDE * 3, count, count + threads, threads,
+                run_engine(&builder.graph, input + (size_t)first * SIDE * SIDE * 3, count, count + threads, threads,
                            wanted, 2, got);
                 for (int i = 0; i < 2; i++) {
-                    size_t size = size_of(&network.graph, wanted[i]);
+                    size_t size = size_of(&builder.graph, wanted[i]);
                     assert_memory_equal(got[i], expected[i] + (size_t)first * size,
                                         (size_t)count * size * sizeof(float));
                     free(got[i]);
@@ -401,29 +400,29 @@ static void independent_of_threads_and_batch(void **state)
             }
     free(expected[0]);
     free(expected[1]);
-    network_release(&network);
+    build_release(&builder);
 }
 
 static void refuses(void **state)
 {
     (void)state;
-    struct network network;
+    struct graph_builder builder;
     struct error err = {0};
     struct inference *inference = NULL;
     float input[3 * 4 * 4] = {0}, values[4 * 4 * 4], *output = values;
-    network_init(&network, 1, 3, 4, 4);
-    const int node = network_relu(&network, 0);
-    assert_int_equal(inference_cpu.new(&inference, &network.graph, &(struct inference_options){0, 1, &node, 1}, &err),
+    build_init(&builder, 1, 3, 4, 4);
+    const int node = build_relu(&builder, 0);
+    assert_int_equal(inference_cpu.new(&inference, &builder.graph, &(struct inference_options){0, 1, &node, 1}, &err),
                      STATUS_INTERNAL);
     assert_null(inference);
     err = (struct error){0};
-    must(inference_cpu.new(&inference, &network.graph, &(struct inference_options){1, 1, &node, 1}, &err), &err);
+    must(inference_cpu.new(&inference, &builder.graph, &(struct inference_options){1, 1, &node, 1}, &err), &err);
     must(inference_cpu.run(inference, input, 0, &output, &err), &err);
     assert_int_equal(inference_cpu.run(inference, input, 2, &output, &err), STATUS_INTERNAL);
     assert_non_null(strstr(err.message, "batch"));
     inference_cpu.free(inference);
     inference_cpu.free(NULL);
-    network_release(&network);
+    build_release(&builder);
 }
 
 int main(void)
