@@ -58,7 +58,7 @@ static void confusion_map(FILE *out, const struct report *report, const struct c
                                  .numbers = numbers->counts,
                                  .low = 0,
                                  .high = 1,
-                                 .format = "%.0f",
+                                 .decimals = 0,
                                  .faint_visible = true};
     chart_heat_map(out, &map);
 }

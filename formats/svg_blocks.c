@@ -53,7 +53,7 @@ static void draw_cell(FILE *out, const struct heat_map *map, const struct grid *
     fputs(" / ", out);
     html_escape(out, map->column_labels[column]);
     fputs(": ", out);
-    fprintf(out, map->format, number);
+    fprintf(out, "%.*f", map->decimals, number);
     fprintf(out, "</title><rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill-opacity=\"%.3f\"/>", x, y,
             grid->cell_w - gap, grid->cell_h - gap, shade);
     if (numbered) {
@@ -62,7 +62,7 @@ static void draw_cell(FILE *out, const struct heat_map *map, const struct grid *
                 : shade > 0 ? "off"
                             : "zero",
                 x + 0.5 * (grid->cell_w - gap), y + 0.5 * grid->cell_h + 3.5);
-        fprintf(out, map->format, number);
+        fprintf(out, "%.*f", map->decimals, number);
         fputs("</text>", out);
     }
     fputs("</g>\n", out);

@@ -41,7 +41,7 @@ struct heat_map {
     const double *values;  /* [rows, columns]; the colour, low .. high; what is not finite stays empty */
     const double *numbers; /* [rows, columns] what is written into the cells and hovers; NULL: values */
     double low, high;
-    const char *format; /* of a number: "%.0f" */
+    int decimals;       /* of the numbers */
     bool faint_visible; /* shade by the square root, so that small values show */
 };
 /* Numbers are written into the cells where they fit, otherwise they show when hovered; of many labels only some are
