@@ -74,6 +74,15 @@ $(SANITIZERS): deps
 		CFLAGS="-O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=all" tests
 	@scripts/run_tests.sh build-$@/tests $(TESTS_ONLY)
 
+# One driver a reader: tests/fuzz_NAME.c; what they find is kept in build-fuzz/corpus/NAME between runs.
+FUZZ_SECONDS ?= 30
+FUZZERS      := $(patsubst tests/%.c,build-fuzz/tests/%,$(sort $(wildcard tests/fuzz_*.c)))
+fuzz: deps ## fuzz every reader for FUZZ_SECONDS each with libFuzzer (needs clang)
+	@command -v clang >/dev/null || { echo "fuzz: needs clang (apt-get install clang)"; exit 69; }
+	@$(MAKE) --no-print-directory CC=clang BUILD=build-fuzz LDFLAGS="-fsanitize=fuzzer" \
+		CFLAGS="-O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" $(FUZZERS)
+	@scripts/run_fuzzers.sh $(FUZZ_SECONDS) $(FUZZERS)
+
 lint: ## check formatting and run static analysis, where the tools are installed
 	@scripts/lint.sh
 

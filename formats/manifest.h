@@ -23,7 +23,8 @@ cJSON *manifest_to_json(const struct cache_manifest *manifest, bool published); 
 char *manifest_text(cJSON *tree);
 
 /* Parses and checks everything: unknown version (STATUS_CONFIG), missing or bad fields, shards that do not cover their
- * split exactly, sizes that a shard may not have. *manifest must be zeroed; cache_manifest_release frees it. */
+ * split exactly, sizes that a shard may not have. *manifest must be zeroed; arena_release(&manifest->arena) frees it.
+ */
 enum status manifest_parse(struct cache_manifest *manifest, const char *text, size_t size, bool published,
                            const char *path, struct error *err);
 

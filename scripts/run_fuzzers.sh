@@ -1,0 +1,45 @@
+#!/bin/bash
+# Runs fuzzers one after the other, from a corpus that starts with the repository's own files and is kept between runs.
+# usage: scripts/run_fuzzers.sh SECONDS FUZZER...
+set -u
+seconds=$1
+shift
+failed=0
+for fuzzer in "$@"; do
+    name=${fuzzer##*/fuzz_}
+    folder=$(dirname "$fuzzer")/../corpus/$name
+    mkdir -p "$folder" "$folder-found"
+    case $name in
+    net) seeds=$(find student_train tests -name '*.net') ;;
+    jpeg) seeds=$(find tests -name '*.jpg') ;;
+    onnx) seeds=$(find tests -name '*.onnx' -size -64k; find /usr/share/libonnx-testdata/data -name '*conv*' -prune -exec find {} -name model.onnx \; 2>/dev/null) ;;
+    manifest) seeds=$(find . -name cache.json -size -64k | head -20) ;; # of caches that were made here, by make demo
+    gzip)
+        seeds=
+        printf 'a short text, a short text, a short text' | gzip -9n >"$folder/short"
+        head -c 3000 Makefile | gzip -9 >"$folder/named"
+        ;;
+    text)
+        seeds=
+        printf 'random_resized_crop(scale=0.7:1.0)+hflip(p=0.5)+rotate(180)+affine(30)+color_jitter(0.4)+erase(p=0.5)' >"$folder/recipe"
+        printf '0.1*ce(label_smoothing=0.1) + 0.9*kd(T=4, reduction=mean)' >"$folder/loss"
+        printf '[fit]\nepochs = 3\n# comment\nout = " run"\n' >"$folder/ini"
+        ;;
+    *) seeds= ;;
+    esac
+    number=0
+    for seed in $seeds; do
+        number=$((number + 1))
+        cp -n "$seed" "$folder/seed-$number"
+    done
+    log=$folder.log
+    if "$fuzzer" -max_total_time="$seconds" -max_len=65536 -timeout=20 -rss_limit_mb=4096 -artifact_prefix="$folder-found/" \
+        "$folder" >"$log" 2>&1; then
+        echo "ok fuzz_$name: $(sed -nE 's/^Done ([0-9]+) runs in ([0-9]+) .*/\1 runs in \2 s/p' "$log"), $(ls "$folder" | wc -l) inputs kept"
+    else
+        failed=1
+        tail -40 "$log"
+        echo "not ok fuzz_$name: see $log; inputs that failed: $folder-found/"
+    fi
+done
+exit $failed

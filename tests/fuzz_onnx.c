@@ -1,0 +1,13 @@
+/* libFuzzer: ONNX models from hostile bytes (make fuzz). */
+#include "formats/onnx_read.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+{
+    static const struct onnx_read_options options = {.height = 32, .width = 32};
+    struct graph graph = {0};
+    if (onnx_read(&graph, bytes, size, "fuzz", &options, NULL) == STATUS_OK)
+        graph_release(&graph);
+    return 0;
+}
