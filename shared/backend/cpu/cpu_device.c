@@ -1,5 +1,6 @@
 /* The CPU as a device: threads, buffers, and the table of its functions. */
 #include "shared/backend/cpu/cpu_backend.h"
+#include "shared/backend/cpu/inference_cpu.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,4 +86,5 @@ const struct backend backend_cpu = {
     .images_put = cpu_images_put,
     .images_free = cpu_images_free,
     .render = cpu_render,
+    .inference = &inference_cpu,
 };

@@ -1,0 +1,293 @@
+/* Runs the teacher again on random (sample, view) pairs: the student's pixels are the teacher's, or this says so. */
+#include "teacher_dump/commands.h"
+
+#include "shared/base/interrupt.h"
+#include "shared/base/options.h"
+#include "shared/base/progress.h"
+#include "shared/base/random.h"
+#include "teacher_dump/summary.h"
+#include "teacher_dump/view_batch.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct pair {
+    enum split split;
+    int shard;
+    uint32_t sample; /* within the shard */
+    int view;
+};
+
+struct recheck {
+    const char *path, *teacher_path, *device;
+    int count, threads;
+    uint64_t seed;
+    double tolerance;
+    bool json, quiet;
+    struct progress progress;
+    struct cache cache;
+    struct teacher teacher;
+    struct thread_pool *pool;
+    struct view_batch views;
+    struct pair *pairs;    /* [count] in order of the shards */
+    float *stored, *again; /* [value_room] */
+    size_t value_room;
+    /* results */
+    double largest; /* difference relative to the largest magnitude of the same stored row */
+    struct pair worst;
+    char worst_name[CACHE_NAME_SIZE];
+    int identical; /* pairs whose stored bytes come out again */
+};
+
+/* The pair of a number below the count of all views. */
+static struct pair locate(const struct cache_manifest *manifest, uint64_t number)
+{
+    struct pair pair = {0};
+    for (int s = 0; s < SPLIT_COUNT; s++) {
+        const struct cache_split *split = &manifest->splits[s];
+        for (int i = 0; i < split->shard_count; i++) {
+            uint64_t views = (uint64_t)split->shards[i].count * (uint64_t)split->views;
+            if (number < views) {
+                uint64_t per_sample = (uint64_t)split->views;
+                return (struct pair){(enum split)s, i, (uint32_t)(number / per_sample), (int)(number % per_sample)};
+            }
+            number -= views;
+        }
+    }
+    return pair;
+}
+
+static int compare_numbers(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static enum status choose_pairs(struct recheck *recheck, struct error *err)
+{
+    uint64_t total = cache_view_count(&recheck->cache.manifest);
+    uint64_t *numbers = malloc((size_t)recheck->count * sizeof *numbers);
+    struct random_stream stream;
+    recheck->pairs = calloc((size_t)recheck->count, sizeof *recheck->pairs);
+    if (!numbers || !recheck->pairs || total == 0) {
+        free(numbers);
+        return error_no_memory(err, (size_t)recheck->count * sizeof *numbers, "pairs");
+    }
+    random_stream_init(&stream, recheck->seed, RANDOM_RECHECK, 0, 0);
+    for (int k = 0; k < recheck->count; k++) {
+        uint64_t high = random_u32(&stream);
+        numbers[k] = (high << 32 | random_u32(&stream)) % total;
+    }
+    qsort(numbers, (size_t)recheck->count, sizeof *numbers, compare_numbers);
+    for (int k = 0; k < recheck->count; k++)
+        recheck->pairs[k] = locate(&recheck->cache.manifest, numbers[k]);
+    free(numbers);
+    return STATUS_OK;
+}
+
+static enum status open_all(struct recheck *recheck, struct error *err)
+{
+    const struct cache_manifest *manifest = &recheck->cache.manifest;
+    enum status status = STATUS_OK;
+    TRY(cache_open(&recheck->cache, recheck->path, err));
+    TRY(teacher_open(&recheck->teacher, recheck->teacher_path, manifest->size, err));
+    if (strcmp(recheck->teacher.digest, manifest->teacher_digest) != 0) {
+        status = error_set(err, STATUS_CONFIG, recheck->teacher_path,
+                           "is not the teacher of this cache, which is %s with SHA-256 %s (this file: %s)",
+                           manifest->teacher_file, manifest->teacher_digest, recheck->teacher.digest);
+        goto cleanup;
+    }
+    if (manifest->augment_version != AUGMENT_VERSION) {
+        status = error_set(err, STATUS_CONFIG, recheck->path, "its views are of algorithm %d, this program makes %d",
+                           manifest->augment_version, AUGMENT_VERSION);
+        goto cleanup;
+    }
+    if (recheck->teacher.classes != manifest->class_count || recheck->teacher.input.c != manifest->channels ||
+        recheck->teacher.input.h != manifest->size) {
+        status = error_set(err, STATUS_BAD_DATA, recheck->path, "its manifest does not fit its own teacher");
+        goto cleanup;
+    }
+    TRY(choose_pairs(recheck, err));
+    TRY(thread_pool_new(&recheck->pool, recheck->threads, err));
+    TRY(teacher_start(&recheck->teacher, recheck->device, 1, recheck->threads, manifest, err));
+    TRY(view_batch_init(&recheck->views, manifest, &recheck->teacher, recheck->pool, 1, err));
+    recheck->value_room = (size_t)manifest->class_count;
+    for (int i = 0; i < manifest->feature_count; i++) {
+        const struct cache_feature *feature = &manifest->features[i];
+        const struct shape *shape = &recheck->teacher.shapes[1 + i];
+        bool pooled = feature->form == FEATURE_POOLED;
+        if (feature->c != shape->c || (!pooled && (feature->h != shape->h || feature->w != shape->w))) {
+            status = error_set(err, STATUS_BAD_DATA, recheck->path,
+                               "its feature %s has another shape than the teacher's", feature->tensor);
+            goto cleanup;
+        }
+        size_t count = (size_t)feature->c * (size_t)feature->h * (size_t)feature->w;
+        recheck->value_room = count > recheck->value_room ? count : recheck->value_room;
+    }
+    recheck->stored = malloc(recheck->value_room * sizeof(float));
+    recheck->again = malloc(recheck->value_room * sizeof(float));
+    if (!recheck->stored || !recheck->again)
+        status = error_no_memory(err, recheck->value_room * sizeof(float), "values to compare");
+cleanup:
+    return status;
+}
+
+/* max |again - stored| / max |stored|: float16 rounding alone gives at most 2^-10 between two runs. */
+static double difference(const struct recheck *recheck, size_t count)
+{
+    double largest = 0, scale = 1e-6;
+    for (size_t i = 0; i < count; i++) {
+        largest = fmax(largest, fabs((double)recheck->again[i] - (double)recheck->stored[i]));
+        scale = fmax(scale, fabs((double)recheck->stored[i]));
+    }
+    return largest / scale;
+}
+
+/* Compares what a one-sample shard holds now with what the cache's shard holds. */
+static void compare(struct recheck *recheck, const struct cache_shard *shard, const struct cache_shard *one,
+                    const struct pair *pair)
+{
+    const struct cache_manifest *manifest = &recheck->cache.manifest;
+    size_t classes = (size_t)manifest->class_count;
+    cache_logits(manifest, shard, pair->sample, pair->view, recheck->stored);
+    cache_logits(manifest, one, 0, pair->view, recheck->again);
+    double worst = difference(recheck, classes);
+    for (int i = 0; i < manifest->feature_count && pair->split == SPLIT_TRAIN; i++) {
+        const struct cache_feature *feature = &manifest->features[i];
+        if (pair->view >= feature->views)
+            continue;
+        cache_feature_value(manifest, shard, i, pair->sample, pair->view, recheck->stored);
+        cache_feature_value(manifest, one, i, 0, pair->view, recheck->again);
+        worst = fmax(worst, difference(recheck, (size_t)feature->c * (size_t)feature->h * (size_t)feature->w));
+    }
+    recheck->identical += worst == 0;
+    if (worst >= recheck->largest) {
+        recheck->largest = worst;
+        recheck->worst = *pair;
+        memcpy(recheck->worst_name, shard->names[pair->sample], CACHE_NAME_SIZE);
+    }
+}
+
+static enum status recheck_pair(struct recheck *recheck, const struct cache_shard *shard, const struct pair *pair,
+                                struct error *err)
+{
+    const struct cache_manifest *manifest = &recheck->cache.manifest;
+    struct prepared_image prepared = {0};
+    struct cache_shard one = {0};
+    enum status status = STATUS_OK;
+    const uint8_t *bytes;
+    uint8_t *owned = NULL;
+    size_t size;
+    TRY(cache_image(&recheck->cache, shard, pair->sample, &bytes, &size, &owned, err));
+    TRY(prepared_image_make(&prepared, manifest, bytes, size, shard->names[pair->sample], err));
+    TRY(cache_shard_init(&one, manifest, pair->split, 0, 1, err));
+    memcpy(one.names[0], shard->names[pair->sample], CACHE_NAME_SIZE);
+    const struct view_request request = {&prepared, pair->split, shard->ids[pair->sample], (uint32_t)pair->view};
+    TRY(view_batch_run(&recheck->views, &request, 1, err));
+    TRY(view_batch_store(&recheck->views, 0, &one, 0, pair->view, err));
+    compare(recheck, shard, &one, pair);
+cleanup:
+    free(owned);
+    prepared_image_release(&prepared);
+    cache_shard_release(&one);
+    return status;
+}
+
+static enum status recheck_all(struct recheck *recheck, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct cache_shard shard = {0};
+    progress_begin(&recheck->progress, "recheck", "views", (size_t)recheck->count, 0);
+    for (int k = 0; k < recheck->count; k++) {
+        const struct pair *pair = &recheck->pairs[k];
+        if (k == 0 || pair->shard != pair[-1].shard || pair->split != pair[-1].split) {
+            cache_shard_release(&shard);
+            TRY(cache_read_shard(&recheck->cache, pair->split, pair->shard, CACHE_READ_IMAGES | CACHE_READ_FEATURES,
+                                 &shard, err));
+        }
+        TRY(recheck_pair(recheck, &shard, pair, err));
+        progress_update(&recheck->progress, (size_t)k + 1, NULL);
+        if (interrupt_requested()) {
+            status = error_set(err, STATUS_INTERRUPTED, recheck->path, "stopped after %d of %d views", k + 1,
+                               recheck->count);
+            goto cleanup;
+        }
+    }
+cleanup:
+    progress_end(&recheck->progress);
+    cache_shard_release(&shard);
+    return status;
+}
+
+static enum status report(const struct recheck *recheck, struct error *err)
+{
+    if (recheck->json) {
+        cJSON *object = cJSON_CreateObject();
+        cJSON_AddNumberToObject(object, "views", recheck->count);
+        cJSON_AddNumberToObject(object, "identical", recheck->identical);
+        cJSON_AddNumberToObject(object, "largest_difference", recheck->largest);
+        cJSON_AddNumberToObject(object, "tolerance", recheck->tolerance);
+        enum status status = summary_print_json(object, err);
+        if (status != STATUS_OK)
+            return status;
+    } else {
+        printf("%s: %d views rechecked, %d identical to the last bit; largest difference %.2g of the largest value "
+               "(float16 rounding: %.2g, tolerance %.2g)\n",
+               recheck->path, recheck->count, recheck->identical, recheck->largest, 1.0 / 1024, recheck->tolerance);
+    }
+    if (recheck->largest <= recheck->tolerance)
+        return STATUS_OK;
+    return error_set(
+        err, STATUS_BAD_DATA, recheck->path,
+        "view %d of %s differs by %.2g of its largest value: the cache was made by another program or device, or "
+        "from other images",
+        recheck->worst.view, recheck->worst_name, recheck->largest);
+}
+
+static void release_all(struct recheck *recheck)
+{
+    free(recheck->pairs);
+    free(recheck->stored);
+    free(recheck->again);
+    view_batch_release(&recheck->views);
+    thread_pool_free(recheck->pool);
+    teacher_release(&recheck->teacher);
+    cache_release(&recheck->cache);
+}
+
+enum status command_recheck(int argc, char **argv, struct error *err)
+{
+    struct recheck recheck = {0};
+    enum status status = STATUS_OK;
+    const struct option_spec specs[] = {
+        {"cache", OPTION_POSITIONAL, &recheck.path, "CACHE", NULL, "the cache", .required = true},
+        {"teacher", OPTION_STRING, &recheck.teacher_path, "FILE.onnx", NULL, "its teacher", .required = true},
+        {"count", OPTION_INT, &recheck.count, "N", "64", "how many random views", .letter = 'n', .minimum = 1,
+         .maximum = 1e8},
+        {"seed", OPTION_UINT64, &recheck.seed, "N", "1", "which ones"},
+        {"tolerance", OPTION_FLOAT, &recheck.tolerance, "X", "2e-3",
+         "largest difference allowed, as a fraction of the view's largest value; other devices need more", .minimum = 0,
+         .maximum = 1},
+        {"device", OPTION_STRING, &recheck.device, "D", "auto", "auto, cpu, cuda or cuda:K"},
+        {"threads", OPTION_INT, &recheck.threads, "N", "0", "0: all processors", .minimum = 0, .maximum = 1024},
+        {"json", OPTION_FLAG, &recheck.json, NULL, NULL, "print JSON"},
+        {"quiet", OPTION_FLAG, &recheck.quiet, NULL, NULL, "no progress"},
+    };
+    struct options options = {.command = "teacher_dump recheck",
+                              .summary = "Runs the teacher again on random views and compares with the cache.",
+                              .specs = specs,
+                              .count = sizeof specs / sizeof *specs};
+    TRY(options_parse(&options, argc, argv, err));
+    if (options.help) {
+        options_print_help(&options, stdout);
+        goto cleanup;
+    }
+    progress_init(&recheck.progress, stderr, recheck.quiet || recheck.json);
+    TRY(open_all(&recheck, err));
+    TRY(recheck_all(&recheck, err));
+    TRY(report(&recheck, err));
+cleanup:
+    release_all(&recheck);
+    options_release(&options);
+    return status;
+}

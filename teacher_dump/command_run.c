@@ -1,0 +1,188 @@
+#include "teacher_dump/commands.h"
+
+#include "shared/base/clock.h"
+#include "shared/base/interrupt.h"
+#include "teacher_dump/dump_job.h"
+#include "teacher_dump/estimate.h"
+#include "teacher_dump/shard_dump.h"
+#include "teacher_dump/summary.h"
+
+struct run {
+    struct dump_job job;
+    struct progress progress;
+    struct cache_writer *writer;
+    struct thread_pool *pool;
+    struct view_batch views;
+    bool started;          /* the teacher is needed only when a shard is missing */
+    size_t done, computed; /* views: all of this part so far, those of this run */
+    double seconds;
+};
+
+static void announce(struct run *run)
+{
+    const struct cache_manifest *manifest = &run->job.manifest;
+    const struct teacher *teacher = &run->job.teacher;
+    char text[256];
+    dump_job_describe(&run->job, text, sizeof text);
+    progress_note(&run->progress, "data: %s", text);
+    progress_note(&run->progress, "teacher: %s, input %dx%dx%d, %d logits, %.1f M parameters, %.1f MMAC", teacher->file,
+                  teacher->input.c, teacher->input.h, teacher->input.w, teacher->classes,
+                  (double)graph_parameter_count(&teacher->graph) / 1e6,
+                  (double)graph_multiply_count(&teacher->graph) / 1e6);
+    progress_note(&run->progress, "views: %d of %s, base %d, mean %g,%g,%g, std %g,%g,%g", manifest->views,
+                  manifest->recipe, manifest->base, (double)manifest->mean[0], (double)manifest->mean[1],
+                  (double)manifest->mean[2], (double)manifest->std[0], (double)manifest->std[1],
+                  (double)manifest->std[2]);
+}
+
+static enum status start_engine(struct run *run, struct error *err)
+{
+    const struct dump_options *options = run->job.options;
+    enum status status = STATUS_OK;
+    if (run->started)
+        return STATUS_OK;
+    TRY(thread_pool_new(&run->pool, options->threads, err));
+    TRY(teacher_start(&run->job.teacher, options->device, options->batch, options->threads, &run->job.manifest, err));
+    TRY(view_batch_init(&run->views, &run->job.manifest, &run->job.teacher, run->pool, options->batch, err));
+    run->started = true;
+cleanup:
+    return status;
+}
+
+static bool on_batch(void *context, size_t done)
+{
+    struct run *run = context;
+    progress_update(&run->progress, run->done + done, NULL);
+    return !interrupt_requested();
+}
+
+static size_t shard_views(const struct cache_manifest *manifest, enum split split, int shard)
+{
+    return (size_t)manifest->splits[split].shards[shard].count * (size_t)manifest->splits[split].views;
+}
+
+static enum status do_shard(struct run *run, enum split split, int shard, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct cache_shard content = {0};
+    enum cache_claim claim;
+    TRY(cache_writer_claim(run->writer, split, shard, &claim, err));
+    if (claim == CACHE_CLAIMED) {
+        TRY(start_engine(run, err));
+        TRY(shard_dump(&run->job, &run->views, split, shard, on_batch, run, &content, err));
+        TRY(cache_writer_put(run->writer, &content, err));
+        run->computed += shard_views(&run->job.manifest, split, shard);
+    }
+    run->done += shard_views(&run->job.manifest, split, shard);
+    progress_update(&run->progress, run->done, NULL);
+    if (interrupt_requested())
+        status = STATUS_INTERRUPTED;
+cleanup:
+    cache_writer_unclaim(run->writer);
+    cache_shard_release(&content);
+    return status;
+}
+
+/* Shards are dealt out in turn: part I of N does every N-th. */
+static bool is_mine(const struct dump_options *options, int number)
+{
+    return number % options->parts == options->part - 1;
+}
+
+static enum status do_shards(struct run *run, struct error *err)
+{
+    const struct cache_manifest *manifest = &run->job.manifest;
+    enum status status = STATUS_OK;
+    size_t total = 0;
+    int number = 0;
+    for (int s = 0; s < SPLIT_COUNT; s++)
+        for (int i = 0; i < manifest->splits[s].shard_count; i++)
+            total += is_mine(run->job.options, number++) ? shard_views(manifest, (enum split)s, i) : 0;
+    progress_begin(&run->progress, "teacher", "views", total, 0);
+    number = 0;
+    for (int s = 0; s < SPLIT_COUNT; s++)
+        for (int i = 0; i < manifest->splits[s].shard_count; i++)
+            if (is_mine(run->job.options, number++))
+                TRY(do_shard(run, (enum split)s, i, err));
+cleanup:
+    progress_end(&run->progress);
+    return status;
+}
+
+static enum status report(const struct run *run, int missing, struct error *err)
+{
+    const struct dump_options *options = run->job.options;
+    double rate = run->seconds > 0 ? (double)run->computed / run->seconds : 0;
+    enum status status = STATUS_OK;
+    struct cache cache = {0};
+    if (missing == 0)
+        TRY(cache_open(&cache, options->out, err));
+    if (options->json) {
+        cJSON *object = cJSON_CreateObject();
+        cJSON_AddStringToObject(object, "cache", options->out);
+        cJSON_AddBoolToObject(object, "complete", missing == 0);
+        cJSON_AddNumberToObject(object, "missing_shards", missing);
+        cJSON_AddNumberToObject(object, "views_computed", (double)run->computed);
+        cJSON_AddNumberToObject(object, "views_per_second", rate);
+        cJSON_AddNumberToObject(object, "seconds", run->seconds);
+        if (missing == 0)
+            summary_to_json(&cache.manifest, object);
+        TRY(summary_print_json(object, err));
+    } else if (missing > 0) {
+        printf("%s: this part is done (%zu views, %.1f s, %.1f views/s); %d shards of other parts are still missing, "
+               "the last "
+               "part publishes the cache\n",
+               options->out, run->computed, run->seconds, rate, missing);
+    } else if (run->computed == 0) {
+        printf("%s: complete, every shard verified\n", options->out);
+        summary_print(&cache.manifest, stdout);
+    } else {
+        printf("%s: complete (%zu views in %.1f s, %.1f views/s)\n", options->out, run->computed, run->seconds, rate);
+        summary_print(&cache.manifest, stdout);
+    }
+cleanup:
+    cache_release(&cache);
+    return status;
+}
+
+static enum status fill_cache(struct run *run, struct error *err)
+{
+    enum status status = STATUS_OK;
+    int missing;
+    TRY(dump_job_scan(&run->job, &run->progress, err));
+    if (run->job.scan.rotated)
+        progress_note(&run->progress, "%zu images have an EXIF orientation, which is ignored as Pillow does",
+                      run->job.scan.rotated);
+    TRY(cache_writer_open(&run->writer, run->job.options->out, &run->job.manifest, err));
+    double start = clock_seconds();
+    TRY(do_shards(run, err));
+    run->seconds = clock_seconds() - start;
+    TRY(cache_writer_publish(run->writer, &missing, err));
+    TRY(report(run, missing, err));
+cleanup:
+    if (status == STATUS_INTERRUPTED)
+        error_set(err, STATUS_INTERRUPTED, run->job.options->out,
+                  "finished shards are kept: the same command again goes on from here");
+    return status;
+}
+
+enum status command_run(int argc, char **argv, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct dump_options options = {0};
+    struct run run = {0};
+    TRY(dump_options_parse(&options, argc, argv, err));
+    if (options.help)
+        goto cleanup;
+    progress_init(&run.progress, stderr, options.quiet || options.json);
+    TRY(dump_job_open(&run.job, &options, err));
+    announce(&run);
+    status = options.dry_run ? estimate_print(&run.job, err) : fill_cache(&run, err);
+cleanup:
+    cache_writer_close(run.writer);
+    view_batch_release(&run.views);
+    thread_pool_free(run.pool);
+    dump_job_release(&run.job);
+    dump_options_release(&options);
+    return status;
+}

@@ -1,0 +1,250 @@
+#define _GNU_SOURCE
+#include "teacher_dump/dump_job.h"
+
+#include "shared/augment/view.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const float imagenet_mean[3] = {0.485f, 0.456f, 0.406f}, imagenet_std[3] = {0.229f, 0.224f, 0.225f};
+
+static enum status set_source(struct dump_job *job, struct error *err)
+{
+    struct cache_manifest *manifest = &job->manifest;
+    const struct image_source *source = &job->source;
+    manifest->source_format = source->format;
+    manifest->classes = source->classes;
+    manifest->class_count = source->class_count;
+    manifest->encoding = source->encoding;
+    manifest->raw_h = source->encoding == IMAGE_RAW ? source->h : 0;
+    manifest->raw_w = source->encoding == IMAGE_RAW ? source->w : 0;
+    manifest->channels = source->channels;
+    manifest->images_embedded = job->options->images == IMAGES_EMBED;
+    manifest->source_path = "";
+    if (manifest->images_embedded)
+        return STATUS_OK;
+    if (source->encoding == IMAGE_RAW)
+        return error_set(err, STATUS_CONFIG, source->path, "--images link needs a data set of single image files");
+    char *path = realpath(source->path, NULL);
+    manifest->source_path = path ? arena_strdup(&manifest->arena, path) : NULL;
+    free(path);
+    return manifest->source_path ? STATUS_OK : error_no_memory(err, strlen(source->path), "a path");
+}
+
+static enum status set_replay(struct dump_job *job, struct error *err)
+{
+    struct cache_manifest *manifest = &job->manifest;
+    const struct dump_options *options = job->options;
+    bool photos = manifest->encoding == IMAGE_JPEG;
+    struct recipe recipe;
+    enum status status = recipe_parse(&recipe, options->recipe, err);
+    if (status != STATUS_OK)
+        return status;
+    manifest->recipe = arena_strdup(&manifest->arena, recipe.text);
+    if (!manifest->recipe)
+        return error_no_memory(err, sizeof recipe.text, "the recipe");
+    manifest->augment_version = AUGMENT_VERSION;
+    manifest->seed = options->seed;
+    manifest->views = options->views;
+    manifest->size = job->teacher.input.h;
+    /* 256 for 224, and the same proportion for larger inputs, so that the centre crop stays inside of the base. */
+    int usual = manifest->size > 224 ? (manifest->size * 8 + 6) / 7 : 256;
+    manifest->base = options->base >= 0 ? options->base : photos ? usual : 0;
+    for (int c = 0; c < 3; c++) {
+        manifest->mean[c] = options->mean_given ? (float)options->mean[c] : photos ? imagenet_mean[c] : 0.5f;
+        manifest->std[c] = options->std_given ? (float)options->std[c] : photos ? imagenet_std[c] : 0.5f;
+    }
+    return STATUS_OK;
+}
+
+/* "TENSOR" or "TENSOR:form"; names of tensors may contain colons themselves. */
+static enum status parse_feature(struct dump_job *job, const char *text, struct cache_feature *feature,
+                                 struct error *err)
+{
+    const char *colon = strrchr(text, ':');
+    size_t length = strlen(text);
+    feature->form = FEATURE_FP16;
+    for (int form = 0; form < FEATURE_FORM_COUNT && colon; form++) {
+        if (strcmp(colon + 1, feature_form_name((enum feature_form)form)) == 0) {
+            feature->form = (enum feature_form)form;
+            length = (size_t)(colon - text);
+        }
+    }
+    feature->tensor = arena_printf(&job->manifest.arena, "%.*s", (int)length, text);
+    return feature->tensor ? STATUS_OK : error_no_memory(err, length, "a tensor's name");
+}
+
+static enum status set_features(struct dump_job *job, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct cache_manifest *manifest = &job->manifest;
+    const struct dump_options *options = job->options;
+    int views = options->feature_views ? options->feature_views : options->views;
+    if (options->features.count > CACHE_MAX_FEATURES)
+        return error_set(err, STATUS_USAGE, NULL, "--feature: at most %d", CACHE_MAX_FEATURES);
+    if (views > options->views)
+        return error_set(err, STATUS_USAGE, NULL, "--feature-views %d is more than --views %d", views, options->views);
+    for (int i = 0; i < options->features.count; i++) {
+        struct cache_feature *feature = &manifest->features[i];
+        int node;
+        TRY(parse_feature(job, options->features.items[i], feature, err));
+        TRY(teacher_find(&job->teacher, feature->tensor, &node, err));
+        const struct shape *shape = &job->teacher.graph.nodes[node].shape;
+        bool pooled = feature->form == FEATURE_POOLED;
+        feature->c = shape->c;
+        feature->h = pooled ? 1 : shape->h;
+        feature->w = pooled ? 1 : shape->w;
+        feature->views = views;
+        manifest->feature_count++;
+    }
+cleanup:
+    return status;
+}
+
+/* The input's side before the teacher is known: what --size says, or what the data suggests. */
+static int wanted_size(const struct dump_job *job)
+{
+    const struct image_source *source = &job->source;
+    if (job->options->size)
+        return job->options->size;
+    return source->encoding == IMAGE_RAW ? (source->h < source->w ? source->h : source->w) : 224;
+}
+
+static enum status check_fit(const struct dump_job *job, struct error *err)
+{
+    const struct teacher *teacher = &job->teacher;
+    const struct image_source *source = &job->source;
+    if (teacher->classes != source->class_count)
+        return error_set(err, STATUS_CONFIG, job->options->teacher,
+                         "the teacher has %d logits, the data set %s has %d classes: they do not belong together",
+                         teacher->classes, source->path, source->class_count);
+    if (teacher->input.c != source->channels)
+        return error_set(err, STATUS_CONFIG, job->options->teacher,
+                         "the teacher takes %d channels, the images of %s have %d", teacher->input.c, source->path,
+                         source->channels);
+    if (job->options->size && teacher->input.h != job->options->size)
+        return error_set(err, STATUS_CONFIG, job->options->teacher,
+                         "the teacher's input is fixed to %dx%d, --size says %d: leave --size out", teacher->input.h,
+                         teacher->input.w, job->options->size);
+    if (teacher->input.h > VIEW_MAX_SIZE)
+        return error_set(err, STATUS_CONFIG, job->options->teacher, "the teacher's input of %d pixels is above %d",
+                         teacher->input.h, VIEW_MAX_SIZE);
+    return STATUS_OK;
+}
+
+enum status dump_job_open(struct dump_job *job, const struct dump_options *options, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct cache_manifest *manifest = &job->manifest;
+    *job = (struct dump_job){.options = options};
+    TRY(image_source_open(&job->source, options->data, err));
+    TRY(teacher_open(&job->teacher, options->teacher, wanted_size(job), err));
+    TRY(check_fit(job, err));
+    manifest->format_version = CACHE_FORMAT_VERSION;
+    manifest->program_version = SOFTCACHE_VERSION;
+    manifest->teacher_file = job->teacher.file;
+    memcpy(manifest->teacher_digest, job->teacher.digest, sizeof manifest->teacher_digest);
+    TRY(set_source(job, err));
+    TRY(set_replay(job, err));
+    manifest->top_k = manifest->class_count > CACHE_DENSE_CLASSES ? CACHE_TOP_K : 0;
+    TRY(set_features(job, err));
+cleanup:
+    if (status != STATUS_OK)
+        dump_job_release(job);
+    return status;
+}
+
+static enum status handle_bad_images(struct dump_job *job, struct progress *progress, struct error *err)
+{
+    const struct image_scan *scan = &job->scan;
+    struct cache_manifest *manifest = &job->manifest;
+    struct cache_skipped *skipped = arena_alloc(&manifest->arena, scan->problem_count + 1, sizeof *skipped);
+    if (!skipped)
+        return error_no_memory(err, scan->problem_count * sizeof *skipped, "the list of bad images");
+    for (size_t i = 0; i < scan->problem_count; i++) {
+        const struct image_problem *problem = &scan->problems[i];
+        const char *name = job->source.sets[problem->split].samples[problem->index].name;
+        skipped[i] = (struct cache_skipped){.split = problem->split, .name = name, .reason = problem->reason};
+        progress_note(progress, "bad image %s: %s", name, problem->reason);
+    }
+    if (scan->problem_count && job->options->on_bad_image == BAD_IMAGE_FAIL)
+        return error_set(
+            err, STATUS_BAD_DATA, job->source.path,
+            "%zu of its images are broken, the first is %s (%s): repair or remove them, or give --on-bad-image "
+            "skip",
+            scan->problem_count, skipped[0].name, skipped[0].reason);
+    manifest->skipped = skipped;
+    manifest->skipped_count = (int)scan->problem_count;
+    return STATUS_OK;
+}
+
+/* The samples that stay, in order, and their stored sizes. */
+static enum status lay_out_split(struct dump_job *job, enum split s, struct error *err)
+{
+    const struct image_set *set = &job->source.sets[s];
+    if (set->count == 0)
+        return STATUS_OK;
+    uint64_t *sizes = malloc(set->count * sizeof *sizes);
+    job->kept[s] = malloc(set->count * sizeof *job->kept[s]);
+    if (!sizes || !job->kept[s] || set->count > INT32_MAX) {
+        free(sizes);
+        return error_no_memory(err, set->count * sizeof *sizes, "the list of samples");
+    }
+    size_t problem = 0;
+    uint32_t kept = 0;
+    for (size_t i = 0; i < set->count; i++) {
+        while (problem < job->scan.problem_count &&
+               (job->scan.problems[problem].split < s ||
+                (job->scan.problems[problem].split == s && job->scan.problems[problem].index < i)))
+            problem++;
+        if (problem < job->scan.problem_count && job->scan.problems[problem].split == s &&
+            job->scan.problems[problem].index == i)
+            continue;
+        job->kept[s][kept] = (uint32_t)i;
+        sizes[kept++] = job->scan.sizes[s][i];
+    }
+    enum status status = kept ? cache_layout(&job->manifest, s, sizes, kept, err) : STATUS_OK;
+    free(sizes);
+    return status;
+}
+
+enum status dump_job_scan(struct dump_job *job, struct progress *progress, struct error *err)
+{
+    enum status status = STATUS_OK;
+    size_t total = 0;
+    for (int s = 0; s < SPLIT_COUNT; s++)
+        total += job->source.sets[s].count;
+    progress_begin(progress, "check images", "images", total, 0);
+    status = image_source_scan(&job->source, job->options->threads, progress_callback, progress, &job->scan, err);
+    progress_end(progress);
+    if (status != STATUS_OK)
+        return status;
+    memcpy(job->manifest.source_digest, job->scan.digest, sizeof job->manifest.source_digest);
+    TRY(handle_bad_images(job, progress, err));
+    for (int s = 0; s < SPLIT_COUNT; s++)
+        TRY(lay_out_split(job, (enum split)s, err));
+cleanup:
+    return status;
+}
+
+void dump_job_release(struct dump_job *job)
+{
+    for (int s = 0; s < SPLIT_COUNT; s++)
+        free(job->kept[s]);
+    image_scan_release(&job->scan);
+    arena_release(&job->manifest.arena);
+    teacher_release(&job->teacher);
+    image_source_release(&job->source);
+    *job = (struct dump_job){0};
+}
+
+void dump_job_describe(const struct dump_job *job, char *text, size_t size)
+{
+    const struct image_source *source = &job->source;
+    int used = snprintf(text, size, "%s, %s, %d classes", source->format,
+                        source->encoding == IMAGE_JPEG ? "JPEG" : "raw", source->class_count);
+    for (int s = 0; s < SPLIT_COUNT; s++)
+        if (source->sets[s].count && used > 0 && (size_t)used < size)
+            used += snprintf(text + used, size - (size_t)used, ", %s %zu", split_name((enum split)s),
+                             source->sets[s].count);
+}

@@ -1,0 +1,105 @@
+#include "teacher_dump/dump_options.h"
+
+#include "formats/cache.h"
+#include "shared/augment/view.h"
+#include <stdio.h>
+#include <string.h>
+
+static const char *const bad_image_choices[] = {"fail", "skip", NULL};
+static const char *const image_choices[] = {"embed", "link", NULL};
+
+static void fill_specs(struct dump_options *o)
+{
+    const struct option_spec specs[DUMP_SPEC_COUNT] = {
+        {"data", OPTION_STRING, &o->data, "DIR", NULL, "the data set: ImageFolder, Food-11, CIFAR-10 binary or IDX",
+         .required = true},
+        {"teacher", OPTION_STRING, &o->teacher, "FILE.onnx", NULL, "the teacher; its output must be logits",
+         .required = true},
+        {"out", OPTION_STRING, &o->out, "CACHE", NULL, "the cache's folder; an unfinished one is resumed",
+         .required = true},
+        {"views", OPTION_INT, &o->views, "N", "8", "augmented views of each training sample", .minimum = 1,
+         .maximum = 65536},
+        {"augment", OPTION_STRING, &o->recipe, "RECIPE", "food11-strong",
+         "how views are made: a preset (none, light, food11-strong, cifar) or transforms such as "
+         "'random_resized_crop(scale=0.7:1)+hflip(p=0.5)'"},
+        {"feature", OPTION_LIST, &o->features, "TENSOR[:FORM]", NULL,
+         "record this tensor of the teacher as fp16 (default), int8 or pooled; `inspect FILE.onnx` lists them"},
+        {"feature-views", OPTION_INT, &o->feature_views, "N", NULL, "record features for the first N views only [all]",
+         .minimum = 1, .maximum = 65536},
+        {"size", OPTION_INT, &o->size, "N", NULL, "side of the teacher's input [what the teacher has, else 224]",
+         .minimum = 1, .maximum = VIEW_MAX_SIZE},
+        {"base", OPTION_INT, &o->base, "N", NULL,
+         "short side to which photos are resized first, 0: not at all [256, more for sizes above 224; raw sets 0]",
+         .minimum = 0, .maximum = 8192},
+        {"mean", OPTION_FLOATS, o->mean, "R,G,B", NULL,
+         "input = (pixel / 255 - mean) / std [ImageNet's 0.485,0.456,0.406; raw sets 0.5,0.5,0.5]", .length = 3},
+        {"std", OPTION_FLOATS, o->std, "R,G,B", NULL, "[ImageNet's 0.229,0.224,0.225; raw sets 0.5,0.5,0.5]",
+         .length = 3},
+        {"seed", OPTION_UINT64, &o->seed, "N", "1", "seed of the views"},
+        {"batch", OPTION_INT, &o->batch, "N", "32", "views that the teacher sees at once; changes no result",
+         .minimum = 1, .maximum = DUMP_MAX_BATCH},
+        {"device", OPTION_STRING, &o->device, "D", "auto", "auto, cpu, cuda or cuda:K"},
+        {"threads", OPTION_INT, &o->threads, "N", "0", "0: all processors; changes no result", .minimum = 0,
+         .maximum = 1024},
+        {"part", OPTION_STRING, &o->part_text, "I/N", NULL,
+         "do only the I-th of N parts: several processes or machines fill one cache, the last one publishes it"},
+        {"images", OPTION_CHOICE, &o->images, NULL, "embed", "keep the images in the cache, or refer to the files",
+         .choices = image_choices},
+        {"on-bad-image", OPTION_CHOICE, &o->on_bad_image, NULL, "fail", "stop before the work, or leave bad images out",
+         .choices = bad_image_choices},
+        {"dry-run", OPTION_FLAG, &o->dry_run, NULL, NULL, "write nothing: say what it would take"},
+        {"json", OPTION_FLAG, &o->json, NULL, NULL, "print the summary as JSON"},
+        {"quiet", OPTION_FLAG, &o->quiet, NULL, NULL, "no progress"},
+    };
+    memcpy(o->specs, specs, sizeof specs);
+}
+
+/* "2/5": the second of five. */
+static enum status parse_part(struct dump_options *options, struct error *err)
+{
+    char rest;
+    options->part = options->parts = 1;
+    if (!options->part_text)
+        return STATUS_OK;
+    if (sscanf(options->part_text, "%5d/%5d%c", &options->part, &options->parts, &rest) != 2 || options->part < 1 ||
+        options->part > options->parts)
+        return error_set(err, STATUS_USAGE, NULL, "--part %s: give I/N with 1 <= I <= N, such as 2/5",
+                         options->part_text);
+    return STATUS_OK;
+}
+
+enum status dump_options_parse(struct dump_options *options, int argc, char **argv, struct error *err)
+{
+    enum status status = STATUS_OK;
+    *options = (struct dump_options){.base = -1};
+    fill_specs(options);
+    options->table = (struct options){
+        .command = "teacher_dump run",
+        .summary = "Runs the teacher once over every view of every sample and stores what it says.",
+        .specs = options->specs,
+    };
+    while (options->table.count < DUMP_SPEC_COUNT && options->specs[options->table.count].name)
+        options->table.count++;
+    TRY(options_parse(&options->table, argc, argv, err));
+    options->help = options->table.help;
+    if (options->help) {
+        options_print_help(&options->table, stdout);
+        printf("\nPresets of --augment:\n%s", recipe_presets());
+        return STATUS_OK;
+    }
+    options->mean_given = options_given(&options->table, "mean");
+    options->std_given = options_given(&options->table, "std");
+    for (int c = 0; c < 3 && options->std_given; c++)
+        if (!(options->std[c] > 0)) {
+            status = error_set(err, STATUS_USAGE, NULL, "--std: every value must be above 0");
+            goto cleanup;
+        }
+    TRY(parse_part(options, err));
+cleanup:
+    return status;
+}
+
+void dump_options_release(struct dump_options *options)
+{
+    options_release(&options->table);
+}

@@ -1,0 +1,38 @@
+/* What `teacher_dump run` is asked for. */
+#ifndef TEACHER_DUMP_DUMP_OPTIONS_H
+#define TEACHER_DUMP_DUMP_OPTIONS_H
+
+#include "shared/base/options.h"
+
+enum { DUMP_SPEC_COUNT = 23, DUMP_MAX_BATCH = 4096 };
+enum { BAD_IMAGE_FAIL, BAD_IMAGE_SKIP };
+enum { IMAGES_EMBED, IMAGES_LINK };
+
+struct dump_options {
+    const char *data, *teacher, *out;
+    int views;
+    const char *recipe;
+    struct option_list features; /* TENSOR[:form] */
+    int feature_views;           /* 0: all views */
+    int size, base;              /* 0: chosen by the teacher and the data; base -1 likewise */
+    double mean[3], std[3];      /* where given */
+    bool mean_given, std_given;
+    uint64_t seed;
+    int batch, threads;
+    const char *device;
+    int part, parts; /* 1-based; 1 of 1 is everything */
+    int images;
+    int on_bad_image;
+    bool dry_run, json, quiet;
+    /* filled by dump_options_parse */
+    bool help;
+    const char *part_text;
+    struct option_spec specs[DUMP_SPEC_COUNT];
+    struct options table;
+};
+
+/* STATUS_USAGE, STATUS_CONFIG. With --help only options->help is set and the help printed to stdout. */
+enum status dump_options_parse(struct dump_options *options, int argc, char **argv, struct error *err);
+void dump_options_release(struct dump_options *options);
+
+#endif

@@ -1,0 +1,173 @@
+#define _POSIX_C_SOURCE 200809L
+#include "teacher_dump/estimate.h"
+
+#include "shared/base/clock.h"
+#include "teacher_dump/summary.h"
+#include "teacher_dump/view_batch.h"
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+
+enum { MAX_SAMPLES = 256 };
+static const double MEASURE_SECONDS = 2;
+
+struct measurement {
+    double image_seconds; /* read, decode, resize, on one thread */
+    double view_seconds;  /* render and teacher, all threads */
+    double image_bytes;   /* stored, mean */
+    int images, failures;
+};
+
+/* Spreads over the largest split, so that all classes are met. */
+static enum split largest_split(const struct dump_job *job)
+{
+    int largest = 0;
+    for (int s = 1; s < SPLIT_COUNT; s++)
+        if (job->source.sets[s].count > job->source.sets[largest].count)
+            largest = s;
+    return (enum split)largest;
+}
+
+static enum status measure(struct dump_job *job, struct measurement *m, struct error *err)
+{
+    enum status status = STATUS_OK;
+    enum split split = largest_split(job);
+    const struct image_set *set = &job->source.sets[split];
+    int batch = job->options->batch, filled = 0;
+    struct prepared_image *images = calloc((size_t)batch, sizeof *images);
+    struct view_request *requests = calloc((size_t)batch, sizeof *requests);
+    struct thread_pool *pool = NULL;
+    struct view_batch views = {0};
+    if (!images || !requests) {
+        status = error_no_memory(err, (size_t)batch * sizeof *images, "a batch");
+        goto cleanup;
+    }
+    TRY(thread_pool_new(&pool, job->options->threads, err));
+    TRY(teacher_start(&job->teacher, job->options->device, batch, job->options->threads, &job->manifest, err));
+    TRY(view_batch_init(&views, &job->manifest, &job->teacher, pool, batch, err));
+    double start = clock_seconds();
+    size_t samples = set->count < MAX_SAMPLES ? set->count : MAX_SAMPLES;
+    for (size_t i = 0; i < samples && clock_seconds() - start < MEASURE_SECONDS / 2; i++) {
+        size_t index = i * set->count / samples, size;
+        uint8_t *bytes = NULL;
+        struct prepared_image one;
+        if (image_source_read(&job->source, split, index, &bytes, &size, NULL) == STATUS_OK &&
+            prepared_image_make(&one, &job->manifest, bytes, size, set->samples[index].name, NULL) == STATUS_OK) {
+            prepared_image_release(&images[filled]);
+            images[filled] = one;
+            requests[filled] = (struct view_request){&images[filled], SPLIT_TRAIN, (uint32_t)index, 0};
+            filled = (filled + 1) % batch;
+            m->image_bytes += (double)size;
+            m->images++;
+        } else {
+            m->failures++;
+        }
+        free(bytes);
+    }
+    m->image_seconds = m->images ? (clock_seconds() - start) / m->images : 0;
+    m->image_bytes = m->images ? m->image_bytes / m->images : 0;
+    int count = m->images < batch ? m->images : batch;
+    if (count == 0) {
+        status =
+            error_set(err, STATUS_BAD_DATA, job->source.path, "none of %d sampled images can be read", m->failures);
+        goto cleanup;
+    }
+    TRY(view_batch_run(&views, requests, count, err)); /* the first run warms up */
+    int runs = 0;
+    start = clock_seconds();
+    do {
+        TRY(view_batch_run(&views, requests, count, err));
+        runs++;
+    } while (clock_seconds() - start < MEASURE_SECONDS / 2);
+    m->view_seconds = (clock_seconds() - start) / ((double)runs * count);
+cleanup:
+    for (int i = 0; i < batch && images; i++)
+        prepared_image_release(&images[i]);
+    free(images);
+    free(requests);
+    view_batch_release(&views);
+    thread_pool_free(pool);
+    return status;
+}
+
+/* Free bytes where `path` is or would be. */
+static uint64_t free_bytes(const char *path)
+{
+    char folder[4096];
+    struct statvfs info;
+    snprintf(folder, sizeof folder, "%s", path);
+    while (statvfs(folder, &info) != 0) {
+        char *slash = strrchr(folder, '/');
+        if (!slash)
+            strcpy(folder, ".");
+        else if (slash == folder)
+            folder[1] = 0;
+        else
+            *slash = 0;
+    }
+    return (uint64_t)info.f_bavail * info.f_frsize;
+}
+
+struct estimate {
+    uint64_t images, views, shards;
+    double output_bytes, image_bytes, seconds;
+};
+
+static struct estimate extrapolate(const struct dump_job *job, const struct measurement *m, int threads)
+{
+    /* Compression of float16 logits and maps; names, ids and the file itself per sample (measured on photo sets). */
+    const double ratio = 0.92, sample_bytes = 12, named_bytes = CACHE_NAME_SIZE + 64;
+    struct estimate e = {0};
+    bool embedded = job->manifest.images_embedded;
+    for (int s = 0; s < SPLIT_COUNT; s++) {
+        size_t count = job->source.sets[s].count;
+        double bytes = (double)cache_sample_bytes(&job->manifest, (enum split)s);
+        double image = embedded ? m->image_bytes : 0;
+        double per_shard = CACHE_SHARD_LIMIT / (bytes + image);
+        per_shard = per_shard > CACHE_SHARD_SAMPLES ? CACHE_SHARD_SAMPLES : per_shard < 1 ? 1 : per_shard;
+        e.images += count;
+        e.views += count * (uint64_t)(s == SPLIT_TRAIN ? job->manifest.views : 1);
+        e.shards += (uint64_t)((double)count / per_shard) + (count > 0);
+        e.output_bytes += (double)count * ((bytes - named_bytes) * ratio + sample_bytes + (embedded ? 0 : 36));
+        e.image_bytes += (double)count * image;
+    }
+    /* Images are decoded twice: once to check them, once to use them. */
+    e.seconds = 2 * (double)e.images * m->image_seconds / threads + (double)e.views * m->view_seconds;
+    return e;
+}
+
+enum status estimate_print(struct dump_job *job, struct error *err)
+{
+    struct measurement m = {0};
+    enum status status = measure(job, &m, err);
+    if (status != STATUS_OK)
+        return status;
+    struct estimate e = extrapolate(job, &m, job->options->threads ? job->options->threads : processor_count());
+    uint64_t room = free_bytes(job->options->out), total = (uint64_t)(e.output_bytes + e.image_bytes);
+    double per_view = e.views ? e.output_bytes / (double)e.views : 0;
+    char all[32], image[32], left[32];
+    if (job->options->json) {
+        cJSON *object = cJSON_CreateObject();
+        cJSON_AddNumberToObject(object, "samples", (double)e.images);
+        cJSON_AddNumberToObject(object, "views", (double)e.views);
+        cJSON_AddNumberToObject(object, "shards", (double)e.shards);
+        cJSON_AddNumberToObject(object, "bytes", (double)total);
+        cJSON_AddNumberToObject(object, "image_bytes", e.image_bytes);
+        cJSON_AddNumberToObject(object, "bytes_per_view", per_view);
+        cJSON_AddNumberToObject(object, "free_bytes", (double)room);
+        cJSON_AddNumberToObject(object, "views_per_second", 1 / m.view_seconds);
+        cJSON_AddNumberToObject(object, "seconds", e.seconds);
+        return summary_print_json(object, err);
+    }
+    printf("a run would write about %s (%s of it images; %.1f bytes a view without them) in %llu shards\n",
+           summary_bytes(total, all), summary_bytes((uint64_t)e.image_bytes, image), per_view,
+           (unsigned long long)e.shards);
+    printf("and take about %.0f s: %llu views at %.0f views/s, %llu images at %.0f images/s and thread\n", e.seconds,
+           (unsigned long long)e.views, 1 / m.view_seconds, (unsigned long long)e.images, 1 / m.image_seconds);
+    printf("%s are free at %s%s\n", summary_bytes(room, left), job->options->out,
+           room < total ? ": THAT IS NOT ENOUGH" : "");
+    if (m.failures)
+        printf("%d of %d sampled images cannot be decoded\n", m.failures, m.failures + m.images);
+    printf("nothing was written\n");
+    return STATUS_OK;
+}

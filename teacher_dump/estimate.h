@@ -1,0 +1,10 @@
+/* --dry-run: what a run would take, measured on a small sample. Writes nothing. */
+#ifndef TEACHER_DUMP_ESTIMATE_H
+#define TEACHER_DUMP_ESTIMATE_H
+
+#include "teacher_dump/dump_job.h"
+
+/* job: opened, not scanned. Prints to stdout. */
+enum status estimate_print(struct dump_job *job, struct error *err);
+
+#endif

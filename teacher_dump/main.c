@@ -1,0 +1,20 @@
+/* teacher_dump: stage one, run the teacher once over every view of every sample. */
+#include "shared/base/program.h"
+#include "teacher_dump/commands.h"
+
+int main(int argc, char **argv)
+{
+    static const struct program_command commands[] = {
+        {"run", "make a cache: images, views, logits, features", command_run},
+        {"inspect", "say what is in a cache or an ONNX file", command_inspect},
+        {"verify", "check every byte of a cache", command_verify},
+        {"recheck", "run the teacher again on random views and compare", command_recheck},
+    };
+    static const struct program program = {
+        .name = "teacher_dump",
+        .summary = "Runs a big image classifier once and stores what students need to learn from it.",
+        .commands = commands,
+        .count = sizeof commands / sizeof *commands,
+    };
+    return program_main(&program, argc, argv);
+}

@@ -1,0 +1,84 @@
+#include "teacher_dump/summary.h"
+
+const char *summary_bytes(uint64_t bytes, char text[32])
+{
+    static const char *const units[] = {"bytes", "kB", "MB", "GB", "TB", "PB"};
+    double value = (double)bytes;
+    int unit = 0;
+    for (; value >= 1000 && unit < 5; unit++)
+        value /= 1000;
+    snprintf(text, 32, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
+    return text;
+}
+
+static double bytes_per_view(const struct cache_manifest *manifest, uint64_t *total, uint64_t *images)
+{
+    uint64_t views = cache_view_count(manifest);
+    cache_bytes(manifest, total, images);
+    return views ? (double)(*total - *images) / (double)views : 0;
+}
+
+static const char *accuracy_basis(enum split split, int views)
+{
+    return split == SPLIT_TRAIN && views > 1 ? " over its augmented views"
+           : split == SPLIT_TRAIN            ? "augmented view"
+                                             : "";
+}
+
+void summary_print(const struct cache_manifest *manifest, FILE *out)
+{
+    uint64_t total, images;
+    char all[32], image[32];
+    double per_view = bytes_per_view(manifest, &total, &images);
+    fprintf(out, "  %-8s %9s %6s %7s  %s\n", "split", "samples", "views", "shards", "teacher's accuracy");
+    for (int s = 0; s < SPLIT_COUNT; s++) {
+        const struct cache_split *split = &manifest->splits[s];
+        if (split->samples == 0)
+            continue;
+        fprintf(out, "  %-8s %9u %6d %7d  ", split_name((enum split)s), split->samples, split->views,
+                split->shard_count);
+        if (split->teacher_accuracy < 0)
+            fprintf(out, "(no labels)\n");
+        else
+            fprintf(out, "%.2f %%%s\n", 100 * split->teacher_accuracy, accuracy_basis((enum split)s, split->views));
+    }
+    fprintf(out, "  %s in all, %s of it images; %.2f bytes a view without them\n", summary_bytes(total, all),
+            summary_bytes(images, image), per_view);
+    if (manifest->skipped_count)
+        fprintf(out, "  %d broken images were left out\n", manifest->skipped_count);
+}
+
+void summary_to_json(const struct cache_manifest *manifest, cJSON *object)
+{
+    uint64_t total, images;
+    double per_view = bytes_per_view(manifest, &total, &images);
+    cJSON *splits = cJSON_AddObjectToObject(object, "splits");
+    for (int s = 0; s < SPLIT_COUNT; s++) {
+        const struct cache_split *split = &manifest->splits[s];
+        if (split->samples == 0)
+            continue;
+        cJSON *item = cJSON_AddObjectToObject(splits, split_name((enum split)s));
+        cJSON_AddNumberToObject(item, "samples", split->samples);
+        cJSON_AddNumberToObject(item, "views", split->views);
+        cJSON_AddNumberToObject(item, "shards", split->shard_count);
+        if (split->teacher_accuracy < 0)
+            cJSON_AddNullToObject(item, "teacher_accuracy");
+        else
+            cJSON_AddNumberToObject(item, "teacher_accuracy", split->teacher_accuracy);
+    }
+    cJSON_AddNumberToObject(object, "bytes", (double)total);
+    cJSON_AddNumberToObject(object, "image_bytes", (double)images);
+    cJSON_AddNumberToObject(object, "bytes_per_view", per_view);
+    cJSON_AddNumberToObject(object, "skipped", manifest->skipped_count);
+}
+
+enum status summary_print_json(cJSON *object, struct error *err)
+{
+    char *text = object ? cJSON_Print(object) : NULL;
+    cJSON_Delete(object);
+    if (!text)
+        return error_no_memory(err, 0, "the summary");
+    puts(text);
+    cJSON_free(text);
+    return STATUS_OK;
+}

@@ -1,0 +1,18 @@
+/* What a user reads about a cache: one text, one JSON object. */
+#ifndef TEACHER_DUMP_SUMMARY_H
+#define TEACHER_DUMP_SUMMARY_H
+
+#include "formats/cache.h"
+#include <cjson/cJSON.h>
+#include <stdio.h>
+
+/* Splits, accuracy of the teacher, bytes. */
+void summary_print(const struct cache_manifest *manifest, FILE *out);
+/* The same as fields of `object`. */
+void summary_to_json(const struct cache_manifest *manifest, cJSON *object);
+/* "12.3 MB" in decimal units. */
+const char *summary_bytes(uint64_t bytes, char text[32]);
+/* Prints and frees a JSON object. STATUS_INTERNAL when out of memory. */
+enum status summary_print_json(cJSON *object, struct error *err);
+
+#endif

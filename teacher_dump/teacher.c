@@ -1,0 +1,97 @@
+#include "teacher_dump/teacher.h"
+
+#include "formats/onnx_read.h"
+#include "shared/base/digest.h"
+#include "shared/base/files.h"
+#include "shared/base/suggest.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum { TEACHER_LIMIT = INT32_MAX }; /* protobuf's own limit */
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+enum status teacher_open(struct teacher *teacher, const char *path, int size, struct error *err)
+{
+    enum status status = STATUS_OK;
+    const struct onnx_read_options options = {.height = size, .width = size};
+    unsigned char *bytes = NULL;
+    size_t length;
+    *teacher = (struct teacher){.file = base_name(path)};
+    TRY(file_read(path, TEACHER_LIMIT, &bytes, &length, err));
+    digest_bytes(bytes, length, teacher->digest);
+    TRY(onnx_read(&teacher->graph, bytes, length, path, &options, err));
+    const struct node *output = &teacher->graph.nodes[teacher->graph.output];
+    if (output->op == OP_SOFTMAX) {
+        status =
+            error_set(err, STATUS_CONFIG, path,
+                      "its output %s is a softmax: distillation with a temperature needs the logits before it; export "
+                      "the model without its last softmax",
+                      output->name);
+        goto cleanup;
+    }
+    teacher->input = teacher->graph.nodes[teacher->graph.input].shape;
+    teacher->classes = output->shape.c;
+    if (output->shape.h != 1 || output->shape.w != 1 || teacher->classes < 2)
+        status = error_set(err, STATUS_CONFIG, path, "its output %s is %dx%dx%d: a classifier's logits are [classes]",
+                           output->name, output->shape.c, output->shape.h, output->shape.w);
+    else if (teacher->input.h != teacher->input.w)
+        status = error_set(err, STATUS_CONFIG, path, "its input is %dx%d: only square inputs are supported",
+                           teacher->input.h, teacher->input.w);
+cleanup:
+    free(bytes);
+    if (status != STATUS_OK)
+        teacher_release(teacher);
+    return status;
+}
+
+void teacher_release(struct teacher *teacher)
+{
+    if (teacher->inference)
+        teacher->backend->inference->free(teacher->inference);
+    graph_release(&teacher->graph);
+    *teacher = (struct teacher){0};
+}
+
+enum status teacher_find(const struct teacher *teacher, const char *tensor, int *node, struct error *err)
+{
+    const struct graph *graph = &teacher->graph;
+    *node = graph_find(graph, tensor);
+    if (*node >= 0)
+        return STATUS_OK;
+    const char **names = malloc((size_t)graph->node_count * sizeof *names);
+    for (int i = 0; i < graph->node_count && names; i++)
+        names[i] = graph->nodes[i].name;
+    const char *near = names ? suggest(tensor, names, graph->node_count) : NULL;
+    free(names);
+    return error_set(err, STATUS_CONFIG, teacher->file, "has no tensor '%s'%s%s%s; `teacher_dump inspect` lists them",
+                     tensor, near ? ": did you mean '" : "", near ? near : "", near ? "'?" : "");
+}
+
+enum status teacher_start(struct teacher *teacher, const char *device, int batch, int threads,
+                          const struct cache_manifest *manifest, struct error *err)
+{
+    enum status status = STATUS_OK;
+    int index;
+    teacher->nodes[0] = teacher->graph.output;
+    for (int i = 0; i < manifest->feature_count; i++)
+        TRY(teacher_find(teacher, manifest->features[i].tensor, &teacher->nodes[1 + i], err));
+    teacher->output_count = 1 + manifest->feature_count;
+    for (int i = 0; i < teacher->output_count; i++)
+        teacher->shapes[i] = teacher->graph.nodes[teacher->nodes[i]].shape;
+    TRY(backend_find(device, &teacher->backend, &index, NULL, err));
+    if (!teacher->backend->inference) {
+        status = error_set(err, STATUS_CONFIG, NULL, "the %s backend cannot run teachers: use --device cpu",
+                           teacher->backend->name);
+        goto cleanup;
+    }
+    const struct inference_options options = {
+        .batch = batch, .threads = threads, .outputs = teacher->nodes, .output_count = teacher->output_count};
+    TRY(teacher->backend->inference->new (&teacher->inference, &teacher->graph, &options, err));
+cleanup:
+    return status;
+}

@@ -1,0 +1,37 @@
+/* The teacher: an ONNX file, its graph, and the engine that runs it. */
+#ifndef TEACHER_DUMP_TEACHER_H
+#define TEACHER_DUMP_TEACHER_H
+
+#include "formats/cache.h"
+#include "shared/backend/backend.h"
+#include "shared/graph/graph.h"
+
+enum { TEACHER_MAX_OUTPUTS = 1 + CACHE_MAX_FEATURES };
+
+struct teacher {
+    struct graph graph;
+    char digest[65];
+    const char *file; /* base name, borrowed from the path */
+    struct shape input;
+    int classes;
+    /* after teacher_start: output 0 is the logits, 1 + i is feature i (several features may share a tensor) */
+    int nodes[TEACHER_MAX_OUTPUTS];
+    struct shape shapes[TEACHER_MAX_OUTPUTS];
+    int output_count;
+    const struct backend *backend;
+    struct inference *inference;
+};
+
+/* Reads the file; size is used where the model leaves its input's size open. STATUS_CONFIG for a teacher whose output
+ * are probabilities: distillation with a temperature needs logits. */
+enum status teacher_open(struct teacher *teacher, const char *path, int size, struct error *err);
+void teacher_release(struct teacher *teacher); /* a zeroed one is legal */
+
+/* Finds a tensor. STATUS_CONFIG with the nearest name. */
+enum status teacher_find(const struct teacher *teacher, const char *tensor, int *node, struct error *err);
+
+/* Makes the engine for batches of up to `batch`, with the logits and the manifest's features as outputs. */
+enum status teacher_start(struct teacher *teacher, const char *device, int batch, int threads,
+                          const struct cache_manifest *manifest, struct error *err);
+
+#endif

@@ -1,0 +1,136 @@
+#include "teacher_dump/view_batch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum status prepared_image_make(struct prepared_image *prepared, const struct cache_manifest *manifest,
+                                const uint8_t *bytes, size_t size, const char *name, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct image decoded = {0}, base = {0};
+    *prepared = (struct prepared_image){0};
+    TRY(image_decode(manifest->encoding, manifest->raw_h, manifest->raw_w, manifest->channels, bytes, size, name,
+                     &decoded, err));
+    TRY(image_resize_short_side(&decoded, manifest->base, &base, err));
+    TRY(view_pyramid(&base, prepared->levels, &prepared->level_count, err));
+    base = (struct image){0}; /* now level 0 */
+cleanup:
+    image_release(&decoded);
+    image_release(&base);
+    return status;
+}
+
+void prepared_image_release(struct prepared_image *prepared)
+{
+    if (prepared->level_count == 0)
+        return;
+    view_pyramid_release(prepared->levels, prepared->level_count);
+    image_release(&prepared->levels[0]);
+    *prepared = (struct prepared_image){0};
+}
+
+enum status view_batch_init(struct view_batch *views, const struct cache_manifest *manifest, struct teacher *teacher,
+                            struct thread_pool *pool, int batch, struct error *err)
+{
+    enum status status = STATUS_OK;
+    *views = (struct view_batch){.manifest = manifest, .teacher = teacher, .pool = pool, .batch = batch};
+    views->size = manifest->size;
+    views->channels = manifest->channels;
+    size_t pixels = (size_t)views->size * (size_t)views->size * (size_t)views->channels;
+    TRY(recipe_parse(&views->recipe, manifest->recipe, err));
+    view_normalisation_table(views->table, manifest->mean, manifest->std, manifest->channels);
+    TRY(memory_new((void **)&views->input, size_mul(pixels, (size_t)batch), sizeof(float), "a batch of views", err));
+    TRY(memory_new((void **)&views->scratch, size_mul(pixels, (size_t)thread_pool_size(pool)), 1, "views", err));
+    for (int i = 0; i < teacher->output_count; i++) {
+        const struct shape *shape = &teacher->shapes[i];
+        size_t count = size_mul(size_mul((size_t)shape->c * (size_t)shape->h, (size_t)shape->w), (size_t)batch);
+        TRY(memory_new((void **)&views->outputs[i], count, sizeof(float), "the teacher's answers", err));
+    }
+cleanup:
+    if (status != STATUS_OK)
+        view_batch_release(views);
+    return status;
+}
+
+void view_batch_release(struct view_batch *views)
+{
+    memory_free(views->input);
+    memory_free(views->scratch);
+    for (int i = 0; i < TEACHER_MAX_OUTPUTS; i++)
+        memory_free(views->outputs[i]);
+    *views = (struct view_batch){0};
+}
+
+void view_of_request(const struct cache_manifest *manifest, const struct recipe *recipe, enum split split, uint32_t id,
+                     uint32_t number, int base_h, int base_w, struct view *view)
+{
+    if (split == SPLIT_TRAIN)
+        view_make(view, recipe, manifest->seed, id, number, base_h, base_w, manifest->size, manifest->size);
+    else
+        view_make_evaluation(view, base_h, base_w, manifest->size, manifest->size);
+}
+
+struct render_task {
+    struct view_batch *views;
+    const struct view_request *requests;
+};
+
+static void render(void *context, int index, int worker)
+{
+    struct render_task *task = context;
+    struct view_batch *views = task->views;
+    const struct view_request *request = &task->requests[index];
+    size_t pixels = (size_t)views->size * (size_t)views->size * (size_t)views->channels;
+    struct view view;
+    view_of_request(views->manifest, &views->recipe, request->split, request->id, request->view,
+                    request->image->levels[0].h, request->image->levels[0].w, &view);
+    view_render_input(&view, request->image->levels, request->image->level_count, views->size, views->table,
+                      views->scratch + (size_t)worker * pixels, views->input + (size_t)index * pixels);
+}
+
+enum status view_batch_run(struct view_batch *views, const struct view_request *requests, int count, struct error *err)
+{
+    struct render_task task = {.views = views, .requests = requests};
+    thread_pool_run(views->pool, count, render, &task);
+    return views->teacher->backend->inference->run(views->teacher->inference, views->input, count, views->outputs, err);
+}
+
+enum status view_batch_store(const struct view_batch *views, int k, struct cache_shard *shard, uint32_t sample,
+                             int view, struct error *err)
+{
+    const struct cache_manifest *manifest = views->manifest;
+    enum status status = cache_store_logits(manifest, shard, sample, view,
+                                            views->outputs[0] + (size_t)k * (size_t)manifest->class_count, err);
+    for (int i = 0; i < manifest->feature_count && shard->split == SPLIT_TRAIN && status == STATUS_OK; i++) {
+        const struct shape *shape = &views->teacher->shapes[1 + i];
+        size_t count = (size_t)shape->c * (size_t)shape->h * (size_t)shape->w;
+        if (view < manifest->features[i].views)
+            status = cache_store_feature(manifest, shard, i, sample, view, views->outputs[1 + i] + (size_t)k * count,
+                                         shape->h, shape->w, err);
+    }
+    return status;
+}
+
+void task_errors_init(struct task_errors *errors)
+{
+    *errors = (struct task_errors){.index = -1};
+    pthread_mutex_init(&errors->mutex, NULL);
+}
+
+void task_errors_add(struct task_errors *errors, int index, const struct error *err)
+{
+    pthread_mutex_lock(&errors->mutex);
+    if (errors->index < 0 || index < errors->index) {
+        errors->index = index;
+        errors->first = *err;
+    }
+    pthread_mutex_unlock(&errors->mutex);
+}
+
+enum status task_errors_finish(struct task_errors *errors, struct error *err)
+{
+    pthread_mutex_destroy(&errors->mutex);
+    if (errors->index < 0)
+        return STATUS_OK;
+    return error_set(err, errors->first.code, errors->first.path, "%s", errors->first.message);
+}

@@ -1,0 +1,65 @@
+/* The two stages between stored images and a teacher's answers: prepare images (decode, resize, reduce) on the pool of
+ * threads; render a batch of their views and run the teacher on it. A batch may cross samples. Results depend neither
+ * on the batch size nor on the number of threads. */
+#ifndef TEACHER_DUMP_VIEW_BATCH_H
+#define TEACHER_DUMP_VIEW_BATCH_H
+
+#include "shared/base/threads.h"
+#include "teacher_dump/teacher.h"
+#include <pthread.h>
+
+/* A sample's base image and its pyramid. A zeroed one is legal to release. */
+struct prepared_image {
+    struct image levels[VIEW_MAX_LEVELS];
+    int level_count;
+};
+
+enum status prepared_image_make(struct prepared_image *prepared, const struct cache_manifest *manifest,
+                                const uint8_t *bytes, size_t size, const char *name, struct error *err);
+void prepared_image_release(struct prepared_image *prepared);
+
+struct view_request {
+    const struct prepared_image *image;
+    enum split split; /* training splits have augmented views, the others the evaluation view */
+    uint32_t id;
+    uint32_t view;
+};
+
+struct view_batch {
+    const struct cache_manifest *manifest; /* borrowed */
+    struct teacher *teacher;               /* borrowed, started */
+    struct thread_pool *pool;              /* borrowed */
+    struct recipe recipe;
+    int batch, size, channels;
+    float table[3][256];
+    float *input;                        /* [batch, size, size, channels] */
+    uint8_t *scratch;                    /* [threads, size, size, channels] */
+    float *outputs[TEACHER_MAX_OUTPUTS]; /* [batch, c, h, w] each, of teacher->shapes */
+};
+
+enum status view_batch_init(struct view_batch *views, const struct cache_manifest *manifest, struct teacher *teacher,
+                            struct thread_pool *pool, int batch, struct error *err);
+void view_batch_release(struct view_batch *views);
+
+/* Renders and runs `count` <= batch views; the answers are in views->outputs until the next call. */
+enum status view_batch_run(struct view_batch *views, const struct view_request *requests, int count, struct error *err);
+/* Puts answer k of the last run into a shard as view `view` of its sample `sample`. */
+enum status view_batch_store(const struct view_batch *views, int k, struct cache_shard *shard, uint32_t sample,
+                             int view, struct error *err);
+
+/* The parameters of a view, for a base of that size, as the teacher sees it. */
+void view_of_request(const struct cache_manifest *manifest, const struct recipe *recipe, enum split split, uint32_t id,
+                     uint32_t number, int base_h, int base_w, struct view *view);
+
+/* Collects the error of the lowest index out of parallel tasks, so that the message does not depend on the threads. */
+struct task_errors {
+    pthread_mutex_t mutex;
+    int index; /* -1: none */
+    struct error first;
+};
+void task_errors_init(struct task_errors *errors);
+void task_errors_add(struct task_errors *errors, int index, const struct error *err);
+/* Destroys it; returns its status and passes its error on. */
+enum status task_errors_finish(struct task_errors *errors, struct error *err);
+
+#endif
