@@ -8,7 +8,7 @@ WERROR  ?= $(if $(CI),-Werror,)
 NVCC    := $(shell command -v nvcc 2>/dev/null || ls /usr/local/cuda/bin/nvcc 2>/dev/null)
 
 VERSION  := 0.1.0
-PACKAGES := hdf5-serial libjpeg libzstd libprotobuf-c libcjson libcrypto inih zlib
+PACKAGES := hdf5-serial libjpeg libzstd libprotobuf-c libcjson libcrypto zlib
 OBJ      := $(BUILD)/obj
 TESTDIR  := $(BUILD)/tests
 

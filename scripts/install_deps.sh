@@ -2,7 +2,7 @@
 # Installs what the build and the tests need, from Debian's packages. Does nothing, and asks for nothing, when all is there.
 set -eu
 packages="gcc make pkg-config libc6-dev libhdf5-dev hdf5-tools libdnnl-dev libonnx-dev protobuf-c-compiler libprotobuf-c-dev
- libcjson-dev libcmocka-dev libzstd-dev zlib1g-dev libinih-dev libjpeg-dev libssl-dev dataset-fashion-mnist libonnx-testdata"
+ libcjson-dev libcmocka-dev libzstd-dev zlib1g-dev libjpeg-dev libssl-dev dataset-fashion-mnist libonnx-testdata"
 missing=
 for package in $packages; do
     dpkg-query -W -f '${Status}\n' "$package" 2>/dev/null | grep -q '^install ok installed$' || missing="$missing $package"
