@@ -19,7 +19,7 @@ struct worker {
 };
 
 struct inference {
-    struct plan plan;
+    struct onednn_plan plan;
     struct thread_pool *pool;
     struct worker *workers; /* [worker_count] */
     int worker_count;
@@ -38,7 +38,7 @@ static size_t shape_size(struct shape shape)
 
 /* ---- making ---- */
 
-static enum status worker_init(struct worker *worker, const struct plan *plan, struct error *err)
+static enum status worker_init(struct worker *worker, const struct onednn_plan *plan, struct error *err)
 {
     enum status status = STATUS_OK;
     void *arena = NULL;
@@ -65,7 +65,7 @@ cleanup:
     return status;
 }
 
-static void worker_release(struct worker *worker, const struct plan *plan)
+static void worker_release(struct worker *worker, const struct onednn_plan *plan)
 {
     for (int i = 0; worker->memories && i < plan->tensor_count; i++)
         if (worker->memories[i])
@@ -87,7 +87,7 @@ static void inference_free(struct inference *inference)
     free(inference->workers);
     free(inference->outputs);
     free(inference->output_sizes);
-    plan_release(&inference->plan);
+    onednn_plan_release(&inference->plan);
     free(inference);
 }
 
@@ -127,7 +127,7 @@ static enum status make_plan(struct inference *inference, const struct graph *gr
         inference->output_sizes[i] = shape_size(folded.nodes[wanted[i]].shape);
     }
     inference->input_size = shape_size(folded.nodes[folded.input].shape);
-    TRY(plan_init(&inference->plan, err));
+    TRY(onednn_plan_init(&inference->plan, err));
     TRY(onednn_compile(&inference->plan, &folded, wanted, count, &inference->input, inference->outputs, err));
 cleanup:
     graph_release(&folded);
@@ -180,7 +180,7 @@ struct run {
     float *const *outputs; /* [count, c, h, w] each */
 };
 
-static enum status run_steps(const struct plan *plan, const struct worker *worker, struct error *err)
+static enum status run_steps(const struct onednn_plan *plan, const struct worker *worker, struct error *err)
 {
     for (int i = 0; i < plan->step_count; i++) {
         const struct step *step = &plan->steps[i];

@@ -69,13 +69,13 @@ static void find_chains(struct chains *chains, const struct graph *graph)
             int late = node->inputs[0] > node->inputs[1] ? 0 : 1, early = 1 - late;
             for (int k = 0; k < 2 && chains->host[i] == i; k++) {
                 int input = node->inputs[k == 0 ? late : early];
-                if (may_vanish(chains, input) && layer_fuses_add(&graph->nodes[input]))
+                if (may_vanish(chains, input) && onednn_fuses_add(&graph->nodes[input]))
                     link_nodes(chains, input, i);
             }
         }
         if (node->op == OP_ACTIVATION && may_vanish(chains, node->inputs[0])) {
             const struct node *host = &graph->nodes[chains->host[node->inputs[0]]];
-            if (layer_fuses_activation(host, node->activation) && graph->nodes[node->inputs[0]].op != OP_ACTIVATION)
+            if (onednn_fuses_activation(host, node->activation) && graph->nodes[node->inputs[0]].op != OP_ACTIVATION)
                 link_nodes(chains, node->inputs[0], i);
         }
     }
@@ -113,16 +113,16 @@ static enum status append_chain(const struct layers *layers, struct chains *chai
         fused.keep_addend = layers->plan->storages[layers->plan->tensors[fused.addend].storage].kind != STORAGE_ARENA ||
                             read_later(layers, chains, fused.addend);
     chains->done[host] = true;
-    return layer_append(layers, &graph->nodes[host], &fused, &layers->values[last], err);
+    return onednn_append_node(layers, &graph->nodes[host], &fused, &layers->values[last], err);
 }
 
 /* Copies the value of node to memory of the caller, as soon as it exists: later steps may overwrite it. */
 static enum status append_output(const struct layers *layers, int node, int *tensor, struct error *err)
 {
     enum status status = STATUS_OK;
-    dnnl_memory_desc_t md = plain_md(layers->graph->nodes[node].shape, dnnl_nchw);
-    TRY(plan_tensor(layers->plan, &md, STORAGE_CALLER, tensor, err));
-    TRY(plan_reorder(layers->plan, layers->graph->nodes[node].name, layers->values[node], *tensor, err));
+    dnnl_memory_desc_t md = onednn_plain_md(layers->graph->nodes[node].shape, dnnl_nchw);
+    TRY(onednn_tensor(layers->plan, &md, STORAGE_CALLER, tensor, err));
+    TRY(onednn_reorder(layers->plan, layers->graph->nodes[node].name, layers->values[node], *tensor, err));
 cleanup:
     return status;
 }
@@ -144,13 +144,13 @@ cleanup:
     return status;
 }
 
-enum status onednn_compile(struct plan *plan, const struct graph *graph, const int *wanted, int wanted_count,
+enum status onednn_compile(struct onednn_plan *plan, const struct graph *graph, const int *wanted, int wanted_count,
                            int *input, int *outputs, struct error *err)
 {
     enum status status = STATUS_OK;
     struct chains chains = {0};
     struct layers layers = {plan, graph, malloc((size_t)graph->node_count * sizeof(int))};
-    dnnl_memory_desc_t md = plain_md(graph->nodes[graph->input].shape, dnnl_nhwc);
+    dnnl_memory_desc_t md = onednn_plain_md(graph->nodes[graph->input].shape, dnnl_nhwc);
     if (!layers.values) {
         status = error_no_memory(err, (size_t)graph->node_count * sizeof(int), "the teacher's plan");
         goto cleanup;
@@ -159,10 +159,10 @@ enum status onednn_compile(struct plan *plan, const struct graph *graph, const i
         layers.values[i] = NOT_A_TENSOR;
     TRY(chains_new(&chains, graph, wanted, wanted_count, err));
     find_chains(&chains, graph);
-    TRY(plan_tensor(plan, &md, STORAGE_CALLER, input, err));
+    TRY(onednn_tensor(plan, &md, STORAGE_CALLER, input, err));
     layers.values[graph->input] = *input;
     TRY(append_nodes(&layers, &chains, wanted, wanted_count, outputs, err));
-    TRY(plan_finish(plan, err));
+    TRY(onednn_plan_finish(plan, err));
 cleanup:
     chains_free(&chains);
     free(layers.values);

@@ -6,7 +6,7 @@
 
 /* Fills plan (initialised, empty) with the steps that compute the nodes wanted[wanted_count] of the folded graph.
  * *input is the tensor of the input, [1, h, w, c]; outputs[i] that of wanted[i], [1, c, h, w]: memory of the caller. */
-enum status onednn_compile(struct plan *plan, const struct graph *graph, const int *wanted, int wanted_count,
+enum status onednn_compile(struct onednn_plan *plan, const struct graph *graph, const int *wanted, int wanted_count,
                            int *input, int *outputs, struct error *err);
 
 #endif

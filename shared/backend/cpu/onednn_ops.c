@@ -8,13 +8,13 @@ static enum status activation(const struct layers *layers, const struct node *no
     dnnl_primitive_desc_t descriptor;
     dnnl_eltwise_desc_t operation;
     struct eltwise parts[2];
-    int count = eltwise_of(node->activation, node->alpha, node->beta, parts);
-    *value = input_of(layers, node, 0);
+    int count = onednn_eltwise(node->activation, node->alpha, node->beta, parts);
+    *value = onednn_input(layers, node, 0);
     for (int i = 0; i < count; i++) {
-        ONEDNN(dnnl_eltwise_forward_desc_init(&operation, dnnl_forward_inference, parts[i].kind, md_of(layers, *value),
-                                              parts[i].alpha, parts[i].beta));
-        TRY(describe(layers, name, &operation, NULL, &descriptor, err));
-        TRY(append_described(layers, name, descriptor, *value, NOT_A_TENSOR, NOT_A_TENSOR, NULL, value, err));
+        ONEDNN(dnnl_eltwise_forward_desc_init(&operation, dnnl_forward_inference, parts[i].kind,
+                                              onednn_md(layers, *value), parts[i].alpha, parts[i].beta));
+        TRY(onednn_describe(layers, name, &operation, NULL, &descriptor, err));
+        TRY(onednn_append(layers, name, descriptor, *value, NOT_A_TENSOR, NOT_A_TENSOR, NULL, value, err));
     }
 cleanup:
     return status;
@@ -26,16 +26,16 @@ static enum status pad(const struct layers *layers, const struct node *node, int
 {
     enum status status = STATUS_OK;
     const char *name = node->name;
-    struct plan *plan = layers->plan;
+    struct onednn_plan *plan = layers->plan;
     const dnnl_dims_t dims = {1, in.c, in.h, in.w}, offsets = {0, 0, node->pad_top, node->pad_left};
     struct shape padded = {in.c, in.h + node->pad_top + node->pad_bottom, in.w + node->pad_left + node->pad_right};
-    dnnl_memory_desc_t whole = plain_md(padded, dnnl_nhwc), middle;
+    dnnl_memory_desc_t whole = onednn_plain_md(padded, dnnl_nhwc), middle;
     int inner;
     ONEDNN(dnnl_memory_desc_init_submemory(&middle, &whole, dims, offsets));
-    TRY(plan_tensor(plan, &whole, STORAGE_ARENA, value, err));
-    TRY(plan_view(plan, *value, &middle, &inner, err));
-    TRY(plan_zero(plan, name, *value, err));
-    TRY(plan_reorder(plan, name, source, inner, err));
+    TRY(onednn_tensor(plan, &whole, STORAGE_ARENA, value, err));
+    TRY(onednn_view(plan, *value, &middle, &inner, err));
+    TRY(onednn_zero(plan, name, *value, err));
+    TRY(onednn_reorder(plan, name, source, inner, err));
 cleanup:
     return status;
 }
@@ -55,7 +55,7 @@ static enum status pool(const struct layers *layers, struct node window, int *va
     struct shape in = layers->graph->nodes[window.inputs[0]].shape;
     dnnl_primitive_desc_t descriptor;
     dnnl_pooling_v2_desc_t operation;
-    int source = input_of(layers, &window, 0);
+    int source = onednn_input(layers, &window, 0);
     bool padded = window.pad_top || window.pad_left || window.pad_bottom || window.pad_right;
     /* The divisor counts the padding, but not what ceil_mode adds behind it: so the padding becomes part of the input.
      */
@@ -73,11 +73,11 @@ static enum status pool(const struct layers *layers, struct node window, int *va
                                padding_after(window.shape.w, in.w, window.kernel_w, window.stride_w, window.dilation_w,
                                              window.pad_left)};
     dnnl_alg_kind_t kind = window.op == OP_MAX_POOL ? dnnl_pooling_max : dnnl_pooling_avg_exclude_padding;
-    dnnl_memory_desc_t target = any_md(window.shape);
-    ONEDNN(dnnl_pooling_v2_forward_desc_init(&operation, dnnl_forward_inference, kind, md_of(layers, source), &target,
-                                             stride, kernel, dilation, before, after));
-    TRY(describe(layers, name, &operation, NULL, &descriptor, err));
-    TRY(append_described(layers, name, descriptor, source, NOT_A_TENSOR, NOT_A_TENSOR, NULL, value, err));
+    dnnl_memory_desc_t target = onednn_any_md(window.shape);
+    ONEDNN(dnnl_pooling_v2_forward_desc_init(&operation, dnnl_forward_inference, kind, onednn_md(layers, source),
+                                             &target, stride, kernel, dilation, before, after));
+    TRY(onednn_describe(layers, name, &operation, NULL, &descriptor, err));
+    TRY(onednn_append(layers, name, descriptor, source, NOT_A_TENSOR, NOT_A_TENSOR, NULL, value, err));
 cleanup:
     return status;
 }
@@ -98,18 +98,18 @@ static enum status combine(const struct layers *layers, const struct node *node,
 {
     enum status status = STATUS_OK;
     const char *name = node->name;
-    struct plan *plan = layers->plan;
+    struct onednn_plan *plan = layers->plan;
     dnnl_primitive_attr_t attributes = NULL;
     dnnl_primitive_desc_t descriptor;
-    dnnl_memory_desc_t sources[NODE_MAX_INPUTS], target = any_md(node->shape);
+    dnnl_memory_desc_t sources[NODE_MAX_INPUTS], target = onednn_any_md(node->shape);
     struct argument arguments[NODE_MAX_INPUTS + 1];
     float scales[NODE_MAX_INPUTS];
-    int count = node->input_count, first = input_of(layers, node, 0);
+    int count = node->input_count, first = onednn_input(layers, node, 0);
     for (int i = 0; i < count; i++) {
-        int source = input_of(layers, node, i);
+        int source = onednn_input(layers, node, i);
         if (node->op == OP_ADD) /* one layout for all, or oneDNN falls back on its slow reference */
-            TRY(plan_layout(plan, name, source, md_of(layers, first), &source, err));
-        sources[i] = *md_of(layers, source);
+            TRY(onednn_layout(plan, name, source, onednn_md(layers, first), &source, err));
+        sources[i] = *onednn_md(layers, source);
         scales[i] = 1;
         arguments[i] = (struct argument){DNNL_ARG_MULTIPLE_SRC + i, source};
     }
@@ -120,13 +120,13 @@ static enum status combine(const struct layers *layers, const struct node *node,
     else
         ONEDNN(dnnl_concat_primitive_desc_create(&descriptor, &target, count, 1, sources, attributes, plan->engine));
     status =
-        plan_tensor(plan, dnnl_primitive_desc_query_md(descriptor, dnnl_query_dst_md, 0), STORAGE_ARENA, value, err);
+        onednn_tensor(plan, dnnl_primitive_desc_query_md(descriptor, dnnl_query_dst_md, 0), STORAGE_ARENA, value, err);
     if (status != STATUS_OK) {
         dnnl_primitive_desc_destroy(descriptor);
         goto cleanup;
     }
     arguments[count] = (struct argument){DNNL_ARG_DST, *value};
-    TRY(plan_step(plan, name, descriptor, arguments, count + 1, err));
+    TRY(onednn_step(plan, name, descriptor, arguments, count + 1, err));
 cleanup:
     if (attributes)
         dnnl_primitive_attr_destroy(attributes);
@@ -137,19 +137,19 @@ static enum status multiply(const struct layers *layers, const struct node *node
 {
     enum status status = STATUS_OK;
     const char *name = node->name;
-    struct plan *plan = layers->plan;
+    struct onednn_plan *plan = layers->plan;
     dnnl_primitive_desc_t descriptor;
     dnnl_binary_desc_t operation;
-    int first = input_of(layers, node, 0), second = input_of(layers, node, 1);
+    int first = onednn_input(layers, node, 0), second = onednn_input(layers, node, 1);
     struct shape gate = layers->graph->nodes[node->inputs[1]].shape;
-    const dnnl_memory_desc_t md = *md_of(layers, first); /* a copy: tensors move when the plan grows */
+    const dnnl_memory_desc_t md = *onednn_md(layers, first); /* a copy: tensors move when the plan grows */
     if (gate.h == node->shape.h && gate.w == node->shape.w)
-        TRY(plan_layout(plan, name, second, &md, &second, err));
-    ONEDNN(dnnl_binary_desc_init(&operation, dnnl_binary_mul, &md, md_of(layers, second), &md));
-    TRY(plan_tensor(plan, &md, STORAGE_ARENA, value, err));
-    TRY(describe(layers, name, &operation, NULL, &descriptor, err));
+        TRY(onednn_layout(plan, name, second, &md, &second, err));
+    ONEDNN(dnnl_binary_desc_init(&operation, dnnl_binary_mul, &md, onednn_md(layers, second), &md));
+    TRY(onednn_tensor(plan, &md, STORAGE_ARENA, value, err));
+    TRY(onednn_describe(layers, name, &operation, NULL, &descriptor, err));
     const struct argument arguments[3] = {{DNNL_ARG_SRC_0, first}, {DNNL_ARG_SRC_1, second}, {DNNL_ARG_DST, *value}};
-    TRY(plan_step(plan, name, descriptor, arguments, 3, err));
+    TRY(onednn_step(plan, name, descriptor, arguments, 3, err));
 cleanup:
     return status;
 }
@@ -157,11 +157,11 @@ cleanup:
 static enum status flatten(const struct layers *layers, const struct node *node, int *value, struct error *err)
 {
     enum status status = STATUS_OK;
-    dnnl_memory_desc_t map = plain_md(layers->graph->nodes[node->inputs[0]].shape, dnnl_nchw),
-                       vector = plain_md(node->shape, dnnl_nchw);
+    dnnl_memory_desc_t map = onednn_plain_md(layers->graph->nodes[node->inputs[0]].shape, dnnl_nchw),
+                       vector = onednn_plain_md(node->shape, dnnl_nchw);
     int arranged;
-    TRY(plan_layout(layers->plan, node->name, input_of(layers, node, 0), &map, &arranged, err));
-    TRY(plan_view(layers->plan, arranged, &vector, value, err));
+    TRY(onednn_layout(layers->plan, node->name, onednn_input(layers, node, 0), &map, &arranged, err));
+    TRY(onednn_view(layers->plan, arranged, &vector, value, err));
 cleanup:
     return status;
 }
@@ -172,15 +172,15 @@ static enum status softmax(const struct layers *layers, const struct node *node,
     const char *name = node->name;
     dnnl_primitive_desc_t descriptor;
     dnnl_softmax_desc_t operation;
-    int source = input_of(layers, node, 0);
-    ONEDNN(dnnl_softmax_forward_desc_init(&operation, dnnl_forward_inference, md_of(layers, source), 1));
-    TRY(describe(layers, name, &operation, NULL, &descriptor, err));
-    TRY(append_described(layers, name, descriptor, source, NOT_A_TENSOR, NOT_A_TENSOR, NULL, value, err));
+    int source = onednn_input(layers, node, 0);
+    ONEDNN(dnnl_softmax_forward_desc_init(&operation, dnnl_forward_inference, onednn_md(layers, source), 1));
+    TRY(onednn_describe(layers, name, &operation, NULL, &descriptor, err));
+    TRY(onednn_append(layers, name, descriptor, source, NOT_A_TENSOR, NOT_A_TENSOR, NULL, value, err));
 cleanup:
     return status;
 }
 
-enum status op_append(const struct layers *layers, const struct node *node, int *value, struct error *err)
+enum status onednn_append_op(const struct layers *layers, const struct node *node, int *value, struct error *err)
 {
     switch (node->op) {
     case OP_ACTIVATION:
@@ -198,10 +198,11 @@ enum status op_append(const struct layers *layers, const struct node *node, int 
     case OP_FLATTEN:
         return flatten(layers, node, value, err);
     case OP_DROPOUT:
-        *value = input_of(layers, node, 0);
+        *value = onednn_input(layers, node, 0);
         return STATUS_OK;
     case OP_PAD:
-        return pad(layers, node, input_of(layers, node, 0), layers->graph->nodes[node->inputs[0]].shape, value, err);
+        return pad(layers, node, onednn_input(layers, node, 0), layers->graph->nodes[node->inputs[0]].shape, value,
+                   err);
     case OP_SOFTMAX:
         return softmax(layers, node, value, err);
     default:

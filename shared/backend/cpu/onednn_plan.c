@@ -40,19 +40,19 @@ static enum status grow(void *items, int *room, int count, size_t size, struct e
     return STATUS_OK;
 }
 
-enum status plan_init(struct plan *plan, struct error *err)
+enum status onednn_plan_init(struct onednn_plan *plan, struct error *err)
 {
     enum status status = STATUS_OK;
-    *plan = (struct plan){0};
+    *plan = (struct onednn_plan){0};
     TRY(onednn_status(dnnl_engine_create(&plan->engine, dnnl_cpu, 0), "engine", err));
     TRY(onednn_status(dnnl_stream_create(&plan->stream, plan->engine, dnnl_stream_default_flags), "stream", err));
 cleanup:
     if (status != STATUS_OK)
-        plan_release(plan);
+        onednn_plan_release(plan);
     return status;
 }
 
-void plan_release(struct plan *plan)
+void onednn_plan_release(struct onednn_plan *plan)
 {
     for (int i = 0; i < plan->step_count; i++)
         if (plan->steps[i].primitive)
@@ -68,11 +68,11 @@ void plan_release(struct plan *plan)
         dnnl_stream_destroy(plan->stream);
     if (plan->engine)
         dnnl_engine_destroy(plan->engine);
-    *plan = (struct plan){0};
+    *plan = (struct onednn_plan){0};
 }
 
-enum status plan_tensor(struct plan *plan, const dnnl_memory_desc_t *md, enum storage_kind kind, int *tensor,
-                        struct error *err)
+enum status onednn_tensor(struct onednn_plan *plan, const dnnl_memory_desc_t *md, enum storage_kind kind, int *tensor,
+                          struct error *err)
 {
     enum status status = STATUS_OK;
     const dnnl_memory_desc_t copy = *md; /* md may be that of another tensor, which moves when the plan grows */
@@ -86,7 +86,7 @@ cleanup:
     return status;
 }
 
-enum status plan_view(struct plan *plan, int of, const dnnl_memory_desc_t *md, int *tensor, struct error *err)
+enum status onednn_view(struct onednn_plan *plan, int of, const dnnl_memory_desc_t *md, int *tensor, struct error *err)
 {
     enum status status = STATUS_OK;
     const dnnl_memory_desc_t copy = *md;
@@ -98,8 +98,8 @@ cleanup:
 }
 
 /* A reorder now, outside the plan. */
-static enum status reorder_now(struct plan *plan, const char *name, const dnnl_memory_desc_t *from, const void *source,
-                               const dnnl_memory_desc_t *to, void *target, struct error *err)
+static enum status reorder_now(struct onednn_plan *plan, const char *name, const dnnl_memory_desc_t *from,
+                               const void *source, const dnnl_memory_desc_t *to, void *target, struct error *err)
 {
     enum status status = STATUS_OK;
     dnnl_primitive_desc_t descriptor = NULL;
@@ -124,11 +124,12 @@ cleanup:
     return status;
 }
 
-enum status plan_constant(struct plan *plan, const char *name, const float *data, const dnnl_memory_desc_t *given,
-                          const dnnl_memory_desc_t *wanted, int *tensor, struct error *err)
+enum status onednn_constant(struct onednn_plan *plan, const char *name, const float *data,
+                            const dnnl_memory_desc_t *given, const dnnl_memory_desc_t *wanted, int *tensor,
+                            struct error *err)
 {
     enum status status = STATUS_OK;
-    TRY(plan_tensor(plan, wanted, STORAGE_CONSTANT, tensor, err));
+    TRY(onednn_tensor(plan, wanted, STORAGE_CONSTANT, tensor, err));
     struct storage *storage = &plan->storages[plan->tensors[*tensor].storage];
     TRY(memory_new(&storage->data, storage->bytes, 1, "the teacher's weights", err));
     TRY(reorder_now(plan, name, given, data, wanted, storage->data, err));
@@ -137,7 +138,7 @@ cleanup:
 }
 
 /* The step that will be appended next uses the tensor. */
-static void use(struct plan *plan, int tensor)
+static void use(struct onednn_plan *plan, int tensor)
 {
     struct storage *storage = &plan->storages[plan->tensors[tensor].storage];
     if (storage->first < 0)
@@ -145,7 +146,7 @@ static void use(struct plan *plan, int tensor)
     storage->last = plan->step_count;
 }
 
-static enum status append_step(struct plan *plan, const char *name, dnnl_primitive_t primitive,
+static enum status append_step(struct onednn_plan *plan, const char *name, dnnl_primitive_t primitive,
                                const struct argument *arguments, int argument_count, struct error *err)
 {
     enum status status = STATUS_OK;
@@ -164,8 +165,8 @@ cleanup:
     return status;
 }
 
-enum status plan_step(struct plan *plan, const char *name, dnnl_primitive_desc_t descriptor,
-                      const struct argument *arguments, int argument_count, struct error *err)
+enum status onednn_step(struct onednn_plan *plan, const char *name, dnnl_primitive_desc_t descriptor,
+                        const struct argument *arguments, int argument_count, struct error *err)
 {
     enum status status = STATUS_OK;
     dnnl_primitive_t primitive = NULL;
@@ -174,7 +175,7 @@ enum status plan_step(struct plan *plan, const char *name, dnnl_primitive_desc_t
     memcpy(all, arguments, (size_t)argument_count * sizeof *all);
     if (scratch && dnnl_memory_desc_get_size(scratch) > 0) {
         all[argument_count].kind = DNNL_ARG_SCRATCHPAD;
-        TRY(plan_tensor(plan, scratch, STORAGE_ARENA, &all[argument_count].tensor, err));
+        TRY(onednn_tensor(plan, scratch, STORAGE_ARENA, &all[argument_count].tensor, err));
         argument_count++;
     }
     TRY(onednn_status(dnnl_primitive_create(&primitive, descriptor), name, err));
@@ -187,13 +188,13 @@ cleanup:
     return status;
 }
 
-enum status plan_zero(struct plan *plan, const char *name, int tensor, struct error *err)
+enum status onednn_zero(struct onednn_plan *plan, const char *name, int tensor, struct error *err)
 {
     const struct argument argument = {DNNL_ARG_DST, tensor};
     return append_step(plan, name, NULL, &argument, 1, err);
 }
 
-enum status plan_reorder(struct plan *plan, const char *name, int from, int to, struct error *err)
+enum status onednn_reorder(struct onednn_plan *plan, const char *name, int from, int to, struct error *err)
 {
     enum status status = STATUS_OK;
     dnnl_primitive_attr_t attributes = NULL;
@@ -204,22 +205,22 @@ enum status plan_reorder(struct plan *plan, const char *name, int from, int to, 
     TRY(onednn_status(dnnl_reorder_primitive_desc_create(&descriptor, &plan->tensors[from].md, plan->engine,
                                                          &plan->tensors[to].md, plan->engine, attributes),
                       name, err));
-    TRY(plan_step(plan, name, descriptor, arguments, 2, err));
+    TRY(onednn_step(plan, name, descriptor, arguments, 2, err));
 cleanup:
     if (attributes)
         dnnl_primitive_attr_destroy(attributes);
     return status;
 }
 
-enum status plan_layout(struct plan *plan, const char *name, int tensor, const dnnl_memory_desc_t *md, int *out,
-                        struct error *err)
+enum status onednn_layout(struct onednn_plan *plan, const char *name, int tensor, const dnnl_memory_desc_t *md,
+                          int *out, struct error *err)
 {
     enum status status = STATUS_OK;
     *out = tensor;
     if (dnnl_memory_desc_equal(&plan->tensors[tensor].md, md))
         return STATUS_OK;
-    TRY(plan_tensor(plan, md, STORAGE_ARENA, out, err));
-    TRY(plan_reorder(plan, name, tensor, *out, err));
+    TRY(onednn_tensor(plan, md, STORAGE_ARENA, out, err));
+    TRY(onednn_reorder(plan, name, tensor, *out, err));
 cleanup:
     return status;
 }
@@ -252,7 +253,7 @@ static void place(struct storage **placed, int count, struct storage *item)
     placed[at] = item;
 }
 
-enum status plan_finish(struct plan *plan, struct error *err)
+enum status onednn_plan_finish(struct onednn_plan *plan, struct error *err)
 {
     enum { ALIGNMENT = 64 };
     int count = 0;

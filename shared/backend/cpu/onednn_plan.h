@@ -1,5 +1,6 @@
 /* The plan of the CPU engine: oneDNN primitives in the order of their execution, over tensors whose places in one
- * arena are fixed once. A plan is read-only after plan_finish: every worker has its own arena and runs the same plan.
+ * arena are fixed once. A plan is read-only after onednn_plan_finish: every worker has its own arena and runs the same
+ * plan.
  *
  * Only inference_onednn.c and the onednn_*.c files include this header and dnnl.h (oneDNN 2.x). */
 #ifndef SHARED_BACKEND_CPU_ONEDNN_PLAN_H
@@ -41,7 +42,7 @@ struct step {
     int first_argument, argument_count;
 };
 
-struct plan {
+struct onednn_plan {
     dnnl_engine_t engine;
     dnnl_stream_t stream; /* for the packing of weights while the plan is made */
     struct arena names;
@@ -57,26 +58,27 @@ struct plan {
 /* STATUS_OK, or STATUS_INTERNAL with the node's name and oneDNN's reason. */
 enum status onednn_status(dnnl_status_t result, const char *node, struct error *err);
 
-enum status plan_init(struct plan *plan, struct error *err);
-void plan_release(struct plan *plan); /* a zeroed plan is legal */
+enum status onednn_plan_init(struct onednn_plan *plan, struct error *err);
+void onednn_plan_release(struct onednn_plan *plan); /* a zeroed plan is legal */
 
 /* A tensor with its own new storage. */
-enum status plan_tensor(struct plan *plan, const dnnl_memory_desc_t *md, enum storage_kind kind, int *tensor,
-                        struct error *err);
+enum status onednn_tensor(struct onednn_plan *plan, const dnnl_memory_desc_t *md, enum storage_kind kind, int *tensor,
+                          struct error *err);
 /* Another tensor in the storage of `of`. */
-enum status plan_view(struct plan *plan, int of, const dnnl_memory_desc_t *md, int *tensor, struct error *err);
+enum status onednn_view(struct onednn_plan *plan, int of, const dnnl_memory_desc_t *md, int *tensor, struct error *err);
 /* Weights, data in the layout `given`, packed into a constant tensor of the layout `wanted`. */
-enum status plan_constant(struct plan *plan, const char *name, const float *data, const dnnl_memory_desc_t *given,
-                          const dnnl_memory_desc_t *wanted, int *tensor, struct error *err);
+enum status onednn_constant(struct onednn_plan *plan, const char *name, const float *data,
+                            const dnnl_memory_desc_t *given, const dnnl_memory_desc_t *wanted, int *tensor,
+                            struct error *err);
 /* The same values in the layout md: `tensor` itself where it has it already, else a reordered copy. */
-enum status plan_layout(struct plan *plan, const char *name, int tensor, const dnnl_memory_desc_t *md, int *out,
-                        struct error *err);
-enum status plan_reorder(struct plan *plan, const char *name, int from, int to, struct error *err);
+enum status onednn_layout(struct onednn_plan *plan, const char *name, int tensor, const dnnl_memory_desc_t *md,
+                          int *out, struct error *err);
+enum status onednn_reorder(struct onednn_plan *plan, const char *name, int from, int to, struct error *err);
 /* Appends the execution of descriptor's primitive (taken: destroyed in any case), with its scratch memory. */
-enum status plan_step(struct plan *plan, const char *name, dnnl_primitive_desc_t descriptor,
-                      const struct argument *arguments, int argument_count, struct error *err);
-enum status plan_zero(struct plan *plan, const char *name, int tensor, struct error *err);
+enum status onednn_step(struct onednn_plan *plan, const char *name, dnnl_primitive_desc_t descriptor,
+                        const struct argument *arguments, int argument_count, struct error *err);
+enum status onednn_zero(struct onednn_plan *plan, const char *name, int tensor, struct error *err);
 /* Places the storages in the arena: two share a place only if no step lies in the lives of both. */
-enum status plan_finish(struct plan *plan, struct error *err);
+enum status onednn_plan_finish(struct onednn_plan *plan, struct error *err);
 
 #endif
