@@ -77,8 +77,8 @@ struct cache_manifest {
     int raw_h, raw_w, channels; /* raw: every image's size; JPEG: 0, 0, 3 */
     bool images_embedded;
     /* teacher */
-    const char *teacher_file; /* base name */
-    char teacher_digest[65];
+    const char *teacher_file; /* base name; "" in a cache without a teacher (images and labels only) */
+    char teacher_digest[65];  /* "" without a teacher */
     /* replay */
     const char *recipe; /* canonical text */
     int augment_version;
@@ -93,13 +93,19 @@ struct cache_manifest {
     int feature_count;
 };
 
+/* A cache without a teacher has images, labels and views, but neither logits nor features: what trains a teacher. */
+static inline bool cache_has_teacher(const struct cache_manifest *manifest)
+{
+    return manifest->teacher_digest[0] != 0;
+}
+
 /* The content of one shard, in memory. n = samples, v = views, k = logits_per_view. Owned arrays, freed by
  * cache_shard_release; a zeroed struct is legal. */
 struct cache_shard {
     enum split split;
     uint32_t first, count; /* n = count */
     int views;             /* v */
-    int logits_per_view;   /* k: the classes; with top_k, top_k + 1 */
+    int logits_per_view;   /* k: the classes; with top_k, top_k + 1; without a teacher 0 */
     uint32_t *ids;   /* [n] of the sample in the data set's split; increasing, with gaps where images were skipped */
     int32_t *labels; /* [n], -1: none */
     char (*names)[CACHE_NAME_SIZE]; /* [n], zero-padded */

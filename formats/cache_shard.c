@@ -30,6 +30,8 @@ void cache_shard_release(struct cache_shard *shard)
 
 static int logits_per_view(const struct cache_manifest *manifest)
 {
+    if (!cache_has_teacher(manifest))
+        return 0;
     return manifest->top_k ? manifest->top_k + 1 : manifest->class_count;
 }
 

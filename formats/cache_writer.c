@@ -293,6 +293,8 @@ static void count_correct(const struct cache_manifest *manifest, const struct ca
                           struct cache_shard_entry *entry, float *logits)
 {
     entry->labelled = entry->correct = 0;
+    if (!cache_has_teacher(manifest))
+        return;
     for (uint32_t i = 0; i < shard->count; i++) {
         if (shard->labels[i] < 0)
             continue;

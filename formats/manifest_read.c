@@ -116,9 +116,12 @@ static enum status parse_replay(const struct json_place *root, struct cache_mani
 {
     enum status status = STATUS_OK;
     struct json_place teacher, augmentation, preprocessing;
-    TRY(json_object(root, "teacher", &teacher, err));
-    TRY(json_string(&teacher, "file", &manifest->arena, &manifest->teacher_file, err));
-    TRY(json_digest(&teacher, "sha256", manifest->teacher_digest, err));
+    manifest->teacher_file = "";
+    if (!cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(root->node, "teacher"))) {
+        TRY(json_object(root, "teacher", &teacher, err));
+        TRY(json_string(&teacher, "file", &manifest->arena, &manifest->teacher_file, err));
+        TRY(json_digest(&teacher, "sha256", manifest->teacher_digest, err));
+    }
     TRY(json_object(root, "augmentation", &augmentation, err));
     TRY(json_string(&augmentation, "recipe", &manifest->arena, &manifest->recipe, err));
     INTEGER(&augmentation, "version", 1, INT32_MAX, manifest->augment_version);

@@ -102,7 +102,8 @@ int shard_fields(const struct cache_manifest *manifest, const struct cache_shard
     size_t n = shard->count, v = (size_t)shard->views, k = (size_t)shard->logits_per_view;
     fields[count++] = field("ids", SHARD_U32, true, shard->ids, 1, n);
     fields[count++] = field("labels", SHARD_I32, true, shard->labels, 1, n);
-    fields[count++] = field("logits", SHARD_F16, true, shard->logits, 3, n, v, k);
+    if (k > 0)
+        fields[count++] = field("logits", SHARD_F16, true, shard->logits, 3, n, v, k);
     if (shard->top_classes)
         fields[count++] = field("top_classes", SHARD_U16, true, shard->top_classes, 3, n, v, k - 1);
     if (shard->link_sizes) {

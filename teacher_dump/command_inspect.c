@@ -57,7 +57,10 @@ static void print_cache(const struct cache *cache)
     printf("  data     %s, %s, %d classes, images %s%s\n", manifest->source_format,
            manifest->encoding == IMAGE_JPEG ? "JPEG" : "raw", manifest->class_count,
            manifest->images_embedded ? "embedded" : "linked to ", manifest->source_path);
-    printf("  teacher  %s, SHA-256 %.16s...\n", manifest->teacher_file, manifest->teacher_digest);
+    if (cache_has_teacher(manifest))
+        printf("  teacher  %s, SHA-256 %.16s...\n", manifest->teacher_file, manifest->teacher_digest);
+    else
+        printf("  teacher  none: images, labels and views only\n");
     printf("  views    %d of %s (algorithm %d, seed %llu)\n", manifest->views, manifest->recipe,
            manifest->augment_version, (unsigned long long)manifest->seed);
     printf("  input    base %d, size %d, mean %g,%g,%g, std %g,%g,%g\n", manifest->base, manifest->size,

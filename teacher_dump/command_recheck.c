@@ -90,6 +90,10 @@ static enum status open_all(struct recheck *recheck, struct error *err)
     const struct cache_manifest *manifest = &recheck->cache.manifest;
     enum status status = STATUS_OK;
     TRY(cache_open(&recheck->cache, recheck->path, err));
+    if (!cache_has_teacher(manifest)) {
+        status = error_set(err, STATUS_CONFIG, recheck->path, "has no teacher: there is nothing to check again");
+        goto cleanup;
+    }
     TRY(teacher_open(&recheck->teacher, recheck->teacher_path, manifest->size, err));
     if (strcmp(recheck->teacher.digest, manifest->teacher_digest) != 0) {
         status = error_set(err, STATUS_CONFIG, recheck->teacher_path,

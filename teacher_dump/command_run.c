@@ -25,10 +25,14 @@ static void announce(struct run *run)
     char text[256];
     dump_job_describe(&run->job, text, sizeof text);
     progress_note(&run->progress, "data: %s", text);
-    progress_note(&run->progress, "teacher: %s, input %dx%dx%d, %d logits, %.1f M parameters, %.1f MMAC", teacher->file,
-                  teacher->input.c, teacher->input.h, teacher->input.w, teacher->classes,
-                  (double)graph_parameter_count(&teacher->graph) / 1e6,
-                  (double)graph_multiply_count(&teacher->graph) / 1e6);
+    if (!cache_has_teacher(manifest))
+        progress_note(&run->progress, "teacher: none, images and labels only, input %dx%dx%d", teacher->input.c,
+                      teacher->input.h, teacher->input.w);
+    else
+        progress_note(&run->progress, "teacher: %s, input %dx%dx%d, %d logits, %.1f M parameters, %.1f MMAC",
+                      teacher->file, teacher->input.c, teacher->input.h, teacher->input.w, teacher->classes,
+                      (double)graph_parameter_count(&teacher->graph) / 1e6,
+                      (double)graph_multiply_count(&teacher->graph) / 1e6);
     progress_note(&run->progress, "views: %d of %s, base %d, mean %g,%g,%g, std %g,%g,%g", manifest->views,
                   manifest->recipe, manifest->base, (double)manifest->mean[0], (double)manifest->mean[1],
                   (double)manifest->mean[2], (double)manifest->std[0], (double)manifest->std[1],
@@ -42,7 +46,9 @@ static enum status start_engine(struct run *run, struct error *err)
     if (run->started)
         return STATUS_OK;
     TRY(thread_pool_new(&run->pool, options->threads, err));
-    TRY(teacher_start(&run->job.teacher, options->device, options->batch, options->threads, &run->job.manifest, err));
+    if (cache_has_teacher(&run->job.manifest))
+        TRY(teacher_start(&run->job.teacher, options->device, options->batch, options->threads, &run->job.manifest,
+                          err));
     TRY(view_batch_init(&run->views, &run->job.manifest, &run->job.teacher, run->pool, options->batch, err));
     run->started = true;
 cleanup:

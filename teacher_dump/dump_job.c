@@ -132,14 +132,31 @@ static enum status check_fit(const struct dump_job *job, struct error *err)
     return STATUS_OK;
 }
 
+/* Without a teacher the data set says what a network will see. */
+static enum status open_teacher(struct dump_job *job, struct error *err)
+{
+    const struct image_source *source = &job->source;
+    enum status status = STATUS_OK;
+    int size = wanted_size(job);
+    if (!teacher_is_none(job->options->teacher)) {
+        TRY(teacher_open(&job->teacher, job->options->teacher, size, err));
+        return check_fit(job, err);
+    }
+    job->teacher =
+        (struct teacher){.file = "", .input = {source->channels, size, size}, .classes = source->class_count};
+    if (job->options->features.count)
+        status = error_set(err, STATUS_USAGE, NULL, "--feature needs a teacher, --teacher none has no tensors");
+cleanup:
+    return status;
+}
+
 enum status dump_job_open(struct dump_job *job, const struct dump_options *options, struct error *err)
 {
     enum status status = STATUS_OK;
     struct cache_manifest *manifest = &job->manifest;
     *job = (struct dump_job){.options = options};
     TRY(image_source_open(&job->source, options->data, err));
-    TRY(teacher_open(&job->teacher, options->teacher, wanted_size(job), err));
-    TRY(check_fit(job, err));
+    TRY(open_teacher(job, err));
     manifest->format_version = CACHE_FORMAT_VERSION;
     manifest->program_version = SOFTCACHE_VERSION;
     manifest->teacher_file = job->teacher.file;

@@ -13,7 +13,8 @@ static void fill_specs(struct dump_options *o)
     const struct option_spec specs[DUMP_SPEC_COUNT] = {
         {"data", OPTION_STRING, &o->data, "DIR", NULL, "the data set: ImageFolder, Food-11, CIFAR-10 binary or IDX",
          .required = true},
-        {"teacher", OPTION_STRING, &o->teacher, "FILE.onnx", NULL, "the teacher; its output must be logits",
+        {"teacher", OPTION_STRING, &o->teacher, "FILE.onnx", NULL,
+         "the teacher; its output must be logits. none: only images, labels and views, to train a teacher from",
          .required = true},
         {"out", OPTION_STRING, &o->out, "CACHE", NULL, "the cache's folder; an unfinished one is resumed",
          .required = true},

@@ -43,7 +43,8 @@ static enum status measure(struct dump_job *job, struct measurement *m, struct e
         goto cleanup;
     }
     TRY(thread_pool_new(&pool, job->options->threads, err));
-    TRY(teacher_start(&job->teacher, job->options->device, batch, job->options->threads, &job->manifest, err));
+    if (cache_has_teacher(&job->manifest))
+        TRY(teacher_start(&job->teacher, job->options->device, batch, job->options->threads, &job->manifest, err));
     TRY(view_batch_init(&views, &job->manifest, &job->teacher, pool, batch, err));
     double start = clock_seconds();
     size_t samples = set->count < MAX_SAMPLES ? set->count : MAX_SAMPLES;
@@ -72,6 +73,8 @@ static enum status measure(struct dump_job *job, struct measurement *m, struct e
             error_set(err, STATUS_BAD_DATA, job->source.path, "none of %d sampled images can be read", m->failures);
         goto cleanup;
     }
+    if (!cache_has_teacher(&job->manifest)) /* views are made when a student looks at them */
+        goto cleanup;
     TRY(view_batch_run(&views, requests, count, err)); /* the first run warms up */
     int runs = 0;
     start = clock_seconds();
@@ -155,7 +158,7 @@ enum status estimate_print(struct dump_job *job, struct error *err)
         cJSON_AddNumberToObject(object, "image_bytes", e.image_bytes);
         cJSON_AddNumberToObject(object, "bytes_per_view", per_view);
         cJSON_AddNumberToObject(object, "free_bytes", (double)room);
-        cJSON_AddNumberToObject(object, "views_per_second", 1 / m.view_seconds);
+        cJSON_AddNumberToObject(object, "views_per_second", m.view_seconds > 0 ? 1 / m.view_seconds : 0);
         cJSON_AddNumberToObject(object, "seconds", e.seconds);
         return summary_print_json(object, err);
     }
@@ -163,7 +166,8 @@ enum status estimate_print(struct dump_job *job, struct error *err)
            summary_bytes(total, all), summary_bytes((uint64_t)e.image_bytes, image), per_view,
            (unsigned long long)e.shards);
     printf("and take about %.0f s: %llu views at %.0f views/s, %llu images at %.0f images/s and thread\n", e.seconds,
-           (unsigned long long)e.views, 1 / m.view_seconds, (unsigned long long)e.images, 1 / m.image_seconds);
+           (unsigned long long)e.views, m.view_seconds > 0 ? 1 / m.view_seconds : 0, (unsigned long long)e.images,
+           1 / m.image_seconds);
     printf("%s are free at %s%s\n", summary_bytes(room, left), job->options->out,
            room < total ? ": THAT IS NOT ENOUGH" : "");
     if (m.failures)

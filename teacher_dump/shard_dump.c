@@ -149,7 +149,8 @@ enum status shard_dump(const struct dump_job *job, struct view_batch *views, enu
     for (size_t at = 0; at < total;) {
         int count = total - at < (size_t)views->batch ? (int)(total - at) : views->batch;
         TRY(window_advance(&window, views->pool, (uint32_t)((at + (size_t)count - 1) / per_sample + 1), err));
-        TRY(run_batch(&window, views, requests, at, count, err));
+        if (cache_has_teacher(&job->manifest))
+            TRY(run_batch(&window, views, requests, at, count, err));
         at += (size_t)count;
         window_drop(&window, (uint32_t)(at / per_sample));
         if (!progress(context, at)) {

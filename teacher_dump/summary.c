@@ -38,7 +38,7 @@ void summary_print(const struct cache_manifest *manifest, FILE *out)
         fprintf(out, "  %-8s %9u %6d %7d  ", split_name((enum split)s), split->samples, split->views,
                 split->shard_count);
         if (split->teacher_accuracy < 0)
-            fprintf(out, "(no labels)\n");
+            fprintf(out, "%s\n", cache_has_teacher(manifest) ? "(no labels)" : "(no teacher)");
         else
             fprintf(out, "%.2f %%%s\n", 100 * split->teacher_accuracy, accuracy_basis((enum split)s, split->views));
     }

@@ -15,6 +15,11 @@ static const char *base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
+bool teacher_is_none(const char *path)
+{
+    return strcmp(path, "none") == 0;
+}
+
 enum status teacher_open(struct teacher *teacher, const char *path, int size, struct error *err)
 {
     enum status status = STATUS_OK;

@@ -22,6 +22,9 @@ struct teacher {
     struct inference *inference;
 };
 
+/* `--teacher none`: a cache without a teacher. */
+bool teacher_is_none(const char *path);
+
 /* Reads the file; size is used where the model leaves its input's size open. STATUS_CONFIG for a teacher whose output
  * are probabilities: distillation with a temperature needs logits. */
 enum status teacher_open(struct teacher *teacher, const char *path, int size, struct error *err);
