@@ -107,7 +107,7 @@ static enum status read_linked(const struct cache *cache, const struct cache_sha
     char *path = path_join(cache->manifest.source_path, shard->names[i]);
     if (!path)
         return error_no_memory(err, CACHE_NAME_SIZE, "a path");
-    TRY(file_read(path, (size_t)shard->link_sizes[i], bytes, size, err));
+    TRY(file_read(path, CACHE_SHARD_LIMIT, bytes, size, err));
     digest_bytes(*bytes, *size, digest);
     for (int b = 0; b < 32; b++)
         snprintf(wanted + 2 * b, 3, "%02x", shard->link_digests[i][b]);

@@ -73,8 +73,8 @@ enum status teacher_find(const struct teacher *teacher, const char *tensor, int 
         names[i] = graph->nodes[i].name;
     const char *near = names ? suggest(tensor, names, graph->node_count) : NULL;
     free(names);
-    return error_set(err, STATUS_CONFIG, teacher->file, "has no tensor '%s'%s%s%s; `teacher_dump inspect` lists them",
-                     tensor, near ? ": did you mean '" : "", near ? near : "", near ? "'?" : "");
+    return error_set(err, STATUS_CONFIG, teacher->file, "has no tensor '%s'%s%s%s `teacher_dump inspect` lists them",
+                     tensor, near ? "; did you mean '" : ":", near ? near : "", near ? "'?" : "");
 }
 
 enum status teacher_start(struct teacher *teacher, const char *device, int batch, int threads,

@@ -1,0 +1,39 @@
+#!/bin/bash
+# The h5py example of FORMAT.md is taken out of it and run over a small cache; h5dump reads a shard through the plugin.
+# SOFTCACHE_PYTHON names a Python with h5py where python3 has none.
+set -u
+build=${BUILD:-build}
+python=${SOFTCACHE_PYTHON:-python3}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+for class in 0 1 2 3 4 5 6 7 8 9; do
+    mkdir -p "$work/photos/train/$class" "$work/photos/val/$class"
+    cp tests/golden/evaluation_views/*.jpg "$work/photos/train/$class"
+    cp tests/golden/evaluation_views/*.jpg "$work/photos/val/$class"
+done
+if ! output=$("$build/teacher_dump" run --quiet --data "$work/photos" --teacher tests/golden/teachers/tiny.onnx \
+    --views 2 --base 48 --out "$work/cache" 2>&1); then
+    echo "not ok cache_for_the_example: $output"
+    exit 1
+fi
+count=$(ls tests/golden/evaluation_views/*.jpg | wc -l)
+
+if ! command -v h5dump >/dev/null; then
+    echo "ok h5dump_reads_the_shards # SKIP no h5dump"
+elif HDF5_PLUGIN_PATH=$build/plugins h5dump -d labels "$work/cache/val-00000.h5" | grep -q '9, 9, 9'; then
+    echo "ok h5dump_reads_the_shards"
+else
+    echo "not ok h5dump_reads_the_shards: labels are not printed"
+fi
+
+sed -n '/^## Reading a cache with h5py/,/^## cache.json/s/^    //p' FORMAT.md >"$work/example.py"
+if ! "$python" -c 'import h5py' 2>/dev/null; then
+    echo "ok example_of_format_md # SKIP $python has no h5py (SOFTCACHE_PYTHON names another)"
+elif ! output=$("$python" "$work/example.py" "$work/cache" "$build/plugins" 2>&1); then
+    echo "not ok example_of_format_md: $output"
+elif [[ $output == *"train-00000.h5 ($((10 * count)), 2, 10) train/0/"*" right"*"val-00000.h5 ($((10 * count)), 1, 10)"* ]]; then
+    echo "ok example_of_format_md"
+else
+    echo "not ok example_of_format_md: it printed: $output"
+fi

@@ -1,0 +1,248 @@
+/* Hostile caches: a manifest that was changed, and shards that were changed together with their size and digest, so
+ * that libhdf5 and our own checks see them. Nothing may crash, hang or allocate without bound. */
+#define _GNU_SOURCE
+#include "formats/manifest.h"
+#include "formats/shard.h"
+#include "formats/zstd_filter.h"
+#include "shared/base/digest.h"
+#include "shared/base/files.h"
+#include "shared/base/random.h"
+#include "tests/helper_cache.h"
+#include "tests/helper_images.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static const struct cache_plan plan = {.classes = 300, .views = 2, .samples = {12, 3, 0}, .seed = 1, .features = true};
+
+struct fixture {
+    struct cache_manifest manifest;
+    struct cache_shard content;
+    unsigned char *bytes; /* [size] of the training shard */
+    size_t size;
+};
+
+static int set_up(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    uint64_t image_bytes;
+    plan_manifest(&plan, &f->manifest);
+    plan_shard(&plan, &f->manifest, SPLIT_TRAIN, 0, &f->content);
+    assert_int_equal(shard_build(&f->manifest, &f->content, &f->bytes, &f->size, &image_bytes, NULL), STATUS_OK);
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+    cache_shard_release(&f->content);
+    arena_release(&f->manifest.arena);
+    free(f->bytes);
+    free(f);
+    return 0;
+}
+
+static enum status parse(const struct fixture *f, const unsigned char *bytes, size_t size, struct error *err)
+{
+    struct cache_shard shard = {0};
+    enum status status = shard_parse(&f->manifest, SPLIT_TRAIN, &f->manifest.splits[SPLIT_TRAIN].shards[0], bytes, size,
+                                     CACHE_READ_IMAGES | CACHE_READ_FEATURES, "shard", &shard, err);
+    cache_shard_release(&shard);
+    return status;
+}
+
+/* Builds the fixture's shard after `change` was made to it, and expects it to be refused with `message`. */
+static void assert_refused(struct fixture *f, const char *message)
+{
+    struct error err = {0};
+    unsigned char *bytes;
+    uint64_t image_bytes;
+    size_t size;
+    assert_int_equal(shard_build(&f->manifest, &f->content, &bytes, &size, &image_bytes, NULL), STATUS_OK);
+    assert_int_equal(parse(f, bytes, size, &err), STATUS_BAD_DATA);
+    if (!strstr(err.message, message))
+        fail_msg("\"%s\", wanted \"%s\"", err.message, message);
+    free(bytes);
+}
+
+static void consistent_but_hostile_values(void **state)
+{
+    struct fixture *f = *state;
+    struct cache_shard *shard = &f->content;
+    assert_int_equal(parse(f, f->bytes, f->size, NULL), STATUS_OK);
+    shard->labels[3] = 300;
+    assert_refused(f, "labels has class 300 at 3");
+    shard->labels[3] = 0;
+    shard->ids[5] = shard->ids[4];
+    assert_refused(f, "ids does not increase at 5");
+    shard->ids[5]++;
+    shard->top_classes[7] = 300;
+    assert_refused(f, "top_classes has class 300");
+    shard->top_classes[7] = 0;
+    shard->logits[9] = 0x7E00;
+    assert_refused(f, "logits is not finite at 9");
+    shard->logits[9] = 0;
+    uint64_t offset = shard->image_offsets[4];
+    shard->image_offsets[4] = UINT64_MAX;
+    assert_refused(f, "image_offsets");
+    shard->image_offsets[4] = offset;
+    shard->names[2][3] = '\n';
+    assert_refused(f, "names has an empty or unprintable name");
+    shard->names[2][3] = 'x';
+    struct error err = {0};
+    f->manifest.features[1].h = 4; /* a shape that the manifest claims and the shard has not */
+    assert_int_equal(parse(f, f->bytes, f->size, &err), STATUS_BAD_DATA);
+    assert_non_null(strstr(err.message, "feature_1 has another type or shape"));
+}
+
+/* Files with the right names and wrong insides, written by libhdf5 itself. */
+static void other_layouts_are_refused(void **state)
+{
+    struct fixture *f = *state;
+    for (int kind = 0; kind < 5; kind++) {
+        char *folder = temporary_folder(), *path = path_join(folder, "x.h5");
+        unsigned char *bytes;
+        size_t size;
+        write_file(folder, "x.h5", f->bytes, f->size);
+        hdf5_enter();
+        hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT), set;
+        const hsize_t n = 12;
+        hid_t space = H5Screate_simple(1, &n, NULL), properties = H5Pcreate(H5P_DATASET_CREATE);
+        assert_true(file >= 0 && H5Ldelete(file, "labels", H5P_DEFAULT) >= 0);
+        if (kind == 0) { /* a link that leads out of the file */
+            assert_true(H5Lcreate_external("/etc/passwd", "labels", file, "labels", H5P_DEFAULT, H5P_DEFAULT) >= 0);
+        } else if (kind == 1) { /* a group */
+            set = H5Gcreate2(file, "labels", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+            H5Gclose(set);
+        } else { /* data in another file; contiguous; chunked without filters */
+            if (kind == 2)
+                H5Pset_external(properties, "/etc/passwd", 0, 48);
+            if (kind == 4)
+                H5Pset_chunk(properties, 1, &n);
+            set = H5Dcreate2(file, "labels", H5T_STD_I32LE, space, H5P_DEFAULT, properties, H5P_DEFAULT);
+            assert_true(set >= 0);
+            H5Dclose(set);
+        }
+        H5Pclose(properties);
+        H5Sclose(space);
+        H5Fclose(file);
+        hdf5_leave();
+        assert_int_equal(file_read(path, 1 << 26, &bytes, &size, NULL), STATUS_OK);
+        struct error err = {0};
+        assert_int_equal(parse(f, bytes, size, &err), STATUS_BAD_DATA);
+        assert_non_null(strstr(err.message, "labels"));
+        free(bytes);
+        remove_folder(folder);
+        free(path);
+        free(folder);
+    }
+}
+
+/* A child of its own for each series: a crash of libhdf5 is seen, and named by its seed. */
+static void mutated_bytes(void **state)
+{
+    enum { SERIES = 8, MUTATIONS = 60 };
+    struct fixture *f = *state;
+    for (uint32_t series = 0; series < SERIES; series++) {
+        pid_t child = fork();
+        if (child == 0) {
+            unsigned char *copy = malloc(f->size);
+            struct random_stream stream;
+            alarm(20);
+            for (uint32_t i = 0; i < MUTATIONS; i++) {
+                memcpy(copy, f->bytes, f->size);
+                random_stream_init(&stream, 1, RANDOM_SHUFFLE, series, i);
+                for (uint32_t k = 0; k < 1 + i % 4; k++)
+                    copy[random_below(&stream, (uint32_t)f->size)] = (unsigned char)random_u32(&stream);
+                parse(f, copy, i % 5 ? f->size : random_below(&stream, (uint32_t)f->size), NULL);
+            }
+            _exit(0);
+        }
+        int code;
+        assert_int_equal(waitpid(child, &code, 0), child);
+        if (code != 0)
+            fail_msg("series %u ended with %#x", series, code);
+    }
+}
+
+static char *manifest_json(const struct fixture *f)
+{
+    char *text = manifest_text(manifest_to_json(&f->manifest, false));
+    assert_non_null(text);
+    return text;
+}
+
+/* Replaces the first `from` by `to`; the result must be refused with `message`. */
+static void assert_manifest_refused(const struct fixture *f, const char *from, const char *to, const char *message)
+{
+    char *text = manifest_json(f), *at = strstr(text, from), *changed;
+    struct cache_manifest manifest = {0};
+    struct error err = {0};
+    assert_non_null(at);
+    assert_true(asprintf(&changed, "%.*s%s%s", (int)(at - text), text, to, at + strlen(from)) > 0);
+    assert_true(manifest_parse(&manifest, changed, strlen(changed), false, "cache.json", &err) != STATUS_OK);
+    if (!strstr(err.message, message))
+        fail_msg("\"%s\", wanted \"%s\"", err.message, message);
+    arena_release(&manifest.arena);
+    free(changed);
+    free(text);
+}
+
+static void manifest_fields(void **state)
+{
+    const struct fixture *f = *state;
+    assert_manifest_refused(f, "\"format_version\":\t1", "\"format_version\":\t2",
+                            "format version 2, this program reads");
+    assert_manifest_refused(f, "\"recipe\"", "\"recipes\"", "field augmentation.recipe is missing");
+    assert_manifest_refused(f, "\"views\":\t2", "\"views\":\t2.5", "field augmentation.views is not a whole number");
+    assert_manifest_refused(f, "\"views\":\t2", "\"views\":\t1e9", "field augmentation.views is not a whole number");
+    assert_manifest_refused(f, "\"seed\":\t\"1\"", "\"seed\":\t\"18446744073709551616\"", "field augmentation.seed");
+    assert_manifest_refused(f, "train-00000.h5", "../../../etc/passwd", "is not called train-00000.h5");
+    assert_manifest_refused(f, "\"count\":\t12", "\"count\":\t11", "do not hold its 12 samples");
+    assert_manifest_refused(f, "\"first\":\t0", "\"first\":\t1", "does not begin with sample 0");
+    assert_manifest_refused(f, "\"channels\":\t6", "\"channels\":\t16000000", "larger than a shard may be");
+    assert_manifest_refused(f, "\"top_k\":\t32", "\"top_k\":\t300", "field outputs.top_k");
+    assert_manifest_refused(f, "\"encoding\":\t\"jpeg\"", "\"encoding\":\t\"png\"",
+                            "field source.encoding has a value");
+    assert_manifest_refused(f, "\"split\":\t\"val\"", "\"split\":\t\"train\"", "split train is there twice");
+    assert_manifest_refused(f, "0.229", "0", "field preprocessing.std[0] is not positive");
+    assert_manifest_refused(f, "\"sha256\":\t\"", "\"sha256\":\t\"Z", "is not a SHA-256");
+}
+
+static void mutated_manifest(void **state)
+{
+    const struct fixture *f = *state;
+    char *text = manifest_json(f);
+    size_t size = strlen(text);
+    for (uint32_t i = 0; i < 3000; i++) {
+        struct cache_manifest manifest = {0};
+        struct random_stream stream;
+        char *copy = strdup(text);
+        random_stream_init(&stream, 2, RANDOM_SHUFFLE, 0, i);
+        for (uint32_t k = 0; k < 1 + i % 3; k++)
+            copy[random_below(&stream, (uint32_t)size)] =
+                (char)(random_below(&stream, 4) ? ' ' + random_below(&stream, 95) : random_u32(&stream));
+        manifest_parse(&manifest, copy, i % 7 ? size : random_below(&stream, (uint32_t)size), false, "m", NULL);
+        arena_release(&manifest.arena);
+        free(copy);
+    }
+    free(text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(consistent_but_hostile_values, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(other_layouts_are_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(mutated_bytes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(manifest_fields, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(mutated_manifest, set_up, tear_down),
+    };
+    return cmocka_run_group_tests_name("shard_fuzz", tests, NULL, NULL);
+}
