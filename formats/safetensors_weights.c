@@ -10,7 +10,7 @@
 #include <string.h>
 
 static const size_t MAX_FILE = (size_t)4 << 30;
-static const char BATCHES[] = "num_batches_tracked", MEAN[] = "running_mean";
+static const char BATCHES[] = ".num_batches_tracked", MEAN[] = ".running_mean";
 
 static bool ends_with(const char *text, const char *end)
 {
@@ -66,7 +66,7 @@ static enum status check_names(const struct graph *graph, const struct safetenso
     }
     qsort(names, count, sizeof *names, compare_strings);
     for (size_t i = 0; i < file->count; i++)
-        if (!ends_with(file->entries[i].name, BATCHES) &&
+        if (!ends_with(file->entries[i].name, BATCHES + 1) &&
             !bsearch(&file->entries[i].name, names, count, sizeof *names, compare_strings))
             add_name(&extra, file->entries[i].name);
     free(names);

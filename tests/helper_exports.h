@@ -1,0 +1,23 @@
+/* Small graphs with random weights that together have every operator, for tests of engines and model files. */
+#ifndef TESTS_HELPER_EXPORTS_H
+#define TESTS_HELPER_EXPORTS_H
+
+#include "shared/graph/graph.h"
+
+enum { EXPORT_GRAPH_COUNT = 5 };
+
+const char *export_graph_name(int which);
+/* Initialises *graph; fails the test on an error. Normalisations have statistics unlike 0 and 1. */
+void export_graph_make(struct graph *graph, int which);
+
+/* Values between -2 and 2 that Python makes too (tests/golden/make_onnx_models.py): element i is
+ * ((i * 2654435761 + 12345) mod 2^32) / 2^30 - 2. */
+void export_fill(float *values, size_t count);
+/* The reference's output for n samples of export_fill's values: malloc'ed [n * elements]. */
+float *export_forward(const struct graph *graph, int node, int n);
+size_t export_elements(const struct graph *graph, int node);
+
+/* Largest difference divided by the largest expected magnitude; infinite where something is not finite. */
+double export_relative_error(const float *found, const float *expected, size_t count);
+
+#endif
