@@ -16,13 +16,15 @@ WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvl
 CPPFLAGS += -I. -I$(BUILD)/generated -DSOFTCACHE_VERSION='"$(VERSION)"' $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 # No contraction and no fast-math: results must not depend on how the compiler fuses (kernels ask for FMA themselves).
 BASE_CFLAGS := -std=c11 -pthread -fPIC -ffp-contract=off -fno-math-errno
-LDLIBS   += $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -ldnnl -lgomp -ldl -lpthread -lm
+LDLIBS   += $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -ldl -lpthread -lm
 
 PLUGIN     := $(BUILD)/plugins/libh5zstd.so
+ONEDNN     := $(BUILD)/softcache_onednn.so
 PREFIX     ?= /usr/local
 ONNX_PROTO := $(BUILD)/generated/onnx/onnx.pb-c
 LIBRARY    := $(BUILD)/libsoftcache.a
 LIBRARY_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(sort $(wildcard shared/*/*.c shared/backend/*/*.c formats/*.c))) $(OBJ)/onnx.pb-c.o
+ONEDNN_OBJECTS  := $(patsubst %.c,$(OBJ)/%.o,$(sort $(wildcard shared/backend/cpu/onednn/*.c)))
 # A program is its main.c and the other files of its folder; tests link the other files.
 TEACHER_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(filter-out %/main.c,$(sort $(wildcard teacher_dump/*.c))))
 STUDENT_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(filter-out %/main.c,$(sort $(wildcard student_train/*.c)))) $(OBJ)/presets.o
@@ -39,7 +41,7 @@ BENCHES    := $(patsubst tests/%.c,$(TESTDIR)/%,$(sort $(wildcard tests/bench_*.
 all: deps ## install what is missing, build the two programs
 	@$(MAKE) --no-print-directory programs
 
-programs: $(PROGRAMS) $(PLUGIN)
+programs: $(PROGRAMS) $(PLUGIN) $(ONEDNN)
 	@$(if $(NVCC),:,echo "no nvcc found: built for the CPU only (that is complete; install CUDA for the GPU backend)")
 
 help: ## this list
@@ -97,6 +99,7 @@ install: all ## install programs, format specification and HDF5 plugin under PRE
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/softcache/plugins $(DESTDIR)$(PREFIX)/share/doc/softcache
 	install $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 $(PLUGIN) $(DESTDIR)$(PREFIX)/lib/softcache/plugins
+	install -m 644 $(ONEDNN) $(DESTDIR)$(PREFIX)/lib/softcache
 	install -m 644 FORMAT.md $(DESTDIR)$(PREFIX)/share/doc/softcache
 
 # ---- how things are built ----
@@ -129,6 +132,10 @@ $(PLUGIN): formats/zstd_filter.c formats/zstd_filter.h
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -DZSTD_FILTER_PLUGIN $(BASE_CFLAGS) $(WARNINGS) $(CFLAGS) -shared $< -o $@ -lzstd
 
+# The teacher's engine on the CPU, opened when a teacher is loaded: its own copies of what it uses of the library.
+$(ONEDNN): $(ONEDNN_OBJECTS) $(LIBRARY)
+	$(CC) $(CFLAGS) -shared -Wl,-Bsymbolic,--exclude-libs,ALL $^ -o $@ -ldnnl -lgomp -lpthread -lm
+
 $(LIBRARY): $(LIBRARY_OBJECTS)
 	@rm -f $@
 	ar rcs $@ $^
@@ -139,6 +146,7 @@ $(BUILD)/teacher_dump: $(OBJ)/teacher_dump/main.o $(TEACHER_OBJECTS) $(LIBRARY)
 $(BUILD)/student_train: $(OBJ)/student_train/main.o $(STUDENT_OBJECTS) $(LIBRARY)
 	$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@ $(LDLIBS)
 
+$(TESTS) $(BENCHES): | $(ONEDNN)
 $(TESTDIR)/%: $(OBJ)/tests/%.o $(TEST_HELPERS) $(TEACHER_OBJECTS) $(STUDENT_OBJECTS) $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) $(filter %.o %.a,$^) -o $@ $(LDLIBS) -lcmocka

@@ -1,6 +1,7 @@
 /* The CPU engine of stage one against the reference executor: every op, odd shapes, fused chains whose middle is
  * recorded, random graphs; and that a sample's values do not depend on threads, batch or neighbours. */
 #include "shared/backend/cpu/inference_cpu.h"
+#include "shared/base/library.h"
 #include "shared/graph/graph_reference.h"
 #include "tests/helper_graphs.h"
 
@@ -425,13 +426,34 @@ static void refuses(void **state)
     build_release(&builder);
 }
 
+/* The engine's shared object is missing, or of another version. */
+static void library_is_missing(void **state)
+{
+    (void)state;
+    const void *symbol = NULL;
+    struct error err = {0};
+    assert_int_equal(library_symbol("softcache_none.so", "x", &symbol, &err), STATUS_CONFIG);
+    assert_non_null(strstr(err.message, "softcache_none.so"));
+    err = (struct error){0};
+    assert_int_equal(library_symbol("softcache_onednn.so", "of_another_version", &symbol, &err), STATUS_CONFIG);
+    assert_non_null(strstr(err.message, "version"));
+    assert_null(symbol);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(convolutions), cmocka_unit_test(pools),     cmocka_unit_test(all_activations),
-        cmocka_unit_test(combinations), cmocka_unit_test(residuals), cmocka_unit_test(random_graphs),
-        cmocka_unit_test(mobilenet_v2), cmocka_unit_test(resnet18),  cmocka_unit_test(independent_of_threads_and_batch),
+        cmocka_unit_test(convolutions),
+        cmocka_unit_test(pools),
+        cmocka_unit_test(all_activations),
+        cmocka_unit_test(combinations),
+        cmocka_unit_test(residuals),
+        cmocka_unit_test(random_graphs),
+        cmocka_unit_test(mobilenet_v2),
+        cmocka_unit_test(resnet18),
+        cmocka_unit_test(independent_of_threads_and_batch),
         cmocka_unit_test(refuses),
+        cmocka_unit_test(library_is_missing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

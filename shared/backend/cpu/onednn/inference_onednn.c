@@ -1,9 +1,13 @@
 /* The CPU engine: folds the graph, makes the plan, and runs it on one sample at a time, on a pool of threads. oneDNN
  * itself runs single-threaded: samples are independent, so this scales better than its own OpenMP loops, never spins,
- * and is deterministic by construction. */
+ * and is deterministic by construction.
+ *
+ * MobileNetV2 at 224x224 on 2 busy cores (AVX-512), images/s by samples in a primitive: 1: 149, 2: 136, 4: 121, 8: 109,
+ * 32: 100. On the idle machine, one sample a primitive on two threads: 274; all samples in one, oneDNN's OpenMP on two
+ * threads: 208 (73 with passive waiting). ResNet-18 does not care: 62 to 64. */
 #include "shared/backend/cpu/inference_cpu.h"
 
-#include "shared/backend/cpu/onednn_compile.h"
+#include "shared/backend/cpu/onednn/onednn_compile.h"
 #include "shared/base/threads.h"
 
 #include <omp.h>
@@ -244,4 +248,5 @@ static enum status inference_run(struct inference *inference, const float *input
     return STATUS_OK;
 }
 
-const struct inference_ops inference_cpu = {inference_new, inference_run, inference_free};
+extern const struct inference_ops softcache_inference_onednn_1; /* INFERENCE_ONEDNN_SYMBOL */
+const struct inference_ops softcache_inference_onednn_1 = {inference_new, inference_run, inference_free};

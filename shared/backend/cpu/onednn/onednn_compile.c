@@ -1,6 +1,6 @@
-#include "shared/backend/cpu/onednn_compile.h"
+#include "shared/backend/cpu/onednn/onednn_compile.h"
 
-#include "shared/backend/cpu/onednn_layers.h"
+#include "shared/backend/cpu/onednn/onednn_layers.h"
 
 #include <stdlib.h>
 

@@ -1,5 +1,5 @@
 /* Ops without weights. */
-#include "shared/backend/cpu/onednn_layers.h"
+#include "shared/backend/cpu/onednn/onednn_layers.h"
 
 static enum status activation(const struct layers *layers, const struct node *node, int *value, struct error *err)
 {

@@ -1,5 +1,5 @@
 /* Layers with weights, and what all ops share. oneDNN's dilation is 0 where PyTorch's is 1. */
-#include "shared/backend/cpu/onednn_layers.h"
+#include "shared/backend/cpu/onednn/onednn_layers.h"
 
 #include <string.h>
 

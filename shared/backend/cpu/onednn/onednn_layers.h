@@ -1,9 +1,9 @@
 /* From a node of a graph to steps of a plan. Every op: its descriptor with free layouts (`any`), the inputs brought to
  * the layouts that oneDNN chose, a step. All tensors have a batch of 1. */
-#ifndef SHARED_BACKEND_CPU_ONEDNN_LAYERS_H
-#define SHARED_BACKEND_CPU_ONEDNN_LAYERS_H
+#ifndef SHARED_BACKEND_CPU_ONEDNN_ONEDNN_LAYERS_H
+#define SHARED_BACKEND_CPU_ONEDNN_ONEDNN_LAYERS_H
 
-#include "shared/backend/cpu/onednn_plan.h"
+#include "shared/backend/cpu/onednn/onednn_plan.h"
 
 struct layers {
     struct onednn_plan *plan;

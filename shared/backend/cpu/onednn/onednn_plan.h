@@ -3,8 +3,8 @@
  * plan.
  *
  * Only inference_onednn.c and the onednn_*.c files include this header and dnnl.h (oneDNN 2.x). */
-#ifndef SHARED_BACKEND_CPU_ONEDNN_PLAN_H
-#define SHARED_BACKEND_CPU_ONEDNN_PLAN_H
+#ifndef SHARED_BACKEND_CPU_ONEDNN_ONEDNN_PLAN_H
+#define SHARED_BACKEND_CPU_ONEDNN_ONEDNN_PLAN_H
 
 #include "shared/base/error.h"
 #include "shared/base/memory.h"

@@ -1,8 +1,8 @@
 /* From a graph to a plan: which nodes share a primitive, and the order of the steps. */
-#ifndef SHARED_BACKEND_CPU_ONEDNN_COMPILE_H
-#define SHARED_BACKEND_CPU_ONEDNN_COMPILE_H
+#ifndef SHARED_BACKEND_CPU_ONEDNN_ONEDNN_COMPILE_H
+#define SHARED_BACKEND_CPU_ONEDNN_ONEDNN_COMPILE_H
 
-#include "shared/backend/cpu/onednn_plan.h"
+#include "shared/backend/cpu/onednn/onednn_plan.h"
 
 /* Fills plan (initialised, empty) with the steps that compute the nodes wanted[wanted_count] of the folded graph.
  * *input is the tensor of the input, [1, h, w, c]; outputs[i] that of wanted[i], [1, c, h, w]: memory of the caller. */

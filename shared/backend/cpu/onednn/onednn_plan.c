@@ -1,4 +1,4 @@
-#include "shared/backend/cpu/onednn_plan.h"
+#include "shared/backend/cpu/onednn/onednn_plan.h"
 
 #include <stdlib.h>
 #include <string.h>

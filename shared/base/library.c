@@ -1,0 +1,45 @@
+#define _GNU_SOURCE
+#include "shared/base/library.h"
+
+#include "shared/base/files.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { PATH_ROOM = 4096 };
+
+/* The folder of the running program. */
+static enum status program_folder(char folder[PATH_ROOM], struct error *err)
+{
+    ssize_t length = readlink("/proc/self/exe", folder, PATH_ROOM - 1);
+    if (length <= 0)
+        return error_set(err, STATUS_CONFIG, NULL, "cannot find the program's own folder: is /proc mounted?");
+    folder[length] = '\0';
+    *strrchr(folder, '/') = '\0';
+    return STATUS_OK;
+}
+
+enum status library_symbol(const char *file, const char *name, const void **symbol, struct error *err)
+{
+    static const char *const places[] = {"", "/..", "/../lib/softcache"};
+    enum status status = STATUS_OK;
+    char folder[PATH_ROOM], path[PATH_ROOM + 256] = "";
+    TRY(program_folder(folder, err));
+    for (size_t i = 0; i < sizeof places / sizeof *places && !file_exists(path); i++)
+        snprintf(path, sizeof path, "%s%s/%s", folder, places[i], file);
+    if (!file_exists(path))
+        return error_set(err, STATUS_CONFIG, NULL, "%s is neither in %s nor in %s/../lib/softcache: install it there",
+                         file, folder, folder);
+    /* NODELETE: the libraries behind it keep threads and thread-local memory, and do not survive being unloaded. */
+    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+    if (!library)
+        return error_set(err, STATUS_CONFIG, path, "cannot be loaded: %s", dlerror());
+    *symbol = dlsym(library, name);
+    dlclose(library);
+    if (!*symbol)
+        return error_set(err, STATUS_CONFIG, path, "it is of another version of this program: install both together");
+cleanup:
+    return status;
+}
