@@ -1,0 +1,166 @@
+#include "student_train/evaluation.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static double share(double part, double whole)
+{
+    return whole > 0 ? part / whole : NAN;
+}
+
+/* The teacher's answers on the evaluation views, from the cache. */
+static enum status measure_teacher(struct evaluation *evaluation, struct trainer *trainer,
+                                   const struct dataset *dataset, struct error *err)
+{
+    const size_t classes = (size_t)evaluation->classes;
+    struct batch *batch = &trainer->batch;
+    uint32_t *counts = calloc(2 * classes, sizeof *counts), right = 0;
+    if (!counts)
+        return error_no_memory(err, 2 * classes * sizeof *counts, "counts of classes");
+    batch->count = 1;
+    batch->numbers[0] = DATASET_EVALUATION_VIEW;
+    for (uint32_t i = 0; i < dataset->count; i++) {
+        const float *logits = batch->teacher;
+        size_t best = 0;
+        batch->samples[0] = i;
+        if (dataset->labels[i] < 0 || !dataset_targets(dataset, batch))
+            continue;
+        for (size_t k = 1; k < classes; k++)
+            best = logits[k] > logits[best] ? k : best;
+        bool hit = (int32_t)best == dataset->labels[i];
+        right += hit;
+        counts[dataset->labels[i]]++;
+        counts[classes + (size_t)dataset->labels[i]] += hit;
+    }
+    if (dataset->split != SPLIT_TRAIN)
+        evaluation->teacher_accuracy = share(right, dataset->labelled);
+    for (size_t k = 0; k < classes; k++)
+        evaluation->teacher_class_accuracy[k] = share(counts[classes + k], counts[k]);
+    free(counts);
+    return STATUS_OK;
+}
+
+static void count_confusion(struct evaluation *evaluation, const struct dataset *dataset)
+{
+    const size_t classes = (size_t)evaluation->classes;
+    for (uint32_t i = 0; i < dataset->count; i++)
+        if (dataset->labels[i] >= 0)
+            evaluation->confusion[(size_t)dataset->labels[i] * classes + (size_t)evaluation->predictions[i]]++;
+    for (size_t k = 0; k < classes; k++) {
+        double row = 0;
+        for (size_t j = 0; j < classes; j++)
+            row += evaluation->confusion[k * classes + j];
+        evaluation->class_accuracy[k] = share(evaluation->confusion[k * classes + k], row);
+    }
+}
+
+enum status evaluation_run(struct evaluation *evaluation, struct trainer *trainer, const struct dataset *dataset,
+                           struct error *err)
+{
+    enum status status = STATUS_OK;
+    const size_t classes = (size_t)trainer->classes;
+    struct totals totals;
+    *evaluation = (struct evaluation){.split = dataset->split,
+                                      .classes = trainer->classes,
+                                      .samples = dataset->count,
+                                      .labelled = dataset->labelled,
+                                      .agreement = NAN,
+                                      .teacher_accuracy = NAN};
+    evaluation->predictions = calloc(dataset->count, sizeof *evaluation->predictions);
+    evaluation->confusion = calloc(classes * classes, sizeof *evaluation->confusion);
+    evaluation->class_accuracy = calloc(classes, sizeof *evaluation->class_accuracy);
+    evaluation->teacher_class_accuracy = calloc(classes, sizeof *evaluation->teacher_class_accuracy);
+    if (!evaluation->predictions || !evaluation->confusion || !evaluation->class_accuracy ||
+        !evaluation->teacher_class_accuracy)
+        TRY(error_no_memory(err, classes * classes * sizeof *evaluation->confusion, "an evaluation"));
+    TRY(trainer_evaluate(trainer, dataset, true, evaluation->predictions, &totals, err));
+    evaluation->loss = share(totals.sums[METRIC_LOSS], totals.sums[METRIC_SAMPLES]);
+    evaluation->accuracy = share(totals.sums[METRIC_CORRECT], totals.sums[METRIC_LABELLED]);
+    if (totals.teacher)
+        evaluation->agreement = share(totals.sums[METRIC_AGREE], totals.sums[METRIC_SAMPLES]);
+    count_confusion(evaluation, dataset);
+    TRY(measure_teacher(evaluation, trainer, dataset, err));
+cleanup:
+    if (status != STATUS_OK)
+        evaluation_release(evaluation);
+    return status;
+}
+
+void evaluation_release(struct evaluation *evaluation)
+{
+    free(evaluation->predictions);
+    free(evaluation->confusion);
+    free(evaluation->class_accuracy);
+    free(evaluation->teacher_class_accuracy);
+    *evaluation = (struct evaluation){0};
+}
+
+static void add_number(cJSON *object, const char *name, double number)
+{
+    if (isfinite(number))
+        cJSON_AddNumberToObject(object, name, number);
+    else
+        cJSON_AddNullToObject(object, name);
+}
+
+void evaluation_json(const struct evaluation *evaluation, const char *const *names, cJSON *object)
+{
+    const size_t classes = (size_t)evaluation->classes;
+    cJSON_AddStringToObject(object, "split", split_name(evaluation->split));
+    cJSON_AddNumberToObject(object, "samples", evaluation->samples);
+    cJSON_AddNumberToObject(object, "labelled", evaluation->labelled);
+    add_number(object, "loss", evaluation->loss);
+    add_number(object, "accuracy", evaluation->accuracy);
+    add_number(object, "teacher_accuracy", evaluation->teacher_accuracy);
+    add_number(object, "agreement", evaluation->agreement);
+    cJSON *list = cJSON_AddArrayToObject(object, "per_class"), *confusion = cJSON_AddArrayToObject(object, "confusion");
+    for (size_t k = 0; k < classes; k++) {
+        cJSON *item = cJSON_CreateObject(), *row = cJSON_CreateArray();
+        cJSON_AddStringToObject(item, "class", names[k]);
+        add_number(item, "accuracy", evaluation->class_accuracy[k]);
+        add_number(item, "teacher_accuracy", evaluation->teacher_class_accuracy[k]);
+        cJSON_AddItemToArray(list, item);
+        for (size_t j = 0; j < classes; j++)
+            cJSON_AddItemToArray(row, cJSON_CreateNumber(evaluation->confusion[k * classes + j]));
+        cJSON_AddItemToArray(confusion, row);
+    }
+}
+
+static void print_percent(double value, FILE *out)
+{
+    if (isfinite(value))
+        fprintf(out, "%8.2f %%", 100 * value);
+    else
+        fprintf(out, "         -");
+}
+
+void evaluation_print(const struct evaluation *evaluation, const char *const *names, FILE *out)
+{
+    enum { WIDEST_CONFUSION = 20 };
+    const size_t classes = (size_t)evaluation->classes;
+    fprintf(out, "%s: %u samples, %u labelled, loss %.4f\n", split_name(evaluation->split), evaluation->samples,
+            evaluation->labelled, evaluation->loss);
+    fprintf(out, "%-28s %10s %10s\n", "", "student", "teacher");
+    fprintf(out, "%-28s ", "accuracy");
+    print_percent(evaluation->accuracy, out);
+    fprintf(out, " ");
+    print_percent(evaluation->teacher_accuracy, out);
+    fprintf(out, "\n%-28s ", "agreement with the teacher");
+    print_percent(evaluation->agreement, out);
+    for (size_t k = 0; evaluation->labelled && k < classes; k++) {
+        fprintf(out, "\n  %-26.26s ", names[k]);
+        print_percent(evaluation->class_accuracy[k], out);
+        fprintf(out, " ");
+        print_percent(evaluation->teacher_class_accuracy[k], out);
+    }
+    fprintf(out, "\n");
+    if (!evaluation->labelled || classes > WIDEST_CONFUSION)
+        return;
+    fprintf(out, "\nconfusion (row: true class, column: predicted)\n");
+    for (size_t k = 0; k < classes; k++) {
+        fprintf(out, "  %-16.16s", names[k]);
+        for (size_t j = 0; j < classes; j++)
+            fprintf(out, " %5u", evaluation->confusion[k * classes + j]);
+        fprintf(out, "\n");
+    }
+}

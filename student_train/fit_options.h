@@ -1,0 +1,33 @@
+/* The options of `student_train fit`. */
+#ifndef STUDENT_TRAIN_FIT_OPTIONS_H
+#define STUDENT_TRAIN_FIT_OPTIONS_H
+
+#include "shared/base/options.h"
+#include "student_train/trainer.h"
+
+struct fit_options {
+    const char *cache, *student, *loss, *out, *device, *init, *name;
+    int epochs, batch, size, patience, eval_every, max_params, threads;
+    int optimizer, order;
+    double learning_rate, weight_decay, momentum, beta1, beta2, epsilon, grad_clip, ema;
+    bool nesterov, resume, overwrite, quiet, json;
+    struct schedule schedule; /* its kind, minimum, warm-up, steps */
+    uint64_t seed;
+    double time_limit;
+    struct options table;
+};
+
+enum { ORDER_SHUFFLE, ORDER_SEQUENTIAL };
+
+/* Parses and checks what needs nothing but the options. When options->table.help is set, help was asked for and nothing
+ * else is filled. Release the table with options_release. */
+enum status fit_options_parse(struct fit_options *options, int argc, char **argv, struct error *err);
+/* The trainer's part of them. */
+struct trainer_options fit_trainer_options(const struct fit_options *options);
+
+/* What must be equal for a run to go on: every option that changes its result, "key = value" lines, with the digests in
+ * place of the paths of cache, student and initial weights. malloc'ed; NULL out of memory. */
+char *fit_identity(const struct fit_options *options, const char *cache_digest, const char *student_digest,
+                   const char *init_digest);
+
+#endif

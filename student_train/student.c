@@ -1,0 +1,68 @@
+#include "student_train/student.h"
+
+#include "formats/net_text.h"
+#include "formats/onnx_read.h"
+#include "shared/base/files.h"
+#include "student_train/preset.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum { ONNX_LIMIT = 1 << 30 };
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t length = strlen(text), tail = strlen(end);
+    return length >= tail && strcmp(text + length - tail, end) == 0;
+}
+
+static enum status check_onnx(const struct graph *graph, const char *path, const struct student_input *input,
+                              struct error *err)
+{
+    struct shape in = graph->nodes[graph->input].shape, out = graph->nodes[graph->output].shape;
+    if (in.c != input->channels || in.h != input->size || in.w != input->size)
+        return error_set(err, STATUS_CONFIG, path,
+                         "takes %dx%dx%d, but the images are %dx%dx%d; export it at that size", in.c, in.h, in.w,
+                         input->channels, input->size, input->size);
+    if (out.c != input->classes || out.h != 1 || out.w != 1)
+        return error_set(err, STATUS_CONFIG, path, "its output is %dx%dx%d, but there are %d classes", out.c, out.h,
+                         out.w, input->classes);
+    return STATUS_OK;
+}
+
+enum status student_open(struct student *student, const char *name, const struct student_input *input,
+                         struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct net_text_options text = {name, input->channels, input->size, input->classes};
+    struct onnx_read_options onnx = {.height = input->size, .width = input->size};
+    const struct preset *preset;
+    *student = (struct student){.onnx = ends_with(name, ".onnx")};
+    graph_init(&student->graph);
+    if (student->onnx || ends_with(name, ".net")) {
+        TRY(file_read(name, student->onnx ? ONNX_LIMIT : NET_TEXT_LIMIT, &student->bytes, &student->size, err));
+    } else {
+        TRY(preset_find(name, input->size, &preset, err));
+        student->size = strlen(preset->text);
+        student->bytes = (unsigned char *)strdup(preset->text);
+        if (!student->bytes)
+            TRY(error_no_memory(err, student->size, "a preset"));
+    }
+    if (student->onnx) {
+        TRY(onnx_read(&student->graph, student->bytes, student->size, name, &onnx, err));
+        TRY(check_onnx(&student->graph, name, input, err));
+    } else {
+        TRY(net_text_parse(&student->graph, (const char *)student->bytes, student->size, &text, err));
+    }
+    digest_bytes(student->bytes, student->size, student->digest);
+cleanup:
+    if (status != STATUS_OK)
+        student_release(student);
+    return status;
+}
+
+void student_release(struct student *student)
+{
+    graph_release(&student->graph);
+    free(student->bytes);
+    student->bytes = NULL;
+}
