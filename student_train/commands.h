@@ -4,10 +4,10 @@
 
 #include "shared/base/error.h"
 
-enum status command_fit(int argc, char **argv, struct error *err);
-enum status command_eval(int argc, char **argv, struct error *err);
-enum status command_predict(int argc, char **argv, struct error *err);
-enum status command_export(int argc, char **argv, struct error *err);
-enum status command_inspect(int argc, char **argv, struct error *err);
+enum status fit_command(int argc, char **argv, struct error *err);
+enum status eval_command(int argc, char **argv, struct error *err);
+enum status predict_command(int argc, char **argv, struct error *err);
+enum status export_command(int argc, char **argv, struct error *err);
+enum status inspect_command(int argc, char **argv, struct error *err);
 
 #endif

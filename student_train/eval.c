@@ -60,7 +60,7 @@ cleanup:
     return status;
 }
 
-enum status command_eval(int argc, char **argv, struct error *err)
+enum status eval_command(int argc, char **argv, struct error *err)
 {
     enum status status = STATUS_OK;
     struct eval_options o = {0};

@@ -185,7 +185,7 @@ static void release(struct fit *fit)
     options_release(&fit->options.table);
 }
 
-enum status command_fit(int argc, char **argv, struct error *err)
+enum status fit_command(int argc, char **argv, struct error *err)
 {
     enum status status = STATUS_OK;
     struct fit fit = {.lock = -1};

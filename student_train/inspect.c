@@ -33,7 +33,7 @@ cleanup:
     return status;
 }
 
-enum status command_inspect(int argc, char **argv, struct error *err)
+enum status inspect_command(int argc, char **argv, struct error *err)
 {
     enum status status = STATUS_OK;
     struct inspect_options o = {0};

@@ -4,11 +4,11 @@
 int main(int argc, char **argv)
 {
     static const struct program_command commands[] = {
-        {"fit", "train a student from a cache", command_fit},
-        {"eval", "accuracy, confusion and agreement with the teacher", command_eval},
-        {"predict", "classify photos, write the Kaggle file", command_predict},
-        {"export", "safetensors, ONNX and student.py of a run", command_export},
-        {"inspect", "show a student's size and training plan", command_inspect},
+        {"fit", "train a student from a cache", fit_command},
+        {"eval", "accuracy, confusion and agreement with the teacher", eval_command},
+        {"predict", "classify photos, write the Kaggle file", predict_command},
+        {"export", "safetensors, ONNX and student.py of a run", export_command},
+        {"inspect", "show a student's size and training plan", inspect_command},
     };
     static const struct program program = {"student_train", "Trains tiny students from a cache of a teacher's answers.",
                                            commands, sizeof commands / sizeof *commands};

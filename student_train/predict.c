@@ -74,7 +74,7 @@ cleanup:
     return status;
 }
 
-enum status command_predict(int argc, char **argv, struct error *err)
+enum status predict_command(int argc, char **argv, struct error *err)
 {
     enum status status = STATUS_OK;
     struct predict_options o = {0};

@@ -1,3 +1,4 @@
+#define _POSIX_C_SOURCE 200809L
 #include "student_train/run_folder.h"
 
 #include "formats/json.h"

@@ -1,3 +1,4 @@
+#define _POSIX_C_SOURCE 200809L
 #include "student_train/student.h"
 
 #include "formats/net_text.h"
