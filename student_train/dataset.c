@@ -177,7 +177,8 @@ enum status dataset_render(const struct dataset *dataset, const struct batch *ba
 bool dataset_targets(const struct dataset *dataset, struct batch *batch)
 {
     const struct cache_manifest *manifest = &dataset->cache->manifest;
-    bool complete = true;
+    const bool teacher = cache_has_teacher(manifest);
+    bool complete = teacher;
     for (int i = 0; i < batch->count; i++) {
         uint32_t sample = batch->samples[i];
         const struct cache_shard *shard = &dataset->shards[dataset->shard_of[sample]];
@@ -185,7 +186,7 @@ bool dataset_targets(const struct dataset *dataset, struct batch *batch)
         batch->labels[i] = dataset->labels[sample];
         if (evaluation && dataset->split == SPLIT_TRAIN)
             complete = false;
-        else
+        else if (teacher)
             cache_logits(manifest, shard, sample - shard->first, evaluation ? 0 : batch->numbers[i],
                          batch->teacher + (size_t)i * (size_t)manifest->class_count);
     }

@@ -52,7 +52,8 @@ void batch_release(struct batch *batch);
 
 /* The batch's views into out[count, size, size, channels], device memory. */
 enum status dataset_render(const struct dataset *dataset, const struct batch *batch, float *out, struct error *err);
-/* Labels and teacher logits of the batch's views. Evaluation views of the training split have no logits: false. */
+/* Labels and teacher logits of the batch's views. False without logits: the evaluation views of the training split, and
+ * caches without a teacher. */
 bool dataset_targets(const struct dataset *dataset, struct batch *batch);
 
 #endif

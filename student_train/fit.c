@@ -44,6 +44,11 @@ static enum status open_inputs(struct fit *fit, struct error *err)
     for (int i = 0; i < fit->loss.count; i++)
         fit->terms[i] = fit->loss.names[i];
     TRY(cache_open(&fit->cache, options->cache, err));
+    if (fit->loss.needs_teacher && !cache_has_teacher(&fit->cache.manifest))
+        TRY(error_set(
+            err, STATUS_CONFIG, options->cache,
+            "has no teacher's logits, which loss '%s' needs; make it with teacher_dump run --teacher FILE.onnx",
+            fit->loss.text));
     run_info_from_cache(&fit->info, &fit->cache);
     fit->info.size = options->size ? options->size : fit->info.crop;
     TRY(student_open(&fit->student, options->student,

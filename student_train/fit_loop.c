@@ -23,7 +23,8 @@ static enum status validate(struct fit *fit, struct run_epoch *row, struct error
         return status;
     row->val_loss = share(totals.sums[METRIC_LOSS], totals.sums[METRIC_SAMPLES]);
     row->val_accuracy = share(totals.sums[METRIC_CORRECT], totals.sums[METRIC_LABELLED]);
-    row->agreement = share(totals.sums[METRIC_AGREE], totals.sums[METRIC_SAMPLES]);
+    if (totals.teacher)
+        row->agreement = share(totals.sums[METRIC_AGREE], totals.sums[METRIC_SAMPLES]);
     return STATUS_OK;
 }
 

@@ -135,7 +135,7 @@ static void learns_and_leaves_everything(void **state)
     expect(0, "", shell("grep -c . run/summary.csv | grep -x 13 && ls run/events.out.tfevents.*"));
     /* colours tell the synthetic classes apart: chance is 0.33 */
     expect(0, "learned",
-           shell("awk -F, 'NR > 1 && $6 > best { best = $6 } END { if (best >= 0.75) print \"learned\"; "
+           shell("awk -F, 'NR > 1 && $7 > best { best = $7 } END { if (best >= 0.75) print \"learned\"; "
                  "else print \"best\", best }' run/summary.csv"));
     /* eval repeats the number of the best epoch */
     expect(0, "equal",
@@ -169,7 +169,7 @@ static void same_fit_same_bytes(void **state)
 static void stop_and_resume(int signal_number, const char *out, int expected_code)
 {
     const char *options =
-        "--loss '0.5*ce + 0.5*kd(T=2)' --epochs 60 --ema 0.95 --optimizer sgd --lr 0.05 --patience 50";
+        "--loss '0.5*ce + 0.5*kd(T=2)' --epochs 30 --ema 0.95 --optimizer sgd --lr 0.05 --patience 40";
     char reference[64];
     snprintf(reference, sizeof reference, "%s_whole", out);
     expect(0, "", shell(FIT "%s --out %s", program, options, reference));
@@ -238,6 +238,18 @@ static void starts_from_given_weights(void **state)
            shell("%s fit --cache cache --student speed --size 32 --quiet --out third --init "
                  "first/last.safetensors",
                  program));
+}
+
+/* A cache without a teacher trains one. */
+static void trains_without_a_teacher(void **state)
+{
+    (void)state;
+    expect(0, "",
+           shell("%s run --data photos --teacher none --out bare --size 32 --base 36 --views 2 --quiet", dumper));
+    expect(0, "best of 2 epochs",
+           shell("%s fit --cache bare --student tiny.net --loss ce --epochs 2 --quiet --out teacher_run", program));
+    expect(STATUS_CONFIG, "has no teacher's logits, which loss 'kd(T=4)' needs",
+           shell("%s fit --cache bare --student tiny.net --loss kd --epochs 2 --quiet --out bad", program));
 }
 
 static void predicts_and_exports(void **state)
@@ -318,6 +330,7 @@ int main(void)
         cmocka_unit_test(time_limit_and_resume),
         cmocka_unit_test(another_configuration_is_not_resumed),
         cmocka_unit_test(starts_from_given_weights),
+        cmocka_unit_test(trains_without_a_teacher),
         cmocka_unit_test(predicts_and_exports),
         cmocka_unit_test(refuses_bad_input),
         cmocka_unit_test(locked_by_another_process),
