@@ -1,5 +1,6 @@
 /* Strict reading of JSON files: a field that is missing, has the wrong type or is out of range is STATUS_BAD_DATA, and
- * the message names the file and the field ("splits[0].shards[3].bytes"). */
+ * the message names the file and the field ("splits[0].shards[3].bytes"). Trees are cJSON's, and are
+ * written with cJSON's functions: whoever includes this header needs no other. */
 #ifndef FORMATS_JSON_H
 #define FORMATS_JSON_H
 

@@ -3,7 +3,7 @@
 #define TEACHER_DUMP_SUMMARY_H
 
 #include "formats/cache.h"
-#include <cjson/cJSON.h>
+#include "formats/json.h"
 #include <stdio.h>
 
 /* Splits, accuracy of the teacher, bytes. */

@@ -283,29 +283,33 @@ static void test_same_bytes_twice_and_resumed(void **state)
     free(two);
 }
 
+/* Processes that fill one cache at once; the small plan ends often while others are still looking. */
 static void test_many_processes(void **state)
 {
     (void)state;
-    char *one = temporary_folder(), *two = temporary_folder(), a[DIGEST_HEX_SIZE], b[DIGEST_HEX_SIZE];
-    pid_t children[4];
-    assert_int_equal(plan_write(&big, one, 1 << 20), 0);
-    for (int i = 0; i < 4; i++) {
-        children[i] = fork();
-        if (children[i] == 0)
-            _exit(plan_write(&big, two, 1 << 20) >= 0 ? 0 : 1);
+    for (int round = 0; round < 40; round++) {
+        const struct cache_plan *plan = round == 0 ? &big : &small;
+        char *one = temporary_folder(), *two = temporary_folder(), a[DIGEST_HEX_SIZE], b[DIGEST_HEX_SIZE];
+        pid_t children[4];
+        assert_int_equal(plan_write(plan, one, 1 << 20), 0);
+        for (int i = 0; i < 4; i++) {
+            children[i] = fork();
+            if (children[i] == 0)
+                _exit(plan_write(plan, two, 1 << 20) >= 0 ? 0 : 1);
+        }
+        for (int i = 0; i < 4; i++) {
+            int code;
+            assert_int_equal(waitpid(children[i], &code, 0), children[i]);
+            assert_int_equal(code, 0);
+        }
+        folder_digest(one, a);
+        folder_digest(two, b);
+        assert_string_equal(a, b);
+        remove_folder(one);
+        remove_folder(two);
+        free(one);
+        free(two);
     }
-    for (int i = 0; i < 4; i++) {
-        int code;
-        assert_int_equal(waitpid(children[i], &code, 0), children[i]);
-        assert_int_equal(code, 0);
-    }
-    folder_digest(one, a);
-    folder_digest(two, b);
-    assert_string_equal(a, b);
-    remove_folder(one);
-    remove_folder(two);
-    free(one);
-    free(two);
 }
 
 static void test_other_identity_is_refused(void **state)

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,6 +25,7 @@ static const char tiny[] = "tests/golden/teachers/tiny.onnx";
 struct fixture {
     char *folder;
     char photos[128], raw[128], out[128], other[128];
+    rlim_t file_limit;  /* bytes that a command may write to one file: stands for a full disk; 0: no limit */
     char text[1 << 16]; /* what the last command printed, both streams */
 };
 
@@ -50,6 +52,11 @@ static pid_t start(const struct fixture *f, char *const *list)
         int file = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
         dup2(file, 1);
         dup2(file, 2);
+        if (f->file_limit) {
+            const struct rlimit limit = {.rlim_cur = f->file_limit, .rlim_max = f->file_limit};
+            signal(SIGXFSZ, SIG_IGN);
+            setrlimit(RLIMIT_FSIZE, &limit);
+        }
         execv(list[0], list);
         _exit(127);
     }
@@ -255,6 +262,18 @@ static void parts_fill_one_cache(void **state)
     assert_same_folders(f->out, f->other);
 }
 
+static void full_disk(void **state)
+{
+    struct fixture *f = *state;
+    assert_run(0, "complete", f, "run", "--data", f->photos, "--teacher", tiny, "--out", f->other);
+    f->file_limit = 20000; /* enough for the val shard and what is printed, not for the train shard */
+    assert_run(74, "train-00000.h5: cannot write", f, "run", "--data", f->photos, "--teacher", tiny, "--out", f->out);
+    assert_run(74, "train-00000.h5: cannot write", f, "run", "--data", f->photos, "--teacher", tiny, "--out", f->out);
+    f->file_limit = 0;
+    assert_run(0, "complete (250 views", f, "run", "--data", f->photos, "--teacher", tiny, "--out", f->out);
+    assert_same_folders(f->out, f->other);
+}
+
 static void broken_shards_are_found_and_repaired(void **state)
 {
     struct fixture *f = *state;
@@ -365,6 +384,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(dry_run_writes_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(interrupted_and_resumed_ends_the_same, set_up_raw, tear_down),
         cmocka_unit_test_setup_teardown(parts_fill_one_cache, set_up_raw, tear_down),
+        cmocka_unit_test_setup_teardown(full_disk, set_up, tear_down),
         cmocka_unit_test_setup_teardown(broken_shards_are_found_and_repaired, set_up, tear_down),
         cmocka_unit_test_setup_teardown(other_settings_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(recheck_notices_other_images, set_up, tear_down),
