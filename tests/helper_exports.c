@@ -267,10 +267,15 @@ void export_graph_make(struct graph *graph, int which)
 }
 
 /* ---- values ---- */
+static double noise(size_t i)
+{
+    return (double)((i * 2654435761u + 12345) & 0xffffffffu) / 2147483648.0 - 1;
+}
+
 void export_fill(float *values, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        values[i] = (float)((double)((i * 2654435761u + 12345) & 0xffffffffu) / 1073741824.0 - 2);
+        values[i] = (float)(noise(i) + noise(i / 777));
 }
 
 size_t export_elements(const struct graph *graph, int node)

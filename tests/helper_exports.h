@@ -11,7 +11,7 @@ const char *export_graph_name(int which);
 void export_graph_make(struct graph *graph, int which);
 
 /* Values between -2 and 2 that Python makes too (tests/golden/make_onnx_models.py): element i is
- * ((i * 2654435761 + 12345) mod 2^32) / 2^30 - 2. */
+ * noise(i) + noise(i / 777) with noise(k) = ((k * 2654435761 + 12345) mod 2^32) / 2^31 - 1. */
 void export_fill(float *values, size_t count);
 /* The reference's output for n samples of export_fill's values: malloc'ed [n * elements]. */
 float *export_forward(const struct graph *graph, int node, int n);
