@@ -35,7 +35,7 @@ TEST_HELPERS := $(patsubst %.c,$(OBJ)/%.o,$(sort $(wildcard tests/helper_*.c)))
 BENCHES    := $(patsubst tests/%.c,$(TESTDIR)/%,$(sort $(wildcard tests/bench_*.c)))
 
 .DEFAULT_GOAL := all
-.PHONY: all help deps programs tests test bench asan ubsan tsan fuzz lint format layers install clean
+.PHONY: all help deps programs tests test test-parity bench asan ubsan tsan fuzz lint format layers install clean
 .SECONDARY:
 
 all: deps ## install what is missing, build the two programs
@@ -62,6 +62,13 @@ tests: programs $(TESTS)
 bench: all ## build and run the benchmarks
 	@$(MAKE) --no-print-directory $(BENCHES)
 	@set -e; for bench in $(BENCHES); do echo "== $$bench"; $$bench; done
+
+# Models too large to commit; needs a Python with torch, torchvision, onnx, safetensors and numpy.
+SOFTCACHE_PYTHON ?= python3
+test-parity: all ## compare full-size ResNet-18, VGG-11-BN and MobileNetV2 with PyTorch (minutes)
+	@$(MAKE) --no-print-directory $(TESTDIR)/test_onnx_models
+	$(SOFTCACHE_PYTHON) tests/golden/make_onnx_models.py --full $(BUILD)/full-models
+	SOFTCACHE_FULL_MODELS=$(BUILD)/full-models $(TESTDIR)/test_onnx_models
 
 # Every test, built in a folder of its own with a sanitizer; TESTS_ONLY="cache view" runs some of them.
 SANITIZERS := asan ubsan tsan
