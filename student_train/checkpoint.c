@@ -1,3 +1,4 @@
+#define _GNU_SOURCE
 #include "student_train/checkpoint.h"
 
 #include "formats/json.h"
@@ -8,7 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { VECTORS = 6, HEADER_LIMIT = 1 << 20 };
+enum { VECTORS = 6, HEADER_LIMIT = 1 << 20, LENGTH_SIZE = 8, DIGEST_LENGTH = DIGEST_HEX_SIZE - 1 };
+
+static const char DIGEST_FIELD[] = "\"sha256\":\"";
+static const char NO_DIGEST[] = "0000000000000000000000000000000000000000000000000000000000000000";
 
 /* A vector of the checkpoint; device NULL: this run has none. */
 struct vector {
@@ -47,14 +51,14 @@ static void add_number(cJSON *metadata, const char *name, const char *format, do
     cJSON_AddStringToObject(metadata, name, text);
 }
 
-/* The safetensors header, malloc'ed; NULL out of memory. */
+/* The safetensors header with a digest of zeros, malloc'ed; NULL out of memory. */
 static char *header_text(const struct vector vectors[VECTORS], const struct trainer *trainer,
-                         const struct progress_state *state, const char *identity, const char *digest)
+                         const struct progress_state *state, const char *identity)
 {
     cJSON *root = cJSON_CreateObject(), *metadata = cJSON_AddObjectToObject(root, "__metadata__");
     size_t offset = 0;
     cJSON_AddStringToObject(metadata, "format", "softcache checkpoint 1");
-    cJSON_AddStringToObject(metadata, "sha256", digest);
+    cJSON_AddStringToObject(metadata, "sha256", NO_DIGEST);
     cJSON_AddStringToObject(metadata, "identity", identity);
     add_number(metadata, "epoch", "%.0f", state->epoch);
     add_number(metadata, "step", "%.0f", (double)trainer->step);
@@ -78,38 +82,53 @@ static char *header_text(const struct vector vectors[VECTORS], const struct trai
     return text;
 }
 
+/* The digest of everything but the length and the digest itself, whose place is *place; false where there is none. */
+static bool file_digest(unsigned char *file, size_t header_size, size_t size, unsigned char **place,
+                        char digest[DIGEST_HEX_SIZE])
+{
+    char kept[DIGEST_LENGTH];
+    unsigned char *field = memmem(file + LENGTH_SIZE, header_size, DIGEST_FIELD, strlen(DIGEST_FIELD));
+    if (!field || (size_t)(file + LENGTH_SIZE + header_size - field) < strlen(DIGEST_FIELD) + DIGEST_LENGTH)
+        return false;
+    *place = field + strlen(DIGEST_FIELD);
+    memcpy(kept, *place, DIGEST_LENGTH);
+    memcpy(*place, NO_DIGEST, DIGEST_LENGTH);
+    digest_bytes(file + LENGTH_SIZE, size - LENGTH_SIZE, digest);
+    memcpy(*place, kept, DIGEST_LENGTH);
+    return true;
+}
+
 enum status checkpoint_write(const char *path, struct trainer *trainer, const struct progress_state *state,
                              const char *identity, struct error *err)
 {
     const struct compute *compute = trainer->compute;
     enum status status = STATUS_OK;
     struct vector vectors[VECTORS];
-    char digest[DIGEST_HEX_SIZE], *header = NULL;
-    unsigned char *data = NULL, *file = NULL;
-    size_t size, at = 0, header_size;
+    char digest[DIGEST_HEX_SIZE], *header;
+    unsigned char *file = NULL, *place;
+    size_t at, size, header_size;
     list_vectors(trainer, vectors);
-    size = data_size(vectors);
-    TRY(memory_new((void **)&data, size, 1, "a checkpoint", err));
-    for (int i = 0; i < VECTORS; i++) {
-        TRY(compute->backend->download(compute->device, data + at, vectors[i].device, vectors[i].count * sizeof(float),
-                                       err));
-        at += vectors[i].count * sizeof(float);
-    }
-    digest_bytes(data, size, digest);
-    header = header_text(vectors, trainer, state, identity, digest);
+    header = header_text(vectors, trainer, state, identity);
     if (!header)
         TRY(error_no_memory(err, HEADER_LIMIT, "a checkpoint"));
     header_size = (strlen(header) + 7) / 8 * 8;
-    TRY(memory_new((void **)&file, 8 + header_size + size, 1, "a checkpoint", err));
-    for (int i = 0; i < 8; i++)
+    at = LENGTH_SIZE + header_size;
+    size = at + data_size(vectors);
+    TRY(memory_new((void **)&file, size, 1, "a checkpoint", err));
+    for (int i = 0; i < LENGTH_SIZE; i++)
         file[i] = (unsigned char)(header_size >> (8 * i));
-    memset(file + 8, ' ', header_size);
-    memcpy(file + 8, header, strlen(header));
-    memcpy(file + 8 + header_size, data, size);
-    TRY(file_publish(path, file, 8 + header_size + size, err));
+    memset(file + LENGTH_SIZE, ' ', header_size);
+    memcpy(file + LENGTH_SIZE, header, strlen(header));
+    for (int i = 0; i < VECTORS; i++) {
+        TRY(compute->backend->download(compute->device, file + at, vectors[i].device, vectors[i].count * sizeof(float),
+                                       err));
+        at += vectors[i].count * sizeof(float);
+    }
+    if (file_digest(file, header_size, size, &place, digest))
+        memcpy(place, digest, DIGEST_LENGTH);
+    TRY(file_publish(path, file, size, err));
 cleanup:
     free(header);
-    memory_free(data);
     memory_free(file);
     return status;
 }
@@ -195,29 +214,29 @@ enum status checkpoint_read(const char *path, struct trainer *trainer, struct pr
                             const char *identity, struct error *err)
 {
     enum status status = STATUS_OK;
-    unsigned char *bytes = NULL;
-    size_t size, header_size = 0;
+    unsigned char *bytes = NULL, *place;
+    size_t size, header_size = 0, data;
     cJSON *json = NULL;
     struct arena arena = {0};
     struct json_place root, metadata;
     const char *kept;
-    char digest[DIGEST_HEX_SIZE], recorded[DIGEST_HEX_SIZE];
+    char digest[DIGEST_HEX_SIZE];
     TRY(file_read(path, (size_t)1 << 34, &bytes, &size, err));
-    for (int i = 0; i < 8 && size >= 8; i++)
+    for (int i = 0; i < LENGTH_SIZE && size >= LENGTH_SIZE; i++)
         header_size |= (size_t)bytes[i] << (8 * i);
-    if (size < 8 || header_size > HEADER_LIMIT || header_size > size - 8)
+    if (size < LENGTH_SIZE || header_size > HEADER_LIMIT || header_size > size - LENGTH_SIZE)
         TRY(error_set(err, STATUS_BAD_DATA, path, "is no checkpoint: its header does not fit the file"));
-    TRY(json_parse(&json, (const char *)bytes + 8, header_size, path, err));
+    if (!file_digest(bytes, header_size, size, &place, digest) || memcmp(place, digest, DIGEST_LENGTH) != 0)
+        TRY(error_set(err, STATUS_BAD_DATA, path,
+                      "is damaged: its SHA-256 differs; start the run again with --overwrite"));
+    data = LENGTH_SIZE + header_size;
+    TRY(json_parse(&json, (const char *)bytes + LENGTH_SIZE, header_size, path, err));
     root = json_root(json, path);
     TRY(json_object(&root, "__metadata__", &metadata, err));
     TRY(json_string(&metadata, "identity", &arena, &kept, err));
-    TRY(json_digest(&metadata, "sha256", recorded, err));
-    digest_bytes(bytes + 8 + header_size, size - 8 - header_size, digest);
-    if (strcmp(digest, recorded) != 0)
-        TRY(error_set(err, STATUS_BAD_DATA, path, "is damaged: its SHA-256 differs; start the run again"));
     TRY(compare_identity(path, kept, identity, err));
     TRY(read_state(&metadata, &arena, trainer, state, err));
-    TRY(load_vectors(&root, trainer, bytes + 8 + header_size, size - 8 - header_size, err));
+    TRY(load_vectors(&root, trainer, bytes + data, size - data, err));
 cleanup:
     free(bytes);
     cJSON_Delete(json);

@@ -1,7 +1,7 @@
 /* RUN/checkpoint: everything that training needs to go on after an epoch as if it had never stopped. One file in
  * safetensors form (https://github.com/huggingface/safetensors), published atomically: float32 vectors `parameters`,
  * `running_statistics`, `moment_1`, `moment_2` and, with a moving average, `average`, `average_running_statistics`, in
- * the plan's order; the rest as strings in __metadata__, with the SHA-256 of the vectors. Random numbers are
+ * the plan's order; the rest as strings in __metadata__, with the SHA-256 of header and vectors. Random numbers are
  * counter-based and need no state. */
 #ifndef STUDENT_TRAIN_CHECKPOINT_H
 #define STUDENT_TRAIN_CHECKPOINT_H

@@ -32,7 +32,7 @@ static enum status measure_teacher(struct evaluation *evaluation, struct trainer
         counts[dataset->labels[i]]++;
         counts[classes + (size_t)dataset->labels[i]] += hit;
     }
-    if (dataset->split != SPLIT_TRAIN)
+    if (dataset->split != SPLIT_TRAIN && cache_has_teacher(&dataset->cache->manifest))
         evaluation->teacher_accuracy = share(right, dataset->labelled);
     for (size_t k = 0; k < classes; k++)
         evaluation->teacher_class_accuracy[k] = share(counts[classes + k], counts[k]);
