@@ -51,7 +51,8 @@ static enum status start_engine(struct run *run, struct error *err)
                           err));
     TRY(view_batch_init(&run->views, &run->job.manifest, &run->job.teacher, run->pool, options->batch, err));
     run->started = true;
-    progress_note(&run->progress, "device: %s", run->job.teacher.backend->name);
+    if (cache_has_teacher(&run->job.manifest))
+        progress_note(&run->progress, "device: %s", run->job.teacher.backend->name);
 cleanup:
     return status;
 }
