@@ -1,5 +1,6 @@
 /* The CPU as a device: threads, buffers, and the table of its functions. */
 #include "shared/backend/cpu/cpu_backend.h"
+#include "shared/backend/cpu/cpu_kernels.h"
 #include "shared/backend/cpu/inference_cpu.h"
 
 #include <stdio.h>
@@ -23,7 +24,9 @@ static enum status device_new(struct device **out, const struct device_options *
         return error_no_memory(err, sizeof *device, "a device");
     TRY(thread_pool_new(&device->pool, options->threads, err));
     int threads = thread_pool_size(device->pool);
-    snprintf(device->description, sizeof device->description, "CPU, %d thread%s", threads, threads == 1 ? "" : "s");
+    device->kernels = cpu_kernels_choose(NULL);
+    snprintf(device->description, sizeof device->description, "CPU, %d thread%s, %s", threads, threads == 1 ? "" : "s",
+             device->kernels->name);
     *out = device;
     device = NULL;
 cleanup:
