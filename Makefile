@@ -130,9 +130,15 @@ $(OBJ)/presets.o: $(BUILD)/generated/presets.c student_train/preset.h
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(BASE_CFLAGS) $(WARNINGS) $(CFLAGS) -c $< -o $@
 
+# The CPU kernels: one source for every instruction set, chosen at run time; these files do want contraction to FMA.
+KERNELS := $(OBJ)/shared/backend/cpu/cpu_kernels_
+$(KERNELS)avx512.o: FILE_CFLAGS := -O3 -ffp-contract=fast -mavx512f -mavx512vl -mavx512bw -mavx512dq -mfma
+$(KERNELS)avx2.o: FILE_CFLAGS := -O3 -ffp-contract=fast -mavx2 -mfma
+$(KERNELS)generic.o: FILE_CFLAGS := -O3 -ffp-contract=fast
+
 $(OBJ)/%.o: %.c | $(ONNX_PROTO).h
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(BASE_CFLAGS) $(WARNINGS) $(CFLAGS) -MMD -MP -c $< -o $@
+	$(CC) $(CPPFLAGS) $(BASE_CFLAGS) $(WARNINGS) $(CFLAGS) $(FILE_CFLAGS) -MMD -MP -c $< -o $@
 
 # HDF5's filter for zstd as a plugin: it needs no symbol of libhdf5, so that any HDF5 program can load it.
 $(PLUGIN): formats/zstd_filter.c formats/zstd_filter.h
