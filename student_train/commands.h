@@ -8,6 +8,7 @@ enum status fit_command(int argc, char **argv, struct error *err);
 enum status eval_command(int argc, char **argv, struct error *err);
 enum status predict_command(int argc, char **argv, struct error *err);
 enum status export_command(int argc, char **argv, struct error *err);
+enum status compare_command(int argc, char **argv, struct error *err);
 enum status inspect_command(int argc, char **argv, struct error *err);
 
 #endif
