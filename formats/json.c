@@ -1,5 +1,6 @@
 #include "formats/json.h"
 
+#include "shared/base/number_text.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -229,11 +230,6 @@ bool json_difference(const cJSON *left, const cJSON *right, const char *const *i
 
 cJSON *json_float(float value)
 {
-    char text[32];
-    for (int digits = 6; digits <= 9; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, (double)value);
-        if (strtof(text, NULL) == value)
-            break;
-    }
-    return cJSON_CreateNumber(strtod(text, NULL));
+    char text[FLOAT_TEXT_SIZE];
+    return cJSON_CreateNumber(strtod(float_text(value, text), NULL));
 }

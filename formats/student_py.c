@@ -2,6 +2,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "formats/student_py.h"
 
+#include "shared/base/number_text.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,14 +39,10 @@ static void put_comment(const struct script *script, const char *text)
     fputc('\n', script->out);
 }
 
-/* The shortest of 6 or 9 digits that reads back as the same float. */
 static void put_number(const struct script *script, float value)
 {
-    char text[32];
-    snprintf(text, sizeof text, "%.6g", (double)value);
-    if (strtof(text, NULL) != value)
-        snprintf(text, sizeof text, "%.9g", (double)value);
-    fputs(text, script->out);
+    char text[FLOAT_TEXT_SIZE];
+    fputs(float_text(value, text), script->out);
 }
 
 /* ---- names ---- */

@@ -4,7 +4,8 @@
 # usage: scripts/demo.sh [FOLDER]      (the Makefile has built the programs)
 set -eu
 cd "$(dirname "$0")/.."
-out=${1:-build/demo}
+build=${BUILD:-build}
+out=${1:-$build/demo}
 data=${DATA:-/usr/share/datasets/fashion-mnist}
 teacher=scripts/demo/fashion-mnist-teacher.onnx
 rm -rf "$out"
@@ -13,17 +14,17 @@ mkdir -p "$out"
 say() { printf '\n== %s\n' "$*"; }
 
 say "the teacher, once: $teacher over 4 views of every image"
-build/teacher_dump run --data "$data" --teacher "$teacher" --out "$out/cache" \
+"$build"/teacher_dump run --data "$data" --teacher "$teacher" --out "$out/cache" \
     --views 4 --augment 'random_crop(padding=2)+hflip(p=0.5)'
 
 train() {
     say "student: --loss '$2'"
-    build/student_train fit --cache "$out/cache" --student scripts/demo/fashion-mnist-student.net --loss "$2" --epochs 8 \
-        --batch 128 --lr 4e-3 --schedule cosine --warmup-epochs 1 --out "$out/$1"
+    "$build"/student_train fit --cache "$out/cache" --student dwpw --loss "$2" --epochs 5 \
+        --lr 6e-3 --schedule cosine --warmup-epochs 1 --out "$out/$1"
 }
 train ce ce
 train kd '0.1*ce + 0.9*kd(T=4)'
 
 say 'side by side (Fashion-MNIST, 10,000 test images)'
-build/student_train compare --cache "$out/cache" --run "$out/ce" --run "$out/kd"
+"$build"/student_train compare --cache "$out/cache" --run "$out/ce" --run "$out/kd"
 echo "reports: $out/ce/report.html $out/kd/report.html"

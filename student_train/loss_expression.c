@@ -1,5 +1,6 @@
 #include "student_train/loss_expression.h"
 
+#include "shared/base/number_text.h"
 #include "shared/base/suggest.h"
 #include <ctype.h>
 #include <math.h>
@@ -194,25 +195,36 @@ static enum status read_term(struct reader *reader, struct loss_expression *expr
     return read_parameters(reader, &kinds[kind], term);
 }
 
-static void append(struct loss_expression *expression, const char *format, double number)
+static void append(struct loss_expression *expression, const char *text)
 {
     size_t length = strlen(expression->text);
-    snprintf(expression->text + length, sizeof expression->text - length, format, number);
+    snprintf(expression->text + length, sizeof expression->text - length, "%s", text);
+}
+
+static void append_number(struct loss_expression *expression, float number)
+{
+    char text[FLOAT_TEXT_SIZE];
+    append(expression, float_text(number, text));
 }
 
 static void write_text(struct loss_expression *expression)
 {
     for (int i = 0; i < expression->count; i++) {
         const struct loss_term *term = &expression->terms[i];
-        append(expression, i ? " + " : "", 0);
-        if (term->weight != 1)
-            append(expression, "%.9g*", (double)term->weight);
-        append(expression, kinds[term->kind].name, 0);
+        append(expression, i ? " + " : "");
+        if (term->weight != 1) {
+            append_number(expression, term->weight);
+            append(expression, "*");
+        }
+        append(expression, kinds[term->kind].name);
         if (term->kind == LOSS_KD) {
-            append(expression, "(T=%.9g", (double)term->temperature);
-            append(expression, term->reduction == REDUCTION_MEAN ? ", reduction=mean)" : ")", 0);
+            append(expression, "(T=");
+            append_number(expression, term->temperature);
+            append(expression, term->reduction == REDUCTION_MEAN ? ", reduction=mean)" : ")");
         } else if (term->label_smoothing > 0) {
-            append(expression, "(label_smoothing=%.9g)", (double)term->label_smoothing);
+            append(expression, "(label_smoothing=");
+            append_number(expression, term->label_smoothing);
+            append(expression, ")");
         }
     }
 }

@@ -1,5 +1,6 @@
 #include "shared/augment/recipe_spec.h"
 
+#include "shared/base/number_text.h"
 #include "shared/augment/view.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -65,16 +66,10 @@ __attribute__((format(printf, 2, 3))) static bool print(struct recipe *recipe, c
     return length >= 0 && (size_t)length < room;
 }
 
-/* The shortest decimal that reads back as the same float (without an exponent for small whole numbers). */
 static bool print_number(struct recipe *recipe, float value)
 {
-    char digits[32];
-    for (int precision = 4; precision <= 9; precision++) {
-        snprintf(digits, sizeof digits, "%.*g", precision, (double)value);
-        if (strtof(digits, NULL) == value)
-            break;
-    }
-    return print(recipe, "%s", digits);
+    char digits[FLOAT_TEXT_SIZE];
+    return print(recipe, "%s", float_text(value, digits));
 }
 
 static bool print_transform(struct recipe *recipe, const struct transform *transform)
