@@ -80,7 +80,7 @@ static enum status publish_report(const struct fit *fit, const struct evaluation
         .classes = fit->info.classes,
         .class_count = fit->info.class_count,
         .confusion = evaluation->confusion,
-        .teacher_class_accuracy = evaluation->teacher_class_accuracy,
+        .teacher_class_accuracy = cache_has_teacher(&fit->cache.manifest) ? evaluation->teacher_class_accuracy : NULL,
         .config = config,
     };
     if (!config || !path)
