@@ -1,0 +1,351 @@
+/* student_train from the outside: a synthetic photo set, a teacher with random weights, a cache by teacher_dump; then
+ * runs that must be equal, runs that are stopped and resumed, and what is refused. Programs: $BUILD (build). */
+#define _GNU_SOURCE
+#include "formats/net_text.h"
+#include "formats/onnx_write.h"
+#include "shared/base/digest.h"
+#include "shared/base/files.h"
+#include "tests/helper_images.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+static char *folder; /* of this test program */
+static char program[4096], dumper[4096];
+static char output[65536]; /* of the last command */
+
+/* Runs a shell command in the folder, keeps its output, returns its exit code. */
+__attribute__((format(printf, 1, 2))) static int shell(const char *format, ...)
+{
+    char command[8192], line[16384];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(command, sizeof command, format, args);
+    va_end(args);
+    snprintf(line, sizeof line, "cd '%s' && { %s ; } >output 2>&1 </dev/null", folder, command);
+    int code = system(line);
+    char *path = path_join(folder, "output");
+    FILE *file = fopen(path, "r");
+    size_t size = file ? fread(output, 1, sizeof output - 1, file) : 0;
+    output[size] = 0;
+    if (file)
+        fclose(file);
+    free(path);
+    return WIFEXITED(code) ? WEXITSTATUS(code) : -1;
+}
+
+static void expect(int code, const char *text, int got)
+{
+    if (got != code || !strstr(output, text))
+        fail_msg("exit code %d, expected %d; output without '%s': %s", got, code, text, output);
+}
+
+static void same_file(const char *a, const char *b, const char *name)
+{
+    char paths[2][4200], digests[2][DIGEST_HEX_SIZE];
+    snprintf(paths[0], sizeof paths[0], "%s/%s/%s", folder, a, name);
+    snprintf(paths[1], sizeof paths[1], "%s/%s/%s", folder, b, name);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(digest_file(paths[i], digests[i], NULL, NULL), STATUS_OK);
+    if (strcmp(digests[0], digests[1]) != 0)
+        fail_msg("%s differs between %s and %s", name, a, b);
+}
+
+static void same_run(const char *a, const char *b)
+{
+    same_file(a, b, "best.safetensors");
+    same_file(a, b, "last.safetensors");
+    same_file(a, b, "summary.csv");
+}
+
+static void write_teacher(void)
+{
+    static const char text[] = "conv stem 8 3x3 /2 pad 1\nbn\nrelu\ngap\nfc fc classes\n";
+    struct net_text_options options = {.path = "teacher", .channels = 3, .size = 32, .classes = 3};
+    struct graph graph;
+    uint8_t *bytes;
+    size_t size;
+    assert_int_equal(net_text_parse(&graph, text, sizeof text - 1, &options, NULL), STATUS_OK);
+    graph_initialise(&graph, 5);
+    assert_int_equal(onnx_write(&graph, &bytes, &size, NULL), STATUS_OK);
+    write_file(folder, "teacher.onnx", bytes, size);
+    free(bytes);
+    graph_release(&graph);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    char cwd[2048];
+    const char *build = getenv("BUILD") ? getenv("BUILD") : "build";
+    if (!getcwd(cwd, sizeof cwd))
+        return -1;
+    snprintf(program, sizeof program, "%s%s%s/student_train", build[0] == '/' ? "" : cwd, build[0] == '/' ? "" : "/",
+             build);
+    snprintf(dumper, sizeof dumper, "%.*steacher_dump", (int)(strlen(program) - strlen("student_train")), program);
+    folder = temporary_folder();
+    char *photos = path_join(folder, "photos");
+    write_image_folder(photos, "train", 3, 24, 44, 40);
+    write_image_folder(photos, "val", 3, 8, 40, 44);
+    free(photos);
+    write_teacher();
+    static const char net[] = "conv stem 8 3x3 /2 pad 1 nobias\nbn\nrelu\ndwpw block1 12 /2\ngap\ndropout 0.1\nfc fc "
+                              "classes\n";
+    write_file(folder, "tiny.net", net, sizeof net - 1);
+    int code = shell("%s run --data photos --teacher teacher.onnx --out cache --size 32 --base 36 --views 3 "
+                     "--augment light --quiet",
+                     dumper);
+    if (code != 0)
+        fprintf(stderr, "teacher_dump: %s\n", output);
+    return code;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    remove_folder(folder);
+    free(folder);
+    return 0;
+}
+
+#define FIT "%s fit --cache cache --student tiny.net --batch 16 --quiet "
+
+static void learns_and_leaves_everything(void **state)
+{
+    (void)state;
+    static const char *const files[] = {"config.ini",   "run.json",         "student.net",      "checkpoint",
+                                        "metrics.json", "best.safetensors", "last.safetensors", "summary.csv",
+                                        "log.jsonl",    "report.html"};
+    expect(0, "best of 12 epochs", shell(FIT "--loss ce --epochs 12 --lr 0.02 --out run", program));
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char path[4200];
+        snprintf(path, sizeof path, "%s/run/%s", folder, files[i]);
+        if (!file_exists(path))
+            fail_msg("no %s", files[i]);
+    }
+    expect(0, "", shell("grep -c . run/summary.csv | grep -x 13 && ls run/events.out.tfevents.*"));
+    /* colours tell the synthetic classes apart: chance is 0.33 */
+    expect(0, "learned",
+           shell("awk -F, 'NR > 1 && $7 > best { best = $7 } END { if (best >= 0.75) print \"learned\"; "
+                 "else print \"best\", best }' run/summary.csv"));
+    /* eval repeats the number of the best epoch */
+    expect(0, "equal",
+           shell("a=$(%s eval --run run --json --quiet | grep '\"accuracy\"' | head -1 | tr -dc '0-9.'); "
+                 "b=$(grep '\"accuracy\"' run/metrics.json | head -1 | tr -dc '0-9.'); "
+                 "[ -n \"$a\" ] && [ \"$a\" = \"$b\" ] && echo equal || echo \"$a $b\"",
+                 program));
+    expect(0, "agreement with the teacher", shell("%s eval --run run --split val --quiet", program));
+    expect(0, "24 samples", shell("%s eval --run run --weights last --quiet --threads 1", program));
+    expect(0, "72 samples", shell("%s eval --run run --split train --quiet", program));
+}
+
+static void same_fit_same_bytes(void **state)
+{
+    (void)state;
+    const char *options =
+        "--loss '0.5*ce + 0.5*kd(T=4)' --epochs 5 --seed 3 --ema 0.9 --schedule cosine --warmup-epochs 1";
+    expect(0, "", shell(FIT "%s --out same1", program, options));
+    expect(0, "", shell(FIT "%s --out same2 --threads 1", program, options));
+    expect(0, "", shell(FIT "%s --out same3 --threads 3", program, options));
+    same_run("same1", "same2");
+    same_run("same1", "same3");
+    expect(0, "",
+           shell(FIT "%s --out other --seed 4", program,
+                 "--loss '0.5*ce + 0.5*kd(T=4)' --epochs 5 --ema 0.9 --schedule cosine --warmup-epochs 1"));
+    expect(1, "differ", shell("cmp same1/best.safetensors other/best.safetensors"));
+}
+
+/* Starts a long fit, stops it by a signal once it has finished two epochs, resumes it; the result is that of an
+ * uninterrupted one. */
+static void stop_and_resume(int signal_number, const char *out, int expected_code)
+{
+    const char *options =
+        "--loss '0.5*ce + 0.5*kd(T=2)' --epochs 30 --ema 0.95 --optimizer sgd --lr 0.05 --patience 40";
+    char reference[64];
+    snprintf(reference, sizeof reference, "%s_whole", out);
+    expect(0, "", shell(FIT "%s --out %s", program, options, reference));
+    int code =
+        shell(FIT "%s --out %s & pid=$!; "
+                  "for i in $(seq 400); do [ $(grep -c . %s/summary.csv 2>/dev/null || echo 0) -ge 3 ] && break; "
+                  "sleep 0.01; done; kill -%d $pid; wait $pid",
+              program, options, out, out, signal_number);
+    if (code == 0)
+        print_message("# the fit was over before the signal came\n");
+    else if (code != expected_code)
+        fail_msg("exit code %d: %s", code, output);
+    expect(0, "", shell(FIT "%s --out %s --resume", program, options, out));
+    same_run(reference, out);
+}
+
+static void sigint_and_resume(void **state)
+{
+    (void)state;
+    stop_and_resume(SIGINT, "interrupted", STATUS_INTERRUPTED);
+}
+
+static void sigkill_and_resume(void **state)
+{
+    (void)state;
+    stop_and_resume(SIGKILL, "killed", 128 + SIGKILL);
+}
+
+static void time_limit_and_resume(void **state)
+{
+    (void)state;
+    expect(0, "", shell(FIT "--epochs 4 --out whole", program));
+    expect(0, "stopped early", shell(FIT "--epochs 4 --time-limit 1e-6 --out limited", program));
+    expect(0, "best of 4 epochs", shell(FIT "--epochs 4 --out limited --resume", program));
+    same_run("whole", "limited");
+    expect(0, "best of 4 epochs", shell(FIT "--epochs 4 --out limited --resume", program)); /* nothing left to do */
+}
+
+static void another_configuration_is_not_resumed(void **state)
+{
+    (void)state;
+    expect(0, "", shell(FIT "--epochs 2 --out kept", program));
+    expect(STATUS_CANT_CREATE, "--resume goes on with it", shell(FIT "--epochs 2 --out kept", program));
+    expect(STATUS_CONFIG, "another lr: the run has '1e-3', asked is '0.5'",
+           shell(FIT "--epochs 2 --lr 0.5 --out kept --resume", program));
+    expect(
+        STATUS_CONFIG, "another student",
+        shell("sed s/12/16/ tiny.net >wide.net; %s fit --cache cache --student wide.net --batch 16 --quiet --epochs 2 "
+              "--out kept --resume",
+              program));
+    expect(STATUS_BAD_DATA, "is damaged",
+           shell("cp -r kept damaged; printf X | dd of=damaged/checkpoint bs=1 seek=900 conv=notrunc status=none; " FIT
+                 "--epochs 2 --out damaged --resume",
+                 program));
+    expect(0, "best of 2 epochs", shell(FIT "--epochs 2 --out kept --overwrite", program));
+}
+
+/* A moving average that forgets at once is the weights themselves, running statistics included. */
+static void average_covers_everything(void **state)
+{
+    (void)state;
+    expect(0, "", shell(FIT "--epochs 2 --out plain", program));
+    expect(0, "", shell(FIT "--epochs 2 --ema 1e-30 --out averaged", program));
+    same_run("plain", "averaged");
+}
+
+static void starts_from_given_weights(void **state)
+{
+    (void)state;
+    expect(0, "", shell(FIT "--epochs 1 --out first", program));
+    expect(0, "",
+           shell(FIT "--epochs 1 --lr 0 --weight-decay 0 --init first/last.safetensors --order sequential --out second",
+                 program));
+    expect(STATUS_CONFIG, "missing",
+           shell("%s fit --cache cache --student speed --size 32 --quiet --out third --init "
+                 "first/last.safetensors",
+                 program));
+}
+
+/* A cache without a teacher trains one. */
+static void trains_without_a_teacher(void **state)
+{
+    (void)state;
+    expect(0, "",
+           shell("%s run --data photos --teacher none --out bare --size 32 --base 36 --views 2 --quiet", dumper));
+    expect(0, "best of 2 epochs",
+           shell("%s fit --cache bare --student tiny.net --loss ce --epochs 2 --quiet --out teacher_run", program));
+    expect(0, "null", shell("grep '\"teacher_accuracy\"' teacher_run/metrics.json | tail -1"));
+    expect(STATUS_CONFIG, "has no teacher's logits, which loss 'kd(T=4)' needs",
+           shell("%s fit --cache bare --student tiny.net --loss kd --epochs 2 --quiet --out bad", program));
+}
+
+static void predicts_and_exports(void **state)
+{
+    (void)state;
+    expect(0, "", shell(FIT "--epochs 3 --out trained", program));
+    expect(0, "8 predictions in out.csv",
+           shell("%s predict --run trained --data photos/val/class_01 --out out.csv --quiet --batch 3", program));
+    expect(0, "Id,Category\n0000,", shell("cat out.csv"));
+    expect(0, "0007,", shell("tail -1 out.csv"));
+    /* the same photos through the cache give the same classes */
+    expect(0, "24 predictions",
+           shell("%s predict --run trained --cache cache --split val --out all.csv --quiet", program));
+    expect(0, "", shell("sed 1d out.csv | cut -d, -f2 >a; sed '1d' all.csv | sed -n 9,16p | cut -d, -f2 >b; cmp a b"));
+    expect(0, "student.onnx", shell("%s export --run trained --out exported", program));
+    expect(0, "", shell("cmp exported/student.safetensors trained/best.safetensors && test -s exported/student.py"));
+    /* what was exported is a student again, and a teacher */
+    expect(0, "",
+           shell("%s fit --cache cache --student exported/student.onnx --epochs 1 --quiet --out again", program));
+    expect(0, "complete",
+           shell("%s run --data photos --teacher exported/student.onnx --out cache2 --size 32 --base 36 "
+                 "--views 1 --quiet",
+                 dumper));
+    expect(STATUS_CONFIG, "image size",
+           shell("%s run --data photos --teacher teacher.onnx --out cache3 --size 32 --base 40 "
+                 "--views 1 --quiet; %s eval --run trained --cache cache3 --quiet",
+                 dumper, program));
+}
+
+static void refuses_bad_input(void **state)
+{
+    (void)state;
+    expect(STATUS_USAGE, "did you mean --epochs?", shell(FIT "--epoch 3 --out bad", program));
+    expect(STATUS_USAGE, "did you mean 'dwpw'?", shell("%s fit --cache cache --student dwpv --out bad", program));
+    expect(STATUS_USAGE, "unknown term 'kb', did you mean 'kd'?", shell(FIT "--loss 'ce + kb' --out bad", program));
+    expect(STATUS_CONFIG, "parameters, the budget is 60000; choose a smaller one, or raise it with --max-params",
+           shell("%s fit --cache cache --student lightnn --out bad", program));
+    expect(STATUS_NO_INPUT, "nowhere", shell("%s fit --cache nowhere --student tiny.net --out bad", program));
+    expect(STATUS_NO_INPUT, "none.net", shell("%s fit --cache cache --student none.net --out bad", program));
+    expect(STATUS_BAD_DATA, "wrong.net: line 1: unknown layer 'covn'",
+           shell("echo covn >wrong.net; %s fit --cache cache --student wrong.net --out bad", program));
+    expect(
+        STATUS_BAD_DATA, "train-00000.h5",
+        shell("cp -r cache flipped; printf X | dd of=flipped/train-00000.h5 bs=1 seek=3000 conv=notrunc status=none; "
+              "%s fit --cache flipped --student tiny.net --quiet --out bad",
+              program));
+    expect(STATUS_CANT_CREATE, "", shell("touch file; " FIT "--out file/run", program));
+    expect(STATUS_NO_INPUT, "is no run", shell("%s eval --run cache", program));
+    expect(STATUS_NO_INPUT, "no .jpg",
+           shell("mkdir empty; %s predict --run kept --data empty --out x.csv --quiet", program));
+    expect(STATUS_USAGE, "either --data", shell("%s predict --run kept --out x.csv", program));
+    expect(STATUS_CONFIG, "not finite",
+           shell(FIT "--lr 1e8 --grad-clip 0 --optimizer sgd --loss ce --epochs 9 --out wild", program));
+}
+
+static void locked_by_another_process(void **state)
+{
+    (void)state;
+    expect(STATUS_LOCKED, "",
+           shell("mkdir -p busy; exec 9>busy/.lock; flock 9; " FIT "--epochs 1 --out busy", program));
+}
+
+static void inspects(void **state)
+{
+    (void)state;
+    expect(0, "57731 parameters, 34.8 million", shell("%s inspect --student dwpw", program));
+    expect(0, "block1", shell("%s inspect --student tiny.net --size 32 --classes 3", program));
+    expect(0, "--max-params", shell("%s fit --help", program));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(learns_and_leaves_everything),
+        cmocka_unit_test(same_fit_same_bytes),
+        cmocka_unit_test(sigint_and_resume),
+        cmocka_unit_test(sigkill_and_resume),
+        cmocka_unit_test(time_limit_and_resume),
+        cmocka_unit_test(another_configuration_is_not_resumed),
+        cmocka_unit_test(average_covers_everything),
+        cmocka_unit_test(starts_from_given_weights),
+        cmocka_unit_test(trains_without_a_teacher),
+        cmocka_unit_test(predicts_and_exports),
+        cmocka_unit_test(refuses_bad_input),
+        cmocka_unit_test(locked_by_another_process),
+        cmocka_unit_test(inspects),
+    };
+    return cmocka_run_group_tests_name("student_train", tests, setup, teardown);
+}
