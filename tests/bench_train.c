@@ -1,0 +1,241 @@
+/* Speed of whole training steps on the CPU: students of the specification at 224x224, a residual teacher at 28x28.
+ * Prints images/s on one thread and two, and where the time goes by kind of step. Arguments: seconds a measurement, the
+ * network's number (default: all), an instruction set to stop at. */
+#define _GNU_SOURCE
+#include "shared/backend/cpu/cpu_backend.h"
+#include "shared/backend/cpu/cpu_kernels.h"
+#include "shared/backend/network.h"
+#include "tests/helper_nets.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static const char *const step_names[STEP_KIND_COUNT] = {
+    "conv", "depthwise", "linear", "max_pool", "average_pool", "global_pool", "add", "concat", "dropout", "copy"};
+
+static double now(clockid_t clock)
+{
+    struct timespec t;
+    clock_gettime(clock, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int separable(struct graph *g, int at, int out, int stride)
+{
+    at = net_conv_norm_relu(
+        g, at, (struct net_window){.kernel = 3, .stride = stride, .pad = 1, .groups = g->nodes[at].shape.c});
+    return net_conv_norm_relu(g, at, (struct net_window){.out = out});
+}
+
+static void head(struct graph *g, int at, int classes)
+{
+    const struct node pool = node_default(OP_GLOBAL_AVERAGE_POOL);
+    net_linear(g, net_node(g, &pool, &at, 1), classes, true);
+}
+
+static void student(struct graph *g, int size, int stem_stride, const int (*layers)[2])
+{
+    int at = net_input(g, 3, size, size);
+    at = net_conv_norm_relu(g, at, (struct net_window){.out = 16, .kernel = 3, .stride = stem_stride, .pad = 1});
+    for (; (*layers)[0]; layers++)
+        at = separable(g, at, (*layers)[0], (*layers)[1]);
+    head(g, at, 11);
+}
+
+static void speed_student(struct graph *g)
+{
+    student(g, 224, 2, (const int[][2]){{32, 2}, {64, 2}, {128, 2}, {256, 2}, {0, 0}});
+}
+
+static void student_a(struct graph *g)
+{
+    student(g, 224, 2,
+            (const int[][2]){{24, 1}, {32, 2}, {48, 1}, {64, 2}, {96, 1}, {112, 2}, {128, 1}, {96, 2}, {0, 0}});
+}
+
+static void student_c(struct graph *g)
+{
+    student(g, 32, 1, (const int[][2]){{32, 1}, {48, 2}, {64, 1}, {96, 2}, {112, 1}, {128, 1}, {96, 2}, {0, 0}});
+}
+
+static void small_student(struct graph *g)
+{
+    int at = net_conv_norm_relu(g, net_input(g, 1, 28, 28), (struct net_window){.out = 16, .kernel = 3, .pad = 1});
+    at = separable(g, separable(g, separable(g, at, 32, 2), 64, 1), 128, 2);
+    head(g, separable(g, at, 128, 1), 10);
+}
+
+static int residual(struct graph *g, int at, int out, int stride)
+{
+    int left = net_conv_norm_relu(g, at, (struct net_window){.out = out, .kernel = 3, .stride = stride, .pad = 1});
+    left = net_batch_norm(g, net_conv(g, left, (struct net_window){.out = out, .kernel = 3, .pad = 1}));
+    if (stride != 1 || g->nodes[at].shape.c != out)
+        at = net_batch_norm(g, net_conv(g, at, (struct net_window){.out = out, .stride = stride}));
+    return net_relu(g, net_add(g, left, at));
+}
+
+static void residual_teacher(struct graph *g)
+{
+    int at = net_conv_norm_relu(g, net_input(g, 1, 28, 28), (struct net_window){.out = 32, .kernel = 3, .pad = 1});
+    at = residual(g, residual(g, residual(g, at, 32, 1), 64, 2), 128, 2);
+    head(g, at, 10);
+}
+
+static const struct {
+    const char *name;
+    void (*build)(struct graph *);
+    int batch;
+} networks[] = {
+    {"speed student, 224x224", speed_student, 128},
+    {"student A, 224x224", student_a, 128},
+    {"student C, 32x32", student_c, 128},
+    {"dwpw, 28x28", small_student, 128},
+    {"residual teacher, 28x28", residual_teacher, 128},
+};
+
+/* Bytes of activations that a training step has to move at least: see shared/graph/plan.h. */
+static double least_bytes(const struct plan *plan)
+{
+    double floats = 0;
+    for (int i = 0; i < plan->tensor_count; i++) {
+        const struct shape s = plan->tensors[i].shape;
+        floats += (i == plan->input ? 2.0 : 6.0) * s.c * s.h * s.w;
+    }
+    return 4 * floats;
+}
+
+/* Runs whole steps for `seconds`; times[direction][step] gets processor seconds an image of all threads together, so
+ * that a busy machine does not spoil them; *processor gets images per processor second. Returns images/s. */
+static double train(struct network *network, double seconds, double *times[2], double *processor)
+{
+    const clockid_t wall = CLOCK_MONOTONIC, cpu = CLOCK_PROCESS_CPUTIME_ID;
+    const struct backend *b = network->backend;
+    const struct plan *plan = &network->plan;
+    const struct optimizer_step adam = {.kind = OPTIMIZER_ADAM,
+                                        .learning_rate = 1e-3f,
+                                        .beta1 = 0.9f,
+                                        .beta2 = 0.999f,
+                                        .epsilon = 1e-8f,
+                                        .clip = 10,
+                                        .step = 1};
+    const struct loss_term ce = {.kind = LOSS_CE, .weight = 1};
+    const int classes = plan->tensors[plan->output].shape.c;
+    float *moments = calloc(2 * plan->parameter_count, sizeof *moments);
+    int32_t *labels = calloc((size_t)plan->batch, sizeof *labels);
+    double metrics[METRIC_COUNT] = {0}, norm = 0;
+    const struct optimizer_memory memory = {.parameters = network->memory.parameters,
+                                            .gradients = network->memory.parameter_gradients,
+                                            .first = moments,
+                                            .second = moments + plan->parameter_count,
+                                            .norm = &norm};
+    const struct loss_batch batch = {.count = plan->batch,
+                                     .classes = classes,
+                                     .logits = network_logits(network),
+                                     .labels = labels,
+                                     .gradient = network_logits_gradient(network)};
+    struct pass pass = {.count = plan->batch, .training = true};
+    struct error err = {0};
+    double start = now(wall), end = start, cpu_start = now(cpu);
+    int steps = 0;
+    for (; end - start < seconds || steps < 2; steps++, end = now(wall)) {
+        if (steps == 1) { /* the first one touches memory */
+            start = now(wall);
+            cpu_start = now(cpu);
+        }
+        for (int i = 0; i < plan->step_count; i++) {
+            double before = now(cpu);
+            b->forward(network->device, plan, &network->memory, &pass, i, i + 1, &err);
+            times[0][i] += steps ? now(cpu) - before : 0;
+        }
+        b->zero(network->device, batch.gradient, (size_t)(plan->batch * classes) * sizeof(float), &err);
+        b->loss(network->device, &ce, 0, &batch, metrics, &err);
+        for (int i = plan->step_count - 1; i >= 0; i--) {
+            double before = now(cpu);
+            b->backward(network->device, plan, &network->memory, &pass, i, i + 1, &err);
+            times[1][i] += steps ? now(cpu) - before : 0;
+        }
+        b->optimize(network->device, &adam, &memory, plan->parameter_count, &err);
+    }
+    for (int i = 0; i < plan->step_count; i++) {
+        times[0][i] /= (steps - 1) * plan->batch;
+        times[1][i] /= (steps - 1) * plan->batch;
+    }
+    free(moments);
+    free(labels);
+    *processor = (steps - 1) * plan->batch / (now(cpu) - cpu_start);
+    return (steps - 1) * plan->batch / (end - start);
+}
+
+static void report(const struct network *network, double *times[2], bool each)
+{
+    const struct plan *plan = &network->plan;
+    double kinds[2][STEP_KIND_COUNT] = {{0}};
+    for (int i = 0; i < plan->step_count; i++) {
+        const struct plan_step *step = &plan->steps[i];
+        const struct plan_tensor *out = &plan->tensors[step->output];
+        const struct node *node = &plan->graph->nodes[step->node];
+        double macs = 0;
+        kinds[0][step->kind] += times[0][i];
+        kinds[1][step->kind] += times[1][i];
+        if (node->op == OP_CONV)
+            macs = (double)plan->graph->weights[node->weight].count * out->shape.h * out->shape.w;
+        if (each)
+            printf("    %-10s %4dx%3dx%3d  forward %7.1f us %6.1f GFLOP/s  backward %7.1f us %6.1f GFLOP/s\n",
+                   step_names[step->kind], out->shape.c, out->shape.h, out->shape.w, 1e6 * times[0][i],
+                   2e-9 * macs / times[0][i], 1e6 * times[1][i],
+                   (plan->tensors[step->inputs[0].tensor].gradient == PLAN_NONE ? 2e-9 : 4e-9) * macs / times[1][i]);
+    }
+    for (int kind = 0; kind < STEP_KIND_COUNT; kind++)
+        if (kinds[0][kind] > 0)
+            printf("  %-12s forward %8.1f us, backward %8.1f us an image\n", step_names[kind], 1e6 * kinds[0][kind],
+                   1e6 * kinds[1][kind]);
+}
+
+static void measure(int which, int threads, double seconds, const char *limit)
+{
+    struct graph graph;
+    struct network network;
+    struct device *device;
+    struct error err = {0};
+    const struct device_options options = {.threads = threads};
+    graph_init(&graph);
+    networks[which].build(&graph);
+    net_weights(&graph, 1);
+    if (backend_cpu.device_new(&device, &options, &err) != STATUS_OK)
+        return;
+    device->kernels = cpu_kernels_choose(limit);
+    if (network_init(&network, &backend_cpu, device, &graph, networks[which].batch, NULL, 0, &err) != STATUS_OK) {
+        fprintf(stderr, "%s\n", err.message);
+        return;
+    }
+    const struct plan_tensor *in = &network.plan.tensors[network.plan.input];
+    net_fill(network_input(&network),
+             (size_t)networks[which].batch * (size_t)in->shape.c * (size_t)in->shape.h * (size_t)in->shape.w, 7);
+    double *times[2] = {calloc((size_t)network.plan.step_count, sizeof(double)),
+                        calloc((size_t)network.plan.step_count, sizeof(double))};
+    double processor, rate = train(&network, seconds, times, &processor);
+    printf("%s, batch %d, %d threads, %s: %.0f images/s (%.0f a processor second), %.1f GB/s of %.1f MB "
+           "an image, %zu parameters\n",
+           networks[which].name, networks[which].batch, threads, device->kernels->name, rate, processor,
+           1e-9 * rate * least_bytes(&network.plan), 1e-6 * least_bytes(&network.plan), graph_parameter_count(&graph));
+    report(&network, times, threads == 1);
+    fflush(stdout);
+    free(times[0]);
+    free(times[1]);
+    network_release(&network);
+    backend_cpu.device_free(device);
+    graph_release(&graph);
+}
+
+int main(int count, char **arguments)
+{
+    const double seconds = count > 1 ? atof(arguments[1]) : 2;
+    const int only = count > 2 ? atoi(arguments[2]) : -1;
+    for (int which = 0; which < (int)(sizeof networks / sizeof *networks); which++)
+        for (int threads = 1; threads <= 2; threads++)
+            if (only < 0 || only == which)
+                measure(which, threads, seconds, count > 3 ? arguments[3] : NULL);
+    return 0;
+}

@@ -1,0 +1,301 @@
+/* The plan's structure: what becomes a step, where completions are attached, who finishes which gradient, where
+ * gradients lie. That training by the plan is right is shown by test_kernels.c. */
+#include "shared/graph/plan.h"
+#include "shared/graph/plan_memory.h"
+#include "tests/helper_nets.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+static void compile(struct plan *plan, const struct graph *graph, const int *kept, int kept_count)
+{
+    struct error err = {0};
+    if (plan_compile(plan, graph, 4, kept, kept_count, &err) != STATUS_OK)
+        fail_msg("%s", err.message);
+}
+
+/* plan_compile fails with a message that has `text`. */
+static void refuses(const struct graph *graph, const char *text)
+{
+    struct plan plan;
+    struct error err = {0};
+    assert_int_equal(plan_compile(&plan, graph, 4, NULL, 0, &err), STATUS_CONFIG);
+    if (!strstr(err.message, text))
+        fail_msg("'%s' does not say '%s'", err.message, text);
+    plan_release(&plan);
+}
+
+static void chain_is_fused(void **state)
+{
+    struct graph graph;
+    struct plan plan;
+    (void)state;
+    graph_init(&graph);
+    int at = net_input(&graph, 3, 8, 8);
+    at = net_conv_norm_relu(&graph, at, (struct net_window){.out = 4, .kernel = 3, .bias = true});
+    at = net_conv_norm_relu(&graph, at, (struct net_window){.kernel = 3, .groups = 4});
+    net_linear(&graph, at, 5, true);
+    compile(&plan, &graph, NULL, 0);
+    assert_int_equal(plan.step_count, 3);
+    assert_int_equal(plan.tensor_count, 4);
+    assert_int_equal(plan.batch_norm_count, 2);
+    assert_int_equal(plan.steps[0].kind, STEP_CONV);
+    assert_int_equal(plan.steps[1].kind, STEP_DEPTHWISE);
+    assert_int_equal(plan.steps[2].kind, STEP_LINEAR);
+    const struct plan_tensor *first = &plan.tensors[plan.steps[0].output];
+    assert_int_equal(first->batch_norm, 0);
+    assert_int_equal(first->activation, ACTIVATION_RELU);
+    assert_int_equal(plan.node_tensor[3], plan.steps[0].output); /* the value of the ReLU */
+    assert_int_equal(plan.node_tensor[1], -1);                   /* the bare convolution is inside of the chain */
+    /* the bias before a batch norm goes to the batch norm */
+    assert_true(plan.steps[0].statistics && plan.steps[0].bias == PLAN_NONE);
+    assert_int_equal(plan.batch_norms[0].layer_bias, plan.weight_offset[graph.nodes[1].bias]);
+    assert_true(plan.tensors[plan.input].gradient == PLAN_NONE);
+    for (int s = 1; s < 3; s++)
+        assert_true(plan.steps[s].inputs[0].finish && !plan.steps[s].inputs[0].accumulate);
+    assert_int_equal(plan.parameter_count, graph_parameter_count(&graph));
+    char *text = plan_describe(&plan);
+    assert_non_null(strstr(text, "depthwise"));
+    free(text);
+    plan_release(&plan);
+    graph_release(&graph);
+}
+
+/* input -> stem -> conv -> conv -> add(stem) -> relu -> head */
+static int residual(struct graph *graph)
+{
+    graph_init(graph);
+    int stem = net_conv_norm_relu(graph, net_input(graph, 3, 6, 6), (struct net_window){.out = 8});
+    int left = net_conv_norm_relu(graph, stem, (struct net_window){.kernel = 3, .pad = 1});
+    left = net_batch_norm(graph, net_conv(graph, left, (struct net_window){.kernel = 3, .pad = 1}));
+    net_linear(graph, net_relu(graph, net_add(graph, left, stem)), 5, true);
+    return stem;
+}
+
+static void residual_gradients(void **state)
+{
+    struct graph graph;
+    struct plan plan;
+    (void)state;
+    int stem = residual(&graph);
+    compile(&plan, &graph, NULL, 0);
+    assert_int_equal(plan.step_count, 5);
+    const struct plan_step *block = &plan.steps[1], *add = &plan.steps[3];
+    assert_int_equal(add->kind, STEP_ADD);
+    assert_int_equal(add->inputs[1].tensor, plan.node_tensor[stem]);
+    assert_int_equal(block->inputs[0].tensor, plan.node_tensor[stem]);
+    /* backward, the sum comes first and the block last */
+    assert_true(!add->inputs[1].accumulate && !add->inputs[1].finish);
+    assert_true(block->inputs[0].accumulate && block->inputs[0].finish);
+    assert_true(!add->inputs[0].accumulate && add->inputs[0].finish);
+    assert_int_equal(plan.tensors[add->output].activation, ACTIVATION_RELU);
+    plan_release(&plan);
+    graph_release(&graph);
+}
+
+/* A kept node stays visible, and the loss is the first that writes its gradient. */
+static void kept_nodes(void **state)
+{
+    struct graph graph;
+    struct plan plan;
+    (void)state;
+    int stem = residual(&graph), conv = stem - 2;
+    compile(&plan, &graph, (int[]){stem, conv}, 2);
+    const struct plan_tensor *raw = &plan.tensors[plan.node_tensor[conv]];
+    assert_true(raw->batch_norm < 0 && raw->activation == ACTIVATION_NONE);
+    assert_int_equal(plan.steps[1].kind, STEP_COPY);
+    assert_true(plan.steps[1].inputs[0].accumulate && plan.steps[1].inputs[0].finish);
+    for (int s = 2; s < plan.step_count; s++)
+        for (int i = 0; i < plan.steps[s].input_count; i++)
+            if (plan.steps[s].inputs[i].tensor == plan.node_tensor[stem])
+                assert_true(plan.steps[s].inputs[i].accumulate);
+    /* places of their own: no gradient of another tensor may lie there from the first moment of backward on */
+    for (int i = 0; i < 2; i++) {
+        const struct plan_tensor *kept = &plan.tensors[plan.node_tensor[i ? conv : stem]];
+        const size_t size = 4 * 8 * 6 * 6;
+        for (int t = 0; t < plan.tensor_count; t++) {
+            const struct plan_tensor *other = &plan.tensors[t];
+            const size_t floats = 4 * (size_t)(other->shape.c * other->shape.h * other->shape.w);
+            if (other != kept && other->gradient != PLAN_NONE && t >= plan.node_tensor[stem])
+                assert_true(other->gradient + floats <= kept->gradient || kept->gradient + size <= other->gradient);
+        }
+    }
+    plan_release(&plan);
+    graph_release(&graph);
+}
+
+/* A kept node that nothing else reads gets a raw tensor, as the logits do. */
+static void kept_end(void **state)
+{
+    struct graph graph;
+    struct plan plan;
+    (void)state;
+    graph_init(&graph);
+    int at = net_conv_norm_relu(&graph, net_input(&graph, 3, 6, 6), (struct net_window){.out = 8});
+    int side = net_conv_norm_relu(&graph, at, (struct net_window){.out = 2});
+    int dead = net_conv_norm_relu(&graph, at, (struct net_window){.out = 3});
+    net_relu(&graph, net_linear(&graph, at, 5, true));
+    compile(&plan, &graph, &side, 1);
+    assert_int_equal(plan.step_count, 5); /* stem, side, linear, and copies of the side and of the completed logits */
+    assert_int_equal(plan.node_tensor[dead], -1);
+    const struct plan_tensor *t = &plan.tensors[plan.node_tensor[side]];
+    assert_true(t->batch_norm < 0 && t->activation == ACTIVATION_NONE);
+    t = &plan.tensors[plan.output];
+    assert_true(t->batch_norm < 0 && t->activation == ACTIVATION_NONE);
+    plan_release(&plan);
+    graph_release(&graph);
+}
+
+static void concat_and_late_norm(void **state)
+{
+    struct graph graph;
+    struct plan plan;
+    (void)state;
+    graph_init(&graph);
+    int at = net_conv_norm_relu(&graph, net_input(&graph, 3, 6, 6), (struct net_window){.out = 8});
+    int left = net_conv(&graph, at, (struct net_window){.out = 2});
+    at = net_relu(&graph, net_batch_norm(&graph, net_concat(&graph, left, at)));
+    at = net_batch_norm(&graph, at); /* after an activation: a copy */
+    net_linear(&graph, at, 3, false);
+    compile(&plan, &graph, NULL, 0);
+    const enum step_kind kinds[] = {STEP_CONV, STEP_CONV, STEP_CONCAT, STEP_COPY, STEP_LINEAR};
+    assert_int_equal(plan.step_count, 5);
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(plan.steps[i].kind, kinds[i]);
+    assert_true(plan.steps[2].statistics && plan.steps[3].statistics);
+    assert_int_equal(plan.tensors[plan.steps[2].output].activation, ACTIVATION_RELU);
+    assert_int_equal(plan.tensors[plan.steps[3].output].activation, ACTIVATION_NONE);
+    plan_release(&plan);
+    graph_release(&graph);
+}
+
+static void same_graph_same_plan(void **state)
+{
+    struct graph graph;
+    struct plan a, b;
+    (void)state;
+    residual(&graph);
+    compile(&a, &graph, NULL, 0);
+    compile(&b, &graph, NULL, 0);
+    assert_int_equal(a.step_count, b.step_count);
+    for (int t = 0; t < a.tensor_count; t++) {
+        assert_int_equal(a.tensors[t].value, b.tensors[t].value);
+        assert_int_equal(a.tensors[t].gradient, b.tensors[t].gradient);
+    }
+    char *text_a = plan_describe(&a), *text_b = plan_describe(&b);
+    assert_string_equal(text_a, text_b);
+    free(text_a);
+    free(text_b);
+    plan_release(&a);
+    plan_release(&b);
+    graph_release(&graph);
+}
+
+static void weights_go_and_come_back(void **state)
+{
+    struct graph graph, copy;
+    struct plan plan;
+    (void)state;
+    residual(&graph);
+    residual(&copy);
+    net_weights(&graph, 3);
+    compile(&plan, &graph, NULL, 0);
+    float *parameters = calloc(plan.parameter_count, sizeof *parameters),
+          *states = calloc(plan.state_count, sizeof *states);
+    plan_gather_weights(&plan, &graph, parameters, states);
+    plan_scatter_weights(&plan, &copy, parameters, states);
+    for (int i = 0; i < graph.weight_count; i++)
+        assert_memory_equal(graph.weights[i].data, copy.weights[i].data, graph.weights[i].count * sizeof(float));
+    free(parameters);
+    free(states);
+    plan_release(&plan);
+    graph_release(&graph);
+    graph_release(&copy);
+}
+
+static void what_cannot_be_trained(void **state)
+{
+    struct graph graph;
+    (void)state;
+    graph_init(&graph);
+    int at = net_conv(&graph, net_input(&graph, 3, 6, 6), (struct net_window){.out = 8});
+    refuses(&graph, "one a class");
+    const struct node multiply = node_default(OP_MULTIPLY), softmax = node_default(OP_SOFTMAX);
+    struct node pad = node_default(OP_PAD);
+    net_linear(&graph, net_node(&graph, &multiply, (int[]){at, at}, 2), 3, true);
+    refuses(&graph, "'n2' (multiply)");
+    graph_release(&graph);
+
+    graph_init(&graph);
+    at = net_linear(&graph, net_input(&graph, 3, 1, 1), 4, true);
+    net_node(&graph, &softmax, &at, 1);
+    refuses(&graph, "softmax");
+    graph_release(&graph);
+
+    graph_init(&graph);
+    pad.pad_top = 1;
+    at = net_input(&graph, 3, 4, 4);
+    net_linear(&graph, net_node(&graph, &pad, &at, 1), 4, true);
+    refuses(&graph, "before a convolution");
+    graph_release(&graph);
+
+    graph_init(&graph);
+    at = net_input(&graph, 3, 1, 1);
+    net_relu(&graph, at);
+    refuses(&graph, "no parameters");
+    graph_release(&graph);
+
+    graph_init(&graph);
+    at = net_input(&graph, 3, 4, 4);
+    at = net_conv(&graph, at, (struct net_window){.out = 3});
+    struct node again = graph.nodes[at];
+    at = net_node(&graph, &again, &at, 1);
+    net_linear(&graph, at, 4, true);
+    refuses(&graph, "shared");
+    graph_release(&graph);
+}
+
+/* Random lifetimes: no overlap in place and time, and no more room than the sum. */
+static void memory_is_shared_safely(void **state)
+{
+    enum { COUNT = 200 };
+    struct lifetime items[COUNT];
+    struct error err = {0};
+    size_t total, sum = 0;
+    unsigned seed = 1;
+    (void)state;
+    for (int i = 0; i < COUNT; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        items[i] = (struct lifetime){.size = seed >> 20, .first = (int)(seed >> 8 & 63)};
+        items[i].last = items[i].first + (int)(seed >> 4 & 7);
+        sum += items[i].size;
+    }
+    assert_int_equal(plan_memory(items, COUNT, &total, &err), STATUS_OK);
+    assert_true(total < sum / 2);
+    for (int i = 0; i < COUNT; i++)
+        for (int k = 0; k < i; k++) {
+            const struct lifetime *a = &items[i], *b = &items[k];
+            bool apart = a->last < b->first || b->last < a->first;
+            assert_true(apart || a->offset + a->size <= b->offset || b->offset + b->size <= a->offset);
+            assert_true(a->offset + a->size <= total);
+        }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(chain_is_fused),
+        cmocka_unit_test(residual_gradients),
+        cmocka_unit_test(kept_nodes),
+        cmocka_unit_test(kept_end),
+        cmocka_unit_test(concat_and_late_norm),
+        cmocka_unit_test(same_graph_same_plan),
+        cmocka_unit_test(weights_go_and_come_back),
+        cmocka_unit_test(what_cannot_be_trained),
+        cmocka_unit_test(memory_is_shared_safely),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
