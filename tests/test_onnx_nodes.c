@@ -1,0 +1,196 @@
+/* ONNX's own operator tests (Debian: libonnx-testdata): every case is either read and gives the expected values, or is
+ * refused with a reason. The first input is the network's; the others become initialisers. */
+#include "formats/onnx_read.h"
+#include "shared/base/files.h"
+#include "shared/graph/graph_reference.h"
+#include "tests/helper_exports.h"
+#include "tests/helper_protobuf.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const char data_folder[] = "/usr/share/libonnx-testdata/data";
+static const double TOLERANCE = 1e-5; /* of the largest magnitude */
+
+/* Their values are those of a training step, but layers are read in inference form. */
+static const char *const training_cases[] = {
+    "test_batchnorm_epsilon_training_mode",
+    "test_batchnorm_example_training_mode",
+    "test_training_dropout",
+    "test_dropout_random_old",
+};
+
+struct counts {
+    int passed, refused, other;
+};
+
+/* A float tensor file: dims and data borrowed from bytes. */
+struct tensor {
+    unsigned char *bytes;
+    size_t size;
+    int64_t dims[8];
+    int rank, type;
+    const uint8_t *raw;
+    size_t raw_size;
+};
+
+static bool read_tensor(struct tensor *tensor, const char *folder, const char *kind, int number)
+{
+    char path[1024];
+    struct error err = {0};
+    struct proto_field field;
+    *tensor = (struct tensor){0};
+    snprintf(path, sizeof path, "%s/test_data_set_0/%s_%d.pb", folder, kind, number);
+    if (!file_exists(path) || file_read(path, 64 << 20, &tensor->bytes, &tensor->size, &err) != STATUS_OK)
+        return false;
+    for (size_t at = 0; proto_next(tensor->bytes, tensor->size, &at, &field);) {
+        if (field.number == TENSOR_DIMS && !field.bytes && tensor->rank < 8)
+            tensor->dims[tensor->rank++] = (int64_t)field.value;
+        else if (field.number == TENSOR_DATA_TYPE)
+            tensor->type = (int)field.value;
+        else if (field.number == TENSOR_RAW_DATA || field.number == TENSOR_FLOAT_DATA) {
+            tensor->raw = field.bytes;
+            tensor->raw_size = field.size;
+        }
+    }
+    return true;
+}
+
+/* The name of input `number` of a model's graph; empty where there is none. */
+static void input_name(const unsigned char *bytes, size_t size, int number, char *name, size_t room)
+{
+    struct proto_field model, graph, value;
+    name[0] = 0;
+    for (size_t a = 0; proto_next(bytes, size, &a, &model);) {
+        for (size_t b = 0; model.number == MODEL_GRAPH && proto_next(model.bytes, model.size, &b, &graph);) {
+            if (graph.number != GRAPH_INPUT || number-- != 0)
+                continue;
+            for (size_t c = 0; proto_next(graph.bytes, graph.size, &c, &value);)
+                if (value.number == VALUE_NAME)
+                    snprintf(name, room, "%.*s", (int)value.size, (const char *)value.bytes);
+        }
+    }
+}
+
+/* Appends inputs 1, 2, ... as initialisers: messages that are concatenated are merged. */
+static void add_initialisers(struct proto *model, const char *folder)
+{
+    struct tensor tensor;
+    char name[200];
+    for (int i = 1; read_tensor(&tensor, folder, "input", i); i++) {
+        struct proto initialiser = {0}, graph = {0};
+        input_name(model->bytes, model->size, i, name, sizeof name);
+        initialiser.bytes = tensor.bytes;
+        initialiser.size = initialiser.room = tensor.size;
+        proto_text(&initialiser, TENSOR_NAME, name);
+        proto_message(&graph, GRAPH_INITIALIZER, &initialiser);
+        proto_message(model, MODEL_GRAPH, &graph);
+    }
+    free(tensor.bytes);
+}
+
+static bool is_comparable(const char *folder, const char *name)
+{
+    struct tensor input, output;
+    for (size_t i = 0; i < sizeof training_cases / sizeof *training_cases; i++)
+        if (strncmp(name, training_cases[i], strlen(training_cases[i])) == 0)
+            return false;
+    bool floats = read_tensor(&input, folder, "input", 0) && input.type == ONNX_FLOAT;
+    floats = read_tensor(&output, folder, "output", 0) && output.type == ONNX_FLOAT && floats;
+    free(input.bytes);
+    free(output.bytes);
+    return floats;
+}
+
+/* Runs the graph on the case's input and compares with its output. */
+static void compare(const struct graph *graph, const char *folder, const char *name)
+{
+    struct tensor input, expected;
+    struct error err = {0};
+    if (!read_tensor(&input, folder, "input", 0) || !read_tensor(&expected, folder, "output", 0))
+        fail_msg("%s: no input or output", name);
+    size_t in = export_elements(graph, graph->input), out = export_elements(graph, graph->output);
+    int n = (int)(input.raw_size / sizeof(float) / in);
+    if (input.raw_size != (size_t)n * in * sizeof(float) || expected.raw_size != (size_t)n * out * sizeof(float))
+        fail_msg("%s: the output has another size", name);
+    float *values = malloc(expected.raw_size), *truth = malloc(expected.raw_size), *x = malloc(input.raw_size);
+    assert_true(values && truth && x);
+    memcpy(x, input.raw, input.raw_size);
+    memcpy(truth, expected.raw, expected.raw_size);
+    assert_int_equal(graph_forward_reference(graph, x, n, graph->output, values, &err), STATUS_OK);
+    double error = export_relative_error(values, truth, (size_t)n * out);
+    if (!(error <= TOLERANCE))
+        fail_msg("%s: relative error %g", name, error);
+    free(values);
+    free(truth);
+    free(x);
+    free(input.bytes);
+    free(expected.bytes);
+}
+
+static void run_case(const char *folder, const char *name, struct counts *counts)
+{
+    char path[1024];
+    struct proto model = {0};
+    struct graph graph;
+    struct error err = {0};
+    snprintf(path, sizeof path, "%s/model.onnx", folder);
+    if (!file_exists(path) || file_read(path, 64 << 20, &model.bytes, &model.size, &err) != STATUS_OK)
+        return;
+    model.room = model.size;
+    add_initialisers(&model, folder);
+    enum status status = onnx_read(&graph, model.bytes, model.size, path, NULL, &err);
+    if (status != STATUS_OK) {
+        counts->refused++;
+        assert_true(status == STATUS_CONFIG || status == STATUS_BAD_DATA);
+        assert_true(strlen(err.message) > 10);
+    } else if (!is_comparable(folder, name)) {
+        counts->other++;
+    } else {
+        compare(&graph, folder, name);
+        counts->passed++;
+    }
+    graph_release(&graph);
+    proto_release(&model);
+}
+
+static void test_cases(void **state)
+{
+    (void)state;
+    static const char *const groups[] = {"node", "pytorch-converted", "pytorch-operator", "simple"};
+    struct counts counts = {0};
+    if (!folder_exists(data_folder)) {
+        print_message("# %s is absent: apt-get install libonnx-testdata\n", data_folder);
+        skip();
+    }
+    for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
+        struct folder_entry *entries;
+        struct error err = {0};
+        size_t count;
+        char group[256], folder[512];
+        snprintf(group, sizeof group, "%s/%s", data_folder, groups[i]);
+        assert_int_equal(folder_list(group, &entries, &count, &err), STATUS_OK);
+        for (size_t k = 0; k < count; k++) {
+            snprintf(folder, sizeof folder, "%s/%s", group, entries[k].name);
+            run_case(folder, entries[k].name, &counts);
+        }
+        folder_list_free(entries, count);
+    }
+    print_message("# %d cases give the expected values, %d are refused with a reason, %d cannot be compared (training "
+                  "steps, other types)\n",
+                  counts.passed, counts.refused, counts.other);
+    assert_true(counts.passed >= 70);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_cases),
+    };
+    return cmocka_run_group_tests_name("onnx_nodes", tests, NULL, NULL);
+}
