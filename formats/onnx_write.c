@@ -66,7 +66,8 @@ static const char *add_tensor(struct writer *writer, char *name, int32_t type, c
     if (writer->failed || !name)
         return "";
     onnx__tensor_proto__init(tensor);
-    memcpy(own_dims, dims, rank * sizeof *dims);
+    if (rank)
+        memcpy(own_dims, dims, rank * sizeof *dims);
     tensor->name = name;
     tensor->dims = own_dims;
     tensor->n_dims = rank;

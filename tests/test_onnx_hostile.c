@@ -1,0 +1,365 @@
+/* Broken and hostile ONNX: every one is refused with a message that names the place, within bounds of time and memory.
+ */
+#include "formats/onnx_read.h"
+#include "formats/onnx_write.h"
+#include "tests/helper_exports.h"
+#include "tests/helper_protobuf.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* ---- models in code ---- */
+static void put_value(struct proto *graph, int field, const char *name, int type, const int64_t *dims, int rank)
+{
+    struct proto value = {0}, type_proto = {0}, tensor = {0}, shape = {0};
+    for (int i = 0; i < rank; i++) {
+        struct proto dim = {0};
+        if (dims[i] > 0)
+            proto_int(&dim, DIM_VALUE, dims[i]);
+        else
+            proto_text(&dim, DIM_PARAM, "open");
+        proto_message(&shape, SHAPE_DIM, &dim);
+    }
+    proto_int(&tensor, TENSOR_TYPE_ELEMENT, type);
+    proto_message(&tensor, TENSOR_TYPE_SHAPE, &shape);
+    proto_message(&type_proto, TYPE_TENSOR, &tensor);
+    proto_text(&value, VALUE_NAME, name);
+    proto_message(&value, VALUE_TYPE, &type_proto);
+    proto_message(graph, field, &value);
+}
+
+/* A tensor [dims] with `bytes` bytes of raw data: floats of 0.5 or, for integers, `number` in every element. */
+static void put_tensor(struct proto *graph, const char *name, int type, const int64_t *dims, int rank, size_t bytes,
+                       int64_t number)
+{
+    struct proto tensor = {0};
+    uint8_t *raw = calloc(bytes + 8, 1);
+    const float half = 0.5f;
+    assert_non_null(raw);
+    for (size_t i = 0; i + (type == ONNX_FLOAT ? 4 : 8) <= bytes; i += type == ONNX_FLOAT ? 4 : 8)
+        memcpy(raw + i, type == ONNX_FLOAT ? (const void *)&half : (const void *)&number, type == ONNX_FLOAT ? 4 : 8);
+    for (int i = 0; i < rank; i++)
+        proto_int(&tensor, TENSOR_DIMS, dims[i]);
+    proto_int(&tensor, TENSOR_DATA_TYPE, type);
+    proto_text(&tensor, TENSOR_NAME, name);
+    proto_bytes(&tensor, TENSOR_RAW_DATA, raw, bytes);
+    proto_message(graph, GRAPH_INITIALIZER, &tensor);
+    free(raw);
+}
+
+/* inputs are separated by spaces */
+static void put_node(struct proto *graph, const char *op, const char *inputs, const char *output)
+{
+    struct proto node = {0};
+    while (*inputs) {
+        size_t length = strcspn(inputs, " ");
+        proto_bytes(&node, NODE_INPUT, inputs, length);
+        inputs += length + (inputs[length] == ' ');
+    }
+    proto_text(&node, NODE_OUTPUT, output);
+    proto_text(&node, NODE_NAME, "the_node");
+    proto_text(&node, NODE_OP_TYPE, op);
+    proto_message(graph, GRAPH_NODE, &node);
+}
+
+static void put_input(struct proto *graph)
+{
+    put_value(graph, GRAPH_INPUT, "x", ONNX_FLOAT, (const int64_t[]){-1, 3, 8, 8}, 4);
+}
+
+static void put_output(struct proto *graph, const char *name)
+{
+    put_value(graph, GRAPH_OUTPUT, name, ONNX_FLOAT, NULL, 0);
+}
+
+/* Wraps the graph (released) into a model and reads it: expects the status, and the text in the message. */
+static void expect(struct proto *graph, int opset, enum status expected, const char *text)
+{
+    struct proto model = {0}, set = {0};
+    struct graph result;
+    struct error err = {0};
+    proto_int(&set, OPSET_VERSION, opset);
+    proto_int(&model, MODEL_IR_VERSION, 7);
+    proto_message(&model, MODEL_OPSET, &set);
+    proto_message(&model, MODEL_GRAPH, graph);
+    enum status status = onnx_read(&result, model.bytes, model.size, "hostile.onnx", NULL, &err);
+    if (status != expected || !strstr(err.message, text))
+        fail_msg("status %d, message '%s'; expected %d and '%s'", status, err.message, expected, text);
+    if (status != STATUS_OK)
+        assert_string_equal(err.path, "hostile.onnx");
+    assert_true(status == STATUS_OK || result.node_count == 0);
+    graph_release(&result);
+    proto_release(&model);
+}
+
+/* ---- files ---- */
+static void test_no_model(void **state)
+{
+    (void)state;
+    struct graph graph;
+    struct error err = {0};
+    const uint8_t noise[] = "this is no protobuf";
+    assert_int_equal(onnx_read(&graph, noise, 0, "empty.onnx", NULL, &err), STATUS_BAD_DATA);
+    assert_non_null(strstr(err.message, "no graph"));
+    err = (struct error){0};
+    assert_int_equal(onnx_read(&graph, noise, sizeof noise, "noise.onnx", NULL, &err), STATUS_BAD_DATA);
+    assert_non_null(strstr(err.message, "protobuf"));
+    err = (struct error){0};
+    assert_int_equal(onnx_read_file(&graph, "/nowhere/model.onnx", NULL, &err), STATUS_NO_INPUT);
+}
+
+/* A graph in an attribute of a node in a graph in ...: unpacking recurses, and the stack is finite. */
+static void test_deep_nesting(void **state)
+{
+    (void)state;
+    struct proto graph = {0};
+    for (int depth = 0; depth < 5000; depth++) {
+        struct proto attribute = {0}, node = {0}, outer = {0};
+        proto_message(&attribute, ATTRIBUTE_GRAPH, &graph);
+        proto_message(&node, NODE_ATTRIBUTE, &attribute);
+        proto_message(&outer, GRAPH_NODE, &node);
+        graph = outer;
+    }
+    expect(&graph, 13, STATUS_BAD_DATA, "nest deeper");
+}
+
+/* Two bytes in the file, some 150 in memory. */
+static void test_many_empty_messages(void **state)
+{
+    (void)state;
+    struct proto graph = {0};
+    for (int i = 0; i < 1000000; i++) {
+        struct proto empty = {0};
+        proto_message(&graph, GRAPH_NODE, &empty);
+    }
+    expect(&graph, 13, STATUS_BAD_DATA, "");
+}
+
+static void test_opsets(void **state)
+{
+    (void)state;
+    static const int refused[] = {0, 5, 25, 1000};
+    for (int i = 0; i < 4; i++) {
+        struct proto graph = {0};
+        put_input(&graph);
+        put_node(&graph, "Relu", "x", "y");
+        put_output(&graph, "y");
+        expect(&graph, refused[i], STATUS_CONFIG, "operator set");
+    }
+}
+
+/* ---- operators and names ---- */
+static void test_unknown_operator(void **state)
+{
+    (void)state;
+    struct proto graph = {0};
+    put_input(&graph);
+    put_node(&graph, "Einsum", "x", "mixed");
+    put_node(&graph, "Relu", "mixed", "y");
+    put_output(&graph, "y");
+    expect(&graph, 13, STATUS_CONFIG,
+           "operator 'Einsum' (node 'the_node', output 'mixed') is not supported; supported are: Add, AveragePool, ");
+}
+
+static void test_unneeded_operator_is_not_read(void **state)
+{
+    (void)state;
+    struct proto graph = {0};
+    put_input(&graph);
+    put_node(&graph, "Relu", "x", "logits");
+    put_node(&graph, "ArgMax", "logits", "label");
+    put_output(&graph, "label");
+    put_output(&graph, "logits");
+    expect(&graph, 13, STATUS_OK, "");
+}
+
+static void test_order_and_cycles(void **state)
+{
+    (void)state;
+    struct proto graph = {0};
+    put_input(&graph);
+    put_node(&graph, "Relu", "later", "y");
+    put_node(&graph, "Relu", "x", "later");
+    put_output(&graph, "y");
+    expect(&graph, 13, STATUS_BAD_DATA, "");
+    put_input(&graph);
+    put_node(&graph, "Add", "x b", "a");
+    put_node(&graph, "Relu", "a", "b");
+    put_output(&graph, "b");
+    expect(&graph, 13, STATUS_BAD_DATA, "reads 'b', which no earlier node makes");
+    put_input(&graph);
+    put_node(&graph, "Add", "x nothing", "y");
+    put_output(&graph, "y");
+    expect(&graph, 13, STATUS_BAD_DATA, "reads 'nothing'");
+    put_input(&graph);
+    put_node(&graph, "Relu", "x", "y");
+    put_node(&graph, "Relu", "x", "y");
+    put_output(&graph, "y");
+    expect(&graph, 13, STATUS_BAD_DATA, "'y' is made twice");
+    put_input(&graph);
+    put_node(&graph, "Relu", "x", "y");
+    put_output(&graph, "z");
+    expect(&graph, 13, STATUS_BAD_DATA, "no node makes the output 'z'");
+    put_input(&graph);
+    put_node(&graph, "Relu", "", "y");
+    put_output(&graph, "y");
+    expect(&graph, 13, STATUS_BAD_DATA, "depends on no input");
+}
+
+static void test_inputs(void **state)
+{
+    (void)state;
+    struct proto graph = {0};
+    put_value(&graph, GRAPH_INPUT, "x", ONNX_FLOAT, (const int64_t[]){1, 3, -1, -1}, 4);
+    put_node(&graph, "Relu", "x", "y");
+    put_output(&graph, "y");
+    expect(&graph, 13, STATUS_CONFIG, "leaves height and width open");
+    put_value(&graph, GRAPH_INPUT, "x", ONNX_UINT8, (const int64_t[]){1, 3, 8, 8}, 4);
+    put_node(&graph, "Relu", "x", "y");
+    put_output(&graph, "y");
+    expect(&graph, 13, STATUS_CONFIG, "does not take floats");
+    put_value(&graph, GRAPH_INPUT, "x", ONNX_FLOAT, (const int64_t[]){1, 3, 1 << 20, 1 << 20}, 4);
+    put_node(&graph, "Relu", "x", "y");
+    put_output(&graph, "y");
+    expect(&graph, 13, STATUS_BAD_DATA, "out of range");
+    put_input(&graph);
+    put_value(&graph, GRAPH_INPUT, "mask", ONNX_FLOAT, (const int64_t[]){1, 3, 8, 8}, 4);
+    put_node(&graph, "Add", "x mask", "y");
+    put_output(&graph, "y");
+    expect(&graph, 13, STATUS_CONFIG, "more than one input: 'x' and 'mask'");
+    put_value(&graph, GRAPH_INPUT, "x", ONNX_FLOAT, (const int64_t[]){1, 16000, 1}, 3);
+    put_node(&graph, "Relu", "x", "y");
+    put_output(&graph, "y");
+    expect(&graph, 13, STATUS_CONFIG, "[batch, channels, height, width]");
+}
+
+/* ---- weights ---- */
+static void put_conv(struct proto *graph)
+{
+    put_input(graph);
+    put_node(graph, "Conv", "x w", "y");
+    put_output(graph, "y");
+}
+
+static void test_weights(void **state)
+{
+    (void)state;
+    struct proto graph = {0}, tensor = {0};
+    put_conv(&graph);
+    put_tensor(&graph, "w", ONNX_FLOAT, (const int64_t[]){4, 3, 3, 3}, 4, 4 * 27 * 4, 0);
+    expect(&graph, 13, STATUS_OK, "");
+    put_conv(&graph);
+    put_tensor(&graph, "w", ONNX_FLOAT, (const int64_t[]){4, 3, 3, 3}, 4, 4 * 27 * 4 - 4, 0);
+    expect(&graph, 13, STATUS_BAD_DATA, "tensor 'w' should have 432 bytes of data, but has 428");
+    put_conv(&graph);
+    put_tensor(&graph, "w", ONNX_FLOAT, (const int64_t[]){4, 2, 3, 3}, 4, 4 * 18 * 4, 0);
+    expect(&graph, 13, STATUS_CONFIG, "does not fit 3 input channels");
+    put_conv(&graph);
+    put_tensor(&graph, "w", ONNX_FLOAT, (const int64_t[]){4, 3, 3}, 3, 4 * 9 * 4, 0);
+    expect(&graph, 13, STATUS_CONFIG, "has 3 dimensions, expected 4");
+    put_conv(&graph);
+    put_tensor(&graph, "w", ONNX_FLOAT, (const int64_t[]){-4, 3, 3, 3}, 4, 4 * 27 * 4, 0);
+    expect(&graph, 13, STATUS_BAD_DATA, "negative dimension");
+    put_conv(&graph);
+    put_tensor(&graph, "w", ONNX_FLOAT, (const int64_t[]){(int64_t)1 << 62, 4, 1, 1}, 4, 0, 0);
+    expect(&graph, 13, STATUS_BAD_DATA, "tensor 'w' should have");
+    put_conv(&graph);
+    put_tensor(&graph, "w", ONNX_FLOAT, (const int64_t[]){0, 3, 1, 1}, 4, 0, 0);
+    expect(&graph, 13, STATUS_CONFIG, "dimension out of range");
+    put_conv(&graph);
+    proto_text(&tensor, TENSOR_NAME, "w");
+    proto_int(&tensor, TENSOR_DATA_TYPE, ONNX_FLOAT);
+    proto_int(&tensor, TENSOR_DATA_LOCATION, 1);
+    proto_message(&graph, GRAPH_INITIALIZER, &tensor);
+    expect(&graph, 13, STATUS_CONFIG, "keeps its data in another file");
+    put_input(&graph);
+    put_node(&graph, "Conv", "x x", "y");
+    put_output(&graph, "y");
+    expect(&graph, 13, STATUS_CONFIG, "expected a constant");
+}
+
+static void test_weights_are_finite(void **state)
+{
+    (void)state;
+    struct graph graph, again;
+    struct error err = {0};
+    uint8_t *bytes;
+    size_t size;
+    export_graph_make(&graph, 0);
+    graph.weights[3].data[2] = NAN;
+    assert_int_equal(onnx_write(&graph, &bytes, &size, &err), STATUS_OK);
+    assert_int_equal(onnx_read(&again, bytes, size, "nan.onnx", NULL, &err), STATUS_BAD_DATA);
+    assert_non_null(strstr(err.message, graph.weights[3].name));
+    assert_non_null(strstr(err.message, "not finite at element 2"));
+    free(bytes);
+    graph_release(&graph);
+}
+
+/* ---- constants ---- */
+
+/* 8 bytes of shape ask for 8 TiB; a row of Concats doubles what it gets. */
+static void test_constants_are_bounded(void **state)
+{
+    (void)state;
+    struct proto graph = {0};
+    char inputs[64], output[32];
+    put_input(&graph);
+    put_tensor(&graph, "huge", ONNX_INT64, (const int64_t[]){1}, 1, 8, (int64_t)1 << 40);
+    put_node(&graph, "ConstantOfShape", "huge", "zeros");
+    put_node(&graph, "Add", "x zeros", "y");
+    put_output(&graph, "y");
+    expect(&graph, 13, STATUS_BAD_DATA, "out of proportion");
+    put_input(&graph);
+    put_tensor(&graph, "c0", ONNX_INT64, (const int64_t[]){1}, 1, 8, 1);
+    for (int i = 0; i < 60; i++) {
+        snprintf(inputs, sizeof inputs, "c%d c%d", i, i);
+        snprintf(output, sizeof output, "c%d", i + 1);
+        put_node(&graph, "Concat", inputs, output);
+    }
+    put_node(&graph, "Reshape", "x c60", "y");
+    put_output(&graph, "y");
+    expect(&graph, 13, STATUS_BAD_DATA, "out of proportion");
+}
+
+static void test_arithmetic_overflow(void **state)
+{
+    (void)state;
+    struct proto graph = {0};
+    put_input(&graph);
+    put_tensor(&graph, "a", ONNX_INT64, (const int64_t[]){2}, 1, 16, INT64_MAX);
+    put_node(&graph, "Mul", "a a", "product");
+    put_node(&graph, "Reshape", "x product", "y");
+    put_output(&graph, "y");
+    expect(&graph, 13, STATUS_CONFIG, "overflow");
+    put_input(&graph);
+    put_tensor(&graph, "a", ONNX_INT64, (const int64_t[]){2}, 1, 16, 0);
+    put_node(&graph, "Div", "a a", "ratio");
+    put_node(&graph, "Reshape", "x ratio", "y");
+    put_output(&graph, "y");
+    expect(&graph, 13, STATUS_CONFIG, "cannot be combined");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_no_model),
+        cmocka_unit_test(test_deep_nesting),
+        cmocka_unit_test(test_many_empty_messages),
+        cmocka_unit_test(test_opsets),
+        cmocka_unit_test(test_unknown_operator),
+        cmocka_unit_test(test_unneeded_operator_is_not_read),
+        cmocka_unit_test(test_order_and_cycles),
+        cmocka_unit_test(test_inputs),
+        cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_weights_are_finite),
+        cmocka_unit_test(test_constants_are_bounded),
+        cmocka_unit_test(test_arithmetic_overflow),
+    };
+    return cmocka_run_group_tests_name("onnx_hostile", tests, NULL, NULL);
+}
