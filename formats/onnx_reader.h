@@ -91,6 +91,11 @@ enum status onnx_alias(struct onnx_reader *reader, const struct onnx_value *valu
 enum status onnx_emit_constant(struct onnx_reader *reader, struct onnx_array *array);
 /* Room for array->count elements of zeros (floats or ints, by is_float), within the budget. */
 enum status onnx_array_alloc(struct onnx_reader *reader, struct onnx_array *array);
+/* Output 0 is a copy of *like, which shares its data where it has some and gets zeroed data where it has none. */
+enum status onnx_emit_like(struct onnx_reader *reader, const struct onnx_array *like, struct onnx_array **out);
+size_t onnx_element_size(const struct onnx_array *array);
+void *onnx_array_data(const struct onnx_array *array);
+struct onnx_array onnx_without_data(const struct onnx_array *array);
 /* The constant of a value, decoded once. */
 enum status onnx_decode(struct onnx_reader *reader, struct onnx_value *value, const struct onnx_array **array);
 /* The constant as a weight of the given dims (their product must be its count), made once per constant. */
@@ -110,9 +115,10 @@ enum status onnx_window(struct onnx_reader *reader, struct node *node, struct sh
 /* onnx_shapes.c */
 onnx_operator onnx_read_flatten, onnx_read_reshape, onnx_read_squeeze, onnx_read_unsqueeze, onnx_read_transpose,
     onnx_read_shape, onnx_read_reduce_mean, onnx_read_pad;
-/* onnx_constant.c: all inputs are constant */
-onnx_operator onnx_fold_constant, onnx_fold_identity, onnx_fold_cast, onnx_fold_gather, onnx_fold_concat,
-    onnx_fold_reshape, onnx_fold_squeeze, onnx_fold_unsqueeze, onnx_fold_slice, onnx_fold_transpose, onnx_fold_filled,
-    onnx_fold_arithmetic;
+/* all inputs are constant: onnx_constant.c */
+onnx_operator onnx_fold_constant, onnx_fold_identity, onnx_fold_cast, onnx_fold_filled, onnx_fold_arithmetic;
+/* onnx_constant_layout.c */
+onnx_operator onnx_fold_gather, onnx_fold_concat, onnx_fold_reshape, onnx_fold_squeeze, onnx_fold_unsqueeze,
+    onnx_fold_slice, onnx_fold_transpose;
 
 #endif
