@@ -169,8 +169,9 @@ static void make_uneven(struct graph *graph)
     struct node pad = pool_node(OP_PAD, 1, 1, 0, 1, 2, 3);
     x = add(graph, pad, "pad", x);
     struct node node = conv_node(graph, "conv", x, 6, 3, 2, false);
-    node.pad_top = 0;
-    node.pad_right = 2;
+    node.pad_top = 0; /* and 1 on the left */
+    node.pad_bottom = 2;
+    node.pad_right = 3;
     node.stride_h = 2;
     node.dilation_w = 2;
     x = add(graph, node, "conv", x);

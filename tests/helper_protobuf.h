@@ -53,8 +53,10 @@ enum {
     TENSOR_DIMS = 1,
     TENSOR_DATA_TYPE = 2,
     TENSOR_FLOAT_DATA = 4,
+    TENSOR_INT32_DATA = 5,
     TENSOR_NAME = 8,
     TENSOR_RAW_DATA = 9,
+    TENSOR_DOUBLE_DATA = 10,
     TENSOR_DATA_LOCATION = 14,
     VALUE_NAME = 1,
     VALUE_TYPE = 2,
@@ -67,6 +69,9 @@ enum {
     ONNX_FLOAT = 1,
     ONNX_UINT8 = 2,
     ONNX_INT64 = 7,
+    ONNX_FLOAT16 = 10,
+    ONNX_DOUBLE = 11,
+    ONNX_BFLOAT16 = 16,
 };
 
 #endif

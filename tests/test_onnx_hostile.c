@@ -78,16 +78,23 @@ static void put_output(struct proto *graph, const char *name)
     put_value(graph, GRAPH_OUTPUT, name, ONNX_FLOAT, NULL, 0);
 }
 
-/* Wraps the graph (released) into a model and reads it: expects the status, and the text in the message. */
+/* Wraps the graph (released) into a model. */
+static void make_model(struct proto *model, struct proto *graph, int opset)
+{
+    struct proto set = {0};
+    proto_int(&set, OPSET_VERSION, opset);
+    proto_int(model, MODEL_IR_VERSION, 7);
+    proto_message(model, MODEL_OPSET, &set);
+    proto_message(model, MODEL_GRAPH, graph);
+}
+
+/* Makes a model of the graph (released) and reads it: expects the status, and the text in the message. */
 static void expect(struct proto *graph, int opset, enum status expected, const char *text)
 {
-    struct proto model = {0}, set = {0};
+    struct proto model = {0};
     struct graph result;
     struct error err = {0};
-    proto_int(&set, OPSET_VERSION, opset);
-    proto_int(&model, MODEL_IR_VERSION, 7);
-    proto_message(&model, MODEL_OPSET, &set);
-    proto_message(&model, MODEL_GRAPH, graph);
+    make_model(&model, graph, opset);
     enum status status = onnx_read(&result, model.bytes, model.size, "hostile.onnx", NULL, &err);
     if (status != expected || !strstr(err.message, text))
         fail_msg("status %d, message '%s'; expected %d and '%s'", status, err.message, expected, text);
@@ -284,6 +291,49 @@ static void test_weights(void **state)
     expect(&graph, 13, STATUS_CONFIG, "expected a constant");
 }
 
+/* 1, -2.5 and 1.5 in every type that weights come in, raw and (half floats) in int32_data: [1, 3, 1, 1]. */
+static void test_element_types(void **state)
+{
+    (void)state;
+    static const uint8_t singles[] = {0, 0, 0x80, 0x3f, 0, 0, 0x20, 0xc0, 0, 0, 0xc0, 0x3f};
+    static const uint8_t halves[] = {0, 0x3c, 0, 0xc1, 0, 0x3e}, brains[] = {0x80, 0x3f, 0x20, 0xc0, 0xc0, 0x3f};
+    static const uint8_t doubles[] = {0, 0, 0, 0,    0, 0, 0xf0, 0x3f, 0, 0, 0,    0,
+                                      0, 0, 4, 0xc0, 0, 0, 0,    0,    0, 0, 0xf8, 0x3f};
+    static const uint8_t packed[] = {0x80, 0x78, 0x80, 0x82, 3, 0x80, 0x7c}; /* the halves as varints */
+    static const struct {
+        int type, field;
+        const uint8_t *bytes;
+        size_t size;
+    } cases[] = {
+        {ONNX_FLOAT, TENSOR_RAW_DATA, singles, sizeof singles},
+        {ONNX_FLOAT, TENSOR_FLOAT_DATA, singles, sizeof singles},
+        {ONNX_FLOAT16, TENSOR_RAW_DATA, halves, sizeof halves},
+        {ONNX_FLOAT16, TENSOR_INT32_DATA, packed, sizeof packed},
+        {ONNX_BFLOAT16, TENSOR_RAW_DATA, brains, sizeof brains},
+        {ONNX_DOUBLE, TENSOR_RAW_DATA, doubles, sizeof doubles},
+        {ONNX_DOUBLE, TENSOR_DOUBLE_DATA, doubles, sizeof doubles},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct proto graph = {0}, tensor = {0}, model = {0};
+        struct graph result;
+        struct error err = {0};
+        put_conv(&graph);
+        for (int k = 0; k < 4; k++)
+            proto_int(&tensor, TENSOR_DIMS, k == 1 ? 3 : 1);
+        proto_int(&tensor, TENSOR_DATA_TYPE, cases[i].type);
+        proto_text(&tensor, TENSOR_NAME, "w");
+        proto_bytes(&tensor, cases[i].field, cases[i].bytes, cases[i].size);
+        proto_message(&graph, GRAPH_INITIALIZER, &tensor);
+        make_model(&model, &graph, 13);
+        if (onnx_read(&result, model.bytes, model.size, "types.onnx", NULL, &err) != STATUS_OK)
+            fail_msg("case %zu: %s", i, err.message);
+        const float *found = result.weights[0].data;
+        assert_true(found[0] == 1 && found[1] == -2.5f && found[2] == 1.5f);
+        graph_release(&result);
+        proto_release(&model);
+    }
+}
+
 static void test_weights_are_finite(void **state)
 {
     (void)state;
@@ -357,6 +407,7 @@ int main(void)
         cmocka_unit_test(test_order_and_cycles),
         cmocka_unit_test(test_inputs),
         cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_element_types),
         cmocka_unit_test(test_weights_are_finite),
         cmocka_unit_test(test_constants_are_bounded),
         cmocka_unit_test(test_arithmetic_overflow),
