@@ -134,10 +134,12 @@ $(OBJ)/presets.o: $(BUILD)/generated/presets.c student_train/preset.h
 	$(CC) $(CPPFLAGS) $(BASE_CFLAGS) $(WARNINGS) $(CFLAGS) -c $< -o $@
 
 # The CPU kernels: one source for every instruction set, chosen at run time; these files do want contraction to FMA.
+# A sanitized build keeps its own optimisation: instrumented kernels take many minutes to compile at -O3.
 KERNELS := $(OBJ)/shared/backend/cpu/cpu_kernels_
-$(KERNELS)avx512.o: FILE_CFLAGS := -O3 -ffp-contract=fast -mavx512f -mavx512vl -mavx512bw -mavx512dq -mfma
-$(KERNELS)avx2.o: FILE_CFLAGS := -O3 -ffp-contract=fast -mavx2 -mfma
-$(KERNELS)generic.o: FILE_CFLAGS := -O3 -ffp-contract=fast
+KERNEL_CFLAGS := $(if $(findstring -fsanitize,$(CFLAGS)),,-O3) -ffp-contract=fast
+$(KERNELS)avx512.o: FILE_CFLAGS := $(KERNEL_CFLAGS) -mavx512f -mavx512vl -mavx512bw -mavx512dq -mfma
+$(KERNELS)avx2.o: FILE_CFLAGS := $(KERNEL_CFLAGS) -mavx2 -mfma
+$(KERNELS)generic.o: FILE_CFLAGS := $(KERNEL_CFLAGS)
 
 $(OBJ)/%.o: %.c | $(ONNX_PROTO).h
 	@mkdir -p $(@D)
