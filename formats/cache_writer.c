@@ -164,10 +164,12 @@ static enum status count_correct(const struct cache_manifest *manifest, const st
     for (uint32_t i = 0; i < shard->count; i++) {
         for (int v = 0; v < shard->views && shard->labels[i] >= 0; v++) {
             int best = 0;
+            entry->labelled++;
+            if (!cache_has_teacher(manifest))
+                continue;
             cache_logits(manifest, shard, i, v, logits);
             for (int c = 1; c < manifest->class_count; c++)
                 best = logits[c] > logits[best] ? c : best;
-            entry->labelled++;
             entry->correct += best == shard->labels[i];
         }
     }

@@ -146,6 +146,9 @@ static void learns_and_leaves_everything(void **state)
     expect(0, "agreement with the teacher", shell("%s eval --run run --split val --quiet", program));
     expect(0, "24 samples", shell("%s eval --run run --weights last --quiet --threads 1", program));
     expect(0, "72 samples", shell("%s eval --run run --split train --quiet", program));
+    /* the same views, seen smaller */
+    expect(0, "\"size\":\t20", shell(FIT "--loss kd --epochs 1 --size 20 --out small && cat small/run.json", program));
+    expect(0, "agreement", shell("%s eval --run small --quiet", program));
 }
 
 static void same_fit_same_bytes(void **state)
