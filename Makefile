@@ -65,6 +65,7 @@ tests: programs $(TESTS)
 bench: all ## build and run the benchmarks
 	@$(MAKE) --no-print-directory $(BENCHES)
 	@set -e; for bench in $(BENCHES); do echo "== $$bench"; $$bench; done
+	@BUILD=$(BUILD) scripts/bench_against_pytorch.sh
 
 # Models too large to commit; needs a Python with torch, torchvision, onnx, safetensors and numpy.
 SOFTCACHE_PYTHON ?= python3
