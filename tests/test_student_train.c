@@ -151,6 +151,22 @@ static void learns_and_leaves_everything(void **state)
     expect(0, "agreement", shell("%s eval --run small --quiet", program));
 }
 
+static void compares_runs(void **state)
+{
+    (void)state;
+    /* the table shows what the run's own evaluation says, and the teacher from the manifest */
+    expect(
+        0, "same",
+        shell("%s compare --run run --json > table.json && accuracy=$(sed -n "
+              "'s/.*\"accuracy\":\t*\\([0-9.e-]*\\).*/\\1/p' "
+              "table.json | head -1) && test -n \"$accuracy\" && grep -A6 '\"validation\"' run/metrics.json | grep -q "
+              "\"accuracy.*$accuracy\" && echo same",
+              program));
+    expect(0, "bytes a view", shell("%s compare --cache cache --run run", program));
+    expect(66, "metrics.json: is missing", shell("%s compare --run nowhere", program));
+    expect(64, "--run", shell("%s compare", program));
+}
+
 static void same_fit_same_bytes(void **state)
 {
     (void)state;
@@ -337,6 +353,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(learns_and_leaves_everything),
+        cmocka_unit_test(compares_runs),
         cmocka_unit_test(same_fit_same_bytes),
         cmocka_unit_test(sigint_and_resume),
         cmocka_unit_test(sigkill_and_resume),
