@@ -1,6 +1,6 @@
 /* Speed of whole training steps on the CPU: students of the specification at 224x224, a residual teacher at 28x28.
  * Prints images/s on one thread and two, and where the time goes by kind of step. Arguments: seconds a measurement, the
- * network's number (default: all), an instruction set to stop at. */
+ * network's number (-1: all), an instruction set to stop at ("AVX-512": the best), the batch. */
 #define _GNU_SOURCE
 #include "shared/backend/cpu/cpu_backend.h"
 #include "shared/backend/cpu/cpu_kernels.h"
@@ -193,7 +193,7 @@ static void report(const struct network *network, double *times[2], bool each)
                    1e6 * kinds[1][kind]);
 }
 
-static void measure(int which, int threads, double seconds, const char *limit)
+static void measure(int which, int threads, int batch, double seconds, const char *limit)
 {
     struct graph graph;
     struct network network;
@@ -206,19 +206,19 @@ static void measure(int which, int threads, double seconds, const char *limit)
     if (backend_cpu.device_new(&device, &options, &err) != STATUS_OK)
         return;
     device->kernels = cpu_kernels_choose(limit);
-    if (network_init(&network, &backend_cpu, device, &graph, networks[which].batch, NULL, 0, &err) != STATUS_OK) {
+    if (network_init(&network, &backend_cpu, device, &graph, batch, NULL, 0, &err) != STATUS_OK) {
         fprintf(stderr, "%s\n", err.message);
         return;
     }
     const struct plan_tensor *in = &network.plan.tensors[network.plan.input];
-    net_fill(network_input(&network),
-             (size_t)networks[which].batch * (size_t)in->shape.c * (size_t)in->shape.h * (size_t)in->shape.w, 7);
+    net_fill(network_input(&network), (size_t)batch * (size_t)in->shape.c * (size_t)in->shape.h * (size_t)in->shape.w,
+             7);
     double *times[2] = {calloc((size_t)network.plan.step_count, sizeof(double)),
                         calloc((size_t)network.plan.step_count, sizeof(double))};
     double processor, rate = train(&network, seconds, times, &processor);
     printf("%s, batch %d, %d threads, %s: %.0f images/s (%.0f a processor second), %.1f GB/s of %.1f MB "
            "an image, %zu parameters\n",
-           networks[which].name, networks[which].batch, threads, device->kernels->name, rate, processor,
+           networks[which].name, batch, threads, device->kernels->name, rate, processor,
            1e-9 * rate * least_bytes(&network.plan), 1e-6 * least_bytes(&network.plan), graph_parameter_count(&graph));
     report(&network, times, threads == 1);
     fflush(stdout);
@@ -236,6 +236,7 @@ int main(int count, char **arguments)
     for (int which = 0; which < (int)(sizeof networks / sizeof *networks); which++)
         for (int threads = 1; threads <= 2; threads++)
             if (only < 0 || only == which)
-                measure(which, threads, seconds, count > 3 ? arguments[3] : NULL);
+                measure(which, threads, count > 4 ? atoi(arguments[4]) : networks[which].batch, seconds,
+                        count > 3 ? arguments[3] : NULL);
     return 0;
 }

@@ -405,6 +405,48 @@ static void evaluation(void **state)
     graph_release(&graph);
 }
 
+/* Losses on features: their gradient is in the kept tensors before backward begins. */
+static void kept_gradients(void **state)
+{
+    enum { COUNT = 3, C = 12, FLOATS = COUNT * C * 25 };
+    struct graph graph;
+    struct reference r;
+    struct network network;
+    struct error err = {0};
+    struct device *device = open_device(2, NULL);
+    const struct pass pass = {.count = COUNT, .training = true};
+    float input[COUNT * 3 * 25], extra[2][FLOATS];
+    (void)state;
+    const int at = begin(&graph, C, 5, 5);
+    const int raw = net_conv(&graph, at, (struct net_window){.kernel = 3, .pad = 1});
+    net_linear(&graph, net_relu(&graph, net_batch_norm(&graph, raw)), 5, true);
+    net_weights(&graph, 42);
+    net_fill(input, sizeof input / sizeof *input, 1);
+    const int kept[] = {at, raw};
+    assert_int_equal(network_init(&network, &backend_cpu, device, &graph, COUNT, kept, 2, &err), STATUS_OK);
+    memcpy(network_input(&network), input, sizeof input);
+    assert_int_equal(network_forward(&network, &pass, &err), STATUS_OK);
+    reference_init(&r, &graph, COUNT);
+    reference_forward(&r, input, true);
+    poison(network.memory.gradients, network.plan.gradient_count);
+    for (int k = 0; k < 2; k++) {
+        const struct plan_tensor *t = &network.plan.tensors[network.plan.node_tensor[kept[k]]];
+        net_fill(extra[k], FLOATS, (uint64_t)k);
+        memcpy(network.memory.gradients + t->gradient, extra[k], sizeof extra[k]);
+        for (int i = 0; i < FLOATS; i++) /* [n, h, w, c] to [n, c, h, w] */
+            r.gradients[kept[k]][(i / (25 * C) * C + i % C) * 25 + i / C % 25] = (double)extra[k][i];
+    }
+    for (int i = 0; i < COUNT * 5; i++)
+        network_logits_gradient(&network)[i] = (float)(r.gradients[graph.output][i] = i % 3 - 1);
+    assert_int_equal(network_backward(&network, &pass, &err), STATUS_OK);
+    reference_backward(&r, true);
+    check_network(&network, &r, "kept nodes");
+    reference_release(&r);
+    network_release(&network);
+    backend_cpu.device_free(device);
+    graph_release(&graph);
+}
+
 /* A mean that is far larger than the deviation must not spoil the variance. */
 static void large_means(void **state)
 {
@@ -551,6 +593,7 @@ int main(void)
         cmocka_unit_test(residual_and_concat),
         cmocka_unit_test(copies),
         cmocka_unit_test(evaluation),
+        cmocka_unit_test(kept_gradients),
         cmocka_unit_test(large_means),
         cmocka_unit_test(dropout),
     };
