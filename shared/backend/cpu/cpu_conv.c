@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-enum { STRIP_FLOATS = 32768 };
+enum { STRIP_FLOATS = 131072 };
 
 struct conv {
     struct window_shape shape;

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { STRIP_FLOATS = 16384 };
+enum { STRIP_FLOATS = 131072 };
 
 struct depthwise {
     struct window_shape shape;

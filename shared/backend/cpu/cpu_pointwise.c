@@ -2,7 +2,7 @@
  */
 #include "shared/backend/cpu/cpu_run.h"
 
-enum { TILE_FLOATS = 24576, TILE_STEP = 42 /* a multiple of the register blocks' rows, 14 and 6 */ };
+enum { TILE_FLOATS = 65536, TILE_STEP = 42 /* a multiple of the register blocks' rows, 14 and 6 */ };
 
 struct pointwise {
     int in, out; /* channels */
@@ -15,7 +15,7 @@ static struct pointwise pointwise_of(const struct plan *plan, const struct plan_
     struct pointwise p = {.in = plan->tensors[step->inputs[0].tensor].shape.c,
                           .out = plan->tensors[step->output].shape.c};
     p.tile = TILE_FLOATS / (size_t)(p.in + p.out) / TILE_STEP * TILE_STEP;
-    p.tile = p.tile < TILE_STEP ? TILE_STEP : p.tile > 8 * TILE_STEP ? 8 * TILE_STEP : p.tile;
+    p.tile = p.tile < TILE_STEP ? TILE_STEP : p.tile;
     p.weights = (size_t)p.in * (size_t)p.out;
     return p;
 }

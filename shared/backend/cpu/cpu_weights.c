@@ -3,7 +3,16 @@
 
 #include <string.h>
 
-enum { REDUCE_FLOATS = 8192, UNPACK_ROWS = 64 };
+enum {
+    REDUCE_FLOATS = 8192,
+    UNPACK_ROWS = 64,
+    FEW_FLOATS = 16384 /* waking other threads takes longer than moving these */
+};
+
+static struct thread_pool *pool_for(const struct step_run *run, size_t floats)
+{
+    return floats > FEW_FLOATS ? run->device->pool : NULL;
+}
 
 struct pack_job {
     const struct weight_matrix *matrix;
@@ -38,7 +47,8 @@ static void pack_panel(void *context, int panel, int worker)
 void pack_weights(struct step_run *run, const struct weight_matrix *matrix, const float *from, float *to)
 {
     struct pack_job job = {matrix, from, to, run->kernels->lanes};
-    thread_pool_run(run->device->pool, (matrix->columns + job.lanes - 1) / job.lanes, pack_panel, &job);
+    struct thread_pool *pool = pool_for(run, packed_floats(matrix->taps * matrix->inner, matrix->columns));
+    thread_pool_run(pool, (matrix->columns + job.lanes - 1) / job.lanes, pack_panel, &job);
 }
 
 struct unpack_job {
@@ -64,8 +74,9 @@ static void unpack_rows(void *context, int index, int worker)
 void unpack_weights(struct step_run *run, const struct weight_matrix *matrix, const float *from, float *to)
 {
     struct unpack_job job = {matrix, from, to};
-    thread_pool_run(run->device->pool, (matrix->taps * matrix->inner + UNPACK_ROWS - 1) / UNPACK_ROWS, unpack_rows,
-                    &job);
+    const int rows = matrix->taps * matrix->inner;
+    struct thread_pool *pool = pool_for(run, packed_floats(rows, matrix->columns));
+    thread_pool_run(pool, (rows + UNPACK_ROWS - 1) / UNPACK_ROWS, unpack_rows, &job);
 }
 
 float *slice_partial(const struct step_run *run, int slice, size_t count)
@@ -94,6 +105,7 @@ static void reduce_part(void *context, int index, int worker)
 const float *reduce_partial(struct step_run *run, size_t count)
 {
     struct reduce_job job = {run, count};
-    thread_pool_run(run->device->pool, (int)((count + REDUCE_FLOATS - 1) / REDUCE_FLOATS), reduce_part, &job);
+    thread_pool_run(pool_for(run, count * (size_t)run->slices), (int)((count + REDUCE_FLOATS - 1) / REDUCE_FLOATS),
+                    reduce_part, &job);
     return run->workspace->partial;
 }
