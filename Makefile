@@ -146,10 +146,11 @@ $(OBJ)/%.o: %.c | $(ONNX_PROTO).h
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(BASE_CFLAGS) $(WARNINGS) $(CFLAGS) $(FILE_CFLAGS) -MMD -MP -c $< -o $@
 
-# HDF5's filter for zstd as a plugin: it needs no symbol of libhdf5, so that any HDF5 program can load it.
+# HDF5's filter for zstd as a plugin: it needs no symbol of libhdf5, so that any HDF5 program can load it. Never sanitized:
+# those programs are not.
 $(PLUGIN): formats/zstd_filter.c formats/zstd_filter.h
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -DZSTD_FILTER_PLUGIN $(BASE_CFLAGS) $(WARNINGS) $(CFLAGS) -shared $< -o $@ -lzstd
+	$(CC) $(CPPFLAGS) -DZSTD_FILTER_PLUGIN $(BASE_CFLAGS) $(WARNINGS) $(filter-out -fsanitize% -fno-sanitize%,$(CFLAGS)) -shared $< -o $@ -lzstd
 
 # The teacher's engine on the CPU, opened when a teacher is loaded: its own copies of what it uses of the library.
 $(ONEDNN): $(ONEDNN_OBJECTS) $(LIBRARY)
