@@ -86,7 +86,7 @@ cleanup:
 
 void image_source_release(struct image_source *source)
 {
-    if (source->reader)
+    if (source->reader && source->reader->release)
         source->reader->release(source);
     for (int split = 0; split < SPLIT_COUNT; split++)
         free(source->sets[split].samples);

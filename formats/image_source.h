@@ -62,7 +62,7 @@ struct image_source_format {
     /* Reads the stored bytes of one sample; *bytes is malloc'ed, the caller's. Thread-safe. */
     enum status (*read)(const struct image_source *source, enum split split, size_t index, uint8_t **bytes,
                         size_t *size, struct error *err);
-    void (*release)(struct image_source *source);
+    void (*release)(struct image_source *source); /* of source->state; NULL where there is none */
 };
 
 /* Recognises the folder's format and lists it. A missing or empty folder is STATUS_NO_INPUT, an unrecognised one

@@ -100,15 +100,9 @@ static enum status food11_open(struct image_source *source, struct error *err)
     return STATUS_OK;
 }
 
-static void food11_release(struct image_source *source)
-{
-    (void)source;
-}
-
 const struct image_source_format source_food11 = {
     .name = "Food-11",
     .recognises = food11_recognises,
     .open = food11_open,
     .read = source_read_file,
-    .release = food11_release,
 };

@@ -180,15 +180,9 @@ static enum status imagefolder_open(struct image_source *source, struct error *e
     return STATUS_OK;
 }
 
-static void imagefolder_release(struct image_source *source)
-{
-    (void)source;
-}
-
 const struct image_source_format source_imagefolder = {
     .name = "ImageFolder",
     .recognises = imagefolder_recognises,
     .open = imagefolder_open,
     .read = source_read_file,
-    .release = imagefolder_release,
 };
