@@ -17,6 +17,10 @@ CPPFLAGS += -I. -I$(BUILD)/generated -DSOFTCACHE_VERSION='"$(VERSION)"' $(shell 
 # No contraction and no fast-math: results must not depend on how the compiler fuses (kernels ask for FMA themselves).
 BASE_CFLAGS := -std=c11 -pthread -fPIC -ffp-contract=off -fno-math-errno
 LDLIBS   += $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -ldl -lpthread -lm
+# Programs look for their libraries in ../lib first, so that a folder of `make dist` works wherever it lies. DT_RPATH, not
+# DT_RUNPATH: it also holds for what the libraries themselves need.
+RUNPATH       := -Wl,--as-needed,--disable-new-dtags,-rpath,'$$ORIGIN/../lib'
+RUNPATH_TESTS := -Wl,--as-needed,--disable-new-dtags,-rpath,'$$ORIGIN/../../lib'
 
 PLUGIN     := $(BUILD)/plugins/libh5zstd.so
 ONEDNN     := $(BUILD)/softcache_onednn.so
@@ -31,7 +35,10 @@ STUDENT_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(filter-out %/main.c,$(sort $(wild
 PRESETS    := $(sort $(wildcard student_train/presets/*.net))
 PROGRAMS   := $(patsubst %/main.c,$(BUILD)/%,$(wildcard teacher_dump/main.c student_train/main.c))
 TESTS      := $(patsubst tests/%.c,$(TESTDIR)/%,$(sort $(wildcard tests/test_*.c)))
+# Tests link archives, so that each takes in only what it uses: the helpers, then the programs' files, then the library.
 TEST_HELPERS := $(patsubst %.c,$(OBJ)/%.o,$(sort $(wildcard tests/helper_*.c)))
+TEST_LIBRARIES := $(OBJ)/tests/libhelpers.a $(OBJ)/libprograms.a $(LIBRARY)
+SYNTHETIC  := $(BUILD)/synthetic_images
 BENCHES    := $(patsubst tests/%.c,$(TESTDIR)/%,$(sort $(wildcard tests/bench_*.c)))
 
 .DEFAULT_GOAL := all
@@ -60,7 +67,7 @@ test: all ## build and run every test; the last line counts them
 	@$(MAKE) --no-print-directory tests
 	@scripts/run_tests.sh $(TESTDIR)
 
-tests: programs $(TESTS)
+tests: programs $(TESTS) $(SYNTHETIC)
 
 bench: all ## build and run the benchmarks
 	@$(MAKE) --no-print-directory $(BENCHES)
@@ -161,14 +168,25 @@ $(LIBRARY): $(LIBRARY_OBJECTS)
 	ar rcs $@ $^
 
 $(BUILD)/teacher_dump: $(OBJ)/teacher_dump/main.o $(TEACHER_OBJECTS) $(LIBRARY)
-	$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@ $(LDLIBS)
+	$(CC) $(CFLAGS) $(LDFLAGS) $(RUNPATH) $^ -o $@ $(LDLIBS)
 
 $(BUILD)/student_train: $(OBJ)/student_train/main.o $(STUDENT_OBJECTS) $(LIBRARY)
-	$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@ $(LDLIBS)
+	$(CC) $(CFLAGS) $(LDFLAGS) $(RUNPATH) $^ -o $@ $(LDLIBS)
 
 $(TESTS) $(BENCHES): | $(ONEDNN)
-$(TESTDIR)/%: $(OBJ)/tests/%.o $(TEST_HELPERS) $(TEACHER_OBJECTS) $(STUDENT_OBJECTS) $(LIBRARY)
+$(TESTDIR)/%: $(OBJ)/tests/%.o $(TEST_LIBRARIES)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) $(filter %.o %.a,$^) -o $@ $(LDLIBS) -lcmocka
+	$(CC) $(CFLAGS) $(LDFLAGS) $(RUNPATH_TESTS) $(filter %.o %.a,$^) -o $@ $(LDLIBS) -lcmocka
+
+$(OBJ)/tests/libhelpers.a: $(TEST_HELPERS)
+	@rm -f $@
+	ar rcs $@ $^
+
+$(OBJ)/libprograms.a: $(TEACHER_OBJECTS) $(STUDENT_OBJECTS)
+	@rm -f $@
+	ar rcs $@ $^
+
+$(SYNTHETIC): $(OBJ)/tests/synthetic_images.o $(TEST_LIBRARIES)
+	$(CC) $(CFLAGS) $(LDFLAGS) $(RUNPATH) $^ -o $@ $(LDLIBS)
 
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
