@@ -19,11 +19,10 @@ BASE_CFLAGS := -std=c11 -pthread -fPIC -ffp-contract=off -fno-math-errno
 LDLIBS   += $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -ldl -lpthread -lm
 # Programs look for their libraries in ../lib first, so that a folder of `make dist` works wherever it lies. DT_RPATH, not
 # DT_RUNPATH: it also holds for what the libraries themselves need.
-RUNPATH       := -Wl,--as-needed,--disable-new-dtags,-rpath,'$$ORIGIN/../lib'
-RUNPATH_TESTS := -Wl,--as-needed,--disable-new-dtags,-rpath,'$$ORIGIN/../../lib'
+RUNPATH := -Wl,--as-needed,--disable-new-dtags,-rpath,'$$ORIGIN/../lib'
 
 PLUGIN     := $(BUILD)/plugins/libh5zstd.so
-ONEDNN     := $(BUILD)/softcache_onednn.so
+ONEDNN_ENGINE := $(BUILD)/softcache_onednn.so
 PREFIX     ?= /usr/local
 ONNX_PROTO := $(BUILD)/generated/onnx/onnx.pb-c
 LIBRARY    := $(BUILD)/libsoftcache.a
@@ -39,16 +38,18 @@ TESTS      := $(patsubst tests/%.c,$(TESTDIR)/%,$(sort $(wildcard tests/test_*.c
 TEST_HELPERS := $(patsubst %.c,$(OBJ)/%.o,$(sort $(wildcard tests/helper_*.c)))
 TEST_LIBRARIES := $(OBJ)/tests/libhelpers.a $(OBJ)/libprograms.a $(LIBRARY)
 SYNTHETIC  := $(BUILD)/synthetic_images
+# What a folder of `make dist` carries to check and measure a GPU: the tests that drive kernels, the benchmarks.
+DEVICE_TESTS := $(patsubst tests/%.c,$(TESTDIR)/%,$(sort $(shell grep -l '"tests/helper_device.h"' tests/test_*.c)))
 BENCHES    := $(patsubst tests/%.c,$(TESTDIR)/%,$(sort $(wildcard tests/bench_*.c)))
 
 .DEFAULT_GOAL := all
-.PHONY: all help deps programs tests test test-parity bench asan ubsan tsan fuzz lint format layers install clean
+.PHONY: all help deps programs tests test test-parity bench asan ubsan tsan fuzz lint format layers install dist clean
 .SECONDARY:
 
 all: deps ## install what is missing, build the two programs
 	@$(MAKE) --no-print-directory programs
 
-programs: $(PROGRAMS) $(PLUGIN) $(ONEDNN)
+programs: $(PROGRAMS) $(PLUGIN) $(ONEDNN_ENGINE)
 	@$(if $(NVCC),:,echo "no nvcc found: built for the CPU only (that is complete; install CUDA for the GPU backend)")
 
 help: ## this list
@@ -117,8 +118,12 @@ install: all ## install programs, format specification and HDF5 plugin under PRE
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/softcache/plugins $(DESTDIR)$(PREFIX)/share/doc/softcache
 	install $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 $(PLUGIN) $(DESTDIR)$(PREFIX)/lib/softcache/plugins
-	install -m 644 $(ONEDNN) $(DESTDIR)$(PREFIX)/lib/softcache
+	install -m 644 $(ONEDNN_ENGINE) $(DESTDIR)$(PREFIX)/lib/softcache
 	install -m 644 FORMAT.md $(DESTDIR)$(PREFIX)/share/doc/softcache
+
+dist: all ## make a relocatable folder and archive under build/dist (ONEDNN=1: with the CPU teacher's library, 40 MB)
+	@$(MAKE) --no-print-directory $(SYNTHETIC) $(DEVICE_TESTS) $(BENCHES)
+	@ONEDNN=$(ONEDNN) scripts/make_dist.sh $(BUILD) $(VERSION) $(DEVICE_TESTS) $(BENCHES)
 
 # ---- how things are built ----
 $(ONNX_PROTO).c $(ONNX_PROTO).h &: /usr/include/onnx/onnx.proto
@@ -157,10 +162,10 @@ $(OBJ)/%.o: %.c | $(ONNX_PROTO).h
 # those programs are not.
 $(PLUGIN): formats/zstd_filter.c formats/zstd_filter.h
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -DZSTD_FILTER_PLUGIN $(BASE_CFLAGS) $(WARNINGS) $(filter-out -fsanitize% -fno-sanitize%,$(CFLAGS)) -shared $< -o $@ -lzstd
+	$(CC) $(CPPFLAGS) -DZSTD_FILTER_PLUGIN $(BASE_CFLAGS) $(WARNINGS) $(filter-out -fsanitize% -fno-sanitize%,$(CFLAGS)) -shared $< -o $@ -Wl,-rpath,'$$ORIGIN/../..' -lzstd
 
 # The teacher's engine on the CPU, opened when a teacher is loaded: its own copies of what it uses of the library.
-$(ONEDNN): $(ONEDNN_OBJECTS) $(LIBRARY)
+$(ONEDNN_ENGINE): $(ONEDNN_OBJECTS) $(LIBRARY)
 	$(CC) $(CFLAGS) -shared -Wl,-Bsymbolic,--exclude-libs,ALL $^ -o $@ -ldnnl -lgomp -lpthread -lm
 
 $(LIBRARY): $(LIBRARY_OBJECTS)
@@ -173,10 +178,10 @@ $(BUILD)/teacher_dump: $(OBJ)/teacher_dump/main.o $(TEACHER_OBJECTS) $(LIBRARY)
 $(BUILD)/student_train: $(OBJ)/student_train/main.o $(STUDENT_OBJECTS) $(LIBRARY)
 	$(CC) $(CFLAGS) $(LDFLAGS) $(RUNPATH) $^ -o $@ $(LDLIBS)
 
-$(TESTS) $(BENCHES): | $(ONEDNN)
+$(TESTS) $(BENCHES): | $(ONEDNN_ENGINE)
 $(TESTDIR)/%: $(OBJ)/tests/%.o $(TEST_LIBRARIES)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) $(RUNPATH_TESTS) $(filter %.o %.a,$^) -o $@ $(LDLIBS) -lcmocka
+	$(CC) $(CFLAGS) $(LDFLAGS) $(RUNPATH) $(filter %.o %.a,$^) -o $@ $(LDLIBS) -lcmocka
 
 $(OBJ)/tests/libhelpers.a: $(TEST_HELPERS)
 	@rm -f $@

@@ -11,17 +11,31 @@ struct inference {
     struct inference *engine; /* the engine's own, opaque here */
 };
 
+/* A machine without oneDNN, or a folder of `make dist` without it, is nothing strange: say what to do. */
+static enum status find_engine(const struct inference_ops **ops, struct error *err)
+{
+    const void *symbol = NULL;
+    struct error why = {0};
+    enum status status = library_symbol("softcache_onednn.so", INFERENCE_ONEDNN_SYMBOL, &symbol, &why);
+    if (status != STATUS_OK)
+        return error_set(
+            err, status, why.path,
+            "a teacher on the CPU needs softcache_onednn.so and oneDNN (`make dist ONEDNN=1` carries both): "
+            "%s",
+            why.message);
+    *ops = symbol;
+    return STATUS_OK;
+}
+
 static enum status inference_new(struct inference **out, const struct graph *graph,
                                  const struct inference_options *options, struct error *err)
 {
     enum status status = STATUS_OK;
-    const void *ops = NULL;
     struct inference *inference = calloc(1, sizeof *inference);
     *out = NULL;
     if (!inference)
         return error_no_memory(err, sizeof *inference, "the teacher");
-    TRY(library_symbol("softcache_onednn.so", INFERENCE_ONEDNN_SYMBOL, &ops, err));
-    inference->ops = ops;
+    TRY(find_engine(&inference->ops, err));
     TRY(inference->ops->new (&inference->engine, graph, options, err));
     *out = inference;
     inference = NULL;

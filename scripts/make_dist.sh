@@ -1,0 +1,55 @@
+#!/bin/bash
+# Fills a folder that runs wherever it is copied to, and packs it: the programs, every library beyond glibc that they need,
+# their licences, the tests and benchmarks of devices. NVIDIA's libraries are never carried: they are found where they are installed.
+# usage: scripts/make_dist.sh BUILD VERSION [TEST PROGRAM...]     ONEDNN=1 takes in the CPU teacher's engine and its 40 MB library
+set -eu
+cd "$(dirname "$0")/.."
+build=$1 version=$2
+shift 2
+out=$build/dist/softcache-$version
+rm -rf "$out" "$out.tar.gz"
+mkdir -p "$out"/{bin,tests,lib/softcache/plugins,licenses,scripts/demo}
+
+programs=("$build"/teacher_dump "$build"/student_train "$build"/synthetic_images)
+objects=()
+for object in "$build"/softcache_cuda.so "$build"/softcache_cudnn.so ${ONEDNN:+"$build"/softcache_onednn.so}; do
+    [ ! -e "$object" ] || objects+=("$object")
+done
+install -s "${programs[@]}" "$out/bin"
+[ $# -eq 0 ] || install -s "$@" "$out/tests"
+[ ${#objects[@]} -eq 0 ] || install -s -m 644 "${objects[@]}" "$out/lib/softcache"
+install -s -m 644 "$build/plugins/libh5zstd.so" "$out/lib/softcache/plugins"
+install -m 644 README.md LICENSE FORMAT.md "$out"
+install -m 644 scripts/demo/fashion-mnist-teacher.onnx "$out/scripts/demo"
+
+# Prints the path of every library that a file loads, those of glibc and of NVIDIA left out.
+libraries() {
+    ldd "$@" | sed -nE 's/.* => (\/[^ ]*) .*/\1/p' | sort -u |
+        grep -vE '/(ld-linux[^/]*|lib(c|m|dl|rt|pthread|resolv|util|anl|mvec))\.so|/lib(cuda|cudnn|cublas|nv)[^/]*\.so'
+}
+mapfile -t carried < <(libraries "${programs[@]}" "${objects[@]}" "$@" "$build/plugins/libh5zstd.so")
+install -m 644 "${carried[@]}" "$out/lib"
+
+# Debian's packages know a library by its path, in which /lib may be /usr/lib.
+licensed=0
+while read -r package; do
+    cp -L "/usr/share/doc/$package/copyright" "$out/licenses/$package"
+    licensed=$((licensed + 1))
+done < <(dpkg -S "${carried[@]}" "${carried[@]/#//usr}" 2>/dev/null | sed 's/:.*//' | sort -u)
+[ "$licensed" -gt 0 ] || { echo "make dist: no licences found: the libraries are not of Debian's packages" >&2; exit 69; }
+
+glibc=$(find "$out" -type f \( -perm -100 -o -name '*.so*' \) ! -name '*.sh' -exec objdump -T {} + |
+    grep -oE 'GLIBC_[0-9.]+' | sort -Vu | tail -1)
+cat >"$out/INSTALL" <<END
+softcache $version for Linux on $(uname -m), glibc ${glibc#GLIBC_} or newer. Nothing to install: run bin/teacher_dump and bin/student_train
+where this folder lies. lib/ holds the libraries that they need, licenses/ the licences of those.
+
+A GPU needs NVIDIA's driver; a teacher on a GPU also cuDNN 9 and cuBLAS 13, which are found in the system's library path or in
+LD_LIBRARY_PATH (the folders nvidia/*/lib of a PyTorch installation have them).
+A teacher on the CPU needs lib/softcache/softcache_onednn.so, which is here only if the folder was made by \`make dist ONEDNN=1\`.
+HDF5_PLUGIN_PATH=.../lib/softcache/plugins lets h5py and h5dump read the caches (FORMAT.md).
+END
+
+tar --sort=name --owner=0 --group=0 --numeric-owner --mtime="@${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}" \
+    -C "${out%/*}" -cf - "${out##*/}" | gzip -n >"$out.tar.gz"
+echo "$out: $(du -sm "$out" | cut -f1) MB ($(du -sm "$out.tar.gz" | cut -f1) MB packed), glibc ${glibc#GLIBC_} or newer"
