@@ -12,11 +12,16 @@
 #include "shared/backend/inference.h"
 #include "shared/base/error.h"
 #include "shared/graph/plan.h"
+#include "shared/tensor/element.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct device;
+
+/* Students that are trained side by side share the data and the structure; each has its own weights, loss parameters,
+ * learning rates and dropout masks. */
+enum { BACKEND_MAX_STUDENTS = 64, LOSS_MAX_TERMS = 16 };
 
 struct device_options {
     int index;           /* of the GPU */
@@ -24,22 +29,55 @@ struct device_options {
     size_t memory_limit; /* bytes of GPU memory to use, 0: what is free */
 };
 
-/* A network's memory on the device; offsets in the plan count from these. All device memory, float. */
+/* A network's memory on the device: for every student one copy of each array, one after the other; offsets in the plan
+ * count from a copy's start. The network's input is shared: it lies in the first student's copy. All device memory. */
 struct network_memory {
-    float *values;              /* [plan->value_count] */
-    float *gradients;           /* [plan->gradient_count] */
-    float *parameters;          /* [plan->parameter_count] */
-    float *parameter_gradients; /* [plan->parameter_count], written by backward (not accumulated) */
-    float *state;               /* [plan->state_count] running statistics, updated by forward in training */
-    float *statistics;          /* [plan->statistics_count] */
+    int students;               /* 1 <= students <= BACKEND_MAX_STUDENTS */
+    void *values;               /* [students][plan->value_count] of plan->element */
+    void *gradients;            /* [students][plan->gradient_count] of plan->element */
+    float *parameters;          /* [students][plan->parameter_count] */
+    float *parameter_gradients; /* [students][plan->parameter_count], written by backward (not accumulated) */
+    float *state;               /* [students][plan->state_count] running statistics, updated by forward in training */
+    float *statistics;          /* [students][plan->statistics_count] */
     void *workspace;            /* the backend's own, made by network_prepare */
 };
 
+/* ---- the feed ---- */
+/* What a step reads that no other step does, for one student. */
+struct step_scalars {
+    uint64_t seed;                     /* dropout: masks are functions of (seed, step, layer, element) */
+    uint64_t step;                     /* optimiser steps before this one */
+    double learning_rate;              /* of this step */
+    double correction1, root_correction2; /* Adam: 1 - beta1^(step + 1), sqrt(1 - beta2^(step + 1)) */
+    float weights[LOSS_MAX_TERMS];     /* of the loss terms */
+};
+
+/* All that the steps of a pass over the data read from the host, uploaded once a pass, so that no step waits for the
+ * host and one recorded step serves them all. Step s works on positions [s * batch, s * batch + count). Device memory.
+ * shared/backend/feed.h makes and fills feeds. */
+struct feed {
+    int batch, students, classes;
+    size_t room;                  /* positions, a multiple of batch */
+    uint32_t *cursor;             /* [1] s, the step in hand; advance moves it on */
+    struct view *views;           /* [room] */
+    uint32_t *samples;            /* [room] indices of images */
+    int32_t *labels;              /* [room], -1: the sample has no label */
+    float *teacher;               /* [room, classes] the teacher's logits, or NULL */
+    struct step_scalars *scalars; /* [room / batch, students] */
+    int32_t *predictions;         /* [students, room] written by metrics: the classes of the largest logits */
+};
+
+/* Host memory that the device writes to while the host reads: how far a pass has come. */
+struct mailbox {
+    volatile uint64_t steps; /* steps done since the cursor was 0 */
+    volatile double loss;    /* METRIC_LOSS of the first student after them */
+    volatile double samples; /* METRIC_SAMPLES of it */
+};
+
 struct pass {
-    int count;     /* samples in this batch, 1 <= count <= plan->batch */
-    bool training; /* batch statistics and dropout; otherwise running statistics */
-    uint64_t seed; /* dropout: masks are functions of (seed, step_number, step, element) */
-    uint64_t step_number;
+    int count;               /* samples in this batch, 1 <= count <= plan->batch */
+    bool training;           /* batch statistics and dropout; otherwise running statistics */
+    const struct feed *feed; /* dropout in training reads the scalars; otherwise it may be NULL */
 };
 
 /* ---- losses ---- */
@@ -48,35 +86,34 @@ enum loss_reduction { REDUCTION_BATCHMEAN, REDUCTION_MEAN };
 
 struct loss_term {
     enum loss_kind kind;
-    float weight;
+    float weight;                  /* the trainer's: what the step's scalars are made from */
     float label_smoothing;         /* ce: PyTorch's meaning, target = (1 - s) * onehot + s / classes */
     float temperature;             /* kd: T^2 * KL(softmax(teacher / T) || softmax(student / T)) */
     enum loss_reduction reduction; /* kd: sum over classes / samples, or mean over both */
 };
 
 struct loss_batch {
-    int count, classes;
-    const float *logits;         /* [count, classes] of the student */
-    const float *teacher_logits; /* [count, classes] */
-    const int32_t *labels;       /* [count], -1: the sample has no label and adds nothing to ce */
-    float *gradient;             /* [count, classes] += weight * dL/dlogits */
+    int count, students;
+    const float *logits;      /* [students][count, classes] of the students */
+    size_t logit_stride;      /* floats from a student's logits to the next one's */
+    float *gradient;          /* [students][count, classes] += weight * dL/dlogits; NULL: values only */
+    size_t gradient_stride;   /* floats from a student's gradient to the next one's */
+    const struct feed *feed;  /* labels, teacher's logits (may be NULL: then only ce works), weights, the step */
+    double *metrics;          /* device memory [students, METRIC_COUNT] */
 };
 
 /* ---- optimiser ---- */
 enum optimizer_kind { OPTIMIZER_SGD, OPTIMIZER_ADAM, OPTIMIZER_ADAMW };
-struct optimizer_step {
+struct optimizer { /* double, as PyTorch's scalars */
     enum optimizer_kind kind;
-    double learning_rate, weight_decay, momentum, beta1, beta2, epsilon; /* double, as PyTorch's scalars */
+    double weight_decay, momentum, beta1, beta2, epsilon;
     bool nesterov;
-    double clip;      /* 0: none; otherwise gradients are scaled by min(1, clip / (norm + 1e-6)) as clip_grad_norm_ */
-    uint64_t step;    /* 1 for the first */
-    double ema_decay; /* 0: no moving average */
+    double clip; /* 0: none; otherwise gradients are scaled by min(1, clip / (norm + 1e-6)) as clip_grad_norm_ */
 };
-struct optimizer_memory { /* device memory, [count] each */
+struct optimizer_memory { /* device memory, [students, count] each */
     float *parameters, *gradients;
     float *first, *second; /* moments; SGD: first is the momentum buffer */
-    float *average;        /* EMA of the parameters, or NULL */
-    double *norm;          /* [1] gets the gradient norm before clipping */
+    double *norm;          /* [students] gets the gradient norm before clipping */
 };
 
 /* What a pass over data adds up on the device; downloaded once an epoch. */
@@ -87,11 +124,13 @@ enum {
     METRIC_AGREE,
     METRIC_SAMPLES,
     METRIC_TERMS,
-    METRIC_COUNT = METRIC_TERMS + 16
+    METRIC_COUNT = METRIC_TERMS + LOSS_MAX_TERMS
 };
 
 /* Base images (with their pyramids) where the device wants them. */
 struct device_images;
+/* Work recorded to be done again and again. */
+struct recording;
 
 struct backend {
     const char *name; /* "cpu", "cuda" */
@@ -102,33 +141,51 @@ struct backend {
 
     enum status (*buffer_new)(struct device *device, size_t bytes, const char *what, void **out, struct error *err);
     void (*buffer_free)(struct device *device, void *buffer);
+    /* The host's memory may be changed as soon as upload returns. */
     enum status (*upload)(struct device *device, void *to, const void *from, size_t bytes, struct error *err);
     enum status (*download)(struct device *device, void *to, const void *from, size_t bytes, struct error *err);
     enum status (*zero)(struct device *device, void *to, size_t bytes, struct error *err);
+    enum status (*mailbox_new)(struct device *device, struct mailbox **out, struct error *err);
+    void (*mailbox_free)(struct device *device, struct mailbox *mailbox);
+
+    /* ---- recording ---- NULL where a backend does everything at once: then the caller asks again for every step.
+     * Between begin and end nothing is done, only noted; what was noted is then done by replay, with the pointers and
+     * values of that time: whatever changes from step to step is read from device memory. */
+    enum status (*record_begin)(struct device *device, struct error *err);
+    enum status (*record_end)(struct device *device, struct recording **out, struct error *err);
+    enum status (*replay)(struct device *device, struct recording *recording, struct error *err);
+    void (*recording_free)(struct device *device, struct recording *recording);
 
     /* ---- network ---- */
-    /* Makes and frees the workspace of a plan: once, before the first pass. */
-    enum status (*network_prepare)(struct device *device, const struct plan *plan, void **workspace, struct error *err);
+    /* Makes and frees the workspace of a plan: once, before the first pass. STATUS_CONFIG: an element type that the
+     * backend does not compute with. */
+    enum status (*network_prepare)(struct device *device, const struct plan *plan, int students, void **workspace,
+                                   struct error *err);
     void (*network_release)(struct device *device, void *workspace);
     /* Runs steps [first, last) of the plan, forward; or last-1 down to first, backward. Backward expects dL/dlogits in
-     * the output tensor's gradient. */
+     * the output tensor's gradient (float, whatever plan->element). */
     enum status (*forward)(struct device *device, const struct plan *plan, const struct network_memory *memory,
                            const struct pass *pass, int first, int last, struct error *err);
     enum status (*backward)(struct device *device, const struct plan *plan, const struct network_memory *memory,
                             const struct pass *pass, int first, int last, struct error *err);
 
-    /* ---- losses, metrics, optimiser ---- */
+    /* ---- losses, metrics, optimiser: on the feed's step in hand ---- */
     /* Adds the term's gradient, and its value (unweighted, mean over the batch) * count to metrics[METRIC_TERMS +
-     * index], weighted to metrics[METRIC_LOSS]. metrics is device memory, double[METRIC_COUNT]. batch->gradient NULL:
-     * value only. */
-    enum status (*loss)(struct device *device, const struct loss_term *term, int index, const struct loss_batch *batch,
-                        double *metrics, struct error *err);
-    /* Adds correct, labelled, agreeing with the teacher's argmax, samples. predictions (may be NULL): int32 [count]
-     * argmax. */
-    enum status (*metrics)(struct device *device, const struct loss_batch *batch, double *metrics, int32_t *predictions,
-                           struct error *err);
-    enum status (*optimize)(struct device *device, const struct optimizer_step *step,
-                            const struct optimizer_memory *memory, size_t count, struct error *err);
+     * index], weighted with the step's weights[index] to metrics[METRIC_LOSS]. terms: [students] of one kind, host
+     * memory. */
+    enum status (*loss)(struct device *device, const struct loss_term *terms, int index, const struct loss_batch *batch,
+                        struct error *err);
+    /* Adds correct, labelled, agreeing with the teacher's argmax, samples; writes the feed's predictions. */
+    enum status (*metrics)(struct device *device, const struct loss_batch *batch, struct error *err);
+    enum status (*optimize)(struct device *device, const struct optimizer *optimizer,
+                            const struct optimizer_memory *memory, size_t count, const struct feed *feed,
+                            struct error *err);
+    /* average[i] = decay * average[i] + (1 - decay) * values[i]; decay 0 copies */
+    enum status (*blend)(struct device *device, float *average, const float *values, size_t count, double decay,
+                         struct error *err);
+    /* Ends a step: moves the cursor on and posts to the mailbox (metrics of the first student). */
+    enum status (*advance)(struct device *device, const struct feed *feed, const double *metrics,
+                           struct mailbox *mailbox, struct error *err);
 
     /* ---- data ---- */
     enum status (*images_new)(struct device *device, uint32_t count, int channels, struct device_images **out,
@@ -137,11 +194,14 @@ struct backend {
     enum status (*images_put)(struct device *device, struct device_images *images, uint32_t i, struct image *base,
                               struct error *err);
     void (*images_free)(struct device *device, struct device_images *images);
-    /* out[count, size, size, channels] = normalised views; views[i] of image indices[i]. views, indices: host memory.
-     */
-    enum status (*render)(struct device *device, struct device_images *images, const struct view *views,
-                          const uint32_t *indices, int count, int size, float table[3][256], float *out,
-                          struct error *err);
+    /* Images that did not fit on the device: brings those of the next step near. Called once before each step, in
+     * order, outside of a recording; samples: host memory, `count` of them; step: the cursor's value in that step. NULL
+     * where all images always fit. */
+    enum status (*images_prefetch)(struct device *device, struct device_images *images, const uint32_t *samples,
+                                   int count, uint32_t step, struct error *err);
+    /* out[count, size, size, channels] of `element` = the normalised views of the feed's step in hand. */
+    enum status (*render)(struct device *device, struct device_images *images, const struct feed *feed, int count,
+                          int size, float table[3][256], enum element element, void *out, struct error *err);
 
     const struct inference_ops *inference; /* stage one's engine */
 };

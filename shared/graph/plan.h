@@ -24,6 +24,7 @@
 #define SHARED_GRAPH_PLAN_H
 
 #include "shared/graph/graph.h"
+#include "shared/tensor/element.h"
 
 enum step_kind {
     STEP_CONV,      /* dense, grouped and pointwise convolution */
@@ -67,7 +68,7 @@ struct plan_tensor {
     const char *name;   /* of the graph node whose value the completed tensor is */
     int node;           /* that node */
     struct shape shape; /* stored NHWC: [batch, h, w, c] */
-    size_t value;       /* offset in floats in the value buffer */
+    size_t value;       /* offset in elements in the value buffer */
     size_t gradient;    /* offset in the gradient buffer (shared over time with other tensors); PLAN_NONE for the input
                            and for what no parameter has touched */
     int batch_norm;     /* index into batch_norms, or -1 */
@@ -97,6 +98,7 @@ struct plan {
     struct arena arena;
     const struct graph *graph; /* borrowed: must outlive the plan */
     int batch;
+    enum element element; /* of values and gradients; the output's (the logits) are float always, and have room for it */
     struct plan_tensor *tensors;
     int tensor_count;
     struct plan_step *steps; /* in forward order */
@@ -107,15 +109,22 @@ struct plan {
     int *node_tensor;      /* [graph->node_count] tensor whose completed value the node's is, or -1 (inside a chain) */
     size_t *weight_offset; /* [graph->weight_count] in the parameter vector (trained) or the state vector (running
                               statistics) */
-    size_t value_count, gradient_count; /* floats in the two activation buffers, whole batch */
+    size_t value_count, gradient_count; /* elements in the two activation buffers, whole batch */
     size_t parameter_count,
         state_count;         /* floats: trained parameters in the graph's order and layout; running statistics */
     size_t statistics_count; /* floats */
 };
 
-/* kept[kept_count]: nodes whose completed value must exist as a tensor of its own (features for losses): no completion
- * is attached across them. kept may be NULL. STATUS_CONFIG names the node that cannot be trained. */
-enum status plan_compile(struct plan *plan, const struct graph *graph, int batch, const int *kept, int kept_count,
+struct plan_options {
+    int batch;
+    enum element element; /* that activations and their gradients are stored in */
+    const int *kept;      /* [kept_count] nodes whose completed value must exist as a tensor of its own (features for
+                             losses): no completion is attached across them */
+    int kept_count;
+};
+
+/* STATUS_CONFIG names the node that cannot be trained. */
+enum status plan_compile(struct plan *plan, const struct graph *graph, const struct plan_options *options,
                          struct error *err);
 void plan_release(struct plan *plan);
 
