@@ -45,11 +45,11 @@ struct network_memory {
 /* ---- the feed ---- */
 /* What a step reads that no other step does, for one student. */
 struct step_scalars {
-    uint64_t seed;                     /* dropout: masks are functions of (seed, step, layer, element) */
-    uint64_t step;                     /* optimiser steps before this one */
-    double learning_rate;              /* of this step */
+    uint64_t seed;                        /* dropout: masks are functions of (seed, step, layer, element) */
+    uint64_t step;                        /* optimiser steps before this one */
+    double learning_rate;                 /* of this step */
     double correction1, root_correction2; /* Adam: 1 - beta1^(step + 1), sqrt(1 - beta2^(step + 1)) */
-    float weights[LOSS_MAX_TERMS];     /* of the loss terms */
+    float weights[LOSS_MAX_TERMS];        /* of the loss terms */
 };
 
 /* All that the steps of a pass over the data read from the host, uploaded once a pass, so that no step waits for the
@@ -94,12 +94,12 @@ struct loss_term {
 
 struct loss_batch {
     int count, students;
-    const float *logits;      /* [students][count, classes] of the students */
-    size_t logit_stride;      /* floats from a student's logits to the next one's */
-    float *gradient;          /* [students][count, classes] += weight * dL/dlogits; NULL: values only */
-    size_t gradient_stride;   /* floats from a student's gradient to the next one's */
-    const struct feed *feed;  /* labels, teacher's logits (may be NULL: then only ce works), weights, the step */
-    double *metrics;          /* device memory [students, METRIC_COUNT] */
+    const float *logits;     /* [students][count, classes] of the students */
+    size_t logit_stride;     /* floats from a student's logits to the next one's */
+    float *gradient;         /* [students][count, classes] += weight * dL/dlogits; NULL: values only */
+    size_t gradient_stride;  /* floats from a student's gradient to the next one's */
+    const struct feed *feed; /* labels, teacher's logits (may be NULL: then only ce works), weights, the step */
+    double *metrics;         /* device memory [students, METRIC_COUNT] */
 };
 
 /* ---- optimiser ---- */

@@ -15,7 +15,8 @@ struct feed_content {
     struct step_scalars *scalars; /* [room / batch, students] */
 };
 
-/* room: positions, rounded up to whole batches. Everything is 0 at first. teacher: there will be the teacher's logits. */
+/* room: positions, rounded up to whole batches. Everything is 0 at first. teacher: there will be the teacher's logits.
+ */
 enum status feed_content_init(struct feed_content *content, size_t room, int batch, int students, int classes,
                               bool teacher, struct error *err);
 void feed_content_release(struct feed_content *content); /* a zeroed struct is legal */

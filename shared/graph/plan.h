@@ -98,7 +98,8 @@ struct plan {
     struct arena arena;
     const struct graph *graph; /* borrowed: must outlive the plan */
     int batch;
-    enum element element; /* of values and gradients; the output's (the logits) are float always, and have room for it */
+    enum element
+        element; /* of values and gradients; the output's (the logits) are float always, and have room for it */
     struct plan_tensor *tensors;
     int tensor_count;
     struct plan_step *steps; /* in forward order */

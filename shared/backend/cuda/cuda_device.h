@@ -12,10 +12,10 @@ extern "C" {
 struct device {
     int index;
     struct cudaDeviceProp properties;
-    cudaStream_t stream;      /* of all work */
-    cudaStream_t copy_stream; /* of prefetched images */
+    cudaStream_t stream;              /* of all work */
+    cudaStream_t copy_stream;         /* of prefetched images */
     size_t memory_limit, memory_used; /* bytes of buffers */
-    void *staging;            /* pinned host memory for uploads, see upload in cuda_device.c */
+    void *staging;                    /* pinned host memory for uploads, see upload in cuda_device.c */
     size_t staging_bytes;
     char description[160];
 };

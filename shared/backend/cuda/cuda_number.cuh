@@ -77,9 +77,9 @@ static __device__ __forceinline__ float activate(int activation, float alpha, fl
 {
     switch (activation) {
     case ACTIVATION_RELU:
-        return x < 0 ? 0 : x; /* a NaN stays one */
+        return x > 0 ? x : 0;
     case ACTIVATION_LEAKY_RELU:
-        return x < 0 ? alpha * x : x;
+        return x > 0 ? x : alpha * x;
     case ACTIVATION_CLIP:
         return x < alpha ? alpha : x > beta ? beta : x;
     case ACTIVATION_HARD_SIGMOID: {
@@ -128,7 +128,8 @@ struct moments {
 static __device__ __forceinline__ struct moments moments_merge(struct moments a, struct moments b)
 {
     const float count = a.count + b.count, delta = b.mean - a.mean, share = count > 0 ? b.count / count : 0;
-    const struct moments both = {count, a.mean + delta * share, a.squares + b.squares + delta * delta * a.count * share};
+    const struct moments both = {count, a.mean + delta * share,
+                                 a.squares + b.squares + delta * delta * a.count * share};
     return both;
 }
 

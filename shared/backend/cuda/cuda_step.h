@@ -21,17 +21,17 @@ enum { CUDA_MAX_BLOCKS = 1024 };
 /* A tensor as its readers see it: act(scale[c] * x + shift[c]). Element (student, n, y, x, c) is values[student *
  * stride + ((n * h + y) * w + x) * c_count + c]. */
 struct cuda_read {
-    const void *values;  /* of the plan's element type */
-    size_t stride;       /* elements from one student's copy to the next; 0: the network's input, which is shared */
-    const float *scale;  /* [c] of the first student; NULL: no batch norm */
-    const float *shift;  /* [c] */
-    size_t row_stride;   /* floats from one student's scale to the next one's */
-    int activation;      /* enum activation */
-    float alpha, beta;   /* of the activation */
+    const void *values; /* of the plan's element type */
+    size_t stride;      /* elements from one student's copy to the next; 0: the network's input, which is shared */
+    const float *scale; /* [c] of the first student; NULL: no batch norm */
+    const float *shift; /* [c] */
+    size_t row_stride;  /* floats from one student's scale to the next one's */
+    int activation;     /* enum activation */
+    float alpha, beta;  /* of the activation */
 };
 
-/* The raw output of a forward step. Where a batch norm follows, each block hands in the moments of what it stored (after
- * rounding to the element type): values' count, mean and sum of squared deviations from the mean. */
+/* The raw output of a forward step. Where a batch norm follows, each block hands in the moments of what it stored
+ * (after rounding to the element type): values' count, mean and sum of squared deviations from the mean. */
 struct cuda_write {
     void *values;
     size_t stride;
@@ -85,8 +85,8 @@ struct cuda_step_kernel {
      * gradient. */
     enum status (*backward)(const struct cuda_run *run, struct error *err);
 };
-extern const struct cuda_step_kernel cuda_conv, cuda_pointwise, cuda_depthwise, cuda_linear, cuda_max_pool, cuda_average_pool,
-    cuda_global_pool, cuda_add, cuda_concat, cuda_dropout, cuda_copy;
+extern const struct cuda_step_kernel cuda_conv, cuda_pointwise, cuda_depthwise, cuda_linear, cuda_max_pool,
+    cuda_average_pool, cuda_global_pool, cuda_add, cuda_concat, cuda_dropout, cuda_copy;
 
 /* ---- views of a step's tensors (cuda_run.c) ---- */
 static inline const struct plan_tensor *cuda_input_of(const struct cuda_run *run)
@@ -97,8 +97,9 @@ static inline const struct plan_tensor *cuda_output_of(const struct cuda_run *ru
 {
     return &run->plan->tensors[run->step->output];
 }
-/* The element type of a tensor: the plan's, but float for the plan's output. Only STEP_LINEAR, STEP_GLOBAL_AVERAGE_POOL,
- * STEP_CONV and STEP_COPY can make the plan's output in practice; every step must honour it all the same. */
+/* The element type of a tensor: the plan's, but float for the plan's output. Only STEP_LINEAR,
+ * STEP_GLOBAL_AVERAGE_POOL, STEP_CONV and STEP_COPY can make the plan's output in practice; every step must honour it
+ * all the same. */
 enum element cuda_element_of(const struct cuda_run *run, const struct plan_tensor *tensor);
 struct cuda_read cuda_read_of(const struct cuda_run *run, const struct plan_tensor *tensor);
 /* moments in run->scratch + offset floats (of all students) where the step makes statistics in this pass */
