@@ -26,13 +26,15 @@ static void list_vectors(const struct trainer *trainer, struct vector vectors[VE
     const struct plan *plan = &trainer->network.plan;
     const struct network_memory *network = &trainer->network.memory;
     const struct trainer_memory *memory = &trainer->memory;
+    const size_t students = (size_t)trainer->student_count, parameters = students * plan->parameter_count;
+    const size_t state = students * plan->state_count;
     const struct vector all[VECTORS] = {
-        {"parameters", network->parameters, plan->parameter_count},
-        {"running_statistics", network->state, plan->state_count},
-        {"moment_1", memory->first, plan->parameter_count},
-        {"moment_2", memory->second, plan->parameter_count},
-        {"average", memory->average, memory->average ? plan->parameter_count : 0},
-        {"average_running_statistics", memory->average_state, memory->average ? plan->state_count : 0}};
+        {"parameters", network->parameters, parameters},
+        {"running_statistics", network->state, state},
+        {"moment_1", memory->first, parameters},
+        {"moment_2", memory->second, parameters},
+        {"average", memory->average, memory->average ? parameters : 0},
+        {"average_running_statistics", memory->average_state, memory->average ? state : 0}};
     memcpy(vectors, all, sizeof all);
 }
 

@@ -133,62 +133,25 @@ void dataset_release(struct dataset *dataset)
     *dataset = (struct dataset){0};
 }
 
-enum status batch_init(struct batch *batch, int room, int classes, struct error *err)
-{
-    size_t n = (size_t)room;
-    *batch = (struct batch){.samples = calloc(n, sizeof *batch->samples),
-                            .numbers = calloc(n, sizeof *batch->numbers),
-                            .labels = calloc(n, sizeof *batch->labels),
-                            .teacher = calloc(n * (size_t)classes, sizeof *batch->teacher),
-                            .views = calloc(n, sizeof *batch->views)};
-    if (batch->samples && batch->numbers && batch->labels && batch->teacher && batch->views)
-        return STATUS_OK;
-    batch_release(batch);
-    return error_no_memory(err, n * (size_t)classes * sizeof *batch->teacher, "a batch");
-}
-
-void batch_release(struct batch *batch)
-{
-    free(batch->samples);
-    free(batch->numbers);
-    free(batch->labels);
-    free(batch->teacher);
-    free(batch->views);
-    *batch = (struct batch){0};
-}
-
-enum status dataset_render(const struct dataset *dataset, const struct batch *batch, float *out, struct error *err)
+void dataset_view(const struct dataset *dataset, uint32_t sample, int number, struct view *view)
 {
     const struct cache_manifest *manifest = &dataset->cache->manifest;
-    const struct compute *compute = dataset->compute;
-    for (int i = 0; i < batch->count; i++) {
-        uint32_t sample = batch->samples[i];
-        struct base_size base = dataset->bases[sample];
-        if (batch->numbers[i] == DATASET_EVALUATION_VIEW)
-            view_make_evaluation(&batch->views[i], base.h, base.w, manifest->size, dataset->size);
-        else
-            view_make(&batch->views[i], &dataset->recipe, manifest->seed, dataset->ids[sample],
-                      (uint32_t)batch->numbers[i], base.h, base.w, manifest->size, dataset->size);
-    }
-    return compute->backend->render(compute->device, dataset->images, batch->views, batch->samples, batch->count,
-                                    dataset->size, (float(*)[256])dataset->table, out, err);
+    const struct base_size base = dataset->bases[sample];
+    if (number == DATASET_EVALUATION_VIEW)
+        view_make_evaluation(view, base.h, base.w, manifest->size, dataset->size);
+    else
+        view_make(view, &dataset->recipe, manifest->seed, dataset->ids[sample], (uint32_t)number, base.h, base.w,
+                  manifest->size, dataset->size);
 }
 
-bool dataset_targets(const struct dataset *dataset, struct batch *batch)
+bool dataset_has_teacher(const struct dataset *dataset, bool evaluation)
 {
-    const struct cache_manifest *manifest = &dataset->cache->manifest;
-    const bool teacher = cache_has_teacher(manifest);
-    bool complete = teacher;
-    for (int i = 0; i < batch->count; i++) {
-        uint32_t sample = batch->samples[i];
-        const struct cache_shard *shard = &dataset->shards[dataset->shard_of[sample]];
-        bool evaluation = batch->numbers[i] == DATASET_EVALUATION_VIEW;
-        batch->labels[i] = dataset->labels[sample];
-        if (evaluation && dataset->split == SPLIT_TRAIN)
-            complete = false;
-        else if (teacher)
-            cache_logits(manifest, shard, sample - shard->first, evaluation ? 0 : batch->numbers[i],
-                         batch->teacher + (size_t)i * (size_t)manifest->class_count);
-    }
-    return complete;
+    return cache_has_teacher(&dataset->cache->manifest) && !(evaluation && dataset->split == SPLIT_TRAIN);
+}
+
+void dataset_teacher(const struct dataset *dataset, uint32_t sample, int number, float *logits)
+{
+    const struct cache_shard *shard = &dataset->shards[dataset->shard_of[sample]];
+    cache_logits(&dataset->cache->manifest, shard, sample - shard->first,
+                 number == DATASET_EVALUATION_VIEW ? 0 : number, logits);
 }

@@ -36,24 +36,12 @@ enum status dataset_load(struct dataset *dataset, const struct cache *cache, enu
                          const struct compute *compute, struct progress *progress, struct error *err);
 void dataset_release(struct dataset *dataset); /* a zeroed struct is legal */
 
-/* A batch: samples and the view of each. */
-struct batch {
-    int count;
-    uint32_t *samples; /* [room] */
-    int *numbers;      /* [room] view number, or DATASET_EVALUATION_VIEW */
-    /* filled by dataset_targets */
-    int32_t *labels; /* [room] */
-    float *teacher;  /* [room, classes] */
-    /* the renderer's */
-    struct view *views; /* [room] */
-};
-enum status batch_init(struct batch *batch, int room, int classes, struct error *err);
-void batch_release(struct batch *batch);
-
-/* The batch's views into out[count, size, size, channels], device memory. */
-enum status dataset_render(const struct dataset *dataset, const struct batch *batch, float *out, struct error *err);
-/* Labels and teacher logits of the batch's views. False without logits: the evaluation views of the training split, and
- * caches without a teacher. */
-bool dataset_targets(const struct dataset *dataset, struct batch *batch);
+/* The parameters of a sample's view (a number, or DATASET_EVALUATION_VIEW) at the data set's size. */
+void dataset_view(const struct dataset *dataset, uint32_t sample, int number, struct view *view);
+/* Whether the cache holds the teacher's logits of training views, or of evaluation views: there are none of the latter
+ * for the training split. */
+bool dataset_has_teacher(const struct dataset *dataset, bool evaluation);
+/* logits[classes] of the teacher for a view that has them. */
+void dataset_teacher(const struct dataset *dataset, uint32_t sample, int number, float *logits);
 
 #endif

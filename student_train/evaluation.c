@@ -9,22 +9,19 @@ static double share(double part, double whole)
 }
 
 /* The teacher's answers on the evaluation views, from the cache. */
-static enum status measure_teacher(struct evaluation *evaluation, struct trainer *trainer,
-                                   const struct dataset *dataset, struct error *err)
+static enum status measure_teacher(struct evaluation *evaluation, const struct dataset *dataset, struct error *err)
 {
     const size_t classes = (size_t)evaluation->classes;
-    struct batch *batch = &trainer->batch;
+    enum status status = STATUS_OK;
     uint32_t *counts = calloc(2 * classes, sizeof *counts), right = 0;
-    if (!counts)
-        return error_no_memory(err, 2 * classes * sizeof *counts, "counts of classes");
-    batch->count = 1;
-    batch->numbers[0] = DATASET_EVALUATION_VIEW;
-    for (uint32_t i = 0; i < dataset->count; i++) {
-        const float *logits = batch->teacher;
+    float *logits = calloc(classes, sizeof *logits);
+    if (!counts || !logits)
+        TRY(error_no_memory(err, 2 * classes * sizeof *counts, "counts of classes"));
+    for (uint32_t i = 0; dataset_has_teacher(dataset, true) && i < dataset->count; i++) {
         size_t best = 0;
-        batch->samples[0] = i;
-        if (dataset->labels[i] < 0 || !dataset_targets(dataset, batch))
+        if (dataset->labels[i] < 0)
             continue;
+        dataset_teacher(dataset, i, DATASET_EVALUATION_VIEW, logits);
         for (size_t k = 1; k < classes; k++)
             best = logits[k] > logits[best] ? k : best;
         bool hit = (int32_t)best == dataset->labels[i];
@@ -36,8 +33,10 @@ static enum status measure_teacher(struct evaluation *evaluation, struct trainer
         evaluation->teacher_accuracy = share(right, dataset->labelled);
     for (size_t k = 0; k < classes; k++)
         evaluation->teacher_class_accuracy[k] = share(counts[classes + k], counts[k]);
+cleanup:
     free(counts);
-    return STATUS_OK;
+    free(logits);
+    return status;
 }
 
 static void count_confusion(struct evaluation *evaluation, const struct dataset *dataset)
@@ -79,7 +78,7 @@ enum status evaluation_run(struct evaluation *evaluation, struct trainer *traine
     if (totals.teacher)
         evaluation->agreement = share(totals.sums[METRIC_AGREE], totals.sums[METRIC_SAMPLES]);
     count_confusion(evaluation, dataset);
-    TRY(measure_teacher(evaluation, trainer, dataset, err));
+    TRY(measure_teacher(evaluation, dataset, err));
 cleanup:
     if (status != STATUS_OK)
         evaluation_release(evaluation);

@@ -156,7 +156,8 @@ static enum status run(struct fit *fit, struct error *err)
     TRY(open_folder(fit, &resumes, err));
     TRY(compute_open(&fit->compute, fit->options.device, fit->options.threads, err));
     fit->trainer_options = fit_trainer_options(&fit->options);
-    TRY(trainer_init(&fit->trainer, &fit->compute, &fit->student.graph, &fit->loss, &fit->trainer_options, err));
+    fit->trained = (struct trainer_student){&fit->loss, fit->options.schedule, fit->options.seed};
+    TRY(trainer_init(&fit->trainer, &fit->compute, &fit->student.graph, &fit->trained, 1, &fit->trainer_options, err));
     if (resumes)
         TRY(checkpoint_read(fit->checkpoint, &fit->trainer, &fit->state, fit->identity, err));
     else

@@ -13,6 +13,7 @@ struct fit {
     struct fit_options options;
     struct loss_expression loss;
     struct trainer_options trainer_options;
+    struct trainer_student trained;
     struct cache cache;
     struct run_info info;
     struct student student; /* its graph's weights: the initial ones, later the best ones */

@@ -35,7 +35,7 @@ static enum status keep_best(struct fit *fit, const struct run_epoch *row, struc
         return STATUS_OK;
     fit->state.best_epoch = row->epoch;
     fit->state.best_score = isfinite(score(fit, row)) ? score(fit, row) : 0;
-    TRY(trainer_weights(&fit->trainer, &fit->student.graph, err));
+    TRY(trainer_weights(&fit->trainer, 0, &fit->student.graph, err));
     TRY(run_publish_weights(&fit->student.graph, fit->options.out, "best.safetensors", err));
 cleanup:
     return status;

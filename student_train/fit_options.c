@@ -6,6 +6,7 @@
 
 static const char *const optimizer_names[] = {
     [OPTIMIZER_SGD] = "sgd", [OPTIMIZER_ADAM] = "adam", [OPTIMIZER_ADAMW] = "adamw", NULL};
+static const char *const precision_names[] = {[ELEMENT_FP32] = "fp32", [ELEMENT_BF16] = "bf16", NULL};
 static const char *const order_names[] = {[ORDER_SHUFFLE] = "shuffle", [ORDER_SEQUENTIAL] = "sequential", NULL};
 
 /* The table needs the targets' addresses, so it is made for one struct and kept in its arena. */
@@ -60,6 +61,8 @@ static enum status make_table(struct fit_options *o, struct error *err)
         {"device", OPTION_STRING, &o->device, "auto|cpu|cuda[:K]", "auto", "where to compute"},
         {"threads", OPTION_INT, &o->threads, "N", "0", "of the CPU; 0: all processors; changes no result", .minimum = 0,
          .maximum = 1024},
+        {"precision", OPTION_CHOICE, &o->precision, NULL, "fp32",
+         "that activations are stored in; bf16 moves half the bytes and needs a GPU", .choices = precision_names},
         {"time-limit", OPTION_FLOAT, &o->time_limit, "SECONDS", "0", "stop after the epoch that passes it; 0: none",
          .minimum = 0, .maximum = big},
         {"name", OPTION_STRING, &o->name, "TEXT", NULL, "title of the report (the student and the loss)"},
@@ -111,9 +114,9 @@ struct trainer_options fit_trainer_options(const struct fit_options *options)
                       .beta2 = options->beta2,
                       .epsilon = options->epsilon,
                       .nesterov = options->nesterov,
-                      .clip = options->grad_clip,
-                      .ema_decay = options->ema},
-        .schedule = options->schedule,
+                      .clip = options->grad_clip},
+        .element = (enum element)options->precision,
+        .ema_decay = options->ema,
         .seed = options->seed,
         .sequential = options->order == ORDER_SEQUENTIAL,
     };

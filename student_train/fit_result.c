@@ -22,11 +22,11 @@ static enum status evaluate_best(struct fit *fit, struct evaluation *evaluation,
 {
     enum status status = STATUS_OK;
     struct trainer_options options = fit->trainer_options;
-    options.optimizer.ema_decay = 0;
+    options.ema_decay = 0;
     trainer_release(&fit->trainer);
     TRY(load_best(fit, err));
     if (fit->validates) {
-        TRY(trainer_init(&fit->trainer, &fit->compute, &fit->student.graph, &fit->loss, &options, err));
+        TRY(trainer_init(&fit->trainer, &fit->compute, &fit->student.graph, &fit->trained, 1, &options, err));
         TRY(evaluation_run(evaluation, &fit->trainer, &fit->validation, err));
     }
 cleanup:
@@ -112,7 +112,7 @@ enum status fit_result(struct fit *fit, struct error *err)
     struct evaluation evaluation = {0};
     cJSON *json = NULL;
     char *text = NULL;
-    TRY(trainer_weights(&fit->trainer, &fit->student.graph, err));
+    TRY(trainer_weights(&fit->trainer, 0, &fit->student.graph, err));
     TRY(run_publish_weights(&fit->student.graph, fit->options.out, "last.safetensors", err));
     TRY(evaluate_best(fit, &evaluation, err));
     json = metrics_json(fit, &evaluation);

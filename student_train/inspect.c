@@ -19,7 +19,7 @@ static enum status run(const struct inspect_options *options, struct error *err)
     char *text = NULL;
     TRY(student_open(&student, options->student,
                      &(struct student_input){options->channels, options->size, options->classes}, err));
-    TRY(plan_compile(&plan, &student.graph, options->batch, NULL, 0, err));
+    TRY(plan_compile(&plan, &student.graph, &(struct plan_options){.batch = options->batch}, err));
     text = plan_describe(&plan);
     if (!text)
         TRY(error_no_memory(err, 0, "the plan's description"));

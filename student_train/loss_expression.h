@@ -11,7 +11,7 @@
 
 #include "shared/backend/backend.h"
 
-enum { LOSS_MAX_TERMS = 16, LOSS_MAX_TEXT = 1024, LOSS_MAX_NAME = 64 };
+enum { LOSS_MAX_TEXT = 1024, LOSS_MAX_NAME = 64 };
 
 struct loss_expression {
     struct loss_term terms[LOSS_MAX_TERMS];

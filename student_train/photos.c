@@ -55,8 +55,8 @@ struct photo_job {
     char **paths; /* of the batch */
     struct finished_run *run;
     struct device_images *images;
-    struct view *views;
-    struct error *errors; /* [photos of the batch] */
+    struct feed_content content; /* of one step */
+    struct error *errors;        /* [photos of the batch] */
 };
 
 static enum status load_photo(struct photo_job *job, uint32_t i, struct error *err)
@@ -70,7 +70,7 @@ static enum status load_photo(struct photo_job *job, uint32_t i, struct error *e
     TRY(file_read(job->paths[i], PHOTO_LIMIT, &bytes, &size, err));
     TRY(image_decode(IMAGE_JPEG, 0, 0, 3, bytes, size, job->paths[i], &photo, err));
     TRY(image_resize_short_side(&photo, info->base, &base, err));
-    view_make_evaluation(&job->views[i], base.h, base.w, info->crop, info->size);
+    view_make_evaluation(&job->content.views[i], base.h, base.w, info->crop, info->size);
     TRY(compute->backend->images_put(compute->device, job->images, i, &base, err));
 cleanup:
     free(bytes);
@@ -91,8 +91,6 @@ static enum status predict_batch(struct photo_job *job, int count, int32_t *pred
     const struct compute *compute = &job->run->compute;
     struct trainer *trainer = &job->run->trainer;
     const struct run_info *info = &job->run->info;
-    struct pass pass = {.count = count};
-    struct loss_batch batch = {.count = count, .classes = trainer->classes, .labels = trainer->labels};
     float table[3][256];
     enum status status = STATUS_OK;
     view_normalisation_table(table, info->mean, info->std, info->channels);
@@ -100,17 +98,11 @@ static enum status predict_batch(struct photo_job *job, int count, int32_t *pred
     TRY(compute->backend->images_new(compute->device, (uint32_t)count, info->channels, &job->images, err));
     thread_pool_run(compute->pool, count, load_task, job);
     for (int i = 0; i < count; i++) {
-        trainer->batch.samples[i] = (uint32_t)i;
+        job->content.samples[i] = (uint32_t)i;
         if (job->errors[i].code != STATUS_OK)
             TRY(error_set(err, job->errors[i].code, job->errors[i].path, "%s", job->errors[i].message));
     }
-    TRY(compute->backend->render(compute->device, job->images, job->views, trainer->batch.samples, count, info->size,
-                                 table, network_input(&trainer->network), err));
-    TRY(network_forward(&trainer->network, &pass, err));
-    batch.logits = network_logits(&trainer->network);
-    TRY(compute->backend->metrics(compute->device, &batch, trainer->metrics, trainer->predicted, err));
-    TRY(compute->backend->download(compute->device, predictions, trainer->predicted,
-                                   (size_t)count * sizeof *predictions, err));
+    TRY(trainer_predict(trainer, job->images, &job->content, count, info->size, table, predictions, err));
 cleanup:
     compute->backend->images_free(compute->device, job->images);
     job->images = NULL;
@@ -122,10 +114,11 @@ enum status photos_predict(const struct photos *photos, struct finished_run *run
 {
     enum status status = STATUS_OK;
     const size_t room = (size_t)run->options.batch;
-    struct photo_job job = {.run = run, .views = run->trainer.batch.views};
+    struct photo_job job = {.run = run};
     job.errors = calloc(room, sizeof *job.errors);
     if (!job.errors)
         return error_no_memory(err, room * sizeof *job.errors, "decoding");
+    TRY(feed_content_init(&job.content, room, (int)room, 1, run->trainer.classes, false, err));
     if (run->info.channels != 3)
         TRY(error_set(err, STATUS_CONFIG, NULL, "the student takes images of %d channel, photos have 3",
                       run->info.channels));
@@ -140,6 +133,7 @@ enum status photos_predict(const struct photos *photos, struct finished_run *run
     }
     progress_end(progress);
 cleanup:
+    feed_content_release(&job.content);
     free(job.errors);
     return status;
 }

@@ -1,65 +1,75 @@
+#define _POSIX_C_SOURCE 200809L
 #include "student_train/trainer.h"
 
 #include "shared/base/clock.h"
 #include "shared/base/interrupt.h"
-#include "student_train/epoch_order.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 static enum status buffer(const struct trainer *trainer, size_t count, size_t size, const char *what, void **out,
                           struct error *err)
 {
     const struct compute *compute = trainer->compute;
-    enum status status = compute->backend->buffer_new(compute->device, size_mul(count, size), what, out, err);
-    return status != STATUS_OK ? status : compute->backend->zero(compute->device, *out, count * size, err);
-}
-
-static enum status copy_floats(const struct trainer *trainer, float *to, const float *from, size_t count,
-                               struct error *err)
-{
-    const struct compute *compute = trainer->compute;
-    enum status status = STATUS_OK;
-    float *host = NULL;
-    TRY(memory_new((void **)&host, count, sizeof(float), "weights", err));
-    TRY(compute->backend->download(compute->device, host, from, count * sizeof(float), err));
-    TRY(compute->backend->upload(compute->device, to, host, count * sizeof(float), err));
-cleanup:
-    memory_free(host);
-    return status;
+    const size_t bytes = size_mul(size_mul(count, size), (size_t)trainer->student_count);
+    enum status status = compute->backend->buffer_new(compute->device, bytes, what, out, err);
+    return status != STATUS_OK ? status : compute->backend->zero(compute->device, *out, bytes, err);
 }
 
 static enum status init_average(struct trainer *trainer, struct error *err)
 {
+    const struct backend *backend = trainer->compute->backend;
+    struct device *device = trainer->compute->device;
     const struct plan *plan = &trainer->network.plan;
+    const struct network_memory *network = &trainer->network.memory;
     struct trainer_memory *memory = &trainer->memory;
+    const size_t students = (size_t)trainer->student_count;
     enum status status = STATUS_OK;
     TRY(buffer(trainer, plan->parameter_count, sizeof(float), "moving average", (void **)&memory->average, err));
     TRY(buffer(trainer, plan->state_count, sizeof(float), "moving average", (void **)&memory->average_state, err));
-    TRY(buffer(trainer, plan->state_count, sizeof(float), "moving average", (void **)&trainer->zeros, err));
-    TRY(copy_floats(trainer, memory->average, trainer->network.memory.parameters, plan->parameter_count, err));
-    TRY(copy_floats(trainer, memory->average_state, trainer->network.memory.state, plan->state_count, err));
+    TRY(backend->blend(device, memory->average, network->parameters, students * plan->parameter_count, 0, err));
+    TRY(backend->blend(device, memory->average_state, network->state, students * plan->state_count, 0, err));
 cleanup:
     return status;
 }
 
+static enum status check_students(const struct trainer *trainer, struct error *err)
+{
+    const struct loss_expression *first = trainer->students[0].loss;
+    for (int k = 1; k < trainer->student_count; k++) {
+        const struct loss_expression *loss = trainer->students[k].loss;
+        bool same = loss->count == first->count;
+        for (int i = 0; same && i < loss->count; i++)
+            same = loss->terms[i].kind == first->terms[i].kind;
+        if (!same)
+            return error_set(err, STATUS_CONFIG, NULL, "losses '%s' and '%s' cannot be trained side by side: %s",
+                             first->text, loss->text, "their terms must be of the same kinds in the same order");
+    }
+    return STATUS_OK;
+}
+
 enum status trainer_init(struct trainer *trainer, const struct compute *compute, const struct graph *graph,
-                         const struct loss_expression *loss, const struct trainer_options *options, struct error *err)
+                         const struct trainer_student *students, int student_count,
+                         const struct trainer_options *options, struct error *err)
 {
     enum status status = STATUS_OK;
     const struct plan *plan = &trainer->network.plan;
-    const size_t room = (size_t)options->batch;
-    *trainer = (struct trainer){.compute = compute, .loss = loss, .options = options};
+    const struct plan_options plan_options = {.batch = options->batch, .element = options->element};
+    *trainer = (struct trainer){.compute = compute, .options = options, .student_count = student_count};
+    if (student_count < 1 || student_count > BACKEND_MAX_STUDENTS)
+        return error_set(err, STATUS_CONFIG, NULL, "%d students at once: at most %d can be trained side by side",
+                         student_count, BACKEND_MAX_STUDENTS);
+    for (int k = 0; k < student_count; k++)
+        trainer->students[k] = students[k];
     trainer->classes = graph->nodes[graph->output].shape.c;
-    TRY(batch_init(&trainer->batch, options->batch, trainer->classes, err));
-    TRY(network_init(&trainer->network, compute->backend, compute->device, graph, options->batch, NULL, 0, err));
+    TRY(check_students(trainer, err));
+    TRY(network_init(&trainer->network, compute->backend, compute->device, graph, &plan_options, student_count, err));
     TRY(buffer(trainer, plan->parameter_count, sizeof(float), "moments", (void **)&trainer->memory.first, err));
     TRY(buffer(trainer, plan->parameter_count, sizeof(float), "moments", (void **)&trainer->memory.second, err));
-    TRY(buffer(trainer, room * (size_t)trainer->classes, sizeof(float), "logits", (void **)&trainer->teacher, err));
-    TRY(buffer(trainer, room, sizeof(int32_t), "labels", (void **)&trainer->labels, err));
-    TRY(buffer(trainer, room, sizeof(int32_t), "predictions", (void **)&trainer->predicted, err));
     TRY(buffer(trainer, METRIC_COUNT, sizeof(double), "metrics", (void **)&trainer->metrics, err));
-    TRY(buffer(trainer, 2, sizeof(double), "gradient norm", (void **)&trainer->norm, err));
-    if (options->optimizer.ema_decay > 0)
+    TRY(buffer(trainer, 1, sizeof(double), "gradient norm", (void **)&trainer->norm, err));
+    TRY(compute->backend->mailbox_new(compute->device, &trainer->mailbox, err));
+    if (options->ema_decay > 0)
         TRY(init_average(trainer, err));
 cleanup:
     if (status != STATUS_OK)
@@ -70,159 +80,112 @@ cleanup:
 void trainer_release(struct trainer *trainer)
 {
     if (trainer->compute) {
-        void *const buffers[] = {trainer->memory.first,   trainer->memory.second,
-                                 trainer->teacher,        trainer->labels,
-                                 trainer->predicted,      trainer->metrics,
-                                 trainer->norm,           trainer->zeros,
-                                 trainer->memory.average, trainer->memory.average_state};
+        const struct backend *backend = trainer->compute->backend;
+        struct device *device = trainer->compute->device;
+        void *const buffers[] = {trainer->memory.first,   trainer->memory.second,        trainer->metrics,
+                                 trainer->norm,           trainer->memory.average,
+                                 trainer->memory.average_state};
+        trainer_recordings_release(trainer);
+        trainer_feed_release(trainer);
         for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
-            trainer->compute->backend->buffer_free(trainer->compute->device, buffers[i]);
+            backend->buffer_free(device, buffers[i]);
+        if (trainer->mailbox)
+            backend->mailbox_free(device, trainer->mailbox);
         network_release(&trainer->network);
     }
-    batch_release(&trainer->batch);
-    free(trainer->order);
     *trainer = (struct trainer){0};
 }
 
-/* Renders the batch into the network's input and uploads its targets. */
-static enum status load_batch(struct trainer *trainer, const struct dataset *dataset, bool *teacher, struct error *err)
+/* The metrics so far; waits for the device. */
+static enum status fetch_totals(struct trainer *trainer, const struct feed *feed, struct totals *totals,
+                                struct error *err)
 {
     const struct compute *compute = trainer->compute;
-    struct batch *batch = &trainer->batch;
-    enum status status = STATUS_OK;
-    const size_t count = (size_t)batch->count;
-    TRY(dataset_render(dataset, batch, network_input(&trainer->network), err));
-    *teacher = dataset_targets(dataset, batch);
-    TRY(compute->backend->upload(compute->device, trainer->labels, batch->labels, count * sizeof(int32_t), err));
-    if (*teacher)
-        TRY(compute->backend->upload(compute->device, trainer->teacher, batch->teacher,
-                                     count * (size_t)trainer->classes * sizeof(float), err));
-cleanup:
+    double sums[BACKEND_MAX_STUDENTS][METRIC_COUNT];
+    const size_t bytes = (size_t)trainer->student_count * sizeof sums[0];
+    enum status status = compute->backend->download(compute->device, sums, trainer->metrics, bytes, err);
+    for (int k = 0; status == STATUS_OK && k < trainer->student_count; k++) {
+        totals[k].teacher = feed->teacher != NULL;
+        for (int i = 0; i < METRIC_COUNT; i++)
+            totals[k].sums[i] = sums[k][i];
+    }
     return status;
 }
 
-/* Losses and metrics of the logits; their gradient where it is wanted. */
-static enum status measure(struct trainer *trainer, bool teacher, float *gradient, int32_t *predictions,
-                           struct error *err)
+/* How far an epoch has come, as the device's mailbox says. */
+struct watch {
+    struct progress *progress;
+    size_t before; /* images of earlier epochs */
+    int epoch, epochs;
+    uint32_t images, room;
+};
+
+static void show(const struct trainer *trainer, const struct watch *watch)
 {
-    const struct compute *compute = trainer->compute;
-    const struct loss_expression *loss = trainer->loss;
-    struct loss_batch batch = {.count = trainer->batch.count,
-                               .classes = trainer->classes,
-                               .logits = network_logits(&trainer->network),
-                               .teacher_logits = teacher ? trainer->teacher : NULL,
-                               .labels = trainer->labels,
-                               .gradient = gradient};
-    enum status status = STATUS_OK;
-    if (gradient)
-        TRY(compute->backend->zero(compute->device, gradient,
-                                   (size_t)batch.count * (size_t)batch.classes * sizeof(float), err));
-    for (int i = 0; i < loss->count; i++)
-        if (teacher || loss->terms[i].kind == LOSS_CE)
-            TRY(compute->backend->loss(compute->device, &loss->terms[i], i, &batch, trainer->metrics, err));
-    TRY(compute->backend->metrics(compute->device, &batch, trainer->metrics, predictions, err));
-cleanup:
-    return status;
+    const struct mailbox *mailbox = trainer->mailbox;
+    const uint64_t done = mailbox->steps * watch->room;
+    char postfix[96] = "";
+    if (mailbox->samples > 0)
+        snprintf(postfix, sizeof postfix, "epoch %d/%d, loss %.4f", watch->epoch + 1, watch->epochs,
+                 mailbox->loss / mailbox->samples);
+    progress_update(watch->progress, watch->before + (done < watch->images ? (size_t)done : watch->images), postfix);
 }
 
-static enum status optimize(struct trainer *trainer, double rate, struct error *err)
+/* Waits until the device has done all that it was asked for. */
+static enum status wait(struct trainer *trainer, const struct watch *watch, struct error *err)
 {
     const struct compute *compute = trainer->compute;
-    const struct network_memory *network = &trainer->network.memory;
-    const struct plan *plan = &trainer->network.plan;
-    struct optimizer_step step = trainer->options->optimizer;
-    struct optimizer_memory memory = {.parameters = network->parameters,
-                                      .gradients = network->parameter_gradients,
-                                      .first = trainer->memory.first,
-                                      .second = trainer->memory.second,
-                                      .average = trainer->memory.average,
-                                      .norm = trainer->norm};
+    const struct timespec nap = {.tv_nsec = 500000};
     enum status status = STATUS_OK;
-    step.learning_rate = rate;
-    step.step = ++trainer->step;
-    TRY(compute->backend->optimize(compute->device, &step, &memory, plan->parameter_count, err));
-    if (trainer->memory.average && plan->state_count) {
-        /* a step of rate 0: only the moving average of the running statistics */
-        struct optimizer_step still = {.kind = OPTIMIZER_SGD, .step = 1, .ema_decay = step.ema_decay};
-        struct optimizer_memory state = {.parameters = network->state,
-                                         .gradients = trainer->zeros,
-                                         .average = trainer->memory.average_state,
-                                         .norm = trainer->norm + 1};
-        TRY(compute->backend->optimize(compute->device, &still, &state, plan->state_count, err));
+    bool idle = false;
+    for (;;) {
+        TRY(compute->backend->idle(compute->device, &idle, err));
+        show(trainer, watch);
+        if (idle)
+            break;
+        if (interrupt_requested())
+            return error_set(err, STATUS_INTERRUPTED, NULL, "stopped in epoch %d; go on with --resume",
+                             watch->epoch + 1);
+        nanosleep(&nap, NULL);
     }
 cleanup:
     return status;
 }
 
-static enum status fetch_totals(struct trainer *trainer, struct totals *totals, struct error *err)
+static struct pixel_source pixels_of(const struct dataset *dataset)
 {
-    const struct compute *compute = trainer->compute;
-    return compute->backend->download(compute->device, totals->sums, trainer->metrics, sizeof totals->sums, err);
-}
-
-static enum status reserve_order(struct trainer *trainer, uint32_t count, struct error *err)
-{
-    if (count > trainer->order_room) {
-        free(trainer->order);
-        trainer->order = calloc(count, sizeof *trainer->order);
-        trainer->order_room = trainer->order ? count : 0;
-        if (!trainer->order)
-            return error_no_memory(err, count * sizeof *trainer->order, "the order of an epoch");
-    }
-    return STATUS_OK;
-}
-
-/* Shows the mean loss so far, a few times a second at most: it waits for the device. */
-static enum status show(struct trainer *trainer, struct progress *progress, size_t done, int epoch, double *shown,
-                        struct error *err)
-{
-    struct totals now;
-    char postfix[96];
-    double clock = clock_seconds();
-    if (clock - *shown < 0.5) {
-        progress_update(progress, done, NULL);
-        return STATUS_OK;
-    }
-    *shown = clock;
-    enum status status = fetch_totals(trainer, &now, err);
-    snprintf(postfix, sizeof postfix, "epoch %d/%d, loss %.4f", epoch + 1, trainer->options->schedule.epochs,
-             now.sums[METRIC_LOSS] / now.sums[METRIC_SAMPLES]);
-    progress_update(progress, done, postfix);
-    return status;
+    return (struct pixel_source){dataset->images, dataset->size, (float(*)[256])(uintptr_t)dataset->table};
 }
 
 enum status trainer_epoch(struct trainer *trainer, const struct dataset *dataset, int epoch, struct progress *progress,
                           struct totals *totals, struct error *err)
 {
-    const struct trainer_options *options = trainer->options;
-    const struct compute *compute = trainer->compute;
-    struct batch *batch = &trainer->batch;
-    const uint32_t room = (uint32_t)options->batch, steps = (dataset->count + room - 1) / room;
-    const size_t before = progress->done;
+    const struct backend *backend = trainer->compute->backend;
+    struct device *device = trainer->compute->device;
+    const uint32_t room = (uint32_t)trainer->options->batch, steps = (dataset->count + room - 1) / room;
+    const int epochs = trainer->students[0].schedule.epochs;
+    const struct pixel_source source = pixels_of(dataset);
+    const struct watch watch = {progress, progress->done, epoch, epochs, dataset->count, room};
     enum status status = STATUS_OK;
-    double shown = clock_seconds();
-    TRY(reserve_order(trainer, dataset->count, err));
-    epoch_order(trainer->order, dataset->count, options->seed, (uint32_t)epoch, options->sequential);
-    TRY(compute->backend->zero(compute->device, trainer->metrics, METRIC_COUNT * sizeof(double), err));
+    TRY(trainer_prepare(trainer, dataset, epoch, err));
+    TRY(feed_upload(&trainer->feed, backend, device, &trainer->content, dataset->count, err));
+    TRY(backend->zero(device, trainer->metrics,
+                      (size_t)trainer->student_count * METRIC_COUNT * sizeof *trainer->metrics, err));
+    trainer->mailbox->steps = 0;
+    trainer->mailbox->samples = 0;
     for (uint32_t s = 0, first = 0; s < steps; s++, first += room) {
-        struct pass pass = {.training = true, .seed = options->seed, .step_number = trainer->step};
+        const uint32_t left = dataset->count - first;
         if (interrupt_requested())
             TRY(error_set(err, STATUS_INTERRUPTED, NULL, "stopped in epoch %d; go on with --resume", epoch + 1));
-        batch->count = (int)(dataset->count - first < room ? dataset->count - first : room);
-        for (int i = 0; i < batch->count; i++) {
-            batch->samples[i] = trainer->order[first + (uint32_t)i];
-            batch->numbers[i] =
-                epoch_view(batch->samples[i], dataset->views, options->seed, (uint32_t)epoch, options->sequential);
-        }
-        pass.count = batch->count;
-        TRY(load_batch(trainer, dataset, &totals->teacher, err));
-        TRY(network_forward(&trainer->network, &pass, err));
-        TRY(measure(trainer, totals->teacher, network_logits_gradient(&trainer->network), NULL, err));
-        TRY(network_backward(&trainer->network, &pass, err));
-        TRY(optimize(trainer, schedule_rate(&options->schedule, epoch, s, steps), err));
-        TRY(show(trainer, progress, before + first + (size_t)batch->count, epoch, &shown, err));
+        TRY(trainer_step(trainer, &source, &trainer->feed, trainer->order + first, s, (int)(left < room ? left : room),
+                         true, err));
+        show(trainer, &watch);
     }
-    TRY(fetch_totals(trainer, totals, err));
+    trainer->step += steps;
+    if (epoch + 1 < epochs)
+        TRY(trainer_prepare(trainer, dataset, epoch + 1, err));
+    TRY(wait(trainer, &watch, err));
+    TRY(fetch_totals(trainer, &trainer->feed, totals, err));
 cleanup:
     return status;
 }
@@ -238,46 +201,82 @@ static void swap_average(struct trainer *trainer)
     trainer->memory.average_state = state;
 }
 
+static enum status evaluate(struct trainer *trainer, const struct dataset *dataset, struct error *err)
+{
+    const uint32_t room = (uint32_t)trainer->options->batch;
+    const struct pixel_source source = pixels_of(dataset);
+    enum status status = STATUS_OK;
+    for (uint32_t first = 0, s = 0; first < dataset->count; first += room, s++) {
+        const uint32_t left = dataset->count - first;
+        TRY(trainer_step(trainer, &source, &trainer->evaluation, trainer->evaluation_samples + first, s,
+                         (int)(left < room ? left : room), false, err));
+        if (interrupt_requested())
+            TRY(error_set(err, STATUS_INTERRUPTED, NULL, "stopped while evaluating"));
+    }
+cleanup:
+    return status;
+}
+
+static enum status fetch_predictions(const struct trainer *trainer, const struct feed *feed, size_t count,
+                                     int32_t *predictions, struct error *err)
+{
+    const struct compute *compute = trainer->compute;
+    enum status status = STATUS_OK;
+    for (size_t k = 0; k < (size_t)trainer->student_count; k++)
+        TRY(compute->backend->download(compute->device, predictions + k * count, feed->predictions + k * feed->room,
+                                       count * sizeof *predictions, err));
+cleanup:
+    return status;
+}
+
 enum status trainer_evaluate(struct trainer *trainer, const struct dataset *dataset, bool use_average,
                              int32_t *predictions, struct totals *totals, struct error *err)
 {
     const struct compute *compute = trainer->compute;
-    struct batch *batch = &trainer->batch;
-    const uint32_t room = (uint32_t)trainer->options->batch;
     const bool swap = use_average && trainer->memory.average;
     enum status status = STATUS_OK;
     if (swap)
         swap_average(trainer);
-    TRY(compute->backend->zero(compute->device, trainer->metrics, METRIC_COUNT * sizeof(double), err));
-    for (uint32_t first = 0; first < dataset->count; first += room) {
-        struct pass pass = {.count = (int)(dataset->count - first < room ? dataset->count - first : room)};
-        batch->count = pass.count;
-        for (int i = 0; i < batch->count; i++) {
-            batch->samples[i] = first + (uint32_t)i;
-            batch->numbers[i] = DATASET_EVALUATION_VIEW;
-        }
-        TRY(load_batch(trainer, dataset, &totals->teacher, err));
-        TRY(network_forward(&trainer->network, &pass, err));
-        TRY(measure(trainer, totals->teacher, NULL, trainer->predicted, err));
-        if (predictions)
-            TRY(compute->backend->download(compute->device, predictions + first, trainer->predicted,
-                                           (size_t)pass.count * sizeof(int32_t), err));
-        if (interrupt_requested())
-            TRY(error_set(err, STATUS_INTERRUPTED, NULL, "stopped while evaluating"));
-    }
-    TRY(fetch_totals(trainer, totals, err));
+    TRY(trainer_prepare_evaluation(trainer, dataset, err));
+    TRY(compute->backend->zero(compute->device, trainer->metrics,
+                               (size_t)trainer->student_count * METRIC_COUNT * sizeof *trainer->metrics, err));
+    TRY(evaluate(trainer, dataset, err));
+    TRY(fetch_totals(trainer, &trainer->evaluation, totals, err));
+    if (predictions)
+        TRY(fetch_predictions(trainer, &trainer->evaluation, dataset->count, predictions, err));
 cleanup:
     if (swap)
         swap_average(trainer);
     return status;
 }
 
-enum status trainer_weights(struct trainer *trainer, struct graph *graph, struct error *err)
+enum status trainer_predict(struct trainer *trainer, struct device_images *images, const struct feed_content *content,
+                            int count, int size, float table[3][256], int32_t *predictions, struct error *err)
+{
+    const struct backend *backend = trainer->compute->backend;
+    struct device *device = trainer->compute->device;
+    const struct pixel_source source = {images, size, table};
+    struct feed *feed = &trainer->evaluation;
+    enum status status = STATUS_OK;
+    if (trainer->evaluation_of || feed->room != content->room) {
+        trainer->evaluation_of = NULL;
+        feed_release(feed, backend, device);
+        TRY(feed_init(feed, backend, device, content, err));
+    }
+    trainer_recordings_release(trainer); /* the images change every time */
+    TRY(feed_upload(feed, backend, device, content, (size_t)count, err));
+    TRY(trainer_step(trainer, &source, feed, content->samples, 0, count, false, err));
+    TRY(backend->download(device, predictions, feed->predictions, (size_t)count * sizeof *predictions, err));
+cleanup:
+    return status;
+}
+
+enum status trainer_weights(struct trainer *trainer, int student, struct graph *graph, struct error *err)
 {
     const bool swap = trainer->memory.average != NULL;
     if (swap)
         swap_average(trainer);
-    enum status status = network_download(&trainer->network, graph, err);
+    enum status status = network_download(&trainer->network, student, graph, err);
     if (swap)
         swap_average(trainer);
     return status;

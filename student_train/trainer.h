@@ -1,8 +1,12 @@
-/* Training and evaluating one network: render views, forward, losses, backward, optimiser. The loop over epochs is
- * fit.c's. */
+/* Training and evaluating one network, or several of one structure side by side: render views, forward, losses,
+ * backward, optimiser. The loop over epochs is fit_loop.c's.
+ *
+ * An epoch is prepared on the host as a feed (trainer_feed.c), uploaded once, and then runs step by step on the device
+ * without waiting for the host (trainer_step.c); the feed of the next epoch is prepared meanwhile. */
 #ifndef STUDENT_TRAIN_TRAINER_H
 #define STUDENT_TRAIN_TRAINER_H
 
+#include "shared/backend/feed.h"
 #include "shared/backend/network.h"
 #include "student_train/dataset.h"
 #include "student_train/loss_expression.h"
@@ -10,36 +14,61 @@
 
 struct trainer_options {
     int batch;
-    struct optimizer_step optimizer; /* learning rate and step number are the trainer's */
-    struct schedule schedule;
-    uint64_t seed;
-    bool sequential; /* --order sequential */
+    enum element element; /* that activations are stored in */
+    struct optimizer optimizer;
+    double ema_decay; /* moving average of the weights; 0: none */
+    uint64_t seed;    /* of the order of samples and views */
+    bool sequential;  /* --order sequential */
 };
 
-/* Device memory, [plan.parameter_count] and [plan.state_count] floats. What a checkpoint holds. */
+/* What students side by side may differ in. Their losses have the same kinds of terms in the same order. */
+struct trainer_student {
+    const struct loss_expression *loss; /* borrowed */
+    struct schedule schedule;
+    uint64_t seed; /* of dropout */
+};
+
+/* Device memory, [students][plan.parameter_count] and [students][plan.state_count] floats. What a checkpoint holds. */
 struct trainer_memory {
     float *first, *second;          /* moments; SGD: first is the momentum buffer */
     float *average, *average_state; /* moving averages of parameters and running statistics, or NULL */
 };
 
+/* A step as it was recorded, and what it was recorded for. */
+struct trainer_recording {
+    const struct device_images *images;
+    const uint32_t *cursor; /* of the feed */
+    const float *parameters;
+    int count;
+    bool training;
+    struct recording *recording; /* NULL: done once, not recorded yet */
+};
+enum { TRAINER_RECORDINGS = 8 };
+
 struct trainer {
     const struct compute *compute;         /* borrowed */
-    const struct loss_expression *loss;    /* borrowed */
     const struct trainer_options *options; /* borrowed */
+    struct trainer_student students[BACKEND_MAX_STUDENTS];
+    int student_count, classes;
     struct network network;
     struct trainer_memory memory;
-    uint64_t step; /* optimiser steps so far */
-    int classes;
-    /* scratch */
-    struct batch batch;
-    uint32_t *order; /* [order_room] host */
+    uint64_t step;   /* optimiser steps so far */
+    double *metrics; /* device [students, METRIC_COUNT] */
+    double *norm;    /* device [students] gradient norm */
+    struct mailbox *mailbox;
+    struct trainer_recording recordings[TRAINER_RECORDINGS];
+    int recording_count;
+    /* the training feed: content is that of epoch `prepared` of data set `prepared_for` (NULL: of none) */
+    struct feed_content content;
+    struct feed feed;
+    const struct dataset *prepared_for;
+    int prepared;
+    uint32_t *order; /* [order_room] host: the epoch's samples */
     uint32_t order_room;
-    float *teacher;     /* device [batch, classes] */
-    int32_t *labels;    /* device [batch] */
-    int32_t *predicted; /* device [batch] */
-    double *metrics;    /* device [METRIC_COUNT] */
-    double *norm;       /* device [2] gradient norm; the second is the moving average's, not used */
-    float *zeros; /* device [state_count] gradient of the running statistics: none. NULL without a moving average */
+    /* the evaluation views of one data set, uploaded once */
+    struct feed evaluation;
+    uint32_t *evaluation_samples; /* [evaluation.room] host */
+    const struct dataset *evaluation_of;
 };
 
 /* Sums over a pass, METRIC_* of backend.h. */
@@ -48,22 +77,50 @@ struct totals {
     bool teacher; /* METRIC_AGREE counts */
 };
 
-/* The graph's weights are where training starts. graph, compute, loss, options are borrowed. */
+/* The graph's weights are where training starts, for every student (network_upload gives one its own). compute, graph
+ * and options are borrowed, students[student_count] is copied. STATUS_CONFIG: the students' losses differ in their
+ * kinds of terms. */
 enum status trainer_init(struct trainer *trainer, const struct compute *compute, const struct graph *graph,
-                         const struct loss_expression *loss, const struct trainer_options *options, struct error *err);
+                         const struct trainer_student *students, int student_count,
+                         const struct trainer_options *options, struct error *err);
 void trainer_release(struct trainer *trainer); /* a zeroed struct is legal */
 
-/* One epoch (from 0). progress (begun by the caller) moves on by dataset->count images. STATUS_INTERRUPTED after a
- * SIGINT: the epoch is incomplete and its state must not be kept. */
+/* One epoch (from 0). progress (begun by the caller) moves on by dataset->count images. totals[student_count].
+ * STATUS_INTERRUPTED after a SIGINT: the epoch is incomplete and its state must not be kept. */
 enum status trainer_epoch(struct trainer *trainer, const struct dataset *dataset, int epoch, struct progress *progress,
                           struct totals *totals, struct error *err);
 
-/* A pass over the evaluation views. predictions[dataset->count] (may be NULL) gets the class of each sample. Uses the
- * moving averages where there are some and use_average. */
+/* A pass over the evaluation views. predictions[student_count, dataset->count] (may be NULL) gets the class of each
+ * sample. Uses the moving averages where there are some and use_average. totals[student_count]. */
 enum status trainer_evaluate(struct trainer *trainer, const struct dataset *dataset, bool use_average,
                              int32_t *predictions, struct totals *totals, struct error *err);
 
-/* Weights into a graph of the same structure; the moving averages where there are some. */
-enum status trainer_weights(struct trainer *trainer, struct graph *graph, struct error *err);
+/* The classes of images without labels: content (one step of `count` positions) says which views of which images.
+ * predictions[count] of the first student. */
+enum status trainer_predict(struct trainer *trainer, struct device_images *images, const struct feed_content *content,
+                            int count, int size, float table[3][256], int32_t *predictions, struct error *err);
+
+/* A student's weights into a graph of the same structure; the moving averages where there are some. */
+enum status trainer_weights(struct trainer *trainer, int student, struct graph *graph, struct error *err);
+
+/* ---- trainer_feed.c ---- */
+/* Fills trainer->content for an epoch; nothing if it holds that epoch already. */
+enum status trainer_prepare(struct trainer *trainer, const struct dataset *dataset, int epoch, struct error *err);
+/* trainer->evaluation gets the data set's evaluation views; nothing if it has them already. */
+enum status trainer_prepare_evaluation(struct trainer *trainer, const struct dataset *dataset, struct error *err);
+void trainer_feed_release(struct trainer *trainer);
+
+/* ---- trainer_step.c ---- */
+/* Where a step's pixels come from. */
+struct pixel_source {
+    struct device_images *images;
+    int size;
+    float (*table)[256];
+};
+/* Asks the device for a step over the feed's next `count` positions, training or evaluating; samples [count] (host) are
+ * those of the step `step`. */
+enum status trainer_step(struct trainer *trainer, const struct pixel_source *source, const struct feed *feed,
+                         const uint32_t *samples, uint32_t step, int count, bool training, struct error *err);
+void trainer_recordings_release(struct trainer *trainer);
 
 #endif

@@ -27,12 +27,13 @@ static void start(struct fixture *f, uint64_t seed)
 {
     static const char text[] = "conv a 4 3x3\nbn\nrelu\ngap\nfc b classes\n";
     const struct net_text_options net = {"net", 3, 8, 5};
-    f->options = (struct trainer_options){.batch = 2, .optimizer = {.ema_decay = 0.9}};
+    f->options = (struct trainer_options){.batch = 2, .ema_decay = 0.9};
     assert_int_equal(compute_open(&f->compute, "cpu", 1, NULL), STATUS_OK);
     assert_int_equal(loss_expression_parse(&f->loss, "ce", NULL), STATUS_OK);
     assert_int_equal(net_text_parse(&f->graph, text, sizeof text - 1, &net, NULL), STATUS_OK);
     graph_initialise(&f->graph, seed);
-    assert_int_equal(trainer_init(&f->trainer, &f->compute, &f->graph, &f->loss, &f->options, NULL), STATUS_OK);
+    assert_int_equal(trainer_init(&f->trainer, &f->compute, &f->graph, &(struct trainer_student){.loss = &f->loss}, 1,
+                                  &f->options, NULL), STATUS_OK);
 }
 
 static void stop(struct fixture *f)

@@ -13,7 +13,7 @@
 static void compile(struct plan *plan, const struct graph *graph, const int *kept, int kept_count)
 {
     struct error err = {0};
-    if (plan_compile(plan, graph, 4, kept, kept_count, &err) != STATUS_OK)
+    if (plan_compile(plan, graph, &(struct plan_options){4, ELEMENT_FP32, kept, kept_count}, &err) != STATUS_OK)
         fail_msg("%s", err.message);
 }
 
@@ -22,7 +22,7 @@ static void refuses(const struct graph *graph, const char *text)
 {
     struct plan plan;
     struct error err = {0};
-    assert_int_equal(plan_compile(&plan, graph, 4, NULL, 0, &err), STATUS_CONFIG);
+    assert_int_equal(plan_compile(&plan, graph, &(struct plan_options){.batch = 4}, &err), STATUS_CONFIG);
     if (!strstr(err.message, text))
         fail_msg("'%s' does not say '%s'", err.message, text);
     plan_release(&plan);

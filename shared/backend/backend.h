@@ -145,6 +145,8 @@ struct backend {
     enum status (*upload)(struct device *device, void *to, const void *from, size_t bytes, struct error *err);
     enum status (*download)(struct device *device, void *to, const void *from, size_t bytes, struct error *err);
     enum status (*zero)(struct device *device, void *to, size_t bytes, struct error *err);
+    /* Whether all that was asked for is done; the error of what failed. Never waits. */
+    enum status (*idle)(struct device *device, bool *idle, struct error *err);
     enum status (*mailbox_new)(struct device *device, struct mailbox **out, struct error *err);
     void (*mailbox_free)(struct device *device, struct mailbox *mailbox);
 

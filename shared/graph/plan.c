@@ -307,10 +307,13 @@ static enum status order_gradients(struct compiler *c)
     return STATUS_OK;
 }
 
-static size_t tensor_floats(const struct plan *plan, const struct plan_tensor *tensor)
+/* Elements of a tensor, whole batch; the output's are always as wide as floats. */
+static size_t tensor_elements(const struct plan *plan, int tensor)
 {
-    struct shape s = tensor->shape;
+    struct shape s = plan->tensors[tensor].shape;
     size_t count = size_mul(size_mul((size_t)s.c, (size_t)s.h), size_mul((size_t)s.w, (size_t)plan->batch));
+    if (tensor == plan->output)
+        count = size_mul(count, sizeof(float) / element_size(plan->element));
     return count > SIZE_MAX / 64 ? SIZE_MAX / 64 : (count + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
@@ -323,12 +326,12 @@ static enum status place_tensors(struct compiler *c)
     if (!lives)
         return error_no_memory(c->err, (size_t)plan->tensor_count * sizeof *lives, "a plan");
     for (int t = 0; t < plan->tensor_count; t++) {
-        size_t floats = tensor_floats(plan, &plan->tensors[t]);
-        if (floats >= SIZE_MAX / 64 - plan->value_count)
+        size_t elements = tensor_elements(plan, t);
+        if (elements >= SIZE_MAX / 64 - plan->value_count)
             return error_no_memory(c->err, SIZE_MAX, "activations: use a smaller batch");
         plan->tensors[t].value = plan->value_count;
-        plan->value_count += floats;
-        lives[t].size = c->learns[t] ? floats : 0;
+        plan->value_count += elements;
+        lives[t].size = c->learns[t] ? elements : 0;
         lives[t].first = lives[t].last = c->maker[t];
         if (c->external[t])
             lives[t].last = plan->step_count;
@@ -357,11 +360,11 @@ static void place_weights(struct plan *plan, const struct graph *graph)
 }
 
 /* Which nodes matter, how many readers they have, and whose value only one reader sees. */
-static void survey(struct compiler *c, const int *kept, int kept_count)
+static void survey(struct compiler *c, const struct plan_options *options)
 {
     const struct graph *graph = c->graph;
-    for (int i = 0; i < kept_count; i++)
-        c->kept[kept[i]] = true;
+    for (int i = 0; i < options->kept_count; i++)
+        c->kept[options->kept[i]] = true;
     for (int node = graph->node_count - 1; node >= 0; node--) {
         const struct node *n = &graph->nodes[node];
         c->readers[node] += node == graph->output;
@@ -398,18 +401,19 @@ static enum status allocate(struct compiler *c, struct arena *scratch)
     return STATUS_OK;
 }
 
-enum status plan_compile(struct plan *plan, const struct graph *graph, int batch, const int *kept, int kept_count,
+enum status plan_compile(struct plan *plan, const struct graph *graph, const struct plan_options *options,
                          struct error *err)
 {
     enum status status = STATUS_OK;
     struct arena scratch = {0};
     struct compiler c = {.plan = plan, .graph = graph, .err = err};
-    *plan = (struct plan){.graph = graph, .batch = batch, .input = -1, .output = -1};
-    if (graph->input < 0 || graph->output < 0 || batch < 1)
+    *plan = (struct plan){
+        .graph = graph, .batch = options->batch, .element = options->element, .input = -1, .output = -1};
+    if (graph->input < 0 || graph->output < 0 || options->batch < 1)
         return error_set(err, STATUS_CONFIG, NULL, "a network needs an input, an output and a batch of at least 1");
     TRY(allocate(&c, &scratch));
     place_weights(plan, graph);
-    survey(&c, kept, kept_count);
+    survey(&c, options);
     for (int node = 0; node < graph->node_count; node++)
         if (c.needed[node])
             TRY(compile_node(&c, node));

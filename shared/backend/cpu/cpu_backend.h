@@ -15,7 +15,8 @@ struct device {
 };
 
 /* cpu_network.c: the plan's steps */
-enum status cpu_network_prepare(struct device *device, const struct plan *plan, void **workspace, struct error *err);
+enum status cpu_network_prepare(struct device *device, const struct plan *plan, int students, void **workspace,
+                                struct error *err);
 void cpu_network_release(struct device *device, void *workspace);
 enum status cpu_forward(struct device *device, const struct plan *plan, const struct network_memory *memory,
                         const struct pass *pass, int first, int last, struct error *err);
@@ -23,14 +24,16 @@ enum status cpu_backward(struct device *device, const struct plan *plan, const s
                          const struct pass *pass, int first, int last, struct error *err);
 
 /* cpu_loss.c */
-enum status cpu_loss(struct device *device, const struct loss_term *term, int index, const struct loss_batch *batch,
-                     double *metrics, struct error *err);
-enum status cpu_metrics(struct device *device, const struct loss_batch *batch, double *metrics, int32_t *predictions,
-                        struct error *err);
+enum status cpu_loss(struct device *device, const struct loss_term *terms, int index, const struct loss_batch *batch,
+                     struct error *err);
+enum status cpu_metrics(struct device *device, const struct loss_batch *batch, struct error *err);
 
 /* cpu_optimizer.c */
-enum status cpu_optimize(struct device *device, const struct optimizer_step *step,
-                         const struct optimizer_memory *memory, size_t count, struct error *err);
+enum status cpu_optimize(struct device *device, const struct optimizer *optimizer,
+                         const struct optimizer_memory *memory, size_t count, const struct feed *feed,
+                         struct error *err);
+enum status cpu_blend(struct device *device, float *average, const float *values, size_t count, double decay,
+                      struct error *err);
 
 /* cpu_images.c */
 enum status cpu_images_new(struct device *device, uint32_t count, int channels, struct device_images **out,
@@ -38,8 +41,7 @@ enum status cpu_images_new(struct device *device, uint32_t count, int channels, 
 enum status cpu_images_put(struct device *device, struct device_images *images, uint32_t i, struct image *base,
                            struct error *err);
 void cpu_images_free(struct device *device, struct device_images *images);
-enum status cpu_render(struct device *device, struct device_images *images, const struct view *views,
-                       const uint32_t *indices, int count, int size, float table[3][256], float *out,
-                       struct error *err);
+enum status cpu_render(struct device *device, struct device_images *images, const struct feed *feed, int count,
+                       int size, float table[3][256], enum element element, void *out, struct error *err);
 
 #endif

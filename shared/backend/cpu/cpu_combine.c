@@ -197,16 +197,18 @@ const struct step_kernel cpu_copy = {copy_need, copy_forward, copy_backward};
 /* x[i] *= 0 or 1 / (1 - p). Element number n of the batch is dropped by word n % 4 of Philox block n / 4. */
 static void drop(const struct step_run *run, float *x, size_t first, size_t floats)
 {
-    const struct pass *pass = run->pass;
+    const struct feed *feed = run->pass->feed;
+    const struct step_scalars *scalars =
+        &feed->scalars[(size_t)*feed->cursor * (size_t)feed->students + (size_t)run->student];
     const float p = run->node->dropout, scale = p < 1 ? 1 / (1 - p) : 0;
     const uint32_t limit = (uint32_t)((double)p * 16777216.0);
-    const uint32_t key[2] = {(uint32_t)pass->seed, (uint32_t)(pass->seed >> 32)};
+    const uint32_t key[2] = {(uint32_t)scalars->seed, (uint32_t)(scalars->seed >> 32)};
     uint32_t block[4] = {0};
     for (size_t i = 0; i < floats; i++) {
         const size_t n = first + i;
         if (i == 0 || n % 4 == 0) {
-            const uint32_t counter[4] = {(uint32_t)(n / 4), (uint32_t)run->index, (uint32_t)pass->step_number,
-                                         RANDOM_DROPOUT | (uint32_t)(pass->step_number >> 32) << 8};
+            const uint32_t counter[4] = {(uint32_t)(n / 4), (uint32_t)run->index, (uint32_t)scalars->step,
+                                         RANDOM_DROPOUT | (uint32_t)(scalars->step >> 32) << 8};
             philox4x32(counter, key, block);
         }
         x[i] = block[n % 4] >> 8 < limit ? 0 : x[i] * scale;

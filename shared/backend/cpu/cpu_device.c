@@ -68,6 +68,38 @@ static enum status zero(struct device *device, void *to, size_t bytes, struct er
     return STATUS_OK;
 }
 
+/* Everything was done when it was asked for. */
+static enum status is_idle(struct device *device, bool *idle, struct error *err)
+{
+    (void)device, (void)err;
+    *idle = true;
+    return STATUS_OK;
+}
+
+static enum status mailbox_new(struct device *device, struct mailbox **out, struct error *err)
+{
+    (void)device;
+    *out = calloc(1, sizeof **out);
+    return *out ? STATUS_OK : error_no_memory(err, sizeof **out, "a mailbox");
+}
+
+static void mailbox_free(struct device *device, struct mailbox *mailbox)
+{
+    (void)device;
+    free(mailbox);
+}
+
+static enum status advance(struct device *device, const struct feed *feed, const double *metrics,
+                           struct mailbox *mailbox, struct error *err)
+{
+    (void)device, (void)err;
+    *feed->cursor += 1;
+    mailbox->loss = metrics[METRIC_LOSS];
+    mailbox->samples = metrics[METRIC_SAMPLES];
+    mailbox->steps = *feed->cursor;
+    return STATUS_OK;
+}
+
 const struct backend backend_cpu = {
     .name = "cpu",
     .device_new = device_new,
@@ -78,6 +110,9 @@ const struct backend backend_cpu = {
     .upload = copy,
     .download = copy,
     .zero = zero,
+    .idle = is_idle,
+    .mailbox_new = mailbox_new,
+    .mailbox_free = mailbox_free,
     .network_prepare = cpu_network_prepare,
     .network_release = cpu_network_release,
     .forward = cpu_forward,
@@ -85,6 +120,8 @@ const struct backend backend_cpu = {
     .loss = cpu_loss,
     .metrics = cpu_metrics,
     .optimize = cpu_optimize,
+    .blend = cpu_blend,
+    .advance = advance,
     .images_new = cpu_images_new,
     .images_put = cpu_images_put,
     .images_free = cpu_images_free,

@@ -112,14 +112,22 @@ static void render_one(void *context, int index, int worker)
                       images->scratch + (size_t)worker * values, job->out + (size_t)index * values);
 }
 
-enum status cpu_render(struct device *device, struct device_images *images, const struct view *views,
-                       const uint32_t *indices, int count, int size, float table[3][256], float *out, struct error *err)
+enum status cpu_render(struct device *device, struct device_images *images, const struct feed *feed, int count,
+                       int size, float table[3][256], enum element element, void *out, struct error *err)
 {
-    struct render_job job = {
-        .images = images, .views = views, .indices = indices, .size = size, .table = table, .out = out};
+    const size_t first = (size_t)*feed->cursor * (size_t)feed->batch;
+    const uint32_t *indices = feed->samples + first;
+    struct render_job job = {.images = images,
+                             .views = feed->views + first,
+                             .indices = indices,
+                             .size = size,
+                             .table = table,
+                             .out = out};
     const size_t bytes =
         (size_t)thread_pool_size(device->pool) * (size_t)size * (size_t)size * (size_t)images->channels;
     enum status status = STATUS_OK;
+    if (element != ELEMENT_FP32)
+        return error_set(err, STATUS_INTERNAL, NULL, "the CPU renders to fp32 only");
     for (int i = 0; i < count; i++)
         if (indices[i] >= images->count || atomic_load(&images->pyramids[indices[i]].count) == 0)
             return error_set(err, STATUS_INTERNAL, NULL, "image %u was never loaded", indices[i]);

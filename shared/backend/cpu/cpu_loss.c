@@ -16,8 +16,17 @@ static double log_sum_exp(const float *z, int classes, double inverse_t)
     return max + log(sum);
 }
 
+/* One student's share of a batch: where its rows are, and the step's weight of the term. */
+struct rows {
+    int count, classes;
+    const float *logits, *teacher; /* [count, classes] */
+    const int32_t *labels;         /* [count] */
+    float *gradient;               /* [count, classes] or NULL */
+    float weight;
+};
+
 /* F.cross_entropy(logits, labels, label_smoothing=s), unlabelled samples left out of sum and mean. */
-static double cross_entropy(const struct loss_term *term, const struct loss_batch *batch)
+static double cross_entropy(const struct loss_term *term, const struct rows *batch)
 {
     const double smoothing = term->label_smoothing;
     const int classes = batch->classes;
@@ -37,7 +46,7 @@ static double cross_entropy(const struct loss_term *term, const struct loss_batc
         for (int k = 0; batch->gradient && k < classes; k++) {
             double target = smoothing / classes + (k == batch->labels[i] ? 1 - smoothing : 0);
             double slope = (exp(z[k] - normaliser) - target) / labelled;
-            batch->gradient[(size_t)i * (size_t)classes + (size_t)k] += (float)(term->weight * slope);
+            batch->gradient[(size_t)i * (size_t)classes + (size_t)k] += (float)(batch->weight * slope);
         }
     }
     return labelled ? sum / labelled : 0;
@@ -45,7 +54,7 @@ static double cross_entropy(const struct loss_term *term, const struct loss_batc
 
 /* T^2 * KL(p || q), p = softmax(teacher / T), q = softmax(student / T); its slope is T * (q - p). A teacher probability
  * of 0 adds 0, as F.kl_div has it. */
-static double distillation(const struct loss_term *term, const struct loss_batch *batch)
+static double distillation(const struct loss_term *term, const struct rows *batch)
 {
     const double t = term->temperature;
     const int classes = batch->classes;
@@ -53,7 +62,7 @@ static double distillation(const struct loss_term *term, const struct loss_batch
     double sum = 0;
     for (int i = 0; i < batch->count; i++) {
         const size_t row = (size_t)i * (size_t)classes;
-        const float *student = batch->logits + row, *teacher = batch->teacher_logits + row;
+        const float *student = batch->logits + row, *teacher = batch->teacher + row;
         const double student_normaliser = log_sum_exp(student, classes, 1 / t);
         const double teacher_normaliser = log_sum_exp(teacher, classes, 1 / t);
         for (int k = 0; k < classes; k++) {
@@ -62,29 +71,45 @@ static double distillation(const struct loss_term *term, const struct loss_batch
             if (p > 0)
                 sum += p * (log_p - log_q);
             if (batch->gradient)
-                batch->gradient[row + (size_t)k] += (float)(term->weight * share * t * (exp(log_q) - p));
+                batch->gradient[row + (size_t)k] += (float)(batch->weight * share * t * (exp(log_q) - p));
         }
     }
     return t * t * sum * share;
 }
 
-enum status cpu_loss(struct device *device, const struct loss_term *term, int index, const struct loss_batch *batch,
-                     double *metrics, struct error *err)
+static struct rows rows_of(const struct loss_batch *batch, int student)
 {
-    double value;
+    const struct feed *feed = batch->feed;
+    const size_t step = *feed->cursor, first = step * (size_t)feed->batch, k = (size_t)student;
+    return (struct rows){
+        .count = batch->count,
+        .classes = feed->classes,
+        .logits = batch->logits + k * batch->logit_stride,
+        .teacher = feed->teacher ? feed->teacher + first * (size_t)feed->classes : NULL,
+        .labels = feed->labels + first,
+        .gradient = batch->gradient ? batch->gradient + k * batch->gradient_stride : NULL,
+    };
+}
+
+enum status cpu_loss(struct device *device, const struct loss_term *terms, int index, const struct loss_batch *batch,
+                     struct error *err)
+{
+    static double (*const values[LOSS_KIND_COUNT])(const struct loss_term *, const struct rows *) = {
+        [LOSS_CE] = cross_entropy,
+        [LOSS_KD] = distillation,
+    };
+    const struct feed *feed = batch->feed;
     (void)device;
-    switch (term->kind) {
-    case LOSS_CE:
-        value = cross_entropy(term, batch);
-        break;
-    case LOSS_KD:
-        value = distillation(term, batch);
-        break;
-    default:
-        return error_set(err, STATUS_INTERNAL, NULL, "the CPU backend has no loss %d", (int)term->kind);
+    if ((unsigned)terms->kind >= LOSS_KIND_COUNT || !values[terms->kind])
+        return error_set(err, STATUS_INTERNAL, NULL, "the CPU backend has no loss %d", (int)terms->kind);
+    for (int k = 0; k < batch->students; k++) {
+        double *metrics = batch->metrics + (size_t)k * METRIC_COUNT;
+        struct rows rows = rows_of(batch, k);
+        rows.weight = feed->scalars[(size_t)*feed->cursor * (size_t)feed->students + (size_t)k].weights[index];
+        double sum = values[terms[k].kind](&terms[k], &rows) * batch->count;
+        metrics[METRIC_TERMS + index] += sum;
+        metrics[METRIC_LOSS] += rows.weight * sum;
     }
-    metrics[METRIC_TERMS + index] += value * batch->count;
-    metrics[METRIC_LOSS] += term->weight * value * batch->count;
     return STATUS_OK;
 }
 
@@ -98,20 +123,24 @@ static int argmax(const float *z, int classes)
     return best;
 }
 
-enum status cpu_metrics(struct device *device, const struct loss_batch *batch, double *metrics, int32_t *predictions,
-                        struct error *err)
+enum status cpu_metrics(struct device *device, const struct loss_batch *batch, struct error *err)
 {
+    const struct feed *feed = batch->feed;
     (void)device, (void)err;
-    for (int i = 0; i < batch->count; i++) {
-        const size_t row = (size_t)i * (size_t)batch->classes;
-        int32_t predicted = argmax(batch->logits + row, batch->classes);
-        metrics[METRIC_CORRECT] += predicted == batch->labels[i];
-        metrics[METRIC_LABELLED] += batch->labels[i] >= 0;
-        if (batch->teacher_logits)
-            metrics[METRIC_AGREE] += predicted == argmax(batch->teacher_logits + row, batch->classes);
-        if (predictions)
-            predictions[i] = predicted;
+    for (int k = 0; k < batch->students; k++) {
+        const struct rows rows = rows_of(batch, k);
+        double *metrics = batch->metrics + (size_t)k * METRIC_COUNT;
+        int32_t *predictions =
+            feed->predictions + (size_t)k * feed->room + (size_t)*feed->cursor * (size_t)feed->batch;
+        for (int i = 0; i < batch->count; i++) {
+            const size_t row = (size_t)i * (size_t)rows.classes;
+            predictions[i] = argmax(rows.logits + row, rows.classes);
+            metrics[METRIC_CORRECT] += predictions[i] == rows.labels[i];
+            metrics[METRIC_LABELLED] += rows.labels[i] >= 0;
+            if (rows.teacher)
+                metrics[METRIC_AGREE] += predictions[i] == argmax(rows.teacher + row, rows.classes);
+        }
+        metrics[METRIC_SAMPLES] += batch->count;
     }
-    metrics[METRIC_SAMPLES] += batch->count;
     return STATUS_OK;
 }

@@ -2,6 +2,7 @@
 #include "shared/backend/cpu/cpu_run.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 const struct step_kernel *step_kernel_of(const struct plan *plan, const struct plan_step *step)
 {
@@ -122,28 +123,8 @@ cleanup:
     return status;
 }
 
-enum status cpu_network_prepare(struct device *device, const struct plan *plan, void **workspace, struct error *err)
+static void workspace_free(struct workspace *w)
 {
-    enum status status = STATUS_OK;
-    struct workspace *w = calloc(1, sizeof *w);
-    *workspace = NULL;
-    if (!w)
-        return error_no_memory(err, sizeof *w, "a workspace");
-    w->workers = thread_pool_size(device->pool);
-    TRY(prepare_tensors(w, plan, err));
-    TRY(prepare_slices(w, plan, err));
-    TRY(prepare_scratch(w, plan, err));
-    *workspace = w;
-    w = NULL;
-cleanup:
-    cpu_network_release(device, w);
-    return status;
-}
-
-void cpu_network_release(struct device *device, void *workspace)
-{
-    struct workspace *w = workspace;
-    (void)device;
     if (!w)
         return;
     for (int i = 0; w->scratch && i < w->workers; i++)
@@ -162,8 +143,89 @@ void cpu_network_release(struct device *device, void *workspace)
     free(w);
 }
 
+static enum status workspace_new(struct workspace **out, const struct device *device, const struct plan *plan,
+                                 struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct workspace *w = calloc(1, sizeof *w);
+    if (!w)
+        return error_no_memory(err, sizeof *w, "a workspace");
+    w->workers = thread_pool_size(device->pool);
+    TRY(prepare_tensors(w, plan, err));
+    TRY(prepare_slices(w, plan, err));
+    TRY(prepare_scratch(w, plan, err));
+    *out = w;
+    w = NULL;
+cleanup:
+    workspace_free(w);
+    return status;
+}
+
+/* One workspace a student: it keeps the batch norms' coefficients from forward to backward. */
+struct workspaces {
+    int count;
+    struct workspace *of[BACKEND_MAX_STUDENTS];
+};
+
+enum status cpu_network_prepare(struct device *device, const struct plan *plan, int students, void **workspace,
+                                struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct workspaces *all = NULL;
+    *workspace = NULL;
+    if (plan->element != ELEMENT_FP32)
+        return error_set(err, STATUS_CONFIG, NULL, "the CPU computes in fp32 only, not in %s",
+                         element_name(plan->element));
+    all = calloc(1, sizeof *all);
+    if (!all)
+        return error_no_memory(err, sizeof *all, "a workspace");
+    for (; all->count < students; all->count++)
+        TRY(workspace_new(&all->of[all->count], device, plan, err));
+    *workspace = all;
+    all = NULL;
+cleanup:
+    cpu_network_release(device, all);
+    return status;
+}
+
+void cpu_network_release(struct device *device, void *workspace)
+{
+    struct workspaces *all = workspace;
+    (void)device;
+    for (int i = 0; all && i < all->count; i++)
+        workspace_free(all->of[i]);
+    free(all);
+}
+
+/* The memory of one student, its workspace in the place of all. */
+static struct network_memory memory_of(const struct plan *plan, const struct network_memory *all, int student)
+{
+    const struct workspaces *workspaces = all->workspace;
+    const size_t k = (size_t)student;
+    return (struct network_memory){
+        .students = 1,
+        .values = (float *)all->values + k * plan->value_count,
+        .gradients = (float *)all->gradients + k * plan->gradient_count,
+        .parameters = all->parameters + k * plan->parameter_count,
+        .parameter_gradients = all->parameter_gradients + k * plan->parameter_count,
+        .state = all->state + k * plan->state_count,
+        .statistics = all->statistics + k * plan->statistics_count,
+        .workspace = workspaces->of[student],
+    };
+}
+
+/* The input is the first student's: the others get a copy of theirs. */
+static void share_input(const struct plan *plan, const struct network_memory *all, const struct pass *pass, int student)
+{
+    const struct plan_tensor *t = &plan->tensors[plan->input];
+    const size_t floats = (size_t)pass->count * (size_t)t->shape.c * (size_t)t->shape.h * (size_t)t->shape.w;
+    const float *from = (const float *)all->values + t->value;
+    if (student > 0)
+        memcpy((float *)all->values + (size_t)student * plan->value_count + t->value, from, floats * sizeof *from);
+}
+
 static struct step_run run_of(struct device *device, const struct plan *plan, const struct network_memory *memory,
-                              const struct pass *pass, int index)
+                              const struct pass *pass, int student, int index)
 {
     struct workspace *w = memory->workspace;
     const struct plan_step *step = &plan->steps[index];
@@ -177,6 +239,7 @@ static struct step_run run_of(struct device *device, const struct plan *plan, co
         .pass = pass,
         .workspace = w,
         .index = index,
+        .student = student,
         .in = &w->tensors[step->inputs[0].tensor],
         .out = &w->tensors[step->output],
         .input = &step->inputs[0],
@@ -187,31 +250,44 @@ enum status cpu_forward(struct device *device, const struct plan *plan, const st
                         const struct pass *pass, int first, int last, struct error *err)
 {
     (void)err;
-    for (int i = first; i < last; i++) {
-        struct step_run run = run_of(device, plan, memory, pass, i);
-        step_kernel_of(plan, run.step)->forward(&run);
-        if (run.step->statistics)
-            finish_statistics(&run);
+    for (int student = 0; student < memory->students; student++) {
+        const struct network_memory own = memory_of(plan, memory, student);
+        if (first == 0)
+            share_input(plan, memory, pass, student);
+        for (int i = first; i < last; i++) {
+            struct step_run run = run_of(device, plan, &own, pass, student, i);
+            step_kernel_of(plan, run.step)->forward(&run);
+            if (run.step->statistics)
+                finish_statistics(&run);
+        }
     }
     return STATUS_OK;
+}
+
+static void step_backward(struct step_run *run)
+{
+    if (run->out->gradient == PLAN_NONE)
+        return;
+    for (int k = 0; k < run->step->input_count; k++) {
+        run->input = &run->step->inputs[k];
+        run->in = run_tensor(run, run->input->tensor);
+        if (run->in->gradient == PLAN_NONE && run->step->weight == PLAN_NONE)
+            continue;
+        step_kernel_of(run->plan, run->step)->backward(run);
+        if (run->in->gradient != PLAN_NONE)
+            finish_gradient(run);
+    }
 }
 
 enum status cpu_backward(struct device *device, const struct plan *plan, const struct network_memory *memory,
                          const struct pass *pass, int first, int last, struct error *err)
 {
     (void)err;
-    for (int i = last - 1; i >= first; i--) {
-        struct step_run run = run_of(device, plan, memory, pass, i);
-        if (run.out->gradient == PLAN_NONE)
-            continue;
-        for (int k = 0; k < run.step->input_count; k++) {
-            run.input = &run.step->inputs[k];
-            run.in = run_tensor(&run, run.input->tensor);
-            if (run.in->gradient == PLAN_NONE && run.step->weight == PLAN_NONE)
-                continue;
-            step_kernel_of(plan, run.step)->backward(&run);
-            if (run.in->gradient != PLAN_NONE)
-                finish_gradient(&run);
+    for (int student = 0; student < memory->students; student++) {
+        const struct network_memory own = memory_of(plan, memory, student);
+        for (int i = last - 1; i >= first; i--) {
+            struct step_run run = run_of(device, plan, &own, pass, student, i);
+            step_backward(&run);
         }
     }
     return STATUS_OK;

@@ -7,7 +7,8 @@
 enum { SLICES = 64 };
 
 struct job {
-    const struct optimizer_step *step;
+    const struct optimizer *step;
+    const struct step_scalars *scalars;
     const struct optimizer_memory *memory;
     size_t count;
     double squares[SLICES]; /* sum of the gradients' squares of each slice */
@@ -39,8 +40,8 @@ static void step_sgd(const struct job *job, size_t from, size_t to)
 {
     const struct optimizer_memory *m = job->memory;
     const float decay = (float)job->step->weight_decay, momentum = (float)job->step->momentum;
-    const float rate = (float)job->step->learning_rate;
-    const bool first = job->step->step == 1;
+    const float rate = (float)job->scalars->learning_rate;
+    const bool first = job->scalars->step == 0;
     for (size_t i = from; i < to; i++) {
         float g = m->gradients[i] * job->clip + decay * m->parameters[i];
         if (momentum != 0) {
@@ -56,7 +57,7 @@ static void step_adam(const struct job *job, size_t from, size_t to)
     const struct optimizer_memory *m = job->memory;
     const bool decoupled = job->step->kind == OPTIMIZER_ADAMW;
     const float decay = decoupled ? 0 : (float)job->step->weight_decay;
-    const float keep = decoupled ? (float)(1 - job->step->learning_rate * job->step->weight_decay) : 1;
+    const float keep = decoupled ? (float)(1 - job->scalars->learning_rate * job->step->weight_decay) : 1;
     const float beta1 = (float)job->step->beta1, beta2 = (float)job->step->beta2;
     const float rest1 = (float)(1 - job->step->beta1), rest2 = (float)(1 - job->step->beta2);
     const float epsilon = (float)job->step->epsilon;
@@ -79,19 +80,13 @@ static void step_slice(void *context, int slice, int worker)
         step_sgd(job, from, to);
     else
         step_adam(job, from, to);
-    if (job->step->ema_decay > 0) {
-        const float decay = (float)job->step->ema_decay, rest = (float)(1 - job->step->ema_decay);
-        for (size_t i = from; i < to; i++)
-            job->memory->average[i] = decay * job->memory->average[i] + rest * job->memory->parameters[i];
-    }
 }
 
-enum status cpu_optimize(struct device *device, const struct optimizer_step *step,
-                         const struct optimizer_memory *memory, size_t count, struct error *err)
+static void optimize_one(struct device *device, const struct optimizer *step, const struct step_scalars *scalars,
+                         const struct optimizer_memory *memory, size_t count)
 {
-    struct job job = {.step = step, .memory = memory, .count = count, .clip = 1};
+    struct job job = {.step = step, .scalars = scalars, .memory = memory, .count = count, .clip = 1};
     double squares = 0;
-    (void)err;
     thread_pool_run(device->pool, SLICES, sum_squares, &job);
     for (int slice = 0; slice < SLICES; slice++)
         squares += job.squares[slice];
@@ -99,9 +94,36 @@ enum status cpu_optimize(struct device *device, const struct optimizer_step *ste
     if (step->clip > 0 && step->clip / (*memory->norm + 1e-6) < 1)
         job.clip = (float)(step->clip / (*memory->norm + 1e-6));
     if (step->kind != OPTIMIZER_SGD) {
-        job.step_size = (float)(step->learning_rate / (1 - pow(step->beta1, (double)step->step)));
-        job.root_correction = (float)sqrt(1 - pow(step->beta2, (double)step->step));
+        job.step_size = (float)(scalars->learning_rate / scalars->correction1);
+        job.root_correction = (float)scalars->root_correction2;
     }
     thread_pool_run(device->pool, SLICES, step_slice, &job);
+}
+
+enum status cpu_optimize(struct device *device, const struct optimizer *optimizer,
+                         const struct optimizer_memory *memory, size_t count, const struct feed *feed,
+                         struct error *err)
+{
+    (void)err;
+    for (int k = 0; k < feed->students; k++) {
+        const size_t first = (size_t)k * count;
+        const struct optimizer_memory own = {.parameters = memory->parameters + first,
+                                             .gradients = memory->gradients + first,
+                                             .first = memory->first + first,
+                                             .second = memory->second + first,
+                                             .norm = memory->norm + k};
+        optimize_one(device, optimizer, &feed->scalars[(size_t)*feed->cursor * (size_t)feed->students + (size_t)k],
+                     &own, count);
+    }
+    return STATUS_OK;
+}
+
+enum status cpu_blend(struct device *device, float *average, const float *values, size_t count, double decay,
+                      struct error *err)
+{
+    const float keep = (float)decay, rest = (float)(1 - decay);
+    (void)device, (void)err;
+    for (size_t i = 0; i < count; i++)
+        average[i] = keep * average[i] + rest * values[i];
     return STATUS_OK;
 }

@@ -59,7 +59,8 @@ struct step_run {
     const struct network_memory *memory;
     const struct pass *pass;
     struct workspace *workspace;
-    int index; /* of the step */
+    int index;   /* of the step */
+    int student; /* whose memory it is */
     int slices;
     const struct cpu_tensor *in, *out; /* of the first input and of the output */
     const struct plan_input *input;    /* the input whose gradient is being made */
@@ -97,11 +98,11 @@ static inline const struct cpu_tensor *run_tensor(const struct step_run *run, in
 }
 static inline float *tensor_value(const struct step_run *run, const struct cpu_tensor *tensor)
 {
-    return run->memory->values + tensor->value;
+    return (float *)run->memory->values + tensor->value;
 }
 static inline float *tensor_gradient(const struct step_run *run, const struct cpu_tensor *tensor)
 {
-    return run->memory->gradients + tensor->gradient;
+    return (float *)run->memory->gradients + tensor->gradient;
 }
 static inline bool needs_completion(const struct cpu_tensor *tensor)
 {
