@@ -5,6 +5,7 @@
 #include "shared/backend/cpu/cpu_backend.h"
 #include "shared/backend/cpu/cpu_kernels.h"
 #include "shared/backend/network.h"
+#include "tests/helper_feed.h"
 #include "tests/helper_nets.h"
 
 #include <stdio.h>
@@ -113,14 +114,10 @@ static double train(struct network *network, double seconds, double *times[2], d
     const clockid_t wall = CLOCK_MONOTONIC, cpu = CLOCK_PROCESS_CPUTIME_ID;
     const struct backend *b = network->backend;
     const struct plan *plan = &network->plan;
-    const struct optimizer_step adam = {.kind = OPTIMIZER_ADAM,
-                                        .learning_rate = 1e-3f,
-                                        .beta1 = 0.9f,
-                                        .beta2 = 0.999f,
-                                        .epsilon = 1e-8f,
-                                        .clip = 10,
-                                        .step = 1};
-    const struct loss_term ce = {.kind = LOSS_CE, .weight = 1};
+    const struct optimizer adam = {
+        .kind = OPTIMIZER_ADAM, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .clip = 10};
+    const struct loss_term ce = {.kind = LOSS_CE};
+    struct host_feed host;
     const int classes = plan->tensors[plan->output].shape.c;
     float *moments = calloc(2 * plan->parameter_count, sizeof *moments);
     int32_t *labels = calloc((size_t)plan->batch, sizeof *labels);
@@ -131,12 +128,17 @@ static double train(struct network *network, double seconds, double *times[2], d
                                             .second = moments + plan->parameter_count,
                                             .norm = &norm};
     const struct loss_batch batch = {.count = plan->batch,
-                                     .classes = classes,
+                                     .students = 1,
                                      .logits = network_logits(network),
-                                     .labels = labels,
-                                     .gradient = network_logits_gradient(network)};
-    struct pass pass = {.count = plan->batch, .training = true};
+                                     .gradient = network_logits_gradient(network),
+                                     .feed = &host.feed,
+                                     .metrics = metrics};
+    const struct pass pass = {.count = plan->batch, .training = true, .feed = &host.feed};
     struct error err = {0};
+    host_feed_init(&host, plan->batch, classes, labels, NULL);
+    host.scalars.learning_rate = 1e-3;
+    host.scalars.correction1 = 1 - adam.beta1;
+    host.scalars.root_correction2 = 0.0316227766; /* sqrt(1 - beta2) */
     double start = now(wall), end = start, cpu_start = now(cpu);
     int steps = 0;
     for (; end - start < seconds || steps < 2; steps++, end = now(wall)) {
@@ -150,13 +152,13 @@ static double train(struct network *network, double seconds, double *times[2], d
             times[0][i] += steps ? now(cpu) - before : 0;
         }
         b->zero(network->device, batch.gradient, (size_t)(plan->batch * classes) * sizeof(float), &err);
-        b->loss(network->device, &ce, 0, &batch, metrics, &err);
+        b->loss(network->device, &ce, 0, &batch, &err);
         for (int i = plan->step_count - 1; i >= 0; i--) {
             double before = now(cpu);
             b->backward(network->device, plan, &network->memory, &pass, i, i + 1, &err);
             times[1][i] += steps ? now(cpu) - before : 0;
         }
-        b->optimize(network->device, &adam, &memory, plan->parameter_count, &err);
+        b->optimize(network->device, &adam, &memory, plan->parameter_count, &host.feed, &err);
     }
     for (int i = 0; i < plan->step_count; i++) {
         times[0][i] /= (steps - 1) * plan->batch;
@@ -206,7 +208,7 @@ static void measure(int which, int threads, int batch, double seconds, const cha
     if (backend_cpu.device_new(&device, &options, &err) != STATUS_OK)
         return;
     device->kernels = cpu_kernels_choose(limit);
-    if (network_init(&network, &backend_cpu, device, &graph, batch, NULL, 0, &err) != STATUS_OK) {
+    if (network_init(&network, &backend_cpu, device, &graph, &(struct plan_options){.batch = batch}, 1, &err) != STATUS_OK) {
         fprintf(stderr, "%s\n", err.message);
         return;
     }

@@ -3,6 +3,7 @@
 #include "shared/backend/cpu/cpu_backend.h"
 #include "shared/backend/cpu/cpu_kernels.h"
 #include "shared/backend/network.h"
+#include "tests/helper_feed.h"
 #include "tests/helper_nets.h"
 #include "tests/helper_reference_train.h"
 
@@ -54,7 +55,7 @@ static void run_network(struct network *network, int count, bool training, const
 {
     const struct plan *plan = &network->plan;
     const struct plan_tensor *in = &plan->tensors[plan->input], *out = &plan->tensors[plan->output];
-    const struct pass pass = {.count = count, .training = training, .seed = 5, .step_number = 3};
+    const struct pass pass = {.count = count, .training = training};
     struct error err = {0};
     poison(network->memory.values, plan->value_count);
     poison(network->memory.gradients, plan->gradient_count);
@@ -65,7 +66,7 @@ static void run_network(struct network *network, int count, bool training, const
         const struct plan_tensor *t = &plan->tensors[i];
         const size_t used = (size_t)count * sample_floats(t);
         const size_t end = i + 1 < plan->tensor_count ? plan->tensors[i + 1].value : plan->value_count;
-        assert_true(poisoned(network->memory.values + t->value + used, end - t->value - used));
+        assert_true(poisoned((float *)network->memory.values + t->value + used, end - t->value - used));
     }
     memcpy(network_logits_gradient(network), gradient, (size_t)count * sample_floats(out) * sizeof *gradient);
     assert_int_equal(network_backward(network, &pass, &err), STATUS_OK);
@@ -127,7 +128,8 @@ static void check_input(const struct graph *graph, int batch, int count, bool tr
         struct device *devices[2];
         for (int i = 0; i < 2; i++) {
             devices[i] = open_device(1 + 2 * i, instruction_sets[set]);
-            assert_int_equal(network_init(&networks[i], &backend_cpu, devices[i], graph, batch, NULL, 0, &err),
+            assert_int_equal(network_init(&networks[i], &backend_cpu, devices[i], graph,
+                                          &(struct plan_options){.batch = batch}, 1, &err),
                              STATUS_OK);
             run_network(&networks[i], count, training, input, gradient);
         }
@@ -438,7 +440,8 @@ static void kept_gradients(void **state)
     net_weights(&graph, 42);
     net_fill(input, sizeof input / sizeof *input, 1);
     const int kept[] = {at, raw};
-    assert_int_equal(network_init(&network, &backend_cpu, device, &graph, COUNT, kept, 2, &err), STATUS_OK);
+    assert_int_equal(network_init(&network, &backend_cpu, device, &graph,
+                                  &(struct plan_options){.batch = COUNT, .kept = kept, .kept_count = 2}, 1, &err), STATUS_OK);
     memcpy(network_input(&network), input, sizeof input);
     assert_int_equal(network_forward(&network, &pass, &err), STATUS_OK);
     reference_init(&r, &graph, COUNT);
@@ -447,7 +450,7 @@ static void kept_gradients(void **state)
     for (int k = 0; k < 2; k++) {
         const struct plan_tensor *t = &network.plan.tensors[network.plan.node_tensor[kept[k]]];
         net_fill(extra[k], FLOATS, (uint64_t)k);
-        memcpy(network.memory.gradients + t->gradient, extra[k], sizeof extra[k]);
+        memcpy((float *)network.memory.gradients + t->gradient, extra[k], sizeof extra[k]);
         for (int i = 0; i < FLOATS; i++) /* [n, h, w, c] to [n, c, h, w] */
             r.gradients[kept[k]][(i / (25 * C) * C + i % C) * 25 + i / C % 25] = (double)extra[k][i];
     }
@@ -476,7 +479,8 @@ static void large_means(void **state)
     const struct node pool = node_default(OP_GLOBAL_AVERAGE_POOL);
     net_node(&graph, &pool, &at, 1);
     net_weights(&graph, 1);
-    assert_int_equal(network_init(&network, &backend_cpu, device, &graph, COUNT, NULL, 0, &err), STATUS_OK);
+    assert_int_equal(network_init(&network, &backend_cpu, device, &graph, &(struct plan_options){.batch = COUNT}, 1,
+                                  &err), STATUS_OK);
     float *x = network_input(&network);
     net_fill(x, (size_t)COUNT * PIXELS * C, 3);
     for (size_t i = 0; i < (size_t)COUNT * PIXELS * C; i++)
@@ -515,10 +519,14 @@ static void dropout(void **state)
     drop.dropout = 0.25f;
     net_node(&graph, &drop, &at, 1);
     net_weights(&graph, 9);
-    assert_int_equal(network_init(&network, &backend_cpu, device, &graph, COUNT, NULL, 0, &err), STATUS_OK);
+    assert_int_equal(network_init(&network, &backend_cpu, device, &graph, &(struct plan_options){.batch = COUNT}, 1,
+                                  &err), STATUS_OK);
     net_fill(network_input(&network), COUNT * 4, 4);
-    const float *before = network.memory.values + network.plan.tensors[1].value, *after = network_logits(&network);
-    struct pass pass = {.count = COUNT, .training = true, .seed = 1};
+    const float *before = (float *)network.memory.values + network.plan.tensors[1].value, *after = network_logits(&network);
+    struct host_feed host;
+    host_feed_init(&host, COUNT, 1, NULL, NULL);
+    host.scalars.seed = 1;
+    struct pass pass = {.count = COUNT, .training = true, .feed = &host.feed};
     assert_int_equal(network_forward(&network, &pass, &err), STATUS_OK);
     memcpy(first, after, sizeof first);
     for (int i = 0; i < COUNT * C; i++) {
@@ -528,10 +536,10 @@ static void dropout(void **state)
     }
     assert_true(abs(dropped - COUNT * C / 4) < 60);
     assert_int_equal(network_backward(&network, &pass, &err), STATUS_OK);
-    const float *gradient = network.memory.gradients + network.plan.tensors[1].gradient;
+    const float *gradient = (float *)network.memory.gradients + network.plan.tensors[1].gradient;
     for (int i = 0; i < COUNT * C; i++)
         assert_true(gradient[i] == (first[i] == 0 ? 0 : 1 / 0.75f));
-    pass.step_number = 1;
+    host.scalars.step = 1;
     assert_int_equal(network_forward(&network, &pass, &err), STATUS_OK);
     for (int i = 0; i < COUNT * C; i++)
         changed += (after[i] == 0) != (first[i] == 0);

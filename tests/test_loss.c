@@ -1,6 +1,7 @@
 /* Loss expressions, and ce and kd of the backend: finite differences, extremes, batches of one. */
 #include "shared/backend/backend.h"
 #include "student_train/loss_expression.h"
+#include "tests/helper_feed.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -67,10 +68,26 @@ static void refuses_expressions(void **state)
     }
 }
 
-static double loss_value(const struct loss_term *term, const struct loss_batch *batch)
+struct test_batch {
+    int count, classes;
+    const float *logits, *teacher;
+    const int32_t *labels;
+    float *gradient;
+};
+
+static double loss_value(const struct loss_term *term, const struct test_batch *batch)
 {
     double metrics[METRIC_COUNT] = {0};
-    assert_int_equal(backend->loss(NULL, term, 3, batch, metrics, NULL), STATUS_OK);
+    struct host_feed host;
+    host_feed_init(&host, batch->count, batch->classes, batch->labels, batch->teacher);
+    host.scalars.weights[3] = term->weight;
+    const struct loss_batch asked = {.count = batch->count,
+                                     .students = 1,
+                                     .logits = batch->logits,
+                                     .gradient = batch->gradient,
+                                     .feed = &host.feed,
+                                     .metrics = metrics};
+    assert_int_equal(backend->loss(NULL, term, 3, &asked, NULL), STATUS_OK);
     assert_float_equal(metrics[METRIC_LOSS], term->weight * metrics[METRIC_TERMS + 3], 1e-9);
     return metrics[METRIC_LOSS] / batch->count;
 }
@@ -98,7 +115,7 @@ static void gradients_are_slopes(void **state)
     fill(logits, COUNT * CLASSES, 2, 0);
     fill(teacher, COUNT * CLASSES, 3, 1);
     for (int t = 0; t < TERMS; t++) {
-        struct loss_batch batch = {COUNT, CLASSES, logits, teacher, labels, gradient};
+        struct test_batch batch = {COUNT, CLASSES, logits, teacher, labels, gradient};
         for (size_t i = 0; i < COUNT * CLASSES; i++)
             gradient[i] = 1; /* is added to, not overwritten */
         loss_value(&terms[t], &batch);
@@ -126,13 +143,13 @@ static void extremes_stay_finite(void **state)
     logits[7] = -300, teacher[7] = -300;
     logits[14] = teacher[14] = 65504; /* float16's largest */
     for (int t = 0; t < TERMS; t++) {
-        struct loss_batch batch = {COUNT, CLASSES, logits, teacher, labels, gradient};
+        struct test_batch batch = {COUNT, CLASSES, logits, teacher, labels, gradient};
         assert_true(isfinite(loss_value(&terms[t], &batch)));
         for (size_t i = 0; i < COUNT * CLASSES; i++)
             assert_true(isfinite(gradient[i]));
     }
     /* cross entropy of the first sample: 600 */
-    struct loss_batch one = {1, CLASSES, logits, teacher, labels, NULL};
+    struct test_batch one = {1, CLASSES, logits, teacher, labels, NULL};
     assert_float_equal(loss_value(&(struct loss_term){.kind = LOSS_CE, .weight = 1}, &one), 600, 1e-9);
 }
 
@@ -143,7 +160,7 @@ static void equal_rows_cost_nothing(void **state)
     const int32_t labels[COUNT] = {0};
     fill(logits, COUNT * CLASSES, 5, 2);
     for (int t = 2; t < TERMS; t++) {
-        struct loss_batch batch = {COUNT, CLASSES, logits, logits, labels, gradient};
+        struct test_batch batch = {COUNT, CLASSES, logits, logits, labels, gradient};
         assert_float_equal(loss_value(&terms[t], &batch), 0, 1e-12);
     }
     for (size_t i = 0; i < COUNT * CLASSES; i++)
@@ -156,20 +173,20 @@ static void odd_batches(void **state)
     float logits[CLASSES], gradient[CLASSES] = {0};
     int32_t label = 4;
     fill(logits, CLASSES, 1, 3);
-    struct loss_batch one = {1, CLASSES, logits, logits, &label, gradient};
+    struct test_batch one = {1, CLASSES, logits, logits, &label, gradient};
     for (int t = 0; t < TERMS; t++)
         assert_true(isfinite(loss_value(&terms[t], &one)));
     /* a batch of one class: nothing to learn */
     float single[2] = {3, -2}, single_gradient[2] = {0};
     int32_t zeros[2] = {0, 0};
-    struct loss_batch trivial = {2, 1, single, single, zeros, single_gradient};
+    struct test_batch trivial = {2, 1, single, single, zeros, single_gradient};
     for (int t = 0; t < TERMS; t++)
         assert_float_equal(loss_value(&terms[t], &trivial), 0, 1e-12);
     assert_float_equal(single_gradient[0], 0, 1e-12);
     /* nobody is labelled: ce adds nothing */
     float untouched[CLASSES] = {0};
     label = -1;
-    struct loss_batch unlabelled = {1, CLASSES, logits, logits, &label, untouched};
+    struct test_batch unlabelled = {1, CLASSES, logits, logits, &label, untouched};
     assert_true(loss_value(&terms[0], &unlabelled) == 0);
     assert_true(untouched[0] == 0);
 }
@@ -179,10 +196,13 @@ static void metrics_are_counted(void **state)
     (void)state;
     const float logits[4 * 3] = {1, 2, 0, 5, 5, 1, 0, 0, 9, 3, 2, 1}, teacher[4 * 3] = {0, 1, 0, 1, 0, 0, 1, 0, 0, 1};
     const int32_t labels[4] = {1, 1, 2, -1};
-    int32_t predictions[4];
     double metrics[METRIC_COUNT] = {0};
-    struct loss_batch batch = {4, 3, logits, teacher, labels, NULL};
-    assert_int_equal(backend->metrics(NULL, &batch, metrics, predictions, NULL), STATUS_OK);
+    struct host_feed host;
+    host_feed_init(&host, 4, 3, labels, teacher);
+    const struct loss_batch batch = {
+        .count = 4, .students = 1, .logits = logits, .feed = &host.feed, .metrics = metrics};
+    const int32_t *predictions = host.predictions;
+    assert_int_equal(backend->metrics(NULL, &batch, NULL), STATUS_OK);
     assert_true(metrics[METRIC_CORRECT] == 2 && metrics[METRIC_LABELLED] == 3);
     assert_true(metrics[METRIC_AGREE] == 3 && metrics[METRIC_SAMPLES] == 4);
     assert_int_equal(predictions[0], 1);

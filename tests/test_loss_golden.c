@@ -3,6 +3,7 @@
 #include "shared/backend/backend.h"
 #include "shared/base/files.h"
 #include "student_train/loss_expression.h"
+#include "tests/helper_feed.h"
 
 #include <hdf5.h>
 #include <math.h>
@@ -71,10 +72,19 @@ static void losses_equal_pytorchs(void **state)
         float gradient[VALUES] = {0};
         double metrics[METRIC_COUNT] = {0}, value, expected[VALUES], largest = 0;
         char name[128];
-        struct loss_batch batch = {SAMPLES, CLASSES, logits, teacher, labels, gradient};
+        struct host_feed host;
+        host_feed_init(&host, SAMPLES, CLASSES, labels, teacher);
+        const struct loss_batch batch = {.count = SAMPLES,
+                                         .students = 1,
+                                         .logits = logits,
+                                         .gradient = gradient,
+                                         .feed = &host.feed,
+                                         .metrics = metrics};
         assert_int_equal(loss_expression_parse(&loss, entries[i].loss, NULL), STATUS_OK);
-        for (int t = 0; t < loss.count; t++)
-            assert_int_equal(backend_cpu.loss(NULL, &loss.terms[t], t, &batch, metrics, NULL), STATUS_OK);
+        for (int t = 0; t < loss.count; t++) {
+            host.scalars.weights[t] = loss.terms[t].weight;
+            assert_int_equal(backend_cpu.loss(NULL, &loss.terms[t], t, &batch, NULL), STATUS_OK);
+        }
         snprintf(name, sizeof name, "%s/f64/value", entries[i].entry);
         read_values(file, name, H5T_NATIVE_DOUBLE, 1, &value);
         close_to(name, metrics[METRIC_LOSS] / SAMPLES, value, 0);

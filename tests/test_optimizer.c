@@ -2,6 +2,7 @@
  * threads the same bits. */
 #include "shared/backend/backend.h"
 #include "tests/golden/optimizer.h"
+#include "tests/helper_feed.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -18,23 +19,24 @@ static const struct backend *const backend = &backend_cpu;
 
 static const struct {
     const char *name;
-    struct optimizer_step step;
+    double rate;
+    struct optimizer step;
     const float *expected, *average;
 } cases[] = {
-#define CASE(name, ...)                                               \
+#define CASE(name, rate, ...)                                               \
     {                                                                 \
-#name, {__VA_ARGS__ }, golden_##name, golden_##name##_average \
+#name, rate, {__VA_ARGS__ }, golden_##name, golden_##name##_average \
     }
-    CASE(sgd, .kind = OPTIMIZER_SGD, .learning_rate = 0.05),
-    CASE(sgd_decay, .kind = OPTIMIZER_SGD, .learning_rate = 0.05, .weight_decay = 0.01),
-    CASE(sgd_momentum, .kind = OPTIMIZER_SGD, .learning_rate = 0.05, .momentum = 0.9, .weight_decay = 5e-4),
-    CASE(sgd_nesterov, .kind = OPTIMIZER_SGD, .learning_rate = 0.05, .momentum = 0.9, .nesterov = true),
-    CASE(adam, .kind = OPTIMIZER_ADAM, .learning_rate = 0.01, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8),
-    CASE(adam_decay_clip, .kind = OPTIMIZER_ADAM, .learning_rate = 0.01, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8,
+    CASE(sgd, 0.05, .kind = OPTIMIZER_SGD),
+    CASE(sgd_decay, 0.05, .kind = OPTIMIZER_SGD, .weight_decay = 0.01),
+    CASE(sgd_momentum, 0.05, .kind = OPTIMIZER_SGD, .momentum = 0.9, .weight_decay = 5e-4),
+    CASE(sgd_nesterov, 0.05, .kind = OPTIMIZER_SGD, .momentum = 0.9, .nesterov = true),
+    CASE(adam, 0.01, .kind = OPTIMIZER_ADAM, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8),
+    CASE(adam_decay_clip, 0.01, .kind = OPTIMIZER_ADAM, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8,
          .weight_decay = 0.1, .clip = 10),
-    CASE(adam_clip_never, .kind = OPTIMIZER_ADAM, .learning_rate = 0.01, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8,
+    CASE(adam_clip_never, 0.01, .kind = OPTIMIZER_ADAM, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8,
          .clip = 1e6),
-    CASE(adamw, .kind = OPTIMIZER_ADAMW, .learning_rate = 0.01, .beta1 = 0.8, .beta2 = 0.95, .epsilon = 1e-6,
+    CASE(adamw, 0.01, .kind = OPTIMIZER_ADAMW, .beta1 = 0.8, .beta2 = 0.95, .epsilon = 1e-6,
          .weight_decay = 0.1, .clip = 1),
 };
 
@@ -52,6 +54,15 @@ static void gradient(int step, const float *parameters, float *g)
         g[i] = (0.25f * parameters[i] + (float)cos(1.3 * i + 0.5 * step)) * (float)(i % 5);
 }
 
+/* The scalars of step number `step`, from 0. */
+static void set_step(struct host_feed *host, const struct optimizer *optimizer, double rate, int step)
+{
+    host->scalars.step = (uint64_t)step;
+    host->scalars.learning_rate = rate;
+    host->scalars.correction1 = 1 - pow(optimizer->beta1, step + 1);
+    host->scalars.root_correction2 = sqrt(1 - pow(optimizer->beta2, step + 1));
+}
+
 static void steps_equal_pytorchs(void **state)
 {
     (void)state;
@@ -60,15 +71,16 @@ static void steps_equal_pytorchs(void **state)
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         float parameters[COUNT], gradients[COUNT], first[COUNT] = {0}, second[COUNT] = {0}, average[COUNT];
         double norm = 0;
-        struct optimizer_memory memory = {parameters, gradients, first, second, average, &norm};
-        struct optimizer_step step = cases[c].step;
-        step.ema_decay = 0.9;
+        const struct optimizer_memory memory = {parameters, gradients, first, second, &norm};
+        struct host_feed host;
+        host_feed_init(&host, 1, 1, NULL, NULL);
         for (int i = 0; i < COUNT; i++)
             average[i] = parameters[i] = (float)sin(0.7 * i + 0.2);
-        for (int s = 1; s <= STEPS; s++) {
-            gradient(s, parameters, gradients);
-            step.step = (uint64_t)s;
-            assert_int_equal(backend->optimize(device, &step, &memory, COUNT, NULL), STATUS_OK);
+        for (int s = 0; s < STEPS; s++) {
+            gradient(s + 1, parameters, gradients);
+            set_step(&host, &cases[c].step, cases[c].rate, s);
+            assert_int_equal(backend->optimize(device, &cases[c].step, &memory, COUNT, &host.feed, NULL), STATUS_OK);
+            assert_int_equal(backend->blend(device, average, parameters, COUNT, 0.9, NULL), STATUS_OK);
         }
         for (int i = 0; i < COUNT; i++) {
             if (!(fabsf(parameters[i] - cases[c].expected[i]) <= TOLERANCE))
@@ -83,23 +95,28 @@ static void steps_equal_pytorchs(void **state)
     backend->device_free(device);
 }
 
-/* Without a moving average its memory is not touched; the step then is the same. */
-static void average_is_optional(void **state)
+/* By hand; and a blend of decay 0 copies. */
+static void one_plain_step(void **state)
 {
     (void)state;
     struct device *device;
-    float parameters[3] = {1, 2, 3}, gradients[3] = {1, 0, -1}, first[3] = {0}, second[3] = {0};
+    float parameters[3] = {1, 2, 3}, gradients[3] = {1, 0, -1}, first[3] = {0}, second[3] = {0}, copy[3] = {7, 7, 7};
     double norm;
-    struct optimizer_memory memory = {parameters, gradients, first, second, NULL, &norm};
-    struct optimizer_step step = {.kind = OPTIMIZER_SGD, .learning_rate = 0.5, .step = 1};
+    const struct optimizer_memory memory = {parameters, gradients, first, second, &norm};
+    const struct optimizer sgd = {.kind = OPTIMIZER_SGD};
+    struct host_feed host;
+    host_feed_init(&host, 1, 1, NULL, NULL);
+    set_step(&host, &sgd, 0.5, 0);
     assert_int_equal(backend->device_new(&device, &(struct device_options){.threads = 1}, NULL), STATUS_OK);
-    assert_int_equal(backend->optimize(device, &step, &memory, 3, NULL), STATUS_OK);
+    assert_int_equal(backend->optimize(device, &sgd, &memory, 3, &host.feed, NULL), STATUS_OK);
     assert_true(parameters[0] == 0.5f && parameters[1] == 2 && parameters[2] == 3.5f);
     assert_float_equal(norm, sqrt(2.0), 1e-12);
+    assert_int_equal(backend->blend(device, copy, parameters, 3, 0, NULL), STATUS_OK);
+    assert_memory_equal(copy, parameters, sizeof copy);
     backend->device_free(device);
 }
 
-static float large[2][5][LARGE];
+static float large[2][4][LARGE];
 
 static void threads_change_nothing(void **state)
 {
@@ -108,16 +125,16 @@ static void threads_change_nothing(void **state)
         struct device *device;
         double norm;
         float(*m)[LARGE] = large[run];
-        struct optimizer_memory memory = {m[0], m[1], m[2], m[3], m[4], &norm};
-        struct optimizer_step step = cases[5].step;
-        step.ema_decay = 0.99;
+        const struct optimizer_memory memory = {m[0], m[1], m[2], m[3], &norm};
+        struct host_feed host;
+        host_feed_init(&host, 1, 1, NULL, NULL);
         assert_int_equal(backend->device_new(&device, &(struct device_options){.threads = run ? 3 : 1}, NULL),
                          STATUS_OK);
-        for (int s = 1; s <= 3; s++) {
+        for (int s = 0; s < 3; s++) {
             for (int i = 0; i < LARGE; i++)
-                m[1][i] = sinf((float)(i + s));
-            step.step = (uint64_t)s;
-            assert_int_equal(backend->optimize(device, &step, &memory, LARGE, NULL), STATUS_OK);
+                m[1][i] = sinf((float)(i + s + 1));
+            set_step(&host, &cases[5].step, cases[5].rate, s);
+            assert_int_equal(backend->optimize(device, &cases[5].step, &memory, LARGE, &host.feed, NULL), STATUS_OK);
         }
         backend->device_free(device);
     }
@@ -128,7 +145,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(steps_equal_pytorchs),
-        cmocka_unit_test(average_is_optional),
+        cmocka_unit_test(one_plain_step),
         cmocka_unit_test(threads_change_nothing),
     };
     return cmocka_run_group_tests_name("optimizer", tests, NULL, NULL);

@@ -3,6 +3,7 @@
 #include "formats/net_text.h"
 #include "shared/backend/network.h"
 #include "shared/base/random.h"
+#include "tests/helper_feed.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -124,7 +125,8 @@ static void training_new(struct training *training, const struct golden *golden,
     must(net_text_parse(&training->graph, golden->net, strlen(golden->net), &options, &err), &err);
     initialise(golden, &training->graph);
     must(backend->device_new(&training->device, &(struct device_options){.threads = threads}, &err), &err);
-    must(network_init(&training->network, backend, training->device, &training->graph, SAMPLES, NULL, 0, &err), &err);
+    must(network_init(&training->network, backend, training->device, &training->graph,
+                      &(struct plan_options){.batch = SAMPLES}, 1, &err), &err);
     size_t count = training->network.plan.parameter_count;
     training->first = calloc(count, sizeof(float));
     training->second = calloc(count, sizeof(float));
@@ -144,17 +146,21 @@ static void training_free(struct training *training)
     free(training);
 }
 
-static void add_losses(struct training *training, const struct golden *golden, const struct batch *batch)
+static void add_losses(struct training *training, const struct golden *golden, const struct host_feed *host)
 {
     struct error err = {0};
-    const struct loss_term ce = {.kind = LOSS_CE, .weight = golden->distil ? 0.5f : 1},
-                           kd = {.kind = LOSS_KD, .weight = 0.5f, .temperature = 4, .reduction = REDUCTION_BATCHMEAN};
-    const struct loss_batch losses = {SAMPLES,        CLASSES,       network_logits(&training->network),
-                                      batch->teacher, batch->labels, network_logits_gradient(&training->network)};
+    const struct loss_term ce = {.kind = LOSS_CE},
+                           kd = {.kind = LOSS_KD, .temperature = 4, .reduction = REDUCTION_BATCHMEAN};
+    const struct loss_batch losses = {.count = SAMPLES,
+                                      .students = 1,
+                                      .logits = network_logits(&training->network),
+                                      .gradient = network_logits_gradient(&training->network),
+                                      .feed = &host->feed,
+                                      .metrics = training->metrics};
     must(backend->zero(training->device, losses.gradient, LOGITS * sizeof(float), &err), &err);
-    must(backend->loss(training->device, &ce, 0, &losses, training->metrics, &err), &err);
+    must(backend->loss(training->device, &ce, 0, &losses, &err), &err);
     if (golden->distil)
-        must(backend->loss(training->device, &kd, 1, &losses, training->metrics, &err), &err);
+        must(backend->loss(training->device, &kd, 1, &losses, &err), &err);
 }
 
 static void train_step(struct training *training, const struct golden *golden, int number)
@@ -162,24 +168,30 @@ static void train_step(struct training *training, const struct golden *golden, i
     struct error err = {0};
     struct network *network = &training->network;
     const struct batch *batch = &training->batches[number % BATCHES];
-    const struct pass pass = {SAMPLES, true, 1, (uint64_t)number};
-    const struct optimizer_step step = {.kind = OPTIMIZER_ADAM,
-                                        .learning_rate = 1e-3,
-                                        .weight_decay = 1e-5,
-                                        .beta1 = 0.9,
-                                        .beta2 = 0.999,
-                                        .epsilon = 1e-8,
-                                        .clip = 10,
-                                        .step = (uint64_t)number + 1};
-    const struct optimizer_memory memory = {
-        network->memory.parameters, network->memory.parameter_gradients, training->first, training->second, NULL,
-        &training->norms[number]};
+    const struct optimizer step = {.kind = OPTIMIZER_ADAM,
+                                   .weight_decay = 1e-5,
+                                   .beta1 = 0.9,
+                                   .beta2 = 0.999,
+                                   .epsilon = 1e-8,
+                                   .clip = 10};
+    const struct optimizer_memory memory = {network->memory.parameters, network->memory.parameter_gradients,
+                                            training->first, training->second, &training->norms[number]};
+    struct host_feed host;
+    host_feed_init(&host, SAMPLES, CLASSES, batch->labels, batch->teacher);
+    const struct pass pass = {SAMPLES, true, &host.feed};
+    host.scalars.seed = 1;
+    host.scalars.step = (uint64_t)number;
+    host.scalars.learning_rate = 1e-3;
+    host.scalars.correction1 = 1 - pow(step.beta1, number + 1);
+    host.scalars.root_correction2 = sqrt(1 - pow(step.beta2, number + 1));
+    host.scalars.weights[0] = golden->distil ? 0.5f : 1;
+    host.scalars.weights[1] = 0.5f;
     memset(training->metrics, 0, sizeof training->metrics);
     must(backend->upload(training->device, network_input(network), batch->images, sizeof batch->images, &err), &err);
     must(network_forward(network, &pass, &err), &err);
-    add_losses(training, golden, batch);
+    add_losses(training, golden, &host);
     must(network_backward(network, &pass, &err), &err);
-    must(backend->optimize(training->device, &step, &memory, network->plan.parameter_count, &err), &err);
+    must(backend->optimize(training->device, &step, &memory, network->plan.parameter_count, &host.feed, &err), &err);
     training->losses[number] = training->metrics[METRIC_LOSS] / SAMPLES;
 }
 
@@ -191,7 +203,7 @@ static struct training *train(const struct golden *golden, int threads)
     training_new(training, golden, threads);
     for (int i = 0; i < STEPS; i++)
         train_step(training, golden, i);
-    must(network_download(&training->network, &training->graph, &err), &err);
+    must(network_download(&training->network, 0, &training->graph, &err), &err);
     return training;
 }
 
