@@ -27,7 +27,6 @@ struct recheck {
     struct progress progress;
     struct cache cache;
     struct teacher teacher;
-    struct thread_pool *pool;
     struct view_batch views;
     struct pair *pairs;    /* [count] in order of the shards */
     float *stored, *again; /* [value_room] */
@@ -112,9 +111,10 @@ static enum status open_all(struct recheck *recheck, struct error *err)
         goto cleanup;
     }
     TRY(choose_pairs(recheck, err));
-    TRY(thread_pool_new(&recheck->pool, recheck->threads, err));
-    TRY(teacher_start(&recheck->teacher, recheck->device, 1, recheck->threads, manifest, err));
-    TRY(view_batch_init(&recheck->views, manifest, &recheck->teacher, recheck->pool, 1, err));
+    const struct teacher_engine engine = {
+        .device = recheck->device, .threads = recheck->threads, .batch = 1, .slots = 1};
+    TRY(teacher_start(&recheck->teacher, &engine, manifest, err));
+    TRY(view_batch_init(&recheck->views, manifest, &recheck->teacher, 1, err));
     recheck->value_room = (size_t)manifest->class_count;
     for (int i = 0; i < manifest->feature_count; i++) {
         const struct cache_feature *feature = &manifest->features[i];
@@ -178,6 +178,7 @@ static enum status recheck_pair(struct recheck *recheck, const struct cache_shar
     const struct cache_manifest *manifest = &recheck->cache.manifest;
     struct prepared_image prepared = {0};
     struct cache_shard one = {0};
+    struct view_answers answers;
     enum status status = STATUS_OK;
     const uint8_t *bytes;
     uint8_t *owned = NULL;
@@ -187,8 +188,9 @@ static enum status recheck_pair(struct recheck *recheck, const struct cache_shar
     TRY(cache_shard_init(&one, manifest, pair->split, 0, 1, err));
     memcpy(one.names[0], shard->names[pair->sample], CACHE_NAME_SIZE);
     const struct view_request request = {&prepared, pair->split, shard->ids[pair->sample], (uint32_t)pair->view};
-    TRY(view_batch_run(&recheck->views, &request, 1, err));
-    TRY(view_batch_store(&recheck->views, 0, &one, 0, pair->view, err));
+    TRY(view_batch_submit(&recheck->views, 0, &request, 1, err));
+    TRY(view_batch_collect(&recheck->views, 0, &answers, err));
+    TRY(view_batch_store(&recheck->views, &answers, 0, &one, 0, pair->view, err));
     compare(recheck, shard, &one, pair);
 cleanup:
     free(owned);
@@ -254,7 +256,6 @@ static void release_all(struct recheck *recheck)
     free(recheck->stored);
     free(recheck->again);
     view_batch_release(&recheck->views);
-    thread_pool_free(recheck->pool);
     teacher_release(&recheck->teacher);
     cache_release(&recheck->cache);
 }

@@ -46,10 +46,11 @@ static enum status start_engine(struct run *run, struct error *err)
     if (run->started)
         return STATUS_OK;
     TRY(thread_pool_new(&run->pool, options->threads, err));
+    const struct teacher_engine engine = {
+        .device = options->device, .threads = options->threads, .batch = options->batch, .slots = 1};
     if (cache_has_teacher(&run->job.manifest))
-        TRY(teacher_start(&run->job.teacher, options->device, options->batch, options->threads, &run->job.manifest,
-                          err));
-    TRY(view_batch_init(&run->views, &run->job.manifest, &run->job.teacher, run->pool, options->batch, err));
+        TRY(teacher_start(&run->job.teacher, &engine, &run->job.manifest, err));
+    TRY(view_batch_init(&run->views, &run->job.manifest, &run->job.teacher, options->batch, err));
     run->started = true;
     if (cache_has_teacher(&run->job.manifest))
         progress_note(&run->progress, "device: %s", run->job.teacher.backend->name);
@@ -77,7 +78,7 @@ static enum status do_shard(struct run *run, enum split split, int shard, struct
     TRY(cache_writer_claim(run->writer, split, shard, &claim, err));
     if (claim == CACHE_CLAIMED) {
         TRY(start_engine(run, err));
-        TRY(shard_dump(&run->job, &run->views, split, shard, on_batch, run, &content, err));
+        TRY(shard_dump(&run->job, &run->views, run->pool, split, shard, on_batch, run, &content, err));
         TRY(cache_writer_put(run->writer, &content, err));
         run->computed += shard_views(&run->job.manifest, split, shard);
     }

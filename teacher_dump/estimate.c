@@ -2,6 +2,7 @@
 #include "teacher_dump/estimate.h"
 
 #include "shared/base/clock.h"
+#include "shared/base/threads.h"
 #include "teacher_dump/summary.h"
 #include "teacher_dump/view_batch.h"
 #include <stdlib.h>
@@ -36,16 +37,17 @@ static enum status measure(struct dump_job *job, struct measurement *m, struct e
     int batch = job->options->batch, filled = 0;
     struct prepared_image *images = calloc((size_t)batch, sizeof *images);
     struct view_request *requests = calloc((size_t)batch, sizeof *requests);
-    struct thread_pool *pool = NULL;
     struct view_batch views = {0};
+    struct view_answers answers;
     if (!images || !requests) {
         status = error_no_memory(err, (size_t)batch * sizeof *images, "a batch");
         goto cleanup;
     }
-    TRY(thread_pool_new(&pool, job->options->threads, err));
+    const struct teacher_engine engine = {
+        .device = job->options->device, .threads = job->options->threads, .batch = batch, .slots = 1};
     if (cache_has_teacher(&job->manifest))
-        TRY(teacher_start(&job->teacher, job->options->device, batch, job->options->threads, &job->manifest, err));
-    TRY(view_batch_init(&views, &job->manifest, &job->teacher, pool, batch, err));
+        TRY(teacher_start(&job->teacher, &engine, &job->manifest, err));
+    TRY(view_batch_init(&views, &job->manifest, &job->teacher, batch, err));
     double start = clock_seconds();
     size_t samples = set->count < MAX_SAMPLES ? set->count : MAX_SAMPLES;
     for (size_t i = 0; i < samples && clock_seconds() - start < MEASURE_SECONDS / 2; i++) {
@@ -75,11 +77,13 @@ static enum status measure(struct dump_job *job, struct measurement *m, struct e
     }
     if (!cache_has_teacher(&job->manifest)) /* views are made when a student looks at them */
         goto cleanup;
-    TRY(view_batch_run(&views, requests, count, err)); /* the first run warms up */
+    TRY(view_batch_submit(&views, 0, requests, count, err)); /* the first run warms up */
+    TRY(view_batch_collect(&views, 0, &answers, err));
     int runs = 0;
     start = clock_seconds();
     do {
-        TRY(view_batch_run(&views, requests, count, err));
+        TRY(view_batch_submit(&views, 0, requests, count, err));
+        TRY(view_batch_collect(&views, 0, &answers, err));
         runs++;
     } while (clock_seconds() - start < MEASURE_SECONDS / 2);
     m->view_seconds = (clock_seconds() - start) / ((double)runs * count);
@@ -89,7 +93,6 @@ cleanup:
     free(images);
     free(requests);
     view_batch_release(&views);
-    thread_pool_free(pool);
     return status;
 }
 

@@ -113,6 +113,7 @@ static enum status run_batch(const struct window *window, struct view_batch *vie
 {
     enum status status = STATUS_OK;
     struct cache_shard *content = window->content;
+    struct view_answers answers;
     size_t per_sample = (size_t)content->views;
     for (int k = 0; k < count; k++) {
         uint32_t i = (uint32_t)((at + (size_t)k) / per_sample);
@@ -123,15 +124,18 @@ static enum status run_batch(const struct window *window, struct view_batch *vie
             .view = (uint32_t)((at + (size_t)k) % per_sample),
         };
     }
-    TRY(view_batch_run(views, requests, count, err));
+    TRY(view_batch_submit(views, 0, requests, count, err));
+    TRY(view_batch_collect(views, 0, &answers, err));
     for (int k = 0; k < count; k++)
-        TRY(view_batch_store(views, k, content, (uint32_t)((at + (size_t)k) / per_sample), (int)requests[k].view, err));
+        TRY(view_batch_store(views, &answers, k, content, (uint32_t)((at + (size_t)k) / per_sample),
+                             (int)requests[k].view, err));
 cleanup:
     return status;
 }
 
-enum status shard_dump(const struct dump_job *job, struct view_batch *views, enum split split, int shard,
-                       shard_progress progress, void *context, struct cache_shard *content, struct error *err)
+enum status shard_dump(const struct dump_job *job, struct view_batch *views, struct thread_pool *pool, enum split split,
+                       int shard, shard_progress progress, void *context, struct cache_shard *content,
+                       struct error *err)
 {
     const struct cache_shard_entry *entry = &job->manifest.splits[split].shards[shard];
     struct window window = {.job = job, .content = content, .slots = (uint32_t)views->batch + 2};
@@ -148,7 +152,7 @@ enum status shard_dump(const struct dump_job *job, struct view_batch *views, enu
     size_t per_sample = (size_t)content->views, total = content->count * per_sample;
     for (size_t at = 0; at < total;) {
         int count = total - at < (size_t)views->batch ? (int)(total - at) : views->batch;
-        TRY(window_advance(&window, views->pool, (uint32_t)((at + (size_t)count - 1) / per_sample + 1), err));
+        TRY(window_advance(&window, pool, (uint32_t)((at + (size_t)count - 1) / per_sample + 1), err));
         if (cache_has_teacher(&job->manifest))
             TRY(run_batch(&window, views, requests, at, count, err));
         at += (size_t)count;

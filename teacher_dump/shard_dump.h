@@ -2,6 +2,7 @@
 #ifndef TEACHER_DUMP_SHARD_DUMP_H
 #define TEACHER_DUMP_SHARD_DUMP_H
 
+#include "shared/base/threads.h"
 #include "teacher_dump/dump_job.h"
 #include "teacher_dump/view_batch.h"
 
@@ -9,7 +10,8 @@
 typedef bool (*shard_progress)(void *context, size_t done);
 
 /* Fills *content (the caller releases it, also after an error). STATUS_INTERRUPTED leaves nothing behind. */
-enum status shard_dump(const struct dump_job *job, struct view_batch *views, enum split split, int shard,
-                       shard_progress progress, void *context, struct cache_shard *content, struct error *err);
+enum status shard_dump(const struct dump_job *job, struct view_batch *views, struct thread_pool *pool, enum split split,
+                       int shard, shard_progress progress, void *context, struct cache_shard *content,
+                       struct error *err);
 
 #endif

@@ -57,7 +57,9 @@ cleanup:
 void teacher_release(struct teacher *teacher)
 {
     if (teacher->inference)
-        teacher->backend->inference->free(teacher->inference);
+        teacher->backend->inference->close(teacher->inference);
+    if (teacher->device)
+        teacher->backend->device_free(teacher->device);
     graph_release(&teacher->graph);
     *teacher = (struct teacher){0};
 }
@@ -77,26 +79,29 @@ enum status teacher_find(const struct teacher *teacher, const char *tensor, int 
                      tensor, near ? "; did you mean '" : ":", near ? near : "", near ? "'?" : "");
 }
 
-enum status teacher_start(struct teacher *teacher, const char *device, int batch, int threads,
+enum status teacher_start(struct teacher *teacher, const struct teacher_engine *engine,
                           const struct cache_manifest *manifest, struct error *err)
 {
     enum status status = STATUS_OK;
-    int index;
+    struct device_options device = {.threads = engine->threads};
     teacher->nodes[0] = teacher->graph.output;
     for (int i = 0; i < manifest->feature_count; i++)
         TRY(teacher_find(teacher, manifest->features[i].tensor, &teacher->nodes[1 + i], err));
     teacher->output_count = 1 + manifest->feature_count;
     for (int i = 0; i < teacher->output_count; i++)
         teacher->shapes[i] = teacher->graph.nodes[teacher->nodes[i]].shape;
-    TRY(backend_find(device, &teacher->backend, &index, NULL, err));
+    TRY(backend_find(engine->device, &teacher->backend, &device.index, NULL, err));
     if (!teacher->backend->inference) {
         status = error_set(err, STATUS_CONFIG, NULL, "the %s backend cannot run teachers: use --device cpu",
                            teacher->backend->name);
         goto cleanup;
     }
-    const struct inference_options options = {
-        .batch = batch, .threads = threads, .outputs = teacher->nodes, .output_count = teacher->output_count};
-    TRY(teacher->backend->inference->new (&teacher->inference, &teacher->graph, &options, err));
+    const struct inference_options options = {.batch = engine->batch,
+                                              .slots = engine->slots,
+                                              .outputs = teacher->nodes,
+                                              .output_count = teacher->output_count};
+    TRY(teacher->backend->device_new(&teacher->device, &device, err));
+    TRY(teacher->backend->inference->open(&teacher->inference, teacher->device, &teacher->graph, &options, err));
 cleanup:
     return status;
 }

@@ -19,7 +19,16 @@ struct teacher {
     struct shape shapes[TEACHER_MAX_OUTPUTS];
     int output_count;
     const struct backend *backend;
+    struct device *device;
     struct inference *inference;
+};
+
+/* Where and how a teacher runs. */
+struct teacher_engine {
+    const char *device; /* auto, cpu, cuda or cuda:K */
+    int threads;        /* 0: all processors */
+    int batch;          /* the largest */
+    int slots;          /* batches under way at once */
 };
 
 /* `--teacher none`: a cache without a teacher. */
@@ -33,8 +42,8 @@ void teacher_release(struct teacher *teacher); /* a zeroed one is legal */
 /* Finds a tensor. STATUS_CONFIG with the nearest name. */
 enum status teacher_find(const struct teacher *teacher, const char *tensor, int *node, struct error *err);
 
-/* Makes the engine for batches of up to `batch`, with the logits and the manifest's features as outputs. */
-enum status teacher_start(struct teacher *teacher, const char *device, int batch, int threads,
+/* Opens the device and makes the engine, with the logits and the manifest's features as outputs. */
+enum status teacher_start(struct teacher *teacher, const struct teacher_engine *engine,
                           const struct cache_manifest *manifest, struct error *err);
 
 #endif

@@ -30,22 +30,17 @@ void prepared_image_release(struct prepared_image *prepared)
 }
 
 enum status view_batch_init(struct view_batch *views, const struct cache_manifest *manifest, struct teacher *teacher,
-                            struct thread_pool *pool, int batch, struct error *err)
+                            int batch, struct error *err)
 {
     enum status status = STATUS_OK;
-    *views = (struct view_batch){.manifest = manifest, .teacher = teacher, .pool = pool, .batch = batch};
-    views->size = manifest->size;
-    views->channels = manifest->channels;
-    size_t pixels = (size_t)views->size * (size_t)views->size * (size_t)views->channels;
+    *views = (struct view_batch){.manifest = manifest, .teacher = teacher, .batch = batch};
     TRY(recipe_parse(&views->recipe, manifest->recipe, err));
     view_normalisation_table(views->table, manifest->mean, manifest->std, manifest->channels);
-    TRY(memory_new((void **)&views->input, size_mul(pixels, (size_t)batch), sizeof(float), "a batch of views", err));
-    TRY(memory_new((void **)&views->scratch, size_mul(pixels, (size_t)thread_pool_size(pool)), 1, "views", err));
-    for (int i = 0; i < teacher->output_count; i++) {
-        const struct shape *shape = &teacher->shapes[i];
-        size_t count = size_mul(size_mul((size_t)shape->c * (size_t)shape->h, (size_t)shape->w), (size_t)batch);
-        TRY(memory_new((void **)&views->outputs[i], count, sizeof(float), "the teacher's answers", err));
-    }
+    views->views = calloc((size_t)batch, sizeof *views->views);
+    views->levels = calloc((size_t)batch, sizeof *views->levels);
+    views->level_counts = calloc((size_t)batch, sizeof *views->level_counts);
+    if (!views->views || !views->levels || !views->level_counts)
+        status = error_no_memory(err, (size_t)batch * sizeof *views->views, "a batch of views");
 cleanup:
     if (status != STATUS_OK)
         view_batch_release(views);
@@ -54,10 +49,9 @@ cleanup:
 
 void view_batch_release(struct view_batch *views)
 {
-    memory_free(views->input);
-    memory_free(views->scratch);
-    for (int i = 0; i < TEACHER_MAX_OUTPUTS; i++)
-        memory_free(views->outputs[i]);
+    free(views->views);
+    free(views->levels);
+    free(views->level_counts);
     *views = (struct view_batch){0};
 }
 
@@ -70,42 +64,42 @@ void view_of_request(const struct cache_manifest *manifest, const struct recipe 
         view_make_evaluation(view, base_h, base_w, manifest->size, manifest->size);
 }
 
-struct render_task {
-    struct view_batch *views;
-    const struct view_request *requests;
-};
-
-static void render(void *context, int index, int worker)
+enum status view_batch_submit(struct view_batch *views, int slot, const struct view_request *requests, int count,
+                              struct error *err)
 {
-    struct render_task *task = context;
-    struct view_batch *views = task->views;
-    const struct view_request *request = &task->requests[index];
-    size_t pixels = (size_t)views->size * (size_t)views->size * (size_t)views->channels;
-    struct view view;
-    view_of_request(views->manifest, &views->recipe, request->split, request->id, request->view,
-                    request->image->levels[0].h, request->image->levels[0].w, &view);
-    view_render_input(&view, request->image->levels, request->image->level_count, views->size, views->table,
-                      views->scratch + (size_t)worker * pixels, views->input + (size_t)index * pixels);
+    for (int k = 0; k < count; k++) {
+        const struct view_request *request = &requests[k];
+        const struct prepared_image *image = request->image;
+        view_of_request(views->manifest, &views->recipe, request->split, request->id, request->view, image->levels[0].h,
+                        image->levels[0].w, &views->views[k]);
+        views->levels[k] = image->levels;
+        views->level_counts[k] = image->level_count;
+    }
+    const struct inference_batch batch = {.count = count,
+                                          .views = views->views,
+                                          .levels = views->levels,
+                                          .level_counts = views->level_counts,
+                                          .table = views->table};
+    return views->teacher->backend->inference->submit(views->teacher->inference, slot, &batch, err);
 }
 
-enum status view_batch_run(struct view_batch *views, const struct view_request *requests, int count, struct error *err)
+enum status view_batch_collect(const struct view_batch *views, int slot, struct view_answers *answers,
+                               struct error *err)
 {
-    struct render_task task = {.views = views, .requests = requests};
-    thread_pool_run(views->pool, count, render, &task);
-    return views->teacher->backend->inference->run(views->teacher->inference, views->input, count, views->outputs, err);
+    return views->teacher->backend->inference->collect(views->teacher->inference, slot, answers->outputs, err);
 }
 
-enum status view_batch_store(const struct view_batch *views, int k, struct cache_shard *shard, uint32_t sample,
-                             int view, struct error *err)
+enum status view_batch_store(const struct view_batch *views, const struct view_answers *answers, int k,
+                             struct cache_shard *shard, uint32_t sample, int view, struct error *err)
 {
     const struct cache_manifest *manifest = views->manifest;
     enum status status = cache_store_logits(manifest, shard, sample, view,
-                                            views->outputs[0] + (size_t)k * (size_t)manifest->class_count, err);
+                                            answers->outputs[0] + (size_t)k * (size_t)manifest->class_count, err);
     for (int i = 0; i < manifest->feature_count && shard->split == SPLIT_TRAIN && status == STATUS_OK; i++) {
         const struct shape *shape = &views->teacher->shapes[1 + i];
         size_t count = (size_t)shape->c * (size_t)shape->h * (size_t)shape->w;
         if (view < manifest->features[i].views)
-            status = cache_store_feature(manifest, shard, i, sample, view, views->outputs[1 + i] + (size_t)k * count,
+            status = cache_store_feature(manifest, shard, i, sample, view, answers->outputs[1 + i] + (size_t)k * count,
                                          shape->h, shape->w, err);
     }
     return status;

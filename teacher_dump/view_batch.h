@@ -1,10 +1,9 @@
-/* The two stages between stored images and a teacher's answers: prepare images (decode, resize, reduce) on the pool of
- * threads; render a batch of their views and run the teacher on it. A batch may cross samples. Results depend neither
- * on the batch size nor on the number of threads. */
+/* The two stages between stored images and a teacher's answers: prepare images (decode, resize, reduce), and run the
+ * teacher on a batch of their views, which its device renders. A batch may cross samples, and several batches may be
+ * under way, each in a slot of its own. Results depend neither on the batch size nor on the number of threads. */
 #ifndef TEACHER_DUMP_VIEW_BATCH_H
 #define TEACHER_DUMP_VIEW_BATCH_H
 
-#include "shared/base/threads.h"
 #include "teacher_dump/teacher.h"
 #include <pthread.h>
 
@@ -28,24 +27,33 @@ struct view_request {
 struct view_batch {
     const struct cache_manifest *manifest; /* borrowed */
     struct teacher *teacher;               /* borrowed, started */
-    struct thread_pool *pool;              /* borrowed */
     struct recipe recipe;
-    int batch, size, channels;
+    int batch;
     float table[3][256];
-    float *input;                        /* [batch, size, size, channels] */
-    uint8_t *scratch;                    /* [threads, size, size, channels] */
-    float *outputs[TEACHER_MAX_OUTPUTS]; /* [batch, c, h, w] each, of teacher->shapes */
+    /* what submit hands to the engine */
+    struct view *views;          /* [batch] */
+    const struct image **levels; /* [batch] */
+    int *level_counts;           /* [batch] */
+};
+
+/* What the teacher says about a batch: [count, c, h, w] each, of teacher->shapes. */
+struct view_answers {
+    const float *outputs[TEACHER_MAX_OUTPUTS];
 };
 
 enum status view_batch_init(struct view_batch *views, const struct cache_manifest *manifest, struct teacher *teacher,
-                            struct thread_pool *pool, int batch, struct error *err);
-void view_batch_release(struct view_batch *views);
+                            int batch, struct error *err);
+void view_batch_release(struct view_batch *views); /* a zeroed one is legal */
 
-/* Renders and runs `count` <= batch views; the answers are in views->outputs until the next call. */
-enum status view_batch_run(struct view_batch *views, const struct view_request *requests, int count, struct error *err);
-/* Puts answer k of the last run into a shard as view `view` of its sample `sample`. */
-enum status view_batch_store(const struct view_batch *views, int k, struct cache_shard *shard, uint32_t sample,
-                             int view, struct error *err);
+/* Begins `count` <= batch views in a slot; their images are needed only during the call. */
+enum status view_batch_submit(struct view_batch *views, int slot, const struct view_request *requests, int count,
+                              struct error *err);
+/* Waits for the slot's batch; the answers are valid until the slot's next submit. */
+enum status view_batch_collect(const struct view_batch *views, int slot, struct view_answers *answers,
+                               struct error *err);
+/* Puts answer k of a batch into a shard as view `view` of its sample `sample`. */
+enum status view_batch_store(const struct view_batch *views, const struct view_answers *answers, int k,
+                             struct cache_shard *shard, uint32_t sample, int view, struct error *err);
 
 /* The parameters of a view, for a base of that size, as the teacher sees it. */
 void view_of_request(const struct cache_manifest *manifest, const struct recipe *recipe, enum split split, uint32_t id,

@@ -1,6 +1,6 @@
 /* Images per second of the teacher's engine. Argument: threads (default: all processors). */
 #include "formats/onnx_read.h"
-#include "shared/backend/cpu/inference_cpu.h"
+#include "shared/backend/backend.h"
 #include "shared/base/files.h"
 #include "tests/helper_graphs.h"
 
@@ -20,22 +20,27 @@ static enum status bench(const char *name, const struct graph *graph, int batch,
     enum { REPEATS = 5 };
     enum status status = STATUS_OK;
     struct inference *inference = NULL;
-    struct shape in = graph->nodes[graph->input].shape, out = graph->nodes[graph->output].shape;
-    const struct inference_options options = {batch, threads, &graph->output, 1};
+    struct shape in = graph->nodes[graph->input].shape;
+    struct device *device = NULL;
+    const struct inference_options options = {.batch = batch, .outputs = &graph->output, .output_count = 1};
     float *input = calloc((size_t)batch * (size_t)in.c * (size_t)in.h * (size_t)in.w, sizeof *input);
-    float *output = calloc((size_t)batch * (size_t)out.c, sizeof *output);
+    const struct inference_batch samples = {.count = batch, .input = input};
+    const struct inference_ops *ops = backend_cpu.inference;
+    const float *output;
     double best = 1e9;
-    if (!input || !output) {
+    if (!input) {
         status = error_no_memory(err, (size_t)batch, "the benchmark");
         goto cleanup;
     }
     struct random_stream random;
     random_stream_init(&random, 1, RANDOM_INIT, 0, 0);
     build_fill(&random, input, (size_t)batch * (size_t)in.c * (size_t)in.h * (size_t)in.w);
-    TRY(inference_cpu.new(&inference, graph, &options, err));
+    TRY(backend_cpu.device_new(&device, &(struct device_options){.threads = threads}, err));
+    TRY(ops->open(&inference, device, graph, &options, err));
     for (int i = 0; i <= REPEATS; i++) {
         double start = now();
-        TRY(inference_cpu.run(inference, input, batch, &output, err));
+        TRY(ops->submit(inference, 0, &samples, err));
+        TRY(ops->collect(inference, 0, &output, err));
         double seconds = now() - start;
         if (i > 0 && seconds < best)
             best = seconds;
@@ -43,9 +48,10 @@ static enum status bench(const char *name, const struct graph *graph, int batch,
     printf("%-14s %dx%d, batch %d: %7.1f images/s, %6.1f GMAC/s\n", name, in.h, in.w, batch, batch / best,
            1e-9 * (double)graph_multiply_count(graph) * batch / best);
 cleanup:
-    inference_cpu.free(inference);
+    ops->close(inference);
+    if (device)
+        backend_cpu.device_free(device);
     free(input);
-    free(output);
     return status;
 }
 

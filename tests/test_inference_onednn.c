@@ -1,6 +1,8 @@
 /* The CPU engine of stage one against the reference executor: every op, odd shapes, fused chains whose middle is
  * recorded, random graphs; and that a sample's values do not depend on threads, batch or neighbours. */
+#include "shared/backend/backend.h"
 #include "shared/backend/cpu/inference_cpu.h"
+#include "shared/backend/cpu/onednn/onednn_engine.h"
 #include "shared/base/library.h"
 #include "shared/graph/graph_reference.h"
 #include "tests/helper_graphs.h"
@@ -53,27 +55,132 @@ static void must(enum status status, const struct error *err)
         fail_msg("%s", err->message);
 }
 
-/* Runs the engine; outputs[i] is malloc'ed, [n, c, h, w], with guard values behind it that are checked. */
+static struct device *open_cpu(int threads)
+{
+    struct error err = {0};
+    struct device *device;
+    must(backend_cpu.device_new(&device, &(struct device_options){.threads = threads}, &err), &err);
+    return device;
+}
+
+/* Runs the engine; outputs[i] is malloc'ed, [n, c, h, w]. */
 static void run_engine(const struct graph *graph, const float *input, int n, int batch, int threads, const int *wanted,
                        int wanted_count, float **outputs)
 {
+    enum { SLOTS = 2 };
     struct error err = {0};
     struct inference *inference = NULL;
-    const struct inference_options options = {batch, threads, wanted, wanted_count};
-    must(inference_cpu.new(&inference, graph, &options, &err), &err);
+    struct device *device = open_cpu(threads);
+    const float *answers[MAX_OUTPUTS];
+    const struct inference_options options = {
+        .batch = batch, .slots = SLOTS, .outputs = wanted, .output_count = wanted_count};
+    const struct inference_batch all = {.count = n, .input = input}, first = {.count = 1, .input = input};
+    must(inference_cpu.open(&inference, device, graph, &options, &err), &err);
+    must(inference_cpu.submit(inference, 1, &first, &err), &err); /* nothing is left over from it, */
+    must(inference_cpu.submit(inference, 0, &all, &err), &err);
+    must(inference_cpu.submit(inference, 1, &first, &err), &err); /* nor does the other slot touch this one */
+    must(inference_cpu.collect(inference, 0, answers, &err), &err);
     for (int i = 0; i < wanted_count; i++) {
-        size_t count = (size_t)n * size_of(graph, wanted[i]);
-        outputs[i] = malloc((count + GUARD) * sizeof(float));
+        size_t bytes = (size_t)n * size_of(graph, wanted[i]) * sizeof(float);
+        outputs[i] = malloc(bytes);
         assert_non_null(outputs[i]);
-        for (size_t k = 0; k < count + GUARD; k++)
-            outputs[i][k] = guard_value;
+        memcpy(outputs[i], answers[i], bytes);
     }
-    must(inference_cpu.run(inference, input, n, outputs, &err), &err);
-    must(inference_cpu.run(inference, input, n, outputs, &err), &err); /* nothing is left over from the first */
-    for (int i = 0; i < wanted_count; i++)
-        for (int k = 0; k < GUARD; k++)
-            assert_true(outputs[i][(size_t)n * size_of(graph, wanted[i]) + (size_t)k] == guard_value);
-    inference_cpu.free(inference);
+    inference_cpu.close(inference);
+    backend_cpu.device_free(device);
+}
+
+/* Views are rendered into the engine's own memory: the same values as from the input that view_render_input makes. */
+static void renders_views(void **state)
+{
+    enum { SIDE = 9, COUNT = 5 };
+    (void)state;
+    struct graph_builder builder;
+    struct error err = {0};
+    struct inference *inference = NULL;
+    struct device *device = open_cpu(2);
+    struct image levels[2][VIEW_MAX_LEVELS] = {{{0}}};
+    int level_counts[2], counts[COUNT];
+    struct view views[COUNT];
+    struct recipe recipe;
+    const struct image *pyramids[COUNT];
+    float table[3][256], input[COUNT][SIDE * SIDE * 3];
+    uint8_t scratch[SIDE * SIDE * 3];
+    const float mean[3] = {0.4F, 0.5F, 0.6F}, std[3] = {0.2F, 0.3F, 0.4F}, *outputs[1];
+    build_init(&builder, 7, 3, SIDE, SIDE);
+    const int node = build_relu(&builder, build_conv(&builder, 0, 4, 3, 1, 1, 1));
+    const struct inference_options options = {.batch = COUNT, .outputs = &node, .output_count = 1};
+    view_normalisation_table(table, mean, std, 3);
+    must(recipe_parse(&recipe, "food11-strong", &err), &err);
+    for (int i = 0; i < 2; i++) {
+        struct image base;
+        must(image_init(&base, 40 + i, 37, 3, &err), &err);
+        for (int k = 0; k < (40 + i) * 37 * 3; k++)
+            base.pixels[k] = (uint8_t)(k * 7 + i * 31 + k / 50);
+        must(view_pyramid(&base, levels[i], &level_counts[i], &err), &err);
+    }
+    for (int k = 0; k < COUNT; k++) {
+        int image = k / 3;
+        view_make(&views[k], &recipe, 5, (uint32_t)image, (uint32_t)k, 40 + image, 37, SIDE, SIDE);
+        pyramids[k] = levels[image];
+        counts[k] = level_counts[image];
+        view_render_input(&views[k], pyramids[k], counts[k], SIDE, table, scratch, input[k]);
+    }
+    const struct inference_batch rendered = {
+        .count = COUNT, .views = views, .levels = pyramids, .level_counts = counts, .table = table};
+    float *expected[1];
+    run_engine(&builder.graph, input[0], COUNT, COUNT, 1, &node, 1, expected);
+    must(inference_cpu.open(&inference, device, &builder.graph, &options, &err), &err);
+    must(inference_cpu.submit(inference, 0, &rendered, &err), &err);
+    must(inference_cpu.collect(inference, 0, outputs, &err), &err);
+    assert_memory_equal(outputs[0], expected[0], COUNT * size_of(&builder.graph, node) * sizeof(float));
+    inference_cpu.close(inference);
+    backend_cpu.device_free(device);
+    for (int i = 0; i < 2; i++) {
+        view_pyramid_release(levels[i], level_counts[i]);
+        image_release(&levels[i][0]);
+    }
+    free(expected[0]);
+    build_release(&builder);
+}
+
+/* The engine writes one sample's values and nothing around them. */
+static void stays_in_its_outputs(void **state)
+{
+    enum { SIDE = 32, OUTPUTS = 3 };
+    (void)state;
+    struct graph_builder builder;
+    struct error err = {0};
+    const void *symbol = NULL;
+    struct onednn_engine *engine = NULL;
+    static float input[SIDE * SIDE * 3];
+    float *outputs[OUTPUTS];
+    build_mobilenet_v2(&builder, 2, SIDE, 10);
+    const struct graph *graph = &builder.graph;
+    const int wanted[OUTPUTS] = {graph->output, graph->output - 20, 2};
+    build_fill(&builder.random, input, sizeof input / sizeof *input);
+    must(library_symbol(ONEDNN_ENGINE_LIBRARY, ONEDNN_ENGINE_SYMBOL, &symbol, &err), &err);
+    const struct onednn_engine_ops *ops = symbol;
+    for (int i = 0; i < OUTPUTS; i++) {
+        size_t count = size_of(graph, wanted[i]) + 2 * GUARD;
+        outputs[i] = malloc(count * sizeof(float));
+        assert_non_null(outputs[i]);
+        for (size_t k = 0; k < count; k++)
+            outputs[i][k] = guard_value;
+        outputs[i] += GUARD;
+    }
+    must(ops->new (&engine, graph, wanted, OUTPUTS, 1, &err), &err);
+    must(ops->run(engine, 0, input, outputs, &err), &err);
+    ops->free(engine);
+    ops->free(NULL);
+    for (int i = 0; i < OUTPUTS; i++) {
+        for (int k = 0; k < GUARD; k++) {
+            assert_true(outputs[i][-1 - k] == guard_value);
+            assert_true(outputs[i][size_of(graph, wanted[i]) + (size_t)k] == guard_value);
+        }
+        free(outputs[i] - GUARD);
+    }
+    build_release(&builder);
 }
 
 /* Compares the wanted nodes on n random samples with the reference. */
@@ -410,19 +517,28 @@ static void refuses(void **state)
     struct graph_builder builder;
     struct error err = {0};
     struct inference *inference = NULL;
-    float input[3 * 4 * 4] = {0}, values[4 * 4 * 4], *output = values;
+    struct device *device = open_cpu(1);
+    float input[3 * 4 * 4] = {0};
     build_init(&builder, 1, 3, 4, 4);
     const int node = build_relu(&builder, 0);
-    assert_int_equal(inference_cpu.new(&inference, &builder.graph, &(struct inference_options){0, 1, &node, 1}, &err),
-                     STATUS_INTERNAL);
+    struct inference_options options = {.outputs = &node, .output_count = 1};
+    assert_int_equal(inference_cpu.open(&inference, device, &builder.graph, &options, &err), STATUS_INTERNAL);
     assert_null(inference);
     err = (struct error){0};
-    must(inference_cpu.new(&inference, &builder.graph, &(struct inference_options){1, 1, &node, 1}, &err), &err);
-    must(inference_cpu.run(inference, input, 0, &output, &err), &err);
-    assert_int_equal(inference_cpu.run(inference, input, 2, &output, &err), STATUS_INTERNAL);
+    options.batch = 1;
+    options.precision = INFERENCE_FP16;
+    assert_int_equal(inference_cpu.open(&inference, device, &builder.graph, &options, &err), STATUS_CONFIG);
+    assert_non_null(strstr(err.message, "fp32"));
+    err = (struct error){0};
+    options.precision = INFERENCE_FP32;
+    must(inference_cpu.open(&inference, device, &builder.graph, &options, &err), &err);
+    must(inference_cpu.submit(inference, 0, &(struct inference_batch){.count = 0, .input = input}, &err), &err);
+    assert_int_equal(inference_cpu.submit(inference, 0, &(struct inference_batch){.count = 2, .input = input}, &err),
+                     STATUS_INTERNAL);
     assert_non_null(strstr(err.message, "batch"));
-    inference_cpu.free(inference);
-    inference_cpu.free(NULL);
+    inference_cpu.close(inference);
+    inference_cpu.close(NULL);
+    backend_cpu.device_free(device);
     build_release(&builder);
 }
 
@@ -452,6 +568,8 @@ int main(void)
         cmocka_unit_test(mobilenet_v2),
         cmocka_unit_test(resnet18),
         cmocka_unit_test(independent_of_threads_and_batch),
+        cmocka_unit_test(renders_views),
+        cmocka_unit_test(stays_in_its_outputs),
         cmocka_unit_test(refuses),
         cmocka_unit_test(library_is_missing),
     };

@@ -2,7 +2,7 @@
  * arena are fixed once. A plan is read-only after onednn_plan_finish: every worker has its own arena and runs the same
  * plan.
  *
- * Only inference_onednn.c and the onednn_*.c files include this header and dnnl.h (oneDNN 2.x). */
+ * Only the onednn_*.c files include this header and dnnl.h (oneDNN 2.x). */
 #ifndef SHARED_BACKEND_CPU_ONEDNN_ONEDNN_PLAN_H
 #define SHARED_BACKEND_CPU_ONEDNN_ONEDNN_PLAN_H
 
