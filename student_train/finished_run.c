@@ -11,8 +11,8 @@ enum status finished_run_open(struct finished_run *run, const char *folder, cons
     TRY(loss_expression_parse(&run->loss, run->info.loss, err));
     TRY(run_student(&run->info, folder, weights, &run->student, err));
     TRY(compute_open(&run->compute, device, threads, err));
-    TRY(trainer_init(&run->trainer, &run->compute, &run->student.graph, &(struct trainer_student){.loss = &run->loss}, 1,
-                     &run->options, err));
+    TRY(trainer_init(&run->trainer, &run->compute, &run->student.graph, &(struct trainer_student){.loss = &run->loss},
+                     1, &run->options, err));
 cleanup:
     if (status != STATUS_OK)
         finished_run_release(run);

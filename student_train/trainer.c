@@ -82,9 +82,8 @@ void trainer_release(struct trainer *trainer)
     if (trainer->compute) {
         const struct backend *backend = trainer->compute->backend;
         struct device *device = trainer->compute->device;
-        void *const buffers[] = {trainer->memory.first,   trainer->memory.second,        trainer->metrics,
-                                 trainer->norm,           trainer->memory.average,
-                                 trainer->memory.average_state};
+        void *const buffers[] = {trainer->memory.first, trainer->memory.second,  trainer->metrics,
+                                 trainer->norm,         trainer->memory.average, trainer->memory.average_state};
         trainer_recordings_release(trainer);
         trainer_feed_release(trainer);
         for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)

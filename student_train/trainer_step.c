@@ -20,7 +20,7 @@ static enum status measure(struct trainer *trainer, const struct feed *feed, con
         batch.gradient = network_logits_gradient(&trainer->network);
         batch.gradient_stride = network_gradient_stride(&trainer->network);
         for (int k = 0; k < trainer->student_count; k++)
-                TRY(backend->zero(device, batch.gradient + (size_t)k * batch.gradient_stride, bytes, err));
+            TRY(backend->zero(device, batch.gradient + (size_t)k * batch.gradient_stride, bytes, err));
     }
     for (int i = 0; i < loss->count; i++) {
         for (int k = 0; k < trainer->student_count; k++)

@@ -114,8 +114,7 @@ static double train(struct network *network, double seconds, double *times[2], d
     const clockid_t wall = CLOCK_MONOTONIC, cpu = CLOCK_PROCESS_CPUTIME_ID;
     const struct backend *b = network->backend;
     const struct plan *plan = &network->plan;
-    const struct optimizer adam = {
-        .kind = OPTIMIZER_ADAM, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .clip = 10};
+    const struct optimizer adam = {.kind = OPTIMIZER_ADAM, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .clip = 10};
     const struct loss_term ce = {.kind = LOSS_CE};
     struct host_feed host;
     const int classes = plan->tensors[plan->output].shape.c;
@@ -208,7 +207,8 @@ static void measure(int which, int threads, int batch, double seconds, const cha
     if (backend_cpu.device_new(&device, &options, &err) != STATUS_OK)
         return;
     device->kernels = cpu_kernels_choose(limit);
-    if (network_init(&network, &backend_cpu, device, &graph, &(struct plan_options){.batch = batch}, 1, &err) != STATUS_OK) {
+    if (network_init(&network, &backend_cpu, device, &graph, &(struct plan_options){.batch = batch}, 1, &err) !=
+        STATUS_OK) {
         fprintf(stderr, "%s\n", err.message);
         return;
     }

@@ -13,8 +13,8 @@ struct host_feed {
     int32_t predictions[HOST_FEED_SAMPLES];
 };
 
-/* labels [count], teacher [count, classes] are borrowed and may be NULL. All weights of terms are 1. The struct must not
- * move. */
+/* labels [count], teacher [count, classes] are borrowed and may be NULL. All weights of terms are 1. The struct must
+ * not move. */
 void host_feed_init(struct host_feed *host, int count, int classes, const int32_t *labels, const float *teacher);
 
 #endif

@@ -441,7 +441,8 @@ static void kept_gradients(void **state)
     net_fill(input, sizeof input / sizeof *input, 1);
     const int kept[] = {at, raw};
     assert_int_equal(network_init(&network, &backend_cpu, device, &graph,
-                                  &(struct plan_options){.batch = COUNT, .kept = kept, .kept_count = 2}, 1, &err), STATUS_OK);
+                                  &(struct plan_options){.batch = COUNT, .kept = kept, .kept_count = 2}, 1, &err),
+                     STATUS_OK);
     memcpy(network_input(&network), input, sizeof input);
     assert_int_equal(network_forward(&network, &pass, &err), STATUS_OK);
     reference_init(&r, &graph, COUNT);
@@ -479,8 +480,9 @@ static void large_means(void **state)
     const struct node pool = node_default(OP_GLOBAL_AVERAGE_POOL);
     net_node(&graph, &pool, &at, 1);
     net_weights(&graph, 1);
-    assert_int_equal(network_init(&network, &backend_cpu, device, &graph, &(struct plan_options){.batch = COUNT}, 1,
-                                  &err), STATUS_OK);
+    assert_int_equal(
+        network_init(&network, &backend_cpu, device, &graph, &(struct plan_options){.batch = COUNT}, 1, &err),
+        STATUS_OK);
     float *x = network_input(&network);
     net_fill(x, (size_t)COUNT * PIXELS * C, 3);
     for (size_t i = 0; i < (size_t)COUNT * PIXELS * C; i++)
@@ -519,10 +521,12 @@ static void dropout(void **state)
     drop.dropout = 0.25f;
     net_node(&graph, &drop, &at, 1);
     net_weights(&graph, 9);
-    assert_int_equal(network_init(&network, &backend_cpu, device, &graph, &(struct plan_options){.batch = COUNT}, 1,
-                                  &err), STATUS_OK);
+    assert_int_equal(
+        network_init(&network, &backend_cpu, device, &graph, &(struct plan_options){.batch = COUNT}, 1, &err),
+        STATUS_OK);
     net_fill(network_input(&network), COUNT * 4, 4);
-    const float *before = (float *)network.memory.values + network.plan.tensors[1].value, *after = network_logits(&network);
+    const float *before = (float *)network.memory.values + network.plan.tensors[1].value,
+                *after = network_logits(&network);
     struct host_feed host;
     host_feed_init(&host, COUNT, 1, NULL, NULL);
     host.scalars.seed = 1;

@@ -24,7 +24,7 @@ static const struct {
     const float *expected, *average;
 } cases[] = {
 #define CASE(name, rate, ...)                                               \
-    {                                                                 \
+    {                                                                       \
 #name, rate, {__VA_ARGS__ }, golden_##name, golden_##name##_average \
     }
     CASE(sgd, 0.05, .kind = OPTIMIZER_SGD),
@@ -34,10 +34,9 @@ static const struct {
     CASE(adam, 0.01, .kind = OPTIMIZER_ADAM, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8),
     CASE(adam_decay_clip, 0.01, .kind = OPTIMIZER_ADAM, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8,
          .weight_decay = 0.1, .clip = 10),
-    CASE(adam_clip_never, 0.01, .kind = OPTIMIZER_ADAM, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8,
-         .clip = 1e6),
-    CASE(adamw, 0.01, .kind = OPTIMIZER_ADAMW, .beta1 = 0.8, .beta2 = 0.95, .epsilon = 1e-6,
-         .weight_decay = 0.1, .clip = 1),
+    CASE(adam_clip_never, 0.01, .kind = OPTIMIZER_ADAM, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .clip = 1e6),
+    CASE(adamw, 0.01, .kind = OPTIMIZER_ADAMW, .beta1 = 0.8, .beta2 = 0.95, .epsilon = 1e-6, .weight_decay = 0.1,
+         .clip = 1),
 };
 
 static double expected_norm(size_t i)

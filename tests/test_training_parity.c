@@ -126,7 +126,8 @@ static void training_new(struct training *training, const struct golden *golden,
     initialise(golden, &training->graph);
     must(backend->device_new(&training->device, &(struct device_options){.threads = threads}, &err), &err);
     must(network_init(&training->network, backend, training->device, &training->graph,
-                      &(struct plan_options){.batch = SAMPLES}, 1, &err), &err);
+                      &(struct plan_options){.batch = SAMPLES}, 1, &err),
+         &err);
     size_t count = training->network.plan.parameter_count;
     training->first = calloc(count, sizeof(float));
     training->second = calloc(count, sizeof(float));
@@ -168,12 +169,8 @@ static void train_step(struct training *training, const struct golden *golden, i
     struct error err = {0};
     struct network *network = &training->network;
     const struct batch *batch = &training->batches[number % BATCHES];
-    const struct optimizer step = {.kind = OPTIMIZER_ADAM,
-                                   .weight_decay = 1e-5,
-                                   .beta1 = 0.9,
-                                   .beta2 = 0.999,
-                                   .epsilon = 1e-8,
-                                   .clip = 10};
+    const struct optimizer step = {
+        .kind = OPTIMIZER_ADAM, .weight_decay = 1e-5, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .clip = 10};
     const struct optimizer_memory memory = {network->memory.parameters, network->memory.parameter_gradients,
                                             training->first, training->second, &training->norms[number]};
     struct host_feed host;

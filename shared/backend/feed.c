@@ -66,7 +66,7 @@ cleanup:
 
 void feed_release(struct feed *feed, const struct backend *backend, struct device *device)
 {
-    void *const arrays[] = {feed->cursor, feed->views,   feed->samples,    feed->labels,
+    void *const arrays[] = {feed->cursor,  feed->views,   feed->samples,    feed->labels,
                             feed->teacher, feed->scalars, feed->predictions};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         if (arrays[i])
@@ -88,8 +88,8 @@ enum status feed_upload(const struct feed *feed, const struct backend *backend, 
     TRY(backend->upload(device, feed->views, content->views, count * sizeof *feed->views, err));
     TRY(backend->upload(device, feed->samples, content->samples, count * sizeof *feed->samples, err));
     TRY(backend->upload(device, feed->labels, content->labels, count * sizeof *feed->labels, err));
-    TRY(backend->upload(device, feed->scalars, content->scalars,
-                        steps * (size_t)feed->students * sizeof *feed->scalars, err));
+    TRY(backend->upload(device, feed->scalars, content->scalars, steps * (size_t)feed->students * sizeof *feed->scalars,
+                        err));
     if (feed->teacher)
         TRY(backend->upload(device, feed->teacher, content->teacher,
                             count * (size_t)feed->classes * sizeof *feed->teacher, err));

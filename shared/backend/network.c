@@ -11,8 +11,7 @@ static enum status buffer(struct network *network, size_t count, size_t size, co
 }
 
 enum status network_init(struct network *network, const struct backend *backend, struct device *device,
-                         const struct graph *graph, const struct plan_options *options, int students,
-                         struct error *err)
+                         const struct graph *graph, const struct plan_options *options, int students, struct error *err)
 {
     enum status status = STATUS_OK;
     const size_t element = element_size(options->element), number = sizeof(float);
@@ -26,8 +25,8 @@ enum status network_init(struct network *network, const struct backend *backend,
     TRY(buffer(network, plan->value_count, element, "activations", &memory->values, err));
     TRY(buffer(network, plan->gradient_count, element, "gradients of activations", &memory->gradients, err));
     TRY(buffer(network, plan->parameter_count, number, "parameters", (void **)&memory->parameters, err));
-    TRY(buffer(network, plan->parameter_count, number, "gradients of parameters",
-               (void **)&memory->parameter_gradients, err));
+    TRY(buffer(network, plan->parameter_count, number, "gradients of parameters", (void **)&memory->parameter_gradients,
+               err));
     TRY(buffer(network, plan->state_count, number, "running statistics", (void **)&memory->state, err));
     TRY(buffer(network, plan->statistics_count, number, "batch statistics", (void **)&memory->statistics, err));
     TRY(backend->network_prepare(device, plan, memory->students, &memory->workspace, err));

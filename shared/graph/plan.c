@@ -407,8 +407,8 @@ enum status plan_compile(struct plan *plan, const struct graph *graph, const str
     enum status status = STATUS_OK;
     struct arena scratch = {0};
     struct compiler c = {.plan = plan, .graph = graph, .err = err};
-    *plan = (struct plan){
-        .graph = graph, .batch = options->batch, .element = options->element, .input = -1, .output = -1};
+    *plan =
+        (struct plan){.graph = graph, .batch = options->batch, .element = options->element, .input = -1, .output = -1};
     if (graph->input < 0 || graph->output < 0 || options->batch < 1)
         return error_set(err, STATUS_CONFIG, NULL, "a network needs an input, an output and a batch of at least 1");
     TRY(allocate(&c, &scratch));

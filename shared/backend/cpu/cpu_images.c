@@ -117,12 +117,8 @@ enum status cpu_render(struct device *device, struct device_images *images, cons
 {
     const size_t first = (size_t)*feed->cursor * (size_t)feed->batch;
     const uint32_t *indices = feed->samples + first;
-    struct render_job job = {.images = images,
-                             .views = feed->views + first,
-                             .indices = indices,
-                             .size = size,
-                             .table = table,
-                             .out = out};
+    struct render_job job = {
+        .images = images, .views = feed->views + first, .indices = indices, .size = size, .table = table, .out = out};
     const size_t bytes =
         (size_t)thread_pool_size(device->pool) * (size_t)size * (size_t)size * (size_t)images->channels;
     enum status status = STATUS_OK;

@@ -130,8 +130,7 @@ enum status cpu_metrics(struct device *device, const struct loss_batch *batch, s
     for (int k = 0; k < batch->students; k++) {
         const struct rows rows = rows_of(batch, k);
         double *metrics = batch->metrics + (size_t)k * METRIC_COUNT;
-        int32_t *predictions =
-            feed->predictions + (size_t)k * feed->room + (size_t)*feed->cursor * (size_t)feed->batch;
+        int32_t *predictions = feed->predictions + (size_t)k * feed->room + (size_t)*feed->cursor * (size_t)feed->batch;
         for (int i = 0; i < batch->count; i++) {
             const size_t row = (size_t)i * (size_t)rows.classes;
             predictions[i] = argmax(rows.logits + row, rows.classes);
