@@ -40,6 +40,12 @@ TEST_LIBRARIES := $(OBJ)/tests/libhelpers.a $(OBJ)/libprograms.a $(LIBRARY)
 SYNTHETIC  := $(BUILD)/synthetic_images
 # What a folder of `make dist` carries to check and measure a GPU: the tests that drive kernels, the benchmarks.
 DEVICE_TESTS := $(patsubst tests/%.c,$(TESTDIR)/%,$(sort $(shell grep -l '"tests/helper_device.h"' tests/test_*.c)))
+# The CUDA backend on the tests' execution shim (tests/shim/README.md): compiled by gcc and g++, run without a GPU.
+SHIM         := $(BUILD)/shim
+CUDA_SOURCES := $(sort $(wildcard shared/backend/cuda/*.c shared/backend/cuda/*.cu shared/backend/cuda/cudnn/*.cu))
+SHIM_RUNTIME := $(patsubst %.cpp,$(OBJ)/shim/%.o,$(sort $(wildcard tests/shim/*.cpp)))
+SHIM_BACKEND := $(if $(CUDA_SOURCES),$(SHIM)/softcache_cuda.so $(PROGRAMS:$(BUILD)/%=$(SHIM)/%))
+SHIM_TESTS   := $(patsubst tests/%.cpp,$(TESTDIR)/%,$(sort $(wildcard tests/test_*.cpp)))
 BENCHES    := $(patsubst tests/%.c,$(TESTDIR)/%,$(sort $(wildcard tests/bench_*.c)))
 
 .DEFAULT_GOAL := all
@@ -68,7 +74,7 @@ test: all ## build and run every test; the last line counts them
 	@$(MAKE) --no-print-directory tests
 	@scripts/run_tests.sh $(TESTDIR)
 
-tests: programs $(TESTS) $(SYNTHETIC)
+tests: programs $(TESTS) $(SYNTHETIC) $(SHIM_TESTS) $(SHIM_BACKEND)
 
 bench: all ## build and run the benchmarks
 	@$(MAKE) --no-print-directory $(BENCHES)
@@ -108,7 +114,7 @@ lint: ## check formatting and run static analysis, where the tools are installed
 	@scripts/lint.sh
 
 format: ## format every source
-	@clang-format -i $(shell find shared formats teacher_dump student_train tests \( -name '*.[ch]' -o -name '*.cu' \) \
+	@clang-format -i $(shell find shared formats teacher_dump student_train tests -regex '.*\.\([ch]\|cu\|cuh\|cpp\)' \
 		! -path 'tests/golden/*')
 
 layers: $(ONNX_PROTO).h ## prove that includes point one way and that headers compile alone
@@ -167,6 +173,36 @@ $(PLUGIN): formats/zstd_filter.c formats/zstd_filter.h
 # The teacher's engine on the CPU, opened when a teacher is loaded: its own copies of what it uses of the library.
 $(ONEDNN_ENGINE): $(ONEDNN_OBJECTS) $(LIBRARY)
 	$(CC) $(CFLAGS) -shared -Wl,-Bsymbolic,--exclude-libs,ALL $^ -o $@ -ldnnl -lgomp -lpthread -lm
+
+# Kernels address memory as other types than it was stored as: nvcc knows no strict aliasing. A unique symbol would be
+# shared between objects that hold the same kernel.
+SHIM_CFLAGS   = -Itests/shim/include $(CPPFLAGS) $(BASE_CFLAGS) $(CFLAGS)
+SHIM_CXXFLAGS = -std=gnu++17 $(filter-out -std=%,$(SHIM_CFLAGS)) -fno-strict-aliasing -fno-gnu-unique -Wall -Wextra \
+	-Wshadow -Wno-unknown-pragmas $(if $(WERROR),-Werror)
+$(OBJ)/shim/%.cu.o: %.cu
+	@mkdir -p $(@D)
+	$(CXX) -x c++ $(SHIM_CXXFLAGS) -MMD -MP -c $< -o $@
+
+$(OBJ)/shim/%.o: %.cpp
+	@mkdir -p $(@D)
+	$(CXX) $(SHIM_CXXFLAGS) -MMD -MP -c $< -o $@
+
+$(OBJ)/shim/%.c.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(SHIM_CFLAGS) $(WARNINGS) -MMD -MP -c $< -o $@
+
+$(SHIM)/softcache_cuda.so: $(CUDA_SOURCES:%=$(OBJ)/shim/%.o) $(SHIM_RUNTIME) $(LIBRARY)
+	@mkdir -p $(@D)
+	$(CXX) $(CFLAGS) -shared -Wl,-Bsymbolic,--exclude-libs,ALL -Wl,--no-undefined $^ -o $@ -ldl -lpthread -lm
+
+# Programs look for a backend in their own folder first.
+$(PROGRAMS:$(BUILD)/%=$(SHIM)/%): $(SHIM)/%: $(BUILD)/%
+	@mkdir -p $(@D)
+	ln -f $< $@
+
+$(SHIM_TESTS): $(TESTDIR)/%: $(OBJ)/shim/tests/%.o $(SHIM_RUNTIME)
+	@mkdir -p $(@D)
+	$(CXX) $(CFLAGS) $(LDFLAGS) $^ -o $@ -lcmocka -ldl -lpthread -lm
 
 $(LIBRARY): $(LIBRARY_OBJECTS)
 	@rm -f $@

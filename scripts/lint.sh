@@ -3,7 +3,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 66
 failed=0
-mapfile -t sources < <(find shared formats teacher_dump student_train tests \( -name '*.[ch]' -o -name '*.cu' \) \
+mapfile -t sources < <(find shared formats teacher_dump student_train tests -regex ".*\.\([ch]\|cu\|cuh\|cpp\)" \
     ! -path 'tests/golden/*' 2>/dev/null | sort)
 
 version=$(clang-format --version 2>/dev/null | sed -E 's/.*version ([0-9]+).*/\1/')

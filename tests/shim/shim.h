@@ -1,0 +1,79 @@
+/* What the parts of the execution shim share: fibers, the block that runs, grids, streams' work. */
+#ifndef TESTS_SHIM_SHIM_H
+#define TESTS_SHIM_SHIM_H
+
+#include "cuda_runtime.h"
+
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <vector>
+
+/* ---- fibers (shim_fiber.cpp) ---- */
+struct shim_fiber;
+/* Runs entry() on a fiber of its own, made or taken from the idle ones, when it is first switched to. entry never
+ * returns; a fiber that waits for new work is resumed where it switched away. */
+struct shim_fiber *shim_fiber_new(void (*entry)());
+/* Continues `to` and returns when somebody switches back to the caller. NULL: the thread that entered the fibers. */
+void shim_fiber_switch(struct shim_fiber *from, struct shim_fiber *to);
+
+/* ---- order of what CUDA leaves open: SHIM_ORDER=forward|reverse|shuffle[:SEED] (shim_order.cpp) ---- */
+struct shim_order {
+    enum { FORWARD, REVERSE, SHUFFLE } kind;
+    uint64_t state;
+
+    static struct shim_order from_environment();
+    uint32_t random(uint32_t below);
+    /* One of the bits that are set. */
+    int pick(uint32_t bits);
+    /* 0 .. count-1 in this order. */
+    std::vector<uint32_t> permutation(uint32_t count);
+};
+
+/* ---- the running block (shim_block.cpp) ---- */
+/* Runs one block to its end; blockIdx, blockDim and gridDim are set. */
+void shim_block_run(const struct shim_launch &launch, struct shim_order *order);
+/* Prints the message with kernel, block and thread (where a kernel runs) and aborts. */
+[[noreturn]] void shim_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* ---- a kernel's names and its static shared variables (shim_symbols.cpp) ---- */
+struct shim_symbol {
+    unsigned char *address;
+    size_t bytes;
+};
+struct shim_kernel_symbols {
+    std::string name;                       /* demangled */
+    std::vector<struct shim_symbol> shared; /* __shared__ variables to fill before a block */
+    size_t shared_bytes;                    /* of the kernel's own ones */
+    size_t dynamic_limit;                   /* what cudaFuncSetAttribute allowed */
+};
+struct shim_kernel_symbols *shim_kernel_symbols_of(const void *kernel);
+
+/* ---- grids (shim_launch.cpp) ---- */
+/* What a GPU says to a launch of this shape. */
+cudaError_t shim_launch_check(const struct shim_launch &launch);
+void shim_launch_run(const struct shim_launch &launch);
+
+/* ---- device (shim_device.cpp) ---- */
+/* Held by every call of the API, also while queued work runs: one device. */
+std::recursive_mutex &shim_mutex();
+/* Keeps the error for cudaGetLastError() and returns it. */
+cudaError_t shim_error(cudaError_t error);
+/* cudaErrorNoDevice, or cudaErrorNotPermitted inside a host function of a stream. */
+cudaError_t shim_ready();
+struct cudaDeviceProp shim_properties();
+size_t shim_environment(const char *name, size_t otherwise);
+
+/* ---- streams (shim_stream.cpp) ---- */
+/* Queues work on the stream, or records it where the stream is captured. */
+cudaError_t shim_enqueue(cudaStream_t stream, enum cudaGraphNodeType type, std::function<void()> work);
+/* cudaErrorStreamCaptureUnsupported where a capture forbids calls that are not queued; it spoils the capture. */
+cudaError_t shim_uncaptured();
+bool shim_stream_captures(cudaStream_t stream);
+/* Marks the capture of the stream as invalid: cudaErrorStreamCaptureUnsupported. */
+cudaError_t shim_spoil_capture(cudaStream_t stream);
+void shim_run_stream(cudaStream_t stream);
+void shim_run_all();
+
+#endif

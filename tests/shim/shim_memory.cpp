@@ -1,0 +1,276 @@
+/* Device memory: separate blocks of the heap, filled with 0xff, so that AddressSanitizer sees an access beyond one and
+ * a NaN tells of a read before the first write. Pinned memory is ordinary memory that is known as pinned. */
+#include "shim.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <map>
+
+#if defined(__SANITIZE_ADDRESS__)
+static const size_t GUARD = 0; /* its red zones are better */
+#else
+static const size_t GUARD = 256;
+#endif
+static const unsigned char GUARD_BYTE = 0xa5;
+
+namespace
+{
+struct range {
+    size_t bytes;
+    bool registered; /* pinned by cudaHostRegister: not ours to free */
+};
+typedef std::map<const unsigned char *, struct range> ranges;
+} // namespace
+
+static size_t used;
+
+/* Never destroyed: memory that nobody freed stays reachable, as it would on a GPU. */
+static ranges &device_ranges()
+{
+    static ranges *const all = new ranges();
+    return *all;
+}
+
+static ranges &pinned_ranges()
+{
+    static ranges *const all = new ranges();
+    return *all;
+}
+
+/* Whether p lies in one of the ranges, and then *whole: whether all bytes do. */
+static bool lies_in(const ranges &all, const void *p, size_t bytes, bool *whole)
+{
+    auto range = all.upper_bound((const unsigned char *)p);
+    if (range == all.begin())
+        return false;
+    --range;
+    const size_t offset = (size_t)((const unsigned char *)p - range->first);
+    if (offset >= range->second.bytes)
+        return false;
+    *whole = bytes <= range->second.bytes - offset;
+    return true;
+}
+
+static void check_guard(const unsigned char *memory, size_t bytes)
+{
+    for (size_t i = 0; i < GUARD; i++)
+        if (memory[bytes + i] != GUARD_BYTE)
+            shim_fail("byte %zu beyond device memory of %zu bytes was written", i, bytes);
+}
+
+cudaError_t cudaMalloc(void **memory, size_t bytes)
+{
+    std::lock_guard<std::recursive_mutex> lock(shim_mutex());
+    cudaError_t error = shim_ready();
+    if (error == cudaSuccess)
+        error = shim_uncaptured();
+    *memory = NULL;
+    if (error != cudaSuccess || bytes == 0)
+        return shim_error(error);
+    const size_t limit = shim_properties().totalGlobalMem;
+    if (bytes > limit || used > limit - bytes || posix_memalign(memory, 256, bytes + GUARD) != 0)
+        return shim_error(cudaErrorMemoryAllocation);
+    memset(*memory, 0xff, bytes);
+    memset((unsigned char *)*memory + bytes, GUARD_BYTE, GUARD);
+    used += bytes;
+    device_ranges()[(unsigned char *)*memory] = {bytes, false};
+    return cudaSuccess;
+}
+
+/* Waits for all work, as the real one does. */
+cudaError_t cudaFree(void *memory)
+{
+    std::lock_guard<std::recursive_mutex> lock(shim_mutex());
+    cudaError_t error = shim_ready();
+    if (error == cudaSuccess)
+        error = shim_uncaptured();
+    if (error != cudaSuccess)
+        return shim_error(error);
+    shim_run_all();
+    if (!memory)
+        return cudaSuccess;
+    const auto found = device_ranges().find((unsigned char *)memory);
+    if (found == device_ranges().end())
+        return shim_error(cudaErrorInvalidValue);
+    check_guard(found->first, found->second.bytes);
+    used -= found->second.bytes;
+    device_ranges().erase(found);
+    free(memory);
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes)
+{
+    std::lock_guard<std::recursive_mutex> lock(shim_mutex());
+    const cudaError_t error = shim_ready();
+    *total_bytes = shim_properties().totalGlobalMem;
+    *free_bytes = *total_bytes > used ? *total_bytes - used : 0;
+    return shim_error(error);
+}
+
+cudaError_t cudaHostAlloc(void **memory, size_t bytes, unsigned int flags)
+{
+    std::lock_guard<std::recursive_mutex> lock(shim_mutex());
+    cudaError_t error = shim_ready();
+    if (error == cudaSuccess)
+        error = shim_uncaptured();
+    if (error == cudaSuccess &&
+        flags & ~(unsigned int)(cudaHostAllocPortable | cudaHostAllocMapped | cudaHostAllocWriteCombined))
+        error = cudaErrorInvalidValue;
+    *memory = NULL;
+    if (error != cudaSuccess || bytes == 0)
+        return shim_error(error);
+    if (posix_memalign(memory, 256, bytes) != 0)
+        return shim_error(cudaErrorMemoryAllocation);
+    memset(*memory, 0xff, bytes);
+    pinned_ranges()[(unsigned char *)*memory] = {bytes, false};
+    return cudaSuccess;
+}
+
+cudaError_t cudaMallocHost(void **memory, size_t bytes)
+{
+    return cudaHostAlloc(memory, bytes, cudaHostAllocDefault);
+}
+
+cudaError_t cudaFreeHost(void *memory)
+{
+    std::lock_guard<std::recursive_mutex> lock(shim_mutex());
+    cudaError_t error = shim_ready();
+    if (error == cudaSuccess)
+        error = shim_uncaptured();
+    if (error != cudaSuccess || !memory)
+        return shim_error(error);
+    shim_run_all();
+    const auto found = pinned_ranges().find((unsigned char *)memory);
+    if (found == pinned_ranges().end() || found->second.registered)
+        return shim_error(cudaErrorInvalidValue);
+    pinned_ranges().erase(found);
+    free(memory);
+    return cudaSuccess;
+}
+
+cudaError_t cudaHostRegister(void *memory, size_t bytes, unsigned int)
+{
+    std::lock_guard<std::recursive_mutex> lock(shim_mutex());
+    bool whole;
+    cudaError_t error = shim_ready();
+    if (error == cudaSuccess)
+        error = shim_uncaptured();
+    if (error == cudaSuccess && (!memory || bytes == 0))
+        error = cudaErrorInvalidValue;
+    if (error == cudaSuccess && lies_in(pinned_ranges(), memory, bytes, &whole))
+        error = cudaErrorHostMemoryAlreadyRegistered;
+    if (error == cudaSuccess)
+        pinned_ranges()[(unsigned char *)memory] = {bytes, true};
+    return shim_error(error);
+}
+
+cudaError_t cudaHostUnregister(void *memory)
+{
+    std::lock_guard<std::recursive_mutex> lock(shim_mutex());
+    cudaError_t error = shim_ready();
+    if (error == cudaSuccess)
+        error = shim_uncaptured();
+    if (error != cudaSuccess)
+        return shim_error(error);
+    shim_run_all();
+    const auto found = pinned_ranges().find((unsigned char *)memory);
+    if (found == pinned_ranges().end() || !found->second.registered)
+        return shim_error(cudaErrorHostMemoryNotRegistered);
+    pinned_ranges().erase(found);
+    return cudaSuccess;
+}
+
+cudaError_t cudaHostGetDevicePointer(void **device, void *host, unsigned int)
+{
+    std::lock_guard<std::recursive_mutex> lock(shim_mutex());
+    bool whole;
+    cudaError_t error = shim_ready();
+    if (error == cudaSuccess && !lies_in(pinned_ranges(), host, 1, &whole))
+        error = cudaErrorInvalidValue;
+    *device = error == cudaSuccess ? host : NULL;
+    return shim_error(error);
+}
+
+/* ---- copies ---- */
+/* What a copy does, once its pointers are known to be what its kind says. */
+static cudaError_t check_copy(const void *to, const void *from, size_t bytes, enum cudaMemcpyKind *kind)
+{
+    bool to_whole = true, from_whole = true;
+    const bool to_device = lies_in(device_ranges(), to, bytes, &to_whole);
+    const bool from_device = lies_in(device_ranges(), from, bytes, &from_whole);
+    if (!to || !from || !to_whole || !from_whole)
+        return cudaErrorInvalidValue;
+    const enum cudaMemcpyKind found = from_device ? (to_device ? cudaMemcpyDeviceToDevice : cudaMemcpyDeviceToHost)
+                                                  : (to_device ? cudaMemcpyHostToDevice : cudaMemcpyHostToHost);
+    if (*kind == cudaMemcpyDefault)
+        *kind = found;
+    /* Mapped host memory may pass as the device's. */
+    bool whole;
+    const bool mapped = lies_in(pinned_ranges(), to, 1, &whole) || lies_in(pinned_ranges(), from, 1, &whole);
+    return *kind == found || mapped ? cudaSuccess : cudaErrorInvalidValue;
+}
+
+static cudaError_t copy(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind, cudaStream_t stream)
+{
+    bool whole;
+    cudaError_t error = shim_ready();
+    if (error == cudaSuccess && bytes > 0)
+        error = check_copy(to, from, bytes, &kind);
+    if (error != cudaSuccess || bytes == 0)
+        return error;
+    const void *const host = kind == cudaMemcpyHostToDevice ? from : kind == cudaMemcpyDeviceToHost ? to : NULL;
+    const bool pageable = host && !lies_in(pinned_ranges(), host, bytes, &whole);
+    if (kind == cudaMemcpyHostToHost || pageable) {
+        if (shim_stream_captures(stream))
+            return shim_spoil_capture(stream);
+    }
+    if (pageable && kind == cudaMemcpyHostToDevice) { /* staged: the host may change its buffer at once */
+        const std::vector<unsigned char> staged((const unsigned char *)from, (const unsigned char *)from + bytes);
+        return shim_enqueue(stream, cudaGraphNodeTypeMemcpy, [=] { memcpy(to, staged.data(), bytes); });
+    }
+    error = shim_enqueue(stream, cudaGraphNodeTypeMemcpy, [=] { memmove(to, from, bytes); });
+    if (error == cudaSuccess && (pageable || kind == cudaMemcpyHostToHost))
+        shim_run_stream(stream);
+    return error;
+}
+
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind, cudaStream_t stream)
+{
+    std::lock_guard<std::recursive_mutex> lock(shim_mutex());
+    return shim_error(copy(to, from, bytes, kind, stream));
+}
+
+/* On the default stream; waits, except for copies within the device. */
+cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind)
+{
+    std::lock_guard<std::recursive_mutex> lock(shim_mutex());
+    cudaError_t error = shim_ready();
+    if (error == cudaSuccess)
+        error = shim_uncaptured();
+    if (error == cudaSuccess)
+        error = copy(to, from, bytes, kind, NULL);
+    if (error == cudaSuccess && kind != cudaMemcpyDeviceToDevice)
+        shim_run_stream(NULL);
+    return shim_error(error);
+}
+
+cudaError_t cudaMemsetAsync(void *memory, int value, size_t bytes, cudaStream_t stream)
+{
+    std::lock_guard<std::recursive_mutex> lock(shim_mutex());
+    bool whole = false;
+    cudaError_t error = shim_ready();
+    if (error == cudaSuccess && bytes > 0) {
+        if ((!lies_in(device_ranges(), memory, bytes, &whole) && !lies_in(pinned_ranges(), memory, bytes, &whole)) ||
+            !whole)
+            error = cudaErrorInvalidValue;
+        else
+            error = shim_enqueue(stream, cudaGraphNodeTypeMemset, [=] { memset(memory, value, bytes); });
+    }
+    return shim_error(error);
+}
+
+cudaError_t cudaMemset(void *memory, int value, size_t bytes)
+{
+    return cudaMemsetAsync(memory, value, bytes, NULL);
+}

@@ -1,0 +1,64 @@
+/* Streams, events and captures: shim_stream.cpp and shim_graph.cpp. */
+#ifndef TESTS_SHIM_SHIM_STREAM_H
+#define TESTS_SHIM_SHIM_STREAM_H
+
+#include "shim.h"
+
+#include <chrono>
+#include <deque>
+#include <memory>
+#include <thread>
+
+/* A point of a stream: after its first `count` operations. */
+struct shim_moment {
+    std::shared_ptr<struct CUstream_st> stream; /* NULL: has always passed */
+    uint64_t count;
+
+    bool passed() const;
+};
+
+struct shim_operation {
+    std::function<void()> work;
+    std::vector<struct shim_moment> waits;
+};
+
+struct CUgraphNode_st {
+    enum cudaGraphNodeType type;
+    std::function<void()> work;
+    std::vector<size_t> after; /* nodes that come before it */
+};
+
+struct CUgraph_st {
+    std::vector<std::shared_ptr<struct CUgraphNode_st>> nodes;
+};
+
+/* A capture under way: the stream where it began and those that joined it by events. */
+struct shim_capture {
+    std::unique_ptr<struct CUgraph_st> graph;
+    cudaStream_t origin;
+    enum cudaStreamCaptureMode mode;
+    std::thread::id thread;
+    bool spoiled;
+};
+
+struct CUstream_st {
+    bool blocking; /* waits for the legacy stream and it for this one */
+    uint64_t queued, done;
+    std::deque<struct shim_operation> operations;
+    std::shared_ptr<struct shim_capture> capture; /* NULL: not captured */
+    std::vector<size_t> last;                     /* what the next captured operation comes after */
+};
+
+struct CUevent_st {
+    bool timing, recorded;
+    struct shim_moment moment;
+    std::shared_ptr<std::chrono::steady_clock::time_point> time;
+    std::shared_ptr<struct shim_capture> capture; /* last recorded in this capture */
+    std::vector<size_t> captured;
+};
+
+/* The shared pointer to a stream (NULL: the legacy stream); NULL where there is no such stream. */
+std::shared_ptr<struct CUstream_st> shim_stream_find(cudaStream_t stream);
+std::vector<std::shared_ptr<struct CUstream_st>> &shim_streams();
+
+#endif
