@@ -53,6 +53,16 @@ static void add_number(cJSON *metadata, const char *name, const char *format, do
     cJSON_AddStringToObject(metadata, name, text);
 }
 
+/* "best_epoch" of the first student, "best_epoch_1" of the second, ... */
+static const char *best_key(char name[32], const char *what, int student)
+{
+    if (student == 0)
+        snprintf(name, 32, "best_%s", what);
+    else
+        snprintf(name, 32, "best_%s_%d", what, student);
+    return name;
+}
+
 /* The safetensors header with a digest of zeros, malloc'ed; NULL out of memory. */
 static char *header_text(const struct vector vectors[VECTORS], const struct trainer *trainer,
                          const struct progress_state *state, const char *identity)
@@ -64,8 +74,11 @@ static char *header_text(const struct vector vectors[VECTORS], const struct trai
     cJSON_AddStringToObject(metadata, "identity", identity);
     add_number(metadata, "epoch", "%.0f", state->epoch);
     add_number(metadata, "step", "%.0f", (double)trainer->step);
-    add_number(metadata, "best_epoch", "%.0f", state->best_epoch);
-    add_number(metadata, "best_score", "%.17g", state->best_score);
+    for (int k = 0; k < trainer->student_count; k++) {
+        char name[32];
+        add_number(metadata, best_key(name, "epoch", k), "%.0f", state->best[k].epoch);
+        add_number(metadata, best_key(name, "score", k), "%.17g", state->best[k].score);
+    }
     add_number(metadata, "seconds", "%.3f", state->seconds);
     add_number(metadata, "images", "%.0f", (double)state->images);
     for (int i = 0; i < VECTORS; i++) {
@@ -175,15 +188,18 @@ static enum status read_state(const struct json_place *metadata, struct arena *a
                               struct progress_state *state, struct error *err)
 {
     enum status status = STATUS_OK;
-    double epoch, step, best_epoch, images;
+    double epoch, step, best, images;
     TRY(read_metadata(metadata, "epoch", arena, 1e9, &epoch, err));
     TRY(read_metadata(metadata, "step", arena, 1e15, &step, err));
-    TRY(read_metadata(metadata, "best_epoch", arena, 1e9, &best_epoch, err));
-    TRY(read_metadata(metadata, "best_score", arena, 1e300, &state->best_score, err));
+    for (int k = 0; k < trainer->student_count; k++) {
+        char name[32];
+        TRY(read_metadata(metadata, best_key(name, "epoch", k), arena, 1e9, &best, err));
+        TRY(read_metadata(metadata, best_key(name, "score", k), arena, 1e300, &state->best[k].score, err));
+        state->best[k].epoch = (int)best;
+    }
     TRY(read_metadata(metadata, "seconds", arena, 1e15, &state->seconds, err));
     TRY(read_metadata(metadata, "images", arena, 1e15, &images, err));
     state->epoch = (int)epoch;
-    state->best_epoch = (int)best_epoch;
     state->images = (uint64_t)images;
     trainer->step = (uint64_t)step;
 cleanup:

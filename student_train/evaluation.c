@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 static double share(double part, double whole)
 {
@@ -53,14 +54,12 @@ static void count_confusion(struct evaluation *evaluation, const struct dataset 
     }
 }
 
-enum status evaluation_run(struct evaluation *evaluation, struct trainer *trainer, const struct dataset *dataset,
-                           struct error *err)
+static enum status init(struct evaluation *evaluation, int class_count, const struct dataset *dataset,
+                        struct error *err)
 {
-    enum status status = STATUS_OK;
-    const size_t classes = (size_t)trainer->classes;
-    struct totals totals;
+    const size_t classes = (size_t)class_count;
     *evaluation = (struct evaluation){.split = dataset->split,
-                                      .classes = trainer->classes,
+                                      .classes = class_count,
                                       .samples = dataset->count,
                                       .labelled = dataset->labelled,
                                       .agreement = NAN,
@@ -71,17 +70,37 @@ enum status evaluation_run(struct evaluation *evaluation, struct trainer *traine
     evaluation->teacher_class_accuracy = calloc(classes, sizeof *evaluation->teacher_class_accuracy);
     if (!evaluation->predictions || !evaluation->confusion || !evaluation->class_accuracy ||
         !evaluation->teacher_class_accuracy)
-        TRY(error_no_memory(err, classes * classes * sizeof *evaluation->confusion, "an evaluation"));
-    TRY(trainer_evaluate(trainer, dataset, true, evaluation->predictions, &totals, err));
-    evaluation->loss = share(totals.sums[METRIC_LOSS], totals.sums[METRIC_SAMPLES]);
-    evaluation->accuracy = share(totals.sums[METRIC_CORRECT], totals.sums[METRIC_LABELLED]);
-    if (totals.teacher)
-        evaluation->agreement = share(totals.sums[METRIC_AGREE], totals.sums[METRIC_SAMPLES]);
-    count_confusion(evaluation, dataset);
-    TRY(measure_teacher(evaluation, dataset, err));
+        return error_no_memory(err, classes * classes * sizeof *evaluation->confusion, "an evaluation");
+    return STATUS_OK;
+}
+
+enum status evaluation_run(struct evaluation *evaluations, struct trainer *trainer, const struct dataset *dataset,
+                           struct error *err)
+{
+    enum status status = STATUS_OK;
+    const int students = trainer->student_count;
+    struct totals totals[BACKEND_MAX_STUDENTS];
+    int32_t *predictions = calloc(size_mul((size_t)students, dataset->count), sizeof *predictions);
+    memset(evaluations, 0, (size_t)students * sizeof *evaluations);
+    if (!predictions)
+        return error_no_memory(err, dataset->count * sizeof *predictions, "an evaluation");
+    TRY(trainer_evaluate(trainer, dataset, true, predictions, totals, err));
+    for (int k = 0; k < students; k++) {
+        struct evaluation *e = &evaluations[k];
+        const double *sums = totals[k].sums;
+        TRY(init(e, trainer->classes, dataset, err));
+        memcpy(e->predictions, predictions + (size_t)k * dataset->count, dataset->count * sizeof *predictions);
+        e->loss = share(sums[METRIC_LOSS], sums[METRIC_SAMPLES]);
+        e->accuracy = share(sums[METRIC_CORRECT], sums[METRIC_LABELLED]);
+        if (totals[k].teacher)
+            e->agreement = share(sums[METRIC_AGREE], sums[METRIC_SAMPLES]);
+        count_confusion(e, dataset);
+        TRY(measure_teacher(e, dataset, err));
+    }
 cleanup:
-    if (status != STATUS_OK)
-        evaluation_release(evaluation);
+    free(predictions);
+    for (int k = 0; status != STATUS_OK && k < students; k++)
+        evaluation_release(&evaluations[k]);
     return status;
 }
 

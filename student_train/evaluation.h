@@ -17,8 +17,8 @@ struct evaluation {
     double *teacher_class_accuracy; /* [classes], NAN without */
 };
 
-/* Evaluates the trainer's network (its moving averages where it has them). */
-enum status evaluation_run(struct evaluation *evaluation, struct trainer *trainer, const struct dataset *dataset,
+/* Evaluates the trainer's students (their moving averages where they have them): evaluations[student_count]. */
+enum status evaluation_run(struct evaluation *evaluations, struct trainer *trainer, const struct dataset *dataset,
                            struct error *err);
 void evaluation_release(struct evaluation *evaluation); /* a zeroed struct is legal */
 

@@ -53,7 +53,10 @@ static enum status make_table(struct fit_options *o, struct error *err)
          .minimum = 0, .maximum = 1e6},
         {"eval-every", OPTION_INT, &o->eval_every, "N", "1", "epochs between validations", .minimum = 1,
          .maximum = 1e6},
-        {"seed", OPTION_UINT64, &o->seed, "N", "0", "of initial weights, order, views and dropout"},
+        {"seed", OPTION_UINT64, &o->seed, "N", "0", "of initial weights, order of samples and views, dropout"},
+        {"order-seed", OPTION_INT, &o->order_seed, "N", "-1",
+         "of the order of samples and views, where it shall differ from --seed; -1: --seed", .minimum = -1,
+         .maximum = 2e9},
         {"order", OPTION_CHOICE, &o->order, NULL, "shuffle", "of the samples; sequential is for comparisons",
          .choices = order_names},
         {"init", OPTION_STRING, &o->init, "FILE.safetensors", NULL, "initial weights, with PyTorch's names"},
@@ -117,7 +120,7 @@ struct trainer_options fit_trainer_options(const struct fit_options *options)
                       .clip = options->grad_clip},
         .element = (enum element)options->precision,
         .ema_decay = options->ema,
-        .seed = options->seed,
+        .seed = options->order_seed >= 0 ? (uint64_t)options->order_seed : options->seed,
         .sequential = options->order == ORDER_SEQUENTIAL,
     };
 }

@@ -8,7 +8,7 @@
 struct fit_options {
     const char *cache, *student, *loss, *out, *device, *init, *name;
     int epochs, batch, size, patience, eval_every, max_params, threads;
-    int optimizer, order, precision; /* enum optimizer_kind, ORDER_*, enum element */
+    int optimizer, order, order_seed, precision; /* enum optimizer_kind, ORDER_*, enum element */
     double learning_rate, weight_decay, momentum, beta1, beta2, epsilon, grad_clip, ema;
     bool nesterov, resume, overwrite, quiet, json;
     struct schedule schedule; /* its kind, minimum, warm-up, steps */

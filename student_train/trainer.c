@@ -16,7 +16,8 @@ static enum status buffer(const struct trainer *trainer, size_t count, size_t si
     return status != STATUS_OK ? status : compute->backend->zero(compute->device, *out, bytes, err);
 }
 
-static enum status init_average(struct trainer *trainer, struct error *err)
+/* The moving averages start from the weights. */
+static enum status copy_average(struct trainer *trainer, struct error *err)
 {
     const struct backend *backend = trainer->compute->backend;
     struct device *device = trainer->compute->device;
@@ -25,8 +26,8 @@ static enum status init_average(struct trainer *trainer, struct error *err)
     struct trainer_memory *memory = &trainer->memory;
     const size_t students = (size_t)trainer->student_count;
     enum status status = STATUS_OK;
-    TRY(buffer(trainer, plan->parameter_count, sizeof(float), "moving average", (void **)&memory->average, err));
-    TRY(buffer(trainer, plan->state_count, sizeof(float), "moving average", (void **)&memory->average_state, err));
+    if (!memory->average)
+        return STATUS_OK;
     TRY(backend->blend(device, memory->average, network->parameters, students * plan->parameter_count, 0, err));
     TRY(backend->blend(device, memory->average_state, network->state, students * plan->state_count, 0, err));
 cleanup:
@@ -69,8 +70,13 @@ enum status trainer_init(struct trainer *trainer, const struct compute *compute,
     TRY(buffer(trainer, METRIC_COUNT, sizeof(double), "metrics", (void **)&trainer->metrics, err));
     TRY(buffer(trainer, 1, sizeof(double), "gradient norm", (void **)&trainer->norm, err));
     TRY(compute->backend->mailbox_new(compute->device, &trainer->mailbox, err));
-    if (options->ema_decay > 0)
-        TRY(init_average(trainer, err));
+    if (options->ema_decay > 0) {
+        TRY(buffer(trainer, plan->parameter_count, sizeof(float), "moving average", (void **)&trainer->memory.average,
+                   err));
+        TRY(buffer(trainer, plan->state_count, sizeof(float), "moving average", (void **)&trainer->memory.average_state,
+                   err));
+    }
+    TRY(copy_average(trainer, err));
 cleanup:
     if (status != STATUS_OK)
         trainer_release(trainer);
@@ -266,6 +272,15 @@ enum status trainer_predict(struct trainer *trainer, struct device_images *image
     TRY(feed_upload(feed, backend, device, content, (size_t)count, err));
     TRY(trainer_step(trainer, &source, feed, content->samples, 0, count, false, err));
     TRY(backend->download(device, predictions, feed->predictions, (size_t)count * sizeof *predictions, err));
+cleanup:
+    return status;
+}
+
+enum status trainer_set_weights(struct trainer *trainer, int student, const struct graph *graph, struct error *err)
+{
+    enum status status = STATUS_OK;
+    TRY(network_upload(&trainer->network, student, graph, err));
+    TRY(copy_average(trainer, err));
 cleanup:
     return status;
 }

@@ -77,9 +77,9 @@ struct totals {
     bool teacher; /* METRIC_AGREE counts */
 };
 
-/* The graph's weights are where training starts, for every student (network_upload gives one its own). compute, graph
- * and options are borrowed, students[student_count] is copied. STATUS_CONFIG: the students' losses differ in their
- * kinds of terms. */
+/* The graph's weights are where training starts, for every student (trainer_set_weights gives one its own). compute,
+ * graph and options are borrowed, students[student_count] is copied. STATUS_CONFIG: the students' losses differ in
+ * their kinds of terms. */
 enum status trainer_init(struct trainer *trainer, const struct compute *compute, const struct graph *graph,
                          const struct trainer_student *students, int student_count,
                          const struct trainer_options *options, struct error *err);
@@ -100,6 +100,8 @@ enum status trainer_evaluate(struct trainer *trainer, const struct dataset *data
 enum status trainer_predict(struct trainer *trainer, struct device_images *images, const struct feed_content *content,
                             int count, int size, float table[3][256], int32_t *predictions, struct error *err);
 
+/* Gives a student other initial weights, from a graph of the same structure. */
+enum status trainer_set_weights(struct trainer *trainer, int student, const struct graph *graph, struct error *err);
 /* A student's weights into a graph of the same structure; the moving averages where there are some. */
 enum status trainer_weights(struct trainer *trainer, int student, struct graph *graph, struct error *err);
 

@@ -81,7 +81,7 @@ static void everything_comes_back(void **state)
 {
     struct fixture *f = *state, other = {0};
     struct progress_state kept = {
-        .epoch = 7, .best_epoch = 5, .best_score = 0.1 + 0.2, .seconds = 1.5, .images = 12345678901};
+        .epoch = 7, .best = {{5, 0.1 + 0.2}}, .seconds = 1.5, .images = 12345678901};
     struct progress_state got = {0};
     struct error err = {0};
     size_t count;
@@ -100,7 +100,7 @@ static void everything_comes_back(void **state)
         assert_memory_equal(vector(&other.trainer, v, &count), values, count * sizeof(float));
     }
     assert_int_equal(other.trainer.step, 4321);
-    assert_true(got.epoch == 7 && got.best_epoch == 5 && got.best_score == kept.best_score && got.seconds == 1.5);
+    assert_true(got.epoch == 7 && got.best[0].epoch == 5 && got.best[0].score == kept.best[0].score && got.seconds == 1.5);
     assert_true(got.images == kept.images);
     stop(&other);
 }
