@@ -134,6 +134,9 @@ struct recording;
 
 struct backend {
     const char *name; /* "cpu", "cuda" */
+    /* Why there is no such device, in words that live as long as the program; NULL: there is one. Cheap. NULL where
+     * there always is one. */
+    const char *(*missing)(int index);
     /* Opens a device. STATUS_CONFIG says why there is none. */
     enum status (*device_new)(struct device **out, const struct device_options *options, struct error *err);
     void (*device_free)(struct device *device);

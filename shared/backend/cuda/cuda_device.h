@@ -40,6 +40,7 @@ struct device {
     struct cuda_sums *sums; /* device memory, zeroed by device_new */
     struct cuda_stage stages[CUDA_STAGES];
     int next_stage;
+    bool recording; /* between record_begin and record_end: no upload, no allocation */
     char description[160];
 };
 

@@ -72,6 +72,14 @@ static __device__ __forceinline__ float4 store4(bf16 *p, float4 v)
                        __uint_as_float(raw.y & 0xffff0000u));
 }
 
+static __device__ __forceinline__ float4 store4(__half *p, float4 v)
+{
+    const uint32_t a = __half_as_ushort(__float2half_rn(v.x)), b = __half_as_ushort(__float2half_rn(v.y));
+    const uint32_t c = __half_as_ushort(__float2half_rn(v.z)), d = __half_as_ushort(__float2half_rn(v.w));
+    *(uint2 *)p = make_uint2(a | b << 16, c | d << 16);
+    return make_float4(load(p), load(p + 1), load(p + 2), load(p + 3));
+}
+
 /* activation_apply and activation_derivative of shared/graph/graph.h, the same arithmetic. */
 static __device__ __forceinline__ float activate(int activation, float alpha, float beta, float x)
 {
