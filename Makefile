@@ -5,7 +5,11 @@ BUILD   ?= build
 CC      ?= gcc
 CFLAGS  ?= -O2 -g
 WERROR  ?= $(if $(CI),-Werror,)
-NVCC    := $(shell command -v nvcc 2>/dev/null || ls /usr/local/cuda/bin/nvcc 2>/dev/null)
+# Without nvcc everything but the CUDA backend is built. Sanitized builds have no use for it either: they have tests/shim.
+NVCC    ?= $(shell command -v nvcc 2>/dev/null || ls /usr/local/cuda/bin/nvcc 2>/dev/null)
+CUDA_HOME ?= $(patsubst %/bin/nvcc,%,$(NVCC))
+# Compute capabilities to build for: 90, or "75 80 90", or native (this machine's GPUs). The last one also as PTX.
+CUDA_ARCHS ?= $(if $(shell nvidia-smi -L 2>/dev/null),native,75 80 86 89 90 100 120)
 
 VERSION  := 0.1.0
 PACKAGES := hdf5-serial libjpeg libzstd libprotobuf-c libcjson libcrypto zlib
@@ -26,8 +30,11 @@ ONEDNN_ENGINE := $(BUILD)/softcache_onednn.so
 PREFIX     ?= /usr/local
 ONNX_PROTO := $(BUILD)/generated/onnx/onnx.pb-c
 LIBRARY    := $(BUILD)/libsoftcache.a
-LIBRARY_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(sort $(wildcard shared/*/*.c shared/backend/*/*.c formats/*.c))) $(OBJ)/onnx.pb-c.o
+LIBRARY_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(sort $(wildcard shared/*/*.c shared/backend/cpu/*.c formats/*.c))) $(OBJ)/onnx.pb-c.o
 ONEDNN_OBJECTS  := $(patsubst %.c,$(OBJ)/%.o,$(sort $(wildcard shared/backend/cpu/onednn/*.c)))
+CUDA_BACKEND    := $(if $(NVCC),$(if $(findstring -fsanitize,$(CFLAGS)),,$(BUILD)/softcache_cuda.so))
+CUDA_OBJECTS    := $(patsubst %,$(OBJ)/%.o,$(basename $(sort $(wildcard shared/backend/cuda/*.c)))) \
+	$(patsubst %,$(OBJ)/%.o,$(sort $(wildcard shared/backend/cuda/*.cu)))
 # A program is its main.c and the other files of its folder; tests link the other files.
 TEACHER_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(filter-out %/main.c,$(sort $(wildcard teacher_dump/*.c))))
 STUDENT_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(filter-out %/main.c,$(sort $(wildcard student_train/*.c)))) $(OBJ)/presets.o
@@ -49,13 +56,13 @@ SHIM_TESTS   := $(patsubst tests/%.cpp,$(TESTDIR)/%,$(sort $(wildcard tests/test
 BENCHES    := $(patsubst tests/%.c,$(TESTDIR)/%,$(sort $(wildcard tests/bench_*.c)))
 
 .DEFAULT_GOAL := all
-.PHONY: all help deps programs tests test test-parity bench asan ubsan tsan fuzz lint format layers install dist clean
+.PHONY: all help deps programs tests test test-parity bench asan ubsan tsan fuzz lint format layers install dist clean force
 .SECONDARY:
 
 all: deps ## install what is missing, build the two programs
 	@$(MAKE) --no-print-directory programs
 
-programs: $(PROGRAMS) $(PLUGIN) $(ONEDNN_ENGINE)
+programs: $(PROGRAMS) $(PLUGIN) $(ONEDNN_ENGINE) $(CUDA_BACKEND)
 	@$(if $(NVCC),:,echo "no nvcc found: built for the CPU only (that is complete; install CUDA for the GPU backend)")
 
 help: ## this list
@@ -124,7 +131,7 @@ install: all ## install programs, format specification and HDF5 plugin under PRE
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/softcache/plugins $(DESTDIR)$(PREFIX)/share/doc/softcache
 	install $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 $(PLUGIN) $(DESTDIR)$(PREFIX)/lib/softcache/plugins
-	install -m 644 $(ONEDNN_ENGINE) $(DESTDIR)$(PREFIX)/lib/softcache
+	install -m 644 $(ONEDNN_ENGINE) $(CUDA_BACKEND) $(DESTDIR)$(PREFIX)/lib/softcache
 	install -m 644 FORMAT.md $(DESTDIR)$(PREFIX)/share/doc/softcache
 
 dist: all ## make a relocatable folder and archive under build/dist (ONEDNN=1: with the CPU teacher's library, 40 MB)
@@ -173,6 +180,28 @@ $(PLUGIN): formats/zstd_filter.c formats/zstd_filter.h
 # The teacher's engine on the CPU, opened when a teacher is loaded: its own copies of what it uses of the library.
 $(ONEDNN_ENGINE): $(ONEDNN_OBJECTS) $(LIBRARY)
 	$(CC) $(CFLAGS) -shared -Wl,-Bsymbolic,--exclude-libs,ALL $^ -o $@ -ldnnl -lgomp -lpthread -lm
+
+# The CUDA backend, opened at run time: it needs nothing but the driver. CUDA's own headers are not held to our warnings.
+comma := ,
+cuda_list  := $(subst $(comma), ,$(CUDA_ARCHS))
+cuda_last  := $(lastword $(cuda_list))
+CUDA_CODE  := $(if $(filter native,$(cuda_list)),-arch=native,$(foreach arch,$(cuda_list),-gencode=arch=compute_$(arch)$(comma)code=sm_$(arch)) \
+	-gencode=arch=compute_$(cuda_last)$(comma)code=compute_$(cuda_last))
+NVCC_FLAGS := -std=c++17 -O3 $(CUDA_CODE) --threads=2 -I. -I$(BUILD)/generated -Xcompiler=-fPIC,-fno-exceptions,-fno-rtti,-fno-threadsafe-statics \
+	-Xcompiler=-Wall,-Wextra,-Wshadow \
+	$(if $(WERROR),-Werror=all-warnings -Xcompiler=-Werror)
+$(OBJ)/nvcc_flags: force
+	@mkdir -p $(@D)
+	@echo '$(NVCC) $(NVCC_FLAGS)' | cmp -s - $@ || echo '$(NVCC) $(NVCC_FLAGS)' > $@
+
+$(OBJ)/%.cu.o: %.cu $(OBJ)/nvcc_flags
+	@mkdir -p $(@D)
+	$(NVCC) $(NVCC_FLAGS) -MMD -MP -MF $(@:.o=.d) -c $< -o $@
+
+$(OBJ)/shared/backend/cuda/%.o: FILE_CFLAGS := -isystem $(CUDA_HOME)/include
+$(CUDA_BACKEND): $(CUDA_OBJECTS) $(LIBRARY)
+	$(CC) $(CFLAGS) -shared -Wl,-Bsymbolic,--exclude-libs,ALL,--no-undefined $^ -o $@ -L$(CUDA_HOME)/lib64 \
+		-lcudart_static -lrt -ldl -lpthread -lm
 
 # Kernels address memory as other types than it was stored as: nvcc knows no strict aliasing. A unique symbol would be
 # shared between objects that hold the same kernel.

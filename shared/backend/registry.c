@@ -1,11 +1,53 @@
-/* Which backends exist: the only file that knows. */
+/* Which backends exist: the only file that knows. The CUDA backend is a shared object of its own, opened only when it is
+ * asked for, so that one program starts on machines with and without a driver. */
 #include "shared/backend/backend.h"
 
+#include "shared/base/library.h"
+#include <stdlib.h>
 #include <string.h>
+
+/* "cuda" or "cuda:3"; false: neither. */
+static bool parse_cuda(const char *device, int *index)
+{
+    *index = 0;
+    if (strcmp(device, "cuda") == 0)
+        return true;
+    if (strncmp(device, "cuda:", 5) != 0 || strspn(device + 5, "0123456789") != strlen(device + 5))
+        return false;
+    const size_t digits = strlen(device + 5);
+    if (digits < 1 || digits > 4)
+        return false;
+    *index = atoi(device + 5);
+    return true;
+}
+
+static enum status find_cuda(const struct backend **backend, struct error *err)
+{
+    const void *table = NULL;
+    enum status status = library_symbol("softcache_cuda.so", "backend_cuda", &table, err);
+    *backend = table;
+    return status;
+}
+
+/* The GPU where there is one, otherwise the CPU and the reason. */
+static void find_best(const struct backend **backend, const char **why)
+{
+    struct error err = {0};
+    *why = NULL;
+    if (find_cuda(backend, &err) != STATUS_OK)
+        *why = err.path[0] ? "softcache_cuda.so cannot be loaded: --device cuda says why"
+                           : "this build has no CUDA backend";
+    else
+        *why = (*backend)->missing(0);
+    if (*why)
+        *backend = &backend_cpu;
+}
 
 enum status backend_find(const char *device, const struct backend **backend, int *index, const char **why,
                          struct error *err)
 {
+    const char *reason = NULL;
+    struct error inner = {0};
     *backend = &backend_cpu;
     *index = 0;
     if (why)
@@ -13,13 +55,19 @@ enum status backend_find(const char *device, const struct backend **backend, int
     if (strcmp(device, "cpu") == 0)
         return STATUS_OK;
     if (strcmp(device, "auto") == 0) {
-        if (why)
-            *why = "this build has no CUDA backend";
+        find_best(backend, why ? why : &reason);
         return STATUS_OK;
     }
     *backend = NULL;
-    if (strncmp(device, "cuda", 4) == 0 && (device[4] == '\0' || device[4] == ':'))
+    if (!parse_cuda(device, index))
+        return error_set(err, STATUS_CONFIG, NULL, "unknown device '%s': use auto, cpu, cuda or cuda:NUMBER", device);
+    if (find_cuda(backend, &inner) != STATUS_OK)
         return error_set(err, STATUS_CONFIG, NULL,
-                         "device '%s' cannot be had: this build has no CUDA backend; use --device cpu", device);
-    return error_set(err, STATUS_CONFIG, NULL, "unknown device '%s': use auto, cpu, cuda or cuda:NUMBER", device);
+                         "device '%s' cannot be had: %s%s%s; build where nvcc is, or use --device cpu", device,
+                         inner.path, inner.path[0] ? ": " : "this build has no CUDA backend: ", inner.message);
+    reason = (*backend)->missing(*index);
+    if (reason)
+        return error_set(err, STATUS_CONFIG, NULL, "device '%s' cannot be had: %s; or use --device cpu", device,
+                         reason);
+    return STATUS_OK;
 }

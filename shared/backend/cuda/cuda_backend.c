@@ -1,6 +1,14 @@
 /* The table of the CUDA backend: what softcache_cuda.so exports. */
 #include "shared/backend/cuda/cuda_backend.h"
 
+/* Kernels that are not there yet. */
+#pragma weak cuda_loss
+#pragma weak cuda_metrics
+#pragma weak cuda_optimize
+#pragma weak cuda_blend
+#pragma weak cuda_advance
+#pragma weak inference_cuda
+
 const struct backend backend_cuda = {
     .name = "cuda",
     .missing = cuda_missing,
@@ -12,6 +20,7 @@ const struct backend backend_cuda = {
     .upload = cuda_upload,
     .download = cuda_download,
     .zero = cuda_zero,
+    .idle = cuda_idle,
     .mailbox_new = cuda_mailbox_new,
     .mailbox_free = cuda_mailbox_free,
     .record_begin = cuda_record_begin,

@@ -23,6 +23,7 @@ const char *cuda_describe(const struct device *device);
 enum status cuda_upload(struct device *device, void *to, const void *from, size_t bytes, struct error *err);
 enum status cuda_download(struct device *device, void *to, const void *from, size_t bytes, struct error *err);
 enum status cuda_zero(struct device *device, void *to, size_t bytes, struct error *err);
+enum status cuda_idle(struct device *device, bool *idle, struct error *err);
 enum status cuda_mailbox_new(struct device *device, struct mailbox **out, struct error *err);
 void cuda_mailbox_free(struct device *device, struct mailbox *mailbox);
 

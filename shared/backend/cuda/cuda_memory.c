@@ -148,6 +148,13 @@ enum status cuda_zero(struct device *device, void *to, size_t bytes, struct erro
     return cuda_check(cudaMemsetAsync(to, 0, bytes, device->stream), "zeroing", err);
 }
 
+enum status cuda_idle(struct device *device, bool *idle, struct error *err)
+{
+    const cudaError_t result = cudaStreamQuery(device->stream);
+    *idle = result != cudaErrorNotReady;
+    return *idle ? cuda_check(result, "waiting for the GPU", err) : STATUS_OK;
+}
+
 enum status cuda_mailbox_new(struct device *device, struct mailbox **out, struct error *err)
 {
     void *memory;
