@@ -10,6 +10,7 @@
 #include "formats/image_source.h"
 #include "shared/base/error.h"
 #include "shared/base/memory.h"
+#include "shared/base/threads.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -79,6 +80,8 @@ struct cache_manifest {
     /* teacher */
     const char *teacher_file; /* base name; "" in a cache without a teacher (images and labels only) */
     char teacher_digest[65];  /* "" without a teacher */
+    const char *device;       /* kind of device that the teacher ran on: "cpu", "cuda"; "" without a teacher */
+    const char *precision;    /* and what it computed with: "fp32", "tf32", "fp16", "bf16"; "" without a teacher */
     /* replay */
     const char *recipe; /* canonical text */
     int augment_version;
@@ -162,18 +165,27 @@ enum status cache_writer_open(struct cache_writer **out, const char *path, const
                               struct error *err);
 void cache_writer_close(struct cache_writer *writer); /* NULL is legal */
 
-enum cache_claim {
-    CACHE_CLAIMED, /* this process has the shard's lock: compute it, then cache_writer_put or cache_writer_unclaim */
-    CACHE_DONE,    /* published; its size and digest were verified now */
-    CACHE_BUSY,    /* another process works on it */
+enum cache_claim_state {
+    CACHE_UNCLAIMED, /* a zeroed claim, or one that was given back */
+    CACHE_CLAIMED,   /* this process has the shard's lock: compute it, then cache_writer_put or cache_writer_unclaim */
+    CACHE_DONE,      /* published; its size and digest were verified now */
+    CACHE_BUSY,      /* another process works on it */
 };
-/* A published shard that is broken is removed and claimed. One claim a process at a time. */
-enum status cache_writer_claim(struct cache_writer *writer, enum split split, int shard, enum cache_claim *claim,
+struct cache_claim {
+    enum cache_claim_state state;
+    enum split split;
+    int shard;
+    int lock; /* descriptor of a claimed shard's lock */
+};
+/* A published shard that is broken is removed and claimed. A process may have several claims: one thread may put a
+ * shard while another claims the next. */
+enum status cache_writer_claim(struct cache_writer *writer, enum split split, int shard, struct cache_claim *claim,
                                struct error *err);
-void cache_writer_unclaim(struct cache_writer *writer);
-/* Builds the claimed shard in memory, publishes it atomically and gives the claim back. STATUS_CANT_CREATE, STATUS_IO.
- */
-enum status cache_writer_put(struct cache_writer *writer, const struct cache_shard *content, struct error *err);
+void cache_writer_unclaim(struct cache_claim *claim); /* one that is not CACHE_CLAIMED is legal */
+/* Builds the claimed shard in memory, publishes it atomically and gives the claim back, in any case. The pool (may be
+ * NULL) compresses. STATUS_CANT_CREATE, STATUS_IO. */
+enum status cache_writer_put(struct cache_writer *writer, struct cache_claim *claim, const struct cache_shard *content,
+                             struct thread_pool *pool, struct error *err);
 
 /* When every shard of every split is there: publishes cache.json and removes what only the writing needed.
  * *missing gets the number of shards that are not there yet (0: published, now or before). */

@@ -7,6 +7,7 @@
 #include "formats/shard.h"
 #include "shared/base/digest.h"
 #include "shared/base/files.h"
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,10 +17,9 @@ enum { LOCK_TRIES = 500 }; /* 10 s for what takes milliseconds */
 
 struct cache_writer {
     struct cache_partial partial;
-    struct cache_manifest manifest; /* the identity as it was recorded first */
-    int lock;                       /* of the claimed shard, or -1 */
-    enum split split;               /* the claimed shard */
-    int shard;
+    const struct cache_manifest *identity; /* the caller's; never changes */
+    pthread_mutex_t mutex;                 /* of what follows */
+    struct cache_manifest manifest;        /* the identity as it was recorded first, with what is known of shards */
 };
 
 /* Under the lock: compares with the identity that is there, or records this one. */
@@ -48,7 +48,8 @@ enum status cache_writer_open(struct cache_writer **out, const char *path, const
     *out = NULL;
     if (!writer)
         return error_no_memory(err, sizeof *writer, "a cache writer");
-    writer->lock = -1;
+    pthread_mutex_init(&writer->mutex, NULL);
+    writer->identity = identity;
     TRY(cache_partial_init(&writer->partial, path, err));
     TRY(folder_make(path, err));
     TRY(cache_partial_lock(&writer->partial, "lock", LOCK_TRIES, &lock, err));
@@ -65,16 +66,17 @@ void cache_writer_close(struct cache_writer *writer)
 {
     if (!writer)
         return;
-    cache_writer_unclaim(writer);
     cache_partial_release(&writer->partial);
     arena_release(&writer->manifest.arena);
+    pthread_mutex_destroy(&writer->mutex);
     free(writer);
 }
 
-void cache_writer_unclaim(struct cache_writer *writer)
+void cache_writer_unclaim(struct cache_claim *claim)
 {
-    file_unlock(writer->lock);
-    writer->lock = -1;
+    if (claim->state == CACHE_CLAIMED)
+        file_unlock(claim->lock);
+    *claim = (struct cache_claim){0};
 }
 
 /* A finished cache with a broken shard becomes unfinished again: identity and records as they were before publication.
@@ -116,40 +118,58 @@ cleanup:
     return status;
 }
 
-enum status cache_writer_claim(struct cache_writer *writer, enum split split, int shard, enum cache_claim *claim,
+/* With the shard's lock: is it published and whole? Otherwise whatever is left of it is removed. */
+static enum status look_at_shard(struct cache_writer *writer, enum split split, int shard, bool *whole,
+                                 struct error *err)
+{
+    struct cache_shard_entry *entry = &writer->manifest.splits[split].shards[shard];
+    enum status status = STATUS_OK;
+    /* Records go only when cache.json is there: so without a record it is looked for once more. */
+    *whole = cache_partial_record_read(&writer->partial, entry) && cache_partial_is_whole(&writer->partial, entry);
+    if (!*whole)
+        TRY(check_finished(writer, split, shard, whole, err));
+    if (!*whole)
+        cache_partial_discard(&writer->partial, &writer->manifest.splits[split].shards[shard]);
+cleanup:
+    return status;
+}
+
+enum status cache_writer_claim(struct cache_writer *writer, enum split split, int shard, struct cache_claim *claim,
                                struct error *err)
 {
     enum status status = STATUS_OK;
     struct error failed = {0};
     char name[32];
     bool whole;
-    cache_writer_unclaim(writer);
-    *claim = CACHE_DONE;
+    int lock = -1;
+    *claim = (struct cache_claim){.state = CACHE_DONE, .split = split, .shard = shard};
+    pthread_mutex_lock(&writer->mutex);
     TRY(check_finished(writer, split, shard, &whole, err));
     if (whole)
-        return STATUS_OK;
-    struct cache_shard_entry *entry = &writer->manifest.splits[split].shards[shard];
-    snprintf(name, sizeof name, "%.*s.lock", (int)strcspn(entry->file, "."), entry->file);
-    status = cache_partial_lock(&writer->partial, name, 1, &writer->lock, &failed);
+        goto cleanup;
+    const char *file = writer->manifest.splits[split].shards[shard].file;
+    snprintf(name, sizeof name, "%.*s.lock", (int)strcspn(file, "."), file);
+    status = cache_partial_lock(&writer->partial, name, 1, &lock, &failed);
     if (status == STATUS_LOCKED) {
-        *claim = CACHE_BUSY;
-        return STATUS_OK;
+        claim->state = CACHE_BUSY;
+        status = STATUS_OK;
+        goto cleanup;
     }
-    if (status != STATUS_OK)
-        return error_set(err, failed.code, failed.path, "%s", failed.message);
-    /* Records go only when cache.json is there: so without a record it is looked for once more. */
-    whole = cache_partial_record_read(&writer->partial, entry) && cache_partial_is_whole(&writer->partial, entry);
-    if (!whole)
-        TRY(check_finished(writer, split, shard, &whole, err));
+    if (status != STATUS_OK) {
+        error_set(err, failed.code, failed.path, "%s", failed.message);
+        goto cleanup;
+    }
+    TRY(look_at_shard(writer, split, shard, &whole, err));
     if (!whole) {
-        cache_partial_discard(&writer->partial, &writer->manifest.splits[split].shards[shard]);
-        writer->split = split;
-        writer->shard = shard;
-        *claim = CACHE_CLAIMED;
+        claim->state = CACHE_CLAIMED;
+        claim->lock = lock;
+        lock = -1;
     }
 cleanup:
-    if (*claim != CACHE_CLAIMED)
-        cache_writer_unclaim(writer);
+    pthread_mutex_unlock(&writer->mutex);
+    file_unlock(lock);
+    if (status != STATUS_OK)
+        *claim = (struct cache_claim){0};
     return status;
 }
 
@@ -177,27 +197,32 @@ static enum status count_correct(const struct cache_manifest *manifest, const st
     return STATUS_OK;
 }
 
-enum status cache_writer_put(struct cache_writer *writer, const struct cache_shard *content, struct error *err)
+enum status cache_writer_put(struct cache_writer *writer, struct cache_claim *claim, const struct cache_shard *content,
+                             struct thread_pool *pool, struct error *err)
 {
-    struct cache_shard_entry *entry = &writer->manifest.splits[writer->split].shards[writer->shard];
     enum status status = STATUS_OK;
     unsigned char *bytes = NULL;
     size_t size;
     char path[CACHE_PATH_SIZE];
-    if (writer->lock < 0 || content->split != writer->split || content->first != entry->first ||
-        content->count != entry->count) {
-        status = error_set(err, STATUS_INTERNAL, entry->file, "is not the shard that was claimed");
+    struct cache_shard_entry entry = writer->identity->splits[claim->split].shards[claim->shard];
+    if (claim->state != CACHE_CLAIMED || content->split != claim->split || content->first != entry.first ||
+        content->count != entry.count) {
+        status = error_set(err, STATUS_INTERNAL, entry.file, "is not the shard that was claimed");
         goto cleanup;
     }
-    TRY(shard_build(&writer->manifest, content, &bytes, &size, &entry->image_bytes, err));
-    entry->bytes = size;
-    digest_bytes(bytes, size, entry->digest);
-    TRY(count_correct(&writer->manifest, content, entry, err));
-    TRY(file_publish(cache_partial_path(path, writer->partial.path, entry->file), bytes, size, err));
-    TRY(cache_partial_record_write(&writer->partial, entry, err));
+    TRY(shard_build(writer->identity, content, pool, &bytes, &size, &entry.image_bytes, err));
+    entry.bytes = size;
+    digest_bytes(bytes, size, entry.digest);
+    TRY(count_correct(writer->identity, content, &entry, err));
+    TRY(file_publish(cache_partial_path(path, writer->partial.path, entry.file), bytes, size, err));
+    TRY(cache_partial_record_write(&writer->partial, &entry, err));
+    pthread_mutex_lock(&writer->mutex);
+    entry.file = writer->manifest.splits[claim->split].shards[claim->shard].file;
+    writer->manifest.splits[claim->split].shards[claim->shard] = entry;
+    pthread_mutex_unlock(&writer->mutex);
 cleanup:
     free(bytes);
-    cache_writer_unclaim(writer);
+    cache_writer_unclaim(claim);
     return status;
 }
 

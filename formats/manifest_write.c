@@ -75,6 +75,8 @@ static void add_replay(cJSON *root, const struct cache_manifest *manifest)
         cJSON *teacher = cJSON_AddObjectToObject(root, "teacher");
         cJSON_AddStringToObject(teacher, "file", manifest->teacher_file);
         cJSON_AddStringToObject(teacher, "sha256", manifest->teacher_digest);
+        cJSON_AddStringToObject(teacher, "device", manifest->device);
+        cJSON_AddStringToObject(teacher, "precision", manifest->precision);
     } else {
         cJSON_AddNullToObject(root, "teacher");
     }

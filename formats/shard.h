@@ -30,14 +30,27 @@ struct shard_field shard_names_field(const struct cache_shard *shard, void *data
 struct shard_field shard_images_field(const struct cache_manifest *manifest, const struct cache_shard *shard,
                                       size_t bytes);
 
-/* The shard's file image, malloc'ed. Equal content gives equal bytes. *image_bytes: the images' share of it. */
-enum status shard_build(const struct cache_manifest *manifest, const struct cache_shard *shard, unsigned char **bytes,
-                        size_t *size, uint64_t *image_bytes, struct error *err);
+/* The shard's file image, malloc'ed. Equal content gives equal bytes, whatever the threads that compress it (pool may
+ * be NULL). *image_bytes: the images' share of it. */
+enum status shard_build(const struct cache_manifest *manifest, const struct cache_shard *shard,
+                        struct thread_pool *pool, unsigned char **bytes, size_t *size, uint64_t *image_bytes,
+                        struct error *err);
 
 /* Parses the bytes of a shard whose digest was checked, and still checks every type, shape, size and index. */
 enum status shard_parse(const struct cache_manifest *manifest, enum split split, const struct cache_shard_entry *entry,
                         const unsigned char *bytes, size_t size, unsigned parts, const char *path,
                         struct cache_shard *shard, struct error *err);
+
+/* Rows of the first dimension in a chunk of a compressed field, which is chunked along that dimension only. */
+size_t shard_chunk_rows(const struct shard_field *field);
+/* Chunks as HDF5's filters would leave them: shuffled, then zstd. packed[count] gets chunks [first, first + count),
+ * made on the pool (NULL: in the caller). The caller frees each .bytes, also after an error. */
+struct shard_chunk {
+    void *bytes; /* malloc'ed */
+    size_t size;
+};
+enum status shard_pack(const struct shard_field *field, size_t first, int count, struct thread_pool *pool,
+                       struct shard_chunk *packed, struct error *err);
 
 /* libhdf5 has one global state, thread-safe in some builds only: every call to it is between these two. Enter also
  * turns off its printing of errors. */

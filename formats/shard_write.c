@@ -80,10 +80,9 @@ static hid_t creation_properties(const struct shard_field *field)
     if (!field->compressed)
         return H5Pset_layout(properties, H5D_CONTIGUOUS) < 0 ? -1 : properties;
     const unsigned level = ZSTD_FILTER_LEVEL;
-    hsize_t chunk[SHARD_MAX_RANK], row = field->bytes / field->dims[0];
+    hsize_t chunk[SHARD_MAX_RANK];
     memcpy(chunk, field->dims, sizeof chunk);
-    chunk[0] = row < SHARD_CHUNK_BYTES ? SHARD_CHUNK_BYTES / row : 1;
-    chunk[0] = chunk[0] < field->dims[0] ? chunk[0] : field->dims[0];
+    chunk[0] = shard_chunk_rows(field);
     if (H5Pset_chunk(properties, field->rank, chunk) < 0 || H5Pset_fill_time(properties, H5D_FILL_TIME_ALLOC) < 0 ||
         (field->item > 1 && H5Pset_shuffle(properties) < 0) ||
         H5Pset_filter(properties, ZSTD_FILTER_ID, H5Z_FLAG_MANDATORY, 1, &level) < 0)
@@ -91,17 +90,44 @@ static hid_t creation_properties(const struct shard_field *field)
     return properties;
 }
 
-static enum status write_field(hid_t file, const struct shard_field *field, uint64_t *stored, struct error *err)
+/* Compressing is most of the work: the pool does it, and libhdf5 gets finished chunks, a group at a time. */
+static enum status write_chunks(hid_t set, const struct shard_field *field, struct thread_pool *pool, struct error *err)
+{
+    enum status status = STATUS_OK;
+    size_t rows = shard_chunk_rows(field), count = (size_t)(field->dims[0] + rows - 1) / rows;
+    int group = 4 * thread_pool_size(pool);
+    struct shard_chunk *packed = calloc((size_t)group, sizeof *packed);
+    if (!packed)
+        return error_no_memory(err, (size_t)group * sizeof *packed, "chunks");
+    for (size_t first = 0; first < count && status == STATUS_OK; first += (size_t)group) {
+        int now = count - first < (size_t)group ? (int)(count - first) : group;
+        status = shard_pack(field, first, now, pool, packed, err);
+        for (int i = 0; i < now; i++) {
+            const hsize_t at[SHARD_MAX_RANK] = {(first + (size_t)i) * rows};
+            if (status == STATUS_OK && H5Dwrite_chunk(set, H5P_DEFAULT, 0, at, packed[i].size, packed[i].bytes) < 0)
+                status = error_set(err, STATUS_INTERNAL, NULL, "libhdf5 cannot write data set %s of %zu bytes",
+                                   field->name, field->bytes);
+            free(packed[i].bytes);
+        }
+    }
+    free(packed);
+    return status;
+}
+
+static enum status write_field(hid_t file, const struct shard_field *field, struct thread_pool *pool, uint64_t *stored,
+                               struct error *err)
 {
     hid_t type = hdf5_type(field->type, field->item), space = H5Screate_simple(field->rank, field->dims, NULL);
     hid_t properties = creation_properties(field), set = -1;
     enum status status = STATUS_OK;
     if (type >= 0 && space >= 0 && properties >= 0)
         set = H5Dcreate2(file, field->name, type, space, H5P_DEFAULT, properties, H5P_DEFAULT);
-    if (set < 0 || H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, field->data) < 0)
+    if (set >= 0 && field->compressed)
+        status = write_chunks(set, field, pool, err);
+    else if (set < 0 || H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, field->data) < 0)
         status = error_set(err, STATUS_INTERNAL, NULL, "libhdf5 cannot write data set %s of %zu bytes", field->name,
                            field->bytes);
-    else
+    if (status == STATUS_OK)
         *stored = H5Dget_storage_size(set);
     H5Dclose(set);
     H5Pclose(properties);
@@ -134,7 +160,7 @@ static char *pack_names(const struct cache_shard *shard, size_t *length)
 }
 
 static enum status write_all(hid_t file, const struct cache_manifest *manifest, const struct cache_shard *shard,
-                             uint64_t *image_bytes, struct error *err)
+                             struct thread_pool *pool, uint64_t *image_bytes, struct error *err)
 {
     enum status status = STATUS_OK;
     struct shard_field fields[SHARD_MAX_FIELDS];
@@ -145,20 +171,21 @@ static enum status write_all(hid_t file, const struct cache_manifest *manifest, 
     if (!packed)
         return error_no_memory(err, length * shard->count, "sample names");
     struct shard_field names = shard_names_field(shard, packed, length);
-    TRY(write_field(file, &names, &stored, err));
+    TRY(write_field(file, &names, pool, &stored, err));
     for (int i = 0; i < count; i++)
-        TRY(write_field(file, &fields[i], &stored, err));
+        TRY(write_field(file, &fields[i], pool, &stored, err));
     if (manifest->images_embedded) {
         struct shard_field images = shard_images_field(manifest, shard, shard->image_offsets[shard->count]);
-        TRY(write_field(file, &images, image_bytes, err));
+        TRY(write_field(file, &images, pool, image_bytes, err));
     }
 cleanup:
     free(packed);
     return status;
 }
 
-enum status shard_build(const struct cache_manifest *manifest, const struct cache_shard *shard, unsigned char **bytes,
-                        size_t *size, uint64_t *image_bytes, struct error *err)
+enum status shard_build(const struct cache_manifest *manifest, const struct cache_shard *shard,
+                        struct thread_pool *pool, unsigned char **bytes, size_t *size, uint64_t *image_bytes,
+                        struct error *err)
 {
     enum status status = STATUS_OK;
     struct kept_image kept = {0};
@@ -172,7 +199,7 @@ enum status shard_build(const struct cache_manifest *manifest, const struct cach
         status = error_set(err, STATUS_INTERNAL, NULL, "libhdf5 cannot create a file in memory");
         goto cleanup;
     }
-    TRY(write_all(file, manifest, shard, image_bytes, err));
+    TRY(write_all(file, manifest, shard, pool, image_bytes, err));
 cleanup:
     if (file >= 0 && H5Fclose(file) < 0 && status == STATUS_OK)
         status = error_set(err, STATUS_INTERNAL, NULL, "libhdf5 cannot finish a file in memory");

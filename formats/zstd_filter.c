@@ -23,18 +23,27 @@ static size_t decompress(size_t bytes, size_t *room, void **buffer)
     return size;
 }
 
-static size_t compress(int level, size_t bytes, size_t *room, void **buffer)
+static size_t pack(int level, const void *chunk, size_t bytes, void **packed)
 {
     size_t bound = ZSTD_compressBound(bytes);
-    void *packed = malloc(bound);
-    size_t size = packed ? ZSTD_compress(packed, bound, *buffer, bytes, level) : 0;
-    if (size == 0 || ZSTD_isError(size)) {
-        free(packed);
-        return 0;
+    *packed = malloc(bound);
+    size_t size = *packed ? ZSTD_compress(*packed, bound, chunk, bytes, level) : 0;
+    if (size > 0 && !ZSTD_isError(size))
+        return size;
+    free(*packed);
+    *packed = NULL;
+    return 0;
+}
+
+static size_t compress(int level, size_t bytes, size_t *room, void **buffer)
+{
+    void *packed;
+    size_t size = pack(level, *buffer, bytes, &packed);
+    if (size > 0) {
+        free(*buffer);
+        *buffer = packed;
+        *room = size;
     }
-    free(*buffer);
-    *buffer = packed;
-    *room = bound;
     return size;
 }
 
@@ -67,6 +76,11 @@ const void *H5PLget_plugin_info(void)
 }
 
 #ifndef ZSTD_FILTER_PLUGIN /* a plugin must not need symbols of the program that loads it */
+size_t zstd_filter_pack(const void *chunk, size_t bytes, void **packed)
+{
+    return pack(ZSTD_FILTER_LEVEL, chunk, bytes, packed);
+}
+
 enum status zstd_filter_register(struct error *err)
 {
     if (H5Zregister(&filter_class) < 0)

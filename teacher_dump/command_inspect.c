@@ -27,6 +27,8 @@ static enum status inspect_cache_json(const struct cache *cache, struct error *e
     cJSON_AddStringToObject(object, "source", manifest->source_format);
     cJSON_AddStringToObject(object, "teacher", manifest->teacher_file);
     cJSON_AddStringToObject(object, "teacher_sha256", manifest->teacher_digest);
+    cJSON_AddStringToObject(object, "device", manifest->device);
+    cJSON_AddStringToObject(object, "precision", manifest->precision);
     cJSON_AddStringToObject(object, "recipe", manifest->recipe);
     cJSON_AddStringToObject(object, "seed", seed);
     cJSON_AddNumberToObject(object, "views", manifest->views);
@@ -58,7 +60,8 @@ static void print_cache(const struct cache *cache)
            manifest->encoding == IMAGE_JPEG ? "JPEG" : "raw", manifest->class_count,
            manifest->images_embedded ? "embedded" : "linked to ", manifest->source_path);
     if (cache_has_teacher(manifest))
-        printf("  teacher  %s, SHA-256 %.16s...\n", manifest->teacher_file, manifest->teacher_digest);
+        printf("  teacher  %s, SHA-256 %.16s..., ran on %s in %s\n", manifest->teacher_file, manifest->teacher_digest,
+               manifest->device, manifest->precision);
     else
         printf("  teacher  none: images, labels and views only\n");
     printf("  views    %d of %s (algorithm %d, seed %llu)\n", manifest->views, manifest->recipe,

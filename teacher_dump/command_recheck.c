@@ -20,13 +20,14 @@ struct pair {
 
 struct recheck {
     const char *path, *teacher_path, *device;
-    int count, threads;
-    uint64_t seed;
-    double tolerance;
+    int count, threads, precision;
+    uint64_t seed, gpu_memory;
+    double tolerance; /* below 0: what fits the precisions */
     bool json, quiet;
     struct progress progress;
     struct cache cache;
     struct teacher teacher;
+    struct teacher_engine engine;
     struct view_batch views;
     struct pair *pairs;    /* [count] in order of the shards */
     float *stored, *again; /* [value_room] */
@@ -84,6 +85,38 @@ static enum status choose_pairs(struct recheck *recheck, struct error *err)
     return STATUS_OK;
 }
 
+/* Two runs of a teacher in this precision differ at most so much, relative to the largest value of a view: float16
+ * rounding of what is stored (2^-10) alone, and what the products' rounding (2^-11, 2^-9) adds up to over a network. */
+static const double tolerances[] = {
+    [INFERENCE_FP32] = 2e-3, [INFERENCE_TF32] = 1e-2, [INFERENCE_FP16] = 1e-2, [INFERENCE_BF16] = 6e-2};
+
+/* The cache's own precision where this device has it, and the tolerance that fits the coarser of the two. */
+static enum status choose_engine(struct recheck *recheck, struct error *err)
+{
+    const char *stored = recheck->cache.manifest.precision;
+    struct teacher_engine *engine = &recheck->engine;
+    int made = INFERENCE_FP32;
+    enum status status = STATUS_CONFIG;
+    for (int i = INFERENCE_FP32; inference_precisions[i]; i++)
+        made = strcmp(stored, inference_precisions[i]) == 0 ? i : made;
+    *engine = (struct teacher_engine){.device = recheck->device,
+                                      .threads = recheck->threads,
+                                      .gpu_memory = recheck->gpu_memory,
+                                      .precision = recheck->precision,
+                                      .batch = 1};
+    if (recheck->precision == INFERENCE_DEFAULT) {
+        engine->precision = made;
+        status = teacher_choose(engine, NULL);
+        engine->precision = status == STATUS_OK ? engine->precision : INFERENCE_DEFAULT;
+    }
+    if (status != STATUS_OK)
+        TRY(teacher_choose(engine, err));
+    if (recheck->tolerance < 0)
+        recheck->tolerance = fmax(tolerances[made], tolerances[engine->precision]);
+cleanup:
+    return status;
+}
+
 static enum status open_all(struct recheck *recheck, struct error *err)
 {
     const struct cache_manifest *manifest = &recheck->cache.manifest;
@@ -111,9 +144,8 @@ static enum status open_all(struct recheck *recheck, struct error *err)
         goto cleanup;
     }
     TRY(choose_pairs(recheck, err));
-    const struct teacher_engine engine = {
-        .device = recheck->device, .threads = recheck->threads, .batch = 1, .slots = 1};
-    TRY(teacher_start(&recheck->teacher, &engine, manifest, err));
+    TRY(choose_engine(recheck, err));
+    TRY(teacher_start(&recheck->teacher, &recheck->engine, manifest, err));
     TRY(view_batch_init(&recheck->views, manifest, &recheck->teacher, 1, err));
     recheck->value_room = (size_t)manifest->class_count;
     for (int i = 0; i < manifest->feature_count; i++) {
@@ -227,19 +259,24 @@ cleanup:
 
 static enum status report(const struct recheck *recheck, struct error *err)
 {
+    const struct cache_manifest *manifest = &recheck->cache.manifest;
+    const char *precision = inference_precision_name((enum inference_precision)recheck->engine.precision);
     if (recheck->json) {
         cJSON *object = cJSON_CreateObject();
         cJSON_AddNumberToObject(object, "views", recheck->count);
         cJSON_AddNumberToObject(object, "identical", recheck->identical);
         cJSON_AddNumberToObject(object, "largest_difference", recheck->largest);
         cJSON_AddNumberToObject(object, "tolerance", recheck->tolerance);
+        cJSON_AddStringToObject(object, "device", recheck->engine.backend->name);
+        cJSON_AddStringToObject(object, "precision", precision);
         enum status status = summary_print_json(object, err);
         if (status != STATUS_OK)
             return status;
     } else {
         printf("%s: %d views rechecked, %d identical to the last bit; largest difference %.2g of the largest value "
-               "(float16 rounding: %.2g, tolerance %.2g)\n",
-               recheck->path, recheck->count, recheck->identical, recheck->largest, 1.0 / 1024, recheck->tolerance);
+               "(made on %s in %s, this is %s in %s: tolerance %.2g)\n",
+               recheck->path, recheck->count, recheck->identical, recheck->largest, manifest->device,
+               manifest->precision, recheck->engine.backend->name, precision, recheck->tolerance);
     }
     if (recheck->largest <= recheck->tolerance)
         return STATUS_OK;
@@ -262,7 +299,7 @@ static void release_all(struct recheck *recheck)
 
 enum status command_recheck(int argc, char **argv, struct error *err)
 {
-    struct recheck recheck = {0};
+    struct recheck recheck = {.tolerance = -1};
     enum status status = STATUS_OK;
     const struct option_spec specs[] = {
         {"cache", OPTION_POSITIONAL, &recheck.path, "CACHE", NULL, "the cache", .required = true},
@@ -270,10 +307,16 @@ enum status command_recheck(int argc, char **argv, struct error *err)
         {"count", OPTION_INT, &recheck.count, "N", "64", "how many random views", .letter = 'n', .minimum = 1,
          .maximum = 1e8},
         {"seed", OPTION_UINT64, &recheck.seed, "N", "1", "which ones"},
-        {"tolerance", OPTION_FLOAT, &recheck.tolerance, "X", "2e-3",
-         "largest difference allowed, as a fraction of the view's largest value; other devices need more", .minimum = 0,
-         .maximum = 1},
+        {"tolerance", OPTION_FLOAT, &recheck.tolerance, "X", NULL,
+         "largest difference allowed, as a fraction of the view's largest value [fp32 0.002, fp16 and tf32 0.01, bf16 "
+         "0.06]",
+         .minimum = 0, .maximum = 1},
         {"device", OPTION_STRING, &recheck.device, "D", "auto", "auto, cpu, cuda or cuda:K"},
+        {"teacher-precision", OPTION_CHOICE, &recheck.precision, NULL, "auto",
+         "what the teacher computes with; auto: as in the cache, where the device can",
+         .choices = inference_precisions},
+        {"gpu-memory", OPTION_SIZE, &recheck.gpu_memory, "SIZE", "0",
+         "use no more of the GPU's memory; 0: what is free"},
         {"threads", OPTION_INT, &recheck.threads, "N", "0", "0: all processors", .minimum = 0, .maximum = 1024},
         {"json", OPTION_FLAG, &recheck.json, NULL, NULL, "print JSON"},
         {"quiet", OPTION_FLAG, &recheck.quiet, NULL, NULL, "no progress"},

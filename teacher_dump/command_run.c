@@ -5,12 +5,14 @@
 #include "teacher_dump/dump_job.h"
 #include "teacher_dump/estimate.h"
 #include "teacher_dump/shard_dump.h"
+#include "teacher_dump/shard_queue.h"
 #include "teacher_dump/summary.h"
 
 struct run {
     struct dump_job job;
     struct progress progress;
     struct cache_writer *writer;
+    struct shard_queue *queue;
     struct thread_pool *pool;
     struct view_batch views;
     bool started;          /* the teacher is needed only when a shard is missing */
@@ -33,6 +35,8 @@ static void announce(struct run *run)
                       teacher->file, teacher->input.c, teacher->input.h, teacher->input.w, teacher->classes,
                       (double)graph_parameter_count(&teacher->graph) / 1e6,
                       (double)graph_multiply_count(&teacher->graph) / 1e6);
+    if (run->job.engine.why)
+        progress_note(&run->progress, "on the CPU: %s", run->job.engine.why);
     progress_note(&run->progress, "views: %d of %s, base %d, mean %g,%g,%g, std %g,%g,%g", manifest->views,
                   manifest->recipe, manifest->base, (double)manifest->mean[0], (double)manifest->mean[1],
                   (double)manifest->mean[2], (double)manifest->std[0], (double)manifest->std[1],
@@ -41,19 +45,21 @@ static void announce(struct run *run)
 
 static enum status start_engine(struct run *run, struct error *err)
 {
-    const struct dump_options *options = run->job.options;
+    struct dump_job *job = &run->job;
+    const struct dump_options *options = job->options;
     enum status status = STATUS_OK;
+    char text[512];
     if (run->started)
         return STATUS_OK;
     TRY(thread_pool_new(&run->pool, options->threads, err));
-    const struct teacher_engine engine = {
-        .device = options->device, .threads = options->threads, .batch = options->batch, .slots = 1};
-    if (cache_has_teacher(&run->job.manifest))
-        TRY(teacher_start(&run->job.teacher, &engine, &run->job.manifest, err));
-    TRY(view_batch_init(&run->views, &run->job.manifest, &run->job.teacher, options->batch, err));
+    if (cache_has_teacher(&job->manifest)) {
+        TRY(teacher_start(&job->teacher, &job->engine, &job->manifest, err));
+        teacher_describe(&job->teacher, text, sizeof text);
+        progress_note(&run->progress, "device: %s", text);
+    }
+    TRY(view_batch_init(&run->views, &job->manifest, &job->teacher, job->engine.batch, err));
+    TRY(shard_queue_new(&run->queue, run->writer, options->threads, err));
     run->started = true;
-    if (cache_has_teacher(&run->job.manifest))
-        progress_note(&run->progress, "device: %s", run->job.teacher.backend->name);
 cleanup:
     return status;
 }
@@ -74,12 +80,13 @@ static enum status do_shard(struct run *run, enum split split, int shard, struct
 {
     enum status status = STATUS_OK;
     struct cache_shard content = {0};
-    enum cache_claim claim;
+    struct cache_claim claim = {0};
     TRY(cache_writer_claim(run->writer, split, shard, &claim, err));
-    if (claim == CACHE_CLAIMED) {
+    if (claim.state == CACHE_CLAIMED) {
         TRY(start_engine(run, err));
-        TRY(shard_dump(&run->job, &run->views, run->pool, split, shard, on_batch, run, &content, err));
-        TRY(cache_writer_put(run->writer, &content, err));
+        const struct shard_work work = {&run->job, &run->views, run->pool, on_batch, run};
+        TRY(shard_dump(&work, split, shard, &content, err));
+        TRY(shard_queue_put(run->queue, &claim, &content, err));
         run->computed += shard_views(&run->job.manifest, split, shard);
     }
     run->done += shard_views(&run->job.manifest, split, shard);
@@ -87,7 +94,7 @@ static enum status do_shard(struct run *run, enum split split, int shard, struct
     if (interrupt_requested())
         status = STATUS_INTERRUPTED;
 cleanup:
-    cache_writer_unclaim(run->writer);
+    cache_writer_unclaim(&claim);
     cache_shard_release(&content);
     return status;
 }
@@ -113,6 +120,8 @@ static enum status do_shards(struct run *run, struct error *err)
         for (int i = 0; i < manifest->splits[s].shard_count; i++)
             if (is_mine(run->job.options, number++))
                 TRY(do_shard(run, (enum split)s, i, err));
+    if (run->queue)
+        TRY(shard_queue_finish(run->queue, err));
 cleanup:
     progress_end(&run->progress);
     return status;
@@ -188,6 +197,7 @@ enum status command_run(int argc, char **argv, struct error *err)
     announce(&run);
     status = options.dry_run ? estimate_print(&run.job, err) : fill_cache(&run, err);
 cleanup:
+    shard_queue_free(run.queue);
     cache_writer_close(run.writer);
     view_batch_release(&run.views);
     thread_pool_free(run.pool);

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { IMAGES_AT_ONCE = 32 }; /* without a teacher */
+
 static const float imagenet_mean[3] = {0.485f, 0.456f, 0.406f}, imagenet_std[3] = {0.229f, 0.224f, 0.225f};
 
 static enum status set_source(struct dump_job *job, struct error *err)
@@ -132,6 +134,31 @@ static enum status check_fit(const struct dump_job *job, struct error *err)
     return STATUS_OK;
 }
 
+/* Where the teacher will run is part of the cache's identity: another kind of device gives other bytes. */
+static enum status choose_engine(struct dump_job *job, struct error *err)
+{
+    const struct dump_options *options = job->options;
+    enum status status = STATUS_OK;
+    job->engine = (struct teacher_engine){
+        .device = options->device,
+        .threads = options->threads,
+        .gpu_memory = options->gpu_memory,
+        .precision = options->precision,
+        .batch = options->batch,
+        .slots = TEACHER_SLOTS,
+    };
+    job->manifest.device = job->manifest.precision = "";
+    if (!cache_has_teacher(&job->manifest)) {
+        job->engine.batch = options->batch ? options->batch : IMAGES_AT_ONCE;
+        return STATUS_OK;
+    }
+    TRY(teacher_choose(&job->engine, err));
+    job->manifest.device = job->engine.backend->name;
+    job->manifest.precision = inference_precision_name((enum inference_precision)job->engine.precision);
+cleanup:
+    return status;
+}
+
 /* Without a teacher the data set says what a network will see. */
 static enum status open_teacher(struct dump_job *job, struct error *err)
 {
@@ -161,6 +188,7 @@ enum status dump_job_open(struct dump_job *job, const struct dump_options *optio
     manifest->program_version = SOFTCACHE_VERSION;
     manifest->teacher_file = job->teacher.file;
     memcpy(manifest->teacher_digest, job->teacher.digest, sizeof manifest->teacher_digest);
+    TRY(choose_engine(job, err));
     TRY(set_source(job, err));
     TRY(set_replay(job, err));
     manifest->top_k = manifest->class_count > CACHE_DENSE_CLASSES ? CACHE_TOP_K : 0;

@@ -11,6 +11,7 @@ struct dump_job {
     const struct dump_options *options; /* borrowed */
     struct image_source source;
     struct teacher teacher;
+    struct teacher_engine engine;   /* chosen; not for a cache without a teacher */
     struct cache_manifest manifest; /* without layout until dump_job_scan */
     /* after dump_job_scan */
     struct image_scan scan;

@@ -2,6 +2,7 @@
 
 #include "formats/cache.h"
 #include "shared/augment/view.h"
+#include "shared/backend/inference.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -37,9 +38,13 @@ static void fill_specs(struct dump_options *o)
         {"std", OPTION_FLOATS, o->std, "R,G,B", NULL, "[ImageNet's 0.229,0.224,0.225; raw sets 0.5,0.5,0.5]",
          .length = 3},
         {"seed", OPTION_UINT64, &o->seed, "N", "1", "seed of the views"},
-        {"batch", OPTION_INT, &o->batch, "N", "32", "views that the teacher sees at once; changes no result",
-         .minimum = 1, .maximum = DUMP_MAX_BATCH},
+        {"batch", OPTION_INT, &o->batch, "N", "0",
+         "views that the teacher sees at once; 0: 32 on the CPU, 256 on a GPU", .minimum = 0,
+         .maximum = DUMP_MAX_BATCH},
         {"device", OPTION_STRING, &o->device, "D", "auto", "auto, cpu, cuda or cuda:K"},
+        {"teacher-precision", OPTION_CHOICE, &o->precision, NULL, "auto",
+         "what the teacher computes with; auto: fp16 with cuDNN, otherwise fp32", .choices = inference_precisions},
+        {"gpu-memory", OPTION_SIZE, &o->gpu_memory, "SIZE", "0", "use no more of the GPU's memory; 0: what is free"},
         {"threads", OPTION_INT, &o->threads, "N", "0", "0: all processors; changes no result", .minimum = 0,
          .maximum = 1024},
         {"part", OPTION_STRING, &o->part_text, "I/N", NULL,

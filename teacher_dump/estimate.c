@@ -34,7 +34,7 @@ static enum status measure(struct dump_job *job, struct measurement *m, struct e
     enum status status = STATUS_OK;
     enum split split = largest_split(job);
     const struct image_set *set = &job->source.sets[split];
-    int batch = job->options->batch, filled = 0;
+    int batch = job->engine.batch, filled = 0;
     struct prepared_image *images = calloc((size_t)batch, sizeof *images);
     struct view_request *requests = calloc((size_t)batch, sizeof *requests);
     struct view_batch views = {0};
@@ -43,10 +43,8 @@ static enum status measure(struct dump_job *job, struct measurement *m, struct e
         status = error_no_memory(err, (size_t)batch * sizeof *images, "a batch");
         goto cleanup;
     }
-    const struct teacher_engine engine = {
-        .device = job->options->device, .threads = job->options->threads, .batch = batch, .slots = 1};
     if (cache_has_teacher(&job->manifest))
-        TRY(teacher_start(&job->teacher, &engine, &job->manifest, err));
+        TRY(teacher_start(&job->teacher, &job->engine, &job->manifest, err));
     TRY(view_batch_init(&views, &job->manifest, &job->teacher, batch, err));
     double start = clock_seconds();
     size_t samples = set->count < MAX_SAMPLES ? set->count : MAX_SAMPLES;

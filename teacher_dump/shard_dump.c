@@ -6,14 +6,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The images that the current batch needs: a window that moves over the shard, sample i in slot i % slots. */
+/* The images that the current batch needs: a window that moves over the shard, sample i in place i % places. */
 struct window {
     const struct dump_job *job;
     struct cache_shard *content;
-    struct prepared_image *images; /* [slots] */
-    uint32_t slots;
+    struct prepared_image *images; /* [places] */
+    uint32_t places;
     uint32_t first, next; /* samples [first, next) are prepared */
     struct task_errors errors;
+};
+
+/* A batch that the device works on: views [at, at + count) of the shard, in order of sample and view. */
+struct batch {
+    size_t at;
+    int count;
+};
+
+/* A shard in the making. */
+struct dump {
+    const struct shard_work *work;
+    struct cache_shard *content;
+    size_t per_sample, total; /* views */
+    struct window window;
+    struct view_request *requests; /* [batch] */
+    struct batch slots[TEACHER_SLOTS];
+    int submitted, collected; /* batches; batch number i is in slot i % TEACHER_SLOTS */
 };
 
 static const struct image_sample *sample_of(const struct dump_job *job, const struct cache_shard *content, uint32_t i)
@@ -82,7 +99,7 @@ static void prepare_task(void *context, int index, int worker)
     size_t size;
     TRY(image_source_read(&window->job->source, content->split, content->ids[i], &bytes, &size, &err));
     TRY(keep_image(content, i, bytes, size, &err));
-    TRY(prepared_image_make(&window->images[i % window->slots], &window->job->manifest, bytes, size, content->names[i],
+    TRY(prepared_image_make(&window->images[i % window->places], &window->job->manifest, bytes, size, content->names[i],
                             &err));
 cleanup:
     free(bytes);
@@ -90,11 +107,13 @@ cleanup:
         task_errors_add(&window->errors, index, &err);
 }
 
-/* Stage 1: prepares samples up to `end` (not included). */
+/* Prepares samples up to `end` (not included), and a few more where threads would be idle. */
 static enum status window_advance(struct window *window, struct thread_pool *pool, uint32_t end, struct error *err)
 {
     if (end <= window->next)
         return STATUS_OK;
+    uint32_t busy = window->next + (uint32_t)thread_pool_size(pool);
+    end = end > busy ? end : busy < window->content->count ? busy : window->content->count;
     task_errors_init(&window->errors);
     thread_pool_run(pool, (int)(end - window->next), prepare_task, window);
     window->next = end;
@@ -104,68 +123,112 @@ static enum status window_advance(struct window *window, struct thread_pool *poo
 static void window_drop(struct window *window, uint32_t end)
 {
     for (; window->first < end; window->first++)
-        prepared_image_release(&window->images[window->first % window->slots]);
+        prepared_image_release(&window->images[window->first % window->places]);
 }
 
-/* Stages 2 and 3, for views [at, at + count) of the shard in order of sample and view: render and run, then store. */
-static enum status run_batch(const struct window *window, struct view_batch *views, struct view_request *requests,
-                             size_t at, int count, struct error *err)
+/* Hands the next views to the device. */
+static enum status submit(struct dump *dump, size_t at, int count, struct error *err)
 {
-    enum status status = STATUS_OK;
-    struct cache_shard *content = window->content;
-    struct view_answers answers;
-    size_t per_sample = (size_t)content->views;
+    const struct cache_shard *content = dump->content;
+    int slot = dump->submitted % TEACHER_SLOTS;
     for (int k = 0; k < count; k++) {
-        uint32_t i = (uint32_t)((at + (size_t)k) / per_sample);
-        requests[k] = (struct view_request){
-            .image = &window->images[i % window->slots],
+        uint32_t i = (uint32_t)((at + (size_t)k) / dump->per_sample);
+        dump->requests[k] = (struct view_request){
+            .image = &dump->window.images[i % dump->window.places],
             .split = content->split,
             .id = content->ids[i],
-            .view = (uint32_t)((at + (size_t)k) % per_sample),
+            .view = (uint32_t)((at + (size_t)k) % dump->per_sample),
         };
     }
-    TRY(view_batch_submit(views, 0, requests, count, err));
-    TRY(view_batch_collect(views, 0, &answers, err));
-    for (int k = 0; k < count; k++)
-        TRY(view_batch_store(views, &answers, k, content, (uint32_t)((at + (size_t)k) / per_sample),
-                             (int)requests[k].view, err));
+    dump->slots[slot] = (struct batch){at, count};
+    dump->submitted++;
+    return view_batch_submit(dump->work->views, slot, dump->requests, count, err);
+}
+
+struct store_job {
+    const struct dump *dump;
+    const struct batch *batch;
+    struct view_answers answers;
+    struct task_errors errors;
+};
+
+static void store_task(void *context, int k, int worker)
+{
+    (void)worker;
+    struct store_job *job = context;
+    const struct dump *dump = job->dump;
+    size_t number = job->batch->at + (size_t)k;
+    struct error err = {0};
+    if (view_batch_store(dump->work->views, &job->answers, k, dump->content, (uint32_t)(number / dump->per_sample),
+                         (int)(number % dump->per_sample), &err) != STATUS_OK)
+        task_errors_add(&job->errors, k, &err);
+}
+
+/* Waits for the oldest batch and stores its answers. */
+static enum status collect(struct dump *dump, struct error *err)
+{
+    enum status status = STATUS_OK;
+    int slot = dump->collected++ % TEACHER_SLOTS;
+    struct store_job job = {.dump = dump, .batch = &dump->slots[slot]};
+    TRY(view_batch_collect(dump->work->views, slot, &job.answers, err));
+    task_errors_init(&job.errors);
+    thread_pool_run(dump->work->pool, job.batch->count, store_task, &job);
+    status = task_errors_finish(&job.errors, err);
 cleanup:
     return status;
 }
 
-enum status shard_dump(const struct dump_job *job, struct view_batch *views, struct thread_pool *pool, enum split split,
-                       int shard, shard_progress progress, void *context, struct cache_shard *content,
+static enum status tell_progress(const struct dump *dump, size_t done)
+{
+    return dump->work->progress(dump->work->context, done) ? STATUS_OK : STATUS_INTERRUPTED;
+}
+
+static enum status run_batches(struct dump *dump, struct error *err)
+{
+    const struct shard_work *work = dump->work;
+    bool teacher = cache_has_teacher(&work->job->manifest);
+    size_t batch = (size_t)work->views->batch;
+    enum status status = STATUS_OK;
+    for (size_t at = 0; at < dump->total; at += batch) {
+        size_t end = dump->total - at < batch ? dump->total : at + batch;
+        TRY(window_advance(&dump->window, work->pool, (uint32_t)((end - 1) / dump->per_sample + 1), err));
+        if (teacher && dump->submitted - dump->collected == TEACHER_SLOTS)
+            TRY(collect(dump, err));
+        if (teacher)
+            TRY(submit(dump, at, (int)(end - at), err));
+        window_drop(&dump->window, (uint32_t)(end / dump->per_sample));
+        TRY(tell_progress(dump, end));
+    }
+    while (dump->collected < dump->submitted)
+        TRY(collect(dump, err));
+cleanup:
+    return status;
+}
+
+enum status shard_dump(const struct shard_work *work, enum split split, int shard, struct cache_shard *content,
                        struct error *err)
 {
+    const struct dump_job *job = work->job;
     const struct cache_shard_entry *entry = &job->manifest.splits[split].shards[shard];
-    struct window window = {.job = job, .content = content, .slots = (uint32_t)views->batch + 2};
-    struct view_request *requests = calloc((size_t)views->batch, sizeof *requests);
+    uint32_t places = (uint32_t)work->views->batch + (uint32_t)thread_pool_size(work->pool) + 1;
+    struct dump dump = {.work = work, .content = content, .window = {.job = job, .content = content, .places = places}};
     enum status status = STATUS_OK;
-    window.images = calloc(window.slots, sizeof *window.images);
+    dump.requests = calloc((size_t)work->views->batch, sizeof *dump.requests);
+    dump.window.images = calloc(places, sizeof *dump.window.images);
     *content = (struct cache_shard){0};
-    if (!requests || !window.images) {
-        status = error_no_memory(err, window.slots * sizeof *window.images, "a batch");
+    if (!dump.requests || !dump.window.images) {
+        status = error_no_memory(err, places * sizeof *dump.window.images, "a batch");
         goto cleanup;
     }
     TRY(cache_shard_init(content, &job->manifest, split, entry->first, entry->count, err));
     TRY(list_samples(job, content, err));
-    size_t per_sample = (size_t)content->views, total = content->count * per_sample;
-    for (size_t at = 0; at < total;) {
-        int count = total - at < (size_t)views->batch ? (int)(total - at) : views->batch;
-        TRY(window_advance(&window, pool, (uint32_t)((at + (size_t)count - 1) / per_sample + 1), err));
-        if (cache_has_teacher(&job->manifest))
-            TRY(run_batch(&window, views, requests, at, count, err));
-        at += (size_t)count;
-        window_drop(&window, (uint32_t)(at / per_sample));
-        if (!progress(context, at)) {
-            status = STATUS_INTERRUPTED;
-            goto cleanup;
-        }
-    }
+    dump.per_sample = (size_t)content->views;
+    dump.total = content->count * dump.per_sample;
+    TRY(run_batches(&dump, err));
 cleanup:
-    if (window.images)
-        window_drop(&window, window.next);
-    free(window.images);
-    free(requests);
+    if (dump.window.images)
+        window_drop(&dump.window, dump.window.next);
+    free(dump.window.images);
+    free(dump.requests);
     return status;
 }

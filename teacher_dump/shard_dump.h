@@ -6,12 +6,18 @@
 #include "teacher_dump/dump_job.h"
 #include "teacher_dump/view_batch.h"
 
-/* Called after each batch with the views done so far in this shard; returning false interrupts. */
-typedef bool (*shard_progress)(void *context, size_t done);
+/* What all shards of a run share. Borrowed. */
+struct shard_work {
+    const struct dump_job *job;
+    struct view_batch *views;
+    struct thread_pool *pool; /* decodes and stores while the device computes */
+    /* Called after each batch with the views done so far in this shard; returning false interrupts. */
+    bool (*progress)(void *context, size_t done);
+    void *context;
+};
 
 /* Fills *content (the caller releases it, also after an error). STATUS_INTERRUPTED leaves nothing behind. */
-enum status shard_dump(const struct dump_job *job, struct view_batch *views, struct thread_pool *pool, enum split split,
-                       int shard, shard_progress progress, void *context, struct cache_shard *content,
+enum status shard_dump(const struct shard_work *work, enum split split, int shard, struct cache_shard *content,
                        struct error *err);
 
 #endif

@@ -4,6 +4,7 @@
 #include "shared/base/digest.h"
 #include "shared/base/files.h"
 #include "shared/base/suggest.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -79,29 +80,50 @@ enum status teacher_find(const struct teacher *teacher, const char *tensor, int 
                      tensor, near ? "; did you mean '" : ":", near ? near : "", near ? "'?" : "");
 }
 
+enum status teacher_choose(struct teacher_engine *engine, struct error *err)
+{
+    enum status status = STATUS_OK;
+    enum inference_precision precision;
+    TRY(backend_find(engine->device, &engine->backend, &engine->index, &engine->why, err));
+    const struct inference_ops *ops = engine->backend->inference;
+    if (!ops) {
+        status = error_set(err, STATUS_CONFIG, NULL, "the %s backend cannot run teachers: use --device cpu",
+                           engine->backend->name);
+        goto cleanup;
+    }
+    TRY(ops->choose_precision((enum inference_precision)engine->precision, &precision, err));
+    engine->precision = (int)precision;
+    engine->batch = engine->batch ? engine->batch : ops->usual_batch;
+cleanup:
+    return status;
+}
+
 enum status teacher_start(struct teacher *teacher, const struct teacher_engine *engine,
                           const struct cache_manifest *manifest, struct error *err)
 {
     enum status status = STATUS_OK;
-    struct device_options device = {.threads = engine->threads};
+    const struct device_options device = {
+        .index = engine->index, .threads = engine->threads, .memory_limit = (size_t)engine->gpu_memory};
     teacher->nodes[0] = teacher->graph.output;
     for (int i = 0; i < manifest->feature_count; i++)
         TRY(teacher_find(teacher, manifest->features[i].tensor, &teacher->nodes[1 + i], err));
     teacher->output_count = 1 + manifest->feature_count;
     for (int i = 0; i < teacher->output_count; i++)
         teacher->shapes[i] = teacher->graph.nodes[teacher->nodes[i]].shape;
-    TRY(backend_find(engine->device, &teacher->backend, &device.index, NULL, err));
-    if (!teacher->backend->inference) {
-        status = error_set(err, STATUS_CONFIG, NULL, "the %s backend cannot run teachers: use --device cpu",
-                           teacher->backend->name);
-        goto cleanup;
-    }
+    teacher->backend = engine->backend;
     const struct inference_options options = {.batch = engine->batch,
                                               .slots = engine->slots,
+                                              .precision = (enum inference_precision)engine->precision,
                                               .outputs = teacher->nodes,
                                               .output_count = teacher->output_count};
     TRY(teacher->backend->device_new(&teacher->device, &device, err));
     TRY(teacher->backend->inference->open(&teacher->inference, teacher->device, &teacher->graph, &options, err));
 cleanup:
     return status;
+}
+
+void teacher_describe(const struct teacher *teacher, char *text, size_t size)
+{
+    snprintf(text, size, "%s; %s", teacher->backend->describe(teacher->device),
+             teacher->backend->inference->describe(teacher->inference));
 }

@@ -6,7 +6,8 @@
 #include "shared/backend/backend.h"
 #include "shared/graph/graph.h"
 
-enum { TEACHER_MAX_OUTPUTS = 1 + CACHE_MAX_FEATURES };
+/* Three batches under way: the device works on one while the one before is stored and the next one decoded. */
+enum { TEACHER_MAX_OUTPUTS = 1 + CACHE_MAX_FEATURES, TEACHER_SLOTS = 3 };
 
 struct teacher {
     struct graph graph;
@@ -18,17 +19,23 @@ struct teacher {
     int nodes[TEACHER_MAX_OUTPUTS];
     struct shape shapes[TEACHER_MAX_OUTPUTS];
     int output_count;
-    const struct backend *backend;
+    const struct backend *backend; /* after teacher_start */
     struct device *device;
     struct inference *inference;
 };
 
 /* Where and how a teacher runs. */
 struct teacher_engine {
-    const char *device; /* auto, cpu, cuda or cuda:K */
-    int threads;        /* 0: all processors */
-    int batch;          /* the largest */
-    int slots;          /* batches under way at once */
+    const char *device;  /* auto, cpu, cuda or cuda:K */
+    int threads;         /* 0: all processors */
+    uint64_t gpu_memory; /* bytes, 0: what is free */
+    int precision;       /* enum inference_precision */
+    int batch;           /* the largest; 0: the device's usual one */
+    int slots;           /* batches under way at once */
+    /* filled by teacher_choose */
+    const struct backend *backend;
+    int index;       /* of the GPU */
+    const char *why; /* auto took the CPU because..., or NULL */
 };
 
 /* `--teacher none`: a cache without a teacher. */
@@ -42,8 +49,13 @@ void teacher_release(struct teacher *teacher); /* a zeroed one is legal */
 /* Finds a tensor. STATUS_CONFIG with the nearest name. */
 enum status teacher_find(const struct teacher *teacher, const char *tensor, int *node, struct error *err);
 
-/* Opens the device and makes the engine, with the logits and the manifest's features as outputs. */
+/* Finds the device, and replaces the engine's batch and precision by those that it will have. Opens nothing.
+ * STATUS_CONFIG says what cannot be had. */
+enum status teacher_choose(struct teacher_engine *engine, struct error *err);
+/* Opens the chosen device and makes the engine, with the logits and the manifest's features as outputs. */
 enum status teacher_start(struct teacher *teacher, const struct teacher_engine *engine,
                           const struct cache_manifest *manifest, struct error *err);
+/* "CPU, 2 threads, avx512; oneDNN, fp32": device and engine of a started teacher. */
+void teacher_describe(const struct teacher *teacher, char *text, size_t size);
 
 #endif

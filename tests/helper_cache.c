@@ -74,6 +74,8 @@ void plan_manifest(const struct cache_plan *plan, struct cache_manifest *manifes
         .channels = 3,
         .images_embedded = !plan->link,
         .teacher_file = "teacher.onnx",
+        .device = "cpu",
+        .precision = "fp32",
         .recipe = "hflip(p=0.5)",
         .augment_version = 1,
         .seed = plan->seed,
@@ -162,17 +164,18 @@ int plan_write(const struct cache_plan *plan, const char *path, int limit)
     for (int s = 0; s < SPLIT_COUNT; s++) {
         for (int i = 0; i < manifest.splits[s].shard_count; i++) {
             struct cache_shard content;
-            enum cache_claim claim;
+            struct cache_claim claim;
             assert_int_equal(cache_writer_claim(writer, (enum split)s, i, &claim, NULL), STATUS_OK);
-            if (claim != CACHE_CLAIMED)
+            if (claim.state != CACHE_CLAIMED)
                 continue;
             if (written++ == limit) {
+                cache_writer_unclaim(&claim);
                 cache_writer_close(writer);
                 arena_release(&manifest.arena);
                 return -1;
             }
             plan_shard(plan, &manifest, (enum split)s, i, &content);
-            if (cache_writer_put(writer, &content, &err) != STATUS_OK)
+            if (cache_writer_put(writer, &claim, &content, NULL, &err) != STATUS_OK)
                 fail_msg("%s: %s", err.path, err.message);
             cache_shard_release(&content);
         }

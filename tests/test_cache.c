@@ -320,14 +320,20 @@ static void test_other_identity_is_refused(void **state)
         struct cache_manifest manifest;
         struct cache_writer *writer;
         assert_int_equal(plan_write(&small, folder, finished ? 1 << 20 : 1), finished ? 0 : -1);
-        for (int change = 0; change < 4; change++) {
-            static const char *const fields[] = {"augmentation.seed is \"1\" there and \"77\" here", "teacher.sha256",
-                                                 "preprocessing.std[2]", "augmentation.recipe"};
+        for (int change = 0; change < 6; change++) {
+            static const char *const fields[] = {"augmentation.seed is \"1\" there and \"77\" here",
+                                                 "teacher.sha256",
+                                                 "preprocessing.std[2]",
+                                                 "augmentation.recipe",
+                                                 "teacher.device is \"cpu\" there and \"cuda\" here",
+                                                 "teacher.precision"};
             struct error err = {0};
             plan_manifest(&small, &manifest);
             manifest.seed = change == 0 ? 77 : manifest.seed;
             manifest.teacher_digest[5] = change == 1 ? 'x' : manifest.teacher_digest[5];
             manifest.std[2] = change == 2 ? 0.3f : manifest.std[2];
+            manifest.device = change == 4 ? "cuda" : manifest.device;
+            manifest.precision = change == 5 ? "fp16" : manifest.precision;
             manifest.recipe = change == 3 ? "vflip(p=0.5)" : manifest.recipe;
             assert_int_equal(cache_writer_open(&writer, folder, &manifest, &err), STATUS_CONFIG);
             assert_non_null(strstr(err.message, fields[change]));

@@ -33,7 +33,7 @@ static int set_up(void **state)
     uint64_t image_bytes;
     plan_manifest(&plan, &f->manifest);
     plan_shard(&plan, &f->manifest, SPLIT_TRAIN, 0, &f->content);
-    assert_int_equal(shard_build(&f->manifest, &f->content, &f->bytes, &f->size, &image_bytes, NULL), STATUS_OK);
+    assert_int_equal(shard_build(&f->manifest, &f->content, NULL, &f->bytes, &f->size, &image_bytes, NULL), STATUS_OK);
     *state = f;
     return 0;
 }
@@ -64,7 +64,7 @@ static void assert_refused(struct fixture *f, const char *message)
     unsigned char *bytes;
     uint64_t image_bytes;
     size_t size;
-    assert_int_equal(shard_build(&f->manifest, &f->content, &bytes, &size, &image_bytes, NULL), STATUS_OK);
+    assert_int_equal(shard_build(&f->manifest, &f->content, NULL, &bytes, &size, &image_bytes, NULL), STATUS_OK);
     assert_int_equal(parse(f, bytes, size, &err), STATUS_BAD_DATA);
     if (!strstr(err.message, message))
         fail_msg("\"%s\", wanted \"%s\"", err.message, message);

@@ -13,6 +13,8 @@ struct inference;
 
 /* What the engine computes with; sums are always float. The CPU has fp32 only. */
 enum inference_precision { INFERENCE_DEFAULT, INFERENCE_FP32, INFERENCE_TF32, INFERENCE_FP16, INFERENCE_BF16 };
+extern const char *const inference_precisions[]; /* their names, "auto" first, NULL last */
+const char *inference_precision_name(enum inference_precision precision);
 
 struct inference_options {
     int batch;                          /* the largest batch that will be run */
@@ -35,6 +37,11 @@ struct inference_batch {
 };
 
 struct inference_ops {
+    int usual_batch; /* that keeps the device busy */
+    /* What an engine would compute with when asked for `wanted`: never INFERENCE_DEFAULT. STATUS_CONFIG where that
+     * cannot be had. */
+    enum status (*choose_precision)(enum inference_precision wanted, enum inference_precision *chosen,
+                                    struct error *err);
     /* device: of the same backend, borrowed until close. The graph is borrowed during the call only; weights are folded
      * and packed here. STATUS_CONFIG names the operator or the precision that cannot be had. */
     enum status (*open)(struct inference **out, struct device *device, const struct graph *graph,
@@ -46,6 +53,8 @@ struct inference_ops {
     /* Waits for the slot's batch. outputs[i] gets host memory [count, c, h, w] float in PyTorch's order, valid until
      * the slot's next submit. The result for a sample does not depend on count or on its neighbours in the batch. */
     enum status (*collect)(struct inference *inference, int slot, const float **outputs, struct error *err);
+    /* "oneDNN, fp32": for the log; lives as long as the engine. */
+    const char *(*describe)(const struct inference *inference);
     void (*close)(struct inference *inference); /* NULL is legal */
 };
 

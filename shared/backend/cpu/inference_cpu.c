@@ -54,13 +54,22 @@ static void inference_close(struct inference *inference)
     free(inference);
 }
 
+static enum status choose_precision(enum inference_precision wanted, enum inference_precision *chosen,
+                                    struct error *err)
+{
+    *chosen = INFERENCE_FP32;
+    if (wanted == INFERENCE_DEFAULT || wanted == INFERENCE_FP32)
+        return STATUS_OK;
+    return error_set(err, STATUS_CONFIG, NULL, "teachers compute in fp32 on the CPU: %s needs a GPU",
+                     inference_precision_name(wanted));
+}
+
 static enum status check_options(const struct inference_options *options, struct error *err)
 {
+    enum inference_precision precision;
     if (options->batch < 1 || options->output_count < 1 || options->slots < 0)
         return error_set(err, STATUS_INTERNAL, NULL, "a teacher needs a batch and an output");
-    if (options->precision != INFERENCE_DEFAULT && options->precision != INFERENCE_FP32)
-        return error_set(err, STATUS_CONFIG, NULL, "teachers run in fp32 on the CPU: other precisions need a GPU");
-    return STATUS_OK;
+    return choose_precision(options->precision, &precision, err);
 }
 
 static enum status make_memory(struct inference *inference, const struct graph *graph, const int *outputs,
@@ -182,4 +191,18 @@ static enum status inference_collect(struct inference *inference, int slot, cons
     return STATUS_OK;
 }
 
-const struct inference_ops inference_cpu = {inference_open, inference_submit, inference_collect, inference_close};
+static const char *inference_describe(const struct inference *inference)
+{
+    (void)inference;
+    return "oneDNN, fp32";
+}
+
+const struct inference_ops inference_cpu = {
+    .usual_batch = 32,
+    .choose_precision = choose_precision,
+    .open = inference_open,
+    .submit = inference_submit,
+    .collect = inference_collect,
+    .describe = inference_describe,
+    .close = inference_close,
+};
