@@ -1,7 +1,6 @@
-/* Loss expressions, and ce and kd of the backend: finite differences, extremes, batches of one. */
-#include "shared/backend/backend.h"
-#include "student_train/loss_expression.h"
-#include "tests/helper_feed.h"
+/* The terms of the loss and the metrics on every backend: finite differences, extremes, batches of one, several
+ * students at once. What stands in the feed before and after the step in hand is poison. */
+#include "tests/helper_device.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -11,86 +10,9 @@
 #include <string.h>
 #include <cmocka.h>
 
-enum { COUNT = 5, CLASSES = 7 };
-
-static const struct backend *const backend = &backend_cpu;
-
-static void parses_expressions(void **state)
-{
-    (void)state;
-    struct loss_expression e;
-    assert_int_equal(loss_expression_parse(&e, " 0.5*ce + .5 * kd( T = 2 , reduction=mean )", NULL), STATUS_OK);
-    assert_int_equal(e.count, 2);
-    assert_int_equal(e.terms[0].kind, LOSS_CE);
-    assert_int_equal(e.terms[1].kind, LOSS_KD);
-    assert_true(e.terms[1].weight == 0.5f && e.terms[1].temperature == 2);
-    assert_int_equal(e.terms[1].reduction, REDUCTION_MEAN);
-    assert_true(e.needs_teacher && e.needs_labels);
-    assert_string_equal(e.text, "0.5*ce + 0.5*kd(T=2, reduction=mean)");
-    assert_int_equal(loss_expression_parse(&e, "ce(label_smoothing=0.1)", NULL), STATUS_OK);
-    assert_false(e.needs_teacher);
-    assert_true(e.terms[0].weight == 1 && e.terms[0].label_smoothing == 0.1f);
-    assert_string_equal(e.text, "ce(label_smoothing=0.1)");
-    assert_int_equal(loss_expression_parse(&e, "kd + 2*kd(T=8)", NULL), STATUS_OK);
-    assert_string_equal(e.names[0], "kd");
-    assert_string_equal(e.names[1], "kd_2");
-    assert_string_equal(e.text, "kd(T=4) + 2*kd(T=8)");
-}
-
-static void refuses_expressions(void **state)
-{
-    (void)state;
-    static const char *const cases[][2] = {
-        {"", "a term is missing"},
-        {"ce +", "a term is missing"},
-        {"0.5 ce", "'*' is missing"},
-        {"kb(T=4)", "unknown term 'kb', did you mean 'kd'?; known: ce, kd"},
-        {"hint(student=a)", "unknown term 'hint'; known: ce, kd"},
-        {"kd(t=4)", "unknown parameter 't'"},
-        {"ce(label_smothing=0.1)", "did you mean 'label_smoothing'?"},
-        {"kd(T=0)", "'T' wants a number from"},
-        {"kd(T=-1)", "'T' wants a number from"},
-        {"kd(T=nan)", "'T' wants a number from"},
-        {"ce(label_smoothing=1)", "wants a number from 0 up to 1"},
-        {"kd(reduction=sum)", "unknown reduction 'sum'"},
-        {"kd(T=4", "')' is missing"},
-        {"kd(T 4)", "'=' is missing"},
-        {"kd T=4", "'+' is missing"},
-        {"-1*ce", "a term is missing"},
-        {"1e99*ce", "a term is missing"},
-        {"ce+ce+ce+ce+ce+ce+ce+ce+ce+ce+ce+ce+ce+ce+ce+ce+ce", "more than 16 terms"},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct loss_expression e;
-        struct error err = {0};
-        if (loss_expression_parse(&e, cases[i][0], &err) != STATUS_USAGE || !strstr(err.message, cases[i][1]))
-            fail_msg("'%s' gave %d: %s", cases[i][0], (int)err.code, err.message);
-    }
-}
-
-struct test_batch {
-    int count, classes;
-    const float *logits, *teacher;
-    const int32_t *labels;
-    float *gradient;
-};
-
-static double loss_value(const struct loss_term *term, const struct test_batch *batch)
-{
-    double metrics[METRIC_COUNT] = {0};
-    struct host_feed host;
-    host_feed_init(&host, batch->count, batch->classes, batch->labels, batch->teacher);
-    host.scalars.weights[3] = term->weight;
-    const struct loss_batch asked = {.count = batch->count,
-                                     .students = 1,
-                                     .logits = batch->logits,
-                                     .gradient = batch->gradient,
-                                     .feed = &host.feed,
-                                     .metrics = metrics};
-    assert_int_equal(backend->loss(NULL, term, 3, &asked, NULL), STATUS_OK);
-    assert_float_equal(metrics[METRIC_LOSS], term->weight * metrics[METRIC_TERMS + 3], 1e-9);
-    return metrics[METRIC_LOSS] / batch->count;
-}
+enum { COUNT = 5, CLASSES = 7, STEP = 1, STEPS = 3, GAP = 6 };
+/* A large batch: several blocks of rows, rows longer than a warp. */
+enum { ROWS = 150, COLUMNS = 130, STUDENTS = 3, MAX_VALUES = ROWS * COLUMNS };
 
 static const struct loss_term terms[] = {
     {.kind = LOSS_CE, .weight = 0.7f},
@@ -99,7 +21,101 @@ static const struct loss_term terms[] = {
     {.kind = LOSS_KD, .weight = 1, .temperature = 1, .reduction = REDUCTION_MEAN},
     {.kind = LOSS_KD, .weight = 1, .temperature = 20},
 };
-enum { TERMS = sizeof terms / sizeof *terms };
+enum { TERMS = sizeof terms / sizeof *terms, FIRST_KD = 2 };
+
+/* A batch on a device, for a term of the index `INDEX`. Students lie GAP floats apart. */
+enum { INDEX = 3 };
+struct setting {
+    struct test_device t;
+    struct test_feed f;
+    struct loss_batch batch; /* device memory */
+    size_t values;           /* count * classes */
+};
+
+static void setting_init(struct setting *s, const char *backend, int count, int classes, int students)
+{
+    const struct feed_content sizes = {
+        .batch = count + 1, .room = STEPS * ((size_t)count + 1), .students = students, .classes = classes};
+    *s = (struct setting){.t = test_device_open(backend, 2), .values = (size_t)count * (size_t)classes};
+    test_feed_init(&s->f, &s->t, &sizes, true);
+    const size_t stride = s->values + GAP, bytes = (size_t)students * stride * sizeof(float);
+    s->batch = (struct loss_batch){
+        .count = count,
+        .students = students,
+        .logits = test_device_buffer(&s->t, NULL, bytes),
+        .logit_stride = stride,
+        .gradient = test_device_buffer(&s->t, NULL, bytes),
+        .gradient_stride = stride,
+        .feed = &s->f.feed,
+        .metrics = test_device_buffer(&s->t, NULL, (size_t)students * METRIC_COUNT * sizeof(double)),
+    };
+    struct feed_content *content = &s->f.content;
+    memset(content->teacher, 0xff, content->room * (size_t)classes * sizeof *content->teacher);
+    memset(content->scalars, 0xff, STEPS * (size_t)students * sizeof *content->scalars);
+    memset(content->labels, 0, content->room * sizeof *content->labels);
+}
+
+static void setting_release(struct setting *s)
+{
+    test_device_free(&s->t, (float *)s->batch.logits);
+    test_device_free(&s->t, s->batch.gradient);
+    test_device_free(&s->t, s->batch.metrics);
+    test_feed_release(&s->f, &s->t);
+    test_device_close(&s->t);
+}
+
+/* labels [count] and the teacher's logits [count, classes] of the step in hand */
+static void set_targets(struct setting *s, const int32_t *labels, const float *teacher)
+{
+    struct feed_content *content = &s->f.content;
+    const size_t first = STEP * (size_t)content->batch;
+    memcpy(content->labels + first, labels, (size_t)s->batch.count * sizeof *labels);
+    memcpy(content->teacher + first * (size_t)content->classes, teacher, s->values * sizeof *teacher);
+}
+
+/* Runs a term for every student: logits and gradient are [students][count, classes]; the gradient, which may be NULL,
+ * is added to. values [students] gets the weighted loss of each. */
+static void run_terms(struct setting *s, const struct loss_term *each, const float *logits, float *gradient,
+                      double *values)
+{
+    struct error err = {0};
+    struct loss_batch batch = s->batch;
+    double metrics[STUDENTS][METRIC_COUNT] = {0};
+    const size_t bytes = s->values * sizeof(float);
+    for (int k = 0; k < batch.students; k++) {
+        s->f.content.scalars[STEP * batch.students + k].weights[INDEX] = each[k].weight;
+        test_device_upload(&s->t, (float *)batch.logits + (size_t)k * batch.logit_stride,
+                           logits + (size_t)k * s->values, bytes);
+        if (gradient)
+            test_device_upload(&s->t, batch.gradient + (size_t)k * batch.gradient_stride,
+                               gradient + (size_t)k * s->values, bytes);
+    }
+    test_feed_upload(&s->f, &s->t, STEP);
+    test_device_upload(&s->t, batch.metrics, metrics, (size_t)batch.students * sizeof *metrics);
+    if (!gradient)
+        batch.gradient = NULL;
+    test_must(s->t.backend->loss(s->t.device, each, INDEX, &batch, &err), &err);
+    test_device_download(&s->t, metrics, batch.metrics, (size_t)batch.students * sizeof *metrics);
+    for (int k = 0; k < batch.students; k++) {
+        const double *m = metrics[k];
+        assert_float_equal(m[METRIC_LOSS], each[k].weight * m[METRIC_TERMS + INDEX], 1e-9 * fabs(m[METRIC_LOSS]));
+        values[k] = m[METRIC_LOSS] / batch.count;
+        float gap[GAP];
+        if (gradient)
+            test_device_download(&s->t, gradient + (size_t)k * s->values,
+                                 batch.gradient + (size_t)k * batch.gradient_stride, bytes);
+        test_device_download(&s->t, gap, s->batch.gradient + (size_t)k * batch.gradient_stride + s->values, sizeof gap);
+        for (int i = 0; i < GAP; i++)
+            assert_true(isnan(gap[i]));
+    }
+}
+
+static double run_term(struct setting *s, const struct loss_term *term, const float *logits, float *gradient)
+{
+    double value;
+    run_terms(s, term, logits, gradient, &value);
+    return value;
+}
 
 static void fill(float *z, size_t count, float scale, int phase)
 {
@@ -109,115 +125,186 @@ static void fill(float *z, size_t count, float scale, int phase)
 
 static void gradients_are_slopes(void **state)
 {
-    (void)state;
+    struct setting s;
     float logits[COUNT * CLASSES], teacher[COUNT * CLASSES], gradient[COUNT * CLASSES];
     const int32_t labels[COUNT] = {2, 0, -1, 6, 3};
+    setting_init(&s, *state, COUNT, CLASSES, 1);
     fill(logits, COUNT * CLASSES, 2, 0);
     fill(teacher, COUNT * CLASSES, 3, 1);
+    set_targets(&s, labels, teacher);
     for (int t = 0; t < TERMS; t++) {
-        struct test_batch batch = {COUNT, CLASSES, logits, teacher, labels, gradient};
         for (size_t i = 0; i < COUNT * CLASSES; i++)
             gradient[i] = 1; /* is added to, not overwritten */
-        loss_value(&terms[t], &batch);
-        batch.gradient = NULL;
+        run_term(&s, &terms[t], logits, gradient);
         for (size_t i = 0; i < COUNT * CLASSES; i++) {
             const float h = 1.0f / 256, middle = logits[i];
             logits[i] = middle + h;
-            double up = loss_value(&terms[t], &batch), width = logits[i];
+            double up = run_term(&s, &terms[t], logits, NULL), width = logits[i];
             logits[i] = middle - h;
-            double down = loss_value(&terms[t], &batch);
+            double down = run_term(&s, &terms[t], logits, NULL);
             width -= logits[i];
             logits[i] = middle;
             assert_float_equal(gradient[i] - 1, (up - down) / width, 2e-6);
         }
     }
+    setting_release(&s);
 }
 
 static void extremes_stay_finite(void **state)
 {
-    (void)state;
+    struct setting s;
     float logits[COUNT * CLASSES] = {0}, teacher[COUNT * CLASSES] = {0}, gradient[COUNT * CLASSES] = {0};
     const int32_t labels[COUNT] = {1, 0, 2, 0, 0};
     logits[0] = 300, logits[1] = -300; /* certain and wrong */
     teacher[1] = 300;
     logits[7] = -300, teacher[7] = -300;
     logits[14] = teacher[14] = 65504; /* float16's largest */
+    setting_init(&s, *state, COUNT, CLASSES, 1);
+    set_targets(&s, labels, teacher);
     for (int t = 0; t < TERMS; t++) {
-        struct test_batch batch = {COUNT, CLASSES, logits, teacher, labels, gradient};
-        assert_true(isfinite(loss_value(&terms[t], &batch)));
+        assert_true(isfinite(run_term(&s, &terms[t], logits, gradient)));
         for (size_t i = 0; i < COUNT * CLASSES; i++)
             assert_true(isfinite(gradient[i]));
     }
+    setting_release(&s);
     /* cross entropy of the first sample: 600 */
-    struct test_batch one = {1, CLASSES, logits, teacher, labels, NULL};
-    assert_float_equal(loss_value(&(struct loss_term){.kind = LOSS_CE, .weight = 1}, &one), 600, 1e-9);
+    setting_init(&s, *state, 1, CLASSES, 1);
+    set_targets(&s, labels, teacher);
+    assert_float_equal(run_term(&s, &(struct loss_term){.kind = LOSS_CE, .weight = 1}, logits, NULL), 600, 1e-9);
+    setting_release(&s);
 }
 
 static void equal_rows_cost_nothing(void **state)
 {
-    (void)state;
+    struct setting s;
     float logits[COUNT * CLASSES], gradient[COUNT * CLASSES] = {0};
     const int32_t labels[COUNT] = {0};
     fill(logits, COUNT * CLASSES, 5, 2);
-    for (int t = 2; t < TERMS; t++) {
-        struct test_batch batch = {COUNT, CLASSES, logits, logits, labels, gradient};
-        assert_float_equal(loss_value(&terms[t], &batch), 0, 1e-12);
-    }
+    setting_init(&s, *state, COUNT, CLASSES, 1);
+    set_targets(&s, labels, logits);
+    for (int t = FIRST_KD; t < TERMS; t++)
+        assert_float_equal(run_term(&s, &terms[t], logits, gradient), 0, 1e-12);
     for (size_t i = 0; i < COUNT * CLASSES; i++)
         assert_float_equal(gradient[i], 0, 1e-12);
+    setting_release(&s);
 }
 
 static void odd_batches(void **state)
 {
-    (void)state;
+    struct setting s;
     float logits[CLASSES], gradient[CLASSES] = {0};
     int32_t label = 4;
     fill(logits, CLASSES, 1, 3);
-    struct test_batch one = {1, CLASSES, logits, logits, &label, gradient};
+    setting_init(&s, *state, 1, CLASSES, 1);
+    set_targets(&s, &label, logits);
     for (int t = 0; t < TERMS; t++)
-        assert_true(isfinite(loss_value(&terms[t], &one)));
-    /* a batch of one class: nothing to learn */
-    float single[2] = {3, -2}, single_gradient[2] = {0};
-    int32_t zeros[2] = {0, 0};
-    struct test_batch trivial = {2, 1, single, single, zeros, single_gradient};
-    for (int t = 0; t < TERMS; t++)
-        assert_float_equal(loss_value(&terms[t], &trivial), 0, 1e-12);
-    assert_float_equal(single_gradient[0], 0, 1e-12);
+        assert_true(isfinite(run_term(&s, &terms[t], logits, gradient)));
     /* nobody is labelled: ce adds nothing */
     float untouched[CLASSES] = {0};
     label = -1;
-    struct test_batch unlabelled = {1, CLASSES, logits, logits, &label, untouched};
-    assert_true(loss_value(&terms[0], &unlabelled) == 0);
+    set_targets(&s, &label, logits);
+    assert_true(run_term(&s, &terms[0], logits, untouched) == 0);
     assert_true(untouched[0] == 0);
+    setting_release(&s);
+    /* a batch of one class: nothing to learn */
+    const float single[2] = {3, -2};
+    float single_gradient[2] = {0};
+    const int32_t zeros[2] = {0, 0};
+    setting_init(&s, *state, 2, 1, 1);
+    set_targets(&s, zeros, single);
+    for (int t = 0; t < TERMS; t++)
+        assert_float_equal(run_term(&s, &terms[t], single, single_gradient), 0, 1e-12);
+    assert_float_equal(single_gradient[0], 0, 1e-12);
+    setting_release(&s);
 }
 
 static void metrics_are_counted(void **state)
 {
-    (void)state;
-    const float logits[4 * 3] = {1, 2, 0, 5, 5, 1, 0, 0, 9, 3, 2, 1}, teacher[4 * 3] = {0, 1, 0, 1, 0, 0, 1, 0, 0, 1};
-    const int32_t labels[4] = {1, 1, 2, -1};
-    double metrics[METRIC_COUNT] = {0};
-    struct host_feed host;
-    host_feed_init(&host, 4, 3, labels, teacher);
-    const struct loss_batch batch = {
-        .count = 4, .students = 1, .logits = logits, .feed = &host.feed, .metrics = metrics};
-    const int32_t *predictions = host.predictions;
-    assert_int_equal(backend->metrics(NULL, &batch, NULL), STATUS_OK);
-    assert_true(metrics[METRIC_CORRECT] == 2 && metrics[METRIC_LABELLED] == 3);
-    assert_true(metrics[METRIC_AGREE] == 3 && metrics[METRIC_SAMPLES] == 4);
-    assert_int_equal(predictions[0], 1);
-    assert_int_equal(predictions[1], 0); /* the first of equals */
-    assert_int_equal(predictions[2], 2);
-    assert_int_equal(predictions[3], 0);
+    struct error err = {0};
+    struct setting s;
+    enum { SAMPLES = 4, STEP_ROWS = SAMPLES + 1 };
+    /* the second student: other logits, and nothing but the first class */
+    const float logits[2][SAMPLES * 3] = {{1, 2, 0, 5, 5, 1, 0, 0, 9, 3, 2, 1}, {0}};
+    const float teacher[SAMPLES * 3] = {0, 1, 0, 1, 0, 0, 1, 0, 0, 1};
+    const int32_t labels[SAMPLES] = {1, 1, 2, -1}, expected[2][SAMPLES] = {{1, 0, 2, 0}, {0}}; /* the first of equals */
+    int32_t predictions[2][STEPS * STEP_ROWS];
+    double metrics[2][METRIC_COUNT] = {0};
+    setting_init(&s, *state, SAMPLES, 3, 2);
+    set_targets(&s, labels, teacher);
+    test_feed_upload(&s.f, &s.t, STEP);
+    test_device_poison(&s.t, s.f.feed.predictions, sizeof predictions);
+    for (int k = 0; k < 2; k++)
+        test_device_upload(&s.t, (float *)s.batch.logits + (size_t)k * s.batch.logit_stride, logits[k],
+                           sizeof logits[k]);
+    test_device_upload(&s.t, s.batch.metrics, metrics, sizeof metrics);
+    for (int times = 0; times < 2; times++)
+        test_must(s.t.backend->metrics(s.t.device, &s.batch, &err), &err);
+    test_device_download(&s.t, metrics, s.batch.metrics, sizeof metrics);
+    test_device_download(&s.t, predictions, s.f.feed.predictions, sizeof predictions);
+    assert_true(metrics[0][METRIC_CORRECT] == 4 && metrics[0][METRIC_LABELLED] == 6);
+    assert_true(metrics[0][METRIC_AGREE] == 6 && metrics[0][METRIC_SAMPLES] == 8);
+    assert_true(metrics[1][METRIC_CORRECT] == 0 && metrics[1][METRIC_LABELLED] == 6);
+    assert_true(metrics[1][METRIC_AGREE] == 6 && metrics[1][METRIC_SAMPLES] == 8);
+    for (int k = 0; k < 2; k++)
+        for (int i = 0; i < STEPS * STEP_ROWS; i++) {
+            const int row = i - STEP * STEP_ROWS;
+            assert_int_equal(predictions[k][i], row >= 0 && row < SAMPLES ? expected[k][row] : -1);
+        }
+    setting_release(&s);
+}
+
+/* Three students side by side get, bit for bit, what each gets alone, in any order of the threads; and the same as from
+ * the plain CPU backend but for the rounding of doubles. */
+static void students_do_not_mix(void **state)
+{
+    static float logits[STUDENTS][MAX_VALUES], together[STUDENTS][MAX_VALUES], alone[MAX_VALUES], plain[MAX_VALUES],
+        teacher[MAX_VALUES];
+    static int32_t labels[ROWS];
+    for (int i = 0; i < ROWS; i++)
+        labels[i] = i % 10 == 3 ? -1 : i * 31 % COLUMNS;
+    fill(teacher, MAX_VALUES, 6, 5);
+    fill(*logits, STUDENTS * MAX_VALUES, 4, 1);
+    for (enum loss_kind kind = 0; kind < LOSS_KIND_COUNT; kind++) {
+        struct loss_term each[STUDENTS];
+        struct setting s, cpu;
+        double values[STUDENTS];
+        for (int k = 0; k < STUDENTS; k++)
+            each[k] = (struct loss_term){.kind = kind,
+                                         .weight = 1 + (float)k,
+                                         .label_smoothing = 0.1f * (float)k,
+                                         .temperature = 1 + (float)k,
+                                         .reduction = k % 2 ? REDUCTION_MEAN : REDUCTION_BATCHMEAN};
+        setting_init(&s, *state, ROWS, COLUMNS, STUDENTS);
+        set_targets(&s, labels, teacher);
+        memset(together, 0, sizeof together);
+        run_terms(&s, each, *logits, *together, values);
+        setting_release(&s);
+        test_device_order("reverse");
+        setting_init(&s, *state, ROWS, COLUMNS, 1);
+        setting_init(&cpu, "cpu", ROWS, COLUMNS, 1);
+        set_targets(&s, labels, teacher);
+        set_targets(&cpu, labels, teacher);
+        for (int k = 0; k < STUDENTS; k++) {
+            memset(alone, 0, sizeof alone);
+            memset(plain, 0, sizeof plain);
+            assert_true(run_term(&s, &each[k], logits[k], alone) == values[k]);
+            assert_memory_equal(alone, together[k], sizeof alone);
+            assert_float_equal(run_term(&cpu, &each[k], logits[k], plain), values[k], 1e-12 * fabs(values[k]));
+            for (int i = 0; i < MAX_VALUES; i++)
+                assert_float_equal(alone[i], plain[i], 2e-7 * fabs(plain[i]) + 1e-12);
+        }
+        setting_release(&s);
+        setting_release(&cpu);
+        test_device_order("forward");
+    }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(parses_expressions),      cmocka_unit_test(refuses_expressions),
-        cmocka_unit_test(gradients_are_slopes),    cmocka_unit_test(extremes_stay_finite),
-        cmocka_unit_test(equal_rows_cost_nothing), cmocka_unit_test(odd_batches),
-        cmocka_unit_test(metrics_are_counted),
+        ON_EVERY_BACKEND(gradients_are_slopes),    ON_EVERY_BACKEND(extremes_stay_finite),
+        ON_EVERY_BACKEND(equal_rows_cost_nothing), ON_EVERY_BACKEND(odd_batches),
+        ON_EVERY_BACKEND(metrics_are_counted),     ON_EVERY_BACKEND(students_do_not_mix),
     };
     return cmocka_run_group_tests_name("loss", tests, NULL, NULL);
 }

@@ -1,9 +1,8 @@
-/* ce and kd against PyTorch: values and gradients of golden/losses.h5 (argument, or $SOFTCACHE_SHARED/data), float64,
- * within 1e-5 relative. */
-#include "shared/backend/backend.h"
+/* ce and kd on every backend against PyTorch: values and gradients of golden/losses.h5 (argument, or
+ * $SOFTCACHE_SHARED/data), float64, within 1e-5 relative. */
 #include "shared/base/files.h"
 #include "student_train/loss_expression.h"
-#include "tests/helper_feed.h"
+#include "tests/helper_device.h"
 
 #include <hdf5.h>
 #include <math.h>
@@ -53,41 +52,70 @@ static void close_to(const char *entry, double got, double expected, double scal
         fail_msg("%s: %.9g, PyTorch has %.9g", entry, got, expected);
 }
 
-static void losses_equal_pytorchs(void **state)
-{
-    (void)state;
+/* The batch of the file. */
+struct inputs {
     float logits[VALUES], teacher[VALUES];
     int32_t labels[SAMPLES];
+};
+
+/* The loss, and its gradient on the logits. */
+static double run_loss(const struct test_device *t, const struct inputs *in, const struct loss_expression *loss,
+                       float gradient[VALUES])
+{
+    const struct feed_content sizes = {.batch = SAMPLES, .room = SAMPLES, .students = 1, .classes = CLASSES};
+    double metrics[METRIC_COUNT] = {0};
+    struct error err = {0};
+    struct test_feed f;
+    test_feed_init(&f, t, &sizes, true);
+    memcpy(f.content.labels, in->labels, sizeof in->labels);
+    memcpy(f.content.teacher, in->teacher, sizeof in->teacher);
+    for (int i = 0; i < loss->count; i++)
+        f.content.scalars->weights[i] = loss->terms[i].weight;
+    test_feed_upload(&f, t, 0);
+    memset(gradient, 0, VALUES * sizeof *gradient);
+    float *logits = test_device_buffer(t, in->logits, sizeof in->logits);
+    const struct loss_batch batch = {
+        .count = SAMPLES,
+        .students = 1,
+        .logits = logits,
+        .gradient = test_device_buffer(t, gradient, VALUES * sizeof *gradient),
+        .feed = &f.feed,
+        .metrics = test_device_buffer(t, metrics, sizeof metrics),
+    };
+    for (int i = 0; i < loss->count; i++)
+        test_must(t->backend->loss(t->device, &loss->terms[i], i, &batch, &err), &err);
+    test_device_download(t, gradient, batch.gradient, VALUES * sizeof *gradient);
+    test_device_download(t, metrics, batch.metrics, sizeof metrics);
+    test_device_free(t, logits);
+    test_device_free(t, batch.gradient);
+    test_device_free(t, batch.metrics);
+    test_feed_release(&f, t);
+    return metrics[METRIC_LOSS] / SAMPLES;
+}
+
+static void losses_equal_pytorchs(void **state)
+{
+    struct inputs in;
     if (!file_exists(golden_path)) {
         print_message("# skip: no %s\n", golden_path);
         skip();
     }
+    struct test_device t = test_device_open(*state, 1);
     hid_t file = H5Fopen(golden_path, H5F_ACC_RDONLY, H5P_DEFAULT);
     assert_true(file >= 0);
-    read_values(file, "inputs/student_logits", H5T_NATIVE_FLOAT, VALUES, logits);
-    read_values(file, "inputs/teacher_logits", H5T_NATIVE_FLOAT, VALUES, teacher);
-    read_values(file, "inputs/labels", H5T_NATIVE_INT32, SAMPLES, labels);
+    read_values(file, "inputs/student_logits", H5T_NATIVE_FLOAT, VALUES, in.logits);
+    read_values(file, "inputs/teacher_logits", H5T_NATIVE_FLOAT, VALUES, in.teacher);
+    read_values(file, "inputs/labels", H5T_NATIVE_INT32, SAMPLES, in.labels);
     for (size_t i = 0; i < sizeof entries / sizeof *entries; i++) {
         struct loss_expression loss;
-        float gradient[VALUES] = {0};
-        double metrics[METRIC_COUNT] = {0}, value, expected[VALUES], largest = 0;
+        float gradient[VALUES];
+        double value, expected[VALUES], largest = 0;
         char name[128];
-        struct host_feed host;
-        host_feed_init(&host, SAMPLES, CLASSES, labels, teacher);
-        const struct loss_batch batch = {.count = SAMPLES,
-                                         .students = 1,
-                                         .logits = logits,
-                                         .gradient = gradient,
-                                         .feed = &host.feed,
-                                         .metrics = metrics};
         assert_int_equal(loss_expression_parse(&loss, entries[i].loss, NULL), STATUS_OK);
-        for (int t = 0; t < loss.count; t++) {
-            host.scalars.weights[t] = loss.terms[t].weight;
-            assert_int_equal(backend_cpu.loss(NULL, &loss.terms[t], t, &batch, NULL), STATUS_OK);
-        }
+        const double got = run_loss(&t, &in, &loss, gradient);
         snprintf(name, sizeof name, "%s/f64/value", entries[i].entry);
         read_values(file, name, H5T_NATIVE_DOUBLE, 1, &value);
-        close_to(name, metrics[METRIC_LOSS] / SAMPLES, value, 0);
+        close_to(name, got, value, 0);
         snprintf(name, sizeof name, "%s/f64/grad/student_logits", entries[i].entry);
         read_values(file, name, H5T_NATIVE_DOUBLE, VALUES, expected);
         for (int k = 0; k < VALUES; k++)
@@ -97,11 +125,12 @@ static void losses_equal_pytorchs(void **state)
             close_to(name, gradient[k], expected[k], largest * 1e-3);
     }
     H5Fclose(file);
+    test_device_close(&t);
 }
 
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(losses_equal_pytorchs)};
+    const struct CMUnitTest tests[] = {ON_EVERY_BACKEND(losses_equal_pytorchs)};
     const char *shared = getenv("SOFTCACHE_SHARED");
     if (argc > 1)
         snprintf(golden_path, sizeof golden_path, "%s", argv[1]);

@@ -1,8 +1,7 @@
-/* Optimisers, clipping and the moving average against torch.optim (golden/make_optimizer.py), and with any number of
- * threads the same bits. */
-#include "shared/backend/backend.h"
+/* Optimisers, clipping and the moving average on every backend against torch.optim (golden/make_optimizer.py); the same
+ * bits with any number of threads, in any order, alone and beside other students. */
 #include "tests/golden/optimizer.h"
-#include "tests/helper_feed.h"
+#include "tests/helper_device.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -12,140 +11,226 @@
 #include <string.h>
 #include <cmocka.h>
 
-enum { COUNT = 37, STEPS = 12, LARGE = 100003 };
+enum { COUNT = 37, STEPS = 12, STUDENTS = 3, LARGE = 100003 };
 static const float TOLERANCE = 2e-6f; /* float rounding of 12 steps on weights of size 1 */
+static const double DECAY = 0.9;      /* of the moving average */
 
-static const struct backend *const backend = &backend_cpu;
-
-static const struct {
+struct optimizer_case {
     const char *name;
-    double rate;
-    struct optimizer step;
+    struct optimizer optimizer;
+    double learning_rate;
     const float *expected, *average;
-} cases[] = {
-#define CASE(name, rate, ...)                                               \
-    {                                                                       \
-#name, rate, {__VA_ARGS__ }, golden_##name, golden_##name##_average \
+    double norm;
+};
+static const struct optimizer_case cases[] = {
+#define CASE(name, rate, ...)                                                                     \
+    {                                                                                             \
+#name, {__VA_ARGS__ }, rate, golden_##name, golden_##name##_average, golden_##name##_norm \
     }
+#define ADAM .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8
     CASE(sgd, 0.05, .kind = OPTIMIZER_SGD),
     CASE(sgd_decay, 0.05, .kind = OPTIMIZER_SGD, .weight_decay = 0.01),
     CASE(sgd_momentum, 0.05, .kind = OPTIMIZER_SGD, .momentum = 0.9, .weight_decay = 5e-4),
     CASE(sgd_nesterov, 0.05, .kind = OPTIMIZER_SGD, .momentum = 0.9, .nesterov = true),
-    CASE(adam, 0.01, .kind = OPTIMIZER_ADAM, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8),
-    CASE(adam_decay_clip, 0.01, .kind = OPTIMIZER_ADAM, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8,
-         .weight_decay = 0.1, .clip = 10),
-    CASE(adam_clip_never, 0.01, .kind = OPTIMIZER_ADAM, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .clip = 1e6),
+    CASE(adam, 0.01, .kind = OPTIMIZER_ADAM, ADAM),
+    CASE(adam_decay_clip, 0.01, .kind = OPTIMIZER_ADAM, ADAM, .weight_decay = 0.1, .clip = 10),
+    CASE(adam_clip_never, 0.01, .kind = OPTIMIZER_ADAM, ADAM, .clip = 1e6),
     CASE(adamw, 0.01, .kind = OPTIMIZER_ADAMW, .beta1 = 0.8, .beta2 = 0.95, .epsilon = 1e-6, .weight_decay = 0.1,
          .clip = 1),
 };
+enum { CASES = sizeof cases / sizeof *cases };
 
-static double expected_norm(size_t i)
+/* The vectors of some students on a device, and the feed of the steps. */
+struct vectors {
+    struct test_device t;
+    struct test_feed f;
+    struct optimizer_memory memory; /* device memory [students, count] */
+    float *average;                 /* device memory [students, count] */
+    struct mailbox *mailbox;
+    double *metrics; /* device memory [students, METRIC_COUNT], for the mailbox */
+    size_t count, bytes;
+};
+
+/* parameters [students, count]; rates [students] are factors of the case's learning rate. */
+static void vectors_init(struct vectors *v, const char *backend, int threads, const struct optimizer_case *c, int steps,
+                         int students, size_t count, const float *parameters, const double *rates)
 {
-    const double norms[] = {
-        golden_sgd_norm,  golden_sgd_decay_norm,       golden_sgd_momentum_norm,    golden_sgd_nesterov_norm,
-        golden_adam_norm, golden_adam_decay_clip_norm, golden_adam_clip_never_norm, golden_adamw_norm};
-    return norms[i];
+    struct error err = {0};
+    const struct feed_content sizes = {.batch = 1, .room = (size_t)steps, .students = students, .classes = 1};
+    const size_t bytes = (size_t)students * count * sizeof(float), metric_bytes = METRIC_COUNT * sizeof(double);
+    *v = (struct vectors){.t = test_device_open(backend, threads), .count = count, .bytes = bytes};
+    test_feed_init(&v->f, &v->t, &sizes, false);
+    for (int s = 0; s < steps; s++)
+        for (int k = 0; k < students; k++)
+            v->f.content.scalars[s * students + k] = (struct step_scalars){
+                .step = (uint64_t)s,
+                .learning_rate = c->learning_rate * rates[k],
+                .correction1 = 1 - pow(c->optimizer.beta1, s + 1),
+                .root_correction2 = sqrt(1 - pow(c->optimizer.beta2, s + 1)),
+            };
+    test_feed_upload(&v->f, &v->t, 0);
+    v->memory.parameters = test_device_buffer(&v->t, parameters, bytes);
+    v->memory.gradients = test_device_buffer(&v->t, NULL, bytes);
+    v->memory.first = test_device_buffer(&v->t, NULL, bytes);
+    v->memory.second = test_device_buffer(&v->t, NULL, bytes);
+    v->memory.norm = test_device_buffer(&v->t, NULL, (size_t)students * sizeof(double));
+    v->average = test_device_buffer(&v->t, NULL, bytes);
+    v->metrics = test_device_buffer(&v->t, NULL, (size_t)students * metric_bytes);
+    test_must(v->t.backend->zero(v->t.device, v->memory.first, bytes, &err), &err);
+    test_must(v->t.backend->zero(v->t.device, v->memory.second, bytes, &err), &err);
+    test_must(v->t.backend->blend(v->t.device, v->average, v->memory.parameters, (size_t)students * count, 0, &err),
+              &err);
+    test_must(v->t.backend->mailbox_new(v->t.device, &v->mailbox, &err), &err);
 }
 
-static void gradient(int step, const float *parameters, float *g)
+static void vectors_release(struct vectors *v)
+{
+    void *const buffers[] = {v->memory.parameters, v->memory.gradients, v->memory.first, v->memory.second,
+                             v->memory.norm,       v->average,          v->metrics};
+    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
+        test_device_free(&v->t, buffers[i]);
+    v->t.backend->mailbox_free(v->t.device, v->mailbox);
+    test_feed_release(&v->f, &v->t);
+    test_device_close(&v->t);
+}
+
+/* One step of all students with these gradients [students, count]. */
+static void step(struct vectors *v, const struct optimizer *optimizer, const float *gradients)
+{
+    struct error err = {0};
+    const struct backend *backend = v->t.backend;
+    test_device_upload(&v->t, v->memory.gradients, gradients, v->bytes);
+    test_must(backend->optimize(v->t.device, optimizer, &v->memory, v->count, &v->f.feed, &err), &err);
+    test_must(backend->blend(v->t.device, v->average, v->memory.parameters, v->bytes / sizeof(float), DECAY, &err),
+              &err);
+    test_must(backend->advance(v->t.device, &v->f.feed, v->metrics, v->mailbox, &err), &err);
+}
+
+static void gradient(int number, const float *parameters, float *g)
 {
     for (int i = 0; i < COUNT; i++)
-        g[i] = (0.25f * parameters[i] + (float)cos(1.3 * i + 0.5 * step)) * (float)(i % 5);
+        g[i] = (0.25f * parameters[i] + (float)cos(1.3 * i + 0.5 * number)) * (float)(i % 5);
 }
 
-/* The scalars of step number `step`, from 0. */
-static void set_step(struct host_feed *host, const struct optimizer *optimizer, double rate, int step)
+struct outcome {
+    float parameters[STUDENTS][COUNT], average[STUDENTS][COUNT];
+    double norm[STUDENTS];
+};
+
+/* All steps of a case. rates: see vectors_init. */
+static void train(const char *backend, const struct optimizer_case *c, int students, const double *rates,
+                  struct outcome *out)
 {
-    host->scalars.step = (uint64_t)step;
-    host->scalars.learning_rate = rate;
-    host->scalars.correction1 = 1 - pow(optimizer->beta1, step + 1);
-    host->scalars.root_correction2 = sqrt(1 - pow(optimizer->beta2, step + 1));
+    struct vectors v;
+    float gradients[STUDENTS][COUNT];
+    for (int k = 0; k < students; k++)
+        for (int i = 0; i < COUNT; i++)
+            out->parameters[k][i] = (float)sin(0.7 * i + 0.2);
+    vectors_init(&v, backend, 2, c, STEPS, students, COUNT, *out->parameters, rates);
+    for (int s = 1; s <= STEPS; s++) {
+        for (int k = 0; k < students; k++)
+            gradient(s, out->parameters[k], gradients[k]);
+        step(&v, &c->optimizer, *gradients);
+        test_device_download(&v.t, out->parameters, v.memory.parameters, v.bytes);
+        assert_int_equal(v.mailbox->steps, s);
+    }
+    test_device_download(&v.t, out->average, v.average, v.bytes);
+    test_device_download(&v.t, out->norm, v.memory.norm, (size_t)students * sizeof(double));
+    vectors_release(&v);
 }
 
 static void steps_equal_pytorchs(void **state)
 {
-    (void)state;
-    struct device *device;
-    assert_int_equal(backend->device_new(&device, &(struct device_options){.threads = 2}, NULL), STATUS_OK);
-    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
-        float parameters[COUNT], gradients[COUNT], first[COUNT] = {0}, second[COUNT] = {0}, average[COUNT];
-        double norm = 0;
-        const struct optimizer_memory memory = {parameters, gradients, first, second, &norm};
-        struct host_feed host;
-        host_feed_init(&host, 1, 1, NULL, NULL);
-        for (int i = 0; i < COUNT; i++)
-            average[i] = parameters[i] = (float)sin(0.7 * i + 0.2);
-        for (int s = 0; s < STEPS; s++) {
-            gradient(s + 1, parameters, gradients);
-            set_step(&host, &cases[c].step, cases[c].rate, s);
-            assert_int_equal(backend->optimize(device, &cases[c].step, &memory, COUNT, &host.feed, NULL), STATUS_OK);
-            assert_int_equal(backend->blend(device, average, parameters, COUNT, 0.9, NULL), STATUS_OK);
-        }
+    static const double rate = 1;
+    for (size_t c = 0; c < CASES; c++) {
+        struct outcome out;
+        train(*state, &cases[c], 1, &rate, &out);
         for (int i = 0; i < COUNT; i++) {
-            if (!(fabsf(parameters[i] - cases[c].expected[i]) <= TOLERANCE))
-                fail_msg("%s: weight %d is %.9g, PyTorch has %.9g", cases[c].name, i, (double)parameters[i],
+            const float parameter = out.parameters[0][i], average = out.average[0][i];
+            if (!(fabsf(parameter - cases[c].expected[i]) <= TOLERANCE))
+                fail_msg("%s: weight %d is %.9g, PyTorch has %.9g", cases[c].name, i, (double)parameter,
                          (double)cases[c].expected[i]);
-            if (!(fabsf(average[i] - cases[c].average[i]) <= TOLERANCE))
-                fail_msg("%s: average %d is %.9g, PyTorch has %.9g", cases[c].name, i, (double)average[i],
+            if (!(fabsf(average - cases[c].average[i]) <= TOLERANCE))
+                fail_msg("%s: average %d is %.9g, PyTorch has %.9g", cases[c].name, i, (double)average,
                          (double)cases[c].average[i]);
         }
-        assert_float_equal(norm, expected_norm(c), 1e-5 * expected_norm(c));
+        assert_float_equal(out.norm[0], cases[c].norm, 1e-5 * cases[c].norm);
     }
-    backend->device_free(device);
 }
 
-/* By hand; and a blend of decay 0 copies. */
-static void one_plain_step(void **state)
+/* Students with other learning rates, side by side and alone. */
+static void students_do_not_mix(void **state)
 {
-    (void)state;
-    struct device *device;
-    float parameters[3] = {1, 2, 3}, gradients[3] = {1, 0, -1}, first[3] = {0}, second[3] = {0}, copy[3] = {7, 7, 7};
-    double norm;
-    const struct optimizer_memory memory = {parameters, gradients, first, second, &norm};
-    const struct optimizer sgd = {.kind = OPTIMIZER_SGD};
-    struct host_feed host;
-    host_feed_init(&host, 1, 1, NULL, NULL);
-    set_step(&host, &sgd, 0.5, 0);
-    assert_int_equal(backend->device_new(&device, &(struct device_options){.threads = 1}, NULL), STATUS_OK);
-    assert_int_equal(backend->optimize(device, &sgd, &memory, 3, &host.feed, NULL), STATUS_OK);
-    assert_true(parameters[0] == 0.5f && parameters[1] == 2 && parameters[2] == 3.5f);
-    assert_float_equal(norm, sqrt(2.0), 1e-12);
-    assert_int_equal(backend->blend(device, copy, parameters, 3, 0, NULL), STATUS_OK);
-    assert_memory_equal(copy, parameters, sizeof copy);
-    backend->device_free(device);
-}
-
-static float large[2][4][LARGE];
-
-static void threads_change_nothing(void **state)
-{
-    (void)state;
-    for (int run = 0; run < 2; run++) {
-        struct device *device;
-        double norm;
-        float(*m)[LARGE] = large[run];
-        const struct optimizer_memory memory = {m[0], m[1], m[2], m[3], &norm};
-        struct host_feed host;
-        host_feed_init(&host, 1, 1, NULL, NULL);
-        assert_int_equal(backend->device_new(&device, &(struct device_options){.threads = run ? 3 : 1}, NULL),
-                         STATUS_OK);
-        for (int s = 0; s < 3; s++) {
-            for (int i = 0; i < LARGE; i++)
-                m[1][i] = sinf((float)(i + s + 1));
-            set_step(&host, &cases[5].step, cases[5].rate, s);
-            assert_int_equal(backend->optimize(device, &cases[5].step, &memory, LARGE, &host.feed, NULL), STATUS_OK);
+    static const double rates[STUDENTS] = {1, 0.5, 3};
+    for (size_t c = 0; c < CASES; c++) {
+        struct outcome together, alone;
+        train(*state, &cases[c], STUDENTS, rates, &together);
+        test_device_order("reverse");
+        for (int k = 0; k < STUDENTS; k++) {
+            train(*state, &cases[c], 1, &rates[k], &alone);
+            assert_memory_equal(together.parameters[k], alone.parameters[0], sizeof alone.parameters[0]);
+            assert_memory_equal(together.average[k], alone.average[0], sizeof alone.average[0]);
+            assert_true(together.norm[k] == alone.norm[0]);
         }
-        backend->device_free(device);
+        test_device_order("forward");
     }
-    assert_memory_equal(large[0], large[1], sizeof large[0]);
+}
+
+static float large[3][5][LARGE]; /* [run][parameters, first, second, average, gradients] */
+
+/* A vector of many slices: one thread and three, and the bits of the CPU. */
+static void large_vectors(void **state)
+{
+    static const double rate = 1;
+    const char *const backends[] = {*state, *state, "cpu"};
+    const int threads[] = {1, 3, 1};
+    for (int run = 0; run < 3; run++) {
+        struct vectors v;
+        float(*m)[LARGE] = large[run];
+        memset(m, 0, sizeof large[run]);
+        test_device_order(run == 1 ? "reverse" : "forward");
+        vectors_init(&v, backends[run], threads[run], &cases[5], STEPS, 1, LARGE, m[0], &rate);
+        for (int s = 1; s <= 3; s++) {
+            for (int i = 0; i < LARGE; i++)
+                m[4][i] = sinf((float)(i + s));
+            step(&v, &cases[5].optimizer, m[4]);
+        }
+        const float *const from[] = {v.memory.parameters, v.memory.first, v.memory.second, v.average};
+        for (int i = 0; i < 4; i++)
+            test_device_download(&v.t, m[i], from[i], v.bytes);
+        vectors_release(&v);
+        test_device_order("forward");
+        assert_memory_equal(large[0], m, sizeof large[0]);
+    }
+}
+
+/* The cursor moves on, and the mailbox gets the first student's loss and samples. */
+static void advance_tells_the_host(void **state)
+{
+    static const double rates[2] = {1, 1};
+    static const float zeros[2 * COUNT];
+    struct error err = {0};
+    struct vectors v;
+    uint32_t cursor;
+    double metrics[2][METRIC_COUNT] = {{[METRIC_LOSS] = 2.5, [METRIC_SAMPLES] = 128}, {[METRIC_LOSS] = 7}};
+    vectors_init(&v, *state, 1, &cases[0], STEPS, 2, COUNT, zeros, rates);
+    test_device_upload(&v.t, v.metrics, metrics, sizeof metrics);
+    for (int steps = 0; steps < 2; steps++)
+        test_must(v.t.backend->advance(v.t.device, &v.f.feed, v.metrics, v.mailbox, &err), &err);
+    test_device_download(&v.t, &cursor, v.f.feed.cursor, sizeof cursor);
+    assert_int_equal(cursor, 2);
+    assert_int_equal(v.mailbox->steps, 2);
+    assert_true(v.mailbox->loss == 2.5 && v.mailbox->samples == 128);
+    vectors_release(&v);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(steps_equal_pytorchs),
-        cmocka_unit_test(one_plain_step),
-        cmocka_unit_test(threads_change_nothing),
+        ON_EVERY_BACKEND(steps_equal_pytorchs),
+        ON_EVERY_BACKEND(students_do_not_mix),
+        ON_EVERY_BACKEND(large_vectors),
+        ON_EVERY_BACKEND(advance_tells_the_host),
     };
     return cmocka_run_group_tests_name("optimizer", tests, NULL, NULL);
 }

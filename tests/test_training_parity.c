@@ -3,7 +3,7 @@
 #include "formats/net_text.h"
 #include "shared/backend/network.h"
 #include "shared/base/random.h"
-#include "tests/helper_feed.h"
+#include "tests/helper_device.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -38,14 +38,6 @@ struct golden {
  * 3e-7, where no value next to 0 falls on the other side of a ReLU. Another processor's rounding may cause that, which
  * moved tensors by 2e-4 and norms by 3e-4; and Adam then moves single elements by shares of its 20 steps of 1e-3. */
 static const double loss_tolerance = 1e-4, norm_tolerance = 1e-3, tensor_tolerance = 5e-4, element_tolerance = 2e-3;
-
-static const struct backend *const backend = &backend_cpu;
-
-static void must(enum status status, const struct error *err)
-{
-    if (status != STATUS_OK)
-        fail_msg("%s", err->message);
-}
 
 static void uniform(uint64_t seed, enum random_purpose purpose, uint32_t a, uint32_t b, float *out, size_t count)
 {
@@ -110,97 +102,134 @@ static void make_batch(const struct golden *golden, uint32_t number, struct batc
 
 struct training {
     struct graph graph;
-    struct device *device;
+    struct test_device t;
     struct network network;
-    float *first, *second; /* Adam's moments */
-    double metrics[METRIC_COUNT];
+    struct test_feed f;
     struct batch batches[BATCHES];
+    struct optimizer_memory memory; /* device memory [parameters] */
+    double *metrics;                /* device memory [METRIC_COUNT] */
+    struct mailbox *mailbox;
     double losses[STEPS], norms[STEPS];
 };
 
-static void training_new(struct training *training, const struct golden *golden, int threads)
+static const struct optimizer adam = {
+    .kind = OPTIMIZER_ADAM, .weight_decay = 1e-5, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .clip = 10};
+
+/* All steps at once. */
+static void fill_feed(struct training *training, const struct golden *golden)
+{
+    struct feed_content *content = &training->f.content;
+    for (size_t s = 0; s < STEPS; s++) {
+        const struct batch *batch = &training->batches[s % BATCHES];
+        memcpy(content->labels + s * SAMPLES, batch->labels, sizeof batch->labels);
+        memcpy(content->teacher + s * LOGITS, batch->teacher, sizeof batch->teacher);
+        content->scalars[s] = (struct step_scalars){
+            .seed = 1,
+            .step = s,
+            .learning_rate = 1e-3,
+            .correction1 = 1 - pow(adam.beta1, (double)s + 1),
+            .root_correction2 = sqrt(1 - pow(adam.beta2, (double)s + 1)),
+            .weights = {golden->distil ? 0.5f : 1, 0.5f},
+        };
+    }
+    test_feed_upload(&training->f, &training->t, 0);
+}
+
+static void training_new(struct training *training, const struct golden *golden, const char *backend, int threads)
 {
     struct error err = {0};
     const struct net_text_options options = {golden->name, 3, SIZE, CLASSES};
-    must(net_text_parse(&training->graph, golden->net, strlen(golden->net), &options, &err), &err);
+    const struct feed_content sizes = {.batch = SAMPLES, .room = STEPS * SAMPLES, .students = 1, .classes = CLASSES};
+    struct test_device *t = &training->t;
+    struct network *network = &training->network;
+    *t = test_device_open(backend, threads);
+    test_must(net_text_parse(&training->graph, golden->net, strlen(golden->net), &options, &err), &err);
     initialise(golden, &training->graph);
-    must(backend->device_new(&training->device, &(struct device_options){.threads = threads}, &err), &err);
-    must(network_init(&training->network, backend, training->device, &training->graph,
-                      &(struct plan_options){.batch = SAMPLES}, 1, &err),
-         &err);
-    size_t count = training->network.plan.parameter_count;
-    training->first = calloc(count, sizeof(float));
-    training->second = calloc(count, sizeof(float));
-    assert_non_null(training->first);
-    assert_non_null(training->second);
+    test_must(network_init(network, t->backend, t->device, &training->graph, &(struct plan_options){.batch = SAMPLES},
+                           1, &err),
+              &err);
     for (uint32_t i = 0; i < BATCHES; i++)
         make_batch(golden, i, &training->batches[i]);
+    test_feed_init(&training->f, t, &sizes, true);
+    fill_feed(training, golden);
+    const size_t bytes = network->plan.parameter_count * sizeof(float);
+    training->memory = (struct optimizer_memory){
+        .parameters = network->memory.parameters,
+        .gradients = network->memory.parameter_gradients,
+        .first = test_device_buffer(t, NULL, bytes),
+        .second = test_device_buffer(t, NULL, bytes),
+        .norm = test_device_buffer(t, NULL, sizeof(double)),
+    };
+    training->metrics = test_device_buffer(t, NULL, METRIC_COUNT * sizeof(double));
+    test_must(t->backend->zero(t->device, training->memory.first, bytes, &err), &err);
+    test_must(t->backend->zero(t->device, training->memory.second, bytes, &err), &err);
+    test_must(t->backend->mailbox_new(t->device, &training->mailbox, &err), &err);
 }
 
 static void training_free(struct training *training)
 {
+    const struct test_device *t = &training->t;
+    test_device_free(t, training->memory.first);
+    test_device_free(t, training->memory.second);
+    test_device_free(t, training->memory.norm);
+    test_device_free(t, training->metrics);
+    t->backend->mailbox_free(t->device, training->mailbox);
+    test_feed_release(&training->f, t);
     network_release(&training->network);
-    backend->device_free(training->device);
+    test_device_close(&training->t);
     graph_release(&training->graph);
-    free(training->first);
-    free(training->second);
     free(training);
 }
 
-static void add_losses(struct training *training, const struct golden *golden, const struct host_feed *host)
+static void add_losses(struct training *training, const struct golden *golden)
 {
     struct error err = {0};
+    const struct test_device *t = &training->t;
     const struct loss_term ce = {.kind = LOSS_CE},
                            kd = {.kind = LOSS_KD, .temperature = 4, .reduction = REDUCTION_BATCHMEAN};
     const struct loss_batch losses = {.count = SAMPLES,
                                       .students = 1,
                                       .logits = network_logits(&training->network),
                                       .gradient = network_logits_gradient(&training->network),
-                                      .feed = &host->feed,
+                                      .feed = &training->f.feed,
                                       .metrics = training->metrics};
-    must(backend->zero(training->device, losses.gradient, LOGITS * sizeof(float), &err), &err);
-    must(backend->loss(training->device, &ce, 0, &losses, &err), &err);
+    test_must(t->backend->zero(t->device, losses.gradient, LOGITS * sizeof(float), &err), &err);
+    test_must(t->backend->zero(t->device, losses.metrics, METRIC_COUNT * sizeof(double), &err), &err);
+    test_must(t->backend->loss(t->device, &ce, 0, &losses, &err), &err);
     if (golden->distil)
-        must(backend->loss(training->device, &kd, 1, &losses, &err), &err);
+        test_must(t->backend->loss(t->device, &kd, 1, &losses, &err), &err);
 }
 
 static void train_step(struct training *training, const struct golden *golden, int number)
 {
     struct error err = {0};
+    const struct test_device *t = &training->t;
     struct network *network = &training->network;
-    const struct batch *batch = &training->batches[number % BATCHES];
-    const struct optimizer step = {
-        .kind = OPTIMIZER_ADAM, .weight_decay = 1e-5, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .clip = 10};
-    const struct optimizer_memory memory = {network->memory.parameters, network->memory.parameter_gradients,
-                                            training->first, training->second, &training->norms[number]};
-    struct host_feed host;
-    host_feed_init(&host, SAMPLES, CLASSES, batch->labels, batch->teacher);
-    const struct pass pass = {SAMPLES, true, &host.feed};
-    host.scalars.seed = 1;
-    host.scalars.step = (uint64_t)number;
-    host.scalars.learning_rate = 1e-3;
-    host.scalars.correction1 = 1 - pow(step.beta1, number + 1);
-    host.scalars.root_correction2 = sqrt(1 - pow(step.beta2, number + 1));
-    host.scalars.weights[0] = golden->distil ? 0.5f : 1;
-    host.scalars.weights[1] = 0.5f;
-    memset(training->metrics, 0, sizeof training->metrics);
-    must(backend->upload(training->device, network_input(network), batch->images, sizeof batch->images, &err), &err);
-    must(network_forward(network, &pass, &err), &err);
-    add_losses(training, golden, &host);
-    must(network_backward(network, &pass, &err), &err);
-    must(backend->optimize(training->device, &step, &memory, network->plan.parameter_count, &host.feed, &err), &err);
-    training->losses[number] = training->metrics[METRIC_LOSS] / SAMPLES;
+    const struct feed *feed = &training->f.feed;
+    const struct pass pass = {SAMPLES, true, feed};
+    double metrics[METRIC_COUNT];
+    test_device_upload(t, network_input(network), training->batches[number % BATCHES].images,
+                       sizeof training->batches[0].images);
+    test_must(network_forward(network, &pass, &err), &err);
+    add_losses(training, golden);
+    test_must(network_backward(network, &pass, &err), &err);
+    test_must(t->backend->optimize(t->device, &adam, &training->memory, network->plan.parameter_count, feed, &err),
+              &err);
+    test_must(t->backend->advance(t->device, feed, training->metrics, training->mailbox, &err), &err);
+    test_device_download(t, metrics, training->metrics, sizeof metrics);
+    test_device_download(t, &training->norms[number], training->memory.norm, sizeof(double));
+    training->losses[number] = metrics[METRIC_LOSS] / SAMPLES;
 }
 
-static struct training *train(const struct golden *golden, int threads)
+static struct training *train(const struct golden *golden, const char *backend, int threads)
 {
     struct error err = {0};
     struct training *training = calloc(1, sizeof *training);
     assert_non_null(training);
-    training_new(training, golden, threads);
+    training_new(training, golden, backend, threads);
     for (int i = 0; i < STEPS; i++)
         train_step(training, golden, i);
-    must(network_download(&training->network, 0, &training->graph, &err), &err);
+    test_must(network_download(&training->network, 0, &training->graph, &err), &err);
     return training;
 }
 
@@ -250,7 +279,6 @@ static const float *compare_weights(const struct golden *golden, const struct gr
 static void equals_pytorch(void **state)
 {
     static float stored[1 << 16];
-    (void)state;
     FILE *file = fopen("tests/golden/training.bin", "rb");
     if (!file)
         skip();
@@ -258,7 +286,7 @@ static void equals_pytorch(void **state)
     fclose(file);
     const float *values = stored;
     for (size_t i = 0; i < sizeof goldens / sizeof *goldens; i++) {
-        struct training *training = train(&goldens[i], 2);
+        struct training *training = train(&goldens[i], *state, 2);
         compare_steps(&goldens[i], training);
         values = compare_weights(&goldens[i], &training->graph, values);
         training_free(training);
@@ -270,9 +298,9 @@ static void threads_change_nothing(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof goldens / sizeof *goldens; i++) {
-        struct training *expected = train(&goldens[i], 1);
+        struct training *expected = train(&goldens[i], "cpu", 1);
         for (int threads = 2; threads <= 3; threads++) {
-            struct training *got = train(&goldens[i], threads);
+            struct training *got = train(&goldens[i], "cpu", threads);
             assert_memory_equal(got->losses, expected->losses, sizeof got->losses);
             for (int w = 0; w < got->graph.weight_count; w++)
                 assert_memory_equal(got->graph.weights[w].data, expected->graph.weights[w].data,
@@ -286,7 +314,7 @@ static void threads_change_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(equals_pytorch),
+        ON_EVERY_BACKEND(equals_pytorch),
         cmocka_unit_test(threads_change_nothing),
     };
     return cmocka_run_group_tests_name("training parity", tests, NULL, NULL);

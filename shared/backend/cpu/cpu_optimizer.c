@@ -124,6 +124,6 @@ enum status cpu_blend(struct device *device, float *average, const float *values
     const float keep = (float)decay, rest = (float)(1 - decay);
     (void)device, (void)err;
     for (size_t i = 0; i < count; i++)
-        average[i] = keep * average[i] + rest * values[i];
+        average[i] = decay == 0 ? values[i] : keep * average[i] + rest * values[i];
     return STATUS_OK;
 }

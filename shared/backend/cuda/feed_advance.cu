@@ -8,12 +8,10 @@ static __global__ void advance_cursor(uint32_t *cursor, const double *metrics, s
 {
     const uint32_t steps = *cursor + 1;
     *cursor = steps;
-    if (mailbox) {
-        mailbox->loss = metrics[METRIC_LOSS];
-        mailbox->samples = metrics[METRIC_SAMPLES];
-        __threadfence_system();
-        mailbox->steps = steps;
-    }
+    mailbox->loss = metrics[METRIC_LOSS];
+    mailbox->samples = metrics[METRIC_SAMPLES];
+    __threadfence_system();
+    mailbox->steps = steps;
 }
 
 extern "C" enum status cuda_advance(struct device *device, const struct feed *feed, const double *metrics,

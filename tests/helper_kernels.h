@@ -1,0 +1,36 @@
+/* A graph's training pass on a backend in all the ways that must not matter, compared with the double-precision
+ * reference: instruction sets, threads, orders of threads, stored elements, several students at once. */
+#ifndef TESTS_HELPER_KERNELS_H
+#define TESTS_HELPER_KERNELS_H
+
+#include "shared/backend/network.h"
+#include "tests/helper_device.h"
+#include "tests/helper_nets.h"
+#include "tests/helper_reference_train.h"
+
+/* What a pass over one student's network left, in host memory. */
+struct kernel_outcome {
+    float *logits;    /* [count, classes] */
+    float *gradients; /* [plan->parameter_count] of the parameters */
+    float *state;     /* [plan->state_count] */
+    size_t bytes[3];  /* of each */
+};
+void kernel_outcome_download(struct kernel_outcome *out, const struct test_device *t, const struct network *network,
+                             int student, int count);
+void kernel_outcome_release(struct kernel_outcome *out);
+
+/* Fails if an element differs from the reference by more than the tolerance of the element type, see the source.
+ * graph: of the network; what: to say in the failure. */
+void kernel_outcome_check(const struct kernel_outcome *out, const struct network *network, const struct reference *r,
+                          const char *what);
+
+/* Forward and backward over input [count, h, w, c], in training or with running statistics, with a made-up gradient of
+ * the logits. backend: "cpu" or "cuda". */
+void kernels_check_input(const char *backend, const struct graph *graph, int batch, int count, bool training,
+                         const float *input);
+/* The same with random weights and input. */
+void kernels_check(const char *backend, struct graph *graph, int batch, int count, bool training);
+
+size_t sample_elements(const struct plan_tensor *tensor);
+
+#endif

@@ -1,0 +1,273 @@
+/* What the training kernels owe beside their values (test_kernels.c), on every backend: gradients of kept nodes, digits
+ * under large means, dropout; and the reference itself by finite differences. */
+#include "tests/helper_kernels.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+/* A network of one student on a device that was opened for it. */
+static void open_network(struct network *network, struct test_device *t, const char *backend, const struct graph *graph,
+                         const struct plan_options *options)
+{
+    struct error err = {0};
+    *t = test_device_open(backend, 2);
+    test_must(network_init(network, t->backend, t->device, graph, options, 1, &err), &err);
+}
+
+static void close_network(struct network *network, struct test_device *t)
+{
+    network_release(network);
+    test_device_close(t);
+}
+
+static void forward(struct network *network, const struct pass *pass)
+{
+    struct error err = {0};
+    test_must(network_forward(network, pass, &err), &err);
+}
+
+static void backward(struct network *network, const struct pass *pass)
+{
+    struct error err = {0};
+    test_must(network_backward(network, pass, &err), &err);
+}
+
+static void *gradient_of(const struct network *network, int tensor)
+{
+    const size_t offset = network->plan.tensors[tensor].gradient;
+    return (char *)network->memory.gradients + offset * element_size(network->plan.element);
+}
+
+/* Losses on features: their gradient is in the kept tensors before backward begins. */
+static void check_kept_gradients(const char *backend, enum element element)
+{
+    enum { COUNT = 3, C = 12, PIXELS = 25, FLOATS = COUNT * C * PIXELS };
+    struct graph graph;
+    struct reference r;
+    struct network network;
+    struct test_device t;
+    struct kernel_outcome outcome;
+    const struct pass pass = {.count = COUNT, .training = true};
+    float input[COUNT * 3 * PIXELS], extra[FLOATS], gradient[COUNT * 5];
+    graph_init(&graph);
+    const int at = net_conv_norm_relu(&graph, net_input(&graph, 3, 5, 5), (struct net_window){.out = C});
+    const int raw = net_conv(&graph, at, (struct net_window){.kernel = 3, .pad = 1});
+    net_linear(&graph, net_relu(&graph, net_batch_norm(&graph, raw)), 5, true);
+    net_weights(&graph, 42);
+    net_fill(input, sizeof input / sizeof *input, 1);
+    for (size_t i = 0; i < sizeof input / sizeof *input; i++)
+        input[i] = test_device_round(input[i], element);
+    const int kept[] = {at, raw};
+    const struct plan_options options = {.batch = COUNT, .element = element, .kept = kept, .kept_count = 2};
+    open_network(&network, &t, backend, &graph, &options);
+    test_device_write(&t, network_input(&network), element, input, sizeof input / sizeof *input);
+    forward(&network, &pass);
+    reference_init(&r, &graph, COUNT);
+    reference_forward(&r, input, true);
+    test_device_poison(&t, network.memory.gradients, network.plan.gradient_count * element_size(element));
+    for (int k = 0; k < 2; k++) {
+        net_fill(extra, FLOATS, (uint64_t)k);
+        test_device_write(&t, gradient_of(&network, network.plan.node_tensor[kept[k]]), element, extra, FLOATS);
+        for (int i = 0; i < FLOATS; i++) /* [n, h, w, c] to [n, c, h, w] */
+            r.gradients[kept[k]][(i / (PIXELS * C) * C + i % C) * PIXELS + i / C % PIXELS] =
+                (double)test_device_round(extra[i], element);
+    }
+    for (int i = 0; i < COUNT * 5; i++)
+        gradient[i] = (float)(r.gradients[graph.output][i] = i % 3 - 1);
+    test_device_upload(&t, network_logits_gradient(&network), gradient, sizeof gradient);
+    backward(&network, &pass);
+    reference_backward(&r, true);
+    kernel_outcome_download(&outcome, &t, &network, 0, COUNT);
+    kernel_outcome_check(&outcome, &network, &r, "kept nodes");
+    kernel_outcome_release(&outcome);
+    reference_release(&r);
+    close_network(&network, &t);
+    graph_release(&graph);
+}
+
+static void kept_gradients(void **state)
+{
+    check_kept_gradients(*state, ELEMENT_FP32);
+    if (strcmp(*state, "cpu") != 0)
+        check_kept_gradients(*state, ELEMENT_BF16);
+}
+
+/* A mean that is far larger than the deviation must not spoil the variance. */
+static void large_means(void **state)
+{
+    enum { COUNT = 40, PIXELS = 49, C = 20, FLOATS = COUNT * PIXELS * C };
+    static float x[FLOATS];
+    struct graph graph;
+    struct network network;
+    struct test_device t;
+    float inverse[C];
+    const struct pass pass = {.count = COUNT, .training = true};
+    graph_init(&graph);
+    int at = net_batch_norm(&graph, net_input(&graph, C, 7, 7));
+    const struct node pool = node_default(OP_GLOBAL_AVERAGE_POOL);
+    net_node(&graph, &pool, &at, 1);
+    net_weights(&graph, 1);
+    open_network(&network, &t, *state, &graph, &(struct plan_options){.batch = COUNT});
+    net_fill(x, FLOATS, 3);
+    for (size_t i = 0; i < FLOATS; i++)
+        x[i] = 1000 + 0.25f * (float)(int)(40 * x[i]); /* exact in single precision */
+    test_device_upload(&t, network_input(&network), x, sizeof x);
+    forward(&network, &pass);
+    test_device_download(&t, inverse,
+                         network.memory.statistics + network.plan.batch_norms[0].statistics + PLAN_INVERSE_STD * C,
+                         sizeof inverse);
+    for (int c = 0; c < C; c++) {
+        double sum = 0, squares = 0;
+        for (int i = 0; i < COUNT * PIXELS; i++)
+            sum += (double)x[i * C + c] / (COUNT * PIXELS);
+        for (int i = 0; i < COUNT * PIXELS; i++)
+            squares += ((double)x[i * C + c] - sum) * ((double)x[i * C + c] - sum) / (COUNT * PIXELS);
+        const double expected = 1 / sqrt(squares + 1e-5);
+        assert_float_equal(inverse[c], expected, 1e-6 * expected);
+    }
+    close_network(&network, &t);
+    graph_release(&graph);
+}
+
+/* Dropout: the share, the scale, the same mask backward, another one in the next step, none in evaluation; and the same
+ * masks on every backend. */
+enum { DROP_COUNT = 50, DROP_C = 37, DROP_FLOATS = DROP_COUNT * DROP_C };
+struct dropping {
+    struct graph graph;
+    struct network network;
+    struct test_device t;
+    struct test_feed f;
+    struct pass pass;
+};
+
+static void dropping_init(struct dropping *d, const char *backend)
+{
+    struct node drop = node_default(OP_DROPOUT);
+    float input[DROP_COUNT * 4];
+    graph_init(&d->graph);
+    int at = net_linear(&d->graph, net_input(&d->graph, 4, 1, 1), DROP_C, true);
+    drop.dropout = 0.25f;
+    net_node(&d->graph, &drop, &at, 1);
+    net_weights(&d->graph, 9);
+    open_network(&d->network, &d->t, backend, &d->graph, &(struct plan_options){.batch = DROP_COUNT});
+    net_fill(input, DROP_COUNT * 4, 4);
+    test_device_upload(&d->t, network_input(&d->network), input, sizeof input);
+    const struct feed_content sizes = {.batch = DROP_COUNT, .room = 2 * DROP_COUNT, .students = 1, .classes = 1};
+    test_feed_init(&d->f, &d->t, &sizes, false);
+    for (int s = 0; s < 2; s++)
+        d->f.content.scalars[s] = (struct step_scalars){.seed = 1, .step = (uint64_t)s};
+    d->pass = (struct pass){.count = DROP_COUNT, .training = true, .feed = &d->f.feed};
+}
+
+static void dropping_release(struct dropping *d)
+{
+    test_feed_release(&d->f, &d->t);
+    close_network(&d->network, &d->t);
+    graph_release(&d->graph);
+}
+
+/* The outputs of a step; before: what dropout read. */
+static void dropping_run(struct dropping *d, uint32_t step, float before[DROP_FLOATS], float after[DROP_FLOATS])
+{
+    test_feed_upload(&d->f, &d->t, step);
+    forward(&d->network, &d->pass);
+    test_device_download(&d->t, before, (float *)d->network.memory.values + d->network.plan.tensors[1].value,
+                         DROP_FLOATS * sizeof(float));
+    test_device_download(&d->t, after, network_logits(&d->network), DROP_FLOATS * sizeof(float));
+}
+
+static void dropout(void **state)
+{
+    struct dropping d, cpu;
+    static float before[DROP_FLOATS], first[DROP_FLOATS], after[DROP_FLOATS], gradient[DROP_FLOATS];
+    int dropped = 0, changed = 0;
+    dropping_init(&d, *state);
+    dropping_run(&d, 0, before, first);
+    for (int i = 0; i < DROP_FLOATS; i++) {
+        assert_true(first[i] == 0 || fabsf(first[i] - before[i] / 0.75f) < 1e-6f);
+        dropped += first[i] == 0;
+        gradient[i] = 1;
+    }
+    assert_true(abs(dropped - DROP_FLOATS / 4) < 60);
+    test_device_upload(&d.t, network_logits_gradient(&d.network), gradient, sizeof gradient);
+    backward(&d.network, &d.pass);
+    test_device_download(&d.t, gradient, gradient_of(&d.network, 1), sizeof gradient);
+    for (int i = 0; i < DROP_FLOATS; i++)
+        assert_true(gradient[i] == (first[i] == 0 ? 0 : 1 / 0.75f));
+    dropping_init(&cpu, "cpu");
+    dropping_run(&cpu, 0, before, after);
+    for (int i = 0; i < DROP_FLOATS; i++)
+        assert_true((after[i] == 0) == (first[i] == 0));
+    dropping_release(&cpu);
+    dropping_run(&d, 1, before, after);
+    for (int i = 0; i < DROP_FLOATS; i++)
+        changed += (after[i] == 0) != (first[i] == 0);
+    assert_true(changed > DROP_FLOATS / 8);
+    d.pass.training = false;
+    dropping_run(&d, 1, before, after);
+    assert_memory_equal(before, after, sizeof before);
+    dropping_release(&d);
+}
+
+/* The reference itself, by finite differences of a loss sum(logits * direction). */
+static double loss(struct reference *r, const float *input, const double *direction, size_t count)
+{
+    double sum = 0;
+    reference_forward(r, input, true);
+    for (size_t i = 0; i < count; i++)
+        sum += r->values[r->graph->output][i] * direction[i];
+    return sum;
+}
+
+static void reference_by_finite_differences(void **state)
+{
+    enum { COUNT = 3 };
+    struct graph graph;
+    struct reference r;
+    float input[COUNT * 2 * 49];
+    double direction[COUNT * 4];
+    (void)state;
+    graph_init(&graph);
+    int at = net_conv_norm_relu(&graph, net_input(&graph, 2, 7, 7), (struct net_window){.out = 4, .bias = true});
+    int a = net_conv(&graph, at, (struct net_window){.out = 4, .kernel = 3, .stride = 2, .pad = 1, .groups = 2});
+    a = net_activation(&graph, net_batch_norm(&graph, a), ACTIVATION_HARD_SWISH, 0, 0);
+    int b = net_pool(&graph, at, OP_MAX_POOL, 3, 2, 1), c = net_pool(&graph, at, OP_AVERAGE_POOL, 3, 2, 1);
+    at = net_concat(&graph, net_add(&graph, a, b), c);
+    at = net_activation(&graph, net_linear(&graph, at, 6, true), ACTIVATION_SIGMOID, 0, 0);
+    net_linear(&graph, at, 4, true);
+    net_weights(&graph, 8);
+    net_fill(input, sizeof input / sizeof *input, 5);
+    reference_init(&r, &graph, COUNT);
+    for (int i = 0; i < COUNT * 4; i++)
+        direction[i] = sin(i);
+    loss(&r, input, direction, COUNT * 4);
+    memcpy(r.gradients[graph.output], direction, sizeof direction);
+    reference_backward(&r, true);
+    for (int i = 0; i < graph.weight_count; i++)
+        for (size_t k = 0; graph.weights[i].trained && k < graph.weights[i].count; k += 3) {
+            const double old = r.weights[i][k], step = 1e-6;
+            r.weights[i][k] = old + step;
+            double slope = loss(&r, input, direction, COUNT * 4);
+            r.weights[i][k] = old - step;
+            slope = (slope - loss(&r, input, direction, COUNT * 4)) / (2 * step);
+            r.weights[i][k] = old;
+            assert_true(fabs(slope - r.weight_gradients[i][k]) < 1e-5 * (1 + fabs(slope)));
+        }
+    reference_release(&r);
+    graph_release(&graph);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reference_by_finite_differences),
+        ON_EVERY_BACKEND(kept_gradients),
+        ON_EVERY_BACKEND(large_means),
+        ON_EVERY_BACKEND(dropout),
+    };
+    return cmocka_run_group_tests_name("kernel properties", tests, NULL, NULL);
+}
