@@ -56,7 +56,7 @@ SHIM_TESTS   := $(patsubst tests/%.cpp,$(TESTDIR)/%,$(sort $(wildcard tests/test
 BENCHES    := $(patsubst tests/%.c,$(TESTDIR)/%,$(sort $(wildcard tests/bench_*.c)))
 
 .DEFAULT_GOAL := all
-.PHONY: all help deps programs tests test test-parity bench asan ubsan tsan fuzz lint format layers install dist clean force
+.PHONY: all help deps programs tests test test-cuda test-parity bench asan ubsan tsan fuzz lint format layers install dist clean force
 .SECONDARY:
 
 all: deps ## install what is missing, build the two programs
@@ -87,6 +87,14 @@ bench: all ## build and run the benchmarks
 	@$(MAKE) --no-print-directory $(BENCHES)
 	@set -e; for bench in $(BENCHES); do echo "== $$bench"; $$bench; done
 	@BUILD=$(BUILD) scripts/bench_against_pytorch.sh
+
+# The kernels on a GPU: make test runs the same tests on the execution shim.
+test-cuda: all ## run the tests that drive kernels on this machine's GPU
+	@nvidia-smi -L 2>/dev/null | grep -q GPU || { echo "test-cuda: no GPU here; make test runs the kernels without one"; exit 69; }
+	@[ -n "$(CUDA_BACKEND)" ] || { echo "test-cuda: no nvcc here, so no softcache_cuda.so"; exit 69; }
+	@$(MAKE) --no-print-directory $(DEVICE_TESTS)
+	@SOFTCACHE_TEST_CUDA=$(abspath $(CUDA_BACKEND)) \
+		scripts/run_tests.sh $(TESTDIR) $(DEVICE_TESTS:$(TESTDIR)/test_%=%)
 
 # Models too large to commit; needs a Python with torch, torchvision, onnx, safetensors and numpy.
 SOFTCACHE_PYTHON ?= python3

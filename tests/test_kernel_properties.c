@@ -1,5 +1,6 @@
 /* What the training kernels owe beside their values (test_kernels.c), on every backend: gradients of kept nodes, digits
  * under large means, dropout; and the reference itself by finite differences. */
+#include "tests/helper_device.h"
 #include "tests/helper_kernels.h"
 
 #include <math.h>

@@ -1,6 +1,7 @@
 /* Every step kind of the training kernels on every backend against the double-precision reference: odd shapes, partial
  * batches; see helper_kernels.h for the ways each graph is run in. The environment variable TEST_FILTER chooses tests,
  * such as "dense*". */
+#include "tests/helper_device.h"
 #include "tests/helper_kernels.h"
 
 #include <setjmp.h>

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-enum { COUNT = 37, STEPS = 12, STUDENTS = 3, LARGE = 100003 };
+enum { COUNT = 37, STEPS = 12, STUDENTS = 3, LARGE = 30011 };
 static const float TOLERANCE = 2e-6f; /* float rounding of 12 steps on weights of size 1 */
 static const double DECAY = 0.9;      /* of the moving average */
 

@@ -2,11 +2,6 @@
 #include "shared/backend/cuda/cuda_backend.h"
 
 /* Kernels that are not there yet. */
-#pragma weak cuda_loss
-#pragma weak cuda_metrics
-#pragma weak cuda_optimize
-#pragma weak cuda_blend
-#pragma weak cuda_advance
 #pragma weak inference_cuda
 
 const struct backend backend_cuda = {

@@ -19,11 +19,18 @@ static __device__ __forceinline__ float add(float a, float b)
     return __fadd_rn(a, b);
 }
 
-/* Slice blockIdx.x of CUDA_SUM_BLOCKS; student blockIdx.y. */
+/* Slices of the vectors, each the sum of a block: as many as the vectors' length alone says. */
+static __device__ __host__ __forceinline__ int slice_count(size_t count)
+{
+    const size_t slices = (count + THREADS - 1) / THREADS;
+    return slices < CUDA_SUM_BLOCKS ? (int)slices : CUDA_SUM_BLOCKS;
+}
+
+/* Slice blockIdx.x of student blockIdx.y. */
 static __global__ void __launch_bounds__(THREADS)
     sum_squares(const float *gradients, size_t count, struct cuda_sums *sums)
 {
-    const size_t length = (count + CUDA_SUM_BLOCKS - 1) / CUDA_SUM_BLOCKS;
+    const size_t length = (count + gridDim.x - 1) / gridDim.x;
     const size_t from = blockIdx.x * length, to = from + length < count ? from + length : count;
     const float *g = gradients + blockIdx.y * count;
     double sum = 0;
@@ -35,11 +42,12 @@ static __global__ void __launch_bounds__(THREADS)
 }
 
 /* The factor of the gradients, for every thread of the block; the first block also tells the norm. */
-static __device__ __forceinline__ float clip_factor(double clip, const struct cuda_sums *sums, double *norms)
+static __device__ __forceinline__ float clip_factor(double clip, size_t count, const struct cuda_sums *sums,
+                                                    double *norms)
 {
     __shared__ float factor;
     if (threadIdx.x < WARP) {
-        const double norm = sqrt(sum_of_blocks(sums, blockIdx.y, CUDA_SUM_BLOCKS, 0));
+        const double norm = sqrt(sum_of_blocks(sums, blockIdx.y, slice_count(count), 0));
         if (threadIdx.x == 0) {
             factor = clip > 0 && clip / (norm + 1e-6) < 1 ? (float)(clip / (norm + 1e-6)) : 1;
             if (blockIdx.x == 0)
@@ -105,7 +113,7 @@ static __global__ void __launch_bounds__(THREADS) update(struct optimizer optimi
                                                          size_t count, struct feed feed, const struct cuda_sums *sums)
 {
     const struct step_scalars *scalars = &feed.scalars[(size_t)*feed.cursor * feed.students + blockIdx.y];
-    const float clip = clip_factor(optimizer.clip, sums, memory.norm);
+    const float clip = clip_factor(optimizer.clip, count, sums, memory.norm);
     const struct rates r = rates_of(optimizer, *scalars, clip);
     const size_t at = blockIdx.y * count, first = (size_t)blockIdx.x * THREADS * UNROLL + threadIdx.x;
     memory.parameters += at;
@@ -125,7 +133,8 @@ extern "C" enum status cuda_optimize(struct device *device, const struct optimiz
                                      struct error *err)
 {
     const size_t share = THREADS * UNROLL;
-    const dim3 slices(CUDA_SUM_BLOCKS, feed->students), blocks((unsigned)((count + share - 1) / share), feed->students);
+    const dim3 slices(slice_count(count), feed->students),
+        blocks((unsigned)((count + share - 1) / share), feed->students);
     enum status status = STATUS_OK;
     LAUNCH(sum_squares, slices, THREADS, 0, device->stream, memory->gradients, count, device->sums);
     TRY(cuda_launched("gradient norm", err));
