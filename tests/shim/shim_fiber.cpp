@@ -72,7 +72,6 @@ struct shim_fiber *shim_fiber_new(void (*entry)())
     fiber->bytes = STACK_BYTES - made++ * 832 % 16384 / 64 * 64;
 #if defined(__x86_64__)
     void **top = (void **)((unsigned char *)fiber->bottom + fiber->bytes);
-    *--top = NULL;
     *--top = NULL; /* entry's return address: it never returns */
     *--top = (void *)entry;
     for (int i = 0; i < 6; i++)
