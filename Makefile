@@ -212,9 +212,9 @@ $(CUDA_BACKEND): $(CUDA_OBJECTS) $(LIBRARY)
 		-lcudart_static -lrt -ldl -lpthread -lm
 
 # Kernels address memory as other types than it was stored as: nvcc knows no strict aliasing. A unique symbol would be
-# shared between objects that hold the same kernel.
+# shared between objects that hold the same kernel. ThreadSanitizer does not see kernels: no two of their threads run at once.
 SHIM_CFLAGS   = -Itests/shim/include $(CPPFLAGS) $(BASE_CFLAGS) $(CFLAGS)
-SHIM_CXXFLAGS = -std=gnu++17 $(filter-out -std=%,$(SHIM_CFLAGS)) -fno-strict-aliasing -fno-gnu-unique -Wall -Wextra \
+SHIM_CXXFLAGS = -std=gnu++17 $(filter-out -std=% -fsanitize=thread,$(SHIM_CFLAGS)) -fno-strict-aliasing -fno-gnu-unique -Wall -Wextra \
 	-Wshadow -Wno-unknown-pragmas $(if $(WERROR),-Werror)
 $(OBJ)/shim/%.cu.o: %.cu
 	@mkdir -p $(@D)

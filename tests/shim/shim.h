@@ -38,22 +38,24 @@ void shim_block_run(const struct shim_launch &launch, struct shim_order *order);
 [[noreturn]] void shim_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* ---- a kernel's names and its static shared variables (shim_symbols.cpp) ---- */
-struct shim_symbol {
-    unsigned char *address;
-    size_t bytes;
+struct shim_kernel {
+    std::string name;      /* demangled */
+    struct object *object; /* that holds it */
+    size_t shared_bytes;   /* of its static __shared__ variables */
+    size_t dynamic_limit;  /* what cudaFuncSetAttribute allowed */
 };
-struct shim_kernel_symbols {
-    std::string name;                       /* demangled */
-    std::vector<struct shim_symbol> shared; /* __shared__ variables to fill before a block */
-    size_t shared_bytes;                    /* of the kernel's own ones */
-    size_t dynamic_limit;                   /* what cudaFuncSetAttribute allowed */
-};
-struct shim_kernel_symbols *shim_kernel_symbols_of(const void *kernel);
+struct shim_kernel *shim_kernel_find(const void *function);
+/* Fills the __shared__ variables that a block of the kernel can use with 0xff. */
+void shim_kernel_fill_shared(const struct shim_kernel *kernel);
 
 /* ---- grids (shim_launch.cpp) ---- */
 /* What a GPU says to a launch of this shape. */
 cudaError_t shim_launch_check(const struct shim_launch &launch);
 void shim_launch_run(const struct shim_launch &launch);
+
+/* ---- memory (shim_memory.cpp) ---- */
+/* Opens device memory to the device's work, and closes it to the host again (AddressSanitizer watches). */
+void shim_memory_open(bool open);
 
 /* ---- device (shim_device.cpp) ---- */
 /* Held by every call of the API, also while queued work runs: one device. */

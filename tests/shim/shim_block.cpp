@@ -7,6 +7,13 @@
 #include <cstdlib>
 #include <cstring>
 
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/common_interface_defs.h>
+#else
+/* Other sanitizers tell the compiler nothing: there where one is linked. */
+extern "C" void __sanitizer_set_death_callback(void (*callback)()) __attribute__((weak));
+#endif
+
 uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
 
@@ -53,8 +60,8 @@ static void print_place(uint32_t thread)
 {
     const uint3 place = place_of(thread);
     fprintf(stderr, "execution shim: kernel %s, block (%u, %u, %u), thread (%u, %u, %u): ",
-            shim_kernel_symbols_of(block.launch->kernel)->name.c_str(), blockIdx.x, blockIdx.y, blockIdx.z, place.x,
-            place.y, place.z);
+            shim_kernel_find(block.launch->kernel)->name.c_str(), blockIdx.x, blockIdx.y, blockIdx.z, place.x, place.y,
+            place.z);
 }
 
 void shim_fail(const char *format, ...)
@@ -71,10 +78,7 @@ void shim_fail(const char *format, ...)
     abort();
 }
 
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/common_interface_defs.h>
-
-/* After the sanitizer's own report. */
+/* A sanitizer calls this after its report. */
 static void print_place_at_death()
 {
     if (!block.launch)
@@ -82,7 +86,15 @@ static void print_place_at_death()
     print_place(block.current);
     fputs("see the sanitizer's report above\n", stderr);
 }
+
+static void watch_sanitizer()
+{
+#if !defined(__SANITIZE_ADDRESS__)
+    if (!__sanitizer_set_death_callback)
+        return;
 #endif
+    __sanitizer_set_death_callback(print_place_at_death);
+}
 
 static const char *describe_wait(uint32_t thread, char text[128])
 {
@@ -319,9 +331,7 @@ uint64_t shim_warp(enum shim_warp_kind kind, unsigned int mask, uint64_t value, 
 /* ---- a whole block ---- */
 void shim_block_run(const struct shim_launch &launch, struct shim_order *order)
 {
-#if defined(__SANITIZE_ADDRESS__)
-    __sanitizer_set_death_callback(print_place_at_death);
-#endif
+    watch_sanitizer();
     block.launch = &launch;
     block.order = order;
     block.thread_count = blockDim.x * blockDim.y * blockDim.z;

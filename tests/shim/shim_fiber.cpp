@@ -1,5 +1,5 @@
 /* Fibers: stacks that are switched by hand. On x86-64 a switch saves the six registers that a callee keeps; elsewhere
- * ucontext does it, slower. Sanitizers are told of every switch. */
+ * ucontext does it, slower. AddressSanitizer is told of every switch. */
 #include "shim.h"
 
 #include <pthread.h>
@@ -11,9 +11,6 @@
 static const size_t STACK_BYTES = 256 << 10;
 #else
 static const size_t STACK_BYTES = 64 << 10;
-#endif
-#if defined(__SANITIZE_THREAD__)
-#include <sanitizer/tsan_interface.h>
 #endif
 #if !defined(__x86_64__)
 #include <ucontext.h>
@@ -28,7 +25,6 @@ struct shim_fiber {
     const void *bottom;
     size_t bytes;
     void *fake_stack;
-    void *tsan_fiber;
 };
 
 #if defined(__x86_64__)
@@ -83,21 +79,23 @@ struct shim_fiber *shim_fiber_new(void (*entry)())
     fiber->context.uc_stack.ss_size = fiber->bytes;
     makecontext(&fiber->context, entry, 0);
 #endif
-#if defined(__SANITIZE_THREAD__)
-    fiber->tsan_fiber = __tsan_create_fiber(0);
-#endif
     return fiber;
 }
 
 #if defined(__SANITIZE_ADDRESS__)
+/* Asked for once a thread: the answer takes long. */
 static void find_own_stack(struct shim_fiber *fiber)
 {
+    static thread_local void *bottom;
+    static thread_local size_t bytes;
     pthread_attr_t attributes;
-    void *bottom = NULL;
-    pthread_getattr_np(pthread_self(), &attributes);
-    pthread_attr_getstack(&attributes, &bottom, &fiber->bytes);
-    pthread_attr_destroy(&attributes);
+    if (!bottom) {
+        pthread_getattr_np(pthread_self(), &attributes);
+        pthread_attr_getstack(&attributes, &bottom, &bytes);
+        pthread_attr_destroy(&attributes);
+    }
     fiber->bottom = bottom;
+    fiber->bytes = bytes;
 }
 #endif
 
@@ -109,9 +107,6 @@ void shim_fiber_switch(struct shim_fiber *from, struct shim_fiber *to)
     if (from == &outside)
         find_own_stack(&outside);
     __sanitizer_start_switch_fiber(&from->fake_stack, to->bottom, to->bytes);
-#elif defined(__SANITIZE_THREAD__)
-    from->tsan_fiber = __tsan_get_current_fiber();
-    __tsan_switch_to_fiber(to->tsan_fiber, 0);
 #endif
 #if defined(__x86_64__)
     shim_switch_stacks(&from->stack_pointer, to->stack_pointer);

@@ -15,7 +15,7 @@ cudaError_t shim_launch_check(const struct shim_launch &launch)
 {
     const struct cudaDeviceProp device = shim_properties();
     const dim3 grid = launch.grid, block = launch.block;
-    const struct shim_kernel_symbols *const kernel = shim_kernel_symbols_of(launch.kernel);
+    const struct shim_kernel *const kernel = shim_kernel_find(launch.kernel);
     if (!grid.x || !grid.y || !grid.z || !block.x || !block.y || !block.z)
         return cudaErrorInvalidConfiguration;
     if (grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535)
@@ -36,7 +36,7 @@ cudaError_t shim_launch_check(const struct shim_launch &launch)
 void shim_launch_run(const struct shim_launch &launch)
 {
     struct shim_order order = shim_order::from_environment();
-    const struct shim_kernel_symbols *const kernel = shim_kernel_symbols_of(launch.kernel);
+    const struct shim_kernel *const kernel = shim_kernel_find(launch.kernel);
     const dim3 grid = launch.grid;
     gridDim = grid;
     blockDim = launch.block;
@@ -51,8 +51,7 @@ void shim_launch_run(const struct shim_launch &launch)
         const size_t place = order.kind == order.SHUFFLE ? places[i] : order.kind == order.REVERSE ? blocks - 1 - i : i;
         blockIdx = make_uint3((unsigned int)(place % grid.x), (unsigned int)(place / grid.x % grid.y),
                               (unsigned int)(place / grid.x / grid.y));
-        for (const struct shim_symbol &variable : kernel->shared)
-            memset(variable.address, 0xff, variable.bytes);
+        shim_kernel_fill_shared(kernel);
         if (dynamic_shared)
             memset(dynamic_shared, 0xff, launch.shared_bytes);
         shim_block_run(launch, &order);
@@ -78,7 +77,7 @@ cudaError_t cudaFuncSetAttribute(const void *function, enum cudaFuncAttribute at
     const cudaError_t error = shim_ready();
     if (error != cudaSuccess)
         return shim_error(error);
-    struct shim_kernel_symbols *const kernel = shim_kernel_symbols_of(function);
+    struct shim_kernel *const kernel = shim_kernel_find(function);
     if (attribute == cudaFuncAttributePreferredSharedMemoryCarveout)
         return shim_error(value >= -1 && value <= 100 ? cudaSuccess : cudaErrorInvalidValue);
     if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 ||
@@ -98,7 +97,7 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, const voi
     if (error != cudaSuccess)
         return shim_error(error);
     const struct cudaDeviceProp device = shim_properties();
-    const size_t shared = shared_bytes + shim_kernel_symbols_of(function)->shared_bytes;
+    const size_t shared = shared_bytes + shim_kernel_find(function)->shared_bytes;
     const int by_threads = device.maxThreadsPerMultiProcessor / ((block_size + 31) / 32 * 32);
     const int by_memory = shared ? (int)(device.sharedMemPerMultiprocessor / shared) : by_threads;
     *blocks = by_threads < by_memory ? by_threads : by_memory;

@@ -7,9 +7,12 @@
 #include <map>
 
 #if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
 static const size_t GUARD = 0; /* its red zones are better */
 #else
 static const size_t GUARD = 256;
+#define ASAN_POISON_MEMORY_REGION(memory, bytes) ((void)(memory), (void)(bytes))
+#define ASAN_UNPOISON_MEMORY_REGION(memory, bytes) ((void)(memory), (void)(bytes))
 #endif
 static const unsigned char GUARD_BYTE = 0xa5;
 
@@ -51,6 +54,16 @@ static bool lies_in(const ranges &all, const void *p, size_t bytes, bool *whole)
     return true;
 }
 
+void shim_memory_open(bool open)
+{
+    for (const auto &range : device_ranges()) {
+        if (open)
+            ASAN_UNPOISON_MEMORY_REGION(range.first, range.second.bytes);
+        else
+            ASAN_POISON_MEMORY_REGION(range.first, range.second.bytes);
+    }
+}
+
 static void check_guard(const unsigned char *memory, size_t bytes)
 {
     for (size_t i = 0; i < GUARD; i++)
@@ -72,6 +85,7 @@ cudaError_t cudaMalloc(void **memory, size_t bytes)
         return shim_error(cudaErrorMemoryAllocation);
     memset(*memory, 0xff, bytes);
     memset((unsigned char *)*memory + bytes, GUARD_BYTE, GUARD);
+    ASAN_POISON_MEMORY_REGION(*memory, bytes);
     used += bytes;
     device_ranges()[(unsigned char *)*memory] = {bytes, false};
     return cudaSuccess;
@@ -92,6 +106,7 @@ cudaError_t cudaFree(void *memory)
     const auto found = device_ranges().find((unsigned char *)memory);
     if (found == device_ranges().end())
         return shim_error(cudaErrorInvalidValue);
+    ASAN_UNPOISON_MEMORY_REGION(memory, found->second.bytes);
     check_guard(found->first, found->second.bytes);
     used -= found->second.bytes;
     device_ranges().erase(found);

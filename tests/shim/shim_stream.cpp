@@ -56,7 +56,7 @@ static bool step(const std::shared_ptr<struct CUstream_st> &stream)
     return true;
 }
 
-/* One operation of each stream that can go on. */
+/* One operation of each stream that can go on, with device memory open. */
 static bool step_all()
 {
     bool progress = false;
@@ -69,9 +69,23 @@ static bool step_all()
 
 static void run_until(const struct shim_moment &moment)
 {
+    if (moment.passed())
+        return;
+    shim_memory_open(true);
     while (!moment.passed())
         if (!step_all())
             shim_fail("streams wait for each other");
+    shim_memory_open(false);
+}
+
+/* A query makes a little progress, so that a loop of them ends. */
+static void progress_until(const struct shim_moment &moment)
+{
+    if (moment.passed())
+        return;
+    shim_memory_open(true);
+    step_all();
+    shim_memory_open(false);
 }
 
 static struct shim_moment end_of(const std::shared_ptr<struct CUstream_st> &stream)
@@ -251,7 +265,6 @@ cudaError_t cudaDeviceSynchronize(void)
     return shim_error(error);
 }
 
-/* A query makes a little progress, so that a loop of them ends. */
 cudaError_t cudaStreamQuery(cudaStream_t stream)
 {
     std::lock_guard<std::recursive_mutex> lock(shim_mutex());
@@ -259,8 +272,7 @@ cudaError_t cudaStreamQuery(cudaStream_t stream)
     if (error != cudaSuccess)
         return shim_error(error);
     const struct shim_moment end = end_of(shim_stream_find(stream));
-    if (!end.passed())
-        step_all();
+    progress_until(end);
     return end.passed() ? cudaSuccess : cudaErrorNotReady;
 }
 
@@ -378,8 +390,7 @@ cudaError_t cudaEventQuery(cudaEvent_t event)
     const cudaError_t error = check_event(event);
     if (error != cudaSuccess)
         return shim_error(error);
-    if (!event->moment.passed())
-        step_all();
+    progress_until(event->moment);
     return event->moment.passed() ? cudaSuccess : cudaErrorNotReady;
 }
 

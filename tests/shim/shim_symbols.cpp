@@ -12,16 +12,22 @@
 #include <map>
 #include <memory>
 
-namespace
-{
+struct shared_variable {
+    unsigned char *address;
+    size_t bytes;
+    std::string owner;                /* mangled name of the function that it is in */
+    const struct shim_kernel *kernel; /* that function as a kernel; NULL: nobody has launched it */
+};
+
+/* A program or shared object that holds kernels. */
 struct object {
     std::vector<unsigned char> file;
     const Elf64_Sym *symbols;
     size_t count;
     const char *names;
     unsigned char *base;
+    std::vector<struct shared_variable> shared;
 };
-} // namespace
 
 static std::vector<unsigned char> read_file(const char *path)
 {
@@ -36,28 +42,25 @@ static std::vector<unsigned char> read_file(const char *path)
     return bytes;
 }
 
-static struct object *read_object(const Dl_info &info, const struct link_map *map)
+static struct object *read_object(const struct link_map *map)
 {
-    static std::map<const void *, std::unique_ptr<struct object>> objects;
-    std::unique_ptr<struct object> &entry = objects[info.dli_fbase];
-    if (entry)
-        return entry.get();
-    entry.reset(new object());
-    entry->file = read_file(map->l_name[0] ? map->l_name : "/proc/self/exe");
-    entry->base = (unsigned char *)map->l_addr;
-    const unsigned char *const file = entry->file.data();
+    const char *const path = map->l_name[0] ? map->l_name : "/proc/self/exe";
+    struct object *const object = new struct object();
+    object->file = read_file(path);
+    object->base = (unsigned char *)map->l_addr;
+    const unsigned char *const file = object->file.data();
     const Elf64_Ehdr *const header = (const Elf64_Ehdr *)file;
     const Elf64_Shdr *const sections = (const Elf64_Shdr *)(file + header->e_shoff);
     for (int i = 0; i < header->e_shnum; i++) {
         if (sections[i].sh_type != SHT_SYMTAB)
             continue;
-        entry->symbols = (const Elf64_Sym *)(file + sections[i].sh_offset);
-        entry->count = sections[i].sh_size / sizeof(Elf64_Sym);
-        entry->names = (const char *)(file + sections[sections[i].sh_link].sh_offset);
+        object->symbols = (const Elf64_Sym *)(file + sections[i].sh_offset);
+        object->count = sections[i].sh_size / sizeof(Elf64_Sym);
+        object->names = (const char *)(file + sections[sections[i].sh_link].sh_offset);
     }
-    if (!entry->symbols)
-        shim_fail("%s is stripped: its __shared__ variables cannot be found", info.dli_fname);
-    return entry.get();
+    if (!object->symbols)
+        shim_fail("%s is stripped: its __shared__ variables cannot be found", path);
+    return object;
 }
 
 static std::string demangle(const char *mangled)
@@ -83,36 +86,59 @@ static std::string owner_of(const char *symbol)
     return "";
 }
 
-struct shim_kernel_symbols *shim_kernel_symbols_of(const void *kernel)
+static void find_shared(struct object *object)
 {
-    static std::map<const void *, struct shim_kernel_symbols> known;
-    const auto found = known.find(kernel);
-    if (found != known.end())
-        return &found->second;
-    Dl_info info;
-    struct link_map *map = NULL;
-    if (!dladdr1(kernel, &info, (void **)&map, RTLD_DL_LINKMAP))
-        shim_fail("%p is no function", kernel);
-    const struct object *const object = read_object(info, map);
-    struct shim_kernel_symbols *const symbols = &known[kernel];
-    symbols->dynamic_limit = 48 << 10;
-    std::string mangled;
-    for (size_t i = 0; i < object->count; i++)
-        if (ELF64_ST_TYPE(object->symbols[i].st_info) == STT_FUNC &&
-            object->base + object->symbols[i].st_value == (const unsigned char *)kernel)
-            mangled = object->names + object->symbols[i].st_name;
-    symbols->name = demangle(mangled.c_str());
     for (size_t i = 0; i < object->count; i++) {
         const Elf64_Sym *const symbol = &object->symbols[i];
-        const char *const name = object->names + symbol->st_name;
-        if (ELF64_ST_TYPE(symbol->st_info) != STT_OBJECT || symbol->st_size == 0)
-            continue;
-        const std::string owner = owner_of(name);
-        if (owner.empty())
-            continue;
-        symbols->shared.push_back({object->base + symbol->st_value, symbol->st_size});
-        if (owner == mangled)
-            symbols->shared_bytes += symbol->st_size;
+        const std::string owner = owner_of(object->names + symbol->st_name);
+        if (!owner.empty() && ELF64_ST_TYPE(symbol->st_info) == STT_OBJECT)
+            object->shared.push_back({object->base + symbol->st_value, symbol->st_size, owner, NULL});
     }
-    return symbols;
+}
+
+static struct object *find_object(const void *function)
+{
+    static std::map<const void *, std::unique_ptr<struct object>> objects;
+    Dl_info info;
+    struct link_map *map = NULL;
+    if (!dladdr1(function, &info, (void **)&map, RTLD_DL_LINKMAP))
+        shim_fail("%p is no function", function);
+    std::unique_ptr<struct object> &entry = objects[info.dli_fbase];
+    if (!entry) {
+        entry.reset(read_object(map));
+        find_shared(entry.get());
+    }
+    return entry.get();
+}
+
+struct shim_kernel *shim_kernel_find(const void *function)
+{
+    static std::map<const void *, struct shim_kernel> known;
+    const auto found = known.find(function);
+    if (found != known.end())
+        return &found->second;
+    struct shim_kernel *const kernel = &known[function];
+    kernel->object = find_object(function);
+    kernel->dynamic_limit = 48 << 10;
+    std::string mangled;
+    for (size_t i = 0; i < kernel->object->count; i++) {
+        const Elf64_Sym *const symbol = &kernel->object->symbols[i];
+        if (ELF64_ST_TYPE(symbol->st_info) == STT_FUNC && kernel->object->base + symbol->st_value == function)
+            mangled = kernel->object->names + symbol->st_name;
+    }
+    kernel->name = demangle(mangled.c_str());
+    for (struct shared_variable &variable : kernel->object->shared)
+        if (variable.owner == mangled) {
+            variable.kernel = kernel;
+            kernel->shared_bytes += variable.bytes;
+        }
+    return kernel;
+}
+
+/* Its own variables, and those of functions that nobody launched: it may call them. */
+void shim_kernel_fill_shared(const struct shim_kernel *kernel)
+{
+    for (const struct shared_variable &variable : kernel->object->shared)
+        if (!variable.kernel || variable.kernel == kernel)
+            memset(variable.address, 0xff, variable.bytes);
 }

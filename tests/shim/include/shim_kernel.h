@@ -154,7 +154,7 @@ void shim_launch_kernel(void (*kernel)(P...), dim3 grid, dim3 block, size_t shar
                         A &&...arguments)
 {
     using pack = std::tuple<P...>;
-    static_assert(sizeof(pack) <= 4096, "kernel arguments: 4 KB at most");
+    static_assert(sizeof(pack) <= 32764, "kernel arguments: 32,764 bytes at most");
     static_assert(!std::disjunction<std::is_reference<P>...>::value, "kernel arguments are passed by value");
     shim_enqueue_launch(
         {(const void *)kernel,
