@@ -239,7 +239,9 @@ static void draw_series(FILE *out, const struct chart_series *series, const stru
             fprintf(out, "%s%.1f %.1f", drawing ? "L" : "M", to_x(x, x_of(series, i)), to_y(y, series->y[i]));
         drawing = valid;
     }
-    fputs("\"/>\n", out);
+    fputs("\"><title>", out);
+    html_escape(out, series->name);
+    fputs("</title></path>\n", out);
     for (int i = 0; i < series->count; i += stride) {
         bool before = i >= stride && isfinite(series->y[i - stride]);
         bool after = i + stride < series->count && isfinite(series->y[i + stride]);
@@ -301,7 +303,7 @@ void chart_lines(FILE *out, const struct line_chart *chart)
     struct axis x, y;
     struct chart_legend_entry legend[CHART_COLORS * 4];
     int shown = 0, limit = (int)(sizeof legend / sizeof *legend);
-    for (int s = 0; s < chart->series_count && shown < limit; s++)
+    for (int s = 0; s < chart->series_count && shown < limit && !chart->no_legend; s++)
         if (has_values(&chart->series[s]))
             legend[shown++] =
                 (struct chart_legend_entry){chart->series[s].name, chart->series[s].color, chart->series[s].dashed};
@@ -313,7 +315,8 @@ void chart_lines(FILE *out, const struct line_chart *chart)
     draw_mark(out, chart, &x);
     for (int s = 0; s < chart->series_count; s++)
         draw_series(out, &chart->series[s], &x, &y);
-    draw_bands(out, chart, &x);
+    if (!chart->no_legend)
+        draw_bands(out, chart, &x);
     fputs("</svg>\n", out);
     chart_close(out);
 }

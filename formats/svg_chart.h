@@ -30,6 +30,7 @@ struct line_chart {
     bool percent;           /* y is a share: shown as per cent */
     double mark;            /* a vertical line at this x; NAN: none */
     const char *mark_label; /* "best" */
+    bool no_legend;         /* names show when a line is hovered */
 };
 /* A <figure> with title, legend and chart. */
 void chart_lines(FILE *out, const struct line_chart *chart);

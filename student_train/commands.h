@@ -5,6 +5,7 @@
 #include "shared/base/error.h"
 
 enum status fit_command(int argc, char **argv, struct error *err);
+enum status sweep_command(int argc, char **argv, struct error *err);
 enum status eval_command(int argc, char **argv, struct error *err);
 enum status predict_command(int argc, char **argv, struct error *err);
 enum status export_command(int argc, char **argv, struct error *err);

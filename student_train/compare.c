@@ -1,74 +1,13 @@
 /* `student_train compare`: one table of finished runs beside their teacher. */
 #include "formats/cache.h"
 #include "formats/json.h"
-#include "shared/base/files.h"
 #include "shared/base/options.h"
 #include "student_train/commands.h"
+#include "student_train/run_metrics.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { METRICS_LIMIT = 64 << 20 };
-
-/* What the table shows of RUN/metrics.json. NAN where the run had no validation or no teacher. */
-struct row {
-    struct arena arena;
-    const char *loss, *student;
-    double accuracy, agreement, parameters, epochs, images_per_second, seconds;
-};
-
-/* A number that may be null (not measured). */
-static enum status number_or_nan(const struct json_place *at, const char *field, double *out, struct error *err)
-{
-    *out = NAN;
-    if (cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(at->node, field)))
-        return STATUS_OK;
-    return json_number(at, field, out, err);
-}
-
-static enum status parse_row(struct row *row, const cJSON *json, const char *path, struct error *err)
-{
-    enum status status = STATUS_OK;
-    struct json_place root = json_root(json, path), validation;
-    row->accuracy = row->agreement = NAN;
-    TRY(json_string(&root, "loss", &row->arena, &row->loss, err));
-    TRY(json_string(&root, "student", &row->arena, &row->student, err));
-    TRY(json_number(&root, "parameters", &row->parameters, err));
-    TRY(json_number(&root, "epochs", &row->epochs, err));
-    TRY(json_number(&root, "seconds", &row->seconds, err));
-    TRY(json_number(&root, "images_per_second", &row->images_per_second, err));
-    if (cJSON_GetObjectItemCaseSensitive(json, "validation")) {
-        TRY(json_object(&root, "validation", &validation, err));
-        TRY(number_or_nan(&validation, "accuracy", &row->accuracy, err));
-        TRY(number_or_nan(&validation, "agreement", &row->agreement, err));
-    }
-cleanup:
-    return status;
-}
-
-static enum status read_row(struct row *row, const char *run, struct error *err)
-{
-    enum status status = STATUS_OK;
-    unsigned char *text = NULL;
-    cJSON *json = NULL;
-    size_t size;
-    char *path = path_join(run, "metrics.json");
-    if (!path)
-        return error_no_memory(err, strlen(run), "a path");
-    if (!file_exists(path))
-        status = error_set(err, STATUS_NO_INPUT, path, "is missing: the run is not finished, `fit --resume` goes on");
-    else
-        status = file_read(path, METRICS_LIMIT, &text, &size, err);
-    if (status == STATUS_OK)
-        status = json_parse(&json, (const char *)text, size, path, err);
-    if (status == STATUS_OK)
-        status = parse_row(row, json, path, err);
-    cJSON_Delete(json);
-    free(text);
-    free(path);
-    return status;
-}
 
 static const char *percent(double value, char text[16])
 {
@@ -92,7 +31,7 @@ static void print_cache(const struct cache_manifest *manifest)
            (double)total / 1e6, views ? (double)(total - images) / (double)views : 0);
 }
 
-static void print_rows(const struct row *rows, int count, const struct cache_manifest *manifest)
+static void print_rows(const struct run_metrics *rows, int count, const struct cache_manifest *manifest)
 {
     char accuracy[16], agreement[16];
     printf("%-32s %10s %10s %10s %7s %9s %8s\n", "loss", "accuracy", "agreement", "parameters", "epochs", "images/s",
@@ -105,7 +44,7 @@ static void print_rows(const struct row *rows, int count, const struct cache_man
         print_cache(manifest);
 }
 
-static cJSON *rows_json(const struct row *rows, int count, const struct option_list *runs)
+static cJSON *rows_json(const struct run_metrics *rows, int count, const struct option_list *runs)
 {
     cJSON *list = cJSON_CreateArray();
     for (int i = 0; i < count; i++) {
@@ -130,11 +69,11 @@ static enum status compare(const struct option_list *runs, const char *cache_pat
 {
     enum status status = STATUS_OK;
     struct cache cache = {0};
-    struct row *rows = calloc((size_t)runs->count, sizeof *rows);
+    struct run_metrics *rows = calloc((size_t)runs->count, sizeof *rows);
     if (!rows)
         return error_no_memory(err, (size_t)runs->count * sizeof *rows, "a table");
     for (int i = 0; i < runs->count; i++)
-        TRY(read_row(&rows[i], runs->items[i], err));
+        TRY(run_metrics_read(&rows[i], runs->items[i], err));
     if (cache_path)
         TRY(cache_open(&cache, cache_path, err));
     if (json) {
@@ -150,7 +89,7 @@ static enum status compare(const struct option_list *runs, const char *cache_pat
     }
 cleanup:
     for (int i = 0; i < runs->count; i++)
-        arena_release(&rows[i].arena);
+        run_metrics_release(&rows[i]);
     free(rows);
     cache_release(&cache);
     return status;

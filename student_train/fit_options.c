@@ -1,6 +1,8 @@
 #define _POSIX_C_SOURCE 200809L
 #include "student_train/fit_options.h"
 
+#include "shared/base/digest.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,14 +11,14 @@ static const char *const optimizer_names[] = {
 static const char *const precision_names[] = {[ELEMENT_FP32] = "fp32", [ELEMENT_BF16] = "bf16", NULL};
 static const char *const order_names[] = {[ORDER_SHUFFLE] = "shuffle", [ORDER_SEQUENTIAL] = "sequential", NULL};
 
-/* The table needs the targets' addresses, so it is made for one struct and kept in its arena. */
-static enum status make_table(struct fit_options *o, struct error *err)
+enum status fit_options_table(struct fit_options *o, const char *command, const char *summary,
+                              const struct option_spec *more, int count, struct error *err)
 {
     const double big = 1e9;
     const struct option_spec specs[] = {
         {"cache", OPTION_STRING, &o->cache, "CACHE", NULL, "the cache to train from", .required = true},
         {"student", OPTION_STRING, &o->student, "PRESET|FILE.net|FILE.onnx", NULL, "the network to train",
-         .required = true},
+         .required = count == 0 /* a sweep may have it in its grid */},
         {"loss", OPTION_STRING, &o->loss, "EXPR", "ce", "such as '0.1*ce + 0.9*kd(T=4)', 'ce(label_smoothing=0.1)'"},
         {"epochs", OPTION_INT, &o->epochs, "N", "100", "passes over the training set, one view of each image",
          .minimum = 1, .maximum = 1e6},
@@ -74,14 +76,17 @@ static enum status make_table(struct fit_options *o, struct error *err)
         {"quiet", OPTION_FLAG, &o->quiet, NULL, NULL, "no progress"},
         {"json", OPTION_FLAG, &o->json, NULL, NULL, "the result as JSON"},
     };
-    struct option_spec *kept = arena_alloc(&o->table.arena, sizeof specs / sizeof *specs, sizeof *specs);
+    const int own = sizeof specs / sizeof *specs;
+    struct option_spec *kept = arena_alloc(&o->table.arena, (size_t)(own + count), sizeof *specs);
     if (!kept)
         return error_no_memory(err, sizeof specs, "options");
     memcpy(kept, specs, sizeof specs);
-    o->table.command = "student_train fit";
-    o->table.summary = "trains a student from a cache";
+    for (int i = 0; i < count; i++)
+        kept[own + i] = more[i];
+    o->table.command = command;
+    o->table.summary = summary;
     o->table.specs = kept;
-    o->table.count = sizeof specs / sizeof *specs;
+    o->table.count = own + count;
     return STATUS_OK;
 }
 
@@ -89,10 +94,17 @@ enum status fit_options_parse(struct fit_options *options, int argc, char **argv
 {
     enum status status = STATUS_OK;
     *options = (struct fit_options){0};
-    TRY(make_table(options, err));
+    TRY(fit_options_table(options, "student_train fit", "trains a student from a cache", NULL, 0, err));
     TRY(options_parse(&options->table, argc, argv, err));
-    if (options->table.help)
-        return STATUS_OK;
+    if (!options->table.help)
+        TRY(fit_options_check(options, err));
+cleanup:
+    return status;
+}
+
+enum status fit_options_check(struct fit_options *options, struct error *err)
+{
+    enum status status = STATUS_OK;
     options->schedule.rate = options->learning_rate;
     options->schedule.epochs = options->epochs;
     if (options->schedule.warmup_epochs >= options->epochs && options->schedule.warmup_epochs > 0)
@@ -135,13 +147,10 @@ static bool line_is(const char *line, const char *const *keys)
     return false;
 }
 
-char *fit_identity(const struct fit_options *options, const char *cache_digest, const char *student_digest,
-                   const char *init_digest)
+/* The resolved options without some, and more text behind them. malloc'ed; NULL out of memory. */
+static char *essence(const struct options *table, const char *const *left_out, const char *more)
 {
-    /* what may differ, and what stands there by its digest */
-    static const char *const left_out[] = {"cache", "student", "init",   "out",       "name",       "device", "threads",
-                                           "quiet", "json",    "resume", "overwrite", "time-limit", NULL};
-    char *resolved = options_resolved(&options->table), *text = NULL;
+    char *resolved = options_resolved(table), *text = NULL;
     size_t size = 0;
     FILE *out = resolved ? open_memstream(&text, &size) : NULL;
     if (!out) {
@@ -154,11 +163,30 @@ char *fit_identity(const struct fit_options *options, const char *cache_digest, 
             fprintf(out, "%.*s\n", (int)length, line);
         line += length + (line[length] != 0);
     }
-    fprintf(out, "cache = %s\nstudent = %s\ninit = %s\n", cache_digest, student_digest, init_digest);
+    fputs(more, out);
     free(resolved);
     if (fclose(out) != 0) {
         free(text);
         return NULL;
     }
     return text;
+}
+
+char *fit_options_essence(const struct options *table)
+{
+    static const char *const left_out[] = {"device",    "threads",    "quiet",    "json", "resume",
+                                           "overwrite", "time-limit", "parallel", NULL};
+    return essence(table, left_out, "");
+}
+
+char *fit_identity(const struct fit_options *options, const char *cache_digest, const char *student_digest,
+                   const char *init_digest)
+{
+    /* what may differ, and what stands there by its digest */
+    static const char *const left_out[] = {"cache", "student", "init",   "out",       "name",       "device", "threads",
+                                           "quiet", "json",    "resume", "overwrite", "time-limit", NULL};
+    char digests[4 * DIGEST_HEX_SIZE];
+    snprintf(digests, sizeof digests, "cache = %s\nstudent = %s\ninit = %s\n", cache_digest, student_digest,
+             init_digest);
+    return essence(&options->table, left_out, digests);
 }

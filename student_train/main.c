@@ -5,6 +5,7 @@ int main(int argc, char **argv)
 {
     static const struct program_command commands[] = {
         {"fit", "train a student from a cache", fit_command},
+        {"sweep", "train a student for every cell of a grid, several at once on a GPU", sweep_command},
         {"eval", "accuracy, confusion and agreement with the teacher", eval_command},
         {"predict", "classify photos, write the Kaggle file", predict_command},
         {"export", "safetensors, ONNX and student.py of a run", export_command},

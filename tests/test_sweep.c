@@ -1,0 +1,140 @@
+/* student_train sweep: a grid's runs equal the same runs of fit, alone or side by side; a killed sweep goes on. */
+#define _GNU_SOURCE
+#include "shared/base/files.h"
+#include "student_train/sweep_grid.h"
+#include "tests/helper_program.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#define SWEEP "%s sweep --cache cache --student tiny.net --batch 16 --quiet --epochs 3 "
+#define GRID "--loss '{1-alpha}*ce + {alpha}*kd(T={T})' --grid alpha=0.5:1:0.5 --grid T=2,8 --grid seed=0,7 "
+
+static int parse(struct grid *grid, const char *const *texts, int count, struct error *err)
+{
+    static const struct option_spec specs[] = {{.name = "lr"}, {.name = "loss"}};
+    const struct options options = {.specs = specs, .count = 2};
+    const struct option_list list = {(const char **)(uintptr_t)texts, count};
+    return (int)grid_parse(grid, &list, &options, err);
+}
+
+static void grids_are_read(void **state)
+{
+    (void)state;
+    struct grid grid;
+    char text[256];
+    const char *const texts[] = {"lr=1e-3,3e-4", "alpha=0.1:1:0.1",
+                                 "loss=ce,{1-alpha}*ce + {alpha}*kd(T=2, reduction=mean)"};
+    assert_int_equal(parse(&grid, texts, 3, NULL), STATUS_OK);
+    assert_int_equal(grid.cells, 2 * 10 * 2);
+    assert_false(grid.keys[0].variable);
+    assert_true(grid.keys[1].variable);
+    assert_string_equal(grid_value(&grid, 39, 1), "1");
+    assert_string_equal(grid_value(&grid, 5, 1), "0.3");
+    assert_string_equal(grid_option(&grid, 39, "lr"), "3e-4");
+    assert_null(grid_option(&grid, 0, "alpha"));
+    assert_int_equal(grid_loss(&grid, 5, grid_option(&grid, 5, "loss"), text, sizeof text, NULL), STATUS_OK);
+    assert_string_equal(text, "0.7*ce + 0.3*kd(T=2, reduction=mean)");
+    grid_label(&grid, 0, text, sizeof text);
+    assert_string_equal(text, "lr=1e-3, alpha=0.1, loss=ce");
+    grid_release(&grid);
+}
+
+static void bad_grids_are_refused(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"lr", "write KEY=VALUES"},       {"=3", "write KEY=VALUES"},
+        {"lr=", "write KEY=VALUES"},      {"T=1:", "is no range"},
+        {"T=3:1", "is no range"},         {"T=1:2:0", "is no range"},
+        {"T=1:2:-1", "is no range"},      {"T=nan:2", "is no range"},
+        {"T=1,,2", "a value is missing"}, {"T=1:100000", "more than 1000 values"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct grid grid;
+        struct error err = {0};
+        if (parse(&grid, &cases[i][0], 1, &err) != STATUS_USAGE || !strstr(err.message, cases[i][1]))
+            fail_msg("'%s' gave %s", cases[i][0], err.message);
+    }
+}
+
+/* Every cell is the same run as fit's with its options, whether trained alone or with its neighbours. */
+static void side_by_side_changes_nothing(void **state)
+{
+    (void)state;
+    expect(0, "8 runs", shell(SWEEP GRID "--ema 0.9 --out alone --parallel 1", program));
+    expect(0, "8 runs", shell(SWEEP GRID "--ema 0.9 --out together --parallel 3", program));
+    same_file("alone", "together", "sweep.csv");
+    expect(0, "same",
+           shell("cd alone/runs; for d in *; do for f in best.safetensors last.safetensors summary.csv; do "
+                 "cmp \"$d/$f\" \"../../together/runs/$d/$f\" || exit 1; done; done; echo same"));
+    expect(0, "",
+           shell("%s fit --cache cache --student tiny.net --batch 16 --quiet --epochs 3 --ema 0.9 --loss "
+                 "'0.5*ce + 0.5*kd(T=8)' --seed 7 --order-seed 0 --out cell",
+                 program));
+    same_run("cell", "together/runs/0004_alpha=0.5,_T=8,_seed=7");
+    expect(0, "", shell("test -s together/sweep.html && ! ls together/checkpoint-* 2>/dev/null"));
+}
+
+/* Patience ends each run on its own, side by side too. */
+static void patience_is_each_runs_own(void **state)
+{
+    (void)state;
+#define IMPATIENT \
+    "%s sweep --cache cache --student tiny.net --batch 16 --quiet --epochs 12 --patience 2 --grid lr=0.02,0.0001,0.5 "
+    expect(0, "3 runs", shell(IMPATIENT "--out patient1 --parallel 1", program));
+    expect(0, "3 runs", shell(IMPATIENT "--out patient3 --parallel 3", program));
+    same_file("patient1", "patient3", "sweep.csv");
+    expect(0, "same",
+           shell("cd patient1/runs; for d in *; do for f in best.safetensors last.safetensors summary.csv; do "
+                 "cmp \"$d/$f\" \"../../patient3/runs/$d/$f\" || exit 1; done; done; echo same"));
+    expect(0, "early", shell("test \"$(cat patient3/runs/*/summary.csv | wc -l)\" -lt 39 && echo early"));
+}
+
+/* Killed again and again, a sweep ends with what an undisturbed one has. */
+static void killed_and_resumed(void **state)
+{
+    (void)state;
+    expect(0, "8 runs", shell(SWEEP GRID "--out calm --parallel 2", program));
+    shell(SWEEP GRID "--out killed --parallel 2 & sleep 0.4; kill -KILL $!; wait", program);
+    for (int i = 0; i < 3; i++)
+        shell("timeout -s KILL 0.3 " SWEEP GRID "--out killed --parallel 2 --resume", program);
+    expect(0, "8 runs", shell(SWEEP GRID "--out killed --parallel 2 --resume", program));
+    same_file("calm", "killed", "sweep.csv");
+    expect(0, "same",
+           shell("cd calm/runs; for d in *; do for f in best.safetensors last.safetensors summary.csv; do "
+                 "cmp \"$d/$f\" \"../../killed/runs/$d/$f\" || exit 1; done; done; echo same"));
+    expect(73, "holds a sweep already", shell(SWEEP GRID "--out killed", program));
+    expect(78, "cannot go on with other options", shell(SWEEP GRID "--out killed --resume --lr 0.5", program));
+}
+
+static void refuses_bad_sweeps(void **state)
+{
+    (void)state;
+    expect(64, "{T}, and no --grid gives it values",
+           shell(SWEEP "--loss 'kd(T={T})' --grid lr=1,2 --out bad", program));
+    expect(64, "neither an option of fit nor a variable", shell(SWEEP "--grid temperature=1,2 --out bad", program));
+    expect(64, "--grid", shell(SWEEP "--out bad", program));
+    expect(64, "--student is missing", shell("%s sweep --cache cache --epochs 1 --grid lr=1,2 --out bad", program));
+    expect(64, "'T' wants a number", shell(SWEEP "--loss 'kd(T={T})' --grid T=1,0 --out bad", program));
+    expect(0, "2 runs", shell(SWEEP "--grid 'loss=ce,kd(T=2)' --parallel 4 --out mixed", program));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(grids_are_read),
+        cmocka_unit_test(bad_grids_are_refused),
+        cmocka_unit_test(side_by_side_changes_nothing),
+        cmocka_unit_test(patience_is_each_runs_own),
+        cmocka_unit_test(killed_and_resumed),
+        cmocka_unit_test(refuses_bad_sweeps),
+    };
+    return cmocka_run_group_tests_name("sweep", tests, program_setup, program_teardown);
+}
