@@ -49,9 +49,12 @@ SYNTHETIC  := $(BUILD)/synthetic_images
 DEVICE_TESTS := $(patsubst tests/%.c,$(TESTDIR)/%,$(sort $(shell grep -l '"tests/helper_device.h"' tests/test_*.c)))
 # The CUDA backend on the tests' execution shim (tests/shim/README.md): compiled by gcc and g++, run without a GPU.
 SHIM         := $(BUILD)/shim
-CUDA_SOURCES := $(sort $(wildcard shared/backend/cuda/*.c shared/backend/cuda/*.cu shared/backend/cuda/cudnn/*.cu))
+CUDA_SOURCES := $(sort $(wildcard shared/backend/cuda/*.c shared/backend/cuda/*.cu))
+# The teacher's engine there has no cuDNN: those files are left out that call it.
+CUDNN_CALLERS := $(addprefix shared/backend/cuda/cudnn/,conv_%.c cudnn_descriptor.c linear_layer.c teacher_libraries.c)
+SHIM_TEACHER := $(filter-out $(CUDNN_CALLERS),$(sort $(wildcard shared/backend/cuda/cudnn/*.c shared/backend/cuda/cudnn/*.cu))) tests/shim/no_cudnn.c
 SHIM_RUNTIME := $(patsubst %.cpp,$(OBJ)/shim/%.o,$(sort $(wildcard tests/shim/*.cpp)))
-SHIM_BACKEND := $(if $(CUDA_SOURCES),$(SHIM)/softcache_cuda.so $(PROGRAMS:$(BUILD)/%=$(SHIM)/%))
+SHIM_BACKEND := $(SHIM)/softcache_cuda.so $(SHIM)/softcache_cudnn.so $(PROGRAMS:$(BUILD)/%=$(SHIM)/%)
 SHIM_TESTS   := $(patsubst tests/%.cpp,$(TESTDIR)/%,$(sort $(wildcard tests/test_*.cpp)))
 BENCHES    := $(patsubst tests/%.c,$(TESTDIR)/%,$(sort $(wildcard tests/bench_*.c)))
 
@@ -228,9 +231,13 @@ $(OBJ)/shim/%.c.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(SHIM_CFLAGS) $(WARNINGS) -MMD -MP -c $< -o $@
 
-$(SHIM)/softcache_cuda.so: $(CUDA_SOURCES:%=$(OBJ)/shim/%.o) $(SHIM_RUNTIME) $(LIBRARY)
+$(SHIM)/softcache_cuda.so: $(CUDA_SOURCES:%=$(OBJ)/shim/%.o) $(SHIM_TEACHER:%=$(OBJ)/shim/%.o) $(SHIM_RUNTIME) $(LIBRARY)
 	@mkdir -p $(@D)
 	$(CXX) $(CFLAGS) -shared -Wl,-Bsymbolic,--exclude-libs,ALL -Wl,--no-undefined $^ -o $@ -ldl -lpthread -lm
+
+# One object under both names, so that both have the one runtime of the shim.
+$(SHIM)/softcache_cudnn.so: $(SHIM)/softcache_cuda.so
+	ln -f $< $@
 
 # Programs look for a backend in their own folder first.
 $(PROGRAMS:$(BUILD)/%=$(SHIM)/%): $(SHIM)/%: $(BUILD)/%

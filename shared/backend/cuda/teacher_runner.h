@@ -6,17 +6,13 @@
 #ifndef SHARED_BACKEND_CUDA_TEACHER_RUNNER_H
 #define SHARED_BACKEND_CUDA_TEACHER_RUNNER_H
 
+#include "shared/backend/cuda/teacher_types.h"
 #include "shared/base/error.h"
 #include "shared/graph/graph.h"
 #include <stdbool.h>
 #include <stddef.h>
 
 struct teacher_runner;
-
-/* What values are stored as and multiplied in; sums are float always. TF32 stores float and multiplies in tf32. */
-enum teacher_precision { TEACHER_FP16, TEACHER_BF16, TEACHER_TF32, TEACHER_FP32 };
-
-enum teacher_element { TEACHER_HALF, TEACHER_BFLOAT16, TEACHER_FLOAT };
 
 struct teacher_runner_options {
     int batch;          /* samples of every pass */
