@@ -10,13 +10,13 @@
 #include <string.h>
 #include <cmocka.h>
 
-/* A network of one student on a device that was opened for it. */
+/* A network on a device that was opened for it. */
 static void open_network(struct network *network, struct test_device *t, const char *backend, const struct graph *graph,
-                         const struct plan_options *options)
+                         const struct plan_options *options, int students)
 {
     struct error err = {0};
     *t = test_device_open(backend, 2);
-    test_must(network_init(network, t->backend, t->device, graph, options, 1, &err), &err);
+    test_must(network_init(network, t->backend, t->device, graph, options, students, &err), &err);
 }
 
 static void close_network(struct network *network, struct test_device *t)
@@ -64,7 +64,7 @@ static void check_kept_gradients(const char *backend, enum element element)
         input[i] = test_device_round(input[i], element);
     const int kept[] = {at, raw};
     const struct plan_options options = {.batch = COUNT, .element = element, .kept = kept, .kept_count = 2};
-    open_network(&network, &t, backend, &graph, &options);
+    open_network(&network, &t, backend, &graph, &options, 1);
     test_device_write(&t, network_input(&network), element, input, sizeof input / sizeof *input);
     forward(&network, &pass);
     reference_init(&r, &graph, COUNT);
@@ -112,7 +112,7 @@ static void large_means(void **state)
     const struct node pool = node_default(OP_GLOBAL_AVERAGE_POOL);
     net_node(&graph, &pool, &at, 1);
     net_weights(&graph, 1);
-    open_network(&network, &t, *state, &graph, &(struct plan_options){.batch = COUNT});
+    open_network(&network, &t, *state, &graph, &(struct plan_options){.batch = COUNT}, 1);
     net_fill(x, FLOATS, 3);
     for (size_t i = 0; i < FLOATS; i++)
         x[i] = 1000 + 0.25f * (float)(int)(40 * x[i]); /* exact in single precision */
@@ -134,8 +134,7 @@ static void large_means(void **state)
     graph_release(&graph);
 }
 
-/* Dropout: the share, the scale, the same mask backward, another one in the next step, none in evaluation; and the same
- * masks on every backend. */
+/* ---- dropout: two students with seeds of their own ---- */
 enum { DROP_COUNT = 50, DROP_C = 37, DROP_FLOATS = DROP_COUNT * DROP_C };
 struct dropping {
     struct graph graph;
@@ -154,13 +153,14 @@ static void dropping_init(struct dropping *d, const char *backend)
     drop.dropout = 0.25f;
     net_node(&d->graph, &drop, &at, 1);
     net_weights(&d->graph, 9);
-    open_network(&d->network, &d->t, backend, &d->graph, &(struct plan_options){.batch = DROP_COUNT});
+    open_network(&d->network, &d->t, backend, &d->graph, &(struct plan_options){.batch = DROP_COUNT}, 2);
     net_fill(input, DROP_COUNT * 4, 4);
     test_device_upload(&d->t, network_input(&d->network), input, sizeof input);
-    const struct feed_content sizes = {.batch = DROP_COUNT, .room = 2 * DROP_COUNT, .students = 1, .classes = 1};
+    const struct feed_content sizes = {.batch = DROP_COUNT, .room = 2 * DROP_COUNT, .students = 2, .classes = 1};
     test_feed_init(&d->f, &d->t, &sizes, false);
     for (int s = 0; s < 2; s++)
-        d->f.content.scalars[s] = (struct step_scalars){.seed = 1, .step = (uint64_t)s};
+        for (int k = 0; k < 2; k++)
+            d->f.content.scalars[2 * s + k] = (struct step_scalars){.seed = 1 + (uint64_t)k, .step = (uint64_t)s};
     d->pass = (struct pass){.count = DROP_COUNT, .training = true, .feed = &d->f.feed};
 }
 
@@ -171,46 +171,75 @@ static void dropping_release(struct dropping *d)
     graph_release(&d->graph);
 }
 
-/* The outputs of a step; before: what dropout read. */
-static void dropping_run(struct dropping *d, uint32_t step, float before[DROP_FLOATS], float after[DROP_FLOATS])
+/* The outputs of a step; before: what dropout read, the same for both students. */
+static void dropping_run(struct dropping *d, uint32_t step, float before[DROP_FLOATS], float after[2][DROP_FLOATS])
 {
     test_feed_upload(&d->f, &d->t, step);
     forward(&d->network, &d->pass);
     test_device_download(&d->t, before, (float *)d->network.memory.values + d->network.plan.tensors[1].value,
                          DROP_FLOATS * sizeof(float));
-    test_device_download(&d->t, after, network_logits(&d->network), DROP_FLOATS * sizeof(float));
+    for (size_t k = 0; k < 2; k++)
+        test_device_download(&d->t, after[k], network_logits(&d->network) + k * network_logit_stride(&d->network),
+                             DROP_FLOATS * sizeof(float));
 }
 
+/* Elements that one of two outputs drops and the other does not. */
+static int differences(const float *a, const float *b)
+{
+    int count = 0;
+    for (int i = 0; i < DROP_FLOATS; i++)
+        count += (a[i] == 0) != (b[i] == 0);
+    return count;
+}
+
+/* The same mask backward. */
+static void check_mask_backward(struct dropping *d, const float after[2][DROP_FLOATS])
+{
+    static float gradient[DROP_FLOATS];
+    for (int i = 0; i < DROP_FLOATS; i++)
+        gradient[i] = 1;
+    for (size_t k = 0; k < 2; k++)
+        test_device_upload(&d->t, network_logits_gradient(&d->network) + k * network_gradient_stride(&d->network),
+                           gradient, sizeof gradient);
+    backward(&d->network, &d->pass);
+    for (size_t k = 0; k < 2; k++) {
+        const float *from = (float *)gradient_of(&d->network, 1) + k * d->network.plan.gradient_count;
+        test_device_download(&d->t, gradient, from, sizeof gradient);
+        for (int i = 0; i < DROP_FLOATS; i++)
+            assert_true(gradient[i] == (after[k][i] == 0 ? 0 : 1 / 0.75f));
+    }
+}
+
+/* The share, the scale, the same mask backward and on every backend, another one for the next student and in the next
+ * step, none in evaluation. */
 static void dropout(void **state)
 {
     struct dropping d, cpu;
-    static float before[DROP_FLOATS], first[DROP_FLOATS], after[DROP_FLOATS], gradient[DROP_FLOATS];
-    int dropped = 0, changed = 0;
+    static float before[DROP_FLOATS], first[2][DROP_FLOATS], after[2][DROP_FLOATS];
     dropping_init(&d, *state);
     dropping_run(&d, 0, before, first);
-    for (int i = 0; i < DROP_FLOATS; i++) {
-        assert_true(first[i] == 0 || fabsf(first[i] - before[i] / 0.75f) < 1e-6f);
-        dropped += first[i] == 0;
-        gradient[i] = 1;
+    for (int k = 0; k < 2; k++) {
+        int dropped = 0;
+        for (int i = 0; i < DROP_FLOATS; i++) {
+            assert_true(first[k][i] == 0 || fabsf(first[k][i] - before[i] / 0.75f) < 1e-6f);
+            dropped += first[k][i] == 0;
+        }
+        assert_true(abs(dropped - DROP_FLOATS / 4) < 60);
     }
-    assert_true(abs(dropped - DROP_FLOATS / 4) < 60);
-    test_device_upload(&d.t, network_logits_gradient(&d.network), gradient, sizeof gradient);
-    backward(&d.network, &d.pass);
-    test_device_download(&d.t, gradient, gradient_of(&d.network, 1), sizeof gradient);
-    for (int i = 0; i < DROP_FLOATS; i++)
-        assert_true(gradient[i] == (first[i] == 0 ? 0 : 1 / 0.75f));
+    check_mask_backward(&d, first);
     dropping_init(&cpu, "cpu");
     dropping_run(&cpu, 0, before, after);
-    for (int i = 0; i < DROP_FLOATS; i++)
-        assert_true((after[i] == 0) == (first[i] == 0));
     dropping_release(&cpu);
+    for (int k = 0; k < 2; k++)
+        assert_int_equal(differences(first[k], after[k]), 0);
+    assert_true(differences(first[0], first[1]) > DROP_FLOATS / 8);
     dropping_run(&d, 1, before, after);
-    for (int i = 0; i < DROP_FLOATS; i++)
-        changed += (after[i] == 0) != (first[i] == 0);
-    assert_true(changed > DROP_FLOATS / 8);
+    for (int k = 0; k < 2; k++)
+        assert_true(differences(first[k], after[k]) > DROP_FLOATS / 8);
     d.pass.training = false;
     dropping_run(&d, 1, before, after);
-    assert_memory_equal(before, after, sizeof before);
+    for (int k = 0; k < 2; k++)
+        assert_memory_equal(before, after[k], sizeof before);
     dropping_release(&d);
 }
 
