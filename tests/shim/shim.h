@@ -67,7 +67,7 @@ cudaError_t shim_ready();
 struct cudaDeviceProp shim_properties();
 size_t shim_environment(const char *name, size_t otherwise);
 
-/* ---- streams (shim_stream.cpp) ---- */
+/* ---- streams (shim_queue.cpp) ---- */
 /* Queues work on the stream, or records it where the stream is captured. */
 cudaError_t shim_enqueue(cudaStream_t stream, enum cudaGraphNodeType type, std::function<void()> work);
 /* cudaErrorStreamCaptureUnsupported where a capture forbids calls that are not queued; it spoils the capture. */

@@ -47,7 +47,8 @@ static struct {
     int barrier_line;
     uint32_t arrived, predicates;
     int barrier_result;
-    std::vector<struct shim_fiber *> idle;
+    struct shim_fiber *idle[THREADS + 1]; /* without a thread */
+    uint32_t idle_count;
 } block;
 
 /* ---- reports ---- */
@@ -171,10 +172,8 @@ static void switch_to(uint32_t thread)
 {
     struct shim_fiber *const from = block.fiber;
     struct shim_fiber *to = block.threads[thread].fiber;
-    if (!to && !block.idle.empty()) {
-        to = block.idle.back();
-        block.idle.pop_back();
-    }
+    if (!to && block.idle_count > 0)
+        to = block.idle[--block.idle_count];
     if (!to)
         to = shim_fiber_new(run_threads);
     make_current(thread);
@@ -198,13 +197,13 @@ static void run_threads()
                 make_current(next);
                 continue;
             }
-            block.idle.push_back(block.fiber);
+            block.idle[block.idle_count++] = block.fiber;
             switch_to(next);
         } else {
             if (block.ended < block.thread_count)
                 fail_stuck();
             struct shim_fiber *const from = block.fiber;
-            block.idle.push_back(from);
+            block.idle[block.idle_count++] = from;
             block.fiber = NULL;
             shim_fiber_switch(from, NULL);
         }
@@ -233,7 +232,8 @@ int shim_barrier(enum shim_barrier_kind kind, int predicate, const char *file, i
         block.barrier = kind;
         block.barrier_file = file;
         block.barrier_line = line;
-    } else if (block.barrier != kind || block.barrier_line != line || strcmp(block.barrier_file, file) != 0) {
+    } else if (block.barrier != kind || block.barrier_line != line ||
+               (block.barrier_file != file && strcmp(block.barrier_file, file) != 0)) {
         shim_fail("divergent barrier: waits at the barrier of %s:%d while other threads wait at that of %s:%d", file,
                   line, block.barrier_file, block.barrier_line);
     }

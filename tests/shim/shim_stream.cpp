@@ -1,187 +1,9 @@
-/* Streams and events. Work is queued and runs only when somebody waits for it, all streams in turn, so that a host
- * buffer changed too early, or a missing wait, shows. */
+/* The API of streams and events. */
 #include "shim_stream.h"
 
 #include <algorithm>
 
-static thread_local bool in_host_function;
-
-bool shim_moment::passed() const
-{
-    return !stream || stream->done >= count;
-}
-
-/* The first one is the legacy stream. */
-std::vector<std::shared_ptr<struct CUstream_st>> &shim_streams()
-{
-    static auto *const streams = new std::vector<std::shared_ptr<struct CUstream_st>>(1, [] {
-        const auto legacy = std::make_shared<struct CUstream_st>();
-        legacy->blocking = true;
-        return legacy;
-    }());
-    return *streams;
-}
-
-std::shared_ptr<struct CUstream_st> shim_stream_find(cudaStream_t stream)
-{
-    if (!stream)
-        return shim_streams()[0];
-    for (const auto &known : shim_streams())
-        if (known.get() == stream)
-            return known;
-    return NULL;
-}
-
-cudaError_t shim_ready()
-{
-    if (in_host_function)
-        return cudaErrorNotPermitted;
-    int count;
-    return cudaGetDeviceCount(&count);
-}
-
-/* ---- running what is queued ---- */
-static bool step(const std::shared_ptr<struct CUstream_st> &stream)
-{
-    if (stream->operations.empty())
-        return false;
-    for (const struct shim_moment &moment : stream->operations.front().waits)
-        if (!moment.passed())
-            return false;
-    const struct shim_operation operation = std::move(stream->operations.front());
-    stream->operations.pop_front();
-    if (operation.work)
-        operation.work();
-    stream->done++;
-    return true;
-}
-
-/* One operation of each stream that can go on, with device memory open. */
-static bool step_all()
-{
-    bool progress = false;
-    struct shim_order order = shim_order::from_environment();
-    const std::vector<std::shared_ptr<struct CUstream_st>> streams = shim_streams();
-    for (const uint32_t i : order.permutation((uint32_t)streams.size()))
-        progress |= step(streams[i]);
-    return progress;
-}
-
-static void run_until(const struct shim_moment &moment)
-{
-    if (moment.passed())
-        return;
-    shim_memory_open(true);
-    while (!moment.passed())
-        if (!step_all())
-            shim_fail("streams wait for each other");
-    shim_memory_open(false);
-}
-
-/* A query makes a little progress, so that a loop of them ends. */
-static void progress_until(const struct shim_moment &moment)
-{
-    if (moment.passed())
-        return;
-    shim_memory_open(true);
-    step_all();
-    shim_memory_open(false);
-}
-
-static struct shim_moment end_of(const std::shared_ptr<struct CUstream_st> &stream)
-{
-    return {stream, stream->queued};
-}
-
-void shim_run_stream(cudaStream_t stream)
-{
-    run_until(end_of(shim_stream_find(stream)));
-}
-
-void shim_run_all()
-{
-    const std::vector<std::shared_ptr<struct CUstream_st>> streams = shim_streams();
-    for (const auto &stream : streams)
-        run_until(end_of(stream));
-}
-
-/* ---- queueing ---- */
-static void queue(const std::shared_ptr<struct CUstream_st> &stream, struct shim_operation operation)
-{
-    const std::shared_ptr<struct CUstream_st> legacy = shim_streams()[0];
-    if (stream == legacy) {
-        for (const auto &other : shim_streams())
-            if (other->blocking && other != legacy)
-                operation.waits.push_back(end_of(other));
-    } else if (stream->blocking) {
-        operation.waits.push_back(end_of(legacy));
-    }
-    stream->operations.push_back(std::move(operation));
-    stream->queued++;
-}
-
-/* The legacy stream waits for blocking streams: while one of those is captured, it cannot. */
-static cudaError_t check_legacy(const std::shared_ptr<struct CUstream_st> &stream)
-{
-    if (stream != shim_streams()[0])
-        return cudaSuccess;
-    for (const auto &other : shim_streams())
-        if (other->blocking && other->capture) {
-            other->capture->spoiled = true;
-            return cudaErrorStreamCaptureImplicit;
-        }
-    return cudaSuccess;
-}
-
-cudaError_t shim_enqueue(cudaStream_t handle, enum cudaGraphNodeType type, std::function<void()> work)
-{
-    const std::shared_ptr<struct CUstream_st> stream = shim_stream_find(handle);
-    if (!stream)
-        return cudaErrorInvalidResourceHandle;
-    const cudaError_t error = check_legacy(stream);
-    if (error != cudaSuccess)
-        return error;
-    if (!stream->capture) {
-        queue(stream, {std::move(work), {}});
-        return cudaSuccess;
-    }
-    if (stream->capture->spoiled)
-        return cudaErrorStreamCaptureInvalidated;
-    auto &nodes = stream->capture->graph->nodes;
-    const auto node = std::make_shared<struct CUgraphNode_st>();
-    node->type = type;
-    node->work = std::move(work);
-    node->after = stream->last;
-    stream->last = {nodes.size()};
-    nodes.push_back(node);
-    return cudaSuccess;
-}
-
-bool shim_stream_captures(cudaStream_t stream)
-{
-    const std::shared_ptr<struct CUstream_st> found = shim_stream_find(stream);
-    return found && found->capture;
-}
-
-cudaError_t shim_spoil_capture(cudaStream_t stream)
-{
-    shim_stream_find(stream)->capture->spoiled = true;
-    return cudaErrorStreamCaptureUnsupported;
-}
-
-cudaError_t shim_uncaptured()
-{
-    for (const auto &stream : shim_streams()) {
-        const struct shim_capture *const capture = stream->capture.get();
-        if (capture &&
-            (capture->mode == cudaStreamCaptureModeGlobal ||
-             (capture->mode == cudaStreamCaptureModeThreadLocal && capture->thread == std::this_thread::get_id())))
-            return shim_spoil_capture(stream.get());
-    }
-    return cudaSuccess;
-}
-
-/* ---- the API: streams ---- */
+/* ---- streams ---- */
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned int flags)
 {
     std::lock_guard<std::recursive_mutex> lock(shim_mutex());
@@ -229,7 +51,7 @@ static cudaError_t begin_uncaptured_call(cudaStream_t stream)
     if (error == cudaSuccess && shim_stream_captures(stream))
         error = shim_spoil_capture(stream);
     if (error == cudaSuccess)
-        error = check_legacy(shim_stream_find(stream));
+        error = shim_check_legacy(shim_stream_find(stream));
     return error;
 }
 
@@ -271,8 +93,8 @@ cudaError_t cudaStreamQuery(cudaStream_t stream)
     const cudaError_t error = begin_uncaptured_call(stream);
     if (error != cudaSuccess)
         return shim_error(error);
-    const struct shim_moment end = end_of(shim_stream_find(stream));
-    progress_until(end);
+    const struct shim_moment end = shim_end_of(shim_stream_find(stream));
+    shim_progress(end);
     return end.passed() ? cudaSuccess : cudaErrorNotReady;
 }
 
@@ -283,15 +105,11 @@ cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void 
     if (error == cudaSuccess && !function)
         error = cudaErrorInvalidValue;
     if (error == cudaSuccess)
-        error = shim_enqueue(stream, cudaGraphNodeTypeHost, [=] {
-            in_host_function = true;
-            function(data);
-            in_host_function = false;
-        });
+        error = shim_enqueue(stream, cudaGraphNodeTypeHost, [=] { shim_call_host(function, data); });
     return shim_error(error);
 }
 
-/* ---- the API: events ---- */
+/* ---- events ---- */
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned int flags)
 {
     std::lock_guard<std::recursive_mutex> lock(shim_mutex());
@@ -325,7 +143,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t handle)
     cudaError_t error = event ? begin_call(handle) : cudaErrorInvalidResourceHandle;
     const std::shared_ptr<struct CUstream_st> stream = shim_stream_find(handle);
     if (error == cudaSuccess)
-        error = check_legacy(stream);
+        error = shim_check_legacy(stream);
     if (error != cudaSuccess)
         return shim_error(error);
     event->capture = stream->capture;
@@ -334,9 +152,9 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t handle)
         return cudaSuccess;
     }
     const auto time = std::make_shared<std::chrono::steady_clock::time_point>();
-    queue(stream, {[time] { *time = std::chrono::steady_clock::now(); }, {}});
+    shim_queue(stream, {[time] { *time = std::chrono::steady_clock::now(); }, {}});
     event->recorded = true;
-    event->moment = end_of(stream);
+    event->moment = shim_end_of(stream);
     event->time = time;
     return cudaSuccess;
 }
@@ -369,7 +187,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned
         return shim_error(cudaErrorStreamCaptureIsolation);
     }
     if (event->recorded)
-        queue(stream, {NULL, {event->moment}});
+        shim_queue(stream, {NULL, {event->moment}});
     return cudaSuccess;
 }
 
@@ -390,7 +208,7 @@ cudaError_t cudaEventQuery(cudaEvent_t event)
     const cudaError_t error = check_event(event);
     if (error != cudaSuccess)
         return shim_error(error);
-    progress_until(event->moment);
+    shim_progress(event->moment);
     return event->moment.passed() ? cudaSuccess : cudaErrorNotReady;
 }
 
@@ -399,7 +217,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event)
     std::lock_guard<std::recursive_mutex> lock(shim_mutex());
     const cudaError_t error = check_event(event);
     if (error == cudaSuccess)
-        run_until(event->moment);
+        shim_run_until(event->moment);
     return shim_error(error);
 }
 

@@ -1,4 +1,4 @@
-/* Streams, events and captures: shim_stream.cpp and shim_graph.cpp. */
+/* Streams, events and captures: shim_queue.cpp, shim_stream.cpp and shim_graph.cpp. */
 #ifndef TESTS_SHIM_SHIM_STREAM_H
 #define TESTS_SHIM_SHIM_STREAM_H
 
@@ -60,5 +60,17 @@ struct CUevent_st {
 /* The shared pointer to a stream (NULL: the legacy stream); NULL where there is no such stream. */
 std::shared_ptr<struct CUstream_st> shim_stream_find(cudaStream_t stream);
 std::vector<std::shared_ptr<struct CUstream_st>> &shim_streams();
+
+/* The moment when all is done that the stream has queued so far. */
+struct shim_moment shim_end_of(const std::shared_ptr<struct CUstream_st> &stream);
+/* Runs what is queued, all streams in turn, until the moment has passed. */
+void shim_run_until(const struct shim_moment &moment);
+/* A query makes a little progress, so that a loop of them ends. */
+void shim_progress(const struct shim_moment &moment);
+void shim_queue(const std::shared_ptr<struct CUstream_st> &stream, struct shim_operation operation);
+/* The legacy stream waits for blocking streams: while one of those is captured, it cannot. */
+cudaError_t shim_check_legacy(const std::shared_ptr<struct CUstream_st> &stream);
+/* Calls a host function, which may not call the API. */
+void shim_call_host(cudaHostFn_t function, void *data);
 
 #endif
