@@ -86,8 +86,11 @@ test: all ## build and run every test; the last line counts them
 
 tests: programs $(TESTS) $(SYNTHETIC) $(SHIM_TESTS) $(SHIM_BACKEND)
 
+.PHONY: bench-programs
+bench-programs: $(BENCHES)
+
 bench: all ## build and run the benchmarks
-	@$(MAKE) --no-print-directory $(BENCHES)
+	@$(MAKE) --no-print-directory bench-programs
 	@set -e; for bench in $(BENCHES); do echo "== $$bench"; $$bench; done
 	@BUILD=$(BUILD) scripts/bench_against_pytorch.sh
 

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Fills a folder that runs wherever it is copied to, and packs it: the programs, every library beyond glibc that they need,
-# their licences, the tests and benchmarks of devices. NVIDIA's libraries are never carried: they are found where they are installed.
+# their licences, and what gpu_check.sh needs. NVIDIA's libraries are never carried: they are found where they are installed.
 # usage: scripts/make_dist.sh BUILD VERSION [TEST PROGRAM...]     ONEDNN=1 takes in the CPU teacher's engine and its 40 MB library
 set -eu
 cd "$(dirname "$0")/.."
@@ -20,6 +20,8 @@ install -s "${programs[@]}" "$out/bin"
 [ ${#objects[@]} -eq 0 ] || install -s -m 644 "${objects[@]}" "$out/lib/softcache"
 install -s -m 644 "$build/plugins/libh5zstd.so" "$out/lib/softcache/plugins"
 install -m 644 README.md LICENSE FORMAT.md "$out"
+install scripts/gpu_check.sh "$out/scripts"
+cp -r scripts/gpu "$out/scripts/"
 install -m 644 scripts/demo/fashion-mnist-teacher.onnx "$out/scripts/demo"
 
 # Prints the path of every library that a file loads, those of glibc and of NVIDIA left out.
@@ -45,7 +47,7 @@ softcache $version for Linux on $(uname -m), glibc ${glibc#GLIBC_} or newer. Not
 where this folder lies. lib/ holds the libraries that they need, licenses/ the licences of those.
 
 A GPU needs NVIDIA's driver; a teacher on a GPU also cuDNN 9 and cuBLAS 13, which are found in the system's library path or in
-LD_LIBRARY_PATH (the folders nvidia/*/lib of a PyTorch installation have them).
+LD_LIBRARY_PATH (the folders nvidia/*/lib of a PyTorch installation have them). scripts/gpu_check.sh checks and measures it all.
 A teacher on the CPU needs lib/softcache/softcache_onednn.so, which is here only if the folder was made by \`make dist ONEDNN=1\`.
 HDF5_PLUGIN_PATH=.../lib/softcache/plugins lets h5py and h5dump read the caches (FORMAT.md).
 END
