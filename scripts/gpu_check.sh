@@ -3,11 +3,12 @@
 # CPU against CUDA, benchmarks beside PyTorch's, NVIDIA's sanitizers, the profiler. Goes on after a failure, prints one table at
 # the end and writes the page docs/benchmarks/GPU-NAME.md. What is not installed (PyTorch, compute-sanitizer, ncu) is skipped
 # with the reason. Never changes a setting of the GPU.
-# usage: scripts/gpu_check.sh [DIST_FOLDER] [--quick|--full] [--only SECTION,...] [--out FOLDER] [--work FOLDER] [--dry-run] [--simulate]
+# usage: scripts/gpu_check.sh [DIST_FOLDER] [--quick|--full] [--only SECTION,...] [--out FOLDER] [--work FOLDER] [--dry-run] [--simulate|--simulate-cpu]
 #   DIST_FOLDER   a folder of `make dist`; without it the tree is built, or the folder is taken that this script lies in
 #   --quick       at most 9 minutes (default); --full: 40 minutes, longer measurements, larger data
 #   --out         where the page goes (docs/benchmarks of the tree; of a dist folder: docs/benchmarks in it)
-#   --simulate    without a GPU: every section's logic with small sizes, on the execution shim where it was built, else on the CPU
+#   --simulate    without a GPU: every section with small sizes, on the execution shim where it was built, else on the CPU
+#   --simulate-cpu  the same on the CPU: tries this script, not the backend
 # Exit code: 0 all passed, 1 something failed, 69 no GPU, 64 usage.
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -33,10 +34,11 @@ limit_of() {
 }
 
 export MODE=quick
-only=$sections dist= out= work= dry=
+only=$sections dist= out= work= dry= shim=shim
 while [ $# -gt 0 ]; do
     case $1 in
     --quick | --full | --simulate) MODE=${1#--} ;;
+    --simulate-cpu) MODE=simulate shim=cpu ;;
     --dry-run) dry=1 ;;
     --only | --out | --work)
         [ $# -gt 1 ] || usage
@@ -83,7 +85,7 @@ fi
 export DEVICE=cuda PYTHON=${SOFTCACHE_PYTHON:-python3} WORK=${work:-$(mktemp -d)}
 export CPU_PROGRAMS=$PROGRAMS ROWS=$WORK/rows.tsv
 if [ "$MODE" = simulate ]; then
-    if [ -x "$PROGRAMS/shim/student_train" ]; then
+    if [ -x "$PROGRAMS/$shim/student_train" ]; then
         export PROGRAMS=$PROGRAMS/shim SOFTCACHE_TEST_CUDA=$PROGRAMS/shim/softcache_cuda.so
     else
         export DEVICE=cpu

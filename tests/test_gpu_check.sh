@@ -34,12 +34,23 @@ sections_named() {
 }
 check dry_run_lists_the_sections sections_named
 
+# simulated OPTION: leaves what it printed in work/log
 simulated() {
-    BUILD=$build scripts/gpu_check.sh --simulate --out "$work/page" --work "$work/work" >"$work/log" 2>&1 || { cat "$work/log"; return 1; }
-    grep -qE '^[1-9][0-9]* ok, 0 FAILED' "$work/log" && grep -q 'kill -9 and resume: student | same weights' "$work/page/simulated.md" &&
+    rm -rf "$work/work" "$work/page"
+    BUILD=$build scripts/gpu_check.sh "$1" --out "$work/page" --work "$work/work" >"$work/log" 2>&1 &&
+        grep -qE '^[1-9][0-9]* ok, 0 FAILED' "$work/log" && grep -q 'kill -9 and resume: student | same weights' "$work/page/simulated.md" &&
         grep -qE 'student C, bf16, batch [0-9]+ \| [1-9]' "$work/page/simulated.md" || { cat "$work/log" "$work/page/simulated.md"; return 1; }
 }
-check simulation_passes simulated
+check every_section_runs_on_the_cpu simulated --simulate-cpu
+if [ ! -x "$build/shim/student_train" ]; then
+    echo "ok every_section_runs_on_the_shim # SKIP no execution shim was built"
+elif ! output=$(simulated --simulate) && grep -q 'the CUDA backend has no kernel' "$work/log"; then
+    echo "ok every_section_runs_on_the_shim # SKIP $(grep -m1 -o 'the CUDA backend has no kernel.*' "$work/log")"
+elif [ -z "$output" ]; then
+    echo "ok every_section_runs_on_the_shim"
+else
+    echo "not ok every_section_runs_on_the_shim: $output"
+fi
 
 # Planted: a program whose training ends elsewhere after a resume.
 reported() {
@@ -47,7 +58,7 @@ reported() {
     ln -s "$PWD/$build"/{teacher_dump,synthetic_images,softcache_onednn.so,obj} "$work/broken"
     printf '#!/bin/bash\nfor word; do [ "$word" != --resume ] || set -- "$@" --lr 2e-3; done\nexec %q "$@"\n' "$PWD/$build/student_train" >"$work/broken/student_train"
     chmod +x "$work/broken/student_train"
-    BUILD=$work/broken scripts/gpu_check.sh --simulate --only parity --out "$work/page" --work "$work/work2" >"$work/log" 2>&1
+    BUILD=$work/broken scripts/gpu_check.sh --simulate-cpu --only parity --out "$work/page" --work "$work/work2" >"$work/log" 2>&1
     [ $? -eq 1 ] && grep -q 'FAIL kill -9 and resume: student' "$work/log" && grep -q 'ok   fp32 loss curve' "$work/log" || { cat "$work/log"; return 1; }
 }
 check a_failure_is_reported_and_the_rest_goes_on reported

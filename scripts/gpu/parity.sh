@@ -4,12 +4,13 @@
 size=$(sized 96 96 32)
 precise=${DEVICE#cpu} precise=${precise:+--precision fp32}
 
-# fit DEVICE RUN OPTIONS...
+# fit DEVICE RUN OPTIONS...: of the student $student
+student=dwpw
 fit() {
     local device=$1 run=$WORK/$2 programs=$PROGRAMS
     shift 2
     [ "$device" != cpu ] || programs=$CPU_PROGRAMS
-    "$programs/student_train" fit --student dwpw --device "$device" --out "$run" --overwrite --quiet --json "$@" >"$run.json" 2>"$run.err"
+    "$programs/student_train" fit --student "$student" --device "$device" --out "$run" --overwrite --quiet --json "$@" >"$run.json" 2>"$run.err"
 }
 
 # The largest relative difference of the column train_loss of two runs' summary.csv, and the number of rows compared.
@@ -86,7 +87,7 @@ little_memory() {
     fi
     # more than any GPU has: 1024 images of 1024x1024 through a ResNet-18
     [ "$MODE" != simulate ] || export SHIM_MEMORY=2000000
-    fit "$DEVICE" huge --cache "$WORK/parity.cache" --epochs 1 --student resnet18 --max-params 0 --batch 1024 --size "$(sized 1024 1024 64)"
+    student=resnet18 fit "$DEVICE" huge --cache "$WORK/parity.cache" --epochs 1 --max-params 0 --batch 1024 --size "$(sized 1024 1024 64)"
     local code=$?
     unset SHIM_MEMORY
     if [ $code -ge 64 ] && [ $code -le 78 ] && grep -qi 'memory' "$WORK/huge.err"; then ok "out of GPU memory" "exit code $code" "$(reason "$WORK/huge.err")"
