@@ -89,6 +89,7 @@ if [ "$MODE" = simulate ]; then
         export PROGRAMS=$PROGRAMS/shim SOFTCACHE_TEST_CUDA=$PROGRAMS/shim/softcache_cuda.so
     else
         export DEVICE=cpu
+        unset SOFTCACHE_TEST_CUDA # the tests look for the shim themselves
     fi
 fi
 mkdir -p "$WORK" "$out" || exit 73

@@ -3,6 +3,7 @@
 . "$SCRIPTS/gpu/common.sh"
 . "$SCRIPTS/gpu/device_tests.sh"
 command -v compute-sanitizer >/dev/null || { skip compute-sanitizer "not installed (it comes with CUDA's toolkit)"; exit 0; }
+cd "$SCRIPTS/.." || exit # where the tests find tests/golden
 
 one() { # TOOL TEST: leaves its output and its exit code
     local log=$WORK/$1-${2##*/}.log
