@@ -1,11 +1,12 @@
 /* Views rendered on the GPU: the same integers as shared/augment/view.h says, then the normalisation table.
  *
  * Stage one hands over an array of views and one of pictures; stage two a feed, whose step in hand says which views of
- * which samples, so that a recorded step needs no new arguments. */
+ * which samples, so that a recorded step needs no new arguments. This header includes none of CUDA's. */
 #ifndef SHARED_BACKEND_CUDA_CUDA_RENDER_H
 #define SHARED_BACKEND_CUDA_CUDA_RENDER_H
 
-#include "shared/backend/cuda/cuda_device.h"
+#include "shared/augment/view.h"
+#include "shared/tensor/element.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -60,8 +61,9 @@ struct cuda_render_job {
     const struct cuda_near *near; /* device memory [1] */
 };
 
-/* Enqueues the rendering: two launches, no allocation. table: host memory [channels][256], copied at once. */
-enum status cuda_render_views(cudaStream_t stream, const struct cuda_render_job *job, float (*table)[256],
+/* Enqueues the rendering on a cudaStream_t: two launches, no allocation. table: host memory [channels][256], copied at
+ * once. */
+enum status cuda_render_views(void *stream, const struct cuda_render_job *job, float (*table)[256],
                               struct error *err);
 
 #ifdef __cplusplus

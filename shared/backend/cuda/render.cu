@@ -8,6 +8,7 @@
  *
  * Bytes: the base pixels that the view covers, once (neighbours' taps hit the cache), and the result once in 16-byte
  * (fp32) or 8-byte stores: 224x224x3 is 0.15 MB read and 0.6 MB (bf16: 0.3 MB) written a view, which is the floor. */
+#include "shared/backend/cuda/cuda_device.h"
 #include "shared/backend/cuda/cuda_number.cuh"
 #include "shared/backend/cuda/cuda_render.h"
 
@@ -286,9 +287,10 @@ static void launch_render(cudaStream_t stream, const struct cuda_render_job *job
         LAUNCH((render_views<T, 1>), blocks, THREADS, 0, stream, *job, *table, parts);
 }
 
-extern "C" enum status cuda_render_views(cudaStream_t stream, const struct cuda_render_job *job, float (*table)[VALUES],
+extern "C" enum status cuda_render_views(void *on, const struct cuda_render_job *job, float (*table)[VALUES],
                                          struct error *err)
 {
+    const cudaStream_t stream = (cudaStream_t)on;
     struct table copy = {};
     enum status status = STATUS_OK;
     for (int c = 0; c < job->channels; c++)

@@ -1,0 +1,53 @@
+#include "tests/helper_views.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+void picture_init(struct picture *picture, int h, int w, int channels, uint32_t seed)
+{
+    struct random_stream stream;
+    assert_int_equal(image_init(&picture->base, h, w, channels, NULL), STATUS_OK);
+    random_stream_init(&stream, 1, RANDOM_INIT, seed, 0);
+    for (int i = 0; i < h * w * channels; i++)
+        picture->base.pixels[i] = (uint8_t)random_u32(&stream);
+    assert_int_equal(view_pyramid(&picture->base, picture->levels, &picture->level_count, NULL), STATUS_OK);
+}
+
+void picture_release(struct picture *picture)
+{
+    view_pyramid_release(picture->levels, picture->level_count);
+    image_release(&picture->base);
+}
+
+static int64_t draw_signed(struct random_stream *stream, uint32_t bound)
+{
+    return (int64_t)random_below(stream, 2 * bound + 1) - bound;
+}
+
+void random_view(struct view *view, struct random_stream *stream, const struct picture *picture, int size)
+{
+    static const uint32_t steps[] = {0, 1, 300, 65536, 140000, 8000000};
+    *view = (struct view){.level = (int32_t)random_below(stream, (uint32_t)picture->level_count)};
+    for (int i = 0; i < 6; i++)
+        view->m[i] = draw_signed(stream, i % 3 == 2 ? 100 << 16 : steps[random_below(stream, 6)]);
+    if (random_below(stream, 4) == 0) /* an axis alone; whole steps */
+        view->m[0] = 65536 * draw_signed(stream, 2), view->m[1] = 0;
+    if (random_below(stream, 4) == 0)
+        view->m[3] = 0, view->m[4] = 65536 * draw_signed(stream, 2);
+    view->color_count = (int32_t)random_below(stream, VIEW_MAX_COLORS + 1);
+    for (int i = 0; i < view->color_count; i++) {
+        view->color[i].kind = (int32_t)random_below(stream, 4);
+        for (int k = 0; k < 3; k++)
+            view->color[i].weight[k] = (int32_t)draw_signed(stream, 150000);
+    }
+    view->erase_count = (int32_t)random_below(stream, VIEW_MAX_ERASES + 1);
+    for (int i = 0; i < view->erase_count; i++) {
+        view->erase[i].x = (int32_t)random_below(stream, (uint32_t)size);
+        view->erase[i].y = (int32_t)random_below(stream, (uint32_t)size);
+        view->erase[i].w = (int32_t)random_below(stream, (uint32_t)(size - view->erase[i].x) + 1);
+        view->erase[i].h = (int32_t)random_below(stream, (uint32_t)(size - view->erase[i].y) + 1);
+        view->erase[i].value = (int32_t)random_below(stream, 256);
+    }
+}

@@ -1,0 +1,21 @@
+/* Random images and views, whatever recipes could ask for and beyond. */
+#ifndef TESTS_HELPER_VIEWS_H
+#define TESTS_HELPER_VIEWS_H
+
+#include "shared/augment/view.h"
+#include "shared/base/random.h"
+
+/* An image of random pixels with its pyramid. */
+struct picture {
+    struct image base, levels[VIEW_MAX_LEVELS];
+    int level_count;
+};
+
+/* Pixels in a block of exactly their size, so that a sanitizer sees every byte read beyond. */
+void picture_init(struct picture *picture, int h, int w, int channels, uint32_t seed);
+void picture_release(struct picture *picture);
+
+/* Any map, any colours (several contrasts too), any rectangles inside of size x size. */
+void random_view(struct view *view, struct random_stream *stream, const struct picture *picture, int size);
+
+#endif
