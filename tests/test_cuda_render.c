@@ -90,8 +90,8 @@ static void check_step(struct scene *scene, int count, int size, enum element el
     struct error err = {0};
     make_table(table);
     test_feed_upload(&scene->f, &scene->t, STEP);
-    test_must(scene->t.backend->images_prefetch(scene->t.device, scene->images,
-                                                scene->f.content.samples + STEP * BATCH, count, STEP, &err),
+    test_must(scene->t.backend->images_prefetch(scene->t.device, scene->images, scene->f.content.samples + STEP * BATCH,
+                                                count, STEP, &err),
               &err);
     test_must(scene->t.backend->render(scene->t.device, scene->images, &scene->f.feed, count, size, table, element, out,
                                        &err),
@@ -223,8 +223,7 @@ static void padded_channels(void **state)
         test_device_free(&scene.t, test_device_buffer(&scene.t, NULL, 1)); /* freeing waits for every stream */
         test_device_read(&scene.t, values, job.out, job.element, floats);
         for (int i = 0; i < COUNT; i++)
-            check_view(&scene, i, SIZE, job.out_channels, table,
-                       values + (size_t)i * view * (size_t)job.out_channels);
+            check_view(&scene, i, SIZE, job.out_channels, table, values + (size_t)i * view * (size_t)job.out_channels);
         free(values);
         test_device_free(&scene.t, job.out);
     }
@@ -236,9 +235,9 @@ static void padded_channels(void **state)
     scene_close(&scene);
 }
 
-#define ON_CUDA(test)                     \
-    {                                     \
-        #test, test, NULL, NULL, "cuda" \
+#define ON_CUDA(test)                   \
+    {                                   \
+#test, test, NULL, NULL, "cuda" \
     }
 
 int main(void)

@@ -1,5 +1,5 @@
-/* Which backends exist: the only file that knows. The CUDA backend is a shared object of its own, opened only when it is
- * asked for, so that one program starts on machines with and without a driver. */
+/* Which backends exist: the only file that knows. The CUDA backend is a shared object of its own, opened only when it
+ * is asked for, so that one program starts on machines with and without a driver. */
 #include "shared/backend/backend.h"
 
 #include "shared/base/library.h"

@@ -15,7 +15,7 @@ struct device_images {
                             memory, or NULL where the GPU has it */
         int32_t h, w;    /* of the base; 0: never put */
         size_t bytes;
-    } *packed; /* [count] host memory */
+    } * packed; /* [count] host memory */
     bool placed;
     struct cuda_picture *pictures; /* device memory [count]; pixels NULL: not on the GPU for good */
     void *resident;                /* device memory: the pyramids of those that are */

@@ -23,7 +23,8 @@ static enum status room_left(struct device *device, size_t *left, size_t *all, s
     enum status status = STATUS_OK;
     TRY(cuda_check(cudaMemGetInfo(left, all), "asking for free memory", err));
     if (device->memory_limit) {
-        const size_t within = device->memory_limit > device->memory_used ? device->memory_limit - device->memory_used : 0;
+        const size_t within =
+            device->memory_limit > device->memory_used ? device->memory_limit - device->memory_used : 0;
         *left = within < *left ? within : *left;
         *all = device->memory_limit < *all ? device->memory_limit : *all;
     }
@@ -44,11 +45,11 @@ static enum status out_of_memory(struct device *device, size_t bytes, const char
     enum status status = STATUS_OK;
     cudaGetLastError(); /* so that the next launch is not blamed for it */
     TRY(room_left(device, &left, &all, err));
-    status = error_set(
-        err, STATUS_CONFIG, NULL, "out of GPU memory: asked %s for %s, %s of %s free%s; lower --batch%s",
-        size_text(bytes, asked, sizeof asked), what, size_text(left, free_text, sizeof free_text),
-        size_text(all, all_text, sizeof all_text), device->memory_limit ? " (--gpu-memory)" : "",
-        device->memory_limit ? ", or raise --gpu-memory" : ", or see with nvidia-smi what else runs on this GPU");
+    status = error_set(err, STATUS_CONFIG, NULL, "out of GPU memory: asked %s for %s, %s of %s free%s; lower --batch%s",
+                       size_text(bytes, asked, sizeof asked), what, size_text(left, free_text, sizeof free_text),
+                       size_text(all, all_text, sizeof all_text), device->memory_limit ? " (--gpu-memory)" : "",
+                       device->memory_limit ? ", or raise --gpu-memory"
+                                            : ", or see with nvidia-smi what else runs on this GPU");
 cleanup:
     return status;
 }
@@ -66,8 +67,8 @@ enum status cuda_memory_new(struct device *device, size_t bytes, const char *wha
         device->allocations = grown;
         device->allocation_room = room;
     }
-    if (device->memory_limit && (device->memory_used > device->memory_limit ||
-                                 bytes > device->memory_limit - device->memory_used))
+    if (device->memory_limit &&
+        (device->memory_used > device->memory_limit || bytes > device->memory_limit - device->memory_used))
         return out_of_memory(device, bytes, what, err);
     TRY(cuda_check(cudaSetDevice(device->index), "choosing the GPU", err));
     const cudaError_t result = cudaMalloc(out, bytes);
@@ -121,9 +122,8 @@ enum status cuda_upload(struct device *device, void *to, const void *from, size_
         part = bytes - at < CUDA_STAGE_BYTES ? bytes - at : CUDA_STAGE_BYTES;
         TRY(cuda_check(cudaEventSynchronize(stage->done), "uploading", err));
         memcpy(stage->memory, (const char *)from + at, part);
-        TRY(cuda_check(
-            cudaMemcpyAsync((char *)to + at, stage->memory, part, cudaMemcpyHostToDevice, device->stream), "uploading",
-            err));
+        TRY(cuda_check(cudaMemcpyAsync((char *)to + at, stage->memory, part, cudaMemcpyHostToDevice, device->stream),
+                       "uploading", err));
         TRY(cuda_check(cudaEventRecord(stage->done, device->stream), "uploading", err));
         device->next_stage = (device->next_stage + 1) % CUDA_STAGES;
     }

@@ -52,8 +52,9 @@ struct cuda_render_job {
     enum element element;     /* of out */
     void *out;                /* device memory [count, size, size, out_channels], aligned to 16 bytes */
     const struct view *views; /* device memory [count], or the feed's */
-    const struct cuda_picture *pictures; /* device memory: of view i, or of the feed's samples. pixels NULL: it is near */
-    int32_t *means;                      /* scratch, device memory [count, VIEW_MAX_COLORS] */
+    const struct cuda_picture
+        *pictures;  /* device memory: of view i, or of the feed's samples. pixels NULL: it is near */
+    int32_t *means; /* scratch, device memory [count, VIEW_MAX_COLORS] */
     /* A feed's step in hand; all NULL or 0 in stage one. */
     const uint32_t *cursor;  /* device memory [1]: views and samples from position *cursor * batch on */
     const uint32_t *samples; /* device memory: which pictures */
@@ -63,8 +64,7 @@ struct cuda_render_job {
 
 /* Enqueues the rendering on a cudaStream_t: two launches, no allocation. table: host memory [channels][256], copied at
  * once. */
-enum status cuda_render_views(void *stream, const struct cuda_render_job *job, float (*table)[256],
-                              struct error *err);
+enum status cuda_render_views(void *stream, const struct cuda_render_job *job, float (*table)[256], struct error *err);
 
 #ifdef __cplusplus
 }

@@ -1,4 +1,5 @@
-/* Views: geometry, colours and erased rectangles of shared/augment/view.h in its integers, then the normalisation table.
+/* Views: geometry, colours and erased rectangles of shared/augment/view.h in its integers, then the normalisation
+ * table.
  *
  * A thread makes four neighbouring pixels of one view at a time and holds them in registers from the four taps to the
  * normalised values, so that nothing but the result is written; the two taps of a row are six neighbouring bytes, read
@@ -88,7 +89,8 @@ template <int CHANNELS> static __device__ __forceinline__ uint32_t sample(const 
 {
     const int64_t *m = scene->view.m;
     const int64_t sx = m[0] * x + m[1] * y + m[2], sy = m[3] * x + m[4] * y + m[5];
-    if (sx < -32768 || sy < -32768 || sx >= (int64_t)scene->w * 65536 - 32768 || sy >= (int64_t)scene->h * 65536 - 32768)
+    if (sx < -32768 || sy < -32768 || sx >= (int64_t)scene->w * 65536 - 32768 ||
+        sy >= (int64_t)scene->h * 65536 - 32768)
         return 0;
     const int i = (int)(sx >> 16), j = (int)(sy >> 16);
     const uint32_t fx = (uint32_t)(sx >> 8) & 255, fy = (uint32_t)(sy >> 8) & 255;
@@ -256,7 +258,8 @@ static __global__ void __launch_bounds__(THREADS)
     }
     __syncthreads();
     T *out = (T *)job.out + (size_t)index * (size_t)pixels * (size_t)job.out_channels;
-    for (int first = (part * THREADS + (int)threadIdx.x) * GROUP; first < pixels; first += (int)parts * THREADS * GROUP) {
+    for (int first = (part * THREADS + (int)threadIdx.x) * GROUP; first < pixels;
+         first += (int)parts * THREADS * GROUP) {
         const int left = pixels - first, count = left < GROUP ? left : GROUP;
         int y = first / job.size, x = first - y * job.size;
         float v[GROUP][CHANNELS];

@@ -1,0 +1,452 @@
+/* The host side of the CUDA backend: opening a GPU, memory, recordings, and data sets larger than the GPU. */
+#define _POSIX_C_SOURCE 200112L
+#include "tests/helper_device.h"
+#include "tests/helper_views.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+static void only_on_the_shim(void)
+{
+    if (getenv("SOFTCACHE_TEST_CUDA"))
+        skip();
+}
+
+/* Another device of the same backend, with a limit. */
+static struct test_device open_limited(const struct test_device *other, size_t limit)
+{
+    const struct device_options options = {.memory_limit = limit};
+    struct test_device t = {other->backend, NULL};
+    struct error err = {0};
+    test_must(t.backend->device_new(&t.device, &options, &err), &err);
+    return t;
+}
+
+static void says(const struct error *err, const char *part)
+{
+    if (!strstr(err->message, part))
+        fail_msg("'%s' does not say '%s'", err->message, part);
+}
+
+/* ---- opening ---- */
+static void refused(const struct backend *backend, int index, const char *reason)
+{
+    const struct device_options options = {.index = index};
+    struct device *device = NULL;
+    struct error err = {0};
+    assert_non_null(strstr(backend->missing(index), reason));
+    assert_int_equal(backend->device_new(&device, &options, &err), STATUS_CONFIG);
+    assert_null(device);
+    says(&err, reason);
+    says(&err, "--device cpu");
+}
+
+static void no_gpu_is_refused_with_the_reason(void **state)
+{
+    struct test_device t = test_device_open(*state, 1);
+    only_on_the_shim();
+    assert_null(t.backend->missing(0));
+    refused(t.backend, 7, "fewer GPUs");
+    refused(t.backend, -1, "fewer GPUs");
+    setenv("SHIM_CAPABILITY", "70", 1);
+    refused(t.backend, 0, "below 7.5");
+    unsetenv("SHIM_CAPABILITY");
+    const struct backend *backend = t.backend;
+    test_device_close(&t);
+    setenv("SHIM_DEVICES", "0", 1);
+    refused(backend, 0, "no NVIDIA driver");
+    unsetenv("SHIM_DEVICES");
+}
+
+static void the_description_names_the_gpu(void **state)
+{
+    struct test_device t = test_device_open(*state, 1);
+    assert_non_null(strstr(t.backend->describe(t.device), ", compute "));
+    assert_non_null(strstr(t.backend->describe(t.device), " GiB"));
+    test_device_close(&t);
+}
+
+/* ---- memory ---- */
+static void uploads_keep_what_was_there(void **state)
+{
+    static const size_t sizes[] = {1, 4097, 2 << 20, 21 << 20};
+    struct test_device t = test_device_open(*state, 1);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        unsigned char *from = malloc(sizes[i]), *back = malloc(sizes[i]);
+        void *buffer = test_device_buffer(&t, NULL, sizes[i]);
+        for (size_t k = 0; k < sizes[i]; k++)
+            from[k] = (unsigned char)(k * 31 + (k >> 13) + i);
+        test_device_upload(&t, buffer, from, sizes[i]);
+        memset(from, 0xee, sizes[i]); /* the host's memory is free again */
+        test_device_download(&t, back, buffer, sizes[i]);
+        for (size_t k = 0; k < sizes[i]; k++)
+            if (back[k] != (unsigned char)(k * 31 + (k >> 13) + i))
+                fail_msg("byte %zu of %zu", k, sizes[i]);
+        test_device_free(&t, buffer);
+        free(from);
+        free(back);
+    }
+    test_device_close(&t);
+}
+
+static void zero_zeroes_and_idle_tells(void **state)
+{
+    struct test_device t = test_device_open(*state, 1);
+    unsigned char bytes[100];
+    struct error err = {0};
+    bool idle = false;
+    void *buffer = test_device_buffer(&t, NULL, sizeof bytes);
+    test_must(t.backend->zero(t.device, (char *)buffer + 10, 50, &err), &err);
+    test_must(t.backend->zero(t.device, buffer, 0, &err), &err);
+    while (!idle)
+        test_must(t.backend->idle(t.device, &idle, &err), &err);
+    test_device_download(&t, bytes, buffer, sizeof bytes);
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(bytes[i], i >= 10 && i < 60 ? 0 : 0xff);
+    test_device_free(&t, buffer);
+    test_device_close(&t);
+}
+
+static void mailboxes_are_zero_at_first(void **state)
+{
+    struct test_device t = test_device_open(*state, 1);
+    struct mailbox *mailbox;
+    struct error err = {0};
+    test_must(t.backend->mailbox_new(t.device, &mailbox, &err), &err);
+    assert_true(mailbox->steps == 0 && mailbox->loss == 0 && mailbox->samples == 0);
+    t.backend->mailbox_free(t.device, mailbox);
+    test_device_close(&t);
+}
+
+/* The device goes on after an allocation that failed, launches included. */
+static void still_works(const struct test_device *t)
+{
+    const float values[] = {1, 2, 3};
+    float back[3];
+    struct error err = {0};
+    void *from = test_device_buffer(t, values, sizeof values), *to = test_device_buffer(t, NULL, sizeof values);
+    test_must(t->backend->blend(t->device, to, from, 3, 0, &err), &err);
+    test_device_download(t, back, to, sizeof back);
+    assert_memory_equal(back, values, sizeof values);
+    test_device_free(t, from);
+    test_device_free(t, to);
+}
+
+static void out_of_memory_says_what_and_how_much(void **state)
+{
+    struct test_device t = test_device_open(*state, 1);
+    struct error err = {0};
+    void *buffer = &err;
+    only_on_the_shim();
+    setenv("SHIM_MEMORY", "67108864", 1);
+    assert_int_equal(t.backend->buffer_new(t.device, (size_t)5 << 29, "activations", &buffer, &err), STATUS_CONFIG);
+    unsetenv("SHIM_MEMORY");
+    assert_null(buffer);
+    says(&err, "out of GPU memory: asked 2.5 GiB for activations, 6");
+    says(&err, "MiB of 64.0 MiB free");
+    says(&err, "lower --batch");
+    still_works(&t);
+    test_device_close(&t);
+}
+
+static void the_limit_holds(void **state)
+{
+    struct test_device t = test_device_open(*state, 1), limited = open_limited(&t, 4 << 20);
+    void *first, *second, *none;
+    struct error err = {0};
+    test_must(limited.backend->buffer_new(limited.device, 3 << 20, "a", &first, &err), &err);
+    assert_int_equal(limited.backend->buffer_new(limited.device, 1 << 20, "moments", &none, &err), STATUS_CONFIG);
+    says(&err, "asked 1.0 MiB for moments");
+    says(&err, "of 4.0 MiB free (--gpu-memory)");
+    says(&err, "raise --gpu-memory");
+    err = (struct error){0};
+    assert_int_equal(limited.backend->buffer_new(limited.device, SIZE_MAX, "nonsense", &none, &err), STATUS_CONFIG);
+    err = (struct error){0};
+    limited.backend->buffer_free(limited.device, first);
+    limited.backend->buffer_free(limited.device, NULL);
+    test_must(limited.backend->buffer_new(limited.device, 1 << 20, "a", &second, &err), &err);
+    test_must(limited.backend->buffer_new(limited.device, 2 << 20, "a", &first, &err), &err);
+    still_works(&limited);
+    limited.backend->buffer_free(limited.device, first);
+    limited.backend->buffer_free(limited.device, second);
+    test_device_close(&limited);
+    test_device_close(&t);
+}
+
+/* ---- recordings ---- */
+static void recordings_are_done_when_replayed(void **state)
+{
+    enum { COUNT = 1000 };
+    struct test_device t = test_device_open(*state, 1);
+    const struct backend *b = t.backend;
+    struct recording *recording;
+    struct error err = {0};
+    float *values = malloc(COUNT * sizeof *values), *back = malloc(COUNT * sizeof *back);
+    for (int i = 0; i < COUNT; i++)
+        values[i] = (float)i;
+    void *target = test_device_buffer(&t, values, COUNT * sizeof *values);
+    void *average = test_device_buffer(&t, values, COUNT * sizeof *values);
+    test_must(b->record_begin(t.device, &err), &err);
+    test_must(b->zero(t.device, target, sizeof *values, &err), &err);
+    test_must(b->blend(t.device, average, target, COUNT, 0.5, &err), &err);
+    assert_int_equal(b->upload(t.device, target, values, 4, &err), STATUS_INTERNAL);
+    err = (struct error){0};
+    test_must(b->record_end(t.device, &recording, &err), &err);
+    test_device_read(&t, back, average, ELEMENT_FP32, COUNT);
+    assert_memory_equal(back, values, COUNT * sizeof *values);
+    for (int i = 0; i < COUNT; i++)
+        values[i] = 0;
+    values[0] = 5;
+    test_device_upload(&t, target, values, COUNT * sizeof *values); /* replays read what is there then */
+    for (int i = 0; i < 3; i++)
+        test_must(b->replay(t.device, recording, &err), &err);
+    test_device_read(&t, back, average, ELEMENT_FP32, COUNT);
+    for (int i = 0; i < COUNT; i++)
+        assert_true(back[i] == (float)i / 8);
+    b->recording_free(t.device, recording);
+    b->recording_free(t.device, NULL);
+    test_device_free(&t, target);
+    test_device_free(&t, average);
+    test_device_close(&t);
+    free(values);
+    free(back);
+}
+
+/* ---- data sets ---- */
+enum { SIDE = 20, BATCH = 4, STEPS = 13, ROOM = BATCH * STEPS, IMAGES = 24, VIEW = SIDE * SIDE * 3 };
+
+struct set {
+    struct test_device t;
+    struct device_images *images;
+    struct picture pictures[IMAGES];
+    struct test_feed f;
+    float table[3][256];
+};
+
+static void set_open(struct set *set, const struct test_device *t)
+{
+    const struct feed_content sizes = {.room = ROOM, .batch = BATCH, .students = 1, .classes = 2};
+    struct error err = {0};
+    *set = (struct set){.t = *t};
+    test_must(t->backend->images_new(t->device, IMAGES + 1, 3, &set->images, &err), &err);
+    for (uint32_t i = 0; i < IMAGES; i++) { /* number IMAGES is never put */
+        struct image copy;
+        picture_init(&set->pictures[i], 56 + (int)(i % 5), 60, 3, i);
+        test_must(image_init(&copy, set->pictures[i].base.h, 60, 3, &err), &err);
+        memcpy(copy.pixels, set->pictures[i].base.pixels, (size_t)copy.h * 60 * 3);
+        test_must(t->backend->images_put(t->device, set->images, i, &copy, &err), &err);
+    }
+    test_feed_init(&set->f, t, &sizes, false);
+    for (int c = 0; c < 3; c++)
+        for (int i = 0; i < 256; i++)
+            set->table[c][i] = (float)(1000 * c + i);
+}
+
+static void set_close(struct set *set)
+{
+    test_feed_release(&set->f, &set->t);
+    set->t.backend->images_free(set->t.device, set->images);
+    for (int i = 0; i < IMAGES; i++)
+        picture_release(&set->pictures[i]);
+}
+
+static void draw_pass(struct set *set, uint64_t seed)
+{
+    struct random_stream stream;
+    random_stream_init(&stream, seed, RANDOM_INIT, 0, 0);
+    for (int i = 0; i < ROOM; i++) {
+        const uint32_t sample = random_below(&stream, IMAGES);
+        set->f.content.samples[i] = sample;
+        random_view(&set->f.content.views[i], &stream, &set->pictures[sample], SIDE);
+    }
+}
+
+static void check_pass(const struct set *set, const float *values)
+{
+    uint8_t pixels[VIEW];
+    for (int i = 0; i < ROOM; i++) {
+        const struct picture *picture = &set->pictures[set->f.content.samples[i]];
+        view_render_reference(&set->f.content.views[i], picture->levels, picture->level_count, SIDE, pixels);
+        for (int k = 0; k < VIEW; k++)
+            if (values[i * VIEW + k] != set->table[k % 3][pixels[k]])
+                fail_msg("step %d, view %d, value %d: %g instead of %g", i / BATCH, i % BATCH, k,
+                         (double)values[i * VIEW + k], (double)set->table[k % 3][pixels[k]]);
+    }
+}
+
+/* All steps of a pass are asked for before any result is waited for; each step's views have a place of their own. */
+static void run_pass(struct set *set, uint32_t first_step)
+{
+    const struct test_device *t = &set->t;
+    float *values = malloc(ROOM * VIEW * sizeof *values);
+    float *out = test_device_buffer(t, NULL, ROOM * VIEW * sizeof *out);
+    struct error err = {0};
+    test_feed_upload(&set->f, t, first_step);
+    for (uint32_t step = first_step; step < STEPS; step++) {
+        test_must(t->backend->images_prefetch(t->device, set->images, set->f.content.samples + step * BATCH, BATCH,
+                                              step, &err),
+                  &err);
+        test_device_upload(t, set->f.feed.cursor, &step, sizeof step);
+        test_must(t->backend->render(t->device, set->images, &set->f.feed, BATCH, SIDE, set->table, ELEMENT_FP32,
+                                     out + step * BATCH * VIEW, &err),
+                  &err);
+    }
+    test_device_read(t, values, out, ELEMENT_FP32, ROOM * VIEW);
+    if (first_step == 0)
+        check_pass(set, values);
+    test_device_free(t, out);
+    free(values);
+}
+
+/* 850 KB: everything stays on the GPU; 700 KB: a third; 600 KB: one; with 590 KB all come from the host. */
+static void images_come_from_wherever_they_are(void **state)
+{
+    static const size_t limits[] = {0, 850000, 700000, 600000, 590000};
+    static const char *const orders[] = {"forward", "reverse", "shuffle:1", "shuffle:2"};
+    struct test_device t = test_device_open(*state, 1);
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        struct test_device limited = open_limited(&t, limits[i]);
+        struct set set;
+        set_open(&set, &limited);
+        for (uint64_t pass = 0; pass < 4; pass++) {
+            test_device_order(orders[pass]);
+            draw_pass(&set, 10 * i + pass);
+            run_pass(&set, 0);
+        }
+        run_pass(&set, 2); /* a pass that begins in the middle */
+        test_device_order("forward");
+        set_close(&set);
+        test_device_close(&limited);
+    }
+    test_device_close(&t);
+}
+
+static void recorded_steps_see_each_step(void **state)
+{
+    static const size_t limits[] = {0, 440000};
+    struct test_device t = test_device_open(*state, 1);
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        struct test_device limited = open_limited(&t, limits[i]);
+        const struct backend *b = t.backend;
+        float *values = malloc(ROOM * VIEW * sizeof *values);
+        struct recording *recording = NULL;
+        struct error err = {0};
+        struct set set;
+        set_open(&set, &limited);
+        draw_pass(&set, 77);
+        test_feed_upload(&set.f, &limited, 0);
+        void *out = test_device_buffer(&limited, NULL, BATCH * VIEW * sizeof *values);
+        for (uint32_t step = 0; step < STEPS; step++) {
+            const uint32_t *samples = set.f.content.samples + step * BATCH;
+            test_must(b->images_prefetch(limited.device, set.images, samples, BATCH, step, &err), &err);
+            test_device_upload(&limited, set.f.feed.cursor, &step, sizeof step);
+            if (!recording) {
+                test_must(b->record_begin(limited.device, &err), &err);
+                test_must(
+                    b->render(limited.device, set.images, &set.f.feed, BATCH, SIDE, set.table, ELEMENT_FP32, out, &err),
+                    &err);
+                test_must(b->record_end(limited.device, &recording, &err), &err);
+            }
+            test_must(b->replay(limited.device, recording, &err), &err);
+            test_device_read(&limited, values + step * BATCH * VIEW, out, ELEMENT_FP32, BATCH * VIEW);
+        }
+        check_pass(&set, values);
+        b->recording_free(limited.device, recording);
+        test_device_free(&limited, out);
+        free(values);
+        set_close(&set);
+        test_device_close(&limited);
+    }
+    test_device_close(&t);
+}
+
+static void too_little_memory_for_images_is_said(void **state)
+{
+    struct test_device t = test_device_open(*state, 1), limited = open_limited(&t, 300000);
+    struct error err = {0};
+    struct set set;
+    set_open(&set, &limited);
+    draw_pass(&set, 1);
+    assert_int_equal(t.backend->images_prefetch(limited.device, set.images, set.f.content.samples, BATCH, 0, &err),
+                     STATUS_CONFIG);
+    says(&err, "images of three batches");
+    says(&err, "--gpu-memory");
+    set_close(&set);
+    test_device_close(&limited);
+    test_device_close(&t);
+}
+
+static void images_that_are_not_there_are_refused(void **state)
+{
+    static const uint32_t missing[] = {IMAGES, IMAGES + 1, UINT32_MAX};
+    struct test_device t = test_device_open(*state, 1);
+    struct image gray = {0};
+    struct error err = {0};
+    struct set set;
+    set_open(&set, &t);
+    for (size_t i = 0; i < sizeof missing / sizeof *missing; i++) {
+        err = (struct error){0};
+        assert_int_equal(t.backend->images_prefetch(t.device, set.images, &missing[i], 1, 0, &err), STATUS_INTERNAL);
+        says(&err, "never loaded");
+    }
+    test_must(image_init(&gray, 4, 4, 1, NULL), &err);
+    assert_int_equal(t.backend->images_put(t.device, set.images, IMAGES, &gray, NULL), STATUS_INTERNAL);
+    image_release(&gray);
+    set_close(&set);
+    test_device_close(&t);
+}
+
+/* ---- the registry ---- */
+static void devices_are_found_by_name(void **state)
+{
+    static const char *const unknown[] = {"gpu", "cuda:", "cuda:-1", "cuda:1x", "cuda 1", "cuda:12345", ""};
+    const struct backend *backend;
+    const char *why;
+    int index;
+    struct error err = {0};
+    (void)state;
+    test_must(backend_find("cpu", &backend, &index, &why, &err), &err);
+    assert_ptr_equal(backend, &backend_cpu);
+    assert_null(why);
+    for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++) {
+        err = (struct error){0};
+        assert_int_equal(backend_find(unknown[i], &backend, &index, NULL, &err), STATUS_CONFIG);
+        says(&err, "unknown device");
+    }
+    err = (struct error){0};
+    test_must(backend_find("auto", &backend, &index, &why, &err), &err);
+    assert_true(backend == &backend_cpu ? why != NULL : why == NULL);
+    const enum status status = backend_find("cuda:9999", &backend, &index, NULL, &err);
+    assert_int_equal(status, STATUS_CONFIG);
+    says(&err, "device 'cuda:9999' cannot be had: ");
+    says(&err, "--device cpu");
+}
+
+#define ON_CUDA(test)                   \
+    {                                   \
+#test, test, NULL, NULL, "cuda" \
+    }
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        ON_CUDA(no_gpu_is_refused_with_the_reason),
+        ON_CUDA(the_description_names_the_gpu),
+        ON_CUDA(uploads_keep_what_was_there),
+        ON_CUDA(zero_zeroes_and_idle_tells),
+        ON_CUDA(mailboxes_are_zero_at_first),
+        ON_CUDA(out_of_memory_says_what_and_how_much),
+        ON_CUDA(the_limit_holds),
+        ON_CUDA(recordings_are_done_when_replayed),
+        ON_CUDA(images_come_from_wherever_they_are),
+        ON_CUDA(recorded_steps_see_each_step),
+        ON_CUDA(too_little_memory_for_images_is_said),
+        ON_CUDA(images_that_are_not_there_are_refused),
+        cmocka_unit_test(devices_are_found_by_name),
+    };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
