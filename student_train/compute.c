@@ -1,13 +1,18 @@
 #include "student_train/compute.h"
 
-enum status compute_open(struct compute *compute, const char *device, int threads, struct error *err)
+enum status compute_open(struct compute *compute, const struct compute_options *options, struct progress *progress,
+                         struct error *err)
 {
     enum status status = STATUS_OK;
-    struct device_options options = {.threads = threads};
+    struct device_options device = {.threads = options->threads, .memory_limit = (size_t)options->gpu_memory};
     *compute = (struct compute){0};
-    TRY(backend_find(device, &compute->backend, &options.index, &compute->why, err));
-    TRY(compute->backend->device_new(&compute->device, &options, err));
-    TRY(thread_pool_new(&compute->pool, threads, err));
+    TRY(backend_find(options->device, &compute->backend, &device.index, &compute->why, err));
+    TRY(compute->backend->device_new(&compute->device, &device, err));
+    TRY(thread_pool_new(&compute->pool, options->threads, err));
+    if (progress && compute->why)
+        progress_note(progress, "on the CPU: %s", compute->why);
+    if (progress)
+        progress_note(progress, "device: %s", compute->backend->describe(compute->device));
 cleanup:
     if (status != STATUS_OK)
         compute_release(compute);

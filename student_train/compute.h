@@ -3,7 +3,14 @@
 #define STUDENT_TRAIN_COMPUTE_H
 
 #include "shared/backend/backend.h"
+#include "shared/base/progress.h"
 #include "shared/base/threads.h"
+
+struct compute_options {
+    const char *device;  /* "auto", "cpu", "cuda", "cuda:1" */
+    int threads;         /* of the CPU; 0: all processors */
+    uint64_t gpu_memory; /* bytes of it to use; 0: what is free */
+};
 
 struct compute {
     const struct backend *backend;
@@ -12,8 +19,9 @@ struct compute {
     const char *why; /* auto chose the CPU because; or NULL */
 };
 
-/* device: "auto", "cpu", "cuda", "cuda:1"; threads 0: all processors. A zeroed struct is legal to release. */
-enum status compute_open(struct compute *compute, const char *device, int threads, struct error *err);
+/* progress (may be NULL) is told which device it is, and why auto took the CPU. A zeroed struct is legal to release. */
+enum status compute_open(struct compute *compute, const struct compute_options *options, struct progress *progress,
+                         struct error *err);
 void compute_release(struct compute *compute);
 
 #endif

@@ -8,8 +8,9 @@
 static const char *const split_choices[] = {"train", "val", "test", NULL};
 
 struct eval_options {
-    const char *run, *cache, *weights, *device;
-    int split, threads, batch;
+    const char *run, *cache, *weights;
+    struct compute_options compute;
+    int split, batch;
     bool json, quiet;
 };
 
@@ -41,7 +42,7 @@ static enum status run(const struct eval_options *options, bool split_given, str
     struct evaluation evaluation = {0};
     struct progress progress;
     progress_init(&progress, stderr, options->quiet);
-    TRY(finished_run_open(&finished, options->run, options->weights, options->device, options->threads, options->batch,
+    TRY(finished_run_open(&finished, options->run, options->weights, &options->compute, options->batch, &progress,
                           err));
     TRY(cache_open(&cache, options->cache ? options->cache : finished.info.cache, err));
     TRY(finished_run_fits(&finished, &cache, err));
@@ -70,8 +71,11 @@ enum status eval_command(int argc, char **argv, struct error *err)
         {"split", OPTION_CHOICE, &o.split, NULL, NULL, "which samples (val, else test)", .choices = split_choices},
         {"weights", OPTION_STRING, &o.weights, "best|last|FILE", "best", "which weights"},
         {"batch", OPTION_INT, &o.batch, "N", "128", "images a step", .minimum = 1, .maximum = 65536},
-        {"device", OPTION_STRING, &o.device, "auto|cpu|cuda[:K]", "auto", "where to compute"},
-        {"threads", OPTION_INT, &o.threads, "N", "0", "of the CPU; 0: all processors", .minimum = 0, .maximum = 1024},
+        {"device", OPTION_STRING, &o.compute.device, "auto|cpu|cuda[:K]", "auto", "where to compute"},
+        {"threads", OPTION_INT, &o.compute.threads, "N", "0", "of the CPU; 0: all processors", .minimum = 0,
+         .maximum = 1024},
+        {"gpu-memory", OPTION_SIZE, &o.compute.gpu_memory, "SIZE", "0",
+         "use no more of the GPU's memory; 0: what is free"},
         {"quiet", OPTION_FLAG, &o.quiet, NULL, NULL, "no progress"},
         {"json", OPTION_FLAG, &o.json, NULL, NULL, "the result as JSON"},
     };

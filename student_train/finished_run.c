@@ -2,15 +2,16 @@
 
 #include <string.h>
 
-enum status finished_run_open(struct finished_run *run, const char *folder, const char *weights, const char *device,
-                              int threads, int batch, struct error *err)
+enum status finished_run_open(struct finished_run *run, const char *folder, const char *weights,
+                              const struct compute_options *compute, int batch, struct progress *progress,
+                              struct error *err)
 {
     enum status status = STATUS_OK;
     *run = (struct finished_run){.options = {.batch = batch}};
     TRY(run_info_read(&run->info, folder, err));
     TRY(loss_expression_parse(&run->loss, run->info.loss, err));
     TRY(run_student(&run->info, folder, weights, &run->student, err));
-    TRY(compute_open(&run->compute, device, threads, err));
+    TRY(compute_open(&run->compute, compute, progress, err));
     TRY(trainer_init(&run->trainer, &run->compute, &run->student.graph, &(struct trainer_student){.loss = &run->loss},
                      1, &run->options, err));
 cleanup:

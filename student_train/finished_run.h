@@ -15,8 +15,9 @@ struct finished_run {
 };
 
 /* weights: "best", "last" or a safetensors file. A zeroed struct is legal to release. It must not move while open. */
-enum status finished_run_open(struct finished_run *run, const char *folder, const char *weights, const char *device,
-                              int threads, int batch, struct error *err);
+enum status finished_run_open(struct finished_run *run, const char *folder, const char *weights,
+                              const struct compute_options *compute, int batch, struct progress *progress,
+                              struct error *err);
 void finished_run_release(struct finished_run *run);
 
 /* STATUS_CONFIG when the cache has other classes or another preprocessing than the run was trained with. */

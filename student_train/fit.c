@@ -93,7 +93,7 @@ static enum status run(struct fit *fit, struct error *err)
     TRY(fit_data_open(fit->data, options, err));
     TRY(fit_run_open(run, fit->data, err));
     TRY(fit_run_folder(run, &resumes, err));
-    TRY(compute_open(&fit->data->compute, options->device, options->threads, err));
+    TRY(compute_open(&fit->data->compute, &options->compute, fit->progress, err));
     TRY(fit_train(fit, resumes, err));
     TRY(fit_print(fit, 0, err));
 cleanup:

@@ -63,9 +63,11 @@ enum status fit_options_table(struct fit_options *o, const char *command, const 
          .choices = order_names},
         {"init", OPTION_STRING, &o->init, "FILE.safetensors", NULL, "initial weights, with PyTorch's names"},
         {"max-params", OPTION_INT, &o->max_params, "N", "60000", "the budget; 0: none", .minimum = 0, .maximum = 2e9},
-        {"device", OPTION_STRING, &o->device, "auto|cpu|cuda[:K]", "auto", "where to compute"},
-        {"threads", OPTION_INT, &o->threads, "N", "0", "of the CPU; 0: all processors; changes no result", .minimum = 0,
-         .maximum = 1024},
+        {"device", OPTION_STRING, &o->compute.device, "auto|cpu|cuda[:K]", "auto", "where to compute"},
+        {"threads", OPTION_INT, &o->compute.threads, "N", "0", "of the CPU; 0: all processors; changes no result",
+         .minimum = 0, .maximum = 1024},
+        {"gpu-memory", OPTION_SIZE, &o->compute.gpu_memory, "SIZE", "0",
+         "use no more of the GPU's memory; 0: what is free"},
         {"precision", OPTION_CHOICE, &o->precision, NULL, "fp32",
          "that activations are stored in; bf16 moves half the bytes and needs a GPU", .choices = precision_names},
         {"time-limit", OPTION_FLOAT, &o->time_limit, "SECONDS", "0", "stop after the epoch that passes it; 0: none",
@@ -174,8 +176,8 @@ static char *essence(const struct options *table, const char *const *left_out, c
 
 char *fit_options_essence(const struct options *table)
 {
-    static const char *const left_out[] = {"device",    "threads",    "quiet",    "json", "resume",
-                                           "overwrite", "time-limit", "parallel", NULL};
+    static const char *const left_out[] = {"device", "threads",   "gpu-memory", "quiet",    "json",
+                                           "resume", "overwrite", "time-limit", "parallel", NULL};
     return essence(table, left_out, "");
 }
 
@@ -183,8 +185,9 @@ char *fit_identity(const struct fit_options *options, const char *cache_digest, 
                    const char *init_digest)
 {
     /* what may differ, and what stands there by its digest */
-    static const char *const left_out[] = {"cache", "student", "init",   "out",       "name",       "device", "threads",
-                                           "quiet", "json",    "resume", "overwrite", "time-limit", NULL};
+    static const char *const left_out[] = {"cache",  "student",   "init",       "out",   "name",
+                                           "device", "threads",   "gpu-memory", "quiet", "json",
+                                           "resume", "overwrite", "time-limit", NULL};
     char digests[4 * DIGEST_HEX_SIZE];
     snprintf(digests, sizeof digests, "cache = %s\nstudent = %s\ninit = %s\n", cache_digest, student_digest,
              init_digest);

@@ -6,8 +6,9 @@
 #include "student_train/trainer.h"
 
 struct fit_options {
-    const char *cache, *student, *loss, *out, *device, *init, *name;
-    int epochs, batch, size, patience, eval_every, max_params, threads;
+    const char *cache, *student, *loss, *out, *init, *name;
+    int epochs, batch, size, patience, eval_every, max_params;
+    struct compute_options compute;
     int optimizer, order, order_seed, precision; /* enum optimizer_kind, ORDER_*, enum element */
     double learning_rate, weight_decay, momentum, beta1, beta2, epsilon, grad_clip, ema;
     bool nesterov, resume, overwrite, quiet, json;

@@ -9,8 +9,9 @@
 static const char *const split_choices[] = {"train", "val", "test", NULL};
 
 struct predict_options {
-    const char *run, *data, *cache, *out, *weights, *device;
-    int split, threads, batch;
+    const char *run, *data, *cache, *out, *weights;
+    struct compute_options compute;
+    int split, batch;
     bool quiet;
 };
 
@@ -62,7 +63,7 @@ static enum status run(const struct predict_options *options, struct error *err)
     if (!options->data == !options->cache)
         return error_set(err, STATUS_USAGE, NULL, "give either --data DIR or --cache CACHE");
     progress_init(&progress, stderr, options->quiet);
-    TRY(finished_run_open(&finished, options->run, options->weights, options->device, options->threads, options->batch,
+    TRY(finished_run_open(&finished, options->run, options->weights, &options->compute, options->batch, &progress,
                           err));
     if (options->data)
         TRY(predict_folder(options, &finished, &progress, &count, err));
@@ -86,8 +87,11 @@ enum status predict_command(int argc, char **argv, struct error *err)
         {"out", OPTION_STRING, &o.out, "FILE.csv", NULL, "the file to write: Id,Category", .required = true},
         {"weights", OPTION_STRING, &o.weights, "best|last|FILE", "best", "which weights"},
         {"batch", OPTION_INT, &o.batch, "N", "128", "images a step", .minimum = 1, .maximum = 65536},
-        {"device", OPTION_STRING, &o.device, "auto|cpu|cuda[:K]", "auto", "where to compute"},
-        {"threads", OPTION_INT, &o.threads, "N", "0", "of the CPU; 0: all processors", .minimum = 0, .maximum = 1024},
+        {"device", OPTION_STRING, &o.compute.device, "auto|cpu|cuda[:K]", "auto", "where to compute"},
+        {"threads", OPTION_INT, &o.compute.threads, "N", "0", "of the CPU; 0: all processors", .minimum = 0,
+         .maximum = 1024},
+        {"gpu-memory", OPTION_SIZE, &o.compute.gpu_memory, "SIZE", "0",
+         "use no more of the GPU's memory; 0: what is free"},
         {"quiet", OPTION_FLAG, &o.quiet, NULL, NULL, "no progress"},
     };
     struct options table = {.command = "student_train predict",

@@ -274,7 +274,7 @@ static enum status run(struct sweep *sweep, struct error *err)
     TRY(fit_data_open(&data, &first, err));
     TRY(open_folder(sweep, &lock, err));
     find_finished(sweep);
-    TRY(compute_open(&data.compute, sweep->options.device, sweep->options.threads, err));
+    TRY(compute_open(&data.compute, &sweep->options.compute, &progress, err));
     TRY(train_all(sweep, &data, &progress, err));
     TRY(sweep_report(sweep, err));
     TRY(sweep_print(sweep, err));

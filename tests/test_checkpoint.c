@@ -28,12 +28,14 @@ static void start(struct fixture *f, uint64_t seed)
     static const char text[] = "conv a 4 3x3\nbn\nrelu\ngap\nfc b classes\n";
     const struct net_text_options net = {"net", 3, 8, 5};
     f->options = (struct trainer_options){.batch = 2, .ema_decay = 0.9};
-    assert_int_equal(compute_open(&f->compute, "cpu", 1, NULL), STATUS_OK);
+    assert_int_equal(compute_open(&f->compute, &(struct compute_options){.device = "cpu", .threads = 1}, NULL, NULL),
+                     STATUS_OK);
     assert_int_equal(loss_expression_parse(&f->loss, "ce", NULL), STATUS_OK);
     assert_int_equal(net_text_parse(&f->graph, text, sizeof text - 1, &net, NULL), STATUS_OK);
     graph_initialise(&f->graph, seed);
     assert_int_equal(trainer_init(&f->trainer, &f->compute, &f->graph, &(struct trainer_student){.loss = &f->loss}, 1,
-                                  &f->options, NULL), STATUS_OK);
+                                  &f->options, NULL),
+                     STATUS_OK);
 }
 
 static void stop(struct fixture *f)
@@ -80,8 +82,7 @@ static float *vector(const struct trainer *trainer, int i, size_t *count)
 static void everything_comes_back(void **state)
 {
     struct fixture *f = *state, other = {0};
-    struct progress_state kept = {
-        .epoch = 7, .best = {{5, 0.1 + 0.2}}, .seconds = 1.5, .images = 12345678901};
+    struct progress_state kept = {.epoch = 7, .best = {{5, 0.1 + 0.2}}, .seconds = 1.5, .images = 12345678901};
     struct progress_state got = {0};
     struct error err = {0};
     size_t count;
@@ -100,7 +101,8 @@ static void everything_comes_back(void **state)
         assert_memory_equal(vector(&other.trainer, v, &count), values, count * sizeof(float));
     }
     assert_int_equal(other.trainer.step, 4321);
-    assert_true(got.epoch == 7 && got.best[0].epoch == 5 && got.best[0].score == kept.best[0].score && got.seconds == 1.5);
+    assert_true(got.epoch == 7 && got.best[0].epoch == 5 && got.best[0].score == kept.best[0].score &&
+                got.seconds == 1.5);
     assert_true(got.images == kept.images);
     stop(&other);
 }
