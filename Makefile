@@ -221,7 +221,7 @@ $(CUDA_BACKEND): $(CUDA_OBJECTS) $(LIBRARY)
 # shared between objects that hold the same kernel. ThreadSanitizer does not see kernels: no two of their threads run at once.
 SHIM_CFLAGS   = -Itests/shim/include $(CPPFLAGS) $(BASE_CFLAGS) $(CFLAGS)
 SHIM_CXXFLAGS = -std=gnu++17 $(filter-out -std=% -fsanitize=thread,$(SHIM_CFLAGS)) -fno-strict-aliasing -fno-gnu-unique -Wall -Wextra \
-	-Wshadow -Wno-unknown-pragmas $(if $(WERROR),-Werror)
+	-Wshadow=local -Wno-unknown-pragmas -Wno-missing-field-initializers $(if $(WERROR),-Werror)
 $(OBJ)/shim/%.cu.o: %.cu
 	@mkdir -p $(@D)
 	$(CXX) -x c++ $(SHIM_CXXFLAGS) -MMD -MP -c $< -o $@

@@ -116,6 +116,8 @@ static __global__ void shuffle_kernel(int how, int *out)
         __syncthreads();
     if (how == 4 && threadIdx.x == 9)
         value += (int)__ballot_sync(1u, 1);
+    if (how == 5)
+        value += (int)__ballot_sync(threadIdx.x == 31 ? 0xffff0000u : 0xffffffffu, 1);
     out[threadIdx.x] = __shfl_xor_sync(0xffffffffu, value, 1);
 }
 
@@ -148,7 +150,9 @@ static void test_divergent_warps(void **)
     assert_dies(diverge_at_shuffle<2>, "shuffles from lane 8, which is not in its mask 0xff", "kernel shuffle_kernel");
     assert_dies(diverge_at_shuffle<3>, "but thread (9, 0, 0) waits at a barrier", "kernel shuffle_kernel");
     assert_dies(diverge_at_shuffle<4>, "which has not the caller's own lane 9", "thread (9, 0, 0)");
-    assert_dies([] { LAUNCH(shuffle_kernel, 1, 24, 0, 0, 5, (int *)NULL), cudaDeviceSynchronize(); },
+    assert_dies(diverge_at_shuffle<5>, "lane 16 of its mask 0xffff0000 executes another one, or with mask 0xffffffff",
+                "thread (31, 0, 0)");
+    assert_dies([] { LAUNCH(shuffle_kernel, 1, 24, 0, 0, 6, (int *)NULL), cudaDeviceSynchronize(); },
                 "the warp has only the lanes 0xffffff", "kernel shuffle_kernel");
 }
 

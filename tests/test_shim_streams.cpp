@@ -226,7 +226,7 @@ static void test_graph_replays_with_captured_arguments(void **)
     assert_cuda(cudaFreeHost(pinned));
 }
 
-/* x -> two branches on two streams -> their sum; a missing event leaves the capture unjoined. */
+/* One node, two branches on two streams, two nodes that need both; a missing event leaves the capture unjoined. */
 static cudaError_t capture_branches(cudaStream_t first, cudaStream_t second, float *x, bool join, cudaGraph_t *graph)
 {
     const cudaEvent_t fork = new_event(), joined = new_event();
@@ -240,6 +240,7 @@ static cudaError_t capture_branches(cudaStream_t first, cudaStream_t second, flo
     if (join)
         assert_cuda(cudaStreamWaitEvent(first, joined, 0));
     LAUNCH(add_kernel, 1, 2, 0, first, x + 3, x + 1, 0.0f, 2);
+    LAUNCH(add_kernel, 1, 2, 0, first, x + 3, x + 3, 100.0f, 2);
     const cudaError_t error = cudaStreamEndCapture(first, graph);
     assert_cuda(cudaEventDestroy(fork));
     assert_cuda(cudaEventDestroy(joined));
@@ -264,7 +265,7 @@ static void test_graph_with_branches(void **)
         assert_cuda(cudaGraphLaunch(executable, second));
         assert_cuda(cudaStreamSynchronize(second));
         device_take(got, x, 5);
-        assert_true(got[0] == 1 && got[1] == 11 && got[2] == 21 && got[3] == 11 && got[4] == 21);
+        assert_true(got[0] == 1 && got[1] == 11 && got[2] == 21 && got[3] == 111 && got[4] == 121);
         assert_cuda(cudaGraphExecDestroy(executable));
         assert_cuda(cudaGraphDestroy(graph));
     }
