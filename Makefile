@@ -35,6 +35,11 @@ ONEDNN_OBJECTS  := $(patsubst %.c,$(OBJ)/%.o,$(sort $(wildcard shared/backend/cp
 CUDA_BACKEND    := $(if $(NVCC),$(if $(findstring -fsanitize,$(CFLAGS)),,$(BUILD)/softcache_cuda.so))
 CUDA_OBJECTS    := $(patsubst %,$(OBJ)/%.o,$(basename $(sort $(wildcard shared/backend/cuda/*.c)))) \
 	$(patsubst %,$(OBJ)/%.o,$(sort $(wildcard shared/backend/cuda/*.cu)))
+# The teacher's engine on the GPU, where cuDNN's headers are installed too.
+CUDNN_HEADER    := $(if $(CUDA_BACKEND),$(shell echo '\#include <cudnn_graph.h>' | $(CC) -E -isystem $(CUDA_HOME)/include - >/dev/null 2>&1 && echo yes))
+CUDNN_ENGINE    := $(if $(CUDNN_HEADER),$(BUILD)/softcache_cudnn.so)
+CUDNN_OBJECTS   := $(patsubst %.c,$(OBJ)/%.o,$(sort $(wildcard shared/backend/cuda/cudnn/*.c))) \
+	$(patsubst %,$(OBJ)/%.o,$(sort $(wildcard shared/backend/cuda/cudnn/*.cu)))
 # A program is its main.c and the other files of its folder; tests link the other files.
 TEACHER_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(filter-out %/main.c,$(sort $(wildcard teacher_dump/*.c))))
 STUDENT_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(filter-out %/main.c,$(sort $(wildcard student_train/*.c)))) $(OBJ)/presets.o
@@ -65,7 +70,7 @@ BENCHES    := $(patsubst tests/%.c,$(TESTDIR)/%,$(sort $(wildcard tests/bench_*.
 all: deps ## install what is missing, build the two programs
 	@$(MAKE) --no-print-directory programs
 
-programs: $(PROGRAMS) $(PLUGIN) $(ONEDNN_ENGINE) $(CUDA_BACKEND)
+programs: $(PROGRAMS) $(PLUGIN) $(ONEDNN_ENGINE) $(CUDA_BACKEND) $(CUDNN_ENGINE)
 	@$(if $(NVCC),:,echo "no nvcc found: built for the CPU only (that is complete; install CUDA for the GPU backend)")
 
 help: ## this list
@@ -145,7 +150,7 @@ install: all ## install programs, format specification and HDF5 plugin under PRE
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/softcache/plugins $(DESTDIR)$(PREFIX)/share/doc/softcache
 	install $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 $(PLUGIN) $(DESTDIR)$(PREFIX)/lib/softcache/plugins
-	install -m 644 $(ONEDNN_ENGINE) $(CUDA_BACKEND) $(DESTDIR)$(PREFIX)/lib/softcache
+	install -m 644 $(ONEDNN_ENGINE) $(CUDA_BACKEND) $(CUDNN_ENGINE) $(DESTDIR)$(PREFIX)/lib/softcache
 	install -m 644 FORMAT.md $(DESTDIR)$(PREFIX)/share/doc/softcache
 
 dist: all ## make a relocatable folder and archive under build/dist (ONEDNN=1: with the CPU teacher's library, 40 MB)
@@ -216,6 +221,11 @@ $(OBJ)/shared/backend/cuda/%.o: FILE_CFLAGS := -isystem $(CUDA_HOME)/include
 $(CUDA_BACKEND): $(CUDA_OBJECTS) $(LIBRARY)
 	$(CC) $(CFLAGS) -shared -Wl,-Bsymbolic,--exclude-libs,ALL,--no-undefined $^ -o $@ -L$(CUDA_HOME)/lib64 \
 		-lcudart_static -lrt -ldl -lpthread -lm
+
+# The teacher's engine, opened when a teacher is loaded: it needs cuDNN and cuBLASLt, which are found where they are installed.
+$(CUDNN_ENGINE): $(CUDNN_OBJECTS) $(LIBRARY)
+	$(CC) $(CFLAGS) -shared -Wl,-Bsymbolic,--exclude-libs,ALL,--no-undefined $^ -o $@ -L$(CUDA_HOME)/lib64 \
+		-lcudnn_graph -lcublasLt -lcudart_static -lcrypto -lrt -ldl -lpthread -lm
 
 # Kernels address memory as other types than it was stored as: nvcc knows no strict aliasing. A unique symbol would be
 # shared between objects that hold the same kernel. ThreadSanitizer does not see kernels: no two of their threads run at once.

@@ -5,6 +5,7 @@
 #include "shared/base/library.h"
 #include "shared/graph/graph_reference.h"
 #include "shared/tensor/half.h"
+#include "tests/helper_device.h"
 #include "tests/helper_engine_graphs.h"
 
 #include <dlfcn.h>
@@ -39,31 +40,23 @@ static struct {
     enum teacher_precision precision;
 } engine;
 
-static void must(enum status status, const struct error *err)
-{
-    if (status != STATUS_OK)
-        fail_msg("%s", err->message);
-}
-
 /* A function of a library as what it is: ISO C has no cast from an object pointer. */
 static void *as_function(const void *symbol)
 {
     return (void *)(uintptr_t)symbol;
 }
 
-static int open_shim(void **state)
+/* Why the engine cannot run on the shim, or NULL. */
+static const char *open_shim(void)
 {
-    struct error err = {0};
+    static struct error err;
     const void *ops = NULL, *copy = NULL;
-    (void)state;
     if (library_symbol("shim/" TEACHER_CUDNN_LIBRARY, TEACHER_CUDNN_SYMBOL, &ops, &err) != STATUS_OK ||
-        library_symbol("shim/" TEACHER_CUDNN_LIBRARY, "cudaMemcpy", &copy, &err) != STATUS_OK) {
-        print_error("%s\n", err.message);
-        return -1;
-    }
+        library_symbol("shim/" TEACHER_CUDNN_LIBRARY, "cudaMemcpy", &copy, &err) != STATUS_OK)
+        return err.message;
     engine.ops = ops;
     *(void **)&engine.copy = as_function(copy);
-    return 0;
+    return NULL;
 }
 
 /* Why the engine cannot run natively, or NULL. */
@@ -107,7 +100,7 @@ static void copy_out(void *to, const void *from, size_t bytes)
 
 /* ---- values ---- */
 
-static size_t element_size(enum teacher_element type)
+static size_t bytes_of_element(enum teacher_element type)
 {
     return type == TEACHER_FLOAT ? 4 : 2;
 }
@@ -157,7 +150,7 @@ static size_t stored_at(const struct teacher_value *value, int i, int c, int pos
  * matter. */
 static void upload(const struct teacher_value *input, const float *values, int first, int n, int batch)
 {
-    const size_t size = element_size(input->type), count = value_elements(input, batch);
+    const size_t size = bytes_of_element(input->type), count = value_elements(input, batch);
     const int positions = input->shape.h * input->shape.w;
     unsigned char *packed = calloc(count, size);
     assert_non_null(packed);
@@ -175,7 +168,7 @@ static void upload(const struct teacher_value *input, const float *values, int f
 /* malloc'ed [n, c, h, w]. */
 static float *download(const struct teacher_value *output, int first, int n, int batch)
 {
-    const size_t size = element_size(output->type), count = value_elements(output, batch);
+    const size_t size = bytes_of_element(output->type), count = value_elements(output, batch);
     const int positions = output->shape.h * output->shape.w, channels = output->shape.c;
     unsigned char *packed = malloc(count * size);
     float *values = malloc((size_t)n * (size_t)channels * (size_t)positions * sizeof *values);
@@ -214,11 +207,11 @@ static void run_engine(const struct graph *graph, const float *input, int first,
     struct teacher_runner *runner = NULL;
     const struct teacher_runner_options options = {
         .batch = batch, .outputs = wanted, .output_count = wanted_count, .precision = engine.precision};
-    must(engine.ops->new (&runner, graph, &options, NULL, &err), &err);
+    test_must(engine.ops->new (&runner, graph, &options, NULL, &err), &err);
     const struct teacher_value in = engine.ops->input(runner);
     assert_memory_equal(&in.shape, &graph->nodes[graph->input].shape, sizeof in.shape);
     upload(&in, input, first, n, batch);
-    must(engine.ops->run(runner, &err), &err);
+    test_must(engine.ops->run(runner, &err), &err);
     for (int i = 0; i < wanted_count; i++) {
         const struct teacher_value out = engine.ops->output(runner, i);
         assert_memory_equal(&out.shape, &graph->nodes[wanted[i]].shape, sizeof out.shape);
@@ -255,7 +248,7 @@ static void check_nodes(struct graph_builder *builder, int n, const int *wanted,
         const size_t size = (size_t)n * size_of(graph, wanted[i]);
         float *expected = malloc(size * sizeof *expected);
         assert_non_null(expected);
-        must(graph_forward_reference(graph, input, n, wanted[i], expected, &err), &err);
+        test_must(graph_forward_reference(graph, input, n, wanted[i], expected, &err), &err);
         const double error = relative_error(outputs[i], expected, size);
         if (!(error <= tolerance))
             fail_msg("node %s (%s): relative error %g", graph->nodes[wanted[i]].name,
@@ -415,10 +408,16 @@ int main(void)
         cmocka_unit_test(networks),        cmocka_unit_test(independent_of_neighbours),
         cmocka_unit_test(refuses),
     };
-    int failed = cmocka_run_group_tests_name("execution shim", tests, open_shim, NULL);
-    const char *why = open_native();
-    if (!why)
-        return failed + cmocka_run_group_tests_name("GPU", tests, NULL, NULL);
-    printf("ok teacher_runner_on_gpu # SKIP %s\n", why);
+    static const struct {
+        const char *name, *(*open)(void);
+    } places[] = {{"teacher_runner on the shim", open_shim}, {"teacher_runner on a GPU", open_native}};
+    int failed = 0;
+    for (int i = 0; i < 2; i++) {
+        const char *why = places[i].open();
+        if (why)
+            printf("ok %s # SKIP %s\n", places[i].name, why);
+        else
+            failed += cmocka_run_group_tests_name(places[i].name, tests, NULL, NULL);
+    }
     return failed;
 }

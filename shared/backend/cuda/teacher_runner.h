@@ -40,8 +40,8 @@ struct teacher_runner_ops {
     /* Folds the graph (borrowed during the call), converts and uploads the weights, plans every layer, allocates all
      * device memory on the current device, and runs one pass to load every kernel. stream: a cudaStream_t of that
      * device, on which everything runs. STATUS_BAD_DATA names an operator that is not supported and its node;
-     * STATUS_CONFIG a GPU or precision that cannot be had; STATUS_INTERNAL says how much memory was asked for and free.
-     */
+     * STATUS_CONFIG a GPU or precision that cannot be had, weights that fp16 cannot hold, or how much memory was asked
+     * for and is free. */
     enum status (*new)(struct teacher_runner **out, const struct graph *graph,
                        const struct teacher_runner_options *options, void *stream, struct error *err);
     /* Where views are to be rendered: normalised, shape.c channels used. Set to zero by new; channels beyond shape.c

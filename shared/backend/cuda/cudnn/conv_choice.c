@@ -97,7 +97,7 @@ enum status conv_choose(struct conv_chooser *chooser, const struct conv_shape *s
                         struct error *err)
 {
     enum status status = STATUS_OK;
-    struct conv_choice *mine;
+    struct conv_choice *mine = NULL;
     bool found;
     TRY(find_choice(chooser, shape, &mine, &found, err));
     if (!found) {

@@ -58,14 +58,18 @@ static enum status emit_conv(struct emission *e, struct error *err)
     const struct node *node = e->node;
     const struct window window = window_of(node);
     const struct shape in = input_shape(e, 0);
+    struct conv_shape *conv = &e->step.conv;
     e->step.second = e->fused->addend;
     fill_conv(e, &window, node->groups);
     if (node->groups > 1 && node->groups == in.c && node->groups == node->shape.c)
         e->step.kind = STEP_DEPTHWISE;
-    else if (node->groups > 1 && (e->step.conv.in.c != in.c || e->step.conv.out.c != node->shape.c))
+    else if (node->groups > 1 && (conv->in.c != in.c || conv->out.c != node->shape.c))
         e->step.kind = STEP_DIRECT_CONV;
     else
         e->step.kind = STEP_CONV;
+    /* cuDNN's precompiled engines fuse what follows a bias only: one of zeros costs nothing. */
+    if (e->step.kind == STEP_CONV && (conv->has_addend || conv->activation != ACTIVATION_NONE))
+        conv->has_bias = 1;
     return add(e, err);
 }
 

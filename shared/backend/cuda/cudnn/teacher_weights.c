@@ -55,7 +55,7 @@ void teacher_place_weights(struct teacher_plan *plan, const struct graph *graph)
         const struct value *y = &plan->values[step->y];
         if (is_layer(step)) {
             step->weights = take(&plan->weight_bytes, size * layer_count(step, &graph->weights[node->weight]));
-            if (node->bias >= 0)
+            if (step->conv.has_bias)
                 step->bias = take(&plan->weight_bytes, teacher_element_size(y->type) * (size_t)y->channels);
         } else if (step->kind == STEP_AFFINE) {
             step->weights = take(&plan->weight_bytes, sizeof(float) * (size_t)y->channels);
