@@ -142,6 +142,21 @@ static void keras_mobilenet_v2(void **state)
     graph_release(&graph);
 }
 
+/* Groups of whole vectors are cuDNN's; others would be torn apart by the added channels, and are ours. */
+static void grouped(void **state)
+{
+    (void)state;
+    struct graph_builder builder;
+    build_init(&builder, 1, 128, 28, 28);
+    build_relu(&builder, build_conv(&builder, 0, 128, 3, 1, 1, 32));
+    plan_everywhere("a block of ResNeXt", &builder.graph, 1);
+    build_release(&builder);
+    build_init(&builder, 1, 10, 28, 28);
+    build_conv(&builder, 0, 15, 3, 1, 1, 5);
+    plan_everywhere("small groups", &builder.graph, 0);
+    build_release(&builder);
+}
+
 /* ---- plans on disk ---- */
 
 static void unlink_file(const char *path)
@@ -229,8 +244,9 @@ static void refuses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(resnet18),           cmocka_unit_test(mobilenet_v2),  cmocka_unit_test(vgg11),
-        cmocka_unit_test(keras_mobilenet_v2), cmocka_unit_test(plans_on_disk), cmocka_unit_test(refuses),
+        cmocka_unit_test(resnet18), cmocka_unit_test(mobilenet_v2),       cmocka_unit_test(vgg11),
+        cmocka_unit_test(grouped),  cmocka_unit_test(keras_mobilenet_v2), cmocka_unit_test(plans_on_disk),
+        cmocka_unit_test(refuses),
     };
     struct error err = {0};
     const void *symbol = NULL;
