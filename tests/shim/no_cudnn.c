@@ -1,5 +1,5 @@
-/* The execution shim's stand-in for cuDNN and cuBLASLt: it has no plan for anything, so that the teacher's engine computes
- * every layer with its own kernels. */
+/* The execution shim's stand-in for cuDNN and cuBLASLt: it has no plan for anything, so that the teacher's engine
+ * computes every layer with its own kernels. */
 #include "shared/backend/cuda/cudnn/teacher_libraries.h"
 
 #include <stdlib.h>

@@ -4,7 +4,6 @@
 
 struct run {
     const struct teacher_plan *plan;
-    const struct teacher_memory *memory;
     cudaStream_t stream;
 };
 
@@ -137,7 +136,7 @@ enum status teacher_run_steps(const struct teacher_plan *plan, const struct teac
                               struct error *err)
 {
     enum status status = STATUS_OK;
-    const struct run run = {plan, memory, stream};
+    const struct run run = {plan, stream};
     for (int i = 0; i < plan->step_count; i++) {
         const struct step *step = &plan->steps[i];
         const struct layer_memory operands = operands_of(plan, memory, step);
