@@ -70,6 +70,13 @@ static void test_accesses_that_only_asan_sees(void **)
             x[0] = 1; /* the host, in device memory */
         },
         "use-after-poison", NULL);
+    assert_dies(
+        [] {
+            cudaFree(device_copy<float>(NULL, 4));
+            device_copy<float>(NULL, 5);
+            exit(0);
+        },
+        "detected memory leaks", "20 byte(s) leaked in 1 allocation(s)");
 }
 
 static __global__ void vector_kernel(float *y, int at)

@@ -22,12 +22,23 @@ struct range {
     size_t bytes;
     bool registered; /* pinned by cudaHostRegister: not ours to free */
 };
-typedef std::map<const unsigned char *, struct range> ranges;
+/* By disguised addresses: LeakSanitizer shall report device memory that only the shim still knows. */
+typedef std::map<uint64_t, struct range> ranges;
 } // namespace
 
 static size_t used;
 
-/* Never destroyed: memory that nobody freed stays reachable, as it would on a GPU. */
+static uint64_t disguise(const void *address)
+{
+    return (uint64_t)(uintptr_t)address ^ (uint64_t)1 << 63;
+}
+
+static unsigned char *address_of(uint64_t disguised)
+{
+    return (unsigned char *)(uintptr_t)(disguised ^ (uint64_t)1 << 63);
+}
+
+/* Never destroyed: programs may free memory while they exit. */
 static ranges &device_ranges()
 {
     static ranges *const all = new ranges();
@@ -43,11 +54,11 @@ static ranges &pinned_ranges()
 /* Whether p lies in one of the ranges, and then *whole: whether all bytes do. */
 static bool lies_in(const ranges &all, const void *p, size_t bytes, bool *whole)
 {
-    auto range = all.upper_bound((const unsigned char *)p);
+    auto range = all.upper_bound(disguise(p));
     if (range == all.begin())
         return false;
     --range;
-    const size_t offset = (size_t)((const unsigned char *)p - range->first);
+    const size_t offset = (size_t)(disguise(p) - range->first);
     if (offset >= range->second.bytes)
         return false;
     *whole = bytes <= range->second.bytes - offset;
@@ -58,9 +69,9 @@ void shim_memory_open(bool open)
 {
     for (const auto &range : device_ranges()) {
         if (open)
-            ASAN_UNPOISON_MEMORY_REGION(range.first, range.second.bytes);
+            ASAN_UNPOISON_MEMORY_REGION(address_of(range.first), range.second.bytes);
         else
-            ASAN_POISON_MEMORY_REGION(range.first, range.second.bytes);
+            ASAN_POISON_MEMORY_REGION(address_of(range.first), range.second.bytes);
     }
 }
 
@@ -87,7 +98,7 @@ cudaError_t cudaMalloc(void **memory, size_t bytes)
     memset((unsigned char *)*memory + bytes, GUARD_BYTE, GUARD);
     ASAN_POISON_MEMORY_REGION(*memory, bytes);
     used += bytes;
-    device_ranges()[(unsigned char *)*memory] = {bytes, false};
+    device_ranges()[disguise(*memory)] = {bytes, false};
     return cudaSuccess;
 }
 
@@ -103,11 +114,11 @@ cudaError_t cudaFree(void *memory)
     shim_run_all();
     if (!memory)
         return cudaSuccess;
-    const auto found = device_ranges().find((unsigned char *)memory);
+    const auto found = device_ranges().find(disguise(memory));
     if (found == device_ranges().end())
         return shim_error(cudaErrorInvalidValue);
     ASAN_UNPOISON_MEMORY_REGION(memory, found->second.bytes);
-    check_guard(found->first, found->second.bytes);
+    check_guard((unsigned char *)memory, found->second.bytes);
     used -= found->second.bytes;
     device_ranges().erase(found);
     free(memory);
@@ -138,7 +149,7 @@ cudaError_t cudaHostAlloc(void **memory, size_t bytes, unsigned int flags)
     if (posix_memalign(memory, 256, bytes) != 0)
         return shim_error(cudaErrorMemoryAllocation);
     memset(*memory, 0xff, bytes);
-    pinned_ranges()[(unsigned char *)*memory] = {bytes, false};
+    pinned_ranges()[disguise(*memory)] = {bytes, false};
     return cudaSuccess;
 }
 
@@ -156,7 +167,7 @@ cudaError_t cudaFreeHost(void *memory)
     if (error != cudaSuccess || !memory)
         return shim_error(error);
     shim_run_all();
-    const auto found = pinned_ranges().find((unsigned char *)memory);
+    const auto found = pinned_ranges().find(disguise(memory));
     if (found == pinned_ranges().end() || found->second.registered)
         return shim_error(cudaErrorInvalidValue);
     pinned_ranges().erase(found);
@@ -176,7 +187,7 @@ cudaError_t cudaHostRegister(void *memory, size_t bytes, unsigned int)
     if (error == cudaSuccess && lies_in(pinned_ranges(), memory, bytes, &whole))
         error = cudaErrorHostMemoryAlreadyRegistered;
     if (error == cudaSuccess)
-        pinned_ranges()[(unsigned char *)memory] = {bytes, true};
+        pinned_ranges()[disguise(memory)] = {bytes, true};
     return shim_error(error);
 }
 
@@ -189,7 +200,7 @@ cudaError_t cudaHostUnregister(void *memory)
     if (error != cudaSuccess)
         return shim_error(error);
     shim_run_all();
-    const auto found = pinned_ranges().find((unsigned char *)memory);
+    const auto found = pinned_ranges().find(disguise(memory));
     if (found == pinned_ranges().end() || !found->second.registered)
         return shim_error(cudaErrorHostMemoryNotRegistered);
     pinned_ranges().erase(found);
