@@ -215,7 +215,7 @@ $(OBJ)/nvcc_flags: force
 
 $(OBJ)/%.cu.o: %.cu $(OBJ)/nvcc_flags
 	@mkdir -p $(@D)
-	$(NVCC) $(NVCC_FLAGS) -MMD -MP -MF $(@:.o=.d) -c $< -o $@
+	$(NVCC) $(NVCC_FLAGS) --compress-mode=size -MMD -MP -MF $(@:.o=.d) -c $< -o $@
 
 $(OBJ)/shared/backend/cuda/%.o: FILE_CFLAGS := -isystem $(CUDA_HOME)/include
 $(CUDA_BACKEND): $(CUDA_OBJECTS) $(LIBRARY)
