@@ -46,10 +46,10 @@ static __device__ double block_sum(double value)
 {
     __shared__ double sums[THREADS];
     sums[threadIdx.x] = value;
-    for (int half = THREADS / 2; half > 0; half /= 2) {
+    for (int step = THREADS / 2; step > 0; step /= 2) {
         __syncthreads();
-        if (threadIdx.x < half)
-            sums[threadIdx.x] += sums[threadIdx.x + half];
+        if ((int)threadIdx.x < step)
+            sums[threadIdx.x] += sums[threadIdx.x + step];
     }
     __syncthreads();
     value = sums[0];

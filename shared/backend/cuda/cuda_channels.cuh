@@ -1,0 +1,389 @@
+/* How kernels that treat every channel for itself lie over a tensor: depthwise convolutions, pools, steps that only
+ * move values.
+ *
+ * A thread owns V neighbouring channels (4, or 1 where the channels are no multiple of 4) and walks pixels; what is
+ * constant along the walk (scale, shift, weights, sums) stays in its registers. Neighbouring threads own neighbouring
+ * channels, then neighbouring pixels, so that a warp reads whole lines of memory whatever the number of channels:
+ * 24 channels are 6 vectors, and a block of 256 threads has 42 pixel lanes of 6 threads. Many channels are cut into
+ * chunks of at most MAX_VECTORS vectors, even ones.
+ *
+ * grid: x blocks of pixels, y chunks of channels, z students. */
+#ifndef SHARED_BACKEND_CUDA_CUDA_CHANNELS_CUH
+#define SHARED_BACKEND_CUDA_CUDA_CHANNELS_CUH
+
+#include "shared/backend/cuda/cuda_number.cuh"
+#include "shared/backend/cuda/cuda_step.h"
+
+enum {
+    CHANNEL_THREADS = 256,
+    MAX_VECTORS = 64,
+    LANE_VALUES = 12,                                           /* per thread that are summed up over a block at once */
+    LANE_FLOATS = LANE_VALUES * (CHANNEL_THREADS + MAX_VECTORS) /* shared memory for that */
+};
+
+/* Runs a launch with TI and TO the types of the input's and the output's elements, and with V channels a vector. */
+#define DISPATCH_TYPE(element, T, ...)   \
+    do {                                 \
+        if ((element) == ELEMENT_FP32) { \
+            typedef float T;             \
+            __VA_ARGS__;                 \
+        } else {                         \
+            typedef bf16 T;              \
+            __VA_ARGS__;                 \
+        }                                \
+    } while (0)
+#define DISPATCH_TYPES(in, out, ...) DISPATCH_TYPE(in, TI, DISPATCH_TYPE(out, TO, __VA_ARGS__))
+#define DISPATCH_WIDTH(width, ...) \
+    do {                           \
+        if ((width) == 4) {        \
+            enum { V = 4 };        \
+            __VA_ARGS__;           \
+        } else {                   \
+            enum { V = 1 };        \
+            __VA_ARGS__;           \
+        }                          \
+    } while (0)
+#define DISPATCH(in, out, width, ...) DISPATCH_TYPES(in, out, DISPATCH_WIDTH(width, __VA_ARGS__))
+
+/* ---- the grid ---- */
+struct channel_grid {
+    int width;   /* channels of a vector: V */
+    int vectors; /* of a chunk; the last chunk may have fewer */
+    int chunks;
+    int lanes;  /* pixels that a block works on at the same time */
+    int blocks; /* of pixels */
+};
+
+/* For `pixels` pixels of `channels` channels, `run` of them a thread at least; every channel count in `channels` of a
+ * step's tensors must be a multiple of width. */
+static inline struct channel_grid channel_grid_of(int channels, int width, size_t pixels, int run, int max_vectors)
+{
+    struct channel_grid g;
+    const int vectors = channels / width;
+    g.width = width;
+    g.chunks = (vectors + max_vectors - 1) / max_vectors;
+    g.vectors = (vectors + g.chunks - 1) / g.chunks;
+    g.lanes = CHANNEL_THREADS / g.vectors;
+    const size_t blocks = (pixels + (size_t)g.lanes * run - 1) / ((size_t)g.lanes * run);
+    g.blocks = blocks < CUDA_MAX_BLOCKS ? (int)blocks : CUDA_MAX_BLOCKS;
+    return g;
+}
+
+static inline int vector_width(int channels)
+{
+    return channels % 4 ? 1 : 4;
+}
+
+static inline dim3 channel_dim(const struct channel_grid *g, int students)
+{
+    return dim3(g->blocks, g->chunks, students);
+}
+
+/* A thread's place in it. Threads beyond the last lane or the last channel are idle, but meet the others at barriers.
+ */
+struct place {
+    int channel; /* the first of V */
+    int first;   /* channel of the chunk */
+    int vectors; /* that a lane has threads */
+    int lane, lanes;
+    bool active;
+};
+
+template <int V> static __device__ __forceinline__ struct place place_of(int channels, int vectors)
+{
+    struct place p;
+    p.vectors = vectors;
+    p.lanes = CHANNEL_THREADS / vectors;
+    p.lane = threadIdx.x / vectors;
+    p.first = blockIdx.y * vectors * V;
+    p.channel = p.first + (threadIdx.x - p.lane * vectors) * V;
+    p.active = p.lane < p.lanes && p.channel < channels;
+    return p;
+}
+
+/* ---- vectors of V channels ---- */
+template <int V, typename T> static __device__ __forceinline__ void load_vector(const T *p, float *x)
+{
+    if (V == 4) {
+        const float4 v = load4(p);
+        x[0] = v.x, x[1 % V] = v.y, x[2 % V] = v.z, x[3 % V] = v.w;
+    } else {
+        x[0] = load(p);
+    }
+}
+/* x becomes what was stored. */
+template <int V, typename T> static __device__ __forceinline__ void store_vector(T *p, float *x)
+{
+    if (V == 4) {
+        const float4 v = store4(p, make_float4(x[0], x[1 % V], x[2 % V], x[3 % V]));
+        x[0] = v.x, x[1 % V] = v.y, x[2 % V] = v.z, x[3 % V] = v.w;
+    } else {
+        x[0] = store(p, x[0]);
+    }
+}
+/* Rows of parameters have any alignment. */
+template <int V> static __device__ __forceinline__ void load_row(const float *row, float absent, float *x)
+{
+#pragma unroll
+    for (int v = 0; v < V; v++)
+        x[v] = row ? row[v] : absent;
+}
+template <int V> static __device__ __forceinline__ void clear(float *x)
+{
+#pragma unroll
+    for (int v = 0; v < V; v++)
+        x[v] = 0;
+}
+
+/* ---- reading a tensor completed: act(scale * x + shift) ---- */
+template <int V> struct completion {
+    float scale[V], shift[V];
+    int activation;
+    float alpha, beta;
+};
+
+template <int V>
+static __device__ __forceinline__ struct completion<V> completion_of(const struct cuda_read *read,
+                                                                     const struct place *p) {
+    struct completion<V> c;
+    const size_t row = blockIdx.z * read->row_stride + p->channel;
+    load_row<V>(read->scale && p->active ? read->scale + row : NULL, 1, c.scale);
+    load_row<V>(read->scale && p->active ? read->shift + row : NULL, 0, c.shift);
+    c.activation = read->activation;
+    c.alpha = read->alpha;
+    c.beta = read->beta;
+    return c;
+}
+
+template <int V>
+static __device__ __forceinline__ void complete(const struct completion<V> *c, float *x)
+{
+#pragma unroll
+    for (int v = 0; v < V; v++)
+        x[v] = x[v] * c->scale[v] + c->shift[v];
+    if (c->activation == ACTIVATION_NONE)
+        return;
+#pragma unroll
+    for (int v = 0; v < V; v++)
+        x[v] = activate(c->activation, c->alpha, c->beta, x[v]);
+}
+
+template <typename T> static __device__ __forceinline__ const T *values_of(const struct cuda_read *read, int channel)
+{
+    return (const T *)read->values + blockIdx.z * read->stride + channel;
+}
+
+/* ---- reading dL/d(raw output): a * g + b * z + d ---- */
+template <int V> struct slope {
+    float a[V], b[V], d[V];
+    bool norm;
+};
+
+template <int V>
+static __device__ __forceinline__ struct slope<V> slope_of(const struct cuda_slope *from, const struct place *p) {
+    struct slope<V> s;
+    const size_t row = blockIdx.z * from->row_stride + p->channel;
+    s.norm = from->a != NULL;
+    load_row<V>(s.norm && p->active ? from->a + row : NULL, 1, s.a);
+    load_row<V>(s.norm && p->active ? from->b + row : NULL, 0, s.b);
+    load_row<V>(s.norm && p->active ? from->d + row : NULL, 0, s.d);
+    return s;
+}
+
+template <typename T>
+static __device__ __forceinline__ const T *slope_gradient(const struct cuda_slope *s, int channel)
+{
+    return (const T *)s->gradient + blockIdx.z * s->gradient_stride + channel;
+}
+template <typename T> static __device__ __forceinline__ const T *slope_values(const struct cuda_slope *s, int channel)
+{
+    return (const T *)s->values + blockIdx.z * s->value_stride + channel;
+}
+
+/* dz at element `at`; gradient and values are those of the student. */
+template <int V, typename T>
+static __device__ __forceinline__ void load_slope(const struct slope<V> *s, const T *gradient, const T *values,
+                                                  size_t at, float *dz)
+{
+    load_vector<V>(gradient + at, dz);
+    if (!s->norm)
+        return;
+    float z[V];
+    load_vector<V>(values + at, z);
+#pragma unroll
+    for (int v = 0; v < V; v++)
+        dz[v] = s->a[v] * dz[v] + (s->b[v] * z[v] + s->d[v]);
+}
+
+/* ---- sums over a block ---- */
+/* to[c * channel_stride + q * value_stride] = the sum over the lanes, in order, of value q of channel c. x [N / V][V]
+ * of every thread; shared [LANE_FLOATS]; by all threads of the block. */
+template <int V, int N>
+static __device__ __forceinline__ void add_lanes(const struct place *p, int channels, const float *x, float *shared,
+                                                 float *to, size_t channel_stride, size_t value_stride)
+{
+    const int stride = CHANNEL_THREADS + p->vectors; /* no bank twice, neither in writing nor in reading */
+#pragma unroll
+    for (int begin = 0; begin < N; begin += LANE_VALUES) {
+        const int some = N - begin < LANE_VALUES ? N - begin : LANE_VALUES;
+        __syncthreads();
+#pragma unroll
+        for (int i = 0; i < some; i++)
+            shared[i * stride + threadIdx.x] = x[begin + i];
+        __syncthreads();
+        for (int job = threadIdx.x; job < some * p->vectors; job += CHANNEL_THREADS) {
+            const int i = job / p->vectors, vector = job - i * p->vectors;
+            const int channel = p->first + vector * V + (begin + i) % V;
+            float sum = 0;
+            for (int lane = 0; lane < p->lanes; lane++)
+                sum += shared[i * stride + lane * p->vectors + vector];
+            if (channel < channels)
+                to[channel * channel_stride + (begin + i) / V * value_stride] = sum;
+        }
+    }
+}
+
+/* ---- writing a raw output, and its moments ---- */
+/* What a thread has stored: sums of the distances from the first value, which keep their digits (see struct moments).
+ */
+template <int V> struct tally {
+    int count;
+    float pivot[V], sum[V], squares[V];
+};
+
+template <int V> static __device__ __forceinline__ void tally_clear(struct tally<V> *t)
+{
+    t->count = 0;
+    clear<V>(t->pivot);
+    clear<V>(t->sum);
+    clear<V>(t->squares);
+}
+
+template <int V> static __device__ __forceinline__ void tally_add(struct tally<V> *t, const float *x)
+{
+#pragma unroll
+    for (int v = 0; v < V; v++) {
+        t->pivot[v] = t->count ? t->pivot[v] : x[v];
+        const float distance = x[v] - t->pivot[v];
+        t->sum[v] += distance;
+        t->squares[v] += distance * distance;
+    }
+    t->count++;
+}
+
+/* The block's moments [3][channels] into its place; all threads of the block. */
+template <int V>
+static __device__ __forceinline__ void tally_hand_in(const struct tally<V> *t, const struct place *p, int channels,
+                                                     float *shared, float *moments)
+{
+    const int stride = CHANNEL_THREADS + p->vectors;
+    const float share = t->count ? 1.0f / t->count : 0;
+    float *to = moments + (blockIdx.z * (size_t)gridDim.x + blockIdx.x) * 3 * channels;
+    __syncthreads();
+#pragma unroll
+    for (int v = 0; v < V; v++) {
+        shared[v * stride + threadIdx.x] = t->pivot[v] + t->sum[v] * share;
+        shared[(V + v) * stride + threadIdx.x] = t->squares[v] - t->sum[v] * t->sum[v] * share;
+    }
+    shared[2 * V * stride + threadIdx.x] = t->count;
+    __syncthreads();
+    for (int job = threadIdx.x; job < V * p->vectors; job += CHANNEL_THREADS) {
+        const int v = job / p->vectors, vector = job - v * p->vectors, channel = p->first + vector * V + v;
+        const float *mean = shared + v * stride + vector, *squares = mean + V * stride;
+        const float *counts = shared + 2 * V * stride + vector;
+        float count = 0, sum = 0, spread = 0;
+        for (int i = 0; i < p->lanes * p->vectors; i += p->vectors) {
+            count += counts[i];
+            sum += counts[i] * (mean[i] - mean[0]);
+        }
+        const float centre = count > 0 ? mean[0] + sum / count : 0;
+        for (int i = 0; i < p->lanes * p->vectors; i += p->vectors)
+            spread += squares[i] + counts[i] * (mean[i] - centre) * (mean[i] - centre);
+        if (channel < channels) {
+            to[channel] = count;
+            to[channels + channel] = centre;
+            to[2 * (size_t)channels + channel] = spread;
+        }
+    }
+}
+
+template <typename T> static __device__ __forceinline__ T *output_of(const struct cuda_write *write, int channel)
+{
+    return (T *)write->values + blockIdx.z * write->stride + channel;
+}
+
+/* ---- handing a gradient to the input ---- */
+template <int V> struct giving {
+    struct completion<V> input;
+    float mean[V], sums[2][V]; /* of g and of g * (z - mean) */
+    bool accumulate, finish;
+    bool wants_value; /* z must be given */
+};
+
+template <int V>
+static __device__ __forceinline__ struct giving<V> giving_of(const struct cuda_give *give, const struct place *p) {
+    struct giving<V> g;
+    g.accumulate = give->accumulate;
+    g.finish = give->finish;
+    g.input = completion_of<V>(&give->input, p);
+    g.wants_value = give->finish && (give->sums || give->input.activation != ACTIVATION_NONE);
+    load_row<V>(give->mean && p->active ? give->mean + blockIdx.z * give->input.row_stride + p->channel : NULL, 0,
+                g.mean);
+    clear<V>(g.sums[0]);
+    clear<V>(g.sums[1]);
+    return g;
+}
+
+/* dx: the gradient of the completed value, z: the raw value. */
+template <int V, typename T>
+static __device__ __forceinline__ void give_vector(struct giving<V> *g, T *to, const float *z, float *dx)
+{
+    if (g->accumulate) {
+        float before[V];
+        load_vector<V>(to, before);
+#pragma unroll
+        for (int v = 0; v < V; v++)
+            dx[v] += before[v];
+    }
+    if (g->wants_value && g->input.activation != ACTIVATION_NONE) {
+#pragma unroll
+        for (int v = 0; v < V; v++)
+            dx[v] *= activation_slope(g->input.activation, g->input.alpha, g->input.beta,
+                                      z[v] * g->input.scale[v] + g->input.shift[v]);
+    }
+    store_vector<V>(to, dx);
+    if (!g->wants_value)
+        return;
+#pragma unroll
+    for (int v = 0; v < V; v++) {
+        g->sums[0][v] += dx[v];
+        g->sums[1][v] += dx[v] * (z[v] - g->mean[v]);
+    }
+}
+
+/* The same where the kernel has no use for z: reads it where it is wanted. */
+template <int V, typename T>
+static __device__ __forceinline__ void give_at(struct giving<V> *g, T *gradient, const T *values, size_t at, float *dx)
+{
+    float z[V];
+    clear<V>(z);
+    if (g->wants_value)
+        load_vector<V>(values + at, z);
+    give_vector<V>(g, gradient + at, z, dx);
+}
+
+template <typename T> static __device__ __forceinline__ T *gradient_of(const struct cuda_give *give, int channel)
+{
+    return (T *)give->gradient + blockIdx.z * give->stride + channel;
+}
+
+/* The block's sums [2][channels] into their place; all threads of the block. */
+template <int V>
+static __device__ __forceinline__ void giving_hand_in(const struct giving<V> *g, const struct place *p, int channels,
+                                                      float *shared, float *sums)
+{
+    add_lanes<V, 2 * V>(p, channels, g->sums[0], shared,
+                        sums + (blockIdx.z * (size_t)gridDim.x + blockIdx.x) * 2 * channels, 1, channels);
+}
+
+#endif
