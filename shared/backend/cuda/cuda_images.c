@@ -48,7 +48,8 @@ void cuda_images_free(struct device *device, struct device_images *images)
     cuda_memory_free(device, images->resident);
     cuda_memory_free(device, (void *)(uintptr_t)images->near.pixels);
     cuda_memory_free(device, images->near_shared);
-    cuda_memory_free(device, images->means);
+    for (int i = 0; i < images->means_count; i++)
+        cuda_memory_free(device, images->means[i]);
     free(images->slabs);
     free(images->packed);
     free(images);
@@ -88,12 +89,13 @@ static enum status prepare(struct device *device, struct device_images *images, 
         TRY(cuda_images_place(device, images, count, err));
     TRY(cuda_images_ring(device, images, count, err));
     if (count > images->room) {
-        cuda_memory_free(device, images->means);
-        images->means = NULL;
-        images->room = 0;
-        TRY(cuda_memory_new(device, (size_t)count * VIEW_MAX_COLORS * sizeof *images->means, "rendering",
-                            (void **)&images->means, err));
-        images->room = count;
+        const int twice = 2 * images->room, room = count > twice ? count : twice;
+        void *means;
+        if (images->means_count == MEANS_BLOCKS)
+            return error_set(err, STATUS_INTERNAL, NULL, "a batch of %d views", count);
+        TRY(cuda_memory_new(device, (size_t)room * VIEW_MAX_COLORS * sizeof(int32_t), "rendering", &means, err));
+        images->means[images->means_count++] = means;
+        images->room = room;
     }
 cleanup:
     return status;
@@ -147,7 +149,7 @@ enum status cuda_render(struct device *device, struct device_images *images, con
         .out = out,
         .views = feed->views,
         .pictures = images->pictures,
-        .means = images->means,
+        .means = images->means_count ? images->means[images->means_count - 1] : NULL,
         .cursor = feed->cursor,
         .samples = feed->samples,
         .batch = feed->batch,

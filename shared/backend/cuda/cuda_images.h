@@ -7,6 +7,7 @@
 #include "shared/backend/cuda/cuda_backend.h"
 #include "shared/backend/cuda/cuda_render.h"
 
+enum { MEANS_BLOCKS = 20 };
 struct device_images {
     uint32_t count;
     int channels;
@@ -26,8 +27,9 @@ struct device_images {
     struct cuda_near *near_shared; /* device memory [1]: the same for kernels, so that recordings see it grow */
     cudaEvent_t arrived[CUDA_NEAR_STEPS], left[CUDA_NEAR_STEPS]; /* copies into a place; the step that used it */
     int latest;                                                  /* place of the latest step, -1: none */
-    int32_t *means;                                              /* device memory [room, VIEW_MAX_COLORS] */
-    int room;
+    int32_t
+        *means[MEANS_BLOCKS]; /* device memory [room, VIEW_MAX_COLORS], the latest last: recordings keep the others */
+    int means_count, room;
 };
 
 /* image_place.c: places the images. batch: the largest batch that will be asked for. */

@@ -126,6 +126,7 @@ static __device__ __forceinline__ int blend(int a, int p, int weight)
 template <int CHANNELS>
 static __device__ __forceinline__ void apply_colors(const struct view *view, int count, const int32_t *means, int *p)
 {
+#pragma unroll 1
     for (int k = 0; k < count; k++) {
         const int kind = view->color[k].kind;
         const int32_t *w = view->color[k].weight;
@@ -201,6 +202,7 @@ static __global__ void __launch_bounds__(MEAN_THREADS) find_means(const struct c
 static __device__ __forceinline__ int erased(const struct view *view, int x, int y, int otherwise)
 {
     int value = otherwise;
+#pragma unroll 1
     for (int k = 0; k < view->erase_count; k++)
         if (x >= view->erase[k].x && x < view->erase[k].x + view->erase[k].w && y >= view->erase[k].y &&
             y < view->erase[k].y + view->erase[k].h)
@@ -240,7 +242,7 @@ static __device__ __forceinline__ void store_pixels(const float v[GROUP][CHANNEL
 }
 
 /* Grid: `parts` blocks a view. */
-template <typename T, int CHANNELS>
+template <int CHANNELS>
 static __global__ void __launch_bounds__(THREADS)
     render_views(const struct cuda_render_job job, const struct table table, unsigned parts)
 {
@@ -257,7 +259,6 @@ static __global__ void __launch_bounds__(THREADS)
                 means[k] = job.means[(size_t)index * VIEW_MAX_COLORS + (size_t)k];
     }
     __syncthreads();
-    T *out = (T *)job.out + (size_t)index * (size_t)pixels * (size_t)job.out_channels;
     for (int first = (part * THREADS + (int)threadIdx.x) * GROUP; first < pixels;
          first += (int)parts * THREADS * GROUP) {
         const int left = pixels - first, count = left < GROUP ? left : GROUP;
@@ -273,21 +274,25 @@ static __global__ void __launch_bounds__(THREADS)
             if (++x == job.size)
                 x = 0, y++;
         }
-        store_pixels<T, CHANNELS>(v, count, job.out_channels, pixels % GROUP == 0,
-                                  out + (size_t)first * (size_t)job.out_channels);
+        const size_t at = ((size_t)index * (size_t)pixels + (size_t)first) * (size_t)job.out_channels;
+        if (job.element == ELEMENT_FP32)
+            store_pixels(v, count, job.out_channels, pixels % GROUP == 0, (float *)job.out + at);
+        else if (job.element == ELEMENT_BF16)
+            store_pixels(v, count, job.out_channels, pixels % GROUP == 0, (bf16 *)job.out + at);
+        else
+            store_pixels(v, count, job.out_channels, pixels % GROUP == 0, (__half *)job.out + at);
     }
 }
 
-template <typename T>
 static void launch_render(cudaStream_t stream, const struct cuda_render_job *job, const struct table *table)
 {
     const unsigned groups = ((unsigned)(job->size * job->size) + GROUP - 1) / GROUP;
     const unsigned parts = (groups + THREADS * ROUNDS - 1) / (THREADS * ROUNDS);
     const unsigned blocks = (unsigned)job->count * parts;
     if (job->channels == 3)
-        LAUNCH((render_views<T, 3>), blocks, THREADS, 0, stream, *job, *table, parts);
+        LAUNCH(render_views<3>, blocks, THREADS, 0, stream, *job, *table, parts);
     else
-        LAUNCH((render_views<T, 1>), blocks, THREADS, 0, stream, *job, *table, parts);
+        LAUNCH(render_views<1>, blocks, THREADS, 0, stream, *job, *table, parts);
 }
 
 extern "C" enum status cuda_render_views(void *on, const struct cuda_render_job *job, float (*table)[VALUES],
@@ -306,12 +311,7 @@ extern "C" enum status cuda_render_views(void *on, const struct cuda_render_job 
     else
         LAUNCH(find_means<1>, (unsigned)job->count, MEAN_THREADS, 0, stream, *job);
     TRY(cuda_launched("the means of views", err));
-    if (job->element == ELEMENT_FP32)
-        launch_render<float>(stream, job, &copy);
-    else if (job->element == ELEMENT_BF16)
-        launch_render<bf16>(stream, job, &copy);
-    else
-        launch_render<__half>(stream, job, &copy);
+    launch_render(stream, job, &copy);
     TRY(cuda_launched("rendering views", err));
 cleanup:
     return status;
