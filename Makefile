@@ -224,7 +224,7 @@ $(CUDA_BACKEND): $(CUDA_OBJECTS) $(LIBRARY)
 
 # The teacher's engine, opened when a teacher is loaded: it needs cuDNN and cuBLASLt, which are found where they are installed.
 $(CUDNN_ENGINE): $(CUDNN_OBJECTS) $(LIBRARY)
-	$(CC) $(CFLAGS) -shared -Wl,-Bsymbolic,--exclude-libs,ALL,--no-undefined $^ -o $@ -L$(CUDA_HOME)/lib64 \
+	$(CC) $(CFLAGS) -shared -Wl,-Bsymbolic,--exclude-libs,ALL,--no-undefined,-rpath,'$$ORIGIN' $^ -o $@ -L$(CUDA_HOME)/lib64 \
 		-lcudnn_graph -lcublasLt -lcudart_static -lcrypto -lrt -ldl -lpthread -lm
 
 # Kernels address memory as other types than it was stored as: nvcc knows no strict aliasing. A unique symbol would be

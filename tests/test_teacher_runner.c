@@ -390,9 +390,6 @@ static void refuses(void **state)
     options = good;
     options.memory_limit = 1 << 20;
     refuse(&builder.graph, options, STATUS_CONFIG, "smaller batch");
-    options = good;
-    options.tune = true;
-    refuse(&builder.graph, options, STATUS_USAGE, "folder");
     builder.graph.weights[builder.graph.nodes[node].weight].data[5] = 1e5f;
     refuse(&builder.graph, good, STATUS_CONFIG, "bf16");
     engine.ops->free(NULL);

@@ -19,11 +19,13 @@ struct teacher_runner_options {
     const int *outputs; /* [output_count] node indices of the graph whose values are wanted */
     int output_count;
     enum teacher_precision precision;
-    /* Where plans are kept between runs (created where missing), by layer, GPU and version of cuDNN; NULL: nowhere.
-     * Without a folder every layer takes the first plan that cuDNN proposes, so that two runs give the same bits. */
+    /* Where plans are kept between runs (created where missing), by layer, GPU and version of cuDNN; NULL, or a folder
+     * that cannot be written: nowhere. Then every layer takes the first plan that cuDNN proposes, so that two runs give
+     * the same bits. */
     const char *plan_folder;
-    /* Time cuDNN's first proposals for every layer and keep the fastest in plan_folder (needed then). Which one wins
-     * is a matter of microseconds: results of two runs agree in every bit only as long as the folder is kept. */
+    /* Time cuDNN's first proposals for every layer and keep the fastest, where there is a folder to keep it in. Which
+     * one wins is a matter of microseconds: results of two runs agree in every bit only as long as the folder is kept.
+     */
     bool tune;
     size_t memory_limit; /* bytes of device memory to use at most, 0: what is free */
 };

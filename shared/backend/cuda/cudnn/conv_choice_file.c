@@ -75,7 +75,6 @@ enum status conv_choice_write(const struct conv_chooser *chooser, const struct c
         return STATUS_OK; /* an engine without a text form: chosen anew every time */
     TRY(make_key(chooser, &choice->shape, key, err));
     TRY(make_path(chooser, key, path, err));
-    TRY(folder_make(chooser->folder, err));
     size_t room = strlen(key) + strlen(plan) + 16;
     content = malloc(room);
     if (!content) {

@@ -58,7 +58,8 @@ static enum status time_plan(const struct race *race, const struct conv_plan *pl
         }
         TRY(teacher_cuda_check(cudaEventRecord(race->stop, race->stream), "timing convolutions", err));
         TRY(teacher_cuda_check(cudaEventSynchronize(race->stop), "timing convolutions", err));
-        TRY(teacher_cuda_check(cudaEventElapsedTime(&milliseconds, race->start, race->stop), "timing convolutions", err));
+        TRY(teacher_cuda_check(cudaEventElapsedTime(&milliseconds, race->start, race->stop), "timing convolutions",
+                               err));
         if (i >= WARM && (*best < 0 || milliseconds < *best))
             *best = milliseconds;
     }

@@ -96,11 +96,11 @@ static enum status allocate(struct teacher_runner *runner, struct error *err)
     TRY(teacher_cuda_check(cudaMalloc((void **)&memory->input, input), "memory for the teacher's input", err));
     TRY(teacher_cuda_check(cudaMemsetAsync(memory->input, 0, input, runner->stream), "the teacher's input", err));
     if (plan->value_bytes)
-        TRY(teacher_cuda_check(cudaMalloc((void **)&memory->values, plan->value_bytes), "memory for the teacher's values",
-                       err));
+        TRY(teacher_cuda_check(cudaMalloc((void **)&memory->values, plan->value_bytes),
+                               "memory for the teacher's values", err));
     if (plan->weight_bytes)
-        TRY(teacher_cuda_check(cudaMalloc((void **)&memory->weights, plan->weight_bytes), "memory for the teacher's weights",
-                       err));
+        TRY(teacher_cuda_check(cudaMalloc((void **)&memory->weights, plan->weight_bytes),
+                               "memory for the teacher's weights", err));
     if (plan->workspace)
         TRY(teacher_cuda_check(cudaMalloc(&memory->workspace, plan->workspace), "working memory for the teacher", err));
 cleanup:
@@ -116,8 +116,9 @@ static enum status upload_weights(struct teacher_runner *runner, const struct gr
         return STATUS_OK;
     TRY(memory_new(&packed, bytes, 1, "the teacher's weights", err));
     TRY(teacher_pack_weights(&runner->plan, folded, packed, err));
-    TRY(teacher_cuda_check(cudaMemcpyAsync(runner->memory.weights, packed, bytes, cudaMemcpyHostToDevice, runner->stream),
-                   "uploading the teacher's weights", err));
+    TRY(teacher_cuda_check(
+        cudaMemcpyAsync(runner->memory.weights, packed, bytes, cudaMemcpyHostToDevice, runner->stream),
+        "uploading the teacher's weights", err));
     TRY(teacher_cuda_check(cudaStreamSynchronize(runner->stream), "uploading the teacher's weights", err));
 cleanup:
     memory_free(packed);
@@ -128,9 +129,6 @@ static enum status check_options(const struct teacher_runner_options *options, s
 {
     if (options->batch < 1 || options->output_count < 1)
         return error_set(err, STATUS_INTERNAL, NULL, "a teacher needs a batch and an output");
-    if (options->tune && !options->plan_folder)
-        return error_set(err, STATUS_USAGE, NULL,
-                         "tuning needs a folder for plans: without it no two runs would agree");
     return STATUS_OK;
 }
 

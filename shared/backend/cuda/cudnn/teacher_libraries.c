@@ -1,8 +1,10 @@
 #include "shared/backend/cuda/cudnn/teacher_cuda_check.h"
+#include "shared/base/files.h"
 #include "shared/backend/cuda/cudnn/libraries_state.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 struct conv_layer {
     const struct libraries *libraries;
@@ -56,6 +58,17 @@ static enum status make(struct libraries **out, struct error *err)
     return STATUS_OK;
 }
 
+/* Plans are kept where they can be written; tuned ones that could not be kept would make no two runs agree. */
+static void use_folder(struct conv_chooser *chooser, const struct teacher_runner_options *options)
+{
+    struct error refused = {0};
+    if (!options->plan_folder || folder_make(options->plan_folder, &refused) != STATUS_OK ||
+        access(options->plan_folder, W_OK) != 0)
+        return;
+    chooser->folder = options->plan_folder;
+    chooser->tune = options->tune;
+}
+
 enum status libraries_new(struct libraries **out, const struct teacher_runner_options *options, cudaStream_t stream,
                           struct error *err)
 {
@@ -63,8 +76,7 @@ enum status libraries_new(struct libraries **out, const struct teacher_runner_op
     TRY(make(out, err));
     TRY(open_gpu(*out, options, stream, err));
     (*out)->chooser.handle = (*out)->cudnn;
-    (*out)->chooser.folder = options->plan_folder;
-    (*out)->chooser.tune = options->tune;
+    use_folder(&(*out)->chooser, options);
 cleanup:
     if (status != STATUS_OK) {
         libraries_free(*out);
@@ -80,7 +92,8 @@ enum status libraries_new_without_gpu(struct libraries **out, const struct teach
     TRY(make(out, err));
     TRY(check_version(*out, err));
     TRY(conv_device_of_json(&(*out)->device, device_json, err));
-    (*out)->chooser.folder = options->plan_folder;
+    use_folder(&(*out)->chooser, options);
+    (*out)->chooser.tune = false;
 cleanup:
     if (status != STATUS_OK) {
         libraries_free(*out);

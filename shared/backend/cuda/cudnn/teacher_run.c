@@ -60,8 +60,9 @@ static enum status run_conv(const struct run *run, const struct step *step, cons
     TRY(conv_layer_run(step->conv_layer, step->name, err));
     if (!step->fused)
         TRY(teacher_cuda_check(teacher_combine(y->type, operands->y, operands->addend, operands->y,
-                                       positions_of(run->plan, y) * (size_t)y->channels, pointwise, run->stream),
-                       step->name, err));
+                                               positions_of(run->plan, y) * (size_t)y->channels, pointwise,
+                                               run->stream),
+                               step->name, err));
 cleanup:
     return status;
 }
