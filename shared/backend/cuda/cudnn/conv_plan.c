@@ -49,7 +49,7 @@ void conv_device_release(struct conv_device *device)
 /* ---- plans ---- */
 
 struct notes {
-    bool acceptable, tensor_cores;
+    bool acceptable, tensor_cores, compiled; /* compiled at run time: about a second a plan */
 };
 
 /* What cuDNN says about the engine of a configuration, and whether that is what we promise: the same bits every time,
@@ -57,6 +57,7 @@ struct notes {
 static struct notes read_notes(descriptor config, enum teacher_precision precision)
 {
     cudnnBackendNumericalNote_t list[CUDNN_NUMERICAL_NOTE_TYPE_COUNT];
+    cudnnBackendBehaviorNote_t behaviour[CUDNN_BEHAVIOR_NOTE_TYPE_COUNT];
     int64_t count = 0;
     struct notes notes = {0};
     struct descriptor_set set = {0};
@@ -74,6 +75,11 @@ static struct notes read_notes(descriptor config, enum teacher_precision precisi
             list[i] == CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION || (rounds && precision == TEACHER_FP32))
             notes.acceptable = false;
     }
+    if (cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE, CUDNN_TYPE_BEHAVIOR_NOTE,
+                                 CUDNN_BEHAVIOR_NOTE_TYPE_COUNT, &count, behaviour) != CUDNN_STATUS_SUCCESS)
+        count = 0;
+    for (int64_t i = 0; i < count; i++)
+        notes.compiled |= behaviour[i] == CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION;
     descriptor_set_release(&set);
     return notes;
 }
@@ -162,19 +168,23 @@ static enum status propose(struct descriptor_set *set, descriptor graph, const s
                : descriptor_check(set, "plans for a convolution", err);
 }
 
-/* Asks one heuristic and adds the plans that can be finished: in the first round those on tensor cores. */
+/* Asks one heuristic and adds the plans that can be finished: in the first round those on tensor cores. Few of those
+ * that are compiled at run time are tried: one is nearly as good as the next, and each takes a second. */
 static enum status ask(descriptor graph, const struct conv_shape *shape, const struct conv_device *device,
                        cudnnBackendHeurMode_t mode, int room, struct conv_plan **plans, int *count, struct error *err)
 {
+    enum { COMPILED = 3 };
     struct descriptor_set set = {0};
     descriptor configs[PROPOSALS];
     int64_t proposed = 0;
+    int compiled = 0;
     enum status status = propose(&set, graph, device, mode, configs, &proposed, err);
     for (int round = 0; round < 2 && status == STATUS_OK; round++)
         for (int64_t i = 0; i < proposed && *count < room; i++) {
             struct notes notes = read_notes(configs[i], shape->precision);
-            if (!notes.acceptable || notes.tensor_cores != (round == 0))
+            if (!notes.acceptable || notes.tensor_cores != (round == 0) || (notes.compiled && compiled == COMPILED))
                 continue;
+            compiled += notes.compiled;
             struct conv_plan *plan = plan_of_config(device, configs[i]);
             if (!plan)
                 continue;
