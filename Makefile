@@ -57,7 +57,7 @@ SHIM         := $(BUILD)/shim
 CUDA_SOURCES := $(sort $(wildcard shared/backend/cuda/*.c shared/backend/cuda/*.cu))
 # The teacher's engine there has no cuDNN: those files are left out that call it.
 CUDNN_CALLERS := $(addprefix shared/backend/cuda/cudnn/,conv_%.c cudnn_descriptor.c linear_layer.c teacher_libraries.c)
-SHIM_TEACHER := $(filter-out $(CUDNN_CALLERS),$(sort $(wildcard shared/backend/cuda/cudnn/*.c shared/backend/cuda/cudnn/*.cu))) tests/shim/no_cudnn.c
+SHIM_TEACHER := $(filter-out $(CUDNN_CALLERS),$(sort $(wildcard shared/backend/cuda/cudnn/*.c shared/backend/cuda/cudnn/*.cu))) tests/shim/cudnn_stand_in.c
 SHIM_RUNTIME := $(patsubst %.cpp,$(OBJ)/shim/%.o,$(sort $(wildcard tests/shim/*.cpp)))
 SHIM_BACKEND := $(SHIM)/softcache_cuda.so $(SHIM)/softcache_cudnn.so $(PROGRAMS:$(BUILD)/%=$(SHIM)/%)
 SHIM_TESTS   := $(patsubst tests/%.cpp,$(TESTDIR)/%,$(sort $(wildcard tests/test_*.cpp)))
