@@ -30,7 +30,7 @@ static enum quad_access access_of(const void *values, size_t student_stride, int
 {
     const size_t bytes = 4 * element_size(element);
     return channels / groups % 4 == 0 && (size_t)values % bytes == 0 && student_stride % 4 == 0 ? QUAD_VECTOR
-                                                                                               : QUAD_SCALAR;
+                                                                                                : QUAD_SCALAR;
 }
 
 static enum quad_access worse(enum quad_access a, enum quad_access b)
@@ -62,9 +62,9 @@ enum quad_access conv_slope_access(const struct cuda_run *run, const struct conv
 enum quad_access conv_give_access(const struct cuda_run *run, const struct conv_shape *shape)
 {
     const struct cuda_give give = cuda_give_of(run, NULL);
-    return worse(access_of(give.gradient, give.stride, shape->in_c, shape->groups,
-                           cuda_element_of(run, cuda_input_of(run))),
-                 conv_read_access(run, shape));
+    return worse(
+        access_of(give.gradient, give.stride, shape->in_c, shape->groups, cuda_element_of(run, cuda_input_of(run))),
+        conv_read_access(run, shape));
 }
 
 /* ---- scratch: packed weights, then moments or sums; of all students each. Weight gradients come first and are done

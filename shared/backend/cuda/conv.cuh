@@ -12,11 +12,10 @@ struct conv_shape {
     int kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
 };
 
-
-/* One axis of a gather: position `row` of what is computed (an output, or an input whose gradient it is) reads positions
- * row * row_step + start + tap * tap_step of the source, 0 <= tap < taps, with weight first_tap + tap * tap_stride of the
- * kernel. A data gradient with stride s falls into s phases: the input positions phase, phase + s, ... read every s-th
- * weight of the kernel, and no other phase reads those in the same places. */
+/* One axis of a gather: position `row` of what is computed (an output, or an input whose gradient it is) reads
+ * positions row * row_step + start + tap * tap_step of the source, 0 <= tap < taps, with weight first_tap + tap *
+ * tap_stride of the kernel. A data gradient with stride s falls into s phases: the input positions phase, phase + s,
+ * ... read every s-th weight of the kernel, and no other phase reads those in the same places. */
 struct conv_axis {
     int rows, row_step, start, taps, tap_step, source;
     int first_tap, tap_stride;

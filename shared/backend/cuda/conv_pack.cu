@@ -41,8 +41,8 @@ size_t conv_packed_count(const struct conv_shape *shape, int backward)
     return pack_of(shape, backward).count;
 }
 
-enum status conv_pack(const struct cuda_run *run, const struct conv_shape *shape, int backward,
-                                 enum element element, void *packed, struct error *err)
+enum status conv_pack(const struct cuda_run *run, const struct conv_shape *shape, int backward, enum element element,
+                      void *packed, struct error *err)
 {
     struct pack p = pack_of(shape, backward);
     p.weights = run->memory->parameters + run->step->weight;

@@ -27,7 +27,7 @@ struct product {
     size_t bias_stride;
     int output_float; /* the step's output is float whatever T is */
     enum quad_access source, target;
-    int from, to;     /* channels of a group */
+    int from, to; /* channels of a group */
     int tiles, phase_tiles;
 };
 
@@ -39,9 +39,9 @@ struct row {
 
 /* What a thread gathers at one depth of the product. */
 struct source {
-    int y, x;     /* to add to a row's */
-    int channel;  /* in the tensor */
-    int valid;    /* channels of the quad that exist */
+    int y, x;    /* to add to a row's */
+    int channel; /* in the tensor */
+    int valid;   /* channels of the quad that exist */
 };
 
 template <int BACKWARD>
@@ -59,8 +59,8 @@ static __device__ __forceinline__ void product_axes(const struct conv_shape *s, 
     }
 }
 
-static __device__ __forceinline__ struct row product_row(const struct conv_axis *y, const struct conv_axis *x, int count,
-                                                         int pixel)
+static __device__ __forceinline__ struct row product_row(const struct conv_axis *y, const struct conv_axis *x,
+                                                         int count, int pixel)
 {
     const int per_sample = y->rows * x->rows, sample = pixel / per_sample, place = pixel % per_sample;
     const int row_y = place / x->rows, row_x = place % x->rows;
@@ -210,7 +210,8 @@ static __device__ __forceinline__ void product_tile(const struct product *p, uns
     typedef product_memory<T, COLUMNS> memory;
     const int depth = y->taps * x->taps * p->from, column = threadIdx.x % (memory::DEPTH / 4) * 4;
     for (int k = 0, buffer = 0; k < depth; k += memory::DEPTH, buffer ^= 1) {
-        T *const a = (T *)(shared + buffer * (memory::A_BYTES + memory::B_BYTES)), *const b = a + memory::A_BYTES / sizeof(T);
+        T *const a = (T *)(shared + buffer * (memory::A_BYTES + memory::B_BYTES)), *const b =
+                                                                                       a + memory::A_BYTES / sizeof(T);
         if (p->source == QUAD_VECTOR) {
             const struct source s = product_source(p, y, x, group, k + column, depth);
             gather_vector<T, memory::ROWS, BACKWARD>(p, rows, &s, student, y, x, a, column);
@@ -221,7 +222,7 @@ static __device__ __forceinline__ void product_tile(const struct product *p, uns
         __syncthreads();
         const int used = depth - k < memory::DEPTH ? tile_depth<T>(depth - k) : memory::DEPTH;
         tile_multiply<memory::ROWS, COLUMNS, memory::DOWN, TILE_BY_ROW>(sums, a, memory::A_PITCH, b, memory::B_PITCH,
-                                                                       used);
+                                                                        used);
     }
 }
 
@@ -311,7 +312,8 @@ static size_t product_tiles(const struct conv_shape *s, int backward, size_t *ph
 int conv_product_blocks(const struct conv_shape *shape, int backward)
 {
     size_t phase_tiles;
-    const size_t tiles = product_tiles(shape, backward, &phase_tiles), each = (tiles + CUDA_MAX_BLOCKS - 1) / CUDA_MAX_BLOCKS;
+    const size_t tiles = product_tiles(shape, backward, &phase_tiles),
+                 each = (tiles + CUDA_MAX_BLOCKS - 1) / CUDA_MAX_BLOCKS;
     return (int)((tiles + each - 1) / each);
 }
 
@@ -323,9 +325,9 @@ static enum status launch(const struct cuda_run *run, const struct product *p, s
     const dim3 grid((unsigned)conv_product_blocks(&p->shape, BACKWARD), column_tiles * (unsigned)p->shape.groups,
                     (unsigned)run->students);
     void (*const kernel)(struct product) = conv_product<T, COLUMNS, BACKWARD>;
-    enum status status = cuda_check(cudaFuncSetAttribute((const void *)kernel,
-                                                         cudaFuncAttributeMaxDynamicSharedMemorySize, memory::BYTES),
-                                    "reserve shared memory for a convolution", err);
+    enum status status = cuda_check(
+        cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, memory::BYTES),
+        "reserve shared memory for a convolution", err);
     if (status != STATUS_OK)
         return status;
     LAUNCH((conv_product<T, COLUMNS, BACKWARD>), grid, TILE_THREADS, memory::BYTES, run->stream, *p);
@@ -345,8 +347,7 @@ static enum status launch_columns(const struct cuda_run *run, const struct produ
     }
 }
 
-template <int BACKWARD>
-static enum status conv_run(const struct cuda_run *run, struct product *p, struct error *err)
+template <int BACKWARD> static enum status conv_run(const struct cuda_run *run, struct product *p, struct error *err)
 {
     const struct conv_shape *s = &p->shape;
     const size_t in_pixels = (size_t)s->count * s->in_h * s->in_w, out_pixels = (size_t)s->count * s->out_h * s->out_w;
@@ -366,7 +367,7 @@ static enum status conv_run(const struct cuda_run *run, struct product *p, struc
 }
 
 enum status conv_forward(const struct cuda_run *run, const struct conv_shape *shape, const void *packed,
-                                    const struct cuda_write *write, struct error *err)
+                         const struct cuda_write *write, struct error *err)
 {
     struct product p = {};
     p.shape = *shape;
@@ -381,7 +382,7 @@ enum status conv_forward(const struct cuda_run *run, const struct conv_shape *sh
 }
 
 enum status conv_data_gradient(const struct cuda_run *run, const struct conv_shape *shape, const void *packed,
-                                          const struct cuda_give *give, struct error *err)
+                               const struct cuda_give *give, struct error *err)
 {
     struct product p = {};
     p.shape = *shape;

@@ -11,7 +11,7 @@
 #include <limits.h>
 
 enum {
-    PIXELS = 32, /* of a step of the product */
+    PIXELS = 32,           /* of a step of the product */
     MAX_PARTIAL = 1 << 21, /* floats of all slices together, if four slices fit */
     MIN_SLICES = 4
 };
@@ -37,8 +37,7 @@ static __device__ __forceinline__ struct weigh_pixel weigh_pixel_of(const struct
 {
     const struct conv_shape *s = &p->shape;
     const int per_sample = s->out_h * s->out_w, place = pixel % per_sample;
-    const struct weigh_pixel w = {pixel < p->pixels, pixel / per_sample,
-                                  place / s->out_w * s->stride_h - s->pad_top,
+    const struct weigh_pixel w = {pixel < p->pixels, pixel / per_sample, place / s->out_w * s->stride_h - s->pad_top,
                                   place % s->out_w * s->stride_w - s->pad_left};
     return w;
 }
@@ -50,7 +49,8 @@ struct weigh_rows {
     struct quad_completion completion;
 };
 
-static __device__ __forceinline__ struct weigh_rows weigh_rows_of(const struct weigh *p, int student, int group, int row)
+static __device__ __forceinline__ struct weigh_rows weigh_rows_of(const struct weigh *p, int student, int group,
+                                                                  int row)
 {
     const struct conv_shape *s = &p->shape;
     struct weigh_rows r = {};
@@ -90,7 +90,8 @@ static __device__ __forceinline__ struct quad weigh_read(const struct weigh *p, 
         if (!weigh_inside(s, y, x))
             return q;
         const size_t at = ((size_t)w.sample * s->in_h + y) * s->in_w + x;
-        return quad_complete(&p->read, &r->completion, quad_load(values + at * s->in_c + r->channel[0], QUAD_VECTOR, 4));
+        return quad_complete(&p->read, &r->completion,
+                             quad_load(values + at * s->in_c + r->channel[0], QUAD_VECTOR, 4));
     }
     bool inside[4];
 #pragma unroll
@@ -125,8 +126,8 @@ static __device__ __forceinline__ struct quad weigh_slope(const struct weigh *p,
 
 /* The block's tile of results to its slice's partial gradient. */
 template <int SIDE>
-static __device__ __forceinline__ void weigh_store(const struct weigh *p, const float *results, int group, int first_row,
-                                                   int first_out)
+static __device__ __forceinline__ void weigh_store(const struct weigh *p, const float *results, int group,
+                                                   int first_row, int first_out)
 {
     const int taps = p->shape.kernel_h * p->shape.kernel_w;
     float *to = p->weights + blockIdx.z * p->weight_student + blockIdx.x * p->weight_slice;
@@ -165,8 +166,7 @@ static __global__ void __launch_bounds__(TILE_THREADS, 2) conv_weigh(const struc
 #pragma unroll
         for (int i = threadIdx.x / QUADS; i < PIXELS; i += TILE_THREADS / QUADS) {
             quad_to_tile(a + i * PITCH + column, weigh_read<T>(&p, &rows, student, first + i));
-            quad_to_tile(b + i * PITCH + column,
-                         weigh_slope<T>(&p, &through, student, first + i, channel, out_valid));
+            quad_to_tile(b + i * PITCH + column, weigh_slope<T>(&p, &through, student, first + i, channel, out_valid));
         }
         __syncthreads();
         tile_multiply<SIDE, SIDE, DOWN, TILE_BY_DEPTH>(sums, a, PITCH, b, PITCH, PIXELS);
@@ -192,7 +192,7 @@ static int weigh_slices(const struct conv_shape *s)
 {
     const size_t pixels = (size_t)s->count * s->out_h * s->out_w, enough = (pixels + 8 * PIXELS - 1) / (8 * PIXELS);
     size_t most = MAX_PARTIAL / weight_count(s);
-    most = most < MIN_SLICES ? MIN_SLICES : most > CUDA_MAX_BLOCKS ? CUDA_MAX_BLOCKS : most;
+    most = most < MIN_SLICES ? (size_t)MIN_SLICES : most > CUDA_MAX_BLOCKS ? (size_t)CUDA_MAX_BLOCKS : most;
     return (int)(enough < most ? enough : most);
 }
 

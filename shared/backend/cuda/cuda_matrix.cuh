@@ -1,10 +1,9 @@
-/* The tensor cores' instructions with the warp's lanes as they see them: 8x8 matrices of bfloat16 from shared memory, and
- * D[16, 8] += A[16, 16] B[16, 8] in float. Lane l of a warp holds (g = l / 4, t = l % 4)
- *   A: rows g and g + 8, columns 2t, 2t + 1 and 2t + 8, 2t + 9     a[0] (g, 2t), a[1] (g + 8, 2t), a[2] (g, 2t + 8), ...
- *   B: rows 2t, 2t + 1 and 2t + 8, 2t + 9, column g                b[0], b[1]
- *   D: rows g and g + 8, columns 2t, 2t + 1                        d[0], d[1] and d[2], d[3]
- * Before compute capability 8.0, and without a GPU, lanes exchange their registers through shared memory and multiply
- * the same numbers themselves. */
+/* The tensor cores' instructions with the warp's lanes as they see them: 8x8 matrices of bfloat16 from shared memory,
+ * and D[16, 8] += A[16, 16] B[16, 8] in float. Lane l of a warp holds (g = l / 4, t = l % 4) A: rows g and g + 8,
+ * columns 2t, 2t + 1 and 2t + 8, 2t + 9     a[0] (g, 2t), a[1] (g + 8, 2t), a[2] (g, 2t + 8), ... B: rows 2t, 2t + 1
+ * and 2t + 8, 2t + 9, column g                b[0], b[1] D: rows g and g + 8, columns 2t, 2t + 1 d[0], d[1] and d[2],
+ * d[3] Before compute capability 8.0, and without a GPU, lanes exchange their registers through shared memory and
+ * multiply the same numbers themselves. */
 #ifndef SHARED_BACKEND_CUDA_CUDA_MATRIX_CUH
 #define SHARED_BACKEND_CUDA_CUDA_MATRIX_CUH
 
@@ -14,8 +13,8 @@ enum { MATRIX_WARPS = 8 }; /* warps of the blocks that use these */
 
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
 
-/* Four 8x8 matrices: lane l names row l % 8 of matrix l / 8 (16-byte aligned) and gets row g, columns 2t, 2t + 1 of each
- * in r. */
+/* Four 8x8 matrices: lane l names row l % 8 of matrix l / 8 (16-byte aligned) and gets row g, columns 2t, 2t + 1 of
+ * each in r. */
 static __device__ __forceinline__ void matrix_load(uint32_t r[4], const bf16 *row)
 {
     const uint32_t address = (uint32_t)__cvta_generic_to_shared(row);
@@ -89,8 +88,7 @@ static __device__ __forceinline__ void matrix_multiply(float d[4], const uint32_
     for (int i = 0; i < 4; i++)
         for (int k = 0; k < 16; k++) {
             const int from_a = lane / 4 * 4 + k % 8 / 2, from_b = (lane % 4 * 2 + i % 2) * 4 + k % 8 / 2;
-            d[i] += matrix_element(lanes[from_a][k / 8 * 2 + i / 2], k) *
-                    matrix_element(lanes[from_b][4 + k / 8], k);
+            d[i] += matrix_element(lanes[from_a][k / 8 * 2 + i / 2], k) * matrix_element(lanes[from_b][4 + k / 8], k);
         }
     __syncwarp();
 }

@@ -1,9 +1,9 @@
 /* The product of two tiles in shared memory by a block of 256 threads, float with FMAs or bfloat16 with tensor cores:
  * sums[ROWS, COLUMNS] += A[ROWS, depth] B[depth, COLUMNS].
  *
- * The block's 8 warps stand DOWN rows of warps deep; each owns a rectangle of the result, whose elements are spread over
- * its lanes' registers in an order that only this file knows. Loads from shared memory are 16 bytes a lane; pitches from
- * tile_pitch keep them free of bank conflicts. */
+ * The block's 8 warps stand DOWN rows of warps deep; each owns a rectangle of the result, whose elements are spread
+ * over its lanes' registers in an order that only this file knows. Loads from shared memory are 16 bytes a lane;
+ * pitches from tile_pitch keep them free of bank conflicts. */
 #ifndef SHARED_BACKEND_CUDA_CUDA_TILE_CUH
 #define SHARED_BACKEND_CUDA_CUDA_TILE_CUH
 
@@ -11,7 +11,8 @@
 
 enum { TILE_THREADS = 256 };
 
-/* How A lies in shared memory: element (row, k) at a[row * pitch + k] or at a[k * pitch + row]. B is by depth always. */
+/* How A lies in shared memory: element (row, k) at a[row * pitch + k] or at a[k * pitch + row]. B is by depth always.
+ */
 enum tile_order { TILE_BY_ROW, TILE_BY_DEPTH };
 
 template <int ROWS, int COLUMNS, int DOWN> struct tile {
@@ -24,7 +25,8 @@ template <int ROWS, int COLUMNS, int DOWN> struct tile {
     };
 };
 
-/* Elements from one row of a tile in shared memory to the next: 16 bytes more, so that rows begin in different banks. */
+/* Elements from one row of a tile in shared memory to the next: 16 bytes more, so that rows begin in different banks.
+ */
 template <typename T> static __host__ __device__ constexpr int tile_pitch(int columns)
 {
     return columns + 16 / (int)sizeof(T);
@@ -96,15 +98,15 @@ static __device__ __forceinline__ void tile_multiply(float *sums, const float *a
 }
 
 template <int ROWS, int COLUMNS, int DOWN, enum tile_order ORDER>
-static __device__ __forceinline__ void tile_multiply(float *sums, const bf16 *a, int a_pitch, const bf16 *b, int b_pitch,
-                                                     int depth)
+static __device__ __forceinline__ void tile_multiply(float *sums, const bf16 *a, int a_pitch, const bf16 *b,
+                                                     int b_pitch, int depth)
 {
     typedef tile<ROWS, COLUMNS, DOWN> shape;
     enum { M = shape::WARP_ROWS / 16, N = shape::WARP_COLUMNS / 8 };
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     const int row = warp % DOWN * shape::WARP_ROWS, column = warp / DOWN * shape::WARP_COLUMNS;
-    /* lanes 0 to 7 name the rows of A's upper left 8 x 8, the next ones lower left, upper right, lower right; of B's: 16
-     * deep, then the next 8 columns */
+    /* lanes 0 to 7 name the rows of A's upper left 8 x 8, the next ones lower left, upper right, lower right; of B's:
+     * 16 deep, then the next 8 columns */
     const bf16 *a_row = ORDER == TILE_BY_ROW ? a + (row + lane % 16) * a_pitch + lane / 16 * 8
                                              : a + (lane % 8 + lane / 16 * 8) * a_pitch + row + lane / 8 % 2 * 8;
     const bf16 *b_row = b + lane % 16 * b_pitch + column + lane / 16 * 8;
@@ -119,7 +121,8 @@ static __device__ __forceinline__ void tile_multiply(float *sums, const bf16 *a,
 #pragma unroll
         for (int j = 0; j < N; j += 2) {
             uint32_t y[4];
-            matrix_load_transposed(y, b_row + k * b_pitch + j * 8); /* a single column of matrices: the rest is padding */
+            matrix_load_transposed(y,
+                                   b_row + k * b_pitch + j * 8); /* a single column of matrices: the rest is padding */
 #pragma unroll
             for (int i = 0; i < M; i++) {
                 matrix_multiply(sums + (i * N + j) * 4, x[i], y);
