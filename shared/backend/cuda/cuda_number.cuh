@@ -4,7 +4,9 @@
 #define SHARED_BACKEND_CUDA_CUDA_NUMBER_CUH
 
 #include "shared/backend/cuda/cuda_launch.cuh"
+extern "C" {
 #include "shared/graph/graph.h"
+}
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <stdint.h>

@@ -21,7 +21,7 @@ enum quad_access {
 
 /* A thread's place in a block that walks over tiles of pixels: channels [channel, channel + 4) of the tile's, of which
  * `valid` exist (0 for threads that only fill up with zeros), of rows `row`, `row + rows`, ... */
-enum { QUAD_NO_ROW = 1 << 30 }; /* threads that are left over */
+#define QUAD_NO_ROW (1 << 30) /* of threads that are left over */
 struct quad_lane {
     int channel, valid;
     int row, rows;
@@ -33,7 +33,7 @@ static __device__ __forceinline__ struct quad_lane quad_lane_of(int channels, in
     const int quads = filled / 4, left = channels - (int)threadIdx.x % quads * 4;
     struct quad_lane lane;
     lane.rows = blockDim.x / quads;
-    lane.row = (int)threadIdx.x < lane.rows * quads ? threadIdx.x / quads : QUAD_NO_ROW;
+    lane.row = (int)threadIdx.x < lane.rows * quads ? (int)threadIdx.x / quads : QUAD_NO_ROW;
     lane.channel = threadIdx.x % quads * 4;
     lane.valid = left < 0 ? 0 : left < 4 ? left : 4;
     return lane;

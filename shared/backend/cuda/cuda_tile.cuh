@@ -69,10 +69,10 @@ template <int ROWS, int COLUMNS, int DOWN, enum tile_order ORDER>
 static __device__ __forceinline__ void tile_multiply(float *sums, const float *a, int a_pitch, const float *b,
                                                      int b_pitch, int depth)
 {
-    typedef tile<ROWS, COLUMNS, DOWN> shape;
-    enum { M = shape::LANE_ROWS, N = shape::LANE_COLUMNS };
+    typedef tile<ROWS, COLUMNS, DOWN> part;
+    enum { M = part::LANE_ROWS, N = part::LANE_COLUMNS };
     const int warp = threadIdx.x / 32, down = threadIdx.x % 32 / 8, across = threadIdx.x % 8;
-    const int row = warp % DOWN * shape::WARP_ROWS, column = warp / DOWN * shape::WARP_COLUMNS;
+    const int row = warp % DOWN * part::WARP_ROWS, column = warp / DOWN * part::WARP_COLUMNS;
     const float *const b_run = b + column + tile_place<N>(across, 8, 0);
     for (int k = 0; k < depth; k += 4) {
         float x[4][M], y[N];
@@ -101,10 +101,10 @@ template <int ROWS, int COLUMNS, int DOWN, enum tile_order ORDER>
 static __device__ __forceinline__ void tile_multiply(float *sums, const bf16 *a, int a_pitch, const bf16 *b,
                                                      int b_pitch, int depth)
 {
-    typedef tile<ROWS, COLUMNS, DOWN> shape;
-    enum { M = shape::WARP_ROWS / 16, N = shape::WARP_COLUMNS / 8 };
+    typedef tile<ROWS, COLUMNS, DOWN> part;
+    enum { M = part::WARP_ROWS / 16, N = part::WARP_COLUMNS / 8 };
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-    const int row = warp % DOWN * shape::WARP_ROWS, column = warp / DOWN * shape::WARP_COLUMNS;
+    const int row = warp % DOWN * part::WARP_ROWS, column = warp / DOWN * part::WARP_COLUMNS;
     /* lanes 0 to 7 name the rows of A's upper left 8 x 8, the next ones lower left, upper right, lower right; of B's:
      * 16 deep, then the next 8 columns */
     const bf16 *a_row = ORDER == TILE_BY_ROW ? a + (row + lane % 16) * a_pitch + lane / 16 * 8
@@ -137,11 +137,11 @@ static __device__ __forceinline__ void tile_multiply(float *sums, const bf16 *a,
 template <typename T, int ROWS, int COLUMNS, int DOWN, enum tile_order ORDER>
 static __device__ __forceinline__ void tile_store(const float *sums, float *out, int pitch)
 {
-    typedef tile<ROWS, COLUMNS, DOWN> shape;
+    typedef tile<ROWS, COLUMNS, DOWN> part;
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-    float *const corner = out + warp % DOWN * shape::WARP_ROWS * pitch + warp / DOWN * shape::WARP_COLUMNS;
+    float *const corner = out + warp % DOWN * part::WARP_ROWS * pitch + warp / DOWN * part::WARP_COLUMNS;
     if (sizeof(T) == 4) {
-        enum { M = shape::LANE_ROWS, N = shape::LANE_COLUMNS };
+        enum { M = part::LANE_ROWS, N = part::LANE_COLUMNS };
 #pragma unroll
         for (int i = 0; i < M; i++) {
             const int row = ORDER == TILE_BY_ROW ? i * 4 + lane / 8 : tile_place<M>(lane / 8, 4, i);
@@ -150,7 +150,7 @@ static __device__ __forceinline__ void tile_store(const float *sums, float *out,
                 corner[row * pitch + tile_place<N>(lane % 8, 8, j)] = sums[i * N + j];
         }
     } else {
-        enum { M = shape::WARP_ROWS / 16, N = shape::WARP_COLUMNS / 8 };
+        enum { M = part::WARP_ROWS / 16, N = part::WARP_COLUMNS / 8 };
 #pragma unroll
         for (int i = 0; i < M; i++)
 #pragma unroll
