@@ -25,48 +25,6 @@ struct conv_shape conv_shape_of(const struct plan *plan, const struct plan_step 
     return s;
 }
 
-static enum quad_access access_of(const void *values, size_t student_stride, int channels, int groups,
-                                  enum element element)
-{
-    const size_t bytes = 4 * element_size(element);
-    return channels / groups % 4 == 0 && (size_t)values % bytes == 0 && student_stride % 4 == 0 ? QUAD_VECTOR
-                                                                                                : QUAD_SCALAR;
-}
-
-static enum quad_access worse(enum quad_access a, enum quad_access b)
-{
-    return a == QUAD_SCALAR ? a : b;
-}
-
-enum quad_access conv_read_access(const struct cuda_run *run, const struct conv_shape *shape)
-{
-    const struct cuda_read read = cuda_read_of(run, cuda_input_of(run));
-    return access_of(read.values, read.stride, shape->in_c, shape->groups, cuda_element_of(run, cuda_input_of(run)));
-}
-
-enum quad_access conv_write_access(const struct cuda_run *run, const struct conv_shape *shape)
-{
-    const struct cuda_write write = cuda_write_of(run, NULL);
-    return access_of(write.values, write.stride, shape->out_c, shape->groups,
-                     cuda_element_of(run, cuda_output_of(run)));
-}
-
-enum quad_access conv_slope_access(const struct cuda_run *run, const struct conv_shape *shape)
-{
-    const struct cuda_slope slope = cuda_slope_of(run);
-    const enum element element = cuda_element_of(run, cuda_output_of(run));
-    return worse(access_of(slope.gradient, slope.gradient_stride, shape->out_c, shape->groups, element),
-                 access_of(slope.values, slope.value_stride, shape->out_c, shape->groups, element));
-}
-
-enum quad_access conv_give_access(const struct cuda_run *run, const struct conv_shape *shape)
-{
-    const struct cuda_give give = cuda_give_of(run, NULL);
-    return worse(
-        access_of(give.gradient, give.stride, shape->in_c, shape->groups, cuda_element_of(run, cuda_input_of(run))),
-        conv_read_access(run, shape));
-}
-
 /* ---- scratch: packed weights, then moments or sums; of all students each. Weight gradients come first and are done
  * before. ---- */
 static size_t packed_floats(const struct conv_shape *shape, int backward)

@@ -50,12 +50,6 @@ extern "C" {
 
 /* ---- conv.cu ---- */
 struct conv_shape conv_shape_of(const struct plan *plan, const struct plan_step *step, int count);
-/* How quads of the step's tensors may be accessed: the first input, the output, the output's gradient with its values,
- * the input's gradient with its values. */
-enum quad_access conv_read_access(const struct cuda_run *run, const struct conv_shape *shape);
-enum quad_access conv_write_access(const struct cuda_run *run, const struct conv_shape *shape);
-enum quad_access conv_slope_access(const struct cuda_run *run, const struct conv_shape *shape);
-enum quad_access conv_give_access(const struct cuda_run *run, const struct conv_shape *shape);
 
 /* ---- conv_pack.cu ---- */
 /* Weights [out, in / groups, taps] of all students as rows of a product: packed[student][group][tap, from][to], where

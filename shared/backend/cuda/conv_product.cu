@@ -1,13 +1,14 @@
 /* Convolutions and their data gradients as one product: [pixels, taps x channels] gathered from the source, times the
  * packed weights. Any kernel, stride, dilation, padding and number of groups.
  *
- * A block computes tiles of 8192 results (64 to 256 pixels x 128 to 32 channels), 64 bytes of depth at a time, from two
- * buffers in shared memory: while slow warps multiply one, the fast ones gather the next. Every quad of channels of the
- * source is completed (forward) or brought through the batch norm (backward) as it is read, and rounded to the stored
- * type. Results pass through shared memory to threads that own channels: they add the bias, store, and sum up.
+ * A block computes tiles of 8192 results (128 pixels x 64 channels, 256 x 32 where there are few), 64 bytes of depth at
+ * a time, from two buffers in shared memory: while slow warps multiply one, the fast ones gather the next. Every quad
+ * of channels of the source is completed (forward) or brought through the batch norm (backward) as it is read, and
+ * rounded to the stored type. Results pass through shared memory to threads that own channels: they add the bias,
+ * store, and sum up.
  *
- * Moved: the source once from memory (a window's other taps come from the caches) for every 128 channels of results,
- * the results once; backward also z of the source, and g and z of the target. That is the plan's floor for up to 128
+ * Moved: the source once from memory (a window's other taps come from the caches) for every 64 channels of results, the
+ * results once; backward also z of the source, and g and z of the target. That is the plan's floor for up to 64
  * channels. In a data gradient with a stride, tiles hold one phase each and skip the taps that do not reach it. */
 #include "shared/backend/cuda/conv.cuh"
 
@@ -253,12 +254,7 @@ static __global__ void __launch_bounds__(TILE_THREADS, 2) conv_product(const str
     const int first_channel = group * p.to + first_to; /* in the target */
     const struct quad_lane lane = quad_lane_of(columns, (columns + 3) / 4 * 4);
     struct quad_moments moments = {};
-    struct quad_give give = {};
-    struct quad bias = quad_zero();
-    if (BACKWARD)
-        give = quad_give_of(&p.give, student, first_channel + lane.channel, lane.valid);
-    else if (p.bias)
-        bias = quad_row(p.bias + student * p.bias_stride, first_channel + lane.channel, lane.valid);
+    struct quad_sums given = {};
     for (int tile = blockIdx.x; tile < p.tiles; tile += gridDim.x) {
         struct conv_axis y, x;
         float sums[RESULTS / TILE_THREADS];
@@ -271,14 +267,20 @@ static __global__ void __launch_bounds__(TILE_THREADS, 2) conv_product(const str
         __syncthreads();
         tile_store<T, memory::ROWS, COLUMNS, memory::DOWN, TILE_BY_ROW>(sums, results, memory::RESULT_PITCH);
         __syncthreads();
-#pragma unroll 4
+        struct quad_give give = {};
+        struct quad bias = quad_zero();
+        if (BACKWARD)
+            give = quad_give_of(&p.give, student, first_channel + lane.channel, lane.valid);
+        else if (p.bias)
+            bias = quad_row(p.bias + student * p.bias_stride, first_channel + lane.channel, lane.valid);
+#pragma unroll 2
         for (int i = lane.row; i < memory::ROWS; i += lane.rows) {
             const struct quad q = quad_load(results + i * memory::RESULT_PITCH + lane.channel, QUAD_VECTOR, 4);
             const size_t at = (size_t)rows[i].target * channels + first_channel + lane.channel;
             if (rows[i].target < 0)
                 continue;
             if (BACKWARD)
-                quad_hand_over<T>(&p.give, &give, student, at, q, p.target, lane.valid);
+                quad_hand_over<T>(&p.give, &give, &given, student, at, q, p.target, lane.valid);
             else
                 product_write<T>(&p, &moments, student, at, q, bias, lane.valid);
         }
@@ -289,13 +291,13 @@ static __global__ void __launch_bounds__(TILE_THREADS, 2) conv_product(const str
         quad_moments_hand_in(&moments, &lane, results, p.write.moments + block * 3 * channels, channels, first_channel,
                              columns);
     if (BACKWARD && p.give.sums)
-        quad_sums_hand_in(&give, &lane, results, p.give.sums + block * 2 * channels, channels, first_channel, columns);
+        quad_sums_hand_in(&given, &lane, results, p.give.sums + block * 2 * channels, channels, first_channel, columns);
 }
 
 /* ---- host ---- */
 static int tile_columns(int to)
 {
-    return to <= 32 ? 32 : to <= 64 ? 64 : 128;
+    return to <= 32 ? 32 : 64;
 }
 
 static size_t product_tiles(const struct conv_shape *s, int backward, size_t *phase_tiles)
@@ -337,14 +339,7 @@ static enum status launch(const struct cuda_run *run, const struct product *p, s
 template <typename T, int BACKWARD>
 static enum status launch_columns(const struct cuda_run *run, const struct product *p, struct error *err)
 {
-    switch (tile_columns(p->to)) {
-    case 32:
-        return launch<T, 32, BACKWARD>(run, p, err);
-    case 64:
-        return launch<T, 64, BACKWARD>(run, p, err);
-    default:
-        return launch<T, 128, BACKWARD>(run, p, err);
-    }
+    return tile_columns(p->to) == 32 ? launch<T, 32, BACKWARD>(run, p, err) : launch<T, 64, BACKWARD>(run, p, err);
 }
 
 template <int BACKWARD> static enum status conv_run(const struct cuda_run *run, struct product *p, struct error *err)
@@ -361,6 +356,8 @@ template <int BACKWARD> static enum status conv_run(const struct cuda_run *run, 
     p->packed_stride = conv_packed_count(s, BACKWARD);
     p->from = (BACKWARD ? s->out_c : s->in_c) / s->groups;
     p->to = (BACKWARD ? s->in_c : s->out_c) / s->groups;
+    p->source = quad_access_of(p->from);
+    p->target = quad_access_of(p->to);
     p->output_float = cuda_element_of(run, cuda_output_of(run)) == ELEMENT_FP32;
     return cuda_element_of(run, cuda_input_of(run)) == ELEMENT_BF16 ? launch_columns<bf16, BACKWARD>(run, p, err)
                                                                     : launch_columns<float, BACKWARD>(run, p, err);
@@ -376,8 +373,6 @@ enum status conv_forward(const struct cuda_run *run, const struct conv_shape *sh
     p.write = *write;
     p.bias = run->step->bias == PLAN_NONE ? NULL : run->memory->parameters + run->step->bias;
     p.bias_stride = run->plan->parameter_count;
-    p.source = conv_read_access(run, shape);
-    p.target = conv_write_access(run, shape);
     return conv_run<0>(run, &p, err);
 }
 
@@ -389,7 +384,5 @@ enum status conv_data_gradient(const struct cuda_run *run, const struct conv_sha
     p.packed = packed;
     p.slope = cuda_slope_of(run);
     p.give = *give;
-    p.source = conv_slope_access(run, shape);
-    p.target = conv_give_access(run, shape);
     return conv_run<1>(run, &p, err);
 }

@@ -233,10 +233,10 @@ enum status conv_weight_gradient(const struct cuda_run *run, const struct conv_s
     p.read = cuda_read_of(run, cuda_input_of(run));
     p.slope = cuda_slope_of(run);
     p.output_float = cuda_element_of(run, cuda_output_of(run)) == ELEMENT_FP32;
-    p.read_access = conv_read_access(run, shape);
-    p.slope_access = conv_slope_access(run, shape);
     p.in = shape->in_c / shape->groups;
     p.out = shape->out_c / shape->groups;
+    p.read_access = quad_access_of(p.in);
+    p.slope_access = quad_access_of(p.out);
     p.depth = shape->kernel_h * shape->kernel_w * p.in;
     p.pixels = (int)pixels;
     p.weights = slices > 1 ? scratch : weight_gradient;

@@ -13,11 +13,12 @@ struct quad {
     float v[4];
 };
 
-/* How the quads of a tensor can be accessed. */
-enum quad_access {
-    QUAD_VECTOR, /* aligned, and a multiple of 4 channels: one access */
-    QUAD_SCALAR
-};
+/* How quads can be accessed: all tensors are aligned, but so are their pixels only with a multiple of 4 channels. */
+enum quad_access { QUAD_VECTOR, QUAD_SCALAR };
+static inline enum quad_access quad_access_of(int channels)
+{
+    return channels % 4 ? QUAD_SCALAR : QUAD_VECTOR;
+}
 
 /* A thread's place in a block that walks over tiles of pixels: channels [channel, channel + 4) of the tile's, of which
  * `valid` exist (0 for threads that only fill up with zeros), of rows `row`, `row + rows`, ... */
@@ -78,6 +79,34 @@ static __device__ __forceinline__ struct quad quad_store(T *p, struct quad q, en
     return q;
 }
 
+/* A quad as it lies in memory: what a thread holds between fetching a tile and filling shared memory with it. */
+template <typename T> struct quad_raw {
+    float4 bits;
+};
+template <> struct quad_raw<bf16> {
+    uint2 bits;
+};
+
+static __device__ __forceinline__ quad_raw<float> quad_fetch(const float *p)
+{
+    const quad_raw<float> raw = {*(const float4 *)p};
+    return raw;
+}
+static __device__ __forceinline__ quad_raw<bf16> quad_fetch(const bf16 *p)
+{
+    const quad_raw<bf16> raw = {*(const uint2 *)p};
+    return raw;
+}
+
+static __device__ __forceinline__ struct quad quad_unpack(quad_raw<float> raw)
+{
+    return quad_load((const float *)&raw.bits, QUAD_VECTOR, 4);
+}
+static __device__ __forceinline__ struct quad quad_unpack(quad_raw<bf16> raw)
+{
+    return quad_load((const bf16 *)&raw.bits, QUAD_VECTOR, 4);
+}
+
 /* Values of a step's output: T, or float where it is the plan's output. */
 template <typename T>
 static __device__ __forceinline__ struct quad quad_load_output(const void *values, size_t at, int is_float,
@@ -120,6 +149,13 @@ static __device__ __forceinline__ struct quad_completion quad_completion_of(cons
     return c;
 }
 
+/* The rarer activations: one copy for all calls, so that they cost the common ones no registers. */
+static __device__ __noinline__ float4 quad_activate(int activation, float alpha, float beta, float4 x)
+{
+    return make_float4(activate(activation, alpha, beta, x.x), activate(activation, alpha, beta, x.y),
+                       activate(activation, alpha, beta, x.z), activate(activation, alpha, beta, x.w));
+}
+
 static __device__ __forceinline__ struct quad quad_complete(const struct cuda_read *read,
                                                             const struct quad_completion *c, struct quad z)
 {
@@ -131,8 +167,9 @@ static __device__ __forceinline__ struct quad quad_complete(const struct cuda_re
         for (int i = 0; i < 4; i++)
             z.v[i] = z.v[i] > 0 ? z.v[i] : 0;
     } else if (read->activation != ACTIVATION_NONE) {
-        for (int i = 0; i < 4; i++)
-            z.v[i] = activate(read->activation, read->alpha, read->beta, z.v[i]);
+        const float4 y = quad_activate(read->activation, read->alpha, read->beta,
+                                       make_float4(z.v[0], z.v[1], z.v[2], z.v[3]));
+        z.v[0] = y.x, z.v[1] = y.y, z.v[2] = y.z, z.v[3] = y.w;
     }
     return z;
 }
@@ -215,13 +252,16 @@ static __device__ __forceinline__ void quad_moments_hand_in(const struct quad_mo
 /* ---- gradients of inputs ---- */
 struct quad_give {
     struct quad_completion completion;
-    struct quad mean, sum, product; /* of g and of g * (z - mean) */
+    struct quad mean;
+};
+struct quad_sums {
+    struct quad sum, product; /* of g and of g * (z - mean) */
 };
 
 static __device__ __forceinline__ struct quad_give quad_give_of(const struct cuda_give *give, int student, int channel,
                                                                 int valid)
 {
-    struct quad_give q = {{quad_zero(), quad_zero()}, quad_zero(), quad_zero(), quad_zero()};
+    struct quad_give q = {{quad_zero(), quad_zero()}, quad_zero()};
     if (give->finish)
         q.completion = quad_completion_of(&give->input, student, channel, valid);
     if (give->finish && give->mean)
@@ -231,19 +271,22 @@ static __device__ __forceinline__ struct quad_give quad_give_of(const struct cud
 
 /* dx to element `at` (of the student's copies) of the input's gradient. */
 template <typename T>
-static __device__ __forceinline__ void quad_hand_over(const struct cuda_give *give, struct quad_give *q, int student,
-                                                      size_t at, struct quad dx, enum quad_access access, int valid)
+static __device__ __forceinline__ void quad_hand_over(const struct cuda_give *give, const struct quad_give *q,
+                                                      struct quad_sums *sums, int student, size_t at, struct quad dx,
+                                                      enum quad_access access, int valid)
 {
     T *const to = (T *)give->gradient + student * give->stride + at;
     struct quad z = quad_zero();
     if (give->accumulate) {
         const struct quad there = quad_load(to, access, valid);
+#pragma unroll
         for (int i = 0; i < 4; i++)
             dx.v[i] += there.v[i];
     }
     if (give->finish) {
         const struct cuda_read *input = &give->input;
         z = quad_load((const T *)input->values + student * input->stride + at, access, valid);
+#pragma unroll
         for (int i = 0; i < 4; i++) {
             const float y = fmaf(q->completion.scale.v[i], z.v[i], q->completion.shift.v[i]);
             dx.v[i] *= input->activation == ACTIVATION_RELU
@@ -254,14 +297,14 @@ static __device__ __forceinline__ void quad_hand_over(const struct cuda_give *gi
     dx = quad_store(to, dx, access, valid);
 #pragma unroll
     for (int i = 0; i < 4; i++) {
-        q->sum.v[i] += dx.v[i];
-        q->product.v[i] = fmaf(dx.v[i], z.v[i] - q->mean.v[i], q->product.v[i]);
+        sums->sum.v[i] += dx.v[i];
+        sums->product.v[i] = fmaf(dx.v[i], z.v[i] - q->mean.v[i], sums->product.v[i]);
     }
 }
 
 /* Adds up the block's threads, in order of their rows, and hands in channels [first, first + channels) of the block's
  * row [2][row_channels] of sums. shared: 8 floats a thread. All threads of the block call. */
-static __device__ __forceinline__ void quad_sums_hand_in(const struct quad_give *q, const struct quad_lane *lane,
+static __device__ __forceinline__ void quad_sums_hand_in(const struct quad_sums *own, const struct quad_lane *lane,
                                                          float *shared, float *sums, int row_channels, int first,
                                                          int channels)
 {
@@ -270,7 +313,7 @@ static __device__ __forceinline__ void quad_sums_hand_in(const struct quad_give 
     __syncthreads();
     if (lane->row < rows)
         for (int i = 0; i < 4; i++)
-            all[lane->row * pitch + lane->channel + i] = make_float2(q->sum.v[i], q->product.v[i]);
+            all[lane->row * pitch + lane->channel + i] = make_float2(own->sum.v[i], own->product.v[i]);
     __syncthreads();
     for (int c = threadIdx.x; c < channels; c += blockDim.x) {
         float sum = 0, product = 0;

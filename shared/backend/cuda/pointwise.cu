@@ -4,31 +4,15 @@
 
 #include <limits.h>
 
-template <typename T, int SIDE> static size_t bytes_of(int backward)
-{
-    return backward ? pointwise_memory<T, SIDE>::BACKWARD_BYTES : pointwise_memory<T, SIDE>::FORWARD_BYTES;
-}
-
-/* Whether the kernels take the step: channels, pixels, the device's shared memory. */
-static bool pointwise_fits(const struct cuda_run *run, int backward)
+/* Whether the kernels take the step: channels in vectors, pixels, one type of element, the device's shared memory. */
+static bool pointwise_fits(const struct cuda_run *run, size_t (*shared_bytes)(int in, int out, enum element element))
 {
     const struct shape in = cuda_input_of(run)->shape, out = cuda_output_of(run)->shape;
-    const bool small = cuda_element_of(run, cuda_input_of(run)) == ELEMENT_BF16;
-    size_t bytes;
-    if (in.c > POINTWISE_MAX_CHANNELS || out.c > POINTWISE_MAX_CHANNELS ||
-        (size_t)run->pass->count * in.h * in.w > INT_MAX / 2)
-        return false;
-    switch (pointwise_side(in.c, out.c)) {
-    case 32:
-        bytes = small ? bytes_of<bf16, 32>(backward) : bytes_of<float, 32>(backward);
-        break;
-    case 64:
-        bytes = small ? bytes_of<bf16, 64>(backward) : bytes_of<float, 64>(backward);
-        break;
-    default:
-        bytes = small ? bytes_of<bf16, 128>(backward) : bytes_of<float, 128>(backward);
-    }
-    return bytes <= run->device->properties.sharedMemPerBlockOptin;
+    const enum element element = cuda_element_of(run, cuda_input_of(run));
+    return in.c <= POINTWISE_MAX_CHANNELS && out.c <= POINTWISE_MAX_CHANNELS && in.c % 4 == 0 && out.c % 4 == 0 &&
+           cuda_element_of(run, cuda_output_of(run)) == element &&
+           (size_t)run->pass->count * in.h * in.w <= INT_MAX / 2 &&
+           shared_bytes(in.c, out.c, element) <= run->device->properties.sharedMemPerBlockOptin;
 }
 
 static size_t scratch(const struct plan *plan, const struct plan_step *step)
@@ -43,12 +27,12 @@ static size_t scratch(const struct plan *plan, const struct plan_step *step)
 
 static enum status forward(const struct cuda_run *run, struct error *err)
 {
-    return pointwise_fits(run, 0) ? pointwise_forward(run, err) : cuda_conv.forward(run, err);
+    return pointwise_fits(run, pointwise_forward_bytes) ? pointwise_forward(run, err) : cuda_conv.forward(run, err);
 }
 
 static enum status backward(const struct cuda_run *run, struct error *err)
 {
-    return pointwise_fits(run, 1) ? pointwise_backward(run, err) : cuda_conv.backward(run, err);
+    return pointwise_fits(run, pointwise_backward_bytes) ? pointwise_backward(run, err) : cuda_conv.backward(run, err);
 }
 
 const struct cuda_step_kernel cuda_pointwise = {scratch, forward, backward};

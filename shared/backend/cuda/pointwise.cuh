@@ -5,20 +5,20 @@
 
 #include "shared/backend/cuda/conv.cuh"
 
-enum { POINTWISE_MAX_CHANNELS = 128, POINTWISE_TILE_BYTES = 16384 };
+enum { POINTWISE_MAX_CHANNELS = 128 };
 
-/* Kernels come in sizes of SIDE = 32, 64, 128 channels, inputs and outputs. */
-template <typename T, int SIDE> struct pointwise_memory {
+/* Kernels come in sizes of SIDE = 32, 64, 128 channels, inputs and outputs; a tile has PIXELS pixels. */
+template <typename T, int SIDE, int PIXELS> struct pointwise_memory {
     enum {
-        PIXELS = POINTWISE_TILE_BYTES / (SIDE * sizeof(T)),
-        DOWN = sizeof(T) == 4 ? PIXELS / 16 : PIXELS / 32, /* a warp's part: 16 x 32 or 32 x 32 */
+        DOWN = SIDE == 32   ? 8
+               : SIDE == 64 ? 4
+                            : 2, /* a warp's part is 32 channels wide */
         PITCH = tile_pitch<T>(SIDE),
         RESULT_PITCH = SIDE + 4,
         WEIGHT_BYTES = SIDE * PITCH * sizeof(T),
         TILE_BYTES = PIXELS * PITCH * sizeof(T),
         RESULT_BYTES = PIXELS * RESULT_PITCH * sizeof(float),
-        FORWARD_BYTES = WEIGHT_BYTES + (RESULT_BYTES > TILE_BYTES ? RESULT_BYTES : TILE_BYTES),
-        BACKWARD_BYTES = WEIGHT_BYTES + 2 * TILE_BYTES
+        SHARE = PIXELS * SIDE / 4 / TILE_THREADS /* quads of a tile that a thread fetches at most */
     };
 };
 
@@ -30,73 +30,43 @@ struct pointwise {
     struct cuda_read read;
     struct cuda_write write;
     struct cuda_slope slope;
-    struct cuda_give give; /* gradient NULL: not wanted */
-    enum quad_access read_access, write_access, slope_access, give_access;
-    int output_float;
+    struct cuda_give give;                /* gradient NULL: not wanted */
     float *weight_partial, *bias_partial; /* [student][block], bias_partial NULL: none */
     size_t weight_student, weight_block, bias_student, bias_block;
 };
 
-/* The tile's completed inputs [PIXELS][lane's channels], zeros beyond the tensor's end. */
-template <typename T, int PIXELS, int PITCH>
-static __device__ __forceinline__ void pointwise_read(const struct pointwise *p, const struct quad_lane *lane,
-                                                      const struct quad_completion *completion, int student, int first,
-                                                      T *tile)
+/* What belongs to a channel is read again for every tile: it lies in the L1 cache, and registers are scarce. */
+
+/* A thread fetches its share of a tile of raw values while the tile before is worked on. first: the tile's first pixel;
+ * values: of the student and the lane's channel; channels: of a pixel. */
+template <typename T, int PIXELS, int SHARE>
+static __device__ __forceinline__ void pointwise_fetch(const struct quad_lane *lane, const T *values, int channels,
+                                                       int first, int pixels, quad_raw<T> *share)
 {
-    enum { BATCH = 4 }; /* loads in flight */
-    const T *values = (const T *)p->read.values + student * p->read.stride + lane->channel;
-    for (int row = lane->row; row < PIXELS; row += BATCH * lane->rows) {
-        struct quad raw[BATCH];
+    const int row = lane->valid ? lane->row : QUAD_NO_ROW, left = pixels - first < PIXELS ? pixels - first : PIXELS;
+    const T *at = values + (size_t)(first + row) * channels;
 #pragma unroll
-        for (int i = 0; i < BATCH; i++) {
-            const int pixel = first + row + i * lane->rows;
-            raw[i] = quad_zero();
-            if (lane->valid && row + i * lane->rows < PIXELS && pixel < p->pixels)
-                raw[i] = quad_load(values + (size_t)pixel * p->in, p->read_access, lane->valid);
-        }
-#pragma unroll
-        for (int i = 0; i < BATCH; i++) {
-            const int at = row + i * lane->rows;
-            struct quad q = quad_zero();
-            if (lane->valid && first + at < p->pixels)
-                q = quad_complete(&p->read, completion, raw[i]);
-            if (at < PIXELS)
-                quad_to_tile(tile + at * PITCH + lane->channel, q);
-        }
+    for (int i = 0; i < SHARE; i++) {
+        if (row + i * lane->rows < left)
+            share[i] = quad_fetch(at);
+        at += lane->rows * channels;
     }
 }
 
-/* The same of dz, the gradient of the raw output. */
-template <typename T, int PIXELS, int PITCH>
-static __device__ __forceinline__ void pointwise_slope(const struct pointwise *p, const struct quad_lane *lane,
-                                                       const struct quad_slope *through, int student, int first,
-                                                       T *tile)
+/* The tile's completed inputs, zeros behind the tensor's end and beside its channels. */
+template <typename T, int PIXELS, int SHARE, int PITCH>
+static __device__ __forceinline__ void pointwise_fill_input(const struct pointwise *p, const struct quad_lane *lane,
+                                                            int student, int first, const quad_raw<T> *share, T *tile)
 {
-    enum { BATCH = 4 };
-    const size_t g_at = student * p->slope.gradient_stride + lane->channel;
-    const size_t z_at = student * p->slope.value_stride + lane->channel;
-    for (int row = lane->row; row < PIXELS; row += BATCH * lane->rows) {
-        struct quad g[BATCH], z[BATCH];
+    const struct quad_completion completion = quad_completion_of(&p->read, student, lane->channel, lane->valid);
+    const int left = lane->valid ? p->pixels - first : 0;
 #pragma unroll
-        for (int i = 0; i < BATCH; i++) {
-            const int pixel = first + row + i * lane->rows;
-            const size_t at = (size_t)pixel * p->out;
-            g[i] = z[i] = quad_zero();
-            if (lane->valid && row + i * lane->rows < PIXELS && pixel < p->pixels) {
-                g[i] = quad_load_output<T>(p->slope.gradient, g_at + at, p->output_float, p->slope_access, lane->valid);
-                if (p->slope.a)
-                    z[i] =
-                        quad_load_output<T>(p->slope.values, z_at + at, p->output_float, p->slope_access, lane->valid);
-            }
-        }
-#pragma unroll
-        for (int i = 0; i < BATCH; i++) {
-            const int at = row + i * lane->rows;
-            if (p->slope.a)
-                g[i] = lane->valid && first + at < p->pixels ? quad_through(through, g[i], z[i]) : quad_zero();
-            if (at < PIXELS)
-                quad_to_tile(tile + at * PITCH + lane->channel, g[i]);
-        }
+    for (int i = 0; i < SHARE; i++) {
+        const int row = lane->row + i * lane->rows;
+        struct quad q = quad_complete(&p->read, &completion, quad_unpack(share[i]));
+        q = row < left ? q : quad_zero();
+        if (row < PIXELS)
+            quad_to_tile(tile + row * PITCH + lane->channel, q);
     }
 }
 
@@ -126,16 +96,18 @@ static inline struct pointwise pointwise_of(const struct cuda_run *run)
     p.bias = run->step->bias == PLAN_NONE ? NULL : run->memory->parameters + run->step->bias;
     p.parameter_stride = run->plan->parameter_count;
     p.read = cuda_read_of(run, cuda_input_of(run));
-    p.output_float = cuda_element_of(run, cuda_output_of(run)) == ELEMENT_FP32;
     return p;
 }
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-/* pointwise_forward.cu */
+/* ---- pointwise_forward.cu: channels are multiples of 4 ---- */
+size_t pointwise_forward_bytes(int in, int out, enum element element); /* of shared memory */
 enum status pointwise_forward(const struct cuda_run *run, struct error *err);
-/* pointwise_backward.cu: floats of scratch a student for a batch of `pixels` pixels */
+/* ---- pointwise_backward.cu: the same ---- */
+size_t pointwise_backward_bytes(int in, int out, enum element element);
+/* Floats of scratch a student for a batch of `pixels` pixels. */
 size_t pointwise_scratch(int in, int out, size_t pixels, enum element element, int bias);
 enum status pointwise_backward(const struct cuda_run *run, struct error *err);
 #ifdef __cplusplus
