@@ -12,9 +12,10 @@
 #include <cmocka.h>
 
 /* fp32: single precision against double, sums of up to some thousand terms, relative to the largest value of a tensor.
- * bf16: 8 bits of every stored value and gradient, a few layers deep, and ReLUs that fall to the other side; relative
- * to the norm of a tensor, so that single elements may be further off. */
-static const double TOLERANCE = 3e-5, BF16_TOLERANCE = 0.03;
+ * bf16: 8 bits of every stored value and gradient and of both operands of a product, a few layers deep, relative to the
+ * norm of a tensor, so that single elements may be further off. Most of it are ReLUs that fall to the other side: where
+ * half a percent of them do, gradients differ by the root of that, 7 percent. */
+static const double TOLERANCE = 3e-5, BF16_TOLERANCE = 0.12;
 
 enum { STUDENTS = 3 };
 
