@@ -54,14 +54,15 @@ same_files() { # RUN RUN
     for file in best.safetensors last.safetensors summary.csv; do cmp "$WORK/$1/$file" "$WORK/$2/$file" || return; done
 }
 
+resumed="--batch 64 --eval-every 20 --epochs $(sized 400 1000 6)"
 student_resume() {
-    local epochs pid=0
-    epochs=$(sized 100 200 6)
-    set -- --cache "$WORK/parity.cache" --epochs "$epochs" --batch 64
+    local pid half
+    half=$((${resumed##* } / 2))
+    set -- --cache "$WORK/parity.cache" $resumed
     fit "$DEVICE" whole "$@" || { fail "kill -9 and resume: student" "a run failed" "$(reason "$WORK/whole.err")"; return; }
     "$PROGRAMS/student_train" fit --student dwpw --device "$DEVICE" --out "$WORK/killed" --quiet "$@" >/dev/null 2>"$WORK/killed.err" &
     pid=$!
-    until grep -q '"epoch":2,' "$WORK/killed/log.jsonl" 2>/dev/null || ! kill -0 $pid 2>/dev/null; do sleep 0.01; done
+    until grep -q "\"epoch\":$half," "$WORK/killed/log.jsonl" 2>/dev/null || ! kill -0 $pid 2>/dev/null; do sleep 0.01; done
     if ! kill -9 $pid 2>/dev/null; then
         fail "kill -9 and resume: student" "it ended before it was killed" "$(reason "$WORK/killed.err")"
         return
@@ -70,7 +71,7 @@ student_resume() {
     local at
     at=$(number "$WORK/killed/log.jsonl" epoch)
     if student_train fit --student dwpw --device "$DEVICE" --out "$WORK/killed" --quiet --resume "$@" >/dev/null 2>"$WORK/killed.err" && output=$(same_files whole killed 2>&1); then
-        ok "kill -9 and resume: student" "same weights and summary" "killed after epoch $at of $epochs"
+        ok "kill -9 and resume: student" "same weights and summary" "killed after epoch $at of ${resumed##* }"
     else
         fail "kill -9 and resume: student" "other results" "${output:-$(reason "$WORK/killed.err")}"
     fi
@@ -80,7 +81,7 @@ little_memory() {
     local limit
     limit=$(sized 2G 2G 256M)
     if [ "$DEVICE" = cpu ]; then skip "--gpu-memory" "no device"; return; fi
-    if fit "$DEVICE" limited --cache "$WORK/parity.cache" --epochs "$(sized 100 200 6)" --batch 64 --gpu-memory "$limit" && output=$(same_files whole limited 2>&1); then
+    if fit "$DEVICE" limited --cache "$WORK/parity.cache" $resumed --gpu-memory "$limit" && output=$(same_files whole limited 2>&1); then
         ok "--gpu-memory $limit" "same weights as without"
     else
         fail "--gpu-memory $limit" "other results" "${output:-$(reason "$WORK/limited.err")}"
