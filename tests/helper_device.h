@@ -28,6 +28,8 @@ struct test_device {
 /* name: "cpu" or "cuda". threads: of the CPU, 0 means all. */
 struct test_device test_device_open(const char *name, int threads);
 void test_device_close(struct test_device *t);
+/* The execution shim is some thousand times slower than a GPU: tests of it leave out what only repeats. */
+bool test_device_is_shim(const char *name);
 /* For backends of which one is open: the order in which the execution shim runs blocks and threads, "forward",
  * "reverse" or "shuffle:SEED". Other backends have no order of their own to change. */
 void test_device_order(const char *order);

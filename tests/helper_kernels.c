@@ -3,7 +3,6 @@
 #include "shared/backend/cpu/cpu_backend.h"
 #include "shared/backend/cpu/cpu_kernels.h"
 
-#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,52 +10,43 @@
 #include <string.h>
 #include <cmocka.h>
 
-/* fp32: single precision against double, sums of up to some thousand terms, relative to the largest value of a tensor.
- * bf16: 8 bits of every stored value and gradient and of both operands of a product, a few layers deep, relative to the
- * norm of a tensor, so that single elements may be further off. Most of it are ReLUs that fall to the other side: where
- * half a percent of them do, gradients differ by the root of that, 7 percent. */
-static const double TOLERANCE = 3e-5, BF16_TOLERANCE = 0.12;
-
-enum { STUDENTS = 3 };
-
-/* ---- running ---- */
-
-/* One way of running: every student's weights are the graph's times 1 + student / 8. */
-struct way {
-    const char *backend, *instruction_set, *order;
-    int threads;
-    enum element element;
-    int first, students; /* which of the students run */
+/* What is run. */
+struct kernel_case {
+    const struct graph *graph;
+    int batch, count;
+    bool training;
+    const float *input;    /* [count, h, w, c] */
+    const float *gradient; /* [count, classes] of the logits */
 };
 
-static struct test_device open_device(const struct way *way)
+/* One way of running it. */
+struct way {
+    const char *backend, *instruction_set;
+    enum element element;
+    int first, students; /* which of the students run, see student_factor */
+    const char *order;
+    int threads;
+};
+
+/* Every student's weights are the graph's times a number of its own. */
+static float student_factor(int student)
 {
-    struct test_device t = test_device_open(way->backend, way->threads);
-    if (way->instruction_set)
-        t.device->kernels = cpu_kernels_choose(way->instruction_set);
-    test_device_order(way->order);
-    return t;
+    return 1 + (float)student / 8;
 }
 
-size_t sample_elements(const struct plan_tensor *tensor)
-{
-    return (size_t)tensor->shape.c * (size_t)tensor->shape.h * (size_t)tensor->shape.w;
-}
-
-static void upload_students(struct network *network, const struct graph *graph, const struct way *way)
+static void upload_students(const struct test_device *t, const struct network *network, const struct way *way)
 {
     const struct plan *plan = &network->plan;
+    const struct network_memory *memory = &network->memory;
     const size_t parameters = plan->parameter_count, states = plan->state_count;
     float *vectors = malloc((parameters + states) * sizeof *vectors);
     assert_non_null(vectors);
     for (size_t k = 0; k < (size_t)way->students; k++) {
-        plan_gather_weights(plan, graph, vectors, vectors + parameters);
+        plan_gather_weights(plan, plan->graph, vectors, vectors + parameters);
         for (size_t i = 0; i < parameters + states; i++)
-            vectors[i] *= 1 + (float)(way->first + (int)k) / 8;
-        test_device_upload(&(struct test_device){network->backend, network->device},
-                           network->memory.parameters + k * parameters, vectors, parameters * sizeof *vectors);
-        test_device_upload(&(struct test_device){network->backend, network->device}, network->memory.state + k * states,
-                           vectors + parameters, states * sizeof *vectors);
+            vectors[i] *= student_factor(way->first + (int)k);
+        test_device_upload(t, memory->parameters + k * parameters, vectors, parameters * sizeof *vectors);
+        test_device_upload(t, memory->state + k * states, vectors + parameters, states * sizeof *vectors);
     }
     free(vectors);
 }
@@ -83,200 +73,140 @@ static void check_guards(const struct test_device *t, const struct network *netw
     free(values);
 }
 
-/* One forward and backward pass over `count` samples, everything else poisoned before. */
-static void run_network(const struct test_device *t, struct network *network, int count, bool training,
-                        const float *input, const float *gradient)
+/* One forward and backward pass, everything else poisoned before. */
+static void run_network(const struct test_device *t, struct network *network, const struct kernel_case *c)
 {
     const struct plan *plan = &network->plan;
     const struct plan_tensor *in = &plan->tensors[plan->input], *out = &plan->tensors[plan->output];
     const struct network_memory *memory = &network->memory;
-    const struct pass pass = {.count = count, .training = training};
+    const struct pass pass = {.count = c->count, .training = c->training};
     const size_t students = (size_t)memory->students, size = element_size(plan->element);
     struct error err = {0};
     test_device_poison(t, memory->values, students * plan->value_count * size);
     test_device_poison(t, memory->gradients, students * plan->gradient_count * size);
     test_device_poison(t, memory->statistics, students * plan->statistics_count * sizeof(float));
-    test_device_write(t, network_input(network), plan->element, input, (size_t)count * sample_elements(in));
+    test_device_write(t, network_input(network), plan->element, c->input, (size_t)c->count * sample_elements(in));
     test_must(network_forward(network, &pass, &err), &err);
-    check_guards(t, network, count);
+    check_guards(t, network, c->count);
     for (size_t k = 0; k < students; k++)
-        test_device_upload(t, network_logits_gradient(network) + k * network_gradient_stride(network), gradient,
-                           (size_t)count * sample_elements(out) * sizeof *gradient);
+        test_device_upload(t, network_logits_gradient(network) + k * network_gradient_stride(network), c->gradient,
+                           (size_t)c->count * sample_elements(out) * sizeof *c->gradient);
     test_must(network_backward(network, &pass, &err), &err);
 }
 
-/* ---- outcomes ---- */
-
-void kernel_outcome_download(struct kernel_outcome *out, const struct test_device *t, const struct network *network,
-                             int student, int count)
+static void run_reference(struct reference *r, const struct kernel_case *c)
 {
-    const struct plan *plan = &network->plan;
-    const size_t k = (size_t)student, logits = (size_t)count * sample_elements(&plan->tensors[plan->output]);
-    const float *const from[] = {network_logits(network) + k * network_logit_stride(network),
-                                 network->memory.parameter_gradients + k * plan->parameter_count,
-                                 network->memory.state + k * plan->state_count};
-    const size_t counts[] = {logits, plan->parameter_count, plan->state_count};
-    float **const to[] = {&out->logits, &out->gradients, &out->state};
-    for (int i = 0; i < 3; i++) {
-        out->bytes[i] = counts[i] * sizeof(float);
-        *to[i] = malloc(out->bytes[i] + 1);
-        assert_non_null(*to[i]);
-        test_device_download(t, *to[i], from[i], out->bytes[i]);
-    }
+    reference_forward(r, c->input, c->training);
+    for (size_t i = 0; i < (size_t)c->count * (size_t)c->graph->nodes[c->graph->output].shape.c; i++)
+        r->gradients[c->graph->output][i] = (double)c->gradient[i];
+    reference_backward(r, c->training);
 }
 
-void kernel_outcome_release(struct kernel_outcome *out)
+/* The reference of a student on the values that a device has stored for it. */
+static void reference_of_stored(struct reference *r, const struct test_device *t, const struct network *network,
+                                const struct kernel_case *c, int student)
 {
-    free(out->logits);
-    free(out->gradients);
-    free(out->state);
-    *out = (struct kernel_outcome){0};
+    reference_init(r, c->graph, c->count);
+    for (int i = 0; i < c->graph->weight_count; i++)
+        for (size_t k = 0; k < c->graph->weights[i].count; k++)
+            r->weights[i][k] = (double)(c->graph->weights[i].data[k] * student_factor(student));
+    kernel_store_values(r, t, network, student);
+    run_reference(r, c);
+    kernel_check_departures(r);
 }
 
-static void assert_same(const struct kernel_outcome *a, const struct kernel_outcome *b)
+/* Runs the case in a way. The first student is compared with its reference, if there is one; rounded elements: the last
+ * with one on what is stored. last: the outcome of the last student. */
+static void run_way(const struct way *way, const struct kernel_case *c, const struct reference *first,
+                    struct kernel_outcome *last)
 {
-    assert_memory_equal(a->logits, b->logits, a->bytes[0]);
-    assert_memory_equal(a->gradients, b->gradients, a->bytes[1]);
-    assert_memory_equal(a->state, b->state, a->bytes[2]);
-}
-
-/* The largest magnitude, or the root of the mean square, of values, or of their difference from others. */
-static double measure(enum element element, const double *values, const float *others, size_t count)
-{
-    double top = 0, squares = 0;
-    for (size_t i = 0; i < count; i++) {
-        const double value = values[i] - (others ? (double)others[i] : 0);
-        if (!isfinite(value))
-            return INFINITY;
-        top = fmax(top, fabs(value));
-        squares += value * value;
-    }
-    return element == ELEMENT_FP32 ? top : sqrt(squares / (double)count);
-}
-
-/* What a check says when it fails, and the element type that it looks with. */
-struct check {
-    const char *what;
-    enum element element;
-};
-
-static void check_close(const struct check *check, const char *name, const float *values, const double *expected,
-                        size_t count, double floor)
-{
-    const double tolerance = check->element == ELEMENT_FP32 ? TOLERANCE : BF16_TOLERANCE;
-    const double scale = fmax(measure(check->element, expected, NULL, count), floor);
-    const double error = measure(check->element, expected, values, count);
-    if (!(error <= tolerance * scale))
-        fail_msg("%s (%s): is off by %.3g, its size is %.3g", name, check->what, error, scale);
-}
-
-void kernel_outcome_check(const struct kernel_outcome *out, const struct network *network, const struct reference *r,
-                          const char *what)
-{
-    const struct graph *graph = r->graph;
-    const struct plan *plan = &network->plan;
-    const struct check check = {what, plan->element};
-    double floor = 0;
-    check_close(&check, "logits", out->logits, r->values[graph->output], out->bytes[0] / sizeof(float), 0);
-    for (int i = 0; i < graph->weight_count; i++)
-        floor = fmax(floor, 0.1 * measure(plan->element, r->weight_gradients[i], NULL, graph->weights[i].count));
-    for (int i = 0; i < graph->weight_count; i++) {
-        const struct weight *w = &graph->weights[i];
-        if (w->trained)
-            check_close(&check, w->name, out->gradients + plan->weight_offset[i], r->weight_gradients[i], w->count,
-                        floor);
-        else
-            check_close(&check, w->name, out->state + plan->weight_offset[i], r->weights[i], w->count, 0);
-    }
-}
-
-/* ---- ways ---- */
-
-/* The graph's pass in a way; outcomes of the first and the last of its students. r: the reference of student 0, or NULL
- * where that is not one of them. */
-static void run_way(const struct way *way, const struct graph *graph, int batch, int count, bool training,
-                    const float *input, const float *gradient, const struct reference *r, struct kernel_outcome *last)
-{
-    struct test_device t = open_device(way);
+    struct test_device t = test_device_open(way->backend, way->threads);
     struct error err = {0};
     struct network network;
-    struct kernel_outcome first;
     char what[128];
     snprintf(what, sizeof what, "%s %s, %s, %d students", way->backend,
              way->instruction_set ? way->instruction_set : "", element_name(way->element), way->students);
-    const struct plan_options options = {.batch = batch, .element = way->element};
-    test_must(network_init(&network, t.backend, t.device, graph, &options, way->students, &err), &err);
-    upload_students(&network, graph, way);
-    run_network(&t, &network, count, training, input, gradient);
-    kernel_outcome_download(&first, &t, &network, 0, count);
-    kernel_outcome_download(last, &t, &network, way->students - 1, count);
-    if (r)
-        kernel_outcome_check(&first, &network, r, what);
-    kernel_outcome_release(&first);
+    if (way->instruction_set)
+        t.device->kernels = cpu_kernels_choose(way->instruction_set);
+    test_device_order(way->order);
+    const struct plan_options options = {.batch = c->batch, .element = way->element};
+    test_must(network_init(&network, t.backend, t.device, c->graph, &options, way->students, &err), &err);
+    upload_students(&t, &network, way);
+    run_network(&t, &network, c);
+    kernel_outcome_download(last, &t, &network, way->students - 1, c->count);
+    if (first) {
+        struct kernel_outcome outcome;
+        kernel_outcome_download(&outcome, &t, &network, 0, c->count);
+        kernel_outcome_check(&outcome, &network, first, what);
+        kernel_outcome_release(&outcome);
+    }
+    if (way->element != ELEMENT_FP32) {
+        struct reference r;
+        reference_of_stored(&r, &t, &network, c, way->students - 1);
+        kernel_outcome_check(last, &network, &r, what);
+        reference_release(&r);
+    }
     network_release(&network);
     test_device_close(&t);
     test_device_order("forward");
 }
 
-/* Every way of a backend with these elements: several students side by side, of which the first is compared with the
- * reference, and the last with itself alone. */
-static void check_ways(const char *backend, enum element element, const struct graph *graph, int batch, int count,
-                       bool training, const float *input, const float *gradient, const struct reference *r)
+/* Several students side by side: the first is compared with the reference, the last has the bits that it has alone,
+ * with more threads and in another order. */
+static void check_fp32(struct way way, const struct kernel_case *c, const struct reference *r)
 {
-    static const struct way ways[] = {
-        {"cpu", "AVX-512", .students = STUDENTS},
-        {"cpu", "AVX2", .students = 1},
-        {"cpu", "generic", .students = 1},
-        {"cuda", NULL, .students = STUDENTS, .element = ELEMENT_FP32},
-        {"cuda", NULL, .students = STUDENTS, .element = ELEMENT_BF16},
-    };
-    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
-        struct kernel_outcome together, alone;
-        struct way way = ways[i];
-        if (strcmp(way.backend, backend) != 0 || way.element != element)
-            continue;
-        way.order = "forward", way.threads = 1;
-        run_way(&way, graph, batch, count, training, input, gradient, r, &together);
-        way.order = "reverse", way.threads = 3;
-        way.first = way.students - 1, way.students = 1;
-        run_way(&way, graph, batch, count, training, input, gradient, NULL, &alone);
-        assert_same(&together, &alone);
-        kernel_outcome_release(&together);
-        kernel_outcome_release(&alone);
-    }
+    struct kernel_outcome together, alone;
+    way.order = "forward", way.threads = 1;
+    run_way(&way, c, r, &together);
+    way.order = "reverse", way.threads = 3;
+    way.first = way.students - 1, way.students = 1;
+    run_way(&way, c, NULL, &alone);
+    assert_memory_equal(together.logits, alone.logits, alone.bytes[0]);
+    assert_memory_equal(together.gradients, alone.gradients, alone.bytes[1]);
+    assert_memory_equal(together.state, alone.state, alone.bytes[2]);
+    kernel_outcome_release(&together);
+    kernel_outcome_release(&alone);
 }
 
-/* The reference sees the input as it is stored. */
-static void check_element(const char *backend, enum element element, const struct graph *graph, int batch, int count,
-                          bool training, const float *input)
+/* The last of two students; the reference sees the input as it is stored. */
+static void check_bf16(const struct kernel_case *c)
 {
-    const struct shape in = graph->nodes[graph->input].shape;
-    const size_t floats = (size_t)count * (size_t)in.c * (size_t)in.h * (size_t)in.w;
-    const size_t logits = (size_t)count * (size_t)graph->nodes[graph->output].shape.c;
-    float *rounded = malloc(floats * sizeof *rounded), *gradient = malloc(logits * sizeof *gradient);
-    struct reference r;
-    assert_non_null(rounded);
-    assert_non_null(gradient);
+    const struct way way = {"cuda", NULL, ELEMENT_BF16, .students = 2, .order = "reverse"};
+    const struct shape in = c->graph->nodes[c->graph->input].shape;
+    const size_t floats = (size_t)c->count * (size_t)in.c * (size_t)in.h * (size_t)in.w;
+    struct kernel_case stored = *c;
+    struct kernel_outcome outcome;
+    float *input = malloc(floats * sizeof *input);
+    assert_non_null(input);
     for (size_t i = 0; i < floats; i++)
-        rounded[i] = test_device_round(input[i], element);
-    net_fill(gradient, logits, 2);
-    reference_init(&r, graph, count);
-    reference_forward(&r, rounded, training);
-    for (size_t i = 0; i < logits; i++)
-        r.gradients[graph->output][i] = (double)gradient[i];
-    reference_backward(&r, training);
-    check_ways(backend, element, graph, batch, count, training, rounded, gradient, &r);
-    reference_release(&r);
-    free(rounded);
-    free(gradient);
+        input[i] = test_device_round(c->input[i], ELEMENT_BF16);
+    stored.input = input;
+    run_way(&way, &stored, NULL, &outcome);
+    kernel_outcome_release(&outcome);
+    free(input);
 }
 
 void kernels_check_input(const char *backend, const struct graph *graph, int batch, int count, bool training,
                          const float *input)
 {
-    check_element(backend, ELEMENT_FP32, graph, batch, count, training, input);
-    if (strcmp(backend, "cuda") == 0)
-        check_element(backend, ELEMENT_BF16, graph, batch, count, training, input);
+    const size_t logits = (size_t)count * (size_t)graph->nodes[graph->output].shape.c;
+    float *gradient = malloc(logits * sizeof *gradient);
+    assert_non_null(gradient);
+    net_fill(gradient, logits, 2);
+    const struct kernel_case c = {graph, batch, count, training, input, gradient};
+    struct reference r;
+    reference_init(&r, graph, count);
+    run_reference(&r, &c);
+    if (strcmp(backend, "cpu") == 0) {
+        check_fp32((struct way){"cpu", "AVX-512", .students = 3}, &c, &r);
+        check_fp32((struct way){"cpu", "AVX2", .students = 1}, &c, &r);
+        check_fp32((struct way){"cpu", "generic", .students = 1}, &c, &r);
+    } else {
+        check_fp32((struct way){backend, NULL, .students = 2}, &c, &r);
+        check_bf16(&c);
+    }
+    reference_release(&r);
+    free(gradient);
 }
 
 void kernels_check(const char *backend, struct graph *graph, int batch, int count, bool training)

@@ -24,6 +24,11 @@ void kernel_outcome_release(struct kernel_outcome *out);
 void kernel_outcome_check(const struct kernel_outcome *out, const struct network *network, const struct reference *r,
                           const char *what);
 
+/* Gives the reference what the device's steps have stored for a student (reference_store). */
+void kernel_store_values(struct reference *r, const struct test_device *t, const struct network *network, int student);
+/* Fails if what was stored is further from the reference's values than rounding to bf16 allows. */
+void kernel_check_departures(const struct reference *r);
+
 /* Forward and backward over input [count, h, w, c], in training or with running statistics, with a made-up gradient of
  * the logits. backend: "cpu" or "cuda". */
 void kernels_check_input(const char *backend, const struct graph *graph, int batch, int count, bool training,

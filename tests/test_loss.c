@@ -158,7 +158,7 @@ static void extremes_stay_finite(void **state)
     logits[0] = 300, logits[1] = -300; /* certain and wrong */
     teacher[1] = 300;
     logits[7] = -300, teacher[7] = -300;
-    teacher[8] = -INFINITY; /* impossible: adds 0 */
+    teacher[8] = -INFINITY;           /* impossible: adds 0 */
     logits[14] = teacher[14] = 65504; /* float16's largest */
     setting_init(&s, *state, COUNT, CLASSES, 1);
     set_targets(&s, labels, teacher);

@@ -1,5 +1,6 @@
 /* Twenty training steps equal PyTorch's: losses, gradient norms and the weights afterwards, from the same weights and
- * batches (tests/golden/make_training.py); and the same bits with any number of threads. */
+ * batches (tests/golden/make_training.py), on every backend, the execution shim for two steps; and the same bits with
+ * any number of threads. */
 #include "formats/net_text.h"
 #include "shared/backend/network.h"
 #include "shared/base/random.h"
@@ -14,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STEPS = 20, BATCHES = 4, SAMPLES = 16, SIZE = 32, CLASSES = 10, MAX_TENSORS = 64 };
+enum { STEPS = 20, SHIM_STEPS = 2, BATCHES = 4, SAMPLES = 16, SIZE = 32, CLASSES = 10, MAX_TENSORS = 64 };
 enum { IMAGES = SAMPLES * SIZE * SIZE * 3, LOGITS = SAMPLES * CLASSES };
 
 struct golden_tensor {
@@ -109,6 +110,7 @@ struct training {
     struct optimizer_memory memory; /* device memory [parameters] */
     double *metrics;                /* device memory [METRIC_COUNT] */
     struct mailbox *mailbox;
+    int steps;
     double losses[STEPS], norms[STEPS];
 };
 
@@ -227,7 +229,8 @@ static struct training *train(const struct golden *golden, const char *backend, 
     struct training *training = calloc(1, sizeof *training);
     assert_non_null(training);
     training_new(training, golden, backend, threads);
-    for (int i = 0; i < STEPS; i++)
+    training->steps = test_device_is_shim(backend) ? SHIM_STEPS : STEPS;
+    for (int i = 0; i < training->steps; i++)
         train_step(training, golden, i);
     test_must(network_download(&training->network, 0, &training->graph, &err), &err);
     return training;
@@ -237,7 +240,7 @@ static struct training *train(const struct golden *golden, const char *backend, 
 
 static void compare_steps(const struct golden *golden, const struct training *training)
 {
-    for (int i = 0; i < STEPS; i++) {
+    for (int i = 0; i < training->steps; i++) {
         if (!(fabs(training->losses[i] - golden->losses[i]) <= loss_tolerance * golden->losses[i]))
             fail_msg("%s: loss of step %d is %.8g, PyTorch has %.8g", golden->name, i, training->losses[i],
                      golden->losses[i]);
@@ -288,10 +291,11 @@ static void equals_pytorch(void **state)
     for (size_t i = 0; i < sizeof goldens / sizeof *goldens; i++) {
         struct training *training = train(&goldens[i], *state, 2);
         compare_steps(&goldens[i], training);
-        values = compare_weights(&goldens[i], &training->graph, values);
+        if (training->steps == STEPS)
+            values = compare_weights(&goldens[i], &training->graph, values);
         training_free(training);
     }
-    assert_int_equal(values - stored, count);
+    assert_int_equal(values - stored, test_device_is_shim(*state) ? 0 : count);
 }
 
 static void threads_change_nothing(void **state)
