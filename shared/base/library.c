@@ -4,6 +4,7 @@
 #include "shared/base/files.h"
 
 #include <dlfcn.h>
+#include <link.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -21,11 +22,27 @@ static enum status program_folder(char folder[PATH_ROOM], struct error *err)
     return STATUS_OK;
 }
 
+/* The folder of the shared object that holds this code; "" in a program. */
+static void object_folder(char folder[PATH_ROOM])
+{
+    Dl_info info;
+    struct link_map *object = NULL;
+    static const char place = 0; /* an address in here */
+    folder[0] = '\0';
+    if (dladdr1(&place, &info, (void **)&object, RTLD_DL_LINKMAP) == 0 || !object || !strchr(object->l_name, '/'))
+        return;
+    snprintf(folder, PATH_ROOM, "%s", object->l_name);
+    *strrchr(folder, '/') = '\0';
+}
+
 enum status library_symbol(const char *file, const char *name, const void **symbol, struct error *err)
 {
     static const char *const places[] = {"", "/..", "/../lib/softcache"};
     enum status status = STATUS_OK;
     char folder[PATH_ROOM], path[PATH_ROOM + 256] = "";
+    object_folder(folder);
+    if (folder[0])
+        snprintf(path, sizeof path, "%s/%s", folder, file);
     TRY(program_folder(folder, err));
     for (size_t i = 0; i < sizeof places / sizeof *places && !file_exists(path); i++)
         snprintf(path, sizeof path, "%s%s/%s", folder, places[i], file);

@@ -1,9 +1,6 @@
 /* The table of the CUDA backend: what softcache_cuda.so exports. */
 #include "shared/backend/cuda/cuda_backend.h"
 
-/* Kernels that are not there yet. */
-#pragma weak inference_cuda
-
 const struct backend backend_cuda = {
     .name = "cuda",
     .missing = cuda_missing,
