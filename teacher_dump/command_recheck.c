@@ -4,23 +4,17 @@
 #include "shared/base/interrupt.h"
 #include "shared/base/options.h"
 #include "shared/base/progress.h"
-#include "shared/base/random.h"
+#include "teacher_dump/dump_options.h"
 #include "teacher_dump/summary.h"
 #include "teacher_dump/view_batch.h"
+#include "teacher_dump/view_pairs.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct pair {
-    enum split split;
-    int shard;
-    uint32_t sample; /* within the shard */
-    int view;
-};
-
 struct recheck {
     const char *path, *teacher_path, *device;
-    int count, threads, precision;
+    int count, batch, threads, precision;
     uint64_t seed, gpu_memory;
     double tolerance; /* below 0: what fits the precisions */
     bool json, quiet;
@@ -29,61 +23,15 @@ struct recheck {
     struct teacher teacher;
     struct teacher_engine engine;
     struct view_batch views;
-    struct pair *pairs;    /* [count] in order of the shards */
-    float *stored, *again; /* [value_room] */
+    struct view_pair *pairs; /* [count] in order of the shards */
+    float *stored, *again;   /* [value_room] */
     size_t value_room;
     /* results */
     double largest; /* difference relative to the largest magnitude of the same stored row */
-    struct pair worst;
+    struct view_pair worst;
     char worst_name[CACHE_NAME_SIZE];
     int identical; /* pairs whose stored bytes come out again */
 };
-
-/* The pair of a number below the count of all views. */
-static struct pair locate(const struct cache_manifest *manifest, uint64_t number)
-{
-    struct pair pair = {0};
-    for (int s = 0; s < SPLIT_COUNT; s++) {
-        const struct cache_split *split = &manifest->splits[s];
-        for (int i = 0; i < split->shard_count; i++) {
-            uint64_t views = (uint64_t)split->shards[i].count * (uint64_t)split->views;
-            if (number < views) {
-                uint64_t per_sample = (uint64_t)split->views;
-                return (struct pair){(enum split)s, i, (uint32_t)(number / per_sample), (int)(number % per_sample)};
-            }
-            number -= views;
-        }
-    }
-    return pair;
-}
-
-static int compare_numbers(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
-}
-
-static enum status choose_pairs(struct recheck *recheck, struct error *err)
-{
-    uint64_t total = cache_view_count(&recheck->cache.manifest);
-    uint64_t *numbers = malloc((size_t)recheck->count * sizeof *numbers);
-    struct random_stream stream;
-    recheck->pairs = calloc((size_t)recheck->count, sizeof *recheck->pairs);
-    if (!numbers || !recheck->pairs || total == 0) {
-        free(numbers);
-        return error_no_memory(err, (size_t)recheck->count * sizeof *numbers, "pairs");
-    }
-    random_stream_init(&stream, recheck->seed, RANDOM_RECHECK, 0, 0);
-    for (int k = 0; k < recheck->count; k++) {
-        uint64_t high = random_u32(&stream);
-        numbers[k] = (high << 32 | random_u32(&stream)) % total;
-    }
-    qsort(numbers, (size_t)recheck->count, sizeof *numbers, compare_numbers);
-    for (int k = 0; k < recheck->count; k++)
-        recheck->pairs[k] = locate(&recheck->cache.manifest, numbers[k]);
-    free(numbers);
-    return STATUS_OK;
-}
 
 /* Two runs of a teacher in this precision differ at most so much, relative to the largest value of a view: float16
  * rounding of what is stored (2^-10) alone, and what the products' rounding (2^-11, 2^-9) adds up to over a network. */
@@ -103,7 +51,7 @@ static enum status choose_engine(struct recheck *recheck, struct error *err)
                                       .threads = recheck->threads,
                                       .gpu_memory = recheck->gpu_memory,
                                       .precision = recheck->precision,
-                                      .batch = 1};
+                                      .batch = recheck->batch};
     if (recheck->precision == INFERENCE_DEFAULT) {
         engine->precision = made;
         status = teacher_choose(engine, NULL);
@@ -143,10 +91,11 @@ static enum status open_all(struct recheck *recheck, struct error *err)
         status = error_set(err, STATUS_BAD_DATA, recheck->path, "its manifest does not fit its own teacher");
         goto cleanup;
     }
-    TRY(choose_pairs(recheck, err));
+    TRY(memory_new((void **)&recheck->pairs, (size_t)recheck->count, sizeof *recheck->pairs, "pairs", err));
+    TRY(view_pairs_choose(manifest, recheck->seed, recheck->pairs, recheck->count, err));
     TRY(choose_engine(recheck, err));
     TRY(teacher_start(&recheck->teacher, &recheck->engine, manifest, err));
-    TRY(view_batch_init(&recheck->views, manifest, &recheck->teacher, 1, err));
+    TRY(view_batch_init(&recheck->views, manifest, &recheck->teacher, recheck->engine.batch, err));
     recheck->value_room = (size_t)manifest->class_count;
     for (int i = 0; i < manifest->feature_count; i++) {
         const struct cache_feature *feature = &manifest->features[i];
@@ -181,7 +130,7 @@ static double difference(const struct recheck *recheck, size_t count)
 
 /* Compares what a one-sample shard holds now with what the cache's shard holds. */
 static void compare(struct recheck *recheck, const struct cache_shard *shard, const struct cache_shard *one,
-                    const struct pair *pair)
+                    const struct view_pair *pair)
 {
     const struct cache_manifest *manifest = &recheck->cache.manifest;
     size_t classes = (size_t)manifest->class_count;
@@ -204,31 +153,73 @@ static void compare(struct recheck *recheck, const struct cache_shard *shard, co
     }
 }
 
-static enum status recheck_pair(struct recheck *recheck, const struct cache_shard *shard, const struct pair *pair,
-                                struct error *err)
+/* What the teacher says now about pair k of the batch in hand, and how far that is from the cache. */
+static enum status compare_again(struct recheck *recheck, const struct cache_shard *shard, const struct view_pair *pair,
+                                 const struct view_answers *answers, int k, struct error *err)
 {
-    const struct cache_manifest *manifest = &recheck->cache.manifest;
-    struct prepared_image prepared = {0};
     struct cache_shard one = {0};
-    struct view_answers answers;
+    enum status status = STATUS_OK;
+    TRY(cache_shard_init(&one, &recheck->cache.manifest, pair->split, 0, 1, err));
+    memcpy(one.names[0], shard->names[pair->sample], CACHE_NAME_SIZE);
+    TRY(view_batch_store(&recheck->views, answers, k, &one, 0, pair->view, err));
+    compare(recheck, shard, &one, pair);
+cleanup:
+    cache_shard_release(&one);
+    return status;
+}
+
+static enum status prepare_pair(const struct recheck *recheck, const struct cache_shard *shard,
+                                const struct view_pair *pair, struct prepared_image *image, struct error *err)
+{
     enum status status = STATUS_OK;
     const uint8_t *bytes;
     uint8_t *owned = NULL;
     size_t size;
     TRY(cache_image(&recheck->cache, shard, pair->sample, &bytes, &size, &owned, err));
-    TRY(prepared_image_make(&prepared, manifest, bytes, size, shard->names[pair->sample], err));
-    TRY(cache_shard_init(&one, manifest, pair->split, 0, 1, err));
-    memcpy(one.names[0], shard->names[pair->sample], CACHE_NAME_SIZE);
-    const struct view_request request = {&prepared, pair->split, shard->ids[pair->sample], (uint32_t)pair->view};
-    TRY(view_batch_submit(&recheck->views, 0, &request, 1, err));
-    TRY(view_batch_collect(&recheck->views, 0, &answers, err));
-    TRY(view_batch_store(&recheck->views, &answers, 0, &one, 0, pair->view, err));
-    compare(recheck, shard, &one, pair);
+    TRY(prepared_image_make(image, &recheck->cache.manifest, bytes, size, shard->names[pair->sample], err));
 cleanup:
     free(owned);
-    prepared_image_release(&prepared);
-    cache_shard_release(&one);
     return status;
+}
+
+/* One batch: `count` pairs of a shard. */
+static enum status recheck_pairs(struct recheck *recheck, const struct cache_shard *shard,
+                                 const struct view_pair *pairs, int count, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct view_answers answers;
+    struct prepared_image *images = calloc((size_t)count, sizeof *images);
+    struct view_request *requests = calloc((size_t)count, sizeof *requests);
+    if (!images || !requests) {
+        status = error_no_memory(err, (size_t)count * sizeof *images, "a batch");
+        goto cleanup;
+    }
+    for (int k = 0; k < count; k++) {
+        const struct view_pair *pair = &pairs[k];
+        TRY(prepare_pair(recheck, shard, pair, &images[k], err));
+        requests[k] = (struct view_request){&images[k], pair->split, shard->ids[pair->sample], (uint32_t)pair->view};
+    }
+    TRY(view_batch_submit(&recheck->views, 0, requests, count, err));
+    TRY(view_batch_collect(&recheck->views, 0, &answers, err));
+    for (int k = 0; k < count; k++)
+        TRY(compare_again(recheck, shard, &pairs[k], &answers, k, err));
+cleanup:
+    for (int k = 0; k < count && images; k++)
+        prepared_image_release(&images[k]);
+    free(images);
+    free(requests);
+    return status;
+}
+
+/* Pairs from `first` on that are of one shard, at most a batch. */
+static int count_pairs(const struct recheck *recheck, int first)
+{
+    const struct view_pair *pairs = recheck->pairs + first;
+    int count = 1;
+    while (first + count < recheck->count && count < recheck->engine.batch && pairs[count].shard == pairs[0].shard &&
+           pairs[count].split == pairs[0].split)
+        count++;
+    return count;
 }
 
 static enum status recheck_all(struct recheck *recheck, struct error *err)
@@ -236,17 +227,18 @@ static enum status recheck_all(struct recheck *recheck, struct error *err)
     enum status status = STATUS_OK;
     struct cache_shard shard = {0};
     progress_begin(&recheck->progress, "recheck", "views", (size_t)recheck->count, 0);
-    for (int k = 0; k < recheck->count; k++) {
-        const struct pair *pair = &recheck->pairs[k];
+    for (int k = 0, count; k < recheck->count; k += count) {
+        const struct view_pair *pair = &recheck->pairs[k];
+        count = count_pairs(recheck, k);
         if (k == 0 || pair->shard != pair[-1].shard || pair->split != pair[-1].split) {
             cache_shard_release(&shard);
             TRY(cache_read_shard(&recheck->cache, pair->split, pair->shard, CACHE_READ_IMAGES | CACHE_READ_FEATURES,
                                  &shard, err));
         }
-        TRY(recheck_pair(recheck, &shard, pair, err));
-        progress_update(&recheck->progress, (size_t)k + 1, NULL);
+        TRY(recheck_pairs(recheck, &shard, pair, count, err));
+        progress_update(&recheck->progress, (size_t)(k + count), NULL);
         if (interrupt_requested()) {
-            status = error_set(err, STATUS_INTERRUPTED, recheck->path, "stopped after %d of %d views", k + 1,
+            status = error_set(err, STATUS_INTERRUPTED, recheck->path, "stopped after %d of %d views", k + count,
                                recheck->count);
             goto cleanup;
         }
@@ -289,7 +281,7 @@ static enum status report(const struct recheck *recheck, struct error *err)
 
 static void release_all(struct recheck *recheck)
 {
-    free(recheck->pairs);
+    memory_free(recheck->pairs);
     free(recheck->stored);
     free(recheck->again);
     view_batch_release(&recheck->views);
@@ -317,6 +309,9 @@ enum status command_recheck(int argc, char **argv, struct error *err)
          .choices = inference_precisions},
         {"gpu-memory", OPTION_SIZE, &recheck.gpu_memory, "SIZE", "0",
          "use no more of the GPU's memory; 0: what is free"},
+        {"batch", OPTION_INT, &recheck.batch, "N", "0",
+         "views that the teacher sees at once; on a GPU that of `run` gives the same bits again [as `run`]",
+         .minimum = 0, .maximum = DUMP_MAX_BATCH},
         {"threads", OPTION_INT, &recheck.threads, "N", "0", "0: all processors", .minimum = 0, .maximum = 1024},
         {"json", OPTION_FLAG, &recheck.json, NULL, NULL, "print JSON"},
         {"quiet", OPTION_FLAG, &recheck.quiet, NULL, NULL, "no progress"},

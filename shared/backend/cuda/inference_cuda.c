@@ -93,8 +93,10 @@ static enum status open_runner(struct inference *inference, const struct graph *
     runner.precision = runner_precision(precision);
     inference->ops = find_cudnn(&why);
     if (inference->ops) {
-        if (device->memory_limit)
+        if (device->memory_limit) {
             TRY(cuda_memory_left(device, &runner.memory_limit, err));
+            runner.memory_limit += runner.memory_limit == 0; /* 0 would be no limit */
+        }
         TRY(inference->ops->new (&inference->runner, graph, &runner, device->stream, err));
         snprintf(inference->description, sizeof inference->description, "%s, %s",
                  inference->ops->describe(inference->runner), inference_precision_name(precision));
