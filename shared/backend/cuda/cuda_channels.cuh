@@ -126,7 +126,12 @@ template <int V> static __device__ __forceinline__ void load_row(const float *ro
 {
 #pragma unroll
     for (int v = 0; v < V; v++)
-        x[v] = row ? row[v] : absent;
+        x[v] = absent;
+    if (!row)
+        return;
+#pragma unroll
+    for (int v = 0; v < V; v++)
+        x[v] = row[v];
 }
 template <int V> static __device__ __forceinline__ void clear(float *x)
 {
@@ -155,17 +160,58 @@ static __device__ __forceinline__ struct completion<V> completion_of(const struc
     return c;
 }
 
-template <int V>
-static __device__ __forceinline__ void complete(const struct completion<V> *c, float *x)
+/* One decision a vector, not one a value: of activate with a constant kind only the arithmetic is left. */
+template <int V, int KIND>
+static __device__ __forceinline__ void activate_vector(const struct completion<V> *c, float *x)
+{
+#pragma unroll
+    for (int v = 0; v < V; v++)
+        x[v] = activate(KIND, c->alpha, c->beta, x[v]);
+}
+
+template <int V> static __device__ __forceinline__ void complete(const struct completion<V> *c, float *x)
 {
 #pragma unroll
     for (int v = 0; v < V; v++)
         x[v] = x[v] * c->scale[v] + c->shift[v];
-    if (c->activation == ACTIVATION_NONE)
-        return;
+    if (c->activation == ACTIVATION_RELU)
+        activate_vector<V, ACTIVATION_RELU>(c, x);
+    else if (c->activation == ACTIVATION_CLIP)
+        activate_vector<V, ACTIVATION_CLIP>(c, x);
+    else if (c->activation == ACTIVATION_LEAKY_RELU)
+        activate_vector<V, ACTIVATION_LEAKY_RELU>(c, x);
+    else if (c->activation == ACTIVATION_HARD_SWISH)
+        activate_vector<V, ACTIVATION_HARD_SWISH>(c, x);
+    else if (c->activation == ACTIVATION_HARD_SIGMOID)
+        activate_vector<V, ACTIVATION_HARD_SIGMOID>(c, x);
+    else if (c->activation == ACTIVATION_SIGMOID)
+        activate_vector<V, ACTIVATION_SIGMOID>(c, x);
+}
+
+/* g *= act'(scale * z + shift) */
+template <int V, int KIND>
+static __device__ __forceinline__ void through_activation(const struct completion<V> *c, const float *z, float *g)
+{
 #pragma unroll
     for (int v = 0; v < V; v++)
-        x[v] = activate(c->activation, c->alpha, c->beta, x[v]);
+        g[v] *= activation_slope(KIND, c->alpha, c->beta, z[v] * c->scale[v] + c->shift[v]);
+}
+
+template <int V>
+static __device__ __forceinline__ void through_completion(const struct completion<V> *c, const float *z, float *g)
+{
+    if (c->activation == ACTIVATION_RELU)
+        through_activation<V, ACTIVATION_RELU>(c, z, g);
+    else if (c->activation == ACTIVATION_CLIP)
+        through_activation<V, ACTIVATION_CLIP>(c, z, g);
+    else if (c->activation == ACTIVATION_LEAKY_RELU)
+        through_activation<V, ACTIVATION_LEAKY_RELU>(c, z, g);
+    else if (c->activation == ACTIVATION_HARD_SWISH)
+        through_activation<V, ACTIVATION_HARD_SWISH>(c, z, g);
+    else if (c->activation == ACTIVATION_HARD_SIGMOID)
+        through_activation<V, ACTIVATION_HARD_SIGMOID>(c, z, g);
+    else if (c->activation == ACTIVATION_SIGMOID)
+        through_activation<V, ACTIVATION_SIGMOID>(c, z, g);
 }
 
 template <typename T> static __device__ __forceinline__ const T *values_of(const struct cuda_read *read, int channel)
@@ -200,19 +246,28 @@ template <typename T> static __device__ __forceinline__ const T *slope_values(co
     return (const T *)s->values + blockIdx.z * s->value_stride + channel;
 }
 
+/* g becomes dz; z is not looked at without a batch norm. */
+template <int V>
+static __device__ __forceinline__ void through_slope(const struct slope<V> *s, const float *z, float *g)
+{
+    if (!s->norm)
+        return;
+#pragma unroll
+    for (int v = 0; v < V; v++)
+        g[v] = s->a[v] * g[v] + (s->b[v] * z[v] + s->d[v]);
+}
+
 /* dz at element `at`; gradient and values are those of the student. */
 template <int V, typename T>
 static __device__ __forceinline__ void load_slope(const struct slope<V> *s, const T *gradient, const T *values,
                                                   size_t at, float *dz)
 {
-    load_vector<V>(gradient + at, dz);
-    if (!s->norm)
-        return;
     float z[V];
-    load_vector<V>(values + at, z);
-#pragma unroll
-    for (int v = 0; v < V; v++)
-        dz[v] = s->a[v] * dz[v] + (s->b[v] * z[v] + s->d[v]);
+    load_vector<V>(gradient + at, dz);
+    clear<V>(z);
+    if (s->norm)
+        load_vector<V>(values + at, z);
+    through_slope<V>(s, z, dz);
 }
 
 /* ---- sums over a block ---- */
@@ -345,12 +400,8 @@ static __device__ __forceinline__ void give_vector(struct giving<V> *g, T *to, c
         for (int v = 0; v < V; v++)
             dx[v] += before[v];
     }
-    if (g->wants_value && g->input.activation != ACTIVATION_NONE) {
-#pragma unroll
-        for (int v = 0; v < V; v++)
-            dx[v] *= activation_slope(g->input.activation, g->input.alpha, g->input.beta,
-                                      z[v] * g->input.scale[v] + g->input.shift[v]);
-    }
+    if (g->finish)
+        through_completion<V>(&g->input, z, dx);
     store_vector<V>(to, dx);
     if (!g->wants_value)
         return;

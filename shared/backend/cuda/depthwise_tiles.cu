@@ -24,21 +24,21 @@ enum {
     RUN = 2               /* outputs below each other that a thread makes at once */
 };
 
-/* Division of small numbers by a constant of the launch. */
+/* Division by a constant of the launch: exact for n * by < 2^20 and n < 2^12. */
 struct divisor {
-    uint32_t by, magic; /* magic 0: by 1 */
+    uint32_t by, inverse;
 };
 
 static struct divisor divisor_of(int by)
 {
-    struct divisor d = {(uint32_t)by, by > 1 ? (uint32_t)((1ull << 32) / (uint32_t)by + 1) : 0};
+    const struct divisor d = {(uint32_t)by, (1u << 20) / (uint32_t)by + 1};
     return d;
 }
 
-/* *rest = n % by; n * by < 2^32 */
+/* *rest = n % by */
 static __device__ __forceinline__ int divide(struct divisor d, int n, int *rest)
 {
-    const uint32_t quotient = d.magic ? (uint32_t)((uint64_t)(uint32_t)n * d.magic >> 32) : (uint32_t)n;
+    const uint32_t quotient = (uint32_t)n * d.inverse >> 20;
     *rest = n - (int)(quotient * d.by);
     return (int)quotient;
 }
@@ -69,23 +69,30 @@ static __device__ __forceinline__ struct tile tile_of(const struct tiling *t, in
     return tile;
 }
 
-/* A position of a tile; first_y and first_x: where the tile's first one lies in an image of h x w. */
+/* A position of a tile: a pixel of the batch. Outside of the images it is the nearest pixel, which may be read, so that
+ * loads need no branches and are in flight together. */
 struct position {
-    int sample, y, x;
+    size_t pixel;
     bool inside;
 };
 
-static __device__ __forceinline__ struct position position_of(const struct tiling *t, int index, struct tile tile,
-                                                              int first_y, int first_x, int h, int w, int samples)
+static __device__ __forceinline__ struct position position_at(int sample, int y, int x, const struct window *w, int h,
+                                                              int width)
 {
     struct position p;
+    p.inside = (sample < w->samples) & ((unsigned)y < (unsigned)h) & ((unsigned)x < (unsigned)width);
+    p.pixel = ((size_t)min(sample, w->samples - 1) * h + min(max(y, 0), h - 1)) * width + min(max(x, 0), width - 1);
+    return p;
+}
+
+/* Position number `index` of a tile whose first one lies at (y, x) of an image of h x width. */
+static __device__ __forceinline__ struct position position_of(const struct tiling *t, int index, int sample, int y,
+                                                              int x, const struct window *w, int h, int width)
+{
     int row, column;
     row = divide(t->by_columns, index, &column);
-    p.sample = tile.sample + divide(t->by_rows, row, &row);
-    p.y = first_y + row;
-    p.x = first_x + column;
-    p.inside = index < t->positions && p.sample < samples && p.y >= 0 && p.y < h && p.x >= 0 && p.x < w;
-    return p;
+    sample += divide(t->by_rows, row, &row);
+    return position_at(index < t->positions ? sample : w->samples, y + row, x + column, w, h, width);
 }
 
 /* weights[tap * pitch] = of this thread's channels */
@@ -120,20 +127,18 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 2) forward_tiles(struc
         __syncthreads();
         for (int first = p.lane; p.active && first < t.positions; first += LOADS * p.lanes) {
             float x[LOADS][V];
-            bool inside[LOADS];
+            struct position q[LOADS];
 #pragma unroll
             for (int i = 0; i < LOADS; i++) {
-                const struct position q = position_of(&t, first + i * p.lanes, tile, tile.y * S - win->y.pad,
-                                                      tile.x * S - win->x.pad, win->y.in, win->x.in, win->samples);
-                inside[i] = q.inside;
-                clear<V>(x[i]);
-                if (q.inside)
-                    load_vector<V>(in + (((size_t)q.sample * win->y.in + q.y) * win->x.in + q.x) * win->channels, x[i]);
+                q[i] = position_of(&t, first + i * p.lanes, tile.sample, tile.y * S - win->y.pad,
+                                   tile.x * S - win->x.pad, win, win->y.in, win->x.in);
+                load_vector<V>(in + q[i].pixel * win->channels, x[i]);
             }
 #pragma unroll
             for (int i = 0; i < LOADS; i++) {
-                if (inside[i])
-                    complete<V>(&completion, x[i]);
+                complete<V>(&completion, x[i]);
+                if (!q[i].inside)
+                    clear<V>(x[i]);
                 if (first + i * p.lanes < t.positions)
                     store_vector<V>(mine + (first + i * p.lanes) * pitch, x[i]);
             }
@@ -205,41 +210,46 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 2) backward_tiles(stru
         __syncthreads();
         const struct slope<V> slope = slope_of<V>(&d.slope, &p);
         for (int first = p.lane; p.active && first < t.positions; first += GRADIENT_LOADS * p.lanes) {
-            float dz[GRADIENT_LOADS][V];
+            float dz[GRADIENT_LOADS][V], z[GRADIENT_LOADS][V];
+            struct position q[GRADIENT_LOADS];
 #pragma unroll
             for (int i = 0; i < GRADIENT_LOADS; i++) {
-                const struct position q =
-                    position_of(&t, first + i * p.lanes, tile, tile.y + win->y.pad / S + LOW,
-                                tile.x + win->x.pad / S + LOW, win->y.out, win->x.out, win->samples);
-                clear<V>(dz[i]);
-                if (q.inside)
-                    load_slope<V>(&slope, gradient, values,
-                                  (((size_t)q.sample * win->y.out + q.y) * win->x.out + q.x) * win->channels, dz[i]);
+                q[i] = position_of(&t, first + i * p.lanes, tile.sample, tile.y + win->y.pad / S + LOW,
+                                   tile.x + win->x.pad / S + LOW, win, win->y.out, win->x.out);
+                load_vector<V>(gradient + q[i].pixel * win->channels, dz[i]);
+                clear<V>(z[i]);
             }
+            if (slope.norm)
 #pragma unroll
-            for (int i = 0; i < GRADIENT_LOADS; i++)
+                for (int i = 0; i < GRADIENT_LOADS; i++)
+                    load_vector<V>(values + q[i].pixel * win->channels, z[i]);
+#pragma unroll
+            for (int i = 0; i < GRADIENT_LOADS; i++) {
+                through_slope<V>(&slope, z[i], dz[i]);
+                if (!q[i].inside)
+                    clear<V>(dz[i]);
                 if (first + i * p.lanes < t.positions)
                     store_vector<V>(mine + (first + i * p.lanes) * pitch, dz[i]);
+            }
         }
         __syncthreads();
         for (int job = p.lane; p.active && job < t.jobs; job += p.lanes) {
             float z[S * S][V];
+            struct position q[S * S];
             int column, row;
             row = divide(t.by_width, job, &column);
-            const int sample = divide(t.by_height, row, &row), n = tile.sample + sample;
-            const int y0 = (tile.y + row) * S, x0 = (tile.x + column) * S;
-            const size_t at = (((size_t)n * win->y.in + y0) * win->x.in + x0) * win->channels;
+            const int sample = divide(t.by_height, row, &row);
             const float *from = mine + ((sample * t.rows + row) * t.columns + column) * pitch;
 #pragma unroll
             for (int a = 0; a < S * S; a++) {
-                clear<V>(z[a]);
-                if (n < win->samples && y0 + a / S < win->y.in && x0 + a % S < win->x.in)
-                    load_vector<V>(in + at + (size_t)(a / S * win->x.in + a % S) * win->channels, z[a]);
+                q[a] = position_at(tile.sample + sample, (tile.y + row) * S + a / S, (tile.x + column) * S + a % S, win,
+                                   win->y.in, win->x.in);
+                load_vector<V>(in + q[a].pixel * win->channels, z[a]);
             }
 #pragma unroll
             for (int a = 0; a < S * S; a++) {
                 float x[V], dx[V];
-                if (n >= win->samples || y0 + a / S >= win->y.in || x0 + a % S >= win->x.in)
+                if (!q[a].inside)
                     continue;
 #pragma unroll
                 for (int v = 0; v < V; v++)
@@ -261,7 +271,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 2) backward_tiles(stru
                     }
                 }
                 if (d.wants_dx)
-                    give_vector<V>(&giving, to + at + (size_t)(a / S * win->x.in + a % S) * win->channels, z[a], dx);
+                    give_vector<V>(&giving, to + q[a].pixel * win->channels, z[a], dx);
             }
         }
     }
