@@ -110,6 +110,10 @@ static void depthwise(void **state)
         {8, 11, 11, {.kernel = 3, .pad = 2, .dilation = 2, .groups = 8}, 2, 2},
         {8, 9, 9, {.kernel = 2, .stride = 3, .groups = 8}, 2, 2},
         {8, 7, 7, {.kernel = 1, .groups = 8}, 2, 2},
+        {36, 17, 18, {.kernel = 3, .pad = 1, .groups = 36}, 1, 1}, /* several tiles, channels in uneven chunks */
+        {12, 9, 6, {.kernel = 3, .pad = 2, .groups = 12}, 2, 2},   /* an output larger than the input */
+        {20, 17, 10, {.kernel = 3, .pad = 3, .stride = 2, .groups = 20}, 2, 1},
+        {8, 9, 11, {.kernel = 3, .stride = 2, .groups = 8}, 3, 3},
     };
     check_windows(*state, cases, sizeof cases / sizeof *cases);
 }
