@@ -67,7 +67,7 @@ enum status backend_find(const char *device, const struct backend **backend, int
                          inner.path, inner.path[0] ? ": " : "this build has no CUDA backend: ", inner.message);
     reason = (*backend)->missing(*index);
     if (reason)
-        return error_set(err, STATUS_CONFIG, NULL, "device '%s' cannot be had: %s; or use --device cpu", device,
+        return error_set(err, STATUS_CONFIG, NULL, "device '%s' cannot be had: %s, or use --device cpu", device,
                          reason);
     return STATUS_OK;
 }

@@ -96,7 +96,7 @@ enum status cuda_device_new(struct device **out, const struct device_options *op
     struct device *device = NULL;
     *out = NULL;
     if (missing)
-        return error_set(err, STATUS_CONFIG, NULL, "GPU %d cannot be had: %s; or use --device cpu", options->index,
+        return error_set(err, STATUS_CONFIG, NULL, "GPU %d cannot be had: %s, or use --device cpu", options->index,
                          missing);
     device = calloc(1, sizeof *device);
     if (!device)
