@@ -4,19 +4,6 @@
 
 #include <stdlib.h>
 
-/* Kernels that are not there yet. */
-#pragma weak cuda_conv
-#pragma weak cuda_pointwise
-#pragma weak cuda_depthwise
-#pragma weak cuda_linear
-#pragma weak cuda_max_pool
-#pragma weak cuda_average_pool
-#pragma weak cuda_global_pool
-#pragma weak cuda_add
-#pragma weak cuda_concat
-#pragma weak cuda_dropout
-#pragma weak cuda_copy
-
 struct workspace {
     float *scratch; /* device memory, [students] times what the neediest step wants */
 };
@@ -70,9 +57,6 @@ enum status cuda_network_prepare(struct device *device, const struct plan *plan,
         return error_set(err, STATUS_CONFIG, NULL, "the CUDA backend trains in fp32 and bf16, not in %s",
                          element_name(plan->element));
     for (int i = 0; i < plan->step_count; i++) {
-        if (!kernel_of(plan, &plan->steps[i]))
-            return error_set(err, STATUS_CONFIG, NULL, "the CUDA backend has no kernel for '%s' yet",
-                             plan->graph->nodes[plan->steps[i].node].name);
         const size_t need = scratch_of(plan, &plan->steps[i]);
         floats = need > floats ? need : floats;
     }
