@@ -35,8 +35,6 @@ struct pointwise {
     size_t weight_student, weight_block, bias_student, bias_block;
 };
 
-/* What belongs to a channel is read again for every tile: it lies in the L1 cache, and registers are scarce. */
-
 /* A thread fetches its share of a tile of raw values while the tile before is worked on. first: the tile's first pixel;
  * values: of the student and the lane's channel; channels: of a pixel. */
 template <typename T, int PIXELS, int SHARE>
@@ -53,7 +51,8 @@ static __device__ __forceinline__ void pointwise_fetch(const struct quad_lane *l
     }
 }
 
-/* The tile's completed inputs, zeros behind the tensor's end and beside its channels. */
+/* The tile's completed inputs, zeros behind the tensor's end and beside its channels. Scale and shift are read again for
+ * every tile: they lie in the L1 cache, and registers are scarce. */
 template <typename T, int PIXELS, int SHARE, int PITCH>
 static __device__ __forceinline__ void pointwise_fill_input(const struct pointwise *p, const struct quad_lane *lane,
                                                             int student, int first, const quad_raw<T> *share, T *tile)
