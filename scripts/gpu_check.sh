@@ -117,7 +117,7 @@ for section in $only; do
     timeout -k 5 "$(limit_of "$section")" bash "$SCRIPTS/gpu/$section.sh" >"$WORK/$section.log" 2>&1 &
     wait $!
     code=$?
-    grep -aE '^(ok|FAIL|skip|info) ' "$WORK/$section.log"
+    grep -aE '^(ok  |FAIL|skip|info) ' "$WORK/$section.log"
     if [ $code -eq 124 ] || [ $code -eq 137 ]; then
         fail "stopped" "after $(limit_of "$section") s" "the section's time limit"
     elif [ $code -ne 0 ]; then

@@ -1,7 +1,8 @@
 #!/bin/bash
 # the device's ceilings, stage one and students A and C against PyTorch in the same minutes, from synthetic photos
 . "$SCRIPTS/gpu/common.sh"
-side=$(sized 224 224 64)
+side=$(sized 224 224 32)
+network=$(student_name)
 base=$((side * 8 / 7))
 precise=${DEVICE#cpu}
 
@@ -46,6 +47,7 @@ stage_one() {
 teachers() {
     local name ours
     [ -n "$torch" ] || return
+    [ "$MODE$DEVICE" != simulatecuda ] || { skip "ResNet-18 and MobileNetV2" "they take the shim minutes"; return; }
     export_teachers >"$WORK/export.log" 2>&1 || { fail "export of ResNet-18, MobileNetV2" "failed" "$(reason "$WORK/export.log")"; return; }
     for name in resnet18 mobilenet_v2; do
         stage_one "$name" fp16 "$(sized 16 64 2)" && ours=$rate || continue
@@ -59,7 +61,7 @@ student() {
     local name=$1 cache=$2 precision=$3 batch=$4 epochs=$5 run=$WORK/$1.$3.$4
     shift 5
     rate=
-    if student_train fit --cache "$cache" --student dwpw --device "$DEVICE" ${precise:+--precision "$precision"} --batch "$batch" --epochs "$epochs" --eval-every 1000 \
+    if student_train fit --cache "$cache" --student "$network" --device "$DEVICE" ${precise:+--precision "$precision"} --batch "$batch" --epochs "$epochs" --eval-every 1000 \
         --lr 3e-3 --out "$run" --overwrite --json --quiet "$@" >"$run.json" 2>"$run.err"; then
         rate=$(number "$run/log.jsonl" images_per_second)
         info "student $name, $precision, batch $batch" "$(rounded "$rate") images/s" "epoch of $(rounded "$(number "$run/log.jsonl" seconds)") s, views rendered on the device"
@@ -98,7 +100,7 @@ little_memory() { # the data set in pinned memory, streamed
 torch=
 if has_module torch && has_module torchvision; then torch=1; else skip "PyTorch's side, and ResNet-18 and MobileNetV2" "$PYTHON has no torch or no torchvision"; fi
 ceilings
-count=$(sized 10000 10000 60)
+count=$(sized 10000 10000 16)
 photos photos --train "$count" --val "$(sized 1000 1000 12)" --width "$(sized 512 512 96)" --height "$(sized 384 384 72)" >"$WORK/photos.log" 2>&1 || exit
 info "photos" "$count + $(sized 1000 1000 12)" "synthetic JPEGs of $(sized 512 512 96)x$(sized 384 384 72), $(du -sm "$WORK/photos" | cut -f1) MB"
 teachers
@@ -109,6 +111,6 @@ if [ ! -f "$cache/cache.json" ]; then
 fi
 compare_student A "$side" "$cache" "$(sized 512 512 16)" "$(sized 4 12 1)" "$loss"
 little_memory
-photos small --train "$(sized 50000 50000 64)" --val 1000 --classes 10 --width 32 --height 32 >"$WORK/small.log" 2>&1 &&
+photos small --train "$(sized 50000 50000 16)" --val "$(sized 1000 1000 10)" --classes 10 --width 32 --height 32 >"$WORK/small.log" 2>&1 &&
     teacher_dump run --data "$WORK/small" --teacher none --views 8 --augment cifar --size 32 --base 32 --out "$WORK/small.cache" --quiet >"$WORK/small.log" 2>&1 || exit
 compare_student C 32 "$WORK/small.cache" "$(sized 512 512 32)" "$(sized 6 20 1)" ce

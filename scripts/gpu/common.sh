@@ -19,6 +19,13 @@ sized() {
     esac
 }
 
+# The student of checks and benchmarks: dwpw, which is A of the page at 224x224 and C at 32x32; simulated, a few layers.
+student_name() {
+    [ "$MODE" = simulate ] || { echo dwpw; return; }
+    printf '%s\n' 'conv stem 8 3x3 /2 pad 1 nobias' bn relu 'dwpw block1 16 /2' gap 'fc classifier classes' >"$WORK/tiny.net"
+    echo "$WORK/tiny.net"
+}
+
 # number FILE KEY: the last number of that key in a JSON or JSON-lines file, nothing where there is none.
 number() { grep -aoE "\"$2\":[[:space:]]*[-+0-9.eE]+" "$1" 2>/dev/null | tail -1 | sed 's/.*:[[:space:]]*//'; }
 # text FILE KEY: the same for a string.
@@ -57,5 +64,5 @@ photos() {
 # Both networks with random weights and settled statistics as WORK/NAME.onnx; returns 1 without torchvision.
 export_teachers() {
     [ -s "$WORK/resnet18.onnx" ] && [ -s "$WORK/mobilenet_v2.onnx" ] && return
-    "$PYTHON" "$SCRIPTS/gpu/export_teachers.py" "$WORK" --size "$(sized 224 224 64)"
+    "$PYTHON" "$SCRIPTS/gpu/export_teachers.py" "$WORK" --size "$(sized 224 224 32)"
 }

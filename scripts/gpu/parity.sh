@@ -1,11 +1,11 @@
 #!/bin/bash
 # whole programs, CPU against CUDA: loss curves, accuracy, logits, kill and resume, little GPU memory
 . "$SCRIPTS/gpu/common.sh"
-size=$(sized 96 96 32)
+size=$(sized 96 96 16)
 precise=${DEVICE#cpu} precise=${precise:+--precision fp32}
 
 # fit DEVICE RUN OPTIONS...: of the student $student
-student=dwpw
+student=$(student_name)
 fit() {
     local device=$1 run=$WORK/$2 programs=$PROGRAMS
     shift 2
@@ -20,17 +20,24 @@ loss_difference() {
         END { print m + 0, n + 0 }'
 }
 
+# Training amplifies rounding: at Adam's usual rate the CPU's curve leaves its own by 1e-2 when the rate changes by 2e-7. So
+# the rate is low here, a step has many photos, and the note tells what that change of the rate does to the CPU's curve.
 loss_curve() { # one step an epoch
-    local steps n difference
-    steps=$(sized 50 50 5)
-    photos curve --train 64 --val 11 --width 192 --height 144 &&
+    local steps photos difference n own
+    steps=$(sized 50 50 5) photos=$(sized 256 256 16)
+    photos curve --train "$photos" --val 11 --width 192 --height 144 &&
         "$CPU_PROGRAMS/teacher_dump" run --data "$WORK/curve" --teacher none --views 4 --size "$size" --base $((size + 16)) --out "$WORK/curve.cache" --quiet || return
-    if fit cpu curve.cpu --cache "$WORK/curve.cache" --epochs "$steps" --batch 64 && fit "$DEVICE" curve.device --cache "$WORK/curve.cache" --epochs "$steps" --batch 64 $precise; then
+    set -- --cache "$WORK/curve.cache" --epochs "$steps" --batch "$photos"
+    if fit cpu curve.cpu "$@" --lr 1e-4 && fit cpu curve.own "$@" --lr 1.0000002e-4 && fit "$DEVICE" curve.device "$@" --lr 1e-4 $precise; then
         read -r difference n < <(loss_difference "$WORK/curve.cpu" "$WORK/curve.device")
-        if [ "$n" -eq "$steps" ] && below "$difference" 1e-3; then ok "fp32 loss curve, CPU against CUDA" "$(rounded "$difference") over $n steps" "largest relative difference; promised 1e-3"
-        else fail "fp32 loss curve, CPU against CUDA" "$difference over $n of $steps steps" "promised 1e-3"; fi
+        read -r own n < <(loss_difference "$WORK/curve.cpu" "$WORK/curve.own")
+        if [ "$n" -eq "$steps" ] && below "$difference" 1e-3; then
+            ok "fp32 loss curve, CPU against CUDA" "$(rounded "$difference") over $n steps" "largest relative difference; promised 1e-3; CPU against CPU at a rate 2e-7 higher: $(rounded "$own")"
+        else
+            fail "fp32 loss curve, CPU against CUDA" "$difference over $n of $steps steps" "promised 1e-3; CPU against CPU at a rate 2e-7 higher: $(rounded "$own")"
+        fi
     else
-        fail "fp32 loss curve, CPU against CUDA" "a run failed" "$(cat "$WORK"/curve.{cpu,device}.err | tail -1)"
+        fail "fp32 loss curve, CPU against CUDA" "a run failed" "$(cat "$WORK"/curve.{cpu,own,device}.err | tail -1)"
     fi
 }
 
@@ -54,13 +61,13 @@ same_files() { # RUN RUN
     for file in best.safetensors last.safetensors summary.csv; do cmp "$WORK/$1/$file" "$WORK/$2/$file" || return; done
 }
 
-resumed="--batch 64 --eval-every 20 --epochs $(sized 400 1000 6)"
+resumed="--batch 64 --eval-every 20 --epochs $(sized 400 1000 12)"
 student_resume() {
     local pid half
     half=$((${resumed##* } / 2))
     set -- --cache "$WORK/parity.cache" $resumed
     fit "$DEVICE" whole "$@" || { fail "kill -9 and resume: student" "a run failed" "$(reason "$WORK/whole.err")"; return; }
-    "$PROGRAMS/student_train" fit --student dwpw --device "$DEVICE" --out "$WORK/killed" --quiet "$@" >/dev/null 2>"$WORK/killed.err" &
+    "$PROGRAMS/student_train" fit --student "$student" --device "$DEVICE" --out "$WORK/killed" --quiet "$@" >/dev/null 2>"$WORK/killed.err" &
     pid=$!
     until grep -q "\"epoch\":$half," "$WORK/killed/log.jsonl" 2>/dev/null || ! kill -0 $pid 2>/dev/null; do sleep 0.01; done
     if ! kill -9 $pid 2>/dev/null; then
@@ -70,7 +77,7 @@ student_resume() {
     wait $pid 2>/dev/null
     local at
     at=$(number "$WORK/killed/log.jsonl" epoch)
-    if student_train fit --student dwpw --device "$DEVICE" --out "$WORK/killed" --quiet --resume "$@" >/dev/null 2>"$WORK/killed.err" && output=$(same_files whole killed 2>&1); then
+    if student_train fit --student "$student" --device "$DEVICE" --out "$WORK/killed" --quiet --resume "$@" >/dev/null 2>"$WORK/killed.err" && output=$(same_files whole killed 2>&1); then
         ok "kill -9 and resume: student" "same weights and summary" "killed after epoch $at of ${resumed##* }"
     else
         fail "kill -9 and resume: student" "other results" "${output:-$(reason "$WORK/killed.err")}"
@@ -129,10 +136,11 @@ teacher_resume() {
 
 # ResNet-18 and MobileNetV2 against PyTorch's float32 on the evaluation views, whose pixels are torchvision's.
 logits_against_pytorch() {
+    if [ "$MODE$DEVICE" = simulatecuda ]; then skip "teacher's logits fp16 against PyTorch fp32" "these teachers take the shim minutes"; return; fi
     if ! has_module torchvision || ! has_module h5py; then skip "teacher's logits fp16 against PyTorch fp32" "$PYTHON has no torchvision or no h5py"; return; fi
     export_teachers >"$WORK/export.log" 2>&1 || { fail "export of ResNet-18, MobileNetV2" "failed" "$(reason "$WORK/export.log")"; return; }
     local name side difference
-    side=$(sized 224 224 64)
+    side=$(sized 224 224 32)
     for name in resnet18 mobilenet_v2; do
         if teacher_dump run --data "$WORK/curve" --teacher "$WORK/$name.onnx" --device "$DEVICE" --views 1 --size "$side" --base $((side * 8 / 7)) --out "$WORK/$name.parity" --quiet >"$WORK/$name.log" 2>&1 &&
             difference=$("$PYTHON" "$SCRIPTS/gpu/compare_logits.py" "$WORK/$name.parity" "$WORK/curve" "$name" "$WORK/$name.pt" --plugins "$PLUGINS" 2>"$WORK/$name.err"); then
@@ -146,7 +154,7 @@ logits_against_pytorch() {
 }
 
 loss_curve
-photos parity --train "$(sized 1100 2200 44)" --val "$(sized 440 880 11)" --width 192 --height 144 &&
+photos parity --train "$(sized 1100 2200 22)" --val "$(sized 440 880 11)" --width 192 --height 144 &&
     "$CPU_PROGRAMS/teacher_dump" run --data "$WORK/parity" --teacher none --views 4 --size "$size" --base $((size + 16)) --out "$WORK/parity.cache" --quiet || exit
 accuracies
 student_resume
