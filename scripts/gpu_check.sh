@@ -23,12 +23,12 @@ usage() {
 limit_of() {
     local quick full
     case $1 in
-    machine) quick=30 full=60 ;;
-    kernels) quick=70 full=300 ;;
-    parity) quick=110 full=400 ;;
-    benchmarks) quick=200 full=900 ;;
-    sanitizers) quick=90 full=600 ;;
-    profile) quick=40 full=180 ;;
+    machine) quick=15 full=60 ;;
+    kernels) quick=60 full=300 ;;
+    parity) quick=120 full=400 ;;
+    benchmarks) quick=235 full=900 ;;
+    sanitizers) quick=80 full=600 ;;
+    profile) quick=30 full=180 ;;
     esac
     if [ "$MODE" = full ]; then echo $full; else echo $quick; fi
 }
@@ -99,8 +99,10 @@ mkdir -p "$WORK" "$out" || exit 73
 find_nvidia_libraries
 
 # What has been measured is printed and written also when somebody stops this early.
+child=
 finish() {
     trap - INT TERM
+    [ -z "$child" ] || kill "$child" 2>/dev/null
     . "$SCRIPTS/gpu/page.sh"
     write_page "$out"
     print_summary
@@ -115,8 +117,9 @@ for section in $only; do
     export SECTION=$section
     echo "== $section"
     timeout -k 5 "$(limit_of "$section")" bash "$SCRIPTS/gpu/$section.sh" >"$WORK/$section.log" 2>&1 &
-    wait $!
-    code=$?
+    child=$!
+    wait $child
+    code=$? child=
     grep -aE '^(ok  |FAIL|skip|info) ' "$WORK/$section.log"
     if [ $code -eq 124 ] || [ $code -eq 137 ]; then
         fail "stopped" "after $(limit_of "$section") s" "the section's time limit"

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Images/s of a student's training steps in PyTorch, what gpu_check.sh compares student_train with. One JSON line.
+"""Images/s of a student's training steps in PyTorch, what gpu_check.sh compares student_train with. A JSON line a measurement.
 
 Students A (224x224) and C (32x32) are the preset dwpw for photos and for small images. Images are decoded uint8 on the device, the
 teacher's logits are cached there: the best case for PyTorch, without augmentation. Channels last, Adam (fused), gradient
 clipping, 0.1*CE + 0.9*KD(T=4) for A, CE for C; bf16 is autocast, fp32 is full float32 as student_train's (no TF32).
---compile: torch.compile, and the whole step captured in a CUDA graph.
+Measured are eager_fp32, eager_bf16 and, for every --compile PRECISION, compiled_PRECISION: torch.compile, and the whole step captured
+in a CUDA graph.
 
-usage: bench_student.py --student A|C [--batch 512] [--precision fp32|bf16] [--size 224] [--compile] [--seconds 2] [--device cuda]
+usage: bench_student.py --student A|C [--batch 512] [--size 224] [--compile bf16]... [--seconds 2] [--device cuda]
 """
 import argparse
 import json
@@ -35,20 +36,20 @@ def student(name):
 class Training:
     """One step: gather a batch that `chosen` names, forward, loss, backward, clip, update."""
 
-    def __init__(self, options):
+    def __init__(self, options, precision, compiled):
         device, on_gpu = options.device, options.device == "cuda"
         classes, count = CLASSES[options.student], 8 * options.batch
         torch.manual_seed(0)
         self.network = student(options.student).to(device).to(memory_format=torch.channels_last)
-        self.forward = torch.compile(self.network) if options.compile else self.network
-        extra = {"fused": True, "capturable": options.compile} if on_gpu else {}
-        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=torch.tensor(1e-3, device=device) if options.compile else 1e-3,
+        self.forward = torch.compile(self.network) if compiled else self.network
+        extra = {"fused": True, "capturable": compiled} if on_gpu else {}
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=torch.tensor(1e-3, device=device) if compiled else 1e-3,
                                           weight_decay=1e-5, **extra)
         self.images = torch.randint(0, 256, (count, options.size, options.size, 3), dtype=torch.uint8, device=device)
         self.labels = torch.randint(0, classes, (count,), device=device)
         self.teacher = torch.randn(count, classes, device=device) if options.student == "A" else None
         self.chosen = torch.randperm(count, device=device)[:options.batch]
-        self.autocast = torch.autocast("cuda" if on_gpu else "cpu", torch.bfloat16, enabled=options.precision == "bf16")
+        self.autocast = torch.autocast("cuda" if on_gpu else "cpu", torch.bfloat16, enabled=precision == "bf16")
 
     def draw(self):
         """The next batch's numbers, in place: a captured graph reads them where they lie."""
@@ -84,23 +85,11 @@ def captured(training):
     return graph.replay
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--student", choices="AC", required=True)
-    parser.add_argument("--batch", type=int, default=512)
-    parser.add_argument("--precision", choices=("fp32", "bf16"), default="bf16")
-    parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--seconds", type=float, default=2)
-    parser.add_argument("--compile", action="store_true")
-    parser.add_argument("--device", default="cuda")
-    options = parser.parse_args()
+def measure(options, precision, compiled):
+    """Images/s after a few steps that warm up."""
     on_gpu = options.device == "cuda"
-    if options.compile and not (on_gpu and hasattr(torch, "compile")):
-        raise SystemExit("torch.compile and CUDA graphs need a GPU and PyTorch 2")
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cudnn.benchmark = True
-    training = Training(options)
-    step = captured(training) if options.compile else training.step
+    training = Training(options, precision, compiled)
+    step = captured(training) if compiled else training.step
     wait = torch.cuda.synchronize if on_gpu else lambda: None
     for _ in range(5 if on_gpu else 1):
         training.draw()
@@ -113,8 +102,26 @@ def main():
             step()
             steps += 1
         wait()
-    rate = steps * options.batch / (time.perf_counter() - start)
-    print(json.dumps({"images_per_second": rate, "how": f"images ready on the device, torch {torch.__version__}"}))
+    return steps * options.batch / (time.perf_counter() - start)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--student", choices="AC", required=True)
+    parser.add_argument("--batch", type=int, default=512)
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--seconds", type=float, default=2)
+    parser.add_argument("--compile", action="append", default=[], choices=("fp32", "bf16"))
+    parser.add_argument("--device", default="cuda")
+    options = parser.parse_args()
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = True
+    for precision in ("fp32", "bf16"):
+        print(json.dumps({f"eager_{precision}": measure(options, precision, False)}), flush=True)
+    if options.compile and (options.device != "cuda" or not hasattr(torch, "compile")):
+        raise SystemExit("torch.compile and CUDA graphs need a GPU and PyTorch 2")
+    for precision in options.compile:
+        print(json.dumps({f"compiled_{precision}": measure(options, precision, True)}), flush=True)
 
 
 if __name__ == "__main__":

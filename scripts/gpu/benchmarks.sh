@@ -6,19 +6,6 @@ network=$(student_name)
 base=$((side * 8 / 7))
 precise=${DEVICE#cpu}
 
-torch_row() { # WHAT SCRIPT OPTIONS...: runs a PyTorch side; its rate is left in $rate
-    local what=$1 script=$2 name=$WORK/${1//[^a-zA-Z0-9]/_}
-    shift 2
-    rate=
-    [ -n "$torch" ] || return
-    if "$PYTHON" "$SCRIPTS/gpu/$script" "$@" --device "$(torch_device)" >"$name.json" 2>"$name.err"; then
-        rate=$(number "$name.json" images_per_second)
-        info "$what" "$(rounded "$rate") images/s" "$(text "$name.json" how)"
-    else
-        skip "$what" "$(reason "$name.err")"
-    fi
-}
-
 ceilings() {
     [ -n "$torch" ] || return
     if ! "$PYTHON" "$SCRIPTS/gpu/bench_ceilings.py" --device "$(torch_device)" >"$WORK/ceilings.json" 2>"$WORK/ceilings.err"; then
@@ -45,14 +32,19 @@ stage_one() {
 }
 
 teachers() {
-    local name ours
+    local name ours theirs
     [ -n "$torch" ] || return
     [ "$MODE$DEVICE" != simulatecuda ] || { skip "ResNet-18 and MobileNetV2" "they take the shim minutes"; return; }
     export_teachers >"$WORK/export.log" 2>&1 || { fail "export of ResNet-18, MobileNetV2" "failed" "$(reason "$WORK/export.log")"; return; }
     for name in resnet18 mobilenet_v2; do
         stage_one "$name" fp16 "$(sized 16 64 2)" && ours=$rate || continue
-        torch_row "$name, PyTorch fp16 eager NHWC" bench_teacher.py --network "$name" --size "$side" --seconds "$(sized 2 6 0.5)"
-        [ -z "$rate" ] || info "$name: stage one against PyTorch's forward pass alone" "$(ratio "$ours" "$rate")"
+        if "$PYTHON" "$SCRIPTS/gpu/bench_teacher.py" --network "$name" --size "$side" --seconds "$(sized 2 6 0.5)" --device "$(torch_device)" >"$WORK/torch.$name.json" 2>"$WORK/torch.err"; then
+            theirs=$(number "$WORK/torch.$name.json" images_per_second)
+            info "$name, PyTorch fp16 eager NHWC" "$(rounded "$theirs") images/s" "$(text "$WORK/torch.$name.json" how)"
+            info "$name: stage one against PyTorch's forward pass alone" "$(ratio "$ours" "$theirs")"
+        else
+            skip "$name, PyTorch fp16 eager NHWC" "$(reason "$WORK/torch.err")"
+        fi
     done
 }
 
@@ -72,15 +64,21 @@ student() {
 }
 
 compare_student() { # NAME SIDE CACHE BATCH EPOCHS LOSS
-    local name=$1 width=$2 cache=$3 batch=$4 epochs=$5 precision ours
+    local name=$1 precision kind theirs log=$WORK/torch.$1
+    local -A ours=()
     for precision in fp32 bf16; do
-        student "$name" "$cache" $precision "$batch" "$epochs" --loss "$6" || continue
-        ours=$rate
-        torch_row "$name $precision, PyTorch eager NHWC" bench_student.py --student "$name" --size "$width" --batch "$batch" --precision $precision --seconds "$(sized 2 6 0.5)"
-        [ -z "$rate" ] || info "student $name $precision against eager" "$(ratio "$ours" "$rate")"
-        [ "$precision" = bf16 ] || [ "$MODE" = full ] || continue
-        torch_row "$name $precision, PyTorch compiled + CUDA graph" bench_student.py --student "$name" --size "$width" --batch "$batch" --precision $precision --seconds "$(sized 2 6 0.5)" --compile
-        [ -z "$rate" ] || info "student $name $precision against compiled + CUDA graph" "$(ratio "$ours" "$rate")"
+        student "$name" "$3" $precision "$4" "$5" --loss "$6" && ours[$precision]=$rate
+    done
+    [ -n "$torch" ] || return
+    "$PYTHON" "$SCRIPTS/gpu/bench_student.py" --student "$name" --size "$2" --batch "$4" --seconds "$(sized 2 6 0.5)" --device "$(torch_device)" \
+        --compile bf16 $(sized "" "--compile fp32" "") >"$log.json" 2>"$log.err" || skip "student $name, all that PyTorch can" "$(reason "$log.err")"
+    for precision in fp32 bf16; do
+        for kind in eager compiled; do
+            theirs=$(number "$log.json" "${kind}_$precision")
+            [ -n "$theirs" ] || continue
+            info "$name $precision, PyTorch $kind$([ $kind = eager ] || echo " + CUDA graph")" "$(rounded "$theirs") images/s" "NHWC, images ready on the device"
+            info "student $name $precision against $kind" "$(ratio "${ours[$precision]:-}" "$theirs")"
+        done
     done
 }
 

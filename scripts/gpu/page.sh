@@ -16,6 +16,7 @@ write_page() { # FOLDER
         if [ "$MODE" = simulate ]; then echo "# Simulated"; else echo "# $(awk -F'\t' '$3 == "GPU" { print $4; exit }' "$ROWS")"; fi
         echo
         echo "Made by \`scripts/gpu_check.sh --$MODE\` on $(date -u +%Y-%m-%d); [README.md](README.md) says what the rows mean."
+        [ "$MODE" != simulate ] || printf '\nNo figure here is a measurement of a GPU; the students are smaller than those of the PyTorch rows.\n'
         for section in $sections; do
             grep -q "^$section"$'\t' "$ROWS" || continue
             printf '\n## %s%s\n\n' "$(echo "${section:0:1}" | tr a-z A-Z)" "${section:1}"
