@@ -99,6 +99,7 @@ int build_batch_norm(struct graph_builder *builder, int input)
     node.bias = weight(builder, "bias", &channels, 1, 0, 0.5f);
     node.running_mean = weight(builder, "running_mean", &channels, 1, 0, 0.5f);
     node.running_var = weight(builder, "running_var", &channels, 1, 1, 0.5f);
+    builder->graph.weights[node.running_mean].trained = builder->graph.weights[node.running_var].trained = false;
     return build_add1(builder, node, input);
 }
 

@@ -19,7 +19,7 @@
 
 #include <cmocka.h>
 
-enum { SIDE = 19, OUTPUTS = 4, IMAGES = 4, VIEWS = 9, LARGEST = 16 };
+enum { SIDE = 19, OUTPUTS = 5, IMAGES = 4, VIEWS = 9, LARGEST = 16 };
 
 /* Largest difference over largest magnitude. fp32 and bfloat16 and half: sums of up to some hundred rounded values. */
 static const double tolerances[] = {
@@ -34,6 +34,7 @@ static void build_teacher(struct graph_builder *b, int outputs[OUTPUTS])
     int y = build_relu(b, build_batch_norm(b, build_conv(b, x, 13, 3, 1, 1, 13)));
     y = outputs[2] = build_batch_norm(b, build_conv(b, y, 13, 1, 1, 0, 1));
     x = build_max_pool(b, build_relu(b, build_op2(b, OP_ADD, x, y)), 3, 2, 1);
+    x = outputs[4] = build_relu(b, build_batch_norm(b, x)); /* that no layer can take */
     x = outputs[3] = build_op1(b, OP_GLOBAL_AVERAGE_POOL, x);
     outputs[0] = build_linear(b, build_op1(b, OP_FLATTEN, x), 11);
 }
