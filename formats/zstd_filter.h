@@ -8,8 +8,8 @@
 
 enum { ZSTD_FILTER_ID = 32015, ZSTD_FILTER_LEVEL = 1 };
 
-/* What the filter makes of a chunk of `bytes`: *packed is malloc'ed. 0 when out of memory, otherwise its size. For those
- * who hand HDF5 finished chunks. */
+/* What the filter makes of a chunk of `bytes`: *packed is malloc'ed. 0 when out of memory, otherwise its size. For
+ * those who hand HDF5 finished chunks. */
 size_t zstd_filter_pack(const void *chunk, size_t bytes, void **packed);
 
 /* Registers the filter with libhdf5; again is harmless. STATUS_INTERNAL. */

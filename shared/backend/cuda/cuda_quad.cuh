@@ -167,8 +167,8 @@ static __device__ __forceinline__ struct quad quad_complete(const struct cuda_re
         for (int i = 0; i < 4; i++)
             z.v[i] = z.v[i] > 0 ? z.v[i] : 0;
     } else if (read->activation != ACTIVATION_NONE) {
-        const float4 y = quad_activate(read->activation, read->alpha, read->beta,
-                                       make_float4(z.v[0], z.v[1], z.v[2], z.v[3]));
+        const float4 y =
+            quad_activate(read->activation, read->alpha, read->beta, make_float4(z.v[0], z.v[1], z.v[2], z.v[3]));
         z.v[0] = y.x, z.v[1] = y.y, z.v[2] = y.z, z.v[3] = y.w;
     }
     return z;
