@@ -20,6 +20,16 @@ static int larger_first(const void *left, const void *right)
     return a->image < b->image ? -1 : 1;
 }
 
+/* What this set may take of the bytes left: something stays for what is allocated later, and room for the ring of
+ * another set, such as the validation images. Its own ring comes first. */
+static size_t budget_of(size_t left, size_t ring)
+{
+    const size_t share = left / RESERVE_SHARE < RESERVE_MOST ? left / RESERVE_SHARE : RESERVE_MOST;
+    if (left < ring)
+        return left;
+    return ring + share < left - ring ? left - ring - share : ring;
+}
+
 /* How many of the largest images to keep on the GPU: as many as leave room for the ring, whose width is the largest of
  * the others. Sets *bytes to what they take. 0 also where not even the ring fits: then its allocation says so. */
 static uint32_t choose_resident(const struct candidate *order, uint32_t count, size_t budget, int batch, size_t *bytes)
@@ -120,7 +130,7 @@ enum status cuda_images_place(struct device *device, struct device_images *image
     TRY(cuda_memory_new(device, count * sizeof *pictures, "the list of images", (void **)&images->pictures, err));
     TRY(cuda_memory_new(device, sizeof *images->near_shared, "the list of images", (void **)&images->near_shared, err));
     TRY(cuda_memory_left(device, &left, err));
-    left -= left / RESERVE_SHARE < RESERVE_MOST ? left / RESERVE_SHARE : RESERVE_MOST;
+    left = budget_of(left, CUDA_NEAR_STEPS * (size_t)batch * order[0].bytes);
     images->resident_count = choose_resident(order, images->count, left, batch, &bytes);
     TRY(move_to_gpu(device, images, order, bytes, pictures, err));
     TRY(cuda_upload(device, images->pictures, pictures, images->count * sizeof *pictures, err));
