@@ -3,7 +3,7 @@
  * Walks pixels with the channels of cuda_channels.cuh. Forward reads every input once and writes the output once;
  * backward, once for every input, reads g (and z where a batch norm follows) and writes the input's gradient, plus what
  * its epilogue reads. Nothing is read twice: that is the floor. */
-#include "shared/backend/cuda/cuda_channels.cuh"
+#include "shared/backend/cuda/cuda_channel_sums.cuh"
 
 enum { RUN = 2 /* pixels a thread has in flight */ };
 

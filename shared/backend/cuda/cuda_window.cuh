@@ -2,7 +2,7 @@
 #ifndef SHARED_BACKEND_CUDA_CUDA_WINDOW_CUH
 #define SHARED_BACKEND_CUDA_CUDA_WINDOW_CUH
 
-#include "shared/backend/cuda/cuda_channels.cuh"
+#include "shared/backend/cuda/cuda_channel_sums.cuh"
 
 /* One axis: output position o reads inputs o * stride - pad + k * dilation, k < kernel. */
 struct axis {

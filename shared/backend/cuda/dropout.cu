@@ -4,7 +4,7 @@
  * Element number n of the batch is dropped by word n % 4 of block n / 4, so that a vector of 4 channels takes one block
  * of random numbers: about 60 instructions for 4 values. Moves one read and one write: the floor. Without training it
  * is a copy. */
-#include "shared/backend/cuda/cuda_channels.cuh"
+#include "shared/backend/cuda/cuda_channel_sums.cuh"
 #include "shared/base/random.h"
 
 /* The mask's parameters, of every student. */

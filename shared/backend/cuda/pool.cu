@@ -6,8 +6,6 @@
  * the rest of a window, come from the caches. */
 #include "shared/backend/cuda/cuda_window.cuh"
 
-#include <math.h>
-
 /* Positions of window number o that count for an average: those inside of the input, with its padding or without. */
 static __device__ __forceinline__ int positions(const struct axis *a, int o, int with_padding)
 {
