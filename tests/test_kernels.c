@@ -1,6 +1,6 @@
 /* Every step kind of the training kernels on every backend against the double-precision reference: odd shapes, partial
  * batches; see helper_kernels.h for the ways each graph is run in. The environment variable TEST_FILTER chooses tests,
- * such as "dense*". */
+ * such as "dense*"; TEST_MANY_TILES=1 also runs many_tiles on the execution shim (three minutes). */
 #include "tests/helper_device.h"
 #include "tests/helper_kernels.h"
 
@@ -116,6 +116,22 @@ static void depthwise(void **state)
         {8, 9, 11, {.kernel = 3, .stride = 2, .groups = 8}, 3, 3},
     };
     check_windows(*state, cases, sizeof cases / sizeof *cases);
+}
+
+/* More pixels than the kernels have blocks for, so that every block walks over several tiles. */
+static void many_tiles(void **state)
+{
+    struct graph graph;
+    if (test_device_is_shim(*state) && !getenv("TEST_MANY_TILES")) {
+        print_message("# skip: minutes on the execution shim\n");
+        skip();
+    }
+    int at = begin(&graph, 16, 96, 96);
+    at = net_conv_norm_relu(&graph, at, (struct net_window){.kernel = 3, .pad = 1, .groups = 16});
+    at = net_conv_norm_relu(&graph, at, (struct net_window){.out = 20});
+    at = net_conv_norm_relu(&graph, at, (struct net_window){.out = 8, .kernel = 3, .stride = 2, .pad = 1});
+    at = net_pool(&graph, at, OP_MAX_POOL, 4, 4, 0);
+    finish(*state, &graph, at, 48, 47);
 }
 
 static void every_channel_count(void **state)
@@ -301,10 +317,19 @@ static void evaluation(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ON_EVERY_BACKEND(pointwise),           ON_EVERY_BACKEND(dense),       ON_EVERY_BACKEND(depthwise),
-        ON_EVERY_BACKEND(every_channel_count), ON_EVERY_BACKEND(activations), ON_EVERY_BACKEND(pools),
-        ON_EVERY_BACKEND(max_pool_ties),       ON_EVERY_BACKEND(global_pool), ON_EVERY_BACKEND(linear),
-        ON_EVERY_BACKEND(residual_and_concat), ON_EVERY_BACKEND(copies),      ON_EVERY_BACKEND(flattened_batch_norm),
+        ON_EVERY_BACKEND(pointwise),
+        ON_EVERY_BACKEND(dense),
+        ON_EVERY_BACKEND(depthwise),
+        {"many_tiles on cuda", many_tiles, NULL, NULL, "cuda"},
+        ON_EVERY_BACKEND(every_channel_count),
+        ON_EVERY_BACKEND(activations),
+        ON_EVERY_BACKEND(pools),
+        ON_EVERY_BACKEND(max_pool_ties),
+        ON_EVERY_BACKEND(global_pool),
+        ON_EVERY_BACKEND(linear),
+        ON_EVERY_BACKEND(residual_and_concat),
+        ON_EVERY_BACKEND(copies),
+        ON_EVERY_BACKEND(flattened_batch_norm),
         ON_EVERY_BACKEND(evaluation),
     };
     cmocka_set_test_filter(getenv("TEST_FILTER"));
