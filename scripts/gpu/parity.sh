@@ -161,3 +161,4 @@ student_resume
 little_memory
 teacher_logits && teacher_resume
 logits_against_pytorch
+exit 0
