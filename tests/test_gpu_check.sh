@@ -42,15 +42,10 @@ simulated() {
         grep -qE 'student C, bf16, batch [0-9]+ \| [1-9]' "$work/page/simulated.md" || { cat "$work/log" "$work/page/simulated.md"; return 1; }
 }
 check every_section_runs_on_the_cpu simulated --simulate-cpu
-unfinished="the CUDA backend has no kernel|the cuda backend cannot run teachers"
-if [ ! -x "$build/shim/student_train" ]; then
-    echo "ok every_section_runs_on_the_shim # SKIP no execution shim was built"
-elif ! output=$(simulated --simulate) && grep -qE "$unfinished" "$work/log"; then
-    echo "ok every_section_runs_on_the_shim # SKIP $(grep -m1 -oE "($unfinished).*" "$work/log")"
-elif [ -z "$output" ]; then
-    echo "ok every_section_runs_on_the_shim"
+if [ -x "$build/shim/student_train" ]; then
+    check every_section_runs_on_the_shim simulated --simulate
 else
-    echo "not ok every_section_runs_on_the_shim: $output"
+    echo "ok every_section_runs_on_the_shim # SKIP no execution shim was built"
 fi
 
 # Planted: a program whose training ends elsewhere after a resume.
