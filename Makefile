@@ -63,12 +63,15 @@ SHIM_BACKEND := $(SHIM)/softcache_cuda.so $(SHIM)/softcache_cudnn.so $(PROGRAMS:
 SHIM_TESTS   := $(patsubst tests/%.cpp,$(TESTDIR)/%,$(sort $(wildcard tests/test_*.cpp)))
 BENCHES    := $(patsubst tests/%.c,$(TESTDIR)/%,$(sort $(wildcard tests/bench_*.c)))
 
+# Everything is built on all processors, unless -j says otherwise.
+JOBS = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+
 .DEFAULT_GOAL := all
 .PHONY: all help deps programs tests test test-cuda test-parity bench asan ubsan tsan fuzz lint format layers install dist clean force
 .SECONDARY:
 
 all: deps ## install what is missing, build the two programs
-	@$(MAKE) --no-print-directory programs
+	@$(MAKE) $(JOBS) --no-print-directory programs
 
 programs: $(PROGRAMS) $(PLUGIN) $(ONEDNN_ENGINE) $(CUDA_BACKEND) $(CUDNN_ENGINE)
 	@$(if $(NVCC),:,echo "no nvcc found: built for the CPU only (that is complete; install CUDA for the GPU backend)")
@@ -86,7 +89,7 @@ demo: all ## distil a committed teacher into two students on Fashion-MNIST, prin
 	@BUILD=$(BUILD) scripts/demo.sh
 
 test: all ## build and run every test; the last line counts them
-	@$(MAKE) --no-print-directory tests
+	@$(MAKE) $(JOBS) --no-print-directory tests
 	@scripts/run_tests.sh $(TESTDIR)
 
 tests: programs $(TESTS) $(SYNTHETIC) $(SHIM_TESTS) $(SHIM_BACKEND)
@@ -95,7 +98,7 @@ tests: programs $(TESTS) $(SYNTHETIC) $(SHIM_TESTS) $(SHIM_BACKEND)
 bench-programs: $(BENCHES)
 
 bench: all ## build and run the benchmarks
-	@$(MAKE) --no-print-directory bench-programs
+	@$(MAKE) $(JOBS) --no-print-directory bench-programs
 	@set -e; for bench in $(BENCHES); do echo "== $$bench"; $$bench; done
 	@BUILD=$(BUILD) scripts/bench_against_pytorch.sh
 
@@ -103,14 +106,14 @@ bench: all ## build and run the benchmarks
 test-cuda: all ## run the tests that drive kernels on this machine's GPU
 	@nvidia-smi -L 2>/dev/null | grep -q GPU || { echo "test-cuda: no GPU here; make test runs the kernels without one"; exit 69; }
 	@[ -n "$(CUDA_BACKEND)" ] || { echo "test-cuda: no nvcc here, so no softcache_cuda.so"; exit 69; }
-	@$(MAKE) --no-print-directory $(DEVICE_TESTS)
+	@$(MAKE) $(JOBS) --no-print-directory $(DEVICE_TESTS)
 	@SOFTCACHE_TEST_CUDA=$(abspath $(CUDA_BACKEND)) \
 		scripts/run_tests.sh $(TESTDIR) $(DEVICE_TESTS:$(TESTDIR)/test_%=%)
 
 # Models too large to commit; needs a Python with torch, torchvision, onnx, safetensors and numpy.
 SOFTCACHE_PYTHON ?= python3
 test-parity: all ## compare full-size ResNet-18, VGG-11-BN and MobileNetV2 with PyTorch (minutes)
-	@$(MAKE) --no-print-directory $(TESTDIR)/test_onnx_models
+	@$(MAKE) $(JOBS) --no-print-directory $(TESTDIR)/test_onnx_models
 	$(SOFTCACHE_PYTHON) tests/golden/make_onnx_models.py --full $(BUILD)/full-models
 	SOFTCACHE_FULL_MODELS=$(BUILD)/full-models $(TESTDIR)/test_onnx_models
 
@@ -123,7 +126,7 @@ asan: ## run the tests under AddressSanitizer
 ubsan: ## run the tests under UndefinedBehaviorSanitizer
 tsan: ## run the tests under ThreadSanitizer
 $(SANITIZERS): deps
-	@$(MAKE) --no-print-directory BUILD=build-$@ \
+	@$(MAKE) $(JOBS) --no-print-directory BUILD=build-$@ \
 		CFLAGS="-O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=all" tests
 	@scripts/run_tests.sh build-$@/tests $(TESTS_ONLY)
 
@@ -132,7 +135,7 @@ FUZZ_SECONDS ?= 30
 FUZZERS      := $(patsubst tests/%.c,build-fuzz/tests/%,$(sort $(wildcard tests/fuzz_*.c)))
 fuzz: deps ## fuzz every reader for FUZZ_SECONDS each with libFuzzer (needs clang)
 	@command -v clang >/dev/null || { echo "fuzz: needs clang (apt-get install clang)"; exit 69; }
-	@$(MAKE) --no-print-directory CC=clang BUILD=build-fuzz LDFLAGS="-fsanitize=fuzzer" \
+	@$(MAKE) $(JOBS) --no-print-directory CC=clang BUILD=build-fuzz LDFLAGS="-fsanitize=fuzzer" \
 		CFLAGS="-O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" $(FUZZERS)
 	@scripts/run_fuzzers.sh $(FUZZ_SECONDS) $(FUZZERS)
 
@@ -154,7 +157,7 @@ install: all ## install programs, format specification and HDF5 plugin under PRE
 	install -m 644 FORMAT.md $(DESTDIR)$(PREFIX)/share/doc/softcache
 
 dist: all ## make a relocatable folder and archive under build/dist (ONEDNN=1: with the CPU teacher's library, 40 MB)
-	@$(MAKE) --no-print-directory $(SYNTHETIC) $(DEVICE_TESTS) $(BENCHES)
+	@$(MAKE) $(JOBS) --no-print-directory $(SYNTHETIC) $(DEVICE_TESTS) $(BENCHES)
 	@ONEDNN=$(ONEDNN) scripts/make_dist.sh $(BUILD) $(VERSION) $(DEVICE_TESTS) $(BENCHES)
 
 # ---- how things are built ----

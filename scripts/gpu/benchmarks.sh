@@ -7,7 +7,7 @@ base=$((side * 8 / 7))
 precise=${DEVICE#cpu}
 
 ceilings() {
-    [ -n "$torch" ] || return 0
+    [ -n "$torch" ] || return
     if ! "$PYTHON" "$SCRIPTS/gpu/bench_ceilings.py" --device "$(torch_device)" >"$WORK/ceilings.json" 2>"$WORK/ceilings.err"; then
         skip "ceilings" "$(reason "$WORK/ceilings.err")"
         return
@@ -33,7 +33,7 @@ stage_one() {
 
 teachers() {
     local name ours theirs
-    [ -n "$torch" ] || return 0
+    [ -n "$torch" ] || return
     [ "$MODE$DEVICE" != simulatecuda ] || { skip "ResNet-18 and MobileNetV2" "they take the shim minutes"; return; }
     export_teachers >"$WORK/export.log" 2>&1 || { fail "export of ResNet-18, MobileNetV2" "failed" "$(reason "$WORK/export.log")"; return; }
     for name in resnet18 mobilenet_v2; do
@@ -69,7 +69,7 @@ compare_student() { # NAME SIDE CACHE BATCH EPOCHS LOSS
     for precision in fp32 bf16; do
         student "$name" "$3" $precision "$4" "$5" --loss "$6" && ours[$precision]=$rate
     done
-    [ -n "$torch" ] || return 0
+    [ -n "$torch" ] || return
     "$PYTHON" "$SCRIPTS/gpu/bench_student.py" --student "$name" --size "$2" --batch "$4" --seconds "$(sized 2 6 0.5)" --device "$(torch_device)" \
         --compile bf16 $(sized "" "--compile fp32" "") >"$log.json" 2>"$log.err" || skip "student $name, all that PyTorch can" "$(reason "$log.err")"
     for precision in fp32 bf16; do
@@ -85,7 +85,7 @@ compare_student() { # NAME SIDE CACHE BATCH EPOCHS LOSS
 little_memory() { # the data set in pinned memory, streamed
     local limit plain
     limit=$(sized 2G 2G 64M)
-    [ "$DEVICE" != cpu ] || return 0
+    [ "$DEVICE" != cpu ] || return
     student A "$cache" bf16 128 2 --loss "$loss" && plain=$rate &&
         student A_limited "$cache" bf16 128 2 --loss "$loss" --gpu-memory "$limit" || return
     if output=$(cmp "$WORK/A.bf16.128/last.safetensors" "$WORK/A_limited.bf16.128/last.safetensors" 2>&1); then

@@ -51,8 +51,8 @@ static __device__ __forceinline__ void pointwise_fetch(const struct quad_lane *l
     }
 }
 
-/* The tile's completed inputs, zeros behind the tensor's end and beside its channels. Scale and shift are read again for
- * every tile: they lie in the L1 cache, and registers are scarce. */
+/* The tile's completed inputs, zeros behind the tensor's end and beside its channels. Scale and shift are read again
+ * for every tile: they lie in the L1 cache, and registers are scarce. */
 template <typename T, int PIXELS, int SHARE, int PITCH>
 static __device__ __forceinline__ void pointwise_fill_input(const struct pointwise *p, const struct quad_lane *lane,
                                                             int student, int first, const quad_raw<T> *share, T *tile)
