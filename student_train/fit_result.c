@@ -69,7 +69,8 @@ static cJSON *metrics_json(const struct fit *fit, int k)
     cJSON_AddNumberToObject(root, "images_per_second", images_per_second(fit));
     cJSON *teacher = cJSON_AddObjectToObject(root, "teacher_accuracy");
     for (int s = 0; s < SPLIT_COUNT; s++)
-        if (data->cache.manifest.splits[s].samples > 0 && data->cache.manifest.splits[s].teacher_accuracy >= 0)
+        if (cache_has_teacher(&data->cache.manifest) && data->cache.manifest.splits[s].samples > 0 &&
+            data->cache.manifest.splits[s].teacher_accuracy >= 0)
             cJSON_AddNumberToObject(teacher, split_name((enum split)s),
                                     data->cache.manifest.splits[s].teacher_accuracy);
     if (data->validates)

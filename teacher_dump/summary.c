@@ -37,7 +37,7 @@ void summary_print(const struct cache_manifest *manifest, FILE *out)
             continue;
         fprintf(out, "  %-8s %9u %6d %7d  ", split_name((enum split)s), split->samples, split->views,
                 split->shard_count);
-        if (split->teacher_accuracy < 0)
+        if (split->teacher_accuracy < 0 || !cache_has_teacher(manifest))
             fprintf(out, "%s\n", cache_has_teacher(manifest) ? "(no labels)" : "(no teacher)");
         else
             fprintf(out, "%.2f %%%s\n", 100 * split->teacher_accuracy, accuracy_basis((enum split)s, split->views));
@@ -61,7 +61,7 @@ void summary_to_json(const struct cache_manifest *manifest, cJSON *object)
         cJSON_AddNumberToObject(item, "samples", split->samples);
         cJSON_AddNumberToObject(item, "views", split->views);
         cJSON_AddNumberToObject(item, "shards", split->shard_count);
-        if (split->teacher_accuracy < 0)
+        if (split->teacher_accuracy < 0 || !cache_has_teacher(manifest))
             cJSON_AddNullToObject(item, "teacher_accuracy");
         else
             cJSON_AddNumberToObject(item, "teacher_accuracy", split->teacher_accuracy);
