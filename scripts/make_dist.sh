@@ -33,6 +33,9 @@ libraries() {
 mapfile -t carried < <(libraries "${programs[@]}" "${objects[@]}" "$@" "$build/plugins/libh5zstd.so")
 install -m 644 "${carried[@]}" "$out/lib"
 
+# The test programs are packed: gpu_check.sh unpacks them.
+tar --sort=name --owner=0 --group=0 --numeric-owner --mtime="@${SOURCE_DATE_EPOCH:-0}" -C "$out" -cf - tests | gzip -n >"$out/tests.tar.gz"
+
 # Debian's packages know a library by its path, in which /lib may be /usr/lib.
 licensed=0
 while read -r package; do
@@ -53,6 +56,7 @@ A teacher on the CPU needs lib/softcache/softcache_onednn.so, which is here only
 HDF5_PLUGIN_PATH=.../lib/softcache/plugins lets h5py and h5dump read the caches (FORMAT.md).
 END
 
+rm -r "$out/tests" # its libraries and glibc version were looked at
 tar --sort=name --owner=0 --group=0 --numeric-owner --mtime="@${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}" \
     -C "${out%/*}" -cf - "${out##*/}" | gzip -n >"$out.tar.gz"
 echo "$out: $(du -sm "$out" | cut -f1) MB ($(du -sm "$out.tar.gz" | cut -f1) MB packed), glibc ${glibc#GLIBC_} or newer"
