@@ -88,7 +88,7 @@ static enum status train(struct fit *fit, int epoch, struct run_epoch *rows, str
         row->learning_rate = schedule_rate(&run->options.schedule, epoch, steps - 1, steps);
         row->train_loss = share(sums[METRIC_LOSS], sums[METRIC_SAMPLES]);
         for (int i = 0; i < run->loss.count; i++)
-            row->terms[i] = share(sums[METRIC_TERMS + i], sums[METRIC_SAMPLES]);
+            row->terms[i] = share(sums[METRIC_TERMS + i], sums[METRIC_ROWS + i]);
         row->train_accuracy = share(sums[METRIC_CORRECT], sums[METRIC_LABELLED]);
         row->images_per_second = dataset->count / (clock_seconds() - start);
         if (!isfinite(row->train_loss) && fit->count == 1)

@@ -118,7 +118,7 @@ enum status photos_predict(const struct photos *photos, struct finished_run *run
     job.errors = calloc(room, sizeof *job.errors);
     if (!job.errors)
         return error_no_memory(err, room * sizeof *job.errors, "decoding");
-    TRY(feed_content_init(&job.content, room, (int)room, 1, run->trainer.classes, false, err));
+    TRY(feed_content_init(&job.content, room, (int)room, 1, run->trainer.classes, 0, err));
     if (run->info.channels != 3)
         TRY(error_set(err, STATUS_CONFIG, NULL, "the student takes images of %d channel, photos have 3",
                       run->info.channels));

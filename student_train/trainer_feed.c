@@ -30,6 +30,7 @@ static void fill_chunk(void *context, int index, int worker)
                                                     fill->options->sequential)
                                        : DATASET_EVALUATION_VIEW;
         content->samples[i] = sample;
+        content->numbers[i] = (uint32_t)(number < 0 ? 0 : number);
         content->labels[i] = dataset->labels[sample];
         dataset_view(dataset, sample, number, &content->views[i]);
         if (content->teacher)
@@ -82,7 +83,7 @@ static enum status reserve(struct trainer *trainer, const struct dataset *datase
     if (!trainer->order)
         TRY(error_no_memory(err, count * sizeof *trainer->order, "the order of an epoch"));
     TRY(feed_content_init(&trainer->content, count, trainer->options->batch, trainer->student_count, trainer->classes,
-                          dataset_has_teacher(dataset, false), err));
+                          dataset_has_teacher(dataset, false) ? FEED_TEACHER : 0, err));
     TRY(feed_init(&trainer->feed, compute->backend, compute->device, &trainer->content, err));
     trainer->order_room = count;
 cleanup:
@@ -122,7 +123,7 @@ enum status trainer_prepare_evaluation(struct trainer *trainer, const struct dat
     free(trainer->evaluation_samples);
     trainer->evaluation_samples = NULL;
     TRY(feed_content_init(&content, dataset->count, trainer->options->batch, trainer->student_count, trainer->classes,
-                          dataset_has_teacher(dataset, true), err));
+                          dataset_has_teacher(dataset, true) ? FEED_TEACHER : 0, err));
     TRY(feed_init(&trainer->evaluation, compute->backend, compute->device, &content, err));
     const struct fill fill = {dataset, &content, NULL, trainer->options, 0};
     fill_positions(&fill);

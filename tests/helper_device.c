@@ -152,7 +152,8 @@ float test_device_round(float value, enum element element)
 void test_feed_init(struct test_feed *f, const struct test_device *t, const struct feed_content *sizes, bool teacher)
 {
     struct error err = {0};
-    test_must(feed_content_init(&f->content, sizes->room, sizes->batch, sizes->students, sizes->classes, teacher, &err),
+    test_must(feed_content_init(&f->content, sizes->room, sizes->batch, sizes->students, sizes->classes,
+                                teacher ? FEED_TEACHER : 0, &err),
               &err);
     test_must(feed_init(&f->feed, t->backend, t->device, &f->content, &err), &err);
 }

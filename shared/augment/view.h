@@ -47,6 +47,16 @@ struct view {
     } erase[VIEW_MAX_ERASES];
 };
 
+/* How a picture becomes part of another one (mixup, Zhang et al. 2018; cutmix, Yun et al. 2019), after everything else
+ * and before normalisation, from the two views' pixels p and q of the same place: blend: (share * p + (65536 - share) *
+ * q + 32768) >> 16; cut: q inside of the box, p elsewhere. */
+enum view_mix_kind { VIEW_MIX_NONE, VIEW_MIX_BLEND, VIEW_MIX_CUT };
+struct view_mix {
+    int32_t kind;
+    int32_t share;      /* of p, 16.16: what its label counts, too; 65536 where nothing is mixed */
+    int32_t x, y, w, h; /* cut: view pixels, inside of the view; w or h may be 0 */
+};
+
 /* The training view `number` of sample `id` for a base image of base_h x base_w, taken at crop x crop (the teacher's
  * --size) and seen at size x size: the same view at another size is the same geometry on a coarser or finer grid. A
  * recipe without a crop starts from the evaluation view. 1 <= crop, size <= VIEW_MAX_SIZE. */

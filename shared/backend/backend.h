@@ -10,6 +10,7 @@
 
 #include "shared/augment/view.h"
 #include "shared/backend/inference.h"
+#include "shared/backend/losses.h"
 #include "shared/base/error.h"
 #include "shared/graph/plan.h"
 #include "shared/tensor/element.h"
@@ -21,7 +22,7 @@ struct device;
 
 /* Students that are trained side by side share the data and the structure; each has its own weights, loss parameters,
  * learning rates and dropout masks. */
-enum { BACKEND_MAX_STUDENTS = 64, LOSS_MAX_TERMS = 16 };
+enum { BACKEND_MAX_STUDENTS = 64 };
 
 struct device_options {
     int index;           /* of the GPU */
@@ -50,6 +51,8 @@ struct step_scalars {
     double learning_rate;                 /* of this step */
     double correction1, root_correction2; /* Adam: 1 - beta1^(step + 1), sqrt(1 - beta2^(step + 1)) */
     float weights[LOSS_MAX_TERMS];        /* of the loss terms */
+    uint32_t rows[LOSS_MAX_TERMS]; /* a term on features sees the step's first rows[i] positions: those whose views
+                                      have what it needs stand in front. Terms on logits see all. */
 };
 
 /* All that the steps of a pass over the data read from the host, uploaded once a pass, so that no step waits for the
@@ -61,10 +64,16 @@ struct feed {
     uint32_t *cursor;             /* [1] s, the step in hand; advance moves it on */
     struct view *views;           /* [room] */
     uint32_t *samples;            /* [room] indices of images */
+    uint32_t *numbers;            /* [room] which of its sample's views each is */
     int32_t *labels;              /* [room], -1: the sample has no label */
     float *teacher;               /* [room, classes] the teacher's logits, or NULL */
     struct step_scalars *scalars; /* [room / batch, students] */
     int32_t *predictions;         /* [students, room] written by metrics: the classes of the largest logits */
+    /* pictures mixed of two (mixup, cutmix); all NULL where the recipe mixes nothing */
+    struct view_mix *mixes;     /* [room] */
+    struct view *partner_views; /* [room] of the other picture */
+    uint32_t *partners;         /* [room] indices of images */
+    int32_t *partner_labels;    /* [room] */
 };
 
 /* Host memory that the device writes to while the host reads: how far a pass has come. */
@@ -78,28 +87,6 @@ struct pass {
     int count;               /* samples in this batch, 1 <= count <= plan->batch */
     bool training;           /* batch statistics and dropout; otherwise running statistics */
     const struct feed *feed; /* dropout in training reads the scalars; otherwise it may be NULL */
-};
-
-/* ---- losses ---- */
-enum loss_kind { LOSS_CE, LOSS_KD, LOSS_KIND_COUNT };
-enum loss_reduction { REDUCTION_BATCHMEAN, REDUCTION_MEAN };
-
-struct loss_term {
-    enum loss_kind kind;
-    float weight;                  /* the trainer's: what the step's scalars are made from */
-    float label_smoothing;         /* ce: PyTorch's meaning, target = (1 - s) * onehot + s / classes */
-    float temperature;             /* kd: T^2 * KL(softmax(teacher / T) || softmax(student / T)) */
-    enum loss_reduction reduction; /* kd: sum over classes / samples, or mean over both */
-};
-
-struct loss_batch {
-    int count, students;
-    const float *logits;     /* [students][count, classes] of the students */
-    size_t logit_stride;     /* floats from a student's logits to the next one's */
-    float *gradient;         /* [students][count, classes] += weight * dL/dlogits; NULL: values only */
-    size_t gradient_stride;  /* floats from a student's gradient to the next one's */
-    const struct feed *feed; /* labels, teacher's logits (may be NULL: then only ce works), weights, the step */
-    double *metrics;         /* device memory [students, METRIC_COUNT] */
 };
 
 /* ---- optimiser ---- */
@@ -123,8 +110,9 @@ enum {
     METRIC_LABELLED,
     METRIC_AGREE,
     METRIC_SAMPLES,
-    METRIC_TERMS,
-    METRIC_COUNT = METRIC_TERMS + LOSS_MAX_TERMS
+    METRIC_TERMS,                                /* of each term the sum of value * rows */
+    METRIC_ROWS = METRIC_TERMS + LOSS_MAX_TERMS, /* of each term the rows that it saw */
+    METRIC_COUNT = METRIC_ROWS + LOSS_MAX_TERMS
 };
 
 /* Base images (with their pyramids) where the device wants them. */
@@ -175,11 +163,33 @@ struct backend {
                             const struct pass *pass, int first, int last, struct error *err);
 
     /* ---- losses, metrics, optimiser: on the feed's step in hand ---- */
-    /* Adds the term's gradient, and its value (unweighted, mean over the batch) * count to metrics[METRIC_TERMS +
-     * index], weighted with the step's weights[index] to metrics[METRIC_LOSS]. terms: [students] of one kind, host
-     * memory. */
+    /* Bytes of scratch memory that a term needs for one student; 0 for most. */
+    size_t (*loss_scratch)(const struct loss_term *term, const struct loss_shape *shape);
+    /* Adds the term's gradient times the step's weights[index] to gradients; its value (unweighted, over the step's
+     * rows[index]) * rows to metrics[METRIC_TERMS + index], the rows to metrics[METRIC_ROWS + index], and value *
+     * weight * count to metrics[METRIC_LOSS]. Without rows it adds nothing. terms: [students] of one kind, host memory.
+     */
     enum status (*loss)(struct device *device, const struct loss_term *terms, int index, const struct loss_batch *batch,
                         struct error *err);
+    /* ---- features: what terms compare beside the logits; rows are the step's first scalars[..].rows[index] ---- */
+    /* teacher[rows, h, w, channels] float = the stored values of the step's views, averaged over the windows of
+     * torch's adaptive_avg_pool2d down to h x w where the store has a larger map. store NULL: the feed's logits of the
+     * teacher (1 x 1 x classes). The rows are the first student's. */
+    enum status (*feature_teacher)(struct device *device, const struct feature_store *store, const struct feed *feed,
+                                   int index, int h, int w, float *teacher, struct error *err);
+    /* out[students][rows, h, w, channels] float, `stride` floats from one student's to the next one's = the completed
+     * value of a plan's tensor (see plan.h) after forward, averaged in the same way. */
+    enum status (*feature_read)(struct device *device, const struct plan *plan, const struct network_memory *memory,
+                                const struct pass *pass, int index, const struct feature_tap *tap, float *out,
+                                size_t stride, struct error *err);
+    /* The reverse: the tensor's gradient (of plan->element) += what the gradient[rows, h, w, channels] float gives it;
+     * positions from rows on get nothing. `first`: = instead of +=, and positions from rows to count become 0. */
+    enum status (*feature_gradient)(struct device *device, const struct plan *plan, const struct network_memory *memory,
+                                    const struct pass *pass, int index, const struct feature_tap *tap,
+                                    const float *gradient, size_t stride, bool first, struct error *err);
+    /* Memory for a feature store: on the device where at least as much is left beside it, otherwise host memory that
+     * the device reads where it is. buffer_free frees it, upload fills it. */
+    enum status (*store_new)(struct device *device, size_t bytes, const char *what, void **out, struct error *err);
     /* Adds correct, labelled, agreeing with the teacher's argmax, samples; writes the feed's predictions. */
     enum status (*metrics)(struct device *device, const struct loss_batch *batch, struct error *err);
     enum status (*optimize)(struct device *device, const struct optimizer *optimizer,

@@ -1,34 +1,73 @@
 #include "shared/backend/feed.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+/* The arrays of a feed: those of the content and of the device, and the bytes of one item. */
+struct feed_array {
+    size_t content, feed; /* offsets of the pointers */
+    size_t item;          /* bytes of a position; 0: the array is not there */
+};
+#define ARRAY(name, bytes)                                                      \
+    {                                                                           \
+        offsetof(struct feed_content, name), offsetof(struct feed, name), bytes \
+    }
+enum { ARRAYS = 9 };
+
+static void list_arrays(struct feed_array arrays[ARRAYS], size_t classes, bool teacher, bool mixes)
+{
+    const struct feed_array all[ARRAYS] = {
+        ARRAY(views, sizeof(struct view)),
+        ARRAY(samples, sizeof(uint32_t)),
+        ARRAY(numbers, sizeof(uint32_t)),
+        ARRAY(labels, sizeof(int32_t)),
+        ARRAY(teacher, teacher ? size_mul(classes, sizeof(float)) : 0),
+        ARRAY(mixes, mixes ? sizeof(struct view_mix) : 0),
+        ARRAY(partner_views, mixes ? sizeof(struct view) : 0),
+        ARRAY(partners, mixes ? sizeof(uint32_t) : 0),
+        ARRAY(partner_labels, mixes ? sizeof(int32_t) : 0),
+    };
+    memcpy(arrays, all, sizeof all);
+}
+
+static void **content_array(const struct feed_content *content, const struct feed_array *array)
+{
+    return (void **)((char *)(uintptr_t)content + array->content);
+}
+
+static void **device_array(const struct feed *feed, const struct feed_array *array)
+{
+    return (void **)((char *)(uintptr_t)feed + array->feed);
+}
 
 enum status feed_content_init(struct feed_content *content, size_t room, int batch, int students, int classes,
-                              bool teacher, struct error *err)
+                              unsigned parts, struct error *err)
 {
     const size_t steps = (room + (size_t)batch - 1) / (size_t)batch, positions = steps * (size_t)batch;
-    *content = (struct feed_content){
-        .batch = batch,
-        .students = students,
-        .classes = classes,
-        .room = positions,
-        .views = calloc(positions, sizeof *content->views),
-        .samples = calloc(positions, sizeof *content->samples),
-        .labels = calloc(positions, sizeof *content->labels),
-        .teacher = teacher ? calloc(size_mul(positions, (size_t)classes), sizeof *content->teacher) : NULL,
-        .scalars = calloc(size_mul(steps, (size_t)students), sizeof *content->scalars),
-    };
-    if (content->views && content->samples && content->labels && (content->teacher || !teacher) && content->scalars)
-        return STATUS_OK;
-    feed_content_release(content);
-    return error_no_memory(err, size_mul(positions, sizeof *content->views), "a pass over the data");
+    struct feed_array arrays[ARRAYS];
+    enum status status = STATUS_OK;
+    *content = (struct feed_content){.batch = batch, .students = students, .classes = classes, .room = positions};
+    list_arrays(arrays, (size_t)classes, parts & FEED_TEACHER, parts & FEED_MIXES);
+    for (int i = 0; i < ARRAYS; i++) {
+        void **array = content_array(content, &arrays[i]);
+        if (arrays[i].item && !(*array = calloc(positions, arrays[i].item)))
+            TRY(error_no_memory(err, size_mul(positions, arrays[i].item), "a pass over the data"));
+    }
+    content->scalars = calloc(size_mul(steps, (size_t)students), sizeof *content->scalars);
+    if (!content->scalars)
+        TRY(error_no_memory(err, size_mul(steps, sizeof *content->scalars), "a pass over the data"));
+cleanup:
+    if (status != STATUS_OK)
+        feed_content_release(content);
+    return status;
 }
 
 void feed_content_release(struct feed_content *content)
 {
-    free(content->views);
-    free(content->samples);
-    free(content->labels);
-    free(content->teacher);
+    struct feed_array arrays[ARRAYS];
+    list_arrays(arrays, 1, true, true);
+    for (int i = 0; i < ARRAYS; i++)
+        free(*content_array(content, &arrays[i]));
     free(content->scalars);
     *content = (struct feed_content){0};
 }
@@ -37,26 +76,20 @@ enum status feed_init(struct feed *feed, const struct backend *backend, struct d
                       const struct feed_content *content, struct error *err)
 {
     enum status status = STATUS_OK;
-    const size_t room = content->room, steps = room / (size_t)content->batch;
+    const size_t room = content->room, steps = room / (size_t)content->batch, students = (size_t)content->students;
     const char *const what = "a pass over the data";
+    struct feed_array arrays[ARRAYS];
     *feed = (struct feed){
         .batch = content->batch, .students = content->students, .classes = content->classes, .room = room};
-    const struct {
-        void **out;
-        size_t bytes;
-    } arrays[] = {
-        {(void **)&feed->cursor, sizeof *feed->cursor},
-        {(void **)&feed->views, size_mul(room, sizeof *feed->views)},
-        {(void **)&feed->samples, size_mul(room, sizeof *feed->samples)},
-        {(void **)&feed->labels, size_mul(room, sizeof *feed->labels)},
-        {(void **)&feed->scalars, size_mul(steps * (size_t)feed->students, sizeof *feed->scalars)},
-        {(void **)&feed->predictions, size_mul(room * (size_t)feed->students, sizeof *feed->predictions)},
-        {(void **)&feed->teacher,
-         content->teacher ? size_mul(size_mul(room, (size_t)feed->classes), sizeof *feed->teacher) : 0},
-    };
-    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
-        if (arrays[i].bytes)
-            TRY(backend->buffer_new(device, arrays[i].bytes, what, arrays[i].out, err));
+    list_arrays(arrays, (size_t)content->classes, content->teacher, content->mixes);
+    for (int i = 0; i < ARRAYS; i++)
+        if (arrays[i].item)
+            TRY(backend->buffer_new(device, size_mul(room, arrays[i].item), what, device_array(feed, &arrays[i]), err));
+    TRY(backend->buffer_new(device, sizeof *feed->cursor, what, (void **)&feed->cursor, err));
+    TRY(backend->buffer_new(device, size_mul(steps * students, sizeof *feed->scalars), what, (void **)&feed->scalars,
+                            err));
+    TRY(backend->buffer_new(device, size_mul(room * students, sizeof *feed->predictions), what,
+                            (void **)&feed->predictions, err));
     TRY(feed_rewind(feed, backend, device, err));
 cleanup:
     if (status != STATUS_OK)
@@ -66,11 +99,15 @@ cleanup:
 
 void feed_release(struct feed *feed, const struct backend *backend, struct device *device)
 {
-    void *const arrays[] = {feed->cursor,  feed->views,   feed->samples,    feed->labels,
-                            feed->teacher, feed->scalars, feed->predictions};
-    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
-        if (arrays[i])
-            backend->buffer_free(device, arrays[i]);
+    void *const others[] = {feed->cursor, feed->scalars, feed->predictions};
+    struct feed_array arrays[ARRAYS];
+    list_arrays(arrays, 1, true, true);
+    for (int i = 0; i < ARRAYS; i++)
+        if (*device_array(feed, &arrays[i]))
+            backend->buffer_free(device, *device_array(feed, &arrays[i]));
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (others[i])
+            backend->buffer_free(device, others[i]);
     *feed = (struct feed){0};
 }
 
@@ -85,14 +122,14 @@ enum status feed_upload(const struct feed *feed, const struct backend *backend, 
 {
     enum status status = STATUS_OK;
     const size_t steps = (count + (size_t)feed->batch - 1) / (size_t)feed->batch;
-    TRY(backend->upload(device, feed->views, content->views, count * sizeof *feed->views, err));
-    TRY(backend->upload(device, feed->samples, content->samples, count * sizeof *feed->samples, err));
-    TRY(backend->upload(device, feed->labels, content->labels, count * sizeof *feed->labels, err));
+    struct feed_array arrays[ARRAYS];
+    list_arrays(arrays, (size_t)feed->classes, feed->teacher, feed->mixes);
+    for (int i = 0; i < ARRAYS; i++)
+        if (arrays[i].item)
+            TRY(backend->upload(device, *device_array(feed, &arrays[i]), *content_array(content, &arrays[i]),
+                                count * arrays[i].item, err));
     TRY(backend->upload(device, feed->scalars, content->scalars, steps * (size_t)feed->students * sizeof *feed->scalars,
                         err));
-    if (feed->teacher)
-        TRY(backend->upload(device, feed->teacher, content->teacher,
-                            count * (size_t)feed->classes * sizeof *feed->teacher, err));
     TRY(feed_rewind(feed, backend, device, err));
 cleanup:
     return status;

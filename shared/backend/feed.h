@@ -9,16 +9,21 @@ struct feed_content {
     int batch, students, classes;
     size_t room;
     struct view *views;           /* [room] */
-    uint32_t *samples;            /* [room] */
+    uint32_t *samples, *numbers;  /* [room] */
     int32_t *labels;              /* [room] */
     float *teacher;               /* [room, classes], or NULL */
     struct step_scalars *scalars; /* [room / batch, students] */
+    struct view_mix *mixes;       /* [room], or NULL, as the next three */
+    struct view *partner_views;   /* [room] */
+    uint32_t *partners;           /* [room] */
+    int32_t *partner_labels;      /* [room] */
 };
 
-/* room: positions, rounded up to whole batches. Everything is 0 at first. teacher: there will be the teacher's logits.
- */
+enum feed_part { FEED_TEACHER = 1, FEED_MIXES = 2 }; /* what a feed has beside the rest */
+
+/* room: positions, rounded up to whole batches. Everything is 0 at first. parts: of enum feed_part. */
 enum status feed_content_init(struct feed_content *content, size_t room, int batch, int students, int classes,
-                              bool teacher, struct error *err);
+                              unsigned parts, struct error *err);
 void feed_content_release(struct feed_content *content); /* a zeroed struct is legal */
 
 /* Device memory for a content of the same sizes. */

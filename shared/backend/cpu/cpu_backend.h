@@ -24,9 +24,20 @@ enum status cpu_backward(struct device *device, const struct plan *plan, const s
                          const struct pass *pass, int first, int last, struct error *err);
 
 /* cpu_loss.c */
+size_t cpu_loss_scratch(const struct loss_term *term, const struct loss_shape *shape);
 enum status cpu_loss(struct device *device, const struct loss_term *terms, int index, const struct loss_batch *batch,
                      struct error *err);
 enum status cpu_metrics(struct device *device, const struct loss_batch *batch, struct error *err);
+
+/* cpu_features.c */
+enum status cpu_feature_teacher(struct device *device, const struct feature_store *store, const struct feed *feed,
+                                int index, int h, int w, float *teacher, struct error *err);
+enum status cpu_feature_read(struct device *device, const struct plan *plan, const struct network_memory *memory,
+                             const struct pass *pass, int index, const struct feature_tap *tap, float *out,
+                             size_t stride, struct error *err);
+enum status cpu_feature_gradient(struct device *device, const struct plan *plan, const struct network_memory *memory,
+                                 const struct pass *pass, int index, const struct feature_tap *tap,
+                                 const float *gradient, size_t stride, bool first, struct error *err);
 
 /* cpu_optimizer.c */
 enum status cpu_optimize(struct device *device, const struct optimizer *optimizer,

@@ -117,6 +117,7 @@ const struct backend backend_cpu = {
     .network_release = cpu_network_release,
     .forward = cpu_forward,
     .backward = cpu_backward,
+    .loss_scratch = cpu_loss_scratch,
     .loss = cpu_loss,
     .metrics = cpu_metrics,
     .optimize = cpu_optimize,

@@ -23,6 +23,7 @@ const struct backend backend_cuda = {
     .network_release = cuda_network_release,
     .forward = cuda_forward,
     .backward = cuda_backward,
+    .loss_scratch = cuda_loss_scratch,
     .loss = cuda_loss,
     .metrics = cuda_metrics,
     .optimize = cuda_optimize,

@@ -42,10 +42,23 @@ enum status cuda_forward(struct device *device, const struct plan *plan, const s
 enum status cuda_backward(struct device *device, const struct plan *plan, const struct network_memory *memory,
                           const struct pass *pass, int first, int last, struct error *err);
 
-/* loss.cu, metrics.cu */
+/* cuda_loss.c, metrics.cu */
+size_t cuda_loss_scratch(const struct loss_term *term, const struct loss_shape *shape);
 enum status cuda_loss(struct device *device, const struct loss_term *terms, int index, const struct loss_batch *batch,
                       struct error *err);
 enum status cuda_metrics(struct device *device, const struct loss_batch *batch, struct error *err);
+
+/* features.cu */
+enum status cuda_feature_teacher(struct device *device, const struct feature_store *store, const struct feed *feed,
+                                 int index, int h, int w, float *teacher, struct error *err);
+enum status cuda_feature_read(struct device *device, const struct plan *plan, const struct network_memory *memory,
+                              const struct pass *pass, int index, const struct feature_tap *tap, float *out,
+                              size_t stride, struct error *err);
+enum status cuda_feature_gradient(struct device *device, const struct plan *plan, const struct network_memory *memory,
+                                  const struct pass *pass, int index, const struct feature_tap *tap,
+                                  const float *gradient, size_t stride, bool first, struct error *err);
+/* cuda_memory.c */
+enum status cuda_store_new(struct device *device, size_t bytes, const char *what, void **out, struct error *err);
 
 /* optimizer.cu, blend.cu, feed_advance.cu */
 enum status cuda_optimize(struct device *device, const struct optimizer *optimizer,

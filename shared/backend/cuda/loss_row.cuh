@@ -6,23 +6,11 @@
 #ifndef SHARED_BACKEND_CUDA_LOSS_ROW_CUH
 #define SHARED_BACKEND_CUDA_LOSS_ROW_CUH
 
+#include "shared/backend/cuda/cuda_loss.h"
 #include "shared/backend/cuda/cuda_sums.cuh"
 
 enum { LOSS_WARPS = 4 }; /* rows that a block has in hand */
 
-/* The batch in hand: what every term needs, as a kernel's argument. */
-struct loss_rows {
-    struct loss_batch batch; /* its feed is host memory: */
-    struct feed feed;        /* a copy of it */
-    struct cuda_sums *sums;
-    int index; /* of the term */
-};
-
-static inline struct loss_rows loss_rows_of(const struct device *device, const struct loss_batch *batch, int index)
-{
-    const struct loss_rows rows = {*batch, *batch->feed, device->sums, index};
-    return rows;
-}
 /* The grid of a kernel with LOSS_WARPS warps a block. */
 static inline dim3 loss_grid(const struct loss_batch *batch)
 {
@@ -82,6 +70,7 @@ static __device__ __forceinline__ void loss_finish(const struct loss_rows &rows,
         double *metrics = rows.batch.metrics + blockIdx.y * METRIC_COUNT;
         value *= share;
         metrics[METRIC_TERMS + rows.index] += value * rows.batch.count;
+        metrics[METRIC_ROWS + rows.index] += rows.batch.part == 0 ? rows.batch.count : 0;
         metrics[METRIC_LOSS] += loss_weight(rows) * value * rows.batch.count;
     }
 }

@@ -53,7 +53,7 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) count_rows(struct los
 
 extern "C" enum status cuda_metrics(struct device *device, const struct loss_batch *batch, struct error *err)
 {
-    const struct loss_rows rows = loss_rows_of(device, batch, 0);
+    const struct loss_rows rows = {*batch, *batch->feed, device->sums, 0};
     LAUNCH(count_rows, loss_grid(batch), LOSS_WARPS * WARP, 0, device->stream, rows);
     return cuda_launched("metrics", err);
 }

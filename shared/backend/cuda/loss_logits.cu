@@ -1,10 +1,9 @@
-/* The terms of the loss, and their gradients on the logits: one launch a term, for all students.
+/* Terms on rows of logits, and their gradients: one launch a term, for all students.
  *
  * Idea: a warp a row, three passes over the row (its largest value, the normaliser, value and gradient), of which the
  * last two find it in the first-level cache; rows.batch.gradient is added to, so that terms can follow one another.
  * Bytes moved: logits (and teacher's logits) once, the gradient once in and once out, which is the floor; at 128 rows
  * of 11 classes that is 22 kB, and the launch is all that is felt. */
-#include "shared/backend/cuda/cuda_backend.h"
 #include "shared/backend/cuda/loss_row.cuh"
 
 /* The terms' own parameters, for each student; made on the host, where divisions in double cost nothing. */
@@ -104,14 +103,7 @@ static void launch_distillation(cudaStream_t stream, const struct loss_term *ter
     LAUNCH(distillation_rows, loss_grid(&rows->batch), LOSS_WARPS * WARP, 0, stream, *rows, parameters);
 }
 
-extern "C" enum status cuda_loss(struct device *device, const struct loss_term *terms, int index,
-                                 const struct loss_batch *batch, struct error *err)
-{
-    static void (*const launch[LOSS_KIND_COUNT])(cudaStream_t, const struct loss_term *, const struct loss_rows *) = {
-        launch_cross_entropy, launch_distillation};
-    const struct loss_rows rows = loss_rows_of(device, batch, index);
-    if ((unsigned)terms->kind >= LOSS_KIND_COUNT || !launch[terms->kind])
-        return error_set(err, STATUS_INTERNAL, NULL, "the CUDA backend has no loss %d", (int)terms->kind);
-    launch[terms->kind](device->stream, terms, &rows);
-    return cuda_launched("loss", err);
-}
+extern "C" const struct cuda_term_kind cuda_logit_terms[LOSS_KIND_COUNT] = {
+    {launch_cross_entropy, NULL}, /* LOSS_CE */
+    {launch_distillation, NULL},  /* LOSS_KD */
+};
