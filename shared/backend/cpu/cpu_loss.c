@@ -67,6 +67,8 @@ enum status cpu_loss(struct device *device, const struct loss_term *terms, int i
         double *metrics = batch->metrics + (size_t)k * METRIC_COUNT;
         struct cpu_term t = term_of(device, batch, index, k);
         t.term = &terms[k];
+        if (t.rows == 0)
+            continue;
         const double value = kind->value(&t);
         metrics[METRIC_TERMS + index] += value * t.rows;
         metrics[METRIC_ROWS + index] += batch->part == 0 ? t.rows : 0;
