@@ -1,6 +1,5 @@
-#include "student_train/loss_expression.h"
+#include "student_train/loss_terms.h"
 
-#include "shared/base/number_text.h"
 #include "shared/base/suggest.h"
 #include <ctype.h>
 #include <math.h>
@@ -14,48 +13,11 @@ struct reader {
     struct error *err;
 };
 
-/* A parameter of a term: a number in [low, high), or one of two words. */
-struct parameter {
-    const char *name;
-    void (*set)(struct loss_term *term, float value);
-    float low, high;
-    const char *const *words; /* ends with NULL; then the value is the word's index */
-};
-
-static void set_smoothing(struct loss_term *term, float value)
-{
-    term->label_smoothing = value;
-}
-
-static void set_temperature(struct loss_term *term, float value)
-{
-    term->temperature = value;
-}
-
-static void set_reduction(struct loss_term *term, float value)
-{
-    term->reduction = value == 0 ? REDUCTION_BATCHMEAN : REDUCTION_MEAN;
-}
-
-static const char *const reductions[] = {"batchmean", "mean", NULL};
-static const struct parameter ce_parameters[] = {{"label_smoothing", set_smoothing, 0, 1, NULL}, {0}};
-static const struct parameter kd_parameters[] = {
-    {"T", set_temperature, 1e-3f, 1e4f, NULL}, {"reduction", set_reduction, 0, 0, reductions}, {0}};
-
-static const struct term_kind {
-    const char *name;
-    const struct parameter *parameters;
-    bool needs_teacher, needs_labels;
-} kinds[LOSS_KIND_COUNT] = {
-    [LOSS_CE] = {"ce", ce_parameters, false, true},
-    [LOSS_KD] = {"kd", kd_parameters, true, false},
-};
-
 enum { MAX_NAMES = 32 };
 
 __attribute__((format(printf, 2, 3))) static enum status bad(const struct reader *reader, const char *format, ...)
 {
-    char text[512];
+    char text[1024];
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
@@ -110,7 +72,7 @@ static bool read_number(struct reader *reader, float *number)
 static enum status unknown(struct reader *reader, const char *what, const char *word, const char *const *names,
                            int count)
 {
-    char list[256] = "";
+    char list[512] = "";
     const char *near = suggest(word, names, count);
     for (int i = 0; i < count; i++)
         snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i ? ", " : "", names[i]);
@@ -119,29 +81,99 @@ static enum status unknown(struct reader *reader, const char *what, const char *
                near ? "'?" : "", list);
 }
 
-static enum status read_value(struct reader *reader, const struct parameter *parameter, struct loss_term *term)
+/* The index of a word in words. */
+static enum status read_choice(struct reader *reader, const struct loss_parameter *parameter, int *choice)
 {
     char word[LOSS_MAX_NAME];
-    float number = 0;
     int count = 0;
-    if (parameter->words) {
-        if (!read_word(reader, word))
-            return bad(reader, "'%s' wants a word", parameter->name);
-        for (; parameter->words[count]; count++)
-            if (strcmp(parameter->words[count], word) == 0) {
-                parameter->set(term, (float)count);
-                return STATUS_OK;
-            }
-        return unknown(reader, parameter->name, word, parameter->words, count);
-    }
-    if (!read_number(reader, &number) || number < parameter->low || number >= parameter->high)
-        return bad(reader, "'%s' wants a number from %g up to %g", parameter->name, (double)parameter->low,
-                   (double)parameter->high);
-    parameter->set(term, number);
+    if (!read_word(reader, word))
+        return bad(reader, "'%s' wants a word", parameter->name);
+    for (; parameter->words[count]; count++)
+        if (strcmp(parameter->words[count], word) == 0) {
+            *choice = count;
+            return STATUS_OK;
+        }
+    return unknown(reader, parameter->name, word, parameter->words, count);
+}
+
+/* The name of a value: plain characters, or anything in quotes. */
+static enum status read_layer(struct reader *reader, char layer[LOSS_MAX_LAYER])
+{
+    size_t length = 0;
+    skip_blanks(reader);
+    const char quote = *reader->at == '\'' || *reader->at == '"' ? *reader->at++ : 0;
+    while (reader->at[length] && (quote ? reader->at[length] != quote : loss_name_plain(reader->at[length])))
+        length++;
+    if (length == 0 || length >= LOSS_MAX_LAYER || (quote && reader->at[length] != quote))
+        return bad(reader, "the name of a value is missing, such as student=block5");
+    memcpy(layer, reader->at, length);
+    layer[length] = 0;
+    reader->at += length + (quote != 0);
     return STATUS_OK;
 }
 
-static enum status read_parameters(struct reader *reader, const struct term_kind *kind, struct loss_term *term)
+static enum status read_layers(struct reader *reader, char layers[LOSS_MAX_PAIRS][LOSS_MAX_LAYER], int *count)
+{
+    enum status status = STATUS_OK;
+    const bool list = take(reader, '[');
+    *count = 0;
+    do {
+        if (*count == LOSS_MAX_PAIRS)
+            return bad(reader, "more than %d values", LOSS_MAX_PAIRS);
+        TRY(read_layer(reader, layers[(*count)++]));
+    } while (list && take(reader, ','));
+    if (list && !take(reader, ']'))
+        TRY(bad(reader, "']' is missing"));
+cleanup:
+    return status;
+}
+
+static enum status read_value(struct reader *reader, const struct loss_parameter *parameter, struct loss_term *term,
+                              struct loss_layers *layers)
+{
+    enum status status = STATUS_OK;
+    float number = 0;
+    int choice = 0;
+    switch (parameter->type) {
+    case PARAMETER_STUDENT:
+        return read_layers(reader, layers->student, &layers->student_count);
+    case PARAMETER_TEACHER:
+        return read_layers(reader, layers->teacher, &layers->teacher_count);
+    case PARAMETER_REGRESSOR:
+        TRY(read_choice(reader, parameter, &choice));
+        layers->regressor = (enum loss_regressor)choice;
+        break;
+    case PARAMETER_WORD:
+        TRY(read_choice(reader, parameter, &choice));
+        *(unsigned *)loss_parameter_field(term, parameter) = (unsigned)choice;
+        break;
+    case PARAMETER_FLAG:
+        TRY(read_choice(reader, parameter, &choice));
+        *(bool *)loss_parameter_field(term, parameter) = choice != 0;
+        break;
+    case PARAMETER_NUMBER:
+        if (!read_number(reader, &number) || number < parameter->low || number >= parameter->high)
+            return bad(reader, "'%s' wants a number from %g up to %g", parameter->name, (double)parameter->low,
+                       (double)parameter->high);
+        *(float *)loss_parameter_field(term, parameter) = number;
+        break;
+    }
+cleanup:
+    return status;
+}
+
+static int list_parameters(const struct loss_entry *entry, const char *names[MAX_NAMES])
+{
+    const struct loss_parameter *const lists[] = {entry->parameters, loss_common_parameters};
+    int count = 0;
+    for (int i = 0; i < 2; i++)
+        for (const struct loss_parameter *p = lists[i]; p->name; p++)
+            names[count++] = p->name;
+    return count;
+}
+
+static enum status read_parameters(struct reader *reader, const struct loss_entry *entry, struct loss_term *term,
+                                   struct loss_layers *layers)
 {
     enum status status = STATUS_OK;
     if (!take(reader, '(') || take(reader, ')'))
@@ -149,84 +181,88 @@ static enum status read_parameters(struct reader *reader, const struct term_kind
     do {
         const char *names[MAX_NAMES];
         char word[LOSS_MAX_NAME];
-        const struct parameter *parameter = kind->parameters;
-        int count = 0;
+        const int count = list_parameters(entry, names);
         if (!read_word(reader, word))
-            return bad(reader, "a parameter of %s is missing, such as %s=...", kind->name, kind->parameters->name);
-        for (; parameter->name && strcmp(parameter->name, word) != 0; parameter++)
-            names[count++] = parameter->name;
-        if (!parameter->name)
+            return bad(reader, "a parameter of %s is missing, such as %s=...", entry->name, names[0]);
+        const struct loss_parameter *parameter = loss_parameter_find(entry, word);
+        if (!parameter)
             return unknown(reader, "parameter", word, names, count);
         if (!take(reader, '='))
             return bad(reader, "'=' is missing after '%s'", word);
-        status = read_value(reader, parameter, term);
+        status = read_value(reader, parameter, term, layers);
     } while (status == STATUS_OK && take(reader, ','));
     if (status == STATUS_OK && !take(reader, ')'))
         return bad(reader, "')' is missing");
     return status;
 }
 
+/* Values come in pairs, and terms that cannot do without must have them. */
+static enum status check_layers(const struct reader *reader, const struct loss_entry *entry,
+                                const struct loss_layers *layers)
+{
+    if (entry->values == VALUES_OPTIONAL && layers->student_count > 1)
+        return bad(reader, "%s wants one value", entry->name);
+    if (entry->values != VALUES_OPTIONAL && layers->student_count != layers->teacher_count)
+        return bad(reader, "%s has %d values of the student and %d of the teacher; give both sides, in pairs",
+                   entry->name, layers->student_count, layers->teacher_count);
+    return STATUS_OK;
+}
+
+static const struct loss_entry *find_entry(const char *word)
+{
+    for (int i = 0; i < loss_entry_count; i++)
+        if (strcmp(loss_entries[i].name, word) == 0)
+            return &loss_entries[i];
+    return NULL;
+}
+
 static enum status read_term(struct reader *reader, struct loss_expression *expression)
 {
-    const char *names[LOSS_KIND_COUNT];
     char word[LOSS_MAX_NAME];
-    struct loss_term *term = &expression->terms[expression->count];
-    int kind = 0, same = 1;
-    if (expression->count == LOSS_MAX_TERMS)
+    const int i = expression->count;
+    float weight = 1;
+    int same = 1;
+    enum status status = STATUS_OK;
+    if (i == LOSS_MAX_TERMS)
         return bad(reader, "more than %d terms", LOSS_MAX_TERMS);
-    *term = (struct loss_term){.weight = 1, .temperature = 4};
-    if (read_number(reader, &term->weight) && !take(reader, '*'))
+    if (read_number(reader, &weight) && !take(reader, '*'))
         return bad(reader, "'*' is missing after the weight");
     if (!read_word(reader, word))
         return bad(reader, "a term is missing, such as ce or kd(T=4)");
-    for (int i = 0; i < LOSS_KIND_COUNT; i++)
-        names[i] = kinds[i].name;
-    while (kind < LOSS_KIND_COUNT && strcmp(names[kind], word) != 0)
-        kind++;
-    if (kind == LOSS_KIND_COUNT)
-        return unknown(reader, "term", word, names, LOSS_KIND_COUNT);
-    term->kind = (enum loss_kind)kind;
-    for (int i = 0; i < expression->count; i++)
-        same += expression->terms[i].kind == term->kind;
-    snprintf(expression->names[expression->count], LOSS_MAX_NAME, same > 1 ? "%.40s_%d" : "%.40s", word, same);
-    expression->needs_teacher |= kinds[kind].needs_teacher;
-    expression->needs_labels |= kinds[kind].needs_labels;
-    expression->count++;
-    return read_parameters(reader, &kinds[kind], term);
-}
-
-static void append(struct loss_expression *expression, const char *text)
-{
-    size_t length = strlen(expression->text);
-    snprintf(expression->text + length, sizeof expression->text - length, "%s", text);
-}
-
-static void append_number(struct loss_expression *expression, float number)
-{
-    char text[FLOAT_TEXT_SIZE];
-    append(expression, float_text(number, text));
-}
-
-static void write_text(struct loss_expression *expression)
-{
-    for (int i = 0; i < expression->count; i++) {
-        const struct loss_term *term = &expression->terms[i];
-        append(expression, i ? " + " : "");
-        if (term->weight != 1) {
-            append_number(expression, term->weight);
-            append(expression, "*");
-        }
-        append(expression, kinds[term->kind].name);
-        if (term->kind == LOSS_KD) {
-            append(expression, "(T=");
-            append_number(expression, term->temperature);
-            append(expression, term->reduction == REDUCTION_MEAN ? ", reduction=mean)" : ")");
-        } else if (term->label_smoothing > 0) {
-            append(expression, "(label_smoothing=");
-            append_number(expression, term->label_smoothing);
-            append(expression, ")");
-        }
+    const struct loss_entry *entry = find_entry(word);
+    if (!entry) {
+        const char *names[MAX_NAMES];
+        for (int k = 0; k < loss_entry_count; k++)
+            names[k] = loss_entries[k].name;
+        return unknown(reader, "term", word, names, loss_entry_count);
     }
+    for (int k = 0; k < i; k++)
+        same += expression->entries[k] == entry;
+    snprintf(expression->names[i], LOSS_MAX_NAME, same > 1 ? "%.40s_%d" : "%.40s", word, same);
+    expression->entries[i] = entry;
+    expression->terms[i] = entry->defaults;
+    expression->terms[i].weight = weight;
+    expression->needs_teacher |= entry->needs_teacher;
+    expression->needs_labels |= entry->needs_labels;
+    expression->count++;
+    TRY(read_parameters(reader, entry, &expression->terms[i], &expression->layers[i]));
+    TRY(check_layers(reader, entry, &expression->layers[i]));
+cleanup:
+    return status;
+}
+
+bool loss_expression_on_values(const struct loss_expression *expression, int i)
+{
+    const enum loss_values values = expression->entries[i]->values;
+    return values == VALUES_OPTIONAL ? expression->layers[i].student_count > 0 : values != VALUES_NONE;
+}
+
+bool loss_expression_alike(const struct loss_expression *a, const struct loss_expression *b)
+{
+    bool same = a->count == b->count;
+    for (int i = 0; same && i < a->count; i++)
+        same = a->entries[i] == b->entries[i] && memcmp(&a->layers[i], &b->layers[i], sizeof a->layers[i]) == 0;
+    return same;
 }
 
 enum status loss_expression_parse(struct loss_expression *expression, const char *text, struct error *err)
@@ -240,7 +276,8 @@ enum status loss_expression_parse(struct loss_expression *expression, const char
     skip_blanks(&reader);
     if (*reader.at)
         TRY(bad(&reader, "'+' is missing between terms"));
-    write_text(expression);
+    if (!loss_expression_write(expression))
+        TRY(bad(&reader, "the expression is too long"));
 cleanup:
     return status;
 }

@@ -1,5 +1,5 @@
 /* Loss expressions: what is understood, and what is said about what is not. */
-#include "student_train/loss_expression.h"
+#include "student_train/loss_terms.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,6 +30,67 @@ static void parses_expressions(void **state)
     assert_string_equal(e.text, "kd(T=4) + 2*kd(T=8)");
 }
 
+/* Every term with every parameter, and its canonical text. */
+static void parses_values(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"lskd", "lskd(T=2)"},
+        {"kd(T=2,standardise=yes,form=printed)", "kd(T=2, standardise=yes, form=printed)"},
+        {"dkd(beta=2, warmup=20)", "dkd(T=4, beta=2, warmup=20)"},
+        {"100*hint(student=b3, teacher=layer2, regressor=conv1x1)",
+         "100*hint(student=b3, teacher=layer2, regressor=conv1x1)"},
+        {"hint(student=[a,b.c], teacher=['x y', layer2/Relu:0], distance=smooth_l1)",
+         "hint(student=[a, b.c], teacher=[\"x y\", layer2/Relu:0], distance=smooth_l1)"},
+        {"25*rkd_distance + 50 * rkd_angle(distance=mse)", "25*rkd_distance + 50*rkd_angle(distance=mse)"},
+        {"dm + vid(variance=5) + 0.02*cc", "dm + vid + 0.02*cc"},
+        {"crd(negatives=100)", "crd(T=0.07, negatives=100)"},
+        {"ce(student=embedding, ramp=0.1, ramp_epochs=30)", "ce(student=embedding, ramp=0.1, ramp_epochs=30)"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct loss_expression e, again;
+        struct error err = {0};
+        if (loss_expression_parse(&e, cases[i][0], &err) != STATUS_OK)
+            fail_msg("'%s': %s", cases[i][0], err.message);
+        assert_string_equal(e.text, cases[i][1]);
+        assert_int_equal(loss_expression_parse(&again, e.text, NULL), STATUS_OK);
+        assert_memory_equal(e.terms, again.terms, sizeof e.terms);
+        assert_true(loss_expression_alike(&e, &again));
+    }
+}
+
+/* The expressions that the table of terms recommends can be read. */
+static void usual_expressions_parse(void **state)
+{
+    (void)state;
+    for (int i = 0; i < loss_entry_count; i++) {
+        struct loss_expression e;
+        assert_int_equal(loss_expression_parse(&e, loss_entries[i].usual, NULL), STATUS_OK);
+        assert_non_null(strstr(loss_entries[i].usual, loss_entries[i].name));
+    }
+}
+
+static void students_are_alike(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *a, *b;
+        bool alike;
+    } cases[] = {
+        {"ce + kd(T=4)", "0.1*ce + 0.9*kd(T=8)", true},
+        {"ce + kd", "kd + ce", false},
+        {"hint(student=a, teacher=b)", "2*hint(student=a, teacher=b)", true},
+        {"hint(student=a, teacher=b)", "hint(student=a, teacher=c)", false},
+        {"hint(student=a, teacher=b)", "hint(student=a, teacher=b, regressor=linear)", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct loss_expression a, b;
+        assert_int_equal(loss_expression_parse(&a, cases[i].a, NULL), STATUS_OK);
+        assert_int_equal(loss_expression_parse(&b, cases[i].b, NULL), STATUS_OK);
+        assert_int_equal(loss_expression_alike(&a, &b), cases[i].alike);
+    }
+}
+
 static void refuses_expressions(void **state)
 {
     (void)state;
@@ -37,8 +98,8 @@ static void refuses_expressions(void **state)
         {"", "a term is missing"},
         {"ce +", "a term is missing"},
         {"0.5 ce", "'*' is missing"},
-        {"kb(T=4)", "unknown term 'kb', did you mean 'kd'?; known: ce, kd"},
-        {"hint(student=a)", "unknown term 'hint'; known: ce, kd"},
+        {"kb(T=4)", "unknown term 'kb', did you mean 'kd'?; known: ce, kd, lskd"},
+        {"hunt(student=a)", "unknown term 'hunt', did you mean 'hint'?"},
         {"kd(t=4)", "unknown parameter 't'"},
         {"ce(label_smothing=0.1)", "did you mean 'label_smoothing'?"},
         {"kd(T=0)", "'T' wants a number from"},
@@ -51,6 +112,12 @@ static void refuses_expressions(void **state)
         {"kd T=4", "'+' is missing"},
         {"-1*ce", "a term is missing"},
         {"1e99*ce", "a term is missing"},
+        {"hint(student=a)", "hint has 1 values of the student and 0 of the teacher"},
+        {"hint(student=[a,b], teacher=c)", "hint has 2 values of the student and 1"},
+        {"hint(student=, teacher=c)", "the name of a value is missing"},
+        {"hint(student=[a, teacher=c)", "']' is missing"},
+        {"ce(student=[a, b])", "ce wants one value"},
+        {"hint(regressor=conv5x5)", "unknown regressor 'conv5x5', did you mean 'conv1x1'?"},
         {"ce+ce+ce+ce+ce+ce+ce+ce+ce+ce+ce+ce+ce+ce+ce+ce+ce", "more than 16 terms"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -64,7 +131,8 @@ static void refuses_expressions(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(parses_expressions),
+        cmocka_unit_test(parses_expressions),      cmocka_unit_test(parses_values),
+        cmocka_unit_test(usual_expressions_parse), cmocka_unit_test(students_are_alike),
         cmocka_unit_test(refuses_expressions),
     };
     return cmocka_run_group_tests_name("loss_expression", tests, NULL, NULL);
