@@ -25,6 +25,10 @@ static void texts_become_canonical(void **state)
                "+erase(p=0.25,scale=0.02:0.33,ratio=0.3:3.3,value=0)"},
         {"affine(30, scale=0.9:1.1, translate=1, shear=10)", "affine(degrees=30,translate=1,scale=0.9:1.1,shear=10)"},
         {"hflip(p=-0)", "hflip(p=0)"},
+        {"cifar+erase+cutmix+mixup(0.4)",
+         "random_crop(padding=4)+hflip(p=0.5)+erase(p=0.5,scale=0.02:0.33,ratio=0.3:3.3,"
+         "value=128)+cutmix(alpha=1,p=1)+mixup(alpha=0.4,p=1)"},
+        {"mixup", "mixup(alpha=0.2,p=1)"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
@@ -89,8 +93,10 @@ static void mistakes_are_named(void **state)
         {"erase+light", "random_resized_crop cannot come after erase", STATUS_USAGE},
         {"hflip+hflip+hflip+hflip+hflip+hflip+hflip+hflip+hflip+hflip+hflip+hflip+hflip+hflip+hflip+hflip+hflip",
          "hflip more than 16", STATUS_USAGE},
-        {"light+mixup(alpha=0.2)", "mixup is not available", STATUS_CONFIG},
-        {"cutmix", "cutmix is not available", STATUS_CONFIG},
+        {"mixup+erase", "erase cannot come after mixup", STATUS_USAGE},
+        {"mixup+light", "random_resized_crop cannot come after mixup", STATUS_USAGE},
+        {"mixup+cutmix+mixup", "mixup more than 1 times", STATUS_USAGE},
+        {"mixup(alpha=0)", "alpha=0 is outside of 0.01 to 100", STATUS_USAGE},
         {"hflip\x01", "unexpected '?'", STATUS_USAGE},
         {"a_name_that_is_longer_than_any_of_the_transforms", "letters", STATUS_USAGE},
     };

@@ -22,9 +22,7 @@ static const struct {
     {"cifar", "random_crop(padding=4)+hflip"},
 };
 
-static const char *const reserved[] = {"mixup", "cutmix"};
-
-enum { PRESET_COUNT = sizeof presets / sizeof *presets, RESERVED_COUNT = sizeof reserved / sizeof *reserved };
+enum { PRESET_COUNT = sizeof presets / sizeof *presets };
 
 const char *recipe_presets(void)
 {
@@ -200,7 +198,8 @@ static enum status append(const struct parser *parser, const struct transform *t
         return refuse(parser, STATUS_USAGE, "more than %d transforms", RECIPE_MAX_TRANSFORMS);
     if (recipe->count && transform_specs[recipe->transforms[recipe->count - 1].kind].stage > spec->stage)
         return refuse(parser, STATUS_USAGE,
-                      "%s cannot come after %s: write crops, flips and rotations first, then color_jitter, then erase",
+                      "%s cannot come after %s: write crops, flips and rotations first, then color_jitter, then erase, "
+                      "then mixup and cutmix",
                       spec->name, transform_specs[recipe->transforms[recipe->count - 1].kind].name);
     recipe->transforms[recipe->count++] = *transform;
     return STATUS_OK;
@@ -223,10 +222,6 @@ static enum status refuse_name(const struct parser *parser, const char *name)
 {
     const char *names[TRANSFORM_KIND_COUNT + PRESET_COUNT];
     int count = 0;
-    for (int i = 0; i < RESERVED_COUNT; i++)
-        if (strcmp(name, reserved[i]) == 0)
-            return refuse(parser, STATUS_CONFIG,
-                          "%s is not available in this version (the name is reserved): leave it out", name);
     for (int i = 0; i < TRANSFORM_KIND_COUNT; i++)
         names[count++] = transform_specs[i].name;
     for (int i = 0; i < PRESET_COUNT; i++)
@@ -236,7 +231,7 @@ static enum status refuse_name(const struct parser *parser, const char *name)
         return refuse(parser, STATUS_USAGE, "unknown transform '%s' (did you mean %s?)", name, nearest);
     return refuse(parser, STATUS_USAGE,
                   "unknown transform '%s'; there are random_resized_crop, random_crop, hflip, vflip, rotate, affine, "
-                  "color_jitter, erase and the presets none, light, food11-strong, cifar",
+                  "color_jitter, erase, mixup, cutmix and the presets none, light, food11-strong, cifar",
                   name);
 }
 
@@ -265,6 +260,11 @@ static enum status read_item(struct parser *parser)
     status = refuse_name(parser, name);
 cleanup:
     return status;
+}
+
+bool recipe_mixes(const struct recipe *recipe)
+{
+    return recipe->count && transform_specs[recipe->transforms[recipe->count - 1].kind].stage == STAGE_MIX;
 }
 
 enum status recipe_parse(struct recipe *recipe, const char *text, struct error *err)

@@ -53,6 +53,8 @@ const struct transform_spec transform_specs[TRANSFORM_KIND_COUNT] = {
                          VIEW_MAX_ERASES,
                          {NUMBER(p, 0.5f, 0, 1), RANGE(scale, 0.02f, 0.33f, 1e-4f, 1),
                           RANGE(ratio, 0.3f, 3.3f, 0.01f, 100), WHOLE(value, 128, 0, 255)}},
+    [TRANSFORM_MIXUP] = {"mixup", STAGE_MIX, 1, {NUMBER(alpha, 0.2f, 0.01f, 100), NUMBER(p, 1, 0, 1)}},
+    [TRANSFORM_CUTMIX] = {"cutmix", STAGE_MIX, 1, {NUMBER(alpha, 1, 0.01f, 100), NUMBER(p, 1, 0, 1)}},
 };
 
 /* Appends to the canonical text; false when it is full. */

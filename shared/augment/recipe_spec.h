@@ -9,7 +9,7 @@
 
 enum { MAX_PARAMETERS = 4 };
 
-enum stage { STAGE_GEOMETRY, STAGE_COLOR, STAGE_ERASE };
+enum stage { STAGE_GEOMETRY, STAGE_COLOR, STAGE_ERASE, STAGE_MIX };
 
 struct parameter {
     const char *name;      /* NULL after the last one */

@@ -63,6 +63,19 @@ struct view_mix {
 void view_make(struct view *view, const struct recipe *recipe, uint64_t seed, uint32_t id, uint32_t number, int base_h,
                int base_w, int crop, int size);
 
+/* How training view `number` of sample `id`, the index-th of the split's `count` samples, is mixed, and the *partner:
+ * the index of the sample whose view of the same number (its own geometry, colours and erased rectangles, not mixed
+ * itself) is the other picture. *partner is index where nothing is mixed: also with a count of 1, and where the share
+ * of the other picture rounds to 0. Partners are uniform over the other samples. mixup: share of Beta(alpha, alpha).
+ * cutmix: torchvision's CutMix: the box has the area of 1 - Beta(alpha, alpha) about a uniform centre and is cut at the
+ * borders; share is the area that is kept, of the view at crop x crop, whatever the size. Drawn from a stream of its
+ * own, so that mixing leaves the view as it was. */
+void view_mix_make(struct view_mix *mix, uint32_t *partner, const struct recipe *recipe, uint64_t seed, uint32_t id,
+                   uint32_t number, uint32_t index, uint32_t count, int crop, int size);
+
+/* Its words beside view_describe's: "  mixup 0.8125 with sample 17"; nothing where nothing is mixed. */
+void view_mix_describe(const struct view_mix *mix, uint32_t partner, char *text, size_t size);
+
 /* The evaluation view: torchvision's CenterCrop(crop), padded with 0 where the base is smaller. Exact where size ==
  * crop, otherwise the same crop is sampled on size x size. */
 void view_make_evaluation(struct view *view, int base_h, int base_w, int crop, int size);
@@ -86,6 +99,10 @@ void view_render(const struct view *view, const struct image *levels, int level_
 /* The executable specification of view_render: bit-equal, simple and slow. */
 void view_render_reference(const struct view *view, const struct image *levels, int level_count, int size,
                            uint8_t *pixels);
+
+/* p[size, size, channels] = p and q mixed; and its executable specification. */
+void view_mix_pixels(const struct view_mix *mix, int size, int channels, uint8_t *p, const uint8_t *q);
+void view_mix_reference(const struct view_mix *mix, int size, int channels, uint8_t *p, const uint8_t *q);
 
 /* Normalisation of pixels to the network's input: out = (pixel / 255 - mean[c]) / std[c], NHWC float.
  * A table per channel makes it 1 load per value: table[c][256]. */

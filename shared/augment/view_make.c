@@ -3,7 +3,7 @@
 #include "shared/augment/view.h"
 
 #include "shared/augment/portable_math.h"
-#include "shared/base/random.h"
+#include "shared/augment/view_draw.h"
 #include <assert.h>
 #include <math.h>
 #include <stdbool.h>
@@ -38,11 +38,6 @@ static void compose_crop(struct canvas *canvas, double top, double left, double 
 
 /* ---- random numbers ---- */
 
-static double draw(struct random_stream *stream) /* [0, 1) */
-{
-    return (double)random_u32(stream) * 0x1p-32;
-}
-
 static double draw_between(struct random_stream *stream, double low, double high)
 {
     return low + (high - low) * draw(stream);
@@ -51,16 +46,6 @@ static double draw_between(struct random_stream *stream, double low, double high
 static double draw_log_between(struct random_stream *stream, struct range range)
 {
     return portable_exp(draw_between(stream, portable_log((double)range.low), portable_log((double)range.high)));
-}
-
-static double draw_whole(struct random_stream *stream, double count) /* 0, 1, ... count - 1 */
-{
-    return floor(draw(stream) * count);
-}
-
-static double round_half_up(double x)
-{
-    return floor(x + 0.5);
 }
 
 /* ---- geometry ---- */
@@ -300,6 +285,8 @@ void view_make(struct view *view, const struct recipe *recipe, uint64_t seed, ui
         case TRANSFORM_ERASE:
             erase(view, transform, crop, size, &stream);
             break;
+        case TRANSFORM_MIXUP: /* view_mix_make's */
+        case TRANSFORM_CUTMIX:
         case TRANSFORM_KIND_COUNT:
             break;
         }

@@ -96,3 +96,18 @@ void view_render_reference(const struct view *view, const struct image *levels, 
         for (int y = view->erase[i].y; y < view->erase[i].y + view->erase[i].h; y++)
             memset(pixels + (y * size + view->erase[i].x) * c, view->erase[i].value, (size_t)(view->erase[i].w * c));
 }
+
+void view_mix_reference(const struct view_mix *mix, int size, int channels, uint8_t *p, const uint8_t *q)
+{
+    for (int y = 0; y < size; y++)
+        for (int x = 0; x < size; x++)
+            for (int k = 0; k < channels; k++) {
+                int at = (y * size + x) * channels + k;
+                bool in_box = x >= mix->x && x < mix->x + mix->w && y >= mix->y && y < mix->y + mix->h;
+                if (mix->kind == VIEW_MIX_BLEND)
+                    p[at] =
+                        (uint8_t)(((int64_t)mix->share * p[at] + (65536 - (int64_t)mix->share) * q[at] + 32768) >> 16);
+                else if (mix->kind == VIEW_MIX_CUT && in_box)
+                    p[at] = q[at];
+            }
+}

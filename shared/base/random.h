@@ -12,6 +12,7 @@ enum random_purpose {
     RANDOM_SHUFFLE = 3, /* order of samples and views */
     RANDOM_DROPOUT = 4,
     RANDOM_RECHECK = 5,
+    RANDOM_MIX = 6, /* partners and shares of mixed views */
 };
 
 /* out[4] = Philox4x32-10(counter[4], key[2]). */
