@@ -27,6 +27,7 @@ struct cuda_stage {
 struct cuda_allocation {
     void *memory;
     size_t bytes;
+    bool host; /* pinned memory of the host, which kernels read over the bus: a store that did not fit */
 };
 
 struct device {
@@ -35,7 +36,7 @@ struct device {
     cudaStream_t stream;                 /* of all work */
     cudaStream_t copy_stream;            /* of prefetched images */
     size_t memory_limit, memory_used;    /* bytes of device memory; limit 0: what is free */
-    struct cuda_allocation *allocations; /* [allocation_count] of cuda_memory_new, host memory */
+    struct cuda_allocation *allocations; /* [allocation_count] of cuda_memory_new, cuda_store_new */
     int allocation_count, allocation_room;
     struct cuda_sums *sums; /* device memory, zeroed by device_new */
     struct cuda_stage stages[CUDA_STAGES];

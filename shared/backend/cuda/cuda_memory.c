@@ -54,19 +54,26 @@ cleanup:
     return status;
 }
 
+/* Room in the list for one more. */
+static enum status grow_list(struct device *device, struct error *err)
+{
+    if (device->allocation_count < device->allocation_room)
+        return STATUS_OK;
+    const int room = device->allocation_room ? 2 * device->allocation_room : 64;
+    void *grown = realloc(device->allocations, (size_t)room * sizeof *device->allocations);
+    if (!grown)
+        return error_no_memory(err, (size_t)room * sizeof *device->allocations, "a list of buffers");
+    device->allocations = grown;
+    device->allocation_room = room;
+    return STATUS_OK;
+}
+
 enum status cuda_memory_new(struct device *device, size_t bytes, const char *what, void **out, struct error *err)
 {
     enum status status = STATUS_OK;
     *out = NULL;
     bytes = bytes ? bytes : 1;
-    if (device->allocation_count == device->allocation_room) {
-        const int room = device->allocation_room ? 2 * device->allocation_room : 64;
-        void *grown = realloc(device->allocations, (size_t)room * sizeof *device->allocations);
-        if (!grown)
-            return error_no_memory(err, (size_t)room * sizeof *device->allocations, "a list of buffers");
-        device->allocations = grown;
-        device->allocation_room = room;
-    }
+    TRY(grow_list(device, err));
     if (device->memory_limit &&
         (device->memory_used > device->memory_limit || bytes > device->memory_limit - device->memory_used))
         return out_of_memory(device, bytes, what, err);
@@ -75,8 +82,23 @@ enum status cuda_memory_new(struct device *device, size_t bytes, const char *wha
     if (result == cudaErrorMemoryAllocation)
         return out_of_memory(device, bytes, what, err);
     TRY(cuda_check(result, what, err));
-    device->allocations[device->allocation_count++] = (struct cuda_allocation){*out, bytes};
+    device->allocations[device->allocation_count++] = (struct cuda_allocation){*out, bytes, false};
     device->memory_used += bytes;
+cleanup:
+    return status;
+}
+
+enum status cuda_store_new(struct device *device, size_t bytes, const char *what, void **out, struct error *err)
+{
+    enum status status = STATUS_OK;
+    size_t left = 0;
+    *out = NULL;
+    TRY(cuda_memory_left(device, &left, err));
+    if (bytes <= left / 2)
+        return cuda_memory_new(device, bytes, what, out, err);
+    TRY(grow_list(device, err));
+    TRY(cuda_pinned_new(bytes, what, out, err));
+    device->allocations[device->allocation_count++] = (struct cuda_allocation){*out, bytes, true};
 cleanup:
     return status;
 }
@@ -84,13 +106,30 @@ cleanup:
 void cuda_memory_free(struct device *device, void *memory)
 {
     for (int i = device->allocation_count - 1; memory && i >= 0; i--) {
-        if (device->allocations[i].memory != memory)
+        const struct cuda_allocation found = device->allocations[i];
+        if (found.memory != memory)
             continue;
-        device->memory_used -= device->allocations[i].bytes;
         device->allocations[i] = device->allocations[--device->allocation_count];
-        cudaFree(memory);
+        if (found.host) {
+            cudaStreamSynchronize(device->stream); /* cudaFree waits by itself */
+            cuda_pinned_free(memory);
+        } else {
+            device->memory_used -= found.bytes;
+            cudaFree(memory);
+        }
         return;
     }
+}
+
+static bool on_host(const struct device *device, const void *memory)
+{
+    for (int i = 0; i < device->allocation_count; i++) {
+        const struct cuda_allocation *a = &device->allocations[i];
+        if (a->host && (const char *)memory >= (const char *)a->memory &&
+            (const char *)memory < (const char *)a->memory + a->bytes)
+            return true;
+    }
+    return false;
 }
 
 enum status cuda_pinned_new(size_t bytes, const char *what, void **out, struct error *err)
@@ -111,12 +150,18 @@ void cuda_pinned_free(void *memory)
         cudaFreeHost(memory);
 }
 
-/* The host waits only when it is CUDA_STAGES copies ahead. */
+/* The host waits only when it is CUDA_STAGES copies ahead, or where the memory is its own and kernels may still be
+ * reading it. */
 enum status cuda_upload(struct device *device, void *to, const void *from, size_t bytes, struct error *err)
 {
     enum status status = STATUS_OK;
     if (device->recording)
         return error_set(err, STATUS_INTERNAL, NULL, "an upload cannot be recorded");
+    if (on_host(device, to)) {
+        TRY(cuda_check(cudaStreamSynchronize(device->stream), "waiting for the GPU", err));
+        memcpy(to, from, bytes);
+        return STATUS_OK;
+    }
     for (size_t at = 0, part; at < bytes; at += part) {
         struct cuda_stage *stage = &device->stages[device->next_stage];
         part = bytes - at < CUDA_STAGE_BYTES ? bytes - at : CUDA_STAGE_BYTES;

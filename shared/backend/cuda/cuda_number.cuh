@@ -25,6 +25,10 @@ static __device__ __forceinline__ float load(const __half *p)
 {
     return __half2float(*p);
 }
+static __device__ __forceinline__ float load(const int8_t *p)
+{
+    return *p;
+}
 
 /* Stores and returns what was stored: the rounded value, which sums must be made of. */
 static __device__ __forceinline__ float store(float *p, float value)
@@ -55,6 +59,17 @@ static __device__ __forceinline__ float4 load4(const bf16 *p)
     const uint2 raw = *(const uint2 *)p;
     return make_float4(__uint_as_float(raw.x << 16), __uint_as_float(raw.x & 0xffff0000u), __uint_as_float(raw.y << 16),
                        __uint_as_float(raw.y & 0xffff0000u));
+}
+static __device__ __forceinline__ float4 load4(const __half *p)
+{
+    const uint2 raw = *(const uint2 *)p;
+    const __half *v = (const __half *)&raw;
+    return make_float4(load(v), load(v + 1), load(v + 2), load(v + 3));
+}
+static __device__ __forceinline__ float4 load4(const int8_t *p)
+{
+    const uint32_t raw = *(const uint32_t *)p;
+    return make_float4((int8_t)raw, (int8_t)(raw >> 8), (int8_t)(raw >> 16), (int8_t)(raw >> 24));
 }
 static __device__ __forceinline__ float4 store4(float *p, float4 v)
 {
