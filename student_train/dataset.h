@@ -27,7 +27,8 @@ struct dataset {
     int *shard_of;              /* [count] */
     int shard_count;
     struct recipe recipe;
-    float table[3][256]; /* normalisation */
+    float table[3][256];                               /* normalisation */
+    struct feature_store features[CACHE_MAX_FEATURES]; /* the teacher's values; values NULL: not loaded */
 };
 
 /* Reads and verifies every shard of the split, decodes the images on all threads. size: of the views. progress is

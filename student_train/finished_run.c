@@ -13,7 +13,7 @@ enum status finished_run_open(struct finished_run *run, const char *folder, cons
     TRY(run_student(&run->info, folder, weights, &run->student, err));
     TRY(compute_open(&run->compute, compute, progress, err));
     TRY(trainer_init(&run->trainer, &run->compute, &run->student.graph, &(struct trainer_student){.loss = &run->loss},
-                     1, &run->options, err));
+                     1, &run->options, NULL, err));
 cleanup:
     if (status != STATUS_OK)
         finished_run_release(run);

@@ -29,7 +29,7 @@ static enum status init_trainer(struct fit *fit, struct error *err)
         students[k] =
             (struct trainer_student){&fit->runs[k].loss, fit->runs[k].options.schedule, fit->runs[k].options.seed};
     TRY(trainer_init(&fit->trainer, &fit->data->compute, &fit->runs[0].student.graph, students, fit->count,
-                     &fit->options, err));
+                     &fit->options, &fit->data->cache.manifest, err));
     for (int k = 1; k < fit->count; k++)
         TRY(trainer_set_weights(&fit->trainer, k, &fit->runs[k].student.graph, err));
 cleanup:

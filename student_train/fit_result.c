@@ -33,7 +33,7 @@ static enum status evaluate_best(struct fit *fit, struct error *err)
     }
     if (fit->data->validates) {
         TRY(trainer_init(&fit->trainer, &fit->data->compute, &fit->runs[0].student.graph, students, fit->count,
-                         &options, err));
+                         &options, NULL, err));
         for (int k = 1; k < fit->count; k++)
             TRY(trainer_set_weights(&fit->trainer, k, &fit->runs[k].student.graph, err));
         TRY(evaluation_run(evaluations, &fit->trainer, &fit->data->validation, err));

@@ -251,9 +251,22 @@ cleanup:
     return status;
 }
 
+float loss_term_weight(const struct loss_term *term, int epoch)
+{
+    const float risen = (float)epoch + 1;
+    float weight = term->weight;
+    if (risen < term->warmup)
+        return weight * risen / term->warmup;
+    if (term->ramp_epochs > 0) {
+        const float way = ((float)epoch - term->warmup) / term->ramp_epochs;
+        weight *= 1 + (term->ramp - 1) * (way < 0 ? 0 : way < 1 ? way : 1);
+    }
+    return weight;
+}
+
 bool loss_expression_on_values(const struct loss_expression *expression, int i)
 {
-    const enum loss_values values = expression->entries[i]->values;
+    const enum loss_compared values = expression->entries[i]->values;
     return values == VALUES_OPTIONAL ? expression->layers[i].student_count > 0 : values != VALUES_NONE;
 }
 

@@ -46,6 +46,9 @@ struct loss_expression {
 /* STATUS_USAGE names the unknown term or parameter (with a suggestion), or the column of what cannot be read. */
 enum status loss_expression_parse(struct loss_expression *expression, const char *text, struct error *err);
 
+/* A term's weight in an epoch (from 0). */
+float loss_term_weight(const struct loss_term *term, int epoch);
+
 /* Whether students with these losses can be trained side by side: the same terms on the same values in the same order;
  * numbers may differ. */
 bool loss_expression_alike(const struct loss_expression *a, const struct loss_expression *b);

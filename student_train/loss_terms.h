@@ -22,7 +22,7 @@ struct loss_parameter {
     bool always;              /* written out even at its default */
 };
 
-enum loss_values {
+enum loss_compared {
     VALUES_NONE,     /* a term on logits */
     VALUES_OPTIONAL, /* on logits unless student= is given */
     VALUES_EQUAL,    /* of student and teacher, element by element: the same shape */
@@ -35,7 +35,7 @@ struct loss_entry {
     const char *name;
     struct loss_term defaults; /* with its kind and weight 1 */
     const struct loss_parameter *parameters;
-    enum loss_values values;
+    enum loss_compared values;
     bool needs_teacher, needs_labels;
     const char *usual;  /* an expression with the paper's weights */
     const char *source; /* "Hinton, Vinyals, Dean 2015" */

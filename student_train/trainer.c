@@ -39,24 +39,48 @@ static enum status check_students(const struct trainer *trainer, struct error *e
     const struct loss_expression *first = trainer->students[0].loss;
     for (int k = 1; k < trainer->student_count; k++) {
         const struct loss_expression *loss = trainer->students[k].loss;
-        bool same = loss->count == first->count;
-        for (int i = 0; same && i < loss->count; i++)
-            same = loss->terms[i].kind == first->terms[i].kind;
-        if (!same)
-            return error_set(err, STATUS_CONFIG, NULL, "losses '%s' and '%s' cannot be trained side by side: %s",
-                             first->text, loss->text, "their terms must be of the same kinds in the same order");
+        if (!loss_expression_alike(first, loss))
+            return error_set(err, STATUS_CONFIG, NULL,
+                             "losses '%.400s' and '%.400s' cannot be trained side by side: %s", first->text, loss->text,
+                             "their terms must be the same on the same values in the same order");
     }
     return STATUS_OK;
 }
 
+/* The network that is trained: the student, and what the loss's terms train beside it. */
+static enum status init_network(struct trainer *trainer, const struct cache_manifest *manifest, struct error *err)
+{
+    const struct compute *compute = trainer->compute;
+    const struct trainer_student *first = &trainer->students[0];
+    struct plan_options options = {.batch = trainer->options->batch, .element = trainer->options->element};
+    int kept[LOSS_ALL_PAIRS];
+    enum status status = STATUS_OK;
+    if (manifest) {
+        trainer->trains = true;
+        trainer->samples = manifest->splits[SPLIT_TRAIN].samples;
+        TRY(loss_values_bind(&trainer->values, first->loss, trainer->graph, manifest, first->seed, err));
+        for (int i = 0; i < trainer->values.tap_count; i++)
+            if (trainer->values.taps[i].node != trainer->values.graph.output)
+                kept[options.kept_count++] = trainer->values.taps[i].node;
+        options.kept = kept;
+    }
+    TRY(network_init(&trainer->network, compute->backend, compute->device,
+                     manifest ? &trainer->values.graph : trainer->graph, &options, trainer->student_count, err));
+    for (int k = 1; manifest && k < trainer->student_count; k++)
+        TRY(trainer_set_weights(trainer, k, trainer->graph, err));
+    TRY(trainer_values_init(trainer, err));
+cleanup:
+    return status;
+}
+
 enum status trainer_init(struct trainer *trainer, const struct compute *compute, const struct graph *graph,
                          const struct trainer_student *students, int student_count,
-                         const struct trainer_options *options, struct error *err)
+                         const struct trainer_options *options, const struct cache_manifest *manifest,
+                         struct error *err)
 {
     enum status status = STATUS_OK;
     const struct plan *plan = &trainer->network.plan;
-    const struct plan_options plan_options = {.batch = options->batch, .element = options->element};
-    *trainer = (struct trainer){.compute = compute, .options = options, .student_count = student_count};
+    *trainer = (struct trainer){.compute = compute, .options = options, .graph = graph, .student_count = student_count};
     if (student_count < 1 || student_count > BACKEND_MAX_STUDENTS)
         return error_set(err, STATUS_CONFIG, NULL, "%d students at once: at most %d can be trained side by side",
                          student_count, BACKEND_MAX_STUDENTS);
@@ -64,7 +88,7 @@ enum status trainer_init(struct trainer *trainer, const struct compute *compute,
         trainer->students[k] = students[k];
     trainer->classes = graph->nodes[graph->output].shape.c;
     TRY(check_students(trainer, err));
-    TRY(network_init(&trainer->network, compute->backend, compute->device, graph, &plan_options, student_count, err));
+    TRY(init_network(trainer, manifest, err));
     TRY(buffer(trainer, plan->parameter_count, sizeof(float), "moments", (void **)&trainer->memory.first, err));
     TRY(buffer(trainer, plan->parameter_count, sizeof(float), "moments", (void **)&trainer->memory.second, err));
     TRY(buffer(trainer, METRIC_COUNT, sizeof(double), "metrics", (void **)&trainer->metrics, err));
@@ -92,11 +116,13 @@ void trainer_release(struct trainer *trainer)
                                  trainer->norm,         trainer->memory.average, trainer->memory.average_state};
         trainer_recordings_release(trainer);
         trainer_feed_release(trainer);
+        trainer_values_release(trainer);
         for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
             backend->buffer_free(device, buffers[i]);
         if (trainer->mailbox)
             backend->mailbox_free(device, trainer->mailbox);
         network_release(&trainer->network);
+        loss_values_release(&trainer->values);
     }
     *trainer = (struct trainer){0};
 }
@@ -159,7 +185,8 @@ cleanup:
 
 static struct pixel_source pixels_of(const struct dataset *dataset)
 {
-    return (struct pixel_source){dataset->images, dataset->size, (float(*)[256])(uintptr_t)dataset->table};
+    return (struct pixel_source){dataset->images, dataset->size, (float(*)[256])(uintptr_t)dataset->table,
+                                 dataset->features};
 }
 
 enum status trainer_epoch(struct trainer *trainer, const struct dataset *dataset, int epoch, struct progress *progress,
@@ -260,7 +287,7 @@ enum status trainer_predict(struct trainer *trainer, struct device_images *image
 {
     const struct backend *backend = trainer->compute->backend;
     struct device *device = trainer->compute->device;
-    const struct pixel_source source = {images, size, table};
+    const struct pixel_source source = {images, size, table, NULL};
     struct feed *feed = &trainer->evaluation;
     enum status status = STATUS_OK;
     if (trainer->evaluation_of || feed->room != content->room) {
@@ -279,6 +306,11 @@ cleanup:
 enum status trainer_set_weights(struct trainer *trainer, int student, const struct graph *graph, struct error *err)
 {
     enum status status = STATUS_OK;
+    if (trainer->trains) {
+        const struct trainer_student *own = &trainer->students[student];
+        loss_values_begin(&trainer->values, own->loss, graph, own->seed);
+        graph = &trainer->values.graph;
+    }
     TRY(network_upload(&trainer->network, student, graph, err));
     TRY(copy_average(trainer, err));
 cleanup:

@@ -9,7 +9,7 @@
 #include "shared/backend/feed.h"
 #include "shared/backend/network.h"
 #include "student_train/dataset.h"
-#include "student_train/loss_expression.h"
+#include "student_train/loss_values.h"
 #include "student_train/schedule.h"
 
 struct trainer_options {
@@ -21,7 +21,7 @@ struct trainer_options {
     bool sequential;  /* --order sequential */
 };
 
-/* What students side by side may differ in. Their losses have the same kinds of terms in the same order. */
+/* What students side by side may differ in. Their losses are alike (loss_expression_alike). */
 struct trainer_student {
     const struct loss_expression *loss; /* borrowed */
     struct schedule schedule;
@@ -32,6 +32,15 @@ struct trainer_student {
 struct trainer_memory {
     float *first, *second;          /* moments; SGD: first is the momentum buffer */
     float *average, *average_state; /* moving averages of parameters and running statistics, or NULL */
+};
+
+/* The values that the loss's terms compare, in device memory: one buffer each, as loss_values lists them. Absent where
+ * the loss looks at logits only, or nothing is trained. */
+struct trainer_values {
+    float *teacher[LOSS_ALL_PAIRS];                            /* [batch, h, w, channels] of a source */
+    float *student[LOSS_ALL_PAIRS], *gradient[LOSS_ALL_PAIRS]; /* [students][batch, h, w, channels] of a tap */
+    void *scratch;                                             /* [students][scratch_stride bytes] */
+    size_t scratch_stride;
 };
 
 /* A step as it was recorded, and what it was recorded for. */
@@ -50,7 +59,12 @@ struct trainer {
     const struct trainer_options *options; /* borrowed */
     struct trainer_student students[BACKEND_MAX_STUDENTS];
     int student_count, classes;
-    struct network network;
+    uint32_t samples;          /* of the training split, where it trains */
+    const struct graph *graph; /* borrowed: the student's */
+    bool trains;               /* values is bound to the loss and a cache */
+    struct loss_values values;
+    struct trainer_values buffers;
+    struct network network; /* of values.graph, otherwise of graph */
     struct trainer_memory memory;
     uint64_t step;   /* optimiser steps so far */
     double *metrics; /* device [students, METRIC_COUNT] */
@@ -78,11 +92,13 @@ struct totals {
 };
 
 /* The graph's weights are where training starts, for every student (trainer_set_weights gives one its own). compute,
- * graph and options are borrowed, students[student_count] is copied. STATUS_CONFIG: the students' losses differ in
- * their kinds of terms. */
+ * graph and options are borrowed, students[student_count] is copied. manifest: of the cache to train from (borrowed for
+ * the call); NULL: nothing will be trained, and terms on values are left out. STATUS_CONFIG: the students' losses are
+ * not alike, or the cache lacks what they compare. */
 enum status trainer_init(struct trainer *trainer, const struct compute *compute, const struct graph *graph,
                          const struct trainer_student *students, int student_count,
-                         const struct trainer_options *options, struct error *err);
+                         const struct trainer_options *options, const struct cache_manifest *manifest,
+                         struct error *err);
 void trainer_release(struct trainer *trainer); /* a zeroed struct is legal */
 
 /* One epoch (from 0). progress (begun by the caller) moves on by dataset->count images. totals[student_count].
@@ -105,6 +121,15 @@ enum status trainer_set_weights(struct trainer *trainer, int student, const stru
 /* A student's weights into a graph of the same structure; the moving averages where there are some. */
 enum status trainer_weights(struct trainer *trainer, int student, struct graph *graph, struct error *err);
 
+/* ---- trainer_loss.c ---- */
+/* Buffers for the values of trainer->values. */
+enum status trainer_values_init(struct trainer *trainer, struct error *err);
+void trainer_values_release(struct trainer *trainer);
+/* Asks for the losses and metrics of the logits, and in training for those of the values, with all their gradients:
+ * what stands between the forward and the backward pass. */
+enum status trainer_measure(struct trainer *trainer, const struct feature_store *features, const struct feed *feed,
+                            const struct pass *pass, struct error *err);
+
 /* ---- trainer_feed.c ---- */
 /* Fills trainer->content for an epoch; nothing if it holds that epoch already. */
 enum status trainer_prepare(struct trainer *trainer, const struct dataset *dataset, int epoch, struct error *err);
@@ -118,6 +143,7 @@ struct pixel_source {
     struct device_images *images;
     int size;
     float (*table)[256];
+    const struct feature_store *features; /* [CACHE_MAX_FEATURES] of the data set, or NULL */
 };
 /* Asks the device for a step over the feed's next `count` positions, training or evaluating; samples [count] (host) are
  * those of the step `step`. */

@@ -44,11 +44,45 @@ static void fill_positions(const struct fill *fill)
                     (void *)(uintptr_t)fill);
 }
 
-static void fill_weights(const struct trainer *trainer, int student, struct step_scalars *scalars)
+/* Positions of a step, from content->numbers, whose views have what a term needs; they stand in front. */
+static uint32_t count_rows(const struct trainer *trainer, const struct feed_content *content, uint32_t step, int term)
+{
+    const uint32_t room = (uint32_t)content->batch;
+    const int views = trainer->values.views[term];
+    uint32_t rows = 0;
+    while (rows < room && content->numbers[step * room + rows] < (uint32_t)views)
+        rows++;
+    return rows;
+}
+
+static void fill_terms(const struct trainer *trainer, const struct feed_content *content, int student, int epoch,
+                       uint32_t step, struct step_scalars *scalars)
 {
     const struct loss_expression *loss = trainer->students[student].loss;
-    for (int i = 0; i < loss->count; i++)
-        scalars->weights[i] = loss->terms[i].weight;
+    for (int i = 0; i < loss->count; i++) {
+        scalars->weights[i] = loss_term_weight(&loss->terms[i], epoch);
+        scalars->rows[i] = trainer->values.partial ? count_rows(trainer, content, step, i) : (uint32_t)content->batch;
+    }
+}
+
+/* Within every step the positions with the smallest view numbers come first, otherwise as they were. */
+static void order_by_view(const struct trainer *trainer, const struct dataset *dataset, int epoch)
+{
+    const struct trainer_options *options = trainer->options;
+    const uint32_t room = (uint32_t)options->batch;
+    uint32_t *numbers = trainer->content.numbers, *old = trainer->content.samples; /* room for both, filled later */
+    for (uint32_t i = 0; i < dataset->count; i++) {
+        old[i] = trainer->order[i];
+        numbers[i] = (uint32_t)epoch_view(old[i], dataset->views, options->seed, (uint32_t)epoch, options->sequential);
+    }
+    for (uint32_t first = 0; first < dataset->count; first += room) {
+        const uint32_t end = dataset->count - first < room ? dataset->count : first + room;
+        uint32_t *to = trainer->order + first;
+        for (uint32_t number = 0; number < (uint32_t)dataset->views; number++)
+            for (uint32_t i = first; i < end; i++)
+                if (numbers[i] == number)
+                    *to++ = old[i];
+    }
 }
 
 static void fill_scalars(const struct trainer *trainer, struct feed_content *content, int epoch, uint32_t steps)
@@ -63,7 +97,7 @@ static void fill_scalars(const struct trainer *trainer, struct feed_content *con
             scalars->learning_rate = schedule_rate(&student->schedule, epoch, s, steps);
             scalars->correction1 = 1 - pow(optimizer->beta1, (double)(scalars->step + 1));
             scalars->root_correction2 = sqrt(1 - pow(optimizer->beta2, (double)(scalars->step + 1)));
-            fill_weights(trainer, k, scalars);
+            fill_terms(trainer, content, k, epoch, s, scalars);
         }
 }
 
@@ -99,6 +133,8 @@ enum status trainer_prepare(struct trainer *trainer, const struct dataset *datas
         TRY(reserve(trainer, dataset, err));
         epoch_order(trainer->order, dataset->count, trainer->options->seed, (uint32_t)epoch,
                     trainer->options->sequential);
+        if (trainer->values.partial)
+            order_by_view(trainer, dataset, epoch);
         const struct fill fill = {dataset, &trainer->content, trainer->order, trainer->options, (uint32_t)epoch};
         fill_positions(&fill);
         trainer->prepared_for = dataset;

@@ -1,38 +1,6 @@
 /* One step on the device: asked for call by call the first time, recorded the second time, then replayed. */
 #include "student_train/trainer.h"
 
-/* Losses and metrics of the logits; their gradient in training. */
-static enum status measure(struct trainer *trainer, const struct feed *feed, const struct pass *pass, struct error *err)
-{
-    const struct backend *backend = trainer->compute->backend;
-    struct device *device = trainer->compute->device;
-    const struct loss_expression *loss = trainer->students[0].loss;
-    struct loss_term terms[BACKEND_MAX_STUDENTS];
-    struct loss_batch batch = {.count = pass->count,
-                               .students = trainer->student_count,
-                               .logits = network_logits(&trainer->network),
-                               .logit_stride = network_logit_stride(&trainer->network),
-                               .feed = feed,
-                               .metrics = trainer->metrics};
-    enum status status = STATUS_OK;
-    if (pass->training) {
-        const size_t bytes = (size_t)pass->count * (size_t)trainer->classes * sizeof(float);
-        batch.gradient = network_logits_gradient(&trainer->network);
-        batch.gradient_stride = network_gradient_stride(&trainer->network);
-        for (int k = 0; k < trainer->student_count; k++)
-            TRY(backend->zero(device, batch.gradient + (size_t)k * batch.gradient_stride, bytes, err));
-    }
-    for (int i = 0; i < loss->count; i++) {
-        for (int k = 0; k < trainer->student_count; k++)
-            terms[k] = trainer->students[k].loss->terms[i];
-        if (feed->teacher || terms[0].kind == LOSS_CE)
-            TRY(backend->loss(device, terms, i, &batch, err));
-    }
-    TRY(backend->metrics(device, &batch, err));
-cleanup:
-    return status;
-}
-
 static enum status optimize(struct trainer *trainer, const struct feed *feed, struct error *err)
 {
     const struct backend *backend = trainer->compute->backend;
@@ -68,7 +36,7 @@ static enum status ask_step(struct trainer *trainer, const struct pixel_source *
     TRY(backend->render(device, source->images, feed, count, source->size, source->table, network->plan.element,
                         network_input(network), err));
     TRY(network_forward(network, &pass, err));
-    TRY(measure(trainer, feed, &pass, err));
+    TRY(trainer_measure(trainer, source->features, feed, &pass, err));
     if (training) {
         TRY(network_backward(network, &pass, err));
         TRY(optimize(trainer, feed, err));

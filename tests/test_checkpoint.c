@@ -34,7 +34,7 @@ static void start(struct fixture *f, uint64_t seed)
     assert_int_equal(net_text_parse(&f->graph, text, sizeof text - 1, &net, NULL), STATUS_OK);
     graph_initialise(&f->graph, seed);
     assert_int_equal(trainer_init(&f->trainer, &f->compute, &f->graph, &(struct trainer_student){.loss = &f->loss}, 1,
-                                  &f->options, NULL),
+                                  &f->options, NULL, NULL),
                      STATUS_OK);
 }
 

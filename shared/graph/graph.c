@@ -146,7 +146,7 @@ void graph_consumers(const struct graph *graph, int *counts)
         counts[graph->output]++;
 }
 
-static void fill_uniform(struct weight *weight, uint64_t seed, int index, float bound)
+void graph_fill_uniform(struct weight *weight, uint64_t seed, int index, float bound)
 {
     struct random_stream stream;
     random_stream_init(&stream, seed, RANDOM_INIT, (uint32_t)index, 0);
@@ -167,9 +167,9 @@ void graph_initialise(struct graph *graph, uint64_t seed)
         if (node->op == OP_CONV || node->op == OP_LINEAR) {
             struct weight *weight = &graph->weights[node->weight];
             float bound = 1 / sqrtf((float)(weight->count / (size_t)weight->dims[0]));
-            fill_uniform(weight, seed, node->weight, bound);
+            graph_fill_uniform(weight, seed, node->weight, bound);
             if (node->bias >= 0)
-                fill_uniform(&graph->weights[node->bias], seed, node->bias, bound);
+                graph_fill_uniform(&graph->weights[node->bias], seed, node->bias, bound);
         } else if (node->op == OP_BATCH_NORM) {
             fill_value(graph, node->weight, 1);
             fill_value(graph, node->bias, 0);

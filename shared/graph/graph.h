@@ -114,6 +114,9 @@ enum status graph_add(struct graph *graph, const struct node *node, const char *
 enum status graph_add_weight(struct graph *graph, const char *name, const int *dims, int rank, bool trained, int *index,
                              struct error *err);
 
+/* The same nodes and weights with the same indices. *to is initialised here; on error it is released. */
+enum status graph_copy(const struct graph *from, struct graph *to, struct error *err);
+
 int graph_find(const struct graph *graph, const char *name);               /* node index or -1 */
 int graph_find_weight(const struct graph *graph, const char *weight_name); /* weight index or -1 */
 
@@ -128,6 +131,8 @@ void graph_consumers(const struct graph *graph, int *counts);
 /* PyTorch's default initialisation from (seed, weight index): convolution and linear weights and biases
  * uniform(-1/sqrt(fan_in), 1/sqrt(fan_in)) (kaiming_uniform with a = sqrt(5)); batch norm 1 and 0, running 0 and 1. */
 void graph_initialise(struct graph *graph, uint64_t seed);
+/* One weight: uniform in [-bound, bound) from (seed, index). */
+void graph_fill_uniform(struct weight *weight, uint64_t seed, int index, float bound);
 
 /* Inference graph: copies `from`, drops dropout, folds every batch norm whose input is a convolution (or linear) with
  * no other reader into that layer's weights and bias, and every OP_PAD into a convolution that alone reads it. Names of

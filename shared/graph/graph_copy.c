@@ -1,0 +1,25 @@
+#include "shared/graph/graph.h"
+
+#include <string.h>
+
+enum status graph_copy(const struct graph *from, struct graph *to, struct error *err)
+{
+    enum status status = STATUS_OK;
+    graph_init(to);
+    for (int i = 0; i < from->weight_count; i++) {
+        const struct weight *weight = &from->weights[i];
+        int index;
+        TRY(graph_add_weight(to, weight->name, weight->dims, weight->rank, weight->trained, &index, err));
+        memcpy(to->weights[index].data, weight->data, weight->count * sizeof *weight->data);
+    }
+    for (int i = 0; i < from->node_count; i++) {
+        const struct node *node = &from->nodes[i];
+        TRY(graph_add(to, node, node->name, node->inputs, node->input_count, NULL, err));
+    }
+    to->input = from->input;
+    to->output = from->output;
+cleanup:
+    if (status != STATUS_OK)
+        graph_release(to);
+    return status;
+}
