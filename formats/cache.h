@@ -11,6 +11,7 @@
 #include "shared/base/error.h"
 #include "shared/base/memory.h"
 #include "shared/base/threads.h"
+#include "shared/graph/graph.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -24,16 +25,31 @@ enum {
     CACHE_TOP_K = 32,
 };
 
-enum feature_form { FEATURE_FP16, FEATURE_INT8, FEATURE_POOLED, FEATURE_FORM_COUNT };
-const char *feature_form_name(enum feature_form form); /* "fp16", "int8", "pooled" */
+/* The value of a view [c, h, w] as it is stored. */
+enum feature_form {
+    FEATURE_FP16,   /* float16 */
+    FEATURE_INT8,   /* int8 with a float scale by channel */
+    FEATURE_POOLED, /* [c, 1, 1] float16, the mean over h and w */
+    FEATURE_AT,     /* [1, h, w] float16, the attention map F.normalize(mean over c of value^2): Zagoruyko, Komodakis
+                       2017; for a student whose map has the same h and w, since averaging it is not the map of an
+                       average */
+    FEATURE_FORM_COUNT
+};
+const char *feature_form_name(enum feature_form form); /* "fp16", "int8", "pooled", "at" */
+
+/* The shape that a value has in this form. */
+struct shape cache_feature_shape(enum feature_form form, struct shape value);
 
 /* A recorded value of the teacher. Only the training split has features. */
 struct cache_feature {
     const char *tensor; /* name of the teacher's value */
     enum feature_form form;
-    int c, h, w; /* stored shape per view, PyTorch's order; pooled: [c, 1, 1] */
+    int c, h, w; /* stored shape per view, PyTorch's order */
     int views;   /* the first `views` views of a sample have it */
 };
+
+size_t cache_feature_count(const struct cache_feature *feature); /* elements of a view */
+size_t cache_feature_bytes(const struct cache_feature *feature); /* of a view, before compression */
 
 struct cache_shard_entry {
     const char *file;      /* "train-00000.h5" */
@@ -121,7 +137,7 @@ struct cache_shard {
     uint64_t *link_sizes;        /* [n] with --images link */
     uint8_t (*link_digests)[32]; /* [n] SHA-256 of the original files, with --images link */
     struct {
-        uint16_t *half; /* fp16, pooled: [n, views', c, h, w] float16 */
+        uint16_t *half; /* fp16, pooled, at: [n, views', c, h, w] float16 */
         int8_t *int8;   /* int8: same shape, value = int8 * scale */
         float *scales;  /* [n, views', c] */
     } features[CACHE_MAX_FEATURES];
@@ -144,10 +160,10 @@ enum status cache_layout(struct cache_manifest *manifest, enum split split, cons
 /* Logits of one view into a shard's float16 form: dense, or the top_k. STATUS_BAD_DATA when a value is not finite. */
 enum status cache_store_logits(const struct cache_manifest *manifest, struct cache_shard *shard, uint32_t sample,
                                int view, const float *logits, struct error *err);
-/* One teacher value [c, h, w] float of one view into the form that feature `index` asks for (pooled: averaged over h,
- * w). */
+/* One teacher value [shape] float of one view into the form that feature `index` asks for; shape is the teacher's, of
+ * which the feature has cache_feature_shape. STATUS_BAD_DATA when a value is not finite or too large for float16. */
 enum status cache_store_feature(const struct cache_manifest *manifest, struct cache_shard *shard, int index,
-                                uint32_t sample, int view, const float *value, int h, int w, struct error *err);
+                                uint32_t sample, int view, const float *value, struct shape shape, struct error *err);
 /* The reverse: logits[class_count] of one view; with top_k every class that is not stored gets the stand-in value. */
 void cache_logits(const struct cache_manifest *manifest, const struct cache_shard *shard, uint32_t sample, int view,
                   float *logits);

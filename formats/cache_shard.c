@@ -1,4 +1,4 @@
-/* A shard's content in memory: allocation, layout in shards, values in and out of their stored form. */
+/* A shard's content in memory: allocation, layout in shards, logits in and out of their stored form. */
 #include "formats/cache.h"
 
 #include "formats/manifest.h"
@@ -35,19 +35,6 @@ static int logits_per_view(const struct cache_manifest *manifest)
     return manifest->top_k ? manifest->top_k + 1 : manifest->class_count;
 }
 
-static size_t feature_count(const struct cache_feature *feature)
-{
-    return size_mul(size_mul((size_t)feature->c, (size_t)feature->h), (size_t)feature->w);
-}
-
-static size_t feature_bytes(const struct cache_feature *feature)
-{
-    size_t per_view = feature->form == FEATURE_INT8 ? feature_count(feature) : size_mul(feature_count(feature), 2);
-    if (feature->form == FEATURE_INT8 && per_view < SIZE_MAX / 2)
-        per_view += (size_t)feature->c * sizeof(float);
-    return size_mul(per_view, (size_t)feature->views);
-}
-
 size_t cache_sample_bytes(const struct cache_manifest *manifest, enum split split)
 {
     size_t per_view = (size_t)logits_per_view(manifest) * 2 + (size_t)manifest->top_k * 2;
@@ -55,7 +42,8 @@ size_t cache_sample_bytes(const struct cache_manifest *manifest, enum split spli
     size_t bytes = size_mul(per_view, views);
     bytes += bytes < SIZE_MAX / 2 ? CACHE_NAME_SIZE + 64 : 0; /* name, id, label, offset or link */
     for (int i = 0; i < manifest->feature_count && split == SPLIT_TRAIN; i++) {
-        size_t feature = feature_bytes(&manifest->features[i]);
+        const struct cache_feature *recorded = &manifest->features[i];
+        size_t feature = size_mul(cache_feature_bytes(recorded), (size_t)recorded->views);
         bytes = bytes > SIZE_MAX - feature ? SIZE_MAX : bytes + feature;
     }
     return bytes;
@@ -95,10 +83,10 @@ enum status cache_shard_init(struct cache_shard *shard, const struct cache_manif
         const struct cache_feature *feature = &manifest->features[i];
         size_t rows = n * (size_t)feature->views;
         if (feature->form == FEATURE_INT8) {
-            shard->features[i].int8 = allocate(&failed, rows, feature_count(feature));
+            shard->features[i].int8 = allocate(&failed, rows, cache_feature_count(feature));
             shard->features[i].scales = allocate(&failed, rows * (size_t)feature->c, sizeof(float));
         } else {
-            shard->features[i].half = allocate(&failed, rows * feature_count(feature), sizeof(uint16_t));
+            shard->features[i].half = allocate(&failed, rows * cache_feature_count(feature), sizeof(uint16_t));
         }
     }
     if (!failed)
@@ -124,7 +112,7 @@ enum status cache_layout(struct cache_manifest *manifest, enum split s, const ui
             return error_set(
                 err, STATUS_CONFIG, NULL,
                 "sample %u of split %s needs more than a shard's %d MiB: record fewer features, fewer views of "
-                "them, or the pooled form",
+                "them, or the forms pooled or at",
                 i, split_name(s), CACHE_SHARD_LIMIT >> 20);
         size_t bytes = fixed + (size_t)image;
         struct cache_shard_entry *entry = split->shard_count ? &split->shards[split->shard_count - 1] : NULL;
@@ -200,61 +188,4 @@ void cache_logits(const struct cache_manifest *manifest, const struct cache_shar
         logits[c] = rest;
     for (int i = 0; i < manifest->top_k; i++)
         logits[top[i]] = half_to_float(values[i]);
-}
-
-static void store_int8(const float *value, int channels, size_t area, int8_t *out, float *scales)
-{
-    for (int c = 0; c < channels; c++, value += area, out += area) {
-        float largest = 0;
-        for (size_t i = 0; i < area; i++)
-            largest = fmaxf(largest, fabsf(value[i]));
-        scales[c] = largest / 127;
-        for (size_t i = 0; i < area; i++)
-            out[i] = scales[c] > 0 ? (int8_t)fmaxf(-127, fminf(127, rintf(value[i] / scales[c]))) : 0;
-    }
-}
-
-enum status cache_store_feature(const struct cache_manifest *manifest, struct cache_shard *shard, int index,
-                                uint32_t sample, int view, const float *value, int h, int w, struct error *err)
-{
-    const struct cache_feature *feature = &manifest->features[index];
-    size_t row = (size_t)sample * (size_t)feature->views + (size_t)view, area = (size_t)h * (size_t)w;
-    size_t count = (size_t)feature->c * area;
-    float limit = feature->form == FEATURE_INT8 ? INFINITY : HALF_LIMIT;
-    for (size_t i = 0; i < count; i++)
-        if (!(fabsf(value[i]) < limit))
-            return error_set(err, STATUS_BAD_DATA, shard->names[sample],
-                             "the teacher's %s is %g for view %d, which the form %s cannot hold", feature->tensor,
-                             (double)value[i], view, feature_form_name(feature->form));
-    if (feature->form == FEATURE_INT8) {
-        store_int8(value, feature->c, area, shard->features[index].int8 + row * count,
-                   shard->features[index].scales + row * (size_t)feature->c);
-    } else if (feature->form == FEATURE_FP16) {
-        half_from_floats(shard->features[index].half + row * count, value, count);
-    } else {
-        uint16_t *out = shard->features[index].half + row * (size_t)feature->c;
-        for (int c = 0; c < feature->c; c++) {
-            double sum = 0;
-            for (size_t i = 0; i < area; i++)
-                sum += value[(size_t)c * area + i];
-            out[c] = half_from_float((float)(sum / (double)area));
-        }
-    }
-    return STATUS_OK;
-}
-
-void cache_feature_value(const struct cache_manifest *manifest, const struct cache_shard *shard, int index,
-                         uint32_t sample, int view, float *value)
-{
-    const struct cache_feature *feature = &manifest->features[index];
-    size_t row = (size_t)sample * (size_t)feature->views + (size_t)view, area = (size_t)feature->h * (size_t)feature->w;
-    size_t count = (size_t)feature->c * area;
-    if (feature->form != FEATURE_INT8) {
-        half_to_floats(value, shard->features[index].half + row * count, count);
-        return;
-    }
-    const int8_t *stored = shard->features[index].int8 + row * count;
-    const float *scales = shard->features[index].scales + row * (size_t)feature->c;
-    for (size_t i = 0; i < count; i++)
-        value[i] = (float)stored[i] * scales[i / area];
 }

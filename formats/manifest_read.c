@@ -168,7 +168,7 @@ static enum status parse_outputs(const struct json_place *root, struct cache_man
         TRY(json_string(&element, "tensor", &manifest->arena, &feature->tensor, err));
         TRY(json_choice(&element, "form", manifest_forms, FEATURE_FORM_COUNT, &form, err));
         feature->form = (enum feature_form)form;
-        INTEGER(&element, "channels", 1, 1 << 24, feature->c);
+        INTEGER(&element, "channels", 1, form == FEATURE_AT ? 1 : 1 << 24, feature->c);
         INTEGER(&element, "height", 1, form == FEATURE_POOLED ? 1 : IMAGE_MAX_SIDE, feature->h);
         INTEGER(&element, "width", 1, form == FEATURE_POOLED ? 1 : IMAGE_MAX_SIDE, feature->w);
         INTEGER(&element, "views", 1, manifest->views, feature->views);

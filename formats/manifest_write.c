@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const manifest_forms[FEATURE_FORM_COUNT] = {"fp16", "int8", "pooled"};
+const char *const manifest_forms[FEATURE_FORM_COUNT] = {"fp16", "int8", "pooled", "at"};
 const char *const manifest_encodings[2] = {"jpeg", "raw"};
 const char *const manifest_image_modes[2] = {"link", "embed"};
 const char *const manifest_format = "softcache";

@@ -41,6 +41,10 @@ enum status shard_parse(const struct cache_manifest *manifest, enum split split,
                         const unsigned char *bytes, size_t size, unsigned parts, const char *path,
                         struct cache_shard *shard, struct error *err);
 
+/* Of a shard that was read: the values that are used as indices, and those that would poison a training. */
+enum status shard_check_values(const struct cache_manifest *manifest, const struct cache_shard *shard, unsigned parts,
+                               const char *path, struct error *err);
+
 /* Rows of the first dimension in a chunk of a compressed field, which is chunked along that dimension only. */
 size_t shard_chunk_rows(const struct shard_field *field);
 /* Chunks as HDF5's filters would leave them: shuffled, then zstd. packed[count] gets chunks [first, first + count),

@@ -283,27 +283,6 @@ static bool offsets_are_clean(const struct cache_manifest *manifest, struct cach
     return shard->image_offsets[0] == 0 && shard->image_offsets[shard->count] == image_bytes;
 }
 
-/* The values that are used as indices, and logits that would poison a training. */
-static enum status check_values(const struct shard_reader *reader, const struct cache_shard *shard, struct error *err)
-{
-    size_t n = shard->count, rows = n * (size_t)shard->views, top_k = (size_t)reader->manifest->top_k;
-    for (size_t i = 1; i < n; i++)
-        if (shard->ids[i] <= shard->ids[i - 1])
-            return error_set(err, STATUS_BAD_DATA, reader->path, "data set ids does not increase at %zu", i);
-    for (size_t i = 0; i < n; i++)
-        if (shard->labels[i] < -1 || shard->labels[i] >= reader->manifest->class_count)
-            return error_set(err, STATUS_BAD_DATA, reader->path, "data set labels has class %d at %zu",
-                             shard->labels[i], i);
-    for (size_t i = 0; i < rows * (size_t)shard->logits_per_view; i++)
-        if ((shard->logits[i] & 0x7C00) == 0x7C00)
-            return error_set(err, STATUS_BAD_DATA, reader->path, "data set logits is not finite at %zu", i);
-    for (size_t i = 0; i < rows * top_k; i++)
-        if (shard->top_classes[i] >= reader->manifest->class_count)
-            return error_set(err, STATUS_BAD_DATA, reader->path, "data set top_classes has class %u at %zu",
-                             (unsigned)shard->top_classes[i], i);
-    return STATUS_OK;
-}
-
 /* What was not asked for is NULL, not zeros. */
 static void drop_unread(struct cache_shard *shard, unsigned parts)
 {
@@ -339,7 +318,7 @@ enum status shard_parse(const struct cache_manifest *manifest, enum split split,
     else if (shard->image_bytes && !offsets_are_clean(manifest, shard, fields[count - 2].bytes))
         status = error_set(err, STATUS_BAD_DATA, path, "data set image_offsets does not fit the images");
     else
-        status = check_values(&reader, shard, err);
+        status = shard_check_values(manifest, shard, parts, path, err);
     drop_unread(shard, parts);
 cleanup:
     for (int i = 0; i < SHARD_MAX_FIELDS; i++)

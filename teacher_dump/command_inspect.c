@@ -20,7 +20,7 @@ struct inspect {
 static enum status inspect_cache_json(const struct cache *cache, struct error *err)
 {
     const struct cache_manifest *manifest = &cache->manifest;
-    cJSON *object = cJSON_CreateObject(), *classes, *features;
+    cJSON *object = cJSON_CreateObject(), *classes;
     char seed[24];
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)manifest->seed);
     cJSON_AddStringToObject(object, "cache", cache->path);
@@ -37,16 +37,7 @@ static enum status inspect_cache_json(const struct cache *cache, struct error *e
     classes = cJSON_AddArrayToObject(object, "classes");
     for (int c = 0; c < manifest->class_count; c++)
         cJSON_AddItemToArray(classes, cJSON_CreateString(manifest->classes[c]));
-    features = cJSON_AddArrayToObject(object, "features");
-    for (int i = 0; i < manifest->feature_count; i++) {
-        const struct cache_feature *feature = &manifest->features[i];
-        const int shape[4] = {feature->views, feature->c, feature->h, feature->w};
-        cJSON *item = cJSON_CreateObject();
-        cJSON_AddItemToArray(features, item);
-        cJSON_AddStringToObject(item, "tensor", feature->tensor);
-        cJSON_AddStringToObject(item, "form", feature_form_name(feature->form));
-        cJSON_AddItemToObject(item, "shape", cJSON_CreateIntArray(shape, 4));
-    }
+    summary_features_to_json(manifest, manifest->splits[SPLIT_TRAIN].samples, object);
     summary_to_json(manifest, object);
     return summary_print_json(object, err);
 }
@@ -71,11 +62,7 @@ static void print_cache(const struct cache *cache)
            (double)manifest->std[1], (double)manifest->std[2]);
     if (manifest->top_k)
         printf("  logits   the %d largest of %d\n", manifest->top_k, manifest->class_count);
-    for (int i = 0; i < manifest->feature_count; i++) {
-        const struct cache_feature *feature = &manifest->features[i];
-        printf("  feature  %s, %s, %dx%dx%d, %d views\n", feature->tensor, feature_form_name(feature->form), feature->c,
-               feature->h, feature->w, feature->views);
-    }
+    summary_print_features(manifest, manifest->splits[SPLIT_TRAIN].samples, stdout);
     summary_print(manifest, stdout);
     for (int i = 0; i < manifest->skipped_count; i++)
         printf("  left out %s: %s\n", manifest->skipped[i].name, manifest->skipped[i].reason);

@@ -99,14 +99,13 @@ static enum status open_all(struct recheck *recheck, struct error *err)
     recheck->value_room = (size_t)manifest->class_count;
     for (int i = 0; i < manifest->feature_count; i++) {
         const struct cache_feature *feature = &manifest->features[i];
-        const struct shape *shape = &recheck->teacher.shapes[1 + i];
-        bool pooled = feature->form == FEATURE_POOLED;
-        if (feature->c != shape->c || (!pooled && (feature->h != shape->h || feature->w != shape->w))) {
+        const struct shape shape = cache_feature_shape(feature->form, recheck->teacher.shapes[1 + i]);
+        if (feature->c != shape.c || feature->h != shape.h || feature->w != shape.w) {
             status = error_set(err, STATUS_BAD_DATA, recheck->path,
                                "its feature %s has another shape than the teacher's", feature->tensor);
             goto cleanup;
         }
-        size_t count = (size_t)feature->c * (size_t)feature->h * (size_t)feature->w;
+        size_t count = cache_feature_count(feature);
         recheck->value_room = count > recheck->value_room ? count : recheck->value_room;
     }
     recheck->stored = malloc(recheck->value_room * sizeof(float));
@@ -143,7 +142,7 @@ static void compare(struct recheck *recheck, const struct cache_shard *shard, co
             continue;
         cache_feature_value(manifest, shard, i, pair->sample, pair->view, recheck->stored);
         cache_feature_value(manifest, one, i, 0, pair->view, recheck->again);
-        worst = fmax(worst, difference(recheck, (size_t)feature->c * (size_t)feature->h * (size_t)feature->w));
+        worst = fmax(worst, difference(recheck, cache_feature_count(feature)));
     }
     recheck->identical += worst == 0;
     if (worst >= recheck->largest) {

@@ -2,6 +2,7 @@
 #include "teacher_dump/dump_job.h"
 
 #include "shared/augment/view.h"
+#include "teacher_dump/feature_request.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,44 +62,24 @@ static enum status set_replay(struct dump_job *job, struct error *err)
     return STATUS_OK;
 }
 
-/* "TENSOR" or "TENSOR:form"; names of tensors may contain colons themselves. */
-static enum status parse_feature(struct dump_job *job, const char *text, struct cache_feature *feature,
-                                 struct error *err)
-{
-    const char *colon = strrchr(text, ':');
-    size_t length = strlen(text);
-    feature->form = FEATURE_FP16;
-    for (int form = 0; form < FEATURE_FORM_COUNT && colon; form++) {
-        if (strcmp(colon + 1, feature_form_name((enum feature_form)form)) == 0) {
-            feature->form = (enum feature_form)form;
-            length = (size_t)(colon - text);
-        }
-    }
-    feature->tensor = arena_printf(&job->manifest.arena, "%.*s", (int)length, text);
-    return feature->tensor ? STATUS_OK : error_no_memory(err, length, "a tensor's name");
-}
-
 static enum status set_features(struct dump_job *job, struct error *err)
 {
     enum status status = STATUS_OK;
     struct cache_manifest *manifest = &job->manifest;
     const struct dump_options *options = job->options;
-    int views = options->feature_views ? options->feature_views : options->views;
     if (options->features.count > CACHE_MAX_FEATURES)
         return error_set(err, STATUS_USAGE, NULL, "--feature: at most %d", CACHE_MAX_FEATURES);
-    if (views > options->views)
-        return error_set(err, STATUS_USAGE, NULL, "--feature-views %d is more than --views %d", views, options->views);
+    if (options->feature_views > options->views)
+        return error_set(err, STATUS_USAGE, NULL, "--feature-views %d is more than --views %d", options->feature_views,
+                         options->views);
     for (int i = 0; i < options->features.count; i++) {
+        struct feature_request request = {.views = options->feature_views ? options->feature_views : options->views};
         struct cache_feature *feature = &manifest->features[i];
         int node;
-        TRY(parse_feature(job, options->features.items[i], feature, err));
-        TRY(teacher_find(&job->teacher, feature->tensor, &node, err));
-        const struct shape *shape = &job->teacher.graph.nodes[node].shape;
-        bool pooled = feature->form == FEATURE_POOLED;
-        feature->c = shape->c;
-        feature->h = pooled ? 1 : shape->h;
-        feature->w = pooled ? 1 : shape->w;
-        feature->views = views;
+        TRY(feature_request_parse(&request, options->features.items[i], options->views, &manifest->arena, err));
+        TRY(teacher_find(&job->teacher, request.tensor, &node, err));
+        const struct shape shape = cache_feature_shape(request.form, job->teacher.graph.nodes[node].shape);
+        *feature = (struct cache_feature){request.tensor, request.form, shape.c, shape.h, shape.w, request.views};
         manifest->feature_count++;
     }
 cleanup:

@@ -24,10 +24,11 @@ static void fill_specs(struct dump_options *o)
         {"augment", OPTION_STRING, &o->recipe, "RECIPE", "food11-strong",
          "how views are made: a preset (none, light, food11-strong, cifar) or transforms such as "
          "'random_resized_crop(scale=0.7:1)+hflip(p=0.5)'"},
-        {"feature", OPTION_LIST, &o->features, "TENSOR[:FORM]", NULL,
-         "record this tensor of the teacher as fp16 (default), int8 or pooled; `inspect FILE.onnx` lists them"},
-        {"feature-views", OPTION_INT, &o->feature_views, "N", NULL, "record features for the first N views only [all]",
-         .minimum = 1, .maximum = 65536},
+        {"feature", OPTION_LIST, &o->features, "TENSOR[:FORM][:views=N]", NULL,
+         "record this tensor of the teacher as fp16 (default), int8 (a scale by channel), pooled (mean over height and "
+         "width) or at (attention map), for its samples' first N views; `inspect FILE.onnx` lists the tensors"},
+        {"feature-views", OPTION_INT, &o->feature_views, "N", NULL,
+         "the N of features that are given without views= [all]", .minimum = 1, .maximum = 65536},
         {"size", OPTION_INT, &o->size, "N", NULL, "side of the teacher's input [what the teacher has, else 224]",
          .minimum = 1, .maximum = VIEW_MAX_SIZE},
         {"base", OPTION_INT, &o->base, "N", NULL,

@@ -12,8 +12,8 @@ struct dump_options {
     const char *data, *teacher, *out;
     int views;
     const char *recipe;
-    struct option_list features; /* TENSOR[:form] */
-    int feature_views;           /* 0: all views */
+    struct option_list features; /* see feature_request.h */
+    int feature_views;           /* of those without their own; 0: all views */
     int size, base;              /* 0: chosen by the teacher and the data; base -1 likewise */
     double mean[3], std[3];      /* where given */
     bool mean_given, std_given;

@@ -164,8 +164,10 @@ enum status estimate_print(struct dump_job *job, struct error *err)
         cJSON_AddNumberToObject(object, "free_bytes", (double)room);
         cJSON_AddNumberToObject(object, "views_per_second", m.view_seconds > 0 ? 1 / m.view_seconds : 0);
         cJSON_AddNumberToObject(object, "seconds", e.seconds);
+        summary_features_to_json(&job->manifest, job->source.sets[SPLIT_TRAIN].count, object);
         return summary_print_json(object, err);
     }
+    summary_print_features(&job->manifest, job->source.sets[SPLIT_TRAIN].count, stdout);
     printf("a run would write about %s (%s of it images; %.1f bytes a view without them) in %llu shards\n",
            summary_bytes(total, all), summary_bytes((uint64_t)e.image_bytes, image), per_view,
            (unsigned long long)e.shards);

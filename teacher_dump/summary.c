@@ -1,5 +1,7 @@
 #include "teacher_dump/summary.h"
 
+#include <string.h>
+
 const char *summary_bytes(uint64_t bytes, char text[32])
 {
     static const char *const units[] = {"bytes", "kB", "MB", "GB", "TB", "PB"};
@@ -70,6 +72,43 @@ void summary_to_json(const struct cache_manifest *manifest, cJSON *object)
     cJSON_AddNumberToObject(object, "image_bytes", (double)images);
     cJSON_AddNumberToObject(object, "bytes_per_view", per_view);
     cJSON_AddNumberToObject(object, "skipped", manifest->skipped_count);
+}
+
+void summary_print_features(const struct cache_manifest *manifest, uint64_t samples, FILE *out)
+{
+    int width = 8;
+    for (int i = 0; i < manifest->feature_count; i++) {
+        int length = (int)strlen(manifest->features[i].tensor);
+        width = length > width ? length : width;
+    }
+    if (manifest->feature_count)
+        fprintf(out, "  %-*s %-7s %-12s %6s %14s %12s\n", width, "feature", "form", "shape", "views", "bytes a view",
+                "uncompressed");
+    for (int i = 0; i < manifest->feature_count; i++) {
+        const struct cache_feature *feature = &manifest->features[i];
+        const size_t bytes = cache_feature_bytes(feature);
+        char shape[48], all[32];
+        snprintf(shape, sizeof shape, "%dx%dx%d", feature->c, feature->h, feature->w);
+        fprintf(out, "  %-*s %-7s %-12s %6d %14zu %12s\n", width, feature->tensor, feature_form_name(feature->form),
+                shape, feature->views, bytes, summary_bytes(samples * (uint64_t)feature->views * bytes, all));
+    }
+}
+
+void summary_features_to_json(const struct cache_manifest *manifest, uint64_t samples, cJSON *object)
+{
+    cJSON *features = cJSON_AddArrayToObject(object, "features");
+    for (int i = 0; i < manifest->feature_count; i++) {
+        const struct cache_feature *feature = &manifest->features[i];
+        const int shape[4] = {feature->views, feature->c, feature->h, feature->w};
+        const double bytes = (double)cache_feature_bytes(feature);
+        cJSON *item = cJSON_CreateObject();
+        cJSON_AddItemToArray(features, item);
+        cJSON_AddStringToObject(item, "tensor", feature->tensor);
+        cJSON_AddStringToObject(item, "form", feature_form_name(feature->form));
+        cJSON_AddItemToObject(item, "shape", cJSON_CreateIntArray(shape, 4));
+        cJSON_AddNumberToObject(item, "uncompressed_bytes_per_view", bytes);
+        cJSON_AddNumberToObject(item, "uncompressed_bytes", (double)samples * feature->views * bytes);
+    }
 }
 
 enum status summary_print_json(cJSON *object, struct error *err)

@@ -10,6 +10,10 @@
 void summary_print(const struct cache_manifest *manifest, FILE *out);
 /* The same as fields of `object`. */
 void summary_to_json(const struct cache_manifest *manifest, cJSON *object);
+/* A table of the recorded features, for a training split of so many samples; nothing where there are none. */
+void summary_print_features(const struct cache_manifest *manifest, uint64_t samples, FILE *out);
+/* The same as an array `features` of `object`. */
+void summary_features_to_json(const struct cache_manifest *manifest, uint64_t samples, cJSON *object);
 /* "12.3 MB" in decimal units. */
 const char *summary_bytes(uint64_t bytes, char text[32]);
 /* Prints and frees a JSON object. STATUS_INTERNAL when out of memory. */

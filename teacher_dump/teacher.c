@@ -1,3 +1,4 @@
+#define _POSIX_C_SOURCE 200809L
 #include "teacher_dump/teacher.h"
 
 #include "formats/onnx_read.h"
@@ -7,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum { TEACHER_LIMIT = INT32_MAX }; /* protobuf's own limit */
 
@@ -65,19 +67,51 @@ void teacher_release(struct teacher *teacher)
     *teacher = (struct teacher){0};
 }
 
-enum status teacher_find(const struct teacher *teacher, const char *tensor, int *node, struct error *err)
+/* Whether name has word in it, whatever their cases. */
+static bool contains(const char *name, const char *word)
 {
-    const struct graph *graph = &teacher->graph;
-    *node = graph_find(graph, tensor);
-    if (*node >= 0)
-        return STATUS_OK;
+    const size_t length = strlen(word);
+    for (; *name; name++)
+        if (strncasecmp(name, word, length) == 0)
+            return true;
+    return false;
+}
+
+/* Names that the one who wrote `tensor` may have meant: "; did you mean 'a', 'b'?", or nothing. */
+static void suggest_tensors(const struct graph *graph, const char *tensor, char *text, size_t size)
+{
+    enum { MOST = 4 };
     const char **names = malloc((size_t)graph->node_count * sizeof *names);
+    size_t used = 0;
+    int count = 0;
+    *text = 0;
     for (int i = 0; i < graph->node_count && names; i++)
         names[i] = graph->nodes[i].name;
-    const char *near = names ? suggest(tensor, names, graph->node_count) : NULL;
+    const char *nearest = names ? suggest(tensor, names, graph->node_count) : NULL;
+    for (int i = 0; i < graph->node_count && names && count < MOST && used < size; i++)
+        if (nearest ? names[i] == nearest : *tensor && contains(names[i], tensor))
+            used += (size_t)snprintf(text + used, size - used, "%s'%s'", count++ ? ", " : "; did you mean ", names[i]);
+    if (count && used < size)
+        snprintf(text + used, size - used, "?");
     free(names);
-    return error_set(err, STATUS_CONFIG, teacher->file, "has no tensor '%s'%s%s%s `teacher_dump inspect` lists them",
-                     tensor, near ? "; did you mean '" : ":", near ? near : "", near ? "'?" : "");
+}
+
+enum status teacher_find(const struct teacher *teacher, const char *tensor, int *node, struct error *err)
+{
+    const char *colon = strrchr(tensor, ':');
+    char begin[NODE_MAX_NAME], near[4 * NODE_MAX_NAME];
+    *node = graph_find(&teacher->graph, tensor);
+    if (*node >= 0)
+        return STATUS_OK;
+    snprintf(begin, sizeof begin, "%.*s", colon ? (int)(colon - tensor) : 0, tensor);
+    if (colon && graph_find(&teacher->graph, begin) >= 0)
+        return error_set(err, STATUS_CONFIG, teacher->file,
+                         "has no tensor '%s', but '%s', and '%s' is no ending that a tensor may have: those are fp16, "
+                         "int8, pooled, at and views=N",
+                         tensor, begin, colon);
+    suggest_tensors(&teacher->graph, tensor, near, sizeof near);
+    return error_set(err, STATUS_CONFIG, teacher->file, "has no tensor '%s'%s%s `teacher_dump inspect` lists them",
+                     tensor, near, *near ? "" : ":");
 }
 
 enum status teacher_choose(struct teacher_engine *engine, struct error *err)

@@ -46,7 +46,7 @@ bool teacher_is_none(const char *path);
 enum status teacher_open(struct teacher *teacher, const char *path, int size, struct error *err);
 void teacher_release(struct teacher *teacher); /* a zeroed one is legal */
 
-/* Finds a tensor. STATUS_CONFIG with the nearest name. */
+/* Finds a tensor. STATUS_CONFIG with the nearest names. */
 enum status teacher_find(const struct teacher *teacher, const char *tensor, int *node, struct error *err);
 
 /* Finds the device, and replaces the engine's batch and precision by those that it will have. Opens nothing.

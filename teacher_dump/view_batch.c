@@ -100,7 +100,7 @@ enum status view_batch_store(const struct view_batch *views, const struct view_a
         size_t count = (size_t)shape->c * (size_t)shape->h * (size_t)shape->w;
         if (view < manifest->features[i].views)
             status = cache_store_feature(manifest, shard, i, sample, view, answers->outputs[1 + i] + (size_t)k * count,
-                                         shape->h, shape->w, err);
+                                         *shape, err);
     }
     return status;
 }

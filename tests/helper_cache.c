@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 enum { RAW_H = 6, RAW_W = 5, MAP_C = 6, MAP_H = 3, MAP_W = 2 };
+static const struct shape map_shape = {MAP_C, MAP_H, MAP_W};
 
 /* About a normal number. */
 static float noise(struct random_stream *stream)
@@ -57,7 +58,8 @@ static void set_features(struct cache_manifest *manifest)
     manifest->features[0] = (struct cache_feature){"map", FEATURE_FP16, MAP_C, MAP_H, MAP_W, manifest->views};
     manifest->features[1] = (struct cache_feature){"map", FEATURE_INT8, MAP_C, MAP_H, MAP_W, 1};
     manifest->features[2] = (struct cache_feature){"map", FEATURE_POOLED, MAP_C, 1, 1, manifest->views};
-    manifest->feature_count = 3;
+    manifest->features[3] = (struct cache_feature){"map", FEATURE_AT, 1, MAP_H, MAP_W, 1};
+    manifest->feature_count = 4;
 }
 
 void plan_manifest(const struct cache_plan *plan, struct cache_manifest *manifest)
@@ -145,8 +147,7 @@ void plan_shard(const struct cache_plan *plan, const struct cache_manifest *mani
                 map[k] = fmaxf(0, noise(&stream));
             for (int f = 0; f < manifest->feature_count && split == SPLIT_TRAIN; f++)
                 if (v < manifest->features[f].views)
-                    assert_int_equal(cache_store_feature(manifest, content, f, i, v, map, MAP_H, MAP_W, NULL),
-                                     STATUS_OK);
+                    assert_int_equal(cache_store_feature(manifest, content, f, i, v, map, map_shape, NULL), STATUS_OK);
         }
     }
     free(logits);

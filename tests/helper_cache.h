@@ -10,7 +10,7 @@ struct cache_plan {
     bool raw;                /* 6x5 images of 3 channels; otherwise JPEG-like random bytes */
     bool link;               /* images are files below source_path */
     const char *source_path; /* of linked images */
-    bool features;           /* one of each form: "map" fp16 and int8 [6, 3, 2], "pooled" [6] */
+    bool features;           /* "map" [6, 3, 2] in each form; int8 and at of one view, the others of all */
     uint64_t seed;
 };
 

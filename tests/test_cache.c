@@ -197,12 +197,13 @@ static void test_feature_forms(void **state)
     struct cache_manifest manifest;
     struct cache_shard shard;
     float map[36], value[36];
+    const struct shape shape = {6, 3, 2};
     plan_manifest(&plan, &manifest);
     plan_shard(&plan, &manifest, SPLIT_TRAIN, 0, &shard);
     for (int i = 0; i < 36; i++)
         map[i] = i < 6 ? 0 : 3 * sinf((float)i);
     for (int f = 0; f < 3; f++) {
-        assert_int_equal(cache_store_feature(&manifest, &shard, f, 0, 0, map, 3, 2, NULL), STATUS_OK);
+        assert_int_equal(cache_store_feature(&manifest, &shard, f, 0, 0, map, shape, NULL), STATUS_OK);
         cache_feature_value(&manifest, &shard, f, 0, 0, value);
         for (int i = 0; i < 36 && f < 2; i++)
             assert_true(fabsf(value[i] - map[i]) <= (f == 0 ? 3.0f / 2048 : 1.5f / 127));
@@ -214,7 +215,42 @@ static void test_feature_forms(void **state)
         assert_true(fabsf(value[c] - mean) <= 2e-3f);
     }
     map[35] = 70000;
-    assert_int_equal(cache_store_feature(&manifest, &shard, 0, 0, 0, map, 3, 2, NULL), STATUS_BAD_DATA);
+    assert_int_equal(cache_store_feature(&manifest, &shard, 0, 0, 0, map, shape, NULL), STATUS_BAD_DATA);
+    cache_shard_release(&shard);
+    arena_release(&manifest.arena);
+}
+
+/* mean over channels of the squares, divided by their norm: F.normalize(map.pow(2).mean(1).flatten(1)). */
+static void test_attention_maps(void **state)
+{
+    (void)state;
+    enum { AT = 3 };
+    struct cache_plan plan = {.classes = 2, .views = 1, .samples = {1, 0, 0}, .seed = 3, .features = true};
+    struct cache_manifest manifest;
+    struct cache_shard shard;
+    const struct shape shape = {6, 3, 2}, stored = cache_feature_shape(FEATURE_AT, shape);
+    float map[36], value[6];
+    plan_manifest(&plan, &manifest);
+    plan_shard(&plan, &manifest, SPLIT_TRAIN, 0, &shard);
+    assert_int_equal(cache_feature_bytes(&manifest.features[AT]), 12);
+    assert_true(stored.c == 1 && stored.h == 3 && stored.w == 2);
+    for (int i = 0; i < 36; i++) /* pixel i has 3 * i in its first channel and 4 * i in the last: mean 25 i^2 / 6 */
+        map[i] = i < 6 ? (float)(3 * i) : i >= 30 ? -(float)(4 * (i - 30)) : 0;
+    assert_int_equal(cache_store_feature(&manifest, &shard, AT, 0, 0, map, shape, NULL), STATUS_OK);
+    cache_feature_value(&manifest, &shard, AT, 0, 0, value);
+    for (int i = 0; i < 6; i++) /* 0^4 + ... + 5^4 = 979 */
+        assert_true(fabsf(value[i] - (float)(i * i) / sqrtf(979)) <= 1.0f / 2048);
+    for (int i = 0; i < 36; i++) /* float16 could not hold the values, nor float their squares */
+        map[i] = 1e30f;
+    assert_int_equal(cache_store_feature(&manifest, &shard, AT, 0, 0, map, shape, NULL), STATUS_OK);
+    cache_feature_value(&manifest, &shard, AT, 0, 0, value);
+    assert_true(fabsf(value[5] - 1 / sqrtf(6)) <= 1.0f / 2048);
+    memset(map, 0, sizeof map);
+    assert_int_equal(cache_store_feature(&manifest, &shard, AT, 0, 0, map, shape, NULL), STATUS_OK);
+    cache_feature_value(&manifest, &shard, AT, 0, 0, value);
+    assert_true(value[0] == 0 && value[5] == 0);
+    map[7] = NAN;
+    assert_int_equal(cache_store_feature(&manifest, &shard, AT, 0, 0, map, shape, NULL), STATUS_BAD_DATA);
     cache_shard_release(&shard);
     arena_release(&manifest.arena);
 }
@@ -452,6 +488,7 @@ int main(void)
         cmocka_unit_test(test_parts_not_read_are_null),
         cmocka_unit_test(test_top_k_keeps_the_mass),
         cmocka_unit_test(test_feature_forms),
+        cmocka_unit_test(test_attention_maps),
         cmocka_unit_test(test_budget),
         cmocka_unit_test(test_same_bytes_twice_and_resumed),
         cmocka_unit_test(test_many_processes),

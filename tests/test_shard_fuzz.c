@@ -9,6 +9,7 @@
 #include "shared/base/random.h"
 #include "tests/helper_cache.h"
 #include "tests/helper_images.h"
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -95,6 +96,12 @@ static void consistent_but_hostile_values(void **state)
     shard->names[2][3] = '\n';
     assert_refused(f, "names has an empty or unprintable name");
     shard->names[2][3] = 'x';
+    shard->features[3].half[5] = 0xFC00;
+    assert_refused(f, "feature_3 is not finite at 5");
+    shard->features[3].half[5] = 0;
+    shard->features[1].scales[2] = NAN;
+    assert_refused(f, "feature_1_scales has nan at 2");
+    shard->features[1].scales[2] = 1;
     struct error err = {0};
     f->manifest.features[1].h = 4; /* a shape that the manifest claims and the shard has not */
     assert_int_equal(parse(f, f->bytes, f->size, &err), STATUS_BAD_DATA);

@@ -182,17 +182,22 @@ static void end_to_end(void **state)
 {
     struct fixture *f = *state;
     assert_run(0, "complete (130 views", f, "run", "--data", f->photos, "--teacher", tiny, "--out", f->out, "--views",
-               "4", "--base", "36", "--feature", "map1:int8", "--feature", "map0:pooled", "--feature", "map1",
-               "--feature-views", "2");
+               "4", "--base", "36", "--feature", "map1:int8:views=3", "--feature", "map0:pooled", "--feature", "map1",
+               "--feature", "map1:at:views=1", "--feature-views", "2");
     assert_non_null(strstr(f->text, "data: ImageFolder, JPEG, 10 classes, train 30, val 10"));
     assert_run(0, "2 shards, all as the manifest says", f, "verify", f->out);
     assert_run(0, "40 views rechecked, 40 identical", f, "recheck", f->out, "--teacher", tiny, "-n", "40");
-    assert_run(0, "feature  map0, pooled, 8x1x1, 2 views", f, "inspect", f->out, "--views", "3", "--sample", "7");
+    assert_run(0, "  map0     pooled  8x1x1             2             16    960 bytes\n", f, "inspect", f->out,
+               "--views", "3", "--sample", "7");
+    assert_non_null(strstr(f->text, "  map1     int8    12x8x8            3            816      73.4 kB\n"));
+    assert_non_null(strstr(f->text, "  map1     fp16    12x8x8            2           1536      92.2 kB\n"));
+    assert_non_null(strstr(f->text, "  map1     at      1x8x8             1            128       3.8 kB\n"));
     assert_non_null(strstr(f->text, "views of train/class_02/0001.jpg (id 7, base 36x48)"));
     assert_run(0, "\"bytes_per_view\":", f, "inspect", f->out, "--json");
+    assert_non_null(strstr(f->text, "\"uncompressed_bytes_per_view\":\t816"));
     assert_run(0, "complete, every shard verified", f, "run", "--data", f->photos, "--teacher", tiny, "--out", f->out,
-               "--views", "4", "--base", "36", "--feature", "map1:int8", "--feature", "map0:pooled", "--feature",
-               "map1", "--feature-views", "2");
+               "--views", "4", "--base", "36", "--feature", "map1:views=3:int8", "--feature", "map0:pooled",
+               "--feature", "map1:fp16", "--feature", "map1:at:views=1", "--feature-views", "2");
     assert_run(0, "logits", f, "inspect", tiny);
 }
 
@@ -211,6 +216,8 @@ static void dry_run_writes_nothing(void **state)
     struct fixture *f = *state;
     assert_run(0, "nothing was written", f, "run", "--data", f->photos, "--teacher", tiny, "--out", f->out,
                "--dry-run");
+    assert_run(0, "  map1     at      1x8x8             8            128      30.7 kB\n", f, "run", "--data", f->photos,
+               "--teacher", tiny, "--out", f->out, "--dry-run", "--feature", "map1:at");
     assert_false(folder_exists(f->out));
 }
 
@@ -368,6 +375,18 @@ static void bad_input(void **state)
                "tests/golden/teachers/softmax.onnx", "--out", f->out);
     assert_run(78, "has no tensor 'map11'; did you mean 'map1'?", f, "run", "--data", f->photos, "--teacher", tiny,
                "--out", f->out, "--feature", "map11:int8");
+    assert_run(78, "did you mean 'map0', 'map1'?", f, "run", "--data", f->photos, "--teacher", tiny, "--out", f->out,
+               "--feature", "ap");
+    assert_run(78, "has no tensor 'map1:int', but 'map1'", f, "run", "--data", f->photos, "--teacher", tiny, "--out",
+               f->out, "--feature", "map1:int:views=2");
+    assert_run(78, "has no tensor 'map1:at', but 'map1'", f, "run", "--data", f->photos, "--teacher", tiny, "--out",
+               f->out, "--feature", "map1:at:fp16");
+    assert_run(64, "views=9 is more than --views 8", f, "run", "--data", f->photos, "--teacher", tiny, "--out", f->out,
+               "--feature", "map1:views=9");
+    assert_run(64, "views=0 is no number", f, "run", "--data", f->photos, "--teacher", tiny, "--out", f->out,
+               "--feature", "map1:views=0:int8");
+    assert_run(64, "names no tensor", f, "run", "--data", f->photos, "--teacher", tiny, "--out", f->out, "--feature",
+               ":at");
     assert_run(78, "fixed to 32x32, --size says 64", f, "run", "--data", f->photos, "--teacher", tiny, "--out", f->out,
                "--size", "64");
     write_photo(f->photos, "train/class_10/0000.jpg", 50, 50, 1, 9);

@@ -1,0 +1,18 @@
+/* What one --feature asks for: TENSOR[:FORM][:views=N]. */
+#ifndef TEACHER_DUMP_FEATURE_REQUEST_H
+#define TEACHER_DUMP_FEATURE_REQUEST_H
+
+#include "formats/cache.h"
+
+struct feature_request {
+    const char *tensor; /* the arena's */
+    enum feature_form form;
+    int views;
+};
+
+/* Names of tensors may have colons themselves ("block/out:0"), so only known endings are split off, from the end, each
+ * at most once. request->views is what counts without `views=`. most_views: what the samples have. STATUS_USAGE. */
+enum status feature_request_parse(struct feature_request *request, const char *text, int most_views,
+                                  struct arena *arena, struct error *err);
+
+#endif
