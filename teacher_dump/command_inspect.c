@@ -95,11 +95,16 @@ static enum status print_views(const struct cache *cache, const struct inspect *
            prepared.levels[0].w);
     for (int v = 0; v < inspect->views; v++) {
         struct view view;
-        char text[1024];
+        struct view_mix mix;
+        uint32_t partner;
+        char text[1024], mixed[100];
         view_of_request(manifest, &recipe, SPLIT_TRAIN, shard.ids[i], (uint32_t)v, prepared.levels[0].h,
                         prepared.levels[0].w, &view);
         view_describe(&view, text, sizeof text);
-        printf("  %3d  %s\n", v, text);
+        mix_of_request(manifest, &recipe, SPLIT_TRAIN, shard.ids[i], (uint32_t)v, (uint32_t)inspect->sample, &mix,
+                       &partner);
+        view_mix_describe(&mix, partner, mixed, sizeof mixed);
+        printf("  %3d  %s%s\n", v, text, mixed);
     }
 cleanup:
     free(owned);

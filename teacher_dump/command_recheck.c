@@ -5,12 +5,14 @@
 #include "shared/base/options.h"
 #include "shared/base/progress.h"
 #include "teacher_dump/dump_options.h"
+#include "teacher_dump/pair_partners.h"
 #include "teacher_dump/summary.h"
 #include "teacher_dump/view_batch.h"
-#include "teacher_dump/view_pairs.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { ROUND = 1024 }; /* pairs whose partners' images are in memory at a time */
 
 struct recheck {
     const char *path, *teacher_path, *device;
@@ -24,7 +26,11 @@ struct recheck {
     struct teacher_engine engine;
     struct view_batch views;
     struct view_pair *pairs; /* [count] in order of the shards */
-    float *stored, *again;   /* [value_room] */
+    /* where the recipe mixes views; otherwise NULL */
+    uint32_t *ids;                 /* of the training samples */
+    struct pair_partner *partners; /* [ROUND] those of pairs [round, round + ROUND) */
+    int round;
+    float *stored, *again; /* [value_room] */
     size_t value_room;
     /* results */
     double largest; /* difference relative to the largest magnitude of the same stored row */
@@ -96,6 +102,10 @@ static enum status open_all(struct recheck *recheck, struct error *err)
     TRY(choose_engine(recheck, err));
     TRY(teacher_start(&recheck->teacher, &recheck->engine, manifest, err));
     TRY(view_batch_init(&recheck->views, manifest, &recheck->teacher, recheck->engine.batch, err));
+    if (recipe_mixes(&recheck->views.recipe)) {
+        TRY(memory_new((void **)&recheck->partners, ROUND, sizeof *recheck->partners, "partners", err));
+        TRY(pair_partners_ids(&recheck->cache, &recheck->ids, err));
+    }
     recheck->value_room = (size_t)manifest->class_count;
     for (int i = 0; i < manifest->feature_count; i++) {
         const struct cache_feature *feature = &manifest->features[i];
@@ -181,13 +191,26 @@ cleanup:
     return status;
 }
 
-/* One batch: `count` pairs of a shard. */
-static enum status recheck_pairs(struct recheck *recheck, const struct cache_shard *shard,
-                                 const struct view_pair *pairs, int count, struct error *err)
+static enum status prepare_partner(const struct recheck *recheck, const struct pair_partner *partner,
+                                   struct prepared_image *image, struct view_request *request, struct error *err)
 {
+    request->mix = partner->mix;
+    request->partner_index = partner->index;
+    request->partner_id = partner->id;
+    request->partner = image;
+    if (partner->mix.kind == VIEW_MIX_NONE)
+        return STATUS_OK;
+    return prepared_image_make(image, &recheck->cache.manifest, partner->bytes, partner->size, partner->name, err);
+}
+
+/* One batch: pairs [first, first + count), which are of a shard. */
+static enum status recheck_pairs(struct recheck *recheck, const struct cache_shard *shard, int first, int count,
+                                 struct error *err)
+{
+    const struct view_pair *pairs = recheck->pairs + first;
     enum status status = STATUS_OK;
     struct view_answers answers;
-    struct prepared_image *images = calloc((size_t)count, sizeof *images);
+    struct prepared_image *images = calloc(2 * (size_t)count, sizeof *images); /* and the partners' */
     struct view_request *requests = calloc((size_t)count, sizeof *requests);
     if (!images || !requests) {
         status = error_no_memory(err, (size_t)count * sizeof *images, "a batch");
@@ -196,29 +219,45 @@ static enum status recheck_pairs(struct recheck *recheck, const struct cache_sha
     for (int k = 0; k < count; k++) {
         const struct view_pair *pair = &pairs[k];
         TRY(prepare_pair(recheck, shard, pair, &images[k], err));
-        requests[k] = (struct view_request){&images[k], pair->split, shard->ids[pair->sample], (uint32_t)pair->view};
+        requests[k] = (struct view_request){
+            .image = &images[k], .split = pair->split, .id = shard->ids[pair->sample], .view = (uint32_t)pair->view};
+        if (recheck->partners)
+            TRY(prepare_partner(recheck, &recheck->partners[first - recheck->round + k], &images[count + k],
+                                &requests[k], err));
     }
     TRY(view_batch_submit(&recheck->views, 0, requests, count, err));
     TRY(view_batch_collect(&recheck->views, 0, &answers, err));
     for (int k = 0; k < count; k++)
         TRY(compare_again(recheck, shard, &pairs[k], &answers, k, err));
 cleanup:
-    for (int k = 0; k < count && images; k++)
+    for (int k = 0; k < 2 * count && images; k++)
         prepared_image_release(&images[k]);
     free(images);
     free(requests);
     return status;
 }
 
-/* Pairs from `first` on that are of one shard, at most a batch. */
+/* Pairs from `first` on that are of one shard, at most a batch, within a round. */
 static int count_pairs(const struct recheck *recheck, int first)
 {
     const struct view_pair *pairs = recheck->pairs + first;
     int count = 1;
-    while (first + count < recheck->count && count < recheck->engine.batch && pairs[count].shard == pairs[0].shard &&
-           pairs[count].split == pairs[0].split)
+    while (first + count < recheck->count && (first + count) % ROUND && count < recheck->engine.batch &&
+           pairs[count].shard == pairs[0].shard && pairs[count].split == pairs[0].split)
         count++;
     return count;
+}
+
+/* Where a round begins: the partners of its pairs. */
+static enum status load_partners(struct recheck *recheck, int first, struct error *err)
+{
+    const int left = recheck->count - first;
+    if (!recheck->partners || first % ROUND)
+        return STATUS_OK;
+    pair_partners_release(recheck->partners, ROUND);
+    recheck->round = first;
+    return pair_partners_load(recheck->partners, &recheck->cache, &recheck->views.recipe, recheck->ids,
+                              recheck->pairs + first, left < ROUND ? left : ROUND, err);
 }
 
 static enum status recheck_all(struct recheck *recheck, struct error *err)
@@ -234,7 +273,8 @@ static enum status recheck_all(struct recheck *recheck, struct error *err)
             TRY(cache_read_shard(&recheck->cache, pair->split, pair->shard, CACHE_READ_IMAGES | CACHE_READ_FEATURES,
                                  &shard, err));
         }
-        TRY(recheck_pairs(recheck, &shard, pair, count, err));
+        TRY(load_partners(recheck, k, err));
+        TRY(recheck_pairs(recheck, &shard, k, count, err));
         progress_update(&recheck->progress, (size_t)(k + count), NULL);
         if (interrupt_requested()) {
             status = error_set(err, STATUS_INTERRUPTED, recheck->path, "stopped after %d of %d views", k + count,
@@ -281,6 +321,10 @@ static enum status report(const struct recheck *recheck, struct error *err)
 static void release_all(struct recheck *recheck)
 {
     memory_free(recheck->pairs);
+    if (recheck->partners)
+        pair_partners_release(recheck->partners, ROUND);
+    memory_free(recheck->partners);
+    free(recheck->ids);
     free(recheck->stored);
     free(recheck->again);
     view_batch_release(&recheck->views);

@@ -15,6 +15,7 @@ struct run {
     struct shard_queue *queue;
     struct thread_pool *pool;
     struct view_batch views;
+    struct partner_images *partners;
     bool started;          /* the teacher is needed only when a shard is missing */
     size_t done, computed; /* views: all of this part so far, those of this run */
     double seconds;
@@ -58,6 +59,8 @@ static enum status start_engine(struct run *run, struct error *err)
         progress_note(&run->progress, "device: %s", text);
     }
     TRY(view_batch_init(&run->views, &job->manifest, &job->teacher, job->engine.batch, err));
+    if (cache_has_teacher(&job->manifest) && recipe_mixes(&run->views.recipe))
+        TRY(partner_images_new(&run->partners, job, options->partner_memory, err));
     TRY(shard_queue_new(&run->queue, run->writer, options->threads, err));
     run->started = true;
 cleanup:
@@ -84,7 +87,7 @@ static enum status do_shard(struct run *run, enum split split, int shard, struct
     TRY(cache_writer_claim(run->writer, split, shard, &claim, err));
     if (claim.state == CACHE_CLAIMED) {
         TRY(start_engine(run, err));
-        const struct shard_work work = {&run->job, &run->views, run->pool, on_batch, run};
+        const struct shard_work work = {&run->job, &run->views, run->partners, run->pool, on_batch, run};
         TRY(shard_dump(&work, split, shard, &content, err));
         TRY(shard_queue_put(run->queue, &claim, &content, err));
         run->computed += shard_views(&run->job.manifest, split, shard);
@@ -200,6 +203,7 @@ cleanup:
     shard_queue_free(run.queue);
     cache_writer_close(run.writer);
     view_batch_release(&run.views);
+    partner_images_free(run.partners);
     thread_pool_free(run.pool);
     dump_job_release(&run.job);
     dump_options_release(&options);

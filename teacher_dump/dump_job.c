@@ -43,8 +43,6 @@ static enum status set_replay(struct dump_job *job, struct error *err)
     enum status status = recipe_parse(&recipe, options->recipe, err);
     if (status != STATUS_OK)
         return status;
-    if (recipe_mixes(&recipe))
-        return error_set(err, STATUS_CONFIG, NULL, "mixup and cutmix are not available in this version: leave them out");
     manifest->recipe = arena_strdup(&manifest->arena, recipe.text);
     if (!manifest->recipe)
         return error_no_memory(err, sizeof recipe.text, "the recipe");

@@ -46,6 +46,9 @@ static void fill_specs(struct dump_options *o)
         {"teacher-precision", OPTION_CHOICE, &o->precision, NULL, "auto",
          "what the teacher computes with; auto: fp16 with cuDNN, otherwise fp32", .choices = inference_precisions},
         {"gpu-memory", OPTION_SIZE, &o->gpu_memory, "SIZE", "0", "use no more of the GPU's memory; 0: what is free"},
+        {"partner-memory", OPTION_SIZE, &o->partner_memory, "SIZE", "0",
+         "mixup, cutmix: memory for decoded images that may become partners; 0: a quarter of the machine's; changes no "
+         "result"},
         {"threads", OPTION_INT, &o->threads, "N", "0", "0: all processors; changes no result", .minimum = 0,
          .maximum = 1024},
         {"part", OPTION_STRING, &o->part_text, "I/N", NULL,

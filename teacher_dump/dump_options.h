@@ -4,7 +4,7 @@
 
 #include "shared/base/options.h"
 
-enum { DUMP_SPEC_COUNT = 25, DUMP_MAX_BATCH = 4096 };
+enum { DUMP_SPEC_COUNT = 26, DUMP_MAX_BATCH = 4096 };
 enum { BAD_IMAGE_FAIL, BAD_IMAGE_SKIP };
 enum { IMAGES_EMBED, IMAGES_LINK };
 
@@ -21,9 +21,9 @@ struct dump_options {
     int batch; /* 0: the device's usual one */
     int threads;
     const char *device;
-    uint64_t gpu_memory;
-    int precision;   /* enum inference_precision */
-    int part, parts; /* 1-based; 1 of 1 is everything */
+    uint64_t gpu_memory, partner_memory; /* bytes; 0: chosen */
+    int precision;                       /* enum inference_precision */
+    int part, parts;                     /* 1-based; 1 of 1 is everything */
     int images;
     int on_bad_image;
     bool dry_run, json, quiet;

@@ -126,23 +126,38 @@ static void window_drop(struct window *window, uint32_t end)
         prepared_image_release(&window->images[window->first % window->places]);
 }
 
+/* View `at` of the shard, without its partner's image. */
+static void fill_request(const struct dump *dump, size_t at, struct view_request *request)
+{
+    const struct cache_shard *content = dump->content;
+    const struct dump_job *job = dump->work->job;
+    const uint32_t i = (uint32_t)(at / dump->per_sample);
+    *request = (struct view_request){
+        .image = &dump->window.images[i % dump->window.places],
+        .split = content->split,
+        .id = content->ids[i],
+        .view = (uint32_t)(at % dump->per_sample),
+    };
+    mix_of_request(&job->manifest, &dump->work->views->recipe, content->split, request->id, request->view,
+                   content->first + i, &request->mix, &request->partner_index);
+    request->partner_id = job->kept[content->split][request->partner_index];
+}
+
 /* Hands the next views to the device. */
 static enum status submit(struct dump *dump, size_t at, int count, struct error *err)
 {
-    const struct cache_shard *content = dump->content;
-    int slot = dump->submitted % TEACHER_SLOTS;
-    for (int k = 0; k < count; k++) {
-        uint32_t i = (uint32_t)((at + (size_t)k) / dump->per_sample);
-        dump->requests[k] = (struct view_request){
-            .image = &dump->window.images[i % dump->window.places],
-            .split = content->split,
-            .id = content->ids[i],
-            .view = (uint32_t)((at + (size_t)k) % dump->per_sample),
-        };
-    }
+    const struct shard_work *work = dump->work;
+    const int slot = dump->submitted % TEACHER_SLOTS;
+    enum status status = STATUS_OK;
+    for (int k = 0; k < count; k++)
+        fill_request(dump, at + (size_t)k, &dump->requests[k]);
+    if (work->partners)
+        TRY(partner_images_find(work->partners, work->pool, dump->requests, count, err));
     dump->slots[slot] = (struct batch){at, count};
     dump->submitted++;
-    return view_batch_submit(dump->work->views, slot, dump->requests, count, err);
+    status = view_batch_submit(work->views, slot, dump->requests, count, err);
+cleanup:
+    return status;
 }
 
 struct store_job {

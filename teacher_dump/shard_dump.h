@@ -4,13 +4,15 @@
 
 #include "shared/base/threads.h"
 #include "teacher_dump/dump_job.h"
+#include "teacher_dump/partner_images.h"
 #include "teacher_dump/view_batch.h"
 
 /* What all shards of a run share. Borrowed. */
 struct shard_work {
     const struct dump_job *job;
     struct view_batch *views;
-    struct thread_pool *pool; /* decodes and stores while the device computes */
+    struct partner_images *partners; /* NULL where the recipe mixes nothing */
+    struct thread_pool *pool;        /* decodes and stores while the device computes */
     /* Called after each batch with the views done so far in this shard; returning false interrupts. */
     bool (*progress)(void *context, size_t done);
     void *context;

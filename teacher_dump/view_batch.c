@@ -29,6 +29,28 @@ void prepared_image_release(struct prepared_image *prepared)
     *prepared = (struct prepared_image){0};
 }
 
+size_t prepared_image_bytes(const struct prepared_image *prepared)
+{
+    size_t bytes = 0;
+    for (int i = 0; i < prepared->level_count; i++) {
+        const struct image *level = &prepared->levels[i];
+        bytes += (size_t)level->h * (size_t)level->w * (size_t)level->channels;
+    }
+    return bytes;
+}
+
+static enum status make_partners(struct view_batch *views, struct error *err)
+{
+    const size_t batch = (size_t)views->batch;
+    views->mixes = calloc(batch, sizeof *views->mixes);
+    views->partner_views = calloc(batch, sizeof *views->partner_views);
+    views->partner_levels = calloc(batch, sizeof *views->partner_levels);
+    views->partner_level_counts = calloc(batch, sizeof *views->partner_level_counts);
+    if (!views->mixes || !views->partner_views || !views->partner_levels || !views->partner_level_counts)
+        return error_no_memory(err, batch * sizeof *views->partner_views, "a batch of views");
+    return STATUS_OK;
+}
+
 enum status view_batch_init(struct view_batch *views, const struct cache_manifest *manifest, struct teacher *teacher,
                             int batch, struct error *err)
 {
@@ -40,7 +62,9 @@ enum status view_batch_init(struct view_batch *views, const struct cache_manifes
     views->levels = calloc((size_t)batch, sizeof *views->levels);
     views->level_counts = calloc((size_t)batch, sizeof *views->level_counts);
     if (!views->views || !views->levels || !views->level_counts)
-        status = error_no_memory(err, (size_t)batch * sizeof *views->views, "a batch of views");
+        TRY(error_no_memory(err, (size_t)batch * sizeof *views->views, "a batch of views"));
+    if (recipe_mixes(&views->recipe))
+        TRY(make_partners(views, err));
 cleanup:
     if (status != STATUS_OK)
         view_batch_release(views);
@@ -52,6 +76,10 @@ void view_batch_release(struct view_batch *views)
     free(views->views);
     free(views->levels);
     free(views->level_counts);
+    free(views->mixes);
+    free(views->partner_views);
+    free(views->partner_levels);
+    free(views->partner_level_counts);
     *views = (struct view_batch){0};
 }
 
@@ -64,6 +92,28 @@ void view_of_request(const struct cache_manifest *manifest, const struct recipe 
         view_make_evaluation(view, base_h, base_w, manifest->size, manifest->size);
 }
 
+void mix_of_request(const struct cache_manifest *manifest, const struct recipe *recipe, enum split split, uint32_t id,
+                    uint32_t number, uint32_t index, struct view_mix *mix, uint32_t *partner)
+{
+    *mix = (struct view_mix){.kind = VIEW_MIX_NONE, .share = 65536};
+    *partner = index;
+    if (split == SPLIT_TRAIN)
+        view_mix_make(mix, partner, recipe, manifest->seed, id, number, index, manifest->splits[split].samples,
+                      manifest->size, manifest->size);
+}
+
+static void set_partner(struct view_batch *views, int k, const struct view_request *request)
+{
+    const struct prepared_image *partner = request->partner;
+    views->mixes[k] = request->mix;
+    if (request->mix.kind == VIEW_MIX_NONE)
+        return;
+    view_of_request(views->manifest, &views->recipe, request->split, request->partner_id, request->view,
+                    partner->levels[0].h, partner->levels[0].w, &views->partner_views[k]);
+    views->partner_levels[k] = partner->levels;
+    views->partner_level_counts[k] = partner->level_count;
+}
+
 enum status view_batch_submit(struct view_batch *views, int slot, const struct view_request *requests, int count,
                               struct error *err)
 {
@@ -74,11 +124,17 @@ enum status view_batch_submit(struct view_batch *views, int slot, const struct v
                         image->levels[0].w, &views->views[k]);
         views->levels[k] = image->levels;
         views->level_counts[k] = image->level_count;
+        if (views->mixes)
+            set_partner(views, k, request);
     }
     const struct inference_batch batch = {.count = count,
                                           .views = views->views,
                                           .levels = views->levels,
                                           .level_counts = views->level_counts,
+                                          .mixes = views->mixes,
+                                          .partner_views = views->partner_views,
+                                          .partner_levels = views->partner_levels,
+                                          .partner_level_counts = views->partner_level_counts,
                                           .table = views->table};
     return views->teacher->backend->inference->submit(views->teacher->inference, slot, &batch, err);
 }

@@ -16,12 +16,17 @@ struct prepared_image {
 enum status prepared_image_make(struct prepared_image *prepared, const struct cache_manifest *manifest,
                                 const uint8_t *bytes, size_t size, const char *name, struct error *err);
 void prepared_image_release(struct prepared_image *prepared);
+size_t prepared_image_bytes(const struct prepared_image *prepared); /* of its pixels */
 
 struct view_request {
     const struct prepared_image *image;
     enum split split; /* training splits have augmented views, the others the evaluation view */
     uint32_t id;
     uint32_t view;
+    /* the other picture of a mixed view */
+    struct view_mix mix;
+    uint32_t partner_index, partner_id; /* index in the split */
+    const struct prepared_image *partner;
 };
 
 struct view_batch {
@@ -34,6 +39,10 @@ struct view_batch {
     struct view *views;          /* [batch] */
     const struct image **levels; /* [batch] */
     int *level_counts;           /* [batch] */
+    struct view_mix *mixes;      /* [batch]; NULL where the recipe mixes nothing, as the next three */
+    struct view *partner_views;
+    const struct image **partner_levels;
+    int *partner_level_counts;
 };
 
 /* What the teacher says about a batch: [count, c, h, w] each, of teacher->shapes. */
@@ -58,6 +67,10 @@ enum status view_batch_store(const struct view_batch *views, const struct view_a
 /* The parameters of a view, for a base of that size, as the teacher sees it. */
 void view_of_request(const struct cache_manifest *manifest, const struct recipe *recipe, enum split split, uint32_t id,
                      uint32_t number, int base_h, int base_w, struct view *view);
+/* How a view is mixed, and the index of its partner in the split; index: of the sample itself. Evaluation views are
+ * not. */
+void mix_of_request(const struct cache_manifest *manifest, const struct recipe *recipe, enum split split, uint32_t id,
+                    uint32_t number, uint32_t index, struct view_mix *mix, uint32_t *partner);
 
 /* Collects the error of the lowest index out of parallel tasks, so that the message does not depend on the threads. */
 struct task_errors {

@@ -109,6 +109,18 @@ void view_mix_reference(const struct view_mix *mix, int size, int channels, uint
 void view_normalisation_table(float table[3][256], const float mean[3], const float std[3], int channels);
 void view_normalise(float *out, const uint8_t *pixels, size_t pixel_count, int channels, float table[3][256]);
 
+/* A view of a base image: the base's pyramid. Borrowed. */
+struct view_picture {
+    const struct view *view;
+    const struct image *levels; /* [level_count] */
+    int level_count;
+};
+
+/* A view that may be mixed: view_render of both pictures, view_mix_pixels, view_normalise. scratch[2, size, size,
+ * channels]. The partner is not looked at where nothing is mixed. */
+void view_render_mixed(const struct view_mix *mix, const struct view_picture *own, const struct view_picture *partner,
+                       int size, float table[3][256], uint8_t *scratch, float *out);
+
 /* view_render, then view_normalise: out[size, size, channels]. scratch[size, size, channels] is the caller's. */
 void view_render_input(const struct view *view, const struct image *levels, int level_count, int size,
                        float table[3][256], uint8_t *scratch, float *out);

@@ -27,3 +27,17 @@ void view_render_input(const struct view *view, const struct image *levels, int 
     view_render(view, levels, level_count, size, scratch);
     view_normalise(out, scratch, (size_t)size * (size_t)size, levels[0].channels, table);
 }
+
+void view_render_mixed(const struct view_mix *mix, const struct view_picture *own, const struct view_picture *partner,
+                       int size, float table[3][256], uint8_t *scratch, float *out)
+{
+    const int channels = own->levels[0].channels;
+    const size_t pixels = (size_t)size * (size_t)size;
+    uint8_t *other = scratch + pixels * (size_t)channels;
+    view_render(own->view, own->levels, own->level_count, size, scratch);
+    if (mix->kind != VIEW_MIX_NONE) {
+        view_render(partner->view, partner->levels, partner->level_count, size, other);
+        view_mix_pixels(mix, size, channels, scratch, other);
+    }
+    view_normalise(out, scratch, pixels, channels, table);
+}

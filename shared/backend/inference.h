@@ -33,7 +33,13 @@ struct inference_batch {
     const struct image *const *levels; /* [count] the pyramid of each view's base image; neighbours that share one are
                                           uploaded once */
     const int *level_counts;           /* [count] */
-    float (*table)[256];               /* [channels][256] normalisation */
+    /* How views are mixed with others, and the others as views, levels and level_counts say; NULL: none is mixed. What
+     * is said of a partner is ignored where nothing is mixed. */
+    const struct view_mix *mixes; /* [count] */
+    const struct view *partner_views;
+    const struct image *const *partner_levels;
+    const int *partner_level_counts;
+    float (*table)[256]; /* [channels][256] normalisation */
 };
 
 struct inference_ops {

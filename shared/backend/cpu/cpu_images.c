@@ -16,7 +16,7 @@ struct device_images {
     int channels;
     struct pyramid *pyramids; /* [count] */
     pthread_mutex_t reducing;
-    uint8_t *scratch; /* [threads, size, size, channels] of the largest size so far */
+    uint8_t *scratch; /* [threads, 2, size, size, channels] of the largest size so far: a view and its partner */
     size_t scratch_bytes;
 };
 
@@ -90,43 +90,73 @@ static enum status need_level(struct device_images *images, struct pyramid *pyra
 
 struct render_job {
     struct device_images *images;
-    const struct view *views;
-    const uint32_t *indices;
+    const struct feed *feed;
+    size_t first; /* position of the step's first view */
     int size;
     float (*table)[256];
     float *out;
     atomic_int failed;
 };
 
+/* The image's pyramid with the level that the view samples. */
+static enum status take_picture(struct device_images *images, uint32_t image, const struct view *view,
+                                struct view_picture *picture)
+{
+    struct pyramid *pyramid = &images->pyramids[image];
+    const enum status status = need_level(images, pyramid, view->level);
+    *picture = (struct view_picture){view, pyramid->levels, atomic_load(&pyramid->count)};
+    return status;
+}
+
 static void render_one(void *context, int index, int worker)
 {
+    static const struct view_mix nothing = {.kind = VIEW_MIX_NONE, .share = 65536};
     struct render_job *job = context;
     struct device_images *images = job->images;
-    struct pyramid *pyramid = &images->pyramids[job->indices[index]];
+    const struct feed *feed = job->feed;
+    const size_t at = job->first + (size_t)index;
     const size_t values = (size_t)job->size * (size_t)job->size * (size_t)images->channels;
-    if (need_level(images, pyramid, job->views[index].level) != STATUS_OK) {
+    const struct view_mix *mix = feed->mixes ? &feed->mixes[at] : &nothing;
+    struct view_picture own, partner = {0};
+    enum status status = STATUS_OK;
+    TRY(take_picture(images, feed->samples[at], &feed->views[at], &own));
+    if (mix->kind != VIEW_MIX_NONE)
+        TRY(take_picture(images, feed->partners[at], &feed->partner_views[at], &partner));
+    view_render_mixed(mix, &own, &partner, job->size, job->table, images->scratch + (size_t)worker * 2 * values,
+                      job->out + (size_t)index * values);
+cleanup:
+    if (status != STATUS_OK)
         atomic_store(&job->failed, 1);
-        return;
+}
+
+static bool is_loaded(const struct device_images *images, uint32_t image)
+{
+    return image < images->count && atomic_load(&images->pyramids[image].count) > 0;
+}
+
+static enum status check_loaded(const struct device_images *images, const struct feed *feed, size_t first, int count,
+                                struct error *err)
+{
+    for (size_t at = first; at < first + (size_t)count; at++) {
+        if (!is_loaded(images, feed->samples[at]))
+            return error_set(err, STATUS_INTERNAL, NULL, "image %u was never loaded", feed->samples[at]);
+        if (feed->mixes && feed->mixes[at].kind != VIEW_MIX_NONE && !is_loaded(images, feed->partners[at]))
+            return error_set(err, STATUS_INTERNAL, NULL, "image %u was never loaded", feed->partners[at]);
     }
-    view_render_input(&job->views[index], pyramid->levels, atomic_load(&pyramid->count), job->size, job->table,
-                      images->scratch + (size_t)worker * values, job->out + (size_t)index * values);
+    return STATUS_OK;
 }
 
 enum status cpu_render(struct device *device, struct device_images *images, const struct feed *feed, int count,
                        int size, float table[3][256], enum element element, void *out, struct error *err)
 {
     const size_t first = (size_t)*feed->cursor * (size_t)feed->batch;
-    const uint32_t *indices = feed->samples + first;
-    struct render_job job = {
-        .images = images, .views = feed->views + first, .indices = indices, .size = size, .table = table, .out = out};
+    struct render_job job = {.images = images, .feed = feed, .first = first, .size = size, .table = table, .out = out};
     const size_t bytes =
-        (size_t)thread_pool_size(device->pool) * (size_t)size * (size_t)size * (size_t)images->channels;
+        2 * (size_t)thread_pool_size(device->pool) * (size_t)size * (size_t)size * (size_t)images->channels;
     enum status status = STATUS_OK;
     if (element != ELEMENT_FP32)
         return error_set(err, STATUS_INTERNAL, NULL, "the CPU renders to fp32 only");
-    for (int i = 0; i < count; i++)
-        if (indices[i] >= images->count || atomic_load(&images->pyramids[indices[i]].count) == 0)
-            return error_set(err, STATUS_INTERNAL, NULL, "image %u was never loaded", indices[i]);
+    TRY(check_loaded(images, feed, first, count, err));
     if (bytes > images->scratch_bytes) {
         memory_free(images->scratch);
         images->scratch_bytes = 0;

@@ -13,7 +13,7 @@
 /* What a thread needs for itself. */
 struct worker {
     float *input;    /* [h, w, c] of a rendered view */
-    uint8_t *pixels; /* [h, w, c] */
+    uint8_t *pixels; /* [2, h, w, c] of it and its partner */
     float **outputs; /* [output_count] places of the sample in hand */
     struct error error;
 };
@@ -88,7 +88,7 @@ static enum status make_memory(struct inference *inference, const struct graph *
         if (!worker->outputs)
             return error_no_memory(err, (size_t)count * sizeof *worker->outputs, "threads");
         TRY(memory_new((void **)&worker->input, inference->input_size, sizeof(float), "a view", err));
-        TRY(memory_new((void **)&worker->pixels, inference->input_size, 1, "a view", err));
+        TRY(memory_new((void **)&worker->pixels, size_mul(2, inference->input_size), 1, "a view", err));
     }
     for (int i = 0; i < count; i++)
         inference->output_sizes[i] = shape_size(graph->nodes[outputs[i]].shape);
@@ -148,6 +148,20 @@ struct batch_run {
     float *const *outputs; /* [output_count], each [batch, c, h, w] */
 };
 
+static void render_sample(const struct inference *inference, const struct inference_batch *batch, int i,
+                          const struct worker *worker)
+{
+    const struct view_picture own = {&batch->views[i], batch->levels[i], batch->level_counts[i]};
+    const int size = inference->input.h;
+    if (!batch->mixes) {
+        view_render_input(own.view, own.levels, own.level_count, size, batch->table, worker->pixels, worker->input);
+        return;
+    }
+    const struct view_picture partner = {&batch->partner_views[i], batch->partner_levels[i],
+                                         batch->partner_level_counts[i]};
+    view_render_mixed(&batch->mixes[i], &own, &partner, size, batch->table, worker->pixels, worker->input);
+}
+
 static void run_sample(void *context, int sample, int index)
 {
     const struct batch_run *run = context;
@@ -158,8 +172,7 @@ static void run_sample(void *context, int sample, int index)
     if (worker->error.code != STATUS_OK)
         return;
     if (!batch->input)
-        view_render_input(&batch->views[sample], batch->levels[sample], batch->level_counts[sample], inference->input.h,
-                          batch->table, worker->pixels, worker->input);
+        render_sample(inference, batch, sample, worker);
     for (int i = 0; i < inference->output_count; i++)
         worker->outputs[i] = run->outputs[i] + (size_t)sample * inference->output_sizes[i];
     inference->ops->run(inference->engine, index, input, worker->outputs, &worker->error);
