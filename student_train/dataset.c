@@ -144,6 +144,18 @@ void dataset_view(const struct dataset *dataset, uint32_t sample, int number, st
                   manifest->size, dataset->size);
 }
 
+bool dataset_mixes(const struct dataset *dataset)
+{
+    return dataset->split == SPLIT_TRAIN && recipe_mixes(&dataset->recipe);
+}
+
+void dataset_mix(const struct dataset *dataset, uint32_t sample, int number, struct view_mix *mix, uint32_t *partner)
+{
+    const struct cache_manifest *manifest = &dataset->cache->manifest;
+    view_mix_make(mix, partner, &dataset->recipe, manifest->seed, dataset->ids[sample], (uint32_t)number, sample,
+                  dataset->count, manifest->size, dataset->size);
+}
+
 bool dataset_has_teacher(const struct dataset *dataset, bool evaluation)
 {
     return cache_has_teacher(&dataset->cache->manifest) && !(evaluation && dataset->split == SPLIT_TRAIN);

@@ -39,6 +39,10 @@ void dataset_release(struct dataset *dataset); /* a zeroed struct is legal */
 
 /* The parameters of a sample's view (a number, or DATASET_EVALUATION_VIEW) at the data set's size. */
 void dataset_view(const struct dataset *dataset, uint32_t sample, int number, struct view *view);
+/* Whether the split's views are mixed: training views of a recipe with mixup or cutmix. */
+bool dataset_mixes(const struct dataset *dataset);
+/* How a training view is mixed at the data set's size, and the sample whose view of the same number is its partner. */
+void dataset_mix(const struct dataset *dataset, uint32_t sample, int number, struct view_mix *mix, uint32_t *partner);
 /* Whether the cache holds the teacher's logits of training views, or of evaluation views: there are none of the latter
  * for the training split. */
 bool dataset_has_teacher(const struct dataset *dataset, bool evaluation);

@@ -205,12 +205,13 @@ enum status trainer_epoch(struct trainer *trainer, const struct dataset *dataset
                       (size_t)trainer->student_count * METRIC_COUNT * sizeof *trainer->metrics, err));
     trainer->mailbox->steps = 0;
     trainer->mailbox->samples = 0;
+    const uint32_t *partners = trainer->content.partners; /* NULL where nothing is mixed */
     for (uint32_t s = 0, first = 0; s < steps; s++, first += room) {
         const uint32_t left = dataset->count - first;
         if (interrupt_requested())
             TRY(error_set(err, STATUS_INTERRUPTED, NULL, "stopped in epoch %d; go on with --resume", epoch + 1));
-        TRY(trainer_step(trainer, &source, &trainer->feed, trainer->order + first, s, (int)(left < room ? left : room),
-                         true, err));
+        TRY(trainer_step(trainer, &source, &trainer->feed, trainer->order + first, partners ? partners + first : NULL,
+                         s, (int)(left < room ? left : room), true, err));
         show(trainer, &watch);
     }
     trainer->step += steps;
@@ -240,7 +241,7 @@ static enum status evaluate(struct trainer *trainer, const struct dataset *datas
     enum status status = STATUS_OK;
     for (uint32_t first = 0, s = 0; first < dataset->count; first += room, s++) {
         const uint32_t left = dataset->count - first;
-        TRY(trainer_step(trainer, &source, &trainer->evaluation, trainer->evaluation_samples + first, s,
+        TRY(trainer_step(trainer, &source, &trainer->evaluation, trainer->evaluation_samples + first, NULL, s,
                          (int)(left < room ? left : room), false, err));
         if (interrupt_requested())
             TRY(error_set(err, STATUS_INTERRUPTED, NULL, "stopped while evaluating"));
@@ -297,7 +298,7 @@ enum status trainer_predict(struct trainer *trainer, struct device_images *image
     }
     trainer_recordings_release(trainer); /* the images change every time */
     TRY(feed_upload(feed, backend, device, content, (size_t)count, err));
-    TRY(trainer_step(trainer, &source, feed, content->samples, 0, count, false, err));
+    TRY(trainer_step(trainer, &source, feed, content->samples, NULL, 0, count, false, err));
     TRY(backend->download(device, predictions, feed->predictions, (size_t)count * sizeof *predictions, err));
 cleanup:
     return status;

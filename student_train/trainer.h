@@ -145,10 +145,11 @@ struct pixel_source {
     float (*table)[256];
     const struct feature_store *features; /* [CACHE_MAX_FEATURES] of the data set, or NULL */
 };
-/* Asks the device for a step over the feed's next `count` positions, training or evaluating; samples [count] (host) are
- * those of the step `step`. */
+/* Asks the device for a step over the feed's next `count` positions, training or evaluating; samples and partners
+ * [count] (host; partners NULL where nothing is mixed) are those of the step `step`. */
 enum status trainer_step(struct trainer *trainer, const struct pixel_source *source, const struct feed *feed,
-                         const uint32_t *samples, uint32_t step, int count, bool training, struct error *err);
+                         const uint32_t *samples, const uint32_t *partners, uint32_t step, int count, bool training,
+                         struct error *err);
 void trainer_recordings_release(struct trainer *trainer);
 
 #endif

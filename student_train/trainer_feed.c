@@ -16,6 +16,14 @@ struct fill {
     uint32_t epoch;
 };
 
+/* The other picture of a mixed view. */
+static void fill_partner(const struct dataset *dataset, struct feed_content *content, uint32_t i, int number)
+{
+    dataset_mix(dataset, content->samples[i], number, &content->mixes[i], &content->partners[i]);
+    content->partner_labels[i] = dataset->labels[content->partners[i]];
+    dataset_view(dataset, content->partners[i], number, &content->partner_views[i]);
+}
+
 static void fill_chunk(void *context, int index, int worker)
 {
     const struct fill *fill = context;
@@ -33,6 +41,8 @@ static void fill_chunk(void *context, int index, int worker)
         content->numbers[i] = (uint32_t)(number < 0 ? 0 : number);
         content->labels[i] = dataset->labels[sample];
         dataset_view(dataset, sample, number, &content->views[i]);
+        if (content->mixes)
+            fill_partner(dataset, content, i, number);
         if (content->teacher)
             dataset_teacher(dataset, sample, number, content->teacher + (size_t)i * (size_t)content->classes);
     }
@@ -105,8 +115,11 @@ static enum status reserve(struct trainer *trainer, const struct dataset *datase
 {
     const struct compute *compute = trainer->compute;
     const uint32_t count = dataset->count;
+    const unsigned parts =
+        (dataset_has_teacher(dataset, false) ? FEED_TEACHER : 0) | (dataset_mixes(dataset) ? FEED_MIXES : 0);
     enum status status = STATUS_OK;
-    if (trainer->order_room == count && !trainer->content.teacher == !dataset_has_teacher(dataset, false))
+    if (trainer->order_room == count && !trainer->content.teacher == !(parts & FEED_TEACHER) &&
+        !trainer->content.mixes == !(parts & FEED_MIXES))
         return STATUS_OK;
     trainer_recordings_release(trainer);
     feed_release(&trainer->feed, compute->backend, compute->device);
@@ -117,7 +130,7 @@ static enum status reserve(struct trainer *trainer, const struct dataset *datase
     if (!trainer->order)
         TRY(error_no_memory(err, count * sizeof *trainer->order, "the order of an epoch"));
     TRY(feed_content_init(&trainer->content, count, trainer->options->batch, trainer->student_count, trainer->classes,
-                          dataset_has_teacher(dataset, false) ? FEED_TEACHER : 0, err));
+                          parts, err));
     TRY(feed_init(&trainer->feed, compute->backend, compute->device, &trainer->content, err));
     trainer->order_room = count;
 cleanup:

@@ -58,7 +58,8 @@ static struct trainer_recording *find_recording(struct trainer *trainer, const s
 }
 
 enum status trainer_step(struct trainer *trainer, const struct pixel_source *source, const struct feed *feed,
-                         const uint32_t *samples, uint32_t step, int count, bool training, struct error *err)
+                         const uint32_t *samples, const uint32_t *partners, uint32_t step, int count, bool training,
+                         struct error *err)
 {
     const struct backend *backend = trainer->compute->backend;
     struct device *device = trainer->compute->device;
@@ -70,7 +71,7 @@ enum status trainer_step(struct trainer *trainer, const struct pixel_source *sou
     struct trainer_recording *recording = find_recording(trainer, &wanted);
     enum status status = STATUS_OK;
     if (backend->images_prefetch)
-        TRY(backend->images_prefetch(device, source->images, samples, count, step, err));
+        TRY(backend->images_prefetch(device, source->images, samples, partners, count, step, err));
     if (!recording && trainer->recording_count < TRAINER_RECORDINGS)
         trainer->recordings[trainer->recording_count++] = wanted;
     if (!backend->record_begin || !recording)

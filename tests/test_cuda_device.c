@@ -286,8 +286,8 @@ static void run_pass(struct set *set, uint32_t first_step)
     struct error err = {0};
     test_feed_upload(&set->f, t, first_step);
     for (uint32_t step = first_step; step < STEPS; step++) {
-        test_must(t->backend->images_prefetch(t->device, set->images, set->f.content.samples + step * BATCH, BATCH,
-                                              step, &err),
+        test_must(t->backend->images_prefetch(t->device, set->images, set->f.content.samples + step * BATCH, NULL,
+                                              BATCH, step, &err),
                   &err);
         test_device_upload(t, set->f.feed.cursor, &step, sizeof step);
         test_must(t->backend->render(t->device, set->images, &set->f.feed, BATCH, SIDE, set->table, ELEMENT_FP32,
@@ -358,7 +358,7 @@ static void recorded_steps_see_each_step(void **state)
         void *out = test_device_buffer(&limited, NULL, BATCH * VIEW * sizeof *values);
         for (uint32_t step = 0; step < STEPS; step++) {
             const uint32_t *samples = set.f.content.samples + step * BATCH;
-            test_must(b->images_prefetch(limited.device, set.images, samples, BATCH, step, &err), &err);
+            test_must(b->images_prefetch(limited.device, set.images, samples, NULL, BATCH, step, &err), &err);
             test_device_upload(&limited, set.f.feed.cursor, &step, sizeof step);
             if (!recording) {
                 test_must(b->record_begin(limited.device, &err), &err);
@@ -387,8 +387,9 @@ static void too_little_memory_for_images_is_said(void **state)
     struct set set;
     set_open(&set, &limited);
     draw_pass(&set, 1);
-    assert_int_equal(t.backend->images_prefetch(limited.device, set.images, set.f.content.samples, BATCH, 0, &err),
-                     STATUS_CONFIG);
+    assert_int_equal(
+        t.backend->images_prefetch(limited.device, set.images, set.f.content.samples, NULL, BATCH, 0, &err),
+        STATUS_CONFIG);
     says(&err, "images of three batches");
     says(&err, "--gpu-memory");
     set_close(&set);
@@ -406,7 +407,8 @@ static void images_that_are_not_there_are_refused(void **state)
     set_open(&set, &t);
     for (size_t i = 0; i < sizeof missing / sizeof *missing; i++) {
         err = (struct error){0};
-        assert_int_equal(t.backend->images_prefetch(t.device, set.images, &missing[i], 1, 0, &err), STATUS_INTERNAL);
+        assert_int_equal(t.backend->images_prefetch(t.device, set.images, &missing[i], NULL, 1, 0, &err),
+                         STATUS_INTERNAL);
         says(&err, "never loaded");
     }
     test_must(image_init(&gray, 4, 4, 1, NULL), &err);

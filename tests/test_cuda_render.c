@@ -92,7 +92,7 @@ static void check_step(struct scene *scene, int count, int size, enum element el
     make_table(table);
     test_feed_upload(&scene->f, &scene->t, STEP);
     test_must(scene->t.backend->images_prefetch(scene->t.device, scene->images, scene->f.content.samples + STEP * BATCH,
-                                                count, STEP, &err),
+                                                NULL, count, STEP, &err),
               &err);
     test_must(scene->t.backend->render(scene->t.device, scene->images, &scene->f.feed, count, size, table, element, out,
                                        &err),

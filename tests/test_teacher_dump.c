@@ -269,6 +269,54 @@ static void parts_fill_one_cache(void **state)
     assert_same_folders(f->out, f->other);
 }
 
+static const char mixing[] = "light+erase+mixup(alpha=1)+cutmix(p=0.9)";
+
+static void mixed_views(void **state)
+{
+    struct fixture *f = *state;
+    char path[256];
+    assert_run(0, "complete (130 views", f, "run", "--data", f->photos, "--teacher", tiny, "--out", f->out, "--views",
+               "4", "--base", "36", "--augment", mixing, "--threads", "1", "--batch", "5");
+    assert_run(0, "100 views rechecked, 100 identical", f, "recheck", f->out, "--teacher", tiny, "-n", "100");
+    assert_run(0, "  mixup 0.", f, "inspect", f->out, "--views", "4", "--sample", "3");
+    assert_non_null(strstr(f->text, "  cutmix 0."));
+    assert_non_null(strstr(f->text, " of sample "));
+    /* whether partners stay in memory or are decoded again */
+    assert_run(0, "complete", f, "run", "--data", f->photos, "--teacher", tiny, "--out", f->other, "--views", "4",
+               "--base", "36", "--augment", mixing, "--threads", "3", "--partner-memory", "12K");
+    assert_same_folders(f->out, f->other);
+    remove_folder(f->other);
+    assert_run(0, "complete", f, "run", "--data", f->photos, "--teacher", tiny, "--out", f->other, "--views", "4",
+               "--base", "36", "--augment", mixing, "--images", "link");
+    assert_run(0, "100 views rechecked, 100 identical", f, "recheck", f->other, "--teacher", tiny, "-n", "100");
+    /* partners are counted among the samples that are kept */
+    remove_folder(f->other);
+    snprintf(path, sizeof path, "%s/train/class_04/0001.jpg", f->photos);
+    assert_int_equal(truncate(path, 700), 0);
+    assert_run(0, "1 broken image", f, "run", "--data", f->photos, "--teacher", tiny, "--out", f->other, "--views", "4",
+               "--base", "36", "--augment", mixing, "--on-bad-image", "skip");
+    assert_run(0, "100 views rechecked, 100 identical", f, "recheck", f->other, "--teacher", tiny, "-n", "100");
+}
+
+/* Partners are of other shards, whoever makes them. */
+static void mixed_parts_and_repairs(void **state)
+{
+    struct fixture *f = *state;
+    static const char broken[] = "no shard";
+    assert_run(0, "complete", f, "run", "--data", f->raw, "--teacher", tiny, "--out", f->other, "--views", "1",
+               "--augment", mixing);
+    assert_run(0, "500 views rechecked, 500 identical", f, "recheck", f->other, "--teacher", tiny, "-n", "500");
+    assert_run(0, "this part is done", f, "run", "--data", f->raw, "--teacher", tiny, "--out", f->out, "--views", "1",
+               "--augment", mixing, "--part", "2/2", "--batch", "100");
+    assert_run(0, "complete", f, "run", "--data", f->raw, "--teacher", tiny, "--out", f->out, "--views", "1",
+               "--augment", mixing, "--part", "1/2");
+    assert_same_folders(f->out, f->other);
+    write_file(f->out, "train-00003.h5", broken, sizeof broken);
+    assert_run(0, "complete (2048 views", f, "run", "--data", f->raw, "--teacher", tiny, "--out", f->out, "--views",
+               "1", "--augment", mixing, "--partner-memory", "100K");
+    assert_same_folders(f->out, f->other);
+}
+
 static void full_disk(void **state)
 {
     struct fixture *f = *state;
@@ -403,6 +451,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(dry_run_writes_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(interrupted_and_resumed_ends_the_same, set_up_raw, tear_down),
         cmocka_unit_test_setup_teardown(parts_fill_one_cache, set_up_raw, tear_down),
+        cmocka_unit_test_setup_teardown(mixed_views, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(mixed_parts_and_repairs, set_up_raw, tear_down),
         cmocka_unit_test_setup_teardown(full_disk, set_up, tear_down),
         cmocka_unit_test_setup_teardown(broken_shards_are_found_and_repaired, set_up, tear_down),
         cmocka_unit_test_setup_teardown(other_settings_are_refused, set_up, tear_down),

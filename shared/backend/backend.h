@@ -70,7 +70,7 @@ struct feed {
     struct step_scalars *scalars; /* [room / batch, students] */
     int32_t *predictions;         /* [students, room] written by metrics: the classes of the largest logits */
     /* pictures mixed of two (mixup, cutmix); all NULL where the recipe mixes nothing */
-    struct view_mix *mixes;     /* [room] */
+    struct view_mix *mixes;     /* [room]; of VIEW_MIX_NONE the partner is the sample itself */
     struct view *partner_views; /* [room] of the other picture */
     uint32_t *partners;         /* [room] indices of images */
     int32_t *partner_labels;    /* [room] */
@@ -210,10 +210,10 @@ struct backend {
                               struct error *err);
     void (*images_free)(struct device *device, struct device_images *images);
     /* Images that did not fit on the device: brings those of the next step near. Called once before each step, in
-     * order, outside of a recording; samples: host memory, `count` of them; step: the cursor's value in that step. NULL
-     * where all images always fit. */
+     * order, outside of a recording; samples and partners: host memory, `count` of them, partners NULL where nothing is
+     * mixed; step: the cursor's value in that step. NULL where all images always fit. */
     enum status (*images_prefetch)(struct device *device, struct device_images *images, const uint32_t *samples,
-                                   int count, uint32_t step, struct error *err);
+                                   const uint32_t *partners, int count, uint32_t step, struct error *err);
     /* out[count, size, size, channels] of `element` = the normalised views of the feed's step in hand. */
     enum status (*render)(struct device *device, struct device_images *images, const struct feed *feed, int count,
                           int size, float table[3][256], enum element element, void *out, struct error *err);

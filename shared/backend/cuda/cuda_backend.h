@@ -76,7 +76,7 @@ enum status cuda_images_put(struct device *device, struct device_images *images,
                             struct error *err);
 void cuda_images_free(struct device *device, struct device_images *images);
 enum status cuda_images_prefetch(struct device *device, struct device_images *images, const uint32_t *samples,
-                                 int count, uint32_t step, struct error *err);
+                                 const uint32_t *partners, int count, uint32_t step, struct error *err);
 enum status cuda_render(struct device *device, struct device_images *images, const struct feed *feed, int count,
                         int size, float table[3][256], enum element element, void *out, struct error *err);
 

@@ -103,10 +103,12 @@ cleanup:
 
 /* The copies wait for the step that used the place before, the stream waits for the copies, the host for nothing. */
 enum status cuda_images_prefetch(struct device *device, struct device_images *images, const uint32_t *samples,
-                                 int count, uint32_t step, struct error *err)
+                                 const uint32_t *partners, int count, uint32_t step, struct error *err)
 {
     enum status status = STATUS_OK;
     const int place = (int)(step % CUDA_NEAR_STEPS);
+    if (partners)
+        return error_set(err, STATUS_CONFIG, NULL, "mixed views need --device cpu");
     for (int i = 0; i < count; i++)
         if (samples[i] >= images->count || images->packed[samples[i]].h == 0)
             return error_set(err, STATUS_INTERNAL, NULL, "image %u was never loaded", samples[i]);

@@ -304,6 +304,8 @@ static enum status inference_submit(struct inference *inference, int index, cons
     if (batch->count < 0 || batch->count > inference->batch)
         return error_set(err, STATUS_INTERNAL, NULL, "a batch of %d for a teacher planned for %d", batch->count,
                          inference->batch);
+    if (batch->mixes)
+        return error_set(err, STATUS_CONFIG, NULL, "mixed views need --device cpu");
     if (batch->count == 0)
         return STATUS_OK;
     TRY(batch_upload_send(&slot->upload, copies, batch, inference->input_floats, &arrived, err));
