@@ -121,6 +121,7 @@ cleanup:
 
 void dataset_release(struct dataset *dataset)
 {
+    dataset_free_features(dataset);
     if (dataset->images)
         dataset->compute->backend->images_free(dataset->compute->device, dataset->images);
     for (int i = 0; i < dataset->shard_count; i++)

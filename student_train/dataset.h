@@ -36,6 +36,12 @@ struct dataset {
 enum status dataset_load(struct dataset *dataset, const struct cache *cache, enum split split, int size,
                          const struct compute *compute, struct progress *progress, struct error *err);
 void dataset_release(struct dataset *dataset); /* a zeroed struct is legal */
+/* Of a loaded training split: reads and verifies every shard again and brings the wanted features of the manifest that
+ * are not there yet to the device, in dataset->features. Beside them at most one shard is in host memory. After an
+ * error none of them is there; STATUS_INTERRUPTED after a SIGINT. */
+enum status dataset_load_features(struct dataset *dataset, const bool wanted[CACHE_MAX_FEATURES],
+                                  struct progress *progress, struct error *err);
+void dataset_free_features(struct dataset *dataset); /* dataset_release does it too */
 
 /* The parameters of a sample's view (a number, or DATASET_EVALUATION_VIEW) at the data set's size. */
 void dataset_view(const struct dataset *dataset, uint32_t sample, int number, struct view *view);
