@@ -11,5 +11,6 @@ enum status predict_command(int argc, char **argv, struct error *err);
 enum status export_command(int argc, char **argv, struct error *err);
 enum status compare_command(int argc, char **argv, struct error *err);
 enum status inspect_command(int argc, char **argv, struct error *err);
+enum status losses_command(int argc, char **argv, struct error *err);
 
 #endif

@@ -37,9 +37,10 @@ struct loss_entry {
     const struct loss_parameter *parameters;
     enum loss_compared values;
     bool needs_teacher, needs_labels;
-    const char *usual;  /* an expression with the paper's weights */
-    const char *source; /* "Hinton, Vinyals, Dean 2015" */
-    const char *what;   /* one line */
+    const char *usual;   /* an expression with the paper's weights */
+    const char *source;  /* "Hinton, Vinyals, Dean 2015" */
+    const char *what;    /* one line */
+    const char *formula; /* shared/backend/losses.h has the notation */
 };
 
 extern const struct loss_entry loss_entries[];

@@ -11,6 +11,7 @@ int main(int argc, char **argv)
         {"export", "safetensors, ONNX and student.py of a run", export_command},
         {"compare", "one table of finished runs beside their teacher", compare_command},
         {"inspect", "show a student's size and training plan", inspect_command},
+        {"losses", "list the terms of --loss: formulas, parameters, usual weights", losses_command},
     };
     static const struct program program = {"student_train", "Trains tiny students from a cache of a teacher's answers.",
                                            commands, sizeof commands / sizeof *commands};
