@@ -1,5 +1,7 @@
 #include "shared/tensor/half.h"
 
+#include "shared/base/vectorise.h"
+
 #include <string.h>
 
 uint16_t half_from_float(float value)
@@ -43,8 +45,18 @@ void half_from_floats(uint16_t *out, const float *in, size_t count)
         out[i] = half_from_float(in[i]);
 }
 
-void half_to_floats(float *out, const uint16_t *in, size_t count)
+/* half_to_float without branches, so that it is done in vectors: exact, whatever the processor. */
+VECTORISE void half_to_floats(float *out, const uint16_t *in, size_t count)
 {
-    for (size_t i = 0; i < count; i++)
-        out[i] = half_to_float(in[i]);
+    for (size_t i = 0; i < count; i++) {
+        const uint32_t sign = (uint32_t)(in[i] & 0x8000) << 16, magnitude = (uint32_t)(in[i] & 0x7fff) << 13;
+        uint32_t bits;
+        float value;
+        memcpy(&value, &magnitude, 4);
+        value *= 0x1p112f; /* the exponents' biases differ by so much */
+        memcpy(&bits, &value, 4);
+        bits = magnitude >= 31u << 23 ? magnitude | 0x7f800000 : bits; /* infinity, NaN */
+        bits |= sign;
+        memcpy(&out[i], &bits, 4);
+    }
 }

@@ -4,6 +4,7 @@
 
 #include "shared/tensor/half.h"
 
+#include <math.h>
 #include <string.h>
 
 /* torch's adaptive average pooling from h x w to to_h x to_w, channels last: windows may overlap. */
@@ -54,7 +55,7 @@ static void average(const struct pooling *p, void (*add)(const void *source, siz
             for (int y = top; y < bottom; y++)
                 for (int x = left; x < right; x++)
                     add(source, ((size_t)y * (size_t)p->w + (size_t)x) * channels, p->channels, out);
-            for (size_t c = 0; c < channels; c++)
+            for (size_t c = 0; area > 1 && c < channels; c++)
                 out[c] /= area;
         }
 }
@@ -86,9 +87,15 @@ struct teacher_run {
 
 static void add_half(const void *values, size_t element, int channels, float *sum)
 {
+    enum { PIECE = 256 };
     const uint16_t *half = (const uint16_t *)values + element;
-    for (int c = 0; c < channels; c++)
-        sum[c] += half_to_float(half[c]);
+    float piece[PIECE];
+    for (int from = 0, count; from < channels; from += count) {
+        count = channels - from < PIECE ? channels - from : PIECE;
+        half_to_floats(piece, half + from, (size_t)count);
+        for (int c = 0; c < count; c++)
+            sum[from + c] += piece[c];
+    }
 }
 static void add_int8(const void *values, size_t element, int channels, float *sum)
 {
@@ -176,15 +183,27 @@ struct tap_source {
     const struct plan_tensor *tensor;
 };
 
+/* Most activations only bound their values: those are spared a call for each. */
+static bool bounds_of(const struct plan_tensor *t, float *low, float *high)
+{
+    *low = t->activation == ACTIVATION_RELU ? 0 : t->activation == ACTIVATION_CLIP ? t->alpha : -INFINITY;
+    *high = t->activation == ACTIVATION_CLIP ? t->beta : INFINITY;
+    return t->activation == ACTIVATION_NONE || t->activation == ACTIVATION_RELU || t->activation == ACTIVATION_CLIP;
+}
+
 static void add_completed(const void *source, size_t element, int channels, float *sum)
 {
     const struct tap_source *from = source;
     const struct plan_tensor *t = from->tensor;
-    const float *x = from->values + element;
+    const float *raw = from->values + element;
+    float low, high;
+    const bool bounded = bounds_of(t, &low, &high);
     for (int c = 0; c < channels; c++) {
-        const float normed = from->scale ? x[c] * from->scale[c] + from->shift[c] : x[c];
-        sum[c] +=
-            t->activation == ACTIVATION_NONE ? normed : activation_apply(t->activation, t->alpha, t->beta, normed);
+        float x = from->scale ? raw[c] * from->scale[c] + from->shift[c] : raw[c];
+        if (!bounded)
+            x = activation_apply(t->activation, t->alpha, t->beta, x);
+        x = x < low ? low : x;
+        sum[c] += x > high ? high : x;
     }
 }
 
