@@ -70,6 +70,7 @@ static struct loss_case with_defaults(struct loss_case c)
 {
     c.students = c.students ? c.students : 1;
     c.rows = c.student && c.rows ? c.rows : c.shape.batch;
+    c.rows = c.rows < 0 ? 0 : c.rows;
     return c;
 }
 
@@ -185,6 +186,8 @@ static void check_metrics(const struct setting *s, const struct loss_term *term,
         if (i != METRIC_LOSS && i != METRIC_TERMS + INDEX && i != METRIC_ROWS + INDEX && metrics[i] != 0)
             fail_msg("a term wrote metric %d", i);
     assert_float_equal(metrics[METRIC_ROWS + INDEX], s->c.rows, 0);
+    if (s->c.rows == 0)
+        assert_true(metrics[METRIC_LOSS] == 0 && metrics[METRIC_TERMS + INDEX] == 0);
     if (isfinite(mean))
         assert_float_equal(metrics[METRIC_LOSS], term->weight * mean * s->c.shape.batch,
                            1e-9 * fabs(metrics[METRIC_LOSS]));

@@ -9,7 +9,7 @@ struct loss_case {
     const struct loss_term *terms; /* [students] of one kind */
     struct loss_shape shape;       /* batch: all of its samples are in the step */
     int students;                  /* 0: 1. Inputs and results marked * have one copy a student, one after the other */
-    int rows;                      /* of the values; 0: the whole batch */
+    int rows;                      /* of the values; 0: the whole batch, -1: none */
     uint64_t seed, step;           /* the step's scalars */
     const float *logits;           /* * [batch, classes]; NULL: zeros */
     const float *teacher_logits;   /* [batch, classes]; NULL: there are none */

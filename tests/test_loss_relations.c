@@ -172,6 +172,23 @@ static void extremes_stay_finite(void **state)
     test_device_close(&t);
 }
 
+static void without_rows_nothing_is_added(void **state)
+{
+    enum { N = 3, D = 5 };
+    struct test_device t = test_device_open(*state, 2);
+    float *student = made(N * D, 0), *teacher = made(N * D, 1), gradient[N * D];
+    for (int i = 0; i < TERMS; i++) {
+        const struct loss_case c = {
+            .terms = &terms[i], .shape = shape_of(N, D, D), .rows = -1, .student = student, .teacher = teacher};
+        value_and_gradient(&t, &c, gradient);
+        for (int k = 0; k < N * D; k++)
+            assert_true(gradient[k] == 0);
+    }
+    free(student);
+    free(teacher);
+    test_device_close(&t);
+}
+
 /* Two of the rows are equal: their distance is 0, and what they have to the others still has its slope. */
 static void equal_pairs_have_no_direction(void **state)
 {
@@ -302,15 +319,11 @@ static void cuda_equals_the_cpu(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ON_EVERY_BACKEND(terms_equal_pytorchs),
-        ON_EVERY_BACKEND(rkd_equals_the_references),
-        ON_EVERY_BACKEND(gradients_are_slopes),
-        ON_EVERY_BACKEND(extremes_stay_finite),
-        ON_EVERY_BACKEND(equal_pairs_have_no_direction),
-        ON_EVERY_BACKEND(distance_to_the_origin_is_not_felt),
-        ON_EVERY_BACKEND(students_side_by_side_are_as_alone),
-        cmocka_unit_test(threads_make_no_difference),
-        cmocka_unit_test(cuda_equals_the_cpu),
+        ON_EVERY_BACKEND(terms_equal_pytorchs),          ON_EVERY_BACKEND(rkd_equals_the_references),
+        ON_EVERY_BACKEND(gradients_are_slopes),          ON_EVERY_BACKEND(extremes_stay_finite),
+        ON_EVERY_BACKEND(equal_pairs_have_no_direction), ON_EVERY_BACKEND(distance_to_the_origin_is_not_felt),
+        ON_EVERY_BACKEND(without_rows_nothing_is_added), ON_EVERY_BACKEND(students_side_by_side_are_as_alone),
+        cmocka_unit_test(threads_make_no_difference),    cmocka_unit_test(cuda_equals_the_cpu),
     };
     return cmocka_run_group_tests_name("loss_relations", tests, NULL, NULL);
 }

@@ -31,22 +31,31 @@
  *                trained (weight [channels], LEARNED_SCALE): Ahn et al. 2019. v begins at 5, weight 1.
  *
  * On rows x = f flattened; student and teacher may have different lengths. d_ij = |x_i - x_j| = sqrt(max(|.|^2, 1e-12))
- * for i != j, 0 on the diagonal:
- * LOSS_RKD_DISTANCE  mean over n^2 of huber(d_s - d_t), d divided by the mean of its positive entries (the student's
- * mean takes part in the gradient): Park et al. 2019. weight 25. distance mse and scale none: `dm`, and the form of
- * ML2023 HW13's boss baseline. LOSS_RKD_ANGLE mean over n^3 of huber(a_s - a_t), a_ijk = <e_ij, e_ik>, e_ij = (x_j -
- * x_i) / |x_j - x_i|, 0 where i = j: Park et al. 2019. weight 50. distance mse: HW13's form, norms + 1e-8. O(n^2)
- * memory. LOSS_SP        |G_s - G_t|^2 / n^2, G = row-L2-normalised x x^T: Tung, Mori 2019. weight 3000. LOSS_PKT mean
- * over n^2 of k_t log((k_t + 1e-7) / (k_s + 1e-7)), k = (cos + 1) / 2 divided by its row's sum; cos with 1e-7 added to
- * norms: Passalis, Tefas 2018. weight 30000.
+ * for i != j, 0 on the diagonal. Rows that differ by less than float rounding (|.|^2 < 1e-13 of their squared norms)
+ * count as equal, and what has no direction (equal rows, rows of zeros) gets no gradient:
+ * - LOSS_RKD_DISTANCE: mean over n^2 of huber(d_s - d_t), d divided by the mean of its positive entries (the student's
+ *   mean takes part in the gradient): Park et al. 2019. weight 25. distance mse and scale none: `dm`, and the form of
+ *   ML2023 HW13's boss baseline.
+ * - LOSS_RKD_ANGLE: mean over n^3 of huber(a_s - a_t), a_ijk = <e_ij, e_ik>, e_ij = (x_j - x_i) / |x_j - x_i|, 0 where
+ *   x_i = x_j: Park et al. 2019. weight 50. distance mse: HW13's form, norms + 1e-8. O(n^2) memory.
+ * - LOSS_SP: |G_s - G_t|^2 / n^2, G = row-L2-normalised x x^T: Tung, Mori 2019. weight 3000.
+ * - LOSS_PKT: mean over n^2 of k_t log((k_t + 1e-7) / (k_s + 1e-7)), k = (cos + 1) / 2 divided by its row's sum; cos
+ *   with 1e-7 added to norms: Passalis, Tefas 2018. weight 30000.
  *
  * With trained weights of the term's own; x_s is the student's embedding (a linear layer of the training graph, 128):
- * LOSS_CC        mean over i of sum_d |D_i| |D_{i+1}|, D = x_s - (W x_t + b): as RepDistiller has it (Peng et al.
- * 2019); n = 1 gives 0. weight 0.02. LEARNED_WEIGHT [128, d], LEARNED_BIAS [128]. LOSS_CRD       Tian, Krishnan, Isola
- * 2020: NCE between v_s = x_s / |x_s| and v_t = (W x_t + b) / |.| and memories of all samples' v, with K negatives of
- * other classes. T 0.07, momentum 0.5, weight 0.8. LEARNED_WEIGHT, LEARNED_BIAS; state LEARNED_MEMORY_STUDENT,
- * LEARNED_MEMORY_TEACHER [samples, 128] and LEARNED_NORMALISER [2] (0: not set yet). Negatives are a function of (seed,
- * step, row). */
+ * - LOSS_CC: mean over i < n of sum_d |D_i| |D_{i+1}|, D = x_s - (W x_t + b): as RepDistiller has it (Peng et al.
+ *   2019); n = 1 gives 0. weight 0.02. LEARNED_WEIGHT [128, d], LEARNED_BIAS [128].
+ * - LOSS_CRD: Tian, Krishnan, Isola 2020: NCE of v_s = x_s / |x_s| against the memory of all samples' v_t, and of v_t =
+ *   (W x_t + b) / |.| against that of v_s. P = exp(<v, memory> / T) / Z; mean over n of -log(P / (P + c)) of the own
+ *   sample plus the sum over K negatives of -log((c - 1e-7) / (P + c)), c = K / samples + 1e-7, both sides added.
+ *   T 0.07, K 16384, momentum 0.5, weight 0.8. LEARNED_WEIGHT, LEARNED_BIAS; state LEARNED_MEMORY_STUDENT,
+ *   LEARNED_MEMORY_TEACHER [samples, 128], which begin uniform in +-sqrt(3 / 128), and LEARNED_NORMALISER [2] (0: not
+ *   set yet): Z of student and teacher, mean(exp) * samples of the first step. A step with gradients sets Z and moves
+ *   the batch's rows of the memories: momentum * memory + (1 - momentum) * v, normalised; one without changes neither.
+ *   Negatives are drawn with replacement from all other samples, whatever their class (RepDistiller without labels: all
+ *   samples; with labels: those of other classes): number j of row i is word j % 4 of philox4x32 at counter (j / 4, i,
+ *   step, RANDOM_NEGATIVES), key seed, times (samples - 1) / 2^32.
+ */
 #ifndef SHARED_BACKEND_LOSSES_H
 #define SHARED_BACKEND_LOSSES_H
 

@@ -12,7 +12,8 @@ enum random_purpose {
     RANDOM_SHUFFLE = 3, /* order of samples and views */
     RANDOM_DROPOUT = 4,
     RANDOM_RECHECK = 5,
-    RANDOM_MIX = 6, /* partners and shares of mixed views */
+    RANDOM_MIX = 6,       /* partners and shares of mixed views */
+    RANDOM_NEGATIVES = 7, /* what a sample is contrasted with */
 };
 
 /* out[4] = Philox4x32-10(counter[4], key[2]). */

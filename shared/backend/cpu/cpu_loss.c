@@ -67,7 +67,7 @@ enum status cpu_loss(struct device *device, const struct loss_term *terms, int i
         double *metrics = batch->metrics + (size_t)k * METRIC_COUNT;
         struct cpu_term t = term_of(device, batch, index, k);
         t.term = &terms[k];
-        if (t.rows == 0)
+        if (t.rows == 0 && !batch->parameter_gradients)
             continue;
         const double value = kind->value(&t);
         metrics[METRIC_TERMS + index] += value * t.rows;

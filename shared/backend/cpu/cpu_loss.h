@@ -17,10 +17,10 @@ struct cpu_term {
     const uint32_t *samples;              /* [count] */
     const struct view_mix *mixes;         /* [count] or NULL */
     const int32_t *partner_labels;        /* [count] or NULL */
-    int rows;                             /* of the values: the first `rows` of the batch; > 0 */
-    const float *student;                 /* [rows, shape->pixels, shape->channels]; NULL: a term on logits */
-    float *student_gradient;              /* the same, or NULL */
-    const float *teacher;                 /* [rows, shape->teacher_pixels, shape->teacher_channels] */
+    int rows;             /* of the values: the first `rows` of the batch; 0 only where there are parameter_gradients */
+    const float *student; /* [rows, shape->pixels, shape->channels]; NULL: a term on logits */
+    float *student_gradient; /* the same, or NULL */
+    const float *teacher;    /* [rows, shape->teacher_pixels, shape->teacher_channels] */
     const float *parameters[LEARNED_COUNT];
     float *parameter_gradients[LEARNED_COUNT];
     float *state[LEARNED_COUNT];

@@ -66,13 +66,6 @@ static __device__ __forceinline__ double squared_distance(const double *gram, si
     return squared < ends * EQUAL ? 0 : squared;
 }
 
-/* The sum of all threads' values, times share, is the term's value. */
-static __device__ __forceinline__ void finish(const struct loss_rows &rows, double value, double share, int n)
-{
-    if (sum_over_blocks<1>(rows.sums, blockIdx.y, &value))
-        loss_value_metrics(rows, value * share, n);
-}
-
 /* ---- Gram matrices and back ---- */
 /* The last student (blockIdx.y) is the teacher. */
 static __global__ void __launch_bounds__(PRODUCT_THREADS) gram(struct loss_rows rows)
@@ -280,7 +273,7 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) angle_slopes(struct l
             value += r.values[i];
         }
     }
-    finish(rows, value, 1, r.n);
+    loss_value_finish(rows, value, r.n);
 }
 
 /* ---- similarities ---- */
@@ -309,7 +302,7 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) similarity(struct los
         for (int j = lane; j < r.n; j += WARP)
             slope[j] = norm > NORM_SHORTEST ? (slope[j] - along * g[j] * inverse) * inverse : 0;
     }
-    finish(rows, value, 1, r.n);
+    loss_value_finish(rows, value, r.n);
 }
 
 /* 1 / (|x_i| + epsilon), 0 for a row of zeros, which has no direction. */
@@ -349,7 +342,7 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) pkt(struct loss_rows 
             slope[j] = (slope[j] - along) / sum / 2 * inverse_norm(r.student, r.stride, i) *
                        inverse_norm(r.student, r.stride, j);
     }
-    finish(rows, value, 1, r.n);
+    loss_value_finish(rows, value, r.n);
 }
 
 /* Through the norms, which depend on G_ii. */
@@ -450,7 +443,7 @@ extern "C" const struct cuda_term_kind cuda_relation_terms[LOSS_KIND_COUNT] = {
     {},
     {},
     {},
-    {},
+    {},                           /* terms on logits and values */
     {launch_distance, scratch},   /* LOSS_RKD_DISTANCE */
     {launch_angle, scratch},      /* LOSS_RKD_ANGLE */
     {launch_similarity, scratch}, /* LOSS_SP */

@@ -28,6 +28,13 @@ static __device__ __forceinline__ void loss_value_metrics(const struct loss_rows
     metrics[METRIC_LOSS] += loss_weight(rows) * value * rows.batch.count;
 }
 
+/* The sum of all threads' values of all blocks is the term's value. */
+static __device__ __forceinline__ void loss_value_finish(const struct loss_rows &rows, double value, int n)
+{
+    if (sum_over_blocks<1>(rows.sums, blockIdx.y, &value))
+        loss_value_metrics(rows, value, n);
+}
+
 /* ---- products of rows: out[i][j] = <a_i, b_j> ---- */
 enum { PRODUCT_THREADS = 256, PRODUCT_TILE = 16, PRODUCT_DEPTH = 32, PRODUCT_GROUPS = 4 };
 
