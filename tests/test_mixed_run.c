@@ -222,7 +222,7 @@ static void fits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        {"student_sees_what_the_teacher_saw on cpu", student_sees_what_the_teacher_saw, NULL, NULL, "cpu"},
+        ON_EVERY_BACKEND(student_sees_what_the_teacher_saw),
         cmocka_unit_test(order_changes_no_mix),
         cmocka_unit_test(evaluation_views_are_not_mixed),
         cmocka_unit_test(fits),

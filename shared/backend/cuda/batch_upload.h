@@ -1,6 +1,6 @@
-/* A batch of views on its way to the GPU: the views, a table of their pictures, and the pixels, packed into one block
- * of pinned memory and copied at once. Of each image only the level that a view samples goes along, once for
- * neighbouring views that share it. */
+/* A batch of views on its way to the GPU: the views and, where they are mixed, their partners' views, a table of their
+ * pictures, how they are mixed, and the pixels, packed into one block of pinned memory and copied at once. Of each
+ * image only the level that a view samples goes along, once for neighbouring views that share it. */
 #ifndef SHARED_BACKEND_CUDA_BATCH_UPLOAD_H
 #define SHARED_BACKEND_CUDA_BATCH_UPLOAD_H
 
@@ -10,7 +10,7 @@
 struct batch_upload {
     struct device *device;
     int batch;
-    size_t *offsets;   /* [batch] of each view's pixels */
+    size_t *offsets;   /* [2 * batch] of each view's pixels, then of each partner's */
     uint8_t *staged;   /* pinned host memory [room] */
     uint8_t *uploaded; /* device memory [room] */
     size_t room;
@@ -22,7 +22,9 @@ void batch_upload_release(struct batch_upload *upload); /* a zeroed one is legal
 /* Where the parts of a batch lie once it has arrived. Device memory. */
 struct uploaded_batch {
     const struct view *views;            /* [count], of the levels that were uploaded: their own level is 0 */
-    const struct cuda_picture *pictures; /* [count] */
+    const struct cuda_picture *pictures; /* [count], then those of the partners */
+    const struct view_mix *mixes;        /* [count]; NULL: none is mixed */
+    const struct view *partner_views;    /* [count], likewise */
     const float *input;                  /* [count, h, w, c], where the batch has no views */
 };
 

@@ -81,7 +81,8 @@ cleanup:
     return status;
 }
 
-/* What must be there before a batch of `count` views: done at the first batch, and when a larger one comes. */
+/* What must be there before a step that renders `count` views and partners: done at the first one, and when a larger
+ * one comes. */
 static enum status prepare(struct device *device, struct device_images *images, int count, struct error *err)
 {
     enum status status = STATUS_OK;
@@ -92,7 +93,7 @@ static enum status prepare(struct device *device, struct device_images *images, 
         const int twice = 2 * images->room, room = count > twice ? count : twice;
         void *means;
         if (images->means_count == MEANS_BLOCKS)
-            return error_set(err, STATUS_INTERNAL, NULL, "a batch of %d views", count);
+            return error_set(err, STATUS_INTERNAL, NULL, "a batch of %d pictures", count);
         TRY(cuda_memory_new(device, (size_t)room * VIEW_MAX_COLORS * sizeof(int32_t), "rendering", &means, err));
         images->means[images->means_count++] = means;
         images->room = room;
@@ -101,24 +102,11 @@ cleanup:
     return status;
 }
 
-/* The copies wait for the step that used the place before, the stream waits for the copies, the host for nothing. */
-enum status cuda_images_prefetch(struct device *device, struct device_images *images, const uint32_t *samples,
-                                 const uint32_t *partners, int count, uint32_t step, struct error *err)
+/* Copies the images to a ring's place where they are not on the GPU for good. */
+static enum status bring_near(const struct device *device, const struct device_images *images, const uint32_t *samples,
+                              int count, uint8_t *to, struct error *err)
 {
     enum status status = STATUS_OK;
-    const int place = (int)(step % CUDA_NEAR_STEPS);
-    if (partners)
-        return error_set(err, STATUS_CONFIG, NULL, "mixed views need --device cpu");
-    for (int i = 0; i < count; i++)
-        if (samples[i] >= images->count || images->packed[samples[i]].h == 0)
-            return error_set(err, STATUS_INTERNAL, NULL, "image %u was never loaded", samples[i]);
-    TRY(prepare(device, images, count, err));
-    if (images->resident_count == images->count)
-        return STATUS_OK;
-    if (images->latest >= 0)
-        TRY(cuda_check(cudaEventRecord(images->left[images->latest], device->stream), "fetching images", err));
-    TRY(cuda_check(cudaStreamWaitEvent(device->copy_stream, images->left[place], 0), "fetching images", err));
-    uint8_t *to = (uint8_t *)(uintptr_t)images->near.pixels + (size_t)place * images->near.batch * images->near.stride;
     for (int i = 0; i < count; i++, to += images->near.stride) {
         const struct packed_image *packed = &images->packed[samples[i]];
         if (packed->pixels)
@@ -126,6 +114,38 @@ enum status cuda_images_prefetch(struct device *device, struct device_images *im
                 cudaMemcpyAsync(to, packed->pixels, packed->bytes, cudaMemcpyHostToDevice, device->copy_stream),
                 "fetching images", err));
     }
+cleanup:
+    return status;
+}
+
+static enum status check_loaded(const struct device_images *images, const uint32_t *samples, int count,
+                                struct error *err)
+{
+    for (int i = 0; i < count; i++)
+        if (samples[i] >= images->count || images->packed[samples[i]].h == 0)
+            return error_set(err, STATUS_INTERNAL, NULL, "image %u was never loaded", samples[i]);
+    return STATUS_OK;
+}
+
+/* The copies wait for the step that used the place before, the stream waits for the copies, the host for nothing. */
+enum status cuda_images_prefetch(struct device *device, struct device_images *images, const uint32_t *samples,
+                                 const uint32_t *partners, int count, uint32_t step, struct error *err)
+{
+    enum status status = STATUS_OK;
+    const int place = (int)(step % CUDA_NEAR_STEPS);
+    TRY(check_loaded(images, samples, count, err));
+    if (partners)
+        TRY(check_loaded(images, partners, count, err));
+    TRY(prepare(device, images, partners ? 2 * count : count, err));
+    if (images->resident_count == images->count)
+        return STATUS_OK;
+    if (images->latest >= 0)
+        TRY(cuda_check(cudaEventRecord(images->left[images->latest], device->stream), "fetching images", err));
+    TRY(cuda_check(cudaStreamWaitEvent(device->copy_stream, images->left[place], 0), "fetching images", err));
+    uint8_t *to = (uint8_t *)(uintptr_t)images->near.pixels + (size_t)place * images->near.places * images->near.stride;
+    TRY(bring_near(device, images, samples, count, to, err));
+    if (partners)
+        TRY(bring_near(device, images, partners, count, to + (size_t)count * images->near.stride, err));
     TRY(cuda_check(cudaEventRecord(images->arrived[place], device->copy_stream), "fetching images", err));
     TRY(cuda_check(cudaStreamWaitEvent(device->stream, images->arrived[place], 0), "fetching images", err));
     images->latest = place;
@@ -137,10 +157,11 @@ enum status cuda_render(struct device *device, struct device_images *images, con
                         int size, float table[3][256], enum element element, void *out, struct error *err)
 {
     enum status status = STATUS_OK;
-    if (!images->placed || count > images->room) {
+    const int pictures = feed->mixes ? 2 * count : count;
+    if (!images->placed || pictures > images->room) {
         if (device->recording)
             return error_set(err, STATUS_INTERNAL, NULL, "images_prefetch must come before a recorded rendering");
-        TRY(prepare(device, images, count, err));
+        TRY(prepare(device, images, pictures, err));
     }
     const struct cuda_render_job job = {
         .count = count,
@@ -154,6 +175,9 @@ enum status cuda_render(struct device *device, struct device_images *images, con
         .means = images->means_count ? images->means[images->means_count - 1] : NULL,
         .cursor = feed->cursor,
         .samples = feed->samples,
+        .partners = feed->partners,
+        .mixes = feed->mixes,
+        .partner_views = feed->partner_views,
         .batch = feed->batch,
         .near = images->near_shared,
     };

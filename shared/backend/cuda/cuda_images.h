@@ -32,9 +32,9 @@ struct device_images {
     int means_count, room;
 };
 
-/* image_place.c: places the images. batch: the largest batch that will be asked for. */
-enum status cuda_images_place(struct device *device, struct device_images *images, int batch, struct error *err);
+/* image_place.c: places the images. places: of the ring: the most images that a step will ask for. */
+enum status cuda_images_place(struct device *device, struct device_images *images, int places, struct error *err);
 /* Makes the ring wide enough; waits for the GPU. Nothing is done where no image needs the ring. */
-enum status cuda_images_ring(struct device *device, struct device_images *images, int batch, struct error *err);
+enum status cuda_images_ring(struct device *device, struct device_images *images, int places, struct error *err);
 
 #endif

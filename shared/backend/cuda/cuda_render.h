@@ -37,12 +37,13 @@ size_t cuda_picture_bytes(int h, int w, int channels, int levels);
 /* Packs levels[count] into out (host memory). Gaps are zeroed. */
 void cuda_picture_pack(const struct image *levels, int count, uint8_t *out);
 
-/* Images that are brought near step by step: the batch of step s lies in places [s % CUDA_NEAR_STEPS]. */
+/* Images that are brought near step by step: those of step s lie in places [s % CUDA_NEAR_STEPS], the batch's and then,
+ * where views are mixed, their partners'. */
 enum { CUDA_NEAR_STEPS = 3 };
 struct cuda_near {
-    const uint8_t *pixels; /* [CUDA_NEAR_STEPS][batch][stride] */
+    const uint8_t *pixels; /* [CUDA_NEAR_STEPS][places][stride] */
     size_t stride;         /* bytes */
-    uint32_t batch;
+    uint32_t places;
 };
 
 struct cuda_render_job {
@@ -54,10 +55,15 @@ struct cuda_render_job {
     const struct view *views; /* device memory [count], or the feed's */
     const struct cuda_picture
         *pictures;  /* device memory: of view i, or of the feed's samples. pixels NULL: it is near */
-    int32_t *means; /* scratch, device memory [count, VIEW_MAX_COLORS] */
+    int32_t *means; /* scratch, device memory [count, VIEW_MAX_COLORS]; where views are mixed [2 * count, ...] */
+    /* Mixed views: of view i, or of the feed's positions, as views; NULL: none is mixed. The partners' pictures follow
+     * those of the views: pictures[2 * count], or the feed's partners say which. */
+    const struct view_mix *mixes;
+    const struct view *partner_views;
     /* A feed's step in hand; all NULL or 0 in stage one. */
     const uint32_t *cursor;  /* device memory [1]: views and samples from position *cursor * batch on */
     const uint32_t *samples; /* device memory: which pictures */
+    const uint32_t *partners;
     int batch;
     const struct cuda_near *near; /* device memory [1] */
 };

@@ -32,13 +32,13 @@ static size_t budget_of(size_t left, size_t ring)
 
 /* How many of the largest images to keep on the GPU: as many as leave room for the ring, whose width is the largest of
  * the others. Sets *bytes to what they take. 0 also where not even the ring fits: then its allocation says so. */
-static uint32_t choose_resident(const struct candidate *order, uint32_t count, size_t budget, int batch, size_t *bytes)
+static uint32_t choose_resident(const struct candidate *order, uint32_t count, size_t budget, int places, size_t *bytes)
 {
     uint32_t best = 0;
     size_t sum = 0;
     *bytes = 0;
     for (uint32_t k = 0; k <= count; k++) {
-        const size_t ring = k < count ? CUDA_NEAR_STEPS * (size_t)batch * order[k].bytes : 0;
+        const size_t ring = k < count ? CUDA_NEAR_STEPS * (size_t)places * order[k].bytes : 0;
         if (sum > budget)
             break;
         if (ring <= budget - sum) {
@@ -112,7 +112,7 @@ cleanup:
     return status;
 }
 
-enum status cuda_images_place(struct device *device, struct device_images *images, int batch, struct error *err)
+enum status cuda_images_place(struct device *device, struct device_images *images, int places, struct error *err)
 {
     enum status status = STATUS_OK;
     const size_t count = images->count ? images->count : 1;
@@ -130,8 +130,8 @@ enum status cuda_images_place(struct device *device, struct device_images *image
     TRY(cuda_memory_new(device, count * sizeof *pictures, "the list of images", (void **)&images->pictures, err));
     TRY(cuda_memory_new(device, sizeof *images->near_shared, "the list of images", (void **)&images->near_shared, err));
     TRY(cuda_memory_left(device, &left, err));
-    left = budget_of(left, CUDA_NEAR_STEPS * (size_t)batch * order[0].bytes);
-    images->resident_count = choose_resident(order, images->count, left, batch, &bytes);
+    left = budget_of(left, CUDA_NEAR_STEPS * (size_t)places * order[0].bytes);
+    images->resident_count = choose_resident(order, images->count, left, places, &bytes);
     TRY(move_to_gpu(device, images, order, bytes, pictures, err));
     TRY(cuda_upload(device, images->pictures, pictures, images->count * sizeof *pictures, err));
     images->placed = true; /* from here on no image on the GPU has host memory of its own */
@@ -139,7 +139,7 @@ enum status cuda_images_place(struct device *device, struct device_images *image
     if (moved < images->count)
         images->near.stride = order[moved].bytes;
     TRY(move_to_slabs(images, order, &moved, err));
-    TRY(cuda_images_ring(device, images, batch, err));
+    TRY(cuda_images_ring(device, images, places, err));
 cleanup:
     for (; order && images->placed && moved < images->count; moved++) {
         free(images->packed[order[moved].image].pixels);
@@ -150,20 +150,20 @@ cleanup:
     return status;
 }
 
-enum status cuda_images_ring(struct device *device, struct device_images *images, int batch, struct error *err)
+enum status cuda_images_ring(struct device *device, struct device_images *images, int places, struct error *err)
 {
     enum status status = STATUS_OK;
     void *pixels;
-    if (images->near.stride == 0 || (uint32_t)batch <= images->near.batch)
+    if (images->near.stride == 0 || (uint32_t)places <= images->near.places)
         return STATUS_OK;
     TRY(cuda_check(cudaStreamSynchronize(device->stream), "waiting for the GPU", err));
     cuda_memory_free(device, (void *)(uintptr_t)images->near.pixels);
     images->near.pixels = NULL;
-    images->near.batch = 0;
-    TRY(cuda_memory_new(device, CUDA_NEAR_STEPS * (size_t)batch * images->near.stride,
+    images->near.places = 0;
+    TRY(cuda_memory_new(device, CUDA_NEAR_STEPS * (size_t)places * images->near.stride,
                         "the images of three batches (the others are in host memory)", &pixels, err));
     images->near.pixels = pixels;
-    images->near.batch = (uint32_t)batch;
+    images->near.places = (uint32_t)places;
     TRY(cuda_upload(device, images->near_shared, &images->near, sizeof images->near, err));
 cleanup:
     return status;

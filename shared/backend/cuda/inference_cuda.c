@@ -2,7 +2,7 @@
  * copies of some batches overlap the computing of another. The host waits in collect only.
  *
  * Bytes over the bus a view: its image's share of pixels (once for neighbouring views), 248 bytes of parameters, and
- * its answers as floats. */
+ * its answers as floats; a mixed view's partner is as much again and not shared. */
 #include "shared/backend/cuda/batch_upload.h"
 #include "shared/backend/cuda/cuda_backend.h"
 #include "shared/backend/cuda/runner_plain.h"
@@ -15,7 +15,7 @@
 
 struct slot {
     struct batch_upload upload;
-    int32_t *means; /* device memory [batch, VIEW_MAX_COLORS], for rendering */
+    int32_t *means; /* device memory [2 * batch, VIEW_MAX_COLORS], for rendering: views and partners */
     float *answers; /* device memory: output after output, [batch, c, h, w] each */
     float *results; /* pinned host memory, the same */
     cudaEvent_t uploaded, computed, downloaded;
@@ -159,7 +159,7 @@ static enum status slot_init(struct slot *slot, const struct inference *inferenc
         floats += inference->output_sizes[i];
     const size_t bytes = size_mul(size_mul(floats, batch), sizeof(float));
     TRY(batch_upload_init(&slot->upload, device, inference->batch, err));
-    TRY(cuda_memory_new(device, batch * VIEW_MAX_COLORS * sizeof *slot->means, "means of views", &memory, err));
+    TRY(cuda_memory_new(device, 2 * batch * VIEW_MAX_COLORS * sizeof *slot->means, "means of views", &memory, err));
     slot->means = memory;
     TRY(cuda_memory_new(device, bytes, "the teacher's answers", &memory, err));
     slot->answers = memory;
@@ -253,6 +253,8 @@ static enum status fill_input(const struct inference *inference, const struct sl
         .views = arrived->views,
         .pictures = arrived->pictures,
         .means = slot->means,
+        .mixes = arrived->mixes,
+        .partner_views = arrived->partner_views,
     };
     return cuda_render_views(stream, &job, batch->table, err);
 }
@@ -304,8 +306,6 @@ static enum status inference_submit(struct inference *inference, int index, cons
     if (batch->count < 0 || batch->count > inference->batch)
         return error_set(err, STATUS_INTERNAL, NULL, "a batch of %d for a teacher planned for %d", batch->count,
                          inference->batch);
-    if (batch->mixes)
-        return error_set(err, STATUS_CONFIG, NULL, "mixed views need --device cpu");
     if (batch->count == 0)
         return STATUS_OK;
     TRY(batch_upload_send(&slot->upload, copies, batch, inference->input_floats, &arrived, err));

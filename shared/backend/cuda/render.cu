@@ -5,7 +5,8 @@
  * normalised values, so that nothing but the result is written; the two taps of a row are six neighbouring bytes, read
  * as two or three aligned words. A view is as many blocks as it takes for its table (3 KB into shared memory) to serve
  * 4096 pixels. Contrast needs the mean of the whole view first: a block a view adds it up in integers, whose order does
- * not matter, and leaves at once where there is no contrast.
+ * not matter, and leaves at once where there is no contrast. Of a mixed view both pictures are made pixel by pixel: one
+ * or the other where a box is cut, both where they are blended.
  *
  * Bytes: the base pixels that the view covers, once (neighbours' taps hit the cache), and the result once in 16-byte
  * (fp32) or 8-byte stores: 224x224x3 is 0.15 MB read and 0.6 MB (bf16: 0.3 MB) written a view, which is the floor. */
@@ -26,19 +27,27 @@ struct scene {
     int h, w, size;
 };
 
+static __device__ uint32_t step_of(const struct cuda_render_job *job)
+{
+    return job->cursor ? *job->cursor : 0;
+}
+
+/* Scene i of the batch; from job->count on those of the partners. */
 static __device__ void open_scene(struct scene *scene, const struct cuda_render_job *job, int i)
 {
-    const uint32_t step = job->cursor ? *job->cursor : 0;
-    const size_t position = (size_t)step * (size_t)job->batch + (size_t)i;
-    const struct cuda_picture picture = job->pictures[job->samples ? job->samples[position] : position];
+    const bool partner = i >= job->count;
+    const uint32_t step = step_of(job);
+    const size_t position = (size_t)step * (size_t)job->batch + (size_t)(partner ? i - job->count : i);
+    const uint32_t *images = partner ? job->partners : job->samples;
+    const struct cuda_picture picture = job->pictures[images ? images[position] : (size_t)i];
     const struct cuda_near *near = job->near;
-    scene->view = job->views[position];
+    scene->view = partner ? job->partner_views[position] : job->views[position];
     scene->size = job->size;
     scene->h = picture.h;
     scene->w = picture.w;
     scene->pixels = picture.pixels;
     if (!picture.pixels)
-        scene->pixels = near->pixels + ((size_t)(step % CUDA_NEAR_STEPS) * near->batch + (size_t)i) * near->stride;
+        scene->pixels = near->pixels + ((size_t)(step % CUDA_NEAR_STEPS) * near->places + (size_t)i) * near->stride;
     for (int level = 0; level < scene->view.level; level++) {
         scene->pixels += cuda_level_bytes(scene->h, scene->w, job->channels);
         scene->h = (scene->h + 1) / 2;
@@ -171,13 +180,21 @@ static __device__ uint32_t block_sum(uint32_t value)
     return sum;
 }
 
-/* A block a view: the mean of its gray before each contrast. The sum fits: at most VIEW_MAX_SIZE^2 * 255 < 2^32. */
+static __device__ struct view_mix mix_of(const struct cuda_render_job *job, int i)
+{
+    return job->mixes[(size_t)step_of(job) * (size_t)job->batch + (size_t)i];
+}
+
+/* A block a view, then a block a partner: the mean of its gray before each contrast. The sum fits: at most
+ * VIEW_MAX_SIZE^2 * 255 < 2^32. */
 template <int CHANNELS>
 static __global__ void __launch_bounds__(MEAN_THREADS) find_means(const struct cuda_render_job job)
 {
     __shared__ struct scene scene;
     __shared__ int32_t means[VIEW_MAX_COLORS];
     const uint32_t pixels = (uint32_t)job.size * (uint32_t)job.size;
+    if ((int)blockIdx.x >= job.count && mix_of(&job, (int)blockIdx.x - job.count).kind == VIEW_MIX_NONE)
+        return;
     if (threadIdx.x == 0)
         open_scene(&scene, &job, (int)blockIdx.x);
     __syncthreads();
@@ -208,6 +225,44 @@ static __device__ __forceinline__ int erased(const struct view *view, int x, int
             y < view->erase[k].y + view->erase[k].h)
             value = view->erase[k].value;
     return value;
+}
+
+/* A scene with the means of its contrasts: by one thread, before the block's barrier. */
+static __device__ void open_colored(struct scene *scene, int32_t *means, const struct cuda_render_job *job, int i)
+{
+    open_scene(scene, job, i);
+    for (int k = 0; k < scene->view.color_count; k++)
+        if (scene->view.color[k].kind == VIEW_CONTRAST)
+            means[k] = job->means[(size_t)i * VIEW_MAX_COLORS + (size_t)k];
+}
+
+/* p[CHANNELS] = the scene's pixel, with all that is done to it. */
+template <int CHANNELS>
+static __device__ __forceinline__ void finished(const struct scene *scene, const int32_t *means, int x, int y, int *p)
+{
+    colored<CHANNELS>(scene, scene->view.color_count, means, x, y, p);
+    for (int c = 0; c < CHANNELS; c++)
+        p[c] = erased(&scene->view, x, y, p[c]);
+}
+
+/* The same of a mixed view: scenes and means of both pictures. */
+template <int CHANNELS>
+static __device__ __forceinline__ void mixed(const struct scene *scenes, const int32_t (*means)[VIEW_MAX_COLORS],
+                                             const struct view_mix *mix, int x, int y, int *p)
+{
+    int q[CHANNELS];
+    if (mix->kind == VIEW_MIX_CUT) {
+        const bool inside = x >= mix->x && x < mix->x + mix->w && y >= mix->y && y < mix->y + mix->h;
+        finished<CHANNELS>(&scenes[inside], means[inside], x, y, p);
+        return;
+    }
+    finished<CHANNELS>(&scenes[0], means[0], x, y, p);
+    if (mix->kind != VIEW_MIX_BLEND)
+        return;
+    finished<CHANNELS>(&scenes[1], means[1], x, y, q);
+    const uint32_t share = (uint32_t)mix->share;
+    for (int c = 0; c < CHANNELS; c++)
+        p[c] = (int)((share * (uint32_t)p[c] + (65536 - share) * (uint32_t)q[c] + 32768) >> 16);
 }
 
 /* ---- output ---- */
@@ -241,22 +296,24 @@ static __device__ __forceinline__ void store_pixels(const float v[GROUP][CHANNEL
     }
 }
 
-/* Grid: `parts` blocks a view. */
-template <int CHANNELS>
+/* Grid: `parts` blocks a view. MIXED: views have partners. */
+template <int CHANNELS, bool MIXED>
 static __global__ void __launch_bounds__(THREADS)
     render_views(const struct cuda_render_job job, const struct table table, unsigned parts)
 {
-    __shared__ struct scene scene;
+    __shared__ struct scene scenes[1 + MIXED]; /* the view's, the partner's */
     __shared__ float values[CHANNELS][VALUES];
-    __shared__ int32_t means[VIEW_MAX_COLORS];
+    __shared__ int32_t means[1 + MIXED][VIEW_MAX_COLORS];
+    __shared__ struct view_mix mix;
     const int index = (int)(blockIdx.x / parts), part = (int)(blockIdx.x % parts), pixels = job.size * job.size;
     for (int i = (int)threadIdx.x; i < CHANNELS * VALUES; i += THREADS)
         values[i / VALUES][i % VALUES] = table.values[i / VALUES][i % VALUES];
-    if (threadIdx.x == 0) {
-        open_scene(&scene, &job, index);
-        for (int k = 0; k < scene.view.color_count; k++)
-            if (scene.view.color[k].kind == VIEW_CONTRAST)
-                means[k] = job.means[(size_t)index * VIEW_MAX_COLORS + (size_t)k];
+    if (threadIdx.x == 0)
+        open_colored(&scenes[0], means[0], &job, index);
+    if (MIXED && threadIdx.x == WARP) {
+        mix = mix_of(&job, index);
+        if (mix.kind != VIEW_MIX_NONE)
+            open_colored(&scenes[MIXED], means[MIXED], &job, job.count + index);
     }
     __syncthreads();
     for (int first = (part * THREADS + (int)threadIdx.x) * GROUP; first < pixels;
@@ -267,10 +324,12 @@ static __global__ void __launch_bounds__(THREADS)
 #pragma unroll
         for (int i = 0; i < GROUP; i++) {
             int p[CHANNELS] = {0};
-            if (i < count)
-                colored<CHANNELS>(&scene, scene.view.color_count, means, x, y, p);
+            if (i < count && MIXED)
+                mixed<CHANNELS>(scenes, means, &mix, x, y, p);
+            else if (i < count)
+                finished<CHANNELS>(&scenes[0], means[0], x, y, p);
             for (int c = 0; c < CHANNELS; c++)
-                v[i][c] = values[c][erased(&scene.view, x, y, p[c])];
+                v[i][c] = values[c][p[c]];
             if (++x == job.size)
                 x = 0, y++;
         }
@@ -284,21 +343,32 @@ static __global__ void __launch_bounds__(THREADS)
     }
 }
 
+template <int CHANNELS>
+static void launch_channels(cudaStream_t stream, const struct cuda_render_job *job, const struct table *table,
+                            unsigned parts)
+{
+    const unsigned blocks = (unsigned)job->count * parts;
+    if (job->mixes)
+        LAUNCH((render_views<CHANNELS, true>), blocks, THREADS, 0, stream, *job, *table, parts);
+    else
+        LAUNCH((render_views<CHANNELS, false>), blocks, THREADS, 0, stream, *job, *table, parts);
+}
+
 static void launch_render(cudaStream_t stream, const struct cuda_render_job *job, const struct table *table)
 {
     const unsigned groups = ((unsigned)(job->size * job->size) + GROUP - 1) / GROUP;
     const unsigned parts = (groups + THREADS * ROUNDS - 1) / (THREADS * ROUNDS);
-    const unsigned blocks = (unsigned)job->count * parts;
     if (job->channels == 3)
-        LAUNCH(render_views<3>, blocks, THREADS, 0, stream, *job, *table, parts);
+        launch_channels<3>(stream, job, table, parts);
     else
-        LAUNCH(render_views<1>, blocks, THREADS, 0, stream, *job, *table, parts);
+        launch_channels<1>(stream, job, table, parts);
 }
 
 extern "C" enum status cuda_render_views(void *on, const struct cuda_render_job *job, float (*table)[VALUES],
                                          struct error *err)
 {
     const cudaStream_t stream = (cudaStream_t)on;
+    const unsigned blocks = (unsigned)job->count * (job->mixes ? 2 : 1);
     struct table copy = {};
     enum status status = STATUS_OK;
     for (int c = 0; c < job->channels; c++)
@@ -307,9 +377,9 @@ extern "C" enum status cuda_render_views(void *on, const struct cuda_render_job 
     if (job->count == 0)
         return STATUS_OK;
     if (job->channels == 3)
-        LAUNCH(find_means<3>, (unsigned)job->count, MEAN_THREADS, 0, stream, *job);
+        LAUNCH(find_means<3>, blocks, MEAN_THREADS, 0, stream, *job);
     else
-        LAUNCH(find_means<1>, (unsigned)job->count, MEAN_THREADS, 0, stream, *job);
+        LAUNCH(find_means<1>, blocks, MEAN_THREADS, 0, stream, *job);
     TRY(cuda_launched("the means of views", err));
     launch_render(stream, job, &copy);
     TRY(cuda_launched("rendering views", err));
