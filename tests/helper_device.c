@@ -149,11 +149,10 @@ float test_device_round(float value, enum element element)
 }
 
 /* ---- feeds ---- */
-void test_feed_init(struct test_feed *f, const struct test_device *t, const struct feed_content *sizes, bool teacher)
+void test_feed_init(struct test_feed *f, const struct test_device *t, const struct feed_content *sizes, unsigned parts)
 {
     struct error err = {0};
-    test_must(feed_content_init(&f->content, sizes->room, sizes->batch, sizes->students, sizes->classes,
-                                teacher ? FEED_TEACHER : 0, &err),
+    test_must(feed_content_init(&f->content, sizes->room, sizes->batch, sizes->students, sizes->classes, parts, &err),
               &err);
     test_must(feed_init(&f->feed, t->backend, t->device, &f->content, &err), &err);
 }

@@ -50,12 +50,13 @@ void test_device_read(const struct test_device *t, float *values, const void *fr
 /* What test_device_write would leave of a value. */
 float test_device_round(float value, enum element element);
 
-/* A feed and its content. The content is filled by the caller, and uploaded (whole) with the cursor at `step`. */
+/* A feed and its content, with parts of enum feed_part. The content is filled by the caller, and uploaded (whole) with
+ * the cursor at `step`. */
 struct test_feed {
     struct feed_content content;
     struct feed feed;
 };
-void test_feed_init(struct test_feed *f, const struct test_device *t, const struct feed_content *sizes, bool teacher);
+void test_feed_init(struct test_feed *f, const struct test_device *t, const struct feed_content *sizes, unsigned parts);
 void test_feed_upload(const struct test_feed *f, const struct test_device *t, uint32_t step);
 void test_feed_release(struct test_feed *f, const struct test_device *t);
 

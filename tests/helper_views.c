@@ -3,6 +3,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <cmocka.h>
 
 void picture_init(struct picture *picture, int h, int w, int channels, uint32_t seed)
@@ -50,4 +51,32 @@ void random_view(struct view *view, struct random_stream *stream, const struct p
         view->erase[i].h = (int32_t)random_below(stream, (uint32_t)(size - view->erase[i].y) + 1);
         view->erase[i].value = (int32_t)random_below(stream, 256);
     }
+}
+
+void random_mix(struct view_mix *mix, struct random_stream *stream, int size)
+{
+    static const int32_t shares[] = {0, 1, 32768, 65535, 65536};
+    const uint32_t choice = random_below(stream, 10);
+    *mix = (struct view_mix){.kind = (int32_t)random_below(stream, 3)};
+    mix->share = choice < 5 ? shares[choice] : (int32_t)random_below(stream, 65537);
+    if (mix->kind != VIEW_MIX_CUT)
+        return;
+    mix->x = (int32_t)random_below(stream, (uint32_t)size + 1);
+    mix->y = (int32_t)random_below(stream, (uint32_t)size + 1);
+    mix->w = (int32_t)random_below(stream, (uint32_t)(size - mix->x) + 1);
+    mix->h = (int32_t)random_below(stream, (uint32_t)(size - mix->y) + 1);
+}
+
+void reference_pixels(const struct view *view, const struct picture *picture, const struct view_mix *mix,
+                      const struct view *partner_view, const struct picture *partner, int size, uint8_t *pixels)
+{
+    view_render_reference(view, picture->levels, picture->level_count, size, pixels);
+    if (!mix)
+        return;
+    const int channels = picture->base.channels;
+    uint8_t *other = malloc((size_t)size * (size_t)size * (size_t)channels);
+    assert_non_null(other);
+    view_render_reference(partner_view, partner->levels, partner->level_count, size, other);
+    view_mix_reference(mix, size, channels, pixels, other);
+    free(other);
 }

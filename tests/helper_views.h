@@ -18,4 +18,11 @@ void picture_release(struct picture *picture);
 /* Any map, any colours (several contrasts too), any rectangles inside of size x size. */
 void random_view(struct view *view, struct random_stream *stream, const struct picture *picture, int size);
 
+/* Nothing, any share, any box inside of size x size: the share of a box is any, too. */
+void random_mix(struct view_mix *mix, struct random_stream *stream, int size);
+
+/* pixels[size, size, channels] = a view by the executable specification; mixed where mix is not NULL. */
+void reference_pixels(const struct view *view, const struct picture *picture, const struct view_mix *mix,
+                      const struct view *partner_view, const struct picture *partner, int size, uint8_t *pixels);
+
 #endif

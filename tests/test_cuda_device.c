@@ -226,7 +226,8 @@ struct set {
     float table[3][256];
 };
 
-static void set_open(struct set *set, const struct test_device *t)
+/* parts: of enum feed_part. */
+static void set_open(struct set *set, const struct test_device *t, unsigned parts)
 {
     const struct feed_content sizes = {.room = ROOM, .batch = BATCH, .students = 1, .classes = 2};
     struct error err = {0};
@@ -239,7 +240,7 @@ static void set_open(struct set *set, const struct test_device *t)
         memcpy(copy.pixels, set->pictures[i].base.pixels, (size_t)copy.h * 60 * 3);
         test_must(t->backend->images_put(t->device, set->images, i, &copy, &err), &err);
     }
-    test_feed_init(&set->f, t, &sizes, false);
+    test_feed_init(&set->f, t, &sizes, parts);
     for (int c = 0; c < 3; c++)
         for (int i = 0; i < 256; i++)
             set->table[c][i] = (float)(1000 * c + i);
@@ -261,6 +262,12 @@ static void draw_pass(struct set *set, uint64_t seed)
         const uint32_t sample = random_below(&stream, IMAGES);
         set->f.content.samples[i] = sample;
         random_view(&set->f.content.views[i], &stream, &set->pictures[sample], SIDE);
+        if (!set->f.content.mixes)
+            continue;
+        const uint32_t partner = random_below(&stream, IMAGES);
+        random_mix(&set->f.content.mixes[i], &stream, SIDE);
+        set->f.content.partners[i] = partner;
+        random_view(&set->f.content.partner_views[i], &stream, &set->pictures[partner], SIDE);
     }
 }
 
@@ -268,13 +275,24 @@ static void check_pass(const struct set *set, const float *values)
 {
     uint8_t pixels[VIEW];
     for (int i = 0; i < ROOM; i++) {
-        const struct picture *picture = &set->pictures[set->f.content.samples[i]];
-        view_render_reference(&set->f.content.views[i], picture->levels, picture->level_count, SIDE, pixels);
+        const struct feed_content *content = &set->f.content;
+        const bool mixed = content->mixes;
+        reference_pixels(&content->views[i], &set->pictures[content->samples[i]], mixed ? &content->mixes[i] : NULL,
+                         mixed ? &content->partner_views[i] : NULL, mixed ? &set->pictures[content->partners[i]] : NULL,
+                         SIDE, pixels);
         for (int k = 0; k < VIEW; k++)
             if (values[i * VIEW + k] != set->table[k % 3][pixels[k]])
                 fail_msg("step %d, view %d, value %d: %g instead of %g", i / BATCH, i % BATCH, k,
                          (double)values[i * VIEW + k], (double)set->table[k % 3][pixels[k]]);
     }
+}
+
+static enum status fetch(const struct set *set, uint32_t step, struct error *err)
+{
+    const struct feed_content *content = &set->f.content;
+    return set->t.backend->images_prefetch(set->t.device, set->images, content->samples + step * BATCH,
+                                           content->partners ? content->partners + step * BATCH : NULL, BATCH, step,
+                                           err);
 }
 
 /* All steps of a pass are asked for before any result is waited for; each step's views have a place of their own. */
@@ -286,9 +304,7 @@ static void run_pass(struct set *set, uint32_t first_step)
     struct error err = {0};
     test_feed_upload(&set->f, t, first_step);
     for (uint32_t step = first_step; step < STEPS; step++) {
-        test_must(t->backend->images_prefetch(t->device, set->images, set->f.content.samples + step * BATCH, NULL,
-                                              BATCH, step, &err),
-                  &err);
+        test_must(fetch(set, step, &err), &err);
         test_device_upload(t, set->f.feed.cursor, &step, sizeof step);
         test_must(t->backend->render(t->device, set->images, &set->f.feed, BATCH, SIDE, set->table, ELEMENT_FP32,
                                      out + step * BATCH * VIEW, &err),
@@ -310,7 +326,7 @@ static void images_come_from_wherever_they_are(void **state)
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
         struct test_device limited = open_limited(&t, limits[i]);
         struct set set;
-        set_open(&set, &limited);
+        set_open(&set, &limited, i % 2 ? FEED_MIXES : 0);
         for (uint64_t pass = 0; pass < 4; pass++) {
             test_device_order(orders[pass]);
             draw_pass(&set, 10 * i + pass);
@@ -330,7 +346,7 @@ static void two_sets_share_the_memory(void **state)
     struct test_device t = test_device_open(*state, 1), limited = open_limited(&t, 820000);
     struct set sets[2];
     for (int i = 0; i < 2; i++)
-        set_open(&sets[i], &limited);
+        set_open(&sets[i], &limited, 0);
     for (int i = 0; i < 4; i++) {
         draw_pass(&sets[i % 2], (uint64_t)i);
         run_pass(&sets[i % 2], 0);
@@ -352,13 +368,12 @@ static void recorded_steps_see_each_step(void **state)
         struct recording *recording = NULL;
         struct error err = {0};
         struct set set;
-        set_open(&set, &limited);
+        set_open(&set, &limited, FEED_MIXES);
         draw_pass(&set, 77);
         test_feed_upload(&set.f, &limited, 0);
         void *out = test_device_buffer(&limited, NULL, BATCH * VIEW * sizeof *values);
         for (uint32_t step = 0; step < STEPS; step++) {
-            const uint32_t *samples = set.f.content.samples + step * BATCH;
-            test_must(b->images_prefetch(limited.device, set.images, samples, NULL, BATCH, step, &err), &err);
+            test_must(fetch(&set, step, &err), &err);
             test_device_upload(&limited, set.f.feed.cursor, &step, sizeof step);
             if (!recording) {
                 test_must(b->record_begin(limited.device, &err), &err);
@@ -385,7 +400,7 @@ static void too_little_memory_for_images_is_said(void **state)
     struct test_device t = test_device_open(*state, 1), limited = open_limited(&t, 300000);
     struct error err = {0};
     struct set set;
-    set_open(&set, &limited);
+    set_open(&set, &limited, 0);
     draw_pass(&set, 1);
     assert_int_equal(
         t.backend->images_prefetch(limited.device, set.images, set.f.content.samples, NULL, BATCH, 0, &err),
@@ -404,7 +419,7 @@ static void images_that_are_not_there_are_refused(void **state)
     struct image gray = {0};
     struct error err = {0};
     struct set set;
-    set_open(&set, &t);
+    set_open(&set, &t, 0);
     for (size_t i = 0; i < sizeof missing / sizeof *missing; i++) {
         err = (struct error){0};
         assert_int_equal(t.backend->images_prefetch(t.device, set.images, &missing[i], NULL, 1, 0, &err),

@@ -22,7 +22,7 @@ struct scene {
     int channels;
 };
 
-static void scene_open(struct scene *scene, const char *backend, int channels)
+static void scene_open(struct scene *scene, const char *backend, int channels, unsigned parts)
 {
     static const int shapes[PICTURES][2] = {{1, 1}, {9, 2}, {2, 9}, {16, 16}, {33, 70}, {70, 64}, {40, 256}, {130, 97}};
     const struct feed_content sizes = {.room = ROOM, .batch = BATCH, .students = 1, .classes = 2};
@@ -38,7 +38,7 @@ static void scene_open(struct scene *scene, const char *backend, int channels)
         test_must(scene->t.backend->images_put(scene->t.device, scene->images, i, &copy, &err), &err);
         assert_null(copy.pixels);
     }
-    test_feed_init(&scene->f, &scene->t, &sizes, false);
+    test_feed_init(&scene->f, &scene->t, &sizes, parts);
 }
 
 static void scene_close(struct scene *scene)
@@ -48,6 +48,13 @@ static void scene_close(struct scene *scene)
     test_device_close(&scene->t);
     for (int i = 0; i < PICTURES; i++)
         picture_release(&scene->pictures[i]);
+}
+
+/* Of position i of the second step, NULL where nothing is mixed. */
+static const struct view_mix *mix_of(const struct scene *scene, int i)
+{
+    const struct view_mix *mixes = scene->f.content.mixes;
+    return mixes ? &mixes[STEP * BATCH + i] : NULL;
 }
 
 static const struct picture *picture_of(const struct scene *scene, int i)
@@ -67,11 +74,13 @@ static void make_table(float table[3][256])
 static void check_view(const struct scene *scene, int i, int size, int out_channels, float table[3][256],
                        const float *values)
 {
-    const struct view *view = &scene->f.content.views[STEP * BATCH + i];
-    const struct picture *picture = picture_of(scene, i);
+    const struct feed_content *content = &scene->f.content;
+    const struct view_mix *mix = mix_of(scene, i);
+    const struct view *partner_view = mix ? &content->partner_views[STEP * BATCH + i] : NULL;
+    const struct picture *partner = mix ? &scene->pictures[content->partners[STEP * BATCH + i]] : NULL;
     const int count = size * size, channels = scene->channels;
     uint8_t *pixels = malloc((size_t)count * (size_t)channels);
-    view_render_reference(view, picture->levels, picture->level_count, size, pixels);
+    reference_pixels(&content->views[STEP * BATCH + i], picture_of(scene, i), mix, partner_view, partner, size, pixels);
     for (int at = 0; at < count; at++)
         for (int c = 0; c < out_channels; c++) {
             const float expected = c < channels ? table[c][pixels[at * channels + c]] : 0;
@@ -91,8 +100,10 @@ static void check_step(struct scene *scene, int count, int size, enum element el
     struct error err = {0};
     make_table(table);
     test_feed_upload(&scene->f, &scene->t, STEP);
-    test_must(scene->t.backend->images_prefetch(scene->t.device, scene->images, scene->f.content.samples + STEP * BATCH,
-                                                NULL, count, STEP, &err),
+    const struct feed_content *content = &scene->f.content;
+    test_must(scene->t.backend->images_prefetch(scene->t.device, scene->images, content->samples + STEP * BATCH,
+                                                content->partners ? content->partners + STEP * BATCH : NULL, count,
+                                                STEP, &err),
               &err);
     test_must(scene->t.backend->render(scene->t.device, scene->images, &scene->f.feed, count, size, table, element, out,
                                        &err),
@@ -106,12 +117,22 @@ static void check_step(struct scene *scene, int count, int size, enum element el
     test_device_free(&scene->t, out);
 }
 
+static void draw_partner(struct scene *scene, struct random_stream *stream, int position, int size)
+{
+    const uint32_t sample = random_below(stream, PICTURES);
+    random_mix(&scene->f.content.mixes[position], stream, size);
+    scene->f.content.partners[position] = sample;
+    random_view(&scene->f.content.partner_views[position], stream, &scene->pictures[sample], size);
+}
+
 static void draw_views(struct scene *scene, struct random_stream *stream, int size)
 {
     for (int i = 0; i < BATCH; i++) {
         const uint32_t sample = random_below(stream, PICTURES);
         scene->f.content.samples[STEP * BATCH + i] = sample;
         random_view(&scene->f.content.views[STEP * BATCH + i], stream, &scene->pictures[sample], size);
+        if (scene->f.content.mixes)
+            draw_partner(scene, stream, STEP * BATCH + i, size);
     }
 }
 
@@ -121,9 +142,9 @@ static void any_view(void **state)
     static const enum element elements[] = {ELEMENT_FP32, ELEMENT_BF16, ELEMENT_FP16};
     struct random_stream stream;
     random_stream_init(&stream, 3, RANDOM_INIT, 0, 0);
-    for (int channels = 1; channels <= 3; channels += 2) {
+    for (int k = 0; k < 4; k++) {
         struct scene scene;
-        scene_open(&scene, *state, channels);
+        scene_open(&scene, *state, k % 2 ? 3 : 1, k < 2 ? 0 : FEED_MIXES);
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
             test_device_order(i % 2 ? "reverse" : "forward");
             draw_views(&scene, &stream, sizes[i]);
@@ -140,7 +161,7 @@ static void large_views(void **state)
     struct random_stream stream;
     struct scene scene;
     random_stream_init(&stream, 4, RANDOM_INIT, 0, 0);
-    scene_open(&scene, *state, 3);
+    scene_open(&scene, *state, 3, FEED_MIXES);
     draw_views(&scene, &stream, 101);
     check_step(&scene, 2, 101, ELEMENT_FP32);
     draw_views(&scene, &stream, 224);
@@ -160,7 +181,7 @@ static void recipes(void **state)
     };
     for (int channels = 1; channels <= 3; channels += 2) {
         struct scene scene;
-        scene_open(&scene, *state, channels);
+        scene_open(&scene, *state, channels, 0);
         for (uint32_t r = 0; r < sizeof texts / sizeof *texts; r++) {
             const int crop = r % 2 ? 48 : 32, size = r % 3 ? 48 : 20;
             struct recipe recipe;
@@ -192,7 +213,7 @@ static void padded_channels(void **state)
     struct scene scene;
     struct cuda_picture pictures[COUNT];
     float table[3][256];
-    scene_open(&scene, *state, 3);
+    scene_open(&scene, *state, 3, 0);
     if (path)
         symbol = dlsym(dlopen(path, RTLD_NOW | RTLD_NODELETE), "cuda_render_views");
     else

@@ -71,7 +71,7 @@ static void feed_open(struct test_feed *f, const struct test_device *t, int clas
 {
     const struct feed_content sizes = {
         .batch = BATCH, .room = (size_t)STEPS * BATCH, .students = STUDENTS, .classes = classes};
-    test_feed_init(f, t, &sizes, true);
+    test_feed_init(f, t, &sizes, FEED_TEACHER);
     struct feed_content *content = &f->content;
     memset(content->samples, 0xff, content->room * sizeof *content->samples);
     memset(content->numbers, 0xff, content->room * sizeof *content->numbers);

@@ -7,6 +7,7 @@
 #include "tests/helper_device.h"
 #include "tests/helper_graphs.h"
 #include "tests/helper_images.h"
+#include "tests/helper_views.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -241,6 +242,49 @@ static void views_are_rendered(void **state)
     tear_down(&f);
 }
 
+/* The same of mixed views: the CPU's executable specification mixes what the views are. */
+static void mixed_views_are_rendered(void **state)
+{
+    static struct fixture f;
+    static float mixed[VIEWS][SIDE * SIDE * 3];
+    struct view partner_views[VIEWS];
+    const struct image *partner_levels[VIEWS];
+    int partner_counts[VIEWS];
+    struct view_mix mixes[VIEWS];
+    float *rendered[OUTPUTS], *given[OUTPUTS];
+    struct random_stream stream;
+    set_up(&f, *state);
+    random_stream_init(&stream, 9, RANDOM_INIT, 0, 0);
+    for (int k = 0; k < VIEWS; k++) {
+        const int other = (k * 2 + 3) % VIEWS;
+        uint8_t own[SIDE * SIDE * 3], partner[SIDE * SIDE * 3];
+        random_mix(&mixes[k], &stream, SIDE);
+        partner_views[k] = f.views[other];
+        partner_levels[k] = mixes[k].kind == VIEW_MIX_NONE ? NULL : f.pyramids[other];
+        partner_counts[k] = f.counts[other];
+        view_render_reference(&f.views[k], f.pyramids[k], f.counts[k], SIDE, own);
+        view_render_reference(&f.views[other], f.pyramids[other], f.counts[other], SIDE, partner);
+        view_mix_reference(&mixes[k], SIDE, 3, own, partner);
+        view_normalise(mixed[k], own, SIDE * SIDE, 3, f.table);
+    }
+    struct inference *inference = open_engine(&f, LARGEST, 2, INFERENCE_DEFAULT);
+    const struct inference_batch input = {.count = VIEWS, .input = mixed[0]};
+    struct inference_batch views = views_of(&f, 0, VIEWS);
+    views.mixes = mixes;
+    views.partner_views = partner_views;
+    views.partner_levels = partner_levels;
+    views.partner_level_counts = partner_counts;
+    submit(&f, inference, 0, &input);
+    submit(&f, inference, 1, &views);
+    collect(&f, inference, 0, VIEWS, given);
+    collect(&f, inference, 1, VIEWS, rendered);
+    assert_part(&f, rendered, given, 0, VIEWS);
+    free_answers(rendered);
+    free_answers(given);
+    f.device.backend->inference->close(inference);
+    tear_down(&f);
+}
+
 /* What was handed over may change as soon as submit returns. */
 static void change_everything(struct fixture *f, struct view *views)
 {
@@ -338,9 +382,9 @@ static void refuses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ON_EVERY_BACKEND(recorded_values), ON_EVERY_BACKEND(views_are_rendered),
-        ON_EVERY_BACKEND(batches_overlap), ON_EVERY_BACKEND(samples_are_independent),
-        ON_EVERY_BACKEND(refuses),
+        ON_EVERY_BACKEND(recorded_values),          ON_EVERY_BACKEND(views_are_rendered),
+        ON_EVERY_BACKEND(mixed_views_are_rendered), ON_EVERY_BACKEND(batches_overlap),
+        ON_EVERY_BACKEND(samples_are_independent),  ON_EVERY_BACKEND(refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -159,7 +159,7 @@ static void dropping_init(struct dropping *d, const char *backend)
     net_fill(input, DROP_COUNT * 4, 4);
     test_device_upload(&d->t, network_input(&d->network), input, sizeof input);
     const struct feed_content sizes = {.batch = DROP_COUNT, .room = 2 * DROP_COUNT, .students = 2, .classes = 1};
-    test_feed_init(&d->f, &d->t, &sizes, false);
+    test_feed_init(&d->f, &d->t, &sizes, 0);
     for (int s = 0; s < 2; s++)
         for (int k = 0; k < 2; k++)
             d->f.content.scalars[2 * s + k] = (struct step_scalars){.seed = 1 + (uint64_t)k, .step = (uint64_t)s};

@@ -37,7 +37,7 @@ static void setting_init(struct setting *s, const char *backend, int count, int 
     const struct feed_content sizes = {
         .batch = count + 1, .room = STEPS * ((size_t)count + 1), .students = students, .classes = classes};
     *s = (struct setting){.t = test_device_open(backend, 2), .values = (size_t)count * (size_t)classes};
-    test_feed_init(&s->f, &s->t, &sizes, true);
+    test_feed_init(&s->f, &s->t, &sizes, FEED_TEACHER);
     const size_t stride = s->values + GAP, bytes = (size_t)students * stride * sizeof(float);
     s->batch = (struct loss_batch){
         .count = count,

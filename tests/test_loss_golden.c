@@ -66,7 +66,7 @@ static double run_loss(const struct test_device *t, const struct inputs *in, con
     double metrics[METRIC_COUNT] = {0};
     struct error err = {0};
     struct test_feed f;
-    test_feed_init(&f, t, &sizes, true);
+    test_feed_init(&f, t, &sizes, FEED_TEACHER);
     memcpy(f.content.labels, in->labels, sizeof in->labels);
     memcpy(f.content.teacher, in->teacher, sizeof in->teacher);
     for (int i = 0; i < loss->count; i++)

@@ -59,7 +59,7 @@ static void vectors_init(struct vectors *v, const char *backend, int threads, co
     const struct feed_content sizes = {.batch = 1, .room = (size_t)steps, .students = students, .classes = 1};
     const size_t bytes = (size_t)students * count * sizeof(float), metric_bytes = METRIC_COUNT * sizeof(double);
     *v = (struct vectors){.t = test_device_open(backend, threads), .count = count, .bytes = bytes};
-    test_feed_init(&v->f, &v->t, &sizes, false);
+    test_feed_init(&v->f, &v->t, &sizes, 0);
     for (int s = 0; s < steps; s++)
         for (int k = 0; k < students; k++)
             v->f.content.scalars[s * students + k] = (struct step_scalars){

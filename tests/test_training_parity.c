@@ -152,7 +152,7 @@ static void training_new(struct training *training, const struct golden *golden,
               &err);
     for (uint32_t i = 0; i < BATCHES; i++)
         make_batch(golden, i, &training->batches[i]);
-    test_feed_init(&training->f, t, &sizes, true);
+    test_feed_init(&training->f, t, &sizes, FEED_TEACHER);
     fill_feed(training, golden);
     const size_t bytes = network->plan.parameter_count * sizeof(float);
     training->memory = (struct optimizer_memory){
