@@ -44,6 +44,19 @@ static void announce(struct run *run)
                   (double)manifest->std[2]);
 }
 
+/* Forms that take more than they save. */
+static void warn_of_features(struct run *run)
+{
+    for (int i = 0; i < run->job.manifest.feature_count; i++) {
+        const struct cache_feature *feature = &run->job.manifest.features[i];
+        struct cache_feature half = *feature;
+        half.form = FEATURE_FP16;
+        if (cache_feature_bytes(feature) > cache_feature_bytes(&half))
+            progress_note(&run->progress, "%s: int8 takes more than fp16, since each channel has a scale",
+                          feature->tensor);
+    }
+}
+
 static enum status start_engine(struct run *run, struct error *err)
 {
     struct dump_job *job = &run->job;
@@ -198,6 +211,7 @@ enum status command_run(int argc, char **argv, struct error *err)
     progress_init(&run.progress, stderr, options.quiet || options.json);
     TRY(dump_job_open(&run.job, &options, err));
     announce(&run);
+    warn_of_features(&run);
     status = options.dry_run ? estimate_print(&run.job, err) : fill_cache(&run, err);
 cleanup:
     shard_queue_free(run.queue);

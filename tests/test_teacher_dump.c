@@ -216,8 +216,11 @@ static void dry_run_writes_nothing(void **state)
     struct fixture *f = *state;
     assert_run(0, "nothing was written", f, "run", "--data", f->photos, "--teacher", tiny, "--out", f->out,
                "--dry-run");
-    assert_run(0, "  map1     at      1x8x8             8            128      30.7 kB\n", f, "run", "--data", f->photos,
-               "--teacher", tiny, "--out", f->out, "--dry-run", "--feature", "map1:at");
+    assert_run(0, "  map1      at      1x8x8             8            128      30.7 kB\n", f, "run", "--data",
+               f->photos, "--teacher", tiny, "--out", f->out, "--dry-run", "--feature", "map1:at", "--feature",
+               "embedding:int8");
+    assert_non_null(strstr(f->text, "embedding: int8 takes more than fp16"));
+    assert_null(strstr(f->text, "map1: int8"));
     assert_false(folder_exists(f->out));
 }
 
