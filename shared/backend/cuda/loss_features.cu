@@ -69,15 +69,10 @@ static __device__ __forceinline__ void finish(const struct loss_rows &rows, cons
 }
 
 /* ---- hint ---- */
-struct hint {
-    unsigned char huber[BACKEND_MAX_STUDENTS];
-};
-
-template <int V>
-static __global__ void __launch_bounds__(THREADS) hint_values(struct loss_rows rows, struct hint parameters)
+template <int V> static __global__ void __launch_bounds__(THREADS) hint_values(struct loss_rows rows, uint64_t hubers)
 {
     const struct values values = values_here(rows);
-    const bool huber = parameters.huber[blockIdx.y];
+    const bool huber = hubers >> blockIdx.y & 1;
     const double share = share_of(values.rows, values.size), slope = loss_weight(rows) * share;
     double sum = 0;
     for (size_t i = ((size_t)blockIdx.x * THREADS + threadIdx.x) * V; i < values.total;
@@ -273,10 +268,10 @@ static void launch_hint(cudaStream_t stream, const struct loss_term *terms, cons
     const size_t floats = (size_t)batch->count * batch->shape.pixels * batch->shape.channels;
     const int width = fours(batch) ? 4 : 1;
     const dim3 grid(blocks_for((floats + THREADS * width - 1) / (THREADS * width)), batch->students, 1);
-    struct hint parameters = {};
+    uint64_t hubers = 0; /* a bit a student */
     for (int student = 0; student < batch->students; student++)
-        parameters.huber[student] = terms[student].distance == DISTANCE_HUBER;
-    DISPATCH_WIDTH(width, LAUNCH(hint_values<V>, grid, THREADS, 0, stream, *rows, parameters));
+        hubers |= (uint64_t)(terms[student].distance == DISTANCE_HUBER) << student;
+    DISPATCH_WIDTH(width, LAUNCH(hint_values<V>, grid, THREADS, 0, stream, *rows, hubers));
 }
 
 static dim3 row_grid(const struct loss_batch *batch)
