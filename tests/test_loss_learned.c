@@ -232,7 +232,7 @@ static void a_sample_is_not_its_own_negative(void **state)
     double value, expected = 0;
     fixture_init(&f);
     struct loss_case c = case_of(&f, &term);
-    const uint32_t samples[ROWS] = {1};
+    const uint32_t samples[ROWS] = {0};
     float zeros[PARAMETERS] = {0};
     c.shape.samples = 2;
     c.rows = 1;
@@ -249,7 +249,7 @@ static void a_sample_is_not_its_own_negative(void **state)
         }
         for (int s = 0; s < 2; s++)
             p[s] = exp(p[s] / sqrt(norm) / 0.5) / (double)f.state[2 * MEMORY + k];
-        expected -= log(p[1] / (p[1] + bound)) + DRAWS * log(noise / (p[0] + bound));
+        expected -= log(p[0] / (p[0] + bound)) + DRAWS * log(noise / (p[1] + bound));
     }
     must_equal(value, expected, 1e-6);
     fixture_release(&f);

@@ -143,15 +143,15 @@ VECTORISE static void dot_samples(const float *v, const float *memory, const uin
     for (uint32_t i = 0; i < count; i++) {
         const float *row = memory + (size_t)samples[i] * SIZE;
         floats even = {0}, odd = {0};
-        double sum = 0;
         for (int d = 0; d < SIZE; d += 2 * LANES) {
             even += *(const floats *)(v + d) * *(const floats *)(row + d);
             odd += *(const floats *)(v + d + LANES) * *(const floats *)(row + d + LANES);
         }
         even += odd;
-        for (int lane = 0; lane < LANES; lane++)
-            sum += (double)even[lane];
-        dots[i] = sum;
+        for (int width = LANES / 2; width > 0; width /= 2)
+            for (int lane = 0; lane < width; lane++)
+                even[lane] += even[lane + width];
+        dots[i] = (double)even[0];
     }
 }
 
@@ -198,11 +198,12 @@ static double contrast_chunk(const struct contrast *c, const struct contrast_sid
 {
     const double noise = (double)c->negatives / c->t->shape->samples, temperature = c->t->term->temperature;
     const double bound = log(noise + CRD_EPSILON) + side->log_normaliser, share = 1 / (double)c->n;
+    const double of_negative = log((noise + CRD_EPSILON) / noise);
     double value = 0;
     for (uint32_t i = 0; i < count; i++) {
         const bool own = first + i == 0;
         const double odds = bounded_exp((own ? -1 : 1) * (dots[i] / temperature - bound));
-        value += log1p(odds) + (own ? 0 : log((noise + CRD_EPSILON) / noise));
+        value += log1p(odds) + (own ? 0 : of_negative);
         factors[i] = (float)((own ? -1 : 1) * share / temperature / (1 + 1 / odds));
     }
     return share * value;

@@ -42,17 +42,20 @@ VECTORISE static void dot_rows(const float *a, const float *const b[ROWS], size_
 static void products_row(void *context, int i, int worker)
 {
     const struct products *p = context;
+    const int end = p->a == p->b ? i + 1 : p->b_rows; /* symmetric: the other half is the same */
     double *out = p->out + (size_t)i * (size_t)p->b_rows;
     (void)worker;
-    for (int first = 0; first < p->b_rows; first += ROWS) {
+    for (int first = 0; first < end; first += ROWS) {
         const float *rows[ROWS];
         double dots[ROWS];
-        const int count = p->b_rows - first < ROWS ? p->b_rows - first : ROWS;
+        const int count = end - first < ROWS ? end - first : ROWS;
         for (int r = 0; r < ROWS; r++)
             rows[r] = p->b + (size_t)(first + (r < count ? r : 0)) * p->length;
         dot_rows(p->a + (size_t)i * p->length, rows, p->length, dots);
         memcpy(out + first, dots, (size_t)count * sizeof *dots);
     }
+    for (int j = 0; p->a == p->b && j < i; j++)
+        p->out[(size_t)j * (size_t)p->b_rows + (size_t)i] = out[j];
 }
 
 void cpu_row_products(struct thread_pool *pool, const float *a, int a_rows, const float *b, int b_rows, size_t length,
