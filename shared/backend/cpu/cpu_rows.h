@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* out[a_rows, b_rows] = <row i of a, row j of b>, rows of `length` floats. */
+/* out[a_rows, b_rows] = <row i of a, row j of b>, rows of `length` floats. a == b: a Gram matrix, half of the work. */
 void cpu_row_products(struct thread_pool *pool, const float *a, int a_rows, const float *b, int b_rows, size_t length,
                       double *out);
 
