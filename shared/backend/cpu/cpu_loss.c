@@ -1,6 +1,6 @@
 /* The terms of the loss, one student after the other, and the metrics that go with them: the specification for other
  * backends. The terms themselves are in the cpu_loss_*.c files. */
-#include "shared/backend/cpu/cpu_loss.h"
+#include "shared/backend/cpu/cpu_loss_row.h"
 
 static const struct cpu_term_kind *find_kind(enum loss_kind kind)
 {
@@ -97,9 +97,10 @@ enum status cpu_metrics(struct device *device, const struct loss_batch *batch, s
         int32_t *predictions = feed->predictions + (size_t)k * feed->room + (size_t)*feed->cursor * (size_t)feed->batch;
         for (int i = 0; i < batch->count; i++) {
             const size_t row = (size_t)i * (size_t)rows.classes;
+            const int label = cpu_row_label(&rows, i, rows.classes).label;
             predictions[i] = argmax(rows.logits + row, rows.classes);
-            metrics[METRIC_CORRECT] += predictions[i] == rows.labels[i];
-            metrics[METRIC_LABELLED] += rows.labels[i] >= 0;
+            metrics[METRIC_CORRECT] += predictions[i] == label;
+            metrics[METRIC_LABELLED] += label >= 0;
             if (rows.teacher_logits)
                 metrics[METRIC_AGREE] += predictions[i] == argmax(rows.teacher_logits + row, rows.classes);
         }

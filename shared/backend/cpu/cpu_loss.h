@@ -39,7 +39,4 @@ extern const struct cpu_term_kind cpu_feature_terms[LOSS_KIND_COUNT];
 extern const struct cpu_term_kind cpu_relation_terms[LOSS_KIND_COUNT];
 extern const struct cpu_term_kind cpu_learned_terms[LOSS_KIND_COUNT];
 
-/* max + log(sum(exp(z * inverse_t - max))) of one row, z[classes]. */
-double cpu_log_sum_exp(const float *z, int classes, double inverse_t);
-
 #endif

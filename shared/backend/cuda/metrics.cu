@@ -31,7 +31,7 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) count_rows(struct los
     const int classes = rows.feed.classes, lane = threadIdx.x % WARP;
     double counts[3] = {0}; /* correct, labelled, agreeing: whole numbers, brought by the warps' first lanes */
     for (int row = loss_first_row(); row < rows.batch.count; row += loss_row_step()) {
-        const int label = rows.feed.labels[position + row];
+        const int label = loss_row_label(rows, row, classes).label;
         const int predicted = argmax(loss_logits(rows, row), classes);
         const bool agrees =
             rows.feed.teacher && predicted == argmax(rows.feed.teacher + (position + row) * classes, classes);
