@@ -107,16 +107,18 @@ def make_inputs():
 
 def main():
     inputs = make_inputs()
-    with h5py.File(sys.argv[1], "w", track_order=False) as file:
+    with h5py.File(sys.argv[1], "w", libver="latest") as file:
         for name, value in inputs.items():
             file[f"inputs/{name}"] = value.numpy()
         for name, term in TERMS.items():
-            data = {key: v.double().requires_grad_() if v.is_floating_point() else v for key, v in inputs.items()}
+            data = {key: v.double() if v.is_floating_point() else v for key, v in inputs.items()}
+            for key in ("student_logits", "student_map"):
+                data[key].requires_grad_()
             value = term(data)
             value.backward()
             file[f"term/{name}/f64/value"] = np.float64(value.item())
             for key, tensor in data.items():
-                if tensor.is_floating_point() and tensor.grad is not None:
+                if tensor.grad is not None:
                     file[f"term/{name}/f64/grad/{key}"] = tensor.grad.numpy()
 
 

@@ -1,140 +1,303 @@
-/* ce and kd on every backend against PyTorch: values and gradients of golden/losses.h5 (argument, or
- * $SOFTCACHE_SHARED/data), float64, within 1e-5 relative. */
+/* The terms of the loss on every backend against PyTorch: values and gradients of golden files, in float64, within 1e-5
+ * relative. Files: the argument; otherwise $SOFTCACHE_SHARED/data/golden/losses.h5 where it is there, and the committed
+ * tests/golden/losses_*.h5. Entries that the table below does not know are reported as skipped. */
 #include "shared/base/files.h"
 #include "student_train/loss_expression.h"
-#include "tests/helper_device.h"
+#include "tests/helper_golden_file.h"
+#include "tests/helper_loss.h"
 
-#include <hdf5.h>
+#include <glob.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 
-enum { SAMPLES = 8, CLASSES = 11, VALUES = SAMPLES * CLASSES };
-static const double TOLERANCE = 1e-5; /* the backend keeps gradients in float */
+static const double TOLERANCE = 1e-5; /* the backends keep gradients in float */
 
-static char golden_path[1024];
+#define FEATURES "student=student_feature, teacher=teacher_feature"
+#define MAPS "student=student_map, teacher=teacher_map"
+#define STAGES                                                                          \
+    "student=[student_feature1, student_feature2, student_feature3, student_feature4]," \
+    "teacher=[teacher_feature1, teacher_feature2, teacher_feature3, teacher_feature4]"
 
-/* Every entry of the file that is made of ce and kd only. */
-static const struct {
+/* What computes an entry; the names of values are those of the file's inputs. */
+static const struct known {
     const char *entry, *loss;
-} entries[] = {
+    bool mixed; /* samples are mixed: inputs share, partner_labels */
+} known[] = {
     {"term/ce", "ce"},
     {"term/kl_batchmean_T1", "kd(T=1)"},
     {"term/kl_batchmean_T4", "0.0625*kd(T=4)"}, /* stored without T^2 */
+    {"term/mse_feature", "hint(" FEATURES ")"},
+    {"term/mse_map", "hint(" MAPS ")"},
+    {"term/cosine_embedding", "cosine(" FEATURES ")"},
+    {"term/rkd_distance_paper", "rkd_distance(" FEATURES ")"},
+    {"term/rkd_distance_seed", "dm(" FEATURES ")"},
+    {"term/rkd_angle_paper", "rkd_angle(" FEATURES ")"},
+    {"term/rkd_angle_seed", "rkd_angle(" FEATURES ", distance=mse)"},
+    {"correct/000_dm", "0.5*ce + 0.5*dm(" FEATURES ")"},
+    {"correct/000_fitnet", "0.5*ce + 0.5*hint(" FEATURES ")"},
+    {"correct/000_fitnet_on_maps", "0.5*ce + 0.5*hint(" MAPS ")"},
     {"correct/000_kd_batchmean_T5", "0.5*ce + 0.5*kd(T=5)"},
+    {"correct/000_rkd", "0.5*ce + 0.5*dm(" FEATURES ") + 0.5*rkd_angle(" FEATURES ", distance=mse)"},
+    {"correct/003_cosine", "0.75*ce + 0.25*cosine(" FEATURES ")"},
+    /* the labels' cross entropy of a feature: no classifier, but a number */
+    {"printed/000_dm", "0.5*ce(student=student_feature) + 0.5*dm(" FEATURES ")"},
+    {"printed/000_fitnet", "0.5*ce(student=student_feature) + 0.5*hint(" FEATURES ")"},
+    {"printed/000_rkd",
+     "0.5*ce(student=student_feature) + 0.5*dm(" FEATURES ") + 0.5*rkd_angle(" FEATURES ", distance=mse)"},
+    {"printed/000_kd_mean", "0.5*ce + 0.5*kd(T=5, reduction=mean, form=printed)"},
+    {"printed/001_loss_fe_b0.1", "ce + 0.1*hint(" STAGES ")"},
     {"printed/001_loss_re_T1_a0.1", "0.9*ce + 0.1*kd(T=1)"},
     {"printed/001_loss_re_T4_a0.5", "0.5*ce + 0.5*kd(T=4)"},
     {"printed/002_kd_T20", "0.5*ce + 0.5*kd(T=20)"},
+    {"printed/003_cosine_self", "0.75*ce"}, /* the cosine of the student with itself adds 0 */
     {"printed/003_kd_T2", "0.75*ce + 0.25*kd(T=2)"},
+    {"term/logit_mse", "logit_mse"},
+    {"term/lskd", "lskd(T=2)"},
+    {"term/dkd", "dkd"},
+    {"term/dkd_a2_b0.5_T1", "dkd(alpha=2, beta=0.5, T=1)"},
+    {"term/lskd_dkd", "dkd(T=2, standardise=yes)"},
+    {"term/dist", "dist"},
+    {"term/dist_b2_g0.5_T1", "dist(beta=2, gamma=0.5, T=1)"},
+    {"term/nkd", "nkd"},
+    {"term/nkd_g0.5_T3", "nkd(gamma=0.5, T=3)"},
+    {"term/kd_printed_T5", "kd(T=5, form=printed)"},
+    {"term/ce_smoothed", "ce(label_smoothing=0.1)"},
+    {"term/ce_mixed", "ce(label_smoothing=0.1)", true},
+    {"term/ce_on_map", "ce(student=student_map)"},
 };
 
-static void read_values(hid_t file, const char *name, hid_t type, hssize_t count, void *out)
+static const struct known *find_known(const char *entry)
 {
-    hid_t set = H5Dopen2(file, name, H5P_DEFAULT), space;
-    if (set < 0)
-        fail_msg("no %s", name);
-    space = H5Dget_space(set);
-    assert_int_equal(H5Sget_simple_extent_npoints(space), count);
-    assert_true(H5Dread(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, out) >= 0);
-    H5Sclose(space);
-    H5Dclose(set);
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(known[i].entry, entry) == 0)
+            return &known[i];
+    return NULL;
 }
 
-static void close_to(const char *entry, double got, double expected, double scale)
+/* A file's inputs, and the gradients by them that a loss adds up: [inputs.count], of the inputs' layouts. */
+struct problem {
+    const struct test_device *t;
+    const struct golden_tensors *inputs;
+    double *gradients[GOLDEN_MAX_TENSORS];
+};
+
+static const struct golden_tensor *input_of(const struct problem *p, const char *name)
+{
+    const struct golden_tensor *input = golden_tensors_find(p->inputs, name);
+    if (!input)
+        fail_msg("the file has no input %s", name);
+    return input;
+}
+
+/* The place of element i of [n, c, h, w] in [n, h, w, c]. */
+static size_t place(const struct golden_tensor *tensor, size_t i)
+{
+    const size_t c = (size_t)tensor->dims[1], pixels = (size_t)tensor->dims[2] * (size_t)tensor->dims[3];
+    return (i / (c * pixels) * pixels + i % pixels) * c + i / pixels % c;
+}
+
+static float *floats_of(const struct golden_tensor *tensor)
+{
+    float *values = malloc((tensor->count + 1) * sizeof *values);
+    assert_non_null(values);
+    for (size_t i = 0; i < tensor->count; i++)
+        values[place(tensor, i)] = (float)tensor->values[i];
+    return values;
+}
+
+static int32_t *integers_of(const struct golden_tensor *tensor)
+{
+    int32_t *values = malloc((tensor->count + 1) * sizeof *values);
+    assert_non_null(values);
+    for (size_t i = 0; i < tensor->count; i++)
+        values[i] = (int32_t)tensor->values[i];
+    return values;
+}
+
+static void add_gradient(struct problem *p, const struct golden_tensor *input, const float *gradient)
+{
+    double *sum = p->gradients[input - p->inputs->items];
+    for (size_t i = 0; i < input->count; i++)
+        sum[i] += gradient[place(input, i)];
+}
+
+static struct view_mix *mixes_of(const struct golden_tensor *shares)
+{
+    struct view_mix *mixes = calloc(shares->count, sizeof *mixes);
+    assert_non_null(mixes);
+    for (size_t i = 0; i < shares->count; i++)
+        mixes[i] = (struct view_mix){.kind = VIEW_MIX_BLEND, .share = (int32_t)shares->values[i]};
+    return mixes;
+}
+
+/* Adds a term's weighted gradients, of values where they are named; returns its weighted value. */
+static double run_term(struct problem *p, const struct loss_term *term, bool mixed, const char *student_name,
+                       const char *teacher_name)
+{
+    const struct golden_tensor *logits = input_of(p, "student_logits");
+    const struct golden_tensor *student = student_name ? input_of(p, student_name) : NULL;
+    const struct golden_tensor *teacher = teacher_name ? input_of(p, teacher_name) : NULL;
+    struct loss_case c = {
+        .terms = term,
+        .shape = {.batch = logits->dims[0], .classes = logits->dims[1]},
+        .logits = floats_of(logits),
+        .teacher_logits = floats_of(input_of(p, "teacher_logits")),
+        .labels = integers_of(input_of(p, "labels")),
+        .mixes = mixed ? mixes_of(input_of(p, "share")) : NULL,
+        .partner_labels = mixed ? integers_of(input_of(p, "partner_labels")) : NULL,
+    };
+    float *gradient = calloc(logits->count + (student ? student->count : 0), sizeof *gradient);
+    double value;
+    const struct loss_result result = {&value, gradient, student ? gradient + logits->count : NULL, NULL};
+    assert_non_null(gradient);
+    if (student) {
+        c.shape.channels = student->dims[1];
+        c.shape.pixels = student->dims[2] * student->dims[3];
+        c.student = floats_of(student);
+    }
+    if (teacher) {
+        c.shape.teacher_channels = teacher->dims[1];
+        c.shape.teacher_pixels = teacher->dims[2] * teacher->dims[3];
+        c.teacher = floats_of(teacher);
+    }
+    loss_case_run(p->t, &c, &result);
+    add_gradient(p, logits, result.gradient);
+    if (student)
+        add_gradient(p, student, result.student_gradient);
+    const void *const all[] = {c.logits,         c.teacher_logits, c.labels,  c.mixes,
+                               c.partner_labels, c.student,        c.teacher, gradient};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        free((void *)(uintptr_t)all[i]);
+    return term->weight * value;
+}
+
+static double run_loss(struct problem *p, const struct known *entry)
+{
+    struct loss_expression loss;
+    struct error err = {0};
+    double value = 0;
+    test_must(loss_expression_parse(&loss, entry->loss, &err), &err);
+    for (int i = 0; i < loss.count; i++) {
+        const struct loss_layers *layers = &loss.layers[i];
+        if (layers->student_count == 0)
+            value += run_term(p, &loss.terms[i], entry->mixed, NULL, NULL);
+        for (int pair = 0; pair < layers->student_count; pair++)
+            value += run_term(p, &loss.terms[i], entry->mixed, layers->student[pair],
+                              pair < layers->teacher_count ? layers->teacher[pair] : NULL);
+    }
+    return value;
+}
+
+static double largest_of(const struct golden_tensors *tensors)
+{
+    double largest = 0;
+    for (int i = 0; i < tensors->count; i++)
+        for (size_t k = 0; k < tensors->items[i].count; k++)
+            largest = fmax(largest, fabs(tensors->items[i].values[k]));
+    return largest;
+}
+
+/* Relative to the expected value, or to `scale` where that is more. */
+static void close_to(const char *entry, const char *what, double got, double expected, double scale)
 {
     if (!(fabs(got - expected) <= TOLERANCE * fmax(fabs(expected), scale)))
-        fail_msg("%s: %.9g, PyTorch has %.9g", entry, got, expected);
+        fail_msg("%s, %s: %.9g, PyTorch has %.9g", entry, what, got, expected);
 }
 
-/* The batch of the file. */
-struct inputs {
-    float logits[VALUES], teacher[VALUES];
-    int32_t labels[SAMPLES];
-};
-
-/* The loss, and its gradient on the logits. */
-static double run_loss(const struct test_device *t, const struct inputs *in, const struct loss_expression *loss,
-                       float gradient[VALUES])
+static void check_entry(struct problem *p, const struct golden_file *golden, const struct golden_entry *entry,
+                        const struct known *how)
 {
-    const struct feed_content sizes = {.batch = SAMPLES, .room = SAMPLES, .students = 1, .classes = CLASSES};
-    double metrics[METRIC_COUNT] = {0};
-    struct error err = {0};
-    struct test_feed f;
-    test_feed_init(&f, t, &sizes, FEED_TEACHER);
-    memcpy(f.content.labels, in->labels, sizeof in->labels);
-    memcpy(f.content.teacher, in->teacher, sizeof in->teacher);
-    for (int i = 0; i < loss->count; i++)
-        f.content.scalars->weights[i] = loss->terms[i].weight;
-    test_feed_upload(&f, t, 0);
-    memset(gradient, 0, VALUES * sizeof *gradient);
-    float *logits = test_device_buffer(t, in->logits, sizeof in->logits);
-    const struct loss_batch batch = {
-        .count = SAMPLES,
-        .students = 1,
-        .logits = logits,
-        .gradient = test_device_buffer(t, gradient, VALUES * sizeof *gradient),
-        .feed = &f.feed,
-        .metrics = test_device_buffer(t, metrics, sizeof metrics),
-    };
-    for (int i = 0; i < loss->count; i++)
-        test_must(t->backend->loss(t->device, &loss->terms[i], i, &batch, &err), &err);
-    test_device_download(t, gradient, batch.gradient, VALUES * sizeof *gradient);
-    test_device_download(t, metrics, batch.metrics, sizeof metrics);
-    test_device_free(t, logits);
-    test_device_free(t, batch.gradient);
-    test_device_free(t, batch.metrics);
-    test_feed_release(&f, t);
-    return metrics[METRIC_LOSS] / SAMPLES;
+    struct golden_tensors expected;
+    golden_file_gradients(golden, entry, &expected);
+    const double scale = 1e-3 * largest_of(&expected); /* where terms cancel */
+    assert_true(expected.count > 0);
+    for (int i = 0; i < p->inputs->count; i++) {
+        p->gradients[i] = calloc(p->inputs->items[i].count + 1, sizeof **p->gradients);
+        assert_non_null(p->gradients[i]);
+    }
+    close_to(entry->name, "value", run_loss(p, how), entry->value, 0);
+    for (int i = 0; i < expected.count; i++) {
+        const struct golden_tensor *gradient = &expected.items[i], *input = input_of(p, gradient->name);
+        assert_int_equal(gradient->count, input->count);
+        for (size_t k = 0; k < gradient->count; k++)
+            close_to(entry->name, gradient->name, p->gradients[input - p->inputs->items][k], gradient->values[k],
+                     scale);
+    }
+    for (int i = 0; i < p->inputs->count; i++)
+        free(p->gradients[i]);
+    golden_tensors_release(&expected);
 }
+
+struct setting {
+    const char *backend, *path;
+};
 
 static void losses_equal_pytorchs(void **state)
 {
-    struct inputs in;
-    if (!file_exists(golden_path)) {
-        print_message("# skip: no %s\n", golden_path);
+    const struct setting *setting = *state;
+    static struct golden_file golden;
+    int checked = 0;
+    if (!file_exists(setting->path)) {
+        print_message("# skip: no %s\n", setting->path);
         skip();
     }
-    struct test_device t = test_device_open(*state, 1);
-    hid_t file = H5Fopen(golden_path, H5F_ACC_RDONLY, H5P_DEFAULT);
-    assert_true(file >= 0);
-    read_values(file, "inputs/student_logits", H5T_NATIVE_FLOAT, VALUES, in.logits);
-    read_values(file, "inputs/teacher_logits", H5T_NATIVE_FLOAT, VALUES, in.teacher);
-    read_values(file, "inputs/labels", H5T_NATIVE_INT32, SAMPLES, in.labels);
-    for (size_t i = 0; i < sizeof entries / sizeof *entries; i++) {
-        struct loss_expression loss;
-        float gradient[VALUES];
-        double value, expected[VALUES], largest = 0;
-        char name[128];
-        assert_int_equal(loss_expression_parse(&loss, entries[i].loss, NULL), STATUS_OK);
-        const double got = run_loss(&t, &in, &loss, gradient);
-        snprintf(name, sizeof name, "%s/f64/value", entries[i].entry);
-        read_values(file, name, H5T_NATIVE_DOUBLE, 1, &value);
-        close_to(name, got, value, 0);
-        snprintf(name, sizeof name, "%s/f64/grad/student_logits", entries[i].entry);
-        read_values(file, name, H5T_NATIVE_DOUBLE, VALUES, expected);
-        for (int k = 0; k < VALUES; k++)
-            largest = fmax(largest, fabs(expected[k]));
-        /* relative to the entry, or to a thousandth of the largest where terms cancel */
-        for (int k = 0; k < VALUES; k++)
-            close_to(name, gradient[k], expected[k], largest * 1e-3);
+    struct test_device t = test_device_open(setting->backend, 1);
+    golden_file_open(&golden, setting->path);
+    for (int i = 0; i < golden.entry_count; i++) {
+        const struct golden_entry *entry = &golden.entries[i];
+        const struct known *how = find_known(entry->name);
+        struct problem problem = {.t = &t, .inputs = &golden.inputs};
+        if (!entry->has_value || !how) {
+            print_message("# skip: %s %s\n", entry->name, entry->has_value ? "is not known" : "has no value");
+            continue;
+        }
+        check_entry(&problem, &golden, entry, how);
+        checked++;
     }
-    H5Fclose(file);
+    golden_file_close(&golden);
     test_device_close(&t);
+    if (checked == 0)
+        fail_msg("%s has no entry that is known", setting->path);
+}
+
+enum { MAX_FILES = 16 };
+
+/* The files to test: paths [MAX_FILES], returns how many. */
+static int list_files(int argc, char **argv, char paths[MAX_FILES][1024])
+{
+    const char *shared = getenv("SOFTCACHE_SHARED");
+    glob_t found;
+    int count = 1;
+    if (argc > 1) {
+        snprintf(paths[0], sizeof *paths, "%s", argv[1]);
+        return 1;
+    }
+    snprintf(paths[0], sizeof *paths, "%s/data/golden/losses.h5", shared ? shared : "../shared");
+    if (glob("tests/golden/losses_*.h5", 0, NULL, &found) == 0) {
+        for (size_t i = 0; i < found.gl_pathc && count < MAX_FILES; i++)
+            snprintf(paths[count++], sizeof *paths, "%s", found.gl_pathv[i]);
+        globfree(&found);
+    }
+    return count;
 }
 
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {ON_EVERY_BACKEND(losses_equal_pytorchs)};
-    const char *shared = getenv("SOFTCACHE_SHARED");
-    if (argc > 1)
-        snprintf(golden_path, sizeof golden_path, "%s", argv[1]);
-    else
-        snprintf(golden_path, sizeof golden_path, "%s/data/golden/losses.h5", shared ? shared : "../shared");
-    return cmocka_run_group_tests_name("loss_golden", tests, NULL, NULL);
+    static char paths[MAX_FILES][1024], names[2 * MAX_FILES][1100];
+    static const char *const backends[] = {"cpu", "cuda"};
+    struct setting settings[2 * MAX_FILES];
+    struct CMUnitTest tests[2 * MAX_FILES];
+    const int count = 2 * list_files(argc, argv, paths);
+    for (int i = 0; i < count; i++) {
+        settings[i] = (struct setting){backends[i % 2], paths[i / 2]};
+        snprintf(names[i], sizeof *names, "%s on %s", paths[i / 2], backends[i % 2]);
+        tests[i] = (struct CMUnitTest){names[i], losses_equal_pytorchs, NULL, NULL, &settings[i]};
+    }
+    return _cmocka_run_group_tests("loss_golden", tests, (size_t)count, NULL, NULL);
 }

@@ -1,0 +1,47 @@
+/* Golden files of losses (HDF5), read without knowing what is in them:
+ *
+ *     inputs/NAME                      tensors, as PyTorch lays them out: [n, d] or [n, c, h, w]
+ *     .../ENTRY/f64/value              a loss of them
+ *     .../ENTRY/f64/grad/INPUT         its gradients, by those inputs that it has any for
+ *     .../ENTRY without f64            with an attribute that says why: it has no value */
+#ifndef TESTS_HELPER_GOLDEN_FILE_H
+#define TESTS_HELPER_GOLDEN_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { GOLDEN_MAX_NAME = 128, GOLDEN_MAX_TENSORS = 64, GOLDEN_MAX_ENTRIES = 128 };
+
+struct golden_tensor {
+    char name[GOLDEN_MAX_NAME];
+    int rank, dims[4]; /* unused dims are 1 */
+    size_t count;
+    double *values;
+};
+struct golden_tensors {
+    struct golden_tensor items[GOLDEN_MAX_TENSORS];
+    int count;
+};
+const struct golden_tensor *golden_tensors_find(const struct golden_tensors *tensors, const char *name); /* or NULL */
+void golden_tensors_release(struct golden_tensors *tensors);
+
+struct golden_entry {
+    char name[GOLDEN_MAX_NAME]; /* "term/ce" */
+    bool has_value;
+    double value;
+};
+struct golden_file {
+    long long file; /* hid_t */
+    struct golden_tensors inputs;
+    struct golden_entry entries[GOLDEN_MAX_ENTRIES];
+    int entry_count;
+};
+
+/* Fail the test if the file cannot be read. */
+void golden_file_open(struct golden_file *golden, const char *path);
+void golden_file_close(struct golden_file *golden);
+/* The gradients of an entry that has a value; the caller releases them. */
+void golden_file_gradients(const struct golden_file *golden, const struct golden_entry *entry,
+                           struct golden_tensors *gradients);
+
+#endif
