@@ -18,12 +18,6 @@
 
 static const double TOLERANCE = 1e-5; /* the backends keep gradients in float */
 
-#define FEATURES "student=student_feature, teacher=teacher_feature"
-#define MAPS "student=student_map, teacher=teacher_map"
-#define STAGES                                                                          \
-    "student=[student_feature1, student_feature2, student_feature3, student_feature4]," \
-    "teacher=[teacher_feature1, teacher_feature2, teacher_feature3, teacher_feature4]"
-
 /* What computes an entry; the names of values are those of the file's inputs. */
 static const struct known {
     const char *entry, *loss;
@@ -32,26 +26,8 @@ static const struct known {
     {"term/ce", "ce"},
     {"term/kl_batchmean_T1", "kd(T=1)"},
     {"term/kl_batchmean_T4", "0.0625*kd(T=4)"}, /* stored without T^2 */
-    {"term/mse_feature", "hint(" FEATURES ")"},
-    {"term/mse_map", "hint(" MAPS ")"},
-    {"term/cosine_embedding", "cosine(" FEATURES ")"},
-    {"term/rkd_distance_paper", "rkd_distance(" FEATURES ")"},
-    {"term/rkd_distance_seed", "dm(" FEATURES ")"},
-    {"term/rkd_angle_paper", "rkd_angle(" FEATURES ")"},
-    {"term/rkd_angle_seed", "rkd_angle(" FEATURES ", distance=mse)"},
-    {"correct/000_dm", "0.5*ce + 0.5*dm(" FEATURES ")"},
-    {"correct/000_fitnet", "0.5*ce + 0.5*hint(" FEATURES ")"},
-    {"correct/000_fitnet_on_maps", "0.5*ce + 0.5*hint(" MAPS ")"},
     {"correct/000_kd_batchmean_T5", "0.5*ce + 0.5*kd(T=5)"},
-    {"correct/000_rkd", "0.5*ce + 0.5*dm(" FEATURES ") + 0.5*rkd_angle(" FEATURES ", distance=mse)"},
-    {"correct/003_cosine", "0.75*ce + 0.25*cosine(" FEATURES ")"},
-    /* the labels' cross entropy of a feature: no classifier, but a number */
-    {"printed/000_dm", "0.5*ce(student=student_feature) + 0.5*dm(" FEATURES ")"},
-    {"printed/000_fitnet", "0.5*ce(student=student_feature) + 0.5*hint(" FEATURES ")"},
-    {"printed/000_rkd",
-     "0.5*ce(student=student_feature) + 0.5*dm(" FEATURES ") + 0.5*rkd_angle(" FEATURES ", distance=mse)"},
     {"printed/000_kd_mean", "0.5*ce + 0.5*kd(T=5, reduction=mean, form=printed)"},
-    {"printed/001_loss_fe_b0.1", "ce + 0.1*hint(" STAGES ")"},
     {"printed/001_loss_re_T1_a0.1", "0.9*ce + 0.1*kd(T=1)"},
     {"printed/001_loss_re_T4_a0.5", "0.5*ce + 0.5*kd(T=4)"},
     {"printed/002_kd_T20", "0.5*ce + 0.5*kd(T=20)"},
