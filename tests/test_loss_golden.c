@@ -1,12 +1,11 @@
 /* The terms of the loss on every backend against PyTorch: values and gradients of golden files, in float64, within 1e-5
  * relative. Files: the argument; otherwise $SOFTCACHE_SHARED/data/golden/losses.h5 where it is there, and the committed
- * tests/golden/losses_*.h5. Entries that the table below does not know are reported as skipped. */
+ * tests/golden/losses_logits.h5. Entries that the table below does not know are reported as skipped. */
 #include "shared/base/files.h"
 #include "student_train/loss_expression.h"
 #include "tests/helper_golden_file.h"
 #include "tests/helper_loss.h"
 
-#include <glob.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,6 +17,12 @@
 
 static const double TOLERANCE = 1e-5; /* the backends keep gradients in float */
 
+#define FEATURES "student=student_feature, teacher=teacher_feature"
+#define MAPS "student=student_map, teacher=teacher_map"
+#define STAGES                                                                          \
+    "student=[student_feature1, student_feature2, student_feature3, student_feature4]," \
+    "teacher=[teacher_feature1, teacher_feature2, teacher_feature3, teacher_feature4]"
+
 /* What computes an entry; the names of values are those of the file's inputs. */
 static const struct known {
     const char *entry, *loss;
@@ -26,7 +31,17 @@ static const struct known {
     {"term/ce", "ce"},
     {"term/kl_batchmean_T1", "kd(T=1)"},
     {"term/kl_batchmean_T4", "0.0625*kd(T=4)"}, /* stored without T^2 */
+    {"term/rkd_distance_paper", "rkd_distance(" FEATURES ")"},
+    {"term/rkd_distance_seed", "dm(" FEATURES ")"},
+    {"term/rkd_angle_paper", "rkd_angle(" FEATURES ")"},
+    {"term/rkd_angle_seed", "rkd_angle(" FEATURES ", distance=mse)"},
+    {"correct/000_dm", "0.5*ce + 0.5*dm(" FEATURES ")"},
     {"correct/000_kd_batchmean_T5", "0.5*ce + 0.5*kd(T=5)"},
+    {"correct/000_rkd", "0.5*ce + 0.5*dm(" FEATURES ") + 0.5*rkd_angle(" FEATURES ", distance=mse)"},
+    /* the labels' cross entropy of a feature: no classifier, but a number */
+    {"printed/000_dm", "0.5*ce(student=student_feature) + 0.5*dm(" FEATURES ")"},
+    {"printed/000_rkd",
+     "0.5*ce(student=student_feature) + 0.5*dm(" FEATURES ") + 0.5*rkd_angle(" FEATURES ", distance=mse)"},
     {"printed/000_kd_mean", "0.5*ce + 0.5*kd(T=5, reduction=mean, form=printed)"},
     {"printed/001_loss_re_T1_a0.1", "0.9*ce + 0.1*kd(T=1)"},
     {"printed/001_loss_re_T4_a0.5", "0.5*ce + 0.5*kd(T=4)"},
@@ -242,38 +257,22 @@ static void losses_equal_pytorchs(void **state)
         fail_msg("%s has no entry that is known", setting->path);
 }
 
-enum { MAX_FILES = 16 };
-
-/* The files to test: paths [MAX_FILES], returns how many. */
-static int list_files(int argc, char **argv, char paths[MAX_FILES][1024])
-{
-    const char *shared = getenv("SOFTCACHE_SHARED");
-    glob_t found;
-    int count = 1;
-    if (argc > 1) {
-        snprintf(paths[0], sizeof *paths, "%s", argv[1]);
-        return 1;
-    }
-    snprintf(paths[0], sizeof *paths, "%s/data/golden/losses.h5", shared ? shared : "../shared");
-    if (glob("tests/golden/losses_*.h5", 0, NULL, &found) == 0) {
-        for (size_t i = 0; i < found.gl_pathc && count < MAX_FILES; i++)
-            snprintf(paths[count++], sizeof *paths, "%s", found.gl_pathv[i]);
-        globfree(&found);
-    }
-    return count;
-}
-
 int main(int argc, char **argv)
 {
-    static char paths[MAX_FILES][1024], names[2 * MAX_FILES][1100];
-    static const char *const backends[] = {"cpu", "cuda"};
-    struct setting settings[2 * MAX_FILES];
-    struct CMUnitTest tests[2 * MAX_FILES];
-    const int count = 2 * list_files(argc, argv, paths);
-    for (int i = 0; i < count; i++) {
-        settings[i] = (struct setting){backends[i % 2], paths[i / 2]};
-        snprintf(names[i], sizeof *names, "%s on %s", paths[i / 2], backends[i % 2]);
-        tests[i] = (struct CMUnitTest){names[i], losses_equal_pytorchs, NULL, NULL, &settings[i]};
-    }
-    return _cmocka_run_group_tests("loss_golden", tests, (size_t)count, NULL, NULL);
+    char given[1024];
+    const char *shared = getenv("SOFTCACHE_SHARED");
+    snprintf(given, sizeof given, "%s/data/golden/losses.h5", shared ? shared : "../shared");
+    if (argc > 1)
+        snprintf(given, sizeof given, "%s", argv[1]);
+    struct setting settings[] = {{"cpu", given},
+                                 {"cuda", given},
+                                 {"cpu", "tests/golden/losses_logits.h5"},
+                                 {"cuda", "tests/golden/losses_logits.h5"}};
+    const struct CMUnitTest tests[] = {
+        {"given values on cpu", losses_equal_pytorchs, NULL, NULL, &settings[0]},
+        {"given values on cuda", losses_equal_pytorchs, NULL, NULL, &settings[1]},
+        {"logits on cpu", losses_equal_pytorchs, NULL, NULL, &settings[2]},
+        {"logits on cuda", losses_equal_pytorchs, NULL, NULL, &settings[3]},
+    };
+    return cmocka_run_group_tests_name("loss_golden", tests, NULL, NULL);
 }
