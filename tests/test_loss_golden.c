@@ -5,6 +5,7 @@
 #include "student_train/loss_expression.h"
 #include "tests/helper_golden_file.h"
 #include "tests/helper_loss.h"
+#include "tests/helper_regressor.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -31,18 +32,26 @@ static const struct known {
     {"term/ce", "ce"},
     {"term/kl_batchmean_T1", "kd(T=1)"},
     {"term/kl_batchmean_T4", "0.0625*kd(T=4)"}, /* stored without T^2 */
+    {"term/mse_feature", "hint(" FEATURES ")"},
+    {"term/mse_map", "hint(" MAPS ")"},
+    {"term/cosine_embedding", "cosine(" FEATURES ")"},
     {"term/rkd_distance_paper", "rkd_distance(" FEATURES ")"},
     {"term/rkd_distance_seed", "dm(" FEATURES ")"},
     {"term/rkd_angle_paper", "rkd_angle(" FEATURES ")"},
     {"term/rkd_angle_seed", "rkd_angle(" FEATURES ", distance=mse)"},
     {"correct/000_dm", "0.5*ce + 0.5*dm(" FEATURES ")"},
+    {"correct/000_fitnet", "0.5*ce + 0.5*hint(" FEATURES ")"},
+    {"correct/000_fitnet_on_maps", "0.5*ce + 0.5*hint(" MAPS ")"},
     {"correct/000_kd_batchmean_T5", "0.5*ce + 0.5*kd(T=5)"},
     {"correct/000_rkd", "0.5*ce + 0.5*dm(" FEATURES ") + 0.5*rkd_angle(" FEATURES ", distance=mse)"},
+    {"correct/003_cosine", "0.75*ce + 0.25*cosine(" FEATURES ")"},
     /* the labels' cross entropy of a feature: no classifier, but a number */
     {"printed/000_dm", "0.5*ce(student=student_feature) + 0.5*dm(" FEATURES ")"},
+    {"printed/000_fitnet", "0.5*ce(student=student_feature) + 0.5*hint(" FEATURES ")"},
     {"printed/000_rkd",
      "0.5*ce(student=student_feature) + 0.5*dm(" FEATURES ") + 0.5*rkd_angle(" FEATURES ", distance=mse)"},
     {"printed/000_kd_mean", "0.5*ce + 0.5*kd(T=5, reduction=mean, form=printed)"},
+    {"printed/001_loss_fe_b0.1", "ce + 0.1*hint(" STAGES ")"},
     {"printed/001_loss_re_T1_a0.1", "0.9*ce + 0.1*kd(T=1)"},
     {"printed/001_loss_re_T4_a0.5", "0.5*ce + 0.5*kd(T=4)"},
     {"printed/002_kd_T20", "0.5*ce + 0.5*kd(T=20)"},
@@ -59,6 +68,10 @@ static const struct known {
     {"term/nkd_g0.5_T3", "nkd(gamma=0.5, T=3)"},
     {"term/kd_printed_T5", "kd(T=5, form=printed)"},
     {"term/ce_smoothed", "ce(label_smoothing=0.1)"},
+    {"term/regressor1x1_mse", "hint(" MAPS "32, regressor=conv1x1)"},
+    {"term/regressor3x3_mse", "hint(" MAPS "32, regressor=conv3x3)"},
+    {"correct/003_regressor1x1", "0.75*ce + 0.25*hint(" MAPS "32, regressor=conv1x1)"},
+    {"printed/003_regressor3x3", "0.75*ce + 0.25*hint(" MAPS "32, regressor=conv3x3)"},
     {"term/ce_mixed", "ce(label_smoothing=0.1)", true},
     {"term/ce_on_map", "ce(student=student_map)"},
 };
@@ -127,14 +140,16 @@ static struct view_mix *mixes_of(const struct golden_tensor *shares)
     return mixes;
 }
 
-/* Adds a term's weighted gradients, of values where they are named; returns its weighted value. */
-static double run_term(struct problem *p, const struct loss_term *term, bool mixed, const char *student_name,
-                       const char *teacher_name)
+/* What a term compares: the names of a pair of values, or NULL. */
+struct pair {
+    const char *student, *teacher;
+    enum loss_regressor regressor;
+};
+
+static struct loss_case make_case(const struct problem *p, const struct loss_term *term, bool mixed)
 {
     const struct golden_tensor *logits = input_of(p, "student_logits");
-    const struct golden_tensor *student = student_name ? input_of(p, student_name) : NULL;
-    const struct golden_tensor *teacher = teacher_name ? input_of(p, teacher_name) : NULL;
-    struct loss_case c = {
+    return (struct loss_case){
         .terms = term,
         .shape = {.batch = logits->dims[0], .classes = logits->dims[1]},
         .logits = floats_of(logits),
@@ -143,10 +158,70 @@ static double run_term(struct problem *p, const struct loss_term *term, bool mix
         .mixes = mixed ? mixes_of(input_of(p, "share")) : NULL,
         .partner_labels = mixed ? integers_of(input_of(p, "partner_labels")) : NULL,
     };
-    float *gradient = calloc(logits->count + (student ? student->count : 0), sizeof *gradient);
+}
+
+static void release_case(const struct loss_case *c)
+{
+    const void *const all[] = {c->logits,         c->teacher_logits, c->labels, c->mixes,
+                               c->partner_labels, c->student,        c->teacher};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        free((void *)(uintptr_t)all[i]);
+}
+
+static float *floats(size_t count)
+{
+    float *values = calloc(count + 1, sizeof *values);
+    assert_non_null(values);
+    return values;
+}
+
+/* Adds the gradients of a student's value behind a regressor, which is fed with c->student, the map; value of the term.
+ */
+static double run_behind_regressor(struct problem *p, struct loss_case *c, const struct golden_tensor *map,
+                                   const struct pair *pair)
+{
+    const bool small = pair->regressor == REGRESSOR_CONV1X1;
+    const struct golden_tensor *weight = input_of(p, small ? "regressor1x1_weight" : "regressor3x3_weight");
+    const struct golden_tensor *bias = input_of(p, small ? "regressor1x1_bias" : "regressor3x3_bias");
+    const struct shape shape = {map->dims[1], map->dims[2], map->dims[3]};
+    const size_t count = (size_t)map->dims[0] * (size_t)c->shape.pixels * (size_t)weight->dims[0];
+    float *map_values = floats_of(map), *value = floats(count), *gradient = floats(count);
+    float *weights = floats(weight->count), *biases = floats(bias->count);
+    struct regressor r;
+    double loss;
+    for (size_t i = 0; i < weight->count; i++)
+        weights[i] = (float)weight->values[i];
+    for (size_t i = 0; i < bias->count; i++)
+        biases[i] = (float)bias->values[i];
+    regressor_init(&r, p->t, map->dims[0], shape, weight->dims[0], weight->dims[2], map_values, weights, biases);
+    regressor_forward(&r, value);
+    c->shape.channels = weight->dims[0];
+    free((void *)(uintptr_t)c->student);
+    c->student = value;
+    loss_case_run(p->t, c, &(struct loss_result){.values = &loss, .student_gradient = gradient});
+    regressor_backward(&r, gradient, map_values, weights, biases);
+    add_gradient(p, map, map_values);
+    for (size_t i = 0; i < weight->count; i++)
+        p->gradients[weight - p->inputs->items][i] += weights[i];
+    for (size_t i = 0; i < bias->count; i++)
+        p->gradients[bias - p->inputs->items][i] += biases[i];
+    regressor_release(&r);
+    free(map_values);
+    free(gradient);
+    free(weights);
+    free(biases);
+    return loss;
+}
+
+/* Adds a term's weighted gradients; returns its weighted value. */
+static double run_term(struct problem *p, const struct loss_term *term, bool mixed, struct pair pair)
+{
+    const struct golden_tensor *logits = input_of(p, "student_logits");
+    const struct golden_tensor *student = pair.student ? input_of(p, pair.student) : NULL;
+    const struct golden_tensor *teacher = pair.teacher ? input_of(p, pair.teacher) : NULL;
+    struct loss_case c = make_case(p, term, mixed);
+    float *gradient = floats(logits->count), *student_gradient = student ? floats(student->count) : NULL;
     double value;
-    const struct loss_result result = {&value, gradient, student ? gradient + logits->count : NULL, NULL};
-    assert_non_null(gradient);
     if (student) {
         c.shape.channels = student->dims[1];
         c.shape.pixels = student->dims[2] * student->dims[3];
@@ -157,14 +232,17 @@ static double run_term(struct problem *p, const struct loss_term *term, bool mix
         c.shape.teacher_pixels = teacher->dims[2] * teacher->dims[3];
         c.teacher = floats_of(teacher);
     }
-    loss_case_run(p->t, &c, &result);
-    add_gradient(p, logits, result.gradient);
-    if (student)
-        add_gradient(p, student, result.student_gradient);
-    const void *const all[] = {c.logits,         c.teacher_logits, c.labels,  c.mixes,
-                               c.partner_labels, c.student,        c.teacher, gradient};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        free((void *)(uintptr_t)all[i]);
+    if (pair.regressor != REGRESSOR_NONE) {
+        value = run_behind_regressor(p, &c, student, &pair);
+    } else {
+        loss_case_run(p->t, &c, &(struct loss_result){&value, gradient, student_gradient, NULL});
+        add_gradient(p, logits, gradient);
+        if (student)
+            add_gradient(p, student, student_gradient);
+    }
+    free(gradient);
+    free(student_gradient);
+    release_case(&c);
     return term->weight * value;
 }
 
@@ -177,21 +255,33 @@ static double run_loss(struct problem *p, const struct known *entry)
     for (int i = 0; i < loss.count; i++) {
         const struct loss_layers *layers = &loss.layers[i];
         if (layers->student_count == 0)
-            value += run_term(p, &loss.terms[i], entry->mixed, NULL, NULL);
+            value += run_term(p, &loss.terms[i], entry->mixed, (struct pair){0});
         for (int pair = 0; pair < layers->student_count; pair++)
-            value += run_term(p, &loss.terms[i], entry->mixed, layers->student[pair],
-                              pair < layers->teacher_count ? layers->teacher[pair] : NULL);
+            value +=
+                run_term(p, &loss.terms[i], entry->mixed,
+                         (struct pair){layers->student[pair],
+                                       pair < layers->teacher_count ? layers->teacher[pair] : NULL, layers->regressor});
     }
     return value;
 }
 
-static double largest_of(const struct golden_tensors *tensors)
+static double largest_of(const struct golden_tensor *tensors, int count)
 {
     double largest = 0;
-    for (int i = 0; i < tensors->count; i++)
-        for (size_t k = 0; k < tensors->items[i].count; k++)
-            largest = fmax(largest, fabs(tensors->items[i].values[k]));
+    for (int i = 0; i < count; i++)
+        for (size_t k = 0; k < tensors[i].count; k++)
+            largest = fmax(largest, fabs(tensors[i].values[k]));
     return largest;
+}
+
+/* What a gradient's differences are relative to at least, where its terms cancel: a thousandth of the entry's largest
+ * gradient. Those of a regressor's weights are sums of hundreds of float products, a tenth of their largest: by a
+ * thousandth PyTorch's own float gradients differ from its double ones by 8e-5. */
+static double scale_of(const struct golden_tensors *expected, const struct golden_tensor *gradient)
+{
+    return strncmp(gradient->name, "regressor", strlen("regressor")) == 0
+               ? 0.1 * largest_of(gradient, 1)
+               : 1e-3 * largest_of(expected->items, expected->count);
 }
 
 /* Relative to the expected value, or to `scale` where that is more. */
@@ -206,7 +296,6 @@ static void check_entry(struct problem *p, const struct golden_file *golden, con
 {
     struct golden_tensors expected;
     golden_file_gradients(golden, entry, &expected);
-    const double scale = 1e-3 * largest_of(&expected); /* where terms cancel */
     assert_true(expected.count > 0);
     for (int i = 0; i < p->inputs->count; i++) {
         p->gradients[i] = calloc(p->inputs->items[i].count + 1, sizeof **p->gradients);
@@ -215,6 +304,7 @@ static void check_entry(struct problem *p, const struct golden_file *golden, con
     close_to(entry->name, "value", run_loss(p, how), entry->value, 0);
     for (int i = 0; i < expected.count; i++) {
         const struct golden_tensor *gradient = &expected.items[i], *input = input_of(p, gradient->name);
+        const double scale = scale_of(&expected, gradient);
         assert_int_equal(gradient->count, input->count);
         for (size_t k = 0; k < gradient->count; k++)
             close_to(entry->name, gradient->name, p->gradients[input - p->inputs->items][k], gradient->values[k],

@@ -6,6 +6,7 @@
  * stride of the classes: at the sizes of a batch all of it stays in the second-level cache. Bytes moved: logits once,
  * the gradient once in and once out, and the probabilities (double) once out, twice in: at 128 rows of 11 classes 22 kB
  * and 23 kB, and the launches are all that is felt. */
+#include "shared/backend/cuda/loss_logits.h"
 #include "shared/backend/cuda/loss_row.cuh"
 
 struct dist {
@@ -120,14 +121,14 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) dist_rows(struct loss
     loss_finish(rows, value, t * t);
 }
 
-size_t correlation_scratch(const struct loss_term *term, const struct loss_shape *shape)
+size_t dist_scratch(const struct loss_term *term, const struct loss_shape *shape)
 {
     const size_t batch = (size_t)shape->batch, classes = (size_t)shape->classes;
     (void)term;
     return 2 * batch * classes * sizeof(double) + classes * sizeof(struct correlation);
 }
 
-void launch_correlation(cudaStream_t stream, const struct loss_term *terms, const struct loss_rows *rows)
+void launch_dist(cudaStream_t stream, const struct loss_term *terms, const struct loss_rows *rows)
 {
     const dim3 by_row = loss_grid(&rows->batch);
     const dim3 by_column((rows->feed.classes + LOSS_WARPS - 1) / LOSS_WARPS, rows->batch.students, 1);

@@ -4,6 +4,7 @@
  * all but the first find it in the first-level cache; gradients are added to, so that terms can follow one another.
  * Bytes moved: logits (and teacher's logits) once, the gradient once in and once out, which is the floor; at 128 rows
  * of 11 classes that is 22 kB, and the launch is all that is felt. */
+#include "shared/backend/cuda/loss_logits.h"
 #include "shared/backend/cuda/loss_row.cuh"
 
 /* The terms' own parameters, for each student; made on the host, where divisions in double cost nothing. */
@@ -167,10 +168,10 @@ static void launch_squared_difference(cudaStream_t stream, const struct loss_ter
 }
 
 extern "C" const struct cuda_term_kind cuda_logit_terms[LOSS_KIND_COUNT] = {
-    {launch_cross_entropy, NULL},              /* LOSS_CE */
-    {launch_distillation, NULL},               /* LOSS_KD */
-    {launch_squared_difference, NULL},         /* LOSS_LOGIT_MSE */
-    {launch_decoupled, NULL},                  /* LOSS_DKD */
-    {launch_correlation, correlation_scratch}, /* LOSS_DIST */
-    {launch_normalised, NULL},                 /* LOSS_NKD */
+    {launch_cross_entropy, NULL},      /* LOSS_CE */
+    {launch_distillation, NULL},       /* LOSS_KD */
+    {launch_squared_difference, NULL}, /* LOSS_LOGIT_MSE */
+    {launch_dkd, NULL},                /* LOSS_DKD */
+    {launch_dist, dist_scratch},       /* LOSS_DIST */
+    {launch_nkd, NULL},                /* LOSS_NKD */
 };

@@ -175,12 +175,4 @@ static __device__ __forceinline__ void loss_finish(const struct loss_rows &rows,
     }
 }
 
-/* ---- loss_target.cu, loss_dist.cu ---- */
-extern "C" {
-void launch_decoupled(cudaStream_t stream, const struct loss_term *terms, const struct loss_rows *rows);
-void launch_normalised(cudaStream_t stream, const struct loss_term *terms, const struct loss_rows *rows);
-void launch_correlation(cudaStream_t stream, const struct loss_term *terms, const struct loss_rows *rows);
-size_t correlation_scratch(const struct loss_term *term, const struct loss_shape *shape);
-}
-
 #endif

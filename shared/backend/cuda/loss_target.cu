@@ -2,6 +2,7 @@
  *
  * Idea and bytes moved: as loss_logits.cu, a warp a row, logits once, the gradient once in and once out; the passes
  * over all classes and over those other than the label find the row in the first-level cache. */
+#include "shared/backend/cuda/loss_logits.h"
 #include "shared/backend/cuda/loss_row.cuh"
 
 /* The terms' own parameters, for each student. */
@@ -129,7 +130,7 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP)
     loss_finish(rows, value, share);
 }
 
-void launch_decoupled(cudaStream_t stream, const struct loss_term *terms, const struct loss_rows *rows)
+void launch_dkd(cudaStream_t stream, const struct loss_term *terms, const struct loss_rows *rows)
 {
     struct decoupled parameters = {};
     for (int student = 0; student < rows->batch.students; student++) {
@@ -141,7 +142,7 @@ void launch_decoupled(cudaStream_t stream, const struct loss_term *terms, const 
     LAUNCH(decoupled_rows, loss_grid(&rows->batch), LOSS_WARPS * WARP, 0, stream, *rows, parameters);
 }
 
-void launch_normalised(cudaStream_t stream, const struct loss_term *terms, const struct loss_rows *rows)
+void launch_nkd(cudaStream_t stream, const struct loss_term *terms, const struct loss_rows *rows)
 {
     struct normalised parameters = {};
     for (int student = 0; student < rows->batch.students; student++) {
