@@ -52,7 +52,7 @@ void regressor_init(struct regressor *r, const struct test_device *t, int batch,
     const int kept[] = {r->map, r->value};
     const struct plan_options options = {.batch = batch, .element = ELEMENT_FP32, .kept = kept, .kept_count = 2};
     test_must(network_init(&r->network, t->backend, t->device, &r->graph, &options, 1, &err), &err);
-    test_feed_init(&r->feed, t, &sizes, false);
+    test_feed_init(&r->feed, t, &sizes, 0);
     r->feed.content.scalars->rows[0] = (uint32_t)batch;
     test_feed_upload(&r->feed, t, 0);
     r->pass = (struct pass){.count = batch, .training = true, .feed = &r->feed.feed};

@@ -216,8 +216,8 @@ static void metrics_of_mixed_views(void **state)
     struct test_feed f;
     struct error err = {0};
     double metrics[METRIC_COUNT] = {0};
-    test_must(feed_content_init(&f.content, ROWS, ROWS, 1, KINDS, FEED_MIXES, &err), &err);
-    test_must(feed_init(&f.feed, t.backend, t.device, &f.content, &err), &err);
+    test_feed_init(&f, &t, &(struct feed_content){.batch = ROWS, .room = ROWS, .students = 1, .classes = KINDS},
+                   FEED_MIXES);
     memcpy(f.content.labels, labels, sizeof labels);
     memcpy(f.content.partner_labels, partners, sizeof partners);
     for (int i = 0; i < ROWS; i++)
