@@ -194,6 +194,21 @@ static void command_line_wins_over_config(void **state)
     options_release(&f.options);
 }
 
+/* One file for several commands: each reads its own section, and the keys in front of all. */
+static void other_commands_sections_are_passed_over(void **state)
+{
+    (void)state;
+    struct fixture f;
+    static const char text[] = "lr = 0.5\n[teacher_dump run]\nviews = 8\nepochs = 1\n[student_train fit]\nepochs = 9\n"
+                               "[student_train sweep]\nepochs = 7\ngrid = T=1:10\n";
+    assert_int_equal(parse_config(&f, text, NULL), STATUS_OK);
+    assert_int_equal(f.sample.epochs, 9);
+    assert_true(f.sample.rate == 0.5);
+    options_release(&f.options);
+    assert_int_equal(parse_config(&f, "[teacher_dump run]\nviews = 8\n", NULL), STATUS_CONFIG);
+    assert_fails(&f, STATUS_CONFIG, "has nothing for this command: no section [student_train fit]");
+}
+
 static void refuses_bad_configs(void **state)
 {
     (void)state;
@@ -207,6 +222,7 @@ static void refuses_bad_configs(void **state)
         {"= 3\n", "expected 'key = value'", 1},
         {"[fit\n", "a section is written [name]", 1},
         {"[sweep]\nepochs = 3\n", "section [sweep] is not for 'student_train fit', which reads [fit]", 2},
+        {"out = a\n[student_train fti]\nepochs = 3\n", "which reads [fit]; others are [teacher_dump run], [", 3},
         {"out = a\nout = b\n", "--out is given twice", 2},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -265,9 +281,13 @@ static void help_comes_from_the_table(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_every_type),          cmocka_unit_test(defaults_and_negation),
-        cmocka_unit_test(refuses_bad_command_lines), cmocka_unit_test(command_line_wins_over_config),
-        cmocka_unit_test(refuses_bad_configs),       cmocka_unit_test(resolved_reads_back),
+        cmocka_unit_test(reads_every_type),
+        cmocka_unit_test(defaults_and_negation),
+        cmocka_unit_test(refuses_bad_command_lines),
+        cmocka_unit_test(command_line_wins_over_config),
+        cmocka_unit_test(other_commands_sections_are_passed_over),
+        cmocka_unit_test(refuses_bad_configs),
+        cmocka_unit_test(resolved_reads_back),
         cmocka_unit_test(help_comes_from_the_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -119,21 +119,56 @@ static enum status parse_command_line(struct options *options, int argc, char **
     return status;
 }
 
-/* The command's own section is the last word of "program command". */
+/* A configuration file can hold the options of several commands, a whole experiment: these are their sections. */
+static const char *const known_sections[] = {"teacher_dump run",     "teacher_dump inspect",  "teacher_dump verify",
+                                             "teacher_dump recheck", "student_train fit",     "student_train sweep",
+                                             "student_train eval",   "student_train predict", "student_train compare",
+                                             "student_train export", "student_train inspect"};
+
+/* Its own section may also be called by its last word alone. */
 static const char *section_name(const struct options *options)
 {
     const char *blank = strrchr(options->command, ' ');
     return blank ? blank + 1 : options->command;
 }
 
+static bool is_known(const char *section)
+{
+    for (size_t i = 0; i < sizeof known_sections / sizeof *known_sections; i++)
+        if (strcmp(section, known_sections[i]) == 0)
+            return true;
+    return false;
+}
+
+static enum status unknown_section(const struct options *options, const char *place, const char *section,
+                                   struct error *err)
+{
+    char names[512] = "";
+    size_t length = 0;
+    for (size_t i = 0; i < sizeof known_sections / sizeof *known_sections && length < sizeof names; i++)
+        length += (size_t)snprintf(names + length, sizeof names - length, "%s[%s]", i ? ", " : "", known_sections[i]);
+    return error_set(err, STATUS_CONFIG, place, "section [%s] is not for '%s', which reads [%s]; others are %s",
+                     section, options->command, section_name(options), names);
+}
+
+/* What take_key reads into; it counts the keys that were for the command, and those that were not. */
+struct config_reader {
+    struct options *options;
+    int taken, passed_over;
+};
+
 /* One key of the configuration file. What the command line gave stays. */
 static enum status take_key(void *context, const char *place, const char *section, const char *key, const char *value,
                             struct error *err)
 {
-    struct options *options = context;
-    if (*section && strcmp(section, section_name(options)) != 0)
-        return error_set(err, STATUS_CONFIG, place, "section [%s] is not for '%s', which reads [%s]", section,
-                         options->command, section_name(options));
+    struct config_reader *reader = context;
+    struct options *options = reader->options;
+    const bool own = strcmp(section, section_name(options)) == 0 || strcmp(section, options->command) == 0;
+    if (*section && !own) {
+        reader->passed_over++;
+        return is_known(section) ? STATUS_OK : unknown_section(options, place, section, err);
+    }
+    reader->taken++;
     int index = find_spec(options, key);
     if (index < 0)
         return unknown(options, STATUS_CONFIG, place, "", key, err);
@@ -143,6 +178,17 @@ static enum status take_key(void *context, const char *place, const char *sectio
     if (!kept_value || !kept_place)
         return error_no_memory(err, strlen(value), "options");
     return add_text(options, index, kept_value, kept_place, err);
+}
+
+static enum status read_config(struct options *options, const char *path, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct config_reader reader = {.options = options};
+    TRY(ini_read(path, take_key, &reader, err));
+    if (reader.passed_over > 0 && reader.taken == 0)
+        TRY(error_set(err, STATUS_CONFIG, path, "has nothing for this command: no section [%s]", options->command));
+cleanup:
+    return status;
 }
 
 /* Fills in the defaults, checks that nothing required is missing, and sets the targets. */
@@ -185,7 +231,7 @@ enum status options_parse(struct options *options, int argc, char **argv, struct
         return error_no_memory(err, (size_t)options->count * sizeof *options->values, "options");
     TRY(parse_command_line(options, argc, argv, &config, err));
     if (config)
-        TRY(ini_read(config, take_key, options, err));
+        TRY(read_config(options, config, err));
     TRY(resolve(options, err));
 cleanup:
     return status;

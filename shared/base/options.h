@@ -13,7 +13,9 @@
  *     options_release(&options);
  *
  * Written `--name value` or `--name=value`. Every command also has `--config FILE` (INI, the same names as keys; the
- * command line wins) and `--help`. */
+ * command line wins) and `--help`. Keys in front of any section, under [student_train fit] or, as options_resolved
+ * writes them, under [fit] are for `student_train fit`; keys under another command's section are passed over, so that
+ * one file can hold a whole experiment. */
 #ifndef SHARED_BASE_OPTIONS_H
 #define SHARED_BASE_OPTIONS_H
 
