@@ -1,0 +1,92 @@
+#!/bin/bash
+# Runs a recipe of student_train/recipes on any data and teacher: the teacher once, then the student (or the sweep), the
+# result and where the report is. An interrupted recipe goes on when it is started again with the same words.
+# usage: scripts/recipe.sh NAME|FILE.ini --data DIR --teacher FILE.onnx --out DIR
+#            [--set VARIABLE=TENSOR]... [--dump OPTION=VALUE]... [--check] [-- more options of fit or sweep]
+#   --set     the teacher's tensor for a variable {map1} of the recipe; guessed where the teacher's names tell
+#   --dump    an option of teacher_dump run, such as views=2 or mean=0.5,0.5,0.5; wins over the recipe's
+#   --check   writes OUT/recipe.ini, with its variables replaced, and shows what the cache would take; runs nothing
+set -eu
+programs=${BUILD:-$(dirname "$0")/../build}
+recipes=$(dirname "$0")/../student_train/recipes
+stop() { # EXIT CODE, MESSAGE
+    echo "recipe.sh: $2" >&2
+    exit "$1"
+}
+list_recipes() { ls "$recipes" | sed -n 's/\.ini$//p' | tr '\n' ' '; }
+
+data='' teacher='' out='' check='' dump=()
+declare -A values
+[ $# -gt 0 ] || { sed -n '2,/^set/{s/^# \{0,1\}//p}' "$0"; echo "recipes: $(list_recipes)"; exit 64; }
+name=$1
+shift
+while [ $# -gt 0 ]; do
+    case $1 in
+    --data | --teacher | --out | --set | --dump) [ $# -ge 2 ] || stop 64 "$1 needs a value" ;;
+    esac
+    case $1 in
+    --data) data=$2 && shift ;;
+    --teacher) teacher=$2 && shift ;;
+    --out) out=$2 && shift ;;
+    --dump) dump+=("--$2") && shift ;;
+    --set)
+        [[ $2 == ?*=?* ]] || stop 64 "--set $2: write VARIABLE=TENSOR"
+        values[${2%%=*}]=${2#*=} && shift
+        ;;
+    --check) check=yes ;;
+    --) shift && break ;;
+    *) stop 64 "unknown option $1; options of fit follow --" ;;
+    esac
+    shift
+done
+[ -n "$data" ] && [ -n "$teacher" ] && [ -n "$out" ] || stop 64 "--data, --teacher and --out are needed"
+recipe=$recipes/$name.ini
+[ ! -f "$name" ] || recipe=$name
+[ -f "$recipe" ] || stop 66 "no recipe $name; there are: $(list_recipes)"
+
+# Lines "TENSOR OPERATOR SHAPE".
+tensors() { "$programs"/teacher_dump inspect "$teacher" | sed -nE 's/^  ([^ ]+) +([a-z_0-9]+) +([0-9x]+)( .*)?$/\1 \2 \3/p'; }
+# A tensor for a variable: mapK by the names of torchvision's ResNets as torch.onnx and our export give them, the others by
+# where they stand: before the global pool, before the last linear layer. Prints nothing where nothing fits.
+guess() {
+    case $1 in
+    map[1-4]) tensors | awk -v k="${1#map}" '
+        $1 ~ "^/layer" k "/.*Relu(_[0-9]+)?_output_0$" || $1 ~ "^layer" k "\\.[0-9]+$" { found = $1 }
+        END { print found }' ;;
+    map) tensors | awk '$3 !~ /x1x1$/ && !pooled { last = $1 }
+        $2 == "global_average_pool" || $2 == "flatten" { pooled = 1 }
+        END { if (pooled) print last }' ;;
+    embedding) tensors | awk '{ before = last; last = $1; shape = wide; wide = $3; operator = $2 }
+        END { if (operator == "linear" && shape ~ /x1x1$/) print before }' ;;
+    esac
+}
+
+text=$(<"$recipe")
+while read -r variable meaning; do
+    if [ -z "${values[$variable]-}" ]; then
+        values[$variable]=$(guess "$variable")
+        [ -n "${values[$variable]}" ] || stop 64 "recipe $name needs --set $variable=TENSOR: $meaning; \
+'$programs/teacher_dump inspect $teacher' lists the teacher's tensors"
+        echo "$variable = ${values[$variable]} (guessed; --set $variable=TENSOR says another)"
+    fi
+done < <(sed -nE 's/^# variable ([a-z0-9_]+): (.*)$/\1 \2/p' "$recipe")
+for variable in "${!values[@]}"; do
+    [[ $text == *"{$variable}"* ]] || stop 64 "recipe $name has no variable $variable"
+    text=${text//"{$variable}"/"${values[$variable]}"}
+done
+mkdir -p "$out"
+printf '%s\n' "$text" >"$out/recipe.ini"
+
+run=("$programs/teacher_dump" run --config "$out/recipe.ini" --data "$data" --teacher "$teacher" --out "$out/cache" ${dump[@]+"${dump[@]}"})
+if [ -n "$check" ]; then
+    exec "${run[@]}" --dry-run
+fi
+printf '\n== the teacher, once\n'
+"${run[@]}"
+command=fit
+! grep -q '^\[student_train sweep\]' "$out/recipe.ini" || command=sweep
+printf '\n== %s: %s\n' "$command" "$(sed -nE '/^\[student_train/,$s/^loss = //p' "$out/recipe.ini")"
+"$programs/student_train" $command --config "$out/recipe.ini" --cache "$out/cache" --out "$out/$command" --resume "$@"
+report=$out/$command/report.html
+[ $command = fit ] || report=$out/sweep/sweep.html
+printf '\nreport: %s\n' "$report"
