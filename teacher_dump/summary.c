@@ -23,7 +23,7 @@ static double bytes_per_view(const struct cache_manifest *manifest, uint64_t *to
 static const char *accuracy_basis(enum split split, int views)
 {
     return split == SPLIT_TRAIN && views > 1 ? " over its augmented views"
-           : split == SPLIT_TRAIN            ? "augmented view"
+           : split == SPLIT_TRAIN            ? " over its augmented view"
                                              : "";
 }
 
