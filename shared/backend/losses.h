@@ -8,21 +8,25 @@
  * logits, equal rows and a batch of one stay finite. The gradient never flows to the teacher.
  *
  * LOSS_CE        F.cross_entropy(z_s, y, label_smoothing); rows without a label are left out of sum and mean. Of a
- * mixed view (mixup, cutmix) the target is lambda * onehot(y) + (1 - lambda) * onehot(y'); it has a label where both
- * pictures have. With a student's value: of its mean over the pixels instead of the logits, the channels taken as class
- * scores (rows whose label is no channel are left out). LOSS_KD        T^2 * sum_k p_t (log p_t - log p_s) / n, p =
- * softmax(z / T): Hinton, Vinyals, Dean 2015. T = 4, weight 0.9 beside 0.1 ce. reduction mean: divided by C as well.
- * standardise: z -> (z - mean) / (std + 1e-7) by row with the unbiased std, both sides, before everything else: Sun et
- * al. 2024 (LSKD; T = 2, weight 9 beside 0.1 ce). form FORM_PRINTED: log p_s is replaced by p_s, which is no divergence
- * and how the medium baseline of ML2023 HW13 is often printed. LOSS_LOGIT_MSE mean over n and C of (z_s - z_t)^2: Ba,
- * Caruana 2014. LOSS_DKD       T^2 / n * sum_i (alpha * TCKD + beta * NCKD): Zhao et al. 2022. TCKD = KL of the pairs
- * (p_y, 1 - p_y); NCKD = KL of the softmaxes over the classes other than y. alpha 1, beta 8, T 4, warm-up 20 epochs.
- * Rows without a label are left out of sum and n; of a mixed view y is the label with the larger share. standardise as
- * in kd. LOSS_DIST      T^2 * (beta * (1 - mean_i pearson(row i)) + gamma * (1 - mean_k pearson(column k))) of
- * softmax(z / T), pearson with 1e-8 added to the product of norms: Huang et al. 2022. beta = gamma = 1, T 4, weight 2.
- * LOSS_NKD       -mean(t_y log s_y) - gamma * T^2 * mean_i sum_{k != y} T_k log S_k, where s, t are softmax(z) and S, T
- *                the softmaxes of z / T over the classes other than y: Yang et al. 2023. gamma 1.5, T 1, beside 1 ce.
- *                Labels as in dkd.
+ *                mixed view (mixup, cutmix) the target is lambda * onehot(y) + (1 - lambda) * onehot(y'); it has a
+ *                label where both pictures have. With a student's value: of its mean over the pixels instead of the
+ *                logits, the channels taken as class scores (rows whose label is no channel are left out).
+ * LOSS_KD        T^2 * sum_k p_t (log p_t - log p_s) / n, p = softmax(z / T): Hinton, Vinyals, Dean 2015. T = 4,
+ *                weight 0.9 beside 0.1 ce. reduction mean: divided by C as well. standardise: z -> (z - mean) / (std +
+ *                1e-7) by row with the unbiased std, both sides, before everything else: Sun et al. 2024 (LSKD; T = 2,
+ *                weight 9 beside 0.1 ce). form FORM_PRINTED: log p_s is replaced by p_s, which is no divergence and
+ *                how the medium baseline of ML2023 HW13 is often printed.
+ * LOSS_LOGIT_MSE mean over n and C of (z_s - z_t)^2: Ba, Caruana 2014.
+ * LOSS_DKD       T^2 / n * sum_i (alpha * TCKD + beta * NCKD): Zhao et al. 2022. TCKD = KL of the pairs (p_y, 1 -
+ *                p_y); NCKD = KL of the softmaxes over the classes other than y. alpha 1, beta 8, T 4, warm-up 20
+ *                epochs. Rows without a label are left out of sum and n; of a mixed view y is the label with the
+ *                larger share. standardise as in kd.
+ * LOSS_DIST      T^2 * (beta * (1 - mean_i pearson(row i)) + gamma * (1 - mean_k pearson(column k))) of softmax(z /
+ *                T), pearson with 1e-8 added to the product of norms: Huang et al. 2022. beta = gamma = 1, T 4, weight
+ *                2.
+ * LOSS_NKD       -mean(t_y log s_y) - gamma * T^2 * mean_i sum_{k != y} T_k log S_k, where s, t are softmax(z) and S,
+ *                T the softmaxes of z / T over the classes other than y: Yang et al. 2023. gamma 1.5, T 1, beside 1
+ *                ce. Labels as in dkd.
  *
  * On values; student and teacher have the same shape [n, pixels, channels] (LOSS_AT: the same pixels):
  * LOSS_HINT      mean (f_s - f_t)^2, or smooth L1 (beta 1): FitNets, Romero et al. 2015. weight 100 (second stage).
