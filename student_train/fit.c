@@ -36,6 +36,26 @@ cleanup:
     return status;
 }
 
+/* Loads what the loss compares beside the logits, and says what that is. */
+static enum status load_values(struct fit *fit, struct error *err)
+{
+    const struct loss_values *values = &fit->trainer.values;
+    const struct loss_expression *loss = &fit->runs[0].loss;
+    enum status status = STATUS_OK;
+    char *text = NULL;
+    if (values->pair_count == 0)
+        return STATUS_OK;
+    TRY(dataset_load_features(&fit->data->train, values->features, fit->progress, err));
+    text = loss_values_describe(values, loss, &fit->data->cache.manifest);
+    if (!text)
+        TRY(error_no_memory(err, 0, "the description of the loss"));
+    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
+        progress_note(fit->progress, "%s", line);
+cleanup:
+    free(text);
+    return status;
+}
+
 /* All runs' identities: what must be equal for the checkpoint to be theirs. malloc'ed; NULL out of memory. */
 static char *join_identities(const struct fit *fit)
 {
@@ -62,6 +82,7 @@ enum status fit_train(struct fit *fit, bool resumes, struct error *err)
         TRY(fit_run_describe(&fit->runs[k], err));
     for (int k = 0; k < fit->count; k++)
         TRY(fit_data_load(fit->data, &fit->runs[k], fit->progress, err));
+    TRY(load_values(fit, err));
     for (int k = 0; k < fit->count; k++) {
         struct fit_run *run = &fit->runs[k];
         TRY(run_log_open(&run->log, run->options.out, run->terms, run->loss.count,

@@ -146,8 +146,7 @@ static int smaller(int a, int b)
 /* Brings the student's value to the teacher's channels, and finds the size in which both are compared. */
 static enum status fit_shapes(struct loss_binding *b, struct loss_source *source, struct loss_tap *tap)
 {
-    const bool attention =
-        b->feature >= 0 && strcmp(feature_form_name(b->manifest->features[b->feature].form), "at") == 0;
+    const bool attention = b->feature >= 0 && b->manifest->features[b->feature].form == FEATURE_AT;
     const enum loss_compared kind = b->entry->values;
     enum status status = STATUS_OK;
     if (attention && b->entry->defaults.kind != LOSS_AT)
@@ -208,6 +207,7 @@ static enum status bind_pair(struct loss_binding *b, struct loss_source *source,
 {
     struct loss_values *values = b->values;
     struct loss_pair *pair = &values->pairs[values->pair_count];
+    const int output = values->graph.output;
     enum status status = STATUS_OK;
     if (values->pair_count == LOSS_ALL_PAIRS)
         return error_set(b->err, STATUS_CONFIG, NULL, "the loss compares more than %d pairs of values", LOSS_ALL_PAIRS);
@@ -219,6 +219,7 @@ static enum status bind_pair(struct loss_binding *b, struct loss_source *source,
     TRY(loss_learned_add(b, pair));
     values->pair_count++;
 cleanup:
+    values->graph.output = output; /* and not the layer that was added last */
     return status;
 }
 

@@ -1,0 +1,199 @@
+/* Which values a loss compares: names, shapes, defaults, what is refused and said, and what the terms train. */
+#include "formats/net_text.h"
+#include "student_train/loss_values.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+static const char student_text[] = "conv b1 8 3x3 /2 pad 1\nbn\nrelu\n"
+                                   "conv b2 16 3x3 /2 pad 1\nbn\nrelu\n"
+                                   "gap\nfc classifier classes\n";
+enum { CLASSES = 5, SAMPLES = 40, VIEWS = 4 };
+
+struct fixture {
+    struct graph student;
+    struct cache_manifest manifest;
+    struct loss_expression loss;
+    struct loss_values values;
+    struct error err;
+};
+
+static int set_up(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    const struct net_text_options options = {"student", 3, 32, CLASSES};
+    const struct cache_feature features[] = {
+        {.tensor = "map", .form = FEATURE_INT8, .c = 24, .h = 8, .w = 8, .views = 2},
+        {.tensor = "small", .form = FEATURE_FP16, .c = 16, .h = 4, .w = 4, .views = VIEWS},
+        {.tensor = "embedding", .form = FEATURE_FP16, .c = 12, .h = 1, .w = 1, .views = VIEWS},
+        {.tensor = "attention", .form = FEATURE_AT, .c = 1, .h = 8, .w = 8, .views = VIEWS},
+        {.tensor = "attention16", .form = FEATURE_AT, .c = 1, .h = 16, .w = 16, .views = VIEWS},
+    };
+    assert_non_null(f);
+    assert_int_equal(net_text_parse(&f->student, student_text, strlen(student_text), &options, &f->err), STATUS_OK);
+    graph_initialise(&f->student, 7);
+    f->manifest = (struct cache_manifest){.class_count = CLASSES, .views = VIEWS, .feature_count = 5};
+    f->manifest.splits[SPLIT_TRAIN].samples = SAMPLES;
+    memcpy(f->manifest.features, features, sizeof features);
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+    graph_release(&f->student);
+    free(f);
+    return 0;
+}
+
+static void bind(struct fixture *f, const char *loss)
+{
+    f->err = (struct error){0};
+    assert_int_equal(loss_expression_parse(&f->loss, loss, &f->err), STATUS_OK);
+    if (loss_values_bind(&f->values, &f->loss, &f->student, &f->manifest, 3, &f->err) != STATUS_OK)
+        fail_msg("%s: %s", loss, f->err.message);
+}
+
+static void expect_tap(const struct fixture *f, int pair, const char *node, int c, int h, int w)
+{
+    const struct loss_tap *tap = &f->values.taps[f->values.pairs[pair].tap];
+    assert_string_equal(f->values.graph.nodes[tap->node].name, node);
+    assert_int_equal(tap->channels, c);
+    assert_int_equal(tap->h, h);
+    assert_int_equal(tap->w, w);
+}
+
+static void expect_source(const struct fixture *f, int pair, int feature, int h, int w)
+{
+    const struct loss_source *source = &f->values.sources[f->values.pairs[pair].source];
+    assert_int_equal(source->feature, feature);
+    assert_int_equal(source->h, h);
+    assert_int_equal(source->w, w);
+}
+
+static void finds_values(void **state)
+{
+    struct fixture *f = *state;
+    bind(f, "ce + hint(student=b2, teacher=small, regressor=conv3x3)"); /* b2 is 16x8x8 before its batch norm */
+    expect_tap(f, 0, "hint.0.regressor", 16, 4, 4);
+    expect_source(f, 0, 1, 4, 4);
+    assert_false(f->values.partial);
+    loss_values_release(&f->values);
+
+    bind(f, "hint(student=[b2_relu, b1_relu], teacher=[map, map], regressor=conv1x1)");
+    assert_int_equal(f->values.pair_count, 2);
+    expect_tap(f, 0, "hint.0.regressor", 24, 8, 8);
+    expect_tap(f, 1, "hint.1.regressor", 24, 8, 8); /* from 16x16 */
+    assert_int_equal(f->values.pairs[0].source, f->values.pairs[1].source);
+    assert_int_equal(f->values.views[0], 2);
+    assert_true(f->values.partial && f->values.features[0] && !f->values.features[1]);
+    loss_values_release(&f->values);
+
+    bind(f, "at(student=b1_relu, teacher=map) + at(student=b2_relu, teacher=attention)");
+    expect_tap(f, 0, "b1_relu", 8, 8, 8);
+    expect_tap(f, 1, "b2_relu", 16, 8, 8);
+    loss_values_release(&f->values);
+}
+
+static void takes_the_embeddings(void **state)
+{
+    struct fixture *f = *state;
+    bind(f, "rkd_distance + rkd_angle + cosine(regressor=linear) + crd + ce(student=b2_relu)");
+    expect_tap(f, 0, "b2_gap", 16, 1, 1);
+    expect_source(f, 0, 2, 1, 1);
+    assert_int_equal(f->values.pairs[0].tap, f->values.pairs[1].tap);
+    expect_tap(f, 2, "cosine.0.regressor", 12, 1, 1);
+    expect_tap(f, 3, "crd.0.embedding", LOSS_EMBEDDING, 1, 1);
+    expect_tap(f, 4, "b2_relu", 16, 1, 1);
+    assert_int_equal(f->values.pairs[4].source, -1);
+    loss_values_release(&f->values);
+    f->manifest.feature_count = 2; /* maps only */
+    bind(f, "rkd_distance");
+    expect_tap(f, 0, "classifier", CLASSES, 1, 1);
+    expect_source(f, 0, FEATURE_LOGITS, 1, 1);
+    loss_values_release(&f->values);
+}
+
+/* The student's weights stay as they are; the terms' are behind them and depend on the seed. */
+static void trains_beside_the_student(void **state)
+{
+    struct fixture *f = *state;
+    bind(f, "vid(student=b2_relu, teacher=map) + crd");
+    const struct graph *graph = &f->values.graph;
+    for (int i = 0; i < f->student.weight_count; i++)
+        assert_memory_equal(graph->weights[i].data, f->student.weights[i].data,
+                            f->student.weights[i].count * sizeof(float));
+    assert_int_equal(graph->output, f->student.output);
+    const struct weight *scale = &graph->weights[f->values.pairs[0].learned[LEARNED_SCALE]];
+    assert_int_equal(scale->count, 24);
+    assert_float_equal(log1p(exp((double)scale->data[0])) + 1e-5, 5, 1e-5);
+    const struct weight *memory = &graph->weights[f->values.pairs[1].learned[LEARNED_MEMORY_STUDENT]];
+    assert_int_equal(memory->count, SAMPLES * LOSS_EMBEDDING);
+    assert_false(memory->trained);
+    const struct weight *matrix = &graph->weights[f->values.pairs[1].learned[LEARNED_WEIGHT]];
+    assert_int_equal(matrix->count, 12 * LOSS_EMBEDDING);
+    const float before = matrix->data[5], of_memory = memory->data[9];
+    assert_true(before != 0 && fabsf(of_memory) <= sqrtf(3.0f / LOSS_EMBEDDING) && of_memory != 0);
+    loss_values_begin(&f->values, &f->loss, &f->student, 4);
+    assert_true(matrix->data[5] != before && memory->data[9] != of_memory);
+    assert_float_equal(log1p(exp((double)scale->data[3])) + 1e-5, 5, 1e-5);
+    loss_values_begin(&f->values, &f->loss, &f->student, 3);
+    assert_true(matrix->data[5] == before && memory->data[9] == of_memory);
+    loss_values_release(&f->values);
+}
+
+static void says_what_is_compared(void **state)
+{
+    struct fixture *f = *state;
+    bind(f, "hint(student=b1_relu, teacher=map, regressor=conv1x1) + pkt");
+    char *text = loss_values_describe(&f->values, &f->loss, &f->manifest);
+    assert_string_equal(text,
+                        "hint: student hint.0.regressor 24x8x8 (averaged from 16x16), teacher map 24x8x8, int8, on "
+                        "2 of 4 views\npkt: student b2_gap 16x1x1, teacher embedding 12x1x1, fp16\n");
+    free(text);
+    loss_values_release(&f->values);
+}
+
+static void refuses(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const cases[][2] = {
+        {"hint(student=b3, teacher=map)", "the student has no value 'b3', did you mean 'b1'?"},
+        {"hint(student=b1, teacher=mop)", "the cache has no value 'mop', did you mean 'map'?; it has: map, small"},
+        {"hint(student=b1_relu, teacher=map)", "the student's b1_relu is 8x16x16, the teacher's map is 24x8x8; use "
+                                               "regressor=conv1x1"},
+        {"hint(student=b1_relu, teacher=map, regressor=linear)", "24x8x8; use regressor=conv1x1"},
+        {"cosine", "12x1x1; use regressor=linear"},
+        {"at", "at compares maps: say which"},
+        {"hint(student=b1, teacher=attention, regressor=conv1x1)", "only the attention map"},
+        {"at(student=b2, teacher=attention16)", "16x16; record the tensor as fp16 or int8"},
+        {"ce(student=b1)", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        f->err = (struct error){0};
+        assert_int_equal(loss_expression_parse(&f->loss, cases[i][0], &f->err), STATUS_OK);
+        const enum status status = loss_values_bind(&f->values, &f->loss, &f->student, &f->manifest, 3, &f->err);
+        if (!cases[i][1] ? status != STATUS_OK : status != STATUS_CONFIG || !strstr(f->err.message, cases[i][1]))
+            fail_msg("'%s' gave %d: %s", cases[i][0], (int)status, f->err.message);
+        loss_values_release(&f->values);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(finds_values, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(takes_the_embeddings, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(trains_beside_the_student, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(says_what_is_compared, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(refuses, set_up, tear_down),
+    };
+    return cmocka_run_group_tests_name("loss_values", tests, NULL, NULL);
+}
