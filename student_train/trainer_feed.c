@@ -54,24 +54,27 @@ static void fill_positions(const struct fill *fill)
                     (void *)(uintptr_t)fill);
 }
 
-/* Positions of a step, from content->numbers, whose views have what a term needs; they stand in front. */
-static uint32_t count_rows(const struct trainer *trainer, const struct feed_content *content, uint32_t step, int term)
+/* Of `count` positions from `first` on those whose views have what a term needs; they stand in front. */
+static uint32_t count_rows(const struct trainer *trainer, const struct feed_content *content, uint32_t first,
+                           uint32_t count, int term)
 {
-    const uint32_t room = (uint32_t)content->batch;
     const int views = trainer->values.views[term];
     uint32_t rows = 0;
-    while (rows < room && content->numbers[step * room + rows] < (uint32_t)views)
+    while (rows < count && content->numbers[first + rows] < (uint32_t)views)
         rows++;
     return rows;
 }
 
-static void fill_terms(const struct trainer *trainer, const struct feed_content *content, int student, int epoch,
-                       uint32_t step, struct step_scalars *scalars)
+/* positions: of the whole pass; the last step may have fewer than a batch. */
+static void fill_terms(const struct trainer *trainer, const struct feed_content *content, uint32_t positions,
+                       int student, int epoch, uint32_t step, struct step_scalars *scalars)
 {
     const struct loss_expression *loss = trainer->students[student].loss;
+    const uint32_t room = (uint32_t)content->batch, first = step * room;
+    const uint32_t count = positions - first < room ? positions - first : room;
     for (int i = 0; i < loss->count; i++) {
         scalars->weights[i] = loss_term_weight(&loss->terms[i], epoch);
-        scalars->rows[i] = trainer->values.partial ? count_rows(trainer, content, step, i) : (uint32_t)content->batch;
+        scalars->rows[i] = trainer->values.partial ? count_rows(trainer, content, first, count, i) : count;
     }
 }
 
@@ -95,9 +98,10 @@ static void order_by_view(const struct trainer *trainer, const struct dataset *d
     }
 }
 
-static void fill_scalars(const struct trainer *trainer, struct feed_content *content, int epoch, uint32_t steps)
+static void fill_scalars(const struct trainer *trainer, struct feed_content *content, uint32_t positions, int epoch)
 {
     const struct optimizer *optimizer = &trainer->options->optimizer;
+    const uint32_t room = (uint32_t)content->batch, steps = (positions + room - 1) / room;
     for (uint32_t s = 0; s < steps; s++)
         for (int k = 0; k < trainer->student_count; k++) {
             const struct trainer_student *student = &trainer->students[k];
@@ -107,7 +111,7 @@ static void fill_scalars(const struct trainer *trainer, struct feed_content *con
             scalars->learning_rate = schedule_rate(&student->schedule, epoch, s, steps);
             scalars->correction1 = 1 - pow(optimizer->beta1, (double)(scalars->step + 1));
             scalars->root_correction2 = sqrt(1 - pow(optimizer->beta2, (double)(scalars->step + 1)));
-            fill_terms(trainer, content, k, epoch, s, scalars);
+            fill_terms(trainer, content, positions, k, epoch, s, scalars);
         }
 }
 
@@ -139,7 +143,6 @@ cleanup:
 
 enum status trainer_prepare(struct trainer *trainer, const struct dataset *dataset, int epoch, struct error *err)
 {
-    const uint32_t room = (uint32_t)trainer->options->batch, steps = (dataset->count + room - 1) / room;
     enum status status = STATUS_OK;
     if (trainer->prepared_for != dataset || trainer->prepared != epoch) {
         trainer->prepared_for = NULL;
@@ -153,7 +156,7 @@ enum status trainer_prepare(struct trainer *trainer, const struct dataset *datas
         trainer->prepared_for = dataset;
         trainer->prepared = epoch;
     }
-    fill_scalars(trainer, &trainer->content, epoch, steps);
+    fill_scalars(trainer, &trainer->content, dataset->count, epoch);
 cleanup:
     return status;
 }
@@ -163,7 +166,7 @@ enum status trainer_prepare_evaluation(struct trainer *trainer, const struct dat
     const struct compute *compute = trainer->compute;
     struct feed_content content = {0};
     enum status status = STATUS_OK;
-    const uint32_t room = (uint32_t)trainer->options->batch, steps = (dataset->count + room - 1) / room;
+
     if (trainer->evaluation_of == dataset)
         return feed_rewind(&trainer->evaluation, compute->backend, compute->device, err);
     trainer->evaluation_of = NULL;
@@ -176,7 +179,7 @@ enum status trainer_prepare_evaluation(struct trainer *trainer, const struct dat
     TRY(feed_init(&trainer->evaluation, compute->backend, compute->device, &content, err));
     const struct fill fill = {dataset, &content, NULL, trainer->options, 0};
     fill_positions(&fill);
-    fill_scalars(trainer, &content, 0, steps);
+    fill_scalars(trainer, &content, dataset->count, 0);
     TRY(feed_upload(&trainer->evaluation, compute->backend, compute->device, &content, dataset->count, err));
     trainer->evaluation_samples = content.samples;
     content.samples = NULL;

@@ -52,7 +52,8 @@ struct step_scalars {
     double correction1, root_correction2; /* Adam: 1 - beta1^(step + 1), sqrt(1 - beta2^(step + 1)) */
     float weights[LOSS_MAX_TERMS];        /* of the loss terms */
     uint32_t rows[LOSS_MAX_TERMS]; /* a term on features sees the step's first rows[i] positions: those whose views
-                                      have what it needs stand in front. Terms on logits see all. */
+                                      have what it needs stand in front. At most the step's positions, of which the last
+                                      step of a pass may have fewer than a batch. Terms on logits see all. */
 };
 
 /* All that the steps of a pass over the data read from the host, uploaded once a pass, so that no step waits for the
