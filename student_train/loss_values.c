@@ -144,7 +144,7 @@ static int smaller(int a, int b)
 }
 
 /* Brings the student's value to the teacher's channels, and finds the size in which both are compared. */
-static enum status fit_shapes(struct loss_binding *b, struct loss_source *source, struct loss_tap *tap)
+static enum status fit_shapes(struct loss_binding *b, struct loss_value *source, struct loss_value *tap)
 {
     const bool attention = b->feature >= 0 && b->manifest->features[b->feature].form == FEATURE_AT;
     const enum loss_compared kind = b->entry->values;
@@ -159,8 +159,8 @@ static enum status fit_shapes(struct loss_binding *b, struct loss_source *source
                                    b->student.h * b->student.w > 1 && b->teacher.h * b->teacher.w > 1
                                        ? "use regressor=conv1x1 or conv3x3"
                                        : "use regressor=linear");
-    *source = (struct loss_source){b->feature, b->teacher.h, b->teacher.w, b->teacher.c, b->term};
-    *tap = (struct loss_tap){b->node, b->student.h, b->student.w, b->student.c, b->term};
+    *source = (struct loss_value){b->feature, b->teacher.h, b->teacher.w, b->teacher.c, b->term};
+    *tap = (struct loss_value){b->node, b->student.h, b->student.w, b->student.c, b->term};
     if (kind == VALUES_EQUAL || kind == VALUES_PIXELS) {
         source->h = tap->h = smaller(b->student.h, b->teacher.h);
         source->w = tap->w = smaller(b->student.w, b->teacher.w);
@@ -177,33 +177,18 @@ cleanup:
     return status;
 }
 
-static int keep_source(struct loss_values *values, const struct loss_source *wanted)
+/* The place of a value among those that are read; each is read once. */
+static int keep(const struct loss_values *values, struct loss_value *list, int *count, const struct loss_value *wanted)
 {
-    int i = 0;
-    for (; i < values->source_count; i++) {
-        const struct loss_source *s = &values->sources[i];
-        if (s->feature == wanted->feature && s->h == wanted->h && s->w == wanted->w &&
-            values->views[s->term] == values->views[wanted->term])
+    for (int i = 0; i < *count; i++)
+        if (list[i].of == wanted->of && list[i].h == wanted->h && list[i].w == wanted->w &&
+            values->views[list[i].term] == values->views[wanted->term])
             return i;
-    }
-    values->sources[values->source_count++] = *wanted;
-    return i;
+    list[*count] = *wanted;
+    return (*count)++;
 }
 
-static int keep_tap(struct loss_values *values, const struct loss_tap *wanted)
-{
-    int i = 0;
-    for (; i < values->tap_count; i++) {
-        const struct loss_tap *t = &values->taps[i];
-        if (t->node == wanted->node && t->h == wanted->h && t->w == wanted->w &&
-            values->views[t->term] == values->views[wanted->term])
-            return i;
-    }
-    values->taps[values->tap_count++] = *wanted;
-    return i;
-}
-
-static enum status bind_pair(struct loss_binding *b, struct loss_source *source, struct loss_tap *tap)
+static enum status bind_pair(struct loss_binding *b, struct loss_value *source, struct loss_value *tap)
 {
     struct loss_values *values = b->values;
     struct loss_pair *pair = &values->pairs[values->pair_count];
@@ -227,8 +212,8 @@ enum status loss_values_bind(struct loss_values *values, const struct loss_expre
                              const struct graph *student, const struct cache_manifest *manifest, uint64_t seed,
                              struct error *err)
 {
-    struct loss_source sources[LOSS_ALL_PAIRS];
-    struct loss_tap taps[LOSS_ALL_PAIRS];
+    struct loss_value sources[LOSS_ALL_PAIRS];
+    struct loss_value taps[LOSS_ALL_PAIRS];
     struct loss_binding b = {.values = values, .loss = loss, .manifest = manifest, .err = err};
     enum status status = STATUS_OK;
     *values = (struct loss_values){.weight_count = student->weight_count};
@@ -243,9 +228,9 @@ enum status loss_values_bind(struct loss_values *values, const struct loss_expre
             TRY(bind_pair(&b, &sources[values->pair_count], &taps[values->pair_count]));
     }
     for (int i = 0; i < values->pair_count; i++) { /* now that all terms know their views */
-        values->pairs[i].tap = keep_tap(values, &taps[i]);
-        if (sources[i].feature != FEATURE_NONE)
-            values->pairs[i].source = keep_source(values, &sources[i]);
+        values->pairs[i].tap = keep(values, values->taps, &values->tap_count, &taps[i]);
+        if (sources[i].of != FEATURE_NONE)
+            values->pairs[i].source = keep(values, values->sources, &values->source_count, &sources[i]);
     }
     loss_values_begin(values, loss, student, seed);
 cleanup:
@@ -274,15 +259,15 @@ void loss_values_begin(struct loss_values *values, const struct loss_expression 
 static void describe_pair(FILE *out, const struct loss_values *values, const struct loss_expression *loss,
                           const struct cache_manifest *manifest, const struct loss_pair *pair)
 {
-    const struct loss_tap *tap = &values->taps[pair->tap];
-    const struct node *node = &values->graph.nodes[tap->node];
+    const struct loss_value *tap = &values->taps[pair->tap];
+    const struct node *node = &values->graph.nodes[tap->of];
     const int views = values->views[pair->term];
     fprintf(out, "%s: student %s %dx%dx%d", loss->names[pair->term], node->name, tap->channels, tap->h, tap->w);
     if (tap->h < node->shape.h || tap->w < node->shape.w)
         fprintf(out, " (averaged from %dx%d)", node->shape.h, node->shape.w);
     if (pair->source >= 0) {
-        const struct loss_source *source = &values->sources[pair->source];
-        const struct cache_feature *feature = source->feature >= 0 ? &manifest->features[source->feature] : NULL;
+        const struct loss_value *source = &values->sources[pair->source];
+        const struct cache_feature *feature = source->of >= 0 ? &manifest->features[source->of] : NULL;
         fprintf(out, ", teacher %s %dx%dx%d", feature ? feature->tensor : "logits", source->channels, source->h,
                 source->w);
         if (feature && (source->h < feature->h || source->w < feature->w))

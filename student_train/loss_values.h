@@ -12,17 +12,11 @@
 
 enum { LOSS_ALL_PAIRS = 32, FEATURE_LOGITS = -1, FEATURE_NONE = -2 };
 
-/* A value of the teacher, brought to h x w. */
-struct loss_source {
-    int feature; /* of the cache; FEATURE_LOGITS */
+/* A value of either side, averaged to h x w. */
+struct loss_value {
+    int of; /* a feature of the cache or FEATURE_LOGITS; or a node of the training graph */
     int h, w, channels;
     int term; /* the first one that reads it: its rows are this value's rows */
-};
-/* A value of the student, brought to h x w. */
-struct loss_tap {
-    int node; /* of the training graph */
-    int h, w, channels;
-    int term;
 };
 struct loss_pair {
     int term, part; /* of the expression; which of the term's pairs */
@@ -32,10 +26,10 @@ struct loss_pair {
 };
 
 struct loss_values {
-    struct graph graph; /* the training graph */
-    int weight_count;   /* of the student: the others are the terms' */
-    struct loss_source sources[LOSS_ALL_PAIRS];
-    struct loss_tap taps[LOSS_ALL_PAIRS];
+    struct graph graph;                        /* the training graph */
+    int weight_count;                          /* of the student: the others are the terms' */
+    struct loss_value sources[LOSS_ALL_PAIRS]; /* of the teacher */
+    struct loss_value taps[LOSS_ALL_PAIRS];    /* of the student */
     struct loss_pair pairs[LOSS_ALL_PAIRS];
     int source_count, tap_count, pair_count;
     bool features[CACHE_MAX_FEATURES]; /* of the cache that are read */

@@ -60,8 +60,8 @@ static enum status init_network(struct trainer *trainer, const struct cache_mani
         trainer->samples = manifest->splits[SPLIT_TRAIN].samples;
         TRY(loss_values_bind(&trainer->values, first->loss, trainer->graph, manifest, first->seed, err));
         for (int i = 0; i < trainer->values.tap_count; i++)
-            if (trainer->values.taps[i].node != trainer->values.graph.output)
-                kept[options.kept_count++] = trainer->values.taps[i].node;
+            if (trainer->values.taps[i].of != trainer->values.graph.output)
+                kept[options.kept_count++] = trainer->values.taps[i].of;
         options.kept = kept;
     }
     TRY(network_init(&trainer->network, compute->backend, compute->device,

@@ -5,14 +5,14 @@ enum { SCRATCH_ALIGNMENT = 256 };
 
 static struct loss_shape shape_of(const struct trainer *trainer, const struct loss_pair *pair)
 {
-    const struct loss_tap *tap = &trainer->values.taps[pair->tap];
+    const struct loss_value *tap = &trainer->values.taps[pair->tap];
     struct loss_shape shape = {.batch = trainer->options->batch,
                                .classes = trainer->classes,
                                .samples = trainer->samples,
                                .pixels = tap->h * tap->w,
                                .channels = tap->channels};
     if (pair->source >= 0) {
-        const struct loss_source *source = &trainer->values.sources[pair->source];
+        const struct loss_value *source = &trainer->values.sources[pair->source];
         shape.teacher_pixels = source->h * source->w;
         shape.teacher_channels = source->channels;
     }
@@ -21,7 +21,7 @@ static struct loss_shape shape_of(const struct trainer *trainer, const struct lo
 
 static size_t tap_size(const struct trainer *trainer, int i)
 {
-    const struct loss_tap *tap = &trainer->values.taps[i];
+    const struct loss_value *tap = &trainer->values.taps[i];
     return (size_t)trainer->options->batch * (size_t)tap->h * (size_t)tap->w * (size_t)tap->channels;
 }
 
@@ -60,7 +60,7 @@ enum status trainer_values_init(struct trainer *trainer, struct error *err)
     if (buffers->scratch_stride)
         TRY(new_buffer(trainer, size_mul(students, buffers->scratch_stride), &buffers->scratch, err));
     for (int i = 0; i < values->source_count; i++) {
-        const struct loss_source *source = &values->sources[i];
+        const struct loss_value *source = &values->sources[i];
         const size_t floats = (size_t)source->h * (size_t)source->w * (size_t)source->channels;
         TRY(new_buffer(trainer, size_mul(size_mul((size_t)trainer->options->batch, floats), sizeof(float)),
                        &buffers->teacher[i], err));
@@ -97,8 +97,8 @@ static enum status ask_term(struct trainer *trainer, int term, const struct loss
 
 static struct feature_tap tap_of(const struct trainer *trainer, int i)
 {
-    const struct loss_tap *tap = &trainer->values.taps[i];
-    return (struct feature_tap){trainer->network.plan.node_tensor[tap->node], tap->h, tap->w};
+    const struct loss_value *tap = &trainer->values.taps[i];
+    return (struct feature_tap){trainer->network.plan.node_tensor[tap->of], tap->h, tap->w};
 }
 
 /* Brings the values of both sides to their buffers. */
@@ -111,8 +111,8 @@ static enum status read_values(struct trainer *trainer, const struct feature_sto
     const struct network *network = &trainer->network;
     enum status status = STATUS_OK;
     for (int i = 0; i < values->source_count; i++) {
-        const struct loss_source *source = &values->sources[i];
-        const struct feature_store *store = source->feature >= 0 ? &features[source->feature] : NULL;
+        const struct loss_value *source = &values->sources[i];
+        const struct feature_store *store = source->of >= 0 ? &features[source->of] : NULL;
         TRY(backend->feature_teacher(device, store, feed, source->term, source->h, source->w,
                                      trainer->buffers.teacher[i], err));
     }

@@ -63,8 +63,8 @@ static void bind(struct fixture *f, const char *loss)
 
 static void expect_tap(const struct fixture *f, int pair, const char *node, int c, int h, int w)
 {
-    const struct loss_tap *tap = &f->values.taps[f->values.pairs[pair].tap];
-    assert_string_equal(f->values.graph.nodes[tap->node].name, node);
+    const struct loss_value *tap = &f->values.taps[f->values.pairs[pair].tap];
+    assert_string_equal(f->values.graph.nodes[tap->of].name, node);
     assert_int_equal(tap->channels, c);
     assert_int_equal(tap->h, h);
     assert_int_equal(tap->w, w);
@@ -72,8 +72,8 @@ static void expect_tap(const struct fixture *f, int pair, const char *node, int 
 
 static void expect_source(const struct fixture *f, int pair, int feature, int h, int w)
 {
-    const struct loss_source *source = &f->values.sources[f->values.pairs[pair].source];
-    assert_int_equal(source->feature, feature);
+    const struct loss_value *source = &f->values.sources[f->values.pairs[pair].source];
+    assert_int_equal(source->of, feature);
     assert_int_equal(source->h, h);
     assert_int_equal(source->w, w);
 }
