@@ -59,7 +59,7 @@ struct dist_memory {
 static __device__ __forceinline__ struct dist_memory memory_of(const struct loss_rows &rows)
 {
     const size_t values = (size_t)rows.batch.count * rows.feed.classes;
-    double *q = (double *)((char *)rows.batch.scratch + blockIdx.y * rows.batch.scratch_stride);
+    double *q = loss_scratch(rows, blockIdx.y);
     return {q, q + values, (struct correlation *)(q + 2 * values)};
 }
 

@@ -7,7 +7,7 @@
  * Bytes moved: student and teacher once, the gradient in and out: the floor. At 128 rows of 14 x 14 x 96 that is 39 MB
  * a student. */
 #include "shared/backend/cuda/cuda_channels.cuh"
-#include "shared/backend/cuda/loss_values.cuh"
+#include "shared/backend/cuda/cuda_loss.cuh"
 
 enum { THREADS = SUM_WARPS * WARP };
 
@@ -30,7 +30,7 @@ static __device__ __forceinline__ struct values values_here(const struct loss_ro
     v.student = batch->student + at;
     v.teacher = batch->teacher;
     v.gradient = batch->student_gradient ? batch->student_gradient + at : NULL;
-    v.rows = loss_value_rows(rows, blockIdx.y);
+    v.rows = loss_row_count(rows, blockIdx.y);
     v.pixels = batch->shape.pixels;
     v.channels = batch->shape.channels;
     v.size = (size_t)v.pixels * v.channels;
@@ -41,10 +41,6 @@ static __device__ __forceinline__ struct values values_here(const struct loss_ro
 static __device__ __forceinline__ double share_of(double a, double b)
 {
     return a * b > 0 ? 1 / (a * b) : 0;
-}
-static __device__ __forceinline__ double *scratch_here(const struct loss_rows &rows)
-{
-    return (double *)((char *)rows.batch.scratch + blockIdx.y * rows.batch.scratch_stride);
 }
 
 /* The sums over the block, for every thread of it. */
@@ -58,14 +54,6 @@ template <int VALUES> static __device__ __forceinline__ void sum_for_block(doubl
     for (int i = 0; i < VALUES; i++)
         values[i] = sums[i];
     __syncthreads();
-}
-
-/* Ends a term's kernel: `sum` of all threads, added up and times `share`, is the term's value. */
-static __device__ __forceinline__ void finish(const struct loss_rows &rows, const struct values &values, double sum,
-                                              double share)
-{
-    if (sum_over_blocks<1>(rows.sums, blockIdx.y, &sum))
-        loss_value_metrics(rows, sum * share, values.rows);
 }
 
 /* ---- hint ---- */
@@ -97,7 +85,7 @@ template <int V> static __global__ void __launch_bounds__(THREADS) hint_values(s
         if (values.gradient)
             store_vector<V>(values.gradient + i, gradient);
     }
-    finish(rows, values, sum, share);
+    loss_finish(rows, sum, share);
 }
 
 /* ---- attention transfer ---- */
@@ -128,7 +116,7 @@ static __global__ void __launch_bounds__(THREADS) attention_rows(struct loss_row
     const struct values values = values_here(rows);
     const int pixels = values.pixels, teacher_channels = rows.batch.shape.teacher_channels;
     const double share = share_of(values.rows, pixels), slope = loss_weight(rows) * share;
-    double *const map = scratch_here(rows) + (size_t)blockIdx.x * 2 * pixels, *const target = map + pixels;
+    double *const map = loss_scratch(rows, blockIdx.y) + (size_t)blockIdx.x * 2 * pixels, *const target = map + pixels;
     double value = 0; /* of the rows, in the first thread */
     for (int row = blockIdx.x; row < values.rows; row += gridDim.x) {
         const float *student = values.student + row * values.size;
@@ -155,7 +143,7 @@ static __global__ void __launch_bounds__(THREADS) attention_rows(struct loss_row
         }
         __syncthreads(); /* before the maps of the next row */
     }
-    finish(rows, values, value, share);
+    loss_finish(rows, value, share);
 }
 
 /* ---- cosine ---- */
@@ -180,7 +168,7 @@ static __global__ void __launch_bounds__(THREADS) cosine_rows(struct loss_rows r
         for (size_t i = threadIdx.x; values.gradient && i < values.size; i += THREADS)
             values.gradient[row * values.size + i] += (float)(along * student[i] - across * teacher[i]);
     }
-    finish(rows, values, value, share);
+    loss_finish(rows, value, share);
 }
 
 /* ---- variational information distillation ---- */
@@ -219,7 +207,7 @@ static __global__ void __launch_bounds__(THREADS) variational_pixels(struct loss
         for (int i = 1; warp == 0 && i < SUM_WARPS; i++)
             sum += warps[i][lane];
         if (warp == 0 && c < values.channels)
-            scratch_here(rows)[(size_t)blockIdx.x * values.channels + c] = sum;
+            loss_scratch(rows, blockIdx.y)[(size_t)blockIdx.x * values.channels + c] = sum;
         __syncthreads();
     }
 }
@@ -241,12 +229,12 @@ static __global__ void __launch_bounds__(THREADS) variational_channels(struct lo
         const double bend = 1 / (1 + exp(-log_scale)); /* dv/dlog_scale */
         double squares = 0;
         for (int block = 0; block < blocks; block++)
-            squares += scratch_here(rows)[(size_t)block * values.channels + c];
+            squares += loss_scratch(rows, blockIdx.y)[(size_t)block * values.channels + c];
         value += (squares * inverse - count * log(inverse)) / 2;
         if (gradient)
             gradient[c] = (float)(slope * bend * (count - squares * inverse) * inverse / 2);
     }
-    finish(rows, values, value, share);
+    loss_finish(rows, value, share);
 }
 
 /* ---- host ---- */

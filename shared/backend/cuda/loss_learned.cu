@@ -6,7 +6,8 @@
  * gathering; it comes from the second-level cache where the memories fit there (1 kB a sample). In the first step they
  * are read twice, for the normalisers. The embedding and its gradients are products of rows (loss_values.cuh). */
 #include "shared/backend/cuda/cuda_random.cuh"
-#include "shared/backend/cuda/loss_values.cuh"
+#include "shared/backend/cuda/cuda_loss.cuh"
+#include "shared/backend/cuda/cuda_rows.cuh"
 
 #include <float.h>
 
@@ -47,10 +48,10 @@ static __device__ __forceinline__ struct learned learned_of(const struct loss_ro
 {
     const struct loss_batch &b = rows.batch;
     const size_t size = b.shape.batch, count = size * SIZE;
-    double *first = (double *)((char *)b.scratch + blockIdx.y * b.scratch_stride), *more = first + 3 * count;
+    double *first = loss_scratch(rows, blockIdx.y), *more = first + 3 * count;
     float *state = b.state ? b.state + blockIdx.y * b.state_stride : NULL;
     struct learned l;
-    l.n = loss_value_rows(rows, blockIdx.y);
+    l.n = loss_row_count(rows, blockIdx.y);
     l.embedding = first;
     l.slopes = first + 2 * count;
     for (int k = 0; k < 2; k++) {
@@ -125,7 +126,7 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) correlation(struct lo
             if (gradient)
                 gradient[blockIdx.y * rows.batch.student_stride + i] += (float)(weight * slope);
         }
-    loss_value_finish(rows, value, l.n);
+    loss_finish(rows, value, 1);
 }
 
 /* ---- contrastive representation distillation ---- */
@@ -167,7 +168,7 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) normalise(struct loss
 /* Sample number `number` of a row: its own, then the negatives. */
 static __device__ __forceinline__ uint32_t draw(const struct loss_rows &rows, int row, uint32_t number)
 {
-    const struct step_scalars *s = &rows.feed.scalars[(size_t)*rows.feed.cursor * rows.feed.students + blockIdx.y];
+    const struct step_scalars *s = loss_scalars(rows, blockIdx.y);
     const uint32_t own = rows.feed.samples[loss_position(rows) + row], others = rows.batch.shape.samples - 1;
     const uint32_t n = number - 1;
     uint32_t words[4];
@@ -367,7 +368,7 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP)
         }
         value += threadIdx.x % WARP == 0 ? l.values[row] : 0;
     }
-    loss_value_finish(rows, value, l.n);
+    loss_finish(rows, value, 1);
 }
 
 /* ---- host ---- */

@@ -46,7 +46,7 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP)
     cross_entropy_rows(struct loss_rows rows, struct cross_entropy parameters)
 {
     const int classes = rows.batch.student ? rows.batch.shape.channels : rows.feed.classes, lane = threadIdx.x % WARP;
-    const int count = loss_row_count(rows), labelled = loss_count_labelled(rows, count, classes);
+    const int count = loss_row_count(rows, blockIdx.y), labelled = loss_count_labelled(rows, count, classes);
     const double at_label = parameters.at_label[blockIdx.y], everywhere = parameters.everywhere[blockIdx.y];
     const double share = labelled ? 1.0 / labelled : 0;
     double value = 0; /* this lane's share of the sum over rows */

@@ -5,7 +5,8 @@
  * the two products (at 128 rows of 512 floats 2 MB a student, from the second-level cache; floor 0.26 MB), the matrices
  * of n^2 doubles (131 kB at 128 rows) a few times. The angles compute 2 n^3 cosines and read them from the matrices'
  * rows, which stay in the first-level cache. */
-#include "shared/backend/cuda/loss_values.cuh"
+#include "shared/backend/cuda/cuda_loss.cuh"
+#include "shared/backend/cuda/cuda_rows.cuh"
 
 static __constant__ const double EQUAL = 1e-13, NEAREST = 1e-12, NORM_SHORTEST = 1e-12, PKT_EPSILON = 1e-7,
                                  ANGLE_EPSILON = 1e-8; /* as in cpu_loss_relations.c */
@@ -32,9 +33,9 @@ static __device__ __forceinline__ struct relations relations_of(const struct los
 {
     const size_t stride = rows.batch.shape.batch, size = stride * stride;
     double *first = (double *)rows.batch.scratch;
-    double *own = (double *)((char *)rows.batch.scratch + blockIdx.y * rows.batch.scratch_stride);
+    double *own = loss_scratch(rows, blockIdx.y);
     struct relations r;
-    r.n = loss_value_rows(rows, blockIdx.y);
+    r.n = loss_row_count(rows, blockIdx.y);
     r.stride = stride;
     r.student = own;
     r.teacher = first + size;
@@ -75,9 +76,8 @@ static __global__ void __launch_bounds__(PRODUCT_THREADS) gram(struct loss_rows 
     const size_t stride = s.batch;
     const struct product_side side = {teacher ? rows.batch.teacher
                                               : rows.batch.student + blockIdx.y * rows.batch.student_stride,
-                                      loss_value_rows(rows, teacher ? 0 : blockIdx.y)};
-    double *out = teacher ? (double *)rows.batch.scratch + stride * stride
-                          : (double *)((char *)rows.batch.scratch + blockIdx.y * rows.batch.scratch_stride);
+                                      loss_row_count(rows, teacher ? 0 : blockIdx.y)};
+    double *out = teacher ? (double *)rows.batch.scratch + stride * stride : loss_scratch(rows, blockIdx.y);
     row_products(side, side, teacher ? (size_t)s.teacher_pixels * s.teacher_channels : (size_t)s.pixels * s.channels,
                  NULL, out, stride);
 }
@@ -141,7 +141,7 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP)
             r.slope[i * r.stride + j] = share * p.slope * scale;
         }
     if (sum_over_blocks<2>(rows.sums, blockIdx.y, sums)) {
-        loss_value_metrics(rows, sums[0], r.n);
+        loss_metrics(rows, sums[0]);
         r.values[2] = plain || r.n < 2 ? 0 : -sums[1] * scale * scale / ((double)r.n * (r.n - 1));
     }
 }
@@ -273,7 +273,7 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) angle_slopes(struct l
             value += r.values[i];
         }
     }
-    loss_value_finish(rows, value, r.n);
+    loss_finish(rows, value, 1);
 }
 
 /* ---- similarities ---- */
@@ -302,7 +302,7 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) similarity(struct los
         for (int j = lane; j < r.n; j += WARP)
             slope[j] = norm > NORM_SHORTEST ? (slope[j] - along * g[j] * inverse) * inverse : 0;
     }
-    loss_value_finish(rows, value, r.n);
+    loss_finish(rows, value, 1);
 }
 
 /* 1 / (|x_i| + epsilon), 0 for a row of zeros, which has no direction. */
@@ -342,7 +342,7 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) pkt(struct loss_rows 
             slope[j] = (slope[j] - along) / sum / 2 * inverse_norm(r.student, r.stride, i) *
                        inverse_norm(r.student, r.stride, j);
     }
-    loss_value_finish(rows, value, r.n);
+    loss_finish(rows, value, 1);
 }
 
 /* Through the norms, which depend on G_ii. */

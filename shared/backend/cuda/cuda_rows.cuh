@@ -1,39 +1,12 @@
-/* What terms on values share that look at all rows of a batch at once: how many there are, the metrics, and products of
- * rows of floats in double.
+/* Products and combinations of rows of floats, in double, by whole blocks.
  *
- * Products: float products are exact in double, and only sums round; so differences of products keep the digits that
- * floats have. Operands are turned into doubles once, on their way into shared memory. Sums are in a fixed order, the
- * same for every element: equal rows give equal bits. */
-#ifndef SHARED_BACKEND_CUDA_LOSS_VALUES_CUH
-#define SHARED_BACKEND_CUDA_LOSS_VALUES_CUH
+ * Float products are exact in double, and only sums round; so differences of products keep the digits that floats have.
+ * Operands are turned into doubles once, on their way into shared memory. Sums are in a fixed order, the same for every
+ * element: equal rows give equal bits. */
+#ifndef SHARED_BACKEND_CUDA_CUDA_ROWS_CUH
+#define SHARED_BACKEND_CUDA_CUDA_ROWS_CUH
 
-#include "shared/backend/cuda/loss_row.cuh"
-
-/* ---- rows and metrics ---- */
-/* Rows of the batch that a student's term sees. */
-static __device__ __forceinline__ int loss_value_rows(const struct loss_rows &rows, int student)
-{
-    const uint32_t n = rows.feed.scalars[(size_t)*rows.feed.cursor * rows.feed.students + student].rows[rows.index];
-    return n < (uint32_t)rows.batch.count ? (int)n : rows.batch.count;
-}
-
-/* By one thread of the student (blockIdx.y): the term's value over its n rows. */
-static __device__ __forceinline__ void loss_value_metrics(const struct loss_rows &rows, double value, int n)
-{
-    double *metrics = rows.batch.metrics + blockIdx.y * METRIC_COUNT;
-    if (n == 0)
-        return;
-    metrics[METRIC_TERMS + rows.index] += value * n;
-    metrics[METRIC_ROWS + rows.index] += rows.batch.part == 0 ? n : 0;
-    metrics[METRIC_LOSS] += loss_weight(rows) * value * rows.batch.count;
-}
-
-/* The sum of all threads' values of all blocks is the term's value. */
-static __device__ __forceinline__ void loss_value_finish(const struct loss_rows &rows, double value, int n)
-{
-    if (sum_over_blocks<1>(rows.sums, blockIdx.y, &value))
-        loss_value_metrics(rows, value, n);
-}
+#include "shared/backend/cuda/cuda_launch.cuh"
 
 /* ---- products of rows: out[i][j] = <a_i, b_j> ---- */
 enum { PRODUCT_THREADS = 256, PRODUCT_TILE = 16, PRODUCT_DEPTH = 32, PRODUCT_GROUPS = 4 };
