@@ -17,7 +17,7 @@ for object in "$build"/softcache_cuda.so "$build"/softcache_cudnn.so ${ONEDNN:+"
 done
 install -s "${programs[@]}" "$out/bin"
 [ $# -eq 0 ] || install -s "$@" "$out/tests"
-install -m 644 -D -t "$out/tests/golden" tests/golden/*.bin
+install -m 644 -D -t "$out/tests/golden" tests/golden/*.bin tests/golden/*.h5
 [ ${#objects[@]} -eq 0 ] || install -s -m 644 "${objects[@]}" "$out/lib/softcache"
 install -s -m 644 "$build/plugins/libh5zstd.so" "$out/lib/softcache/plugins"
 install -m 644 README.md LICENSE FORMAT.md "$out"

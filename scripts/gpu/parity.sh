@@ -117,6 +117,28 @@ teacher_logits() {
     else fail "teacher's logits fp16, CPU against CUDA" "$(number "$WORK/recheck.json" largest_difference)" "$(reason "$WORK/recheck.err")"; fi
 }
 
+# Every family of loss terms, from a cache with features: the first steps.
+methods_curve() {
+    local difference n steps losses loss worst=0 count=0 vector
+    steps=$(sized 10 20 2) vector=$(sized block8_gap block8_gap stem_gap)
+    "$CPU_PROGRAMS/teacher_dump" inspect "$WORK/exported.onnx" | grep -q "  $vector " || vector=$("$CPU_PROGRAMS/teacher_dump" inspect "$WORK/exported.onnx" | awk '/global_average_pool/ { print $1; exit }')
+    teacher_dump run --data "$WORK/curve" --teacher "$WORK/exported.onnx" --device "$DEVICE" --views 2 --size "$size" --base $((size + 16)) --feature "$vector" --out "$WORK/methods.cache" --quiet >"$WORK/methods.log" 2>&1 ||
+        { fail "loss curves of all methods" "no cache" "$(reason "$WORK/methods.log")"; return; }
+    losses=("kd(T=2, standardise=yes) + 0.1*logit_mse + dkd + dist + nkd" "ce + rkd_distance + rkd_angle + 0.01*dm + 10*sp + 100*pkt + cosine"
+        "ce + hint(regressor=linear) + 0.1*vid + 0.02*cc + 0.1*crd(negatives=256)")
+    for loss in "${losses[@]}"; do
+        set -- --cache "$WORK/methods.cache" --loss "$loss" --epochs "$steps" --batch 64 --lr 1e-4
+        if ! fit cpu methods.cpu "$@" || ! fit "$DEVICE" methods.device "$@" $precise; then
+            fail "loss curves of all methods" "a run failed" "$(cat "$WORK"/methods.{cpu,device}.err | tail -1)"
+            return
+        fi
+        read -r difference n < <(loss_difference "$WORK/methods.cpu" "$WORK/methods.device")
+        [ "$n" -eq "$steps" ] && below "$difference" 1e-3 || { fail "loss curves of all methods" "$difference over $n of $steps epochs" "$loss"; return; }
+        worst=$(LC_ALL=C awk -v a="$worst" -v b="$difference" 'BEGIN { print (a > b ? a : b) }') count=$((count + 1))
+    done
+    ok "loss curves of all methods, CPU against CUDA" "$(rounded "$worst") over $steps epochs" "largest relative difference in $count runs with 15 terms; promised 1e-3"
+}
+
 # Killed when the first shard is there.
 teacher_resume() {
     local pid options="--data $WORK/parity --teacher $WORK/exported.onnx --device $DEVICE --views 4 --size $size --base $((size + 16)) --quiet"
@@ -159,6 +181,6 @@ photos parity --train "$(sized 1100 2200 22)" --val "$(sized 440 880 11)" --widt
 accuracies
 student_resume
 little_memory
-teacher_logits && teacher_resume
+teacher_logits && teacher_resume && methods_curve
 logits_against_pytorch
 exit 0
