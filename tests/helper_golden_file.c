@@ -69,6 +69,30 @@ void golden_tensors_release(struct golden_tensors *tensors)
     tensors->count = 0;
 }
 
+size_t golden_tensor_place(const struct golden_tensor *tensor, size_t i)
+{
+    const size_t c = (size_t)tensor->dims[1], pixels = (size_t)tensor->dims[2] * (size_t)tensor->dims[3];
+    return (i / (c * pixels) * pixels + i % pixels) * c + i / pixels % c;
+}
+
+float *golden_tensor_floats(const struct golden_tensor *tensor)
+{
+    float *values = malloc((tensor->count + 1) * sizeof *values);
+    assert_non_null(values);
+    for (size_t i = 0; i < tensor->count; i++)
+        values[golden_tensor_place(tensor, i)] = (float)tensor->values[i];
+    return values;
+}
+
+int32_t *golden_tensor_integers(const struct golden_tensor *tensor)
+{
+    int32_t *values = malloc((tensor->count + 1) * sizeof *values);
+    assert_non_null(values);
+    for (size_t i = 0; i < tensor->count; i++)
+        values[i] = (int32_t)tensor->values[i];
+    return values;
+}
+
 /* The entries of a family: "term". */
 struct family {
     struct golden_file *golden;

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum { GOLDEN_MAX_NAME = 128, GOLDEN_MAX_TENSORS = 64, GOLDEN_MAX_ENTRIES = 128 };
 
@@ -24,6 +25,12 @@ struct golden_tensors {
 };
 const struct golden_tensor *golden_tensors_find(const struct golden_tensors *tensors, const char *name); /* or NULL */
 void golden_tensors_release(struct golden_tensors *tensors);
+/* The place of element i of [n, c, h, w] in [n, h, w, c]. */
+size_t golden_tensor_place(const struct golden_tensor *tensor, size_t i);
+/* [n, h, w, c]; the caller frees it. */
+float *golden_tensor_floats(const struct golden_tensor *tensor);
+/* As they are in the file; the caller frees it. */
+int32_t *golden_tensor_integers(const struct golden_tensor *tensor);
 
 struct golden_entry {
     char name[GOLDEN_MAX_NAME]; /* "term/ce" */

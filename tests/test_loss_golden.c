@@ -99,36 +99,11 @@ static const struct golden_tensor *input_of(const struct problem *p, const char 
     return input;
 }
 
-/* The place of element i of [n, c, h, w] in [n, h, w, c]. */
-static size_t place(const struct golden_tensor *tensor, size_t i)
-{
-    const size_t c = (size_t)tensor->dims[1], pixels = (size_t)tensor->dims[2] * (size_t)tensor->dims[3];
-    return (i / (c * pixels) * pixels + i % pixels) * c + i / pixels % c;
-}
-
-static float *floats_of(const struct golden_tensor *tensor)
-{
-    float *values = malloc((tensor->count + 1) * sizeof *values);
-    assert_non_null(values);
-    for (size_t i = 0; i < tensor->count; i++)
-        values[place(tensor, i)] = (float)tensor->values[i];
-    return values;
-}
-
-static int32_t *integers_of(const struct golden_tensor *tensor)
-{
-    int32_t *values = malloc((tensor->count + 1) * sizeof *values);
-    assert_non_null(values);
-    for (size_t i = 0; i < tensor->count; i++)
-        values[i] = (int32_t)tensor->values[i];
-    return values;
-}
-
 static void add_gradient(struct problem *p, const struct golden_tensor *input, const float *gradient)
 {
     double *sum = p->gradients[input - p->inputs->items];
     for (size_t i = 0; i < input->count; i++)
-        sum[i] += gradient[place(input, i)];
+        sum[i] += gradient[golden_tensor_place(input, i)];
 }
 
 static struct view_mix *mixes_of(const struct golden_tensor *shares)
@@ -152,11 +127,11 @@ static struct loss_case make_case(const struct problem *p, const struct loss_ter
     return (struct loss_case){
         .terms = term,
         .shape = {.batch = logits->dims[0], .classes = logits->dims[1]},
-        .logits = floats_of(logits),
-        .teacher_logits = floats_of(input_of(p, "teacher_logits")),
-        .labels = integers_of(input_of(p, "labels")),
+        .logits = golden_tensor_floats(logits),
+        .teacher_logits = golden_tensor_floats(input_of(p, "teacher_logits")),
+        .labels = golden_tensor_integers(input_of(p, "labels")),
         .mixes = mixed ? mixes_of(input_of(p, "share")) : NULL,
-        .partner_labels = mixed ? integers_of(input_of(p, "partner_labels")) : NULL,
+        .partner_labels = mixed ? golden_tensor_integers(input_of(p, "partner_labels")) : NULL,
     };
 }
 
@@ -185,7 +160,7 @@ static double run_behind_regressor(struct problem *p, struct loss_case *c, const
     const struct golden_tensor *bias = input_of(p, small ? "regressor1x1_bias" : "regressor3x3_bias");
     const struct shape shape = {map->dims[1], map->dims[2], map->dims[3]};
     const size_t count = (size_t)map->dims[0] * (size_t)c->shape.pixels * (size_t)weight->dims[0];
-    float *map_values = floats_of(map), *value = floats(count), *gradient = floats(count);
+    float *map_values = golden_tensor_floats(map), *value = floats(count), *gradient = floats(count);
     float *weights = floats(weight->count), *biases = floats(bias->count);
     struct regressor r;
     double loss;
@@ -225,12 +200,12 @@ static double run_term(struct problem *p, const struct loss_term *term, bool mix
     if (student) {
         c.shape.channels = student->dims[1];
         c.shape.pixels = student->dims[2] * student->dims[3];
-        c.student = floats_of(student);
+        c.student = golden_tensor_floats(student);
     }
     if (teacher) {
         c.shape.teacher_channels = teacher->dims[1];
         c.shape.teacher_pixels = teacher->dims[2] * teacher->dims[3];
-        c.teacher = floats_of(teacher);
+        c.teacher = golden_tensor_floats(teacher);
     }
     if (pair.regressor != REGRESSOR_NONE) {
         value = run_behind_regressor(p, &c, student, &pair);

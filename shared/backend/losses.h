@@ -145,8 +145,8 @@ struct loss_batch {
     size_t gradient_stride;  /* floats from a student's gradient to the next one's */
     const struct feed *feed; /* labels, teacher's logits (may be NULL: then only ce works), weights, rows, the step */
     double *metrics;         /* [students, METRIC_COUNT] */
-    /* of terms on features; otherwise NULL and 0 */
-    struct loss_shape shape;
+    struct loss_shape shape; /* batch and classes for every term; the rest for terms on values, otherwise 0 */
+    /* of terms on values; otherwise NULL and 0 */
     const float *student;    /* [students][rows, pixels, channels] */
     float *student_gradient; /* the same, += weight * dL/dstudent; NULL: values only */
     size_t student_stride;   /* floats from a student's value to the next one's, and of their gradients */
@@ -155,6 +155,7 @@ struct loss_batch {
     float *state;
     size_t parameter_stride, state_stride; /* floats from a student's to the next one's */
     size_t learned[LEARNED_COUNT];         /* offsets in parameters or state */
+    /* of every term that asks for it */
     void *scratch;         /* [students][loss_scratch bytes], of the term's own: not kept from call to call */
     size_t scratch_stride; /* bytes */
 };

@@ -204,7 +204,7 @@ static struct contrast contrast_of(const struct cpu_term *t, double *embedding)
 {
     const size_t n = (size_t)t->rows, count = n * SIZE;
     double *doubles = embedding + count;
-    float *units = (float *)(doubles + 2 * count + 4 * n);
+    float *units = (void *)(doubles + 2 * count + 4 * n);
     struct contrast c = {.t = t, .n = n, .negatives = (uint32_t)t->term->negatives};
     for (int k = 0; k < 2; k++) {
         struct contrast_side *side = &c.sides[k];

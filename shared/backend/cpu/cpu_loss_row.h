@@ -61,7 +61,7 @@ static inline struct log_softmax log_softmax_of(const struct row_scores *row, in
     for (int k = 0; k < row->classes; k++)
         if (k != without)
             sum += exp((score_of(row, k) - s.max) * inverse);
-    s.log_sum = log(sum);
+    s.log_sum = sum > 0 ? log(sum) : -INFINITY; /* there may be no other class */
     return s;
 }
 static inline double log_probability(const struct log_softmax *s, double score)

@@ -1,7 +1,7 @@
 /* What the kernels of all terms share: their rows, weight and scratch memory, and how a term ends.
  *
- * blockIdx.y is the student. In kernels that have a warp a row, the rows of a student are dealt to at most
- * CUDA_SUM_BLOCKS blocks. */
+ * blockIdx.y is the student where a kernel's own comment says nothing else. In kernels that have a warp a row, the rows
+ * of a student are dealt to at most CUDA_SUM_BLOCKS blocks. */
 #ifndef SHARED_BACKEND_CUDA_CUDA_LOSS_CUH
 #define SHARED_BACKEND_CUDA_CUDA_LOSS_CUH
 

@@ -1,5 +1,5 @@
-/* What the loss terms share on the GPU: a batch as a kernel's argument, and the families' tables of terms. A term is
- * launched once for all students (blockIdx.y is the student where a kernel's own comment says nothing else). */
+/* What the loss terms share on the GPU: a batch as a kernel's argument (cuda_loss.cuh is what kernels do with it), and
+ * the families' tables of terms. A term is launched once for all students. */
 #ifndef SHARED_BACKEND_CUDA_CUDA_LOSS_H
 #define SHARED_BACKEND_CUDA_CUDA_LOSS_H
 

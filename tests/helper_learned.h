@@ -1,0 +1,47 @@
+/* Inputs of the terms with trained embeddings and memory, and what they make of them, with PyTorch's results beside
+ * them: tests/golden/losses_relations.h5. */
+#ifndef TESTS_HELPER_LEARNED_H
+#define TESTS_HELPER_LEARNED_H
+
+#include "tests/helper_golden.h"
+#include "tests/helper_loss.h"
+
+enum { ROWS = 8, TEACHER = 24, SIZE = LOSS_EMBEDDING, SAMPLES = 40, NEGATIVES = 21 };
+enum {
+    WEIGHTS = SIZE * TEACHER,
+    PARAMETERS = WEIGHTS + SIZE,
+    MEMORY = SAMPLES * SIZE,
+    STATE = 2 * MEMORY + 2,
+    VALUES = ROWS * SIZE
+};
+/* Embeddings are compared in float by crd, whose exponents are 14 times as large. */
+static const double LEARNED_TOLERANCE = 2e-6;
+
+extern const struct loss_term learned_cc, learned_crd; /* of weight 1 */
+
+/* As terms get them: parameters are W and b, the state both memories and the normalisers. */
+struct learned_inputs {
+    struct golden golden;
+    float *student, *teacher;
+    float parameters[PARAMETERS], state[STATE];
+    uint32_t samples[ROWS];
+};
+
+void learned_inputs_init(struct learned_inputs *f);
+void learned_inputs_release(struct learned_inputs *f);
+/* All rows of one student; borrows the inputs. */
+struct loss_case learned_case(struct learned_inputs *f, const struct loss_term *term);
+
+/* One student's. */
+struct learned_result {
+    double value;
+    float student[VALUES], parameters[PARAMETERS];
+};
+
+void learned_run(const struct test_device *t, const struct loss_case *c, struct learned_result *o);
+
+/* Fail the test unless value and gradients are those of an entry of the file, or a value the expected one. */
+void learned_check_gradients(const struct golden *g, const struct learned_result *o, const char *entry);
+void learned_check_value(double got, double expected, double tolerance);
+
+#endif
