@@ -99,6 +99,19 @@ static void draw_titles(FILE *out, const struct heat_map *map, const struct grid
     fputs("</text>\n", out);
 }
 
+/* The cell of the largest value; the first of equals. */
+static void draw_highest(FILE *out, const struct heat_map *map, const struct grid *grid)
+{
+    int best = -1;
+    for (int i = 0; i < map->rows * map->columns; i++)
+        if (isfinite(map->values[i]) && (best < 0 || map->values[i] > map->values[best]))
+            best = i;
+    if (best >= 0)
+        fprintf(out, "<rect class=\"highest\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>\n",
+                grid->left + best % map->columns * grid->cell_w - 1,
+                grid->top + (best / map->columns) * grid->cell_h - 1, grid->cell_w + 1, grid->cell_h + 1);
+}
+
 void chart_heat_map(FILE *out, const struct heat_map *map)
 {
     if (map->rows < 1 || map->columns < 1)
@@ -114,6 +127,8 @@ void chart_heat_map(FILE *out, const struct heat_map *map)
     for (int row = 0; row < map->rows; row++)
         for (int column = 0; column < map->columns; column++)
             draw_cell(out, map, &grid, row, column);
+    if (map->mark_highest)
+        draw_highest(out, map, &grid);
     fprintf(out, "<rect class=\"frame\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>\n</svg>\n",
             grid.left - 1, grid.top - 1, map->columns * grid.cell_w + 1, map->rows * grid.cell_h + 1);
     chart_close(out);
@@ -145,7 +160,7 @@ void chart_bars(FILE *out, const struct bar_chart *chart)
     if (chart->count < 1 || chart->series_count < 1 || chart->series_count > CHART_COLORS)
         return;
     for (int s = 0; s < chart->series_count; s++)
-        legend[s] = (struct chart_legend_entry){chart->names[s], chart->colors[s], false};
+        legend[s] = (struct chart_legend_entry){chart->names[s], chart->colors[s], false, 0};
     double left = 12 + chart_longest(chart->labels, chart->count, LABEL_LIMIT) * character_width;
     int group_height = chart->series_count * BAR_HEIGHT + GROUP_GAP;
     chart_open(out, chart->title, legend, chart->series_count);

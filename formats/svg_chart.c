@@ -85,8 +85,10 @@ void chart_open(FILE *out, const char *title, const struct chart_legend_entry *e
     html_escape(out, title);
     fputs("</h3><span class=\"legend\">", out);
     for (int i = 0; i < count; i++) {
-        fprintf(out, "<span><i class=\"c%d%s\"></i>", entries[i].color % CHART_COLORS,
-                entries[i].dashed ? " dashed" : "");
+        fprintf(out, "<span><i class=\"c%d%s\"", entries[i].color % CHART_COLORS, entries[i].dashed ? " dashed" : "");
+        if (entries[i].hue > 0)
+            fprintf(out, " style=\"color:hsl(%d 75%% 50%%)\"", entries[i].hue);
+        fputs("></i>", out);
         html_escape(out, entries[i].name);
         fputs("</span>", out);
     }
@@ -224,7 +226,13 @@ static bool find_axes(const struct line_chart *chart, struct axis *x, struct axi
 
 static void draw_dot(FILE *out, const struct chart_series *series, double x, double y)
 {
-    fprintf(out, "<circle class=\"c%d\" cx=\"%.1f\" cy=\"%.1f\" r=\"2.5\"/>", series->color % CHART_COLORS, x, y);
+    fprintf(out, "<circle class=\"c%d\" cx=\"%.1f\" cy=\"%.1f\" r=\"%s\"", series->color % CHART_COLORS, x, y,
+            series->bold ? "4" : "2.5");
+    if (series->hue > 0)
+        fprintf(out, " style=\"fill:hsl(%d 75%% 50%%)\"", series->hue);
+    fputs("><title>", out);
+    html_escape(out, series->name);
+    fputs("</title></circle>", out);
 }
 
 /* A path with a new start after every gap. A point alone between gaps would not show: it becomes a dot. */
@@ -232,7 +240,11 @@ static void draw_series(FILE *out, const struct chart_series *series, const stru
 {
     int stride = (series->count + MAX_POINTS - 1) / MAX_POINTS;
     bool drawing = false;
-    fprintf(out, "<path class=\"line c%d%s\" d=\"", series->color % CHART_COLORS, series->dashed ? " dashed" : "");
+    fprintf(out, "<path class=\"line c%d%s%s%s\"", series->color % CHART_COLORS, series->dashed ? " dashed" : "",
+            series->faint ? " faint" : "", series->bold ? " bold" : "");
+    if (series->hue > 0)
+        fprintf(out, " style=\"stroke:hsl(%d 75%% 50%%)\"", series->hue);
+    fputs(" d=\"", out);
     for (int i = 0; i < series->count; i += stride) {
         bool valid = isfinite(series->y[i]) && isfinite(x_of(series, i));
         if (valid)
@@ -306,10 +318,13 @@ void chart_lines(FILE *out, const struct line_chart *chart)
     for (int s = 0; s < chart->series_count && shown < limit && !chart->no_legend; s++)
         if (has_values(&chart->series[s]))
             legend[shown++] =
-                (struct chart_legend_entry){chart->series[s].name, chart->series[s].color, chart->series[s].dashed};
+                (struct chart_legend_entry){chart->series[s].name, chart->series[s].color, chart->series[s].dashed, 0};
     if (!find_axes(chart, &x, &y))
         return;
-    chart_open(out, chart->title, legend, shown);
+    if (chart->no_legend)
+        chart_open(out, chart->title, chart->legend, chart->legend_count);
+    else
+        chart_open(out, chart->title, legend, shown);
     fprintf(out, "<svg viewBox=\"0 0 %d %d\" role=\"img\">\n", WIDTH, HEIGHT);
     draw_axes(out, chart, &x, &y);
     draw_mark(out, chart, &x);

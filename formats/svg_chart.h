@@ -21,16 +21,28 @@ struct chart_series {
     int count;
     int color; /* 0 .. CHART_COLORS - 1 */
     bool dashed;
+    int hue;    /* 1 .. 360: this colour in place of the palette's */
+    bool faint; /* one of many: thinner and paler */
+    bool bold;  /* the one to look at */
+};
+
+struct chart_legend_entry {
+    const char *name;
+    int color;
+    bool dashed;
+    int hue;
 };
 
 struct line_chart {
     const char *title, *x_label;
     const struct chart_series *series; /* [series_count]; those without a finite value are left out */
     int series_count;
-    bool percent;           /* y is a share: shown as per cent */
-    double mark;            /* a vertical line at this x; NAN: none */
-    const char *mark_label; /* "best" */
-    bool no_legend;         /* names show when a line is hovered */
+    bool percent;                            /* y is a share: shown as per cent */
+    double mark;                             /* a vertical line at this x; NAN: none */
+    const char *mark_label;                  /* "best" */
+    bool no_legend;                          /* names show when a line is hovered */
+    const struct chart_legend_entry *legend; /* [legend_count] with no_legend: what stands there instead */
+    int legend_count;
 };
 /* A <figure> with title, legend and chart. */
 void chart_lines(FILE *out, const struct line_chart *chart);
@@ -44,6 +56,7 @@ struct heat_map {
     double low, high;
     int decimals;       /* of the numbers */
     bool faint_visible; /* shade by the square root, so that small values show */
+    bool mark_highest;  /* a frame around the largest value's cell */
 };
 /* Numbers are written into the cells where they fit, otherwise they show when hovered; of many labels only some are
  * written. */
@@ -62,11 +75,6 @@ struct bar_chart {
 void chart_bars(FILE *out, const struct bar_chart *chart);
 
 /* ---- between the chart files ---- */
-struct chart_legend_entry {
-    const char *name;
-    int color;
-    bool dashed;
-};
 void chart_open(FILE *out, const char *title, const struct chart_legend_entry *entries, int count);
 void chart_close(FILE *out);
 /* Escaped text of at most limit characters, the rest replaced by an ellipsis. */

@@ -43,6 +43,10 @@ static const char style[] =
     "svg .mark{stroke:var(--base);stroke-dasharray:2 3}\n"
     "svg .line{fill:none;stroke-width:2;stroke-linejoin:round;stroke-linecap:round}\n"
     "svg .line.dashed{stroke-dasharray:6 5;stroke-width:1.6}\n"
+    "svg .line.faint{stroke-width:1.2;stroke-opacity:.55}\n"
+    "svg .line.faint:hover{stroke-width:3;stroke-opacity:1}\n"
+    "svg .line.bold{stroke-width:3.5}\n"
+    "svg .highest{fill:none;stroke:var(--c1);stroke-width:3;rx:3}\n"
     "svg .band{fill:var(--ink);fill-opacity:0}\n"
     "svg .band:hover{fill-opacity:.08}\n"
     "svg .cell rect{fill:var(--heat)}\n"
@@ -68,6 +72,7 @@ static const char style[] =
     "th{color:var(--muted);font-weight:600}\n"
     "th:first-child,td:first-child,td.text,th.text{text-align:left}\n"
     "tr:last-child td{border-bottom:0}\n"
+    "th.sorts{cursor:pointer}th.sorts:hover{color:var(--ink)}\n"
     "footer{color:var(--muted);font-size:12.5px;margin-top:28px}\n";
 
 const char *chart_style(void)

@@ -275,6 +275,7 @@ static enum status run(struct sweep *sweep, struct error *err)
     TRY(open_folder(sweep, &lock, err));
     find_finished(sweep);
     TRY(compute_open(&data.compute, &sweep->options.compute, &progress, err));
+    sweep->data = &data;
     TRY(train_all(sweep, &data, &progress, err));
     TRY(sweep_report(sweep, err));
     TRY(sweep_print(sweep, err));
@@ -298,7 +299,7 @@ static void release(struct sweep *sweep)
 enum status sweep_command(int argc, char **argv, struct error *err)
 {
     enum status status = STATUS_OK;
-    struct sweep sweep = {0};
+    struct sweep sweep = {.argc = argc, .argv = argv};
     const struct option_spec more[] = {
         {"grid", OPTION_LIST, &sweep.grids, "KEY=VALUES", NULL,
          "an option of fit, or a variable {KEY} of --loss, and its values: lr=1e-3,3e-4 or T=1:10 or alpha=0.1:1:0.1",

@@ -13,14 +13,26 @@ struct sweep {
     struct fit_options options; /* of all runs */
     struct option_list grids;
     int parallel; /* students side by side; 0: by device */
+    int argc;     /* the command line, for the page; borrowed */
+    char **argv;
+    const struct fit_data *data; /* borrowed; set while it runs */
     struct grid grid;
     const char **folders;        /* [grid.cells] SWEEP/runs/NAME */
     struct run_metrics *metrics; /* [grid.cells]; loss NULL: not finished yet */
 };
 
+/* ---- sweep_report.c ---- */
 /* Writes sweep.csv and sweep.html from the runs that are finished. */
 enum status sweep_report(const struct sweep *sweep, struct error *err);
 /* The best runs on stdout, or all as JSON. */
 enum status sweep_print(const struct sweep *sweep, struct error *err);
+bool sweep_finished(const struct sweep *sweep, int cell);
+/* What runs are compared by: accuracy, without labels agreement. */
+double sweep_score(const struct run_metrics *metrics);
+/* Finished cells, the best first. malloc'ed; NULL out of memory. */
+int *sweep_ranked(const struct sweep *sweep, int *count);
+
+/* ---- sweep_page.c ---- */
+void sweep_page(const struct sweep *sweep, FILE *out);
 
 #endif
