@@ -34,7 +34,7 @@ static const struct {
     {NULL, "distance", "of differences: squared, or smooth L1 (huber: the same, beta 1)"},
     {NULL, "scale", "mean: distances are divided by their mean"},
     {NULL, "variance", "of every channel at the beginning"},
-    {NULL, "negatives", "samples of other classes that a sample is held against"},
+    {NULL, "negatives", "other samples that a sample is held against"},
     {NULL, "warmup", "epochs in which the weight rises from 0"},
     {NULL, "ramp", "then the weight goes to this many times itself ..."},
     {NULL, "ramp_epochs", "... in so many epochs; 0: it stays"},

@@ -254,7 +254,6 @@ static void find_finished(struct sweep *sweep)
 
 static enum status run(struct sweep *sweep, struct error *err)
 {
-    struct fit_data data = {0};
     struct fit_options first = {0};
     struct progress progress;
     enum status status = STATUS_OK;
@@ -271,16 +270,15 @@ static enum status run(struct sweep *sweep, struct error *err)
     }
     TRY(cell_options(sweep, 0, &first, err));
     progress_init(&progress, stderr, sweep->options.quiet);
-    TRY(fit_data_open(&data, &first, err));
+    TRY(fit_data_open(&sweep->data, &first, err));
     TRY(open_folder(sweep, &lock, err));
     find_finished(sweep);
-    TRY(compute_open(&data.compute, &sweep->options.compute, &progress, err));
-    sweep->data = &data;
-    TRY(train_all(sweep, &data, &progress, err));
+    TRY(compute_open(&sweep->data.compute, &sweep->options.compute, &progress, err));
+    TRY(train_all(sweep, &sweep->data, &progress, err));
     TRY(sweep_report(sweep, err));
     TRY(sweep_print(sweep, err));
 cleanup:
-    fit_data_release(&data);
+    fit_data_release(&sweep->data);
     options_release(&first.table);
     if (lock >= 0)
         file_unlock(lock);

@@ -15,7 +15,7 @@ struct sweep {
     int parallel; /* students side by side; 0: by device */
     int argc;     /* the command line, for the page; borrowed */
     char **argv;
-    const struct fit_data *data; /* borrowed; set while it runs */
+    struct fit_data data; /* of all runs, while they run */
     struct grid grid;
     const char **folders;        /* [grid.cells] SWEEP/runs/NAME */
     struct run_metrics *metrics; /* [grid.cells]; loss NULL: not finished yet */

@@ -286,7 +286,7 @@ static void tile(FILE *out, const char *class, const char *title, const char *va
 
 static void tiles(const struct sweep *sweep, FILE *out)
 {
-    const struct cache_manifest *manifest = &sweep->data->cache.manifest;
+    const struct cache_manifest *manifest = &sweep->data.cache.manifest;
     const struct cache_split *split = &manifest->splits[manifest->splits[SPLIT_VAL].samples ? SPLIT_VAL : SPLIT_TEST];
     int count, *cells = sweep_ranked(sweep, &count);
     double seconds = 0;
@@ -309,7 +309,7 @@ static void tiles(const struct sweep *sweep, FILE *out)
     tile(out, "", "runs", value, below);
     if (count > 0) {
         snprintf(value, sizeof value, "%.1f s", seconds / count);
-        tile(out, "", "training of a run", value, sweep->data->compute.backend->describe(sweep->data->compute.device));
+        tile(out, "", "training of a run", value, sweep->data.compute.backend->describe(sweep->data.compute.device));
     }
     fputs("</div>\n", out);
     free(cells);
@@ -318,7 +318,7 @@ static void tiles(const struct sweep *sweep, FILE *out)
 /* The command line, with quotes where a shell needs them, and the data. */
 static void what_was_run(const struct sweep *sweep, FILE *out)
 {
-    const struct cache_manifest *manifest = &sweep->data->cache.manifest;
+    const struct cache_manifest *manifest = &sweep->data.cache.manifest;
     const uint32_t train = (uint32_t)manifest->splits[SPLIT_TRAIN].samples;
     char *resolved = options_resolved(&sweep->options.table);
     fputs("<h2>What was run</h2><div class=\"panel\"><pre>student_train", out);
