@@ -68,19 +68,20 @@ static void heat_map(const struct sweep *sweep, int rows, int columns, FILE *out
     snprintf(title, sizeof title, "%s in %% by %.40s and %.40s%s", measure(sweep), a->name, b->name,
              sweep->grid.key_count > 2 ? ", mean over the others" : "");
     if (low <= high)
-        chart_heat_map(out, &(struct heat_map){.title = title,
-                                               .row_title = a->name,
-                                               .column_title = b->name,
-                                               .row_labels = a->values,
-                                               .column_labels = b->values,
-                                               .rows = a->count,
-                                               .columns = b->count,
-                                               .values = values,
-                                               .numbers = numbers,
-                                               .low = low == high ? low - 1e-3 : low,
-                                               .high = high,
-                                               .decimals = 2,
-                                               .mark_highest = true});
+        chart_heat_map(
+            out, &(struct heat_map){.title = title,
+                                    .row_title = a->name,
+                                    .column_title = b->name,
+                                    .row_labels = a->values,
+                                    .column_labels = b->values,
+                                    .rows = a->count,
+                                    .columns = b->count,
+                                    .values = values,
+                                    .numbers = numbers,
+                                    .low = low - fmax(1e-3, 0.08 * (high - low)), /* the lowest can be read, too */
+                                    .high = high,
+                                    .decimals = 2,
+                                    .mark_highest = true});
     free(values);
 }
 
