@@ -91,6 +91,34 @@ static void students_are_alike(void **state)
     }
 }
 
+static void weights_follow_schedules(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *loss;
+        int epoch;
+        float weight;
+    } cases[] = {
+        {"8*dkd", 0, 8},
+        {"8*dkd(warmup=20)", 0, 0.4f},
+        {"8*dkd(warmup=20)", 18, 7.6f},
+        {"8*dkd(warmup=20)", 19, 8},
+        {"8*dkd(warmup=20)", 500, 8},
+        {"2*ce(ramp=0.5, ramp_epochs=10)", 0, 2},
+        {"2*ce(ramp=0.5, ramp_epochs=10)", 5, 1.5f},
+        {"2*ce(ramp=0.5, ramp_epochs=10)", 30, 1},
+        {"2*ce(warmup=4, ramp=3, ramp_epochs=10)", 1, 1},
+        {"2*ce(warmup=4, ramp=3, ramp_epochs=10)", 9, 4},
+        {"2*ce(warmup=4, ramp=3, ramp_epochs=10)", 14, 6},
+        {"2*ce(ramp_epochs=10)", 10, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct loss_expression e;
+        assert_int_equal(loss_expression_parse(&e, cases[i].loss, NULL), STATUS_OK);
+        assert_float_equal(loss_term_weight(&e.terms[0], cases[i].epoch), cases[i].weight, 1e-6);
+    }
+}
+
 static void refuses_expressions(void **state)
 {
     (void)state;
@@ -131,9 +159,9 @@ static void refuses_expressions(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(parses_expressions),      cmocka_unit_test(parses_values),
-        cmocka_unit_test(usual_expressions_parse), cmocka_unit_test(students_are_alike),
-        cmocka_unit_test(refuses_expressions),
+        cmocka_unit_test(parses_expressions),       cmocka_unit_test(parses_values),
+        cmocka_unit_test(usual_expressions_parse),  cmocka_unit_test(students_are_alike),
+        cmocka_unit_test(weights_follow_schedules), cmocka_unit_test(refuses_expressions),
     };
     return cmocka_run_group_tests_name("loss_expression", tests, NULL, NULL);
 }
