@@ -68,7 +68,7 @@ fi
 # Where the programs are: a dist folder, or the tree's build/.
 [ -n "$dist" ] || [ ! -x "$root/bin/student_train" ] || dist=$root
 if [ -n "$dist" ]; then
-    [ -d "$dist/tests" ] || tar -C "$dist" -xzf "$dist/tests.tar.gz" || exit 73
+    [ -d "$dist/tests" ] || tar -C "$dist" -xJf "$dist/tests.tar.xz" 2>/dev/null || "${SOFTCACHE_PYTHON:-python3}" -m tarfile -e "$dist/tests.tar.xz" "$dist" || exit 73
     export PROGRAMS=$dist/bin TESTS=$dist/tests TOOLS=$dist/bin PLUGINS=$dist/lib/softcache/plugins
     export SOFTCACHE_TEST_CUDA=$dist/lib/softcache/softcache_cuda.so SCRIPTS=$dist/scripts
     out=${out:-$dist/docs/benchmarks}

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the build and the tests need, from Debian's packages. Does nothing, and asks for nothing, when all is there.
 set -eu
-packages="gcc g++ make pkg-config libc6-dev libhdf5-dev hdf5-tools libdnnl-dev libonnx-dev protobuf-c-compiler libprotobuf-c-dev
+packages="gcc g++ make pkg-config xz-utils libc6-dev libhdf5-dev hdf5-tools libdnnl-dev libonnx-dev protobuf-c-compiler libprotobuf-c-dev
  libcjson-dev libcmocka-dev libzstd-dev zlib1g-dev libjpeg-dev libssl-dev dataset-fashion-mnist libonnx-testdata"
 missing=
 for package in $packages; do

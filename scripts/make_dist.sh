@@ -33,8 +33,8 @@ libraries() {
 mapfile -t carried < <(libraries "${programs[@]}" "${objects[@]}" "$@" "$build/plugins/libh5zstd.so")
 install -m 644 "${carried[@]}" "$out/lib"
 
-# The test programs are packed: gpu_check.sh unpacks them.
-tar --sort=name --owner=0 --group=0 --numeric-owner --mtime="@${SOURCE_DATE_EPOCH:-0}" -C "$out" -cf - tests | gzip -n >"$out/tests.tar.gz"
+# The test programs, which are much alike, are packed: gpu_check.sh unpacks them.
+tar --sort=name --owner=0 --group=0 --numeric-owner --mtime="@${SOURCE_DATE_EPOCH:-0}" -C "$out" -cf - tests | xz -9e -T1 >"$out/tests.tar.xz"
 
 # Debian's packages know a library by its path, in which /lib may be /usr/lib.
 licensed=0

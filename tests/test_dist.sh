@@ -33,7 +33,7 @@ check dist_is_made made
 dist=$work/elsewhere
 
 started() {
-    tar -C "$dist" -xzf "$dist/tests.tar.gz" && clean "$dist/bin/teacher_dump" --version && clean "$dist/bin/student_train" --version && clean "$dist/tests/test_random"
+    tar -C "$dist" -xJf "$dist/tests.tar.xz" && clean "$dist/bin/teacher_dump" --version && clean "$dist/bin/student_train" --version && clean "$dist/tests/test_random"
 }
 check programs_start started
 

@@ -61,7 +61,7 @@ same_files() { # RUN RUN
     for file in best.safetensors last.safetensors summary.csv; do cmp "$WORK/$1/$file" "$WORK/$2/$file" || return; done
 }
 
-resumed="--batch 64 --eval-every 20 --epochs $(sized 400 1000 12)"
+resumed="--batch 64 --eval-every 20 --epochs $(sized 400 1000 60)"
 student_resume() {
     local pid half
     half=$((${resumed##* } / 2))
