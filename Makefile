@@ -30,19 +30,27 @@ ONEDNN_ENGINE := $(BUILD)/softcache_onednn.so
 PREFIX     ?= /usr/local
 ONNX_PROTO := $(BUILD)/generated/onnx/onnx.pb-c
 LIBRARY    := $(BUILD)/libsoftcache.a
-LIBRARY_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(sort $(wildcard shared/*/*.c shared/backend/cpu/*.c formats/*.c))) $(OBJ)/onnx.pb-c.o
-ONEDNN_OBJECTS  := $(patsubst %.c,$(OBJ)/%.o,$(sort $(wildcard shared/backend/cpu/onednn/*.c)))
+# Which sources make what: folders named onednn, cudnn, cuda and plain are shared objects of their own, all other C is the
+# library. Every .cu file outside of cudnn is the CUDA backend's, beside the .c file that does the same on the CPU.
+CUDA_FOLDERS    := shared/device/cuda shared/training/cuda shared/inference/cuda shared/inference/plain
+CUDA_SOURCES    := $(sort $(wildcard $(CUDA_FOLDERS:%=%/*.c) shared/*/*.cu shared/*/*/*.cu) shared/backend/backend_cuda.c)
+CUDA_SOURCES    := $(filter-out shared/inference/cudnn/%,$(CUDA_SOURCES))
+CUDNN_SOURCES   := $(sort $(wildcard shared/inference/cudnn/*.c shared/inference/cudnn/*.cu))
+ONEDNN_SOURCES  := $(sort $(wildcard shared/inference/onednn/*.c))
+LIBRARY_SOURCES := $(filter-out $(CUDA_SOURCES) $(CUDNN_SOURCES) $(ONEDNN_SOURCES), \
+	$(sort $(wildcard shared/*/*.c shared/*/*/*.c formats/*.c formats/*/*.c)))
+object = $(patsubst %,$(OBJ)/%.o,$(1:%.c=%))
+LIBRARY_OBJECTS := $(call object,$(LIBRARY_SOURCES)) $(OBJ)/onnx.pb-c.o
+ONEDNN_OBJECTS  := $(call object,$(ONEDNN_SOURCES))
 CUDA_BACKEND    := $(if $(NVCC),$(if $(findstring -fsanitize,$(CFLAGS)),,$(BUILD)/softcache_cuda.so))
-CUDA_OBJECTS    := $(patsubst %,$(OBJ)/%.o,$(basename $(sort $(wildcard shared/backend/cuda/*.c)))) \
-	$(patsubst %,$(OBJ)/%.o,$(sort $(wildcard shared/backend/cuda/*.cu)))
+CUDA_OBJECTS    := $(call object,$(CUDA_SOURCES))
 # The teacher's engine on the GPU, where cuDNN's headers are installed too.
 CUDNN_HEADER    := $(if $(CUDA_BACKEND),$(shell echo '\#include <cudnn_graph.h>' | $(CC) -E -isystem $(CUDA_HOME)/include - >/dev/null 2>&1 && echo yes))
 CUDNN_ENGINE    := $(if $(CUDNN_HEADER),$(BUILD)/softcache_cudnn.so)
-CUDNN_OBJECTS   := $(patsubst %.c,$(OBJ)/%.o,$(sort $(wildcard shared/backend/cuda/cudnn/*.c))) \
-	$(patsubst %,$(OBJ)/%.o,$(sort $(wildcard shared/backend/cuda/cudnn/*.cu)))
+CUDNN_OBJECTS   := $(call object,$(CUDNN_SOURCES))
 # A program is its main.c and the other files of its folder; tests link the other files.
 TEACHER_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(filter-out %/main.c,$(sort $(wildcard teacher_dump/*.c))))
-STUDENT_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(filter-out %/main.c,$(sort $(wildcard student_train/*.c)))) $(OBJ)/presets.o
+STUDENT_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(filter-out %/main.c,$(sort $(wildcard student_train/*.c student_train/*/*.c)))) $(OBJ)/presets.o
 PRESETS    := $(sort $(wildcard student_train/presets/*.net))
 PROGRAMS   := $(patsubst %/main.c,$(BUILD)/%,$(wildcard teacher_dump/main.c student_train/main.c))
 TESTS      := $(patsubst tests/%.c,$(TESTDIR)/%,$(sort $(wildcard tests/test_*.c)))
@@ -54,10 +62,9 @@ SYNTHETIC  := $(BUILD)/synthetic_images
 DEVICE_TESTS := $(patsubst tests/%.c,$(TESTDIR)/%,$(sort $(shell grep -l '"tests/helper_device.h"' tests/test_*.c)))
 # The CUDA backend on the tests' execution shim (tests/shim/README.md): compiled by gcc and g++, run without a GPU.
 SHIM         := $(BUILD)/shim
-CUDA_SOURCES := $(sort $(wildcard shared/backend/cuda/*.c shared/backend/cuda/*.cu))
 # The teacher's engine there has no cuDNN: those files are left out that call it.
-CUDNN_CALLERS := $(addprefix shared/backend/cuda/cudnn/,conv_%.c cudnn_descriptor.c linear_layer.c teacher_libraries.c)
-SHIM_TEACHER := $(filter-out $(CUDNN_CALLERS),$(sort $(wildcard shared/backend/cuda/cudnn/*.c shared/backend/cuda/cudnn/*.cu))) tests/shim/cudnn_stand_in.c
+CUDNN_CALLERS := $(addprefix shared/inference/cudnn/,conv_%.c cudnn_descriptor.c linear_layer.c teacher_libraries.c)
+SHIM_TEACHER := $(filter-out $(CUDNN_CALLERS),$(CUDNN_SOURCES)) tests/shim/cudnn_stand_in.c
 SHIM_RUNTIME := $(patsubst %.cpp,$(OBJ)/shim/%.o,$(sort $(wildcard tests/shim/*.cpp)))
 SHIM_BACKEND := $(SHIM)/softcache_cuda.so $(SHIM)/softcache_cudnn.so $(PROGRAMS:$(BUILD)/%=$(SHIM)/%)
 SHIM_TESTS   := $(patsubst tests/%.cpp,$(TESTDIR)/%,$(sort $(wildcard tests/test_*.cpp)))
@@ -183,7 +190,7 @@ $(OBJ)/presets.o: $(BUILD)/generated/presets.c student_train/preset.h
 
 # The CPU kernels: one source for every instruction set, chosen at run time; these files do want contraction to FMA.
 # A sanitized build keeps its own optimisation: instrumented kernels take many minutes to compile at -O3.
-KERNELS := $(OBJ)/shared/backend/cpu/cpu_kernels_
+KERNELS := $(OBJ)/shared/training/cpu/cpu_kernels_
 KERNEL_CFLAGS := $(if $(findstring -fsanitize,$(CFLAGS)),,-O3) -ffp-contract=fast
 $(KERNELS)avx512.o: FILE_CFLAGS := $(KERNEL_CFLAGS) -mavx512f -mavx512vl -mavx512bw -mavx512dq -mfma
 $(KERNELS)avx2.o: FILE_CFLAGS := $(KERNEL_CFLAGS) -mavx2 -mfma
@@ -195,7 +202,7 @@ $(OBJ)/%.o: %.c | $(ONNX_PROTO).h
 
 # HDF5's filter for zstd as a plugin: it needs no symbol of libhdf5, so that any HDF5 program can load it. Never sanitized:
 # those programs are not.
-$(PLUGIN): formats/zstd_filter.c formats/zstd_filter.h
+$(PLUGIN): formats/cache/zstd_filter.c formats/cache/zstd_filter.h
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -DZSTD_FILTER_PLUGIN $(BASE_CFLAGS) $(WARNINGS) $(filter-out -fsanitize% -fno-sanitize%,$(CFLAGS)) -shared $< -o $@ -Wl,-rpath,'$$ORIGIN/../..' -lzstd
 
@@ -220,7 +227,8 @@ $(OBJ)/%.cu.o: %.cu $(OBJ)/nvcc_flags
 	@mkdir -p $(@D)
 	$(NVCC) $(NVCC_FLAGS) --compress-mode=size -MMD -MP -MF $(@:.o=.d) -c $< -o $@
 
-$(OBJ)/shared/backend/cuda/%.o: FILE_CFLAGS := -isystem $(CUDA_HOME)/include
+CUDA_C_OBJECTS := $(call object,$(filter %.c,$(CUDA_SOURCES) $(CUDNN_SOURCES)))
+$(CUDA_C_OBJECTS): FILE_CFLAGS := -isystem $(CUDA_HOME)/include
 $(CUDA_BACKEND): $(CUDA_OBJECTS) $(LIBRARY)
 	$(CC) $(CFLAGS) -shared -Wl,-Bsymbolic,--exclude-libs,ALL,--no-undefined $^ -o $@ -L$(CUDA_HOME)/lib64 \
 		-lcudart_static -lrt -ldl -lpthread -lm

@@ -5,15 +5,18 @@ set -u
 cd "${1:-$(dirname "$0")/..}" || exit 66
 
 # The folders that a file of a folder may include from. tests/ may include everything.
+data="shared/base/ shared/tensor/ shared/graph/ shared/augment/"
 may_include() {
     case $1 in
     shared/base/*) echo "shared/base/" ;;
     shared/tensor/*) echo "shared/base/ shared/tensor/" ;;
     shared/graph/*) echo "shared/base/ shared/tensor/ shared/graph/" ;;
     shared/augment/*) echo "shared/base/ shared/tensor/ shared/augment/" ;;
-    shared/backend/cpu/*) echo "shared/base/ shared/tensor/ shared/graph/ shared/augment/ shared/backend/*.h shared/backend/cpu/" ;;
-    shared/backend/cuda/*) echo "shared/base/ shared/tensor/ shared/graph/ shared/augment/ shared/backend/*.h shared/backend/cuda/" ;;
-    shared/backend/*) echo "shared/base/ shared/tensor/ shared/graph/ shared/augment/ shared/backend/" ;;
+    shared/device/*) echo "$data shared/device/ shared/backend/ shared/training/ shared/inference/" ;;
+    shared/training/*) echo "$data shared/device/ shared/training/ shared/backend/" ;;
+    shared/inference/plain/*) echo "$data shared/device/ shared/inference/ shared/training/" ;;
+    shared/inference/*) echo "$data shared/device/ shared/inference/" ;;
+    shared/backend/*) echo "$data shared/device/ shared/training/ shared/inference/ shared/backend/" ;;
     shared/*) echo "nothing-before-it-has-a-line-here" ;;
     formats/*) echo "shared/ formats/" ;;
     teacher_dump/*) echo "shared/ formats/ teacher_dump/" ;;
@@ -21,12 +24,22 @@ may_include() {
     esac
 }
 
-# The only folder that may include a library's header; nothing for headers that everybody may include.
+# What only the CPU's files, or only the GPU's, may include; nothing for files that both may.
+side_of() {
+    case $1 in
+    */cpu/* | */onednn/*) echo cpu ;;
+    */cuda/* | */cudnn/* | */plain/* | *.cu | *.cuh | shared/backend/backend_cuda.c) echo cuda ;;
+    shared/training/steps/*.c | shared/training/losses/*.c | shared/training/optimizer/*.c) echo cpu ;;
+    esac
+}
+
+# The only files that may include a library's header; nothing for headers that everybody may include.
 owner_of() {
     case $1 in
-    hdf5.h | hdf5_hl.h | H5*.h | jpeglib.h | jerror.h | *.pb-c.h) echo "formats/" ;;
-    dnnl*.h | oneapi/dnnl/*) echo "shared/backend/cpu/" ;;
-    cuda*.h | cudnn*.h | cublas*.h | curand*.h | nccl.h) echo "shared/backend/cuda/" ;;
+    hdf5.h | hdf5_hl.h | H5*.h | jpeglib.h | jerror.h | *.pb-c.h) echo "formats/*" ;;
+    dnnl*.h | oneapi/dnnl/*) echo "shared/inference/onednn/*" ;;
+    cudnn*.h | cublas*.h) echo "shared/inference/cudnn/*" ;;
+    cuda*.h | curand*.h | nccl.h) echo "shared/*/cuda/* shared/inference/cudnn/* shared/inference/plain/* *.cu *.cuh" ;;
     esac
 }
 
@@ -37,26 +50,33 @@ complain() {
 }
 
 check_project_include() { # FILE PLACE INCLUDED
-    local folder
+    local folder sides
     if [ ! -f "$3" ]; then
         complain "$2" "\"$3\" is not a path from the root of the project"
         return
     fi
-    set -f # the allowed folders hold patterns
+    sides="$(side_of "$1") $(side_of "$3")"
+    if [ "$sides" = "cpu cuda" ] || [ "$sides" = "cuda cpu" ]; then
+        complain "$2" "$1 may not include $3: one is for the CPU, the other for the GPU"
+        return
+    fi
     for folder in $(may_include "$1"); do
-        case $folder in
-        *.h) [ "${3%/*}" != "${folder%/*}" ] || { set +f; return; } ;;
-        *) [ "${3#"$folder"}" = "$3" ] || { set +f; return; } ;;
-        esac
+        [ "${3#"$folder"}" = "$3" ] || return
     done
-    set +f
     complain "$2" "${1%/*}/ may not include $3 (allowed: $(may_include "$1"))"
 }
 
 check_library_include() { # FILE PLACE INCLUDED
-    local owner
-    owner=$(owner_of "$3")
-    [ -z "$owner" ] || [ "${1#"$owner"}" != "$1" ] || complain "$2" "only $owner may include <$3>"
+    local owner owners
+    owners=$(owner_of "$3")
+    [ -n "$owners" ] || return
+    set -f # the owners are patterns
+    for owner in $owners; do
+        # shellcheck disable=SC2254
+        case $1 in $owner) set +f; return ;; esac
+    done
+    set +f
+    complain "$2" "only $owners may include <$3>"
 }
 
 while IFS=: read -r file line text; do
@@ -73,7 +93,7 @@ done < <(grep -rnE '^[[:space:]]*#[[:space:]]*include[[:space:]]*["<]' --include
 cuda=$(ls -d /usr/local/cuda/include 2>/dev/null)
 flags="-std=c11 -I. -I${BUILD:-build}/generated ${cuda:+-I$cuda} $(pkg-config --cflags hdf5-serial libcjson 2>/dev/null)"
 headers=$(find shared formats teacher_dump student_train -name '*.h' 2>/dev/null | sort)
-[ -n "$cuda" ] || headers=$(grep -v '^shared/backend/cuda/' <<<"$headers")
+[ -n "$cuda" ] || headers=$(grep -vE '/(cuda|cudnn|plain)/' <<<"$headers")
 while IFS= read -r file; do
     complain "$file" "does not compile alone: $(${CC:-cc} $flags -fsyntax-only -x c "$file" 2>&1 | grep -m1 error)"
 done < <(xargs -P "$(nproc)" -I{} sh -c "${CC:-cc} $flags -fsyntax-only -x c {} 2>/dev/null || echo {}" <<<"$headers" | sort)

@@ -1,5 +1,5 @@
 #include "shared/base/program.h"
-#include "student_train/commands.h"
+#include "student_train/commands/commands.h"
 
 int main(int argc, char **argv)
 {

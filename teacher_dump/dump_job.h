@@ -2,7 +2,7 @@
 #ifndef TEACHER_DUMP_DUMP_JOB_H
 #define TEACHER_DUMP_DUMP_JOB_H
 
-#include "formats/cache.h"
+#include "formats/cache/cache.h"
 #include "shared/base/progress.h"
 #include "teacher_dump/dump_options.h"
 #include "teacher_dump/teacher.h"

@@ -1,8 +1,8 @@
 #include "teacher_dump/dump_options.h"
 
-#include "formats/cache.h"
+#include "formats/cache/cache.h"
 #include "shared/augment/view.h"
-#include "shared/backend/inference.h"
+#include "shared/inference/engine.h"
 #include <stdio.h>
 #include <string.h>
 

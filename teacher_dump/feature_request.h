@@ -2,7 +2,7 @@
 #ifndef TEACHER_DUMP_FEATURE_REQUEST_H
 #define TEACHER_DUMP_FEATURE_REQUEST_H
 
-#include "formats/cache.h"
+#include "formats/cache/cache.h"
 
 struct feature_request {
     const char *tensor; /* the arena's */

@@ -3,7 +3,7 @@
 #ifndef TEACHER_DUMP_SHARD_QUEUE_H
 #define TEACHER_DUMP_SHARD_QUEUE_H
 
-#include "formats/cache.h"
+#include "formats/cache/cache.h"
 
 struct shard_queue;
 

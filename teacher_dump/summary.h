@@ -2,7 +2,7 @@
 #ifndef TEACHER_DUMP_SUMMARY_H
 #define TEACHER_DUMP_SUMMARY_H
 
-#include "formats/cache.h"
+#include "formats/cache/cache.h"
 #include "formats/json.h"
 #include <stdio.h>
 

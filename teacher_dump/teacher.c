@@ -1,7 +1,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "teacher_dump/teacher.h"
 
-#include "formats/onnx_read.h"
+#include "formats/onnx/onnx_read.h"
 #include "shared/base/digest.h"
 #include "shared/base/files.h"
 #include "shared/base/suggest.h"

@@ -2,7 +2,7 @@
 #ifndef TEACHER_DUMP_TEACHER_H
 #define TEACHER_DUMP_TEACHER_H
 
-#include "formats/cache.h"
+#include "formats/cache/cache.h"
 #include "shared/backend/backend.h"
 #include "shared/graph/graph.h"
 

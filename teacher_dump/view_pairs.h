@@ -2,7 +2,7 @@
 #ifndef TEACHER_DUMP_VIEW_PAIRS_H
 #define TEACHER_DUMP_VIEW_PAIRS_H
 
-#include "formats/cache.h"
+#include "formats/cache/cache.h"
 
 struct view_pair {
     enum split split;

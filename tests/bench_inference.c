@@ -1,5 +1,5 @@
 /* Images per second of the teacher's engine. Argument: threads (default: all processors). */
-#include "formats/onnx_read.h"
+#include "formats/onnx/onnx_read.h"
 #include "shared/backend/backend.h"
 #include "shared/base/files.h"
 #include "tests/helper_graphs.h"

@@ -2,7 +2,7 @@
  * 224x224, batch 128, whose map of 14x14 pixels and 128 channels is compared with one of the teacher's (hint, at,
  * cosine, vid), or the map's mean with the mean of the teacher's (relations). Arguments: seconds a measurement,
  * threads. */
-#include "shared/backend/network.h"
+#include "shared/training/network.h"
 #include "tests/helper_feed.h"
 #include "tests/helper_nets.h"
 

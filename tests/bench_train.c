@@ -2,9 +2,9 @@
  * Prints images/s on one thread and two, and where the time goes by kind of step. Arguments: seconds a measurement, the
  * network's number (-1: all), an instruction set to stop at ("AVX-512": the best), the batch. */
 #define _GNU_SOURCE
-#include "shared/backend/cpu/cpu_backend.h"
-#include "shared/backend/cpu/cpu_kernels.h"
-#include "shared/backend/network.h"
+#include "shared/device/cpu/cpu_backend.h"
+#include "shared/training/cpu/cpu_kernels.h"
+#include "shared/training/network.h"
 #include "tests/helper_feed.h"
 #include "tests/helper_nets.h"
 

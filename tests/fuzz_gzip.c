@@ -1,5 +1,5 @@
 /* libFuzzer: gzip members from hostile bytes (make fuzz). */
-#include "formats/gzip.h"
+#include "formats/datasets/gzip.h"
 
 #include <stdlib.h>
 

@@ -1,5 +1,5 @@
 /* libFuzzer: JPEG headers and pixels from hostile bytes (make fuzz). */
-#include "formats/jpeg.h"
+#include "formats/image/jpeg.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 

@@ -1,5 +1,5 @@
 /* libFuzzer: cache.json from hostile text, published or not (make fuzz). */
-#include "formats/manifest.h"
+#include "formats/cache/manifest.h"
 
 #include <stdlib.h>
 

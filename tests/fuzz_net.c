@@ -1,5 +1,5 @@
 /* libFuzzer: .net files from hostile text (make fuzz). */
-#include "formats/net_text.h"
+#include "formats/net/net_text.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 

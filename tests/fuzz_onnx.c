@@ -1,5 +1,5 @@
 /* libFuzzer: ONNX models from hostile bytes (make fuzz). */
-#include "formats/onnx_read.h"
+#include "formats/onnx/onnx_read.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 

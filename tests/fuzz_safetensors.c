@@ -1,5 +1,5 @@
 /* libFuzzer: safetensors from hostile bytes (make fuzz). */
-#include "formats/safetensors.h"
+#include "formats/export/safetensors.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,7 @@
  * must be accepted again, unchanged, in its canonical form (make fuzz). */
 #include "shared/augment/recipe.h"
 #include "shared/base/ini.h"
-#include "student_train/loss_expression.h"
+#include "student_train/loss/loss_expression.h"
 
 #include <stdlib.h>
 #include <string.h>

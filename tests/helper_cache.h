@@ -2,7 +2,7 @@
 #ifndef TESTS_HELPER_CACHE_H
 #define TESTS_HELPER_CACHE_H
 
-#include "formats/cache.h"
+#include "formats/cache/cache.h"
 
 struct cache_plan {
     int classes, views;

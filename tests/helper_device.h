@@ -14,7 +14,7 @@
 #ifndef TESTS_HELPER_DEVICE_H
 #define TESTS_HELPER_DEVICE_H
 
-#include "shared/backend/feed.h"
+#include "shared/training/epoch_inputs.h"
 
 /* clang-format off */
 #define ON_EVERY_BACKEND(test) {#test " on cpu", test, NULL, NULL, "cpu"}, {#test " on cuda", test, NULL, NULL, "cuda"}

@@ -1,7 +1,7 @@
 #define _GNU_SOURCE
 #include "tests/helper_images.h"
 
-#include "formats/jpeg.h"
+#include "formats/image/jpeg.h"
 #include "shared/base/files.h"
 #include "shared/base/random.h"
 

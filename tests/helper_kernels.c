@@ -1,7 +1,7 @@
 #include "tests/helper_kernels.h"
 
-#include "shared/backend/cpu/cpu_backend.h"
-#include "shared/backend/cpu/cpu_kernels.h"
+#include "shared/device/cpu/cpu_backend.h"
+#include "shared/training/cpu/cpu_kernels.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

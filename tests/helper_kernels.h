@@ -3,7 +3,7 @@
 #ifndef TESTS_HELPER_KERNELS_H
 #define TESTS_HELPER_KERNELS_H
 
-#include "shared/backend/network.h"
+#include "shared/training/network.h"
 #include "tests/helper_device.h"
 #include "tests/helper_nets.h"
 #include "tests/helper_reference_train.h"

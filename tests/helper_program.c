@@ -1,8 +1,8 @@
 #define _GNU_SOURCE
 #include "tests/helper_program.h"
 
-#include "formats/net_text.h"
-#include "formats/onnx_write.h"
+#include "formats/net/net_text.h"
+#include "formats/onnx/onnx_write.h"
 #include "shared/base/digest.h"
 #include "shared/base/files.h"
 #include "tests/helper_images.h"

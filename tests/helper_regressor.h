@@ -3,7 +3,7 @@
 #ifndef TESTS_HELPER_REGRESSOR_H
 #define TESTS_HELPER_REGRESSOR_H
 
-#include "shared/backend/network.h"
+#include "shared/training/network.h"
 #include "tests/helper_device.h"
 
 struct regressor {

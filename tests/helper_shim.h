@@ -2,7 +2,7 @@
 #ifndef TESTS_HELPER_SHIM_H
 #define TESTS_HELPER_SHIM_H
 
-#include "shared/backend/cuda/cuda_launch.cuh"
+#include "shared/device/cuda/cuda_launch.cuh"
 
 #include <setjmp.h>
 #include <signal.h>

@@ -1,7 +1,7 @@
 /* Writes a data set of synthetic photos in ImageFolder layout (OUT/train/class_00/00000.jpg, OUT/val/...): any number,
  * classes and size, the same bytes for the same options whatever the number of threads. A program of its own, so that
  * benchmarks and checks bring their data: build/synthetic_images --help. */
-#include "formats/jpeg.h"
+#include "formats/image/jpeg.h"
 #include "shared/base/files.h"
 #include "shared/base/options.h"
 #include "shared/base/threads.h"

@@ -1,6 +1,6 @@
 #define _POSIX_C_SOURCE 200809L
-#include "formats/cache.h"
-#include "formats/manifest.h"
+#include "formats/cache/cache.h"
+#include "formats/cache/manifest.h"
 #include "shared/base/digest.h"
 #include "shared/base/files.h"
 #include "shared/tensor/half.h"

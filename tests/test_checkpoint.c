@@ -1,7 +1,7 @@
 /* A checkpoint restores every vector and number; a damaged one is refused, whichever bit it is. */
-#include "formats/net_text.h"
+#include "formats/net/net_text.h"
 #include "shared/base/files.h"
-#include "student_train/checkpoint.h"
+#include "student_train/run/checkpoint.h"
 #include "tests/helper_images.h"
 
 #include <setjmp.h>

@@ -1,5 +1,5 @@
 /* Views rendered by the CUDA backend: every pixel is the executable specification's, bit for bit. */
-#include "shared/backend/cuda/cuda_render.h"
+#include "shared/device/cuda/cuda_render.h"
 
 #include "shared/base/library.h"
 #include "tests/helper_device.h"

@@ -1,8 +1,8 @@
 #define _GNU_SOURCE
 /* cuDNN has a plan for every convolution of ResNet-18, MobileNetV2 and VGG-11, on GPUs that are not here (cuDNN plans
  * for a description of one); and plans survive on disk. */
-#include "formats/onnx_read.h"
-#include "shared/backend/cuda/teacher_planner.h"
+#include "formats/onnx/onnx_read.h"
+#include "shared/inference/cuda/teacher_planner.h"
 #include "shared/base/files.h"
 #include "shared/base/library.h"
 #include "tests/helper_graphs.h"

@@ -2,7 +2,7 @@
  * losses read. */
 #include "shared/base/interrupt.h"
 #include "shared/tensor/half.h"
-#include "student_train/dataset.h"
+#include "student_train/trainer/dataset.h"
 #include "tests/helper_cache.h"
 #include "tests/helper_device.h"
 #include "tests/helper_images.h"

@@ -1,9 +1,9 @@
 /* Exports of every operator: ONNX and safetensors written and read again give the same values. Called with a folder,
  * it writes the exports there for tests/test_export.sh, which compares them with PyTorch and onnxruntime. */
-#include "formats/onnx_read.h"
-#include "formats/onnx_write.h"
-#include "formats/safetensors.h"
-#include "formats/student_py.h"
+#include "formats/onnx/onnx_read.h"
+#include "formats/onnx/onnx_write.h"
+#include "formats/export/safetensors.h"
+#include "formats/export/student_py.h"
 #include "shared/base/files.h"
 #include "tests/helper_exports.h"
 

@@ -1,6 +1,6 @@
 /* The values of feature losses on every backend: reading the teacher's out of a store, reading the student's out of a
  * network, and the way back, against plain loops over torch's windows and by finite differences. */
-#include "shared/backend/network.h"
+#include "shared/training/network.h"
 #include "shared/tensor/half.h"
 #include "tests/helper_device.h"
 #include "tests/helper_nets.h"

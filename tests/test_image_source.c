@@ -1,7 +1,7 @@
 /* Readers of data sets: what is recognised, in which order, what is refused and with which words. */
 #define _GNU_SOURCE
-#include "formats/image_source.h"
-#include "formats/jpeg.h"
+#include "formats/datasets/image_source.h"
+#include "formats/image/jpeg.h"
 #include "shared/base/digest.h"
 #include "shared/base/files.h"
 #include "tests/helper_images.h"

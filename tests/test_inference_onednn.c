@@ -1,8 +1,8 @@
 /* The CPU engine of stage one against the reference executor: every op, odd shapes, fused chains whose middle is
  * recorded, random graphs; and that a sample's values do not depend on threads, batch or neighbours. */
 #include "shared/backend/backend.h"
-#include "shared/backend/cpu/inference_cpu.h"
-#include "shared/backend/cpu/onednn/onednn_engine.h"
+#include "shared/inference/cpu/engine_cpu.h"
+#include "shared/inference/onednn/onednn_engine.h"
 #include "shared/base/library.h"
 #include "shared/graph/graph_reference.h"
 #include "tests/helper_engine_graphs.h"

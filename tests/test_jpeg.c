@@ -1,5 +1,5 @@
 /* JPEG files that are whole, odd, broken and hostile. (Pixels are compared with PIL's in test_resize.c.) */
-#include "formats/jpeg.h"
+#include "formats/image/jpeg.h"
 #include "tests/helper_images.h"
 
 #include <setjmp.h>

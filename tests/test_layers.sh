@@ -12,8 +12,8 @@ else
 fi
 
 cp -r shared formats teacher_dump student_train "$copy" 2>/dev/null
-mkdir -p "$copy"/{teacher_dump,student_train,shared/{base,tensor,graph,augment,backend/{cpu,cuda},new}}
-touch "$copy/teacher_dump/a.h" "$copy/student_train/a.h" "$copy/shared/backend/cpu/a.h" "$copy/shared/new/a.h"
+mkdir -p "$copy"/{teacher_dump,student_train,shared/{base,tensor,graph,augment,device/{cpu,cuda},training,inference,backend,new}}
+touch "$copy/teacher_dump/a.h" "$copy/student_train/a.h" "$copy/shared/device/cpu/a.h" "$copy/shared/new/a.h"
 plant() { # FILE INCLUDE
     echo "#include $2" >>"$copy/$1"
     planted+=("$1")
@@ -23,8 +23,11 @@ plant shared/base/planted.c '"shared/tensor/image.h"'
 plant shared/tensor/planted.c '"shared/graph/graph.h"'
 plant shared/graph/planted.c '"shared/augment/view.h"'
 plant shared/augment/planted.c '"shared/graph/graph.h"'
-plant shared/backend/planted.c '"formats/cache.h"'
-plant shared/backend/cuda/planted.cu '"shared/backend/cpu/a.h"'
+plant shared/device/planted.c '"formats/cache/cache.h"'
+plant shared/device/cuda/planted.cu '"shared/device/cpu/a.h"'
+plant shared/training/steps/planted.c '"shared/device/cuda/cuda_launch.cuh"'
+plant shared/training/planted.c '"shared/inference/engine.h"'
+plant shared/inference/planted.c '"shared/training/losses/losses.h"'
 plant shared/new/planted.c '"shared/base/error.h"'
 plant formats/planted.c '"teacher_dump/a.h"'
 plant teacher_dump/planted.c '"student_train/a.h"'
@@ -33,7 +36,7 @@ plant student_train/planted_hdf5.c '<hdf5.h>'
 plant shared/base/planted_jpeg.c '<jpeglib.h>'
 plant teacher_dump/planted_proto.c '<onnx/onnx.pb-c.h>'
 plant formats/planted_dnnl.c '<dnnl.h>'
-plant shared/backend/cpu/planted_cuda.c '<cuda_runtime.h>'
+plant shared/training/steps/planted_cuda.c '<cuda_runtime.h>'
 plant shared/graph/planted_place.c '"graph.h"'
 echo "size_t needs_a_header(void);" >"$copy/shared/base/planted_alone.h"
 planted+=(shared/base/planted_alone.h)

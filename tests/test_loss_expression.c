@@ -1,5 +1,5 @@
 /* Loss expressions: what is understood, and what is said about what is not. */
-#include "student_train/loss_terms.h"
+#include "student_train/loss/loss_terms.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

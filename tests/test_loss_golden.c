@@ -2,7 +2,7 @@
  * relative. Files: the argument; otherwise $SOFTCACHE_SHARED/data/golden/losses.h5 where it is there, and the committed
  * tests/golden/losses_logits.h5. Entries that the table below does not know are reported as skipped. */
 #include "shared/base/files.h"
-#include "student_train/loss_expression.h"
+#include "student_train/loss/loss_expression.h"
 #include "tests/helper_golden_file.h"
 #include "tests/helper_loss.h"
 #include "tests/helper_regressor.h"

@@ -1,6 +1,6 @@
 /* Which values a loss compares: names, shapes, defaults, what is refused and said, and what the terms train. */
-#include "formats/net_text.h"
-#include "student_train/loss_values.h"
+#include "formats/net/net_text.h"
+#include "student_train/loss/loss_values.h"
 
 #include <math.h>
 #include <setjmp.h>

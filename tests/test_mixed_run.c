@@ -1,9 +1,9 @@
 /* Mixed views through both stages: what the student is shown is what the teacher has answered, on every backend, and
  * nothing of it depends on threads, batches or the order of an epoch. Programs: $BUILD (build). */
-#include "formats/onnx_read.h"
+#include "formats/onnx/onnx_read.h"
 #include "shared/base/files.h"
 #include "shared/graph/graph_reference.h"
-#include "student_train/trainer.h"
+#include "student_train/trainer/trainer.h"
 #include "tests/helper_device.h"
 #include "tests/helper_program.h"
 

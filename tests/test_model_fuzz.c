@@ -1,8 +1,8 @@
 /* Mutations of model files: whatever the bytes, the readers return, with a message where they refuse. `make fuzz`
  * looks further. */
-#include "formats/onnx_read.h"
-#include "formats/onnx_write.h"
-#include "formats/safetensors.h"
+#include "formats/onnx/onnx_read.h"
+#include "formats/onnx/onnx_write.h"
+#include "formats/export/safetensors.h"
 #include "shared/base/files.h"
 #include "shared/base/random.h"
 #include "tests/helper_exports.h"

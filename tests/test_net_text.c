@@ -1,5 +1,5 @@
 /* .net files: the presets, names, every layer, and what is wrong with a hostile one. */
-#include "formats/net_text.h"
+#include "formats/net/net_text.h"
 #include "student_train/preset.h"
 
 #include <setjmp.h>

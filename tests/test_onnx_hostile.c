@@ -1,7 +1,7 @@
 /* Broken and hostile ONNX: every one is refused with a message that names the place, within bounds of time and memory.
  */
-#include "formats/onnx_read.h"
-#include "formats/onnx_write.h"
+#include "formats/onnx/onnx_read.h"
+#include "formats/onnx/onnx_write.h"
 #include "tests/helper_exports.h"
 #include "tests/helper_protobuf.h"
 

@@ -1,8 +1,8 @@
 /* torchvision's ResNet-18, VGG-11-BN and MobileNetV2 as PyTorch exports them: the reference gives PyTorch's logits and
  * inner maps. Narrow ones are committed (tests/golden/onnx_models); the full sizes run with
  * SOFTCACHE_FULL_MODELS=folder of `make_onnx_models.py --full folder` (make test-parity). */
-#include "formats/onnx_read.h"
-#include "formats/safetensors.h"
+#include "formats/onnx/onnx_read.h"
+#include "formats/export/safetensors.h"
 #include "shared/base/files.h"
 #include "tests/helper_exports.h"
 

@@ -1,6 +1,6 @@
 /* ONNX's own operator tests (Debian: libonnx-testdata): every case is either read and gives the expected values, or is
  * refused with a reason. The first input is the network's; the others become initialisers. */
-#include "formats/onnx_read.h"
+#include "formats/onnx/onnx_read.h"
 #include "shared/base/files.h"
 #include "shared/graph/graph_reference.h"
 #include "tests/helper_exports.h"

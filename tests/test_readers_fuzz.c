@@ -1,7 +1,7 @@
 /* Mutated JPEG, CIFAR-10, IDX and gzip files: any status but a crash, a hang or an internal error. The mutations are
  * the same on every run; a sanitizer build makes reads out of bounds visible. */
-#include "formats/image_source.h"
-#include "formats/jpeg.h"
+#include "formats/datasets/image_source.h"
+#include "formats/image/jpeg.h"
 #include "shared/base/files.h"
 #include "shared/base/random.h"
 #include "tests/helper_images.h"

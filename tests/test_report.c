@@ -1,7 +1,7 @@
 /* report.html: well-formed, self-contained, escaped, with the numbers in it, and whole for every odd input. */
 #define _GNU_SOURCE
-#include "formats/report_html.h"
-#include "formats/svg_chart.h"
+#include "formats/report/report_html.h"
+#include "formats/report/svg_chart.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

@@ -1,5 +1,5 @@
 /* From JPEG bytes to the evaluation view, against PIL and torchvision, bit for bit. */
-#include "formats/jpeg.h"
+#include "formats/image/jpeg.h"
 #include "shared/augment/view.h"
 #include "shared/base/digest.h"
 #include "shared/base/files.h"

@@ -1,7 +1,7 @@
 /* summary.csv, log.jsonl and the Kaggle file: exact text, resume after an interruption, refusals. */
 #define _GNU_SOURCE
-#include "formats/kaggle_csv.h"
-#include "formats/run_log.h"
+#include "formats/export/kaggle_csv.h"
+#include "formats/report/run_log.h"
 #include "shared/base/files.h"
 
 #include <stdarg.h>

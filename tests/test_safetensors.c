@@ -1,5 +1,5 @@
 /* safetensors: types, names and shapes that must fit, headers that lie. */
-#include "formats/safetensors.h"
+#include "formats/export/safetensors.h"
 #include "tests/helper_exports.h"
 
 #include <math.h>

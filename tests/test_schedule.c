@@ -1,6 +1,6 @@
 /* Learning rates against torch.optim.lr_scheduler (golden/make_schedule.py), and the order of samples and views. */
-#include "student_train/epoch_order.h"
-#include "student_train/schedule.h"
+#include "student_train/trainer/epoch_order.h"
+#include "student_train/trainer/schedule.h"
 #include "tests/golden/schedule.h"
 
 #include <math.h>

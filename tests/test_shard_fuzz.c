@@ -1,9 +1,9 @@
 /* Hostile caches: a manifest that was changed, and shards that were changed together with their size and digest, so
  * that libhdf5 and our own checks see them. Nothing may crash, hang or allocate without bound. */
 #define _GNU_SOURCE
-#include "formats/manifest.h"
-#include "formats/shard.h"
-#include "formats/zstd_filter.h"
+#include "formats/cache/manifest.h"
+#include "formats/cache/shard.h"
+#include "formats/cache/zstd_filter.h"
 #include "shared/base/digest.h"
 #include "shared/base/files.h"
 #include "shared/base/random.h"

@@ -1,7 +1,7 @@
 /* student_train sweep: a grid's runs equal the same runs of fit, alone or side by side; a killed sweep goes on. */
 #define _GNU_SOURCE
 #include "shared/base/files.h"
-#include "student_train/sweep_grid.h"
+#include "student_train/sweep/sweep_grid.h"
 #include "tests/helper_program.h"
 
 #include <setjmp.h>

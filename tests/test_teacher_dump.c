@@ -1,6 +1,6 @@
 /* The program teacher_dump, run as a user runs it: messages, exit codes, and the bytes that it leaves. */
 #define _GNU_SOURCE
-#include "formats/cache.h"
+#include "formats/cache/cache.h"
 #include "shared/base/digest.h"
 #include "shared/base/files.h"
 #include "tests/helper_images.h"

@@ -1,7 +1,7 @@
 /* The teacher's engine of the CUDA backend against the reference executor: every op, odd shapes, fused chains whose
  * middle is recorded, random graphs, networks; in fp16, bf16 and fp32. On the execution shim a plain
  * kernel stands in for cuDNN and cuBLASLt; where there is a GPU, it is them. */
-#include "shared/backend/cuda/teacher_runner.h"
+#include "shared/inference/cuda/teacher_runner.h"
 #include "shared/base/library.h"
 #include "shared/graph/graph_reference.h"
 #include "shared/tensor/half.h"

@@ -1,6 +1,6 @@
 /* TensorBoard event files: CRC-32C known answers, the exact bytes of an event, the records of a file. */
 #define _GNU_SOURCE
-#include "formats/tensorboard.h"
+#include "formats/report/tensorboard.h"
 #include "shared/base/files.h"
 
 #include <stdarg.h>

@@ -1,8 +1,8 @@
 /* Twenty training steps equal PyTorch's: losses, gradient norms and the weights afterwards, from the same weights and
  * batches (tests/golden/make_training.py), on every backend, the execution shim for two steps; and the same bits with
  * any number of threads. */
-#include "formats/net_text.h"
-#include "shared/backend/network.h"
+#include "formats/net/net_text.h"
+#include "shared/training/network.h"
 #include "shared/base/random.h"
 #include "tests/helper_device.h"
 

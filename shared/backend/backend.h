@@ -9,8 +9,8 @@
 #define SHARED_BACKEND_BACKEND_H
 
 #include "shared/augment/view.h"
-#include "shared/backend/inference.h"
-#include "shared/backend/losses.h"
+#include "shared/inference/engine.h"
+#include "shared/training/losses/losses.h"
 #include "shared/base/error.h"
 #include "shared/graph/plan.h"
 #include "shared/tensor/element.h"
@@ -58,7 +58,7 @@ struct step_scalars {
 
 /* All that the steps of a pass over the data read from the host, uploaded once a pass, so that no step waits for the
  * host and one recorded step serves them all. Step s works on positions [s * batch, s * batch + count). Device memory.
- * shared/backend/feed.h makes and fills feeds. */
+ * shared/training/epoch_inputs.h makes and fills feeds. */
 struct feed {
     int batch, students, classes;
     size_t room;                  /* positions, a multiple of batch */

@@ -1,9 +1,9 @@
 /* The execution shim's stand-in for cuDNN and cuBLASLt: the layers that those would compute, by a kernel of our own,
  * with the contract of teacher_libraries.h. As cuDNN does, it fuses some activations and leaves others to the engine;
  * as cuBLASLt may, it has no algorithm for some layers. */
-#include "shared/backend/cuda/cudnn/teacher_kernels.h"
-#include "shared/backend/cuda/cudnn/teacher_libraries.h"
-#include "shared/backend/cuda/cudnn/teacher_plan.h"
+#include "shared/inference/cudnn/teacher_kernels.h"
+#include "shared/inference/cudnn/teacher_libraries.h"
+#include "shared/inference/cudnn/teacher_plan.h"
 
 #include <stdlib.h>
 

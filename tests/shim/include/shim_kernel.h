@@ -135,7 +135,7 @@ template <typename T, typename U, typename V> T atomicCAS(T *p, U expected, V de
     return old;
 }
 
-/* ---- launching: what shared/backend/cuda/cuda_launch.cuh asks for ---- */
+/* ---- launching: what shared/device/cuda/cuda_launch.cuh asks for ---- */
 /* A launch with its own copy of the arguments, ready to be called once per thread. */
 struct shim_launch {
     const void *kernel;

@@ -1,0 +1,234 @@
+/* The cache: a folder of HDF5 shards per split and cache.json, the manifest. FORMAT.md is the written specification.
+ *
+ * Writing: cache_layout -> cache_writer_open -> for every shard, in any order, by any number of processes:
+ * cache_writer_claim, cache_writer_put -> cache_writer_publish.
+ * Reading: cache_open -> cache_read_shard -> cache_image, cache_logits.
+ * Nothing reaches libhdf5 before its size and SHA-256 were checked. */
+#ifndef FORMATS_CACHE_CACHE_H
+#define FORMATS_CACHE_CACHE_H
+
+#include "formats/datasets/image_source.h"
+#include "shared/base/error.h"
+#include "shared/base/memory.h"
+#include "shared/base/threads.h"
+#include "shared/graph/graph.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    CACHE_FORMAT_VERSION = 1,
+    CACHE_MAX_FEATURES = 32,
+    CACHE_SHARD_LIMIT = 256 << 20, /* bytes of a shard, before compression and with its images */
+    CACHE_SHARD_SAMPLES = 2048,
+    CACHE_NAME_SIZE = 256,
+    CACHE_DENSE_CLASSES = 256, /* up to so many classes all logits are stored, above it the CACHE_TOP_K largest */
+    CACHE_TOP_K = 32,
+};
+
+/* The value of a view [c, h, w] as it is stored. */
+enum feature_form {
+    FEATURE_FP16,   /* float16 */
+    FEATURE_INT8,   /* int8 with a float scale by channel */
+    FEATURE_POOLED, /* [c, 1, 1] float16, the mean over h and w */
+    FEATURE_AT,     /* [1, h, w] float16, the attention map F.normalize(mean over c of value^2): Zagoruyko, Komodakis
+                       2017; for a student whose map has the same h and w, since averaging it is not the map of an
+                       average */
+    FEATURE_FORM_COUNT
+};
+const char *feature_form_name(enum feature_form form); /* "fp16", "int8", "pooled", "at" */
+
+/* The shape that a value has in this form. */
+struct shape cache_feature_shape(enum feature_form form, struct shape value);
+
+/* A recorded value of the teacher. Only the training split has features. */
+struct cache_feature {
+    const char *tensor; /* name of the teacher's value */
+    enum feature_form form;
+    int c, h, w; /* stored shape per view, PyTorch's order */
+    int views;   /* the first `views` views of a sample have it */
+};
+
+size_t cache_feature_count(const struct cache_feature *feature); /* elements of a view */
+size_t cache_feature_bytes(const struct cache_feature *feature); /* of a view, before compression */
+
+struct cache_shard_entry {
+    const char *file;      /* "train-00000.h5" */
+    uint32_t first, count; /* samples [first, first + count) of the split */
+    /* known once the shard is published */
+    uint64_t bytes;
+    uint64_t image_bytes; /* of them, the images' */
+    char digest[65];
+    uint64_t labelled; /* views of labelled samples */
+    uint64_t correct;  /* of them, views whose largest logit is the label's */
+};
+
+struct cache_split {
+    uint32_t samples;
+    int views; /* training split: the augmented views; evaluation splits: 1, the evaluation view */
+    struct cache_shard_entry *shards; /* [shard_count] */
+    int shard_count;
+    double teacher_accuracy; /* correct / labelled over all views; -1 where there are no labels */
+};
+
+/* A sample that was left out because its image is broken (--on-bad-image skip). */
+struct cache_skipped {
+    enum split split;
+    const char *name, *reason;
+};
+
+/* The manifest. All strings and arrays belong to the arena. */
+struct cache_manifest {
+    struct arena arena;
+    int format_version;
+    const char *program_version;
+    const char *const *classes; /* [class_count] */
+    int class_count;
+    struct cache_split splits[SPLIT_COUNT]; /* an absent split has 0 samples and 0 shards */
+    const struct cache_skipped *skipped;    /* [skipped_count] */
+    int skipped_count;
+    /* data set */
+    const char *source_format; /* "ImageFolder", ... */
+    const char *source_path;   /* --images link only, otherwise "" */
+    char source_digest[65];
+    enum image_encoding encoding;
+    int raw_h, raw_w, channels; /* raw: every image's size; JPEG: 0, 0, 3 */
+    bool images_embedded;
+    /* teacher */
+    const char *teacher_file; /* base name; "" in a cache without a teacher (images and labels only) */
+    char teacher_digest[65];  /* "" without a teacher */
+    const char *device;       /* kind of device that the teacher ran on: "cpu", "cuda"; "" without a teacher */
+    const char *precision;    /* and what it computed with: "fp32", "tf32", "fp16", "bf16"; "" without a teacher */
+    /* replay */
+    const char *recipe; /* canonical text */
+    int augment_version;
+    uint64_t seed;
+    int views;
+    int base; /* short side of base images; 0: as stored */
+    int size; /* the teacher's input side */
+    float mean[3], std[3];
+    /* outputs */
+    int top_k; /* 0: dense logits; otherwise the k largest with class indices */
+    struct cache_feature features[CACHE_MAX_FEATURES];
+    int feature_count;
+};
+
+/* A cache without a teacher has images, labels and views, but neither logits nor features: what trains a teacher. */
+static inline bool cache_has_teacher(const struct cache_manifest *manifest)
+{
+    return manifest->teacher_digest[0] != 0;
+}
+
+/* The content of one shard, in memory. n = samples, v = views, k = logits_per_view. Owned arrays, freed by
+ * cache_shard_release; a zeroed struct is legal. */
+struct cache_shard {
+    enum split split;
+    uint32_t first, count; /* n = count */
+    int views;             /* v */
+    int logits_per_view;   /* k: the classes; with top_k, top_k + 1; without a teacher 0 */
+    uint32_t *ids;   /* [n] of the sample in the data set's split; increasing, with gaps where images were skipped */
+    int32_t *labels; /* [n], -1: none */
+    char (*names)[CACHE_NAME_SIZE]; /* [n], zero-padded */
+    /* [n, v, k] float16. With top_k: the top_k largest in falling order, then the one value that stands for every other
+     * class, log(mean(exp(others))), so that the softmax of the stored classes stays exact. */
+    uint16_t *logits;
+    uint16_t *top_classes;       /* [n, v, top_k] or NULL */
+    uint8_t *image_bytes;        /* all images of the shard, one after the other; NULL when linked or not read */
+    uint64_t *image_offsets;     /* [n + 1]; NULL when linked or not read */
+    uint64_t *link_sizes;        /* [n] with --images link */
+    uint8_t (*link_digests)[32]; /* [n] SHA-256 of the original files, with --images link */
+    struct {
+        uint16_t *half; /* fp16, pooled, at: [n, views', c, h, w] float16 */
+        int8_t *int8;   /* int8: same shape, value = int8 * scale */
+        float *scales;  /* [n, views', c] */
+    } features[CACHE_MAX_FEATURES];
+};
+
+void cache_shard_release(struct cache_shard *shard);
+/* Allocates every array that a shard of this manifest has, zeroed, except image_bytes (its size is the images'). */
+enum status cache_shard_init(struct cache_shard *shard, const struct cache_manifest *manifest, enum split split,
+                             uint32_t first, uint32_t count, struct error *err);
+
+/* Bytes of one sample in a shard before compression, its image apart. */
+size_t cache_sample_bytes(const struct cache_manifest *manifest, enum split split);
+
+/* Lays a split out in shards: fills split->samples, views, shards (file, first, count) from the stored size of each
+ * image (sizes[samples]; NULL: every image is raw), as a pure function of them and the manifest's outputs.
+ * STATUS_CONFIG when a single sample is larger than a shard. */
+enum status cache_layout(struct cache_manifest *manifest, enum split split, const uint64_t *sizes, uint32_t samples,
+                         struct error *err);
+
+/* Logits of one view into a shard's float16 form: dense, or the top_k. STATUS_BAD_DATA when a value is not finite. */
+enum status cache_store_logits(const struct cache_manifest *manifest, struct cache_shard *shard, uint32_t sample,
+                               int view, const float *logits, struct error *err);
+/* One teacher value [shape] float of one view into the form that feature `index` asks for; shape is the teacher's, of
+ * which the feature has cache_feature_shape. STATUS_BAD_DATA when a value is not finite or too large for float16. */
+enum status cache_store_feature(const struct cache_manifest *manifest, struct cache_shard *shard, int index,
+                                uint32_t sample, int view, const float *value, struct shape shape, struct error *err);
+/* The reverse: logits[class_count] of one view; with top_k every class that is not stored gets the stand-in value. */
+void cache_logits(const struct cache_manifest *manifest, const struct cache_shard *shard, uint32_t sample, int view,
+                  float *logits);
+/* value[c, h, w] as stored. */
+void cache_feature_value(const struct cache_manifest *manifest, const struct cache_shard *shard, int index,
+                         uint32_t sample, int view, float *value);
+
+/* ---- writing ---- */
+struct cache_writer;
+
+/* Opens folder `path` for writing under an identity: a manifest with the layout but without what is known only once
+ * shards are published. A new folder records the identity; an existing one, finished or not, must have the same
+ * (STATUS_CONFIG names the field that differs with both values). identity is borrowed until cache_writer_close. */
+enum status cache_writer_open(struct cache_writer **out, const char *path, const struct cache_manifest *identity,
+                              struct error *err);
+void cache_writer_close(struct cache_writer *writer); /* NULL is legal */
+
+enum cache_claim_state {
+    CACHE_UNCLAIMED, /* a zeroed claim, or one that was given back */
+    CACHE_CLAIMED,   /* this process has the shard's lock: compute it, then cache_writer_put or cache_writer_unclaim */
+    CACHE_DONE,      /* published; its size and digest were verified now */
+    CACHE_BUSY,      /* another process works on it */
+};
+struct cache_claim {
+    enum cache_claim_state state;
+    enum split split;
+    int shard;
+    int lock; /* descriptor of a claimed shard's lock */
+};
+/* A published shard that is broken is removed and claimed. A process may have several claims: one thread may put a
+ * shard while another claims the next. */
+enum status cache_writer_claim(struct cache_writer *writer, enum split split, int shard, struct cache_claim *claim,
+                               struct error *err);
+void cache_writer_unclaim(struct cache_claim *claim); /* one that is not CACHE_CLAIMED is legal */
+/* Builds the claimed shard in memory, publishes it atomically and gives the claim back, in any case. The pool (may be
+ * NULL) compresses. STATUS_CANT_CREATE, STATUS_IO. */
+enum status cache_writer_put(struct cache_writer *writer, struct cache_claim *claim, const struct cache_shard *content,
+                             struct thread_pool *pool, struct error *err);
+
+/* When every shard of every split is there: publishes cache.json and removes what only the writing needed.
+ * *missing gets the number of shards that are not there yet (0: published, now or before). */
+enum status cache_writer_publish(struct cache_writer *writer, int *missing, struct error *err);
+
+/* ---- reading ---- */
+struct cache {
+    char *path;
+    struct cache_manifest manifest;
+};
+/* STATUS_NO_INPUT (no cache.json: unfinished, run again to resume), STATUS_BAD_DATA, STATUS_CONFIG (format version). */
+enum status cache_open(struct cache *cache, const char *path, struct error *err);
+void cache_release(struct cache *cache);
+
+enum cache_read_parts { CACHE_READ_IMAGES = 1, CACHE_READ_FEATURES = 2 }; /* the rest is always read */
+/* Loads, verifies, then decodes one shard. Thread-safe. STATUS_NO_INPUT, STATUS_BAD_DATA names the file and what is
+ * wrong. */
+enum status cache_read_shard(const struct cache *cache, enum split split, int shard, unsigned parts,
+                             struct cache_shard *content, struct error *err);
+/* The stored image of sample i (0 <= i < count) of a shard: borrowed bytes when embedded, malloc'ed (*owned) and
+ * verified when linked. */
+enum status cache_image(const struct cache *cache, const struct cache_shard *shard, uint32_t i, const uint8_t **bytes,
+                        size_t *size, uint8_t **owned, struct error *err);
+
+/* Bytes of the cache's files: all of them, and the images' share. */
+void cache_bytes(const struct cache_manifest *manifest, uint64_t *total, uint64_t *images);
+/* Views of all samples of all splits: what the bytes-per-view budget counts. */
+uint64_t cache_view_count(const struct cache_manifest *manifest);
+
+#endif

@@ -1,0 +1,161 @@
+#define _POSIX_C_SOURCE 200809L
+#include "formats/cache/cache.h"
+
+#include "formats/cache/manifest.h"
+#include "formats/cache/shard.h"
+#include "shared/base/digest.h"
+#include "shared/base/files.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum status cache_open(struct cache *cache, const char *path, struct error *err)
+{
+    enum status status = STATUS_OK;
+    unsigned char *text = NULL;
+    size_t size;
+    *cache = (struct cache){0};
+    char *file = path_join(path, "cache.json");
+    cache->path = strdup(path);
+    if (!file || !cache->path) {
+        status = error_no_memory(err, strlen(path), "a path");
+        goto cleanup;
+    }
+    if (!folder_exists(path)) {
+        status = error_set(err, STATUS_NO_INPUT, path, "is no cache: there is no such folder");
+        goto cleanup;
+    }
+    if (!file_exists(file)) {
+        char *partial = path_join(path, "partial");
+        status = error_set(err, STATUS_NO_INPUT, path, "%s",
+                           partial && folder_exists(partial)
+                               ? "is an unfinished cache: the same `teacher_dump run` again finishes it"
+                               : "is no cache: it has no cache.json");
+        free(partial);
+        goto cleanup;
+    }
+    TRY(file_read(file, MANIFEST_LIMIT, &text, &size, err));
+    TRY(manifest_parse(&cache->manifest, (const char *)text, size, true, file, err));
+cleanup:
+    free(text);
+    free(file);
+    if (status != STATUS_OK)
+        cache_release(cache);
+    return status;
+}
+
+void cache_release(struct cache *cache)
+{
+    free(cache->path);
+    arena_release(&cache->manifest.arena);
+    *cache = (struct cache){0};
+}
+
+enum status cache_read_shard(const struct cache *cache, enum split split, int shard, unsigned parts,
+                             struct cache_shard *content, struct error *err)
+{
+    const struct cache_shard_entry *entry = &cache->manifest.splits[split].shards[shard];
+    enum status status = STATUS_OK;
+    unsigned char *bytes = NULL;
+    char digest[DIGEST_HEX_SIZE];
+    size_t size;
+    *content = (struct cache_shard){0};
+    char *path = path_join(cache->path, entry->file);
+    if (!path)
+        return error_no_memory(err, strlen(cache->path), "a path");
+    TRY(file_read(path, (size_t)CACHE_SHARD_LIMIT * 2, &bytes, &size, err));
+    if (size != entry->bytes) {
+        status =
+            error_set(err, STATUS_BAD_DATA, path,
+                      "has %zu bytes, the manifest says %llu: copy it again, or run teacher_dump again to repair it",
+                      size, (unsigned long long)entry->bytes);
+        goto cleanup;
+    }
+    digest_bytes(bytes, size, digest);
+    if (strcmp(digest, entry->digest) != 0) {
+        status =
+            error_set(err, STATUS_BAD_DATA, path,
+                      "is damaged (its SHA-256 is not the manifest's): copy it again, or run teacher_dump again to "
+                      "repair it");
+        goto cleanup;
+    }
+    TRY(shard_parse(&cache->manifest, split, entry, bytes, size, parts, path, content, err));
+cleanup:
+    free(bytes);
+    free(path);
+    return status;
+}
+
+/* Names are relative to the data folder; one that leads out of it is refused. */
+static bool is_inside(const char *name)
+{
+    if (name[0] == '/')
+        return false;
+    for (const char *at = name; at; at = strchr(at, '/') ? strchr(at, '/') + 1 : NULL)
+        if (strncmp(at, "..", 2) == 0 && (at[2] == '/' || at[2] == 0))
+            return false;
+    return true;
+}
+
+static enum status read_linked(const struct cache *cache, const struct cache_shard *shard, uint32_t i, uint8_t **bytes,
+                               size_t *size, struct error *err)
+{
+    enum status status = STATUS_OK;
+    char digest[DIGEST_HEX_SIZE], wanted[DIGEST_HEX_SIZE];
+    if (!is_inside(shard->names[i]))
+        return error_set(err, STATUS_BAD_DATA, shard->names[i], "is a name that leads out of the data folder");
+    char *path = path_join(cache->manifest.source_path, shard->names[i]);
+    if (!path)
+        return error_no_memory(err, CACHE_NAME_SIZE, "a path");
+    TRY(file_read(path, CACHE_SHARD_LIMIT, bytes, size, err));
+    digest_bytes(*bytes, *size, digest);
+    for (int b = 0; b < 32; b++)
+        snprintf(wanted + 2 * b, 3, "%02x", shard->link_digests[i][b]);
+    if (*size != shard->link_sizes[i] || strcmp(digest, wanted) != 0) {
+        free(*bytes);
+        *bytes = NULL;
+        status = error_set(err, STATUS_BAD_DATA, path,
+                           "is not the file that the teacher saw: restore it, or make the cache anew");
+    }
+cleanup:
+    free(path);
+    return status;
+}
+
+enum status cache_image(const struct cache *cache, const struct cache_shard *shard, uint32_t i, const uint8_t **bytes,
+                        size_t *size, uint8_t **owned, struct error *err)
+{
+    *owned = NULL;
+    if (shard->image_bytes) {
+        *bytes = shard->image_bytes + shard->image_offsets[i];
+        *size = (size_t)(shard->image_offsets[i + 1] - shard->image_offsets[i]);
+        return STATUS_OK;
+    }
+    if (!shard->link_sizes)
+        return error_set(err, STATUS_INTERNAL, cache->path, "the images of this shard were not read");
+    enum status status = read_linked(cache, shard, i, owned, size, err);
+    *bytes = *owned;
+    return status;
+}
+
+void cache_bytes(const struct cache_manifest *manifest, uint64_t *total, uint64_t *images)
+{
+    char *text = manifest_text(manifest_to_json(manifest, true));
+    *total = text ? strlen(text) : 0;
+    *images = 0;
+    free(text);
+    for (int s = 0; s < SPLIT_COUNT; s++) {
+        for (int i = 0; i < manifest->splits[s].shard_count; i++) {
+            *total += manifest->splits[s].shards[i].bytes;
+            *images += manifest->splits[s].shards[i].image_bytes;
+        }
+    }
+}
+
+uint64_t cache_view_count(const struct cache_manifest *manifest)
+{
+    uint64_t count = 0;
+    for (int s = 0; s < SPLIT_COUNT; s++)
+        count += (uint64_t)manifest->splits[s].samples * (uint64_t)manifest->splits[s].views;
+    return count;
+}

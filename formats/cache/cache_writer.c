@@ -1,0 +1,258 @@
+/* Writing a cache by any number of processes; cache_partial.h says which files they use for that. */
+#define _POSIX_C_SOURCE 200809L
+#include "formats/cache/cache.h"
+
+#include "formats/cache/cache_partial.h"
+#include "formats/cache/manifest.h"
+#include "formats/cache/shard.h"
+#include "shared/base/digest.h"
+#include "shared/base/files.h"
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { LOCK_TRIES = 500 }; /* 10 s for what takes milliseconds */
+
+struct cache_writer {
+    struct cache_partial partial;
+    const struct cache_manifest *identity; /* the caller's; never changes */
+    pthread_mutex_t mutex;                 /* of what follows */
+    struct cache_manifest manifest;        /* the identity as it was recorded first, with what is known of shards */
+};
+
+/* Under the lock: compares with the identity that is there, or records this one. */
+static enum status agree(struct cache_writer *writer, const struct cache_manifest *identity, struct error *err)
+{
+    char path[CACHE_PATH_SIZE];
+    enum status status = STATUS_OK;
+    bool finished = cache_partial_is_finished(&writer->partial);
+    cache_partial_path(path, writer->partial.folder, "identity.json");
+    if (!finished && !file_exists(path))
+        TRY(cache_partial_write(identity, path, false, err));
+    TRY(cache_partial_read(&writer->manifest, finished ? writer->partial.final : path, finished, err));
+    TRY(manifest_compare(&writer->manifest, identity, writer->partial.path, err));
+cleanup:
+    if (finished)
+        cache_partial_remove(&writer->partial);
+    return status;
+}
+
+enum status cache_writer_open(struct cache_writer **out, const char *path, const struct cache_manifest *identity,
+                              struct error *err)
+{
+    enum status status = STATUS_OK;
+    int lock = -1;
+    struct cache_writer *writer = calloc(1, sizeof *writer);
+    *out = NULL;
+    if (!writer)
+        return error_no_memory(err, sizeof *writer, "a cache writer");
+    pthread_mutex_init(&writer->mutex, NULL);
+    writer->identity = identity;
+    TRY(cache_partial_init(&writer->partial, path, err));
+    TRY(folder_make(path, err));
+    TRY(cache_partial_lock(&writer->partial, "lock", LOCK_TRIES, &lock, err));
+    TRY(agree(writer, identity, err));
+    *out = writer;
+    writer = NULL;
+cleanup:
+    file_unlock(lock);
+    cache_writer_close(writer);
+    return status;
+}
+
+void cache_writer_close(struct cache_writer *writer)
+{
+    if (!writer)
+        return;
+    cache_partial_release(&writer->partial);
+    arena_release(&writer->manifest.arena);
+    pthread_mutex_destroy(&writer->mutex);
+    free(writer);
+}
+
+void cache_writer_unclaim(struct cache_claim *claim)
+{
+    if (claim->state == CACHE_CLAIMED)
+        file_unlock(claim->lock);
+    *claim = (struct cache_claim){0};
+}
+
+/* A finished cache with a broken shard becomes unfinished again: identity and records as they were before publication.
+ */
+static enum status reopen(struct cache_writer *writer, struct error *err)
+{
+    enum status status = STATUS_OK;
+    char path[CACHE_PATH_SIZE];
+    int lock = -1;
+    TRY(cache_partial_lock(&writer->partial, "lock", LOCK_TRIES, &lock, err));
+    if (!cache_partial_is_finished(&writer->partial))
+        goto cleanup;
+    cache_partial_path(path, writer->partial.folder, "identity.json");
+    TRY(cache_partial_write(&writer->manifest, path, false, err));
+    for (int s = 0; s < SPLIT_COUNT; s++)
+        for (int i = 0; i < writer->manifest.splits[s].shard_count; i++)
+            TRY(cache_partial_record_write(&writer->partial, &writer->manifest.splits[s].shards[i], err));
+    if (unlink(writer->partial.final) != 0)
+        status = error_set(err, STATUS_IO, writer->partial.final, "cannot be removed");
+cleanup:
+    file_unlock(lock);
+    return status;
+}
+
+/* *whole: the cache is finished and this shard of it is as its manifest says. A broken one opens the cache again. */
+static enum status check_finished(struct cache_writer *writer, enum split split, int shard, bool *whole,
+                                  struct error *err)
+{
+    enum status status = STATUS_OK;
+    *whole = false;
+    if (!cache_partial_is_finished(&writer->partial))
+        return STATUS_OK;
+    if (writer->manifest.splits[split].shards[shard].bytes == 0) /* finished meanwhile, by other processes */
+        TRY(cache_partial_read(&writer->manifest, writer->partial.final, true, err));
+    *whole = cache_partial_is_whole(&writer->partial, &writer->manifest.splits[split].shards[shard]);
+    if (!*whole)
+        TRY(reopen(writer, err));
+cleanup:
+    return status;
+}
+
+/* With the shard's lock: is it published and whole? Otherwise whatever is left of it is removed. */
+static enum status look_at_shard(struct cache_writer *writer, enum split split, int shard, bool *whole,
+                                 struct error *err)
+{
+    struct cache_shard_entry *entry = &writer->manifest.splits[split].shards[shard];
+    enum status status = STATUS_OK;
+    /* Records go only when cache.json is there: so without a record it is looked for once more. */
+    *whole = cache_partial_record_read(&writer->partial, entry) && cache_partial_is_whole(&writer->partial, entry);
+    if (!*whole)
+        TRY(check_finished(writer, split, shard, whole, err));
+    if (!*whole)
+        cache_partial_discard(&writer->partial, &writer->manifest.splits[split].shards[shard]);
+cleanup:
+    return status;
+}
+
+enum status cache_writer_claim(struct cache_writer *writer, enum split split, int shard, struct cache_claim *claim,
+                               struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct error failed = {0};
+    char name[32];
+    bool whole;
+    int lock = -1;
+    *claim = (struct cache_claim){.state = CACHE_DONE, .split = split, .shard = shard};
+    pthread_mutex_lock(&writer->mutex);
+    TRY(check_finished(writer, split, shard, &whole, err));
+    if (whole)
+        goto cleanup;
+    const char *file = writer->manifest.splits[split].shards[shard].file;
+    snprintf(name, sizeof name, "%.*s.lock", (int)strcspn(file, "."), file);
+    status = cache_partial_lock(&writer->partial, name, 1, &lock, &failed);
+    if (status == STATUS_LOCKED) {
+        claim->state = CACHE_BUSY;
+        status = STATUS_OK;
+        goto cleanup;
+    }
+    if (status != STATUS_OK) {
+        error_set(err, failed.code, failed.path, "%s", failed.message);
+        goto cleanup;
+    }
+    TRY(look_at_shard(writer, split, shard, &whole, err));
+    if (!whole) {
+        claim->state = CACHE_CLAIMED;
+        claim->lock = lock;
+        lock = -1;
+    }
+cleanup:
+    pthread_mutex_unlock(&writer->mutex);
+    file_unlock(lock);
+    if (status != STATUS_OK)
+        *claim = (struct cache_claim){0};
+    return status;
+}
+
+/* Labelled views, and those whose largest stored logit (ties: the smaller class) is the label's. */
+static enum status count_correct(const struct cache_manifest *manifest, const struct cache_shard *shard,
+                                 struct cache_shard_entry *entry, struct error *err)
+{
+    float *logits = malloc((size_t)manifest->class_count * sizeof *logits);
+    if (!logits)
+        return error_no_memory(err, (size_t)manifest->class_count * sizeof *logits, "logits");
+    entry->labelled = entry->correct = 0;
+    for (uint32_t i = 0; i < shard->count; i++) {
+        for (int v = 0; v < shard->views && shard->labels[i] >= 0; v++) {
+            int best = 0;
+            entry->labelled++;
+            if (!cache_has_teacher(manifest))
+                continue;
+            cache_logits(manifest, shard, i, v, logits);
+            for (int c = 1; c < manifest->class_count; c++)
+                best = logits[c] > logits[best] ? c : best;
+            entry->correct += best == shard->labels[i];
+        }
+    }
+    free(logits);
+    return STATUS_OK;
+}
+
+enum status cache_writer_put(struct cache_writer *writer, struct cache_claim *claim, const struct cache_shard *content,
+                             struct thread_pool *pool, struct error *err)
+{
+    enum status status = STATUS_OK;
+    unsigned char *bytes = NULL;
+    size_t size;
+    char path[CACHE_PATH_SIZE];
+    struct cache_shard_entry entry = writer->identity->splits[claim->split].shards[claim->shard];
+    if (claim->state != CACHE_CLAIMED || content->split != claim->split || content->first != entry.first ||
+        content->count != entry.count) {
+        status = error_set(err, STATUS_INTERNAL, entry.file, "is not the shard that was claimed");
+        goto cleanup;
+    }
+    TRY(shard_build(writer->identity, content, pool, &bytes, &size, &entry.image_bytes, err));
+    entry.bytes = size;
+    digest_bytes(bytes, size, entry.digest);
+    TRY(count_correct(writer->identity, content, &entry, err));
+    TRY(file_publish(cache_partial_path(path, writer->partial.path, entry.file), bytes, size, err));
+    TRY(cache_partial_record_write(&writer->partial, &entry, err));
+    pthread_mutex_lock(&writer->mutex);
+    entry.file = writer->manifest.splits[claim->split].shards[claim->shard].file;
+    writer->manifest.splits[claim->split].shards[claim->shard] = entry;
+    pthread_mutex_unlock(&writer->mutex);
+cleanup:
+    free(bytes);
+    cache_writer_unclaim(claim);
+    return status;
+}
+
+static int count_missing(struct cache_writer *writer)
+{
+    char path[CACHE_PATH_SIZE];
+    int missing = 0;
+    for (int s = 0; s < SPLIT_COUNT; s++) {
+        struct cache_split *split = &writer->manifest.splits[s];
+        for (int i = 0; i < split->shard_count; i++)
+            missing += !cache_partial_record_read(&writer->partial, &split->shards[i]) ||
+                       !file_exists(cache_partial_path(path, writer->partial.path, split->shards[i].file));
+    }
+    return missing;
+}
+
+enum status cache_writer_publish(struct cache_writer *writer, int *missing, struct error *err)
+{
+    enum status status = STATUS_OK;
+    int lock = -1;
+    *missing = 0;
+    TRY(cache_partial_lock(&writer->partial, "lock", LOCK_TRIES, &lock, err));
+    if (!cache_partial_is_finished(&writer->partial)) {
+        *missing = count_missing(writer);
+        if (*missing > 0)
+            goto cleanup;
+        TRY(cache_partial_write(&writer->manifest, writer->partial.final, true, err));
+    }
+    cache_partial_remove(&writer->partial);
+cleanup:
+    file_unlock(lock);
+    return status;
+}

@@ -1,0 +1,45 @@
+/* The manifest as JSON (FORMAT.md, "cache.json"): for formats/cache_*.c only. */
+#ifndef FORMATS_CACHE_MANIFEST_H
+#define FORMATS_CACHE_MANIFEST_H
+
+#include "formats/cache/cache.h"
+#include <cjson/cJSON.h>
+
+enum {
+    MANIFEST_LIMIT = 256 << 20, /* bytes of a cache.json that is read at all */
+    MANIFEST_MAX_CLASSES = 65536,
+    MANIFEST_MAX_SHARDS = 1 << 20,
+    MANIFEST_MAX_VIEWS = 65536,
+};
+
+extern const char *const manifest_format; /* "softcache" */
+extern const char *const manifest_forms[FEATURE_FORM_COUNT];
+extern const char *const manifest_encodings[2];   /* by enum image_encoding */
+extern const char *const manifest_image_modes[2]; /* by images_embedded */
+
+/* published: with the fields of shards that are known only once they are there; otherwise it is an identity. */
+cJSON *manifest_to_json(const struct cache_manifest *manifest, bool published); /* NULL when out of memory */
+/* The text, malloc'ed and ending in a newline, of a tree, which is freed. NULL when out of memory (or tree NULL). */
+char *manifest_text(cJSON *tree);
+
+/* Parses and checks everything: unknown version (STATUS_CONFIG), missing or bad fields, shards that do not cover their
+ * split exactly, sizes that a shard may not have. *manifest must be zeroed; arena_release(&manifest->arena) frees it.
+ */
+enum status manifest_parse(struct cache_manifest *manifest, const char *text, size_t size, bool published,
+                           const char *path, struct error *err);
+
+/* One published shard's record, as in the manifest. */
+cJSON *manifest_shard_to_json(const struct cache_shard_entry *entry, bool published);
+enum status manifest_record_parse(struct cache_shard_entry *entry, const char *text, size_t size, const char *path,
+                                  struct error *err);
+
+/* STATUS_CONFIG naming the first field in which two identities differ, with both values. */
+enum status manifest_compare(const struct cache_manifest *stored, const struct cache_manifest *wanted, const char *path,
+                             struct error *err);
+
+/* "train-00000.h5" in a buffer of 32 bytes. */
+void manifest_shard_name(char name[32], enum split split, int shard);
+/* Sets splits[].teacher_accuracy from the shards. */
+void manifest_sum_accuracy(struct cache_manifest *manifest);
+
+#endif

@@ -1,0 +1,291 @@
+#include "formats/cache/manifest.h"
+
+#include "formats/json.h"
+#include <math.h>
+#include <string.h>
+
+#define INTEGER(at, field, low, high, target)                  \
+    do {                                                       \
+        int64_t value_;                                        \
+        TRY(json_integer(at, field, low, high, &value_, err)); \
+        (target) = value_;                                     \
+    } while (0)
+
+static enum status parse_shard(const struct json_place *at, bool published, struct arena *arena,
+                               struct cache_shard_entry *entry, struct error *err)
+{
+    enum status status = STATUS_OK;
+    TRY(json_string(at, "file", arena, &entry->file, err));
+    INTEGER(at, "first", 0, UINT32_MAX, entry->first);
+    INTEGER(at, "count", 1, CACHE_SHARD_SAMPLES, entry->count);
+    if (published) {
+        INTEGER(at, "bytes", 1, (int64_t)CACHE_SHARD_LIMIT * 2, entry->bytes);
+        INTEGER(at, "image_bytes", 0, (int64_t)entry->bytes, entry->image_bytes);
+        INTEGER(at, "labelled_views", 0, (int64_t)CACHE_SHARD_SAMPLES * MANIFEST_MAX_VIEWS, entry->labelled);
+        INTEGER(at, "correct_views", 0, (int64_t)entry->labelled, entry->correct);
+        TRY(json_digest(at, "sha256", entry->digest, err));
+    }
+cleanup:
+    return status;
+}
+
+static enum status parse_classes(const struct json_place *root, struct cache_manifest *manifest, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct json_place array, element = {0};
+    TRY(json_array(root, "classes", MANIFEST_MAX_CLASSES, &array, &manifest->class_count, err));
+    const char **names = arena_alloc(&manifest->arena, (size_t)manifest->class_count + 1, sizeof *names);
+    if (!names)
+        return error_no_memory(err, (size_t)manifest->class_count * sizeof *names, "class names");
+    for (int i = 0; i < manifest->class_count; i++) {
+        TRY(json_element(&array, i, &element, err));
+        TRY(json_string(&element, NULL, &manifest->arena, &names[i], err));
+    }
+    if (manifest->class_count == 0)
+        return error_set(err, STATUS_BAD_DATA, root->path, "field classes is empty");
+    manifest->classes = names;
+cleanup:
+    return status;
+}
+
+static enum status parse_skipped(const struct json_place *root, struct cache_manifest *manifest, struct error *err)
+{
+    enum status status = STATUS_OK;
+    const char *const splits[] = {split_name(0), split_name(1), split_name(2)};
+    struct json_place array, element = {0};
+    TRY(json_array(root, "skipped", 1 << 24, &array, &manifest->skipped_count, err));
+    struct cache_skipped *list = arena_alloc(&manifest->arena, (size_t)manifest->skipped_count + 1, sizeof *list);
+    if (!list)
+        return error_no_memory(err, (size_t)manifest->skipped_count * sizeof *list, "skipped samples");
+    for (int i = 0; i < manifest->skipped_count; i++) {
+        int split;
+        TRY(json_element(&array, i, &element, err));
+        TRY(json_choice(&element, "split", splits, SPLIT_COUNT, &split, err));
+        TRY(json_string(&element, "name", &manifest->arena, &list[i].name, err));
+        TRY(json_string(&element, "reason", &manifest->arena, &list[i].reason, err));
+        list[i].split = (enum split)split;
+    }
+    manifest->skipped = list;
+cleanup:
+    return status;
+}
+
+static enum status parse_source(const struct json_place *root, struct cache_manifest *manifest, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct json_place source;
+    int encoding, mode;
+    TRY(json_object(root, "source", &source, err));
+    TRY(json_string(&source, "format", &manifest->arena, &manifest->source_format, err));
+    TRY(json_digest(&source, "sha256", manifest->source_digest, err));
+    TRY(json_choice(&source, "encoding", manifest_encodings, 2, &encoding, err));
+    bool raw = encoding == IMAGE_RAW;
+    manifest->encoding = (enum image_encoding)encoding;
+    INTEGER(&source, "height", raw ? 1 : 0, raw ? IMAGE_MAX_SIDE : 0, manifest->raw_h);
+    INTEGER(&source, "width", raw ? 1 : 0, raw ? IMAGE_MAX_SIDE : 0, manifest->raw_w);
+    INTEGER(&source, "channels", 1, 3, manifest->channels);
+    TRY(json_choice(&source, "images", manifest_image_modes, 2, &mode, err));
+    TRY(json_string(&source, "path", &manifest->arena, &manifest->source_path, err));
+    manifest->images_embedded = mode == 1;
+    if (manifest->channels == 2 || (!raw && manifest->channels != 3))
+        return error_set(err, STATUS_BAD_DATA, root->path, "field source.channels is %d", manifest->channels);
+    if (raw && !manifest->images_embedded)
+        return error_set(err, STATUS_BAD_DATA, root->path, "field source.images: raw images cannot be linked");
+cleanup:
+    return status;
+}
+
+static enum status parse_floats(const struct json_place *at, const char *field, float values[3], struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct json_place array;
+    int count;
+    TRY(json_array(at, field, 3, &array, &count, err));
+    const cJSON *item = array.node->child;
+    for (int c = 0; c < 3; c++) {
+        if (!item || !cJSON_IsNumber(item) || !isfinite((float)item->valuedouble))
+            return error_set(err, STATUS_BAD_DATA, at->path, "field %s is not three numbers", array.place);
+        values[c] = (float)item->valuedouble;
+        item = item->next;
+    }
+cleanup:
+    return status;
+}
+
+/* Caches of the first programs say neither: those had the CPU only. */
+static enum status parse_engine(const struct json_place *teacher, struct cache_manifest *manifest, struct error *err)
+{
+    enum status status = STATUS_OK;
+    manifest->device = "cpu";
+    manifest->precision = "fp32";
+    if (cJSON_HasObjectItem(teacher->node, "device"))
+        TRY(json_string(teacher, "device", &manifest->arena, &manifest->device, err));
+    if (cJSON_HasObjectItem(teacher->node, "precision"))
+        TRY(json_string(teacher, "precision", &manifest->arena, &manifest->precision, err));
+cleanup:
+    return status;
+}
+
+static enum status parse_replay(const struct json_place *root, struct cache_manifest *manifest, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct json_place teacher, augmentation, preprocessing;
+    manifest->teacher_file = manifest->device = manifest->precision = "";
+    if (!cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(root->node, "teacher"))) {
+        TRY(json_object(root, "teacher", &teacher, err));
+        TRY(json_string(&teacher, "file", &manifest->arena, &manifest->teacher_file, err));
+        TRY(json_digest(&teacher, "sha256", manifest->teacher_digest, err));
+        TRY(parse_engine(&teacher, manifest, err));
+    }
+    TRY(json_object(root, "augmentation", &augmentation, err));
+    TRY(json_string(&augmentation, "recipe", &manifest->arena, &manifest->recipe, err));
+    INTEGER(&augmentation, "version", 1, INT32_MAX, manifest->augment_version);
+    TRY(json_u64(&augmentation, "seed", &manifest->seed, err));
+    INTEGER(&augmentation, "views", 1, MANIFEST_MAX_VIEWS, manifest->views);
+    TRY(json_object(root, "preprocessing", &preprocessing, err));
+    INTEGER(&preprocessing, "base", 0, IMAGE_MAX_SIDE, manifest->base);
+    INTEGER(&preprocessing, "size", 1, IMAGE_MAX_SIDE, manifest->size);
+    TRY(parse_floats(&preprocessing, "mean", manifest->mean, err));
+    TRY(parse_floats(&preprocessing, "std", manifest->std, err));
+    for (int c = 0; c < 3; c++)
+        if (!(manifest->std[c] > 0))
+            return error_set(err, STATUS_BAD_DATA, root->path, "field preprocessing.std[%d] is not positive", c);
+cleanup:
+    return status;
+}
+
+static enum status parse_outputs(const struct json_place *root, struct cache_manifest *manifest, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct json_place outputs, array, element = {0};
+    int form;
+    TRY(json_object(root, "outputs", &outputs, err));
+    INTEGER(&outputs, "top_k", 0, manifest->class_count - 1, manifest->top_k);
+    TRY(json_array(&outputs, "features", CACHE_MAX_FEATURES, &array, &manifest->feature_count, err));
+    for (int i = 0; i < manifest->feature_count; i++) {
+        struct cache_feature *feature = &manifest->features[i];
+        TRY(json_element(&array, i, &element, err));
+        TRY(json_string(&element, "tensor", &manifest->arena, &feature->tensor, err));
+        TRY(json_choice(&element, "form", manifest_forms, FEATURE_FORM_COUNT, &form, err));
+        feature->form = (enum feature_form)form;
+        INTEGER(&element, "channels", 1, form == FEATURE_AT ? 1 : 1 << 24, feature->c);
+        INTEGER(&element, "height", 1, form == FEATURE_POOLED ? 1 : IMAGE_MAX_SIDE, feature->h);
+        INTEGER(&element, "width", 1, form == FEATURE_POOLED ? 1 : IMAGE_MAX_SIDE, feature->w);
+        INTEGER(&element, "views", 1, manifest->views, feature->views);
+    }
+cleanup:
+    return status;
+}
+
+/* Shards follow one another without gaps, have the names they must have and fit the limit. */
+static enum status check_shards(const struct cache_manifest *manifest, enum split s, const char *path,
+                                struct error *err)
+{
+    const struct cache_split *split = &manifest->splits[s];
+    size_t sample = cache_sample_bytes(manifest, s);
+    uint64_t next = 0;
+    for (int i = 0; i < split->shard_count; i++) {
+        const struct cache_shard_entry *entry = &split->shards[i];
+        char name[32];
+        manifest_shard_name(name, s, i);
+        if (strcmp(entry->file, name) != 0)
+            return error_set(err, STATUS_BAD_DATA, path, "shard %d of split %s is not called %s", i, split_name(s),
+                             name);
+        if (entry->first != next)
+            return error_set(err, STATUS_BAD_DATA, path, "%s does not begin with sample %llu", name,
+                             (unsigned long long)next);
+        if (size_mul(sample, entry->count) > CACHE_SHARD_LIMIT)
+            return error_set(err, STATUS_BAD_DATA, path, "%s is larger than a shard may be", name);
+        next += entry->count;
+    }
+    if (next != split->samples)
+        return error_set(err, STATUS_BAD_DATA, path, "the shards of split %s do not hold its %u samples", split_name(s),
+                         split->samples);
+    return STATUS_OK;
+}
+
+static enum status parse_splits(const struct json_place *root, struct cache_manifest *manifest, bool published,
+                                struct error *err)
+{
+    enum status status = STATUS_OK;
+    const char *const names[] = {split_name(0), split_name(1), split_name(2)};
+    struct json_place array, element = {0}, shards;
+    int count;
+    TRY(json_array(root, "splits", SPLIT_COUNT, &array, &count, err));
+    for (int i = 0; i < count; i++) {
+        struct json_place entry = {0};
+        int s;
+        TRY(json_element(&array, i, &element, err));
+        TRY(json_choice(&element, "split", names, SPLIT_COUNT, &s, err));
+        struct cache_split *split = &manifest->splits[s];
+        if (split->samples)
+            return error_set(err, STATUS_BAD_DATA, root->path, "split %s is there twice", names[s]);
+        int views = s == SPLIT_TRAIN ? manifest->views : 1;
+        INTEGER(&element, "samples", 1, INT32_MAX, split->samples);
+        INTEGER(&element, "views", views, views, split->views);
+        TRY(json_array(&element, "shards", MANIFEST_MAX_SHARDS, &shards, &split->shard_count, err));
+        split->shards = arena_alloc(&manifest->arena, (size_t)split->shard_count + 1, sizeof *split->shards);
+        if (!split->shards)
+            return error_no_memory(err, (size_t)split->shard_count * sizeof *split->shards, "the list of shards");
+        for (int j = 0; j < split->shard_count; j++) {
+            TRY(json_element(&shards, j, &entry, err));
+            TRY(parse_shard(&entry, published, &manifest->arena, &split->shards[j], err));
+        }
+        TRY(check_shards(manifest, (enum split)s, root->path, err));
+    }
+cleanup:
+    return status;
+}
+
+enum status manifest_parse(struct cache_manifest *manifest, const char *text, size_t size, bool published,
+                           const char *path, struct error *err)
+{
+    enum status status = STATUS_OK;
+    cJSON *tree = NULL;
+    int format;
+    TRY(json_parse(&tree, text, size, path, err));
+    struct json_place root = json_root(tree, path);
+    TRY(json_choice(&root, "format", &manifest_format, 1, &format, err));
+    INTEGER(&root, "format_version", 1, INT32_MAX, manifest->format_version);
+    if (manifest->format_version != CACHE_FORMAT_VERSION) {
+        status =
+            error_set(err, STATUS_CONFIG, path,
+                      "has format version %d, this program reads version %d: use the program that wrote it, or make "
+                      "the cache anew",
+                      manifest->format_version, CACHE_FORMAT_VERSION);
+        goto cleanup;
+    }
+    TRY(json_string(&root, "program_version", &manifest->arena, &manifest->program_version, err));
+    TRY(parse_classes(&root, manifest, err));
+    TRY(parse_skipped(&root, manifest, err));
+    TRY(parse_source(&root, manifest, err));
+    TRY(parse_replay(&root, manifest, err));
+    TRY(parse_outputs(&root, manifest, err));
+    TRY(parse_splits(&root, manifest, published, err));
+    manifest_sum_accuracy(manifest);
+cleanup:
+    cJSON_Delete(tree);
+    return status;
+}
+
+enum status manifest_record_parse(struct cache_shard_entry *entry, const char *text, size_t size, const char *path,
+                                  struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct arena arena = {0};
+    struct cache_shard_entry record = *entry;
+    cJSON *tree = NULL;
+    TRY(json_parse(&tree, text, size, path, err));
+    struct json_place root = json_root(tree, path);
+    TRY(parse_shard(&root, true, &arena, &record, err));
+    if (strcmp(record.file, entry->file) != 0 || record.first != entry->first || record.count != entry->count) {
+        status = error_set(err, STATUS_BAD_DATA, path, "is the record of another shard");
+        goto cleanup;
+    }
+    record.file = entry->file;
+    *entry = record;
+cleanup:
+    cJSON_Delete(tree);
+    arena_release(&arena);
+    return status;
+}

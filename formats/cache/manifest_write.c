@@ -1,0 +1,185 @@
+#include "formats/cache/manifest.h"
+
+#include "formats/json.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *const manifest_forms[FEATURE_FORM_COUNT] = {"fp16", "int8", "pooled", "at"};
+const char *const manifest_encodings[2] = {"jpeg", "raw"};
+const char *const manifest_image_modes[2] = {"link", "embed"};
+const char *const manifest_format = "softcache";
+
+const char *feature_form_name(enum feature_form form)
+{
+    return manifest_forms[form];
+}
+
+void manifest_shard_name(char name[32], enum split split, int shard)
+{
+    snprintf(name, 32, "%s-%05d.h5", split_name(split), shard);
+}
+
+cJSON *manifest_shard_to_json(const struct cache_shard_entry *entry, bool published)
+{
+    cJSON *item = cJSON_CreateObject();
+    cJSON_AddStringToObject(item, "file", entry->file);
+    cJSON_AddNumberToObject(item, "first", entry->first);
+    cJSON_AddNumberToObject(item, "count", entry->count);
+    if (published) {
+        cJSON_AddNumberToObject(item, "bytes", (double)entry->bytes);
+        cJSON_AddNumberToObject(item, "image_bytes", (double)entry->image_bytes);
+        cJSON_AddNumberToObject(item, "labelled_views", (double)entry->labelled);
+        cJSON_AddNumberToObject(item, "correct_views", (double)entry->correct);
+        cJSON_AddStringToObject(item, "sha256", entry->digest);
+    }
+    return item;
+}
+
+static void add_source(cJSON *root, const struct cache_manifest *manifest)
+{
+    cJSON *source = cJSON_AddObjectToObject(root, "source");
+    cJSON_AddStringToObject(source, "format", manifest->source_format);
+    cJSON_AddStringToObject(source, "sha256", manifest->source_digest);
+    cJSON_AddStringToObject(source, "encoding", manifest_encodings[manifest->encoding]);
+    cJSON_AddNumberToObject(source, "height", manifest->raw_h);
+    cJSON_AddNumberToObject(source, "width", manifest->raw_w);
+    cJSON_AddNumberToObject(source, "channels", manifest->channels);
+    cJSON_AddStringToObject(source, "images", manifest_image_modes[manifest->images_embedded]);
+    cJSON_AddStringToObject(source, "path", manifest->source_path);
+    cJSON *classes = cJSON_AddArrayToObject(root, "classes");
+    for (int i = 0; i < manifest->class_count; i++)
+        cJSON_AddItemToArray(classes, cJSON_CreateString(manifest->classes[i]));
+    cJSON *skipped = cJSON_AddArrayToObject(root, "skipped");
+    for (int i = 0; i < manifest->skipped_count; i++) {
+        cJSON *item = cJSON_CreateObject();
+        cJSON_AddItemToArray(skipped, item);
+        cJSON_AddStringToObject(item, "split", split_name(manifest->skipped[i].split));
+        cJSON_AddStringToObject(item, "name", manifest->skipped[i].name);
+        cJSON_AddStringToObject(item, "reason", manifest->skipped[i].reason);
+    }
+}
+
+static void add_floats(cJSON *object, const char *field, const float values[3])
+{
+    cJSON *array = cJSON_AddArrayToObject(object, field);
+    for (int c = 0; c < 3; c++)
+        cJSON_AddItemToArray(array, json_float(values[c]));
+}
+
+static void add_replay(cJSON *root, const struct cache_manifest *manifest)
+{
+    char seed[24];
+    snprintf(seed, sizeof seed, "%llu", (unsigned long long)manifest->seed);
+    if (cache_has_teacher(manifest)) {
+        cJSON *teacher = cJSON_AddObjectToObject(root, "teacher");
+        cJSON_AddStringToObject(teacher, "file", manifest->teacher_file);
+        cJSON_AddStringToObject(teacher, "sha256", manifest->teacher_digest);
+        cJSON_AddStringToObject(teacher, "device", manifest->device);
+        cJSON_AddStringToObject(teacher, "precision", manifest->precision);
+    } else {
+        cJSON_AddNullToObject(root, "teacher");
+    }
+    cJSON *augmentation = cJSON_AddObjectToObject(root, "augmentation");
+    cJSON_AddStringToObject(augmentation, "recipe", manifest->recipe);
+    cJSON_AddNumberToObject(augmentation, "version", manifest->augment_version);
+    cJSON_AddStringToObject(augmentation, "seed", seed);
+    cJSON_AddNumberToObject(augmentation, "views", manifest->views);
+    cJSON *preprocessing = cJSON_AddObjectToObject(root, "preprocessing");
+    cJSON_AddNumberToObject(preprocessing, "base", manifest->base);
+    cJSON_AddNumberToObject(preprocessing, "size", manifest->size);
+    add_floats(preprocessing, "mean", manifest->mean);
+    add_floats(preprocessing, "std", manifest->std);
+    cJSON *outputs = cJSON_AddObjectToObject(root, "outputs");
+    cJSON_AddNumberToObject(outputs, "top_k", manifest->top_k);
+    cJSON *features = cJSON_AddArrayToObject(outputs, "features");
+    for (int i = 0; i < manifest->feature_count; i++) {
+        const struct cache_feature *feature = &manifest->features[i];
+        cJSON *item = cJSON_CreateObject();
+        cJSON_AddItemToArray(features, item);
+        cJSON_AddStringToObject(item, "tensor", feature->tensor);
+        cJSON_AddStringToObject(item, "form", manifest_forms[feature->form]);
+        cJSON_AddNumberToObject(item, "channels", feature->c);
+        cJSON_AddNumberToObject(item, "height", feature->h);
+        cJSON_AddNumberToObject(item, "width", feature->w);
+        cJSON_AddNumberToObject(item, "views", feature->views);
+    }
+}
+
+cJSON *manifest_to_json(const struct cache_manifest *manifest, bool published)
+{
+    cJSON *root = cJSON_CreateObject();
+    cJSON_AddStringToObject(root, "format", manifest_format);
+    cJSON_AddNumberToObject(root, "format_version", manifest->format_version);
+    cJSON_AddStringToObject(root, "program_version", manifest->program_version);
+    add_replay(root, manifest);
+    add_source(root, manifest);
+    cJSON *splits = cJSON_AddArrayToObject(root, "splits");
+    for (int s = 0; s < SPLIT_COUNT; s++) {
+        const struct cache_split *split = &manifest->splits[s];
+        if (split->samples == 0)
+            continue;
+        cJSON *item = cJSON_CreateObject();
+        cJSON_AddItemToArray(splits, item);
+        cJSON_AddStringToObject(item, "split", split_name(s));
+        cJSON_AddNumberToObject(item, "samples", split->samples);
+        cJSON_AddNumberToObject(item, "views", split->views);
+        cJSON *shards = cJSON_AddArrayToObject(item, "shards");
+        for (int i = 0; i < split->shard_count; i++)
+            cJSON_AddItemToArray(shards, manifest_shard_to_json(&split->shards[i], published));
+    }
+    return root;
+}
+
+char *manifest_text(cJSON *tree)
+{
+    char *text = tree ? cJSON_Print(tree) : NULL;
+    cJSON_Delete(tree);
+    size_t length = text ? strlen(text) : 0;
+    char *longer = text ? realloc(text, length + 2) : NULL;
+    if (!longer) {
+        free(text);
+        return NULL;
+    }
+    memcpy(longer + length, "\n", 2);
+    return longer;
+}
+
+void manifest_sum_accuracy(struct cache_manifest *manifest)
+{
+    for (int s = 0; s < SPLIT_COUNT; s++) {
+        struct cache_split *split = &manifest->splits[s];
+        uint64_t labelled = 0, correct = 0;
+        for (int i = 0; i < split->shard_count; i++) {
+            labelled += split->shards[i].labelled;
+            correct += split->shards[i].correct;
+        }
+        split->teacher_accuracy = labelled ? (double)correct / (double)labelled : -1;
+    }
+}
+
+enum status manifest_compare(const struct cache_manifest *stored, const struct cache_manifest *wanted, const char *path,
+                             struct error *err)
+{
+    /* What may change between runs without changing a byte of the shards. */
+    static const char *const ignore[] = {"program_version", "file", NULL};
+    const cJSON *a, *b;
+    char field[128] = "";
+    cJSON *left = manifest_to_json(stored, false), *right = manifest_to_json(wanted, false);
+    enum status status = STATUS_OK;
+    if (!left || !right) {
+        status = error_no_memory(err, 0, "manifests");
+    } else if (json_difference(left, right, ignore, field, sizeof field, &a, &b)) {
+        char *has = a ? cJSON_PrintUnformatted(a) : NULL, *wants = b ? cJSON_PrintUnformatted(b) : NULL;
+        status =
+            error_set(err, STATUS_CONFIG, path,
+                      "belongs to another run: %s is %.300s there and %.300s here: choose another --out, or run with "
+                      "the same settings",
+                      field, has ? has : "absent", wants ? wants : "absent");
+        cJSON_free(has);
+        cJSON_free(wants);
+    }
+    cJSON_Delete(left);
+    cJSON_Delete(right);
+    return status;
+}

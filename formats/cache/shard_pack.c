@@ -1,0 +1,68 @@
+/* Chunks of a shard's data sets, compressed by threads: what libhdf5's filter pipeline makes, byte for byte, without
+ * its lock. */
+#include "formats/cache/shard.h"
+
+#include "formats/cache/zstd_filter.h"
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+size_t shard_chunk_rows(const struct shard_field *field)
+{
+    size_t row = field->bytes / (size_t)field->dims[0];
+    size_t rows = row < SHARD_CHUNK_BYTES ? SHARD_CHUNK_BYTES / row : 1;
+    return rows < field->dims[0] ? rows : (size_t)field->dims[0];
+}
+
+/* out[byte][element] = in[element][byte] */
+static void shuffle(const unsigned char *in, unsigned char *out, size_t elements, size_t item)
+{
+    for (size_t byte = 0; byte < item; byte++)
+        for (size_t i = 0; i < elements; i++)
+            *out++ = in[i * item + byte];
+}
+
+struct pack_job {
+    const struct shard_field *field;
+    size_t first, rows;
+    struct shard_chunk *packed;
+    atomic_bool failed;
+};
+
+/* The last chunk is as large as the others: what lies beyond the data is 0. */
+static void pack_task(void *context, int index, int worker)
+{
+    (void)worker;
+    struct pack_job *job = context;
+    const struct shard_field *field = job->field;
+    size_t row = field->bytes / (size_t)field->dims[0], bytes = row * job->rows;
+    size_t at = (job->first + (size_t)index) * bytes;
+    size_t there = field->bytes - at < bytes ? field->bytes - at : bytes;
+    const unsigned char *data = (const unsigned char *)field->data + at;
+    unsigned char *chunk = calloc(2, bytes); /* the padded chunk, then the shuffled one */
+    if (chunk) {
+        const unsigned char *plain = data;
+        if (there < bytes)
+            plain = memcpy(chunk, data, there);
+        if (field->item > 1) {
+            shuffle(plain, chunk + bytes, bytes / field->item, field->item);
+            plain = chunk + bytes;
+        }
+        job->packed[index].size = zstd_filter_pack(plain, bytes, &job->packed[index].bytes);
+    }
+    if (!job->packed[index].bytes)
+        atomic_store(&job->failed, true);
+    free(chunk);
+}
+
+enum status shard_pack(const struct shard_field *field, size_t first, int count, struct thread_pool *pool,
+                       struct shard_chunk *packed, struct error *err)
+{
+    struct pack_job job = {.field = field, .first = first, .rows = shard_chunk_rows(field), .packed = packed};
+    for (int i = 0; i < count; i++)
+        packed[i] = (struct shard_chunk){0};
+    thread_pool_run(pool, count, pack_task, &job);
+    if (atomic_load(&job.failed))
+        return error_no_memory(err, job.rows * (field->bytes / (size_t)field->dims[0]), "a chunk of a shard");
+    return STATUS_OK;
+}

@@ -1,0 +1,18 @@
+/* Gzip (RFC 1952), decompressed in memory. */
+#ifndef FORMATS_DATASETS_GZIP_H
+#define FORMATS_DATASETS_GZIP_H
+
+#include "shared/base/error.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+bool gzip_recognises(const uint8_t *bytes, size_t size);
+
+/* Decompresses one gzip member; *out is malloc'ed, the caller's. STATUS_BAD_DATA for damaged or truncated input, bytes
+ * after the end, and more than limit bytes of output: at most 2 * limit are ever allocated, and no more than 2 * the
+ * real output. */
+enum status gzip_decompress(const uint8_t *bytes, size_t size, size_t limit, const char *path, uint8_t **out,
+                            size_t *out_size, struct error *err);
+
+#endif

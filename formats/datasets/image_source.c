@@ -1,0 +1,199 @@
+#define _GNU_SOURCE
+#include "formats/datasets/image_source.h"
+
+#include "formats/image/jpeg.h"
+#include "formats/datasets/source_reader.h"
+#include "shared/base/files.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* In order of preference: the first that recognises a folder reads it. */
+static const struct image_source_format *const readers[] = {&source_cifar10, &source_idx, &source_food11,
+                                                            &source_imagefolder};
+
+static const char layouts[] = "ImageFolder (train/CLASS/*.jpg val/CLASS/*.jpg), Food-11 (training/LABEL_INDEX.jpg "
+                              "validation/...), CIFAR-10 (data_batch_*.bin test_batch.bin), "
+                              "IDX (train-images-idx3-ubyte[.gz] train-labels-idx1-ubyte[.gz] t10k-...)";
+
+const char *split_name(enum split split)
+{
+    static const char *const names[SPLIT_COUNT] = {"train", "val", "test"};
+    return names[split];
+}
+
+/* Does a subfolder hold JPEG files, so that path looks like class folders without train/ and val/ above them? */
+static bool has_class_folders(const char *path, const struct folder_entry *entries, size_t count)
+{
+    bool found = false;
+    for (size_t i = 0; i < count && !found; i++) {
+        struct folder_entry *inner = NULL;
+        size_t inner_count = 0;
+        char *folder = entries[i].is_folder ? path_join(path, entries[i].name) : NULL;
+        if (folder && folder_list(folder, &inner, &inner_count, NULL) == STATUS_OK)
+            for (size_t j = 0; j < inner_count && !found; j++)
+                found = !inner[j].is_folder && source_is_jpeg(inner[j].name);
+        folder_list_free(inner, inner_count);
+        free(folder);
+    }
+    return found;
+}
+
+static enum status explain_unrecognised(const char *path, struct error *err)
+{
+    struct folder_entry *entries;
+    size_t count;
+    enum status status = folder_list(path, &entries, &count, err);
+    if (status != STATUS_OK)
+        return status;
+    if (count == 0)
+        status = error_set(err, STATUS_NO_INPUT, path, "the folder is empty; layouts that can be read: %s", layouts);
+    else if (has_class_folders(path, entries, count))
+        status = error_set(err, STATUS_BAD_DATA, path,
+                           "has folders of images, but no train/ folder: an ImageFolder is train/CLASS/*.jpg and "
+                           "val/CLASS/*.jpg; move the class folders into train/ and some images of each into val/");
+    else
+        status = error_set(err, STATUS_BAD_DATA, path, "is not a data set that can be read; layouts: %s", layouts);
+    folder_list_free(entries, count);
+    return status;
+}
+
+enum status image_source_open(struct image_source *source, const char *path, struct error *err)
+{
+    enum status status = STATUS_OK;
+    const struct image_source_format *reader = NULL;
+    *source = (struct image_source){.channels = 3};
+    for (size_t i = 0; i < sizeof readers / sizeof *readers && !reader; i++)
+        if (readers[i]->recognises(path))
+            reader = readers[i];
+    if (!reader)
+        return explain_unrecognised(path, err);
+    source->reader = reader;
+    source->format = reader->name;
+    source->path = strdup(path);
+    if (!source->path)
+        TRY(error_no_memory(err, strlen(path), "a path"));
+    TRY(reader->open(source, err));
+    if (source->sets[SPLIT_TRAIN].count == 0)
+        TRY(error_set(err, STATUS_BAD_DATA, path, "has no training images"));
+cleanup:
+    if (status != STATUS_OK)
+        image_source_release(source);
+    return status;
+}
+
+void image_source_release(struct image_source *source)
+{
+    if (source->reader && source->reader->release)
+        source->reader->release(source);
+    for (int split = 0; split < SPLIT_COUNT; split++)
+        free(source->sets[split].samples);
+    free(source->path);
+    arena_release(&source->arena);
+    *source = (struct image_source){0};
+}
+
+enum status image_source_read(const struct image_source *source, enum split split, size_t index, uint8_t **bytes,
+                              size_t *size, struct error *err)
+{
+    return source->reader->read(source, split, index, bytes, size, err);
+}
+
+enum status image_decode(enum image_encoding encoding, int h, int w, int channels, const uint8_t *bytes, size_t size,
+                         const char *name, struct image *image, struct error *err)
+{
+    *image = (struct image){0};
+    if (encoding == IMAGE_JPEG)
+        return jpeg_decode(bytes, size, name, image, err);
+    size_t expected = size_mul(size_mul((size_t)h, (size_t)w), (size_t)channels);
+    if (h < 1 || w < 1 || (channels != 1 && channels != 3) || size != expected)
+        return error_set(err, STATUS_BAD_DATA, name, "has %zu bytes, not the %d x %d x %d of its data set", size, h, w,
+                         channels);
+    enum status status = image_init(image, h, w, channels, err);
+    if (status == STATUS_OK)
+        memcpy(image->pixels, bytes, size);
+    return status;
+}
+
+/* ---- for the readers ---- */
+
+enum status source_add(struct image_source *source, enum split split, const char *name, int label, struct error *err)
+{
+    enum { FIRST_ROOM = 64 };
+    struct image_set *set = &source->sets[split];
+    if (strlen(name) > SOURCE_MAX_NAME)
+        return error_set(err, STATUS_BAD_DATA, source->path, "%s: a name of more than %d bytes; use shorter names",
+                         name, SOURCE_MAX_NAME);
+    /* Full when empty or a power of two from FIRST_ROOM on: then the room doubles. */
+    if (set->count == 0 || (set->count >= FIRST_ROOM && (set->count & (set->count - 1)) == 0)) {
+        size_t room = set->count ? 2 * set->count : FIRST_ROOM;
+        struct image_sample *larger = realloc(set->samples, room * sizeof *larger);
+        if (!larger)
+            return error_no_memory(err, room * sizeof *larger, "the list of images");
+        set->samples = larger;
+    }
+    char *copy = arena_strdup(&source->arena, name);
+    if (!copy)
+        return error_no_memory(err, strlen(name), "the list of images");
+    set->samples[set->count++] = (struct image_sample){.name = copy, .label = label};
+    return STATUS_OK;
+}
+
+enum status source_add_raw(struct image_source *source, enum split split, size_t count, const uint8_t *labels,
+                           size_t stride, struct error *err)
+{
+    enum status status = STATUS_OK;
+    size_t first = source->sets[split].count;
+    for (size_t i = 0; i < count && status == STATUS_OK; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "%s/%06zu", split_name(split), first + i);
+        status = source_add(source, split, name, labels[i * stride], err);
+    }
+    return status;
+}
+
+enum status source_read_file(const struct image_source *source, enum split split, size_t index, uint8_t **bytes,
+                             size_t *size, struct error *err)
+{
+    enum status status = STATUS_OK;
+    *bytes = NULL;
+    *size = 0;
+    char *path = path_join(source->path, source->sets[split].samples[index].name);
+    if (!path)
+        return error_no_memory(err, 0, "a path");
+    if (!file_exists(path)) /* a pipe would block on opening */
+        TRY(error_set(err, STATUS_NO_INPUT, path, "is missing, or is not a regular file"));
+    TRY(file_read(path, SOURCE_MAX_IMAGE_BYTES, bytes, size, err));
+cleanup:
+    free(path);
+    return status;
+}
+
+bool source_is_jpeg(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    return dot && (strcasecmp(dot, ".jpg") == 0 || strcasecmp(dot, ".jpeg") == 0);
+}
+
+enum status source_split_folder(const char *path, enum split split, const char **name, struct error *err)
+{
+    static const char *const names[SPLIT_COUNT][4] = {
+        {"train", "training"}, {"val", "valid", "validation"}, {"test", "testing", "evaluation"}};
+    *name = NULL;
+    for (int i = 0; i < 4 && names[split][i]; i++) {
+        char *folder = path_join(path, names[split][i]);
+        if (!folder)
+            return error_no_memory(err, 0, "a path");
+        bool exists = folder_exists(folder);
+        free(folder);
+        if (!exists)
+            continue;
+        if (*name)
+            return error_set(err, STATUS_BAD_DATA, path, "has both %s/ and %s/: keep one of them", *name,
+                             names[split][i]);
+        *name = names[split][i];
+    }
+    return STATUS_OK;
+}

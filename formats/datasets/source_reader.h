@@ -1,0 +1,36 @@
+/* What the readers of data sets share, for source_*.c and image_source.c only. */
+#ifndef FORMATS_DATASETS_SOURCE_READER_H
+#define FORMATS_DATASETS_SOURCE_READER_H
+
+#include "formats/datasets/image_source.h"
+
+extern const struct image_source_format source_imagefolder;
+extern const struct image_source_format source_food11;
+extern const struct image_source_format source_cifar10;
+extern const struct image_source_format source_idx;
+
+enum {
+    SOURCE_MAX_NAME = 255,            /* bytes of a sample's name: the cache has fields of 256 */
+    SOURCE_MAX_CLASSES = 65535,       /* class numbers are 16 bit in the cache */
+    SOURCE_MAX_IMAGE_BYTES = 1 << 26, /* of one image file */
+};
+
+/* Appends a sample; the name is copied. STATUS_BAD_DATA when the name is too long. */
+enum status source_add(struct image_source *source, enum split split, const char *name, int label, struct error *err);
+
+/* Appends count samples of a raw set, named "train/000000", ...; labels[count * stride], one every `stride` bytes. */
+enum status source_add_raw(struct image_source *source, enum split split, size_t count, const uint8_t *labels,
+                           size_t stride, struct error *err);
+
+/* The reader of JPEG files: source->path + "/" + the sample's name. */
+enum status source_read_file(const struct image_source *source, enum split split, size_t index, uint8_t **bytes,
+                             size_t *size, struct error *err);
+
+/* True for names that end in .jpg or .jpeg, in any case. */
+bool source_is_jpeg(const char *name);
+
+/* The folder of a split by any of its usual names; *name is NULL where there is none. Two of them at once are
+ * STATUS_BAD_DATA, as one would be lost. */
+enum status source_split_folder(const char *path, enum split split, const char **name, struct error *err);
+
+#endif

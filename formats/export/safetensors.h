@@ -1,0 +1,48 @@
+/* safetensors: named tensors in one file (https://github.com/huggingface/safetensors).
+ *   uint64 little-endian: length of the header; the header: JSON {"name": {"dtype", "shape", "data_offsets"}, ...},
+ *   padded with spaces; then the data. Offsets count from the end of the header and cover the data without gaps. */
+#ifndef FORMATS_EXPORT_SAFETENSORS_H
+#define FORMATS_EXPORT_SAFETENSORS_H
+
+#include "shared/base/error.h"
+#include "shared/base/memory.h"
+#include "shared/graph/graph.h"
+#include <stddef.h>
+#include <stdint.h>
+
+enum { SAFETENSORS_MAX_RANK = 8 };
+
+struct safetensors_entry {
+    const char *name;
+    const char *dtype; /* "F32", "F16", "BF16", "F64", "I64", ... */
+    int rank;
+    int64_t dims[SAFETENSORS_MAX_RANK];
+    size_t count;        /* elements */
+    const uint8_t *data; /* not aligned; borrowed from the bytes that were opened */
+};
+
+struct safetensors {
+    struct arena arena;
+    struct safetensors_entry *entries; /* [count], by name */
+    size_t count;
+};
+
+/* Checks the whole header; bytes are borrowed until safetensors_close. path is for messages. STATUS_BAD_DATA. */
+enum status safetensors_open(struct safetensors *file, const uint8_t *bytes, size_t size, const char *path,
+                             struct error *err);
+void safetensors_close(struct safetensors *file);
+const struct safetensors_entry *safetensors_find(const struct safetensors *file, const char *name); /* or NULL */
+/* out[entry->count]. STATUS_CONFIG for a dtype other than F32, F16, BF16, F64. */
+enum status safetensors_floats(const struct safetensors_entry *entry, const char *path, float *out, struct error *err);
+
+/* Every weight of the graph by its name, as PyTorch's load_state_dict(strict=True): STATUS_CONFIG lists missing and
+ * extra names and shapes that differ; num_batches_tracked is ignored. On an error the weights are undefined. */
+enum status safetensors_read_weights(struct graph *graph, const uint8_t *bytes, size_t size, const char *path,
+                                     struct error *err);
+enum status safetensors_read_weights_file(struct graph *graph, const char *path, struct error *err);
+
+/* Every weight of the graph as F32 and num_batches_tracked (I64, 0) for every batch norm, so that PyTorch loads it
+ * strictly. *bytes is malloc'ed, the caller's. Equal graphs give equal bytes. */
+enum status safetensors_write_weights(const struct graph *graph, uint8_t **bytes, size_t *size, struct error *err);
+
+#endif

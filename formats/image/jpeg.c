@@ -1,0 +1,332 @@
+#include "formats/image/jpeg.h"
+
+#include <ctype.h>
+#include <setjmp.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jpeglib.h>
+#include <jerror.h>
+
+/* Below this many pixels any size is believed; above it, a file must have a byte for every PIXELS_PER_BYTE (Huffman
+ * codes take at least one bit for each block of 64 pixels). So a short file cannot make us allocate gigabytes. */
+enum { BELIEVED_PIXELS = 1 << 22, PIXELS_PER_BYTE = 2048 };
+
+/* libjpeg reports an error by calling error_exit, which must not return: it jumps back to the function that called
+ * libjpeg. */
+struct failure {
+    struct jpeg_error_mgr manager;
+    jmp_buf escape;
+    const char *path;
+    struct error *err;
+    enum status status;
+};
+
+struct decoder {
+    struct jpeg_decompress_struct jpeg;
+    struct failure failure;
+    struct jpeg_source_mgr source;
+    struct jpeg_progress_mgr progress;
+    size_t size;
+};
+
+static struct decoder *decoder_of(j_common_ptr common)
+{
+    return (struct decoder *)((char *)common - offsetof(struct decoder, jpeg));
+}
+
+/* libjpeg's text for its current message, beginning in lower case. */
+static void format_message(j_common_ptr common, char text[JMSG_LENGTH_MAX])
+{
+    common->err->format_message(common, text);
+    if (!isupper((unsigned char)text[1]))
+        text[0] = (char)tolower((unsigned char)text[0]);
+}
+
+_Noreturn static void fail(struct failure *failure, enum status status)
+{
+    failure->status = status;
+    longjmp(failure->escape, 1);
+}
+
+static void on_error(j_common_ptr common)
+{
+    struct failure *failure = (struct failure *)common->err;
+    char text[JMSG_LENGTH_MAX];
+    format_message(common, text);
+    if (common->err->msg_code == JERR_OUT_OF_MEMORY)
+        fail(failure, error_set(failure->err, STATUS_INTERNAL, failure->path, "%s", text));
+    if (!common->is_decompressor)
+        fail(failure, error_set(failure->err, STATUS_INTERNAL, failure->path, "cannot encode a JPEG: %s", text));
+    struct decoder *decoder = decoder_of(common);
+    fail(failure, error_set(failure->err, STATUS_BAD_DATA, failure->path, "not a readable JPEG: %s (near byte %zu)",
+                            text, decoder->size - decoder->source.bytes_in_buffer));
+}
+
+/* Warnings about things that leave the pixels right. */
+static bool is_harmless(int message)
+{
+    switch (message) {
+    case JWRN_ADOBE_XFORM:
+    case JWRN_BOGUS_ICC:
+    case JWRN_EXTRANEOUS_DATA:
+    case JWRN_JFIF_MAJOR:
+    case JWRN_NOT_SEQUENTIAL:
+    case JWRN_TOO_MUCH_DATA:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void on_message(j_common_ptr common, int level)
+{
+    if (level < 0 && !is_harmless(common->err->msg_code))
+        on_error(common);
+}
+
+static void ignore_message(j_common_ptr common)
+{
+    (void)common;
+}
+
+static void failure_init(struct failure *failure, const char *path, struct error *err)
+{
+    jpeg_std_error(&failure->manager);
+    failure->manager.error_exit = on_error;
+    failure->manager.emit_message = on_message;
+    failure->manager.output_message = ignore_message;
+    failure->path = path;
+    failure->err = err;
+}
+
+static void init_source(j_decompress_ptr jpeg)
+{
+    (void)jpeg;
+}
+
+/* All bytes were given at the start, so a wish for more means that the file is too short. */
+static boolean on_end_of_data(j_decompress_ptr jpeg)
+{
+    struct decoder *decoder = decoder_of((j_common_ptr)jpeg);
+    struct failure *failure = &decoder->failure;
+    fail(failure,
+         error_set(failure->err, STATUS_BAD_DATA, failure->path,
+                   "truncated JPEG: the data ends after %zu bytes; get the file again, or remove it", decoder->size));
+}
+
+static void skip_source(j_decompress_ptr jpeg, long count)
+{
+    if (count <= 0)
+        return;
+    if ((size_t)count > jpeg->src->bytes_in_buffer)
+        on_end_of_data(jpeg);
+    jpeg->src->next_input_byte += count;
+    jpeg->src->bytes_in_buffer -= (size_t)count;
+}
+
+static void check_scans(j_common_ptr common)
+{
+    struct decoder *decoder = decoder_of(common);
+    struct failure *failure = &decoder->failure;
+    if (decoder->jpeg.input_scan_number > JPEG_MAX_SCANS)
+        fail(failure,
+             error_set(failure->err, STATUS_BAD_DATA, failure->path, "has more than %d scans", JPEG_MAX_SCANS));
+}
+
+/* Must follow setjmp(decoder->failure.escape). */
+static void decoder_start(struct decoder *decoder, const uint8_t *bytes, size_t size)
+{
+    decoder->size = size;
+    decoder->jpeg.err = &decoder->failure.manager;
+    jpeg_create_decompress(&decoder->jpeg);
+    decoder->source = (struct jpeg_source_mgr){.next_input_byte = bytes,
+                                               .bytes_in_buffer = size,
+                                               .init_source = init_source,
+                                               .fill_input_buffer = on_end_of_data,
+                                               .skip_input_data = skip_source,
+                                               .resync_to_restart = jpeg_resync_to_restart,
+                                               .term_source = init_source};
+    decoder->jpeg.src = &decoder->source;
+    decoder->progress.progress_monitor = check_scans;
+    decoder->jpeg.progress = &decoder->progress;
+}
+
+static void read_header(struct decoder *decoder)
+{
+    struct failure *failure = &decoder->failure;
+    jpeg_read_header(&decoder->jpeg, TRUE);
+    size_t pixels = (size_t)decoder->jpeg.image_width * decoder->jpeg.image_height;
+    int components = decoder->jpeg.num_components;
+    if (components != 1 && components != 3 && components != 4)
+        fail(failure, error_set(failure->err, STATUS_BAD_DATA, failure->path,
+                                "has %d colour components; 1, 3 and 4 can be read", components));
+    if (pixels > JPEG_MAX_PIXELS || (pixels > BELIEVED_PIXELS && pixels / PIXELS_PER_BYTE > decoder->size))
+        fail(failure,
+             error_set(failure->err, STATUS_BAD_DATA, failure->path, "claims %u x %u pixels in %zu bytes, which is %s",
+                       decoder->jpeg.image_width, decoder->jpeg.image_height, decoder->size,
+                       pixels > JPEG_MAX_PIXELS ? "over the limit of 2^28 pixels" : "impossible"));
+}
+
+static unsigned read_uint(const uint8_t *bytes, int count, bool big_endian)
+{
+    unsigned value = 0;
+    for (int i = 0; i < count; i++)
+        value = value << 8 | bytes[big_endian ? i : count - 1 - i];
+    return value;
+}
+
+/* The orientation tag (0x0112) of the first directory of a TIFF block (EXIF 2.3, 4.6.2); 1 where it is absent or
+ * broken. */
+static int tiff_orientation(const uint8_t *tiff, size_t size)
+{
+    enum { HEADER = 8, ENTRY = 12, TAG_ORIENTATION = 0x0112, TYPE_SHORT = 3 };
+    if (size < HEADER || (memcmp(tiff, "MM\0*", 4) != 0 && memcmp(tiff, "II*\0", 4) != 0))
+        return 1;
+    bool big_endian = tiff[0] == 'M';
+    size_t at = read_uint(tiff + 4, 4, big_endian);
+    if (at > size - 2)
+        return 1;
+    unsigned entries = read_uint(tiff + at, 2, big_endian);
+    at += 2;
+    for (unsigned i = 0; i < entries && size - at >= ENTRY; i++, at += ENTRY) {
+        const uint8_t *entry = tiff + at;
+        if (read_uint(entry, 2, big_endian) != TAG_ORIENTATION || read_uint(entry + 2, 2, big_endian) != TYPE_SHORT)
+            continue;
+        unsigned value = read_uint(entry + 8, 2, big_endian);
+        return value >= 1 && value <= 8 ? (int)value : 1;
+    }
+    return 1;
+}
+
+static int exif_orientation(const struct jpeg_decompress_struct *jpeg)
+{
+    static const char mark[6] = "Exif\0";
+    for (jpeg_saved_marker_ptr marker = jpeg->marker_list; marker; marker = marker->next)
+        if (marker->data_length > sizeof mark && memcmp(marker->data, mark, sizeof mark) == 0)
+            return tiff_orientation(marker->data + sizeof mark, marker->data_length - sizeof mark);
+    return 1;
+}
+
+enum status jpeg_inspect(const uint8_t *bytes, size_t size, const char *path, struct jpeg_info *info, struct error *err)
+{
+    enum { APP1_LIMIT = 0xFFFF };
+    struct decoder decoder = {0};
+    *info = (struct jpeg_info){.orientation = 1};
+    failure_init(&decoder.failure, path, err);
+    if (setjmp(decoder.failure.escape)) {
+        jpeg_destroy_decompress(&decoder.jpeg);
+        return decoder.failure.status;
+    }
+    decoder_start(&decoder, bytes, size);
+    jpeg_save_markers(&decoder.jpeg, JPEG_APP0 + 1, APP1_LIMIT);
+    read_header(&decoder);
+    info->h = (int)decoder.jpeg.image_height;
+    info->w = (int)decoder.jpeg.image_width;
+    info->components = decoder.jpeg.num_components;
+    info->orientation = exif_orientation(&decoder.jpeg);
+    jpeg_destroy_decompress(&decoder.jpeg);
+    return STATUS_OK;
+}
+
+/* Pillow's cmyk2rgb (Convert.c) on inverted samples: it takes every CMYK JPEG to be inverted as Adobe writes them. */
+static void convert_cmyk_row(const uint8_t *cmyk, uint8_t *rgb, int w)
+{
+    for (int x = 0; x < w; x++, cmyk += 4, rgb += 3)
+        for (int c = 0; c < 3; c++) {
+            int key = cmyk[3]; /* 255 - K */
+            int product = (255 - cmyk[c]) * key + 128;
+            rgb[c] = (uint8_t)(key - (((product >> 8) + product) >> 8));
+        }
+}
+
+static void read_rows(struct decoder *decoder, struct image *image)
+{
+    j_decompress_ptr jpeg = &decoder->jpeg;
+    size_t stride = (size_t)image->w * 3;
+    bool cmyk = jpeg->out_color_space == JCS_CMYK;
+    JSAMPARRAY row = NULL; /* [1][w * 4] */
+    if (cmyk)
+        row = jpeg->mem->alloc_sarray((j_common_ptr)jpeg, JPOOL_IMAGE, (JDIMENSION)image->w * 4, 1);
+    for (int y = 0; y < image->h; y++) {
+        JSAMPROW target = image->pixels + (size_t)y * stride;
+        jpeg_read_scanlines(jpeg, cmyk ? row : &target, 1);
+        if (cmyk)
+            convert_cmyk_row(row[0], target, image->w);
+    }
+}
+
+enum status jpeg_decode(const uint8_t *bytes, size_t size, const char *path, struct image *image, struct error *err)
+{
+    struct decoder decoder = {0};
+    *image = (struct image){0};
+    failure_init(&decoder.failure, path, err);
+    if (setjmp(decoder.failure.escape)) {
+        jpeg_destroy_decompress(&decoder.jpeg);
+        image_release(image);
+        return decoder.failure.status;
+    }
+    decoder_start(&decoder, bytes, size);
+    read_header(&decoder);
+    decoder.jpeg.out_color_space = decoder.jpeg.num_components == 4 ? JCS_CMYK : JCS_RGB;
+    decoder.jpeg.dct_method = JDCT_ISLOW;
+    decoder.jpeg.do_fancy_upsampling = TRUE;
+    enum status status = image_init(image, (int)decoder.jpeg.image_height, (int)decoder.jpeg.image_width, 3, err);
+    if (status != STATUS_OK)
+        fail(&decoder.failure, status);
+    jpeg_start_decompress(&decoder.jpeg);
+    read_rows(&decoder, image);
+    jpeg_finish_decompress(&decoder.jpeg);
+    jpeg_destroy_decompress(&decoder.jpeg);
+    return STATUS_OK;
+}
+
+/* Must follow setjmp. */
+static void compress(struct jpeg_compress_struct *jpeg, const struct image *image, int quality, uint8_t **bytes,
+                     unsigned long *size)
+{
+    jpeg_create_compress(jpeg);
+    jpeg_mem_dest(jpeg, bytes, size);
+    jpeg->image_width = (JDIMENSION)image->w;
+    jpeg->image_height = (JDIMENSION)image->h;
+    jpeg->input_components = image->channels;
+    jpeg->in_color_space = image->channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
+    jpeg_set_defaults(jpeg);
+    jpeg_set_quality(jpeg, quality, TRUE);
+    jpeg_start_compress(jpeg, TRUE);
+    for (int y = 0; y < image->h; y++) {
+        JSAMPROW row = image->pixels + (size_t)y * (size_t)image->w * (size_t)image->channels;
+        jpeg_write_scanlines(jpeg, &row, 1);
+    }
+    jpeg_finish_compress(jpeg);
+}
+
+enum status jpeg_encode(const struct image *image, int quality, uint8_t **bytes, size_t *size, struct error *err)
+{
+    struct jpeg_compress_struct jpeg = {0};
+    struct failure failure = {0};
+    /* Large enough for nearly every image; libjpeg allocates another block where it is not. */
+    unsigned long room = 4096 + 2ul * (unsigned long)image->h * (unsigned long)image->w, used = room;
+    uint8_t *const first = malloc(room);
+    uint8_t *encoded = first;
+    *bytes = NULL;
+    *size = 0;
+    if (!first)
+        return error_no_memory(err, room, "a JPEG");
+    failure_init(&failure, NULL, err);
+    jpeg.err = &failure.manager;
+    if (setjmp(failure.escape)) {
+        jpeg_destroy_compress(&jpeg);
+        free(first);
+        return failure.status;
+    }
+    compress(&jpeg, image, quality, &encoded, &used);
+    jpeg_destroy_compress(&jpeg);
+    if (encoded != first)
+        free(first);
+    *bytes = encoded;
+    *size = used;
+    return STATUS_OK;
+}

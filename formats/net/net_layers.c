@@ -1,0 +1,318 @@
+/* .net files, the layers: one struct net_line into nodes and weights of the graph. */
+#include "formats/net/net_text.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum status net_begin(struct net_builder *builder, int channels, int height, int width, struct error *err)
+{
+    struct node node = node_default(OP_INPUT);
+    if (builder->current >= 0)
+        return STATUS_OK;
+    node.shape = (struct shape){channels, height, width};
+    enum status status = graph_add(builder->graph, &node, "input", NULL, 0, &builder->current, err);
+    if (status == STATUS_OK)
+        builder->graph->input = builder->current;
+    return status;
+}
+
+/* The name of a layer that the file does not name: LAST_suffix, with a number from the second one on. */
+static void automatic_name(const struct net_builder *builder, const char *suffix, char name[2 * NODE_MAX_NAME])
+{
+    const char *last = builder->last_name[0] ? builder->last_name : "input";
+    snprintf(name, 2 * NODE_MAX_NAME, "%s_%s", last, suffix);
+    for (int number = 2; graph_find(builder->graph, name) >= 0; number++)
+        snprintf(name, 2 * NODE_MAX_NAME, "%s_%s%d", last, suffix, number);
+}
+
+/* Appends a node that reads inputs[count] and makes it the current one. name NULL: an automatic one. */
+static enum status append(struct net_builder *builder, const struct node *node, const char *name, const char *suffix,
+                          const int *inputs, int count, struct error *err)
+{
+    char automatic[2 * NODE_MAX_NAME];
+    if (!name) {
+        automatic_name(builder, suffix, automatic);
+        name = automatic;
+    }
+    if (strlen(name) >= NODE_MAX_NAME)
+        return error_set(err, STATUS_BAD_DATA, NULL, "the name '%.40s...' is too long", name);
+    if (graph_find(builder->graph, name) >= 0)
+        return error_set(err, STATUS_BAD_DATA, NULL, "the name '%s' is taken", name);
+    return graph_add(builder->graph, node, name, inputs, count, &builder->current, err);
+}
+
+static enum status begin_layer(struct net_builder *builder, const struct net_line *line, struct error *err)
+{
+    const struct net_text_options *options = builder->options;
+    if (line->name)
+        snprintf(builder->last_name, sizeof builder->last_name, "%s", line->name);
+    return net_begin(builder, options->channels, options->size, options->size, err);
+}
+
+static enum status after_current(struct net_builder *builder, const struct node *node, const char *name,
+                                 const char *suffix, struct error *err)
+{
+    int input = builder->current;
+    return append(builder, node, name, suffix, &input, 1, err);
+}
+
+/* Weight "LAYER.part". */
+static enum status add_weight(struct net_builder *builder, const char *layer, const char *part, const int *dims,
+                              int rank, bool trained, int *index, struct error *err)
+{
+    char name[2 * NODE_MAX_NAME + 32];
+    size_t count = 1;
+    for (int i = 0; i < rank; i++)
+        count = size_mul(count, (size_t)dims[i]);
+    if (count > NET_TEXT_MAX_WEIGHTS - builder->weights)
+        return error_set(err, STATUS_BAD_DATA, NULL, "with this layer the net has more than %d weights",
+                         NET_TEXT_MAX_WEIGHTS);
+    builder->weights += count;
+    snprintf(name, sizeof name, "%s.%s", layer, part);
+    return graph_add_weight(builder->graph, name, dims, rank, trained, index, err);
+}
+
+static enum status add_conv(struct net_builder *builder, const char *name, int channels, const struct node *window,
+                            bool bias, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct node node = *window;
+    int in = builder->graph->nodes[builder->current].shape.c;
+    if (in % node.groups || channels % node.groups) {
+        status = error_set(err, STATUS_BAD_DATA, NULL, "%d groups do not divide %d channels in and %d out", node.groups,
+                           in, channels);
+        goto cleanup;
+    }
+    TRY(add_weight(builder, name, "weight", (int[]){channels, in / node.groups, node.kernel_h, node.kernel_w}, 4, true,
+                   &node.weight, err));
+    if (bias)
+        TRY(add_weight(builder, name, "bias", &channels, 1, true, &node.bias, err));
+    TRY(after_current(builder, &node, name, "conv", err));
+cleanup:
+    return status;
+}
+
+static enum status add_batch_norm(struct net_builder *builder, const char *name, float epsilon, float momentum,
+                                  struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct node node = node_default(OP_BATCH_NORM);
+    char automatic[2 * NODE_MAX_NAME];
+    int channels = builder->graph->nodes[builder->current].shape.c;
+    if (!name) {
+        automatic_name(builder, "bn", automatic);
+        name = automatic;
+    }
+    if (epsilon > 0)
+        node.epsilon = epsilon;
+    if (momentum >= 0)
+        node.momentum = momentum;
+    TRY(add_weight(builder, name, "weight", &channels, 1, true, &node.weight, err));
+    TRY(add_weight(builder, name, "bias", &channels, 1, true, &node.bias, err));
+    TRY(add_weight(builder, name, "running_mean", &channels, 1, false, &node.running_mean, err));
+    TRY(add_weight(builder, name, "running_var", &channels, 1, false, &node.running_var, err));
+    TRY(after_current(builder, &node, name, "bn", err));
+cleanup:
+    return status;
+}
+
+static struct node window_node(enum op op, const struct net_line *line, int kernel, int stride, int pad)
+{
+    struct node node = node_default(op);
+    node.kernel_h = line->kernel_h ? line->kernel_h : kernel;
+    node.kernel_w = line->kernel_w ? line->kernel_w : kernel;
+    node.stride_h = line->stride ? line->stride : stride ? stride : node.kernel_h;
+    node.stride_w = line->stride ? line->stride : stride ? stride : node.kernel_w;
+    node.dilation_h = node.dilation_w = line->dilation;
+    node.pad_top = node.pad_left = node.pad_bottom = node.pad_right = line->pad >= 0 ? line->pad : pad;
+    node.groups = line->groups;
+    node.ceil_mode = line->ceil;
+    node.count_include_pad = op == OP_AVERAGE_POOL;
+    return node;
+}
+
+static enum status build_input(struct net_builder *builder, const struct net_line *line, struct error *err)
+{
+    const struct net_text_options *options = builder->options;
+    const int *shape = line->counts;
+    if (builder->current >= 0)
+        return error_set(err, STATUS_BAD_DATA, NULL, "`input` comes once, before every layer");
+    if (shape[0] != options->channels || shape[1] != options->size || shape[2] != options->size)
+        return error_set(err, STATUS_CONFIG, NULL,
+                         "the net is made for %dx%dx%d, but the images are %dx%dx%d; without an `input` line it takes "
+                         "what comes",
+                         shape[0], shape[1], shape[2], options->channels, options->size, options->size);
+    return net_begin(builder, shape[0], shape[1], shape[2], err);
+}
+
+static enum status build_conv(struct net_builder *builder, const struct net_line *line, struct error *err)
+{
+    struct node window = window_node(OP_CONV, line, 1, 1, 0);
+    enum status status = begin_layer(builder, line, err);
+    if (status == STATUS_OK)
+        status = add_conv(builder, line->name, line->counts[0], &window, line->bias != 0, err);
+    return status;
+}
+
+static enum status build_bn(struct net_builder *builder, const struct net_line *line, struct error *err)
+{
+    enum status status = begin_layer(builder, line, err);
+    return status != STATUS_OK ? status : add_batch_norm(builder, line->name, line->epsilon, line->momentum, err);
+}
+
+static enum status add_activation(struct net_builder *builder, enum activation activation, float alpha, float beta,
+                                  const char *name, const char *suffix, struct error *err)
+{
+    struct node node = node_default(OP_ACTIVATION);
+    node.activation = activation;
+    node.alpha = alpha;
+    node.beta = beta;
+    return after_current(builder, &node, name, suffix, err);
+}
+
+static enum status build_activation(struct net_builder *builder, const struct net_line *line, struct error *err)
+{
+    static const struct {
+        const char *layer;
+        enum activation activation;
+        float alpha, beta;
+    } kinds[] = {{"relu", ACTIVATION_RELU, 0, 0},
+                 {"leaky_relu", ACTIVATION_LEAKY_RELU, 0.01f, 0},
+                 {"relu6", ACTIVATION_CLIP, 0, 6},
+                 {"hardswish", ACTIVATION_HARD_SWISH, 0, 0}};
+    size_t i = 0;
+    enum status status = begin_layer(builder, line, err);
+    while (strcmp(kinds[i].layer, line->layer) != 0)
+        i++;
+    float alpha = line->value >= 0 ? line->value : kinds[i].alpha;
+    return status != STATUS_OK
+               ? status
+               : add_activation(builder, kinds[i].activation, alpha, kinds[i].beta, line->name, line->layer, err);
+}
+
+/* Depthwise convolution, batch norm, ReLU, pointwise convolution, batch norm, ReLU; the last value has the layer's
+ * name. A number makes both LeakyReLUs of that slope. */
+static enum status build_dwpw(struct net_builder *builder, const struct net_line *line, struct error *err)
+{
+    enum status status = STATUS_OK;
+    char names[5][NODE_MAX_NAME];
+    static const char *const parts[5] = {"dw", "dw_bn", "dw_relu", "pw", "pw_bn"};
+    enum activation activation = line->value > 0 ? ACTIVATION_LEAKY_RELU : ACTIVATION_RELU;
+    float slope = line->value > 0 ? line->value : 0;
+    struct node depthwise = window_node(OP_CONV, line, 3, 1, 1), pointwise = node_default(OP_CONV);
+    for (int i = 0; i < 5; i++)
+        snprintf(names[i], sizeof names[i], "%s.%s", line->name, parts[i]);
+    TRY(begin_layer(builder, line, err));
+    int in = builder->graph->nodes[builder->current].shape.c;
+    depthwise.groups = in;
+    TRY(add_conv(builder, names[0], in, &depthwise, line->bias == 1, err));
+    TRY(add_batch_norm(builder, names[1], line->epsilon, line->momentum, err));
+    TRY(add_activation(builder, activation, slope, 0, names[2], "relu", err));
+    TRY(add_conv(builder, names[3], line->counts[0], &pointwise, line->bias == 1, err));
+    TRY(add_batch_norm(builder, names[4], line->epsilon, line->momentum, err));
+    TRY(add_activation(builder, activation, slope, 0, line->name, "relu", err));
+cleanup:
+    return status;
+}
+
+static enum status build_pool(struct net_builder *builder, const struct net_line *line, struct error *err)
+{
+    struct node node = window_node(line->layer[0] == 'm' ? OP_MAX_POOL : OP_AVERAGE_POOL, line, 1, 0, 0);
+    enum status status = begin_layer(builder, line, err);
+    return status != STATUS_OK ? status : after_current(builder, &node, line->name, "pool", err);
+}
+
+static enum status build_gap(struct net_builder *builder, const struct net_line *line, struct error *err)
+{
+    struct node node = node_default(OP_GLOBAL_AVERAGE_POOL);
+    enum status status = begin_layer(builder, line, err);
+    return status != STATUS_OK ? status : after_current(builder, &node, line->name, "gap", err);
+}
+
+static enum status build_flatten(struct net_builder *builder, const struct net_line *line, struct error *err)
+{
+    struct node node = node_default(OP_FLATTEN);
+    enum status status = begin_layer(builder, line, err);
+    return status != STATUS_OK ? status : after_current(builder, &node, line->name, "flatten", err);
+}
+
+/* Flattens a map first, so that `gap` or `maxpool` may stand right before it. */
+static enum status build_fc(struct net_builder *builder, const struct net_line *line, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct node node = node_default(OP_LINEAR), flatten = node_default(OP_FLATTEN);
+    TRY(begin_layer(builder, line, err));
+    struct shape in = builder->graph->nodes[builder->current].shape;
+    if (in.h != 1 || in.w != 1) {
+        TRY(after_current(builder, &flatten, NULL, "flatten", err));
+        in = builder->graph->nodes[builder->current].shape;
+    }
+    TRY(add_weight(builder, line->name, "weight", (int[]){line->counts[0], in.c}, 2, true, &node.weight, err));
+    if (line->bias != 0)
+        TRY(add_weight(builder, line->name, "bias", line->counts, 1, true, &node.bias, err));
+    TRY(after_current(builder, &node, line->name, "fc", err));
+cleanup:
+    return status;
+}
+
+static enum status build_dropout(struct net_builder *builder, const struct net_line *line, struct error *err)
+{
+    struct node node = node_default(OP_DROPOUT);
+    enum status status = begin_layer(builder, line, err);
+    node.dropout = line->value >= 0 ? line->value : 0.5f;
+    if (node.dropout >= 1)
+        return error_set(err, STATUS_BAD_DATA, NULL, "a dropout probability is below 1");
+    return status != STATUS_OK ? status : after_current(builder, &node, line->name, "dropout", err);
+}
+
+static enum status find_value(const struct net_builder *builder, const char *name, int *index, struct error *err)
+{
+    *index = graph_find(builder->graph, name);
+    if (*index < 0)
+        return error_set(err, STATUS_BAD_DATA, NULL, "no layer above is named '%s'", name);
+    return STATUS_OK;
+}
+
+/* add and concat: the named values; with a single name, the current value and that one. */
+static enum status build_join(struct net_builder *builder, const struct net_line *line, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct node node = node_default(line->layer[0] == 'a' ? OP_ADD : OP_CONCAT);
+    int inputs[NET_LINE_MAX_NAMES + 1], count = 0;
+    TRY(begin_layer(builder, line, err));
+    if (line->name_count == 1)
+        inputs[count++] = builder->current;
+    for (int i = 0; i < line->name_count; i++)
+        TRY(find_value(builder, line->names[i], &inputs[count++], err));
+    TRY(append(builder, &node, line->name, line->layer, inputs, count, err));
+cleanup:
+    return status;
+}
+
+static enum status build_from(struct net_builder *builder, const struct net_line *line, struct error *err)
+{
+    enum status status =
+        net_begin(builder, builder->options->channels, builder->options->size, builder->options->size, err);
+    return status != STATUS_OK ? status : find_value(builder, line->name, &builder->current, err);
+}
+
+const struct net_layer net_layers[] = {
+    {"input", "ccc", "", "input CHANNELS HEIGHT WIDTH", build_input},
+    {"conv", "nck", "/pdgb", "conv NAME CHANNELS SIZE [/STRIDE] [pad N] [dilation N] [groups N] [nobias]", build_conv},
+    {"bn", "", "ea", "bn [eps X] [momentum X] [as NAME]", build_bn},
+    {"relu", "", "a", "relu [as NAME]", build_activation},
+    {"leaky_relu", "x", "a", "leaky_relu [SLOPE] [as NAME]", build_activation},
+    {"relu6", "", "a", "relu6 [as NAME]", build_activation},
+    {"hardswish", "", "a", "hardswish [as NAME]", build_activation},
+    {"dwpw", "ncx", "/pbe", "dwpw NAME CHANNELS [SLOPE] [/STRIDE] [pad N] [bias] [eps X] [momentum X]", build_dwpw},
+    {"maxpool", "k", "/pca", "maxpool SIZE [/STRIDE] [pad N] [ceil] [as NAME]", build_pool},
+    {"avgpool", "k", "/pca", "avgpool SIZE [/STRIDE] [pad N] [ceil] [as NAME]", build_pool},
+    {"gap", "", "a", "gap [as NAME]", build_gap},
+    {"flatten", "", "a", "flatten [as NAME]", build_flatten},
+    {"fc", "nc", "b", "fc NAME FEATURES [nobias]", build_fc},
+    {"dropout", "x", "a", "dropout [PROBABILITY] [as NAME]", build_dropout},
+    {"add", "v", "a", "add NAME [NAME...] [as NAME]", build_join},
+    {"concat", "v", "a", "concat NAME [NAME...] [as NAME]", build_join},
+    {"from", "n", "", "from NAME", build_from},
+};
+const int net_layer_count = sizeof net_layers / sizeof *net_layers;

@@ -1,0 +1,77 @@
+/* .net files: a network as text, one layer a line, readable aloud. student_train/presets/README.md is the grammar.
+ *
+ *     conv stem 16 3x3 /2 pad 1 nobias
+ *     bn
+ *     relu
+ *     dwpw block1 32 /2
+ *     gap
+ *     fc classifier classes
+ *
+ * A named layer's weights get PyTorch's state_dict names: stem.weight, stem.bias; a layer without a name is called
+ * after the last named one: stem_bn, stem_relu. */
+#ifndef FORMATS_NET_NET_TEXT_H
+#define FORMATS_NET_NET_TEXT_H
+
+#include "shared/graph/graph.h"
+
+enum {
+    NET_TEXT_LIMIT = 1 << 20,      /* bytes of a file */
+    NET_TEXT_MAX_LAYERS = 2000,    /* lines that are layers */
+    NET_TEXT_MAX_WEIGHTS = 1 << 27 /* floats in all */
+};
+
+/* What the file leaves open. */
+struct net_text_options {
+    const char *path;   /* for messages: a file, or "preset dwpw" */
+    int channels, size; /* of the input, where the file has no `input` line; otherwise both must agree with it */
+    int classes;        /* what the word `classes` stands for, and the size of the output */
+};
+
+/* Builds the graph (which is initialised here; on error it is released). Weights are zero: graph_initialise them.
+ * STATUS_BAD_DATA names the line; STATUS_CONFIG when input size or classes do not fit the options. */
+enum status net_text_parse(struct graph *graph, const char *text, size_t size, const struct net_text_options *options,
+                           struct error *err);
+
+/* ---- between net_text.c (words of a line) and net_layers.c (nodes of a layer) ---- */
+enum { NET_LINE_MAX_NAMES = NODE_MAX_INPUTS };
+
+/* The words of one line, sorted into their meaning; what the line does not say has the layer's default. */
+struct net_line {
+    int number; /* in the file, from 1 */
+    const char *layer;
+    const char *name;                      /* what it is called: its first word, or after `as`; NULL: not given */
+    const char *names[NET_LINE_MAX_NAMES]; /* [name_count] values of add, concat, from */
+    int name_count;
+    int counts[3]; /* channels, height, width; or output channels */
+    int count_count;
+    int kernel_h, kernel_w, stride, pad, dilation, groups; /* kernel 0, stride 0, pad -1: not given */
+    int bias;                                              /* 0, 1; -1: not given */
+    bool ceil;
+    float value; /* slope, probability; < 0: not given */
+    float epsilon, momentum;
+};
+
+struct net_builder {
+    struct graph *graph;
+    const struct net_text_options *options;
+    int current;                   /* node that the next layer reads; -1 before the first */
+    char last_name[NODE_MAX_NAME]; /* of the last named layer */
+    size_t weights;                /* floats so far */
+    int layers;
+};
+
+/* Layers by name. `words` says which words follow, in order: n name, c count, k kernel, x optional number, v one or
+ * more names of values; `options` the letters of the options it takes: / stride, p pad, d dilation, g groups, b bias
+ * and nobias, c ceil, a as, e eps and momentum. */
+struct net_layer {
+    const char *name, *words, *options;
+    const char *usage;
+    enum status (*build)(struct net_builder *builder, const struct net_line *line, struct error *err);
+};
+extern const struct net_layer net_layers[];
+extern const int net_layer_count;
+
+/* Adds the input node, unless it is there. */
+enum status net_begin(struct net_builder *builder, int channels, int height, int width, struct error *err);
+
+#endif

@@ -1,0 +1,206 @@
+/* Operators whose inputs are all constant are folded while reading: shapes that exporters compute at run time, weights
+ * behind Identity, Cast and Transpose. Here those that make values; onnx_constant_layout.c has those that move them. */
+#include "formats/onnx/onnx_reader.h"
+
+#include <string.h>
+
+size_t onnx_element_size(const struct onnx_array *array)
+{
+    return array->is_float ? sizeof(float) : sizeof(int64_t);
+}
+
+void *onnx_array_data(const struct onnx_array *array)
+{
+    return array->is_float ? (void *)array->floats : (void *)array->ints;
+}
+
+enum status onnx_emit_like(struct onnx_reader *reader, const struct onnx_array *like, struct onnx_array **out)
+{
+    enum status status = STATUS_OK;
+    struct onnx_array *array = arena_alloc(&reader->arena, 1, sizeof *array);
+    if (!array)
+        return error_no_memory(reader->err, sizeof *array, "a constant");
+    *array = *like;
+    if (!onnx_array_data(array))
+        TRY(onnx_array_alloc(reader, array));
+    TRY(onnx_emit_constant(reader, array));
+    *out = array;
+cleanup:
+    return status;
+}
+
+struct onnx_array onnx_without_data(const struct onnx_array *array)
+{
+    struct onnx_array copy = *array;
+    copy.floats = NULL;
+    copy.ints = NULL;
+    return copy;
+}
+
+enum status onnx_fold_constant(struct onnx_reader *reader)
+{
+    enum status status = STATUS_OK;
+    struct onnx_array *array, like = {.count = 1};
+    const Onnx__AttributeProto *a = reader->op->n_attribute == 1 ? reader->op->attribute[0] : NULL;
+    if (!a)
+        return onnx_refuse(reader, "it should have one attribute");
+    if (a->t) {
+        TRY(onnx_tensor_header(a->t, NULL, &like, reader->err));
+        TRY(onnx_emit_like(reader, &like, &array));
+        if (array->is_float)
+            onnx_tensor_floats(a->t, array->count, array->floats);
+        else
+            onnx_tensor_ints(a->t, array->count, array->ints);
+        return STATUS_OK;
+    }
+    like.is_float = a->has_f || a->n_floats;
+    like.rank = a->n_floats || a->n_ints;
+    like.count = a->n_floats ? a->n_floats : a->n_ints ? a->n_ints : 1;
+    like.dims[0] = (int64_t)like.count;
+    if (!a->has_f && !a->n_floats && !a->has_i && !a->n_ints)
+        return onnx_refuse(reader, "it holds neither a tensor nor numbers");
+    TRY(onnx_emit_like(reader, &like, &array));
+    memcpy(onnx_array_data(array),
+           a->n_floats ? (void *)a->floats
+           : a->n_ints ? (void *)a->ints
+           : a->has_f  ? (void *)&a->f
+                       : (void *)&a->i,
+           array->count * onnx_element_size(array));
+cleanup:
+    return status;
+}
+
+enum status onnx_fold_identity(struct onnx_reader *reader)
+{
+    struct onnx_value *value = onnx_input(reader, 0), *result = onnx_find(reader, onnx_output_name(reader));
+    if (!value || !result || result->kind != ONNX_UNDEFINED)
+        return onnx_refuse(reader, "it has no input or output");
+    result->kind = ONNX_CONSTANT;
+    result->tensor = value->tensor;
+    result->array = value->array;
+    result->weight = value->weight;
+    return STATUS_OK;
+}
+
+enum status onnx_fold_cast(struct onnx_reader *reader)
+{
+    enum status status = STATUS_OK;
+    const struct onnx_array *in;
+    struct onnx_array *out, like;
+    int64_t to = onnx_attribute_int(reader, "to", 0);
+    TRY(onnx_constant_input(reader, 0, &in));
+    like = *in;
+    like.is_float = to == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT || to == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16 ||
+                    to == ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16 || to == ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE;
+    if (like.is_float == in->is_float)
+        return onnx_emit_like(reader, &like, &out);
+    like = onnx_without_data(&like);
+    TRY(onnx_emit_like(reader, &like, &out));
+    for (size_t i = 0; i < in->count; i++) {
+        if (!out->is_float && !(in->floats[i] > -1e15f && in->floats[i] < 1e15f))
+            return onnx_refuse(reader, "a number is out of range");
+        if (out->is_float && in->ints[i] == ONNX_BATCH)
+            return onnx_refuse(reader, "the batch size cannot be a float");
+        if (out->is_float)
+            out->floats[i] = (float)in->ints[i];
+        else
+            out->ints[i] = (int64_t)in->floats[i];
+    }
+cleanup:
+    return status;
+}
+
+/* ConstantOfShape */
+enum status onnx_fold_filled(struct onnx_reader *reader)
+{
+    enum status status = STATUS_OK;
+    const struct onnx_array *dims;
+    struct onnx_array *out, like = {.is_float = true, .count = 1}, header;
+    const Onnx__AttributeProto *value = onnx_attribute(reader, "value");
+    float number = 0;
+    int64_t integer = 0;
+    TRY(onnx_ints_input(reader, 0, &dims));
+    if (dims->count > ONNX_MAX_RANK)
+        return onnx_refuse(reader, "more than %d dimensions", ONNX_MAX_RANK);
+    if (value && value->t) {
+        TRY(onnx_tensor_header(value->t, NULL, &header, reader->err));
+        if (header.count != 1)
+            return onnx_refuse(reader, "its value should be one number");
+        like.is_float = header.is_float;
+        if (header.is_float)
+            onnx_tensor_floats(value->t, 1, &number);
+        else
+            onnx_tensor_ints(value->t, 1, &integer);
+    }
+    like.rank = (int)dims->count;
+    for (int i = 0; i < like.rank; i++) {
+        if (dims->ints[i] < 0)
+            return onnx_refuse(reader, "a dimension is negative");
+        like.dims[i] = dims->ints[i];
+        like.count = size_mul(like.count, (size_t)dims->ints[i]);
+    }
+    TRY(onnx_emit_like(reader, &like, &out));
+    for (size_t i = 0; i < out->count; i++) {
+        if (out->is_float)
+            out->floats[i] = number;
+        else
+            out->ints[i] = integer;
+    }
+cleanup:
+    return status;
+}
+
+/* a op b in 64 bits; false where the result is not defined or does not fit. */
+static bool combine_ints(char op, int64_t a, int64_t b, int64_t *out)
+{
+    if (a == ONNX_BATCH || b == ONNX_BATCH)
+        return false;
+    if (op == 'A')
+        return !__builtin_add_overflow(a, b, out);
+    if (op == 'S')
+        return !__builtin_sub_overflow(a, b, out);
+    if (op == 'M')
+        return !__builtin_mul_overflow(a, b, out);
+    *out = b ? a / b : 0;
+    return b != 0;
+}
+
+static float combine_floats(char op, float a, float b)
+{
+    return op == 'A' ? a + b : op == 'S' ? a - b : op == 'M' ? a * b : a / b;
+}
+
+/* Whether the dims are equal but for leading ones. */
+static bool same_dims(const struct onnx_array *a, const struct onnx_array *b)
+{
+    for (int i = 1; i <= a->rank || i <= b->rank; i++)
+        if ((i <= a->rank ? a->dims[a->rank - i] : 1) != (i <= b->rank ? b->dims[b->rank - i] : 1))
+            return false;
+    return true;
+}
+
+/* Add, Sub, Mul, Div of constants of one shape, or of which one is a single number. */
+enum status onnx_fold_arithmetic(struct onnx_reader *reader)
+{
+    enum status status = STATUS_OK;
+    const struct onnx_array *a, *b;
+    struct onnx_array *out, like;
+    char op = reader->op->op_type[0];
+    TRY(onnx_constant_input(reader, 0, &a));
+    TRY(onnx_constant_input(reader, 1, &b));
+    if (a->is_float != b->is_float || (a->count != 1 && b->count != 1 && !same_dims(a, b)))
+        return onnx_refuse(reader, "constants of these shapes cannot be combined");
+    like = onnx_without_data(a->count > b->count || (a->count == b->count && a->rank >= b->rank) ? a : b);
+    if (a->count == 0 || b->count == 0)
+        return onnx_refuse(reader, "a constant is empty");
+    TRY(onnx_emit_like(reader, &like, &out));
+    for (size_t i = 0; i < out->count; i++) {
+        size_t k = a->count == 1 ? 0 : i, l = b->count == 1 ? 0 : i;
+        if (out->is_float)
+            out->floats[i] = combine_floats(op, a->floats[k], b->floats[l]);
+        else if (!combine_ints(op, a->ints[k], b->ints[l], &out->ints[i]))
+            return onnx_refuse(reader, "constants cannot be combined (overflow, or the batch size is among them)");
+    }
+cleanup:
+    return status;
+}

@@ -1,0 +1,317 @@
+/* onnx_read: unpacks the model, chooses its input and output, and reads in order the operators that the output needs.
+ */
+#include "formats/onnx/onnx_read.h"
+
+#include "formats/onnx/onnx_reader.h"
+#include "formats/onnx/onnx_unpack.h"
+#include "shared/base/files.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_PARTS = 1 << 14, MAX_NODE_OUTPUTS = 64, MIN_OPSET = 6, MAX_OPSET = 24 };
+static const size_t MAX_FILE = (size_t)2 << 30; /* protobuf's own limit */
+
+static enum status check_model(struct onnx_reader *reader, const Onnx__ModelProto *model)
+{
+    const Onnx__GraphProto *graph = model->graph;
+    if (!graph || graph->n_node == 0)
+        return error_set(reader->err, STATUS_BAD_DATA, NULL, "is no ONNX model: it has no graph with nodes");
+    if (graph->n_node > MAX_PARTS || graph->n_initializer > MAX_PARTS || graph->n_input > MAX_PARTS)
+        return error_set(reader->err, STATUS_BAD_DATA, NULL, "has more than %d nodes, weights or inputs", MAX_PARTS);
+    for (size_t i = 0; i < model->n_opset_import; i++) {
+        const Onnx__OperatorSetIdProto *set = model->opset_import[i];
+        if (!set->domain || !set->domain[0] || strcmp(set->domain, "ai.onnx") == 0)
+            reader->opset = set->version;
+    }
+    if (reader->opset < MIN_OPSET || reader->opset > MAX_OPSET)
+        return error_set(reader->err, STATUS_CONFIG, NULL,
+                         "is written for operator set %lld; %d to %d are supported: export again with opset 17",
+                         (long long)reader->opset, MIN_OPSET, MAX_OPSET);
+    reader->model = graph;
+    return STATUS_OK;
+}
+
+/* Enters every name of the model: initialisers, inputs, outputs of nodes. */
+static enum status define_values(struct onnx_reader *reader)
+{
+    enum status status = STATUS_OK;
+    const Onnx__GraphProto *model = reader->model;
+    struct onnx_value *value;
+    size_t room = model->n_initializer + model->n_input;
+    for (size_t i = 0; i < model->n_node; i++) {
+        if (model->node[i]->n_output > MAX_NODE_OUTPUTS)
+            return error_set(reader->err, STATUS_BAD_DATA, NULL, "node %zu has more than %d outputs", i,
+                             MAX_NODE_OUTPUTS);
+        room += model->node[i]->n_output;
+    }
+    reader->table_size = 2 * room + 1;
+    reader->values = calloc(room + 1, sizeof *reader->values);
+    reader->table = calloc(reader->table_size, sizeof *reader->table);
+    if (!reader->values || !reader->table)
+        return error_no_memory(reader->err, room * sizeof *reader->values, "the tensors of a model");
+    for (size_t i = 0; i < model->n_initializer; i++) {
+        TRY(onnx_define(reader, model->initializer[i]->name ? model->initializer[i]->name : "", &value));
+        value->kind = ONNX_CONSTANT;
+        value->tensor = model->initializer[i];
+    }
+    for (size_t i = 0; i < model->n_input; i++) { /* old files list initialisers among the inputs */
+        const char *name = model->input[i]->name ? model->input[i]->name : "";
+        if (!onnx_find(reader, name))
+            TRY(onnx_define(reader, name, &value));
+    }
+    for (size_t i = 0; i < model->n_node; i++)
+        for (size_t k = 0; k < model->node[i]->n_output; k++)
+            if (model->node[i]->output[k][0])
+                TRY(onnx_define(reader, model->node[i]->output[k], &value));
+cleanup:
+    return status;
+}
+
+static enum status choose_output(struct onnx_reader *reader, struct onnx_value **output)
+{
+    const Onnx__GraphProto *model = reader->model;
+    const char *wanted = reader->options.output ? reader->options.output : "logits", *chosen = NULL;
+    for (size_t i = 0; i < model->n_output; i++) {
+        const char *name = model->output[i]->name ? model->output[i]->name : "";
+        struct onnx_value *value = onnx_find(reader, name);
+        if (value)
+            value->readers++;
+        if (strcmp(name, wanted) == 0 || (!chosen && !reader->options.output))
+            chosen = name;
+    }
+    *output = chosen ? onnx_find(reader, chosen) : NULL;
+    if (!chosen)
+        return error_set(reader->err, STATUS_CONFIG, NULL, "has no output '%.200s'", wanted);
+    if (!*output)
+        return error_set(reader->err, STATUS_BAD_DATA, NULL, "no node makes the output '%.200s'", chosen);
+    (*output)->needed = true;
+    return STATUS_OK;
+}
+
+static bool is_needed(const struct onnx_reader *reader, const Onnx__NodeProto *node)
+{
+    for (size_t k = 0; k < node->n_output; k++) {
+        const struct onnx_value *value = node->output[k][0] ? onnx_find(reader, node->output[k]) : NULL;
+        if (value && value->needed)
+            return true;
+    }
+    return false;
+}
+
+/* Backwards from the output: what it needs, and how many needed nodes read each tensor. */
+static void mark_needed(struct onnx_reader *reader)
+{
+    for (size_t i = reader->model->n_node; i-- > 0;) {
+        const Onnx__NodeProto *node = reader->model->node[i];
+        if (!is_needed(reader, node))
+            continue;
+        for (size_t k = 0; k < node->n_input; k++) {
+            struct onnx_value *value = node->input[k][0] ? onnx_find(reader, node->input[k]) : NULL;
+            if (value) {
+                value->needed = true;
+                value->readers++;
+            }
+        }
+    }
+}
+
+/* Whether everything that reads the input is Transpose(0, 3, 1, 2): then the model takes [batch, h, w, c]. */
+static bool is_channels_last(struct onnx_reader *reader, const char *input)
+{
+    static const int64_t to_channels_first[4] = {0, 3, 1, 2};
+    bool found = false;
+    for (size_t i = 0; i < reader->model->n_node; i++) {
+        reader->op = reader->model->node[i];
+        if (!is_needed(reader, reader->op))
+            continue;
+        for (size_t k = 0; k < reader->op->n_input; k++) {
+            if (strcmp(reader->op->input[k], input) != 0)
+                continue;
+            const Onnx__AttributeProto *perm = onnx_attribute(reader, "perm");
+            if (strcmp(reader->op->op_type ? reader->op->op_type : "", "Transpose") != 0 || !perm ||
+                perm->n_ints != 4 || memcmp(perm->ints, to_channels_first, sizeof to_channels_first) != 0)
+                return false;
+            found = true;
+        }
+    }
+    return found;
+}
+
+static int64_t dimension(const Onnx__TensorShapeProto *shape, size_t i)
+{
+    const Onnx__TensorShapeProto__Dimension *dim = shape->dim[i];
+    return dim->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE ? dim->dim_value : 0;
+}
+
+static enum status bad_input(struct onnx_reader *reader, const char *name, const char *reason)
+{
+    return error_set(reader->err, STATUS_CONFIG, NULL, "input '%.200s' %s", name, reason);
+}
+
+static bool is_float_type(int32_t type)
+{
+    return type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT || type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16 ||
+           type == ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16 || type == ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE;
+}
+
+static enum status read_input(struct onnx_reader *reader, const Onnx__ValueInfoProto *info, struct onnx_value *value)
+{
+    struct node node = node_default(OP_INPUT);
+    const char *name = value->name;
+    if (!info->type || info->type->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE || !info->type->tensor_type ||
+        !info->type->tensor_type->shape)
+        return bad_input(reader, name, "has no shape");
+    const Onnx__TensorShapeProto *shape = info->type->tensor_type->shape;
+    if (!is_float_type(info->type->tensor_type->elem_type))
+        return bad_input(reader, name, "does not take floats: export the model without its preprocessing");
+    if (shape->n_dim != 4 && shape->n_dim != 2)
+        return bad_input(reader, name, "should be [batch, channels, height, width]");
+    value->channels_last = shape->n_dim == 4 && is_channels_last(reader, name);
+    int64_t c = dimension(shape, value->channels_last ? 3 : 1), h = 1, w = 1;
+    if (shape->n_dim == 4) {
+        h = dimension(shape, value->channels_last ? 1 : 2);
+        w = dimension(shape, value->channels_last ? 2 : 3);
+        h = h > 0 ? h : reader->options.height;
+        w = w > 0 ? w : reader->options.width;
+        if (h <= 0 || w <= 0)
+            return bad_input(reader, name, "leaves height and width open: say the image size");
+    }
+    if (c <= 0 || c > INT32_MAX || h > INT32_MAX || w > INT32_MAX)
+        return bad_input(reader, name, "has no fixed number of channels, or a side out of range");
+    if (!name[0] || strlen(name) >= NODE_MAX_NAME)
+        return bad_input(reader, name, "has an empty or very long name");
+    reader->batch = dimension(shape, 0) > 0 ? dimension(shape, 0) : 0;
+    node.shape = (struct shape){(int)c, (int)h, (int)w};
+    value->kind = ONNX_NODE;
+    value->rank = (int)shape->n_dim;
+    return graph_add(reader->graph, &node, name, NULL, 0, &value->node, reader->err);
+}
+
+static enum status choose_input(struct onnx_reader *reader)
+{
+    const Onnx__ValueInfoProto *chosen = NULL;
+    struct onnx_value *value = NULL;
+    for (size_t i = 0; i < reader->model->n_input; i++) {
+        const Onnx__ValueInfoProto *info = reader->model->input[i];
+        struct onnx_value *candidate = onnx_find(reader, info->name ? info->name : "");
+        if (candidate->kind == ONNX_CONSTANT || !candidate->needed)
+            continue;
+        if (chosen)
+            return error_set(reader->err, STATUS_CONFIG, NULL, "takes more than one input: '%.200s' and '%.200s'",
+                             chosen->name, info->name);
+        chosen = info;
+        value = candidate;
+    }
+    if (!chosen)
+        return error_set(reader->err, STATUS_BAD_DATA, NULL, "its output depends on no input");
+    return read_input(reader, chosen, value);
+}
+
+/* An input that no earlier node makes: a cycle, nodes out of order, or a missing tensor. */
+static enum status check_inputs(struct onnx_reader *reader)
+{
+    for (size_t k = 0; k < reader->op->n_input; k++) {
+        const struct onnx_value *value = onnx_input(reader, k);
+        if (onnx_has_input(reader, k) && (!value || value->kind == ONNX_UNDEFINED))
+            return error_set(reader->err, STATUS_BAD_DATA, NULL,
+                             "node '%.100s' (output '%.100s') reads '%.200s', which no earlier node makes",
+                             reader->op->name ? reader->op->name : "", onnx_output_name(reader), reader->op->input[k]);
+    }
+    return STATUS_OK;
+}
+
+static enum status read_nodes(struct onnx_reader *reader)
+{
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < reader->model->n_node; i++) {
+        reader->op = reader->model->node[i];
+        if (!is_needed(reader, reader->op))
+            continue;
+        TRY(check_inputs(reader));
+        TRY(onnx_read_operator(reader));
+    }
+cleanup:
+    return status;
+}
+
+static enum status finish_output(struct onnx_reader *reader, const struct onnx_value *output)
+{
+    struct graph *graph = reader->graph;
+    if (output->kind != ONNX_NODE || output->channels_last)
+        return error_set(reader->err, STATUS_CONFIG, NULL, "its output '%.200s' is constant or has channels last",
+                         output->name);
+    struct node *node = &graph->nodes[output->node];
+    graph->output = output->node;
+    if (output->node != graph->input && strlen(output->name) < NODE_MAX_NAME)
+        node->name = arena_strdup(&graph->arena, output->name);
+    graph->name = arena_strdup(&graph->arena, reader->model->name ? reader->model->name : "");
+    return node->name && graph->name ? STATUS_OK : error_no_memory(reader->err, NODE_MAX_NAME, "a name");
+}
+
+static enum status check_weights(const struct onnx_reader *reader)
+{
+    for (int i = 0; i < reader->graph->weight_count; i++) {
+        const struct weight *weight = &reader->graph->weights[i];
+        for (size_t k = 0; k < weight->count; k++)
+            if (!isfinite(weight->data[k]))
+                return error_set(reader->err, STATUS_BAD_DATA, NULL, "weight '%.200s' is not finite at element %zu",
+                                 weight->name, k);
+    }
+    return STATUS_OK;
+}
+
+static enum status read_model(struct onnx_reader *reader, const Onnx__ModelProto *model)
+{
+    enum status status = STATUS_OK;
+    struct onnx_value *output;
+    TRY(check_model(reader, model));
+    TRY(define_values(reader));
+    TRY(choose_output(reader, &output));
+    mark_needed(reader);
+    TRY(choose_input(reader));
+    TRY(read_nodes(reader));
+    TRY(finish_output(reader, output));
+    TRY(check_weights(reader));
+cleanup:
+    return status;
+}
+
+enum status onnx_read(struct graph *graph, const uint8_t *bytes, size_t size, const char *path,
+                      const struct onnx_read_options *options, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct onnx_message message = {0};
+    struct error local = {0};
+    struct onnx_reader reader = {.graph = graph, .err = &local, .opset = 1};
+    graph_init(graph);
+    if (options)
+        reader.options = *options;
+    TRY(onnx_unpack(&message, &onnx__model_proto__descriptor, bytes, size, path, &local));
+    reader.budget = 4 * size + ((size_t)16 << 20);
+    TRY(read_model(&reader, (const Onnx__ModelProto *)message.message));
+cleanup:
+    if (status != STATUS_OK) {
+        error_set(err, status, path, "%s", local.message);
+        graph_release(graph);
+    }
+    free(reader.values);
+    free(reader.table);
+    arena_release(&reader.arena);
+    onnx_unpack_release(&message);
+    return status;
+}
+
+enum status onnx_read_file(struct graph *graph, const char *path, const struct onnx_read_options *options,
+                           struct error *err)
+{
+    unsigned char *bytes;
+    size_t size;
+    graph_init(graph);
+    enum status status = file_read(path, MAX_FILE, &bytes, &size, err);
+    if (status == STATUS_OK)
+        status = onnx_read(graph, bytes, size, path, options, err);
+    free(bytes);
+    return status;
+}

@@ -1,0 +1,21 @@
+/* Protobuf bytes of unknown origin to messages: nesting and memory are bounded before and while protobuf-c unpacks. */
+#ifndef FORMATS_ONNX_ONNX_UNPACK_H
+#define FORMATS_ONNX_ONNX_UNPACK_H
+
+#include "shared/base/error.h"
+#include <protobuf-c/protobuf-c.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct onnx_message {
+    ProtobufCMessage *message; /* NULL, or owned */
+    ProtobufCAllocator allocator;
+    size_t budget; /* bytes that may still be allocated */
+};
+
+/* *out is zeroed on error. It must not move between this call and onnx_unpack_release. STATUS_BAD_DATA. */
+enum status onnx_unpack(struct onnx_message *out, const ProtobufCMessageDescriptor *type, const uint8_t *bytes,
+                        size_t size, const char *path, struct error *err);
+void onnx_unpack_release(struct onnx_message *message);
+
+#endif

@@ -1,0 +1,43 @@
+/* The writer at work, shared by the onnx_write*.c files: a model made of messages. Internal to onnx_write. */
+#ifndef FORMATS_ONNX_ONNX_WRITER_H
+#define FORMATS_ONNX_ONNX_WRITER_H
+
+#include "shared/graph/graph.h"
+#include <onnx/onnx.pb-c.h>
+
+/* A model under construction. Everything is in the arena but the weights' data, which stay the graph's. Running out of
+ * memory is noted in `failed` and reported once at the end. */
+struct onnx_writer {
+    const struct graph *graph;
+    struct arena arena;
+    Onnx__GraphProto model;
+    size_t node_room, initializer_room;
+    const char **names; /* [node_count] tensor name of every node's value */
+    int *ranks;         /* [node_count] 4: [batch, c, h, w]; 2: [batch, c] */
+    bool failed;
+};
+
+void *onnx_writer_take(struct onnx_writer *writer, size_t count, size_t size); /* zeroed; NULL: failed */
+char *onnx_writer_text(struct onnx_writer *writer, const char *text);          /* a copy */
+/* `name` and `suffix`, with as many underscores as make it new. */
+char *onnx_writer_name(struct onnx_writer *writer, const char *name, const char *suffix);
+
+/* Initialisers; they return their name. name is taken, data borrowed; the others are called after a node. */
+const char *onnx_writer_tensor(struct onnx_writer *writer, char *name, int32_t type, const int64_t *dims, size_t rank,
+                               const void *data, size_t bytes);
+const char *onnx_writer_ints(struct onnx_writer *writer, const char *node, const char *suffix, const int64_t *values,
+                             size_t count);
+const char *onnx_writer_scalar(struct onnx_writer *writer, const char *node, const char *suffix, float value);
+
+/* A node with one output (taken) and its attributes; NULL: failed, which the setters accept. */
+Onnx__NodeProto *onnx_writer_node(struct onnx_writer *writer, const char *op, const char *name,
+                                  const char *const *inputs, size_t input_count, char *output);
+void onnx_writer_set_int(struct onnx_writer *writer, Onnx__NodeProto *node, const char *name, int64_t value);
+void onnx_writer_set_float(struct onnx_writer *writer, Onnx__NodeProto *node, const char *name, float value);
+void onnx_writer_set_ints(struct onnx_writer *writer, Onnx__NodeProto *node, const char *name, const int64_t *values,
+                          size_t count);
+
+/* Node i of the graph, whose inputs have been written. onnx_write_node.c. */
+void onnx_write_node(struct onnx_writer *writer, int i);
+
+#endif

@@ -1,0 +1,335 @@
+#define _POSIX_C_SOURCE 200809L
+#include "formats/report/run_log.h"
+
+#include "formats/report/tensorboard.h"
+#include "shared/base/files.h"
+#include <cJSON.h>
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { FIXED_COLUMNS = 7, LINE_SIZE = 4096, NAME_SIZE = 64, SUMMARY_LIMIT = 256 << 20 };
+
+struct run_log {
+    char *summary_path, *events_path;
+    int summary, events; /* file descriptors */
+    struct tensorboard_writer *tensorboard;
+    char terms[RUN_MAX_TERMS][NAME_SIZE];
+    int term_count;
+    struct run_epoch *epochs; /* [epoch_count] */
+    int epoch_count, capacity;
+};
+
+static enum status write_text(int file, const char *path, const char *text, struct error *err)
+{
+    size_t size = strlen(text);
+    while (size > 0) {
+        ssize_t written = write(file, text, size);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0)
+            return error_set(err, STATUS_IO, path, "cannot write: %s", strerror(errno));
+        text += written;
+        size -= (size_t)written;
+    }
+    return STATUS_OK;
+}
+
+/* ---- summary.csv ---- */
+
+/* The columns in order, the terms between train_loss and train_accuracy; returns how many. */
+static int row_values(const struct run_log *log, struct run_epoch *epoch, double *values[FIXED_COLUMNS + RUN_MAX_TERMS])
+{
+    int count = 0;
+    values[count++] = &epoch->learning_rate;
+    values[count++] = &epoch->train_loss;
+    for (int i = 0; i < log->term_count; i++)
+        values[count++] = &epoch->terms[i];
+    values[count++] = &epoch->train_accuracy;
+    values[count++] = &epoch->val_loss;
+    values[count++] = &epoch->val_accuracy;
+    values[count++] = &epoch->agreement;
+    return count;
+}
+
+static void format_header(const struct run_log *log, char line[LINE_SIZE])
+{
+    int used = snprintf(line, LINE_SIZE, "epoch,learning_rate,train_loss");
+    for (int i = 0; i < log->term_count; i++)
+        used += snprintf(line + used, (size_t)(LINE_SIZE - used), ",loss_%s", log->terms[i]);
+    snprintf(line + used, (size_t)(LINE_SIZE - used), ",train_accuracy,val_loss,val_accuracy,agreement\n");
+}
+
+static void format_row(const struct run_log *log, struct run_epoch *epoch, char line[LINE_SIZE])
+{
+    double *values[FIXED_COLUMNS + RUN_MAX_TERMS];
+    int count = row_values(log, epoch, values), used = snprintf(line, LINE_SIZE, "%d", epoch->epoch);
+    for (int i = 0; i < count; i++)
+        used += snprintf(line + used, (size_t)(LINE_SIZE - used), isnan(*values[i]) ? "," : ",%.9g", *values[i]);
+    snprintf(line + used, (size_t)(LINE_SIZE - used), "\n");
+}
+
+/* One number that ends at a comma or line feed, or nothing (NAN); NULL when it is something else. */
+static const char *parse_value(const char *text, double *value)
+{
+    char *end;
+    *value = NAN;
+    if (*text == ',' || *text == '\n')
+        return text;
+    if (isspace((unsigned char)*text))
+        return NULL;
+    *value = strtod(text, &end);
+    return end > text && (*end == ',' || *end == '\n') ? end : NULL;
+}
+
+/* Reads one row that ends at a line feed; false when it is not the row of this epoch. */
+static bool parse_row(const struct run_log *log, const char *text, int expected, struct run_epoch *epoch)
+{
+    double *values[FIXED_COLUMNS + RUN_MAX_TERMS], number;
+    int count = row_values(log, epoch, values);
+    text = parse_value(text, &number);
+    for (int i = 0; i < count && text; i++)
+        text = *text == ',' ? parse_value(text + 1, values[i]) : NULL;
+    epoch->epoch = expected;
+    epoch->images_per_second = epoch->seconds = NAN;
+    return text && *text == '\n' && number == expected;
+}
+
+static enum status keep_epoch(struct run_log *log, const struct run_epoch *epoch, struct error *err)
+{
+    if (log->epoch_count == log->capacity) {
+        int capacity = log->capacity ? 2 * log->capacity : 64;
+        struct run_epoch *grown = realloc(log->epochs, (size_t)capacity * sizeof *grown);
+        if (!grown)
+            return error_no_memory(err, (size_t)capacity * sizeof *grown, "the epochs of the run");
+        log->epochs = grown;
+        log->capacity = capacity;
+    }
+    log->epochs[log->epoch_count++] = *epoch;
+    return STATUS_OK;
+}
+
+/* Reads the rows of epochs 1 .. last and sets *kept to the length of the file up to there. A row that a crash cut short
+ * has no line feed and is not read. */
+static enum status read_rows(struct run_log *log, const char *text, int last, size_t *kept, struct error *err)
+{
+    enum status status = STATUS_OK;
+    char header[LINE_SIZE];
+    format_header(log, header);
+    size_t header_size = strlen(header);
+    if (strncmp(text, header, header_size) != 0)
+        return error_set(err, STATUS_CONFIG, log->summary_path,
+                         "its columns are not those of this run (another loss?); start in a new folder");
+    const char *at = text + header_size;
+    for (int epoch = 1; epoch <= last; epoch++) {
+        struct run_epoch row = {0};
+        const char *line_end = strchr(at, '\n');
+        if (!line_end || !parse_row(log, at, epoch, &row))
+            return error_set(err, STATUS_BAD_DATA, log->summary_path,
+                             "line %d is not epoch %d of the run; resume from an earlier checkpoint or start anew",
+                             epoch + 1, epoch);
+        TRY(keep_epoch(log, &row, err));
+        at = line_end + 1;
+    }
+    *kept = (size_t)(at - text);
+cleanup:
+    return status;
+}
+
+static enum status open_summary(struct run_log *log, int first_epoch, struct error *err)
+{
+    enum status status = STATUS_OK;
+    unsigned char *text = NULL;
+    size_t size = 0, kept = 0;
+    char header[LINE_SIZE];
+    if (first_epoch > 1) {
+        TRY(file_read(log->summary_path, SUMMARY_LIMIT, &text, &size, err));
+        TRY(read_rows(log, (const char *)text, first_epoch - 1, &kept, err));
+    }
+    log->summary = open(log->summary_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (log->summary < 0)
+        TRY(error_set(err, STATUS_CANT_CREATE, log->summary_path, "cannot open for writing: %s", strerror(errno)));
+    if (ftruncate(log->summary, (off_t)kept) != 0)
+        TRY(error_set(err, STATUS_IO, log->summary_path, "cannot truncate: %s", strerror(errno)));
+    format_header(log, header);
+    if (first_epoch <= 1)
+        TRY(write_text(log->summary, log->summary_path, header, err));
+cleanup:
+    free(text);
+    return status;
+}
+
+/* ---- log.jsonl ---- */
+
+/* Opens it to append (or empties it) and closes a line that a crash cut short. */
+static enum status open_events(struct run_log *log, bool anew, struct error *err)
+{
+    char last = '\n';
+    log->events = open(log->events_path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | (anew ? O_TRUNC : 0), 0666);
+    if (log->events < 0)
+        return error_set(err, STATUS_CANT_CREATE, log->events_path, "cannot open for writing: %s", strerror(errno));
+    off_t size = lseek(log->events, 0, SEEK_END);
+    if (size > 0 && pread(log->events, &last, 1, size - 1) != 1)
+        return error_set(err, STATUS_IO, log->events_path, "cannot read: %s", strerror(errno));
+    return last == '\n' ? STATUS_OK : write_text(log->events, log->events_path, "\n", err);
+}
+
+static bool add_time(cJSON *object)
+{
+    char text[32];
+    struct tm parts;
+    time_t now = time(NULL);
+    gmtime_r(&now, &parts);
+    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+    return cJSON_AddStringToObject(object, "time", text) != NULL;
+}
+
+enum status run_log_event(struct run_log *log, const char *event, const struct run_field *fields, int count,
+                          struct error *err)
+{
+    enum status status = STATUS_OK;
+    char *text = NULL;
+    cJSON *object = cJSON_CreateObject();
+    bool ok = object && cJSON_AddStringToObject(object, "event", event) && add_time(object);
+    for (int i = 0; i < count && ok; i++)
+        ok = fields[i].text ? cJSON_AddStringToObject(object, fields[i].name, fields[i].text) != NULL
+                            : cJSON_AddNumberToObject(object, fields[i].name, fields[i].number) != NULL;
+    text = ok ? cJSON_PrintUnformatted(object) : NULL;
+    if (!text)
+        TRY(error_no_memory(err, 0, "log.jsonl"));
+    TRY(write_text(log->events, log->events_path, text, err));
+    TRY(write_text(log->events, log->events_path, "\n", err));
+cleanup:
+    cJSON_free(text);
+    cJSON_Delete(object);
+    return status;
+}
+
+static enum status log_epoch_event(struct run_log *log, const struct run_epoch *epoch, struct error *err)
+{
+    struct run_field fields[FIXED_COLUMNS + 2 + RUN_MAX_TERMS];
+    char names[RUN_MAX_TERMS][NAME_SIZE + 8];
+    int count = 0;
+    fields[count++] = (struct run_field){"epoch", NULL, epoch->epoch};
+    fields[count++] = (struct run_field){"learning_rate", NULL, epoch->learning_rate};
+    fields[count++] = (struct run_field){"train_loss", NULL, epoch->train_loss};
+    for (int i = 0; i < log->term_count; i++) {
+        snprintf(names[i], sizeof names[i], "loss_%s", log->terms[i]);
+        fields[count++] = (struct run_field){names[i], NULL, epoch->terms[i]};
+    }
+    fields[count++] = (struct run_field){"train_accuracy", NULL, epoch->train_accuracy};
+    fields[count++] = (struct run_field){"val_loss", NULL, epoch->val_loss};
+    fields[count++] = (struct run_field){"val_accuracy", NULL, epoch->val_accuracy};
+    fields[count++] = (struct run_field){"agreement", NULL, epoch->agreement};
+    fields[count++] = (struct run_field){"images_per_second", NULL, epoch->images_per_second};
+    fields[count++] = (struct run_field){"seconds", NULL, epoch->seconds};
+    return run_log_event(log, "epoch", fields, count, err);
+}
+
+/* ---- TensorBoard ---- */
+
+static enum status log_epoch_scalars(struct run_log *log, const struct run_epoch *epoch, struct error *err)
+{
+    struct tensorboard_scalar scalars[FIXED_COLUMNS + RUN_MAX_TERMS];
+    char tags[RUN_MAX_TERMS][NAME_SIZE + 8];
+    int count = 0;
+    scalars[count++] = (struct tensorboard_scalar){"learning_rate", (float)epoch->learning_rate};
+    scalars[count++] = (struct tensorboard_scalar){"loss/train", (float)epoch->train_loss};
+    scalars[count++] = (struct tensorboard_scalar){"loss/val", (float)epoch->val_loss};
+    scalars[count++] = (struct tensorboard_scalar){"accuracy/train", (float)epoch->train_accuracy};
+    scalars[count++] = (struct tensorboard_scalar){"accuracy/val", (float)epoch->val_accuracy};
+    scalars[count++] = (struct tensorboard_scalar){"accuracy/agreement", (float)epoch->agreement};
+    scalars[count++] = (struct tensorboard_scalar){"images_per_second", (float)epoch->images_per_second};
+    for (int i = 0; i < log->term_count; i++) {
+        snprintf(tags[i], sizeof tags[i], "terms/%s", log->terms[i]);
+        scalars[count++] = (struct tensorboard_scalar){tags[i], (float)epoch->terms[i]};
+    }
+    return tensorboard_write(log->tensorboard, epoch->epoch, scalars, count, err);
+}
+
+/* ---- the log ---- */
+
+/* A name becomes part of a CSV header: commas, quotes and line ends would break it. */
+static void copy_term(char out[NAME_SIZE], const char *name)
+{
+    snprintf(out, NAME_SIZE, "%s", name);
+    for (char *at = out; *at; at++)
+        if (strchr(",\"\r\n", *at))
+            *at = ';';
+}
+
+enum status run_log_open(struct run_log **out, const char *folder, const char *const *terms, int term_count,
+                         int first_epoch, struct error *err)
+{
+    enum status status = STATUS_OK;
+    *out = NULL;
+    if (term_count > RUN_MAX_TERMS)
+        return error_set(err, STATUS_USAGE, NULL, "the loss has %d terms, more than %d", term_count, RUN_MAX_TERMS);
+    struct run_log *log = calloc(1, sizeof *log);
+    if (!log)
+        return error_no_memory(err, sizeof *log, "the run log");
+    log->summary = log->events = -1;
+    log->term_count = term_count;
+    for (int i = 0; i < term_count; i++)
+        copy_term(log->terms[i], terms[i]);
+    log->summary_path = path_join(folder, "summary.csv");
+    log->events_path = path_join(folder, "log.jsonl");
+    if (!log->summary_path || !log->events_path)
+        TRY(error_no_memory(err, 0, "the run log"));
+    TRY(open_summary(log, first_epoch, err));
+    TRY(open_events(log, first_epoch <= 1, err));
+    TRY(tensorboard_open(&log->tensorboard, folder, first_epoch, err));
+    *out = log;
+    log = NULL;
+cleanup:
+    run_log_close(log);
+    return status;
+}
+
+void run_log_close(struct run_log *log)
+{
+    if (!log)
+        return;
+    if (log->summary >= 0)
+        close(log->summary);
+    if (log->events >= 0)
+        close(log->events);
+    tensorboard_close(log->tensorboard);
+    free(log->summary_path);
+    free(log->events_path);
+    free(log->epochs);
+    free(log);
+}
+
+enum status run_log_epoch(struct run_log *log, const struct run_epoch *epoch, struct error *err)
+{
+    enum status status = STATUS_OK;
+    char line[LINE_SIZE];
+    TRY(keep_epoch(log, epoch, err));
+    format_row(log, &log->epochs[log->epoch_count - 1], line);
+    TRY(write_text(log->summary, log->summary_path, line, err));
+    TRY(log_epoch_event(log, epoch, err));
+    TRY(log_epoch_scalars(log, epoch, err));
+cleanup:
+    return status;
+}
+
+enum status run_log_sync(struct run_log *log, struct error *err)
+{
+    if (fsync(log->summary) != 0)
+        return error_set(err, STATUS_IO, log->summary_path, "cannot write to the disk: %s", strerror(errno));
+    return STATUS_OK;
+}
+
+const struct run_epoch *run_log_epochs(const struct run_log *log, int *count)
+{
+    *count = log->epoch_count;
+    return log->epochs;
+}

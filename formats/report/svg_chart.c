@@ -1,0 +1,337 @@
+#include "formats/report/svg_chart.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { WIDTH = 520, HEIGHT = 276, LEFT = 50, RIGHT = 14, TOP = 18, BOTTOM = 40 };
+enum { MAX_POINTS = 1000, MAX_BANDS = 240, Y_TICKS = 5, X_TICKS = 7 };
+
+struct axis {
+    double low, high, step;
+    int decimals;
+};
+
+/* ---- texts and frame ---- */
+
+void html_escape(FILE *out, const char *text)
+{
+    for (; *text; text++) {
+        switch (*text) {
+        case '<':
+            fputs("&lt;", out);
+            break;
+        case '>':
+            fputs("&gt;", out);
+            break;
+        case '&':
+            fputs("&amp;", out);
+            break;
+        case '"':
+            fputs("&quot;", out);
+            break;
+        case '\'':
+            fputs("&#39;", out);
+            break;
+        default:
+            fputc((unsigned char)*text < 0x20 && *text != '\n' && *text != '\t' ? ' ' : *text, out);
+        }
+    }
+}
+
+static bool continues_character(char byte)
+{
+    return ((unsigned char)byte & 0xC0) == 0x80;
+}
+
+static int characters(const char *text)
+{
+    int count = 0;
+    for (; *text; text++)
+        count += !continues_character(*text);
+    return count;
+}
+
+int chart_longest(const char *const *labels, int count, int limit)
+{
+    int longest = 1;
+    for (int i = 0; i < count; i++) {
+        int length = characters(labels[i]);
+        longest = length > longest ? length : longest;
+    }
+    return longest < limit ? longest : limit;
+}
+
+void chart_label(FILE *out, const char *text, int limit)
+{
+    char cut[256];
+    size_t used = 0;
+    if (characters(text) <= limit) {
+        html_escape(out, text);
+        return;
+    }
+    for (int count = 0; text[used] && used + 1 < sizeof cut; used++) {
+        if (!continues_character(text[used]) && ++count == limit)
+            break;
+        cut[used] = text[used];
+    }
+    cut[used] = 0;
+    html_escape(out, cut);
+    fputs("…", out);
+}
+
+void chart_open(FILE *out, const char *title, const struct chart_legend_entry *entries, int count)
+{
+    fputs("<figure class=\"chart\"><figcaption><h3>", out);
+    html_escape(out, title);
+    fputs("</h3><span class=\"legend\">", out);
+    for (int i = 0; i < count; i++) {
+        fprintf(out, "<span><i class=\"c%d%s\"", entries[i].color % CHART_COLORS, entries[i].dashed ? " dashed" : "");
+        if (entries[i].hue > 0)
+            fprintf(out, " style=\"color:hsl(%d 75%% 50%%)\"", entries[i].hue);
+        fputs("></i>", out);
+        html_escape(out, entries[i].name);
+        fputs("</span>", out);
+    }
+    fputs("</span></figcaption>\n", out);
+}
+
+void chart_close(FILE *out)
+{
+    fputs("</figure>\n", out);
+}
+
+/* ---- axes ---- */
+
+/* The nearest of 1, 2, 5 times a power of ten that cuts span into about `ticks` parts. */
+static double nice_step(double span, int ticks)
+{
+    double raw = span / ticks, power = pow(10, floor(log10(raw))), part = raw / power;
+    return power * (part < 1.5 ? 1 : part < 3.5 ? 2 : part < 7.5 ? 5 : 10);
+}
+
+static int decimals_of(double step)
+{
+    int decimals = (int)-floor(log10(step) + 1e-9);
+    return decimals < 0 ? 0 : decimals > 8 ? 8 : decimals;
+}
+
+/* A vertical axis around [low, high] whose ends are ticks. */
+static struct axis value_axis(double low, double high, bool percent)
+{
+    if (low > 0 && low < 0.4 * high)
+        low = 0;
+    if (!(high - low > 1e-12 * fabs(high))) {
+        double pad = high != 0 ? 0.1 * fabs(high) : 1;
+        low -= pad;
+        high += pad;
+    }
+    struct axis axis = {.step = nice_step(high - low, Y_TICKS)};
+    axis.low = floor(low / axis.step + 1e-9) * axis.step;
+    axis.high = ceil(high / axis.step - 1e-9) * axis.step;
+    if (percent && axis.high > 1 && high <= 1)
+        axis.high = 1;
+    axis.decimals = decimals_of(percent ? 100 * axis.step : axis.step);
+    return axis;
+}
+
+static double scale(const struct axis *axis, double value, double from, double to)
+{
+    return from + (value - axis->low) / (axis->high - axis->low) * (to - from);
+}
+
+static double to_x(const struct axis *axis, double value)
+{
+    return scale(axis, value, LEFT, WIDTH - RIGHT);
+}
+
+static double to_y(const struct axis *axis, double value)
+{
+    return scale(axis, value, HEIGHT - BOTTOM, TOP);
+}
+
+static void print_tick(FILE *out, const struct axis *axis, double value, bool percent)
+{
+    double shown = percent ? 100 * value : value;
+    if (axis->decimals > 5 || fabs(shown) >= 1e6)
+        fprintf(out, "%.1e", shown);
+    else
+        fprintf(out, "%.*f", axis->decimals, fabs(shown) < 1e-9 * axis->step ? 0 : shown);
+    if (percent)
+        fputs(" %", out);
+}
+
+static void draw_axes(FILE *out, const struct line_chart *chart, const struct axis *x, const struct axis *y)
+{
+    for (int i = 0; y->low + i * y->step <= y->high + 0.01 * y->step; i++) {
+        double value = y->low + i * y->step, at = to_y(y, value);
+        fprintf(out, "<line class=\"gridline\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>", LEFT, WIDTH - RIGHT, at,
+                at);
+        fprintf(out, "<text class=\"tick\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">", LEFT - 7, at + 4);
+        print_tick(out, y, value, chart->percent);
+        fputs("</text>\n", out);
+    }
+    for (double value = ceil(x->low / x->step) * x->step; value <= x->high + 0.01 * x->step; value += x->step) {
+        fprintf(out, "<text class=\"tick\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">", to_x(x, value),
+                HEIGHT - BOTTOM + 17);
+        print_tick(out, x, value, false);
+        fputs("</text>\n", out);
+    }
+    fprintf(out, "<line class=\"base\" x1=\"%d\" x2=\"%d\" y1=\"%d\" y2=\"%d\"/>", LEFT, WIDTH - RIGHT, HEIGHT - BOTTOM,
+            HEIGHT - BOTTOM);
+    fprintf(out, "<text class=\"axis\" x=\"%d\" y=\"%d\" text-anchor=\"middle\">", (LEFT + WIDTH - RIGHT) / 2,
+            HEIGHT - 5);
+    html_escape(out, chart->x_label);
+    fputs("</text>\n", out);
+}
+
+/* ---- lines ---- */
+
+static double x_of(const struct chart_series *series, int i)
+{
+    return series->x ? series->x[i] : i + 1;
+}
+
+static bool has_values(const struct chart_series *series)
+{
+    for (int i = 0; i < series->count; i++)
+        if (isfinite(series->y[i]) && isfinite(x_of(series, i)))
+            return true;
+    return false;
+}
+
+/* The ranges of all series; false when there is nothing to draw. */
+static bool find_axes(const struct line_chart *chart, struct axis *x, struct axis *y)
+{
+    double x_low = INFINITY, x_high = -INFINITY, y_low = INFINITY, y_high = -INFINITY;
+    bool whole = true;
+    for (int s = 0; s < chart->series_count; s++)
+        for (int i = 0; i < chart->series[s].count; i++) {
+            double at = x_of(&chart->series[s], i), value = chart->series[s].y[i];
+            if (!isfinite(at) || !isfinite(value))
+                continue;
+            whole = whole && at == floor(at);
+            x_low = fmin(x_low, at), x_high = fmax(x_high, at);
+            y_low = fmin(y_low, value), y_high = fmax(y_high, value);
+        }
+    if (x_low > x_high)
+        return false;
+    *y = value_axis(y_low, y_high, chart->percent);
+    if (x_low == x_high)
+        x_low -= 1, x_high += 1;
+    double step = nice_step(x_high - x_low, X_TICKS);
+    *x = (struct axis){.low = x_low, .high = x_high, .step = whole && step < 1 ? 1 : step};
+    x->decimals = decimals_of(x->step);
+    return true;
+}
+
+static void draw_dot(FILE *out, const struct chart_series *series, double x, double y)
+{
+    fprintf(out, "<circle class=\"c%d\" cx=\"%.1f\" cy=\"%.1f\" r=\"%s\"", series->color % CHART_COLORS, x, y,
+            series->bold ? "4" : "2.5");
+    if (series->hue > 0)
+        fprintf(out, " style=\"fill:hsl(%d 75%% 50%%)\"", series->hue);
+    fputs("><title>", out);
+    html_escape(out, series->name);
+    fputs("</title></circle>", out);
+}
+
+/* A path with a new start after every gap. A point alone between gaps would not show: it becomes a dot. */
+static void draw_series(FILE *out, const struct chart_series *series, const struct axis *x, const struct axis *y)
+{
+    int stride = (series->count + MAX_POINTS - 1) / MAX_POINTS;
+    bool drawing = false;
+    fprintf(out, "<path class=\"line c%d%s%s%s\"", series->color % CHART_COLORS, series->dashed ? " dashed" : "",
+            series->faint ? " faint" : "", series->bold ? " bold" : "");
+    if (series->hue > 0)
+        fprintf(out, " style=\"stroke:hsl(%d 75%% 50%%)\"", series->hue);
+    fputs(" d=\"", out);
+    for (int i = 0; i < series->count; i += stride) {
+        bool valid = isfinite(series->y[i]) && isfinite(x_of(series, i));
+        if (valid)
+            fprintf(out, "%s%.1f %.1f", drawing ? "L" : "M", to_x(x, x_of(series, i)), to_y(y, series->y[i]));
+        drawing = valid;
+    }
+    fputs("\"><title>", out);
+    html_escape(out, series->name);
+    fputs("</title></path>\n", out);
+    for (int i = 0; i < series->count; i += stride) {
+        bool before = i >= stride && isfinite(series->y[i - stride]);
+        bool after = i + stride < series->count && isfinite(series->y[i + stride]);
+        if (isfinite(series->y[i]) && isfinite(x_of(series, i)) && !before && !after)
+            draw_dot(out, series, to_x(x, x_of(series, i)), to_y(y, series->y[i]));
+    }
+}
+
+/* Prints the value of a series at this x, if it has one. */
+static void hover_value(FILE *out, const struct line_chart *chart, const struct chart_series *series, double at)
+{
+    for (int i = 0; i < series->count; i++) {
+        if (x_of(series, i) != at || !isfinite(series->y[i]))
+            continue;
+        fputc('\n', out);
+        html_escape(out, series->name);
+        fprintf(out, chart->percent ? ": %.2f %%" : ": %.5g", chart->percent ? 100 * series->y[i] : series->y[i]);
+        return;
+    }
+}
+
+/* Invisible columns over the chart: hovering one shows the values of all series there. */
+static void draw_bands(FILE *out, const struct line_chart *chart, const struct axis *x)
+{
+    const struct chart_series *first = &chart->series[0];
+    for (int s = 1; s < chart->series_count; s++)
+        if (chart->series[s].count > first->count)
+            first = &chart->series[s];
+    int stride = (first->count + MAX_BANDS - 1) / MAX_BANDS;
+    for (int i = 0; i < first->count; i += stride) {
+        double at = x_of(first, i), previous = i >= stride ? x_of(first, i - stride) : at;
+        double next = i + stride < first->count ? x_of(first, i + stride) : at;
+        double left = to_x(x, 0.5 * (at + previous)), right = to_x(x, 0.5 * (at + next));
+        if (!isfinite(at) || !(right > left))
+            continue;
+        fprintf(out, "<rect class=\"band\" x=\"%.1f\" y=\"%d\" width=\"%.1f\" height=\"%d\"><title>", left, TOP,
+                right - left, HEIGHT - TOP - BOTTOM);
+        html_escape(out, chart->x_label);
+        fprintf(out, " %g", at);
+        for (int s = 0; s < chart->series_count; s++)
+            hover_value(out, chart, &chart->series[s], at);
+        fputs("</title></rect>\n", out);
+    }
+}
+
+static void draw_mark(FILE *out, const struct line_chart *chart, const struct axis *x)
+{
+    if (!(chart->mark >= x->low && chart->mark <= x->high))
+        return;
+    double at = to_x(x, chart->mark);
+    fprintf(out, "<line class=\"mark\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"/>", at, at, TOP, HEIGHT - BOTTOM);
+    fprintf(out, "<text class=\"tick\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">", at, TOP - 6);
+    html_escape(out, chart->mark_label ? chart->mark_label : "");
+    fputs("</text>\n", out);
+}
+
+void chart_lines(FILE *out, const struct line_chart *chart)
+{
+    struct axis x, y;
+    struct chart_legend_entry legend[CHART_COLORS * 4];
+    int shown = 0, limit = (int)(sizeof legend / sizeof *legend);
+    for (int s = 0; s < chart->series_count && shown < limit && !chart->no_legend; s++)
+        if (has_values(&chart->series[s]))
+            legend[shown++] =
+                (struct chart_legend_entry){chart->series[s].name, chart->series[s].color, chart->series[s].dashed, 0};
+    if (!find_axes(chart, &x, &y))
+        return;
+    if (chart->no_legend)
+        chart_open(out, chart->title, chart->legend, chart->legend_count);
+    else
+        chart_open(out, chart->title, legend, shown);
+    fprintf(out, "<svg viewBox=\"0 0 %d %d\" role=\"img\">\n", WIDTH, HEIGHT);
+    draw_axes(out, chart, &x, &y);
+    draw_mark(out, chart, &x);
+    for (int s = 0; s < chart->series_count; s++)
+        draw_series(out, &chart->series[s], &x, &y);
+    if (!chart->no_legend)
+        draw_bands(out, chart, &x);
+    fputs("</svg>\n", out);
+    chart_close(out);
+}

@@ -1,5 +1,0 @@
-/* Compiled for this instruction set by a rule of the Makefile. */
-#define LANES 8
-#define KERNELS cpu_kernels_avx2
-#define KERNELS_NAME "AVX2"
-#include "shared/backend/cpu/cpu_kernels.inc"

@@ -1,0 +1,171 @@
+/* Base images in memory, and batches of views rendered from them on all threads. */
+#include "shared/device/cpu/cpu_backend.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+/* An image and, once a view has asked for one, its reduced levels. */
+struct pyramid {
+    struct image levels[VIEW_MAX_LEVELS];
+    atomic_int count;
+};
+
+struct device_images {
+    uint32_t count;
+    int channels;
+    struct pyramid *pyramids; /* [count] */
+    pthread_mutex_t reducing;
+    uint8_t *scratch; /* [threads, 2, size, size, channels] of the largest size so far: a view and its partner */
+    size_t scratch_bytes;
+};
+
+enum status cpu_images_new(struct device *device, uint32_t count, int channels, struct device_images **out,
+                           struct error *err)
+{
+    struct device_images *images = calloc(1, sizeof *images);
+    (void)device;
+    *out = NULL;
+    if (images)
+        images->pyramids = calloc(count ? count : 1, sizeof *images->pyramids);
+    if (!images || !images->pyramids) {
+        free(images);
+        return error_no_memory(err, size_mul(count, sizeof *images->pyramids), "the list of images");
+    }
+    images->count = count;
+    images->channels = channels;
+    pthread_mutex_init(&images->reducing, NULL);
+    *out = images;
+    return STATUS_OK;
+}
+
+void cpu_images_free(struct device *device, struct device_images *images)
+{
+    (void)device;
+    if (!images)
+        return;
+    for (uint32_t i = 0; i < images->count; i++) {
+        view_pyramid_release(images->pyramids[i].levels, atomic_load(&images->pyramids[i].count));
+        image_release(&images->pyramids[i].levels[0]);
+    }
+    pthread_mutex_destroy(&images->reducing);
+    free(images->pyramids);
+    memory_free(images->scratch);
+    free(images);
+}
+
+enum status cpu_images_put(struct device *device, struct device_images *images, uint32_t i, struct image *base,
+                           struct error *err)
+{
+    (void)device;
+    if (i >= images->count || base->channels != images->channels)
+        return error_set(err, STATUS_INTERNAL, NULL, "image %u with %d channels does not belong to %u images with %d",
+                         i, base->channels, images->count, images->channels);
+    images->pyramids[i].levels[0] = *base;
+    atomic_store(&images->pyramids[i].count, 1);
+    *base = (struct image){0};
+    return STATUS_OK;
+}
+
+/* Levels are made when the first view needs them: most recipes never do, and they are a third of the memory. */
+static enum status need_level(struct device_images *images, struct pyramid *pyramid, int level)
+{
+    enum status status = STATUS_OK;
+    if (level < atomic_load(&pyramid->count))
+        return STATUS_OK;
+    pthread_mutex_lock(&images->reducing);
+    if (level >= atomic_load(&pyramid->count)) {
+        struct image levels[VIEW_MAX_LEVELS] = {{0}};
+        int count = 0;
+        status = view_pyramid(&pyramid->levels[0], levels, &count, NULL);
+        if (status == STATUS_OK) {
+            for (int k = 1; k < count; k++)
+                pyramid->levels[k] = levels[k];
+            atomic_store(&pyramid->count, count);
+        }
+    }
+    pthread_mutex_unlock(&images->reducing);
+    return status;
+}
+
+struct render_job {
+    struct device_images *images;
+    const struct feed *feed;
+    size_t first; /* position of the step's first view */
+    int size;
+    float (*table)[256];
+    float *out;
+    atomic_int failed;
+};
+
+/* The image's pyramid with the level that the view samples. */
+static enum status take_picture(struct device_images *images, uint32_t image, const struct view *view,
+                                struct view_picture *picture)
+{
+    struct pyramid *pyramid = &images->pyramids[image];
+    const enum status status = need_level(images, pyramid, view->level);
+    *picture = (struct view_picture){view, pyramid->levels, atomic_load(&pyramid->count)};
+    return status;
+}
+
+static void render_one(void *context, int index, int worker)
+{
+    static const struct view_mix nothing = {.kind = VIEW_MIX_NONE, .share = 65536};
+    struct render_job *job = context;
+    struct device_images *images = job->images;
+    const struct feed *feed = job->feed;
+    const size_t at = job->first + (size_t)index;
+    const size_t values = (size_t)job->size * (size_t)job->size * (size_t)images->channels;
+    const struct view_mix *mix = feed->mixes ? &feed->mixes[at] : &nothing;
+    struct view_picture own, partner = {0};
+    enum status status = STATUS_OK;
+    TRY(take_picture(images, feed->samples[at], &feed->views[at], &own));
+    if (mix->kind != VIEW_MIX_NONE)
+        TRY(take_picture(images, feed->partners[at], &feed->partner_views[at], &partner));
+    view_render_mixed(mix, &own, &partner, job->size, job->table, images->scratch + (size_t)worker * 2 * values,
+                      job->out + (size_t)index * values);
+cleanup:
+    if (status != STATUS_OK)
+        atomic_store(&job->failed, 1);
+}
+
+static bool is_loaded(const struct device_images *images, uint32_t image)
+{
+    return image < images->count && atomic_load(&images->pyramids[image].count) > 0;
+}
+
+static enum status check_loaded(const struct device_images *images, const struct feed *feed, size_t first, int count,
+                                struct error *err)
+{
+    for (size_t at = first; at < first + (size_t)count; at++) {
+        if (!is_loaded(images, feed->samples[at]))
+            return error_set(err, STATUS_INTERNAL, NULL, "image %u was never loaded", feed->samples[at]);
+        if (feed->mixes && feed->mixes[at].kind != VIEW_MIX_NONE && !is_loaded(images, feed->partners[at]))
+            return error_set(err, STATUS_INTERNAL, NULL, "image %u was never loaded", feed->partners[at]);
+    }
+    return STATUS_OK;
+}
+
+enum status cpu_render(struct device *device, struct device_images *images, const struct feed *feed, int count,
+                       int size, float table[3][256], enum element element, void *out, struct error *err)
+{
+    const size_t first = (size_t)*feed->cursor * (size_t)feed->batch;
+    struct render_job job = {.images = images, .feed = feed, .first = first, .size = size, .table = table, .out = out};
+    const size_t bytes =
+        2 * (size_t)thread_pool_size(device->pool) * (size_t)size * (size_t)size * (size_t)images->channels;
+    enum status status = STATUS_OK;
+    if (element != ELEMENT_FP32)
+        return error_set(err, STATUS_INTERNAL, NULL, "the CPU renders to fp32 only");
+    TRY(check_loaded(images, feed, first, count, err));
+    if (bytes > images->scratch_bytes) {
+        memory_free(images->scratch);
+        images->scratch_bytes = 0;
+        TRY(memory_new((void **)&images->scratch, bytes, 1, "rendered views", err));
+        images->scratch_bytes = bytes;
+    }
+    thread_pool_run(device->pool, count, render_one, &job);
+    if (atomic_load(&job.failed))
+        status = error_set(err, STATUS_INTERNAL, NULL, "out of memory while reducing images");
+cleanup:
+    return status;
+}

@@ -1,0 +1,124 @@
+/* Opens and closes a GPU, and puts CUDA's errors into words. */
+#include "shared/device/cuda/cuda_backend.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { OLDEST_CAPABILITY = 75 };
+
+enum status cuda_check(cudaError_t result, const char *what, struct error *err)
+{
+    if (result == cudaSuccess)
+        return STATUS_OK;
+    cudaGetLastError(); /* so that the next launch is not blamed for it */
+    if (result == cudaErrorNoKernelImageForDevice)
+        return error_set(err, STATUS_CONFIG, NULL,
+                         "%s: this build has no code for this GPU: build with CUDA_ARCHS set to its compute capability",
+                         what);
+    return error_set(err, STATUS_INTERNAL, NULL, "%s: the GPU reports: %s (%s)", what, cudaGetErrorString(result),
+                     cudaGetErrorName(result));
+}
+
+enum status cuda_launched(const char *kernel, struct error *err)
+{
+    return cuda_check(cudaGetLastError(), kernel, err);
+}
+
+/* Capability as 75 for 7.5; 0 when it cannot be had. */
+static int capability_of(int index)
+{
+    int major = 0, minor = 0;
+    if (cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index) != cudaSuccess ||
+        cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, index) != cudaSuccess)
+        return 0;
+    return 10 * major + minor;
+}
+
+const char *cuda_missing(int index)
+{
+    int count = 0, driver = 0;
+    const cudaError_t result = cudaGetDeviceCount(&count);
+    cudaGetLastError();
+    if (result == cudaErrorInsufficientDriver || result == cudaErrorNoDevice || (result == cudaSuccess && count == 0)) {
+        if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0)
+            return "no NVIDIA driver is loaded: install one";
+        if (result == cudaErrorInsufficientDriver)
+            return "the NVIDIA driver is older than the CUDA of this build: update it";
+        return "no GPU is visible: see nvidia-smi, and CUDA_VISIBLE_DEVICES";
+    }
+    if (result != cudaSuccess)
+        return cudaGetErrorString(result);
+    if (index < 0 || index >= count)
+        return "there are fewer GPUs: see nvidia-smi -L, and CUDA_VISIBLE_DEVICES";
+    if (capability_of(index) < OLDEST_CAPABILITY)
+        return "its compute capability is below 7.5 (Turing)";
+    return NULL;
+}
+
+void cuda_device_free(struct device *device)
+{
+    if (!device)
+        return;
+    if (device->stream)
+        cudaStreamSynchronize(device->stream);
+    for (int i = 0; i < CUDA_STAGES; i++) {
+        cuda_pinned_free(device->stages[i].memory);
+        if (device->stages[i].done)
+            cudaEventDestroy(device->stages[i].done);
+    }
+    cuda_memory_free(device, device->sums);
+    if (device->copy_stream)
+        cudaStreamDestroy(device->copy_stream);
+    if (device->stream)
+        cudaStreamDestroy(device->stream);
+    free(device->allocations);
+    free(device);
+}
+
+static enum status make_streams(struct device *device, struct error *err)
+{
+    enum status status = STATUS_OK;
+    TRY(cuda_check(cudaStreamCreateWithFlags(&device->stream, cudaStreamNonBlocking), "making a stream", err));
+    TRY(cuda_check(cudaStreamCreateWithFlags(&device->copy_stream, cudaStreamNonBlocking), "making a stream", err));
+    for (int i = 0; i < CUDA_STAGES; i++) {
+        struct cuda_stage *stage = &device->stages[i];
+        TRY(cuda_pinned_new(CUDA_STAGE_BYTES, "uploads", &stage->memory, err));
+        TRY(cuda_check(cudaEventCreateWithFlags(&stage->done, cudaEventDisableTiming), "making an event", err));
+    }
+cleanup:
+    return status;
+}
+
+enum status cuda_device_new(struct device **out, const struct device_options *options, struct error *err)
+{
+    const char *missing = cuda_missing(options->index);
+    enum status status = STATUS_OK;
+    struct device *device = NULL;
+    *out = NULL;
+    if (missing)
+        return error_set(err, STATUS_CONFIG, NULL, "GPU %d cannot be had: %s, or use --device cpu", options->index,
+                         missing);
+    device = calloc(1, sizeof *device);
+    if (!device)
+        return error_no_memory(err, sizeof *device, "a device");
+    device->index = options->index;
+    device->memory_limit = options->memory_limit;
+    TRY(cuda_check(cudaSetDevice(device->index), "opening the GPU", err));
+    TRY(cuda_check(cudaGetDeviceProperties(&device->properties, device->index), "opening the GPU", err));
+    TRY(make_streams(device, err));
+    TRY(cuda_memory_new(device, sizeof *device->sums, "sums", (void **)&device->sums, err));
+    TRY(cuda_zero(device, device->sums, sizeof *device->sums, err));
+    snprintf(device->description, sizeof device->description, "%.100s, compute %d.%d, %.0f GiB",
+             device->properties.name, device->properties.major, device->properties.minor,
+             (double)device->properties.totalGlobalMem / (1 << 30));
+    *out = device;
+    device = NULL;
+cleanup:
+    cuda_device_free(device);
+    return status;
+}
+
+const char *cuda_describe(const struct device *device)
+{
+    return device->description;
+}

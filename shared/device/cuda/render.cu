@@ -1,0 +1,388 @@
+/* Views: geometry, colours and erased rectangles of shared/augment/view.h in its integers, then the normalisation
+ * table.
+ *
+ * A thread makes four neighbouring pixels of one view at a time and holds them in registers from the four taps to the
+ * normalised values, so that nothing but the result is written; the two taps of a row are six neighbouring bytes, read
+ * as two or three aligned words. A view is as many blocks as it takes for its table (3 KB into shared memory) to serve
+ * 4096 pixels. Contrast needs the mean of the whole view first: a block a view adds it up in integers, whose order does
+ * not matter, and leaves at once where there is no contrast. Of a mixed view both pictures are made pixel by pixel: one
+ * or the other where a box is cut, both where they are blended.
+ *
+ * Bytes: the base pixels that the view covers, once (neighbours' taps hit the cache), and the result once in 16-byte
+ * (fp32) or 8-byte stores: 224x224x3 is 0.15 MB read and 0.6 MB (bf16: 0.3 MB) written a view, which is the floor. */
+#include "shared/device/cuda/cuda_device.h"
+#include "shared/device/cuda/cuda_number.cuh"
+#include "shared/device/cuda/cuda_render.h"
+
+enum { THREADS = 256, GROUP = 4, ROUNDS = 4, MEAN_THREADS = 512, WARP = 32, VALUES = 256 };
+
+struct table {
+    float values[3][VALUES]; /* [channels][256] */
+};
+
+/* A view and the level that it samples. */
+struct scene {
+    struct view view;
+    const uint8_t *pixels; /* [h, w, channels] */
+    int h, w, size;
+};
+
+static __device__ uint32_t step_of(const struct cuda_render_job *job)
+{
+    return job->cursor ? *job->cursor : 0;
+}
+
+/* Scene i of the batch; from job->count on those of the partners. */
+static __device__ void open_scene(struct scene *scene, const struct cuda_render_job *job, int i)
+{
+    const bool partner = i >= job->count;
+    const uint32_t step = step_of(job);
+    const size_t position = (size_t)step * (size_t)job->batch + (size_t)(partner ? i - job->count : i);
+    const uint32_t *images = partner ? job->partners : job->samples;
+    const struct cuda_picture picture = job->pictures[images ? images[position] : (size_t)i];
+    const struct cuda_near *near = job->near;
+    scene->view = partner ? job->partner_views[position] : job->views[position];
+    scene->size = job->size;
+    scene->h = picture.h;
+    scene->w = picture.w;
+    scene->pixels = picture.pixels;
+    if (!picture.pixels)
+        scene->pixels = near->pixels + ((size_t)(step % CUDA_NEAR_STEPS) * near->places + (size_t)i) * near->stride;
+    for (int level = 0; level < scene->view.level; level++) {
+        scene->pixels += cuda_level_bytes(scene->h, scene->w, job->channels);
+        scene->h = (scene->h + 1) / 2;
+        scene->w = (scene->w + 1) / 2;
+    }
+}
+
+static __device__ __forceinline__ int clamp_to(int value, int high)
+{
+    return value < 0 ? 0 : value > high ? high : value;
+}
+
+/* ---- geometry ---- pixels are r | g << 8 | b << 16 */
+
+/* The pixels at byte `offset` and after it: the first in the lower 24 bits of *left, the second in *right. */
+static __device__ __forceinline__ void load_pair(const uint8_t *pixels, size_t offset, uint32_t *left, uint32_t *right)
+{
+    const uint32_t *words = (const uint32_t *)(const void *)pixels + offset / 4;
+    const unsigned shift = 8 * (unsigned)(offset % 4);
+    const uint32_t first = words[0], second = words[1], third = shift > 16 ? words[2] : 0;
+    const uint32_t low = (uint32_t)(((uint64_t)second << 32 | first) >> shift);
+    const uint32_t high = (uint32_t)(((uint64_t)third << 32 | second) >> shift);
+    *left = low;
+    *right = low >> 24 | high << 8;
+}
+
+static __device__ __forceinline__ uint32_t load_pixel(const uint8_t *pixel)
+{
+    return pixel[0] | (uint32_t)pixel[1] << 8 | (uint32_t)pixel[2] << 16;
+}
+
+/* Red and blue share a word, 16 bits each, while they are blended along x. */
+static __device__ __forceinline__ uint32_t blend_taps(const uint32_t upper[2], const uint32_t lower[2], uint32_t fx,
+                                                      uint32_t fy)
+{
+    const uint32_t gx = 256 - fx, gy = 256 - fy, mask = 0xff00ff;
+    const uint32_t top = (upper[0] & mask) * gx + (upper[1] & mask) * fx;
+    const uint32_t bottom = (lower[0] & mask) * gx + (lower[1] & mask) * fx;
+    const uint32_t top_green = (upper[0] >> 8 & 255) * gx + (upper[1] >> 8 & 255) * fx;
+    const uint32_t bottom_green = (lower[0] >> 8 & 255) * gx + (lower[1] >> 8 & 255) * fx;
+    const uint32_t red = (top & 0xffff) * gy + (bottom & 0xffff) * fy + 32768;
+    const uint32_t green = top_green * gy + bottom_green * fy + 32768;
+    const uint32_t blue = (top >> 16) * gy + (bottom >> 16) * fy + 32768;
+    return red >> 16 | (green >> 8 & 0xff00) | (blue & 0xff0000);
+}
+
+template <int CHANNELS> static __device__ __forceinline__ uint32_t sample(const struct scene *scene, int x, int y)
+{
+    const int64_t *m = scene->view.m;
+    const int64_t sx = m[0] * x + m[1] * y + m[2], sy = m[3] * x + m[4] * y + m[5];
+    if (sx < -32768 || sy < -32768 || sx >= (int64_t)scene->w * 65536 - 32768 ||
+        sy >= (int64_t)scene->h * 65536 - 32768)
+        return 0;
+    const int i = (int)(sx >> 16), j = (int)(sy >> 16);
+    const uint32_t fx = (uint32_t)(sx >> 8) & 255, fy = (uint32_t)(sy >> 8) & 255;
+    const size_t left = (size_t)clamp_to(i, scene->w - 1), right = (size_t)clamp_to(i + 1, scene->w - 1);
+    const size_t top = (size_t)clamp_to(j, scene->h - 1) * (size_t)scene->w;
+    const size_t bottom = (size_t)clamp_to(j + 1, scene->h - 1) * (size_t)scene->w;
+    uint32_t upper[2], lower[2];
+    if (CHANNELS == 1) {
+        upper[0] = scene->pixels[top + left], upper[1] = scene->pixels[top + right];
+        lower[0] = scene->pixels[bottom + left], lower[1] = scene->pixels[bottom + right];
+    } else if (left < right) {
+        load_pair(scene->pixels, 3 * (top + left), &upper[0], &upper[1]);
+        load_pair(scene->pixels, 3 * (bottom + left), &lower[0], &lower[1]);
+    } else { /* beyond the edge both taps are the same pixel */
+        upper[0] = upper[1] = load_pixel(scene->pixels + 3 * (top + left));
+        lower[0] = lower[1] = load_pixel(scene->pixels + 3 * (bottom + left));
+    }
+    return blend_taps(upper, lower, fx, fy);
+}
+
+/* ---- colours ---- */
+template <int CHANNELS> static __device__ __forceinline__ int gray_of(const int *p)
+{
+    return CHANNELS == 1 ? p[0] : (19595 * p[0] + 38470 * p[CHANNELS / 2] + 7471 * p[CHANNELS - 1] + 32768) >> 16;
+}
+
+static __device__ __forceinline__ int blend(int a, int p, int weight)
+{
+    return clamp_to((a * 65536 + weight * (p - a) + 32768) >> 16, 255);
+}
+
+/* The first `count` colour operations on p[CHANNELS]; means[k]: of operation k, if it is contrast. */
+template <int CHANNELS>
+static __device__ __forceinline__ void apply_colors(const struct view *view, int count, const int32_t *means, int *p)
+{
+#pragma unroll 1
+    for (int k = 0; k < count; k++) {
+        const int kind = view->color[k].kind;
+        const int32_t *w = view->color[k].weight;
+        if (kind == VIEW_HUE) {
+            if (CHANNELS == 3) {
+                const int r = p[0], g = p[CHANNELS / 2], b = p[CHANNELS - 1];
+                p[0] = clamp_to((w[0] * r + w[1] * g + w[2] * b + 32768) >> 16, 255);
+                p[CHANNELS / 2] = clamp_to((w[2] * r + w[0] * g + w[1] * b + 32768) >> 16, 255);
+                p[CHANNELS - 1] = clamp_to((w[1] * r + w[2] * g + w[0] * b + 32768) >> 16, 255);
+            }
+        } else if (kind != VIEW_SATURATION || CHANNELS == 3) {
+            const int from = kind == VIEW_BRIGHTNESS ? 0 : kind == VIEW_CONTRAST ? means[k] : gray_of<CHANNELS>(p);
+            for (int c = 0; c < CHANNELS; c++)
+                p[c] = blend(from, p[c], w[0]);
+        }
+    }
+}
+
+template <int CHANNELS>
+static __device__ __forceinline__ void colored(const struct scene *scene, int count, const int32_t *means, int x, int y,
+                                               int *p)
+{
+    const uint32_t pixel = sample<CHANNELS>(scene, x, y);
+    for (int c = 0; c < CHANNELS; c++)
+        p[c] = (int)(pixel >> 8 * c & 255);
+    apply_colors<CHANNELS>(&scene->view, count, means, p);
+}
+
+/* The block's sum of `value`, in every thread's return value. */
+static __device__ uint32_t block_sum(uint32_t value)
+{
+    __shared__ uint32_t warps[MEAN_THREADS / WARP];
+    for (int lane = WARP / 2; lane > 0; lane /= 2)
+        value += __shfl_xor_sync(0xffffffffu, value, lane);
+    if (threadIdx.x % WARP == 0)
+        warps[threadIdx.x / WARP] = value;
+    __syncthreads();
+    uint32_t sum = 0;
+    for (int warp = 0; warp < MEAN_THREADS / WARP; warp++)
+        sum += warps[warp];
+    __syncthreads();
+    return sum;
+}
+
+static __device__ struct view_mix mix_of(const struct cuda_render_job *job, int i)
+{
+    return job->mixes[(size_t)step_of(job) * (size_t)job->batch + (size_t)i];
+}
+
+/* A block a view, then a block a partner: the mean of its gray before each contrast. The sum fits: at most
+ * VIEW_MAX_SIZE^2 * 255 < 2^32. */
+template <int CHANNELS>
+static __global__ void __launch_bounds__(MEAN_THREADS) find_means(const struct cuda_render_job job)
+{
+    __shared__ struct scene scene;
+    __shared__ int32_t means[VIEW_MAX_COLORS];
+    const uint32_t pixels = (uint32_t)job.size * (uint32_t)job.size;
+    if ((int)blockIdx.x >= job.count && mix_of(&job, (int)blockIdx.x - job.count).kind == VIEW_MIX_NONE)
+        return;
+    if (threadIdx.x == 0)
+        open_scene(&scene, &job, (int)blockIdx.x);
+    __syncthreads();
+    for (int k = 0; k < scene.view.color_count; k++) {
+        uint32_t sum = 0;
+        if (scene.view.color[k].kind != VIEW_CONTRAST)
+            continue;
+        for (uint32_t i = threadIdx.x; i < pixels; i += MEAN_THREADS) {
+            int p[CHANNELS];
+            colored<CHANNELS>(&scene, k, means, (int)(i % (uint32_t)job.size), (int)(i / (uint32_t)job.size), p);
+            sum += (uint32_t)gray_of<CHANNELS>(p);
+        }
+        sum = block_sum(sum);
+        if (threadIdx.x == 0) {
+            means[k] = (int32_t)((2 * (uint64_t)sum + pixels) / (2 * (uint64_t)pixels));
+            job.means[(size_t)blockIdx.x * VIEW_MAX_COLORS + k] = means[k];
+        }
+        __syncthreads();
+    }
+}
+
+static __device__ __forceinline__ int erased(const struct view *view, int x, int y, int otherwise)
+{
+    int value = otherwise;
+#pragma unroll 1
+    for (int k = 0; k < view->erase_count; k++)
+        if (x >= view->erase[k].x && x < view->erase[k].x + view->erase[k].w && y >= view->erase[k].y &&
+            y < view->erase[k].y + view->erase[k].h)
+            value = view->erase[k].value;
+    return value;
+}
+
+/* A scene with the means of its contrasts: by one thread, before the block's barrier. */
+static __device__ void open_colored(struct scene *scene, int32_t *means, const struct cuda_render_job *job, int i)
+{
+    open_scene(scene, job, i);
+    for (int k = 0; k < scene->view.color_count; k++)
+        if (scene->view.color[k].kind == VIEW_CONTRAST)
+            means[k] = job->means[(size_t)i * VIEW_MAX_COLORS + (size_t)k];
+}
+
+/* p[CHANNELS] = the scene's pixel, with all that is done to it. */
+template <int CHANNELS>
+static __device__ __forceinline__ void finished(const struct scene *scene, const int32_t *means, int x, int y, int *p)
+{
+    colored<CHANNELS>(scene, scene->view.color_count, means, x, y, p);
+    for (int c = 0; c < CHANNELS; c++)
+        p[c] = erased(&scene->view, x, y, p[c]);
+}
+
+/* The same of a mixed view: scenes and means of both pictures. */
+template <int CHANNELS>
+static __device__ __forceinline__ void mixed(const struct scene *scenes, const int32_t (*means)[VIEW_MAX_COLORS],
+                                             const struct view_mix *mix, int x, int y, int *p)
+{
+    int q[CHANNELS];
+    if (mix->kind == VIEW_MIX_CUT) {
+        const bool inside = x >= mix->x && x < mix->x + mix->w && y >= mix->y && y < mix->y + mix->h;
+        finished<CHANNELS>(&scenes[inside], means[inside], x, y, p);
+        return;
+    }
+    finished<CHANNELS>(&scenes[0], means[0], x, y, p);
+    if (mix->kind != VIEW_MIX_BLEND)
+        return;
+    finished<CHANNELS>(&scenes[1], means[1], x, y, q);
+    const uint32_t share = (uint32_t)mix->share;
+    for (int c = 0; c < CHANNELS; c++)
+        p[c] = (int)((share * (uint32_t)p[c] + (65536 - share) * (uint32_t)q[c] + 32768) >> 16);
+}
+
+/* ---- output ---- */
+/* v: [count pixels][CHANNELS] to out [count, out_channels]; whole: out is aligned to four values and count is GROUP. */
+template <typename T, int CHANNELS>
+static __device__ __forceinline__ void store_pixels(const float v[GROUP][CHANNELS], int count, int out_channels,
+                                                    bool whole, T *out)
+{
+    if (out_channels == CHANNELS && whole) {
+        const float *flat = &v[0][0];
+        for (int c = 0; c < CHANNELS; c++)
+            store4(out + 4 * c, make_float4(flat[4 * c], flat[4 * c + 1], flat[4 * c + 2], flat[4 * c + 3]));
+        return;
+    }
+#pragma unroll
+    for (int i = 0; i < GROUP; i++) {
+        T *pixel = out + (size_t)i * (size_t)out_channels;
+        if (i >= count)
+            continue;
+        if (out_channels % 4 == 0) {
+            store4(pixel, make_float4(v[i][0], CHANNELS == 3 ? v[i][CHANNELS / 2] : 0,
+                                      CHANNELS == 3 ? v[i][CHANNELS - 1] : 0, 0));
+            for (int c = 4; c < out_channels; c += 4)
+                store4(pixel + c, make_float4(0, 0, 0, 0));
+            continue;
+        }
+        for (int c = 0; c < CHANNELS; c++)
+            store(pixel + c, v[i][c]);
+        for (int c = CHANNELS; c < out_channels; c++)
+            store(pixel + c, 0);
+    }
+}
+
+/* Grid: `parts` blocks a view. MIXED: views have partners. */
+template <int CHANNELS, bool MIXED>
+static __global__ void __launch_bounds__(THREADS)
+    render_views(const struct cuda_render_job job, const struct table table, unsigned parts)
+{
+    __shared__ struct scene scenes[1 + MIXED]; /* the view's, the partner's */
+    __shared__ float values[CHANNELS][VALUES];
+    __shared__ int32_t means[1 + MIXED][VIEW_MAX_COLORS];
+    __shared__ struct view_mix mix;
+    const int index = (int)(blockIdx.x / parts), part = (int)(blockIdx.x % parts), pixels = job.size * job.size;
+    for (int i = (int)threadIdx.x; i < CHANNELS * VALUES; i += THREADS)
+        values[i / VALUES][i % VALUES] = table.values[i / VALUES][i % VALUES];
+    if (threadIdx.x == 0)
+        open_colored(&scenes[0], means[0], &job, index);
+    if (MIXED && threadIdx.x == WARP) {
+        mix = mix_of(&job, index);
+        if (mix.kind != VIEW_MIX_NONE)
+            open_colored(&scenes[MIXED], means[MIXED], &job, job.count + index);
+    }
+    __syncthreads();
+    for (int first = (part * THREADS + (int)threadIdx.x) * GROUP; first < pixels;
+         first += (int)parts * THREADS * GROUP) {
+        const int left = pixels - first, count = left < GROUP ? left : GROUP;
+        int y = first / job.size, x = first - y * job.size;
+        float v[GROUP][CHANNELS];
+#pragma unroll
+        for (int i = 0; i < GROUP; i++) {
+            int p[CHANNELS] = {0};
+            if (i < count && MIXED)
+                mixed<CHANNELS>(scenes, means, &mix, x, y, p);
+            else if (i < count)
+                finished<CHANNELS>(&scenes[0], means[0], x, y, p);
+            for (int c = 0; c < CHANNELS; c++)
+                v[i][c] = values[c][p[c]];
+            if (++x == job.size)
+                x = 0, y++;
+        }
+        const size_t at = ((size_t)index * (size_t)pixels + (size_t)first) * (size_t)job.out_channels;
+        if (job.element == ELEMENT_FP32)
+            store_pixels(v, count, job.out_channels, pixels % GROUP == 0, (float *)job.out + at);
+        else if (job.element == ELEMENT_BF16)
+            store_pixels(v, count, job.out_channels, pixels % GROUP == 0, (bf16 *)job.out + at);
+        else
+            store_pixels(v, count, job.out_channels, pixels % GROUP == 0, (__half *)job.out + at);
+    }
+}
+
+template <int CHANNELS>
+static void launch_channels(cudaStream_t stream, const struct cuda_render_job *job, const struct table *table,
+                            unsigned parts)
+{
+    const unsigned blocks = (unsigned)job->count * parts;
+    if (job->mixes)
+        LAUNCH((render_views<CHANNELS, true>), blocks, THREADS, 0, stream, *job, *table, parts);
+    else
+        LAUNCH((render_views<CHANNELS, false>), blocks, THREADS, 0, stream, *job, *table, parts);
+}
+
+static void launch_render(cudaStream_t stream, const struct cuda_render_job *job, const struct table *table)
+{
+    const unsigned groups = ((unsigned)(job->size * job->size) + GROUP - 1) / GROUP;
+    const unsigned parts = (groups + THREADS * ROUNDS - 1) / (THREADS * ROUNDS);
+    if (job->channels == 3)
+        launch_channels<3>(stream, job, table, parts);
+    else
+        launch_channels<1>(stream, job, table, parts);
+}
+
+extern "C" enum status cuda_render_views(void *on, const struct cuda_render_job *job, float (*table)[VALUES],
+                                         struct error *err)
+{
+    const cudaStream_t stream = (cudaStream_t)on;
+    const unsigned blocks = (unsigned)job->count * (job->mixes ? 2 : 1);
+    struct table copy = {};
+    enum status status = STATUS_OK;
+    for (int c = 0; c < job->channels; c++)
+        for (int i = 0; i < VALUES; i++)
+            copy.values[c][i] = table[c][i];
+    if (job->count == 0)
+        return STATUS_OK;
+    if (job->channels == 3)
+        LAUNCH(find_means<3>, blocks, MEAN_THREADS, 0, stream, *job);
+    else
+        LAUNCH(find_means<1>, blocks, MEAN_THREADS, 0, stream, *job);
+    TRY(cuda_launched("the means of views", err));
+    launch_render(stream, job, &copy);
+    TRY(cuda_launched("rendering views", err));
+cleanup:
+    return status;
+}

@@ -1,0 +1,126 @@
+#include "shared/inference/cudnn/conv_choice.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct conv_shape conv_shape_unfused(const struct conv_shape *shape)
+{
+    struct conv_shape unfused = *shape;
+    unfused.has_addend = 0;
+    unfused.activation = ACTIVATION_NONE;
+    unfused.alpha = unfused.beta = 0;
+    return unfused;
+}
+
+static bool is_unfused(const struct conv_shape *shape)
+{
+    return !shape->has_addend && shape->activation == ACTIVATION_NONE;
+}
+
+static void free_plans(struct conv_plan **plans, int count)
+{
+    for (int i = 0; i < count; i++)
+        conv_plan_free(plans[i]);
+}
+
+/* Takes the best of the plans for `shape` out of plans[count] and frees the others. */
+static enum status take_best(const struct conv_chooser *chooser, const struct conv_shape *shape,
+                             struct conv_plan **plans, int count, struct conv_plan **best, struct error *err)
+{
+    enum status status = STATUS_OK;
+    if (count > 1 && chooser->tune)
+        status = conv_tune(shape, chooser->handle, plans, count, err);
+    if (status != STATUS_OK || count == 0)
+        free_plans(plans, count);
+    else {
+        *best = plans[0];
+        free_plans(plans + 1, count - 1);
+    }
+    return status;
+}
+
+/* Everything fused, unless that loses the tensor cores: then only the bias is fused, and what remains costs one more
+ * pass over the output. */
+static enum status choose(const struct conv_chooser *chooser, struct conv_choice *choice, struct error *err)
+{
+    enum status status = STATUS_OK;
+    const struct conv_shape *shape = &choice->shape;
+    const struct conv_shape unfused = conv_shape_unfused(shape);
+    const int room = chooser->tune ? CONV_CANDIDATES : 1;
+    struct conv_plan *whole[CONV_CANDIDATES], *parts[CONV_CANDIDATES];
+    int whole_count = 0, parts_count = 0;
+    TRY(conv_plans_find(shape, chooser->device, room, whole, &whole_count, err));
+    bool fast = whole_count > 0 && (shape->precision == TEACHER_FP32 || conv_plan_uses_tensor_cores(whole[0]));
+    if (!fast && !is_unfused(shape))
+        TRY(conv_plans_find(&unfused, chooser->device, room, parts, &parts_count, err));
+    choice->fused = whole_count > 0 && (fast || parts_count == 0 || !conv_plan_uses_tensor_cores(parts[0]));
+    if (choice->fused) {
+        free_plans(parts, parts_count);
+        return take_best(chooser, shape, whole, whole_count, &choice->plan, err);
+    }
+    free_plans(whole, whole_count);
+    return take_best(chooser, &unfused, parts, parts_count, &choice->plan, err);
+cleanup:
+    free_plans(whole, whole_count);
+    free_plans(parts, parts_count);
+    return status;
+}
+
+/* A new choice, or the one there is (`found`). */
+static enum status find_choice(struct conv_chooser *chooser, const struct conv_shape *shape,
+                               struct conv_choice **choice, bool *found, struct error *err)
+{
+    *found = true;
+    for (int i = 0; i < chooser->count; i++) {
+        *choice = chooser->choices[i];
+        if (memcmp(&(*choice)->shape, shape, sizeof *shape) == 0)
+            return STATUS_OK;
+    }
+    *found = false;
+    if (chooser->count == chooser->room) {
+        int room = chooser->room ? 2 * chooser->room : 32;
+        struct conv_choice **moved = realloc(chooser->choices, (size_t)room * sizeof(struct conv_choice *));
+        if (!moved)
+            return error_no_memory(err, (size_t)room * sizeof(struct conv_choice *), "the teacher's plan");
+        chooser->choices = moved;
+        chooser->room = room;
+    }
+    *choice = calloc(1, sizeof **choice);
+    if (!*choice)
+        return error_no_memory(err, sizeof **choice, "the teacher's plan");
+    (*choice)->shape = *shape;
+    chooser->choices[chooser->count++] = *choice;
+    return STATUS_OK;
+}
+
+enum status conv_choose(struct conv_chooser *chooser, const struct conv_shape *shape, const struct conv_choice **choice,
+                        struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct conv_choice *mine = NULL;
+    bool found;
+    TRY(find_choice(chooser, shape, &mine, &found, err));
+    if (!found) {
+        if (chooser->folder)
+            TRY(conv_choice_read(chooser, mine, err));
+        if (!mine->plan) {
+            TRY(choose(chooser, mine, err));
+            if (chooser->folder && mine->plan)
+                TRY(conv_choice_write(chooser, mine, err));
+        }
+    }
+    *choice = mine;
+cleanup:
+    return status;
+}
+
+void conv_chooser_release(struct conv_chooser *chooser)
+{
+    for (int i = 0; i < chooser->count; i++) {
+        conv_plan_free(chooser->choices[i]->plan);
+        free(chooser->choices[i]);
+    }
+    free(chooser->choices);
+    chooser->choices = NULL;
+    chooser->count = chooser->room = 0;
+}

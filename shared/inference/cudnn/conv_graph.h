@@ -1,0 +1,17 @@
+/* A convolution and what is fused into it as a graph of cuDNN's operations. */
+#ifndef SHARED_INFERENCE_CUDNN_CONV_GRAPH_H
+#define SHARED_INFERENCE_CUDNN_CONV_GRAPH_H
+
+#include "shared/inference/cudnn/conv_shape.h"
+#include "shared/inference/cudnn/cudnn_descriptor.h"
+
+/* Names of the tensors in a plan. */
+enum conv_tensor { CONV_X = 1, CONV_W, CONV_BIAS, CONV_ADDEND, CONV_Y, CONV_VIRTUAL };
+
+/* Whether cuDNN has an operation for the activation. */
+bool conv_graph_has(enum activation activation, float alpha, float beta);
+
+/* y = activation(conv(x, w) + addend + bias), finished; owned by the set. */
+descriptor conv_graph(struct descriptor_set *set, const struct conv_shape *shape);
+
+#endif

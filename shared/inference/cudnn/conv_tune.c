@@ -1,0 +1,120 @@
+/* Plans raced against each other on zeros, on the handle's stream. */
+#include "shared/inference/cudnn/conv_choice.h"
+#include "shared/inference/cudnn/teacher_cuda_check.h"
+
+struct race {
+    cudnnHandle_t handle;
+    cudaStream_t stream;
+    cudaEvent_t start, stop;
+    struct conv_memory memory;
+    void *block;
+};
+
+static size_t aligned(size_t bytes)
+{
+    return (bytes + 255) / 256 * 256;
+}
+
+static size_t map_bytes(const struct conv_shape *shape, int n, struct shape map)
+{
+    size_t element = shape->precision == TEACHER_FP16 || shape->precision == TEACHER_BF16 ? 2 : 4;
+    return aligned((size_t)n * (size_t)map.c * (size_t)map.h * (size_t)map.w * element);
+}
+
+/* Memory for all that the shape has, in one block. */
+static enum status make_memory(struct race *race, const struct conv_shape *shape, size_t workspace, struct error *err)
+{
+    enum status status = STATUS_OK;
+    const struct shape filter = {shape->in.c / shape->groups, shape->window.kernel_h, shape->window.kernel_w};
+    size_t x = map_bytes(shape, shape->batch, shape->in), y = map_bytes(shape, shape->batch, shape->out),
+           w = map_bytes(shape, shape->out.c, filter), bias = map_bytes(shape, 1, (struct shape){shape->out.c, 1, 1});
+    size_t used = x + w + bias + 2 * y;
+    TRY(teacher_cuda_check(cudaMalloc(&race->block, used + workspace), "memory for timing convolutions", err));
+    TRY(teacher_cuda_check(cudaMemsetAsync(race->block, 0, used, race->stream), "timing convolutions", err));
+    char *at = race->block;
+    race->memory = (struct conv_memory){.x = at, .w = at + x, .y = at + x + w + bias};
+    race->memory.bias = shape->has_bias ? at + x + w : NULL;
+    race->memory.addend = shape->has_addend ? at + x + w + bias + y : NULL;
+    race->memory.workspace = workspace ? at + used : NULL;
+cleanup:
+    return status;
+}
+
+/* The best of a few runs, in milliseconds; STATUS_OK with -1 where the plan does not run. */
+static enum status time_plan(const struct race *race, const struct conv_plan *plan, float *best, struct error *err)
+{
+    enum { WARM = 2, RUNS = 6 };
+    enum status status = STATUS_OK;
+    descriptor call = NULL;
+    struct error refused = {0};
+    *best = -1;
+    TRY(conv_plan_bind(&race->memory, "timing convolutions", &call, err));
+    for (int i = 0; i < WARM + RUNS; i++) {
+        float milliseconds;
+        TRY(teacher_cuda_check(cudaEventRecord(race->start, race->stream), "timing convolutions", err));
+        if (conv_plan_run(plan, call, race->handle, "timing convolutions", &refused) != STATUS_OK) {
+            *best = -1;
+            break;
+        }
+        TRY(teacher_cuda_check(cudaEventRecord(race->stop, race->stream), "timing convolutions", err));
+        TRY(teacher_cuda_check(cudaEventSynchronize(race->stop), "timing convolutions", err));
+        TRY(teacher_cuda_check(cudaEventElapsedTime(&milliseconds, race->start, race->stop), "timing convolutions",
+                               err));
+        if (i >= WARM && (*best < 0 || milliseconds < *best))
+            *best = milliseconds;
+    }
+cleanup:
+    if (call)
+        cudnnBackendDestroyDescriptor(call);
+    return status;
+}
+
+static enum status make_race(struct race *race, const struct conv_shape *shape, cudnnHandle_t handle, size_t workspace,
+                             struct error *err)
+{
+    enum status status = STATUS_OK;
+    *race = (struct race){.handle = handle};
+    TRY(cudnn_check(cudnnGetStream(handle, &race->stream), "timing convolutions", err));
+    TRY(teacher_cuda_check(cudaEventCreate(&race->start), "timing convolutions", err));
+    TRY(teacher_cuda_check(cudaEventCreate(&race->stop), "timing convolutions", err));
+    TRY(make_memory(race, shape, workspace, err));
+cleanup:
+    return status;
+}
+
+static void race_release(struct race *race)
+{
+    if (race->start)
+        cudaEventDestroy(race->start);
+    if (race->stop)
+        cudaEventDestroy(race->stop);
+    cudaFree(race->block);
+}
+
+enum status conv_tune(const struct conv_shape *shape, cudnnHandle_t handle, struct conv_plan **plans, int count,
+                      struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct race race;
+    size_t workspace = 0;
+    float best = -1;
+    int winner = 0;
+    for (int i = 0; i < count; i++)
+        if (conv_plan_workspace(plans[i]) > workspace)
+            workspace = conv_plan_workspace(plans[i]);
+    TRY(make_race(&race, shape, handle, workspace, err));
+    for (int i = 0; i < count; i++) {
+        float milliseconds;
+        TRY(time_plan(&race, plans[i], &milliseconds, err));
+        if (milliseconds >= 0 && (best < 0 || milliseconds < best)) {
+            best = milliseconds;
+            winner = i;
+        }
+    }
+    struct conv_plan *first = plans[0];
+    plans[0] = plans[winner];
+    plans[winner] = first;
+cleanup:
+    race_release(&race);
+    return status;
+}

@@ -1,0 +1,57 @@
+/* cuDNN's backend descriptors with less ceremony. A set owns descriptors and remembers the first failure: later calls
+ * do nothing, so that a graph is written down line by line and checked once.
+ *
+ * What a call needs (attributes, their types and order) is in the "Backend Descriptor Types" part of cuDNN's API. */
+#ifndef SHARED_INFERENCE_CUDNN_CUDNN_DESCRIPTOR_H
+#define SHARED_INFERENCE_CUDNN_CUDNN_DESCRIPTOR_H
+
+#include "shared/base/error.h"
+#include <cudnn_graph.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef cudnnBackendDescriptor_t descriptor;
+
+enum { DESCRIPTOR_SET_ROOM = 64 };
+
+struct descriptor_set {
+    descriptor items[DESCRIPTOR_SET_ROOM];
+    int count;
+    cudnnStatus_t status; /* the first failure */
+    char reason[256];     /* cuDNN's words for it, or "" */
+};
+
+void descriptor_set_release(struct descriptor_set *set);
+
+/* A new descriptor, owned by the set; NULL after a failure. */
+descriptor descriptor_new(struct descriptor_set *set, cudnnBackendDescriptorType_t type);
+/* Takes the descriptor out of the set: the caller destroys it. */
+descriptor descriptor_take(struct descriptor_set *set, descriptor item);
+
+void descriptor_put(struct descriptor_set *set, descriptor item, cudnnBackendAttributeName_t name,
+                    cudnnBackendAttributeType_t type, int64_t count, const void *values);
+void descriptor_put_int(struct descriptor_set *set, descriptor item, cudnnBackendAttributeName_t name, int64_t value);
+void descriptor_put_bool(struct descriptor_set *set, descriptor item, cudnnBackendAttributeName_t name, bool value);
+void descriptor_put_double(struct descriptor_set *set, descriptor item, cudnnBackendAttributeName_t name, double value);
+void descriptor_put_type(struct descriptor_set *set, descriptor item, cudnnBackendAttributeName_t name,
+                         cudnnDataType_t value);
+void descriptor_put_descriptor(struct descriptor_set *set, descriptor item, cudnnBackendAttributeName_t name,
+                               descriptor value);
+void descriptor_put_text(struct descriptor_set *set, descriptor item, cudnnBackendAttributeName_t name,
+                         const char *text);
+/* A NUL-terminated copy of a text attribute (malloc'ed), or NULL. */
+char *descriptor_text(struct descriptor_set *set, descriptor item, cudnnBackendAttributeName_t name);
+int64_t descriptor_int(struct descriptor_set *set, descriptor item, cudnnBackendAttributeName_t name);
+
+/* Fills up to room descriptors, which exist already, with those of an attribute; returns how many. */
+int64_t descriptor_list(struct descriptor_set *set, descriptor item, cudnnBackendAttributeName_t name, int64_t room,
+                        descriptor *list);
+
+void descriptor_finish(struct descriptor_set *set, descriptor item);
+
+/* STATUS_OK, or STATUS_INTERNAL: "WHAT: cuDNN refused it: REASON". */
+enum status descriptor_check(const struct descriptor_set *set, const char *what, struct error *err);
+/* The same for a call outside a set. */
+enum status cudnn_check(cudnnStatus_t result, const char *what, struct error *err);
+
+#endif

@@ -1,0 +1,33 @@
+/* y = x * gate: products of two maps, and squeeze-and-excitation, where the gate is one factor a sample and channel.
+ *
+ * One thread a vector of 16 bytes. Bytes: x and y once, a map as gate once, factors from the caches: the floor. */
+#include "shared/inference/cudnn/teacher_number.cuh"
+
+template <typename T>
+__global__ static void multiply(const T *x, const T *gate, T *y, size_t vectors, size_t sample_vectors,
+                                size_t gate_vectors)
+{
+    const int count = vector<T>::count;
+    size_t i = thread_index();
+    float value[count], factor[count];
+    if (i >= vectors)
+        return;
+    size_t sample = i / sample_vectors, within = i % sample_vectors % gate_vectors;
+    load_vector(value, x + i * count);
+    load_vector(factor, gate + (sample * gate_vectors + within) * count);
+    for (int k = 0; k < count; k++)
+        value[k] *= factor[k];
+    store_vector(y + i * count, value);
+}
+
+cudaError_t teacher_multiply(enum teacher_element type, const void *x, const void *gate, void *y, int n, int positions,
+                             int gate_positions, int channels, cudaStream_t stream)
+{
+    FOR_ELEMENT(type, {
+        size_t position = (size_t)(channels / vector<T>::count), sample = position * (size_t)positions;
+        size_t vectors = sample * (size_t)n;
+        LAUNCH((multiply<T>), blocks_for(vectors), BLOCK_THREADS, 0, stream, (const T *)x, (const T *)gate, (T *)y,
+               vectors, sample, position * (size_t)gate_positions);
+    })
+    return cudaGetLastError();
+}

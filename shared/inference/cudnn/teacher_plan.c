@@ -1,0 +1,116 @@
+#include "shared/inference/cudnn/teacher_plan.h"
+
+#include "shared/graph/plan_memory.h"
+
+#include <stdlib.h>
+
+enum { ALIGNMENT = 256 };
+
+enum teacher_element teacher_element_of(enum teacher_precision precision)
+{
+    switch (precision) {
+    case TEACHER_FP16:
+        return TEACHER_HALF;
+    case TEACHER_BF16:
+        return TEACHER_BFLOAT16;
+    default:
+        return TEACHER_FLOAT;
+    }
+}
+
+size_t teacher_element_size(enum teacher_element type)
+{
+    return type == TEACHER_FLOAT ? 4 : 2;
+}
+
+size_t teacher_value_bytes(const struct teacher_plan *plan, int value)
+{
+    const struct value *v = &plan->values[value];
+    return (size_t)plan->batch * (size_t)v->shape.h * (size_t)v->shape.w * (size_t)v->channels *
+           teacher_element_size(v->type);
+}
+
+/* Makes room for one more item. */
+static enum status grow(void *items, int *room, int count, size_t size, struct error *err)
+{
+    void **array = items;
+    if (count < *room)
+        return STATUS_OK;
+    int wanted = *room ? 2 * *room : 64;
+    void *moved = realloc(*array, size_mul((size_t)wanted, size));
+    if (!moved)
+        return error_no_memory(err, size_mul((size_t)wanted, size), "the teacher's plan");
+    *array = moved;
+    *room = wanted;
+    return STATUS_OK;
+}
+
+enum status teacher_plan_value(struct teacher_plan *plan, struct shape shape, int *index, struct error *err)
+{
+    enum status status = STATUS_OK;
+    const enum teacher_element type = teacher_element_of(plan->precision);
+    const int vector = 16 / (int)teacher_element_size(type);
+    TRY(grow(&plan->values, &plan->value_room, plan->value_count, sizeof *plan->values, err));
+    plan->values[plan->value_count] = (struct value){
+        .shape = shape, .channels = (shape.c + vector - 1) / vector * vector, .type = type, .first = -1, .last = -1};
+    *index = plan->value_count++;
+cleanup:
+    return status;
+}
+
+enum status teacher_plan_step(struct teacher_plan *plan, const struct step *step, struct error *err)
+{
+    enum status status = STATUS_OK;
+    TRY(grow(&plan->steps, &plan->step_room, plan->step_count, sizeof *plan->steps, err));
+    struct step *added = &plan->steps[plan->step_count];
+    *added = *step;
+    added->name = arena_strdup(&plan->arena, step->name);
+    if (!added->name)
+        return error_no_memory(err, 1, "the teacher's plan");
+    const int used[3] = {step->x, step->second, step->y};
+    for (int i = 0; i < 3; i++) {
+        if (used[i] == NO_VALUE)
+            continue;
+        struct value *value = &plan->values[used[i]];
+        if (value->first < 0)
+            value->first = plan->step_count;
+        value->last = plan->step_count;
+    }
+    plan->step_count++;
+cleanup:
+    return status;
+}
+
+enum status teacher_place_values(struct teacher_plan *plan, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct lifetime *lives = calloc((size_t)plan->value_count, sizeof *lives);
+    if (!lives)
+        return error_no_memory(err, (size_t)plan->value_count * sizeof *lives, "the teacher's plan");
+    for (int i = 0; i < plan->output_count; i++)
+        plan->values[plan->outputs[i]].last = plan->step_count; /* until the next pass */
+    for (int i = 0; i < plan->value_count; i++) {
+        size_t bytes = i == plan->input || plan->values[i].first < 0 ? 0 : teacher_value_bytes(plan, i);
+        lives[i] = (struct lifetime){.size = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT,
+                                     .first = plan->values[i].first < 0 ? 0 : plan->values[i].first,
+                                     .last = plan->values[i].last < 0 ? 0 : plan->values[i].last};
+    }
+    TRY(plan_memory(lives, plan->value_count, &plan->value_bytes, err));
+    for (int i = 0; i < plan->value_count; i++)
+        plan->values[i].offset = lives[i].offset;
+cleanup:
+    free(lives);
+    return status;
+}
+
+void teacher_plan_release(struct teacher_plan *plan)
+{
+    for (int i = 0; i < plan->step_count; i++) {
+        conv_layer_free(plan->steps[i].conv_layer);
+        linear_layer_free(plan->steps[i].linear_layer);
+    }
+    free(plan->steps);
+    free(plan->values);
+    arena_release(&plan->arena);
+    *plan = (struct teacher_plan){0};
+}

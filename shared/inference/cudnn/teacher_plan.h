@@ -1,0 +1,93 @@
+/* The teacher's pass as a list of steps over values whose places in device memory are fixed once.
+ *
+ * Values are [batch, h, w, channels]: channels are rounded up to 16 bytes, so that every kernel moves whole vectors and
+ * tensor cores get the multiples they want; weights have zeros there. What lies in the added channels of a value is
+ * finite and never matters. */
+#ifndef SHARED_INFERENCE_CUDNN_TEACHER_PLAN_H
+#define SHARED_INFERENCE_CUDNN_TEACHER_PLAN_H
+
+#include "shared/inference/cudnn/conv_shape.h"
+#include "shared/inference/cudnn/teacher_kernels.h"
+#include "shared/inference/cudnn/teacher_libraries.h"
+#include "shared/inference/cuda/teacher_runner.h"
+
+enum { NO_VALUE = -1 };
+#define NO_WEIGHTS ((size_t)-1)
+
+struct value {
+    struct shape shape;
+    int channels; /* stored */
+    enum teacher_element type;
+    int first, last; /* steps that use it */
+    size_t offset;   /* in the memory of values */
+};
+
+enum step_kind {
+    STEP_CONV,        /* cuDNN */
+    STEP_DIRECT_CONV, /* our own */
+    STEP_DEPTHWISE,
+    STEP_LINEAR, /* cuBLASLt */
+    STEP_COMBINE,
+    STEP_AFFINE,
+    STEP_MULTIPLY,
+    STEP_POOL,
+    STEP_GLOBAL_POOL,
+    STEP_COPY_CHANNELS,
+    STEP_PAD,
+    STEP_FLATTEN,
+    STEP_SOFTMAX,
+};
+
+struct step {
+    enum step_kind kind;
+    const char *name;                  /* of the node; the plan's */
+    int node;                          /* of the folded graph, for its weights */
+    int x, second, y;                  /* values; second: addend, gate, or NO_VALUE */
+    struct conv_shape conv;            /* of convolutions, and of linear layers as such */
+    struct pointwise pointwise;        /* COMBINE, AFFINE */
+    struct window window;              /* POOL, PAD */
+    enum pool_kind pool;               /* POOL */
+    int to;                            /* COPY_CHANNELS: first channel of y */
+    size_t weights, bias;              /* offsets in the memory of weights, or NO_WEIGHTS; AFFINE: scale and shift */
+    struct conv_layer *conv_layer;     /* of CONV */
+    bool fused;                        /* CONV: addend and activation are in the layer */
+    struct linear_layer *linear_layer; /* of LINEAR */
+};
+
+struct teacher_plan {
+    struct arena arena; /* names, and the next two */
+    struct step *steps;
+    struct value *values;
+    int step_count, step_room, value_count, value_room;
+    int batch;
+    enum teacher_precision precision;
+    int input;    /* value; it has memory of its own */
+    int *outputs; /* [output_count] values */
+    int output_count;
+    int conv_count, conv_planned, conv_fused; /* for reports */
+    size_t value_bytes, weight_bytes, workspace;
+};
+
+enum teacher_element teacher_element_of(enum teacher_precision precision);
+size_t teacher_element_size(enum teacher_element type);
+size_t teacher_value_bytes(const struct teacher_plan *plan, int value);
+
+/* Appends a value of that shape, or a step; *index gets its number (may be NULL for steps). */
+enum status teacher_plan_value(struct teacher_plan *plan, struct shape shape, int *index, struct error *err);
+enum status teacher_plan_step(struct teacher_plan *plan, const struct step *step, struct error *err);
+
+/* The steps that compute the nodes wanted[wanted_count] of a folded graph, which is borrowed. plan: zeroed but for
+ * batch and precision. STATUS_BAD_DATA names an operator that is not supported. (teacher_compile.c) */
+enum status teacher_compile(struct teacher_plan *plan, const struct graph *graph, const int *wanted, int wanted_count,
+                            struct error *err);
+/* Plans the layers: cuDNN and cuBLASLt where they can, our own kernels elsewhere. (teacher_layers.c) */
+enum status teacher_plan_layers(struct teacher_plan *plan, struct libraries *libraries, struct error *err);
+/* Gives weights and values their places; sets the three sizes. (teacher_plan.c, teacher_weights.c) */
+enum status teacher_place_values(struct teacher_plan *plan, struct error *err);
+void teacher_place_weights(struct teacher_plan *plan, const struct graph *graph);
+/* Converts all weights into memory[plan->weight_bytes], zeroed. STATUS_CONFIG for weights that fp16 cannot hold. */
+enum status teacher_pack_weights(const struct teacher_plan *plan, const struct graph *graph, unsigned char *memory,
+                                 struct error *err);
+void teacher_plan_release(struct teacher_plan *plan);
+
+#endif

@@ -1,0 +1,48 @@
+/* Softmax over the channels of every position.
+ *
+ * One warp a position, lanes stride over the channels; three passes (maximum, sum, result), the second and third from
+ * the caches. Sums have one order: lanes first, then the shuffle tree. Bytes: x and y once, which is the floor. */
+#include "shared/inference/cudnn/teacher_number.cuh"
+
+enum { LANES = 32 };
+
+static __device__ float warp_maximum(float value)
+{
+    for (int step = LANES / 2; step > 0; step /= 2)
+        value = fmaxf(value, __shfl_xor_sync(0xffffffffu, value, step));
+    return value;
+}
+
+static __device__ float warp_sum(float value)
+{
+    for (int step = LANES / 2; step > 0; step /= 2)
+        value += __shfl_xor_sync(0xffffffffu, value, step);
+    return value;
+}
+
+template <typename T> __global__ static void softmax(const T *x, T *y, size_t positions, int used, int channels)
+{
+    size_t position = thread_index() / LANES;
+    int lane = (int)(threadIdx.x % LANES);
+    if (position >= positions)
+        return; /* whole warps */
+    const T *from = x + position * (size_t)channels;
+    T *to = y + position * (size_t)channels;
+    float maximum = -INFINITY, sum = 0;
+    for (int c = lane; c < used; c += LANES)
+        maximum = fmaxf(maximum, load(&from[c]));
+    maximum = warp_maximum(maximum);
+    for (int c = lane; c < used; c += LANES)
+        sum += expf(load(&from[c]) - maximum);
+    sum = warp_sum(sum);
+    for (int c = lane; c < channels; c += LANES)
+        store(&to[c], c < used ? expf(load(&from[c]) - maximum) / sum : 0);
+}
+
+cudaError_t teacher_softmax(enum teacher_element type, const void *x, void *y, size_t positions, int used, int channels,
+                            cudaStream_t stream)
+{
+    FOR_ELEMENT(type, LAUNCH((softmax<T>), blocks_for(positions * LANES), BLOCK_THREADS, 0, stream, (const T *)x,
+                             (T *)y, positions, used, channels))
+    return cudaGetLastError();
+}

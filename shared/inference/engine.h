@@ -1,0 +1,67 @@
+/* Stage one's engine: runs a graph (a teacher) on batches of views and hands out any of its values. Several batches can
+ * be under way, each in a slot of its own, so that decoding, the device and compression overlap.
+ * CPU: oneDNN (shared/backend/cpu/). CUDA: cuDNN and cuBLASLt (shared/backend/cuda/). */
+#ifndef SHARED_INFERENCE_ENGINE_H
+#define SHARED_INFERENCE_ENGINE_H
+
+#include "shared/augment/view.h"
+#include "shared/base/error.h"
+#include "shared/graph/graph.h"
+
+struct device;
+struct inference;
+
+/* What the engine computes with; sums are always float. The CPU has fp32 only. */
+enum inference_precision { INFERENCE_DEFAULT, INFERENCE_FP32, INFERENCE_TF32, INFERENCE_FP16, INFERENCE_BF16 };
+extern const char *const inference_precisions[]; /* their names, "auto" first, NULL last */
+const char *inference_precision_name(enum inference_precision precision);
+
+struct inference_options {
+    int batch;                          /* the largest batch that will be run */
+    int slots;                          /* batches under way at once; 0 means 1 */
+    enum inference_precision precision; /* INFERENCE_DEFAULT: fp16 on CUDA, fp32 on the CPU */
+    const int
+        *outputs; /* [output_count] node indices of `graph` whose values are wanted (logits and recorded features) */
+    int output_count;
+};
+
+/* A batch: either input, or views of images. All host memory of the caller, borrowed for the call of submit only. */
+struct inference_batch {
+    int count;          /* <= options.batch */
+    const float *input; /* [count, h, w, c] normalised; NULL: the views are rendered */
+    const struct view *views;
+    const struct image *const *levels; /* [count] the pyramid of each view's base image; neighbours that share one are
+                                          uploaded once */
+    const int *level_counts;           /* [count] */
+    /* How views are mixed with others, and the others as views, levels and level_counts say; NULL: none is mixed. What
+     * is said of a partner is ignored where nothing is mixed. */
+    const struct view_mix *mixes; /* [count] */
+    const struct view *partner_views;
+    const struct image *const *partner_levels;
+    const int *partner_level_counts;
+    float (*table)[256]; /* [channels][256] normalisation */
+};
+
+struct inference_ops {
+    int usual_batch; /* that keeps the device busy */
+    /* What an engine would compute with when asked for `wanted`: never INFERENCE_DEFAULT. STATUS_CONFIG where that
+     * cannot be had. */
+    enum status (*choose_precision)(enum inference_precision wanted, enum inference_precision *chosen,
+                                    struct error *err);
+    /* device: of the same backend, borrowed until close. The graph is borrowed during the call only; weights are folded
+     * and packed here. STATUS_CONFIG names the operator or the precision that cannot be had. */
+    enum status (*open)(struct inference **out, struct device *device, const struct graph *graph,
+                        const struct inference_options *options, struct error *err);
+    /* Begins a batch in slot `slot` (0 <= slot < slots), which must have been collected. May return before it is done.
+     */
+    enum status (*submit)(struct inference *inference, int slot, const struct inference_batch *batch,
+                          struct error *err);
+    /* Waits for the slot's batch. outputs[i] gets host memory [count, c, h, w] float in PyTorch's order, valid until
+     * the slot's next submit. The result for a sample does not depend on count or on its neighbours in the batch. */
+    enum status (*collect)(struct inference *inference, int slot, const float **outputs, struct error *err);
+    /* "oneDNN, fp32": for the log; lives as long as the engine. */
+    const char *(*describe)(const struct inference *inference);
+    void (*close)(struct inference *inference); /* NULL is legal */
+};
+
+#endif

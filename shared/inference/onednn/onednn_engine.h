@@ -1,0 +1,26 @@
+/* What softcache_onednn.so exports: a teacher on the CPU, one sample at a time. inference_cpu.c opens it when the first
+ * teacher is loaded, and brings the threads. */
+#ifndef SHARED_INFERENCE_ONEDNN_ONEDNN_ENGINE_H
+#define SHARED_INFERENCE_ONEDNN_ONEDNN_ENGINE_H
+
+#include "shared/base/error.h"
+#include "shared/graph/graph.h"
+
+struct onednn_engine;
+
+struct onednn_engine_ops {
+    /* outputs: [output_count] node indices of the graph, which is borrowed during the call only. workers: how many
+     * samples will be computed at the same time. */
+    enum status (*new)(struct onednn_engine **out, const struct graph *graph, const int *outputs, int output_count,
+                       int workers, struct error *err);
+    /* Computes one sample in the calling thread, with the memory of a worker (0 <= worker < workers) that no other
+     * thread uses now. input: [h, w, c]; outputs[i] gets [c, h, w]. */
+    enum status (*run)(struct onednn_engine *engine, int worker, const float *input, float *const *outputs,
+                       struct error *err);
+    void (*free)(struct onednn_engine *engine); /* NULL is legal */
+};
+
+#define ONEDNN_ENGINE_LIBRARY "softcache_onednn.so"
+#define ONEDNN_ENGINE_SYMBOL "softcache_onednn_engine_2" /* the name changes with the interface */
+
+#endif

@@ -1,0 +1,212 @@
+/* Ops without weights. */
+#include "shared/inference/onednn/onednn_layers.h"
+
+static enum status activation(const struct layers *layers, const struct node *node, int *value, struct error *err)
+{
+    enum status status = STATUS_OK;
+    const char *name = node->name;
+    dnnl_primitive_desc_t descriptor;
+    dnnl_eltwise_desc_t operation;
+    struct eltwise parts[2];
+    int count = onednn_eltwise(node->activation, node->alpha, node->beta, parts);
+    *value = onednn_input(layers, node, 0);
+    for (int i = 0; i < count; i++) {
+        ONEDNN(dnnl_eltwise_forward_desc_init(&operation, dnnl_forward_inference, parts[i].kind,
+                                              onednn_md(layers, *value), parts[i].alpha, parts[i].beta));
+        TRY(onednn_describe(layers, name, &operation, NULL, &descriptor, err));
+        TRY(onednn_append(layers, name, descriptor, *value, NOT_A_TENSOR, NOT_A_TENSOR, NULL, value, err));
+    }
+cleanup:
+    return status;
+}
+
+/* Zeros around source, whose shape is `in`: the whole is filled with zeros, then source copied into its middle. */
+static enum status pad(const struct layers *layers, const struct node *node, int source, struct shape in, int *value,
+                       struct error *err)
+{
+    enum status status = STATUS_OK;
+    const char *name = node->name;
+    struct onednn_plan *plan = layers->plan;
+    const dnnl_dims_t dims = {1, in.c, in.h, in.w}, offsets = {0, 0, node->pad_top, node->pad_left};
+    struct shape padded = {in.c, in.h + node->pad_top + node->pad_bottom, in.w + node->pad_left + node->pad_right};
+    dnnl_memory_desc_t whole = onednn_plain_md(padded, dnnl_nhwc), middle;
+    int inner;
+    ONEDNN(dnnl_memory_desc_init_submemory(&middle, &whole, dims, offsets));
+    TRY(onednn_tensor(plan, &whole, STORAGE_ARENA, value, err));
+    TRY(onednn_view(plan, *value, &middle, &inner, err));
+    TRY(onednn_zero(plan, name, *value, err));
+    TRY(onednn_reorder(plan, name, source, inner, err));
+cleanup:
+    return status;
+}
+
+/* The padding after the input along one axis with which `extent` windows fit exactly (ceil_mode changes it). */
+static int padding_after(int extent, int size, int kernel, int stride, int dilation, int before)
+{
+    int after = (extent - 1) * stride + dilation * (kernel - 1) + 1 - size - before;
+    return after > 0 ? after : 0;
+}
+
+/* window: the pool's node, or that of a global pool as an ordinary one. */
+static enum status pool(const struct layers *layers, struct node window, int *value, struct error *err)
+{
+    enum status status = STATUS_OK;
+    const char *name = window.name;
+    struct shape in = layers->graph->nodes[window.inputs[0]].shape;
+    dnnl_primitive_desc_t descriptor;
+    dnnl_pooling_v2_desc_t operation;
+    int source = onednn_input(layers, &window, 0);
+    bool padded = window.pad_top || window.pad_left || window.pad_bottom || window.pad_right;
+    /* The divisor counts the padding, but not what ceil_mode adds behind it: so the padding becomes part of the input.
+     */
+    if (window.op == OP_AVERAGE_POOL && window.count_include_pad && padded) {
+        TRY(pad(layers, &window, source, in, &source, err));
+        in.h += window.pad_top + window.pad_bottom;
+        in.w += window.pad_left + window.pad_right;
+        window.pad_top = window.pad_left = 0;
+    }
+    const dnnl_dims_t kernel = {window.kernel_h, window.kernel_w}, stride = {window.stride_h, window.stride_w},
+                      dilation = {window.dilation_h - 1, window.dilation_w - 1},
+                      before = {window.pad_top, window.pad_left},
+                      after = {padding_after(window.shape.h, in.h, window.kernel_h, window.stride_h, window.dilation_h,
+                                             window.pad_top),
+                               padding_after(window.shape.w, in.w, window.kernel_w, window.stride_w, window.dilation_w,
+                                             window.pad_left)};
+    dnnl_alg_kind_t kind = window.op == OP_MAX_POOL ? dnnl_pooling_max : dnnl_pooling_avg_exclude_padding;
+    dnnl_memory_desc_t target = onednn_any_md(window.shape);
+    ONEDNN(dnnl_pooling_v2_forward_desc_init(&operation, dnnl_forward_inference, kind, onednn_md(layers, source),
+                                             &target, stride, kernel, dilation, before, after));
+    TRY(onednn_describe(layers, name, &operation, NULL, &descriptor, err));
+    TRY(onednn_append(layers, name, descriptor, source, NOT_A_TENSOR, NOT_A_TENSOR, NULL, value, err));
+cleanup:
+    return status;
+}
+
+static enum status global_pool(const struct layers *layers, const struct node *node, int *value, struct error *err)
+{
+    struct node window = node_default(OP_AVERAGE_POOL);
+    window.name = node->name;
+    window.inputs = node->inputs;
+    window.shape = node->shape;
+    window.kernel_h = layers->graph->nodes[node->inputs[0]].shape.h;
+    window.kernel_w = layers->graph->nodes[node->inputs[0]].shape.w;
+    return pool(layers, window, value, err);
+}
+
+/* add and concat: any number of sources. */
+static enum status combine(const struct layers *layers, const struct node *node, int *value, struct error *err)
+{
+    enum status status = STATUS_OK;
+    const char *name = node->name;
+    struct onednn_plan *plan = layers->plan;
+    dnnl_primitive_attr_t attributes = NULL;
+    dnnl_primitive_desc_t descriptor;
+    dnnl_memory_desc_t sources[NODE_MAX_INPUTS], target = onednn_any_md(node->shape);
+    struct argument arguments[NODE_MAX_INPUTS + 1];
+    float scales[NODE_MAX_INPUTS];
+    int count = node->input_count, first = onednn_input(layers, node, 0);
+    for (int i = 0; i < count; i++) {
+        int source = onednn_input(layers, node, i);
+        if (node->op == OP_ADD) /* one layout for all, or oneDNN falls back on its slow reference */
+            TRY(onednn_layout(plan, name, source, onednn_md(layers, first), &source, err));
+        sources[i] = *onednn_md(layers, source);
+        scales[i] = 1;
+        arguments[i] = (struct argument){DNNL_ARG_MULTIPLE_SRC + i, source};
+    }
+    ONEDNN(dnnl_primitive_attr_create(&attributes));
+    ONEDNN(dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user));
+    if (node->op == OP_ADD)
+        ONEDNN(dnnl_sum_primitive_desc_create(&descriptor, NULL, count, scales, sources, attributes, plan->engine));
+    else
+        ONEDNN(dnnl_concat_primitive_desc_create(&descriptor, &target, count, 1, sources, attributes, plan->engine));
+    status =
+        onednn_tensor(plan, dnnl_primitive_desc_query_md(descriptor, dnnl_query_dst_md, 0), STORAGE_ARENA, value, err);
+    if (status != STATUS_OK) {
+        dnnl_primitive_desc_destroy(descriptor);
+        goto cleanup;
+    }
+    arguments[count] = (struct argument){DNNL_ARG_DST, *value};
+    TRY(onednn_step(plan, name, descriptor, arguments, count + 1, err));
+cleanup:
+    if (attributes)
+        dnnl_primitive_attr_destroy(attributes);
+    return status;
+}
+
+static enum status multiply(const struct layers *layers, const struct node *node, int *value, struct error *err)
+{
+    enum status status = STATUS_OK;
+    const char *name = node->name;
+    struct onednn_plan *plan = layers->plan;
+    dnnl_primitive_desc_t descriptor;
+    dnnl_binary_desc_t operation;
+    int first = onednn_input(layers, node, 0), second = onednn_input(layers, node, 1);
+    struct shape gate = layers->graph->nodes[node->inputs[1]].shape;
+    const dnnl_memory_desc_t md = *onednn_md(layers, first); /* a copy: tensors move when the plan grows */
+    if (gate.h == node->shape.h && gate.w == node->shape.w)
+        TRY(onednn_layout(plan, name, second, &md, &second, err));
+    ONEDNN(dnnl_binary_desc_init(&operation, dnnl_binary_mul, &md, onednn_md(layers, second), &md));
+    TRY(onednn_tensor(plan, &md, STORAGE_ARENA, value, err));
+    TRY(onednn_describe(layers, name, &operation, NULL, &descriptor, err));
+    const struct argument arguments[3] = {{DNNL_ARG_SRC_0, first}, {DNNL_ARG_SRC_1, second}, {DNNL_ARG_DST, *value}};
+    TRY(onednn_step(plan, name, descriptor, arguments, 3, err));
+cleanup:
+    return status;
+}
+
+static enum status flatten(const struct layers *layers, const struct node *node, int *value, struct error *err)
+{
+    enum status status = STATUS_OK;
+    dnnl_memory_desc_t map = onednn_plain_md(layers->graph->nodes[node->inputs[0]].shape, dnnl_nchw),
+                       vector = onednn_plain_md(node->shape, dnnl_nchw);
+    int arranged;
+    TRY(onednn_layout(layers->plan, node->name, onednn_input(layers, node, 0), &map, &arranged, err));
+    TRY(onednn_view(layers->plan, arranged, &vector, value, err));
+cleanup:
+    return status;
+}
+
+static enum status softmax(const struct layers *layers, const struct node *node, int *value, struct error *err)
+{
+    enum status status = STATUS_OK;
+    const char *name = node->name;
+    dnnl_primitive_desc_t descriptor;
+    dnnl_softmax_desc_t operation;
+    int source = onednn_input(layers, node, 0);
+    ONEDNN(dnnl_softmax_forward_desc_init(&operation, dnnl_forward_inference, onednn_md(layers, source), 1));
+    TRY(onednn_describe(layers, name, &operation, NULL, &descriptor, err));
+    TRY(onednn_append(layers, name, descriptor, source, NOT_A_TENSOR, NOT_A_TENSOR, NULL, value, err));
+cleanup:
+    return status;
+}
+
+enum status onednn_append_op(const struct layers *layers, const struct node *node, int *value, struct error *err)
+{
+    switch (node->op) {
+    case OP_ACTIVATION:
+        return activation(layers, node, value, err);
+    case OP_MAX_POOL:
+    case OP_AVERAGE_POOL:
+        return pool(layers, *node, value, err);
+    case OP_GLOBAL_AVERAGE_POOL:
+        return global_pool(layers, node, value, err);
+    case OP_ADD:
+    case OP_CONCAT:
+        return combine(layers, node, value, err);
+    case OP_MULTIPLY:
+        return multiply(layers, node, value, err);
+    case OP_FLATTEN:
+        return flatten(layers, node, value, err);
+    case OP_DROPOUT:
+        *value = onednn_input(layers, node, 0);
+        return STATUS_OK;
+    case OP_PAD:
+        return pad(layers, node, onednn_input(layers, node, 0), layers->graph->nodes[node->inputs[0]].shape, value,
+                   err);
+    case OP_SOFTMAX:
+        return softmax(layers, node, value, err);
+    default:
+        return error_set(err, STATUS_BAD_DATA, NULL, "node '%s' (%s) is not supported by the CPU engine", node->name,
+                         op_name(node->op));
+    }
+}

@@ -1,0 +1,29 @@
+/* A plan's raw values completed, for readers that do not do it themselves: batch norm's scale and shift, then the
+ * activation. Neighbouring threads take neighbouring channels; one read and one write a value: the floor. */
+#include "shared/device/cuda/cuda_device.h"
+#include "shared/device/cuda/cuda_number.cuh"
+#include "shared/inference/cuda/value_layout.h"
+
+enum { THREADS = 256 };
+
+static __global__ void __launch_bounds__(THREADS)
+    complete_values(struct value_completion completion, const float *from, size_t elements, int channels, float *to)
+{
+    const size_t i = (size_t)blockIdx.x * THREADS + threadIdx.x;
+    if (i >= elements)
+        return;
+    const size_t channel = i % (size_t)channels;
+    const float x = completion.scale ? fmaf(completion.scale[channel], from[i], completion.shift[channel]) : from[i];
+    to[i] = activate(completion.activation, completion.alpha, completion.beta, x);
+}
+
+extern "C" enum status values_complete(void *stream, const struct value_completion *completion, const float *from,
+                                       size_t rows, int channels, float *to, struct error *err)
+{
+    const size_t elements = rows * (size_t)channels;
+    if (elements == 0)
+        return STATUS_OK;
+    LAUNCH(complete_values, (unsigned)((elements + THREADS - 1) / THREADS), THREADS, 0, (cudaStream_t)stream,
+           *completion, from, elements, channels, to);
+    return cuda_launched("completing a teacher's values", err);
+}

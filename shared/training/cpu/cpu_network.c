@@ -1,0 +1,294 @@
+/* Prepares the workspace of a plan, and runs its steps. */
+#include "shared/training/cpu/cpu_run.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const struct step_kernel *step_kernel_of(const struct plan *plan, const struct plan_step *step)
+{
+    static const struct step_kernel *const kernels[STEP_KIND_COUNT] = {
+        [STEP_CONV] = &cpu_conv,
+        [STEP_DEPTHWISE] = &cpu_depthwise,
+        [STEP_LINEAR] = &cpu_linear,
+        [STEP_MAX_POOL] = &cpu_max_pool,
+        [STEP_AVERAGE_POOL] = &cpu_average_pool,
+        [STEP_GLOBAL_AVERAGE_POOL] = &cpu_global_pool,
+        [STEP_ADD] = &cpu_add,
+        [STEP_CONCAT] = &cpu_concat,
+        [STEP_DROPOUT] = &cpu_dropout,
+        [STEP_COPY] = &cpu_copy,
+    };
+    const struct node *n = &plan->graph->nodes[step->node];
+    const struct shape in = plan->tensors[step->inputs[0].tensor].shape, out = plan->tensors[step->output].shape;
+    bool pointwise = step->kind == STEP_CONV && n->groups == 1 && n->kernel_h == 1 && n->kernel_w == 1 &&
+                     n->stride_h == 1 && n->stride_w == 1 && step->pad_top == 0 && step->pad_left == 0 &&
+                     in.h == out.h && in.w == out.w;
+    return pointwise ? &cpu_pointwise : kernels[step->kind];
+}
+
+static size_t most(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+static enum status floats_new(float **out, size_t count, const char *what, struct error *err)
+{
+    return memory_new((void **)out, count, sizeof **out, what, err);
+}
+
+/* The run-time view of the plan's tensors; rows of the statistics are taken from workspace->rows. */
+static enum status prepare_tensors(struct workspace *w, const struct plan *plan, struct error *err)
+{
+    size_t floats = 0;
+    w->tensors = calloc((size_t)plan->tensor_count, sizeof *w->tensors);
+    if (!w->tensors)
+        return error_no_memory(err, (size_t)plan->tensor_count * sizeof *w->tensors, "a workspace");
+    for (int i = 0; i < plan->tensor_count; i++)
+        if (plan->tensors[i].batch_norm >= 0)
+            floats += PLAN_STATISTICS * (size_t)row_width(plan->tensors[i].shape.c);
+    enum status status = floats_new(&w->rows, floats, "batch statistics", err);
+    if (status != STATUS_OK)
+        return status;
+    float *rows = w->rows;
+    for (int i = 0; i < plan->tensor_count; i++) {
+        const struct plan_tensor *from = &plan->tensors[i];
+        struct cpu_tensor *t = &w->tensors[i];
+        t->shape = from->shape;
+        t->sample = (size_t)from->shape.c * (size_t)from->shape.h * (size_t)from->shape.w;
+        t->width = row_width(from->shape.c);
+        t->value = from->value;
+        t->gradient = from->gradient;
+        t->batch_norm = from->batch_norm;
+        t->completion = (struct completion){
+            .width = t->width, .activation = from->activation, .alpha = from->alpha, .beta = from->beta};
+        if (t->batch_norm < 0)
+            continue;
+        for (int row = 0; row < PLAN_STATISTICS; row++, rows += t->width)
+            t->rows[row] = rows;
+        t->completion.scale = t->rows[PLAN_SCALE];
+        t->completion.shift = t->rows[PLAN_SHIFT];
+        t->completion.mean = t->rows[PLAN_MEAN];
+    }
+    return STATUS_OK;
+}
+
+/* Sums of every slice, for the widest tensor of the plan. */
+static enum status prepare_slices(struct workspace *w, const struct plan *plan, struct error *err)
+{
+    enum status status = STATUS_OK;
+    size_t width = 0, channels = 0;
+    for (int i = 0; i < plan->tensor_count; i++) {
+        channels = most(channels, (size_t)plan->tensors[i].shape.c);
+        width = most(width, (size_t)row_width(plan->tensors[i].shape.c));
+    }
+    TRY(floats_new(&w->zeros, width, "a workspace", err));
+    TRY(floats_new(&w->sums, MAX_SLICES * 3 * width, "sums", err));
+    TRY(memory_new((void **)&w->doubles, MAX_SLICES * 3 * channels, sizeof(double), "sums", err));
+    for (size_t i = 0; i < MAX_SLICES; i++) {
+        struct cpu_slice *slice = &w->slices[i];
+        slice->pivot = w->sums + 3 * i * width;
+        slice->tile = slice->pivot + width;
+        slice->first = w->doubles + 3 * i * channels;
+        slice->second = slice->first + channels;
+        slice->bias = slice->second + channels;
+    }
+cleanup:
+    return status;
+}
+
+static enum status prepare_scratch(struct workspace *w, const struct plan *plan, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct step_need all = {0};
+    for (int i = 0; i < plan->step_count; i++) {
+        const struct plan_step *step = &plan->steps[i];
+        struct step_need need = step_kernel_of(plan, step)->need(plan, step);
+        all.scratch = most(all.scratch, need.scratch);
+        all.packed = most(all.packed, need.packed);
+        all.partial = most(all.partial, need.partial);
+        all.shared = most(all.shared, need.shared);
+        all.taps = most(all.taps, need.taps);
+    }
+    TRY(floats_new(&w->packed, all.packed + KERNEL_SLACK, "packed weights", err));
+    TRY(floats_new(&w->partial, all.partial + KERNEL_SLACK, "weight gradients", err));
+    TRY(floats_new(&w->shared, all.shared + KERNEL_SLACK, "a linear layer", err));
+    TRY(memory_new((void **)&w->taps, all.taps, sizeof *w->taps, "a window", err));
+    TRY(memory_new((void **)&w->offsets, all.taps, sizeof *w->offsets, "a window", err));
+    w->scratch = calloc((size_t)w->workers, sizeof *w->scratch);
+    if (!w->scratch)
+        return error_no_memory(err, (size_t)w->workers * sizeof *w->scratch, "a workspace");
+    for (int i = 0; i < w->workers; i++)
+        TRY(floats_new(&w->scratch[i], all.scratch + KERNEL_SLACK, "a worker's scratch memory", err));
+cleanup:
+    return status;
+}
+
+static void workspace_free(struct workspace *w)
+{
+    if (!w)
+        return;
+    for (int i = 0; w->scratch && i < w->workers; i++)
+        memory_free(w->scratch[i]);
+    free(w->scratch);
+    free(w->tensors);
+    memory_free(w->packed);
+    memory_free(w->partial);
+    memory_free(w->shared);
+    memory_free(w->zeros);
+    memory_free(w->taps);
+    memory_free(w->offsets);
+    memory_free(w->rows);
+    memory_free(w->sums);
+    memory_free(w->doubles);
+    free(w);
+}
+
+static enum status workspace_new(struct workspace **out, const struct device *device, const struct plan *plan,
+                                 struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct workspace *w = calloc(1, sizeof *w);
+    if (!w)
+        return error_no_memory(err, sizeof *w, "a workspace");
+    w->workers = thread_pool_size(device->pool);
+    TRY(prepare_tensors(w, plan, err));
+    TRY(prepare_slices(w, plan, err));
+    TRY(prepare_scratch(w, plan, err));
+    *out = w;
+    w = NULL;
+cleanup:
+    workspace_free(w);
+    return status;
+}
+
+/* One workspace a student: it keeps the batch norms' coefficients from forward to backward. */
+struct workspaces {
+    int count;
+    struct workspace *of[BACKEND_MAX_STUDENTS];
+};
+
+enum status cpu_network_prepare(struct device *device, const struct plan *plan, int students, void **workspace,
+                                struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct workspaces *all = NULL;
+    *workspace = NULL;
+    if (plan->element != ELEMENT_FP32)
+        return error_set(err, STATUS_CONFIG, NULL, "the CPU computes in fp32 only, not in %s",
+                         element_name(plan->element));
+    all = calloc(1, sizeof *all);
+    if (!all)
+        return error_no_memory(err, sizeof *all, "a workspace");
+    for (; all->count < students; all->count++)
+        TRY(workspace_new(&all->of[all->count], device, plan, err));
+    *workspace = all;
+    all = NULL;
+cleanup:
+    cpu_network_release(device, all);
+    return status;
+}
+
+void cpu_network_release(struct device *device, void *workspace)
+{
+    struct workspaces *all = workspace;
+    (void)device;
+    for (int i = 0; all && i < all->count; i++)
+        workspace_free(all->of[i]);
+    free(all);
+}
+
+/* The memory of one student, its workspace in the place of all. */
+static struct network_memory memory_of(const struct plan *plan, const struct network_memory *all, int student)
+{
+    const struct workspaces *workspaces = all->workspace;
+    const size_t k = (size_t)student;
+    return (struct network_memory){
+        .students = 1,
+        .values = (float *)all->values + k * plan->value_count,
+        .gradients = (float *)all->gradients + k * plan->gradient_count,
+        .parameters = all->parameters + k * plan->parameter_count,
+        .parameter_gradients = all->parameter_gradients + k * plan->parameter_count,
+        .state = all->state + k * plan->state_count,
+        .statistics = all->statistics + k * plan->statistics_count,
+        .workspace = workspaces->of[student],
+    };
+}
+
+/* The input is the first student's: the others get a copy of theirs. */
+static void share_input(const struct plan *plan, const struct network_memory *all, const struct pass *pass, int student)
+{
+    const struct plan_tensor *t = &plan->tensors[plan->input];
+    const size_t floats = (size_t)pass->count * (size_t)t->shape.c * (size_t)t->shape.h * (size_t)t->shape.w;
+    const float *from = (const float *)all->values + t->value;
+    if (student > 0)
+        memcpy((float *)all->values + (size_t)student * plan->value_count + t->value, from, floats * sizeof *from);
+}
+
+static struct step_run run_of(struct device *device, const struct plan *plan, const struct network_memory *memory,
+                              const struct pass *pass, int student, int index)
+{
+    struct workspace *w = memory->workspace;
+    const struct plan_step *step = &plan->steps[index];
+    return (struct step_run){
+        .device = device,
+        .kernels = device->kernels,
+        .plan = plan,
+        .step = step,
+        .node = &plan->graph->nodes[step->node],
+        .memory = memory,
+        .pass = pass,
+        .workspace = w,
+        .index = index,
+        .student = student,
+        .in = &w->tensors[step->inputs[0].tensor],
+        .out = &w->tensors[step->output],
+        .input = &step->inputs[0],
+    };
+}
+
+enum status cpu_forward(struct device *device, const struct plan *plan, const struct network_memory *memory,
+                        const struct pass *pass, int first, int last, struct error *err)
+{
+    (void)err;
+    for (int student = 0; student < memory->students; student++) {
+        const struct network_memory own = memory_of(plan, memory, student);
+        if (first == 0)
+            share_input(plan, memory, pass, student);
+        for (int i = first; i < last; i++) {
+            struct step_run run = run_of(device, plan, &own, pass, student, i);
+            step_kernel_of(plan, run.step)->forward(&run);
+            if (run.step->statistics)
+                finish_statistics(&run);
+        }
+    }
+    return STATUS_OK;
+}
+
+static void step_backward(struct step_run *run)
+{
+    if (run->out->gradient == PLAN_NONE)
+        return;
+    for (int k = 0; k < run->step->input_count; k++) {
+        run->input = &run->step->inputs[k];
+        run->in = run_tensor(run, run->input->tensor);
+        if (run->in->gradient == PLAN_NONE && run->step->weight == PLAN_NONE)
+            continue;
+        step_kernel_of(run->plan, run->step)->backward(run);
+        if (run->in->gradient != PLAN_NONE)
+            finish_gradient(run);
+    }
+}
+
+enum status cpu_backward(struct device *device, const struct plan *plan, const struct network_memory *memory,
+                         const struct pass *pass, int first, int last, struct error *err)
+{
+    (void)err;
+    for (int student = 0; student < memory->students; student++) {
+        const struct network_memory own = memory_of(plan, memory, student);
+        for (int i = last - 1; i >= first; i--) {
+            struct step_run run = run_of(device, plan, &own, pass, student, i);
+            step_backward(&run);
+        }
+    }
+    return STATUS_OK;
+}

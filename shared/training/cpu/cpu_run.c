@@ -1,0 +1,177 @@
+#include "shared/training/cpu/cpu_run.h"
+
+#include <string.h>
+
+enum {
+    PARTIAL_FLOATS = 1 << 22, /* all slices' weight gradients of a step: 16 MiB, if 8 slices fit */
+    PIVOT_PIXELS = 64,
+    RUN_FLOATS = 16384 /* floats that are summed up in single precision before they go into double */
+};
+
+int slice_count(size_t partial, int batch)
+{
+    size_t slices = partial ? PARTIAL_FLOATS / partial : MAX_SLICES;
+    slices = slices < 8 ? 8 : slices > MAX_SLICES ? MAX_SLICES : slices;
+    return batch < (int)slices ? batch : (int)slices;
+}
+
+void slice_samples(const struct step_run *run, int slice, int *first, int *end)
+{
+    *first = (int)((long long)run->pass->count * slice / run->slices);
+    *end = (int)((long long)run->pass->count * (slice + 1) / run->slices);
+}
+
+void run_slices(struct step_run *run, void (*task)(void *run, int slice, int worker))
+{
+    for (int i = 0; i < run->slices; i++) {
+        struct cpu_slice *slice = &run->workspace->slices[i];
+        slice->started = false;
+        slice->count = 0;
+        memset(slice->bias, 0, (size_t)run->out->shape.c * sizeof *slice->bias);
+    }
+    thread_pool_run(run->device->pool, run->slices, task, run);
+}
+
+void copy_completed(const struct step_run *run, const struct cpu_tensor *tensor, size_t first, size_t floats,
+                    float *out)
+{
+    const float *raw = tensor_value(run, tensor) + first;
+    if (needs_completion(tensor))
+        run->kernels->complete(&tensor->completion, raw, out, floats);
+    else
+        memcpy(out, raw, floats * sizeof *out);
+}
+
+const float *read_completed(const struct step_run *run, const struct cpu_tensor *tensor, size_t first, size_t floats,
+                            float *out)
+{
+    if (!needs_completion(tensor))
+        return tensor_value(run, tensor) + first;
+    copy_completed(run, tensor, first, floats, out);
+    return out;
+}
+
+void copy_gradient(const struct step_run *run, size_t first, size_t floats, float *out)
+{
+    const struct cpu_tensor *t = run->out;
+    const float *gradient = tensor_gradient(run, t) + first;
+    if (t->batch_norm >= 0)
+        run->kernels->through_norm(gradient, tensor_value(run, t) + first, out, floats, t->width,
+                                   t->rows[PLAN_GRADIENT_A], t->rows[PLAN_GRADIENT_B], t->rows[PLAN_GRADIENT_D]);
+    else
+        memcpy(out, gradient, floats * sizeof *out);
+}
+
+const float *read_gradient(const struct step_run *run, size_t first, size_t floats, float *out)
+{
+    if (run->out->batch_norm < 0)
+        return tensor_gradient(run, run->out) + first;
+    copy_gradient(run, first, floats, out);
+    return out;
+}
+
+/* Folds a row of `width` sums into channels. */
+static void fold(const float *row, int width, int channels, double *sums)
+{
+    for (int i = 0; i < width; i += channels)
+        for (int c = 0; c < channels; c++)
+            sums[c] += (double)row[i + c];
+}
+
+/* Floats per run of a tensor: whole rows of 16 pixels, so that every run begins where the parameters do. */
+static size_t run_floats(int channels)
+{
+    size_t row = 16 * (size_t)channels;
+    return row > RUN_FLOATS ? row : RUN_FLOATS / row * row;
+}
+
+/* Adds the columns of the output's pixels x to sums[channels]. */
+static void add_columns(const struct step_run *run, const float *x, size_t floats, float *tile, double *sums)
+{
+    const int channels = run->out->shape.c, width = run->out->width;
+    const size_t most = run_floats(channels);
+    for (size_t at = 0, part; at < floats; at += part) {
+        part = floats - at < most ? floats - at : most;
+        run->kernels->moments(x + at, part, width, run->workspace->zeros, tile);
+        fold(tile, width, channels, sums);
+    }
+}
+
+/* The mean of a slice's first pixels. */
+static void choose_pivot(const struct step_run *run, struct cpu_slice *slice, const float *values, size_t floats)
+{
+    const int channels = run->out->shape.c, width = run->out->width;
+    size_t some = (size_t)PIVOT_PIXELS * (size_t)channels;
+    some = some < floats ? some : floats;
+    memset(slice->first, 0, (size_t)channels * sizeof *slice->first);
+    add_columns(run, values, some, slice->tile, slice->first);
+    for (int i = 0; i < width; i++)
+        slice->pivot[i] = (float)(slice->first[i % channels] * channels / (double)some);
+    memset(slice->first, 0, (size_t)channels * sizeof *slice->first);
+    memset(slice->second, 0, (size_t)channels * sizeof *slice->second);
+    slice->started = true;
+}
+
+void note_values(struct step_run *run, int index, const float *values, size_t floats)
+{
+    struct cpu_slice *slice = &run->workspace->slices[index];
+    const int channels = run->out->shape.c, width = run->out->width;
+    const size_t most = run_floats(channels);
+    if (!run->step->statistics || !run->pass->training || floats == 0)
+        return;
+    if (!slice->started)
+        choose_pivot(run, slice, values, floats);
+    for (size_t at = 0, part; at < floats; at += part) {
+        part = floats - at < most ? floats - at : most;
+        run->kernels->moments(values + at, part, width, slice->pivot, slice->tile);
+        fold(slice->tile, width, channels, slice->first);
+        fold(slice->tile + width, width, channels, slice->second);
+    }
+    slice->count += (double)(floats / (size_t)channels);
+}
+
+void give_gradient(struct step_run *run, int index, const float *dx, size_t first, size_t floats)
+{
+    static const struct completion nothing = {.activation = ACTIVATION_NONE};
+    struct cpu_slice *slice = &run->workspace->slices[index];
+    const struct cpu_tensor *t = run_tensor(run, run->input->tensor);
+    const float *raw = tensor_value(run, t) + first;
+    float *gradient = tensor_gradient(run, t) + first;
+    const bool accumulate = run->input->accumulate, sums = run->input->finish && t->batch_norm >= 0;
+    const struct completion *completion = run->input->finish ? &t->completion : &nothing;
+    const size_t most = run_floats(t->shape.c);
+    if (sums && !slice->started) {
+        memset(slice->first, 0, (size_t)t->shape.c * sizeof *slice->first);
+        memset(slice->second, 0, (size_t)t->shape.c * sizeof *slice->second);
+        slice->started = true;
+    }
+    if (!sums) {
+        run->kernels->finish(completion, raw, dx, gradient, accumulate, floats, NULL);
+        return;
+    }
+    for (size_t at = 0, part; at < floats; at += part) {
+        part = floats - at < most ? floats - at : most;
+        run->kernels->finish(completion, raw + at, dx + at, gradient + at, accumulate, part, slice->tile);
+        fold(slice->tile, t->width, t->shape.c, slice->first);
+        fold(slice->tile + t->width, t->width, t->shape.c, slice->second);
+    }
+}
+
+void note_bias(struct step_run *run, int index, const float *dz, size_t floats)
+{
+    struct cpu_slice *slice = &run->workspace->slices[index];
+    if (run->step->bias == PLAN_NONE)
+        return;
+    add_columns(run, dz, floats, slice->tile, slice->bias);
+}
+
+void finish_bias(struct step_run *run)
+{
+    float *gradient = run->memory->parameter_gradients + run->step->bias;
+    for (int c = 0; run->step->bias != PLAN_NONE && c < run->out->shape.c; c++) {
+        double sum = 0;
+        for (int i = 0; i < run->slices; i++)
+            sum += run->workspace->slices[i].bias[c];
+        gradient[c] = (float)sum;
+    }
+}

@@ -1,0 +1,268 @@
+/* How kernels that treat every channel for itself lie over a tensor: depthwise convolutions, pools, steps that only
+ * move values.
+ *
+ * A thread owns V neighbouring channels (4, or 1 where the channels are no multiple of 4) and walks pixels; what is
+ * constant along the walk (scale, shift, weights, sums) stays in its registers. Neighbouring threads own neighbouring
+ * channels, then neighbouring pixels, so that a warp reads whole lines of memory whatever the number of channels:
+ * 24 channels are 6 vectors, and a block of 256 threads has 42 pixel lanes of 6 threads. Many channels are cut into
+ * chunks of at most MAX_VECTORS vectors, even ones.
+ *
+ * grid: x blocks of pixels, y chunks of channels, z students. */
+#ifndef SHARED_TRAINING_CUDA_CUDA_CHANNELS_CUH
+#define SHARED_TRAINING_CUDA_CUDA_CHANNELS_CUH
+
+#include "shared/device/cuda/cuda_number.cuh"
+#include "shared/training/cuda/cuda_step.h"
+
+enum { CHANNEL_THREADS = 256, MAX_VECTORS = 64 };
+
+/* Runs a launch with TI and TO the types of the input's and the output's elements, and with V channels a vector. */
+#define DISPATCH_TYPE(element, T, ...)   \
+    do {                                 \
+        if ((element) == ELEMENT_FP32) { \
+            typedef float T;             \
+            __VA_ARGS__;                 \
+        } else {                         \
+            typedef bf16 T;              \
+            __VA_ARGS__;                 \
+        }                                \
+    } while (0)
+#define DISPATCH_TYPES(in, out, ...) DISPATCH_TYPE(in, TI, DISPATCH_TYPE(out, TO, __VA_ARGS__))
+#define DISPATCH_WIDTH(width, ...) \
+    do {                           \
+        if ((width) == 4) {        \
+            enum { V = 4 };        \
+            __VA_ARGS__;           \
+        } else {                   \
+            enum { V = 1 };        \
+            __VA_ARGS__;           \
+        }                          \
+    } while (0)
+#define DISPATCH(in, out, width, ...) DISPATCH_TYPES(in, out, DISPATCH_WIDTH(width, __VA_ARGS__))
+
+/* ---- the grid ---- */
+struct channel_grid {
+    int width;   /* channels of a vector: V */
+    int vectors; /* of a chunk; the last chunk may have fewer */
+    int chunks;
+    int lanes;  /* pixels that a block works on at the same time */
+    int blocks; /* of pixels */
+};
+
+/* For `pixels` pixels of `channels` channels, `run` of them a thread at least; every channel count in `channels` of a
+ * step's tensors must be a multiple of width. */
+static inline struct channel_grid channel_grid_of(int channels, int width, size_t pixels, int run, int max_vectors)
+{
+    struct channel_grid g;
+    const int vectors = channels / width;
+    g.width = width;
+    g.chunks = (vectors + max_vectors - 1) / max_vectors;
+    g.vectors = (vectors + g.chunks - 1) / g.chunks;
+    g.lanes = CHANNEL_THREADS / g.vectors;
+    const size_t blocks = (pixels + (size_t)g.lanes * run - 1) / ((size_t)g.lanes * run);
+    g.blocks = blocks < CUDA_MAX_BLOCKS ? (int)blocks : CUDA_MAX_BLOCKS;
+    return g;
+}
+
+static inline int vector_width(int channels)
+{
+    return channels % 4 ? 1 : 4;
+}
+
+static inline dim3 channel_dim(const struct channel_grid *g, int students)
+{
+    return dim3(g->blocks, g->chunks, students);
+}
+
+/* A thread's place in it. Threads beyond the last lane or the last channel are idle, but meet the others at barriers.
+ */
+struct place {
+    int channel; /* the first of V */
+    int first;   /* channel of the chunk */
+    int vectors; /* that a lane has threads */
+    int lane, lanes;
+    bool active;
+};
+
+template <int V> static __device__ __forceinline__ struct place place_of(int channels, int vectors)
+{
+    struct place p;
+    p.vectors = vectors;
+    p.lanes = CHANNEL_THREADS / vectors;
+    p.lane = threadIdx.x / vectors;
+    p.first = blockIdx.y * vectors * V;
+    p.channel = p.first + (threadIdx.x - p.lane * vectors) * V;
+    p.active = p.lane < p.lanes && p.channel < channels;
+    return p;
+}
+
+/* ---- vectors of V channels ---- */
+template <int V, typename T> static __device__ __forceinline__ void load_vector(const T *p, float *x)
+{
+    if (V == 4) {
+        const float4 v = load4(p);
+        x[0] = v.x, x[1 % V] = v.y, x[2 % V] = v.z, x[3 % V] = v.w;
+    } else {
+        x[0] = load(p);
+    }
+}
+/* x becomes what was stored. */
+template <int V, typename T> static __device__ __forceinline__ void store_vector(T *p, float *x)
+{
+    if (V == 4) {
+        const float4 v = store4(p, make_float4(x[0], x[1 % V], x[2 % V], x[3 % V]));
+        x[0] = v.x, x[1 % V] = v.y, x[2 % V] = v.z, x[3 % V] = v.w;
+    } else {
+        x[0] = store(p, x[0]);
+    }
+}
+/* Rows of parameters have any alignment. */
+template <int V> static __device__ __forceinline__ void load_row(const float *row, float absent, float *x)
+{
+#pragma unroll
+    for (int v = 0; v < V; v++)
+        x[v] = absent;
+    if (!row)
+        return;
+#pragma unroll
+    for (int v = 0; v < V; v++)
+        x[v] = row[v];
+}
+template <int V> static __device__ __forceinline__ void clear(float *x)
+{
+#pragma unroll
+    for (int v = 0; v < V; v++)
+        x[v] = 0;
+}
+
+/* ---- reading a tensor completed: act(scale * x + shift) ---- */
+template <int V> struct completion {
+    float scale[V], shift[V];
+    int activation;
+    float alpha, beta;
+};
+
+template <int V>
+static __device__ __forceinline__ struct completion<V> completion_of(const struct cuda_read *read,
+                                                                     const struct place *p) {
+    struct completion<V> c;
+    const size_t row = blockIdx.z * read->row_stride + p->channel;
+    load_row<V>(read->scale && p->active ? read->scale + row : NULL, 1, c.scale);
+    load_row<V>(read->scale && p->active ? read->shift + row : NULL, 0, c.shift);
+    c.activation = read->activation;
+    c.alpha = read->alpha;
+    c.beta = read->beta;
+    return c;
+}
+
+/* One decision a vector, not one a value: of activate with a constant kind only the arithmetic is left. */
+template <int V, int KIND>
+static __device__ __forceinline__ void activate_vector(const struct completion<V> *c, float *x)
+{
+#pragma unroll
+    for (int v = 0; v < V; v++)
+        x[v] = activate(KIND, c->alpha, c->beta, x[v]);
+}
+
+template <int V> static __device__ __forceinline__ void complete(const struct completion<V> *c, float *x)
+{
+#pragma unroll
+    for (int v = 0; v < V; v++)
+        x[v] = x[v] * c->scale[v] + c->shift[v];
+    if (c->activation == ACTIVATION_RELU)
+        activate_vector<V, ACTIVATION_RELU>(c, x);
+    else if (c->activation == ACTIVATION_CLIP)
+        activate_vector<V, ACTIVATION_CLIP>(c, x);
+    else if (c->activation == ACTIVATION_LEAKY_RELU)
+        activate_vector<V, ACTIVATION_LEAKY_RELU>(c, x);
+    else if (c->activation == ACTIVATION_HARD_SWISH)
+        activate_vector<V, ACTIVATION_HARD_SWISH>(c, x);
+    else if (c->activation == ACTIVATION_HARD_SIGMOID)
+        activate_vector<V, ACTIVATION_HARD_SIGMOID>(c, x);
+    else if (c->activation == ACTIVATION_SIGMOID)
+        activate_vector<V, ACTIVATION_SIGMOID>(c, x);
+}
+
+/* g *= act'(scale * z + shift) */
+template <int V, int KIND>
+static __device__ __forceinline__ void through_activation(const struct completion<V> *c, const float *z, float *g)
+{
+#pragma unroll
+    for (int v = 0; v < V; v++)
+        g[v] *= activation_slope(KIND, c->alpha, c->beta, z[v] * c->scale[v] + c->shift[v]);
+}
+
+template <int V>
+static __device__ __forceinline__ void through_completion(const struct completion<V> *c, const float *z, float *g)
+{
+    if (c->activation == ACTIVATION_RELU)
+        through_activation<V, ACTIVATION_RELU>(c, z, g);
+    else if (c->activation == ACTIVATION_CLIP)
+        through_activation<V, ACTIVATION_CLIP>(c, z, g);
+    else if (c->activation == ACTIVATION_LEAKY_RELU)
+        through_activation<V, ACTIVATION_LEAKY_RELU>(c, z, g);
+    else if (c->activation == ACTIVATION_HARD_SWISH)
+        through_activation<V, ACTIVATION_HARD_SWISH>(c, z, g);
+    else if (c->activation == ACTIVATION_HARD_SIGMOID)
+        through_activation<V, ACTIVATION_HARD_SIGMOID>(c, z, g);
+    else if (c->activation == ACTIVATION_SIGMOID)
+        through_activation<V, ACTIVATION_SIGMOID>(c, z, g);
+}
+
+template <typename T> static __device__ __forceinline__ const T *values_of(const struct cuda_read *read, int channel)
+{
+    return (const T *)read->values + blockIdx.z * read->stride + channel;
+}
+
+/* ---- reading dL/d(raw output): a * g + b * z + d ---- */
+template <int V> struct slope {
+    float a[V], b[V], d[V];
+    bool norm;
+};
+
+template <int V>
+static __device__ __forceinline__ struct slope<V> slope_of(const struct cuda_slope *from, const struct place *p) {
+    struct slope<V> s;
+    const size_t row = blockIdx.z * from->row_stride + p->channel;
+    s.norm = from->a != NULL;
+    load_row<V>(s.norm && p->active ? from->a + row : NULL, 1, s.a);
+    load_row<V>(s.norm && p->active ? from->b + row : NULL, 0, s.b);
+    load_row<V>(s.norm && p->active ? from->d + row : NULL, 0, s.d);
+    return s;
+}
+
+template <typename T>
+static __device__ __forceinline__ const T *slope_gradient(const struct cuda_slope *s, int channel)
+{
+    return (const T *)s->gradient + blockIdx.z * s->gradient_stride + channel;
+}
+template <typename T> static __device__ __forceinline__ const T *slope_values(const struct cuda_slope *s, int channel)
+{
+    return (const T *)s->values + blockIdx.z * s->value_stride + channel;
+}
+
+/* g becomes dz; z is not looked at without a batch norm. */
+template <int V>
+static __device__ __forceinline__ void through_slope(const struct slope<V> *s, const float *z, float *g)
+{
+    if (!s->norm)
+        return;
+#pragma unroll
+    for (int v = 0; v < V; v++)
+        g[v] = s->a[v] * g[v] + (s->b[v] * z[v] + s->d[v]);
+}
+
+/* dz at element `at`; gradient and values are those of the student. */
+template <int V, typename T>
+static __device__ __forceinline__ void load_slope(const struct slope<V> *s, const T *gradient, const T *values,
+                                                  size_t at, float *dz)
+{
+    float z[V];
+    load_vector<V>(gradient + at, dz);
+    clear<V>(z);
+    if (s->norm)
+        load_vector<V>(values + at, z);
+    through_slope<V>(s, z, dz);
+}
+
+#endif

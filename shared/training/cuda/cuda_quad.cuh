@@ -1,0 +1,329 @@
+/* Four neighbouring channels of a tensor, read and written by one thread: completed input values, gradients through a
+ * batch norm, raw outputs with their moments, gradients given to an input with their sums.
+ *
+ * Threads of a block share a tile of pixels: each owns one quad of channels and walks down the pixels, so that what
+ * belongs to a channel (scale, shift, sums) stays in registers, and neighbouring threads read neighbouring memory. */
+#ifndef SHARED_TRAINING_CUDA_CUDA_QUAD_CUH
+#define SHARED_TRAINING_CUDA_CUDA_QUAD_CUH
+
+#include "shared/device/cuda/cuda_number.cuh"
+#include "shared/training/cuda/cuda_step.h"
+
+struct quad {
+    float v[4];
+};
+
+/* How quads can be accessed: all tensors are aligned, but so are their pixels only with a multiple of 4 channels. */
+enum quad_access { QUAD_VECTOR, QUAD_SCALAR };
+static inline enum quad_access quad_access_of(int channels)
+{
+    return channels % 4 ? QUAD_SCALAR : QUAD_VECTOR;
+}
+
+/* A thread's place in a block that walks over tiles of pixels: channels [channel, channel + 4) of the tile's, of which
+ * `valid` exist (0 for threads that only fill up with zeros), of rows `row`, `row + rows`, ... */
+#define QUAD_NO_ROW (1 << 30) /* of threads that are left over */
+struct quad_lane {
+    int channel, valid;
+    int row, rows;
+};
+
+/* channels: of the tile; filled: of which the tile's rows in shared memory have to be filled, a multiple of 4. */
+static __device__ __forceinline__ struct quad_lane quad_lane_of(int channels, int filled)
+{
+    const int quads = filled / 4, left = channels - (int)threadIdx.x % quads * 4;
+    struct quad_lane lane;
+    lane.rows = blockDim.x / quads;
+    lane.row = (int)threadIdx.x < lane.rows * quads ? (int)threadIdx.x / quads : QUAD_NO_ROW;
+    lane.channel = threadIdx.x % quads * 4;
+    lane.valid = left < 0 ? 0 : left < 4 ? left : 4;
+    return lane;
+}
+
+static __device__ __forceinline__ struct quad quad_zero(void)
+{
+    const struct quad zero = {{0, 0, 0, 0}};
+    return zero;
+}
+
+/* ---- memory ---- */
+template <typename T>
+static __device__ __forceinline__ struct quad quad_load(const T *p, enum quad_access access, int valid)
+{
+    struct quad q = quad_zero();
+    if (access == QUAD_VECTOR) {
+        const float4 v = load4(p);
+        q.v[0] = v.x, q.v[1] = v.y, q.v[2] = v.z, q.v[3] = v.w;
+    } else {
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            if (i < valid)
+                q.v[i] = load(p + i);
+    }
+    return q;
+}
+
+/* Returns what was stored: rounded. */
+template <typename T>
+static __device__ __forceinline__ struct quad quad_store(T *p, struct quad q, enum quad_access access, int valid)
+{
+    if (access == QUAD_VECTOR) {
+        const float4 v = store4(p, make_float4(q.v[0], q.v[1], q.v[2], q.v[3]));
+        q.v[0] = v.x, q.v[1] = v.y, q.v[2] = v.z, q.v[3] = v.w;
+    } else {
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            if (i < valid)
+                q.v[i] = store(p + i, q.v[i]);
+    }
+    return q;
+}
+
+/* A quad as it lies in memory: what a thread holds between fetching a tile and filling shared memory with it. */
+template <typename T> struct quad_raw {
+    float4 bits;
+};
+template <> struct quad_raw<bf16> {
+    uint2 bits;
+};
+
+static __device__ __forceinline__ quad_raw<float> quad_fetch(const float *p)
+{
+    const quad_raw<float> raw = {*(const float4 *)p};
+    return raw;
+}
+static __device__ __forceinline__ quad_raw<bf16> quad_fetch(const bf16 *p)
+{
+    const quad_raw<bf16> raw = {*(const uint2 *)p};
+    return raw;
+}
+
+static __device__ __forceinline__ struct quad quad_unpack(quad_raw<float> raw)
+{
+    return quad_load((const float *)&raw.bits, QUAD_VECTOR, 4);
+}
+static __device__ __forceinline__ struct quad quad_unpack(quad_raw<bf16> raw)
+{
+    return quad_load((const bf16 *)&raw.bits, QUAD_VECTOR, 4);
+}
+
+/* Values of a step's output: T, or float where it is the plan's output. */
+template <typename T>
+static __device__ __forceinline__ struct quad quad_load_output(const void *values, size_t at, int is_float,
+                                                               enum quad_access access, int valid)
+{
+    return is_float ? quad_load((const float *)values + at, access, valid)
+                    : quad_load((const T *)values + at, access, valid);
+}
+
+/* A row of per-channel numbers, 0 beyond its end. */
+static __device__ __forceinline__ struct quad quad_row(const float *row, int channel, int valid)
+{
+    return quad_load(row + channel, QUAD_SCALAR, valid);
+}
+
+/* To a tile in shared memory, aligned. */
+static __device__ __forceinline__ void quad_to_tile(float *p, struct quad q)
+{
+    *(float4 *)p = make_float4(q.v[0], q.v[1], q.v[2], q.v[3]);
+}
+static __device__ __forceinline__ void quad_to_tile(bf16 *p, struct quad q)
+{
+    *(uint2 *)p = make_uint2(pack2(q.v[0], q.v[1]), pack2(q.v[2], q.v[3]));
+}
+
+/* ---- completed inputs ---- */
+struct quad_completion {
+    struct quad scale, shift;
+};
+
+static __device__ __forceinline__ struct quad_completion quad_completion_of(const struct cuda_read *read, int student,
+                                                                            int channel, int valid)
+{
+    const size_t row = student * read->row_stride;
+    struct quad_completion c = {{{1, 1, 1, 1}}, {{0, 0, 0, 0}}};
+    if (read->scale) {
+        c.scale = quad_row(read->scale + row, channel, valid);
+        c.shift = quad_row(read->shift + row, channel, valid);
+    }
+    return c;
+}
+
+/* The rarer activations: one copy for all calls, so that they cost the common ones no registers. */
+static __device__ __noinline__ float4 quad_activate(int activation, float alpha, float beta, float4 x)
+{
+    return make_float4(activate(activation, alpha, beta, x.x), activate(activation, alpha, beta, x.y),
+                       activate(activation, alpha, beta, x.z), activate(activation, alpha, beta, x.w));
+}
+
+static __device__ __forceinline__ struct quad quad_complete(const struct cuda_read *read,
+                                                            const struct quad_completion *c, struct quad z)
+{
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+        z.v[i] = fmaf(c->scale.v[i], z.v[i], c->shift.v[i]);
+    if (read->activation == ACTIVATION_RELU) {
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            z.v[i] = z.v[i] > 0 ? z.v[i] : 0;
+    } else if (read->activation != ACTIVATION_NONE) {
+        const float4 y =
+            quad_activate(read->activation, read->alpha, read->beta, make_float4(z.v[0], z.v[1], z.v[2], z.v[3]));
+        z.v[0] = y.x, z.v[1] = y.y, z.v[2] = y.z, z.v[3] = y.w;
+    }
+    return z;
+}
+
+/* ---- gradients of raw outputs ---- */
+struct quad_slope {
+    struct quad a, b, d;
+};
+
+static __device__ __forceinline__ struct quad_slope quad_slope_of(const struct cuda_slope *slope, int student,
+                                                                  int channel, int valid)
+{
+    const size_t row = student * slope->row_stride;
+    struct quad_slope s = {quad_zero(), quad_zero(), quad_zero()};
+    if (slope->a) {
+        s.a = quad_row(slope->a + row, channel, valid);
+        s.b = quad_row(slope->b + row, channel, valid);
+        s.d = quad_row(slope->d + row, channel, valid);
+    }
+    return s;
+}
+
+static __device__ __forceinline__ struct quad quad_through(const struct quad_slope *s, struct quad g, struct quad z)
+{
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+        g.v[i] = fmaf(s->a.v[i], g.v[i], fmaf(s->b.v[i], z.v[i], s->d.v[i]));
+    return g;
+}
+
+/* ---- moments of outputs ---- */
+/* Of what a thread has stored: deviations from its first value, so that sums of squares keep their digits. */
+struct quad_moments {
+    int count;
+    struct quad pivot, sum, squares;
+};
+
+static __device__ __forceinline__ void quad_note(struct quad_moments *m, struct quad stored)
+{
+    if (m->count == 0)
+        m->pivot = stored;
+    m->count++;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        const float x = stored.v[i] - m->pivot.v[i];
+        m->sum.v[i] += x;
+        m->squares.v[i] = fmaf(x, x, m->squares.v[i]);
+    }
+}
+
+/* Merges the block's threads, in order of their rows, and hands in channels [first, first + channels) of the block's
+ * row [3][row_channels] of moments. shared: 12 floats a thread. All threads of the block call. */
+static __device__ __forceinline__ void quad_moments_hand_in(const struct quad_moments *m, const struct quad_lane *lane,
+                                                            float *shared, float *moments, int row_channels, int first,
+                                                            int channels)
+{
+    const int pitch = blockDim.x / lane->rows * 4, rows = lane->rows;
+    struct moments *const all = (struct moments *)shared; /* [rows][pitch] */
+    __syncthreads();
+    if (lane->row < rows) {
+        for (int i = 0; i < 4; i++) {
+            struct moments *here = &all[lane->row * pitch + lane->channel + i];
+            const float count = m->count, mean = count > 0 ? m->sum.v[i] / count : 0;
+            here->count = count;
+            here->mean = count > 0 ? m->pivot.v[i] + mean : 0;
+            here->squares = count > 0 ? m->squares.v[i] - mean * m->sum.v[i] : 0;
+        }
+    }
+    __syncthreads();
+    for (int c = threadIdx.x; c < channels; c += blockDim.x) {
+        struct moments total = all[c];
+        for (int r = 1; r < rows; r++)
+            total = moments_merge(total, all[r * pitch + c]);
+        moments[first + c] = total.count;
+        moments[row_channels + first + c] = total.mean;
+        moments[2 * row_channels + first + c] = total.squares;
+    }
+}
+
+/* ---- gradients of inputs ---- */
+struct quad_give {
+    struct quad_completion completion;
+    struct quad mean;
+};
+struct quad_sums {
+    struct quad sum, product; /* of g and of g * (z - mean) */
+};
+
+static __device__ __forceinline__ struct quad_give quad_give_of(const struct cuda_give *give, int student, int channel,
+                                                                int valid)
+{
+    struct quad_give q = {{quad_zero(), quad_zero()}, quad_zero()};
+    if (give->finish)
+        q.completion = quad_completion_of(&give->input, student, channel, valid);
+    if (give->finish && give->mean)
+        q.mean = quad_row(give->mean + student * give->input.row_stride, channel, valid);
+    return q;
+}
+
+/* dx to element `at` (of the student's copies) of the input's gradient. */
+template <typename T>
+static __device__ __forceinline__ void quad_hand_over(const struct cuda_give *give, const struct quad_give *q,
+                                                      struct quad_sums *sums, int student, size_t at, struct quad dx,
+                                                      enum quad_access access, int valid)
+{
+    T *const to = (T *)give->gradient + student * give->stride + at;
+    struct quad z = quad_zero();
+    if (give->accumulate) {
+        const struct quad there = quad_load(to, access, valid);
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            dx.v[i] += there.v[i];
+    }
+    if (give->finish) {
+        const struct cuda_read *input = &give->input;
+        z = quad_load((const T *)input->values + student * input->stride + at, access, valid);
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            const float y = fmaf(q->completion.scale.v[i], z.v[i], q->completion.shift.v[i]);
+            dx.v[i] *= input->activation == ACTIVATION_RELU
+                           ? (y > 0 ? 1.0f : 0.0f)
+                           : activation_slope(input->activation, input->alpha, input->beta, y);
+        }
+    }
+    dx = quad_store(to, dx, access, valid);
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        sums->sum.v[i] += dx.v[i];
+        sums->product.v[i] = fmaf(dx.v[i], z.v[i] - q->mean.v[i], sums->product.v[i]);
+    }
+}
+
+/* Adds up the block's threads, in order of their rows, and hands in channels [first, first + channels) of the block's
+ * row [2][row_channels] of sums. shared: 8 floats a thread. All threads of the block call. */
+static __device__ __forceinline__ void quad_sums_hand_in(const struct quad_sums *own, const struct quad_lane *lane,
+                                                         float *shared, float *sums, int row_channels, int first,
+                                                         int channels)
+{
+    const int pitch = blockDim.x / lane->rows * 4, rows = lane->rows;
+    float2 *const all = (float2 *)shared; /* [rows][pitch] */
+    __syncthreads();
+    if (lane->row < rows)
+        for (int i = 0; i < 4; i++)
+            all[lane->row * pitch + lane->channel + i] = make_float2(own->sum.v[i], own->product.v[i]);
+    __syncthreads();
+    for (int c = threadIdx.x; c < channels; c += blockDim.x) {
+        float sum = 0, product = 0;
+        for (int r = 0; r < rows; r++) {
+            sum += all[r * pitch + c].x;
+            product += all[r * pitch + c].y;
+        }
+        sums[first + c] = sum;
+        sums[row_channels + first + c] = product;
+    }
+}
+
+#endif

@@ -1,0 +1,219 @@
+/* Prepares the workspace of a plan, runs its steps, and shows the steps' kernels their tensors. */
+#include "shared/device/cuda/cuda_backend.h"
+#include "shared/training/cuda/cuda_step.h"
+
+#include <stdlib.h>
+
+struct workspace {
+    float *scratch; /* device memory, [students] times what the neediest step wants */
+};
+
+static bool is_pointwise(const struct plan *plan, const struct plan_step *step)
+{
+    const struct node *n = &plan->graph->nodes[step->node];
+    const struct shape in = plan->tensors[step->inputs[0].tensor].shape, out = plan->tensors[step->output].shape;
+    return step->kind == STEP_CONV && n->groups == 1 && n->kernel_h == 1 && n->kernel_w == 1 && n->stride_h == 1 &&
+           n->stride_w == 1 && step->pad_top == 0 && step->pad_left == 0 && in.h == out.h && in.w == out.w;
+}
+
+/* Convolutions of one pixel and stride 1 have their own kernel. */
+static const struct cuda_step_kernel *kernel_of(const struct plan *plan, const struct plan_step *step)
+{
+    static const struct cuda_step_kernel *const kernels[STEP_KIND_COUNT] = {
+        [STEP_CONV] = &cuda_conv,
+        [STEP_DEPTHWISE] = &cuda_depthwise,
+        [STEP_LINEAR] = &cuda_linear,
+        [STEP_MAX_POOL] = &cuda_max_pool,
+        [STEP_AVERAGE_POOL] = &cuda_average_pool,
+        [STEP_GLOBAL_AVERAGE_POOL] = &cuda_global_pool,
+        [STEP_ADD] = &cuda_add,
+        [STEP_CONCAT] = &cuda_concat,
+        [STEP_DROPOUT] = &cuda_dropout,
+        [STEP_COPY] = &cuda_copy,
+    };
+    return is_pointwise(plan, step) ? &cuda_pointwise : kernels[step->kind];
+}
+
+/* Floats a student: what the step itself wants, and the moments or sums of its widest tensor. */
+static size_t scratch_of(const struct plan *plan, const struct plan_step *step)
+{
+    const struct cuda_step_kernel *kernel = kernel_of(plan, step);
+    int channels = plan->tensors[step->output].shape.c;
+    for (int i = 0; i < step->input_count; i++) {
+        const int c = plan->tensors[step->inputs[i].tensor].shape.c;
+        channels = c > channels ? c : channels;
+    }
+    return 3 * (size_t)CUDA_MAX_BLOCKS * (size_t)channels + (kernel->scratch ? kernel->scratch(plan, step) : 0);
+}
+
+enum status cuda_network_prepare(struct device *device, const struct plan *plan, int students, void **workspace,
+                                 struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct workspace *w = NULL;
+    size_t floats = 0;
+    *workspace = NULL;
+    if (plan->element != ELEMENT_FP32 && plan->element != ELEMENT_BF16)
+        return error_set(err, STATUS_CONFIG, NULL, "the CUDA backend trains in fp32 and bf16, not in %s",
+                         element_name(plan->element));
+    for (int i = 0; i < plan->step_count; i++) {
+        const size_t need = scratch_of(plan, &plan->steps[i]);
+        floats = need > floats ? need : floats;
+    }
+    w = calloc(1, sizeof *w);
+    if (!w)
+        return error_no_memory(err, sizeof *w, "a workspace");
+    TRY(cuda_memory_new(device, size_mul(size_mul(floats, (size_t)students), sizeof *w->scratch),
+                        "partial sums of the training step", (void **)&w->scratch, err));
+    *workspace = w;
+    w = NULL;
+cleanup:
+    cuda_network_release(device, w);
+    return status;
+}
+
+void cuda_network_release(struct device *device, void *workspace)
+{
+    struct workspace *w = workspace;
+    if (!w)
+        return;
+    cuda_memory_free(device, w->scratch);
+    free(w);
+}
+
+static struct cuda_run run_of(struct device *device, const struct plan *plan, const struct network_memory *memory,
+                              const struct pass *pass, int index)
+{
+    const struct plan_step *step = &plan->steps[index];
+    return (struct cuda_run){
+        .device = device,
+        .stream = device->stream,
+        .plan = plan,
+        .step = step,
+        .node = &plan->graph->nodes[step->node],
+        .memory = memory,
+        .pass = pass,
+        .input = &step->inputs[0],
+        .index = index,
+        .students = memory->students,
+        .scratch = ((const struct workspace *)memory->workspace)->scratch,
+    };
+}
+
+enum status cuda_forward(struct device *device, const struct plan *plan, const struct network_memory *memory,
+                         const struct pass *pass, int first, int last, struct error *err)
+{
+    enum status status = STATUS_OK;
+    for (int i = first; i < last; i++) {
+        const struct cuda_run run = run_of(device, plan, memory, pass, i);
+        TRY(kernel_of(plan, run.step)->forward(&run, err));
+    }
+cleanup:
+    return status;
+}
+
+enum status cuda_backward(struct device *device, const struct plan *plan, const struct network_memory *memory,
+                          const struct pass *pass, int first, int last, struct error *err)
+{
+    enum status status = STATUS_OK;
+    for (int i = last - 1; i >= first; i--) {
+        struct cuda_run run = run_of(device, plan, memory, pass, i);
+        if (cuda_output_of(&run)->gradient == PLAN_NONE)
+            continue;
+        for (int k = 0; k < run.step->input_count; k++) {
+            run.input = &run.step->inputs[k];
+            if (cuda_input_of(&run)->gradient == PLAN_NONE && run.step->weight == PLAN_NONE)
+                continue;
+            TRY(kernel_of(plan, run.step)->backward(&run, err));
+        }
+    }
+cleanup:
+    return status;
+}
+
+/* ---- views of a step's tensors ---- */
+enum element cuda_element_of(const struct cuda_run *run, const struct plan_tensor *tensor)
+{
+    return tensor == &run->plan->tensors[run->plan->output] ? ELEMENT_FP32 : run->plan->element;
+}
+
+/* Where an offset of the plan lies, and how many of the tensor's own elements a student's copy takes. */
+static void *at(const struct cuda_run *run, void *base, size_t offset)
+{
+    return (char *)base + offset * element_size(run->plan->element);
+}
+
+static size_t stride_of(const struct cuda_run *run, const struct plan_tensor *tensor, size_t count)
+{
+    return count * element_size(run->plan->element) / element_size(cuda_element_of(run, tensor));
+}
+
+/* The input is the same for all students. */
+static size_t value_stride(const struct cuda_run *run, const struct plan_tensor *tensor)
+{
+    const bool shared = tensor == &run->plan->tensors[run->plan->input];
+    return shared ? 0 : stride_of(run, tensor, run->plan->value_count);
+}
+
+/* A row of a tensor's statistics, of the first student; NULL: no batch norm. */
+static float *row_of(const struct cuda_run *run, const struct plan_tensor *tensor, int row)
+{
+    if (tensor->batch_norm < 0)
+        return NULL;
+    const struct plan_batch_norm *norm = &run->plan->batch_norms[tensor->batch_norm];
+    return run->memory->statistics + norm->statistics + (size_t)row * (size_t)norm->channels;
+}
+
+struct cuda_read cuda_read_of(const struct cuda_run *run, const struct plan_tensor *tensor)
+{
+    return (struct cuda_read){
+        .values = at(run, run->memory->values, tensor->value),
+        .stride = value_stride(run, tensor),
+        .scale = row_of(run, tensor, PLAN_SCALE),
+        .shift = row_of(run, tensor, PLAN_SHIFT),
+        .row_stride = run->plan->statistics_count,
+        .activation = tensor->activation,
+        .alpha = tensor->alpha,
+        .beta = tensor->beta,
+    };
+}
+
+struct cuda_write cuda_write_of(const struct cuda_run *run, float *moments)
+{
+    const struct plan_tensor *out = cuda_output_of(run);
+    return (struct cuda_write){
+        .values = at(run, run->memory->values, out->value),
+        .stride = value_stride(run, out),
+        .moments = run->step->statistics && run->pass->training ? moments : NULL,
+    };
+}
+
+struct cuda_slope cuda_slope_of(const struct cuda_run *run)
+{
+    const struct plan_tensor *out = cuda_output_of(run);
+    return (struct cuda_slope){
+        .gradient = at(run, run->memory->gradients, out->gradient),
+        .values = at(run, run->memory->values, out->value),
+        .gradient_stride = stride_of(run, out, run->plan->gradient_count),
+        .value_stride = value_stride(run, out),
+        .a = row_of(run, out, PLAN_GRADIENT_A),
+        .b = row_of(run, out, PLAN_GRADIENT_B),
+        .d = row_of(run, out, PLAN_GRADIENT_D),
+        .row_stride = run->plan->statistics_count,
+    };
+}
+
+struct cuda_give cuda_give_of(const struct cuda_run *run, float *sums)
+{
+    const struct plan_tensor *in = cuda_input_of(run);
+    const bool norm = run->input->finish && in->batch_norm >= 0;
+    return (struct cuda_give){
+        .gradient = in->gradient == PLAN_NONE ? NULL : at(run, run->memory->gradients, in->gradient),
+        .stride = stride_of(run, in, run->plan->gradient_count),
+        .accumulate = run->input->accumulate,
+        .finish = run->input->finish,
+        .input = cuda_read_of(run, in),
+        .mean = norm ? row_of(run, in, PLAN_MEAN) : NULL,
+        .sums = norm ? sums : NULL,
+    };
+}

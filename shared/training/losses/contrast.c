@@ -1,0 +1,273 @@
+/* Contrastive representation distillation: noise contrastive estimation against memories of all samples' embeddings. */
+#include "shared/training/losses/learned.h"
+#include "shared/base/random.h"
+#include "shared/base/vectorise.h"
+
+#include <float.h>
+#include <math.h>
+
+enum { SIZE = LOSS_EMBEDDING, CHUNK = 64 /* draws */ };
+static const double CRD_EPSILON = 1e-7;
+static const double LARGEST_EXPONENT = 700; /* of what fits into a double */
+
+static double bounded_exp(double x)
+{
+    return exp(x > LARGEST_EXPONENT ? LARGEST_EXPONENT : x);
+}
+
+/* Student or teacher: its embeddings against the memory of the other's. */
+struct contrast_side {
+    const float *memory; /* [samples, SIZE] of the other */
+    float *own_memory;   /* [samples, SIZE] */
+    float *units;        /* [n, SIZE] v = x / |x| */
+    double *norms;       /* [n] |x| */
+    double *slopes;      /* [n, SIZE] of v, then of x */
+    double *values;      /* [n] shares of the value, or sums of exp */
+    double log_normaliser;
+};
+
+struct contrast {
+    const struct cpu_term *t;
+    size_t n;
+    uint32_t negatives;
+    struct contrast_side sides[2]; /* student, teacher */
+};
+
+/* Samples [first, first + count) of row i: its own, then the negatives. */
+static void draw(const struct contrast *c, size_t row, uint32_t first, uint32_t count, uint32_t *samples)
+{
+    const struct step_scalars *s = c->t->scalars;
+    const uint32_t own = c->t->samples[row], others = c->t->shape->samples - 1;
+    const uint32_t key[2] = {(uint32_t)s->seed, (uint32_t)(s->seed >> 32)};
+    uint32_t words[4];
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t n = first + i - 1; /* of the negatives */
+        if (first + i == 0 || others == 0) {
+            samples[i] = own;
+            continue;
+        }
+        if (n % 4 == 0 || i == 0) {
+            const uint32_t counter[4] = {n / 4, (uint32_t)row, (uint32_t)s->step,
+                                         RANDOM_NEGATIVES | (uint32_t)(s->step >> 32) << 8};
+            philox4x32(counter, key, words);
+        }
+        /* of a number scaled down, not drawn again: the bias is 2^-32 of the samples */
+        samples[i] = (uint32_t)((uint64_t)words[n % 4] * others >> 32);
+        samples[i] += samples[i] >= own;
+    }
+}
+
+typedef float floats __attribute__((vector_size(64), aligned(4), may_alias));
+enum { LANES = 16 };
+
+/* dots[count] = <v, memory[samples[i]]>; in float, sums in a fixed order */
+VECTORISE static void dot_samples(const float *v, const float *memory, const uint32_t *samples, uint32_t count,
+                                  double *dots)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const float *row = memory + (size_t)samples[i] * SIZE;
+        floats even = {0}, odd = {0};
+        for (int d = 0; d < SIZE; d += 2 * LANES) {
+            even += *(const floats *)(v + d) * *(const floats *)(row + d);
+            odd += *(const floats *)(v + d + LANES) * *(const floats *)(row + d + LANES);
+        }
+        even += odd;
+        for (int width = LANES / 2; width > 0; width /= 2)
+            for (int lane = 0; lane < width; lane++)
+                even[lane] += even[lane + width];
+        dots[i] = (double)even[0];
+    }
+}
+
+/* slopes[SIZE] += sum of factors[i] * memory[samples[i]] */
+VECTORISE static void add_samples(const float *factors, const float *memory, const uint32_t *samples, uint32_t count,
+                                  double *slopes)
+{
+    floats sums[SIZE / LANES] = {{0}};
+    for (uint32_t i = 0; i < count; i++) {
+        const float *row = memory + (size_t)samples[i] * SIZE;
+        for (int d = 0; d < SIZE / LANES; d++)
+            sums[d] += factors[i] * *(const floats *)(row + d * LANES);
+    }
+    for (int d = 0; d < SIZE; d++)
+        slopes[d] += (double)sums[d / LANES][d % LANES];
+}
+
+/* values[row] = sum of exp(<v, .> / T) over the row's samples */
+static void normaliser_row(void *context, int row, int worker)
+{
+    const struct contrast *c = context;
+    const double temperature = c->t->term->temperature;
+    double sums[2] = {0};
+    (void)worker;
+    for (uint32_t first = 0, count; first <= c->negatives; first += count) {
+        uint32_t samples[CHUNK];
+        double dots[CHUNK];
+        count = c->negatives + 1 - first < CHUNK ? c->negatives + 1 - first : CHUNK;
+        draw(c, (size_t)row, first, count, samples);
+        for (int k = 0; k < 2; k++) {
+            dot_samples(c->sides[k].units + (size_t)row * SIZE, c->sides[k].memory, samples, count, dots);
+            for (uint32_t i = 0; i < count; i++)
+                sums[k] += bounded_exp(dots[i] / temperature);
+        }
+    }
+    for (int k = 0; k < 2; k++)
+        c->sides[k].values[row] = sums[k];
+}
+
+/* P = exp(<v, .> / T) / Z against noise = K / samples: -log(P / (P + noise)) of the row's own sample and
+ * -log(noise / (P + noise)) of the negatives, through logarithms, so that nothing overflows. factors: of the dots. */
+static double contrast_chunk(const struct contrast *c, const struct contrast_side *side, uint32_t first, uint32_t count,
+                             const double *dots, float *factors)
+{
+    const double noise = (double)c->negatives / c->t->shape->samples, temperature = c->t->term->temperature;
+    const double bound = log(noise + CRD_EPSILON) + side->log_normaliser, share = 1 / (double)c->n;
+    const double of_negative = log((noise + CRD_EPSILON) / noise);
+    double value = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const bool own = first + i == 0;
+        const double odds = bounded_exp((own ? -1 : 1) * (dots[i] / temperature - bound));
+        value += log1p(odds) + (own ? 0 : of_negative);
+        factors[i] = (float)((own ? -1 : 1) * share / temperature / (1 + 1 / odds));
+    }
+    return share * value;
+}
+
+static void contrast_row(void *context, int index, int worker)
+{
+    const struct contrast *c = context;
+    const size_t row = (size_t)index;
+    (void)worker;
+    for (int k = 0; k < 2; k++) {
+        c->sides[k].values[row] = 0;
+        for (size_t d = 0; d < SIZE; d++)
+            c->sides[k].slopes[row * SIZE + d] = 0;
+    }
+    for (uint32_t first = 0, count; first <= c->negatives; first += count) {
+        uint32_t samples[CHUNK];
+        count = c->negatives + 1 - first < CHUNK ? c->negatives + 1 - first : CHUNK;
+        draw(c, row, first, count, samples);
+        for (int k = 0; k < 2; k++) {
+            const struct contrast_side *side = &c->sides[k];
+            double dots[CHUNK];
+            float factors[CHUNK];
+            dot_samples(side->units + row * SIZE, side->memory, samples, count, dots);
+            side->values[row] += contrast_chunk(c, side, first, count, dots, factors);
+            add_samples(factors, side->memory, samples, count, side->slopes + row * SIZE);
+        }
+    }
+}
+
+/* units and norms of x[n, SIZE]; a row of zeros stays one. */
+static void normalise(struct contrast_side *side, size_t n, const double *x)
+{
+    for (size_t i = 0; i < n; i++) {
+        double square = 0;
+        for (size_t d = 0; d < SIZE; d++)
+            square += x[i * SIZE + d] * x[i * SIZE + d];
+        side->norms[i] = sqrt(square);
+        for (size_t d = 0; d < SIZE; d++)
+            side->units[i * SIZE + d] = square > 0 ? (float)(x[i * SIZE + d] / side->norms[i]) : 0;
+    }
+}
+
+/* slopes: of v -> of x */
+static void unnormalise(const struct contrast_side *side, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const float *v = side->units + i * SIZE;
+        double *slopes = side->slopes + i * SIZE, along = 0;
+        for (size_t d = 0; d < SIZE; d++)
+            along += (double)v[d] * slopes[d];
+        for (size_t d = 0; d < SIZE; d++)
+            slopes[d] = side->norms[i] > 0 ? (slopes[d] - along * (double)v[d]) / side->norms[i] : 0;
+    }
+}
+
+/* The batch's rows of the memory move towards their v. */
+static void remember(const struct contrast *c, const struct contrast_side *side)
+{
+    const double momentum = c->t->term->momentum;
+    for (size_t i = 0; i < c->n; i++) {
+        float *row = side->own_memory + (size_t)c->t->samples[i] * SIZE;
+        double moved[SIZE], square = 0;
+        for (size_t d = 0; d < SIZE; d++) {
+            moved[d] = momentum * (double)row[d] + (1 - momentum) * (double)side->units[i * SIZE + d];
+            square += moved[d] * moved[d];
+        }
+        for (size_t d = 0; d < SIZE && square > 0; d++)
+            row[d] = (float)(moved[d] / sqrt(square));
+    }
+}
+
+static struct contrast contrast_of(const struct cpu_term *t, double *embedding)
+{
+    const size_t n = (size_t)t->rows, count = n * SIZE;
+    double *doubles = embedding + count;
+    float *units = (void *)(doubles + 2 * count + 4 * n);
+    struct contrast c = {.t = t, .n = n, .negatives = (uint32_t)t->term->negatives};
+    for (int k = 0; k < 2; k++) {
+        struct contrast_side *side = &c.sides[k];
+        side->memory = t->state[k == 0 ? LEARNED_MEMORY_TEACHER : LEARNED_MEMORY_STUDENT];
+        side->own_memory = t->state[k == 0 ? LEARNED_MEMORY_STUDENT : LEARNED_MEMORY_TEACHER];
+        side->slopes = doubles + (size_t)k * count;
+        side->norms = doubles + 2 * count + (size_t)k * n;
+        side->values = doubles + 2 * count + (size_t)(2 + k) * n;
+        side->units = units + (size_t)k * count;
+    }
+    return c;
+}
+
+/* The normalisers are set by the first step that has gradients, and used from then on. */
+static void find_normalisers(struct contrast *c)
+{
+    float *normalisers = c->t->state[LEARNED_NORMALISER];
+    float found[2] = {normalisers[0], normalisers[1]};
+    if (found[0] == 0) {
+        thread_pool_run(c->t->device->pool, c->t->rows, normaliser_row, c);
+        for (int k = 0; k < 2; k++) {
+            double sum = 0;
+            for (size_t i = 0; i < c->n; i++)
+                sum += c->sides[k].values[i];
+            sum *= c->t->shape->samples / ((double)c->n * ((double)c->negatives + 1));
+            found[k] = (float)fmin(fmax(sum, FLT_MIN), FLT_MAX);
+        }
+    }
+    for (int k = 0; k < 2; k++) {
+        c->sides[k].log_normaliser = log((double)found[k]);
+        if (c->t->student_gradient)
+            normalisers[k] = found[k];
+    }
+}
+
+size_t cpu_contrast_scratch(const struct loss_term *term, const struct loss_shape *shape)
+{
+    (void)term;
+    return (size_t)shape->batch * (3 * SIZE * sizeof(double) + 2 * SIZE * sizeof(float) + 4 * sizeof(double));
+}
+
+double cpu_contrast(const struct cpu_term *t)
+{
+    double *embedding = t->scratch, value = 0;
+    struct contrast c = contrast_of(t, embedding);
+    if (t->rows > 0) {
+        for (size_t i = 0; i < c.n * SIZE; i++)
+            embedding[i] = (double)t->student[i];
+        normalise(&c.sides[0], c.n, embedding);
+        cpu_embedding(t, embedding);
+        normalise(&c.sides[1], c.n, embedding);
+        find_normalisers(&c);
+        thread_pool_run(t->device->pool, t->rows, contrast_row, &c);
+    }
+    for (int k = 0; k < 2; k++) {
+        unnormalise(&c.sides[k], c.n);
+        for (size_t i = 0; i < c.n; i++)
+            value += c.sides[k].values[i];
+        if (t->student_gradient)
+            remember(&c, &c.sides[k]);
+    }
+    for (size_t i = 0; t->student_gradient && i < c.n * SIZE; i++)
+        t->student_gradient[i] += (float)(t->weight * c.sides[0].slopes[i]);
+    cpu_embedding_gradients(t, c.sides[1].slopes);
+    return value;
+}

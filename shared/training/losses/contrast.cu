@@ -1,0 +1,332 @@
+/* Contrastive representation distillation; cpu_loss_contrast.c says what it computes.
+ *
+ * A block a row of the batch, whose warps take 8 draws at a time: a lane has 4 floats of each of the 16 memory rows in
+ * registers from the dot products to the gradient, so every row is read once; exp and log are computed by one lane a
+ * dot. Bytes moved: 1 kB a draw, at 128 rows of 16,384 negatives 2.1 GB a student, which is the floor of gathering; it
+ * comes from the second-level cache where the memories fit there (1 kB a sample). In the first step they are read
+ * twice, for the normalisers. */
+#include "shared/device/cuda/cuda_random.cuh"
+#include "shared/training/losses/learned.cuh"
+
+#include <float.h>
+
+enum {
+    EACH = SIZE / WARP, /* floats of a row a lane has: number lane + j * WARP */
+    DRAWS = 8,          /* a warp has in hand */
+    CONTRAST_THREADS = WARP * SUM_WARPS
+};
+static __constant__ const double CRD_EPSILON = 1e-7, LARGEST_EXPONENT = 700; /* as in cpu_loss_contrast.c */
+
+/* The terms' own parameters, for each student. */
+struct contrast_options {
+    double temperature[BACKEND_MAX_STUDENTS], momentum[BACKEND_MAX_STUDENTS];
+    uint32_t negatives[BACKEND_MAX_STUDENTS];
+};
+
+/* Student or teacher: its embeddings against the memory of the other's. */
+struct contrast_side {
+    const float *memory; /* [samples, SIZE] of the other */
+    float *own_memory;   /* [samples, SIZE] */
+    float *units;        /* [n, SIZE] v = x / |x| */
+    double *norms;       /* [n] |x| */
+    double *slopes;      /* [n, SIZE] of v, then of x */
+};
+
+/* A student's scratch memory. */
+struct contrast {
+    int n;
+    struct embedding embedding; /* the teacher's */
+    struct contrast_side sides[2];
+    double *values;         /* [n] */
+    double *log_normaliser; /* [2] */
+};
+
+static __device__ __forceinline__ struct contrast contrast_of(const struct loss_rows &rows)
+{
+    const struct loss_batch &b = rows.batch;
+    const size_t size = b.shape.batch, count = size * SIZE;
+    double *own_slopes = loss_scratch(rows, blockIdx.y) + size * EMBEDDING_DOUBLES, *more = own_slopes + count;
+    float *state = b.state + blockIdx.y * b.state_stride;
+    struct contrast c;
+    c.embedding = embedding_of(rows);
+    c.n = c.embedding.n;
+    for (int k = 0; k < 2; k++) {
+        struct contrast_side *side = &c.sides[k];
+        side->memory = state + b.learned[k == 0 ? LEARNED_MEMORY_TEACHER : LEARNED_MEMORY_STUDENT];
+        side->own_memory = state + b.learned[k == 0 ? LEARNED_MEMORY_STUDENT : LEARNED_MEMORY_TEACHER];
+        side->slopes = k == 0 ? own_slopes : c.embedding.slopes;
+        side->norms = more + k * size;
+        side->units = (float *)(more + 3 * size + 2) + k * count;
+    }
+    c.values = more + 2 * size;
+    c.log_normaliser = more + 3 * size;
+    return c;
+}
+
+static __device__ __forceinline__ double bounded_exp(double x)
+{
+    return exp(x > LARGEST_EXPONENT ? LARGEST_EXPONENT : x);
+}
+
+static __device__ __forceinline__ float warp_sum(float value)
+{
+    for (int distance = WARP / 2; distance > 0; distance /= 2)
+        value += __shfl_xor_sync(0xffffffffu, value, distance);
+    return value;
+}
+
+/* units and norms: a warp a row */
+static __global__ void __launch_bounds__(LOSS_WARPS *WARP) normalise(struct loss_rows rows)
+{
+    const struct contrast c = contrast_of(rows);
+    const float *student = rows.batch.student + blockIdx.y * rows.batch.student_stride;
+    const int lane = threadIdx.x % WARP;
+    for (int row = loss_first_row(); row < c.n; row += loss_row_step())
+        for (int k = 0; k < 2; k++) {
+            const size_t first = (size_t)row * SIZE;
+            double x[EACH], square = 0;
+            for (int j = 0; j < EACH; j++) {
+                const size_t i = first + lane + j * WARP;
+                x[j] = k == 0 ? student[i] : c.embedding.values[i];
+                square += x[j] * x[j];
+            }
+            const double norm = sqrt(warp_sum(square));
+            for (int j = 0; j < EACH; j++)
+                c.sides[k].units[first + lane + j * WARP] = norm > 0 ? (float)(x[j] / norm) : 0;
+            if (lane == 0)
+                c.sides[k].norms[row] = norm;
+        }
+}
+
+/* Sample number `number` of a row: its own, then the negatives. */
+static __device__ __forceinline__ uint32_t draw(const struct loss_rows &rows, int row, uint32_t number)
+{
+    const struct step_scalars *s = loss_scalars(rows, blockIdx.y);
+    const uint32_t own = rows.feed.samples[loss_position(rows) + row], others = rows.batch.shape.samples - 1;
+    const uint32_t n = number - 1;
+    uint32_t words[4];
+    if (number == 0 || others == 0)
+        return own;
+    philox(n / 4, row, (uint32_t)s->step, RANDOM_NEGATIVES | (uint32_t)(s->step >> 32) << 8, (uint32_t)s->seed,
+           (uint32_t)(s->seed >> 32), words);
+    const uint32_t word = n % 4 == 0 ? words[0] : n % 4 == 1 ? words[1] : n % 4 == 2 ? words[2] : words[3];
+    const uint32_t sample = (uint32_t)((uint64_t)word * others >> 32);
+    return sample + (sample >= own);
+}
+
+/* A row's v in a warp's registers, and DRAWS rows of the memories: of side k */
+struct contrast_registers {
+    float units[2][EACH], memory[2][DRAWS][EACH];
+};
+
+static __device__ __forceinline__ void load_units(const struct contrast &c, int row, struct contrast_registers *r)
+{
+    for (int k = 0; k < 2; k++)
+        for (int j = 0; j < EACH; j++)
+            r->units[k][j] = c.sides[k].units[(size_t)row * SIZE + threadIdx.x % WARP + j * WARP];
+}
+
+/* Loads the memories of draws [first, first + DRAWS); lane i + k * DRAWS gets <v, memory> of draw i and side k (and
+ * the other half of the warp the same). Draws behind the last one are the row's own sample. */
+static __device__ __forceinline__ float dot_draws(const struct loss_rows &rows, const struct contrast &c, int row,
+                                                  uint32_t first, uint32_t negatives, struct contrast_registers *r)
+{
+    const int lane = threadIdx.x % WARP;
+    const uint32_t number = first + lane % DRAWS;
+    const uint32_t mine = draw(rows, row, number <= negatives ? number : 0);
+    float dot = 0;
+#pragma unroll
+    for (int i = 0; i < DRAWS; i++) {
+        const size_t at = (size_t)__shfl_sync(0xffffffffu, mine, i) * SIZE + lane;
+#pragma unroll
+        for (int k = 0; k < 2; k++) {
+            float sum = 0;
+#pragma unroll
+            for (int j = 0; j < EACH; j++) {
+                r->memory[k][i][j] = c.sides[k].memory[at + j * WARP];
+                sum += r->units[k][j] * r->memory[k][i][j];
+            }
+            sum = warp_sum(sum);
+            dot = lane % (2 * DRAWS) == i + k * DRAWS ? sum : dot;
+        }
+    }
+    return dot;
+}
+
+/* log_normaliser[2]; where the state has none yet, they are made: Z = mean of exp(<v, memory> / T) * samples */
+static __global__ void __launch_bounds__(CONTRAST_THREADS)
+    find_normalisers(struct loss_rows rows, struct contrast_options options)
+{
+    const struct contrast c = contrast_of(rows);
+    float *normaliser =
+        rows.batch.state + blockIdx.y * rows.batch.state_stride + rows.batch.learned[LEARNED_NORMALISER];
+    const uint32_t negatives = options.negatives[blockIdx.y];
+    const double inverse = 1 / options.temperature[blockIdx.y];
+    const int lane = threadIdx.x % WARP;
+    double sums[2] = {};
+    struct contrast_registers r;
+    if (normaliser[0] != 0 || c.n == 0) {
+        if (blockIdx.x == 0 && threadIdx.x < 2)
+            c.log_normaliser[threadIdx.x] = log((double)normaliser[threadIdx.x]);
+        return;
+    }
+    for (int row = blockIdx.x; row < c.n; row += gridDim.x) {
+        load_units(c, row, &r);
+        for (uint32_t first = threadIdx.x / WARP * DRAWS; first <= negatives; first += SUM_WARPS * DRAWS) {
+            const double dot = dot_draws(rows, c, row, first, negatives, &r);
+            if (lane < 2 * DRAWS && first + lane % DRAWS <= negatives)
+                sums[lane / DRAWS] += bounded_exp(dot * inverse);
+        }
+    }
+    if (!sum_over_blocks<2>(rows.sums, blockIdx.y, sums))
+        return;
+    for (int k = 0; k < 2; k++) {
+        const double z = sums[k] * rows.batch.shape.samples / ((double)c.n * (negatives + 1.0));
+        const float found = (float)fmin(fmax(z, (double)FLT_MIN), (double)FLT_MAX);
+        c.log_normaliser[k] = log((double)found);
+        if (rows.batch.student_gradient)
+            normaliser[k] = found;
+    }
+}
+
+/* Of a dot of the row's own sample or of a negative: its share of the value, and the slope. */
+static __device__ __forceinline__ double contrast_one(double dot, bool own, double noise, double bound, double inverse,
+                                                      double share, float *slope)
+{
+    const double sign = own ? -1 : 1, odds = bounded_exp(sign * (dot * inverse - bound));
+    *slope = (float)(sign * share * inverse / (1 + 1 / odds));
+    return share * (log1p(odds) + (own ? 0 : log((noise + CRD_EPSILON) / noise)));
+}
+
+static __global__ void __launch_bounds__(CONTRAST_THREADS)
+    contrast_draws(struct loss_rows rows, struct contrast_options options)
+{
+    __shared__ double shared[SUM_WARPS][2][SIZE];
+    const struct contrast c = contrast_of(rows);
+    const int row = blockIdx.x, lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, side = lane / DRAWS % 2;
+    const uint32_t negatives = options.negatives[blockIdx.y];
+    const double noise = (double)negatives / rows.batch.shape.samples, inverse = 1 / options.temperature[blockIdx.y];
+    const double share = 1.0 / c.n, bound = log(noise + CRD_EPSILON) + c.log_normaliser[side];
+    double value = 0, slopes[2][EACH] = {};
+    struct contrast_registers r;
+    if (row >= c.n)
+        return;
+    load_units(c, row, &r);
+    for (uint32_t first = warp * DRAWS; first <= negatives; first += SUM_WARPS * DRAWS) {
+        const float dot = dot_draws(rows, c, row, first, negatives, &r);
+        const uint32_t number = first + lane % DRAWS;
+        float slope = 0;
+        if (lane < 2 * DRAWS && number <= negatives)
+            value += contrast_one(dot, number == 0, noise, bound, inverse, share, &slope);
+#pragma unroll
+        for (int k = 0; k < 2; k++) {
+            float sums[EACH] = {};
+#pragma unroll
+            for (int i = 0; i < DRAWS; i++) {
+                const float factor = __shfl_sync(0xffffffffu, slope, i + k * DRAWS);
+#pragma unroll
+                for (int j = 0; j < EACH; j++)
+                    sums[j] += factor * r.memory[k][i][j];
+            }
+#pragma unroll
+            for (int j = 0; j < EACH; j++)
+                slopes[k][j] += sums[j];
+        }
+    }
+    for (int k = 0; k < 2; k++)
+        for (int j = 0; j < EACH; j++)
+            shared[warp][k][lane + j * WARP] = slopes[k][j];
+    sum_over_block<1>(&value);
+    if (threadIdx.x == 0)
+        c.values[row] = value;
+    __syncthreads();
+    for (int i = threadIdx.x; i < 2 * SIZE; i += CONTRAST_THREADS) {
+        double sum = 0;
+        for (int w = 0; w < SUM_WARPS; w++)
+            sum += shared[w][i / SIZE][i % SIZE];
+        c.sides[i / SIZE].slopes[(size_t)row * SIZE + i % SIZE] = sum;
+    }
+}
+
+/* slopes: of v -> of x */
+static __device__ __forceinline__ void unnormalise(const struct contrast_side &side, int row)
+{
+    const size_t first = (size_t)row * SIZE + threadIdx.x % WARP;
+    const double norm = side.norms[row];
+    double along = 0;
+    for (int j = 0; j < EACH; j++)
+        along += side.units[first + j * WARP] * side.slopes[first + j * WARP];
+    along = warp_sum(along);
+    for (int j = 0; j < EACH; j++) {
+        const size_t i = first + j * WARP;
+        side.slopes[i] = norm > 0 ? (side.slopes[i] - along * side.units[i]) / norm : 0;
+    }
+}
+
+/* The sample's row of the memory moves towards v. */
+static __device__ __forceinline__ void remember(const struct contrast_side &side, int row, uint32_t sample,
+                                                double momentum)
+{
+    const int lane = threadIdx.x % WARP;
+    float *memory = side.own_memory + (size_t)sample * SIZE;
+    double moved[EACH], square = 0;
+    for (int j = 0; j < EACH; j++) {
+        moved[j] =
+            momentum * memory[lane + j * WARP] + (1 - momentum) * side.units[(size_t)row * SIZE + lane + j * WARP];
+        square += moved[j] * moved[j];
+    }
+    square = warp_sum(square);
+    for (int j = 0; j < EACH && square > 0; j++)
+        memory[lane + j * WARP] = (float)(moved[j] / sqrt(square));
+}
+
+/* What is left when no block reads the memories any more: a warp a row. */
+static __global__ void __launch_bounds__(LOSS_WARPS *WARP)
+    contrast_rows(struct loss_rows rows, struct contrast_options options)
+{
+    const struct contrast c = contrast_of(rows);
+    const double weight = loss_weight(rows);
+    double value = 0;
+    for (int row = loss_first_row(); row < c.n; row += loss_row_step()) {
+        const uint32_t sample = rows.feed.samples[loss_position(rows) + row];
+        for (int k = 0; k < 2; k++) {
+            unnormalise(c.sides[k], row);
+            if (rows.batch.student_gradient)
+                remember(c.sides[k], row, sample, options.momentum[blockIdx.y]);
+        }
+        for (int d = threadIdx.x % WARP; rows.batch.student_gradient && d < SIZE; d += WARP) {
+            const size_t i = (size_t)row * SIZE + d;
+            rows.batch.student_gradient[blockIdx.y * rows.batch.student_stride + i] +=
+                (float)(weight * c.sides[0].slopes[i]);
+        }
+        value += threadIdx.x % WARP == 0 ? c.values[row] : 0;
+    }
+    loss_finish(rows, value, 1);
+}
+
+/* ---- host ---- */
+size_t contrast_scratch(const struct loss_term *term, const struct loss_shape *shape)
+{
+    const size_t n = shape->batch;
+    (void)term;
+    return (n * (EMBEDDING_DOUBLES + SIZE + 3) + 2) * sizeof(double) + 2 * n * SIZE * sizeof(float);
+}
+
+void launch_contrast(cudaStream_t stream, const struct loss_term *terms, const struct loss_rows *rows)
+{
+    const int count = rows->batch.count, students = rows->batch.students;
+    const dim3 grid = loss_grid(&rows->batch);
+    struct contrast_options options = {};
+    for (int student = 0; student < students; student++) {
+        options.temperature[student] = terms[student].temperature;
+        options.momentum[student] = terms[student].momentum;
+        options.negatives[student] = (uint32_t)terms[student].negatives;
+    }
+    launch_embedding(stream, rows);
+    LAUNCH(normalise, grid, LOSS_WARPS * WARP, 0, stream, *rows);
+    LAUNCH(find_normalisers, dim3(count < CUDA_SUM_BLOCKS ? count : CUDA_SUM_BLOCKS, students, 1), CONTRAST_THREADS, 0,
+           stream, *rows, options);
+    LAUNCH(contrast_draws, dim3(count, students, 1), CONTRAST_THREADS, 0, stream, *rows, options);
+    LAUNCH(contrast_rows, grid, LOSS_WARPS * WARP, 0, stream, *rows, options);
+    launch_embedding_gradients(stream, rows);
+}

@@ -1,0 +1,284 @@
+/* The values that feature losses compare: the teacher's out of their store, the student's out of the plan's tensors,
+ * both averaged over the windows of adaptive_avg_pool2d, and the way back for gradients.
+ *
+ * Idea: a thread owns V channels (see cuda_channels.cuh) and walks over pixels: of the averages when reading, where it
+ * adds up their windows, and of the tensor for the gradient, where it adds up what the windows over its pixel give. So
+ * nothing is scattered, and sums have one order. How many rows there are, and which, is read from the feed.
+ * Bytes moved: where nothing is averaged every value is read once in its stored form and written once as a float, and a
+ * gradient read, added and written: the floor. Windows that overlap are read again out of the cache. A store in the
+ * host's memory is read once over the bus, in the runs of 64 bytes and more that neighbouring channels make. */
+#include "shared/device/cuda/cuda_backend.h"
+#include "shared/training/cuda/cuda_channels.cuh"
+
+/* torch's adaptive average pooling from h x w to to_h x to_w, channels last: windows may overlap. */
+struct pooling {
+    int channels, h, w, to_h, to_w;
+    int vectors; /* of a chunk of channels */
+};
+
+/* Window i of `pooled` over `full` values is [start, end). */
+static __device__ __forceinline__ int window_start(int i, int full, int pooled)
+{
+    return i * full / pooled;
+}
+static __device__ __forceinline__ int window_end(int i, int full, int pooled)
+{
+    return ((i + 1) * full + pooled - 1) / pooled;
+}
+/* The windows over value i are [first, last]. */
+static __device__ __forceinline__ int first_window(int i, int full, int pooled)
+{
+    return i * pooled / full;
+}
+static __device__ __forceinline__ int last_window(int i, int full, int pooled)
+{
+    return ((i + 1) * pooled - 1) / full;
+}
+
+/* Rows of the step in hand that term `index` of a student sees, of `count`. */
+static __device__ __forceinline__ int rows_of(const struct feed *feed, int student, int index, int count)
+{
+    const uint32_t rows = feed->scalars[(size_t)*feed->cursor * feed->students + student].rows[index];
+    return rows < (uint32_t)count ? (int)rows : count;
+}
+
+/* A pixel of the rows' averages (or of their tensors): row, y, x. */
+struct pixel {
+    int row, y, x;
+};
+static __device__ __forceinline__ struct pixel pixel_of(size_t number, int h, int w)
+{
+    struct pixel at;
+    const size_t line = number / w;
+    at.x = (int)(number - line * w);
+    at.row = (int)(line / h);
+    at.y = (int)(line - (size_t)at.row * h);
+    return at;
+}
+
+/* sum[V] over the window of an average in values[h, w, channels], completed where a completion is given. */
+template <typename T, int V>
+static __device__ __forceinline__ void window_mean(const struct pooling *p, struct pixel at, const T *values,
+                                                   const struct completion<V> *completion, float *mean)
+{
+    const int top = window_start(at.y, p->h, p->to_h), bottom = window_end(at.y, p->h, p->to_h);
+    const int left = window_start(at.x, p->w, p->to_w), right = window_end(at.x, p->w, p->to_w);
+    const float area = (bottom - top) * (right - left);
+    clear<V>(mean);
+    for (int y = top; y < bottom; y++)
+        for (int x = left; x < right; x++) {
+            float value[V];
+            load_vector<V>(values + ((size_t)y * p->w + x) * p->channels, value);
+            if (completion)
+                complete<V>(completion, value);
+#pragma unroll
+            for (int v = 0; v < V; v++)
+                mean[v] += value[v];
+        }
+#pragma unroll
+    for (int v = 0; v < V; v++)
+        mean[v] /= area;
+}
+
+/* ---- the teacher's ---- */
+struct teacher_source {
+    const void *values;  /* [samples, views, h, w, channels] of T; the feed's logits: [positions, channels] */
+    const float *scales; /* [samples, views, channels], or NULL */
+    int views;           /* 0: the feed's logits */
+};
+
+template <typename T, int V>
+static __global__ void __launch_bounds__(CHANNEL_THREADS)
+    teacher_averages(struct teacher_source from, struct feed feed, int index, struct pooling pooling, float *out)
+{
+    const struct place p = place_of<V>(pooling.channels, pooling.vectors);
+    const size_t channels = pooling.channels, size = (size_t)pooling.h * pooling.w * channels;
+    const size_t first = (size_t)*feed.cursor * feed.batch;
+    const size_t pixels = (size_t)rows_of(&feed, 0, index, feed.batch) * pooling.to_h * pooling.to_w;
+    if (!p.active)
+        return;
+    for (size_t i = (size_t)blockIdx.x * p.lanes + p.lane; i < pixels; i += (size_t)gridDim.x * p.lanes) {
+        const struct pixel at = pixel_of(i, pooling.to_h, pooling.to_w);
+        const size_t position = first + at.row;
+        const size_t item =
+            from.views ? (size_t)feed.samples[position] * from.views + feed.numbers[position] : position;
+        float mean[V];
+        window_mean<T, V>(&pooling, at, (const T *)from.values + item * size + p.channel, NULL, mean);
+        if (from.scales) {
+            float scale[V];
+            load_row<V>(from.scales + item * channels + p.channel, 1, scale);
+#pragma unroll
+            for (int v = 0; v < V; v++)
+                mean[v] *= scale[v];
+        }
+        store_vector<V>(out + i * channels + p.channel, mean);
+    }
+}
+
+/* Vectors of 4 channels, unless the channels or an array of floats are in the way. */
+static int width_of(int channels, const float *floats, size_t stride)
+{
+    return channels % 4 == 0 && stride % 4 == 0 && (uintptr_t)floats % 16 == 0 ? 4 : 1;
+}
+
+/* One thread a vector, as far as CUDA_MAX_BLOCKS go. */
+static struct channel_grid grid_of(struct pooling *pooling, int width, size_t pixels)
+{
+    const struct channel_grid grid = channel_grid_of(pooling->channels, width, pixels, 1, MAX_VECTORS);
+    pooling->vectors = grid.vectors;
+    return grid;
+}
+
+extern "C" enum status cuda_feature_teacher(struct device *device, const struct feature_store *store,
+                                            const struct feed *feed, int index, int h, int w, float *teacher,
+                                            struct error *err)
+{
+    struct pooling pooling = {feed->classes, 1, 1, 1, 1, 0};
+    struct teacher_source from = {feed->teacher, NULL, 0};
+    if (store) {
+        const struct pooling stored = {store->channels, store->h, store->w, h, w, 0};
+        const struct teacher_source values = {store->values, store->form == STORE_INT8 ? store->scales : NULL,
+                                              store->views};
+        pooling = stored;
+        from = values;
+    }
+    const size_t pixels = (size_t)feed->batch * pooling.to_h * pooling.to_w;
+    const struct channel_grid grid = grid_of(&pooling, width_of(pooling.channels, teacher, 0), pixels);
+    const dim3 blocks = channel_dim(&grid, 1);
+    DISPATCH_WIDTH(grid.width, if (!store) LAUNCH((teacher_averages<float, V>), blocks, CHANNEL_THREADS, 0,
+                                                  device->stream, from, *feed, index, pooling, teacher);
+                   else if (store->form == STORE_FP16) LAUNCH((teacher_averages<__half, V>), blocks, CHANNEL_THREADS, 0,
+                                                              device->stream, from, *feed, index, pooling, teacher);
+                   else LAUNCH((teacher_averages<int8_t, V>), blocks, CHANNEL_THREADS, 0, device->stream, from, *feed,
+                               index, pooling, teacher));
+    return cuda_launched("feature_teacher", err);
+}
+
+/* ---- the student's ---- */
+struct tap_rows {
+    struct feed feed;
+    struct pooling pooling;
+    int index, count;
+};
+
+template <typename T, int V>
+static __global__ void __launch_bounds__(CHANNEL_THREADS)
+    tap_averages(struct tap_rows rows, struct cuda_read read, float *out, size_t stride)
+{
+    const struct pooling *pooling = &rows.pooling;
+    const struct place p = place_of<V>(pooling->channels, pooling->vectors);
+    const struct completion<V> completion = completion_of<V>(&read, &p);
+    const size_t channels = pooling->channels, size = (size_t)pooling->h * pooling->w * channels;
+    const T *values = values_of<T>(&read, p.channel);
+    const size_t pixels =
+        (size_t)rows_of(&rows.feed, blockIdx.z, rows.index, rows.count) * pooling->to_h * pooling->to_w;
+    out += blockIdx.z * stride + p.channel;
+    if (!p.active)
+        return;
+    for (size_t i = (size_t)blockIdx.x * p.lanes + p.lane; i < pixels; i += (size_t)gridDim.x * p.lanes) {
+        const struct pixel at = pixel_of(i, pooling->to_h, pooling->to_w);
+        float mean[V];
+        window_mean<T, V>(pooling, at, values + at.row * size, &completion, mean);
+        store_vector<V>(out + i * channels, mean);
+    }
+}
+
+/* gradients [students, count, h, w, channels] of T, to_stride apart; from [students, rows, to_h, to_w, channels] */
+template <typename T, int V>
+static __global__ void __launch_bounds__(CHANNEL_THREADS)
+    tap_gradients(struct tap_rows rows, const float *from, size_t stride, T *gradients, size_t to_stride, bool first)
+{
+    const struct pooling *pooling = &rows.pooling;
+    const struct place p = place_of<V>(pooling->channels, pooling->vectors);
+    const size_t channels = pooling->channels, windows = (size_t)pooling->to_h * pooling->to_w;
+    const int used = rows_of(&rows.feed, blockIdx.z, rows.index, rows.count);
+    const size_t pixels = (size_t)(first ? rows.count : used) * pooling->h * pooling->w;
+    from += blockIdx.z * stride + p.channel;
+    gradients += blockIdx.z * to_stride + p.channel;
+    if (!p.active)
+        return;
+    for (size_t n = (size_t)blockIdx.x * p.lanes + p.lane; n < pixels; n += (size_t)gridDim.x * p.lanes) {
+        const struct pixel at = pixel_of(n, pooling->h, pooling->w);
+        const int bottom = at.row < used ? last_window(at.y, pooling->h, pooling->to_h) : -1;
+        const int left = first_window(at.x, pooling->w, pooling->to_w);
+        const int right = last_window(at.x, pooling->w, pooling->to_w);
+        float sum[V];
+        clear<V>(sum);
+        if (!first)
+            load_vector<V>(gradients + n * channels, sum);
+        for (int i = first_window(at.y, pooling->h, pooling->to_h); i <= bottom; i++)
+            for (int j = left; j <= right; j++) {
+                const int height =
+                    window_end(i, pooling->h, pooling->to_h) - window_start(i, pooling->h, pooling->to_h);
+                const int width = window_end(j, pooling->w, pooling->to_w) - window_start(j, pooling->w, pooling->to_w);
+                float g[V];
+                load_vector<V>(from + (at.row * windows + (size_t)i * pooling->to_w + j) * channels, g);
+#pragma unroll
+                for (int v = 0; v < V; v++)
+                    sum[v] += g[v] / (float)(height * width);
+            }
+        store_vector<V>(gradients + n * channels, sum);
+    }
+}
+
+/* What a launch of the student's kernels is about; the tensor is seen as the plan's steps see theirs. */
+struct tap_launch {
+    struct cuda_run run;
+    const struct plan_tensor *tensor;
+    struct tap_rows rows;
+    struct channel_grid grid;
+    dim3 blocks;
+};
+
+static struct tap_launch tap_launch_of(struct device *device, const struct plan *plan,
+                                       const struct network_memory *memory, const struct pass *pass, int index,
+                                       const struct feature_tap *tap, const float *floats, size_t stride, bool pooled)
+{
+    struct tap_launch t = {};
+    t.run.device = device;
+    t.run.plan = plan;
+    t.run.memory = memory;
+    t.run.pass = pass;
+    t.run.students = memory->students;
+    t.tensor = &plan->tensors[tap->tensor];
+    const struct shape shape = t.tensor->shape;
+    const struct pooling pooling = {shape.c, shape.h, shape.w, tap->h, tap->w, 0};
+    const size_t pixels = (size_t)pass->count * (pooled ? tap->h * tap->w : shape.h * shape.w);
+    t.rows.feed = *pass->feed;
+    t.rows.pooling = pooling;
+    t.rows.index = index;
+    t.rows.count = pass->count;
+    t.grid = grid_of(&t.rows.pooling, width_of(shape.c, floats, stride), pixels);
+    t.blocks = channel_dim(&t.grid, memory->students);
+    return t;
+}
+
+extern "C" enum status cuda_feature_read(struct device *device, const struct plan *plan,
+                                         const struct network_memory *memory, const struct pass *pass, int index,
+                                         const struct feature_tap *tap, float *out, size_t stride, struct error *err)
+{
+    const struct tap_launch t = tap_launch_of(device, plan, memory, pass, index, tap, out, stride, true);
+    const struct cuda_read read = cuda_read_of(&t.run, t.tensor);
+    DISPATCH_TYPE(cuda_element_of(&t.run, t.tensor), T,
+                  DISPATCH_WIDTH(t.grid.width, LAUNCH((tap_averages<T, V>), t.blocks, CHANNEL_THREADS, 0,
+                                                      device->stream, t.rows, read, out, stride)));
+    return cuda_launched("feature_read", err);
+}
+
+extern "C" enum status cuda_feature_gradient(struct device *device, const struct plan *plan,
+                                             const struct network_memory *memory, const struct pass *pass, int index,
+                                             const struct feature_tap *tap, const float *gradient, size_t stride,
+                                             bool first, struct error *err)
+{
+    const struct tap_launch t = tap_launch_of(device, plan, memory, pass, index, tap, gradient, stride, false);
+    const enum element element = cuda_element_of(&t.run, t.tensor);
+    if (t.tensor->gradient == PLAN_NONE)
+        return STATUS_OK;
+    char *const to = (char *)memory->gradients + t.tensor->gradient * element_size(plan->element);
+    const size_t to_stride = plan->gradient_count * element_size(plan->element) / element_size(element);
+    DISPATCH_TYPE(
+        element, T,
+        DISPATCH_WIDTH(t.grid.width, LAUNCH((tap_gradients<T, V>), t.blocks, CHANNEL_THREADS, 0, device->stream, t.rows,
+                                            gradient, stride, (T *)to, to_stride, first)));
+    return cuda_launched("feature_gradient", err);
+}

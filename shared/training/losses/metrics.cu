@@ -1,0 +1,59 @@
+/* What a pass counts: right answers, labelled samples, agreement with the teacher; and its predictions.
+ *
+ * Idea: a warp a row, as the losses; each row of logits is read once, and nothing else of size is moved. */
+#include "shared/device/cuda/cuda_backend.h"
+#include "shared/training/losses/logit_row.cuh"
+
+/* The first of the largest; by a whole warp, for every lane. */
+static __device__ __forceinline__ int argmax(const float *z, int classes)
+{
+    float best = -INFINITY;
+    int at = 0;
+    for (int k = threadIdx.x % WARP; k < classes; k += WARP)
+        if (z[k] > best) {
+            best = z[k];
+            at = k;
+        }
+    for (int distance = WARP / 2; distance > 0; distance /= 2) {
+        const float other = __shfl_xor_sync(0xffffffffu, best, distance);
+        const int other_at = __shfl_xor_sync(0xffffffffu, at, distance);
+        if (other > best || (other == best && other_at < at)) {
+            best = other;
+            at = other_at;
+        }
+    }
+    return at;
+}
+
+static __global__ void __launch_bounds__(LOSS_WARPS *WARP) count_rows(struct loss_rows rows)
+{
+    const size_t position = loss_position(rows);
+    const int classes = rows.feed.classes, lane = threadIdx.x % WARP;
+    double counts[3] = {0}; /* correct, labelled, agreeing: whole numbers, brought by the warps' first lanes */
+    for (int row = loss_first_row(); row < rows.batch.count; row += loss_row_step()) {
+        const int label = loss_row_label(rows, row, classes).label;
+        const int predicted = argmax(loss_logits(rows, row), classes);
+        const bool agrees =
+            rows.feed.teacher && predicted == argmax(rows.feed.teacher + (position + row) * classes, classes);
+        if (lane == 0) {
+            counts[0] += predicted == label;
+            counts[1] += label >= 0;
+            counts[2] += agrees;
+            rows.feed.predictions[blockIdx.y * rows.feed.room + position + row] = predicted;
+        }
+    }
+    if (sum_over_blocks<3>(rows.sums, blockIdx.y, counts)) {
+        double *metrics = rows.batch.metrics + blockIdx.y * METRIC_COUNT;
+        metrics[METRIC_CORRECT] += counts[0];
+        metrics[METRIC_LABELLED] += counts[1];
+        metrics[METRIC_AGREE] += counts[2];
+        metrics[METRIC_SAMPLES] += rows.batch.count;
+    }
+}
+
+extern "C" enum status cuda_metrics(struct device *device, const struct loss_batch *batch, struct error *err)
+{
+    const struct loss_rows rows = {*batch, *batch->feed, device->sums, 0};
+    LAUNCH(count_rows, loss_grid(batch), LOSS_WARPS * WARP, 0, device->stream, rows);
+    return cuda_launched("metrics", err);
+}

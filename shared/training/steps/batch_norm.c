@@ -1,0 +1,90 @@
+/* Batch norm: from sums over slices to the statistics and gradient coefficients that readers and makers apply. */
+#include "shared/training/cpu/cpu_run.h"
+
+#include <math.h>
+
+/* Copies the channels' values along the rows that the kernels read, and to the statistics vector. */
+static void publish(const struct step_run *run, const struct cpu_tensor *t, int row, int channel, float value)
+{
+    const struct plan_batch_norm *norm = &run->plan->batch_norms[t->batch_norm];
+    run->memory->statistics[norm->statistics + (size_t)row * (size_t)norm->channels + (size_t)channel] = value;
+    for (int i = channel; i < t->width; i += norm->channels)
+        t->rows[row][i] = value;
+}
+
+/* Mean and sum of squared deviations of a channel over the batch: slices merged in order (Chan, Golub, LeVeque 1979).
+ */
+static void merge_slices(const struct step_run *run, int channel, double *mean, double *squares)
+{
+    double count = 0;
+    *mean = *squares = 0;
+    for (int i = 0; i < run->slices; i++) {
+        const struct cpu_slice *slice = &run->workspace->slices[i];
+        if (!slice->started || slice->count == 0)
+            continue;
+        double shift = slice->first[channel] / slice->count, here = (double)slice->pivot[channel] + shift;
+        double delta = here - *mean, total = count + slice->count;
+        *squares +=
+            slice->second[channel] - shift * slice->first[channel] + delta * delta * count * slice->count / total;
+        *mean += delta * slice->count / total;
+        count = total;
+    }
+}
+
+void finish_statistics(struct step_run *run)
+{
+    const struct cpu_tensor *t = run->out;
+    const struct plan_batch_norm *norm = &run->plan->batch_norms[t->batch_norm];
+    const float *parameters = run->memory->parameters;
+    float *running_mean = run->memory->state + norm->running_mean,
+          *running_var = run->memory->state + norm->running_var;
+    const double count = (double)run->pass->count * t->shape.h * t->shape.w;
+    for (int c = 0; c < norm->channels; c++) {
+        double bias = norm->layer_bias == PLAN_NONE ? 0 : (double)parameters[norm->layer_bias + (size_t)c];
+        double mean = (double)running_mean[c] - bias, variance = (double)running_var[c];
+        if (run->pass->training) {
+            double squares, unbiased;
+            merge_slices(run, c, &mean, &squares);
+            variance = squares > 0 ? squares / count : 0 * squares; /* a NaN stays one */
+            unbiased = count > 1 ? variance * count / (count - 1) : variance;
+            running_mean[c] += norm->momentum * ((float)(mean + bias) - running_mean[c]);
+            running_var[c] += norm->momentum * ((float)unbiased - running_var[c]);
+        }
+        double inverse = 1 / sqrt(variance + (double)norm->epsilon);
+        double scale = (double)parameters[norm->weight + (size_t)c] * inverse;
+        publish(run, t, PLAN_MEAN, c, (float)mean);
+        publish(run, t, PLAN_INVERSE_STD, c, (float)inverse);
+        publish(run, t, PLAN_SCALE, c, (float)scale);
+        publish(run, t, PLAN_SHIFT, c, (float)((double)parameters[norm->bias + (size_t)c] - mean * scale));
+    }
+}
+
+void finish_gradient(struct step_run *run)
+{
+    const struct cpu_tensor *t = run_tensor(run, run->input->tensor);
+    if (!run->input->finish || t->batch_norm < 0)
+        return;
+    const struct plan_batch_norm *norm = &run->plan->batch_norms[t->batch_norm];
+    float *gradients = run->memory->parameter_gradients;
+    const double count = (double)run->pass->count * t->shape.h * t->shape.w;
+    for (int c = 0; c < norm->channels; c++) {
+        double sum = 0, product = 0;
+        for (int i = 0; i < run->slices; i++) {
+            const struct cpu_slice *slice = &run->workspace->slices[i];
+            sum += slice->started ? slice->first[c] : 0;
+            product += slice->started ? slice->second[c] : 0;
+        }
+        double inverse = (double)t->rows[PLAN_INVERSE_STD][c], mean = (double)t->rows[PLAN_MEAN][c];
+        double a = (double)t->rows[PLAN_SCALE][c];
+        /* running statistics are constants: then only the scale is left */
+        double b = run->pass->training ? -a * inverse * inverse * product / count : 0;
+        double d = run->pass->training ? -a * sum / count - b * mean : 0;
+        gradients[norm->weight + (size_t)c] = (float)(product * inverse);
+        gradients[norm->bias + (size_t)c] = (float)sum;
+        if (norm->layer_bias != PLAN_NONE)
+            gradients[norm->layer_bias + (size_t)c] = run->pass->training ? 0 : (float)(a * sum);
+        publish(run, t, PLAN_GRADIENT_A, c, (float)a);
+        publish(run, t, PLAN_GRADIENT_B, c, (float)b);
+        publish(run, t, PLAN_GRADIENT_D, c, (float)d);
+    }
+}

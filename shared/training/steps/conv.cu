@@ -1,0 +1,77 @@
+/* Convolutions and linear layers of any shape: which products a step needs, and their scratch memory. */
+#include "shared/training/steps/conv.cuh"
+
+/* A linear layer's kernel is its whole input. Its stride too, although there is only one output: so its data gradient
+ * has a phase for every input pixel, each with the one tap that reaches it. */
+struct conv_shape conv_shape_of(const struct plan *plan, const struct plan_step *step, int count)
+{
+    const struct node *n = &plan->graph->nodes[step->node];
+    const struct shape in = plan->tensors[step->inputs[0].tensor].shape, out = plan->tensors[step->output].shape;
+    struct conv_shape s = {};
+    s.count = count;
+    s.in_h = in.h, s.in_w = in.w, s.in_c = in.c;
+    s.out_h = out.h, s.out_w = out.w, s.out_c = out.c;
+    if (step->kind == STEP_LINEAR) {
+        s.groups = s.dilation_h = s.dilation_w = 1;
+        s.kernel_h = s.stride_h = in.h;
+        s.kernel_w = s.stride_w = in.w;
+    } else {
+        s.groups = n->groups;
+        s.kernel_h = n->kernel_h, s.kernel_w = n->kernel_w;
+        s.stride_h = n->stride_h, s.stride_w = n->stride_w;
+        s.dilation_h = n->dilation_h, s.dilation_w = n->dilation_w;
+        s.pad_top = step->pad_top, s.pad_left = step->pad_left;
+    }
+    return s;
+}
+
+/* ---- scratch: packed weights, then moments or sums; of all students each. Weight gradients come first and are done
+ * before. ---- */
+static size_t packed_floats(const struct conv_shape *shape, int backward)
+{
+    return (conv_packed_count(shape, backward) + 3) / 4 * 4;
+}
+
+static size_t scratch(const struct plan *plan, const struct plan_step *step)
+{
+    const struct conv_shape s = conv_shape_of(plan, step, plan->batch);
+    const size_t forward = packed_floats(&s, 0) + 3 * (size_t)CUDA_MAX_BLOCKS * s.out_c;
+    const size_t backward = packed_floats(&s, 1) + 2 * (size_t)CUDA_MAX_BLOCKS * s.in_c;
+    const size_t weights = conv_weight_scratch(&s, step->bias != PLAN_NONE);
+    const size_t most = forward > backward ? forward : backward;
+    return most > weights ? most : weights;
+}
+
+static enum status forward(const struct cuda_run *run, struct error *err)
+{
+    const struct conv_shape shape = conv_shape_of(run->plan, run->step, run->pass->count);
+    float *const moments = run->scratch + run->students * packed_floats(&shape, 0);
+    const struct cuda_write write = cuda_write_of(run, moments);
+    enum status status = STATUS_OK;
+    TRY(conv_pack(run, &shape, 0, cuda_element_of(run, cuda_input_of(run)), run->scratch, err));
+    TRY(conv_forward(run, &shape, run->scratch, &write, err));
+    if (run->step->statistics)
+        TRY(cuda_finish_statistics(run, write.moments, conv_product_blocks(&shape, 0), err));
+cleanup:
+    return status;
+}
+
+static enum status backward(const struct cuda_run *run, struct error *err)
+{
+    const struct conv_shape shape = conv_shape_of(run->plan, run->step, run->pass->count);
+    float *const sums = run->scratch + run->students * packed_floats(&shape, 1);
+    enum status status = STATUS_OK;
+    TRY(conv_weight_gradient(run, &shape, run->scratch, err));
+    if (cuda_input_of(run)->gradient != PLAN_NONE) {
+        const struct cuda_give give = cuda_give_of(run, sums);
+        TRY(conv_pack(run, &shape, 1, cuda_element_of(run, cuda_input_of(run)), run->scratch, err));
+        TRY(conv_data_gradient(run, &shape, run->scratch, &give, err));
+        if (give.sums)
+            TRY(cuda_finish_gradient(run, give.sums, conv_product_blocks(&shape, 1), err));
+    }
+cleanup:
+    return status;
+}
+
+const struct cuda_step_kernel cuda_conv = {scratch, forward, backward};
+const struct cuda_step_kernel cuda_linear = {scratch, forward, backward};

@@ -1,0 +1,262 @@
+/* Weight gradients of convolutions: dW[tap, in, out] = sum over pixels of input x dz, and the bias's, sum of dz.
+ *
+ * A block owns a tile of 64 x 64 (or 32 x 32) weights and walks over its slice of the output pixels, 32 at a time: it
+ * gathers the completed input of each tap and the gradient through the batch norm, both pixel by pixel as they lie in
+ * memory, multiplies them by depth, and keeps the sums in registers to the end. Slices are fixed by the shape; their
+ * partial results are added in order by cuda_reduce.
+ *
+ * Moved: input, g and z once for every 64 weights of a row or column (from the caches), partial results once. */
+#include "shared/training/steps/conv.cuh"
+
+#include <limits.h>
+
+enum {
+    PIXELS = 32,           /* of a step of the product */
+    MAX_PARTIAL = 1 << 21, /* floats of all slices together, if four slices fit */
+    MIN_SLICES = 4
+};
+
+struct weigh {
+    struct conv_shape shape;
+    struct cuda_read read;
+    struct cuda_slope slope;
+    int output_float;
+    enum quad_access read_access, slope_access;
+    int in, out, depth;    /* channels of a group; rows of its gradient, taps x in */
+    int pixels;            /* of the output */
+    float *weights, *bias; /* [student][slice], PyTorch's layout; bias NULL: none */
+    size_t weight_student, weight_slice, bias_student, bias_slice;
+};
+
+/* An output pixel, and where its window begins. */
+struct weigh_pixel {
+    int valid, sample, y, x;
+};
+
+static __device__ __forceinline__ struct weigh_pixel weigh_pixel_of(const struct weigh *p, int pixel)
+{
+    const struct conv_shape *s = &p->shape;
+    const int per_sample = s->out_h * s->out_w, place = pixel % per_sample;
+    const struct weigh_pixel w = {pixel < p->pixels, pixel / per_sample, place / s->out_w * s->stride_h - s->pad_top,
+                                  place % s->out_w * s->stride_w - s->pad_left};
+    return w;
+}
+
+/* What a thread reads of the input: up to four rows of the gradient, each a tap and a channel. Threads read one quad of
+ * channels where rows are neighbouring channels. */
+struct weigh_rows {
+    int y[4], x[4], channel[4], valid; /* from a window's beginning */
+    struct quad_completion completion;
+};
+
+static __device__ __forceinline__ struct weigh_rows weigh_rows_of(const struct weigh *p, int student, int group,
+                                                                  int row)
+{
+    const struct conv_shape *s = &p->shape;
+    struct weigh_rows r = {};
+    r.valid = p->depth - row < 0 ? 0 : p->depth - row < 4 ? p->depth - row : 4;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        const int tap = (row + i) / p->in, in_group = (row + i) % p->in;
+        r.y[i] = tap / s->kernel_w * s->dilation_h;
+        r.x[i] = tap % s->kernel_w * s->dilation_w;
+        r.channel[i] = group * p->in + in_group;
+        if (i < r.valid) {
+            const struct quad_completion c = quad_completion_of(&p->read, student, r.channel[i], 1);
+            r.completion.scale.v[i] = c.scale.v[0];
+            r.completion.shift.v[i] = c.shift.v[0];
+        }
+    }
+    return r;
+}
+
+static __device__ __forceinline__ bool weigh_inside(const struct conv_shape *s, int y, int x)
+{
+    return (unsigned)y < (unsigned)s->in_h && (unsigned)x < (unsigned)s->in_w;
+}
+
+template <typename T>
+static __device__ __forceinline__ struct quad weigh_read(const struct weigh *p, const struct weigh_rows *r, int student,
+                                                         int pixel)
+{
+    const struct conv_shape *s = &p->shape;
+    const T *values = (const T *)p->read.values + student * p->read.stride;
+    const struct weigh_pixel w = weigh_pixel_of(p, pixel);
+    struct quad q = quad_zero();
+    if (!w.valid || !r->valid)
+        return q;
+    if (p->read_access == QUAD_VECTOR) {
+        const int y = w.y + r->y[0], x = w.x + r->x[0];
+        if (!weigh_inside(s, y, x))
+            return q;
+        const size_t at = ((size_t)w.sample * s->in_h + y) * s->in_w + x;
+        return quad_complete(&p->read, &r->completion,
+                             quad_load(values + at * s->in_c + r->channel[0], QUAD_VECTOR, 4));
+    }
+    bool inside[4];
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        const int y = w.y + r->y[i], x = w.x + r->x[i];
+        inside[i] = i < r->valid && weigh_inside(s, y, x);
+        if (inside[i])
+            q.v[i] = load(values + (((size_t)w.sample * s->in_h + y) * s->in_w + x) * s->in_c + r->channel[i]);
+    }
+    q = quad_complete(&p->read, &r->completion, q);
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+        q.v[i] = inside[i] ? q.v[i] : 0;
+    return q;
+}
+
+template <typename T>
+static __device__ __forceinline__ struct quad weigh_slope(const struct weigh *p, const struct quad_slope *through,
+                                                          int student, int pixel, int channel, int valid)
+{
+    const size_t at = (size_t)pixel * p->shape.out_c + channel;
+    if (pixel >= p->pixels || valid == 0)
+        return quad_zero();
+    const struct quad g = quad_load_output<T>(p->slope.gradient, student * p->slope.gradient_stride + at,
+                                              p->output_float, p->slope_access, valid);
+    if (!p->slope.a)
+        return g;
+    return quad_through(through, g,
+                        quad_load_output<T>(p->slope.values, student * p->slope.value_stride + at, p->output_float,
+                                            p->slope_access, valid));
+}
+
+/* The block's tile of results to its slice's partial gradient. */
+template <int SIDE>
+static __device__ __forceinline__ void weigh_store(const struct weigh *p, const float *results, int group,
+                                                   int first_row, int first_out)
+{
+    const int taps = p->shape.kernel_h * p->shape.kernel_w;
+    float *to = p->weights + blockIdx.z * p->weight_student + blockIdx.x * p->weight_slice;
+    for (int i = threadIdx.x; i < SIDE * SIDE; i += TILE_THREADS) {
+        const int row = first_row + i % SIDE, out = first_out + i / SIDE;
+        if (row < p->depth && out < p->out)
+            to[((size_t)group * p->out + out) * p->depth + (size_t)(row % p->in) * taps + row / p->in] =
+                results[i % SIDE * (SIDE + 4) + i / SIDE];
+    }
+}
+
+template <typename T, int SIDE>
+static __global__ void __launch_bounds__(TILE_THREADS, 2) conv_weigh(const struct weigh p)
+{
+    enum {
+        PITCH = tile_pitch<T>(SIDE),
+        DOWN = SIDE == 32 ? 2 : 4,
+        QUADS = SIDE / 4,
+        RESULT_BYTES = SIDE * (SIDE + 4) * sizeof(float),
+        OPERAND_BYTES = 4 * PIXELS * PITCH * sizeof(T)
+    };
+    __shared__ __align__(16) unsigned char shared[RESULT_BYTES > OPERAND_BYTES ? RESULT_BYTES : OPERAND_BYTES];
+    const int row_tiles = (p.depth + SIDE - 1) / SIDE, out_tiles = (p.out + SIDE - 1) / SIDE, student = blockIdx.z;
+    const int group = blockIdx.y / (row_tiles * out_tiles), first_row = blockIdx.y % row_tiles * SIDE;
+    const int first_out = blockIdx.y / row_tiles % out_tiles * SIDE;
+    const int column = threadIdx.x % QUADS * 4, out = first_out + column;
+    const int out_valid = p.out - out < 0 ? 0 : p.out - out < 4 ? p.out - out : 4, channel = group * p.out + out;
+    const struct weigh_rows rows = weigh_rows_of(&p, student, group, first_row + column);
+    const struct quad_slope through = quad_slope_of(&p.slope, student, channel, out_valid);
+    float sums[SIDE * SIDE / TILE_THREADS], bias = 0;
+    const bool bias_here = p.bias && first_row == 0 && threadIdx.x < SIDE;
+    tile_clear<SIDE * SIDE / TILE_THREADS>(sums);
+    int buffer = 0;
+    for (int first = blockIdx.x * PIXELS; first < p.pixels; first += gridDim.x * PIXELS, buffer ^= 1) {
+        T *const a = (T *)shared + buffer * 2 * PIXELS * PITCH, *const b = a + PIXELS * PITCH;
+#pragma unroll
+        for (int i = threadIdx.x / QUADS; i < PIXELS; i += TILE_THREADS / QUADS) {
+            quad_to_tile(a + i * PITCH + column, weigh_read<T>(&p, &rows, student, first + i));
+            quad_to_tile(b + i * PITCH + column, weigh_slope<T>(&p, &through, student, first + i, channel, out_valid));
+        }
+        __syncthreads();
+        tile_multiply<SIDE, SIDE, DOWN, TILE_BY_DEPTH>(sums, a, PITCH, b, PITCH, PIXELS);
+        for (int i = 0; bias_here && i < PIXELS; i++)
+            bias += load(b + i * PITCH + threadIdx.x);
+    }
+    __syncthreads();
+    tile_store<T, SIDE, SIDE, DOWN, TILE_BY_DEPTH>(sums, (float *)shared, SIDE + 4);
+    __syncthreads();
+    weigh_store<SIDE>(&p, (const float *)shared, group, first_row, first_out);
+    if (bias_here && first_out + (int)threadIdx.x < p.out)
+        p.bias[student * p.bias_student + blockIdx.x * p.bias_slice + group * p.out + first_out + threadIdx.x] = bias;
+}
+
+/* ---- host ---- */
+static size_t weight_count(const struct conv_shape *s)
+{
+    return (size_t)s->out_c * (s->in_c / s->groups) * s->kernel_h * s->kernel_w;
+}
+
+/* At least 8 steps of the product a slice. */
+static int weigh_slices(const struct conv_shape *s)
+{
+    const size_t pixels = (size_t)s->count * s->out_h * s->out_w, enough = (pixels + 8 * PIXELS - 1) / (8 * PIXELS);
+    size_t most = MAX_PARTIAL / weight_count(s);
+    most = most < MIN_SLICES ? (size_t)MIN_SLICES : most > CUDA_MAX_BLOCKS ? (size_t)CUDA_MAX_BLOCKS : most;
+    return (int)(enough < most ? enough : most);
+}
+
+size_t conv_weight_scratch(const struct conv_shape *shape, int bias)
+{
+    return (size_t)weigh_slices(shape) * (weight_count(shape) + (bias ? (size_t)shape->out_c : 0));
+}
+
+template <typename T, int SIDE>
+static enum status launch(const struct cuda_run *run, const struct weigh *p, int slices, struct error *err)
+{
+    const int tiles = (p->depth + SIDE - 1) / SIDE * ((p->out + SIDE - 1) / SIDE) * p->shape.groups;
+    LAUNCH((conv_weigh<T, SIDE>), dim3((unsigned)slices, (unsigned)tiles, (unsigned)run->students), TILE_THREADS, 0,
+           run->stream, *p);
+    return cuda_launched("the weight gradient of a convolution", err);
+}
+
+template <typename T>
+static enum status launch_side(const struct cuda_run *run, const struct weigh *p, int slices, struct error *err)
+{
+    return p->depth <= 32 && p->out <= 32 ? launch<T, 32>(run, p, slices, err) : launch<T, 64>(run, p, slices, err);
+}
+
+enum status conv_weight_gradient(const struct cuda_run *run, const struct conv_shape *shape, float *scratch,
+                                 struct error *err)
+{
+    const size_t weights = weight_count(shape), parameters = run->plan->parameter_count;
+    const int slices = weigh_slices(shape), has_bias = run->step->bias != PLAN_NONE;
+    float *const gradients = run->memory->parameter_gradients, *const weight_gradient = gradients + run->step->weight;
+    float *const bias_partial = scratch + (size_t)run->students * slices * weights;
+    const size_t pixels = (size_t)shape->count * shape->out_h * shape->out_w;
+    enum status status = STATUS_OK;
+    struct weigh p = {};
+    if (pixels > INT_MAX / 2)
+        return error_set(err, STATUS_CONFIG, NULL, "%s: %zu pixels are too many for one step, lower --batch",
+                         run->node->name, pixels);
+    p.shape = *shape;
+    p.read = cuda_read_of(run, cuda_input_of(run));
+    p.slope = cuda_slope_of(run);
+    p.output_float = cuda_element_of(run, cuda_output_of(run)) == ELEMENT_FP32;
+    p.in = shape->in_c / shape->groups;
+    p.out = shape->out_c / shape->groups;
+    p.read_access = quad_access_of(p.in);
+    p.slope_access = quad_access_of(p.out);
+    p.depth = shape->kernel_h * shape->kernel_w * p.in;
+    p.pixels = (int)pixels;
+    p.weights = slices > 1 ? scratch : weight_gradient;
+    p.weight_slice = weights;
+    p.weight_student = slices > 1 ? slices * weights : parameters;
+    if (has_bias) {
+        p.bias = slices > 1 ? bias_partial : gradients + run->step->bias;
+        p.bias_slice = shape->out_c;
+        p.bias_student = slices > 1 ? (size_t)slices * shape->out_c : parameters;
+    }
+    if (cuda_element_of(run, cuda_input_of(run)) == ELEMENT_BF16)
+        status = launch_side<bf16>(run, &p, slices, err);
+    else
+        status = launch_side<float>(run, &p, slices, err);
+    if (slices == 1 || status != STATUS_OK)
+        return status;
+    TRY(cuda_reduce(run->stream, scratch, slices, weights, run->students, weight_gradient, parameters, err));
+    if (has_bias)
+        TRY(cuda_reduce(run->stream, bias_partial, slices, shape->out_c, run->students, gradients + run->step->bias,
+                        parameters, err));
+cleanup:
+    return status;
+}

@@ -1,0 +1,264 @@
+/* Depthwise convolutions: every channel has its own window. Chooses between the tiles of depthwise_tiles.cu and the
+ * kernels here, which do any kernel, stride and dilation.
+ *
+ * These walk pixels with the channels of cuda_channels.cuh and gather from global memory: every tap is read anew, which
+ * the caches serve, so that memory sees each value about once, but the caches see it `taps` times. The weights'
+ * gradient is a kernel of its own that reads both tensors once a tap. */
+#include "shared/training/steps/depthwise.cuh"
+
+/* Weight gradients of a block are written once and read once as floats: so many pixels a block make them small beside
+ * the tensors. */
+enum { GRADIENT_PIXELS = 160 };
+
+template <typename TI, typename TO, int V>
+static __global__ void __launch_bounds__(CHANNEL_THREADS, 3) forward_any(struct depthwise d, int vectors)
+{
+    __shared__ float shared[LANE_FLOATS];
+    const struct axis y = d.window.y, x = d.window.x;
+    const int channels = d.window.channels, taps = y.kernel * x.kernel;
+    const struct place p = place_of<V>(channels, vectors);
+    const struct completion<V> completion = completion_of<V>(&d.read, &p);
+    const TI *in = values_of<TI>(&d.read, p.channel);
+    TO *out = output_of<TO>(&d.write, p.channel);
+    const float *weights = d.weights + blockIdx.z * d.parameter_stride + (size_t)p.channel * taps;
+    const float *bias = d.bias ? d.bias + blockIdx.z * d.parameter_stride + p.channel : NULL;
+    struct walk at = walk_of(y.out, x.out, blockIdx.x * (size_t)p.lanes + p.lane, (size_t)gridDim.x * p.lanes);
+    struct tally<V> tally;
+    tally_clear(&tally);
+    for (; p.active && at.n < d.window.samples; walk_on(&at)) {
+        float sum[V];
+        load_row<V>(bias, 0, sum);
+        for (int tap = 0; tap < taps; tap++) {
+            const int iy = at.y * y.stride - y.pad + tap / x.kernel * y.dilation;
+            const int ix = at.x * x.stride - x.pad + tap % x.kernel * x.dilation;
+            if (iy < 0 || iy >= y.in || ix < 0 || ix >= x.in)
+                continue;
+            float value[V];
+            load_vector<V>(in + (((size_t)at.n * y.in + iy) * x.in + ix) * channels, value);
+            complete<V>(&completion, value);
+#pragma unroll
+            for (int v = 0; v < V; v++)
+                sum[v] += weights[v * taps + tap] * value[v];
+        }
+        store_vector<V>(out + walk_pixel(&at) * channels, sum);
+        tally_add<V>(&tally, sum);
+    }
+    if (d.write.moments)
+        tally_hand_in<V>(&tally, &p, channels, shared, d.write.moments);
+}
+
+/* dx of a pixel gathers from the outputs that read it. */
+template <typename TI, typename TO, int V>
+static __global__ void __launch_bounds__(CHANNEL_THREADS) backward_data(struct depthwise d, int vectors)
+{
+    __shared__ float shared[LANE_FLOATS];
+    const struct axis y = d.window.y, x = d.window.x;
+    const int channels = d.window.channels, taps = y.kernel * x.kernel;
+    const struct place p = place_of<V>(channels, vectors);
+    const struct slope<V> slope = slope_of<V>(&d.slope, &p);
+    const TO *g = slope_gradient<TO>(&d.slope, p.channel), *z = slope_values<TO>(&d.slope, p.channel);
+    const float *weights = d.weights + blockIdx.z * d.parameter_stride + (size_t)p.channel * taps;
+    TI *to = gradient_of<TI>(&d.give, p.channel);
+    const TI *in = values_of<TI>(&d.give.input, p.channel);
+    struct giving<V> giving = giving_of<V>(&d.give, &p);
+    struct walk at = walk_of(y.in, x.in, blockIdx.x * (size_t)p.lanes + p.lane, (size_t)gridDim.x * p.lanes);
+    for (; p.active && at.n < d.window.samples; walk_on(&at)) {
+        float dx[V];
+        clear<V>(dx);
+        for (int tap = 0; tap < taps; tap++) {
+            const int oy = at.y + y.pad - tap / x.kernel * y.dilation, ox = at.x + x.pad - tap % x.kernel * x.dilation;
+            if (oy < 0 || oy % y.stride || oy / y.stride >= y.out || ox < 0 || ox % x.stride || ox / x.stride >= x.out)
+                continue;
+            float dz[V];
+            load_slope<V>(&slope, g, z, (((size_t)at.n * y.out + oy / y.stride) * x.out + ox / x.stride) * channels,
+                          dz);
+#pragma unroll
+            for (int v = 0; v < V; v++)
+                dx[v] += weights[v * taps + tap] * dz[v];
+        }
+        give_at<V>(&giving, to, in, walk_pixel(&at) * channels, dx);
+    }
+    if (d.give.sums)
+        giving_hand_in<V>(&giving, &p, channels, shared, d.give.sums);
+}
+
+/* The block's share of the weights' gradient, a tap at a time. */
+template <typename TI, typename TO, int V>
+static __global__ void __launch_bounds__(CHANNEL_THREADS) backward_weights(struct depthwise d, int vectors)
+{
+    __shared__ float shared[LANE_FLOATS];
+    const struct axis y = d.window.y, x = d.window.x;
+    const int channels = d.window.channels, taps = y.kernel * x.kernel;
+    const struct place p = place_of<V>(channels, vectors);
+    const struct completion<V> completion = completion_of<V>(&d.read, &p);
+    const struct slope<V> slope = slope_of<V>(&d.slope, &p);
+    const TO *g = slope_gradient<TO>(&d.slope, p.channel), *z = slope_values<TO>(&d.slope, p.channel);
+    const TI *in = values_of<TI>(&d.read, p.channel);
+    float *partial = d.partial + (blockIdx.z * (size_t)gridDim.x + blockIdx.x) * channels * taps;
+    for (int tap = 0; tap < taps; tap++) {
+        struct walk at = walk_of(y.out, x.out, blockIdx.x * (size_t)p.lanes + p.lane, (size_t)gridDim.x * p.lanes);
+        float dw[V];
+        clear<V>(dw);
+        for (; p.active && at.n < d.window.samples; walk_on(&at)) {
+            const int iy = at.y * y.stride - y.pad + tap / x.kernel * y.dilation;
+            const int ix = at.x * x.stride - x.pad + tap % x.kernel * x.dilation;
+            if (iy < 0 || iy >= y.in || ix < 0 || ix >= x.in)
+                continue;
+            float value[V], dz[V];
+            load_vector<V>(in + (((size_t)at.n * y.in + iy) * x.in + ix) * channels, value);
+            load_slope<V>(&slope, g, z, walk_pixel(&at) * channels, dz);
+            complete<V>(&completion, value);
+#pragma unroll
+            for (int v = 0; v < V; v++)
+                dw[v] += value[v] * dz[v];
+        }
+        add_lanes<V, V>(&p, channels, dw, shared, partial + tap, taps, 1);
+    }
+}
+
+/* The block's share of the bias' gradient: partial [students][blocks][channels]. */
+template <typename TO, int V>
+static __global__ void __launch_bounds__(CHANNEL_THREADS)
+    backward_bias(struct cuda_slope from, float *partial, int channels, int vectors, size_t pixels)
+{
+    __shared__ float shared[LANE_FLOATS];
+    const struct place p = place_of<V>(channels, vectors);
+    const struct slope<V> slope = slope_of<V>(&from, &p);
+    const TO *g = slope_gradient<TO>(&from, p.channel), *z = slope_values<TO>(&from, p.channel);
+    const size_t stride = (size_t)gridDim.x * p.lanes;
+    float sum[V];
+    clear<V>(sum);
+    for (size_t pixel = blockIdx.x * (size_t)p.lanes + p.lane; p.active && pixel < pixels; pixel += stride) {
+        float dz[V];
+        load_slope<V>(&slope, g, z, pixel * channels, dz);
+#pragma unroll
+        for (int v = 0; v < V; v++)
+            sum[v] += dz[v];
+    }
+    add_lanes<V, V>(&p, channels, sum, shared, partial + (blockIdx.z * (size_t)gridDim.x + blockIdx.x) * channels, 1,
+                    1);
+}
+
+/* ---- host ---- */
+static int gradient_blocks(size_t pixels)
+{
+    const size_t blocks = pixels / GRADIENT_PIXELS + 1;
+    return blocks < CUDA_MAX_BLOCKS ? (int)blocks : CUDA_MAX_BLOCKS;
+}
+
+/* Moments or sums come first, partial weight gradients after them, partial bias gradients after those. */
+static size_t sums_floats(int channels)
+{
+    return 3 * (size_t)CUDA_MAX_BLOCKS * channels;
+}
+
+static size_t scratch(const struct plan *plan, const struct plan_step *step)
+{
+    const struct node *n = &plan->graph->nodes[step->node];
+    const struct shape in = plan->tensors[step->inputs[0].tensor].shape;
+    const int blocks = gradient_blocks((size_t)plan->batch * in.h * in.w);
+    return sums_floats(in.c) + ((size_t)n->kernel_h * n->kernel_w + 1) * blocks * in.c;
+}
+
+static struct depthwise depthwise_of(const struct cuda_run *run)
+{
+    const struct network_memory *memory = run->memory;
+    struct depthwise d = {};
+    d.window = window_of(run);
+    d.read = cuda_read_of(run, cuda_input_of(run));
+    d.weights = memory->parameters + run->step->weight;
+    d.bias = run->step->bias == PLAN_NONE ? NULL : memory->parameters + run->step->bias;
+    d.parameter_stride = run->plan->parameter_count;
+    return d;
+}
+
+static enum status forward_any_launch(const struct cuda_run *run, const struct depthwise *d, int *blocks,
+                                      struct error *err)
+{
+    const struct window *w = &d->window;
+    const size_t pixels = (size_t)w->samples * w->y.out * w->x.out;
+    const struct channel_grid g = channel_grid_of(w->channels, vector_width(w->channels), pixels, 1, MAX_VECTORS);
+    const dim3 grid = channel_dim(&g, run->students);
+    *blocks = g.blocks;
+    DISPATCH(cuda_element_of(run, cuda_input_of(run)), cuda_element_of(run, cuda_output_of(run)), g.width,
+             LAUNCH((forward_any<TI, TO, V>), grid, CHANNEL_THREADS, 0, run->stream, *d, g.vectors));
+    return cuda_launched("depthwise forward_any", err);
+}
+
+static enum status forward(const struct cuda_run *run, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct depthwise d = depthwise_of(run);
+    int blocks;
+    d.write = cuda_write_of(run, run->scratch);
+    TRY((depthwise_has_tiles(run, &d.window) ? depthwise_tiles_forward : forward_any_launch)(run, &d, &blocks, err));
+    if (run->step->statistics)
+        TRY(cuda_finish_statistics(run, d.write.moments, blocks, err));
+cleanup:
+    return status;
+}
+
+static enum status backward_any_launch(const struct cuda_run *run, const struct depthwise *d, int *blocks,
+                                       struct error *err)
+{
+    enum status status = STATUS_OK;
+    const struct window *w = &d->window;
+    const enum element in = cuda_element_of(run, cuda_input_of(run)), out = cuda_element_of(run, cuda_output_of(run));
+    const size_t pixels = (size_t)w->samples * w->y.in * w->x.in;
+    const struct channel_grid g = channel_grid_of(w->channels, vector_width(w->channels), pixels, 1, MAX_VECTORS);
+    const dim3 grid(*blocks, g.chunks, run->students);
+    if (d->wants_dx) {
+        DISPATCH(in, out, g.width,
+                 LAUNCH((backward_data<TI, TO, V>), grid, CHANNEL_THREADS, 0, run->stream, *d, g.vectors));
+        TRY(cuda_launched("depthwise backward_data", err));
+    }
+    DISPATCH(in, out, g.width,
+             LAUNCH((backward_weights<TI, TO, V>), grid, CHANNEL_THREADS, 0, run->stream, *d, g.vectors));
+    TRY(cuda_launched("depthwise backward_weights", err));
+cleanup:
+    return status;
+}
+
+static enum status bias_gradient(const struct cuda_run *run, const struct depthwise *d, int blocks, float *partial,
+                                 struct error *err)
+{
+    enum status status = STATUS_OK;
+    const struct window *w = &d->window;
+    const size_t pixels = (size_t)w->samples * w->y.out * w->x.out;
+    const struct channel_grid g = channel_grid_of(w->channels, vector_width(w->channels), pixels, 1, MAX_VECTORS);
+    const dim3 grid(blocks, g.chunks, run->students);
+    DISPATCH_TYPE(cuda_element_of(run, cuda_output_of(run)), TO,
+                  DISPATCH_WIDTH(g.width, LAUNCH((backward_bias<TO, V>), grid, CHANNEL_THREADS, 0, run->stream,
+                                                 d->slope, partial, w->channels, g.vectors, pixels)));
+    TRY(cuda_launched("depthwise backward_bias", err));
+    TRY(cuda_reduce(run->stream, partial, blocks, w->channels, run->students,
+                    run->memory->parameter_gradients + run->step->bias, run->plan->parameter_count, err));
+cleanup:
+    return status;
+}
+
+static enum status backward(const struct cuda_run *run, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct depthwise d = depthwise_of(run);
+    const struct window *w = &d.window;
+    const size_t count = (size_t)w->channels * w->y.kernel * w->x.kernel;
+    int blocks = gradient_blocks((size_t)w->samples * w->y.in * w->x.in);
+    d.slope = cuda_slope_of(run);
+    d.give = cuda_give_of(run, run->scratch);
+    d.wants_dx = cuda_input_of(run)->gradient != PLAN_NONE;
+    d.partial = run->scratch + run->students * sums_floats(w->channels);
+    TRY((depthwise_has_tiles(run, w) ? depthwise_tiles_backward : backward_any_launch)(run, &d, &blocks, err));
+    if (d.give.sums)
+        TRY(cuda_finish_gradient(run, d.give.sums, blocks, err));
+    TRY(cuda_reduce(run->stream, d.partial, blocks, count, run->students,
+                    run->memory->parameter_gradients + run->step->weight, run->plan->parameter_count, err));
+    if (run->step->bias != PLAN_NONE)
+        TRY(bias_gradient(run, &d, blocks, d.partial + run->students * blocks * count, err));
+cleanup:
+    return status;
+}
+
+extern "C" {
+const struct cuda_step_kernel cuda_depthwise = {scratch, forward, backward};
+}

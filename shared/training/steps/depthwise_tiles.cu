@@ -1,0 +1,373 @@
+/* Depthwise 3x3 convolutions with stride 1 and 2, forward and backward, in tiles through shared memory.
+ *
+ * Forward: a block brings the input of a tile of 16x16 outputs (8x8 at stride 2) of 32 channels into shared memory,
+ * completed, each value once: the overlap of neighbouring tiles (18x18 for 16x16) comes from the second-level cache.
+ * Threads then make two outputs below each other at a time: 12 reads of shared memory for 2 outputs of 4 channels.
+ *
+ * Backward is one kernel. Both gradients want the same window of dz around an input pixel q,
+ *     dx[q] = sum over taps k of w[k] * dz[o], dw[k] = sum over q of x[q] * dz[o], o the output that reads q with tap
+ * k, so a block brings dz = a * g + b * z + d of a tile into shared memory, and every thread then loads its input pixel
+ * once, for x, for act'(x) and for the batch norm's sums, and keeps dw of its channels in registers until the block's
+ * last tile. At stride 2 a thread makes a square of 2x2 input pixels, whose 9 taps lie in a window of 2x2 outputs.
+ *
+ * Bytes: forward 1 read and 1 write; backward g and z of the output, z of the input, g of the input: the plan's floor.
+ * Partial weight gradients are a few percent of that (depthwise_blocks). Shared memory is read in vectors of 16 bytes
+ * by neighbouring threads: no bank conflicts. Blocks are persistent: a fixed number takes turns over the tiles. */
+#include "shared/training/steps/depthwise.cuh"
+
+enum {
+    TILE_CHANNELS = 32,
+    TILE_POSITIONS = 324, /* in shared memory */
+    TILE_EDGE = 18,       /* of one */
+    LOADS = 6,            /* forward: vectors in flight a thread */
+    GRADIENT_LOADS = 3,   /* backward: pairs of them */
+    RUN = 2               /* outputs below each other that a thread makes at once */
+};
+
+/* Division by a constant of the launch: exact for n * by < 2^20 and n < 2^12. */
+struct divisor {
+    uint32_t by, inverse;
+};
+
+static struct divisor divisor_of(int by)
+{
+    const struct divisor d = {(uint32_t)by, (1u << 20) / (uint32_t)by + 1};
+    return d;
+}
+
+/* *rest = n % by */
+static __device__ __forceinline__ int divide(struct divisor d, int n, int *rest)
+{
+    const uint32_t quotient = (uint32_t)n * d.inverse >> 20;
+    *rest = n - (int)(quotient * d.by);
+    return (int)quotient;
+}
+
+/* How the batch is cut: a tile is `samples` images' squares of height x width jobs, for which `rows` x `columns`
+ * positions lie in shared memory. */
+struct tiling {
+    int vectors;
+    int samples, height, width;
+    int down, across; /* tiles of an image */
+    int tiles;        /* of the batch */
+    int rows, columns, positions, jobs;
+    struct divisor by_columns, by_rows, by_width, by_height;
+};
+
+/* A tile: its first sample, and its place in the image in jobs. */
+struct tile {
+    int sample, y, x;
+};
+
+static __device__ __forceinline__ struct tile tile_of(const struct tiling *t, int index)
+{
+    struct tile tile;
+    const int of_image = index % (t->down * t->across);
+    tile.sample = index / (t->down * t->across) * t->samples;
+    tile.y = of_image / t->across * t->height;
+    tile.x = of_image % t->across * t->width;
+    return tile;
+}
+
+/* A position of a tile: a pixel of the batch. Outside of the images it is the nearest pixel, which may be read, so that
+ * loads need no branches and are in flight together. */
+struct position {
+    size_t pixel;
+    bool inside;
+};
+
+static __device__ __forceinline__ struct position position_at(int sample, int y, int x, const struct window *w, int h,
+                                                              int width)
+{
+    struct position p;
+    p.inside = (sample < w->samples) & ((unsigned)y < (unsigned)h) & ((unsigned)x < (unsigned)width);
+    p.pixel = ((size_t)min(sample, w->samples - 1) * h + min(max(y, 0), h - 1)) * width + min(max(x, 0), width - 1);
+    return p;
+}
+
+/* Position number `index` of a tile whose first one lies at (y, x) of an image of h x width. */
+static __device__ __forceinline__ struct position position_of(const struct tiling *t, int index, int sample, int y,
+                                                              int x, const struct window *w, int h, int width)
+{
+    int row, column;
+    row = divide(t->by_columns, index, &column);
+    sample += divide(t->by_rows, row, &row);
+    return position_at(index < t->positions ? sample : w->samples, y + row, x + column, w, h, width);
+}
+
+/* weights[tap * pitch] = of this thread's channels */
+template <int V, int TAPS>
+static __device__ __forceinline__ void share_weights(const struct depthwise *d, const struct place *p, float *weights,
+                                                     int pitch)
+{
+    const float *from = d->weights + blockIdx.z * d->parameter_stride + (size_t)p->channel * TAPS;
+    for (int t = p->lane; p->active && t < TAPS; t += p->lanes)
+#pragma unroll
+        for (int v = 0; v < V; v++)
+            weights[t * pitch + v] = from[v * TAPS + t];
+}
+
+/* ---- forward ---- */
+template <typename T, int V, int K, int S>
+static __global__ void __launch_bounds__(CHANNEL_THREADS, 2) forward_tiles(struct depthwise d, struct tiling t)
+{
+    DYNAMIC_SHARED(float, shared); /* weights [taps][vectors][V], then x [samples][rows][columns][vectors][V] */
+    const struct window *win = &d.window;
+    const struct place p = place_of<V>(win->channels, t.vectors);
+    const T *in = values_of<T>(&d.read, p.channel);
+    T *out = output_of<T>(&d.write, p.channel);
+    const int pitch = t.vectors * V;
+    float *weights = shared + p.channel - p.first, *mine = weights + K * K * pitch;
+    struct tally<V> tally;
+    tally_clear(&tally);
+    share_weights<V, K * K>(&d, &p, weights, pitch);
+    for (int index = blockIdx.x; index < t.tiles; index += gridDim.x) {
+        const struct tile tile = tile_of(&t, index);
+        const struct completion<V> completion = completion_of<V>(&d.read, &p); /* not kept: registers are short */
+        __syncthreads();
+        for (int first = p.lane; p.active && first < t.positions; first += LOADS * p.lanes) {
+            float x[LOADS][V];
+            struct position q[LOADS];
+#pragma unroll
+            for (int i = 0; i < LOADS; i++) {
+                q[i] = position_of(&t, first + i * p.lanes, tile.sample, tile.y * S - win->y.pad,
+                                   tile.x * S - win->x.pad, win, win->y.in, win->x.in);
+                load_vector<V>(in + q[i].pixel * win->channels, x[i]);
+            }
+#pragma unroll
+            for (int i = 0; i < LOADS; i++) {
+                complete<V>(&completion, x[i]);
+                if (!q[i].inside)
+                    clear<V>(x[i]);
+                if (first + i * p.lanes < t.positions)
+                    store_vector<V>(mine + (first + i * p.lanes) * pitch, x[i]);
+            }
+        }
+        __syncthreads();
+        float w[K * K][V];
+#pragma unroll
+        for (int k = 0; k < K * K; k++)
+            load_vector<V>(weights + k * pitch, w[k]);
+        for (int job = p.lane; p.active && job < t.jobs; job += p.lanes) {
+            float sum[RUN][V];
+            int x, y;
+            y = divide(t.by_width, job, &x);
+            const int sample = divide(t.by_height, y, &y);
+            const float *from = mine + ((sample * t.rows + y * RUN * S) * t.columns + x * S) * pitch;
+            const float *bias = d.bias ? d.bias + blockIdx.z * d.parameter_stride + p.channel : NULL;
+#pragma unroll
+            for (int i = 0; i < RUN; i++)
+                load_row<V>(bias, 0, sum[i]);
+#pragma unroll
+            for (int row = 0; row < (RUN - 1) * S + K; row++)
+#pragma unroll
+                for (int k = 0; k < K; k++) {
+                    float value[V];
+                    load_vector<V>(from + (row * t.columns + k) * pitch, value);
+#pragma unroll
+                    for (int i = 0; i < RUN; i++)
+#pragma unroll
+                        for (int v = 0; v < V; v++)
+                            if (row - i * S >= 0 && row - i * S < K)
+                                sum[i][v] += w[(row - i * S) * K + k][v] * value[v];
+                }
+#pragma unroll
+            for (int i = 0; i < RUN; i++) {
+                const int oy = tile.y + y * RUN + i, ox = tile.x + x, n = tile.sample + sample;
+                if (n >= win->samples || oy >= win->y.out || ox >= win->x.out)
+                    continue;
+                store_vector<V>(out + (((size_t)n * win->y.out + oy) * win->x.out + ox) * win->channels, sum[i]);
+                tally_add<V>(&tally, sum[i]);
+            }
+        }
+    }
+    if (d.write.moments)
+        tally_hand_in<V>(&tally, &p, win->channels, shared, d.write.moments);
+}
+
+/* ---- backward ---- */
+/* A job is a square of S x S input pixels S * i + a, a < S. Output i + PAD / S + j reads its pixel a with tap
+ * a + P - S * j, where P = PAD % S: j runs from LOW to HIGH. */
+template <typename T, int V, int K, int S, int P>
+static __global__ void __launch_bounds__(CHANNEL_THREADS, 2) backward_tiles(struct depthwise d, struct tiling t)
+{
+    enum { LOW = -((K - 1 - P) / S), HIGH = (S - 1 + P) / S, SPAN = HIGH - LOW + 1 };
+    DYNAMIC_SHARED(float, shared); /* weights [taps][vectors][V], then dz [samples][rows][columns][vectors][V] */
+    const struct window *win = &d.window;
+    const struct place p = place_of<V>(win->channels, t.vectors);
+    const T *gradient = slope_gradient<T>(&d.slope, p.channel);
+    const T *values = slope_values<T>(&d.slope, p.channel);
+    const T *in = values_of<T>(&d.give.input, p.channel);
+    T *to = d.wants_dx ? gradient_of<T>(&d.give, p.channel) : NULL;
+    const int pitch = t.vectors * V;
+    float *weights = shared + p.channel - p.first, *mine = weights + K * K * pitch;
+    struct giving<V> giving = giving_of<V>(&d.give, &p);
+    float dw[K * K][V];
+    share_weights<V, K * K>(&d, &p, weights, pitch);
+    clear<K * K * V>(dw[0]);
+    for (int index = blockIdx.x; index < t.tiles; index += gridDim.x) {
+        const struct tile tile = tile_of(&t, index);
+        __syncthreads();
+        const struct slope<V> slope = slope_of<V>(&d.slope, &p);
+        for (int first = p.lane; p.active && first < t.positions; first += GRADIENT_LOADS * p.lanes) {
+            float dz[GRADIENT_LOADS][V], z[GRADIENT_LOADS][V];
+            struct position q[GRADIENT_LOADS];
+#pragma unroll
+            for (int i = 0; i < GRADIENT_LOADS; i++) {
+                q[i] = position_of(&t, first + i * p.lanes, tile.sample, tile.y + win->y.pad / S + LOW,
+                                   tile.x + win->x.pad / S + LOW, win, win->y.out, win->x.out);
+                load_vector<V>(gradient + q[i].pixel * win->channels, dz[i]);
+                clear<V>(z[i]);
+            }
+            if (slope.norm)
+#pragma unroll
+                for (int i = 0; i < GRADIENT_LOADS; i++)
+                    load_vector<V>(values + q[i].pixel * win->channels, z[i]);
+#pragma unroll
+            for (int i = 0; i < GRADIENT_LOADS; i++) {
+                through_slope<V>(&slope, z[i], dz[i]);
+                if (!q[i].inside)
+                    clear<V>(dz[i]);
+                if (first + i * p.lanes < t.positions)
+                    store_vector<V>(mine + (first + i * p.lanes) * pitch, dz[i]);
+            }
+        }
+        __syncthreads();
+        for (int job = p.lane; p.active && job < t.jobs; job += p.lanes) {
+            float z[S * S][V];
+            struct position q[S * S];
+            int column, row;
+            row = divide(t.by_width, job, &column);
+            const int sample = divide(t.by_height, row, &row);
+            const float *from = mine + ((sample * t.rows + row) * t.columns + column) * pitch;
+#pragma unroll
+            for (int a = 0; a < S * S; a++) {
+                q[a] = position_at(tile.sample + sample, (tile.y + row) * S + a / S, (tile.x + column) * S + a % S, win,
+                                   win->y.in, win->x.in);
+                load_vector<V>(in + q[a].pixel * win->channels, z[a]);
+            }
+#pragma unroll
+            for (int a = 0; a < S * S; a++) {
+                float x[V], dx[V];
+                if (!q[a].inside)
+                    continue;
+#pragma unroll
+                for (int v = 0; v < V; v++)
+                    x[v] = z[a][v];
+                complete<V>(&giving.input, x);
+                clear<V>(dx);
+#pragma unroll
+                for (int j = 0; j < SPAN * SPAN; j++) {
+                    const int ky = a / S + P - S * (j / SPAN + LOW), kx = a % S + P - S * (j % SPAN + LOW);
+                    if (ky < 0 || ky >= K || kx < 0 || kx >= K)
+                        continue;
+                    float dz[V], w[V];
+                    load_vector<V>(from + (j / SPAN * t.columns + j % SPAN) * pitch, dz);
+                    load_vector<V>(weights + (ky * K + kx) * pitch, w);
+#pragma unroll
+                    for (int v = 0; v < V; v++) {
+                        dx[v] += w[v] * dz[v];
+                        dw[ky * K + kx][v] += x[v] * dz[v];
+                    }
+                }
+                if (d.wants_dx)
+                    give_vector<V>(&giving, to + q[a].pixel * win->channels, z[a], dx);
+            }
+        }
+    }
+    add_lanes<V, K * K * V>(&p, win->channels, dw[0], shared,
+                            d.partial + (blockIdx.z * (size_t)gridDim.x + blockIdx.x) * win->channels * K * K, K * K,
+                            1);
+    if (d.give.sums)
+        giving_hand_in<V>(&giving, &p, win->channels, shared, d.give.sums);
+}
+
+/* ---- host ---- */
+/* jobs: of an image; RUN of them below each other at a time; a tile of n x n jobs has edge + (n - 1) * step positions a
+ * side. */
+static struct tiling tiling_of(const struct window *win, int width, int jobs_y, int jobs_x, int run, int edge, int step)
+{
+    struct tiling t = {};
+    const int vectors = win->channels / width, room = TILE_CHANNELS / width;
+    const int chunks = (vectors + room - 1) / room, side = (TILE_EDGE - edge) / step + 1;
+    t.vectors = (vectors + chunks - 1) / chunks;
+    t.down = (jobs_y + side - 1) / side;
+    t.across = (jobs_x + side - 1) / side;
+    t.height = ((jobs_y + t.down - 1) / t.down + run - 1) / run * run;
+    t.width = (jobs_x + t.across - 1) / t.across;
+    t.rows = edge + (t.height - 1) * step;
+    t.columns = edge + (t.width - 1) * step;
+    /* small images: several a tile, as long as threads have less than two jobs each */
+    const int lanes = CHANNEL_THREADS / t.vectors, jobs = t.height / run * t.width;
+    const int fitting = TILE_POSITIONS / (t.rows * t.columns), busy = 2 * lanes / jobs;
+    t.samples = fitting < busy ? fitting : busy;
+    t.samples = t.samples > win->samples ? win->samples : t.samples < 1 ? 1 : t.samples;
+    t.jobs = jobs * t.samples;
+    t.positions = t.rows * t.columns * t.samples;
+    t.tiles = (win->samples + t.samples - 1) / t.samples * t.down * t.across;
+    t.by_columns = divisor_of(t.columns);
+    t.by_rows = divisor_of(t.rows);
+    t.by_width = divisor_of(t.width);
+    t.by_height = divisor_of(t.height / run);
+    return t;
+}
+
+static size_t tile_bytes(const struct tiling *t, int width)
+{
+    const size_t floats = (size_t)(t->positions + 9) * t->vectors * width, lanes = LANE_FLOATS;
+    return (floats > lanes ? floats : lanes) * sizeof(float);
+}
+
+static dim3 tile_grid(const struct tiling *t, const struct window *win, int width, int blocks, int students)
+{
+    const int vectors = win->channels / width;
+    return dim3(blocks, (vectors + t->vectors - 1) / t->vectors, students);
+}
+
+bool depthwise_has_tiles(const struct cuda_run *run, const struct window *w)
+{
+    const bool alike = cuda_element_of(run, cuda_input_of(run)) == cuda_element_of(run, cuda_output_of(run));
+    const bool square = w->y.stride == w->x.stride && w->y.dilation == 1 && w->x.dilation == 1;
+    const bool aligned = w->y.stride == 1 || (w->y.stride == 2 && w->y.pad % 2 == 1 && w->x.pad % 2 == 1);
+    return alike && square && aligned && w->y.kernel == 3 && w->x.kernel == 3;
+}
+
+enum status depthwise_tiles_forward(const struct cuda_run *run, const struct depthwise *d, int *blocks,
+                                    struct error *err)
+{
+    const int width = vector_width(d->window.channels), stride = d->window.y.stride;
+    const struct tiling t = tiling_of(&d->window, width, d->window.y.out, d->window.x.out, RUN, 3, stride);
+    const size_t bytes = tile_bytes(&t, width);
+    *blocks = t.tiles < CUDA_MAX_BLOCKS ? t.tiles : CUDA_MAX_BLOCKS;
+    const dim3 grid = tile_grid(&t, &d->window, width, *blocks, run->students);
+    if (stride == 1)
+        DISPATCH_TYPE(run->plan->element, T,
+                      DISPATCH_WIDTH(width, LAUNCH((forward_tiles<T, V, 3, 1>), grid, CHANNEL_THREADS, bytes,
+                                                   run->stream, *d, t)));
+    else
+        DISPATCH_TYPE(run->plan->element, T,
+                      DISPATCH_WIDTH(width, LAUNCH((forward_tiles<T, V, 3, 2>), grid, CHANNEL_THREADS, bytes,
+                                                   run->stream, *d, t)));
+    return cuda_launched("depthwise forward_tiles", err);
+}
+
+enum status depthwise_tiles_backward(const struct cuda_run *run, const struct depthwise *d, int *blocks,
+                                     struct error *err)
+{
+    const struct window *w = &d->window;
+    const int width = vector_width(w->channels), stride = w->y.stride;
+    const struct tiling t =
+        tiling_of(w, width, (w->y.in + stride - 1) / stride, (w->x.in + stride - 1) / stride, 1, 4 - stride, 1);
+    const size_t bytes = tile_bytes(&t, width);
+    *blocks = t.tiles < *blocks ? t.tiles : *blocks;
+    const dim3 grid = tile_grid(&t, w, width, *blocks, run->students);
+    if (stride == 1)
+        DISPATCH_TYPE(run->plan->element, T,
+                      DISPATCH_WIDTH(width, LAUNCH((backward_tiles<T, V, 3, 1, 0>), grid, CHANNEL_THREADS, bytes,
+                                                   run->stream, *d, t)));
+    else
+        DISPATCH_TYPE(run->plan->element, T,
+                      DISPATCH_WIDTH(width, LAUNCH((backward_tiles<T, V, 3, 2, 1>), grid, CHANNEL_THREADS, bytes,
+                                                   run->stream, *d, t)));
+    return cuda_launched("depthwise backward_tiles", err);
+}

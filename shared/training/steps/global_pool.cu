@@ -1,0 +1,115 @@
+/* Global average pooling: [h, w, c] -> [c].
+ *
+ * Forward: a block takes an image's channels, its lanes add up pixels, and the lanes' sums are added in order. Backward
+ * every pixel gets its share of the image's gradient, which comes from the caches: memory sees one read of the input
+ * forward, one write of its gradient backward (and what the epilogue reads), the floor. */
+#include "shared/training/cuda/cuda_window.cuh"
+
+template <typename TI, typename TO, int V>
+static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
+    global_pool(struct cuda_read read, struct cuda_write write, int channels, int vectors, int pixels, int samples)
+{
+    __shared__ float shared[LANE_FLOATS], sums[MAX_VECTORS * 4];
+    const struct place p = place_of<V>(channels, vectors);
+    const struct completion<V> completion = completion_of<V>(&read, &p);
+    const TI *in = values_of<TI>(&read, p.channel);
+    TO *out = output_of<TO>(&write, p.channel);
+    struct tally<V> tally;
+    tally_clear(&tally);
+    for (int n = blockIdx.x; n < samples; n += gridDim.x) {
+        const TI *image = in + (size_t)n * pixels * channels;
+        float sum[V];
+        clear<V>(sum);
+        for (int pixel = p.lane; p.active && pixel < pixels; pixel += p.lanes) {
+            float x[V];
+            load_vector<V>(image + (size_t)pixel * channels, x);
+            complete<V>(&completion, x);
+#pragma unroll
+            for (int v = 0; v < V; v++)
+                sum[v] += x[v];
+        }
+        add_lanes<V, V>(&p, channels, sum, shared, sums - p.first, 1, 0);
+        __syncthreads();
+        if (p.lane > 0 || !p.active)
+            continue;
+#pragma unroll
+        for (int v = 0; v < V; v++)
+            sum[v] = sums[p.channel - p.first + v] / pixels;
+        store_vector<V>(out + (size_t)n * channels, sum);
+        tally_add<V>(&tally, sum);
+    }
+    if (write.moments)
+        tally_hand_in<V>(&tally, &p, channels, shared, write.moments);
+}
+
+template <typename TI, typename TO, int V>
+static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
+    global_pool_gradient(struct cuda_slope from, struct cuda_give give, struct window w, int vectors)
+{
+    __shared__ float shared[LANE_FLOATS];
+    const struct place p = place_of<V>(w.channels, vectors);
+    const struct slope<V> slope = slope_of<V>(&from, &p);
+    const TO *g = slope_gradient<TO>(&from, p.channel), *z = slope_values<TO>(&from, p.channel);
+    const TI *in = values_of<TI>(&give.input, p.channel);
+    TI *to = gradient_of<TI>(&give, p.channel);
+    struct giving<V> giving = giving_of<V>(&give, &p);
+    const float pixels = (float)(w.y.in * w.x.in);
+    struct walk at = walk_of(w.y.in, w.x.in, blockIdx.x * (size_t)p.lanes + p.lane, (size_t)gridDim.x * p.lanes);
+    for (; p.active && at.n < w.samples; walk_on(&at)) {
+        float dz[V];
+        load_slope<V>(&slope, g, z, (size_t)at.n * w.channels, dz);
+#pragma unroll
+        for (int v = 0; v < V; v++)
+            dz[v] /= pixels;
+        give_at<V>(&giving, to, in, walk_pixel(&at) * w.channels, dz);
+    }
+    if (give.sums)
+        giving_hand_in<V>(&giving, &p, w.channels, shared, give.sums);
+}
+
+/* ---- host ---- */
+static enum status forward(const struct cuda_run *run, struct error *err)
+{
+    enum status status = STATUS_OK;
+    const struct plan_tensor *in = cuda_input_of(run), *out = cuda_output_of(run);
+    const struct cuda_read read = cuda_read_of(run, in);
+    const struct cuda_write write = cuda_write_of(run, run->scratch);
+    const int channels = in->shape.c, pixels = in->shape.h * in->shape.w, samples = run->pass->count;
+    struct channel_grid g = channel_grid_of(channels, vector_width(channels), (size_t)samples, 1, MAX_VECTORS);
+    g.blocks = samples < CUDA_MAX_BLOCKS ? samples : CUDA_MAX_BLOCKS;
+    const dim3 grid = channel_dim(&g, run->students);
+    DISPATCH(cuda_element_of(run, in), cuda_element_of(run, out), g.width,
+             LAUNCH((global_pool<TI, TO, V>), grid, CHANNEL_THREADS, 0, run->stream, read, write, channels, g.vectors,
+                    pixels, samples));
+    TRY(cuda_launched("global_pool", err));
+    if (run->step->statistics)
+        TRY(cuda_finish_statistics(run, write.moments, g.blocks, err));
+cleanup:
+    return status;
+}
+
+static enum status backward(const struct cuda_run *run, struct error *err)
+{
+    enum status status = STATUS_OK;
+    const struct plan_tensor *in = cuda_input_of(run), *out = cuda_output_of(run);
+    const struct window w = window_of(run);
+    const struct cuda_slope slope = cuda_slope_of(run);
+    const struct cuda_give give = cuda_give_of(run, run->scratch);
+    const size_t pixels = (size_t)w.samples * w.y.in * w.x.in;
+    const struct channel_grid g = channel_grid_of(w.channels, vector_width(w.channels), pixels, 1, MAX_VECTORS);
+    const dim3 grid = channel_dim(&g, run->students);
+    if (in->gradient == PLAN_NONE)
+        return STATUS_OK;
+    DISPATCH(
+        cuda_element_of(run, in), cuda_element_of(run, out), g.width,
+        LAUNCH((global_pool_gradient<TI, TO, V>), grid, CHANNEL_THREADS, 0, run->stream, slope, give, w, g.vectors));
+    TRY(cuda_launched("global_pool_gradient", err));
+    if (give.sums)
+        TRY(cuda_finish_gradient(run, give.sums, g.blocks, err));
+cleanup:
+    return status;
+}
+
+extern "C" {
+const struct cuda_step_kernel cuda_global_pool = {NULL, forward, backward};
+}

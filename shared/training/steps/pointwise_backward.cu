@@ -1,0 +1,274 @@
+/* Convolutions of one pixel, backward, in one pass: dx[pixels, in] = dz W and dW[out, in] = dz^T input.
+ *
+ * A block keeps the weights in shared memory and walks over tiles of pixels. It fetches g and z of the output (together
+ * dz) and the input of a tile once, while the tile before is worked on, and multiplies them twice: by depth for dW,
+ * whose sums stay in registers to the end, and by rows for dx, which passes through shared memory to threads that own
+ * channels and give it to the input. Blocks are so few that their partial gradients weigh little beside the tensors;
+ * cuda_reduce adds them in order.
+ *
+ * Moved: g, z and the input once, its raw values once more (from the L2 cache, for act'), the input's gradient once. */
+#include "shared/training/steps/pointwise.cuh"
+
+enum {
+    MAX_PARTIAL = 1 << 21, /* floats of all blocks' weight gradients together, if MIN_BLOCKS fit */
+    MIN_BLOCKS = 128
+};
+
+/* Tiles of 8 KB a tensor, so that registers suffice for two blocks; the largest weights leave room for one block only.
+ */
+template <typename T, int SIDE> static __host__ __device__ constexpr int tile_pixels(void)
+{
+    return (SIDE == 128 ? 16384 : 8192) / SIDE / (int)sizeof(T);
+}
+
+template <typename T, int SIDE> struct backward_memory : pointwise_memory<T, SIDE, tile_pixels<T, SIDE>()> {
+    typedef pointwise_memory<T, SIDE, tile_pixels<T, SIDE>()> base;
+    enum {
+        PIXELS = tile_pixels<T, SIDE>(),
+        WEIGHTS_DOWN = SIDE == 32 ? 2 : 4, /* of the product that makes dW */
+        RESULT_BYTES = base::RESULT_BYTES,
+        TILES = 2 * base::TILE_BYTES > RESULT_BYTES ? 2 * base::TILE_BYTES : RESULT_BYTES,
+        ALL = base::WEIGHT_BYTES + TILES,
+        GRADIENT = SIDE * (SIDE + 4) * sizeof(float),
+        BYTES = ALL > GRADIENT ? ALL : GRADIENT
+    };
+};
+
+/* W [out, in] as it is, zeros around. */
+template <typename T, int SIDE, int PITCH>
+static __device__ __forceinline__ void load_weights(const struct pointwise *p, int student, T *tile)
+{
+    const float *weights = p->weights + student * p->parameter_stride;
+    for (int i = threadIdx.x; i < SIDE * SIDE; i += TILE_THREADS) {
+        const int in = i % SIDE, out = i / SIDE;
+        store(tile + out * PITCH + in, in < p->in && out < p->out ? weights[out * p->in + in] : 0.0f);
+    }
+}
+
+/* What a thread has fetched of a tile. */
+template <typename T, int SIDE> struct tile_share {
+    enum { QUADS = backward_memory<T, SIDE>::SHARE };
+    quad_raw<T> g[QUADS], z[QUADS], input[QUADS];
+};
+
+template <typename T, int SIDE>
+static __device__ __forceinline__ void fetch(const struct pointwise *p, const struct quad_lane *from,
+                                             const struct quad_lane *to, int student, int first,
+                                             tile_share<T, SIDE> *share)
+{
+    enum { PIXELS = tile_pixels<T, SIDE>(), SHARE = backward_memory<T, SIDE>::SHARE };
+    const T *const g = (const T *)p->slope.gradient + student * p->slope.gradient_stride + from->channel;
+    const T *const z = (const T *)p->slope.values + student * p->slope.value_stride + from->channel;
+    const T *const input = (const T *)p->read.values + student * p->read.stride + to->channel;
+    pointwise_fetch<T, PIXELS, SHARE>(from, g, p->out, first, p->pixels, share->g);
+    if (p->slope.a)
+        pointwise_fetch<T, PIXELS, SHARE>(from, z, p->out, first, p->pixels, share->z);
+    pointwise_fetch<T, PIXELS, SHARE>(to, input, p->in, first, p->pixels, share->input);
+}
+
+/* The tile's dz, zeros behind the tensor's end and beside its channels. */
+template <typename T, int SIDE>
+static __device__ __forceinline__ void fill_slope(const struct pointwise *p, const struct quad_lane *lane, int student,
+                                                  int first, const tile_share<T, SIDE> *share, T *tile)
+{
+    typedef backward_memory<T, SIDE> memory;
+    const struct quad_slope through = quad_slope_of(&p->slope, student, lane->channel, lane->valid);
+    const int left = lane->valid ? p->pixels - first : 0;
+#pragma unroll
+    for (int i = 0; i < memory::SHARE; i++) {
+        const int row = lane->row + i * lane->rows;
+        struct quad q = quad_unpack(share->g[i]);
+        if (p->slope.a)
+            q = quad_through(&through, q, quad_unpack(share->z[i]));
+        q = row < left ? q : quad_zero();
+        if (row < memory::PIXELS)
+            quad_to_tile(tile + row * memory::PITCH + lane->channel, q);
+    }
+}
+
+template <typename T>
+static __device__ __forceinline__ void give_tile(const struct pointwise *p, const struct quad_lane *lane, int student,
+                                                 int first, int pixels, const float *results, int pitch,
+                                                 struct quad_sums *given)
+{
+    const struct quad_give give = quad_give_of(&p->give, student, lane->channel, lane->valid);
+#pragma unroll 2
+    for (int row = lane->row; row < pixels; row += lane->rows)
+        quad_hand_over<T>(&p->give, &give, given, student, (size_t)(first + row) * p->in + lane->channel,
+                          quad_load(results + row * pitch + lane->channel, QUAD_VECTOR, 4), QUAD_VECTOR, 4);
+}
+
+/* The block's sums [SIDE, SIDE + 4] to its partial gradient. */
+template <int SIDE>
+static __device__ __forceinline__ void store_weights(const struct pointwise *p, int student, const float *results)
+{
+    float *to = p->weight_partial + student * p->weight_student + blockIdx.x * p->weight_block;
+    for (int i = threadIdx.x; i < SIDE * SIDE; i += TILE_THREADS) {
+        const int in = i % SIDE, out = i / SIDE;
+        if (in < p->in && out < p->out)
+            to[out * p->in + in] = results[out * (SIDE + 4) + in];
+    }
+}
+
+template <typename T, int SIDE>
+static __global__ void __launch_bounds__(TILE_THREADS, SIDE == 128 ? 1 : 2)
+    pointwise_backward_kernel(const struct pointwise p)
+{
+    typedef backward_memory<T, SIDE> memory;
+    enum { PIXELS = memory::PIXELS, PITCH = memory::PITCH, SUMS = PIXELS * SIDE / TILE_THREADS };
+    enum { WEIGHT_SUMS = SIDE * SIDE / TILE_THREADS, WEIGHTS_DOWN = memory::WEIGHTS_DOWN };
+    DYNAMIC_SHARED(unsigned char, shared);
+    T *const weights = (T *)shared, *const dz = (T *)(shared + memory::WEIGHT_BYTES);
+    T *const input = dz + PIXELS * PITCH;
+    float *const results = (float *)dz;
+    const int student = blockIdx.z, depth = tile_depth<T>(p.out);
+    const struct quad_lane from = quad_lane_of(p.out, depth), to = quad_lane_of(p.in, p.in);
+    struct quad_sums given = {};
+    tile_share<T, SIDE> share = {};
+    float weight_sums[WEIGHT_SUMS], bias = 0;
+    tile_clear<WEIGHT_SUMS>(weight_sums);
+    fetch<T, SIDE>(&p, &from, &to, student, blockIdx.x * PIXELS, &share);
+    load_weights<T, SIDE, PITCH>(&p, student, weights);
+    for (int i = blockIdx.x; i < p.tiles; i += gridDim.x) {
+        const int first = i * PIXELS, left = p.pixels - first;
+        fill_slope<T, SIDE>(&p, &from, student, first, &share, dz);
+        pointwise_fill_input<T, PIXELS, memory::SHARE, PITCH>(&p, &to, student, first, share.input, input);
+        __syncthreads();
+        if (i + (int)gridDim.x < p.tiles)
+            fetch<T, SIDE>(&p, &from, &to, student, first + gridDim.x * PIXELS, &share);
+        tile_multiply<SIDE, SIDE, WEIGHTS_DOWN, TILE_BY_DEPTH>(weight_sums, dz, PITCH, input, PITCH, PIXELS);
+        for (int row = 0; p.bias_partial && (int)threadIdx.x < p.out && row < PIXELS; row++)
+            bias += load(dz + row * PITCH + threadIdx.x);
+        if (p.give.gradient) {
+            float sums[SUMS];
+            tile_clear<SUMS>(sums);
+            tile_multiply<PIXELS, SIDE, memory::DOWN, TILE_BY_ROW>(sums, dz, PITCH, weights, PITCH, depth);
+            __syncthreads();
+            tile_store<T, PIXELS, SIDE, memory::DOWN, TILE_BY_ROW>(sums, results, memory::RESULT_PITCH);
+            __syncthreads();
+            give_tile<T>(&p, &to, student, first, left < PIXELS ? left : PIXELS, results, memory::RESULT_PITCH, &given);
+        }
+        __syncthreads();
+    }
+    if (p.give.sums)
+        quad_sums_hand_in(&given, &to, results, p.give.sums + ((size_t)student * gridDim.x + blockIdx.x) * 2 * p.in,
+                          p.in, 0, p.in);
+    __syncthreads();
+    tile_store<T, SIDE, SIDE, WEIGHTS_DOWN, TILE_BY_DEPTH>(weight_sums, (float *)shared, SIDE + 4);
+    __syncthreads();
+    store_weights<SIDE>(&p, student, (const float *)shared);
+    if (p.bias_partial && (int)threadIdx.x < p.out)
+        p.bias_partial[student * p.bias_student + blockIdx.x * p.bias_block + threadIdx.x] = bias;
+}
+
+/* ---- host ---- */
+template <typename T> static void sizes_of(int side, size_t *bytes, size_t *pixels)
+{
+    switch (side) {
+    case 32:
+        *bytes = backward_memory<T, 32>::BYTES, *pixels = tile_pixels<T, 32>();
+        break;
+    case 64:
+        *bytes = backward_memory<T, 64>::BYTES, *pixels = tile_pixels<T, 64>();
+        break;
+    default:
+        *bytes = backward_memory<T, 128>::BYTES, *pixels = tile_pixels<T, 128>();
+    }
+}
+
+static void sizes_of_step(int in, int out, enum element element, size_t *bytes, size_t *pixels)
+{
+    if (element == ELEMENT_BF16)
+        sizes_of<bf16>(pointwise_side(in, out), bytes, pixels);
+    else
+        sizes_of<float>(pointwise_side(in, out), bytes, pixels);
+}
+
+size_t pointwise_backward_bytes(int in, int out, enum element element)
+{
+    size_t bytes, pixels;
+    sizes_of_step(in, out, element, &bytes, &pixels);
+    return bytes;
+}
+
+static size_t tiles_of(int in, int out, size_t pixels, enum element element)
+{
+    size_t bytes, tile;
+    sizes_of_step(in, out, element, &bytes, &tile);
+    return (pixels + tile - 1) / tile;
+}
+
+static size_t most_blocks(int in, int out)
+{
+    const size_t most = MAX_PARTIAL / ((size_t)in * out);
+    return most < MIN_BLOCKS ? (size_t)MIN_BLOCKS : most > CUDA_MAX_BLOCKS ? (size_t)CUDA_MAX_BLOCKS : most;
+}
+
+size_t pointwise_scratch(int in, int out, size_t pixels, enum element element, int bias)
+{
+    const size_t tiles = tiles_of(in, out, pixels, element), most = most_blocks(in, out);
+    return (tiles < most ? tiles : most) * ((size_t)in * out + (bias ? out : 0) + 2 * (size_t)in);
+}
+
+template <typename T, int SIDE>
+static enum status launch(const struct cuda_run *run, struct pointwise *p, int blocks, struct error *err)
+{
+    enum { BYTES = backward_memory<T, SIDE>::BYTES };
+    void (*const kernel)(struct pointwise) = pointwise_backward_kernel<T, SIDE>;
+    enum status status = STATUS_OK;
+    TRY(cuda_check(cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, BYTES),
+                   "reserve shared memory for a pointwise convolution", err));
+    LAUNCH((pointwise_backward_kernel<T, SIDE>), dim3((unsigned)blocks, 1, (unsigned)run->students), TILE_THREADS,
+           BYTES, run->stream, *p);
+    TRY(cuda_launched("the gradients of a pointwise convolution", err));
+cleanup:
+    return status;
+}
+
+template <typename T>
+static enum status launch_side(const struct cuda_run *run, struct pointwise *p, int blocks, struct error *err)
+{
+    switch (pointwise_side(p->in, p->out)) {
+    case 32:
+        return launch<T, 32>(run, p, blocks, err);
+    case 64:
+        return launch<T, 64>(run, p, blocks, err);
+    default:
+        return launch<T, 128>(run, p, blocks, err);
+    }
+}
+
+/* Scratch memory: partial weight gradients, partial bias gradients, sums; of all students each. */
+enum status pointwise_backward(const struct cuda_run *run, struct error *err)
+{
+    const enum element element = cuda_element_of(run, cuda_input_of(run));
+    const size_t parameters = run->plan->parameter_count;
+    float *const gradients = run->memory->parameter_gradients;
+    enum status status = STATUS_OK;
+    struct pointwise p = pointwise_of(run);
+    p.tiles = (int)tiles_of(p.in, p.out, p.pixels, element);
+    const int blocks = pointwise_blocks(p.tiles, most_blocks(p.in, p.out));
+    const size_t rows = (size_t)run->students * blocks;
+    p.weight_block = (size_t)p.in * p.out;
+    p.weight_student = blocks * p.weight_block;
+    p.weight_partial = run->scratch;
+    p.bias_block = p.bias ? p.out : 0;
+    p.bias_student = blocks * p.bias_block;
+    p.bias_partial = p.bias ? p.weight_partial + rows * p.weight_block : NULL;
+    p.slope = cuda_slope_of(run);
+    if (cuda_input_of(run)->gradient != PLAN_NONE)
+        p.give = cuda_give_of(run, p.weight_partial + rows * (p.weight_block + p.bias_block));
+    if (element == ELEMENT_BF16)
+        TRY(launch_side<bf16>(run, &p, blocks, err));
+    else
+        TRY(launch_side<float>(run, &p, blocks, err));
+    TRY(cuda_reduce(run->stream, p.weight_partial, blocks, p.weight_block, run->students, gradients + run->step->weight,
+                    parameters, err));
+    if (p.bias)
+        TRY(cuda_reduce(run->stream, p.bias_partial, blocks, p.out, run->students, gradients + run->step->bias,
+                        parameters, err));
+    if (p.give.sums)
+        TRY(cuda_finish_gradient(run, p.give.sums, blocks, err));
+cleanup:
+    return status;
+}

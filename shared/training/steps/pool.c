@@ -1,0 +1,211 @@
+/* Max, average and global average pooling. Nothing is stored for backward: the largest value is looked for again. */
+#include "shared/training/cpu/cpu_strip.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { STRIP_FLOATS = 16384 };
+
+/* Both pools walk over the whole padded sample, a strip at a time. */
+static struct window_shape pool_shape(const struct plan *plan, const struct plan_step *step)
+{
+    struct window_shape s = window_shape_of(plan, step, STRIP_FLOATS);
+    s.fill = step->kind == STEP_MAX_POOL ? -INFINITY : 0;
+    return s;
+}
+
+static size_t padded_floats(const struct window_shape *s)
+{
+    return (size_t)s->y.padded * (size_t)s->source_pitch;
+}
+
+static struct step_need need(const struct plan *plan, const struct plan_step *step)
+{
+    const struct window_shape s = pool_shape(plan, step);
+    return (struct step_need){
+        .scratch = 2 * padded_floats(&s) + (size_t)s.x.out * (size_t)s.out + KERNEL_SLACK,
+        .packed = (size_t)s.y.kernel * (size_t)s.x.kernel * (size_t)s.in + KERNEL_SLACK,
+        .taps = (size_t)s.y.kernel * (size_t)s.x.kernel,
+    };
+}
+
+/* One output row. */
+static struct window row_window(const struct step_run *run, const struct window_shape *s, const float *padded, int y)
+{
+    return (struct window){
+        .rows = 1,
+        .pixels = s->x.out,
+        .channels = s->in,
+        .taps = s->y.kernel * s->x.kernel,
+        .offsets = run->workspace->offsets,
+        .weights = run->workspace->packed,
+        .in = padded + (size_t)y * (size_t)s->y.stride * (size_t)s->source_pitch,
+        .in_step = (ptrdiff_t)s->x.stride * s->in,
+        .out_step = s->out,
+    };
+}
+
+/* Positions of window number `at` that count for an average: those inside of the input, with its padding or without. */
+static int positions(const struct axis *a, int pad_after, int at, bool with_padding)
+{
+    int first = at * a->stride - a->pad, end = first + a->kernel, last = a->in;
+    if (with_padding) {
+        last += pad_after;
+    } else if (first < 0) {
+        first = 0;
+    }
+    return (end < last ? end : last) - first;
+}
+
+/* Divides the row by the number of positions of each window. */
+static void divide_row(const struct step_run *run, const struct window_shape *s, int y, float *row)
+{
+    const struct node *node = run->node;
+    const int high = positions(&s->y, node->pad_bottom, y, node->count_include_pad);
+    for (int x = 0; x < s->x.out; x++) {
+        const float divisor = (float)(high * positions(&s->x, node->pad_right, x, node->count_include_pad));
+        for (int c = 0; c < s->out; c++)
+            *row++ /= divisor;
+    }
+}
+
+static void forward_slice(void *context, int slice, int worker)
+{
+    struct step_run *run = context;
+    const struct window_shape s = pool_shape(run->plan, run->step);
+    const size_t row = (size_t)s.x.out * (size_t)s.out;
+    int first, end;
+    slice_samples(run, slice, &first, &end);
+    for (int sample = first; sample < end; sample++) {
+        struct strip source = {.data = run->workspace->scratch[worker], .pitch = s.source_pitch};
+        float *out = tensor_value(run, run->out) + (size_t)sample * run->out->sample;
+        strip_read_source(run, &s, &source, sample, 0, s.y.padded);
+        for (int y = 0; y < s.y.out; y++) {
+            struct window w = row_window(run, &s, source.data, y);
+            w.out = out + (size_t)y * row;
+            if (run->step->kind == STEP_MAX_POOL) {
+                run->kernels->window_maximum(&w);
+            } else {
+                run->kernels->window(&w);
+                divide_row(run, &s, y, w.out);
+            }
+        }
+        note_values(run, slice, out, run->out->sample);
+    }
+}
+
+static void prepare(struct step_run *run)
+{
+    const struct window_shape s = pool_shape(run->plan, run->step);
+    const size_t weights = (size_t)s.y.kernel * (size_t)s.x.kernel * (size_t)s.in;
+    window_offsets(&s, run->workspace->offsets);
+    for (size_t i = 0; i < weights; i++)
+        run->workspace->packed[i] = 1;
+    run->slices = slice_count(0, run->pass->count);
+}
+
+static void forward(struct step_run *run)
+{
+    prepare(run);
+    run_slices(run, forward_slice);
+}
+
+static void backward_slice(void *context, int slice, int worker)
+{
+    struct step_run *run = context;
+    const struct window_shape s = pool_shape(run->plan, run->step);
+    const size_t row = (size_t)s.x.out * (size_t)s.out, in_row = (size_t)s.x.in * (size_t)s.in;
+    float *scratch = run->workspace->scratch[worker], *dx = scratch + padded_floats(&s), *dz = dx + padded_floats(&s);
+    int first, end;
+    slice_samples(run, slice, &first, &end);
+    for (int sample = first; sample < end; sample++) {
+        struct strip source = {.data = scratch, .pitch = s.source_pitch};
+        const size_t out = (size_t)sample * run->out->sample, in = (size_t)sample * run->in->sample;
+        strip_read_source(run, &s, &source, sample, 0, s.y.padded);
+        memset(dx, 0, padded_floats(&s) * sizeof *dx);
+        for (int y = 0; y < s.y.out; y++) {
+            struct window w = row_window(run, &s, source.data, y);
+            w.out = tensor_value(run, run->out) + out + (size_t)y * row;
+            copy_gradient(run, out + (size_t)y * row, row, dz);
+            if (run->step->kind == STEP_MAX_POOL) {
+                run->kernels->window_maximum_gradient(&w, dz, dx + (w.in - scratch));
+            } else {
+                divide_row(run, &s, y, dz);
+                run->kernels->window_sum_gradient(&w, dz, dx + (w.in - scratch));
+            }
+        }
+        for (int y = 0; y < s.y.in; y++)
+            give_gradient(run, slice,
+                          dx + (size_t)(y + s.y.pad) * (size_t)s.source_pitch + (size_t)s.x.pad * (size_t)s.in,
+                          in + (size_t)y * in_row, in_row);
+    }
+}
+
+static void backward(struct step_run *run)
+{
+    prepare(run);
+    run_slices(run, backward_slice);
+}
+
+const struct step_kernel cpu_max_pool = {need, forward, backward};
+const struct step_kernel cpu_average_pool = {need, forward, backward};
+
+/* ---- global average ---- */
+static struct step_need global_need(const struct plan *plan, const struct plan_step *step)
+{
+    const struct shape in = plan->tensors[step->inputs[0].tensor].shape;
+    return (struct step_need){.scratch = (size_t)in.c * (size_t)in.h * (size_t)in.w + 3 * (size_t)row_width(in.c)};
+}
+
+static void global_forward_slice(void *context, int slice, int worker)
+{
+    struct step_run *run = context;
+    const int channels = run->in->shape.c, width = run->in->width;
+    const size_t floats = run->in->sample;
+    float *completed = run->workspace->scratch[worker], *sums = completed + floats;
+    int first, end;
+    slice_samples(run, slice, &first, &end);
+    for (int sample = first; sample < end; sample++) {
+        float *out = tensor_value(run, run->out) + (size_t)sample * (size_t)channels;
+        const float *in = read_completed(run, run->in, (size_t)sample * floats, floats, completed);
+        run->kernels->moments(in, floats, width, run->workspace->zeros, sums);
+        for (int c = 0; c < channels; c++) {
+            double sum = 0;
+            for (int i = c; i < width; i += channels)
+                sum += (double)sums[i];
+            out[c] = (float)(sum * channels / (double)floats);
+        }
+        note_values(run, slice, out, (size_t)channels);
+    }
+}
+
+static void global_forward(struct step_run *run)
+{
+    run->slices = slice_count(0, run->pass->count);
+    run_slices(run, global_forward_slice);
+}
+
+static void global_backward_slice(void *context, int slice, int worker)
+{
+    struct step_run *run = context;
+    const size_t floats = run->in->sample, channels = (size_t)run->in->shape.c, pixels = floats / channels;
+    float *dx = run->workspace->scratch[worker], *dz = dx + floats;
+    int first, end;
+    slice_samples(run, slice, &first, &end);
+    for (int sample = first; sample < end; sample++) {
+        copy_gradient(run, (size_t)sample * channels, channels, dz);
+        for (size_t c = 0; c < channels; c++)
+            dz[c] /= (float)pixels;
+        for (size_t p = 0; p < pixels; p++)
+            memcpy(dx + p * channels, dz, channels * sizeof *dx);
+        give_gradient(run, slice, dx, (size_t)sample * floats, floats);
+    }
+}
+
+static void global_backward(struct step_run *run)
+{
+    run->slices = slice_count(0, run->pass->count);
+    run_slices(run, global_backward_slice);
+}
+
+const struct step_kernel cpu_global_pool = {global_need, global_forward, global_backward};

@@ -1,0 +1,263 @@
+#define _GNU_SOURCE
+#include "student_train/run/checkpoint.h"
+
+#include "formats/json.h"
+#include "shared/base/digest.h"
+#include "shared/base/files.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { VECTORS = 6, HEADER_LIMIT = 1 << 20, LENGTH_SIZE = 8, DIGEST_LENGTH = DIGEST_HEX_SIZE - 1 };
+
+static const char DIGEST_FIELD[] = "\"sha256\":\"";
+static const char NO_DIGEST[] = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/* A vector of the checkpoint; device NULL: this run has none. */
+struct vector {
+    const char *name;
+    float *device;
+    size_t count;
+};
+
+static void list_vectors(const struct trainer *trainer, struct vector vectors[VECTORS])
+{
+    const struct plan *plan = &trainer->network.plan;
+    const struct network_memory *network = &trainer->network.memory;
+    const struct trainer_memory *memory = &trainer->memory;
+    const size_t students = (size_t)trainer->student_count, parameters = students * plan->parameter_count;
+    const size_t state = students * plan->state_count;
+    const struct vector all[VECTORS] = {
+        {"parameters", network->parameters, parameters},
+        {"running_statistics", network->state, state},
+        {"moment_1", memory->first, parameters},
+        {"moment_2", memory->second, parameters},
+        {"average", memory->average, memory->average ? parameters : 0},
+        {"average_running_statistics", memory->average_state, memory->average ? state : 0}};
+    memcpy(vectors, all, sizeof all);
+}
+
+static size_t data_size(const struct vector vectors[VECTORS])
+{
+    size_t size = 0;
+    for (int i = 0; i < VECTORS; i++)
+        size += vectors[i].count * sizeof(float);
+    return size;
+}
+
+static void add_number(cJSON *metadata, const char *name, const char *format, double number)
+{
+    char text[64];
+    snprintf(text, sizeof text, format, number);
+    cJSON_AddStringToObject(metadata, name, text);
+}
+
+/* "best_epoch" of the first student, "best_epoch_1" of the second, ... */
+static const char *best_key(char name[32], const char *what, int student)
+{
+    if (student == 0)
+        snprintf(name, 32, "best_%s", what);
+    else
+        snprintf(name, 32, "best_%s_%d", what, student);
+    return name;
+}
+
+/* The safetensors header with a digest of zeros, malloc'ed; NULL out of memory. */
+static char *header_text(const struct vector vectors[VECTORS], const struct trainer *trainer,
+                         const struct progress_state *state, const char *identity)
+{
+    cJSON *root = cJSON_CreateObject(), *metadata = cJSON_AddObjectToObject(root, "__metadata__");
+    size_t offset = 0;
+    cJSON_AddStringToObject(metadata, "format", "softcache checkpoint 1");
+    cJSON_AddStringToObject(metadata, "sha256", NO_DIGEST);
+    cJSON_AddStringToObject(metadata, "identity", identity);
+    add_number(metadata, "epoch", "%.0f", state->epoch);
+    add_number(metadata, "step", "%.0f", (double)trainer->step);
+    for (int k = 0; k < trainer->student_count; k++) {
+        char name[32];
+        add_number(metadata, best_key(name, "epoch", k), "%.0f", state->best[k].epoch);
+        add_number(metadata, best_key(name, "score", k), "%.17g", state->best[k].score);
+    }
+    add_number(metadata, "seconds", "%.3f", state->seconds);
+    add_number(metadata, "images", "%.0f", (double)state->images);
+    for (int i = 0; i < VECTORS; i++) {
+        if (!vectors[i].device)
+            continue;
+        cJSON *tensor = cJSON_AddObjectToObject(root, vectors[i].name);
+        double shape = (double)vectors[i].count, ends[2] = {(double)offset, 0};
+        offset += vectors[i].count * sizeof(float);
+        ends[1] = (double)offset;
+        cJSON_AddStringToObject(tensor, "dtype", "F32");
+        cJSON_AddItemToObject(tensor, "shape", cJSON_CreateDoubleArray(&shape, 1));
+        cJSON_AddItemToObject(tensor, "data_offsets", cJSON_CreateDoubleArray(ends, 2));
+    }
+    char *text = cJSON_PrintUnformatted(root);
+    cJSON_Delete(root);
+    return text;
+}
+
+/* The digest of everything but the length and the digest itself, whose place is *place; false where there is none. */
+static bool file_digest(unsigned char *file, size_t header_size, size_t size, unsigned char **place,
+                        char digest[DIGEST_HEX_SIZE])
+{
+    char kept[DIGEST_LENGTH];
+    unsigned char *field = memmem(file + LENGTH_SIZE, header_size, DIGEST_FIELD, strlen(DIGEST_FIELD));
+    if (!field || (size_t)(file + LENGTH_SIZE + header_size - field) < strlen(DIGEST_FIELD) + DIGEST_LENGTH)
+        return false;
+    *place = field + strlen(DIGEST_FIELD);
+    memcpy(kept, *place, DIGEST_LENGTH);
+    memcpy(*place, NO_DIGEST, DIGEST_LENGTH);
+    digest_bytes(file + LENGTH_SIZE, size - LENGTH_SIZE, digest);
+    memcpy(*place, kept, DIGEST_LENGTH);
+    return true;
+}
+
+enum status checkpoint_write(const char *path, struct trainer *trainer, const struct progress_state *state,
+                             const char *identity, struct error *err)
+{
+    const struct compute *compute = trainer->compute;
+    enum status status = STATUS_OK;
+    struct vector vectors[VECTORS];
+    char digest[DIGEST_HEX_SIZE], *header;
+    unsigned char *file = NULL, *place;
+    size_t at, size, header_size;
+    list_vectors(trainer, vectors);
+    header = header_text(vectors, trainer, state, identity);
+    if (!header)
+        TRY(error_no_memory(err, HEADER_LIMIT, "a checkpoint"));
+    header_size = (strlen(header) + 7) / 8 * 8;
+    at = LENGTH_SIZE + header_size;
+    size = at + data_size(vectors);
+    TRY(memory_new((void **)&file, size, 1, "a checkpoint", err));
+    for (int i = 0; i < LENGTH_SIZE; i++)
+        file[i] = (unsigned char)(header_size >> (8 * i));
+    memset(file + LENGTH_SIZE, ' ', header_size);
+    memcpy(file + LENGTH_SIZE, header, strlen(header));
+    for (int i = 0; i < VECTORS; i++) {
+        TRY(compute->backend->download(compute->device, file + at, vectors[i].device, vectors[i].count * sizeof(float),
+                                       err));
+        at += vectors[i].count * sizeof(float);
+    }
+    if (file_digest(file, header_size, size, &place, digest))
+        memcpy(place, digest, DIGEST_LENGTH);
+    TRY(file_publish(path, file, size, err));
+cleanup:
+    free(header);
+    memory_free(file);
+    return status;
+}
+
+/* Names the first line "key = value" in which the two identities differ. */
+static enum status compare_identity(const char *path, const char *kept, const char *asked, struct error *err)
+{
+    while (*kept || *asked) {
+        size_t a = strcspn(kept, "\n"), b = strcspn(asked, "\n");
+        if (a != b || memcmp(kept, asked, a) != 0) {
+            size_t key = strcspn(asked, " =\n");
+            const char *kept_value = strstr(kept, "= "), *asked_value = strstr(asked, "= ");
+            return error_set(err, STATUS_CONFIG, path,
+                             "cannot go on with another %.*s: the run has '%.*s', asked is '%.*s'; use another --out",
+                             (int)key, asked, (int)(kept_value ? strcspn(kept_value + 2, "\n") : 0),
+                             kept_value ? kept_value + 2 : "", (int)(asked_value ? strcspn(asked_value + 2, "\n") : 0),
+                             asked_value ? asked_value + 2 : "");
+        }
+        kept += a + (kept[a] != 0);
+        asked += b + (asked[b] != 0);
+    }
+    return STATUS_OK;
+}
+
+/* A number that stands as a string in the metadata. */
+static enum status read_metadata(const struct json_place *metadata, const char *name, struct arena *arena, double high,
+                                 double *number, struct error *err)
+{
+    const char *text;
+    char *end;
+    enum status status = json_string(metadata, name, arena, &text, err);
+    if (status != STATUS_OK)
+        return status;
+    *number = strtod(text, &end);
+    if (end == text || *end || !isfinite(*number) || fabs(*number) > high)
+        return error_set(err, STATUS_BAD_DATA, metadata->path, "__metadata__.%s: '%.40s' is no such number", name,
+                         text);
+    return STATUS_OK;
+}
+
+static enum status read_state(const struct json_place *metadata, struct arena *arena, struct trainer *trainer,
+                              struct progress_state *state, struct error *err)
+{
+    enum status status = STATUS_OK;
+    double epoch, step, best, images;
+    TRY(read_metadata(metadata, "epoch", arena, 1e9, &epoch, err));
+    TRY(read_metadata(metadata, "step", arena, 1e15, &step, err));
+    for (int k = 0; k < trainer->student_count; k++) {
+        char name[32];
+        TRY(read_metadata(metadata, best_key(name, "epoch", k), arena, 1e9, &best, err));
+        TRY(read_metadata(metadata, best_key(name, "score", k), arena, 1e300, &state->best[k].score, err));
+        state->best[k].epoch = (int)best;
+    }
+    TRY(read_metadata(metadata, "seconds", arena, 1e15, &state->seconds, err));
+    TRY(read_metadata(metadata, "images", arena, 1e15, &images, err));
+    state->epoch = (int)epoch;
+    state->images = (uint64_t)images;
+    trainer->step = (uint64_t)step;
+cleanup:
+    return status;
+}
+
+static enum status load_vectors(const struct json_place *root, struct trainer *trainer, const unsigned char *data,
+                                size_t size, struct error *err)
+{
+    const struct compute *compute = trainer->compute;
+    struct vector vectors[VECTORS];
+    enum status status = STATUS_OK;
+    size_t at = 0;
+    list_vectors(trainer, vectors);
+    if (data_size(vectors) != size)
+        return error_set(err, STATUS_BAD_DATA, root->path, "%zu bytes of vectors where %zu belong", size,
+                         data_size(vectors));
+    for (int i = 0; i < VECTORS; i++) {
+        if (vectors[i].device && !cJSON_GetObjectItemCaseSensitive(root->node, vectors[i].name))
+            return error_set(err, STATUS_BAD_DATA, root->path, "vector %s is missing", vectors[i].name);
+        TRY(compute->backend->upload(compute->device, vectors[i].device, data + at, vectors[i].count * sizeof(float),
+                                     err));
+        at += vectors[i].count * sizeof(float);
+    }
+cleanup:
+    return status;
+}
+
+enum status checkpoint_read(const char *path, struct trainer *trainer, struct progress_state *state,
+                            const char *identity, struct error *err)
+{
+    enum status status = STATUS_OK;
+    unsigned char *bytes = NULL, *place;
+    size_t size, header_size = 0, data;
+    cJSON *json = NULL;
+    struct arena arena = {0};
+    struct json_place root, metadata;
+    const char *kept;
+    char digest[DIGEST_HEX_SIZE];
+    TRY(file_read(path, (size_t)1 << 34, &bytes, &size, err));
+    for (int i = 0; i < LENGTH_SIZE && size >= LENGTH_SIZE; i++)
+        header_size |= (size_t)bytes[i] << (8 * i);
+    if (size < LENGTH_SIZE || header_size > HEADER_LIMIT || header_size > size - LENGTH_SIZE)
+        TRY(error_set(err, STATUS_BAD_DATA, path, "is no checkpoint: its header does not fit the file"));
+    if (!file_digest(bytes, header_size, size, &place, digest) || memcmp(place, digest, DIGEST_LENGTH) != 0)
+        TRY(error_set(err, STATUS_BAD_DATA, path,
+                      "is damaged: its SHA-256 differs; start the run again with --overwrite"));
+    data = LENGTH_SIZE + header_size;
+    TRY(json_parse(&json, (const char *)bytes + LENGTH_SIZE, header_size, path, err));
+    root = json_root(json, path);
+    TRY(json_object(&root, "__metadata__", &metadata, err));
+    TRY(json_string(&metadata, "identity", &arena, &kept, err));
+    TRY(compare_identity(path, kept, identity, err));
+    TRY(read_state(&metadata, &arena, trainer, state, err));
+    TRY(load_vectors(&root, trainer, bytes + data, size - data, err));
+cleanup:
+    free(bytes);
+    cJSON_Delete(json);
+    arena_release(&arena);
+    return status;
+}

@@ -1,0 +1,26 @@
+/* A run opened again, for eval and predict: its student with its weights, ready on a device. */
+#ifndef STUDENT_TRAIN_RUN_FINISHED_RUN_H
+#define STUDENT_TRAIN_RUN_FINISHED_RUN_H
+
+#include "student_train/run/run_folder.h"
+#include "student_train/trainer/trainer.h"
+
+struct finished_run {
+    struct run_info info;
+    struct student student;
+    struct loss_expression loss;
+    struct compute compute;
+    struct trainer_options options;
+    struct trainer trainer; /* evaluates; it never trains */
+};
+
+/* weights: "best", "last" or a safetensors file. A zeroed struct is legal to release. It must not move while open. */
+enum status finished_run_open(struct finished_run *run, const char *folder, const char *weights,
+                              const struct compute_options *compute, int batch, struct progress *progress,
+                              struct error *err);
+void finished_run_release(struct finished_run *run);
+
+/* STATUS_CONFIG when the cache has other classes or another preprocessing than the run was trained with. */
+enum status finished_run_fits(const struct finished_run *run, const struct cache *cache, struct error *err);
+
+#endif

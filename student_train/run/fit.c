@@ -1,0 +1,143 @@
+/* `student_train fit`, and the training of runs side by side. */
+#include "student_train/run/fit.h"
+
+#include "shared/base/files.h"
+#include "student_train/commands/commands.h"
+#include <stdlib.h>
+#include <string.h>
+
+static enum status start_event(const struct fit *fit, struct fit_run *run, struct error *err)
+{
+    const struct compute *compute = &fit->data->compute;
+    const struct run_field fields[] = {
+        {"student", run->info.student, 0},
+        {"loss", run->info.loss, 0},
+        {"device", compute->backend->describe(compute->device), 0},
+        {"parameters", NULL, (double)graph_parameter_count(&run->student.graph)},
+        {"first_epoch", NULL, fit->state.epoch + 1},
+        {"epochs", NULL, run->options.epochs},
+    };
+    return run_log_event(run->log, "start", fields, sizeof fields / sizeof *fields, err);
+}
+
+static enum status init_trainer(struct fit *fit, struct error *err)
+{
+    struct trainer_student students[BACKEND_MAX_STUDENTS];
+    enum status status = STATUS_OK;
+    fit->options = fit_trainer_options(&fit->runs[0].options);
+    for (int k = 0; k < fit->count; k++)
+        students[k] =
+            (struct trainer_student){&fit->runs[k].loss, fit->runs[k].options.schedule, fit->runs[k].options.seed};
+    TRY(trainer_init(&fit->trainer, &fit->data->compute, &fit->runs[0].student.graph, students, fit->count,
+                     &fit->options, &fit->data->cache.manifest, err));
+    for (int k = 1; k < fit->count; k++)
+        TRY(trainer_set_weights(&fit->trainer, k, &fit->runs[k].student.graph, err));
+cleanup:
+    return status;
+}
+
+/* Loads what the loss compares beside the logits, and says what that is. */
+static enum status load_values(struct fit *fit, struct error *err)
+{
+    const struct loss_values *values = &fit->trainer.values;
+    const struct loss_expression *loss = &fit->runs[0].loss;
+    enum status status = STATUS_OK;
+    char *text = NULL;
+    if (values->pair_count == 0)
+        return STATUS_OK;
+    TRY(dataset_load_features(&fit->data->train, values->features, fit->progress, err));
+    text = loss_values_describe(values, loss, &fit->data->cache.manifest);
+    if (!text)
+        TRY(error_no_memory(err, 0, "the description of the loss"));
+    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
+        progress_note(fit->progress, "%s", line);
+cleanup:
+    free(text);
+    return status;
+}
+
+/* All runs' identities: what must be equal for the checkpoint to be theirs. malloc'ed; NULL out of memory. */
+static char *join_identities(const struct fit *fit)
+{
+    size_t size = 1;
+    for (int k = 0; k < fit->count; k++)
+        size += strlen(fit->runs[k].identity);
+    char *text = calloc(size, 1);
+    for (int k = 0; text && k < fit->count; k++)
+        strcat(text, fit->runs[k].identity);
+    return text;
+}
+
+enum status fit_train(struct fit *fit, bool resumes, struct error *err)
+{
+    enum status status = STATUS_OK;
+    char *identity = join_identities(fit);
+    if (!identity)
+        return error_no_memory(err, 0, "a run's identity");
+    fit->identity = identity;
+    TRY(init_trainer(fit, err));
+    if (resumes)
+        TRY(checkpoint_read(fit->checkpoint, &fit->trainer, &fit->state, identity, err));
+    for (int k = 0; k < fit->count && !resumes; k++)
+        TRY(fit_run_describe(&fit->runs[k], err));
+    for (int k = 0; k < fit->count; k++)
+        TRY(fit_data_load(fit->data, &fit->runs[k], fit->progress, err));
+    TRY(load_values(fit, err));
+    for (int k = 0; k < fit->count; k++) {
+        struct fit_run *run = &fit->runs[k];
+        TRY(run_log_open(&run->log, run->options.out, run->terms, run->loss.count,
+                         fit_run_epochs(run, &fit->state, k) + 1, err));
+        TRY(start_event(fit, run, err));
+    }
+    if (!resumes)
+        TRY(checkpoint_write(fit->checkpoint, &fit->trainer, &fit->state, identity, err));
+    TRY(fit_loop(fit, err));
+    TRY(fit_result(fit, err));
+    for (int k = 0; k < fit->count; k++)
+        TRY(run_log_event(fit->runs[k].log, "end", NULL, 0, err));
+cleanup:
+    trainer_release(&fit->trainer);
+    free(identity);
+    return status;
+}
+
+static enum status run(struct fit *fit, struct error *err)
+{
+    struct fit_run *run = &fit->runs[0];
+    const struct fit_options *options = &run->options;
+    enum status status = STATUS_OK;
+    bool resumes;
+    char *checkpoint = path_join(options->out, "checkpoint");
+    if (!checkpoint)
+        return error_no_memory(err, strlen(options->out), "a path");
+    fit->checkpoint = checkpoint;
+    TRY(fit_data_open(fit->data, options, err));
+    TRY(fit_run_open(run, fit->data, err));
+    TRY(fit_run_folder(run, &resumes, err));
+    TRY(compute_open(&fit->data->compute, &options->compute, fit->progress, err));
+    TRY(fit_train(fit, resumes, err));
+    TRY(fit_print(fit, 0, err));
+cleanup:
+    free(checkpoint);
+    return status;
+}
+
+enum status fit_command(int argc, char **argv, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct fit_data data = {0};
+    struct fit_run one = {.lock = -1};
+    struct progress progress;
+    struct fit fit = {.data = &data, .runs = &one, .count = 1, .progress = &progress};
+    TRY(fit_options_parse(&one.options, argc, argv, err));
+    if (one.options.table.help) {
+        options_print_help(&one.options.table, stdout);
+        goto cleanup;
+    }
+    progress_init(&progress, stderr, one.options.quiet);
+    status = run(&fit, err);
+cleanup:
+    fit_data_release(&data);
+    fit_run_release(&one);
+    return status;
+}

@@ -1,0 +1,86 @@
+/* Training runs: what the files of `student_train fit` and `sweep` share.
+ *
+ * struct fit_data is what all runs of a command share; struct fit_run is one student with its folder; struct fit trains
+ * one or several of them side by side. fit_run.c sets a run up, fit.c trains runs, fit_loop.c is the loop over epochs,
+ * fit_result.c what is left at the end. */
+#ifndef STUDENT_TRAIN_RUN_FIT_H
+#define STUDENT_TRAIN_RUN_FIT_H
+
+#include "formats/report/run_log.h"
+#include "student_train/run/checkpoint.h"
+#include "student_train/trainer/evaluation.h"
+#include "student_train/run/fit_options.h"
+#include "student_train/run/run_folder.h"
+
+/* A cache opened on a device; the images are loaded when the first run needs them. */
+struct fit_data {
+    struct cache cache;
+    char cache_digest[DIGEST_HEX_SIZE]; /* of cache.json */
+    struct compute compute;
+    struct dataset train, validation;
+    bool loaded, validates; /* validates: there is a validation split */
+};
+
+struct fit_run {
+    struct fit_options options;
+    struct loss_expression loss;
+    struct run_info info;
+    struct student student; /* its graph's weights: the initial ones, later the best ones */
+    struct run_log *log;
+    char *identity; /* malloc'ed: see fit_identity */
+    const char *terms[LOSS_MAX_TERMS];
+    int lock;                     /* descriptor, -1: none */
+    bool early;                   /* patience or time limit ended it before the last epoch */
+    bool fresh;                   /* the graph's weights are the best ones, and not on the disk yet */
+    struct evaluation evaluation; /* of the best weights, by fit_result */
+};
+
+struct fit {
+    struct fit_data *data; /* borrowed */
+    struct fit_run *runs;  /* [count], borrowed */
+    int count;
+    const char *checkpoint;         /* path, borrowed */
+    const char *identity;           /* of all runs, while they train */
+    struct trainer_options options; /* the first run's */
+    struct trainer trainer;         /* while they train */
+    struct progress *progress;      /* borrowed */
+    struct progress_state state;
+    double saved; /* clock_seconds of the last checkpoint */
+};
+
+/* ---- fit_data.c ---- */
+enum status fit_data_open(struct fit_data *data, const struct fit_options *options, struct error *err);
+/* Loads the splits at the run's size; STATUS_CONFIG when the training split has nothing for the loss. */
+enum status fit_data_load(struct fit_data *data, const struct fit_run *run, struct progress *progress,
+                          struct error *err);
+void fit_data_release(struct fit_data *data); /* a zeroed struct is legal */
+
+/* ---- fit_run.c ---- */
+/* run->options are parsed. Loss, student, initial weights and identity, cheapest checks first; no folder yet. */
+enum status fit_run_open(struct fit_run *run, const struct fit_data *data, struct error *err);
+/* Makes and locks the folder. *resumes: it holds a run to go on from. */
+enum status fit_run_folder(struct fit_run *run, bool *resumes, struct error *err);
+/* What a new run writes before it trains. */
+enum status fit_run_describe(const struct fit_run *run, struct error *err);
+void fit_run_release(struct fit_run *run);
+/* Epochs that the run has logged when `state` epochs are done: fewer where patience ended it before its neighbours. */
+int fit_run_epochs(const struct fit_run *run, const struct progress_state *state, int student);
+/* Patience has run out. */
+bool fit_run_tired(const struct fit_run *run, const struct progress_state *state, int student);
+
+/* ---- fit.c ---- */
+/* Trains the runs side by side to their ends and writes their results. resumes: goes on from the checkpoint. */
+enum status fit_train(struct fit *fit, bool resumes, struct error *err);
+
+/* ---- fit_loop.c ---- */
+/* Trains from state.epoch on until the last epoch, everybody's patience or the time limit. STATUS_INTERRUPTED after a
+ * SIGINT, with the last whole epoch kept. */
+enum status fit_loop(struct fit *fit, struct error *err);
+
+/* ---- fit_result.c ---- */
+/* Evaluates the best weights of every run, writes metrics.json and report.html. */
+enum status fit_result(struct fit *fit, struct error *err);
+/* The result of a run on stdout: metrics.json as it is, or a summary. */
+enum status fit_print(const struct fit *fit, int run, struct error *err);
+
+#endif

@@ -1,0 +1,64 @@
+/* What the runs of a command share: the cache, the device, the images. */
+#include "student_train/run/fit.h"
+
+#include "shared/base/files.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* val, else test; the one with labels first. */
+static bool choose_validation(const struct cache_manifest *manifest, enum split *split)
+{
+    static const enum split order[] = {SPLIT_VAL, SPLIT_TEST};
+    for (int labelled = 1; labelled >= 0; labelled--)
+        for (int i = 0; i < 2; i++)
+            if (manifest->splits[order[i]].samples > 0 &&
+                (!labelled || manifest->splits[order[i]].teacher_accuracy >= 0)) {
+                *split = order[i];
+                return true;
+            }
+    return false;
+}
+
+enum status fit_data_open(struct fit_data *data, const struct fit_options *options, struct error *err)
+{
+    enum status status = STATUS_OK;
+    char *manifest = path_join(options->cache, "cache.json");
+    *data = (struct fit_data){0};
+    if (!manifest)
+        return error_no_memory(err, strlen(options->cache), "a path");
+    TRY(cache_open(&data->cache, options->cache, err));
+    TRY(digest_file(manifest, data->cache_digest, NULL, err));
+cleanup:
+    free(manifest);
+    return status;
+}
+
+enum status fit_data_load(struct fit_data *data, const struct fit_run *run, struct progress *progress,
+                          struct error *err)
+{
+    const int size = run->info.size;
+    enum status status = STATUS_OK;
+    enum split split;
+    if (data->loaded) {
+        data->train.size = data->validation.size = size;
+    } else {
+        TRY(dataset_load(&data->train, &data->cache, SPLIT_TRAIN, size, &data->compute, progress, err));
+        data->validates = choose_validation(&data->cache.manifest, &split);
+        if (data->validates)
+            TRY(dataset_load(&data->validation, &data->cache, split, size, &data->compute, progress, err));
+        data->loaded = true;
+    }
+    if (run->loss.needs_labels && !run->loss.needs_teacher && data->train.labelled == 0)
+        TRY(error_set(err, STATUS_CONFIG, data->cache.path,
+                      "no training sample has a label, so loss '%s' has nothing to learn", run->loss.text));
+cleanup:
+    return status;
+}
+
+void fit_data_release(struct fit_data *data)
+{
+    dataset_release(&data->train);
+    dataset_release(&data->validation);
+    compute_release(&data->compute);
+    cache_release(&data->cache);
+}

@@ -1,0 +1,185 @@
+#include "student_train/run/fit.h"
+
+#include "shared/base/clock.h"
+#include <math.h>
+
+/* Epochs of a few hundredths of a second must not wait for the disk every time; a resumed run repeats what was not
+ * saved, with the same result. */
+static const double SAVE_SECONDS = 2;
+
+static double share(double part, double whole)
+{
+    return whole > 0 ? part / whole : NAN;
+}
+
+/* What makes an epoch the best: accuracy, without labels agreement with the teacher, without a validation split being
+ * the last. */
+static double score(const struct fit *fit, const struct run_epoch *row)
+{
+    return !fit->data->validates ? row->epoch : isfinite(row->val_accuracy) ? row->val_accuracy : row->agreement;
+}
+
+static enum status validate(struct fit *fit, struct run_epoch *rows, struct error *err)
+{
+    struct totals totals[BACKEND_MAX_STUDENTS];
+    enum status status = trainer_evaluate(&fit->trainer, &fit->data->validation, true, NULL, totals, err);
+    for (int k = 0; status == STATUS_OK && k < fit->count; k++) {
+        const double *sums = totals[k].sums;
+        rows[k].val_loss = share(sums[METRIC_LOSS], sums[METRIC_SAMPLES]);
+        rows[k].val_accuracy = share(sums[METRIC_CORRECT], sums[METRIC_LABELLED]);
+        if (totals[k].teacher)
+            rows[k].agreement = share(sums[METRIC_AGREE], sums[METRIC_SAMPLES]);
+    }
+    return status;
+}
+
+static enum status keep_best(struct fit *fit, int k, const struct run_epoch *row, struct error *err)
+{
+    struct fit_run *run = &fit->runs[k];
+    struct best_epoch *best = &fit->state.best[k];
+    enum status status = STATUS_OK;
+    if (best->epoch > 0 && !(score(fit, row) > best->score))
+        return STATUS_OK;
+    best->epoch = row->epoch;
+    best->score = isfinite(score(fit, row)) ? score(fit, row) : 0;
+    TRY(trainer_weights(&fit->trainer, k, &run->student.graph, err));
+    run->fresh = true;
+cleanup:
+    return status;
+}
+
+static enum status publish_best(struct fit_run *run, struct error *err)
+{
+    enum status status = STATUS_OK;
+    if (run->fresh)
+        TRY(run_publish_weights(&run->student.graph, run->options.out, "best.safetensors", err));
+    run->fresh = false;
+cleanup:
+    return status;
+}
+
+/* Brings everything up to the last epoch to the disk, the checkpoint last: what lies there always belongs together. */
+static enum status save(struct fit *fit, struct error *err)
+{
+    enum status status = STATUS_OK;
+    for (int k = 0; k < fit->count; k++) {
+        TRY(publish_best(&fit->runs[k], err));
+        TRY(run_log_sync(fit->runs[k].log, err));
+    }
+    TRY(checkpoint_write(fit->checkpoint, &fit->trainer, &fit->state, fit->identity, err));
+    fit->saved = clock_seconds();
+cleanup:
+    return status;
+}
+
+static enum status train(struct fit *fit, int epoch, struct run_epoch *rows, struct error *err)
+{
+    struct totals totals[BACKEND_MAX_STUDENTS];
+    const struct dataset *dataset = &fit->data->train;
+    const uint32_t room = (uint32_t)fit->options.batch, steps = (dataset->count + room - 1) / room;
+    const double start = clock_seconds();
+    enum status status = trainer_epoch(&fit->trainer, dataset, epoch, fit->progress, totals, err);
+    if (status != STATUS_OK)
+        return status;
+    for (int k = 0; k < fit->count; k++) {
+        const struct fit_run *run = &fit->runs[k];
+        const double *sums = totals[k].sums;
+        struct run_epoch *row = &rows[k];
+        row->learning_rate = schedule_rate(&run->options.schedule, epoch, steps - 1, steps);
+        row->train_loss = share(sums[METRIC_LOSS], sums[METRIC_SAMPLES]);
+        for (int i = 0; i < run->loss.count; i++)
+            row->terms[i] = share(sums[METRIC_TERMS + i], sums[METRIC_ROWS + i]);
+        row->train_accuracy = share(sums[METRIC_CORRECT], sums[METRIC_LABELLED]);
+        row->images_per_second = dataset->count / (clock_seconds() - start);
+        if (!isfinite(row->train_loss) && fit->count == 1)
+            return error_set(err, STATUS_CONFIG, NULL,
+                             "the loss of epoch %d is not finite; lower --lr or set --grad-clip", epoch + 1);
+    }
+    return STATUS_OK;
+}
+
+/* Notes an epoch of every run that still trains. */
+static enum status note_epoch(struct fit *fit, struct run_epoch *rows, const bool *tired, bool best, struct error *err)
+{
+    enum status status = STATUS_OK;
+    for (int k = 0; k < fit->count; k++) {
+        if (tired[k])
+            continue;
+        if (best)
+            TRY(keep_best(fit, k, &rows[k], err));
+        TRY(run_log_epoch(fit->runs[k].log, &rows[k], err));
+    }
+cleanup:
+    return status;
+}
+
+/* The last weights of a run are those of its own last epoch. */
+static enum status keep_last(struct fit *fit, const bool *tired, bool all, struct error *err)
+{
+    enum status status = STATUS_OK;
+    for (int k = 0; k < fit->count; k++) {
+        struct fit_run *run = &fit->runs[k];
+        if (tired[k] || !(all || fit_run_tired(run, &fit->state, k)))
+            continue;
+        TRY(publish_best(run, err));
+        TRY(trainer_weights(&fit->trainer, k, &run->student.graph, err));
+        TRY(run_publish_weights(&run->student.graph, run->options.out, "last.safetensors", err));
+    }
+cleanup:
+    return status;
+}
+
+static enum status one_epoch(struct fit *fit, int epoch, const bool *tired, struct error *err)
+{
+    enum status status = STATUS_OK;
+    const struct fit_options *options = &fit->runs[0].options;
+    struct run_epoch rows[BACKEND_MAX_STUDENTS];
+    const bool due = (epoch + 1) % options->eval_every == 0 || epoch + 1 == options->epochs;
+    const double start = clock_seconds();
+    for (int k = 0; k < fit->count; k++)
+        rows[k] = (struct run_epoch){.epoch = epoch + 1, .val_loss = NAN, .val_accuracy = NAN, .agreement = NAN};
+    TRY(train(fit, epoch, rows, err));
+    if (fit->data->validates && due)
+        TRY(validate(fit, rows, err));
+    const double seconds = clock_seconds() - start;
+    for (int k = 0; k < fit->count; k++)
+        rows[k].seconds = seconds;
+    fit->state.epoch = epoch + 1;
+    fit->state.seconds += seconds;
+    fit->state.images += fit->data->train.count;
+    TRY(note_epoch(fit, rows, tired, !fit->data->validates || due, err));
+    TRY(keep_last(fit, tired, false, err));
+    if (clock_seconds() - fit->saved >= SAVE_SECONDS)
+        TRY(save(fit, err));
+cleanup:
+    return status;
+}
+
+enum status fit_loop(struct fit *fit, struct error *err)
+{
+    const struct fit_options *options = &fit->runs[0].options;
+    const size_t images = fit->data->train.count;
+    const double start = clock_seconds();
+    enum status status = STATUS_OK;
+    bool tired[BACKEND_MAX_STUDENTS];
+    progress_begin(fit->progress, "train", "images", images * (size_t)options->epochs,
+                   images * (size_t)fit->state.epoch);
+    for (int epoch = fit->state.epoch;; epoch++) {
+        const bool late =
+            options->time_limit > 0 && fit->state.epoch > 0 && clock_seconds() - start >= options->time_limit;
+        bool all = true;
+        for (int k = 0; k < fit->count; k++) {
+            tired[k] = fit_run_tired(&fit->runs[k], &fit->state, k);
+            fit->runs[k].early = (tired[k] || late) && fit_run_epochs(&fit->runs[k], &fit->state, k) < options->epochs;
+            all = all && tired[k];
+        }
+        if (all || late || epoch >= options->epochs)
+            break;
+        TRY(one_epoch(fit, epoch, tired, err));
+    }
+    TRY(save(fit, err));
+    TRY(keep_last(fit, tired, true, err));
+cleanup:
+    progress_end(fit->progress);
+    return status;
+}

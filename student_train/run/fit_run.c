@@ -1,0 +1,125 @@
+/* One run: its student and loss, its folder, and when its patience ends. Cheapest checks first, so that a mistake is
+ * told before the images are loaded. */
+#include "student_train/run/fit.h"
+
+#include "formats/export/safetensors.h"
+#include "shared/base/files.h"
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static enum status check_budget(const struct fit_run *run, struct error *err)
+{
+    const size_t count = graph_parameter_count(&run->student.graph);
+    if (run->options.max_params > 0 && count > (size_t)run->options.max_params)
+        return error_set(err, STATUS_CONFIG, NULL,
+                         "student '%s' has %zu parameters, the budget is %d; choose a smaller one, or raise it with "
+                         "--max-params %zu",
+                         run->options.student, count, run->options.max_params, count);
+    return STATUS_OK;
+}
+
+static void describe(struct fit_run *run, const struct fit_data *data)
+{
+    const struct fit_options *options = &run->options;
+    run->info.cache = options->cache;
+    run->info.cache_digest = data->cache_digest;
+    run->info.student = options->student;
+    run->info.structure = run->student.onnx ? "student.onnx" : "student.net";
+    run->info.loss = run->loss.text;
+    run->info.name =
+        options->name ? options->name : arena_printf(&run->info.arena, "%s, %s", options->student, run->loss.text);
+}
+
+enum status fit_run_open(struct fit_run *run, const struct fit_data *data, struct error *err)
+{
+    const struct fit_options *options = &run->options;
+    enum status status = STATUS_OK;
+    char init_digest[DIGEST_HEX_SIZE] = "none";
+    TRY(loss_expression_parse(&run->loss, options->loss, err));
+    for (int i = 0; i < run->loss.count; i++)
+        run->terms[i] = run->loss.names[i];
+    if (run->loss.needs_teacher && !cache_has_teacher(&data->cache.manifest))
+        TRY(error_set(
+            err, STATUS_CONFIG, options->cache,
+            "has no teacher's logits, which loss '%s' needs; make it with teacher_dump run --teacher FILE.onnx",
+            run->loss.text));
+    run_info_from_cache(&run->info, &data->cache);
+    run->info.size = options->size ? options->size : run->info.crop;
+    TRY(student_open(&run->student, options->student,
+                     &(struct student_input){run->info.channels, run->info.size, run->info.class_count}, err));
+    TRY(check_budget(run, err));
+    if (!run->student.onnx)
+        graph_initialise(&run->student.graph, options->seed);
+    if (options->init) {
+        TRY(safetensors_read_weights_file(&run->student.graph, options->init, err));
+        TRY(digest_file(options->init, init_digest, NULL, err));
+    }
+    describe(run, data);
+    run->identity = fit_identity(options, data->cache_digest, run->student.digest, init_digest);
+    if (!run->identity || !run->info.name)
+        TRY(error_no_memory(err, 0, "a run's identity"));
+cleanup:
+    return status;
+}
+
+enum status fit_run_folder(struct fit_run *run, bool *resumes, struct error *err)
+{
+    const struct fit_options *options = &run->options;
+    enum status status = STATUS_OK;
+    char *lock = path_join(options->out, ".lock"), *checkpoint = path_join(options->out, "checkpoint");
+    if (!lock || !checkpoint)
+        TRY(error_no_memory(err, strlen(options->out), "a path"));
+    TRY(folder_make(options->out, err));
+    TRY(file_lock(lock, &run->lock, err));
+    *resumes = file_exists(checkpoint);
+    if (*resumes && !options->resume && !options->overwrite)
+        TRY(error_set(err, STATUS_CANT_CREATE, options->out,
+                      "holds a run already; --resume goes on with it, --overwrite replaces it"));
+    if (*resumes && options->overwrite) {
+        unlink(checkpoint);
+        *resumes = false;
+    }
+cleanup:
+    free(lock);
+    free(checkpoint);
+    return status;
+}
+
+enum status fit_run_describe(const struct fit_run *run, struct error *err)
+{
+    const char *out = run->options.out;
+    enum status status = STATUS_OK;
+    char *config = options_resolved(&run->options.table);
+    if (!config)
+        TRY(error_no_memory(err, 0, "config.ini"));
+    TRY(run_publish(out, "config.ini", config, strlen(config), err));
+    TRY(run_publish(out, run->info.structure, run->student.bytes, run->student.size, err));
+    TRY(run_info_write(&run->info, out, err));
+cleanup:
+    free(config);
+    return status;
+}
+
+bool fit_run_tired(const struct fit_run *run, const struct progress_state *state, int student)
+{
+    const int best = state->best[student].epoch, patience = run->options.patience;
+    return patience > 0 && best > 0 && state->epoch - best >= patience;
+}
+
+int fit_run_epochs(const struct fit_run *run, const struct progress_state *state, int student)
+{
+    return fit_run_tired(run, state, student) ? state->best[student].epoch + run->options.patience : state->epoch;
+}
+
+void fit_run_release(struct fit_run *run)
+{
+    run_log_close(run->log);
+    evaluation_release(&run->evaluation);
+    student_release(&run->student);
+    run_info_release(&run->info);
+    if (run->lock >= 0)
+        file_unlock(run->lock);
+    free(run->identity);
+    options_release(&run->options.table);
+}

@@ -1,0 +1,139 @@
+#include "student_train/run/photos.h"
+
+#include "formats/datasets/image_source.h"
+#include "shared/base/files.h"
+#include "shared/base/interrupt.h"
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+enum { PHOTO_LIMIT = 256 << 20 };
+
+static bool is_photo(const struct folder_entry *entry)
+{
+    const char *dot = strrchr(entry->name, '.');
+    return !entry->is_folder && dot && (strcasecmp(dot, ".jpg") == 0 || strcasecmp(dot, ".jpeg") == 0);
+}
+
+enum status photos_list(struct photos *photos, const char *folder, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct folder_entry *entries = NULL;
+    size_t count = 0;
+    *photos = (struct photos){0};
+    TRY(folder_list(folder, &entries, &count, err));
+    photos->paths = calloc(count + 1, sizeof *photos->paths);
+    if (!photos->paths)
+        TRY(error_no_memory(err, count * sizeof *photos->paths, "a list of photos"));
+    for (size_t i = 0; i < count; i++) {
+        if (!is_photo(&entries[i]))
+            continue;
+        photos->paths[photos->count] = path_join(folder, entries[i].name);
+        if (!photos->paths[photos->count++])
+            TRY(error_no_memory(err, strlen(folder), "a path"));
+    }
+    if (photos->count == 0)
+        TRY(error_set(err, STATUS_NO_INPUT, folder,
+                      "has no .jpg or .jpeg file; give the folder that holds the photos"));
+cleanup:
+    folder_list_free(entries, count);
+    if (status != STATUS_OK)
+        photos_release(photos);
+    return status;
+}
+
+void photos_release(struct photos *photos)
+{
+    for (size_t i = 0; i < photos->count; i++)
+        free(photos->paths[i]);
+    free(photos->paths);
+    *photos = (struct photos){0};
+}
+
+/* One batch of photos, decoded on all threads. */
+struct photo_job {
+    char **paths; /* of the batch */
+    struct finished_run *run;
+    struct device_images *images;
+    struct feed_content content; /* of one step */
+    struct error *errors;        /* [photos of the batch] */
+};
+
+static enum status load_photo(struct photo_job *job, uint32_t i, struct error *err)
+{
+    const struct run_info *info = &job->run->info;
+    const struct compute *compute = &job->run->compute;
+    enum status status = STATUS_OK;
+    unsigned char *bytes = NULL;
+    size_t size;
+    struct image photo = {0}, base = {0};
+    TRY(file_read(job->paths[i], PHOTO_LIMIT, &bytes, &size, err));
+    TRY(image_decode(IMAGE_JPEG, 0, 0, 3, bytes, size, job->paths[i], &photo, err));
+    TRY(image_resize_short_side(&photo, info->base, &base, err));
+    view_make_evaluation(&job->content.views[i], base.h, base.w, info->crop, info->size);
+    TRY(compute->backend->images_put(compute->device, job->images, i, &base, err));
+cleanup:
+    free(bytes);
+    image_release(&photo);
+    image_release(&base);
+    return status;
+}
+
+static void load_task(void *context, int index, int worker)
+{
+    struct photo_job *job = context;
+    (void)worker;
+    load_photo(job, (uint32_t)index, &job->errors[index]);
+}
+
+static enum status predict_batch(struct photo_job *job, int count, int32_t *predictions, struct error *err)
+{
+    const struct compute *compute = &job->run->compute;
+    struct trainer *trainer = &job->run->trainer;
+    const struct run_info *info = &job->run->info;
+    float table[3][256];
+    enum status status = STATUS_OK;
+    view_normalisation_table(table, info->mean, info->std, info->channels);
+    memset(job->errors, 0, (size_t)count * sizeof *job->errors);
+    TRY(compute->backend->images_new(compute->device, (uint32_t)count, info->channels, &job->images, err));
+    thread_pool_run(compute->pool, count, load_task, job);
+    for (int i = 0; i < count; i++) {
+        job->content.samples[i] = (uint32_t)i;
+        if (job->errors[i].code != STATUS_OK)
+            TRY(error_set(err, job->errors[i].code, job->errors[i].path, "%s", job->errors[i].message));
+    }
+    TRY(trainer_predict(trainer, job->images, &job->content, count, info->size, table, predictions, err));
+cleanup:
+    compute->backend->images_free(compute->device, job->images);
+    job->images = NULL;
+    return status;
+}
+
+enum status photos_predict(const struct photos *photos, struct finished_run *run, struct progress *progress,
+                           int32_t *predictions, struct error *err)
+{
+    enum status status = STATUS_OK;
+    const size_t room = (size_t)run->options.batch;
+    struct photo_job job = {.run = run};
+    job.errors = calloc(room, sizeof *job.errors);
+    if (!job.errors)
+        return error_no_memory(err, room * sizeof *job.errors, "decoding");
+    TRY(feed_content_init(&job.content, room, (int)room, 1, run->trainer.classes, 0, err));
+    if (run->info.channels != 3)
+        TRY(error_set(err, STATUS_CONFIG, NULL, "the student takes images of %d channel, photos have 3",
+                      run->info.channels));
+    progress_begin(progress, "predict", "photos", photos->count, 0);
+    for (size_t first = 0; first < photos->count; first += room) {
+        size_t count = photos->count - first < room ? photos->count - first : room;
+        job.paths = photos->paths + first;
+        TRY(predict_batch(&job, (int)count, predictions + first, err));
+        progress_update(progress, first + count, NULL);
+        if (interrupt_requested())
+            TRY(error_set(err, STATUS_INTERRUPTED, NULL, "stopped; nothing was written"));
+    }
+    progress_end(progress);
+cleanup:
+    feed_content_release(&job.content);
+    free(job.errors);
+    return status;
+}

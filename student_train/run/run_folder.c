@@ -1,0 +1,194 @@
+#define _POSIX_C_SOURCE 200809L
+#include "student_train/run/run_folder.h"
+
+#include "formats/json.h"
+#include "formats/export/safetensors.h"
+#include "shared/augment/view.h"
+#include "shared/base/files.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { RUN_FORMAT = 1, JSON_LIMIT = 16 << 20, MAX_CLASSES = 1 << 16 };
+
+void run_info_from_cache(struct run_info *info, const struct cache *cache)
+{
+    const struct cache_manifest *manifest = &cache->manifest;
+    info->classes = manifest->classes;
+    info->class_count = manifest->class_count;
+    info->channels = manifest->channels;
+    info->crop = manifest->size;
+    info->base = manifest->base;
+    memcpy(info->mean, manifest->mean, sizeof info->mean);
+    memcpy(info->std, manifest->std, sizeof info->std);
+}
+
+enum status run_publish(const char *folder, const char *file, const void *bytes, size_t size, struct error *err)
+{
+    char *path = path_join(folder, file);
+    if (!path)
+        return error_no_memory(err, strlen(folder), "a path");
+    enum status status = file_publish(path, bytes, size, err);
+    free(path);
+    return status;
+}
+
+enum status run_publish_weights(const struct graph *graph, const char *folder, const char *file, struct error *err)
+{
+    uint8_t *bytes = NULL;
+    size_t size;
+    enum status status = safetensors_write_weights(graph, &bytes, &size, err);
+    if (status == STATUS_OK)
+        status = run_publish(folder, file, bytes, size, err);
+    free(bytes);
+    return status;
+}
+
+static void add_floats(cJSON *root, const char *name, const float values[3])
+{
+    cJSON *array = cJSON_AddArrayToObject(root, name);
+    for (int i = 0; i < 3; i++)
+        cJSON_AddItemToArray(array, json_float(values[i]));
+}
+
+enum status run_info_write(const struct run_info *info, const char *folder, struct error *err)
+{
+    cJSON *root = cJSON_CreateObject();
+    cJSON_AddNumberToObject(root, "run_format", RUN_FORMAT);
+    cJSON_AddStringToObject(root, "name", info->name);
+    cJSON_AddStringToObject(root, "student", info->student);
+    cJSON_AddStringToObject(root, "structure", info->structure);
+    cJSON_AddStringToObject(root, "loss", info->loss);
+    cJSON_AddStringToObject(root, "cache", info->cache);
+    cJSON_AddStringToObject(root, "cache_digest", info->cache_digest);
+    cJSON_AddItemToObject(root, "classes", cJSON_CreateStringArray(info->classes, info->class_count));
+    cJSON_AddNumberToObject(root, "channels", info->channels);
+    cJSON_AddNumberToObject(root, "size", info->size);
+    cJSON_AddNumberToObject(root, "crop", info->crop);
+    cJSON_AddNumberToObject(root, "base", info->base);
+    add_floats(root, "mean", info->mean);
+    add_floats(root, "std", info->std);
+    char *text = cJSON_Print(root);
+    cJSON_Delete(root);
+    if (!text)
+        return error_no_memory(err, 0, "run.json");
+    enum status status = run_publish(folder, "run.json", text, strlen(text), err);
+    free(text);
+    return status;
+}
+
+static enum status read_floats(const struct json_place *root, const char *name, float values[3], struct error *err)
+{
+    struct json_place array;
+    int count;
+    enum status status = json_array(root, name, 3, &array, &count, err);
+    if (status != STATUS_OK)
+        return status;
+    for (int i = 0; i < 3; i++) {
+        const cJSON *item = cJSON_GetArrayItem(array.node, i);
+        if (!cJSON_IsNumber(item) || !isfinite((float)item->valuedouble))
+            return error_set(err, STATUS_BAD_DATA, root->path, "%s: three numbers belong here", name);
+        values[i] = (float)item->valuedouble;
+    }
+    return STATUS_OK;
+}
+
+static enum status read_classes(struct run_info *info, const struct json_place *root, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct json_place array, element = {0};
+    const char **names;
+    TRY(json_array(root, "classes", MAX_CLASSES, &array, &info->class_count, err));
+    names = arena_alloc(&info->arena, (size_t)info->class_count + 1, sizeof *names);
+    if (!names || info->class_count == 0)
+        TRY(error_set(err, STATUS_BAD_DATA, root->path, "classes: there are none"));
+    for (int i = 0; i < info->class_count; i++) {
+        TRY(json_element(&array, i, &element, err));
+        TRY(json_string(&element, NULL, &info->arena, &names[i], err));
+    }
+    info->classes = names;
+cleanup:
+    return status;
+}
+
+static enum status read_fields(struct run_info *info, const struct json_place *root, struct error *err)
+{
+    enum status status = STATUS_OK;
+    int64_t format, channels, size, crop, base;
+    TRY(json_integer(root, "run_format", RUN_FORMAT, RUN_FORMAT, &format, err));
+    TRY(json_string(root, "name", &info->arena, &info->name, err));
+    TRY(json_string(root, "student", &info->arena, &info->student, err));
+    TRY(json_string(root, "structure", &info->arena, &info->structure, err));
+    TRY(json_string(root, "loss", &info->arena, &info->loss, err));
+    TRY(json_string(root, "cache", &info->arena, &info->cache, err));
+    TRY(json_string(root, "cache_digest", &info->arena, &info->cache_digest, err));
+    TRY(read_classes(info, root, err));
+    TRY(json_integer(root, "channels", 1, 3, &channels, err));
+    TRY(json_integer(root, "size", 1, VIEW_MAX_SIZE, &size, err));
+    TRY(json_integer(root, "crop", 1, VIEW_MAX_SIZE, &crop, err));
+    TRY(json_integer(root, "base", 0, IMAGE_MAX_SIDE, &base, err));
+    TRY(read_floats(root, "mean", info->mean, err));
+    TRY(read_floats(root, "std", info->std, err));
+    info->channels = (int)channels;
+    info->size = (int)size;
+    info->crop = (int)crop;
+    info->base = (int)base;
+    if (strcmp(info->structure, "student.net") != 0 && strcmp(info->structure, "student.onnx") != 0)
+        TRY(error_set(err, STATUS_BAD_DATA, root->path, "structure: '%.80s' is neither student.net nor student.onnx",
+                      info->structure));
+cleanup:
+    return status;
+}
+
+enum status run_info_read(struct run_info *info, const char *folder, struct error *err)
+{
+    enum status status = STATUS_OK;
+    unsigned char *bytes = NULL;
+    size_t size;
+    cJSON *json = NULL;
+    char *path = path_join(folder, "run.json");
+    *info = (struct run_info){0};
+    if (!path)
+        TRY(error_no_memory(err, strlen(folder), "a path"));
+    if (!file_exists(path))
+        TRY(error_set(err, STATUS_NO_INPUT, folder,
+                      "is no run: it has no run.json; `student_train fit --out` makes one"));
+    TRY(file_read(path, JSON_LIMIT, &bytes, &size, err));
+    TRY(json_parse(&json, (const char *)bytes, size, path, err));
+    struct json_place root = json_root(json, path);
+    TRY(read_fields(info, &root, err));
+cleanup:
+    free(bytes);
+    free(path);
+    cJSON_Delete(json);
+    if (status != STATUS_OK)
+        run_info_release(info);
+    return status;
+}
+
+void run_info_release(struct run_info *info)
+{
+    arena_release(&info->arena);
+    *info = (struct run_info){0};
+}
+
+enum status run_student(const struct run_info *info, const char *folder, const char *weights, struct student *student,
+                        struct error *err)
+{
+    enum status status = STATUS_OK;
+    const struct student_input input = {info->channels, info->size, info->class_count};
+    const bool kept = strcmp(weights, "best") == 0 || strcmp(weights, "last") == 0;
+    char *structure = path_join(folder, info->structure), *file = NULL;
+    *student = (struct student){0};
+    file = !kept ? strdup(weights) : path_join(folder, weights[0] == 'b' ? "best.safetensors" : "last.safetensors");
+    if (!structure || !file)
+        TRY(error_no_memory(err, strlen(folder), "a path"));
+    TRY(student_open(student, structure, &input, err));
+    TRY(safetensors_read_weights_file(&student->graph, file, err));
+cleanup:
+    if (status != STATUS_OK)
+        student_release(student);
+    free(structure);
+    free(file);
+    return status;
+}

@@ -1,0 +1,178 @@
+/* What a sweep says of its runs: sweep.csv and the table on stdout; sweep_page.c has sweep.html. */
+#define _GNU_SOURCE
+#include "student_train/sweep/sweep.h"
+
+#include "shared/base/files.h"
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PRINTED = 10 };
+
+bool sweep_finished(const struct sweep *sweep, int cell)
+{
+    return sweep->metrics[cell].loss != NULL;
+}
+
+double sweep_score(const struct run_metrics *metrics)
+{
+    return isfinite(metrics->accuracy) ? metrics->accuracy : metrics->agreement;
+}
+
+static int by_score(const void *left, const void *right, void *context)
+{
+    const struct sweep *sweep = context;
+    const int a = *(const int *)left, b = *(const int *)right;
+    const double x = sweep_score(&sweep->metrics[a]), y = sweep_score(&sweep->metrics[b]);
+    if (x != y && (isfinite(x) || isfinite(y)))
+        return !isfinite(y) || x > y ? -1 : 1;
+    return a < b ? -1 : a > b;
+}
+
+int *sweep_ranked(const struct sweep *sweep, int *count)
+{
+    int *cells = calloc((size_t)sweep->grid.cells + 1, sizeof *cells);
+    *count = 0;
+    for (int cell = 0; cells && cell < sweep->grid.cells; cell++)
+        if (sweep_finished(sweep, cell))
+            cells[(*count)++] = cell;
+    if (cells)
+        qsort_r(cells, (size_t)*count, sizeof *cells, by_score, (void *)(uintptr_t)sweep);
+    return cells;
+}
+
+/* ---- sweep.csv ---- */
+
+static void csv_text(FILE *out, const char *text)
+{
+    if (!strpbrk(text, ",\"\n")) {
+        fputs(text, out);
+        return;
+    }
+    fputc('"', out);
+    for (; *text; text++)
+        fprintf(out, *text == '"' ? "\"\"" : "%c", *text);
+    fputc('"', out);
+}
+
+static void csv_number(FILE *out, double number)
+{
+    if (isfinite(number))
+        fprintf(out, ",%.9g", number);
+    else
+        fputc(',', out);
+}
+
+static void write_csv(const struct sweep *sweep, FILE *out)
+{
+    const struct grid *grid = &sweep->grid;
+    for (int k = 0; k < grid->key_count; k++) {
+        csv_text(out, grid->keys[k].name);
+        fputc(',', out);
+    }
+    fputs("expression,accuracy,agreement,loss,epochs,best_epoch,parameters,folder\n", out);
+    for (int cell = 0; cell < grid->cells; cell++) {
+        const struct run_metrics *m = &sweep->metrics[cell];
+        if (!sweep_finished(sweep, cell))
+            continue;
+        for (int k = 0; k < grid->key_count; k++) {
+            csv_text(out, grid_value(grid, cell, k));
+            fputc(',', out);
+        }
+        csv_text(out, m->loss);
+        csv_number(out, m->accuracy);
+        csv_number(out, m->agreement);
+        csv_number(out, m->loss_value);
+        fprintf(out, ",%.0f,%.0f,%.0f,", m->epochs, m->best_epoch, m->parameters);
+        csv_text(out, sweep->folders[cell] + strlen(sweep->options.out) + 1);
+        fputc('\n', out);
+    }
+}
+
+static enum status publish(const struct sweep *sweep, const char *name,
+                           void (*write)(const struct sweep *sweep, FILE *out), struct error *err)
+{
+    enum status status = STATUS_OK;
+    char *text = NULL, *path = path_join(sweep->options.out, name);
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    if (!out || !path)
+        TRY(error_no_memory(err, 0, name));
+    write(sweep, out);
+    const bool failed = ferror(out) != 0;
+    if (fclose(out) != 0 || failed)
+        status = error_no_memory(err, size, name);
+    else
+        status = file_publish(path, text, size, err);
+    out = NULL;
+cleanup:
+    if (out)
+        fclose(out);
+    free(text);
+    free(path);
+    return status;
+}
+
+enum status sweep_report(const struct sweep *sweep, struct error *err)
+{
+    enum status status = STATUS_OK;
+    TRY(publish(sweep, "sweep.csv", write_csv, err));
+    TRY(publish(sweep, "sweep.html", sweep_page, err));
+cleanup:
+    return status;
+}
+
+/* ---- stdout ---- */
+
+static void add_number(cJSON *object, const char *name, double number)
+{
+    cJSON_AddItemToObject(object, name, isfinite(number) ? cJSON_CreateNumber(number) : cJSON_CreateNull());
+}
+
+static enum status print_json(const struct sweep *sweep, const int *cells, int count, struct error *err)
+{
+    cJSON *list = cJSON_CreateArray();
+    for (int i = 0; i < count; i++) {
+        const struct run_metrics *m = &sweep->metrics[cells[i]];
+        cJSON *item = cJSON_CreateObject(), *keys = cJSON_AddObjectToObject(item, "grid");
+        for (int k = 0; k < sweep->grid.key_count; k++)
+            cJSON_AddStringToObject(keys, sweep->grid.keys[k].name, grid_value(&sweep->grid, cells[i], k));
+        cJSON_AddStringToObject(item, "run", sweep->folders[cells[i]]);
+        cJSON_AddStringToObject(item, "loss", m->loss);
+        add_number(item, "accuracy", m->accuracy);
+        add_number(item, "agreement", m->agreement);
+        cJSON_AddItemToArray(list, item);
+    }
+    char *text = cJSON_Print(list);
+    cJSON_Delete(list);
+    if (!text)
+        return error_no_memory(err, 0, "a table");
+    printf("%s\n", text);
+    free(text);
+    return STATUS_OK;
+}
+
+enum status sweep_print(const struct sweep *sweep, struct error *err)
+{
+    int count, *cells = sweep_ranked(sweep, &count);
+    enum status status = STATUS_OK;
+    if (!cells)
+        return error_no_memory(err, 0, "a table");
+    if (sweep->options.json) {
+        status = print_json(sweep, cells, count, err);
+    } else {
+        printf("%-48s %10s %10s\n", "best runs", "accuracy", "agreement");
+        for (int i = 0; i < count && i < PRINTED; i++) {
+            char label[160];
+            const struct run_metrics *m = &sweep->metrics[cells[i]];
+            grid_label(&sweep->grid, cells[i], label, sizeof label);
+            printf("%-48.48s %8.2f %% %8.2f %%\n", label, 100 * m->accuracy, 100 * m->agreement);
+        }
+        printf("\n%d runs   table: %s/sweep.csv   page: %s/sweep.html\n", count, sweep->options.out,
+               sweep->options.out);
+    }
+    free(cells);
+    return status;
+}

@@ -1,0 +1,170 @@
+#include "student_train/trainer/dataset.h"
+
+#include "shared/base/interrupt.h"
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Decodes the images of one shard. */
+struct decode_job {
+    struct dataset *dataset;
+    const struct cache_shard *shard;
+    struct error *errors; /* [threads] first error of each worker */
+    atomic_int failed;
+};
+
+static enum status decode_image(struct dataset *dataset, const struct cache_shard *shard, uint32_t i, struct error *err)
+{
+    const struct cache_manifest *manifest = &dataset->cache->manifest;
+    const struct compute *compute = dataset->compute;
+    enum status status = STATUS_OK;
+    const uint8_t *bytes;
+    uint8_t *owned = NULL;
+    size_t size;
+    struct image stored = {0}, base = {0};
+    TRY(cache_image(dataset->cache, shard, i, &bytes, &size, &owned, err));
+    TRY(image_decode(manifest->encoding, manifest->raw_h, manifest->raw_w, manifest->channels, bytes, size,
+                     shard->names[i], &stored, err));
+    TRY(image_resize_short_side(&stored, manifest->base, &base, err));
+    dataset->bases[shard->first + i].h = base.h;
+    dataset->bases[shard->first + i].w = base.w;
+    TRY(compute->backend->images_put(compute->device, dataset->images, shard->first + i, &base, err));
+cleanup:
+    free(owned);
+    image_release(&stored);
+    image_release(&base);
+    return status;
+}
+
+static void decode_task(void *context, int index, int worker)
+{
+    struct decode_job *job = context;
+    if (atomic_load(&job->failed) || interrupt_requested())
+        return;
+    if (decode_image(job->dataset, job->shard, (uint32_t)index, &job->errors[worker]) != STATUS_OK)
+        atomic_store(&job->failed, 1);
+}
+
+static enum status decode_shard(struct dataset *dataset, const struct cache_shard *shard, struct error *err)
+{
+    const int threads = thread_pool_size(dataset->compute->pool);
+    struct decode_job job = {.dataset = dataset, .shard = shard};
+    enum status status = STATUS_OK;
+    job.errors = calloc((size_t)threads, sizeof *job.errors);
+    if (!job.errors)
+        return error_no_memory(err, (size_t)threads * sizeof *job.errors, "decoding");
+    thread_pool_run(dataset->compute->pool, (int)shard->count, decode_task, &job);
+    for (int t = 0; t < threads && status == STATUS_OK; t++)
+        if (job.errors[t].code != STATUS_OK)
+            status = error_set(err, job.errors[t].code, job.errors[t].path, "%s", job.errors[t].message);
+    if (status == STATUS_OK && interrupt_requested())
+        status = error_set(err, STATUS_INTERRUPTED, NULL, "stopped while the cache was loading; nothing was lost");
+    free(job.errors);
+    return status;
+}
+
+/* One shard: verified, its labels and ids copied, its images decoded, their stored bytes given back. */
+static enum status load_shard(struct dataset *dataset, int index, struct error *err)
+{
+    struct cache_shard *shard = &dataset->shards[index];
+    enum status status = STATUS_OK;
+    TRY(cache_read_shard(dataset->cache, dataset->split, index, CACHE_READ_IMAGES, shard, err));
+    for (uint32_t i = 0; i < shard->count; i++) {
+        dataset->ids[shard->first + i] = shard->ids[i];
+        dataset->labels[shard->first + i] = shard->labels[i];
+        dataset->labelled += shard->labels[i] >= 0;
+        dataset->shard_of[shard->first + i] = index;
+    }
+    TRY(decode_shard(dataset, shard, err));
+    free(shard->image_bytes);
+    shard->image_bytes = NULL;
+cleanup:
+    return status;
+}
+
+enum status dataset_load(struct dataset *dataset, const struct cache *cache, enum split split, int size,
+                         const struct compute *compute, struct progress *progress, struct error *err)
+{
+    const struct cache_manifest *manifest = &cache->manifest;
+    const struct cache_split *content = &manifest->splits[split];
+    enum status status = STATUS_OK;
+    size_t n = content->samples;
+    *dataset = (struct dataset){.cache = cache, .compute = compute, .split = split, .size = size};
+    if (n == 0) {
+        status = error_set(err, STATUS_CONFIG, cache->path, "has no %s split", split_name(split));
+        goto cleanup;
+    }
+    dataset->count = content->samples;
+    dataset->views = content->views;
+    dataset->bases = calloc(n, sizeof *dataset->bases);
+    dataset->ids = calloc(n, sizeof *dataset->ids);
+    dataset->labels = calloc(n, sizeof *dataset->labels);
+    dataset->shard_of = calloc(n, sizeof *dataset->shard_of);
+    dataset->shards = calloc((size_t)content->shard_count, sizeof *dataset->shards);
+    if (!dataset->bases || !dataset->ids || !dataset->labels || !dataset->shard_of || !dataset->shards)
+        TRY(error_no_memory(err, n, "a split of the cache"));
+    dataset->shard_count = content->shard_count;
+    TRY(recipe_parse(&dataset->recipe, manifest->recipe, err));
+    view_normalisation_table(dataset->table, manifest->mean, manifest->std, manifest->channels);
+    TRY(compute->backend->images_new(compute->device, dataset->count, manifest->channels, &dataset->images, err));
+    progress_begin(progress, split_name(split), "images", n, 0);
+    for (int i = 0; i < content->shard_count; i++) {
+        TRY(load_shard(dataset, i, err));
+        progress_update(progress, content->shards[i].first + content->shards[i].count, NULL);
+    }
+    progress_end(progress);
+cleanup:
+    if (status != STATUS_OK)
+        dataset_release(dataset);
+    return status;
+}
+
+void dataset_release(struct dataset *dataset)
+{
+    dataset_free_features(dataset);
+    if (dataset->images)
+        dataset->compute->backend->images_free(dataset->compute->device, dataset->images);
+    for (int i = 0; i < dataset->shard_count; i++)
+        cache_shard_release(&dataset->shards[i]);
+    free(dataset->shards);
+    free(dataset->shard_of);
+    free(dataset->bases);
+    free(dataset->ids);
+    free(dataset->labels);
+    *dataset = (struct dataset){0};
+}
+
+void dataset_view(const struct dataset *dataset, uint32_t sample, int number, struct view *view)
+{
+    const struct cache_manifest *manifest = &dataset->cache->manifest;
+    const struct base_size base = dataset->bases[sample];
+    if (number == DATASET_EVALUATION_VIEW)
+        view_make_evaluation(view, base.h, base.w, manifest->size, dataset->size);
+    else
+        view_make(view, &dataset->recipe, manifest->seed, dataset->ids[sample], (uint32_t)number, base.h, base.w,
+                  manifest->size, dataset->size);
+}
+
+bool dataset_mixes(const struct dataset *dataset)
+{
+    return dataset->split == SPLIT_TRAIN && recipe_mixes(&dataset->recipe);
+}
+
+void dataset_mix(const struct dataset *dataset, uint32_t sample, int number, struct view_mix *mix, uint32_t *partner)
+{
+    const struct cache_manifest *manifest = &dataset->cache->manifest;
+    view_mix_make(mix, partner, &dataset->recipe, manifest->seed, dataset->ids[sample], (uint32_t)number, sample,
+                  dataset->count, manifest->size, dataset->size);
+}
+
+bool dataset_has_teacher(const struct dataset *dataset, bool evaluation)
+{
+    return cache_has_teacher(&dataset->cache->manifest) && !(evaluation && dataset->split == SPLIT_TRAIN);
+}
+
+void dataset_teacher(const struct dataset *dataset, uint32_t sample, int number, float *logits)
+{
+    const struct cache_shard *shard = &dataset->shards[dataset->shard_of[sample]];
+    cache_logits(&dataset->cache->manifest, shard, sample - shard->first,
+                 number == DATASET_EVALUATION_VIEW ? 0 : number, logits);
+}

@@ -1,0 +1,184 @@
+#include "student_train/trainer/evaluation.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static double share(double part, double whole)
+{
+    return whole > 0 ? part / whole : NAN;
+}
+
+/* The teacher's answers on the evaluation views, from the cache. */
+static enum status measure_teacher(struct evaluation *evaluation, const struct dataset *dataset, struct error *err)
+{
+    const size_t classes = (size_t)evaluation->classes;
+    enum status status = STATUS_OK;
+    uint32_t *counts = calloc(2 * classes, sizeof *counts), right = 0;
+    float *logits = calloc(classes, sizeof *logits);
+    if (!counts || !logits)
+        TRY(error_no_memory(err, 2 * classes * sizeof *counts, "counts of classes"));
+    for (uint32_t i = 0; dataset_has_teacher(dataset, true) && i < dataset->count; i++) {
+        size_t best = 0;
+        if (dataset->labels[i] < 0)
+            continue;
+        dataset_teacher(dataset, i, DATASET_EVALUATION_VIEW, logits);
+        for (size_t k = 1; k < classes; k++)
+            best = logits[k] > logits[best] ? k : best;
+        bool hit = (int32_t)best == dataset->labels[i];
+        right += hit;
+        counts[dataset->labels[i]]++;
+        counts[classes + (size_t)dataset->labels[i]] += hit;
+    }
+    if (dataset->split != SPLIT_TRAIN && cache_has_teacher(&dataset->cache->manifest))
+        evaluation->teacher_accuracy = share(right, dataset->labelled);
+    for (size_t k = 0; k < classes; k++)
+        evaluation->teacher_class_accuracy[k] = share(counts[classes + k], counts[k]);
+cleanup:
+    free(counts);
+    free(logits);
+    return status;
+}
+
+static void count_confusion(struct evaluation *evaluation, const struct dataset *dataset)
+{
+    const size_t classes = (size_t)evaluation->classes;
+    for (uint32_t i = 0; i < dataset->count; i++)
+        if (dataset->labels[i] >= 0)
+            evaluation->confusion[(size_t)dataset->labels[i] * classes + (size_t)evaluation->predictions[i]]++;
+    for (size_t k = 0; k < classes; k++) {
+        double row = 0;
+        for (size_t j = 0; j < classes; j++)
+            row += evaluation->confusion[k * classes + j];
+        evaluation->class_accuracy[k] = share(evaluation->confusion[k * classes + k], row);
+    }
+}
+
+static enum status init(struct evaluation *evaluation, int class_count, const struct dataset *dataset,
+                        struct error *err)
+{
+    const size_t classes = (size_t)class_count;
+    *evaluation = (struct evaluation){.split = dataset->split,
+                                      .classes = class_count,
+                                      .samples = dataset->count,
+                                      .labelled = dataset->labelled,
+                                      .agreement = NAN,
+                                      .teacher_accuracy = NAN};
+    evaluation->predictions = calloc(dataset->count, sizeof *evaluation->predictions);
+    evaluation->confusion = calloc(classes * classes, sizeof *evaluation->confusion);
+    evaluation->class_accuracy = calloc(classes, sizeof *evaluation->class_accuracy);
+    evaluation->teacher_class_accuracy = calloc(classes, sizeof *evaluation->teacher_class_accuracy);
+    if (!evaluation->predictions || !evaluation->confusion || !evaluation->class_accuracy ||
+        !evaluation->teacher_class_accuracy)
+        return error_no_memory(err, classes * classes * sizeof *evaluation->confusion, "an evaluation");
+    return STATUS_OK;
+}
+
+enum status evaluation_run(struct evaluation *evaluations, struct trainer *trainer, const struct dataset *dataset,
+                           struct error *err)
+{
+    enum status status = STATUS_OK;
+    const int students = trainer->student_count;
+    struct totals totals[BACKEND_MAX_STUDENTS];
+    int32_t *predictions = calloc(size_mul((size_t)students, dataset->count), sizeof *predictions);
+    memset(evaluations, 0, (size_t)students * sizeof *evaluations);
+    if (!predictions)
+        return error_no_memory(err, dataset->count * sizeof *predictions, "an evaluation");
+    TRY(trainer_evaluate(trainer, dataset, true, predictions, totals, err));
+    for (int k = 0; k < students; k++) {
+        struct evaluation *e = &evaluations[k];
+        const double *sums = totals[k].sums;
+        TRY(init(e, trainer->classes, dataset, err));
+        memcpy(e->predictions, predictions + (size_t)k * dataset->count, dataset->count * sizeof *predictions);
+        e->loss = share(sums[METRIC_LOSS], sums[METRIC_SAMPLES]);
+        e->accuracy = share(sums[METRIC_CORRECT], sums[METRIC_LABELLED]);
+        if (totals[k].teacher)
+            e->agreement = share(sums[METRIC_AGREE], sums[METRIC_SAMPLES]);
+        count_confusion(e, dataset);
+        TRY(measure_teacher(e, dataset, err));
+    }
+cleanup:
+    free(predictions);
+    for (int k = 0; status != STATUS_OK && k < students; k++)
+        evaluation_release(&evaluations[k]);
+    return status;
+}
+
+void evaluation_release(struct evaluation *evaluation)
+{
+    free(evaluation->predictions);
+    free(evaluation->confusion);
+    free(evaluation->class_accuracy);
+    free(evaluation->teacher_class_accuracy);
+    *evaluation = (struct evaluation){0};
+}
+
+static void add_number(cJSON *object, const char *name, double number)
+{
+    if (isfinite(number))
+        cJSON_AddNumberToObject(object, name, number);
+    else
+        cJSON_AddNullToObject(object, name);
+}
+
+void evaluation_json(const struct evaluation *evaluation, const char *const *names, cJSON *object)
+{
+    const size_t classes = (size_t)evaluation->classes;
+    cJSON_AddStringToObject(object, "split", split_name(evaluation->split));
+    cJSON_AddNumberToObject(object, "samples", evaluation->samples);
+    cJSON_AddNumberToObject(object, "labelled", evaluation->labelled);
+    add_number(object, "loss", evaluation->loss);
+    add_number(object, "accuracy", evaluation->accuracy);
+    add_number(object, "teacher_accuracy", evaluation->teacher_accuracy);
+    add_number(object, "agreement", evaluation->agreement);
+    cJSON *list = cJSON_AddArrayToObject(object, "per_class"), *confusion = cJSON_AddArrayToObject(object, "confusion");
+    for (size_t k = 0; k < classes; k++) {
+        cJSON *item = cJSON_CreateObject(), *row = cJSON_CreateArray();
+        cJSON_AddStringToObject(item, "class", names[k]);
+        add_number(item, "accuracy", evaluation->class_accuracy[k]);
+        add_number(item, "teacher_accuracy", evaluation->teacher_class_accuracy[k]);
+        cJSON_AddItemToArray(list, item);
+        for (size_t j = 0; j < classes; j++)
+            cJSON_AddItemToArray(row, cJSON_CreateNumber(evaluation->confusion[k * classes + j]));
+        cJSON_AddItemToArray(confusion, row);
+    }
+}
+
+static void print_percent(double value, FILE *out)
+{
+    if (isfinite(value))
+        fprintf(out, "%8.2f %%", 100 * value);
+    else
+        fprintf(out, "         -");
+}
+
+void evaluation_print(const struct evaluation *evaluation, const char *const *names, FILE *out)
+{
+    enum { WIDEST_CONFUSION = 20 };
+    const size_t classes = (size_t)evaluation->classes;
+    fprintf(out, "%s: %u samples, %u labelled, loss %.4f\n", split_name(evaluation->split), evaluation->samples,
+            evaluation->labelled, evaluation->loss);
+    fprintf(out, "%-28s %10s %10s\n", "", "student", "teacher");
+    fprintf(out, "%-28s ", "accuracy");
+    print_percent(evaluation->accuracy, out);
+    fprintf(out, " ");
+    print_percent(evaluation->teacher_accuracy, out);
+    fprintf(out, "\n%-28s ", "agreement with the teacher");
+    print_percent(evaluation->agreement, out);
+    for (size_t k = 0; evaluation->labelled && k < classes; k++) {
+        fprintf(out, "\n  %-26.26s ", names[k]);
+        print_percent(evaluation->class_accuracy[k], out);
+        fprintf(out, " ");
+        print_percent(evaluation->teacher_class_accuracy[k], out);
+    }
+    fprintf(out, "\n");
+    if (!evaluation->labelled || classes > WIDEST_CONFUSION)
+        return;
+    fprintf(out, "\nconfusion (row: true class, column: predicted)\n");
+    for (size_t k = 0; k < classes; k++) {
+        fprintf(out, "  %-16.16s", names[k]);
+        for (size_t j = 0; j < classes; j++)
+            fprintf(out, " %5u", evaluation->confusion[k * classes + j]);
+        fprintf(out, "\n");
+    }
+}

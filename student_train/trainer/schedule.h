@@ -1,0 +1,27 @@
+/* Learning-rate schedules, as PyTorch's schedulers stepped once an epoch:
+ *   constant
+ *   step       StepLR(step_size=step_epochs, gamma)
+ *   cosine     CosineAnnealingLR(T_max=epochs - warmup_epochs, eta_min=minimum)
+ *   restarts   CosineAnnealingWarmRestarts(T_0=restart_epochs, T_mult=restart_factor, eta_min=minimum)
+ * Before them, warmup_epochs epochs rise linearly from 0, optimiser step by optimiser step. */
+#ifndef STUDENT_TRAIN_TRAINER_SCHEDULE_H
+#define STUDENT_TRAIN_TRAINER_SCHEDULE_H
+
+#include <stdint.h>
+
+enum schedule_kind { SCHEDULE_CONSTANT, SCHEDULE_STEP, SCHEDULE_COSINE, SCHEDULE_RESTARTS };
+extern const char *const schedule_names[]; /* ends with NULL */
+
+struct schedule {
+    int kind; /* enum schedule_kind */
+    double rate, minimum;
+    int epochs, warmup_epochs;
+    int step_epochs;
+    double gamma;
+    int restart_epochs, restart_factor;
+};
+
+/* The rate of step `step` (from 0) of epoch `epoch` (from 0), of `steps` steps an epoch. */
+double schedule_rate(const struct schedule *schedule, int epoch, uint32_t step, uint32_t steps);
+
+#endif

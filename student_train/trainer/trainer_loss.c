@@ -1,0 +1,215 @@
+/* What stands between the forward and the backward pass: the terms of the loss, on logits and on values. */
+#include "student_train/trainer/trainer.h"
+
+enum { SCRATCH_ALIGNMENT = 256 };
+
+static struct loss_shape shape_of(const struct trainer *trainer, const struct loss_pair *pair)
+{
+    const struct loss_value *tap = &trainer->values.taps[pair->tap];
+    struct loss_shape shape = {.batch = trainer->options->batch,
+                               .classes = trainer->classes,
+                               .samples = trainer->samples,
+                               .pixels = tap->h * tap->w,
+                               .channels = tap->channels};
+    if (pair->source >= 0) {
+        const struct loss_value *source = &trainer->values.sources[pair->source];
+        shape.teacher_pixels = source->h * source->w;
+        shape.teacher_channels = source->channels;
+    }
+    return shape;
+}
+
+static size_t tap_size(const struct trainer *trainer, int i)
+{
+    const struct loss_value *tap = &trainer->values.taps[i];
+    return (size_t)trainer->options->batch * (size_t)tap->h * (size_t)tap->w * (size_t)tap->channels;
+}
+
+static enum status new_buffer(const struct trainer *trainer, size_t bytes, void *out, struct error *err)
+{
+    return trainer->compute->backend->buffer_new(trainer->compute->device, bytes, "values that the loss compares", out,
+                                                 err);
+}
+
+static size_t scratch_size(const struct trainer *trainer)
+{
+    const struct backend *backend = trainer->compute->backend;
+    const struct loss_expression *loss = trainer->students[0].loss;
+    const struct loss_shape logits = {.batch = trainer->options->batch, .classes = trainer->classes};
+    size_t most = 0;
+    for (int i = 0; i < loss->count; i++) {
+        const size_t bytes = loss_expression_on_values(loss, i) ? 0 : backend->loss_scratch(&loss->terms[i], &logits);
+        most = bytes > most ? bytes : most;
+    }
+    for (int i = 0; i < trainer->values.pair_count; i++) {
+        const struct loss_pair *pair = &trainer->values.pairs[i];
+        const struct loss_shape shape = shape_of(trainer, pair);
+        const size_t bytes = backend->loss_scratch(&loss->terms[pair->term], &shape);
+        most = bytes > most ? bytes : most;
+    }
+    return (most + SCRATCH_ALIGNMENT - 1) / SCRATCH_ALIGNMENT * SCRATCH_ALIGNMENT;
+}
+
+enum status trainer_values_init(struct trainer *trainer, struct error *err)
+{
+    const struct loss_values *values = &trainer->values;
+    struct trainer_values *buffers = &trainer->buffers;
+    const size_t students = (size_t)trainer->student_count;
+    enum status status = STATUS_OK;
+    buffers->scratch_stride = scratch_size(trainer);
+    if (buffers->scratch_stride)
+        TRY(new_buffer(trainer, size_mul(students, buffers->scratch_stride), &buffers->scratch, err));
+    for (int i = 0; i < values->source_count; i++) {
+        const struct loss_value *source = &values->sources[i];
+        const size_t floats = (size_t)source->h * (size_t)source->w * (size_t)source->channels;
+        TRY(new_buffer(trainer, size_mul(size_mul((size_t)trainer->options->batch, floats), sizeof(float)),
+                       &buffers->teacher[i], err));
+    }
+    for (int i = 0; i < values->tap_count; i++) {
+        const size_t bytes = size_mul(students, size_mul(tap_size(trainer, i), sizeof(float)));
+        TRY(new_buffer(trainer, bytes, &buffers->student[i], err));
+        TRY(new_buffer(trainer, bytes, &buffers->gradient[i], err));
+    }
+cleanup:
+    return status;
+}
+
+void trainer_values_release(struct trainer *trainer)
+{
+    const struct compute *compute = trainer->compute;
+    struct trainer_values *buffers = &trainer->buffers;
+    for (int i = 0; i < LOSS_ALL_PAIRS; i++) {
+        compute->backend->buffer_free(compute->device, buffers->teacher[i]);
+        compute->backend->buffer_free(compute->device, buffers->student[i]);
+        compute->backend->buffer_free(compute->device, buffers->gradient[i]);
+    }
+    compute->backend->buffer_free(compute->device, buffers->scratch);
+    *buffers = (struct trainer_values){0};
+}
+
+static enum status ask_term(struct trainer *trainer, int term, const struct loss_batch *batch, struct error *err)
+{
+    struct loss_term terms[BACKEND_MAX_STUDENTS];
+    for (int k = 0; k < trainer->student_count; k++)
+        terms[k] = trainer->students[k].loss->terms[term];
+    return trainer->compute->backend->loss(trainer->compute->device, terms, term, batch, err);
+}
+
+static struct feature_tap tap_of(const struct trainer *trainer, int i)
+{
+    const struct loss_value *tap = &trainer->values.taps[i];
+    return (struct feature_tap){trainer->network.plan.node_tensor[tap->of], tap->h, tap->w};
+}
+
+/* Brings the values of both sides to their buffers. */
+static enum status read_values(struct trainer *trainer, const struct feature_store *features, const struct feed *feed,
+                               const struct pass *pass, struct error *err)
+{
+    const struct backend *backend = trainer->compute->backend;
+    struct device *device = trainer->compute->device;
+    const struct loss_values *values = &trainer->values;
+    const struct network *network = &trainer->network;
+    enum status status = STATUS_OK;
+    for (int i = 0; i < values->source_count; i++) {
+        const struct loss_value *source = &values->sources[i];
+        const struct feature_store *store = source->of >= 0 ? &features[source->of] : NULL;
+        TRY(backend->feature_teacher(device, store, feed, source->term, source->h, source->w,
+                                     trainer->buffers.teacher[i], err));
+    }
+    for (int i = 0; i < values->tap_count; i++) {
+        const struct feature_tap tap = tap_of(trainer, i);
+        const size_t size = tap_size(trainer, i);
+        TRY(backend->feature_read(device, &network->plan, &network->memory, pass, values->taps[i].term, &tap,
+                                  trainer->buffers.student[i], size, err));
+        TRY(backend->zero(device, trainer->buffers.gradient[i], (size_t)trainer->student_count * size * sizeof(float),
+                          err));
+    }
+cleanup:
+    return status;
+}
+
+/* Hands the gradients of the values on to the network. */
+static enum status hand_back(struct trainer *trainer, const struct pass *pass, struct error *err)
+{
+    const struct backend *backend = trainer->compute->backend;
+    const struct network *network = &trainer->network;
+    enum status status = STATUS_OK;
+    for (int i = 0; i < trainer->values.tap_count; i++) {
+        const struct feature_tap tap = tap_of(trainer, i);
+        bool first = tap.tensor != network->plan.output; /* the logits' gradient has the other terms' share already */
+        for (int before = 0; before < i; before++)
+            first &= tap_of(trainer, before).tensor != tap.tensor;
+        TRY(backend->feature_gradient(trainer->compute->device, &network->plan, &network->memory, pass,
+                                      trainer->values.taps[i].term, &tap, trainer->buffers.gradient[i],
+                                      tap_size(trainer, i), first, err));
+    }
+cleanup:
+    return status;
+}
+
+static enum status ask_pair(struct trainer *trainer, const struct loss_pair *pair, struct loss_batch batch,
+                            struct error *err)
+{
+    const struct network *network = &trainer->network;
+    batch.part = pair->part;
+    batch.shape = shape_of(trainer, pair);
+    batch.student = trainer->buffers.student[pair->tap];
+    batch.student_gradient = trainer->buffers.gradient[pair->tap];
+    batch.student_stride = tap_size(trainer, pair->tap);
+    batch.teacher = pair->source >= 0 ? trainer->buffers.teacher[pair->source] : NULL;
+    batch.parameters = network->memory.parameters;
+    batch.parameter_gradients = network->memory.parameter_gradients;
+    batch.parameter_stride = network->plan.parameter_count;
+    batch.state = network->memory.state;
+    batch.state_stride = network->plan.state_count;
+    for (int i = 0; i < LEARNED_COUNT; i++)
+        if (pair->learned[i] >= 0)
+            batch.learned[i] = network->plan.weight_offset[pair->learned[i]];
+    return ask_term(trainer, pair->term, &batch, err);
+}
+
+/* The terms on logits; without the teacher's logits only cross entropy has a meaning. */
+static enum status ask_logit_terms(struct trainer *trainer, const struct loss_batch *batch, struct error *err)
+{
+    const struct loss_expression *loss = trainer->students[0].loss;
+    enum status status = STATUS_OK;
+    for (int i = 0; i < loss->count; i++)
+        if (!loss_expression_on_values(loss, i) && (batch->feed->teacher || loss->terms[i].kind == LOSS_CE))
+            TRY(ask_term(trainer, i, batch, err));
+cleanup:
+    return status;
+}
+
+enum status trainer_measure(struct trainer *trainer, const struct feature_store *features, const struct feed *feed,
+                            const struct pass *pass, struct error *err)
+{
+    const struct backend *backend = trainer->compute->backend;
+    struct device *device = trainer->compute->device;
+    struct loss_batch batch = {.count = pass->count,
+                               .students = trainer->student_count,
+                               .logits = network_logits(&trainer->network),
+                               .logit_stride = network_logit_stride(&trainer->network),
+                               .feed = feed,
+                               .metrics = trainer->metrics,
+                               .shape = {.batch = trainer->options->batch, .classes = trainer->classes},
+                               .scratch = trainer->buffers.scratch,
+                               .scratch_stride = trainer->buffers.scratch_stride};
+    enum status status = STATUS_OK;
+    if (pass->training) {
+        const size_t bytes = (size_t)pass->count * (size_t)trainer->classes * sizeof(float);
+        batch.gradient = network_logits_gradient(&trainer->network);
+        batch.gradient_stride = network_gradient_stride(&trainer->network);
+        for (int k = 0; k < trainer->student_count; k++)
+            TRY(backend->zero(device, batch.gradient + (size_t)k * batch.gradient_stride, bytes, err));
+    }
+    TRY(ask_logit_terms(trainer, &batch, err));
+    if (pass->training && trainer->values.pair_count) {
+        TRY(read_values(trainer, features, feed, pass, err));
+        for (int i = 0; i < trainer->values.pair_count; i++)
+            TRY(ask_pair(trainer, &trainer->values.pairs[i], batch, err));
+        TRY(hand_back(trainer, pass, err));
+    }
+    TRY(backend->metrics(device, &batch, err));
+cleanup:
+    return status;
+}

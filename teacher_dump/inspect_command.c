@@ -1,0 +1,204 @@
+/* What is in a cache (with the parameters of views), or in an ONNX file. */
+#define _GNU_SOURCE
+#include "teacher_dump/commands.h"
+
+#include "formats/onnx/onnx_read.h"
+#include "shared/base/files.h"
+#include "shared/base/options.h"
+#include "teacher_dump/summary.h"
+#include "teacher_dump/view_batch.h"
+#include <stdlib.h>
+#include <string.h>
+
+struct inspect {
+    const char *path;
+    int views, sample, size;
+    bool json;
+};
+
+/* ---- a cache ---- */
+static enum status inspect_cache_json(const struct cache *cache, struct error *err)
+{
+    const struct cache_manifest *manifest = &cache->manifest;
+    cJSON *object = cJSON_CreateObject(), *classes;
+    char seed[24];
+    snprintf(seed, sizeof seed, "%llu", (unsigned long long)manifest->seed);
+    cJSON_AddStringToObject(object, "cache", cache->path);
+    cJSON_AddStringToObject(object, "source", manifest->source_format);
+    cJSON_AddStringToObject(object, "teacher", manifest->teacher_file);
+    cJSON_AddStringToObject(object, "teacher_sha256", manifest->teacher_digest);
+    cJSON_AddStringToObject(object, "device", manifest->device);
+    cJSON_AddStringToObject(object, "precision", manifest->precision);
+    cJSON_AddStringToObject(object, "recipe", manifest->recipe);
+    cJSON_AddStringToObject(object, "seed", seed);
+    cJSON_AddNumberToObject(object, "views", manifest->views);
+    cJSON_AddNumberToObject(object, "base", manifest->base);
+    cJSON_AddNumberToObject(object, "size", manifest->size);
+    classes = cJSON_AddArrayToObject(object, "classes");
+    for (int c = 0; c < manifest->class_count; c++)
+        cJSON_AddItemToArray(classes, cJSON_CreateString(manifest->classes[c]));
+    summary_features_to_json(manifest, manifest->splits[SPLIT_TRAIN].samples, object);
+    summary_to_json(manifest, object);
+    return summary_print_json(object, err);
+}
+
+static void print_cache(const struct cache *cache)
+{
+    const struct cache_manifest *manifest = &cache->manifest;
+    printf("%s: cache of format %d, written by softcache %s\n", cache->path, manifest->format_version,
+           manifest->program_version);
+    printf("  data     %s, %s, %d classes, images %s%s\n", manifest->source_format,
+           manifest->encoding == IMAGE_JPEG ? "JPEG" : "raw", manifest->class_count,
+           manifest->images_embedded ? "embedded" : "linked to ", manifest->source_path);
+    if (cache_has_teacher(manifest))
+        printf("  teacher  %s, SHA-256 %.16s..., ran on %s in %s\n", manifest->teacher_file, manifest->teacher_digest,
+               manifest->device, manifest->precision);
+    else
+        printf("  teacher  none: images, labels and views only\n");
+    printf("  views    %d of %s (algorithm %d, seed %llu)\n", manifest->views, manifest->recipe,
+           manifest->augment_version, (unsigned long long)manifest->seed);
+    printf("  input    base %d, size %d, mean %g,%g,%g, std %g,%g,%g\n", manifest->base, manifest->size,
+           (double)manifest->mean[0], (double)manifest->mean[1], (double)manifest->mean[2], (double)manifest->std[0],
+           (double)manifest->std[1], (double)manifest->std[2]);
+    if (manifest->top_k)
+        printf("  logits   the %d largest of %d\n", manifest->top_k, manifest->class_count);
+    summary_print_features(manifest, manifest->splits[SPLIT_TRAIN].samples, stdout);
+    summary_print(manifest, stdout);
+    for (int i = 0; i < manifest->skipped_count; i++)
+        printf("  left out %s: %s\n", manifest->skipped[i].name, manifest->skipped[i].reason);
+}
+
+/* The size of a sample's base image is needed: its image is decoded. */
+static enum status print_views(const struct cache *cache, const struct inspect *inspect, struct error *err)
+{
+    const struct cache_manifest *manifest = &cache->manifest;
+    const struct cache_split *train = &manifest->splits[SPLIT_TRAIN];
+    struct prepared_image prepared = {0};
+    struct cache_shard shard = {0};
+    struct recipe recipe;
+    enum status status = STATUS_OK;
+    const uint8_t *bytes;
+    uint8_t *owned = NULL;
+    size_t size;
+    int s = 0;
+    if (inspect->sample < 0 || (uint32_t)inspect->sample >= train->samples)
+        return error_set(err, STATUS_USAGE, cache->path, "--sample %d: the training split has samples 0 to %lld",
+                         inspect->sample, (long long)train->samples - 1);
+    while ((uint32_t)inspect->sample >= train->shards[s].first + train->shards[s].count)
+        s++;
+    TRY(cache_read_shard(cache, SPLIT_TRAIN, s, CACHE_READ_IMAGES, &shard, err));
+    uint32_t i = (uint32_t)inspect->sample - shard.first;
+    TRY(cache_image(cache, &shard, i, &bytes, &size, &owned, err));
+    TRY(prepared_image_make(&prepared, manifest, bytes, size, shard.names[i], err));
+    TRY(recipe_parse(&recipe, manifest->recipe, err));
+    printf("views of %s (id %u, base %dx%d):\n", shard.names[i], shard.ids[i], prepared.levels[0].h,
+           prepared.levels[0].w);
+    for (int v = 0; v < inspect->views; v++) {
+        struct view view;
+        struct view_mix mix;
+        uint32_t partner;
+        char text[1024], mixed[100];
+        view_of_request(manifest, &recipe, SPLIT_TRAIN, shard.ids[i], (uint32_t)v, prepared.levels[0].h,
+                        prepared.levels[0].w, &view);
+        view_describe(&view, text, sizeof text);
+        mix_of_request(manifest, &recipe, SPLIT_TRAIN, shard.ids[i], (uint32_t)v, (uint32_t)inspect->sample, &mix,
+                       &partner);
+        view_mix_describe(&mix, partner, mixed, sizeof mixed);
+        printf("  %3d  %s%s\n", v, text, mixed);
+    }
+cleanup:
+    free(owned);
+    prepared_image_release(&prepared);
+    cache_shard_release(&shard);
+    return status;
+}
+
+static enum status inspect_cache(const struct inspect *inspect, struct error *err)
+{
+    struct cache cache;
+    enum status status = STATUS_OK;
+    TRY(cache_open(&cache, inspect->path, err));
+    if (inspect->json)
+        TRY(inspect_cache_json(&cache, err));
+    else
+        print_cache(&cache);
+    if (inspect->views && !inspect->json)
+        TRY(print_views(&cache, inspect, err));
+cleanup:
+    cache_release(&cache);
+    return status;
+}
+
+/* ---- an ONNX file ---- */
+static enum status inspect_graph_json(const struct graph *graph, struct error *err)
+{
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddNumberToObject(object, "parameters", (double)graph_parameter_count(graph));
+    cJSON_AddNumberToObject(object, "multiply_accumulates", (double)graph_multiply_count(graph));
+    cJSON_AddStringToObject(object, "output", graph->nodes[graph->output].name);
+    cJSON *tensors = cJSON_AddArrayToObject(object, "tensors");
+    for (int i = 0; i < graph->node_count; i++) {
+        const struct node *node = &graph->nodes[i];
+        const int shape[3] = {node->shape.c, node->shape.h, node->shape.w};
+        cJSON *item = cJSON_CreateObject();
+        cJSON_AddItemToArray(tensors, item);
+        cJSON_AddStringToObject(item, "name", node->name);
+        cJSON_AddStringToObject(item, "op", op_name(node->op));
+        cJSON_AddItemToObject(item, "shape", cJSON_CreateIntArray(shape, 3));
+    }
+    return summary_print_json(object, err);
+}
+
+static enum status inspect_onnx(const struct inspect *inspect, struct error *err)
+{
+    const struct onnx_read_options options = {.height = inspect->size, .width = inspect->size};
+    struct graph graph = {0};
+    enum status status = onnx_read_file(&graph, inspect->path, &options, err);
+    if (status != STATUS_OK)
+        return status;
+    if (inspect->json) {
+        status = inspect_graph_json(&graph, err);
+    } else {
+        printf("%s: %zu parameters, %.1f MMAC a sample\n", inspect->path, graph_parameter_count(&graph),
+               (double)graph_multiply_count(&graph) / 1e6);
+        printf("  %-40s %-22s %s\n", "tensor (for --feature)", "operator", "shape");
+        for (int i = 0; i < graph.node_count; i++) {
+            const struct node *node = &graph.nodes[i];
+            printf("  %-40s %-22s %dx%dx%d%s\n", node->name, op_name(node->op), node->shape.c, node->shape.h,
+                   node->shape.w,
+                   i == graph.output  ? "  logits"
+                   : i == graph.input ? "  input"
+                                      : "");
+        }
+    }
+    graph_release(&graph);
+    return status;
+}
+
+enum status command_inspect(int argc, char **argv, struct error *err)
+{
+    struct inspect inspect = {0};
+    enum status status = STATUS_OK;
+    const struct option_spec specs[] = {
+        {"path", OPTION_POSITIONAL, &inspect.path, "CACHE|FILE.onnx", NULL, "what to look into", .required = true},
+        {"views", OPTION_INT, &inspect.views, "N", "0", "of a cache: print the parameters of N views", .minimum = 0,
+         .maximum = 65536},
+        {"sample", OPTION_INT, &inspect.sample, "I", "0", "of this training sample", .minimum = 0,
+         .maximum = INT32_MAX},
+        {"size", OPTION_INT, &inspect.size, "N", "224", "of an ONNX file whose input size is open", .minimum = 1,
+         .maximum = VIEW_MAX_SIZE},
+        {"json", OPTION_FLAG, &inspect.json, NULL, NULL, "print JSON"},
+    };
+    struct options options = {.command = "teacher_dump inspect",
+                              .summary = "Says what is in a cache or in an ONNX file.",
+                              .specs = specs,
+                              .count = sizeof specs / sizeof *specs};
+    TRY(options_parse(&options, argc, argv, err));
+    if (options.help)
+        options_print_help(&options, stdout);
+    else
+        status = folder_exists(inspect.path) ? inspect_cache(&inspect, err) : inspect_onnx(&inspect, err);
+cleanup:
+    options_release(&options);
+    return status;
+}
