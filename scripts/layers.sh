@@ -12,8 +12,8 @@ may_include() {
     shared/tensor/*) echo "shared/base/ shared/tensor/" ;;
     shared/graph/*) echo "shared/base/ shared/tensor/ shared/graph/" ;;
     shared/augment/*) echo "shared/base/ shared/tensor/ shared/augment/" ;;
-    shared/device/*) echo "$data shared/device/ shared/backend/ shared/training/ shared/inference/" ;;
-    shared/training/*) echo "$data shared/device/ shared/training/ shared/backend/" ;;
+    shared/device/*) echo "$data shared/device/" ;;
+    shared/training/*) echo "$data shared/device/ shared/training/" ;;
     shared/inference/plain/*) echo "$data shared/device/ shared/inference/ shared/training/" ;;
     shared/inference/*) echo "$data shared/device/ shared/inference/" ;;
     shared/backend/*) echo "$data shared/device/ shared/training/ shared/inference/ shared/backend/" ;;

@@ -42,26 +42,26 @@ struct recheck {
 /* Two runs of a teacher in this precision differ at most so much, relative to the largest value of a view: float16
  * rounding of what is stored (2^-10) alone, and what the products' rounding (2^-11, 2^-9) adds up to over a network. */
 static const double tolerances[] = {
-    [INFERENCE_FP32] = 2e-3, [INFERENCE_TF32] = 1e-2, [INFERENCE_FP16] = 1e-2, [INFERENCE_BF16] = 6e-2};
+    [ENGINE_FP32] = 2e-3, [ENGINE_TF32] = 1e-2, [ENGINE_FP16] = 1e-2, [ENGINE_BF16] = 6e-2};
 
 /* The cache's own precision where this device has it, and the tolerance that fits the coarser of the two. */
 static enum status choose_engine(struct recheck *recheck, struct error *err)
 {
     const char *stored = recheck->cache.manifest.precision;
     struct teacher_engine *engine = &recheck->engine;
-    int made = INFERENCE_FP32;
+    int made = ENGINE_FP32;
     enum status status = STATUS_CONFIG;
-    for (int i = INFERENCE_FP32; inference_precisions[i]; i++)
-        made = strcmp(stored, inference_precisions[i]) == 0 ? i : made;
+    for (int i = ENGINE_FP32; engine_precisions[i]; i++)
+        made = strcmp(stored, engine_precisions[i]) == 0 ? i : made;
     *engine = (struct teacher_engine){.device = recheck->device,
                                       .threads = recheck->threads,
                                       .gpu_memory = recheck->gpu_memory,
                                       .precision = recheck->precision,
                                       .batch = recheck->batch};
-    if (recheck->precision == INFERENCE_DEFAULT) {
+    if (recheck->precision == ENGINE_DEFAULT) {
         engine->precision = made;
         status = teacher_choose(engine, NULL);
-        engine->precision = status == STATUS_OK ? engine->precision : INFERENCE_DEFAULT;
+        engine->precision = status == STATUS_OK ? engine->precision : ENGINE_DEFAULT;
     }
     if (status != STATUS_OK)
         TRY(teacher_choose(engine, err));
@@ -291,7 +291,7 @@ cleanup:
 static enum status report(const struct recheck *recheck, struct error *err)
 {
     const struct cache_manifest *manifest = &recheck->cache.manifest;
-    const char *precision = inference_precision_name((enum inference_precision)recheck->engine.precision);
+    const char *precision = engine_precision_name((enum engine_precision)recheck->engine.precision);
     if (recheck->json) {
         cJSON *object = cJSON_CreateObject();
         cJSON_AddNumberToObject(object, "views", recheck->count);
@@ -348,8 +348,7 @@ enum status command_recheck(int argc, char **argv, struct error *err)
          .minimum = 0, .maximum = 1},
         {"device", OPTION_STRING, &recheck.device, "D", "auto", "auto, cpu, cuda or cuda:K"},
         {"teacher-precision", OPTION_CHOICE, &recheck.precision, NULL, "auto",
-         "what the teacher computes with; auto: as in the cache, where the device can",
-         .choices = inference_precisions},
+         "what the teacher computes with; auto: as in the cache, where the device can", .choices = engine_precisions},
         {"gpu-memory", OPTION_SIZE, &recheck.gpu_memory, "SIZE", "0",
          "use no more of the GPU's memory; 0: what is free"},
         {"batch", OPTION_INT, &recheck.batch, "N", "0",

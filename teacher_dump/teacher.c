@@ -60,9 +60,9 @@ cleanup:
 void teacher_release(struct teacher *teacher)
 {
     if (teacher->inference)
-        teacher->backend->inference->close(teacher->inference);
+        teacher->backend->engine->close(teacher->inference);
     if (teacher->device)
-        teacher->backend->device_free(teacher->device);
+        teacher->backend->device->close(teacher->device);
     graph_release(&teacher->graph);
     *teacher = (struct teacher){0};
 }
@@ -117,15 +117,15 @@ enum status teacher_find(const struct teacher *teacher, const char *tensor, int 
 enum status teacher_choose(struct teacher_engine *engine, struct error *err)
 {
     enum status status = STATUS_OK;
-    enum inference_precision precision;
+    enum engine_precision precision;
     TRY(backend_find(engine->device, &engine->backend, &engine->index, &engine->why, err));
-    const struct inference_ops *ops = engine->backend->inference;
+    const struct engine_ops *ops = engine->backend->engine;
     if (!ops) {
         status = error_set(err, STATUS_CONFIG, NULL, "the %s backend cannot run teachers: use --device cpu",
                            engine->backend->name);
         goto cleanup;
     }
-    TRY(ops->choose_precision((enum inference_precision)engine->precision, &precision, err));
+    TRY(ops->choose_precision((enum engine_precision)engine->precision, &precision, err));
     engine->precision = (int)precision;
     engine->batch = engine->batch ? engine->batch : ops->usual_batch;
 cleanup:
@@ -145,19 +145,19 @@ enum status teacher_start(struct teacher *teacher, const struct teacher_engine *
     for (int i = 0; i < teacher->output_count; i++)
         teacher->shapes[i] = teacher->graph.nodes[teacher->nodes[i]].shape;
     teacher->backend = engine->backend;
-    const struct inference_options options = {.batch = engine->batch,
-                                              .slots = engine->slots,
-                                              .precision = (enum inference_precision)engine->precision,
-                                              .outputs = teacher->nodes,
-                                              .output_count = teacher->output_count};
-    TRY(teacher->backend->device_new(&teacher->device, &device, err));
-    TRY(teacher->backend->inference->open(&teacher->inference, teacher->device, &teacher->graph, &options, err));
+    const struct engine_options options = {.batch = engine->batch,
+                                           .slots = engine->slots,
+                                           .precision = (enum engine_precision)engine->precision,
+                                           .outputs = teacher->nodes,
+                                           .output_count = teacher->output_count};
+    TRY(teacher->backend->device->open(&teacher->device, &device, err));
+    TRY(teacher->backend->engine->open(&teacher->inference, teacher->device, &teacher->graph, &options, err));
 cleanup:
     return status;
 }
 
 void teacher_describe(const struct teacher *teacher, char *text, size_t size)
 {
-    snprintf(text, size, "%s; %s", teacher->backend->describe(teacher->device),
-             teacher->backend->inference->describe(teacher->inference));
+    snprintf(text, size, "%s; %s", teacher->backend->device->describe(teacher->device),
+             teacher->backend->engine->describe(teacher->inference));
 }

@@ -127,22 +127,22 @@ enum status view_batch_submit(struct view_batch *views, int slot, const struct v
         if (views->mixes)
             set_partner(views, k, request);
     }
-    const struct inference_batch batch = {.count = count,
-                                          .views = views->views,
-                                          .levels = views->levels,
-                                          .level_counts = views->level_counts,
-                                          .mixes = views->mixes,
-                                          .partner_views = views->partner_views,
-                                          .partner_levels = views->partner_levels,
-                                          .partner_level_counts = views->partner_level_counts,
-                                          .table = views->table};
-    return views->teacher->backend->inference->submit(views->teacher->inference, slot, &batch, err);
+    const struct engine_batch batch = {.count = count,
+                                       .views = views->views,
+                                       .levels = views->levels,
+                                       .level_counts = views->level_counts,
+                                       .mixes = views->mixes,
+                                       .partner_views = views->partner_views,
+                                       .partner_levels = views->partner_levels,
+                                       .partner_level_counts = views->partner_level_counts,
+                                       .table = views->table};
+    return views->teacher->backend->engine->submit(views->teacher->inference, slot, &batch, err);
 }
 
 enum status view_batch_collect(const struct view_batch *views, int slot, struct view_answers *answers,
                                struct error *err)
 {
-    return views->teacher->backend->inference->collect(views->teacher->inference, slot, answers->outputs, err);
+    return views->teacher->backend->engine->collect(views->teacher->inference, slot, answers->outputs, err);
 }
 
 enum status view_batch_store(const struct view_batch *views, const struct view_answers *answers, int k,

@@ -19,13 +19,13 @@ static enum status bench(const char *name, const struct graph *graph, int batch,
 {
     enum { REPEATS = 5 };
     enum status status = STATUS_OK;
-    struct inference *inference = NULL;
+    struct engine *inference = NULL;
     struct shape in = graph->nodes[graph->input].shape;
     struct device *device = NULL;
-    const struct inference_options options = {.batch = batch, .outputs = &graph->output, .output_count = 1};
+    const struct engine_options options = {.batch = batch, .outputs = &graph->output, .output_count = 1};
     float *input = calloc((size_t)batch * (size_t)in.c * (size_t)in.h * (size_t)in.w, sizeof *input);
-    const struct inference_batch samples = {.count = batch, .input = input};
-    const struct inference_ops *ops = backend_cpu.inference;
+    const struct engine_batch samples = {.count = batch, .input = input};
+    const struct engine_ops *ops = backend_cpu.engine;
     const float *output;
     double best = 1e9;
     if (!input) {
@@ -35,7 +35,7 @@ static enum status bench(const char *name, const struct graph *graph, int batch,
     struct random_stream random;
     random_stream_init(&random, 1, RANDOM_INIT, 0, 0);
     build_fill(&random, input, (size_t)batch * (size_t)in.c * (size_t)in.h * (size_t)in.w);
-    TRY(backend_cpu.device_new(&device, &(struct device_options){.threads = threads}, err));
+    TRY(backend_cpu.device->open(&device, &(struct device_options){.threads = threads}, err));
     TRY(ops->open(&inference, device, graph, &options, err));
     for (int i = 0; i <= REPEATS; i++) {
         double start = now();
@@ -50,7 +50,7 @@ static enum status bench(const char *name, const struct graph *graph, int batch,
 cleanup:
     ops->close(inference);
     if (device)
-        backend_cpu.device_free(device);
+        backend_cpu.device->close(device);
     free(input);
     return status;
 }

@@ -91,9 +91,9 @@ static void setting_init(struct setting *s, int threads)
     graph_init(&s->graph);
     const int map = build(&s->graph);
     const struct device_options options = {.threads = threads};
-    must(backend_cpu.device_new(&s->device, &options, &err), &err);
+    must(backend_cpu.device->open(&s->device, &options, &err), &err);
     const struct plan_options plan = {.batch = BATCH, .kept = &map, .kept_count = 1};
-    must(network_init(&s->network, &backend_cpu, s->device, &s->graph, &plan, 1, &err), &err);
+    must(network_init(&s->network, backend_cpu.training, s->device, &s->graph, &plan, 1, &err), &err);
     net_fill(network_input(&s->network), (size_t)BATCH * 3 * 224 * 224, 7);
     s->tensor = s->network.plan.node_tensor[map];
     host_feed_init(&s->host, BATCH, CLASSES, labels, NULL);
@@ -144,22 +144,25 @@ static void step(struct setting *s, int which, const struct loss_batch *batch, d
     double since = now();
     must(network_forward(&s->network, &s->pass, &err), &err);
     note(parts, PART_FORWARD, &since);
-    backend_cpu.zero(s->device, logits.gradient, BATCH * CLASSES * sizeof(float), &err);
-    must(backend_cpu.loss(s->device, &ce, 1, &logits, &err), &err);
+    backend_cpu.device->zero(s->device, logits.gradient, BATCH * CLASSES * sizeof(float), &err);
+    must(backend_cpu.training->losses->add(s->device, &ce, 1, &logits, &err), &err);
     s->host.scalars.rows[0] = which < 0 ? 0 : BATCH;
     if (which >= 0) {
         since = now();
-        must(backend_cpu.feature_teacher(s->device, &s->store, &s->host.feed, 0, side, side, s->teacher, &err), &err);
+        must(backend_cpu.training->features->read_teacher(s->device, &s->store, &s->host.feed, 0, side, side,
+                                                          s->teacher, &err),
+             &err);
         note(parts, PART_TEACHER, &since);
-        must(backend_cpu.feature_read(s->device, plan, &s->network.memory, &s->pass, 0, &tap, s->student, stride, &err),
+        must(backend_cpu.training->features->read_student(s->device, plan, &s->network.memory, &s->pass, 0, &tap,
+                                                          s->student, stride, &err),
              &err);
         note(parts, PART_READ, &since);
-        backend_cpu.zero(s->device, s->gradient, stride * sizeof *s->gradient, &err);
-        must(backend_cpu.loss(s->device, &losses[which].term, 0, batch, &err), &err);
+        backend_cpu.device->zero(s->device, s->gradient, stride * sizeof *s->gradient, &err);
+        must(backend_cpu.training->losses->add(s->device, &losses[which].term, 0, batch, &err), &err);
         note(parts, PART_LOSS, &since);
     }
-    must(backend_cpu.feature_gradient(s->device, plan, &s->network.memory, &s->pass, 0, &tap, s->gradient, stride, true,
-                                      &err),
+    must(backend_cpu.training->features->add_gradient(s->device, plan, &s->network.memory, &s->pass, 0, &tap,
+                                                      s->gradient, stride, true, &err),
          &err);
     note(parts, PART_GRADIENT, &since);
     must(network_backward(&s->network, &s->pass, &err), &err);
@@ -170,7 +173,7 @@ static void measure(struct setting *s, int which, double seconds)
 {
     const int side = which < 0 ? SIDE : losses[which].side;
     const struct loss_shape shape = {BATCH, CLASSES, BATCH, side * side, CHANNELS, side * side, CHANNELS};
-    const size_t scratch = which < 0 ? 0 : backend_cpu.loss_scratch(&losses[which].term, &shape);
+    const size_t scratch = which < 0 ? 0 : backend_cpu.training->losses->scratch(&losses[which].term, &shape);
     const struct loss_batch batch = {.count = BATCH,
                                      .students = 1,
                                      .logits = network_logits(&s->network),
@@ -211,7 +214,7 @@ int main(int count, char **arguments)
     for (int which = -1; which < (int)(sizeof losses / sizeof *losses); which++)
         measure(&s, which, seconds);
     network_release(&s.network);
-    backend_cpu.device_free(s.device);
+    backend_cpu.device->close(s.device);
     graph_release(&s.graph);
     free(s.student);
     free(s.teacher);

@@ -2,7 +2,7 @@
  * Prints images/s on one thread and two, and where the time goes by kind of step. Arguments: seconds a measurement, the
  * network's number (-1: all), an instruction set to stop at ("AVX-512": the best), the batch. */
 #define _GNU_SOURCE
-#include "shared/device/cpu/cpu_backend.h"
+#include "shared/device/cpu/cpu_device.h"
 #include "shared/training/cpu/cpu_kernels.h"
 #include "shared/training/network.h"
 #include "tests/helper_feed.h"
@@ -112,7 +112,7 @@ static double least_bytes(const struct plan *plan)
 static double train(struct network *network, double seconds, double *times[2], double *processor)
 {
     const clockid_t wall = CLOCK_MONOTONIC, cpu = CLOCK_PROCESS_CPUTIME_ID;
-    const struct backend *b = network->backend;
+    const struct training_ops *b = network->training;
     const struct plan *plan = &network->plan;
     const struct optimizer adam = {.kind = OPTIMIZER_ADAM, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .clip = 10};
     const struct loss_term ce = {.kind = LOSS_CE};
@@ -147,17 +147,17 @@ static double train(struct network *network, double seconds, double *times[2], d
         }
         for (int i = 0; i < plan->step_count; i++) {
             double before = now(cpu);
-            b->forward(network->device, plan, &network->memory, &pass, i, i + 1, &err);
+            b->network->forward(network->device, plan, &network->memory, &pass, i, i + 1, &err);
             times[0][i] += steps ? now(cpu) - before : 0;
         }
-        b->zero(network->device, batch.gradient, (size_t)(plan->batch * classes) * sizeof(float), &err);
-        b->loss(network->device, &ce, 0, &batch, &err);
+        b->device->zero(network->device, batch.gradient, (size_t)(plan->batch * classes) * sizeof(float), &err);
+        b->losses->add(network->device, &ce, 0, &batch, &err);
         for (int i = plan->step_count - 1; i >= 0; i--) {
             double before = now(cpu);
-            b->backward(network->device, plan, &network->memory, &pass, i, i + 1, &err);
+            b->network->backward(network->device, plan, &network->memory, &pass, i, i + 1, &err);
             times[1][i] += steps ? now(cpu) - before : 0;
         }
-        b->optimize(network->device, &adam, &memory, plan->parameter_count, &host.feed, &err);
+        b->optimizer->step(network->device, &adam, &memory, plan->parameter_count, &host.feed, &err);
     }
     for (int i = 0; i < plan->step_count; i++) {
         times[0][i] /= (steps - 1) * plan->batch;
@@ -204,10 +204,10 @@ static void measure(int which, int threads, int batch, double seconds, const cha
     graph_init(&graph);
     networks[which].build(&graph);
     net_weights(&graph, 1);
-    if (backend_cpu.device_new(&device, &options, &err) != STATUS_OK)
+    if (backend_cpu.device->open(&device, &options, &err) != STATUS_OK)
         return;
-    device->kernels = cpu_kernels_choose(limit);
-    if (network_init(&network, &backend_cpu, device, &graph, &(struct plan_options){.batch = batch}, 1, &err) !=
+    device->isa = cpu_isa_choose(limit);
+    if (network_init(&network, backend_cpu.training, device, &graph, &(struct plan_options){.batch = batch}, 1, &err) !=
         STATUS_OK) {
         fprintf(stderr, "%s\n", err.message);
         return;
@@ -220,14 +220,14 @@ static void measure(int which, int threads, int batch, double seconds, const cha
     double processor, rate = train(&network, seconds, times, &processor);
     printf("%s, batch %d, %d threads, %s: %.0f images/s (%.0f a processor second), %.1f GB/s of %.1f MB "
            "an image, %zu parameters\n",
-           networks[which].name, batch, threads, device->kernels->name, rate, processor,
+           networks[which].name, batch, threads, cpu_isa_names[device->isa], rate, processor,
            1e-9 * rate * least_bytes(&network.plan), 1e-6 * least_bytes(&network.plan), graph_parameter_count(&graph));
     report(&network, times, threads == 1);
     fflush(stdout);
     free(times[0]);
     free(times[1]);
     network_release(&network);
-    backend_cpu.device_free(device);
+    backend_cpu.device->close(device);
     graph_release(&graph);
 }
 

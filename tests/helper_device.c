@@ -44,7 +44,7 @@ struct test_device test_device_open(const char *name, int threads)
     struct error err = {0};
     const struct device_options options = {.threads = threads};
     struct test_device t = {strcmp(name, "cpu") == 0 ? &backend_cpu : cuda_backend(), NULL};
-    test_must(t.backend->device_new(&t.device, &options, &err), &err);
+    test_must(t.backend->device->open(&t.device, &options, &err), &err);
     return t;
 }
 
@@ -55,7 +55,7 @@ bool test_device_is_shim(const char *name)
 
 void test_device_close(struct test_device *t)
 {
-    t->backend->device_free(t->device);
+    t->backend->device->close(t->device);
     *t = (struct test_device){0};
 }
 
@@ -68,7 +68,7 @@ void *test_device_buffer(const struct test_device *t, const void *from, size_t b
 {
     struct error err = {0};
     void *buffer;
-    test_must(t->backend->buffer_new(t->device, bytes ? bytes : 1, "a test", &buffer, &err), &err);
+    test_must(t->backend->device->buffer_new(t->device, bytes ? bytes : 1, "a test", &buffer, &err), &err);
     if (from)
         test_device_upload(t, buffer, from, bytes);
     else
@@ -79,7 +79,7 @@ void *test_device_buffer(const struct test_device *t, const void *from, size_t b
 void test_device_free(const struct test_device *t, void *buffer)
 {
     if (buffer)
-        t->backend->buffer_free(t->device, buffer);
+        t->backend->device->buffer_free(t->device, buffer);
 }
 
 void test_device_poison(const struct test_device *t, void *to, size_t bytes)
@@ -94,13 +94,13 @@ void test_device_poison(const struct test_device *t, void *to, size_t bytes)
 void test_device_upload(const struct test_device *t, void *to, const void *from, size_t bytes)
 {
     struct error err = {0};
-    test_must(t->backend->upload(t->device, to, from, bytes, &err), &err);
+    test_must(t->backend->device->upload(t->device, to, from, bytes, &err), &err);
 }
 
 void test_device_download(const struct test_device *t, void *to, const void *from, size_t bytes)
 {
     struct error err = {0};
-    test_must(t->backend->download(t->device, to, from, bytes, &err), &err);
+    test_must(t->backend->device->download(t->device, to, from, bytes, &err), &err);
 }
 
 /* ---- elements ---- */
@@ -154,18 +154,18 @@ void test_feed_init(struct test_feed *f, const struct test_device *t, const stru
     struct error err = {0};
     test_must(feed_content_init(&f->content, sizes->room, sizes->batch, sizes->students, sizes->classes, parts, &err),
               &err);
-    test_must(feed_init(&f->feed, t->backend, t->device, &f->content, &err), &err);
+    test_must(feed_init(&f->feed, t->backend->device, t->device, &f->content, &err), &err);
 }
 
 void test_feed_upload(const struct test_feed *f, const struct test_device *t, uint32_t step)
 {
     struct error err = {0};
-    test_must(feed_upload(&f->feed, t->backend, t->device, &f->content, f->content.room, &err), &err);
+    test_must(feed_upload(&f->feed, t->backend->device, t->device, &f->content, f->content.room, &err), &err);
     test_device_upload(t, f->feed.cursor, &step, sizeof step);
 }
 
 void test_feed_release(struct test_feed *f, const struct test_device *t)
 {
-    feed_release(&f->feed, t->backend, t->device);
+    feed_release(&f->feed, t->backend->device, t->device);
     feed_content_release(&f->content);
 }

@@ -14,6 +14,7 @@
 #ifndef TESTS_HELPER_DEVICE_H
 #define TESTS_HELPER_DEVICE_H
 
+#include "shared/backend/backend.h"
 #include "shared/training/epoch_inputs.h"
 
 /* clang-format off */

@@ -1,6 +1,6 @@
 #include "tests/helper_kernels.h"
 
-#include "shared/device/cpu/cpu_backend.h"
+#include "shared/device/cpu/cpu_device.h"
 #include "shared/training/cpu/cpu_kernels.h"
 
 #include <setjmp.h>
@@ -127,10 +127,10 @@ static void run_way(const struct way *way, const struct kernel_case *c, const st
     snprintf(what, sizeof what, "%s %s, %s, %d students", way->backend,
              way->instruction_set ? way->instruction_set : "", element_name(way->element), way->students);
     if (way->instruction_set)
-        t.device->kernels = cpu_kernels_choose(way->instruction_set);
+        t.device->isa = cpu_isa_choose(way->instruction_set);
     test_device_order(way->order);
     const struct plan_options options = {.batch = c->batch, .element = way->element};
-    test_must(network_init(&network, t.backend, t.device, c->graph, &options, way->students, &err), &err);
+    test_must(network_init(&network, t.backend->training, t.device, c->graph, &options, way->students, &err), &err);
     upload_students(&t, &network, way);
     run_network(&t, &network, c);
     kernel_outcome_download(last, &t, &network, way->students - 1, c->count);

@@ -83,7 +83,7 @@ static void make_feed(struct setting *s)
     struct feed_content *content = &s->f.content;
     struct error err = {0};
     test_must(feed_content_init(content, room, batch, c->students, c->shape.classes, parts, &err), &err);
-    test_must(feed_init(&s->f.feed, s->t->backend, s->t->device, content, &err), &err);
+    test_must(feed_init(&s->f.feed, s->t->backend->device, s->t->device, content, &err), &err);
     memset(content->samples, 0xff, room * sizeof *content->samples);
     memset(content->labels, 0xff, room * sizeof *content->labels);
     memset(content->scalars, 0xff, STEPS * (size_t)c->students * sizeof *content->scalars);
@@ -130,7 +130,7 @@ static void setting_init(struct setting *s, const struct test_device *t, const s
     s->parameters = copies_new(t, c->parameter_count, c->parameter_count, c->students);
     s->parameter_gradients = copies_new(t, c->parameter_count, c->parameter_count, c->students);
     s->state = copies_new(t, c->state_count, c->state_count, c->students);
-    s->scratch = t->backend->loss_scratch(c->terms, shape);
+    s->scratch = t->backend->training->losses->scratch(c->terms, shape);
     s->scratch_stride = (s->scratch + SCRATCH_GAP + 15) / 16 * 16;
     s->batch = (struct loss_batch){
         .count = shape->batch,
@@ -227,7 +227,7 @@ static void run(struct setting *s, bool gradients, double *values)
         batch.student_gradient = c->student ? s->student_gradient.memory : NULL;
         batch.parameter_gradients = c->parameter_count ? s->parameter_gradients.memory : NULL;
     }
-    test_must(s->t->backend->loss(s->t->device, c->terms, INDEX, &batch, &err), &err);
+    test_must(s->t->backend->training->losses->add(s->t->device, c->terms, INDEX, &batch, &err), &err);
     test_device_download(s->t, metrics, batch.metrics, bytes);
     for (int k = 0; k < c->students; k++) {
         check_metrics(s, &c->terms[k], metrics + (size_t)k * METRIC_COUNT);
@@ -241,7 +241,7 @@ static void run(struct setting *s, bool gradients, double *values)
 void loss_case_run(const struct test_device *t, const struct loss_case *c, const struct loss_result *result)
 {
     struct setting s;
-    double values[BACKEND_MAX_STUDENTS];
+    double values[TRAINING_MAX_STUDENTS];
     setting_init(&s, t, c);
     clear_gradients(&s);
     run(&s, result->gradient || result->student_gradient || result->parameter_gradient, values);

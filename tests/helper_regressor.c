@@ -51,7 +51,7 @@ void regressor_init(struct regressor *r, const struct test_device *t, int batch,
     make_graph(r, shape, out, kernel, weight, bias);
     const int kept[] = {r->map, r->value};
     const struct plan_options options = {.batch = batch, .element = ELEMENT_FP32, .kept = kept, .kept_count = 2};
-    test_must(network_init(&r->network, t->backend, t->device, &r->graph, &options, 1, &err), &err);
+    test_must(network_init(&r->network, t->backend->training, t->device, &r->graph, &options, 1, &err), &err);
     test_feed_init(&r->feed, t, &sizes, 0);
     r->feed.content.scalars->rows[0] = (uint32_t)batch;
     test_feed_upload(&r->feed, t, 0);
@@ -74,8 +74,8 @@ void regressor_forward(struct regressor *r, float *value)
     struct error err = {0};
     float *out = test_device_buffer(r->t, NULL, count * sizeof *out);
     test_must(network_forward(&r->network, &r->pass, &err), &err);
-    test_must(r->t->backend->feature_read(r->t->device, &network->plan, &network->memory, &r->pass, 0, &tap, out, count,
-                                          &err),
+    test_must(r->t->backend->training->features->read_student(r->t->device, &network->plan, &network->memory, &r->pass,
+                                                              0, &tap, out, count, &err),
               &err);
     test_device_download(r->t, value, out, count * sizeof *out);
     test_device_free(r->t, out);
@@ -89,8 +89,8 @@ static void give(struct regressor *r, int node, const float *gradient)
     const struct network *network = &r->network;
     struct error err = {0};
     float *memory = test_device_buffer(r->t, gradient, count * sizeof *gradient);
-    test_must(r->t->backend->feature_gradient(r->t->device, &network->plan, &network->memory, &r->pass, 0, &tap, memory,
-                                              count, true, &err),
+    test_must(r->t->backend->training->features->add_gradient(r->t->device, &network->plan, &network->memory, &r->pass,
+                                                              0, &tap, memory, count, true, &err),
               &err);
     test_device_free(r->t, memory);
 }
@@ -109,7 +109,9 @@ void regressor_backward(struct regressor *r, const float *gradient, float *map, 
     give(r, r->map, zeros);
     give(r, r->value, gradient);
     /* all but the first step, which made the map: its gradient is where it was summed up */
-    test_must(r->t->backend->backward(r->t->device, plan, &network->memory, &r->pass, 1, plan->step_count, &err), &err);
+    test_must(r->t->backend->training->network->backward(r->t->device, plan, &network->memory, &r->pass, 1,
+                                                         plan->step_count, &err),
+              &err);
     const struct plan_tensor *tensor = &plan->tensors[plan->node_tensor[r->map]];
     test_device_download(r->t, map, (float *)network->memory.gradients + tensor->gradient, maps * sizeof *map);
     test_device_download(r->t, all, network->memory.parameter_gradients, parameters * sizeof *all);

@@ -21,7 +21,7 @@ static struct test_device open_limited(const struct test_device *other, size_t l
     const struct device_options options = {.memory_limit = limit};
     struct test_device t = {other->backend, NULL};
     struct error err = {0};
-    test_must(t.backend->device_new(&t.device, &options, &err), &err);
+    test_must(t.backend->device->open(&t.device, &options, &err), &err);
     return t;
 }
 
@@ -37,8 +37,8 @@ static void refused(const struct backend *backend, int index, const char *reason
     const struct device_options options = {.index = index};
     struct device *device = NULL;
     struct error err = {0};
-    assert_non_null(strstr(backend->missing(index), reason));
-    assert_int_equal(backend->device_new(&device, &options, &err), STATUS_CONFIG);
+    assert_non_null(strstr(backend->device->missing(index), reason));
+    assert_int_equal(backend->device->open(&device, &options, &err), STATUS_CONFIG);
     assert_null(device);
     says(&err, reason);
     says(&err, "--device cpu");
@@ -48,7 +48,7 @@ static void no_gpu_is_refused_with_the_reason(void **state)
 {
     struct test_device t = test_device_open(*state, 1);
     only_on_the_shim();
-    assert_null(t.backend->missing(0));
+    assert_null(t.backend->device->missing(0));
     refused(t.backend, 7, "fewer GPUs");
     refused(t.backend, -1, "fewer GPUs");
     setenv("SHIM_CAPABILITY", "70", 1);
@@ -64,8 +64,8 @@ static void no_gpu_is_refused_with_the_reason(void **state)
 static void the_description_names_the_gpu(void **state)
 {
     struct test_device t = test_device_open(*state, 1);
-    assert_non_null(strstr(t.backend->describe(t.device), ", compute "));
-    assert_non_null(strstr(t.backend->describe(t.device), " GiB"));
+    assert_non_null(strstr(t.backend->device->describe(t.device), ", compute "));
+    assert_non_null(strstr(t.backend->device->describe(t.device), " GiB"));
     test_device_close(&t);
 }
 
@@ -99,10 +99,10 @@ static void zero_zeroes_and_idle_tells(void **state)
     struct error err = {0};
     bool idle = false;
     void *buffer = test_device_buffer(&t, NULL, sizeof bytes);
-    test_must(t.backend->zero(t.device, (char *)buffer + 10, 50, &err), &err);
-    test_must(t.backend->zero(t.device, buffer, 0, &err), &err);
+    test_must(t.backend->device->zero(t.device, (char *)buffer + 10, 50, &err), &err);
+    test_must(t.backend->device->zero(t.device, buffer, 0, &err), &err);
     while (!idle)
-        test_must(t.backend->idle(t.device, &idle, &err), &err);
+        test_must(t.backend->device->idle(t.device, &idle, &err), &err);
     test_device_download(&t, bytes, buffer, sizeof bytes);
     for (int i = 0; i < 100; i++)
         assert_int_equal(bytes[i], i >= 10 && i < 60 ? 0 : 0xff);
@@ -115,9 +115,9 @@ static void mailboxes_are_zero_at_first(void **state)
     struct test_device t = test_device_open(*state, 1);
     struct mailbox *mailbox;
     struct error err = {0};
-    test_must(t.backend->mailbox_new(t.device, &mailbox, &err), &err);
+    test_must(t.backend->device->mailbox_new(t.device, sizeof *mailbox, (void **)&mailbox, &err), &err);
     assert_true(mailbox->steps == 0 && mailbox->loss == 0 && mailbox->samples == 0);
-    t.backend->mailbox_free(t.device, mailbox);
+    t.backend->device->mailbox_free(t.device, mailbox);
     test_device_close(&t);
 }
 
@@ -128,7 +128,7 @@ static void still_works(const struct test_device *t)
     float back[3];
     struct error err = {0};
     void *from = test_device_buffer(t, values, sizeof values), *to = test_device_buffer(t, NULL, sizeof values);
-    test_must(t->backend->blend(t->device, to, from, 3, 0, &err), &err);
+    test_must(t->backend->training->optimizer->ema_update(t->device, to, from, 3, 0, &err), &err);
     test_device_download(t, back, to, sizeof back);
     assert_memory_equal(back, values, sizeof values);
     test_device_free(t, from);
@@ -142,7 +142,8 @@ static void out_of_memory_says_what_and_how_much(void **state)
     void *buffer = &err;
     only_on_the_shim();
     setenv("SHIM_MEMORY", "67108864", 1);
-    assert_int_equal(t.backend->buffer_new(t.device, (size_t)5 << 29, "activations", &buffer, &err), STATUS_CONFIG);
+    assert_int_equal(t.backend->device->buffer_new(t.device, (size_t)5 << 29, "activations", &buffer, &err),
+                     STATUS_CONFIG);
     unsetenv("SHIM_MEMORY");
     assert_null(buffer);
     says(&err, "out of GPU memory: asked 2.5 GiB for activations, 6");
@@ -157,21 +158,23 @@ static void the_limit_holds(void **state)
     struct test_device t = test_device_open(*state, 1), limited = open_limited(&t, 4 << 20);
     void *first, *second, *none;
     struct error err = {0};
-    test_must(limited.backend->buffer_new(limited.device, 3 << 20, "a", &first, &err), &err);
-    assert_int_equal(limited.backend->buffer_new(limited.device, 1 << 20, "moments", &none, &err), STATUS_CONFIG);
+    test_must(limited.backend->device->buffer_new(limited.device, 3 << 20, "a", &first, &err), &err);
+    assert_int_equal(limited.backend->device->buffer_new(limited.device, 1 << 20, "moments", &none, &err),
+                     STATUS_CONFIG);
     says(&err, "asked 1.0 MiB for moments");
     says(&err, "of 4.0 MiB free (--gpu-memory)");
     says(&err, "raise --gpu-memory");
     err = (struct error){0};
-    assert_int_equal(limited.backend->buffer_new(limited.device, SIZE_MAX, "nonsense", &none, &err), STATUS_CONFIG);
+    assert_int_equal(limited.backend->device->buffer_new(limited.device, SIZE_MAX, "nonsense", &none, &err),
+                     STATUS_CONFIG);
     err = (struct error){0};
-    limited.backend->buffer_free(limited.device, first);
-    limited.backend->buffer_free(limited.device, NULL);
-    test_must(limited.backend->buffer_new(limited.device, 1 << 20, "a", &second, &err), &err);
-    test_must(limited.backend->buffer_new(limited.device, 2 << 20, "a", &first, &err), &err);
+    limited.backend->device->buffer_free(limited.device, first);
+    limited.backend->device->buffer_free(limited.device, NULL);
+    test_must(limited.backend->device->buffer_new(limited.device, 1 << 20, "a", &second, &err), &err);
+    test_must(limited.backend->device->buffer_new(limited.device, 2 << 20, "a", &first, &err), &err);
     still_works(&limited);
-    limited.backend->buffer_free(limited.device, first);
-    limited.backend->buffer_free(limited.device, second);
+    limited.backend->device->buffer_free(limited.device, first);
+    limited.backend->device->buffer_free(limited.device, second);
     test_device_close(&limited);
     test_device_close(&t);
 }
@@ -189,12 +192,12 @@ static void recordings_are_done_when_replayed(void **state)
         values[i] = (float)i;
     void *target = test_device_buffer(&t, values, COUNT * sizeof *values);
     void *average = test_device_buffer(&t, values, COUNT * sizeof *values);
-    test_must(b->record_begin(t.device, &err), &err);
-    test_must(b->zero(t.device, target, sizeof *values, &err), &err);
-    test_must(b->blend(t.device, average, target, COUNT, 0.5, &err), &err);
-    assert_int_equal(b->upload(t.device, target, values, 4, &err), STATUS_INTERNAL);
+    test_must(b->device->capture->begin(t.device, &err), &err);
+    test_must(b->device->zero(t.device, target, sizeof *values, &err), &err);
+    test_must(b->training->optimizer->ema_update(t.device, average, target, COUNT, 0.5, &err), &err);
+    assert_int_equal(b->device->upload(t.device, target, values, 4, &err), STATUS_INTERNAL);
     err = (struct error){0};
-    test_must(b->record_end(t.device, &recording, &err), &err);
+    test_must(b->device->capture->end(t.device, &recording, &err), &err);
     test_device_read(&t, back, average, ELEMENT_FP32, COUNT);
     assert_memory_equal(back, values, COUNT * sizeof *values);
     for (int i = 0; i < COUNT; i++)
@@ -202,12 +205,12 @@ static void recordings_are_done_when_replayed(void **state)
     values[0] = 5;
     test_device_upload(&t, target, values, COUNT * sizeof *values); /* replays read what is there then */
     for (int i = 0; i < 3; i++)
-        test_must(b->replay(t.device, recording, &err), &err);
+        test_must(b->device->capture->replay(t.device, recording, &err), &err);
     test_device_read(&t, back, average, ELEMENT_FP32, COUNT);
     for (int i = 0; i < COUNT; i++)
         assert_true(back[i] == (float)i / 8);
-    b->recording_free(t.device, recording);
-    b->recording_free(t.device, NULL);
+    b->device->capture->destroy(t.device, recording);
+    b->device->capture->destroy(t.device, NULL);
     test_device_free(&t, target);
     test_device_free(&t, average);
     test_device_close(&t);
@@ -232,13 +235,13 @@ static void set_open(struct set *set, const struct test_device *t, unsigned part
     const struct feed_content sizes = {.room = ROOM, .batch = BATCH, .students = 1, .classes = 2};
     struct error err = {0};
     *set = (struct set){.t = *t};
-    test_must(t->backend->images_new(t->device, IMAGES + 1, 3, &set->images, &err), &err);
+    test_must(t->backend->device->images->create(t->device, IMAGES + 1, 3, &set->images, &err), &err);
     for (uint32_t i = 0; i < IMAGES; i++) { /* number IMAGES is never put */
         struct image copy;
         picture_init(&set->pictures[i], 56 + (int)(i % 5), 60, 3, i);
         test_must(image_init(&copy, set->pictures[i].base.h, 60, 3, &err), &err);
         memcpy(copy.pixels, set->pictures[i].base.pixels, (size_t)copy.h * 60 * 3);
-        test_must(t->backend->images_put(t->device, set->images, i, &copy, &err), &err);
+        test_must(t->backend->device->images->put(t->device, set->images, i, &copy, &err), &err);
     }
     test_feed_init(&set->f, t, &sizes, parts);
     for (int c = 0; c < 3; c++)
@@ -249,7 +252,7 @@ static void set_open(struct set *set, const struct test_device *t, unsigned part
 static void set_close(struct set *set)
 {
     test_feed_release(&set->f, &set->t);
-    set->t.backend->images_free(set->t.device, set->images);
+    set->t.backend->device->images->destroy(set->t.device, set->images);
     for (int i = 0; i < IMAGES; i++)
         picture_release(&set->pictures[i]);
 }
@@ -290,9 +293,9 @@ static void check_pass(const struct set *set, const float *values)
 static enum status fetch(const struct set *set, uint32_t step, struct error *err)
 {
     const struct feed_content *content = &set->f.content;
-    return set->t.backend->images_prefetch(set->t.device, set->images, content->samples + step * BATCH,
-                                           content->partners ? content->partners + step * BATCH : NULL, BATCH, step,
-                                           err);
+    return set->t.backend->device->images->prefetch(set->t.device, set->images, content->samples + step * BATCH,
+                                                    content->partners ? content->partners + step * BATCH : NULL, BATCH,
+                                                    step, err);
 }
 
 /* All steps of a pass are asked for before any result is waited for; each step's views have a place of their own. */
@@ -303,11 +306,12 @@ static void run_pass(struct set *set, uint32_t first_step)
     float *out = test_device_buffer(t, NULL, ROOM * VIEW * sizeof *out);
     struct error err = {0};
     test_feed_upload(&set->f, t, first_step);
+    const struct epoch_views views = feed_views(&set->f.feed);
     for (uint32_t step = first_step; step < STEPS; step++) {
         test_must(fetch(set, step, &err), &err);
         test_device_upload(t, set->f.feed.cursor, &step, sizeof step);
-        test_must(t->backend->render(t->device, set->images, &set->f.feed, BATCH, SIDE, set->table, ELEMENT_FP32,
-                                     out + step * BATCH * VIEW, &err),
+        test_must(t->backend->device->images->render(t->device, set->images, &views, BATCH, SIDE, set->table,
+                                                     ELEMENT_FP32, out + step * BATCH * VIEW, &err),
                   &err);
     }
     test_device_read(t, values, out, ELEMENT_FP32, ROOM * VIEW);
@@ -372,22 +376,23 @@ static void recorded_steps_see_each_step(void **state)
         set_open(&set, &limited, FEED_MIXES);
         draw_pass(&set, 77);
         test_feed_upload(&set.f, &limited, 0);
+        const struct epoch_views views = feed_views(&set.f.feed);
         void *out = test_device_buffer(&limited, NULL, BATCH * VIEW * sizeof *values);
         for (uint32_t step = 0; step < STEPS; step++) {
             test_must(fetch(&set, step, &err), &err);
             test_device_upload(&limited, set.f.feed.cursor, &step, sizeof step);
             if (!recording) {
-                test_must(b->record_begin(limited.device, &err), &err);
-                test_must(
-                    b->render(limited.device, set.images, &set.f.feed, BATCH, SIDE, set.table, ELEMENT_FP32, out, &err),
-                    &err);
-                test_must(b->record_end(limited.device, &recording, &err), &err);
+                test_must(b->device->capture->begin(limited.device, &err), &err);
+                test_must(b->device->images->render(limited.device, set.images, &views, BATCH, SIDE, set.table,
+                                                    ELEMENT_FP32, out, &err),
+                          &err);
+                test_must(b->device->capture->end(limited.device, &recording, &err), &err);
             }
-            test_must(b->replay(limited.device, recording, &err), &err);
+            test_must(b->device->capture->replay(limited.device, recording, &err), &err);
             test_device_read(&limited, values + step * BATCH * VIEW, out, ELEMENT_FP32, BATCH * VIEW);
         }
         check_pass(&set, values);
-        b->recording_free(limited.device, recording);
+        b->device->capture->destroy(limited.device, recording);
         test_device_free(&limited, out);
         free(values);
         set_close(&set);
@@ -404,7 +409,7 @@ static void too_little_memory_for_images_is_said(void **state)
     set_open(&set, &limited, 0);
     draw_pass(&set, 1);
     assert_int_equal(
-        t.backend->images_prefetch(limited.device, set.images, set.f.content.samples, NULL, BATCH, 0, &err),
+        t.backend->device->images->prefetch(limited.device, set.images, set.f.content.samples, NULL, BATCH, 0, &err),
         STATUS_CONFIG);
     says(&err, "images of three batches");
     says(&err, "--gpu-memory");
@@ -423,12 +428,12 @@ static void images_that_are_not_there_are_refused(void **state)
     set_open(&set, &t, 0);
     for (size_t i = 0; i < sizeof missing / sizeof *missing; i++) {
         err = (struct error){0};
-        assert_int_equal(t.backend->images_prefetch(t.device, set.images, &missing[i], NULL, 1, 0, &err),
+        assert_int_equal(t.backend->device->images->prefetch(t.device, set.images, &missing[i], NULL, 1, 0, &err),
                          STATUS_INTERNAL);
         says(&err, "never loaded");
     }
     test_must(image_init(&gray, 4, 4, 1, NULL), &err);
-    assert_int_equal(t.backend->images_put(t.device, set.images, IMAGES, &gray, NULL), STATUS_INTERNAL);
+    assert_int_equal(t.backend->device->images->put(t.device, set.images, IMAGES, &gray, NULL), STATUS_INTERNAL);
     image_release(&gray);
     set_close(&set);
     test_device_close(&t);

@@ -28,14 +28,15 @@ static void scene_open(struct scene *scene, const char *backend, int channels, u
     const struct feed_content sizes = {.room = ROOM, .batch = BATCH, .students = 1, .classes = 2};
     struct error err = {0};
     *scene = (struct scene){.t = test_device_open(backend, 1), .channels = channels};
-    test_must(scene->t.backend->images_new(scene->t.device, PICTURES, channels, &scene->images, &err), &err);
+    test_must(scene->t.backend->device->images->create(scene->t.device, PICTURES, channels, &scene->images, &err),
+              &err);
     for (uint32_t i = 0; i < PICTURES; i++) {
         struct picture *picture = &scene->pictures[i];
         struct image copy;
         picture_init(picture, shapes[i][0], shapes[i][1], channels, i);
         test_must(image_init(&copy, shapes[i][0], shapes[i][1], channels, &err), &err);
         memcpy(copy.pixels, picture->base.pixels, (size_t)copy.h * (size_t)copy.w * (size_t)channels);
-        test_must(scene->t.backend->images_put(scene->t.device, scene->images, i, &copy, &err), &err);
+        test_must(scene->t.backend->device->images->put(scene->t.device, scene->images, i, &copy, &err), &err);
         assert_null(copy.pixels);
     }
     test_feed_init(&scene->f, &scene->t, &sizes, parts);
@@ -44,7 +45,7 @@ static void scene_open(struct scene *scene, const char *backend, int channels, u
 static void scene_close(struct scene *scene)
 {
     test_feed_release(&scene->f, &scene->t);
-    scene->t.backend->images_free(scene->t.device, scene->images);
+    scene->t.backend->device->images->destroy(scene->t.device, scene->images);
     test_device_close(&scene->t);
     for (int i = 0; i < PICTURES; i++)
         picture_release(&scene->pictures[i]);
@@ -101,12 +102,13 @@ static void check_step(struct scene *scene, int count, int size, enum element el
     make_table(table);
     test_feed_upload(&scene->f, &scene->t, STEP);
     const struct feed_content *content = &scene->f.content;
-    test_must(scene->t.backend->images_prefetch(scene->t.device, scene->images, content->samples + STEP * BATCH,
-                                                content->partners ? content->partners + STEP * BATCH : NULL, count,
-                                                STEP, &err),
+    const struct epoch_views views = feed_views(&scene->f.feed);
+    test_must(scene->t.backend->device->images->prefetch(
+                  scene->t.device, scene->images, content->samples + STEP * BATCH,
+                  content->partners ? content->partners + STEP * BATCH : NULL, count, STEP, &err),
               &err);
-    test_must(scene->t.backend->render(scene->t.device, scene->images, &scene->f.feed, count, size, table, element, out,
-                                       &err),
+    test_must(scene->t.backend->device->images->render(scene->t.device, scene->images, &views, count, size, table,
+                                                       element, out, &err),
               &err);
     test_device_read(&scene->t, values, out, element, floats);
     for (int i = 0; i < count; i++)

@@ -104,8 +104,8 @@ static void check_teacher(const char *backend, enum store_form form, const struc
     for (int i = 0; i < ITEMS * size; i++)
         bytes[i] = (int8_t)(i % 256 - 128);
     const size_t item = form == STORE_FP16 ? sizeof *half : sizeof *bytes, count = (size_t)(ITEMS * size);
-    test_must(t.backend->store_new(t.device, count * item, "a test", &stored, &err), &err);
-    test_must(t.backend->store_new(t.device, sizeof scales, "a test", &stored_scales, &err), &err);
+    test_must(t.backend->device->store_new(t.device, count * item, "a test", &stored, &err), &err);
+    test_must(t.backend->device->store_new(t.device, sizeof scales, "a test", &stored_scales, &err), &err);
     test_device_upload(&t, stored, form == STORE_FP16 ? (const void *)half : bytes, count * item);
     test_device_upload(&t, stored_scales, scales, sizeof scales);
     const struct feature_store store = {
@@ -118,7 +118,9 @@ static void check_teacher(const char *backend, enum store_form form, const struc
         .scales = form == STORE_INT8 ? stored_scales : NULL,
     };
     float *teacher = test_device_buffer(&t, NULL, sizeof out);
-    test_must(t.backend->feature_teacher(t.device, &store, &f.feed, INDEX, p->to_h, p->to_w, teacher, &err), &err);
+    test_must(
+        t.backend->training->features->read_teacher(t.device, &store, &f.feed, INDEX, p->to_h, p->to_w, teacher, &err),
+        &err);
     test_device_download(&t, out, teacher, sizeof out);
     for (int row = 0; row < ROWS; row++) {
         const int from = (SAMPLES - 1 - row) * VIEWS + row % VIEWS;
@@ -162,7 +164,7 @@ static void logits_serve_as_teachers(void **state)
     feed_open(&f, &t, CLASSES);
     test_feed_upload(&f, &t, STEP);
     float *teacher = test_device_buffer(&t, NULL, sizeof out);
-    test_must(t.backend->feature_teacher(t.device, NULL, &f.feed, INDEX, 1, 1, teacher, &err), &err);
+    test_must(t.backend->training->features->read_teacher(t.device, NULL, &f.feed, INDEX, 1, 1, teacher, &err), &err);
     test_device_download(&t, out, teacher, sizeof out);
     assert_memory_equal(out, f.content.teacher + STEP * BATCH * CLASSES, ROWS * CLASSES * sizeof *out);
     all_poison("feature_teacher", out + ROWS * CLASSES, (BATCH - ROWS) * CLASSES);
@@ -204,7 +206,8 @@ static void student_open(struct student *s, const char *backend, enum element el
     const struct plan_options options = {.batch = BATCH, .element = element, .kept = kept, .kept_count = 3};
     net_weights(&s->graph, 7);
     s->t = test_device_open(backend, 2);
-    test_must(network_init(&s->network, s->t.backend, s->t.device, &s->graph, &options, STUDENTS, &err), &err);
+    test_must(network_init(&s->network, s->t.backend->training, s->t.device, &s->graph, &options, STUDENTS, &err),
+              &err);
     for (int k = 1; k < STUDENTS; k++) {
         net_weights(&s->graph, (uint64_t)(7 + k));
         test_must(network_upload(&s->network, k, &s->graph, &err), &err);
@@ -278,8 +281,8 @@ static void check_read(const char *backend, enum element element, bool training,
         const int pooled = pooled_size(&s.windows[tap]), size = full_size(&s.windows[tap]);
         const int stride = BATCH * pooled + spare;
         float *device = test_device_buffer(&s.t, NULL, sizeof out);
-        test_must(s.t.backend->feature_read(s.t.device, &s.network.plan, &s.network.memory, &s.pass, INDEX,
-                                            &s.taps[tap], device, (size_t)stride, &err),
+        test_must(s.t.backend->training->features->read_student(s.t.device, &s.network.plan, &s.network.memory, &s.pass,
+                                                                INDEX, &s.taps[tap], device, (size_t)stride, &err),
                   &err);
         test_device_download(&s.t, out, device, sizeof out);
         for (int k = 0; k < STUDENTS; k++) {
@@ -333,8 +336,9 @@ static void check_gradient(const char *backend, enum element element)
                 for (int i = (ROWS - k - term) * pooled; i < stride; i++)
                     coefficients[term][k * stride + i] = NAN;
             float *device = test_device_buffer(&s.t, coefficients[term], sizeof *coefficients);
-            test_must(s.t.backend->feature_gradient(s.t.device, plan, &s.network.memory, &s.pass, INDEX, &s.taps[tap],
-                                                    device, (size_t)stride, term == 0, &err),
+            test_must(s.t.backend->training->features->add_gradient(s.t.device, plan, &s.network.memory, &s.pass, INDEX,
+                                                                    &s.taps[tap], device, (size_t)stride, term == 0,
+                                                                    &err),
                       &err);
             test_device_free(&s.t, device);
         }
@@ -383,8 +387,9 @@ static double run_loss(struct student *s, const float *coefficients, bool backwa
     for (int tap = 0; tap < TAPS; tap++) {
         const int pooled = pooled_size(&s->windows[tap]);
         float *device = test_device_buffer(&s->t, NULL, sizeof out);
-        test_must(s->t.backend->feature_read(s->t.device, &s->network.plan, &s->network.memory, &s->pass, INDEX,
-                                             &s->taps[tap], device, (size_t)(BATCH * pooled), &err),
+        test_must(s->t.backend->training->features->read_student(s->t.device, &s->network.plan, &s->network.memory,
+                                                                 &s->pass, INDEX, &s->taps[tap], device,
+                                                                 (size_t)(BATCH * pooled), &err),
                   &err);
         test_device_download(&s->t, out, device, sizeof out);
         for (int i = 0; i < ROWS * pooled; i++)
@@ -393,8 +398,9 @@ static double run_loss(struct student *s, const float *coefficients, bool backwa
             test_device_upload(&s->t, device + k * BATCH * pooled, coefficients + (size_t)tap * MOST,
                                (size_t)(BATCH * pooled) * sizeof *out);
         if (backward)
-            test_must(s->t.backend->feature_gradient(s->t.device, &s->network.plan, &s->network.memory, &s->pass, INDEX,
-                                                     &s->taps[tap], device, (size_t)(BATCH * pooled), true, &err),
+            test_must(s->t.backend->training->features->add_gradient(s->t.device, &s->network.plan, &s->network.memory,
+                                                                     &s->pass, INDEX, &s->taps[tap], device,
+                                                                     (size_t)(BATCH * pooled), true, &err),
                       &err);
         test_device_free(&s->t, device);
     }
@@ -448,13 +454,14 @@ static void large_stores_stay_on_the_host(void **state)
     struct test_device first = test_device_open(*state, 1), t = {first.backend, NULL};
     struct error err = {0};
     void *small, *large, *rest;
-    test_must(t.backend->device_new(&t.device, &options, &err), &err);
-    test_must(t.backend->store_new(t.device, SMALL, "a small store", &small, &err), &err);
-    test_must(t.backend->store_new(t.device, LARGE, "a large store", &large, &err), &err);
-    test_must(t.backend->buffer_new(t.device, LIMIT - SMALL - SMALL / 2, "what is left beside both", &rest, &err),
-              &err);
-    t.backend->buffer_free(t.device, rest);
-    t.backend->buffer_free(t.device, small);
+    test_must(t.backend->device->open(&t.device, &options, &err), &err);
+    test_must(t.backend->device->store_new(t.device, SMALL, "a small store", &small, &err), &err);
+    test_must(t.backend->device->store_new(t.device, LARGE, "a large store", &large, &err), &err);
+    test_must(
+        t.backend->device->buffer_new(t.device, LIMIT - SMALL - SMALL / 2, "what is left beside both", &rest, &err),
+        &err);
+    t.backend->device->buffer_free(t.device, rest);
+    t.backend->device->buffer_free(t.device, small);
     const uint16_t one = half_from_float(1);
     uint16_t *values = malloc(LARGE);
     assert_non_null(values);
@@ -468,14 +475,14 @@ static void large_stores_stay_on_the_host(void **state)
     test_feed_upload(&f, &t, STEP);
     float out[BATCH * 8], *teacher = test_device_buffer(&t, NULL, sizeof out);
     const struct feature_store store = {STORE_FP16, 8, 1, 1, 1, large, NULL};
-    test_must(t.backend->feature_teacher(t.device, &store, &f.feed, INDEX, 1, 1, teacher, &err), &err);
+    test_must(t.backend->training->features->read_teacher(t.device, &store, &f.feed, INDEX, 1, 1, teacher, &err), &err);
     test_device_download(&t, out, teacher, sizeof out);
     for (int i = 0; i < ROWS * 8; i++)
         assert_true(out[i] == 1);
     free(values);
     test_device_free(&t, teacher);
     test_feed_release(&f, &t);
-    t.backend->buffer_free(t.device, large);
+    t.backend->device->buffer_free(t.device, large);
     test_device_close(&t);
     test_device_close(&first);
 }

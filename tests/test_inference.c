@@ -24,7 +24,7 @@ enum { SIDE = 19, OUTPUTS = 5, IMAGES = 4, VIEWS = 9, LARGEST = 16 };
 
 /* Largest difference over largest magnitude. fp32 and bfloat16 and half: sums of up to some hundred rounded values. */
 static const double tolerances[] = {
-    [INFERENCE_FP32] = 2e-5, [INFERENCE_TF32] = 2e-2, [INFERENCE_FP16] = 1e-2, [INFERENCE_BF16] = 6e-2};
+    [ENGINE_FP32] = 2e-5, [ENGINE_TF32] = 2e-2, [ENGINE_FP16] = 1e-2, [ENGINE_BF16] = 6e-2};
 
 /* Odd sizes and channels, values that are recorded where something would like to be fused across them. */
 static void build_teacher(struct graph_builder *b, int outputs[OUTPUTS])
@@ -112,38 +112,37 @@ static void tear_down(struct fixture *f)
     test_device_close(&f->device);
 }
 
-static struct inference *open_engine(const struct fixture *f, int batch, int slots, enum inference_precision precision)
+static struct engine *open_engine(const struct fixture *f, int batch, int slots, enum engine_precision precision)
 {
     struct error err = {0};
-    struct inference *inference;
-    const struct inference_options options = {
+    struct engine *inference;
+    const struct engine_options options = {
         .batch = batch, .slots = slots, .precision = precision, .outputs = f->outputs, .output_count = OUTPUTS};
-    test_must(f->device.backend->inference->open(&inference, f->device.device, &f->builder.graph, &options, &err),
-              &err);
+    test_must(f->device.backend->engine->open(&inference, f->device.device, &f->builder.graph, &options, &err), &err);
     return inference;
 }
 
-static struct inference_batch views_of(struct fixture *f, int first, int count)
+static struct engine_batch views_of(struct fixture *f, int first, int count)
 {
-    return (struct inference_batch){.count = count,
-                                    .views = f->views + first,
-                                    .levels = f->pyramids + first,
-                                    .level_counts = f->counts + first,
-                                    .table = f->table};
+    return (struct engine_batch){.count = count,
+                                 .views = f->views + first,
+                                 .levels = f->pyramids + first,
+                                 .level_counts = f->counts + first,
+                                 .table = f->table};
 }
 
-static void submit(const struct fixture *f, struct inference *inference, int slot, const struct inference_batch *batch)
+static void submit(const struct fixture *f, struct engine *inference, int slot, const struct engine_batch *batch)
 {
     struct error err = {0};
-    test_must(f->device.backend->inference->submit(inference, slot, batch, &err), &err);
+    test_must(f->device.backend->engine->submit(inference, slot, batch, &err), &err);
 }
 
 /* The answers of a slot, copied: [OUTPUTS] malloc'ed. */
-static void collect(const struct fixture *f, struct inference *inference, int slot, int count, float *answers[OUTPUTS])
+static void collect(const struct fixture *f, struct engine *inference, int slot, int count, float *answers[OUTPUTS])
 {
     struct error err = {0};
     const float *outputs[OUTPUTS];
-    test_must(f->device.backend->inference->collect(inference, slot, outputs, &err), &err);
+    test_must(f->device.backend->engine->collect(inference, slot, outputs, &err), &err);
     for (int i = 0; i < OUTPUTS; i++) {
         const size_t bytes = (size_t)count * f->sizes[i] * sizeof(float);
         answers[i] = malloc(bytes);
@@ -178,13 +177,13 @@ static void assert_near(const struct fixture *f, int output, const float *got, c
         fail_msg("output %d: relative difference %g, allowed %g", output, difference / magnitude, tolerance);
 }
 
-static void check_precision(struct fixture *f, enum inference_precision precision)
+static void check_precision(struct fixture *f, enum engine_precision precision)
 {
     const struct graph *graph = &f->builder.graph;
     struct error err = {0};
     float *answers[OUTPUTS], *planes = malloc(sizeof f->input);
-    struct inference *inference = open_engine(f, VIEWS, 1, precision);
-    const struct inference_batch batch = {.count = VIEWS, .input = f->input[0]};
+    struct engine *inference = open_engine(f, VIEWS, 1, precision);
+    const struct engine_batch batch = {.count = VIEWS, .input = f->input[0]};
     assert_non_null(planes);
     for (int n = 0; n < VIEWS; n++)
         for (int c = 0; c < 3; c++)
@@ -201,8 +200,8 @@ static void check_precision(struct fixture *f, enum inference_precision precisio
     }
     free_answers(answers);
     free(planes);
-    assert_non_null(strstr(f->device.backend->inference->describe(inference), inference_precision_name(precision)));
-    f->device.backend->inference->close(inference);
+    assert_non_null(strstr(f->device.backend->engine->describe(inference), engine_precision_name(precision)));
+    f->device.backend->engine->close(inference);
 }
 
 /* Every precision that the backend has. */
@@ -211,9 +210,9 @@ static void recorded_values(void **state)
     static struct fixture f;
     set_up(&f, *state);
     int count = 0;
-    for (int p = INFERENCE_FP32; inference_precisions[p]; p++) {
-        enum inference_precision chosen;
-        if (f.device.backend->inference->choose_precision((enum inference_precision)p, &chosen, NULL) != STATUS_OK)
+    for (int p = ENGINE_FP32; engine_precisions[p]; p++) {
+        enum engine_precision chosen;
+        if (f.device.backend->engine->choose_precision((enum engine_precision)p, &chosen, NULL) != STATUS_OK)
             continue;
         assert_int_equal(chosen, p);
         check_precision(&f, chosen);
@@ -229,8 +228,8 @@ static void views_are_rendered(void **state)
     static struct fixture f;
     float *rendered[OUTPUTS], *given[OUTPUTS];
     set_up(&f, *state);
-    struct inference *inference = open_engine(&f, LARGEST, 2, INFERENCE_DEFAULT);
-    const struct inference_batch input = {.count = VIEWS, .input = f.input[0]}, views = views_of(&f, 0, VIEWS);
+    struct engine *inference = open_engine(&f, LARGEST, 2, ENGINE_DEFAULT);
+    const struct engine_batch input = {.count = VIEWS, .input = f.input[0]}, views = views_of(&f, 0, VIEWS);
     submit(&f, inference, 0, &input);
     submit(&f, inference, 1, &views);
     collect(&f, inference, 0, VIEWS, given);
@@ -238,7 +237,7 @@ static void views_are_rendered(void **state)
     assert_part(&f, rendered, given, 0, VIEWS);
     free_answers(rendered);
     free_answers(given);
-    f.device.backend->inference->close(inference);
+    f.device.backend->engine->close(inference);
     tear_down(&f);
 }
 
@@ -267,9 +266,9 @@ static void mixed_views_are_rendered(void **state)
         view_mix_reference(&mixes[k], SIDE, 3, own, partner);
         view_normalise(mixed[k], own, SIDE * SIDE, 3, f.table);
     }
-    struct inference *inference = open_engine(&f, LARGEST, 2, INFERENCE_DEFAULT);
-    const struct inference_batch input = {.count = VIEWS, .input = mixed[0]};
-    struct inference_batch views = views_of(&f, 0, VIEWS);
+    struct engine *inference = open_engine(&f, LARGEST, 2, ENGINE_DEFAULT);
+    const struct engine_batch input = {.count = VIEWS, .input = mixed[0]};
+    struct engine_batch views = views_of(&f, 0, VIEWS);
     views.mixes = mixes;
     views.partner_views = partner_views;
     views.partner_levels = partner_levels;
@@ -281,7 +280,7 @@ static void mixed_views_are_rendered(void **state)
     assert_part(&f, rendered, given, 0, VIEWS);
     free_answers(rendered);
     free_answers(given);
-    f.device.backend->inference->close(inference);
+    f.device.backend->engine->close(inference);
     tear_down(&f);
 }
 
@@ -304,18 +303,18 @@ static void batches_overlap(void **state)
     static struct fixture f;
     float *all[OUTPUTS], *parts[SLOTS][OUTPUTS];
     set_up(&f, *state);
-    struct inference *alone = open_engine(&f, VIEWS, 0, INFERENCE_DEFAULT);
-    const struct inference_batch batch = views_of(&f, 0, VIEWS);
+    struct engine *alone = open_engine(&f, VIEWS, 0, ENGINE_DEFAULT);
+    const struct engine_batch batch = views_of(&f, 0, VIEWS);
     submit(&f, alone, 0, &batch);
     collect(&f, alone, 0, VIEWS, all);
-    f.device.backend->inference->close(alone);
+    f.device.backend->engine->close(alone);
 
-    struct inference *inference = open_engine(&f, VIEWS, SLOTS, INFERENCE_DEFAULT);
+    struct engine *inference = open_engine(&f, VIEWS, SLOTS, ENGINE_DEFAULT);
     for (int round = 0; round < 2; round++) {
         for (int i = 0; i < SLOTS; i++) {
             struct view views[VIEWS];
             memcpy(views, f.views, sizeof views);
-            struct inference_batch part = views_of(&f, firsts[i], counts[i]);
+            struct engine_batch part = views_of(&f, firsts[i], counts[i]);
             part.views = views + firsts[i];
             submit(&f, inference, slots[i], &part);
             change_everything(&f, views);
@@ -329,7 +328,7 @@ static void batches_overlap(void **state)
         }
     }
     free_answers(all);
-    f.device.backend->inference->close(inference);
+    f.device.backend->engine->close(inference);
     tear_down(&f);
 }
 
@@ -339,12 +338,12 @@ static void samples_are_independent(void **state)
     static struct fixture f;
     float *all[OUTPUTS], *one[OUTPUTS];
     set_up(&f, *state);
-    struct inference *inference = open_engine(&f, VIEWS, 1, INFERENCE_DEFAULT);
-    const struct inference_batch batch = views_of(&f, 0, VIEWS), none = views_of(&f, 0, 0);
+    struct engine *inference = open_engine(&f, VIEWS, 1, ENGINE_DEFAULT);
+    const struct engine_batch batch = views_of(&f, 0, VIEWS), none = views_of(&f, 0, 0);
     submit(&f, inference, 0, &batch);
     collect(&f, inference, 0, VIEWS, all);
     for (int k = 0; k < VIEWS; k += 4) {
-        const struct inference_batch single = views_of(&f, k, 1);
+        const struct engine_batch single = views_of(&f, k, 1);
         submit(&f, inference, 0, &single);
         collect(&f, inference, 0, 1, one);
         assert_part(&f, one, all, k, 1);
@@ -354,7 +353,7 @@ static void samples_are_independent(void **state)
     collect(&f, inference, 0, 0, one);
     free_answers(one);
     free_answers(all);
-    f.device.backend->inference->close(inference);
+    f.device.backend->engine->close(inference);
     tear_down(&f);
 }
 
@@ -363,15 +362,15 @@ static void refuses(void **state)
 {
     static struct fixture f;
     struct error err = {0};
-    struct inference *inference = NULL;
+    struct engine *inference = NULL;
     set_up(&f, *state);
-    const struct inference_ops *ops = f.device.backend->inference;
-    struct inference_options options = {.batch = 2, .outputs = f.outputs};
+    const struct engine_ops *ops = f.device.backend->engine;
+    struct engine_options options = {.batch = 2, .outputs = f.outputs};
     assert_int_equal(ops->open(&inference, f.device.device, &f.builder.graph, &options, &err), STATUS_INTERNAL);
     assert_null(inference);
     ops->close(NULL);
-    inference = open_engine(&f, 2, 1, INFERENCE_DEFAULT);
-    const struct inference_batch three = views_of(&f, 0, 3);
+    inference = open_engine(&f, 2, 1, ENGINE_DEFAULT);
+    const struct engine_batch three = views_of(&f, 0, 3);
     err = (struct error){0};
     assert_int_equal(ops->submit(inference, 0, &three, &err), STATUS_INTERNAL);
     assert_non_null(strstr(err.message, "a batch of 3"));

@@ -59,7 +59,7 @@ static struct device *open_cpu(int threads)
 {
     struct error err = {0};
     struct device *device;
-    must(backend_cpu.device_new(&device, &(struct device_options){.threads = threads}, &err), &err);
+    must(backend_cpu.device->open(&device, &(struct device_options){.threads = threads}, &err), &err);
     return device;
 }
 
@@ -69,25 +69,25 @@ static void run_engine(const struct graph *graph, const float *input, int n, int
 {
     enum { SLOTS = 2 };
     struct error err = {0};
-    struct inference *inference = NULL;
+    struct engine *inference = NULL;
     struct device *device = open_cpu(threads);
     const float *answers[MAX_OUTPUTS];
-    const struct inference_options options = {
+    const struct engine_options options = {
         .batch = batch, .slots = SLOTS, .outputs = wanted, .output_count = wanted_count};
-    const struct inference_batch all = {.count = n, .input = input}, first = {.count = 1, .input = input};
-    must(inference_cpu.open(&inference, device, graph, &options, &err), &err);
-    must(inference_cpu.submit(inference, 1, &first, &err), &err); /* nothing is left over from it, */
-    must(inference_cpu.submit(inference, 0, &all, &err), &err);
-    must(inference_cpu.submit(inference, 1, &first, &err), &err); /* nor does the other slot touch this one */
-    must(inference_cpu.collect(inference, 0, answers, &err), &err);
+    const struct engine_batch all = {.count = n, .input = input}, first = {.count = 1, .input = input};
+    must(engine_cpu.open(&inference, device, graph, &options, &err), &err);
+    must(engine_cpu.submit(inference, 1, &first, &err), &err); /* nothing is left over from it, */
+    must(engine_cpu.submit(inference, 0, &all, &err), &err);
+    must(engine_cpu.submit(inference, 1, &first, &err), &err); /* nor does the other slot touch this one */
+    must(engine_cpu.collect(inference, 0, answers, &err), &err);
     for (int i = 0; i < wanted_count; i++) {
         size_t bytes = (size_t)n * size_of(graph, wanted[i]) * sizeof(float);
         outputs[i] = malloc(bytes);
         assert_non_null(outputs[i]);
         memcpy(outputs[i], answers[i], bytes);
     }
-    inference_cpu.close(inference);
-    backend_cpu.device_free(device);
+    engine_cpu.close(inference);
+    backend_cpu.device->close(device);
 }
 
 /* Views are rendered into the engine's own memory: the same values as from the input that view_render_input makes. */
@@ -97,7 +97,7 @@ static void renders_views(void **state)
     (void)state;
     struct graph_builder builder;
     struct error err = {0};
-    struct inference *inference = NULL;
+    struct engine *inference = NULL;
     struct device *device = open_cpu(2);
     struct image levels[2][VIEW_MAX_LEVELS] = {{{0}}};
     int level_counts[2], counts[COUNT];
@@ -109,7 +109,7 @@ static void renders_views(void **state)
     const float mean[3] = {0.4F, 0.5F, 0.6F}, std[3] = {0.2F, 0.3F, 0.4F}, *outputs[1];
     build_init(&builder, 7, 3, SIDE, SIDE);
     const int node = build_relu(&builder, build_conv(&builder, 0, 4, 3, 1, 1, 1));
-    const struct inference_options options = {.batch = COUNT, .outputs = &node, .output_count = 1};
+    const struct engine_options options = {.batch = COUNT, .outputs = &node, .output_count = 1};
     view_normalisation_table(table, mean, std, 3);
     must(recipe_parse(&recipe, "food11-strong", &err), &err);
     for (int i = 0; i < 2; i++) {
@@ -126,16 +126,16 @@ static void renders_views(void **state)
         counts[k] = level_counts[image];
         view_render_input(&views[k], pyramids[k], counts[k], SIDE, table, scratch, input[k]);
     }
-    const struct inference_batch rendered = {
+    const struct engine_batch rendered = {
         .count = COUNT, .views = views, .levels = pyramids, .level_counts = counts, .table = table};
     float *expected[1];
     run_engine(&builder.graph, input[0], COUNT, COUNT, 1, &node, 1, expected);
-    must(inference_cpu.open(&inference, device, &builder.graph, &options, &err), &err);
-    must(inference_cpu.submit(inference, 0, &rendered, &err), &err);
-    must(inference_cpu.collect(inference, 0, outputs, &err), &err);
+    must(engine_cpu.open(&inference, device, &builder.graph, &options, &err), &err);
+    must(engine_cpu.submit(inference, 0, &rendered, &err), &err);
+    must(engine_cpu.collect(inference, 0, outputs, &err), &err);
     assert_memory_equal(outputs[0], expected[0], COUNT * size_of(&builder.graph, node) * sizeof(float));
-    inference_cpu.close(inference);
-    backend_cpu.device_free(device);
+    engine_cpu.close(inference);
+    backend_cpu.device->close(device);
     for (int i = 0; i < 2; i++) {
         view_pyramid_release(levels[i], level_counts[i]);
         image_release(&levels[i][0]);
@@ -338,29 +338,29 @@ static void refuses(void **state)
     (void)state;
     struct graph_builder builder;
     struct error err = {0};
-    struct inference *inference = NULL;
+    struct engine *inference = NULL;
     struct device *device = open_cpu(1);
     float input[3 * 4 * 4] = {0};
     build_init(&builder, 1, 3, 4, 4);
     const int node = build_relu(&builder, 0);
-    struct inference_options options = {.outputs = &node, .output_count = 1};
-    assert_int_equal(inference_cpu.open(&inference, device, &builder.graph, &options, &err), STATUS_INTERNAL);
+    struct engine_options options = {.outputs = &node, .output_count = 1};
+    assert_int_equal(engine_cpu.open(&inference, device, &builder.graph, &options, &err), STATUS_INTERNAL);
     assert_null(inference);
     err = (struct error){0};
     options.batch = 1;
-    options.precision = INFERENCE_FP16;
-    assert_int_equal(inference_cpu.open(&inference, device, &builder.graph, &options, &err), STATUS_CONFIG);
+    options.precision = ENGINE_FP16;
+    assert_int_equal(engine_cpu.open(&inference, device, &builder.graph, &options, &err), STATUS_CONFIG);
     assert_non_null(strstr(err.message, "fp32"));
     err = (struct error){0};
-    options.precision = INFERENCE_FP32;
-    must(inference_cpu.open(&inference, device, &builder.graph, &options, &err), &err);
-    must(inference_cpu.submit(inference, 0, &(struct inference_batch){.count = 0, .input = input}, &err), &err);
-    assert_int_equal(inference_cpu.submit(inference, 0, &(struct inference_batch){.count = 2, .input = input}, &err),
+    options.precision = ENGINE_FP32;
+    must(engine_cpu.open(&inference, device, &builder.graph, &options, &err), &err);
+    must(engine_cpu.submit(inference, 0, &(struct engine_batch){.count = 0, .input = input}, &err), &err);
+    assert_int_equal(engine_cpu.submit(inference, 0, &(struct engine_batch){.count = 2, .input = input}, &err),
                      STATUS_INTERNAL);
     assert_non_null(strstr(err.message, "batch"));
-    inference_cpu.close(inference);
-    inference_cpu.close(NULL);
-    backend_cpu.device_free(device);
+    engine_cpu.close(inference);
+    engine_cpu.close(NULL);
+    backend_cpu.device->close(device);
     build_release(&builder);
 }
 

@@ -16,7 +16,7 @@ static void open_network(struct network *network, struct test_device *t, const c
 {
     struct error err = {0};
     *t = test_device_open(backend, 2);
-    test_must(network_init(network, t->backend, t->device, graph, options, students, &err), &err);
+    test_must(network_init(network, t->backend->training, t->device, graph, options, students, &err), &err);
 }
 
 static void close_network(struct network *network, struct test_device *t)

@@ -94,7 +94,7 @@ static void run_terms(struct setting *s, const struct loss_term *each, const flo
     test_device_upload(&s->t, batch.metrics, metrics, (size_t)batch.students * sizeof *metrics);
     if (!gradient)
         batch.gradient = NULL;
-    test_must(s->t.backend->loss(s->t.device, each, INDEX, &batch, &err), &err);
+    test_must(s->t.backend->training->losses->add(s->t.device, each, INDEX, &batch, &err), &err);
     test_device_download(&s->t, metrics, batch.metrics, (size_t)batch.students * sizeof *metrics);
     for (int k = 0; k < batch.students; k++) {
         const double *m = metrics[k];
@@ -239,7 +239,7 @@ static void metrics_are_counted(void **state)
                            sizeof logits[k]);
     test_device_upload(&s.t, s.batch.metrics, metrics, sizeof metrics);
     for (int times = 0; times < 2; times++)
-        test_must(s.t.backend->metrics(s.t.device, &s.batch, &err), &err);
+        test_must(s.t.backend->training->losses->metrics(s.t.device, &s.batch, &err), &err);
     test_device_download(&s.t, metrics, s.batch.metrics, sizeof metrics);
     test_device_download(&s.t, predictions, s.f.feed.predictions, sizeof predictions);
     assert_true(metrics[0][METRIC_CORRECT] == 4 && metrics[0][METRIC_LABELLED] == 6);

@@ -229,7 +229,7 @@ static void metrics_of_mixed_views(void **state)
                                      .logits = device_logits,
                                      .feed = &f.feed,
                                      .metrics = test_device_buffer(&t, metrics, sizeof metrics)};
-    test_must(t.backend->metrics(t.device, &batch, &err), &err);
+    test_must(t.backend->training->losses->metrics(t.device, &batch, &err), &err);
     test_device_download(&t, metrics, batch.metrics, sizeof metrics);
     assert_float_equal(metrics[METRIC_CORRECT], 2, 0);
     assert_float_equal(metrics[METRIC_LABELLED], 3, 0);

@@ -93,16 +93,17 @@ static int count_wrong(struct scene *s, int *mixed, int *unmixed_wrong)
     void *out = test_device_buffer(&s->t, NULL, (size_t)BATCH * PIXELS * 3 * sizeof *pixels);
     struct error err = {0};
     int wrong = *mixed = *unmixed_wrong = 0;
-    test_must(feed_upload(&s->trainer.feed, s->t.backend, s->t.device, content, s->dataset.count, &err), &err);
+    test_must(feed_upload(&s->trainer.feed, s->t.backend->device, s->t.device, content, s->dataset.count, &err), &err);
+    const struct epoch_views views = feed_views(&s->trainer.feed);
     for (uint32_t step = 0; step < steps; step++) {
         const size_t first = (size_t)step * BATCH;
         test_device_upload(&s->t, s->trainer.feed.cursor, &step, sizeof step);
-        if (s->t.backend->images_prefetch)
-            test_must(s->t.backend->images_prefetch(s->t.device, s->dataset.images, content->samples + first,
-                                                    content->partners + first, BATCH, step, &err),
+        if (s->t.backend->device->images->prefetch)
+            test_must(s->t.backend->device->images->prefetch(s->t.device, s->dataset.images, content->samples + first,
+                                                             content->partners + first, BATCH, step, &err),
                       &err);
-        test_must(s->t.backend->render(s->t.device, s->dataset.images, &s->trainer.feed, BATCH, SIZE, s->dataset.table,
-                                       ELEMENT_FP32, out, &err),
+        test_must(s->t.backend->device->images->render(s->t.device, s->dataset.images, &views, BATCH, SIZE,
+                                                       s->dataset.table, ELEMENT_FP32, out, &err),
                   &err);
         test_device_download(&s->t, pixels, out, (size_t)BATCH * PIXELS * 3 * sizeof *pixels);
         for (size_t i = 0; i < BATCH; i++) {

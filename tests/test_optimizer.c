@@ -76,11 +76,12 @@ static void vectors_init(struct vectors *v, const char *backend, int threads, co
     v->memory.norm = test_device_buffer(&v->t, NULL, (size_t)students * sizeof(double));
     v->average = test_device_buffer(&v->t, NULL, bytes);
     v->metrics = test_device_buffer(&v->t, NULL, (size_t)students * metric_bytes);
-    test_must(v->t.backend->zero(v->t.device, v->memory.first, bytes, &err), &err);
-    test_must(v->t.backend->zero(v->t.device, v->memory.second, bytes, &err), &err);
-    test_must(v->t.backend->blend(v->t.device, v->average, v->memory.parameters, (size_t)students * count, 0, &err),
+    test_must(v->t.backend->device->zero(v->t.device, v->memory.first, bytes, &err), &err);
+    test_must(v->t.backend->device->zero(v->t.device, v->memory.second, bytes, &err), &err);
+    test_must(v->t.backend->training->optimizer->ema_update(v->t.device, v->average, v->memory.parameters,
+                                                            (size_t)students * count, 0, &err),
               &err);
-    test_must(v->t.backend->mailbox_new(v->t.device, &v->mailbox, &err), &err);
+    test_must(v->t.backend->device->mailbox_new(v->t.device, sizeof *v->mailbox, (void **)&v->mailbox, &err), &err);
 }
 
 static void vectors_release(struct vectors *v)
@@ -89,7 +90,7 @@ static void vectors_release(struct vectors *v)
                              v->memory.norm,       v->average,          v->metrics};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
         test_device_free(&v->t, buffers[i]);
-    v->t.backend->mailbox_free(v->t.device, v->mailbox);
+    v->t.backend->device->mailbox_free(v->t.device, v->mailbox);
     test_feed_release(&v->f, &v->t);
     test_device_close(&v->t);
 }
@@ -100,10 +101,11 @@ static void step(struct vectors *v, const struct optimizer *optimizer, const flo
     struct error err = {0};
     const struct backend *backend = v->t.backend;
     test_device_upload(&v->t, v->memory.gradients, gradients, v->bytes);
-    test_must(backend->optimize(v->t.device, optimizer, &v->memory, v->count, &v->f.feed, &err), &err);
-    test_must(backend->blend(v->t.device, v->average, v->memory.parameters, v->bytes / sizeof(float), DECAY, &err),
+    test_must(backend->training->optimizer->step(v->t.device, optimizer, &v->memory, v->count, &v->f.feed, &err), &err);
+    test_must(backend->training->optimizer->ema_update(v->t.device, v->average, v->memory.parameters,
+                                                       v->bytes / sizeof(float), DECAY, &err),
               &err);
-    test_must(backend->advance(v->t.device, &v->f.feed, v->metrics, v->mailbox, &err), &err);
+    test_must(backend->training->advance(v->t.device, &v->f.feed, v->metrics, v->mailbox, &err), &err);
 }
 
 static void gradient(int number, const float *parameters, float *g)
@@ -216,7 +218,7 @@ static void advance_tells_the_host(void **state)
     vectors_init(&v, *state, 1, &cases[0], STEPS, 2, COUNT, zeros, rates);
     test_device_upload(&v.t, v.metrics, metrics, sizeof metrics);
     for (int steps = 0; steps < 2; steps++)
-        test_must(v.t.backend->advance(v.t.device, &v.f.feed, v.metrics, v.mailbox, &err), &err);
+        test_must(v.t.backend->training->advance(v.t.device, &v.f.feed, v.metrics, v.mailbox, &err), &err);
     test_device_download(&v.t, &cursor, v.f.feed.cursor, sizeof cursor);
     assert_int_equal(cursor, 2);
     assert_int_equal(v.mailbox->steps, 2);

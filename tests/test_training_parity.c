@@ -147,8 +147,8 @@ static void training_new(struct training *training, const struct golden *golden,
     *t = test_device_open(backend, threads);
     test_must(net_text_parse(&training->graph, golden->net, strlen(golden->net), &options, &err), &err);
     initialise(golden, &training->graph);
-    test_must(network_init(network, t->backend, t->device, &training->graph, &(struct plan_options){.batch = SAMPLES},
-                           1, &err),
+    test_must(network_init(network, t->backend->training, t->device, &training->graph,
+                           &(struct plan_options){.batch = SAMPLES}, 1, &err),
               &err);
     for (uint32_t i = 0; i < BATCHES; i++)
         make_batch(golden, i, &training->batches[i]);
@@ -163,9 +163,10 @@ static void training_new(struct training *training, const struct golden *golden,
         .norm = test_device_buffer(t, NULL, sizeof(double)),
     };
     training->metrics = test_device_buffer(t, NULL, METRIC_COUNT * sizeof(double));
-    test_must(t->backend->zero(t->device, training->memory.first, bytes, &err), &err);
-    test_must(t->backend->zero(t->device, training->memory.second, bytes, &err), &err);
-    test_must(t->backend->mailbox_new(t->device, &training->mailbox, &err), &err);
+    test_must(t->backend->device->zero(t->device, training->memory.first, bytes, &err), &err);
+    test_must(t->backend->device->zero(t->device, training->memory.second, bytes, &err), &err);
+    test_must(t->backend->device->mailbox_new(t->device, sizeof *training->mailbox, (void **)&training->mailbox, &err),
+              &err);
 }
 
 static void training_free(struct training *training)
@@ -175,7 +176,7 @@ static void training_free(struct training *training)
     test_device_free(t, training->memory.second);
     test_device_free(t, training->memory.norm);
     test_device_free(t, training->metrics);
-    t->backend->mailbox_free(t->device, training->mailbox);
+    t->backend->device->mailbox_free(t->device, training->mailbox);
     test_feed_release(&training->f, t);
     network_release(&training->network);
     test_device_close(&training->t);
@@ -195,11 +196,11 @@ static void add_losses(struct training *training, const struct golden *golden)
                                       .gradient = network_logits_gradient(&training->network),
                                       .feed = &training->f.feed,
                                       .metrics = training->metrics};
-    test_must(t->backend->zero(t->device, losses.gradient, LOGITS * sizeof(float), &err), &err);
-    test_must(t->backend->zero(t->device, losses.metrics, METRIC_COUNT * sizeof(double), &err), &err);
-    test_must(t->backend->loss(t->device, &ce, 0, &losses, &err), &err);
+    test_must(t->backend->device->zero(t->device, losses.gradient, LOGITS * sizeof(float), &err), &err);
+    test_must(t->backend->device->zero(t->device, losses.metrics, METRIC_COUNT * sizeof(double), &err), &err);
+    test_must(t->backend->training->losses->add(t->device, &ce, 0, &losses, &err), &err);
     if (golden->distil)
-        test_must(t->backend->loss(t->device, &kd, 1, &losses, &err), &err);
+        test_must(t->backend->training->losses->add(t->device, &kd, 1, &losses, &err), &err);
 }
 
 static void train_step(struct training *training, const struct golden *golden, int number)
@@ -215,9 +216,10 @@ static void train_step(struct training *training, const struct golden *golden, i
     test_must(network_forward(network, &pass, &err), &err);
     add_losses(training, golden);
     test_must(network_backward(network, &pass, &err), &err);
-    test_must(t->backend->optimize(t->device, &adam, &training->memory, network->plan.parameter_count, feed, &err),
+    test_must(t->backend->training->optimizer->step(t->device, &adam, &training->memory, network->plan.parameter_count,
+                                                    feed, &err),
               &err);
-    test_must(t->backend->advance(t->device, feed, training->metrics, training->mailbox, &err), &err);
+    test_must(t->backend->training->advance(t->device, feed, training->metrics, training->mailbox, &err), &err);
     test_device_download(t, metrics, training->metrics, sizeof metrics);
     test_device_download(t, &training->norms[number], training->memory.norm, sizeof(double));
     training->losses[number] = metrics[METRIC_LOSS] / SAMPLES;

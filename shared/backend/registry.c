@@ -24,7 +24,7 @@ static bool parse_cuda(const char *device, int *index)
 static enum status find_cuda(const struct backend **backend, struct error *err)
 {
     const void *table = NULL;
-    enum status status = library_symbol("softcache_cuda.so", "backend_cuda", &table, err);
+    enum status status = library_symbol(BACKEND_CUDA_LIBRARY, BACKEND_CUDA_SYMBOL, &table, err);
     *backend = table;
     return status;
 }
@@ -35,10 +35,10 @@ static void find_best(const struct backend **backend, const char **why)
     struct error err = {0};
     *why = NULL;
     if (find_cuda(backend, &err) != STATUS_OK)
-        *why = err.path[0] ? "softcache_cuda.so cannot be loaded: --device cuda says why"
+        *why = err.path[0] ? "" BACKEND_CUDA_LIBRARY " cannot be loaded: --device cuda says why"
                            : "this build has no CUDA backend";
     else
-        *why = (*backend)->missing(0);
+        *why = (*backend)->device->missing(0);
     if (*why)
         *backend = &backend_cpu;
 }
@@ -65,7 +65,7 @@ enum status backend_find(const char *device, const struct backend **backend, int
         return error_set(err, STATUS_CONFIG, NULL,
                          "device '%s' cannot be had: %s%s%s; build where nvcc is, or use --device cpu", device,
                          inner.path, inner.path[0] ? ": " : "this build has no CUDA backend: ", inner.message);
-    reason = (*backend)->missing(*index);
+    reason = (*backend)->device->missing(*index);
     if (reason)
         return error_set(err, STATUS_CONFIG, NULL, "device '%s' cannot be had: %s, or use --device cpu", device,
                          reason);

@@ -9,24 +9,24 @@
 #include "shared/graph/graph.h"
 
 struct device;
-struct inference;
+struct engine;
 
 /* What the engine computes with; sums are always float. The CPU has fp32 only. */
-enum inference_precision { INFERENCE_DEFAULT, INFERENCE_FP32, INFERENCE_TF32, INFERENCE_FP16, INFERENCE_BF16 };
-extern const char *const inference_precisions[]; /* their names, "auto" first, NULL last */
-const char *inference_precision_name(enum inference_precision precision);
+enum engine_precision { ENGINE_DEFAULT, ENGINE_FP32, ENGINE_TF32, ENGINE_FP16, ENGINE_BF16 };
+extern const char *const engine_precisions[]; /* their names, "auto" first, NULL last */
+const char *engine_precision_name(enum engine_precision precision);
 
-struct inference_options {
-    int batch;                          /* the largest batch that will be run */
-    int slots;                          /* batches under way at once; 0 means 1 */
-    enum inference_precision precision; /* INFERENCE_DEFAULT: fp16 on CUDA, fp32 on the CPU */
+struct engine_options {
+    int batch;                       /* the largest batch that will be run */
+    int slots;                       /* batches under way at once; 0 means 1 */
+    enum engine_precision precision; /* ENGINE_DEFAULT: fp16 on CUDA, fp32 on the CPU */
     const int
         *outputs; /* [output_count] node indices of `graph` whose values are wanted (logits and recorded features) */
     int output_count;
 };
 
 /* A batch: either input, or views of images. All host memory of the caller, borrowed for the call of submit only. */
-struct inference_batch {
+struct engine_batch {
     int count;          /* <= options.batch */
     const float *input; /* [count, h, w, c] normalised; NULL: the views are rendered */
     const struct view *views;
@@ -42,26 +42,24 @@ struct inference_batch {
     float (*table)[256]; /* [channels][256] normalisation */
 };
 
-struct inference_ops {
+struct engine_ops {
     int usual_batch; /* that keeps the device busy */
-    /* What an engine would compute with when asked for `wanted`: never INFERENCE_DEFAULT. STATUS_CONFIG where that
+    /* What an engine would compute with when asked for `wanted`: never ENGINE_DEFAULT. STATUS_CONFIG where that
      * cannot be had. */
-    enum status (*choose_precision)(enum inference_precision wanted, enum inference_precision *chosen,
-                                    struct error *err);
+    enum status (*choose_precision)(enum engine_precision wanted, enum engine_precision *chosen, struct error *err);
     /* device: of the same backend, borrowed until close. The graph is borrowed during the call only; weights are folded
      * and packed here. STATUS_CONFIG names the operator or the precision that cannot be had. */
-    enum status (*open)(struct inference **out, struct device *device, const struct graph *graph,
-                        const struct inference_options *options, struct error *err);
+    enum status (*open)(struct engine **out, struct device *device, const struct graph *graph,
+                        const struct engine_options *options, struct error *err);
     /* Begins a batch in slot `slot` (0 <= slot < slots), which must have been collected. May return before it is done.
      */
-    enum status (*submit)(struct inference *inference, int slot, const struct inference_batch *batch,
-                          struct error *err);
+    enum status (*submit)(struct engine *inference, int slot, const struct engine_batch *batch, struct error *err);
     /* Waits for the slot's batch. outputs[i] gets host memory [count, c, h, w] float in PyTorch's order, valid until
      * the slot's next submit. The result for a sample does not depend on count or on its neighbours in the batch. */
-    enum status (*collect)(struct inference *inference, int slot, const float **outputs, struct error *err);
+    enum status (*collect)(struct engine *inference, int slot, const float **outputs, struct error *err);
     /* "oneDNN, fp32": for the log; lives as long as the engine. */
-    const char *(*describe)(const struct inference *inference);
-    void (*close)(struct inference *inference); /* NULL is legal */
+    const char *(*describe)(const struct engine *inference);
+    void (*close)(struct engine *inference); /* NULL is legal */
 };
 
 #endif

@@ -72,7 +72,7 @@ void feed_content_release(struct feed_content *content)
     *content = (struct feed_content){0};
 }
 
-enum status feed_init(struct feed *feed, const struct backend *backend, struct device *device,
+enum status feed_init(struct feed *feed, const struct device_ops *ops, struct device *device,
                       const struct feed_content *content, struct error *err)
 {
     enum status status = STATUS_OK;
@@ -84,40 +84,38 @@ enum status feed_init(struct feed *feed, const struct backend *backend, struct d
     list_arrays(arrays, (size_t)content->classes, content->teacher, content->mixes);
     for (int i = 0; i < ARRAYS; i++)
         if (arrays[i].item)
-            TRY(backend->buffer_new(device, size_mul(room, arrays[i].item), what, device_array(feed, &arrays[i]), err));
-    TRY(backend->buffer_new(device, sizeof *feed->cursor, what, (void **)&feed->cursor, err));
-    TRY(backend->buffer_new(device, size_mul(steps * students, sizeof *feed->scalars), what, (void **)&feed->scalars,
-                            err));
-    TRY(backend->buffer_new(device, size_mul(room * students, sizeof *feed->predictions), what,
-                            (void **)&feed->predictions, err));
-    TRY(feed_rewind(feed, backend, device, err));
+            TRY(ops->buffer_new(device, size_mul(room, arrays[i].item), what, device_array(feed, &arrays[i]), err));
+    TRY(ops->buffer_new(device, sizeof *feed->cursor, what, (void **)&feed->cursor, err));
+    TRY(ops->buffer_new(device, size_mul(steps * students, sizeof *feed->scalars), what, (void **)&feed->scalars, err));
+    TRY(ops->buffer_new(device, size_mul(room * students, sizeof *feed->predictions), what, (void **)&feed->predictions,
+                        err));
+    TRY(feed_rewind(feed, ops, device, err));
 cleanup:
     if (status != STATUS_OK)
-        feed_release(feed, backend, device);
+        feed_release(feed, ops, device);
     return status;
 }
 
-void feed_release(struct feed *feed, const struct backend *backend, struct device *device)
+void feed_release(struct feed *feed, const struct device_ops *ops, struct device *device)
 {
     void *const others[] = {feed->cursor, feed->scalars, feed->predictions};
     struct feed_array arrays[ARRAYS];
     list_arrays(arrays, 1, true, true);
     for (int i = 0; i < ARRAYS; i++)
         if (*device_array(feed, &arrays[i]))
-            backend->buffer_free(device, *device_array(feed, &arrays[i]));
+            ops->buffer_free(device, *device_array(feed, &arrays[i]));
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (others[i])
-            backend->buffer_free(device, others[i]);
+            ops->buffer_free(device, others[i]);
     *feed = (struct feed){0};
 }
 
-enum status feed_rewind(const struct feed *feed, const struct backend *backend, struct device *device,
-                        struct error *err)
+enum status feed_rewind(const struct feed *feed, const struct device_ops *ops, struct device *device, struct error *err)
 {
-    return backend->zero(device, feed->cursor, sizeof *feed->cursor, err);
+    return ops->zero(device, feed->cursor, sizeof *feed->cursor, err);
 }
 
-enum status feed_upload(const struct feed *feed, const struct backend *backend, struct device *device,
+enum status feed_upload(const struct feed *feed, const struct device_ops *ops, struct device *device,
                         const struct feed_content *content, size_t count, struct error *err)
 {
     enum status status = STATUS_OK;
@@ -126,11 +124,11 @@ enum status feed_upload(const struct feed *feed, const struct backend *backend, 
     list_arrays(arrays, (size_t)feed->classes, feed->teacher, feed->mixes);
     for (int i = 0; i < ARRAYS; i++)
         if (arrays[i].item)
-            TRY(backend->upload(device, *device_array(feed, &arrays[i]), *content_array(content, &arrays[i]),
-                                count * arrays[i].item, err));
-    TRY(backend->upload(device, feed->scalars, content->scalars, steps * (size_t)feed->students * sizeof *feed->scalars,
-                        err));
-    TRY(feed_rewind(feed, backend, device, err));
+            TRY(ops->upload(device, *device_array(feed, &arrays[i]), *content_array(content, &arrays[i]),
+                            count * arrays[i].item, err));
+    TRY(ops->upload(device, feed->scalars, content->scalars, steps * (size_t)feed->students * sizeof *feed->scalars,
+                    err));
+    TRY(feed_rewind(feed, ops, device, err));
 cleanup:
     return status;
 }

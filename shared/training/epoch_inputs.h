@@ -1,8 +1,8 @@
-/* Feeds: what a pass over the data reads from the host (struct feed in backend.h), made, filled and freed. */
+/* Feeds: what a pass over the data reads from the host (struct feed in training.h), made, filled and freed. */
 #ifndef SHARED_TRAINING_EPOCH_INPUTS_H
 #define SHARED_TRAINING_EPOCH_INPUTS_H
 
-#include "shared/backend/backend.h"
+#include "shared/training/training.h"
 
 /* The same in host memory, to be filled by the caller and uploaded. */
 struct feed_content {
@@ -27,14 +27,21 @@ enum status feed_content_init(struct feed_content *content, size_t room, int bat
 void feed_content_release(struct feed_content *content); /* a zeroed struct is legal */
 
 /* Device memory for a content of the same sizes. */
-enum status feed_init(struct feed *feed, const struct backend *backend, struct device *device,
+enum status feed_init(struct feed *feed, const struct device_ops *ops, struct device *device,
                       const struct feed_content *content, struct error *err);
-void feed_release(struct feed *feed, const struct backend *backend, struct device *device);
+void feed_release(struct feed *feed, const struct device_ops *ops, struct device *device);
 
 /* Uploads positions [0, count) with the scalars of their steps, and sets the cursor to step 0. */
-enum status feed_upload(const struct feed *feed, const struct backend *backend, struct device *device,
+enum status feed_upload(const struct feed *feed, const struct device_ops *ops, struct device *device,
                         const struct feed_content *content, size_t count, struct error *err);
-enum status feed_rewind(const struct feed *feed, const struct backend *backend, struct device *device,
+enum status feed_rewind(const struct feed *feed, const struct device_ops *ops, struct device *device,
                         struct error *err);
+
+/* The part of the feed that rendering reads. */
+static inline struct epoch_views feed_views(const struct feed *feed)
+{
+    return (struct epoch_views){feed->batch, feed->cursor,        feed->views,   feed->samples,
+                                feed->mixes, feed->partner_views, feed->partners};
+}
 
 #endif

@@ -7,20 +7,21 @@ static enum status buffer(struct network *network, size_t count, size_t size, co
                           struct error *err)
 {
     const size_t bytes = size_mul(size_mul(count, size), (size_t)network->memory.students);
-    return network->backend->buffer_new(network->device, bytes, what, out, err);
+    return network->training->device->buffer_new(network->device, bytes, what, out, err);
 }
 
-enum status network_init(struct network *network, const struct backend *backend, struct device *device,
+enum status network_init(struct network *network, const struct training_ops *training, struct device *device,
                          const struct graph *graph, const struct plan_options *options, int students, struct error *err)
 {
     enum status status = STATUS_OK;
     const size_t element = element_size(options->element), number = sizeof(float);
-    *network = (struct network){.backend = backend, .device = device, .memory = {.students = students ? students : 1}};
+    *network =
+        (struct network){.training = training, .device = device, .memory = {.students = students ? students : 1}};
     struct network_memory *memory = &network->memory;
     const struct plan *plan = &network->plan;
-    if (memory->students < 1 || memory->students > BACKEND_MAX_STUDENTS)
+    if (memory->students < 1 || memory->students > TRAINING_MAX_STUDENTS)
         return error_set(err, STATUS_CONFIG, NULL, "%d students at once: at most %d can be trained side by side",
-                         students, BACKEND_MAX_STUDENTS);
+                         students, TRAINING_MAX_STUDENTS);
     TRY(plan_compile(&network->plan, graph, options, err));
     TRY(buffer(network, plan->value_count, element, "activations", &memory->values, err));
     TRY(buffer(network, plan->gradient_count, element, "gradients of activations", &memory->gradients, err));
@@ -29,7 +30,7 @@ enum status network_init(struct network *network, const struct backend *backend,
                err));
     TRY(buffer(network, plan->state_count, number, "running statistics", (void **)&memory->state, err));
     TRY(buffer(network, plan->statistics_count, number, "batch statistics", (void **)&memory->statistics, err));
-    TRY(backend->network_prepare(device, plan, memory->students, &memory->workspace, err));
+    TRY(training->network->prepare(device, plan, memory->students, &memory->workspace, err));
     for (int k = 0; k < memory->students; k++)
         TRY(network_upload(network, k, graph, err));
 cleanup:
@@ -40,16 +41,16 @@ cleanup:
 
 void network_release(struct network *network)
 {
-    const struct backend *backend = network->backend;
+    const struct training_ops *training = network->training;
     struct network_memory *memory = &network->memory;
-    if (backend) {
-        backend->network_release(network->device, memory->workspace);
-        backend->buffer_free(network->device, memory->values);
-        backend->buffer_free(network->device, memory->gradients);
-        backend->buffer_free(network->device, memory->parameters);
-        backend->buffer_free(network->device, memory->parameter_gradients);
-        backend->buffer_free(network->device, memory->state);
-        backend->buffer_free(network->device, memory->statistics);
+    if (training) {
+        training->network->release(network->device, memory->workspace);
+        training->device->buffer_free(network->device, memory->values);
+        training->device->buffer_free(network->device, memory->gradients);
+        training->device->buffer_free(network->device, memory->parameters);
+        training->device->buffer_free(network->device, memory->parameter_gradients);
+        training->device->buffer_free(network->device, memory->state);
+        training->device->buffer_free(network->device, memory->statistics);
     }
     plan_release(&network->plan);
     *network = (struct network){0};
@@ -87,14 +88,14 @@ size_t network_gradient_stride(const struct network *network)
 
 enum status network_forward(struct network *network, const struct pass *pass, struct error *err)
 {
-    return network->backend->forward(network->device, &network->plan, &network->memory, pass, 0,
-                                     network->plan.step_count, err);
+    return network->training->network->forward(network->device, &network->plan, &network->memory, pass, 0,
+                                               network->plan.step_count, err);
 }
 
 enum status network_backward(struct network *network, const struct pass *pass, struct error *err)
 {
-    return network->backend->backward(network->device, &network->plan, &network->memory, pass, 0,
-                                      network->plan.step_count, err);
+    return network->training->network->backward(network->device, &network->plan, &network->memory, pass, 0,
+                                                network->plan.step_count, err);
 }
 
 enum status network_upload(struct network *network, int student, const struct graph *graph, struct error *err)
@@ -107,10 +108,10 @@ enum status network_upload(struct network *network, int student, const struct gr
     TRY(memory_new((void **)&parameters, plan->parameter_count, sizeof(float), "parameters", err));
     TRY(memory_new((void **)&state, plan->state_count, sizeof(float), "running statistics", err));
     plan_gather_weights(plan, graph, parameters, state);
-    TRY(network->backend->upload(network->device, memory->parameters + k * plan->parameter_count, parameters,
-                                 plan->parameter_count * sizeof(float), err));
-    TRY(network->backend->upload(network->device, memory->state + k * plan->state_count, state,
-                                 plan->state_count * sizeof(float), err));
+    TRY(network->training->device->upload(network->device, memory->parameters + k * plan->parameter_count, parameters,
+                                          plan->parameter_count * sizeof(float), err));
+    TRY(network->training->device->upload(network->device, memory->state + k * plan->state_count, state,
+                                          plan->state_count * sizeof(float), err));
 cleanup:
     memory_free(parameters);
     memory_free(state);
@@ -126,10 +127,10 @@ enum status network_download(struct network *network, int student, struct graph 
     float *parameters = NULL, *state = NULL;
     TRY(memory_new((void **)&parameters, plan->parameter_count, sizeof(float), "parameters", err));
     TRY(memory_new((void **)&state, plan->state_count, sizeof(float), "running statistics", err));
-    TRY(network->backend->download(network->device, parameters, memory->parameters + k * plan->parameter_count,
-                                   plan->parameter_count * sizeof(float), err));
-    TRY(network->backend->download(network->device, state, memory->state + k * plan->state_count,
-                                   plan->state_count * sizeof(float), err));
+    TRY(network->training->device->download(network->device, parameters, memory->parameters + k * plan->parameter_count,
+                                            plan->parameter_count * sizeof(float), err));
+    TRY(network->training->device->download(network->device, state, memory->state + k * plan->state_count,
+                                            plan->state_count * sizeof(float), err));
     plan_scatter_weights(plan, graph, parameters, state);
 cleanup:
     memory_free(parameters);

@@ -3,18 +3,18 @@
 #ifndef SHARED_TRAINING_NETWORK_H
 #define SHARED_TRAINING_NETWORK_H
 
-#include "shared/backend/backend.h"
+#include "shared/training/training.h"
 
 struct network {
-    const struct backend *backend; /* borrowed */
-    struct device *device;         /* borrowed */
+    const struct training_ops *training; /* borrowed */
+    struct device *device;               /* borrowed */
     struct plan plan;
     struct network_memory memory;
 };
 
 /* Compiles the graph, allocates everything, uploads the graph's weights to every student. students 0 counts as 1. The
  * graph is borrowed and must outlive the network. */
-enum status network_init(struct network *network, const struct backend *backend, struct device *device,
+enum status network_init(struct network *network, const struct training_ops *training, struct device *device,
                          const struct graph *graph, const struct plan_options *options, int students,
                          struct error *err);
 void network_release(struct network *network);

@@ -135,8 +135,8 @@ enum status checkpoint_write(const char *path, struct trainer *trainer, const st
     memset(file + LENGTH_SIZE, ' ', header_size);
     memcpy(file + LENGTH_SIZE, header, strlen(header));
     for (int i = 0; i < VECTORS; i++) {
-        TRY(compute->backend->download(compute->device, file + at, vectors[i].device, vectors[i].count * sizeof(float),
-                                       err));
+        TRY(compute->backend->device->download(compute->device, file + at, vectors[i].device,
+                                               vectors[i].count * sizeof(float), err));
         at += vectors[i].count * sizeof(float);
     }
     if (file_digest(file, header_size, size, &place, digest))
@@ -220,8 +220,8 @@ static enum status load_vectors(const struct json_place *root, struct trainer *t
     for (int i = 0; i < VECTORS; i++) {
         if (vectors[i].device && !cJSON_GetObjectItemCaseSensitive(root->node, vectors[i].name))
             return error_set(err, STATUS_BAD_DATA, root->path, "vector %s is missing", vectors[i].name);
-        TRY(compute->backend->upload(compute->device, vectors[i].device, data + at, vectors[i].count * sizeof(float),
-                                     err));
+        TRY(compute->backend->device->upload(compute->device, vectors[i].device, data + at,
+                                             vectors[i].count * sizeof(float), err));
         at += vectors[i].count * sizeof(float);
     }
 cleanup:

@@ -15,9 +15,9 @@ struct progress_state {
     double seconds;  /* training time so far, of all starts */
     uint64_t images; /* trained on so far, by each student */
     struct best_epoch {
-        int epoch;                /* 0: none yet */
-        double score;             /* of the best epoch */
-    } best[BACKEND_MAX_STUDENTS]; /* [trainer->student_count] */
+        int epoch;                 /* 0: none yet */
+        double score;              /* of the best epoch */
+    } best[TRAINING_MAX_STUDENTS]; /* [trainer->student_count] */
 };
 
 /* identity: text that must be equal when training goes on, "key = value" lines (see checkpoint_read). */

@@ -12,7 +12,7 @@ static enum status start_event(const struct fit *fit, struct fit_run *run, struc
     const struct run_field fields[] = {
         {"student", run->info.student, 0},
         {"loss", run->info.loss, 0},
-        {"device", compute->backend->describe(compute->device), 0},
+        {"device", compute->backend->device->describe(compute->device), 0},
         {"parameters", NULL, (double)graph_parameter_count(&run->student.graph)},
         {"first_epoch", NULL, fit->state.epoch + 1},
         {"epochs", NULL, run->options.epochs},
@@ -22,7 +22,7 @@ static enum status start_event(const struct fit *fit, struct fit_run *run, struc
 
 static enum status init_trainer(struct fit *fit, struct error *err)
 {
-    struct trainer_student students[BACKEND_MAX_STUDENTS];
+    struct trainer_student students[TRAINING_MAX_STUDENTS];
     enum status status = STATUS_OK;
     fit->options = fit_trainer_options(&fit->runs[0].options);
     for (int k = 0; k < fit->count; k++)

@@ -21,7 +21,7 @@ static double score(const struct fit *fit, const struct run_epoch *row)
 
 static enum status validate(struct fit *fit, struct run_epoch *rows, struct error *err)
 {
-    struct totals totals[BACKEND_MAX_STUDENTS];
+    struct totals totals[TRAINING_MAX_STUDENTS];
     enum status status = trainer_evaluate(&fit->trainer, &fit->data->validation, true, NULL, totals, err);
     for (int k = 0; status == STATUS_OK && k < fit->count; k++) {
         const double *sums = totals[k].sums;
@@ -74,7 +74,7 @@ cleanup:
 
 static enum status train(struct fit *fit, int epoch, struct run_epoch *rows, struct error *err)
 {
-    struct totals totals[BACKEND_MAX_STUDENTS];
+    struct totals totals[TRAINING_MAX_STUDENTS];
     const struct dataset *dataset = &fit->data->train;
     const uint32_t room = (uint32_t)fit->options.batch, steps = (dataset->count + room - 1) / room;
     const double start = clock_seconds();
@@ -133,7 +133,7 @@ static enum status one_epoch(struct fit *fit, int epoch, const bool *tired, stru
 {
     enum status status = STATUS_OK;
     const struct fit_options *options = &fit->runs[0].options;
-    struct run_epoch rows[BACKEND_MAX_STUDENTS];
+    struct run_epoch rows[TRAINING_MAX_STUDENTS];
     const bool due = (epoch + 1) % options->eval_every == 0 || epoch + 1 == options->epochs;
     const double start = clock_seconds();
     for (int k = 0; k < fit->count; k++)
@@ -161,7 +161,7 @@ enum status fit_loop(struct fit *fit, struct error *err)
     const size_t images = fit->data->train.count;
     const double start = clock_seconds();
     enum status status = STATUS_OK;
-    bool tired[BACKEND_MAX_STUDENTS];
+    bool tired[TRAINING_MAX_STUDENTS];
     progress_begin(fit->progress, "train", "images", images * (size_t)options->epochs,
                    images * (size_t)fit->state.epoch);
     for (int epoch = fit->state.epoch;; epoch++) {

@@ -22,8 +22,8 @@ static enum status evaluate_best(struct fit *fit, struct error *err)
 {
     enum status status = STATUS_OK;
     struct trainer_options options = fit->options;
-    struct trainer_student students[BACKEND_MAX_STUDENTS];
-    struct evaluation evaluations[BACKEND_MAX_STUDENTS];
+    struct trainer_student students[TRAINING_MAX_STUDENTS];
+    struct evaluation evaluations[TRAINING_MAX_STUDENTS];
     options.ema_decay = 0;
     trainer_release(&fit->trainer);
     for (int k = 0; k < fit->count; k++) {
@@ -60,7 +60,7 @@ static cJSON *metrics_json(const struct fit *fit, int k)
     cJSON_AddStringToObject(root, "name", run->info.name);
     cJSON_AddStringToObject(root, "student", run->info.student);
     cJSON_AddStringToObject(root, "loss", run->info.loss);
-    cJSON_AddStringToObject(root, "device", data->compute.backend->describe(data->compute.device));
+    cJSON_AddStringToObject(root, "device", data->compute.backend->device->describe(data->compute.device));
     cJSON_AddNumberToObject(root, "parameters", (double)graph_parameter_count(&run->student.graph));
     cJSON_AddNumberToObject(root, "multiply_accumulates", (double)graph_multiply_count(&run->student.graph));
     cJSON_AddNumberToObject(root, "epochs", fit_run_epochs(run, &fit->state, k));
@@ -87,7 +87,7 @@ static enum status publish_report(const struct fit *fit, int k, struct error *er
     char *config = options_resolved(&run->options.table), *path = path_join(run->options.out, "report.html");
     char subtitle[1024];
     snprintf(subtitle, sizeof subtitle, "%s, %d pixels, %s", run->options.cache, run->info.size,
-             data->compute.backend->describe(data->compute.device));
+             data->compute.backend->device->describe(data->compute.device));
     struct report report = {
         .title = run->info.name,
         .subtitle = subtitle,

@@ -71,7 +71,7 @@ static enum status load_photo(struct photo_job *job, uint32_t i, struct error *e
     TRY(image_decode(IMAGE_JPEG, 0, 0, 3, bytes, size, job->paths[i], &photo, err));
     TRY(image_resize_short_side(&photo, info->base, &base, err));
     view_make_evaluation(&job->content.views[i], base.h, base.w, info->crop, info->size);
-    TRY(compute->backend->images_put(compute->device, job->images, i, &base, err));
+    TRY(compute->backend->device->images->put(compute->device, job->images, i, &base, err));
 cleanup:
     free(bytes);
     image_release(&photo);
@@ -95,7 +95,7 @@ static enum status predict_batch(struct photo_job *job, int count, int32_t *pred
     enum status status = STATUS_OK;
     view_normalisation_table(table, info->mean, info->std, info->channels);
     memset(job->errors, 0, (size_t)count * sizeof *job->errors);
-    TRY(compute->backend->images_new(compute->device, (uint32_t)count, info->channels, &job->images, err));
+    TRY(compute->backend->device->images->create(compute->device, (uint32_t)count, info->channels, &job->images, err));
     thread_pool_run(compute->pool, count, load_task, job);
     for (int i = 0; i < count; i++) {
         job->content.samples[i] = (uint32_t)i;
@@ -104,7 +104,7 @@ static enum status predict_batch(struct photo_job *job, int count, int32_t *pred
     }
     TRY(trainer_predict(trainer, job->images, &job->content, count, info->size, table, predictions, err));
 cleanup:
-    compute->backend->images_free(compute->device, job->images);
+    compute->backend->device->images->destroy(compute->device, job->images);
     job->images = NULL;
     return status;
 }

@@ -93,7 +93,7 @@ static bool side_by_side(const struct fit_run *a, const struct fit_run *b)
 }
 
 struct group {
-    struct fit_run runs[BACKEND_MAX_STUDENTS];
+    struct fit_run runs[TRAINING_MAX_STUDENTS];
     int count;
 };
 
@@ -304,7 +304,7 @@ enum status sweep_command(int argc, char **argv, struct error *err)
          .required = true},
         {"parallel", OPTION_INT, &sweep.parallel, "N", "0",
          "students trained side by side; 0: 8 on a GPU, 1 on the CPU; changes no result", .minimum = 0,
-         .maximum = BACKEND_MAX_STUDENTS},
+         .maximum = TRAINING_MAX_STUDENTS},
     };
     TRY(fit_options_table(&sweep.options, "student_train sweep", "trains a student for every cell of a grid", more,
                           sizeof more / sizeof *more, err));

@@ -310,7 +310,8 @@ static void tiles(const struct sweep *sweep, FILE *out)
     tile(out, "", "runs", value, below);
     if (count > 0) {
         snprintf(value, sizeof value, "%.1f s", seconds / count);
-        tile(out, "", "training of a run", value, sweep->data.compute.backend->describe(sweep->data.compute.device));
+        tile(out, "", "training of a run", value,
+             sweep->data.compute.backend->device->describe(sweep->data.compute.device));
     }
     fputs("</div>\n", out);
     free(cells);

@@ -7,12 +7,12 @@ enum status compute_open(struct compute *compute, const struct compute_options *
     struct device_options device = {.threads = options->threads, .memory_limit = (size_t)options->gpu_memory};
     *compute = (struct compute){0};
     TRY(backend_find(options->device, &compute->backend, &device.index, &compute->why, err));
-    TRY(compute->backend->device_new(&compute->device, &device, err));
+    TRY(compute->backend->device->open(&compute->device, &device, err));
     TRY(thread_pool_new(&compute->pool, options->threads, err));
     if (progress && compute->why)
         progress_note(progress, "on the CPU: %s", compute->why);
     if (progress)
-        progress_note(progress, "device: %s", compute->backend->describe(compute->device));
+        progress_note(progress, "device: %s", compute->backend->device->describe(compute->device));
 cleanup:
     if (status != STATUS_OK)
         compute_release(compute);
@@ -23,6 +23,6 @@ void compute_release(struct compute *compute)
 {
     thread_pool_free(compute->pool);
     if (compute->device)
-        compute->backend->device_free(compute->device);
+        compute->backend->device->close(compute->device);
     *compute = (struct compute){0};
 }

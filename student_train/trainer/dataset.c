@@ -28,7 +28,7 @@ static enum status decode_image(struct dataset *dataset, const struct cache_shar
     TRY(image_resize_short_side(&stored, manifest->base, &base, err));
     dataset->bases[shard->first + i].h = base.h;
     dataset->bases[shard->first + i].w = base.w;
-    TRY(compute->backend->images_put(compute->device, dataset->images, shard->first + i, &base, err));
+    TRY(compute->backend->device->images->put(compute->device, dataset->images, shard->first + i, &base, err));
 cleanup:
     free(owned);
     image_release(&stored);
@@ -106,7 +106,8 @@ enum status dataset_load(struct dataset *dataset, const struct cache *cache, enu
     dataset->shard_count = content->shard_count;
     TRY(recipe_parse(&dataset->recipe, manifest->recipe, err));
     view_normalisation_table(dataset->table, manifest->mean, manifest->std, manifest->channels);
-    TRY(compute->backend->images_new(compute->device, dataset->count, manifest->channels, &dataset->images, err));
+    TRY(compute->backend->device->images->create(compute->device, dataset->count, manifest->channels, &dataset->images,
+                                                 err));
     progress_begin(progress, split_name(split), "images", n, 0);
     for (int i = 0; i < content->shard_count; i++) {
         TRY(load_shard(dataset, i, err));
@@ -123,7 +124,7 @@ void dataset_release(struct dataset *dataset)
 {
     dataset_free_features(dataset);
     if (dataset->images)
-        dataset->compute->backend->images_free(dataset->compute->device, dataset->images);
+        dataset->compute->backend->device->images->destroy(dataset->compute->device, dataset->images);
     for (int i = 0; i < dataset->shard_count; i++)
         cache_shard_release(&dataset->shards[i]);
     free(dataset->shards);

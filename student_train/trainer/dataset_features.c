@@ -56,12 +56,12 @@ static enum status put_values(const struct compute *compute, const struct loadin
     const size_t row = loading->row_bytes, at_once = row < SLAB_BYTES ? SLAB_BYTES / row : 1;
     unsigned char *store = (unsigned char *)loading->values + first * row;
     if (loading->feature->c == 1 || loading->feature->h * loading->feature->w == 1)
-        return compute->backend->upload(compute->device, store, values, rows * row, err);
+        return compute->backend->device->upload(compute->device, store, values, rows * row, err);
     for (size_t done = 0, now; done < rows; done += now) {
         now = rows - done < at_once ? rows - done : at_once;
         struct transposition job = {.loading = loading, .from = values + done * row, .to = slab};
         thread_pool_run(compute->pool, (int)now, transpose_row, &job);
-        TRY(compute->backend->upload(compute->device, store + done * row, slab, now * row, err));
+        TRY(compute->backend->device->upload(compute->device, store + done * row, slab, now * row, err));
     }
 cleanup:
     return status;
@@ -84,8 +84,8 @@ static enum status put_shard(const struct dataset *dataset, const struct loading
         const void *values = shard.features[i].half ? (const void *)shard.features[i].half : shard.features[i].int8;
         TRY(put_values(compute, loading, first, values, rows, slab, err));
         if (loading->scales)
-            TRY(compute->backend->upload(compute->device, loading->scales + first * channels, shard.features[i].scales,
-                                         rows * channels * sizeof(float), err));
+            TRY(compute->backend->device->upload(compute->device, loading->scales + first * channels,
+                                                 shard.features[i].scales, rows * channels * sizeof(float), err));
     }
 cleanup:
     cache_shard_release(&shard);
@@ -100,11 +100,11 @@ static enum status store_begin(const struct dataset *dataset, const struct cache
     enum status status = STATUS_OK;
     *loading = (struct loading){.feature = feature, .item = feature->form == FEATURE_INT8 ? 1 : sizeof(uint16_t)};
     loading->row_bytes = count * loading->item;
-    TRY(compute->backend->store_new(compute->device, size_mul(rows, loading->row_bytes), feature->tensor,
-                                    &loading->values, err));
+    TRY(compute->backend->device->store_new(compute->device, size_mul(rows, loading->row_bytes), feature->tensor,
+                                            &loading->values, err));
     if (feature->form == FEATURE_INT8)
-        TRY(compute->backend->store_new(compute->device, size_mul(rows, (size_t)feature->c * sizeof(float)),
-                                        feature->tensor, (void **)&loading->scales, err));
+        TRY(compute->backend->device->store_new(compute->device, size_mul(rows, (size_t)feature->c * sizeof(float)),
+                                                feature->tensor, (void **)&loading->scales, err));
 cleanup:
     return status;
 }
@@ -170,9 +170,9 @@ enum status dataset_load_features(struct dataset *dataset, const bool wanted[CAC
 cleanup:
     for (int i = 0; i < CACHE_MAX_FEATURES && status != STATUS_OK; i++) {
         if (loadings[i].values)
-            compute->backend->buffer_free(compute->device, loadings[i].values);
+            compute->backend->device->buffer_free(compute->device, loadings[i].values);
         if (loadings[i].scales)
-            compute->backend->buffer_free(compute->device, loadings[i].scales);
+            compute->backend->device->buffer_free(compute->device, loadings[i].scales);
     }
     return status;
 }
@@ -182,9 +182,9 @@ void dataset_free_features(struct dataset *dataset)
     for (int i = 0; i < CACHE_MAX_FEATURES; i++) {
         const struct feature_store *store = &dataset->features[i];
         if (store->values)
-            dataset->compute->backend->buffer_free(dataset->compute->device, (void *)(uintptr_t)store->values);
+            dataset->compute->backend->device->buffer_free(dataset->compute->device, (void *)(uintptr_t)store->values);
         if (store->scales)
-            dataset->compute->backend->buffer_free(dataset->compute->device, (void *)(uintptr_t)store->scales);
+            dataset->compute->backend->device->buffer_free(dataset->compute->device, (void *)(uintptr_t)store->scales);
         dataset->features[i] = (struct feature_store){0};
     }
 }

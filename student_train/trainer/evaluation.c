@@ -79,7 +79,7 @@ enum status evaluation_run(struct evaluation *evaluations, struct trainer *train
 {
     enum status status = STATUS_OK;
     const int students = trainer->student_count;
-    struct totals totals[BACKEND_MAX_STUDENTS];
+    struct totals totals[TRAINING_MAX_STUDENTS];
     int32_t *predictions = calloc(size_mul((size_t)students, dataset->count), sizeof *predictions);
     memset(evaluations, 0, (size_t)students * sizeof *evaluations);
     if (!predictions)

@@ -12,8 +12,8 @@ static enum status buffer(const struct trainer *trainer, size_t count, size_t si
 {
     const struct compute *compute = trainer->compute;
     const size_t bytes = size_mul(size_mul(count, size), (size_t)trainer->student_count);
-    enum status status = compute->backend->buffer_new(compute->device, bytes, what, out, err);
-    return status != STATUS_OK ? status : compute->backend->zero(compute->device, *out, bytes, err);
+    enum status status = compute->backend->device->buffer_new(compute->device, bytes, what, out, err);
+    return status != STATUS_OK ? status : compute->backend->device->zero(compute->device, *out, bytes, err);
 }
 
 /* The moving averages start from the weights. */
@@ -28,8 +28,10 @@ static enum status copy_average(struct trainer *trainer, struct error *err)
     enum status status = STATUS_OK;
     if (!memory->average)
         return STATUS_OK;
-    TRY(backend->blend(device, memory->average, network->parameters, students * plan->parameter_count, 0, err));
-    TRY(backend->blend(device, memory->average_state, network->state, students * plan->state_count, 0, err));
+    TRY(backend->training->optimizer->ema_update(device, memory->average, network->parameters,
+                                                 students * plan->parameter_count, 0, err));
+    TRY(backend->training->optimizer->ema_update(device, memory->average_state, network->state,
+                                                 students * plan->state_count, 0, err));
 cleanup:
     return status;
 }
@@ -64,7 +66,7 @@ static enum status init_network(struct trainer *trainer, const struct cache_mani
                 kept[options.kept_count++] = trainer->values.taps[i].of;
         options.kept = kept;
     }
-    TRY(network_init(&trainer->network, compute->backend, compute->device,
+    TRY(network_init(&trainer->network, compute->backend->training, compute->device,
                      manifest ? &trainer->values.graph : trainer->graph, &options, trainer->student_count, err));
     for (int k = 1; manifest && k < trainer->student_count; k++)
         TRY(trainer_set_weights(trainer, k, trainer->graph, err));
@@ -81,9 +83,9 @@ enum status trainer_init(struct trainer *trainer, const struct compute *compute,
     enum status status = STATUS_OK;
     const struct plan *plan = &trainer->network.plan;
     *trainer = (struct trainer){.compute = compute, .options = options, .graph = graph, .student_count = student_count};
-    if (student_count < 1 || student_count > BACKEND_MAX_STUDENTS)
+    if (student_count < 1 || student_count > TRAINING_MAX_STUDENTS)
         return error_set(err, STATUS_CONFIG, NULL, "%d students at once: at most %d can be trained side by side",
-                         student_count, BACKEND_MAX_STUDENTS);
+                         student_count, TRAINING_MAX_STUDENTS);
     for (int k = 0; k < student_count; k++)
         trainer->students[k] = students[k];
     trainer->classes = graph->nodes[graph->output].shape.c;
@@ -93,7 +95,8 @@ enum status trainer_init(struct trainer *trainer, const struct compute *compute,
     TRY(buffer(trainer, plan->parameter_count, sizeof(float), "moments", (void **)&trainer->memory.second, err));
     TRY(buffer(trainer, METRIC_COUNT, sizeof(double), "metrics", (void **)&trainer->metrics, err));
     TRY(buffer(trainer, 1, sizeof(double), "gradient norm", (void **)&trainer->norm, err));
-    TRY(compute->backend->mailbox_new(compute->device, &trainer->mailbox, err));
+    TRY(compute->backend->device->mailbox_new(compute->device, sizeof *trainer->mailbox, (void **)&trainer->mailbox,
+                                              err));
     if (options->ema_decay > 0) {
         TRY(buffer(trainer, plan->parameter_count, sizeof(float), "moving average", (void **)&trainer->memory.average,
                    err));
@@ -118,9 +121,9 @@ void trainer_release(struct trainer *trainer)
         trainer_feed_release(trainer);
         trainer_values_release(trainer);
         for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
-            backend->buffer_free(device, buffers[i]);
+            backend->device->buffer_free(device, buffers[i]);
         if (trainer->mailbox)
-            backend->mailbox_free(device, trainer->mailbox);
+            backend->device->mailbox_free(device, trainer->mailbox);
         network_release(&trainer->network);
         loss_values_release(&trainer->values);
     }
@@ -132,9 +135,9 @@ static enum status fetch_totals(struct trainer *trainer, const struct feed *feed
                                 struct error *err)
 {
     const struct compute *compute = trainer->compute;
-    double sums[BACKEND_MAX_STUDENTS][METRIC_COUNT];
+    double sums[TRAINING_MAX_STUDENTS][METRIC_COUNT];
     const size_t bytes = (size_t)trainer->student_count * sizeof sums[0];
-    enum status status = compute->backend->download(compute->device, sums, trainer->metrics, bytes, err);
+    enum status status = compute->backend->device->download(compute->device, sums, trainer->metrics, bytes, err);
     for (int k = 0; status == STATUS_OK && k < trainer->student_count; k++) {
         totals[k].teacher = feed->teacher != NULL;
         for (int i = 0; i < METRIC_COUNT; i++)
@@ -170,7 +173,7 @@ static enum status wait(struct trainer *trainer, const struct watch *watch, stru
     enum status status = STATUS_OK;
     bool idle = false;
     for (;;) {
-        TRY(compute->backend->idle(compute->device, &idle, err));
+        TRY(compute->backend->device->idle(compute->device, &idle, err));
         show(trainer, watch);
         if (idle)
             break;
@@ -200,9 +203,9 @@ enum status trainer_epoch(struct trainer *trainer, const struct dataset *dataset
     const struct watch watch = {progress, progress->done, epoch, epochs, dataset->count, room};
     enum status status = STATUS_OK;
     TRY(trainer_prepare(trainer, dataset, epoch, err));
-    TRY(feed_upload(&trainer->feed, backend, device, &trainer->content, dataset->count, err));
-    TRY(backend->zero(device, trainer->metrics,
-                      (size_t)trainer->student_count * METRIC_COUNT * sizeof *trainer->metrics, err));
+    TRY(feed_upload(&trainer->feed, backend->device, device, &trainer->content, dataset->count, err));
+    TRY(backend->device->zero(device, trainer->metrics,
+                              (size_t)trainer->student_count * METRIC_COUNT * sizeof *trainer->metrics, err));
     trainer->mailbox->steps = 0;
     trainer->mailbox->samples = 0;
     const uint32_t *partners = trainer->content.partners; /* NULL where nothing is mixed */
@@ -256,8 +259,8 @@ static enum status fetch_predictions(const struct trainer *trainer, const struct
     const struct compute *compute = trainer->compute;
     enum status status = STATUS_OK;
     for (size_t k = 0; k < (size_t)trainer->student_count; k++)
-        TRY(compute->backend->download(compute->device, predictions + k * count, feed->predictions + k * feed->room,
-                                       count * sizeof *predictions, err));
+        TRY(compute->backend->device->download(compute->device, predictions + k * count,
+                                               feed->predictions + k * feed->room, count * sizeof *predictions, err));
 cleanup:
     return status;
 }
@@ -271,8 +274,8 @@ enum status trainer_evaluate(struct trainer *trainer, const struct dataset *data
     if (swap)
         swap_average(trainer);
     TRY(trainer_prepare_evaluation(trainer, dataset, err));
-    TRY(compute->backend->zero(compute->device, trainer->metrics,
-                               (size_t)trainer->student_count * METRIC_COUNT * sizeof *trainer->metrics, err));
+    TRY(compute->backend->device->zero(compute->device, trainer->metrics,
+                                       (size_t)trainer->student_count * METRIC_COUNT * sizeof *trainer->metrics, err));
     TRY(evaluate(trainer, dataset, err));
     TRY(fetch_totals(trainer, &trainer->evaluation, totals, err));
     if (predictions)
@@ -293,13 +296,13 @@ enum status trainer_predict(struct trainer *trainer, struct device_images *image
     enum status status = STATUS_OK;
     if (trainer->evaluation_of || feed->room != content->room) {
         trainer->evaluation_of = NULL;
-        feed_release(feed, backend, device);
-        TRY(feed_init(feed, backend, device, content, err));
+        feed_release(feed, backend->device, device);
+        TRY(feed_init(feed, backend->device, device, content, err));
     }
     trainer_recordings_release(trainer); /* the images change every time */
-    TRY(feed_upload(feed, backend, device, content, (size_t)count, err));
+    TRY(feed_upload(feed, backend->device, device, content, (size_t)count, err));
     TRY(trainer_step(trainer, &source, feed, content->samples, NULL, 0, count, false, err));
-    TRY(backend->download(device, predictions, feed->predictions, (size_t)count * sizeof *predictions, err));
+    TRY(backend->device->download(device, predictions, feed->predictions, (size_t)count * sizeof *predictions, err));
 cleanup:
     return status;
 }

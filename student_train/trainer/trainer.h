@@ -57,7 +57,7 @@ enum { TRAINER_RECORDINGS = 8 };
 struct trainer {
     const struct compute *compute;         /* borrowed */
     const struct trainer_options *options; /* borrowed */
-    struct trainer_student students[BACKEND_MAX_STUDENTS];
+    struct trainer_student students[TRAINING_MAX_STUDENTS];
     int student_count, classes;
     uint32_t samples;          /* of the training split, where it trains */
     const struct graph *graph; /* borrowed: the student's */

@@ -126,7 +126,7 @@ static enum status reserve(struct trainer *trainer, const struct dataset *datase
         !trainer->content.mixes == !(parts & FEED_MIXES))
         return STATUS_OK;
     trainer_recordings_release(trainer);
-    feed_release(&trainer->feed, compute->backend, compute->device);
+    feed_release(&trainer->feed, compute->backend->device, compute->device);
     feed_content_release(&trainer->content);
     free(trainer->order);
     trainer->order_room = 0;
@@ -135,7 +135,7 @@ static enum status reserve(struct trainer *trainer, const struct dataset *datase
         TRY(error_no_memory(err, count * sizeof *trainer->order, "the order of an epoch"));
     TRY(feed_content_init(&trainer->content, count, trainer->options->batch, trainer->student_count, trainer->classes,
                           parts, err));
-    TRY(feed_init(&trainer->feed, compute->backend, compute->device, &trainer->content, err));
+    TRY(feed_init(&trainer->feed, compute->backend->device, compute->device, &trainer->content, err));
     trainer->order_room = count;
 cleanup:
     return status;
@@ -168,19 +168,19 @@ enum status trainer_prepare_evaluation(struct trainer *trainer, const struct dat
     enum status status = STATUS_OK;
 
     if (trainer->evaluation_of == dataset)
-        return feed_rewind(&trainer->evaluation, compute->backend, compute->device, err);
+        return feed_rewind(&trainer->evaluation, compute->backend->device, compute->device, err);
     trainer->evaluation_of = NULL;
     trainer_recordings_release(trainer);
-    feed_release(&trainer->evaluation, compute->backend, compute->device);
+    feed_release(&trainer->evaluation, compute->backend->device, compute->device);
     free(trainer->evaluation_samples);
     trainer->evaluation_samples = NULL;
     TRY(feed_content_init(&content, dataset->count, trainer->options->batch, trainer->student_count, trainer->classes,
                           dataset_has_teacher(dataset, true) ? FEED_TEACHER : 0, err));
-    TRY(feed_init(&trainer->evaluation, compute->backend, compute->device, &content, err));
+    TRY(feed_init(&trainer->evaluation, compute->backend->device, compute->device, &content, err));
     const struct fill fill = {dataset, &content, NULL, trainer->options, 0};
     fill_positions(&fill);
     fill_scalars(trainer, &content, dataset->count, 0);
-    TRY(feed_upload(&trainer->evaluation, compute->backend, compute->device, &content, dataset->count, err));
+    TRY(feed_upload(&trainer->evaluation, compute->backend->device, compute->device, &content, dataset->count, err));
     trainer->evaluation_samples = content.samples;
     content.samples = NULL;
     trainer->evaluation_of = dataset;
@@ -191,8 +191,8 @@ cleanup:
 
 void trainer_feed_release(struct trainer *trainer)
 {
-    feed_release(&trainer->feed, trainer->compute->backend, trainer->compute->device);
-    feed_release(&trainer->evaluation, trainer->compute->backend, trainer->compute->device);
+    feed_release(&trainer->feed, trainer->compute->backend->device, trainer->compute->device);
+    feed_release(&trainer->evaluation, trainer->compute->backend->device, trainer->compute->device);
     feed_content_release(&trainer->content);
     free(trainer->order);
     free(trainer->evaluation_samples);

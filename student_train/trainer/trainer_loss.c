@@ -27,8 +27,8 @@ static size_t tap_size(const struct trainer *trainer, int i)
 
 static enum status new_buffer(const struct trainer *trainer, size_t bytes, void *out, struct error *err)
 {
-    return trainer->compute->backend->buffer_new(trainer->compute->device, bytes, "values that the loss compares", out,
-                                                 err);
+    return trainer->compute->backend->device->buffer_new(trainer->compute->device, bytes,
+                                                         "values that the loss compares", out, err);
 }
 
 static size_t scratch_size(const struct trainer *trainer)
@@ -38,13 +38,14 @@ static size_t scratch_size(const struct trainer *trainer)
     const struct loss_shape logits = {.batch = trainer->options->batch, .classes = trainer->classes};
     size_t most = 0;
     for (int i = 0; i < loss->count; i++) {
-        const size_t bytes = loss_expression_on_values(loss, i) ? 0 : backend->loss_scratch(&loss->terms[i], &logits);
+        const size_t bytes =
+            loss_expression_on_values(loss, i) ? 0 : backend->training->losses->scratch(&loss->terms[i], &logits);
         most = bytes > most ? bytes : most;
     }
     for (int i = 0; i < trainer->values.pair_count; i++) {
         const struct loss_pair *pair = &trainer->values.pairs[i];
         const struct loss_shape shape = shape_of(trainer, pair);
-        const size_t bytes = backend->loss_scratch(&loss->terms[pair->term], &shape);
+        const size_t bytes = backend->training->losses->scratch(&loss->terms[pair->term], &shape);
         most = bytes > most ? bytes : most;
     }
     return (most + SCRATCH_ALIGNMENT - 1) / SCRATCH_ALIGNMENT * SCRATCH_ALIGNMENT;
@@ -79,20 +80,20 @@ void trainer_values_release(struct trainer *trainer)
     const struct compute *compute = trainer->compute;
     struct trainer_values *buffers = &trainer->buffers;
     for (int i = 0; i < LOSS_ALL_PAIRS; i++) {
-        compute->backend->buffer_free(compute->device, buffers->teacher[i]);
-        compute->backend->buffer_free(compute->device, buffers->student[i]);
-        compute->backend->buffer_free(compute->device, buffers->gradient[i]);
+        compute->backend->device->buffer_free(compute->device, buffers->teacher[i]);
+        compute->backend->device->buffer_free(compute->device, buffers->student[i]);
+        compute->backend->device->buffer_free(compute->device, buffers->gradient[i]);
     }
-    compute->backend->buffer_free(compute->device, buffers->scratch);
+    compute->backend->device->buffer_free(compute->device, buffers->scratch);
     *buffers = (struct trainer_values){0};
 }
 
 static enum status ask_term(struct trainer *trainer, int term, const struct loss_batch *batch, struct error *err)
 {
-    struct loss_term terms[BACKEND_MAX_STUDENTS];
+    struct loss_term terms[TRAINING_MAX_STUDENTS];
     for (int k = 0; k < trainer->student_count; k++)
         terms[k] = trainer->students[k].loss->terms[term];
-    return trainer->compute->backend->loss(trainer->compute->device, terms, term, batch, err);
+    return trainer->compute->backend->training->losses->add(trainer->compute->device, terms, term, batch, err);
 }
 
 static struct feature_tap tap_of(const struct trainer *trainer, int i)
@@ -113,16 +114,17 @@ static enum status read_values(struct trainer *trainer, const struct feature_sto
     for (int i = 0; i < values->source_count; i++) {
         const struct loss_value *source = &values->sources[i];
         const struct feature_store *store = source->of >= 0 ? &features[source->of] : NULL;
-        TRY(backend->feature_teacher(device, store, feed, source->term, source->h, source->w,
-                                     trainer->buffers.teacher[i], err));
+        TRY(backend->training->features->read_teacher(device, store, feed, source->term, source->h, source->w,
+                                                      trainer->buffers.teacher[i], err));
     }
     for (int i = 0; i < values->tap_count; i++) {
         const struct feature_tap tap = tap_of(trainer, i);
         const size_t size = tap_size(trainer, i);
-        TRY(backend->feature_read(device, &network->plan, &network->memory, pass, values->taps[i].term, &tap,
-                                  trainer->buffers.student[i], size, err));
-        TRY(backend->zero(device, trainer->buffers.gradient[i], (size_t)trainer->student_count * size * sizeof(float),
-                          err));
+        TRY(backend->training->features->read_student(device, &network->plan, &network->memory, pass,
+                                                      values->taps[i].term, &tap, trainer->buffers.student[i], size,
+                                                      err));
+        TRY(backend->device->zero(device, trainer->buffers.gradient[i],
+                                  (size_t)trainer->student_count * size * sizeof(float), err));
     }
 cleanup:
     return status;
@@ -139,9 +141,9 @@ static enum status hand_back(struct trainer *trainer, const struct pass *pass, s
         bool first = tap.tensor != network->plan.output; /* the logits' gradient has the other terms' share already */
         for (int before = 0; before < i; before++)
             first &= tap_of(trainer, before).tensor != tap.tensor;
-        TRY(backend->feature_gradient(trainer->compute->device, &network->plan, &network->memory, pass,
-                                      trainer->values.taps[i].term, &tap, trainer->buffers.gradient[i],
-                                      tap_size(trainer, i), first, err));
+        TRY(backend->training->features->add_gradient(trainer->compute->device, &network->plan, &network->memory, pass,
+                                                      trainer->values.taps[i].term, &tap, trainer->buffers.gradient[i],
+                                                      tap_size(trainer, i), first, err));
     }
 cleanup:
     return status;
@@ -200,7 +202,7 @@ enum status trainer_measure(struct trainer *trainer, const struct feature_store 
         batch.gradient = network_logits_gradient(&trainer->network);
         batch.gradient_stride = network_gradient_stride(&trainer->network);
         for (int k = 0; k < trainer->student_count; k++)
-            TRY(backend->zero(device, batch.gradient + (size_t)k * batch.gradient_stride, bytes, err));
+            TRY(backend->device->zero(device, batch.gradient + (size_t)k * batch.gradient_stride, bytes, err));
     }
     TRY(ask_logit_terms(trainer, &batch, err));
     if (pass->training && trainer->values.pair_count) {
@@ -209,7 +211,7 @@ enum status trainer_measure(struct trainer *trainer, const struct feature_store 
             TRY(ask_pair(trainer, &trainer->values.pairs[i], batch, err));
         TRY(hand_back(trainer, pass, err));
     }
-    TRY(backend->metrics(device, &batch, err));
+    TRY(backend->training->losses->metrics(device, &batch, err));
 cleanup:
     return status;
 }

@@ -16,10 +16,13 @@ static enum status optimize(struct trainer *trainer, const struct feed *feed, st
     const size_t students = (size_t)trainer->student_count;
     const double decay = trainer->options->ema_decay;
     enum status status = STATUS_OK;
-    TRY(backend->optimize(device, &trainer->options->optimizer, &memory, plan->parameter_count, feed, err));
+    TRY(backend->training->optimizer->step(device, &trainer->options->optimizer, &memory, plan->parameter_count, feed,
+                                           err));
     if (own->average) {
-        TRY(backend->blend(device, own->average, network->parameters, students * plan->parameter_count, decay, err));
-        TRY(backend->blend(device, own->average_state, network->state, students * plan->state_count, decay, err));
+        TRY(backend->training->optimizer->ema_update(device, own->average, network->parameters,
+                                                     students * plan->parameter_count, decay, err));
+        TRY(backend->training->optimizer->ema_update(device, own->average_state, network->state,
+                                                     students * plan->state_count, decay, err));
     }
 cleanup:
     return status;
@@ -31,17 +34,18 @@ static enum status ask_step(struct trainer *trainer, const struct pixel_source *
     const struct backend *backend = trainer->compute->backend;
     struct device *device = trainer->compute->device;
     struct network *network = &trainer->network;
+    const struct epoch_views views = feed_views(feed);
     const struct pass pass = {.count = count, .training = training, .feed = feed};
     enum status status = STATUS_OK;
-    TRY(backend->render(device, source->images, feed, count, source->size, source->table, network->plan.element,
-                        network_input(network), err));
+    TRY(backend->device->images->render(device, source->images, &views, count, source->size, source->table,
+                                        network->plan.element, network_input(network), err));
     TRY(network_forward(network, &pass, err));
     TRY(trainer_measure(trainer, source->features, feed, &pass, err));
     if (training) {
         TRY(network_backward(network, &pass, err));
         TRY(optimize(trainer, feed, err));
     }
-    TRY(backend->advance(device, feed, trainer->metrics, trainer->mailbox, err));
+    TRY(backend->training->advance(device, feed, trainer->metrics, trainer->mailbox, err));
 cleanup:
     return status;
 }
@@ -62,6 +66,7 @@ enum status trainer_step(struct trainer *trainer, const struct pixel_source *sou
                          struct error *err)
 {
     const struct backend *backend = trainer->compute->backend;
+    const struct capture_ops *capture = backend->device->capture;
     struct device *device = trainer->compute->device;
     const struct trainer_recording wanted = {.images = source->images,
                                              .cursor = feed->cursor,
@@ -70,25 +75,25 @@ enum status trainer_step(struct trainer *trainer, const struct pixel_source *sou
                                              .training = training};
     struct trainer_recording *recording = find_recording(trainer, &wanted);
     enum status status = STATUS_OK;
-    if (backend->images_prefetch)
-        TRY(backend->images_prefetch(device, source->images, samples, partners, count, step, err));
+    if (backend->device->images->prefetch)
+        TRY(backend->device->images->prefetch(device, source->images, samples, partners, count, step, err));
     if (!recording && trainer->recording_count < TRAINER_RECORDINGS)
         trainer->recordings[trainer->recording_count++] = wanted;
-    if (!backend->record_begin || !recording)
+    if (!capture || !recording)
         return ask_step(trainer, source, feed, count, training, err);
     if (!recording->recording) {
-        TRY(backend->record_begin(device, err));
+        TRY(capture->begin(device, err));
         status = ask_step(trainer, source, feed, count, training, err);
         struct recording *done = NULL;
-        const enum status ended = backend->record_end(device, &done, status == STATUS_OK ? err : NULL);
+        const enum status ended = capture->end(device, &done, status == STATUS_OK ? err : NULL);
         if (status != STATUS_OK || ended != STATUS_OK) {
             if (done)
-                backend->recording_free(device, done);
+                capture->destroy(device, done);
             return status != STATUS_OK ? status : ended;
         }
         recording->recording = done;
     }
-    TRY(backend->replay(device, recording->recording, err));
+    TRY(capture->replay(device, recording->recording, err));
 cleanup:
     return status;
 }
@@ -97,6 +102,7 @@ void trainer_recordings_release(struct trainer *trainer)
 {
     for (int i = 0; i < trainer->recording_count; i++)
         if (trainer->recordings[i].recording)
-            trainer->compute->backend->recording_free(trainer->compute->device, trainer->recordings[i].recording);
+            trainer->compute->backend->device->capture->destroy(trainer->compute->device,
+                                                                trainer->recordings[i].recording);
     trainer->recording_count = 0;
 }

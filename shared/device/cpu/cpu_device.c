@@ -1,11 +1,26 @@
 /* The CPU as a device: threads, buffers, and the table of its functions. */
-#include "shared/device/cpu/cpu_backend.h"
-#include "shared/training/cpu/cpu_kernels.h"
-#include "shared/inference/cpu/engine_cpu.h"
+#include "shared/device/cpu/cpu_device.h"
 
+#include "shared/base/memory.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+const char *const cpu_isa_names[CPU_ISA_COUNT] = {"AVX-512", "AVX2", "generic"};
+
+enum cpu_isa cpu_isa_choose(const char *limit)
+{
+    const bool runs[CPU_ISA_COUNT] = {__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+                                          __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq"),
+                                      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"), true};
+    bool reached = limit == NULL;
+    for (int i = 0; i < CPU_ISA_COUNT; i++) {
+        reached = reached || strcmp(limit, cpu_isa_names[i]) == 0;
+        if (reached && runs[i])
+            return (enum cpu_isa)i;
+    }
+    return CPU_ISA_GENERIC;
+}
 
 static void device_free(struct device *device)
 {
@@ -24,9 +39,9 @@ static enum status device_new(struct device **out, const struct device_options *
         return error_no_memory(err, sizeof *device, "a device");
     TRY(thread_pool_new(&device->pool, options->threads, err));
     int threads = thread_pool_size(device->pool);
-    device->kernels = cpu_kernels_choose(NULL);
+    device->isa = cpu_isa_choose(NULL);
     snprintf(device->description, sizeof device->description, "CPU, %d thread%s, %s", threads, threads == 1 ? "" : "s",
-             device->kernels->name);
+             cpu_isa_names[device->isa]);
     *out = device;
     device = NULL;
 cleanup:
@@ -76,60 +91,31 @@ static enum status is_idle(struct device *device, bool *idle, struct error *err)
     return STATUS_OK;
 }
 
-static enum status mailbox_new(struct device *device, struct mailbox **out, struct error *err)
+static enum status mailbox_new(struct device *device, size_t bytes, void **out, struct error *err)
 {
     (void)device;
-    *out = calloc(1, sizeof **out);
-    return *out ? STATUS_OK : error_no_memory(err, sizeof **out, "a mailbox");
+    *out = calloc(1, bytes);
+    return *out ? STATUS_OK : error_no_memory(err, bytes, "a mailbox");
 }
 
-static void mailbox_free(struct device *device, struct mailbox *mailbox)
+static void mailbox_free(struct device *device, void *mailbox)
 {
     (void)device;
     free(mailbox);
 }
 
-static enum status advance(struct device *device, const struct feed *feed, const double *metrics,
-                           struct mailbox *mailbox, struct error *err)
-{
-    (void)device, (void)err;
-    *feed->cursor += 1;
-    mailbox->loss = metrics[METRIC_LOSS];
-    mailbox->samples = metrics[METRIC_SAMPLES];
-    mailbox->steps = *feed->cursor;
-    return STATUS_OK;
-}
-
-const struct backend backend_cpu = {
-    .name = "cpu",
-    .device_new = device_new,
-    .device_free = device_free,
+const struct device_ops cpu_device_ops = {
+    .open = device_new,
+    .close = device_free,
     .describe = describe,
     .buffer_new = buffer_new,
     .buffer_free = buffer_free,
+    .store_new = buffer_new,
+    .mailbox_new = mailbox_new,
+    .mailbox_free = mailbox_free,
     .upload = copy,
     .download = copy,
     .zero = zero,
     .idle = is_idle,
-    .mailbox_new = mailbox_new,
-    .mailbox_free = mailbox_free,
-    .network_prepare = cpu_network_prepare,
-    .network_release = cpu_network_release,
-    .forward = cpu_forward,
-    .backward = cpu_backward,
-    .loss_scratch = cpu_loss_scratch,
-    .loss = cpu_loss,
-    .feature_teacher = cpu_feature_teacher,
-    .feature_read = cpu_feature_read,
-    .feature_gradient = cpu_feature_gradient,
-    .store_new = buffer_new,
-    .metrics = cpu_metrics,
-    .optimize = cpu_optimize,
-    .blend = cpu_blend,
-    .advance = advance,
-    .images_new = cpu_images_new,
-    .images_put = cpu_images_put,
-    .images_free = cpu_images_free,
-    .render = cpu_render,
-    .inference = &inference_cpu,
+    .images = &cpu_image_ops,
 };

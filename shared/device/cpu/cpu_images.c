@@ -1,6 +1,7 @@
 /* Base images in memory, and batches of views rendered from them on all threads. */
-#include "shared/device/cpu/cpu_backend.h"
+#include "shared/device/cpu/cpu_device.h"
 
+#include "shared/base/memory.h"
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -20,8 +21,8 @@ struct device_images {
     size_t scratch_bytes;
 };
 
-enum status cpu_images_new(struct device *device, uint32_t count, int channels, struct device_images **out,
-                           struct error *err)
+static enum status images_new(struct device *device, uint32_t count, int channels, struct device_images **out,
+                              struct error *err)
 {
     struct device_images *images = calloc(1, sizeof *images);
     (void)device;
@@ -39,7 +40,7 @@ enum status cpu_images_new(struct device *device, uint32_t count, int channels, 
     return STATUS_OK;
 }
 
-void cpu_images_free(struct device *device, struct device_images *images)
+static void images_free(struct device *device, struct device_images *images)
 {
     (void)device;
     if (!images)
@@ -54,8 +55,8 @@ void cpu_images_free(struct device *device, struct device_images *images)
     free(images);
 }
 
-enum status cpu_images_put(struct device *device, struct device_images *images, uint32_t i, struct image *base,
-                           struct error *err)
+static enum status images_put(struct device *device, struct device_images *images, uint32_t i, struct image *base,
+                              struct error *err)
 {
     (void)device;
     if (i >= images->count || base->channels != images->channels)
@@ -90,7 +91,7 @@ static enum status need_level(struct device_images *images, struct pyramid *pyra
 
 struct render_job {
     struct device_images *images;
-    const struct feed *feed;
+    const struct epoch_views *views;
     size_t first; /* position of the step's first view */
     int size;
     float (*table)[256];
@@ -113,15 +114,15 @@ static void render_one(void *context, int index, int worker)
     static const struct view_mix nothing = {.kind = VIEW_MIX_NONE, .share = 65536};
     struct render_job *job = context;
     struct device_images *images = job->images;
-    const struct feed *feed = job->feed;
+    const struct epoch_views *views = job->views;
     const size_t at = job->first + (size_t)index;
     const size_t values = (size_t)job->size * (size_t)job->size * (size_t)images->channels;
-    const struct view_mix *mix = feed->mixes ? &feed->mixes[at] : &nothing;
+    const struct view_mix *mix = views->mixes ? &views->mixes[at] : &nothing;
     struct view_picture own, partner = {0};
     enum status status = STATUS_OK;
-    TRY(take_picture(images, feed->samples[at], &feed->views[at], &own));
+    TRY(take_picture(images, views->samples[at], &views->views[at], &own));
     if (mix->kind != VIEW_MIX_NONE)
-        TRY(take_picture(images, feed->partners[at], &feed->partner_views[at], &partner));
+        TRY(take_picture(images, views->partners[at], &views->partner_views[at], &partner));
     view_render_mixed(mix, &own, &partner, job->size, job->table, images->scratch + (size_t)worker * 2 * values,
                       job->out + (size_t)index * values);
 cleanup:
@@ -134,29 +135,30 @@ static bool is_loaded(const struct device_images *images, uint32_t image)
     return image < images->count && atomic_load(&images->pyramids[image].count) > 0;
 }
 
-static enum status check_loaded(const struct device_images *images, const struct feed *feed, size_t first, int count,
-                                struct error *err)
+static enum status check_loaded(const struct device_images *images, const struct epoch_views *views, size_t first,
+                                int count, struct error *err)
 {
     for (size_t at = first; at < first + (size_t)count; at++) {
-        if (!is_loaded(images, feed->samples[at]))
-            return error_set(err, STATUS_INTERNAL, NULL, "image %u was never loaded", feed->samples[at]);
-        if (feed->mixes && feed->mixes[at].kind != VIEW_MIX_NONE && !is_loaded(images, feed->partners[at]))
-            return error_set(err, STATUS_INTERNAL, NULL, "image %u was never loaded", feed->partners[at]);
+        if (!is_loaded(images, views->samples[at]))
+            return error_set(err, STATUS_INTERNAL, NULL, "image %u was never loaded", views->samples[at]);
+        if (views->mixes && views->mixes[at].kind != VIEW_MIX_NONE && !is_loaded(images, views->partners[at]))
+            return error_set(err, STATUS_INTERNAL, NULL, "image %u was never loaded", views->partners[at]);
     }
     return STATUS_OK;
 }
 
-enum status cpu_render(struct device *device, struct device_images *images, const struct feed *feed, int count,
-                       int size, float table[3][256], enum element element, void *out, struct error *err)
+static enum status render(struct device *device, struct device_images *images, const struct epoch_views *views,
+                          int count, int size, float table[3][256], enum element element, void *out, struct error *err)
 {
-    const size_t first = (size_t)*feed->cursor * (size_t)feed->batch;
-    struct render_job job = {.images = images, .feed = feed, .first = first, .size = size, .table = table, .out = out};
+    const size_t first = (size_t)*views->cursor * (size_t)views->batch;
+    struct render_job job = {
+        .images = images, .views = views, .first = first, .size = size, .table = table, .out = out};
     const size_t bytes =
         2 * (size_t)thread_pool_size(device->pool) * (size_t)size * (size_t)size * (size_t)images->channels;
     enum status status = STATUS_OK;
     if (element != ELEMENT_FP32)
         return error_set(err, STATUS_INTERNAL, NULL, "the CPU renders to fp32 only");
-    TRY(check_loaded(images, feed, first, count, err));
+    TRY(check_loaded(images, views, first, count, err));
     if (bytes > images->scratch_bytes) {
         memory_free(images->scratch);
         images->scratch_bytes = 0;
@@ -169,3 +171,10 @@ enum status cpu_render(struct device *device, struct device_images *images, cons
 cleanup:
     return status;
 }
+
+const struct image_ops cpu_image_ops = {
+    .create = images_new,
+    .put = images_put,
+    .destroy = images_free,
+    .render = render,
+};

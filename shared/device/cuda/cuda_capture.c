@@ -1,5 +1,5 @@
 /* Recordings are CUDA graphs: the work of a training step is captured from the stream once and launched as one. */
-#include "shared/device/cuda/cuda_backend.h"
+#include "shared/device/cuda/cuda_device.h"
 
 #include <stdlib.h>
 
@@ -7,7 +7,7 @@ struct recording {
     cudaGraphExec_t executable;
 };
 
-enum status cuda_record_begin(struct device *device, struct error *err)
+static enum status begin(struct device *device, struct error *err)
 {
     enum status status = STATUS_OK;
     TRY(cuda_check(cudaStreamBeginCapture(device->stream, cudaStreamCaptureModeThreadLocal), "recording", err));
@@ -16,7 +16,7 @@ cleanup:
     return status;
 }
 
-enum status cuda_record_end(struct device *device, struct recording **out, struct error *err)
+static enum status end(struct device *device, struct recording **out, struct error *err)
 {
     enum status status = STATUS_OK;
     cudaGraph_t graph = NULL;
@@ -36,12 +36,12 @@ cleanup:
     return status;
 }
 
-enum status cuda_replay(struct device *device, struct recording *recording, struct error *err)
+static enum status replay(struct device *device, struct recording *recording, struct error *err)
 {
     return cuda_check(cudaGraphLaunch(recording->executable, device->stream), "replaying a recording", err);
 }
 
-void cuda_recording_free(struct device *device, struct recording *recording)
+static void destroy(struct device *device, struct recording *recording)
 {
     if (!recording)
         return;
@@ -49,3 +49,10 @@ void cuda_recording_free(struct device *device, struct recording *recording)
     cudaGraphExecDestroy(recording->executable);
     free(recording);
 }
+
+const struct capture_ops cuda_capture_ops = {
+    .begin = begin,
+    .end = end,
+    .replay = replay,
+    .destroy = destroy,
+};

@@ -1,5 +1,5 @@
 /* Opens and closes a GPU, and puts CUDA's errors into words. */
-#include "shared/device/cuda/cuda_backend.h"
+#include "shared/device/cuda/cuda_device.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,7 +34,7 @@ static int capability_of(int index)
     return 10 * major + minor;
 }
 
-const char *cuda_missing(int index)
+static const char *missing(int index)
 {
     int count = 0, driver = 0;
     const cudaError_t result = cudaGetDeviceCount(&count);
@@ -55,7 +55,7 @@ const char *cuda_missing(int index)
     return NULL;
 }
 
-void cuda_device_free(struct device *device)
+static void device_close(struct device *device)
 {
     if (!device)
         return;
@@ -89,15 +89,15 @@ cleanup:
     return status;
 }
 
-enum status cuda_device_new(struct device **out, const struct device_options *options, struct error *err)
+static enum status device_open(struct device **out, const struct device_options *options, struct error *err)
 {
-    const char *missing = cuda_missing(options->index);
+    const char *why = missing(options->index);
     enum status status = STATUS_OK;
     struct device *device = NULL;
     *out = NULL;
-    if (missing)
+    if (why)
         return error_set(err, STATUS_CONFIG, NULL, "GPU %d cannot be had: %s, or use --device cpu", options->index,
-                         missing);
+                         why);
     device = calloc(1, sizeof *device);
     if (!device)
         return error_no_memory(err, sizeof *device, "a device");
@@ -114,11 +114,29 @@ enum status cuda_device_new(struct device **out, const struct device_options *op
     *out = device;
     device = NULL;
 cleanup:
-    cuda_device_free(device);
+    device_close(device);
     return status;
 }
 
-const char *cuda_describe(const struct device *device)
+static const char *describe(const struct device *device)
 {
     return device->description;
 }
+
+const struct device_ops cuda_device_ops = {
+    .missing = missing,
+    .open = device_open,
+    .close = device_close,
+    .describe = describe,
+    .buffer_new = cuda_memory_new,
+    .buffer_free = cuda_memory_free,
+    .store_new = cuda_store_new,
+    .mailbox_new = cuda_mailbox_new,
+    .mailbox_free = cuda_mailbox_free,
+    .upload = cuda_upload,
+    .download = cuda_download,
+    .zero = cuda_zero,
+    .idle = cuda_idle,
+    .capture = &cuda_capture_ops,
+    .images = &cuda_image_ops,
+};

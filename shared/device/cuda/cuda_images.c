@@ -1,34 +1,9 @@
 #include "shared/device/cuda/cuda_images.h"
 
+#include "shared/base/memory.h"
 #include <stdlib.h>
 
-enum status cuda_images_new(struct device *device, uint32_t count, int channels, struct device_images **out,
-                            struct error *err)
-{
-    enum status status = STATUS_OK;
-    struct device_images *images = calloc(1, sizeof *images);
-    *out = NULL;
-    if (images)
-        images->packed = calloc(count ? count : 1, sizeof *images->packed);
-    if (!images || !images->packed) {
-        free(images);
-        return error_no_memory(err, size_mul(count, sizeof *images->packed), "the list of images");
-    }
-    images->count = count;
-    images->channels = channels;
-    images->latest = -1;
-    for (int i = 0; i < CUDA_NEAR_STEPS; i++) {
-        TRY(cuda_check(cudaEventCreateWithFlags(&images->arrived[i], cudaEventDisableTiming), "making an event", err));
-        TRY(cuda_check(cudaEventCreateWithFlags(&images->left[i], cudaEventDisableTiming), "making an event", err));
-    }
-    *out = images;
-    images = NULL;
-cleanup:
-    cuda_images_free(device, images);
-    return status;
-}
-
-void cuda_images_free(struct device *device, struct device_images *images)
+static void images_free(struct device *device, struct device_images *images)
 {
     if (!images)
         return;
@@ -55,9 +30,35 @@ void cuda_images_free(struct device *device, struct device_images *images)
     free(images);
 }
 
+static enum status images_new(struct device *device, uint32_t count, int channels, struct device_images **out,
+                              struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct device_images *images = calloc(1, sizeof *images);
+    *out = NULL;
+    if (images)
+        images->packed = calloc(count ? count : 1, sizeof *images->packed);
+    if (!images || !images->packed) {
+        free(images);
+        return error_no_memory(err, size_mul(count, sizeof *images->packed), "the list of images");
+    }
+    images->count = count;
+    images->channels = channels;
+    images->latest = -1;
+    for (int i = 0; i < CUDA_NEAR_STEPS; i++) {
+        TRY(cuda_check(cudaEventCreateWithFlags(&images->arrived[i], cudaEventDisableTiming), "making an event", err));
+        TRY(cuda_check(cudaEventCreateWithFlags(&images->left[i], cudaEventDisableTiming), "making an event", err));
+    }
+    *out = images;
+    images = NULL;
+cleanup:
+    images_free(device, images);
+    return status;
+}
+
 /* Only packs: several threads at once may put images, and the GPU is asked for nothing. */
-enum status cuda_images_put(struct device *device, struct device_images *images, uint32_t i, struct image *base,
-                            struct error *err)
+static enum status images_put(struct device *device, struct device_images *images, uint32_t i, struct image *base,
+                              struct error *err)
 {
     enum status status = STATUS_OK;
     struct image levels[VIEW_MAX_LEVELS] = {{0}};
@@ -128,8 +129,8 @@ static enum status check_loaded(const struct device_images *images, const uint32
 }
 
 /* The copies wait for the step that used the place before, the stream waits for the copies, the host for nothing. */
-enum status cuda_images_prefetch(struct device *device, struct device_images *images, const uint32_t *samples,
-                                 const uint32_t *partners, int count, uint32_t step, struct error *err)
+static enum status images_prefetch(struct device *device, struct device_images *images, const uint32_t *samples,
+                                   const uint32_t *partners, int count, uint32_t step, struct error *err)
 {
     enum status status = STATUS_OK;
     const int place = (int)(step % CUDA_NEAR_STEPS);
@@ -153,11 +154,11 @@ cleanup:
     return status;
 }
 
-enum status cuda_render(struct device *device, struct device_images *images, const struct feed *feed, int count,
-                        int size, float table[3][256], enum element element, void *out, struct error *err)
+static enum status render(struct device *device, struct device_images *images, const struct epoch_views *views,
+                          int count, int size, float table[3][256], enum element element, void *out, struct error *err)
 {
     enum status status = STATUS_OK;
-    const int pictures = feed->mixes ? 2 * count : count;
+    const int pictures = views->mixes ? 2 * count : count;
     if (!images->placed || pictures > images->room) {
         if (device->recording)
             return error_set(err, STATUS_INTERNAL, NULL, "images_prefetch must come before a recorded rendering");
@@ -170,18 +171,26 @@ enum status cuda_render(struct device *device, struct device_images *images, con
         .out_channels = images->channels,
         .element = element,
         .out = out,
-        .views = feed->views,
+        .views = views->views,
         .pictures = images->pictures,
         .means = images->means_count ? images->means[images->means_count - 1] : NULL,
-        .cursor = feed->cursor,
-        .samples = feed->samples,
-        .partners = feed->partners,
-        .mixes = feed->mixes,
-        .partner_views = feed->partner_views,
-        .batch = feed->batch,
+        .cursor = views->cursor,
+        .samples = views->samples,
+        .partners = views->partners,
+        .mixes = views->mixes,
+        .partner_views = views->partner_views,
+        .batch = views->batch,
         .near = images->near_shared,
     };
     TRY(cuda_render_views(device->stream, &job, table, err));
 cleanup:
     return status;
 }
+
+const struct image_ops cuda_image_ops = {
+    .create = images_new,
+    .put = images_put,
+    .destroy = images_free,
+    .prefetch = images_prefetch,
+    .render = render,
+};

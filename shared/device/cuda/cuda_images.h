@@ -4,7 +4,7 @@
 #ifndef SHARED_DEVICE_CUDA_CUDA_IMAGES_H
 #define SHARED_DEVICE_CUDA_CUDA_IMAGES_H
 
-#include "shared/device/cuda/cuda_backend.h"
+#include "shared/device/cuda/cuda_device.h"
 #include "shared/device/cuda/cuda_render.h"
 
 enum { MEANS_BLOCKS = 20 };

@@ -1,5 +1,5 @@
 /* Memory of the GPU and memory that it shares with the host, and the ways between the two. */
-#include "shared/device/cuda/cuda_backend.h"
+#include "shared/device/cuda/cuda_device.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -200,18 +200,16 @@ enum status cuda_idle(struct device *device, bool *idle, struct error *err)
     return *idle ? cuda_check(result, "waiting for the GPU", err) : STATUS_OK;
 }
 
-enum status cuda_mailbox_new(struct device *device, struct mailbox **out, struct error *err)
+enum status cuda_mailbox_new(struct device *device, size_t bytes, void **out, struct error *err)
 {
-    void *memory;
-    enum status status = cuda_pinned_new(sizeof **out, "a mailbox", &memory, err);
+    enum status status = cuda_pinned_new(bytes, "a mailbox", out, err);
     (void)device;
-    *out = memory;
     if (status == STATUS_OK)
-        memset(memory, 0, sizeof **out);
+        memset(*out, 0, bytes);
     return status;
 }
 
-void cuda_mailbox_free(struct device *device, struct mailbox *mailbox)
+void cuda_mailbox_free(struct device *device, void *mailbox)
 {
     (void)device;
     cuda_pinned_free(mailbox);

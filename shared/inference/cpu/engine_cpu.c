@@ -2,7 +2,7 @@
  * when the first teacher is loaded: oneDNN is 40 MB, and students need none of it. */
 #include "shared/inference/cpu/engine_cpu.h"
 
-#include "shared/device/cpu/cpu_backend.h"
+#include "shared/device/cpu/cpu_device.h"
 #include "shared/inference/onednn/onednn_engine.h"
 #include "shared/base/library.h"
 #include "shared/base/memory.h"
@@ -18,7 +18,7 @@ struct worker {
     struct error error;
 };
 
-struct inference {
+struct engine {
     const struct onednn_engine_ops *ops;
     struct onednn_engine *engine;
     struct thread_pool *pool; /* the device's */
@@ -35,7 +35,7 @@ static size_t shape_size(struct shape shape)
     return (size_t)shape.c * (size_t)shape.h * (size_t)shape.w;
 }
 
-static void inference_close(struct inference *inference)
+static void inference_close(struct engine *inference)
 {
     if (!inference)
         return;
@@ -54,25 +54,24 @@ static void inference_close(struct inference *inference)
     free(inference);
 }
 
-static enum status choose_precision(enum inference_precision wanted, enum inference_precision *chosen,
-                                    struct error *err)
+static enum status choose_precision(enum engine_precision wanted, enum engine_precision *chosen, struct error *err)
 {
-    *chosen = INFERENCE_FP32;
-    if (wanted == INFERENCE_DEFAULT || wanted == INFERENCE_FP32)
+    *chosen = ENGINE_FP32;
+    if (wanted == ENGINE_DEFAULT || wanted == ENGINE_FP32)
         return STATUS_OK;
     return error_set(err, STATUS_CONFIG, NULL, "teachers compute in fp32 on the CPU: %s needs a GPU",
-                     inference_precision_name(wanted));
+                     engine_precision_name(wanted));
 }
 
-static enum status check_options(const struct inference_options *options, struct error *err)
+static enum status check_options(const struct engine_options *options, struct error *err)
 {
-    enum inference_precision precision;
+    enum engine_precision precision;
     if (options->batch < 1 || options->output_count < 1 || options->slots < 0)
         return error_set(err, STATUS_INTERNAL, NULL, "a teacher needs a batch and an output");
     return choose_precision(options->precision, &precision, err);
 }
 
-static enum status make_memory(struct inference *inference, const struct graph *graph, const int *outputs,
+static enum status make_memory(struct engine *inference, const struct graph *graph, const int *outputs,
                                struct error *err)
 {
     enum status status = STATUS_OK;
@@ -115,11 +114,11 @@ static enum status find_engine(const struct onednn_engine_ops **ops, struct erro
     return STATUS_OK;
 }
 
-static enum status inference_open(struct inference **out, struct device *device, const struct graph *graph,
-                                  const struct inference_options *options, struct error *err)
+static enum status inference_open(struct engine **out, struct device *device, const struct graph *graph,
+                                  const struct engine_options *options, struct error *err)
 {
     enum status status = STATUS_OK;
-    struct inference *inference = NULL;
+    struct engine *inference = NULL;
     *out = NULL;
     TRY(check_options(options, err));
     inference = calloc(1, sizeof *inference);
@@ -143,12 +142,12 @@ cleanup:
 }
 
 struct batch_run {
-    struct inference *inference;
-    const struct inference_batch *batch;
+    struct engine *inference;
+    const struct engine_batch *batch;
     float *const *outputs; /* [output_count], each [batch, c, h, w] */
 };
 
-static void render_sample(const struct inference *inference, const struct inference_batch *batch, int i,
+static void render_sample(const struct engine *inference, const struct engine_batch *batch, int i,
                           const struct worker *worker)
 {
     const struct view_picture own = {&batch->views[i], batch->levels[i], batch->level_counts[i]};
@@ -165,8 +164,8 @@ static void render_sample(const struct inference *inference, const struct infere
 static void run_sample(void *context, int sample, int index)
 {
     const struct batch_run *run = context;
-    struct inference *inference = run->inference;
-    const struct inference_batch *batch = run->batch;
+    struct engine *inference = run->inference;
+    const struct engine_batch *batch = run->batch;
     struct worker *worker = &inference->workers[index];
     const float *input = batch->input ? batch->input + (size_t)sample * inference->input_size : worker->input;
     if (worker->error.code != STATUS_OK)
@@ -178,7 +177,7 @@ static void run_sample(void *context, int sample, int index)
     inference->ops->run(inference->engine, index, input, worker->outputs, &worker->error);
 }
 
-static enum status inference_submit(struct inference *inference, int slot, const struct inference_batch *batch,
+static enum status inference_submit(struct engine *inference, int slot, const struct engine_batch *batch,
                                     struct error *err)
 {
     struct batch_run run = {inference, batch, inference->outputs + slot * inference->output_count};
@@ -196,7 +195,7 @@ static enum status inference_submit(struct inference *inference, int slot, const
     return STATUS_OK;
 }
 
-static enum status inference_collect(struct inference *inference, int slot, const float **outputs, struct error *err)
+static enum status inference_collect(struct engine *inference, int slot, const float **outputs, struct error *err)
 {
     (void)err;
     for (int i = 0; i < inference->output_count; i++)
@@ -204,13 +203,13 @@ static enum status inference_collect(struct inference *inference, int slot, cons
     return STATUS_OK;
 }
 
-static const char *inference_describe(const struct inference *inference)
+static const char *inference_describe(const struct engine *inference)
 {
     (void)inference;
     return "oneDNN, fp32";
 }
 
-const struct inference_ops inference_cpu = {
+const struct engine_ops engine_cpu = {
     .usual_batch = 32,
     .choose_precision = choose_precision,
     .open = inference_open,

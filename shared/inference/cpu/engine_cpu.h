@@ -10,6 +10,6 @@
 #include "shared/inference/engine.h"
 
 /* Opens oneDNN's shared object when the first teacher is made: STATUS_CONFIG where that cannot be loaded. */
-extern const struct inference_ops inference_cpu;
+extern const struct engine_ops engine_cpu;
 
 #endif

@@ -50,7 +50,7 @@ cleanup:
 
 /* Picture i of the batch, from batch->count on those of the partners: its view and pyramid; NULL: a partner that is not
  * looked at. */
-static const struct view *view_of(const struct inference_batch *batch, int i, const struct image **levels)
+static const struct view *view_of(const struct engine_batch *batch, int i, const struct image **levels)
 {
     const int k = i - batch->count;
     if (k < 0) {
@@ -61,13 +61,13 @@ static const struct view *view_of(const struct inference_batch *batch, int i, co
     return batch->mixes[k].kind == VIEW_MIX_NONE ? NULL : &batch->partner_views[k];
 }
 
-static int count_pictures(const struct inference_batch *batch)
+static int count_pictures(const struct engine_batch *batch)
 {
     return batch->mixes ? 2 * batch->count : batch->count;
 }
 
 /* Offsets of the views' pixels from `begin`; returns where they end. */
-static size_t place_levels(const struct batch_upload *upload, const struct inference_batch *batch, size_t begin)
+static size_t place_levels(const struct batch_upload *upload, const struct engine_batch *batch, size_t begin)
 {
     const struct image *before = NULL, *levels;
     size_t end = begin, places[VIEW_MAX_LEVELS];
@@ -94,7 +94,7 @@ struct layout {
     size_t pictures, mixes, pixels; /* views are at 0 */
 };
 
-static struct layout lay_out(const struct inference_batch *batch)
+static struct layout lay_out(const struct engine_batch *batch)
 {
     const size_t all = (size_t)count_pictures(batch);
     const size_t pictures = aligned(all * sizeof(struct view));
@@ -103,8 +103,7 @@ static struct layout lay_out(const struct inference_batch *batch)
     return (struct layout){pictures, mixes, mixes + mix_bytes};
 }
 
-static void pack_views(const struct batch_upload *upload, const struct inference_batch *batch,
-                       const struct layout *layout)
+static void pack_views(const struct batch_upload *upload, const struct engine_batch *batch, const struct layout *layout)
 {
     struct view *views = (struct view *)(void *)upload->staged;
     struct cuda_picture *table = (struct cuda_picture *)(void *)(upload->staged + layout->pictures);
@@ -128,7 +127,7 @@ static void pack_views(const struct batch_upload *upload, const struct inference
         memcpy(upload->staged + layout->mixes, batch->mixes, (size_t)batch->count * sizeof *batch->mixes);
 }
 
-static struct uploaded_batch where_it_arrives(const struct batch_upload *upload, const struct inference_batch *batch,
+static struct uploaded_batch where_it_arrives(const struct batch_upload *upload, const struct engine_batch *batch,
                                               const struct layout *layout)
 {
     const uint8_t *block = upload->uploaded;
@@ -143,7 +142,7 @@ static struct uploaded_batch where_it_arrives(const struct batch_upload *upload,
     return arrived;
 }
 
-enum status batch_upload_send(struct batch_upload *upload, cudaStream_t stream, const struct inference_batch *batch,
+enum status batch_upload_send(struct batch_upload *upload, cudaStream_t stream, const struct engine_batch *batch,
                               size_t input_floats, struct uploaded_batch *arrived, struct error *err)
 {
     enum status status = STATUS_OK;

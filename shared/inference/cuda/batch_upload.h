@@ -6,6 +6,7 @@
 
 #include "shared/device/cuda/cuda_device.h"
 #include "shared/device/cuda/cuda_render.h"
+#include "shared/inference/engine.h"
 
 struct batch_upload {
     struct device *device;
@@ -30,7 +31,7 @@ struct uploaded_batch {
 
 /* Packs the batch and enqueues its copy on the stream. The copy before this one must be done; the batch's memory may
  * change after the call. input_floats: of a sample. */
-enum status batch_upload_send(struct batch_upload *upload, cudaStream_t stream, const struct inference_batch *batch,
+enum status batch_upload_send(struct batch_upload *upload, cudaStream_t stream, const struct engine_batch *batch,
                               size_t input_floats, struct uploaded_batch *arrived, struct error *err);
 
 #endif

@@ -3,8 +3,9 @@
  *
  * Bytes over the bus a view: its image's share of pixels (once for neighbouring views), 248 bytes of parameters, and
  * its answers as floats; a mixed view's partner is as much again and not shared. */
+#include "shared/inference/cuda/engine_cuda.h"
+
 #include "shared/inference/cuda/batch_upload.h"
-#include "shared/device/cuda/cuda_backend.h"
 #include "shared/inference/plain/runner_plain.h"
 #include "shared/inference/cuda/value_layout.h"
 #include "shared/base/library.h"
@@ -21,7 +22,7 @@ struct slot {
     cudaEvent_t uploaded, computed, downloaded;
 };
 
-struct inference {
+struct engine {
     struct device *device;
     const struct teacher_runner_ops *ops;
     struct teacher_runner *runner;
@@ -42,24 +43,23 @@ static const struct teacher_runner_ops *find_cudnn(struct error *why)
     return library_symbol(TEACHER_CUDNN_LIBRARY, TEACHER_CUDNN_SYMBOL, &table, why) == STATUS_OK ? table : NULL;
 }
 
-static enum status choose_precision(enum inference_precision wanted, enum inference_precision *chosen,
-                                    struct error *err)
+static enum status choose_precision(enum engine_precision wanted, enum engine_precision *chosen, struct error *err)
 {
     struct error why = {0};
     const bool cudnn = find_cudnn(&why) != NULL;
-    *chosen = wanted != INFERENCE_DEFAULT ? wanted : cudnn ? INFERENCE_FP16 : INFERENCE_FP32;
-    if (cudnn || *chosen == INFERENCE_FP32)
+    *chosen = wanted != ENGINE_DEFAULT ? wanted : cudnn ? ENGINE_FP16 : ENGINE_FP32;
+    if (cudnn || *chosen == ENGINE_FP32)
         return STATUS_OK;
     return error_set(err, STATUS_CONFIG, why.path, "teachers in %s need cuDNN: %s; or use --teacher-precision fp32",
-                     inference_precision_name(wanted), why.message);
+                     engine_precision_name(wanted), why.message);
 }
 
-static enum teacher_precision runner_precision(enum inference_precision precision)
+static enum teacher_precision runner_precision(enum engine_precision precision)
 {
-    return precision == INFERENCE_FP16   ? TEACHER_FP16
-           : precision == INFERENCE_BF16 ? TEACHER_BF16
-           : precision == INFERENCE_TF32 ? TEACHER_TF32
-                                         : TEACHER_FP32;
+    return precision == ENGINE_FP16   ? TEACHER_FP16
+           : precision == ENGINE_BF16 ? TEACHER_BF16
+           : precision == ENGINE_TF32 ? TEACHER_TF32
+                                      : TEACHER_FP32;
 }
 
 /* Where cuDNN's plans are kept between runs: false where there is no such place. */
@@ -75,11 +75,11 @@ static bool plan_folder(char *folder, size_t size)
     return true;
 }
 
-static enum status open_runner(struct inference *inference, const struct graph *graph,
-                               const struct inference_options *options, struct error *err)
+static enum status open_runner(struct engine *inference, const struct graph *graph,
+                               const struct engine_options *options, struct error *err)
 {
     enum status status = STATUS_OK;
-    enum inference_precision precision;
+    enum engine_precision precision;
     struct device *device = inference->device;
     struct error why = {0};
     char folder[4096];
@@ -99,7 +99,7 @@ static enum status open_runner(struct inference *inference, const struct graph *
         }
         TRY(inference->ops->new (&inference->runner, graph, &runner, device->stream, err));
         snprintf(inference->description, sizeof inference->description, "%s, %s",
-                 inference->ops->describe(inference->runner), inference_precision_name(precision));
+                 inference->ops->describe(inference->runner), engine_precision_name(precision));
     } else {
         inference->ops = &runner_plain;
         TRY(runner_plain_new(&inference->runner, device, graph, &runner, err));
@@ -124,7 +124,7 @@ static void slot_release(struct slot *slot, struct device *device)
             cudaEventDestroy(events[i]);
 }
 
-static void inference_close(struct inference *inference)
+static void inference_close(struct engine *inference)
 {
     if (!inference)
         return;
@@ -148,7 +148,7 @@ static enum status make_event(cudaEvent_t *event, unsigned flags, struct error *
     return cuda_check(cudaEventCreateWithFlags(event, cudaEventDisableTiming | flags), "making an event", err);
 }
 
-static enum status slot_init(struct slot *slot, const struct inference *inference, struct error *err)
+static enum status slot_init(struct slot *slot, const struct engine *inference, struct error *err)
 {
     enum status status = STATUS_OK;
     struct device *device = inference->device;
@@ -172,7 +172,7 @@ cleanup:
     return status;
 }
 
-static enum status make_memory(struct inference *inference, const struct graph *graph, const int *outputs,
+static enum status make_memory(struct engine *inference, const struct graph *graph, const int *outputs,
                                struct error *err)
 {
     enum status status = STATUS_OK;
@@ -191,11 +191,11 @@ cleanup:
     return status;
 }
 
-static enum status inference_open(struct inference **out, struct device *device, const struct graph *graph,
-                                  const struct inference_options *options, struct error *err)
+static enum status inference_open(struct engine **out, struct device *device, const struct graph *graph,
+                                  const struct engine_options *options, struct error *err)
 {
     enum status status = STATUS_OK;
-    struct inference *inference = NULL;
+    struct engine *inference = NULL;
     const struct shape input = graph->nodes[graph->input].shape;
     *out = NULL;
     if (options->batch < 1 || options->output_count < 1 || options->slots < 0)
@@ -234,9 +234,8 @@ static struct value_layout layout_of(const struct teacher_value *value)
 }
 
 /* The batch that has arrived, rendered to where the runner reads it. */
-static enum status fill_input(const struct inference *inference, const struct slot *slot,
-                              const struct uploaded_batch *arrived, const struct inference_batch *batch,
-                              struct error *err)
+static enum status fill_input(const struct engine *inference, const struct slot *slot,
+                              const struct uploaded_batch *arrived, const struct engine_batch *batch, struct error *err)
 {
     const cudaStream_t stream = inference->device->stream;
     const struct teacher_value input = inference->ops->input(inference->runner);
@@ -259,8 +258,8 @@ static enum status fill_input(const struct inference *inference, const struct sl
     return cuda_render_views(stream, &job, batch->table, err);
 }
 
-static enum status compute(const struct inference *inference, const struct slot *slot,
-                           const struct uploaded_batch *arrived, const struct inference_batch *batch, struct error *err)
+static enum status compute(const struct engine *inference, const struct slot *slot,
+                           const struct uploaded_batch *arrived, const struct engine_batch *batch, struct error *err)
 {
     enum status status = STATUS_OK;
     const cudaStream_t stream = inference->device->stream;
@@ -279,7 +278,7 @@ cleanup:
     return status;
 }
 
-static enum status download(const struct inference *inference, const struct slot *slot, int count, struct error *err)
+static enum status download(const struct engine *inference, const struct slot *slot, int count, struct error *err)
 {
     enum status status = STATUS_OK;
     size_t at = 0;
@@ -296,7 +295,7 @@ cleanup:
     return status;
 }
 
-static enum status inference_submit(struct inference *inference, int index, const struct inference_batch *batch,
+static enum status inference_submit(struct engine *inference, int index, const struct engine_batch *batch,
                                     struct error *err)
 {
     enum status status = STATUS_OK;
@@ -316,7 +315,7 @@ cleanup:
     return status;
 }
 
-static enum status inference_collect(struct inference *inference, int index, const float **outputs, struct error *err)
+static enum status inference_collect(struct engine *inference, int index, const float **outputs, struct error *err)
 {
     const struct slot *slot = &inference->slot[index];
     const float *results = slot->results;
@@ -327,12 +326,12 @@ static enum status inference_collect(struct inference *inference, int index, con
     return cuda_check(cudaEventSynchronize(slot->downloaded), "the teacher", err);
 }
 
-static const char *inference_describe(const struct inference *inference)
+static const char *inference_describe(const struct engine *inference)
 {
     return inference->description;
 }
 
-const struct inference_ops inference_cuda = {
+const struct engine_ops engine_cuda = {
     .usual_batch = 256,
     .choose_precision = choose_precision,
     .open = inference_open,

@@ -1,4 +1,4 @@
-/* What softcache_onednn.so exports: a teacher on the CPU, one sample at a time. inference_cpu.c opens it when the first
+/* What softcache_onednn.so exports: a teacher on the CPU, one sample at a time. engine_cpu.c opens it when the first
  * teacher is loaded, and brings the threads. */
 #ifndef SHARED_INFERENCE_ONEDNN_ONEDNN_ENGINE_H
 #define SHARED_INFERENCE_ONEDNN_ONEDNN_ENGINE_H

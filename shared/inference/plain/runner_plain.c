@@ -1,6 +1,6 @@
 #include "shared/inference/plain/runner_plain.h"
 
-#include "shared/device/cuda/cuda_backend.h"
+#include "shared/training/cuda/cuda_training.h"
 #include "shared/inference/cuda/value_layout.h"
 #include "shared/base/memory.h"
 #include <stdlib.h>
@@ -27,7 +27,7 @@ static void plain_free(struct teacher_runner *runner)
     struct network_memory *memory = &runner->memory;
     cudaStreamSynchronize(runner->device->stream);
     if (memory->workspace)
-        cuda_network_release(runner->device, memory->workspace);
+        cuda_network_ops.release(runner->device, memory->workspace);
     cuda_memory_free(runner->device, memory->values);
     cuda_memory_free(runner->device, memory->parameters);
     cuda_memory_free(runner->device, memory->state);
@@ -132,7 +132,7 @@ static enum status make_memory(struct teacher_runner *runner, struct error *err)
     for (int i = 0; i < runner->output_count; i++)
         TRY(buffer(device, size_mul(batch, sample_floats(&plan->tensors[runner->tensors[i]])), "the teacher's values",
                    &runner->outputs[i], err));
-    TRY(cuda_network_prepare(device, plan, 1, &memory->workspace, err));
+    TRY(cuda_network_ops.prepare(device, plan, 1, &memory->workspace, err));
 cleanup:
     return status;
 }
@@ -206,7 +206,7 @@ static enum status plain_run(struct teacher_runner *runner, struct error *err)
                                        (size_t)count * sample_floats(input) * sizeof(float), cudaMemcpyDeviceToDevice,
                                        runner->device->stream),
                        "the teacher's input", err));
-        TRY(cuda_forward(runner->device, plan, &runner->memory, &pass, 0, plan->step_count, err));
+        TRY(cuda_network_ops.forward(runner->device, plan, &runner->memory, &pass, 0, plan->step_count, err));
         for (int i = 0; i < runner->output_count; i++)
             TRY(complete(runner, i, first, count, err));
     }

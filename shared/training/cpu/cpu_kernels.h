@@ -8,6 +8,7 @@
 #ifndef SHARED_TRAINING_CPU_CPU_KERNELS_H
 #define SHARED_TRAINING_CPU_CPU_KERNELS_H
 
+#include "shared/device/cpu/cpu_device.h"
 #include "shared/graph/graph.h"
 #include <stdbool.h>
 #include <stddef.h>
@@ -62,7 +63,6 @@ struct window {
 };
 
 struct cpu_kernels {
-    const char *name; /* "AVX-512" */
     int lanes;
 
     /* out[n] = read(x[n]) */
@@ -93,7 +93,6 @@ struct cpu_kernels {
 
 extern const struct cpu_kernels cpu_kernels_avx512, cpu_kernels_avx2, cpu_kernels_generic;
 
-/* The best that this processor can run; `limit` (NULL: none) is a name to stop at, for tests. */
-const struct cpu_kernels *cpu_kernels_choose(const char *limit);
+const struct cpu_kernels *cpu_kernels_of(enum cpu_isa isa);
 
 #endif

@@ -1,5 +1,4 @@
 /* Compiled for this instruction set by a rule of the Makefile. */
 #define LANES 8
 #define KERNELS cpu_kernels_avx2
-#define KERNELS_NAME "AVX2"
 #include "shared/training/cpu/cpu_kernels.inc"

@@ -1,5 +1,4 @@
 /* Compiled for this instruction set by a rule of the Makefile. */
 #define LANES 16
 #define KERNELS cpu_kernels_avx512
-#define KERNELS_NAME "AVX-512"
 #include "shared/training/cpu/cpu_kernels.inc"

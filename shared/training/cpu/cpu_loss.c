@@ -51,14 +51,14 @@ static struct cpu_term term_of(struct device *device, const struct loss_batch *b
     return t;
 }
 
-size_t cpu_loss_scratch(const struct loss_term *term, const struct loss_shape *shape)
+static size_t scratch(const struct loss_term *term, const struct loss_shape *shape)
 {
     const struct cpu_term_kind *kind = find_kind(term->kind);
     return kind && kind->scratch ? kind->scratch(term, shape) : 0;
 }
 
-enum status cpu_loss(struct device *device, const struct loss_term *terms, int index, const struct loss_batch *batch,
-                     struct error *err)
+static enum status add(struct device *device, const struct loss_term *terms, int index, const struct loss_batch *batch,
+                       struct error *err)
 {
     const struct cpu_term_kind *kind = find_kind(terms->kind);
     if (!kind)
@@ -87,7 +87,7 @@ static int argmax(const float *z, int classes)
     return best;
 }
 
-enum status cpu_metrics(struct device *device, const struct loss_batch *batch, struct error *err)
+static enum status metrics(struct device *device, const struct loss_batch *batch, struct error *err)
 {
     const struct feed *feed = batch->feed;
     (void)err;
@@ -108,3 +108,9 @@ enum status cpu_metrics(struct device *device, const struct loss_batch *batch, s
     }
     return STATUS_OK;
 }
+
+const struct loss_ops cpu_loss_ops = {
+    .scratch = scratch,
+    .add = add,
+    .metrics = metrics,
+};

@@ -2,7 +2,7 @@
 #ifndef SHARED_TRAINING_CPU_CPU_LOSS_H
 #define SHARED_TRAINING_CPU_CPU_LOSS_H
 
-#include "shared/device/cpu/cpu_backend.h"
+#include "shared/training/cpu/cpu_training.h"
 
 struct cpu_term {
     struct device *device;

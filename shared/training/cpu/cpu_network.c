@@ -164,11 +164,20 @@ cleanup:
 /* One workspace a student: it keeps the batch norms' coefficients from forward to backward. */
 struct workspaces {
     int count;
-    struct workspace *of[BACKEND_MAX_STUDENTS];
+    struct workspace *of[TRAINING_MAX_STUDENTS];
 };
 
-enum status cpu_network_prepare(struct device *device, const struct plan *plan, int students, void **workspace,
-                                struct error *err)
+static void release(struct device *device, void *workspace)
+{
+    struct workspaces *all = workspace;
+    (void)device;
+    for (int i = 0; all && i < all->count; i++)
+        workspace_free(all->of[i]);
+    free(all);
+}
+
+static enum status prepare(struct device *device, const struct plan *plan, int students, void **workspace,
+                           struct error *err)
 {
     enum status status = STATUS_OK;
     struct workspaces *all = NULL;
@@ -184,17 +193,8 @@ enum status cpu_network_prepare(struct device *device, const struct plan *plan, 
     *workspace = all;
     all = NULL;
 cleanup:
-    cpu_network_release(device, all);
+    release(device, all);
     return status;
-}
-
-void cpu_network_release(struct device *device, void *workspace)
-{
-    struct workspaces *all = workspace;
-    (void)device;
-    for (int i = 0; all && i < all->count; i++)
-        workspace_free(all->of[i]);
-    free(all);
 }
 
 /* The memory of one student, its workspace in the place of all. */
@@ -231,7 +231,7 @@ static struct step_run run_of(struct device *device, const struct plan *plan, co
     const struct plan_step *step = &plan->steps[index];
     return (struct step_run){
         .device = device,
-        .kernels = device->kernels,
+        .kernels = cpu_kernels_of(device->isa),
         .plan = plan,
         .step = step,
         .node = &plan->graph->nodes[step->node],
@@ -246,8 +246,8 @@ static struct step_run run_of(struct device *device, const struct plan *plan, co
     };
 }
 
-enum status cpu_forward(struct device *device, const struct plan *plan, const struct network_memory *memory,
-                        const struct pass *pass, int first, int last, struct error *err)
+static enum status forward(struct device *device, const struct plan *plan, const struct network_memory *memory,
+                           const struct pass *pass, int first, int last, struct error *err)
 {
     (void)err;
     for (int student = 0; student < memory->students; student++) {
@@ -279,8 +279,8 @@ static void step_backward(struct step_run *run)
     }
 }
 
-enum status cpu_backward(struct device *device, const struct plan *plan, const struct network_memory *memory,
-                         const struct pass *pass, int first, int last, struct error *err)
+static enum status backward(struct device *device, const struct plan *plan, const struct network_memory *memory,
+                            const struct pass *pass, int first, int last, struct error *err)
 {
     (void)err;
     for (int student = 0; student < memory->students; student++) {
@@ -292,3 +292,10 @@ enum status cpu_backward(struct device *device, const struct plan *plan, const s
     }
     return STATUS_OK;
 }
+
+const struct network_ops cpu_network_ops = {
+    .prepare = prepare,
+    .release = release,
+    .forward = forward,
+    .backward = backward,
+};

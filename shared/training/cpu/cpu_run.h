@@ -5,7 +5,7 @@
 #ifndef SHARED_TRAINING_CPU_CPU_RUN_H
 #define SHARED_TRAINING_CPU_CPU_RUN_H
 
-#include "shared/device/cpu/cpu_backend.h"
+#include "shared/training/cpu/cpu_training.h"
 #include "shared/training/cpu/cpu_kernels.h"
 
 enum { MAX_SLICES = 32 };

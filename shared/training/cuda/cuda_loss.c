@@ -1,8 +1,6 @@
 /* The terms of the loss: which kernels a kind has. */
 #include "shared/training/cuda/cuda_loss.h"
 
-#include "shared/device/cuda/cuda_backend.h"
-
 static const struct cuda_term_kind *find_kind(enum loss_kind kind)
 {
     const struct cuda_term_kind *const families[] = {cuda_logit_terms, cuda_feature_terms, cuda_relation_terms,
@@ -13,14 +11,14 @@ static const struct cuda_term_kind *find_kind(enum loss_kind kind)
     return NULL;
 }
 
-size_t cuda_loss_scratch(const struct loss_term *term, const struct loss_shape *shape)
+static size_t scratch(const struct loss_term *term, const struct loss_shape *shape)
 {
     const struct cuda_term_kind *kind = find_kind(term->kind);
     return kind && kind->scratch ? kind->scratch(term, shape) : 0;
 }
 
-enum status cuda_loss(struct device *device, const struct loss_term *terms, int index, const struct loss_batch *batch,
-                      struct error *err)
+static enum status add(struct device *device, const struct loss_term *terms, int index, const struct loss_batch *batch,
+                       struct error *err)
 {
     const struct cuda_term_kind *kind = find_kind(terms->kind);
     const struct loss_rows rows = {*batch, *batch->feed, device->sums, index};
@@ -29,3 +27,9 @@ enum status cuda_loss(struct device *device, const struct loss_term *terms, int 
     kind->launch(device->stream, terms, &rows);
     return cuda_launched("loss", err);
 }
+
+const struct loss_ops cuda_loss_ops = {
+    .scratch = scratch,
+    .add = add,
+    .metrics = cuda_metrics,
+};

@@ -3,7 +3,7 @@
 #ifndef SHARED_TRAINING_CUDA_CUDA_LOSS_H
 #define SHARED_TRAINING_CUDA_CUDA_LOSS_H
 
-#include "shared/device/cuda/cuda_device.h"
+#include "shared/training/cuda/cuda_training.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -1,5 +1,4 @@
 /* Prepares the workspace of a plan, runs its steps, and shows the steps' kernels their tensors. */
-#include "shared/device/cuda/cuda_backend.h"
 #include "shared/training/cuda/cuda_step.h"
 
 #include <stdlib.h>
@@ -46,8 +45,17 @@ static size_t scratch_of(const struct plan *plan, const struct plan_step *step)
     return 3 * (size_t)CUDA_MAX_BLOCKS * (size_t)channels + (kernel->scratch ? kernel->scratch(plan, step) : 0);
 }
 
-enum status cuda_network_prepare(struct device *device, const struct plan *plan, int students, void **workspace,
-                                 struct error *err)
+static void network_release(struct device *device, void *workspace)
+{
+    struct workspace *w = workspace;
+    if (!w)
+        return;
+    cuda_memory_free(device, w->scratch);
+    free(w);
+}
+
+static enum status network_prepare(struct device *device, const struct plan *plan, int students, void **workspace,
+                                   struct error *err)
 {
     enum status status = STATUS_OK;
     struct workspace *w = NULL;
@@ -68,17 +76,8 @@ enum status cuda_network_prepare(struct device *device, const struct plan *plan,
     *workspace = w;
     w = NULL;
 cleanup:
-    cuda_network_release(device, w);
+    network_release(device, w);
     return status;
-}
-
-void cuda_network_release(struct device *device, void *workspace)
-{
-    struct workspace *w = workspace;
-    if (!w)
-        return;
-    cuda_memory_free(device, w->scratch);
-    free(w);
 }
 
 static struct cuda_run run_of(struct device *device, const struct plan *plan, const struct network_memory *memory,
@@ -100,8 +99,8 @@ static struct cuda_run run_of(struct device *device, const struct plan *plan, co
     };
 }
 
-enum status cuda_forward(struct device *device, const struct plan *plan, const struct network_memory *memory,
-                         const struct pass *pass, int first, int last, struct error *err)
+static enum status forward(struct device *device, const struct plan *plan, const struct network_memory *memory,
+                           const struct pass *pass, int first, int last, struct error *err)
 {
     enum status status = STATUS_OK;
     for (int i = first; i < last; i++) {
@@ -112,8 +111,8 @@ cleanup:
     return status;
 }
 
-enum status cuda_backward(struct device *device, const struct plan *plan, const struct network_memory *memory,
-                          const struct pass *pass, int first, int last, struct error *err)
+static enum status backward(struct device *device, const struct plan *plan, const struct network_memory *memory,
+                            const struct pass *pass, int first, int last, struct error *err)
 {
     enum status status = STATUS_OK;
     for (int i = last - 1; i >= first; i--) {
@@ -217,3 +216,10 @@ struct cuda_give cuda_give_of(const struct cuda_run *run, float *sums)
         .sums = norm ? sums : NULL,
     };
 }
+
+const struct network_ops cuda_network_ops = {
+    .prepare = network_prepare,
+    .release = network_release,
+    .forward = forward,
+    .backward = backward,
+};

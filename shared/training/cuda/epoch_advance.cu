@@ -1,7 +1,7 @@
 /* The end of a step: the feed's cursor moves on, and the host hears how far the pass has come without asking: it reads
  * its own memory, which this kernel writes to. One thread; the step count comes last and fenced, so that who sees it
  * sees the step's loss too. */
-#include "shared/device/cuda/cuda_backend.h"
+#include "shared/training/cuda/cuda_training.h"
 #include "shared/device/cuda/cuda_launch.cuh"
 
 static __global__ void advance_cursor(uint32_t *cursor, const double *metrics, struct mailbox *mailbox)

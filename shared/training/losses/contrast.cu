@@ -19,8 +19,8 @@ static __constant__ const double CRD_EPSILON = 1e-7, LARGEST_EXPONENT = 700; /* 
 
 /* The terms' own parameters, for each student. */
 struct contrast_options {
-    double temperature[BACKEND_MAX_STUDENTS], momentum[BACKEND_MAX_STUDENTS];
-    uint32_t negatives[BACKEND_MAX_STUDENTS];
+    double temperature[TRAINING_MAX_STUDENTS], momentum[TRAINING_MAX_STUDENTS];
+    uint32_t negatives[TRAINING_MAX_STUDENTS];
 };
 
 /* Student or teacher: its embeddings against the memory of the other's. */

@@ -12,7 +12,7 @@
 struct dist {
     struct {
         double temperature, beta, gamma;
-    } of[BACKEND_MAX_STUDENTS];
+    } of[TRAINING_MAX_STUDENTS];
 };
 
 /* Pearson's correlation of a row or column x of the student's probabilities with y of the teacher's, both less their

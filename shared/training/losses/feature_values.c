@@ -1,6 +1,6 @@
 /* The values that feature losses compare: the teacher's out of their store, the student's out of the plan's tensors,
  * both averaged over the windows of adaptive_avg_pool2d, and the way back for gradients. One task a sample. */
-#include "shared/device/cpu/cpu_backend.h"
+#include "shared/training/cpu/cpu_training.h"
 
 #include "shared/tensor/half.h"
 
@@ -136,8 +136,8 @@ static int rows_of(const struct feed *feed, int student, int index, int count)
     return rows < (uint32_t)count ? (int)rows : count;
 }
 
-enum status cpu_feature_teacher(struct device *device, const struct feature_store *store, const struct feed *feed,
-                                int index, int h, int w, float *teacher, struct error *err)
+static enum status teacher_values(struct device *device, const struct feature_store *store, const struct feed *feed,
+                                  int index, int h, int w, float *teacher, struct error *err)
 {
     struct teacher_run run = {store, feed, {feed->classes, 1, 1, 1, 1}, teacher};
     (void)err;
@@ -229,9 +229,9 @@ static void read_tap(void *context, int task, int worker)
     average(p, add_completed, &source, run->out + k * run->stride + n * pooled_floats(p));
 }
 
-enum status cpu_feature_read(struct device *device, const struct plan *plan, const struct network_memory *memory,
-                             const struct pass *pass, int index, const struct feature_tap *tap, float *out,
-                             size_t stride, struct error *err)
+static enum status student_values(struct device *device, const struct plan *plan, const struct network_memory *memory,
+                                  const struct pass *pass, int index, const struct feature_tap *tap, float *out,
+                                  size_t stride, struct error *err)
 {
     struct tap_run run = tap_run_of(plan, memory, pass, index, tap);
     (void)err;
@@ -256,9 +256,10 @@ static void add_gradient(void *context, int task, int worker)
         spread(p, run->gradient + k * run->stride + n * pooled_floats(p), gradient);
 }
 
-enum status cpu_feature_gradient(struct device *device, const struct plan *plan, const struct network_memory *memory,
-                                 const struct pass *pass, int index, const struct feature_tap *tap,
-                                 const float *gradient, size_t stride, bool first, struct error *err)
+static enum status hand_back_gradient(struct device *device, const struct plan *plan,
+                                      const struct network_memory *memory, const struct pass *pass, int index,
+                                      const struct feature_tap *tap, const float *gradient, size_t stride, bool first,
+                                      struct error *err)
 {
     struct tap_run run = tap_run_of(plan, memory, pass, index, tap);
     (void)err;
@@ -270,3 +271,9 @@ enum status cpu_feature_gradient(struct device *device, const struct plan *plan,
     thread_pool_run(device->pool, memory->students * pass->count, add_gradient, &run);
     return STATUS_OK;
 }
+
+const struct feature_ops cpu_feature_ops = {
+    .read_teacher = teacher_values,
+    .read_student = student_values,
+    .add_gradient = hand_back_gradient,
+};

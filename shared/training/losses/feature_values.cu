@@ -7,7 +7,7 @@
  * Bytes moved: where nothing is averaged every value is read once in its stored form and written once as a float, and a
  * gradient read, added and written: the floor. Windows that overlap are read again out of the cache. A store in the
  * host's memory is read once over the bus, in the runs of 64 bytes and more that neighbouring channels make. */
-#include "shared/device/cuda/cuda_backend.h"
+#include "shared/training/cuda/cuda_training.h"
 #include "shared/training/cuda/cuda_channels.cuh"
 
 /* torch's adaptive average pooling from h x w to to_h x to_w, channels last: windows may overlap. */
@@ -129,9 +129,8 @@ static struct channel_grid grid_of(struct pooling *pooling, int width, size_t pi
     return grid;
 }
 
-extern "C" enum status cuda_feature_teacher(struct device *device, const struct feature_store *store,
-                                            const struct feed *feed, int index, int h, int w, float *teacher,
-                                            struct error *err)
+static enum status teacher_values(struct device *device, const struct feature_store *store, const struct feed *feed,
+                                  int index, int h, int w, float *teacher, struct error *err)
 {
     struct pooling pooling = {feed->classes, 1, 1, 1, 1, 0};
     struct teacher_source from = {feed->teacher, NULL, 0};
@@ -253,9 +252,9 @@ static struct tap_launch tap_launch_of(struct device *device, const struct plan 
     return t;
 }
 
-extern "C" enum status cuda_feature_read(struct device *device, const struct plan *plan,
-                                         const struct network_memory *memory, const struct pass *pass, int index,
-                                         const struct feature_tap *tap, float *out, size_t stride, struct error *err)
+static enum status student_values(struct device *device, const struct plan *plan, const struct network_memory *memory,
+                                  const struct pass *pass, int index, const struct feature_tap *tap, float *out,
+                                  size_t stride, struct error *err)
 {
     const struct tap_launch t = tap_launch_of(device, plan, memory, pass, index, tap, out, stride, true);
     const struct cuda_read read = cuda_read_of(&t.run, t.tensor);
@@ -265,10 +264,10 @@ extern "C" enum status cuda_feature_read(struct device *device, const struct pla
     return cuda_launched("feature_read", err);
 }
 
-extern "C" enum status cuda_feature_gradient(struct device *device, const struct plan *plan,
-                                             const struct network_memory *memory, const struct pass *pass, int index,
-                                             const struct feature_tap *tap, const float *gradient, size_t stride,
-                                             bool first, struct error *err)
+static enum status hand_back_gradient(struct device *device, const struct plan *plan,
+                                      const struct network_memory *memory, const struct pass *pass, int index,
+                                      const struct feature_tap *tap, const float *gradient, size_t stride, bool first,
+                                      struct error *err)
 {
     const struct tap_launch t = tap_launch_of(device, plan, memory, pass, index, tap, gradient, stride, false);
     const enum element element = cuda_element_of(&t.run, t.tensor);
@@ -282,3 +281,5 @@ extern "C" enum status cuda_feature_gradient(struct device *device, const struct
                                             gradient, stride, (T *)to, to_stride, first)));
     return cuda_launched("feature_gradient", err);
 }
+
+const struct feature_ops cuda_feature_ops = {teacher_values, student_values, hand_back_gradient};

@@ -9,14 +9,14 @@
 
 /* The terms' own parameters, for each student; made on the host, where divisions in double cost nothing. */
 struct cross_entropy {
-    double at_label[BACKEND_MAX_STUDENTS]; /* the target: 1 - smoothing there, and everywhere smoothing / classes */
-    double everywhere[BACKEND_MAX_STUDENTS];
+    double at_label[TRAINING_MAX_STUDENTS]; /* the target: 1 - smoothing there, and everywhere smoothing / classes */
+    double everywhere[TRAINING_MAX_STUDENTS];
 };
 struct distillation {
     struct {
         double temperature, share; /* of a row in the mean */
         int standardise, form;
-    } of[BACKEND_MAX_STUDENTS];
+    } of[TRAINING_MAX_STUDENTS];
 };
 
 /* What cross entropy takes for logits: they, or a student's value [rows, pixels, channels]. */

@@ -1,7 +1,7 @@
 /* What a pass counts: right answers, labelled samples, agreement with the teacher; and its predictions.
  *
  * Idea: a warp a row, as the losses; each row of logits is read once, and nothing else of size is moved. */
-#include "shared/device/cuda/cuda_backend.h"
+#include "shared/training/cuda/cuda_training.h"
 #include "shared/training/losses/logit_row.cuh"
 
 /* The first of the largest; by a whole warp, for every lane. */

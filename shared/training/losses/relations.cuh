@@ -9,8 +9,8 @@ static __constant__ const double EQUAL = 1e-13; /* as in cpu_loss_relations.c */
 
 /* The terms' own parameters, for each student. */
 struct relation_options {
-    bool squares[BACKEND_MAX_STUDENTS];  /* mse instead of huber */
-    bool unscaled[BACKEND_MAX_STUDENTS]; /* distances as they are */
+    bool squares[TRAINING_MAX_STUDENTS];  /* mse instead of huber */
+    bool unscaled[TRAINING_MAX_STUDENTS]; /* distances as they are */
 };
 
 /* A student's scratch memory begins with RELATION_MATRICES matrices of batch x batch (the teacher's Gram matrix is in

@@ -10,12 +10,12 @@ struct decoupled {
     struct {
         double temperature, alpha, beta;
         int standardise;
-    } of[BACKEND_MAX_STUDENTS];
+    } of[TRAINING_MAX_STUDENTS];
 };
 struct normalised {
     struct {
         double temperature, gamma;
-    } of[BACKEND_MAX_STUDENTS];
+    } of[TRAINING_MAX_STUDENTS];
 };
 
 /* One side of a row: p = softmax(z * inverse) and its parts. */

@@ -1,25 +1,25 @@
 /* The moving average of parameters and running statistics: average = decay * average + (1 - decay) * values, in the
  * CPU's float operations. Neighbouring threads take neighbouring elements; 12 bytes an element (8 where decay is 0: a
  * copy), the floor. */
-#include "shared/device/cuda/cuda_backend.h"
+#include "shared/training/cuda/cuda_training.h"
 #include "shared/device/cuda/cuda_launch.cuh"
 
 enum { THREADS = 256 };
 
 static __global__ void __launch_bounds__(THREADS)
-    blend_values(float *average, const float *values, size_t count, float decay, float rest)
+    update_average(float *average, const float *values, size_t count, float decay, float rest)
 {
     const size_t i = (size_t)blockIdx.x * THREADS + threadIdx.x;
     if (i < count)
         average[i] = decay == 0 ? values[i] : __fadd_rn(__fmul_rn(decay, average[i]), __fmul_rn(rest, values[i]));
 }
 
-extern "C" enum status cuda_blend(struct device *device, float *average, const float *values, size_t count,
-                                  double decay, struct error *err)
+extern "C" enum status cuda_ema_update(struct device *device, float *average, const float *values, size_t count,
+                                       double decay, struct error *err)
 {
     if (count == 0)
         return STATUS_OK;
-    LAUNCH(blend_values, (unsigned)((count + THREADS - 1) / THREADS), THREADS, 0, device->stream, average, values,
+    LAUNCH(update_average, (unsigned)((count + THREADS - 1) / THREADS), THREADS, 0, device->stream, average, values,
            count, (float)decay, (float)(1 - decay));
-    return cuda_launched("blend", err);
+    return cuda_launched("ema_update", err);
 }

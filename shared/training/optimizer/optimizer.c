@@ -1,6 +1,6 @@
 /* SGD, Adam and AdamW step for step as torch.optim, gradient clipping as torch.nn.utils.clip_grad_norm_, and the moving
  * average of the parameters. The vectors are cut into a fixed number of slices, whatever the number of threads. */
-#include "shared/device/cpu/cpu_backend.h"
+#include "shared/training/cpu/cpu_training.h"
 
 #include <math.h>
 
@@ -100,9 +100,8 @@ static void optimize_one(struct device *device, const struct optimizer *step, co
     thread_pool_run(device->pool, SLICES, step_slice, &job);
 }
 
-enum status cpu_optimize(struct device *device, const struct optimizer *optimizer,
-                         const struct optimizer_memory *memory, size_t count, const struct feed *feed,
-                         struct error *err)
+static enum status step(struct device *device, const struct optimizer *optimizer, const struct optimizer_memory *memory,
+                        size_t count, const struct feed *feed, struct error *err)
 {
     (void)err;
     for (int k = 0; k < feed->students; k++) {
@@ -118,8 +117,8 @@ enum status cpu_optimize(struct device *device, const struct optimizer *optimize
     return STATUS_OK;
 }
 
-enum status cpu_blend(struct device *device, float *average, const float *values, size_t count, double decay,
-                      struct error *err)
+static enum status ema_update(struct device *device, float *average, const float *values, size_t count, double decay,
+                              struct error *err)
 {
     const float keep = (float)decay, rest = (float)(1 - decay);
     (void)device, (void)err;
@@ -127,3 +126,8 @@ enum status cpu_blend(struct device *device, float *average, const float *values
         average[i] = decay == 0 ? values[i] : keep * average[i] + rest * values[i];
     return STATUS_OK;
 }
+
+const struct optimizer_ops cpu_optimizer_ops = {
+    .step = step,
+    .ema_update = ema_update,
+};

@@ -5,7 +5,7 @@
  * gradients' squares over a fixed number of slices, and the update, whose every block adds those sums again.
  * Neighbouring threads take neighbouring elements, UNROLL of them each, so that adding the sums costs little. Bytes
  * moved a parameter: 4 for the norm; SGD 12 (20 with momentum), Adam 28, each vector once in and once out. */
-#include "shared/device/cuda/cuda_backend.h"
+#include "shared/training/cuda/cuda_training.h"
 #include "shared/device/cuda/cuda_sums.cuh"
 
 enum { THREADS = SUM_WARPS * WARP, UNROLL = 4 };
@@ -128,9 +128,8 @@ static __global__ void __launch_bounds__(THREADS) update(struct optimizer optimi
     }
 }
 
-extern "C" enum status cuda_optimize(struct device *device, const struct optimizer *optimizer,
-                                     const struct optimizer_memory *memory, size_t count, const struct feed *feed,
-                                     struct error *err)
+static enum status step(struct device *device, const struct optimizer *optimizer, const struct optimizer_memory *memory,
+                        size_t count, const struct feed *feed, struct error *err)
 {
     const size_t share = THREADS * UNROLL;
     const dim3 slices(slice_count(count), feed->students),
@@ -146,3 +145,5 @@ extern "C" enum status cuda_optimize(struct device *device, const struct optimiz
 cleanup:
     return status;
 }
+
+const struct optimizer_ops cuda_optimizer_ops = {step, cuda_ema_update};

@@ -1,0 +1,23 @@
+/* The CPU as a device. Device memory is host memory here, 64-byte aligned, and every call has finished when it returns. */
+#ifndef SHARED_DEVICE_CPU_CPU_DEVICE_H
+#define SHARED_DEVICE_CPU_CPU_DEVICE_H
+
+#include "shared/base/threads.h"
+#include "shared/device/device.h"
+
+/* Instruction sets that kernels are compiled for, the best first. */
+enum cpu_isa { CPU_ISA_AVX512, CPU_ISA_AVX2, CPU_ISA_GENERIC, CPU_ISA_COUNT };
+extern const char *const cpu_isa_names[CPU_ISA_COUNT];
+/* The best one that this processor has and that is not better than `limit` (a name; NULL: no limit). */
+enum cpu_isa cpu_isa_choose(const char *limit);
+
+struct device {
+    struct thread_pool *pool;
+    enum cpu_isa isa;
+    char description[96];
+};
+
+extern const struct device_ops cpu_device_ops; /* cpu_device.c */
+extern const struct image_ops cpu_image_ops;   /* cpu_images.c */
+
+#endif

@@ -1,0 +1,170 @@
+/* Training on a device: one table with a sub-table for each job, filled by the file that does it. The CPU's is complete
+ * and the reference of CUDA's.
+ *
+ * No call here allocates but prepare, so that a whole training step can be captured as one graph. Results never depend on
+ * the number of threads: partial sums are per sample or per fixed slice and added in order. */
+#ifndef SHARED_TRAINING_TRAINING_H
+#define SHARED_TRAINING_TRAINING_H
+
+#include "shared/device/device.h"
+#include "shared/graph/plan.h"
+#include "shared/training/losses/losses.h"
+
+/* Students that are trained side by side share the data and the structure; each has its own weights, loss parameters,
+ * learning rates and dropout masks. */
+enum { TRAINING_MAX_STUDENTS = 64 };
+
+/* A network's memory on the device: for every student one copy of each array, one after the other; offsets in the plan
+ * count from a copy's start. The network's input is shared: it lies in the first student's copy. All device memory. */
+struct network_memory {
+    int students;               /* 1 <= students <= TRAINING_MAX_STUDENTS */
+    void *values;               /* [students][plan->value_count] of plan->element */
+    void *gradients;            /* [students][plan->gradient_count] of plan->element */
+    float *parameters;          /* [students][plan->parameter_count] */
+    float *parameter_gradients; /* [students][plan->parameter_count], written by backward (not accumulated) */
+    float *state;               /* [students][plan->state_count] running statistics, updated by forward in training */
+    float *statistics;          /* [students][plan->statistics_count] */
+    void *workspace;            /* training's own, made by network_prepare */
+};
+
+/* ---- the feed ---- */
+/* What a step reads that no other step does, for one student. */
+struct step_scalars {
+    uint64_t seed;                        /* dropout: masks are functions of (seed, step, layer, element) */
+    uint64_t step;                        /* optimiser steps before this one */
+    double learning_rate;                 /* of this step */
+    double correction1, root_correction2; /* Adam: 1 - beta1^(step + 1), sqrt(1 - beta2^(step + 1)) */
+    float weights[LOSS_MAX_TERMS];        /* of the loss terms */
+    uint32_t rows[LOSS_MAX_TERMS]; /* a term on features sees the step's first rows[i] positions: those whose views
+                                      have what it needs stand in front. At most the step's positions, of which the last
+                                      step of a pass may have fewer than a batch. Terms on logits see all. */
+};
+
+/* All that the steps of a pass over the data read from the host, uploaded once a pass, so that no step waits for the
+ * host and one recorded step serves them all. Step s works on positions [s * batch, s * batch + count). Device memory.
+ * shared/training/epoch_inputs.h makes and fills feeds. */
+struct feed {
+    int batch, students, classes;
+    size_t room;                  /* positions, a multiple of batch */
+    uint32_t *cursor;             /* [1] s, the step in hand; advance moves it on */
+    struct view *views;           /* [room] */
+    uint32_t *samples;            /* [room] indices of images */
+    uint32_t *numbers;            /* [room] which of its sample's views each is */
+    int32_t *labels;              /* [room], -1: the sample has no label */
+    float *teacher;               /* [room, classes] the teacher's logits, or NULL */
+    struct step_scalars *scalars; /* [room / batch, students] */
+    int32_t *predictions;         /* [students, room] written by metrics: the classes of the largest logits */
+    /* pictures mixed of two (mixup, cutmix); all NULL where the recipe mixes nothing */
+    struct view_mix *mixes;     /* [room]; of VIEW_MIX_NONE the partner is the sample itself */
+    struct view *partner_views; /* [room] of the other picture */
+    uint32_t *partners;         /* [room] indices of images */
+    int32_t *partner_labels;    /* [room] */
+};
+
+/* Host memory that the device writes to while the host reads: how far a pass has come. */
+struct mailbox {
+    volatile uint64_t steps; /* steps done since the cursor was 0 */
+    volatile double loss;    /* METRIC_LOSS of the first student after them */
+    volatile double samples; /* METRIC_SAMPLES of it */
+};
+
+struct pass {
+    int count;               /* samples in this batch, 1 <= count <= plan->batch */
+    bool training;           /* batch statistics and dropout; otherwise running statistics */
+    const struct feed *feed; /* dropout in training reads the scalars; otherwise it may be NULL */
+};
+
+/* ---- optimiser ---- */
+enum optimizer_kind { OPTIMIZER_SGD, OPTIMIZER_ADAM, OPTIMIZER_ADAMW };
+struct optimizer { /* double, as PyTorch's scalars */
+    enum optimizer_kind kind;
+    double weight_decay, momentum, beta1, beta2, epsilon;
+    bool nesterov;
+    double clip; /* 0: none; otherwise gradients are scaled by min(1, clip / (norm + 1e-6)) as clip_grad_norm_ */
+};
+struct optimizer_memory { /* device memory, [students, count] each */
+    float *parameters, *gradients;
+    float *first, *second; /* moments; SGD: first is the momentum buffer */
+    double *norm;          /* [students] gets the gradient norm before clipping */
+};
+
+/* What a pass over data adds up on the device; downloaded once an epoch. */
+enum {
+    METRIC_LOSS,
+    METRIC_CORRECT,
+    METRIC_LABELLED,
+    METRIC_AGREE,
+    METRIC_SAMPLES,
+    METRIC_TERMS,                                /* of each term the sum of value * rows */
+    METRIC_ROWS = METRIC_TERMS + LOSS_MAX_TERMS, /* of each term the rows that it saw */
+    METRIC_COUNT = METRIC_ROWS + LOSS_MAX_TERMS
+};
+
+/* ---- the tables ---- */
+struct network_ops {
+    /* Makes and frees the workspace of a plan: once, before the first pass. STATUS_CONFIG: an element type that the
+     * backend does not compute with. */
+    enum status (*prepare)(struct device *device, const struct plan *plan, int students, void **workspace,
+                           struct error *err);
+    void (*release)(struct device *device, void *workspace);
+    /* Runs steps [first, last) of the plan, forward; or last-1 down to first, backward. Backward expects dL/dlogits in
+     * the output tensor's gradient (float, whatever plan->element). */
+    enum status (*forward)(struct device *device, const struct plan *plan, const struct network_memory *memory,
+                           const struct pass *pass, int first, int last, struct error *err);
+    enum status (*backward)(struct device *device, const struct plan *plan, const struct network_memory *memory,
+                            const struct pass *pass, int first, int last, struct error *err);
+};
+
+/* Losses and metrics, on the feed's step in hand. */
+struct loss_ops {
+    /* Bytes of scratch memory that a term needs for one student; 0 for most. */
+    size_t (*scratch)(const struct loss_term *term, const struct loss_shape *shape);
+    /* Adds the term's gradient times the step's weights[index] to gradients; its value (unweighted, over the step's
+     * rows[index]) * rows to metrics[METRIC_TERMS + index], the rows to metrics[METRIC_ROWS + index], and value *
+     * weight * count to metrics[METRIC_LOSS]. Without rows it adds nothing. terms: [students] of one kind, host memory.
+     */
+    enum status (*add)(struct device *device, const struct loss_term *terms, int index, const struct loss_batch *batch,
+                       struct error *err);
+    /* Adds correct, labelled, agreeing with the teacher's argmax, samples; writes the feed's predictions. */
+    enum status (*metrics)(struct device *device, const struct loss_batch *batch, struct error *err);
+};
+
+/* Features: what terms compare beside the logits; rows are the step's first scalars[..].rows[index]. */
+struct feature_ops {
+    /* teacher[rows, h, w, channels] float = the stored values of the step's views, averaged over the windows of
+     * torch's adaptive_avg_pool2d down to h x w where the store has a larger map. store NULL: the feed's logits of the
+     * teacher (1 x 1 x classes). The rows are the first student's. */
+    enum status (*read_teacher)(struct device *device, const struct feature_store *store, const struct feed *feed,
+                                int index, int h, int w, float *teacher, struct error *err);
+    /* out[students][rows, h, w, channels] float, `stride` floats from one student's to the next one's = the completed
+     * value of a plan's tensor (see plan.h) after forward, averaged in the same way. */
+    enum status (*read_student)(struct device *device, const struct plan *plan, const struct network_memory *memory,
+                                const struct pass *pass, int index, const struct feature_tap *tap, float *out,
+                                size_t stride, struct error *err);
+    /* The reverse: the tensor's gradient (of plan->element) += what the gradient[rows, h, w, channels] float gives it;
+     * positions from rows on get nothing. `first`: = instead of +=, and positions from rows to count become 0. */
+    enum status (*add_gradient)(struct device *device, const struct plan *plan, const struct network_memory *memory,
+                                const struct pass *pass, int index, const struct feature_tap *tap,
+                                const float *gradient, size_t stride, bool first, struct error *err);
+};
+
+struct optimizer_ops {
+    enum status (*step)(struct device *device, const struct optimizer *optimizer, const struct optimizer_memory *memory,
+                        size_t count, const struct feed *feed, struct error *err);
+    /* average[i] = decay * average[i] + (1 - decay) * values[i]; decay 0 copies */
+    enum status (*ema_update)(struct device *device, float *average, const float *values, size_t count, double decay,
+                              struct error *err);
+};
+
+struct training_ops {
+    const struct device_ops *device; /* whose memory and images it works on */
+    const struct network_ops *network;
+    const struct loss_ops *losses;
+    const struct feature_ops *features;
+    const struct optimizer_ops *optimizer;
+    /* Ends a step: moves the cursor on and posts to the mailbox (metrics of the first student). */
+    enum status (*advance)(struct device *device, const struct feed *feed, const double *metrics,
+                           struct mailbox *mailbox, struct error *err);
+};
+
+#endif
