@@ -135,7 +135,7 @@ static enum status choose_engine(struct dump_job *job, struct error *err)
     }
     TRY(teacher_choose(&job->engine, err));
     job->manifest.device = job->engine.backend->name;
-    job->manifest.precision = engine_precision_name((enum engine_precision)job->engine.precision);
+    job->manifest.precision = precision_name((enum precision)job->engine.precision);
 cleanup:
     return status;
 }

@@ -44,7 +44,7 @@ static void fill_specs(struct dump_options *o)
          .minimum = 0, .maximum = DUMP_MAX_BATCH},
         {"device", OPTION_STRING, &o->device, "D", "auto", "auto, cpu, cuda or cuda:K"},
         {"teacher-precision", OPTION_CHOICE, &o->precision, NULL, "auto",
-         "what the teacher computes with; auto: fp16 with cuDNN, otherwise fp32", .choices = engine_precisions},
+         "what the teacher computes with; auto: fp16 with cuDNN, otherwise fp32", .choices = precision_names},
         {"gpu-memory", OPTION_SIZE, &o->gpu_memory, "SIZE", "0", "use no more of the GPU's memory; 0: what is free"},
         {"partner-memory", OPTION_SIZE, &o->partner_memory, "SIZE", "0",
          "mixup, cutmix: memory for decoded images that may become partners; 0: a quarter of the machine's; changes no "

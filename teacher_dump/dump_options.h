@@ -22,7 +22,7 @@ struct dump_options {
     int threads;
     const char *device;
     uint64_t gpu_memory, partner_memory; /* bytes; 0: chosen */
-    int precision;                       /* enum engine_precision */
+    int precision;                       /* enum precision */
     int part, parts;                     /* 1-based; 1 of 1 is everything */
     int images;
     int on_bad_image;

@@ -150,7 +150,7 @@ enum status estimate_print(struct dump_job *job, struct error *err)
     if (status != STATUS_OK)
         return status;
     struct estimate e = extrapolate(job, &m, job->options->threads ? job->options->threads : processor_count());
-    uint64_t room = free_bytes(job->options->out), total = (uint64_t)(e.output_bytes + e.image_bytes);
+    uint64_t capacity = free_bytes(job->options->out), total = (uint64_t)(e.output_bytes + e.image_bytes);
     double per_view = e.views ? e.output_bytes / (double)e.views : 0;
     char all[32], image[32], left[32];
     if (job->options->json) {
@@ -161,7 +161,7 @@ enum status estimate_print(struct dump_job *job, struct error *err)
         cJSON_AddNumberToObject(object, "bytes", (double)total);
         cJSON_AddNumberToObject(object, "image_bytes", e.image_bytes);
         cJSON_AddNumberToObject(object, "bytes_per_view", per_view);
-        cJSON_AddNumberToObject(object, "free_bytes", (double)room);
+        cJSON_AddNumberToObject(object, "free_bytes", (double)capacity);
         cJSON_AddNumberToObject(object, "views_per_second", m.view_seconds > 0 ? 1 / m.view_seconds : 0);
         cJSON_AddNumberToObject(object, "seconds", e.seconds);
         summary_features_to_json(&job->manifest, job->source.sets[SPLIT_TRAIN].count, object);
@@ -174,8 +174,8 @@ enum status estimate_print(struct dump_job *job, struct error *err)
     printf("and take about %.0f s: %llu views at %.0f views/s, %llu images at %.0f images/s and thread\n", e.seconds,
            (unsigned long long)e.views, m.view_seconds > 0 ? 1 / m.view_seconds : 0, (unsigned long long)e.images,
            1 / m.image_seconds);
-    printf("%s are free at %s%s\n", summary_bytes(room, left), job->options->out,
-           room < total ? ": THAT IS NOT ENOUGH" : "");
+    printf("%s are free at %s%s\n", summary_bytes(capacity, left), job->options->out,
+           capacity < total ? ": THAT IS NOT ENOUGH" : "");
     if (m.failures)
         printf("%d of %d sampled images cannot be decoded\n", m.failures, m.failures + m.images);
     printf("nothing was written\n");

@@ -10,8 +10,8 @@ struct partner_images {
     struct prepared_image **images; /* [samples of the split] NULL: not in memory */
     uint64_t budget, kept;          /* bytes of pixels */
     /* of the batch in hand */
-    uint32_t *decoded; /* [room] samples that were not in memory; after the call those that are not kept */
-    int decoded_count, room;
+    uint32_t *decoded; /* [capacity] samples that were not in memory; after the call those that are not kept */
+    int decoded_count, capacity;
     struct task_errors errors;
 };
 
@@ -96,13 +96,13 @@ static void decode_task(void *context, int index, int worker)
 static enum status list_missing(struct partner_images *images, const struct view_request *requests, int count,
                                 struct error *err)
 {
-    if (count > images->room) {
+    if (count > images->capacity) {
         free(images->decoded);
-        images->room = 0;
+        images->capacity = 0;
         images->decoded = calloc((size_t)count, sizeof *images->decoded);
         if (!images->decoded)
             return error_no_memory(err, (size_t)count * sizeof *images->decoded, "a batch");
-        images->room = count;
+        images->capacity = count;
     }
     for (int k = 0; k < count; k++) {
         const uint32_t sample = requests[k].partner_index;

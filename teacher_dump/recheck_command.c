@@ -31,7 +31,7 @@ struct recheck {
     struct pair_partner *partners; /* [ROUND] those of pairs [round, round + ROUND) */
     int round;
     float *stored, *again; /* [value_room] */
-    size_t value_room;
+    size_t value_capacity;
     /* results */
     double largest; /* difference relative to the largest magnitude of the same stored row */
     struct view_pair worst;
@@ -42,26 +42,26 @@ struct recheck {
 /* Two runs of a teacher in this precision differ at most so much, relative to the largest value of a view: float16
  * rounding of what is stored (2^-10) alone, and what the products' rounding (2^-11, 2^-9) adds up to over a network. */
 static const double tolerances[] = {
-    [ENGINE_FP32] = 2e-3, [ENGINE_TF32] = 1e-2, [ENGINE_FP16] = 1e-2, [ENGINE_BF16] = 6e-2};
+    [PRECISION_FP32] = 2e-3, [PRECISION_TF32] = 1e-2, [PRECISION_FP16] = 1e-2, [PRECISION_BF16] = 6e-2};
 
 /* The cache's own precision where this device has it, and the tolerance that fits the coarser of the two. */
 static enum status choose_engine(struct recheck *recheck, struct error *err)
 {
     const char *stored = recheck->cache.manifest.precision;
     struct teacher_engine *engine = &recheck->engine;
-    int made = ENGINE_FP32;
+    int made = PRECISION_FP32;
     enum status status = STATUS_CONFIG;
-    for (int i = ENGINE_FP32; engine_precisions[i]; i++)
-        made = strcmp(stored, engine_precisions[i]) == 0 ? i : made;
+    for (int i = PRECISION_FP32; precision_names[i]; i++)
+        made = strcmp(stored, precision_names[i]) == 0 ? i : made;
     *engine = (struct teacher_engine){.device = recheck->device,
                                       .threads = recheck->threads,
                                       .gpu_memory = recheck->gpu_memory,
                                       .precision = recheck->precision,
                                       .batch = recheck->batch};
-    if (recheck->precision == ENGINE_DEFAULT) {
+    if (recheck->precision == PRECISION_AUTO) {
         engine->precision = made;
         status = teacher_choose(engine, NULL);
-        engine->precision = status == STATUS_OK ? engine->precision : ENGINE_DEFAULT;
+        engine->precision = status == STATUS_OK ? engine->precision : PRECISION_AUTO;
     }
     if (status != STATUS_OK)
         TRY(teacher_choose(engine, err));
@@ -106,7 +106,7 @@ static enum status open_all(struct recheck *recheck, struct error *err)
         TRY(memory_new((void **)&recheck->partners, ROUND, sizeof *recheck->partners, "partners", err));
         TRY(pair_partners_ids(&recheck->cache, &recheck->ids, err));
     }
-    recheck->value_room = (size_t)manifest->class_count;
+    recheck->value_capacity = (size_t)manifest->class_count;
     for (int i = 0; i < manifest->feature_count; i++) {
         const struct cache_feature *feature = &manifest->features[i];
         const struct shape shape = cache_feature_shape(feature->form, recheck->teacher.shapes[1 + i]);
@@ -116,12 +116,12 @@ static enum status open_all(struct recheck *recheck, struct error *err)
             goto cleanup;
         }
         size_t count = cache_feature_count(feature);
-        recheck->value_room = count > recheck->value_room ? count : recheck->value_room;
+        recheck->value_capacity = count > recheck->value_capacity ? count : recheck->value_capacity;
     }
-    recheck->stored = malloc(recheck->value_room * sizeof(float));
-    recheck->again = malloc(recheck->value_room * sizeof(float));
+    recheck->stored = malloc(recheck->value_capacity * sizeof(float));
+    recheck->again = malloc(recheck->value_capacity * sizeof(float));
     if (!recheck->stored || !recheck->again)
-        status = error_no_memory(err, recheck->value_room * sizeof(float), "values to compare");
+        status = error_no_memory(err, recheck->value_capacity * sizeof(float), "values to compare");
 cleanup:
     return status;
 }
@@ -291,7 +291,7 @@ cleanup:
 static enum status report(const struct recheck *recheck, struct error *err)
 {
     const struct cache_manifest *manifest = &recheck->cache.manifest;
-    const char *precision = engine_precision_name((enum engine_precision)recheck->engine.precision);
+    const char *precision = precision_name((enum precision)recheck->engine.precision);
     if (recheck->json) {
         cJSON *object = cJSON_CreateObject();
         cJSON_AddNumberToObject(object, "views", recheck->count);
@@ -348,7 +348,7 @@ enum status command_recheck(int argc, char **argv, struct error *err)
          .minimum = 0, .maximum = 1},
         {"device", OPTION_STRING, &recheck.device, "D", "auto", "auto, cpu, cuda or cuda:K"},
         {"teacher-precision", OPTION_CHOICE, &recheck.precision, NULL, "auto",
-         "what the teacher computes with; auto: as in the cache, where the device can", .choices = engine_precisions},
+         "what the teacher computes with; auto: as in the cache, where the device can", .choices = precision_names},
         {"gpu-memory", OPTION_SIZE, &recheck.gpu_memory, "SIZE", "0",
          "use no more of the GPU's memory; 0: what is free"},
         {"batch", OPTION_INT, &recheck.batch, "N", "0",

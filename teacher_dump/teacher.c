@@ -117,7 +117,7 @@ enum status teacher_find(const struct teacher *teacher, const char *tensor, int 
 enum status teacher_choose(struct teacher_engine *engine, struct error *err)
 {
     enum status status = STATUS_OK;
-    enum engine_precision precision;
+    enum precision precision;
     TRY(backend_find(engine->device, &engine->backend, &engine->index, &engine->why, err));
     const struct engine_ops *ops = engine->backend->engine;
     if (!ops) {
@@ -125,7 +125,7 @@ enum status teacher_choose(struct teacher_engine *engine, struct error *err)
                            engine->backend->name);
         goto cleanup;
     }
-    TRY(ops->choose_precision((enum engine_precision)engine->precision, &precision, err));
+    TRY(ops->choose_precision((enum precision)engine->precision, &precision, err));
     engine->precision = (int)precision;
     engine->batch = engine->batch ? engine->batch : ops->usual_batch;
 cleanup:
@@ -147,7 +147,7 @@ enum status teacher_start(struct teacher *teacher, const struct teacher_engine *
     teacher->backend = engine->backend;
     const struct engine_options options = {.batch = engine->batch,
                                            .slots = engine->slots,
-                                           .precision = (enum engine_precision)engine->precision,
+                                           .precision = (enum precision)engine->precision,
                                            .outputs = teacher->nodes,
                                            .output_count = teacher->output_count};
     TRY(teacher->backend->device->open(&teacher->device, &device, err));

@@ -29,7 +29,7 @@ struct teacher_engine {
     const char *device;  /* auto, cpu, cuda or cuda:K */
     int threads;         /* 0: all processors */
     uint64_t gpu_memory; /* bytes, 0: what is free */
-    int precision;       /* enum engine_precision */
+    int precision;       /* enum precision */
     int batch;           /* the largest; 0: the device's usual one */
     int slots;           /* batches under way at once */
     /* filled by teacher_choose */

@@ -3,7 +3,7 @@
  * cosine, vid), or the map's mean with the mean of the teacher's (relations). Arguments: seconds a measurement,
  * threads. */
 #include "shared/training/network.h"
-#include "tests/helper_feed.h"
+#include "tests/helper_inputs.h"
 #include "tests/helper_nets.h"
 
 #include <stdio.h>
@@ -74,7 +74,7 @@ struct setting {
     struct graph graph;
     struct network network;
     struct device *device;
-    struct host_feed host;
+    struct host_inputs host;
     struct pass pass;
     struct feature_store store;
     int tensor;
@@ -92,17 +92,17 @@ static void setting_init(struct setting *s, int threads)
     const int map = build(&s->graph);
     const struct device_options options = {.threads = threads};
     must(backend_cpu.device->open(&s->device, &options, &err), &err);
-    const struct plan_options plan = {.batch = BATCH, .kept = &map, .kept_count = 1};
+    const struct plan_options plan = {.batch = BATCH, .retained = &map, .retained_count = 1};
     must(network_init(&s->network, backend_cpu.training, s->device, &s->graph, &plan, 1, &err), &err);
     net_fill(network_input(&s->network), (size_t)BATCH * 3 * 224 * 224, 7);
     s->tensor = s->network.plan.node_tensor[map];
-    host_feed_init(&s->host, BATCH, CLASSES, labels, NULL);
+    host_inputs_init(&s->host, BATCH, CLASSES, labels, NULL);
     for (uint32_t i = 0; i < BATCH; i++)
         samples[i] = i;
-    s->host.feed.samples = samples;
-    s->host.feed.numbers = numbers;
+    s->host.inputs.samples = samples;
+    s->host.inputs.numbers = numbers;
     s->host.scalars.rows[0] = BATCH;
-    s->pass = (struct pass){.count = BATCH, .training = true, .feed = &s->host.feed};
+    s->pass = (struct pass){.count = BATCH, .training = true, .inputs = &s->host.inputs};
     s->student = filled(floats, 1);
     s->teacher = filled(floats, 2);
     s->gradient = filled(floats, 3);
@@ -113,7 +113,7 @@ static void setting_init(struct setting *s, int threads)
         abort();
     for (size_t i = 0; i < floats; i++)
         half[i] = (uint16_t)(0x3000 + i * 37 % 0x0c00);
-    s->store = (struct feature_store){STORE_FP16, CHANNELS, SIDE, SIDE, 1, half, NULL};
+    s->store = (struct feature_store){DTYPE_FP16, CHANNELS, SIDE, SIDE, 1, half, NULL};
 }
 
 /* Milliseconds of the parts of a step. */
@@ -132,13 +132,13 @@ static void step(struct setting *s, int which, const struct loss_batch *batch, d
     const struct plan *plan = &s->network.plan;
     const struct loss_term ce = {.kind = LOSS_CE};
     const int side = which < 0 ? SIDE : losses[which].side;
-    const struct feature_tap tap = {s->tensor, side, side};
+    const struct student_feature feature = {s->tensor, side, side};
     const size_t stride = (size_t)BATCH * (size_t)side * (size_t)side * CHANNELS;
     const struct loss_batch logits = {.count = BATCH,
                                       .students = 1,
                                       .logits = network_logits(&s->network),
                                       .gradient = network_logits_gradient(&s->network),
-                                      .feed = &s->host.feed,
+                                      .inputs = &s->host.inputs,
                                       .metrics = s->metrics};
     struct error err = {0};
     double since = now();
@@ -149,11 +149,11 @@ static void step(struct setting *s, int which, const struct loss_batch *batch, d
     s->host.scalars.rows[0] = which < 0 ? 0 : BATCH;
     if (which >= 0) {
         since = now();
-        must(backend_cpu.training->features->read_teacher(s->device, &s->store, &s->host.feed, 0, side, side,
+        must(backend_cpu.training->features->read_teacher(s->device, &s->store, &s->host.inputs, 0, side, side,
                                                           s->teacher, &err),
              &err);
         note(parts, PART_TEACHER, &since);
-        must(backend_cpu.training->features->read_student(s->device, plan, &s->network.memory, &s->pass, 0, &tap,
+        must(backend_cpu.training->features->read_student(s->device, plan, &s->network.memory, &s->pass, 0, &feature,
                                                           s->student, stride, &err),
              &err);
         note(parts, PART_READ, &since);
@@ -161,7 +161,7 @@ static void step(struct setting *s, int which, const struct loss_batch *batch, d
         must(backend_cpu.training->losses->add(s->device, &losses[which].term, 0, batch, &err), &err);
         note(parts, PART_LOSS, &since);
     }
-    must(backend_cpu.training->features->add_gradient(s->device, plan, &s->network.memory, &s->pass, 0, &tap,
+    must(backend_cpu.training->features->add_gradient(s->device, plan, &s->network.memory, &s->pass, 0, &feature,
                                                       s->gradient, stride, true, &err),
          &err);
     note(parts, PART_GRADIENT, &since);
@@ -177,7 +177,7 @@ static void measure(struct setting *s, int which, double seconds)
     const struct loss_batch batch = {.count = BATCH,
                                      .students = 1,
                                      .logits = network_logits(&s->network),
-                                     .feed = &s->host.feed,
+                                     .inputs = &s->host.inputs,
                                      .metrics = s->metrics,
                                      .shape = shape,
                                      .student = s->student,

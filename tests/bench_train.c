@@ -5,7 +5,7 @@
 #include "shared/device/cpu/cpu_device.h"
 #include "shared/training/cpu/cpu_kernels.h"
 #include "shared/training/network.h"
-#include "tests/helper_feed.h"
+#include "tests/helper_inputs.h"
 #include "tests/helper_nets.h"
 
 #include <stdio.h>
@@ -116,7 +116,7 @@ static double train(struct network *network, double seconds, double *times[2], d
     const struct plan *plan = &network->plan;
     const struct optimizer adam = {.kind = OPTIMIZER_ADAM, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .clip = 10};
     const struct loss_term ce = {.kind = LOSS_CE};
-    struct host_feed host;
+    struct host_inputs host;
     const int classes = plan->tensors[plan->output].shape.c;
     float *moments = calloc(2 * plan->parameter_count, sizeof *moments);
     int32_t *labels = calloc((size_t)plan->batch, sizeof *labels);
@@ -130,11 +130,11 @@ static double train(struct network *network, double seconds, double *times[2], d
                                      .students = 1,
                                      .logits = network_logits(network),
                                      .gradient = network_logits_gradient(network),
-                                     .feed = &host.feed,
+                                     .inputs = &host.inputs,
                                      .metrics = metrics};
-    const struct pass pass = {.count = plan->batch, .training = true, .feed = &host.feed};
+    const struct pass pass = {.count = plan->batch, .training = true, .inputs = &host.inputs};
     struct error err = {0};
-    host_feed_init(&host, plan->batch, classes, labels, NULL);
+    host_inputs_init(&host, plan->batch, classes, labels, NULL);
     host.scalars.learning_rate = 1e-3;
     host.scalars.correction1 = 1 - adam.beta1;
     host.scalars.root_correction2 = 0.0316227766; /* sqrt(1 - beta2) */
@@ -157,7 +157,7 @@ static double train(struct network *network, double seconds, double *times[2], d
             b->network->backward(network->device, plan, &network->memory, &pass, i, i + 1, &err);
             times[1][i] += steps ? now(cpu) - before : 0;
         }
-        b->optimizer->step(network->device, &adam, &memory, plan->parameter_count, &host.feed, &err);
+        b->optimizer->step(network->device, &adam, &memory, plan->parameter_count, &host.inputs, &err);
     }
     for (int i = 0; i < plan->step_count; i++) {
         times[0][i] /= (steps - 1) * plan->batch;

@@ -119,53 +119,56 @@ static float from_bf16(uint16_t value)
     return wide;
 }
 
-void test_device_write(const struct test_device *t, void *to, enum element element, const float *values, size_t count)
+void test_device_write(const struct test_device *t, void *to, enum dtype dtype, const float *values, size_t count)
 {
     uint16_t *narrow = malloc(count * sizeof *narrow);
     assert_non_null(narrow);
     for (size_t i = 0; i < count; i++)
-        narrow[i] = element == ELEMENT_BF16 ? to_bf16(values[i]) : half_from_float(values[i]);
-    test_device_upload(t, to, element == ELEMENT_FP32 ? (const void *)values : narrow, count * element_size(element));
+        narrow[i] = dtype == DTYPE_BF16 ? to_bf16(values[i]) : half_from_float(values[i]);
+    test_device_upload(t, to, dtype == DTYPE_FP32 ? (const void *)values : narrow, count * dtype_size(dtype));
     free(narrow);
 }
 
-void test_device_read(const struct test_device *t, float *values, const void *from, enum element element, size_t count)
+void test_device_read(const struct test_device *t, float *values, const void *from, enum dtype dtype, size_t count)
 {
     uint16_t *narrow = malloc(count * sizeof(float));
     assert_non_null(narrow);
-    test_device_download(t, narrow, from, count * element_size(element));
-    if (element == ELEMENT_FP32)
+    test_device_download(t, narrow, from, count * dtype_size(dtype));
+    if (dtype == DTYPE_FP32)
         memcpy(values, narrow, count * sizeof *values);
-    for (size_t i = 0; element != ELEMENT_FP32 && i < count; i++)
-        values[i] = element == ELEMENT_BF16 ? from_bf16(narrow[i]) : half_to_float(narrow[i]);
+    for (size_t i = 0; dtype != DTYPE_FP32 && i < count; i++)
+        values[i] = dtype == DTYPE_BF16 ? from_bf16(narrow[i]) : half_to_float(narrow[i]);
     free(narrow);
 }
 
-float test_device_round(float value, enum element element)
+float test_device_round(float value, enum dtype dtype)
 {
-    return element == ELEMENT_FP32   ? value
-           : element == ELEMENT_BF16 ? from_bf16(to_bf16(value))
-                                     : half_to_float(half_from_float(value));
+    return dtype == DTYPE_FP32   ? value
+           : dtype == DTYPE_BF16 ? from_bf16(to_bf16(value))
+                                 : half_to_float(half_from_float(value));
 }
 
-/* ---- feeds ---- */
-void test_feed_init(struct test_feed *f, const struct test_device *t, const struct feed_content *sizes, unsigned parts)
+/* ---- epoch inputs ---- */
+void test_inputs_init(struct test_inputs *f, const struct test_device *t, const struct epoch_content *sizes,
+                      unsigned parts)
 {
     struct error err = {0};
-    test_must(feed_content_init(&f->content, sizes->room, sizes->batch, sizes->students, sizes->classes, parts, &err),
+    test_must(
+        epoch_content_init(&f->content, sizes->capacity, sizes->batch, sizes->students, sizes->classes, parts, &err),
+        &err);
+    test_must(epoch_inputs_init(&f->inputs, t->backend->device, t->device, &f->content, &err), &err);
+}
+
+void test_inputs_upload(const struct test_inputs *f, const struct test_device *t, uint32_t step)
+{
+    struct error err = {0};
+    test_must(epoch_inputs_upload(&f->inputs, t->backend->device, t->device, &f->content, f->content.capacity, &err),
               &err);
-    test_must(feed_init(&f->feed, t->backend->device, t->device, &f->content, &err), &err);
+    test_device_upload(t, f->inputs.cursor, &step, sizeof step);
 }
 
-void test_feed_upload(const struct test_feed *f, const struct test_device *t, uint32_t step)
+void test_inputs_release(struct test_inputs *f, const struct test_device *t)
 {
-    struct error err = {0};
-    test_must(feed_upload(&f->feed, t->backend->device, t->device, &f->content, f->content.room, &err), &err);
-    test_device_upload(t, f->feed.cursor, &step, sizeof step);
-}
-
-void test_feed_release(struct test_feed *f, const struct test_device *t)
-{
-    feed_release(&f->feed, t->backend->device, t->device);
-    feed_content_release(&f->content);
+    epoch_inputs_release(&f->inputs, t->backend->device, t->device);
+    epoch_content_release(&f->content);
 }

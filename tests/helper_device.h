@@ -45,20 +45,21 @@ void test_device_poison(const struct test_device *t, void *to, size_t bytes);
 void test_device_upload(const struct test_device *t, void *to, const void *from, size_t bytes);
 void test_device_download(const struct test_device *t, void *to, const void *from, size_t bytes);
 
-/* Floats to and from device memory of an element type. */
-void test_device_write(const struct test_device *t, void *to, enum element element, const float *values, size_t count);
-void test_device_read(const struct test_device *t, float *values, const void *from, enum element element, size_t count);
+/* Floats to and from device memory of an dtype. */
+void test_device_write(const struct test_device *t, void *to, enum dtype dtype, const float *values, size_t count);
+void test_device_read(const struct test_device *t, float *values, const void *from, enum dtype dtype, size_t count);
 /* What test_device_write would leave of a value. */
-float test_device_round(float value, enum element element);
+float test_device_round(float value, enum dtype dtype);
 
-/* A feed and its content, with parts of enum feed_part. The content is filled by the caller, and uploaded (whole) with
- * the cursor at `step`. */
-struct test_feed {
-    struct feed_content content;
-    struct feed feed;
+/* A epoch inputs and its content, with parts of enum feed_part. The content is filled by the caller, and uploaded
+ * (whole) with the cursor at `step`. */
+struct test_inputs {
+    struct epoch_content content;
+    struct epoch_inputs inputs;
 };
-void test_feed_init(struct test_feed *f, const struct test_device *t, const struct feed_content *sizes, unsigned parts);
-void test_feed_upload(const struct test_feed *f, const struct test_device *t, uint32_t step);
-void test_feed_release(struct test_feed *f, const struct test_device *t);
+void test_inputs_init(struct test_inputs *f, const struct test_device *t, const struct epoch_content *sizes,
+                      unsigned parts);
+void test_inputs_upload(const struct test_inputs *f, const struct test_device *t, uint32_t step);
+void test_inputs_release(struct test_inputs *f, const struct test_device *t);
 
 #endif

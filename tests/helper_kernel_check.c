@@ -45,7 +45,7 @@ void kernel_outcome_release(struct kernel_outcome *out)
 }
 
 /* The largest magnitude, or the root of the mean square, of values, or of their difference from others. */
-static double measure(enum element element, const double *values, const float *others, size_t count)
+static double measure(enum dtype dtype, const double *values, const float *others, size_t count)
 {
     double top = 0, squares = 0;
     for (size_t i = 0; i < count; i++) {
@@ -55,21 +55,21 @@ static double measure(enum element element, const double *values, const float *o
         top = fmax(top, fabs(value));
         squares += value * value;
     }
-    return element == ELEMENT_FP32 ? top : sqrt(squares / (double)count);
+    return dtype == DTYPE_FP32 ? top : sqrt(squares / (double)count);
 }
 
-/* What a check says when it fails, and the element type that it looks with. */
+/* What a check says when it fails, and the dtype that it looks with. */
 struct check {
     const char *what;
-    enum element element;
+    enum dtype dtype;
 };
 
 static void check_close(const struct check *check, const char *name, const float *values, const double *expected,
                         size_t count, double floor)
 {
-    const double tolerance = check->element == ELEMENT_FP32 ? TOLERANCE : BF16_TOLERANCE;
-    const double scale = fmax(measure(check->element, expected, NULL, count), floor);
-    const double error = measure(check->element, expected, values, count);
+    const double tolerance = check->dtype == DTYPE_FP32 ? TOLERANCE : BF16_TOLERANCE;
+    const double scale = fmax(measure(check->dtype, expected, NULL, count), floor);
+    const double error = measure(check->dtype, expected, values, count);
     if (!(error <= tolerance * scale))
         fail_msg("%s (%s): is off by %.3g, its size is %.3g", name, check->what, error, scale);
 }
@@ -79,11 +79,11 @@ void kernel_outcome_check(const struct kernel_outcome *out, const struct network
 {
     const struct graph *graph = r->graph;
     const struct plan *plan = &network->plan;
-    const struct check check = {what, plan->element};
+    const struct check check = {what, plan->dtype};
     double floor = 0;
     check_close(&check, "logits", out->logits, r->values[graph->output], out->bytes[0] / sizeof(float), 0);
     for (int i = 0; i < graph->weight_count; i++)
-        floor = fmax(floor, 0.1 * measure(plan->element, r->weight_gradients[i], NULL, graph->weights[i].count));
+        floor = fmax(floor, 0.1 * measure(plan->dtype, r->weight_gradients[i], NULL, graph->weights[i].count));
     for (int i = 0; i < graph->weight_count; i++) {
         const struct weight *w = &graph->weights[i];
         if (w->trained)
@@ -121,8 +121,8 @@ void kernel_store_values(struct reference *r, const struct test_device *t, const
         assert_non_null(from);
         assert_non_null(to);
         if (step->output != plan->output) {
-            test_device_read(t, from, (char *)network->memory.values + offset * element_size(plan->element),
-                             plan->element, count);
+            test_device_read(t, from, (char *)network->memory.values + offset * dtype_size(plan->dtype), plan->dtype,
+                             count);
             for (size_t i = 0; i < count; i++) /* [n, h, w, c] to [n, c, h, w] */
                 to[(i / (pixels * c) * c + i % c) * pixels + i / c % pixels] =
                     (double)from[i] + (biased ? r->weights[n->bias][i % c] : 0);

@@ -22,7 +22,7 @@ struct kernel_case {
 /* One way of running it. */
 struct way {
     const char *backend, *instruction_set;
-    enum element element;
+    enum dtype dtype;
     int first, students; /* which of the students run, see student_factor */
     const char *order;
     int threads;
@@ -55,7 +55,7 @@ static void upload_students(const struct test_device *t, const struct network *n
 static void check_guards(const struct test_device *t, const struct network *network, int count)
 {
     const struct plan *plan = &network->plan;
-    const size_t size = element_size(plan->element), bytes = plan->value_count * size;
+    const size_t size = dtype_size(plan->dtype), bytes = plan->value_count * size;
     unsigned char *values = malloc((size_t)network->memory.students * bytes);
     assert_non_null(values);
     test_device_download(t, values, network->memory.values, (size_t)network->memory.students * bytes);
@@ -80,12 +80,12 @@ static void run_network(const struct test_device *t, struct network *network, co
     const struct plan_tensor *in = &plan->tensors[plan->input], *out = &plan->tensors[plan->output];
     const struct network_memory *memory = &network->memory;
     const struct pass pass = {.count = c->count, .training = c->training};
-    const size_t students = (size_t)memory->students, size = element_size(plan->element);
+    const size_t students = (size_t)memory->students, size = dtype_size(plan->dtype);
     struct error err = {0};
     test_device_poison(t, memory->values, students * plan->value_count * size);
     test_device_poison(t, memory->gradients, students * plan->gradient_count * size);
     test_device_poison(t, memory->statistics, students * plan->statistics_count * sizeof(float));
-    test_device_write(t, network_input(network), plan->element, c->input, (size_t)c->count * sample_elements(in));
+    test_device_write(t, network_input(network), plan->dtype, c->input, (size_t)c->count * sample_elements(in));
     test_must(network_forward(network, &pass, &err), &err);
     check_guards(t, network, c->count);
     for (size_t k = 0; k < students; k++)
@@ -125,11 +125,11 @@ static void run_way(const struct way *way, const struct kernel_case *c, const st
     struct network network;
     char what[128];
     snprintf(what, sizeof what, "%s %s, %s, %d students", way->backend,
-             way->instruction_set ? way->instruction_set : "", element_name(way->element), way->students);
+             way->instruction_set ? way->instruction_set : "", dtype_name(way->dtype), way->students);
     if (way->instruction_set)
         t.device->isa = cpu_isa_choose(way->instruction_set);
     test_device_order(way->order);
-    const struct plan_options options = {.batch = c->batch, .element = way->element};
+    const struct plan_options options = {.batch = c->batch, .dtype = way->dtype};
     test_must(network_init(&network, t.backend->training, t.device, c->graph, &options, way->students, &err), &err);
     upload_students(&t, &network, way);
     run_network(&t, &network, c);
@@ -140,7 +140,7 @@ static void run_way(const struct way *way, const struct kernel_case *c, const st
         kernel_outcome_check(&outcome, &network, first, what);
         kernel_outcome_release(&outcome);
     }
-    if (way->element != ELEMENT_FP32) {
+    if (way->dtype != DTYPE_FP32) {
         struct reference r;
         reference_of_stored(&r, &t, &network, c, way->students - 1);
         kernel_outcome_check(last, &network, &r, what);
@@ -171,7 +171,7 @@ static void check_fp32(struct way way, const struct kernel_case *c, const struct
 /* The last of two students; the reference sees the input as it is stored. */
 static void check_bf16(const struct kernel_case *c)
 {
-    const struct way way = {"cuda", NULL, ELEMENT_BF16, .students = 2, .order = "reverse"};
+    const struct way way = {"cuda", NULL, DTYPE_BF16, .students = 2, .order = "reverse"};
     const struct shape in = c->graph->nodes[c->graph->input].shape;
     const size_t floats = (size_t)c->count * (size_t)in.c * (size_t)in.h * (size_t)in.w;
     struct kernel_case stored = *c;
@@ -179,7 +179,7 @@ static void check_bf16(const struct kernel_case *c)
     float *input = malloc(floats * sizeof *input);
     assert_non_null(input);
     for (size_t i = 0; i < floats; i++)
-        input[i] = test_device_round(c->input[i], ELEMENT_BF16);
+        input[i] = test_device_round(c->input[i], DTYPE_BF16);
     stored.input = input;
     run_way(&way, &stored, NULL, &outcome);
     kernel_outcome_release(&outcome);

@@ -19,7 +19,7 @@ void kernel_outcome_download(struct kernel_outcome *out, const struct test_devic
                              int student, int count);
 void kernel_outcome_release(struct kernel_outcome *out);
 
-/* Fails if an element differs from the reference by more than the tolerance of the element type, see the source.
+/* Fails if an element differs from the reference by more than the tolerance of the dtype, see the source.
  * graph: of the network; what: to say in the failure. */
 void kernel_outcome_check(const struct kernel_outcome *out, const struct network *network, const struct reference *r,
                           const char *what);

@@ -7,7 +7,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-/* The step in hand is the second of three, the term the fourth of its loss; a feed's batch has one more sample. */
+/* The step in hand is the second of three, the term the fourth of its loss; epoch inputs's batch has one more sample.
+ */
 enum { STEP = 1, STEPS = 3, INDEX = 3 };
 enum { GAP = 8, SCRATCH_GAP = 32, MAX_COMPONENTS = 100 };
 
@@ -60,7 +61,7 @@ static void copies_read(const struct test_device *t, const struct copies *c, flo
 struct setting {
     const struct test_device *t;
     struct loss_case c;
-    struct test_feed f;
+    struct test_inputs f;
     struct copies logits, gradient, student, student_gradient, teacher, parameters, parameter_gradients, state;
     size_t scratch, scratch_stride;
     struct loss_batch batch;
@@ -74,31 +75,31 @@ static struct loss_case with_defaults(struct loss_case c)
     return c;
 }
 
-static void make_feed(struct setting *s)
+static void make_inputs(struct setting *s)
 {
     const struct loss_case *c = &s->c;
-    const unsigned parts = (c->teacher_logits ? FEED_TEACHER : 0) | (c->mixes ? FEED_MIXES : 0);
+    const unsigned parts = (c->teacher_logits ? EPOCH_TEACHER : 0) | (c->mixes ? EPOCH_MIXES : 0);
     const int batch = c->shape.batch + 1;
-    const size_t count = (size_t)c->shape.batch, classes = (size_t)c->shape.classes, room = STEPS * (size_t)batch;
-    struct feed_content *content = &s->f.content;
+    const size_t count = (size_t)c->shape.batch, classes = (size_t)c->shape.classes, capacity = STEPS * (size_t)batch;
+    struct epoch_content *content = &s->f.content;
     struct error err = {0};
-    test_must(feed_content_init(content, room, batch, c->students, c->shape.classes, parts, &err), &err);
-    test_must(feed_init(&s->f.feed, s->t->backend->device, s->t->device, content, &err), &err);
-    memset(content->samples, 0xff, room * sizeof *content->samples);
-    memset(content->labels, 0xff, room * sizeof *content->labels);
+    test_must(epoch_content_init(content, capacity, batch, c->students, c->shape.classes, parts, &err), &err);
+    test_must(epoch_inputs_init(&s->f.inputs, s->t->backend->device, s->t->device, content, &err), &err);
+    memset(content->samples, 0xff, capacity * sizeof *content->samples);
+    memset(content->labels, 0xff, capacity * sizeof *content->labels);
     memset(content->scalars, 0xff, STEPS * (size_t)c->students * sizeof *content->scalars);
     for (size_t i = 0, at = STEP * (size_t)batch; i < count; i++, at++) {
         content->samples[at] = c->samples ? c->samples[i] : (uint32_t)i;
         content->labels[at] = c->labels ? c->labels[i] : 0;
     }
     if (c->teacher_logits) {
-        memset(content->teacher, 0xff, room * classes * sizeof *content->teacher);
+        memset(content->teacher, 0xff, capacity * classes * sizeof *content->teacher);
         memcpy(content->teacher + STEP * (size_t)batch * classes, c->teacher_logits,
                count * classes * sizeof *content->teacher);
     }
     if (c->mixes) {
-        memset(content->mixes, 0xff, room * sizeof *content->mixes);
-        memset(content->partner_labels, 0xff, room * sizeof *content->partner_labels);
+        memset(content->mixes, 0xff, capacity * sizeof *content->mixes);
+        memset(content->partner_labels, 0xff, capacity * sizeof *content->partner_labels);
         memcpy(content->mixes + STEP * (size_t)batch, c->mixes, count * sizeof *content->mixes);
         memcpy(content->partner_labels + STEP * (size_t)batch, c->partner_labels,
                count * sizeof *content->partner_labels);
@@ -110,7 +111,7 @@ static void make_feed(struct setting *s)
         scalars->weights[INDEX] = c->terms[k].weight;
         scalars->rows[INDEX] = (uint32_t)c->rows;
     }
-    test_feed_upload(&s->f, s->t, STEP);
+    test_inputs_upload(&s->f, s->t, STEP);
 }
 
 static void setting_init(struct setting *s, const struct test_device *t, const struct loss_case *given)
@@ -121,7 +122,7 @@ static void setting_init(struct setting *s, const struct test_device *t, const s
     const size_t batch = (size_t)shape->batch, rows = (size_t)c->rows, logits = batch * (size_t)shape->classes;
     const size_t value = c->student ? (size_t)shape->pixels * (size_t)shape->channels : 0;
     const size_t teacher = c->teacher ? (size_t)shape->teacher_pixels * (size_t)shape->teacher_channels : 0;
-    make_feed(s);
+    make_inputs(s);
     s->logits = copies_new(t, logits, logits, c->students);
     s->gradient = copies_new(t, logits, logits, c->students);
     s->student = copies_new(t, batch * value, rows * value, c->students);
@@ -138,7 +139,7 @@ static void setting_init(struct setting *s, const struct test_device *t, const s
         .logits = s->logits.memory,
         .logit_stride = s->logits.stride,
         .gradient_stride = s->gradient.stride,
-        .feed = &s->f.feed,
+        .inputs = &s->f.inputs,
         .metrics = test_device_buffer(t, NULL, (size_t)c->students * METRIC_COUNT * sizeof(double)),
         .shape = *shape,
         .student = c->student ? s->student.memory : NULL,
@@ -168,7 +169,7 @@ static void setting_release(struct setting *s)
         test_device_free(s->t, all[i]->memory);
     test_device_free(s->t, s->batch.metrics);
     test_device_free(s->t, s->batch.scratch);
-    test_feed_release(&s->f, s->t);
+    test_inputs_release(&s->f, s->t);
 }
 
 static void clear_gradients(struct setting *s)
@@ -254,9 +255,9 @@ void loss_case_run(const struct test_device *t, const struct loss_case *c, const
     setting_release(&s);
 }
 
-/* ---- slopes ---- */
+/* ---- derivatives ---- */
 /* One of the case's inputs, [used] of it, and the gradient that was computed for it. */
-struct slope_input {
+struct derivative_input {
     const char *name;
     const float **place; /* the case's pointer */
     size_t used;
@@ -273,7 +274,7 @@ static double value_with(struct setting *s, float *x, float value)
     return loss;
 }
 
-static void check_slopes(struct setting *s, const struct slope_input *input, float step, double tolerance)
+static void check_derivatives(struct setting *s, const struct derivative_input *input, float step, double tolerance)
 {
     const size_t stride = input->used / MAX_COMPONENTS + 1;
     const float *given = *input->place;
@@ -288,10 +289,10 @@ static void check_slopes(struct setting *s, const struct slope_input *input, flo
     for (size_t i = 0; i < input->used; i += stride) {
         const float up = values[i] + step, down = values[i] - step;
         const double rise = value_with(s, &values[i], up) - value_with(s, &values[i], down);
-        const double slope = weight * rise / ((double)up - (double)down);
-        if (!(fabs(input->gradient[i] - slope) <= tolerance * largest))
+        const double derivative = weight * rise / ((double)up - (double)down);
+        if (!(fabs(input->gradient[i] - derivative) <= tolerance * largest))
             fail_msg("the gradient of %s %zu is %.9g, the slope %.9g, the largest %.3g", input->name, i,
-                     (double)input->gradient[i], slope, largest);
+                     (double)input->gradient[i], derivative, largest);
     }
     *input->place = given;
     free(values);
@@ -309,7 +310,7 @@ static void check_adding(struct setting *s, const struct copies *copies, const f
     free(twice);
 }
 
-void loss_case_slopes(const struct test_device *t, const struct loss_case *c, float step, double tolerance)
+void loss_case_derivatives(const struct test_device *t, const struct loss_case *c, float step, double tolerance)
 {
     struct setting s;
     double value;
@@ -328,10 +329,10 @@ void loss_case_slopes(const struct test_device *t, const struct loss_case *c, fl
     }
     run(&s, true, &value);
     for (int i = 0; i < 3; i++) {
-        const struct slope_input input = {names[i], places[i], gradients[i]->used, once[i]};
+        const struct derivative_input input = {names[i], places[i], gradients[i]->used, once[i]};
         check_adding(&s, gradients[i], once[i], i < 2 ? 2 : 1);
         if (*places[i])
-            check_slopes(&s, &input, step, tolerance);
+            check_derivatives(&s, &input, step, tolerance);
         free(once[i]);
     }
     setting_release(&s);

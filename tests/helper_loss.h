@@ -1,5 +1,5 @@
-/* One loss term on any backend, with its inputs in host memory. What stands in the feed before and after the step in
- * hand, behind the used rows and between the students is poison; guard floats are checked. */
+/* One loss term on any backend, with its inputs in host memory. What stands in the epoch inputs before and after the
+ * step in hand, behind the used rows and between the students is poison; guard floats are checked. */
 #ifndef TESTS_HELPER_LOSS_H
 #define TESTS_HELPER_LOSS_H
 
@@ -36,7 +36,8 @@ struct loss_result {
 void loss_case_run(const struct test_device *t, const struct loss_case *c, const struct loss_result *result);
 
 /* Fails unless every gradient of the case (one student; those of logits, student and parameters that it has) is the
- * slope of the value by central differences of `step`, within `tolerance` times the largest slope (at least 1e-3). */
-void loss_case_slopes(const struct test_device *t, const struct loss_case *c, float step, double tolerance);
+ * derivative of the value by central differences of `step`, within `tolerance` times the largest derivative (at least
+ * 1e-3). */
+void loss_case_derivatives(const struct test_device *t, const struct loss_case *c, float step, double tolerance);
 
 #endif

@@ -9,9 +9,9 @@
 
 static void put(struct proto *out, const void *bytes, size_t size)
 {
-    if (out->size + size > out->room) {
-        out->room = 2 * (out->size + size);
-        out->bytes = realloc(out->bytes, out->room);
+    if (out->size + size > out->capacity) {
+        out->capacity = 2 * (out->size + size);
+        out->bytes = realloc(out->bytes, out->capacity);
         assert_non_null(out->bytes);
     }
     if (size)

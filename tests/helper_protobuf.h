@@ -10,7 +10,7 @@
 /* A message being written. Zero-initialise; release with proto_release. Failures are cmocka failures. */
 struct proto {
     uint8_t *bytes;
-    size_t size, room;
+    size_t size, capacity;
 };
 
 void proto_int(struct proto *out, int field, int64_t value);

@@ -254,32 +254,32 @@ static void activation(struct reference *r, const struct place *p, bool backward
     const double alpha = (double)o->alpha, beta = (double)o->beta;
     for (size_t i = 0; i < (size_t)r->count * sample_size(o); i++) {
         const double x = p->x[i], line = alpha * x + beta, gate = fmin(fmax(x / 6 + 0.5, 0), 1), s = 1 / (1 + exp(-x));
-        double y = x, slope = 1;
+        double y = x, derivative = 1;
         switch (o->activation) {
         case ACTIVATION_RELU:
-            y = fmax(x, 0), slope = x > 0;
+            y = fmax(x, 0), derivative = x > 0;
             break;
         case ACTIVATION_LEAKY_RELU:
-            y = x > 0 ? x : alpha * x, slope = x > 0 ? 1 : alpha;
+            y = x > 0 ? x : alpha * x, derivative = x > 0 ? 1 : alpha;
             break;
         case ACTIVATION_CLIP:
-            y = fmin(fmax(x, alpha), beta), slope = x > alpha && x < beta;
+            y = fmin(fmax(x, alpha), beta), derivative = x > alpha && x < beta;
             break;
         case ACTIVATION_HARD_SIGMOID:
-            y = fmin(fmax(line, 0), 1), slope = line > 0 && line < 1 ? alpha : 0;
+            y = fmin(fmax(line, 0), 1), derivative = line > 0 && line < 1 ? alpha : 0;
             break;
         case ACTIVATION_HARD_SWISH:
-            y = x * gate, slope = x < -3 ? 0 : x <= 3 ? x / 3 + 0.5 : 1;
+            y = x * gate, derivative = x < -3 ? 0 : x <= 3 ? x / 3 + 0.5 : 1;
             break;
         case ACTIVATION_SIGMOID:
-            y = s, slope = s * (1 - s);
+            y = s, derivative = s * (1 - s);
             break;
         case ACTIVATION_NONE:
         case ACTIVATION_COUNT:
             break;
         }
         if (backward)
-            p->dx[i] += slope * p->dy[i];
+            p->dx[i] += derivative * p->dy[i];
         else
             p->y[i] = y;
     }

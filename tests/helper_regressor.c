@@ -14,10 +14,10 @@ static size_t value_count(const struct regressor *r, int node)
     return (size_t)r->pass.count * (size_t)shape->c * (size_t)shape->h * (size_t)shape->w;
 }
 
-static struct feature_tap tap_of(const struct regressor *r, int node)
+static struct student_feature student_feature_of(const struct regressor *r, int node)
 {
     const struct shape *shape = &r->graph.nodes[node].shape;
-    return (struct feature_tap){r->network.plan.node_tensor[node], shape->h, shape->w};
+    return (struct student_feature){r->network.plan.node_tensor[node], shape->h, shape->w};
 }
 
 /* The map is the value of a convolution that changes nothing, so that it has a gradient; and the network ends in a
@@ -45,37 +45,38 @@ static void make_graph(struct regressor *r, struct shape shape, int out, int ker
 void regressor_init(struct regressor *r, const struct test_device *t, int batch, struct shape shape, int out,
                     int kernel, const float *map, const float *weight, const float *bias)
 {
-    const struct feed_content sizes = {.batch = batch, .room = (size_t)batch, .students = 1, .classes = 1};
+    const struct epoch_content sizes = {.batch = batch, .capacity = (size_t)batch, .students = 1, .classes = 1};
     struct error err = {0};
     *r = (struct regressor){.t = t};
     make_graph(r, shape, out, kernel, weight, bias);
-    const int kept[] = {r->map, r->value};
-    const struct plan_options options = {.batch = batch, .element = ELEMENT_FP32, .kept = kept, .kept_count = 2};
+    const int retained[] = {r->map, r->value};
+    const struct plan_options options = {
+        .batch = batch, .dtype = DTYPE_FP32, .retained = retained, .retained_count = 2};
     test_must(network_init(&r->network, t->backend->training, t->device, &r->graph, &options, 1, &err), &err);
-    test_feed_init(&r->feed, t, &sizes, 0);
-    r->feed.content.scalars->rows[0] = (uint32_t)batch;
-    test_feed_upload(&r->feed, t, 0);
-    r->pass = (struct pass){.count = batch, .training = true, .feed = &r->feed.feed};
+    test_inputs_init(&r->inputs, t, &sizes, 0);
+    r->inputs.content.scalars->rows[0] = (uint32_t)batch;
+    test_inputs_upload(&r->inputs, t, 0);
+    r->pass = (struct pass){.count = batch, .training = true, .inputs = &r->inputs.inputs};
     test_device_upload(t, network_input(&r->network), map, value_count(r, r->map) * sizeof *map);
 }
 
 void regressor_release(struct regressor *r)
 {
-    test_feed_release(&r->feed, r->t);
+    test_inputs_release(&r->inputs, r->t);
     network_release(&r->network);
     graph_release(&r->graph);
 }
 
 void regressor_forward(struct regressor *r, float *value)
 {
-    const struct feature_tap tap = tap_of(r, r->value);
+    const struct student_feature feature = student_feature_of(r, r->value);
     const size_t count = value_count(r, r->value);
     const struct network *network = &r->network;
     struct error err = {0};
     float *out = test_device_buffer(r->t, NULL, count * sizeof *out);
     test_must(network_forward(&r->network, &r->pass, &err), &err);
     test_must(r->t->backend->training->features->read_student(r->t->device, &network->plan, &network->memory, &r->pass,
-                                                              0, &tap, out, count, &err),
+                                                              0, &feature, out, count, &err),
               &err);
     test_device_download(r->t, value, out, count * sizeof *out);
     test_device_free(r->t, out);
@@ -84,13 +85,13 @@ void regressor_forward(struct regressor *r, float *value)
 /* gradient [batch, h, w, c] of a node's value, host memory */
 static void give(struct regressor *r, int node, const float *gradient)
 {
-    const struct feature_tap tap = tap_of(r, node);
+    const struct student_feature feature = student_feature_of(r, node);
     const size_t count = value_count(r, node);
     const struct network *network = &r->network;
     struct error err = {0};
     float *memory = test_device_buffer(r->t, gradient, count * sizeof *gradient);
     test_must(r->t->backend->training->features->add_gradient(r->t->device, &network->plan, &network->memory, &r->pass,
-                                                              0, &tap, memory, count, true, &err),
+                                                              0, &feature, memory, count, true, &err),
               &err);
     test_device_free(r->t, memory);
 }

@@ -10,7 +10,7 @@ struct regressor {
     const struct test_device *t;
     struct graph graph;
     struct network network;
-    struct test_feed feed;
+    struct test_inputs inputs;
     struct pass pass;
     int map, value; /* nodes */
 };

@@ -1,4 +1,4 @@
-/* The host side of the CUDA backend: opening a GPU, memory, recordings, and data sets larger than the GPU. */
+/* The host side of the CUDA backend: opening a GPU, memory, graph captures, and data sets larger than the GPU. */
 #define _POSIX_C_SOURCE 200112L
 #include "tests/helper_device.h"
 #include "tests/helper_views.h"
@@ -179,13 +179,13 @@ static void the_limit_holds(void **state)
     test_device_close(&t);
 }
 
-/* ---- recordings ---- */
-static void recordings_are_done_when_replayed(void **state)
+/* ---- graph captures ---- */
+static void captures_are_done_when_replayed(void **state)
 {
     enum { COUNT = 1000 };
     struct test_device t = test_device_open(*state, 1);
     const struct backend *b = t.backend;
-    struct recording *recording;
+    struct graph_capture *capture;
     struct error err = {0};
     float *values = malloc(COUNT * sizeof *values), *back = malloc(COUNT * sizeof *back);
     for (int i = 0; i < COUNT; i++)
@@ -197,19 +197,19 @@ static void recordings_are_done_when_replayed(void **state)
     test_must(b->training->optimizer->ema_update(t.device, average, target, COUNT, 0.5, &err), &err);
     assert_int_equal(b->device->upload(t.device, target, values, 4, &err), STATUS_INTERNAL);
     err = (struct error){0};
-    test_must(b->device->capture->end(t.device, &recording, &err), &err);
-    test_device_read(&t, back, average, ELEMENT_FP32, COUNT);
+    test_must(b->device->capture->end(t.device, &capture, &err), &err);
+    test_device_read(&t, back, average, DTYPE_FP32, COUNT);
     assert_memory_equal(back, values, COUNT * sizeof *values);
     for (int i = 0; i < COUNT; i++)
         values[i] = 0;
     values[0] = 5;
     test_device_upload(&t, target, values, COUNT * sizeof *values); /* replays read what is there then */
     for (int i = 0; i < 3; i++)
-        test_must(b->device->capture->replay(t.device, recording, &err), &err);
-    test_device_read(&t, back, average, ELEMENT_FP32, COUNT);
+        test_must(b->device->capture->replay(t.device, capture, &err), &err);
+    test_device_read(&t, back, average, DTYPE_FP32, COUNT);
     for (int i = 0; i < COUNT; i++)
         assert_true(back[i] == (float)i / 8);
-    b->device->capture->destroy(t.device, recording);
+    b->device->capture->destroy(t.device, capture);
     b->device->capture->destroy(t.device, NULL);
     test_device_free(&t, target);
     test_device_free(&t, average);
@@ -219,20 +219,20 @@ static void recordings_are_done_when_replayed(void **state)
 }
 
 /* ---- data sets ---- */
-enum { SIDE = 20, BATCH = 4, STEPS = 13, ROOM = BATCH * STEPS, IMAGES = 48, VIEW = SIDE * SIDE * 3 };
+enum { SIDE = 20, BATCH = 4, STEPS = 13, CAPACITY = BATCH * STEPS, IMAGES = 48, VIEW = SIDE * SIDE * 3 };
 
 struct set {
     struct test_device t;
     struct device_images *images;
     struct picture pictures[IMAGES];
-    struct test_feed f;
+    struct test_inputs f;
     float table[3][256];
 };
 
 /* parts: of enum feed_part. */
 static void set_open(struct set *set, const struct test_device *t, unsigned parts)
 {
-    const struct feed_content sizes = {.room = ROOM, .batch = BATCH, .students = 1, .classes = 2};
+    const struct epoch_content sizes = {.capacity = CAPACITY, .batch = BATCH, .students = 1, .classes = 2};
     struct error err = {0};
     *set = (struct set){.t = *t};
     test_must(t->backend->device->images->create(t->device, IMAGES + 1, 3, &set->images, &err), &err);
@@ -243,7 +243,7 @@ static void set_open(struct set *set, const struct test_device *t, unsigned part
         memcpy(copy.pixels, set->pictures[i].base.pixels, (size_t)copy.h * 60 * 3);
         test_must(t->backend->device->images->put(t->device, set->images, i, &copy, &err), &err);
     }
-    test_feed_init(&set->f, t, &sizes, parts);
+    test_inputs_init(&set->f, t, &sizes, parts);
     for (int c = 0; c < 3; c++)
         for (int i = 0; i < 256; i++)
             set->table[c][i] = (float)(1000 * c + i);
@@ -251,7 +251,7 @@ static void set_open(struct set *set, const struct test_device *t, unsigned part
 
 static void set_close(struct set *set)
 {
-    test_feed_release(&set->f, &set->t);
+    test_inputs_release(&set->f, &set->t);
     set->t.backend->device->images->destroy(set->t.device, set->images);
     for (int i = 0; i < IMAGES; i++)
         picture_release(&set->pictures[i]);
@@ -261,7 +261,7 @@ static void draw_pass(struct set *set, uint64_t seed)
 {
     struct random_stream stream;
     random_stream_init(&stream, seed, RANDOM_INIT, 0, 0);
-    for (int i = 0; i < ROOM; i++) {
+    for (int i = 0; i < CAPACITY; i++) {
         const uint32_t sample = random_below(&stream, IMAGES);
         set->f.content.samples[i] = sample;
         random_view(&set->f.content.views[i], &stream, &set->pictures[sample], SIDE);
@@ -277,8 +277,8 @@ static void draw_pass(struct set *set, uint64_t seed)
 static void check_pass(const struct set *set, const float *values)
 {
     uint8_t pixels[VIEW];
-    for (int i = 0; i < ROOM; i++) {
-        const struct feed_content *content = &set->f.content;
+    for (int i = 0; i < CAPACITY; i++) {
+        const struct epoch_content *content = &set->f.content;
         const bool mixed = content->mixes;
         reference_pixels(&content->views[i], &set->pictures[content->samples[i]], mixed ? &content->mixes[i] : NULL,
                          mixed ? &content->partner_views[i] : NULL, mixed ? &set->pictures[content->partners[i]] : NULL,
@@ -292,7 +292,7 @@ static void check_pass(const struct set *set, const float *values)
 
 static enum status fetch(const struct set *set, uint32_t step, struct error *err)
 {
-    const struct feed_content *content = &set->f.content;
+    const struct epoch_content *content = &set->f.content;
     return set->t.backend->device->images->prefetch(set->t.device, set->images, content->samples + step * BATCH,
                                                     content->partners ? content->partners + step * BATCH : NULL, BATCH,
                                                     step, err);
@@ -302,19 +302,19 @@ static enum status fetch(const struct set *set, uint32_t step, struct error *err
 static void run_pass(struct set *set, uint32_t first_step)
 {
     const struct test_device *t = &set->t;
-    float *values = malloc(ROOM * VIEW * sizeof *values);
-    float *out = test_device_buffer(t, NULL, ROOM * VIEW * sizeof *out);
+    float *values = malloc(CAPACITY * VIEW * sizeof *values);
+    float *out = test_device_buffer(t, NULL, CAPACITY * VIEW * sizeof *out);
     struct error err = {0};
-    test_feed_upload(&set->f, t, first_step);
-    const struct epoch_views views = feed_views(&set->f.feed);
+    test_inputs_upload(&set->f, t, first_step);
+    const struct epoch_views views = epoch_inputs_views(&set->f.inputs);
     for (uint32_t step = first_step; step < STEPS; step++) {
         test_must(fetch(set, step, &err), &err);
-        test_device_upload(t, set->f.feed.cursor, &step, sizeof step);
+        test_device_upload(t, set->f.inputs.cursor, &step, sizeof step);
         test_must(t->backend->device->images->render(t->device, set->images, &views, BATCH, SIDE, set->table,
-                                                     ELEMENT_FP32, out + step * BATCH * VIEW, &err),
+                                                     DTYPE_FP32, out + step * BATCH * VIEW, &err),
                   &err);
     }
-    test_device_read(t, values, out, ELEMENT_FP32, ROOM * VIEW);
+    test_device_read(t, values, out, DTYPE_FP32, CAPACITY * VIEW);
     if (first_step == 0)
         check_pass(set, values);
     test_device_free(t, out);
@@ -331,7 +331,7 @@ static void images_come_from_wherever_they_are(void **state)
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
         struct test_device limited = open_limited(&t, limits[i]);
         struct set set;
-        set_open(&set, &limited, i < 5 ? 0 : FEED_MIXES);
+        set_open(&set, &limited, i < 5 ? 0 : EPOCH_MIXES);
         for (uint64_t pass = 0; pass < 4; pass++) {
             test_device_order(orders[pass]);
             draw_pass(&set, 10 * i + pass);
@@ -369,30 +369,30 @@ static void recorded_steps_see_each_step(void **state)
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
         struct test_device limited = open_limited(&t, limits[i]);
         const struct backend *b = t.backend;
-        float *values = malloc(ROOM * VIEW * sizeof *values);
-        struct recording *recording = NULL;
+        float *values = malloc(CAPACITY * VIEW * sizeof *values);
+        struct graph_capture *capture = NULL;
         struct error err = {0};
         struct set set;
-        set_open(&set, &limited, FEED_MIXES);
+        set_open(&set, &limited, EPOCH_MIXES);
         draw_pass(&set, 77);
-        test_feed_upload(&set.f, &limited, 0);
-        const struct epoch_views views = feed_views(&set.f.feed);
+        test_inputs_upload(&set.f, &limited, 0);
+        const struct epoch_views views = epoch_inputs_views(&set.f.inputs);
         void *out = test_device_buffer(&limited, NULL, BATCH * VIEW * sizeof *values);
         for (uint32_t step = 0; step < STEPS; step++) {
             test_must(fetch(&set, step, &err), &err);
-            test_device_upload(&limited, set.f.feed.cursor, &step, sizeof step);
-            if (!recording) {
+            test_device_upload(&limited, set.f.inputs.cursor, &step, sizeof step);
+            if (!capture) {
                 test_must(b->device->capture->begin(limited.device, &err), &err);
                 test_must(b->device->images->render(limited.device, set.images, &views, BATCH, SIDE, set.table,
-                                                    ELEMENT_FP32, out, &err),
+                                                    DTYPE_FP32, out, &err),
                           &err);
-                test_must(b->device->capture->end(limited.device, &recording, &err), &err);
+                test_must(b->device->capture->end(limited.device, &capture, &err), &err);
             }
-            test_must(b->device->capture->replay(limited.device, recording, &err), &err);
-            test_device_read(&limited, values + step * BATCH * VIEW, out, ELEMENT_FP32, BATCH * VIEW);
+            test_must(b->device->capture->replay(limited.device, capture, &err), &err);
+            test_device_read(&limited, values + step * BATCH * VIEW, out, DTYPE_FP32, BATCH * VIEW);
         }
         check_pass(&set, values);
-        b->device->capture->destroy(limited.device, recording);
+        b->device->capture->destroy(limited.device, capture);
         test_device_free(&limited, out);
         free(values);
         set_close(&set);
@@ -480,7 +480,7 @@ int main(void)
         ON_CUDA(mailboxes_are_zero_at_first),
         ON_CUDA(out_of_memory_says_what_and_how_much),
         ON_CUDA(the_limit_holds),
-        ON_CUDA(recordings_are_done_when_replayed),
+        ON_CUDA(captures_are_done_when_replayed),
         ON_CUDA(images_come_from_wherever_they_are),
         ON_CUDA(two_sets_share_the_memory),
         ON_CUDA(recorded_steps_see_each_step),

@@ -47,14 +47,14 @@ static void need_backend(void)
 #define FIT "%s fit --cache cache --student tiny.net --batch 16 --quiet --lr 0.01 --loss '0.5*ce + 0.5*kd(T=2)' "
 
 /* Reads a column of RUN/summary.csv: values[rows]. */
-static int column(const char *run, const char *name, double *values, int room)
+static int column(const char *run, const char *name, double *values, int capacity)
 {
     char path[4300], line[4096];
     int wanted = -1, rows = 0;
     snprintf(path, sizeof path, "%s/%s/summary.csv", folder, run);
     FILE *file = fopen(path, "r");
     assert_non_null(file);
-    while (fgets(line, sizeof line, file) && rows < room) {
+    while (fgets(line, sizeof line, file) && rows < capacity) {
         char *at = line;
         int index = 0;
         line[strcspn(line, "\n")] = 0;

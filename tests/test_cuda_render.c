@@ -11,21 +11,21 @@
 #include <string.h>
 #include <cmocka.h>
 
-enum { PICTURES = 8, BATCH = 8, STEP = 1, ROOM = 2 * BATCH };
+enum { PICTURES = 8, BATCH = 8, STEP = 1, CAPACITY = 2 * BATCH };
 
-/* A data set on the device, a feed whose second step is filled, and the same images on the host. */
+/* A data set on the device, epoch inputs whose second step is filled, and the same images on the host. */
 struct scene {
     struct test_device t;
     struct device_images *images;
     struct picture pictures[PICTURES];
-    struct test_feed f;
+    struct test_inputs f;
     int channels;
 };
 
 static void scene_open(struct scene *scene, const char *backend, int channels, unsigned parts)
 {
     static const int shapes[PICTURES][2] = {{1, 1}, {9, 2}, {2, 9}, {16, 16}, {33, 70}, {70, 64}, {40, 256}, {130, 97}};
-    const struct feed_content sizes = {.room = ROOM, .batch = BATCH, .students = 1, .classes = 2};
+    const struct epoch_content sizes = {.capacity = CAPACITY, .batch = BATCH, .students = 1, .classes = 2};
     struct error err = {0};
     *scene = (struct scene){.t = test_device_open(backend, 1), .channels = channels};
     test_must(scene->t.backend->device->images->create(scene->t.device, PICTURES, channels, &scene->images, &err),
@@ -39,19 +39,19 @@ static void scene_open(struct scene *scene, const char *backend, int channels, u
         test_must(scene->t.backend->device->images->put(scene->t.device, scene->images, i, &copy, &err), &err);
         assert_null(copy.pixels);
     }
-    test_feed_init(&scene->f, &scene->t, &sizes, parts);
+    test_inputs_init(&scene->f, &scene->t, &sizes, parts);
 }
 
 static void scene_close(struct scene *scene)
 {
-    test_feed_release(&scene->f, &scene->t);
+    test_inputs_release(&scene->f, &scene->t);
     scene->t.backend->device->images->destroy(scene->t.device, scene->images);
     test_device_close(&scene->t);
     for (int i = 0; i < PICTURES; i++)
         picture_release(&scene->pictures[i]);
 }
 
-/* Of position i of the second step, NULL where nothing is mixed. */
+/* Of slot i of the second step, NULL where nothing is mixed. */
 static const struct view_mix *mix_of(const struct scene *scene, int i)
 {
     const struct view_mix *mixes = scene->f.content.mixes;
@@ -63,7 +63,7 @@ static const struct picture *picture_of(const struct scene *scene, int i)
     return &scene->pictures[scene->f.content.samples[STEP * BATCH + i]];
 }
 
-/* Whole numbers up to 255, different for every channel: exact in every element type. */
+/* Whole numbers up to 255, different for every channel: exact in every dtype. */
 static void make_table(float table[3][256])
 {
     for (int c = 0; c < 3; c++)
@@ -75,7 +75,7 @@ static void make_table(float table[3][256])
 static void check_view(const struct scene *scene, int i, int size, int out_channels, float table[3][256],
                        const float *values)
 {
-    const struct feed_content *content = &scene->f.content;
+    const struct epoch_content *content = &scene->f.content;
     const struct view_mix *mix = mix_of(scene, i);
     const struct view *partner_view = mix ? &content->partner_views[STEP * BATCH + i] : NULL;
     const struct picture *partner = mix ? &scene->pictures[content->partners[STEP * BATCH + i]] : NULL;
@@ -93,24 +93,24 @@ static void check_view(const struct scene *scene, int i, int size, int out_chann
 }
 
 /* Renders `count` views of the second step and compares them; what lies behind is not touched. */
-static void check_step(struct scene *scene, int count, int size, enum element element)
+static void check_step(struct scene *scene, int count, int size, enum dtype dtype)
 {
     const size_t view = (size_t)size * (size_t)size * (size_t)scene->channels, floats = (BATCH + 1) * view;
-    void *out = test_device_buffer(&scene->t, NULL, floats * element_size(element));
+    void *out = test_device_buffer(&scene->t, NULL, floats * dtype_size(dtype));
     float *values = malloc(floats * sizeof *values), table[3][256];
     struct error err = {0};
     make_table(table);
-    test_feed_upload(&scene->f, &scene->t, STEP);
-    const struct feed_content *content = &scene->f.content;
-    const struct epoch_views views = feed_views(&scene->f.feed);
+    test_inputs_upload(&scene->f, &scene->t, STEP);
+    const struct epoch_content *content = &scene->f.content;
+    const struct epoch_views views = epoch_inputs_views(&scene->f.inputs);
     test_must(scene->t.backend->device->images->prefetch(
                   scene->t.device, scene->images, content->samples + STEP * BATCH,
                   content->partners ? content->partners + STEP * BATCH : NULL, count, STEP, &err),
               &err);
     test_must(scene->t.backend->device->images->render(scene->t.device, scene->images, &views, count, size, table,
-                                                       element, out, &err),
+                                                       dtype, out, &err),
               &err);
-    test_device_read(&scene->t, values, out, element, floats);
+    test_device_read(&scene->t, values, out, dtype, floats);
     for (int i = 0; i < count; i++)
         check_view(scene, i, size, scene->channels, table, values + (size_t)i * view);
     for (size_t i = (size_t)count * view; i < floats; i++)
@@ -119,12 +119,12 @@ static void check_step(struct scene *scene, int count, int size, enum element el
     test_device_free(&scene->t, out);
 }
 
-static void draw_partner(struct scene *scene, struct random_stream *stream, int position, int size)
+static void draw_partner(struct scene *scene, struct random_stream *stream, int slot, int size)
 {
     const uint32_t sample = random_below(stream, PICTURES);
-    random_mix(&scene->f.content.mixes[position], stream, size);
-    scene->f.content.partners[position] = sample;
-    random_view(&scene->f.content.partner_views[position], stream, &scene->pictures[sample], size);
+    random_mix(&scene->f.content.mixes[slot], stream, size);
+    scene->f.content.partners[slot] = sample;
+    random_view(&scene->f.content.partner_views[slot], stream, &scene->pictures[sample], size);
 }
 
 static void draw_views(struct scene *scene, struct random_stream *stream, int size)
@@ -141,12 +141,12 @@ static void draw_views(struct scene *scene, struct random_stream *stream, int si
 static void any_view(void **state)
 {
     static const int sizes[] = {1, 2, 3, 7, 16, 31, 32, 33, 45, 46};
-    static const enum element elements[] = {ELEMENT_FP32, ELEMENT_BF16, ELEMENT_FP16};
+    static const enum dtype elements[] = {DTYPE_FP32, DTYPE_BF16, DTYPE_FP16};
     struct random_stream stream;
     random_stream_init(&stream, 3, RANDOM_INIT, 0, 0);
     for (int k = 0; k < 4; k++) {
         struct scene scene;
-        scene_open(&scene, *state, k % 2 ? 3 : 1, k < 2 ? 0 : FEED_MIXES);
+        scene_open(&scene, *state, k % 2 ? 3 : 1, k < 2 ? 0 : EPOCH_MIXES);
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
             test_device_order(i % 2 ? "reverse" : "forward");
             draw_views(&scene, &stream, sizes[i]);
@@ -163,11 +163,11 @@ static void large_views(void **state)
     struct random_stream stream;
     struct scene scene;
     random_stream_init(&stream, 4, RANDOM_INIT, 0, 0);
-    scene_open(&scene, *state, 3, FEED_MIXES);
+    scene_open(&scene, *state, 3, EPOCH_MIXES);
     draw_views(&scene, &stream, 101);
-    check_step(&scene, 2, 101, ELEMENT_FP32);
+    check_step(&scene, 2, 101, DTYPE_FP32);
     draw_views(&scene, &stream, 224);
-    check_step(&scene, 1, 224, ELEMENT_BF16);
+    check_step(&scene, 1, 224, DTYPE_BF16);
     scene_close(&scene);
 }
 
@@ -193,7 +193,7 @@ static void recipes(void **state)
                 scene.f.content.samples[STEP * BATCH + i] = i % PICTURES;
                 view_make(&scene.f.content.views[STEP * BATCH + i], &recipe, 7, i, r, base->h, base->w, crop, size);
             }
-            check_step(&scene, BATCH, size, ELEMENT_FP32);
+            check_step(&scene, BATCH, size, DTYPE_FP32);
         }
         scene_close(&scene);
     }
@@ -243,12 +243,12 @@ static void padded_channels(void **state)
     for (size_t k = 0; k < 2 * sizeof out_channels / sizeof *out_channels; k++) {
         const size_t floats = COUNT * view * (size_t)(job.out_channels = out_channels[k / 2]);
         float *values = malloc(floats * sizeof *values), ignored;
-        job.element = k % 2 ? ELEMENT_FP16 : ELEMENT_FP32;
-        job.out = test_device_buffer(&scene.t, NULL, floats * element_size(job.element));
+        job.dtype = k % 2 ? DTYPE_FP16 : DTYPE_FP32;
+        job.out = test_device_buffer(&scene.t, NULL, floats * dtype_size(job.dtype));
         test_device_download(&scene.t, &ignored, job.out, sizeof(uint16_t)); /* waits for the uploads */
         test_must(render(NULL, &job, table, &err), &err);
         test_device_free(&scene.t, test_device_buffer(&scene.t, NULL, 1)); /* freeing waits for every stream */
-        test_device_read(&scene.t, values, job.out, job.element, floats);
+        test_device_read(&scene.t, values, job.out, job.dtype, floats);
         for (int i = 0; i < COUNT; i++)
             check_view(&scene, i, SIZE, job.out_channels, table, values + (size_t)i * view * (size_t)job.out_channels);
         free(values);

@@ -39,9 +39,9 @@ static void must(enum status status, const struct error *err)
         fail_msg("%s", err->message);
 }
 
-static void describe(const struct gpu *gpu, char *json, size_t room)
+static void describe(const struct gpu *gpu, char *json, size_t capacity)
 {
-    snprintf(json, room,
+    snprintf(json, capacity,
              "{\"cudaDeviceId\":0,\"deviceVer\":%d,\"driverVer\":13000,\"maxGridSize\":[2147483647,65535,65535],"
              "\"maxBlockSize\":[1024,1024,64],\"regsPerBlock\":65536,\"multiProcessorCount\":%d,\"warpSize\":32,"
              "\"maxSharedMemoryPerBlock\":49152,\"maxSharedMemoryPerBlockOptin\":%d,"
@@ -54,8 +54,8 @@ static void describe(const struct gpu *gpu, char *json, size_t room)
              gpu->memory, gpu->name);
 }
 
-static struct teacher_plan_report plan(const struct graph *graph, const struct gpu *gpu,
-                                       enum teacher_precision precision, const char *folder)
+static struct teacher_plan_report plan(const struct graph *graph, const struct gpu *gpu, enum precision precision,
+                                       const char *folder)
 {
     char json[1024];
     struct error err = {0};
@@ -73,10 +73,10 @@ static void plan_everywhere(const char *name, const struct graph *graph, int con
     static const char *const words[] = {"fp16", "bf16", "tf32", "fp32"};
     int total = 0, fused = 0, kinds = 0;
     for (int i = 0; i < GPUS; i++)
-        for (int precision = TEACHER_FP16; precision <= TEACHER_FP32; precision++) {
-            if (gpus[i].capability < 800 && (precision == TEACHER_BF16 || precision == TEACHER_TF32))
+        for (int precision = PRECISION_FP16; precision <= PRECISION_FP32; precision++) {
+            if (gpus[i].capability < 800 && (precision == PRECISION_BF16 || precision == PRECISION_TF32))
                 continue;
-            const struct teacher_plan_report report = plan(graph, &gpus[i], (enum teacher_precision)precision, NULL);
+            const struct teacher_plan_report report = plan(graph, &gpus[i], (enum precision)precision, NULL);
             assert_int_equal(report.convolutions, convolutions);
             if (report.planned != report.convolutions)
                 fail_msg("%s in %s on %s: %d of %d convolutions have a plan", name, words[precision], gpus[i].name,
@@ -210,18 +210,18 @@ static void plans_on_disk(void **state)
     int x = build_relu(&builder, build_conv(&builder, 0, 64, 3, 2, 1, 1));
     x = build_relu(&builder, build_op2(&builder, OP_ADD, build_conv(&builder, x, 64, 3, 1, 1, 1), x));
     x = build_activation(&builder, build_conv(&builder, x, 64, 3, 1, 1, 1), ACTIVATION_HARD_SWISH, 0, 0);
-    const struct teacher_plan_report made = plan(&builder.graph, &gpus[2], TEACHER_FP16, folder);
+    const struct teacher_plan_report made = plan(&builder.graph, &gpus[2], PRECISION_FP16, folder);
     assert_int_equal(made.planned, 3);
     assert_int_equal(made.fused, 2); /* hard swish is none of cuDNN's */
     assert_int_equal(change_files(folder, unfuse), 3);
-    const struct teacher_plan_report read = plan(&builder.graph, &gpus[2], TEACHER_FP16, folder);
+    const struct teacher_plan_report read = plan(&builder.graph, &gpus[2], PRECISION_FP16, folder);
     assert_int_equal(read.planned, 3);
     assert_int_equal(read.fused, 0); /* so it was the files that said it */
     assert_int_equal(change_files(folder, cut_short), 3);
-    const struct teacher_plan_report again = plan(&builder.graph, &gpus[2], TEACHER_FP16, folder);
+    const struct teacher_plan_report again = plan(&builder.graph, &gpus[2], PRECISION_FP16, folder);
     assert_int_equal(again.planned, 3);
     assert_int_equal(again.fused, 2);
-    assert_int_equal(plan(&builder.graph, &gpus[2], TEACHER_FP16, "/proc/softcache").planned, 3); /* cannot be made */
+    assert_int_equal(plan(&builder.graph, &gpus[2], PRECISION_FP16, "/proc/softcache").planned, 3); /* cannot be made */
     build_release(&builder);
     assert_int_equal(change_files(folder, unlink_file), 3);
     rmdir(folder);

@@ -70,14 +70,14 @@ static struct copy copy_of(const struct fixture *f, int index)
     const struct feature_store *store = &f->dataset.features[index];
     const size_t rows = (size_t)f->dataset.count * (size_t)store->views;
     struct copy copy = {.store = store};
-    assert_int_equal(store->form, feature->form == FEATURE_INT8 ? STORE_INT8 : STORE_FP16);
+    assert_int_equal(store->dtype, feature->form == FEATURE_INT8 ? DTYPE_INT8 : DTYPE_FP16);
     assert_int_equal(store->views, feature->views);
     assert_true(store->channels == feature->c && store->h == feature->h && store->w == feature->w);
     assert_non_null(store->values);
-    size_t bytes = rows * cache_feature_count(feature) * (store->form == STORE_INT8 ? 1 : 2);
+    size_t bytes = rows * cache_feature_count(feature) * (store->dtype == DTYPE_INT8 ? 1 : 2);
     copy.values = malloc(bytes);
     test_device_download(&f->t, copy.values, store->values, bytes);
-    assert_true((store->scales != NULL) == (store->form == STORE_INT8));
+    assert_true((store->scales != NULL) == (store->dtype == DTYPE_INT8));
     if (store->scales) {
         copy.scales = malloc(rows * (size_t)store->channels * sizeof(float));
         test_device_download(&f->t, copy.scales, store->scales, rows * (size_t)store->channels * sizeof(float));
@@ -90,7 +90,7 @@ static float value_of(const struct copy *copy, size_t sample, int view, int chan
     const struct feature_store *store = copy->store;
     const size_t row = sample * (size_t)store->views + (size_t)view, channels = (size_t)store->channels;
     const size_t at = (row * (size_t)(store->h * store->w) + (size_t)pixel) * channels + (size_t)channel;
-    if (store->form == STORE_INT8)
+    if (store->dtype == DTYPE_INT8)
         return (float)((const int8_t *)copy->values)[at] * copy->scales[row * channels + (size_t)channel];
     return half_to_float(((const uint16_t *)copy->values)[at]);
 }

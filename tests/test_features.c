@@ -66,22 +66,22 @@ static void all_poison(const char *what, const float *values, size_t count)
 }
 
 /* ---- the teacher's ---- */
-/* A feed whose step in hand has ROWS rows with features, in front; whatever else it names does not exist. */
-static void feed_open(struct test_feed *f, const struct test_device *t, int classes)
+/* A epoch inputs whose step in hand has ROWS rows with features, in front; whatever else it names does not exist. */
+static void inputs_open(struct test_inputs *f, const struct test_device *t, int classes)
 {
-    const struct feed_content sizes = {
-        .batch = BATCH, .room = (size_t)STEPS * BATCH, .students = STUDENTS, .classes = classes};
-    test_feed_init(f, t, &sizes, FEED_TEACHER);
-    struct feed_content *content = &f->content;
-    memset(content->samples, 0xff, content->room * sizeof *content->samples);
-    memset(content->numbers, 0xff, content->room * sizeof *content->numbers);
+    const struct epoch_content sizes = {
+        .batch = BATCH, .capacity = (size_t)STEPS * BATCH, .students = STUDENTS, .classes = classes};
+    test_inputs_init(f, t, &sizes, EPOCH_TEACHER);
+    struct epoch_content *content = &f->content;
+    memset(content->samples, 0xff, content->capacity * sizeof *content->samples);
+    memset(content->numbers, 0xff, content->capacity * sizeof *content->numbers);
     memset(content->scalars, 0xff, STEPS * STUDENTS * sizeof *content->scalars);
     for (int k = 0; k < STUDENTS; k++)
         content->scalars[STEP * STUDENTS + k].rows[INDEX] = (uint32_t)(ROWS - k);
-    net_fill(content->teacher, content->room * (size_t)classes, 4);
+    net_fill(content->teacher, content->capacity * (size_t)classes, 4);
 }
 
-static void check_teacher(const char *backend, enum store_form form, const struct windows *p)
+static void check_teacher(const char *backend, enum dtype form, const struct windows *p)
 {
     enum { SAMPLES = 5, VIEWS = 2, ITEMS = SAMPLES * VIEWS };
     static float values[ITEMS * MOST], out[BATCH * MOST], scales[ITEMS * 64];
@@ -89,55 +89,55 @@ static void check_teacher(const char *backend, enum store_form form, const struc
     static int8_t bytes[ITEMS * MOST];
     struct test_device t = test_device_open(backend, 2);
     struct error err = {0};
-    struct test_feed f;
+    struct test_inputs f;
     void *stored, *stored_scales;
     const int size = full_size(p), pooled = pooled_size(p);
-    feed_open(&f, &t, 3);
+    inputs_open(&f, &t, 3);
     for (int row = 0; row < ROWS; row++) {
         f.content.samples[STEP * BATCH + row] = (uint32_t)(SAMPLES - 1 - row);
         f.content.numbers[STEP * BATCH + row] = (uint32_t)(row % VIEWS);
     }
-    test_feed_upload(&f, &t, STEP);
+    test_inputs_upload(&f, &t, STEP);
     net_fill(values, (size_t)(ITEMS * size), 1);
     net_fill(scales, (size_t)(ITEMS * p->channels), 2);
     half_from_floats(half, values, (size_t)(ITEMS * size));
     for (int i = 0; i < ITEMS * size; i++)
         bytes[i] = (int8_t)(i % 256 - 128);
-    const size_t item = form == STORE_FP16 ? sizeof *half : sizeof *bytes, count = (size_t)(ITEMS * size);
+    const size_t item = form == DTYPE_FP16 ? sizeof *half : sizeof *bytes, count = (size_t)(ITEMS * size);
     test_must(t.backend->device->store_new(t.device, count * item, "a test", &stored, &err), &err);
     test_must(t.backend->device->store_new(t.device, sizeof scales, "a test", &stored_scales, &err), &err);
-    test_device_upload(&t, stored, form == STORE_FP16 ? (const void *)half : bytes, count * item);
+    test_device_upload(&t, stored, form == DTYPE_FP16 ? (const void *)half : bytes, count * item);
     test_device_upload(&t, stored_scales, scales, sizeof scales);
     const struct feature_store store = {
-        .form = form,
+        .dtype = form,
         .channels = p->channels,
         .h = p->h,
         .w = p->w,
         .views = VIEWS,
         .values = stored,
-        .scales = form == STORE_INT8 ? stored_scales : NULL,
+        .scales = form == DTYPE_INT8 ? stored_scales : NULL,
     };
     float *teacher = test_device_buffer(&t, NULL, sizeof out);
-    test_must(
-        t.backend->training->features->read_teacher(t.device, &store, &f.feed, INDEX, p->to_h, p->to_w, teacher, &err),
-        &err);
+    test_must(t.backend->training->features->read_teacher(t.device, &store, &f.inputs, INDEX, p->to_h, p->to_w, teacher,
+                                                          &err),
+              &err);
     test_device_download(&t, out, teacher, sizeof out);
     for (int row = 0; row < ROWS; row++) {
         const int from = (SAMPLES - 1 - row) * VIEWS + row % VIEWS;
         double full[MOST], expected[MOST] = {0};
         for (int i = 0; i < size; i++)
-            full[i] = form == STORE_FP16
+            full[i] = form == DTYPE_FP16
                           ? half_to_float(half[from * size + i])
                           : bytes[from * size + i] * (double)scales[from * p->channels + i % p->channels];
         walk_windows(p, full, expected, true);
         for (int i = 0; i < pooled; i++)
-            close_to("teacher", row * pooled + i, out[row * pooled + i], expected[i], form == STORE_FP16 ? 1e-6 : 1e-5);
+            close_to("teacher", row * pooled + i, out[row * pooled + i], expected[i], form == DTYPE_FP16 ? 1e-6 : 1e-5);
     }
     all_poison("feature_teacher", out + ROWS * pooled, sizeof out / sizeof *out - (size_t)(ROWS * pooled));
     test_device_free(&t, teacher);
     test_device_free(&t, stored);
     test_device_free(&t, stored_scales);
-    test_feed_release(&f, &t);
+    test_inputs_release(&f, &t);
     test_device_close(&t);
 }
 
@@ -149,8 +149,8 @@ enum { WINDOWS = sizeof all_windows / sizeof *all_windows };
 static void teachers_come_from_the_store(void **state)
 {
     for (int i = 0; i < WINDOWS; i++) {
-        check_teacher(*state, STORE_FP16, &all_windows[i]);
-        check_teacher(*state, STORE_INT8, &all_windows[i]);
+        check_teacher(*state, DTYPE_FP16, &all_windows[i]);
+        check_teacher(*state, DTYPE_INT8, &all_windows[i]);
     }
 }
 
@@ -160,16 +160,16 @@ static void logits_serve_as_teachers(void **state)
     float out[BATCH * CLASSES];
     struct test_device t = test_device_open(*state, 2);
     struct error err = {0};
-    struct test_feed f;
-    feed_open(&f, &t, CLASSES);
-    test_feed_upload(&f, &t, STEP);
+    struct test_inputs f;
+    inputs_open(&f, &t, CLASSES);
+    test_inputs_upload(&f, &t, STEP);
     float *teacher = test_device_buffer(&t, NULL, sizeof out);
-    test_must(t.backend->training->features->read_teacher(t.device, NULL, &f.feed, INDEX, 1, 1, teacher, &err), &err);
+    test_must(t.backend->training->features->read_teacher(t.device, NULL, &f.inputs, INDEX, 1, 1, teacher, &err), &err);
     test_device_download(&t, out, teacher, sizeof out);
     assert_memory_equal(out, f.content.teacher + STEP * BATCH * CLASSES, ROWS * CLASSES * sizeof *out);
     all_poison("feature_teacher", out + ROWS * CLASSES, (BATCH - ROWS) * CLASSES);
     test_device_free(&t, teacher);
-    test_feed_release(&f, &t);
+    test_inputs_release(&f, &t);
     test_device_close(&t);
 }
 
@@ -182,13 +182,13 @@ struct student {
     struct test_device t;
     struct graph graph;
     struct network network;
-    struct test_feed f;
+    struct test_inputs f;
     struct pass pass;
-    struct feature_tap taps[TAPS];
+    struct student_feature student_values[TAPS];
     struct windows windows[TAPS];
 };
 
-static void student_open(struct student *s, const char *backend, enum element element, bool training)
+static void student_open(struct student *s, const char *backend, enum dtype dtype, bool training)
 {
     struct error err = {0};
     float input[BATCH * INPUT];
@@ -202,8 +202,8 @@ static void student_open(struct student *s, const char *backend, enum element el
     const int active = net_activation(&s->graph, conv, ACTIVATION_SIGMOID, 0, 0);
     const struct node pool = node_default(OP_GLOBAL_AVERAGE_POOL);
     const int output = net_linear(&s->graph, net_node(&s->graph, &pool, &active, 1), CLASSES, true);
-    const int kept[] = {both, norm, active};
-    const struct plan_options options = {.batch = BATCH, .element = element, .kept = kept, .kept_count = 3};
+    const int retained[] = {both, norm, active};
+    const struct plan_options options = {.batch = BATCH, .dtype = dtype, .retained = retained, .retained_count = 3};
     net_weights(&s->graph, 7);
     s->t = test_device_open(backend, 2);
     test_must(network_init(&s->network, s->t.backend->training, s->t.device, &s->graph, &options, STUDENTS, &err),
@@ -215,47 +215,48 @@ static void student_open(struct student *s, const char *backend, enum element el
     const int nodes[TAPS] = {both, norm, active, output}, to[TAPS][2] = {{3, 5}, {8, 6}, {2, 1}, {1, 1}};
     for (int i = 0; i < TAPS; i++) {
         const struct plan *plan = &s->network.plan;
-        s->taps[i] = (struct feature_tap){plan->node_tensor[nodes[i]], to[i][0], to[i][1]};
-        const struct shape shape = plan->tensors[s->taps[i].tensor].shape;
+        s->student_values[i] = (struct student_feature){plan->node_tensor[nodes[i]], to[i][0], to[i][1]};
+        const struct shape shape = plan->tensors[s->student_values[i].tensor].shape;
         s->windows[i] = (struct windows){shape.c, shape.h, shape.w, to[i][0], to[i][1]};
     }
-    feed_open(&s->f, &s->t, CLASSES);
-    test_feed_upload(&s->f, &s->t, STEP);
+    inputs_open(&s->f, &s->t, CLASSES);
+    test_inputs_upload(&s->f, &s->t, STEP);
     net_fill(input, BATCH * INPUT, 3);
-    test_device_write(&s->t, network_input(&s->network), element, input, BATCH * INPUT);
-    s->pass = (struct pass){.count = COUNT, .training = training, .feed = &s->f.feed};
+    test_device_write(&s->t, network_input(&s->network), dtype, input, BATCH * INPUT);
+    s->pass = (struct pass){.count = COUNT, .training = training, .inputs = &s->f.inputs};
     test_must(network_forward(&s->network, &s->pass, &err), &err);
 }
 
 static void student_close(struct student *s)
 {
-    test_feed_release(&s->f, &s->t);
+    test_inputs_release(&s->f, &s->t);
     network_release(&s->network);
     test_device_close(&s->t);
     graph_release(&s->graph);
 }
 
-static enum element element_of(const struct student *s, int tensor)
+static enum dtype dtype_of(const struct student *s, int tensor)
 {
-    return tensor == s->network.plan.output ? ELEMENT_FP32 : s->network.plan.element;
+    return tensor == s->network.plan.output ? DTYPE_FP32 : s->network.plan.dtype;
 }
 
 /* A tensor's elements of a student in one of the two buffers, as floats. */
 static void take(const struct student *s, const void *buffer, size_t stride, size_t offset, int student, int tensor,
                  float *out, int count)
 {
-    const size_t at = ((size_t)student * stride + offset) * element_size(s->network.plan.element);
-    test_device_read(&s->t, out, (const char *)buffer + at, element_of(s, tensor), (size_t)count);
+    const size_t at = ((size_t)student * stride + offset) * dtype_size(s->network.plan.dtype);
+    test_device_read(&s->t, out, (const char *)buffer + at, dtype_of(s, tensor), (size_t)count);
 }
 
 /* The completed value of a tap, from the raw values and the statistics. */
-static void expect_values(const struct student *s, int tap, int student, double *full)
+static void expect_values(const struct student *s, int feature, int student, double *full)
 {
     float raw[COUNT * MOST / 4], rows[PLAN_STATISTICS * 8];
     const struct plan *plan = &s->network.plan;
-    const struct plan_tensor *tensor = &plan->tensors[s->taps[tap].tensor];
-    const int size = full_size(&s->windows[tap]), channels = s->windows[tap].channels;
-    take(s, s->network.memory.values, plan->value_count, tensor->value, student, s->taps[tap].tensor, raw, ROWS * size);
+    const struct plan_tensor *tensor = &plan->tensors[s->student_values[feature].tensor];
+    const int size = full_size(&s->windows[feature]), channels = s->windows[feature].channels;
+    take(s, s->network.memory.values, plan->value_count, tensor->value, student, s->student_values[feature].tensor, raw,
+         ROWS * size);
     if (tensor->batch_norm >= 0)
         test_device_download(&s->t, rows,
                              s->network.memory.statistics + (size_t)student * plan->statistics_count +
@@ -271,27 +272,28 @@ static void expect_values(const struct student *s, int tap, int student, double 
 }
 
 /* stride: 4 floats of alignment or none */
-static void check_read(const char *backend, enum element element, bool training, int spare)
+static void check_read(const char *backend, enum dtype dtype, bool training, int spare)
 {
     static float out[STUDENTS * MOST];
     struct student s;
     struct error err = {0};
-    student_open(&s, backend, element, training);
-    for (int tap = 0; tap < TAPS; tap++) {
-        const int pooled = pooled_size(&s.windows[tap]), size = full_size(&s.windows[tap]);
+    student_open(&s, backend, dtype, training);
+    for (int feature = 0; feature < TAPS; feature++) {
+        const int pooled = pooled_size(&s.windows[feature]), size = full_size(&s.windows[feature]);
         const int stride = BATCH * pooled + spare;
         float *device = test_device_buffer(&s.t, NULL, sizeof out);
         test_must(s.t.backend->training->features->read_student(s.t.device, &s.network.plan, &s.network.memory, &s.pass,
-                                                                INDEX, &s.taps[tap], device, (size_t)stride, &err),
+                                                                INDEX, &s.student_values[feature], device,
+                                                                (size_t)stride, &err),
                   &err);
         test_device_download(&s.t, out, device, sizeof out);
         for (int k = 0; k < STUDENTS; k++) {
             double full[ROWS * MOST / 4];
             const int rows = ROWS - k;
-            expect_values(&s, tap, k, full);
+            expect_values(&s, feature, k, full);
             for (int row = 0; row < rows; row++) {
                 double expected[MOST / 4] = {0};
-                walk_windows(&s.windows[tap], full + row * size, expected, true);
+                walk_windows(&s.windows[feature], full + row * size, expected, true);
                 for (int i = 0; i < pooled; i++)
                     close_to("value", i, out[k * stride + row * pooled + i], expected[i], 3e-6);
             }
@@ -302,52 +304,52 @@ static void check_read(const char *backend, enum element element, bool training,
     student_close(&s);
 }
 
-static void students_are_read_completed(void **state)
+static void students_are_read_with_epilogue(void **state)
 {
-    check_read(*state, ELEMENT_FP32, true, 3);
-    check_read(*state, ELEMENT_FP32, false, GAP);
+    check_read(*state, DTYPE_FP32, true, 3);
+    check_read(*state, DTYPE_FP32, false, GAP);
     if (strcmp(*state, "cpu") != 0)
-        check_read(*state, ELEMENT_BF16, true, GAP);
+        check_read(*state, DTYPE_BF16, true, GAP);
 }
 
 /* Two terms on one tensor: the second one, of fewer rows, is added. Nothing else in the buffer changes. */
-static void check_gradient(const char *backend, enum element element)
+static void check_gradient(const char *backend, enum dtype dtype)
 {
     static float coefficients[2][STUDENTS * MOST], got[COUNT * MOST / 4];
     struct student s;
     struct error err = {0};
-    student_open(&s, backend, element, true);
+    student_open(&s, backend, dtype, true);
     const struct plan *plan = &s.network.plan;
-    const size_t bytes = STUDENTS * plan->gradient_count * element_size(element);
+    const size_t bytes = STUDENTS * plan->gradient_count * dtype_size(dtype);
     unsigned char *before = malloc(bytes), *after = malloc(bytes);
     assert_true(before && after);
-    for (int tap = 0; tap < TAPS; tap++) {
-        const struct windows *p = &s.windows[tap];
+    for (int feature = 0; feature < TAPS; feature++) {
+        const struct windows *p = &s.windows[feature];
         const int size = full_size(p), pooled = pooled_size(p), stride = BATCH * pooled + GAP;
-        const struct plan_tensor *tensor = &plan->tensors[s.taps[tap].tensor];
+        const struct plan_tensor *tensor = &plan->tensors[s.student_values[feature].tensor];
         test_device_poison(&s.t, s.network.memory.gradients, bytes);
         for (int term = 0; term < 2; term++) {
             struct step_scalars *scalars = s.f.content.scalars + STEP * STUDENTS;
             for (int k = 0; k < STUDENTS; k++)
                 scalars[k].rows[INDEX] = (uint32_t)(ROWS - k - term);
-            test_feed_upload(&s.f, &s.t, STEP);
+            test_inputs_upload(&s.f, &s.t, STEP);
             net_fill(coefficients[term], STUDENTS * MOST, (uint64_t)(5 + term));
             for (int k = 0; k < STUDENTS; k++) /* what is not the rows' is poison */
                 for (int i = (ROWS - k - term) * pooled; i < stride; i++)
                     coefficients[term][k * stride + i] = NAN;
             float *device = test_device_buffer(&s.t, coefficients[term], sizeof *coefficients);
             test_must(s.t.backend->training->features->add_gradient(s.t.device, plan, &s.network.memory, &s.pass, INDEX,
-                                                                    &s.taps[tap], device, (size_t)stride, term == 0,
-                                                                    &err),
+                                                                    &s.student_values[feature], device, (size_t)stride,
+                                                                    term == 0, &err),
                       &err);
             test_device_free(&s.t, device);
         }
         test_device_download(&s.t, after, s.network.memory.gradients, bytes);
         memset(before, 0xff, bytes);
         for (int k = 0; k < STUDENTS; k++) {
-            const size_t at = ((size_t)k * plan->gradient_count + tensor->gradient) * element_size(element);
-            take(&s, s.network.memory.gradients, plan->gradient_count, tensor->gradient, k, s.taps[tap].tensor, got,
-                 COUNT * size);
+            const size_t at = ((size_t)k * plan->gradient_count + tensor->gradient) * dtype_size(dtype);
+            take(&s, s.network.memory.gradients, plan->gradient_count, tensor->gradient, k,
+                 s.student_values[feature].tensor, got, COUNT * size);
             for (int row = 0; row < COUNT; row++) {
                 double expected[MOST / 4] = {0}, given[MOST / 4];
                 for (int term = 0; term < 2 && row < ROWS - k; term++) {
@@ -357,9 +359,9 @@ static void check_gradient(const char *backend, enum element element)
                 }
                 for (int i = 0; i < size; i++)
                     close_to("gradient", i, got[row * size + i], expected[i],
-                             element_of(&s, s.taps[tap].tensor) == ELEMENT_BF16 ? 1e-2 : 1e-6);
+                             dtype_of(&s, s.student_values[feature].tensor) == DTYPE_BF16 ? 1e-2 : 1e-6);
             }
-            const size_t own = (size_t)(COUNT * size) * element_size(element_of(&s, s.taps[tap].tensor));
+            const size_t own = (size_t)(COUNT * size) * dtype_size(dtype_of(&s, s.student_values[feature].tensor));
             memcpy(before + at, after + at, own);
         }
         assert_memory_equal(before, after, bytes);
@@ -371,9 +373,9 @@ static void check_gradient(const char *backend, enum element element)
 
 static void gradients_go_back(void **state)
 {
-    check_gradient(*state, ELEMENT_FP32);
+    check_gradient(*state, DTYPE_FP32);
     if (strcmp(*state, "cpu") != 0)
-        check_gradient(*state, ELEMENT_BF16);
+        check_gradient(*state, DTYPE_BF16);
 }
 
 /* ---- through a whole network ---- */
@@ -384,23 +386,23 @@ static double run_loss(struct student *s, const float *coefficients, bool backwa
     struct error err = {0};
     double loss = 0;
     test_must(network_forward(&s->network, &s->pass, &err), &err);
-    for (int tap = 0; tap < TAPS; tap++) {
-        const int pooled = pooled_size(&s->windows[tap]);
+    for (int feature = 0; feature < TAPS; feature++) {
+        const int pooled = pooled_size(&s->windows[feature]);
         float *device = test_device_buffer(&s->t, NULL, sizeof out);
         test_must(s->t.backend->training->features->read_student(s->t.device, &s->network.plan, &s->network.memory,
-                                                                 &s->pass, INDEX, &s->taps[tap], device,
+                                                                 &s->pass, INDEX, &s->student_values[feature], device,
                                                                  (size_t)(BATCH * pooled), &err),
                   &err);
         test_device_download(&s->t, out, device, sizeof out);
         for (int i = 0; i < ROWS * pooled; i++)
-            loss += (double)coefficients[tap * MOST + i] * (double)out[i];
+            loss += (double)coefficients[feature * MOST + i] * (double)out[i];
         for (int k = 0; k < STUDENTS; k++)
-            test_device_upload(&s->t, device + k * BATCH * pooled, coefficients + (size_t)tap * MOST,
+            test_device_upload(&s->t, device + k * BATCH * pooled, coefficients + (size_t)feature * MOST,
                                (size_t)(BATCH * pooled) * sizeof *out);
         if (backward)
             test_must(s->t.backend->training->features->add_gradient(s->t.device, &s->network.plan, &s->network.memory,
-                                                                     &s->pass, INDEX, &s->taps[tap], device,
-                                                                     (size_t)(BATCH * pooled), true, &err),
+                                                                     &s->pass, INDEX, &s->student_values[feature],
+                                                                     device, (size_t)(BATCH * pooled), true, &err),
                       &err);
         test_device_free(&s->t, device);
     }
@@ -409,11 +411,11 @@ static double run_loss(struct student *s, const float *coefficients, bool backwa
     return loss;
 }
 
-static void gradients_are_slopes(void **state)
+static void gradients_are_derivatives(void **state)
 {
     static float coefficients[TAPS * MOST];
     struct student s;
-    student_open(&s, *state, ELEMENT_FP32, true);
+    student_open(&s, *state, DTYPE_FP32, true);
     const size_t count = s.network.plan.parameter_count;
     float *parameters = malloc(count * sizeof *parameters), *gradient = malloc(count * sizeof *gradient);
     assert_true(parameters && gradient);
@@ -468,20 +470,21 @@ static void large_stores_stay_on_the_host(void **state)
     for (size_t i = 0; i < LARGE / sizeof *values; i++)
         values[i] = one;
     test_device_upload(&t, large, values, LARGE);
-    struct test_feed f;
-    feed_open(&f, &t, 2);
+    struct test_inputs f;
+    inputs_open(&f, &t, 2);
     for (int row = 0; row < ROWS; row++)
         f.content.samples[STEP * BATCH + row] = (uint32_t)row, f.content.numbers[STEP * BATCH + row] = 0;
-    test_feed_upload(&f, &t, STEP);
+    test_inputs_upload(&f, &t, STEP);
     float out[BATCH * 8], *teacher = test_device_buffer(&t, NULL, sizeof out);
-    const struct feature_store store = {STORE_FP16, 8, 1, 1, 1, large, NULL};
-    test_must(t.backend->training->features->read_teacher(t.device, &store, &f.feed, INDEX, 1, 1, teacher, &err), &err);
+    const struct feature_store store = {DTYPE_FP16, 8, 1, 1, 1, large, NULL};
+    test_must(t.backend->training->features->read_teacher(t.device, &store, &f.inputs, INDEX, 1, 1, teacher, &err),
+              &err);
     test_device_download(&t, out, teacher, sizeof out);
     for (int i = 0; i < ROWS * 8; i++)
         assert_true(out[i] == 1);
     free(values);
     test_device_free(&t, teacher);
-    test_feed_release(&f, &t);
+    test_inputs_release(&f, &t);
     t.backend->device->buffer_free(t.device, large);
     test_device_close(&t);
     test_device_close(&first);
@@ -490,9 +493,9 @@ static void large_stores_stay_on_the_host(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ON_EVERY_BACKEND(teachers_come_from_the_store), ON_EVERY_BACKEND(logits_serve_as_teachers),
-        ON_EVERY_BACKEND(students_are_read_completed),  ON_EVERY_BACKEND(gradients_go_back),
-        ON_EVERY_BACKEND(gradients_are_slopes),         ON_EVERY_BACKEND(large_stores_stay_on_the_host),
+        ON_EVERY_BACKEND(teachers_come_from_the_store),    ON_EVERY_BACKEND(logits_serve_as_teachers),
+        ON_EVERY_BACKEND(students_are_read_with_epilogue), ON_EVERY_BACKEND(gradients_go_back),
+        ON_EVERY_BACKEND(gradients_are_derivatives),       ON_EVERY_BACKEND(large_stores_stay_on_the_host),
     };
     return cmocka_run_group_tests_name("features", tests, NULL, NULL);
 }

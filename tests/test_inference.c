@@ -24,7 +24,7 @@ enum { SIDE = 19, OUTPUTS = 5, IMAGES = 4, VIEWS = 9, LARGEST = 16 };
 
 /* Largest difference over largest magnitude. fp32 and bfloat16 and half: sums of up to some hundred rounded values. */
 static const double tolerances[] = {
-    [ENGINE_FP32] = 2e-5, [ENGINE_TF32] = 2e-2, [ENGINE_FP16] = 1e-2, [ENGINE_BF16] = 6e-2};
+    [PRECISION_FP32] = 2e-5, [PRECISION_TF32] = 2e-2, [PRECISION_FP16] = 1e-2, [PRECISION_BF16] = 6e-2};
 
 /* Odd sizes and channels, values that are recorded where something would like to be fused across them. */
 static void build_teacher(struct graph_builder *b, int outputs[OUTPUTS])
@@ -112,7 +112,7 @@ static void tear_down(struct fixture *f)
     test_device_close(&f->device);
 }
 
-static struct engine *open_engine(const struct fixture *f, int batch, int slots, enum engine_precision precision)
+static struct engine *open_engine(const struct fixture *f, int batch, int slots, enum precision precision)
 {
     struct error err = {0};
     struct engine *inference;
@@ -177,7 +177,7 @@ static void assert_near(const struct fixture *f, int output, const float *got, c
         fail_msg("output %d: relative difference %g, allowed %g", output, difference / magnitude, tolerance);
 }
 
-static void check_precision(struct fixture *f, enum engine_precision precision)
+static void check_precision(struct fixture *f, enum precision precision)
 {
     const struct graph *graph = &f->builder.graph;
     struct error err = {0};
@@ -200,7 +200,7 @@ static void check_precision(struct fixture *f, enum engine_precision precision)
     }
     free_answers(answers);
     free(planes);
-    assert_non_null(strstr(f->device.backend->engine->describe(inference), engine_precision_name(precision)));
+    assert_non_null(strstr(f->device.backend->engine->describe(inference), precision_name(precision)));
     f->device.backend->engine->close(inference);
 }
 
@@ -210,9 +210,9 @@ static void recorded_values(void **state)
     static struct fixture f;
     set_up(&f, *state);
     int count = 0;
-    for (int p = ENGINE_FP32; engine_precisions[p]; p++) {
-        enum engine_precision chosen;
-        if (f.device.backend->engine->choose_precision((enum engine_precision)p, &chosen, NULL) != STATUS_OK)
+    for (int p = PRECISION_FP32; precision_names[p]; p++) {
+        enum precision chosen;
+        if (f.device.backend->engine->choose_precision((enum precision)p, &chosen, NULL) != STATUS_OK)
             continue;
         assert_int_equal(chosen, p);
         check_precision(&f, chosen);
@@ -228,7 +228,7 @@ static void views_are_rendered(void **state)
     static struct fixture f;
     float *rendered[OUTPUTS], *given[OUTPUTS];
     set_up(&f, *state);
-    struct engine *inference = open_engine(&f, LARGEST, 2, ENGINE_DEFAULT);
+    struct engine *inference = open_engine(&f, LARGEST, 2, PRECISION_AUTO);
     const struct engine_batch input = {.count = VIEWS, .input = f.input[0]}, views = views_of(&f, 0, VIEWS);
     submit(&f, inference, 0, &input);
     submit(&f, inference, 1, &views);
@@ -266,7 +266,7 @@ static void mixed_views_are_rendered(void **state)
         view_mix_reference(&mixes[k], SIDE, 3, own, partner);
         view_normalise(mixed[k], own, SIDE * SIDE, 3, f.table);
     }
-    struct engine *inference = open_engine(&f, LARGEST, 2, ENGINE_DEFAULT);
+    struct engine *inference = open_engine(&f, LARGEST, 2, PRECISION_AUTO);
     const struct engine_batch input = {.count = VIEWS, .input = mixed[0]};
     struct engine_batch views = views_of(&f, 0, VIEWS);
     views.mixes = mixes;
@@ -303,13 +303,13 @@ static void batches_overlap(void **state)
     static struct fixture f;
     float *all[OUTPUTS], *parts[SLOTS][OUTPUTS];
     set_up(&f, *state);
-    struct engine *alone = open_engine(&f, VIEWS, 0, ENGINE_DEFAULT);
+    struct engine *alone = open_engine(&f, VIEWS, 0, PRECISION_AUTO);
     const struct engine_batch batch = views_of(&f, 0, VIEWS);
     submit(&f, alone, 0, &batch);
     collect(&f, alone, 0, VIEWS, all);
     f.device.backend->engine->close(alone);
 
-    struct engine *inference = open_engine(&f, VIEWS, SLOTS, ENGINE_DEFAULT);
+    struct engine *inference = open_engine(&f, VIEWS, SLOTS, PRECISION_AUTO);
     for (int round = 0; round < 2; round++) {
         for (int i = 0; i < SLOTS; i++) {
             struct view views[VIEWS];
@@ -338,7 +338,7 @@ static void samples_are_independent(void **state)
     static struct fixture f;
     float *all[OUTPUTS], *one[OUTPUTS];
     set_up(&f, *state);
-    struct engine *inference = open_engine(&f, VIEWS, 1, ENGINE_DEFAULT);
+    struct engine *inference = open_engine(&f, VIEWS, 1, PRECISION_AUTO);
     const struct engine_batch batch = views_of(&f, 0, VIEWS), none = views_of(&f, 0, 0);
     submit(&f, inference, 0, &batch);
     collect(&f, inference, 0, VIEWS, all);
@@ -369,7 +369,7 @@ static void refuses(void **state)
     assert_int_equal(ops->open(&inference, f.device.device, &f.builder.graph, &options, &err), STATUS_INTERNAL);
     assert_null(inference);
     ops->close(NULL);
-    inference = open_engine(&f, 2, 1, ENGINE_DEFAULT);
+    inference = open_engine(&f, 2, 1, PRECISION_AUTO);
     const struct engine_batch three = views_of(&f, 0, 3);
     err = (struct error){0};
     assert_int_equal(ops->submit(inference, 0, &three, &err), STATUS_INTERNAL);

@@ -348,11 +348,11 @@ static void refuses(void **state)
     assert_null(inference);
     err = (struct error){0};
     options.batch = 1;
-    options.precision = ENGINE_FP16;
+    options.precision = PRECISION_FP16;
     assert_int_equal(engine_cpu.open(&inference, device, &builder.graph, &options, &err), STATUS_CONFIG);
     assert_non_null(strstr(err.message, "fp32"));
     err = (struct error){0};
-    options.precision = ENGINE_FP32;
+    options.precision = PRECISION_FP32;
     must(engine_cpu.open(&inference, device, &builder.graph, &options, &err), &err);
     must(engine_cpu.submit(inference, 0, &(struct engine_batch){.count = 0, .input = input}, &err), &err);
     assert_int_equal(engine_cpu.submit(inference, 0, &(struct engine_batch){.count = 2, .input = input}, &err),

@@ -40,11 +40,11 @@ static void backward(struct network *network, const struct pass *pass)
 static void *gradient_of(const struct network *network, int tensor)
 {
     const size_t offset = network->plan.tensors[tensor].gradient;
-    return (char *)network->memory.gradients + offset * element_size(network->plan.element);
+    return (char *)network->memory.gradients + offset * dtype_size(network->plan.dtype);
 }
 
 /* Losses on features: their gradient is in the kept tensors before backward begins. */
-static void check_kept_gradients(const char *backend, enum element element)
+static void check_retained_gradients(const char *backend, enum dtype dtype)
 {
     enum { COUNT = 3, C = 12, PIXELS = 25, FLOATS = COUNT * C * PIXELS };
     struct graph graph;
@@ -61,23 +61,23 @@ static void check_kept_gradients(const char *backend, enum element element)
     net_weights(&graph, 42);
     net_fill(input, sizeof input / sizeof *input, 1);
     for (size_t i = 0; i < sizeof input / sizeof *input; i++)
-        input[i] = test_device_round(input[i], element);
-    const int kept[] = {at, raw};
-    const struct plan_options options = {.batch = COUNT, .element = element, .kept = kept, .kept_count = 2};
+        input[i] = test_device_round(input[i], dtype);
+    const int retained[] = {at, raw};
+    const struct plan_options options = {.batch = COUNT, .dtype = dtype, .retained = retained, .retained_count = 2};
     open_network(&network, &t, backend, &graph, &options, 1);
-    test_device_write(&t, network_input(&network), element, input, sizeof input / sizeof *input);
+    test_device_write(&t, network_input(&network), dtype, input, sizeof input / sizeof *input);
     forward(&network, &pass);
     reference_init(&r, &graph, COUNT);
-    if (element != ELEMENT_FP32)
+    if (dtype != DTYPE_FP32)
         kernel_store_values(&r, &t, &network, 0);
     reference_forward(&r, input, true);
-    test_device_poison(&t, network.memory.gradients, network.plan.gradient_count * element_size(element));
+    test_device_poison(&t, network.memory.gradients, network.plan.gradient_count * dtype_size(dtype));
     for (int k = 0; k < 2; k++) {
         net_fill(extra, FLOATS, (uint64_t)k);
-        test_device_write(&t, gradient_of(&network, network.plan.node_tensor[kept[k]]), element, extra, FLOATS);
+        test_device_write(&t, gradient_of(&network, network.plan.node_tensor[retained[k]]), dtype, extra, FLOATS);
         for (int i = 0; i < FLOATS; i++) /* [n, h, w, c] to [n, c, h, w] */
-            r.gradients[kept[k]][(i / (PIXELS * C) * C + i % C) * PIXELS + i / C % PIXELS] =
-                (double)test_device_round(extra[i], element);
+            r.gradients[retained[k]][(i / (PIXELS * C) * C + i % C) * PIXELS + i / C % PIXELS] =
+                (double)test_device_round(extra[i], dtype);
     }
     for (int i = 0; i < COUNT * 5; i++)
         gradient[i] = (float)(r.gradients[graph.output][i] = i % 3 - 1);
@@ -92,11 +92,11 @@ static void check_kept_gradients(const char *backend, enum element element)
     graph_release(&graph);
 }
 
-static void kept_gradients(void **state)
+static void retained_gradients(void **state)
 {
-    check_kept_gradients(*state, ELEMENT_FP32);
+    check_retained_gradients(*state, DTYPE_FP32);
     if (strcmp(*state, "cpu") != 0)
-        check_kept_gradients(*state, ELEMENT_BF16);
+        check_retained_gradients(*state, DTYPE_BF16);
 }
 
 /* A mean that is far larger than the deviation must not spoil the variance. */
@@ -142,7 +142,7 @@ struct dropping {
     struct graph graph;
     struct network network;
     struct test_device t;
-    struct test_feed f;
+    struct test_inputs f;
     struct pass pass;
 };
 
@@ -158,17 +158,17 @@ static void dropping_init(struct dropping *d, const char *backend)
     open_network(&d->network, &d->t, backend, &d->graph, &(struct plan_options){.batch = DROP_COUNT}, 2);
     net_fill(input, DROP_COUNT * 4, 4);
     test_device_upload(&d->t, network_input(&d->network), input, sizeof input);
-    const struct feed_content sizes = {.batch = DROP_COUNT, .room = 2 * DROP_COUNT, .students = 2, .classes = 1};
-    test_feed_init(&d->f, &d->t, &sizes, 0);
+    const struct epoch_content sizes = {.batch = DROP_COUNT, .capacity = 2 * DROP_COUNT, .students = 2, .classes = 1};
+    test_inputs_init(&d->f, &d->t, &sizes, 0);
     for (int s = 0; s < 2; s++)
         for (int k = 0; k < 2; k++)
             d->f.content.scalars[2 * s + k] = (struct step_scalars){.seed = 1 + (uint64_t)k, .step = (uint64_t)s};
-    d->pass = (struct pass){.count = DROP_COUNT, .training = true, .feed = &d->f.feed};
+    d->pass = (struct pass){.count = DROP_COUNT, .training = true, .inputs = &d->f.inputs};
 }
 
 static void dropping_release(struct dropping *d)
 {
-    test_feed_release(&d->f, &d->t);
+    test_inputs_release(&d->f, &d->t);
     close_network(&d->network, &d->t);
     graph_release(&d->graph);
 }
@@ -176,7 +176,7 @@ static void dropping_release(struct dropping *d)
 /* The outputs of a step; before: what dropout read, the same for both students. */
 static void dropping_run(struct dropping *d, uint32_t step, float before[DROP_FLOATS], float after[2][DROP_FLOATS])
 {
-    test_feed_upload(&d->f, &d->t, step);
+    test_inputs_upload(&d->f, &d->t, step);
     forward(&d->network, &d->pass);
     test_device_download(&d->t, before, (float *)d->network.memory.values + d->network.plan.tensors[1].value,
                          DROP_FLOATS * sizeof(float));
@@ -283,11 +283,11 @@ static void reference_by_finite_differences(void **state)
         for (size_t k = 0; graph.weights[i].trained && k < graph.weights[i].count; k += 3) {
             const double old = r.weights[i][k], step = 1e-6;
             r.weights[i][k] = old + step;
-            double slope = loss(&r, input, direction, COUNT * 4);
+            double derivative = loss(&r, input, direction, COUNT * 4);
             r.weights[i][k] = old - step;
-            slope = (slope - loss(&r, input, direction, COUNT * 4)) / (2 * step);
+            derivative = (derivative - loss(&r, input, direction, COUNT * 4)) / (2 * step);
             r.weights[i][k] = old;
-            assert_true(fabs(slope - r.weight_gradients[i][k]) < 1e-5 * (1 + fabs(slope)));
+            assert_true(fabs(derivative - r.weight_gradients[i][k]) < 1e-5 * (1 + fabs(derivative)));
         }
     reference_release(&r);
     graph_release(&graph);
@@ -297,7 +297,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reference_by_finite_differences),
-        ON_EVERY_BACKEND(kept_gradients),
+        ON_EVERY_BACKEND(retained_gradients),
         ON_EVERY_BACKEND(large_means),
         ON_EVERY_BACKEND(dropout),
     };

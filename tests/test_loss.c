@@ -1,5 +1,5 @@
 /* The terms of the loss and the metrics on every backend: finite differences, extremes, batches of one, several
- * students at once. What stands in the feed before and after the step in hand is poison. */
+ * students at once. What stands in the epoch inputs before and after the step in hand is poison. */
 #include "tests/helper_device.h"
 
 #include <math.h>
@@ -27,17 +27,17 @@ enum { TERMS = sizeof terms / sizeof *terms, FIRST_KD = 2 };
 enum { INDEX = 3 };
 struct setting {
     struct test_device t;
-    struct test_feed f;
+    struct test_inputs f;
     struct loss_batch batch; /* device memory */
     size_t values;           /* count * classes */
 };
 
 static void setting_init(struct setting *s, const char *backend, int count, int classes, int students)
 {
-    const struct feed_content sizes = {
-        .batch = count + 1, .room = STEPS * ((size_t)count + 1), .students = students, .classes = classes};
+    const struct epoch_content sizes = {
+        .batch = count + 1, .capacity = STEPS * ((size_t)count + 1), .students = students, .classes = classes};
     *s = (struct setting){.t = test_device_open(backend, 2), .values = (size_t)count * (size_t)classes};
-    test_feed_init(&s->f, &s->t, &sizes, FEED_TEACHER);
+    test_inputs_init(&s->f, &s->t, &sizes, EPOCH_TEACHER);
     const size_t stride = s->values + GAP, bytes = (size_t)students * stride * sizeof(float);
     s->batch = (struct loss_batch){
         .count = count,
@@ -46,13 +46,13 @@ static void setting_init(struct setting *s, const char *backend, int count, int 
         .logit_stride = stride,
         .gradient = test_device_buffer(&s->t, NULL, bytes),
         .gradient_stride = stride,
-        .feed = &s->f.feed,
+        .inputs = &s->f.inputs,
         .metrics = test_device_buffer(&s->t, NULL, (size_t)students * METRIC_COUNT * sizeof(double)),
     };
-    struct feed_content *content = &s->f.content;
-    memset(content->teacher, 0xff, content->room * (size_t)classes * sizeof *content->teacher);
+    struct epoch_content *content = &s->f.content;
+    memset(content->teacher, 0xff, content->capacity * (size_t)classes * sizeof *content->teacher);
     memset(content->scalars, 0xff, STEPS * (size_t)students * sizeof *content->scalars);
-    memset(content->labels, 0, content->room * sizeof *content->labels);
+    memset(content->labels, 0, content->capacity * sizeof *content->labels);
 }
 
 static void setting_release(struct setting *s)
@@ -60,14 +60,14 @@ static void setting_release(struct setting *s)
     test_device_free(&s->t, (float *)s->batch.logits);
     test_device_free(&s->t, s->batch.gradient);
     test_device_free(&s->t, s->batch.metrics);
-    test_feed_release(&s->f, &s->t);
+    test_inputs_release(&s->f, &s->t);
     test_device_close(&s->t);
 }
 
 /* labels [count] and the teacher's logits [count, classes] of the step in hand */
 static void set_targets(struct setting *s, const int32_t *labels, const float *teacher)
 {
-    struct feed_content *content = &s->f.content;
+    struct epoch_content *content = &s->f.content;
     const size_t first = STEP * (size_t)content->batch;
     memcpy(content->labels + first, labels, (size_t)s->batch.count * sizeof *labels);
     memcpy(content->teacher + first * (size_t)content->classes, teacher, s->values * sizeof *teacher);
@@ -90,7 +90,7 @@ static void run_terms(struct setting *s, const struct loss_term *each, const flo
             test_device_upload(&s->t, batch.gradient + (size_t)k * batch.gradient_stride,
                                gradient + (size_t)k * s->values, bytes);
     }
-    test_feed_upload(&s->f, &s->t, STEP);
+    test_inputs_upload(&s->f, &s->t, STEP);
     test_device_upload(&s->t, batch.metrics, metrics, (size_t)batch.students * sizeof *metrics);
     if (!gradient)
         batch.gradient = NULL;
@@ -123,7 +123,7 @@ static void fill(float *z, size_t count, float scale, int phase)
         z[i] = scale * sinf((float)(i * 7 + 3) * 0.61f + (float)phase);
 }
 
-static void gradients_are_slopes(void **state)
+static void gradients_are_derivatives(void **state)
 {
     struct setting s;
     float logits[COUNT * CLASSES], teacher[COUNT * CLASSES], gradient[COUNT * CLASSES];
@@ -232,8 +232,8 @@ static void metrics_are_counted(void **state)
     double metrics[2][METRIC_COUNT] = {0};
     setting_init(&s, *state, SAMPLES, 3, 2);
     set_targets(&s, labels, teacher);
-    test_feed_upload(&s.f, &s.t, STEP);
-    test_device_poison(&s.t, s.f.feed.predictions, sizeof predictions);
+    test_inputs_upload(&s.f, &s.t, STEP);
+    test_device_poison(&s.t, s.f.inputs.predictions, sizeof predictions);
     for (int k = 0; k < 2; k++)
         test_device_upload(&s.t, (float *)s.batch.logits + (size_t)k * s.batch.logit_stride, logits[k],
                            sizeof logits[k]);
@@ -241,7 +241,7 @@ static void metrics_are_counted(void **state)
     for (int times = 0; times < 2; times++)
         test_must(s.t.backend->training->losses->metrics(s.t.device, &s.batch, &err), &err);
     test_device_download(&s.t, metrics, s.batch.metrics, sizeof metrics);
-    test_device_download(&s.t, predictions, s.f.feed.predictions, sizeof predictions);
+    test_device_download(&s.t, predictions, s.f.inputs.predictions, sizeof predictions);
     assert_true(metrics[0][METRIC_CORRECT] == 4 && metrics[0][METRIC_LABELLED] == 6);
     assert_true(metrics[0][METRIC_AGREE] == 6 && metrics[0][METRIC_SAMPLES] == 8);
     assert_true(metrics[1][METRIC_CORRECT] == 0 && metrics[1][METRIC_LABELLED] == 6);
@@ -303,9 +303,9 @@ static void students_do_not_mix(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ON_EVERY_BACKEND(gradients_are_slopes),    ON_EVERY_BACKEND(extremes_stay_finite),
-        ON_EVERY_BACKEND(equal_rows_cost_nothing), ON_EVERY_BACKEND(odd_batches),
-        ON_EVERY_BACKEND(metrics_are_counted),     ON_EVERY_BACKEND(students_do_not_mix),
+        ON_EVERY_BACKEND(gradients_are_derivatives), ON_EVERY_BACKEND(extremes_stay_finite),
+        ON_EVERY_BACKEND(equal_rows_cost_nothing),   ON_EVERY_BACKEND(odd_batches),
+        ON_EVERY_BACKEND(metrics_are_counted),       ON_EVERY_BACKEND(students_do_not_mix),
     };
     return cmocka_run_group_tests_name("loss", tests, NULL, NULL);
 }

@@ -155,7 +155,7 @@ static struct loss_case case_of(const struct values *v, const struct loss_term *
     return c;
 }
 
-static void gradients_are_slopes(void **state)
+static void gradients_are_derivatives(void **state)
 {
     static struct values v;
     struct test_device t = test_device_open(*state, 2);
@@ -163,13 +163,13 @@ static void gradients_are_slopes(void **state)
     for (int i = 0; i < TERMS; i++) {
         struct loss_case c = case_of(&v, &all_terms[i], 4, 6, 5);
         c.rows = 3;
-        loss_case_slopes(&t, &c, 1e-2f, 2e-3);
+        loss_case_derivatives(&t, &c, 1e-2f, 2e-3);
         if (all_terms[i].kind != LOSS_AT)
             continue;
         c.shape.teacher_channels = 1;
-        loss_case_slopes(&t, &c, 1e-2f, 2e-3);
+        loss_case_derivatives(&t, &c, 1e-2f, 2e-3);
         c.shape.teacher_channels = 9;
-        loss_case_slopes(&t, &c, 1e-2f, 2e-3);
+        loss_case_derivatives(&t, &c, 1e-2f, 2e-3);
     }
     test_device_close(&t);
 }
@@ -289,7 +289,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         ON_EVERY_BACKEND(terms_equal_pytorchs),
-        ON_EVERY_BACKEND(gradients_are_slopes),
+        ON_EVERY_BACKEND(gradients_are_derivatives),
         ON_EVERY_BACKEND(extremes_stay_finite),
         ON_EVERY_BACKEND(students_do_not_mix),
     };

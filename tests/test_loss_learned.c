@@ -1,5 +1,5 @@
-/* Terms with trained embeddings, on every backend: against PyTorch, slopes, extremes, several students; what is crd's
- * alone is in test_loss_contrast.c. */
+/* Terms with trained embeddings, on every backend: against PyTorch, derivatives, extremes, several students; what is
+ * crd's alone is in test_loss_contrast.c. */
 #include "tests/helper_learned.h"
 
 #include <math.h>
@@ -23,17 +23,17 @@ static void cc_equals_pytorch(void **state)
     test_device_close(&t);
 }
 
-static void gradients_are_slopes(void **state)
+static void gradients_are_derivatives(void **state)
 {
     struct test_device t = test_device_open(*state, 2);
     struct learned_inputs f;
     learned_inputs_init(&f);
     struct loss_case c = learned_case(&f, &learned_cc);
     c.rows = 3;
-    loss_case_slopes(&t, &c, 1.0f / 1024, 1e-4);
+    loss_case_derivatives(&t, &c, 1.0f / 1024, 1e-4);
     c = learned_case(&f, &learned_crd);
     c.rows = 3;
-    loss_case_slopes(&t, &c, 1.0f / 64, 1e-3);
+    loss_case_derivatives(&t, &c, 1.0f / 64, 1e-3);
     learned_inputs_release(&f);
     test_device_close(&t);
 }
@@ -184,7 +184,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         ON_EVERY_BACKEND(cc_equals_pytorch),
-        ON_EVERY_BACKEND(gradients_are_slopes),
+        ON_EVERY_BACKEND(gradients_are_derivatives),
         ON_EVERY_BACKEND(extremes_stay_finite),
         ON_EVERY_BACKEND(without_rows_gradients_are_zero),
         ON_EVERY_BACKEND(students_side_by_side_are_as_alone),

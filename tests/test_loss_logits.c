@@ -1,5 +1,5 @@
-/* Terms on rows of logits on every backend: slopes, extremes, mixed views, several students, CUDA against CPU. Their
- * values against PyTorch's: test_loss_golden. */
+/* Terms on rows of logits on every backend: derivatives, extremes, mixed views, several students, CUDA against CPU.
+ * Their values against PyTorch's: test_loss_golden. */
 #include "tests/helper_loss.h"
 
 #include <math.h>
@@ -40,7 +40,7 @@ static void fill(float *z, size_t count, float scale, int phase)
         z[i] = scale * sinf((float)(i * 7 + 3) * 0.61f + (float)phase);
 }
 
-static void gradients_are_slopes(void **state)
+static void gradients_are_derivatives(void **state)
 {
     struct test_device t = test_device_open(*state, 2);
     float logits[VALUES], teacher[VALUES];
@@ -52,10 +52,10 @@ static void gradients_are_slopes(void **state)
                               .logits = logits,
                               .teacher_logits = teacher,
                               .labels = some_labels};
-        loss_case_slopes(&t, &c, 1.0f / 256, 1e-4);
+        loss_case_derivatives(&t, &c, 1.0f / 256, 1e-4);
         c.mixes = mixes;
         c.partner_labels = partner_labels;
-        loss_case_slopes(&t, &c, 1.0f / 256, 1e-4);
+        loss_case_derivatives(&t, &c, 1.0f / 256, 1e-4);
     }
     test_device_close(&t);
 }
@@ -73,7 +73,7 @@ static void values_are_class_scores(void **state)
                           .labels = some_labels,
                           .student = student};
     fill(student, COUNT * PIXELS * CHANNELS, 2, 4);
-    loss_case_slopes(&t, &c, 1.0f / 256, 1e-4);
+    loss_case_derivatives(&t, &c, 1.0f / 256, 1e-4);
     for (int i = 0; i < COUNT * PIXELS * CHANNELS; i++)
         pooled[i / (PIXELS * CHANNELS) * CHANNELS + i % CHANNELS] += student[i] / PIXELS;
     loss_case_run(&t, &c, &(struct loss_result){.values = &of_value});
@@ -213,21 +213,21 @@ static void metrics_of_mixed_views(void **state)
     static const int32_t labels[ROWS] = {1, 1, 0, 1}, partners[ROWS] = {0, 0, 1, -1};
     static const int32_t shares[ROWS] = {40000, 20000, 20000, 40000}; /* right, wrong, right, not labelled */
     struct test_device t = test_device_open(*state, 2);
-    struct test_feed f;
+    struct test_inputs f;
     struct error err = {0};
     double metrics[METRIC_COUNT] = {0};
-    test_feed_init(&f, &t, &(struct feed_content){.batch = ROWS, .room = ROWS, .students = 1, .classes = KINDS},
-                   FEED_MIXES);
+    test_inputs_init(&f, &t, &(struct epoch_content){.batch = ROWS, .capacity = ROWS, .students = 1, .classes = KINDS},
+                     EPOCH_MIXES);
     memcpy(f.content.labels, labels, sizeof labels);
     memcpy(f.content.partner_labels, partners, sizeof partners);
     for (int i = 0; i < ROWS; i++)
         f.content.mixes[i] = (struct view_mix){.kind = VIEW_MIX_BLEND, .share = shares[i]};
-    test_feed_upload(&f, &t, 0);
+    test_inputs_upload(&f, &t, 0);
     float *device_logits = test_device_buffer(&t, logits, sizeof logits);
     const struct loss_batch batch = {.count = ROWS,
                                      .students = 1,
                                      .logits = device_logits,
-                                     .feed = &f.feed,
+                                     .inputs = &f.inputs,
                                      .metrics = test_device_buffer(&t, metrics, sizeof metrics)};
     test_must(t.backend->training->losses->metrics(t.device, &batch, &err), &err);
     test_device_download(&t, metrics, batch.metrics, sizeof metrics);
@@ -235,7 +235,7 @@ static void metrics_of_mixed_views(void **state)
     assert_float_equal(metrics[METRIC_LABELLED], 3, 0);
     test_device_free(&t, device_logits);
     test_device_free(&t, batch.metrics);
-    test_feed_release(&f, &t);
+    test_inputs_release(&f, &t);
     test_device_close(&t);
 }
 
@@ -291,9 +291,12 @@ static void backends_agree(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ON_EVERY_BACKEND(gradients_are_slopes), ON_EVERY_BACKEND(values_are_class_scores),
-        ON_EVERY_BACKEND(extremes_stay_finite), ON_EVERY_BACKEND(equal_rows_cost_nothing),
-        ON_EVERY_BACKEND(mixed_labels),         ON_EVERY_BACKEND(metrics_of_mixed_views),
+        ON_EVERY_BACKEND(gradients_are_derivatives),
+        ON_EVERY_BACKEND(values_are_class_scores),
+        ON_EVERY_BACKEND(extremes_stay_finite),
+        ON_EVERY_BACKEND(equal_rows_cost_nothing),
+        ON_EVERY_BACKEND(mixed_labels),
+        ON_EVERY_BACKEND(metrics_of_mixed_views),
         ON_EVERY_BACKEND(backends_agree),
     };
     return cmocka_run_group_tests_name("loss_logits", tests, NULL, NULL);

@@ -1,5 +1,5 @@
 /* Terms on how the rows of a batch lie to one another, on every backend: against PyTorch (tests/golden, and the field's
- * forms in $SOFTCACHE_SHARED/data), slopes, extremes, several students, CUDA against the CPU. */
+ * forms in $SOFTCACHE_SHARED/data), derivatives, extremes, several students, CUDA against the CPU. */
 #include "shared/base/files.h"
 #include "tests/helper_golden.h"
 #include "tests/helper_loss.h"
@@ -102,7 +102,7 @@ static void rkd_equals_the_references(void **state)
     test_device_close(&t);
 }
 
-static void gradients_are_slopes(void **state)
+static void gradients_are_derivatives(void **state)
 {
     struct test_device t = test_device_open(*state, 2);
     float *student = made(4 * 6, 0), *teacher = made(4 * 5, 1);
@@ -111,7 +111,7 @@ static void gradients_are_slopes(void **state)
         struct loss_case c = {
             .terms = &term, .shape = shape_of(4, 6, 5), .rows = 3, .student = student, .teacher = teacher};
         term.weight = 10;
-        loss_case_slopes(&t, &c, 1.0f / 1024, 2e-5);
+        loss_case_derivatives(&t, &c, 1.0f / 1024, 2e-5);
     }
     free(student);
     free(teacher);
@@ -326,7 +326,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         ON_EVERY_BACKEND(terms_equal_pytorchs),          ON_EVERY_BACKEND(rkd_equals_the_references),
-        ON_EVERY_BACKEND(gradients_are_slopes),          ON_EVERY_BACKEND(extremes_stay_finite),
+        ON_EVERY_BACKEND(gradients_are_derivatives),     ON_EVERY_BACKEND(extremes_stay_finite),
         ON_EVERY_BACKEND(equal_pairs_have_no_direction), ON_EVERY_BACKEND(distance_to_the_origin_is_not_felt),
         ON_EVERY_BACKEND(without_rows_nothing_is_added), ON_EVERY_BACKEND(students_side_by_side_are_as_alone),
         cmocka_unit_test(threads_make_no_difference),    cmocka_unit_test(cuda_equals_the_cpu),

@@ -61,13 +61,13 @@ static void bind(struct fixture *f, const char *loss)
         fail_msg("%s: %s", loss, f->err.message);
 }
 
-static void expect_tap(const struct fixture *f, int pair, const char *node, int c, int h, int w)
+static void expect_feature(const struct fixture *f, int pair, const char *node, int c, int h, int w)
 {
-    const struct loss_value *tap = &f->values.taps[f->values.pairs[pair].tap];
-    assert_string_equal(f->values.graph.nodes[tap->of].name, node);
-    assert_int_equal(tap->channels, c);
-    assert_int_equal(tap->h, h);
-    assert_int_equal(tap->w, w);
+    const struct loss_value *feature = &f->values.student_values[f->values.pairs[pair].student_value];
+    assert_string_equal(f->values.graph.nodes[feature->of].name, node);
+    assert_int_equal(feature->channels, c);
+    assert_int_equal(feature->h, h);
+    assert_int_equal(feature->w, w);
 }
 
 static void expect_source(const struct fixture *f, int pair, int feature, int h, int w)
@@ -82,23 +82,23 @@ static void finds_values(void **state)
 {
     struct fixture *f = *state;
     bind(f, "ce + hint(student=b2, teacher=small, regressor=conv3x3)"); /* b2 is 16x8x8 before its batch norm */
-    expect_tap(f, 0, "hint.0.regressor", 16, 4, 4);
+    expect_feature(f, 0, "hint.0.regressor", 16, 4, 4);
     expect_source(f, 0, 1, 4, 4);
     assert_false(f->values.partial);
     loss_values_release(&f->values);
 
     bind(f, "hint(student=[b2_relu, b1_relu], teacher=[map, map], regressor=conv1x1)");
     assert_int_equal(f->values.pair_count, 2);
-    expect_tap(f, 0, "hint.0.regressor", 24, 8, 8);
-    expect_tap(f, 1, "hint.1.regressor", 24, 8, 8); /* from 16x16 */
+    expect_feature(f, 0, "hint.0.regressor", 24, 8, 8);
+    expect_feature(f, 1, "hint.1.regressor", 24, 8, 8); /* from 16x16 */
     assert_int_equal(f->values.pairs[0].source, f->values.pairs[1].source);
     assert_int_equal(f->values.views[0], 2);
     assert_true(f->values.partial && f->values.features[0] && !f->values.features[1]);
     loss_values_release(&f->values);
 
     bind(f, "at(student=b1_relu, teacher=map) + at(student=b2_relu, teacher=attention)");
-    expect_tap(f, 0, "b1_relu", 8, 8, 8);
-    expect_tap(f, 1, "b2_relu", 16, 8, 8);
+    expect_feature(f, 0, "b1_relu", 8, 8, 8);
+    expect_feature(f, 1, "b2_relu", 16, 8, 8);
     loss_values_release(&f->values);
 }
 
@@ -106,17 +106,17 @@ static void takes_the_embeddings(void **state)
 {
     struct fixture *f = *state;
     bind(f, "rkd_distance + rkd_angle + cosine(regressor=linear) + crd + ce(student=b2_relu)");
-    expect_tap(f, 0, "b2_gap", 16, 1, 1);
+    expect_feature(f, 0, "b2_gap", 16, 1, 1);
     expect_source(f, 0, 2, 1, 1);
-    assert_int_equal(f->values.pairs[0].tap, f->values.pairs[1].tap);
-    expect_tap(f, 2, "cosine.0.regressor", 12, 1, 1);
-    expect_tap(f, 3, "crd.0.embedding", LOSS_EMBEDDING, 1, 1);
-    expect_tap(f, 4, "b2_relu", 16, 1, 1);
+    assert_int_equal(f->values.pairs[0].student_value, f->values.pairs[1].student_value);
+    expect_feature(f, 2, "cosine.0.regressor", 12, 1, 1);
+    expect_feature(f, 3, "crd.0.embedding", LOSS_EMBEDDING, 1, 1);
+    expect_feature(f, 4, "b2_relu", 16, 1, 1);
     assert_int_equal(f->values.pairs[4].source, -1);
     loss_values_release(&f->values);
     f->manifest.feature_count = 2; /* maps only */
     bind(f, "rkd_distance");
-    expect_tap(f, 0, "classifier", CLASSES, 1, 1);
+    expect_feature(f, 0, "classifier", CLASSES, 1, 1);
     expect_source(f, 0, FEATURE_LOGITS, 1, 1);
     loss_values_release(&f->values);
 }

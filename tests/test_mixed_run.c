@@ -66,7 +66,7 @@ static void open_scene(struct scene *s, const char *backend)
 
 static void close_scene(struct scene *s)
 {
-    trainer_feed_release(&s->trainer);
+    trainer_epoch_release(&s->trainer);
     graph_release(&s->teacher);
     dataset_release(&s->dataset);
     cache_release(&s->cache);
@@ -87,23 +87,25 @@ static void ask_teacher(const struct scene *s, const float *pixels, float logits
 /* Renders the epoch's steps; returns how many of its mixed views have other logits than the cache has. */
 static int count_wrong(struct scene *s, int *mixed, int *unmixed_wrong)
 {
-    const struct feed_content *content = &s->trainer.content;
+    const struct epoch_content *content = &s->trainer.content;
     const uint32_t steps = s->dataset.count / BATCH;
     float *pixels = malloc((size_t)BATCH * PIXELS * 3 * sizeof *pixels);
     void *out = test_device_buffer(&s->t, NULL, (size_t)BATCH * PIXELS * 3 * sizeof *pixels);
     struct error err = {0};
     int wrong = *mixed = *unmixed_wrong = 0;
-    test_must(feed_upload(&s->trainer.feed, s->t.backend->device, s->t.device, content, s->dataset.count, &err), &err);
-    const struct epoch_views views = feed_views(&s->trainer.feed);
+    test_must(
+        epoch_inputs_upload(&s->trainer.inputs, s->t.backend->device, s->t.device, content, s->dataset.count, &err),
+        &err);
+    const struct epoch_views views = epoch_inputs_views(&s->trainer.inputs);
     for (uint32_t step = 0; step < steps; step++) {
         const size_t first = (size_t)step * BATCH;
-        test_device_upload(&s->t, s->trainer.feed.cursor, &step, sizeof step);
+        test_device_upload(&s->t, s->trainer.inputs.cursor, &step, sizeof step);
         if (s->t.backend->device->images->prefetch)
             test_must(s->t.backend->device->images->prefetch(s->t.device, s->dataset.images, content->samples + first,
                                                              content->partners + first, BATCH, step, &err),
                       &err);
         test_must(s->t.backend->device->images->render(s->t.device, s->dataset.images, &views, BATCH, SIZE,
-                                                       s->dataset.table, ELEMENT_FP32, out, &err),
+                                                       s->dataset.table, DTYPE_FP32, out, &err),
                   &err);
         test_device_download(&s->t, pixels, out, (size_t)BATCH * PIXELS * 3 * sizeof *pixels);
         for (size_t i = 0; i < BATCH; i++) {
@@ -140,7 +142,7 @@ static void student_sees_what_the_teacher_saw(void **state)
         assert_in_range(mixed, s.dataset.count - 6, s.dataset.count);
     }
     for (uint32_t i = 0; i < s.dataset.count; i++) {
-        struct feed_content *content = &s.trainer.content;
+        struct epoch_content *content = &s.trainer.content;
         const uint32_t other = (content->partners[i] + 1) % s.dataset.count;
         content->partners[i] = other;
         dataset_view(&s.dataset, other, (int)content->numbers[i], &content->partner_views[i]);
@@ -163,7 +165,7 @@ static void order_changes_no_mix(void **state)
     assert_int_equal(s.dataset.count, 72);
     memset(partners, 0xff, sizeof partners);
     for (int epoch = 0; epoch < 6; epoch++) {
-        const struct feed_content *content = &s.trainer.content;
+        const struct epoch_content *content = &s.trainer.content;
         s.options.sequential = epoch == 3;
         s.options.seed += epoch == 4;
         test_must(trainer_prepare(&s.trainer, &s.dataset, epoch, &err), &err);

@@ -62,7 +62,7 @@ static bool read_tensor(struct tensor *tensor, const char *folder, const char *k
 }
 
 /* The name of input `number` of a model's graph; empty where there is none. */
-static void input_name(const unsigned char *bytes, size_t size, int number, char *name, size_t room)
+static void input_name(const unsigned char *bytes, size_t size, int number, char *name, size_t capacity)
 {
     struct proto_field model, graph, value;
     name[0] = 0;
@@ -72,7 +72,7 @@ static void input_name(const unsigned char *bytes, size_t size, int number, char
                 continue;
             for (size_t c = 0; proto_next(graph.bytes, graph.size, &c, &value);)
                 if (value.number == VALUE_NAME)
-                    snprintf(name, room, "%.*s", (int)value.size, (const char *)value.bytes);
+                    snprintf(name, capacity, "%.*s", (int)value.size, (const char *)value.bytes);
         }
     }
 }
@@ -86,7 +86,7 @@ static void add_initialisers(struct proto *model, const char *folder)
         struct proto initialiser = {0}, graph = {0};
         input_name(model->bytes, model->size, i, name, sizeof name);
         initialiser.bytes = tensor.bytes;
-        initialiser.size = initialiser.room = tensor.size;
+        initialiser.size = initialiser.capacity = tensor.size;
         proto_text(&initialiser, TENSOR_NAME, name);
         proto_message(&graph, GRAPH_INITIALIZER, &initialiser);
         proto_message(model, MODEL_GRAPH, &graph);
@@ -142,7 +142,7 @@ static void run_case(const char *folder, const char *name, struct counts *counts
     snprintf(path, sizeof path, "%s/model.onnx", folder);
     if (!file_exists(path) || file_read(path, 64 << 20, &model.bytes, &model.size, &err) != STATUS_OK)
         return;
-    model.room = model.size;
+    model.capacity = model.size;
     add_initialisers(&model, folder);
     enum status status = onnx_read(&graph, model.bytes, model.size, path, NULL, &err);
     if (status != STATUS_OK) {

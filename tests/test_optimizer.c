@@ -40,10 +40,10 @@ static const struct optimizer_case cases[] = {
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
-/* The vectors of some students on a device, and the feed of the steps. */
+/* The vectors of some students on a device, and the epoch inputs of the steps. */
 struct vectors {
     struct test_device t;
-    struct test_feed f;
+    struct test_inputs f;
     struct optimizer_memory memory; /* device memory [students, count] */
     float *average;                 /* device memory [students, count] */
     struct mailbox *mailbox;
@@ -56,10 +56,10 @@ static void vectors_init(struct vectors *v, const char *backend, int threads, co
                          int students, size_t count, const float *parameters, const double *rates)
 {
     struct error err = {0};
-    const struct feed_content sizes = {.batch = 1, .room = (size_t)steps, .students = students, .classes = 1};
+    const struct epoch_content sizes = {.batch = 1, .capacity = (size_t)steps, .students = students, .classes = 1};
     const size_t bytes = (size_t)students * count * sizeof(float), metric_bytes = METRIC_COUNT * sizeof(double);
     *v = (struct vectors){.t = test_device_open(backend, threads), .count = count, .bytes = bytes};
-    test_feed_init(&v->f, &v->t, &sizes, 0);
+    test_inputs_init(&v->f, &v->t, &sizes, 0);
     for (int s = 0; s < steps; s++)
         for (int k = 0; k < students; k++)
             v->f.content.scalars[s * students + k] = (struct step_scalars){
@@ -68,7 +68,7 @@ static void vectors_init(struct vectors *v, const char *backend, int threads, co
                 .correction1 = 1 - pow(c->optimizer.beta1, s + 1),
                 .root_correction2 = sqrt(1 - pow(c->optimizer.beta2, s + 1)),
             };
-    test_feed_upload(&v->f, &v->t, 0);
+    test_inputs_upload(&v->f, &v->t, 0);
     v->memory.parameters = test_device_buffer(&v->t, parameters, bytes);
     v->memory.gradients = test_device_buffer(&v->t, NULL, bytes);
     v->memory.first = test_device_buffer(&v->t, NULL, bytes);
@@ -91,7 +91,7 @@ static void vectors_release(struct vectors *v)
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
         test_device_free(&v->t, buffers[i]);
     v->t.backend->device->mailbox_free(v->t.device, v->mailbox);
-    test_feed_release(&v->f, &v->t);
+    test_inputs_release(&v->f, &v->t);
     test_device_close(&v->t);
 }
 
@@ -101,11 +101,12 @@ static void step(struct vectors *v, const struct optimizer *optimizer, const flo
     struct error err = {0};
     const struct backend *backend = v->t.backend;
     test_device_upload(&v->t, v->memory.gradients, gradients, v->bytes);
-    test_must(backend->training->optimizer->step(v->t.device, optimizer, &v->memory, v->count, &v->f.feed, &err), &err);
+    test_must(backend->training->optimizer->step(v->t.device, optimizer, &v->memory, v->count, &v->f.inputs, &err),
+              &err);
     test_must(backend->training->optimizer->ema_update(v->t.device, v->average, v->memory.parameters,
                                                        v->bytes / sizeof(float), DECAY, &err),
               &err);
-    test_must(backend->training->advance(v->t.device, &v->f.feed, v->metrics, v->mailbox, &err), &err);
+    test_must(backend->training->advance(v->t.device, &v->f.inputs, v->metrics, v->mailbox, &err), &err);
 }
 
 static void gradient(int number, const float *parameters, float *g)
@@ -218,8 +219,8 @@ static void advance_tells_the_host(void **state)
     vectors_init(&v, *state, 1, &cases[0], STEPS, 2, COUNT, zeros, rates);
     test_device_upload(&v.t, v.metrics, metrics, sizeof metrics);
     for (int steps = 0; steps < 2; steps++)
-        test_must(v.t.backend->training->advance(v.t.device, &v.f.feed, v.metrics, v.mailbox, &err), &err);
-    test_device_download(&v.t, &cursor, v.f.feed.cursor, sizeof cursor);
+        test_must(v.t.backend->training->advance(v.t.device, &v.f.inputs, v.metrics, v.mailbox, &err), &err);
+    test_device_download(&v.t, &cursor, v.f.inputs.cursor, sizeof cursor);
     assert_int_equal(cursor, 2);
     assert_int_equal(v.mailbox->steps, 2);
     assert_true(v.mailbox->loss == 2.5 && v.mailbox->samples == 128);

@@ -1,4 +1,4 @@
-/* The plan's structure: what becomes a step, where completions are attached, who finishes which gradient, where
+/* The plan's structure: what becomes a step, where epilogues are attached, who finishes which gradient, where
  * gradients lie. That training by the plan is right is shown by test_kernels.c. */
 #include "shared/graph/plan.h"
 #include "shared/graph/plan_memory.h"
@@ -10,10 +10,10 @@
 #include <string.h>
 #include <cmocka.h>
 
-static void compile(struct plan *plan, const struct graph *graph, const int *kept, int kept_count)
+static void compile(struct plan *plan, const struct graph *graph, const int *retained, int retained_count)
 {
     struct error err = {0};
-    if (plan_compile(plan, graph, &(struct plan_options){4, ELEMENT_FP32, kept, kept_count}, &err) != STATUS_OK)
+    if (plan_compile(plan, graph, &(struct plan_options){4, DTYPE_FP32, retained, retained_count}, &err) != STATUS_OK)
         fail_msg("%s", err.message);
 }
 
@@ -97,7 +97,7 @@ static void residual_gradients(void **state)
 }
 
 /* A kept node stays visible, and the loss is the first that writes its gradient. */
-static void kept_nodes(void **state)
+static void retained_nodes(void **state)
 {
     struct graph graph;
     struct plan plan;
@@ -114,13 +114,14 @@ static void kept_nodes(void **state)
                 assert_true(plan.steps[s].inputs[i].accumulate);
     /* places of their own: no gradient of another tensor may lie there from the first moment of backward on */
     for (int i = 0; i < 2; i++) {
-        const struct plan_tensor *kept = &plan.tensors[plan.node_tensor[i ? conv : stem]];
+        const struct plan_tensor *retained = &plan.tensors[plan.node_tensor[i ? conv : stem]];
         const size_t size = 4 * 8 * 6 * 6;
         for (int t = 0; t < plan.tensor_count; t++) {
             const struct plan_tensor *other = &plan.tensors[t];
             const size_t floats = 4 * (size_t)(other->shape.c * other->shape.h * other->shape.w);
-            if (other != kept && other->gradient != PLAN_NONE && t >= plan.node_tensor[stem])
-                assert_true(other->gradient + floats <= kept->gradient || kept->gradient + size <= other->gradient);
+            if (other != retained && other->gradient != PLAN_NONE && t >= plan.node_tensor[stem])
+                assert_true(other->gradient + floats <= retained->gradient ||
+                            retained->gradient + size <= other->gradient);
         }
     }
     plan_release(&plan);
@@ -287,14 +288,10 @@ static void memory_is_shared_safely(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(chain_is_fused),
-        cmocka_unit_test(residual_gradients),
-        cmocka_unit_test(kept_nodes),
-        cmocka_unit_test(kept_end),
-        cmocka_unit_test(concat_and_late_norm),
-        cmocka_unit_test(same_graph_same_plan),
-        cmocka_unit_test(weights_go_and_come_back),
-        cmocka_unit_test(what_cannot_be_trained),
+        cmocka_unit_test(chain_is_fused),           cmocka_unit_test(residual_gradients),
+        cmocka_unit_test(retained_nodes),           cmocka_unit_test(kept_end),
+        cmocka_unit_test(concat_and_late_norm),     cmocka_unit_test(same_graph_same_plan),
+        cmocka_unit_test(weights_go_and_come_back), cmocka_unit_test(what_cannot_be_trained),
         cmocka_unit_test(memory_is_shared_safely),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

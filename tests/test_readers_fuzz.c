@@ -21,8 +21,8 @@ static uint8_t *mutate(struct random_stream *random, const uint8_t *bytes, size_
 {
     static const uint8_t extremes[] = {0, 1, 0x7F, 0x80, 0xFF};
     const uint32_t length = (uint32_t)size;
-    size_t room = size + 64;
-    uint8_t *copy = malloc(room);
+    size_t capacity = size + 64;
+    uint8_t *copy = malloc(capacity);
     memcpy(copy, bytes, size);
     for (uint32_t round = random_below(random, 3) + 1; round > 0; round--) {
         uint32_t limit = random_below(random, 2) ? length : length < 700 ? length : 700; /* headers are at the front */
@@ -162,10 +162,10 @@ static void test_cifar10(void **state)
     fuzz_source(meta_first, 3, 200);
 }
 
-static size_t compress_gzip(const uint8_t *bytes, size_t size, uint8_t *out, size_t room)
+static size_t compress_gzip(const uint8_t *bytes, size_t size, uint8_t *out, size_t capacity)
 {
     z_stream stream = {
-        .next_in = (z_const Bytef *)bytes, .avail_in = (uInt)size, .next_out = out, .avail_out = (uInt)room};
+        .next_in = (z_const Bytef *)bytes, .avail_in = (uInt)size, .next_out = out, .avail_out = (uInt)capacity};
     assert_int_equal(deflateInit2(&stream, 6, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY), Z_OK);
     assert_int_equal(deflate(&stream, Z_FINISH), Z_STREAM_END);
     deflateEnd(&stream);

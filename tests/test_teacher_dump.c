@@ -29,14 +29,14 @@ struct fixture {
     char text[1 << 16]; /* what the last command printed, both streams */
 };
 
-static char *const *arguments(char **list, size_t room, va_list rest)
+static char *const *arguments(char **list, size_t capacity, va_list rest)
 {
     const char *build = getenv("BUILD");
     static char program[512];
     size_t count = 0;
     snprintf(program, sizeof program, "%s/teacher_dump", build ? build : "build");
     list[count++] = program;
-    for (char *argument; (argument = va_arg(rest, char *)) && count + 1 < room;)
+    for (char *argument; (argument = va_arg(rest, char *)) && count + 1 < capacity;)
         list[count++] = argument;
     list[count] = NULL;
     return list;

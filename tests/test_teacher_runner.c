@@ -21,9 +21,9 @@
 /* Largest difference over largest magnitude. An op rounds its inputs, weights and result once each: 3 * 2^-11 and
  * 3 * 2^-8 at worst; sums of products are float. Networks add up. */
 static const double op_tolerance[] = {
-    [TEACHER_FP16] = 4e-3, [TEACHER_BF16] = 3e-2, [TEACHER_TF32] = 4e-3, [TEACHER_FP32] = 2e-5};
+    [PRECISION_FP16] = 4e-3, [PRECISION_BF16] = 3e-2, [PRECISION_TF32] = 4e-3, [PRECISION_FP32] = 2e-5};
 static const double network_tolerance[] = {
-    [TEACHER_FP16] = 1e-2, [TEACHER_BF16] = 8e-2, [TEACHER_TF32] = 1e-2, [TEACHER_FP32] = 1e-4};
+    [PRECISION_FP16] = 1e-2, [PRECISION_BF16] = 8e-2, [PRECISION_TF32] = 1e-2, [PRECISION_FP32] = 1e-4};
 enum { MAX_OUTPUTS = 64 };
 
 /* ---- the engine under test ---- */
@@ -37,7 +37,7 @@ static struct {
     copy_function *copy;         /* the shim's cudaMemcpy, or: */
     copy_in_function *copy_in;   /* the driver's */
     copy_out_function *copy_out; /* the driver's */
-    enum teacher_precision precision;
+    enum precision precision;
 } engine;
 
 /* A function of a library as what it is: ISO C has no cast from an object pointer. */
@@ -100,31 +100,31 @@ static void copy_out(void *to, const void *from, size_t bytes)
 
 /* ---- values ---- */
 
-static size_t bytes_of_element(enum teacher_element type)
+static size_t bytes_of_element(enum dtype type)
 {
-    return type == TEACHER_FLOAT ? 4 : 2;
+    return type == DTYPE_FP32 ? 4 : 2;
 }
 
-static void put(unsigned char *to, enum teacher_element type, float value)
+static void put(unsigned char *to, enum dtype type, float value)
 {
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);
-    const uint16_t small = type == TEACHER_HALF ? half_from_float(value) : (uint16_t)((bits + 0x8000) >> 16);
-    if (type == TEACHER_FLOAT)
+    const uint16_t small = type == DTYPE_FP16 ? half_from_float(value) : (uint16_t)((bits + 0x8000) >> 16);
+    if (type == DTYPE_FP32)
         memcpy(to, &value, sizeof value);
     else
         memcpy(to, &small, sizeof small);
 }
 
-static float get(const unsigned char *from, enum teacher_element type)
+static float get(const unsigned char *from, enum dtype type)
 {
     float value;
     uint16_t small;
     memcpy(&small, from, sizeof small);
     const uint32_t bits = (uint32_t)small << 16;
-    if (type == TEACHER_HALF)
+    if (type == DTYPE_FP16)
         return half_to_float(small);
-    memcpy(&value, type == TEACHER_FLOAT ? (const void *)from : (const void *)&bits, sizeof value);
+    memcpy(&value, type == DTYPE_FP32 ? (const void *)from : (const void *)&bits, sizeof value);
     return value;
 }
 
@@ -189,9 +189,9 @@ static float *download(const struct teacher_value *output, int first, int n, int
 /* What the precision makes of an input: both sides start from the same numbers. */
 static void round_inputs(float *values, size_t count)
 {
-    const enum teacher_element type = engine.precision == TEACHER_FP16   ? TEACHER_HALF
-                                      : engine.precision == TEACHER_BF16 ? TEACHER_BFLOAT16
-                                                                         : TEACHER_FLOAT;
+    const enum dtype type = engine.precision == PRECISION_FP16   ? DTYPE_FP16
+                            : engine.precision == PRECISION_BF16 ? DTYPE_BF16
+                                                                 : DTYPE_FP32;
     unsigned char bytes[4];
     for (size_t i = 0; i < count; i++) {
         put(bytes, type, values[i]);
@@ -274,7 +274,7 @@ static void check_network(struct graph_builder *builder)
 
 /* ---- tests ---- */
 
-static const enum teacher_precision precisions[] = {TEACHER_FP32, TEACHER_FP16, TEACHER_BF16};
+static const enum precision precisions[] = {PRECISION_FP32, PRECISION_FP16, PRECISION_BF16};
 #define FOR_EVERY_PRECISION for (size_t p_ = 0; p_ < 3 && (engine.precision = precisions[p_], true); p_++)
 
 static void convolutions(void **state)
@@ -314,13 +314,13 @@ static void random_graphs(void **state)
     for (uint64_t seed = 100; seed < 100 + GRAPHS; seed++) {
         struct graph_builder builder;
         int wanted[4];
-        engine.precision = TEACHER_FP32;
+        engine.precision = PRECISION_FP32;
         engine_random_graph(&builder, seed);
         wanted[0] = builder.graph.output;
         for (int i = 1; i < 4; i++)
             wanted[i] = (int)random_below(&builder.random, (uint32_t)builder.graph.node_count);
-        check_nodes(&builder, 1, wanted, 1, network_tolerance[TEACHER_FP32]);
-        check_nodes(&builder, 1, wanted, 4, network_tolerance[TEACHER_FP32]);
+        check_nodes(&builder, 1, wanted, 1, network_tolerance[PRECISION_FP32]);
+        check_nodes(&builder, 1, wanted, 4, network_tolerance[PRECISION_FP32]);
         build_release(&builder);
     }
 }
@@ -350,7 +350,7 @@ static void independent_of_neighbours(void **state)
     (void)state;
     struct graph_builder builder;
     float *expected, *got;
-    engine.precision = TEACHER_FP16;
+    engine.precision = PRECISION_FP16;
     build_init(&builder, 5, 3, SIDE, SIDE);
     int x = build_relu(&builder, build_conv(&builder, 0, 20, 3, 2, 1, 1));
     x = build_op1(&builder, OP_GLOBAL_AVERAGE_POOL, build_conv(&builder, x, 20, 3, 1, 1, 20));

@@ -38,7 +38,7 @@ struct golden {
 /* The loss tolerance is what the project promises. Measured: losses 2e-7, gradient norms and tensors (of their norms)
  * 3e-7, where no value next to 0 falls on the other side of a ReLU. Another processor's rounding may cause that, which
  * moved tensors by 2e-4 and norms by 3e-4; and Adam then moves single elements by shares of its 20 steps of 1e-3. */
-static const double loss_tolerance = 1e-4, norm_tolerance = 1e-3, tensor_tolerance = 5e-4, element_tolerance = 2e-3;
+static const double loss_tolerance = 1e-4, norm_tolerance = 1e-3, tensor_tolerance = 5e-4, dtype_tolerance = 2e-3;
 
 static void uniform(uint64_t seed, enum random_purpose purpose, uint32_t a, uint32_t b, float *out, size_t count)
 {
@@ -105,7 +105,7 @@ struct training {
     struct graph graph;
     struct test_device t;
     struct network network;
-    struct test_feed f;
+    struct test_inputs f;
     struct batch batches[BATCHES];
     struct optimizer_memory memory; /* device memory [parameters] */
     double *metrics;                /* device memory [METRIC_COUNT] */
@@ -118,9 +118,9 @@ static const struct optimizer adam = {
     .kind = OPTIMIZER_ADAM, .weight_decay = 1e-5, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .clip = 10};
 
 /* All steps at once. */
-static void fill_feed(struct training *training, const struct golden *golden)
+static void fill_inputs(struct training *training, const struct golden *golden)
 {
-    struct feed_content *content = &training->f.content;
+    struct epoch_content *content = &training->f.content;
     for (size_t s = 0; s < STEPS; s++) {
         const struct batch *batch = &training->batches[s % BATCHES];
         memcpy(content->labels + s * SAMPLES, batch->labels, sizeof batch->labels);
@@ -134,14 +134,15 @@ static void fill_feed(struct training *training, const struct golden *golden)
             .weights = {golden->distil ? 0.5f : 1, 0.5f},
         };
     }
-    test_feed_upload(&training->f, &training->t, 0);
+    test_inputs_upload(&training->f, &training->t, 0);
 }
 
 static void training_new(struct training *training, const struct golden *golden, const char *backend, int threads)
 {
     struct error err = {0};
     const struct net_text_options options = {golden->name, 3, SIZE, CLASSES};
-    const struct feed_content sizes = {.batch = SAMPLES, .room = STEPS * SAMPLES, .students = 1, .classes = CLASSES};
+    const struct epoch_content sizes = {
+        .batch = SAMPLES, .capacity = STEPS * SAMPLES, .students = 1, .classes = CLASSES};
     struct test_device *t = &training->t;
     struct network *network = &training->network;
     *t = test_device_open(backend, threads);
@@ -152,8 +153,8 @@ static void training_new(struct training *training, const struct golden *golden,
               &err);
     for (uint32_t i = 0; i < BATCHES; i++)
         make_batch(golden, i, &training->batches[i]);
-    test_feed_init(&training->f, t, &sizes, FEED_TEACHER);
-    fill_feed(training, golden);
+    test_inputs_init(&training->f, t, &sizes, EPOCH_TEACHER);
+    fill_inputs(training, golden);
     const size_t bytes = network->plan.parameter_count * sizeof(float);
     training->memory = (struct optimizer_memory){
         .parameters = network->memory.parameters,
@@ -177,7 +178,7 @@ static void training_free(struct training *training)
     test_device_free(t, training->memory.norm);
     test_device_free(t, training->metrics);
     t->backend->device->mailbox_free(t->device, training->mailbox);
-    test_feed_release(&training->f, t);
+    test_inputs_release(&training->f, t);
     network_release(&training->network);
     test_device_close(&training->t);
     graph_release(&training->graph);
@@ -194,7 +195,7 @@ static void add_losses(struct training *training, const struct golden *golden)
                                       .students = 1,
                                       .logits = network_logits(&training->network),
                                       .gradient = network_logits_gradient(&training->network),
-                                      .feed = &training->f.feed,
+                                      .inputs = &training->f.inputs,
                                       .metrics = training->metrics};
     test_must(t->backend->device->zero(t->device, losses.gradient, LOGITS * sizeof(float), &err), &err);
     test_must(t->backend->device->zero(t->device, losses.metrics, METRIC_COUNT * sizeof(double), &err), &err);
@@ -208,8 +209,8 @@ static void train_step(struct training *training, const struct golden *golden, i
     struct error err = {0};
     const struct test_device *t = &training->t;
     struct network *network = &training->network;
-    const struct feed *feed = &training->f.feed;
-    const struct pass pass = {SAMPLES, true, feed};
+    const struct epoch_inputs *inputs = &training->f.inputs;
+    const struct pass pass = {SAMPLES, true, inputs};
     double metrics[METRIC_COUNT];
     test_device_upload(t, network_input(network), training->batches[number % BATCHES].images,
                        sizeof training->batches[0].images);
@@ -217,9 +218,9 @@ static void train_step(struct training *training, const struct golden *golden, i
     add_losses(training, golden);
     test_must(network_backward(network, &pass, &err), &err);
     test_must(t->backend->training->optimizer->step(t->device, &adam, &training->memory, network->plan.parameter_count,
-                                                    feed, &err),
+                                                    inputs, &err),
               &err);
-    test_must(t->backend->training->advance(t->device, feed, training->metrics, training->mailbox, &err), &err);
+    test_must(t->backend->training->advance(t->device, inputs, training->metrics, training->mailbox, &err), &err);
     test_device_download(t, metrics, training->metrics, sizeof metrics);
     test_device_download(t, &training->norms[number], training->memory.norm, sizeof(double));
     training->losses[number] = metrics[METRIC_LOSS] / SAMPLES;
@@ -265,7 +266,7 @@ static const float *compare_weights(const struct golden *golden, const struct gr
         }
         for (size_t i = 0; i < weight->count; i += (size_t)golden->stride, values++) {
             double d = (double)weight->data[i] - (double)*values;
-            if (!(fabs(d) <= element_tolerance))
+            if (!(fabs(d) <= dtype_tolerance))
                 fail_msg("%s: %s[%zu] is %.8g, PyTorch has %.8g", golden->name, expected->name, i,
                          (double)weight->data[i], (double)*values);
             difference += d * d;

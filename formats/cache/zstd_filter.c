@@ -7,7 +7,7 @@
 
 enum { CHUNK_LIMIT = 1 << 30 };
 
-static size_t decompress(size_t bytes, size_t *room, void **buffer)
+static size_t decompress(size_t bytes, size_t *capacity, void **buffer)
 {
     unsigned long long size = ZSTD_getFrameContentSize(*buffer, bytes);
     if (size == 0 || size > CHUNK_LIMIT) /* also its error codes */
@@ -19,7 +19,7 @@ static size_t decompress(size_t bytes, size_t *room, void **buffer)
     }
     free(*buffer);
     *buffer = plain;
-    *room = size;
+    *capacity = size;
     return size;
 }
 
@@ -35,25 +35,25 @@ static size_t pack(int level, const void *chunk, size_t bytes, void **packed)
     return 0;
 }
 
-static size_t compress(int level, size_t bytes, size_t *room, void **buffer)
+static size_t compress(int level, size_t bytes, size_t *capacity, void **buffer)
 {
     void *packed;
     size_t size = pack(level, *buffer, bytes, &packed);
     if (size > 0) {
         free(*buffer);
         *buffer = packed;
-        *room = size;
+        *capacity = size;
     }
     return size;
 }
 
 /* H5Z_func_t: replaces *buffer, returns the number of bytes in it, 0 on failure. */
-static size_t zstd_filter(unsigned flags, size_t value_count, const unsigned values[], size_t bytes, size_t *room,
+static size_t zstd_filter(unsigned flags, size_t value_count, const unsigned values[], size_t bytes, size_t *capacity,
                           void **buffer)
 {
     if (flags & H5Z_FLAG_REVERSE)
-        return decompress(bytes, room, buffer);
-    return compress(value_count > 0 ? (int)values[0] : ZSTD_FILTER_LEVEL, bytes, room, buffer);
+        return decompress(bytes, capacity, buffer);
+    return compress(value_count > 0 ? (int)values[0] : ZSTD_FILTER_LEVEL, bytes, capacity, buffer);
 }
 
 static const H5Z_class2_t filter_class = {

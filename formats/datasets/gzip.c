@@ -10,15 +10,15 @@ bool gzip_recognises(const uint8_t *bytes, size_t size)
 }
 
 /* Doubles the room of *out, which is `used` bytes full. */
-static enum status grow(uint8_t **out, size_t *room, struct error *err)
+static enum status grow(uint8_t **out, size_t *capacity, struct error *err)
 {
-    enum { FIRST_ROOM = 1 << 16 };
-    size_t larger = *room ? 2 * *room : FIRST_ROOM;
+    enum { FIRST_CAPACITY = 1 << 16 };
+    size_t larger = *capacity ? 2 * *capacity : FIRST_CAPACITY;
     uint8_t *moved = realloc(*out, larger);
     if (!moved)
         return error_no_memory(err, larger, "a decompressed file");
     *out = moved;
-    *room = larger;
+    *capacity = larger;
     return STATUS_OK;
 }
 
@@ -27,7 +27,7 @@ enum status gzip_decompress(const uint8_t *bytes, size_t size, size_t limit, con
 {
     enum { GZIP_WINDOW = 16 + MAX_WBITS };
     enum status status = STATUS_OK;
-    size_t room = 0, used = 0;
+    size_t capacity = 0, used = 0;
     int code = Z_OK;
     z_stream stream = {.next_in = (z_const Bytef *)bytes, .avail_in = (uInt)size};
     *out = NULL;
@@ -37,9 +37,9 @@ enum status gzip_decompress(const uint8_t *bytes, size_t size, size_t limit, con
     if (inflateInit2(&stream, GZIP_WINDOW) != Z_OK)
         return error_no_memory(err, 0, "decompression");
     while (code != Z_STREAM_END) {
-        if (used == room)
-            TRY(grow(out, &room, err));
-        uInt piece = room - used < 1u << 30 ? (uInt)(room - used) : 1u << 30;
+        if (used == capacity)
+            TRY(grow(out, &capacity, err));
+        uInt piece = capacity - used < 1u << 30 ? (uInt)(capacity - used) : 1u << 30;
         stream.next_out = *out + used;
         stream.avail_out = piece;
         code = inflate(&stream, Z_NO_FLUSH);

@@ -156,15 +156,15 @@ enum status image_source_scan(const struct image_source *source, int threads, bo
     TRY(allocate_sizes(source, scan, err));
     TRY(thread_pool_new(&pool, threads, err));
     TRY(digest_new(&digest, err));
-    const size_t room = (size_t)thread_pool_size(pool) * CHUNK_PER_THREAD;
-    chunk.results = calloc(room, sizeof *chunk.results);
+    const size_t capacity = (size_t)thread_pool_size(pool) * CHUNK_PER_THREAD;
+    chunk.results = calloc(capacity, sizeof *chunk.results);
     if (!chunk.results)
-        TRY(error_no_memory(err, room * sizeof *chunk.results, "the check of the images"));
+        TRY(error_no_memory(err, capacity * sizeof *chunk.results, "the check of the images"));
     for (int split = 0; split < SPLIT_COUNT; split++) {
         const size_t samples = source->sets[split].count;
         chunk.split = (enum split)split;
-        for (chunk.first = 0; chunk.first < samples; chunk.first += room) {
-            size_t count = samples - chunk.first < room ? samples - chunk.first : room;
+        for (chunk.first = 0; chunk.first < samples; chunk.first += capacity) {
+            size_t count = samples - chunk.first < capacity ? samples - chunk.first : capacity;
             thread_pool_run(pool, (int)count, check_image, &chunk);
             TRY(take_results(scan, digest, &chunk, count, err));
             done += count;

@@ -308,13 +308,13 @@ enum status jpeg_encode(const struct image *image, int quality, uint8_t **bytes,
     struct jpeg_compress_struct jpeg = {0};
     struct failure failure = {0};
     /* Large enough for nearly every image; libjpeg allocates another block where it is not. */
-    unsigned long room = 4096 + 2ul * (unsigned long)image->h * (unsigned long)image->w, used = room;
-    uint8_t *const first = malloc(room);
+    unsigned long capacity = 4096 + 2ul * (unsigned long)image->h * (unsigned long)image->w, used = capacity;
+    uint8_t *const first = malloc(capacity);
     uint8_t *encoded = first;
     *bytes = NULL;
     *size = 0;
     if (!first)
-        return error_no_memory(err, room, "a JPEG");
+        return error_no_memory(err, capacity, "a JPEG");
     failure_init(&failure, NULL, err);
     jpeg.err = &failure.manager;
     if (setjmp(failure.escape)) {

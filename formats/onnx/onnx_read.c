@@ -39,18 +39,18 @@ static enum status define_values(struct onnx_reader *reader)
     enum status status = STATUS_OK;
     const Onnx__GraphProto *model = reader->model;
     struct onnx_value *value;
-    size_t room = model->n_initializer + model->n_input;
+    size_t capacity = model->n_initializer + model->n_input;
     for (size_t i = 0; i < model->n_node; i++) {
         if (model->node[i]->n_output > MAX_NODE_OUTPUTS)
             return error_set(reader->err, STATUS_BAD_DATA, NULL, "node %zu has more than %d outputs", i,
                              MAX_NODE_OUTPUTS);
-        room += model->node[i]->n_output;
+        capacity += model->node[i]->n_output;
     }
-    reader->table_size = 2 * room + 1;
-    reader->values = calloc(room + 1, sizeof *reader->values);
+    reader->table_size = 2 * capacity + 1;
+    reader->values = calloc(capacity + 1, sizeof *reader->values);
     reader->table = calloc(reader->table_size, sizeof *reader->table);
     if (!reader->values || !reader->table)
-        return error_no_memory(reader->err, room * sizeof *reader->values, "the tensors of a model");
+        return error_no_memory(reader->err, capacity * sizeof *reader->values, "the tensors of a model");
     for (size_t i = 0; i < model->n_initializer; i++) {
         TRY(onnx_define(reader, model->initializer[i]->name ? model->initializer[i]->name : "", &value));
         value->kind = ONNX_CONSTANT;

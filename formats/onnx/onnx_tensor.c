@@ -17,7 +17,7 @@ static bool is_raw(const Onnx__TensorProto *tensor)
 }
 
 /* Bytes of one raw element, and the number of elements in the typed field; 0 bytes for a type that is not supported. */
-static size_t element_size(const Onnx__TensorProto *tensor, size_t *typed_count, bool *is_float)
+static size_t dtype_size(const Onnx__TensorProto *tensor, size_t *typed_count, bool *is_float)
 {
     *typed_count = tensor->n_int32_data;
     *is_float = false;
@@ -53,7 +53,7 @@ enum status onnx_tensor_header(const Onnx__TensorProto *tensor, const char *path
 {
     size_t typed_count;
     *array = (struct onnx_array){.count = 1};
-    size_t size = element_size(tensor, &typed_count, &array->is_float);
+    size_t size = dtype_size(tensor, &typed_count, &array->is_float);
     if (tensor->n_external_data ||
         (tensor->has_data_location && tensor->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL))
         return error_set(err, STATUS_CONFIG, path,

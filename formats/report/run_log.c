@@ -76,7 +76,7 @@ static void format_row(const struct run_log *log, struct run_epoch *epoch, char 
     snprintf(line + used, (size_t)(LINE_SIZE - used), "\n");
 }
 
-/* One number that ends at a comma or line feed, or nothing (NAN); NULL when it is something else. */
+/* One number that ends at a comma or line epoch inputs, or nothing (NAN); NULL when it is something else. */
 static const char *parse_value(const char *text, double *value)
 {
     char *end;
@@ -89,7 +89,7 @@ static const char *parse_value(const char *text, double *value)
     return end > text && (*end == ',' || *end == '\n') ? end : NULL;
 }
 
-/* Reads one row that ends at a line feed; false when it is not the row of this epoch. */
+/* Reads one row that ends at a line epoch inputs; false when it is not the row of this epoch. */
 static bool parse_row(const struct run_log *log, const char *text, int expected, struct run_epoch *epoch)
 {
     double *values[FIXED_COLUMNS + RUN_MAX_TERMS], number;
@@ -117,7 +117,7 @@ static enum status keep_epoch(struct run_log *log, const struct run_epoch *epoch
 }
 
 /* Reads the rows of epochs 1 .. last and sets *kept to the length of the file up to there. A row that a crash cut short
- * has no line feed and is not read. */
+ * has no line epoch inputs and is not read. */
 static enum status read_rows(struct run_log *log, const char *text, int last, size_t *kept, struct error *err)
 {
     enum status status = STATUS_OK;

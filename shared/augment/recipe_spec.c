@@ -60,12 +60,12 @@ const struct transform_spec transform_specs[TRANSFORM_KIND_COUNT] = {
 /* Appends to the canonical text; false when it is full. */
 __attribute__((format(printf, 2, 3))) static bool print(struct recipe *recipe, const char *format, ...)
 {
-    size_t used = strlen(recipe->text), room = sizeof recipe->text - used;
+    size_t used = strlen(recipe->text), capacity = sizeof recipe->text - used;
     va_list args;
     va_start(args, format);
-    int length = vsnprintf(recipe->text + used, room, format, args);
+    int length = vsnprintf(recipe->text + used, capacity, format, args);
     va_end(args);
-    return length >= 0 && (size_t)length < room;
+    return length >= 0 && (size_t)length < capacity;
 }
 
 static bool print_number(struct recipe *recipe, float value)

@@ -1,5 +1,5 @@
-/* Which backends there are and what each consists of: three tables, for the device, for training on it (stage two) and for
- * running a teacher on it (stage one). The CPU backend is complete and the reference of the CUDA backend. */
+/* Which backends there are and what each consists of: three tables, for the device, for training on it (stage two) and
+ * for running a teacher on it (stage one). The CPU backend is complete and the reference of the CUDA backend. */
 #ifndef SHARED_BACKEND_BACKEND_H
 #define SHARED_BACKEND_BACKEND_H
 

@@ -142,7 +142,7 @@ enum status folder_list(const char *path, struct folder_entry **entries, size_t 
 {
     enum status status = STATUS_OK;
     struct folder_entry *list = NULL;
-    size_t used = 0, room = 0;
+    size_t used = 0, capacity = 0;
     *entries = NULL;
     *count = 0;
     DIR *folder = opendir(path);
@@ -152,11 +152,11 @@ enum status folder_list(const char *path, struct folder_entry **entries, size_t 
         struct stat info;
         if (item->d_name[0] == '.')
             continue;
-        if (used == room) {
-            room = room ? 2 * room : 64;
-            struct folder_entry *larger = realloc(list, room * sizeof *list);
+        if (used == capacity) {
+            capacity = capacity ? 2 * capacity : 64;
+            struct folder_entry *larger = realloc(list, capacity * sizeof *list);
             if (!larger) {
-                status = error_no_memory(err, room * sizeof *list, path);
+                status = error_no_memory(err, capacity * sizeof *list, path);
                 goto cleanup;
             }
             list = larger;

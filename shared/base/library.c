@@ -9,12 +9,12 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PATH_ROOM = 4096 };
+enum { PATH_CAPACITY = 4096 };
 
 /* The folder of the running program. */
-static enum status program_folder(char folder[PATH_ROOM], struct error *err)
+static enum status program_folder(char folder[PATH_CAPACITY], struct error *err)
 {
-    ssize_t length = readlink("/proc/self/exe", folder, PATH_ROOM - 1);
+    ssize_t length = readlink("/proc/self/exe", folder, PATH_CAPACITY - 1);
     if (length <= 0)
         return error_set(err, STATUS_CONFIG, NULL, "cannot find the program's own folder: is /proc mounted?");
     folder[length] = '\0';
@@ -23,7 +23,7 @@ static enum status program_folder(char folder[PATH_ROOM], struct error *err)
 }
 
 /* The folder of the shared object that holds this code; "" in a program. */
-static void object_folder(char folder[PATH_ROOM])
+static void object_folder(char folder[PATH_CAPACITY])
 {
     Dl_info info;
     struct link_map *object = NULL;
@@ -31,7 +31,7 @@ static void object_folder(char folder[PATH_ROOM])
     folder[0] = '\0';
     if (dladdr1(&place, &info, (void **)&object, RTLD_DL_LINKMAP) == 0 || !object || !strchr(object->l_name, '/'))
         return;
-    snprintf(folder, PATH_ROOM, "%s", object->l_name);
+    snprintf(folder, PATH_CAPACITY, "%s", object->l_name);
     *strrchr(folder, '/') = '\0';
 }
 
@@ -39,7 +39,7 @@ enum status library_symbol(const char *file, const char *name, const void **symb
 {
     static const char *const places[] = {"", "/..", "/../lib/softcache"};
     enum status status = STATUS_OK;
-    char folder[PATH_ROOM], path[PATH_ROOM + 256] = "";
+    char folder[PATH_CAPACITY], path[PATH_CAPACITY + 256] = "";
     object_folder(folder);
     if (folder[0])
         snprintf(path, sizeof path, "%s/%s", folder, file);

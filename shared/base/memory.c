@@ -30,11 +30,11 @@ void *arena_alloc(struct arena *arena, size_t count, size_t size)
         return NULL;
     bytes = (bytes + 15) & ~(size_t)15;
     if (!block || block->size - block->used < bytes) {
-        size_t room = bytes > BLOCK_BYTES ? bytes : BLOCK_BYTES;
-        block = calloc(1, sizeof *block + room);
+        size_t capacity = bytes > BLOCK_BYTES ? bytes : BLOCK_BYTES;
+        block = calloc(1, sizeof *block + capacity);
         if (!block)
             return NULL;
-        block->size = room;
+        block->size = capacity;
         block->next = arena->blocks;
         arena->blocks = block;
     }

@@ -1,14 +1,14 @@
 /* A device: its memory, the capture and replay of work, and the base images of a data set with the views rendered from
  * them. Training (shared/training) and inference (shared/inference) stand on it; it knows neither.
  *
- * Pointers named `device memory` come from buffer_new and are only dereferenced by the device's own code. Every call may
- * be asynchronous on the device's one stream, in order; download and synchronise wait. */
+ * Pointers named `device memory` come from buffer_new and are only dereferenced by the device's own code. Every call
+ * may be asynchronous on the device's one stream, in order; download and synchronise wait. */
 #ifndef SHARED_DEVICE_DEVICE_H
 #define SHARED_DEVICE_DEVICE_H
 
 #include "shared/augment/view.h"
 #include "shared/base/error.h"
-#include "shared/tensor/element.h"
+#include "shared/tensor/dtype.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -23,23 +23,23 @@ struct device_options {
 
 /* ---- capture and replay ---- */
 /* Work that was captured to be done again and again. */
-struct recording;
+struct graph_capture;
 
 /* Between begin and end nothing is done, only noted; what was noted is then done by replay, with the pointers and
  * values of that time: whatever changes from step to step is read from device memory. */
 struct capture_ops {
     enum status (*begin)(struct device *device, struct error *err);
-    enum status (*end)(struct device *device, struct recording **out, struct error *err);
-    enum status (*replay)(struct device *device, struct recording *recording, struct error *err);
-    void (*destroy)(struct device *device, struct recording *recording);
+    enum status (*end)(struct device *device, struct graph_capture **out, struct error *err);
+    enum status (*replay)(struct device *device, struct graph_capture *capture, struct error *err);
+    void (*destroy)(struct device *device, struct graph_capture *capture);
 };
 
 /* ---- images ---- */
 /* Base images (with their pyramids) where the device wants them. */
 struct device_images;
 
-/* The views that the steps of an epoch render: step s those of positions [s * batch, s * batch + count). Device memory
- * (the part of struct feed that rendering reads). */
+/* The views that the steps of an epoch render: step s those of slots [s * batch, s * batch + count). Device memory
+ * (the part of struct epoch_inputs that rendering reads). */
 struct epoch_views {
     int batch;
     const uint32_t *cursor; /* [1] s, the step in hand */
@@ -65,7 +65,7 @@ struct image_ops {
                             const uint32_t *partners, int count, uint32_t step, struct error *err);
     /* out[count, size, size, channels] of `element` = the normalised views of the step in hand. */
     enum status (*render)(struct device *device, struct device_images *images, const struct epoch_views *views,
-                          int count, int size, float table[3][256], enum element element, void *out, struct error *err);
+                          int count, int size, float table[3][256], enum dtype dtype, void *out, struct error *err);
 };
 
 /* ---- the device ---- */

@@ -76,16 +76,16 @@ int graph_find_weight(const struct graph *graph, const char *weight_name)
 }
 
 /* Doubles an array when it is full. */
-static enum status grow(void **items, int count, int *room, size_t size, struct error *err)
+static enum status grow(void **items, int count, int *capacity, size_t size, struct error *err)
 {
-    if (count < *room)
+    if (count < *capacity)
         return STATUS_OK;
-    int larger = *room ? 2 * *room : 64;
+    int larger = *capacity ? 2 * *capacity : 64;
     void *moved = realloc(*items, (size_t)larger * size);
     if (!moved)
         return error_no_memory(err, (size_t)larger * size, "a graph");
     *items = moved;
-    *room = larger;
+    *capacity = larger;
     return STATUS_OK;
 }
 
@@ -93,7 +93,8 @@ enum status graph_add_weight(struct graph *graph, const char *name, const int *d
                              struct error *err)
 {
     struct weight weight = {.dims = {1, 1, 1, 1}, .rank = rank, .count = 1, .trained = trained};
-    enum status status = grow((void **)&graph->weights, graph->weight_count, &graph->weight_room, sizeof weight, err);
+    enum status status =
+        grow((void **)&graph->weights, graph->weight_count, &graph->weight_capacity, sizeof weight, err);
     if (status != STATUS_OK)
         return status;
     if (rank < 1 || rank > 4)

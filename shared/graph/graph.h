@@ -89,9 +89,9 @@ struct graph {
     struct arena arena;
     const char *name;
     struct node *nodes;
-    int node_count, node_room;
+    int node_count, node_capacity;
     struct weight *weights;
-    int weight_count, weight_room;
+    int weight_count, weight_capacity;
     int input;  /* node index, OP_INPUT */
     int output; /* node index of the logits */
 };

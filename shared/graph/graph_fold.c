@@ -16,7 +16,7 @@ struct fold {
     int keep_count;
 };
 
-static bool kept(const struct fold *fold, const char *name)
+static bool retained(const struct fold *fold, const char *name)
 {
     for (int i = 0; i < fold->keep_count; i++)
         if (strcmp(fold->keep[i], name) == 0)
@@ -27,7 +27,7 @@ static bool kept(const struct fold *fold, const char *name)
 /* The only reader of node i, if i has one reader, is not the output and need not survive; otherwise -1. */
 static int sole_reader(const struct fold *fold, int i)
 {
-    if (fold->readers[i] != 1 || i == fold->from->output || kept(fold, fold->from->nodes[i].name))
+    if (fold->readers[i] != 1 || i == fold->from->output || retained(fold, fold->from->nodes[i].name))
         return -1;
     for (int k = i + 1; k < fold->from->node_count; k++)
         for (int n = 0; n < fold->from->nodes[k].input_count; n++)
@@ -108,7 +108,7 @@ static enum status fold_node(struct fold *fold, int i, struct error *err)
     const char *name = node->name;
     if (fold->map[i] >= 0 || pad_is_absorbed(fold, i))
         return STATUS_OK;
-    if (node->op == OP_DROPOUT && !kept(fold, name) && i != fold->from->output) {
+    if (node->op == OP_DROPOUT && !retained(fold, name) && i != fold->from->output) {
         fold->map[i] = fold->map[node->inputs[0]];
         return STATUS_OK;
     }

@@ -17,10 +17,10 @@ static enum status bad(struct error *err, const struct node *node, const char *w
  * window that would start in the right padding is dropped. */
 static int window_extent(int size, int kernel, int stride, int dilation, int pad_low, int pad_high, bool ceil_mode)
 {
-    int span = dilation * (kernel - 1) + 1, room = size + pad_low + pad_high - span;
-    if (room < 0)
+    int span = dilation * (kernel - 1) + 1, capacity = size + pad_low + pad_high - span;
+    if (capacity < 0)
         return 0;
-    int extent = (ceil_mode ? (room + stride - 1) : room) / stride + 1;
+    int extent = (ceil_mode ? (capacity + stride - 1) : capacity) / stride + 1;
     if (ceil_mode && (extent - 1) * stride >= size + pad_low)
         extent--;
     return extent;
@@ -182,13 +182,13 @@ enum status graph_add(struct graph *graph, const struct node *node, const char *
         return error_no_memory(err, strlen(name), "a graph's node");
     if (graph_find(graph, name) >= 0)
         return bad(err, &added, "its name is used twice");
-    if (graph->node_count == graph->node_room) {
-        int room = graph->node_room ? 2 * graph->node_room : 64;
-        struct node *moved = realloc(graph->nodes, (size_t)room * sizeof *moved);
+    if (graph->node_count == graph->node_capacity) {
+        int capacity = graph->node_capacity ? 2 * graph->node_capacity : 64;
+        struct node *moved = realloc(graph->nodes, (size_t)capacity * sizeof *moved);
         if (!moved)
-            return error_no_memory(err, (size_t)room * sizeof *moved, "a graph");
+            return error_no_memory(err, (size_t)capacity * sizeof *moved, "a graph");
         graph->nodes = moved;
-        graph->node_room = room;
+        graph->node_capacity = capacity;
     }
     TRY(check_inputs(graph, &added, inputs, err));
     if (input_count)

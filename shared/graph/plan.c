@@ -1,5 +1,5 @@
 /* plan_compile: walks the graph in order, makes a step per layer, attaches batch norms and activations to the tensors
- * as completions where that is possible, then decides who finishes which gradient and where everything lies. */
+ * as epilogues where that is possible, then decides who finishes which gradient and where everything lies. */
 #include "shared/graph/plan.h"
 
 #include "shared/graph/plan_memory.h"
@@ -13,11 +13,11 @@ struct compiler {
     struct error *err;
     int *readers;     /* [node_count] needed nodes that read the node's output; the graph's output counts as one more */
     bool *needed;     /* [node_count] leads to the output or to a kept node */
-    bool *kept;       /* [node_count] */
-    bool *attachable; /* [node_count] nobody but one reader sees the value, so a completion may be attached to it */
-    int *maker;       /* [tensor room] step that writes the tensor, -1 for the input */
-    bool *external;   /* [tensor room] a loss writes the tensor's gradient first */
-    bool *learns;     /* [tensor room] depends on a parameter */
+    bool *retained;   /* [node_count] */
+    bool *attachable; /* [node_count] nobody but one reader sees the value, so a epilogue may be attached to it */
+    int *maker;       /* [tensor capacity] step that writes the tensor, -1 for the input */
+    bool *external;   /* [tensor capacity] a loss writes the tensor's gradient first */
+    bool *learns;     /* [tensor capacity] depends on a parameter */
     bool *used;       /* [weight_count] */
 };
 
@@ -94,14 +94,14 @@ static enum status add_copy(struct compiler *c, int node, int from, struct shape
     return add_step(c, STEP_COPY, node, &tensor, 1, shape);
 }
 
-/* The tensor of a node's only input; makes a copy unless a completion can be attached to it. */
+/* The tensor of a node's only input; makes a copy unless a epilogue can be attached to it. */
 static enum status completable(struct compiler *c, int node, bool batch_norm, struct plan_tensor **out)
 {
     struct plan *plan = c->plan;
     int from = c->graph->nodes[node].inputs[0], index = plan->node_tensor[from];
     struct plan_tensor *tensor = &plan->tensors[index];
-    bool room = tensor->activation == ACTIVATION_NONE && (!batch_norm || tensor->batch_norm < 0);
-    if (c->attachable[from] && room && index != plan->input) {
+    bool capacity = tensor->activation == ACTIVATION_NONE && (!batch_norm || tensor->batch_norm < 0);
+    if (c->attachable[from] && capacity && index != plan->input) {
         plan->node_tensor[from] = -1;
         plan->node_tensor[node] = index;
     } else {
@@ -164,7 +164,7 @@ static void compile_alias(struct compiler *c, int node)
 /* Do only linear layers see the order of the node's features? */
 static bool order_is_free(const struct compiler *c, int node)
 {
-    if (c->kept[node] || node == c->graph->output)
+    if (c->retained[node] || node == c->graph->output)
         return false;
     for (int i = node + 1; i < c->graph->node_count; i++) {
         const struct node *n = &c->graph->nodes[i];
@@ -189,7 +189,7 @@ static enum status compile_flatten(struct compiler *c, int node)
 /* A pad is part of the convolutions that read it. */
 static enum status compile_pad(struct compiler *c, int node)
 {
-    bool foldable = !c->kept[node] && node != c->graph->output;
+    bool foldable = !c->retained[node] && node != c->graph->output;
     for (int i = node + 1; i < c->graph->node_count; i++)
         for (int k = 0; c->needed[i] && k < c->graph->nodes[i].input_count; k++)
             foldable = foldable && (c->graph->nodes[i].inputs[k] != node || c->graph->nodes[i].op == OP_CONV);
@@ -267,7 +267,7 @@ static enum status compile_ends(struct compiler *c)
     struct plan *plan = c->plan;
     for (int node = 0; node < graph->node_count; node++) {
         bool output = node == graph->output;
-        if (!output && !c->kept[node])
+        if (!output && !c->retained[node])
             continue;
         struct plan_tensor *tensor = &plan->tensors[plan->node_tensor[node]];
         bool raw = complete(tensor) && plan->node_tensor[node] != plan->input;
@@ -313,7 +313,7 @@ static size_t tensor_elements(const struct plan *plan, int tensor)
     struct shape s = plan->tensors[tensor].shape;
     size_t count = size_mul(size_mul((size_t)s.c, (size_t)s.h), size_mul((size_t)s.w, (size_t)plan->batch));
     if (tensor == plan->output)
-        count = size_mul(count, sizeof(float) / element_size(plan->element));
+        count = size_mul(count, sizeof(float) / dtype_size(plan->dtype));
     return count > SIZE_MAX / 64 ? SIZE_MAX / 64 : (count + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
@@ -363,13 +363,13 @@ static void place_weights(struct plan *plan, const struct graph *graph)
 static void survey(struct compiler *c, const struct plan_options *options)
 {
     const struct graph *graph = c->graph;
-    for (int i = 0; i < options->kept_count; i++)
-        c->kept[options->kept[i]] = true;
+    for (int i = 0; i < options->retained_count; i++)
+        c->retained[options->retained[i]] = true;
     for (int node = graph->node_count - 1; node >= 0; node--) {
         const struct node *n = &graph->nodes[node];
         c->readers[node] += node == graph->output;
-        c->needed[node] = c->readers[node] > 0 || c->kept[node] || node == graph->input;
-        c->attachable[node] = c->readers[node] == 1 && node != graph->output && !c->kept[node];
+        c->needed[node] = c->readers[node] > 0 || c->retained[node] || node == graph->input;
+        c->attachable[node] = c->readers[node] == 1 && node != graph->output && !c->retained[node];
         for (int k = 0; c->needed[node] && k < n->input_count; k++)
             c->readers[n->inputs[k]]++;
     }
@@ -379,23 +379,24 @@ static enum status allocate(struct compiler *c, struct arena *scratch)
 {
     struct plan *plan = c->plan;
     size_t nodes = (size_t)c->graph->node_count, weights = (size_t)c->graph->weight_count + 1;
-    size_t room = 2 * nodes + 1; /* a node makes at most its own tensor and a copy of it */
-    plan->tensors = arena_alloc(&plan->arena, room, sizeof *plan->tensors);
-    plan->steps = arena_alloc(&plan->arena, room, sizeof *plan->steps);
+    size_t capacity = 2 * nodes + 1; /* a node makes at most its own tensor and a copy of it */
+    plan->tensors = arena_alloc(&plan->arena, capacity, sizeof *plan->tensors);
+    plan->steps = arena_alloc(&plan->arena, capacity, sizeof *plan->steps);
     plan->batch_norms = arena_alloc(&plan->arena, nodes, sizeof *plan->batch_norms);
     plan->node_tensor = arena_alloc(&plan->arena, nodes, sizeof *plan->node_tensor);
     plan->weight_offset = arena_alloc(&plan->arena, weights, sizeof *plan->weight_offset);
     c->readers = arena_alloc(scratch, nodes, sizeof *c->readers);
     c->needed = arena_alloc(scratch, nodes, sizeof *c->needed);
-    c->kept = arena_alloc(scratch, nodes, sizeof *c->kept);
+    c->retained = arena_alloc(scratch, nodes, sizeof *c->retained);
     c->attachable = arena_alloc(scratch, nodes, sizeof *c->attachable);
-    c->maker = arena_alloc(scratch, room, sizeof *c->maker);
-    c->external = arena_alloc(scratch, room, sizeof *c->external);
-    c->learns = arena_alloc(scratch, room, sizeof *c->learns);
+    c->maker = arena_alloc(scratch, capacity, sizeof *c->maker);
+    c->external = arena_alloc(scratch, capacity, sizeof *c->external);
+    c->learns = arena_alloc(scratch, capacity, sizeof *c->learns);
     c->used = arena_alloc(scratch, weights, sizeof *c->used);
     if (!plan->tensors || !plan->steps || !plan->batch_norms || !plan->node_tensor || !plan->weight_offset ||
-        !c->readers || !c->needed || !c->kept || !c->attachable || !c->maker || !c->external || !c->learns || !c->used)
-        return error_no_memory(c->err, room * sizeof *plan->tensors, "a plan");
+        !c->readers || !c->needed || !c->retained || !c->attachable || !c->maker || !c->external || !c->learns ||
+        !c->used)
+        return error_no_memory(c->err, capacity * sizeof *plan->tensors, "a plan");
     for (size_t i = 0; i < nodes; i++)
         plan->node_tensor[i] = -1;
     return STATUS_OK;
@@ -407,8 +408,7 @@ enum status plan_compile(struct plan *plan, const struct graph *graph, const str
     enum status status = STATUS_OK;
     struct arena scratch = {0};
     struct compiler c = {.plan = plan, .graph = graph, .err = err};
-    *plan =
-        (struct plan){.graph = graph, .batch = options->batch, .element = options->element, .input = -1, .output = -1};
+    *plan = (struct plan){.graph = graph, .batch = options->batch, .dtype = options->dtype, .input = -1, .output = -1};
     if (graph->input < 0 || graph->output < 0 || options->batch < 1)
         return error_set(err, STATUS_CONFIG, NULL, "a network needs an input, an output and a batch of at least 1");
     TRY(allocate(&c, &scratch));

@@ -2,7 +2,7 @@
  * backend.
  *
  * Each raw output of a layer is stored once, NHWC float. Batch norm and activation are never stored: a tensor carries
- * them as its "completion", and whoever reads the tensor applies them on the fly: read(x) = act(scale[c] * x +
+ * them as its "epilogue", and whoever reads the tensor applies them on the fly: read(x) = act(scale[c] * x +
  * shift[c])         (scale, shift from this batch's statistics, or from the running ones) Backward, every tensor has
  * one gradient buffer. Its readers run in reverse order; the first one writes dL/d(read value), the next ones add to
  * it, and the last one ("finish") multiplies by act'() and, where the tensor has a batch norm, also sums up sum(g) and
@@ -24,7 +24,7 @@
 #define SHARED_GRAPH_PLAN_H
 
 #include "shared/graph/graph.h"
-#include "shared/tensor/element.h"
+#include "shared/tensor/dtype.h"
 
 enum step_kind {
     STEP_CONV,      /* dense, grouped and pointwise convolution */
@@ -98,15 +98,14 @@ struct plan {
     struct arena arena;
     const struct graph *graph; /* borrowed: must outlive the plan */
     int batch;
-    enum element
-        element; /* of values and gradients; the output's (the logits) are float always, and have room for it */
+    enum dtype dtype; /* of values and gradients; the output's (the logits) are float always, and have room for it */
     struct plan_tensor *tensors;
     int tensor_count;
     struct plan_step *steps; /* in forward order */
     int step_count;
     struct plan_batch_norm *batch_norms;
     int batch_norm_count;
-    int input, output;     /* tensors; the output (logits) has no completion and shape [classes, 1, 1] */
+    int input, output;     /* tensors; the output (logits) has no epilogue and shape [classes, 1, 1] */
     int *node_tensor;      /* [graph->node_count] tensor whose completed value the node's is, or -1 (inside a chain) */
     size_t *weight_offset; /* [graph->weight_count] in the parameter vector (trained) or the state vector (running
                               statistics) */
@@ -118,10 +117,10 @@ struct plan {
 
 struct plan_options {
     int batch;
-    enum element element; /* that activations and their gradients are stored in */
-    const int *kept;      /* [kept_count] nodes whose completed value must exist as a tensor of its own (features for
-                             losses): no completion is attached across them */
-    int kept_count;
+    enum dtype dtype;    /* that activations and their gradients are stored in */
+    const int *retained; /* [retained_count] nodes whose completed value must exist as a tensor of its own (features for
+                             losses): no epilogue is attached across them */
+    int retained_count;
 };
 
 /* STATUS_CONFIG names the node that cannot be trained. */

@@ -33,14 +33,14 @@ static size_t lowest_place(const struct lifetime *item, struct lifetime *const *
 
 enum status plan_memory(struct lifetime *items, int count, size_t *total, struct error *err)
 {
-    size_t room = (size_t)(count > 0 ? count : 1);
-    struct lifetime **order = calloc(room, sizeof(struct lifetime *));
-    struct lifetime **placed = calloc(room, sizeof(struct lifetime *));
+    size_t capacity = (size_t)(count > 0 ? count : 1);
+    struct lifetime **order = calloc(capacity, sizeof(struct lifetime *));
+    struct lifetime **placed = calloc(capacity, sizeof(struct lifetime *));
     *total = 0;
     if (!order || !placed) {
         free(order);
         free(placed);
-        return error_no_memory(err, room * sizeof *order, "the buffer plan");
+        return error_no_memory(err, capacity * sizeof *order, "the buffer plan");
     }
     for (int i = 0; i < count; i++)
         order[i] = &items[i];

@@ -7,19 +7,15 @@
 #include "shared/augment/view.h"
 #include "shared/base/error.h"
 #include "shared/graph/graph.h"
+#include "shared/tensor/dtype.h"
 
 struct device;
 struct engine;
 
-/* What the engine computes with; sums are always float. The CPU has fp32 only. */
-enum engine_precision { ENGINE_DEFAULT, ENGINE_FP32, ENGINE_TF32, ENGINE_FP16, ENGINE_BF16 };
-extern const char *const engine_precisions[]; /* their names, "auto" first, NULL last */
-const char *engine_precision_name(enum engine_precision precision);
-
 struct engine_options {
-    int batch;                       /* the largest batch that will be run */
-    int slots;                       /* batches under way at once; 0 means 1 */
-    enum engine_precision precision; /* ENGINE_DEFAULT: fp16 on CUDA, fp32 on the CPU */
+    int batch;                /* the largest batch that will be run */
+    int slots;                /* batches under way at once; 0 means 1 */
+    enum precision precision; /* PRECISION_AUTO: fp16 on CUDA, fp32 on the CPU */
     const int
         *outputs; /* [output_count] node indices of `graph` whose values are wanted (logits and recorded features) */
     int output_count;
@@ -44,9 +40,9 @@ struct engine_batch {
 
 struct engine_ops {
     int usual_batch; /* that keeps the device busy */
-    /* What an engine would compute with when asked for `wanted`: never ENGINE_DEFAULT. STATUS_CONFIG where that
+    /* What an engine would compute with when asked for `wanted`: never PRECISION_AUTO. STATUS_CONFIG where that
      * cannot be had. */
-    enum status (*choose_precision)(enum engine_precision wanted, enum engine_precision *chosen, struct error *err);
+    enum status (*choose_precision)(enum precision wanted, enum precision *chosen, struct error *err);
     /* device: of the same backend, borrowed until close. The graph is borrowed during the call only; weights are folded
      * and packed here. STATUS_CONFIG names the operator or the precision that cannot be had. */
     enum status (*open)(struct engine **out, struct device *device, const struct graph *graph,

@@ -14,7 +14,7 @@ enum status network_init(struct network *network, const struct training_ops *tra
                          const struct graph *graph, const struct plan_options *options, int students, struct error *err)
 {
     enum status status = STATUS_OK;
-    const size_t element = element_size(options->element), number = sizeof(float);
+    const size_t dtype = dtype_size(options->dtype), number = sizeof(float);
     *network =
         (struct network){.training = training, .device = device, .memory = {.students = students ? students : 1}};
     struct network_memory *memory = &network->memory;
@@ -23,8 +23,8 @@ enum status network_init(struct network *network, const struct training_ops *tra
         return error_set(err, STATUS_CONFIG, NULL, "%d students at once: at most %d can be trained side by side",
                          students, TRAINING_MAX_STUDENTS);
     TRY(plan_compile(&network->plan, graph, options, err));
-    TRY(buffer(network, plan->value_count, element, "activations", &memory->values, err));
-    TRY(buffer(network, plan->gradient_count, element, "gradients of activations", &memory->gradients, err));
+    TRY(buffer(network, plan->value_count, dtype, "activations", &memory->values, err));
+    TRY(buffer(network, plan->gradient_count, dtype, "gradients of activations", &memory->gradients, err));
     TRY(buffer(network, plan->parameter_count, number, "parameters", (void **)&memory->parameters, err));
     TRY(buffer(network, plan->parameter_count, number, "gradients of parameters", (void **)&memory->parameter_gradients,
                err));
@@ -58,7 +58,7 @@ void network_release(struct network *network)
 
 static void *element_at(const struct network *network, void *elements, size_t offset)
 {
-    return (char *)elements + offset * element_size(network->plan.element);
+    return (char *)elements + offset * dtype_size(network->plan.dtype);
 }
 
 void *network_input(const struct network *network)
@@ -78,12 +78,12 @@ float *network_logits_gradient(const struct network *network)
 
 size_t network_logit_stride(const struct network *network)
 {
-    return network->plan.value_count * element_size(network->plan.element) / sizeof(float);
+    return network->plan.value_count * dtype_size(network->plan.dtype) / sizeof(float);
 }
 
 size_t network_gradient_stride(const struct network *network)
 {
-    return network->plan.gradient_count * element_size(network->plan.element) / sizeof(float);
+    return network->plan.gradient_count * dtype_size(network->plan.dtype) / sizeof(float);
 }
 
 enum status network_forward(struct network *network, const struct pass *pass, struct error *err)

@@ -19,7 +19,7 @@ enum status network_init(struct network *network, const struct training_ops *tra
                          struct error *err);
 void network_release(struct network *network);
 
-void *network_input(const struct network *network);   /* device memory [batch, h, w, c] of plan.element, shared */
+void *network_input(const struct network *network);   /* device memory [batch, h, w, c] of plan.dtype, shared */
 float *network_logits(const struct network *network); /* device memory [batch, classes] of the first student */
 float *network_logits_gradient(const struct network *network); /* the same */
 size_t network_logit_stride(const struct network *network);    /* floats from a student's logits to the next one's */

@@ -1,8 +1,8 @@
 /* Training on a device: one table with a sub-table for each job, filled by the file that does it. The CPU's is complete
  * and the reference of CUDA's.
  *
- * No call here allocates but prepare, so that a whole training step can be captured as one graph. Results never depend on
- * the number of threads: partial sums are per sample or per fixed slice and added in order. */
+ * No call here allocates but prepare, so that a whole training step can be captured as one graph. Results never depend
+ * on the number of threads: partial sums are per sample or per fixed slice and added in order. */
 #ifndef SHARED_TRAINING_TRAINING_H
 #define SHARED_TRAINING_TRAINING_H
 
@@ -18,8 +18,8 @@ enum { TRAINING_MAX_STUDENTS = 64 };
  * count from a copy's start. The network's input is shared: it lies in the first student's copy. All device memory. */
 struct network_memory {
     int students;               /* 1 <= students <= TRAINING_MAX_STUDENTS */
-    void *values;               /* [students][plan->value_count] of plan->element */
-    void *gradients;            /* [students][plan->gradient_count] of plan->element */
+    void *values;               /* [students][plan->value_count] of plan->dtype */
+    void *gradients;            /* [students][plan->gradient_count] of plan->dtype */
     float *parameters;          /* [students][plan->parameter_count] */
     float *parameter_gradients; /* [students][plan->parameter_count], written by backward (not accumulated) */
     float *state;               /* [students][plan->state_count] running statistics, updated by forward in training */
@@ -27,7 +27,7 @@ struct network_memory {
     void *workspace;            /* training's own, made by network_prepare */
 };
 
-/* ---- the feed ---- */
+/* ---- the epoch inputs ---- */
 /* What a step reads that no other step does, for one student. */
 struct step_scalars {
     uint64_t seed;                        /* dropout: masks are functions of (seed, step, layer, element) */
@@ -35,30 +35,30 @@ struct step_scalars {
     double learning_rate;                 /* of this step */
     double correction1, root_correction2; /* Adam: 1 - beta1^(step + 1), sqrt(1 - beta2^(step + 1)) */
     float weights[LOSS_MAX_TERMS];        /* of the loss terms */
-    uint32_t rows[LOSS_MAX_TERMS]; /* a term on features sees the step's first rows[i] positions: those whose views
-                                      have what it needs stand in front. At most the step's positions, of which the last
+    uint32_t rows[LOSS_MAX_TERMS];        /* a term on features sees the step's first rows[i] slots: those whose views
+                                      have what it needs stand in front. At most the step's slots, of which the last
                                       step of a pass may have fewer than a batch. Terms on logits see all. */
 };
 
 /* All that the steps of a pass over the data read from the host, uploaded once a pass, so that no step waits for the
- * host and one recorded step serves them all. Step s works on positions [s * batch, s * batch + count). Device memory.
- * shared/training/epoch_inputs.h makes and fills feeds. */
-struct feed {
+ * host and one recorded step serves them all. Step s works on slots [s * batch, s * batch + count). Device memory.
+ * shared/training/epoch_inputs.h makes and fills epoch inputs. */
+struct epoch_inputs {
     int batch, students, classes;
-    size_t room;                  /* positions, a multiple of batch */
+    size_t capacity;              /* slots, a multiple of batch */
     uint32_t *cursor;             /* [1] s, the step in hand; advance moves it on */
-    struct view *views;           /* [room] */
-    uint32_t *samples;            /* [room] indices of images */
-    uint32_t *numbers;            /* [room] which of its sample's views each is */
-    int32_t *labels;              /* [room], -1: the sample has no label */
-    float *teacher;               /* [room, classes] the teacher's logits, or NULL */
-    struct step_scalars *scalars; /* [room / batch, students] */
-    int32_t *predictions;         /* [students, room] written by metrics: the classes of the largest logits */
+    struct view *views;           /* [capacity] */
+    uint32_t *samples;            /* [capacity] indices of images */
+    uint32_t *numbers;            /* [capacity] which of its sample's views each is */
+    int32_t *labels;              /* [capacity], -1: the sample has no label */
+    float *teacher;               /* [capacity, classes] the teacher's logits, or NULL */
+    struct step_scalars *scalars; /* [capacity / batch, students] */
+    int32_t *predictions;         /* [students, capacity] written by metrics: the classes of the largest logits */
     /* pictures mixed of two (mixup, cutmix); all NULL where the recipe mixes nothing */
-    struct view_mix *mixes;     /* [room]; of VIEW_MIX_NONE the partner is the sample itself */
-    struct view *partner_views; /* [room] of the other picture */
-    uint32_t *partners;         /* [room] indices of images */
-    int32_t *partner_labels;    /* [room] */
+    struct view_mix *mixes;     /* [capacity]; of VIEW_MIX_NONE the partner is the sample itself */
+    struct view *partner_views; /* [capacity] of the other picture */
+    uint32_t *partners;         /* [capacity] indices of images */
+    int32_t *partner_labels;    /* [capacity] */
 };
 
 /* Host memory that the device writes to while the host reads: how far a pass has come. */
@@ -69,9 +69,9 @@ struct mailbox {
 };
 
 struct pass {
-    int count;               /* samples in this batch, 1 <= count <= plan->batch */
-    bool training;           /* batch statistics and dropout; otherwise running statistics */
-    const struct feed *feed; /* dropout in training reads the scalars; otherwise it may be NULL */
+    int count;                         /* samples in this batch, 1 <= count <= plan->batch */
+    bool training;                     /* batch statistics and dropout; otherwise running statistics */
+    const struct epoch_inputs *inputs; /* dropout in training reads the scalars; otherwise it may be NULL */
 };
 
 /* ---- optimiser ---- */
@@ -102,20 +102,20 @@ enum {
 
 /* ---- the tables ---- */
 struct network_ops {
-    /* Makes and frees the workspace of a plan: once, before the first pass. STATUS_CONFIG: an element type that the
+    /* Makes and frees the workspace of a plan: once, before the first pass. STATUS_CONFIG: an dtype that the
      * backend does not compute with. */
     enum status (*prepare)(struct device *device, const struct plan *plan, int students, void **workspace,
                            struct error *err);
     void (*release)(struct device *device, void *workspace);
     /* Runs steps [first, last) of the plan, forward; or last-1 down to first, backward. Backward expects dL/dlogits in
-     * the output tensor's gradient (float, whatever plan->element). */
+     * the output tensor's gradient (float, whatever plan->dtype). */
     enum status (*forward)(struct device *device, const struct plan *plan, const struct network_memory *memory,
                            const struct pass *pass, int first, int last, struct error *err);
     enum status (*backward)(struct device *device, const struct plan *plan, const struct network_memory *memory,
                             const struct pass *pass, int first, int last, struct error *err);
 };
 
-/* Losses and metrics, on the feed's step in hand. */
+/* Losses and metrics, on the epoch inputs' step in hand. */
 struct loss_ops {
     /* Bytes of scratch memory that a term needs for one student; 0 for most. */
     size_t (*scratch)(const struct loss_term *term, const struct loss_shape *shape);
@@ -125,32 +125,33 @@ struct loss_ops {
      */
     enum status (*add)(struct device *device, const struct loss_term *terms, int index, const struct loss_batch *batch,
                        struct error *err);
-    /* Adds correct, labelled, agreeing with the teacher's argmax, samples; writes the feed's predictions. */
+    /* Adds correct, labelled, agreeing with the teacher's argmax, samples; writes the epoch inputs' predictions. */
     enum status (*metrics)(struct device *device, const struct loss_batch *batch, struct error *err);
 };
 
 /* Features: what terms compare beside the logits; rows are the step's first scalars[..].rows[index]. */
 struct feature_ops {
     /* teacher[rows, h, w, channels] float = the stored values of the step's views, averaged over the windows of
-     * torch's adaptive_avg_pool2d down to h x w where the store has a larger map. store NULL: the feed's logits of the
-     * teacher (1 x 1 x classes). The rows are the first student's. */
-    enum status (*read_teacher)(struct device *device, const struct feature_store *store, const struct feed *feed,
-                                int index, int h, int w, float *teacher, struct error *err);
+     * torch's adaptive_avg_pool2d down to h x w where the store has a larger map. store NULL: the epoch inputs' logits
+     * of the teacher (1 x 1 x classes). The rows are the first student's. */
+    enum status (*read_teacher)(struct device *device, const struct feature_store *store,
+                                const struct epoch_inputs *inputs, int index, int h, int w, float *teacher,
+                                struct error *err);
     /* out[students][rows, h, w, channels] float, `stride` floats from one student's to the next one's = the completed
      * value of a plan's tensor (see plan.h) after forward, averaged in the same way. */
     enum status (*read_student)(struct device *device, const struct plan *plan, const struct network_memory *memory,
-                                const struct pass *pass, int index, const struct feature_tap *tap, float *out,
+                                const struct pass *pass, int index, const struct student_feature *feature, float *out,
                                 size_t stride, struct error *err);
-    /* The reverse: the tensor's gradient (of plan->element) += what the gradient[rows, h, w, channels] float gives it;
-     * positions from rows on get nothing. `first`: = instead of +=, and positions from rows to count become 0. */
+    /* The reverse: the tensor's gradient (of plan->dtype) += what the gradient[rows, h, w, channels] float gives it;
+     * slots from rows on get nothing. `first`: = instead of +=, and slots from rows to count become 0. */
     enum status (*add_gradient)(struct device *device, const struct plan *plan, const struct network_memory *memory,
-                                const struct pass *pass, int index, const struct feature_tap *tap,
+                                const struct pass *pass, int index, const struct student_feature *feature,
                                 const float *gradient, size_t stride, bool first, struct error *err);
 };
 
 struct optimizer_ops {
     enum status (*step)(struct device *device, const struct optimizer *optimizer, const struct optimizer_memory *memory,
-                        size_t count, const struct feed *feed, struct error *err);
+                        size_t count, const struct epoch_inputs *inputs, struct error *err);
     /* average[i] = decay * average[i] + (1 - decay) * values[i]; decay 0 copies */
     enum status (*ema_update)(struct device *device, float *average, const float *values, size_t count, double decay,
                               struct error *err);
@@ -163,7 +164,7 @@ struct training_ops {
     const struct feature_ops *features;
     const struct optimizer_ops *optimizer;
     /* Ends a step: moves the cursor on and posts to the mailbox (metrics of the first student). */
-    enum status (*advance)(struct device *device, const struct feed *feed, const double *metrics,
+    enum status (*advance)(struct device *device, const struct epoch_inputs *inputs, const double *metrics,
                            struct mailbox *mailbox, struct error *err);
 };
 

@@ -3,17 +3,17 @@
  *     0.5*ce + 0.5*kd(T=4)
  *     ce + 100*hint(student=block5, teacher=layer2, regressor=conv1x1) + 25*rkd_distance + 50*rkd_angle
  *
- * shared/training/losses/losses.h has the formulas; `student_train losses` prints the terms and their parameters. A term
- * without a weight has weight 1. Every term may have warmup=E: its weight rises linearly over the first E epochs; and
- * ramp=R, ramp_epochs=E: then it goes linearly to R times itself in E epochs.
+ * shared/training/losses/losses.h has the formulas; `student_train losses` prints the terms and their parameters. A
+ * term without a weight has weight 1. Every term may have warmup=E: its weight rises linearly over the first E epochs;
+ * and ramp=R, ramp_epochs=E: then it goes linearly to R times itself in E epochs.
  *
  * student= and teacher= name a value of the student's graph and a feature of the cache, or several pairs as [a, b]; the
  * term is the sum over pairs. Names with other than letters, digits and ._/:- stand in quotes. `logits` is either
  * side's logits. Without both, terms on features take the embeddings: what the student's last linear layer reads, and
  * the cache's vector; the logits where the cache has no vector.
  *
- * To add a term: enum loss_kind and struct loss_term in shared/training/losses/losses.h, a kernel in every backend's loss
- * files, a row in loss_terms.c, an entry in a golden file. */
+ * To add a term: enum loss_kind and struct loss_term in shared/training/losses/losses.h, a kernel in every backend's
+ * loss files, a row in loss_terms.c, an entry in a golden file. */
 #ifndef STUDENT_TRAIN_LOSS_LOSS_EXPRESSION_H
 #define STUDENT_TRAIN_LOSS_LOSS_EXPRESSION_H
 

@@ -9,12 +9,12 @@
 /* Appends to the canonical text; false where it is full. */
 __attribute__((format(printf, 2, 3))) static bool append(struct loss_expression *expression, const char *format, ...)
 {
-    const size_t length = strlen(expression->text), room = sizeof expression->text - length;
+    const size_t length = strlen(expression->text), capacity = sizeof expression->text - length;
     va_list args;
     va_start(args, format);
-    const int written = vsnprintf(expression->text + length, room, format, args);
+    const int written = vsnprintf(expression->text + length, capacity, format, args);
     va_end(args);
-    return written >= 0 && (size_t)written < room;
+    return written >= 0 && (size_t)written < capacity;
 }
 
 static bool append_layers(struct loss_expression *expression, const char (*layers)[LOSS_MAX_LAYER], int count)

@@ -144,7 +144,7 @@ static int smaller(int a, int b)
 }
 
 /* Brings the student's value to the teacher's channels, and finds the size in which both are compared. */
-static enum status fit_shapes(struct loss_binding *b, struct loss_value *source, struct loss_value *tap)
+static enum status fit_shapes(struct loss_binding *b, struct loss_value *source, struct loss_value *student_value)
 {
     const bool attention = b->feature >= 0 && b->manifest->features[b->feature].form == FEATURE_AT;
     const enum loss_compared kind = b->entry->values;
@@ -160,14 +160,14 @@ static enum status fit_shapes(struct loss_binding *b, struct loss_value *source,
                                        ? "use regressor=conv1x1 or conv3x3"
                                        : "use regressor=linear");
     *source = (struct loss_value){b->feature, b->teacher.h, b->teacher.w, b->teacher.c, b->term};
-    *tap = (struct loss_value){b->node, b->student.h, b->student.w, b->student.c, b->term};
+    *student_value = (struct loss_value){b->node, b->student.h, b->student.w, b->student.c, b->term};
     if (kind == VALUES_EQUAL || kind == VALUES_PIXELS) {
-        source->h = tap->h = smaller(b->student.h, b->teacher.h);
-        source->w = tap->w = smaller(b->student.w, b->teacher.w);
+        source->h = student_value->h = smaller(b->student.h, b->teacher.h);
+        source->w = student_value->w = smaller(b->student.w, b->teacher.w);
     } else if (kind == VALUES_EMBEDDED)
         source->h = source->w = 1;
     else if (kind == VALUES_OPTIONAL)
-        tap->h = tap->w = 1;
+        student_value->h = student_value->w = 1;
     if (attention && (source->h < b->teacher.h || source->w < b->teacher.w))
         return loss_binding_refuse(b, "an attention map cannot be averaged", "record the tensor as fp16 or int8");
     if (kind == VALUES_OPTIONAL && b->student.c < b->manifest->class_count)
@@ -188,7 +188,7 @@ static int keep(const struct loss_values *values, struct loss_value *list, int *
     return (*count)++;
 }
 
-static enum status bind_pair(struct loss_binding *b, struct loss_value *source, struct loss_value *tap)
+static enum status bind_pair(struct loss_binding *b, struct loss_value *source, struct loss_value *student_value)
 {
     struct loss_values *values = b->values;
     struct loss_pair *pair = &values->pairs[values->pair_count];
@@ -200,7 +200,7 @@ static enum status bind_pair(struct loss_binding *b, struct loss_value *source, 
     for (int i = 0; i < LEARNED_COUNT; i++)
         pair->learned[i] = -1;
     TRY(find_pair(b));
-    TRY(fit_shapes(b, source, tap));
+    TRY(fit_shapes(b, source, student_value));
     TRY(loss_learned_add(b, pair));
     values->pair_count++;
 cleanup:
@@ -213,7 +213,7 @@ enum status loss_values_bind(struct loss_values *values, const struct loss_expre
                              struct error *err)
 {
     struct loss_value sources[LOSS_ALL_PAIRS];
-    struct loss_value taps[LOSS_ALL_PAIRS];
+    struct loss_value student_values[LOSS_ALL_PAIRS];
     struct loss_binding b = {.values = values, .loss = loss, .manifest = manifest, .err = err};
     enum status status = STATUS_OK;
     *values = (struct loss_values){.weight_count = student->weight_count};
@@ -225,10 +225,11 @@ enum status loss_values_bind(struct loss_values *values, const struct loss_expre
         b.layers = &loss->layers[b.term];
         const int parts = b.layers->student_count ? b.layers->student_count : 1;
         for (b.part = 0; loss_expression_on_values(loss, b.term) && b.part < parts; b.part++)
-            TRY(bind_pair(&b, &sources[values->pair_count], &taps[values->pair_count]));
+            TRY(bind_pair(&b, &sources[values->pair_count], &student_values[values->pair_count]));
     }
     for (int i = 0; i < values->pair_count; i++) { /* now that all terms know their views */
-        values->pairs[i].tap = keep(values, values->taps, &values->tap_count, &taps[i]);
+        values->pairs[i].student_value =
+            keep(values, values->student_values, &values->student_value_count, &student_values[i]);
         if (sources[i].of != FEATURE_NONE)
             values->pairs[i].source = keep(values, values->sources, &values->source_count, &sources[i]);
     }
@@ -259,11 +260,12 @@ void loss_values_begin(struct loss_values *values, const struct loss_expression 
 static void describe_pair(FILE *out, const struct loss_values *values, const struct loss_expression *loss,
                           const struct cache_manifest *manifest, const struct loss_pair *pair)
 {
-    const struct loss_value *tap = &values->taps[pair->tap];
-    const struct node *node = &values->graph.nodes[tap->of];
+    const struct loss_value *student = &values->student_values[pair->student_value];
+    const struct node *node = &values->graph.nodes[student->of];
     const int views = values->views[pair->term];
-    fprintf(out, "%s: student %s %dx%dx%d", loss->names[pair->term], node->name, tap->channels, tap->h, tap->w);
-    if (tap->h < node->shape.h || tap->w < node->shape.w)
+    fprintf(out, "%s: student %s %dx%dx%d", loss->names[pair->term], node->name, student->channels, student->h,
+            student->w);
+    if (student->h < node->shape.h || student->w < node->shape.w)
         fprintf(out, " (averaged from %dx%d)", node->shape.h, node->shape.w);
     if (pair->source >= 0) {
         const struct loss_value *source = &values->sources[pair->source];

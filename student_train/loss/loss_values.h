@@ -20,18 +20,18 @@ struct loss_value {
 };
 struct loss_pair {
     int term, part; /* of the expression; which of the term's pairs */
-    int tap;
+    int student_value;
     int source;                 /* -1: the term needs no teacher's value */
     int learned[LEARNED_COUNT]; /* weights of the training graph, or -1 */
 };
 
 struct loss_values {
-    struct graph graph;                        /* the training graph */
-    int weight_count;                          /* of the student: the others are the terms' */
-    struct loss_value sources[LOSS_ALL_PAIRS]; /* of the teacher */
-    struct loss_value taps[LOSS_ALL_PAIRS];    /* of the student */
+    struct graph graph;                               /* the training graph */
+    int weight_count;                                 /* of the student: the others are the terms' */
+    struct loss_value sources[LOSS_ALL_PAIRS];        /* of the teacher */
+    struct loss_value student_values[LOSS_ALL_PAIRS]; /* of the student */
     struct loss_pair pairs[LOSS_ALL_PAIRS];
-    int source_count, tap_count, pair_count;
+    int source_count, student_value_count, pair_count;
     bool features[CACHE_MAX_FEATURES]; /* of the cache that are read */
     int views[LOSS_MAX_TERMS];         /* the first views[i] views of a sample have what term i needs */
     bool partial;                      /* some of them are fewer than all */

@@ -66,7 +66,7 @@ void fit_run_release(struct fit_run *run);
 /* Epochs that the run has logged when `state` epochs are done: fewer where patience ended it before its neighbours. */
 int fit_run_epochs(const struct fit_run *run, const struct progress_state *state, int student);
 /* Patience has run out. */
-bool fit_run_tired(const struct fit_run *run, const struct progress_state *state, int student);
+bool fit_run_out_of_patience(const struct fit_run *run, const struct progress_state *state, int student);
 
 /* ---- fit.c ---- */
 /* Trains the runs side by side to their ends and writes their results. resumes: goes on from the checkpoint. */

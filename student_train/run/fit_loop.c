@@ -76,7 +76,7 @@ static enum status train(struct fit *fit, int epoch, struct run_epoch *rows, str
 {
     struct totals totals[TRAINING_MAX_STUDENTS];
     const struct dataset *dataset = &fit->data->train;
-    const uint32_t room = (uint32_t)fit->options.batch, steps = (dataset->count + room - 1) / room;
+    const uint32_t capacity = (uint32_t)fit->options.batch, steps = (dataset->count + capacity - 1) / capacity;
     const double start = clock_seconds();
     enum status status = trainer_epoch(&fit->trainer, dataset, epoch, fit->progress, totals, err);
     if (status != STATUS_OK)
@@ -99,11 +99,12 @@ static enum status train(struct fit *fit, int epoch, struct run_epoch *rows, str
 }
 
 /* Notes an epoch of every run that still trains. */
-static enum status note_epoch(struct fit *fit, struct run_epoch *rows, const bool *tired, bool best, struct error *err)
+static enum status note_epoch(struct fit *fit, struct run_epoch *rows, const bool *out_of_patience, bool best,
+                              struct error *err)
 {
     enum status status = STATUS_OK;
     for (int k = 0; k < fit->count; k++) {
-        if (tired[k])
+        if (out_of_patience[k])
             continue;
         if (best)
             TRY(keep_best(fit, k, &rows[k], err));
@@ -114,12 +115,12 @@ cleanup:
 }
 
 /* The last weights of a run are those of its own last epoch. */
-static enum status keep_last(struct fit *fit, const bool *tired, bool all, struct error *err)
+static enum status keep_last(struct fit *fit, const bool *out_of_patience, bool all, struct error *err)
 {
     enum status status = STATUS_OK;
     for (int k = 0; k < fit->count; k++) {
         struct fit_run *run = &fit->runs[k];
-        if (tired[k] || !(all || fit_run_tired(run, &fit->state, k)))
+        if (out_of_patience[k] || !(all || fit_run_out_of_patience(run, &fit->state, k)))
             continue;
         TRY(publish_best(run, err));
         TRY(trainer_weights(&fit->trainer, k, &run->student.graph, err));
@@ -129,7 +130,7 @@ cleanup:
     return status;
 }
 
-static enum status one_epoch(struct fit *fit, int epoch, const bool *tired, struct error *err)
+static enum status one_epoch(struct fit *fit, int epoch, const bool *out_of_patience, struct error *err)
 {
     enum status status = STATUS_OK;
     const struct fit_options *options = &fit->runs[0].options;
@@ -147,8 +148,8 @@ static enum status one_epoch(struct fit *fit, int epoch, const bool *tired, stru
     fit->state.epoch = epoch + 1;
     fit->state.seconds += seconds;
     fit->state.images += fit->data->train.count;
-    TRY(note_epoch(fit, rows, tired, !fit->data->validates || due, err));
-    TRY(keep_last(fit, tired, false, err));
+    TRY(note_epoch(fit, rows, out_of_patience, !fit->data->validates || due, err));
+    TRY(keep_last(fit, out_of_patience, false, err));
     if (clock_seconds() - fit->saved >= SAVE_SECONDS)
         TRY(save(fit, err));
 cleanup:
@@ -161,7 +162,7 @@ enum status fit_loop(struct fit *fit, struct error *err)
     const size_t images = fit->data->train.count;
     const double start = clock_seconds();
     enum status status = STATUS_OK;
-    bool tired[TRAINING_MAX_STUDENTS];
+    bool out_of_patience[TRAINING_MAX_STUDENTS];
     progress_begin(fit->progress, "train", "images", images * (size_t)options->epochs,
                    images * (size_t)fit->state.epoch);
     for (int epoch = fit->state.epoch;; epoch++) {
@@ -169,16 +170,17 @@ enum status fit_loop(struct fit *fit, struct error *err)
             options->time_limit > 0 && fit->state.epoch > 0 && clock_seconds() - start >= options->time_limit;
         bool all = true;
         for (int k = 0; k < fit->count; k++) {
-            tired[k] = fit_run_tired(&fit->runs[k], &fit->state, k);
-            fit->runs[k].early = (tired[k] || late) && fit_run_epochs(&fit->runs[k], &fit->state, k) < options->epochs;
-            all = all && tired[k];
+            out_of_patience[k] = fit_run_out_of_patience(&fit->runs[k], &fit->state, k);
+            fit->runs[k].early =
+                (out_of_patience[k] || late) && fit_run_epochs(&fit->runs[k], &fit->state, k) < options->epochs;
+            all = all && out_of_patience[k];
         }
         if (all || late || epoch >= options->epochs)
             break;
-        TRY(one_epoch(fit, epoch, tired, err));
+        TRY(one_epoch(fit, epoch, out_of_patience, err));
     }
     TRY(save(fit, err));
-    TRY(keep_last(fit, tired, true, err));
+    TRY(keep_last(fit, out_of_patience, true, err));
 cleanup:
     progress_end(fit->progress);
     return status;

@@ -8,7 +8,7 @@
 
 static const char *const optimizer_names[] = {
     [OPTIMIZER_SGD] = "sgd", [OPTIMIZER_ADAM] = "adam", [OPTIMIZER_ADAMW] = "adamw", NULL};
-static const char *const precision_names[] = {[ELEMENT_FP32] = "fp32", [ELEMENT_BF16] = "bf16", NULL};
+static const char *const dtype_names[] = {[DTYPE_FP32] = "fp32", [DTYPE_BF16] = "bf16", NULL};
 static const char *const order_names[] = {[ORDER_SHUFFLE] = "shuffle", [ORDER_SEQUENTIAL] = "sequential", NULL};
 
 enum status fit_options_table(struct fit_options *o, const char *command, const char *summary,
@@ -70,7 +70,7 @@ enum status fit_options_table(struct fit_options *o, const char *command, const 
         {"gpu-memory", OPTION_SIZE, &o->compute.gpu_memory, "SIZE", "0",
          "use no more of the GPU's memory; 0: what is free"},
         {"precision", OPTION_CHOICE, &o->precision, NULL, "fp32",
-         "that activations are stored in; bf16 moves half the bytes and needs a GPU", .choices = precision_names},
+         "that activations are stored in; bf16 moves half the bytes and needs a GPU", .choices = dtype_names},
         {"time-limit", OPTION_FLOAT, &o->time_limit, "SECONDS", "0", "stop after the epoch that passes it; 0: none",
          .minimum = 0, .maximum = big},
         {"name", OPTION_STRING, &o->name, "TEXT", NULL, "title of the report (the student and the loss)"},
@@ -133,7 +133,7 @@ struct trainer_options fit_trainer_options(const struct fit_options *options)
                       .epsilon = options->epsilon,
                       .nesterov = options->nesterov,
                       .clip = options->grad_clip},
-        .element = (enum element)options->precision,
+        .dtype = (enum dtype)options->precision,
         .ema_decay = options->ema,
         .seed = options->order_seed >= 0 ? (uint64_t)options->order_seed : options->seed,
         .sequential = options->order == ORDER_SEQUENTIAL,
@@ -151,7 +151,7 @@ static bool line_is(const char *line, const char *const *keys)
 }
 
 /* The resolved options without some, and more text behind them. malloc'ed; NULL out of memory. */
-static char *essence(const struct options *table, const char *const *left_out, const char *more)
+static char *fingerprint(const struct options *table, const char *const *left_out, const char *more)
 {
     char *resolved = options_resolved(table), *text = NULL;
     size_t size = 0;
@@ -175,11 +175,11 @@ static char *essence(const struct options *table, const char *const *left_out, c
     return text;
 }
 
-char *fit_options_essence(const struct options *table)
+char *fit_options_fingerprint(const struct options *table)
 {
     static const char *const left_out[] = {"device", "threads",   "gpu-memory", "quiet",    "json",
                                            "resume", "overwrite", "time-limit", "parallel", NULL};
-    return essence(table, left_out, "");
+    return fingerprint(table, left_out, "");
 }
 
 char *fit_identity(const struct fit_options *options, const char *cache_digest, const char *student_digest,
@@ -192,5 +192,5 @@ char *fit_identity(const struct fit_options *options, const char *cache_digest, 
     char digests[4 * DIGEST_HEX_SIZE];
     snprintf(digests, sizeof digests, "cache = %s\nstudent = %s\ninit = %s\n", cache_digest, student_digest,
              init_digest);
-    return essence(&options->table, left_out, digests);
+    return fingerprint(&options->table, left_out, digests);
 }

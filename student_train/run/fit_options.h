@@ -9,7 +9,7 @@ struct fit_options {
     const char *cache, *student, *loss, *out, *init, *name;
     int epochs, batch, size, patience, eval_every, max_params;
     struct compute_options compute;
-    int optimizer, order, order_seed, precision; /* enum optimizer_kind, ORDER_*, enum element */
+    int optimizer, order, order_seed, precision; /* enum optimizer_kind, ORDER_*, enum dtype */
     double learning_rate, weight_decay, momentum, beta1, beta2, epsilon, grad_clip, ema;
     bool nesterov, resume, overwrite, quiet, json;
     struct schedule schedule; /* its kind, minimum, warm-up, steps */
@@ -33,7 +33,7 @@ enum status fit_options_parse(struct fit_options *options, int argc, char **argv
 struct trainer_options fit_trainer_options(const struct fit_options *options);
 
 /* The resolved options without those that change no result, "key = value" lines; malloc'ed, NULL out of memory. */
-char *fit_options_essence(const struct options *table);
+char *fit_options_fingerprint(const struct options *table);
 /* What must be equal for a run to go on: every option that changes its result, "key = value" lines, with the digests in
  * place of the paths of cache, student and initial weights. malloc'ed; NULL out of memory. */
 char *fit_identity(const struct fit_options *options, const char *cache_digest, const char *student_digest,

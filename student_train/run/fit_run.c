@@ -101,7 +101,7 @@ cleanup:
     return status;
 }
 
-bool fit_run_tired(const struct fit_run *run, const struct progress_state *state, int student)
+bool fit_run_out_of_patience(const struct fit_run *run, const struct progress_state *state, int student)
 {
     const int best = state->best[student].epoch, patience = run->options.patience;
     return patience > 0 && best > 0 && state->epoch - best >= patience;
@@ -109,7 +109,8 @@ bool fit_run_tired(const struct fit_run *run, const struct progress_state *state
 
 int fit_run_epochs(const struct fit_run *run, const struct progress_state *state, int student)
 {
-    return fit_run_tired(run, state, student) ? state->best[student].epoch + run->options.patience : state->epoch;
+    return fit_run_out_of_patience(run, state, student) ? state->best[student].epoch + run->options.patience
+                                                        : state->epoch;
 }
 
 void fit_run_release(struct fit_run *run)

@@ -55,8 +55,8 @@ struct photo_job {
     char **paths; /* of the batch */
     struct finished_run *run;
     struct device_images *images;
-    struct feed_content content; /* of one step */
-    struct error *errors;        /* [photos of the batch] */
+    struct epoch_content content; /* of one step */
+    struct error *errors;         /* [photos of the batch] */
 };
 
 static enum status load_photo(struct photo_job *job, uint32_t i, struct error *err)
@@ -113,18 +113,18 @@ enum status photos_predict(const struct photos *photos, struct finished_run *run
                            int32_t *predictions, struct error *err)
 {
     enum status status = STATUS_OK;
-    const size_t room = (size_t)run->options.batch;
+    const size_t capacity = (size_t)run->options.batch;
     struct photo_job job = {.run = run};
-    job.errors = calloc(room, sizeof *job.errors);
+    job.errors = calloc(capacity, sizeof *job.errors);
     if (!job.errors)
-        return error_no_memory(err, room * sizeof *job.errors, "decoding");
-    TRY(feed_content_init(&job.content, room, (int)room, 1, run->trainer.classes, 0, err));
+        return error_no_memory(err, capacity * sizeof *job.errors, "decoding");
+    TRY(epoch_content_init(&job.content, capacity, (int)capacity, 1, run->trainer.classes, 0, err));
     if (run->info.channels != 3)
         TRY(error_set(err, STATUS_CONFIG, NULL, "the student takes images of %d channel, photos have 3",
                       run->info.channels));
     progress_begin(progress, "predict", "photos", photos->count, 0);
-    for (size_t first = 0; first < photos->count; first += room) {
-        size_t count = photos->count - first < room ? photos->count - first : room;
+    for (size_t first = 0; first < photos->count; first += capacity) {
+        size_t count = photos->count - first < capacity ? photos->count - first : capacity;
         job.paths = photos->paths + first;
         TRY(predict_batch(&job, (int)count, predictions + first, err));
         progress_update(progress, first + count, NULL);
@@ -133,7 +133,7 @@ enum status photos_predict(const struct photos *photos, struct finished_run *run
     }
     progress_end(progress);
 cleanup:
-    feed_content_release(&job.content);
+    epoch_content_release(&job.content);
     free(job.errors);
     return status;
 }

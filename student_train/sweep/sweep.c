@@ -207,7 +207,7 @@ static enum status open_folder(struct sweep *sweep, int *lock, struct error *err
     enum status status = STATUS_OK;
     const char *out = sweep->options.out;
     char *path = path_join(out, "sweep.ini"), *lock_path = path_join(out, ".lock"), *runs = path_join(out, "runs");
-    char *text = fit_options_essence(&sweep->options.table);
+    char *text = fit_options_fingerprint(&sweep->options.table);
     unsigned char *kept = NULL;
     size_t size;
     if (!path || !lock_path || !runs || !text)

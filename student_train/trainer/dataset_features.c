@@ -113,7 +113,7 @@ static struct feature_store store_of(const struct loading *loading)
 {
     const struct cache_feature *feature = loading->feature;
     return (struct feature_store){
-        .form = feature->form == FEATURE_INT8 ? STORE_INT8 : STORE_FP16,
+        .dtype = feature->form == FEATURE_INT8 ? DTYPE_INT8 : DTYPE_FP16,
         .channels = feature->c,
         .h = feature->h,
         .w = feature->w,

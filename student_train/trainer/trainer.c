@@ -54,17 +54,17 @@ static enum status init_network(struct trainer *trainer, const struct cache_mani
 {
     const struct compute *compute = trainer->compute;
     const struct trainer_student *first = &trainer->students[0];
-    struct plan_options options = {.batch = trainer->options->batch, .element = trainer->options->element};
-    int kept[LOSS_ALL_PAIRS];
+    struct plan_options options = {.batch = trainer->options->batch, .dtype = trainer->options->dtype};
+    int retained[LOSS_ALL_PAIRS];
     enum status status = STATUS_OK;
     if (manifest) {
         trainer->trains = true;
         trainer->samples = manifest->splits[SPLIT_TRAIN].samples;
         TRY(loss_values_bind(&trainer->values, first->loss, trainer->graph, manifest, first->seed, err));
-        for (int i = 0; i < trainer->values.tap_count; i++)
-            if (trainer->values.taps[i].of != trainer->values.graph.output)
-                kept[options.kept_count++] = trainer->values.taps[i].of;
-        options.kept = kept;
+        for (int i = 0; i < trainer->values.student_value_count; i++)
+            if (trainer->values.student_values[i].of != trainer->values.graph.output)
+                retained[options.retained_count++] = trainer->values.student_values[i].of;
+        options.retained = retained;
     }
     TRY(network_init(&trainer->network, compute->backend->training, compute->device,
                      manifest ? &trainer->values.graph : trainer->graph, &options, trainer->student_count, err));
@@ -117,8 +117,8 @@ void trainer_release(struct trainer *trainer)
         struct device *device = trainer->compute->device;
         void *const buffers[] = {trainer->memory.first, trainer->memory.second,  trainer->metrics,
                                  trainer->norm,         trainer->memory.average, trainer->memory.average_state};
-        trainer_recordings_release(trainer);
-        trainer_feed_release(trainer);
+        trainer_captures_release(trainer);
+        trainer_epoch_release(trainer);
         trainer_values_release(trainer);
         for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
             backend->device->buffer_free(device, buffers[i]);
@@ -131,7 +131,7 @@ void trainer_release(struct trainer *trainer)
 }
 
 /* The metrics so far; waits for the device. */
-static enum status fetch_totals(struct trainer *trainer, const struct feed *feed, struct totals *totals,
+static enum status fetch_totals(struct trainer *trainer, const struct epoch_inputs *inputs, struct totals *totals,
                                 struct error *err)
 {
     const struct compute *compute = trainer->compute;
@@ -139,7 +139,7 @@ static enum status fetch_totals(struct trainer *trainer, const struct feed *feed
     const size_t bytes = (size_t)trainer->student_count * sizeof sums[0];
     enum status status = compute->backend->device->download(compute->device, sums, trainer->metrics, bytes, err);
     for (int k = 0; status == STATUS_OK && k < trainer->student_count; k++) {
-        totals[k].teacher = feed->teacher != NULL;
+        totals[k].teacher = inputs->teacher != NULL;
         for (int i = 0; i < METRIC_COUNT; i++)
             totals[k].sums[i] = sums[k][i];
     }
@@ -151,13 +151,13 @@ struct watch {
     struct progress *progress;
     size_t before; /* images of earlier epochs */
     int epoch, epochs;
-    uint32_t images, room;
+    uint32_t images, capacity;
 };
 
 static void show(const struct trainer *trainer, const struct watch *watch)
 {
     const struct mailbox *mailbox = trainer->mailbox;
-    const uint64_t done = mailbox->steps * watch->room;
+    const uint64_t done = mailbox->steps * watch->capacity;
     char postfix[96] = "";
     if (mailbox->samples > 0)
         snprintf(postfix, sizeof postfix, "epoch %d/%d, loss %.4f", watch->epoch + 1, watch->epochs,
@@ -197,31 +197,31 @@ enum status trainer_epoch(struct trainer *trainer, const struct dataset *dataset
 {
     const struct backend *backend = trainer->compute->backend;
     struct device *device = trainer->compute->device;
-    const uint32_t room = (uint32_t)trainer->options->batch, steps = (dataset->count + room - 1) / room;
+    const uint32_t capacity = (uint32_t)trainer->options->batch, steps = (dataset->count + capacity - 1) / capacity;
     const int epochs = trainer->students[0].schedule.epochs;
     const struct pixel_source source = pixels_of(dataset);
-    const struct watch watch = {progress, progress->done, epoch, epochs, dataset->count, room};
+    const struct watch watch = {progress, progress->done, epoch, epochs, dataset->count, capacity};
     enum status status = STATUS_OK;
     TRY(trainer_prepare(trainer, dataset, epoch, err));
-    TRY(feed_upload(&trainer->feed, backend->device, device, &trainer->content, dataset->count, err));
+    TRY(epoch_inputs_upload(&trainer->inputs, backend->device, device, &trainer->content, dataset->count, err));
     TRY(backend->device->zero(device, trainer->metrics,
                               (size_t)trainer->student_count * METRIC_COUNT * sizeof *trainer->metrics, err));
     trainer->mailbox->steps = 0;
     trainer->mailbox->samples = 0;
     const uint32_t *partners = trainer->content.partners; /* NULL where nothing is mixed */
-    for (uint32_t s = 0, first = 0; s < steps; s++, first += room) {
+    for (uint32_t s = 0, first = 0; s < steps; s++, first += capacity) {
         const uint32_t left = dataset->count - first;
         if (interrupt_requested())
             TRY(error_set(err, STATUS_INTERRUPTED, NULL, "stopped in epoch %d; go on with --resume", epoch + 1));
-        TRY(trainer_step(trainer, &source, &trainer->feed, trainer->order + first, partners ? partners + first : NULL,
-                         s, (int)(left < room ? left : room), true, err));
+        TRY(trainer_step(trainer, &source, &trainer->inputs, trainer->order + first, partners ? partners + first : NULL,
+                         s, (int)(left < capacity ? left : capacity), true, err));
         show(trainer, &watch);
     }
     trainer->step += steps;
     if (epoch + 1 < epochs)
         TRY(trainer_prepare(trainer, dataset, epoch + 1, err));
     TRY(wait(trainer, &watch, err));
-    TRY(fetch_totals(trainer, &trainer->feed, totals, err));
+    TRY(fetch_totals(trainer, &trainer->inputs, totals, err));
 cleanup:
     return status;
 }
@@ -239,13 +239,13 @@ static void swap_average(struct trainer *trainer)
 
 static enum status evaluate(struct trainer *trainer, const struct dataset *dataset, struct error *err)
 {
-    const uint32_t room = (uint32_t)trainer->options->batch;
+    const uint32_t capacity = (uint32_t)trainer->options->batch;
     const struct pixel_source source = pixels_of(dataset);
     enum status status = STATUS_OK;
-    for (uint32_t first = 0, s = 0; first < dataset->count; first += room, s++) {
+    for (uint32_t first = 0, s = 0; first < dataset->count; first += capacity, s++) {
         const uint32_t left = dataset->count - first;
         TRY(trainer_step(trainer, &source, &trainer->evaluation, trainer->evaluation_samples + first, NULL, s,
-                         (int)(left < room ? left : room), false, err));
+                         (int)(left < capacity ? left : capacity), false, err));
         if (interrupt_requested())
             TRY(error_set(err, STATUS_INTERRUPTED, NULL, "stopped while evaluating"));
     }
@@ -253,14 +253,15 @@ cleanup:
     return status;
 }
 
-static enum status fetch_predictions(const struct trainer *trainer, const struct feed *feed, size_t count,
+static enum status fetch_predictions(const struct trainer *trainer, const struct epoch_inputs *inputs, size_t count,
                                      int32_t *predictions, struct error *err)
 {
     const struct compute *compute = trainer->compute;
     enum status status = STATUS_OK;
     for (size_t k = 0; k < (size_t)trainer->student_count; k++)
         TRY(compute->backend->device->download(compute->device, predictions + k * count,
-                                               feed->predictions + k * feed->room, count * sizeof *predictions, err));
+                                               inputs->predictions + k * inputs->capacity, count * sizeof *predictions,
+                                               err));
 cleanup:
     return status;
 }
@@ -286,23 +287,23 @@ cleanup:
     return status;
 }
 
-enum status trainer_predict(struct trainer *trainer, struct device_images *images, const struct feed_content *content,
+enum status trainer_predict(struct trainer *trainer, struct device_images *images, const struct epoch_content *content,
                             int count, int size, float table[3][256], int32_t *predictions, struct error *err)
 {
     const struct backend *backend = trainer->compute->backend;
     struct device *device = trainer->compute->device;
     const struct pixel_source source = {images, size, table, NULL};
-    struct feed *feed = &trainer->evaluation;
+    struct epoch_inputs *inputs = &trainer->evaluation;
     enum status status = STATUS_OK;
-    if (trainer->evaluation_of || feed->room != content->room) {
+    if (trainer->evaluation_of || inputs->capacity != content->capacity) {
         trainer->evaluation_of = NULL;
-        feed_release(feed, backend->device, device);
-        TRY(feed_init(feed, backend->device, device, content, err));
+        epoch_inputs_release(inputs, backend->device, device);
+        TRY(epoch_inputs_init(inputs, backend->device, device, content, err));
     }
-    trainer_recordings_release(trainer); /* the images change every time */
-    TRY(feed_upload(feed, backend->device, device, content, (size_t)count, err));
-    TRY(trainer_step(trainer, &source, feed, content->samples, NULL, 0, count, false, err));
-    TRY(backend->device->download(device, predictions, feed->predictions, (size_t)count * sizeof *predictions, err));
+    trainer_captures_release(trainer); /* the images change every time */
+    TRY(epoch_inputs_upload(inputs, backend->device, device, content, (size_t)count, err));
+    TRY(trainer_step(trainer, &source, inputs, content->samples, NULL, 0, count, false, err));
+    TRY(backend->device->download(device, predictions, inputs->predictions, (size_t)count * sizeof *predictions, err));
 cleanup:
     return status;
 }

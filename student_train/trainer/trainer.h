@@ -1,8 +1,8 @@
 /* Training and evaluating one network, or several of one structure side by side: render views, forward, losses,
  * backward, optimiser. The loop over epochs is fit_loop.c's.
  *
- * An epoch is prepared on the host as a feed (trainer_feed.c), uploaded once, and then runs step by step on the device
- * without waiting for the host (trainer_step.c); the feed of the next epoch is prepared meanwhile. */
+ * An epoch is prepared on the host as epoch inputs (trainer_feed.c), uploaded once, and then runs step by step on the
+ * device without waiting for the host (trainer_step.c); the epoch inputs of the next epoch is prepared meanwhile. */
 #ifndef STUDENT_TRAIN_TRAINER_TRAINER_H
 #define STUDENT_TRAIN_TRAINER_TRAINER_H
 
@@ -14,7 +14,7 @@
 
 struct trainer_options {
     int batch;
-    enum element element; /* that activations are stored in */
+    enum dtype dtype; /* that activations are stored in */
     struct optimizer optimizer;
     double ema_decay; /* moving average of the weights; 0: none */
     uint64_t seed;    /* of the order of samples and views */
@@ -44,15 +44,15 @@ struct trainer_values {
 };
 
 /* A step as it was recorded, and what it was recorded for. */
-struct trainer_recording {
+struct trainer_capture {
     const struct device_images *images;
-    const uint32_t *cursor; /* of the feed */
+    const uint32_t *cursor; /* of the epoch inputs */
     const float *parameters;
     int count;
     bool training;
-    struct recording *recording; /* NULL: done once, not recorded yet */
+    struct graph_capture *capture; /* NULL: done once, not recorded yet */
 };
-enum { TRAINER_RECORDINGS = 8 };
+enum { TRAINER_CAPTURES = 8 };
 
 struct trainer {
     const struct compute *compute;         /* borrowed */
@@ -70,18 +70,18 @@ struct trainer {
     double *metrics; /* device [students, METRIC_COUNT] */
     double *norm;    /* device [students] gradient norm */
     struct mailbox *mailbox;
-    struct trainer_recording recordings[TRAINER_RECORDINGS];
-    int recording_count;
-    /* the training feed: content is that of epoch `prepared` of data set `prepared_for` (NULL: of none) */
-    struct feed_content content;
-    struct feed feed;
+    struct trainer_capture captures[TRAINER_CAPTURES];
+    int capture_count;
+    /* the training epoch inputs: content is that of epoch `prepared` of data set `prepared_for` (NULL: of none) */
+    struct epoch_content content;
+    struct epoch_inputs inputs;
     const struct dataset *prepared_for;
     int prepared;
     uint32_t *order; /* [order_room] host: the epoch's samples */
-    uint32_t order_room;
+    uint32_t order_capacity;
     /* the evaluation views of one data set, uploaded once */
-    struct feed evaluation;
-    uint32_t *evaluation_samples; /* [evaluation.room] host */
+    struct epoch_inputs evaluation;
+    uint32_t *evaluation_samples; /* [evaluation.capacity] host */
     const struct dataset *evaluation_of;
 };
 
@@ -111,9 +111,9 @@ enum status trainer_epoch(struct trainer *trainer, const struct dataset *dataset
 enum status trainer_evaluate(struct trainer *trainer, const struct dataset *dataset, bool use_average,
                              int32_t *predictions, struct totals *totals, struct error *err);
 
-/* The classes of images without labels: content (one step of `count` positions) says which views of which images.
+/* The classes of images without labels: content (one step of `count` slots) says which views of which images.
  * predictions[count] of the first student. */
-enum status trainer_predict(struct trainer *trainer, struct device_images *images, const struct feed_content *content,
+enum status trainer_predict(struct trainer *trainer, struct device_images *images, const struct epoch_content *content,
                             int count, int size, float table[3][256], int32_t *predictions, struct error *err);
 
 /* Gives a student other initial weights, from a graph of the same structure. */
@@ -127,15 +127,15 @@ enum status trainer_values_init(struct trainer *trainer, struct error *err);
 void trainer_values_release(struct trainer *trainer);
 /* Asks for the losses and metrics of the logits, and in training for those of the values, with all their gradients:
  * what stands between the forward and the backward pass. */
-enum status trainer_measure(struct trainer *trainer, const struct feature_store *features, const struct feed *feed,
-                            const struct pass *pass, struct error *err);
+enum status trainer_measure(struct trainer *trainer, const struct feature_store *features,
+                            const struct epoch_inputs *inputs, const struct pass *pass, struct error *err);
 
 /* ---- trainer_feed.c ---- */
 /* Fills trainer->content for an epoch; nothing if it holds that epoch already. */
 enum status trainer_prepare(struct trainer *trainer, const struct dataset *dataset, int epoch, struct error *err);
 /* trainer->evaluation gets the data set's evaluation views; nothing if it has them already. */
 enum status trainer_prepare_evaluation(struct trainer *trainer, const struct dataset *dataset, struct error *err);
-void trainer_feed_release(struct trainer *trainer);
+void trainer_epoch_release(struct trainer *trainer);
 
 /* ---- trainer_step.c ---- */
 /* Where a step's pixels come from. */
@@ -145,11 +145,11 @@ struct pixel_source {
     float (*table)[256];
     const struct feature_store *features; /* [CACHE_MAX_FEATURES] of the data set, or NULL */
 };
-/* Asks the device for a step over the feed's next `count` positions, training or evaluating; samples and partners
+/* Asks the device for a step over the epoch inputs' next `count` slots, training or evaluating; samples and partners
  * [count] (host; partners NULL where nothing is mixed) are those of the step `step`. */
-enum status trainer_step(struct trainer *trainer, const struct pixel_source *source, const struct feed *feed,
+enum status trainer_step(struct trainer *trainer, const struct pixel_source *source, const struct epoch_inputs *inputs,
                          const uint32_t *samples, const uint32_t *partners, uint32_t step, int count, bool training,
                          struct error *err);
-void trainer_recordings_release(struct trainer *trainer);
+void trainer_captures_release(struct trainer *trainer);
 
 #endif

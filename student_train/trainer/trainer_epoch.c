@@ -5,19 +5,19 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { CHUNK = 64 /* positions a task */ };
+enum { CHUNK = 64 /* slots a task */ };
 
-/* Fills positions of a content, on all threads. */
+/* Fills slots of a content, on all threads. */
 struct fill {
     const struct dataset *dataset;
-    struct feed_content *content;
+    struct epoch_content *content;
     const uint32_t *order; /* NULL: the evaluation views in the samples' order */
     const struct trainer_options *options;
     uint32_t epoch;
 };
 
 /* The other picture of a mixed view. */
-static void fill_partner(const struct dataset *dataset, struct feed_content *content, uint32_t i, int number)
+static void fill_partner(const struct dataset *dataset, struct epoch_content *content, uint32_t i, int number)
 {
     dataset_mix(dataset, content->samples[i], number, &content->mixes[i], &content->partners[i]);
     content->partner_labels[i] = dataset->labels[content->partners[i]];
@@ -28,7 +28,7 @@ static void fill_chunk(void *context, int index, int worker)
 {
     const struct fill *fill = context;
     const struct dataset *dataset = fill->dataset;
-    struct feed_content *content = fill->content;
+    struct epoch_content *content = fill->content;
     const uint32_t first = (uint32_t)index * CHUNK;
     const uint32_t end = dataset->count - first < CHUNK ? dataset->count : first + CHUNK;
     (void)worker;
@@ -48,14 +48,14 @@ static void fill_chunk(void *context, int index, int worker)
     }
 }
 
-static void fill_positions(const struct fill *fill)
+static void fill_slots(const struct fill *fill)
 {
     thread_pool_run(fill->dataset->compute->pool, (int)((fill->dataset->count + CHUNK - 1) / CHUNK), fill_chunk,
                     (void *)(uintptr_t)fill);
 }
 
-/* Of `count` positions from `first` on those whose views have what a term needs; they stand in front. */
-static uint32_t count_rows(const struct trainer *trainer, const struct feed_content *content, uint32_t first,
+/* Of `count` slots from `first` on those whose views have what a term needs; they stand in front. */
+static uint32_t count_rows(const struct trainer *trainer, const struct epoch_content *content, uint32_t first,
                            uint32_t count, int term)
 {
     const int views = trainer->values.views[term];
@@ -65,31 +65,31 @@ static uint32_t count_rows(const struct trainer *trainer, const struct feed_cont
     return rows;
 }
 
-/* positions: of the whole pass; the last step may have fewer than a batch. */
-static void fill_terms(const struct trainer *trainer, const struct feed_content *content, uint32_t positions,
-                       int student, int epoch, uint32_t step, struct step_scalars *scalars)
+/* slots: of the whole pass; the last step may have fewer than a batch. */
+static void fill_terms(const struct trainer *trainer, const struct epoch_content *content, uint32_t slots, int student,
+                       int epoch, uint32_t step, struct step_scalars *scalars)
 {
     const struct loss_expression *loss = trainer->students[student].loss;
-    const uint32_t room = (uint32_t)content->batch, first = step * room;
-    const uint32_t count = positions - first < room ? positions - first : room;
+    const uint32_t capacity = (uint32_t)content->batch, first = step * capacity;
+    const uint32_t count = slots - first < capacity ? slots - first : capacity;
     for (int i = 0; i < loss->count; i++) {
         scalars->weights[i] = loss_term_weight(&loss->terms[i], epoch);
         scalars->rows[i] = trainer->values.partial ? count_rows(trainer, content, first, count, i) : count;
     }
 }
 
-/* Within every step the positions with the smallest view numbers come first, otherwise as they were. */
+/* Within every step the slots with the smallest view numbers come first, otherwise as they were. */
 static void order_by_view(const struct trainer *trainer, const struct dataset *dataset, int epoch)
 {
     const struct trainer_options *options = trainer->options;
-    const uint32_t room = (uint32_t)options->batch;
+    const uint32_t capacity = (uint32_t)options->batch;
     uint32_t *numbers = trainer->content.numbers, *old = trainer->content.samples; /* room for both, filled later */
     for (uint32_t i = 0; i < dataset->count; i++) {
         old[i] = trainer->order[i];
         numbers[i] = (uint32_t)epoch_view(old[i], dataset->views, options->seed, (uint32_t)epoch, options->sequential);
     }
-    for (uint32_t first = 0; first < dataset->count; first += room) {
-        const uint32_t end = dataset->count - first < room ? dataset->count : first + room;
+    for (uint32_t first = 0; first < dataset->count; first += capacity) {
+        const uint32_t end = dataset->count - first < capacity ? dataset->count : first + capacity;
         uint32_t *to = trainer->order + first;
         for (uint32_t number = 0; number < (uint32_t)dataset->views; number++)
             for (uint32_t i = first; i < end; i++)
@@ -98,10 +98,10 @@ static void order_by_view(const struct trainer *trainer, const struct dataset *d
     }
 }
 
-static void fill_scalars(const struct trainer *trainer, struct feed_content *content, uint32_t positions, int epoch)
+static void fill_scalars(const struct trainer *trainer, struct epoch_content *content, uint32_t slots, int epoch)
 {
     const struct optimizer *optimizer = &trainer->options->optimizer;
-    const uint32_t room = (uint32_t)content->batch, steps = (positions + room - 1) / room;
+    const uint32_t capacity = (uint32_t)content->batch, steps = (slots + capacity - 1) / capacity;
     for (uint32_t s = 0; s < steps; s++)
         for (int k = 0; k < trainer->student_count; k++) {
             const struct trainer_student *student = &trainer->students[k];
@@ -111,7 +111,7 @@ static void fill_scalars(const struct trainer *trainer, struct feed_content *con
             scalars->learning_rate = schedule_rate(&student->schedule, epoch, s, steps);
             scalars->correction1 = 1 - pow(optimizer->beta1, (double)(scalars->step + 1));
             scalars->root_correction2 = sqrt(1 - pow(optimizer->beta2, (double)(scalars->step + 1)));
-            fill_terms(trainer, content, positions, k, epoch, s, scalars);
+            fill_terms(trainer, content, slots, k, epoch, s, scalars);
         }
 }
 
@@ -120,23 +120,23 @@ static enum status reserve(struct trainer *trainer, const struct dataset *datase
     const struct compute *compute = trainer->compute;
     const uint32_t count = dataset->count;
     const unsigned parts =
-        (dataset_has_teacher(dataset, false) ? FEED_TEACHER : 0) | (dataset_mixes(dataset) ? FEED_MIXES : 0);
+        (dataset_has_teacher(dataset, false) ? EPOCH_TEACHER : 0) | (dataset_mixes(dataset) ? EPOCH_MIXES : 0);
     enum status status = STATUS_OK;
-    if (trainer->order_room == count && !trainer->content.teacher == !(parts & FEED_TEACHER) &&
-        !trainer->content.mixes == !(parts & FEED_MIXES))
+    if (trainer->order_capacity == count && !trainer->content.teacher == !(parts & EPOCH_TEACHER) &&
+        !trainer->content.mixes == !(parts & EPOCH_MIXES))
         return STATUS_OK;
-    trainer_recordings_release(trainer);
-    feed_release(&trainer->feed, compute->backend->device, compute->device);
-    feed_content_release(&trainer->content);
+    trainer_captures_release(trainer);
+    epoch_inputs_release(&trainer->inputs, compute->backend->device, compute->device);
+    epoch_content_release(&trainer->content);
     free(trainer->order);
-    trainer->order_room = 0;
+    trainer->order_capacity = 0;
     trainer->order = calloc(count, sizeof *trainer->order);
     if (!trainer->order)
         TRY(error_no_memory(err, count * sizeof *trainer->order, "the order of an epoch"));
-    TRY(feed_content_init(&trainer->content, count, trainer->options->batch, trainer->student_count, trainer->classes,
-                          parts, err));
-    TRY(feed_init(&trainer->feed, compute->backend->device, compute->device, &trainer->content, err));
-    trainer->order_room = count;
+    TRY(epoch_content_init(&trainer->content, count, trainer->options->batch, trainer->student_count, trainer->classes,
+                           parts, err));
+    TRY(epoch_inputs_init(&trainer->inputs, compute->backend->device, compute->device, &trainer->content, err));
+    trainer->order_capacity = count;
 cleanup:
     return status;
 }
@@ -152,7 +152,7 @@ enum status trainer_prepare(struct trainer *trainer, const struct dataset *datas
         if (trainer->values.partial)
             order_by_view(trainer, dataset, epoch);
         const struct fill fill = {dataset, &trainer->content, trainer->order, trainer->options, (uint32_t)epoch};
-        fill_positions(&fill);
+        fill_slots(&fill);
         trainer->prepared_for = dataset;
         trainer->prepared = epoch;
     }
@@ -164,36 +164,37 @@ cleanup:
 enum status trainer_prepare_evaluation(struct trainer *trainer, const struct dataset *dataset, struct error *err)
 {
     const struct compute *compute = trainer->compute;
-    struct feed_content content = {0};
+    struct epoch_content content = {0};
     enum status status = STATUS_OK;
 
     if (trainer->evaluation_of == dataset)
-        return feed_rewind(&trainer->evaluation, compute->backend->device, compute->device, err);
+        return epoch_inputs_rewind(&trainer->evaluation, compute->backend->device, compute->device, err);
     trainer->evaluation_of = NULL;
-    trainer_recordings_release(trainer);
-    feed_release(&trainer->evaluation, compute->backend->device, compute->device);
+    trainer_captures_release(trainer);
+    epoch_inputs_release(&trainer->evaluation, compute->backend->device, compute->device);
     free(trainer->evaluation_samples);
     trainer->evaluation_samples = NULL;
-    TRY(feed_content_init(&content, dataset->count, trainer->options->batch, trainer->student_count, trainer->classes,
-                          dataset_has_teacher(dataset, true) ? FEED_TEACHER : 0, err));
-    TRY(feed_init(&trainer->evaluation, compute->backend->device, compute->device, &content, err));
+    TRY(epoch_content_init(&content, dataset->count, trainer->options->batch, trainer->student_count, trainer->classes,
+                           dataset_has_teacher(dataset, true) ? EPOCH_TEACHER : 0, err));
+    TRY(epoch_inputs_init(&trainer->evaluation, compute->backend->device, compute->device, &content, err));
     const struct fill fill = {dataset, &content, NULL, trainer->options, 0};
-    fill_positions(&fill);
+    fill_slots(&fill);
     fill_scalars(trainer, &content, dataset->count, 0);
-    TRY(feed_upload(&trainer->evaluation, compute->backend->device, compute->device, &content, dataset->count, err));
+    TRY(epoch_inputs_upload(&trainer->evaluation, compute->backend->device, compute->device, &content, dataset->count,
+                            err));
     trainer->evaluation_samples = content.samples;
     content.samples = NULL;
     trainer->evaluation_of = dataset;
 cleanup:
-    feed_content_release(&content);
+    epoch_content_release(&content);
     return status;
 }
 
-void trainer_feed_release(struct trainer *trainer)
+void trainer_epoch_release(struct trainer *trainer)
 {
-    feed_release(&trainer->feed, trainer->compute->backend->device, trainer->compute->device);
-    feed_release(&trainer->evaluation, trainer->compute->backend->device, trainer->compute->device);
-    feed_content_release(&trainer->content);
+    epoch_inputs_release(&trainer->inputs, trainer->compute->backend->device, trainer->compute->device);
+    epoch_inputs_release(&trainer->evaluation, trainer->compute->backend->device, trainer->compute->device);
+    epoch_content_release(&trainer->content);
     free(trainer->order);
     free(trainer->evaluation_samples);
 }

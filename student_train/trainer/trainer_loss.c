@@ -5,12 +5,12 @@ enum { SCRATCH_ALIGNMENT = 256 };
 
 static struct loss_shape shape_of(const struct trainer *trainer, const struct loss_pair *pair)
 {
-    const struct loss_value *tap = &trainer->values.taps[pair->tap];
+    const struct loss_value *feature = &trainer->values.student_values[pair->student_value];
     struct loss_shape shape = {.batch = trainer->options->batch,
                                .classes = trainer->classes,
                                .samples = trainer->samples,
-                               .pixels = tap->h * tap->w,
-                               .channels = tap->channels};
+                               .pixels = feature->h * feature->w,
+                               .channels = feature->channels};
     if (pair->source >= 0) {
         const struct loss_value *source = &trainer->values.sources[pair->source];
         shape.teacher_pixels = source->h * source->w;
@@ -19,10 +19,10 @@ static struct loss_shape shape_of(const struct trainer *trainer, const struct lo
     return shape;
 }
 
-static size_t tap_size(const struct trainer *trainer, int i)
+static size_t feature_size(const struct trainer *trainer, int i)
 {
-    const struct loss_value *tap = &trainer->values.taps[i];
-    return (size_t)trainer->options->batch * (size_t)tap->h * (size_t)tap->w * (size_t)tap->channels;
+    const struct loss_value *feature = &trainer->values.student_values[i];
+    return (size_t)trainer->options->batch * (size_t)feature->h * (size_t)feature->w * (size_t)feature->channels;
 }
 
 static enum status new_buffer(const struct trainer *trainer, size_t bytes, void *out, struct error *err)
@@ -66,8 +66,8 @@ enum status trainer_values_init(struct trainer *trainer, struct error *err)
         TRY(new_buffer(trainer, size_mul(size_mul((size_t)trainer->options->batch, floats), sizeof(float)),
                        &buffers->teacher[i], err));
     }
-    for (int i = 0; i < values->tap_count; i++) {
-        const size_t bytes = size_mul(students, size_mul(tap_size(trainer, i), sizeof(float)));
+    for (int i = 0; i < values->student_value_count; i++) {
+        const size_t bytes = size_mul(students, size_mul(feature_size(trainer, i), sizeof(float)));
         TRY(new_buffer(trainer, bytes, &buffers->student[i], err));
         TRY(new_buffer(trainer, bytes, &buffers->gradient[i], err));
     }
@@ -96,15 +96,15 @@ static enum status ask_term(struct trainer *trainer, int term, const struct loss
     return trainer->compute->backend->training->losses->add(trainer->compute->device, terms, term, batch, err);
 }
 
-static struct feature_tap tap_of(const struct trainer *trainer, int i)
+static struct student_feature student_feature_of(const struct trainer *trainer, int i)
 {
-    const struct loss_value *tap = &trainer->values.taps[i];
-    return (struct feature_tap){trainer->network.plan.node_tensor[tap->of], tap->h, tap->w};
+    const struct loss_value *feature = &trainer->values.student_values[i];
+    return (struct student_feature){trainer->network.plan.node_tensor[feature->of], feature->h, feature->w};
 }
 
 /* Brings the values of both sides to their buffers. */
-static enum status read_values(struct trainer *trainer, const struct feature_store *features, const struct feed *feed,
-                               const struct pass *pass, struct error *err)
+static enum status read_values(struct trainer *trainer, const struct feature_store *features,
+                               const struct epoch_inputs *inputs, const struct pass *pass, struct error *err)
 {
     const struct backend *backend = trainer->compute->backend;
     struct device *device = trainer->compute->device;
@@ -114,15 +114,15 @@ static enum status read_values(struct trainer *trainer, const struct feature_sto
     for (int i = 0; i < values->source_count; i++) {
         const struct loss_value *source = &values->sources[i];
         const struct feature_store *store = source->of >= 0 ? &features[source->of] : NULL;
-        TRY(backend->training->features->read_teacher(device, store, feed, source->term, source->h, source->w,
+        TRY(backend->training->features->read_teacher(device, store, inputs, source->term, source->h, source->w,
                                                       trainer->buffers.teacher[i], err));
     }
-    for (int i = 0; i < values->tap_count; i++) {
-        const struct feature_tap tap = tap_of(trainer, i);
-        const size_t size = tap_size(trainer, i);
+    for (int i = 0; i < values->student_value_count; i++) {
+        const struct student_feature feature = student_feature_of(trainer, i);
+        const size_t size = feature_size(trainer, i);
         TRY(backend->training->features->read_student(device, &network->plan, &network->memory, pass,
-                                                      values->taps[i].term, &tap, trainer->buffers.student[i], size,
-                                                      err));
+                                                      values->student_values[i].term, &feature,
+                                                      trainer->buffers.student[i], size, err));
         TRY(backend->device->zero(device, trainer->buffers.gradient[i],
                                   (size_t)trainer->student_count * size * sizeof(float), err));
     }
@@ -136,14 +136,15 @@ static enum status hand_back(struct trainer *trainer, const struct pass *pass, s
     const struct backend *backend = trainer->compute->backend;
     const struct network *network = &trainer->network;
     enum status status = STATUS_OK;
-    for (int i = 0; i < trainer->values.tap_count; i++) {
-        const struct feature_tap tap = tap_of(trainer, i);
-        bool first = tap.tensor != network->plan.output; /* the logits' gradient has the other terms' share already */
+    for (int i = 0; i < trainer->values.student_value_count; i++) {
+        const struct student_feature feature = student_feature_of(trainer, i);
+        bool first =
+            feature.tensor != network->plan.output; /* the logits' gradient has the other terms' share already */
         for (int before = 0; before < i; before++)
-            first &= tap_of(trainer, before).tensor != tap.tensor;
-        TRY(backend->training->features->add_gradient(trainer->compute->device, &network->plan, &network->memory, pass,
-                                                      trainer->values.taps[i].term, &tap, trainer->buffers.gradient[i],
-                                                      tap_size(trainer, i), first, err));
+            first &= student_feature_of(trainer, before).tensor != feature.tensor;
+        TRY(backend->training->features->add_gradient(
+            trainer->compute->device, &network->plan, &network->memory, pass, trainer->values.student_values[i].term,
+            &feature, trainer->buffers.gradient[i], feature_size(trainer, i), first, err));
     }
 cleanup:
     return status;
@@ -155,9 +156,9 @@ static enum status ask_pair(struct trainer *trainer, const struct loss_pair *pai
     const struct network *network = &trainer->network;
     batch.part = pair->part;
     batch.shape = shape_of(trainer, pair);
-    batch.student = trainer->buffers.student[pair->tap];
-    batch.student_gradient = trainer->buffers.gradient[pair->tap];
-    batch.student_stride = tap_size(trainer, pair->tap);
+    batch.student = trainer->buffers.student[pair->student_value];
+    batch.student_gradient = trainer->buffers.gradient[pair->student_value];
+    batch.student_stride = feature_size(trainer, pair->student_value);
     batch.teacher = pair->source >= 0 ? trainer->buffers.teacher[pair->source] : NULL;
     batch.parameters = network->memory.parameters;
     batch.parameter_gradients = network->memory.parameter_gradients;
@@ -176,14 +177,14 @@ static enum status ask_logit_terms(struct trainer *trainer, const struct loss_ba
     const struct loss_expression *loss = trainer->students[0].loss;
     enum status status = STATUS_OK;
     for (int i = 0; i < loss->count; i++)
-        if (!loss_expression_on_values(loss, i) && (batch->feed->teacher || loss->terms[i].kind == LOSS_CE))
+        if (!loss_expression_on_values(loss, i) && (batch->inputs->teacher || loss->terms[i].kind == LOSS_CE))
             TRY(ask_term(trainer, i, batch, err));
 cleanup:
     return status;
 }
 
-enum status trainer_measure(struct trainer *trainer, const struct feature_store *features, const struct feed *feed,
-                            const struct pass *pass, struct error *err)
+enum status trainer_measure(struct trainer *trainer, const struct feature_store *features,
+                            const struct epoch_inputs *inputs, const struct pass *pass, struct error *err)
 {
     const struct backend *backend = trainer->compute->backend;
     struct device *device = trainer->compute->device;
@@ -191,7 +192,7 @@ enum status trainer_measure(struct trainer *trainer, const struct feature_store 
                                .students = trainer->student_count,
                                .logits = network_logits(&trainer->network),
                                .logit_stride = network_logit_stride(&trainer->network),
-                               .feed = feed,
+                               .inputs = inputs,
                                .metrics = trainer->metrics,
                                .shape = {.batch = trainer->options->batch, .classes = trainer->classes},
                                .scratch = trainer->buffers.scratch,
@@ -206,7 +207,7 @@ enum status trainer_measure(struct trainer *trainer, const struct feature_store 
     }
     TRY(ask_logit_terms(trainer, &batch, err));
     if (pass->training && trainer->values.pair_count) {
-        TRY(read_values(trainer, features, feed, pass, err));
+        TRY(read_values(trainer, features, inputs, pass, err));
         for (int i = 0; i < trainer->values.pair_count; i++)
             TRY(ask_pair(trainer, &trainer->values.pairs[i], batch, err));
         TRY(hand_back(trainer, pass, err));

@@ -91,7 +91,7 @@ enum status conv_layer_run(const struct conv_layer *layer, const char *name, str
     const struct conv_shape *shape = &layer->shape;
     const struct layer_memory *memory = &layer->memory;
     const struct conv_operands operands = {memory->x, memory->w, memory->bias, memory->addend, memory->y};
-    if (teacher_direct_conv(teacher_element_of(shape->precision), shape, shape->in.c / shape->groups,
+    if (teacher_direct_conv(precision_dtype(shape->precision), shape, shape->in.c / shape->groups,
                             shape->out.c / shape->groups, &operands, layer->stream) == cudaSuccess)
         return STATUS_OK;
     return error_set(err, STATUS_INTERNAL, NULL, "%s: the shim refused it", name);

@@ -275,7 +275,7 @@ static uint64_t shuffled(const struct thread *lanes, int lane)
 }
 
 /* Every lane of the mask has arrived: what each of them gets. */
-static void complete(struct thread *lanes, unsigned int mask)
+static void apply_epilogue(struct thread *lanes, unsigned int mask)
 {
     uint32_t ballot = 0;
     for (uint32_t rest = mask; rest; rest &= rest - 1) {
@@ -320,7 +320,7 @@ uint64_t shim_warp(enum shim_warp_kind kind, unsigned int mask, uint64_t value, 
     self->width = width;
     block.waiting[warp] |= 1u << lane;
     if ((block.waiting[warp] & mask) == mask) {
-        complete(&block.threads[warp * LANES], mask);
+        apply_epilogue(&block.threads[warp * LANES], mask);
         block.waiting[warp] &= ~mask;
         make_ready(warp, mask);
     }

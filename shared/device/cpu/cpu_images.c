@@ -92,7 +92,7 @@ static enum status need_level(struct device_images *images, struct pyramid *pyra
 struct render_job {
     struct device_images *images;
     const struct epoch_views *views;
-    size_t first; /* position of the step's first view */
+    size_t first; /* slot of the step's first view */
     int size;
     float (*table)[256];
     float *out;
@@ -148,7 +148,7 @@ static enum status check_loaded(const struct device_images *images, const struct
 }
 
 static enum status render(struct device *device, struct device_images *images, const struct epoch_views *views,
-                          int count, int size, float table[3][256], enum element element, void *out, struct error *err)
+                          int count, int size, float table[3][256], enum dtype dtype, void *out, struct error *err)
 {
     const size_t first = (size_t)*views->cursor * (size_t)views->batch;
     struct render_job job = {
@@ -156,7 +156,7 @@ static enum status render(struct device *device, struct device_images *images, c
     const size_t bytes =
         2 * (size_t)thread_pool_size(device->pool) * (size_t)size * (size_t)size * (size_t)images->channels;
     enum status status = STATUS_OK;
-    if (element != ELEMENT_FP32)
+    if (dtype != DTYPE_FP32)
         return error_set(err, STATUS_INTERNAL, NULL, "the CPU renders to fp32 only");
     TRY(check_loaded(images, views, first, count, err));
     if (bytes > images->scratch_bytes) {

@@ -1,9 +1,9 @@
-/* Recordings are CUDA graphs: the work of a training step is captured from the stream once and launched as one. */
+/* Graph captures are CUDA graphs: the work of a training step is captured from the stream once and launched as one. */
 #include "shared/device/cuda/cuda_device.h"
 
 #include <stdlib.h>
 
-struct recording {
+struct graph_capture {
     cudaGraphExec_t executable;
 };
 
@@ -11,43 +11,43 @@ static enum status begin(struct device *device, struct error *err)
 {
     enum status status = STATUS_OK;
     TRY(cuda_check(cudaStreamBeginCapture(device->stream, cudaStreamCaptureModeThreadLocal), "recording", err));
-    device->recording = true;
+    device->capture = true;
 cleanup:
     return status;
 }
 
-static enum status end(struct device *device, struct recording **out, struct error *err)
+static enum status end(struct device *device, struct graph_capture **out, struct error *err)
 {
     enum status status = STATUS_OK;
     cudaGraph_t graph = NULL;
-    struct recording *recording = calloc(1, sizeof *recording);
+    struct graph_capture *capture = calloc(1, sizeof *capture);
     *out = NULL;
-    device->recording = false;
+    device->capture = false;
     TRY(cuda_check(cudaStreamEndCapture(device->stream, &graph), "recording", err));
-    if (!recording)
-        TRY(error_no_memory(err, sizeof *recording, "a recording"));
-    TRY(cuda_check(cudaGraphInstantiate(&recording->executable, graph, 0), "recording", err));
-    *out = recording;
-    recording = NULL;
+    if (!capture)
+        TRY(error_no_memory(err, sizeof *capture, "a recording"));
+    TRY(cuda_check(cudaGraphInstantiate(&capture->executable, graph, 0), "recording", err));
+    *out = capture;
+    capture = NULL;
 cleanup:
     if (graph)
         cudaGraphDestroy(graph);
-    free(recording);
+    free(capture);
     return status;
 }
 
-static enum status replay(struct device *device, struct recording *recording, struct error *err)
+static enum status replay(struct device *device, struct graph_capture *capture, struct error *err)
 {
-    return cuda_check(cudaGraphLaunch(recording->executable, device->stream), "replaying a recording", err);
+    return cuda_check(cudaGraphLaunch(capture->executable, device->stream), "replaying a recording", err);
 }
 
-static void destroy(struct device *device, struct recording *recording)
+static void destroy(struct device *device, struct graph_capture *capture)
 {
-    if (!recording)
+    if (!capture)
         return;
     cudaStreamSynchronize(device->stream);
-    cudaGraphExecDestroy(recording->executable);
-    free(recording);
+    cudaGraphExecDestroy(capture->executable);
+    free(capture);
 }
 
 const struct capture_ops cuda_capture_ops = {

@@ -90,14 +90,14 @@ static enum status prepare(struct device *device, struct device_images *images, 
     if (!images->placed)
         TRY(cuda_images_place(device, images, count, err));
     TRY(cuda_images_ring(device, images, count, err));
-    if (count > images->room) {
-        const int twice = 2 * images->room, room = count > twice ? count : twice;
+    if (count > images->capacity) {
+        const int twice = 2 * images->capacity, capacity = count > twice ? count : twice;
         void *means;
         if (images->means_count == MEANS_BLOCKS)
             return error_set(err, STATUS_INTERNAL, NULL, "a batch of %d pictures", count);
-        TRY(cuda_memory_new(device, (size_t)room * VIEW_MAX_COLORS * sizeof(int32_t), "rendering", &means, err));
+        TRY(cuda_memory_new(device, (size_t)capacity * VIEW_MAX_COLORS * sizeof(int32_t), "rendering", &means, err));
         images->means[images->means_count++] = means;
-        images->room = room;
+        images->capacity = capacity;
     }
 cleanup:
     return status;
@@ -155,12 +155,12 @@ cleanup:
 }
 
 static enum status render(struct device *device, struct device_images *images, const struct epoch_views *views,
-                          int count, int size, float table[3][256], enum element element, void *out, struct error *err)
+                          int count, int size, float table[3][256], enum dtype dtype, void *out, struct error *err)
 {
     enum status status = STATUS_OK;
     const int pictures = views->mixes ? 2 * count : count;
-    if (!images->placed || pictures > images->room) {
-        if (device->recording)
+    if (!images->placed || pictures > images->capacity) {
+        if (device->capture)
             return error_set(err, STATUS_INTERNAL, NULL, "images_prefetch must come before a recorded rendering");
         TRY(prepare(device, images, pictures, err));
     }
@@ -169,7 +169,7 @@ static enum status render(struct device *device, struct device_images *images, c
         .size = size,
         .channels = images->channels,
         .out_channels = images->channels,
-        .element = element,
+        .dtype = dtype,
         .out = out,
         .views = views->views,
         .pictures = images->pictures,

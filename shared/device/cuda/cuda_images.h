@@ -24,12 +24,12 @@ struct device_images {
     void **slabs; /* [slab_count] page-locked memory */
     int slab_count;
     struct cuda_near near;         /* the ring; pixels NULL: none */
-    struct cuda_near *near_shared; /* device memory [1]: the same for kernels, so that recordings see it grow */
+    struct cuda_near *near_shared; /* device memory [1]: the same for kernels, so that graph captures see it grow */
     cudaEvent_t arrived[CUDA_NEAR_STEPS], left[CUDA_NEAR_STEPS]; /* copies into a place; the step that used it */
     int latest;                                                  /* place of the latest step, -1: none */
-    int32_t
-        *means[MEANS_BLOCKS]; /* device memory [room, VIEW_MAX_COLORS], the latest last: recordings keep the others */
-    int means_count, room;
+    int32_t *means
+        [MEANS_BLOCKS]; /* device memory [capacity, VIEW_MAX_COLORS], the latest last: graph captures keep the others */
+    int means_count, capacity;
 };
 
 /* image_place.c: places the images. places: of the ring: the most images that a step will ask for. */

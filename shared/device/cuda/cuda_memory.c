@@ -18,7 +18,7 @@ static const char *size_text(size_t bytes, char *text, size_t size)
 }
 
 /* Bytes that may still be taken, and of how many. */
-static enum status room_left(struct device *device, size_t *left, size_t *all, struct error *err)
+static enum status capacity_left(struct device *device, size_t *left, size_t *all, struct error *err)
 {
     enum status status = STATUS_OK;
     TRY(cuda_check(cudaMemGetInfo(left, all), "asking for free memory", err));
@@ -35,7 +35,7 @@ cleanup:
 enum status cuda_memory_left(struct device *device, size_t *bytes, struct error *err)
 {
     size_t all;
-    return room_left(device, bytes, &all, err);
+    return capacity_left(device, bytes, &all, err);
 }
 
 static enum status out_of_memory(struct device *device, size_t bytes, const char *what, struct error *err)
@@ -44,7 +44,7 @@ static enum status out_of_memory(struct device *device, size_t bytes, const char
     size_t left = 0, all = 0;
     enum status status = STATUS_OK;
     cudaGetLastError(); /* so that the next launch is not blamed for it */
-    TRY(room_left(device, &left, &all, err));
+    TRY(capacity_left(device, &left, &all, err));
     status = error_set(err, STATUS_CONFIG, NULL, "out of GPU memory: asked %s for %s, %s of %s free%s; lower --batch%s",
                        size_text(bytes, asked, sizeof asked), what, size_text(left, free_text, sizeof free_text),
                        size_text(all, all_text, sizeof all_text), device->memory_limit ? " (--gpu-memory)" : "",
@@ -57,14 +57,14 @@ cleanup:
 /* Room in the list for one more. */
 static enum status grow_list(struct device *device, struct error *err)
 {
-    if (device->allocation_count < device->allocation_room)
+    if (device->allocation_count < device->allocation_capacity)
         return STATUS_OK;
-    const int room = device->allocation_room ? 2 * device->allocation_room : 64;
-    void *grown = realloc(device->allocations, (size_t)room * sizeof *device->allocations);
+    const int capacity = device->allocation_capacity ? 2 * device->allocation_capacity : 64;
+    void *grown = realloc(device->allocations, (size_t)capacity * sizeof *device->allocations);
     if (!grown)
-        return error_no_memory(err, (size_t)room * sizeof *device->allocations, "a list of buffers");
+        return error_no_memory(err, (size_t)capacity * sizeof *device->allocations, "a list of buffers");
     device->allocations = grown;
-    device->allocation_room = room;
+    device->allocation_capacity = capacity;
     return STATUS_OK;
 }
 
@@ -155,7 +155,7 @@ void cuda_pinned_free(void *memory)
 enum status cuda_upload(struct device *device, void *to, const void *from, size_t bytes, struct error *err)
 {
     enum status status = STATUS_OK;
-    if (device->recording)
+    if (device->capture)
         return error_set(err, STATUS_INTERNAL, NULL, "an upload cannot be recorded");
     if (on_host(device, to)) {
         TRY(cuda_check(cudaStreamSynchronize(device->stream), "waiting for the GPU", err));

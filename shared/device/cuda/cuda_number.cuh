@@ -121,7 +121,7 @@ static __device__ __forceinline__ float activate(int activation, float alpha, fl
         return x;
     }
 }
-static __device__ __forceinline__ float activation_slope(int activation, float alpha, float beta, float x)
+static __device__ __forceinline__ float activation_derivative(int activation, float alpha, float beta, float x)
 {
     switch (activation) {
     case ACTIVATION_RELU:

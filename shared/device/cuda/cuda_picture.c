@@ -14,10 +14,10 @@ void cuda_picture_pack(const struct image *levels, int count, uint8_t *out)
 {
     for (int i = 0; i < count; i++) {
         const struct image *level = &levels[i];
-        const size_t room = cuda_level_bytes(level->h, level->w, level->channels);
+        const size_t capacity = cuda_level_bytes(level->h, level->w, level->channels);
         const size_t bytes = (size_t)level->h * (size_t)level->w * (size_t)level->channels;
         memcpy(out, level->pixels, bytes);
-        memset(out + bytes, 0, room - bytes);
-        out += room;
+        memset(out + bytes, 0, capacity - bytes);
+        out += capacity;
     }
 }

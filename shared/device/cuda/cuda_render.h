@@ -1,12 +1,12 @@
 /* Views rendered on the GPU: the same integers as shared/augment/view.h says, then the normalisation table.
  *
- * Stage one hands over an array of views and one of pictures; stage two a feed, whose step in hand says which views of
- * which samples, so that a recorded step needs no new arguments. This header includes none of CUDA's. */
+ * Stage one hands over an array of views and one of pictures; stage two epoch inputs, whose step in hand says which
+ * views of which samples, so that a recorded step needs no new arguments. This header includes none of CUDA's. */
 #ifndef SHARED_DEVICE_CUDA_CUDA_RENDER_H
 #define SHARED_DEVICE_CUDA_CUDA_RENDER_H
 
 #include "shared/augment/view.h"
-#include "shared/tensor/element.h"
+#include "shared/tensor/dtype.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -50,18 +50,18 @@ struct cuda_render_job {
     int count, size;          /* views, and their side in pixels */
     int channels;             /* 1 or 3, of the images */
     int out_channels;         /* >= channels; those beyond are written as 0 */
-    enum element element;     /* of out */
+    enum dtype dtype;         /* of out */
     void *out;                /* device memory [count, size, size, out_channels], aligned to 16 bytes */
-    const struct view *views; /* device memory [count], or the feed's */
+    const struct view *views; /* device memory [count], or the epoch inputs' */
     const struct cuda_picture
-        *pictures;  /* device memory: of view i, or of the feed's samples. pixels NULL: it is near */
+        *pictures;  /* device memory: of view i, or of the epoch inputs' samples. pixels NULL: it is near */
     int32_t *means; /* scratch, device memory [count, VIEW_MAX_COLORS]; where views are mixed [2 * count, ...] */
-    /* Mixed views: of view i, or of the feed's positions, as views; NULL: none is mixed. The partners' pictures follow
-     * those of the views: pictures[2 * count], or the feed's partners say which. */
+    /* Mixed views: of view i, or of the epoch inputs' slots, as views; NULL: none is mixed. The partners' pictures
+     * follow those of the views: pictures[2 * count], or the epoch inputs' partners say which. */
     const struct view_mix *mixes;
     const struct view *partner_views;
-    /* A feed's step in hand; all NULL or 0 in stage one. */
-    const uint32_t *cursor;  /* device memory [1]: views and samples from position *cursor * batch on */
+    /* A epoch inputs's step in hand; all NULL or 0 in stage one. */
+    const uint32_t *cursor;  /* device memory [1]: views and samples from slot *cursor * batch on */
     const uint32_t *samples; /* device memory: which pictures */
     const uint32_t *partners;
     int batch;

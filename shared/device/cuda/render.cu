@@ -37,11 +37,11 @@ static __device__ void open_scene(struct scene *scene, const struct cuda_render_
 {
     const bool partner = i >= job->count;
     const uint32_t step = step_of(job);
-    const size_t position = (size_t)step * (size_t)job->batch + (size_t)(partner ? i - job->count : i);
+    const size_t slot = (size_t)step * (size_t)job->batch + (size_t)(partner ? i - job->count : i);
     const uint32_t *images = partner ? job->partners : job->samples;
-    const struct cuda_picture picture = job->pictures[images ? images[position] : (size_t)i];
+    const struct cuda_picture picture = job->pictures[images ? images[slot] : (size_t)i];
     const struct cuda_near *near = job->near;
-    scene->view = partner ? job->partner_views[position] : job->views[position];
+    scene->view = partner ? job->partner_views[slot] : job->views[slot];
     scene->size = job->size;
     scene->h = picture.h;
     scene->w = picture.w;
@@ -334,9 +334,9 @@ static __global__ void __launch_bounds__(THREADS)
                 x = 0, y++;
         }
         const size_t at = ((size_t)index * (size_t)pixels + (size_t)first) * (size_t)job.out_channels;
-        if (job.element == ELEMENT_FP32)
+        if (job.dtype == DTYPE_FP32)
             store_pixels(v, count, job.out_channels, pixels % GROUP == 0, (float *)job.out + at);
-        else if (job.element == ELEMENT_BF16)
+        else if (job.dtype == DTYPE_BF16)
             store_pixels(v, count, job.out_channels, pixels % GROUP == 0, (bf16 *)job.out + at);
         else
             store_pixels(v, count, job.out_channels, pixels % GROUP == 0, (__half *)job.out + at);

@@ -54,18 +54,18 @@ static void inference_close(struct engine *inference)
     free(inference);
 }
 
-static enum status choose_precision(enum engine_precision wanted, enum engine_precision *chosen, struct error *err)
+static enum status choose_precision(enum precision wanted, enum precision *chosen, struct error *err)
 {
-    *chosen = ENGINE_FP32;
-    if (wanted == ENGINE_DEFAULT || wanted == ENGINE_FP32)
+    *chosen = PRECISION_FP32;
+    if (wanted == PRECISION_AUTO || wanted == PRECISION_FP32)
         return STATUS_OK;
     return error_set(err, STATUS_CONFIG, NULL, "teachers compute in fp32 on the CPU: %s needs a GPU",
-                     engine_precision_name(wanted));
+                     precision_name(wanted));
 }
 
 static enum status check_options(const struct engine_options *options, struct error *err)
 {
-    enum engine_precision precision;
+    enum precision precision;
     if (options->batch < 1 || options->output_count < 1 || options->slots < 0)
         return error_set(err, STATUS_INTERNAL, NULL, "a teacher needs a batch and an output");
     return choose_precision(options->precision, &precision, err);

@@ -28,22 +28,22 @@ void batch_upload_release(struct batch_upload *upload)
 }
 
 /* Room for `bytes`, and some more, since the next batch may have larger images. */
-static enum status make_room(struct batch_upload *upload, size_t bytes, struct error *err)
+static enum status ensure_capacity(struct batch_upload *upload, size_t bytes, struct error *err)
 {
     enum status status = STATUS_OK;
     void *staged = NULL, *uploaded = NULL;
-    if (bytes <= upload->room)
+    if (bytes <= upload->capacity)
         return STATUS_OK;
     cuda_pinned_free(upload->staged);
     cuda_memory_free(upload->device, upload->uploaded);
     upload->staged = upload->uploaded = NULL;
-    upload->room = 0;
+    upload->capacity = 0;
     bytes += bytes / 4;
     TRY(cuda_pinned_new(bytes, "a batch of images", &staged, err));
     upload->staged = staged;
     TRY(cuda_memory_new(upload->device, bytes, "a batch of images", &uploaded, err));
     upload->uploaded = uploaded;
-    upload->room = bytes;
+    upload->capacity = bytes;
 cleanup:
     return status;
 }
@@ -150,7 +150,7 @@ enum status batch_upload_send(struct batch_upload *upload, cudaStream_t stream, 
     const size_t bytes =
         batch->input ? (size_t)batch->count * input_floats * sizeof(float) : place_levels(upload, batch, layout.pixels);
     *arrived = (struct uploaded_batch){0};
-    TRY(make_room(upload, bytes, err));
+    TRY(ensure_capacity(upload, bytes, err));
     if (batch->input) {
         memcpy(upload->staged, batch->input, bytes);
         arrived->input = (const float *)(const void *)upload->uploaded;

@@ -12,9 +12,9 @@ struct batch_upload {
     struct device *device;
     int batch;
     size_t *offsets;   /* [2 * batch] of each view's pixels, then of each partner's */
-    uint8_t *staged;   /* pinned host memory [room] */
-    uint8_t *uploaded; /* device memory [room] */
-    size_t room;
+    uint8_t *staged;   /* pinned host memory [capacity] */
+    uint8_t *uploaded; /* device memory [capacity] */
+    size_t capacity;
 };
 
 enum status batch_upload_init(struct batch_upload *upload, struct device *device, int batch, struct error *err);

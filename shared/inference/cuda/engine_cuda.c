@@ -43,23 +43,15 @@ static const struct teacher_runner_ops *find_cudnn(struct error *why)
     return library_symbol(TEACHER_CUDNN_LIBRARY, TEACHER_CUDNN_SYMBOL, &table, why) == STATUS_OK ? table : NULL;
 }
 
-static enum status choose_precision(enum engine_precision wanted, enum engine_precision *chosen, struct error *err)
+static enum status choose_precision(enum precision wanted, enum precision *chosen, struct error *err)
 {
     struct error why = {0};
     const bool cudnn = find_cudnn(&why) != NULL;
-    *chosen = wanted != ENGINE_DEFAULT ? wanted : cudnn ? ENGINE_FP16 : ENGINE_FP32;
-    if (cudnn || *chosen == ENGINE_FP32)
+    *chosen = wanted != PRECISION_AUTO ? wanted : cudnn ? PRECISION_FP16 : PRECISION_FP32;
+    if (cudnn || *chosen == PRECISION_FP32)
         return STATUS_OK;
     return error_set(err, STATUS_CONFIG, why.path, "teachers in %s need cuDNN: %s; or use --teacher-precision fp32",
-                     engine_precision_name(wanted), why.message);
-}
-
-static enum teacher_precision runner_precision(enum engine_precision precision)
-{
-    return precision == ENGINE_FP16   ? TEACHER_FP16
-           : precision == ENGINE_BF16 ? TEACHER_BF16
-           : precision == ENGINE_TF32 ? TEACHER_TF32
-                                      : TEACHER_FP32;
+                     precision_name(wanted), why.message);
 }
 
 /* Where cuDNN's plans are kept between runs: false where there is no such place. */
@@ -79,7 +71,7 @@ static enum status open_runner(struct engine *inference, const struct graph *gra
                                const struct engine_options *options, struct error *err)
 {
     enum status status = STATUS_OK;
-    enum engine_precision precision;
+    enum precision precision;
     struct device *device = inference->device;
     struct error why = {0};
     char folder[4096];
@@ -90,7 +82,7 @@ static enum status open_runner(struct engine *inference, const struct graph *gra
                                             .plan_folder = kept ? folder : NULL,
                                             .tune = kept};
     TRY(choose_precision(options->precision, &precision, err));
-    runner.precision = runner_precision(precision);
+    runner.precision = precision;
     inference->ops = find_cudnn(&why);
     if (inference->ops) {
         if (device->memory_limit) {
@@ -99,7 +91,7 @@ static enum status open_runner(struct engine *inference, const struct graph *gra
         }
         TRY(inference->ops->new (&inference->runner, graph, &runner, device->stream, err));
         snprintf(inference->description, sizeof inference->description, "%s, %s",
-                 inference->ops->describe(inference->runner), engine_precision_name(precision));
+                 inference->ops->describe(inference->runner), precision_name(precision));
     } else {
         inference->ops = &runner_plain;
         TRY(runner_plain_new(&inference->runner, device, graph, &runner, err));
@@ -220,14 +212,9 @@ cleanup:
 
 /* ---- a batch ---- */
 
-static enum element element_of(enum teacher_element type)
-{
-    return type == TEACHER_HALF ? ELEMENT_FP16 : type == TEACHER_BFLOAT16 ? ELEMENT_BF16 : ELEMENT_FP32;
-}
-
 static struct value_layout layout_of(const struct teacher_value *value)
 {
-    return (struct value_layout){.element = element_of(value->type),
+    return (struct value_layout){.dtype = value->type,
                                  .pixels = value->shape.h * value->shape.w,
                                  .channels = value->shape.c,
                                  .stored = value->channels};
@@ -247,7 +234,7 @@ static enum status fill_input(const struct engine *inference, const struct slot 
         .size = input.shape.h,
         .channels = input.shape.c,
         .out_channels = input.channels,
-        .element = layout.element,
+        .dtype = layout.dtype,
         .out = input.data,
         .views = arrived->views,
         .pictures = arrived->pictures,

@@ -6,9 +6,9 @@
 #ifndef SHARED_INFERENCE_CUDA_TEACHER_RUNNER_H
 #define SHARED_INFERENCE_CUDA_TEACHER_RUNNER_H
 
-#include "shared/inference/cuda/teacher_types.h"
 #include "shared/base/error.h"
 #include "shared/graph/graph.h"
+#include "shared/tensor/dtype.h"
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -18,7 +18,7 @@ struct teacher_runner_options {
     int batch;          /* samples of every pass */
     const int *outputs; /* [output_count] node indices of the graph whose values are wanted */
     int output_count;
-    enum teacher_precision precision;
+    enum precision precision;
     /* Where plans are kept between runs (created where missing), by layer, GPU and version of cuDNN; NULL, or a folder
      * that cannot be written: nowhere. Then every layer takes the first plan that cuDNN proposes, so that two runs give
      * the same bits. */
@@ -35,7 +35,7 @@ struct teacher_value {
     void *data;
     struct shape shape;
     int channels;
-    enum teacher_element type;
+    enum dtype type;
 };
 
 struct teacher_runner_ops {

@@ -1,4 +1,4 @@
-/* Values of a teacher from channels-last in its element type to PyTorch's order in float, and the way in for inputs
+/* Values of a teacher from channels-last in its dtype to PyTorch's order in float, and the way in for inputs
  * that are not rendered here.
  *
  * To planes: a block turns a tile of 32 pixels x 32 channels in shared memory (33 columns: no bank conflicts), so that
@@ -48,9 +48,9 @@ extern "C" enum status values_to_planes(void *stream, const struct value_layout 
     cudaStream_t s = (cudaStream_t)stream;
     if (count == 0)
         return STATUS_OK;
-    if (layout->element == ELEMENT_FP16)
+    if (layout->dtype == DTYPE_FP16)
         return launch_to_planes<__half>(s, layout, values, count, planes, err);
-    if (layout->element == ELEMENT_BF16)
+    if (layout->dtype == DTYPE_BF16)
         return launch_to_planes<bf16>(s, layout, values, count, planes, err);
     return launch_to_planes<float>(s, layout, values, count, planes, err);
 }
@@ -84,9 +84,9 @@ extern "C" enum status values_from_rows(void *stream, const struct value_layout 
     cudaStream_t s = (cudaStream_t)stream;
     if (count == 0)
         return STATUS_OK;
-    if (layout->element == ELEMENT_FP16)
+    if (layout->dtype == DTYPE_FP16)
         return launch_from_rows<__half>(s, layout, rows, count, values, err);
-    if (layout->element == ELEMENT_BF16)
+    if (layout->dtype == DTYPE_BF16)
         return launch_from_rows<bf16>(s, layout, rows, count, values, err);
     return launch_from_rows<float>(s, layout, rows, count, values, err);
 }

@@ -4,14 +4,14 @@
 #define SHARED_INFERENCE_CUDA_VALUE_LAYOUT_H
 
 #include "shared/base/error.h"
-#include "shared/tensor/element.h"
+#include "shared/tensor/dtype.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 struct value_layout {
-    enum element element;
+    enum dtype dtype;
     int pixels, channels, stored; /* stored >= channels */
 };
 
@@ -23,13 +23,13 @@ enum status values_from_rows(void *stream, const struct value_layout *layout, co
                              void *values, struct error *err);
 /* to = act(scale[channel] * from + shift[channel]) over [rows, channels], float: a plan's raw values as its readers see
  * them. scale NULL: no scale and shift. activation: enum activation with its two numbers. */
-struct value_completion {
+struct value_epilogue {
     const float *scale, *shift; /* [channels] */
     int activation;
     float alpha, beta;
 };
-enum status values_complete(void *stream, const struct value_completion *completion, const float *from, size_t rows,
-                            int channels, float *to, struct error *err);
+enum status values_apply_epilogue(void *stream, const struct value_epilogue *epilogue, const float *from, size_t rows,
+                                  int channels, float *to, struct error *err);
 
 #ifdef __cplusplus
 }

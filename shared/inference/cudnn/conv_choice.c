@@ -46,13 +46,13 @@ static enum status choose(const struct conv_chooser *chooser, struct conv_choice
     enum status status = STATUS_OK;
     const struct conv_shape *shape = &choice->shape;
     const struct conv_shape unfused = conv_shape_unfused(shape);
-    const int room = chooser->tune ? CONV_CANDIDATES : 1;
+    const int capacity = chooser->tune ? CONV_CANDIDATES : 1;
     struct conv_plan *whole[CONV_CANDIDATES], *parts[CONV_CANDIDATES];
     int whole_count = 0, parts_count = 0;
-    TRY(conv_plans_find(shape, chooser->device, room, whole, &whole_count, err));
-    bool fast = whole_count > 0 && (shape->precision == TEACHER_FP32 || conv_plan_uses_tensor_cores(whole[0]));
+    TRY(conv_plans_find(shape, chooser->device, capacity, whole, &whole_count, err));
+    bool fast = whole_count > 0 && (shape->precision == PRECISION_FP32 || conv_plan_uses_tensor_cores(whole[0]));
     if (!fast && !is_unfused(shape))
-        TRY(conv_plans_find(&unfused, chooser->device, room, parts, &parts_count, err));
+        TRY(conv_plans_find(&unfused, chooser->device, capacity, parts, &parts_count, err));
     choice->fused = whole_count > 0 && (fast || parts_count == 0 || !conv_plan_uses_tensor_cores(parts[0]));
     if (choice->fused) {
         free_plans(parts, parts_count);
@@ -77,13 +77,13 @@ static enum status find_choice(struct conv_chooser *chooser, const struct conv_s
             return STATUS_OK;
     }
     *found = false;
-    if (chooser->count == chooser->room) {
-        int room = chooser->room ? 2 * chooser->room : 32;
-        struct conv_choice **moved = realloc(chooser->choices, (size_t)room * sizeof(struct conv_choice *));
+    if (chooser->count == chooser->capacity) {
+        int capacity = chooser->capacity ? 2 * chooser->capacity : 32;
+        struct conv_choice **moved = realloc(chooser->choices, (size_t)capacity * sizeof(struct conv_choice *));
         if (!moved)
-            return error_no_memory(err, (size_t)room * sizeof(struct conv_choice *), "the teacher's plan");
+            return error_no_memory(err, (size_t)capacity * sizeof(struct conv_choice *), "the teacher's plan");
         chooser->choices = moved;
-        chooser->room = room;
+        chooser->capacity = capacity;
     }
     *choice = calloc(1, sizeof **choice);
     if (!*choice)
@@ -122,5 +122,5 @@ void conv_chooser_release(struct conv_chooser *chooser)
     }
     free(chooser->choices);
     chooser->choices = NULL;
-    chooser->count = chooser->room = 0;
+    chooser->count = chooser->capacity = 0;
 }

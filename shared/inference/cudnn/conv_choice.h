@@ -20,7 +20,7 @@ struct conv_chooser {
     bool tune;
     cudnnHandle_t handle; /* for tuning */
     struct conv_choice **choices;
-    int count, room;
+    int count, capacity;
 };
 
 /* *choice is the chooser's. */

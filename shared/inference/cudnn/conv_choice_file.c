@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY_ROOM = 4096, PATH_ROOM = 4096, FILE_LIMIT = 64 << 20 };
+enum { KEY_CAPACITY = 4096, PATH_CAPACITY = 4096, FILE_LIMIT = 64 << 20 };
 
-static enum status make_key(const struct conv_chooser *chooser, const struct conv_shape *shape, char key[KEY_ROOM],
+static enum status make_key(const struct conv_chooser *chooser, const struct conv_shape *shape, char key[KEY_CAPACITY],
                             struct error *err)
 {
     const struct window *w = &shape->window;
@@ -21,25 +21,25 @@ static enum status make_key(const struct conv_chooser *chooser, const struct con
     if (status != STATUS_OK)
         return status;
     int length = snprintf(
-        key, KEY_ROOM,
-        "softcache plan 1, cudnn %zu, precision %d, batch %d, groups %d, in %dx%dx%d, out %dx%dx%d, kernel %dx%d, "
+        key, KEY_CAPACITY,
+        "softcache plan 2, cudnn %zu, precision %s, batch %d, groups %d, in %dx%dx%d, out %dx%dx%d, kernel %dx%d, "
         "stride %dx%d, dilation %dx%d, pad %d %d %d %d, bias %d, addend %d, activation %d %a %a, tuned %d, gpu %s\n",
-        cudnnGetVersion(), (int)shape->precision, shape->batch, shape->groups, shape->in.c, shape->in.h, shape->in.w,
-        shape->out.c, shape->out.h, shape->out.w, w->kernel_h, w->kernel_w, w->stride_h, w->stride_w, w->dilation_h,
-        w->dilation_w, w->pad_top, w->pad_left, w->pad_bottom, w->pad_right, shape->has_bias, shape->has_addend,
-        (int)shape->activation, (double)shape->alpha, (double)shape->beta, (int)chooser->tune, gpu);
+        cudnnGetVersion(), precision_name(shape->precision), shape->batch, shape->groups, shape->in.c, shape->in.h,
+        shape->in.w, shape->out.c, shape->out.h, shape->out.w, w->kernel_h, w->kernel_w, w->stride_h, w->stride_w,
+        w->dilation_h, w->dilation_w, w->pad_top, w->pad_left, w->pad_bottom, w->pad_right, shape->has_bias,
+        shape->has_addend, (int)shape->activation, (double)shape->alpha, (double)shape->beta, (int)chooser->tune, gpu);
     free(gpu);
-    if (length < 0 || length >= KEY_ROOM)
-        return error_set(err, STATUS_INTERNAL, NULL, "cuDNN describes this GPU in more than %d bytes", KEY_ROOM);
+    if (length < 0 || length >= KEY_CAPACITY)
+        return error_set(err, STATUS_INTERNAL, NULL, "cuDNN describes this GPU in more than %d bytes", KEY_CAPACITY);
     return STATUS_OK;
 }
 
-static enum status make_path(const struct conv_chooser *chooser, const char *key, char path[PATH_ROOM],
+static enum status make_path(const struct conv_chooser *chooser, const char *key, char path[PATH_CAPACITY],
                              struct error *err)
 {
     char hex[DIGEST_HEX_SIZE];
     digest_bytes(key, strlen(key), hex);
-    if (snprintf(path, PATH_ROOM, "%s/%.32s.plan", chooser->folder, hex) >= PATH_ROOM)
+    if (snprintf(path, PATH_CAPACITY, "%s/%.32s.plan", chooser->folder, hex) >= PATH_CAPACITY)
         return error_set(err, STATUS_USAGE, chooser->folder, "the path is too long: give another folder for plans");
     return STATUS_OK;
 }
@@ -47,7 +47,7 @@ static enum status make_path(const struct conv_chooser *chooser, const char *key
 enum status conv_choice_read(const struct conv_chooser *chooser, struct conv_choice *choice, struct error *err)
 {
     enum status status = STATUS_OK;
-    char key[KEY_ROOM], path[PATH_ROOM];
+    char key[KEY_CAPACITY], path[PATH_CAPACITY];
     unsigned char *bytes = NULL;
     size_t size;
     struct error unread = {0};
@@ -70,18 +70,18 @@ cleanup:
 enum status conv_choice_write(const struct conv_chooser *chooser, const struct conv_choice *choice, struct error *err)
 {
     enum status status = STATUS_OK;
-    char key[KEY_ROOM], path[PATH_ROOM], *content = NULL, *plan = conv_plan_text(choice->plan);
+    char key[KEY_CAPACITY], path[PATH_CAPACITY], *content = NULL, *plan = conv_plan_text(choice->plan);
     if (!plan)
         return STATUS_OK; /* an engine without a text form: chosen anew every time */
     TRY(make_key(chooser, &choice->shape, key, err));
     TRY(make_path(chooser, key, path, err));
-    size_t room = strlen(key) + strlen(plan) + 16;
-    content = malloc(room);
+    size_t capacity = strlen(key) + strlen(plan) + 16;
+    content = malloc(capacity);
     if (!content) {
-        status = error_no_memory(err, room, "a plan");
+        status = error_no_memory(err, capacity, "a plan");
         goto cleanup;
     }
-    int length = snprintf(content, room, "%sfused %d\n%s", key, (int)choice->fused, plan);
+    int length = snprintf(content, capacity, "%sfused %d\n%s", key, (int)choice->fused, plan);
     TRY(file_publish(path, content, (size_t)length, err));
 cleanup:
     free(content);

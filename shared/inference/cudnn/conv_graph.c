@@ -4,12 +4,12 @@
  * the bias in the type of the values. */
 #include "shared/inference/cudnn/conv_graph.h"
 
-static cudnnDataType_t data_type(enum teacher_precision precision)
+static cudnnDataType_t data_type(enum precision precision)
 {
     switch (precision) {
-    case TEACHER_FP16:
+    case PRECISION_FP16:
         return CUDNN_DATA_HALF;
-    case TEACHER_BF16:
+    case PRECISION_BF16:
         return CUDNN_DATA_BFLOAT16;
     default:
         return CUDNN_DATA_FLOAT;

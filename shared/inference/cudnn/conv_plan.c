@@ -54,7 +54,7 @@ struct notes {
 
 /* What cuDNN says about the engine of a configuration, and whether that is what we promise: the same bits every time,
  * sums in float, and products in float where float is asked for. */
-static struct notes read_notes(descriptor config, enum teacher_precision precision)
+static struct notes read_notes(descriptor config, enum precision precision)
 {
     cudnnBackendNumericalNote_t list[CUDNN_NUMERICAL_NOTE_TYPE_COUNT];
     cudnnBackendBehaviorNote_t behaviour[CUDNN_BEHAVIOR_NOTE_TYPE_COUNT];
@@ -72,7 +72,7 @@ static struct notes read_notes(descriptor config, enum teacher_precision precisi
         bool rounds =
             list[i] == CUDNN_NUMERICAL_NOTE_TENSOR_CORE || list[i] == CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS;
         if (list[i] == CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC ||
-            list[i] == CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION || (rounds && precision == TEACHER_FP32))
+            list[i] == CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION || (rounds && precision == PRECISION_FP32))
             notes.acceptable = false;
     }
     if (cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE, CUDNN_TYPE_BEHAVIOR_NOTE,
@@ -148,7 +148,7 @@ size_t conv_plan_workspace(const struct conv_plan *plan)
 
 /* ---- cuDNN's proposals ---- */
 
-enum { PROPOSALS = DESCRIPTOR_SET_ROOM - 8 };
+enum { PROPOSALS = DESCRIPTOR_SET_CAPACITY - 8 };
 
 /* Configurations that a heuristic proposes for a graph, best guess first; none where the graph is not supported. */
 static enum status propose(struct descriptor_set *set, descriptor graph, const struct conv_device *device,
@@ -171,7 +171,8 @@ static enum status propose(struct descriptor_set *set, descriptor graph, const s
 /* Asks one heuristic and adds the plans that can be finished: in the first round those on tensor cores. Few of those
  * that are compiled at run time are tried: one is nearly as good as the next, and each takes a second. */
 static enum status ask(descriptor graph, const struct conv_shape *shape, const struct conv_device *device,
-                       cudnnBackendHeurMode_t mode, int room, struct conv_plan **plans, int *count, struct error *err)
+                       cudnnBackendHeurMode_t mode, int capacity, struct conv_plan **plans, int *count,
+                       struct error *err)
 {
     enum { COMPILED = 3 };
     struct descriptor_set set = {0};
@@ -180,7 +181,7 @@ static enum status ask(descriptor graph, const struct conv_shape *shape, const s
     int compiled = 0;
     enum status status = propose(&set, graph, device, mode, configs, &proposed, err);
     for (int round = 0; round < 2 && status == STATUS_OK; round++)
-        for (int64_t i = 0; i < proposed && *count < room; i++) {
+        for (int64_t i = 0; i < proposed && *count < capacity; i++) {
             struct notes notes = read_notes(configs[i], shape->precision);
             if (!notes.acceptable || notes.tensor_cores != (round == 0) || (notes.compiled && compiled == COMPILED))
                 continue;
@@ -196,7 +197,7 @@ static enum status ask(descriptor graph, const struct conv_shape *shape, const s
     return status;
 }
 
-enum status conv_plans_find(const struct conv_shape *shape, const struct conv_device *device, int room,
+enum status conv_plans_find(const struct conv_shape *shape, const struct conv_device *device, int capacity,
                             struct conv_plan **plans, int *count, struct error *err)
 {
     enum status status = STATUS_OK;
@@ -207,9 +208,9 @@ enum status conv_plans_find(const struct conv_shape *shape, const struct conv_de
     descriptor graph = conv_graph(&set, shape);
     if (CUDNN_STATUS_CATEGORY(set.status) != CUDNN_STATUS_NOT_SUPPORTED) {
         TRY(descriptor_check(&set, "a convolution", err));
-        TRY(ask(graph, shape, device, CUDNN_HEUR_MODE_A, room, plans, count, err));
+        TRY(ask(graph, shape, device, CUDNN_HEUR_MODE_A, capacity, plans, count, err));
         if (*count == 0)
-            TRY(ask(graph, shape, device, CUDNN_HEUR_MODE_FALLBACK, room, plans, count, err));
+            TRY(ask(graph, shape, device, CUDNN_HEUR_MODE_FALLBACK, capacity, plans, count, err));
     }
 cleanup:
     descriptor_set_release(&set);

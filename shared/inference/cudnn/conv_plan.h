@@ -19,8 +19,8 @@ struct conv_plan;
 
 /* Up to `room` plans that run on the device: those that use tensor cores before the others, within that cuDNN's best
  * guess first. *count is 0 where cuDNN has none for this shape and fusion, which is no error. Only deterministic ones
- * with float sums; with TEACHER_FP32 only ones that multiply floats. */
-enum status conv_plans_find(const struct conv_shape *shape, const struct conv_device *device, int room,
+ * with float sums; with PRECISION_FP32 only ones that multiply floats. */
+enum status conv_plans_find(const struct conv_shape *shape, const struct conv_device *device, int capacity,
                             struct conv_plan **plans, int *count, struct error *err);
 /* A plan as text for the same shape, device and version of cuDNN, and back (NULL where it is not accepted). */
 char *conv_plan_text(const struct conv_plan *plan); /* malloc'ed, or NULL */

@@ -2,7 +2,7 @@
 #ifndef SHARED_INFERENCE_CUDNN_CONV_SHAPE_H
 #define SHARED_INFERENCE_CUDNN_CONV_SHAPE_H
 
-#include "shared/inference/cuda/teacher_types.h"
+#include "shared/tensor/dtype.h"
 #include "shared/graph/graph.h"
 
 /* The window of a convolution, a pool or a pad. */
@@ -21,7 +21,7 @@ struct conv_shape {
     int has_bias, has_addend;
     enum activation activation;
     float alpha, beta; /* of the activation */
-    enum teacher_precision precision;
+    enum precision precision;
 };
 
 #endif

@@ -17,7 +17,7 @@ static size_t aligned(size_t bytes)
 
 static size_t map_bytes(const struct conv_shape *shape, int n, struct shape map)
 {
-    size_t element = shape->precision == TEACHER_FP16 || shape->precision == TEACHER_BF16 ? 2 : 4;
+    size_t element = shape->precision == PRECISION_FP16 || shape->precision == PRECISION_BF16 ? 2 : 4;
     return aligned((size_t)n * (size_t)map.c * (size_t)map.h * (size_t)map.w * element);
 }
 

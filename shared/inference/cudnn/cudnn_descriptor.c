@@ -23,7 +23,7 @@ descriptor descriptor_new(struct descriptor_set *set, cudnnBackendDescriptorType
     descriptor item = NULL;
     if (set->status != CUDNN_STATUS_SUCCESS)
         return NULL;
-    if (set->count == DESCRIPTOR_SET_ROOM) {
+    if (set->count == DESCRIPTOR_SET_CAPACITY) {
         note(set, CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED);
         return NULL;
     }
@@ -110,15 +110,15 @@ int64_t descriptor_int(struct descriptor_set *set, descriptor item, cudnnBackend
     return value;
 }
 
-int64_t descriptor_list(struct descriptor_set *set, descriptor item, cudnnBackendAttributeName_t name, int64_t room,
+int64_t descriptor_list(struct descriptor_set *set, descriptor item, cudnnBackendAttributeName_t name, int64_t capacity,
                         descriptor *list)
 {
     int64_t count = 0;
     if (set->status == CUDNN_STATUS_SUCCESS)
-        note(set, cudnnBackendGetAttribute(item, name, CUDNN_TYPE_BACKEND_DESCRIPTOR, room, &count, list));
+        note(set, cudnnBackendGetAttribute(item, name, CUDNN_TYPE_BACKEND_DESCRIPTOR, capacity, &count, list));
     if (set->status != CUDNN_STATUS_SUCCESS)
         return 0;
-    return count < room ? count : room;
+    return count < capacity ? count : capacity;
 }
 
 void descriptor_finish(struct descriptor_set *set, descriptor item)

@@ -12,10 +12,10 @@
 
 typedef cudnnBackendDescriptor_t descriptor;
 
-enum { DESCRIPTOR_SET_ROOM = 64 };
+enum { DESCRIPTOR_SET_CAPACITY = 64 };
 
 struct descriptor_set {
-    descriptor items[DESCRIPTOR_SET_ROOM];
+    descriptor items[DESCRIPTOR_SET_CAPACITY];
     int count;
     cudnnStatus_t status; /* the first failure */
     char reason[256];     /* cuDNN's words for it, or "" */
@@ -44,7 +44,7 @@ char *descriptor_text(struct descriptor_set *set, descriptor item, cudnnBackendA
 int64_t descriptor_int(struct descriptor_set *set, descriptor item, cudnnBackendAttributeName_t name);
 
 /* Fills up to room descriptors, which exist already, with those of an attribute; returns how many. */
-int64_t descriptor_list(struct descriptor_set *set, descriptor item, cudnnBackendAttributeName_t name, int64_t room,
+int64_t descriptor_list(struct descriptor_set *set, descriptor item, cudnnBackendAttributeName_t name, int64_t capacity,
                         descriptor *list);
 
 void descriptor_finish(struct descriptor_set *set, descriptor item);

@@ -25,9 +25,9 @@ static enum status check(cublasStatus_t result, const char *name, struct error *
     return error_set(err, STATUS_INTERNAL, NULL, "%s: cuBLASLt refused it: %s", name, cublasLtGetStatusString(result));
 }
 
-static cudaDataType_t element_of(enum teacher_precision precision)
+static cudaDataType_t dtype_of(enum precision precision)
 {
-    return precision == TEACHER_FP16 ? CUDA_R_16F : precision == TEACHER_BF16 ? CUDA_R_16BF : CUDA_R_32F;
+    return precision == PRECISION_FP16 ? CUDA_R_16F : precision == PRECISION_BF16 ? CUDA_R_16BF : CUDA_R_32F;
 }
 
 #define SET(attribute, value) \
@@ -37,8 +37,8 @@ static enum status describe(struct linear_layer *layer, const struct linear_shap
 {
     enum status status = STATUS_OK;
     const cublasComputeType_t compute =
-        shape->precision == TEACHER_TF32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
-    const cudaDataType_t in = element_of(shape->precision), out = shape->float_output ? CUDA_R_32F : in;
+        shape->precision == PRECISION_TF32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+    const cudaDataType_t in = dtype_of(shape->precision), out = shape->float_output ? CUDA_R_32F : in;
     const cublasOperation_t transposed = CUBLAS_OP_T, plain = CUBLAS_OP_N;
     const cublasLtEpilogue_t epilogues[2][2] = {{CUBLASLT_EPILOGUE_DEFAULT, CUBLASLT_EPILOGUE_RELU},
                                                 {CUBLASLT_EPILOGUE_BIAS, CUBLASLT_EPILOGUE_RELU_BIAS}};

@@ -19,10 +19,10 @@ __global__ static void affine(const T *x, const float *scale, const float *shift
     store_vector(y + i * count, value);
 }
 
-cudaError_t teacher_affine(enum teacher_element type, const void *x, const float *scale, const float *shift, void *y,
+cudaError_t teacher_affine(enum dtype type, const void *x, const float *scale, const float *shift, void *y,
                            size_t positions, int channels, struct pointwise pointwise, cudaStream_t stream)
 {
-    FOR_ELEMENT(type, {
+    FOR_DTYPE(type, {
         size_t vectors = positions * (size_t)(channels / vector<T>::count);
         LAUNCH((affine<T>), blocks_for(vectors), BLOCK_THREADS, 0, stream, (const T *)x, scale, shift, (T *)y, vectors,
                channels, pointwise);

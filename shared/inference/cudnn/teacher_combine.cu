@@ -22,10 +22,10 @@ __global__ static void combine(const T *a, const T *b, T *y, size_t vectors, str
     store_vector(y + i * count, sum);
 }
 
-cudaError_t teacher_combine(enum teacher_element type, const void *a, const void *b, void *y, size_t count,
+cudaError_t teacher_combine(enum dtype type, const void *a, const void *b, void *y, size_t count,
                             struct pointwise pointwise, cudaStream_t stream)
 {
-    FOR_ELEMENT(type, {
+    FOR_DTYPE(type, {
         size_t vectors = count / vector<T>::count;
         LAUNCH((combine<T>), blocks_for(vectors), BLOCK_THREADS, 0, stream, (const T *)a, (const T *)b, (T *)y, vectors,
                pointwise);

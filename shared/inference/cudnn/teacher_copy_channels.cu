@@ -20,11 +20,11 @@ __global__ static void copy_channels(const T *x, int x_channels, int used, T *y,
     y[position * (size_t)y_channels + (size_t)(to + c)] = value;
 }
 
-cudaError_t teacher_copy_channels(enum teacher_element type, const void *x, int x_channels, int used, void *y,
-                                  int y_channels, int to, int count, size_t positions, cudaStream_t stream)
+cudaError_t teacher_copy_channels(enum dtype type, const void *x, int x_channels, int used, void *y, int y_channels,
+                                  int to, int count, size_t positions, cudaStream_t stream)
 {
     size_t elements = positions * (size_t)count;
-    FOR_ELEMENT(type, LAUNCH((copy_channels<T>), blocks_for(elements), BLOCK_THREADS, 0, stream, (const T *)x,
-                             x_channels, used, (T *)y, y_channels, to, count, elements))
+    FOR_DTYPE(type, LAUNCH((copy_channels<T>), blocks_for(elements), BLOCK_THREADS, 0, stream, (const T *)x, x_channels,
+                           used, (T *)y, y_channels, to, count, elements))
     return cudaGetLastError();
 }

@@ -89,12 +89,12 @@ __global__ static void depthwise(const T *x, const T *w, const T *bias, const T 
     }
 }
 
-cudaError_t teacher_depthwise(enum teacher_element type, const struct conv_shape *shape,
-                              const struct conv_operands *operands, cudaStream_t stream)
+cudaError_t teacher_depthwise(enum dtype type, const struct conv_shape *shape, const struct conv_operands *operands,
+                              cudaStream_t stream)
 {
     size_t strips = (size_t)shape->batch * (size_t)shape->out.h * (size_t)((shape->out.w + STRIP - 1) / STRIP);
-    FOR_ELEMENT(type, LAUNCH((depthwise<T>), blocks_for(strips * (size_t)(shape->out.c / vector<T>::count)),
-                             BLOCK_THREADS, 0, stream, (const T *)operands->x, (const T *)operands->w,
-                             (const T *)operands->bias, (const T *)operands->addend, (T *)operands->y, *shape))
+    FOR_DTYPE(type, LAUNCH((depthwise<T>), blocks_for(strips * (size_t)(shape->out.c / vector<T>::count)),
+                           BLOCK_THREADS, 0, stream, (const T *)operands->x, (const T *)operands->w,
+                           (const T *)operands->bias, (const T *)operands->addend, (T *)operands->y, *shape))
     return cudaGetLastError();
 }

@@ -58,13 +58,13 @@ __global__ static void direct_conv(const T *x, const T *w, const T *bias, const 
     store(&y[i], apply(pointwise, sum));
 }
 
-cudaError_t teacher_direct_conv(enum teacher_element type, const struct conv_shape *shape, int in_group, int out_group,
+cudaError_t teacher_direct_conv(enum dtype type, const struct conv_shape *shape, int in_group, int out_group,
                                 const struct conv_operands *operands, cudaStream_t stream)
 {
     const struct grouping grouping = {
         in_group, out_group, (size_t)shape->batch * (size_t)shape->out.h * (size_t)shape->out.w * (size_t)shape->out.c};
-    FOR_ELEMENT(type, LAUNCH((direct_conv<T>), blocks_for(grouping.elements), BLOCK_THREADS, 0, stream,
-                             (const T *)operands->x, (const T *)operands->w, (const T *)operands->bias,
-                             (const T *)operands->addend, (T *)operands->y, *shape, grouping))
+    FOR_DTYPE(type, LAUNCH((direct_conv<T>), blocks_for(grouping.elements), BLOCK_THREADS, 0, stream,
+                           (const T *)operands->x, (const T *)operands->w, (const T *)operands->bias,
+                           (const T *)operands->addend, (T *)operands->y, *shape, grouping))
     return cudaGetLastError();
 }

@@ -80,7 +80,7 @@ static enum status emit_linear(struct emission *e, struct error *err)
     e->step.kind = STEP_LINEAR;
     fill_conv(e, &window, 1);
     if (e->fused->is_result) /* logits are small: in float they lose nothing */
-        e->emitter->plan->values[e->step.y].type = TEACHER_FLOAT;
+        e->emitter->plan->values[e->step.y].type = DTYPE_FP32;
     return add(e, err);
 }
 

@@ -20,11 +20,11 @@ __global__ static void flatten(const T *x, int x_channels, T *y, int y_channels,
     y[i] = value;
 }
 
-cudaError_t teacher_flatten(enum teacher_element type, const void *x, int x_channels, void *y, int y_channels, int n,
+cudaError_t teacher_flatten(enum dtype type, const void *x, int x_channels, void *y, int y_channels, int n,
                             struct shape in, cudaStream_t stream)
 {
     size_t elements = (size_t)n * (size_t)y_channels;
-    FOR_ELEMENT(type, LAUNCH((flatten<T>), blocks_for(elements), BLOCK_THREADS, 0, stream, (const T *)x, x_channels,
-                             (T *)y, y_channels, elements, in.h * in.w, in.c))
+    FOR_DTYPE(type, LAUNCH((flatten<T>), blocks_for(elements), BLOCK_THREADS, 0, stream, (const T *)x, x_channels,
+                           (T *)y, y_channels, elements, in.h * in.w, in.c))
     return cudaGetLastError();
 }

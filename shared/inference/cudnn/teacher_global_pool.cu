@@ -23,10 +23,10 @@ template <typename T> __global__ static void global_pool(const T *x, T *y, size_
     store_vector(y + i * count, sum);
 }
 
-cudaError_t teacher_global_pool(enum teacher_element type, const void *x, void *y, int n, int positions, int channels,
+cudaError_t teacher_global_pool(enum dtype type, const void *x, void *y, int n, int positions, int channels,
                                 cudaStream_t stream)
 {
-    FOR_ELEMENT(type, {
+    FOR_DTYPE(type, {
         size_t vectors = (size_t)n * (size_t)(channels / vector<T>::count);
         LAUNCH((global_pool<T>), blocks_for(vectors), BLOCK_THREADS, 0, stream, (const T *)x, (T *)y, vectors,
                positions, channels);

@@ -35,14 +35,14 @@ static enum status plan_linear(struct teacher_plan *plan, struct step *step, str
                                        .out = conv->out.c,
                                        .has_bias = conv->has_bias != 0,
                                        .relu = conv->activation == ACTIVATION_RELU,
-                                       .float_output = y->type == TEACHER_FLOAT,
+                                       .float_output = y->type == DTYPE_FP32,
                                        .precision = conv->precision};
     TRY(linear_layer_new(&step->linear_layer, libraries, &shape, err));
     if (step->linear_layer) {
         need_workspace(plan, linear_layer_workspace(step->linear_layer));
     } else {
         step->kind = STEP_DIRECT_CONV;
-        y->type = teacher_element_of(plan->precision);
+        y->type = precision_dtype(plan->precision);
     }
 cleanup:
     return status;

@@ -33,7 +33,7 @@ static enum status open_gpu(struct libraries *libraries, const struct teacher_ru
     TRY(check_version(libraries, err));
     TRY(teacher_cuda_check(cudaGetDevice(&device), "the GPU", err));
     TRY(teacher_cuda_check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "the GPU", err));
-    if (major < 8 && options->precision == TEACHER_BF16) {
+    if (major < 8 && options->precision == PRECISION_BF16) {
         status = error_set(err, STATUS_CONFIG, NULL,
                            "this GPU (compute capability %d.x) has no bfloat16: use fp16 for the teacher", major);
         goto cleanup;

@@ -40,7 +40,7 @@ void conv_layer_free(struct conv_layer *layer); /* NULL is legal */
 struct linear_shape {
     int batch, in, out;
     bool has_bias, relu, float_output;
-    enum teacher_precision precision;
+    enum precision precision;
 };
 
 /* *layer stays NULL where cuBLASLt has no algorithm (without a GPU it never has). */

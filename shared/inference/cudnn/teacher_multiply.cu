@@ -20,10 +20,10 @@ __global__ static void multiply(const T *x, const T *gate, T *y, size_t vectors,
     store_vector(y + i * count, value);
 }
 
-cudaError_t teacher_multiply(enum teacher_element type, const void *x, const void *gate, void *y, int n, int positions,
+cudaError_t teacher_multiply(enum dtype type, const void *x, const void *gate, void *y, int n, int positions,
                              int gate_positions, int channels, cudaStream_t stream)
 {
-    FOR_ELEMENT(type, {
+    FOR_DTYPE(type, {
         size_t position = (size_t)(channels / vector<T>::count), sample = position * (size_t)positions;
         size_t vectors = sample * (size_t)n;
         LAUNCH((multiply<T>), blocks_for(vectors), BLOCK_THREADS, 0, stream, (const T *)x, (const T *)gate, (T *)y,

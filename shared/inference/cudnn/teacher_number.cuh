@@ -44,14 +44,14 @@ static __device__ __forceinline__ size_t thread_index(void)
 }
 
 /* A launcher's body: the statement with T as the stored type. */
-#define FOR_ELEMENT(type, ...)   \
+#define FOR_DTYPE(type, ...)     \
     switch (type) {              \
-    case TEACHER_HALF: {         \
+    case DTYPE_FP16: {           \
         typedef __half T;        \
         __VA_ARGS__;             \
         break;                   \
     }                            \
-    case TEACHER_BFLOAT16: {     \
+    case DTYPE_BF16: {           \
         typedef __nv_bfloat16 T; \
         __VA_ARGS__;             \
         break;                   \

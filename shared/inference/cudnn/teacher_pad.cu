@@ -23,10 +23,10 @@ __global__ static void pad(const T *x, T *y, size_t vectors, struct shape in, st
     store_vector(y + i * count, value);
 }
 
-cudaError_t teacher_pad(enum teacher_element type, const void *x, void *y, int n, struct shape in, struct shape out,
-                        int top, int left, cudaStream_t stream)
+cudaError_t teacher_pad(enum dtype type, const void *x, void *y, int n, struct shape in, struct shape out, int top,
+                        int left, cudaStream_t stream)
 {
-    FOR_ELEMENT(type, {
+    FOR_DTYPE(type, {
         size_t vectors = (size_t)n * (size_t)out.h * (size_t)out.w * (size_t)(in.c / vector<T>::count);
         LAUNCH((pad<T>), blocks_for(vectors), BLOCK_THREADS, 0, stream, (const T *)x, (T *)y, vectors, in, out, top,
                left);

@@ -6,51 +6,33 @@
 
 enum { ALIGNMENT = 256 };
 
-enum teacher_element teacher_element_of(enum teacher_precision precision)
-{
-    switch (precision) {
-    case TEACHER_FP16:
-        return TEACHER_HALF;
-    case TEACHER_BF16:
-        return TEACHER_BFLOAT16;
-    default:
-        return TEACHER_FLOAT;
-    }
-}
-
-size_t teacher_element_size(enum teacher_element type)
-{
-    return type == TEACHER_FLOAT ? 4 : 2;
-}
-
 size_t teacher_value_bytes(const struct teacher_plan *plan, int value)
 {
     const struct value *v = &plan->values[value];
-    return (size_t)plan->batch * (size_t)v->shape.h * (size_t)v->shape.w * (size_t)v->channels *
-           teacher_element_size(v->type);
+    return (size_t)plan->batch * (size_t)v->shape.h * (size_t)v->shape.w * (size_t)v->channels * dtype_size(v->type);
 }
 
 /* Makes room for one more item. */
-static enum status grow(void *items, int *room, int count, size_t size, struct error *err)
+static enum status grow(void *items, int *capacity, int count, size_t size, struct error *err)
 {
     void **array = items;
-    if (count < *room)
+    if (count < *capacity)
         return STATUS_OK;
-    int wanted = *room ? 2 * *room : 64;
+    int wanted = *capacity ? 2 * *capacity : 64;
     void *moved = realloc(*array, size_mul((size_t)wanted, size));
     if (!moved)
         return error_no_memory(err, size_mul((size_t)wanted, size), "the teacher's plan");
     *array = moved;
-    *room = wanted;
+    *capacity = wanted;
     return STATUS_OK;
 }
 
 enum status teacher_plan_value(struct teacher_plan *plan, struct shape shape, int *index, struct error *err)
 {
     enum status status = STATUS_OK;
-    const enum teacher_element type = teacher_element_of(plan->precision);
-    const int vector = 16 / (int)teacher_element_size(type);
-    TRY(grow(&plan->values, &plan->value_room, plan->value_count, sizeof *plan->values, err));
+    const enum dtype type = precision_dtype(plan->precision);
+    const int vector = 16 / (int)dtype_size(type);
+    TRY(grow(&plan->values, &plan->value_capacity, plan->value_count, sizeof *plan->values, err));
     plan->values[plan->value_count] = (struct value){
         .shape = shape, .channels = (shape.c + vector - 1) / vector * vector, .type = type, .first = -1, .last = -1};
     *index = plan->value_count++;
@@ -61,7 +43,7 @@ cleanup:
 enum status teacher_plan_step(struct teacher_plan *plan, const struct step *step, struct error *err)
 {
     enum status status = STATUS_OK;
-    TRY(grow(&plan->steps, &plan->step_room, plan->step_count, sizeof *plan->steps, err));
+    TRY(grow(&plan->steps, &plan->step_capacity, plan->step_count, sizeof *plan->steps, err));
     struct step *added = &plan->steps[plan->step_count];
     *added = *step;
     added->name = arena_strdup(&plan->arena, step->name);

@@ -17,7 +17,7 @@ enum { NO_VALUE = -1 };
 struct value {
     struct shape shape;
     int channels; /* stored */
-    enum teacher_element type;
+    enum dtype type;
     int first, last; /* steps that use it */
     size_t offset;   /* in the memory of values */
 };
@@ -58,9 +58,9 @@ struct teacher_plan {
     struct arena arena; /* names, and the next two */
     struct step *steps;
     struct value *values;
-    int step_count, step_room, value_count, value_room;
+    int step_count, step_capacity, value_count, value_capacity;
     int batch;
-    enum teacher_precision precision;
+    enum precision precision;
     int input;    /* value; it has memory of its own */
     int *outputs; /* [output_count] values */
     int output_count;
@@ -68,8 +68,6 @@ struct teacher_plan {
     size_t value_bytes, weight_bytes, workspace;
 };
 
-enum teacher_element teacher_element_of(enum teacher_precision precision);
-size_t teacher_element_size(enum teacher_element type);
 size_t teacher_value_bytes(const struct teacher_plan *plan, int value);
 
 /* Appends a value of that shape, or a step; *index gets its number (may be NULL for steps). */

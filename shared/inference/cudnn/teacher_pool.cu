@@ -58,11 +58,11 @@ template <typename T> __global__ static void pool_windows(const T *x, T *y, stru
     store_vector(y + i * count, value);
 }
 
-cudaError_t teacher_pool(enum teacher_element type, enum pool_kind kind, const void *x, void *y, int n, struct shape in,
+cudaError_t teacher_pool(enum dtype type, enum pool_kind kind, const void *x, void *y, int n, struct shape in,
                          struct shape out, struct window window, cudaStream_t stream)
 {
     struct pool pool = {kind, in, out, window, (size_t)n * (size_t)out.h * (size_t)out.w};
-    FOR_ELEMENT(type, {
+    FOR_DTYPE(type, {
         pool.vectors *= (size_t)(in.c / vector<T>::count);
         LAUNCH((pool_windows<T>), blocks_for(pool.vectors), BLOCK_THREADS, 0, stream, (const T *)x, (T *)y, pool);
     })

@@ -39,10 +39,10 @@ template <typename T> __global__ static void softmax(const T *x, T *y, size_t po
         store(&to[c], c < used ? expf(load(&from[c]) - maximum) / sum : 0);
 }
 
-cudaError_t teacher_softmax(enum teacher_element type, const void *x, void *y, size_t positions, int used, int channels,
+cudaError_t teacher_softmax(enum dtype type, const void *x, void *y, size_t positions, int used, int channels,
                             cudaStream_t stream)
 {
-    FOR_ELEMENT(type, LAUNCH((softmax<T>), blocks_for(positions * LANES), BLOCK_THREADS, 0, stream, (const T *)x,
-                             (T *)y, positions, used, channels))
+    FOR_DTYPE(type, LAUNCH((softmax<T>), blocks_for(positions * LANES), BLOCK_THREADS, 0, stream, (const T *)x, (T *)y,
+                           positions, used, channels))
     return cudaGetLastError();
 }

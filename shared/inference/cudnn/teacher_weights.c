@@ -48,7 +48,7 @@ static size_t take(size_t *total, size_t bytes)
 
 void teacher_place_weights(struct teacher_plan *plan, const struct graph *graph)
 {
-    const size_t size = teacher_element_size(teacher_element_of(plan->precision));
+    const size_t size = dtype_size(precision_dtype(plan->precision));
     for (int i = 0; i < plan->step_count; i++) {
         struct step *step = &plan->steps[i];
         const struct node *node = &graph->nodes[step->node];
@@ -56,7 +56,7 @@ void teacher_place_weights(struct teacher_plan *plan, const struct graph *graph)
         if (is_layer(step)) {
             step->weights = take(&plan->weight_bytes, size * layer_count(step, &graph->weights[node->weight]));
             if (step->conv.has_bias)
-                step->bias = take(&plan->weight_bytes, teacher_element_size(y->type) * (size_t)y->channels);
+                step->bias = take(&plan->weight_bytes, dtype_size(y->type) * (size_t)y->channels);
         } else if (step->kind == STEP_AFFINE) {
             step->weights = take(&plan->weight_bytes, sizeof(float) * (size_t)y->channels);
             step->bias = take(&plan->weight_bytes, sizeof(float) * (size_t)y->channels);
@@ -71,19 +71,19 @@ static uint16_t bfloat16_from_float(float value)
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16); /* to nearest even; weights are finite */
 }
 
-static enum status put(const struct packing *packing, size_t offset, enum teacher_element type, size_t index,
-                       float value, struct error *err)
+static enum status put(const struct packing *packing, size_t offset, enum dtype type, size_t index, float value,
+                       struct error *err)
 {
-    unsigned char *to = packing->memory + offset + index * teacher_element_size(type);
+    unsigned char *to = packing->memory + offset + index * dtype_size(type);
     uint16_t bits;
-    if (type == TEACHER_HALF) {
+    if (type == DTYPE_FP16) {
         bits = half_from_float(value);
         if ((bits & 0x7c00) == 0x7c00)
             return error_set(err, STATUS_CONFIG, NULL,
                              "node '%s': a weight is %g, more than fp16 can hold: run the teacher in bf16 or fp32",
                              packing->node->name, (double)value);
         memcpy(to, &bits, sizeof bits);
-    } else if (type == TEACHER_BFLOAT16) {
+    } else if (type == DTYPE_BF16) {
         bits = bfloat16_from_float(value);
         memcpy(to, &bits, sizeof bits);
     } else {
@@ -98,7 +98,7 @@ static enum status pack_layer(const struct packing *packing, struct error *err)
     enum status status = STATUS_OK;
     const struct step *step = packing->step;
     const struct weight *weight = &packing->graph->weights[packing->node->weight];
-    const enum teacher_element type = teacher_element_of(packing->plan->precision);
+    const enum dtype type = precision_dtype(packing->plan->precision);
     const bool depthwise = step->kind == STEP_DEPTHWISE;
     const size_t out = (size_t)weight->dims[0], in = (size_t)weight->dims[1],
                  area = (size_t)step->conv.window.kernel_h * (size_t)step->conv.window.kernel_w,
@@ -125,8 +125,8 @@ static enum status pack_affine(const struct packing *packing, struct error *err)
     for (int c = 0; c < node->shape.c; c++) {
         double scale = all[node->weight].data[c] / sqrt((double)all[node->running_var].data[c] + (double)node->epsilon);
         double shift = all[node->bias].data[c] - all[node->running_mean].data[c] * scale;
-        TRY(put(packing, packing->step->weights, TEACHER_FLOAT, (size_t)c, (float)scale, err));
-        TRY(put(packing, packing->step->bias, TEACHER_FLOAT, (size_t)c, (float)shift, err));
+        TRY(put(packing, packing->step->weights, DTYPE_FP32, (size_t)c, (float)scale, err));
+        TRY(put(packing, packing->step->bias, DTYPE_FP32, (size_t)c, (float)shift, err));
     }
 cleanup:
     return status;

@@ -26,17 +26,17 @@ enum status onednn_status(dnnl_status_t result, const char *node, struct error *
 }
 
 /* Makes room for one more item. */
-static enum status grow(void *items, int *room, int count, size_t size, struct error *err)
+static enum status grow(void *items, int *capacity, int count, size_t size, struct error *err)
 {
     void **array = items;
-    if (count < *room)
+    if (count < *capacity)
         return STATUS_OK;
-    int wanted = *room ? 2 * *room : 64;
+    int wanted = *capacity ? 2 * *capacity : 64;
     void *moved = realloc(*array, size_mul((size_t)wanted, size));
     if (!moved)
         return error_no_memory(err, size_mul((size_t)wanted, size), "the teacher's plan");
     *array = moved;
-    *room = wanted;
+    *capacity = wanted;
     return STATUS_OK;
 }
 
@@ -76,8 +76,8 @@ enum status onednn_tensor(struct onednn_plan *plan, const dnnl_memory_desc_t *md
 {
     enum status status = STATUS_OK;
     const dnnl_memory_desc_t copy = *md; /* md may be that of another tensor, which moves when the plan grows */
-    TRY(grow(&plan->storages, &plan->storage_room, plan->storage_count, sizeof *plan->storages, err));
-    TRY(grow(&plan->tensors, &plan->tensor_room, plan->tensor_count, sizeof *plan->tensors, err));
+    TRY(grow(&plan->storages, &plan->storage_capacity, plan->storage_count, sizeof *plan->storages, err));
+    TRY(grow(&plan->tensors, &plan->tensor_capacity, plan->tensor_count, sizeof *plan->tensors, err));
     plan->storages[plan->storage_count] =
         (struct storage){.kind = kind, .bytes = dnnl_memory_desc_get_size(&copy), .first = -1, .last = -1};
     plan->tensors[plan->tensor_count] = (struct tensor){copy, plan->storage_count++};
@@ -90,7 +90,7 @@ enum status onednn_view(struct onednn_plan *plan, int of, const dnnl_memory_desc
 {
     enum status status = STATUS_OK;
     const dnnl_memory_desc_t copy = *md;
-    TRY(grow(&plan->tensors, &plan->tensor_room, plan->tensor_count, sizeof *plan->tensors, err));
+    TRY(grow(&plan->tensors, &plan->tensor_capacity, plan->tensor_count, sizeof *plan->tensors, err));
     plan->tensors[plan->tensor_count] = (struct tensor){copy, plan->tensors[of].storage};
     *tensor = plan->tensor_count++;
 cleanup:
@@ -153,10 +153,10 @@ static enum status append_step(struct onednn_plan *plan, const char *name, dnnl_
     char *copy = arena_strdup(&plan->names, name);
     if (!copy)
         return error_no_memory(err, strlen(name), "the teacher's plan");
-    TRY(grow(&plan->steps, &plan->step_room, plan->step_count, sizeof *plan->steps, err));
+    TRY(grow(&plan->steps, &plan->step_capacity, plan->step_count, sizeof *plan->steps, err));
     int first = plan->argument_count;
     for (int i = 0; i < argument_count; i++) {
-        TRY(grow(&plan->arguments, &plan->argument_room, plan->argument_count, sizeof *plan->arguments, err));
+        TRY(grow(&plan->arguments, &plan->argument_capacity, plan->argument_count, sizeof *plan->arguments, err));
         plan->arguments[plan->argument_count++] = arguments[i];
         use(plan, arguments[i].tensor);
     }

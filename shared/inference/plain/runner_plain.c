@@ -52,8 +52,8 @@ static enum status make_plan(struct teacher_runner *runner, const struct graph *
     struct error inner = {0};
     const int count = options->output_count;
     const char **names = calloc((size_t)count, sizeof *names);
-    int *kept = calloc((size_t)count, sizeof *kept);
-    if (!names || !kept) {
+    int *retained = calloc((size_t)count, sizeof *retained);
+    if (!names || !retained) {
         status = error_no_memory(err, (size_t)count * sizeof *names, "the teacher");
         goto cleanup;
     }
@@ -61,18 +61,18 @@ static enum status make_plan(struct teacher_runner *runner, const struct graph *
         names[i] = graph->nodes[options->outputs[i]].name;
     TRY(graph_fold(graph, &runner->graph, names, count, err));
     for (int i = 0; i < count; i++)
-        kept[i] = graph_find(&runner->graph, names[i]);
+        retained[i] = graph_find(&runner->graph, names[i]);
     const struct plan_options plan_options = {.batch = runner->batch < PIECE ? runner->batch : PIECE,
-                                              .element = ELEMENT_FP32,
-                                              .kept = kept,
-                                              .kept_count = count};
+                                              .dtype = DTYPE_FP32,
+                                              .retained = retained,
+                                              .retained_count = count};
     status = plan_compile(&runner->plan, &runner->graph, &plan_options, &inner);
     if (status != STATUS_OK) {
         error_set(err, inner.code, inner.path, "%s: with cuDNN this GPU could run it", inner.message);
         goto cleanup;
     }
     for (int i = 0; i < count; i++) {
-        runner->tensors[i] = runner->plan.node_tensor[kept[i]];
+        runner->tensors[i] = runner->plan.node_tensor[retained[i]];
         if (runner->tensors[i] < 0) {
             status = error_set(err, STATUS_CONFIG, NULL, "'%s' cannot be recorded without cuDNN", names[i]);
             goto cleanup;
@@ -80,7 +80,7 @@ static enum status make_plan(struct teacher_runner *runner, const struct graph *
     }
 cleanup:
     free(names);
-    free(kept);
+    free(retained);
     return status;
 }
 
@@ -178,20 +178,20 @@ static float *place_of(const struct teacher_runner *runner, const struct plan_te
 }
 
 /* The plan stores raw values: output i of samples [first, first + count) as its readers would see it. */
-static enum status complete(const struct teacher_runner *runner, int i, int first, int count, struct error *err)
+static enum status apply_epilogue(const struct teacher_runner *runner, int i, int first, int count, struct error *err)
 {
     const struct plan_tensor *tensor = &runner->plan.tensors[runner->tensors[i]];
     const size_t rows = (size_t)count * (size_t)tensor->shape.h * (size_t)tensor->shape.w;
-    struct value_completion completion = {
+    struct value_epilogue epilogue = {
         .activation = (int)tensor->activation, .alpha = tensor->alpha, .beta = tensor->beta};
     if (tensor->batch_norm >= 0) {
         const struct plan_batch_norm *norm = &runner->plan.batch_norms[tensor->batch_norm];
         const float *row = runner->memory.statistics + norm->statistics;
-        completion.scale = row + (size_t)PLAN_SCALE * (size_t)norm->channels;
-        completion.shift = row + (size_t)PLAN_SHIFT * (size_t)norm->channels;
+        epilogue.scale = row + (size_t)PLAN_SCALE * (size_t)norm->channels;
+        epilogue.shift = row + (size_t)PLAN_SHIFT * (size_t)norm->channels;
     }
-    return values_complete(runner->device->stream, &completion, place_of(runner, tensor), rows, tensor->shape.c,
-                           runner->outputs[i] + (size_t)first * sample_floats(tensor), err);
+    return values_apply_epilogue(runner->device->stream, &epilogue, place_of(runner, tensor), rows, tensor->shape.c,
+                                 runner->outputs[i] + (size_t)first * sample_floats(tensor), err);
 }
 
 static enum status plain_run(struct teacher_runner *runner, struct error *err)
@@ -208,7 +208,7 @@ static enum status plain_run(struct teacher_runner *runner, struct error *err)
                        "the teacher's input", err));
         TRY(cuda_network_ops.forward(runner->device, plan, &runner->memory, &pass, 0, plan->step_count, err));
         for (int i = 0; i < runner->output_count; i++)
-            TRY(complete(runner, i, first, count, err));
+            TRY(apply_epilogue(runner, i, first, count, err));
     }
 cleanup:
     return status;
@@ -217,7 +217,7 @@ cleanup:
 static struct teacher_value value_of(const struct plan_tensor *tensor, float *data)
 {
     return (struct teacher_value){
-        .data = data, .shape = tensor->shape, .channels = tensor->shape.c, .type = TEACHER_FLOAT};
+        .data = data, .shape = tensor->shape, .channels = tensor->shape.c, .type = DTYPE_FP32};
 }
 
 static struct teacher_value plain_input(const struct teacher_runner *runner)

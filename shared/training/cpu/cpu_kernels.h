@@ -21,7 +21,7 @@ static inline int row_width(int channels)
 }
 
 /* read(x) = act(scale * x + shift) */
-struct completion {
+struct epilogue {
     int width;
     const float *scale, *shift; /* [width], or NULL: no batch norm */
     const float *mean;          /* [width] of x; for the sums in finish */
@@ -66,7 +66,7 @@ struct cpu_kernels {
     int lanes;
 
     /* out[n] = read(x[n]) */
-    void (*complete)(const struct completion *completion, const float *x, float *out, size_t n);
+    void (*apply_epilogue)(const struct epilogue *epilogue, const float *x, float *out, size_t n);
     /* Sums of x - pivot and of its square: sums[2 * width] is overwritten. */
     void (*moments)(const float *x, size_t n, int width, const float *pivot, float *sums);
     /* dz[n] = a * g + b * z + d: a gradient taken through the batch norm */
@@ -74,8 +74,8 @@ struct cpu_kernels {
                          const float *d);
     /* gradient[n] = (dx[n] + gradient[n] if accumulate) * act'(scale * x + shift); sums (or NULL) [2 * width] is
      * overwritten with the sums of the result and of the result * (x - mean) */
-    void (*finish)(const struct completion *completion, const float *x, const float *dx, float *gradient,
-                   bool accumulate, size_t n, float *sums);
+    void (*finish)(const struct epilogue *epilogue, const float *x, const float *dx, float *gradient, bool accumulate,
+                   size_t n, float *sums);
     /* out[n] += factor * x[n] */
     void (*add_scaled)(float *out, const float *x, float factor, size_t n);
 

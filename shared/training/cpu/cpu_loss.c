@@ -14,23 +14,23 @@ static const struct cpu_term_kind *find_kind(enum loss_kind kind)
 
 static struct cpu_term term_of(struct device *device, const struct loss_batch *batch, int index, int student)
 {
-    const struct feed *feed = batch->feed;
-    const size_t step = *feed->cursor, first = step * (size_t)feed->batch, k = (size_t)student;
-    const struct step_scalars *scalars = &feed->scalars[step * (size_t)feed->students + k];
+    const struct epoch_inputs *inputs = batch->inputs;
+    const size_t step = *inputs->cursor, first = step * (size_t)inputs->batch, k = (size_t)student;
+    const struct step_scalars *scalars = &inputs->scalars[step * (size_t)inputs->students + k];
     struct cpu_term t = {
         .device = device,
         .shape = &batch->shape,
         .scalars = scalars,
         .weight = scalars->weights[index],
         .count = batch->count,
-        .classes = feed->classes,
+        .classes = inputs->classes,
         .logits = batch->logits + k * batch->logit_stride,
-        .teacher_logits = feed->teacher ? feed->teacher + first * (size_t)feed->classes : NULL,
+        .teacher_logits = inputs->teacher ? inputs->teacher + first * (size_t)inputs->classes : NULL,
         .gradient = batch->gradient ? batch->gradient + k * batch->gradient_stride : NULL,
-        .labels = feed->labels + first,
-        .samples = feed->samples + first,
-        .mixes = feed->mixes ? feed->mixes + first : NULL,
-        .partner_labels = feed->partner_labels ? feed->partner_labels + first : NULL,
+        .labels = inputs->labels + first,
+        .samples = inputs->samples + first,
+        .mixes = inputs->mixes ? inputs->mixes + first : NULL,
+        .partner_labels = inputs->partner_labels ? inputs->partner_labels + first : NULL,
         .rows = batch->count,
         .scratch = (char *)batch->scratch + k * batch->scratch_stride,
     };
@@ -89,12 +89,13 @@ static int argmax(const float *z, int classes)
 
 static enum status metrics(struct device *device, const struct loss_batch *batch, struct error *err)
 {
-    const struct feed *feed = batch->feed;
+    const struct epoch_inputs *inputs = batch->inputs;
     (void)err;
     for (int k = 0; k < batch->students; k++) {
         const struct cpu_term rows = term_of(device, batch, 0, k);
         double *metrics = batch->metrics + (size_t)k * METRIC_COUNT;
-        int32_t *predictions = feed->predictions + (size_t)k * feed->room + (size_t)*feed->cursor * (size_t)feed->batch;
+        int32_t *predictions =
+            inputs->predictions + (size_t)k * inputs->capacity + (size_t)*inputs->cursor * (size_t)inputs->batch;
         for (int i = 0; i < batch->count; i++) {
             const size_t row = (size_t)i * (size_t)rows.classes;
             const int label = cpu_row_label(&rows, i, rows.classes).label;

@@ -59,15 +59,15 @@ static enum status prepare_tensors(struct workspace *w, const struct plan *plan,
         t->value = from->value;
         t->gradient = from->gradient;
         t->batch_norm = from->batch_norm;
-        t->completion = (struct completion){
+        t->epilogue = (struct epilogue){
             .width = t->width, .activation = from->activation, .alpha = from->alpha, .beta = from->beta};
         if (t->batch_norm < 0)
             continue;
         for (int row = 0; row < PLAN_STATISTICS; row++, rows += t->width)
             t->rows[row] = rows;
-        t->completion.scale = t->rows[PLAN_SCALE];
-        t->completion.shift = t->rows[PLAN_SHIFT];
-        t->completion.mean = t->rows[PLAN_MEAN];
+        t->epilogue.scale = t->rows[PLAN_SCALE];
+        t->epilogue.shift = t->rows[PLAN_SHIFT];
+        t->epilogue.mean = t->rows[PLAN_MEAN];
     }
     return STATUS_OK;
 }
@@ -182,9 +182,8 @@ static enum status prepare(struct device *device, const struct plan *plan, int s
     enum status status = STATUS_OK;
     struct workspaces *all = NULL;
     *workspace = NULL;
-    if (plan->element != ELEMENT_FP32)
-        return error_set(err, STATUS_CONFIG, NULL, "the CPU computes in fp32 only, not in %s",
-                         element_name(plan->element));
+    if (plan->dtype != DTYPE_FP32)
+        return error_set(err, STATUS_CONFIG, NULL, "the CPU computes in fp32 only, not in %s", dtype_name(plan->dtype));
     all = calloc(1, sizeof *all);
     if (!all)
         return error_no_memory(err, sizeof *all, "a workspace");

@@ -32,22 +32,22 @@ void run_slices(struct step_run *run, void (*task)(void *run, int slice, int wor
     thread_pool_run(run->device->pool, run->slices, task, run);
 }
 
-void copy_completed(const struct step_run *run, const struct cpu_tensor *tensor, size_t first, size_t floats,
-                    float *out)
+void copy_with_epilogue(const struct step_run *run, const struct cpu_tensor *tensor, size_t first, size_t floats,
+                        float *out)
 {
     const float *raw = tensor_value(run, tensor) + first;
-    if (needs_completion(tensor))
-        run->kernels->complete(&tensor->completion, raw, out, floats);
+    if (has_epilogue(tensor))
+        run->kernels->apply_epilogue(&tensor->epilogue, raw, out, floats);
     else
         memcpy(out, raw, floats * sizeof *out);
 }
 
-const float *read_completed(const struct step_run *run, const struct cpu_tensor *tensor, size_t first, size_t floats,
-                            float *out)
+const float *read_with_epilogue(const struct step_run *run, const struct cpu_tensor *tensor, size_t first,
+                                size_t floats, float *out)
 {
-    if (!needs_completion(tensor))
+    if (!has_epilogue(tensor))
         return tensor_value(run, tensor) + first;
-    copy_completed(run, tensor, first, floats, out);
+    copy_with_epilogue(run, tensor, first, floats, out);
     return out;
 }
 
@@ -132,13 +132,13 @@ void note_values(struct step_run *run, int index, const float *values, size_t fl
 
 void give_gradient(struct step_run *run, int index, const float *dx, size_t first, size_t floats)
 {
-    static const struct completion nothing = {.activation = ACTIVATION_NONE};
+    static const struct epilogue nothing = {.activation = ACTIVATION_NONE};
     struct cpu_slice *slice = &run->workspace->slices[index];
     const struct cpu_tensor *t = run_tensor(run, run->input->tensor);
     const float *raw = tensor_value(run, t) + first;
     float *gradient = tensor_gradient(run, t) + first;
     const bool accumulate = run->input->accumulate, sums = run->input->finish && t->batch_norm >= 0;
-    const struct completion *completion = run->input->finish ? &t->completion : &nothing;
+    const struct epilogue *epilogue = run->input->finish ? &t->epilogue : &nothing;
     const size_t most = run_floats(t->shape.c);
     if (sums && !slice->started) {
         memset(slice->first, 0, (size_t)t->shape.c * sizeof *slice->first);
@@ -146,12 +146,12 @@ void give_gradient(struct step_run *run, int index, const float *dx, size_t firs
         slice->started = true;
     }
     if (!sums) {
-        run->kernels->finish(completion, raw, dx, gradient, accumulate, floats, NULL);
+        run->kernels->finish(epilogue, raw, dx, gradient, accumulate, floats, NULL);
         return;
     }
     for (size_t at = 0, part; at < floats; at += part) {
         part = floats - at < most ? floats - at : most;
-        run->kernels->finish(completion, raw + at, dx + at, gradient + at, accumulate, part, slice->tile);
+        run->kernels->finish(epilogue, raw + at, dx + at, gradient + at, accumulate, part, slice->tile);
         fold(slice->tile, t->width, t->shape.c, slice->first);
         fold(slice->tile + t->width, t->width, t->shape.c, slice->second);
     }

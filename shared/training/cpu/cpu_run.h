@@ -19,7 +19,7 @@ struct cpu_tensor {
     size_t gradient;
     int batch_norm;               /* or -1 */
     float *rows[PLAN_STATISTICS]; /* [width] each: the batch norm's statistics, repeated along the row */
-    struct completion completion;
+    struct epilogue epilogue;
 };
 
 /* Sums over a slice. */
@@ -104,17 +104,17 @@ static inline float *tensor_gradient(const struct step_run *run, const struct cp
 {
     return (float *)run->memory->gradients + tensor->gradient;
 }
-static inline bool needs_completion(const struct cpu_tensor *tensor)
+static inline bool has_epilogue(const struct cpu_tensor *tensor)
 {
-    return tensor->completion.scale || tensor->completion.activation != ACTIVATION_NONE;
+    return tensor->epilogue.scale || tensor->epilogue.activation != ACTIVATION_NONE;
 }
 /* pixels of a tensor from `first` (an offset in floats, at the beginning of a pixel), completed: returns out, or the
  * raw values themselves where there is nothing to complete. */
-const float *read_completed(const struct step_run *run, const struct cpu_tensor *tensor, size_t first, size_t floats,
-                            float *out);
+const float *read_with_epilogue(const struct step_run *run, const struct cpu_tensor *tensor, size_t first,
+                                size_t floats, float *out);
 /* The same, always written to out. */
-void copy_completed(const struct step_run *run, const struct cpu_tensor *tensor, size_t first, size_t floats,
-                    float *out);
+void copy_with_epilogue(const struct step_run *run, const struct cpu_tensor *tensor, size_t first, size_t floats,
+                        float *out);
 /* dL/d(raw output) of the step's output: through its batch norm; the gradient itself where there is none. */
 const float *read_gradient(const struct step_run *run, size_t first, size_t floats, float *out);
 void copy_gradient(const struct step_run *run, size_t first, size_t floats, float *out);

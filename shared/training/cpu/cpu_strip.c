@@ -96,7 +96,7 @@ void strip_read_source(const struct step_run *run, const struct window_shape *s,
             continue;
         }
         to = fill_around(to, s->x.pad, s->x.in, s->x.padded, s->in, s->fill);
-        copy_completed(run, run->in, (size_t)sample * run->in->sample + (size_t)y * row, row, to);
+        copy_with_epilogue(run, run->in, (size_t)sample * run->in->sample + (size_t)y * row, row, to);
     }
 }
 

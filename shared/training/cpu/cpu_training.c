@@ -1,13 +1,13 @@
 #include "shared/training/cpu/cpu_training.h"
 
-static enum status advance(struct device *device, const struct feed *feed, const double *metrics,
+static enum status advance(struct device *device, const struct epoch_inputs *inputs, const double *metrics,
                            struct mailbox *mailbox, struct error *err)
 {
     (void)device, (void)err;
-    *feed->cursor += 1;
+    *inputs->cursor += 1;
     mailbox->loss = metrics[METRIC_LOSS];
     mailbox->samples = metrics[METRIC_SAMPLES];
-    mailbox->steps = *feed->cursor;
+    mailbox->steps = *inputs->cursor;
     return STATUS_OK;
 }
 

@@ -109,7 +109,7 @@ template <typename T> static __device__ __forceinline__ T *output_of(const struc
 
 /* ---- handing a gradient to the input ---- */
 template <int V> struct giving {
-    struct completion<V> input;
+    struct epilogue<V> input;
     float mean[V], sums[2][V]; /* of g and of g * (z - mean) */
     bool accumulate, finish;
     bool wants_value; /* z must be given */
@@ -120,7 +120,7 @@ static __device__ __forceinline__ struct giving<V> giving_of(const struct cuda_g
     struct giving<V> g;
     g.accumulate = give->accumulate;
     g.finish = give->finish;
-    g.input = completion_of<V>(&give->input, p);
+    g.input = epilogue_of<V>(&give->input, p);
     g.wants_value = give->finish && (give->sums || give->input.activation != ACTIVATION_NONE);
     load_row<V>(give->mean && p->active ? give->mean + blockIdx.z * give->input.row_stride + p->channel : NULL, 0,
                 g.mean);
@@ -141,7 +141,7 @@ static __device__ __forceinline__ void give_vector(struct giving<V> *g, T *to, c
             dx[v] += before[v];
     }
     if (g->finish)
-        through_completion<V>(&g->input, z, dx);
+        through_epilogue<V>(&g->input, z, dx);
     store_vector<V>(to, dx);
     if (!g->wants_value)
         return;

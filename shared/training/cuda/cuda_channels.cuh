@@ -17,15 +17,15 @@
 enum { CHANNEL_THREADS = 256, MAX_VECTORS = 64 };
 
 /* Runs a launch with TI and TO the types of the input's and the output's elements, and with V channels a vector. */
-#define DISPATCH_TYPE(element, T, ...)   \
-    do {                                 \
-        if ((element) == ELEMENT_FP32) { \
-            typedef float T;             \
-            __VA_ARGS__;                 \
-        } else {                         \
-            typedef bf16 T;              \
-            __VA_ARGS__;                 \
-        }                                \
+#define DISPATCH_TYPE(dtype, T, ...) \
+    do {                             \
+        if ((dtype) == DTYPE_FP32) { \
+            typedef float T;         \
+            __VA_ARGS__;             \
+        } else {                     \
+            typedef bf16 T;          \
+            __VA_ARGS__;             \
+        }                            \
     } while (0)
 #define DISPATCH_TYPES(in, out, ...) DISPATCH_TYPE(in, TI, DISPATCH_TYPE(out, TO, __VA_ARGS__))
 #define DISPATCH_WIDTH(width, ...) \
@@ -136,16 +136,15 @@ template <int V> static __device__ __forceinline__ void clear(float *x)
 }
 
 /* ---- reading a tensor completed: act(scale * x + shift) ---- */
-template <int V> struct completion {
+template <int V> struct epilogue {
     float scale[V], shift[V];
     int activation;
     float alpha, beta;
 };
 
 template <int V>
-static __device__ __forceinline__ struct completion<V> completion_of(const struct cuda_read *read,
-                                                                     const struct place *p) {
-    struct completion<V> c;
+static __device__ __forceinline__ struct epilogue<V> epilogue_of(const struct cuda_read *read, const struct place *p) {
+    struct epilogue<V> c;
     const size_t row = blockIdx.z * read->row_stride + p->channel;
     load_row<V>(read->scale && p->active ? read->scale + row : NULL, 1, c.scale);
     load_row<V>(read->scale && p->active ? read->shift + row : NULL, 0, c.shift);
@@ -157,14 +156,14 @@ static __device__ __forceinline__ struct completion<V> completion_of(const struc
 
 /* One decision a vector, not one a value: of activate with a constant kind only the arithmetic is left. */
 template <int V, int KIND>
-static __device__ __forceinline__ void activate_vector(const struct completion<V> *c, float *x)
+static __device__ __forceinline__ void activate_vector(const struct epilogue<V> *c, float *x)
 {
 #pragma unroll
     for (int v = 0; v < V; v++)
         x[v] = activate(KIND, c->alpha, c->beta, x[v]);
 }
 
-template <int V> static __device__ __forceinline__ void complete(const struct completion<V> *c, float *x)
+template <int V> static __device__ __forceinline__ void apply_epilogue(const struct epilogue<V> *c, float *x)
 {
 #pragma unroll
     for (int v = 0; v < V; v++)
@@ -185,15 +184,15 @@ template <int V> static __device__ __forceinline__ void complete(const struct co
 
 /* g *= act'(scale * z + shift) */
 template <int V, int KIND>
-static __device__ __forceinline__ void through_activation(const struct completion<V> *c, const float *z, float *g)
+static __device__ __forceinline__ void through_activation(const struct epilogue<V> *c, const float *z, float *g)
 {
 #pragma unroll
     for (int v = 0; v < V; v++)
-        g[v] *= activation_slope(KIND, c->alpha, c->beta, z[v] * c->scale[v] + c->shift[v]);
+        g[v] *= activation_derivative(KIND, c->alpha, c->beta, z[v] * c->scale[v] + c->shift[v]);
 }
 
 template <int V>
-static __device__ __forceinline__ void through_completion(const struct completion<V> *c, const float *z, float *g)
+static __device__ __forceinline__ void through_epilogue(const struct epilogue<V> *c, const float *z, float *g)
 {
     if (c->activation == ACTIVATION_RELU)
         through_activation<V, ACTIVATION_RELU>(c, z, g);
@@ -215,14 +214,15 @@ template <typename T> static __device__ __forceinline__ const T *values_of(const
 }
 
 /* ---- reading dL/d(raw output): a * g + b * z + d ---- */
-template <int V> struct slope {
+template <int V> struct derivative {
     float a[V], b[V], d[V];
     bool norm;
 };
 
 template <int V>
-static __device__ __forceinline__ struct slope<V> slope_of(const struct cuda_slope *from, const struct place *p) {
-    struct slope<V> s;
+static __device__ __forceinline__ struct derivative<V> derivative_of(const struct cuda_derivative *from,
+                                                                     const struct place *p) {
+    struct derivative<V> s;
     const size_t row = blockIdx.z * from->row_stride + p->channel;
     s.norm = from->a != NULL;
     load_row<V>(s.norm && p->active ? from->a + row : NULL, 1, s.a);
@@ -232,18 +232,19 @@ static __device__ __forceinline__ struct slope<V> slope_of(const struct cuda_slo
 }
 
 template <typename T>
-static __device__ __forceinline__ const T *slope_gradient(const struct cuda_slope *s, int channel)
+static __device__ __forceinline__ const T *derivative_gradient(const struct cuda_derivative *s, int channel)
 {
     return (const T *)s->gradient + blockIdx.z * s->gradient_stride + channel;
 }
-template <typename T> static __device__ __forceinline__ const T *slope_values(const struct cuda_slope *s, int channel)
+template <typename T>
+static __device__ __forceinline__ const T *derivative_values(const struct cuda_derivative *s, int channel)
 {
     return (const T *)s->values + blockIdx.z * s->value_stride + channel;
 }
 
 /* g becomes dz; z is not looked at without a batch norm. */
 template <int V>
-static __device__ __forceinline__ void through_slope(const struct slope<V> *s, const float *z, float *g)
+static __device__ __forceinline__ void through_derivative(const struct derivative<V> *s, const float *z, float *g)
 {
     if (!s->norm)
         return;
@@ -254,15 +255,15 @@ static __device__ __forceinline__ void through_slope(const struct slope<V> *s, c
 
 /* dz at element `at`; gradient and values are those of the student. */
 template <int V, typename T>
-static __device__ __forceinline__ void load_slope(const struct slope<V> *s, const T *gradient, const T *values,
-                                                  size_t at, float *dz)
+static __device__ __forceinline__ void load_derivative(const struct derivative<V> *s, const T *gradient,
+                                                       const T *values, size_t at, float *dz)
 {
     float z[V];
     load_vector<V>(gradient + at, dz);
     clear<V>(z);
     if (s->norm)
         load_vector<V>(values + at, z);
-    through_slope<V>(s, z, dz);
+    through_derivative<V>(s, z, dz);
 }
 
 #endif

@@ -21,7 +21,7 @@ static enum status add(struct device *device, const struct loss_term *terms, int
                        struct error *err)
 {
     const struct cuda_term_kind *kind = find_kind(terms->kind);
-    const struct loss_rows rows = {*batch, *batch->feed, device->sums, index};
+    const struct loss_rows rows = {*batch, *batch->inputs, device->sums, index};
     if (!kind)
         return error_set(err, STATUS_INTERNAL, NULL, "the CUDA backend has no loss %d", (int)terms->kind);
     kind->launch(device->stream, terms, &rows);

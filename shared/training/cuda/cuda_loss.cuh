@@ -30,7 +30,7 @@ static __device__ __forceinline__ int loss_row_step(void)
 /* Of the step and student. */
 static __device__ __forceinline__ const struct step_scalars *loss_scalars(const struct loss_rows &rows, int student)
 {
-    return &rows.feed.scalars[(size_t)*rows.feed.cursor * rows.feed.students + student];
+    return &rows.inputs.scalars[(size_t)*rows.inputs.cursor * rows.inputs.students + student];
 }
 static __device__ __forceinline__ double loss_weight(const struct loss_rows &rows)
 {
@@ -43,10 +43,10 @@ static __device__ __forceinline__ int loss_row_count(const struct loss_rows &row
         return rows.batch.count;
     return min(loss_scalars(rows, student)->rows[rows.index], (uint32_t)rows.batch.count);
 }
-/* The position in the feed of the batch's first row. */
-static __device__ __forceinline__ size_t loss_position(const struct loss_rows &rows)
+/* The slot in the epoch inputs of the batch's first row. */
+static __device__ __forceinline__ size_t loss_slot(const struct loss_rows &rows)
 {
-    return (size_t)*rows.feed.cursor * rows.feed.batch;
+    return (size_t)*rows.inputs.cursor * rows.inputs.batch;
 }
 static __device__ __forceinline__ double *loss_scratch(const struct loss_rows &rows, int student)
 {

@@ -11,8 +11,8 @@ extern "C" {
 
 /* The batch in hand: what every term needs, as a kernel's argument. */
 struct loss_rows {
-    struct loss_batch batch; /* its feed is host memory: */
-    struct feed feed;        /* a copy of it */
+    struct loss_batch batch;    /* its epoch inputs is host memory: */
+    struct epoch_inputs inputs; /* a copy of it */
     struct cuda_sums *sums;
     int index; /* of the term */
 };

@@ -133,15 +133,15 @@ static __device__ __forceinline__ void quad_to_tile(bf16 *p, struct quad q)
 }
 
 /* ---- completed inputs ---- */
-struct quad_completion {
+struct quad_epilogue {
     struct quad scale, shift;
 };
 
-static __device__ __forceinline__ struct quad_completion quad_completion_of(const struct cuda_read *read, int student,
-                                                                            int channel, int valid)
+static __device__ __forceinline__ struct quad_epilogue quad_epilogue_of(const struct cuda_read *read, int student,
+                                                                        int channel, int valid)
 {
     const size_t row = student * read->row_stride;
-    struct quad_completion c = {{{1, 1, 1, 1}}, {{0, 0, 0, 0}}};
+    struct quad_epilogue c = {{{1, 1, 1, 1}}, {{0, 0, 0, 0}}};
     if (read->scale) {
         c.scale = quad_row(read->scale + row, channel, valid);
         c.shift = quad_row(read->shift + row, channel, valid);
@@ -156,8 +156,8 @@ static __device__ __noinline__ float4 quad_activate(int activation, float alpha,
                        activate(activation, alpha, beta, x.z), activate(activation, alpha, beta, x.w));
 }
 
-static __device__ __forceinline__ struct quad quad_complete(const struct cuda_read *read,
-                                                            const struct quad_completion *c, struct quad z)
+static __device__ __forceinline__ struct quad quad_apply_epilogue(const struct cuda_read *read,
+                                                                  const struct quad_epilogue *c, struct quad z)
 {
 #pragma unroll
     for (int i = 0; i < 4; i++)
@@ -175,24 +175,25 @@ static __device__ __forceinline__ struct quad quad_complete(const struct cuda_re
 }
 
 /* ---- gradients of raw outputs ---- */
-struct quad_slope {
+struct quad_derivative {
     struct quad a, b, d;
 };
 
-static __device__ __forceinline__ struct quad_slope quad_slope_of(const struct cuda_slope *slope, int student,
-                                                                  int channel, int valid)
+static __device__ __forceinline__ struct quad_derivative quad_derivative_of(const struct cuda_derivative *derivative,
+                                                                            int student, int channel, int valid)
 {
-    const size_t row = student * slope->row_stride;
-    struct quad_slope s = {quad_zero(), quad_zero(), quad_zero()};
-    if (slope->a) {
-        s.a = quad_row(slope->a + row, channel, valid);
-        s.b = quad_row(slope->b + row, channel, valid);
-        s.d = quad_row(slope->d + row, channel, valid);
+    const size_t row = student * derivative->row_stride;
+    struct quad_derivative s = {quad_zero(), quad_zero(), quad_zero()};
+    if (derivative->a) {
+        s.a = quad_row(derivative->a + row, channel, valid);
+        s.b = quad_row(derivative->b + row, channel, valid);
+        s.d = quad_row(derivative->d + row, channel, valid);
     }
     return s;
 }
 
-static __device__ __forceinline__ struct quad quad_through(const struct quad_slope *s, struct quad g, struct quad z)
+static __device__ __forceinline__ struct quad quad_through(const struct quad_derivative *s, struct quad g,
+                                                           struct quad z)
 {
 #pragma unroll
     for (int i = 0; i < 4; i++)
@@ -251,7 +252,7 @@ static __device__ __forceinline__ void quad_moments_hand_in(const struct quad_mo
 
 /* ---- gradients of inputs ---- */
 struct quad_give {
-    struct quad_completion completion;
+    struct quad_epilogue epilogue;
     struct quad mean;
 };
 struct quad_sums {
@@ -263,7 +264,7 @@ static __device__ __forceinline__ struct quad_give quad_give_of(const struct cud
 {
     struct quad_give q = {{quad_zero(), quad_zero()}, quad_zero()};
     if (give->finish)
-        q.completion = quad_completion_of(&give->input, student, channel, valid);
+        q.epilogue = quad_epilogue_of(&give->input, student, channel, valid);
     if (give->finish && give->mean)
         q.mean = quad_row(give->mean + student * give->input.row_stride, channel, valid);
     return q;
@@ -288,10 +289,10 @@ static __device__ __forceinline__ void quad_hand_over(const struct cuda_give *gi
         z = quad_load((const T *)input->values + student * input->stride + at, access, valid);
 #pragma unroll
         for (int i = 0; i < 4; i++) {
-            const float y = fmaf(q->completion.scale.v[i], z.v[i], q->completion.shift.v[i]);
+            const float y = fmaf(q->epilogue.scale.v[i], z.v[i], q->epilogue.shift.v[i]);
             dx.v[i] *= input->activation == ACTIVATION_RELU
                            ? (y > 0 ? 1.0f : 0.0f)
-                           : activation_slope(input->activation, input->alpha, input->beta, y);
+                           : activation_derivative(input->activation, input->alpha, input->beta, y);
         }
     }
     dx = quad_store(to, dx, access, valid);

@@ -61,9 +61,9 @@ static enum status network_prepare(struct device *device, const struct plan *pla
     struct workspace *w = NULL;
     size_t floats = 0;
     *workspace = NULL;
-    if (plan->element != ELEMENT_FP32 && plan->element != ELEMENT_BF16)
+    if (plan->dtype != DTYPE_FP32 && plan->dtype != DTYPE_BF16)
         return error_set(err, STATUS_CONFIG, NULL, "the CUDA backend trains in fp32 and bf16, not in %s",
-                         element_name(plan->element));
+                         dtype_name(plan->dtype));
     for (int i = 0; i < plan->step_count; i++) {
         const size_t need = scratch_of(plan, &plan->steps[i]);
         floats = need > floats ? need : floats;
@@ -131,20 +131,20 @@ cleanup:
 }
 
 /* ---- views of a step's tensors ---- */
-enum element cuda_element_of(const struct cuda_run *run, const struct plan_tensor *tensor)
+enum dtype cuda_dtype_of(const struct cuda_run *run, const struct plan_tensor *tensor)
 {
-    return tensor == &run->plan->tensors[run->plan->output] ? ELEMENT_FP32 : run->plan->element;
+    return tensor == &run->plan->tensors[run->plan->output] ? DTYPE_FP32 : run->plan->dtype;
 }
 
 /* Where an offset of the plan lies, and how many of the tensor's own elements a student's copy takes. */
 static void *at(const struct cuda_run *run, void *base, size_t offset)
 {
-    return (char *)base + offset * element_size(run->plan->element);
+    return (char *)base + offset * dtype_size(run->plan->dtype);
 }
 
 static size_t stride_of(const struct cuda_run *run, const struct plan_tensor *tensor, size_t count)
 {
-    return count * element_size(run->plan->element) / element_size(cuda_element_of(run, tensor));
+    return count * dtype_size(run->plan->dtype) / dtype_size(cuda_dtype_of(run, tensor));
 }
 
 /* The input is the same for all students. */
@@ -187,10 +187,10 @@ struct cuda_write cuda_write_of(const struct cuda_run *run, float *moments)
     };
 }
 
-struct cuda_slope cuda_slope_of(const struct cuda_run *run)
+struct cuda_derivative cuda_derivative_of(const struct cuda_run *run)
 {
     const struct plan_tensor *out = cuda_output_of(run);
-    return (struct cuda_slope){
+    return (struct cuda_derivative){
         .gradient = at(run, run->memory->gradients, out->gradient),
         .values = at(run, run->memory->values, out->value),
         .gradient_stride = stride_of(run, out, run->plan->gradient_count),

@@ -21,7 +21,7 @@ enum { CUDA_MAX_BLOCKS = 1024 };
 /* A tensor as its readers see it: act(scale[c] * x + shift[c]). Element (student, n, y, x, c) is values[student *
  * stride + ((n * h + y) * w + x) * c_count + c]. */
 struct cuda_read {
-    const void *values; /* of the plan's element type */
+    const void *values; /* of the plan's dtype */
     size_t stride;      /* elements from one student's copy to the next; 0: the network's input, which is shared */
     const float *scale; /* [c] of the first student; NULL: no batch norm */
     const float *shift; /* [c] */
@@ -31,7 +31,7 @@ struct cuda_read {
 };
 
 /* The raw output of a forward step. Where a batch norm follows, each block hands in the moments of what it stored
- * (after rounding to the element type): values' count, mean and sum of squared deviations from the mean. */
+ * (after rounding to the dtype): values' count, mean and sum of squared deviations from the mean. */
 struct cuda_write {
     void *values;
     size_t stride;
@@ -39,7 +39,7 @@ struct cuda_write {
 };
 
 /* dL/d(raw output) of a step: a[c] * g + b[c] * z + d[c]; g alone where no batch norm follows (a NULL). */
-struct cuda_slope {
+struct cuda_derivative {
     const void *gradient, *values;
     size_t gradient_stride, value_stride;
     const float *a, *b, *d; /* [c] */
@@ -53,7 +53,7 @@ struct cuda_give {
     void *gradient;
     size_t stride;
     int accumulate, finish;
-    struct cuda_read input; /* finish: z and its completion */
+    struct cuda_read input; /* finish: z and its epilogue */
     const float *mean;      /* [c], of input.row_stride; NULL: no batch norm */
     float *sums;            /* scratch [students][blocks][2][c], NULL: none wanted */
 };
@@ -97,14 +97,14 @@ static inline const struct plan_tensor *cuda_output_of(const struct cuda_run *ru
 {
     return &run->plan->tensors[run->step->output];
 }
-/* The element type of a tensor: the plan's, but float for the plan's output. Only STEP_LINEAR,
+/* The dtype of a tensor: the plan's, but float for the plan's output. Only STEP_LINEAR,
  * STEP_GLOBAL_AVERAGE_POOL, STEP_CONV and STEP_COPY can make the plan's output in practice; every step must honour it
  * all the same. */
-enum element cuda_element_of(const struct cuda_run *run, const struct plan_tensor *tensor);
+enum dtype cuda_dtype_of(const struct cuda_run *run, const struct plan_tensor *tensor);
 struct cuda_read cuda_read_of(const struct cuda_run *run, const struct plan_tensor *tensor);
 /* moments in run->scratch + offset floats (of all students) where the step makes statistics in this pass */
 struct cuda_write cuda_write_of(const struct cuda_run *run, float *moments);
-struct cuda_slope cuda_slope_of(const struct cuda_run *run);
+struct cuda_derivative cuda_derivative_of(const struct cuda_run *run);
 /* of run->input; sums: scratch memory */
 struct cuda_give cuda_give_of(const struct cuda_run *run, float *sums);
 

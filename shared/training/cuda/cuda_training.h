@@ -19,8 +19,8 @@ extern const struct optimizer_ops cuda_optimizer_ops; /* optimizer/optimizer.cu 
 enum status cuda_metrics(struct device *device, const struct loss_batch *batch, struct error *err);
 enum status cuda_ema_update(struct device *device, float *average, const float *values, size_t count, double decay,
                             struct error *err);
-enum status cuda_advance(struct device *device, const struct feed *feed, const double *metrics, struct mailbox *mailbox,
-                         struct error *err);
+enum status cuda_advance(struct device *device, const struct epoch_inputs *inputs, const double *metrics,
+                         struct mailbox *mailbox, struct error *err);
 
 #ifdef __cplusplus
 }

@@ -1,6 +1,6 @@
-/* The end of a step: the feed's cursor moves on, and the host hears how far the pass has come without asking: it reads
- * its own memory, which this kernel writes to. One thread; the step count comes last and fenced, so that who sees it
- * sees the step's loss too. */
+/* The end of a step: the epoch inputs' cursor moves on, and the host hears how far the pass has come without asking: it
+ * reads its own memory, which this kernel writes to. One thread; the step count comes last and fenced, so that who sees
+ * it sees the step's loss too. */
 #include "shared/training/cuda/cuda_training.h"
 #include "shared/device/cuda/cuda_launch.cuh"
 
@@ -14,9 +14,9 @@ static __global__ void advance_cursor(uint32_t *cursor, const double *metrics, s
     mailbox->steps = steps;
 }
 
-extern "C" enum status cuda_advance(struct device *device, const struct feed *feed, const double *metrics,
+extern "C" enum status cuda_advance(struct device *device, const struct epoch_inputs *inputs, const double *metrics,
                                     struct mailbox *mailbox, struct error *err)
 {
-    LAUNCH(advance_cursor, 1, 1, 0, device->stream, feed->cursor, metrics, mailbox);
+    LAUNCH(advance_cursor, 1, 1, 0, device->stream, inputs->cursor, metrics, mailbox);
     return cuda_launched("advance", err);
 }

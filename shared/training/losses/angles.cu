@@ -12,17 +12,17 @@ static __constant__ const double ANGLE_EPSILON = 1e-8; /* as in cpu_loss_relatio
 struct angle_memory {
     int n;
     size_t stride;
-    double *student, *teacher, *slope;     /* as in struct relations */
-    double *inverse, *teacher_inverse;     /* 1 / |x_i - x_j| */
-    double *number_slopes, *length_slopes; /* of (i, j), sums over k */
-    double *values;                        /* [n] of each row j */
+    double *student, *teacher, *derivative;          /* as in struct relations */
+    double *inverse, *teacher_inverse;               /* 1 / |x_i - x_j| */
+    double *number_derivatives, *length_derivatives; /* of (i, j), sums over k */
+    double *values;                                  /* [n] of each row j */
 };
 
 static __device__ __forceinline__ struct angle_memory memory_of(const struct loss_rows &rows)
 {
     const struct relations r = relations_of(rows);
     const size_t size = r.stride * r.stride;
-    return {r.n,    r.stride,      r.student,         r.teacher,         r.slope,
+    return {r.n,    r.stride,      r.student,         r.teacher,         r.derivative,
             r.rest, r.rest + size, r.rest + 2 * size, r.rest + 3 * size, r.rest + ANGLE_MATRICES * size};
 }
 
@@ -79,23 +79,23 @@ static __global__ void __launch_bounds__(ARM_THREADS) angle_arms(struct loss_row
     if (j >= m.n)
         return;
     for (int k = threadIdx.x; k < m.n; k += ARM_THREADS) {
-        double slope = 0;
+        double derivative = 0;
         for (int i = 0; i < m.n; i++) {
             const struct angle a = angle_of(m, squares, i, j, k);
             value += a.penalty.value;
-            slope += a.penalty.slope * a.lengths;
+            derivative += a.penalty.derivative * a.lengths;
         }
-        m.slope[j * m.stride + k] = share * slope;
+        m.derivative[j * m.stride + k] = share * derivative;
     }
     for (int i = threadIdx.x; i < m.n; i += ARM_THREADS) {
-        double number_slope = 0, length_slope = 0;
+        double number_derivative = 0, length_derivative = 0;
         for (int k = 0; k < m.n; k++) {
             const struct angle a = angle_of(m, squares, i, j, k);
-            number_slope += a.penalty.slope * a.lengths;
-            length_slope += a.penalty.slope * a.cosine;
+            number_derivative += a.penalty.derivative * a.lengths;
+            length_derivative += a.penalty.derivative * a.cosine;
         }
-        m.number_slopes[i * m.stride + j] = share * number_slope;
-        m.length_slopes[i * m.stride + j] = share * length_slope;
+        m.number_derivatives[i * m.stride + j] = share * number_derivative;
+        m.length_derivatives[i * m.stride + j] = share * length_derivative;
     }
     sum_over_block<1>(&value);
     if (threadIdx.x == 0)
@@ -103,15 +103,15 @@ static __global__ void __launch_bounds__(ARM_THREADS) angle_arms(struct loss_row
 }
 
 /* Of |x_i - x_j|^2. */
-static __device__ __forceinline__ double squared_slope(const struct angle_memory &m, int i, int j)
+static __device__ __forceinline__ double squared_derivative(const struct angle_memory &m, int i, int j)
 {
     const double inverse = m.inverse[i * m.stride + j];
     return inverse == 0
                ? 0
-               : -m.length_slopes[i * m.stride + j] * inverse / sqrt(squared_distance(m.student, m.stride, i, j));
+               : -m.length_derivatives[i * m.stride + j] * inverse / sqrt(squared_distance(m.student, m.stride, i, j));
 }
 
-static __global__ void __launch_bounds__(LOSS_WARPS *WARP) angle_slopes(struct loss_rows rows)
+static __global__ void __launch_bounds__(LOSS_WARPS *WARP) angle_derivatives(struct loss_rows rows)
 {
     const struct angle_memory m = memory_of(rows);
     const int lane = threadIdx.x % WARP;
@@ -119,14 +119,14 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) angle_slopes(struct l
     for (int i = loss_first_row(); i < m.n; i += loss_row_step()) {
         double diagonal = 0;
         for (int j = lane; j < m.n; j += WARP) {
-            const double slope = m.number_slopes[i * m.stride + j] + squared_slope(m, i, j);
-            m.slope[i * m.stride + j] -= 2 * slope;
-            diagonal += slope + squared_slope(m, j, i);
+            const double derivative = m.number_derivatives[i * m.stride + j] + squared_derivative(m, i, j);
+            m.derivative[i * m.stride + j] -= 2 * derivative;
+            diagonal += derivative + squared_derivative(m, j, i);
         }
         diagonal = warp_sum(diagonal);
         __syncwarp();
         if (lane == 0) {
-            m.slope[i * m.stride + i] += diagonal;
+            m.derivative[i * m.stride + i] += diagonal;
             value += m.values[i];
         }
     }
@@ -147,6 +147,6 @@ void launch_angle(cudaStream_t stream, const struct loss_term *terms, const stru
     launch_gram(stream, rows);
     LAUNCH(angle_lengths, grid, LOSS_WARPS * WARP, 0, stream, *rows, options);
     LAUNCH(angle_arms, dim3(rows->batch.count, rows->batch.students, 1), ARM_THREADS, 0, stream, *rows, options);
-    LAUNCH(angle_slopes, grid, LOSS_WARPS * WARP, 0, stream, *rows);
+    LAUNCH(angle_derivatives, grid, LOSS_WARPS * WARP, 0, stream, *rows);
     launch_back(stream, rows);
 }

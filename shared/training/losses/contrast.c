@@ -21,7 +21,7 @@ struct contrast_side {
     float *own_memory;   /* [samples, SIZE] */
     float *units;        /* [n, SIZE] v = x / |x| */
     double *norms;       /* [n] |x| */
-    double *slopes;      /* [n, SIZE] of v, then of x */
+    double *derivatives; /* [n, SIZE] of v, then of x */
     double *values;      /* [n] shares of the value, or sums of exp */
     double log_normaliser;
 };
@@ -79,9 +79,9 @@ VECTORISE static void dot_samples(const float *v, const float *memory, const uin
     }
 }
 
-/* slopes[SIZE] += sum of factors[i] * memory[samples[i]] */
+/* derivatives[SIZE] += sum of factors[i] * memory[samples[i]] */
 VECTORISE static void add_samples(const float *factors, const float *memory, const uint32_t *samples, uint32_t count,
-                                  double *slopes)
+                                  double *derivatives)
 {
     floats sums[SIZE / LANES] = {{0}};
     for (uint32_t i = 0; i < count; i++) {
@@ -90,7 +90,7 @@ VECTORISE static void add_samples(const float *factors, const float *memory, con
             sums[d] += factors[i] * *(const floats *)(row + d * LANES);
     }
     for (int d = 0; d < SIZE; d++)
-        slopes[d] += (double)sums[d / LANES][d % LANES];
+        derivatives[d] += (double)sums[d / LANES][d % LANES];
 }
 
 /* values[row] = sum of exp(<v, .> / T) over the row's samples */
@@ -141,7 +141,7 @@ static void contrast_row(void *context, int index, int worker)
     for (int k = 0; k < 2; k++) {
         c->sides[k].values[row] = 0;
         for (size_t d = 0; d < SIZE; d++)
-            c->sides[k].slopes[row * SIZE + d] = 0;
+            c->sides[k].derivatives[row * SIZE + d] = 0;
     }
     for (uint32_t first = 0, count; first <= c->negatives; first += count) {
         uint32_t samples[CHUNK];
@@ -153,7 +153,7 @@ static void contrast_row(void *context, int index, int worker)
             float factors[CHUNK];
             dot_samples(side->units + row * SIZE, side->memory, samples, count, dots);
             side->values[row] += contrast_chunk(c, side, first, count, dots, factors);
-            add_samples(factors, side->memory, samples, count, side->slopes + row * SIZE);
+            add_samples(factors, side->memory, samples, count, side->derivatives + row * SIZE);
         }
     }
 }
@@ -171,16 +171,16 @@ static void normalise(struct contrast_side *side, size_t n, const double *x)
     }
 }
 
-/* slopes: of v -> of x */
+/* derivatives: of v -> of x */
 static void unnormalise(const struct contrast_side *side, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         const float *v = side->units + i * SIZE;
-        double *slopes = side->slopes + i * SIZE, along = 0;
+        double *derivatives = side->derivatives + i * SIZE, along = 0;
         for (size_t d = 0; d < SIZE; d++)
-            along += (double)v[d] * slopes[d];
+            along += (double)v[d] * derivatives[d];
         for (size_t d = 0; d < SIZE; d++)
-            slopes[d] = side->norms[i] > 0 ? (slopes[d] - along * (double)v[d]) / side->norms[i] : 0;
+            derivatives[d] = side->norms[i] > 0 ? (derivatives[d] - along * (double)v[d]) / side->norms[i] : 0;
     }
 }
 
@@ -210,7 +210,7 @@ static struct contrast contrast_of(const struct cpu_term *t, double *embedding)
         struct contrast_side *side = &c.sides[k];
         side->memory = t->state[k == 0 ? LEARNED_MEMORY_TEACHER : LEARNED_MEMORY_STUDENT];
         side->own_memory = t->state[k == 0 ? LEARNED_MEMORY_STUDENT : LEARNED_MEMORY_TEACHER];
-        side->slopes = doubles + (size_t)k * count;
+        side->derivatives = doubles + (size_t)k * count;
         side->norms = doubles + 2 * count + (size_t)k * n;
         side->values = doubles + 2 * count + (size_t)(2 + k) * n;
         side->units = units + (size_t)k * count;
@@ -267,7 +267,7 @@ double cpu_contrast(const struct cpu_term *t)
             remember(&c, &c.sides[k]);
     }
     for (size_t i = 0; t->student_gradient && i < c.n * SIZE; i++)
-        t->student_gradient[i] += (float)(t->weight * c.sides[0].slopes[i]);
-    cpu_embedding_gradients(t, c.sides[1].slopes);
+        t->student_gradient[i] += (float)(t->weight * c.sides[0].derivatives[i]);
+    cpu_embedding_gradients(t, c.sides[1].derivatives);
     return value;
 }

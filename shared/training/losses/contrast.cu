@@ -29,7 +29,7 @@ struct contrast_side {
     float *own_memory;   /* [samples, SIZE] */
     float *units;        /* [n, SIZE] v = x / |x| */
     double *norms;       /* [n] |x| */
-    double *slopes;      /* [n, SIZE] of v, then of x */
+    double *derivatives; /* [n, SIZE] of v, then of x */
 };
 
 /* A student's scratch memory. */
@@ -45,7 +45,8 @@ static __device__ __forceinline__ struct contrast contrast_of(const struct loss_
 {
     const struct loss_batch &b = rows.batch;
     const size_t size = b.shape.batch, count = size * SIZE;
-    double *own_slopes = loss_scratch(rows, blockIdx.y) + size * EMBEDDING_DOUBLES, *more = own_slopes + count;
+    double *own_derivatives = loss_scratch(rows, blockIdx.y) + size * EMBEDDING_DOUBLES,
+           *more = own_derivatives + count;
     float *state = b.state + blockIdx.y * b.state_stride;
     struct contrast c;
     c.embedding = embedding_of(rows);
@@ -54,7 +55,7 @@ static __device__ __forceinline__ struct contrast contrast_of(const struct loss_
         struct contrast_side *side = &c.sides[k];
         side->memory = state + b.learned[k == 0 ? LEARNED_MEMORY_TEACHER : LEARNED_MEMORY_STUDENT];
         side->own_memory = state + b.learned[k == 0 ? LEARNED_MEMORY_STUDENT : LEARNED_MEMORY_TEACHER];
-        side->slopes = k == 0 ? own_slopes : c.embedding.slopes;
+        side->derivatives = k == 0 ? own_derivatives : c.embedding.derivatives;
         side->norms = more + k * size;
         side->units = (float *)(more + 3 * size + 2) + k * count;
     }
@@ -102,7 +103,7 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) normalise(struct loss
 static __device__ __forceinline__ uint32_t draw(const struct loss_rows &rows, int row, uint32_t number)
 {
     const struct step_scalars *s = loss_scalars(rows, blockIdx.y);
-    const uint32_t own = rows.feed.samples[loss_position(rows) + row], others = rows.batch.shape.samples - 1;
+    const uint32_t own = rows.inputs.samples[loss_slot(rows) + row], others = rows.batch.shape.samples - 1;
     const uint32_t n = number - 1;
     uint32_t words[4];
     if (number == 0 || others == 0)
@@ -189,12 +190,12 @@ static __global__ void __launch_bounds__(CONTRAST_THREADS)
     }
 }
 
-/* Of a dot of the row's own sample or of a negative: its share of the value, and the slope. */
+/* Of a dot of the row's own sample or of a negative: its share of the value, and the derivative. */
 static __device__ __forceinline__ double contrast_one(double dot, bool own, double noise, double bound, double inverse,
-                                                      double share, float *slope)
+                                                      double share, float *derivative)
 {
     const double sign = own ? -1 : 1, odds = bounded_exp(sign * (dot * inverse - bound));
-    *slope = (float)(sign * share * inverse / (1 + 1 / odds));
+    *derivative = (float)(sign * share * inverse / (1 + 1 / odds));
     return share * (log1p(odds) + (own ? 0 : log((noise + CRD_EPSILON) / noise)));
 }
 
@@ -207,7 +208,7 @@ static __global__ void __launch_bounds__(CONTRAST_THREADS)
     const uint32_t negatives = options.negatives[blockIdx.y];
     const double noise = (double)negatives / rows.batch.shape.samples, inverse = 1 / options.temperature[blockIdx.y];
     const double share = 1.0 / c.n, bound = log(noise + CRD_EPSILON) + c.log_normaliser[side];
-    double value = 0, slopes[2][EACH] = {};
+    double value = 0, derivatives[2][EACH] = {};
     struct contrast_registers r;
     if (row >= c.n)
         return;
@@ -215,27 +216,27 @@ static __global__ void __launch_bounds__(CONTRAST_THREADS)
     for (uint32_t first = warp * DRAWS; first <= negatives; first += SUM_WARPS * DRAWS) {
         const float dot = dot_draws(rows, c, row, first, negatives, &r);
         const uint32_t number = first + lane % DRAWS;
-        float slope = 0;
+        float derivative = 0;
         if (lane < 2 * DRAWS && number <= negatives)
-            value += contrast_one(dot, number == 0, noise, bound, inverse, share, &slope);
+            value += contrast_one(dot, number == 0, noise, bound, inverse, share, &derivative);
 #pragma unroll
         for (int k = 0; k < 2; k++) {
             float sums[EACH] = {};
 #pragma unroll
             for (int i = 0; i < DRAWS; i++) {
-                const float factor = __shfl_sync(0xffffffffu, slope, i + k * DRAWS);
+                const float factor = __shfl_sync(0xffffffffu, derivative, i + k * DRAWS);
 #pragma unroll
                 for (int j = 0; j < EACH; j++)
                     sums[j] += factor * r.memory[k][i][j];
             }
 #pragma unroll
             for (int j = 0; j < EACH; j++)
-                slopes[k][j] += sums[j];
+                derivatives[k][j] += sums[j];
         }
     }
     for (int k = 0; k < 2; k++)
         for (int j = 0; j < EACH; j++)
-            shared[warp][k][lane + j * WARP] = slopes[k][j];
+            shared[warp][k][lane + j * WARP] = derivatives[k][j];
     sum_over_block<1>(&value);
     if (threadIdx.x == 0)
         c.values[row] = value;
@@ -244,22 +245,22 @@ static __global__ void __launch_bounds__(CONTRAST_THREADS)
         double sum = 0;
         for (int w = 0; w < SUM_WARPS; w++)
             sum += shared[w][i / SIZE][i % SIZE];
-        c.sides[i / SIZE].slopes[(size_t)row * SIZE + i % SIZE] = sum;
+        c.sides[i / SIZE].derivatives[(size_t)row * SIZE + i % SIZE] = sum;
     }
 }
 
-/* slopes: of v -> of x */
+/* derivatives: of v -> of x */
 static __device__ __forceinline__ void unnormalise(const struct contrast_side &side, int row)
 {
     const size_t first = (size_t)row * SIZE + threadIdx.x % WARP;
     const double norm = side.norms[row];
     double along = 0;
     for (int j = 0; j < EACH; j++)
-        along += side.units[first + j * WARP] * side.slopes[first + j * WARP];
+        along += side.units[first + j * WARP] * side.derivatives[first + j * WARP];
     along = warp_sum(along);
     for (int j = 0; j < EACH; j++) {
         const size_t i = first + j * WARP;
-        side.slopes[i] = norm > 0 ? (side.slopes[i] - along * side.units[i]) / norm : 0;
+        side.derivatives[i] = norm > 0 ? (side.derivatives[i] - along * side.units[i]) / norm : 0;
     }
 }
 
@@ -288,7 +289,7 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP)
     const double weight = loss_weight(rows);
     double value = 0;
     for (int row = loss_first_row(); row < c.n; row += loss_row_step()) {
-        const uint32_t sample = rows.feed.samples[loss_position(rows) + row];
+        const uint32_t sample = rows.inputs.samples[loss_slot(rows) + row];
         for (int k = 0; k < 2; k++) {
             unnormalise(c.sides[k], row);
             if (rows.batch.student_gradient)
@@ -297,7 +298,7 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP)
         for (int d = threadIdx.x % WARP; rows.batch.student_gradient && d < SIZE; d += WARP) {
             const size_t i = (size_t)row * SIZE + d;
             rows.batch.student_gradient[blockIdx.y * rows.batch.student_stride + i] +=
-                (float)(weight * c.sides[0].slopes[i]);
+                (float)(weight * c.sides[0].derivatives[i]);
         }
         value += threadIdx.x % WARP == 0 ? c.values[row] : 0;
     }

@@ -29,7 +29,7 @@ static struct correlation correlation_of(const double *x, const double *y, int c
     return c;
 }
 
-static double correlation_slope(const struct correlation *c, double x, double y)
+static double correlation_derivative(const struct correlation *c, double x, double y)
 {
     return c->along_y * (y - c->mean_y) - c->along_x * (x - c->mean_x);
 }
@@ -68,16 +68,17 @@ double cpu_correlation(const struct cpu_term *t)
     }
     for (int i = 0; i < t->count; i++, q += classes, p += classes) {
         const struct correlation row = correlation_of(q, p, t->classes, 1);
-        double mean = 0; /* of the slopes, by q: softmax's derivative takes it off */
+        double mean = 0; /* of the derivatives, by q: softmax's derivative takes it off */
         value -= by_row * row.r;
         for (int pass = 0; t->gradient && pass < 2; pass++)
             for (size_t k = 0; k < classes; k++) {
-                const double slope = -by_row * correlation_slope(&row, q[k], p[k]) -
-                                     by_column * correlation_slope(&columns[k], q[k], p[k]);
+                const double derivative = -by_row * correlation_derivative(&row, q[k], p[k]) -
+                                          by_column * correlation_derivative(&columns[k], q[k], p[k]);
                 if (pass == 0)
-                    mean += q[k] * slope;
+                    mean += q[k] * derivative;
                 else
-                    t->gradient[(size_t)i * classes + k] += (float)(t->weight * temperature * q[k] * (slope - mean));
+                    t->gradient[(size_t)i * classes + k] +=
+                        (float)(t->weight * temperature * q[k] * (derivative - mean));
             }
     }
     return temperature * temperature * value;

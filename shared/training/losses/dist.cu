@@ -46,7 +46,7 @@ static __device__ __forceinline__ struct correlation correlation_of(const double
     return c;
 }
 
-static __device__ __forceinline__ double correlation_slope(const struct correlation &c, double x, double y)
+static __device__ __forceinline__ double correlation_derivative(const struct correlation &c, double x, double y)
 {
     return c.along_y * (y - c.mean_y) - c.along_x * (x - c.mean_x);
 }
@@ -58,7 +58,7 @@ struct dist_memory {
 };
 static __device__ __forceinline__ struct dist_memory memory_of(const struct loss_rows &rows)
 {
-    const size_t values = (size_t)rows.batch.count * rows.feed.classes;
+    const size_t values = (size_t)rows.batch.count * rows.inputs.classes;
     double *q = loss_scratch(rows, blockIdx.y);
     return {q, q + values, (struct correlation *)(q + 2 * values)};
 }
@@ -66,7 +66,7 @@ static __device__ __forceinline__ struct dist_memory memory_of(const struct loss
 static __global__ void __launch_bounds__(LOSS_WARPS *WARP) dist_probabilities(struct loss_rows rows, struct dist dist)
 {
     const struct dist_memory memory = memory_of(rows);
-    const int classes = rows.feed.classes;
+    const int classes = rows.inputs.classes;
     const double inverse = 1 / dist.of[blockIdx.y].temperature;
     for (int i = loss_first_row(); i < rows.batch.count; i += loss_row_step()) {
         const struct row_scores student = loss_student_scores(rows, i), teacher = loss_teacher_scores(rows, i);
@@ -81,7 +81,7 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) dist_probabilities(st
 static __global__ void __launch_bounds__(LOSS_WARPS *WARP) dist_columns(struct loss_rows rows)
 {
     const struct dist_memory memory = memory_of(rows);
-    const int classes = rows.feed.classes;
+    const int classes = rows.inputs.classes;
     for (int k = loss_first_row(); k < classes; k += loss_row_step()) {
         const struct correlation column = correlation_of(memory.q + k, memory.p + k, rows.batch.count, classes);
         if (threadIdx.x % WARP == 0)
@@ -93,7 +93,7 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) dist_columns(struct l
 static __global__ void __launch_bounds__(LOSS_WARPS *WARP) dist_rows(struct loss_rows rows, struct dist dist)
 {
     const struct dist_memory memory = memory_of(rows);
-    const int classes = rows.feed.classes, lane = threadIdx.x % WARP, count = rows.batch.count;
+    const int classes = rows.inputs.classes, lane = threadIdx.x % WARP, count = rows.batch.count;
     const double t = dist.of[blockIdx.y].temperature, weight = loss_weight(rows) * t;
     const double by_row = dist.of[blockIdx.y].beta / count, by_column = dist.of[blockIdx.y].gamma / classes;
     double value = 0;
@@ -103,17 +103,17 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) dist_rows(struct loss
         const double *q = memory.q + (size_t)i * classes, *p = memory.p + (size_t)i * classes;
         const struct correlation row = correlation_of(q, p, classes, 1);
         float *gradient = loss_gradient(rows, i);
-        double mean = 0; /* of the slopes, by q: softmax's derivative takes it off */
+        double mean = 0; /* of the derivatives, by q: softmax's derivative takes it off */
         if (lane == 0)
             value += by_row * (1 - row.r);
         for (int pass = 0; gradient && pass < 2; pass++) {
             for (int k = lane; k < classes; k += WARP) {
-                const double slope = -by_row * correlation_slope(row, q[k], p[k]) -
-                                     by_column * correlation_slope(memory.columns[k], q[k], p[k]);
+                const double derivative = -by_row * correlation_derivative(row, q[k], p[k]) -
+                                          by_column * correlation_derivative(memory.columns[k], q[k], p[k]);
                 if (pass == 0)
-                    mean += q[k] * slope;
+                    mean += q[k] * derivative;
                 else
-                    gradient[k] += (float)(weight * q[k] * (slope - mean));
+                    gradient[k] += (float)(weight * q[k] * (derivative - mean));
             }
             mean = pass == 0 ? warp_sum(mean) : mean;
         }
@@ -131,7 +131,7 @@ size_t dist_scratch(const struct loss_term *term, const struct loss_shape *shape
 void launch_dist(cudaStream_t stream, const struct loss_term *terms, const struct loss_rows *rows)
 {
     const dim3 by_row = loss_grid(&rows->batch);
-    const dim3 by_column((rows->feed.classes + LOSS_WARPS - 1) / LOSS_WARPS, rows->batch.students, 1);
+    const dim3 by_column((rows->inputs.classes + LOSS_WARPS - 1) / LOSS_WARPS, rows->batch.students, 1);
     struct dist dist = {};
     for (int student = 0; student < rows->batch.students; student++) {
         dist.of[student].temperature = terms[student].temperature;

@@ -80,7 +80,7 @@ static void spread(const struct pooling *p, const float *from, float *gradient)
 /* ---- the teacher's ---- */
 struct teacher_run {
     const struct feature_store *store; /* NULL: logits */
-    const struct feed *feed;
+    const struct epoch_inputs *inputs;
     struct pooling pooling;
     float *out;
 };
@@ -108,17 +108,17 @@ static void read_teacher(void *context, int row, int worker)
 {
     const struct teacher_run *run = context;
     const struct feature_store *store = run->store;
-    const struct feed *feed = run->feed;
+    const struct epoch_inputs *inputs = run->inputs;
     const struct pooling *p = &run->pooling;
-    const size_t position = (size_t)*feed->cursor * (size_t)feed->batch + (size_t)row, size = full_elements(p);
+    const size_t slot = (size_t)*inputs->cursor * (size_t)inputs->batch + (size_t)row, size = full_elements(p);
     float *out = run->out + (size_t)row * pooled_floats(p);
     (void)worker;
     if (!store) {
-        memcpy(out, feed->teacher + position * size, size * sizeof *out);
+        memcpy(out, inputs->teacher + slot * size, size * sizeof *out);
         return;
     }
-    const size_t item = (size_t)feed->samples[position] * (size_t)store->views + feed->numbers[position];
-    if (store->form == STORE_FP16) {
+    const size_t item = (size_t)inputs->samples[slot] * (size_t)store->views + inputs->numbers[slot];
+    if (store->dtype == DTYPE_FP16) {
         average(p, add_half, (const uint16_t *)store->values + item * size, out);
         return;
     }
@@ -129,26 +129,27 @@ static void read_teacher(void *context, int row, int worker)
 }
 
 /* Of the step in hand: a student's scalars, and the rows that term `index` sees of `count`. */
-static int rows_of(const struct feed *feed, int student, int index, int count)
+static int rows_of(const struct epoch_inputs *inputs, int student, int index, int count)
 {
-    const size_t at = (size_t)*feed->cursor * (size_t)feed->students + (size_t)student;
-    const uint32_t rows = feed->scalars[at].rows[index];
+    const size_t at = (size_t)*inputs->cursor * (size_t)inputs->students + (size_t)student;
+    const uint32_t rows = inputs->scalars[at].rows[index];
     return rows < (uint32_t)count ? (int)rows : count;
 }
 
-static enum status teacher_values(struct device *device, const struct feature_store *store, const struct feed *feed,
-                                  int index, int h, int w, float *teacher, struct error *err)
+static enum status teacher_values(struct device *device, const struct feature_store *store,
+                                  const struct epoch_inputs *inputs, int index, int h, int w, float *teacher,
+                                  struct error *err)
 {
-    struct teacher_run run = {store, feed, {feed->classes, 1, 1, 1, 1}, teacher};
+    struct teacher_run run = {store, inputs, {inputs->classes, 1, 1, 1, 1}, teacher};
     (void)err;
     if (store)
         run.pooling = (struct pooling){store->channels, store->h, store->w, h, w};
-    thread_pool_run(device->pool, rows_of(feed, 0, index, feed->batch), read_teacher, &run);
+    thread_pool_run(device->pool, rows_of(inputs, 0, index, inputs->batch), read_teacher, &run);
     return STATUS_OK;
 }
 
 /* ---- the student's ---- */
-struct tap_run {
+struct feature_run {
     const struct plan *plan;
     const struct network_memory *memory;
     const struct pass *pass;
@@ -161,23 +162,23 @@ struct tap_run {
     bool first;
 };
 
-static struct tap_run tap_run_of(const struct plan *plan, const struct network_memory *memory, const struct pass *pass,
-                                 int index, const struct feature_tap *tap)
+static struct feature_run feature_run_of(const struct plan *plan, const struct network_memory *memory,
+                                         const struct pass *pass, int index, const struct student_feature *feature)
 {
-    const struct plan_tensor *tensor = &plan->tensors[tap->tensor];
+    const struct plan_tensor *tensor = &plan->tensors[feature->tensor];
     const struct shape shape = tensor->shape;
-    return (struct tap_run){
+    return (struct feature_run){
         .plan = plan,
         .memory = memory,
         .pass = pass,
         .tensor = tensor,
-        .pooling = {shape.c, shape.h, shape.w, tap->h, tap->w},
+        .pooling = {shape.c, shape.h, shape.w, feature->h, feature->w},
         .index = index,
     };
 }
 
 /* A sample's raw values and what completes them. */
-struct tap_source {
+struct feature_source {
     const float *values;        /* [h, w, channels] */
     const float *scale, *shift; /* [channels], or NULL */
     const struct plan_tensor *tensor;
@@ -191,9 +192,9 @@ static bool bounds_of(const struct plan_tensor *t, float *low, float *high)
     return t->activation == ACTIVATION_NONE || t->activation == ACTIVATION_RELU || t->activation == ACTIVATION_CLIP;
 }
 
-static void add_completed(const void *source, size_t element, int channels, float *sum)
+static void add_with_epilogue(const void *source, size_t element, int channels, float *sum)
 {
-    const struct tap_source *from = source;
+    const struct feature_source *from = source;
     const struct plan_tensor *t = from->tensor;
     const float *raw = from->values + element;
     float low, high;
@@ -208,17 +209,17 @@ static void add_completed(const void *source, size_t element, int channels, floa
 }
 
 /* Tasks are numbered by student, then by sample. */
-static void read_tap(void *context, int task, int worker)
+static void read_feature(void *context, int task, int worker)
 {
-    const struct tap_run *run = context;
+    const struct feature_run *run = context;
     const struct plan *plan = run->plan;
     const struct pooling *p = &run->pooling;
     const int student = task / run->pass->count, sample = task % run->pass->count;
     const size_t k = (size_t)student, n = (size_t)sample;
     const float *values = (const float *)run->memory->values + k * plan->value_count + run->tensor->value;
-    struct tap_source source = {.values = values + n * full_elements(p), .tensor = run->tensor};
+    struct feature_source source = {.values = values + n * full_elements(p), .tensor = run->tensor};
     (void)worker;
-    if (sample >= rows_of(run->pass->feed, student, run->index, run->pass->count))
+    if (sample >= rows_of(run->pass->inputs, student, run->index, run->pass->count))
         return;
     if (run->tensor->batch_norm >= 0) {
         const struct plan_batch_norm *norm = &plan->batch_norms[run->tensor->batch_norm];
@@ -226,24 +227,24 @@ static void read_tap(void *context, int task, int worker)
         source.scale = rows + (size_t)PLAN_SCALE * (size_t)norm->channels;
         source.shift = rows + (size_t)PLAN_SHIFT * (size_t)norm->channels;
     }
-    average(p, add_completed, &source, run->out + k * run->stride + n * pooled_floats(p));
+    average(p, add_with_epilogue, &source, run->out + k * run->stride + n * pooled_floats(p));
 }
 
 static enum status student_values(struct device *device, const struct plan *plan, const struct network_memory *memory,
-                                  const struct pass *pass, int index, const struct feature_tap *tap, float *out,
+                                  const struct pass *pass, int index, const struct student_feature *feature, float *out,
                                   size_t stride, struct error *err)
 {
-    struct tap_run run = tap_run_of(plan, memory, pass, index, tap);
+    struct feature_run run = feature_run_of(plan, memory, pass, index, feature);
     (void)err;
     run.out = out;
     run.stride = stride;
-    thread_pool_run(device->pool, memory->students * pass->count, read_tap, &run);
+    thread_pool_run(device->pool, memory->students * pass->count, read_feature, &run);
     return STATUS_OK;
 }
 
 static void add_gradient(void *context, int task, int worker)
 {
-    const struct tap_run *run = context;
+    const struct feature_run *run = context;
     const struct pooling *p = &run->pooling;
     const int student = task / run->pass->count, sample = task % run->pass->count;
     const size_t k = (size_t)student, n = (size_t)sample;
@@ -252,16 +253,16 @@ static void add_gradient(void *context, int task, int worker)
     (void)worker;
     if (run->first)
         memset(gradient, 0, full_elements(p) * sizeof *gradient);
-    if (sample < rows_of(run->pass->feed, student, run->index, run->pass->count))
+    if (sample < rows_of(run->pass->inputs, student, run->index, run->pass->count))
         spread(p, run->gradient + k * run->stride + n * pooled_floats(p), gradient);
 }
 
 static enum status hand_back_gradient(struct device *device, const struct plan *plan,
                                       const struct network_memory *memory, const struct pass *pass, int index,
-                                      const struct feature_tap *tap, const float *gradient, size_t stride, bool first,
-                                      struct error *err)
+                                      const struct student_feature *feature, const float *gradient, size_t stride,
+                                      bool first, struct error *err)
 {
-    struct tap_run run = tap_run_of(plan, memory, pass, index, tap);
+    struct feature_run run = feature_run_of(plan, memory, pass, index, feature);
     (void)err;
     if (run.tensor->gradient == PLAN_NONE)
         return STATUS_OK;

@@ -3,7 +3,7 @@
  *
  * Idea: a thread owns V channels (see cuda_channels.cuh) and walks over pixels: of the averages when reading, where it
  * adds up their windows, and of the tensor for the gradient, where it adds up what the windows over its pixel give. So
- * nothing is scattered, and sums have one order. How many rows there are, and which, is read from the feed.
+ * nothing is scattered, and sums have one order. How many rows there are, and which, is read from the epoch inputs.
  * Bytes moved: where nothing is averaged every value is read once in its stored form and written once as a float, and a
  * gradient read, added and written: the floor. Windows that overlap are read again out of the cache. A store in the
  * host's memory is read once over the bus, in the runs of 64 bytes and more that neighbouring channels make. */
@@ -36,9 +36,9 @@ static __device__ __forceinline__ int last_window(int i, int full, int pooled)
 }
 
 /* Rows of the step in hand that term `index` of a student sees, of `count`. */
-static __device__ __forceinline__ int rows_of(const struct feed *feed, int student, int index, int count)
+static __device__ __forceinline__ int rows_of(const struct epoch_inputs *inputs, int student, int index, int count)
 {
-    const uint32_t rows = feed->scalars[(size_t)*feed->cursor * feed->students + student].rows[index];
+    const uint32_t rows = inputs->scalars[(size_t)*inputs->cursor * inputs->students + student].rows[index];
     return rows < (uint32_t)count ? (int)rows : count;
 }
 
@@ -56,10 +56,10 @@ static __device__ __forceinline__ struct pixel pixel_of(size_t number, int h, in
     return at;
 }
 
-/* sum[V] over the window of an average in values[h, w, channels], completed where a completion is given. */
+/* sum[V] over the window of an average in values[h, w, channels], completed where a epilogue is given. */
 template <typename T, int V>
 static __device__ __forceinline__ void window_mean(const struct pooling *p, struct pixel at, const T *values,
-                                                   const struct completion<V> *completion, float *mean)
+                                                   const struct epilogue<V> *epilogue, float *mean)
 {
     const int top = window_start(at.y, p->h, p->to_h), bottom = window_end(at.y, p->h, p->to_h);
     const int left = window_start(at.x, p->w, p->to_w), right = window_end(at.x, p->w, p->to_w);
@@ -69,8 +69,8 @@ static __device__ __forceinline__ void window_mean(const struct pooling *p, stru
         for (int x = left; x < right; x++) {
             float value[V];
             load_vector<V>(values + ((size_t)y * p->w + x) * p->channels, value);
-            if (completion)
-                complete<V>(completion, value);
+            if (epilogue)
+                apply_epilogue<V>(epilogue, value);
 #pragma unroll
             for (int v = 0; v < V; v++)
                 mean[v] += value[v];
@@ -82,26 +82,26 @@ static __device__ __forceinline__ void window_mean(const struct pooling *p, stru
 
 /* ---- the teacher's ---- */
 struct teacher_source {
-    const void *values;  /* [samples, views, h, w, channels] of T; the feed's logits: [positions, channels] */
+    const void *values;  /* [samples, views, h, w, channels] of T; the epoch inputs' logits: [slots, channels] */
     const float *scales; /* [samples, views, channels], or NULL */
-    int views;           /* 0: the feed's logits */
+    int views;           /* 0: the epoch inputs' logits */
 };
 
 template <typename T, int V>
 static __global__ void __launch_bounds__(CHANNEL_THREADS)
-    teacher_averages(struct teacher_source from, struct feed feed, int index, struct pooling pooling, float *out)
+    teacher_averages(struct teacher_source from, struct epoch_inputs inputs, int index, struct pooling pooling,
+                     float *out)
 {
     const struct place p = place_of<V>(pooling.channels, pooling.vectors);
     const size_t channels = pooling.channels, size = (size_t)pooling.h * pooling.w * channels;
-    const size_t first = (size_t)*feed.cursor * feed.batch;
-    const size_t pixels = (size_t)rows_of(&feed, 0, index, feed.batch) * pooling.to_h * pooling.to_w;
+    const size_t first = (size_t)*inputs.cursor * inputs.batch;
+    const size_t pixels = (size_t)rows_of(&inputs, 0, index, inputs.batch) * pooling.to_h * pooling.to_w;
     if (!p.active)
         return;
     for (size_t i = (size_t)blockIdx.x * p.lanes + p.lane; i < pixels; i += (size_t)gridDim.x * p.lanes) {
         const struct pixel at = pixel_of(i, pooling.to_h, pooling.to_w);
-        const size_t position = first + at.row;
-        const size_t item =
-            from.views ? (size_t)feed.samples[position] * from.views + feed.numbers[position] : position;
+        const size_t slot = first + at.row;
+        const size_t item = from.views ? (size_t)inputs.samples[slot] * from.views + inputs.numbers[slot] : slot;
         float mean[V];
         window_mean<T, V>(&pooling, at, (const T *)from.values + item * size + p.channel, NULL, mean);
         if (from.scales) {
@@ -129,55 +129,57 @@ static struct channel_grid grid_of(struct pooling *pooling, int width, size_t pi
     return grid;
 }
 
-static enum status teacher_values(struct device *device, const struct feature_store *store, const struct feed *feed,
-                                  int index, int h, int w, float *teacher, struct error *err)
+static enum status teacher_values(struct device *device, const struct feature_store *store,
+                                  const struct epoch_inputs *inputs, int index, int h, int w, float *teacher,
+                                  struct error *err)
 {
-    struct pooling pooling = {feed->classes, 1, 1, 1, 1, 0};
-    struct teacher_source from = {feed->teacher, NULL, 0};
+    struct pooling pooling = {inputs->classes, 1, 1, 1, 1, 0};
+    struct teacher_source from = {inputs->teacher, NULL, 0};
     if (store) {
         const struct pooling stored = {store->channels, store->h, store->w, h, w, 0};
-        const struct teacher_source values = {store->values, store->form == STORE_INT8 ? store->scales : NULL,
+        const struct teacher_source values = {store->values, store->dtype == DTYPE_INT8 ? store->scales : NULL,
                                               store->views};
         pooling = stored;
         from = values;
     }
-    const size_t pixels = (size_t)feed->batch * pooling.to_h * pooling.to_w;
+    const size_t pixels = (size_t)inputs->batch * pooling.to_h * pooling.to_w;
     const struct channel_grid grid = grid_of(&pooling, width_of(pooling.channels, teacher, 0), pixels);
     const dim3 blocks = channel_dim(&grid, 1);
     DISPATCH_WIDTH(grid.width, if (!store) LAUNCH((teacher_averages<float, V>), blocks, CHANNEL_THREADS, 0,
-                                                  device->stream, from, *feed, index, pooling, teacher);
-                   else if (store->form == STORE_FP16) LAUNCH((teacher_averages<__half, V>), blocks, CHANNEL_THREADS, 0,
-                                                              device->stream, from, *feed, index, pooling, teacher);
-                   else LAUNCH((teacher_averages<int8_t, V>), blocks, CHANNEL_THREADS, 0, device->stream, from, *feed,
+                                                  device->stream, from, *inputs, index, pooling, teacher);
+                   else if (store->dtype == DTYPE_FP16)
+                       LAUNCH((teacher_averages<__half, V>), blocks, CHANNEL_THREADS, 0, device->stream, from, *inputs,
+                              index, pooling, teacher);
+                   else LAUNCH((teacher_averages<int8_t, V>), blocks, CHANNEL_THREADS, 0, device->stream, from, *inputs,
                                index, pooling, teacher));
     return cuda_launched("feature_teacher", err);
 }
 
 /* ---- the student's ---- */
-struct tap_rows {
-    struct feed feed;
+struct feature_rows {
+    struct epoch_inputs inputs;
     struct pooling pooling;
     int index, count;
 };
 
 template <typename T, int V>
 static __global__ void __launch_bounds__(CHANNEL_THREADS)
-    tap_averages(struct tap_rows rows, struct cuda_read read, float *out, size_t stride)
+    feature_averages(struct feature_rows rows, struct cuda_read read, float *out, size_t stride)
 {
     const struct pooling *pooling = &rows.pooling;
     const struct place p = place_of<V>(pooling->channels, pooling->vectors);
-    const struct completion<V> completion = completion_of<V>(&read, &p);
+    const struct epilogue<V> epilogue = epilogue_of<V>(&read, &p);
     const size_t channels = pooling->channels, size = (size_t)pooling->h * pooling->w * channels;
     const T *values = values_of<T>(&read, p.channel);
     const size_t pixels =
-        (size_t)rows_of(&rows.feed, blockIdx.z, rows.index, rows.count) * pooling->to_h * pooling->to_w;
+        (size_t)rows_of(&rows.inputs, blockIdx.z, rows.index, rows.count) * pooling->to_h * pooling->to_w;
     out += blockIdx.z * stride + p.channel;
     if (!p.active)
         return;
     for (size_t i = (size_t)blockIdx.x * p.lanes + p.lane; i < pixels; i += (size_t)gridDim.x * p.lanes) {
         const struct pixel at = pixel_of(i, pooling->to_h, pooling->to_w);
         float mean[V];
-        window_mean<T, V>(pooling, at, values + at.row * size, &completion, mean);
+        window_mean<T, V>(pooling, at, values + at.row * size, &epilogue, mean);
         store_vector<V>(out + i * channels, mean);
     }
 }
@@ -185,12 +187,13 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS)
 /* gradients [students, count, h, w, channels] of T, to_stride apart; from [students, rows, to_h, to_w, channels] */
 template <typename T, int V>
 static __global__ void __launch_bounds__(CHANNEL_THREADS)
-    tap_gradients(struct tap_rows rows, const float *from, size_t stride, T *gradients, size_t to_stride, bool first)
+    feature_gradients(struct feature_rows rows, const float *from, size_t stride, T *gradients, size_t to_stride,
+                      bool first)
 {
     const struct pooling *pooling = &rows.pooling;
     const struct place p = place_of<V>(pooling->channels, pooling->vectors);
     const size_t channels = pooling->channels, windows = (size_t)pooling->to_h * pooling->to_w;
-    const int used = rows_of(&rows.feed, blockIdx.z, rows.index, rows.count);
+    const int used = rows_of(&rows.inputs, blockIdx.z, rows.index, rows.count);
     const size_t pixels = (size_t)(first ? rows.count : used) * pooling->h * pooling->w;
     from += blockIdx.z * stride + p.channel;
     gradients += blockIdx.z * to_stride + p.channel;
@@ -221,29 +224,30 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS)
 }
 
 /* What a launch of the student's kernels is about; the tensor is seen as the plan's steps see theirs. */
-struct tap_launch {
+struct feature_launch {
     struct cuda_run run;
     const struct plan_tensor *tensor;
-    struct tap_rows rows;
+    struct feature_rows rows;
     struct channel_grid grid;
     dim3 blocks;
 };
 
-static struct tap_launch tap_launch_of(struct device *device, const struct plan *plan,
-                                       const struct network_memory *memory, const struct pass *pass, int index,
-                                       const struct feature_tap *tap, const float *floats, size_t stride, bool pooled)
+static struct feature_launch feature_launch_of(struct device *device, const struct plan *plan,
+                                               const struct network_memory *memory, const struct pass *pass, int index,
+                                               const struct student_feature *feature, const float *floats,
+                                               size_t stride, bool pooled)
 {
-    struct tap_launch t = {};
+    struct feature_launch t = {};
     t.run.device = device;
     t.run.plan = plan;
     t.run.memory = memory;
     t.run.pass = pass;
     t.run.students = memory->students;
-    t.tensor = &plan->tensors[tap->tensor];
+    t.tensor = &plan->tensors[feature->tensor];
     const struct shape shape = t.tensor->shape;
-    const struct pooling pooling = {shape.c, shape.h, shape.w, tap->h, tap->w, 0};
-    const size_t pixels = (size_t)pass->count * (pooled ? tap->h * tap->w : shape.h * shape.w);
-    t.rows.feed = *pass->feed;
+    const struct pooling pooling = {shape.c, shape.h, shape.w, feature->h, feature->w, 0};
+    const size_t pixels = (size_t)pass->count * (pooled ? feature->h * feature->w : shape.h * shape.w);
+    t.rows.inputs = *pass->inputs;
     t.rows.pooling = pooling;
     t.rows.index = index;
     t.rows.count = pass->count;
@@ -253,32 +257,33 @@ static struct tap_launch tap_launch_of(struct device *device, const struct plan 
 }
 
 static enum status student_values(struct device *device, const struct plan *plan, const struct network_memory *memory,
-                                  const struct pass *pass, int index, const struct feature_tap *tap, float *out,
+                                  const struct pass *pass, int index, const struct student_feature *feature, float *out,
                                   size_t stride, struct error *err)
 {
-    const struct tap_launch t = tap_launch_of(device, plan, memory, pass, index, tap, out, stride, true);
+    const struct feature_launch t = feature_launch_of(device, plan, memory, pass, index, feature, out, stride, true);
     const struct cuda_read read = cuda_read_of(&t.run, t.tensor);
-    DISPATCH_TYPE(cuda_element_of(&t.run, t.tensor), T,
-                  DISPATCH_WIDTH(t.grid.width, LAUNCH((tap_averages<T, V>), t.blocks, CHANNEL_THREADS, 0,
+    DISPATCH_TYPE(cuda_dtype_of(&t.run, t.tensor), T,
+                  DISPATCH_WIDTH(t.grid.width, LAUNCH((feature_averages<T, V>), t.blocks, CHANNEL_THREADS, 0,
                                                       device->stream, t.rows, read, out, stride)));
     return cuda_launched("feature_read", err);
 }
 
 static enum status hand_back_gradient(struct device *device, const struct plan *plan,
                                       const struct network_memory *memory, const struct pass *pass, int index,
-                                      const struct feature_tap *tap, const float *gradient, size_t stride, bool first,
-                                      struct error *err)
+                                      const struct student_feature *feature, const float *gradient, size_t stride,
+                                      bool first, struct error *err)
 {
-    const struct tap_launch t = tap_launch_of(device, plan, memory, pass, index, tap, gradient, stride, false);
-    const enum element element = cuda_element_of(&t.run, t.tensor);
+    const struct feature_launch t =
+        feature_launch_of(device, plan, memory, pass, index, feature, gradient, stride, false);
+    const enum dtype dtype = cuda_dtype_of(&t.run, t.tensor);
     if (t.tensor->gradient == PLAN_NONE)
         return STATUS_OK;
-    char *const to = (char *)memory->gradients + t.tensor->gradient * element_size(plan->element);
-    const size_t to_stride = plan->gradient_count * element_size(plan->element) / element_size(element);
+    char *const to = (char *)memory->gradients + t.tensor->gradient * dtype_size(plan->dtype);
+    const size_t to_stride = plan->gradient_count * dtype_size(plan->dtype) / dtype_size(dtype);
     DISPATCH_TYPE(
-        element, T,
-        DISPATCH_WIDTH(t.grid.width, LAUNCH((tap_gradients<T, V>), t.blocks, CHANNEL_THREADS, 0, device->stream, t.rows,
-                                            gradient, stride, (T *)to, to_stride, first)));
+        dtype, T,
+        DISPATCH_WIDTH(t.grid.width, LAUNCH((feature_gradients<T, V>), t.blocks, CHANNEL_THREADS, 0, device->stream,
+                                            t.rows, gradient, stride, (T *)to, to_stride, first)));
     return cuda_launched("feature_gradient", err);
 }
 

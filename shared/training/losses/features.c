@@ -73,7 +73,7 @@ static void hint_row(void *run, int row, int worker)
     const struct value_run *r = run;
     const float *student = r->t->student + (size_t)row * r->size, *teacher = r->t->teacher + (size_t)row * r->size;
     const bool huber = r->t->term->distance == DISTANCE_HUBER;
-    const double slope = r->t->weight * r->share;
+    const double derivative = r->t->weight * r->share;
     float *gradient = gradient_row(r, row);
     double sum = 0;
     (void)worker;
@@ -82,12 +82,12 @@ static void hint_row(void *run, int row, int worker)
         if (!huber) {
             sum += d * d;
             if (gradient)
-                gradient[i] += (float)(slope * 2 * d);
+                gradient[i] += (float)(derivative * 2 * d);
             continue;
         }
         sum += fabs(d) < 1 ? d * d / 2 : fabs(d) - 0.5;
         if (gradient)
-            gradient[i] += (float)(slope * (d > 1 ? 1 : d < -1 ? -1 : d));
+            gradient[i] += (float)(derivative * (d > 1 ? 1 : d < -1 ? -1 : d));
     }
     r->sums[row] = sum;
 }
@@ -139,9 +139,9 @@ static void attention_row(void *run, int row, int worker)
     r->sums[row] = sum;
     for (size_t i = 0; gradient && i < pixels; i++) {
         const double across = norm > 0 ? (target[i] - along * map[i]) / norm : target[i] / NORM_SHORTEST;
-        const double slope = r->t->weight * r->share * 2 * across * 2 / (double)r->channels;
+        const double derivative = r->t->weight * r->share * 2 * across * 2 / (double)r->channels;
         for (size_t c = i * r->channels; c < (i + 1) * r->channels; c++)
-            gradient[c] += (float)(slope * (double)student[c]);
+            gradient[c] += (float)(derivative * (double)student[c]);
     }
 }
 
@@ -159,12 +159,12 @@ static void cosine_row(void *run, int row, int worker)
     const float *student = r->t->student + (size_t)row * r->size, *teacher = r->t->teacher + (size_t)row * r->size;
     const double squares = dot(student, student, r->size) + COSINE_EPSILON;
     const double length = sqrt(squares * (dot(teacher, teacher, r->size) + COSINE_EPSILON));
-    const double cosine = dot(student, teacher, r->size) / length, slope = r->t->weight * r->share;
+    const double cosine = dot(student, teacher, r->size) / length, derivative = r->t->weight * r->share;
     float *gradient = gradient_row(r, row);
     (void)worker;
     r->sums[row] = 1 - cosine;
     for (size_t i = 0; gradient && i < r->size; i++)
-        gradient[i] += (float)(slope * ((double)student[i] * cosine / squares - (double)teacher[i] / length));
+        gradient[i] += (float)(derivative * ((double)student[i] * cosine / squares - (double)teacher[i] / length));
 }
 
 static double cosine(const struct cpu_term *t)
@@ -191,7 +191,7 @@ static void variational_row(void *run, int row, int worker)
 {
     const struct value_run *r = run;
     const float *student = r->t->student + (size_t)row * r->size, *teacher = r->t->teacher + (size_t)row * r->size;
-    const double slope = r->t->weight * r->share;
+    const double derivative = r->t->weight * r->share;
     double *sums = r->sums + (size_t)row * r->channels;
     float *gradient = gradient_row(r, row);
     (void)worker;
@@ -202,7 +202,7 @@ static void variational_row(void *run, int row, int worker)
             const double d = (double)student[i + c] - (double)teacher[i + c];
             sums[c] += d * d;
             if (gradient)
-                gradient[i + c] += (float)(slope * d * r->inverse[c]);
+                gradient[i + c] += (float)(derivative * d * r->inverse[c]);
         }
 }
 

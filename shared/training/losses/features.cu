@@ -61,7 +61,7 @@ template <int V> static __global__ void __launch_bounds__(THREADS) hint_values(s
 {
     const struct values values = values_here(rows);
     const bool huber = hubers >> blockIdx.y & 1;
-    const double share = share_of(values.rows, values.size), slope = loss_weight(rows) * share;
+    const double share = share_of(values.rows, values.size), derivative = loss_weight(rows) * share;
     double sum = 0;
     for (size_t i = ((size_t)blockIdx.x * THREADS + threadIdx.x) * V; i < values.total;
          i += (size_t)gridDim.x * THREADS * V) {
@@ -76,10 +76,10 @@ template <int V> static __global__ void __launch_bounds__(THREADS) hint_values(s
             const double d = (double)student[v] - (double)teacher[v];
             if (huber) {
                 sum += fabs(d) < 1 ? d * d / 2 : fabs(d) - 0.5;
-                gradient[v] += (float)(slope * (d > 1 ? 1 : d < -1 ? -1 : d));
+                gradient[v] += (float)(derivative * (d > 1 ? 1 : d < -1 ? -1 : d));
             } else {
                 sum += d * d;
-                gradient[v] += (float)(slope * 2 * d);
+                gradient[v] += (float)(derivative * 2 * d);
             }
         }
         if (values.gradient)
@@ -115,7 +115,7 @@ static __global__ void __launch_bounds__(THREADS) attention_rows(struct loss_row
 {
     const struct values values = values_here(rows);
     const int pixels = values.pixels, teacher_channels = rows.batch.shape.teacher_channels;
-    const double share = share_of(values.rows, pixels), slope = loss_weight(rows) * share;
+    const double share = share_of(values.rows, pixels), derivative = loss_weight(rows) * share;
     double *const map = loss_scratch(rows, blockIdx.y) + (size_t)blockIdx.x * 2 * pixels, *const target = map + pixels;
     double value = 0; /* of the rows, in the first thread */
     for (int row = blockIdx.x; row < values.rows; row += gridDim.x) {
@@ -135,7 +135,7 @@ static __global__ void __launch_bounds__(THREADS) attention_rows(struct loss_row
         }
         sum_for_block<2>(sums);
         value += threadIdx.x == 0 ? sums[0] : 0;
-        const double along = norm > NORM_SHORTEST ? sums[1] : 0, factor = slope * 4 * inverse / values.channels;
+        const double along = norm > NORM_SHORTEST ? sums[1] : 0, factor = derivative * 4 * inverse / values.channels;
         for (size_t i = threadIdx.x; values.gradient && i < values.size; i += THREADS) {
             const size_t pixel = i / values.channels;
             const double across = target[pixel] - along * map[pixel];
@@ -150,7 +150,7 @@ static __global__ void __launch_bounds__(THREADS) attention_rows(struct loss_row
 static __global__ void __launch_bounds__(THREADS) cosine_rows(struct loss_rows rows)
 {
     const struct values values = values_here(rows);
-    const double share = share_of(values.rows, 1), slope = loss_weight(rows) * share;
+    const double share = share_of(values.rows, 1), derivative = loss_weight(rows) * share;
     double value = 0; /* of the rows, in the first thread */
     for (int row = blockIdx.x; row < values.rows; row += gridDim.x) {
         const float *student = values.student + row * values.size, *teacher = values.teacher + row * values.size;
@@ -163,7 +163,7 @@ static __global__ void __launch_bounds__(THREADS) cosine_rows(struct loss_rows r
         }
         sum_for_block<3>(sums);
         const double squares = sums[0] + COSINE_EPSILON, length = sqrt(squares * (sums[1] + COSINE_EPSILON));
-        const double cosine = sums[2] / length, along = slope * cosine / squares, across = slope / length;
+        const double cosine = sums[2] / length, along = derivative * cosine / squares, across = derivative / length;
         value += threadIdx.x == 0 ? 1 - cosine : 0;
         for (size_t i = threadIdx.x; values.gradient && i < values.size; i += THREADS)
             values.gradient[row * values.size + i] += (float)(along * student[i] - across * teacher[i]);
@@ -187,13 +187,13 @@ static __global__ void __launch_bounds__(THREADS) variational_pixels(struct loss
     __shared__ double warps[SUM_WARPS][WARP];
     const struct values values = values_here(rows);
     const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
-    const double slope = loss_weight(rows) * share_of(values.rows, values.size);
+    const double derivative = loss_weight(rows) * share_of(values.rows, values.size);
     const size_t pixels = (size_t)values.rows * values.pixels;
     for (int first = 0; first < values.channels; first += WARP) {
         const int c = first + lane;
         double sum = 0, inverse = 0;
         if (c < values.channels)
-            inverse = slope / variance_of(log_scales_here(rows)[c]);
+            inverse = derivative / variance_of(log_scales_here(rows)[c]);
         for (size_t pixel = (size_t)blockIdx.x * SUM_WARPS + warp; pixel < pixels && c < values.channels;
              pixel += (size_t)gridDim.x * SUM_WARPS) {
             const size_t i = pixel * values.channels + c;
@@ -218,7 +218,7 @@ static __global__ void __launch_bounds__(THREADS) variational_channels(struct lo
     const struct values values = values_here(rows);
     const struct loss_batch *batch = &rows.batch;
     const double count = (double)values.rows * values.pixels; /* of a channel */
-    const double share = share_of(count, values.channels), slope = loss_weight(rows) * share;
+    const double share = share_of(count, values.channels), derivative = loss_weight(rows) * share;
     float *const gradient =
         batch->parameter_gradients
             ? batch->parameter_gradients + blockIdx.y * batch->parameter_stride + batch->learned[LEARNED_SCALE]
@@ -232,7 +232,7 @@ static __global__ void __launch_bounds__(THREADS) variational_channels(struct lo
             squares += loss_scratch(rows, blockIdx.y)[(size_t)block * values.channels + c];
         value += (squares * inverse - count * log(inverse)) / 2;
         if (gradient)
-            gradient[c] = (float)(slope * bend * (count - squares * inverse) * inverse / 2);
+            gradient[c] = (float)(derivative * bend * (count - squares * inverse) * inverse / 2);
     }
     loss_finish(rows, value, share);
 }

@@ -22,12 +22,12 @@ void cpu_embedding(const struct cpu_term *t, double *out)
         out[i] += (double)bias[i % SIZE];
 }
 
-void cpu_embedding_gradients(const struct cpu_term *t, const double *slopes)
+void cpu_embedding_gradients(const struct cpu_term *t, const double *derivatives)
 {
     if (!t->parameter_gradients[LEARNED_WEIGHT])
         return;
     cpu_combine_rows(t->device->pool, &(struct cpu_combination){
-                                          .m = slopes,
+                                          .m = derivatives,
                                           .row_step = 1,
                                           .column_step = SIZE,
                                           .x = t->teacher,
@@ -40,7 +40,7 @@ void cpu_embedding_gradients(const struct cpu_term *t, const double *slopes)
     for (size_t d = 0; d < SIZE; d++) {
         double sum = 0;
         for (size_t i = 0; i < (size_t)t->rows; i++)
-            sum += slopes[i * SIZE + d];
+            sum += derivatives[i * SIZE + d];
         t->parameter_gradients[LEARNED_BIAS][d] = (float)(t->weight * sum);
     }
 }
@@ -56,20 +56,20 @@ static double correlation(const struct cpu_term *t)
 {
     const size_t n = (size_t)t->rows, count = n * SIZE;
     const double share = n > 1 ? 1.0 / (double)(n - 1) : 0;
-    double *difference = t->scratch, *slopes = difference + count, value = 0;
+    double *difference = t->scratch, *derivatives = difference + count, value = 0;
     cpu_embedding(t, difference);
     for (size_t i = 0; i < count; i++)
         difference[i] = (double)t->student[i] - difference[i];
     for (size_t i = 0; i < count; i++) {
         const double next = i + SIZE < count ? fabs(difference[i + SIZE]) : 0;
         const double before = i >= SIZE ? fabs(difference[i - SIZE]) : 0;
-        const double sign = (difference[i] > 0) - (difference[i] < 0), slope = share * sign * (next + before);
+        const double sign = (difference[i] > 0) - (difference[i] < 0), derivative = share * sign * (next + before);
         value += share * fabs(difference[i]) * next;
-        slopes[i] = -slope;
+        derivatives[i] = -derivative;
         if (t->student_gradient)
-            t->student_gradient[i] += (float)(t->weight * slope);
+            t->student_gradient[i] += (float)(t->weight * derivative);
     }
-    cpu_embedding_gradients(t, slopes);
+    cpu_embedding_gradients(t, derivatives);
     return value;
 }
 

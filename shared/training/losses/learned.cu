@@ -20,14 +20,14 @@ static __global__ void __launch_bounds__(PRODUCT_THREADS) embed(struct loss_rows
     row_products(teacher, weight, teacher_length(rows), parameters + b.learned[LEARNED_BIAS], e.values, SIZE);
 }
 
-/* The gradients of W and b out of the embedding's slopes; the first block has b. */
+/* The gradients of W and b out of the embedding's derivatives; the first block has b. */
 static __global__ void __launch_bounds__(COMBINE_THREADS) give_parameters(struct loss_rows rows)
 {
     const struct loss_batch &b = rows.batch;
     const struct embedding e = embedding_of(rows);
     float *gradients = b.parameter_gradients + blockIdx.y * b.parameter_stride;
     struct combination c = {};
-    c.m = e.slopes;
+    c.m = e.derivatives;
     c.stride = SIZE;
     c.x = b.teacher;
     c.out_rows = SIZE;
@@ -39,7 +39,7 @@ static __global__ void __launch_bounds__(COMBINE_THREADS) give_parameters(struct
     for (int d = threadIdx.x; blockIdx.x == 0 && d < SIZE; d += COMBINE_THREADS) {
         double sum = 0;
         for (int i = 0; i < e.n; i++)
-            sum += e.slopes[(size_t)i * SIZE + d];
+            sum += e.derivatives[(size_t)i * SIZE + d];
         gradients[b.learned[LEARNED_BIAS] + d] = (float)(c.scale * sum);
     }
 }
@@ -72,11 +72,11 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) correlation(struct lo
             const double mine = student[i] - e.values[i];
             const double next = row + 1 < e.n ? fabs(student[i + SIZE] - e.values[i + SIZE]) : 0;
             const double before = row > 0 ? fabs(student[i - SIZE] - e.values[i - SIZE]) : 0;
-            const double slope = share * ((mine > 0) - (mine < 0)) * (next + before);
+            const double derivative = share * ((mine > 0) - (mine < 0)) * (next + before);
             value += share * fabs(mine) * next;
-            e.slopes[i] = -slope;
+            e.derivatives[i] = -derivative;
             if (gradient)
-                gradient[blockIdx.y * rows.batch.student_stride + i] += (float)(weight * slope);
+                gradient[blockIdx.y * rows.batch.student_stride + i] += (float)(weight * derivative);
         }
     loss_finish(rows, value, 1);
 }

@@ -10,9 +10,9 @@ enum { SIZE = LOSS_EMBEDDING };
 /* What a student's scratch memory begins with: EMBEDDING_DOUBLES for each row of the batch. */
 enum { EMBEDDING_DOUBLES = 2 * SIZE };
 struct embedding {
-    int n;          /* rows that the student's term sees */
-    double *values; /* [n, SIZE] */
-    double *slopes; /* [n, SIZE] of the values */
+    int n;               /* rows that the student's term sees */
+    double *values;      /* [n, SIZE] */
+    double *derivatives; /* [n, SIZE] of the values */
 };
 static __device__ __forceinline__ struct embedding embedding_of(const struct loss_rows &rows)
 {
@@ -21,7 +21,7 @@ static __device__ __forceinline__ struct embedding embedding_of(const struct los
 }
 
 void launch_embedding(cudaStream_t stream, const struct loss_rows *rows); /* the values */
-/* Of W and b, out of the slopes; where gradients are wanted. */
+/* Of W and b, out of the derivatives; where gradients are wanted. */
 void launch_embedding_gradients(cudaStream_t stream, const struct loss_rows *rows);
 
 void launch_contrast(cudaStream_t stream, const struct loss_term *terms, const struct loss_rows *rows);

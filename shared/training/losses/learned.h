@@ -7,8 +7,8 @@
 
 /* out[rows, LOSS_EMBEDDING] */
 void cpu_embedding(const struct cpu_term *t, double *out);
-/* Of W and b, out of slopes[rows, LOSS_EMBEDDING] of the embedding; where gradients are wanted. */
-void cpu_embedding_gradients(const struct cpu_term *t, const double *slopes);
+/* Of W and b, out of derivatives[rows, LOSS_EMBEDDING] of the embedding; where gradients are wanted. */
+void cpu_embedding_gradients(const struct cpu_term *t, const double *derivatives);
 
 double cpu_contrast(const struct cpu_term *t);
 size_t cpu_contrast_scratch(const struct loss_term *term, const struct loss_shape *shape);

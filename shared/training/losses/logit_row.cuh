@@ -11,14 +11,14 @@
 /* ---- a row of the logits ---- */
 static __device__ __forceinline__ const float *loss_logits(const struct loss_rows &rows, int row) /* [classes] */
 {
-    return rows.batch.logits + blockIdx.y * rows.batch.logit_stride + (size_t)row * rows.feed.classes;
+    return rows.batch.logits + blockIdx.y * rows.batch.logit_stride + (size_t)row * rows.inputs.classes;
 }
 /* [classes], or NULL: only the value is wanted */
 static __device__ __forceinline__ float *loss_gradient(const struct loss_rows &rows, int row)
 {
     if (!rows.batch.gradient)
         return NULL;
-    return rows.batch.gradient + blockIdx.y * rows.batch.gradient_stride + (size_t)row * rows.feed.classes;
+    return rows.batch.gradient + blockIdx.y * rows.batch.gradient_stride + (size_t)row * rows.inputs.classes;
 }
 
 /* ---- a row's label ---- */
@@ -30,9 +30,9 @@ struct row_label {
 };
 static __device__ __forceinline__ struct row_label loss_row_label(const struct loss_rows &rows, int row, int classes)
 {
-    const size_t position = loss_position(rows) + row;
-    const int label = rows.feed.labels[position], share = rows.feed.mixes ? rows.feed.mixes[position].share : 65536;
-    const int partner = share < 65536 ? rows.feed.partner_labels[position] : label;
+    const size_t slot = loss_slot(rows) + row;
+    const int label = rows.inputs.labels[slot], share = rows.inputs.mixes ? rows.inputs.mixes[slot].share : 65536;
+    const int partner = share < 65536 ? rows.inputs.partner_labels[slot] : label;
     if (label < 0 || label >= classes || partner < 0 || partner >= classes)
         return {-1, -1, 1};
     if (share >= 32768)
@@ -67,11 +67,11 @@ static __device__ __forceinline__ double score_of(const struct row_scores &row, 
 }
 static __device__ __forceinline__ struct row_scores loss_student_scores(const struct loss_rows &rows, int row)
 {
-    return {loss_logits(rows, row), rows.feed.classes, 1};
+    return {loss_logits(rows, row), rows.inputs.classes, 1};
 }
 static __device__ __forceinline__ struct row_scores loss_teacher_scores(const struct loss_rows &rows, int row)
 {
-    return {rows.feed.teacher + (loss_position(rows) + row) * rows.feed.classes, rows.feed.classes, 1};
+    return {rows.inputs.teacher + (loss_slot(rows) + row) * rows.inputs.classes, rows.inputs.classes, 1};
 }
 
 /* log_softmax(inverse * row)[k] = (score - max) * inverse - log_sum: extremes and common offsets lose no digits. */
@@ -101,7 +101,8 @@ static __device__ __forceinline__ double log_probability(const struct log_softma
  * mean, so a standardised row's is that of z with a temperature of T * deviation. */
 struct row_standard {
     double mean, deviation;
-    double bend; /* 1 / ((classes - 1) * std * deviation): how much the std pulls each slope; 0 where it does not */
+    double
+        bend; /* 1 / ((classes - 1) * std * deviation): how much the std pulls each derivative; 0 where it does not */
 };
 static __device__ __forceinline__ struct row_standard row_standard_of(const struct row_scores &row, bool standardise)
 {
@@ -117,12 +118,13 @@ static __device__ __forceinline__ struct row_standard row_standard_of(const stru
     const double std = row.classes > 1 ? sqrt(squares / (row.classes - 1)) : 0, deviation = std + 1e-7;
     return {mean, deviation, std > 0 ? 1 / ((row.classes - 1) * std * deviation) : 0};
 }
-/* dL/dz from slope = dL/d(standardised z), of slopes that add up to 0; pull = sum over the row of slope * (z - mean).
+/* dL/dz from derivative = dL/d(standardised z), of derivatives that add up to 0; pull = sum over the row of derivative
+ * * (z - mean).
  */
-static __device__ __forceinline__ double slope_through(const struct row_standard &s, double slope, double pull,
-                                                       double z)
+static __device__ __forceinline__ double derivative_through(const struct row_standard &s, double derivative,
+                                                            double pull, double z)
 {
-    return (slope - pull * s.bend * (z - s.mean)) / s.deviation;
+    return (derivative - pull * s.bend * (z - s.mean)) / s.deviation;
 }
 
 #endif

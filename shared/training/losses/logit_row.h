@@ -73,7 +73,8 @@ static inline double log_probability(const struct log_softmax *s, double score)
  * mean, so a standardised row's is that of z with a temperature of T * deviation. */
 struct row_standard {
     double mean, deviation;
-    double bend; /* 1 / ((classes - 1) * std * deviation): how much the std pulls each slope; 0 where it does not */
+    double
+        bend; /* 1 / ((classes - 1) * std * deviation): how much the std pulls each derivative; 0 where it does not */
 };
 static inline struct row_standard row_standard_of(const struct row_scores *row, bool standardise)
 {
@@ -90,11 +91,12 @@ static inline struct row_standard row_standard_of(const struct row_scores *row, 
     s.bend = std > 0 ? 1 / ((row->classes - 1) * std * s.deviation) : 0;
     return s;
 }
-/* dL/dz from slope = dL/d(standardised z), of slopes that add up to 0; pull = sum over the row of slope * (z - mean).
+/* dL/dz from derivative = dL/d(standardised z), of derivatives that add up to 0; pull = sum over the row of derivative
+ * * (z - mean).
  */
-static inline double slope_through(const struct row_standard *s, double slope, double pull, double z)
+static inline double derivative_through(const struct row_standard *s, double derivative, double pull, double z)
 {
-    return (slope - pull * s->bend * (z - s->mean)) / s->deviation;
+    return (derivative - pull * s->bend * (z - s->mean)) / s->deviation;
 }
 
 /* cpu_loss_target.c, cpu_loss_dist.c */

@@ -28,10 +28,10 @@ static double cross_entropy(const struct cpu_term *t)
         for (int k = 0; k < classes; k++) {
             const double log_q = log_probability(&softmax, score_of(&row, k));
             const double target = target_of(&label, t->term->label_smoothing, classes, k);
-            const double slope = t->weight * (exp(log_q) - target) / labelled / pixels;
+            const double derivative = t->weight * (exp(log_q) - target) / labelled / pixels;
             sum -= target * log_q;
             for (size_t at = (size_t)k; gradient && at < size; at += (size_t)classes)
-                gradient[(size_t)i * size + at] += (float)slope;
+                gradient[(size_t)i * size + at] += (float)derivative;
         }
     }
     return labelled ? sum / labelled : 0;
@@ -71,7 +71,7 @@ static struct pair pair_of(const struct cpu_term *t, int row)
 }
 
 /* T^2 * the value's derivative by the (standardised) student's logit k. */
-static double pair_slope(const struct pair *pair, int k)
+static double pair_derivative(const struct pair *pair, int k)
 {
     const double q = exp(log_probability(&pair->q, pair->student.z[k]));
     const double p = exp(log_probability(&pair->p, pair->teacher.z[k]));
@@ -91,10 +91,10 @@ static double distillation(const struct cpu_term *t)
         if (!t->gradient)
             continue;
         for (int k = 0; t->term->standardise && k < t->classes; k++)
-            pull += pair_slope(&pair, k) * (z[k] - pair.standard.mean);
+            pull += pair_derivative(&pair, k) * (z[k] - pair.standard.mean);
         for (int k = 0; k < t->classes; k++) {
-            const double slope = slope_through(&pair.standard, pair_slope(&pair, k), pull, z[k]);
-            t->gradient[(size_t)i * (size_t)t->classes + (size_t)k] += (float)(t->weight * share * slope);
+            const double derivative = derivative_through(&pair.standard, pair_derivative(&pair, k), pull, z[k]);
+            t->gradient[(size_t)i * (size_t)t->classes + (size_t)k] += (float)(t->weight * share * derivative);
         }
     }
     return t->term->temperature * t->term->temperature * sum * share;

@@ -45,7 +45,7 @@ static __device__ __forceinline__ float *class_gradient(const struct loss_rows &
 static __global__ void __launch_bounds__(LOSS_WARPS *WARP)
     cross_entropy_rows(struct loss_rows rows, struct cross_entropy parameters)
 {
-    const int classes = rows.batch.student ? rows.batch.shape.channels : rows.feed.classes, lane = threadIdx.x % WARP;
+    const int classes = rows.batch.student ? rows.batch.shape.channels : rows.inputs.classes, lane = threadIdx.x % WARP;
     const int count = loss_row_count(rows, blockIdx.y), labelled = loss_count_labelled(rows, count, classes);
     const double at_label = parameters.at_label[blockIdx.y], everywhere = parameters.everywhere[blockIdx.y];
     const double share = labelled ? 1.0 / labelled : 0;
@@ -56,7 +56,7 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP)
         float *gradient = class_gradient(rows, i);
         if (label.label < 0)
             continue;
-        const double slope = loss_weight(rows) * share / row.pixels;
+        const double derivative = loss_weight(rows) * share / row.pixels;
         const struct log_softmax softmax = log_softmax_of(row, -1, 1);
         for (int k = lane; k < classes; k += WARP) {
             const double log_q = log_probability(softmax, score_of(row, k));
@@ -64,14 +64,14 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP)
                                                            (k == label.partner ? 1 - label.share : 0));
             value -= target * log_q;
             for (int pixel = 0; gradient && pixel < row.pixels; pixel++)
-                gradient[(size_t)pixel * classes + k] += (float)(slope * (exp(log_q) - target));
+                gradient[(size_t)pixel * classes + k] += (float)(derivative * (exp(log_q) - target));
         }
     }
     loss_finish(rows, value, share);
 }
 
 /* The derivative of a row's KL(p || q), or of -sum of p * q, by a logit / T. */
-static __device__ __forceinline__ double distillation_slope(double q, double p, bool printed, double mean_q)
+static __device__ __forceinline__ double distillation_derivative(double q, double p, bool printed, double mean_q)
 {
     return printed ? -q * (p - mean_q) : q - p;
 }
@@ -81,7 +81,7 @@ static __device__ __forceinline__ double distillation_slope(double q, double p, 
 static __global__ void __launch_bounds__(LOSS_WARPS *WARP)
     distillation_rows(struct loss_rows rows, struct distillation parameters)
 {
-    const int classes = rows.feed.classes, lane = threadIdx.x % WARP;
+    const int classes = rows.inputs.classes, lane = threadIdx.x % WARP;
     const double t = parameters.of[blockIdx.y].temperature, share = parameters.of[blockIdx.y].share;
     const bool standardise = parameters.of[blockIdx.y].standardise;
     const bool printed = parameters.of[blockIdx.y].form == FORM_PRINTED;
@@ -105,13 +105,13 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP)
         mean_q = warp_sum(mean_q);
         for (int k = lane; standardise && k < classes; k += WARP) {
             const double q = exp(log_probability(q_of, student.z[k])), p = exp(log_probability(p_of, teacher.z[k]));
-            pull += distillation_slope(q, p, printed, mean_q) * (student.z[k] - standard.mean);
+            pull += distillation_derivative(q, p, printed, mean_q) * (student.z[k] - standard.mean);
         }
         pull = warp_sum(pull);
         for (int k = lane; gradient && k < classes; k += WARP) {
             const double q = exp(log_probability(q_of, student.z[k])), p = exp(log_probability(p_of, teacher.z[k]));
-            const double slope = distillation_slope(q, p, printed, mean_q);
-            gradient[k] += (float)(weight * slope_through(standard, slope, pull, student.z[k]));
+            const double derivative = distillation_derivative(q, p, printed, mean_q);
+            gradient[k] += (float)(weight * derivative_through(standard, derivative, pull, student.z[k]));
         }
     }
     loss_finish(rows, value, t * t * share);
@@ -120,8 +120,8 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP)
 /* mean of (student - teacher)^2 */
 static __global__ void __launch_bounds__(LOSS_WARPS *WARP) squared_difference_rows(struct loss_rows rows)
 {
-    const int classes = rows.feed.classes, lane = threadIdx.x % WARP;
-    const double share = 1.0 / ((double)rows.batch.count * classes), slope = 2 * share * loss_weight(rows);
+    const int classes = rows.inputs.classes, lane = threadIdx.x % WARP;
+    const double share = 1.0 / ((double)rows.batch.count * classes), derivative = 2 * share * loss_weight(rows);
     double value = 0;
     for (int row = loss_first_row(); row < rows.batch.count; row += loss_row_step()) {
         const struct row_scores student = loss_student_scores(rows, row), teacher = loss_teacher_scores(rows, row);
@@ -130,7 +130,7 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) squared_difference_ro
             const double difference = (double)student.z[k] - teacher.z[k];
             value += difference * difference;
             if (gradient)
-                gradient[k] += (float)(slope * difference);
+                gradient[k] += (float)(derivative * difference);
         }
     }
     loss_finish(rows, value, share);
@@ -138,7 +138,7 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) squared_difference_ro
 
 static void launch_cross_entropy(cudaStream_t stream, const struct loss_term *terms, const struct loss_rows *rows)
 {
-    const int classes = rows->batch.student ? rows->batch.shape.channels : rows->feed.classes;
+    const int classes = rows->batch.student ? rows->batch.shape.channels : rows->inputs.classes;
     struct cross_entropy parameters = {};
     for (int student = 0; student < rows->batch.students; student++) {
         parameters.at_label[student] = 1 - (double)terms[student].label_smoothing;
@@ -154,7 +154,7 @@ static void launch_distillation(cudaStream_t stream, const struct loss_term *ter
         const struct loss_term *term = &terms[student];
         parameters.of[student].temperature = term->temperature;
         parameters.of[student].share =
-            1.0 / rows->batch.count / (term->reduction == REDUCTION_MEAN ? rows->feed.classes : 1);
+            1.0 / rows->batch.count / (term->reduction == REDUCTION_MEAN ? rows->inputs.classes : 1);
         parameters.of[student].standardise = term->standardise;
         parameters.of[student].form = term->form;
     }

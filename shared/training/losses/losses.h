@@ -65,6 +65,7 @@
 #ifndef SHARED_TRAINING_LOSSES_LOSSES_H
 #define SHARED_TRAINING_LOSSES_LOSSES_H
 
+#include "shared/tensor/dtype.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -132,7 +133,7 @@ enum loss_learned {
     LEARNED_COUNT
 };
 
-struct feed;
+struct epoch_inputs;
 
 /* What a term is computed on. All device memory. `rows` below is the step's rows[index]; there is room for the batch.
  */
@@ -142,8 +143,9 @@ struct loss_batch {
     const float *logits; /* [students][count, classes] of the students */
     size_t logit_stride; /* floats from a student's logits to the next one's */
     float *gradient;     /* [students][count, classes] += weight * dL/dlogits; NULL: values only */
-    size_t gradient_stride;  /* floats from a student's gradient to the next one's */
-    const struct feed *feed; /* labels, teacher's logits (may be NULL: then only ce works), weights, rows, the step */
+    size_t gradient_stride; /* floats from a student's gradient to the next one's */
+    const struct epoch_inputs
+        *inputs;             /* labels, teacher's logits (may be NULL: then only ce works), weights, rows, the step */
     double *metrics;         /* [students, METRIC_COUNT] */
     struct loss_shape shape; /* batch and classes for every term; the rest for terms on values, otherwise 0 */
     /* of terms on values; otherwise NULL and 0 */
@@ -161,11 +163,9 @@ struct loss_batch {
 };
 
 /* ---- features ---- */
-enum store_form { STORE_FP16, STORE_INT8 };
-
 /* The teacher's values of a data set as they are stored, for all of its samples. values and scales: from store_new. */
 struct feature_store {
-    enum store_form form;
+    enum dtype dtype; /* DTYPE_FP16 or DTYPE_INT8 */
     int channels, h, w;
     int views;           /* the first `views` views of a sample have it */
     const void *values;  /* [samples, views, h, w, channels] float16, or int8: value = int8 * scale */
@@ -173,7 +173,7 @@ struct feature_store {
 };
 
 /* A student's value, averaged to h x w where it is larger. */
-struct feature_tap {
+struct student_feature {
     int tensor; /* of the plan: a kept one, or the output */
     int h, w;
 };

@@ -27,19 +27,19 @@ static __device__ __forceinline__ int argmax(const float *z, int classes)
 
 static __global__ void __launch_bounds__(LOSS_WARPS *WARP) count_rows(struct loss_rows rows)
 {
-    const size_t position = loss_position(rows);
-    const int classes = rows.feed.classes, lane = threadIdx.x % WARP;
+    const size_t slot = loss_slot(rows);
+    const int classes = rows.inputs.classes, lane = threadIdx.x % WARP;
     double counts[3] = {0}; /* correct, labelled, agreeing: whole numbers, brought by the warps' first lanes */
     for (int row = loss_first_row(); row < rows.batch.count; row += loss_row_step()) {
         const int label = loss_row_label(rows, row, classes).label;
         const int predicted = argmax(loss_logits(rows, row), classes);
         const bool agrees =
-            rows.feed.teacher && predicted == argmax(rows.feed.teacher + (position + row) * classes, classes);
+            rows.inputs.teacher && predicted == argmax(rows.inputs.teacher + (slot + row) * classes, classes);
         if (lane == 0) {
             counts[0] += predicted == label;
             counts[1] += label >= 0;
             counts[2] += agrees;
-            rows.feed.predictions[blockIdx.y * rows.feed.room + position + row] = predicted;
+            rows.inputs.predictions[blockIdx.y * rows.inputs.capacity + slot + row] = predicted;
         }
     }
     if (sum_over_blocks<3>(rows.sums, blockIdx.y, counts)) {
@@ -53,7 +53,7 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) count_rows(struct los
 
 extern "C" enum status cuda_metrics(struct device *device, const struct loss_batch *batch, struct error *err)
 {
-    const struct loss_rows rows = {*batch, *batch->feed, device->sums, 0};
+    const struct loss_rows rows = {*batch, *batch->inputs, device->sums, 0};
     LAUNCH(count_rows, loss_grid(batch), LOSS_WARPS * WARP, 0, device->stream, rows);
     return cuda_launched("metrics", err);
 }

@@ -20,16 +20,16 @@ enum { MATRICES = 7 };
 struct relations {
     const struct cpu_term *t;
     size_t n;
-    double *student, *teacher;             /* [n, n] Gram matrices */
-    double *slope;                         /* [n, n] A */
-    double *inverse, *teacher_inverse;     /* [n, n] angles: 1 / |x_i - x_j|; pkt: (cos + 1) / 2 */
-    double *number_slopes, *length_slopes; /* [n, n] angles: of (i, j), sums over k */
-    double *values;                        /* [n] angles: of each row; pkt: 1 / norm */
+    double *student, *teacher;                       /* [n, n] Gram matrices */
+    double *derivative;                              /* [n, n] A */
+    double *inverse, *teacher_inverse;               /* [n, n] angles: 1 / |x_i - x_j|; pkt: (cos + 1) / 2 */
+    double *number_derivatives, *length_derivatives; /* [n, n] angles: of (i, j), sums over k */
+    double *values;                                  /* [n] angles: of each row; pkt: 1 / norm */
 };
 
-/* The difference's value and slope. */
+/* The difference's value and derivative. */
 struct penalty {
-    double value, slope;
+    double value, derivative;
 };
 
 static inline struct penalty penalty_of(enum loss_distance distance, double u)
@@ -68,7 +68,7 @@ static struct relations relations_of(const struct cpu_term *t)
     const size_t teacher_length = (size_t)s->teacher_pixels * (size_t)s->teacher_channels;
     cpu_row_products(t->device->pool, t->student, t->rows, t->student, t->rows, length, r.student);
     cpu_row_products(t->device->pool, t->teacher, t->rows, t->teacher, t->rows, teacher_length, r.teacher);
-    memset(r.slope, 0, size * sizeof *r.slope);
+    memset(r.derivative, 0, size * sizeof *r.derivative);
     return r;
 }
 
@@ -87,9 +87,9 @@ static void back(const struct relations *r)
         return;
     for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j <= i; j++)
-            r->slope[i * n + j] = r->slope[j * n + i] = r->slope[i * n + j] + r->slope[j * n + i];
+            r->derivative[i * n + j] = r->derivative[j * n + i] = r->derivative[i * n + j] + r->derivative[j * n + i];
     cpu_combine_rows(t->device->pool, &(struct cpu_combination){
-                                          .m = r->slope,
+                                          .m = r->derivative,
                                           .row_step = n,
                                           .column_step = 1,
                                           .x = t->student,
@@ -127,29 +127,30 @@ static double rkd_distance(const struct cpu_term *t)
     const size_t n = r.n;
     const double scale = distance_scale(t, r.student, n), teacher_scale = distance_scale(t, r.teacher, n);
     const double share = 1.0 / (double)(n * n);
-    double value = 0, scale_slope = 0;
+    double value = 0, scale_derivative = 0;
     for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j < n; j++) {
             const double d = distance(r.student, n, i, j);
             const struct penalty p =
                 penalty_of(t->term->distance, d * scale - distance(r.teacher, n, i, j) * teacher_scale);
             value += share * p.value;
-            scale_slope += share * p.slope * d;
-            r.slope[i * n + j] = share * p.slope * scale; /* of d */
+            scale_derivative += share * p.derivative * d;
+            r.derivative[i * n + j] = share * p.derivative * scale; /* of d */
         }
     /* of every d through the mean */
-    const double mean_slope =
-        t->term->scale == SCALE_MEAN && n > 1 ? -scale_slope * scale * scale / (double)(n * (n - 1)) : 0;
+    const double mean_derivative =
+        t->term->scale == SCALE_MEAN && n > 1 ? -scale_derivative * scale * scale / (double)(n * (n - 1)) : 0;
     for (size_t i = 0; i < n; i++) {
         double sum = 0;
         for (size_t j = 0; j < n; j++) {
             const double squared = squared_distance(r.student, n, i, j);
-            const double slope = i != j && squared >= NEAREST ? (r.slope[i * n + j] + mean_slope) / sqrt(squared)
-                                                              : 0; /* of squared, twice */
-            r.slope[i * n + j] = -slope;
-            sum += slope;
+            const double derivative = i != j && squared >= NEAREST
+                                          ? (r.derivative[i * n + j] + mean_derivative) / sqrt(squared)
+                                          : 0; /* of squared, twice */
+            r.derivative[i * n + j] = -derivative;
+            sum += derivative;
         }
-        r.slope[i * n + i] = sum; /* the matrix of slopes is symmetric: row i once more stands for column i */
+        r.derivative[i * n + i] = sum; /* the matrix of derivatives is symmetric: row i once more stands for column i */
     }
     back(&r);
     return value;
@@ -162,8 +163,8 @@ static inline double angle_number(const double *gram, size_t n, size_t i, size_t
     return gram[j * n + k] - gram[i * n + j] - gram[i * n + k] + gram[i * n + i];
 }
 
-/* All angles with row j at an arm's end. Of cosine (j, i, k) = (k, i, j) the slope goes to G_jk, and through the sums
- * over k to what i and j have in common. */
+/* All angles with row j at an arm's end. Of cosine (j, i, k) = (k, i, j) the derivative goes to G_jk, and through the
+ * sums over k to what i and j have in common. */
 static void angles_of_arm(void *context, int arm, int worker)
 {
     const struct relations *r = context;
@@ -174,20 +175,20 @@ static void angles_of_arm(void *context, int arm, int worker)
     (void)worker;
     for (size_t i = 0; i < n; i++) {
         const double *inverse = r->inverse + i * n, *teacher_inverse = r->teacher_inverse + i * n;
-        double number_slope = 0, length_slope = 0;
+        double number_derivative = 0, length_derivative = 0;
         for (size_t k = 0; k < n; k++) {
             const double lengths = inverse[j] * inverse[k];
             const double angle = angle_number(r->student, n, i, j, k) * lengths;
             const double teacher = angle_number(r->teacher, n, i, j, k) * teacher_inverse[j] * teacher_inverse[k];
             const struct penalty p = penalty_of(kind, angle - teacher);
-            const double slope = share * p.slope * lengths;
+            const double derivative = share * p.derivative * lengths;
             value += share * p.value;
-            r->slope[j * n + k] += slope;
-            number_slope += slope;
-            length_slope += share * p.slope * angle;
+            r->derivative[j * n + k] += derivative;
+            number_derivative += derivative;
+            length_derivative += share * p.derivative * angle;
         }
-        r->number_slopes[i * n + j] = number_slope;
-        r->length_slopes[i * n + j] = length_slope;
+        r->number_derivatives[i * n + j] = number_derivative;
+        r->length_derivatives[i * n + j] = length_derivative;
     }
     r->values[j] = value;
 }
@@ -213,13 +214,14 @@ static double rkd_angle(const struct cpu_term *t)
     for (size_t i = 0; i < n; i++) {
         value += r.values[i];
         for (size_t j = 0; j < n; j++) {
-            const double inverse = r.inverse[i * n + j], number_slope = r.number_slopes[i * n + j];
+            const double inverse = r.inverse[i * n + j], number_derivative = r.number_derivatives[i * n + j];
             /* of |x_i - x_j|^2: dc/dlength = -c * inverse, and each of the two arms is j once */
-            const double squared_slope =
-                inverse == 0 ? 0 : -r.length_slopes[i * n + j] * inverse / sqrt(squared_distance(r.student, n, i, j));
-            r.slope[i * n + j] -= 2 * (number_slope + squared_slope);
-            r.slope[i * n + i] += number_slope + squared_slope;
-            r.slope[j * n + j] += squared_slope;
+            const double squared_derivative =
+                inverse == 0 ? 0
+                             : -r.length_derivatives[i * n + j] * inverse / sqrt(squared_distance(r.student, n, i, j));
+            r.derivative[i * n + j] -= 2 * (number_derivative + squared_derivative);
+            r.derivative[i * n + i] += number_derivative + squared_derivative;
+            r.derivative[j * n + j] += squared_derivative;
         }
     }
     back(&r);
@@ -235,7 +237,7 @@ static double similarity(const struct cpu_term *t)
     double value = 0;
     for (size_t i = 0; i < n; i++) {
         const double *g = r.student + i * n, *teacher = r.teacher + i * n;
-        double *slope = r.slope + i * n;
+        double *derivative = r.derivative + i * n;
         double squares = 0, teacher_squares = 0, along = 0;
         for (size_t j = 0; j < n; j++) {
             squares += g[j] * g[j];
@@ -246,11 +248,11 @@ static double similarity(const struct cpu_term *t)
         for (size_t j = 0; j < n; j++) {
             const double difference = g[j] * inverse - teacher[j] * teacher_inverse;
             value += share * difference * difference;
-            slope[j] = 2 * share * difference;
-            along += slope[j] * g[j] * inverse;
+            derivative[j] = 2 * share * difference;
+            along += derivative[j] * g[j] * inverse;
         }
         for (size_t j = 0; j < n; j++)
-            slope[j] = sqrt(squares) > NORM_SHORTEST ? (slope[j] - along * g[j] * inverse) * inverse : 0;
+            derivative[j] = sqrt(squares) > NORM_SHORTEST ? (derivative[j] - along * g[j] * inverse) * inverse : 0;
     }
     back(&r);
     return value;
@@ -276,7 +278,7 @@ static double pkt(const struct cpu_term *t)
     closeness_of(r.student, n, r.values, r.inverse);
     for (size_t i = 0; i < n; i++) {
         const double *close = r.inverse + i * n, *teacher = r.teacher_inverse + i * n;
-        double *slope = r.slope + i * n, sum = 0, teacher_sum = 0, along = 0;
+        double *derivative = r.derivative + i * n, sum = 0, teacher_sum = 0, along = 0;
         for (size_t j = 0; j < n; j++) {
             sum += close[j];
             teacher_sum += teacher[j];
@@ -284,18 +286,18 @@ static double pkt(const struct cpu_term *t)
         for (size_t j = 0; j < n; j++) {
             const double q = close[j] / sum, p = teacher[j] / teacher_sum;
             value += share * p * log((p + PKT_EPSILON) / (q + PKT_EPSILON));
-            slope[j] = -share * p / (q + PKT_EPSILON); /* of q */
-            along += slope[j] * q;
+            derivative[j] = -share * p / (q + PKT_EPSILON); /* of q */
+            along += derivative[j] * q;
         }
         for (size_t j = 0; j < n; j++)
-            slope[j] = (slope[j] - along) / sum / 2 * r.values[i] * r.values[j];
+            derivative[j] = (derivative[j] - along) / sum / 2 * r.values[i] * r.values[j];
     }
     for (size_t i = 0; i < n; i++) { /* through the norms, which depend on G_ii */
         double along = 0;
         for (size_t j = 0; j < n; j++)
-            along += (r.slope[i * n + j] + r.slope[j * n + i]) * r.student[i * n + j];
+            along += (r.derivative[i * n + j] + r.derivative[j * n + i]) * r.student[i * n + j];
         if (r.values[i] != 0)
-            r.slope[i * n + i] -= along * r.values[i] / (2 * sqrt(r.student[i * n + i]));
+            r.derivative[i * n + i] -= along * r.values[i] / (2 * sqrt(r.student[i * n + i]));
     }
     back(&r);
     return value;

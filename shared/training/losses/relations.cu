@@ -30,7 +30,7 @@ static __global__ void __launch_bounds__(COMBINE_THREADS) back(struct loss_rows 
 {
     const struct relations r = relations_of(rows);
     struct combination c = {};
-    c.m = r.slope;
+    c.m = r.derivative;
     c.stride = r.stride;
     c.symmetric = true;
     c.x = rows.batch.student + blockIdx.y * rows.batch.student_stride;
@@ -90,8 +90,8 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP)
             r.rest[side] = plain ? 1 : (double)r.n * (r.n - 1) / sums[side];
 }
 
-/* The value; slope = slopes of the distances as they stand beside one another; rest[2] = what is to be added to each
- * because it is in the mean. */
+/* The value; derivative = derivatives of the distances as they stand beside one another; rest[2] = what is to be added
+ * to each because it is in the mean. */
 static __global__ void __launch_bounds__(LOSS_WARPS *WARP)
     distance_values(struct loss_rows rows, struct relation_options options)
 {
@@ -105,8 +105,8 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP)
             const struct penalty p =
                 penalty_of(squares, d * scale - distance(r.teacher, r.stride, i, j) * teacher_scale);
             sums[0] += share * p.value;
-            sums[1] += share * p.slope * d;
-            r.slope[i * r.stride + j] = share * p.slope * scale;
+            sums[1] += share * p.derivative * d;
+            r.derivative[i * r.stride + j] = share * p.derivative * scale;
         }
     if (sum_over_blocks<2>(rows.sums, blockIdx.y, sums)) {
         loss_metrics(rows, sums[0]);
@@ -114,25 +114,25 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP)
     }
 }
 
-/* slope: of the distances -> of the Gram matrix */
-static __global__ void __launch_bounds__(LOSS_WARPS *WARP) distance_slopes(struct loss_rows rows)
+/* derivative: of the distances -> of the Gram matrix */
+static __global__ void __launch_bounds__(LOSS_WARPS *WARP) distance_derivatives(struct loss_rows rows)
 {
     const struct relations r = relations_of(rows);
-    const double mean_slope = r.rest[2];
+    const double mean_derivative = r.rest[2];
     for (int i = loss_first_row(); i < r.n; i += loss_row_step()) {
         double sum = 0;
         for (int j = threadIdx.x % WARP; j < r.n; j += WARP) {
             const double squared = squared_distance(r.student, r.stride, i, j);
-            double slope = 0; /* of the squared distance, twice */
+            double derivative = 0; /* of the squared distance, twice */
             if (i != j && squared >= NEAREST)
-                slope = (r.slope[i * r.stride + j] + mean_slope) / sqrt(squared);
-            r.slope[i * r.stride + j] = -slope;
-            sum += slope;
+                derivative = (r.derivative[i * r.stride + j] + mean_derivative) / sqrt(squared);
+            r.derivative[i * r.stride + j] = -derivative;
+            sum += derivative;
         }
         sum = warp_sum(sum);
         __syncwarp();
         if (threadIdx.x % WARP == 0)
-            r.slope[i * r.stride + i] = sum;
+            r.derivative[i * r.stride + i] = sum;
     }
 }
 
@@ -150,7 +150,7 @@ static void launch_distance(cudaStream_t stream, const struct loss_term *terms, 
     launch_gram(stream, rows);
     LAUNCH(distance_scales, grid, LOSS_WARPS * WARP, 0, stream, *rows, options);
     LAUNCH(distance_values, grid, LOSS_WARPS * WARP, 0, stream, *rows, options);
-    LAUNCH(distance_slopes, grid, LOSS_WARPS * WARP, 0, stream, *rows);
+    LAUNCH(distance_derivatives, grid, LOSS_WARPS * WARP, 0, stream, *rows);
     launch_back(stream, rows);
 }
 
@@ -163,7 +163,7 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) similarity(struct los
     double value = 0;
     for (int i = loss_first_row(); i < r.n; i += loss_row_step()) {
         const double *g = r.student + i * r.stride, *teacher = r.teacher + i * r.stride;
-        double *slope = r.slope + i * r.stride, squares = 0, teacher_squares = 0, along = 0;
+        double *derivative = r.derivative + i * r.stride, squares = 0, teacher_squares = 0, along = 0;
         for (int j = lane; j < r.n; j += WARP) {
             squares += g[j] * g[j];
             teacher_squares += teacher[j] * teacher[j];
@@ -173,12 +173,12 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) similarity(struct los
         for (int j = lane; j < r.n; j += WARP) {
             const double difference = g[j] * inverse - teacher[j] * teacher_inverse;
             value += share * difference * difference;
-            slope[j] = 2 * share * difference;
-            along += slope[j] * g[j] * inverse;
+            derivative[j] = 2 * share * difference;
+            along += derivative[j] * g[j] * inverse;
         }
         along = warp_sum(along);
         for (int j = lane; j < r.n; j += WARP)
-            slope[j] = norm > NORM_SHORTEST ? (slope[j] - along * g[j] * inverse) * inverse : 0;
+            derivative[j] = norm > NORM_SHORTEST ? (derivative[j] - along * g[j] * inverse) * inverse : 0;
     }
     loss_finish(rows, value, 1);
 }
@@ -202,7 +202,7 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) pkt(struct loss_rows 
     const double share = 1.0 / ((double)r.n * r.n);
     double value = 0;
     for (int i = loss_first_row(); i < r.n; i += loss_row_step()) {
-        double *slope = r.slope + i * r.stride, sum = 0, teacher_sum = 0, along = 0;
+        double *derivative = r.derivative + i * r.stride, sum = 0, teacher_sum = 0, along = 0;
         for (int j = lane; j < r.n; j += WARP) {
             sum += closeness(r.student, r.stride, i, j);
             teacher_sum += closeness(r.teacher, r.stride, i, j);
@@ -212,13 +212,13 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) pkt(struct loss_rows 
             const double q = closeness(r.student, r.stride, i, j) / sum;
             const double p = closeness(r.teacher, r.stride, i, j) / teacher_sum;
             value += share * p * log((p + PKT_EPSILON) / (q + PKT_EPSILON));
-            slope[j] = -share * p / (q + PKT_EPSILON); /* of q */
-            along += slope[j] * q;
+            derivative[j] = -share * p / (q + PKT_EPSILON); /* of q */
+            along += derivative[j] * q;
         }
         along = warp_sum(along);
         for (int j = lane; j < r.n; j += WARP)
-            slope[j] = (slope[j] - along) / sum / 2 * inverse_norm(r.student, r.stride, i) *
-                       inverse_norm(r.student, r.stride, j);
+            derivative[j] = (derivative[j] - along) / sum / 2 * inverse_norm(r.student, r.stride, i) *
+                            inverse_norm(r.student, r.stride, j);
     }
     loss_finish(rows, value, 1);
 }
@@ -230,11 +230,11 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) pkt_norms(struct loss
     for (int i = loss_first_row(); i < r.n; i += loss_row_step()) {
         double along = 0;
         for (int j = threadIdx.x % WARP; j < r.n; j += WARP)
-            along += (r.slope[i * r.stride + j] + r.slope[j * r.stride + i]) * r.student[i * r.stride + j];
+            along += (r.derivative[i * r.stride + j] + r.derivative[j * r.stride + i]) * r.student[i * r.stride + j];
         along = warp_sum(along);
         __syncwarp();
         if (threadIdx.x % WARP == 0 && r.student[i * r.stride + i] != 0)
-            r.slope[i * r.stride + i] -=
+            r.derivative[i * r.stride + i] -=
                 along * inverse_norm(r.student, r.stride, i) / (2 * sqrt(r.student[i * r.stride + i]));
     }
 }

@@ -20,7 +20,7 @@ struct relations {
     int n;
     size_t stride;
     double *student, *teacher; /* Gram matrices */
-    double *slope;             /* of the student's, or of what a term makes of it */
+    double *derivative;        /* of the student's, or of what a term makes of it */
     double *rest;
 };
 
@@ -33,7 +33,7 @@ static __device__ __forceinline__ struct relations relations_of(const struct los
 }
 
 struct penalty {
-    double value, slope;
+    double value, derivative;
 };
 
 static __device__ __forceinline__ struct penalty penalty_of(bool squares, double u)
@@ -54,7 +54,7 @@ static __device__ __forceinline__ double squared_distance(const double *gram, si
 /* On the host. */
 struct relation_options relation_options_of(const struct loss_term *terms, const struct loss_rows *rows);
 void launch_gram(cudaStream_t stream, const struct loss_rows *rows); /* both Gram matrices */
-void launch_back(cudaStream_t stream, const struct loss_rows *rows); /* the gradient, out of the slope */
+void launch_back(cudaStream_t stream, const struct loss_rows *rows); /* the gradient, out of the derivative */
 
 void launch_angle(cudaStream_t stream, const struct loss_term *terms, const struct loss_rows *rows);
 size_t angle_scratch(const struct loss_term *term, const struct loss_shape *shape);

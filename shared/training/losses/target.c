@@ -36,7 +36,7 @@ static double divergence(double log_p, double log_q)
 }
 
 /* ---- dkd ---- */
-static double decoupled_slope(const struct loss_term *term, const struct parted *s, const struct parted *t, int k)
+static double decoupled_derivative(const struct loss_term *term, const struct parted *s, const struct parted *t, int k)
 {
     const double excess = exp(s->log_target) - exp(t->log_target);
     double other;
@@ -63,14 +63,14 @@ double cpu_decoupled(const struct cpu_term *t)
             if (k != label)
                 others += divergence(log_other(&teacher, k), log_other(&student, k));
             if (term->standardise)
-                pull += decoupled_slope(term, &student, &teacher, k) * (student.row.z[k] - student.standard.mean);
+                pull += decoupled_derivative(term, &student, &teacher, k) * (student.row.z[k] - student.standard.mean);
         }
         sum += term->beta * others + term->alpha * (divergence(teacher.log_target, student.log_target) +
                                                     divergence(teacher.log_rest, student.log_rest));
         for (int k = 0; t->gradient && k < t->classes; k++) {
-            const double slope =
-                slope_through(&student.standard, decoupled_slope(term, &student, &teacher, k), pull, student.row.z[k]);
-            t->gradient[(size_t)i * (size_t)t->classes + (size_t)k] += (float)(t->weight * slope / labelled);
+            const double derivative = derivative_through(
+                &student.standard, decoupled_derivative(term, &student, &teacher, k), pull, student.row.z[k]);
+            t->gradient[(size_t)i * (size_t)t->classes + (size_t)k] += (float)(t->weight * derivative / labelled);
         }
     }
     return labelled ? (double)term->temperature * term->temperature * sum / labelled : 0;
@@ -96,13 +96,13 @@ double cpu_normalised(const struct cpu_term *t)
         for (int k = 0; k < t->classes; k++) {
             const double log_q = log_probability(&others, student.row.z[k]);
             const double p = exp(log_probability(&teacher_others, teacher.row.z[k]));
-            double slope = target * (exp(log_probability(&student.all, student.row.z[k])) - (k == label));
+            double derivative = target * (exp(log_probability(&student.all, student.row.z[k])) - (k == label));
             if (k != label) {
                 sum -= gamma * temperature * temperature * p * log_q;
-                slope += gamma * temperature * (exp(log_q) - p);
+                derivative += gamma * temperature * (exp(log_q) - p);
             }
             if (t->gradient)
-                t->gradient[(size_t)i * (size_t)t->classes + (size_t)k] += (float)(t->weight * slope / labelled);
+                t->gradient[(size_t)i * (size_t)t->classes + (size_t)k] += (float)(t->weight * derivative / labelled);
         }
     }
     return labelled ? sum / labelled : 0;

@@ -48,8 +48,8 @@ static __device__ __forceinline__ double divergence(double log_p, double log_q)
 }
 
 /* The derivative of alpha * TCKD + beta * NCKD by logit k / T. */
-static __device__ __forceinline__ double decoupled_slope(const struct parted &s, const struct parted &t, bool at_label,
-                                                         int k, double alpha, double beta)
+static __device__ __forceinline__ double decoupled_derivative(const struct parted &s, const struct parted &t,
+                                                              bool at_label, int k, double alpha, double beta)
 {
     const double excess = exp(s.log_target) - exp(t.log_target);
     if (at_label)
@@ -62,7 +62,7 @@ static __device__ __forceinline__ double decoupled_slope(const struct parted &s,
 static __global__ void __launch_bounds__(LOSS_WARPS *WARP)
     decoupled_rows(struct loss_rows rows, struct decoupled parameters)
 {
-    const int classes = rows.feed.classes, lane = threadIdx.x % WARP;
+    const int classes = rows.inputs.classes, lane = threadIdx.x % WARP;
     const int labelled = loss_count_labelled(rows, rows.batch.count, classes);
     const double share = labelled ? 1.0 / labelled : 0, temperature = parameters.of[blockIdx.y].temperature;
     const double alpha = parameters.of[blockIdx.y].alpha, beta = parameters.of[blockIdx.y].beta;
@@ -83,12 +83,12 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP)
             if (k != label)
                 value +=
                     beta * divergence(log_probability(t.others, t.row.z[k]), log_probability(s.others, s.row.z[k]));
-            pull += decoupled_slope(s, t, k == label, k, alpha, beta) * (s.row.z[k] - s.standard.mean);
+            pull += decoupled_derivative(s, t, k == label, k, alpha, beta) * (s.row.z[k] - s.standard.mean);
         }
         pull = warp_sum(pull);
         for (int k = lane; gradient && k < classes; k += WARP) {
-            const double slope = decoupled_slope(s, t, k == label, k, alpha, beta);
-            gradient[k] += (float)(weight * slope_through(s.standard, slope, pull, s.row.z[k]));
+            const double derivative = decoupled_derivative(s, t, k == label, k, alpha, beta);
+            gradient[k] += (float)(weight * derivative_through(s.standard, derivative, pull, s.row.z[k]));
         }
     }
     loss_finish(rows, value, temperature * temperature * share);
@@ -98,7 +98,7 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP)
 static __global__ void __launch_bounds__(LOSS_WARPS *WARP)
     normalised_rows(struct loss_rows rows, struct normalised parameters)
 {
-    const int classes = rows.feed.classes, lane = threadIdx.x % WARP;
+    const int classes = rows.inputs.classes, lane = threadIdx.x % WARP;
     const int labelled = loss_count_labelled(rows, rows.batch.count, classes);
     const double share = labelled ? 1.0 / labelled : 0, weight = loss_weight(rows) * share;
     const double temperature = parameters.of[blockIdx.y].temperature, gamma = parameters.of[blockIdx.y].gamma;
@@ -115,16 +115,16 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP)
         const double target = exp(log_probability(t_all, t.z[label]));
         for (int k = lane; k < classes; k += WARP) {
             const double log_s = log_probability(s_all, s.z[k]);
-            double slope = target * (exp(log_s) - (k == label));
+            double derivative = target * (exp(log_s) - (k == label));
             if (k == label) {
                 value -= target * log_s;
             } else {
                 const double log_q = log_probability(s_others, s.z[k]), p = exp(log_probability(t_others, t.z[k]));
                 value -= gamma * temperature * temperature * p * log_q;
-                slope += gamma * temperature * (exp(log_q) - p);
+                derivative += gamma * temperature * (exp(log_q) - p);
             }
             if (gradient)
-                gradient[k] += (float)(weight * slope);
+                gradient[k] += (float)(weight * derivative);
         }
     }
     loss_finish(rows, value, share);

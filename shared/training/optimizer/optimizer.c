@@ -101,18 +101,18 @@ static void optimize_one(struct device *device, const struct optimizer *step, co
 }
 
 static enum status step(struct device *device, const struct optimizer *optimizer, const struct optimizer_memory *memory,
-                        size_t count, const struct feed *feed, struct error *err)
+                        size_t count, const struct epoch_inputs *inputs, struct error *err)
 {
     (void)err;
-    for (int k = 0; k < feed->students; k++) {
+    for (int k = 0; k < inputs->students; k++) {
         const size_t first = (size_t)k * count;
         const struct optimizer_memory own = {.parameters = memory->parameters + first,
                                              .gradients = memory->gradients + first,
                                              .first = memory->first + first,
                                              .second = memory->second + first,
                                              .norm = memory->norm + k};
-        optimize_one(device, optimizer, &feed->scalars[(size_t)*feed->cursor * (size_t)feed->students + (size_t)k],
-                     &own, count);
+        optimize_one(device, optimizer,
+                     &inputs->scalars[(size_t)*inputs->cursor * (size_t)inputs->students + (size_t)k], &own, count);
     }
     return STATUS_OK;
 }

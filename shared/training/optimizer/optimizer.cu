@@ -109,10 +109,11 @@ static __device__ __forceinline__ void step_adam(const struct rates &r, const st
 
 /* KIND 0: SGD, 1: Adam and AdamW */
 template <int KIND>
-static __global__ void __launch_bounds__(THREADS) update(struct optimizer optimizer, struct optimizer_memory memory,
-                                                         size_t count, struct feed feed, const struct cuda_sums *sums)
+static __global__ void __launch_bounds__(THREADS)
+    update(struct optimizer optimizer, struct optimizer_memory memory, size_t count, struct epoch_inputs inputs,
+           const struct cuda_sums *sums)
 {
-    const struct step_scalars *scalars = &feed.scalars[(size_t)*feed.cursor * feed.students + blockIdx.y];
+    const struct step_scalars *scalars = &inputs.scalars[(size_t)*inputs.cursor * inputs.students + blockIdx.y];
     const float clip = clip_factor(optimizer.clip, count, sums, memory.norm);
     const struct rates r = rates_of(optimizer, *scalars, clip);
     const size_t at = blockIdx.y * count, first = (size_t)blockIdx.x * THREADS * UNROLL + threadIdx.x;
@@ -129,18 +130,18 @@ static __global__ void __launch_bounds__(THREADS) update(struct optimizer optimi
 }
 
 static enum status step(struct device *device, const struct optimizer *optimizer, const struct optimizer_memory *memory,
-                        size_t count, const struct feed *feed, struct error *err)
+                        size_t count, const struct epoch_inputs *inputs, struct error *err)
 {
     const size_t share = THREADS * UNROLL;
-    const dim3 slices(slice_count(count), feed->students),
-        blocks((unsigned)((count + share - 1) / share), feed->students);
+    const dim3 slices(slice_count(count), inputs->students),
+        blocks((unsigned)((count + share - 1) / share), inputs->students);
     enum status status = STATUS_OK;
     LAUNCH(sum_squares, slices, THREADS, 0, device->stream, memory->gradients, count, device->sums);
     TRY(cuda_launched("gradient norm", err));
     if (optimizer->kind == OPTIMIZER_SGD)
-        LAUNCH(update<0>, blocks, THREADS, 0, device->stream, *optimizer, *memory, count, *feed, device->sums);
+        LAUNCH(update<0>, blocks, THREADS, 0, device->stream, *optimizer, *memory, count, *inputs, device->sums);
     else
-        LAUNCH(update<1>, blocks, THREADS, 0, device->stream, *optimizer, *memory, count, *feed, device->sums);
+        LAUNCH(update<1>, blocks, THREADS, 0, device->stream, *optimizer, *memory, count, *inputs, device->sums);
     TRY(cuda_launched("optimiser", err));
 cleanup:
     return status;

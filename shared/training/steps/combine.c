@@ -51,10 +51,10 @@ static void add_slice(void *context, int slice, int worker)
     for (struct tiles t = tiles_of(run, slice); t.at < t.end; t.at += tile_size(&t)) {
         const size_t at = t.at * channels, floats = tile_size(&t) * channels;
         float *out = tensor_value(run, run->out) + at;
-        copy_completed(run, run->in, at, floats, out);
+        copy_with_epilogue(run, run->in, at, floats, out);
         for (int i = 1; i < run->step->input_count; i++) {
             const struct cpu_tensor *in = run_tensor(run, run->step->inputs[i].tensor);
-            run->kernels->add_scaled(out, read_completed(run, in, at, floats, scratch), 1, floats);
+            run->kernels->add_scaled(out, read_with_epilogue(run, in, at, floats, scratch), 1, floats);
         }
         note_values(run, slice, out, floats);
     }
@@ -93,7 +93,7 @@ static void concat_slice(void *context, int slice, int worker)
         for (int i = 0; i < run->step->input_count; i++) {
             const struct cpu_tensor *in = run_tensor(run, run->step->inputs[i].tensor);
             const size_t c = (size_t)in->shape.c;
-            const float *from = read_completed(run, in, t.at * c, pixels * c, run->workspace->scratch[worker]);
+            const float *from = read_with_epilogue(run, in, t.at * c, pixels * c, run->workspace->scratch[worker]);
             for (size_t p = 0; p < pixels; p++)
                 memcpy(to + p * channels, from + p * c, c * sizeof *to);
             to += c;
@@ -155,7 +155,7 @@ static void reorder_slice(void *context, int slice, int worker)
     slice_samples(run, slice, &first, &end);
     for (int s = first; s < end; s++) {
         const size_t at = (size_t)s * sample;
-        const float *from = read_completed(run, run->in, at, sample, run->workspace->scratch[worker]);
+        const float *from = read_with_epilogue(run, run->in, at, sample, run->workspace->scratch[worker]);
         float *to = tensor_value(run, run->out) + at;
         for (size_t c = 0; c < channels; c++)
             for (size_t p = 0; p < pixels; p++)
@@ -197,9 +197,9 @@ const struct step_kernel cpu_copy = {copy_need, copy_forward, copy_backward};
 /* x[i] *= 0 or 1 / (1 - p). Element number n of the batch is dropped by word n % 4 of Philox block n / 4. */
 static void drop(const struct step_run *run, float *x, size_t first, size_t floats)
 {
-    const struct feed *feed = run->pass->feed;
+    const struct epoch_inputs *inputs = run->pass->inputs;
     const struct step_scalars *scalars =
-        &feed->scalars[(size_t)*feed->cursor * (size_t)feed->students + (size_t)run->student];
+        &inputs->scalars[(size_t)*inputs->cursor * (size_t)inputs->students + (size_t)run->student];
     const float p = run->node->dropout, scale = p < 1 ? 1 / (1 - p) : 0;
     const uint32_t limit = (uint32_t)((double)p * 16777216.0);
     const uint32_t key[2] = {(uint32_t)scalars->seed, (uint32_t)(scalars->seed >> 32)};
@@ -223,7 +223,7 @@ static void dropout_slice(void *context, int slice, int worker)
     for (struct tiles t = tiles_of(run, slice); t.at < t.end; t.at += tile_size(&t)) {
         const size_t at = t.at * channels, floats = tile_size(&t) * channels;
         float *out = tensor_value(run, run->out) + at;
-        copy_completed(run, run->in, at, floats, out);
+        copy_with_epilogue(run, run->in, at, floats, out);
         if (run->pass->training)
             drop(run, out, at, floats);
         note_values(run, slice, out, floats);

@@ -22,7 +22,7 @@ static __device__ __forceinline__ void load_run(const struct sources *sources, i
                                                 size_t first, size_t step, size_t pixels, float x[RUN][V])
 {
     const struct cuda_read *read = &sources->reads[input];
-    const struct completion<V> c = completion_of<V>(read, p);
+    const struct epilogue<V> c = epilogue_of<V>(read, p);
     const bool wide = sources->wide >> input & 1;
     const int channels = sources->channels[input];
     const float *floats = values_of<float>(read, p->channel);
@@ -38,7 +38,7 @@ static __device__ __forceinline__ void load_run(const struct sources *sources, i
     }
 #pragma unroll
     for (int i = 0; i < RUN; i++)
-        complete<V>(&c, x[i]);
+        apply_epilogue<V>(&c, x[i]);
 }
 
 /* out[pixel][channel] = the sum of the inputs; concat: the input whose channel it is. */
@@ -84,23 +84,23 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
 /* The gradient of one input: the output's channels from `skip`. */
 template <typename TI, typename TO, int V>
 static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
-    pass_on(struct cuda_slope from, struct cuda_give give, int channels, int out_channels, int skip, int vectors,
+    pass_on(struct cuda_derivative from, struct cuda_give give, int channels, int out_channels, int skip, int vectors,
             size_t pixels)
 {
     __shared__ float shared[LANE_FLOATS];
     const struct place p = place_of<V>(channels, vectors);
     struct place out = p;
     out.channel += skip;
-    const struct slope<V> slope = slope_of<V>(&from, &out);
+    const struct derivative<V> derivative = derivative_of<V>(&from, &out);
     struct giving<V> giving = giving_of<V>(&give, &p);
-    const TO *g = slope_gradient<TO>(&from, out.channel);
-    const TO *z = slope_values<TO>(&from, out.channel);
+    const TO *g = derivative_gradient<TO>(&from, out.channel);
+    const TO *z = derivative_values<TO>(&from, out.channel);
     TI *to = gradient_of<TI>(&give, p.channel);
     const TI *in = values_of<TI>(&give.input, p.channel);
     const size_t stride = (size_t)gridDim.x * p.lanes;
     for (size_t pixel = (size_t)blockIdx.x * p.lanes + p.lane; p.active && pixel < pixels; pixel += stride) {
         float dz[V];
-        load_slope<V>(&slope, g, z, pixel * out_channels, dz);
+        load_derivative<V>(&derivative, g, z, pixel * out_channels, dz);
         give_at<V>(&giving, to, in, pixel * channels, dz);
     }
     if (give.sums)
@@ -118,7 +118,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
     const int image = features / channels;
     struct place from = p;
     from.channel = p.channel / image;
-    const struct completion<1> completion = completion_of<1>(&in, &from);
+    const struct epilogue<1> epilogue = epilogue_of<1>(&in, &from);
     const TI *x = values_of<TI>(&in, from.channel) + (size_t)(p.channel % image) * channels;
     TO *y = output_of<TO>(&out, p.channel);
     const size_t stride = (size_t)gridDim.x * p.lanes;
@@ -126,7 +126,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
     tally_clear(&tally);
     for (size_t sample = (size_t)blockIdx.x * p.lanes + p.lane; p.active && sample < samples; sample += stride) {
         float value = load(x + sample * features);
-        complete<1>(&completion, &value);
+        apply_epilogue<1>(&epilogue, &value);
         store_vector<1>(y + sample * features, &value);
         tally_add<1>(&tally, &value);
     }
@@ -137,14 +137,15 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
 /* A thread owns a channel of the input; the output's gradient is read with a stride of the image. */
 template <typename TI, typename TO>
 static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
-    unflatten(struct cuda_slope from, struct cuda_give give, int channels, int features, int vectors, size_t pixels)
+    unflatten(struct cuda_derivative from, struct cuda_give give, int channels, int features, int vectors,
+              size_t pixels)
 {
     __shared__ float shared[LANE_FLOATS];
     const struct place p = place_of<1>(channels, vectors);
     const int image = features / channels;
     struct giving<1> giving = giving_of<1>(&give, &p);
-    const TO *g = slope_gradient<TO>(&from, 0);
-    const TO *z = slope_values<TO>(&from, 0);
+    const TO *g = derivative_gradient<TO>(&from, 0);
+    const TO *z = derivative_values<TO>(&from, 0);
     TI *to = gradient_of<TI>(&give, p.channel);
     const TI *in = values_of<TI>(&give.input, p.channel);
     const size_t stride = (size_t)gridDim.x * p.lanes;
@@ -152,9 +153,9 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
         const size_t sample = pixel / image;
         struct place feature = p;
         feature.channel = p.channel * image + (int)(pixel - sample * image);
-        const struct slope<1> slope = slope_of<1>(&from, &feature);
+        const struct derivative<1> derivative = derivative_of<1>(&from, &feature);
         float dz;
-        load_slope<1>(&slope, g, z, sample * features + feature.channel, &dz);
+        load_derivative<1>(&derivative, g, z, sample * features + feature.channel, &dz);
         give_at<1>(&giving, to, in, pixel * channels, &dz);
     }
     if (give.sums)
@@ -211,16 +212,16 @@ static enum status combine_forward(const struct cuda_run *run, bool concat, stru
         const struct plan_tensor *in = &run->plan->tensors[run->step->inputs[i].tensor];
         sources.reads[i] = cuda_read_of(run, in);
         sources.channels[i] = in->shape.c;
-        sources.wide |= (uint64_t)(cuda_element_of(run, in) == ELEMENT_FP32) << i;
+        sources.wide |= (uint64_t)(cuda_dtype_of(run, in) == DTYPE_FP32) << i;
     }
     sources.count = run->step->input_count;
     const dim3 grid = channel_dim(&g, run->students);
     if (concat)
-        DISPATCH(run->plan->element, cuda_element_of(run, out), g.width,
+        DISPATCH(run->plan->dtype, cuda_dtype_of(run, out), g.width,
                  LAUNCH((combine<TI, TO, V, true>), grid, CHANNEL_THREADS, 0, run->stream, sources, write, channels,
                         g.vectors, pixels));
     else
-        DISPATCH(run->plan->element, cuda_element_of(run, out), g.width,
+        DISPATCH(run->plan->dtype, cuda_dtype_of(run, out), g.width,
                  LAUNCH((combine<TI, TO, V, false>), grid, CHANNEL_THREADS, 0, run->stream, sources, write, channels,
                         g.vectors, pixels));
     return finish_forward(run, &write, g.blocks, "combine", err);
@@ -229,7 +230,7 @@ static enum status combine_forward(const struct cuda_run *run, bool concat, stru
 static enum status combine_backward(const struct cuda_run *run, int skip, struct error *err)
 {
     const struct plan_tensor *in = cuda_input_of(run), *out = cuda_output_of(run);
-    const struct cuda_slope slope = cuda_slope_of(run);
+    const struct cuda_derivative derivative = cuda_derivative_of(run);
     const struct cuda_give give = cuda_give_of(run, run->scratch);
     const int channels = in->shape.c, out_channels = out->shape.c;
     const size_t pixels = pixels_of(run, in);
@@ -237,9 +238,9 @@ static enum status combine_backward(const struct cuda_run *run, int skip, struct
     const dim3 grid = channel_dim(&g, run->students);
     if (in->gradient == PLAN_NONE)
         return STATUS_OK;
-    DISPATCH(cuda_element_of(run, in), cuda_element_of(run, out), g.width,
-             LAUNCH((pass_on<TI, TO, V>), grid, CHANNEL_THREADS, 0, run->stream, slope, give, channels, out_channels,
-                    skip, g.vectors, pixels));
+    DISPATCH(cuda_dtype_of(run, in), cuda_dtype_of(run, out), g.width,
+             LAUNCH((pass_on<TI, TO, V>), grid, CHANNEL_THREADS, 0, run->stream, derivative, give, channels,
+                    out_channels, skip, g.vectors, pixels));
     return finish_backward(run, &give, g.blocks, "pass_on", err);
 }
 
@@ -283,7 +284,7 @@ static enum status copy_forward(const struct cuda_run *run, struct error *err)
     const dim3 grid = channel_dim(&g, run->students);
     if (!reorders(run))
         return add_forward(run, err);
-    DISPATCH_TYPES(cuda_element_of(run, in), cuda_element_of(run, out),
+    DISPATCH_TYPES(cuda_dtype_of(run, in), cuda_dtype_of(run, out),
                    LAUNCH((flatten<TI, TO>), grid, CHANNEL_THREADS, 0, run->stream, read, write, channels, features,
                           g.vectors, samples));
     return finish_forward(run, &write, g.blocks, "flatten", err);
@@ -292,7 +293,7 @@ static enum status copy_forward(const struct cuda_run *run, struct error *err)
 static enum status copy_backward(const struct cuda_run *run, struct error *err)
 {
     const struct plan_tensor *in = cuda_input_of(run), *out = cuda_output_of(run);
-    const struct cuda_slope slope = cuda_slope_of(run);
+    const struct cuda_derivative derivative = cuda_derivative_of(run);
     const struct cuda_give give = cuda_give_of(run, run->scratch);
     const int channels = in->shape.c, features = out->shape.c;
     const size_t pixels = pixels_of(run, in);
@@ -302,9 +303,9 @@ static enum status copy_backward(const struct cuda_run *run, struct error *err)
         return add_backward(run, err);
     if (in->gradient == PLAN_NONE)
         return STATUS_OK;
-    DISPATCH_TYPES(cuda_element_of(run, in), cuda_element_of(run, out),
-                   LAUNCH((unflatten<TI, TO>), grid, CHANNEL_THREADS, 0, run->stream, slope, give, channels, features,
-                          g.vectors, pixels));
+    DISPATCH_TYPES(cuda_dtype_of(run, in), cuda_dtype_of(run, out),
+                   LAUNCH((unflatten<TI, TO>), grid, CHANNEL_THREADS, 0, run->stream, derivative, give, channels,
+                          features, g.vectors, pixels));
     return finish_backward(run, &give, g.blocks, "unflatten", err);
 }
 

@@ -48,7 +48,7 @@ static enum status forward(const struct cuda_run *run, struct error *err)
     float *const moments = run->scratch + run->students * packed_floats(&shape, 0);
     const struct cuda_write write = cuda_write_of(run, moments);
     enum status status = STATUS_OK;
-    TRY(conv_pack(run, &shape, 0, cuda_element_of(run, cuda_input_of(run)), run->scratch, err));
+    TRY(conv_pack(run, &shape, 0, cuda_dtype_of(run, cuda_input_of(run)), run->scratch, err));
     TRY(conv_forward(run, &shape, run->scratch, &write, err));
     if (run->step->statistics)
         TRY(cuda_finish_statistics(run, write.moments, conv_product_blocks(&shape, 0), err));
@@ -64,7 +64,7 @@ static enum status backward(const struct cuda_run *run, struct error *err)
     TRY(conv_weight_gradient(run, &shape, run->scratch, err));
     if (cuda_input_of(run)->gradient != PLAN_NONE) {
         const struct cuda_give give = cuda_give_of(run, sums);
-        TRY(conv_pack(run, &shape, 1, cuda_element_of(run, cuda_input_of(run)), run->scratch, err));
+        TRY(conv_pack(run, &shape, 1, cuda_dtype_of(run, cuda_input_of(run)), run->scratch, err));
         TRY(conv_data_gradient(run, &shape, run->scratch, &give, err));
         if (give.sums)
             TRY(cuda_finish_gradient(run, give.sums, conv_product_blocks(&shape, 1), err));

@@ -56,7 +56,7 @@ struct conv_shape conv_shape_of(const struct plan *plan, const struct plan_step 
  * from are the input's channels and to the output's (or, backward, the other way round), `to` padded with zeros to a
  * multiple of 4, of type `element`. */
 size_t conv_packed_count(const struct conv_shape *shape, int backward); /* elements a student */
-enum status conv_pack(const struct cuda_run *run, const struct conv_shape *shape, int backward, enum element element,
+enum status conv_pack(const struct cuda_run *run, const struct conv_shape *shape, int backward, enum dtype dtype,
                       void *packed, struct error *err);
 
 /* ---- conv_product.cu ---- */

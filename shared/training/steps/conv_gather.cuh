@@ -9,9 +9,9 @@ enum { DEPTH_BYTES = 64 }; /* of a step of the product */
 struct product {
     struct conv_shape shape;
     const void *packed;
-    size_t packed_stride;    /* elements a student */
-    struct cuda_read read;   /* forward */
-    struct cuda_slope slope; /* backward */
+    size_t packed_stride;              /* elements a student */
+    struct cuda_read read;             /* forward */
+    struct cuda_derivative derivative; /* backward */
     struct cuda_write write;
     struct cuda_give give;
     const float *bias; /* [out_c], NULL: none */
@@ -77,19 +77,19 @@ static __device__ __forceinline__ struct source product_source(const struct prod
 
 /* The value of the source for quads whose pixel lies inside of it. */
 template <typename T, int BACKWARD>
-static __device__ __forceinline__ struct quad product_read(const struct product *p, const struct quad_completion *c,
-                                                           const struct quad_slope *through, int student, size_t at,
-                                                           int valid)
+static __device__ __forceinline__ struct quad product_read(const struct product *p, const struct quad_epilogue *c,
+                                                           const struct quad_derivative *through, int student,
+                                                           size_t at, int valid)
 {
     if (!BACKWARD) {
         const T *values = (const T *)p->read.values + student * p->read.stride + at;
-        return quad_complete(&p->read, c, quad_load(values, p->source, valid));
+        return quad_apply_epilogue(&p->read, c, quad_load(values, p->source, valid));
     }
-    const size_t g_at = student * p->slope.gradient_stride + at, z_at = student * p->slope.value_stride + at;
-    const struct quad g = quad_load_output<T>(p->slope.gradient, g_at, p->output_float, p->source, valid);
-    if (!p->slope.a)
+    const size_t g_at = student * p->derivative.gradient_stride + at, z_at = student * p->derivative.value_stride + at;
+    const struct quad g = quad_load_output<T>(p->derivative.gradient, g_at, p->output_float, p->source, valid);
+    if (!p->derivative.a)
         return g;
-    return quad_through(through, g, quad_load_output<T>(p->slope.values, z_at, p->output_float, p->source, valid));
+    return quad_through(through, g, quad_load_output<T>(p->derivative.values, z_at, p->output_float, p->source, valid));
 }
 
 /* One quad of channels at depth k of every row of the tile that is this thread's. */
@@ -99,12 +99,12 @@ static __device__ __forceinline__ void gather_vector(const struct product *p, co
                                                      const struct conv_axis *x, T *tile, int column)
 {
     enum { QUADS = DEPTH_BYTES / sizeof(T) / 4, PITCH = tile_pitch<T>(DEPTH_BYTES / sizeof(T)) };
-    struct quad_completion c = {};
-    struct quad_slope through = {};
+    struct quad_epilogue c = {};
+    struct quad_derivative through = {};
     if (BACKWARD)
-        through = quad_slope_of(&p->slope, student, s->channel, s->valid);
+        through = quad_derivative_of(&p->derivative, student, s->channel, s->valid);
     else
-        c = quad_completion_of(&p->read, student, s->channel, s->valid);
+        c = quad_epilogue_of(&p->read, student, s->channel, s->valid);
     const int channels = p->from * p->shape.groups;
 #pragma unroll 4
     for (int i = threadIdx.x / QUADS; i < ROWS; i += TILE_THREADS / QUADS) {
@@ -130,13 +130,13 @@ static __device__ __forceinline__ void gather_scalar(const struct product *p, co
     const int channels = p->from * p->shape.groups;
     for (int j = 0; j < 4; j++) {
         struct source s = product_source(p, y, x, group, k + j, depth);
-        struct quad_completion c = {};
-        struct quad_slope through = {};
+        struct quad_epilogue c = {};
+        struct quad_derivative through = {};
         s.valid = s.valid > 0;
         if (BACKWARD)
-            through = quad_slope_of(&p->slope, student, s.channel, s.valid);
+            through = quad_derivative_of(&p->derivative, student, s.channel, s.valid);
         else
-            c = quad_completion_of(&p->read, student, s.channel, s.valid);
+            c = quad_epilogue_of(&p->read, student, s.channel, s.valid);
 #pragma unroll 4
         for (int i = threadIdx.x / QUADS; i < ROWS; i += TILE_THREADS / QUADS) {
             const struct row row = rows[i];

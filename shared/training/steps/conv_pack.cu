@@ -41,14 +41,14 @@ size_t conv_packed_count(const struct conv_shape *shape, int backward)
     return pack_of(shape, backward).count;
 }
 
-enum status conv_pack(const struct cuda_run *run, const struct conv_shape *shape, int backward, enum element element,
+enum status conv_pack(const struct cuda_run *run, const struct conv_shape *shape, int backward, enum dtype dtype,
                       void *packed, struct error *err)
 {
     struct pack p = pack_of(shape, backward);
     p.weights = run->memory->parameters + run->step->weight;
     p.weight_stride = run->plan->parameter_count;
     const dim3 grid((unsigned)((p.count + 255) / 256), 1, (unsigned)run->students);
-    if (element == ELEMENT_BF16)
+    if (dtype == DTYPE_BF16)
         LAUNCH((pack_weights<bf16>), grid, 256, 0, run->stream, p, (bf16 *)packed);
     else
         LAUNCH((pack_weights<float>), grid, 256, 0, run->stream, p, (float *)packed);

@@ -189,9 +189,9 @@ template <int BACKWARD> static enum status conv_run(const struct cuda_run *run, 
     p->to = (BACKWARD ? s->in_c : s->out_c) / s->groups;
     p->source = quad_access_of(p->from);
     p->target = quad_access_of(p->to);
-    p->output_float = cuda_element_of(run, cuda_output_of(run)) == ELEMENT_FP32;
-    return cuda_element_of(run, cuda_input_of(run)) == ELEMENT_BF16 ? launch_columns<bf16, BACKWARD>(run, p, err)
-                                                                    : launch_columns<float, BACKWARD>(run, p, err);
+    p->output_float = cuda_dtype_of(run, cuda_output_of(run)) == DTYPE_FP32;
+    return cuda_dtype_of(run, cuda_input_of(run)) == DTYPE_BF16 ? launch_columns<bf16, BACKWARD>(run, p, err)
+                                                                : launch_columns<float, BACKWARD>(run, p, err);
 }
 
 enum status conv_forward(const struct cuda_run *run, const struct conv_shape *shape, const void *packed,
@@ -213,7 +213,7 @@ enum status conv_data_gradient(const struct cuda_run *run, const struct conv_sha
     struct product p = {};
     p.shape = *shape;
     p.packed = packed;
-    p.slope = cuda_slope_of(run);
+    p.derivative = cuda_derivative_of(run);
     p.give = *give;
     return conv_run<1>(run, &p, err);
 }

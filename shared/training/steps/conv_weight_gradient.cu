@@ -19,9 +19,9 @@ enum {
 struct weigh {
     struct conv_shape shape;
     struct cuda_read read;
-    struct cuda_slope slope;
+    struct cuda_derivative derivative;
     int output_float;
-    enum quad_access read_access, slope_access;
+    enum quad_access read_access, derivative_access;
     int in, out, depth;    /* channels of a group; rows of its gradient, taps x in */
     int pixels;            /* of the output */
     float *weights, *bias; /* [student][slice], PyTorch's layout; bias NULL: none */
@@ -46,7 +46,7 @@ static __device__ __forceinline__ struct weigh_pixel weigh_pixel_of(const struct
  * channels where rows are neighbouring channels. */
 struct weigh_rows {
     int y[4], x[4], channel[4], valid; /* from a window's beginning */
-    struct quad_completion completion;
+    struct quad_epilogue epilogue;
 };
 
 static __device__ __forceinline__ struct weigh_rows weigh_rows_of(const struct weigh *p, int student, int group,
@@ -62,9 +62,9 @@ static __device__ __forceinline__ struct weigh_rows weigh_rows_of(const struct w
         r.x[i] = tap % s->kernel_w * s->dilation_w;
         r.channel[i] = group * p->in + in_group;
         if (i < r.valid) {
-            const struct quad_completion c = quad_completion_of(&p->read, student, r.channel[i], 1);
-            r.completion.scale.v[i] = c.scale.v[0];
-            r.completion.shift.v[i] = c.shift.v[0];
+            const struct quad_epilogue c = quad_epilogue_of(&p->read, student, r.channel[i], 1);
+            r.epilogue.scale.v[i] = c.scale.v[0];
+            r.epilogue.shift.v[i] = c.shift.v[0];
         }
     }
     return r;
@@ -90,8 +90,8 @@ static __device__ __forceinline__ struct quad weigh_read(const struct weigh *p, 
         if (!weigh_inside(s, y, x))
             return q;
         const size_t at = ((size_t)w.sample * s->in_h + y) * s->in_w + x;
-        return quad_complete(&p->read, &r->completion,
-                             quad_load(values + at * s->in_c + r->channel[0], QUAD_VECTOR, 4));
+        return quad_apply_epilogue(&p->read, &r->epilogue,
+                                   quad_load(values + at * s->in_c + r->channel[0], QUAD_VECTOR, 4));
     }
     bool inside[4];
 #pragma unroll
@@ -101,7 +101,7 @@ static __device__ __forceinline__ struct quad weigh_read(const struct weigh *p, 
         if (inside[i])
             q.v[i] = load(values + (((size_t)w.sample * s->in_h + y) * s->in_w + x) * s->in_c + r->channel[i]);
     }
-    q = quad_complete(&p->read, &r->completion, q);
+    q = quad_apply_epilogue(&p->read, &r->epilogue, q);
 #pragma unroll
     for (int i = 0; i < 4; i++)
         q.v[i] = inside[i] ? q.v[i] : 0;
@@ -109,19 +109,20 @@ static __device__ __forceinline__ struct quad weigh_read(const struct weigh *p, 
 }
 
 template <typename T>
-static __device__ __forceinline__ struct quad weigh_slope(const struct weigh *p, const struct quad_slope *through,
-                                                          int student, int pixel, int channel, int valid)
+static __device__ __forceinline__ struct quad weigh_derivative(const struct weigh *p,
+                                                               const struct quad_derivative *through, int student,
+                                                               int pixel, int channel, int valid)
 {
     const size_t at = (size_t)pixel * p->shape.out_c + channel;
     if (pixel >= p->pixels || valid == 0)
         return quad_zero();
-    const struct quad g = quad_load_output<T>(p->slope.gradient, student * p->slope.gradient_stride + at,
-                                              p->output_float, p->slope_access, valid);
-    if (!p->slope.a)
+    const struct quad g = quad_load_output<T>(p->derivative.gradient, student * p->derivative.gradient_stride + at,
+                                              p->output_float, p->derivative_access, valid);
+    if (!p->derivative.a)
         return g;
     return quad_through(through, g,
-                        quad_load_output<T>(p->slope.values, student * p->slope.value_stride + at, p->output_float,
-                                            p->slope_access, valid));
+                        quad_load_output<T>(p->derivative.values, student * p->derivative.value_stride + at,
+                                            p->output_float, p->derivative_access, valid));
 }
 
 /* The block's tile of results to its slice's partial gradient. */
@@ -156,7 +157,7 @@ static __global__ void __launch_bounds__(TILE_THREADS, 2) conv_weigh(const struc
     const int column = threadIdx.x % QUADS * 4, out = first_out + column;
     const int out_valid = p.out - out < 0 ? 0 : p.out - out < 4 ? p.out - out : 4, channel = group * p.out + out;
     const struct weigh_rows rows = weigh_rows_of(&p, student, group, first_row + column);
-    const struct quad_slope through = quad_slope_of(&p.slope, student, channel, out_valid);
+    const struct quad_derivative through = quad_derivative_of(&p.derivative, student, channel, out_valid);
     float sums[SIDE * SIDE / TILE_THREADS], bias = 0;
     const bool bias_here = p.bias && first_row == 0 && threadIdx.x < SIDE;
     tile_clear<SIDE * SIDE / TILE_THREADS>(sums);
@@ -166,7 +167,8 @@ static __global__ void __launch_bounds__(TILE_THREADS, 2) conv_weigh(const struc
 #pragma unroll
         for (int i = threadIdx.x / QUADS; i < PIXELS; i += TILE_THREADS / QUADS) {
             quad_to_tile(a + i * PITCH + column, weigh_read<T>(&p, &rows, student, first + i));
-            quad_to_tile(b + i * PITCH + column, weigh_slope<T>(&p, &through, student, first + i, channel, out_valid));
+            quad_to_tile(b + i * PITCH + column,
+                         weigh_derivative<T>(&p, &through, student, first + i, channel, out_valid));
         }
         __syncthreads();
         tile_multiply<SIDE, SIDE, DOWN, TILE_BY_DEPTH>(sums, a, PITCH, b, PITCH, PIXELS);
@@ -231,12 +233,12 @@ enum status conv_weight_gradient(const struct cuda_run *run, const struct conv_s
                          run->node->name, pixels);
     p.shape = *shape;
     p.read = cuda_read_of(run, cuda_input_of(run));
-    p.slope = cuda_slope_of(run);
-    p.output_float = cuda_element_of(run, cuda_output_of(run)) == ELEMENT_FP32;
+    p.derivative = cuda_derivative_of(run);
+    p.output_float = cuda_dtype_of(run, cuda_output_of(run)) == DTYPE_FP32;
     p.in = shape->in_c / shape->groups;
     p.out = shape->out_c / shape->groups;
     p.read_access = quad_access_of(p.in);
-    p.slope_access = quad_access_of(p.out);
+    p.derivative_access = quad_access_of(p.out);
     p.depth = shape->kernel_h * shape->kernel_w * p.in;
     p.pixels = (int)pixels;
     p.weights = slices > 1 ? scratch : weight_gradient;
@@ -247,7 +249,7 @@ enum status conv_weight_gradient(const struct cuda_run *run, const struct conv_s
         p.bias_slice = shape->out_c;
         p.bias_student = slices > 1 ? (size_t)slices * shape->out_c : parameters;
     }
-    if (cuda_element_of(run, cuda_input_of(run)) == ELEMENT_BF16)
+    if (cuda_dtype_of(run, cuda_input_of(run)) == DTYPE_BF16)
         status = launch_side<bf16>(run, &p, slices, err);
     else
         status = launch_side<float>(run, &p, slices, err);

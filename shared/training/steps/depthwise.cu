@@ -17,7 +17,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3) forward_any(struct 
     const struct axis y = d.window.y, x = d.window.x;
     const int channels = d.window.channels, taps = y.kernel * x.kernel;
     const struct place p = place_of<V>(channels, vectors);
-    const struct completion<V> completion = completion_of<V>(&d.read, &p);
+    const struct epilogue<V> epilogue = epilogue_of<V>(&d.read, &p);
     const TI *in = values_of<TI>(&d.read, p.channel);
     TO *out = output_of<TO>(&d.write, p.channel);
     const float *weights = d.weights + blockIdx.z * d.parameter_stride + (size_t)p.channel * taps;
@@ -35,7 +35,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3) forward_any(struct 
                 continue;
             float value[V];
             load_vector<V>(in + (((size_t)at.n * y.in + iy) * x.in + ix) * channels, value);
-            complete<V>(&completion, value);
+            apply_epilogue<V>(&epilogue, value);
 #pragma unroll
             for (int v = 0; v < V; v++)
                 sum[v] += weights[v * taps + tap] * value[v];
@@ -55,8 +55,9 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS) backward_data(struct d
     const struct axis y = d.window.y, x = d.window.x;
     const int channels = d.window.channels, taps = y.kernel * x.kernel;
     const struct place p = place_of<V>(channels, vectors);
-    const struct slope<V> slope = slope_of<V>(&d.slope, &p);
-    const TO *g = slope_gradient<TO>(&d.slope, p.channel), *z = slope_values<TO>(&d.slope, p.channel);
+    const struct derivative<V> derivative = derivative_of<V>(&d.derivative, &p);
+    const TO *g = derivative_gradient<TO>(&d.derivative, p.channel),
+             *z = derivative_values<TO>(&d.derivative, p.channel);
     const float *weights = d.weights + blockIdx.z * d.parameter_stride + (size_t)p.channel * taps;
     TI *to = gradient_of<TI>(&d.give, p.channel);
     const TI *in = values_of<TI>(&d.give.input, p.channel);
@@ -70,8 +71,8 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS) backward_data(struct d
             if (oy < 0 || oy % y.stride || oy / y.stride >= y.out || ox < 0 || ox % x.stride || ox / x.stride >= x.out)
                 continue;
             float dz[V];
-            load_slope<V>(&slope, g, z, (((size_t)at.n * y.out + oy / y.stride) * x.out + ox / x.stride) * channels,
-                          dz);
+            load_derivative<V>(&derivative, g, z,
+                               (((size_t)at.n * y.out + oy / y.stride) * x.out + ox / x.stride) * channels, dz);
 #pragma unroll
             for (int v = 0; v < V; v++)
                 dx[v] += weights[v * taps + tap] * dz[v];
@@ -90,9 +91,10 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS) backward_weights(struc
     const struct axis y = d.window.y, x = d.window.x;
     const int channels = d.window.channels, taps = y.kernel * x.kernel;
     const struct place p = place_of<V>(channels, vectors);
-    const struct completion<V> completion = completion_of<V>(&d.read, &p);
-    const struct slope<V> slope = slope_of<V>(&d.slope, &p);
-    const TO *g = slope_gradient<TO>(&d.slope, p.channel), *z = slope_values<TO>(&d.slope, p.channel);
+    const struct epilogue<V> epilogue = epilogue_of<V>(&d.read, &p);
+    const struct derivative<V> derivative = derivative_of<V>(&d.derivative, &p);
+    const TO *g = derivative_gradient<TO>(&d.derivative, p.channel),
+             *z = derivative_values<TO>(&d.derivative, p.channel);
     const TI *in = values_of<TI>(&d.read, p.channel);
     float *partial = d.partial + (blockIdx.z * (size_t)gridDim.x + blockIdx.x) * channels * taps;
     for (int tap = 0; tap < taps; tap++) {
@@ -106,8 +108,8 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS) backward_weights(struc
                 continue;
             float value[V], dz[V];
             load_vector<V>(in + (((size_t)at.n * y.in + iy) * x.in + ix) * channels, value);
-            load_slope<V>(&slope, g, z, walk_pixel(&at) * channels, dz);
-            complete<V>(&completion, value);
+            load_derivative<V>(&derivative, g, z, walk_pixel(&at) * channels, dz);
+            apply_epilogue<V>(&epilogue, value);
 #pragma unroll
             for (int v = 0; v < V; v++)
                 dw[v] += value[v] * dz[v];
@@ -119,18 +121,18 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS) backward_weights(struc
 /* The block's share of the bias' gradient: partial [students][blocks][channels]. */
 template <typename TO, int V>
 static __global__ void __launch_bounds__(CHANNEL_THREADS)
-    backward_bias(struct cuda_slope from, float *partial, int channels, int vectors, size_t pixels)
+    backward_bias(struct cuda_derivative from, float *partial, int channels, int vectors, size_t pixels)
 {
     __shared__ float shared[LANE_FLOATS];
     const struct place p = place_of<V>(channels, vectors);
-    const struct slope<V> slope = slope_of<V>(&from, &p);
-    const TO *g = slope_gradient<TO>(&from, p.channel), *z = slope_values<TO>(&from, p.channel);
+    const struct derivative<V> derivative = derivative_of<V>(&from, &p);
+    const TO *g = derivative_gradient<TO>(&from, p.channel), *z = derivative_values<TO>(&from, p.channel);
     const size_t stride = (size_t)gridDim.x * p.lanes;
     float sum[V];
     clear<V>(sum);
     for (size_t pixel = blockIdx.x * (size_t)p.lanes + p.lane; p.active && pixel < pixels; pixel += stride) {
         float dz[V];
-        load_slope<V>(&slope, g, z, pixel * channels, dz);
+        load_derivative<V>(&derivative, g, z, pixel * channels, dz);
 #pragma unroll
         for (int v = 0; v < V; v++)
             sum[v] += dz[v];
@@ -180,7 +182,7 @@ static enum status forward_any_launch(const struct cuda_run *run, const struct d
     const struct channel_grid g = channel_grid_of(w->channels, vector_width(w->channels), pixels, 1, MAX_VECTORS);
     const dim3 grid = channel_dim(&g, run->students);
     *blocks = g.blocks;
-    DISPATCH(cuda_element_of(run, cuda_input_of(run)), cuda_element_of(run, cuda_output_of(run)), g.width,
+    DISPATCH(cuda_dtype_of(run, cuda_input_of(run)), cuda_dtype_of(run, cuda_output_of(run)), g.width,
              LAUNCH((forward_any<TI, TO, V>), grid, CHANNEL_THREADS, 0, run->stream, *d, g.vectors));
     return cuda_launched("depthwise forward_any", err);
 }
@@ -203,7 +205,7 @@ static enum status backward_any_launch(const struct cuda_run *run, const struct 
 {
     enum status status = STATUS_OK;
     const struct window *w = &d->window;
-    const enum element in = cuda_element_of(run, cuda_input_of(run)), out = cuda_element_of(run, cuda_output_of(run));
+    const enum dtype in = cuda_dtype_of(run, cuda_input_of(run)), out = cuda_dtype_of(run, cuda_output_of(run));
     const size_t pixels = (size_t)w->samples * w->y.in * w->x.in;
     const struct channel_grid g = channel_grid_of(w->channels, vector_width(w->channels), pixels, 1, MAX_VECTORS);
     const dim3 grid(*blocks, g.chunks, run->students);
@@ -227,9 +229,9 @@ static enum status bias_gradient(const struct cuda_run *run, const struct depthw
     const size_t pixels = (size_t)w->samples * w->y.out * w->x.out;
     const struct channel_grid g = channel_grid_of(w->channels, vector_width(w->channels), pixels, 1, MAX_VECTORS);
     const dim3 grid(blocks, g.chunks, run->students);
-    DISPATCH_TYPE(cuda_element_of(run, cuda_output_of(run)), TO,
+    DISPATCH_TYPE(cuda_dtype_of(run, cuda_output_of(run)), TO,
                   DISPATCH_WIDTH(g.width, LAUNCH((backward_bias<TO, V>), grid, CHANNEL_THREADS, 0, run->stream,
-                                                 d->slope, partial, w->channels, g.vectors, pixels)));
+                                                 d->derivative, partial, w->channels, g.vectors, pixels)));
     TRY(cuda_launched("depthwise backward_bias", err));
     TRY(cuda_reduce(run->stream, partial, blocks, w->channels, run->students,
                     run->memory->parameter_gradients + run->step->bias, run->plan->parameter_count, err));
@@ -244,7 +246,7 @@ static enum status backward(const struct cuda_run *run, struct error *err)
     const struct window *w = &d.window;
     const size_t count = (size_t)w->channels * w->y.kernel * w->x.kernel;
     int blocks = gradient_blocks((size_t)w->samples * w->y.in * w->x.in);
-    d.slope = cuda_slope_of(run);
+    d.derivative = cuda_derivative_of(run);
     d.give = cuda_give_of(run, run->scratch);
     d.wants_dx = cuda_input_of(run)->gradient != PLAN_NONE;
     d.partial = run->scratch + run->students * sums_floats(w->channels);

@@ -5,12 +5,13 @@
 
 #include "shared/training/cuda/cuda_window.cuh"
 
-/* A step's tensors and parameters as its kernels take them. Forward uses read and write, backward slope and give. */
+/* A step's tensors and parameters as its kernels take them. Forward uses read and write, backward derivative and give.
+ */
 struct depthwise {
     struct window window;
     struct cuda_read read; /* the input */
     struct cuda_write write;
-    struct cuda_slope slope;
+    struct cuda_derivative derivative;
     struct cuda_give give;
     int wants_dx;            /* backward: the input has a gradient */
     const float *weights;    /* [channels][taps] */

@@ -123,7 +123,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 2) forward_tiles(struc
     share_weights<V, K * K>(&d, &p, weights, pitch);
     for (int index = blockIdx.x; index < t.tiles; index += gridDim.x) {
         const struct tile tile = tile_of(&t, index);
-        const struct completion<V> completion = completion_of<V>(&d.read, &p); /* not kept: registers are short */
+        const struct epilogue<V> epilogue = epilogue_of<V>(&d.read, &p); /* not kept: registers are short */
         __syncthreads();
         for (int first = p.lane; p.active && first < t.positions; first += LOADS * p.lanes) {
             float x[LOADS][V];
@@ -136,7 +136,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 2) forward_tiles(struc
             }
 #pragma unroll
             for (int i = 0; i < LOADS; i++) {
-                complete<V>(&completion, x[i]);
+                apply_epilogue<V>(&epilogue, x[i]);
                 if (!q[i].inside)
                     clear<V>(x[i]);
                 if (first + i * p.lanes < t.positions)
@@ -195,8 +195,8 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 2) backward_tiles(stru
     DYNAMIC_SHARED(float, shared); /* weights [taps][vectors][V], then dz [samples][rows][columns][vectors][V] */
     const struct window *win = &d.window;
     const struct place p = place_of<V>(win->channels, t.vectors);
-    const T *gradient = slope_gradient<T>(&d.slope, p.channel);
-    const T *values = slope_values<T>(&d.slope, p.channel);
+    const T *gradient = derivative_gradient<T>(&d.derivative, p.channel);
+    const T *values = derivative_values<T>(&d.derivative, p.channel);
     const T *in = values_of<T>(&d.give.input, p.channel);
     T *to = d.wants_dx ? gradient_of<T>(&d.give, p.channel) : NULL;
     const int pitch = t.vectors * V;
@@ -208,7 +208,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 2) backward_tiles(stru
     for (int index = blockIdx.x; index < t.tiles; index += gridDim.x) {
         const struct tile tile = tile_of(&t, index);
         __syncthreads();
-        const struct slope<V> slope = slope_of<V>(&d.slope, &p);
+        const struct derivative<V> derivative = derivative_of<V>(&d.derivative, &p);
         for (int first = p.lane; p.active && first < t.positions; first += GRADIENT_LOADS * p.lanes) {
             float dz[GRADIENT_LOADS][V], z[GRADIENT_LOADS][V];
             struct position q[GRADIENT_LOADS];
@@ -219,13 +219,13 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 2) backward_tiles(stru
                 load_vector<V>(gradient + q[i].pixel * win->channels, dz[i]);
                 clear<V>(z[i]);
             }
-            if (slope.norm)
+            if (derivative.norm)
 #pragma unroll
                 for (int i = 0; i < GRADIENT_LOADS; i++)
                     load_vector<V>(values + q[i].pixel * win->channels, z[i]);
 #pragma unroll
             for (int i = 0; i < GRADIENT_LOADS; i++) {
-                through_slope<V>(&slope, z[i], dz[i]);
+                through_derivative<V>(&derivative, z[i], dz[i]);
                 if (!q[i].inside)
                     clear<V>(dz[i]);
                 if (first + i * p.lanes < t.positions)
@@ -254,7 +254,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 2) backward_tiles(stru
 #pragma unroll
                 for (int v = 0; v < V; v++)
                     x[v] = z[a][v];
-                complete<V>(&giving.input, x);
+                apply_epilogue<V>(&giving.input, x);
                 clear<V>(dx);
 #pragma unroll
                 for (int j = 0; j < SPAN * SPAN; j++) {
@@ -288,8 +288,8 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 2) backward_tiles(stru
 static struct tiling tiling_of(const struct window *win, int width, int jobs_y, int jobs_x, int run, int edge, int step)
 {
     struct tiling t = {};
-    const int vectors = win->channels / width, room = TILE_CHANNELS / width;
-    const int chunks = (vectors + room - 1) / room, side = (TILE_EDGE - edge) / step + 1;
+    const int vectors = win->channels / width, capacity = TILE_CHANNELS / width;
+    const int chunks = (vectors + capacity - 1) / capacity, side = (TILE_EDGE - edge) / step + 1;
     t.vectors = (vectors + chunks - 1) / chunks;
     t.down = (jobs_y + side - 1) / side;
     t.across = (jobs_x + side - 1) / side;
@@ -326,7 +326,7 @@ static dim3 tile_grid(const struct tiling *t, const struct window *win, int widt
 
 bool depthwise_has_tiles(const struct cuda_run *run, const struct window *w)
 {
-    const bool alike = cuda_element_of(run, cuda_input_of(run)) == cuda_element_of(run, cuda_output_of(run));
+    const bool alike = cuda_dtype_of(run, cuda_input_of(run)) == cuda_dtype_of(run, cuda_output_of(run));
     const bool square = w->y.stride == w->x.stride && w->y.dilation == 1 && w->x.dilation == 1;
     const bool aligned = w->y.stride == 1 || (w->y.stride == 2 && w->y.pad % 2 == 1 && w->x.pad % 2 == 1);
     return alike && square && aligned && w->y.kernel == 3 && w->x.kernel == 3;
@@ -341,11 +341,11 @@ enum status depthwise_tiles_forward(const struct cuda_run *run, const struct dep
     *blocks = t.tiles < CUDA_MAX_BLOCKS ? t.tiles : CUDA_MAX_BLOCKS;
     const dim3 grid = tile_grid(&t, &d->window, width, *blocks, run->students);
     if (stride == 1)
-        DISPATCH_TYPE(run->plan->element, T,
+        DISPATCH_TYPE(run->plan->dtype, T,
                       DISPATCH_WIDTH(width, LAUNCH((forward_tiles<T, V, 3, 1>), grid, CHANNEL_THREADS, bytes,
                                                    run->stream, *d, t)));
     else
-        DISPATCH_TYPE(run->plan->element, T,
+        DISPATCH_TYPE(run->plan->dtype, T,
                       DISPATCH_WIDTH(width, LAUNCH((forward_tiles<T, V, 3, 2>), grid, CHANNEL_THREADS, bytes,
                                                    run->stream, *d, t)));
     return cuda_launched("depthwise forward_tiles", err);
@@ -362,11 +362,11 @@ enum status depthwise_tiles_backward(const struct cuda_run *run, const struct de
     *blocks = t.tiles < *blocks ? t.tiles : *blocks;
     const dim3 grid = tile_grid(&t, w, width, *blocks, run->students);
     if (stride == 1)
-        DISPATCH_TYPE(run->plan->element, T,
+        DISPATCH_TYPE(run->plan->dtype, T,
                       DISPATCH_WIDTH(width, LAUNCH((backward_tiles<T, V, 3, 1, 0>), grid, CHANNEL_THREADS, bytes,
                                                    run->stream, *d, t)));
     else
-        DISPATCH_TYPE(run->plan->element, T,
+        DISPATCH_TYPE(run->plan->dtype, T,
                       DISPATCH_WIDTH(width, LAUNCH((backward_tiles<T, V, 3, 2, 1>), grid, CHANNEL_THREADS, bytes,
                                                    run->stream, *d, t)));
     return cuda_launched("depthwise backward_tiles", err);

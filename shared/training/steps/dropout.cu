@@ -9,7 +9,7 @@
 
 /* The mask's parameters, of every student. */
 struct mask {
-    const uint32_t *cursor;             /* the feed's */
+    const uint32_t *cursor;             /* the epoch inputs' */
     const struct step_scalars *scalars; /* [steps][students] */
     int students, layer;
     float scale;    /* 1 / (1 - p) */
@@ -58,7 +58,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
     __shared__ float shared[LANE_FLOATS];
     const struct place p = place_of<V>(channels, vectors);
     const struct mask_keys keys = keys_of(&mask);
-    const struct completion<V> completion = completion_of<V>(&read, &p);
+    const struct epilogue<V> epilogue = epilogue_of<V>(&read, &p);
     const TI *in = values_of<TI>(&read, p.channel);
     TO *out = output_of<TO>(&write, p.channel);
     const size_t stride = (size_t)gridDim.x * p.lanes;
@@ -67,7 +67,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
     for (size_t pixel = (size_t)blockIdx.x * p.lanes + p.lane; p.active && pixel < pixels; pixel += stride) {
         float x[V];
         load_vector<V>(in + pixel * channels, x);
-        complete<V>(&completion, x);
+        apply_epilogue<V>(&epilogue, x);
         drop<V>(&mask, &keys, pixel * channels + p.channel, x);
         store_vector<V>(out + pixel * channels, x);
         tally_add<V>(&tally, x);
@@ -78,21 +78,21 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
 
 template <typename TI, typename TO, int V>
 static __global__ void __launch_bounds__(CHANNEL_THREADS, 2)
-    dropout_gradient(struct cuda_slope from, struct cuda_give give, struct mask mask, int channels, int vectors,
+    dropout_gradient(struct cuda_derivative from, struct cuda_give give, struct mask mask, int channels, int vectors,
                      size_t pixels)
 {
     __shared__ float shared[LANE_FLOATS];
     const struct place p = place_of<V>(channels, vectors);
     const struct mask_keys keys = keys_of(&mask);
-    const struct slope<V> slope = slope_of<V>(&from, &p);
-    const TO *g = slope_gradient<TO>(&from, p.channel), *z = slope_values<TO>(&from, p.channel);
+    const struct derivative<V> derivative = derivative_of<V>(&from, &p);
+    const TO *g = derivative_gradient<TO>(&from, p.channel), *z = derivative_values<TO>(&from, p.channel);
     TI *to = gradient_of<TI>(&give, p.channel);
     const TI *in = values_of<TI>(&give.input, p.channel);
     struct giving<V> giving = giving_of<V>(&give, &p);
     const size_t stride = (size_t)gridDim.x * p.lanes;
     for (size_t pixel = (size_t)blockIdx.x * p.lanes + p.lane; p.active && pixel < pixels; pixel += stride) {
         float dz[V];
-        load_slope<V>(&slope, g, z, pixel * channels, dz);
+        load_derivative<V>(&derivative, g, z, pixel * channels, dz);
         drop<V>(&mask, &keys, pixel * channels + p.channel, dz);
         give_at<V>(&giving, to, in, pixel * channels, dz);
     }
@@ -107,8 +107,8 @@ static struct mask mask_of(const struct cuda_run *run)
     struct mask m = {};
     m.training = run->pass->training;
     if (m.training) {
-        m.cursor = run->pass->feed->cursor;
-        m.scalars = run->pass->feed->scalars;
+        m.cursor = run->pass->inputs->cursor;
+        m.scalars = run->pass->inputs->scalars;
     }
     m.students = run->students;
     m.layer = run->index;
@@ -135,7 +135,7 @@ static enum status forward(const struct cuda_run *run, struct error *err)
     size_t pixels;
     const struct channel_grid g = grid_of(run, &pixels);
     const dim3 grid = channel_dim(&g, run->students);
-    DISPATCH(cuda_element_of(run, in), cuda_element_of(run, out), g.width,
+    DISPATCH(cuda_dtype_of(run, in), cuda_dtype_of(run, out), g.width,
              LAUNCH((dropout<TI, TO, V>), grid, CHANNEL_THREADS, 0, run->stream, read, write, mask, channels, g.vectors,
                     pixels));
     TRY(cuda_launched("dropout", err));
@@ -149,7 +149,7 @@ static enum status backward(const struct cuda_run *run, struct error *err)
 {
     enum status status = STATUS_OK;
     const struct plan_tensor *in = cuda_input_of(run), *out = cuda_output_of(run);
-    const struct cuda_slope slope = cuda_slope_of(run);
+    const struct cuda_derivative derivative = cuda_derivative_of(run);
     const struct cuda_give give = cuda_give_of(run, run->scratch);
     const struct mask mask = mask_of(run);
     const int channels = out->shape.c;
@@ -158,9 +158,9 @@ static enum status backward(const struct cuda_run *run, struct error *err)
     const dim3 grid = channel_dim(&g, run->students);
     if (in->gradient == PLAN_NONE)
         return STATUS_OK;
-    DISPATCH(cuda_element_of(run, in), cuda_element_of(run, out), g.width,
-             LAUNCH((dropout_gradient<TI, TO, V>), grid, CHANNEL_THREADS, 0, run->stream, slope, give, mask, channels,
-                    g.vectors, pixels));
+    DISPATCH(cuda_dtype_of(run, in), cuda_dtype_of(run, out), g.width,
+             LAUNCH((dropout_gradient<TI, TO, V>), grid, CHANNEL_THREADS, 0, run->stream, derivative, give, mask,
+                    channels, g.vectors, pixels));
     TRY(cuda_launched("dropout_gradient", err));
     if (give.sums)
         TRY(cuda_finish_gradient(run, give.sums, g.blocks, err));

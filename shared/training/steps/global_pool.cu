@@ -11,7 +11,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
 {
     __shared__ float shared[LANE_FLOATS], sums[MAX_VECTORS * 4];
     const struct place p = place_of<V>(channels, vectors);
-    const struct completion<V> completion = completion_of<V>(&read, &p);
+    const struct epilogue<V> epilogue = epilogue_of<V>(&read, &p);
     const TI *in = values_of<TI>(&read, p.channel);
     TO *out = output_of<TO>(&write, p.channel);
     struct tally<V> tally;
@@ -23,7 +23,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
         for (int pixel = p.lane; p.active && pixel < pixels; pixel += p.lanes) {
             float x[V];
             load_vector<V>(image + (size_t)pixel * channels, x);
-            complete<V>(&completion, x);
+            apply_epilogue<V>(&epilogue, x);
 #pragma unroll
             for (int v = 0; v < V; v++)
                 sum[v] += x[v];
@@ -44,12 +44,12 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
 
 template <typename TI, typename TO, int V>
 static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
-    global_pool_gradient(struct cuda_slope from, struct cuda_give give, struct window w, int vectors)
+    global_pool_gradient(struct cuda_derivative from, struct cuda_give give, struct window w, int vectors)
 {
     __shared__ float shared[LANE_FLOATS];
     const struct place p = place_of<V>(w.channels, vectors);
-    const struct slope<V> slope = slope_of<V>(&from, &p);
-    const TO *g = slope_gradient<TO>(&from, p.channel), *z = slope_values<TO>(&from, p.channel);
+    const struct derivative<V> derivative = derivative_of<V>(&from, &p);
+    const TO *g = derivative_gradient<TO>(&from, p.channel), *z = derivative_values<TO>(&from, p.channel);
     const TI *in = values_of<TI>(&give.input, p.channel);
     TI *to = gradient_of<TI>(&give, p.channel);
     struct giving<V> giving = giving_of<V>(&give, &p);
@@ -57,7 +57,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
     struct walk at = walk_of(w.y.in, w.x.in, blockIdx.x * (size_t)p.lanes + p.lane, (size_t)gridDim.x * p.lanes);
     for (; p.active && at.n < w.samples; walk_on(&at)) {
         float dz[V];
-        load_slope<V>(&slope, g, z, (size_t)at.n * w.channels, dz);
+        load_derivative<V>(&derivative, g, z, (size_t)at.n * w.channels, dz);
 #pragma unroll
         for (int v = 0; v < V; v++)
             dz[v] /= pixels;
@@ -78,7 +78,7 @@ static enum status forward(const struct cuda_run *run, struct error *err)
     struct channel_grid g = channel_grid_of(channels, vector_width(channels), (size_t)samples, 1, MAX_VECTORS);
     g.blocks = samples < CUDA_MAX_BLOCKS ? samples : CUDA_MAX_BLOCKS;
     const dim3 grid = channel_dim(&g, run->students);
-    DISPATCH(cuda_element_of(run, in), cuda_element_of(run, out), g.width,
+    DISPATCH(cuda_dtype_of(run, in), cuda_dtype_of(run, out), g.width,
              LAUNCH((global_pool<TI, TO, V>), grid, CHANNEL_THREADS, 0, run->stream, read, write, channels, g.vectors,
                     pixels, samples));
     TRY(cuda_launched("global_pool", err));
@@ -93,16 +93,16 @@ static enum status backward(const struct cuda_run *run, struct error *err)
     enum status status = STATUS_OK;
     const struct plan_tensor *in = cuda_input_of(run), *out = cuda_output_of(run);
     const struct window w = window_of(run);
-    const struct cuda_slope slope = cuda_slope_of(run);
+    const struct cuda_derivative derivative = cuda_derivative_of(run);
     const struct cuda_give give = cuda_give_of(run, run->scratch);
     const size_t pixels = (size_t)w.samples * w.y.in * w.x.in;
     const struct channel_grid g = channel_grid_of(w.channels, vector_width(w.channels), pixels, 1, MAX_VECTORS);
     const dim3 grid = channel_dim(&g, run->students);
     if (in->gradient == PLAN_NONE)
         return STATUS_OK;
-    DISPATCH(
-        cuda_element_of(run, in), cuda_element_of(run, out), g.width,
-        LAUNCH((global_pool_gradient<TI, TO, V>), grid, CHANNEL_THREADS, 0, run->stream, slope, give, w, g.vectors));
+    DISPATCH(cuda_dtype_of(run, in), cuda_dtype_of(run, out), g.width,
+             LAUNCH((global_pool_gradient<TI, TO, V>), grid, CHANNEL_THREADS, 0, run->stream, derivative, give, w,
+                    g.vectors));
     TRY(cuda_launched("global_pool_gradient", err));
     if (give.sums)
         TRY(cuda_finish_gradient(run, give.sums, g.blocks, err));

@@ -44,7 +44,7 @@ static struct weight_matrix matrix_of(const struct step_run *run, const struct l
                                   (size_t)l->pixels, (size_t)l->in};
 }
 
-static void complete_slice(void *context, int slice, int worker)
+static void epilogue_slice(void *context, int slice, int worker)
 {
     struct step_run *run = context;
     const struct linear l = linear_of(run);
@@ -52,7 +52,7 @@ static void complete_slice(void *context, int slice, int worker)
     (void)worker;
     slice_samples(run, slice, &first, &end);
     const size_t at = (size_t)first * (size_t)l.in;
-    copy_completed(run, run->in, at, (size_t)(end - first) * (size_t)l.in, l.a + at);
+    copy_with_epilogue(run, run->in, at, (size_t)(end - first) * (size_t)l.in, l.a + at);
 }
 
 static void forward_block(void *context, int block, int worker)
@@ -85,7 +85,7 @@ static void forward(struct step_run *run)
     const struct linear l = linear_of(run);
     const struct weight_matrix matrix = matrix_of(run, &l);
     run->slices = slice_count(0, run->pass->count);
-    run_slices(run, complete_slice);
+    run_slices(run, epilogue_slice);
     pack_weights(run, &matrix, run->memory->parameters + run->step->weight, run->workspace->packed);
     thread_pool_run(run->device->pool, (l.out + BLOCK - 1) / BLOCK, forward_block, run);
     if (run->step->statistics)
@@ -99,7 +99,7 @@ static void read_slice(void *context, int slice, int worker)
     int first, end;
     slice_samples(run, slice, &first, &end);
     const size_t at = (size_t)first * (size_t)l.out, floats = (size_t)(end - first) * (size_t)l.out;
-    complete_slice(run, slice, worker);
+    epilogue_slice(run, slice, worker);
     copy_gradient(run, at, floats, l.dz + at);
     note_bias(run, slice, l.dz + at, floats);
 }

@@ -55,7 +55,7 @@ static void forward_slice(void *context, int slice, int worker)
     slice_samples(run, slice, &first, &end);
     for (size_t pixel = (size_t)first * image, last = (size_t)end * image, pixels; pixel < last; pixel += pixels) {
         pixels = last - pixel < p.tile ? last - pixel : p.tile;
-        const float *a = read_completed(run, run->in, pixel * in, pixels * in, scratch);
+        const float *a = read_with_epilogue(run, run->in, pixel * in, pixels * in, scratch);
         multiply(run, (int)pixels, p.out, p.in, a, values + pixel * out, bias);
         note_values(run, slice, values + pixel * out, pixels * out);
     }
@@ -86,7 +86,7 @@ static void backward_slice(void *context, int slice, int worker)
     slice_samples(run, slice, &first, &end);
     for (size_t pixel = (size_t)first * image, last = (size_t)end * image, pixels; pixel < last; pixel += pixels) {
         pixels = last - pixel < p.tile ? last - pixel : p.tile;
-        weights.a = read_completed(run, run->in, pixel * in, pixels * in, a_tile);
+        weights.a = read_with_epilogue(run, run->in, pixel * in, pixels * in, a_tile);
         weights.b = read_gradient(run, pixel * out, pixels * out, dz_tile);
         weights.depth = (int)pixels;
         run->kernels->gemm(&weights);

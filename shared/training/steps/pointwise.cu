@@ -5,14 +5,13 @@
 #include <limits.h>
 
 /* Whether the kernels take the step: channels in vectors, pixels, one type of element, the device's shared memory. */
-static bool pointwise_fits(const struct cuda_run *run, size_t (*shared_bytes)(int in, int out, enum element element))
+static bool pointwise_fits(const struct cuda_run *run, size_t (*shared_bytes)(int in, int out, enum dtype dtype))
 {
     const struct shape in = cuda_input_of(run)->shape, out = cuda_output_of(run)->shape;
-    const enum element element = cuda_element_of(run, cuda_input_of(run));
+    const enum dtype dtype = cuda_dtype_of(run, cuda_input_of(run));
     return in.c <= POINTWISE_MAX_CHANNELS && out.c <= POINTWISE_MAX_CHANNELS && in.c % 4 == 0 && out.c % 4 == 0 &&
-           cuda_element_of(run, cuda_output_of(run)) == element &&
-           (size_t)run->pass->count * in.h * in.w <= INT_MAX / 2 &&
-           shared_bytes(in.c, out.c, element) <= run->device->properties.sharedMemPerBlockOptin;
+           cuda_dtype_of(run, cuda_output_of(run)) == dtype && (size_t)run->pass->count * in.h * in.w <= INT_MAX / 2 &&
+           shared_bytes(in.c, out.c, dtype) <= run->device->properties.sharedMemPerBlockOptin;
 }
 
 static size_t scratch(const struct plan *plan, const struct plan_step *step)
@@ -20,7 +19,7 @@ static size_t scratch(const struct plan *plan, const struct plan_step *step)
     const struct shape in = plan->tensors[step->inputs[0].tensor].shape, out = plan->tensors[step->output].shape;
     const size_t forward = 3 * (size_t)CUDA_MAX_BLOCKS * out.c;
     const size_t backward =
-        pointwise_scratch(in.c, out.c, (size_t)plan->batch * in.h * in.w, plan->element, step->bias != PLAN_NONE);
+        pointwise_scratch(in.c, out.c, (size_t)plan->batch * in.h * in.w, plan->dtype, step->bias != PLAN_NONE);
     const size_t other = cuda_conv.scratch(plan, step), own = forward > backward ? forward : backward;
     return own > other ? own : other;
 }

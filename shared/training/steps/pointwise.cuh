@@ -29,7 +29,7 @@ struct pointwise {
     size_t parameter_stride;
     struct cuda_read read;
     struct cuda_write write;
-    struct cuda_slope slope;
+    struct cuda_derivative derivative;
     struct cuda_give give;                /* gradient NULL: not wanted */
     float *weight_partial, *bias_partial; /* [student][block], bias_partial NULL: none */
     size_t weight_student, weight_block, bias_student, bias_block;
@@ -57,12 +57,12 @@ template <typename T, int PIXELS, int SHARE, int PITCH>
 static __device__ __forceinline__ void pointwise_fill_input(const struct pointwise *p, const struct quad_lane *lane,
                                                             int student, int first, const quad_raw<T> *share, T *tile)
 {
-    const struct quad_completion completion = quad_completion_of(&p->read, student, lane->channel, lane->valid);
+    const struct quad_epilogue epilogue = quad_epilogue_of(&p->read, student, lane->channel, lane->valid);
     const int left = lane->valid ? p->pixels - first : 0;
 #pragma unroll
     for (int i = 0; i < SHARE; i++) {
         const int row = lane->row + i * lane->rows;
-        struct quad q = quad_complete(&p->read, &completion, quad_unpack(share[i]));
+        struct quad q = quad_apply_epilogue(&p->read, &epilogue, quad_unpack(share[i]));
         q = row < left ? q : quad_zero();
         if (row < PIXELS)
             quad_to_tile(tile + row * PITCH + lane->channel, q);
@@ -102,12 +102,12 @@ static inline struct pointwise pointwise_of(const struct cuda_run *run)
 extern "C" {
 #endif
 /* ---- pointwise_forward.cu: channels are multiples of 4 ---- */
-size_t pointwise_forward_bytes(int in, int out, enum element element); /* of shared memory */
+size_t pointwise_forward_bytes(int in, int out, enum dtype dtype); /* of shared memory */
 enum status pointwise_forward(const struct cuda_run *run, struct error *err);
 /* ---- pointwise_backward.cu: the same ---- */
-size_t pointwise_backward_bytes(int in, int out, enum element element);
+size_t pointwise_backward_bytes(int in, int out, enum dtype dtype);
 /* Floats of scratch a student for a batch of `pixels` pixels. */
-size_t pointwise_scratch(int in, int out, size_t pixels, enum element element, int bias);
+size_t pointwise_scratch(int in, int out, size_t pixels, enum dtype dtype, int bias);
 enum status pointwise_backward(const struct cuda_run *run, struct error *err);
 #ifdef __cplusplus
 }

@@ -57,28 +57,29 @@ static __device__ __forceinline__ void fetch(const struct pointwise *p, const st
                                              tile_share<T, SIDE> *share)
 {
     enum { PIXELS = tile_pixels<T, SIDE>(), SHARE = backward_memory<T, SIDE>::SHARE };
-    const T *const g = (const T *)p->slope.gradient + student * p->slope.gradient_stride + from->channel;
-    const T *const z = (const T *)p->slope.values + student * p->slope.value_stride + from->channel;
+    const T *const g = (const T *)p->derivative.gradient + student * p->derivative.gradient_stride + from->channel;
+    const T *const z = (const T *)p->derivative.values + student * p->derivative.value_stride + from->channel;
     const T *const input = (const T *)p->read.values + student * p->read.stride + to->channel;
     pointwise_fetch<T, PIXELS, SHARE>(from, g, p->out, first, p->pixels, share->g);
-    if (p->slope.a)
+    if (p->derivative.a)
         pointwise_fetch<T, PIXELS, SHARE>(from, z, p->out, first, p->pixels, share->z);
     pointwise_fetch<T, PIXELS, SHARE>(to, input, p->in, first, p->pixels, share->input);
 }
 
 /* The tile's dz, zeros behind the tensor's end and beside its channels. */
 template <typename T, int SIDE>
-static __device__ __forceinline__ void fill_slope(const struct pointwise *p, const struct quad_lane *lane, int student,
-                                                  int first, const tile_share<T, SIDE> *share, T *tile)
+static __device__ __forceinline__ void fill_derivative(const struct pointwise *p, const struct quad_lane *lane,
+                                                       int student, int first, const tile_share<T, SIDE> *share,
+                                                       T *tile)
 {
     typedef backward_memory<T, SIDE> memory;
-    const struct quad_slope through = quad_slope_of(&p->slope, student, lane->channel, lane->valid);
+    const struct quad_derivative through = quad_derivative_of(&p->derivative, student, lane->channel, lane->valid);
     const int left = lane->valid ? p->pixels - first : 0;
 #pragma unroll
     for (int i = 0; i < memory::SHARE; i++) {
         const int row = lane->row + i * lane->rows;
         struct quad q = quad_unpack(share->g[i]);
-        if (p->slope.a)
+        if (p->derivative.a)
             q = quad_through(&through, q, quad_unpack(share->z[i]));
         q = row < left ? q : quad_zero();
         if (row < memory::PIXELS)
@@ -131,7 +132,7 @@ static __global__ void __launch_bounds__(TILE_THREADS, SIDE == 128 ? 1 : 2)
     load_weights<T, SIDE, PITCH>(&p, student, weights);
     for (int i = blockIdx.x; i < p.tiles; i += gridDim.x) {
         const int first = i * PIXELS, left = p.pixels - first;
-        fill_slope<T, SIDE>(&p, &from, student, first, &share, dz);
+        fill_derivative<T, SIDE>(&p, &from, student, first, &share, dz);
         pointwise_fill_input<T, PIXELS, memory::SHARE, PITCH>(&p, &to, student, first, share.input, input);
         __syncthreads();
         if (i + (int)gridDim.x < p.tiles)
@@ -176,25 +177,25 @@ template <typename T> static void sizes_of(int side, size_t *bytes, size_t *pixe
     }
 }
 
-static void sizes_of_step(int in, int out, enum element element, size_t *bytes, size_t *pixels)
+static void sizes_of_step(int in, int out, enum dtype dtype, size_t *bytes, size_t *pixels)
 {
-    if (element == ELEMENT_BF16)
+    if (dtype == DTYPE_BF16)
         sizes_of<bf16>(pointwise_side(in, out), bytes, pixels);
     else
         sizes_of<float>(pointwise_side(in, out), bytes, pixels);
 }
 
-size_t pointwise_backward_bytes(int in, int out, enum element element)
+size_t pointwise_backward_bytes(int in, int out, enum dtype dtype)
 {
     size_t bytes, pixels;
-    sizes_of_step(in, out, element, &bytes, &pixels);
+    sizes_of_step(in, out, dtype, &bytes, &pixels);
     return bytes;
 }
 
-static size_t tiles_of(int in, int out, size_t pixels, enum element element)
+static size_t tiles_of(int in, int out, size_t pixels, enum dtype dtype)
 {
     size_t bytes, tile;
-    sizes_of_step(in, out, element, &bytes, &tile);
+    sizes_of_step(in, out, dtype, &bytes, &tile);
     return (pixels + tile - 1) / tile;
 }
 
@@ -204,9 +205,9 @@ static size_t most_blocks(int in, int out)
     return most < MIN_BLOCKS ? (size_t)MIN_BLOCKS : most > CUDA_MAX_BLOCKS ? (size_t)CUDA_MAX_BLOCKS : most;
 }
 
-size_t pointwise_scratch(int in, int out, size_t pixels, enum element element, int bias)
+size_t pointwise_scratch(int in, int out, size_t pixels, enum dtype dtype, int bias)
 {
-    const size_t tiles = tiles_of(in, out, pixels, element), most = most_blocks(in, out);
+    const size_t tiles = tiles_of(in, out, pixels, dtype), most = most_blocks(in, out);
     return (tiles < most ? tiles : most) * ((size_t)in * out + (bias ? out : 0) + 2 * (size_t)in);
 }
 
@@ -241,12 +242,12 @@ static enum status launch_side(const struct cuda_run *run, struct pointwise *p, 
 /* Scratch memory: partial weight gradients, partial bias gradients, sums; of all students each. */
 enum status pointwise_backward(const struct cuda_run *run, struct error *err)
 {
-    const enum element element = cuda_element_of(run, cuda_input_of(run));
+    const enum dtype dtype = cuda_dtype_of(run, cuda_input_of(run));
     const size_t parameters = run->plan->parameter_count;
     float *const gradients = run->memory->parameter_gradients;
     enum status status = STATUS_OK;
     struct pointwise p = pointwise_of(run);
-    p.tiles = (int)tiles_of(p.in, p.out, p.pixels, element);
+    p.tiles = (int)tiles_of(p.in, p.out, p.pixels, dtype);
     const int blocks = pointwise_blocks(p.tiles, most_blocks(p.in, p.out));
     const size_t rows = (size_t)run->students * blocks;
     p.weight_block = (size_t)p.in * p.out;
@@ -255,10 +256,10 @@ enum status pointwise_backward(const struct cuda_run *run, struct error *err)
     p.bias_block = p.bias ? p.out : 0;
     p.bias_student = blocks * p.bias_block;
     p.bias_partial = p.bias ? p.weight_partial + rows * p.weight_block : NULL;
-    p.slope = cuda_slope_of(run);
+    p.derivative = cuda_derivative_of(run);
     if (cuda_input_of(run)->gradient != PLAN_NONE)
         p.give = cuda_give_of(run, p.weight_partial + rows * (p.weight_block + p.bias_block));
-    if (element == ELEMENT_BF16)
+    if (dtype == DTYPE_BF16)
         TRY(launch_side<bf16>(run, &p, blocks, err));
     else
         TRY(launch_side<float>(run, &p, blocks, err));

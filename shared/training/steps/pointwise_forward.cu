@@ -98,10 +98,10 @@ template <typename T> static size_t bytes_of(int side)
     }
 }
 
-size_t pointwise_forward_bytes(int in, int out, enum element element)
+size_t pointwise_forward_bytes(int in, int out, enum dtype dtype)
 {
     const int side = pointwise_side(in, out);
-    return element == ELEMENT_BF16 ? bytes_of<bf16>(side) : bytes_of<float>(side);
+    return dtype == DTYPE_BF16 ? bytes_of<bf16>(side) : bytes_of<float>(side);
 }
 
 template <typename T, int SIDE>
@@ -140,6 +140,6 @@ enum status pointwise_forward(const struct cuda_run *run, struct error *err)
 {
     struct pointwise p = pointwise_of(run);
     p.write = cuda_write_of(run, run->scratch);
-    return cuda_element_of(run, cuda_input_of(run)) == ELEMENT_BF16 ? launch_side<bf16>(run, &p, err)
-                                                                    : launch_side<float>(run, &p, err);
+    return cuda_dtype_of(run, cuda_input_of(run)) == DTYPE_BF16 ? launch_side<bf16>(run, &p, err)
+                                                                : launch_side<float>(run, &p, err);
 }

@@ -162,12 +162,12 @@ static void global_forward_slice(void *context, int slice, int worker)
     struct step_run *run = context;
     const int channels = run->in->shape.c, width = run->in->width;
     const size_t floats = run->in->sample;
-    float *completed = run->workspace->scratch[worker], *sums = completed + floats;
+    float *with_epilogue = run->workspace->scratch[worker], *sums = with_epilogue + floats;
     int first, end;
     slice_samples(run, slice, &first, &end);
     for (int sample = first; sample < end; sample++) {
         float *out = tensor_value(run, run->out) + (size_t)sample * (size_t)channels;
-        const float *in = read_completed(run, run->in, (size_t)sample * floats, floats, completed);
+        const float *in = read_with_epilogue(run, run->in, (size_t)sample * floats, floats, with_epilogue);
         run->kernels->moments(in, floats, width, run->workspace->zeros, sums);
         for (int c = 0; c < channels; c++) {
             double sum = 0;

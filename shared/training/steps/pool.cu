@@ -22,8 +22,8 @@ static __device__ __forceinline__ float divisor(const struct window *w, int oy, 
 /* The values of window (oy, ox) of an image, completed, in order: their largest, or their sum. first[V]: the tap that
  * has the largest value first. */
 template <typename T, int V, bool MAX>
-static __device__ __forceinline__ void look(const struct window *w, const struct completion<V> *completion,
-                                            const T *image, int oy, int ox, float *result, int *first)
+static __device__ __forceinline__ void look(const struct window *w, const struct epilogue<V> *epilogue, const T *image,
+                                            int oy, int ox, float *result, int *first)
 {
     bool some = false;
     clear<V>(result);
@@ -37,7 +37,7 @@ static __device__ __forceinline__ void look(const struct window *w, const struct
             continue;
         float value[V];
         load_vector<V>(image + ((size_t)iy * w->x.in + ix) * w->channels, value);
-        complete<V>(completion, value);
+        apply_epilogue<V>(epilogue, value);
 #pragma unroll
         for (int v = 0; v < V; v++) {
             if (!MAX) {
@@ -57,7 +57,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
 {
     __shared__ float shared[LANE_FLOATS];
     const struct place p = place_of<V>(w.channels, vectors);
-    const struct completion<V> completion = completion_of<V>(&read, &p);
+    const struct epilogue<V> epilogue = epilogue_of<V>(&read, &p);
     const TI *in = values_of<TI>(&read, p.channel);
     TO *out = output_of<TO>(&write, p.channel);
     struct walk at = walk_of(w.y.out, w.x.out, blockIdx.x * (size_t)p.lanes + p.lane, (size_t)gridDim.x * p.lanes);
@@ -67,7 +67,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
         const TI *image = in + (size_t)at.n * w.y.in * w.x.in * w.channels;
         float result[V];
         int first[V];
-        look<TI, V, MAX>(&w, &completion, image, at.y, at.x, result, first);
+        look<TI, V, MAX>(&w, &epilogue, image, at.y, at.x, result, first);
         if (!MAX) {
             const float count = divisor(&w, at.y, at.x, with_padding);
 #pragma unroll
@@ -99,13 +99,13 @@ static __device__ __forceinline__ int tap_at(const struct axis *a, int i, int o)
 
 template <typename TI, typename TO, int V, bool MAX>
 static __global__ void __launch_bounds__(CHANNEL_THREADS, 2)
-    pool_gradient(struct cuda_slope from, struct cuda_give give, struct window w, int with_padding, int vectors)
+    pool_gradient(struct cuda_derivative from, struct cuda_give give, struct window w, int with_padding, int vectors)
 {
     __shared__ float shared[LANE_FLOATS];
     const struct place p = place_of<V>(w.channels, vectors);
-    const struct completion<V> completion = completion_of<V>(&give.input, &p);
-    const struct slope<V> slope = slope_of<V>(&from, &p);
-    const TO *g = slope_gradient<TO>(&from, p.channel), *z = slope_values<TO>(&from, p.channel);
+    const struct epilogue<V> epilogue = epilogue_of<V>(&give.input, &p);
+    const struct derivative<V> derivative = derivative_of<V>(&from, &p);
+    const TO *g = derivative_gradient<TO>(&from, p.channel), *z = derivative_values<TO>(&from, p.channel);
     const TI *in = values_of<TI>(&give.input, p.channel);
     TI *to = gradient_of<TI>(&give, p.channel);
     struct giving<V> giving = giving_of<V>(&give, &p);
@@ -124,9 +124,9 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 2)
                     continue;
                 float dz[V], largest[V];
                 int first[V];
-                load_slope<V>(&slope, g, z, (((size_t)at.n * w.y.out + oy) * w.x.out + ox) * w.channels, dz);
+                load_derivative<V>(&derivative, g, z, (((size_t)at.n * w.y.out + oy) * w.x.out + ox) * w.channels, dz);
                 if (MAX)
-                    look<TI, V, MAX>(&w, &completion, image, oy, ox, largest, first);
+                    look<TI, V, MAX>(&w, &epilogue, image, oy, ox, largest, first);
                 const float count = MAX ? 1 : divisor(&w, oy, ox, with_padding);
 #pragma unroll
                 for (int v = 0; v < V; v++)
@@ -150,7 +150,7 @@ static struct channel_grid grid_of(const struct window *w, size_t pixels)
 static enum status forward(const struct cuda_run *run, struct error *err)
 {
     enum status status = STATUS_OK;
-    const enum element in = cuda_element_of(run, cuda_input_of(run)), out = cuda_element_of(run, cuda_output_of(run));
+    const enum dtype in = cuda_dtype_of(run, cuda_input_of(run)), out = cuda_dtype_of(run, cuda_output_of(run));
     const struct window w = window_of(run);
     const struct cuda_read read = cuda_read_of(run, cuda_input_of(run));
     const struct cuda_write write = cuda_write_of(run, run->scratch);
@@ -175,9 +175,9 @@ cleanup:
 static enum status backward(const struct cuda_run *run, struct error *err)
 {
     enum status status = STATUS_OK;
-    const enum element in = cuda_element_of(run, cuda_input_of(run)), out = cuda_element_of(run, cuda_output_of(run));
+    const enum dtype in = cuda_dtype_of(run, cuda_input_of(run)), out = cuda_dtype_of(run, cuda_output_of(run));
     const struct window w = window_of(run);
-    const struct cuda_slope slope = cuda_slope_of(run);
+    const struct cuda_derivative derivative = cuda_derivative_of(run);
     const struct cuda_give give = cuda_give_of(run, run->scratch);
     const struct channel_grid g = grid_of(&w, (size_t)w.y.in * w.x.in);
     const dim3 grid = channel_dim(&g, run->students);
@@ -186,11 +186,11 @@ static enum status backward(const struct cuda_run *run, struct error *err)
         return STATUS_OK;
     if (run->step->kind == STEP_MAX_POOL)
         DISPATCH(in, out, g.width,
-                 LAUNCH((pool_gradient<TI, TO, V, true>), grid, CHANNEL_THREADS, 0, run->stream, slope, give, w,
+                 LAUNCH((pool_gradient<TI, TO, V, true>), grid, CHANNEL_THREADS, 0, run->stream, derivative, give, w,
                         with_padding, g.vectors));
     else
         DISPATCH(in, out, g.width,
-                 LAUNCH((pool_gradient<TI, TO, V, false>), grid, CHANNEL_THREADS, 0, run->stream, slope, give, w,
+                 LAUNCH((pool_gradient<TI, TO, V, false>), grid, CHANNEL_THREADS, 0, run->stream, derivative, give, w,
                         with_padding, g.vectors));
     TRY(cuda_launched("pool_gradient", err));
     if (give.sums)

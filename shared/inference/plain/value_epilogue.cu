@@ -7,23 +7,23 @@
 enum { THREADS = 256 };
 
 static __global__ void __launch_bounds__(THREADS)
-    complete_values(struct value_completion completion, const float *from, size_t elements, int channels, float *to)
+    apply_epilogue(struct value_epilogue epilogue, const float *from, size_t elements, int channels, float *to)
 {
     const size_t i = (size_t)blockIdx.x * THREADS + threadIdx.x;
     if (i >= elements)
         return;
     const size_t channel = i % (size_t)channels;
-    const float x = completion.scale ? fmaf(completion.scale[channel], from[i], completion.shift[channel]) : from[i];
-    to[i] = activate(completion.activation, completion.alpha, completion.beta, x);
+    const float x = epilogue.scale ? fmaf(epilogue.scale[channel], from[i], epilogue.shift[channel]) : from[i];
+    to[i] = activate(epilogue.activation, epilogue.alpha, epilogue.beta, x);
 }
 
-extern "C" enum status values_complete(void *stream, const struct value_completion *completion, const float *from,
-                                       size_t rows, int channels, float *to, struct error *err)
+extern "C" enum status values_apply_epilogue(void *stream, const struct value_epilogue *epilogue, const float *from,
+                                             size_t rows, int channels, float *to, struct error *err)
 {
     const size_t elements = rows * (size_t)channels;
     if (elements == 0)
         return STATUS_OK;
-    LAUNCH(complete_values, (unsigned)((elements + THREADS - 1) / THREADS), THREADS, 0, (cudaStream_t)stream,
-           *completion, from, elements, channels, to);
+    LAUNCH(apply_epilogue, (unsigned)((elements + THREADS - 1) / THREADS), THREADS, 0, (cudaStream_t)stream, *epilogue,
+           from, elements, channels, to);
     return cuda_launched("completing a teacher's values", err);
 }
