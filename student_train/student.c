@@ -2,13 +2,12 @@
 #include "student_train/student.h"
 
 #include "formats/net/net_text.h"
+#include "formats/onnx/onnx_file.h"
 #include "formats/onnx/onnx_read.h"
 #include "shared/base/files.h"
 #include "student_train/preset.h"
 #include <stdlib.h>
 #include <string.h>
-
-enum { ONNX_LIMIT = 1 << 30 };
 
 static bool ends_with(const char *text, const char *end)
 {
@@ -40,7 +39,10 @@ enum status student_open(struct student *student, const char *name, const struct
     *student = (struct student){.onnx = ends_with(name, ".onnx")};
     graph_init(&student->graph);
     if (student->onnx || ends_with(name, ".net")) {
-        TRY(file_read(name, student->onnx ? ONNX_LIMIT : NET_TEXT_LIMIT, &student->bytes, &student->size, err));
+        if (student->onnx)
+            TRY(onnx_file_read(name, &student->bytes, &student->size, NULL, err));
+        else
+            TRY(file_read(name, NET_TEXT_LIMIT, &student->bytes, &student->size, err));
     } else {
         TRY(preset_find(name, input->size, &preset, err));
         student->size = strlen(preset->text);

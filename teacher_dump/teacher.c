@@ -1,16 +1,13 @@
 #define _POSIX_C_SOURCE 200809L
 #include "teacher_dump/teacher.h"
 
+#include "formats/onnx/onnx_file.h"
 #include "formats/onnx/onnx_read.h"
-#include "shared/base/digest.h"
-#include "shared/base/files.h"
 #include "shared/base/suggest.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-
-enum { TEACHER_LIMIT = INT32_MAX }; /* protobuf's own limit */
 
 static const char *base_name(const char *path)
 {
@@ -30,8 +27,7 @@ enum status teacher_open(struct teacher *teacher, const char *path, int size, st
     unsigned char *bytes = NULL;
     size_t length;
     *teacher = (struct teacher){.file = base_name(path)};
-    TRY(file_read(path, TEACHER_LIMIT, &bytes, &length, err));
-    digest_bytes(bytes, length, teacher->digest);
+    TRY(onnx_file_read(path, &bytes, &length, teacher->digest, err));
     TRY(onnx_read(&teacher->graph, bytes, length, path, &options, err));
     const struct node *output = &teacher->graph.nodes[teacher->graph.output];
     if (output->op == OP_SOFTMAX) {

@@ -151,7 +151,7 @@ static void test_many_empty_messages(void **state)
 static void test_opsets(void **state)
 {
     (void)state;
-    static const int refused[] = {0, 5, 25, 1000};
+    static const int refused[] = {0, 5, 26, 1000};
     for (int i = 0; i < 4; i++) {
         struct proto graph = {0};
         put_input(&graph);
@@ -194,12 +194,12 @@ static void test_order_and_cycles(void **state)
     put_node(&graph, "Relu", "later", "y");
     put_node(&graph, "Relu", "x", "later");
     put_output(&graph, "y");
-    expect(&graph, 13, STATUS_BAD_DATA, "");
+    expect(&graph, 13, STATUS_OK, ""); /* files need not list nodes in order */
     put_input(&graph);
     put_node(&graph, "Add", "x b", "a");
     put_node(&graph, "Relu", "a", "b");
     put_output(&graph, "b");
-    expect(&graph, 13, STATUS_BAD_DATA, "reads 'b', which no earlier node makes");
+    expect(&graph, 13, STATUS_BAD_DATA, "'a' depends on itself");
     put_input(&graph);
     put_node(&graph, "Add", "x nothing", "y");
     put_output(&graph, "y");

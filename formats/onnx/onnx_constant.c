@@ -1,5 +1,6 @@
 /* Operators whose inputs are all constant are folded while reading: shapes that exporters compute at run time, weights
- * behind Identity, Cast and Transpose. Here those that make values; onnx_constant_layout.c has those that move them. */
+ * behind Identity, Cast and Transpose. Here those that make values; onnx_fold_math.c has those that
+ * compute, onnx_constant_layout.c those that move. */
 #include "formats/onnx/onnx_reader.h"
 
 #include <string.h>
@@ -145,61 +146,6 @@ enum status onnx_fold_filled(struct onnx_reader *reader)
             out->floats[i] = number;
         else
             out->ints[i] = integer;
-    }
-cleanup:
-    return status;
-}
-
-/* a op b in 64 bits; false where the result is not defined or does not fit. */
-static bool combine_ints(char op, int64_t a, int64_t b, int64_t *out)
-{
-    if (a == ONNX_BATCH || b == ONNX_BATCH)
-        return false;
-    if (op == 'A')
-        return !__builtin_add_overflow(a, b, out);
-    if (op == 'S')
-        return !__builtin_sub_overflow(a, b, out);
-    if (op == 'M')
-        return !__builtin_mul_overflow(a, b, out);
-    *out = b ? a / b : 0;
-    return b != 0;
-}
-
-static float combine_floats(char op, float a, float b)
-{
-    return op == 'A' ? a + b : op == 'S' ? a - b : op == 'M' ? a * b : a / b;
-}
-
-/* Whether the dims are equal but for leading ones. */
-static bool same_dims(const struct onnx_array *a, const struct onnx_array *b)
-{
-    for (int i = 1; i <= a->rank || i <= b->rank; i++)
-        if ((i <= a->rank ? a->dims[a->rank - i] : 1) != (i <= b->rank ? b->dims[b->rank - i] : 1))
-            return false;
-    return true;
-}
-
-/* Add, Sub, Mul, Div of constants of one shape, or of which one is a single number. */
-enum status onnx_fold_arithmetic(struct onnx_reader *reader)
-{
-    enum status status = STATUS_OK;
-    const struct onnx_array *a, *b;
-    struct onnx_array *out, like;
-    char op = reader->op->op_type[0];
-    TRY(onnx_constant_input(reader, 0, &a));
-    TRY(onnx_constant_input(reader, 1, &b));
-    if (a->is_float != b->is_float || (a->count != 1 && b->count != 1 && !same_dims(a, b)))
-        return onnx_refuse(reader, "constants of these shapes cannot be combined");
-    like = onnx_without_data(a->count > b->count || (a->count == b->count && a->rank >= b->rank) ? a : b);
-    if (a->count == 0 || b->count == 0)
-        return onnx_refuse(reader, "a constant is empty");
-    TRY(onnx_emit_like(reader, &like, &out));
-    for (size_t i = 0; i < out->count; i++) {
-        size_t k = a->count == 1 ? 0 : i, l = b->count == 1 ? 0 : i;
-        if (out->is_float)
-            out->floats[i] = combine_floats(op, a->floats[k], b->floats[l]);
-        else if (!combine_ints(op, a->ints[k], b->ints[l], &out->ints[i]))
-            return onnx_refuse(reader, "constants cannot be combined (overflow, or the batch size is among them)");
     }
 cleanup:
     return status;

@@ -178,7 +178,10 @@ static enum status derived_weight(struct onnx_reader *reader, const char *suffix
                                   const int *dims, int rank, bool trained, int *index)
 {
     char name[2 * NODE_MAX_NAME];
-    snprintf(name, sizeof name, "%.*s.%s", NODE_MAX_NAME - 32, onnx_output_name(reader), suffix);
+    const char *output = onnx_graph_name(reader, onnx_output_name(reader));
+    if (!output)
+        return error_no_memory(reader->err, NODE_MAX_NAME, "a name");
+    snprintf(name, sizeof name, "%.*s.%s", NODE_MAX_NAME - 32, output, suffix);
     enum status status = onnx_new_weight(reader, name, dims, rank, trained, index);
     for (int k = 0; status == STATUS_OK && k < dims[0]; k++)
         reader->graph->weights[*index].data[k] = numbers[k] * factor;
@@ -234,11 +237,12 @@ cleanup:
 /* ---- arithmetic of a value with a constant ---- */
 
 /* A constant added to a layer that has no bias and no other reader is its bias: MatMul + Add. */
-static bool is_bias_of(const struct onnx_reader *reader, const struct onnx_value *value)
+static bool is_bias_of(struct onnx_reader *reader, const struct onnx_value *value)
 {
     const struct node *node = &reader->graph->nodes[value->node];
-    return (node->op == OP_LINEAR || node->op == OP_CONV) && node->bias < 0 && value->readers == 1 &&
-           strcmp(node->name, value->name) == 0 && strlen(onnx_output_name(reader)) < NODE_MAX_NAME;
+    const char *name = onnx_graph_name(reader, value->name);
+    return (node->op == OP_LINEAR || node->op == OP_CONV) && node->bias < 0 && value->readers == 1 && name &&
+           strcmp(node->name, name) == 0;
 }
 
 static enum status add_bias(struct onnx_reader *reader, const struct onnx_value *value, size_t constant)
@@ -248,7 +252,8 @@ static enum status add_bias(struct onnx_reader *reader, const struct onnx_value 
     TRY(bias_input(reader, constant, value->rank, onnx_shape(reader, value).c, 1, &bias));
     struct node *node = &reader->graph->nodes[value->node];
     node->bias = bias;
-    node->name = arena_strdup(&reader->graph->arena, onnx_output_name(reader));
+    const char *name = onnx_graph_name(reader, onnx_output_name(reader));
+    node->name = name ? arena_strdup(&reader->graph->arena, name) : NULL;
     if (!node->name)
         return error_no_memory(reader->err, NODE_MAX_NAME, "a name");
     TRY(onnx_alias(reader, value, value->rank, false));

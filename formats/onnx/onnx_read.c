@@ -2,16 +2,15 @@
  */
 #include "formats/onnx/onnx_read.h"
 
+#include "formats/onnx/onnx_file.h"
 #include "formats/onnx/onnx_reader.h"
 #include "formats/onnx/onnx_unpack.h"
-#include "shared/base/files.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_PARTS = 1 << 14, MAX_NODE_OUTPUTS = 64, MIN_OPSET = 6, MAX_OPSET = 24 };
-static const size_t MAX_FILE = (size_t)2 << 30; /* protobuf's own limit */
+enum { MAX_PARTS = 1 << 14, MAX_NODE_OUTPUTS = 64, MIN_OPSET = 6, MAX_OPSET = 25 };
 
 static enum status check_model(struct onnx_reader *reader, const Onnx__ModelProto *model)
 {
@@ -63,8 +62,10 @@ static enum status define_values(struct onnx_reader *reader)
     }
     for (size_t i = 0; i < model->n_node; i++)
         for (size_t k = 0; k < model->node[i]->n_output; k++)
-            if (model->node[i]->output[k][0])
+            if (model->node[i]->output[k][0]) {
                 TRY(onnx_define(reader, model->node[i]->output[k], &value));
+                value->maker = (int)i;
+            }
 cleanup:
     return status;
 }
@@ -180,8 +181,11 @@ static enum status read_input(struct onnx_reader *reader, const Onnx__ValueInfoP
     }
     if (c <= 0 || c > INT32_MAX || h > INT32_MAX || w > INT32_MAX)
         return bad_input(reader, name, "has no fixed number of channels, or a side out of range");
-    if (!name[0] || strlen(name) >= NODE_MAX_NAME)
-        return bad_input(reader, name, "has an empty or very long name");
+    if (!name[0])
+        return bad_input(reader, name, "has no name");
+    name = onnx_graph_name(reader, name);
+    if (!name)
+        return error_no_memory(reader->err, NODE_MAX_NAME, "a name");
     reader->batch = dimension(shape, 0) > 0 ? dimension(shape, 0) : 0;
     node.shape = (struct shape){(int)c, (int)h, (int)w};
     value->kind = ONNX_NODE;
@@ -204,12 +208,15 @@ static enum status choose_input(struct onnx_reader *reader)
         chosen = info;
         value = candidate;
     }
+    if (!chosen && reader->circle)
+        return error_set(reader->err, STATUS_BAD_DATA, NULL, "its nodes form a circle: '%.200s' depends on itself",
+                         reader->circle);
     if (!chosen)
         return error_set(reader->err, STATUS_BAD_DATA, NULL, "its output depends on no input");
     return read_input(reader, chosen, value);
 }
 
-/* An input that no earlier node makes: a cycle, nodes out of order, or a missing tensor. */
+/* An input that no node before it makes: a cycle, or a missing tensor. */
 static enum status check_inputs(struct onnx_reader *reader)
 {
     for (size_t k = 0; k < reader->op->n_input; k++) {
@@ -244,8 +251,9 @@ static enum status finish_output(struct onnx_reader *reader, const struct onnx_v
                          output->name);
     struct node *node = &graph->nodes[output->node];
     graph->output = output->node;
-    if (output->node != graph->input && strlen(output->name) < NODE_MAX_NAME)
-        node->name = arena_strdup(&graph->arena, output->name);
+    const char *name = onnx_graph_name(reader, output->name);
+    if (output->node != graph->input)
+        node->name = name ? arena_strdup(&graph->arena, name) : NULL;
     graph->name = arena_strdup(&graph->arena, reader->model->name ? reader->model->name : "");
     return node->name && graph->name ? STATUS_OK : error_no_memory(reader->err, NODE_MAX_NAME, "a name");
 }
@@ -268,6 +276,7 @@ static enum status read_model(struct onnx_reader *reader, const Onnx__ModelProto
     struct onnx_value *output;
     TRY(check_model(reader, model));
     TRY(define_values(reader));
+    TRY(onnx_sort_nodes(reader));
     TRY(choose_output(reader, &output));
     mark_needed(reader);
     TRY(choose_input(reader));
@@ -309,7 +318,7 @@ enum status onnx_read_file(struct graph *graph, const char *path, const struct o
     unsigned char *bytes;
     size_t size;
     graph_init(graph);
-    enum status status = file_read(path, MAX_FILE, &bytes, &size, err);
+    enum status status = onnx_file_read(path, &bytes, &size, NULL, err);
     if (status == STATUS_OK)
         status = onnx_read(graph, bytes, size, path, options, err);
     free(bytes);

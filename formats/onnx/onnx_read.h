@@ -1,6 +1,6 @@
 /* ONNX to a graph: what PyTorch, timm and Keras export of image classifiers.
  *
- * Operators: onnx_ops.c has the table; an operator that is not in it is refused by name (STATUS_CONFIG). Opset 6 to 24.
+ * Operators: onnx_ops.c has the table; an operator that is not in it is refused by name (STATUS_CONFIG). Opset 6 to 25.
  * Only what the chosen output needs is read. Constants are folded: shapes that exporters compute, initialisers behind
  * Identity or Constant, transposed weights. Layers in training form (Dropout, BatchNormalization with training_mode)
  * are read as layers; the graph decides later what it does.
@@ -25,6 +25,7 @@ struct onnx_read_options {
  * The bytes are untrusted: STATUS_BAD_DATA for damaged files, STATUS_CONFIG for what is not supported. */
 enum status onnx_read(struct graph *graph, const uint8_t *bytes, size_t size, const char *path,
                       const struct onnx_read_options *options, struct error *err);
+/* The same of a file, with the weights that lie in files beside it (onnx_file.h). */
 enum status onnx_read_file(struct graph *graph, const char *path, const struct onnx_read_options *options,
                            struct error *err);
 

@@ -6,12 +6,17 @@
 #include <string.h>
 
 /* ---- values ---- */
-static size_t slot_of(const struct onnx_reader *reader, const char *name)
+static uint64_t hash_of(const char *name)
 {
     uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a */
     for (const char *c = name; *c; c++)
         hash = (hash ^ (unsigned char)*c) * 0x100000001b3u;
-    size_t slot = (size_t)hash % reader->table_size;
+    return hash;
+}
+
+static size_t slot_of(const struct onnx_reader *reader, const char *name)
+{
+    size_t slot = (size_t)(hash_of(name) % reader->table_size);
     while (reader->table[slot] && strcmp(reader->values[reader->table[slot] - 1].name, name) != 0)
         slot = (slot + 1) % reader->table_size;
     return slot;
@@ -29,7 +34,7 @@ enum status onnx_define(struct onnx_reader *reader, const char *name, struct onn
     if (reader->table[slot])
         return error_set(reader->err, STATUS_BAD_DATA, NULL, "tensor '%.200s' is made twice", name);
     *value = &reader->values[reader->value_count++];
-    **value = (struct onnx_value){.name = name, .weight = -1, .node = -1};
+    **value = (struct onnx_value){.name = name, .weight = -1, .node = -1, .maker = -1};
     reader->table[slot] = reader->value_count;
     return STATUS_OK;
 }
@@ -185,6 +190,20 @@ void onnx_dims(const struct onnx_reader *reader, const struct onnx_value *value,
     dims[3] = value->channels_last ? s.c : s.w;
 }
 
+const char *onnx_graph_name(struct onnx_reader *reader, const char *name)
+{
+    enum { KEPT = 120 }; /* leaves room for what layers of our own append */
+    const size_t length = strlen(name);
+    char text[NODE_MAX_NAME];
+    if (length < NODE_MAX_NAME)
+        return name;
+    const char *end = name + length - KEPT;
+    while ((*end & 0xc0) == 0x80) /* not in the middle of a UTF-8 character */
+        end++;
+    snprintf(text, sizeof text, "%016llx..%s", (unsigned long long)hash_of(name), end);
+    return arena_strdup(&reader->arena, text);
+}
+
 /* ---- results ---- */
 static enum status define_output(struct onnx_reader *reader, struct onnx_value **value)
 {
@@ -201,11 +220,12 @@ enum status onnx_emit(struct onnx_reader *reader, const struct node *node, const
     struct onnx_value *value;
     int indices[NODE_MAX_INPUTS];
     TRY(define_output(reader, &value));
-    if (strlen(value->name) >= NODE_MAX_NAME)
-        return onnx_refuse(reader, "names of %d bytes and more are not supported", NODE_MAX_NAME);
+    const char *name = onnx_graph_name(reader, value->name);
+    if (!name)
+        return error_no_memory(reader->err, NODE_MAX_NAME, "a name");
     for (int i = 0; i < input_count; i++)
         indices[i] = inputs[i]->node;
-    TRY(graph_add(reader->graph, node, value->name, indices, input_count, &value->node, reader->err));
+    TRY(graph_add(reader->graph, node, name, indices, input_count, &value->node, reader->err));
     value->kind = ONNX_NODE;
     value->rank = rank;
 cleanup:
@@ -289,8 +309,9 @@ enum status onnx_new_weight(struct onnx_reader *reader, const char *name, const 
     enum status status = spend(reader, bytes, name);
     if (status != STATUS_OK)
         return status;
-    if (strlen(name) >= NODE_MAX_NAME)
-        return onnx_refuse(reader, "weight names of %d bytes and more are not supported", NODE_MAX_NAME);
+    name = onnx_graph_name(reader, name);
+    if (!name)
+        return error_no_memory(reader->err, NODE_MAX_NAME, "a name");
     snprintf(unique, sizeof unique, "%s", name);
     for (int i = reader->graph->weight_count; graph_find_weight(reader->graph, unique) >= 0; i++)
         snprintf(unique, sizeof unique, "%s.%d", name, i);

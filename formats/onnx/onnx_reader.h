@@ -15,6 +15,7 @@ struct onnx_value {
     const char *name;
     enum { ONNX_UNDEFINED, ONNX_CONSTANT, ONNX_NODE } kind;
     bool needed; /* the chosen output depends on it */
+    int maker;   /* the node of the model that makes it, by number in the file; -1: none */
     int readers; /* nodes that read it, and one more if it is an output of the model */
 
     /* constants: an initialiser is decoded when it is first asked for */
@@ -42,6 +43,7 @@ struct onnx_reader {
     size_t value_count;
     size_t *table; /* [table_size] value number + 1 by hash of the name, 0: empty */
     size_t table_size;
+    const char *circle; /* a tensor that depends on itself, or NULL */
 
     const Onnx__NodeProto *op; /* the one being read */
 };
@@ -50,6 +52,10 @@ struct onnx_reader {
 struct onnx_value *onnx_find(const struct onnx_reader *reader, const char *name); /* or NULL */
 /* Enters a name that must be new. */
 enum status onnx_define(struct onnx_reader *reader, const char *name, struct onnx_value **value);
+
+/* Puts the model's nodes into an order in which each tensor is made before it is read. Nodes that are in such an order stay
+ * as they are. onnx_order.c */
+enum status onnx_sort_nodes(struct onnx_reader *reader);
 
 /* ---- the operator being read ---- */
 const char *onnx_output_name(const struct onnx_reader *reader);
@@ -81,6 +87,10 @@ enum status onnx_attribute_sizes(struct onnx_reader *reader, const char *name, i
 struct shape onnx_shape(const struct onnx_reader *reader, const struct onnx_value *value);
 /* The value's dims in the model, ONNX_BATCH first. */
 void onnx_dims(const struct onnx_reader *reader, const struct onnx_value *value, int64_t dims[4]);
+
+/* The name as the graph holds it: one of NODE_MAX_NAME bytes or more is replaced by a hash of it and its last part, which
+ * tells deep modules apart. NULL: out of memory. */
+const char *onnx_graph_name(struct onnx_reader *reader, const char *name);
 
 /* ---- results of the operator being read ---- */
 /* A node of the graph computes output 0; rank is the result's. */
@@ -116,7 +126,9 @@ enum status onnx_window(struct onnx_reader *reader, struct node *node, struct sh
 onnx_operator onnx_read_flatten, onnx_read_reshape, onnx_read_squeeze, onnx_read_unsqueeze, onnx_read_transpose,
     onnx_read_shape, onnx_read_reduce_mean, onnx_read_pad;
 /* all inputs are constant: onnx_constant.c */
-onnx_operator onnx_fold_constant, onnx_fold_identity, onnx_fold_cast, onnx_fold_filled, onnx_fold_arithmetic;
+onnx_operator onnx_fold_constant, onnx_fold_identity, onnx_fold_cast, onnx_fold_filled;
+/* onnx_fold_math.c */
+onnx_operator onnx_fold_binary, onnx_fold_unary, onnx_fold_where, onnx_fold_expand, onnx_fold_range;
 /* onnx_constant_layout.c */
 onnx_operator onnx_fold_gather, onnx_fold_concat, onnx_fold_reshape, onnx_fold_squeeze, onnx_fold_unsqueeze,
     onnx_fold_slice, onnx_fold_transpose;

@@ -55,12 +55,14 @@ enum status onnx_read_flatten(struct onnx_reader *reader)
     return emit_flat(reader, value);
 }
 
-/* Whether a Reshape's dims keep the batch as the first: 0, -1, the batch itself or its declared size. */
+/* Whether a Reshape's dims keep the batch as the first: 0, -1, the batch itself or its declared size; or 1, which exporters
+ * write behind a dynamic batch when their example had one sample. The other dims tell: they must hold a whole sample. */
 static bool keeps_batch(const struct onnx_reader *reader, const struct onnx_array *dims)
 {
     int64_t first = dims->ints[0];
     bool zero_copies = !onnx_attribute_int(reader, "allowzero", 0);
-    return first == ONNX_BATCH || first == -1 || (first == 0 && zero_copies) || (first > 0 && first == reader->batch);
+    return first == ONNX_BATCH || first == -1 || (first == 0 && zero_copies) || first == 1 ||
+           (first > 0 && first == reader->batch);
 }
 
 /* The target of a Reshape without its batch: at most 3 dims that multiply to the value's features. */
