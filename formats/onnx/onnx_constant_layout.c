@@ -12,29 +12,49 @@ static bool normalise_axis(int64_t axis, int rank, int *out)
     return true;
 }
 
+/* Elements before, along and after an axis: an array is [outer, extent, inner]. */
+struct axis_view {
+    size_t outer, extent, inner;
+};
+
+static struct axis_view view_axis(const struct onnx_array *array, int axis)
+{
+    struct axis_view view = {1, array->rank ? (size_t)array->dims[axis] : 1, 1};
+    for (int i = 0; i < array->rank; i++)
+        *(i < axis ? &view.outer : &view.inner) *= i == axis ? 1 : (size_t)array->dims[i];
+    return view;
+}
+
+/* Slices of the data along an axis; indices of any shape take that axis's place. */
 enum status onnx_fold_gather(struct onnx_reader *reader)
 {
     enum status status = STATUS_OK;
     const struct onnx_array *data, *indices;
     struct onnx_array *out, like;
+    int axis;
     TRY(onnx_constant_input(reader, 0, &data));
     TRY(onnx_ints_input(reader, 1, &indices));
-    if (data->rank != 1 || indices->rank > 1)
-        return onnx_refuse(reader, "only elements of constant vectors can be gathered");
+    if (data->rank == 0 || !normalise_axis(onnx_attribute_int(reader, "axis", 0), data->rank, &axis))
+        return onnx_refuse(reader, "its axis is out of range");
+    if (data->rank - 1 + indices->rank > ONNX_MAX_RANK)
+        return onnx_refuse(reader, "more than %d dimensions", ONNX_MAX_RANK);
+    const struct axis_view view = view_axis(data, axis);
     like = onnx_without_data(data);
-    like.rank = indices->rank;
-    like.count = indices->count;
-    like.dims[0] = indices->dims[0];
+    like.rank = data->rank - 1 + indices->rank;
+    memcpy(like.dims + axis, indices->dims, (size_t)indices->rank * sizeof *like.dims);
+    memcpy(like.dims + axis + indices->rank, data->dims + axis + 1,
+           (size_t)(data->rank - axis - 1) * sizeof *like.dims);
+    like.count = size_mul(size_mul(view.outer, indices->count), view.inner);
     TRY(onnx_emit_like(reader, &like, &out));
-    for (size_t i = 0; i < indices->count; i++) {
-        int64_t index = indices->ints[i] < 0 ? indices->ints[i] + data->dims[0] : indices->ints[i];
-        if (index < 0 || index >= data->dims[0])
-            return onnx_refuse(reader, "an index is out of range");
-        if (data->is_float)
-            out->floats[i] = data->floats[index];
-        else
-            out->ints[i] = data->ints[index];
-    }
+    const size_t bytes = view.inner * onnx_element_size(data);
+    char *to = onnx_array_data(out);
+    for (size_t o = 0; o < view.outer; o++)
+        for (size_t i = 0; i < indices->count; i++, to += bytes) {
+            const int64_t index = indices->ints[i] < 0 ? indices->ints[i] + (int64_t)view.extent : indices->ints[i];
+            if (index < 0 || index >= (int64_t)view.extent)
+                return onnx_refuse(reader, "an index is out of range");
+            memcpy(to, (char *)onnx_array_data(data) + (o * view.extent + (size_t)index) * bytes, bytes);
+        }
 cleanup:
     return status;
 }
@@ -51,18 +71,47 @@ enum status onnx_fold_concat(struct onnx_reader *reader)
         return onnx_refuse(reader, "its axis is out of range");
     for (size_t i = 1; i < reader->op->n_input; i++) {
         TRY(onnx_constant_input(reader, i, &in));
-        if (in->rank != 1 || first->rank != 1 || in->is_float != first->is_float)
-            return onnx_refuse(reader, "only constant vectors can be joined");
-        like.dims[0] += in->dims[0];
+        bool fits = in->rank == first->rank && in->is_float == first->is_float;
+        for (int k = 0; fits && k < in->rank; k++)
+            fits = k == axis || in->dims[k] == first->dims[k];
+        if (!fits)
+            return onnx_refuse(reader, "the shapes or types of its constants do not fit");
+        like.dims[axis] += in->dims[axis];
         like.count += in->count;
     }
     TRY(onnx_emit_like(reader, &like, &out));
     char *at = onnx_array_data(out);
-    for (size_t i = 0; i < reader->op->n_input; i++) {
-        TRY(onnx_constant_input(reader, i, &in));
-        memcpy(at, onnx_array_data(in), in->count * onnx_element_size(in));
-        at += in->count * onnx_element_size(in);
-    }
+    for (size_t o = 0, outer = view_axis(first, axis).outer; o < outer; o++)
+        for (size_t i = 0; i < reader->op->n_input; i++) {
+            TRY(onnx_constant_input(reader, i, &in));
+            const size_t bytes = in->count / outer * onnx_element_size(in);
+            memcpy(at, (char *)onnx_array_data(in) + o * bytes, bytes);
+            at += bytes;
+        }
+cleanup:
+    return status;
+}
+
+/* Shape and Size of a constant. */
+enum status onnx_fold_shape(struct onnx_reader *reader)
+{
+    enum status status = STATUS_OK;
+    const struct onnx_array *in;
+    struct onnx_array *out, like = {.count = 1};
+    const bool is_shape = strcmp(reader->op->op_type, "Shape") == 0;
+    TRY(onnx_constant_input(reader, 0, &in));
+    int64_t start = onnx_attribute_int(reader, "start", 0), end = onnx_attribute_int(reader, "end", in->rank);
+    start += start < 0 ? in->rank : 0;
+    end += end < 0 ? in->rank : 0;
+    if (start < 0 || end > in->rank || start > end)
+        return onnx_refuse(reader, "start or end is out of range");
+    if (is_shape)
+        like = (struct onnx_array){.rank = 1, .dims = {end - start}, .count = (size_t)(end - start)};
+    TRY(onnx_emit_like(reader, &like, &out));
+    if (is_shape)
+        memcpy(out->ints, in->dims + start, out->count * sizeof *out->ints);
+    else
+        out->ints[0] = (int64_t)in->count;
 cleanup:
     return status;
 }

@@ -1,0 +1,157 @@
+/* Sums, means, products and extremes of constants over some of their axes (weight standardisation, sizes of shapes), and
+ * constants limited to a range. */
+#include "formats/onnx/onnx_reader.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+struct reduction {
+    const char *name;
+    double first; /* where it begins */
+    double (*add)(double sum, double number);
+    bool is_mean, has_root; /* the end of it */
+};
+
+static double add_number(double sum, double number)
+{
+    return sum + number;
+}
+
+static double add_square(double sum, double number)
+{
+    return sum + number * number;
+}
+
+static double add_absolute(double sum, double number)
+{
+    return sum + fabs(number);
+}
+
+static double multiply(double product, double number)
+{
+    return product * number;
+}
+
+static const struct reduction reductions[] = {
+    {"ReduceSum", 0, add_number, false, false},  {"ReduceMean", 0, add_number, true, false},
+    {"ReduceProd", 1, multiply, false, false},   {"ReduceMax", -INFINITY, fmax, false, false},
+    {"ReduceMin", INFINITY, fmin, false, false}, {"ReduceL1", 0, add_absolute, false, false},
+    {"ReduceL2", 0, add_square, false, true},    {"ReduceSumSquare", 0, add_square, false, false},
+};
+
+/* Which axes go; false where one does not exist. */
+static bool mark_reduced(const int64_t *axes, size_t count, int rank, bool *gone)
+{
+    for (int i = 0; i < ONNX_MAX_RANK; i++)
+        gone[i] = count == 0;
+    for (size_t i = 0; i < count; i++) {
+        const int64_t axis = axes[i] < 0 ? axes[i] + rank : axes[i];
+        if (axis < 0 || axis >= rank)
+            return false;
+        gone[axis] = true;
+    }
+    return true;
+}
+
+/* The result's shape, and how far apart in it the elements of each axis of the input are (0: they are added up). */
+static struct onnx_array reduced_shape(const struct onnx_array *in, const bool *gone, bool keep, size_t *strides)
+{
+    struct onnx_array like = onnx_without_data(in);
+    size_t stride = 1;
+    like.rank = 0;
+    like.count = 1;
+    for (int i = in->rank - 1; i >= 0; i--) {
+        strides[i] = gone[i] ? 0 : stride;
+        stride *= gone[i] ? 1 : (size_t)in->dims[i];
+    }
+    for (int i = 0; i < in->rank; i++)
+        if (keep || !gone[i])
+            like.dims[like.rank++] = gone[i] ? 1 : in->dims[i];
+    for (int i = 0; i < like.rank; i++)
+        like.count = size_mul(like.count, (size_t)like.dims[i]);
+    return like;
+}
+
+static size_t place_in_result(const struct onnx_array *in, const size_t *strides, size_t element)
+{
+    size_t place = 0;
+    for (int i = in->rank - 1; i >= 0; i--) {
+        place += element % (size_t)in->dims[i] * strides[i];
+        element /= (size_t)in->dims[i];
+    }
+    return place;
+}
+
+enum status onnx_fold_reduce(struct onnx_reader *reader)
+{
+    enum status status = STATUS_OK;
+    const struct reduction *op = reductions;
+    const struct onnx_array *in;
+    struct onnx_array *out, like, sums = {.is_float = false};
+    const int64_t *axes;
+    size_t count, strides[ONNX_MAX_RANK];
+    bool gone[ONNX_MAX_RANK];
+    while (strcmp(op->name, reader->op->op_type) != 0)
+        op++;
+    TRY(onnx_constant_input(reader, 0, &in));
+    TRY(onnx_attribute_or_input(reader, "axes", 1, &axes, &count));
+    if (!mark_reduced(axes, count, in->rank, gone))
+        return onnx_refuse(reader, "its axes are out of range");
+    if (count == 0 && onnx_attribute_int(reader, "noop_with_empty_axes", 0))
+        return onnx_refuse(reader, "without axes it does nothing, which is not supported");
+    for (size_t i = 0; !in->is_float && i < in->count; i++)
+        if (in->ints[i] == ONNX_BATCH)
+            return onnx_refuse(reader, "the batch size is among its numbers");
+    like = reduced_shape(in, gone, onnx_attribute_int(reader, "keepdims", 1) != 0, strides);
+    sums.count = like.count;
+    TRY(onnx_array_alloc(reader, &sums)); /* 8 bytes each: doubles */
+    double *sum = (double *)sums.ints;
+    for (size_t i = 0; i < like.count; i++)
+        sum[i] = op->first;
+    for (size_t i = 0; i < in->count; i++) {
+        double *to = &sum[place_in_result(in, strides, i)];
+        *to = op->add(*to, in->is_float ? (double)in->floats[i] : (double)in->ints[i]);
+    }
+    TRY(onnx_emit_like(reader, &like, &out));
+    for (size_t i = 0; i < out->count; i++) {
+        double result = sum[i];
+        if (op->is_mean)
+            result /= (double)(in->count / out->count);
+        if (op->has_root)
+            result = sqrt(result);
+        if (!out->is_float && !(fabs(result) < 0x1p53))
+            return onnx_refuse(reader, "a number is out of range");
+        if (out->is_float)
+            out->floats[i] = (float)result;
+        else
+            out->ints[i] = (int64_t)result;
+    }
+cleanup:
+    return status;
+}
+
+enum status onnx_fold_clip(struct onnx_reader *reader)
+{
+    enum status status = STATUS_OK;
+    const struct onnx_array *in;
+    struct onnx_array *out, like;
+    double low = onnx_attribute_float(reader, "min", -FLT_MAX), high = onnx_attribute_float(reader, "max", FLT_MAX);
+    TRY(onnx_constant_input(reader, 0, &in));
+    TRY(onnx_number_input(reader, 1, &low));
+    TRY(onnx_number_input(reader, 2, &high));
+    like = onnx_without_data(in);
+    TRY(onnx_emit_like(reader, &like, &out));
+    for (size_t i = 0; i < out->count; i++) {
+        if (out->is_float)
+            out->floats[i] = (float)fmin(fmax((double)in->floats[i], low), high);
+        else if (in->ints[i] == ONNX_BATCH)
+            return onnx_refuse(reader, "the batch size is among its numbers");
+        else
+            out->ints[i] = (double)in->ints[i] < low    ? (int64_t)low
+                           : (double)in->ints[i] > high ? (int64_t)high
+                                                        : in->ints[i];
+    }
+cleanup:
+    return status;
+}
