@@ -15,7 +15,7 @@ esac
 
 if ! command -v dpkg-query >/dev/null; then
     [ -z "$check" ] || exit 0 # the compiler says what is missing
-    echo "install_deps.sh: this is not Debian or Ubuntu; install what these packages hold: $packages" >&2
+    echo "install_deps.sh: this is not Debian or Ubuntu; install what these packages contain: $packages" >&2
     exit 69
 fi
 missing=
