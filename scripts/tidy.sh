@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.." || exit 66
 command -v clang-tidy >/dev/null || { echo "tidy: needs clang-tidy (apt-get install clang-tidy)" >&2; exit 69; }
 sources=("$@")
 [ $# -gt 0 ] || mapfile -t sources < <(find shared formats teacher_dump student_train -name '*.c' | sort)
-found=$(printf '%s\n' "${sources[@]}" | xargs -P "${JOBS:-$(nproc)}" -n 4 clang-tidy -p . --quiet 2>/dev/null)
+found=$(printf '%s\n' "${sources[@]}" | xargs -P "${JOBS:-$(nproc)}" -n 1 clang-tidy -p . --quiet 2>/dev/null)
 [ -z "$found" ] || printf '%s\n' "$found"
 count=$(grep -cE ': (warning|error): ' <<<"$found")
 echo "tidy: ${#sources[@]} files, $count findings"
