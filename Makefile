@@ -66,22 +66,21 @@ BENCHES    := $(patsubst tests/%.c,$(TESTDIR)/%,$(sort $(wildcard tests/bench_*.
 
 # Everything is built, and tests run, on all processors, unless -j or JOBS says otherwise.
 JOBS     ?= $(or $(patsubst -j%,%,$(filter -j%,$(MAKEFLAGS))),$(shell nproc))
-PARALLEL  = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
-SUBMAKE   = $(MAKE) $(PARALLEL) --no-print-directory
+QUIETLY   = --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
 RUN_TESTS = JOBS=$(JOBS) scripts/run_tests.sh
 
 .DEFAULT_GOAL := all
 .PHONY: all help deps check-deps programs tests test check test-cuda test-parity bench debug asan ubsan tsan fuzz lint tidy format
-.PHONY: layers install dist clean force
+.PHONY: demo layers install dist clean force
 .SECONDARY:
 
 all: check-deps ## build the two programs
-	@$(SUBMAKE) programs
+	@$(MAKE) $(QUIETLY) programs
 
-CUDA_BUILT = $(if $(filter ptx,$(CUDA_ARCHS)),PTX that the driver translates (CUDA_ARCHS=90 builds for one GPU$(comma) native for this machine's$(comma) \
-	all for every one),$(if $(filter native,$(CUDA_ARCHS)),this machine's GPUs,compute capabilities $(cuda_list)))
+CUDA_BUILT = $(if $(filter ptx,$(CUDA_ARCHS)),as PTX$(comma) which the driver translates (docs/gpu.md: CUDA_ARCHS chooses GPUs),for $(if \
+	$(filter native,$(CUDA_ARCHS)),this machine's GPUs,compute capability $(cuda_list)))
 programs: $(PROGRAMS) $(PLUGIN) $(ONEDNN_ENGINE) $(CUDA_BACKEND) $(CUDNN_ENGINE)
-	@$(if $(NVCC),$(if $(CUDA_BACKEND),echo "CUDA backend built as $(strip $(CUDA_BUILT))",:),\
+	@$(if $(NVCC),$(if $(CUDA_BACKEND),echo "CUDA backend: built $(strip $(CUDA_BUILT))",:),\
 	echo "no nvcc found: built for the CPU only, which is complete. Install CUDA for the GPU backend.")
 
 help: ## print this list
@@ -94,23 +93,23 @@ check-deps:
 	@scripts/install_deps.sh --check
 
 clean: ## remove build/ and the other build folders
-	rm -rf $(BUILD) $(addprefix build-,$(SANITIZERS)) build-fuzz build-debug build-dist
+	rm -rf $(BUILD) $(addprefix build-,$(SANITIZERS)) build-fuzz build-debug build-dist compile_commands.json
 
-demo: deps ## install what is missing, distil a committed teacher into two students, print a table (minutes)
-	@$(SUBMAKE) programs
+demo: deps ## install what is missing, build, distil a teacher into two students, print a table (minutes)
+	@$(MAKE) $(QUIETLY) programs
 	@BUILD=$(BUILD) scripts/demo.sh
 
 # TESTS_ONLY="cache view" runs some tests, TEST_CASE='shard*' some of their cases.
-test: deps ## install what is missing, build and run every test; the last line counts them
-	@$(SUBMAKE) tests
+test: deps ## install what is missing, build and run every test (TESTS_ONLY="cache view" TEST_CASE=shard: some of them)
+	@$(MAKE) $(QUIETLY) tests
 	@$(RUN_TESTS) $(TESTDIR) $(TESTS_ONLY)
 
 check: deps ## run the tests that are quick (under a minute once built); tests/schedule.txt lists the others
-	@$(SUBMAKE) tests
+	@$(MAKE) $(QUIETLY) tests
 	@$(RUN_TESTS) --fast $(TESTDIR) $(TESTS_ONLY)
 
-debug: check-deps ## build the programs and tests for a debugger in build-debug/ (-O0 -g3)
-	@$(SUBMAKE) BUILD=build-debug CFLAGS="-O0 -g3" NVCC= programs tests
+debug: deps ## build the programs and tests for a debugger in build-debug/ (-O0 -g3)
+	@$(MAKE) $(QUIETLY) BUILD=build-debug CFLAGS="-O0 -g3" CUDA_BACKEND= CUDNN_ENGINE= programs tests
 
 # What editors and clang-tidy read: every compiler call of a build, printed by make -n, which needs no build.
 compile_commands.json: $(ONNX_PROTO).h force ## write compile_commands.json for editors
@@ -125,27 +124,27 @@ tests: programs $(TESTS) $(SYNTHETIC) $(SHIM_TESTS) $(SHIM_BACKEND)
 .PHONY: bench-programs
 bench-programs: $(BENCHES)
 
-bench: all ## build and run the benchmarks
-	@$(SUBMAKE) bench-programs
+bench: deps ## build and run the benchmarks
+	@$(MAKE) $(QUIETLY) programs bench-programs
 	@set -e; for bench in $(BENCHES); do echo "== $$bench"; $$bench; done
 	@BUILD=$(BUILD) scripts/bench_against_pytorch.sh
 
 # The kernels on a GPU: make test runs the same tests on the execution shim.
-test-cuda: all ## run the tests that drive kernels on this machine's GPU
+test-cuda: deps ## run the tests that drive kernels on this machine's GPU
 	@nvidia-smi -L 2>/dev/null | grep -q GPU || { echo "test-cuda: no GPU here; make test runs the kernels without one"; exit 69; }
 	@[ -n "$(CUDA_BACKEND)" ] || { echo "test-cuda: no nvcc here, so no softcache_cuda.so"; exit 69; }
-	@$(SUBMAKE) $(DEVICE_TESTS)
+	@$(MAKE) $(QUIETLY) programs $(DEVICE_TESTS)
 	@SOFTCACHE_TEST_CUDA=$(abspath $(CUDA_BACKEND)) \
 		$(RUN_TESTS) $(TESTDIR) $(or $(TESTS_ONLY),$(DEVICE_TESTS:$(TESTDIR)/test_%=%))
 
 # Models too large to commit; needs a Python with torch, torchvision, onnx, safetensors and numpy.
 SOFTCACHE_PYTHON ?= python3
-test-parity: all ## compare full-size ResNet-18, VGG-11-BN and MobileNetV2 with PyTorch (minutes)
-	@$(SUBMAKE) $(TESTDIR)/test_onnx_models
+test-parity: deps ## compare full-size ResNet-18, VGG-11-BN and MobileNetV2 with PyTorch (minutes)
+	@$(MAKE) $(QUIETLY) programs $(TESTDIR)/test_onnx_models
 	$(SOFTCACHE_PYTHON) tests/golden/make_onnx_models.py --full $(BUILD)/full-models
 	SOFTCACHE_FULL_MODELS=$(BUILD)/full-models $(TESTDIR)/test_onnx_models
 
-# Every test, built in a folder of its own with a sanitizer; TESTS_ONLY="cache view" runs some of them.
+# Every test, built in a folder of its own with a sanitizer.
 SANITIZERS := asan ubsan tsan
 asan: SANITIZE  := address
 ubsan: SANITIZE := undefined
@@ -154,7 +153,7 @@ asan: ## run the tests under AddressSanitizer
 ubsan: ## run the tests under UndefinedBehaviorSanitizer
 tsan: ## run the tests under ThreadSanitizer
 $(SANITIZERS): deps
-	@$(SUBMAKE) BUILD=build-$@ \
+	@$(MAKE) $(QUIETLY) BUILD=build-$@ \
 		CFLAGS="-O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=all" tests
 	@$(RUN_TESTS) build-$@/tests $(TESTS_ONLY)
 
@@ -163,7 +162,7 @@ FUZZ_SECONDS ?= 30
 FUZZERS      := $(patsubst tests/%.c,build-fuzz/tests/%,$(sort $(wildcard tests/fuzz_*.c)))
 fuzz: deps ## fuzz every reader for FUZZ_SECONDS each with libFuzzer (needs clang)
 	@command -v clang >/dev/null || { echo "fuzz: needs clang (apt-get install clang)"; exit 69; }
-	@$(SUBMAKE) CC=clang BUILD=build-fuzz LDFLAGS="-fsanitize=fuzzer" \
+	@$(MAKE) $(QUIETLY) CC=clang BUILD=build-fuzz LDFLAGS="-fsanitize=fuzzer" \
 		CFLAGS="-O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" $(FUZZERS)
 	@scripts/run_fuzzers.sh $(FUZZ_SECONDS) $(FUZZERS)
 
@@ -186,7 +185,7 @@ install: all ## install programs, format specification and HDF5 plugin under PRE
 
 # Built in a folder of its own, for every GPU: nothing of a development build is taken.
 dist: deps ## make a relocatable folder and archive under build/dist (ONEDNN=1: with the CPU teacher's library, 40 MB)
-	@$(SUBMAKE) BUILD=build-dist DIST=$(BUILD)/dist $(if $(filter file,$(origin CUDA_ARCHS)),CUDA_ARCHS=all) dist-folder
+	@$(MAKE) $(QUIETLY) BUILD=build-dist DIST=$(BUILD)/dist $(if $(filter file,$(origin CUDA_ARCHS)),CUDA_ARCHS=all) dist-folder
 
 .PHONY: dist-folder
 dist-folder: programs $(SYNTHETIC) $(DEVICE_TESTS) $(BENCHES)
