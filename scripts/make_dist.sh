@@ -46,7 +46,7 @@ while read -r package; do
 done < <(dpkg -S "${carried[@]}" "${carried[@]/#//usr}" 2>/dev/null | sed 's/:.*//' | sort -u)
 [ "$licensed" -gt 0 ] || { echo "make dist: no licences found: the libraries do not come from Debian's packages" >&2; exit 69; }
 
-glibc=$(find "$out" -type f \( -perm -100 -o -name '*.so*' \) ! -name '*.sh' -exec objdump -T {} + |
+glibc=$(find "$out" -type f \( -perm -100 -o -name '*.so*' \) ! -name '*.sh' ! -name '*.py' -exec objdump -T {} + |
     grep -oE 'GLIBC_[0-9.]+' | sort -Vu | tail -1)
 cat >"$out/INSTALL" <<END
 softcache $version for Linux on $(uname -m), glibc ${glibc#GLIBC_} or newer. There is nothing to install: run bin/teacher_dump and
