@@ -65,7 +65,7 @@ run_test() { # PATH
     BUILD=${folder%/tests} CMOCKA_MESSAGE_OUTPUT=TAP \
         env --default-signal=INT,QUIT timeout -k 10 "$limit" "$1" >"$work/$name.log" 2>&1 </dev/null &
     child=$!
-    trap 'kill $child 2>/dev/null' TERM
+    trap 'kill $child 2>/dev/null; wait $child' TERM
     { wait $child; } 2>/dev/null # a shell would report a crash once more
     code=$?
     echo "$code $(((${EPOCHREALTIME/[.,]/} - start) / 1000))" >"$work/$name.part"
