@@ -8,8 +8,9 @@ WERROR  ?= $(if $(CI),-Werror,)
 # Without nvcc everything but the CUDA backend is built. Sanitized builds have no use for it either: they have tests/shim.
 NVCC    ?= $(shell command -v nvcc 2>/dev/null || ls /usr/local/cuda/bin/nvcc 2>/dev/null)
 CUDA_HOME ?= $(patsubst %/bin/nvcc,%,$(NVCC))
-# Compute capabilities to build for: 90, or "75 80 90", or native (this machine's GPUs). The last one also as PTX.
-CUDA_ARCHS ?= $(if $(shell nvidia-smi -L 2>/dev/null),native,75 80 86 89 90 100 120)
+# Compute capabilities to build for: 90, or "75 80 90" (the last one also as PTX), native (this machine's GPUs), all, or
+# ptx: PTX of 7.5 alone, which compiles soonest and which the driver translates for any GPU, but without its tensor cores.
+CUDA_ARCHS ?= $(if $(shell nvidia-smi -L 2>/dev/null),native,ptx)
 
 VERSION  := 0.1.0
 PACKAGES := hdf5-serial libjpeg libzstd libprotobuf-c libcjson libcrypto zlib
@@ -70,61 +71,87 @@ SHIM_BACKEND := $(SHIM)/softcache_cuda.so $(SHIM)/softcache_cudnn.so $(PROGRAMS:
 SHIM_TESTS   := $(patsubst tests/%.cpp,$(TESTDIR)/%,$(sort $(wildcard tests/test_*.cpp)))
 BENCHES    := $(patsubst tests/%.c,$(TESTDIR)/%,$(sort $(wildcard tests/bench_*.c)))
 
-# Everything is built on all processors, unless -j says otherwise.
-JOBS = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+# Everything is built, and tests run, on all processors, unless -j or JOBS says otherwise.
+JOBS     ?= $(or $(patsubst -j%,%,$(filter -j%,$(MAKEFLAGS))),$(shell nproc))
+QUIETLY   = --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
+RUN_TESTS = JOBS=$(JOBS) scripts/run_tests.sh
 
 .DEFAULT_GOAL := all
-.PHONY: all help deps programs tests test test-cuda test-parity bench asan ubsan tsan fuzz lint format layers install dist clean force
+.PHONY: all help deps check-deps programs tests test check test-cuda test-parity bench debug asan ubsan tsan fuzz lint tidy format
+.PHONY: demo layers install dist clean force
 .SECONDARY:
 
-all: deps ## install what is missing, build the two programs
-	@$(MAKE) $(JOBS) --no-print-directory programs
+all: check-deps ## build the two programs
+	@$(MAKE) $(QUIETLY) programs
 
+CUDA_BUILT = $(if $(filter ptx,$(CUDA_ARCHS)),as PTX$(comma) which the driver translates (docs/gpu.md: CUDA_ARCHS chooses GPUs),for $(if \
+	$(filter native,$(CUDA_ARCHS)),this machine's GPUs,compute capability $(cuda_list)))
 programs: $(PROGRAMS) $(PLUGIN) $(ONEDNN_ENGINE) $(CUDA_BACKEND) $(CUDNN_ENGINE)
-	@$(if $(NVCC),:,echo "no nvcc found: built for the CPU only (that is complete; install CUDA for the GPU backend)")
+	@$(if $(NVCC),$(if $(CUDA_BACKEND),echo "CUDA backend: built $(strip $(CUDA_BUILT))",:),\
+	echo "no nvcc found: built for the CPU only, which is complete. Install CUDA for the GPU backend.")
 
-help: ## this list
-	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | sort | expand -t 16
+help: ## print this list
+	@grep -hE '^[a-z][a-z_.-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z_.-]+):.*## /  \1\t/' | sort | expand -t 25
 
-deps:
+deps: ## install the Debian packages that are missing
 	@scripts/install_deps.sh
 
-clean: ## remove build/ and the sanitizers' build folders
-	rm -rf $(BUILD) $(addprefix build-,$(SANITIZERS)) build-fuzz
+check-deps:
+	@scripts/install_deps.sh --check
 
-demo: all ## distil a committed teacher into two students on Fashion-MNIST, print a table (under 5 minutes)
+clean: ## remove build/ and the other build folders
+	rm -rf $(BUILD) $(addprefix build-,$(SANITIZERS)) build-fuzz build-debug build-dist compile_commands.json
+
+demo: deps ## install what is missing, build, distil a teacher into two students, print a table (minutes)
+	@$(MAKE) $(QUIETLY) programs
 	@BUILD=$(BUILD) scripts/demo.sh
 
-test: all ## build and run every test; the last line counts them
-	@$(MAKE) $(JOBS) --no-print-directory tests
-	@scripts/run_tests.sh $(TESTDIR)
+# TESTS_ONLY="cache view" runs some tests, TEST_CASE='shard*' some of their cases.
+test: deps ## install what is missing, build and run every test (TESTS_ONLY="cache view" TEST_CASE=shard: some of them)
+	@$(MAKE) $(QUIETLY) tests
+	@$(RUN_TESTS) $(TESTDIR) $(TESTS_ONLY)
+
+check: deps ## run the tests that are quick (under a minute once built); tests/schedule.txt lists the others
+	@$(MAKE) $(QUIETLY) tests
+	@$(RUN_TESTS) --fast $(TESTDIR) $(TESTS_ONLY)
+
+debug: deps ## build the programs and tests for a debugger in build-debug/ (-O0 -g3)
+	@$(MAKE) $(QUIETLY) BUILD=build-debug CFLAGS="-O0 -g3" CUDA_BACKEND= CUDNN_ENGINE= programs tests
+
+# What editors and clang-tidy read: every compiler call of a build, printed by make -n, which needs no build.
+compile_commands.json: $(ONNX_PROTO).h force ## write compile_commands.json for editors
+	@$(MAKE) --no-print-directory -n -B programs tests | scripts/compile_commands.sh >$@
+	@echo "$@: $$(grep -c '"file"' $@) sources"
+
+tidy: compile_commands.json ## run clang-tidy on the C sources (minutes)
+	@scripts/tidy.sh $(TIDY_FILES)
 
 tests: programs $(TESTS) $(SYNTHETIC) $(SHIM_TESTS) $(SHIM_BACKEND)
 
 .PHONY: bench-programs
 bench-programs: $(BENCHES)
 
-bench: all ## build and run the benchmarks
-	@$(MAKE) $(JOBS) --no-print-directory bench-programs
+bench: deps ## build and run the benchmarks
+	@$(MAKE) $(QUIETLY) programs bench-programs
 	@set -e; for bench in $(BENCHES); do echo "== $$bench"; $$bench; done
 	@BUILD=$(BUILD) scripts/bench_against_pytorch.sh
 
 # The kernels on a GPU: make test runs the same tests on the execution shim.
-test-cuda: all ## run the tests that drive kernels on this machine's GPU
+test-cuda: deps ## run the tests that drive kernels on this machine's GPU
 	@nvidia-smi -L 2>/dev/null | grep -q GPU || { echo "test-cuda: no GPU here; make test runs the kernels without one"; exit 69; }
 	@[ -n "$(CUDA_BACKEND)" ] || { echo "test-cuda: no nvcc here, so no softcache_cuda.so"; exit 69; }
-	@$(MAKE) $(JOBS) --no-print-directory $(DEVICE_TESTS)
+	@$(MAKE) $(QUIETLY) programs $(DEVICE_TESTS)
 	@SOFTCACHE_TEST_CUDA=$(abspath $(CUDA_BACKEND)) \
-		scripts/run_tests.sh $(TESTDIR) $(DEVICE_TESTS:$(TESTDIR)/test_%=%)
+		$(RUN_TESTS) $(TESTDIR) $(or $(TESTS_ONLY),$(DEVICE_TESTS:$(TESTDIR)/test_%=%))
 
 # Models too large to commit; needs a Python with torch, torchvision, onnx, safetensors and numpy.
 SOFTCACHE_PYTHON ?= python3
-test-parity: all ## compare full-size ResNet-18, VGG-11-BN and MobileNetV2 with PyTorch (minutes)
-	@$(MAKE) $(JOBS) --no-print-directory $(TESTDIR)/test_onnx_models
+test-parity: deps ## compare full-size ResNet-18, VGG-11-BN and MobileNetV2 with PyTorch (minutes)
+	@$(MAKE) $(QUIETLY) programs $(TESTDIR)/test_onnx_models
 	$(SOFTCACHE_PYTHON) tests/golden/make_onnx_models.py --full $(BUILD)/full-models
 	SOFTCACHE_FULL_MODELS=$(BUILD)/full-models $(TESTDIR)/test_onnx_models
 
-# Every test, built in a folder of its own with a sanitizer; TESTS_ONLY="cache view" runs some of them.
+# Every test, built in a folder of its own with a sanitizer.
 SANITIZERS := asan ubsan tsan
 asan: SANITIZE  := address
 ubsan: SANITIZE := undefined
@@ -133,16 +160,16 @@ asan: ## run the tests under AddressSanitizer
 ubsan: ## run the tests under UndefinedBehaviorSanitizer
 tsan: ## run the tests under ThreadSanitizer
 $(SANITIZERS): deps
-	@$(MAKE) $(JOBS) --no-print-directory BUILD=build-$@ \
+	@$(MAKE) $(QUIETLY) BUILD=build-$@ \
 		CFLAGS="-O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=all" tests
-	@scripts/run_tests.sh build-$@/tests $(TESTS_ONLY)
+	@$(RUN_TESTS) build-$@/tests $(TESTS_ONLY)
 
 # One driver a reader: tests/fuzz_NAME.c; what they find is kept in build-fuzz/corpus/NAME between runs.
 FUZZ_SECONDS ?= 30
 FUZZERS      := $(patsubst tests/%.c,build-fuzz/tests/%,$(sort $(wildcard tests/fuzz_*.c)))
 fuzz: deps ## fuzz every reader for FUZZ_SECONDS each with libFuzzer (needs clang)
 	@command -v clang >/dev/null || { echo "fuzz: needs clang (apt-get install clang)"; exit 69; }
-	@$(MAKE) $(JOBS) --no-print-directory CC=clang BUILD=build-fuzz LDFLAGS="-fsanitize=fuzzer" \
+	@$(MAKE) $(QUIETLY) CC=clang BUILD=build-fuzz LDFLAGS="-fsanitize=fuzzer" \
 		CFLAGS="-O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" $(FUZZERS)
 	@scripts/run_fuzzers.sh $(FUZZ_SECONDS) $(FUZZERS)
 
@@ -163,9 +190,13 @@ install: all ## install programs, format specification and HDF5 plugin under PRE
 	install -m 644 $(ONEDNN_ENGINE) $(CUDA_BACKEND) $(CUDNN_ENGINE) $(DESTDIR)$(PREFIX)/lib/softcache
 	install -m 644 FORMAT.md $(DESTDIR)$(PREFIX)/share/doc/softcache
 
-dist: all ## make a relocatable folder and archive under build/dist (ONEDNN=1: with the CPU teacher's library, 40 MB)
-	@$(MAKE) $(JOBS) --no-print-directory $(SYNTHETIC) $(DEVICE_TESTS) $(BENCHES)
-	@ONEDNN=$(ONEDNN) scripts/make_dist.sh $(BUILD) $(VERSION) $(DEVICE_TESTS) $(BENCHES)
+# Built in a folder of its own, for every GPU: nothing of a development build is taken.
+dist: deps ## make a relocatable folder and archive under build/dist (ONEDNN=1: with the CPU teacher's library, 40 MB)
+	@$(MAKE) $(QUIETLY) BUILD=build-dist DIST=$(BUILD)/dist $(if $(filter file,$(origin CUDA_ARCHS)),CUDA_ARCHS=all) dist-folder
+
+.PHONY: dist-folder
+dist-folder: programs $(SYNTHETIC) $(DEVICE_TESTS) $(BENCHES)
+	@ONEDNN=$(ONEDNN) DIST=$(DIST) scripts/make_dist.sh $(BUILD) $(VERSION) $(DEVICE_TESTS) $(BENCHES)
 
 # ---- how things are built ----
 $(ONNX_PROTO).c $(ONNX_PROTO).h &: /usr/include/onnx/onnx.proto
@@ -212,10 +243,10 @@ $(ONEDNN_ENGINE): $(ONEDNN_OBJECTS) $(LIBRARY)
 
 # The CUDA backend, opened at run time: it needs nothing but the driver. CUDA's own headers are not held to our warnings.
 comma := ,
-cuda_list  := $(subst $(comma), ,$(CUDA_ARCHS))
+cuda_list  := $(patsubst all,75 80 86 89 90 100 120,$(subst $(comma), ,$(CUDA_ARCHS)))
 cuda_last  := $(lastword $(cuda_list))
-CUDA_CODE  := $(if $(filter native,$(cuda_list)),-arch=native,$(foreach arch,$(cuda_list),-gencode=arch=compute_$(arch)$(comma)code=sm_$(arch)) \
-	-gencode=arch=compute_$(cuda_last)$(comma)code=compute_$(cuda_last))
+CUDA_CODE  := $(if $(filter native,$(cuda_list)),-arch=native,$(if $(filter ptx,$(cuda_list)),-gencode=arch=compute_75$(comma)code=compute_75,\
+	$(foreach arch,$(cuda_list),-gencode=arch=compute_$(arch)$(comma)code=sm_$(arch)) -gencode=arch=compute_$(cuda_last)$(comma)code=compute_$(cuda_last)))
 NVCC_FLAGS := -std=c++17 -O3 $(CUDA_CODE) --threads=2 -I. -I$(BUILD)/generated -Xcompiler=-fPIC,-fno-exceptions,-fno-rtti,-fno-threadsafe-statics \
 	-Xcompiler=-Wall,-Wextra,-Wshadow \
 	$(if $(WERROR),-Werror=all-warnings -Xcompiler=-Werror)
@@ -282,6 +313,7 @@ $(BUILD)/teacher_dump: $(OBJ)/teacher_dump/main.o $(TEACHER_OBJECTS) $(LIBRARY)
 $(BUILD)/student_train: $(OBJ)/student_train/main.o $(STUDENT_OBJECTS) $(LIBRARY)
 	$(CC) $(CFLAGS) $(LDFLAGS) $(RUNPATH) $^ -o $@ $(LDLIBS)
 
+$(TESTS) $(SHIM_TESTS): $(OBJ)/tests/filter_cases.o
 $(TESTS) $(BENCHES): | $(ONEDNN_ENGINE)
 $(TESTDIR)/%: $(OBJ)/tests/%.o $(TEST_LIBRARIES)
 	@mkdir -p $(@D)

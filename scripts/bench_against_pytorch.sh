@@ -1,10 +1,10 @@
 #!/bin/bash
-# Training steps of the preset `speed` at 224x224, batch 128: our kernels and PyTorch's in turn, three times, so that a change of
-# the machine's speed meets both. Prints the median of each and their ratio. Needs a python3 with torch (SOFTCACHE_PYTHON names
-# another); without one it says so.
-# usage: scripts/bench_against_pytorch.sh [SECONDS a measurement]
+# Training steps of the preset `speed` at 224x224, batch 128: our kernels and PyTorch's in turn, three times, so that
+# both meet the same changes of the machine's speed. Prints the median of each, and their ratio. Needs a python3 with torch
+# (SOFTCACHE_PYTHON names another one); otherwise it says that it is skipped.
+# usage: scripts/bench_against_pytorch.sh [SECONDS]     SECONDS of each measurement (5)
 set -u
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 66
 python=${SOFTCACHE_PYTHON:-python3}
 bench=${BUILD:-build}/tests/bench_train
 seconds=${1:-5}

@@ -1,6 +1,6 @@
 #!/bin/sh
-# The demo: a committed teacher is run once over 4 augmented views of Fashion-MNIST's 60,000 images, then two students of
-# under 60,000 parameters are trained, one from the labels alone and one from the cache. Prints a table.
+# The demo: runs the teacher of this repository once over 4 augmented views of Fashion-MNIST's 60,000 images. Then trains two
+# students of under 60,000 parameters, one from the labels alone and one from the cache, and prints a table.
 # usage: scripts/demo.sh [FOLDER]      (the Makefile has built the programs)
 set -eu
 cd "$(dirname "$0")/.."

@@ -1,14 +1,14 @@
 #!/bin/bash
-# Checks and measures the GPU backend on a machine with an NVIDIA GPU, by one command: every kernel test natively, whole programs
-# CPU against CUDA, benchmarks beside PyTorch's, NVIDIA's sanitizers, the profiler. Goes on after a failure, prints one table at
-# the end and writes the page docs/benchmarks/GPU-NAME.md. What is not installed (PyTorch, compute-sanitizer, ncu) is skipped
-# with the reason. Never changes a setting of the GPU.
+# Checks and measures the GPU backend on a machine with an NVIDIA GPU: runs every kernel test on the GPU, compares whole programs
+# on CPU and GPU, runs benchmarks beside PyTorch's, NVIDIA's sanitizers and the profiler. Continues after a failure, prints one
+# table at the end and writes the page docs/benchmarks/GPU-NAME.md. Tools that are not installed (PyTorch, compute-sanitizer, ncu)
+# are skipped, with the reason. Never changes a setting of the GPU.
 # usage: scripts/gpu_check.sh [DIST_FOLDER] [--quick|--full] [--only SECTION,...] [--out FOLDER] [--work FOLDER] [--dry-run] [--simulate|--simulate-cpu]
-#   DIST_FOLDER   a folder of `make dist`; without it the tree is built, or the folder is taken that this script lies in
+#   DIST_FOLDER   a folder of `make dist`; the default is the dist folder that this script is in, or else the tree, which is built
 #   --quick       at most 9 minutes (default); --full: 40 minutes, longer measurements, larger data
-#   --out         where the page goes (docs/benchmarks of the tree; of a dist folder: docs/benchmarks in it)
-#   --simulate    without a GPU: every section with small sizes, on the execution shim where it was built, else on the CPU
-#   --simulate-cpu  the same on the CPU: tries this script, not the backend
+#   --out         folder for the page (default: docs/benchmarks of the tree or of the dist folder)
+#   --simulate    needs no GPU: runs every section with small sizes, on the execution shim if it was built, otherwise on the CPU
+#   --simulate-cpu  the same on the CPU: this tests the script, not the backend
 # Exit code: 0 all passed, 1 something failed, 69 no GPU, 64 usage.
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -34,7 +34,7 @@ limit_of() {
 }
 
 export MODE=quick
-only=$sections dist= out= work= dry= shim=shim
+only=$sections dist='' out='' work='' dry='' shim=shim
 while [ $# -gt 0 ]; do
     case $1 in
     --quick | --full | --simulate) MODE=${1#--} ;;
@@ -52,7 +52,7 @@ while [ $# -gt 0 ]; do
     shift
 done
 for section in $only; do
-    [[ " $sections " == *" $section "* ]] || { echo "gpu_check: unknown section '$section' (there are: $sections)" >&2; exit 64; }
+    [[ " $sections " == *" $section "* ]] || { echo "gpu_check: unknown section '$section' (known sections: $sections)" >&2; exit 64; }
 done
 if [ -n "$dry" ]; then
     for section in $only; do
@@ -77,7 +77,7 @@ else
     if [ "$MODE" != simulate ]; then
         echo "building $root"
         make -C "$root" -j"$(nproc)" programs tests bench-programs >"$build-gpu_check.log" 2>&1 ||
-            { tail -20 "$build-gpu_check.log" >&2; echo "gpu_check: the build failed; \`make dist\` elsewhere makes a folder that needs none" >&2; exit 70; }
+            { tail -20 "$build-gpu_check.log" >&2; echo "gpu_check: the build failed; use a folder that \`make dist\` made on another machine" >&2; exit 70; }
     fi
     export PROGRAMS=$build TESTS=$build/tests TOOLS=$build PLUGINS=$build/plugins SCRIPTS=$root/scripts
     export SOFTCACHE_TEST_CUDA=$build/softcache_cuda.so
@@ -87,7 +87,8 @@ export DEVICE=cuda PYTHON=${SOFTCACHE_PYTHON:-python3} WORK=${work:-$(mktemp -d)
 export CPU_PROGRAMS=$PROGRAMS ROWS=$WORK/rows.tsv
 if [ "$MODE" = simulate ]; then
     if [ -x "$PROGRAMS/$shim/student_train" ]; then
-        export PROGRAMS=$PROGRAMS/shim SOFTCACHE_TEST_CUDA=$PROGRAMS/shim/softcache_cuda.so
+        export SOFTCACHE_TEST_CUDA=$PROGRAMS/shim/softcache_cuda.so
+        export PROGRAMS=$PROGRAMS/shim
     else
         export DEVICE=cpu
         unset SOFTCACHE_TEST_CUDA # the tests look for the shim themselves
@@ -99,8 +100,8 @@ mkdir -p "$WORK" "$out" || exit 73
 . "$SCRIPTS/gpu/common.sh"
 find_nvidia_libraries
 
-# What has been measured is printed and written also when somebody stops this early.
-child=
+# An interruption still prints and writes what was measured until then.
+child=''
 finish() {
     trap - INT TERM
     [ -z "$child" ] || kill "$child" 2>/dev/null
@@ -120,7 +121,7 @@ for section in $only; do
     timeout -k 5 "$(limit_of "$section")" bash "$SCRIPTS/gpu/$section.sh" >"$WORK/$section.log" 2>&1 &
     child=$!
     wait $child
-    code=$? child=
+    code=$? child=''
     grep -aE '^(ok  |FAIL|skip|info) ' "$WORK/$section.log"
     if [ $code -eq 124 ] || [ $code -eq 137 ]; then
         fail "stopped" "after $(limit_of "$section") s" "the section's time limit"
@@ -129,5 +130,5 @@ for section in $only; do
     fi
     echo "   $((SECONDS - begun)) s"
 done
-echo "$((SECONDS - started)) s in all"
+echo "$((SECONDS - started)) s in total"
 finish

@@ -1,5 +1,6 @@
 #!/bin/bash
-# Formatting (.clang-format) and static analysis (cppcheck). A tool that is not installed is skipped, with the reason.
+# Checks formatting (.clang-format), C sources (cppcheck), shell scripts (shellcheck) and the list of tests. A tool that is not
+# installed is skipped, with the reason.
 set -u
 cd "$(dirname "$0")/.." || exit 66
 failed=0
@@ -19,5 +20,16 @@ if command -v cppcheck >/dev/null; then
 else
     echo "lint: SKIP static analysis: cppcheck is not installed"
 fi
-[ $failed -eq 0 ] && echo "lint: ${#sources[@]} files checked"
+mapfile -t scripts < <(ls scripts/*.sh scripts/gpu/*.sh tests/*.sh .ci/run)
+if command -v shellcheck >/dev/null; then
+    shellcheck -S warning "${scripts[@]}" || failed=1
+else
+    echo "lint: SKIP shell scripts: shellcheck is not installed"
+fi
+while read -r name kind why; do
+    case $name in '' | '#'*) continue ;; esac
+    compgen -G "tests/test_$name.[cs]*" >/dev/null || { echo "tests/schedule.txt: there is no test '$name'"; failed=1; }
+    [[ $kind =~ ^(slow|alone)$ && -n $why ]] || { echo "tests/schedule.txt: $name: write slow or alone, and why"; failed=1; }
+done <tests/schedule.txt
+[ $failed -eq 0 ] && echo "lint: ${#sources[@]} sources and ${#scripts[@]} scripts checked"
 exit $failed

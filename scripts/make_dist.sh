@@ -1,12 +1,14 @@
 #!/bin/bash
-# Fills a folder that runs wherever it is copied to, and packs it: the programs, every library beyond glibc that they need,
-# their licences, and what gpu_check.sh needs. NVIDIA's libraries are never carried: they are found where they are installed.
-# usage: scripts/make_dist.sh BUILD VERSION [TEST PROGRAM...]     ONEDNN=1 takes in the CPU teacher's engine and its 40 MB library
+# Makes a folder that runs wherever it is copied to, and an archive of it. It holds the programs, every library that they need
+# except glibc, the licences of those libraries, and what gpu_check.sh needs. It never holds NVIDIA's libraries: the programs find
+# them where they are installed.
+# usage: scripts/make_dist.sh BUILD VERSION [TEST PROGRAM...]
+# environment: DIST (default BUILD/dist) is where the folder goes; ONEDNN=1 adds the CPU teacher's engine and its 40 MB library
 set -eu
 cd "$(dirname "$0")/.."
 build=$1 version=$2
 shift 2
-out=$build/dist/softcache-$version
+out=${DIST:-$build/dist}/softcache-$version
 rm -rf "$out" "$out.tar.gz"
 mkdir -p "$out"/{bin,tests,lib/softcache/plugins,licenses,scripts/demo}
 
@@ -25,7 +27,7 @@ install scripts/gpu_check.sh "$out/scripts"
 cp -r scripts/gpu "$out/scripts/"
 install -m 644 scripts/demo/fashion-mnist-teacher.onnx "$out/scripts/demo"
 
-# Prints the path of every library that a file loads, those of glibc and of NVIDIA left out.
+# Prints the path of every library that a file loads, except those of glibc and of NVIDIA.
 libraries() {
     ldd "$@" | sed -nE 's/.* => (\/[^ ]*) .*/\1/p' | sort -u |
         grep -vE '/(ld-linux[^/]*|lib(c|m|dl|rt|pthread|resolv|util|anl|mvec))\.so|/lib(cuda|cudnn|cublas|nv)[^/]*\.so'
@@ -33,7 +35,7 @@ libraries() {
 mapfile -t carried < <(libraries "${programs[@]}" "${objects[@]}" "$@" "$build/plugins/libh5zstd.so")
 install -m 644 "${carried[@]}" "$out/lib"
 
-# The test programs, which are much alike, are packed: gpu_check.sh unpacks them.
+# The test programs share most of their bytes, so they are packed; gpu_check.sh unpacks them.
 tar --sort=name --owner=0 --group=0 --numeric-owner --mtime="@${SOURCE_DATE_EPOCH:-0}" -C "$out" -cf - tests | xz -9e -T1 >"$out/tests.tar.xz"
 
 # Debian's packages know a library by its path, in which /lib may be /usr/lib.
@@ -42,21 +44,21 @@ while read -r package; do
     cp -L "/usr/share/doc/$package/copyright" "$out/licenses/$package"
     licensed=$((licensed + 1))
 done < <(dpkg -S "${carried[@]}" "${carried[@]/#//usr}" 2>/dev/null | sed 's/:.*//' | sort -u)
-[ "$licensed" -gt 0 ] || { echo "make dist: no licences found: the libraries are not of Debian's packages" >&2; exit 69; }
+[ "$licensed" -gt 0 ] || { echo "make dist: no licences found: the libraries do not come from Debian's packages" >&2; exit 69; }
 
-glibc=$(find "$out" -type f \( -perm -100 -o -name '*.so*' \) ! -name '*.sh' -exec objdump -T {} + |
+glibc=$(find "$out" -type f \( -perm -100 -o -name '*.so*' \) ! -name '*.sh' ! -name '*.py' -exec objdump -T {} + |
     grep -oE 'GLIBC_[0-9.]+' | sort -Vu | tail -1)
 cat >"$out/INSTALL" <<END
-softcache $version for Linux on $(uname -m), glibc ${glibc#GLIBC_} or newer. Nothing to install: run bin/teacher_dump and bin/student_train
-where this folder lies. lib/ holds the libraries that they need, licenses/ the licences of those.
+softcache $version for Linux on $(uname -m), glibc ${glibc#GLIBC_} or newer. There is nothing to install: run bin/teacher_dump and
+bin/student_train in this folder. lib/ holds the libraries that they need, licenses/ the licences of those libraries.
 
-A GPU needs NVIDIA's driver; a teacher on a GPU also cuDNN 9 and cuBLAS 13, which are found in the system's library path or in
-LD_LIBRARY_PATH (the folders nvidia/*/lib of a PyTorch installation have them). scripts/gpu_check.sh checks and measures it all.
-A teacher on the CPU needs lib/softcache/softcache_onednn.so, which is here only if the folder was made by \`make dist ONEDNN=1\`.
+A GPU needs NVIDIA's driver. A teacher on a GPU also needs cuDNN 9 and cuBLAS 13, in the system's library path or in LD_LIBRARY_PATH
+(the folders nvidia/*/lib of a PyTorch installation have them). scripts/gpu_check.sh checks and measures everything.
+A teacher on the CPU needs lib/softcache/softcache_onednn.so, which is here only if \`make dist ONEDNN=1\` made the folder.
 HDF5_PLUGIN_PATH=.../lib/softcache/plugins lets h5py and h5dump read the caches (FORMAT.md).
 END
 
-rm -r "$out/tests" # its libraries and glibc version were looked at
+rm -r "$out/tests" # needed until here, for its libraries and glibc version
 tar --sort=name --owner=0 --group=0 --numeric-owner --mtime="@${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}" \
     -C "${out%/*}" -cf - "${out##*/}" | gzip -n >"$out.tar.gz"
 echo "$out: $(du -sm "$out" | cut -f1) MB ($(du -sm "$out.tar.gz" | cut -f1) MB packed), glibc ${glibc#GLIBC_} or newer"

@@ -1,11 +1,11 @@
 #!/bin/bash
-# Runs a recipe of student_train/recipes on any data and teacher: the teacher once, then the student (or the sweep), the
-# result and where the report is. An interrupted recipe goes on when it is started again with the same words.
+# Runs a recipe of student_train/recipes on any data and teacher: the teacher once, then the student (or the sweep). Prints the
+# result and the path of the report. Start an interrupted recipe again with the same options, and it resumes.
 # usage: scripts/recipe.sh NAME|FILE.ini --data DIR --teacher FILE.onnx --out DIR
 #            [--set VARIABLE=TENSOR]... [--dump OPTION=VALUE]... [--check] [-- more options of fit or sweep]
-#   --set     the teacher's tensor for a variable {map1} of the recipe; guessed where the teacher's names tell
-#   --dump    an option of teacher_dump run, such as views=2 or mean=0.5,0.5,0.5; wins over the recipe's
-#   --check   writes OUT/recipe.ini, with its variables replaced, and shows what the cache would take; runs nothing
+#   --set     names the teacher's tensor for a variable of the recipe such as {map1}; the default is a guess from the names
+#   --dump    passes an option to teacher_dump run, such as views=2 or mean=0.5,0.5,0.5; it overrides the recipe's
+#   --check   runs nothing: writes OUT/recipe.ini with its variables replaced, and shows how large the cache would be
 set -eu
 programs=${BUILD:-$(dirname "$0")/../build}
 recipes=$(dirname "$0")/../student_train/recipes
@@ -35,19 +35,19 @@ while [ $# -gt 0 ]; do
         ;;
     --check) check=yes ;;
     --) shift && break ;;
-    *) stop 64 "unknown option $1; options of fit follow --" ;;
+    *) stop 64 "unknown option $1; write options of fit after --" ;;
     esac
     shift
 done
 [ -n "$data" ] && [ -n "$teacher" ] && [ -n "$out" ] || stop 64 "--data, --teacher and --out are needed"
 recipe=$recipes/$name.ini
 [ ! -f "$name" ] || recipe=$name
-[ -f "$recipe" ] || stop 66 "no recipe $name; there are: $(list_recipes)"
+[ -f "$recipe" ] || stop 66 "no recipe $name; known recipes: $(list_recipes)"
 
 # Lines "TENSOR OPERATOR SHAPE".
 tensors() { "$programs"/teacher_dump inspect "$teacher" | sed -nE 's/^  ([^ ]+) +([a-z_0-9]+) +([0-9x]+)( .*)?$/\1 \2 \3/p'; }
-# A tensor for a variable: mapK by the names of torchvision's ResNets as torch.onnx and our export give them, the others by
-# where they stand: before the global pool, before the last linear layer. Prints nothing where nothing fits.
+# Guesses a tensor for a variable: mapK by the names that torch.onnx and our export give to torchvision's ResNets, the others
+# by their position: before the global pool, before the last linear layer. Prints nothing if no tensor fits.
 guess() {
     case $1 in
     map[1-4]) tensors | awk -v k="${1#map}" '
@@ -67,7 +67,7 @@ while read -r variable meaning; do
         values[$variable]=$(guess "$variable")
         [ -n "${values[$variable]}" ] || stop 64 "recipe $name needs --set $variable=TENSOR: $meaning; \
 '$programs/teacher_dump inspect $teacher' lists the teacher's tensors"
-        echo "$variable = ${values[$variable]} (guessed; --set $variable=TENSOR says another)"
+        echo "$variable = ${values[$variable]} (guessed; --set $variable=TENSOR chooses another)"
     fi
 done < <(sed -nE 's/^# variable ([a-z0-9_]+): (.*)$/\1 \2/p' "$recipe")
 for variable in "${!values[@]}"; do

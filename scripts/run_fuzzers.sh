@@ -1,5 +1,5 @@
 #!/bin/bash
-# Runs fuzzers one after the other, from a corpus that starts with the repository's own files and is kept between runs.
+# Runs fuzzers one after the other. Their corpus starts with files of this repository and is kept between runs.
 # usage: scripts/run_fuzzers.sh SECONDS FUZZER...
 set -u
 seconds=$1

@@ -1,8 +1,7 @@
 #!/bin/sh
-# Trains the teacher of `make demo` with this very program and puts it where the demo takes it from:
-#   scripts/demo/fashion-mnist-teacher.onnx
-# Fashion-MNIST's 60,000 training images, light augmentation, cross-entropy with label smoothing, one cosine. The same build
-# on the same kind of processor gives the same bytes.
+# Trains the teacher of `make demo` with softcache itself and writes it to scripts/demo/fashion-mnist-teacher.onnx.
+# Data: Fashion-MNIST's 60,000 training images, lightly augmented. Training: cross-entropy with label smoothing, one cosine.
+# The same build on the same kind of processor gives the same bytes.
 # usage: scripts/train_demo_teacher.sh [EPOCHS]
 set -eu
 cd "$(dirname "$0")/.."

@@ -1,6 +1,6 @@
 /* Convolutions and linear layers of shapes that kernels with tiles may get wrong: what differs between height and
- * width, edges of tiles, channels beyond one tile. On every backend against the double-precision reference. TEST_FILTER
- * chooses tests. */
+ * width, edges of tiles, channels beyond one tile. On every backend against the double-precision
+ * reference. */
 #include "tests/helper_kernels.h"
 
 #include <setjmp.h>
@@ -111,6 +111,5 @@ int main(void)
         ON_EVERY_BACKEND(tile_edges),
         ON_EVERY_BACKEND(wide_linear),
     };
-    cmocka_set_test_filter(getenv("TEST_FILTER"));
     return cmocka_run_group_tests_name("convolution shapes", tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* Every step kind of the training kernels on every backend against the double-precision reference: odd shapes, partial
- * batches; see helper_kernels.h for the ways each graph is run in. The environment variable TEST_FILTER chooses tests,
- * such as "dense*"; TEST_MANY_TILES=1 also runs many_tiles on the execution shim (three minutes). */
+ * batches; see helper_kernels.h for the ways each graph is run in. TEST_MANY_TILES=1 also runs many_tiles on the execution
+ * shim (three minutes). */
 #include "tests/helper_device.h"
 #include "tests/helper_kernels.h"
 
@@ -332,6 +332,5 @@ int main(void)
         ON_EVERY_BACKEND(flattened_batch_norm),
         ON_EVERY_BACKEND(evaluation),
     };
-    cmocka_set_test_filter(getenv("TEST_FILTER"));
     return cmocka_run_group_tests_name("kernels", tests, NULL, NULL);
 }

@@ -2,7 +2,7 @@
 # Every recipe of student_train/recipes runs for one epoch on a tiny data set with a tiny teacher, by its one command.
 # Then what recipe.sh says where a tensor of the teacher is missing or unknown.
 set -u
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 66
 build=$(realpath "${BUILD:-build}")
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -25,7 +25,7 @@ for file in student_train/recipes/*.ini; do
     case $recipe in
     hw13-*) more+=(--size 96) ;; # five 3x3 convolutions without padding and four pools
     lab5-feature) words+=(--set map1=map0 --set map2=map0 --set map3=map1 --set map4=map1) ;;
-    lab5-search) more+=(--student dwpw --grid T=2,4 --grid alpha=0.5) ;;
+    lab5-search) more+=(--student dwpw --grid 'T=2,4' --grid alpha=0.5) ;;
     esac
     run "$recipe" ${words[@]+"${words[@]}"} -- "${more[@]}"
     code=$? why=

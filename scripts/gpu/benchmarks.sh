@@ -70,6 +70,7 @@ compare_student() { # NAME SIDE CACHE BATCH EPOCHS LOSS
         student "$name" "$3" $precision "$4" "$5" --loss "$6" && ours[$precision]=$rate
     done
     [ -n "$torch" ] || return
+    # shellcheck disable=SC2046 # two words or none
     "$PYTHON" "$SCRIPTS/gpu/bench_student.py" --student "$name" --size "$2" --batch "$4" --seconds "$(sized 2 6 0.5)" --device "$(torch_device)" \
         --compile bf16 $(sized "" "--compile fp32" "") >"$log.json" 2>"$log.err" || skip "student $name, all that PyTorch can" "$(reason "$log.err")"
     for precision in fp32 bf16; do

@@ -1,4 +1,5 @@
-# What the sections of gpu_check.sh share; sourced. A section reports rows: STATUS, WHAT, VALUE, NOTE.
+# shellcheck shell=bash
+# What the sections of gpu_check.sh share. It is sourced. A section reports rows: STATUS, WHAT, VALUE, NOTE.
 
 # row ok|FAIL|skip|info WHAT VALUE [NOTE]
 row() {

@@ -1,5 +1,6 @@
-# The programs that drive kernels on the device of SOFTCACHE_TEST_CUDA; sourced. A dist folder has no others; in a build folder they
-# are those whose source includes the device helper.
+# shellcheck shell=bash
+# Lists the test programs that drive kernels on the device of SOFTCACHE_TEST_CUDA. It is sourced. A dist folder holds no other test
+# programs; in a build folder they are those whose source includes the device helper.
 device_tests() {
     local source
     if [ -d "$TESTS/../obj" ]; then

@@ -11,7 +11,7 @@ else
     info driver "$(query driver_version)" "clocks at rest: SM $(query clocks.sm), memory $(query clocks.mem); at most $(query clocks.max.sm), $(query clocks.max.mem); power limit $(query power.limit)"
 fi
 info processor "$(grep -m1 'model name' /proc/cpuinfo | sed 's/.*: //')" "$(nproc) processors, $(awk '/MemTotal/ { printf "%.0f GB", $2 / 1e6 }' /proc/meminfo)"
-info softcache "$("$PROGRAMS/student_train" --version | sed 's/.* //')" "$(ls "$PROGRAMS"/softcache_*.so "$PROGRAMS"/../lib/softcache/softcache_*.so 2>/dev/null | xargs -rn1 basename | paste -sd' ')"
+info softcache "$("$PROGRAMS/student_train" --version | sed 's/.* //')" "$(for object in "$PROGRAMS"/softcache_*.so "$PROGRAMS"/../lib/softcache/softcache_*.so; do [ ! -e "$object" ] || basename "$object"; done | paste -sd' ')"
 info CUDA "$(version_of nvcc || echo "no nvcc")" "$(version_of compute-sanitizer || echo "no compute-sanitizer"); $(version_of ncu || echo "no ncu")"
 if output=$("$PYTHON" "$SCRIPTS/gpu/versions.py" 2>/dev/null); then
     info PyTorch "$(text <(echo "$output") torch)" "CUDA $(text <(echo "$output") cuda), cuDNN $(text <(echo "$output") cudnn), torchvision $(text <(echo "$output") torchvision)"

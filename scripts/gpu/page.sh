@@ -1,4 +1,5 @@
-# The end of gpu_check.sh; sourced: the page from the rows, and the table on the terminal.
+# shellcheck shell=bash
+# The end of gpu_check.sh: writes the page from the rows, and prints the table. It is sourced.
 
 # The rows of a section as a Markdown table.
 section_table() {
@@ -17,6 +18,7 @@ write_page() { # FOLDER
         echo
         echo "Made by \`scripts/gpu_check.sh --$MODE\` on $(date -u +%Y-%m-%d); [README.md](README.md) says what the rows mean."
         [ "$MODE" != simulate ] || printf '\nNo figure here is a measurement of a GPU; the students are smaller than those of the PyTorch rows.\n'
+        # shellcheck disable=SC2154 # sections are gpu_check.sh's
         for section in $sections; do
             grep -q "^$section"$'\t' "$ROWS" || continue
             printf '\n## %s%s\n\n' "$(echo "${section:0:1}" | tr a-z A-Z)" "${section:1}"

@@ -16,7 +16,7 @@ for tool in memcheck racecheck initcheck; do
 done | xargs -P 6 -L 1 bash -c 'one $0 $1'
 
 for tool in memcheck racecheck initcheck; do
-    clean=0 bad= late=
+    clean=0 bad='' late=''
     for test in $(device_tests); do
         name=${test##*/} code=$(cat "$WORK/$tool-${test##*/}.log.code" 2>/dev/null)
         case $code in
