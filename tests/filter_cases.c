@@ -1,7 +1,7 @@
-/* Chooses cases of a test program, before its main() runs: the first argument, or the environment variable TEST_CASE, is a
- * pattern with * and ? that may match anywhere in a case's name. `build/tests/test_cache shard` runs the cases whose names
- * contain "shard". An argument with a slash is a path, which some test programs take, and not a pattern. Linked to every
- * test program. */
+/* Chooses cases of a test program, before its main() runs: the first argument, or the environment variable TEST_CASE,
+ * is a pattern with * and ? that may match anywhere in a case's name. `build/tests/test_cache shard` runs the cases
+ * whose names contain "shard". An argument with a slash is a path, which some test programs take, and not a pattern.
+ * Linked to every test program. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* Every step kind of the training kernels on every backend against the double-precision reference: odd shapes, partial
- * batches; see helper_kernels.h for the ways each graph is run in. TEST_MANY_TILES=1 also runs many_tiles on the execution
- * shim (three minutes). */
+ * batches; see helper_kernels.h for the ways each graph is run in. TEST_MANY_TILES=1 also runs many_tiles on the
+ * execution shim (three minutes). */
 #include "tests/helper_device.h"
 #include "tests/helper_kernels.h"
 

@@ -1,5 +1,5 @@
-/* What today's exporters write: weights in files beside the model, nodes in any order, long names, a batch of 1 that was
- * frozen into a Reshape, and sizes that are computed from constants. */
+/* What today's exporters write: weights in files beside the model, nodes in any order, long names, a batch of 1 that
+ * was frozen into a Reshape, and sizes that are computed from constants. */
 #define _GNU_SOURCE
 #include "formats/onnx/onnx_file.h"
 #include "formats/onnx/onnx_read.h"

@@ -62,7 +62,8 @@ static bool is_in_folder_of(const char *file, const char *neighbour)
     return strncmp(file, neighbour, length) == 0;
 }
 
-/* Links may lead elsewhere only if the model itself was reached by a link to that place, as in the caches of model hubs. */
+/* Links may lead elsewhere only if the model itself was reached by a link to that place, as in the caches of model
+ * hubs. */
 static bool stays_in_folder(const struct loader *l, const char *full)
 {
     char *file = realpath(full, NULL), *model = realpath(l->path, NULL), *folder = realpath(l->folder, NULL);

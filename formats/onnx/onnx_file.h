@@ -7,9 +7,9 @@
 #include "shared/base/error.h"
 #include <stddef.h>
 
-/* *bytes is malloc'ed. digest (may be NULL): the SHA-256 of the file, or, where weights lie in other files, of its bytes
- * followed by the bytes of those files in byte order of their names. Weights must lie in the model's folder or below; a
- * location that leaves it is refused. STATUS_NO_INPUT, STATUS_BAD_DATA, STATUS_CONFIG. */
+/* *bytes is malloc'ed. digest (may be NULL): the SHA-256 of the file, or, where weights lie in other files, of its
+ * bytes followed by the bytes of those files in byte order of their names. Weights must lie in the model's folder or
+ * below; a location that leaves it is refused. STATUS_NO_INPUT, STATUS_BAD_DATA, STATUS_CONFIG. */
 enum status onnx_file_read(const char *path, unsigned char **bytes, size_t *size, char digest[DIGEST_HEX_SIZE],
                            struct error *err);
 

@@ -1,9 +1,9 @@
-/* Arithmetic, comparisons and choices whose inputs are all constant: what exporters compute from shapes at run time (the
- * SAME padding of TensorFlow's models, sizes of Reshape and Expand). Shapes broadcast as numpy's do. Integers and bools
- * are int64, floats float32.
+/* Arithmetic, comparisons and choices whose inputs are all constant: what exporters compute from shapes at run time
+ * (the SAME padding of TensorFlow's models, sizes of Reshape and Expand). Shapes broadcast as numpy's do. Integers and
+ * bools are int64, floats float32.
  *
- * The batch size may be among the integers, but is not known (ONNX_BATCH): it passes through operators that leave it as it
- * is, such as multiplication by 1, and nothing else can be computed from it. */
+ * The batch size may be among the integers, but is not known (ONNX_BATCH): it passes through operators that leave it as
+ * it is, such as multiplication by 1, and nothing else can be computed from it. */
 #include "formats/onnx/onnx_reader.h"
 
 #include <math.h>

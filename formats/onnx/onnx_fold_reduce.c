@@ -1,5 +1,5 @@
-/* Sums, means, products and extremes of constants over some of their axes (weight standardisation, sizes of shapes), and
- * constants limited to a range. */
+/* Sums, means, products and extremes of constants over some of their axes (weight standardisation, sizes of shapes),
+ * and constants limited to a range. */
 #include "formats/onnx/onnx_reader.h"
 
 #include <float.h>

@@ -17,8 +17,8 @@ static int maker_of(const struct onnx_reader *reader, const Onnx__NodeProto *nod
     return value ? value->maker : -1;
 }
 
-/* Appends the node to order[] after all that it reads, which may be many nodes deep: so the stack is our own. Where nodes read
- * one another in a circle, the circle is cut and noted. */
+/* Appends the node to order[] after all that it reads, which may be many nodes deep: so the stack is our own. Where
+ * nodes read one another in a circle, the circle is cut and noted. */
 static int visit_from(struct onnx_reader *reader, int first, unsigned char *visited, struct visit *stack,
                       Onnx__NodeProto **order, int count)
 {

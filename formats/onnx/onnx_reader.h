@@ -53,8 +53,8 @@ struct onnx_value *onnx_find(const struct onnx_reader *reader, const char *name)
 /* Enters a name that must be new. */
 enum status onnx_define(struct onnx_reader *reader, const char *name, struct onnx_value **value);
 
-/* Puts the model's nodes into an order in which each tensor is made before it is read. Nodes that are in such an order stay
- * as they are. onnx_order.c */
+/* Puts the model's nodes into an order in which each tensor is made before it is read. Nodes that are in such an order
+ * stay as they are. onnx_order.c */
 enum status onnx_sort_nodes(struct onnx_reader *reader);
 
 /* ---- the operator being read ---- */
@@ -88,8 +88,8 @@ struct shape onnx_shape(const struct onnx_reader *reader, const struct onnx_valu
 /* The value's dims in the model, ONNX_BATCH first. */
 void onnx_dims(const struct onnx_reader *reader, const struct onnx_value *value, int64_t dims[4]);
 
-/* The name as the graph holds it: one of NODE_MAX_NAME bytes or more is replaced by a hash of it and its last part, which
- * tells deep modules apart. NULL: out of memory. */
+/* The name as the graph holds it: one of NODE_MAX_NAME bytes or more is replaced by a hash of it and its last part,
+ * which tells deep modules apart. NULL: out of memory. */
 const char *onnx_graph_name(struct onnx_reader *reader, const char *name);
 
 /* ---- results of the operator being read ---- */

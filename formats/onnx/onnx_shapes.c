@@ -55,8 +55,9 @@ enum status onnx_read_flatten(struct onnx_reader *reader)
     return emit_flat(reader, value);
 }
 
-/* Whether a Reshape's dims keep the batch as the first: 0, -1, the batch itself or its declared size; or 1, which exporters
- * write behind a dynamic batch when their example had one sample. The other dims tell: they must hold a whole sample. */
+/* Whether a Reshape's dims keep the batch as the first: 0, -1, the batch itself or its declared size; or 1, which
+ * exporters write behind a dynamic batch when their example had one sample. The other dims tell: they must hold a whole
+ * sample. */
 static bool keeps_batch(const struct onnx_reader *reader, const struct onnx_array *dims)
 {
     int64_t first = dims->ints[0];

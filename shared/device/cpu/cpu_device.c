@@ -13,13 +13,12 @@ enum cpu_isa cpu_isa_choose(const char *limit)
     const bool runs[CPU_ISA_COUNT] = {__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
                                           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq"),
                                       __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"), true};
-    bool reached = limit == NULL;
-    for (int i = 0; i < CPU_ISA_COUNT; i++) {
-        reached = reached || strcmp(limit, cpu_isa_names[i]) == 0;
-        if (reached && runs[i])
-            return (enum cpu_isa)i;
-    }
-    return CPU_ISA_GENERIC;
+    int first = 0;
+    while (limit && first < CPU_ISA_GENERIC && strcmp(limit, cpu_isa_names[first]) != 0)
+        first++;
+    while (!runs[first])
+        first++;
+    return (enum cpu_isa)first;
 }
 
 static void device_free(struct device *device)
