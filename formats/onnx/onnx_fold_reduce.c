@@ -88,7 +88,7 @@ enum status onnx_fold_reduce(struct onnx_reader *reader)
     enum status status = STATUS_OK;
     const struct reduction *op = reductions;
     const struct onnx_array *in;
-    struct onnx_array *out, like, sums = {.is_float = false};
+    struct onnx_array *out, like;
     const int64_t *axes;
     size_t count, strides[ONNX_MAX_RANK];
     bool gone[ONNX_MAX_RANK];
@@ -104,9 +104,10 @@ enum status onnx_fold_reduce(struct onnx_reader *reader)
         if (in->ints[i] == ONNX_BATCH)
             return onnx_refuse(reader, "the batch size is among its numbers");
     like = reduced_shape(in, gone, onnx_attribute_int(reader, "keepdims", 1) != 0, strides);
-    sums.count = like.count;
-    TRY(onnx_array_alloc(reader, &sums)); /* 8 bytes each: doubles */
-    double *sum = (double *)sums.ints;
+    double *sum =
+        arena_alloc(&reader->arena, like.count ? like.count : 1, sizeof *sum); /* no more than the input has */
+    if (!sum)
+        return error_no_memory(reader->err, like.count * sizeof *sum, "a constant");
     for (size_t i = 0; i < like.count; i++)
         sum[i] = op->first;
     for (size_t i = 0; i < in->count; i++) {
