@@ -7,40 +7,10 @@
  * Bytes moved: where nothing is averaged every value is read once in its stored form and written once as a float, and a
  * gradient read, added and written: the floor. Windows that overlap are read again out of the cache. A store in the
  * host's memory is read once over the bus, in the runs of 64 bytes and more that neighbouring channels make. */
+#include "shared/training/losses/read_features.h"
+
 #include "shared/training/cuda/cuda_training.h"
 #include "shared/training/cuda/cuda_channels.cuh"
-
-/* torch's adaptive average pooling from h x w to to_h x to_w, channels last: windows may overlap. */
-struct pooling {
-    int channels, h, w, to_h, to_w;
-    int vectors; /* of a chunk of channels */
-};
-
-/* Window i of `pooled` over `full` values is [start, end). */
-static __device__ __forceinline__ int window_start(int i, int full, int pooled)
-{
-    return i * full / pooled;
-}
-static __device__ __forceinline__ int window_end(int i, int full, int pooled)
-{
-    return ((i + 1) * full + pooled - 1) / pooled;
-}
-/* The windows over value i are [first, last]. */
-static __device__ __forceinline__ int first_window(int i, int full, int pooled)
-{
-    return i * pooled / full;
-}
-static __device__ __forceinline__ int last_window(int i, int full, int pooled)
-{
-    return ((i + 1) * pooled - 1) / full;
-}
-
-/* Rows of the step in hand that term `index` of a student sees, of `count`. */
-static __device__ __forceinline__ int rows_of(const struct epoch_inputs *inputs, int student, int index, int count)
-{
-    const uint32_t rows = inputs->scalars[(size_t)*inputs->cursor * inputs->students + student].rows[index];
-    return rows < (uint32_t)count ? (int)rows : count;
-}
 
 /* A pixel of the rows' averages (or of their tensors): row, y, x. */
 struct pixel {
@@ -90,12 +60,12 @@ struct teacher_source {
 template <typename T, int V>
 static __global__ void __launch_bounds__(CHANNEL_THREADS)
     teacher_averages(struct teacher_source from, struct epoch_inputs inputs, int index, struct pooling pooling,
-                     float *out)
+                     int vectors, float *out)
 {
-    const struct place p = place_of<V>(pooling.channels, pooling.vectors);
+    const struct place p = place_of<V>(pooling.channels, vectors);
     const size_t channels = pooling.channels, size = (size_t)pooling.h * pooling.w * channels;
     const size_t first = (size_t)*inputs.cursor * inputs.batch;
-    const size_t pixels = (size_t)rows_of(&inputs, 0, index, inputs.batch) * pooling.to_h * pooling.to_w;
+    const size_t pixels = (size_t)rows_of_term(&inputs, 0, index, inputs.batch) * pooling.to_h * pooling.to_w;
     if (!p.active)
         return;
     for (size_t i = (size_t)blockIdx.x * p.lanes + p.lane; i < pixels; i += (size_t)gridDim.x * p.lanes) {
@@ -122,36 +92,34 @@ static int width_of(int channels, const float *floats, size_t stride)
 }
 
 /* One thread a vector, as far as CUDA_MAX_BLOCKS go. */
-static struct channel_grid grid_of(struct pooling *pooling, int width, size_t pixels)
+static struct channel_grid grid_of(int channels, int width, size_t pixels)
 {
-    const struct channel_grid grid = channel_grid_of(pooling->channels, width, pixels, 1, MAX_VECTORS);
-    pooling->vectors = grid.vectors;
-    return grid;
+    return channel_grid_of(channels, width, pixels, 1, MAX_VECTORS);
 }
 
 static enum status teacher_values(struct device *device, const struct feature_store *store,
                                   const struct epoch_inputs *inputs, int index, int h, int w, float *teacher,
                                   struct error *err)
 {
-    struct pooling pooling = {inputs->classes, 1, 1, 1, 1, 0};
+    struct pooling pooling = {inputs->classes, 1, 1, 1, 1};
     struct teacher_source from = {inputs->teacher, NULL, 0};
     if (store) {
-        const struct pooling stored = {store->channels, store->h, store->w, h, w, 0};
+        const struct pooling stored = {store->channels, store->h, store->w, h, w};
         const struct teacher_source values = {store->values, store->dtype == DTYPE_INT8 ? store->scales : NULL,
                                               store->views};
         pooling = stored;
         from = values;
     }
     const size_t pixels = (size_t)inputs->batch * pooling.to_h * pooling.to_w;
-    const struct channel_grid grid = grid_of(&pooling, width_of(pooling.channels, teacher, 0), pixels);
+    const struct channel_grid grid = grid_of(pooling.channels, width_of(pooling.channels, teacher, 0), pixels);
     const dim3 blocks = channel_dim(&grid, 1);
     DISPATCH_WIDTH(grid.width, if (!store) LAUNCH((teacher_averages<float, V>), blocks, CHANNEL_THREADS, 0,
-                                                  device->stream, from, *inputs, index, pooling, teacher);
+                                                  device->stream, from, *inputs, index, pooling, grid.vectors, teacher);
                    else if (store->dtype == DTYPE_FP16)
                        LAUNCH((teacher_averages<__half, V>), blocks, CHANNEL_THREADS, 0, device->stream, from, *inputs,
-                              index, pooling, teacher);
+                              index, pooling, grid.vectors, teacher);
                    else LAUNCH((teacher_averages<int8_t, V>), blocks, CHANNEL_THREADS, 0, device->stream, from, *inputs,
-                               index, pooling, teacher));
+                               index, pooling, grid.vectors, teacher));
     return cuda_launched("feature_teacher", err);
 }
 
@@ -159,6 +127,7 @@ static enum status teacher_values(struct device *device, const struct feature_st
 struct feature_rows {
     struct epoch_inputs inputs;
     struct pooling pooling;
+    int vectors; /* of a chunk of channels */
     int index, count;
 };
 
@@ -167,12 +136,12 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS)
     feature_averages(struct feature_rows rows, struct cuda_read read, float *out, size_t stride)
 {
     const struct pooling *pooling = &rows.pooling;
-    const struct place p = place_of<V>(pooling->channels, pooling->vectors);
+    const struct place p = place_of<V>(pooling->channels, rows.vectors);
     const struct epilogue<V> epilogue = epilogue_of<V>(&read, &p);
     const size_t channels = pooling->channels, size = (size_t)pooling->h * pooling->w * channels;
     const T *values = values_of<T>(&read, p.channel);
     const size_t pixels =
-        (size_t)rows_of(&rows.inputs, blockIdx.z, rows.index, rows.count) * pooling->to_h * pooling->to_w;
+        (size_t)rows_of_term(&rows.inputs, blockIdx.z, rows.index, rows.count) * pooling->to_h * pooling->to_w;
     out += blockIdx.z * stride + p.channel;
     if (!p.active)
         return;
@@ -191,9 +160,9 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS)
                       bool first)
 {
     const struct pooling *pooling = &rows.pooling;
-    const struct place p = place_of<V>(pooling->channels, pooling->vectors);
+    const struct place p = place_of<V>(pooling->channels, rows.vectors);
     const size_t channels = pooling->channels, windows = (size_t)pooling->to_h * pooling->to_w;
-    const int used = rows_of(&rows.inputs, blockIdx.z, rows.index, rows.count);
+    const int used = rows_of_term(&rows.inputs, blockIdx.z, rows.index, rows.count);
     const size_t pixels = (size_t)(first ? rows.count : used) * pooling->h * pooling->w;
     from += blockIdx.z * stride + p.channel;
     gradients += blockIdx.z * to_stride + p.channel;
@@ -245,13 +214,14 @@ static struct feature_launch feature_launch_of(struct device *device, const stru
     t.run.students = memory->students;
     t.tensor = &plan->tensors[feature->tensor];
     const struct shape shape = t.tensor->shape;
-    const struct pooling pooling = {shape.c, shape.h, shape.w, feature->h, feature->w, 0};
+    const struct pooling pooling = {shape.c, shape.h, shape.w, feature->h, feature->w};
     const size_t pixels = (size_t)pass->count * (pooled ? feature->h * feature->w : shape.h * shape.w);
     t.rows.inputs = *pass->inputs;
     t.rows.pooling = pooling;
     t.rows.index = index;
     t.rows.count = pass->count;
-    t.grid = grid_of(&t.rows.pooling, width_of(shape.c, floats, stride), pixels);
+    t.grid = grid_of(shape.c, width_of(shape.c, floats, stride), pixels);
+    t.rows.vectors = t.grid.vectors;
     t.blocks = channel_dim(&t.grid, memory->students);
     return t;
 }

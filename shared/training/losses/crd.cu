@@ -6,25 +6,22 @@
  * comes from the second-level cache where the memories fit there (1 kB a sample). In the first step they are read
  * twice, for the normalisers. */
 #include "shared/device/cuda/cuda_random.cuh"
-#include "shared/training/losses/learned.cuh"
-
-#include <float.h>
+#include "shared/training/losses/embedding.cuh"
 
 enum {
     EACH = SIZE / WARP, /* floats of a row a lane has: number lane + j * WARP */
     DRAWS = 8,          /* a warp has in hand */
-    CONTRAST_THREADS = WARP * SUM_WARPS
+    CRD_THREADS = WARP * SUM_WARPS
 };
-static __constant__ const double CRD_EPSILON = 1e-7, LARGEST_EXPONENT = 700; /* as in cpu_loss_contrast.c */
 
 /* The terms' own parameters, for each student. */
-struct contrast_options {
+struct crd_options {
     double temperature[TRAINING_MAX_STUDENTS], momentum[TRAINING_MAX_STUDENTS];
     uint32_t negatives[TRAINING_MAX_STUDENTS];
 };
 
 /* Student or teacher: its embeddings against the memory of the other's. */
-struct contrast_side {
+struct crd_side {
     const float *memory; /* [samples, SIZE] of the other */
     float *own_memory;   /* [samples, SIZE] */
     float *units;        /* [n, SIZE] v = x / |x| */
@@ -33,26 +30,26 @@ struct contrast_side {
 };
 
 /* A student's scratch memory. */
-struct contrast {
+struct crd {
     int n;
     struct embedding embedding; /* the teacher's */
-    struct contrast_side sides[2];
+    struct crd_side sides[2];
     double *values;         /* [n] */
     double *log_normaliser; /* [2] */
 };
 
-static __device__ __forceinline__ struct contrast contrast_of(const struct loss_rows &rows)
+static __device__ __forceinline__ struct crd crd_of(const struct cuda_loss_args &args)
 {
-    const struct loss_batch &b = rows.batch;
+    const struct loss_batch &b = args.batch;
     const size_t size = b.shape.batch, count = size * SIZE;
-    double *own_derivatives = loss_scratch(rows, blockIdx.y) + size * EMBEDDING_DOUBLES,
+    double *own_derivatives = loss_scratch(args, blockIdx.y) + size * EMBEDDING_DOUBLES,
            *more = own_derivatives + count;
     float *state = b.state + blockIdx.y * b.state_stride;
-    struct contrast c;
-    c.embedding = embedding_of(rows);
+    struct crd c;
+    c.embedding = embedding_of(args);
     c.n = c.embedding.n;
     for (int k = 0; k < 2; k++) {
-        struct contrast_side *side = &c.sides[k];
+        struct crd_side *side = &c.sides[k];
         side->memory = state + b.learned[k == 0 ? LEARNED_MEMORY_TEACHER : LEARNED_MEMORY_STUDENT];
         side->own_memory = state + b.learned[k == 0 ? LEARNED_MEMORY_STUDENT : LEARNED_MEMORY_TEACHER];
         side->derivatives = k == 0 ? own_derivatives : c.embedding.derivatives;
@@ -64,11 +61,6 @@ static __device__ __forceinline__ struct contrast contrast_of(const struct loss_
     return c;
 }
 
-static __device__ __forceinline__ double bounded_exp(double x)
-{
-    return exp(x > LARGEST_EXPONENT ? LARGEST_EXPONENT : x);
-}
-
 static __device__ __forceinline__ float warp_sum(float value)
 {
     for (int distance = WARP / 2; distance > 0; distance /= 2)
@@ -77,10 +69,10 @@ static __device__ __forceinline__ float warp_sum(float value)
 }
 
 /* units and norms: a warp a row */
-static __global__ void __launch_bounds__(LOSS_WARPS *WARP) normalise(struct loss_rows rows)
+static __global__ void __launch_bounds__(LOSS_WARPS *WARP) normalise(struct cuda_loss_args args)
 {
-    const struct contrast c = contrast_of(rows);
-    const float *student = rows.batch.student + blockIdx.y * rows.batch.student_stride;
+    const struct crd c = crd_of(args);
+    const float *student = args.batch.student + blockIdx.y * args.batch.student_stride;
     const int lane = threadIdx.x % WARP;
     for (int row = loss_first_row(); row < c.n; row += loss_row_step())
         for (int k = 0; k < 2; k++) {
@@ -100,10 +92,10 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) normalise(struct loss
 }
 
 /* Sample number `number` of a row: its own, then the negatives. */
-static __device__ __forceinline__ uint32_t draw(const struct loss_rows &rows, int row, uint32_t number)
+static __device__ __forceinline__ uint32_t draw(const struct cuda_loss_args &args, int row, uint32_t number)
 {
-    const struct step_scalars *s = loss_scalars(rows, blockIdx.y);
-    const uint32_t own = rows.inputs.samples[loss_slot(rows) + row], others = rows.batch.shape.samples - 1;
+    const struct step_scalars *s = loss_scalars(args, blockIdx.y);
+    const uint32_t own = args.inputs.samples[loss_slot(args) + row], others = args.batch.shape.samples - 1;
     const uint32_t n = number - 1;
     uint32_t words[4];
     if (number == 0 || others == 0)
@@ -111,16 +103,15 @@ static __device__ __forceinline__ uint32_t draw(const struct loss_rows &rows, in
     philox(n / 4, row, (uint32_t)s->step, RANDOM_NEGATIVES | (uint32_t)(s->step >> 32) << 8, (uint32_t)s->seed,
            (uint32_t)(s->seed >> 32), words);
     const uint32_t word = n % 4 == 0 ? words[0] : n % 4 == 1 ? words[1] : n % 4 == 2 ? words[2] : words[3];
-    const uint32_t sample = (uint32_t)((uint64_t)word * others >> 32);
-    return sample + (sample >= own);
+    return crd_negative(word, others, own);
 }
 
 /* A row's v in a warp's registers, and DRAWS rows of the memories: of side k */
-struct contrast_registers {
+struct crd_registers {
     float units[2][EACH], memory[2][DRAWS][EACH];
 };
 
-static __device__ __forceinline__ void load_units(const struct contrast &c, int row, struct contrast_registers *r)
+static __device__ __forceinline__ void load_units(const struct crd &c, int row, struct crd_registers *r)
 {
     for (int k = 0; k < 2; k++)
         for (int j = 0; j < EACH; j++)
@@ -129,12 +120,12 @@ static __device__ __forceinline__ void load_units(const struct contrast &c, int 
 
 /* Loads the memories of draws [first, first + DRAWS); lane i + k * DRAWS gets <v, memory> of draw i and side k (and
  * the other half of the warp the same). Draws behind the last one are the row's own sample. */
-static __device__ __forceinline__ float dot_draws(const struct loss_rows &rows, const struct contrast &c, int row,
-                                                  uint32_t first, uint32_t negatives, struct contrast_registers *r)
+static __device__ __forceinline__ float dot_draws(const struct cuda_loss_args &args, const struct crd &c, int row,
+                                                  uint32_t first, uint32_t negatives, struct crd_registers *r)
 {
     const int lane = threadIdx.x % WARP;
     const uint32_t number = first + lane % DRAWS;
-    const uint32_t mine = draw(rows, row, number <= negatives ? number : 0);
+    const uint32_t mine = draw(args, row, number <= negatives ? number : 0);
     float dot = 0;
 #pragma unroll
     for (int i = 0; i < DRAWS; i++) {
@@ -155,17 +146,17 @@ static __device__ __forceinline__ float dot_draws(const struct loss_rows &rows, 
 }
 
 /* log_normaliser[2]; where the state has none yet, they are made: Z = mean of exp(<v, memory> / T) * samples */
-static __global__ void __launch_bounds__(CONTRAST_THREADS)
-    find_normalisers(struct loss_rows rows, struct contrast_options options)
+static __global__ void __launch_bounds__(CRD_THREADS)
+    find_normalisers(struct cuda_loss_args args, struct crd_options options)
 {
-    const struct contrast c = contrast_of(rows);
+    const struct crd c = crd_of(args);
     float *normaliser =
-        rows.batch.state + blockIdx.y * rows.batch.state_stride + rows.batch.learned[LEARNED_NORMALISER];
+        args.batch.state + blockIdx.y * args.batch.state_stride + args.batch.learned[LEARNED_NORMALISER];
     const uint32_t negatives = options.negatives[blockIdx.y];
     const double inverse = 1 / options.temperature[blockIdx.y];
     const int lane = threadIdx.x % WARP;
     double sums[2] = {};
-    struct contrast_registers r;
+    struct crd_registers r;
     if (normaliser[0] != 0 || c.n == 0) {
         if (blockIdx.x == 0 && threadIdx.x < 2)
             c.log_normaliser[threadIdx.x] = log((double)normaliser[threadIdx.x]);
@@ -174,51 +165,46 @@ static __global__ void __launch_bounds__(CONTRAST_THREADS)
     for (int row = blockIdx.x; row < c.n; row += gridDim.x) {
         load_units(c, row, &r);
         for (uint32_t first = threadIdx.x / WARP * DRAWS; first <= negatives; first += SUM_WARPS * DRAWS) {
-            const double dot = dot_draws(rows, c, row, first, negatives, &r);
+            const double dot = dot_draws(args, c, row, first, negatives, &r);
             if (lane < 2 * DRAWS && first + lane % DRAWS <= negatives)
                 sums[lane / DRAWS] += bounded_exp(dot * inverse);
         }
     }
-    if (!sum_over_blocks<2>(rows.sums, blockIdx.y, sums))
+    if (!sum_over_blocks<2>(args.sums, blockIdx.y, sums))
         return;
     for (int k = 0; k < 2; k++) {
-        const double z = sums[k] * rows.batch.shape.samples / ((double)c.n * (negatives + 1.0));
-        const float found = (float)fmin(fmax(z, (double)FLT_MIN), (double)FLT_MAX);
+        const double z = sums[k] * args.batch.shape.samples / ((double)c.n * (negatives + 1.0));
+        const float found = crd_normaliser(z);
         c.log_normaliser[k] = log((double)found);
-        if (rows.batch.student_gradient)
+        if (args.batch.student_gradient)
             normaliser[k] = found;
     }
 }
 
-/* Of a dot of the row's own sample or of a negative: its share of the value, and the derivative. */
-static __device__ __forceinline__ double contrast_one(double dot, bool own, double noise, double bound, double inverse,
-                                                      double share, float *derivative)
-{
-    const double sign = own ? -1 : 1, odds = bounded_exp(sign * (dot * inverse - bound));
-    *derivative = (float)(sign * share * inverse / (1 + 1 / odds));
-    return share * (log1p(odds) + (own ? 0 : log((noise + CRD_EPSILON) / noise)));
-}
-
-static __global__ void __launch_bounds__(CONTRAST_THREADS)
-    contrast_draws(struct loss_rows rows, struct contrast_options options)
+static __global__ void __launch_bounds__(CRD_THREADS) crd_draws(struct cuda_loss_args args, struct crd_options options)
 {
     __shared__ double shared[SUM_WARPS][2][SIZE];
-    const struct contrast c = contrast_of(rows);
+    const struct crd c = crd_of(args);
     const int row = blockIdx.x, lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, side = lane / DRAWS % 2;
     const uint32_t negatives = options.negatives[blockIdx.y];
-    const double noise = (double)negatives / rows.batch.shape.samples, inverse = 1 / options.temperature[blockIdx.y];
-    const double share = 1.0 / c.n, bound = log(noise + CRD_EPSILON) + c.log_normaliser[side];
+    const double noise = (double)negatives / args.batch.shape.samples, inverse = 1 / options.temperature[blockIdx.y];
+    const double share = 1.0 / c.n, log_bound = crd_log_bound(noise, c.log_normaliser[side]);
+    const double noise_value = crd_noise_value(noise);
     double value = 0, derivatives[2][EACH] = {};
-    struct contrast_registers r;
+    struct crd_registers r;
     if (row >= c.n)
         return;
     load_units(c, row, &r);
     for (uint32_t first = warp * DRAWS; first <= negatives; first += SUM_WARPS * DRAWS) {
-        const float dot = dot_draws(rows, c, row, first, negatives, &r);
+        const float dot = dot_draws(args, c, row, first, negatives, &r);
         const uint32_t number = first + lane % DRAWS;
         float derivative = 0;
-        if (lane < 2 * DRAWS && number <= negatives)
-            value += contrast_one(dot, number == 0, noise, bound, inverse, share, &derivative);
+        if (lane < 2 * DRAWS && number <= negatives) {
+            const bool own = number == 0;
+            const double odds = crd_odds(own, dot * inverse, log_bound);
+            value += share * crd_value(own, odds, noise_value);
+            derivative = (float)crd_derivative((own ? -1 : 1) * share * inverse, odds);
+        }
 #pragma unroll
         for (int k = 0; k < 2; k++) {
             float sums[EACH] = {};
@@ -241,7 +227,7 @@ static __global__ void __launch_bounds__(CONTRAST_THREADS)
     if (threadIdx.x == 0)
         c.values[row] = value;
     __syncthreads();
-    for (int i = threadIdx.x; i < 2 * SIZE; i += CONTRAST_THREADS) {
+    for (int i = threadIdx.x; i < 2 * SIZE; i += CRD_THREADS) {
         double sum = 0;
         for (int w = 0; w < SUM_WARPS; w++)
             sum += shared[w][i / SIZE][i % SIZE];
@@ -250,7 +236,7 @@ static __global__ void __launch_bounds__(CONTRAST_THREADS)
 }
 
 /* derivatives: of v -> of x */
-static __device__ __forceinline__ void unnormalise(const struct contrast_side &side, int row)
+static __device__ __forceinline__ void unnormalise(const struct crd_side &side, int row)
 {
     const size_t first = (size_t)row * SIZE + threadIdx.x % WARP;
     const double norm = side.norms[row];
@@ -260,20 +246,19 @@ static __device__ __forceinline__ void unnormalise(const struct contrast_side &s
     along = warp_sum(along);
     for (int j = 0; j < EACH; j++) {
         const size_t i = first + j * WARP;
-        side.derivatives[i] = norm > 0 ? (side.derivatives[i] - along * side.units[i]) / norm : 0;
+        side.derivatives[i] = through_norm(side.derivatives[i], along, side.units[i], norm);
     }
 }
 
 /* The sample's row of the memory moves towards v. */
-static __device__ __forceinline__ void remember(const struct contrast_side &side, int row, uint32_t sample,
-                                                double momentum)
+static __device__ __forceinline__ void remember(const struct crd_side &side, int row, uint32_t sample, double momentum)
 {
     const int lane = threadIdx.x % WARP;
     float *memory = side.own_memory + (size_t)sample * SIZE;
     double moved[EACH], square = 0;
     for (int j = 0; j < EACH; j++) {
-        moved[j] =
-            momentum * memory[lane + j * WARP] + (1 - momentum) * side.units[(size_t)row * SIZE + lane + j * WARP];
+        const float v = side.units[(size_t)row * SIZE + lane + j * WARP];
+        moved[j] = crd_moved(momentum, memory[lane + j * WARP], v);
         square += moved[j] * moved[j];
     }
     square = warp_sum(square);
@@ -283,51 +268,53 @@ static __device__ __forceinline__ void remember(const struct contrast_side &side
 
 /* What is left when no block reads the memories any more: a warp a row. */
 static __global__ void __launch_bounds__(LOSS_WARPS *WARP)
-    contrast_rows(struct loss_rows rows, struct contrast_options options)
+    crd_rows(struct cuda_loss_args args, struct crd_options options)
 {
-    const struct contrast c = contrast_of(rows);
-    const double weight = loss_weight(rows);
+    const struct crd c = crd_of(args);
+    const double weight = loss_weight(args);
     double value = 0;
     for (int row = loss_first_row(); row < c.n; row += loss_row_step()) {
-        const uint32_t sample = rows.inputs.samples[loss_slot(rows) + row];
+        const uint32_t sample = args.inputs.samples[loss_slot(args) + row];
         for (int k = 0; k < 2; k++) {
             unnormalise(c.sides[k], row);
-            if (rows.batch.student_gradient)
+            if (args.batch.student_gradient)
                 remember(c.sides[k], row, sample, options.momentum[blockIdx.y]);
         }
-        for (int d = threadIdx.x % WARP; rows.batch.student_gradient && d < SIZE; d += WARP) {
+        for (int d = threadIdx.x % WARP; args.batch.student_gradient && d < SIZE; d += WARP) {
             const size_t i = (size_t)row * SIZE + d;
-            rows.batch.student_gradient[blockIdx.y * rows.batch.student_stride + i] +=
+            args.batch.student_gradient[blockIdx.y * args.batch.student_stride + i] +=
                 (float)(weight * c.sides[0].derivatives[i]);
         }
         value += threadIdx.x % WARP == 0 ? c.values[row] : 0;
     }
-    loss_finish(rows, value, 1);
+    loss_finish(args, value, 1);
 }
 
 /* ---- host ---- */
-size_t contrast_scratch(const struct loss_term *term, const struct loss_shape *shape)
+static size_t crd_scratch(const struct loss_term *term, const struct loss_shape *shape)
 {
     const size_t n = shape->batch;
     (void)term;
     return (n * (EMBEDDING_DOUBLES + SIZE + 3) + 2) * sizeof(double) + 2 * n * SIZE * sizeof(float);
 }
 
-void launch_contrast(cudaStream_t stream, const struct loss_term *terms, const struct loss_rows *rows)
+static void launch_crd(cudaStream_t stream, const struct loss_term *terms, const struct cuda_loss_args *args)
 {
-    const int count = rows->batch.count, students = rows->batch.students;
-    const dim3 grid = loss_grid(&rows->batch);
-    struct contrast_options options = {};
+    const int count = args->batch.count, students = args->batch.students;
+    const dim3 grid = loss_grid(&args->batch);
+    struct crd_options options = {};
     for (int student = 0; student < students; student++) {
         options.temperature[student] = terms[student].temperature;
         options.momentum[student] = terms[student].momentum;
         options.negatives[student] = (uint32_t)terms[student].negatives;
     }
-    launch_embedding(stream, rows);
-    LAUNCH(normalise, grid, LOSS_WARPS * WARP, 0, stream, *rows);
-    LAUNCH(find_normalisers, dim3(count < CUDA_SUM_BLOCKS ? count : CUDA_SUM_BLOCKS, students, 1), CONTRAST_THREADS, 0,
-           stream, *rows, options);
-    LAUNCH(contrast_draws, dim3(count, students, 1), CONTRAST_THREADS, 0, stream, *rows, options);
-    LAUNCH(contrast_rows, grid, LOSS_WARPS * WARP, 0, stream, *rows, options);
-    launch_embedding_gradients(stream, rows);
+    launch_embedding(stream, args);
+    LAUNCH(normalise, grid, LOSS_WARPS * WARP, 0, stream, *args);
+    LAUNCH(find_normalisers, dim3(count < CUDA_SUM_BLOCKS ? count : CUDA_SUM_BLOCKS, students, 1), CRD_THREADS, 0,
+           stream, *args, options);
+    LAUNCH(crd_draws, dim3(count, students, 1), CRD_THREADS, 0, stream, *args, options);
+    LAUNCH(crd_rows, grid, LOSS_WARPS * WARP, 0, stream, *args, options);
+    launch_embedding_gradients(stream, args);
 }
+
+extern "C" const struct cuda_loss cuda_crd = {LOSS_CRD, launch_crd, crd_scratch};

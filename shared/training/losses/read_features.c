@@ -1,5 +1,7 @@
 /* The values that feature losses compare: the teacher's out of their store, the student's out of the plan's tensors,
  * both averaged over the windows of adaptive_avg_pool2d, and the way back for gradients. One task a sample. */
+#include "shared/training/losses/read_features.h"
+
 #include "shared/training/cpu/cpu_training.h"
 
 #include "shared/tensor/half.h"
@@ -7,35 +9,11 @@
 #include <math.h>
 #include <string.h>
 
-/* torch's adaptive average pooling from h x w to to_h x to_w, channels last: windows may overlap. */
-struct pooling {
-    int channels, h, w, to_h, to_w;
-};
-
-/* Window i of `pooled` over `full` values is [start, end). */
-static int window_start(int i, int full, int pooled)
-{
-    return i * full / pooled;
-}
-static int window_end(int i, int full, int pooled)
-{
-    return ((i + 1) * full + pooled - 1) / pooled;
-}
-/* The windows over value i are [first, last]. */
-static int first_window(int i, int full, int pooled)
-{
-    return i * pooled / full;
-}
-static int last_window(int i, int full, int pooled)
-{
-    return ((i + 1) * pooled - 1) / full;
-}
-
-static size_t pooled_floats(const struct pooling *p)
+static size_t pooled_values(const struct pooling *p)
 {
     return (size_t)p->to_h * (size_t)p->to_w * (size_t)p->channels;
 }
-static size_t full_elements(const struct pooling *p)
+static size_t full_values(const struct pooling *p)
 {
     return (size_t)p->h * (size_t)p->w * (size_t)p->channels;
 }
@@ -46,7 +24,7 @@ static void average(const struct pooling *p, void (*add)(const void *source, siz
                     const void *source, float *out)
 {
     const size_t channels = (size_t)p->channels;
-    memset(out, 0, pooled_floats(p) * sizeof *out);
+    memset(out, 0, pooled_values(p) * sizeof *out);
     for (int i = 0; i < p->to_h; i++)
         for (int j = 0; j < p->to_w; j++, out += channels) {
             const int top = window_start(i, p->h, p->to_h), bottom = window_end(i, p->h, p->to_h);
@@ -110,8 +88,8 @@ static void read_teacher(void *context, int row, int worker)
     const struct feature_store *store = run->store;
     const struct epoch_inputs *inputs = run->inputs;
     const struct pooling *p = &run->pooling;
-    const size_t slot = (size_t)*inputs->cursor * (size_t)inputs->batch + (size_t)row, size = full_elements(p);
-    float *out = run->out + (size_t)row * pooled_floats(p);
+    const size_t slot = (size_t)*inputs->cursor * (size_t)inputs->batch + (size_t)row, size = full_values(p);
+    float *out = run->out + (size_t)row * pooled_values(p);
     (void)worker;
     if (!store) {
         memcpy(out, inputs->teacher + slot * size, size * sizeof *out);
@@ -124,16 +102,8 @@ static void read_teacher(void *context, int row, int worker)
     }
     const float *scales = store->scales + item * (size_t)p->channels;
     average(p, add_int8, (const int8_t *)store->values + item * size, out);
-    for (size_t i = 0; i < pooled_floats(p); i++)
+    for (size_t i = 0; i < pooled_values(p); i++)
         out[i] *= scales[i % (size_t)p->channels];
-}
-
-/* Of the step in hand: a student's scalars, and the rows that term `index` sees of `count`. */
-static int rows_of(const struct epoch_inputs *inputs, int student, int index, int count)
-{
-    const size_t at = (size_t)*inputs->cursor * (size_t)inputs->students + (size_t)student;
-    const uint32_t rows = inputs->scalars[at].rows[index];
-    return rows < (uint32_t)count ? (int)rows : count;
 }
 
 static enum status teacher_values(struct device *device, const struct feature_store *store,
@@ -144,7 +114,7 @@ static enum status teacher_values(struct device *device, const struct feature_st
     (void)err;
     if (store)
         run.pooling = (struct pooling){store->channels, store->h, store->w, h, w};
-    thread_pool_run(device->pool, rows_of(inputs, 0, index, inputs->batch), read_teacher, &run);
+    thread_pool_run(device->pool, rows_of_term(inputs, 0, index, inputs->batch), read_teacher, &run);
     return STATUS_OK;
 }
 
@@ -217,9 +187,9 @@ static void read_feature(void *context, int task, int worker)
     const int student = task / run->pass->count, sample = task % run->pass->count;
     const size_t k = (size_t)student, n = (size_t)sample;
     const float *values = (const float *)run->memory->values + k * plan->value_count + run->tensor->value;
-    struct feature_source source = {.values = values + n * full_elements(p), .tensor = run->tensor};
+    struct feature_source source = {.values = values + n * full_values(p), .tensor = run->tensor};
     (void)worker;
-    if (sample >= rows_of(run->pass->inputs, student, run->index, run->pass->count))
+    if (sample >= rows_of_term(run->pass->inputs, student, run->index, run->pass->count))
         return;
     if (run->tensor->batch_norm >= 0) {
         const struct plan_batch_norm *norm = &plan->batch_norms[run->tensor->batch_norm];
@@ -227,7 +197,7 @@ static void read_feature(void *context, int task, int worker)
         source.scale = rows + (size_t)PLAN_SCALE * (size_t)norm->channels;
         source.shift = rows + (size_t)PLAN_SHIFT * (size_t)norm->channels;
     }
-    average(p, add_with_epilogue, &source, run->out + k * run->stride + n * pooled_floats(p));
+    average(p, add_with_epilogue, &source, run->out + k * run->stride + n * pooled_values(p));
 }
 
 static enum status student_values(struct device *device, const struct plan *plan, const struct network_memory *memory,
@@ -249,12 +219,12 @@ static void add_gradient(void *context, int task, int worker)
     const int student = task / run->pass->count, sample = task % run->pass->count;
     const size_t k = (size_t)student, n = (size_t)sample;
     float *gradients = (float *)run->memory->gradients + k * run->plan->gradient_count + run->tensor->gradient;
-    float *gradient = gradients + n * full_elements(p);
+    float *gradient = gradients + n * full_values(p);
     (void)worker;
     if (run->first)
-        memset(gradient, 0, full_elements(p) * sizeof *gradient);
-    if (sample < rows_of(run->pass->inputs, student, run->index, run->pass->count))
-        spread(p, run->gradient + k * run->stride + n * pooled_floats(p), gradient);
+        memset(gradient, 0, full_values(p) * sizeof *gradient);
+    if (sample < rows_of_term(run->pass->inputs, student, run->index, run->pass->count))
+        spread(p, run->gradient + k * run->stride + n * pooled_values(p), gradient);
 }
 
 static enum status hand_back_gradient(struct device *device, const struct plan *plan,
