@@ -1,5 +1,5 @@
-/* Correlation congruence: the mean over neighbouring rows of sum_d |D_i| |D_{i+1}|, D = student's embedding - teacher's.
- */
+/* Correlation congruence: the mean over neighbouring rows of sum_d |D_i| |D_{i+1}|, where D is the student's embedding
+ * less the teacher's. */
 #include "shared/training/losses/embedding.h"
 
 enum { SIZE = LOSS_EMBEDDING };

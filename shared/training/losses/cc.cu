@@ -1,5 +1,5 @@
-/* Correlation congruence: the mean over neighbouring rows of sum_d |D_i| |D_{i+1}|, D = student's embedding - teacher's.
- * One warp per row. */
+/* Correlation congruence: the mean over neighbouring rows of sum_d |D_i| |D_{i+1}|, where D is the student's embedding
+ * less the teacher's. One warp per row. */
 #include "shared/training/losses/embedding.cuh"
 
 static __global__ void __launch_bounds__(LOSS_WARPS *WARP) cc(struct cuda_loss_args args)

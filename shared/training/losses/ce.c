@@ -1,8 +1,8 @@
 /* Cross entropy with the labels: F.cross_entropy(logits, labels, label_smoothing). */
 #include "shared/training/losses/logit_row.h"
 
-/* Of the logits, or of a student's value [rows, pixels, channels] with its means over the pixels as logits. Rows without
- * a label are left out of sum and mean. */
+/* Of the logits, or of a student's features [rows, pixels, channels] with their means over the pixels as logits. Rows
+ * without a label are left out of sum and mean. */
 static double ce(const struct cpu_loss_args *args)
 {
     const int classes = args->student ? args->shape->channels : args->classes;

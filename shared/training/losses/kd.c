@@ -1,5 +1,5 @@
-/* Distillation (Hinton et al.): T^2 * KL(p || q), p = softmax(teacher / T), q = softmax(student / T), with the logits
- * standardised by row on request (LSKD). */
+/* Distillation: T^2 * KL(p || q), p = softmax(teacher / T), q = softmax(student / T); lskd: of logits standardised row by
+ * row. */
 #include "shared/training/losses/logit_row.h"
 
 /* Student and teacher of one row. */

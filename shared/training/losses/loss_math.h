@@ -251,7 +251,7 @@ HOST_DEVICE double row_distance(const double *gram, size_t stride, size_t i, siz
     const double squared = squared_distance(gram, stride, i, j);
     return i == j ? 0 : sqrt(squared < NEAREST_SQUARE ? NEAREST_SQUARE : squared);
 }
-/* rkd_distance: twice the derivative by |x_i - x_j|^2, from the derivative by d_ij; a clamped distance is a constant. */
+/* rkd_distance: twice the derivative by |x_i - x_j|^2, from the derivative by d_ij; a clamped distance is constant */
 HOST_DEVICE double through_distance(double derivative, double squared, bool same_row)
 {
     return !same_row && squared >= NEAREST_SQUARE ? derivative / sqrt(squared) : 0;

@@ -60,8 +60,8 @@ static __device__ __forceinline__ struct angle angle_of(const struct angle_memor
     return a;
 }
 
-/* All angles with row j = blockIdx.x at the end of an arm, twice: once for the sums over i, one thread per k, and once for
- * the sums over k, one thread per i. So only the value has to be added up between threads. */
+/* All angles with row j = blockIdx.x at the end of an arm, twice: one thread per k makes the sums over i, then one thread
+ * per i the sums over k. So only the value has to be added up between threads. */
 static __global__ void __launch_bounds__(ARM_THREADS)
     angle_arms(struct cuda_loss_args args, struct angle_options options)
 {
