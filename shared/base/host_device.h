@@ -1,14 +1,14 @@
-/* Functions that the CPU and the GPU share: HOST_DEVICE double square(double x) { return x * x; }
- *
- * A header of such functions is plain C that is C++ too: no designated initialisers, no compound literals. Both sides
- * then compute the same formula; what differs between them (who adds what up, in which order) stays in their files. */
+/* Formulas that the host and kernels share are written once, as `static inline HOST_DEVICE` functions of a header that C
+ * and CUDA sources include. */
 #ifndef SHARED_BASE_HOST_DEVICE_H
 #define SHARED_BASE_HOST_DEVICE_H
 
 #ifdef __CUDACC__
-#define HOST_DEVICE static __host__ __device__ __forceinline__
+#define HOST_DEVICE __host__ __device__
+#define HOST_DEVICE_UNROLL _Pragma("unroll")
 #else
-#define HOST_DEVICE static inline
+#define HOST_DEVICE
+#define HOST_DEVICE_UNROLL
 #endif
 
 #endif

@@ -3,7 +3,7 @@
 
 static const struct cpu_loss *const losses[] = {
     &cpu_ce,           &cpu_kd,        &cpu_logit_mse, &cpu_dkd, &cpu_dist, &cpu_nkd, /* on logits */
-    &cpu_hint,         &cpu_at,        &cpu_cosine,    &cpu_vid, /* on values, element by element */
+    &cpu_hint,         &cpu_at,        &cpu_cosine,    &cpu_vid, /* on features, element by element */
     &cpu_rkd_distance, &cpu_rkd_angle, &cpu_sp,        &cpu_pkt, /* on how rows lie to one another */
     &cpu_cc,           &cpu_crd,                                 /* with trained embeddings */
 };

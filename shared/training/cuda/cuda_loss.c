@@ -3,7 +3,7 @@
 
 static const struct cuda_loss *const losses[] = {
     &cuda_ce,           &cuda_kd,        &cuda_logit_mse, &cuda_dkd, &cuda_dist, &cuda_nkd, /* on logits */
-    &cuda_hint,         &cuda_at,        &cuda_cosine,    &cuda_vid, /* on values, element by element */
+    &cuda_hint,         &cuda_at,        &cuda_cosine,    &cuda_vid, /* on features, element by element */
     &cuda_rkd_distance, &cuda_rkd_angle, &cuda_sp,        &cuda_pkt, /* on how rows lie to one another */
     &cuda_cc,           &cuda_crd,                                   /* with trained embeddings */
 };

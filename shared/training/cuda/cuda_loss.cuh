@@ -39,7 +39,7 @@ static __device__ __forceinline__ double loss_weight(const struct cuda_loss_args
 {
     return loss_scalars(args, blockIdx.y)->weights[args.index];
 }
-/* The rows that the term sees: all of the logits, of values the first of the batch. */
+/* The rows that the term sees: of logits all, of features the first of the batch. */
 static __device__ __forceinline__ int loss_row_count(const struct cuda_loss_args &args, int student)
 {
     if (!args.batch.student)

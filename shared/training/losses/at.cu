@@ -4,7 +4,7 @@
  * cache. Bytes moved: student and teacher once, the gradient in and out: the floor. */
 #include "shared/training/losses/feature_rows.cuh"
 
-/* map[pixels] = mean over channels of value^2, a warp a pixel; the sum of its squares, for every thread. */
+/* map[pixels] = mean over channels of value^2, one warp per pixel. Every thread gets the sum of its squares. */
 static __device__ __forceinline__ double attention_map(const float *value, int pixels, int channels, double *map)
 {
     double squares = 0;
@@ -24,36 +24,37 @@ static __device__ __forceinline__ double attention_map(const float *value, int p
     return squares;
 }
 
-/* scratch [blocks][2][pixels]: of the row in hand the maps, of which the second becomes their difference. dL/dq = (g -
- * Q <g, Q>) / norm, where g = dL/dQ; a clamped norm is a constant. */
+/* With q the map before it is normalised, g = dL/dQ: dL/dq = (g - Q <g, Q>) / norm; a clamped norm is a constant.
+ * scratch [blocks][2][pixels]: the maps of a block's current row; the second becomes their difference. */
 static __global__ void __launch_bounds__(FEATURE_THREADS) at(struct cuda_loss_args args)
 {
     const struct feature_rows f = feature_rows_of(args);
     const int pixels = f.pixels, teacher_channels = args.batch.shape.teacher_channels;
     const double share = share_of(f.rows, pixels), derivative = loss_weight(args) * share;
-    double *const map = loss_scratch(args, blockIdx.y) + (size_t)blockIdx.x * 2 * pixels, *const target = map + pixels;
-    double value = 0; /* of the rows, in the first thread */
+    double *const map = loss_scratch(args, blockIdx.y) + (size_t)blockIdx.x * 2 * pixels;
+    double *const difference = map + pixels; /* first the teacher's map */
+    double value = 0;                        /* sum over the rows, in the first thread */
     for (int row = blockIdx.x; row < f.rows; row += gridDim.x) {
         const float *student = f.student + row * f.size;
         const float *teacher = f.teacher + (size_t)row * pixels * teacher_channels;
         const bool ready = teacher_channels == 1;
         const double norm = sqrt(attention_map(student, pixels, f.channels, map));
         const double inverse = 1 / fmax(norm, NORM_SHORTEST);
-        const double target_norm = ready ? 1 : sqrt(attention_map(teacher, pixels, teacher_channels, target));
-        const double target_inverse = 1 / fmax(target_norm, NORM_SHORTEST);
+        const double teacher_norm = ready ? 1 : sqrt(attention_map(teacher, pixels, teacher_channels, difference));
+        const double teacher_inverse = 1 / fmax(teacher_norm, NORM_SHORTEST);
         double sums[2] = {0, 0}; /* of the squared differences, and of the differences along Q */
         for (int i = threadIdx.x; i < pixels; i += FEATURE_THREADS) {
             map[i] *= inverse;
-            target[i] = map[i] - (ready ? teacher[i] : target[i] * target_inverse);
-            sums[0] += target[i] * target[i];
-            sums[1] += target[i] * map[i];
+            difference[i] = map[i] - (ready ? teacher[i] : difference[i] * teacher_inverse);
+            sums[0] += difference[i] * difference[i];
+            sums[1] += difference[i] * map[i];
         }
         sum_for_block<2>(sums);
         value += threadIdx.x == 0 ? sums[0] : 0;
         const double along = norm > NORM_SHORTEST ? sums[1] : 0, factor = derivative * 4 * inverse / f.channels;
         for (size_t i = threadIdx.x; f.gradient && i < f.size; i += FEATURE_THREADS) {
             const size_t pixel = i / f.channels;
-            const double across = target[pixel] - along * map[pixel];
+            const double across = difference[pixel] - along * map[pixel];
             f.gradient[row * f.size + i] += (float)(factor * across * student[i]);
         }
         __syncthreads(); /* before the maps of the next row */

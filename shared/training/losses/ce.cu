@@ -1,4 +1,4 @@
-/* Cross entropy with the labels, of the logits or of a student's value.
+/* Cross entropy with the labels, of the logits or of a student's features.
  *
  * Idea: one warp per row, some passes over the row (its largest value, the normaliser, the value, the gradient), of
  * which all but the first find it in the first-level cache; gradients are added to, so that terms can follow one
@@ -12,7 +12,7 @@ struct ce_options {
     double everywhere[TRAINING_MAX_STUDENTS]; /* smoothing / classes: what it has at every class */
 };
 
-/* What cross entropy takes for logits: they, or a student's value [rows, pixels, channels]. */
+/* What cross entropy takes for logits: the logits, or a student's features [rows, pixels, channels]. */
 static __device__ __forceinline__ struct row_scores class_scores(const struct cuda_loss_args &args, int row)
 {
     const struct loss_batch &batch = args.batch;

@@ -7,7 +7,7 @@ static __global__ void __launch_bounds__(FEATURE_THREADS) cosine(struct cuda_los
 {
     const struct feature_rows f = feature_rows_of(args);
     const double share = share_of(f.rows, 1), factor = loss_weight(args) * share;
-    double value = 0; /* of the rows, in the first thread */
+    double value = 0; /* sum over the rows, in the first thread */
     for (int row = blockIdx.x; row < f.rows; row += gridDim.x) {
         const float *student = f.student + row * f.size, *teacher = f.teacher + row * f.size;
         double sums[3] = {0, 0, 0};

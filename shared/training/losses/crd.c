@@ -1,19 +1,19 @@
-/* Contrastive representation distillation: noise contrastive estimation against memories of all samples' embeddings. */
+/* Contrastive representation distillation: noise contrastive estimation against memories of all samples' embeddings.
+ * losses.h has the equations. */
 #include "shared/training/losses/embedding.h"
 
-#include "shared/base/random.h"
 #include "shared/base/vectorise.h"
 
 enum { SIZE = LOSS_EMBEDDING, CHUNK = 64 /* draws */ };
 
-/* Student or teacher: its embeddings against the memory of the other's. */
+/* Student or teacher: its embeddings x are compared with the memory of the other side. */
 struct crd_side {
-    const float *memory; /* [samples, SIZE] of the other */
+    const float *memory; /* [samples, SIZE] of the other side */
     float *own_memory;   /* [samples, SIZE] */
     float *units;        /* [n, SIZE] v = x / |x| */
     double *norms;       /* [n] |x| */
-    double *derivatives; /* [n, SIZE] of v, then of x */
-    double *values;      /* [n] shares of the value, or sums of exp */
+    double *derivatives; /* [n, SIZE] by v, then by x */
+    double *values;      /* [n] the rows' parts of the value; before, for the normalisers, sums of exp */
     double log_normaliser;
 };
 
@@ -24,12 +24,11 @@ struct crd {
     struct crd_side sides[2]; /* student, teacher */
 };
 
-/* Samples [first, first + count) of row i: its own, then the negatives. */
+/* samples[count] = draws [first, first + count) of a row. Draw 0 is its own sample, the others are negatives. */
 static void draw(const struct crd *c, size_t row, uint32_t first, uint32_t count, uint32_t *samples)
 {
     const struct step_scalars *s = c->args->scalars;
     const uint32_t own = c->args->samples[row], others = c->args->shape->samples - 1;
-    const uint32_t key[2] = {(uint32_t)s->seed, (uint32_t)(s->seed >> 32)};
     uint32_t words[4];
     for (uint32_t i = 0; i < count; i++) {
         const uint32_t n = first + i - 1; /* number of the negative */
@@ -37,11 +36,8 @@ static void draw(const struct crd *c, size_t row, uint32_t first, uint32_t count
             samples[i] = own;
             continue;
         }
-        if (n % 4 == 0 || i == 0) {
-            const uint32_t counter[4] = {n / 4, (uint32_t)row, (uint32_t)s->step,
-                                         RANDOM_NEGATIVES | (uint32_t)(s->step >> 32) << 8};
-            philox4x32(counter, key, words);
-        }
+        if (n % 4 == 0 || i == 0)
+            crd_words(s->seed, s->step, (uint32_t)row, n / 4, words);
         samples[i] = crd_negative(words[n % 4], others, own);
     }
 }
@@ -49,7 +45,7 @@ static void draw(const struct crd *c, size_t row, uint32_t first, uint32_t count
 typedef float floats __attribute__((vector_size(64), aligned(4), may_alias));
 enum { LANES = 16 };
 
-/* dots[count] = <v, memory[samples[i]]>; in float, sums in a fixed order */
+/* dots[count] = <v, memory[samples[i]]>, in float, summed in a fixed order */
 VECTORISE static void dot_samples(const float *v, const float *memory, const uint32_t *samples, uint32_t count,
                                   double *dots)
 {
@@ -68,7 +64,7 @@ VECTORISE static void dot_samples(const float *v, const float *memory, const uin
     }
 }
 
-/* derivatives[SIZE] += sum of factors[i] * memory[samples[i]] */
+/* derivatives[SIZE] += sum over i of factors[i] * memory[samples[i]] */
 VECTORISE static void add_samples(const float *factors, const float *memory, const uint32_t *samples, uint32_t count,
                                   double *derivatives)
 {
@@ -82,7 +78,7 @@ VECTORISE static void add_samples(const float *factors, const float *memory, con
         derivatives[d] += (double)sums[d / LANES][d % LANES];
 }
 
-/* values[row] = sum of exp(<v, .> / T) over the row's samples */
+/* values[row] = the sum of exp(<v, memory> / T) over the row's draws */
 static void normaliser_row(void *context, int row, int worker)
 {
     const struct crd *c = context;
@@ -104,8 +100,8 @@ static void normaliser_row(void *context, int row, int worker)
         c->sides[k].values[row] = sums[k];
 }
 
-/* Draws [first, first + count) of a row, whose dot products are given. Returns their part of the value; factors[count]:
- * the derivatives by the dot products. */
+/* Draws [first, first + count) of a row, from dots[count]. Returns their part of the value; factors[count] = its
+ * derivatives by the dots. */
 static double crd_chunk(const struct crd *c, const struct crd_side *side, uint32_t first, uint32_t count,
                         const double *dots, float *factors)
 {
@@ -147,7 +143,7 @@ static void crd_row(void *context, int index, int worker)
     }
 }
 
-/* units and norms of x[n, SIZE]; a row of zeros stays one. */
+/* units and norms of x[n, SIZE]; a row of zeros stays zeros */
 static void normalise(struct crd_side *side, size_t n, const double *x)
 {
     for (size_t i = 0; i < n; i++) {
@@ -160,7 +156,7 @@ static void normalise(struct crd_side *side, size_t n, const double *x)
     }
 }
 
-/* derivatives: of v -> of x */
+/* derivatives: by v -> by x */
 static void unnormalise(const struct crd_side *side, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -173,7 +169,7 @@ static void unnormalise(const struct crd_side *side, size_t n)
     }
 }
 
-/* The batch's rows of the memory move towards their v. */
+/* Moves the batch's rows of the memory towards their v. */
 static void remember(const struct crd *c, const struct crd_side *side)
 {
     const double momentum = c->args->term->momentum;
@@ -207,7 +203,7 @@ static struct crd crd_of(const struct cpu_loss_args *args, double *embedding)
     return c;
 }
 
-/* The normalisers are set by the first step that has gradients, and used from then on. */
+/* The first step with gradients sets the normalisers; later steps use them. */
 static void find_normalisers(struct crd *c)
 {
     float *normalisers = c->args->state[LEARNED_NORMALISER];

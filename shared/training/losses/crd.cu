@@ -1,32 +1,33 @@
-/* Contrastive representation distillation; cpu_loss_contrast.c says what it computes.
+/* Contrastive representation distillation: noise contrastive estimation against memories of all samples' embeddings.
+ * losses.h has the equations.
  *
- * A block a row of the batch, whose warps take 8 draws at a time: a lane has 4 floats of each of the 16 memory rows in
- * registers from the dot products to the gradient, so every row is read once; exp and log are computed by one lane a
- * dot. Bytes moved: 1 kB a draw, at 128 rows of 16,384 negatives 2.1 GB a student, which is the floor of gathering; it
- * comes from the second-level cache where the memories fit there (1 kB a sample). In the first step they are read
- * twice, for the normalisers. */
-#include "shared/device/cuda/cuda_random.cuh"
+ * Idea: one block per row of the batch, whose warps take 8 draws at a time. A lane keeps 4 floats of each of the 16
+ * memory rows in registers from the dot products to the gradient, so that every row is read once; exp and log are
+ * computed by one lane per dot product.
+ * Bytes moved: 1 kB per draw, which is the floor of gathering: at 128 rows of 16,384 negatives 2.1 GB per student. They
+ * come from the second-level cache if the memories fit there (1 kB per sample). The first step reads them twice, to
+ * find the normalisers. */
 #include "shared/training/losses/embedding.cuh"
 
 enum {
-    EACH = SIZE / WARP, /* floats of a row a lane has: number lane + j * WARP */
-    DRAWS = 8,          /* a warp has in hand */
+    EACH = SIZE / WARP, /* floats of a row per lane: numbers lane + j * WARP */
+    DRAWS = 8,          /* that a warp works on at a time */
     CRD_THREADS = WARP * SUM_WARPS
 };
 
-/* The terms' own parameters, for each student. */
+/* For each student. */
 struct crd_options {
     double temperature[TRAINING_MAX_STUDENTS], momentum[TRAINING_MAX_STUDENTS];
     uint32_t negatives[TRAINING_MAX_STUDENTS];
 };
 
-/* Student or teacher: its embeddings against the memory of the other's. */
+/* Student or teacher: its embeddings x are compared with the memory of the other side. */
 struct crd_side {
-    const float *memory; /* [samples, SIZE] of the other */
+    const float *memory; /* [samples, SIZE] of the other side */
     float *own_memory;   /* [samples, SIZE] */
     float *units;        /* [n, SIZE] v = x / |x| */
     double *norms;       /* [n] |x| */
-    double *derivatives; /* [n, SIZE] of v, then of x */
+    double *derivatives; /* [n, SIZE] by v, then by x */
 };
 
 /* A student's scratch memory. */
@@ -34,7 +35,7 @@ struct crd {
     int n;
     struct embedding embedding; /* the teacher's */
     struct crd_side sides[2];
-    double *values;         /* [n] */
+    double *values;         /* [n] the rows' parts of the value */
     double *log_normaliser; /* [2] */
 };
 
@@ -68,7 +69,7 @@ static __device__ __forceinline__ float warp_sum(float value)
     return value;
 }
 
-/* units and norms: a warp a row */
+/* units and norms, one warp per row */
 static __global__ void __launch_bounds__(LOSS_WARPS *WARP) normalise(struct cuda_loss_args args)
 {
     const struct crd c = crd_of(args);
@@ -91,7 +92,7 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) normalise(struct cuda
         }
 }
 
-/* Sample number `number` of a row: its own, then the negatives. */
+/* Draw number `number` of a row: 0 is its own sample, the others are negatives. */
 static __device__ __forceinline__ uint32_t draw(const struct cuda_loss_args &args, int row, uint32_t number)
 {
     const struct step_scalars *s = loss_scalars(args, blockIdx.y);
@@ -100,13 +101,12 @@ static __device__ __forceinline__ uint32_t draw(const struct cuda_loss_args &arg
     uint32_t words[4];
     if (number == 0 || others == 0)
         return own;
-    philox(n / 4, row, (uint32_t)s->step, RANDOM_NEGATIVES | (uint32_t)(s->step >> 32) << 8, (uint32_t)s->seed,
-           (uint32_t)(s->seed >> 32), words);
+    crd_words(s->seed, s->step, row, n / 4, words);
     const uint32_t word = n % 4 == 0 ? words[0] : n % 4 == 1 ? words[1] : n % 4 == 2 ? words[2] : words[3];
     return crd_negative(word, others, own);
 }
 
-/* A row's v in a warp's registers, and DRAWS rows of the memories: of side k */
+/* A lane's floats of a row's v and of DRAWS rows of the memories, for both sides. */
 struct crd_registers {
     float units[2][EACH], memory[2][DRAWS][EACH];
 };
@@ -118,8 +118,8 @@ static __device__ __forceinline__ void load_units(const struct crd &c, int row, 
             r->units[k][j] = c.sides[k].units[(size_t)row * SIZE + threadIdx.x % WARP + j * WARP];
 }
 
-/* Loads the memories of draws [first, first + DRAWS); lane i + k * DRAWS gets <v, memory> of draw i and side k (and
- * the other half of the warp the same). Draws behind the last one are the row's own sample. */
+/* Loads the memories of draws [first, first + DRAWS). Lane i + k * DRAWS gets <v, memory> of draw i and side k; the
+ * other half of the warp gets the same. Draws behind the last one are the row's own sample. */
 static __device__ __forceinline__ float dot_draws(const struct cuda_loss_args &args, const struct crd &c, int row,
                                                   uint32_t first, uint32_t negatives, struct crd_registers *r)
 {
@@ -145,7 +145,7 @@ static __device__ __forceinline__ float dot_draws(const struct cuda_loss_args &a
     return dot;
 }
 
-/* log_normaliser[2]; where the state has none yet, they are made: Z = mean of exp(<v, memory> / T) * samples */
+/* log_normaliser[2], from the state or, if it has none yet, from Z = samples * the mean of exp(<v, memory> / T) */
 static __global__ void __launch_bounds__(CRD_THREADS)
     find_normalisers(struct cuda_loss_args args, struct crd_options options)
 {
@@ -235,7 +235,7 @@ static __global__ void __launch_bounds__(CRD_THREADS) crd_draws(struct cuda_loss
     }
 }
 
-/* derivatives: of v -> of x */
+/* derivatives: by v -> by x */
 static __device__ __forceinline__ void unnormalise(const struct crd_side &side, int row)
 {
     const size_t first = (size_t)row * SIZE + threadIdx.x % WARP;
@@ -250,7 +250,7 @@ static __device__ __forceinline__ void unnormalise(const struct crd_side &side, 
     }
 }
 
-/* The sample's row of the memory moves towards v. */
+/* Moves the sample's row of the memory towards v. */
 static __device__ __forceinline__ void remember(const struct crd_side &side, int row, uint32_t sample, double momentum)
 {
     const int lane = threadIdx.x % WARP;
@@ -266,7 +266,7 @@ static __device__ __forceinline__ void remember(const struct crd_side &side, int
         memory[lane + j * WARP] = (float)(moved[j] / sqrt(square));
 }
 
-/* What is left when no block reads the memories any more: a warp a row. */
+/* The rest, when no block reads the memories any more: one warp per row. */
 static __global__ void __launch_bounds__(LOSS_WARPS *WARP)
     crd_rows(struct cuda_loss_args args, struct crd_options options)
 {

@@ -1,11 +1,11 @@
 /* DIST: how the student's probabilities correlate with the teacher's, by rows (a sample's classes) and by columns (a
  * class's samples).
  *
- * Idea: three launches, for all students each: a warp a row makes both sides' probabilities, a warp a column correlates
- * them, a warp a row correlates its own and writes the gradient, which wants all columns. Columns are read with a
- * stride of the classes: at the sizes of a batch all of it stays in the second-level cache. Bytes moved: logits once,
- * the gradient once in and once out, and the probabilities (double) once out, twice in: at 128 rows of 11 classes 22 kB
- * and 23 kB, and the launches are all that is felt. */
+ * Idea: three launches, each for all students. One warp per row makes both sides' probabilities; one warp per column
+ * correlates them; one warp per row correlates its row and writes the gradient, which needs all columns. Columns are
+ * read with a stride of the classes: at the sizes of a batch everything stays in the second-level cache.
+ * Bytes moved: logits once, the gradient once in and once out, and the probabilities (double) once out and twice in: at
+ * 128 rows of 11 classes 22 kB and 23 kB, so that only the launches are felt. */
 #include "shared/training/losses/logit_row.cuh"
 
 /* For each student. */
@@ -32,10 +32,10 @@ static __device__ __forceinline__ struct pearson pearson_of(const double *x, con
     return pearson_from(mean_x, mean_y, warp_sum(ab), warp_sum(aa), warp_sum(bb));
 }
 
-/* A student's scratch memory: probabilities of the student and the teacher [count, classes] each, columns [classes]. */
+/* A student's scratch memory. */
 struct dist_memory {
-    double *q, *p;
-    struct pearson *columns;
+    double *q, *p;           /* [count, classes] probabilities of the student, of the teacher */
+    struct pearson *columns; /* [classes] */
 };
 static __device__ __forceinline__ struct dist_memory memory_of(const struct cuda_loss_args &args)
 {

@@ -16,8 +16,8 @@ static __global__ void __launch_bounds__(PRODUCT_THREADS) embed(struct cuda_loss
     row_products(teacher, weight, teacher_length(args), parameters + b.learned[LEARNED_BIAS], e.values, SIZE);
 }
 
-/* The gradients of W and b out of the embedding's derivatives; the first block has b. */
-static __global__ void __launch_bounds__(COMBINE_THREADS) give_parameters(struct cuda_loss_args args)
+/* The gradients of W and b from the derivatives by the embedding; the first block makes b's. */
+static __global__ void __launch_bounds__(COMBINE_THREADS) embedding_gradients(struct cuda_loss_args args)
 {
     const struct loss_batch &b = args.batch;
     const struct embedding e = embedding_of(args);
@@ -51,5 +51,6 @@ void launch_embedding_gradients(cudaStream_t stream, const struct cuda_loss_args
     const struct loss_batch *b = &args->batch;
     const size_t length = (size_t)b->shape.teacher_pixels * b->shape.teacher_channels;
     if (b->parameter_gradients)
-        LAUNCH(give_parameters, dim3(combine_blocks(SIZE, length), b->students, 1), COMBINE_THREADS, 0, stream, *args);
+        LAUNCH(embedding_gradients, dim3(combine_blocks(SIZE, length), b->students, 1), COMBINE_THREADS, 0, stream,
+               *args);
 }

@@ -10,9 +10,9 @@ enum { SIZE = LOSS_EMBEDDING };
 /* What a student's scratch memory begins with: EMBEDDING_DOUBLES per row of the batch. */
 enum { EMBEDDING_DOUBLES = 2 * SIZE };
 struct embedding {
-    int n;               /* rows that the student's term sees */
+    int n;               /* the rows that the student's term sees */
     double *values;      /* [n, SIZE] */
-    double *derivatives; /* [n, SIZE] of the values */
+    double *derivatives; /* [n, SIZE] by the values */
 };
 static __device__ __forceinline__ struct embedding embedding_of(const struct cuda_loss_args &args)
 {
@@ -20,8 +20,9 @@ static __device__ __forceinline__ struct embedding embedding_of(const struct cud
     return {loss_row_count(args, blockIdx.y), first, first + (size_t)args.batch.shape.batch * SIZE};
 }
 
-void launch_embedding(cudaStream_t stream, const struct cuda_loss_args *args); /* the values */
-/* Of W and b, out of the derivatives; where gradients are wanted. */
+/* Makes the values. */
+void launch_embedding(cudaStream_t stream, const struct cuda_loss_args *args);
+/* Writes the gradients of W and b from the derivatives, if they are wanted. */
 void launch_embedding_gradients(cudaStream_t stream, const struct cuda_loss_args *args);
 
 #endif

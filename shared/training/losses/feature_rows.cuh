@@ -1,4 +1,4 @@
-/* What the kernels share that compare a student's value with a teacher's element by element (hint, at, cosine, vid).
+/* What the kernels share that compare features of student and teacher element by element (hint, at, cosine, vid).
  * Sums are in double, in a fixed order; neighbouring threads read neighbouring elements. */
 #ifndef SHARED_TRAINING_LOSSES_FEATURE_ROWS_CUH
 #define SHARED_TRAINING_LOSSES_FEATURE_ROWS_CUH

@@ -1,4 +1,4 @@
-/* What the terms share that compare a student's value with a teacher's element by element (hint, at, cosine, vid): one
+/* What the terms share that compare features of student and teacher element by element (hint, at, cosine, vid): one
  * task per row, sums in double, and the rows' sums added in order. */
 #ifndef SHARED_TRAINING_LOSSES_FEATURE_ROWS_H
 #define SHARED_TRAINING_LOSSES_FEATURE_ROWS_H

@@ -1,6 +1,6 @@
 /* FitNets' hints: the mean of (f_s - f_t)^2, or of smooth L1, over all elements.
  *
- * Idea: threads walk over all elements, four at a time where rows allow it. Bytes moved: student and teacher once, the
+ * Idea: threads walk over all elements, four at a time if rows allow it. Bytes moved: student and teacher once, the
  * gradient in and out: the floor. At 128 rows of 14 x 14 x 96 that is 39 MB per student. */
 #include "shared/training/cuda/cuda_channels.cuh"
 #include "shared/training/losses/feature_rows.cuh"
@@ -37,7 +37,7 @@ static __global__ void __launch_bounds__(FEATURE_THREADS) hint(struct cuda_loss_
     loss_finish(args, sum, share);
 }
 
-/* Whether rows, and so all of a student's values, can be read four floats at a time. */
+/* Rows, and so all of a student's features, can be read four floats at a time. */
 static bool in_fours(const struct loss_batch *batch)
 {
     const uintptr_t places = (uintptr_t)batch->student | (uintptr_t)batch->student_gradient | (uintptr_t)batch->teacher;

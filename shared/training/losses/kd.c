@@ -1,5 +1,5 @@
-/* Distillation: T^2 * KL(p || q), p = softmax(teacher / T), q = softmax(student / T); lskd: of logits standardised row by
- * row. */
+/* Distillation: T^2 * KL(p || q), p = softmax(teacher / T), q = softmax(student / T); lskd: of logits
+ * standardised row by row. */
 #include "shared/training/losses/logit_row.h"
 
 /* Student and teacher of one row. */

@@ -1,5 +1,5 @@
-/* Distillation: T^2 * KL(p || q), p = softmax(teacher / T), q = softmax(student / T); lskd: of logits standardised row by
- * row.
+/* Distillation: T^2 * KL(p || q), p = softmax(teacher / T), q = softmax(student / T); lskd: of logits
+ * standardised row by row.
  *
  * Idea: one warp per row, as in ce.cu. Bytes moved: logits of student and teacher once, the gradient once in and once
  * out, which is the floor: at 128 rows of 11 classes 22 kB, and the launch is all that is felt. */

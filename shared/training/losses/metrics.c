@@ -1,7 +1,7 @@
 /* The metrics of a pass: correct predictions, labelled samples, agreement with the teacher; and the predictions. */
 #include "shared/training/losses/logit_row.h"
 
-/* The first of the largest. */
+/* The first of the largest elements. */
 static int argmax(const float *z, int classes)
 {
     int best = 0;

@@ -1,10 +1,10 @@
-/* What a pass counts: right answers, labelled samples, agreement with the teacher; and its predictions.
+/* The metrics of a pass: correct predictions, labelled samples, agreement with the teacher; and the predictions.
  *
- * Idea: a warp a row, as the losses; each row of logits is read once, and nothing else of size is moved. */
+ * Idea: one warp per row, as in the losses. Bytes moved: each row of logits once. */
 #include "shared/training/cuda/cuda_training.h"
 #include "shared/training/losses/logit_row.cuh"
 
-/* The first of the largest; by a whole warp, for every lane. */
+/* The first of the largest elements. By a whole warp; every lane gets the result. */
 static __device__ __forceinline__ int argmax(const float *z, int classes)
 {
     float best = -INFINITY;
@@ -29,7 +29,7 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) count_rows(struct cud
 {
     const size_t slot = loss_slot(args);
     const int classes = args.inputs.classes, lane = threadIdx.x % WARP;
-    double counts[3] = {0}; /* correct, labelled, agreeing: whole numbers, brought by the warps' first lanes */
+    double counts[3] = {0}; /* correct, labelled, agreeing: whole numbers, counted by the first lane of each warp */
     for (int row = loss_first_row(); row < args.batch.count; row += loss_row_step()) {
         const int label = label_of_row(args, row, classes).label;
         const int predicted = argmax(loss_student_scores(args, row).z, classes);

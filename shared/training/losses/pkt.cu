@@ -1,5 +1,5 @@
 /* Probabilistic knowledge transfer: the divergence between the rows' similarities (cos + 1) / 2, divided by their sums,
- * of teacher and student. One warp per row; similarities are made anew from the Gram matrix where they are needed. */
+ * of teacher and student. One warp per row; similarities are computed from the Gram matrix wherever they are needed. */
 #include "shared/training/losses/gram.cuh"
 
 /* (cos + 1) / 2 */
@@ -37,7 +37,7 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) pkt(struct cuda_loss_
     loss_finish(args, value, 1);
 }
 
-/* Through the norms, which depend on G_ii. */
+/* Adds to A what goes through the norms, which depend on G_ii. */
 static __global__ void __launch_bounds__(LOSS_WARPS *WARP) pkt_norms(struct cuda_loss_args args)
 {
     const struct gram_matrices r = gram_matrices_of(args);

@@ -1,5 +1,6 @@
-/* The values that feature losses compare: the teacher's out of their store, the student's out of the plan's tensors,
- * both averaged over the windows of adaptive_avg_pool2d, and the way back for gradients. One task a sample. */
+/* Reads the features that terms compare: the teacher's from their store, the student's from the plan's tensors, both
+ * averaged over the windows of adaptive_avg_pool2d; and gives gradients back to the student's tensors. One task per
+ * sample. */
 #include "shared/training/losses/read_features.h"
 
 #include "shared/training/cpu/cpu_training.h"
@@ -18,8 +19,8 @@ static size_t full_values(const struct pooling *p)
     return (size_t)p->h * (size_t)p->w * (size_t)p->channels;
 }
 
-/* out[to_h, to_w, channels] = averages of what add(source, element, channels, sum) adds of the pixel that begins at an
- * element to sum[channels]. */
+/* out[to_h, to_w, channels] = the averages over windows. add(source, element, channels, sum) adds a pixel, which begins
+ * at `element` of the source, to sum[channels]. */
 static void average(const struct pooling *p, void (*add)(const void *source, size_t element, int channels, float *sum),
                     const void *source, float *out)
 {
@@ -38,7 +39,7 @@ static void average(const struct pooling *p, void (*add)(const void *source, siz
         }
 }
 
-/* gradient[h, w, channels] += what the gradient of the averages gives it. */
+/* gradient[h, w, channels] += what from[to_h, to_w, channels], the gradient of the averages, gives it */
 static void spread(const struct pooling *p, const float *from, float *gradient)
 {
     const size_t channels = (size_t)p->channels;
@@ -55,9 +56,9 @@ static void spread(const struct pooling *p, const float *from, float *gradient)
                 }
 }
 
-/* ---- the teacher's ---- */
+/* ---- the teacher's features ---- */
 struct teacher_run {
-    const struct feature_store *store; /* NULL: logits */
+    const struct feature_store *store; /* NULL: the epoch inputs' logits */
     const struct epoch_inputs *inputs;
     struct pooling pooling;
     float *out;
@@ -118,7 +119,7 @@ static enum status teacher_values(struct device *device, const struct feature_st
     return STATUS_OK;
 }
 
-/* ---- the student's ---- */
+/* ---- the student's features ---- */
 struct feature_run {
     const struct plan *plan;
     const struct network_memory *memory;
@@ -126,9 +127,9 @@ struct feature_run {
     const struct plan_tensor *tensor;
     struct pooling pooling;
     int index;
-    float *out;            /* of feature_read */
-    const float *gradient; /* of feature_gradient */
-    size_t stride;
+    float *out;            /* reading: [students][rows, to_h, to_w, channels] */
+    const float *gradient; /* giving gradients back: the same shape */
+    size_t stride;         /* floats, of out or gradient, from one student to the next */
     bool first;
 };
 
@@ -147,14 +148,14 @@ static struct feature_run feature_run_of(const struct plan *plan, const struct n
     };
 }
 
-/* A sample's raw values and what completes them. */
+/* A sample's raw values and the epilogue that completes them. */
 struct feature_source {
     const float *values;        /* [h, w, channels] */
     const float *scale, *shift; /* [channels], or NULL */
     const struct plan_tensor *tensor;
 };
 
-/* Most activations only bound their values: those are spared a call for each. */
+/* Most activations only bound their values: these need no call per value. */
 static bool bounds_of(const struct plan_tensor *t, float *low, float *high)
 {
     *low = t->activation == ACTIVATION_RELU ? 0 : t->activation == ACTIVATION_CLIP ? t->alpha : -INFINITY;
@@ -178,7 +179,7 @@ static void add_with_epilogue(const void *source, size_t element, int channels, 
     }
 }
 
-/* Tasks are numbered by student, then by sample. */
+/* Task = student * count + sample. */
 static void read_feature(void *context, int task, int worker)
 {
     const struct feature_run *run = context;

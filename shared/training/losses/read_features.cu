@@ -1,18 +1,19 @@
-/* The values that feature losses compare: the teacher's out of their store, the student's out of the plan's tensors,
- * both averaged over the windows of adaptive_avg_pool2d, and the way back for gradients.
+/* Reads the features that terms compare: the teacher's from their store, the student's from the plan's tensors, both
+ * averaged over the windows of adaptive_avg_pool2d; and gives gradients back to the student's tensors.
  *
- * Idea: a thread owns V channels (see cuda_channels.cuh) and walks over pixels: of the averages when reading, where it
- * adds up their windows, and of the tensor for the gradient, where it adds up what the windows over its pixel give. So
- * nothing is scattered, and sums have one order. How many rows there are, and which, is read from the epoch inputs.
- * Bytes moved: where nothing is averaged every value is read once in its stored form and written once as a float, and a
- * gradient read, added and written: the floor. Windows that overlap are read again out of the cache. A store in the
- * host's memory is read once over the bus, in the runs of 64 bytes and more that neighbouring channels make. */
+ * Idea: a thread owns V channels (see cuda_channels.cuh) and walks over pixels. When reading, these are pixels of the
+ * averages: the thread adds up their windows. For the gradient they are the pixels of the tensor: the thread adds up
+ * what the windows over a pixel give. So nothing is scattered, and sums have one order. Which rows there are is read
+ * from the epoch inputs.
+ * Bytes moved, if nothing is averaged: every value is read once in its stored form and written once as a float; a
+ * gradient is read, added and written: the floor. Windows that overlap are read again from the cache. A store in the
+ * host's memory is read once over the bus, in runs of 64 bytes and more, which neighbouring channels make. */
 #include "shared/training/losses/read_features.h"
 
 #include "shared/training/cuda/cuda_training.h"
 #include "shared/training/cuda/cuda_channels.cuh"
 
-/* A pixel of the rows' averages (or of their tensors): row, y, x. */
+/* A pixel of the averages of all rows, or of their tensors. */
 struct pixel {
     int row, y, x;
 };
@@ -26,7 +27,7 @@ static __device__ __forceinline__ struct pixel pixel_of(size_t number, int h, in
     return at;
 }
 
-/* sum[V] over the window of an average in values[h, w, channels], completed where a epilogue is given. */
+/* mean[V] of the window of an average in values[h, w, channels], with the epilogue applied if one is given. */
 template <typename T, int V>
 static __device__ __forceinline__ void window_mean(const struct pooling *p, struct pixel at, const T *values,
                                                    const struct epilogue<V> *epilogue, float *mean)
@@ -50,7 +51,7 @@ static __device__ __forceinline__ void window_mean(const struct pooling *p, stru
         mean[v] /= area;
 }
 
-/* ---- the teacher's ---- */
+/* ---- the teacher's features ---- */
 struct teacher_source {
     const void *values;  /* [samples, views, h, w, channels] of T; the epoch inputs' logits: [slots, channels] */
     const float *scales; /* [samples, views, channels], or NULL */
@@ -85,13 +86,13 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS)
     }
 }
 
-/* Vectors of 4 channels, unless the channels or an array of floats are in the way. */
+/* Vectors of 4 channels if the channels and the alignment of the floats allow them. */
 static int width_of(int channels, const float *floats, size_t stride)
 {
     return channels % 4 == 0 && stride % 4 == 0 && (uintptr_t)floats % 16 == 0 ? 4 : 1;
 }
 
-/* One thread a vector, as far as CUDA_MAX_BLOCKS go. */
+/* One thread per vector, up to CUDA_MAX_BLOCKS blocks. */
 static struct channel_grid grid_of(int channels, int width, size_t pixels)
 {
     return channel_grid_of(channels, width, pixels, 1, MAX_VECTORS);
@@ -123,7 +124,7 @@ static enum status teacher_values(struct device *device, const struct feature_st
     return cuda_launched("feature_teacher", err);
 }
 
-/* ---- the student's ---- */
+/* ---- the student's features ---- */
 struct feature_rows {
     struct epoch_inputs inputs;
     struct pooling pooling;
@@ -153,7 +154,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS)
     }
 }
 
-/* gradients [students, count, h, w, channels] of T, to_stride apart; from [students, rows, to_h, to_w, channels] */
+/* gradients [students][count, h, w, channels] of T, to_stride apart; from [students][rows, to_h, to_w, channels] */
 template <typename T, int V>
 static __global__ void __launch_bounds__(CHANNEL_THREADS)
     feature_gradients(struct feature_rows rows, const float *from, size_t stride, T *gradients, size_t to_stride,
@@ -192,7 +193,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS)
     }
 }
 
-/* What a launch of the student's kernels is about; the tensor is seen as the plan's steps see theirs. */
+/* A launch of the student's kernels. They see the tensor as the plan's steps see theirs. */
 struct feature_launch {
     struct cuda_run run;
     const struct plan_tensor *tensor;

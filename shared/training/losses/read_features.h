@@ -12,26 +12,26 @@ struct pooling {
 };
 
 /* Along one axis, window i of `pooled` over `full` values is [start, end). */
-HOST_DEVICE int window_start(int i, int full, int pooled)
+static inline HOST_DEVICE int window_start(int i, int full, int pooled)
 {
     return i * full / pooled;
 }
-HOST_DEVICE int window_end(int i, int full, int pooled)
+static inline HOST_DEVICE int window_end(int i, int full, int pooled)
 {
     return ((i + 1) * full + pooled - 1) / pooled;
 }
 /* The windows that contain value i are [first, last]. */
-HOST_DEVICE int first_window(int i, int full, int pooled)
+static inline HOST_DEVICE int first_window(int i, int full, int pooled)
 {
     return i * pooled / full;
 }
-HOST_DEVICE int last_window(int i, int full, int pooled)
+static inline HOST_DEVICE int last_window(int i, int full, int pooled)
 {
     return ((i + 1) * pooled - 1) / full;
 }
 
 /* The rows that term `index` of a student sees in the current step, of `count`. */
-HOST_DEVICE int rows_of_term(const struct epoch_inputs *inputs, int student, int index, int count)
+static inline HOST_DEVICE int rows_of_term(const struct epoch_inputs *inputs, int student, int index, int count)
 {
     const size_t at = (size_t)*inputs->cursor * (size_t)inputs->students + (size_t)student;
     const uint32_t rows = inputs->scalars[at].rows[index];

@@ -5,9 +5,9 @@
 struct angles {
     struct gram_matrices gram;
     double *inverse, *teacher_inverse; /* 1 / |x_i - x_j| */
-    double *number_derivatives;        /* of (i, j): sums over k of the derivative by <x_j - x_i, x_k - x_i> */
-    double *length_derivatives;        /* of (i, j): sums over k of the derivative times the cosine */
-    double *values;                    /* [n] of each row j */
+    double *number_derivatives;        /* of (i, j): sum over k of the derivative by <x_j - x_i, x_k - x_i> */
+    double *length_derivatives;        /* of (i, j): sum over k of the derivative by the cosine, times it */
+    double *values;                    /* [n] parts of the value, of each row j */
 };
 
 static struct angles angles_of(const struct cpu_loss_args *args)

@@ -18,8 +18,8 @@ struct angle_memory {
     size_t stride;
     double *student, *teacher, *derivative;          /* as in struct gram_matrices */
     double *inverse, *teacher_inverse;               /* 1 / |x_i - x_j| */
-    double *number_derivatives, *length_derivatives; /* of (i, j), sums over k */
-    double *values;                                  /* [n] of each row j */
+    double *number_derivatives, *length_derivatives; /* of (i, j), see rkd_angle.c */
+    double *values;                                  /* [n] parts of the value, of each row j */
 };
 
 static __device__ __forceinline__ struct angle_memory memory_of(const struct cuda_loss_args &args)
@@ -60,8 +60,8 @@ static __device__ __forceinline__ struct angle angle_of(const struct angle_memor
     return a;
 }
 
-/* All angles with row j = blockIdx.x at the end of an arm, twice: one thread per k makes the sums over i, then one thread
- * per i the sums over k. So only the value has to be added up between threads. */
+/* All angles with row j = blockIdx.x at the end of an arm, twice: one thread per k makes the sums over i, then one
+ * thread per i the sums over k. So only the value has to be added up between threads. */
 static __global__ void __launch_bounds__(ARM_THREADS)
     angle_arms(struct cuda_loss_args args, struct angle_options options)
 {

@@ -19,7 +19,7 @@ static double distance_scale(const struct cpu_loss_args *args, const double *gra
     return (double)(n * (n - 1)) / sum;
 }
 
-/* r->derivative: of the distances -> of the Gram matrix. mean_derivative: what every distance gets through the mean. */
+/* r->derivative: by the distances -> by the Gram matrix. mean_derivative: what every distance gets through the mean. */
 static void through_distances(const struct gram_matrices *r, double mean_derivative)
 {
     const size_t n = r->n;

@@ -10,7 +10,7 @@ struct distance_options {
     bool unscaled[TRAINING_MAX_STUDENTS]; /* distances are not divided by their mean */
 };
 
-/* rest[0..2) = 1 / mean of the distances between different rows, of student and teacher */
+/* rest[0], rest[1] = 1 / mean of the distances between different rows, of student and teacher */
 static __global__ void __launch_bounds__(LOSS_WARPS *WARP)
     distance_scales(struct cuda_loss_args args, struct distance_options options)
 {
@@ -27,8 +27,8 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP)
             r.rest[side] = plain ? 1 : (double)r.n * (r.n - 1) / sums[side];
 }
 
-/* The value; derivative = derivatives of the distances as they stand beside one another; rest[2] = what is to be added
- * to each because it is in the mean. */
+/* The value; derivative = its derivatives by the distances with a constant mean; rest[2] = what every distance gets in
+ * addition through the mean. */
 static __global__ void __launch_bounds__(LOSS_WARPS *WARP)
     distance_values(struct cuda_loss_args args, struct distance_options options)
 {
@@ -52,7 +52,7 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP)
     }
 }
 
-/* derivative: of the distances -> of the Gram matrix */
+/* derivative: by the distances -> by the Gram matrix */
 static __global__ void __launch_bounds__(LOSS_WARPS *WARP) distance_derivatives(struct cuda_loss_args args)
 {
     const struct gram_matrices r = gram_matrices_of(args);

@@ -1,5 +1,5 @@
-/* Similarity-preserving distillation: |G_s - G_t|^2 / n^2 of the Gram matrices with normalised rows; one warp per row.
- */
+/* Similarity-preserving distillation: |G_s - G_t|^2 / n^2 of the Gram matrices with normalised rows. One warp per
+ * row. */
 #include "shared/training/losses/gram.cuh"
 
 static __global__ void __launch_bounds__(LOSS_WARPS *WARP) sp(struct cuda_loss_args args)

@@ -6,12 +6,12 @@
  * the floor. */
 #include "shared/training/losses/feature_rows.cuh"
 
-static __device__ __forceinline__ const float *log_scales_here(const struct cuda_loss_args &args)
+static __device__ __forceinline__ const float *log_scales(const struct cuda_loss_args &args)
 {
     return args.batch.parameters + blockIdx.y * args.batch.parameter_stride + args.batch.learned[LEARNED_SCALE];
 }
 
-/* The student's gradient; scratch [blocks][channels] gets the blocks' sums of (f_s - f_t)^2. A warp a pixel. */
+/* The student's gradient; scratch [blocks][channels] gets the blocks' sums of (f_s - f_t)^2. One warp per pixel. */
 static __global__ void __launch_bounds__(FEATURE_THREADS) vid_pixels(struct cuda_loss_args args)
 {
     __shared__ double warps[SUM_WARPS][WARP];
@@ -23,7 +23,7 @@ static __global__ void __launch_bounds__(FEATURE_THREADS) vid_pixels(struct cuda
         const int c = first + lane;
         double sum = 0, inverse = 0;
         if (c < f.channels)
-            inverse = factor / vid_variance(log_scales_here(args)[c]);
+            inverse = factor / vid_variance(log_scales(args)[c]);
         for (size_t pixel = (size_t)blockIdx.x * SUM_WARPS + warp; pixel < pixels && c < f.channels;
              pixel += (size_t)gridDim.x * SUM_WARPS) {
             const size_t i = pixel * f.channels + c;
@@ -42,12 +42,12 @@ static __global__ void __launch_bounds__(FEATURE_THREADS) vid_pixels(struct cuda
     }
 }
 
-/* One block a student: the value, and the gradient of log_scale. */
+/* One block per student: the value, and the gradient of log_scale. */
 static __global__ void __launch_bounds__(FEATURE_THREADS) vid_channels(struct cuda_loss_args args, int blocks)
 {
     const struct feature_rows f = feature_rows_of(args);
     const struct loss_batch *batch = &args.batch;
-    const double count = (double)f.rows * f.pixels; /* of a channel */
+    const double count = (double)f.rows * f.pixels; /* elements of a channel */
     const double share = share_of(count, f.channels), factor = loss_weight(args) * share;
     float *const gradient =
         batch->parameter_gradients
@@ -55,7 +55,7 @@ static __global__ void __launch_bounds__(FEATURE_THREADS) vid_channels(struct cu
             : NULL;
     double value = 0;
     for (int c = threadIdx.x; c < f.channels; c += FEATURE_THREADS) {
-        const double log_scale = log_scales_here(args)[c], inverse = 1 / vid_variance(log_scale);
+        const double log_scale = log_scales(args)[c], inverse = 1 / vid_variance(log_scale);
         double squares = 0;
         for (int block = 0; block < blocks; block++)
             squares += loss_scratch(args, blockIdx.y)[(size_t)block * f.channels + c];
