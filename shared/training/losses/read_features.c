@@ -57,7 +57,7 @@ static void spread(const struct pooling *p, const float *from, float *gradient)
 }
 
 /* ---- the teacher's features ---- */
-struct teacher_run {
+struct teacher_tasks {
     const struct feature_store *store; /* NULL: the epoch inputs' logits */
     const struct epoch_inputs *inputs;
     struct pooling pooling;
@@ -83,14 +83,14 @@ static void add_int8(const void *values, size_t element, int channels, float *su
         sum[c] += byte[c];
 }
 
-static void read_teacher(void *context, int row, int worker)
+static void read_teacher_row(void *context, int row, int worker)
 {
-    const struct teacher_run *run = context;
-    const struct feature_store *store = run->store;
-    const struct epoch_inputs *inputs = run->inputs;
-    const struct pooling *p = &run->pooling;
+    const struct teacher_tasks *tasks = context;
+    const struct feature_store *store = tasks->store;
+    const struct epoch_inputs *inputs = tasks->inputs;
+    const struct pooling *p = &tasks->pooling;
     const size_t slot = (size_t)*inputs->cursor * (size_t)inputs->batch + (size_t)row, size = full_values(p);
-    float *out = run->out + (size_t)row * pooled_values(p);
+    float *out = tasks->out + (size_t)row * pooled_values(p);
     (void)worker;
     if (!store) {
         memcpy(out, inputs->teacher + slot * size, size * sizeof *out);
@@ -107,20 +107,20 @@ static void read_teacher(void *context, int row, int worker)
         out[i] *= scales[i % (size_t)p->channels];
 }
 
-static enum status teacher_values(struct device *device, const struct feature_store *store,
-                                  const struct epoch_inputs *inputs, int index, int h, int w, float *teacher,
-                                  struct error *err)
+static enum status read_teacher(struct device *device, const struct feature_store *store,
+                                const struct epoch_inputs *inputs, int index, int h, int w, float *teacher,
+                                struct error *err)
 {
-    struct teacher_run run = {store, inputs, {inputs->classes, 1, 1, 1, 1}, teacher};
+    struct teacher_tasks tasks = {store, inputs, {inputs->classes, 1, 1, 1, 1}, teacher};
     (void)err;
     if (store)
-        run.pooling = (struct pooling){store->channels, store->h, store->w, h, w};
-    thread_pool_run(device->pool, rows_of_term(inputs, 0, index, inputs->batch), read_teacher, &run);
+        tasks.pooling = (struct pooling){store->channels, store->h, store->w, h, w};
+    thread_pool_run(device->pool, rows_of_term(inputs, 0, index, inputs->batch), read_teacher_row, &tasks);
     return STATUS_OK;
 }
 
 /* ---- the student's features ---- */
-struct feature_run {
+struct student_tasks {
     const struct plan *plan;
     const struct network_memory *memory;
     const struct pass *pass;
@@ -133,12 +133,12 @@ struct feature_run {
     bool first;
 };
 
-static struct feature_run feature_run_of(const struct plan *plan, const struct network_memory *memory,
-                                         const struct pass *pass, int index, const struct student_feature *feature)
+static struct student_tasks student_tasks_of(const struct plan *plan, const struct network_memory *memory,
+                                             const struct pass *pass, int index, const struct student_feature *feature)
 {
     const struct plan_tensor *tensor = &plan->tensors[feature->tensor];
     const struct shape shape = tensor->shape;
-    return (struct feature_run){
+    return (struct student_tasks){
         .plan = plan,
         .memory = memory,
         .pass = pass,
@@ -149,7 +149,7 @@ static struct feature_run feature_run_of(const struct plan *plan, const struct n
 }
 
 /* A sample's raw values and the epilogue that completes them. */
-struct feature_source {
+struct raw_source {
     const float *values;        /* [h, w, channels] */
     const float *scale, *shift; /* [channels], or NULL */
     const struct plan_tensor *tensor;
@@ -165,7 +165,7 @@ static bool bounds_of(const struct plan_tensor *t, float *low, float *high)
 
 static void add_with_epilogue(const void *source, size_t element, int channels, float *sum)
 {
-    const struct feature_source *from = source;
+    const struct raw_source *from = source;
     const struct plan_tensor *t = from->tensor;
     const float *raw = from->values + element;
     float low, high;
@@ -180,72 +180,71 @@ static void add_with_epilogue(const void *source, size_t element, int channels, 
 }
 
 /* Task = student * count + sample. */
-static void read_feature(void *context, int task, int worker)
+static void read_student_row(void *context, int task, int worker)
 {
-    const struct feature_run *run = context;
-    const struct plan *plan = run->plan;
-    const struct pooling *p = &run->pooling;
-    const int student = task / run->pass->count, sample = task % run->pass->count;
+    const struct student_tasks *tasks = context;
+    const struct plan *plan = tasks->plan;
+    const struct pooling *p = &tasks->pooling;
+    const int student = task / tasks->pass->count, sample = task % tasks->pass->count;
     const size_t k = (size_t)student, n = (size_t)sample;
-    const float *values = (const float *)run->memory->values + k * plan->value_count + run->tensor->value;
-    struct feature_source source = {.values = values + n * full_values(p), .tensor = run->tensor};
+    const float *values = (const float *)tasks->memory->values + k * plan->value_count + tasks->tensor->value;
+    struct raw_source source = {.values = values + n * full_values(p), .tensor = tasks->tensor};
     (void)worker;
-    if (sample >= rows_of_term(run->pass->inputs, student, run->index, run->pass->count))
+    if (sample >= rows_of_term(tasks->pass->inputs, student, tasks->index, tasks->pass->count))
         return;
-    if (run->tensor->batch_norm >= 0) {
-        const struct plan_batch_norm *norm = &plan->batch_norms[run->tensor->batch_norm];
-        const float *rows = run->memory->statistics + k * plan->statistics_count + norm->statistics;
+    if (tasks->tensor->batch_norm >= 0) {
+        const struct plan_batch_norm *norm = &plan->batch_norms[tasks->tensor->batch_norm];
+        const float *rows = tasks->memory->statistics + k * plan->statistics_count + norm->statistics;
         source.scale = rows + (size_t)PLAN_SCALE * (size_t)norm->channels;
         source.shift = rows + (size_t)PLAN_SHIFT * (size_t)norm->channels;
     }
-    average(p, add_with_epilogue, &source, run->out + k * run->stride + n * pooled_values(p));
+    average(p, add_with_epilogue, &source, tasks->out + k * tasks->stride + n * pooled_values(p));
 }
 
-static enum status student_values(struct device *device, const struct plan *plan, const struct network_memory *memory,
-                                  const struct pass *pass, int index, const struct student_feature *feature, float *out,
-                                  size_t stride, struct error *err)
+static enum status read_student(struct device *device, const struct plan *plan, const struct network_memory *memory,
+                                const struct pass *pass, int index, const struct student_feature *feature, float *out,
+                                size_t stride, struct error *err)
 {
-    struct feature_run run = feature_run_of(plan, memory, pass, index, feature);
+    struct student_tasks tasks = student_tasks_of(plan, memory, pass, index, feature);
     (void)err;
-    run.out = out;
-    run.stride = stride;
-    thread_pool_run(device->pool, memory->students * pass->count, read_feature, &run);
+    tasks.out = out;
+    tasks.stride = stride;
+    thread_pool_run(device->pool, memory->students * pass->count, read_student_row, &tasks);
     return STATUS_OK;
 }
 
-static void add_gradient(void *context, int task, int worker)
+static void add_gradient_row(void *context, int task, int worker)
 {
-    const struct feature_run *run = context;
-    const struct pooling *p = &run->pooling;
-    const int student = task / run->pass->count, sample = task % run->pass->count;
+    const struct student_tasks *tasks = context;
+    const struct pooling *p = &tasks->pooling;
+    const int student = task / tasks->pass->count, sample = task % tasks->pass->count;
     const size_t k = (size_t)student, n = (size_t)sample;
-    float *gradients = (float *)run->memory->gradients + k * run->plan->gradient_count + run->tensor->gradient;
+    float *gradients = (float *)tasks->memory->gradients + k * tasks->plan->gradient_count + tasks->tensor->gradient;
     float *gradient = gradients + n * full_values(p);
     (void)worker;
-    if (run->first)
+    if (tasks->first)
         memset(gradient, 0, full_values(p) * sizeof *gradient);
-    if (sample < rows_of_term(run->pass->inputs, student, run->index, run->pass->count))
-        spread(p, run->gradient + k * run->stride + n * pooled_values(p), gradient);
+    if (sample < rows_of_term(tasks->pass->inputs, student, tasks->index, tasks->pass->count))
+        spread(p, tasks->gradient + k * tasks->stride + n * pooled_values(p), gradient);
 }
 
-static enum status hand_back_gradient(struct device *device, const struct plan *plan,
-                                      const struct network_memory *memory, const struct pass *pass, int index,
-                                      const struct student_feature *feature, const float *gradient, size_t stride,
-                                      bool first, struct error *err)
+static enum status add_gradient(struct device *device, const struct plan *plan, const struct network_memory *memory,
+                                const struct pass *pass, int index, const struct student_feature *feature,
+                                const float *gradient, size_t stride, bool first, struct error *err)
 {
-    struct feature_run run = feature_run_of(plan, memory, pass, index, feature);
+    struct student_tasks tasks = student_tasks_of(plan, memory, pass, index, feature);
     (void)err;
-    if (run.tensor->gradient == PLAN_NONE)
+    if (tasks.tensor->gradient == PLAN_NONE)
         return STATUS_OK;
-    run.gradient = gradient;
-    run.stride = stride;
-    run.first = first;
-    thread_pool_run(device->pool, memory->students * pass->count, add_gradient, &run);
+    tasks.gradient = gradient;
+    tasks.stride = stride;
+    tasks.first = first;
+    thread_pool_run(device->pool, memory->students * pass->count, add_gradient_row, &tasks);
     return STATUS_OK;
 }
 
 const struct feature_ops cpu_feature_ops = {
-    .read_teacher = teacher_values,
-    .read_student = student_values,
-    .add_gradient = hand_back_gradient,
+    .read_teacher = read_teacher,
+    .read_student = read_student,
+    .add_gradient = add_gradient,
 };

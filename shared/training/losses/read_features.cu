@@ -98,9 +98,9 @@ static struct channel_grid grid_of(int channels, int width, size_t pixels)
     return channel_grid_of(channels, width, pixels, 1, MAX_VECTORS);
 }
 
-static enum status teacher_values(struct device *device, const struct feature_store *store,
-                                  const struct epoch_inputs *inputs, int index, int h, int w, float *teacher,
-                                  struct error *err)
+static enum status read_teacher(struct device *device, const struct feature_store *store,
+                                const struct epoch_inputs *inputs, int index, int h, int w, float *teacher,
+                                struct error *err)
 {
     struct pooling pooling = {inputs->classes, 1, 1, 1, 1};
     struct teacher_source from = {inputs->teacher, NULL, 0};
@@ -125,16 +125,18 @@ static enum status teacher_values(struct device *device, const struct feature_st
 }
 
 /* ---- the student's features ---- */
-struct feature_rows {
+/* The rows that a kernel works on. */
+struct student_rows {
     struct epoch_inputs inputs;
     struct pooling pooling;
     int vectors; /* of a chunk of channels */
-    int index, count;
+    int index;   /* of the term in the step's rows */
+    int count;   /* samples of the batch */
 };
 
 template <typename T, int V>
 static __global__ void __launch_bounds__(CHANNEL_THREADS)
-    feature_averages(struct feature_rows rows, struct cuda_read read, float *out, size_t stride)
+    student_averages(struct student_rows rows, struct cuda_read read, float *out, size_t stride)
 {
     const struct pooling *pooling = &rows.pooling;
     const struct place p = place_of<V>(pooling->channels, rows.vectors);
@@ -157,7 +159,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS)
 /* gradients [students][count, h, w, channels] of T, to_stride apart; from [students][rows, to_h, to_w, channels] */
 template <typename T, int V>
 static __global__ void __launch_bounds__(CHANNEL_THREADS)
-    feature_gradients(struct feature_rows rows, const float *from, size_t stride, T *gradients, size_t to_stride,
+    student_gradients(struct student_rows rows, const float *from, size_t stride, T *gradients, size_t to_stride,
                       bool first)
 {
     const struct pooling *pooling = &rows.pooling;
@@ -194,20 +196,20 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS)
 }
 
 /* A launch of the student's kernels. They see the tensor as the plan's steps see theirs. */
-struct feature_launch {
+struct student_launch {
     struct cuda_run run;
     const struct plan_tensor *tensor;
-    struct feature_rows rows;
+    struct student_rows rows;
     struct channel_grid grid;
     dim3 blocks;
 };
 
-static struct feature_launch feature_launch_of(struct device *device, const struct plan *plan,
+static struct student_launch student_launch_of(struct device *device, const struct plan *plan,
                                                const struct network_memory *memory, const struct pass *pass, int index,
                                                const struct student_feature *feature, const float *floats,
                                                size_t stride, bool pooled)
 {
-    struct feature_launch t = {};
+    struct student_launch t = {};
     t.run.device = device;
     t.run.plan = plan;
     t.run.memory = memory;
@@ -227,25 +229,24 @@ static struct feature_launch feature_launch_of(struct device *device, const stru
     return t;
 }
 
-static enum status student_values(struct device *device, const struct plan *plan, const struct network_memory *memory,
-                                  const struct pass *pass, int index, const struct student_feature *feature, float *out,
-                                  size_t stride, struct error *err)
+static enum status read_student(struct device *device, const struct plan *plan, const struct network_memory *memory,
+                                const struct pass *pass, int index, const struct student_feature *feature, float *out,
+                                size_t stride, struct error *err)
 {
-    const struct feature_launch t = feature_launch_of(device, plan, memory, pass, index, feature, out, stride, true);
+    const struct student_launch t = student_launch_of(device, plan, memory, pass, index, feature, out, stride, true);
     const struct cuda_read read = cuda_read_of(&t.run, t.tensor);
     DISPATCH_TYPE(cuda_dtype_of(&t.run, t.tensor), T,
-                  DISPATCH_WIDTH(t.grid.width, LAUNCH((feature_averages<T, V>), t.blocks, CHANNEL_THREADS, 0,
+                  DISPATCH_WIDTH(t.grid.width, LAUNCH((student_averages<T, V>), t.blocks, CHANNEL_THREADS, 0,
                                                       device->stream, t.rows, read, out, stride)));
     return cuda_launched("feature_read", err);
 }
 
-static enum status hand_back_gradient(struct device *device, const struct plan *plan,
-                                      const struct network_memory *memory, const struct pass *pass, int index,
-                                      const struct student_feature *feature, const float *gradient, size_t stride,
-                                      bool first, struct error *err)
+static enum status add_gradient(struct device *device, const struct plan *plan, const struct network_memory *memory,
+                                const struct pass *pass, int index, const struct student_feature *feature,
+                                const float *gradient, size_t stride, bool first, struct error *err)
 {
-    const struct feature_launch t =
-        feature_launch_of(device, plan, memory, pass, index, feature, gradient, stride, false);
+    const struct student_launch t =
+        student_launch_of(device, plan, memory, pass, index, feature, gradient, stride, false);
     const enum dtype dtype = cuda_dtype_of(&t.run, t.tensor);
     if (t.tensor->gradient == PLAN_NONE)
         return STATUS_OK;
@@ -253,9 +254,9 @@ static enum status hand_back_gradient(struct device *device, const struct plan *
     const size_t to_stride = plan->gradient_count * dtype_size(plan->dtype) / dtype_size(dtype);
     DISPATCH_TYPE(
         dtype, T,
-        DISPATCH_WIDTH(t.grid.width, LAUNCH((feature_gradients<T, V>), t.blocks, CHANNEL_THREADS, 0, device->stream,
+        DISPATCH_WIDTH(t.grid.width, LAUNCH((student_gradients<T, V>), t.blocks, CHANNEL_THREADS, 0, device->stream,
                                             t.rows, gradient, stride, (T *)to, to_stride, first)));
     return cuda_launched("feature_gradient", err);
 }
 
-const struct feature_ops cuda_feature_ops = {teacher_values, student_values, hand_back_gradient};
+const struct feature_ops cuda_feature_ops = {read_teacher, read_student, add_gradient};
