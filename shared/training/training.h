@@ -122,7 +122,8 @@ struct loss_ops {
     size_t (*scratch)(const struct loss_term *term, const struct loss_shape *shape);
     /* Adds a term, with weight = the step's weights[index], rows = the step's rows[index], value = the term's
      * unweighted mean over the rows:
-     *     batch gradients               += weight * the derivatives of value
+     *     batch->gradient, batch->student_gradient += weight * the derivatives of value
+     *     batch->parameter_gradients                = weight * the derivatives of value
      *     metrics[METRIC_LOSS]          += weight * value * count
      *     metrics[METRIC_TERMS + index] += value * rows
      *     metrics[METRIC_ROWS + index]  += rows, if batch->part is 0

@@ -1,11 +1,12 @@
-/* The formulas of the losses, for CPU and GPU: losses.h says which term has which equation.
+/* The formulas of the losses, for CPU and GPU. losses.h says which term has which equation.
  *
- * Only what one number, class or pair of rows needs is here. Sums over rows, classes and samples differ between the two
- * sides (loops there, lanes of a warp here) and stay in their files; so do formulas whose operations are in another
- * order there, because the same bits are worth more than the same text: at's and cosine's factors, the factors of kd's
- * gradient, dkd's derivative at the label, rkd_angle's teacher cosine, crd's division by T. Everything is in double.
+ * Here is what a term computes for one number, one class, one sample or one pair of rows, in double. Not here:
+ * - sums over rows, classes and samples: loops on the CPU, lanes of a warp on the GPU;
+ * - formulas whose operations the two sides do in another order, because sharing them would change bits: the factors of
+ *   the gradients of ce, kd, at and cosine, dkd's derivative at the label, the teacher's cosine of rkd_angle, crd's
+ *   division by T and its normalisers.
  *
- * Plain C that is C++ too. References in tests have their own formulas and do not include this file. */
+ * This is C that is C++ too. The references in tests have formulas of their own and do not include this file. */
 #ifndef SHARED_TRAINING_LOSSES_LOSS_MATH_H
 #define SHARED_TRAINING_LOSSES_LOSS_MATH_H
 
@@ -16,7 +17,7 @@
 #include <float.h>
 #include <math.h>
 
-/* Macros, because kernels cannot read the host's constants. */
+/* Macros, because kernels cannot read constants of the host. */
 #define NORM_SHORTEST 1e-12        /* F.normalize's clamp: at, sp */
 #define STANDARD_EPSILON 1e-7      /* kd, dkd: added to the standard deviation of a row */
 #define PEARSON_EPSILON 1e-8       /* dist: added to the product of the norms */
