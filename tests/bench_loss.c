@@ -1,6 +1,6 @@
 /* What losses on features cost on the CPU beside a training step without them: a student of the specification at
  * 224x224, batch 128, whose map of 14x14 pixels and 128 channels is compared with one of the teacher's (hint, at,
- * cosine, vid), or the map's mean with the mean of the teacher's (relations). Arguments: seconds a measurement,
+ * cosine, vid), or the map's mean with the mean of the teacher's (relations). Arguments: seconds per measurement,
  * threads. */
 #include "shared/training/network.h"
 #include "tests/helper_inputs.h"
@@ -108,7 +108,7 @@ static void setting_init(struct setting *s, int threads)
     s->gradient = filled(floats, 3);
     s->log_scale = filled(CHANNELS, 4);
     s->log_scale_gradient = filled(CHANNELS, 5);
-    uint16_t *half = calloc(floats, sizeof *half); /* what they are does not matter for speed */
+    uint16_t *half = calloc(floats, sizeof *half); /* the values do not matter for speed */
     if (!half)
         abort();
     for (size_t i = 0; i < floats; i++)
@@ -126,7 +126,7 @@ static void note(double *parts, enum part part, double *since)
     *since = at;
 }
 
-/* One step; which: -1, without a loss on features. */
+/* One step; which -1: without a loss on features. */
 static void step(struct setting *s, int which, const struct loss_batch *batch, double *parts)
 {
     const struct plan *plan = &s->network.plan;
@@ -188,7 +188,7 @@ static void measure(struct setting *s, int which, double seconds)
                                      .scratch = malloc(scratch + 1)};
     double parts[PARTS] = {0}, all = 0;
     int steps = 0;
-    step(s, which, &batch, parts); /* the first one touches memory */
+    step(s, which, &batch, parts); /* the first one touches the memory */
     for (int i = 0; i < PARTS; i++)
         parts[i] = 0;
     for (const double start = now(); now() - start < seconds || steps == 0; steps++)
@@ -209,7 +209,7 @@ int main(int count, char **arguments)
     const int threads = count > 2 ? atoi(arguments[2]) : 2;
     static struct setting s;
     setting_init(&s, threads);
-    printf("milliseconds a step, batch %d, %d threads\n  %-13s %7s %9s %9s %9s %9s %9s %9s\n", BATCH, threads, "loss",
+    printf("milliseconds per step, batch %d, %d threads\n  %-13s %7s %9s %9s %9s %9s %9s %9s\n", BATCH, threads, "loss",
            "step", "forward", "teacher", "read", "loss", "gradient", "backward");
     for (int which = -1; which < (int)(sizeof losses / sizeof *losses); which++)
         measure(&s, which, seconds);

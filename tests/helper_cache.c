@@ -15,7 +15,7 @@
 enum { RAW_H = 6, RAW_W = 5, MAP_C = 6, MAP_H = 3, MAP_W = 2 };
 static const struct shape map_shape = {MAP_C, MAP_H, MAP_W};
 
-/* About a normal number. */
+/* Approximately a standard normal number. */
 static float noise(struct random_stream *stream)
 {
     float sum = -6;
@@ -29,7 +29,7 @@ static void sample_stream(struct random_stream *stream, const struct cache_plan 
     random_stream_init(stream, plan->seed, RANDOM_INIT, (uint32_t)split, i);
 }
 
-/* Stored bytes of a JPEG-like image. */
+/* The stored bytes of a JPEG-like image. */
 static uint64_t image_size(const struct cache_plan *plan, enum split split, uint32_t i)
 {
     struct random_stream stream;

@@ -9,8 +9,8 @@ struct cache_plan {
     uint32_t samples[SPLIT_COUNT];
     bool raw;                /* 6x5 images of 3 channels; otherwise JPEG-like random bytes */
     bool link;               /* images are files below source_path */
-    const char *source_path; /* of linked images */
-    bool features;           /* "map" [6, 3, 2] in each form; int8 and at of one view, the others of all */
+    const char *source_path; /* the folder of linked images */
+    bool features;           /* "map" [6, 3, 2] in each form; int8 and at for one view, the others for all */
     uint64_t seed;
 };
 
@@ -19,7 +19,8 @@ void plan_manifest(const struct cache_plan *plan, struct cache_manifest *manifes
 /* The content of a shard: random but plausible logits (float16 noise), names like a photo set's. */
 void plan_shard(const struct cache_plan *plan, const struct cache_manifest *manifest, enum split split, int shard,
                 struct cache_shard *content);
-/* Writes every missing shard, at most `limit` of them, and publishes when all are there. Returns the number missing. */
+/* Writes missing shards, at most `limit` of them, and publishes the cache when all are there. Returns how many are
+ * still missing. */
 int plan_write(const struct cache_plan *plan, const char *path, int limit);
 
 #endif

@@ -8,9 +8,9 @@
  *     }
  *     ... const struct CMUnitTest tests[] = {ON_EVERY_BACKEND(adds)};
  *
- * "cuda" is the shared object that the environment variable SOFTCACHE_TEST_CUDA names (a path: the kernels on a GPU),
- * otherwise the same backend built on the execution shim (tests/shim); where it cannot be had the test is skipped with
- * the reason. Every function here fails the test if the backend does. */
+ * "cuda" is the shared object whose path is in the environment variable SOFTCACHE_TEST_CUDA (the kernels on a GPU),
+ * otherwise the same backend built on the execution shim (tests/shim). If it is not available, the test is skipped with
+ * the reason. Every function here fails the test if the backend fails. */
 #ifndef TESTS_HELPER_DEVICE_H
 #define TESTS_HELPER_DEVICE_H
 
@@ -26,33 +26,33 @@ struct test_device {
     struct device *device;
 };
 
-/* name: "cpu" or "cuda". threads: of the CPU, 0 means all. */
+/* name: "cpu" or "cuda". threads: for the CPU; 0: all processors. */
 struct test_device test_device_open(const char *name, int threads);
 void test_device_close(struct test_device *t);
-/* The execution shim is some thousand times slower than a GPU: tests of it leave out what only repeats. */
+/* The execution shim is some thousand times slower than a GPU: tests on it leave out cases that only repeat others. */
 bool test_device_is_shim(const char *name);
-/* For backends of which one is open: the order in which the execution shim runs blocks and threads, "forward",
- * "reverse" or "shuffle:SEED". Other backends have no order of their own to change. */
+/* Sets the order in which the execution shim runs blocks and threads: "forward", "reverse" or "shuffle:SEED". A backend
+ * must be open. Does nothing on other backends. */
 void test_device_order(const char *order);
 
-/* The test's failure with err's message, unless the status is STATUS_OK. */
+/* Fails the test with err's message unless the status is STATUS_OK. */
 void test_must(enum status status, const struct error *err);
 
-/* A buffer of bytes copied from host memory; from NULL: every byte 0xff, which floats of any size read as NaN. */
+/* A device buffer, copied from host memory. from NULL: every byte is 0xff, which is NaN in every type of float. */
 void *test_device_buffer(const struct test_device *t, const void *from, size_t bytes);
-void test_device_free(const struct test_device *t, void *buffer); /* NULL is legal */
+void test_device_free(const struct test_device *t, void *buffer); /* NULL is allowed */
 void test_device_poison(const struct test_device *t, void *to, size_t bytes);
 void test_device_upload(const struct test_device *t, void *to, const void *from, size_t bytes);
 void test_device_download(const struct test_device *t, void *to, const void *from, size_t bytes);
 
-/* Floats to and from device memory of an dtype. */
+/* Floats to and from device memory of a dtype. */
 void test_device_write(const struct test_device *t, void *to, enum dtype dtype, const float *values, size_t count);
 void test_device_read(const struct test_device *t, float *values, const void *from, enum dtype dtype, size_t count);
-/* What test_device_write would leave of a value. */
+/* The value after rounding by test_device_write. */
 float test_device_round(float value, enum dtype dtype);
 
-/* A epoch inputs and its content, with parts of enum feed_part. The content is filled by the caller, and uploaded
- * (whole) with the cursor at `step`. */
+/* Epoch inputs and their content, with parts of enum epoch_part. The caller fills the content; test_inputs_upload
+ * uploads all of it and sets the cursor to `step`. */
 struct test_inputs {
     struct epoch_content content;
     struct epoch_inputs inputs;

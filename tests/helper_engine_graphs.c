@@ -23,7 +23,7 @@ static struct node window_node(enum op op, const struct window_case *window)
 void engine_convolutions(engine_check *check)
 {
     static const struct window_case cases[] = {
-        {3, 17, 19, 16, {3, 3}, {2, 2}, {1, 1}, {0, 0, 1, 1}, 1}, /* TensorFlow's SAME padding */
+        {3, 17, 19, 16, {3, 3}, {2, 2}, {1, 1}, {0, 0, 1, 1}, 1}, /* SAME padding of TensorFlow */
         {3, 32, 32, 64, {7, 7}, {2, 2}, {1, 1}, {3, 3, 3, 3}, 1},
         {1, 9, 5, 7, {3, 2}, {1, 2}, {1, 1}, {1, 0, 2, 1}, 1},
         {5, 8, 8, 3, {1, 1}, {1, 1}, {1, 1}, {0, 0, 0, 0}, 1},
@@ -145,7 +145,7 @@ void engine_residuals(engine_check *check)
     int y = build_relu(&builder, build_op2(&builder, OP_ADD, x, build_conv(&builder, x, 16, 1, 1, 0, 1)));
     int late = build_conv(&builder, y, 16, 3, 1, 1, 16);
     int z = build_op2(&builder, OP_ADD, build_conv(&builder, y, 16, 1, 1, 0, 1),
-                      build_conv(&builder, x, 16, 3, 1, 1, 1)); /* x is read again below */
+                      build_conv(&builder, x, 16, 3, 1, 1, 1)); /* x is read again later */
     z = build_op2(&builder, OP_ADD, z, x);
     int w = build_op2(&builder, OP_ADD, late, z);
     w = build_op2(&builder, OP_ADD, build_conv(&builder, w, 16, 3, 1, 1, 1), build_op1(&builder, OP_DROPOUT, w));
@@ -162,7 +162,7 @@ static int draw(struct graph_builder *builder, int bound)
     return (int)random_below(&builder->random, (uint32_t)bound);
 }
 
-/* Another node of the same shape as node i (perhaps i). */
+/* A node of the same shape as node i, perhaps i itself. */
 static int same_shape(struct graph_builder *builder, int i)
 {
     const struct graph *graph = &builder->graph;
@@ -201,7 +201,7 @@ static void append_random(struct graph_builder *builder)
     case 6:
         build_op2(builder, shape.c < 200 && draw(builder, 3) == 0 ? OP_CONCAT : OP_ADD, x, same_shape(builder, x));
         break;
-    default: /* the commonest thing, so that there is much to fuse */
+    default: /* the most frequent case, so that there is much to fuse */
         build_op2(builder, OP_ADD, build_conv(builder, x, shape.c, 3, 1, 1, 1), same_shape(builder, x));
         break;
     }

@@ -43,7 +43,7 @@ static int add_input(struct graph *graph, int c, int h, int w)
     return add_many(graph, node, "input", NULL, 0);
 }
 
-/* kernel k x k, padding k / 2 on every side unless changed in `node` by the caller */
+/* kernel k x k, padding k / 2 on every side unless the caller sets another one in `node` */
 static struct node conv_node(struct graph *graph, const char *name, int input, int out, int k, int groups, bool bias)
 {
     struct node node = node_default(OP_CONV);
@@ -113,7 +113,7 @@ static int simple(struct graph *graph, const char *name, enum op op, int input)
 
 /* ---- the graphs ---- */
 
-/* A residual net as PyTorch writes it. */
+/* A residual network in the form that PyTorch exports. */
 static void make_residual(struct graph *graph)
 {
     int x = add_input(graph, 3, 19, 17);
@@ -162,7 +162,7 @@ static void make_branches(struct graph *graph)
     simple(graph, "gap", OP_GLOBAL_AVERAGE_POOL, x);
 }
 
-/* Uneven padding everywhere, dilation, a batch norm of features, probabilities at the end. */
+/* Uneven padding everywhere, dilation, a batch norm of vectors, probabilities at the end. */
 static void make_uneven(struct graph *graph)
 {
     int x = add_input(graph, 2, 13, 16);
@@ -191,7 +191,7 @@ static void make_uneven(struct graph *graph)
     simple(graph, "softmax", OP_SOFTMAX, x);
 }
 
-/* Names that are taken, odd or hostile; weights that two layers share; constants that are not trained. */
+/* Names that are taken, odd or hostile; weights shared by two layers; constants that are not trained. */
 static void make_names(struct graph *graph)
 {
     int index;
@@ -222,7 +222,7 @@ static void make_names(struct graph *graph)
     linear(graph, "fc", x, 3, true);
 }
 
-/* Flat values joined with maps: a gate without height and width, a map after a linear layer. */
+/* Vectors joined with maps: a gate without height and width, a map after a linear layer. */
 static void make_ranks(struct graph *graph)
 {
     int x = add_input(graph, 3, 8, 8);
@@ -262,7 +262,7 @@ void export_graph_make(struct graph *graph, int which)
         if (weight->rank > 1 && weight->trained)
             continue;
         export_fill(weight->data, weight->count);
-        for (size_t k = 0; k < weight->count; k++) /* 0.5 to 1.5 for everything that scales, also variances */
+        for (size_t k = 0; k < weight->count; k++) /* 0.5 to 1.5 for everything that scales, variances included */
             weight->data[k] = weight->data[k] / 4 + 1;
     }
 }

@@ -12,7 +12,7 @@ struct golden golden_open(const char *path)
 {
     const struct golden golden = {H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT)};
     if (golden.file < 0)
-        fail_msg("%s cannot be opened", path);
+        fail_msg("cannot open %s", path);
     return golden;
 }
 
@@ -28,10 +28,10 @@ static void *read_values(const struct golden *golden, hid_t type, size_t count, 
     vsnprintf(path, sizeof path, name, list);
     const hid_t set = H5Dopen2(golden->file, path, H5P_DEFAULT);
     if (set < 0)
-        fail_msg("no %s in the golden file", path);
+        fail_msg("the golden file has no %s", path);
     const hid_t space = H5Dget_space(set);
     if (H5Sget_simple_extent_npoints(space) != (hssize_t)count)
-        fail_msg("%s has %lld values, not %zu", path, (long long)H5Sget_simple_extent_npoints(space), count);
+        fail_msg("%s has %lld values, expected %zu", path, (long long)H5Sget_simple_extent_npoints(space), count);
     void *values = malloc(count * H5Tget_size(type));
     assert_non_null(values);
     assert_true(H5Dread(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0);
@@ -78,6 +78,7 @@ void golden_check(const struct golden *golden, const float *got, size_t count, d
         largest = fmax(largest, fabs(expected[i]));
     for (size_t i = 0; i < count; i++)
         if (!(fabs(got[i] - expected[i]) <= tolerance * largest))
-            fail_msg("%s[%zu]: %.9g, PyTorch has %.9g, at most %.9g", name, i, (double)got[i], expected[i], largest);
+            fail_msg("%s[%zu] is %.9g, PyTorch has %.9g (largest: %.9g)", name, i, (double)got[i], expected[i],
+                     largest);
     free(expected);
 }

@@ -1,5 +1,5 @@
-/* Reads golden files: inputs/NAME, and of every entry ENTRY/f64/value and ENTRY/f64/grad/INPUT, as PyTorch computed
- * them (scripts/golden_losses_*.py). Every function fails the test where something is not as asked for. */
+/* Reads golden files: inputs/NAME, and for every entry ENTRY/f64/value and ENTRY/f64/grad/INPUT, computed by PyTorch
+ * (scripts/golden_losses_*.py). Every function fails the test if the file does not have what is requested. */
 #ifndef TESTS_HELPER_GOLDEN_H
 #define TESTS_HELPER_GOLDEN_H
 
@@ -12,14 +12,14 @@ struct golden {
 
 struct golden golden_open(const char *path);
 void golden_close(struct golden *golden);
-/* A data set of exactly `count` values, its name made as by printf; the caller frees it. */
+/* A data set of exactly `count` values; the name is formatted as by printf. The caller frees it. */
 float *golden_floats(const struct golden *golden, size_t count, const char *name, ...)
     __attribute__((format(printf, 3, 4)));
 double *golden_doubles(const struct golden *golden, size_t count, const char *name, ...)
     __attribute__((format(printf, 3, 4)));
 double golden_value(const struct golden *golden, const char *name, ...) __attribute__((format(printf, 2, 3)));
 
-/* got[count] against the data set ENTRY: within tolerance times the largest magnitude there. */
+/* Compares got[count] with the data set: differences are at most tolerance times its largest magnitude. */
 void golden_check(const struct golden *golden, const float *got, size_t count, double tolerance, const char *name, ...)
     __attribute__((format(printf, 5, 6)));
 

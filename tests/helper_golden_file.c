@@ -41,7 +41,7 @@ static herr_t add_tensor(hid_t group, const char *name, const H5L_info_t *info, 
     struct golden_tensors *tensors = context;
     (void)info;
     if (tensors->count == GOLDEN_MAX_TENSORS)
-        fail_msg("more than %d tensors in a group", GOLDEN_MAX_TENSORS);
+        fail_msg("a group has more than %d tensors", GOLDEN_MAX_TENSORS);
     read_tensor(group, name, &tensors->items[tensors->count++]);
     return 0;
 }
@@ -107,7 +107,7 @@ static herr_t add_entry(hid_t group, const char *name, const H5L_info_t *info, v
     char path[GOLDEN_MAX_NAME];
     (void)info;
     if (golden->entry_count == GOLDEN_MAX_ENTRIES)
-        fail_msg("more than %d entries in a file", GOLDEN_MAX_ENTRIES);
+        fail_msg("the file has more than %d entries", GOLDEN_MAX_ENTRIES);
     struct golden_entry *entry = &golden->entries[golden->entry_count++];
     snprintf(entry->name, sizeof entry->name, "%s/%s", family->name, name);
     snprintf(path, sizeof path, "%s/f64", name);

@@ -1,9 +1,9 @@
-/* Golden files of losses (HDF5), read without knowing what is in them:
+/* Golden files of losses (HDF5), for readers that do not know which entries are in them:
  *
- *     inputs/NAME                      tensors, as PyTorch lays them out: [n, d] or [n, c, h, w]
+ *     inputs/NAME                      tensors in PyTorch's layout: [n, d] or [n, c, h, w]
  *     .../ENTRY/f64/value              a loss of them
- *     .../ENTRY/f64/grad/INPUT         its gradients, by those inputs that it has any for
- *     .../ENTRY without f64            with an attribute that says why: it has no value */
+ *     .../ENTRY/f64/grad/INPUT         its gradients by the inputs that it depends on
+ *     .../ENTRY without f64            has no value; an attribute says why */
 #ifndef TESTS_HELPER_GOLDEN_FILE_H
 #define TESTS_HELPER_GOLDEN_FILE_H
 
@@ -29,7 +29,7 @@ void golden_tensors_release(struct golden_tensors *tensors);
 size_t golden_tensor_place(const struct golden_tensor *tensor, size_t i);
 /* [n, h, w, c]; the caller frees it. */
 float *golden_tensor_floats(const struct golden_tensor *tensor);
-/* As they are in the file; the caller frees it. */
+/* In the layout of the file; the caller frees it. */
 int32_t *golden_tensor_integers(const struct golden_tensor *tensor);
 
 struct golden_entry {

@@ -100,7 +100,7 @@ void write_photo(const char *folder, const char *name, int h, int w, int class_i
 
 void write_image_folder(const char *folder, const char *split, int classes, int per_class, int h, int w)
 {
-    uint32_t first = 0; /* photo numbers of this split: from its name */
+    uint32_t first = 0; /* the photo numbers of this split depend on its name */
     for (const char *at = split; *at; at++)
         first = first * 31 + (unsigned char)*at;
     for (int c = 0; c < classes; c++)

@@ -6,16 +6,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A new empty folder; malloc'ed, the caller's. Remove it with remove_folder (which does not free the string). */
+/* The path of a new empty folder, owned by the caller. remove_folder removes the folder but does not free the string.
+ */
 char *temporary_folder(void);
-/* Removes a file or a folder with all that is in it; links are not followed. */
+/* Removes a file, or a folder with its content. Links are not followed. */
 void remove_folder(const char *path);
 
-/* Writes bytes to folder/name, whose folders are made as needed. */
+/* Writes bytes to folder/name; makes the folders of name as needed. */
 void write_file(const char *folder, const char *name, const void *bytes, size_t size);
 
-/* A "photo": colour and stripe direction tell the class, `number` gives phase, blobs and noise. The caller releases it.
- */
+/* A "photo": colour and stripe direction depend on the class; phase, blobs and noise depend on `number`. The caller
+ * releases it. */
 void synthetic_photo(struct image *image, int h, int w, int class_index, uint32_t number);
 /* Writes synthetic_photo as a JPEG to folder/name. */
 void write_photo(const char *folder, const char *name, int h, int w, int class_index, uint32_t number);

@@ -1,4 +1,4 @@
-/* A epoch inputs of one step in host memory: all that a test of the CPU backend needs. */
+/* Epoch inputs of one step in host memory: enough for tests of the CPU backend. */
 #ifndef TESTS_HELPER_INPUTS_H
 #define TESTS_HELPER_INPUTS_H
 
@@ -13,8 +13,8 @@ struct host_inputs {
     int32_t predictions[HOST_INPUTS_SAMPLES];
 };
 
-/* labels [count], teacher [count, classes] are borrowed and may be NULL. All weights of terms are 1. The struct must
- * not move. */
+/* labels [count] and teacher [count, classes] are borrowed and may be NULL. The weights of all terms are 1. The struct
+ * must not move. */
 void host_inputs_init(struct host_inputs *host, int count, int classes, const int32_t *labels, const float *teacher);
 
 #endif

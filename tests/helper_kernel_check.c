@@ -1,4 +1,4 @@
-/* Outcomes of a pass, and how they are compared with the reference. */
+/* The results of a pass, and their comparison with the reference. */
 #include "tests/helper_kernels.h"
 
 #include <math.h>
@@ -7,10 +7,11 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-/* fp32: single precision against double, sums of up to some thousand terms, relative to the largest value of a tensor.
- * bf16: a step's stored values against the same step in double on what the steps before have stored, 8 bits of each and
- * of the factors of tensor cores, relative to the largest; and gradients that are stored with 8 bits some layers deep,
- * relative to the norm of a tensor; up to 0.036 was measured without tensor cores. */
+/* fp32: single precision against double, with sums of up to some thousand terms; relative to the largest value of a
+ * tensor.
+ * bf16: a step's stored values against the same step in double on the values that earlier steps have stored (8 bits, as
+ * the factors of tensor cores), relative to the largest; and gradients stored with 8 bits through some layers, relative
+ * to the norm of a tensor: up to 0.036 was measured without tensor cores. */
 static const double TOLERANCE = 3e-5, BF16_STEP_TOLERANCE = 0.008, BF16_TOLERANCE = 0.08;
 
 size_t sample_elements(const struct plan_tensor *tensor)
@@ -44,7 +45,7 @@ void kernel_outcome_release(struct kernel_outcome *out)
     *out = (struct kernel_outcome){0};
 }
 
-/* The largest magnitude, or the root of the mean square, of values, or of their difference from others. */
+/* The size of values, or of their differences from others: the largest magnitude (fp32) or the root mean square. */
 static double measure(enum dtype dtype, const double *values, const float *others, size_t count)
 {
     double top = 0, squares = 0;
@@ -58,7 +59,7 @@ static double measure(enum dtype dtype, const double *values, const float *other
     return dtype == DTYPE_FP32 ? top : sqrt(squares / (double)count);
 }
 
-/* What a check says when it fails, and the dtype that it looks with. */
+/* What a check prints if it fails, and the dtype whose tolerance it uses. */
 struct check {
     const char *what;
     enum dtype dtype;
@@ -71,7 +72,7 @@ static void check_close(const struct check *check, const char *name, const float
     const double scale = fmax(measure(check->dtype, expected, NULL, count), floor);
     const double error = measure(check->dtype, expected, values, count);
     if (!(error <= tolerance * scale))
-        fail_msg("%s (%s): is off by %.3g, its size is %.3g", name, check->what, error, scale);
+        fail_msg("%s (%s) differs by %.3g, its size is %.3g", name, check->what, error, scale);
 }
 
 void kernel_outcome_check(const struct kernel_outcome *out, const struct network *network, const struct reference *r,
@@ -94,7 +95,7 @@ void kernel_outcome_check(const struct kernel_outcome *out, const struct network
     }
 }
 
-/* The graph's node whose value a step's raw output is: a copy is its input, or its input flattened. */
+/* The graph's node whose value is a step's raw output. A copy step's output is its input, perhaps flattened. */
 static int stored_node(const struct plan *plan, const struct plan_step *step)
 {
     const struct node *n = &plan->graph->nodes[step->node];
@@ -114,7 +115,7 @@ void kernel_store_values(struct reference *r, const struct test_device *t, const
         const size_t c = (size_t)tensor->shape.c, pixels = sample_elements(tensor) / c;
         const size_t count = (size_t)r->count * c * pixels;
         const size_t offset = (size_t)student * plan->value_count + tensor->value;
-        /* batch norm takes a bias away again, so that it never enters the raw values */
+        /* batch norm would subtract a bias again, so biases are not in the raw values */
         const bool biased = (n->op == OP_CONV || n->op == OP_LINEAR) && n->bias >= 0 && step->bias == PLAN_NONE;
         float *from = malloc(count * sizeof *from);
         double *to = malloc(count * sizeof *to);
@@ -137,5 +138,5 @@ void kernel_check_departures(const struct reference *r)
 {
     for (int i = 0; i < r->graph->node_count; i++)
         if (!(r->departures[i] <= BF16_STEP_TOLERANCE))
-            fail_msg("%s: a stored value is off by %.3g of the largest", r->graph->nodes[i].name, r->departures[i]);
+            fail_msg("%s: a stored value differs by %.3g of the largest", r->graph->nodes[i].name, r->departures[i]);
 }

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-/* What is run. */
+/* What runs. */
 struct kernel_case {
     const struct graph *graph;
     int batch, count;
@@ -19,16 +19,16 @@ struct kernel_case {
     const float *gradient; /* [count, classes] of the logits */
 };
 
-/* One way of running it. */
+/* One variation of it. */
 struct way {
     const char *backend, *instruction_set;
     enum dtype dtype;
-    int first, students; /* which of the students run, see student_factor */
+    int first, students; /* the students that run, see student_factor */
     const char *order;
     int threads;
 };
 
-/* Every student's weights are the graph's times a number of its own. */
+/* Every student's weights are the graph's weights times a number of its own. */
 static float student_factor(int student)
 {
     return 1 + (float)student / 8;
@@ -51,7 +51,7 @@ static void upload_students(const struct test_device *t, const struct network *n
     free(vectors);
 }
 
-/* Nothing is written behind the samples of the pass, whatever the tensor. */
+/* Fails the test if any tensor was written behind the samples of the pass. */
 static void check_guards(const struct test_device *t, const struct network *network, int count)
 {
     const struct plan *plan = &network->plan;
@@ -67,13 +67,13 @@ static void check_guards(const struct test_device *t, const struct network *netw
             const unsigned char *own = values + (size_t)k * bytes;
             for (size_t b = tensor->value * size + used; b < next * size; b++)
                 if (own[b] != 0xff)
-                    fail_msg("student %d: byte %zu behind %s is written", k, b - tensor->value * size - used,
+                    fail_msg("student %d: byte %zu behind %s was written", k, b - tensor->value * size - used,
                              tensor->name);
         }
     free(values);
 }
 
-/* One forward and backward pass, everything else poisoned before. */
+/* One forward and backward pass; everything that the pass does not read is poisoned before. */
 static void run_network(const struct test_device *t, struct network *network, const struct kernel_case *c)
 {
     const struct plan *plan = &network->plan;
@@ -102,7 +102,7 @@ static void run_reference(struct reference *r, const struct kernel_case *c)
     reference_backward(r, c->training);
 }
 
-/* The reference of a student on the values that a device has stored for it. */
+/* The reference of a student, computed from the values that a device has stored for it. */
 static void reference_of_stored(struct reference *r, const struct test_device *t, const struct network *network,
                                 const struct kernel_case *c, int student)
 {
@@ -115,8 +115,8 @@ static void reference_of_stored(struct reference *r, const struct test_device *t
     kernel_check_departures(r);
 }
 
-/* Runs the case in a way. The first student is compared with its reference, if there is one; rounded elements: the last
- * with one on what is stored. last: the outcome of the last student. */
+/* Runs a variation of the case. Compares the first student with its reference, if one is given; with rounded dtypes,
+ * the last student with a reference on the stored values. last: the results of the last student. */
 static void run_way(const struct way *way, const struct kernel_case *c, const struct reference *first,
                     struct kernel_outcome *last)
 {
@@ -151,8 +151,8 @@ static void run_way(const struct way *way, const struct kernel_case *c, const st
     test_device_order("forward");
 }
 
-/* Several students side by side: the first is compared with the reference, the last has the bits that it has alone,
- * with more threads and in another order. */
+/* Several students side by side: the first is compared with the reference; the last must have the same bits as when it
+ * runs alone, with more threads and in another order. */
 static void check_fp32(struct way way, const struct kernel_case *c, const struct reference *r)
 {
     struct kernel_outcome together, alone;
@@ -168,7 +168,7 @@ static void check_fp32(struct way way, const struct kernel_case *c, const struct
     kernel_outcome_release(&alone);
 }
 
-/* The last of two students; the reference sees the input as it is stored. */
+/* The last of two students; the reference reads the stored, rounded input. */
 static void check_bf16(const struct kernel_case *c)
 {
     const struct way way = {"cuda", NULL, DTYPE_BF16, .students = 2, .order = "reverse"};

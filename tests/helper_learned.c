@@ -76,7 +76,7 @@ void learned_run(const struct test_device *t, const struct loss_case *c, struct 
 void learned_check_value(double got, double expected, double tolerance)
 {
     if (!(fabs(got - expected) <= tolerance * fabs(expected)))
-        fail_msg("%.12g, expected %.12g", got, expected);
+        fail_msg("the value is %.12g, expected %.12g", got, expected);
 }
 
 void learned_check_gradients(const struct golden *g, const struct learned_result *o, const char *entry)

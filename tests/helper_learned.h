@@ -1,5 +1,5 @@
-/* Inputs of the terms with trained embeddings and memory, and what they make of them, with PyTorch's results beside
- * them: tests/golden/losses_relations.h5. */
+/* Inputs of the terms with trained embeddings and memory, their results, and PyTorch's results for comparison:
+ * tests/golden/losses_relations.h5. */
 #ifndef TESTS_HELPER_LEARNED_H
 #define TESTS_HELPER_LEARNED_H
 
@@ -14,12 +14,12 @@ enum {
     STATE = 2 * MEMORY + 2,
     VALUES = ROWS * SIZE
 };
-/* Embeddings are compared in float by crd, whose exponents are 14 times as large. */
+/* crd compares embeddings in float, and its exponents are 14 times as large. */
 static const double LEARNED_TOLERANCE = 2e-6;
 
 extern const struct loss_term learned_cc, learned_crd; /* of weight 1 */
 
-/* As terms get them: parameters are W and b, the state both memories and the normalisers. */
+/* In the layout of the terms: the parameters are W and b, the state is both memories and the normalisers. */
 struct learned_inputs {
     struct golden golden;
     float *student, *teacher;
@@ -29,10 +29,10 @@ struct learned_inputs {
 
 void learned_inputs_init(struct learned_inputs *f);
 void learned_inputs_release(struct learned_inputs *f);
-/* All rows of one student; borrows the inputs. */
+/* One student, all rows. Borrows the inputs. */
 struct loss_case learned_case(struct learned_inputs *f, const struct loss_term *term);
 
-/* One student's. */
+/* Of one student. */
 struct learned_result {
     double value;
     float student[VALUES], parameters[PARAMETERS];
@@ -40,7 +40,7 @@ struct learned_result {
 
 void learned_run(const struct test_device *t, const struct loss_case *c, struct learned_result *o);
 
-/* Fail the test unless value and gradients are those of an entry of the file, or a value the expected one. */
+/* Fail the test unless value and gradients are those of the entry of the file; unless a value is the expected one. */
 void learned_check_gradients(const struct golden *g, const struct learned_result *o, const char *entry);
 void learned_check_value(double got, double expected, double tolerance);
 

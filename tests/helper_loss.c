@@ -7,13 +7,13 @@
 #include <string.h>
 #include <cmocka.h>
 
-/* The step in hand is the second of three, the term the fourth of its loss; epoch inputs's batch has one more sample.
- */
+/* The current step is the second of three, and the term is the fourth of its loss. A batch of the epoch inputs has one
+ * more sample. */
 enum { STEP = 1, STEPS = 3, INDEX = 3 };
 enum { GAP = 8, SCRATCH_GAP = 32, MAX_COMPONENTS = 100 };
 
-/* Device memory with `used` of `each` values for every student, poison behind them and GAP floats between the students.
- */
+/* Device memory with `each` values per student, of which `used` are in use and the rest poison, and GAP floats between
+ * the students. */
 struct copies {
     float *memory;
     size_t each, used, stride; /* floats */
@@ -40,7 +40,8 @@ static void copies_write(const struct test_device *t, const struct copies *c, co
     free(values);
 }
 
-/* to [students][each], zeros behind the used ones; NULL: only looks whether all else is still poison */
+/* to [students][each], zeros behind the used ones. Fails the test unless everything else is still poison. NULL: checks
+ * only. */
 static void copies_read(const struct test_device *t, const struct copies *c, float *to)
 {
     float *values = malloc(c->stride * sizeof *values);
@@ -49,7 +50,7 @@ static void copies_read(const struct test_device *t, const struct copies *c, flo
         test_device_download(t, values, c->memory + (size_t)k * c->stride, c->stride * sizeof *values);
         for (size_t i = c->used; i < c->stride; i++)
             if (!isnan(values[i]))
-                fail_msg("a term wrote %zu floats behind its rows", i - c->used);
+                fail_msg("the term wrote float %zu behind its rows", i - c->used);
         memset(values + c->used, 0, (c->stride - c->used) * sizeof *values);
         if (to)
             memcpy(to + (size_t)k * c->each, values, c->each * sizeof *values);
@@ -185,7 +186,7 @@ static void check_metrics(const struct setting *s, const struct loss_term *term,
     const double mean = metrics[METRIC_TERMS + INDEX] / s->c.rows;
     for (int i = 0; i < METRIC_COUNT; i++)
         if (i != METRIC_LOSS && i != METRIC_TERMS + INDEX && i != METRIC_ROWS + INDEX && metrics[i] != 0)
-            fail_msg("a term wrote metric %d", i);
+            fail_msg("the term wrote metric %d, which is not its own", i);
     assert_float_equal(metrics[METRIC_ROWS + INDEX], s->c.rows, 0);
     if (s->c.rows == 0)
         assert_true(metrics[METRIC_LOSS] == 0 && metrics[METRIC_TERMS + INDEX] == 0);
@@ -202,12 +203,12 @@ static void check_scratch(const struct setting *s)
         test_device_download(s->t, bytes, (char *)s->batch.scratch + (size_t)k * s->scratch_stride, s->scratch_stride);
         for (size_t i = s->scratch; i < s->scratch_stride; i++)
             if (bytes[i] != 0xff)
-                fail_msg("a term wrote %zu bytes behind its scratch memory", i - s->scratch);
+                fail_msg("the term wrote byte %zu behind its scratch memory", i - s->scratch);
     }
     free(bytes);
 }
 
-/* Runs the term on the case's inputs as they are now; gradients are added to what is there. values: [students] */
+/* Runs the term on the case's present inputs; gradients are added to what is there. values: [students] */
 static void run(struct setting *s, bool gradients, double *values)
 {
     const struct loss_case *c = &s->c;
@@ -256,7 +257,7 @@ void loss_case_run(const struct test_device *t, const struct loss_case *c, const
 }
 
 /* ---- derivatives ---- */
-/* One of the case's inputs, [used] of it, and the gradient that was computed for it. */
+/* One of the case's inputs, [used], and the gradient that the term computed for it. */
 struct derivative_input {
     const char *name;
     const float **place; /* the case's pointer */
@@ -291,14 +292,14 @@ static void check_derivatives(struct setting *s, const struct derivative_input *
         const double rise = value_with(s, &values[i], up) - value_with(s, &values[i], down);
         const double derivative = weight * rise / ((double)up - (double)down);
         if (!(fabs(input->gradient[i] - derivative) <= tolerance * largest))
-            fail_msg("the gradient of %s %zu is %.9g, the slope %.9g, the largest %.3g", input->name, i,
-                     (double)input->gradient[i], derivative, largest);
+            fail_msg("the gradient of %s %zu is %.9g, central differences give %.9g (largest gradient: %.3g)",
+                     input->name, i, (double)input->gradient[i], derivative, largest);
     }
     *input->place = given;
     free(values);
 }
 
-/* Twice the term without clearing: gradients of values are added to, those of parameters are not. */
+/* After a second run without clearing: gradients of logits and features are added to, those of parameters are not. */
 static void check_adding(struct setting *s, const struct copies *copies, const float *once, float times)
 {
     float *twice = malloc((copies->each + 1) * sizeof *twice);
@@ -306,7 +307,7 @@ static void check_adding(struct setting *s, const struct copies *copies, const f
     copies_read(s->t, copies, twice);
     for (size_t i = 0; i < copies->used; i++)
         if (!(fabsf(twice[i] - times * once[i]) <= 1e-5f * fabsf(once[i]) + 1e-12f))
-            fail_msg("the second run made gradient %zu %.9g after %.9g", i, (double)twice[i], (double)once[i]);
+            fail_msg("gradient %zu is %.9g after a second run, was %.9g", i, (double)twice[i], (double)once[i]);
     free(twice);
 }
 

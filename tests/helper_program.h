@@ -1,5 +1,5 @@
-/* The programs from the outside: a folder with a synthetic photo set, a teacher with random weights, and a cache of
- * them made by teacher_dump. Programs: $BUILD (build). */
+/* Runs the programs as a user does: a folder with a synthetic photo set, a teacher with random weights, and a cache
+ * that teacher_dump has made from them. The programs are in $BUILD (default: build). */
 #ifndef TESTS_HELPER_PROGRAM_H
 #define TESTS_HELPER_PROGRAM_H
 
@@ -13,11 +13,11 @@ extern char output[65536]; /* of the last command */
 int program_setup(void **state);
 int program_teardown(void **state);
 
-/* Runs a shell command in the folder, keeps its output, returns its exit code. */
+/* Runs a shell command in the folder, keeps its output and returns its exit code. */
 __attribute__((format(printf, 1, 2))) int shell(const char *format, ...);
-/* Fails unless got is code and the output of the last command holds text. */
+/* Fails unless got is code and the output of the last command contains text. */
 void expect(int code, const char *text, int got);
-/* Fails unless the file `name` of two folders has the same bytes. */
+/* Fails unless the file `name` has the same bytes in both folders. */
 void same_file(const char *a, const char *b, const char *name);
 void same_run(const char *a, const char *b);
 

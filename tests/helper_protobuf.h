@@ -1,5 +1,5 @@
-/* Protobuf's wire format by hand, so that tests can write ONNX files that no exporter would write, and read the parts
- * that the readers hide. */
+/* Protobuf's wire format by hand, so that tests can write ONNX files that no exporter writes, and read the parts that
+ * the readers hide. */
 #ifndef TESTS_HELPER_PROTOBUF_H
 #define TESTS_HELPER_PROTOBUF_H
 
@@ -7,7 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A message being written. Zero-initialise; release with proto_release. Failures are cmocka failures. */
+/* A message that is being written. Initialise it with zeros; release it with proto_release. Failures are cmocka
+ * failures. */
 struct proto {
     uint8_t *bytes;
     size_t size, capacity;
@@ -21,14 +22,14 @@ void proto_text(struct proto *out, int field, const char *text);
 void proto_message(struct proto *out, int field, struct proto *part);
 void proto_release(struct proto *out);
 
-/* One field of a message that is read: value for numbers, bytes for strings and submessages. */
+/* One field of a message that is being read: value for numbers, bytes for strings and submessages. */
 struct proto_field {
     int number;
     uint64_t value;
     const uint8_t *bytes;
     size_t size;
 };
-/* The field at *at, and steps over it; false at the end and where the bytes are malformed. */
+/* Reads the field at *at and advances *at behind it. Returns false at the end and if the bytes are malformed. */
 bool proto_next(const uint8_t *bytes, size_t size, size_t *at, struct proto_field *field);
 
 /* Numbers of ONNX's fields (onnx.proto). */

@@ -63,7 +63,7 @@ void reference_release(struct reference *r)
     free_all(r->weight_gradients, r->graph->weight_count);
 }
 
-/* ---- what nodes compute: each function walks forward (backward false) or backward over the same indices ---- */
+/* ---- the operators: each function goes forward (backward false) or backward over the same indices ---- */
 struct place {
     const struct node *node, *from; /* from: the first input */
     const double *x, *dy;
@@ -148,7 +148,7 @@ static void pool(struct reference *r, const struct place *p, bool backward)
                     double sum = 0, top = -INFINITY;
                     size_t best = 0;
                     int positions = 0;
-                    for (int pass = 0; pass < 2; pass++) /* the second time with the divisor known */
+                    for (int pass = 0; pass < 2; pass++) /* the second pass knows the divisor */
                         for (int ky = 0; ky < o->kernel_h; ky++)
                             for (int kx = 0; kx < o->kernel_w; kx++) {
                                 const int iy = y * o->stride_h - o->pad_top + ky * o->dilation_h;

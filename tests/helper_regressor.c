@@ -20,8 +20,8 @@ static struct student_feature student_feature_of(const struct regressor *r, int 
     return (struct student_feature){r->network.plan.node_tensor[node], shape->h, shape->w};
 }
 
-/* The map is the value of a convolution that changes nothing, so that it has a gradient; and the network ends in a
- * number that nobody asks for. */
+/* The map is the value of an identity convolution, so that it has a gradient. The network ends in a number that is not
+ * used. */
 static void make_graph(struct regressor *r, struct shape shape, int out, int kernel, const float *weight,
                        const float *bias)
 {
@@ -109,7 +109,7 @@ void regressor_backward(struct regressor *r, const float *gradient, float *map, 
     test_device_upload(r->t, network_logits_gradient(network), zeros, (size_t)r->pass.count * sizeof *zeros);
     give(r, r->map, zeros);
     give(r, r->value, gradient);
-    /* all but the first step, which made the map: its gradient is where it was summed up */
+    /* all steps but the first, which made the map: so the gradient of the map stays where it was summed up */
     test_must(r->t->backend->training->network->backward(r->t->device, plan, &network->memory, &r->pass, 1,
                                                          plan->step_count, &err),
               &err);

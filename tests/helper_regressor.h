@@ -1,5 +1,5 @@
-/* A convolution of a student's map before a loss on values, as the trainer puts regressors beside a student: in a graph
- * of its own, whose values are read and given gradients by the backend's feature functions. */
+/* A regressor: a convolution of a student's map before a loss on features, as the trainer puts it beside a student.
+ * Here it has a graph of its own; the backend's feature functions read its values and give it gradients. */
 #ifndef TESTS_HELPER_REGRESSOR_H
 #define TESTS_HELPER_REGRESSOR_H
 
@@ -15,7 +15,7 @@ struct regressor {
     int map, value; /* nodes */
 };
 
-/* map [batch, h, w, c]; weight [out, c, kernel, kernel], bias [out] as PyTorch lays them out; padding kernel / 2. */
+/* map [batch, h, w, c]; weight [out, c, kernel, kernel], bias [out] in PyTorch's layout; padding kernel / 2. */
 void regressor_init(struct regressor *r, const struct test_device *t, int batch, struct shape shape, int out,
                     int kernel, const float *map, const float *weight, const float *bias);
 void regressor_release(struct regressor *r);

@@ -1,4 +1,4 @@
-/* For the tests of the execution shim (tests/shim): cmocka in C++, and checks that something fails. */
+/* For the tests of the execution shim (tests/shim): cmocka in C++, and checks that something aborts. */
 #ifndef TESTS_HELPER_SHIM_H
 #define TESTS_HELPER_SHIM_H
 
@@ -25,12 +25,12 @@ static const bool under_asan = true;
 static const bool under_asan = false;
 #endif
 
-/* There where UndefinedBehaviorSanitizer is linked; GCC has no macro for it. */
+/* Defined if UndefinedBehaviorSanitizer is linked; GCC has no macro for it. */
 extern "C" void __ubsan_handle_type_mismatch_v1(void *, void *) __attribute__((weak));
 
 #define assert_cuda(call) assert_int_equal(call, cudaSuccess)
 
-/* Runs f in a child process, and demands that it dies and says `message` and `place` (NULL: anywhere). */
+/* Runs f in a child process. Fails unless it aborts and prints `message` and `place` (NULL: any place). */
 static inline void assert_dies(void (*f)(void), const char *message, const char *place)
 {
     char said[65536];
@@ -41,7 +41,7 @@ static inline void assert_dies(void (*f)(void), const char *message, const char 
     if (child == 0) {
         dup2(ends[1], STDERR_FILENO);
         close(ends[0]);
-        signal(SIGABRT, SIG_DFL); /* cmocka's handler would go on */
+        signal(SIGABRT, SIG_DFL); /* cmocka's handler would continue */
         f();
         _exit(0);
     }
@@ -52,8 +52,8 @@ static inline void assert_dies(void (*f)(void), const char *message, const char 
     close(ends[0]);
     waitpid(child, &status, 0);
     if (status == 0 || !strstr(said, message) || (place && !strstr(said, place)))
-        fail_msg("wanted a death with \"%s\" and \"%s\", got status %d and \"%s\"", message, place ? place : "", status,
-                 said);
+        fail_msg("expected an abort with \"%s\" and \"%s\", got status %d and \"%s\"", message, place ? place : "",
+                 status, said);
 }
 
 /* A device buffer with these contents. */
@@ -66,7 +66,7 @@ template <typename T> T *device_copy(const T *from, size_t count)
     return memory;
 }
 
-/* Downloads the buffer and frees it. */
+/* Downloads the buffer, then frees it. */
 template <typename T> void device_take(T *to, T *memory, size_t count)
 {
     assert_cuda(cudaMemcpy(to, memory, count * sizeof(T), cudaMemcpyDeviceToHost));

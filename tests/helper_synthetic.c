@@ -9,10 +9,10 @@
 enum shape_kind { SHAPE_DISC, SHAPE_RING, SHAPE_SQUARE, SHAPE_CROSS, SHAPE_KINDS };
 enum { STRIPE_WIDTHS = 2, HUES = 3, WAVE_SIZE = 256, SHAPES_MIN = 4, SHAPES_MORE = 4 };
 
-/* A class's cues and a photo's accidents. */
+/* The cues of a class and the random properties of a photo. */
 struct scene {
-    int back[3], stripe[3];         /* colour of the ground, and what the stripes add to it at their crest */
-    int32_t light[2];               /* what a step to the right and down adds to the brightness, 16.16 */
+    int back[3], stripe[3];         /* colour of the background, and what the stripes add to it at their crest */
+    int32_t light[2];               /* what one pixel to the right and one down adds to the brightness, 16.16 */
     uint32_t phase, step_x, step_y; /* of the stripes, in 2^-32 periods */
     int noise;                      /* amplitude in 1/256 of a byte's noise */
     enum shape_kind kind;
@@ -23,7 +23,7 @@ static int between(struct random_stream *stream, int low, int high)
     return low + (int)random_below(stream, (uint32_t)(high - low + 1));
 }
 
-/* A saturated colour of hue [0, 1536) (six ramps of 256), drawn towards gray: 0 is gray, 256 full. */
+/* A saturated colour of hue [0, 1536) (six ramps of 256), mixed with gray: 0 is gray, 256 the full colour. */
 static void hue_color(int hue, int saturation, int brightness, int color[3])
 {
     for (int c = 0; c < 3; c++) {
@@ -42,7 +42,7 @@ static void draw_scene(struct scene *scene, struct random_stream *stream, const 
     const int per_hue = STRIPE_WIDTHS * SHAPE_KINDS;
     const int hues = classes > HUES * per_hue ? (classes + per_hue - 1) / per_hue : HUES;
     const int short_side = image->h < image->w ? image->h : image->w, long_side = image->h + image->w - short_side;
-    const int spread = 1536 / hues * 2 / 5; /* neighbouring hues come near to each other */
+    const int spread = 1536 / hues * 2 / 5; /* neighbouring hues come close to each other */
     double sine, cosine;
     int hue = (label % hues * 1536 / hues + between(stream, -spread, spread) + 1536) % 1536;
     hue_color(hue, between(stream, 60, 140), between(stream, 130, 200), scene->back);
@@ -64,7 +64,7 @@ static uint8_t clamp_byte(int value)
     return (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : value);
 }
 
-/* Ground, stripes, light and noise. */
+/* Background, stripes, light and noise. */
 static void paint_ground(struct image *image, const struct scene *scene, struct random_stream *stream)
 {
     int8_t wave[WAVE_SIZE]; /* one period of the stripes */
@@ -88,7 +88,7 @@ static void paint_ground(struct image *image, const struct scene *scene, struct 
     }
 }
 
-/* dx, dy: in a frame turned with the shape, in units in which its radius is 256. */
+/* dx, dy: coordinates that rotate with the shape, in units of 1/256 of its radius. */
 static bool is_inside(enum shape_kind kind, int dx, int dy)
 {
     const int x = dx < 0 ? -dx : dx, y = dy < 0 ? -dy : dy, square = x * x + y * y;
@@ -106,7 +106,7 @@ static bool is_inside(enum shape_kind kind, int dx, int dy)
     }
 }
 
-/* One shape of the class's kind at any place, size, angle and colour; what lies under it shines through. */
+/* One shape of the class's kind with random place, size, angle and colour. It is translucent. */
 static void paint_shape(struct image *image, const struct scene *scene, struct random_stream *stream)
 {
     const int short_side = image->h < image->w ? image->h : image->w;

@@ -1,4 +1,4 @@
-/* A checkpoint restores every vector and number; a damaged one is refused, whichever bit it is. */
+/* A checkpoint restores every vector and number; a damaged one is refused, whichever bit is damaged. */
 #include "formats/net/net_text.h"
 #include "shared/base/files.h"
 #include "student_train/run/checkpoint.h"
@@ -65,7 +65,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* The six vectors of a trainer; on the CPU device memory is memory. */
+/* The six vectors of a trainer. On the CPU, device memory is host memory. */
 static float *vector(const struct trainer *trainer, int i, size_t *count)
 {
     const struct plan *plan = &trainer->network.plan;
@@ -128,7 +128,7 @@ static void damage_is_refused(void **state)
         bytes[i] ^= (unsigned char)(1 << (i % 8));
         write_file(f->folder, "damaged", bytes, size);
         if (checkpoint_read(damaged, &f->trainer, &got, IDENTITY, NULL) != STATUS_BAD_DATA)
-            fail_msg("a flip in byte %zu went unnoticed", i);
+            fail_msg("a flipped bit in byte %zu was not noticed", i);
         bytes[i] ^= (unsigned char)(1 << (i % 8));
     }
     for (size_t length = 0; length < size; length += 101) {

@@ -1,6 +1,5 @@
-/* Convolutions and linear layers of shapes that kernels with tiles may get wrong: what differs between height and
- * width, edges of tiles, channels beyond one tile. On every backend against the double-precision
- * reference. */
+/* Convolutions and linear layers of shapes that kernels with tiles may get wrong: different heights and widths, edges
+ * of tiles, channels beyond one tile. On every backend, against the double-precision reference. */
 #include "tests/helper_kernels.h"
 
 #include <setjmp.h>
@@ -41,8 +40,8 @@ static int add_conv(struct graph *graph, int from, const struct shape_case *c, b
     return net_node(graph, &node, &from, 1);
 }
 
-/* Behind a layer, so that the gradient of the input is seen, and before a linear one, so that gradients vary: with a
- * batch norm and with a bias by turns. */
+/* After another layer, so that the gradient of the input is checked, and before a linear one, so that gradients vary;
+ * alternately with a batch norm and with a bias. */
 static void check_cases(const char *backend, const struct shape_case *cases, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
@@ -67,7 +66,7 @@ static void uneven_windows(void **state)
         {8, 7, 12, 4, 2, .kernel = {3, 3}, .stride = {1, 2}, .dilation = {2, 1}, .pad = {2, 1, 2, 1}, .count = 2},
         {6, 12, 8, 9, 3, .kernel = {1, 4}, .stride = {3, 2}, .dilation = {1, 2}, .pad = {0, 3, 0, 4}, .count = 2},
         {4, 6, 5, 8, .kernel = {6, 5}, .count = 3},                   /* the whole input */
-        {4, 6, 9, 8, .kernel = {4, 2}, .stride = {4, 6}, .count = 2}, /* input rows and columns left out */
+        {4, 6, 9, 8, .kernel = {4, 2}, .stride = {4, 6}, .count = 2}, /* input rows and columns are left over */
         {4, 5, 6, 8, .kernel = {1, 1}, .stride = {1, 2}, .pad = {0, 0, 0, 0}, .count = 2},
     };
     check_cases(*state, cases, sizeof cases / sizeof *cases);

@@ -15,7 +15,7 @@ static void only_on_the_shim(void)
         skip();
 }
 
-/* Another device of the same backend, with a limit. */
+/* Another device of the same backend, with a memory limit. */
 static struct test_device open_limited(const struct test_device *other, size_t limit)
 {
     const struct device_options options = {.memory_limit = limit};
@@ -28,7 +28,7 @@ static struct test_device open_limited(const struct test_device *other, size_t l
 static void says(const struct error *err, const char *part)
 {
     if (!strstr(err->message, part))
-        fail_msg("'%s' does not say '%s'", err->message, part);
+        fail_msg("the message '%s' does not contain '%s'", err->message, part);
 }
 
 /* ---- opening ---- */
@@ -80,11 +80,11 @@ static void uploads_keep_what_was_there(void **state)
         for (size_t k = 0; k < sizes[i]; k++)
             from[k] = (unsigned char)(k * 31 + (k >> 13) + i);
         test_device_upload(&t, buffer, from, sizes[i]);
-        memset(from, 0xee, sizes[i]); /* the host's memory is free again */
+        memset(from, 0xee, sizes[i]); /* the host's memory may be reused */
         test_device_download(&t, back, buffer, sizes[i]);
         for (size_t k = 0; k < sizes[i]; k++)
             if (back[k] != (unsigned char)(k * 31 + (k >> 13) + i))
-                fail_msg("byte %zu of %zu", k, sizes[i]);
+                fail_msg("byte %zu of %zu is wrong", k, sizes[i]);
         test_device_free(&t, buffer);
         free(from);
         free(back);
@@ -121,7 +121,7 @@ static void mailboxes_are_zero_at_first(void **state)
     test_device_close(&t);
 }
 
-/* The device goes on after an allocation that failed, launches included. */
+/* The device still works after a failed allocation, launches included. */
 static void still_works(const struct test_device *t)
 {
     const float values[] = {1, 2, 3};
@@ -203,7 +203,7 @@ static void captures_are_done_when_replayed(void **state)
     for (int i = 0; i < COUNT; i++)
         values[i] = 0;
     values[0] = 5;
-    test_device_upload(&t, target, values, COUNT * sizeof *values); /* replays read what is there then */
+    test_device_upload(&t, target, values, COUNT * sizeof *values); /* replays read what is there at that time */
     for (int i = 0; i < 3; i++)
         test_must(b->device->capture->replay(t.device, capture, &err), &err);
     test_device_read(&t, back, average, DTYPE_FP32, COUNT);
@@ -229,14 +229,14 @@ struct set {
     float table[3][256];
 };
 
-/* parts: of enum feed_part. */
+/* parts: of enum epoch_part. */
 static void set_open(struct set *set, const struct test_device *t, unsigned parts)
 {
     const struct epoch_content sizes = {.capacity = CAPACITY, .batch = BATCH, .students = 1, .classes = 2};
     struct error err = {0};
     *set = (struct set){.t = *t};
     test_must(t->backend->device->images->create(t->device, IMAGES + 1, 3, &set->images, &err), &err);
-    for (uint32_t i = 0; i < IMAGES; i++) { /* number IMAGES is never put */
+    for (uint32_t i = 0; i < IMAGES; i++) { /* number IMAGES is never written */
         struct image copy;
         picture_init(&set->pictures[i], 56 + (int)(i % 5), 60, 3, i);
         test_must(image_init(&copy, set->pictures[i].base.h, 60, 3, &err), &err);
@@ -285,7 +285,7 @@ static void check_pass(const struct set *set, const float *values)
                          SIDE, pixels);
         for (int k = 0; k < VIEW; k++)
             if (values[i * VIEW + k] != set->table[k % 3][pixels[k]])
-                fail_msg("step %d, view %d, value %d: %g instead of %g", i / BATCH, i % BATCH, k,
+                fail_msg("step %d, view %d, value %d is %g, expected %g", i / BATCH, i % BATCH, k,
                          (double)values[i * VIEW + k], (double)set->table[k % 3][pixels[k]]);
     }
 }
@@ -298,7 +298,7 @@ static enum status fetch(const struct set *set, uint32_t step, struct error *err
                                                     step, err);
 }
 
-/* All steps of a pass are asked for before any result is waited for; each step's views have a place of their own. */
+/* All steps of a pass are queued before the first wait for a result; each step's views have a place of their own. */
 static void run_pass(struct set *set, uint32_t first_step)
 {
     const struct test_device *t = &set->t;
@@ -321,8 +321,7 @@ static void run_pass(struct set *set, uint32_t first_step)
     free(values);
 }
 
-/* 1.5 MB: everything stays on the GPU; 1.2 MB and 1 MB: some; with 590 KB, where partners come along 760 KB, all come
- * from the host. */
+/* 1.5 MB: all images stay on the GPU; 1.2 MB and 1 MB: some; 590 KB, with partners 760 KB: all come from the host. */
 static void images_come_from_wherever_they_are(void **state)
 {
     static const size_t limits[] = {0, 1500000, 1200000, 1000000, 590000, 1500000, 1350000, 1250000, 760000};
@@ -345,7 +344,7 @@ static void images_come_from_wherever_they_are(void **state)
     test_device_close(&t);
 }
 
-/* The first set leaves room for the second one's ring. */
+/* The first data set leaves memory for the ring of the second one. */
 static void two_sets_share_the_memory(void **state)
 {
     struct test_device t = test_device_open(*state, 1), limited = open_limited(&t, 820000);

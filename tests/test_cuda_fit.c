@@ -1,6 +1,6 @@
 /* Whole programs on the CUDA backend, through the execution shim ($BUILD/shim; SOFTCACHE_TEST_PROGRAMS names a folder
- * with programs for a real GPU): the same training as on the CPU, repeatable to the bit, resumable, in little memory.
- */
+ * with programs for a real GPU): the same training as on the CPU, with the same bits when repeated, resumable, in
+ * little memory. */
 #define _GNU_SOURCE
 #include "shared/base/files.h"
 #include "tests/helper_program.h"
@@ -46,7 +46,7 @@ static void need_backend(void)
 
 #define FIT "%s fit --cache cache --student tiny.net --batch 16 --quiet --lr 0.01 --loss '0.5*ce + 0.5*kd(T=2)' "
 
-/* Reads a column of RUN/summary.csv: values[rows]. */
+/* Reads a column of RUN/summary.csv into values[rows]. */
 static int column(const char *run, const char *name, double *values, int capacity)
 {
     char path[4300], line[4096];
@@ -91,12 +91,12 @@ static void trains_as_the_cpu_does(void **state)
     need_backend();
     expect(0, "best of 10 epochs", shell(FIT "--epochs 10 --ema 0.9 --device cpu --out cpu", program));
     expect(0, "best of 10 epochs", shell(FIT "--epochs 10 --ema 0.9 --device cuda --out gpu", cuda));
-    close_curves("cpu", "gpu", 1e-3); /* 50 steps; dropout's masks are the same */
+    close_curves("cpu", "gpu", 1e-3); /* 50 steps; the masks of dropout are the same */
     expect(0, "accuracy", shell("%s eval --run gpu --device cuda --quiet", cuda));
     char kept[sizeof output];
     memcpy(kept, output, sizeof kept);
     expect(0, "accuracy", shell("%s eval --run gpu --device cpu --quiet", program));
-    /* the loss may differ in its last digit, what was predicted may not */
+    /* the loss may differ in its last digit, predictions may not */
     assert_string_equal(strchr(kept, '\n'), strchr(output, '\n'));
 }
 
@@ -156,7 +156,7 @@ static void little_memory(void **state)
     (void)state;
     need_backend();
     expect(0, "", shell(FIT "--epochs 2 --device cuda --out plenty", cuda));
-    /* smaller and smaller, until something does not fit: everything before ends with the same bytes */
+    /* less and less memory, until something does not fit: every run before that gives the same bytes */
     int fitted = 0;
     for (int kilobytes = 4096; kilobytes >= 64; kilobytes -= kilobytes / 8) {
         int code = shell(FIT "--epochs 2 --device cuda --overwrite --out little --gpu-memory %dK", cuda, kilobytes);

@@ -1,4 +1,4 @@
-/* Views rendered by the CUDA backend: every pixel is the executable specification's, bit for bit. */
+/* Views rendered by the CUDA backend: every pixel equals the executable specification's, bit for bit. */
 #include "shared/device/cuda/cuda_render.h"
 
 #include "shared/base/library.h"
@@ -51,7 +51,7 @@ static void scene_close(struct scene *scene)
         picture_release(&scene->pictures[i]);
 }
 
-/* Of slot i of the second step, NULL where nothing is mixed. */
+/* The mix of slot i of the second step, NULL if nothing is mixed. */
 static const struct view_mix *mix_of(const struct scene *scene, int i)
 {
     const struct view_mix *mixes = scene->f.content.mixes;
@@ -71,7 +71,8 @@ static void make_table(float table[3][256])
             table[c][i] = (float)((i + 85 * c) % 256);
 }
 
-/* values[size, size, out_channels] are the i-th view's pixels by the table, 0 in channels beyond the image's. */
+/* Fails unless values[size, size, out_channels] are the pixels of view i by the table, and 0 in channels that the image
+ * does not have. */
 static void check_view(const struct scene *scene, int i, int size, int out_channels, float table[3][256],
                        const float *values)
 {
@@ -86,13 +87,13 @@ static void check_view(const struct scene *scene, int i, int size, int out_chann
         for (int c = 0; c < out_channels; c++) {
             const float expected = c < channels ? table[c][pixels[at * channels + c]] : 0;
             if (values[at * out_channels + c] != expected)
-                fail_msg("size %d, view %d, pixel (%d, %d), channel %d: %g instead of %g", size, i, at % size,
+                fail_msg("size %d, view %d, pixel (%d, %d), channel %d is %g, expected %g", size, i, at % size,
                          at / size, c, (double)values[at * out_channels + c], (double)expected);
         }
     free(pixels);
 }
 
-/* Renders `count` views of the second step and compares them; what lies behind is not touched. */
+/* Renders `count` views of the second step and compares them. The memory behind them must not change. */
 static void check_step(struct scene *scene, int count, int size, enum dtype dtype)
 {
     const size_t view = (size_t)size * (size_t)size * (size_t)scene->channels, floats = (BATCH + 1) * view;
@@ -157,7 +158,7 @@ static void any_view(void **state)
     }
 }
 
-/* More pixels than the blocks of a view have threads: each thread makes several groups. */
+/* More pixels than the blocks of a view have threads: each thread makes several groups of pixels. */
 static void large_views(void **state)
 {
     struct random_stream stream;
@@ -202,7 +203,7 @@ static void recipes(void **state)
 typedef enum status render_views(void *stream, const struct cuda_render_job *job, float (*table)[256],
                                  struct error *err);
 
-/* Stage one's way: arrays of views and pictures, and more channels than the image has. */
+/* As stage one does it: arrays of views and pictures, and more channels than the image has. */
 static void padded_channels(void **state)
 {
     static const int out_channels[] = {3, 4, 5, 8};

@@ -1,5 +1,5 @@
-/* The values of feature losses on every backend: reading the teacher's out of a store, reading the student's out of a
- * network, and the way back, against plain loops over torch's windows and by finite differences. */
+/* Reading features on every backend: the teacher's from a store, the student's from a network, and gradients back;
+ * against plain loops over torch's windows and by finite differences. */
 #include "shared/training/network.h"
 #include "shared/tensor/half.h"
 #include "tests/helper_device.h"
@@ -28,7 +28,7 @@ static int full_size(const struct windows *p)
     return p->h * p->w * p->channels;
 }
 
-/* How much value (y, x) counts in average (i, j). */
+/* The weight of value (y, x) in average (i, j). */
 static double share(const struct windows *p, int y, int x, int i, int j)
 {
     const int top = (int)floor(i * (double)p->h / p->to_h), bottom = (int)ceil((i + 1) * (double)p->h / p->to_h);
@@ -36,7 +36,7 @@ static double share(const struct windows *p, int y, int x, int i, int j)
     return y >= top && y < bottom && x >= left && x < right ? 1.0 / ((bottom - top) * (right - left)) : 0;
 }
 
-/* pooled += full averaged (forward), or full += the gradient that pooled gives it; of one sample. */
+/* One sample: pooled += the averages of full (forward), or full += the gradient that pooled gives it. */
 static void walk_windows(const struct windows *p, double *full, double *pooled, bool forward)
 {
     for (int at = 0; at < full_size(p) / p->channels; at++)
@@ -62,11 +62,12 @@ static void all_poison(const char *what, const float *values, size_t count)
 {
     for (size_t i = 0; i < count; i++)
         if (!isnan(values[i]))
-            fail_msg("%s: wrote %g to float %zu of what is not its own", what, (double)values[i], i);
+            fail_msg("%s: wrote %g to float %zu, which is not its own", what, (double)values[i], i);
 }
 
-/* ---- the teacher's ---- */
-/* A epoch inputs whose step in hand has ROWS rows with features, in front; whatever else it names does not exist. */
+/* ---- the teacher's features ---- */
+/* Epoch inputs whose current step has ROWS rows with features at its front. All other samples and views that they name
+ * do not exist. */
 static void inputs_open(struct test_inputs *f, const struct test_device *t, int classes)
 {
     const struct epoch_content sizes = {
@@ -173,7 +174,7 @@ static void logits_serve_as_teachers(void **state)
     test_device_close(&t);
 }
 
-/* ---- the student's ---- */
+/* ---- the student's features ---- */
 enum { CLASSES = 3, INPUT = 3 * 8 * 6, TAPS = 4 };
 
 /* A network with values of all kinds: batch norm and activation (two readers, odd channels), batch norm alone,
@@ -240,7 +241,7 @@ static enum dtype dtype_of(const struct student *s, int tensor)
     return tensor == s->network.plan.output ? DTYPE_FP32 : s->network.plan.dtype;
 }
 
-/* A tensor's elements of a student in one of the two buffers, as floats. */
+/* A student's elements of a tensor in one of the two buffers, as floats. */
 static void take(const struct student *s, const void *buffer, size_t stride, size_t offset, int student, int tensor,
                  float *out, int count)
 {
@@ -248,7 +249,7 @@ static void take(const struct student *s, const void *buffer, size_t stride, siz
     test_device_read(&s->t, out, (const char *)buffer + at, dtype_of(s, tensor), (size_t)count);
 }
 
-/* The completed value of a tap, from the raw values and the statistics. */
+/* A student feature: the raw values and the statistics, with the epilogue applied. */
 static void expect_values(const struct student *s, int feature, int student, double *full)
 {
     float raw[COUNT * MOST / 4], rows[PLAN_STATISTICS * 8];
@@ -312,7 +313,7 @@ static void students_are_read_with_epilogue(void **state)
         check_read(*state, DTYPE_BF16, true, GAP);
 }
 
-/* Two terms on one tensor: the second one, of fewer rows, is added. Nothing else in the buffer changes. */
+/* Two terms on one tensor: the second, with fewer rows, is added. Nothing else in the buffer changes. */
 static void check_gradient(const char *backend, enum dtype dtype)
 {
     static float coefficients[2][STUDENTS * MOST], got[COUNT * MOST / 4];
@@ -334,7 +335,7 @@ static void check_gradient(const char *backend, enum dtype dtype)
                 scalars[k].rows[INDEX] = (uint32_t)(ROWS - k - term);
             test_inputs_upload(&s.f, &s.t, STEP);
             net_fill(coefficients[term], STUDENTS * MOST, (uint64_t)(5 + term));
-            for (int k = 0; k < STUDENTS; k++) /* what is not the rows' is poison */
+            for (int k = 0; k < STUDENTS; k++) /* everything behind the rows is poison */
                 for (int i = (ROWS - k - term) * pooled; i < stride; i++)
                     coefficients[term][k * stride + i] = NAN;
             float *device = test_device_buffer(&s.t, coefficients[term], sizeof *coefficients);
@@ -379,7 +380,7 @@ static void gradients_go_back(void **state)
 }
 
 /* ---- through a whole network ---- */
-/* The loss: the sum of coefficients * taps, of the first student. Returns it; with `backward` runs it back. */
+/* Returns the loss of the first student: the sum of coefficients * features. With `backward`, runs it back, too. */
 static double run_loss(struct student *s, const float *coefficients, bool backward)
 {
     static float out[STUDENTS * MOST];
@@ -441,14 +442,14 @@ static void gradients_are_derivatives(void **state)
         worst = fmax(worst, fabs((loss[0] - loss[1]) / (2 * (double)step) - (double)gradient[i]));
     }
     if (!(worst <= 2e-3 * largest))
-        fail_msg("a slope differs by %g from the gradient, the largest is %g", worst, largest);
+        fail_msg("a gradient differs from central differences by %g, the largest gradient is %g", worst, largest);
     free(parameters);
     free(gradient);
     student_close(&s);
 }
 
 /* ---- where stores lie ---- */
-/* What does not fit twice on the GPU lies in the host's memory, and is read all the same. */
+/* A store that does not fit twice on the GPU lies in the host's memory, and is read in the same way. */
 static void large_stores_stay_on_the_host(void **state)
 {
     enum { SMALL = 1 << 20, LARGE = 3 << 20, LIMIT = 4 << 20 };

@@ -1,5 +1,5 @@
 /* The terms of the loss and the metrics on every backend: finite differences, extremes, batches of one, several
- * students at once. What stands in the epoch inputs before and after the step in hand is poison. */
+ * students at once. The epoch inputs before and after the current step are poison. */
 #include "tests/helper_device.h"
 
 #include <math.h>
@@ -23,7 +23,7 @@ static const struct loss_term terms[] = {
 };
 enum { TERMS = sizeof terms / sizeof *terms, FIRST_KD = 2 };
 
-/* A batch on a device, for a term of the index `INDEX`. Students lie GAP floats apart. */
+/* A batch on a device, for the term of index INDEX. Students lie GAP floats apart. */
 enum { INDEX = 3 };
 struct setting {
     struct test_device t;
@@ -64,7 +64,7 @@ static void setting_release(struct setting *s)
     test_device_close(&s->t);
 }
 
-/* labels [count] and the teacher's logits [count, classes] of the step in hand */
+/* labels [count] and the teacher's logits [count, classes] of the current step */
 static void set_targets(struct setting *s, const int32_t *labels, const float *teacher)
 {
     struct epoch_content *content = &s->f.content;
@@ -74,7 +74,7 @@ static void set_targets(struct setting *s, const int32_t *labels, const float *t
 }
 
 /* Runs a term for every student: logits and gradient are [students][count, classes]; the gradient, which may be NULL,
- * is added to. values [students] gets the weighted loss of each. */
+ * is added to. values [students] receives the weighted loss of each. */
 static void run_terms(struct setting *s, const struct loss_term *each, const float *logits, float *gradient,
                       double *values)
 {
@@ -159,7 +159,7 @@ static void extremes_stay_finite(void **state)
     teacher[1] = 300;
     logits[7] = -300, teacher[7] = -300;
     teacher[8] = -INFINITY;           /* impossible: adds 0 */
-    logits[14] = teacher[14] = 65504; /* float16's largest */
+    logits[14] = teacher[14] = 65504; /* the largest float16 */
     setting_init(&s, *state, COUNT, CLASSES, 1);
     set_targets(&s, labels, teacher);
     for (int t = 0; t < TERMS; t++) {
@@ -200,7 +200,7 @@ static void odd_batches(void **state)
     set_targets(&s, &label, logits);
     for (int t = 0; t < TERMS; t++)
         assert_true(isfinite(run_term(&s, &terms[t], logits, gradient)));
-    /* nobody is labelled: ce adds nothing */
+    /* no row is labelled: ce adds nothing */
     float untouched[CLASSES] = {0};
     label = -1;
     set_targets(&s, &label, logits);
@@ -224,7 +224,7 @@ static void metrics_are_counted(void **state)
     struct error err = {0};
     struct setting s;
     enum { SAMPLES = 4, STEP_ROWS = SAMPLES + 1 };
-    /* the second student: other logits, and nothing but the first class */
+    /* the second student: other logits, and it always predicts the first class */
     const float logits[2][SAMPLES * 3] = {{1, 2, 0, 5, 5, 1, 0, 0, 9, 3, 2, 1}, {0}};
     const float teacher[SAMPLES * 3] = {0, 1, 0, 1, 0, 0, 1, 0, 0, 1};
     const int32_t labels[SAMPLES] = {1, 1, 2, -1}, expected[2][SAMPLES] = {{1, 0, 2, 0}, {0}}; /* the first of equals */
@@ -254,8 +254,8 @@ static void metrics_are_counted(void **state)
     setting_release(&s);
 }
 
-/* Three students side by side get, bit for bit, what each gets alone, in any order of the threads; and the same as from
- * the plain CPU backend but for the rounding of doubles. */
+/* Three students side by side get, bit for bit, what each gets alone, in any order of the threads; and what the CPU
+ * backend gives, within the rounding of doubles. */
 static void students_do_not_mix(void **state)
 {
     static float logits[STUDENTS][MAX_VALUES], together[STUDENTS][MAX_VALUES], alone[MAX_VALUES], plain[MAX_VALUES],

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-/* The batch's rows are as PyTorch has them, the others as they were. */
+/* The batch's rows are PyTorch's, the others unchanged. */
 static void check_memory(const struct learned_inputs *f, const float *before, const char *entry)
 {
     static const char *const names[] = {"memory_student", "memory_teacher"};
@@ -68,7 +68,7 @@ static void values_alone_change_no_memory(void **state)
     test_device_close(&t);
 }
 
-/* Draws change with seed and step, and a sample is none of its own negatives: then its P would count twice. */
+/* Draws change with seed and step. A sample is never its own negative: its P would count twice. */
 static void negatives_change_from_step_to_step(void **state)
 {
     struct test_device t = test_device_open(*state, 2);
@@ -133,7 +133,7 @@ static void check_near(const float *got, const float *expected, size_t count)
 
 static void cuda_equals_the_cpu(void **state)
 {
-    enum { MANY = 300 }; /* negatives: more than any block has in hand */
+    enum { MANY = 300 }; /* negatives: more than a block works on at a time */
     struct test_device cpu = test_device_open("cpu", 2), cuda = test_device_open("cuda", 0);
     (void)state;
     for (int first = 0; first < 2; first++) {

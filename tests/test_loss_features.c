@@ -1,5 +1,5 @@
-/* Terms that compare values element by element, on every backend: against PyTorch (scripts/golden_losses_features.py),
- * finite differences, extremes, and CUDA against the CPU with several students. */
+/* Terms that compare features element by element, on every backend: against PyTorch
+ * (scripts/golden_losses_features.py), finite differences, extremes, and CUDA against the CPU with several students. */
 #include "tests/helper_golden.h"
 #include "tests/helper_loss.h"
 #include "tests/helper_nets.h"
@@ -12,9 +12,9 @@
 #include <string.h>
 #include <cmocka.h>
 
-static const double TOLERANCE = 1e-6; /* gradients are kept in float */
+static const double TOLERANCE = 1e-6; /* gradients are stored as floats */
 
-/* [n, c, pixels] of PyTorch to [n, pixels, c], and back. */
+/* PyTorch's [n, c, pixels] to [n, pixels, c], and back. */
 static void turn(const float *from, float *to, int n, int rows, int columns)
 {
     for (int i = 0; i < n; i++, from += rows * columns, to += rows * columns)
@@ -26,7 +26,7 @@ static void turn(const float *from, float *to, int n, int rows, int columns)
 /* ---- golden values ---- */
 enum { ROWS = 6 };
 
-/* The values of a pair in the golden file: student_NAME, teacher_TEACHER, log_scale_NAME. */
+/* A pair of features in the golden file: student_NAME, teacher_TEACHER, log_scale_NAME. */
 struct pair {
     const char *name, *teacher;
     int pixels, channels, teacher_channels;
@@ -50,7 +50,7 @@ static const struct {
     {"vid/trained", {.kind = LOSS_VID}, {&wide}},
 };
 
-/* A pair's share of an entry; checks its gradients. */
+/* A pair's part of an entry; checks its gradients. */
 static double run_pair(const struct test_device *t, const struct golden *golden, const char *entry,
                        const struct loss_term *term, const struct pair *p)
 {
@@ -124,7 +124,7 @@ static const struct loss_term all_terms[] = {
 };
 enum { TERMS = sizeof all_terms / sizeof *all_terms };
 
-/* Values of which differences lie on both sides of 1, log scales around where they begin. */
+/* Features whose differences lie on both sides of 1; log scales around their initial value. */
 struct values {
     float student[STUDENTS * MOST], teacher[MOST], log_scale[STUDENTS * CHANNELS];
 };
@@ -181,8 +181,8 @@ static void all_finite(const char *what, const float *values, size_t count)
             fail_msg("%s: gradient %zu is %g", what, i, (double)values[i]);
 }
 
-/* Fills with: zeros, ones, huge and tiny values. Of a student that equals its teacher the term is 0, and so is its
- * gradient, but for vid's log of the variance. */
+/* Features of zeros, ones, huge and tiny numbers. If the student equals the teacher, the term and its gradient are 0,
+ * except for vid's log of the variance. */
 static void extremes_stay_finite(void **state)
 {
     enum { SMALL = 3 * PIXELS * CHANNELS };
@@ -209,14 +209,14 @@ static void extremes_stay_finite(void **state)
                 if (c.parameters)
                     all_finite("log scale", scale_gradient, CHANNELS);
                 const bool same = fill / 4 == fill % 4 && all_terms[i].kind != LOSS_VID;
-                const bool angle = all_terms[i].kind == LOSS_COSINE && fill != 5 && fill != 10; /* of nothing */
+                const bool angle = all_terms[i].kind == LOSS_COSINE && fill != 5 && fill != 10; /* no rows */
                 if (same && !angle && !(fabs(value) < 1e-12))
-                    fail_msg("term %d of equal values is %g", i, value);
+                    fail_msg("term %d of equal features is %g, expected 0", i, value);
             }
     test_device_close(&t);
 }
 
-/* But for the rounding to float, of which differences leave more. */
+/* Equal within the rounding to float, which differences make larger. */
 static void nearly_equal(const char *what, const float *got, const float *expected, size_t count)
 {
     double largest = 0;
@@ -227,8 +227,8 @@ static void nearly_equal(const char *what, const float *got, const float *expect
             fail_msg("%s: gradient %zu is %.9g, on the CPU %.9g", what, i, (double)got[i], (double)expected[i]);
 }
 
-/* Students side by side get what each gets alone, and what the CPU makes of it; shapes that can and that cannot be read
- * four floats at a time, fewer rows than the batch, and any order of the threads. */
+/* Students side by side get what each gets alone, and what the CPU gives: with shapes that can and that cannot be read
+ * four floats at a time, with fewer rows than the batch, and in any order of the threads. */
 static void check_students(const char *backend, int term, int batch, int pixels, int channels, int rows)
 {
     static struct values v;

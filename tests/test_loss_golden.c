@@ -1,6 +1,6 @@
 /* The terms of the loss on every backend against PyTorch: values and gradients of golden files, in float64, within 1e-5
- * relative. Files: the argument; otherwise $SOFTCACHE_SHARED/data/golden/losses.h5 where it is there, and the committed
- * tests/golden/losses_logits.h5. Entries that the table below does not know are reported as skipped. */
+ * relative. Files: the argument; otherwise $SOFTCACHE_SHARED/data/golden/losses.h5 if it exists, and the committed
+ * tests/golden/losses_logits.h5. Entries that are not in the table below are reported as skipped. */
 #include "shared/base/files.h"
 #include "student_train/loss/loss_expression.h"
 #include "tests/helper_golden_file.h"
@@ -16,7 +16,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-static const double TOLERANCE = 1e-5; /* the backends keep gradients in float */
+static const double TOLERANCE = 1e-5; /* the backends store gradients as floats */
 
 #define FEATURES "student=student_feature, teacher=teacher_feature"
 #define MAPS "student=student_map, teacher=teacher_map"
@@ -27,7 +27,7 @@ static const double TOLERANCE = 1e-5; /* the backends keep gradients in float */
 /* What computes an entry; the names of values are those of the file's inputs. */
 static const struct known {
     const char *entry, *loss;
-    bool mixed; /* samples are mixed: inputs share, partner_labels */
+    bool mixed; /* samples are mixed, by the inputs share and partner_labels */
 } known[] = {
     {"term/ce", "ce"},
     {"term/kl_batchmean_T1", "kd(T=1)"},
@@ -45,7 +45,7 @@ static const struct known {
     {"correct/000_kd_batchmean_T5", "0.5*ce + 0.5*kd(T=5)"},
     {"correct/000_rkd", "0.5*ce + 0.5*dm(" FEATURES ") + 0.5*rkd_angle(" FEATURES ", distance=mse)"},
     {"correct/003_cosine", "0.75*ce + 0.25*cosine(" FEATURES ")"},
-    /* the labels' cross entropy of a feature: no classifier, but a number */
+    /* cross entropy of a feature with the labels: not a classifier, but its value is well defined */
     {"printed/000_dm", "0.5*ce(student=student_feature) + 0.5*dm(" FEATURES ")"},
     {"printed/000_fitnet", "0.5*ce(student=student_feature) + 0.5*hint(" FEATURES ")"},
     {"printed/000_rkd",
@@ -84,7 +84,7 @@ static const struct known *find_known(const char *entry)
     return NULL;
 }
 
-/* A file's inputs, and the gradients by them that a loss adds up: [inputs.count], of the inputs' layouts. */
+/* A file's inputs, and the sums of a loss's gradients by them: [inputs.count], in the layouts of the inputs. */
 struct problem {
     const struct test_device *t;
     const struct golden_tensors *inputs;
@@ -115,7 +115,7 @@ static struct view_mix *mixes_of(const struct golden_tensor *shares)
     return mixes;
 }
 
-/* What a term compares: the names of a pair of values, or NULL. */
+/* What a term compares: the names of a pair of features, or NULL. */
 struct pair {
     const char *student, *teacher;
     enum loss_regressor regressor;
@@ -150,8 +150,7 @@ static float *floats(size_t count)
     return values;
 }
 
-/* Adds the gradients of a student's value behind a regressor, which is fed with c->student, the map; value of the term.
- */
+/* A term on a student's map c->student behind a regressor: adds the gradients and returns the value. */
 static double run_behind_regressor(struct problem *p, struct loss_case *c, const struct golden_tensor *map,
                                    const struct pair *pair)
 {
@@ -249,9 +248,10 @@ static double largest_of(const struct golden_tensor *tensors, int count)
     return largest;
 }
 
-/* What a gradient's differences are relative to at least, where its terms cancel: a thousandth of the entry's largest
- * gradient. Those of a regressor's weights are sums of hundreds of float products, a tenth of their largest: by a
- * thousandth PyTorch's own float gradients differ from its double ones by 8e-5. */
+/* The least number that differences of gradients are relative to, because the terms of a gradient may cancel: a
+ * thousandth of the entry's largest gradient. For a regressor's weights, which are sums of hundreds of float products,
+ * a tenth of the largest: relative to a thousandth, PyTorch's own float gradients differ from its double ones by 8e-5.
+ */
 static double scale_of(const struct golden_tensors *expected, const struct golden_tensor *gradient)
 {
     return strncmp(gradient->name, "regressor", strlen("regressor")) == 0
@@ -259,7 +259,7 @@ static double scale_of(const struct golden_tensors *expected, const struct golde
                : 1e-3 * largest_of(expected->items, expected->count);
 }
 
-/* Relative to the expected value, or to `scale` where that is more. */
+/* Relative to the expected value, or to `scale` if that is larger. */
 static void close_to(const char *entry, const char *what, double got, double expected, double scale)
 {
     if (!(fabs(got - expected) <= TOLERANCE * fmax(fabs(expected), scale)))
@@ -310,7 +310,7 @@ static void losses_equal_pytorchs(void **state)
         const struct known *how = find_known(entry->name);
         struct problem problem = {.t = &t, .inputs = &golden.inputs};
         if (!entry->has_value || !how) {
-            print_message("# skip: %s %s\n", entry->name, entry->has_value ? "is not known" : "has no value");
+            print_message("# skip: %s %s\n", entry->name, entry->has_value ? "is unknown to the test" : "has no value");
             continue;
         }
         check_entry(&problem, &golden, entry, how);
@@ -319,7 +319,7 @@ static void losses_equal_pytorchs(void **state)
     golden_file_close(&golden);
     test_device_close(&t);
     if (checked == 0)
-        fail_msg("%s has no entry that is known", setting->path);
+        fail_msg("%s has no entry that this test knows", setting->path);
 }
 
 int main(int argc, char **argv)

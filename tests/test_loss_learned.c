@@ -1,5 +1,5 @@
-/* Terms with trained embeddings, on every backend: against PyTorch, derivatives, extremes, several students; what is
- * crd's alone is in test_loss_contrast.c. */
+/* Terms with trained embeddings, on every backend: against PyTorch, derivatives, extremes, several students. What only
+ * crd has is in test_loss_contrast.c. */
 #include "tests/helper_learned.h"
 
 #include <math.h>
@@ -69,7 +69,7 @@ static void extremes_stay_finite(void **state)
                 c.rows = 1;
             for (int k = 0; what == 3 && k < VALUES; k++)
                 f.student[k] *= 1e15f;
-            if (what == 4) { /* exponents of a thousand, normalisers to be found */
+            if (what == 4) { /* exponents of a thousand, and normalisers that are not set yet */
                 term.temperature = 1e-3f;
                 memcpy(f.state + MEMORY, f.student, VALUES * sizeof *f.student);
                 f.state[2 * MEMORY] = f.state[2 * MEMORY + 1] = 0;
@@ -107,7 +107,7 @@ static void without_rows_gradients_are_zero(void **state)
     test_device_close(&t);
 }
 
-/* ---- several ---- */
+/* ---- several students ---- */
 static void students_side_by_side_are_as_alone(void **state)
 {
     enum { STUDENTS = 2, USED = 5 };

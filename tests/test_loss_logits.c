@@ -1,5 +1,5 @@
 /* Terms on rows of logits on every backend: derivatives, extremes, mixed views, several students, CUDA against CPU.
- * Their values against PyTorch's: test_loss_golden. */
+ * test_loss_golden compares their values with PyTorch's. */
 #include "tests/helper_loss.h"
 
 #include <math.h>
@@ -60,7 +60,7 @@ static void gradients_are_derivatives(void **state)
     test_device_close(&t);
 }
 
-/* Cross entropy of a value [pixels, channels], of the first rows. */
+/* Cross entropy of features [pixels, channels], of the first rows. */
 static void values_are_class_scores(void **state)
 {
     enum { PIXELS = 3, CHANNELS = 9 };
@@ -126,7 +126,7 @@ static void extremes_stay_finite(void **state)
     test_device_close(&t);
 }
 
-/* Terms that are 0 where both sides are equal. */
+/* These terms are 0 if both sides are equal. */
 static void equal_rows_cost_nothing(void **state)
 {
     struct test_device t = test_device_open(*state, 2);
@@ -182,18 +182,18 @@ static void mixed_labels(void **state)
         whole[i] = (struct view_mix){VIEW_MIX_BLEND, 65536};
     }
     for (int i = 0; i < TERMS; i++) {
-        /* the other picture first: the same */
+        /* with the other picture first: the same */
         const double value = mixed_value(&t, &terms[i], labels, mixes, partners, gradient);
         assert_float_equal(mixed_value(&t, &terms[i], partners, swapped, labels, other), value, 1e-12);
         assert_memory_equal(gradient, other, sizeof gradient);
-        /* a share of 1: the partner does not count, labelled or not */
+        /* a share of 1: the partner does not count, whether it is labelled or not */
         assert_float_equal(mixed_value(&t, &terms[i], some_labels, whole, partner_labels, NULL),
                            mixed_value(&t, &terms[i], some_labels, NULL, NULL, NULL), 0);
         /* dkd, nkd: the label with the larger share */
         if (terms[i].kind != LOSS_CE)
             assert_float_equal(mixed_value(&t, &terms[i], main_labels, NULL, NULL, NULL), value, 1e-12);
     }
-    /* cross entropy is linear in the target; the third row counts only where both are labelled */
+    /* cross entropy is linear in the target; the third row counts only if both are labelled */
     static const int32_t none[COUNT] = {-1, -1, -1, -1, -1}, third[COUNT] = {-1, -1, 4, -1, -1};
     static const int32_t third_partner[COUNT] = {-1, -1, 2, -1, -1};
     const double share = mixes[2].share / 65536.0;
@@ -205,13 +205,13 @@ static void mixed_labels(void **state)
     test_device_close(&t);
 }
 
-/* The label of the larger share is the right answer of a mixed view. */
+/* The correct class of a mixed view is the label with the larger share. */
 static void metrics_of_mixed_views(void **state)
 {
     enum { ROWS = 4, KINDS = 3 };
     static const float logits[ROWS * KINDS] = {0, 1, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0};
     static const int32_t labels[ROWS] = {1, 1, 0, 1}, partners[ROWS] = {0, 0, 1, -1};
-    static const int32_t shares[ROWS] = {40000, 20000, 20000, 40000}; /* right, wrong, right, not labelled */
+    static const int32_t shares[ROWS] = {40000, 20000, 20000, 40000}; /* correct, wrong, correct, not labelled */
     struct test_device t = test_device_open(*state, 2);
     struct test_inputs f;
     struct error err = {0};
@@ -240,7 +240,7 @@ static void metrics_of_mixed_views(void **state)
 }
 
 /* Several blocks of rows, rows longer than a warp, students with parameters of their own: CUDA gives what the CPU
- * gives, and the same bits whatever the order of its threads and whether the students run alone. */
+ * gives, and the same bits in any order of its threads, whether the students run alone or side by side. */
 static void backends_agree(void **state)
 {
     enum { ROWS = 70, COLUMNS = 37, ALL = ROWS * COLUMNS, STUDENTS = 2 };

@@ -1,5 +1,5 @@
-/* Terms on how the rows of a batch lie to one another, on every backend: against PyTorch (tests/golden, and the field's
- * forms in $SOFTCACHE_SHARED/data), derivatives, extremes, several students, CUDA against the CPU. */
+/* Terms on how the rows of a batch lie to one another, on every backend: against PyTorch (tests/golden, and the usual
+ * forms of the field in $SOFTCACHE_SHARED/data), derivatives, extremes, several students, CUDA against the CPU. */
 #include "shared/base/files.h"
 #include "tests/helper_golden.h"
 #include "tests/helper_loss.h"
@@ -189,8 +189,8 @@ static void without_rows_nothing_is_added(void **state)
     test_device_close(&t);
 }
 
-/* Two of the rows are equal, or as good as that: what direction they have to one another is noise, and the others'
- * still counts. */
+/* Two of the rows are equal, or almost: the direction between them is noise, but the directions of the others still
+ * count. */
 static void equal_pairs_have_no_direction(void **state)
 {
     enum { N = 4, D = 6 };
@@ -213,7 +213,7 @@ static void equal_pairs_have_no_direction(void **state)
     test_device_close(&t);
 }
 
-/* Distances and angles do not see where the origin is, though G then cancels: rows of 64ths, moved exactly. */
+/* Distances and angles do not depend on the origin, although elements of G cancel: rows of 64ths, moved exactly. */
 static void distance_to_the_origin_is_not_felt(void **state)
 {
     enum { N = 6, D = 40 };
@@ -241,7 +241,7 @@ static void distance_to_the_origin_is_not_felt(void **state)
     test_device_close(&t);
 }
 
-/* ---- several ---- */
+/* ---- several students ---- */
 static void students_side_by_side_are_as_alone(void **state)
 {
     enum { N = 6, D = 19, STUDENTS = 3, USED = 5 };
@@ -269,7 +269,7 @@ static void students_side_by_side_are_as_alone(void **state)
             assert_true(value_and_gradient(&t, &c, alone) == values[k]);
             assert_memory_equal(alone, together + k * N * D, sizeof alone);
         }
-        /* rows that are not looked at change nothing */
+        /* rows that the term does not see change nothing */
         c.shape.batch = c.rows = USED;
         assert_float_equal(value_and_gradient(&t, &c, alone), values[STUDENTS - 1], 1e-12 * values[STUDENTS - 1]);
         assert_memory_equal(alone, together + (STUDENTS - 1) * N * D, USED * D * sizeof *alone);

@@ -1,4 +1,4 @@
-/* Which values a loss compares: names, shapes, defaults, what is refused and said, and what the terms train. */
+/* Which features a loss compares: names, shapes, defaults, what is refused with which message, what the terms train. */
 #include "formats/net/net_text.h"
 #include "student_train/loss/loss_values.h"
 
@@ -121,7 +121,7 @@ static void takes_the_embeddings(void **state)
     loss_values_release(&f->values);
 }
 
-/* The student's weights stay as they are; the terms' are behind them and depend on the seed. */
+/* The student's weights stay unchanged; the terms' weights come after them and depend on the seed. */
 static void trains_beside_the_student(void **state)
 {
     struct fixture *f = *state;

@@ -1,5 +1,5 @@
 #!/bin/bash
-# student_train losses: every term of the table, readable on 100 columns, with a meaning for every parameter.
+# student_train losses: lists every term of the table within 100 columns, with a meaning for every parameter.
 set -u
 program=${BUILD:-build}/student_train
 check() { # NAME, what went wrong (empty: nothing)
@@ -13,13 +13,13 @@ for term in ce kd lskd logit_mse dkd dist nkd hint at cosine vid rkd_distance rk
     grep -qx $term <<<"$terms" || why="no term $term"
 done
 for term in $terms; do
-    grep -qE "^  $term  " <<<"$table" || why="the table lacks $term"
+    grep -qE "^  $term  " <<<"$table" || why="the table does not list $term"
     one=$("$program" losses "$term") || why="losses $term fails"
     grep -qE '^  formula {6,}[^ ]' <<<"$one" || why="$term has no formula"
     grep -qE '^    warmup=0 ' <<<"$one" || why="$term does not list warmup"
     table+=$'\n'$one
 done
-check "every term is there" "$why"
+check "every term is listed" "$why"
 check "100 columns are enough" "$(awk 'length > 100' <<<"$table")"
 check "every parameter has a meaning" "$("$program" losses --json | grep -B1 '"meaning":	""')"
 

@@ -1,5 +1,5 @@
-/* Every term of the loss in whole runs, from the cache alone: on the CPU and, through the execution shim or on a GPU,
- * on CUDA; repeatable, resumable, and nothing of what the terms train beside the student is left in the student. */
+/* Every term of the loss in whole runs, from the cache alone: on the CPU, and on CUDA through the execution shim or on
+ * a GPU. Runs are repeatable and resumable, and nothing that terms train beside the student is left in the student. */
 #define _GNU_SOURCE
 #include "shared/base/files.h"
 #include "tests/helper_program.h"
@@ -16,7 +16,7 @@
 
 #define FIT "%s fit --cache rich --student tiny.net --batch 16 --quiet --lr 0.01 --loss '%s' "
 
-/* Of the teacher, 2 of 3 views have the map. */
+/* 2 of 3 views have the teacher's map. */
 static const char *const losses[] = {
     "ce + kd(T=2, standardise=yes) + 0.1*logit_mse + dkd(warmup=2) + dist + nkd + 0.1*ce(student=block1) + "
     "kd(T=2, reduction=mean, form=printed, ramp=0.5, ramp_epochs=2)",
@@ -39,7 +39,7 @@ static int setup(void **state)
                        dumper);
 }
 
-/* The last line of RUN/summary.csv: every loss of it is finite. */
+/* The last line of RUN/summary.csv; every loss in it is finite. */
 static void finite_losses(const char *run)
 {
     expect(0, "finite",

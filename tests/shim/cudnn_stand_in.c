@@ -1,6 +1,6 @@
-/* The execution shim's stand-in for cuDNN and cuBLASLt: the layers that those would compute, by a kernel of our own,
- * with the contract of teacher_libraries.h. As cuDNN does, it fuses some activations and leaves others to the engine;
- * as cuBLASLt may, it has no algorithm for some layers. */
+/* The execution shim's stand-in for cuDNN and cuBLASLt: computes their layers with a kernel of our own, with the
+ * contract of teacher_libraries.h. Like cuDNN, it fuses some activations and leaves others to the engine; like
+ * cuBLASLt, it may have no algorithm for a layer. */
 #include "shared/inference/cudnn/teacher_kernels.h"
 #include "shared/inference/cudnn/teacher_libraries.h"
 #include "shared/inference/cudnn/teacher_plan.h"
@@ -104,7 +104,7 @@ void conv_layer_free(struct conv_layer *layer)
 
 /* ---- fully connected layers ---- */
 
-/* None for those whose output is float: the kernel has one type. */
+/* None for layers with float output: the kernel has one type. */
 enum status linear_layer_new(struct linear_layer **layer, struct libraries *libraries, const struct linear_shape *shape,
                              struct error *err)
 {

@@ -1,4 +1,4 @@
-/* What the parts of the execution shim share: fibers, the block that runs, grids, streams' work. */
+/* What the parts of the execution shim share: fibers, the running block, grids, the work of streams. */
 #ifndef TESTS_SHIM_SHIM_H
 #define TESTS_SHIM_SHIM_H
 
@@ -15,10 +15,11 @@ struct shim_fiber;
 /* Runs entry() on a fiber of its own, made or taken from the idle ones, when it is first switched to. entry never
  * returns; a fiber that waits for new work is resumed where it switched away. */
 struct shim_fiber *shim_fiber_new(void (*entry)());
-/* Continues `to` and returns when somebody switches back to the caller. NULL: the thread that entered the fibers. */
+/* Continues `to` and returns when another fiber switches back to the caller. NULL: the thread that entered the fibers.
+ */
 void shim_fiber_switch(struct shim_fiber *from, struct shim_fiber *to);
 
-/* ---- order of what CUDA leaves open: SHIM_ORDER=forward|reverse|shuffle[:SEED] (shim_order.cpp) ---- */
+/* ---- the order that CUDA leaves undefined: SHIM_ORDER=forward|reverse|shuffle[:SEED] (shim_order.cpp) ---- */
 struct shim_order {
     enum { FORWARD, REVERSE, SHUFFLE } kind;
     uint64_t state;
@@ -27,40 +28,40 @@ struct shim_order {
     uint32_t random(uint32_t below);
     /* One of the bits that are set. */
     int pick(uint32_t bits);
-    /* 0 .. count-1 in this order. */
+    /* The numbers 0 to count - 1 in this order. */
     std::vector<uint32_t> permutation(uint32_t count);
 };
 
 /* ---- the running block (shim_block.cpp) ---- */
 /* Runs one block to its end; blockIdx, blockDim and gridDim are set. */
 void shim_block_run(const struct shim_launch &launch, struct shim_order *order);
-/* Prints the message with kernel, block and thread (where a kernel runs) and aborts. */
+/* Prints the message, with kernel, block and thread if a kernel runs, and aborts. */
 [[noreturn]] void shim_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* ---- a kernel's names and its static shared variables (shim_symbols.cpp) ---- */
+/* ---- a kernel's name and its static shared variables (shim_symbols.cpp) ---- */
 struct shim_kernel {
     std::string name;      /* demangled */
-    struct object *object; /* that holds it */
+    struct object *object; /* that contains it */
     size_t shared_bytes;   /* of its static __shared__ variables */
-    size_t dynamic_limit;  /* what cudaFuncSetAttribute allowed */
+    size_t dynamic_limit;  /* of dynamic shared memory, set by cudaFuncSetAttribute */
 };
 struct shim_kernel *shim_kernel_find(const void *function);
 /* Fills the __shared__ variables that a block of the kernel can use with 0xff. */
 void shim_kernel_fill_shared(const struct shim_kernel *kernel);
 
 /* ---- grids (shim_launch.cpp) ---- */
-/* What a GPU says to a launch of this shape. */
+/* The error that a GPU returns for a launch of this shape. */
 cudaError_t shim_launch_check(const struct shim_launch &launch);
 void shim_launch_run(const struct shim_launch &launch);
 
 /* ---- memory (shim_memory.cpp) ---- */
-/* Opens device memory to the device's work, and closes it to the host again (AddressSanitizer watches). */
+/* Opens device memory for the device's work, and closes it again for the host. AddressSanitizer checks it. */
 void shim_memory_open(bool open);
 
 /* ---- device (shim_device.cpp) ---- */
-/* Held by every call of the API, also while queued work runs: one device. */
+/* Every call of the API holds it, also while queued work runs: there is one device. */
 std::recursive_mutex &shim_mutex();
-/* Keeps the error for cudaGetLastError() and returns it. */
+/* Stores the error for cudaGetLastError() and returns it. */
 cudaError_t shim_error(cudaError_t error);
 /* cudaErrorNoDevice, or cudaErrorNotPermitted inside a host function of a stream. */
 cudaError_t shim_ready();
@@ -68,9 +69,9 @@ struct cudaDeviceProp shim_properties();
 size_t shim_environment(const char *name, size_t otherwise);
 
 /* ---- streams (shim_queue.cpp) ---- */
-/* Queues work on the stream, or records it where the stream is captured. */
+/* Queues work on the stream, or records it if the stream is captured. */
 cudaError_t shim_enqueue(cudaStream_t stream, enum cudaGraphNodeType type, std::function<void()> work);
-/* cudaErrorStreamCaptureUnsupported where a capture forbids calls that are not queued; it spoils the capture. */
+/* cudaErrorStreamCaptureUnsupported if a capture forbids calls that are not queued; the capture becomes invalid. */
 cudaError_t shim_uncaptured();
 bool shim_stream_captures(cudaStream_t stream);
 /* Marks the capture of the stream as invalid: cudaErrorStreamCaptureUnsupported. */

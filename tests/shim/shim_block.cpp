@@ -10,7 +10,7 @@
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/common_interface_defs.h>
 #else
-/* Other sanitizers tell the compiler nothing: there where one is linked. */
+/* There is no macro for other sanitizers: the function exists if one is linked. */
 extern "C" void __sanitizer_set_death_callback(void (*callback)()) __attribute__((weak));
 #endif
 
@@ -23,7 +23,7 @@ enum wait_kind { RUNNING, AT_BARRIER, AT_WARP, ENDED };
 struct thread {
     struct shim_fiber *fiber; /* NULL: not started */
     enum wait_kind wait;
-    /* the warp operation that it waits at, and what it gave */
+    /* the warp operation that it waits at, and the result of the last one */
     enum shim_warp_kind kind;
     unsigned int mask;
     uint64_t value, result;
@@ -47,7 +47,7 @@ static struct {
     int barrier_line;
     uint32_t arrived, predicates;
     int barrier_result;
-    struct shim_fiber *idle[THREADS + 1]; /* without a thread */
+    struct shim_fiber *idle[THREADS + 1]; /* fibers without a thread */
     uint32_t idle_count;
 } block;
 
@@ -113,7 +113,7 @@ static const char *describe_wait(uint32_t thread, char text[128])
     return text;
 }
 
-/* Nobody can run and not all have ended: says who waits for whom. */
+/* No thread can run and some have not ended: prints which thread waits for which. */
 [[noreturn]] static void fail_stuck()
 {
     char text[128];
@@ -167,7 +167,7 @@ static void make_current(uint32_t thread)
 
 static void run_threads();
 
-/* Leaves the fiber that runs and continues the thread on its own, or starts it on an idle one. */
+/* Leaves the running fiber and continues the thread on its own fiber, or starts it on an idle one. */
 static void switch_to(uint32_t thread)
 {
     struct shim_fiber *const from = block.fiber;
@@ -181,7 +181,7 @@ static void switch_to(uint32_t thread)
     shim_fiber_switch(from, to);
 }
 
-/* A fiber's life: runs the current thread and those that it can start afterwards. */
+/* The entry of fibers: runs the current thread and those that it can start afterwards. */
 static void run_threads()
 {
 #if defined(__SANITIZE_ADDRESS__)
@@ -210,7 +210,7 @@ static void run_threads()
     }
 }
 
-/* The current thread waits until somebody makes it ready. */
+/* The current thread waits until another one makes it ready. */
 static void wait_as(enum wait_kind kind)
 {
     struct thread *const self = &block.threads[block.current];
@@ -274,7 +274,7 @@ static uint64_t shuffled(const struct thread *lanes, int lane)
     return lanes[source].value;
 }
 
-/* Every lane of the mask has arrived: what each of them gets. */
+/* Every lane of the mask has arrived: sets the result of each. */
 static void apply_epilogue(struct thread *lanes, unsigned int mask)
 {
     uint32_t ballot = 0;

@@ -1,4 +1,4 @@
-/* The device that is not there, and errors. */
+/* The simulated device, and errors. */
 #include "shim.h"
 
 #include <cstdio>
@@ -35,7 +35,7 @@ cudaError_t shim_error(cudaError_t error)
 struct cudaDeviceProp shim_properties()
 {
     const int capability = (int)shim_environment("SHIM_CAPABILITY", 80);
-    /* Shared memory of a multiprocessor; a block can have 1 KB less, up to 7.5 all of it. */
+    /* Shared memory of a multiprocessor. A block can have 1 KB less; up to capability 7.5, all of it. */
     const size_t shared = capability < 80                        ? 64
                           : capability == 80 || capability == 87 ? 164
                           : capability < 90 || capability >= 120 ? 100
@@ -138,7 +138,7 @@ cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, in
     return cudaSuccess;
 }
 
-/* Devices are equal and share their memory: which one is current makes no difference. */
+/* Devices are equal and share their memory: it makes no difference which one is current. */
 static thread_local int current_device;
 
 cudaError_t cudaSetDevice(int device)
@@ -166,7 +166,7 @@ cudaError_t cudaRuntimeGetVersion(int *version)
     return cudaSuccess;
 }
 
-/* 0, as the real one, where no driver is installed. */
+/* 0 if no driver is installed, as the real function. */
 cudaError_t cudaDriverGetVersion(int *version)
 {
     *version = shim_environment("SHIM_DEVICES", 1) ? CUDART_VERSION : 0;

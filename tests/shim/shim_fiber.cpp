@@ -1,5 +1,5 @@
-/* Fibers: stacks that are switched by hand. On x86-64 a switch saves the six registers that a callee keeps; elsewhere
- * ucontext does it, slower. AddressSanitizer is told of every switch. */
+/* Fibers: stacks that are switched by hand. On x86-64 a switch saves the six registers that a callee must preserve;
+ * elsewhere ucontext does it, which is slower. AddressSanitizer is notified of every switch. */
 #include "shim.h"
 
 #include <pthread.h>
@@ -64,7 +64,7 @@ struct shim_fiber *shim_fiber_new(void (*entry)())
         shim_fail("no memory for a thread's stack");
     struct shim_fiber *const fiber = new shim_fiber();
     fiber->bottom = memory + page;
-    /* Tops at different offsets: at equal ones the stacks of a block would share a few lines of the cache. */
+    /* Tops at different offsets: with equal ones, the stacks of a block would compete for a few lines of the cache. */
     fiber->bytes = STACK_BYTES - made++ * 832 % 16384 / 64 * 64;
 #if defined(__x86_64__)
     void **top = (void **)((unsigned char *)fiber->bottom + fiber->bytes);
@@ -83,7 +83,7 @@ struct shim_fiber *shim_fiber_new(void (*entry)())
 }
 
 #if defined(__SANITIZE_ADDRESS__)
-/* Asked for once a thread: the answer takes long. */
+/* Requested once per thread, because it takes long. */
 static void find_own_stack(struct shim_fiber *fiber)
 {
     static thread_local void *bottom;

@@ -1,5 +1,5 @@
-/* Captured streams and graphs: the work is recorded with its arguments and dependencies, and replayed in any order that
- * these allow. */
+/* Captured streams and graphs: work is recorded with its arguments and dependencies, and replayed in any order that the
+ * dependencies allow. */
 #include "shim_stream.h"
 
 #include <algorithm>
@@ -30,7 +30,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMo
     return cudaSuccess;
 }
 
-/* Whether everything that other streams captured comes before the origin's last work. */
+/* True if everything that other streams captured comes before the origin's last work. */
 static bool all_joined(const struct CUgraph_st *graph, const std::vector<size_t> &last)
 {
     std::vector<bool> reached(graph->nodes.size());
@@ -89,7 +89,7 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t stream, enum cudaStreamCaptureSta
     return cudaSuccess;
 }
 
-/* Every node after those that it depends on; which of the others comes first is the order's choice. */
+/* Runs every node after those that it depends on; SHIM_ORDER decides which of the possible nodes is next. */
 static void replay(const struct CUgraph_st *graph)
 {
     struct shim_order order = shim_order::from_environment();

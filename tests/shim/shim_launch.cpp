@@ -1,4 +1,4 @@
-/* Grids: what a GPU refuses, and the blocks in turn. */
+/* Grids: refuses what a GPU refuses, and runs the blocks in turn. */
 #include "shim.h"
 
 #include <cstdlib>
@@ -22,7 +22,7 @@ cudaError_t shim_launch_check(const struct shim_launch &launch)
         return cudaErrorInvalidConfiguration;
     if (block.x > 1024 || block.y > 1024 || block.z > 64 || (uint64_t)block.x * block.y * block.z > 1024)
         return cudaErrorInvalidConfiguration;
-    if (kernel->shared_bytes > device.sharedMemPerBlock) /* the compiler refuses this one */
+    if (kernel->shared_bytes > device.sharedMemPerBlock) /* nvcc refuses this one */
         shim_fail("kernel %s has %zu bytes of static shared memory: 48 KB is the most", kernel->name.c_str(),
                   kernel->shared_bytes);
     if (launch.shared_bytes > kernel->dynamic_limit)
@@ -32,7 +32,7 @@ cudaError_t shim_launch_check(const struct shim_launch &launch)
     return cudaSuccess;
 }
 
-/* One thread runs at a time, whichever host thread waits for it: only shim_block.cpp knows fibers. */
+/* One thread runs at a time, whichever host thread waits for it. Only shim_block.cpp knows fibers. */
 void shim_launch_run(const struct shim_launch &launch)
 {
     struct shim_order order = shim_order::from_environment();
@@ -40,7 +40,7 @@ void shim_launch_run(const struct shim_launch &launch)
     const dim3 grid = launch.grid;
     gridDim = grid;
     blockDim = launch.block;
-    /* Exactly what was asked for: AddressSanitizer sees the first byte beyond. */
+    /* Exactly the requested size: AddressSanitizer sees an access to the first byte beyond. */
     dynamic_shared = launch.shared_bytes ? malloc(launch.shared_bytes) : NULL;
     const size_t blocks = (size_t)grid.x * grid.y * grid.z;
     if (blocks > 0xffffffffu)

@@ -1,5 +1,5 @@
-/* Device memory: separate blocks of the heap, filled with 0xff, so that AddressSanitizer sees an access beyond one and
- * a NaN tells of a read before the first write. Pinned memory is ordinary memory that is known as pinned. */
+/* Device memory: separate blocks of the heap, filled with 0xff, so that AddressSanitizer sees an access beyond a block,
+ * and a NaN shows a read before the first write. Pinned memory is ordinary memory that is registered as pinned. */
 #include "shim.h"
 
 #include <cstdlib>
@@ -8,7 +8,7 @@
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
-static const size_t GUARD = 0; /* its red zones are better */
+static const size_t GUARD = 0; /* the red zones of AddressSanitizer are better */
 #else
 static const size_t GUARD = 256;
 #define ASAN_POISON_MEMORY_REGION(memory, bytes) ((void)(memory), (void)(bytes))
@@ -22,7 +22,7 @@ struct range {
     size_t bytes;
     bool registered; /* pinned by cudaHostRegister: not ours to free */
 };
-/* By disguised addresses: LeakSanitizer shall report device memory that only the shim still knows. */
+/* The keys are disguised addresses, so that LeakSanitizer reports device memory that only the shim still knows. */
 typedef std::map<uint64_t, struct range> ranges;
 } // namespace
 
@@ -51,7 +51,7 @@ static ranges &pinned_ranges()
     return *all;
 }
 
-/* Whether p lies in one of the ranges, and then *whole: whether all bytes do. */
+/* True if p lies in one of the ranges; then *whole is true if all bytes lie in it. */
 static bool lies_in(const ranges &all, const void *p, size_t bytes, bool *whole)
 {
     auto range = all.upper_bound(disguise(p));
@@ -102,7 +102,7 @@ cudaError_t cudaMalloc(void **memory, size_t bytes)
     return cudaSuccess;
 }
 
-/* Waits for all work, as the real one does. */
+/* Waits for all work, as the real function does. */
 cudaError_t cudaFree(void *memory)
 {
     std::lock_guard<std::recursive_mutex> lock(shim_mutex());
@@ -219,7 +219,7 @@ cudaError_t cudaHostGetDevicePointer(void **device, void *host, unsigned int)
 }
 
 /* ---- copies ---- */
-/* What a copy does, once its pointers are known to be what its kind says. */
+/* Checks that the pointers of a copy are of its kind; replaces cudaMemcpyDefault by the kind that they are of. */
 static cudaError_t check_copy(const void *to, const void *from, size_t bytes, enum cudaMemcpyKind *kind)
 {
     bool to_whole = true, from_whole = true;
@@ -231,7 +231,7 @@ static cudaError_t check_copy(const void *to, const void *from, size_t bytes, en
                                                   : (to_device ? cudaMemcpyHostToDevice : cudaMemcpyHostToHost);
     if (*kind == cudaMemcpyDefault)
         *kind = found;
-    /* Mapped host memory may pass as the device's. */
+    /* Mapped host memory is accepted as device memory. */
     bool whole;
     const bool mapped = lies_in(pinned_ranges(), to, 1, &whole) || lies_in(pinned_ranges(), from, 1, &whole);
     return *kind == found || mapped ? cudaSuccess : cudaErrorInvalidValue;
@@ -251,7 +251,7 @@ static cudaError_t copy(void *to, const void *from, size_t bytes, enum cudaMemcp
         if (shim_stream_captures(stream))
             return shim_spoil_capture(stream);
     }
-    if (pageable && kind == cudaMemcpyHostToDevice) { /* staged: the host may change its buffer at once */
+    if (pageable && kind == cudaMemcpyHostToDevice) { /* staged: the host may change its buffer immediately */
         const std::vector<unsigned char> staged((const unsigned char *)from, (const unsigned char *)from + bytes);
         return shim_enqueue(stream, cudaGraphNodeTypeMemcpy, [=] { memcpy(to, staged.data(), bytes); });
     }

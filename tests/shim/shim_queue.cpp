@@ -1,5 +1,5 @@
-/* The work of streams. It is queued and runs only when somebody waits for it, all streams in turn, so that a host
- * buffer changed too early, or a missing wait, shows. */
+/* The work of streams. It is queued and runs only when the host waits for it, all streams in turn. So a host buffer
+ * that is changed too early, or a missing wait, shows in the results. */
 #include "shim_stream.h"
 
 static thread_local bool in_host_function;
@@ -45,7 +45,7 @@ cudaError_t shim_ready()
     return cudaGetDeviceCount(&count);
 }
 
-/* ---- running what is queued ---- */
+/* ---- running queued operations ---- */
 static bool step(const std::shared_ptr<struct CUstream_st> &stream)
 {
     if (stream->operations.empty())
@@ -61,7 +61,7 @@ static bool step(const std::shared_ptr<struct CUstream_st> &stream)
     return true;
 }
 
-/* One operation of each stream that can go on, with device memory open. */
+/* Runs one operation of each stream that can continue, with device memory open. */
 static bool step_all()
 {
     bool progress = false;

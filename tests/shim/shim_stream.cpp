@@ -35,7 +35,7 @@ cudaError_t cudaDeviceGetStreamPriorityRange(int *least, int *greatest)
     return shim_error(shim_ready());
 }
 
-/* The checks that calls on one stream share. */
+/* The checks of all calls on one stream. */
 static cudaError_t begin_call(cudaStream_t stream)
 {
     const cudaError_t error = shim_ready();

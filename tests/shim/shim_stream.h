@@ -11,7 +11,7 @@
 
 /* A point of a stream: after its first `count` operations. */
 struct shim_moment {
-    std::shared_ptr<struct CUstream_st> stream; /* NULL: has always passed */
+    std::shared_ptr<struct CUstream_st> stream; /* NULL: the moment has passed */
     uint64_t count;
 
     bool passed() const;
@@ -32,7 +32,7 @@ struct CUgraph_st {
     std::vector<std::shared_ptr<struct CUgraphNode_st>> nodes;
 };
 
-/* A capture under way: the stream where it began and those that joined it by events. */
+/* A capture in progress, of the stream where it began and of those that joined it by events. */
 struct shim_capture {
     std::unique_ptr<struct CUgraph_st> graph;
     cudaStream_t origin;
@@ -42,35 +42,35 @@ struct shim_capture {
 };
 
 struct CUstream_st {
-    bool blocking; /* waits for the legacy stream and it for this one */
+    bool blocking; /* this stream and the legacy stream wait for each other */
     uint64_t queued, done;
     std::deque<struct shim_operation> operations;
     std::shared_ptr<struct shim_capture> capture; /* NULL: not captured */
-    std::vector<size_t> last;                     /* what the next captured operation comes after */
+    std::vector<size_t> last;                     /* the nodes that the next captured operation comes after */
 };
 
 struct CUevent_st {
     bool timing, recorded;
     struct shim_moment moment;
     std::shared_ptr<std::chrono::steady_clock::time_point> time;
-    std::shared_ptr<struct shim_capture> capture; /* last recorded in this capture */
+    std::shared_ptr<struct shim_capture> capture; /* the capture in which it was last recorded */
     std::vector<size_t> captured;
 };
 
-/* The shared pointer to a stream (NULL: the legacy stream); NULL where there is no such stream. */
+/* The shared pointer to a stream (NULL: the legacy stream); NULL if there is no such stream. */
 std::shared_ptr<struct CUstream_st> shim_stream_find(cudaStream_t stream);
 std::vector<std::shared_ptr<struct CUstream_st>> &shim_streams();
 
-/* The moment when all is done that the stream has queued so far. */
+/* The moment when everything is done that the stream has queued so far. */
 struct shim_moment shim_end_of(const std::shared_ptr<struct CUstream_st> &stream);
-/* Runs what is queued, all streams in turn, until the moment has passed. */
+/* Runs queued operations, all streams in turn, until the moment has passed. */
 void shim_run_until(const struct shim_moment &moment);
-/* A query makes a little progress, so that a loop of them ends. */
+/* Makes a little progress: for queries, so that a loop of queries ends. */
 void shim_progress(const struct shim_moment &moment);
 void shim_queue(const std::shared_ptr<struct CUstream_st> &stream, struct shim_operation operation);
-/* The legacy stream waits for blocking streams: while one of those is captured, it cannot. */
+/* The legacy stream waits for blocking streams, which it cannot do while one of them is captured. */
 cudaError_t shim_check_legacy(const std::shared_ptr<struct CUstream_st> &stream);
-/* Calls a host function, which may not call the API. */
+/* Calls a host function, which must not call the API. */
 void shim_call_host(cudaHostFn_t function, void *data);
 
 #endif

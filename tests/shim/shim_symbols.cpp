@@ -1,4 +1,4 @@
-/* A kernel's name and its static __shared__ variables, read from the symbol table of the object that holds it. Such a
+/* A kernel's name and its static __shared__ variables, from the symbol table of the object that contains it. Such a
  * variable's mangled name is _ZZ<function>E<name>B6shared: the tag comes from the __shared__ of shim_kernel.h. */
 #include "shim.h"
 
@@ -16,10 +16,10 @@ struct shared_variable {
     unsigned char *address;
     size_t bytes;
     std::string owner;                /* mangled name of the function that it is in */
-    const struct shim_kernel *kernel; /* that function as a kernel; NULL: nobody has launched it */
+    const struct shim_kernel *kernel; /* that function as a kernel; NULL: not launched yet */
 };
 
-/* A program or shared object that holds kernels. */
+/* A program or shared object that contains kernels. */
 struct object {
     std::vector<unsigned char> file;
     const Elf64_Sym *symbols;
@@ -135,7 +135,7 @@ struct shim_kernel *shim_kernel_find(const void *function)
     return kernel;
 }
 
-/* Its own variables, and those of functions that nobody launched: it may call them. */
+/* Its own variables, and those of functions that were never launched: it may call these. */
 void shim_kernel_fill_shared(const struct shim_kernel *kernel)
 {
     for (const struct shared_variable &variable : kernel->object->shared)

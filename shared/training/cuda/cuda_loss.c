@@ -1,30 +1,35 @@
-/* The terms of the loss: which kernels a kind has. */
+/* The loss on the GPU: which kernels a term has. The terms are in losses/, a file each. */
 #include "shared/training/cuda/cuda_loss.h"
 
-static const struct cuda_term_kind *find_kind(enum loss_kind kind)
+static const struct cuda_loss *const losses[] = {
+    &cuda_ce,           &cuda_kd,        &cuda_logit_mse, &cuda_dkd, &cuda_dist, &cuda_nkd, /* on logits */
+    &cuda_hint,         &cuda_at,        &cuda_cosine,    &cuda_vid, /* on features, element by element */
+    &cuda_rkd_distance, &cuda_rkd_angle, &cuda_sp,        &cuda_pkt, /* on how rows lie to one another */
+    &cuda_cc,           &cuda_crd,                                   /* with trained embeddings */
+};
+
+static const struct cuda_loss *find_loss(enum loss_kind kind)
 {
-    const struct cuda_term_kind *const families[] = {cuda_logit_terms, cuda_feature_terms, cuda_relation_terms,
-                                                     cuda_learned_terms};
-    for (size_t i = 0; (unsigned)kind < LOSS_KIND_COUNT && i < sizeof families / sizeof *families; i++)
-        if (families[i][kind].launch)
-            return &families[i][kind];
+    for (size_t i = 0; i < sizeof losses / sizeof *losses; i++)
+        if (losses[i]->kind == kind)
+            return losses[i];
     return NULL;
 }
 
 static size_t scratch(const struct loss_term *term, const struct loss_shape *shape)
 {
-    const struct cuda_term_kind *kind = find_kind(term->kind);
-    return kind && kind->scratch ? kind->scratch(term, shape) : 0;
+    const struct cuda_loss *loss = find_loss(term->kind);
+    return loss && loss->scratch ? loss->scratch(term, shape) : 0;
 }
 
 static enum status add(struct device *device, const struct loss_term *terms, int index, const struct loss_batch *batch,
                        struct error *err)
 {
-    const struct cuda_term_kind *kind = find_kind(terms->kind);
-    const struct loss_rows rows = {*batch, *batch->inputs, device->sums, index};
-    if (!kind)
+    const struct cuda_loss *loss = find_loss(terms->kind);
+    const struct cuda_loss_args args = {*batch, *batch->inputs, device->sums, index};
+    if (!loss)
         return error_set(err, STATUS_INTERNAL, NULL, "the CUDA backend has no loss %d", (int)terms->kind);
-    kind->launch(device->stream, terms, &rows);
+    loss->launch(device->stream, terms, &args);
     return cuda_launched("loss", err);
 }
 

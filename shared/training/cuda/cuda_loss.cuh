@@ -1,16 +1,18 @@
 /* What the kernels of all terms share: their rows, weight and scratch memory, and how a term ends.
  *
- * blockIdx.y is the student where a kernel's own comment says nothing else. In kernels that have a warp a row, the rows
- * of a student are dealt to at most CUDA_SUM_BLOCKS blocks. */
+ * blockIdx.y is the student unless a kernel's own comment says otherwise. In kernels with one warp per row, the rows of
+ * a student are dealt to at most CUDA_SUM_BLOCKS blocks. */
 #ifndef SHARED_TRAINING_CUDA_CUDA_LOSS_CUH
 #define SHARED_TRAINING_CUDA_CUDA_LOSS_CUH
 
 #include "shared/training/cuda/cuda_loss.h"
+#include "shared/training/losses/loss_math.h"
+
 #include "shared/device/cuda/cuda_sums.cuh"
 
-enum { LOSS_WARPS = 4 }; /* rows that a block has in hand */
+enum { LOSS_WARPS = 4 }; /* rows that a block works on at a time */
 
-/* The grid of a kernel with LOSS_WARPS warps a block. */
+/* The grid of a kernel with LOSS_WARPS warps per block. */
 static inline dim3 loss_grid(const struct loss_batch *batch)
 {
     const int blocks = (batch->count + LOSS_WARPS - 1) / LOSS_WARPS;
@@ -27,46 +29,47 @@ static __device__ __forceinline__ int loss_row_step(void)
     return gridDim.x * LOSS_WARPS;
 }
 
-/* Of the step and student. */
-static __device__ __forceinline__ const struct step_scalars *loss_scalars(const struct loss_rows &rows, int student)
+/* The step's scalars of a student. */
+static __device__ __forceinline__ const struct step_scalars *loss_scalars(const struct cuda_loss_args &args,
+                                                                          int student)
 {
-    return &rows.inputs.scalars[(size_t)*rows.inputs.cursor * rows.inputs.students + student];
+    return &args.inputs.scalars[(size_t)*args.inputs.cursor * args.inputs.students + student];
 }
-static __device__ __forceinline__ double loss_weight(const struct loss_rows &rows)
+static __device__ __forceinline__ double loss_weight(const struct cuda_loss_args &args)
 {
-    return loss_scalars(rows, blockIdx.y)->weights[rows.index];
+    return loss_scalars(args, blockIdx.y)->weights[args.index];
 }
-/* How many rows the term sees: of logits all, of values the first of the batch. */
-static __device__ __forceinline__ int loss_row_count(const struct loss_rows &rows, int student)
+/* The rows that the term sees: of logits all, of features the first of the batch. */
+static __device__ __forceinline__ int loss_row_count(const struct cuda_loss_args &args, int student)
 {
-    if (!rows.batch.student)
-        return rows.batch.count;
-    return min(loss_scalars(rows, student)->rows[rows.index], (uint32_t)rows.batch.count);
+    if (!args.batch.student)
+        return args.batch.count;
+    return min(loss_scalars(args, student)->rows[args.index], (uint32_t)args.batch.count);
 }
-/* The slot in the epoch inputs of the batch's first row. */
-static __device__ __forceinline__ size_t loss_slot(const struct loss_rows &rows)
+/* The slot of the batch's first row in the epoch inputs. */
+static __device__ __forceinline__ size_t loss_slot(const struct cuda_loss_args &args)
 {
-    return (size_t)*rows.inputs.cursor * rows.inputs.batch;
+    return (size_t)*args.inputs.cursor * args.inputs.batch;
 }
-static __device__ __forceinline__ double *loss_scratch(const struct loss_rows &rows, int student)
+static __device__ __forceinline__ double *loss_scratch(const struct cuda_loss_args &args, int student)
 {
-    return (double *)((char *)rows.batch.scratch + student * rows.batch.scratch_stride);
+    return (double *)((char *)args.batch.scratch + student * args.batch.scratch_stride);
 }
 
 /* By one thread of the student: the term's value (the mean over the rows that it saw), for the metrics. */
-static __device__ __forceinline__ void loss_metrics(const struct loss_rows &rows, double value)
+static __device__ __forceinline__ void loss_metrics(const struct cuda_loss_args &args, double value)
 {
-    double *metrics = rows.batch.metrics + blockIdx.y * METRIC_COUNT;
-    const int count = loss_row_count(rows, blockIdx.y);
-    metrics[METRIC_TERMS + rows.index] += value * count;
-    metrics[METRIC_ROWS + rows.index] += rows.batch.part == 0 ? count : 0;
-    metrics[METRIC_LOSS] += loss_weight(rows) * value * rows.batch.count;
+    double *metrics = args.batch.metrics + blockIdx.y * METRIC_COUNT;
+    const int count = loss_row_count(args, blockIdx.y);
+    metrics[METRIC_TERMS + args.index] += value * count;
+    metrics[METRIC_ROWS + args.index] += args.batch.part == 0 ? count : 0;
+    metrics[METRIC_LOSS] += loss_weight(args) * value * args.batch.count;
 }
-/* Ends a term's kernel: `value` of all threads, added up and times `share`, is the term's value. */
-static __device__ __forceinline__ void loss_finish(const struct loss_rows &rows, double value, double share)
+/* Ends a term's kernel: the term's value is `share` times the sum of `value` over all threads. */
+static __device__ __forceinline__ void loss_finish(const struct cuda_loss_args &args, double value, double share)
 {
-    if (sum_over_blocks<1>(rows.sums, blockIdx.y, &value))
-        loss_metrics(rows, value * share);
+    if (sum_over_blocks<1>(args.sums, blockIdx.y, &value))
+        loss_metrics(args, value * share);
 }
 
 #endif

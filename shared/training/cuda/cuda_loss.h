@@ -1,5 +1,5 @@
-/* What the loss terms share on the GPU: a batch as a kernel's argument (cuda_loss.cuh is what kernels do with it), and
- * the families' tables of terms. A term is launched once for all students. */
+/* The loss on the GPU: a batch as a kernel's argument (cuda_loss.cuh is what kernels do with it), and the row that each
+ * term's file fills. A term is launched once for all students. */
 #ifndef SHARED_TRAINING_CUDA_CUDA_LOSS_H
 #define SHARED_TRAINING_CUDA_CUDA_LOSS_H
 
@@ -9,25 +9,27 @@
 extern "C" {
 #endif
 
-/* The batch in hand: what every term needs, as a kernel's argument. */
-struct loss_rows {
-    struct loss_batch batch;    /* its epoch inputs is host memory: */
-    struct epoch_inputs inputs; /* a copy of it */
+/* One call of a term, by value: kernels cannot follow a pointer to host memory. */
+struct cuda_loss_args {
+    struct loss_batch batch;    /* batch.inputs is host memory; kernels use the copy: */
+    struct epoch_inputs inputs; /* its pointers are device memory */
     struct cuda_sums *sums;
-    int index; /* of the term */
+    int index; /* of the term in the step's weights and rows */
 };
 
-struct cuda_term_kind {
-    /* Launches a term: terms [students]. NULL: not of this family. */
-    void (*launch)(cudaStream_t stream, const struct loss_term *terms, const struct loss_rows *rows);
-    size_t (*scratch)(const struct loss_term *term, const struct loss_shape *shape); /* NULL: none */
+/* A row of the table in cuda_loss.c. */
+struct cuda_loss {
+    enum loss_kind kind;
+    /* Launches the kernels that loss_ops.add describes. terms: [students], host memory. */
+    void (*launch)(cudaStream_t stream, const struct loss_term *terms, const struct cuda_loss_args *args);
+    size_t (*scratch)(const struct loss_term *term, const struct loss_shape *shape); /* bytes; NULL: none */
 };
 
-/* loss_logits.cu, loss_features.cu, loss_relations.cu, loss_learned.cu */
-extern const struct cuda_term_kind cuda_logit_terms[LOSS_KIND_COUNT];
-extern const struct cuda_term_kind cuda_feature_terms[LOSS_KIND_COUNT];
-extern const struct cuda_term_kind cuda_relation_terms[LOSS_KIND_COUNT];
-extern const struct cuda_term_kind cuda_learned_terms[LOSS_KIND_COUNT];
+/* losses/NAME.cu */
+extern const struct cuda_loss cuda_ce, cuda_kd, cuda_logit_mse, cuda_dkd, cuda_dist, cuda_nkd;
+extern const struct cuda_loss cuda_hint, cuda_at, cuda_cosine, cuda_vid;
+extern const struct cuda_loss cuda_rkd_distance, cuda_rkd_angle, cuda_sp, cuda_pkt;
+extern const struct cuda_loss cuda_cc, cuda_crd;
 
 #ifdef __cplusplus
 }

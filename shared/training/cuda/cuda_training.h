@@ -12,7 +12,7 @@ extern "C" {
 extern const struct training_ops cuda_training_ops;   /* cuda_training.c */
 extern const struct network_ops cuda_network_ops;     /* cuda_run.c */
 extern const struct loss_ops cuda_loss_ops;           /* cuda_loss.c */
-extern const struct feature_ops cuda_feature_ops;     /* losses/feature_values.cu */
+extern const struct feature_ops cuda_feature_ops;     /* losses/read_features.cu */
 extern const struct optimizer_ops cuda_optimizer_ops; /* optimizer/optimizer.cu */
 
 /* Parts of those tables that are kernels with a file of their own. */

@@ -1,12 +1,12 @@
-/* VECTORISE only chooses how wide the processor works: every sum has LANES partial sums in a fixed order, products and
- * sums are rounded one after the other. */
+/* VECTORISE only chooses the width of the instructions: every sum has LANES partial sums in a fixed order, and products
+ * and sums are rounded one after the other. So results do not depend on the processor. */
 #include "shared/training/losses/row_products.h"
 
 #include "shared/base/vectorise.h"
 
 #include <string.h>
 
-enum { LANES = 8, ROWS = 4 /* of b at once */, BLOCK = 256 /* columns of a combination's task */ };
+enum { LANES = 8, ROWS = 4 /* of b at once */, BLOCK = 256 /* columns of one task of a combination */ };
 
 typedef double doubles __attribute__((vector_size(LANES * 8)));
 typedef float floats __attribute__((vector_size(LANES * 4), aligned(4), may_alias));

@@ -1,7 +1,7 @@
 /* Products and combinations of rows of floats, in double, by whole blocks.
  *
- * Float products are exact in double, and only sums round; so differences of products keep the digits that floats have.
- * Operands are turned into doubles once, on their way into shared memory. Sums are in a fixed order, the same for every
+ * Products of floats are exact in double, only sums round; so differences of products keep the digits of floats.
+ * Operands are converted to double once, on their way into shared memory. Sums are in a fixed order, the same for every
  * element: equal rows give equal bits. */
 #ifndef SHARED_TRAINING_LOSSES_ROW_PRODUCTS_CUH
 #define SHARED_TRAINING_LOSSES_ROW_PRODUCTS_CUH
@@ -16,7 +16,7 @@ struct product_side {
     int count;
 };
 
-/* Blocks of a student for products of up to a_rows and b_rows rows; blockIdx.x says which. */
+/* Blocks per student for products of up to a_rows and b_rows rows, counted by blockIdx.x. */
 static inline int product_blocks(int a_rows, int b_rows)
 {
     return ((a_rows + PRODUCT_TILE - 1) / PRODUCT_TILE) * ((b_rows + PRODUCT_TILE - 1) / PRODUCT_TILE);
@@ -35,8 +35,7 @@ static __device__ __forceinline__ void product_load(double tile[PRODUCT_TILE][PR
 }
 
 /* Tile number blockIdx.x of out[a.count][b.count], `stride` doubles from row to row, plus bias[b.count] (NULL: none).
- * A tile is 16 x 16; a thread has 4 elements of it, and of each the quarter of the length that its group of 64 threads
- * works on. */
+ * A tile is 16 x 16. A group of 64 threads sums a quarter of the length, a thread of it 4 elements of the tile. */
 static __device__ __forceinline__ void row_products(const struct product_side &a, const struct product_side &b,
                                                     size_t length, const float *bias, double *out, size_t stride)
 {
@@ -85,14 +84,14 @@ struct combination {
     float *out; /* [out_rows, length] */
 };
 
-/* Blocks of a student; blockIdx.x says which. */
+/* Blocks per student, counted by blockIdx.x. */
 static inline unsigned combine_blocks(int out_rows, size_t length)
 {
     return (unsigned)((length + COMBINE_COLUMNS - 1) / COMBINE_COLUMNS) *
            ((out_rows + COMBINE_ROWS - 1) / COMBINE_ROWS);
 }
 
-/* A block has 16 rows and 64 columns of out, a thread 4 rows of a column: an element of x is read for 4 of them. */
+/* A block makes 16 rows and 64 columns of out, a thread 4 rows of a column: it reads an element of x once for them. */
 static __device__ __forceinline__ void combine_rows(const struct combination &c)
 {
     __shared__ double tile[COMBINE_DEPTH][COMBINE_ROWS];

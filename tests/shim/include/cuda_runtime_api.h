@@ -1,4 +1,4 @@
-/* The part of the CUDA runtime's API that a backend needs, with NVIDIA's names, values and meaning, carried out on the
+/* The part of the CUDA runtime's API that a backend needs, with NVIDIA's names, values and meaning, executed on the
  * host (tests/shim/README.md). For C and C++. */
 #ifndef SHIM_CUDA_RUNTIME_API_H
 #define SHIM_CUDA_RUNTIME_API_H

@@ -1,4 +1,4 @@
-/* What makes a C++ function a kernel: the qualifiers, the thread's place, barriers, atomics, shared memory, launching.
+/* What makes a C++ function a kernel: qualifiers, the built-in variables, barriers, atomics, shared memory, launching.
  */
 #ifndef SHIM_KERNEL_H
 #define SHIM_KERNEL_H
@@ -27,12 +27,12 @@
  * fills the block's shared variables with 0xff, and finds them by it (shim_symbols.cpp). */
 #define __shared__ static __attribute__((abi_tag("shared"), used))
 
-/* The running thread's place. */
+/* The place of the running thread. */
 extern uint3 threadIdx, blockIdx;
 extern dim3 blockDim, gridDim;
 static constexpr int warpSize = 32;
 
-/* Barriers of the block. The place of the call tells one barrier from another. */
+/* Barriers of the block. File and line of the call identify a barrier. */
 enum shim_barrier_kind { SHIM_SYNCTHREADS, SHIM_SYNCTHREADS_COUNT, SHIM_SYNCTHREADS_AND, SHIM_SYNCTHREADS_OR };
 int shim_barrier(enum shim_barrier_kind kind, int predicate, const char *file, int line);
 
@@ -135,7 +135,7 @@ template <typename T, typename U, typename V> T atomicCAS(T *p, U expected, V de
     return old;
 }
 
-/* ---- launching: what shared/device/cuda/cuda_launch.cuh asks for ---- */
+/* ---- launching: what shared/device/cuda/cuda_launch.cuh needs ---- */
 /* A launch with its own copy of the arguments, ready to be called once per thread. */
 struct shim_launch {
     const void *kernel;

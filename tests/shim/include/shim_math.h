@@ -32,7 +32,7 @@ SHIM_MIN_MAX(unsigned long long, unsigned long long, unsigned long long)
 SHIM_MIN_MAX(unsigned long long, long long, unsigned long long)
 SHIM_MIN_MAX(unsigned long long, unsigned long long, long long)
 #undef SHIM_MIN_MAX
-/* As the GPU: of a NaN and a number the number. */
+/* Of a NaN and a number the number, as on the GPU. */
 static inline float min(float a, float b)
 {
     return fminf(a, b);

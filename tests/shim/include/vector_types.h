@@ -1,4 +1,4 @@
-/* CUDA's small vectors, with the alignment of the real ones, so that UBSan sees a misaligned vector access. */
+/* CUDA's small vector types, with their real alignment, so that UBSan sees a misaligned vector access. */
 #ifndef SHIM_VECTOR_TYPES_H
 #define SHIM_VECTOR_TYPES_H
 

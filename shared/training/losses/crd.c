@@ -1,66 +1,51 @@
-/* Contrastive representation distillation: noise contrastive estimation against memories of all samples' embeddings. */
-#include "shared/training/losses/learned.h"
-#include "shared/base/random.h"
+/* Contrastive representation distillation: noise contrastive estimation against memories of all samples' embeddings.
+ * losses.h has the equations. */
+#include "shared/training/losses/embedding.h"
+
 #include "shared/base/vectorise.h"
 
-#include <float.h>
-#include <math.h>
-
 enum { SIZE = LOSS_EMBEDDING, CHUNK = 64 /* draws */ };
-static const double CRD_EPSILON = 1e-7;
-static const double LARGEST_EXPONENT = 700; /* of what fits into a double */
 
-static double bounded_exp(double x)
-{
-    return exp(x > LARGEST_EXPONENT ? LARGEST_EXPONENT : x);
-}
-
-/* Student or teacher: its embeddings against the memory of the other's. */
-struct contrast_side {
-    const float *memory; /* [samples, SIZE] of the other */
+/* Student or teacher: its embeddings x are compared with the memory of the other side. */
+struct crd_side {
+    const float *memory; /* [samples, SIZE] of the other side */
     float *own_memory;   /* [samples, SIZE] */
     float *units;        /* [n, SIZE] v = x / |x| */
     double *norms;       /* [n] |x| */
-    double *derivatives; /* [n, SIZE] of v, then of x */
-    double *values;      /* [n] shares of the value, or sums of exp */
+    double *derivatives; /* [n, SIZE] by v, then by x */
+    double *values;      /* [n] the rows' parts of the value; before, for the normalisers, sums of exp */
     double log_normaliser;
 };
 
-struct contrast {
-    const struct cpu_term *t;
-    size_t n;
+struct crd {
+    const struct cpu_loss_args *args;
+    size_t n; /* rows */
     uint32_t negatives;
-    struct contrast_side sides[2]; /* student, teacher */
+    struct crd_side sides[2]; /* student, teacher */
 };
 
-/* Samples [first, first + count) of row i: its own, then the negatives. */
-static void draw(const struct contrast *c, size_t row, uint32_t first, uint32_t count, uint32_t *samples)
+/* samples[count] = draws [first, first + count) of a row. Draw 0 is its own sample, the others are negatives. */
+static void draw(const struct crd *c, size_t row, uint32_t first, uint32_t count, uint32_t *samples)
 {
-    const struct step_scalars *s = c->t->scalars;
-    const uint32_t own = c->t->samples[row], others = c->t->shape->samples - 1;
-    const uint32_t key[2] = {(uint32_t)s->seed, (uint32_t)(s->seed >> 32)};
+    const struct step_scalars *s = c->args->scalars;
+    const uint32_t own = c->args->samples[row], others = c->args->shape->samples - 1;
     uint32_t words[4];
     for (uint32_t i = 0; i < count; i++) {
-        const uint32_t n = first + i - 1; /* of the negatives */
+        const uint32_t n = first + i - 1; /* number of the negative */
         if (first + i == 0 || others == 0) {
             samples[i] = own;
             continue;
         }
-        if (n % 4 == 0 || i == 0) {
-            const uint32_t counter[4] = {n / 4, (uint32_t)row, (uint32_t)s->step,
-                                         RANDOM_NEGATIVES | (uint32_t)(s->step >> 32) << 8};
-            philox4x32(counter, key, words);
-        }
-        /* of a number scaled down, not drawn again: the bias is 2^-32 of the samples */
-        samples[i] = (uint32_t)((uint64_t)words[n % 4] * others >> 32);
-        samples[i] += samples[i] >= own;
+        if (n % 4 == 0 || i == 0)
+            crd_words(s->seed, s->step, (uint32_t)row, n / 4, words);
+        samples[i] = crd_negative(words[n % 4], others, own);
     }
 }
 
 typedef float floats __attribute__((vector_size(64), aligned(4), may_alias));
 enum { LANES = 16 };
 
-/* dots[count] = <v, memory[samples[i]]>; in float, sums in a fixed order */
+/* dots[count] = <v, memory[samples[i]]>, in float, summed in a fixed order */
 VECTORISE static void dot_samples(const float *v, const float *memory, const uint32_t *samples, uint32_t count,
                                   double *dots)
 {
@@ -79,7 +64,7 @@ VECTORISE static void dot_samples(const float *v, const float *memory, const uin
     }
 }
 
-/* derivatives[SIZE] += sum of factors[i] * memory[samples[i]] */
+/* derivatives[SIZE] += sum over i of factors[i] * memory[samples[i]] */
 VECTORISE static void add_samples(const float *factors, const float *memory, const uint32_t *samples, uint32_t count,
                                   double *derivatives)
 {
@@ -93,11 +78,11 @@ VECTORISE static void add_samples(const float *factors, const float *memory, con
         derivatives[d] += (double)sums[d / LANES][d % LANES];
 }
 
-/* values[row] = sum of exp(<v, .> / T) over the row's samples */
+/* values[row] = the sum of exp(<v, memory> / T) over the row's draws */
 static void normaliser_row(void *context, int row, int worker)
 {
-    const struct contrast *c = context;
-    const double temperature = c->t->term->temperature;
+    const struct crd *c = context;
+    const double temperature = c->args->term->temperature;
     double sums[2] = {0};
     (void)worker;
     for (uint32_t first = 0, count; first <= c->negatives; first += count) {
@@ -115,27 +100,27 @@ static void normaliser_row(void *context, int row, int worker)
         c->sides[k].values[row] = sums[k];
 }
 
-/* P = exp(<v, .> / T) / Z against noise = K / samples: -log(P / (P + noise)) of the row's own sample and
- * -log(noise / (P + noise)) of the negatives, through logarithms, so that nothing overflows. factors: of the dots. */
-static double contrast_chunk(const struct contrast *c, const struct contrast_side *side, uint32_t first, uint32_t count,
-                             const double *dots, float *factors)
+/* Draws [first, first + count) of a row, from dots[count]. Returns their part of the value; factors[count] = its
+ * derivatives by the dots. */
+static double crd_chunk(const struct crd *c, const struct crd_side *side, uint32_t first, uint32_t count,
+                        const double *dots, float *factors)
 {
-    const double noise = (double)c->negatives / c->t->shape->samples, temperature = c->t->term->temperature;
-    const double bound = log(noise + CRD_EPSILON) + side->log_normaliser, share = 1 / (double)c->n;
-    const double of_negative = log((noise + CRD_EPSILON) / noise);
+    const double noise = (double)c->negatives / c->args->shape->samples, temperature = c->args->term->temperature;
+    const double log_bound = crd_log_bound(noise, side->log_normaliser), share = 1 / (double)c->n;
+    const double noise_value = crd_noise_value(noise);
     double value = 0;
     for (uint32_t i = 0; i < count; i++) {
         const bool own = first + i == 0;
-        const double odds = bounded_exp((own ? -1 : 1) * (dots[i] / temperature - bound));
-        value += log1p(odds) + (own ? 0 : of_negative);
-        factors[i] = (float)((own ? -1 : 1) * share / temperature / (1 + 1 / odds));
+        const double odds = crd_odds(own, dots[i] / temperature, log_bound);
+        value += crd_value(own, odds, noise_value);
+        factors[i] = (float)crd_derivative((own ? -1 : 1) * share / temperature, odds);
     }
     return share * value;
 }
 
-static void contrast_row(void *context, int index, int worker)
+static void crd_row(void *context, int index, int worker)
 {
-    const struct contrast *c = context;
+    const struct crd *c = context;
     const size_t row = (size_t)index;
     (void)worker;
     for (int k = 0; k < 2; k++) {
@@ -148,18 +133,18 @@ static void contrast_row(void *context, int index, int worker)
         count = c->negatives + 1 - first < CHUNK ? c->negatives + 1 - first : CHUNK;
         draw(c, row, first, count, samples);
         for (int k = 0; k < 2; k++) {
-            const struct contrast_side *side = &c->sides[k];
+            const struct crd_side *side = &c->sides[k];
             double dots[CHUNK];
             float factors[CHUNK];
             dot_samples(side->units + row * SIZE, side->memory, samples, count, dots);
-            side->values[row] += contrast_chunk(c, side, first, count, dots, factors);
+            side->values[row] += crd_chunk(c, side, first, count, dots, factors);
             add_samples(factors, side->memory, samples, count, side->derivatives + row * SIZE);
         }
     }
 }
 
-/* units and norms of x[n, SIZE]; a row of zeros stays one. */
-static void normalise(struct contrast_side *side, size_t n, const double *x)
+/* units and norms of x[n, SIZE]; a row of zeros stays zeros */
+static void normalise(struct crd_side *side, size_t n, const double *x)
 {
     for (size_t i = 0; i < n; i++) {
         double square = 0;
@@ -171,8 +156,8 @@ static void normalise(struct contrast_side *side, size_t n, const double *x)
     }
 }
 
-/* derivatives: of v -> of x */
-static void unnormalise(const struct contrast_side *side, size_t n)
+/* derivatives: by v -> by x */
+static void unnormalise(const struct crd_side *side, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         const float *v = side->units + i * SIZE;
@@ -180,19 +165,19 @@ static void unnormalise(const struct contrast_side *side, size_t n)
         for (size_t d = 0; d < SIZE; d++)
             along += (double)v[d] * derivatives[d];
         for (size_t d = 0; d < SIZE; d++)
-            derivatives[d] = side->norms[i] > 0 ? (derivatives[d] - along * (double)v[d]) / side->norms[i] : 0;
+            derivatives[d] = through_norm(derivatives[d], along, (double)v[d], side->norms[i]);
     }
 }
 
-/* The batch's rows of the memory move towards their v. */
-static void remember(const struct contrast *c, const struct contrast_side *side)
+/* Moves the batch's rows of the memory towards their v. */
+static void remember(const struct crd *c, const struct crd_side *side)
 {
-    const double momentum = c->t->term->momentum;
+    const double momentum = c->args->term->momentum;
     for (size_t i = 0; i < c->n; i++) {
-        float *row = side->own_memory + (size_t)c->t->samples[i] * SIZE;
+        float *row = side->own_memory + (size_t)c->args->samples[i] * SIZE;
         double moved[SIZE], square = 0;
         for (size_t d = 0; d < SIZE; d++) {
-            moved[d] = momentum * (double)row[d] + (1 - momentum) * (double)side->units[i * SIZE + d];
+            moved[d] = crd_moved(momentum, (double)row[d], (double)side->units[i * SIZE + d]);
             square += moved[d] * moved[d];
         }
         for (size_t d = 0; d < SIZE && square > 0; d++)
@@ -200,16 +185,16 @@ static void remember(const struct contrast *c, const struct contrast_side *side)
     }
 }
 
-static struct contrast contrast_of(const struct cpu_term *t, double *embedding)
+static struct crd crd_of(const struct cpu_loss_args *args, double *embedding)
 {
-    const size_t n = (size_t)t->rows, count = n * SIZE;
+    const size_t n = (size_t)args->rows, count = n * SIZE;
     double *doubles = embedding + count;
     float *units = (void *)(doubles + 2 * count + 4 * n);
-    struct contrast c = {.t = t, .n = n, .negatives = (uint32_t)t->term->negatives};
+    struct crd c = {.args = args, .n = n, .negatives = (uint32_t)args->term->negatives};
     for (int k = 0; k < 2; k++) {
-        struct contrast_side *side = &c.sides[k];
-        side->memory = t->state[k == 0 ? LEARNED_MEMORY_TEACHER : LEARNED_MEMORY_STUDENT];
-        side->own_memory = t->state[k == 0 ? LEARNED_MEMORY_STUDENT : LEARNED_MEMORY_TEACHER];
+        struct crd_side *side = &c.sides[k];
+        side->memory = args->state[k == 0 ? LEARNED_MEMORY_TEACHER : LEARNED_MEMORY_STUDENT];
+        side->own_memory = args->state[k == 0 ? LEARNED_MEMORY_STUDENT : LEARNED_MEMORY_TEACHER];
         side->derivatives = doubles + (size_t)k * count;
         side->norms = doubles + 2 * count + (size_t)k * n;
         side->values = doubles + 2 * count + (size_t)(2 + k) * n;
@@ -218,56 +203,58 @@ static struct contrast contrast_of(const struct cpu_term *t, double *embedding)
     return c;
 }
 
-/* The normalisers are set by the first step that has gradients, and used from then on. */
-static void find_normalisers(struct contrast *c)
+/* The first step with gradients sets the normalisers; later steps use them. */
+static void find_normalisers(struct crd *c)
 {
-    float *normalisers = c->t->state[LEARNED_NORMALISER];
+    float *normalisers = c->args->state[LEARNED_NORMALISER];
     float found[2] = {normalisers[0], normalisers[1]};
     if (found[0] == 0) {
-        thread_pool_run(c->t->device->pool, c->t->rows, normaliser_row, c);
+        thread_pool_run(c->args->device->pool, c->args->rows, normaliser_row, c);
         for (int k = 0; k < 2; k++) {
             double sum = 0;
             for (size_t i = 0; i < c->n; i++)
                 sum += c->sides[k].values[i];
-            sum *= c->t->shape->samples / ((double)c->n * ((double)c->negatives + 1));
-            found[k] = (float)fmin(fmax(sum, FLT_MIN), FLT_MAX);
+            sum *= c->args->shape->samples / ((double)c->n * ((double)c->negatives + 1));
+            found[k] = crd_normaliser(sum);
         }
     }
     for (int k = 0; k < 2; k++) {
         c->sides[k].log_normaliser = log((double)found[k]);
-        if (c->t->student_gradient)
+        if (c->args->student_gradient)
             normalisers[k] = found[k];
     }
 }
 
-size_t cpu_contrast_scratch(const struct loss_term *term, const struct loss_shape *shape)
+static size_t crd_scratch(const struct loss_term *term, const struct loss_shape *shape)
 {
     (void)term;
     return (size_t)shape->batch * (3 * SIZE * sizeof(double) + 2 * SIZE * sizeof(float) + 4 * sizeof(double));
 }
 
-double cpu_contrast(const struct cpu_term *t)
+static double crd(const struct cpu_loss_args *args)
 {
-    double *embedding = t->scratch, value = 0;
-    struct contrast c = contrast_of(t, embedding);
-    if (t->rows > 0) {
+    double *embedding = args->scratch, value = 0;
+    struct crd c = crd_of(args, embedding);
+    if (args->rows > 0) {
         for (size_t i = 0; i < c.n * SIZE; i++)
-            embedding[i] = (double)t->student[i];
+            embedding[i] = (double)args->student[i];
         normalise(&c.sides[0], c.n, embedding);
-        cpu_embedding(t, embedding);
+        teacher_embedding(args, embedding);
         normalise(&c.sides[1], c.n, embedding);
         find_normalisers(&c);
-        thread_pool_run(t->device->pool, t->rows, contrast_row, &c);
+        thread_pool_run(args->device->pool, args->rows, crd_row, &c);
     }
     for (int k = 0; k < 2; k++) {
         unnormalise(&c.sides[k], c.n);
         for (size_t i = 0; i < c.n; i++)
             value += c.sides[k].values[i];
-        if (t->student_gradient)
+        if (args->student_gradient)
             remember(&c, &c.sides[k]);
     }
-    for (size_t i = 0; t->student_gradient && i < c.n * SIZE; i++)
-        t->student_gradient[i] += (float)(t->weight * c.sides[0].derivatives[i]);
-    cpu_embedding_gradients(t, c.sides[1].derivatives);
+    for (size_t i = 0; args->student_gradient && i < c.n * SIZE; i++)
+        args->student_gradient[i] += (float)(args->weight * c.sides[0].derivatives[i]);
+    teacher_embedding_gradients(args, c.sides[1].derivatives);
     return value;
 }
+
+const struct cpu_loss cpu_crd = {LOSS_CRD, crd, crd_scratch};

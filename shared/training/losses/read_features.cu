@@ -1,48 +1,19 @@
-/* The values that feature losses compare: the teacher's out of their store, the student's out of the plan's tensors,
- * both averaged over the windows of adaptive_avg_pool2d, and the way back for gradients.
+/* Reads the features that terms compare: the teacher's from their store, the student's from the plan's tensors, both
+ * averaged over the windows of adaptive_avg_pool2d; and gives gradients back to the student's tensors.
  *
- * Idea: a thread owns V channels (see cuda_channels.cuh) and walks over pixels: of the averages when reading, where it
- * adds up their windows, and of the tensor for the gradient, where it adds up what the windows over its pixel give. So
- * nothing is scattered, and sums have one order. How many rows there are, and which, is read from the epoch inputs.
- * Bytes moved: where nothing is averaged every value is read once in its stored form and written once as a float, and a
- * gradient read, added and written: the floor. Windows that overlap are read again out of the cache. A store in the
- * host's memory is read once over the bus, in the runs of 64 bytes and more that neighbouring channels make. */
+ * Idea: a thread owns V channels (see cuda_channels.cuh) and walks over pixels. When reading, these are pixels of the
+ * averages: the thread adds up their windows. For the gradient they are the pixels of the tensor: the thread adds up
+ * what the windows over a pixel give. So nothing is scattered, and sums have one order. Which rows there are is read
+ * from the epoch inputs.
+ * Bytes moved, if nothing is averaged: every value is read once in its stored form and written once as a float; a
+ * gradient is read, added and written: the floor. Windows that overlap are read again from the cache. A store in the
+ * host's memory is read once over the bus, in runs of 64 bytes and more, which neighbouring channels make. */
+#include "shared/training/losses/read_features.h"
+
 #include "shared/training/cuda/cuda_training.h"
 #include "shared/training/cuda/cuda_channels.cuh"
 
-/* torch's adaptive average pooling from h x w to to_h x to_w, channels last: windows may overlap. */
-struct pooling {
-    int channels, h, w, to_h, to_w;
-    int vectors; /* of a chunk of channels */
-};
-
-/* Window i of `pooled` over `full` values is [start, end). */
-static __device__ __forceinline__ int window_start(int i, int full, int pooled)
-{
-    return i * full / pooled;
-}
-static __device__ __forceinline__ int window_end(int i, int full, int pooled)
-{
-    return ((i + 1) * full + pooled - 1) / pooled;
-}
-/* The windows over value i are [first, last]. */
-static __device__ __forceinline__ int first_window(int i, int full, int pooled)
-{
-    return i * pooled / full;
-}
-static __device__ __forceinline__ int last_window(int i, int full, int pooled)
-{
-    return ((i + 1) * pooled - 1) / full;
-}
-
-/* Rows of the step in hand that term `index` of a student sees, of `count`. */
-static __device__ __forceinline__ int rows_of(const struct epoch_inputs *inputs, int student, int index, int count)
-{
-    const uint32_t rows = inputs->scalars[(size_t)*inputs->cursor * inputs->students + student].rows[index];
-    return rows < (uint32_t)count ? (int)rows : count;
-}
-
-/* A pixel of the rows' averages (or of their tensors): row, y, x. */
+/* A pixel of the averages of all rows, or of their tensors. */
 struct pixel {
     int row, y, x;
 };
@@ -56,7 +27,7 @@ static __device__ __forceinline__ struct pixel pixel_of(size_t number, int h, in
     return at;
 }
 
-/* sum[V] over the window of an average in values[h, w, channels], completed where a epilogue is given. */
+/* mean[V] of the window of an average in values[h, w, channels], with the epilogue applied if one is given. */
 template <typename T, int V>
 static __device__ __forceinline__ void window_mean(const struct pooling *p, struct pixel at, const T *values,
                                                    const struct epilogue<V> *epilogue, float *mean)
@@ -80,7 +51,7 @@ static __device__ __forceinline__ void window_mean(const struct pooling *p, stru
         mean[v] /= area;
 }
 
-/* ---- the teacher's ---- */
+/* ---- the teacher's features ---- */
 struct teacher_source {
     const void *values;  /* [samples, views, h, w, channels] of T; the epoch inputs' logits: [slots, channels] */
     const float *scales; /* [samples, views, channels], or NULL */
@@ -90,12 +61,12 @@ struct teacher_source {
 template <typename T, int V>
 static __global__ void __launch_bounds__(CHANNEL_THREADS)
     teacher_averages(struct teacher_source from, struct epoch_inputs inputs, int index, struct pooling pooling,
-                     float *out)
+                     int vectors, float *out)
 {
-    const struct place p = place_of<V>(pooling.channels, pooling.vectors);
+    const struct place p = place_of<V>(pooling.channels, vectors);
     const size_t channels = pooling.channels, size = (size_t)pooling.h * pooling.w * channels;
     const size_t first = (size_t)*inputs.cursor * inputs.batch;
-    const size_t pixels = (size_t)rows_of(&inputs, 0, index, inputs.batch) * pooling.to_h * pooling.to_w;
+    const size_t pixels = (size_t)rows_of_term(&inputs, 0, index, inputs.batch) * pooling.to_h * pooling.to_w;
     if (!p.active)
         return;
     for (size_t i = (size_t)blockIdx.x * p.lanes + p.lane; i < pixels; i += (size_t)gridDim.x * p.lanes) {
@@ -115,64 +86,65 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS)
     }
 }
 
-/* Vectors of 4 channels, unless the channels or an array of floats are in the way. */
+/* Vectors of 4 channels if the channels and the alignment of the floats allow them. */
 static int width_of(int channels, const float *floats, size_t stride)
 {
     return channels % 4 == 0 && stride % 4 == 0 && (uintptr_t)floats % 16 == 0 ? 4 : 1;
 }
 
-/* One thread a vector, as far as CUDA_MAX_BLOCKS go. */
-static struct channel_grid grid_of(struct pooling *pooling, int width, size_t pixels)
+/* One thread per vector, up to CUDA_MAX_BLOCKS blocks. */
+static struct channel_grid grid_of(int channels, int width, size_t pixels)
 {
-    const struct channel_grid grid = channel_grid_of(pooling->channels, width, pixels, 1, MAX_VECTORS);
-    pooling->vectors = grid.vectors;
-    return grid;
+    return channel_grid_of(channels, width, pixels, 1, MAX_VECTORS);
 }
 
-static enum status teacher_values(struct device *device, const struct feature_store *store,
-                                  const struct epoch_inputs *inputs, int index, int h, int w, float *teacher,
-                                  struct error *err)
+static enum status read_teacher(struct device *device, const struct feature_store *store,
+                                const struct epoch_inputs *inputs, int index, int h, int w, float *teacher,
+                                struct error *err)
 {
-    struct pooling pooling = {inputs->classes, 1, 1, 1, 1, 0};
+    struct pooling pooling = {inputs->classes, 1, 1, 1, 1};
     struct teacher_source from = {inputs->teacher, NULL, 0};
     if (store) {
-        const struct pooling stored = {store->channels, store->h, store->w, h, w, 0};
+        const struct pooling stored = {store->channels, store->h, store->w, h, w};
         const struct teacher_source values = {store->values, store->dtype == DTYPE_INT8 ? store->scales : NULL,
                                               store->views};
         pooling = stored;
         from = values;
     }
     const size_t pixels = (size_t)inputs->batch * pooling.to_h * pooling.to_w;
-    const struct channel_grid grid = grid_of(&pooling, width_of(pooling.channels, teacher, 0), pixels);
+    const struct channel_grid grid = grid_of(pooling.channels, width_of(pooling.channels, teacher, 0), pixels);
     const dim3 blocks = channel_dim(&grid, 1);
     DISPATCH_WIDTH(grid.width, if (!store) LAUNCH((teacher_averages<float, V>), blocks, CHANNEL_THREADS, 0,
-                                                  device->stream, from, *inputs, index, pooling, teacher);
+                                                  device->stream, from, *inputs, index, pooling, grid.vectors, teacher);
                    else if (store->dtype == DTYPE_FP16)
                        LAUNCH((teacher_averages<__half, V>), blocks, CHANNEL_THREADS, 0, device->stream, from, *inputs,
-                              index, pooling, teacher);
+                              index, pooling, grid.vectors, teacher);
                    else LAUNCH((teacher_averages<int8_t, V>), blocks, CHANNEL_THREADS, 0, device->stream, from, *inputs,
-                               index, pooling, teacher));
+                               index, pooling, grid.vectors, teacher));
     return cuda_launched("feature_teacher", err);
 }
 
-/* ---- the student's ---- */
-struct feature_rows {
+/* ---- the student's features ---- */
+/* The rows that a kernel works on. */
+struct student_rows {
     struct epoch_inputs inputs;
     struct pooling pooling;
-    int index, count;
+    int vectors; /* of a chunk of channels */
+    int index;   /* of the term in the step's rows */
+    int count;   /* samples of the batch */
 };
 
 template <typename T, int V>
 static __global__ void __launch_bounds__(CHANNEL_THREADS)
-    feature_averages(struct feature_rows rows, struct cuda_read read, float *out, size_t stride)
+    student_averages(struct student_rows rows, struct cuda_read read, float *out, size_t stride)
 {
     const struct pooling *pooling = &rows.pooling;
-    const struct place p = place_of<V>(pooling->channels, pooling->vectors);
+    const struct place p = place_of<V>(pooling->channels, rows.vectors);
     const struct epilogue<V> epilogue = epilogue_of<V>(&read, &p);
     const size_t channels = pooling->channels, size = (size_t)pooling->h * pooling->w * channels;
     const T *values = values_of<T>(&read, p.channel);
     const size_t pixels =
-        (size_t)rows_of(&rows.inputs, blockIdx.z, rows.index, rows.count) * pooling->to_h * pooling->to_w;
+        (size_t)rows_of_term(&rows.inputs, blockIdx.z, rows.index, rows.count) * pooling->to_h * pooling->to_w;
     out += blockIdx.z * stride + p.channel;
     if (!p.active)
         return;
@@ -184,16 +156,16 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS)
     }
 }
 
-/* gradients [students, count, h, w, channels] of T, to_stride apart; from [students, rows, to_h, to_w, channels] */
+/* gradients [students][count, h, w, channels] of T, to_stride apart; from [students][rows, to_h, to_w, channels] */
 template <typename T, int V>
 static __global__ void __launch_bounds__(CHANNEL_THREADS)
-    feature_gradients(struct feature_rows rows, const float *from, size_t stride, T *gradients, size_t to_stride,
+    student_gradients(struct student_rows rows, const float *from, size_t stride, T *gradients, size_t to_stride,
                       bool first)
 {
     const struct pooling *pooling = &rows.pooling;
-    const struct place p = place_of<V>(pooling->channels, pooling->vectors);
+    const struct place p = place_of<V>(pooling->channels, rows.vectors);
     const size_t channels = pooling->channels, windows = (size_t)pooling->to_h * pooling->to_w;
-    const int used = rows_of(&rows.inputs, blockIdx.z, rows.index, rows.count);
+    const int used = rows_of_term(&rows.inputs, blockIdx.z, rows.index, rows.count);
     const size_t pixels = (size_t)(first ? rows.count : used) * pooling->h * pooling->w;
     from += blockIdx.z * stride + p.channel;
     gradients += blockIdx.z * to_stride + p.channel;
@@ -223,21 +195,21 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS)
     }
 }
 
-/* What a launch of the student's kernels is about; the tensor is seen as the plan's steps see theirs. */
-struct feature_launch {
+/* A launch of the student's kernels. They see the tensor as the plan's steps see theirs. */
+struct student_launch {
     struct cuda_run run;
     const struct plan_tensor *tensor;
-    struct feature_rows rows;
+    struct student_rows rows;
     struct channel_grid grid;
     dim3 blocks;
 };
 
-static struct feature_launch feature_launch_of(struct device *device, const struct plan *plan,
+static struct student_launch student_launch_of(struct device *device, const struct plan *plan,
                                                const struct network_memory *memory, const struct pass *pass, int index,
                                                const struct student_feature *feature, const float *floats,
                                                size_t stride, bool pooled)
 {
-    struct feature_launch t = {};
+    struct student_launch t = {};
     t.run.device = device;
     t.run.plan = plan;
     t.run.memory = memory;
@@ -245,36 +217,36 @@ static struct feature_launch feature_launch_of(struct device *device, const stru
     t.run.students = memory->students;
     t.tensor = &plan->tensors[feature->tensor];
     const struct shape shape = t.tensor->shape;
-    const struct pooling pooling = {shape.c, shape.h, shape.w, feature->h, feature->w, 0};
+    const struct pooling pooling = {shape.c, shape.h, shape.w, feature->h, feature->w};
     const size_t pixels = (size_t)pass->count * (pooled ? feature->h * feature->w : shape.h * shape.w);
     t.rows.inputs = *pass->inputs;
     t.rows.pooling = pooling;
     t.rows.index = index;
     t.rows.count = pass->count;
-    t.grid = grid_of(&t.rows.pooling, width_of(shape.c, floats, stride), pixels);
+    t.grid = grid_of(shape.c, width_of(shape.c, floats, stride), pixels);
+    t.rows.vectors = t.grid.vectors;
     t.blocks = channel_dim(&t.grid, memory->students);
     return t;
 }
 
-static enum status student_values(struct device *device, const struct plan *plan, const struct network_memory *memory,
-                                  const struct pass *pass, int index, const struct student_feature *feature, float *out,
-                                  size_t stride, struct error *err)
+static enum status read_student(struct device *device, const struct plan *plan, const struct network_memory *memory,
+                                const struct pass *pass, int index, const struct student_feature *feature, float *out,
+                                size_t stride, struct error *err)
 {
-    const struct feature_launch t = feature_launch_of(device, plan, memory, pass, index, feature, out, stride, true);
+    const struct student_launch t = student_launch_of(device, plan, memory, pass, index, feature, out, stride, true);
     const struct cuda_read read = cuda_read_of(&t.run, t.tensor);
     DISPATCH_TYPE(cuda_dtype_of(&t.run, t.tensor), T,
-                  DISPATCH_WIDTH(t.grid.width, LAUNCH((feature_averages<T, V>), t.blocks, CHANNEL_THREADS, 0,
+                  DISPATCH_WIDTH(t.grid.width, LAUNCH((student_averages<T, V>), t.blocks, CHANNEL_THREADS, 0,
                                                       device->stream, t.rows, read, out, stride)));
     return cuda_launched("feature_read", err);
 }
 
-static enum status hand_back_gradient(struct device *device, const struct plan *plan,
-                                      const struct network_memory *memory, const struct pass *pass, int index,
-                                      const struct student_feature *feature, const float *gradient, size_t stride,
-                                      bool first, struct error *err)
+static enum status add_gradient(struct device *device, const struct plan *plan, const struct network_memory *memory,
+                                const struct pass *pass, int index, const struct student_feature *feature,
+                                const float *gradient, size_t stride, bool first, struct error *err)
 {
-    const struct feature_launch t =
-        feature_launch_of(device, plan, memory, pass, index, feature, gradient, stride, false);
+    const struct student_launch t =
+        student_launch_of(device, plan, memory, pass, index, feature, gradient, stride, false);
     const enum dtype dtype = cuda_dtype_of(&t.run, t.tensor);
     if (t.tensor->gradient == PLAN_NONE)
         return STATUS_OK;
@@ -282,9 +254,9 @@ static enum status hand_back_gradient(struct device *device, const struct plan *
     const size_t to_stride = plan->gradient_count * dtype_size(plan->dtype) / dtype_size(dtype);
     DISPATCH_TYPE(
         dtype, T,
-        DISPATCH_WIDTH(t.grid.width, LAUNCH((feature_gradients<T, V>), t.blocks, CHANNEL_THREADS, 0, device->stream,
+        DISPATCH_WIDTH(t.grid.width, LAUNCH((student_gradients<T, V>), t.blocks, CHANNEL_THREADS, 0, device->stream,
                                             t.rows, gradient, stride, (T *)to, to_stride, first)));
     return cuda_launched("feature_gradient", err);
 }
 
-const struct feature_ops cuda_feature_ops = {teacher_values, student_values, hand_back_gradient};
+const struct feature_ops cuda_feature_ops = {read_teacher, read_student, add_gradient};
