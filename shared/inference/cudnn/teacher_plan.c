@@ -1,7 +1,5 @@
 #include "shared/inference/cudnn/teacher_plan.h"
 
-#include "shared/graph/plan_memory.h"
-
 #include <stdlib.h>
 
 enum { ALIGNMENT = 256 };
@@ -34,7 +32,7 @@ enum status teacher_plan_value(struct teacher_plan *plan, struct shape shape, in
     const int vector = 16 / (int)dtype_size(type);
     TRY(grow(&plan->values, &plan->value_capacity, plan->value_count, sizeof *plan->values, err));
     plan->values[plan->value_count] = (struct value){
-        .shape = shape, .channels = (shape.c + vector - 1) / vector * vector, .type = type, .first = -1, .last = -1};
+        .shape = shape, .channels = (shape.c + vector - 1) / vector * vector, .type = type, .life = lifetime_new(0)};
     *index = plan->value_count++;
 cleanup:
     return status;
@@ -50,14 +48,9 @@ enum status teacher_plan_step(struct teacher_plan *plan, const struct step *step
     if (!added->name)
         return error_no_memory(err, 1, "the teacher's plan");
     const int used[3] = {step->x, step->second, step->y};
-    for (int i = 0; i < 3; i++) {
-        if (used[i] == NO_VALUE)
-            continue;
-        struct value *value = &plan->values[used[i]];
-        if (value->first < 0)
-            value->first = plan->step_count;
-        value->last = plan->step_count;
-    }
+    for (int i = 0; i < 3; i++)
+        if (used[i] != NO_VALUE)
+            lifetime_use(&plan->values[used[i]].life, plan->step_count);
     plan->step_count++;
 cleanup:
     return status;
@@ -70,16 +63,15 @@ enum status teacher_place_values(struct teacher_plan *plan, struct error *err)
     if (!lives)
         return error_no_memory(err, (size_t)plan->value_count * sizeof *lives, "the teacher's plan");
     for (int i = 0; i < plan->output_count; i++)
-        plan->values[plan->outputs[i]].last = plan->step_count; /* until the next pass */
+        lifetime_use(&plan->values[plan->outputs[i]].life, plan->step_count); /* until the next pass */
     for (int i = 0; i < plan->value_count; i++) {
-        size_t bytes = i == plan->input || plan->values[i].first < 0 ? 0 : teacher_value_bytes(plan, i);
-        lives[i] = (struct lifetime){.size = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT,
-                                     .first = plan->values[i].first < 0 ? 0 : plan->values[i].first,
-                                     .last = plan->values[i].last < 0 ? 0 : plan->values[i].last};
+        lives[i] = plan->values[i].life;
+        if (i != plan->input && lives[i].first != LIFETIME_UNUSED)
+            lives[i].size = teacher_value_bytes(plan, i);
     }
-    TRY(plan_memory(lives, plan->value_count, &plan->value_bytes, err));
+    TRY(plan_memory(lives, plan->value_count, ALIGNMENT, &plan->value_bytes, err));
     for (int i = 0; i < plan->value_count; i++)
-        plan->values[i].offset = lives[i].offset;
+        plan->values[i].life = lives[i];
 cleanup:
     free(lives);
     return status;

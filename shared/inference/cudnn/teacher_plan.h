@@ -6,6 +6,7 @@
 #ifndef SHARED_INFERENCE_CUDNN_TEACHER_PLAN_H
 #define SHARED_INFERENCE_CUDNN_TEACHER_PLAN_H
 
+#include "shared/graph/plan_memory.h"
 #include "shared/inference/cudnn/conv_shape.h"
 #include "shared/inference/cudnn/teacher_kernels.h"
 #include "shared/inference/cudnn/teacher_libraries.h"
@@ -18,8 +19,7 @@ struct value {
     struct shape shape;
     int channels; /* stored */
     enum dtype type;
-    int first, last; /* steps that use it */
-    size_t offset;   /* in the memory of values */
+    struct lifetime life; /* bytes in the memory of values, and the steps that use them */
 };
 
 enum step_kind {

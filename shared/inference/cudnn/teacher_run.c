@@ -9,7 +9,7 @@ struct run {
 
 void *teacher_place(const struct teacher_plan *plan, const struct teacher_memory *memory, int value)
 {
-    return value == plan->input ? memory->input : memory->values + plan->values[value].offset;
+    return value == plan->input ? memory->input : memory->values + plan->values[value].life.offset;
 }
 
 static const void *weights_at(const struct teacher_memory *memory, size_t offset)

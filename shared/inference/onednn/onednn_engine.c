@@ -46,7 +46,7 @@ static enum status worker_init(struct worker *worker, const struct onednn_plan *
     TRY(onednn_status(dnnl_stream_create(&worker->stream, plan->engine, dnnl_stream_default_flags), "stream", err));
     for (int i = 0; i < plan->tensor_count; i++) {
         const struct storage *storage = &plan->storages[plan->tensors[i].storage];
-        void *place = storage->kind == STORAGE_ARENA      ? worker->arena + storage->offset
+        void *place = storage->kind == STORAGE_ARENA      ? worker->arena + storage->life.offset
                       : storage->kind == STORAGE_CONSTANT ? storage->data
                                                           : DNNL_MEMORY_NONE;
         TRY(onednn_status(dnnl_memory_create(&worker->memories[i], &plan->tensors[i].md, plan->engine, place), "memory",
@@ -159,7 +159,7 @@ static enum status run_steps(const struct onednn_plan *plan, const struct worker
         if (!step->primitive) {
             int tensor = plan->arguments[step->first_argument].tensor;
             const struct storage *storage = &plan->storages[plan->tensors[tensor].storage];
-            memset(worker->arena + storage->offset, 0, storage->bytes);
+            memset(worker->arena + storage->life.offset, 0, storage->life.size);
             continue;
         }
         dnnl_status_t result = dnnl_primitive_execute(step->primitive, worker->stream, step->argument_count,

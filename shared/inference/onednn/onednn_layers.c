@@ -64,14 +64,12 @@ int onednn_eltwise(enum activation activation, float alpha, float beta, struct e
     }
 }
 
-bool onednn_fuses_add(const struct node *node)
+bool onednn_fuses(const struct node *host, const struct node *follower)
 {
-    return node->op == OP_CONV;
-}
-
-bool onednn_fuses_activation(const struct node *node, enum activation activation)
-{
-    return node->op == OP_CONV || node->op == OP_LINEAR || (node->op == OP_BATCH_NORM && activation == ACTIVATION_RELU);
+    if (follower->op == OP_ADD)
+        return host->op == OP_CONV;
+    return host->op == OP_CONV || host->op == OP_LINEAR ||
+           (host->op == OP_BATCH_NORM && follower->activation == ACTIVATION_RELU);
 }
 
 enum status onednn_describe(const struct layers *layers, const char *name, const_dnnl_op_desc_t operation,

@@ -19,8 +19,8 @@ struct fused {
     float alpha, beta;
 };
 
-bool onednn_fuses_add(const struct node *node);
-bool onednn_fuses_activation(const struct node *node, enum activation activation);
+/* A graph_fuses (graph_chains.h): what follows a layer with weights as post-operations of its primitive. */
+bool onednn_fuses(const struct node *host, const struct node *follower);
 
 /* Appends the steps of node, whose inputs have been computed, and sets *value to the tensor of the result. */
 enum status onednn_append_node(const struct layers *layers, const struct node *node, const struct fused *fused,

@@ -79,7 +79,7 @@ enum status onednn_tensor(struct onednn_plan *plan, const dnnl_memory_desc_t *md
     TRY(grow(&plan->storages, &plan->storage_capacity, plan->storage_count, sizeof *plan->storages, err));
     TRY(grow(&plan->tensors, &plan->tensor_capacity, plan->tensor_count, sizeof *plan->tensors, err));
     plan->storages[plan->storage_count] =
-        (struct storage){.kind = kind, .bytes = dnnl_memory_desc_get_size(&copy), .first = -1, .last = -1};
+        (struct storage){.kind = kind, .life = lifetime_new(dnnl_memory_desc_get_size(&copy))};
     plan->tensors[plan->tensor_count] = (struct tensor){copy, plan->storage_count++};
     *tensor = plan->tensor_count++;
 cleanup:
@@ -131,19 +131,10 @@ enum status onednn_constant(struct onednn_plan *plan, const char *name, const fl
     enum status status = STATUS_OK;
     TRY(onednn_tensor(plan, wanted, STORAGE_CONSTANT, tensor, err));
     struct storage *storage = &plan->storages[plan->tensors[*tensor].storage];
-    TRY(memory_new(&storage->data, storage->bytes, 1, "the teacher's weights", err));
+    TRY(memory_new(&storage->data, storage->life.size, 1, "the teacher's weights", err));
     TRY(reorder_now(plan, name, given, data, wanted, storage->data, err));
 cleanup:
     return status;
-}
-
-/* The step that will be appended next uses the tensor. */
-static void use(struct onednn_plan *plan, int tensor)
-{
-    struct storage *storage = &plan->storages[plan->tensors[tensor].storage];
-    if (storage->first < 0)
-        storage->first = plan->step_count;
-    storage->last = plan->step_count;
 }
 
 static enum status append_step(struct onednn_plan *plan, const char *name, dnnl_primitive_t primitive,
@@ -158,7 +149,7 @@ static enum status append_step(struct onednn_plan *plan, const char *name, dnnl_
     for (int i = 0; i < argument_count; i++) {
         TRY(grow(&plan->arguments, &plan->argument_capacity, plan->argument_count, sizeof *plan->arguments, err));
         plan->arguments[plan->argument_count++] = arguments[i];
-        use(plan, arguments[i].tensor);
+        lifetime_use(&plan->storages[plan->tensors[arguments[i].tensor].storage].life, plan->step_count);
     }
     plan->steps[plan->step_count++] = (struct step){primitive, copy, first, argument_count};
 cleanup:
@@ -225,56 +216,22 @@ cleanup:
     return status;
 }
 
-static int larger_first(const void *a, const void *b)
-{
-    const struct storage *x = *(const struct storage *const *)a, *y = *(const struct storage *const *)b;
-    if (x->bytes != y->bytes)
-        return x->bytes < y->bytes ? 1 : -1;
-    return x < y ? -1 : x > y;
-}
-
-/* Places item at the lowest gap that is free during its life; placed[count] is in order of offsets. */
-static void place(struct storage **placed, int count, struct storage *item)
-{
-    size_t offset = 0;
-    for (int i = 0; i < count; i++) {
-        const struct storage *other = placed[i];
-        if (other->last < item->first || item->last < other->first)
-            continue;
-        if (offset + item->bytes <= other->offset)
-            break;
-        if (other->offset + other->bytes > offset)
-            offset = other->offset + other->bytes;
-    }
-    item->offset = offset;
-    int at = count;
-    for (; at > 0 && placed[at - 1]->offset > offset; at--)
-        placed[at] = placed[at - 1];
-    placed[at] = item;
-}
-
 enum status onednn_plan_finish(struct onednn_plan *plan, struct error *err)
 {
     enum { ALIGNMENT = 64 };
-    int count = 0;
-    struct storage **order = calloc((size_t)plan->storage_count + 1, sizeof *order);
-    struct storage **placed = calloc((size_t)plan->storage_count + 1, sizeof *placed);
-    if (order && placed) {
-        for (int i = 0; i < plan->storage_count; i++) {
-            struct storage *storage = &plan->storages[i];
-            storage->bytes = (storage->bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-            if (storage->kind == STORAGE_ARENA && storage->first >= 0)
-                order[count++] = storage;
-        }
-        qsort(order, (size_t)count, sizeof *order, larger_first);
-        for (int i = 0; i < count; i++) {
-            place(placed, i, order[i]);
-            if (order[i]->offset + order[i]->bytes > plan->arena_bytes)
-                plan->arena_bytes = order[i]->offset + order[i]->bytes;
-        }
+    enum status status = STATUS_OK;
+    struct lifetime *lives = calloc((size_t)plan->storage_count + 1, sizeof *lives);
+    if (!lives)
+        return error_no_memory(err, (size_t)plan->storage_count * sizeof *lives, "the teacher's plan");
+    for (int i = 0; i < plan->storage_count; i++) {
+        lives[i] = plan->storages[i].life;
+        if (plan->storages[i].kind != STORAGE_ARENA || lives[i].first == LIFETIME_UNUSED)
+            lives[i].size = 0;
     }
-    bool failed = !order || !placed;
-    free(order);
-    free(placed);
-    return failed ? error_no_memory(err, (size_t)plan->storage_count * sizeof *order, "the teacher's plan") : STATUS_OK;
+    TRY(plan_memory(lives, plan->storage_count, ALIGNMENT, &plan->arena_bytes, err));
+    for (int i = 0; i < plan->storage_count; i++)
+        plan->storages[i].life.offset = lives[i].offset;
+cleanup:
+    free(lives);
+    return status;
 }

@@ -9,20 +9,19 @@
 #include "shared/base/error.h"
 #include "shared/base/memory.h"
 #include "shared/graph/graph.h"
+#include "shared/graph/plan_memory.h"
 #include <dnnl.h>
 
 enum storage_kind {
-    STORAGE_ARENA,    /* at storage.offset of the worker's arena */
+    STORAGE_ARENA,    /* at storage.life.offset of the worker's arena */
     STORAGE_CONSTANT, /* storage.data: weights, the same for all workers */
     STORAGE_CALLER,   /* the caller's input or output, set for every sample */
 };
 
 struct storage {
     enum storage_kind kind;
-    size_t bytes;
-    int first, last; /* steps that use it */
-    size_t offset;
-    void *data; /* owned */
+    struct lifetime life; /* bytes in the arena, and the steps that use them */
+    void *data;           /* owned */
 };
 
 /* A view of a storage. Several tensors may share one: a flattened map, a sum in place. */
