@@ -89,9 +89,10 @@ struct graph {
     struct arena arena;
     const char *name;
     struct node *nodes;
-    int node_count, node_capacity;
+    int node_count;
     struct weight *weights;
-    int weight_count, weight_capacity;
+    int weight_count;
+    size_t node_capacity, weight_capacity;
     int input;  /* node index, OP_INPUT */
     int output; /* node index of the logits */
 };

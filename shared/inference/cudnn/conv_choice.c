@@ -1,5 +1,6 @@
 #include "shared/inference/cudnn/conv_choice.h"
 
+#include "shared/base/memory.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,6 +71,7 @@ cleanup:
 static enum status find_choice(struct conv_chooser *chooser, const struct conv_shape *shape,
                                struct conv_choice **choice, bool *found, struct error *err)
 {
+    enum status status = STATUS_OK;
     *found = true;
     for (int i = 0; i < chooser->count; i++) {
         *choice = chooser->choices[i];
@@ -77,20 +79,15 @@ static enum status find_choice(struct conv_chooser *chooser, const struct conv_s
             return STATUS_OK;
     }
     *found = false;
-    if (chooser->count == chooser->capacity) {
-        int capacity = chooser->capacity ? 2 * chooser->capacity : 32;
-        struct conv_choice **moved = realloc(chooser->choices, (size_t)capacity * sizeof(struct conv_choice *));
-        if (!moved)
-            return error_no_memory(err, (size_t)capacity * sizeof(struct conv_choice *), "the teacher's plan");
-        chooser->choices = moved;
-        chooser->capacity = capacity;
-    }
+    TRY(array_grow(&chooser->choices, sizeof *chooser->choices, (size_t)chooser->count, &chooser->capacity,
+                   "the teacher's plan", err));
     *choice = calloc(1, sizeof **choice);
     if (!*choice)
         return error_no_memory(err, sizeof **choice, "the teacher's plan");
     (*choice)->shape = *shape;
     chooser->choices[chooser->count++] = *choice;
-    return STATUS_OK;
+cleanup:
+    return status;
 }
 
 enum status conv_choose(struct conv_chooser *chooser, const struct conv_shape *shape, const struct conv_choice **choice,
@@ -122,5 +119,6 @@ void conv_chooser_release(struct conv_chooser *chooser)
     }
     free(chooser->choices);
     chooser->choices = NULL;
-    chooser->count = chooser->capacity = 0;
+    chooser->count = 0;
+    chooser->capacity = 0;
 }

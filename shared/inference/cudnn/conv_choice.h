@@ -20,7 +20,8 @@ struct conv_chooser {
     bool tune;
     cudnnHandle_t handle; /* for tuning */
     struct conv_choice **choices;
-    int count, capacity;
+    int count;
+    size_t capacity;
 };
 
 /* *choice is the chooser's. */

@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+static const char WHAT[] = "the teacher's plan"; /* in messages about memory */
+
 enum { ALIGNMENT = 256 };
 
 size_t teacher_value_bytes(const struct teacher_plan *plan, int value)
@@ -10,27 +12,12 @@ size_t teacher_value_bytes(const struct teacher_plan *plan, int value)
     return (size_t)plan->batch * (size_t)v->shape.h * (size_t)v->shape.w * (size_t)v->channels * dtype_size(v->type);
 }
 
-/* Makes room for one more item. */
-static enum status grow(void *items, int *capacity, int count, size_t size, struct error *err)
-{
-    void **array = items;
-    if (count < *capacity)
-        return STATUS_OK;
-    int wanted = *capacity ? 2 * *capacity : 64;
-    void *moved = realloc(*array, size_mul((size_t)wanted, size));
-    if (!moved)
-        return error_no_memory(err, size_mul((size_t)wanted, size), "the teacher's plan");
-    *array = moved;
-    *capacity = wanted;
-    return STATUS_OK;
-}
-
 enum status teacher_plan_value(struct teacher_plan *plan, struct shape shape, int *index, struct error *err)
 {
     enum status status = STATUS_OK;
     const enum dtype type = precision_dtype(plan->precision);
     const int vector = 16 / (int)dtype_size(type);
-    TRY(grow(&plan->values, &plan->value_capacity, plan->value_count, sizeof *plan->values, err));
+    TRY(array_grow(&plan->values, sizeof *plan->values, (size_t)plan->value_count, &plan->value_capacity, WHAT, err));
     plan->values[plan->value_count] = (struct value){
         .shape = shape, .channels = (shape.c + vector - 1) / vector * vector, .type = type, .life = lifetime_new(0)};
     *index = plan->value_count++;
@@ -41,12 +28,12 @@ cleanup:
 enum status teacher_plan_step(struct teacher_plan *plan, const struct step *step, struct error *err)
 {
     enum status status = STATUS_OK;
-    TRY(grow(&plan->steps, &plan->step_capacity, plan->step_count, sizeof *plan->steps, err));
+    TRY(array_grow(&plan->steps, sizeof *plan->steps, (size_t)plan->step_count, &plan->step_capacity, WHAT, err));
     struct step *added = &plan->steps[plan->step_count];
     *added = *step;
     added->name = arena_strdup(&plan->arena, step->name);
     if (!added->name)
-        return error_no_memory(err, 1, "the teacher's plan");
+        return error_no_memory(err, 1, WHAT);
     const int used[3] = {step->x, step->second, step->y};
     for (int i = 0; i < 3; i++)
         if (used[i] != NO_VALUE)
@@ -61,7 +48,7 @@ enum status teacher_place_values(struct teacher_plan *plan, struct error *err)
     enum status status = STATUS_OK;
     struct lifetime *lives = calloc((size_t)plan->value_count, sizeof *lives);
     if (!lives)
-        return error_no_memory(err, (size_t)plan->value_count * sizeof *lives, "the teacher's plan");
+        return error_no_memory(err, (size_t)plan->value_count * sizeof *lives, WHAT);
     for (int i = 0; i < plan->output_count; i++)
         lifetime_use(&plan->values[plan->outputs[i]].life, plan->step_count); /* until the next pass */
     for (int i = 0; i < plan->value_count; i++) {

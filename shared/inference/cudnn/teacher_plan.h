@@ -58,7 +58,8 @@ struct teacher_plan {
     struct arena arena; /* names, and the next two */
     struct step *steps;
     struct value *values;
-    int step_count, step_capacity, value_count, value_capacity;
+    int step_count, value_count;
+    size_t step_capacity, value_capacity;
     int batch;
     enum precision precision;
     int input;    /* value; it has memory of its own */

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char WHAT[] = "the teacher's plan"; /* in messages about memory */
+
 static const char *reason(dnnl_status_t result)
 {
     switch (result) {
@@ -23,21 +25,6 @@ enum status onednn_status(dnnl_status_t result, const char *node, struct error *
         return STATUS_OK;
     return error_set(err, STATUS_INTERNAL, NULL, "node '%s': oneDNN refused it: %s (status %d)", node, reason(result),
                      (int)result);
-}
-
-/* Makes room for one more item. */
-static enum status grow(void *items, int *capacity, int count, size_t size, struct error *err)
-{
-    void **array = items;
-    if (count < *capacity)
-        return STATUS_OK;
-    int wanted = *capacity ? 2 * *capacity : 64;
-    void *moved = realloc(*array, size_mul((size_t)wanted, size));
-    if (!moved)
-        return error_no_memory(err, size_mul((size_t)wanted, size), "the teacher's plan");
-    *array = moved;
-    *capacity = wanted;
-    return STATUS_OK;
 }
 
 enum status onednn_plan_init(struct onednn_plan *plan, struct error *err)
@@ -76,8 +63,10 @@ enum status onednn_tensor(struct onednn_plan *plan, const dnnl_memory_desc_t *md
 {
     enum status status = STATUS_OK;
     const dnnl_memory_desc_t copy = *md; /* md may be that of another tensor, which moves when the plan grows */
-    TRY(grow(&plan->storages, &plan->storage_capacity, plan->storage_count, sizeof *plan->storages, err));
-    TRY(grow(&plan->tensors, &plan->tensor_capacity, plan->tensor_count, sizeof *plan->tensors, err));
+    TRY(array_grow(&plan->storages, sizeof *plan->storages, (size_t)plan->storage_count, &plan->storage_capacity, WHAT,
+                   err));
+    TRY(array_grow(&plan->tensors, sizeof *plan->tensors, (size_t)plan->tensor_count, &plan->tensor_capacity, WHAT,
+                   err));
     plan->storages[plan->storage_count] =
         (struct storage){.kind = kind, .life = lifetime_new(dnnl_memory_desc_get_size(&copy))};
     plan->tensors[plan->tensor_count] = (struct tensor){copy, plan->storage_count++};
@@ -90,7 +79,8 @@ enum status onednn_view(struct onednn_plan *plan, int of, const dnnl_memory_desc
 {
     enum status status = STATUS_OK;
     const dnnl_memory_desc_t copy = *md;
-    TRY(grow(&plan->tensors, &plan->tensor_capacity, plan->tensor_count, sizeof *plan->tensors, err));
+    TRY(array_grow(&plan->tensors, sizeof *plan->tensors, (size_t)plan->tensor_count, &plan->tensor_capacity, WHAT,
+                   err));
     plan->tensors[plan->tensor_count] = (struct tensor){copy, plan->tensors[of].storage};
     *tensor = plan->tensor_count++;
 cleanup:
@@ -143,11 +133,12 @@ static enum status append_step(struct onednn_plan *plan, const char *name, dnnl_
     enum status status = STATUS_OK;
     char *copy = arena_strdup(&plan->names, name);
     if (!copy)
-        return error_no_memory(err, strlen(name), "the teacher's plan");
-    TRY(grow(&plan->steps, &plan->step_capacity, plan->step_count, sizeof *plan->steps, err));
+        return error_no_memory(err, strlen(name), WHAT);
+    TRY(array_grow(&plan->steps, sizeof *plan->steps, (size_t)plan->step_count, &plan->step_capacity, WHAT, err));
     int first = plan->argument_count;
     for (int i = 0; i < argument_count; i++) {
-        TRY(grow(&plan->arguments, &plan->argument_capacity, plan->argument_count, sizeof *plan->arguments, err));
+        TRY(array_grow(&plan->arguments, sizeof *plan->arguments, (size_t)plan->argument_count,
+                       &plan->argument_capacity, WHAT, err));
         plan->arguments[plan->argument_count++] = arguments[i];
         lifetime_use(&plan->storages[plan->tensors[arguments[i].tensor].storage].life, plan->step_count);
     }
@@ -222,7 +213,7 @@ enum status onednn_plan_finish(struct onednn_plan *plan, struct error *err)
     enum status status = STATUS_OK;
     struct lifetime *lives = calloc((size_t)plan->storage_count + 1, sizeof *lives);
     if (!lives)
-        return error_no_memory(err, (size_t)plan->storage_count * sizeof *lives, "the teacher's plan");
+        return error_no_memory(err, (size_t)plan->storage_count * sizeof *lives, WHAT);
     for (int i = 0; i < plan->storage_count; i++) {
         lives[i] = plan->storages[i].life;
         if (plan->storages[i].kind != STORAGE_ARENA || lives[i].first == LIFETIME_UNUSED)

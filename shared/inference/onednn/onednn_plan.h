@@ -50,7 +50,7 @@ struct onednn_plan {
     struct step *steps;
     struct argument *arguments;
     int storage_count, tensor_count, step_count, argument_count;
-    int storage_capacity, tensor_capacity, step_capacity, argument_capacity;
+    size_t storage_capacity, tensor_capacity, step_capacity, argument_capacity;
     size_t arena_bytes;
 };
 
