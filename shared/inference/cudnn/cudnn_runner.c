@@ -169,7 +169,7 @@ cleanup:
 
 static struct teacher_value describe_value(const struct teacher_runner *runner, int value)
 {
-    const struct value *v = &runner->plan.values[value];
+    const struct planned_value *v = &runner->plan.values[value];
     return (struct teacher_value){teacher_place(&runner->plan, &runner->memory, value), v->shape, v->channels, v->type};
 }
 

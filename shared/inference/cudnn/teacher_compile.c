@@ -19,7 +19,7 @@ static enum status emit_chain(const struct emitter *emitter, const struct graph_
 {
     const struct graph *graph = emitter->graph;
     const struct graph_chain chain = graph_chain_ending_at(chains, graph, last);
-    struct fused fused = {.addend = NO_VALUE, .name = graph->nodes[last].name};
+    struct teacher_fused fused = {.addend = NO_VALUE, .name = graph->nodes[last].name};
     fused.is_result = chains->retained[last] && chains->readers[last] == 0;
     if (chain.addend >= 0)
         fused.addend = emitter->values[chain.addend];

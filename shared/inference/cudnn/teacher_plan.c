@@ -8,7 +8,7 @@ enum { ALIGNMENT = 256 };
 
 size_t teacher_value_bytes(const struct teacher_plan *plan, int value)
 {
-    const struct value *v = &plan->values[value];
+    const struct planned_value *v = &plan->values[value];
     return (size_t)plan->batch * (size_t)v->shape.h * (size_t)v->shape.w * (size_t)v->channels * dtype_size(v->type);
 }
 
@@ -18,18 +18,18 @@ enum status teacher_plan_value(struct teacher_plan *plan, struct shape shape, in
     const enum dtype type = precision_dtype(plan->precision);
     const int vector = 16 / (int)dtype_size(type);
     TRY(array_grow(&plan->values, sizeof *plan->values, (size_t)plan->value_count, &plan->value_capacity, WHAT, err));
-    plan->values[plan->value_count] = (struct value){
+    plan->values[plan->value_count] = (struct planned_value){
         .shape = shape, .channels = (shape.c + vector - 1) / vector * vector, .type = type, .life = lifetime_new(0)};
     *index = plan->value_count++;
 cleanup:
     return status;
 }
 
-enum status teacher_plan_step(struct teacher_plan *plan, const struct step *step, struct error *err)
+enum status teacher_plan_step(struct teacher_plan *plan, const struct teacher_step *step, struct error *err)
 {
     enum status status = STATUS_OK;
     TRY(array_grow(&plan->steps, sizeof *plan->steps, (size_t)plan->step_count, &plan->step_capacity, WHAT, err));
-    struct step *added = &plan->steps[plan->step_count];
+    struct teacher_step *added = &plan->steps[plan->step_count];
     *added = *step;
     added->name = arena_strdup(&plan->arena, step->name);
     if (!added->name)

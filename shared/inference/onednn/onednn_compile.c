@@ -7,8 +7,8 @@
 
 /* True if the storage of tensor is read while the chain runs or after it. The chain's addition does not count: it is
  * what reads the addend in its place. */
-static bool is_read_later(const struct layers *layers, const struct graph_chains *chains, struct graph_chain chain,
-                          int tensor)
+static bool is_read_later(const struct onednn_layers *layers, const struct graph_chains *chains,
+                          struct graph_chain chain, int tensor)
 {
     const struct graph *graph = layers->graph;
     int storage = layers->plan->tensors[tensor].storage;
@@ -24,12 +24,12 @@ static bool is_read_later(const struct layers *layers, const struct graph_chains
 }
 
 /* Appends the steps of the chain that ends with node `last`. */
-static enum status append_chain(const struct layers *layers, const struct graph_chains *chains, int last,
-                                struct error *err)
+static enum status add_chain(const struct onednn_layers *layers, const struct graph_chains *chains, int last,
+                             struct error *err)
 {
     const struct graph *graph = layers->graph;
     const struct graph_chain chain = graph_chain_ending_at(chains, graph, last);
-    struct fused fused = {.addend = NOT_A_TENSOR};
+    struct onednn_fused fused = {.addend = NOT_A_TENSOR};
     if (chain.activation >= 0) {
         const struct node *node = &graph->nodes[chain.activation];
         fused.activation = node->activation;
@@ -38,35 +38,35 @@ static enum status append_chain(const struct layers *layers, const struct graph_
     }
     if (chain.addend >= 0) {
         fused.addend = layers->values[chain.addend];
-        fused.keep_addend = layers->plan->storages[layers->plan->tensors[fused.addend].storage].kind != STORAGE_ARENA ||
+        fused.keep_addend = layers->plan->storages[layers->plan->tensors[fused.addend].storage].kind != ONEDNN_ARENA ||
                             is_read_later(layers, chains, chain, fused.addend);
     }
-    return onednn_append_node(layers, &graph->nodes[chain.host], &fused, &layers->values[last], err);
+    return onednn_add_node(layers, &graph->nodes[chain.host], &fused, &layers->values[last], err);
 }
 
 /* Copies the value of node to memory of the caller, as soon as it exists: later steps may overwrite it. */
-static enum status append_output(const struct layers *layers, int node, int *tensor, struct error *err)
+static enum status add_output(const struct onednn_layers *layers, int node, int *tensor, struct error *err)
 {
     enum status status = STATUS_OK;
     dnnl_memory_desc_t md = onednn_plain_md(layers->graph->nodes[node].shape, dnnl_nchw);
-    TRY(onednn_tensor(layers->plan, &md, STORAGE_CALLER, tensor, err));
-    TRY(onednn_reorder(layers->plan, layers->graph->nodes[node].name, layers->values[node], *tensor, err));
+    TRY(onednn_add_tensor(layers->plan, &md, ONEDNN_CALLER, tensor, err));
+    TRY(onednn_add_reorder(layers->plan, layers->graph->nodes[node].name, layers->values[node], *tensor, err));
 cleanup:
     return status;
 }
 
-static enum status append_nodes(const struct layers *layers, const struct graph_chains *chains, const int *wanted,
-                                int wanted_count, int *outputs, struct error *err)
+static enum status add_chains(const struct onednn_layers *layers, const struct graph_chains *chains, const int *wanted,
+                              int wanted_count, int *outputs, struct error *err)
 {
     enum status status = STATUS_OK;
     for (int i = 0; i < layers->graph->node_count; i++) {
         if (!graph_chains_ends_at(chains, i))
             continue;
         if (i != layers->graph->input)
-            TRY(append_chain(layers, chains, i, err));
+            TRY(add_chain(layers, chains, i, err));
         for (int k = 0; chains->retained[i] && k < wanted_count; k++)
             if (wanted[k] == i)
-                TRY(append_output(layers, i, &outputs[k], err));
+                TRY(add_output(layers, i, &outputs[k], err));
     }
 cleanup:
     return status;
@@ -77,7 +77,7 @@ enum status onednn_compile(struct onednn_plan *plan, const struct graph *graph, 
 {
     enum status status = STATUS_OK;
     struct graph_chains chains = {0};
-    struct layers layers = {plan, graph, malloc((size_t)graph->node_count * sizeof(int))};
+    struct onednn_layers layers = {plan, graph, malloc((size_t)graph->node_count * sizeof(int))};
     dnnl_memory_desc_t md = onednn_plain_md(graph->nodes[graph->input].shape, dnnl_nhwc);
     if (!layers.values) {
         status = error_no_memory(err, (size_t)graph->node_count * sizeof(int), "the teacher's plan");
@@ -86,9 +86,9 @@ enum status onednn_compile(struct onednn_plan *plan, const struct graph *graph, 
     for (int i = 0; i < graph->node_count; i++)
         layers.values[i] = NOT_A_TENSOR;
     TRY(graph_chains_find(&chains, graph, wanted, wanted_count, onednn_fuses, err));
-    TRY(onednn_tensor(plan, &md, STORAGE_CALLER, input, err));
+    TRY(onednn_add_tensor(plan, &md, ONEDNN_CALLER, input, err));
     layers.values[graph->input] = *input;
-    TRY(append_nodes(&layers, &chains, wanted, wanted_count, outputs, err));
+    TRY(add_chains(&layers, &chains, wanted, wanted_count, outputs, err));
     TRY(onednn_plan_finish(plan, err));
 cleanup:
     graph_chains_release(&chains);

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct worker {
+struct onednn_worker {
     unsigned char *arena;       /* [plan.arena_bytes] */
     dnnl_memory_t *memories;    /* [plan.tensor_count] */
     dnnl_exec_arg_t *arguments; /* [plan.argument_count] */
@@ -22,7 +22,7 @@ struct worker {
 
 struct onednn_engine {
     struct onednn_plan plan;
-    struct worker *workers; /* [worker_count] */
+    struct onednn_worker *workers; /* [worker_count] */
     int worker_count;
     int input;    /* tensor */
     int *outputs; /* [output_count] tensors */
@@ -31,7 +31,7 @@ struct onednn_engine {
 
 /* ---- making ---- */
 
-static enum status worker_init(struct worker *worker, const struct onednn_plan *plan, struct error *err)
+static enum status worker_init(struct onednn_worker *worker, const struct onednn_plan *plan, struct error *err)
 {
     enum status status = STATUS_OK;
     void *arena = NULL;
@@ -45,10 +45,10 @@ static enum status worker_init(struct worker *worker, const struct onednn_plan *
     }
     TRY(onednn_status(dnnl_stream_create(&worker->stream, plan->engine, dnnl_stream_default_flags), "stream", err));
     for (int i = 0; i < plan->tensor_count; i++) {
-        const struct storage *storage = &plan->storages[plan->tensors[i].storage];
-        void *place = storage->kind == STORAGE_ARENA      ? worker->arena + storage->life.offset
-                      : storage->kind == STORAGE_CONSTANT ? storage->data
-                                                          : DNNL_MEMORY_NONE;
+        const struct onednn_storage *storage = &plan->storages[plan->tensors[i].storage];
+        void *place = storage->kind == ONEDNN_ARENA      ? worker->arena + storage->life.offset
+                      : storage->kind == ONEDNN_CONSTANT ? storage->data
+                                                         : DNNL_MEMORY_NONE;
         TRY(onednn_status(dnnl_memory_create(&worker->memories[i], &plan->tensors[i].md, plan->engine, place), "memory",
                           err));
     }
@@ -58,7 +58,7 @@ cleanup:
     return status;
 }
 
-static void worker_release(struct worker *worker, const struct onednn_plan *plan)
+static void worker_release(struct onednn_worker *worker, const struct onednn_plan *plan)
 {
     for (int i = 0; worker->memories && i < plan->tensor_count; i++)
         if (worker->memories[i])
@@ -152,13 +152,13 @@ cleanup:
 
 /* ---- running ---- */
 
-static enum status run_steps(const struct onednn_plan *plan, const struct worker *worker, struct error *err)
+static enum status run_steps(const struct onednn_plan *plan, const struct onednn_worker *worker, struct error *err)
 {
     for (int i = 0; i < plan->step_count; i++) {
-        const struct step *step = &plan->steps[i];
+        const struct onednn_step *step = &plan->steps[i];
         if (!step->primitive) {
             int tensor = plan->arguments[step->first_argument].tensor;
-            const struct storage *storage = &plan->storages[plan->tensors[tensor].storage];
+            const struct onednn_storage *storage = &plan->storages[plan->tensors[tensor].storage];
             memset(worker->arena + storage->life.offset, 0, storage->life.size);
             continue;
         }
@@ -174,7 +174,7 @@ static enum status engine_run(struct onednn_engine *engine, int index, const flo
                               struct error *err)
 {
     enum status status = STATUS_OK;
-    const struct worker *worker = &engine->workers[index];
+    const struct onednn_worker *worker = &engine->workers[index];
     int openmp_threads = omp_get_max_threads();
     omp_set_num_threads(1); /* a setting of this thread only */
     /* The cast drops const: oneDNN has no memory that is only read. No step writes to the input. */

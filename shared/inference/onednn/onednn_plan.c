@@ -58,8 +58,8 @@ void onednn_plan_release(struct onednn_plan *plan)
     *plan = (struct onednn_plan){0};
 }
 
-enum status onednn_tensor(struct onednn_plan *plan, const dnnl_memory_desc_t *md, enum storage_kind kind, int *tensor,
-                          struct error *err)
+enum status onednn_add_tensor(struct onednn_plan *plan, const dnnl_memory_desc_t *md, enum onednn_storage_kind kind,
+                              int *tensor, struct error *err)
 {
     enum status status = STATUS_OK;
     const dnnl_memory_desc_t copy = *md; /* md may be that of another tensor, which moves when the plan grows */
@@ -68,20 +68,21 @@ enum status onednn_tensor(struct onednn_plan *plan, const dnnl_memory_desc_t *md
     TRY(array_grow(&plan->tensors, sizeof *plan->tensors, (size_t)plan->tensor_count, &plan->tensor_capacity, WHAT,
                    err));
     plan->storages[plan->storage_count] =
-        (struct storage){.kind = kind, .life = lifetime_new(dnnl_memory_desc_get_size(&copy))};
-    plan->tensors[plan->tensor_count] = (struct tensor){copy, plan->storage_count++};
+        (struct onednn_storage){.kind = kind, .life = lifetime_new(dnnl_memory_desc_get_size(&copy))};
+    plan->tensors[plan->tensor_count] = (struct onednn_tensor){copy, plan->storage_count++};
     *tensor = plan->tensor_count++;
 cleanup:
     return status;
 }
 
-enum status onednn_view(struct onednn_plan *plan, int of, const dnnl_memory_desc_t *md, int *tensor, struct error *err)
+enum status onednn_add_view(struct onednn_plan *plan, int of, const dnnl_memory_desc_t *md, int *tensor,
+                            struct error *err)
 {
     enum status status = STATUS_OK;
     const dnnl_memory_desc_t copy = *md;
     TRY(array_grow(&plan->tensors, sizeof *plan->tensors, (size_t)plan->tensor_count, &plan->tensor_capacity, WHAT,
                    err));
-    plan->tensors[plan->tensor_count] = (struct tensor){copy, plan->tensors[of].storage};
+    plan->tensors[plan->tensor_count] = (struct onednn_tensor){copy, plan->tensors[of].storage};
     *tensor = plan->tensor_count++;
 cleanup:
     return status;
@@ -114,21 +115,21 @@ cleanup:
     return status;
 }
 
-enum status onednn_constant(struct onednn_plan *plan, const char *name, const float *data,
-                            const dnnl_memory_desc_t *given, const dnnl_memory_desc_t *wanted, int *tensor,
-                            struct error *err)
+enum status onednn_add_constant(struct onednn_plan *plan, const char *name, const float *data,
+                                const dnnl_memory_desc_t *given, const dnnl_memory_desc_t *wanted, int *tensor,
+                                struct error *err)
 {
     enum status status = STATUS_OK;
-    TRY(onednn_tensor(plan, wanted, STORAGE_CONSTANT, tensor, err));
-    struct storage *storage = &plan->storages[plan->tensors[*tensor].storage];
+    TRY(onednn_add_tensor(plan, wanted, ONEDNN_CONSTANT, tensor, err));
+    struct onednn_storage *storage = &plan->storages[plan->tensors[*tensor].storage];
     TRY(memory_new(&storage->data, storage->life.size, 1, "the teacher's weights", err));
     TRY(reorder_now(plan, name, given, data, wanted, storage->data, err));
 cleanup:
     return status;
 }
 
-static enum status append_step(struct onednn_plan *plan, const char *name, dnnl_primitive_t primitive,
-                               const struct argument *arguments, int argument_count, struct error *err)
+static enum status add_primitive(struct onednn_plan *plan, const char *name, dnnl_primitive_t primitive,
+                                 const struct onednn_argument *arguments, int argument_count, struct error *err)
 {
     enum status status = STATUS_OK;
     char *copy = arena_strdup(&plan->names, name);
@@ -142,26 +143,26 @@ static enum status append_step(struct onednn_plan *plan, const char *name, dnnl_
         plan->arguments[plan->argument_count++] = arguments[i];
         lifetime_use(&plan->storages[plan->tensors[arguments[i].tensor].storage].life, plan->step_count);
     }
-    plan->steps[plan->step_count++] = (struct step){primitive, copy, first, argument_count};
+    plan->steps[plan->step_count++] = (struct onednn_step){primitive, copy, first, argument_count};
 cleanup:
     return status;
 }
 
-enum status onednn_step(struct onednn_plan *plan, const char *name, dnnl_primitive_desc_t descriptor,
-                        const struct argument *arguments, int argument_count, struct error *err)
+enum status onednn_add_step(struct onednn_plan *plan, const char *name, dnnl_primitive_desc_t descriptor,
+                            const struct onednn_argument *arguments, int argument_count, struct error *err)
 {
     enum status status = STATUS_OK;
     dnnl_primitive_t primitive = NULL;
-    struct argument all[NODE_MAX_INPUTS + 8];
+    struct onednn_argument all[NODE_MAX_INPUTS + 8];
     const dnnl_memory_desc_t *scratch = dnnl_primitive_desc_query_md(descriptor, dnnl_query_scratchpad_md, 0);
     memcpy(all, arguments, (size_t)argument_count * sizeof *all);
     if (scratch && dnnl_memory_desc_get_size(scratch) > 0) {
         all[argument_count].kind = DNNL_ARG_SCRATCHPAD;
-        TRY(onednn_tensor(plan, scratch, STORAGE_ARENA, &all[argument_count].tensor, err));
+        TRY(onednn_add_tensor(plan, scratch, ONEDNN_ARENA, &all[argument_count].tensor, err));
         argument_count++;
     }
     TRY(onednn_status(dnnl_primitive_create(&primitive, descriptor), name, err));
-    TRY(append_step(plan, name, primitive, all, argument_count, err));
+    TRY(add_primitive(plan, name, primitive, all, argument_count, err));
     primitive = NULL;
 cleanup:
     if (primitive)
@@ -170,39 +171,39 @@ cleanup:
     return status;
 }
 
-enum status onednn_zero(struct onednn_plan *plan, const char *name, int tensor, struct error *err)
+enum status onednn_add_zero(struct onednn_plan *plan, const char *name, int tensor, struct error *err)
 {
-    const struct argument argument = {DNNL_ARG_DST, tensor};
-    return append_step(plan, name, NULL, &argument, 1, err);
+    const struct onednn_argument argument = {DNNL_ARG_DST, tensor};
+    return add_primitive(plan, name, NULL, &argument, 1, err);
 }
 
-enum status onednn_reorder(struct onednn_plan *plan, const char *name, int from, int to, struct error *err)
+enum status onednn_add_reorder(struct onednn_plan *plan, const char *name, int from, int to, struct error *err)
 {
     enum status status = STATUS_OK;
     dnnl_primitive_attr_t attributes = NULL;
     dnnl_primitive_desc_t descriptor = NULL;
-    const struct argument arguments[2] = {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}};
+    const struct onednn_argument arguments[2] = {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}};
     TRY(onednn_status(dnnl_primitive_attr_create(&attributes), name, err));
     TRY(onednn_status(dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user), name, err));
     TRY(onednn_status(dnnl_reorder_primitive_desc_create(&descriptor, &plan->tensors[from].md, plan->engine,
                                                          &plan->tensors[to].md, plan->engine, attributes),
                       name, err));
-    TRY(onednn_step(plan, name, descriptor, arguments, 2, err));
+    TRY(onednn_add_step(plan, name, descriptor, arguments, 2, err));
 cleanup:
     if (attributes)
         dnnl_primitive_attr_destroy(attributes);
     return status;
 }
 
-enum status onednn_layout(struct onednn_plan *plan, const char *name, int tensor, const dnnl_memory_desc_t *md,
-                          int *out, struct error *err)
+enum status onednn_add_layout(struct onednn_plan *plan, const char *name, int tensor, const dnnl_memory_desc_t *md,
+                              int *out, struct error *err)
 {
     enum status status = STATUS_OK;
     *out = tensor;
     if (dnnl_memory_desc_equal(&plan->tensors[tensor].md, md))
         return STATUS_OK;
-    TRY(onednn_tensor(plan, md, STORAGE_ARENA, out, err));
-    TRY(onednn_reorder(plan, name, tensor, *out, err));
+    TRY(onednn_add_tensor(plan, md, ONEDNN_ARENA, out, err));
+    TRY(onednn_add_reorder(plan, name, tensor, *out, err));
 cleanup:
     return status;
 }
@@ -216,7 +217,7 @@ enum status onednn_plan_finish(struct onednn_plan *plan, struct error *err)
         return error_no_memory(err, (size_t)plan->storage_count * sizeof *lives, WHAT);
     for (int i = 0; i < plan->storage_count; i++) {
         lives[i] = plan->storages[i].life;
-        if (plan->storages[i].kind != STORAGE_ARENA || lives[i].first == LIFETIME_UNUSED)
+        if (plan->storages[i].kind != ONEDNN_ARENA || lives[i].first == LIFETIME_UNUSED)
             lives[i].size = 0;
     }
     TRY(plan_memory(lives, plan->storage_count, ALIGNMENT, &plan->arena_bytes, err));
