@@ -95,22 +95,18 @@ cleanup:
     return status;
 }
 
-/* The plan of the folded graph; names[output_count] are those of the outputs. */
-static enum status make_plan(struct onednn_engine *engine, const struct graph *graph, const char *const *names,
+/* The plan of the folded graph. outputs[output_count]: nodes of `graph`. */
+static enum status make_plan(struct onednn_engine *engine, const struct graph *graph, const int *outputs,
                              struct error *err)
 {
     enum status status = STATUS_OK;
     struct graph folded;
-    int count = engine->output_count, *wanted = calloc((size_t)count, sizeof *wanted);
+    const int count = engine->output_count;
+    graph_init(&folded);
+    int *wanted = calloc((size_t)count, sizeof *wanted); /* nodes of the folded graph */
     if (!wanted)
         return error_no_memory(err, (size_t)count * sizeof *wanted, "the teacher's plan");
-    status = graph_fold(graph, &folded, names, count, err);
-    if (status != STATUS_OK) {
-        free(wanted);
-        return status;
-    }
-    for (int i = 0; i < count; i++)
-        wanted[i] = graph_find(&folded, names[i]);
+    TRY(graph_fold(graph, &folded, outputs, count, wanted, err));
     TRY(onednn_plan_init(&engine->plan, err));
     TRY(onednn_compile(&engine->plan, &folded, wanted, count, &engine->input, engine->outputs, err));
 cleanup:
@@ -123,30 +119,25 @@ static enum status engine_new(struct onednn_engine **out, const struct graph *gr
                               int output_count, int workers, struct error *err)
 {
     enum status status = STATUS_OK;
-    size_t count = (size_t)output_count;
     int openmp_threads = omp_get_max_threads();
-    const char **names = calloc(count, sizeof *names);
     struct onednn_engine *engine = calloc(1, sizeof *engine);
     *out = NULL;
+    if (!engine)
+        return error_no_memory(err, sizeof *engine, "the teacher");
     omp_set_num_threads(1); /* oneDNN plans for the number of threads that it sees now */
-    if (engine) {
-        engine->output_count = output_count;
-        engine->outputs = calloc(count, sizeof *engine->outputs);
-    }
-    if (!names || !engine || !engine->outputs) {
-        status = error_no_memory(err, count * sizeof *names, "the teacher");
+    engine->output_count = output_count;
+    engine->outputs = calloc((size_t)output_count, sizeof *engine->outputs);
+    if (!engine->outputs) {
+        status = error_no_memory(err, (size_t)output_count * sizeof *engine->outputs, "the teacher");
         goto cleanup;
     }
-    for (size_t i = 0; i < count; i++)
-        names[i] = graph->nodes[outputs[i]].name;
-    TRY(make_plan(engine, graph, names, err));
+    TRY(make_plan(engine, graph, outputs, err));
     TRY(make_workers(engine, workers, err));
     *out = engine;
     engine = NULL;
 cleanup:
     omp_set_num_threads(openmp_threads);
     engine_free(engine);
-    free(names);
     return status;
 }
 
