@@ -126,7 +126,7 @@ static enum status choose_engine(struct dump_job *job, struct error *err)
         .gpu_memory = options->gpu_memory,
         .precision = options->precision,
         .batch = options->batch,
-        .slots = TEACHER_SLOTS,
+        .in_flight = TEACHER_IN_FLIGHT,
     };
     job->manifest.device = job->manifest.precision = "";
     if (!cache_has_teacher(&job->manifest)) {

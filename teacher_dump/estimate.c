@@ -80,13 +80,13 @@ static enum status measure(struct dump_job *job, struct measurement *m, struct e
     int runs = 0;
     start = clock_seconds();
     do {
-        if (runs >= TEACHER_SLOTS)
-            TRY(view_batch_collect(&views, runs % TEACHER_SLOTS, &answers, err));
-        TRY(view_batch_submit(&views, runs % TEACHER_SLOTS, requests, count, err));
+        if (runs >= TEACHER_IN_FLIGHT)
+            TRY(view_batch_collect(&views, runs % TEACHER_IN_FLIGHT, &answers, err));
+        TRY(view_batch_submit(&views, runs % TEACHER_IN_FLIGHT, requests, count, err));
         runs++;
     } while (clock_seconds() - start < MEASURE_SECONDS / 2);
-    for (int slot = 0; slot < TEACHER_SLOTS && slot < runs; slot++)
-        TRY(view_batch_collect(&views, slot, &answers, err));
+    for (int buffer = 0; buffer < TEACHER_IN_FLIGHT && buffer < runs; buffer++)
+        TRY(view_batch_collect(&views, buffer, &answers, err));
     m->view_seconds = (clock_seconds() - start) / ((double)runs * count);
 cleanup:
     for (int i = 0; i < batch && images; i++)

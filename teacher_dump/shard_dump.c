@@ -29,8 +29,8 @@ struct dump {
     size_t per_sample, total; /* views */
     struct window window;
     struct view_request *requests; /* [batch] */
-    struct batch slots[TEACHER_SLOTS];
-    int submitted, collected; /* batches; batch number i is in slot i % TEACHER_SLOTS */
+    struct batch in_flight[TEACHER_IN_FLIGHT];
+    int submitted, collected; /* batches; batch number i is in buffer i % TEACHER_IN_FLIGHT */
 };
 
 static const struct image_sample *sample_of(const struct dump_job *job, const struct cache_shard *content, uint32_t i)
@@ -147,15 +147,15 @@ static void fill_request(const struct dump *dump, size_t at, struct view_request
 static enum status submit(struct dump *dump, size_t at, int count, struct error *err)
 {
     const struct shard_work *work = dump->work;
-    const int slot = dump->submitted % TEACHER_SLOTS;
+    const int buffer = dump->submitted % TEACHER_IN_FLIGHT;
     enum status status = STATUS_OK;
     for (int k = 0; k < count; k++)
         fill_request(dump, at + (size_t)k, &dump->requests[k]);
     if (work->partners)
         TRY(partner_images_find(work->partners, work->pool, dump->requests, count, err));
-    dump->slots[slot] = (struct batch){at, count};
+    dump->in_flight[buffer] = (struct batch){at, count};
     dump->submitted++;
-    status = view_batch_submit(work->views, slot, dump->requests, count, err);
+    status = view_batch_submit(work->views, buffer, dump->requests, count, err);
 cleanup:
     return status;
 }
@@ -183,9 +183,9 @@ static void store_task(void *context, int k, int worker)
 static enum status collect(struct dump *dump, struct error *err)
 {
     enum status status = STATUS_OK;
-    int slot = dump->collected++ % TEACHER_SLOTS;
-    struct store_job job = {.dump = dump, .batch = &dump->slots[slot]};
-    TRY(view_batch_collect(dump->work->views, slot, &job.answers, err));
+    int buffer = dump->collected++ % TEACHER_IN_FLIGHT;
+    struct store_job job = {.dump = dump, .batch = &dump->in_flight[buffer]};
+    TRY(view_batch_collect(dump->work->views, buffer, &job.answers, err));
     task_errors_init(&job.errors);
     thread_pool_run(dump->work->pool, job.batch->count, store_task, &job);
     status = task_errors_finish(&job.errors, err);
@@ -207,7 +207,7 @@ static enum status run_batches(struct dump *dump, struct error *err)
     for (size_t at = 0; at < dump->total; at += batch) {
         size_t end = dump->total - at < batch ? dump->total : at + batch;
         TRY(window_advance(&dump->window, work->pool, (uint32_t)((end - 1) / dump->per_sample + 1), err));
-        if (teacher && dump->submitted - dump->collected == TEACHER_SLOTS)
+        if (teacher && dump->submitted - dump->collected == TEACHER_IN_FLIGHT)
             TRY(collect(dump, err));
         if (teacher)
             TRY(submit(dump, at, (int)(end - at), err));

@@ -55,8 +55,8 @@ cleanup:
 
 void teacher_release(struct teacher *teacher)
 {
-    if (teacher->inference)
-        teacher->backend->engine->close(teacher->inference);
+    if (teacher->engine)
+        teacher->backend->engine->close(teacher->engine);
     if (teacher->device)
         teacher->backend->device->close(teacher->device);
     graph_release(&teacher->graph);
@@ -142,12 +142,12 @@ enum status teacher_start(struct teacher *teacher, const struct teacher_engine *
         teacher->shapes[i] = teacher->graph.nodes[teacher->nodes[i]].shape;
     teacher->backend = engine->backend;
     const struct engine_options options = {.batch = engine->batch,
-                                           .slots = engine->slots,
+                                           .in_flight = engine->in_flight,
                                            .precision = (enum precision)engine->precision,
                                            .outputs = teacher->nodes,
                                            .output_count = teacher->output_count};
     TRY(teacher->backend->device->open(&teacher->device, &device, err));
-    TRY(teacher->backend->engine->open(&teacher->inference, teacher->device, &teacher->graph, &options, err));
+    TRY(teacher->backend->engine->open(&teacher->engine, teacher->device, &teacher->graph, &options, err));
 cleanup:
     return status;
 }
@@ -155,5 +155,5 @@ cleanup:
 void teacher_describe(const struct teacher *teacher, char *text, size_t size)
 {
     snprintf(text, size, "%s; %s", teacher->backend->device->describe(teacher->device),
-             teacher->backend->engine->describe(teacher->inference));
+             teacher->backend->engine->describe(teacher->engine));
 }

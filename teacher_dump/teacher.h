@@ -6,8 +6,8 @@
 #include "shared/backend/backend.h"
 #include "shared/graph/graph.h"
 
-/* Three batches under way: the device works on one while the one before is stored and the next one decoded. */
-enum { TEACHER_MAX_OUTPUTS = 1 + CACHE_MAX_FEATURES, TEACHER_SLOTS = 3 };
+/* Three batches in flight: the device works on one while the one before is stored and the next one decoded. */
+enum { TEACHER_MAX_OUTPUTS = 1 + CACHE_MAX_FEATURES, TEACHER_IN_FLIGHT = 3 };
 
 struct teacher {
     struct graph graph;
@@ -21,7 +21,7 @@ struct teacher {
     int output_count;
     const struct backend *backend; /* after teacher_start */
     struct device *device;
-    struct engine *inference;
+    struct engine *engine;
 };
 
 /* Where and how a teacher runs. */
@@ -31,7 +31,7 @@ struct teacher_engine {
     uint64_t gpu_memory; /* bytes, 0: what is free */
     int precision;       /* enum precision */
     int batch;           /* the largest; 0: the device's usual one */
-    int slots;           /* batches under way at once */
+    int in_flight;       /* batches in flight at once */
     /* filled by teacher_choose */
     const struct backend *backend;
     int index;       /* of the GPU */

@@ -114,7 +114,7 @@ static void set_partner(struct view_batch *views, int k, const struct view_reque
     views->partner_level_counts[k] = partner->level_count;
 }
 
-enum status view_batch_submit(struct view_batch *views, int slot, const struct view_request *requests, int count,
+enum status view_batch_submit(struct view_batch *views, int buffer, const struct view_request *requests, int count,
                               struct error *err)
 {
     for (int k = 0; k < count; k++) {
@@ -136,13 +136,13 @@ enum status view_batch_submit(struct view_batch *views, int slot, const struct v
                                        .partner_levels = views->partner_levels,
                                        .partner_level_counts = views->partner_level_counts,
                                        .table = views->table};
-    return views->teacher->backend->engine->submit(views->teacher->inference, slot, &batch, err);
+    return views->teacher->backend->engine->submit(views->teacher->engine, buffer, &batch, err);
 }
 
-enum status view_batch_collect(const struct view_batch *views, int slot, struct view_answers *answers,
+enum status view_batch_collect(const struct view_batch *views, int buffer, struct view_answers *answers,
                                struct error *err)
 {
-    return views->teacher->backend->engine->collect(views->teacher->inference, slot, answers->outputs, err);
+    return views->teacher->backend->engine->collect(views->teacher->engine, buffer, answers->outputs, err);
 }
 
 enum status view_batch_store(const struct view_batch *views, const struct view_answers *answers, int k,

@@ -1,6 +1,6 @@
 /* The two stages between stored images and a teacher's answers: prepare images (decode, resize, reduce), and run the
  * teacher on a batch of their views, which its device renders. A batch may cross samples, and several batches may be
- * under way, each in a slot of its own. Results depend neither on the batch size nor on the number of threads. */
+ * in flight, each in a buffer of the engine. Results depend neither on the batch size nor on the number of threads. */
 #ifndef TEACHER_DUMP_VIEW_BATCH_H
 #define TEACHER_DUMP_VIEW_BATCH_H
 
@@ -54,11 +54,11 @@ enum status view_batch_init(struct view_batch *views, const struct cache_manifes
                             int batch, struct error *err);
 void view_batch_release(struct view_batch *views); /* a zeroed one is legal */
 
-/* Begins `count` <= batch views in a slot; their images are needed only during the call. */
-enum status view_batch_submit(struct view_batch *views, int slot, const struct view_request *requests, int count,
+/* Begins `count` <= batch views in a buffer of the engine; their images are needed only during the call. */
+enum status view_batch_submit(struct view_batch *views, int buffer, const struct view_request *requests, int count,
                               struct error *err);
-/* Waits for the slot's batch; the answers are valid until the slot's next submit. */
-enum status view_batch_collect(const struct view_batch *views, int slot, struct view_answers *answers,
+/* Waits for the buffer's batch; the answers are valid until the buffer's next submit. */
+enum status view_batch_collect(const struct view_batch *views, int buffer, struct view_answers *answers,
                                struct error *err);
 /* Puts answer k of a batch into a shard as view `view` of its sample `sample`. */
 enum status view_batch_store(const struct view_batch *views, const struct view_answers *answers, int k,

@@ -19,7 +19,7 @@ static enum status bench(const char *name, const struct graph *graph, int batch,
 {
     enum { REPEATS = 5 };
     enum status status = STATUS_OK;
-    struct engine *inference = NULL;
+    struct engine *engine = NULL;
     struct shape in = graph->nodes[graph->input].shape;
     struct device *device = NULL;
     const struct engine_options options = {.batch = batch, .outputs = &graph->output, .output_count = 1};
@@ -36,11 +36,11 @@ static enum status bench(const char *name, const struct graph *graph, int batch,
     random_stream_init(&random, 1, RANDOM_INIT, 0, 0);
     build_fill(&random, input, (size_t)batch * (size_t)in.c * (size_t)in.h * (size_t)in.w);
     TRY(backend_cpu.device->open(&device, &(struct device_options){.threads = threads}, err));
-    TRY(ops->open(&inference, device, graph, &options, err));
+    TRY(ops->open(&engine, device, graph, &options, err));
     for (int i = 0; i <= REPEATS; i++) {
         double start = now();
-        TRY(ops->submit(inference, 0, &samples, err));
-        TRY(ops->collect(inference, 0, &output, err));
+        TRY(ops->submit(engine, 0, &samples, err));
+        TRY(ops->collect(engine, 0, &output, err));
         double seconds = now() - start;
         if (i > 0 && seconds < best)
             best = seconds;
@@ -48,7 +48,7 @@ static enum status bench(const char *name, const struct graph *graph, int batch,
     printf("%-14s %dx%d, batch %d: %7.1f images/s, %6.1f GMAC/s\n", name, in.h, in.w, batch, batch / best,
            1e-9 * (double)graph_multiply_count(graph) * batch / best);
 cleanup:
-    ops->close(inference);
+    ops->close(engine);
     if (device)
         backend_cpu.device->close(device);
     free(input);

@@ -70,19 +70,21 @@ static struct teacher_plan_report plan(const struct graph *graph, const struct g
 /* Every precision of every GPU. */
 static void plan_everywhere(const char *name, const struct graph *graph, int convolutions)
 {
-    static const char *const words[] = {"fp16", "bf16", "tf32", "fp32"};
+    static const enum precision precisions[] = {PRECISION_FP16, PRECISION_BF16, PRECISION_TF32, PRECISION_FP32};
     int total = 0, fused = 0, kinds = 0;
     for (int i = 0; i < GPUS; i++)
-        for (int precision = PRECISION_FP16; precision <= PRECISION_FP32; precision++) {
+        for (size_t k = 0; k < sizeof precisions / sizeof *precisions; k++) {
+            const enum precision precision = precisions[k];
             if (gpus[i].capability < 800 && (precision == PRECISION_BF16 || precision == PRECISION_TF32))
                 continue;
-            const struct teacher_plan_report report = plan(graph, &gpus[i], (enum precision)precision, NULL);
+            const struct teacher_plan_report report = plan(graph, &gpus[i], precision, NULL);
             assert_int_equal(report.convolutions, convolutions);
             if (report.planned != report.convolutions)
-                fail_msg("%s in %s on %s: %d of %d convolutions have a plan", name, words[precision], gpus[i].name,
-                         report.planned, report.convolutions);
+                fail_msg("%s in %s on %s: %d of %d convolutions have a plan", name, precision_name(precision),
+                         gpus[i].name, report.planned, report.convolutions);
             total += report.planned, fused += report.fused, kinds++;
         }
+    assert_true(kinds > 0);
     print_message("# %s: %d plans, %d of them whole: %d convolutions, %d pairs of GPU and precision, batch %d\n", name,
                   total, fused, convolutions, kinds, BATCH);
 }

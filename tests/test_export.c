@@ -81,7 +81,7 @@ static void test_folded_graph_is_written(void **state)
     uint8_t *bytes;
     size_t size;
     export_graph_make(&graph, 0);
-    assert_int_equal(graph_fold(&graph, &folded, NULL, 0, &err), STATUS_OK);
+    assert_int_equal(graph_fold(&graph, &folded, NULL, 0, NULL, &err), STATUS_OK);
     assert_int_equal(onnx_write(&folded, &bytes, &size, &err), STATUS_OK);
     if (onnx_read(&again, bytes, size, "export.onnx", NULL, &err) != STATUS_OK)
         fail_msg("%s", err.message);

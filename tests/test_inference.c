@@ -1,5 +1,5 @@
 /* Stage one's engine on every backend, through the table that teacher_dump uses: recorded values against the reference
- * executor, views against inputs that the CPU renders, batches that are under way at the same time. What single
+ * executor, views against inputs that the CPU renders, batches that are in flight at the same time. What single
  * operators do is tested with their engines. */
 #define _GNU_SOURCE
 #include "shared/backend/backend.h"
@@ -112,14 +112,14 @@ static void tear_down(struct fixture *f)
     test_device_close(&f->device);
 }
 
-static struct engine *open_engine(const struct fixture *f, int batch, int slots, enum precision precision)
+static struct engine *open_engine(const struct fixture *f, int batch, int in_flight, enum precision precision)
 {
     struct error err = {0};
-    struct engine *inference;
+    struct engine *engine;
     const struct engine_options options = {
-        .batch = batch, .slots = slots, .precision = precision, .outputs = f->outputs, .output_count = OUTPUTS};
-    test_must(f->device.backend->engine->open(&inference, f->device.device, &f->builder.graph, &options, &err), &err);
-    return inference;
+        .batch = batch, .in_flight = in_flight, .precision = precision, .outputs = f->outputs, .output_count = OUTPUTS};
+    test_must(f->device.backend->engine->open(&engine, f->device.device, &f->builder.graph, &options, &err), &err);
+    return engine;
 }
 
 static struct engine_batch views_of(struct fixture *f, int first, int count)
@@ -131,18 +131,18 @@ static struct engine_batch views_of(struct fixture *f, int first, int count)
                                  .table = f->table};
 }
 
-static void submit(const struct fixture *f, struct engine *inference, int slot, const struct engine_batch *batch)
+static void submit(const struct fixture *f, struct engine *engine, int buffer, const struct engine_batch *batch)
 {
     struct error err = {0};
-    test_must(f->device.backend->engine->submit(inference, slot, batch, &err), &err);
+    test_must(f->device.backend->engine->submit(engine, buffer, batch, &err), &err);
 }
 
-/* The answers of a slot, copied: [OUTPUTS] malloc'ed. */
-static void collect(const struct fixture *f, struct engine *inference, int slot, int count, float *answers[OUTPUTS])
+/* The answers of a buffer, copied: [OUTPUTS] malloc'ed. */
+static void collect(const struct fixture *f, struct engine *engine, int buffer, int count, float *answers[OUTPUTS])
 {
     struct error err = {0};
     const float *outputs[OUTPUTS];
-    test_must(f->device.backend->engine->collect(inference, slot, outputs, &err), &err);
+    test_must(f->device.backend->engine->collect(engine, buffer, outputs, &err), &err);
     for (int i = 0; i < OUTPUTS; i++) {
         const size_t bytes = (size_t)count * f->sizes[i] * sizeof(float);
         answers[i] = malloc(bytes);
@@ -182,15 +182,15 @@ static void check_precision(struct fixture *f, enum precision precision)
     const struct graph *graph = &f->builder.graph;
     struct error err = {0};
     float *answers[OUTPUTS], *planes = malloc(sizeof f->input);
-    struct engine *inference = open_engine(f, VIEWS, 1, precision);
+    struct engine *engine = open_engine(f, VIEWS, 1, precision);
     const struct engine_batch batch = {.count = VIEWS, .input = f->input[0]};
     assert_non_null(planes);
     for (int n = 0; n < VIEWS; n++)
         for (int c = 0; c < 3; c++)
             for (int p = 0; p < SIDE * SIDE; p++)
                 planes[(n * 3 + c) * SIDE * SIDE + p] = f->input[n][p * 3 + c];
-    submit(f, inference, 0, &batch);
-    collect(f, inference, 0, VIEWS, answers);
+    submit(f, engine, 0, &batch);
+    collect(f, engine, 0, VIEWS, answers);
     for (int i = 0; i < OUTPUTS; i++) {
         float *expected = malloc(VIEWS * f->sizes[i] * sizeof *expected);
         assert_non_null(expected);
@@ -200,8 +200,8 @@ static void check_precision(struct fixture *f, enum precision precision)
     }
     free_answers(answers);
     free(planes);
-    assert_non_null(strstr(f->device.backend->engine->describe(inference), precision_name(precision)));
-    f->device.backend->engine->close(inference);
+    assert_non_null(strstr(f->device.backend->engine->describe(engine), precision_name(precision)));
+    f->device.backend->engine->close(engine);
 }
 
 /* Every precision that the backend has. */
@@ -228,16 +228,16 @@ static void views_are_rendered(void **state)
     static struct fixture f;
     float *rendered[OUTPUTS], *given[OUTPUTS];
     set_up(&f, *state);
-    struct engine *inference = open_engine(&f, LARGEST, 2, PRECISION_AUTO);
+    struct engine *engine = open_engine(&f, LARGEST, 2, PRECISION_AUTO);
     const struct engine_batch input = {.count = VIEWS, .input = f.input[0]}, views = views_of(&f, 0, VIEWS);
-    submit(&f, inference, 0, &input);
-    submit(&f, inference, 1, &views);
-    collect(&f, inference, 0, VIEWS, given);
-    collect(&f, inference, 1, VIEWS, rendered);
+    submit(&f, engine, 0, &input);
+    submit(&f, engine, 1, &views);
+    collect(&f, engine, 0, VIEWS, given);
+    collect(&f, engine, 1, VIEWS, rendered);
     assert_part(&f, rendered, given, 0, VIEWS);
     free_answers(rendered);
     free_answers(given);
-    f.device.backend->engine->close(inference);
+    f.device.backend->engine->close(engine);
     tear_down(&f);
 }
 
@@ -266,21 +266,21 @@ static void mixed_views_are_rendered(void **state)
         view_mix_reference(&mixes[k], SIDE, 3, own, partner);
         view_normalise(mixed[k], own, SIDE * SIDE, 3, f.table);
     }
-    struct engine *inference = open_engine(&f, LARGEST, 2, PRECISION_AUTO);
+    struct engine *engine = open_engine(&f, LARGEST, 2, PRECISION_AUTO);
     const struct engine_batch input = {.count = VIEWS, .input = mixed[0]};
     struct engine_batch views = views_of(&f, 0, VIEWS);
     views.mixes = mixes;
     views.partner_views = partner_views;
     views.partner_levels = partner_levels;
     views.partner_level_counts = partner_counts;
-    submit(&f, inference, 0, &input);
-    submit(&f, inference, 1, &views);
-    collect(&f, inference, 0, VIEWS, given);
-    collect(&f, inference, 1, VIEWS, rendered);
+    submit(&f, engine, 0, &input);
+    submit(&f, engine, 1, &views);
+    collect(&f, engine, 0, VIEWS, given);
+    collect(&f, engine, 1, VIEWS, rendered);
     assert_part(&f, rendered, given, 0, VIEWS);
     free_answers(rendered);
     free_answers(given);
-    f.device.backend->engine->close(inference);
+    f.device.backend->engine->close(engine);
     tear_down(&f);
 }
 
@@ -294,14 +294,14 @@ static void change_everything(struct fixture *f, struct view *views)
         memset(f->levels[i][0].pixels, i, (size_t)f->levels[i][0].h * (size_t)f->levels[i][0].w * 3);
 }
 
-/* Three batches under way, of different sizes, in any order of slots: each as if it had been alone, and whatever it was
+/* Three batches in flight, of different sizes, in any order of buffers: each as if it had been alone, and whatever it was
  * submitted with is gone by then. */
 static void batches_overlap(void **state)
 {
-    enum { SLOTS = 3 };
-    static const int firsts[SLOTS] = {2, 0, 8}, counts[SLOTS] = {5, 9, 1}, slots[SLOTS] = {1, 2, 0};
+    enum { IN_FLIGHT = 3 };
+    static const int firsts[IN_FLIGHT] = {2, 0, 8}, counts[IN_FLIGHT] = {5, 9, 1}, buffers[IN_FLIGHT] = {1, 2, 0};
     static struct fixture f;
-    float *all[OUTPUTS], *parts[SLOTS][OUTPUTS];
+    float *all[OUTPUTS], *parts[IN_FLIGHT][OUTPUTS];
     set_up(&f, *state);
     struct engine *alone = open_engine(&f, VIEWS, 0, PRECISION_AUTO);
     const struct engine_batch batch = views_of(&f, 0, VIEWS);
@@ -309,26 +309,26 @@ static void batches_overlap(void **state)
     collect(&f, alone, 0, VIEWS, all);
     f.device.backend->engine->close(alone);
 
-    struct engine *inference = open_engine(&f, VIEWS, SLOTS, PRECISION_AUTO);
+    struct engine *engine = open_engine(&f, VIEWS, IN_FLIGHT, PRECISION_AUTO);
     for (int round = 0; round < 2; round++) {
-        for (int i = 0; i < SLOTS; i++) {
+        for (int i = 0; i < IN_FLIGHT; i++) {
             struct view views[VIEWS];
             memcpy(views, f.views, sizeof views);
             struct engine_batch part = views_of(&f, firsts[i], counts[i]);
             part.views = views + firsts[i];
-            submit(&f, inference, slots[i], &part);
+            submit(&f, engine, buffers[i], &part);
             change_everything(&f, views);
             release_images(&f);
             make_images(&f);
         }
-        for (int i = SLOTS - 1; i >= 0; i--) {
-            collect(&f, inference, slots[i], counts[i], parts[i]);
+        for (int i = IN_FLIGHT - 1; i >= 0; i--) {
+            collect(&f, engine, buffers[i], counts[i], parts[i]);
             assert_part(&f, parts[i], all, firsts[i], counts[i]);
             free_answers(parts[i]);
         }
     }
     free_answers(all);
-    f.device.backend->engine->close(inference);
+    f.device.backend->engine->close(engine);
     tear_down(&f);
 }
 
@@ -338,22 +338,22 @@ static void samples_are_independent(void **state)
     static struct fixture f;
     float *all[OUTPUTS], *one[OUTPUTS];
     set_up(&f, *state);
-    struct engine *inference = open_engine(&f, VIEWS, 1, PRECISION_AUTO);
+    struct engine *engine = open_engine(&f, VIEWS, 1, PRECISION_AUTO);
     const struct engine_batch batch = views_of(&f, 0, VIEWS), none = views_of(&f, 0, 0);
-    submit(&f, inference, 0, &batch);
-    collect(&f, inference, 0, VIEWS, all);
+    submit(&f, engine, 0, &batch);
+    collect(&f, engine, 0, VIEWS, all);
     for (int k = 0; k < VIEWS; k += 4) {
         const struct engine_batch single = views_of(&f, k, 1);
-        submit(&f, inference, 0, &single);
-        collect(&f, inference, 0, 1, one);
+        submit(&f, engine, 0, &single);
+        collect(&f, engine, 0, 1, one);
         assert_part(&f, one, all, k, 1);
         free_answers(one);
     }
-    submit(&f, inference, 0, &none);
-    collect(&f, inference, 0, 0, one);
+    submit(&f, engine, 0, &none);
+    collect(&f, engine, 0, 0, one);
     free_answers(one);
     free_answers(all);
-    f.device.backend->engine->close(inference);
+    f.device.backend->engine->close(engine);
     tear_down(&f);
 }
 
@@ -362,19 +362,19 @@ static void refuses(void **state)
 {
     static struct fixture f;
     struct error err = {0};
-    struct engine *inference = NULL;
+    struct engine *engine = NULL;
     set_up(&f, *state);
     const struct engine_ops *ops = f.device.backend->engine;
     struct engine_options options = {.batch = 2, .outputs = f.outputs};
-    assert_int_equal(ops->open(&inference, f.device.device, &f.builder.graph, &options, &err), STATUS_INTERNAL);
-    assert_null(inference);
+    assert_int_equal(ops->open(&engine, f.device.device, &f.builder.graph, &options, &err), STATUS_INTERNAL);
+    assert_null(engine);
     ops->close(NULL);
-    inference = open_engine(&f, 2, 1, PRECISION_AUTO);
+    engine = open_engine(&f, 2, 1, PRECISION_AUTO);
     const struct engine_batch three = views_of(&f, 0, 3);
     err = (struct error){0};
-    assert_int_equal(ops->submit(inference, 0, &three, &err), STATUS_INTERNAL);
+    assert_int_equal(ops->submit(engine, 0, &three, &err), STATUS_INTERNAL);
     assert_non_null(strstr(err.message, "a batch of 3"));
-    ops->close(inference);
+    ops->close(engine);
     tear_down(&f);
 }
 

@@ -67,26 +67,26 @@ static struct device *open_cpu(int threads)
 static void run_engine(const struct graph *graph, const float *input, int n, int batch, int threads, const int *wanted,
                        int wanted_count, float **outputs)
 {
-    enum { SLOTS = 2 };
+    enum { IN_FLIGHT = 2 };
     struct error err = {0};
-    struct engine *inference = NULL;
+    struct engine *engine = NULL;
     struct device *device = open_cpu(threads);
     const float *answers[MAX_OUTPUTS];
     const struct engine_options options = {
-        .batch = batch, .slots = SLOTS, .outputs = wanted, .output_count = wanted_count};
+        .batch = batch, .in_flight = IN_FLIGHT, .outputs = wanted, .output_count = wanted_count};
     const struct engine_batch all = {.count = n, .input = input}, first = {.count = 1, .input = input};
-    must(engine_cpu.open(&inference, device, graph, &options, &err), &err);
-    must(engine_cpu.submit(inference, 1, &first, &err), &err); /* nothing is left over from it, */
-    must(engine_cpu.submit(inference, 0, &all, &err), &err);
-    must(engine_cpu.submit(inference, 1, &first, &err), &err); /* nor does the other slot touch this one */
-    must(engine_cpu.collect(inference, 0, answers, &err), &err);
+    must(engine_cpu.open(&engine, device, graph, &options, &err), &err);
+    must(engine_cpu.submit(engine, 1, &first, &err), &err); /* nothing is left over from it, */
+    must(engine_cpu.submit(engine, 0, &all, &err), &err);
+    must(engine_cpu.submit(engine, 1, &first, &err), &err); /* nor does the other buffer touch this one */
+    must(engine_cpu.collect(engine, 0, answers, &err), &err);
     for (int i = 0; i < wanted_count; i++) {
         size_t bytes = (size_t)n * size_of(graph, wanted[i]) * sizeof(float);
         outputs[i] = malloc(bytes);
         assert_non_null(outputs[i]);
         memcpy(outputs[i], answers[i], bytes);
     }
-    engine_cpu.close(inference);
+    engine_cpu.close(engine);
     backend_cpu.device->close(device);
 }
 
@@ -97,7 +97,7 @@ static void renders_views(void **state)
     (void)state;
     struct graph_builder builder;
     struct error err = {0};
-    struct engine *inference = NULL;
+    struct engine *engine = NULL;
     struct device *device = open_cpu(2);
     struct image levels[2][VIEW_MAX_LEVELS] = {{{0}}};
     int level_counts[2], counts[COUNT];
@@ -130,11 +130,11 @@ static void renders_views(void **state)
         .count = COUNT, .views = views, .levels = pyramids, .level_counts = counts, .table = table};
     float *expected[1];
     run_engine(&builder.graph, input[0], COUNT, COUNT, 1, &node, 1, expected);
-    must(engine_cpu.open(&inference, device, &builder.graph, &options, &err), &err);
-    must(engine_cpu.submit(inference, 0, &rendered, &err), &err);
-    must(engine_cpu.collect(inference, 0, outputs, &err), &err);
+    must(engine_cpu.open(&engine, device, &builder.graph, &options, &err), &err);
+    must(engine_cpu.submit(engine, 0, &rendered, &err), &err);
+    must(engine_cpu.collect(engine, 0, outputs, &err), &err);
     assert_memory_equal(outputs[0], expected[0], COUNT * size_of(&builder.graph, node) * sizeof(float));
-    engine_cpu.close(inference);
+    engine_cpu.close(engine);
     backend_cpu.device->close(device);
     for (int i = 0; i < 2; i++) {
         view_pyramid_release(levels[i], level_counts[i]);
@@ -338,27 +338,27 @@ static void refuses(void **state)
     (void)state;
     struct graph_builder builder;
     struct error err = {0};
-    struct engine *inference = NULL;
+    struct engine *engine = NULL;
     struct device *device = open_cpu(1);
     float input[3 * 4 * 4] = {0};
     build_init(&builder, 1, 3, 4, 4);
     const int node = build_relu(&builder, 0);
     struct engine_options options = {.outputs = &node, .output_count = 1};
-    assert_int_equal(engine_cpu.open(&inference, device, &builder.graph, &options, &err), STATUS_INTERNAL);
-    assert_null(inference);
+    assert_int_equal(engine_cpu.open(&engine, device, &builder.graph, &options, &err), STATUS_INTERNAL);
+    assert_null(engine);
     err = (struct error){0};
     options.batch = 1;
     options.precision = PRECISION_FP16;
-    assert_int_equal(engine_cpu.open(&inference, device, &builder.graph, &options, &err), STATUS_CONFIG);
+    assert_int_equal(engine_cpu.open(&engine, device, &builder.graph, &options, &err), STATUS_CONFIG);
     assert_non_null(strstr(err.message, "fp32"));
     err = (struct error){0};
     options.precision = PRECISION_FP32;
-    must(engine_cpu.open(&inference, device, &builder.graph, &options, &err), &err);
-    must(engine_cpu.submit(inference, 0, &(struct engine_batch){.count = 0, .input = input}, &err), &err);
-    assert_int_equal(engine_cpu.submit(inference, 0, &(struct engine_batch){.count = 2, .input = input}, &err),
+    must(engine_cpu.open(&engine, device, &builder.graph, &options, &err), &err);
+    must(engine_cpu.submit(engine, 0, &(struct engine_batch){.count = 0, .input = input}, &err), &err);
+    assert_int_equal(engine_cpu.submit(engine, 0, &(struct engine_batch){.count = 2, .input = input}, &err),
                      STATUS_INTERNAL);
     assert_non_null(strstr(err.message, "batch"));
-    engine_cpu.close(inference);
+    engine_cpu.close(engine);
     engine_cpu.close(NULL);
     backend_cpu.device->close(device);
     build_release(&builder);

@@ -274,7 +274,7 @@ static void memory_is_shared_safely(void **state)
         items[i].last = items[i].first + (int)(seed >> 4 & 7);
         sum += items[i].size;
     }
-    assert_int_equal(plan_memory(items, COUNT, &total, &err), STATUS_OK);
+    assert_int_equal(plan_memory(items, COUNT, 1, &total, &err), STATUS_OK);
     assert_true(total < sum / 2);
     for (int i = 0; i < COUNT; i++)
         for (int k = 0; k < i; k++) {
@@ -285,6 +285,26 @@ static void memory_is_shared_safely(void **state)
         }
 }
 
+/* Offsets are multiples of the alignment, an item that is never used takes no place, and one that is used twice keeps
+ * its place until its last use. */
+static void memory_is_aligned(void **state)
+{
+    struct error err = {0};
+    struct lifetime items[4] = {lifetime_new(100), lifetime_new(65), lifetime_new(64), lifetime_new(0)};
+    size_t total;
+    (void)state;
+    lifetime_use(&items[0], 0);
+    lifetime_use(&items[0], 3); /* in place: steps 0 and 3 work on it */
+    lifetime_use(&items[1], 1);
+    lifetime_use(&items[2], 2);
+    assert_int_equal(items[3].first, LIFETIME_UNUSED);
+    assert_int_equal(plan_memory(items, 4, 64, &total, &err), STATUS_OK);
+    assert_int_equal(items[0].offset, 0);
+    assert_int_equal(items[1].offset, 128);
+    assert_int_equal(items[2].offset, 128);
+    assert_int_equal(total, 256);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -292,7 +312,7 @@ int main(void)
         cmocka_unit_test(retained_nodes),           cmocka_unit_test(kept_end),
         cmocka_unit_test(concat_and_late_norm),     cmocka_unit_test(same_graph_same_plan),
         cmocka_unit_test(weights_go_and_come_back), cmocka_unit_test(what_cannot_be_trained),
-        cmocka_unit_test(memory_is_shared_safely),
+        cmocka_unit_test(memory_is_shared_safely),  cmocka_unit_test(memory_is_aligned),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

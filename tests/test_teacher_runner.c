@@ -383,7 +383,8 @@ static void refuses(void **state)
     struct graph_builder builder;
     build_init(&builder, 1, 3, 64, 64);
     const int node = build_conv(&builder, 0, 64, 3, 1, 1, 1);
-    const struct teacher_runner_options good = {.batch = 8, .outputs = &node, .output_count = 1};
+    const struct teacher_runner_options good = {
+        .batch = 8, .outputs = &node, .output_count = 1, .precision = PRECISION_FP16};
     struct teacher_runner_options options = good;
     options.batch = 0;
     refuse(&builder.graph, options, STATUS_INTERNAL, "batch");

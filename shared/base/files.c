@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "shared/base/files.h"
 
+#include "shared/base/memory.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -152,15 +153,7 @@ enum status folder_list(const char *path, struct folder_entry **entries, size_t 
         struct stat info;
         if (item->d_name[0] == '.')
             continue;
-        if (used == capacity) {
-            capacity = capacity ? 2 * capacity : 64;
-            struct folder_entry *larger = realloc(list, capacity * sizeof *list);
-            if (!larger) {
-                status = error_no_memory(err, capacity * sizeof *list, path);
-                goto cleanup;
-            }
-            list = larger;
-        }
+        TRY(array_grow(&list, sizeof *list, used, &capacity, path, err));
         bool is_folder = item->d_type == DT_DIR;
         if (item->d_type == DT_LNK || item->d_type == DT_UNKNOWN)
             is_folder = fstatat(dirfd(folder), item->d_name, &info, 0) == 0 && S_ISDIR(info.st_mode);

@@ -75,28 +75,13 @@ int graph_find_weight(const struct graph *graph, const char *weight_name)
     return -1;
 }
 
-/* Doubles an array when it is full. */
-static enum status grow(void **items, int count, int *capacity, size_t size, struct error *err)
-{
-    if (count < *capacity)
-        return STATUS_OK;
-    int larger = *capacity ? 2 * *capacity : 64;
-    void *moved = realloc(*items, (size_t)larger * size);
-    if (!moved)
-        return error_no_memory(err, (size_t)larger * size, "a graph");
-    *items = moved;
-    *capacity = larger;
-    return STATUS_OK;
-}
-
 enum status graph_add_weight(struct graph *graph, const char *name, const int *dims, int rank, bool trained, int *index,
                              struct error *err)
 {
     struct weight weight = {.dims = {1, 1, 1, 1}, .rank = rank, .count = 1, .trained = trained};
-    enum status status =
-        grow((void **)&graph->weights, graph->weight_count, &graph->weight_capacity, sizeof weight, err);
-    if (status != STATUS_OK)
-        return status;
+    enum status status = STATUS_OK;
+    TRY(array_grow(&graph->weights, sizeof weight, (size_t)graph->weight_count, &graph->weight_capacity, "a graph",
+                   err));
     if (rank < 1 || rank > 4)
         return error_set(err, STATUS_BAD_DATA, NULL, "weight '%s' has %d dimensions; 1 to 4 are supported", name, rank);
     for (int i = 0; i < rank; i++) {
@@ -108,12 +93,11 @@ enum status graph_add_weight(struct graph *graph, const char *name, const int *d
     weight.name = arena_strdup(&graph->arena, name);
     if (!weight.name)
         return error_no_memory(err, strlen(name), "a weight's name");
-    status = memory_new((void **)&weight.data, weight.count, sizeof(float), weight.name, err);
-    if (status != STATUS_OK)
-        return status;
+    TRY(memory_new((void **)&weight.data, weight.count, sizeof(float), weight.name, err));
     graph->weights[graph->weight_count] = weight;
     *index = graph->weight_count++;
-    return STATUS_OK;
+cleanup:
+    return status;
 }
 
 size_t graph_parameter_count(const struct graph *graph)

@@ -89,9 +89,10 @@ struct graph {
     struct arena arena;
     const char *name;
     struct node *nodes;
-    int node_count, node_capacity;
+    int node_count;
     struct weight *weights;
-    int weight_count, weight_capacity;
+    int weight_count;
+    size_t node_capacity, weight_capacity;
     int input;  /* node index, OP_INPUT */
     int output; /* node index of the logits */
 };
@@ -134,11 +135,12 @@ void graph_initialise(struct graph *graph, uint64_t seed);
 /* One weight: uniform in [-bound, bound) from (seed, index). */
 void graph_fill_uniform(struct weight *weight, uint64_t seed, int index, float bound);
 
-/* Inference graph: copies `from`, drops dropout, folds every batch norm whose input is a convolution (or linear) with
- * no other reader into that layer's weights and bias, and every OP_PAD into a convolution that alone reads it. Names of
- * the surviving values stay (a folded convolution takes the batch norm's name). keep[keep_count] are names of nodes
- * that must survive. */
-enum status graph_fold(const struct graph *from, struct graph *to, const char *const *keep, int keep_count,
+/* The inference form of a graph: copies `from`, drops dropout, folds every batch norm whose input is a convolution (or
+ * linear layer) with no other reader into that layer's weights and bias, and every OP_PAD into the convolution that
+ * alone reads it. A folded layer takes the batch norm's name; other names stay.
+ * retained[retained_count]: nodes of `from` whose values must survive; folded[i] is the node of `to` that has the value
+ * of retained[i]. *to is initialised here; on error it is released. */
+enum status graph_fold(const struct graph *from, struct graph *to, const int *retained, int retained_count, int *folded,
                        struct error *err);
 
 const char *op_name(enum op op);                         /* "conv", "batch_norm", ... */

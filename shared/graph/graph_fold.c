@@ -10,24 +10,15 @@
 struct fold {
     const struct graph *from;
     struct graph *to;
-    int *readers; /* [from->node_count] */
-    int *map;     /* [from->node_count] node of `to` that has the value, or -1 */
-    const char *const *keep;
-    int keep_count;
+    int *readers;   /* [from->node_count] */
+    int *map;       /* [from->node_count] node of `to` that has the value, or -1 */
+    bool *retained; /* [from->node_count] */
 };
 
-static bool retained(const struct fold *fold, const char *name)
-{
-    for (int i = 0; i < fold->keep_count; i++)
-        if (strcmp(fold->keep[i], name) == 0)
-            return true;
-    return false;
-}
-
-/* The only reader of node i, if i has one reader, is not the output and need not survive; otherwise -1. */
+/* The only reader of node i, or -1 if it has several, is the output or is retained. */
 static int sole_reader(const struct fold *fold, int i)
 {
-    if (fold->readers[i] != 1 || i == fold->from->output || retained(fold, fold->from->nodes[i].name))
+    if (fold->readers[i] != 1 || i == fold->from->output || fold->retained[i])
         return -1;
     for (int k = i + 1; k < fold->from->node_count; k++)
         for (int n = 0; n < fold->from->nodes[k].input_count; n++)
@@ -108,7 +99,7 @@ static enum status fold_node(struct fold *fold, int i, struct error *err)
     const char *name = node->name;
     if (fold->map[i] >= 0 || pad_is_absorbed(fold, i))
         return STATUS_OK;
-    if (node->op == OP_DROPOUT && !retained(fold, name) && i != fold->from->output) {
+    if (node->op == OP_DROPOUT && !fold->retained[i] && i != fold->from->output) {
         fold->map[i] = fold->map[node->inputs[0]];
         return STATUS_OK;
     }
@@ -134,28 +125,34 @@ cleanup:
     return status;
 }
 
-enum status graph_fold(const struct graph *from, struct graph *to, const char *const *keep, int keep_count,
+enum status graph_fold(const struct graph *from, struct graph *to, const int *retained, int retained_count, int *folded,
                        struct error *err)
 {
     enum status status = STATUS_OK;
-    struct fold fold = {.from = from, .to = to, .keep = keep, .keep_count = keep_count};
+    struct fold fold = {.from = from, .to = to};
     graph_init(to);
     fold.readers = calloc((size_t)from->node_count + 1, sizeof(int));
     fold.map = malloc(((size_t)from->node_count + 1) * sizeof(int));
-    if (!fold.readers || !fold.map) {
+    fold.retained = calloc((size_t)from->node_count + 1, sizeof(bool));
+    if (!fold.readers || !fold.map || !fold.retained) {
         status = error_no_memory(err, (size_t)from->node_count * sizeof(int), "a graph");
         goto cleanup;
     }
     graph_consumers(from, fold.readers);
+    for (int i = 0; i < retained_count; i++)
+        fold.retained[retained[i]] = true;
     for (int i = 0; i < from->node_count; i++)
         fold.map[i] = -1;
     to->name = from->name ? arena_strdup(&to->arena, from->name) : NULL;
     for (int i = 0; i < from->node_count; i++)
         TRY(fold_node(&fold, i, err));
     to->output = fold.map[from->output];
+    for (int i = 0; i < retained_count; i++)
+        folded[i] = fold.map[retained[i]];
 cleanup:
     free(fold.readers);
     free(fold.map);
+    free(fold.retained);
     if (status != STATUS_OK)
         graph_release(to);
     return status;

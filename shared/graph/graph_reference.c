@@ -5,7 +5,7 @@
 #include <string.h>
 
 /* One node at work on one sample. */
-struct step {
+struct node_run {
     const struct graph *graph;
     const struct node *node;
     const float *const *in; /* [input_count] values of the inputs, each [c, h, w] of its shape */
@@ -23,19 +23,19 @@ static size_t at(struct shape s, int c, int y, int x)
     return ((size_t)c * (size_t)s.h + (size_t)y) * (size_t)s.w + (size_t)x;
 }
 
-static const float *weights_of(const struct step *step, int weight)
+static const float *weights_of(const struct node_run *run, int weight)
 {
-    return weight >= 0 ? step->graph->weights[weight].data : NULL;
+    return weight >= 0 ? run->graph->weights[weight].data : NULL;
 }
 
 /* out[o, y, x] = bias[o] + sum over i, ky, kx of weight[o, i, ky, kx] * in[group's i, y * stride + ky * dilation - pad,
  * ...] */
-static double conv_at(const struct step *step, int o, int y, int x)
+static double conv_at(const struct node_run *run, int o, int y, int x)
 {
-    const struct node *node = step->node;
-    struct shape in = step->in_shapes[0];
+    const struct node *node = run->node;
+    struct shape in = run->in_shapes[0];
     int group_in = in.c / node->groups, group = o / (node->shape.c / node->groups);
-    const float *weight = weights_of(step, node->weight), *bias = weights_of(step, node->bias);
+    const float *weight = weights_of(run, node->weight), *bias = weights_of(run, node->bias);
     double sum = bias ? bias[o] : 0;
     for (int i = 0; i < group_in; i++)
         for (int ky = 0; ky < node->kernel_h; ky++)
@@ -47,27 +47,27 @@ static double conv_at(const struct step *step, int o, int y, int x)
                 size_t w = (((size_t)o * (size_t)group_in + (size_t)i) * (size_t)node->kernel_h + (size_t)ky) *
                                (size_t)node->kernel_w +
                            (size_t)kx;
-                sum += (double)weight[w] * (double)step->in[0][at(in, group * group_in + i, sy, sx)];
+                sum += (double)weight[w] * (double)run->in[0][at(in, group * group_in + i, sy, sx)];
             }
     return sum;
 }
 
-static double linear_at(const struct step *step, int o)
+static double linear_at(const struct node_run *run, int o)
 {
-    const float *weight = weights_of(step, step->node->weight), *bias = weights_of(step, step->node->bias);
-    size_t features = elements(step->in_shapes[0]);
+    const float *weight = weights_of(run, run->node->weight), *bias = weights_of(run, run->node->bias);
+    size_t features = elements(run->in_shapes[0]);
     double sum = bias ? bias[o] : 0;
     for (size_t i = 0; i < features; i++)
-        sum += (double)weight[(size_t)o * features + i] * (double)step->in[0][i];
+        sum += (double)weight[(size_t)o * features + i] * (double)run->in[0][i];
     return sum;
 }
 
-static double batch_norm_of(const struct step *step, int c, double x)
+static double batch_norm_of(const struct node_run *run, int c, double x)
 {
-    const struct node *node = step->node;
-    double mean = weights_of(step, node->running_mean)[c], variance = weights_of(step, node->running_var)[c];
-    return (x - mean) / sqrt(variance + (double)node->epsilon) * (double)weights_of(step, node->weight)[c] +
-           (double)weights_of(step, node->bias)[c];
+    const struct node *node = run->node;
+    double mean = weights_of(run, node->running_mean)[c], variance = weights_of(run, node->running_var)[c];
+    return (x - mean) / sqrt(variance + (double)node->epsilon) * (double)weights_of(run, node->weight)[c] +
+           (double)weights_of(run, node->bias)[c];
 }
 
 static int smaller(int a, int b)
@@ -77,10 +77,10 @@ static int smaller(int a, int b)
 
 /* Maximum or average over a window. The average's divisor is the number of values in the window, with
  * count_include_pad also its padding, but not what ceil_mode adds beyond the padding (PyTorch's rule). */
-static double pool_at(const struct step *step, int c, int y, int x)
+static double pool_at(const struct node_run *run, int c, int y, int x)
 {
-    const struct node *node = step->node;
-    struct shape in = step->in_shapes[0];
+    const struct node *node = run->node;
+    struct shape in = run->in_shapes[0];
     int top = y * node->stride_h - node->pad_top, left = x * node->stride_w - node->pad_left, valid = 0;
     double sum = 0, maximum = -INFINITY;
     for (int ky = 0; ky < node->kernel_h; ky++)
@@ -88,7 +88,7 @@ static double pool_at(const struct step *step, int c, int y, int x)
             int sy = top + ky * node->dilation_h, sx = left + kx * node->dilation_w;
             if (sy < 0 || sy >= in.h || sx < 0 || sx >= in.w)
                 continue;
-            double value = step->in[0][at(in, c, sy, sx)];
+            double value = run->in[0][at(in, c, sy, sx)];
             sum += value;
             maximum = value > maximum ? value : maximum;
             valid++;
@@ -101,102 +101,102 @@ static double pool_at(const struct step *step, int c, int y, int x)
     return valid ? sum / valid : 0;
 }
 
-static double global_average_at(const struct step *step, int c)
+static double global_average_at(const struct node_run *run, int c)
 {
-    struct shape in = step->in_shapes[0];
+    struct shape in = run->in_shapes[0];
     double sum = 0;
     for (int y = 0; y < in.h; y++)
         for (int x = 0; x < in.w; x++)
-            sum += step->in[0][at(in, c, y, x)];
+            sum += run->in[0][at(in, c, y, x)];
     return sum / ((double)in.h * in.w);
 }
 
-static double add_at(const struct step *step, size_t i)
+static double add_at(const struct node_run *run, size_t i)
 {
     double sum = 0;
-    for (int k = 0; k < step->node->input_count; k++)
-        sum += step->in[k][i];
+    for (int k = 0; k < run->node->input_count; k++)
+        sum += run->in[k][i];
     return sum;
 }
 
-static double multiply_at(const struct step *step, int c, size_t i)
+static double multiply_at(const struct node_run *run, int c, size_t i)
 {
-    struct shape first = step->in_shapes[0], second = step->in_shapes[1];
+    struct shape first = run->in_shapes[0], second = run->in_shapes[1];
     bool gate = first.h != second.h || first.w != second.w; /* second is [c, 1, 1] */
-    return (double)step->in[0][i] * (double)step->in[1][gate ? (size_t)c : i];
+    return (double)run->in[0][i] * (double)run->in[1][gate ? (size_t)c : i];
 }
 
-static double concat_at(const struct step *step, int c, int y, int x)
+static double concat_at(const struct node_run *run, int c, int y, int x)
 {
     int k = 0;
-    for (; c >= step->in_shapes[k].c; k++)
-        c -= step->in_shapes[k].c;
-    return step->in[k][at(step->in_shapes[k], c, y, x)];
+    for (; c >= run->in_shapes[k].c; k++)
+        c -= run->in_shapes[k].c;
+    return run->in[k][at(run->in_shapes[k], c, y, x)];
 }
 
-static double pad_at(const struct step *step, int c, int y, int x)
+static double pad_at(const struct node_run *run, int c, int y, int x)
 {
-    struct shape in = step->in_shapes[0];
-    y -= step->node->pad_top;
-    x -= step->node->pad_left;
-    return y < 0 || y >= in.h || x < 0 || x >= in.w ? 0 : step->in[0][at(in, c, y, x)];
+    struct shape in = run->in_shapes[0];
+    y -= run->node->pad_top;
+    x -= run->node->pad_left;
+    return y < 0 || y >= in.h || x < 0 || x >= in.w ? 0 : run->in[0][at(in, c, y, x)];
 }
 
-static double softmax_at(const struct step *step, int c, int y, int x)
+static double softmax_at(const struct node_run *run, int c, int y, int x)
 {
-    struct shape in = step->in_shapes[0];
+    struct shape in = run->in_shapes[0];
     double maximum = -INFINITY, sum = 0;
     for (int k = 0; k < in.c; k++)
-        maximum = fmax(maximum, step->in[0][at(in, k, y, x)]);
+        maximum = fmax(maximum, run->in[0][at(in, k, y, x)]);
     for (int k = 0; k < in.c; k++)
-        sum += exp(step->in[0][at(in, k, y, x)] - maximum);
-    return exp(step->in[0][at(in, c, y, x)] - maximum) / sum;
+        sum += exp(run->in[0][at(in, k, y, x)] - maximum);
+    return exp(run->in[0][at(in, c, y, x)] - maximum) / sum;
 }
 
-static double value_at(const struct step *step, int c, int y, int x)
+static double value_at(const struct node_run *run, int c, int y, int x)
 {
-    const struct node *node = step->node;
+    const struct node *node = run->node;
     size_t i = at(node->shape, c, y, x);
     switch (node->op) {
     case OP_CONV:
-        return conv_at(step, c, y, x);
+        return conv_at(run, c, y, x);
     case OP_LINEAR:
-        return linear_at(step, c);
+        return linear_at(run, c);
     case OP_BATCH_NORM:
-        return batch_norm_of(step, c, step->in[0][i]);
+        return batch_norm_of(run, c, run->in[0][i]);
     case OP_ACTIVATION:
-        return activation_apply(node->activation, node->alpha, node->beta, step->in[0][i]);
+        return activation_apply(node->activation, node->alpha, node->beta, run->in[0][i]);
     case OP_MAX_POOL:
     case OP_AVERAGE_POOL:
-        return pool_at(step, c, y, x);
+        return pool_at(run, c, y, x);
     case OP_GLOBAL_AVERAGE_POOL:
-        return global_average_at(step, c);
+        return global_average_at(run, c);
     case OP_ADD:
-        return add_at(step, i);
+        return add_at(run, i);
     case OP_MULTIPLY:
-        return multiply_at(step, c, i);
+        return multiply_at(run, c, i);
     case OP_CONCAT:
-        return concat_at(step, c, y, x);
+        return concat_at(run, c, y, x);
     case OP_PAD:
-        return pad_at(step, c, y, x);
+        return pad_at(run, c, y, x);
     case OP_SOFTMAX:
-        return softmax_at(step, c, y, x);
+        return softmax_at(run, c, y, x);
     case OP_INPUT:
     case OP_FLATTEN:
     case OP_DROPOUT:
     case OP_COUNT:
         break;
     }
-    return step->in[0][i];
+    return run->in[0][i];
 }
 
-static void run_step(const struct step *step)
+static void run_node(const struct node_run *run)
 {
-    struct shape s = step->node->shape;
+    struct shape s = run->node->shape;
     for (int c = 0; c < s.c; c++)
         for (int y = 0; y < s.h; y++)
             for (int x = 0; x < s.w; x++)
-                step->out[at(s, c, y, x)] = (float)value_at(step, c, y, x);
+                run->out[at(s, c, y, x)] = (float)value_at(run, c, y, x);
 }
 
 /* One sample through nodes 0..last; values[i] has room for node i. */
@@ -210,7 +210,7 @@ static void forward_sample(const struct graph *graph, const float *input, int la
             in[k] = values[node->inputs[k]];
             in_shapes[k] = graph->nodes[node->inputs[k]].shape;
         }
-        run_step(&(struct step){graph, node, in, in_shapes, values[i]});
+        run_node(&(struct node_run){graph, node, in, in_shapes, values[i]});
     }
 }
 

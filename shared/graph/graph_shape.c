@@ -2,7 +2,6 @@
 #include "shared/graph/graph.h"
 
 #include <limits.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { MAX_EXTENT = 1 << 16 }; /* of a side, a kernel, a padding: larger ones are surely mistakes */
@@ -182,14 +181,8 @@ enum status graph_add(struct graph *graph, const struct node *node, const char *
         return error_no_memory(err, strlen(name), "a graph's node");
     if (graph_find(graph, name) >= 0)
         return bad(err, &added, "its name is used twice");
-    if (graph->node_count == graph->node_capacity) {
-        int capacity = graph->node_capacity ? 2 * graph->node_capacity : 64;
-        struct node *moved = realloc(graph->nodes, (size_t)capacity * sizeof *moved);
-        if (!moved)
-            return error_no_memory(err, (size_t)capacity * sizeof *moved, "a graph");
-        graph->nodes = moved;
-        graph->node_capacity = capacity;
-    }
+    TRY(array_grow(&graph->nodes, sizeof *graph->nodes, (size_t)graph->node_count, &graph->node_capacity, "a graph",
+                   err));
     TRY(check_inputs(graph, &added, inputs, err));
     if (input_count)
         memcpy(added.inputs, inputs, (size_t)input_count * sizeof *inputs);

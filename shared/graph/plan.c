@@ -341,7 +341,7 @@ static enum status place_tensors(struct compiler *c)
             struct lifetime *life = &lives[plan->steps[s].inputs[i].tensor];
             life->last = life->last > s ? life->last : s;
         }
-    TRY(plan_memory(lives, plan->tensor_count, &plan->gradient_count, c->err));
+    TRY(plan_memory(lives, plan->tensor_count, ALIGNMENT, &plan->gradient_count, c->err));
     for (int t = 0; t < plan->tensor_count; t++)
         plan->tensors[t].gradient = c->learns[t] ? lives[t].offset : PLAN_NONE;
     plan->value_count += ALIGNMENT; /* vectors may read a little beyond the last tensor */

@@ -31,7 +31,7 @@ static size_t lowest_place(const struct lifetime *item, struct lifetime *const *
     return offset;
 }
 
-enum status plan_memory(struct lifetime *items, int count, size_t *total, struct error *err)
+enum status plan_memory(struct lifetime *items, int count, size_t alignment, size_t *total, struct error *err)
 {
     size_t capacity = (size_t)(count > 0 ? count : 1);
     struct lifetime **order = calloc(capacity, sizeof(struct lifetime *));
@@ -42,8 +42,10 @@ enum status plan_memory(struct lifetime *items, int count, size_t *total, struct
         free(placed);
         return error_no_memory(err, capacity * sizeof *order, "the buffer plan");
     }
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < count; i++) {
+        items[i].size = (items[i].size + alignment - 1) / alignment * alignment;
         order[i] = &items[i];
+    }
     qsort(order, (size_t)count, sizeof *order, larger_first);
     for (int i = 0; i < count; i++) {
         order[i]->offset = lowest_place(order[i], placed, i);

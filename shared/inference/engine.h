@@ -1,5 +1,5 @@
 /* Stage one's engine: runs a graph (a teacher) on batches of views and hands out any of its values. Several batches can
- * be under way, each in a slot of its own, so that decoding, the device and compression overlap.
+ * be in flight, each in a buffer of its own, so that decoding, the device and compression overlap.
  * CPU: oneDNN (shared/backend/cpu/). CUDA: cuDNN and cuBLASLt (shared/backend/cuda/). */
 #ifndef SHARED_INFERENCE_ENGINE_H
 #define SHARED_INFERENCE_ENGINE_H
@@ -14,7 +14,7 @@ struct engine;
 
 struct engine_options {
     int batch;                /* the largest batch that will be run */
-    int slots;                /* batches under way at once; 0 means 1 */
+    int in_flight;            /* batches in flight at once; 0 means 1 */
     enum precision precision; /* PRECISION_AUTO: fp16 on CUDA, fp32 on the CPU */
     const int
         *outputs; /* [output_count] node indices of `graph` whose values are wanted (logits and recorded features) */
@@ -47,15 +47,15 @@ struct engine_ops {
      * and packed here. STATUS_CONFIG names the operator or the precision that cannot be had. */
     enum status (*open)(struct engine **out, struct device *device, const struct graph *graph,
                         const struct engine_options *options, struct error *err);
-    /* Begins a batch in slot `slot` (0 <= slot < slots), which must have been collected. May return before it is done.
-     */
-    enum status (*submit)(struct engine *inference, int slot, const struct engine_batch *batch, struct error *err);
-    /* Waits for the slot's batch. outputs[i] gets host memory [count, c, h, w] float in PyTorch's order, valid until
-     * the slot's next submit. The result for a sample does not depend on count or on its neighbours in the batch. */
-    enum status (*collect)(struct engine *inference, int slot, const float **outputs, struct error *err);
+    /* Begins a batch in one of the engine's buffers (0 <= buffer < in_flight), whose last batch must have been
+     * collected. May return before the batch is done. */
+    enum status (*submit)(struct engine *engine, int buffer, const struct engine_batch *batch, struct error *err);
+    /* Waits for the batch in the buffer. outputs[i] gets host memory [count, c, h, w] float in PyTorch's order, valid until
+     * the buffer's next submit. The result for a sample does not depend on count or on its neighbours in the batch. */
+    enum status (*collect)(struct engine *engine, int buffer, const float **outputs, struct error *err);
     /* "oneDNN, fp32": for the log; lives as long as the engine. */
-    const char *(*describe)(const struct engine *inference);
-    void (*close)(struct engine *inference); /* NULL is legal */
+    const char *(*describe)(const struct engine *engine);
+    void (*close)(struct engine *engine); /* NULL is legal */
 };
 
 #endif

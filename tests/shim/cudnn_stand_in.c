@@ -13,7 +13,7 @@ struct libraries {
 
 /* A convolution, or a linear layer as one. */
 struct conv_layer {
-    struct conv_shape shape; /* of what it computes */
+    struct conv_problem problem; /* of what it computes */
     struct layer_memory memory;
     cudaStream_t stream;
 };
@@ -53,18 +53,18 @@ const char *libraries_name(const struct libraries *libraries)
 
 /* ---- convolutions ---- */
 
-enum status conv_layer_new(struct conv_layer **layer, struct libraries *libraries, const struct conv_shape *shape,
+enum status conv_layer_new(struct conv_layer **layer, struct libraries *libraries, const struct conv_problem *problem,
                            bool *fused, struct error *err)
 {
-    *fused = shape->activation == ACTIVATION_NONE || shape->activation == ACTIVATION_RELU;
+    *fused = problem->activation == ACTIVATION_NONE || problem->activation == ACTIVATION_RELU;
     *layer = calloc(1, sizeof **layer);
     if (!*layer)
         return error_no_memory(err, sizeof **layer, "the shim");
-    (*layer)->shape = *shape;
+    (*layer)->problem = *problem;
     (*layer)->stream = libraries->stream;
     if (!*fused) {
-        (*layer)->shape.activation = ACTIVATION_NONE;
-        (*layer)->shape.has_addend = 0;
+        (*layer)->problem.activation = ACTIVATION_NONE;
+        (*layer)->problem.has_addend = 0;
     }
     return STATUS_OK;
 }
@@ -79,20 +79,20 @@ enum status conv_layer_bind(struct conv_layer *layer, const struct layer_memory 
                             struct error *err)
 {
     layer->memory = *memory;
-    if (!memory->workspace || layer->shape.has_bias != (memory->bias != NULL))
+    if (!memory->workspace || layer->problem.has_bias != (memory->bias != NULL))
         return error_set(err, STATUS_INTERNAL, NULL, "%s: not the operands that its shape says", name);
-    if (!layer->shape.has_addend)
+    if (!layer->problem.has_addend)
         layer->memory.addend = NULL;
     return STATUS_OK;
 }
 
 enum status conv_layer_run(const struct conv_layer *layer, const char *name, struct error *err)
 {
-    const struct conv_shape *shape = &layer->shape;
+    const struct conv_problem *problem = &layer->problem;
     const struct layer_memory *memory = &layer->memory;
     const struct conv_operands operands = {memory->x, memory->w, memory->bias, memory->addend, memory->y};
-    if (teacher_direct_conv(precision_dtype(shape->precision), shape, shape->in.c / shape->groups,
-                            shape->out.c / shape->groups, &operands, layer->stream) == cudaSuccess)
+    if (teacher_direct_conv(precision_dtype(problem->precision), problem, problem->in.c / problem->groups,
+                            problem->out.c / problem->groups, &operands, layer->stream) == cudaSuccess)
         return STATUS_OK;
     return error_set(err, STATUS_INTERNAL, NULL, "%s: the shim refused it", name);
 }
@@ -115,14 +115,14 @@ enum status linear_layer_new(struct linear_layer **layer, struct libraries *libr
     if (!*layer)
         return error_no_memory(err, sizeof **layer, "the shim");
     (*layer)->conv.stream = libraries->stream;
-    (*layer)->conv.shape = (struct conv_shape){.in = {shape->in, 1, 1},
-                                               .out = {shape->out, 1, 1},
-                                               .window = {1, 1, 1, 1, 1, 1, 0, 0, 0, 0},
-                                               .batch = shape->batch,
-                                               .groups = 1,
-                                               .has_bias = shape->has_bias,
-                                               .activation = shape->relu ? ACTIVATION_RELU : ACTIVATION_NONE,
-                                               .precision = shape->precision};
+    (*layer)->conv.problem = (struct conv_problem){.in = {shape->in, 1, 1},
+                                                   .out = {shape->out, 1, 1},
+                                                   .window = {1, 1, 1, 1, 1, 1, 0, 0, 0, 0},
+                                                   .batch = shape->batch,
+                                                   .groups = 1,
+                                                   .has_bias = shape->has_bias,
+                                                   .activation = shape->relu ? ACTIVATION_RELU : ACTIVATION_NONE,
+                                                   .precision = shape->precision};
     return STATUS_OK;
 }
 

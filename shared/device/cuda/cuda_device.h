@@ -37,7 +37,8 @@ struct device {
     cudaStream_t copy_stream;            /* of prefetched images */
     size_t memory_limit, memory_used;    /* bytes of device memory; limit 0: what is free */
     struct cuda_allocation *allocations; /* [allocation_count] of cuda_memory_new, cuda_store_new */
-    int allocation_count, allocation_capacity;
+    int allocation_count;
+    size_t allocation_capacity;
     struct cuda_sums *sums; /* device memory, zeroed by device_new */
     struct cuda_stage stages[CUDA_STAGES];
     int next_stage;

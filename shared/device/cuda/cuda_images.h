@@ -23,6 +23,7 @@ struct device_images {
     uint32_t resident_count;
     void **slabs; /* [slab_count] page-locked memory */
     int slab_count;
+    size_t slab_capacity;
     struct cuda_near near;         /* the ring; pixels NULL: none */
     struct cuda_near *near_shared; /* device memory [1]: the same for kernels, so that graph captures see it grow */
     cudaEvent_t arrived[CUDA_NEAR_STEPS], left[CUDA_NEAR_STEPS]; /* copies into a place; the step that used it */

@@ -1,6 +1,7 @@
 /* Memory of the GPU and memory that it shares with the host, and the ways between the two. */
 #include "shared/device/cuda/cuda_device.h"
 
+#include "shared/base/memory.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,15 +58,8 @@ cleanup:
 /* Room in the list for one more. */
 static enum status grow_list(struct device *device, struct error *err)
 {
-    if (device->allocation_count < device->allocation_capacity)
-        return STATUS_OK;
-    const int capacity = device->allocation_capacity ? 2 * device->allocation_capacity : 64;
-    void *grown = realloc(device->allocations, (size_t)capacity * sizeof *device->allocations);
-    if (!grown)
-        return error_no_memory(err, (size_t)capacity * sizeof *device->allocations, "a list of buffers");
-    device->allocations = grown;
-    device->allocation_capacity = capacity;
-    return STATUS_OK;
+    return array_grow(&device->allocations, sizeof *device->allocations, (size_t)device->allocation_count,
+                      &device->allocation_capacity, "a list of buffers", err);
 }
 
 enum status cuda_memory_new(struct device *device, size_t bytes, const char *what, void **out, struct error *err)

@@ -1,6 +1,7 @@
 /* Decides which images live on the GPU, and takes them there. */
 #include "shared/device/cuda/cuda_images.h"
 
+#include "shared/base/memory.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,14 +73,13 @@ cleanup:
 
 static enum status new_slab(struct device_images *images, size_t bytes, uint8_t **slab, struct error *err)
 {
+    enum status status = STATUS_OK;
     void *memory;
-    void **slabs = realloc(images->slabs, ((size_t)images->slab_count + 1) * sizeof *slabs);
-    if (!slabs)
-        return error_no_memory(err, sizeof *slabs, "images");
-    images->slabs = slabs;
-    enum status status = cuda_pinned_new(bytes, "images", &memory, err);
-    if (status == STATUS_OK)
-        images->slabs[images->slab_count++] = *slab = memory;
+    TRY(array_grow(&images->slabs, sizeof *images->slabs, (size_t)images->slab_count, &images->slab_capacity, "images",
+                   err));
+    TRY(cuda_pinned_new(bytes, "images", &memory, err));
+    images->slabs[images->slab_count++] = *slab = memory;
+cleanup:
     return status;
 }
 

@@ -1,4 +1,4 @@
-/* Brings threads, views and slots to the engine in softcache_onednn.so (shared/backend/cpu/onednn), which is opened
+/* Brings threads, views and batches to the engine in softcache_onednn.so (../onednn), which is opened
  * when the first teacher is loaded: oneDNN is 40 MB, and students need none of it. */
 #include "shared/inference/cpu/engine_cpu.h"
 
@@ -20,14 +20,14 @@ struct worker {
 
 struct engine {
     const struct onednn_engine_ops *ops;
-    struct onednn_engine *engine;
+    struct onednn_engine *onednn;
     struct thread_pool *pool; /* the device's */
     struct worker *workers;   /* [thread_pool_size] */
-    int batch, slots, output_count;
+    int batch, in_flight, output_count;
     struct shape input;
     size_t input_size;    /* floats of a sample */
     size_t *output_sizes; /* [output_count] */
-    float **outputs;      /* [slots][output_count], each [batch, c, h, w] */
+    float **outputs;      /* [in_flight][output_count], each [batch, c, h, w] */
 };
 
 static size_t shape_size(struct shape shape)
@@ -35,23 +35,23 @@ static size_t shape_size(struct shape shape)
     return (size_t)shape.c * (size_t)shape.h * (size_t)shape.w;
 }
 
-static void inference_close(struct engine *inference)
+static void engine_close(struct engine *engine)
 {
-    if (!inference)
+    if (!engine)
         return;
-    if (inference->engine)
-        inference->ops->free(inference->engine);
-    for (int i = 0; inference->workers && i < thread_pool_size(inference->pool); i++) {
-        memory_free(inference->workers[i].input);
-        memory_free(inference->workers[i].pixels);
-        free(inference->workers[i].outputs);
+    if (engine->onednn)
+        engine->ops->free(engine->onednn);
+    for (int i = 0; engine->workers && i < thread_pool_size(engine->pool); i++) {
+        memory_free(engine->workers[i].input);
+        memory_free(engine->workers[i].pixels);
+        free(engine->workers[i].outputs);
     }
-    for (int i = 0; inference->outputs && i < inference->slots * inference->output_count; i++)
-        memory_free(inference->outputs[i]);
-    free(inference->workers);
-    free(inference->outputs);
-    free(inference->output_sizes);
-    free(inference);
+    for (int i = 0; engine->outputs && i < engine->in_flight * engine->output_count; i++)
+        memory_free(engine->outputs[i]);
+    free(engine->workers);
+    free(engine->outputs);
+    free(engine->output_sizes);
+    free(engine);
 }
 
 static enum status choose_precision(enum precision wanted, enum precision *chosen, struct error *err)
@@ -66,35 +66,33 @@ static enum status choose_precision(enum precision wanted, enum precision *chose
 static enum status check_options(const struct engine_options *options, struct error *err)
 {
     enum precision precision;
-    if (options->batch < 1 || options->output_count < 1 || options->slots < 0)
+    if (options->batch < 1 || options->output_count < 1 || options->in_flight < 0)
         return error_set(err, STATUS_INTERNAL, NULL, "a teacher needs a batch and an output");
     return choose_precision(options->precision, &precision, err);
 }
 
-static enum status make_memory(struct engine *inference, const struct graph *graph, const int *outputs,
-                               struct error *err)
+static enum status make_memory(struct engine *engine, const struct graph *graph, const int *outputs, struct error *err)
 {
     enum status status = STATUS_OK;
-    int threads = thread_pool_size(inference->pool), count = inference->output_count;
-    inference->workers = calloc((size_t)threads, sizeof *inference->workers);
-    inference->output_sizes = calloc((size_t)count, sizeof *inference->output_sizes);
-    inference->outputs = calloc((size_t)inference->slots * (size_t)count, sizeof *inference->outputs);
-    if (!inference->workers || !inference->output_sizes || !inference->outputs)
-        return error_no_memory(err, (size_t)count * sizeof *inference->outputs, "the teacher");
+    int threads = thread_pool_size(engine->pool), count = engine->output_count;
+    engine->workers = calloc((size_t)threads, sizeof *engine->workers);
+    engine->output_sizes = calloc((size_t)count, sizeof *engine->output_sizes);
+    engine->outputs = calloc((size_t)engine->in_flight * (size_t)count, sizeof *engine->outputs);
+    if (!engine->workers || !engine->output_sizes || !engine->outputs)
+        return error_no_memory(err, (size_t)count * sizeof *engine->outputs, "the teacher");
     for (int i = 0; i < threads; i++) {
-        struct worker *worker = &inference->workers[i];
+        struct worker *worker = &engine->workers[i];
         worker->outputs = calloc((size_t)count, sizeof *worker->outputs);
         if (!worker->outputs)
             return error_no_memory(err, (size_t)count * sizeof *worker->outputs, "threads");
-        TRY(memory_new((void **)&worker->input, inference->input_size, sizeof(float), "a view", err));
-        TRY(memory_new((void **)&worker->pixels, size_mul(2, inference->input_size), 1, "a view", err));
+        TRY(memory_new((void **)&worker->input, engine->input_size, sizeof(float), "a view", err));
+        TRY(memory_new((void **)&worker->pixels, size_mul(2, engine->input_size), 1, "a view", err));
     }
     for (int i = 0; i < count; i++)
-        inference->output_sizes[i] = shape_size(graph->nodes[outputs[i]].shape);
-    for (int i = 0; i < inference->slots * count; i++)
-        TRY(memory_new((void **)&inference->outputs[i],
-                       size_mul(inference->output_sizes[i % count], (size_t)inference->batch), sizeof(float),
-                       "the teacher's answers", err));
+        engine->output_sizes[i] = shape_size(graph->nodes[outputs[i]].shape);
+    for (int i = 0; i < engine->in_flight * count; i++)
+        TRY(memory_new((void **)&engine->outputs[i], size_mul(engine->output_sizes[i % count], (size_t)engine->batch),
+                       sizeof(float), "the teacher's answers", err));
 cleanup:
     return status;
 }
@@ -114,44 +112,44 @@ static enum status find_engine(const struct onednn_engine_ops **ops, struct erro
     return STATUS_OK;
 }
 
-static enum status inference_open(struct engine **out, struct device *device, const struct graph *graph,
-                                  const struct engine_options *options, struct error *err)
+static enum status engine_open(struct engine **out, struct device *device, const struct graph *graph,
+                               const struct engine_options *options, struct error *err)
 {
     enum status status = STATUS_OK;
-    struct engine *inference = NULL;
+    struct engine *engine = NULL;
     *out = NULL;
     TRY(check_options(options, err));
-    inference = calloc(1, sizeof *inference);
-    if (!inference)
-        return error_no_memory(err, sizeof *inference, "the teacher");
-    inference->pool = device->pool;
-    inference->batch = options->batch;
-    inference->slots = options->slots ? options->slots : 1;
-    inference->output_count = options->output_count;
-    inference->input = graph->nodes[graph->input].shape;
-    inference->input_size = shape_size(inference->input);
-    TRY(make_memory(inference, graph, options->outputs, err));
-    TRY(find_engine(&inference->ops, err));
-    TRY(inference->ops->new (&inference->engine, graph, options->outputs, options->output_count,
-                             thread_pool_size(inference->pool), err));
-    *out = inference;
-    inference = NULL;
+    engine = calloc(1, sizeof *engine);
+    if (!engine)
+        return error_no_memory(err, sizeof *engine, "the teacher");
+    engine->pool = device->pool;
+    engine->batch = options->batch;
+    engine->in_flight = options->in_flight ? options->in_flight : 1;
+    engine->output_count = options->output_count;
+    engine->input = graph->nodes[graph->input].shape;
+    engine->input_size = shape_size(engine->input);
+    TRY(make_memory(engine, graph, options->outputs, err));
+    TRY(find_engine(&engine->ops, err));
+    TRY(engine->ops->new (&engine->onednn, graph, options->outputs, options->output_count,
+                          thread_pool_size(engine->pool), err));
+    *out = engine;
+    engine = NULL;
 cleanup:
-    inference_close(inference);
+    engine_close(engine);
     return status;
 }
 
 struct batch_run {
-    struct engine *inference;
+    struct engine *engine;
     const struct engine_batch *batch;
     float *const *outputs; /* [output_count], each [batch, c, h, w] */
 };
 
-static void render_sample(const struct engine *inference, const struct engine_batch *batch, int i,
+static void render_sample(const struct engine *engine, const struct engine_batch *batch, int i,
                           const struct worker *worker)
 {
     const struct view_picture own = {&batch->views[i], batch->levels[i], batch->level_counts[i]};
-    const int size = inference->input.h;
+    const int size = engine->input.h;
     if (!batch->mixes) {
         view_render_input(own.view, own.levels, own.level_count, size, batch->table, worker->pixels, worker->input);
         return;
@@ -164,57 +162,56 @@ static void render_sample(const struct engine *inference, const struct engine_ba
 static void run_sample(void *context, int sample, int index)
 {
     const struct batch_run *run = context;
-    struct engine *inference = run->inference;
+    struct engine *engine = run->engine;
     const struct engine_batch *batch = run->batch;
-    struct worker *worker = &inference->workers[index];
-    const float *input = batch->input ? batch->input + (size_t)sample * inference->input_size : worker->input;
+    struct worker *worker = &engine->workers[index];
+    const float *input = batch->input ? batch->input + (size_t)sample * engine->input_size : worker->input;
     if (worker->error.code != STATUS_OK)
         return;
     if (!batch->input)
-        render_sample(inference, batch, sample, worker);
-    for (int i = 0; i < inference->output_count; i++)
-        worker->outputs[i] = run->outputs[i] + (size_t)sample * inference->output_sizes[i];
-    inference->ops->run(inference->engine, index, input, worker->outputs, &worker->error);
+        render_sample(engine, batch, sample, worker);
+    for (int i = 0; i < engine->output_count; i++)
+        worker->outputs[i] = run->outputs[i] + (size_t)sample * engine->output_sizes[i];
+    engine->ops->run(engine->onednn, index, input, worker->outputs, &worker->error);
 }
 
-static enum status inference_submit(struct engine *inference, int slot, const struct engine_batch *batch,
-                                    struct error *err)
+static enum status engine_submit(struct engine *engine, int buffer, const struct engine_batch *batch, struct error *err)
 {
-    struct batch_run run = {inference, batch, inference->outputs + slot * inference->output_count};
-    if (batch->count < 0 || batch->count > inference->batch)
+    struct batch_run run = {engine, batch, engine->outputs + buffer * engine->output_count};
+    if (batch->count < 0 || batch->count > engine->batch)
         return error_set(err, STATUS_INTERNAL, NULL, "a batch of %d for a teacher planned for %d", batch->count,
-                         inference->batch);
-    for (int i = 0; i < thread_pool_size(inference->pool); i++)
-        inference->workers[i].error = (struct error){0};
-    thread_pool_run(inference->pool, batch->count, run_sample, &run);
-    for (int i = 0; i < thread_pool_size(inference->pool); i++) {
-        const struct error *error = &inference->workers[i].error;
+                         engine->batch);
+    for (int i = 0; i < thread_pool_size(engine->pool); i++)
+        engine->workers[i].error = (struct error){0};
+    thread_pool_run(engine->pool, batch->count, run_sample, &run);
+    for (int i = 0; i < thread_pool_size(engine->pool); i++) {
+        const struct error *error = &engine->workers[i].error;
         if (error->code != STATUS_OK)
             return error_set(err, error->code, error->path, "%s", error->message);
     }
     return STATUS_OK;
 }
 
-static enum status inference_collect(struct engine *inference, int slot, const float **outputs, struct error *err)
+static enum status engine_collect(struct engine *engine, int buffer, const float **outputs, struct error *err)
 {
     (void)err;
-    for (int i = 0; i < inference->output_count; i++)
-        outputs[i] = inference->outputs[slot * inference->output_count + i];
+    for (int i = 0; i < engine->output_count; i++)
+        outputs[i] = engine->outputs[buffer * engine->output_count + i];
     return STATUS_OK;
 }
 
-static const char *inference_describe(const struct engine *inference)
+static const char *engine_describe(const struct engine *engine)
 {
-    (void)inference;
+    (void)engine;
     return "oneDNN, fp32";
 }
 
 const struct engine_ops engine_cpu = {
     .usual_batch = 32,
     .choose_precision = choose_precision,
-    .open = inference_open,
-    .submit = inference_submit,
-    .collect = inference_collect,
-    .describe = inference_describe,
-    .close = inference_close,
+    .open = engine_open,
+    .submit = engine_submit,
+    .collect = engine_collect,
+    .describe = engine_describe,
+    .close = engine_close,
 };

@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-struct slot {
+struct batch_buffers {
     struct batch_upload upload;
     int32_t *means; /* device memory [2 * batch, VIEW_MAX_COLORS], for rendering: views and partners */
     float *answers; /* device memory: output after output, [batch, c, h, w] each */
@@ -26,11 +26,11 @@ struct engine {
     struct device *device;
     const struct teacher_runner_ops *ops;
     struct teacher_runner *runner;
-    int batch, slots, output_count;
-    size_t input_floats;  /* of a sample */
-    size_t *output_sizes; /* [output_count] floats of a sample */
-    cudaStream_t back;    /* of downloads; uploads go on the device's copy_stream, the rest on its stream */
-    struct slot *slot;    /* [slots] */
+    int batch, in_flight, output_count;
+    size_t input_floats;           /* of a sample */
+    size_t *output_sizes;          /* [output_count] floats of a sample */
+    cudaStream_t back;             /* of downloads; uploads go on the device's copy_stream, the rest on its stream */
+    struct batch_buffers *buffers; /* [in_flight] */
     char description[256];
 };
 
@@ -67,12 +67,12 @@ static bool plan_folder(char *folder, size_t size)
     return true;
 }
 
-static enum status open_runner(struct engine *inference, const struct graph *graph,
-                               const struct engine_options *options, struct error *err)
+static enum status open_runner(struct engine *engine, const struct graph *graph, const struct engine_options *options,
+                               struct error *err)
 {
     enum status status = STATUS_OK;
     enum precision precision;
-    struct device *device = inference->device;
+    struct device *device = engine->device;
     struct error why = {0};
     char folder[4096];
     const bool kept = plan_folder(folder, sizeof folder);
@@ -83,20 +83,20 @@ static enum status open_runner(struct engine *inference, const struct graph *gra
                                             .tune = kept};
     TRY(choose_precision(options->precision, &precision, err));
     runner.precision = precision;
-    inference->ops = find_cudnn(&why);
-    if (inference->ops) {
+    engine->ops = find_cudnn(&why);
+    if (engine->ops) {
         if (device->memory_limit) {
             TRY(cuda_memory_left(device, &runner.memory_limit, err));
             runner.memory_limit += runner.memory_limit == 0; /* 0 would be no limit */
         }
-        TRY(inference->ops->new (&inference->runner, graph, &runner, device->stream, err));
-        snprintf(inference->description, sizeof inference->description, "%s, %s",
-                 inference->ops->describe(inference->runner), precision_name(precision));
+        TRY(engine->ops->new (&engine->runner, graph, &runner, device->stream, err));
+        snprintf(engine->description, sizeof engine->description, "%s, %s", engine->ops->describe(engine->runner),
+                 precision_name(precision));
     } else {
-        inference->ops = &runner_plain;
-        TRY(runner_plain_new(&inference->runner, device, graph, &runner, err));
-        snprintf(inference->description, sizeof inference->description, "%s (slow: cuDNN cannot be had: %.150s)",
-                 inference->ops->describe(inference->runner), why.message);
+        engine->ops = &runner_plain;
+        TRY(runner_plain_new(&engine->runner, device, graph, &runner, err));
+        snprintf(engine->description, sizeof engine->description, "%s (slow: cuDNN cannot be had: %.150s)",
+                 engine->ops->describe(engine->runner), why.message);
     }
 cleanup:
     return status;
@@ -104,35 +104,35 @@ cleanup:
 
 /* ---- memory ---- */
 
-static void slot_release(struct slot *slot, struct device *device)
+static void batch_buffers_release(struct batch_buffers *buffers, struct device *device)
 {
-    batch_upload_release(&slot->upload);
-    cuda_memory_free(device, slot->means);
-    cuda_memory_free(device, slot->answers);
-    cuda_pinned_free(slot->results);
-    const cudaEvent_t events[] = {slot->uploaded, slot->computed, slot->downloaded};
+    batch_upload_release(&buffers->upload);
+    cuda_memory_free(device, buffers->means);
+    cuda_memory_free(device, buffers->answers);
+    cuda_pinned_free(buffers->results);
+    const cudaEvent_t events[] = {buffers->uploaded, buffers->computed, buffers->downloaded};
     for (int i = 0; i < 3; i++)
         if (events[i])
             cudaEventDestroy(events[i]);
 }
 
-static void inference_close(struct engine *inference)
+static void engine_close(struct engine *engine)
 {
-    if (!inference)
+    if (!engine)
         return;
-    cudaStreamSynchronize(inference->device->copy_stream);
-    cudaStreamSynchronize(inference->device->stream);
-    if (inference->back) {
-        cudaStreamSynchronize(inference->back);
-        cudaStreamDestroy(inference->back);
+    cudaStreamSynchronize(engine->device->copy_stream);
+    cudaStreamSynchronize(engine->device->stream);
+    if (engine->back) {
+        cudaStreamSynchronize(engine->back);
+        cudaStreamDestroy(engine->back);
     }
-    if (inference->runner)
-        inference->ops->free(inference->runner);
-    for (int i = 0; inference->slot && i < inference->slots; i++)
-        slot_release(&inference->slot[i], inference->device);
-    free(inference->slot);
-    free(inference->output_sizes);
-    free(inference);
+    if (engine->runner)
+        engine->ops->free(engine->runner);
+    for (int i = 0; engine->buffers && i < engine->in_flight; i++)
+        batch_buffers_release(&engine->buffers[i], engine->device);
+    free(engine->buffers);
+    free(engine->output_sizes);
+    free(engine);
 }
 
 static enum status make_event(cudaEvent_t *event, unsigned flags, struct error *err)
@@ -140,73 +140,72 @@ static enum status make_event(cudaEvent_t *event, unsigned flags, struct error *
     return cuda_check(cudaEventCreateWithFlags(event, cudaEventDisableTiming | flags), "making an event", err);
 }
 
-static enum status slot_init(struct slot *slot, const struct engine *inference, struct error *err)
+static enum status batch_buffers_init(struct batch_buffers *buffers, const struct engine *engine, struct error *err)
 {
     enum status status = STATUS_OK;
-    struct device *device = inference->device;
-    const size_t batch = (size_t)inference->batch;
+    struct device *device = engine->device;
+    const size_t batch = (size_t)engine->batch;
     size_t floats = 0;
     void *memory;
-    for (int i = 0; i < inference->output_count; i++)
-        floats += inference->output_sizes[i];
+    for (int i = 0; i < engine->output_count; i++)
+        floats += engine->output_sizes[i];
     const size_t bytes = size_mul(size_mul(floats, batch), sizeof(float));
-    TRY(batch_upload_init(&slot->upload, device, inference->batch, err));
-    TRY(cuda_memory_new(device, 2 * batch * VIEW_MAX_COLORS * sizeof *slot->means, "means of views", &memory, err));
-    slot->means = memory;
+    TRY(batch_upload_init(&buffers->upload, device, engine->batch, err));
+    TRY(cuda_memory_new(device, 2 * batch * VIEW_MAX_COLORS * sizeof *buffers->means, "means of views", &memory, err));
+    buffers->means = memory;
     TRY(cuda_memory_new(device, bytes, "the teacher's answers", &memory, err));
-    slot->answers = memory;
+    buffers->answers = memory;
     TRY(cuda_pinned_new(bytes, "the teacher's answers", &memory, err));
-    slot->results = memory;
-    TRY(make_event(&slot->uploaded, 0, err));
-    TRY(make_event(&slot->computed, 0, err));
-    TRY(make_event(&slot->downloaded, cudaEventBlockingSync, err));
+    buffers->results = memory;
+    TRY(make_event(&buffers->uploaded, 0, err));
+    TRY(make_event(&buffers->computed, 0, err));
+    TRY(make_event(&buffers->downloaded, cudaEventBlockingSync, err));
 cleanup:
     return status;
 }
 
-static enum status make_memory(struct engine *inference, const struct graph *graph, const int *outputs,
-                               struct error *err)
+static enum status make_memory(struct engine *engine, const struct graph *graph, const int *outputs, struct error *err)
 {
     enum status status = STATUS_OK;
-    inference->slot = calloc((size_t)inference->slots, sizeof *inference->slot);
-    inference->output_sizes = calloc((size_t)inference->output_count, sizeof *inference->output_sizes);
-    if (!inference->slot || !inference->output_sizes)
-        return error_no_memory(err, (size_t)inference->slots * sizeof *inference->slot, "the teacher");
-    for (int i = 0; i < inference->output_count; i++) {
+    engine->buffers = calloc((size_t)engine->in_flight, sizeof *engine->buffers);
+    engine->output_sizes = calloc((size_t)engine->output_count, sizeof *engine->output_sizes);
+    if (!engine->buffers || !engine->output_sizes)
+        return error_no_memory(err, (size_t)engine->in_flight * sizeof *engine->buffers, "the teacher");
+    for (int i = 0; i < engine->output_count; i++) {
         const struct shape shape = graph->nodes[outputs[i]].shape;
-        inference->output_sizes[i] = (size_t)shape.c * (size_t)shape.h * (size_t)shape.w;
+        engine->output_sizes[i] = (size_t)shape.c * (size_t)shape.h * (size_t)shape.w;
     }
-    for (int i = 0; i < inference->slots; i++)
-        TRY(slot_init(&inference->slot[i], inference, err));
-    TRY(cuda_check(cudaStreamCreateWithFlags(&inference->back, cudaStreamNonBlocking), "making a stream", err));
+    for (int i = 0; i < engine->in_flight; i++)
+        TRY(batch_buffers_init(&engine->buffers[i], engine, err));
+    TRY(cuda_check(cudaStreamCreateWithFlags(&engine->back, cudaStreamNonBlocking), "making a stream", err));
 cleanup:
     return status;
 }
 
-static enum status inference_open(struct engine **out, struct device *device, const struct graph *graph,
-                                  const struct engine_options *options, struct error *err)
+static enum status engine_open(struct engine **out, struct device *device, const struct graph *graph,
+                               const struct engine_options *options, struct error *err)
 {
     enum status status = STATUS_OK;
-    struct engine *inference = NULL;
+    struct engine *engine = NULL;
     const struct shape input = graph->nodes[graph->input].shape;
     *out = NULL;
-    if (options->batch < 1 || options->output_count < 1 || options->slots < 0)
+    if (options->batch < 1 || options->output_count < 1 || options->in_flight < 0)
         return error_set(err, STATUS_INTERNAL, NULL, "a teacher needs a batch and an output");
-    inference = calloc(1, sizeof *inference);
-    if (!inference)
-        return error_no_memory(err, sizeof *inference, "the teacher");
-    inference->device = device;
-    inference->batch = options->batch;
-    inference->slots = options->slots ? options->slots : 1;
-    inference->output_count = options->output_count;
-    inference->input_floats = (size_t)input.c * (size_t)input.h * (size_t)input.w;
+    engine = calloc(1, sizeof *engine);
+    if (!engine)
+        return error_no_memory(err, sizeof *engine, "the teacher");
+    engine->device = device;
+    engine->batch = options->batch;
+    engine->in_flight = options->in_flight ? options->in_flight : 1;
+    engine->output_count = options->output_count;
+    engine->input_floats = (size_t)input.c * (size_t)input.h * (size_t)input.w;
     TRY(cuda_check(cudaSetDevice(device->index), "choosing the GPU", err));
-    TRY(make_memory(inference, graph, options->outputs, err));
-    TRY(open_runner(inference, graph, options, err));
-    *out = inference;
-    inference = NULL;
+    TRY(make_memory(engine, graph, options->outputs, err));
+    TRY(open_runner(engine, graph, options, err));
+    *out = engine;
+    engine = NULL;
 cleanup:
-    inference_close(inference);
+    engine_close(engine);
     return status;
 }
 
@@ -221,11 +220,11 @@ static struct value_layout layout_of(const struct teacher_value *value)
 }
 
 /* The batch that has arrived, rendered to where the runner reads it. */
-static enum status fill_input(const struct engine *inference, const struct slot *slot,
+static enum status fill_input(const struct engine *engine, const struct batch_buffers *buffers,
                               const struct uploaded_batch *arrived, const struct engine_batch *batch, struct error *err)
 {
-    const cudaStream_t stream = inference->device->stream;
-    const struct teacher_value input = inference->ops->input(inference->runner);
+    const cudaStream_t stream = engine->device->stream;
+    const struct teacher_value input = engine->ops->input(engine->runner);
     const struct value_layout layout = layout_of(&input);
     if (arrived->input)
         return values_from_rows(stream, &layout, arrived->input, batch->count, input.data, err);
@@ -238,92 +237,92 @@ static enum status fill_input(const struct engine *inference, const struct slot 
         .out = input.data,
         .views = arrived->views,
         .pictures = arrived->pictures,
-        .means = slot->means,
+        .means = buffers->means,
         .mixes = arrived->mixes,
         .partner_views = arrived->partner_views,
     };
     return cuda_render_views(stream, &job, batch->table, err);
 }
 
-static enum status compute(const struct engine *inference, const struct slot *slot,
+static enum status compute(const struct engine *engine, const struct batch_buffers *buffers,
                            const struct uploaded_batch *arrived, const struct engine_batch *batch, struct error *err)
 {
     enum status status = STATUS_OK;
-    const cudaStream_t stream = inference->device->stream;
-    float *answers = slot->answers;
-    TRY(cuda_check(cudaStreamWaitEvent(stream, slot->uploaded, 0), "the teacher", err));
-    TRY(fill_input(inference, slot, arrived, batch, err));
-    TRY(inference->ops->run(inference->runner, err));
-    for (int i = 0; i < inference->output_count; i++) {
-        const struct teacher_value value = inference->ops->output(inference->runner, i);
+    const cudaStream_t stream = engine->device->stream;
+    float *answers = buffers->answers;
+    TRY(cuda_check(cudaStreamWaitEvent(stream, buffers->uploaded, 0), "the teacher", err));
+    TRY(fill_input(engine, buffers, arrived, batch, err));
+    TRY(engine->ops->run(engine->runner, err));
+    for (int i = 0; i < engine->output_count; i++) {
+        const struct teacher_value value = engine->ops->output(engine->runner, i);
         const struct value_layout layout = layout_of(&value);
         TRY(values_to_planes(stream, &layout, value.data, batch->count, answers, err));
-        answers += (size_t)inference->batch * inference->output_sizes[i];
+        answers += (size_t)engine->batch * engine->output_sizes[i];
     }
-    TRY(cuda_check(cudaEventRecord(slot->computed, stream), "the teacher", err));
+    TRY(cuda_check(cudaEventRecord(buffers->computed, stream), "the teacher", err));
 cleanup:
     return status;
 }
 
-static enum status download(const struct engine *inference, const struct slot *slot, int count, struct error *err)
+static enum status download(const struct engine *engine, const struct batch_buffers *buffers, int count,
+                            struct error *err)
 {
     enum status status = STATUS_OK;
     size_t at = 0;
-    TRY(cuda_check(cudaStreamWaitEvent(inference->back, slot->computed, 0), "the teacher's answers", err));
-    for (int i = 0; i < inference->output_count; i++) {
-        const size_t floats = inference->output_sizes[i];
-        TRY(cuda_check(cudaMemcpyAsync(slot->results + at, slot->answers + at, (size_t)count * floats * sizeof(float),
-                                       cudaMemcpyDeviceToHost, inference->back),
+    TRY(cuda_check(cudaStreamWaitEvent(engine->back, buffers->computed, 0), "the teacher's answers", err));
+    for (int i = 0; i < engine->output_count; i++) {
+        const size_t floats = engine->output_sizes[i];
+        TRY(cuda_check(cudaMemcpyAsync(buffers->results + at, buffers->answers + at,
+                                       (size_t)count * floats * sizeof(float), cudaMemcpyDeviceToHost, engine->back),
                        "downloading the teacher's answers", err));
-        at += (size_t)inference->batch * floats;
+        at += (size_t)engine->batch * floats;
     }
-    TRY(cuda_check(cudaEventRecord(slot->downloaded, inference->back), "the teacher's answers", err));
+    TRY(cuda_check(cudaEventRecord(buffers->downloaded, engine->back), "the teacher's answers", err));
 cleanup:
     return status;
 }
 
-static enum status inference_submit(struct engine *inference, int index, const struct engine_batch *batch,
-                                    struct error *err)
+static enum status engine_submit(struct engine *engine, int index, const struct engine_batch *batch, struct error *err)
 {
     enum status status = STATUS_OK;
-    struct slot *slot = &inference->slot[index];
+    struct batch_buffers *buffers = &engine->buffers[index];
     struct uploaded_batch arrived;
-    const cudaStream_t copies = inference->device->copy_stream;
-    if (batch->count < 0 || batch->count > inference->batch)
+    const cudaStream_t copies = engine->device->copy_stream;
+    if (batch->count < 0 || batch->count > engine->batch)
         return error_set(err, STATUS_INTERNAL, NULL, "a batch of %d for a teacher planned for %d", batch->count,
-                         inference->batch);
+                         engine->batch);
     if (batch->count == 0)
         return STATUS_OK;
-    TRY(batch_upload_send(&slot->upload, copies, batch, inference->input_floats, &arrived, err));
-    TRY(cuda_check(cudaEventRecord(slot->uploaded, copies), "uploading images", err));
-    TRY(compute(inference, slot, &arrived, batch, err));
-    TRY(download(inference, slot, batch->count, err));
+    TRY(batch_upload_send(&buffers->upload, copies, batch, engine->input_floats, &arrived, err));
+    TRY(cuda_check(cudaEventRecord(buffers->uploaded, copies), "uploading images", err));
+    TRY(compute(engine, buffers, &arrived, batch, err));
+    TRY(download(engine, buffers, batch->count, err));
 cleanup:
     return status;
 }
 
-static enum status inference_collect(struct engine *inference, int index, const float **outputs, struct error *err)
+static enum status engine_collect(struct engine *engine, int index, const float **outputs, struct error *err)
 {
-    const struct slot *slot = &inference->slot[index];
-    const float *results = slot->results;
-    for (int i = 0; i < inference->output_count; i++) {
+    const struct batch_buffers *buffers = &engine->buffers[index];
+    const float *results = buffers->results;
+    for (int i = 0; i < engine->output_count; i++) {
         outputs[i] = results;
-        results += (size_t)inference->batch * inference->output_sizes[i];
+        results += (size_t)engine->batch * engine->output_sizes[i];
     }
-    return cuda_check(cudaEventSynchronize(slot->downloaded), "the teacher", err);
+    return cuda_check(cudaEventSynchronize(buffers->downloaded), "the teacher", err);
 }
 
-static const char *inference_describe(const struct engine *inference)
+static const char *engine_describe(const struct engine *engine)
 {
-    return inference->description;
+    return engine->description;
 }
 
 const struct engine_ops engine_cuda = {
     .usual_batch = 256,
     .choose_precision = choose_precision,
-    .open = inference_open,
-    .submit = inference_submit,
-    .collect = inference_collect,
-    .describe = inference_describe,
-    .close = inference_close,
+    .open = engine_open,
+    .submit = engine_submit,
+    .collect = engine_collect,
+    .describe = engine_describe,
+    .close = engine_close,
 };

@@ -1,20 +1,21 @@
 #include "shared/inference/cudnn/conv_choice.h"
 
+#include "shared/base/memory.h"
 #include <stdlib.h>
 #include <string.h>
 
-struct conv_shape conv_shape_unfused(const struct conv_shape *shape)
+struct conv_problem conv_problem_unfused(const struct conv_problem *problem)
 {
-    struct conv_shape unfused = *shape;
+    struct conv_problem unfused = *problem;
     unfused.has_addend = 0;
     unfused.activation = ACTIVATION_NONE;
     unfused.alpha = unfused.beta = 0;
     return unfused;
 }
 
-static bool is_unfused(const struct conv_shape *shape)
+static bool is_unfused(const struct conv_problem *problem)
 {
-    return !shape->has_addend && shape->activation == ACTIVATION_NONE;
+    return !problem->has_addend && problem->activation == ACTIVATION_NONE;
 }
 
 static void free_plans(struct conv_plan **plans, int count)
@@ -23,13 +24,13 @@ static void free_plans(struct conv_plan **plans, int count)
         conv_plan_free(plans[i]);
 }
 
-/* Takes the best of the plans for `shape` out of plans[count] and frees the others. */
-static enum status take_best(const struct conv_chooser *chooser, const struct conv_shape *shape,
+/* Takes the best of the plans for `problem` out of plans[count] and frees the others. */
+static enum status take_best(const struct conv_chooser *chooser, const struct conv_problem *problem,
                              struct conv_plan **plans, int count, struct conv_plan **best, struct error *err)
 {
     enum status status = STATUS_OK;
     if (count > 1 && chooser->tune)
-        status = conv_tune(shape, chooser->handle, plans, count, err);
+        status = conv_tune(problem, chooser->handle, plans, count, err);
     if (status != STATUS_OK || count == 0)
         free_plans(plans, count);
     else {
@@ -44,19 +45,19 @@ static enum status take_best(const struct conv_chooser *chooser, const struct co
 static enum status choose(const struct conv_chooser *chooser, struct conv_choice *choice, struct error *err)
 {
     enum status status = STATUS_OK;
-    const struct conv_shape *shape = &choice->shape;
-    const struct conv_shape unfused = conv_shape_unfused(shape);
+    const struct conv_problem *problem = &choice->problem;
+    const struct conv_problem unfused = conv_problem_unfused(problem);
     const int capacity = chooser->tune ? CONV_CANDIDATES : 1;
     struct conv_plan *whole[CONV_CANDIDATES], *parts[CONV_CANDIDATES];
     int whole_count = 0, parts_count = 0;
-    TRY(conv_plans_find(shape, chooser->device, capacity, whole, &whole_count, err));
-    bool fast = whole_count > 0 && (shape->precision == PRECISION_FP32 || conv_plan_uses_tensor_cores(whole[0]));
-    if (!fast && !is_unfused(shape))
+    TRY(conv_plans_find(problem, chooser->device, capacity, whole, &whole_count, err));
+    bool fast = whole_count > 0 && (problem->precision == PRECISION_FP32 || conv_plan_uses_tensor_cores(whole[0]));
+    if (!fast && !is_unfused(problem))
         TRY(conv_plans_find(&unfused, chooser->device, capacity, parts, &parts_count, err));
     choice->fused = whole_count > 0 && (fast || parts_count == 0 || !conv_plan_uses_tensor_cores(parts[0]));
     if (choice->fused) {
         free_plans(parts, parts_count);
-        return take_best(chooser, shape, whole, whole_count, &choice->plan, err);
+        return take_best(chooser, problem, whole, whole_count, &choice->plan, err);
     }
     free_plans(whole, whole_count);
     return take_best(chooser, &unfused, parts, parts_count, &choice->plan, err);
@@ -67,39 +68,35 @@ cleanup:
 }
 
 /* A new choice, or the one there is (`found`). */
-static enum status find_choice(struct conv_chooser *chooser, const struct conv_shape *shape,
+static enum status find_choice(struct conv_chooser *chooser, const struct conv_problem *problem,
                                struct conv_choice **choice, bool *found, struct error *err)
 {
+    enum status status = STATUS_OK;
     *found = true;
     for (int i = 0; i < chooser->count; i++) {
         *choice = chooser->choices[i];
-        if (memcmp(&(*choice)->shape, shape, sizeof *shape) == 0)
+        if (memcmp(&(*choice)->problem, problem, sizeof *problem) == 0)
             return STATUS_OK;
     }
     *found = false;
-    if (chooser->count == chooser->capacity) {
-        int capacity = chooser->capacity ? 2 * chooser->capacity : 32;
-        struct conv_choice **moved = realloc(chooser->choices, (size_t)capacity * sizeof(struct conv_choice *));
-        if (!moved)
-            return error_no_memory(err, (size_t)capacity * sizeof(struct conv_choice *), "the teacher's plan");
-        chooser->choices = moved;
-        chooser->capacity = capacity;
-    }
+    TRY(array_grow(&chooser->choices, sizeof *chooser->choices, (size_t)chooser->count, &chooser->capacity,
+                   "the teacher's plan", err));
     *choice = calloc(1, sizeof **choice);
     if (!*choice)
         return error_no_memory(err, sizeof **choice, "the teacher's plan");
-    (*choice)->shape = *shape;
+    (*choice)->problem = *problem;
     chooser->choices[chooser->count++] = *choice;
-    return STATUS_OK;
+cleanup:
+    return status;
 }
 
-enum status conv_choose(struct conv_chooser *chooser, const struct conv_shape *shape, const struct conv_choice **choice,
-                        struct error *err)
+enum status conv_choose(struct conv_chooser *chooser, const struct conv_problem *problem,
+                        const struct conv_choice **choice, struct error *err)
 {
     enum status status = STATUS_OK;
     struct conv_choice *mine = NULL;
     bool found;
-    TRY(find_choice(chooser, shape, &mine, &found, err));
+    TRY(find_choice(chooser, problem, &mine, &found, err));
     if (!found) {
         if (chooser->folder)
             TRY(conv_choice_read(chooser, mine, err));
@@ -122,5 +119,6 @@ void conv_chooser_release(struct conv_chooser *chooser)
     }
     free(chooser->choices);
     chooser->choices = NULL;
-    chooser->count = chooser->capacity = 0;
+    chooser->count = 0;
+    chooser->capacity = 0;
 }

@@ -10,10 +10,10 @@
 
 enum { KEY_CAPACITY = 4096, PATH_CAPACITY = 4096, FILE_LIMIT = 64 << 20 };
 
-static enum status make_key(const struct conv_chooser *chooser, const struct conv_shape *shape, char key[KEY_CAPACITY],
-                            struct error *err)
+static enum status make_key(const struct conv_chooser *chooser, const struct conv_problem *problem,
+                            char key[KEY_CAPACITY], struct error *err)
 {
-    const struct window *w = &shape->window;
+    const struct teacher_window *w = &problem->window;
     struct descriptor_set set = {0};
     char *gpu = descriptor_text(&set, chooser->device->properties, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION);
     enum status status = descriptor_check(&set, "the GPU's properties", err);
@@ -24,10 +24,11 @@ static enum status make_key(const struct conv_chooser *chooser, const struct con
         key, KEY_CAPACITY,
         "softcache plan 2, cudnn %zu, precision %s, batch %d, groups %d, in %dx%dx%d, out %dx%dx%d, kernel %dx%d, "
         "stride %dx%d, dilation %dx%d, pad %d %d %d %d, bias %d, addend %d, activation %d %a %a, tuned %d, gpu %s\n",
-        cudnnGetVersion(), precision_name(shape->precision), shape->batch, shape->groups, shape->in.c, shape->in.h,
-        shape->in.w, shape->out.c, shape->out.h, shape->out.w, w->kernel_h, w->kernel_w, w->stride_h, w->stride_w,
-        w->dilation_h, w->dilation_w, w->pad_top, w->pad_left, w->pad_bottom, w->pad_right, shape->has_bias,
-        shape->has_addend, (int)shape->activation, (double)shape->alpha, (double)shape->beta, (int)chooser->tune, gpu);
+        cudnnGetVersion(), precision_name(problem->precision), problem->batch, problem->groups, problem->in.c,
+        problem->in.h, problem->in.w, problem->out.c, problem->out.h, problem->out.w, w->kernel_h, w->kernel_w,
+        w->stride_h, w->stride_w, w->dilation_h, w->dilation_w, w->pad_top, w->pad_left, w->pad_bottom, w->pad_right,
+        problem->has_bias, problem->has_addend, (int)problem->activation, (double)problem->alpha, (double)problem->beta,
+        (int)chooser->tune, gpu);
     free(gpu);
     if (length < 0 || length >= KEY_CAPACITY)
         return error_set(err, STATUS_INTERNAL, NULL, "cuDNN describes this GPU in more than %d bytes", KEY_CAPACITY);
@@ -51,7 +52,7 @@ enum status conv_choice_read(const struct conv_chooser *chooser, struct conv_cho
     unsigned char *bytes = NULL;
     size_t size;
     struct error unread = {0};
-    TRY(make_key(chooser, &choice->shape, key, err));
+    TRY(make_key(chooser, &choice->problem, key, err));
     TRY(make_path(chooser, key, path, err));
     /* A file that cannot be used is as good as none: it is made anew. */
     if (!file_exists(path) || file_read(path, FILE_LIMIT, &bytes, &size, &unread) != STATUS_OK)
@@ -73,7 +74,7 @@ enum status conv_choice_write(const struct conv_chooser *chooser, const struct c
     char key[KEY_CAPACITY], path[PATH_CAPACITY], *content = NULL, *plan = conv_plan_text(choice->plan);
     if (!plan)
         return STATUS_OK; /* an engine without a text form: chosen anew every time */
-    TRY(make_key(chooser, &choice->shape, key, err));
+    TRY(make_key(chooser, &choice->problem, key, err));
     TRY(make_path(chooser, key, path, err));
     size_t capacity = strlen(key) + strlen(plan) + 16;
     content = malloc(capacity);

@@ -32,17 +32,17 @@ static descriptor new_tensor(struct descriptor_set *set, int64_t id, cudnnDataTy
     return tensor;
 }
 
-static descriptor convolution(struct descriptor_set *set, const struct conv_shape *shape, descriptor y)
+static descriptor convolution(struct descriptor_set *set, const struct conv_problem *problem, descriptor y)
 {
-    const struct window *window = &shape->window;
-    const cudnnDataType_t type = data_type(shape->precision);
+    const struct teacher_window *window = &problem->window;
+    const cudnnDataType_t type = data_type(problem->precision);
     const cudnnConvolutionMode_t mode = CUDNN_CROSS_CORRELATION;
     const int64_t dilations[2] = {window->dilation_h, window->dilation_w},
                   strides[2] = {window->stride_h, window->stride_w}, before[2] = {window->pad_top, window->pad_left},
                   after[2] = {window->pad_bottom, window->pad_right};
-    const struct shape filter = {shape->in.c / shape->groups, window->kernel_h, window->kernel_w};
-    descriptor x = new_tensor(set, CONV_X, type, shape->batch, shape->in, false),
-               w = new_tensor(set, CONV_W, type, shape->out.c, filter, false);
+    const struct shape filter = {problem->in.c / problem->groups, window->kernel_h, window->kernel_w};
+    descriptor x = new_tensor(set, CONV_X, type, problem->batch, problem->in, false),
+               w = new_tensor(set, CONV_W, type, problem->out.c, filter, false);
     descriptor rule = descriptor_new(set, CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR);
     descriptor_put_int(set, rule, CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS, 2);
     descriptor_put_type(set, rule, CUDNN_ATTR_CONVOLUTION_COMP_TYPE, CUDNN_DATA_FLOAT);
@@ -90,30 +90,30 @@ bool conv_graph_has(enum activation activation, float alpha, float beta)
            activation == ACTIVATION_SIGMOID || (activation == ACTIVATION_CLIP && alpha == 0 && beta > 0);
 }
 
-static descriptor activation_rule(struct descriptor_set *set, const struct conv_shape *shape)
+static descriptor activation_rule(struct descriptor_set *set, const struct conv_problem *problem)
 {
-    if (shape->activation == ACTIVATION_SIGMOID) {
+    if (problem->activation == ACTIVATION_SIGMOID) {
         descriptor rule = pointwise_rule(set, CUDNN_POINTWISE_SIGMOID_FWD);
         descriptor_finish(set, rule);
         return rule;
     }
     descriptor rule = pointwise_rule(set, CUDNN_POINTWISE_RELU_FWD);
-    if (shape->activation == ACTIVATION_CLIP) {
+    if (problem->activation == ACTIVATION_CLIP) {
         descriptor_put_double(set, rule, CUDNN_ATTR_POINTWISE_RELU_LOWER_CLIP, 0);
-        descriptor_put_double(set, rule, CUDNN_ATTR_POINTWISE_RELU_UPPER_CLIP, shape->beta);
+        descriptor_put_double(set, rule, CUDNN_ATTR_POINTWISE_RELU_UPPER_CLIP, problem->beta);
     }
-    if (shape->activation == ACTIVATION_LEAKY_RELU)
-        descriptor_put_double(set, rule, CUDNN_ATTR_POINTWISE_RELU_LOWER_CLIP_SLOPE, shape->alpha);
+    if (problem->activation == ACTIVATION_LEAKY_RELU)
+        descriptor_put_double(set, rule, CUDNN_ATTR_POINTWISE_RELU_LOWER_CLIP_SLOPE, problem->alpha);
     descriptor_finish(set, rule);
     return rule;
 }
 
-descriptor conv_graph(struct descriptor_set *set, const struct conv_shape *shape)
+descriptor conv_graph(struct descriptor_set *set, const struct conv_problem *problem)
 {
     enum { OPERATIONS = 4 };
-    const cudnnDataType_t type = data_type(shape->precision);
-    const bool follows[OPERATIONS] = {true, shape->has_addend != 0, shape->has_bias != 0,
-                                      shape->activation != ACTIVATION_NONE};
+    const cudnnDataType_t type = data_type(problem->precision);
+    const bool follows[OPERATIONS] = {true, problem->has_addend != 0, problem->has_bias != 0,
+                                      problem->activation != ACTIVATION_NONE};
     descriptor operations[OPERATIONS], value = NULL;
     int count = 0, last = OPERATIONS - 1;
     while (!follows[last])
@@ -123,15 +123,15 @@ descriptor conv_graph(struct descriptor_set *set, const struct conv_shape *shape
             continue;
         bool stored = i == last;
         descriptor before = value;
-        value = new_tensor(set, stored ? CONV_Y : CONV_VIRTUAL + i, stored ? type : CUDNN_DATA_FLOAT, shape->batch,
-                           shape->out, !stored);
+        value = new_tensor(set, stored ? CONV_Y : CONV_VIRTUAL + i, stored ? type : CUDNN_DATA_FLOAT, problem->batch,
+                           problem->out, !stored);
         if (i == 0) {
-            operations[count++] = convolution(set, shape, value);
+            operations[count++] = convolution(set, problem, value);
         } else if (i == 3) {
-            operations[count++] = pointwise(set, activation_rule(set, shape), before, NULL, value);
+            operations[count++] = pointwise(set, activation_rule(set, problem), before, NULL, value);
         } else {
-            const struct shape vector = {shape->out.c, 1, 1};
-            descriptor added = i == 1 ? new_tensor(set, CONV_ADDEND, type, shape->batch, shape->out, false)
+            const struct shape vector = {problem->out.c, 1, 1};
+            descriptor added = i == 1 ? new_tensor(set, CONV_ADDEND, type, problem->batch, problem->out, false)
                                       : new_tensor(set, CONV_BIAS, type, 1, vector, false);
             descriptor rule = pointwise_rule(set, CUDNN_POINTWISE_ADD);
             descriptor_finish(set, rule);

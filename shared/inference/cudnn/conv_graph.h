@@ -2,7 +2,7 @@
 #ifndef SHARED_INFERENCE_CUDNN_CONV_GRAPH_H
 #define SHARED_INFERENCE_CUDNN_CONV_GRAPH_H
 
-#include "shared/inference/cudnn/conv_shape.h"
+#include "shared/inference/cudnn/conv_problem.h"
 #include "shared/inference/cudnn/cudnn_descriptor.h"
 
 /* Names of the tensors in a plan. */
@@ -12,6 +12,6 @@ enum conv_tensor { CONV_X = 1, CONV_W, CONV_BIAS, CONV_ADDEND, CONV_Y, CONV_VIRT
 bool conv_graph_has(enum activation activation, float alpha, float beta);
 
 /* y = activation(conv(x, w) + addend + bias), finished; owned by the set. */
-descriptor conv_graph(struct descriptor_set *set, const struct conv_shape *shape);
+descriptor conv_graph(struct descriptor_set *set, const struct conv_problem *problem);
 
 #endif

@@ -170,7 +170,7 @@ static enum status propose(struct descriptor_set *set, descriptor graph, const s
 
 /* Asks one heuristic and adds the plans that can be finished: in the first round those on tensor cores. Few of those
  * that are compiled at run time are tried: one is nearly as good as the next, and each takes a second. */
-static enum status ask(descriptor graph, const struct conv_shape *shape, const struct conv_device *device,
+static enum status ask(descriptor graph, const struct conv_problem *problem, const struct conv_device *device,
                        cudnnBackendHeurMode_t mode, int capacity, struct conv_plan **plans, int *count,
                        struct error *err)
 {
@@ -182,7 +182,7 @@ static enum status ask(descriptor graph, const struct conv_shape *shape, const s
     enum status status = propose(&set, graph, device, mode, configs, &proposed, err);
     for (int round = 0; round < 2 && status == STATUS_OK; round++)
         for (int64_t i = 0; i < proposed && *count < capacity; i++) {
-            struct notes notes = read_notes(configs[i], shape->precision);
+            struct notes notes = read_notes(configs[i], problem->precision);
             if (!notes.acceptable || notes.tensor_cores != (round == 0) || (notes.compiled && compiled == COMPILED))
                 continue;
             compiled += notes.compiled;
@@ -197,20 +197,20 @@ static enum status ask(descriptor graph, const struct conv_shape *shape, const s
     return status;
 }
 
-enum status conv_plans_find(const struct conv_shape *shape, const struct conv_device *device, int capacity,
+enum status conv_plans_find(const struct conv_problem *problem, const struct conv_device *device, int capacity,
                             struct conv_plan **plans, int *count, struct error *err)
 {
     enum status status = STATUS_OK;
     struct descriptor_set set = {0};
     *count = 0;
-    if (!conv_graph_has(shape->activation, shape->alpha, shape->beta))
+    if (!conv_graph_has(problem->activation, problem->alpha, problem->beta))
         return STATUS_OK;
-    descriptor graph = conv_graph(&set, shape);
+    descriptor graph = conv_graph(&set, problem);
     if (CUDNN_STATUS_CATEGORY(set.status) != CUDNN_STATUS_NOT_SUPPORTED) {
         TRY(descriptor_check(&set, "a convolution", err));
-        TRY(ask(graph, shape, device, CUDNN_HEUR_MODE_A, capacity, plans, count, err));
+        TRY(ask(graph, problem, device, CUDNN_HEUR_MODE_A, capacity, plans, count, err));
         if (*count == 0)
-            TRY(ask(graph, shape, device, CUDNN_HEUR_MODE_FALLBACK, capacity, plans, count, err));
+            TRY(ask(graph, problem, device, CUDNN_HEUR_MODE_FALLBACK, capacity, plans, count, err));
     }
 cleanup:
     descriptor_set_release(&set);

@@ -3,7 +3,7 @@
 #ifndef SHARED_INFERENCE_CUDNN_CONV_PLAN_H
 #define SHARED_INFERENCE_CUDNN_CONV_PLAN_H
 
-#include "shared/inference/cudnn/conv_shape.h"
+#include "shared/inference/cudnn/conv_problem.h"
 #include "shared/inference/cudnn/cudnn_descriptor.h"
 
 /* What cuDNN knows of a GPU: from a handle, or from JSON where that GPU is not here. */
@@ -18,11 +18,11 @@ void conv_device_release(struct conv_device *device);
 struct conv_plan;
 
 /* Up to `room` plans that run on the device: those that use tensor cores before the others, within that cuDNN's best
- * guess first. *count is 0 where cuDNN has none for this shape and fusion, which is no error. Only deterministic ones
+ * guess first. *count is 0 where cuDNN has none for this problem, which is no error. Only deterministic ones
  * with float sums; with PRECISION_FP32 only ones that multiply floats. */
-enum status conv_plans_find(const struct conv_shape *shape, const struct conv_device *device, int capacity,
+enum status conv_plans_find(const struct conv_problem *problem, const struct conv_device *device, int capacity,
                             struct conv_plan **plans, int *count, struct error *err);
-/* A plan as text for the same shape, device and version of cuDNN, and back (NULL where it is not accepted). */
+/* A plan as text for the same problem, device and version of cuDNN, and back (NULL where it is not accepted). */
 char *conv_plan_text(const struct conv_plan *plan); /* malloc'ed, or NULL */
 struct conv_plan *conv_plan_of_text(const struct conv_device *device, const char *text);
 void conv_plan_free(struct conv_plan *plan); /* NULL is legal */
@@ -30,7 +30,7 @@ void conv_plan_free(struct conv_plan *plan); /* NULL is legal */
 bool conv_plan_uses_tensor_cores(const struct conv_plan *plan); /* false for one made of text */
 size_t conv_plan_workspace(const struct conv_plan *plan);       /* bytes */
 
-/* Device memory of one convolution, aligned to 16 bytes; those that the shape has not are NULL. */
+/* Device memory of one convolution, aligned to 16 bytes; NULL for what the problem does not have. */
 struct conv_memory {
     const void *x, *w, *bias, *addend;
     void *y, *workspace;

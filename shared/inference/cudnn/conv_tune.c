@@ -15,26 +15,28 @@ static size_t aligned(size_t bytes)
     return (bytes + 255) / 256 * 256;
 }
 
-static size_t map_bytes(const struct conv_shape *shape, int n, struct shape map)
+static size_t map_bytes(const struct conv_problem *problem, int n, struct shape map)
 {
-    size_t element = shape->precision == PRECISION_FP16 || shape->precision == PRECISION_BF16 ? 2 : 4;
+    size_t element = problem->precision == PRECISION_FP16 || problem->precision == PRECISION_BF16 ? 2 : 4;
     return aligned((size_t)n * (size_t)map.c * (size_t)map.h * (size_t)map.w * element);
 }
 
-/* Memory for all that the shape has, in one block. */
-static enum status make_memory(struct race *race, const struct conv_shape *shape, size_t workspace, struct error *err)
+/* Memory for all that the problem has, in one block. */
+static enum status make_memory(struct race *race, const struct conv_problem *problem, size_t workspace,
+                               struct error *err)
 {
     enum status status = STATUS_OK;
-    const struct shape filter = {shape->in.c / shape->groups, shape->window.kernel_h, shape->window.kernel_w};
-    size_t x = map_bytes(shape, shape->batch, shape->in), y = map_bytes(shape, shape->batch, shape->out),
-           w = map_bytes(shape, shape->out.c, filter), bias = map_bytes(shape, 1, (struct shape){shape->out.c, 1, 1});
+    const struct shape filter = {problem->in.c / problem->groups, problem->window.kernel_h, problem->window.kernel_w};
+    size_t x = map_bytes(problem, problem->batch, problem->in), y = map_bytes(problem, problem->batch, problem->out),
+           w = map_bytes(problem, problem->out.c, filter),
+           bias = map_bytes(problem, 1, (struct shape){problem->out.c, 1, 1});
     size_t used = x + w + bias + 2 * y;
     TRY(teacher_cuda_check(cudaMalloc(&race->block, used + workspace), "memory for timing convolutions", err));
     TRY(teacher_cuda_check(cudaMemsetAsync(race->block, 0, used, race->stream), "timing convolutions", err));
     char *at = race->block;
     race->memory = (struct conv_memory){.x = at, .w = at + x, .y = at + x + w + bias};
-    race->memory.bias = shape->has_bias ? at + x + w : NULL;
-    race->memory.addend = shape->has_addend ? at + x + w + bias + y : NULL;
+    race->memory.bias = problem->has_bias ? at + x + w : NULL;
+    race->memory.addend = problem->has_addend ? at + x + w + bias + y : NULL;
     race->memory.workspace = workspace ? at + used : NULL;
 cleanup:
     return status;
@@ -69,15 +71,15 @@ cleanup:
     return status;
 }
 
-static enum status make_race(struct race *race, const struct conv_shape *shape, cudnnHandle_t handle, size_t workspace,
-                             struct error *err)
+static enum status make_race(struct race *race, const struct conv_problem *problem, cudnnHandle_t handle,
+                             size_t workspace, struct error *err)
 {
     enum status status = STATUS_OK;
     *race = (struct race){.handle = handle};
     TRY(cudnn_check(cudnnGetStream(handle, &race->stream), "timing convolutions", err));
     TRY(teacher_cuda_check(cudaEventCreate(&race->start), "timing convolutions", err));
     TRY(teacher_cuda_check(cudaEventCreate(&race->stop), "timing convolutions", err));
-    TRY(make_memory(race, shape, workspace, err));
+    TRY(make_memory(race, problem, workspace, err));
 cleanup:
     return status;
 }
@@ -91,7 +93,7 @@ static void race_release(struct race *race)
     cudaFree(race->block);
 }
 
-enum status conv_tune(const struct conv_shape *shape, cudnnHandle_t handle, struct conv_plan **plans, int count,
+enum status conv_tune(const struct conv_problem *problem, cudnnHandle_t handle, struct conv_plan **plans, int count,
                       struct error *err)
 {
     enum status status = STATUS_OK;
@@ -102,7 +104,7 @@ enum status conv_tune(const struct conv_shape *shape, cudnnHandle_t handle, stru
     for (int i = 0; i < count; i++)
         if (conv_plan_workspace(plans[i]) > workspace)
             workspace = conv_plan_workspace(plans[i]);
-    TRY(make_race(&race, shape, handle, workspace, err));
+    TRY(make_race(&race, problem, handle, workspace, err));
     for (int i = 0; i < count; i++) {
         float milliseconds;
         TRY(time_plan(&race, plans[i], &milliseconds, err));

@@ -30,25 +30,6 @@ static void runner_free(struct teacher_runner *runner)
 
 /* ---- making ---- */
 
-/* The folded graph, in which the wanted nodes are wanted[output_count]. */
-static enum status fold(const struct graph *graph, const struct teacher_runner_options *options, struct graph *folded,
-                        int *wanted, struct error *err)
-{
-    enum status status = STATUS_OK;
-    const size_t count = (size_t)options->output_count;
-    const char **names = calloc(count, sizeof *names);
-    if (!names)
-        return error_no_memory(err, count * sizeof *names, "the teacher");
-    for (size_t i = 0; i < count; i++)
-        names[i] = graph->nodes[options->outputs[i]].name;
-    TRY(graph_fold(graph, folded, names, options->output_count, err));
-    for (size_t i = 0; i < count; i++)
-        wanted[i] = graph_find(folded, names[i]);
-cleanup:
-    free(names);
-    return status;
-}
-
 /* Plan and places of a graph; *folded is the caller's to release. */
 static enum status make_plan(struct teacher_plan *plan, struct libraries *libraries, const struct graph *graph,
                              const struct teacher_runner_options *options, struct graph *folded, struct error *err)
@@ -59,7 +40,7 @@ static enum status make_plan(struct teacher_plan *plan, struct libraries *librar
         return error_no_memory(err, (size_t)options->output_count * sizeof *wanted, "the teacher");
     plan->batch = options->batch;
     plan->precision = options->precision;
-    TRY(fold(graph, options, folded, wanted, err));
+    TRY(graph_fold(graph, folded, options->outputs, options->output_count, wanted, err));
     TRY(teacher_compile(plan, folded, wanted, options->output_count, err));
     TRY(teacher_plan_layers(plan, libraries, err));
     TRY(teacher_place_values(plan, err));
@@ -169,7 +150,7 @@ cleanup:
 
 static struct teacher_value describe_value(const struct teacher_runner *runner, int value)
 {
-    const struct value *v = &runner->plan.values[value];
+    const struct planned_value *v = &runner->plan.values[value];
     return (struct teacher_value){teacher_place(&runner->plan, &runner->memory, value), v->shape, v->channels, v->type};
 }
 

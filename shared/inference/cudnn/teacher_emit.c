@@ -3,8 +3,8 @@
 struct emission {
     const struct emitter *emitter;
     const struct node *node;
-    const struct fused *fused;
-    struct step step; /* to be completed: kind, name, node, x and y are there */
+    const struct teacher_fused *fused;
+    struct teacher_step step; /* to be completed: kind, name, node, x and y are there */
 };
 
 static int input_value(const struct emission *e, int index)
@@ -17,15 +17,15 @@ static struct shape input_shape(const struct emission *e, int index)
     return e->emitter->graph->nodes[e->node->inputs[index]].shape;
 }
 
-static struct window window_of(const struct node *node)
+static struct teacher_window window_of(const struct node *node)
 {
-    return (struct window){node->kernel_h,   node->kernel_w, node->stride_h, node->stride_w,   node->dilation_h,
-                           node->dilation_w, node->pad_top,  node->pad_left, node->pad_bottom, node->pad_right};
+    return (struct teacher_window){node->kernel_h,   node->kernel_w, node->stride_h, node->stride_w,   node->dilation_h,
+                                   node->dilation_w, node->pad_top,  node->pad_left, node->pad_bottom, node->pad_right};
 }
 
 static struct shape stored(const struct teacher_plan *plan, int value)
 {
-    const struct value *v = &plan->values[value];
+    const struct planned_value *v = &plan->values[value];
     return (struct shape){v->channels, v->shape.h, v->shape.w};
 }
 
@@ -35,10 +35,10 @@ static enum status add(const struct emission *e, struct error *err)
 }
 
 /* A layer as a convolution of stored shapes. The whole struct is set, padding bytes too: it is compared as bytes. */
-static void fill_conv(struct emission *e, const struct window *window, int groups)
+static void fill_conv(struct emission *e, const struct teacher_window *window, int groups)
 {
     const struct teacher_plan *plan = e->emitter->plan;
-    struct conv_shape *conv = &e->step.conv;
+    struct conv_problem *conv = &e->step.conv;
     conv->in = stored(plan, e->step.x);
     conv->out = stored(plan, e->step.y);
     conv->window = *window;
@@ -56,28 +56,28 @@ static void fill_conv(struct emission *e, const struct window *window, int group
 static enum status emit_conv(struct emission *e, struct error *err)
 {
     const struct node *node = e->node;
-    const struct window window = window_of(node);
+    const struct teacher_window window = window_of(node);
     const struct shape in = input_shape(e, 0);
-    struct conv_shape *conv = &e->step.conv;
+    struct conv_problem *conv = &e->step.conv;
     e->step.second = e->fused->addend;
     fill_conv(e, &window, node->groups);
     if (node->groups > 1 && node->groups == in.c && node->groups == node->shape.c)
-        e->step.kind = STEP_DEPTHWISE;
+        e->step.kind = TEACHER_DEPTHWISE;
     else if (node->groups > 1 && (conv->in.c != in.c || conv->out.c != node->shape.c))
-        e->step.kind = STEP_DIRECT_CONV;
+        e->step.kind = TEACHER_DIRECT_CONV;
     else
-        e->step.kind = STEP_CONV;
+        e->step.kind = TEACHER_CONV;
     /* cuDNN's precompiled engines fuse what follows a bias only: one of zeros costs nothing. */
-    if (e->step.kind == STEP_CONV && (conv->has_addend || conv->activation != ACTIVATION_NONE))
+    if (e->step.kind == TEACHER_CONV && (conv->has_addend || conv->activation != ACTIVATION_NONE))
         conv->has_bias = 1;
     return add(e, err);
 }
 
 static enum status emit_linear(struct emission *e, struct error *err)
 {
-    const struct window window = {
+    const struct teacher_window window = {
         .kernel_h = 1, .kernel_w = 1, .stride_h = 1, .stride_w = 1, .dilation_h = 1, .dilation_w = 1};
-    e->step.kind = STEP_LINEAR;
+    e->step.kind = TEACHER_LINEAR;
     fill_conv(e, &window, 1);
     if (e->fused->is_result) /* logits are small: in float they lose nothing */
         e->emitter->plan->values[e->step.y].type = DTYPE_FP32;
@@ -88,7 +88,7 @@ static enum status emit_linear(struct emission *e, struct error *err)
 static enum status emit_add(struct emission *e, struct error *err)
 {
     enum status status = STATUS_OK;
-    e->step.kind = STEP_COMBINE;
+    e->step.kind = TEACHER_COMBINE;
     for (int i = 1; i < e->node->input_count; i++) {
         e->step.x = i == 1 ? input_value(e, 0) : e->step.y;
         e->step.second = input_value(e, i);
@@ -102,7 +102,7 @@ cleanup:
 static enum status emit_concat(struct emission *e, struct error *err)
 {
     enum status status = STATUS_OK;
-    e->step.kind = STEP_COPY_CHANNELS;
+    e->step.kind = TEACHER_COPY_CHANNELS;
     for (int i = 0; i < e->node->input_count; i++) {
         e->step.x = input_value(e, i);
         TRY(add(e, err));
@@ -115,7 +115,7 @@ cleanup:
 static enum status emit_pool(struct emission *e, struct error *err)
 {
     const struct node *node = e->node;
-    e->step.kind = STEP_POOL;
+    e->step.kind = TEACHER_POOL;
     e->step.window = window_of(node);
     e->step.pool = node->op == OP_MAX_POOL   ? POOL_MAX
                    : node->count_include_pad ? POOL_AVERAGE_WITH_PADDING
@@ -123,7 +123,7 @@ static enum status emit_pool(struct emission *e, struct error *err)
     return add(e, err);
 }
 
-static enum status emit_simple(struct emission *e, enum step_kind kind, struct error *err)
+static enum status emit_simple(struct emission *e, enum teacher_step_kind kind, struct error *err)
 {
     e->step.kind = kind;
     return add(e, err);
@@ -146,22 +146,22 @@ static enum status emit_step(struct emission *e, struct error *err)
         return emit_pool(e, err);
     case OP_BATCH_NORM:
         e->step.pointwise = e->fused->pointwise;
-        return emit_simple(e, STEP_AFFINE, err);
+        return emit_simple(e, TEACHER_AFFINE, err);
     case OP_ACTIVATION:
         e->step.pointwise = (struct pointwise){node->activation, node->alpha, node->beta};
-        return emit_simple(e, STEP_COMBINE, err);
+        return emit_simple(e, TEACHER_COMBINE, err);
     case OP_MULTIPLY:
         e->step.second = input_value(e, 1);
-        return emit_simple(e, STEP_MULTIPLY, err);
+        return emit_simple(e, TEACHER_MULTIPLY, err);
     case OP_GLOBAL_AVERAGE_POOL:
-        return emit_simple(e, STEP_GLOBAL_POOL, err);
+        return emit_simple(e, TEACHER_GLOBAL_POOL, err);
     case OP_PAD:
         e->step.window = window_of(node);
-        return emit_simple(e, STEP_PAD, err);
+        return emit_simple(e, TEACHER_PAD, err);
     case OP_FLATTEN:
-        return emit_simple(e, STEP_FLATTEN, err);
+        return emit_simple(e, TEACHER_FLATTEN, err);
     case OP_SOFTMAX:
-        return emit_simple(e, STEP_SOFTMAX, err);
+        return emit_simple(e, TEACHER_SOFTMAX, err);
     default:
         return error_set(err, STATUS_BAD_DATA, NULL, "node '%s' (%s) is not supported by the CUDA engine", node->name,
                          op_name(node->op));
@@ -177,7 +177,7 @@ static bool is_alias(const struct emitter *emitter, const struct node *node)
     return node->op == OP_FLATTEN && in.h == 1 && in.w == 1;
 }
 
-enum status teacher_emit(const struct emitter *emitter, int node, const struct fused *fused, int *value,
+enum status teacher_emit(const struct emitter *emitter, int node, const struct teacher_fused *fused, int *value,
                          struct error *err)
 {
     enum status status = STATUS_OK;

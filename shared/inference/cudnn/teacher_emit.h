@@ -11,7 +11,7 @@ struct emitter {
 };
 
 /* What follows a layer in the same step: + addend, then the activation. */
-struct fused {
+struct teacher_fused {
     const char *name; /* of the last node */
     int addend;       /* value, or NO_VALUE */
     struct pointwise pointwise;
@@ -20,7 +20,7 @@ struct fused {
 
 /* Emits the steps of a node whose inputs have been emitted; *value is the result. STATUS_BAD_DATA where the operator is
  * not supported. */
-enum status teacher_emit(const struct emitter *emitter, int node, const struct fused *fused, int *value,
+enum status teacher_emit(const struct emitter *emitter, int node, const struct teacher_fused *fused, int *value,
                          struct error *err);
 
 #endif

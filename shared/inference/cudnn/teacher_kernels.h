@@ -6,7 +6,7 @@
 #ifndef SHARED_INFERENCE_CUDNN_TEACHER_KERNELS_H
 #define SHARED_INFERENCE_CUDNN_TEACHER_KERNELS_H
 
-#include "shared/inference/cudnn/conv_shape.h"
+#include "shared/inference/cudnn/conv_problem.h"
 #include <cuda_runtime_api.h>
 
 #ifdef __cplusplus
@@ -35,7 +35,7 @@ cudaError_t teacher_multiply(enum dtype type, const void *x, const void *gate, v
 enum pool_kind { POOL_MAX, POOL_AVERAGE, POOL_AVERAGE_WITH_PADDING };
 /* x [n, in.h, in.w, in.c] -> y [n, out.h, out.w, in.c]; divisors as graph_reference.c defines them. */
 cudaError_t teacher_pool(enum dtype type, enum pool_kind kind, const void *x, void *y, int n, struct shape in,
-                         struct shape out, struct window window, cudaStream_t stream);
+                         struct shape out, struct teacher_window window, cudaStream_t stream);
 
 /* x [n, positions, channels] -> y [n, channels]: means. */
 cudaError_t teacher_global_pool(enum dtype type, const void *x, void *y, int n, int positions, int channels,
@@ -64,14 +64,14 @@ struct conv_operands {
     void *y;
 };
 
-/* shape->groups = channels: w [kernel_h, kernel_w, channels], bias [channels]. */
-cudaError_t teacher_depthwise(enum dtype type, const struct conv_shape *shape, const struct conv_operands *operands,
+/* problem->groups = channels: w [kernel_h, kernel_w, channels], bias [channels]. */
+cudaError_t teacher_depthwise(enum dtype type, const struct conv_problem *problem, const struct conv_operands *operands,
                               cudaStream_t stream);
 
 /* Any convolution: w [used outputs, kernel_h, kernel_w, in_group]. A group reads in_group channels and writes out_group
  * (without groups: in.c, zeros where the network has fewer, and the used outputs); outputs beyond groups * out_group
  * become 0. */
-cudaError_t teacher_direct_conv(enum dtype type, const struct conv_shape *shape, int in_group, int out_group,
+cudaError_t teacher_direct_conv(enum dtype type, const struct conv_problem *problem, int in_group, int out_group,
                                 const struct conv_operands *operands, cudaStream_t stream);
 
 #ifdef __cplusplus

@@ -6,14 +6,14 @@ static void need_workspace(struct teacher_plan *plan, size_t bytes)
     plan->workspace = bytes > plan->workspace ? bytes : plan->workspace;
 }
 
-static enum status plan_conv(struct teacher_plan *plan, struct step *step, struct libraries *libraries,
+static enum status plan_conv(struct teacher_plan *plan, struct teacher_step *step, struct libraries *libraries,
                              struct error *err)
 {
     enum status status = STATUS_OK;
     plan->conv_count++;
     TRY(conv_layer_new(&step->conv_layer, libraries, &step->conv, &step->fused, err));
     if (!step->conv_layer) {
-        step->kind = STEP_DIRECT_CONV;
+        step->kind = TEACHER_DIRECT_CONV;
         return STATUS_OK;
     }
     plan->conv_planned++;
@@ -24,12 +24,12 @@ cleanup:
 }
 
 /* Without cuBLASLt it is a convolution of one position. */
-static enum status plan_linear(struct teacher_plan *plan, struct step *step, struct libraries *libraries,
+static enum status plan_linear(struct teacher_plan *plan, struct teacher_step *step, struct libraries *libraries,
                                struct error *err)
 {
     enum status status = STATUS_OK;
-    struct value *y = &plan->values[step->y];
-    const struct conv_shape *conv = &step->conv;
+    struct planned_value *y = &plan->values[step->y];
+    const struct conv_problem *conv = &step->conv;
     const struct linear_shape shape = {.batch = conv->batch,
                                        .in = conv->in.c,
                                        .out = conv->out.c,
@@ -41,7 +41,7 @@ static enum status plan_linear(struct teacher_plan *plan, struct step *step, str
     if (step->linear_layer) {
         need_workspace(plan, linear_layer_workspace(step->linear_layer));
     } else {
-        step->kind = STEP_DIRECT_CONV;
+        step->kind = TEACHER_DIRECT_CONV;
         y->type = precision_dtype(plan->precision);
     }
 cleanup:
@@ -52,10 +52,10 @@ enum status teacher_plan_layers(struct teacher_plan *plan, struct libraries *lib
 {
     enum status status = STATUS_OK;
     for (int i = 0; i < plan->step_count; i++) {
-        struct step *step = &plan->steps[i];
-        if (step->kind == STEP_CONV)
+        struct teacher_step *step = &plan->steps[i];
+        if (step->kind == TEACHER_CONV)
             TRY(plan_conv(plan, step, libraries, err));
-        else if (step->kind == STEP_LINEAR)
+        else if (step->kind == TEACHER_LINEAR)
             TRY(plan_linear(plan, step, libraries, err));
     }
 cleanup:

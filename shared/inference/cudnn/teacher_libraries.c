@@ -122,12 +122,12 @@ const char *libraries_name(const struct libraries *libraries)
 
 /* ---- convolutions ---- */
 
-enum status conv_layer_new(struct conv_layer **layer, struct libraries *libraries, const struct conv_shape *shape,
+enum status conv_layer_new(struct conv_layer **layer, struct libraries *libraries, const struct conv_problem *problem,
                            bool *fused, struct error *err)
 {
     const struct conv_choice *choice;
     *layer = NULL;
-    enum status status = conv_choose(&libraries->chooser, shape, &choice, err);
+    enum status status = conv_choose(&libraries->chooser, problem, &choice, err);
     if (status != STATUS_OK || !choice->plan)
         return status;
     *layer = calloc(1, sizeof **layer);

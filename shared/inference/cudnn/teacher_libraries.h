@@ -2,7 +2,7 @@
 #ifndef SHARED_INFERENCE_CUDNN_TEACHER_LIBRARIES_H
 #define SHARED_INFERENCE_CUDNN_TEACHER_LIBRARIES_H
 
-#include "shared/inference/cudnn/conv_shape.h"
+#include "shared/inference/cudnn/conv_problem.h"
 #include "shared/inference/cuda/teacher_runner.h"
 #include <cuda_runtime_api.h>
 
@@ -26,7 +26,7 @@ struct layer_memory {
 };
 
 /* *layer stays NULL where cuDNN has no plan. *fused: addend and activation are part of it, else only the bias is. */
-enum status conv_layer_new(struct conv_layer **layer, struct libraries *libraries, const struct conv_shape *shape,
+enum status conv_layer_new(struct conv_layer **layer, struct libraries *libraries, const struct conv_problem *problem,
                            bool *fused, struct error *err);
 size_t conv_layer_workspace(const struct conv_layer *layer);
 /* Once before the first run. */

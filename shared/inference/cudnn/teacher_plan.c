@@ -1,30 +1,15 @@
 #include "shared/inference/cudnn/teacher_plan.h"
 
-#include "shared/graph/plan_memory.h"
-
 #include <stdlib.h>
+
+static const char WHAT[] = "the teacher's plan"; /* in messages about memory */
 
 enum { ALIGNMENT = 256 };
 
 size_t teacher_value_bytes(const struct teacher_plan *plan, int value)
 {
-    const struct value *v = &plan->values[value];
+    const struct planned_value *v = &plan->values[value];
     return (size_t)plan->batch * (size_t)v->shape.h * (size_t)v->shape.w * (size_t)v->channels * dtype_size(v->type);
-}
-
-/* Makes room for one more item. */
-static enum status grow(void *items, int *capacity, int count, size_t size, struct error *err)
-{
-    void **array = items;
-    if (count < *capacity)
-        return STATUS_OK;
-    int wanted = *capacity ? 2 * *capacity : 64;
-    void *moved = realloc(*array, size_mul((size_t)wanted, size));
-    if (!moved)
-        return error_no_memory(err, size_mul((size_t)wanted, size), "the teacher's plan");
-    *array = moved;
-    *capacity = wanted;
-    return STATUS_OK;
 }
 
 enum status teacher_plan_value(struct teacher_plan *plan, struct shape shape, int *index, struct error *err)
@@ -32,32 +17,27 @@ enum status teacher_plan_value(struct teacher_plan *plan, struct shape shape, in
     enum status status = STATUS_OK;
     const enum dtype type = precision_dtype(plan->precision);
     const int vector = 16 / (int)dtype_size(type);
-    TRY(grow(&plan->values, &plan->value_capacity, plan->value_count, sizeof *plan->values, err));
-    plan->values[plan->value_count] = (struct value){
-        .shape = shape, .channels = (shape.c + vector - 1) / vector * vector, .type = type, .first = -1, .last = -1};
+    TRY(array_grow(&plan->values, sizeof *plan->values, (size_t)plan->value_count, &plan->value_capacity, WHAT, err));
+    plan->values[plan->value_count] = (struct planned_value){
+        .shape = shape, .channels = (shape.c + vector - 1) / vector * vector, .type = type, .life = lifetime_new(0)};
     *index = plan->value_count++;
 cleanup:
     return status;
 }
 
-enum status teacher_plan_step(struct teacher_plan *plan, const struct step *step, struct error *err)
+enum status teacher_plan_step(struct teacher_plan *plan, const struct teacher_step *step, struct error *err)
 {
     enum status status = STATUS_OK;
-    TRY(grow(&plan->steps, &plan->step_capacity, plan->step_count, sizeof *plan->steps, err));
-    struct step *added = &plan->steps[plan->step_count];
+    TRY(array_grow(&plan->steps, sizeof *plan->steps, (size_t)plan->step_count, &plan->step_capacity, WHAT, err));
+    struct teacher_step *added = &plan->steps[plan->step_count];
     *added = *step;
     added->name = arena_strdup(&plan->arena, step->name);
     if (!added->name)
-        return error_no_memory(err, 1, "the teacher's plan");
+        return error_no_memory(err, 1, WHAT);
     const int used[3] = {step->x, step->second, step->y};
-    for (int i = 0; i < 3; i++) {
-        if (used[i] == NO_VALUE)
-            continue;
-        struct value *value = &plan->values[used[i]];
-        if (value->first < 0)
-            value->first = plan->step_count;
-        value->last = plan->step_count;
-    }
+    for (int i = 0; i < 3; i++)
+        if (used[i] != NO_VALUE)
+            lifetime_use(&plan->values[used[i]].life, plan->step_count);
     plan->step_count++;
 cleanup:
     return status;
@@ -68,18 +48,17 @@ enum status teacher_place_values(struct teacher_plan *plan, struct error *err)
     enum status status = STATUS_OK;
     struct lifetime *lives = calloc((size_t)plan->value_count, sizeof *lives);
     if (!lives)
-        return error_no_memory(err, (size_t)plan->value_count * sizeof *lives, "the teacher's plan");
+        return error_no_memory(err, (size_t)plan->value_count * sizeof *lives, WHAT);
     for (int i = 0; i < plan->output_count; i++)
-        plan->values[plan->outputs[i]].last = plan->step_count; /* until the next pass */
+        lifetime_use(&plan->values[plan->outputs[i]].life, plan->step_count); /* until the next pass */
     for (int i = 0; i < plan->value_count; i++) {
-        size_t bytes = i == plan->input || plan->values[i].first < 0 ? 0 : teacher_value_bytes(plan, i);
-        lives[i] = (struct lifetime){.size = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT,
-                                     .first = plan->values[i].first < 0 ? 0 : plan->values[i].first,
-                                     .last = plan->values[i].last < 0 ? 0 : plan->values[i].last};
+        lives[i] = plan->values[i].life;
+        if (i != plan->input && lives[i].first != LIFETIME_UNUSED)
+            lives[i].size = teacher_value_bytes(plan, i);
     }
-    TRY(plan_memory(lives, plan->value_count, &plan->value_bytes, err));
+    TRY(plan_memory(lives, plan->value_count, ALIGNMENT, &plan->value_bytes, err));
     for (int i = 0; i < plan->value_count; i++)
-        plan->values[i].offset = lives[i].offset;
+        plan->values[i].life = lives[i];
 cleanup:
     free(lives);
     return status;

@@ -6,7 +6,8 @@
 #ifndef SHARED_INFERENCE_CUDNN_TEACHER_PLAN_H
 #define SHARED_INFERENCE_CUDNN_TEACHER_PLAN_H
 
-#include "shared/inference/cudnn/conv_shape.h"
+#include "shared/graph/plan_memory.h"
+#include "shared/inference/cudnn/conv_problem.h"
 #include "shared/inference/cudnn/teacher_kernels.h"
 #include "shared/inference/cudnn/teacher_libraries.h"
 #include "shared/inference/cuda/teacher_runner.h"
@@ -14,38 +15,37 @@
 enum { NO_VALUE = -1 };
 #define NO_WEIGHTS ((size_t)-1)
 
-struct value {
+struct planned_value {
     struct shape shape;
     int channels; /* stored */
     enum dtype type;
-    int first, last; /* steps that use it */
-    size_t offset;   /* in the memory of values */
+    struct lifetime life; /* bytes in the memory of values, and the steps that use them */
 };
 
-enum step_kind {
-    STEP_CONV,        /* cuDNN */
-    STEP_DIRECT_CONV, /* our own */
-    STEP_DEPTHWISE,
-    STEP_LINEAR, /* cuBLASLt */
-    STEP_COMBINE,
-    STEP_AFFINE,
-    STEP_MULTIPLY,
-    STEP_POOL,
-    STEP_GLOBAL_POOL,
-    STEP_COPY_CHANNELS,
-    STEP_PAD,
-    STEP_FLATTEN,
-    STEP_SOFTMAX,
+enum teacher_step_kind {
+    TEACHER_CONV,        /* cuDNN */
+    TEACHER_DIRECT_CONV, /* our own */
+    TEACHER_DEPTHWISE,
+    TEACHER_LINEAR, /* cuBLASLt */
+    TEACHER_COMBINE,
+    TEACHER_AFFINE,
+    TEACHER_MULTIPLY,
+    TEACHER_POOL,
+    TEACHER_GLOBAL_POOL,
+    TEACHER_COPY_CHANNELS,
+    TEACHER_PAD,
+    TEACHER_FLATTEN,
+    TEACHER_SOFTMAX,
 };
 
-struct step {
-    enum step_kind kind;
+struct teacher_step {
+    enum teacher_step_kind kind;
     const char *name;                  /* of the node; the plan's */
     int node;                          /* of the folded graph, for its weights */
     int x, second, y;                  /* values; second: addend, gate, or NO_VALUE */
-    struct conv_shape conv;            /* of convolutions, and of linear layers as such */
+    struct conv_problem conv;          /* of convolutions, and of linear layers as such */
     struct pointwise pointwise;        /* COMBINE, AFFINE */
-    struct window window;              /* POOL, PAD */
+    struct teacher_window window;      /* POOL, PAD */
     enum pool_kind pool;               /* POOL */
     int to;                            /* COPY_CHANNELS: first channel of y */
     size_t weights, bias;              /* offsets in the memory of weights, or NO_WEIGHTS; AFFINE: scale and shift */
@@ -56,9 +56,10 @@ struct step {
 
 struct teacher_plan {
     struct arena arena; /* names, and the next two */
-    struct step *steps;
-    struct value *values;
-    int step_count, step_capacity, value_count, value_capacity;
+    struct teacher_step *steps;
+    struct planned_value *values;
+    int step_count, value_count;
+    size_t step_capacity, value_capacity;
     int batch;
     enum precision precision;
     int input;    /* value; it has memory of its own */
@@ -72,7 +73,7 @@ size_t teacher_value_bytes(const struct teacher_plan *plan, int value);
 
 /* Appends a value of that shape, or a step; *index gets its number (may be NULL for steps). */
 enum status teacher_plan_value(struct teacher_plan *plan, struct shape shape, int *index, struct error *err);
-enum status teacher_plan_step(struct teacher_plan *plan, const struct step *step, struct error *err);
+enum status teacher_plan_step(struct teacher_plan *plan, const struct teacher_step *step, struct error *err);
 
 /* The steps that compute the nodes wanted[wanted_count] of a folded graph, which is borrowed. plan: zeroed but for
  * batch and precision. STATUS_BAD_DATA names an operator that is not supported. (teacher_compile.c) */

@@ -7,14 +7,14 @@
 struct pool {
     enum pool_kind kind;
     struct shape in, out;
-    struct window window;
+    struct teacher_window window;
     size_t vectors; /* of y */
 };
 
 /* Values that an average divides by: PyTorch's rule, see graph_reference.c. */
 static __device__ int divisor(const struct pool *pool, int top, int left, int valid)
 {
-    const struct window *window = &pool->window;
+    const struct teacher_window *window = &pool->window;
     if (pool->kind != POOL_AVERAGE_WITH_PADDING)
         return valid;
     int bottom = min(top + window->kernel_h, pool->in.h + window->pad_bottom);
@@ -25,7 +25,7 @@ static __device__ int divisor(const struct pool *pool, int top, int left, int va
 template <typename T> __global__ static void pool_windows(const T *x, T *y, struct pool pool)
 {
     const int count = vector<T>::count;
-    const struct window *window = &pool.window;
+    const struct teacher_window *window = &pool.window;
     size_t i = thread_index(), position = i;
     float value[count], item[count];
     if (i >= pool.vectors)
@@ -59,7 +59,7 @@ template <typename T> __global__ static void pool_windows(const T *x, T *y, stru
 }
 
 cudaError_t teacher_pool(enum dtype type, enum pool_kind kind, const void *x, void *y, int n, struct shape in,
-                         struct shape out, struct window window, cudaStream_t stream)
+                         struct shape out, struct teacher_window window, cudaStream_t stream)
 {
     struct pool pool = {kind, in, out, window, (size_t)n * (size_t)out.h * (size_t)out.w};
     FOR_DTYPE(type, {

@@ -9,7 +9,7 @@ struct run {
 
 void *teacher_place(const struct teacher_plan *plan, const struct teacher_memory *memory, int value)
 {
-    return value == plan->input ? memory->input : memory->values + plan->values[value].offset;
+    return value == plan->input ? memory->input : memory->values + plan->values[value].life.offset;
 }
 
 static const void *weights_at(const struct teacher_memory *memory, size_t offset)
@@ -18,7 +18,7 @@ static const void *weights_at(const struct teacher_memory *memory, size_t offset
 }
 
 static struct layer_memory operands_of(const struct teacher_plan *plan, const struct teacher_memory *memory,
-                                       const struct step *step)
+                                       const struct teacher_step *step)
 {
     return (struct layer_memory){
         .x = teacher_place(plan, memory, step->x),
@@ -34,28 +34,28 @@ enum status teacher_bind_steps(const struct teacher_plan *plan, const struct tea
 {
     enum status status = STATUS_OK;
     for (int i = 0; i < plan->step_count; i++) {
-        const struct step *step = &plan->steps[i];
+        const struct teacher_step *step = &plan->steps[i];
         const struct layer_memory operands = operands_of(plan, memory, step);
-        if (step->kind == STEP_CONV)
+        if (step->kind == TEACHER_CONV)
             TRY(conv_layer_bind(step->conv_layer, &operands, step->name, err));
-        else if (step->kind == STEP_LINEAR)
+        else if (step->kind == TEACHER_LINEAR)
             TRY(linear_layer_bind(step->linear_layer, &operands, err));
     }
 cleanup:
     return status;
 }
 
-static size_t positions_of(const struct teacher_plan *plan, const struct value *value)
+static size_t positions_of(const struct teacher_plan *plan, const struct planned_value *value)
 {
     return (size_t)plan->batch * (size_t)value->shape.h * (size_t)value->shape.w;
 }
 
 /* cuDNN's part, and what it has left of the addend and the activation. */
-static enum status run_conv(const struct run *run, const struct step *step, const struct layer_memory *operands,
+static enum status run_conv(const struct run *run, const struct teacher_step *step, const struct layer_memory *operands,
                             struct error *err)
 {
     enum status status = STATUS_OK;
-    const struct value *y = &run->plan->values[step->y];
+    const struct planned_value *y = &run->plan->values[step->y];
     const struct pointwise pointwise = {step->conv.activation, step->conv.alpha, step->conv.beta};
     TRY(conv_layer_run(step->conv_layer, step->name, err));
     if (!step->fused)
@@ -67,19 +67,21 @@ cleanup:
     return status;
 }
 
-static cudaError_t run_own_conv(const struct run *run, const struct step *step, const struct layer_memory *operands)
+static cudaError_t run_own_conv(const struct run *run, const struct teacher_step *step,
+                                const struct layer_memory *operands)
 {
-    const struct value *x = &run->plan->values[step->x], *y = &run->plan->values[step->y];
+    const struct planned_value *x = &run->plan->values[step->x], *y = &run->plan->values[step->y];
     const struct conv_operands all = {operands->x, operands->w, operands->bias, operands->addend, operands->y};
     const int groups = step->conv.groups;
-    if (step->kind == STEP_DEPTHWISE)
+    if (step->kind == TEACHER_DEPTHWISE)
         return teacher_depthwise(y->type, &step->conv, &all, run->stream);
     return teacher_direct_conv(y->type, &step->conv, groups == 1 ? x->channels : x->shape.c / groups,
                                y->shape.c / groups, &all, run->stream);
 }
 
-static cudaError_t run_copy_channels(const struct run *run, const struct step *step, const struct value *x,
-                                     const struct value *y, const struct layer_memory *operands)
+static cudaError_t run_copy_channels(const struct run *run, const struct teacher_step *step,
+                                     const struct planned_value *x, const struct planned_value *y,
+                                     const struct layer_memory *operands)
 {
     const bool is_last = step->to + x->shape.c == y->shape.c;
     const int count = is_last ? y->channels - step->to : x->shape.c;
@@ -87,7 +89,7 @@ static cudaError_t run_copy_channels(const struct run *run, const struct step *s
                                  count, positions_of(run->plan, y), run->stream);
 }
 
-static cudaError_t run_multiply(const struct run *run, const struct step *step, const struct value *x,
+static cudaError_t run_multiply(const struct run *run, const struct teacher_step *step, const struct planned_value *x,
                                 const struct layer_memory *operands)
 {
     const struct shape gate = run->plan->values[step->second].shape;
@@ -95,38 +97,39 @@ static cudaError_t run_multiply(const struct run *run, const struct step *step, 
                             x->shape.h * x->shape.w, gate.h * gate.w, x->channels, run->stream);
 }
 
-static struct shape stored(const struct value *value)
+static struct shape stored(const struct planned_value *value)
 {
     return (struct shape){value->channels, value->shape.h, value->shape.w};
 }
 
-static cudaError_t run_kernel(const struct run *run, const struct step *step, const struct layer_memory *operands)
+static cudaError_t run_kernel(const struct run *run, const struct teacher_step *step,
+                              const struct layer_memory *operands)
 {
-    const struct value *x = &run->plan->values[step->x], *y = &run->plan->values[step->y];
+    const struct planned_value *x = &run->plan->values[step->x], *y = &run->plan->values[step->y];
     const void *from = operands->x;
     void *to = operands->y;
     const int n = run->plan->batch;
     switch (step->kind) {
-    case STEP_COMBINE:
+    case TEACHER_COMBINE:
         return teacher_combine(y->type, from, operands->addend, to, positions_of(run->plan, y) * (size_t)y->channels,
                                step->pointwise, run->stream);
-    case STEP_AFFINE:
+    case TEACHER_AFFINE:
         return teacher_affine(y->type, from, operands->w, operands->bias, to, positions_of(run->plan, y), y->channels,
                               step->pointwise, run->stream);
-    case STEP_MULTIPLY:
+    case TEACHER_MULTIPLY:
         return run_multiply(run, step, x, operands);
-    case STEP_POOL:
+    case TEACHER_POOL:
         return teacher_pool(y->type, step->pool, from, to, n, stored(x), stored(y), step->window, run->stream);
-    case STEP_GLOBAL_POOL:
+    case TEACHER_GLOBAL_POOL:
         return teacher_global_pool(y->type, from, to, n, x->shape.h * x->shape.w, x->channels, run->stream);
-    case STEP_COPY_CHANNELS:
+    case TEACHER_COPY_CHANNELS:
         return run_copy_channels(run, step, x, y, operands);
-    case STEP_PAD:
+    case TEACHER_PAD:
         return teacher_pad(y->type, from, to, n, stored(x), stored(y), step->window.pad_top, step->window.pad_left,
                            run->stream);
-    case STEP_FLATTEN:
+    case TEACHER_FLATTEN:
         return teacher_flatten(y->type, from, x->channels, to, y->channels, n, x->shape, run->stream);
-    case STEP_SOFTMAX:
+    case TEACHER_SOFTMAX:
         return teacher_softmax(y->type, from, to, positions_of(run->plan, y), y->shape.c, y->channels, run->stream);
     default:
         return run_own_conv(run, step, operands);
@@ -139,11 +142,11 @@ enum status teacher_run_steps(const struct teacher_plan *plan, const struct teac
     enum status status = STATUS_OK;
     const struct run run = {plan, stream};
     for (int i = 0; i < plan->step_count; i++) {
-        const struct step *step = &plan->steps[i];
+        const struct teacher_step *step = &plan->steps[i];
         const struct layer_memory operands = operands_of(plan, memory, step);
-        if (step->kind == STEP_CONV)
+        if (step->kind == TEACHER_CONV)
             TRY(run_conv(&run, step, &operands, err));
-        else if (step->kind == STEP_LINEAR)
+        else if (step->kind == TEACHER_LINEAR)
             TRY(linear_layer_run(step->linear_layer, step->name, err));
         else
             TRY(teacher_cuda_check(run_kernel(&run, step, &operands), step->name, err));

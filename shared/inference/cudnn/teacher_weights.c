@@ -14,27 +14,27 @@ enum { ALIGNMENT = 256 };
 struct packing {
     const struct teacher_plan *plan;
     const struct graph *graph;
-    const struct step *step;
+    const struct teacher_step *step;
     const struct node *node;
     unsigned char *memory;
 };
 
-static bool is_layer(const struct step *step)
+static bool is_layer(const struct teacher_step *step)
 {
-    return step->kind == STEP_CONV || step->kind == STEP_DIRECT_CONV || step->kind == STEP_DEPTHWISE ||
-           step->kind == STEP_LINEAR;
+    return step->kind == TEACHER_CONV || step->kind == TEACHER_DIRECT_CONV || step->kind == TEACHER_DEPTHWISE ||
+           step->kind == TEACHER_LINEAR;
 }
 
 /* Input channels of a group, as stored. */
-static int group_inputs(const struct step *step, const struct weight *weight)
+static int group_inputs(const struct teacher_step *step, const struct weight *weight)
 {
     return step->conv.groups == 1 ? step->conv.in.c : weight->dims[1];
 }
 
-static size_t layer_count(const struct step *step, const struct weight *weight)
+static size_t layer_count(const struct teacher_step *step, const struct weight *weight)
 {
     size_t area = (size_t)step->conv.window.kernel_h * (size_t)step->conv.window.kernel_w;
-    if (step->kind == STEP_DEPTHWISE)
+    if (step->kind == TEACHER_DEPTHWISE)
         return area * (size_t)step->conv.out.c;
     return (size_t)step->conv.out.c * area * (size_t)group_inputs(step, weight);
 }
@@ -50,14 +50,14 @@ void teacher_place_weights(struct teacher_plan *plan, const struct graph *graph)
 {
     const size_t size = dtype_size(precision_dtype(plan->precision));
     for (int i = 0; i < plan->step_count; i++) {
-        struct step *step = &plan->steps[i];
+        struct teacher_step *step = &plan->steps[i];
         const struct node *node = &graph->nodes[step->node];
-        const struct value *y = &plan->values[step->y];
+        const struct planned_value *y = &plan->values[step->y];
         if (is_layer(step)) {
             step->weights = take(&plan->weight_bytes, size * layer_count(step, &graph->weights[node->weight]));
             if (step->conv.has_bias)
                 step->bias = take(&plan->weight_bytes, dtype_size(y->type) * (size_t)y->channels);
-        } else if (step->kind == STEP_AFFINE) {
+        } else if (step->kind == TEACHER_AFFINE) {
             step->weights = take(&plan->weight_bytes, sizeof(float) * (size_t)y->channels);
             step->bias = take(&plan->weight_bytes, sizeof(float) * (size_t)y->channels);
         }
@@ -96,10 +96,10 @@ static enum status put(const struct packing *packing, size_t offset, enum dtype 
 static enum status pack_layer(const struct packing *packing, struct error *err)
 {
     enum status status = STATUS_OK;
-    const struct step *step = packing->step;
+    const struct teacher_step *step = packing->step;
     const struct weight *weight = &packing->graph->weights[packing->node->weight];
     const enum dtype type = precision_dtype(packing->plan->precision);
-    const bool depthwise = step->kind == STEP_DEPTHWISE;
+    const bool depthwise = step->kind == TEACHER_DEPTHWISE;
     const size_t out = (size_t)weight->dims[0], in = (size_t)weight->dims[1],
                  area = (size_t)step->conv.window.kernel_h * (size_t)step->conv.window.kernel_w,
                  stride = depthwise ? (size_t)step->conv.out.c : (size_t)group_inputs(step, weight);
@@ -137,11 +137,11 @@ enum status teacher_pack_weights(const struct teacher_plan *plan, const struct g
 {
     enum status status = STATUS_OK;
     for (int i = 0; i < plan->step_count; i++) {
-        const struct step *step = &plan->steps[i];
+        const struct teacher_step *step = &plan->steps[i];
         const struct packing packing = {plan, graph, step, &graph->nodes[step->node], memory};
         if (is_layer(step))
             TRY(pack_layer(&packing, err));
-        else if (step->kind == STEP_AFFINE)
+        else if (step->kind == TEACHER_AFFINE)
             TRY(pack_affine(&packing, err));
     }
 cleanup:

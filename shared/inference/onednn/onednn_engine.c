@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct worker {
+struct onednn_worker {
     unsigned char *arena;       /* [plan.arena_bytes] */
     dnnl_memory_t *memories;    /* [plan.tensor_count] */
     dnnl_exec_arg_t *arguments; /* [plan.argument_count] */
@@ -22,7 +22,7 @@ struct worker {
 
 struct onednn_engine {
     struct onednn_plan plan;
-    struct worker *workers; /* [worker_count] */
+    struct onednn_worker *workers; /* [worker_count] */
     int worker_count;
     int input;    /* tensor */
     int *outputs; /* [output_count] tensors */
@@ -31,7 +31,7 @@ struct onednn_engine {
 
 /* ---- making ---- */
 
-static enum status worker_init(struct worker *worker, const struct onednn_plan *plan, struct error *err)
+static enum status worker_init(struct onednn_worker *worker, const struct onednn_plan *plan, struct error *err)
 {
     enum status status = STATUS_OK;
     void *arena = NULL;
@@ -45,10 +45,10 @@ static enum status worker_init(struct worker *worker, const struct onednn_plan *
     }
     TRY(onednn_status(dnnl_stream_create(&worker->stream, plan->engine, dnnl_stream_default_flags), "stream", err));
     for (int i = 0; i < plan->tensor_count; i++) {
-        const struct storage *storage = &plan->storages[plan->tensors[i].storage];
-        void *place = storage->kind == STORAGE_ARENA      ? worker->arena + storage->offset
-                      : storage->kind == STORAGE_CONSTANT ? storage->data
-                                                          : DNNL_MEMORY_NONE;
+        const struct onednn_storage *storage = &plan->storages[plan->tensors[i].storage];
+        void *place = storage->kind == ONEDNN_ARENA      ? worker->arena + storage->life.offset
+                      : storage->kind == ONEDNN_CONSTANT ? storage->data
+                                                         : DNNL_MEMORY_NONE;
         TRY(onednn_status(dnnl_memory_create(&worker->memories[i], &plan->tensors[i].md, plan->engine, place), "memory",
                           err));
     }
@@ -58,7 +58,7 @@ cleanup:
     return status;
 }
 
-static void worker_release(struct worker *worker, const struct onednn_plan *plan)
+static void worker_release(struct onednn_worker *worker, const struct onednn_plan *plan)
 {
     for (int i = 0; worker->memories && i < plan->tensor_count; i++)
         if (worker->memories[i])
@@ -95,22 +95,18 @@ cleanup:
     return status;
 }
 
-/* The plan of the folded graph; names[output_count] are those of the outputs. */
-static enum status make_plan(struct onednn_engine *engine, const struct graph *graph, const char *const *names,
+/* The plan of the folded graph. outputs[output_count]: nodes of `graph`. */
+static enum status make_plan(struct onednn_engine *engine, const struct graph *graph, const int *outputs,
                              struct error *err)
 {
     enum status status = STATUS_OK;
     struct graph folded;
-    int count = engine->output_count, *wanted = calloc((size_t)count, sizeof *wanted);
+    const int count = engine->output_count;
+    graph_init(&folded);
+    int *wanted = calloc((size_t)count, sizeof *wanted); /* nodes of the folded graph */
     if (!wanted)
         return error_no_memory(err, (size_t)count * sizeof *wanted, "the teacher's plan");
-    status = graph_fold(graph, &folded, names, count, err);
-    if (status != STATUS_OK) {
-        free(wanted);
-        return status;
-    }
-    for (int i = 0; i < count; i++)
-        wanted[i] = graph_find(&folded, names[i]);
+    TRY(graph_fold(graph, &folded, outputs, count, wanted, err));
     TRY(onednn_plan_init(&engine->plan, err));
     TRY(onednn_compile(&engine->plan, &folded, wanted, count, &engine->input, engine->outputs, err));
 cleanup:
@@ -123,43 +119,38 @@ static enum status engine_new(struct onednn_engine **out, const struct graph *gr
                               int output_count, int workers, struct error *err)
 {
     enum status status = STATUS_OK;
-    size_t count = (size_t)output_count;
     int openmp_threads = omp_get_max_threads();
-    const char **names = calloc(count, sizeof *names);
     struct onednn_engine *engine = calloc(1, sizeof *engine);
     *out = NULL;
+    if (!engine)
+        return error_no_memory(err, sizeof *engine, "the teacher");
     omp_set_num_threads(1); /* oneDNN plans for the number of threads that it sees now */
-    if (engine) {
-        engine->output_count = output_count;
-        engine->outputs = calloc(count, sizeof *engine->outputs);
-    }
-    if (!names || !engine || !engine->outputs) {
-        status = error_no_memory(err, count * sizeof *names, "the teacher");
+    engine->output_count = output_count;
+    engine->outputs = calloc((size_t)output_count, sizeof *engine->outputs);
+    if (!engine->outputs) {
+        status = error_no_memory(err, (size_t)output_count * sizeof *engine->outputs, "the teacher");
         goto cleanup;
     }
-    for (size_t i = 0; i < count; i++)
-        names[i] = graph->nodes[outputs[i]].name;
-    TRY(make_plan(engine, graph, names, err));
+    TRY(make_plan(engine, graph, outputs, err));
     TRY(make_workers(engine, workers, err));
     *out = engine;
     engine = NULL;
 cleanup:
     omp_set_num_threads(openmp_threads);
     engine_free(engine);
-    free(names);
     return status;
 }
 
 /* ---- running ---- */
 
-static enum status run_steps(const struct onednn_plan *plan, const struct worker *worker, struct error *err)
+static enum status run_steps(const struct onednn_plan *plan, const struct onednn_worker *worker, struct error *err)
 {
     for (int i = 0; i < plan->step_count; i++) {
-        const struct step *step = &plan->steps[i];
+        const struct onednn_step *step = &plan->steps[i];
         if (!step->primitive) {
             int tensor = plan->arguments[step->first_argument].tensor;
-            const struct storage *storage = &plan->storages[plan->tensors[tensor].storage];
-            memset(worker->arena + storage->offset, 0, storage->bytes);
+            const struct onednn_storage *storage = &plan->storages[plan->tensors[tensor].storage];
+            memset(worker->arena + storage->life.offset, 0, storage->life.size);
             continue;
         }
         dnnl_status_t result = dnnl_primitive_execute(step->primitive, worker->stream, step->argument_count,
@@ -174,7 +165,7 @@ static enum status engine_run(struct onednn_engine *engine, int index, const flo
                               struct error *err)
 {
     enum status status = STATUS_OK;
-    const struct worker *worker = &engine->workers[index];
+    const struct onednn_worker *worker = &engine->workers[index];
     int openmp_threads = omp_get_max_threads();
     omp_set_num_threads(1); /* a setting of this thread only */
     /* The cast drops const: oneDNN has no memory that is only read. No step writes to the input. */

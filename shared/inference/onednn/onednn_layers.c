@@ -27,12 +27,12 @@ static dnnl_memory_desc_t vector_md(int count)
     return md_by_tag(1, (dnnl_dims_t){count}, dnnl_a);
 }
 
-const dnnl_memory_desc_t *onednn_md(const struct layers *layers, int tensor)
+const dnnl_memory_desc_t *onednn_md(const struct onednn_layers *layers, int tensor)
 {
     return &layers->plan->tensors[tensor].md;
 }
 
-int onednn_input(const struct layers *layers, const struct node *node, int index)
+int onednn_input(const struct onednn_layers *layers, const struct node *node, int index)
 {
     return layers->values[node->inputs[index]];
 }
@@ -64,18 +64,16 @@ int onednn_eltwise(enum activation activation, float alpha, float beta, struct e
     }
 }
 
-bool onednn_fuses_add(const struct node *node)
+bool onednn_fuses(const struct node *host, const struct node *follower)
 {
-    return node->op == OP_CONV;
+    if (follower->op == OP_ADD)
+        return host->op == OP_CONV;
+    return host->op == OP_CONV || host->op == OP_LINEAR ||
+           (host->op == OP_BATCH_NORM && follower->activation == ACTIVATION_RELU);
 }
 
-bool onednn_fuses_activation(const struct node *node, enum activation activation)
-{
-    return node->op == OP_CONV || node->op == OP_LINEAR || (node->op == OP_BATCH_NORM && activation == ACTIVATION_RELU);
-}
-
-enum status onednn_describe(const struct layers *layers, const char *name, const_dnnl_op_desc_t operation,
-                            const struct fused *fused, dnnl_primitive_desc_t *descriptor, struct error *err)
+enum status onednn_describe(const struct onednn_layers *layers, const char *name, const_dnnl_op_desc_t operation,
+                            const struct onednn_fused *fused, dnnl_primitive_desc_t *descriptor, struct error *err)
 {
     enum status status = STATUS_OK;
     dnnl_primitive_attr_t attributes = NULL;
@@ -103,69 +101,70 @@ cleanup:
 }
 
 /* The tensor that a layer writes: new, or the addend's place. */
-static enum status destination(const struct layers *layers, const char *name, const dnnl_memory_desc_t *md,
-                               const struct fused *fused, int *tensor, struct error *err)
+static enum status destination(const struct onednn_layers *layers, const char *name, const dnnl_memory_desc_t *md,
+                               const struct onednn_fused *fused, int *tensor, struct error *err)
 {
     enum status status = STATUS_OK;
     int addend = fused ? fused->addend : NOT_A_TENSOR, arranged;
     if (addend == NOT_A_TENSOR)
-        return onednn_tensor(layers->plan, md, STORAGE_ARENA, tensor, err);
-    TRY(onednn_layout(layers->plan, name, addend, md, &arranged, err));
+        return onednn_add_tensor(layers->plan, md, ONEDNN_ARENA, tensor, err);
+    TRY(onednn_add_layout(layers->plan, name, addend, md, &arranged, err));
     if (arranged != addend || !fused->keep_addend)
-        return onednn_view(layers->plan, arranged, md, tensor, err);
-    TRY(onednn_tensor(layers->plan, md, STORAGE_ARENA, tensor, err));
-    TRY(onednn_reorder(layers->plan, name, addend, *tensor, err));
+        return onednn_add_view(layers->plan, arranged, md, tensor, err);
+    TRY(onednn_add_tensor(layers->plan, md, ONEDNN_ARENA, tensor, err));
+    TRY(onednn_add_reorder(layers->plan, name, addend, *tensor, err));
 cleanup:
     return status;
 }
 
-enum status onednn_append(const struct layers *layers, const char *name, dnnl_primitive_desc_t descriptor, int source,
-                          int weights, int bias, const struct fused *fused, int *value, struct error *err)
+enum status onednn_add_operation(const struct onednn_layers *layers, const char *name, dnnl_primitive_desc_t descriptor,
+                                 int source, int weights, int bias, const struct onednn_fused *fused, int *value,
+                                 struct error *err)
 {
     enum status status = STATUS_OK;
-    struct argument arguments[4] = {{DNNL_ARG_SRC, source}, {DNNL_ARG_DST, NOT_A_TENSOR}};
+    struct onednn_argument arguments[4] = {{DNNL_ARG_SRC, source}, {DNNL_ARG_DST, NOT_A_TENSOR}};
     int count = 2;
-    TRY(onednn_layout(layers->plan, name, source, dnnl_primitive_desc_query_md(descriptor, dnnl_query_src_md, 0),
-                      &arguments[0].tensor, err));
+    TRY(onednn_add_layout(layers->plan, name, source, dnnl_primitive_desc_query_md(descriptor, dnnl_query_src_md, 0),
+                          &arguments[0].tensor, err));
     TRY(destination(layers, name, dnnl_primitive_desc_query_md(descriptor, dnnl_query_dst_md, 0), fused,
                     &arguments[1].tensor, err));
     *value = arguments[1].tensor;
     if (weights != NOT_A_TENSOR)
-        arguments[count++] = (struct argument){DNNL_ARG_WEIGHTS, weights};
+        arguments[count++] = (struct onednn_argument){DNNL_ARG_WEIGHTS, weights};
     if (bias != NOT_A_TENSOR)
-        arguments[count++] = (struct argument){DNNL_ARG_BIAS, bias};
-    return onednn_step(layers->plan, name, descriptor, arguments, count, err);
+        arguments[count++] = (struct onednn_argument){DNNL_ARG_BIAS, bias};
+    return onednn_add_step(layers->plan, name, descriptor, arguments, count, err);
 cleanup:
     dnnl_primitive_desc_destroy(descriptor);
     return status;
 }
 
-static enum status pack_vector(const struct layers *layers, const struct node *node, int weight, int *tensor,
+static enum status pack_vector(const struct onednn_layers *layers, const struct node *node, int weight, int *tensor,
                                struct error *err)
 {
     dnnl_memory_desc_t md = vector_md(node->shape.c);
-    return onednn_constant(layers->plan, node->name, layers->graph->weights[weight].data, &md, &md, tensor, err);
+    return onednn_add_constant(layers->plan, node->name, layers->graph->weights[weight].data, &md, &md, tensor, err);
 }
 
 /* The step of a convolution or linear layer; given: PyTorch's layout of its weights. Takes descriptor. */
-static enum status append_layer(const struct layers *layers, const struct node *node, dnnl_primitive_desc_t descriptor,
-                                const dnnl_memory_desc_t *given, int source, const struct fused *fused, int *value,
-                                struct error *err)
+static enum status add_layer(const struct onednn_layers *layers, const struct node *node,
+                             dnnl_primitive_desc_t descriptor, const dnnl_memory_desc_t *given, int source,
+                             const struct onednn_fused *fused, int *value, struct error *err)
 {
     enum status status = STATUS_OK;
     int weights, bias = NOT_A_TENSOR;
-    TRY(onednn_constant(layers->plan, node->name, layers->graph->weights[node->weight].data, given,
-                        dnnl_primitive_desc_query_md(descriptor, dnnl_query_weights_md, 0), &weights, err));
+    TRY(onednn_add_constant(layers->plan, node->name, layers->graph->weights[node->weight].data, given,
+                            dnnl_primitive_desc_query_md(descriptor, dnnl_query_weights_md, 0), &weights, err));
     if (node->bias >= 0)
         TRY(pack_vector(layers, node, node->bias, &bias, err));
-    return onednn_append(layers, node->name, descriptor, source, weights, bias, fused, value, err);
+    return onednn_add_operation(layers, node->name, descriptor, source, weights, bias, fused, value, err);
 cleanup:
     dnnl_primitive_desc_destroy(descriptor);
     return status;
 }
 
-static enum status convolution(const struct layers *layers, const struct node *node, const struct fused *fused,
-                               int *value, struct error *err)
+static enum status convolution(const struct onednn_layers *layers, const struct node *node,
+                               const struct onednn_fused *fused, int *value, struct error *err)
 {
     enum status status = STATUS_OK;
     const char *name = node->name;
@@ -186,13 +185,13 @@ static enum status convolution(const struct layers *layers, const struct node *n
                                                       &source, &weights, node->bias >= 0 ? &bias : NULL, &target,
                                                       stride, dilation, before, after));
     TRY(onednn_describe(layers, name, &operation, fused, &descriptor, err));
-    TRY(append_layer(layers, node, descriptor, &given, onednn_input(layers, node, 0), fused, value, err));
+    TRY(add_layer(layers, node, descriptor, &given, onednn_input(layers, node, 0), fused, value, err));
 cleanup:
     return status;
 }
 
-static enum status linear(const struct layers *layers, const struct node *node, const struct fused *fused, int *value,
-                          struct error *err)
+static enum status linear(const struct onednn_layers *layers, const struct node *node, const struct onednn_fused *fused,
+                          int *value, struct error *err)
 {
     enum status status = STATUS_OK;
     const char *name = node->name;
@@ -208,17 +207,17 @@ static enum status linear(const struct layers *layers, const struct node *node, 
     int flat;
     ONEDNN(dnnl_inner_product_forward_desc_init(&operation, dnnl_forward_inference, &source, &weights,
                                                 node->bias >= 0 ? &bias : NULL, &target));
-    TRY(onednn_layout(layers->plan, name, onednn_input(layers, node, 0), &source_map, &flat, err));
-    TRY(onednn_view(layers->plan, flat, &source, &flat, err));
+    TRY(onednn_add_layout(layers->plan, name, onednn_input(layers, node, 0), &source_map, &flat, err));
+    TRY(onednn_add_view(layers->plan, flat, &source, &flat, err));
     TRY(onednn_describe(layers, name, &operation, fused, &descriptor, err));
-    TRY(append_layer(layers, node, descriptor, &given, flat, fused, &flat, err));
-    TRY(onednn_view(layers->plan, flat, &target_map, value, err));
+    TRY(add_layer(layers, node, descriptor, &given, flat, fused, &flat, err));
+    TRY(onednn_add_view(layers->plan, flat, &target_map, value, err));
 cleanup:
     return status;
 }
 
-static enum status batch_norm(const struct layers *layers, const struct node *node, const struct fused *fused,
-                              int *value, struct error *err)
+static enum status batch_norm(const struct onednn_layers *layers, const struct node *node,
+                              const struct onednn_fused *fused, int *value, struct error *err)
 {
     enum status status = STATUS_OK;
     const char *name = node->name;
@@ -228,10 +227,10 @@ static enum status batch_norm(const struct layers *layers, const struct node *no
     unsigned flags = dnnl_use_global_stats | dnnl_use_scale | dnnl_use_shift;
     if (fused->activation == ACTIVATION_RELU)
         flags |= dnnl_fuse_norm_relu;
-    struct argument arguments[6] = {{DNNL_ARG_SRC, source},         {DNNL_ARG_DST, NOT_A_TENSOR},
-                                    {DNNL_ARG_SCALE, NOT_A_TENSOR}, {DNNL_ARG_SHIFT, NOT_A_TENSOR},
-                                    {DNNL_ARG_MEAN, NOT_A_TENSOR},  {DNNL_ARG_VARIANCE, NOT_A_TENSOR}};
-    TRY(onednn_tensor(layers->plan, onednn_md(layers, source), STORAGE_ARENA, &arguments[1].tensor, err));
+    struct onednn_argument arguments[6] = {{DNNL_ARG_SRC, source},         {DNNL_ARG_DST, NOT_A_TENSOR},
+                                           {DNNL_ARG_SCALE, NOT_A_TENSOR}, {DNNL_ARG_SHIFT, NOT_A_TENSOR},
+                                           {DNNL_ARG_MEAN, NOT_A_TENSOR},  {DNNL_ARG_VARIANCE, NOT_A_TENSOR}};
+    TRY(onednn_add_tensor(layers->plan, onednn_md(layers, source), ONEDNN_ARENA, &arguments[1].tensor, err));
     TRY(pack_vector(layers, node, node->weight, &arguments[2].tensor, err));
     TRY(pack_vector(layers, node, node->bias, &arguments[3].tensor, err));
     TRY(pack_vector(layers, node, node->running_mean, &arguments[4].tensor, err));
@@ -239,14 +238,14 @@ static enum status batch_norm(const struct layers *layers, const struct node *no
     ONEDNN(dnnl_batch_normalization_forward_desc_init(&operation, dnnl_forward_inference, onednn_md(layers, source),
                                                       node->epsilon, flags));
     TRY(onednn_describe(layers, name, &operation, NULL, &descriptor, err));
-    TRY(onednn_step(layers->plan, name, descriptor, arguments, 6, err));
+    TRY(onednn_add_step(layers->plan, name, descriptor, arguments, 6, err));
     *value = arguments[1].tensor;
 cleanup:
     return status;
 }
 
-enum status onednn_append_node(const struct layers *layers, const struct node *node, const struct fused *fused,
-                               int *value, struct error *err)
+enum status onednn_add_node(const struct onednn_layers *layers, const struct node *node,
+                            const struct onednn_fused *fused, int *value, struct error *err)
 {
     switch (node->op) {
     case OP_CONV:
@@ -256,6 +255,6 @@ enum status onednn_append_node(const struct layers *layers, const struct node *n
     case OP_BATCH_NORM:
         return batch_norm(layers, node, fused, value, err);
     default:
-        return onednn_append_op(layers, node, value, err);
+        return onednn_add_op(layers, node, value, err);
     }
 }

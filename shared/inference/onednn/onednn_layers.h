@@ -5,29 +5,29 @@
 
 #include "shared/inference/onednn/onednn_plan.h"
 
-struct layers {
+struct onednn_layers {
     struct onednn_plan *plan;
     const struct graph *graph;
     int *values; /* [node_count] tensor of each node's value, or -1: not computed yet */
 };
 
 /* What follows a layer in the same primitive: + addend, then the activation. */
-struct fused {
+struct onednn_fused {
     int addend;       /* tensor, or -1; brought to the layer's layout, and overwritten */
     bool keep_addend; /* unless others need it: then a copy is overwritten */
     enum activation activation;
     float alpha, beta;
 };
 
-bool onednn_fuses_add(const struct node *node);
-bool onednn_fuses_activation(const struct node *node, enum activation activation);
+/* A graph_fuses (graph_chains.h): what follows a layer with weights as post-operations of its primitive. */
+bool onednn_fuses(const struct node *host, const struct node *follower);
 
 /* Appends the steps of node, whose inputs have been computed, and sets *value to the tensor of the result. */
-enum status onednn_append_node(const struct layers *layers, const struct node *node, const struct fused *fused,
-                               int *value, struct error *err);
+enum status onednn_add_node(const struct onednn_layers *layers, const struct node *node,
+                            const struct onednn_fused *fused, int *value, struct error *err);
 
 /* The same for an op without weights (onednn_ops.c). */
-enum status onednn_append_op(const struct layers *layers, const struct node *node, int *value, struct error *err);
+enum status onednn_add_op(const struct onednn_layers *layers, const struct node *node, int *value, struct error *err);
 
 /* ---- for onednn_layers.c, onednn_ops.c and onednn_compile.c ---- */
 
@@ -42,17 +42,18 @@ struct eltwise {
 /* Returns how many elementwise operations make up the activation: none to two. */
 int onednn_eltwise(enum activation activation, float alpha, float beta, struct eltwise out[2]);
 
-dnnl_memory_desc_t onednn_any_md(struct shape shape);                              /* oneDNN chooses the layout */
-dnnl_memory_desc_t onednn_plain_md(struct shape shape, dnnl_format_tag_t tag);     /* dnnl_nchw or dnnl_nhwc */
-int onednn_input(const struct layers *layers, const struct node *node, int index); /* tensor of an input */
-const dnnl_memory_desc_t *onednn_md(const struct layers *layers, int tensor);
+dnnl_memory_desc_t onednn_any_md(struct shape shape);                          /* oneDNN chooses the layout */
+dnnl_memory_desc_t onednn_plain_md(struct shape shape, dnnl_format_tag_t tag); /* dnnl_nchw or dnnl_nhwc */
+int onednn_input(const struct onednn_layers *layers, const struct node *node, int index); /* tensor of an input */
+const dnnl_memory_desc_t *onednn_md(const struct onednn_layers *layers, int tensor);
 
 /* The primitive descriptor of an operation with what is fused (may be NULL); its scratch memory is the plan's. */
-enum status onednn_describe(const struct layers *layers, const char *name, const_dnnl_op_desc_t operation,
-                            const struct fused *fused, dnnl_primitive_desc_t *descriptor, struct error *err);
+enum status onednn_describe(const struct onednn_layers *layers, const char *name, const_dnnl_op_desc_t operation,
+                            const struct onednn_fused *fused, dnnl_primitive_desc_t *descriptor, struct error *err);
 /* The step of a described operation with one source, weights and bias (tensors, or NOT_A_TENSOR). *value is the tensor
  * that it writes. Takes descriptor. */
-enum status onednn_append(const struct layers *layers, const char *name, dnnl_primitive_desc_t descriptor, int source,
-                          int weights, int bias, const struct fused *fused, int *value, struct error *err);
+enum status onednn_add_operation(const struct onednn_layers *layers, const char *name, dnnl_primitive_desc_t descriptor,
+                                 int source, int weights, int bias, const struct onednn_fused *fused, int *value,
+                                 struct error *err);
 
 #endif

@@ -1,7 +1,8 @@
 /* Ops without weights. */
 #include "shared/inference/onednn/onednn_layers.h"
 
-static enum status activation(const struct layers *layers, const struct node *node, int *value, struct error *err)
+static enum status activation(const struct onednn_layers *layers, const struct node *node, int *value,
+                              struct error *err)
 {
     enum status status = STATUS_OK;
     const char *name = node->name;
@@ -14,15 +15,15 @@ static enum status activation(const struct layers *layers, const struct node *no
         ONEDNN(dnnl_eltwise_forward_desc_init(&operation, dnnl_forward_inference, parts[i].kind,
                                               onednn_md(layers, *value), parts[i].alpha, parts[i].beta));
         TRY(onednn_describe(layers, name, &operation, NULL, &descriptor, err));
-        TRY(onednn_append(layers, name, descriptor, *value, NOT_A_TENSOR, NOT_A_TENSOR, NULL, value, err));
+        TRY(onednn_add_operation(layers, name, descriptor, *value, NOT_A_TENSOR, NOT_A_TENSOR, NULL, value, err));
     }
 cleanup:
     return status;
 }
 
 /* Zeros around source, whose shape is `in`: the whole is filled with zeros, then source copied into its middle. */
-static enum status pad(const struct layers *layers, const struct node *node, int source, struct shape in, int *value,
-                       struct error *err)
+static enum status pad(const struct onednn_layers *layers, const struct node *node, int source, struct shape in,
+                       int *value, struct error *err)
 {
     enum status status = STATUS_OK;
     const char *name = node->name;
@@ -32,10 +33,10 @@ static enum status pad(const struct layers *layers, const struct node *node, int
     dnnl_memory_desc_t whole = onednn_plain_md(padded, dnnl_nhwc), middle;
     int inner;
     ONEDNN(dnnl_memory_desc_init_submemory(&middle, &whole, dims, offsets));
-    TRY(onednn_tensor(plan, &whole, STORAGE_ARENA, value, err));
-    TRY(onednn_view(plan, *value, &middle, &inner, err));
-    TRY(onednn_zero(plan, name, *value, err));
-    TRY(onednn_reorder(plan, name, source, inner, err));
+    TRY(onednn_add_tensor(plan, &whole, ONEDNN_ARENA, value, err));
+    TRY(onednn_add_view(plan, *value, &middle, &inner, err));
+    TRY(onednn_add_zero(plan, name, *value, err));
+    TRY(onednn_add_reorder(plan, name, source, inner, err));
 cleanup:
     return status;
 }
@@ -48,7 +49,7 @@ static int padding_after(int extent, int size, int kernel, int stride, int dilat
 }
 
 /* window: the pool's node, or that of a global pool as an ordinary one. */
-static enum status pool(const struct layers *layers, struct node window, int *value, struct error *err)
+static enum status pool(const struct onednn_layers *layers, struct node window, int *value, struct error *err)
 {
     enum status status = STATUS_OK;
     const char *name = window.name;
@@ -77,12 +78,13 @@ static enum status pool(const struct layers *layers, struct node window, int *va
     ONEDNN(dnnl_pooling_v2_forward_desc_init(&operation, dnnl_forward_inference, kind, onednn_md(layers, source),
                                              &target, stride, kernel, dilation, before, after));
     TRY(onednn_describe(layers, name, &operation, NULL, &descriptor, err));
-    TRY(onednn_append(layers, name, descriptor, source, NOT_A_TENSOR, NOT_A_TENSOR, NULL, value, err));
+    TRY(onednn_add_operation(layers, name, descriptor, source, NOT_A_TENSOR, NOT_A_TENSOR, NULL, value, err));
 cleanup:
     return status;
 }
 
-static enum status global_pool(const struct layers *layers, const struct node *node, int *value, struct error *err)
+static enum status global_pool(const struct onednn_layers *layers, const struct node *node, int *value,
+                               struct error *err)
 {
     struct node window = node_default(OP_AVERAGE_POOL);
     window.name = node->name;
@@ -94,7 +96,7 @@ static enum status global_pool(const struct layers *layers, const struct node *n
 }
 
 /* add and concat: any number of sources. */
-static enum status combine(const struct layers *layers, const struct node *node, int *value, struct error *err)
+static enum status combine(const struct onednn_layers *layers, const struct node *node, int *value, struct error *err)
 {
     enum status status = STATUS_OK;
     const char *name = node->name;
@@ -102,16 +104,16 @@ static enum status combine(const struct layers *layers, const struct node *node,
     dnnl_primitive_attr_t attributes = NULL;
     dnnl_primitive_desc_t descriptor;
     dnnl_memory_desc_t sources[NODE_MAX_INPUTS], target = onednn_any_md(node->shape);
-    struct argument arguments[NODE_MAX_INPUTS + 1];
+    struct onednn_argument arguments[NODE_MAX_INPUTS + 1];
     float scales[NODE_MAX_INPUTS];
     int count = node->input_count, first = onednn_input(layers, node, 0);
     for (int i = 0; i < count; i++) {
         int source = onednn_input(layers, node, i);
         if (node->op == OP_ADD) /* one layout for all, or oneDNN falls back on its slow reference */
-            TRY(onednn_layout(plan, name, source, onednn_md(layers, first), &source, err));
+            TRY(onednn_add_layout(plan, name, source, onednn_md(layers, first), &source, err));
         sources[i] = *onednn_md(layers, source);
         scales[i] = 1;
-        arguments[i] = (struct argument){DNNL_ARG_MULTIPLE_SRC + i, source};
+        arguments[i] = (struct onednn_argument){DNNL_ARG_MULTIPLE_SRC + i, source};
     }
     ONEDNN(dnnl_primitive_attr_create(&attributes));
     ONEDNN(dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user));
@@ -119,21 +121,21 @@ static enum status combine(const struct layers *layers, const struct node *node,
         ONEDNN(dnnl_sum_primitive_desc_create(&descriptor, NULL, count, scales, sources, attributes, plan->engine));
     else
         ONEDNN(dnnl_concat_primitive_desc_create(&descriptor, &target, count, 1, sources, attributes, plan->engine));
-    status =
-        onednn_tensor(plan, dnnl_primitive_desc_query_md(descriptor, dnnl_query_dst_md, 0), STORAGE_ARENA, value, err);
+    status = onednn_add_tensor(plan, dnnl_primitive_desc_query_md(descriptor, dnnl_query_dst_md, 0), ONEDNN_ARENA,
+                               value, err);
     if (status != STATUS_OK) {
         dnnl_primitive_desc_destroy(descriptor);
         goto cleanup;
     }
-    arguments[count] = (struct argument){DNNL_ARG_DST, *value};
-    TRY(onednn_step(plan, name, descriptor, arguments, count + 1, err));
+    arguments[count] = (struct onednn_argument){DNNL_ARG_DST, *value};
+    TRY(onednn_add_step(plan, name, descriptor, arguments, count + 1, err));
 cleanup:
     if (attributes)
         dnnl_primitive_attr_destroy(attributes);
     return status;
 }
 
-static enum status multiply(const struct layers *layers, const struct node *node, int *value, struct error *err)
+static enum status multiply(const struct onednn_layers *layers, const struct node *node, int *value, struct error *err)
 {
     enum status status = STATUS_OK;
     const char *name = node->name;
@@ -144,29 +146,30 @@ static enum status multiply(const struct layers *layers, const struct node *node
     struct shape gate = layers->graph->nodes[node->inputs[1]].shape;
     const dnnl_memory_desc_t md = *onednn_md(layers, first); /* a copy: tensors move when the plan grows */
     if (gate.h == node->shape.h && gate.w == node->shape.w)
-        TRY(onednn_layout(plan, name, second, &md, &second, err));
+        TRY(onednn_add_layout(plan, name, second, &md, &second, err));
     ONEDNN(dnnl_binary_desc_init(&operation, dnnl_binary_mul, &md, onednn_md(layers, second), &md));
-    TRY(onednn_tensor(plan, &md, STORAGE_ARENA, value, err));
+    TRY(onednn_add_tensor(plan, &md, ONEDNN_ARENA, value, err));
     TRY(onednn_describe(layers, name, &operation, NULL, &descriptor, err));
-    const struct argument arguments[3] = {{DNNL_ARG_SRC_0, first}, {DNNL_ARG_SRC_1, second}, {DNNL_ARG_DST, *value}};
-    TRY(onednn_step(plan, name, descriptor, arguments, 3, err));
+    const struct onednn_argument arguments[3] = {
+        {DNNL_ARG_SRC_0, first}, {DNNL_ARG_SRC_1, second}, {DNNL_ARG_DST, *value}};
+    TRY(onednn_add_step(plan, name, descriptor, arguments, 3, err));
 cleanup:
     return status;
 }
 
-static enum status flatten(const struct layers *layers, const struct node *node, int *value, struct error *err)
+static enum status flatten(const struct onednn_layers *layers, const struct node *node, int *value, struct error *err)
 {
     enum status status = STATUS_OK;
     dnnl_memory_desc_t map = onednn_plain_md(layers->graph->nodes[node->inputs[0]].shape, dnnl_nchw),
                        vector = onednn_plain_md(node->shape, dnnl_nchw);
     int arranged;
-    TRY(onednn_layout(layers->plan, node->name, onednn_input(layers, node, 0), &map, &arranged, err));
-    TRY(onednn_view(layers->plan, arranged, &vector, value, err));
+    TRY(onednn_add_layout(layers->plan, node->name, onednn_input(layers, node, 0), &map, &arranged, err));
+    TRY(onednn_add_view(layers->plan, arranged, &vector, value, err));
 cleanup:
     return status;
 }
 
-static enum status softmax(const struct layers *layers, const struct node *node, int *value, struct error *err)
+static enum status softmax(const struct onednn_layers *layers, const struct node *node, int *value, struct error *err)
 {
     enum status status = STATUS_OK;
     const char *name = node->name;
@@ -175,12 +178,12 @@ static enum status softmax(const struct layers *layers, const struct node *node,
     int source = onednn_input(layers, node, 0);
     ONEDNN(dnnl_softmax_forward_desc_init(&operation, dnnl_forward_inference, onednn_md(layers, source), 1));
     TRY(onednn_describe(layers, name, &operation, NULL, &descriptor, err));
-    TRY(onednn_append(layers, name, descriptor, source, NOT_A_TENSOR, NOT_A_TENSOR, NULL, value, err));
+    TRY(onednn_add_operation(layers, name, descriptor, source, NOT_A_TENSOR, NOT_A_TENSOR, NULL, value, err));
 cleanup:
     return status;
 }
 
-enum status onednn_append_op(const struct layers *layers, const struct node *node, int *value, struct error *err)
+enum status onednn_add_op(const struct onednn_layers *layers, const struct node *node, int *value, struct error *err)
 {
     switch (node->op) {
     case OP_ACTIVATION:

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char WHAT[] = "the teacher's plan"; /* in messages about memory */
+
 static const char *reason(dnnl_status_t result)
 {
     switch (result) {
@@ -23,21 +25,6 @@ enum status onednn_status(dnnl_status_t result, const char *node, struct error *
         return STATUS_OK;
     return error_set(err, STATUS_INTERNAL, NULL, "node '%s': oneDNN refused it: %s (status %d)", node, reason(result),
                      (int)result);
-}
-
-/* Makes room for one more item. */
-static enum status grow(void *items, int *capacity, int count, size_t size, struct error *err)
-{
-    void **array = items;
-    if (count < *capacity)
-        return STATUS_OK;
-    int wanted = *capacity ? 2 * *capacity : 64;
-    void *moved = realloc(*array, size_mul((size_t)wanted, size));
-    if (!moved)
-        return error_no_memory(err, size_mul((size_t)wanted, size), "the teacher's plan");
-    *array = moved;
-    *capacity = wanted;
-    return STATUS_OK;
 }
 
 enum status onednn_plan_init(struct onednn_plan *plan, struct error *err)
@@ -71,27 +58,31 @@ void onednn_plan_release(struct onednn_plan *plan)
     *plan = (struct onednn_plan){0};
 }
 
-enum status onednn_tensor(struct onednn_plan *plan, const dnnl_memory_desc_t *md, enum storage_kind kind, int *tensor,
-                          struct error *err)
+enum status onednn_add_tensor(struct onednn_plan *plan, const dnnl_memory_desc_t *md, enum onednn_storage_kind kind,
+                              int *tensor, struct error *err)
 {
     enum status status = STATUS_OK;
     const dnnl_memory_desc_t copy = *md; /* md may be that of another tensor, which moves when the plan grows */
-    TRY(grow(&plan->storages, &plan->storage_capacity, plan->storage_count, sizeof *plan->storages, err));
-    TRY(grow(&plan->tensors, &plan->tensor_capacity, plan->tensor_count, sizeof *plan->tensors, err));
+    TRY(array_grow(&plan->storages, sizeof *plan->storages, (size_t)plan->storage_count, &plan->storage_capacity, WHAT,
+                   err));
+    TRY(array_grow(&plan->tensors, sizeof *plan->tensors, (size_t)plan->tensor_count, &plan->tensor_capacity, WHAT,
+                   err));
     plan->storages[plan->storage_count] =
-        (struct storage){.kind = kind, .bytes = dnnl_memory_desc_get_size(&copy), .first = -1, .last = -1};
-    plan->tensors[plan->tensor_count] = (struct tensor){copy, plan->storage_count++};
+        (struct onednn_storage){.kind = kind, .life = lifetime_new(dnnl_memory_desc_get_size(&copy))};
+    plan->tensors[plan->tensor_count] = (struct onednn_tensor){copy, plan->storage_count++};
     *tensor = plan->tensor_count++;
 cleanup:
     return status;
 }
 
-enum status onednn_view(struct onednn_plan *plan, int of, const dnnl_memory_desc_t *md, int *tensor, struct error *err)
+enum status onednn_add_view(struct onednn_plan *plan, int of, const dnnl_memory_desc_t *md, int *tensor,
+                            struct error *err)
 {
     enum status status = STATUS_OK;
     const dnnl_memory_desc_t copy = *md;
-    TRY(grow(&plan->tensors, &plan->tensor_capacity, plan->tensor_count, sizeof *plan->tensors, err));
-    plan->tensors[plan->tensor_count] = (struct tensor){copy, plan->tensors[of].storage};
+    TRY(array_grow(&plan->tensors, sizeof *plan->tensors, (size_t)plan->tensor_count, &plan->tensor_capacity, WHAT,
+                   err));
+    plan->tensors[plan->tensor_count] = (struct onednn_tensor){copy, plan->tensors[of].storage};
     *tensor = plan->tensor_count++;
 cleanup:
     return status;
@@ -124,62 +115,54 @@ cleanup:
     return status;
 }
 
-enum status onednn_constant(struct onednn_plan *plan, const char *name, const float *data,
-                            const dnnl_memory_desc_t *given, const dnnl_memory_desc_t *wanted, int *tensor,
-                            struct error *err)
+enum status onednn_add_constant(struct onednn_plan *plan, const char *name, const float *data,
+                                const dnnl_memory_desc_t *given, const dnnl_memory_desc_t *wanted, int *tensor,
+                                struct error *err)
 {
     enum status status = STATUS_OK;
-    TRY(onednn_tensor(plan, wanted, STORAGE_CONSTANT, tensor, err));
-    struct storage *storage = &plan->storages[plan->tensors[*tensor].storage];
-    TRY(memory_new(&storage->data, storage->bytes, 1, "the teacher's weights", err));
+    TRY(onednn_add_tensor(plan, wanted, ONEDNN_CONSTANT, tensor, err));
+    struct onednn_storage *storage = &plan->storages[plan->tensors[*tensor].storage];
+    TRY(memory_new(&storage->data, storage->life.size, 1, "the teacher's weights", err));
     TRY(reorder_now(plan, name, given, data, wanted, storage->data, err));
 cleanup:
     return status;
 }
 
-/* The step that will be appended next uses the tensor. */
-static void use(struct onednn_plan *plan, int tensor)
-{
-    struct storage *storage = &plan->storages[plan->tensors[tensor].storage];
-    if (storage->first < 0)
-        storage->first = plan->step_count;
-    storage->last = plan->step_count;
-}
-
-static enum status append_step(struct onednn_plan *plan, const char *name, dnnl_primitive_t primitive,
-                               const struct argument *arguments, int argument_count, struct error *err)
+static enum status add_primitive(struct onednn_plan *plan, const char *name, dnnl_primitive_t primitive,
+                                 const struct onednn_argument *arguments, int argument_count, struct error *err)
 {
     enum status status = STATUS_OK;
     char *copy = arena_strdup(&plan->names, name);
     if (!copy)
-        return error_no_memory(err, strlen(name), "the teacher's plan");
-    TRY(grow(&plan->steps, &plan->step_capacity, plan->step_count, sizeof *plan->steps, err));
+        return error_no_memory(err, strlen(name), WHAT);
+    TRY(array_grow(&plan->steps, sizeof *plan->steps, (size_t)plan->step_count, &plan->step_capacity, WHAT, err));
     int first = plan->argument_count;
     for (int i = 0; i < argument_count; i++) {
-        TRY(grow(&plan->arguments, &plan->argument_capacity, plan->argument_count, sizeof *plan->arguments, err));
+        TRY(array_grow(&plan->arguments, sizeof *plan->arguments, (size_t)plan->argument_count,
+                       &plan->argument_capacity, WHAT, err));
         plan->arguments[plan->argument_count++] = arguments[i];
-        use(plan, arguments[i].tensor);
+        lifetime_use(&plan->storages[plan->tensors[arguments[i].tensor].storage].life, plan->step_count);
     }
-    plan->steps[plan->step_count++] = (struct step){primitive, copy, first, argument_count};
+    plan->steps[plan->step_count++] = (struct onednn_step){primitive, copy, first, argument_count};
 cleanup:
     return status;
 }
 
-enum status onednn_step(struct onednn_plan *plan, const char *name, dnnl_primitive_desc_t descriptor,
-                        const struct argument *arguments, int argument_count, struct error *err)
+enum status onednn_add_step(struct onednn_plan *plan, const char *name, dnnl_primitive_desc_t descriptor,
+                            const struct onednn_argument *arguments, int argument_count, struct error *err)
 {
     enum status status = STATUS_OK;
     dnnl_primitive_t primitive = NULL;
-    struct argument all[NODE_MAX_INPUTS + 8];
+    struct onednn_argument all[NODE_MAX_INPUTS + 8];
     const dnnl_memory_desc_t *scratch = dnnl_primitive_desc_query_md(descriptor, dnnl_query_scratchpad_md, 0);
     memcpy(all, arguments, (size_t)argument_count * sizeof *all);
     if (scratch && dnnl_memory_desc_get_size(scratch) > 0) {
         all[argument_count].kind = DNNL_ARG_SCRATCHPAD;
-        TRY(onednn_tensor(plan, scratch, STORAGE_ARENA, &all[argument_count].tensor, err));
+        TRY(onednn_add_tensor(plan, scratch, ONEDNN_ARENA, &all[argument_count].tensor, err));
         argument_count++;
     }
     TRY(onednn_status(dnnl_primitive_create(&primitive, descriptor), name, err));
-    TRY(append_step(plan, name, primitive, all, argument_count, err));
+    TRY(add_primitive(plan, name, primitive, all, argument_count, err));
     primitive = NULL;
 cleanup:
     if (primitive)
@@ -188,93 +171,59 @@ cleanup:
     return status;
 }
 
-enum status onednn_zero(struct onednn_plan *plan, const char *name, int tensor, struct error *err)
+enum status onednn_add_zero(struct onednn_plan *plan, const char *name, int tensor, struct error *err)
 {
-    const struct argument argument = {DNNL_ARG_DST, tensor};
-    return append_step(plan, name, NULL, &argument, 1, err);
+    const struct onednn_argument argument = {DNNL_ARG_DST, tensor};
+    return add_primitive(plan, name, NULL, &argument, 1, err);
 }
 
-enum status onednn_reorder(struct onednn_plan *plan, const char *name, int from, int to, struct error *err)
+enum status onednn_add_reorder(struct onednn_plan *plan, const char *name, int from, int to, struct error *err)
 {
     enum status status = STATUS_OK;
     dnnl_primitive_attr_t attributes = NULL;
     dnnl_primitive_desc_t descriptor = NULL;
-    const struct argument arguments[2] = {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}};
+    const struct onednn_argument arguments[2] = {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}};
     TRY(onednn_status(dnnl_primitive_attr_create(&attributes), name, err));
     TRY(onednn_status(dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user), name, err));
     TRY(onednn_status(dnnl_reorder_primitive_desc_create(&descriptor, &plan->tensors[from].md, plan->engine,
                                                          &plan->tensors[to].md, plan->engine, attributes),
                       name, err));
-    TRY(onednn_step(plan, name, descriptor, arguments, 2, err));
+    TRY(onednn_add_step(plan, name, descriptor, arguments, 2, err));
 cleanup:
     if (attributes)
         dnnl_primitive_attr_destroy(attributes);
     return status;
 }
 
-enum status onednn_layout(struct onednn_plan *plan, const char *name, int tensor, const dnnl_memory_desc_t *md,
-                          int *out, struct error *err)
+enum status onednn_add_layout(struct onednn_plan *plan, const char *name, int tensor, const dnnl_memory_desc_t *md,
+                              int *out, struct error *err)
 {
     enum status status = STATUS_OK;
     *out = tensor;
     if (dnnl_memory_desc_equal(&plan->tensors[tensor].md, md))
         return STATUS_OK;
-    TRY(onednn_tensor(plan, md, STORAGE_ARENA, out, err));
-    TRY(onednn_reorder(plan, name, tensor, *out, err));
+    TRY(onednn_add_tensor(plan, md, ONEDNN_ARENA, out, err));
+    TRY(onednn_add_reorder(plan, name, tensor, *out, err));
 cleanup:
     return status;
-}
-
-static int larger_first(const void *a, const void *b)
-{
-    const struct storage *x = *(const struct storage *const *)a, *y = *(const struct storage *const *)b;
-    if (x->bytes != y->bytes)
-        return x->bytes < y->bytes ? 1 : -1;
-    return x < y ? -1 : x > y;
-}
-
-/* Places item at the lowest gap that is free during its life; placed[count] is in order of offsets. */
-static void place(struct storage **placed, int count, struct storage *item)
-{
-    size_t offset = 0;
-    for (int i = 0; i < count; i++) {
-        const struct storage *other = placed[i];
-        if (other->last < item->first || item->last < other->first)
-            continue;
-        if (offset + item->bytes <= other->offset)
-            break;
-        if (other->offset + other->bytes > offset)
-            offset = other->offset + other->bytes;
-    }
-    item->offset = offset;
-    int at = count;
-    for (; at > 0 && placed[at - 1]->offset > offset; at--)
-        placed[at] = placed[at - 1];
-    placed[at] = item;
 }
 
 enum status onednn_plan_finish(struct onednn_plan *plan, struct error *err)
 {
     enum { ALIGNMENT = 64 };
-    int count = 0;
-    struct storage **order = calloc((size_t)plan->storage_count + 1, sizeof *order);
-    struct storage **placed = calloc((size_t)plan->storage_count + 1, sizeof *placed);
-    if (order && placed) {
-        for (int i = 0; i < plan->storage_count; i++) {
-            struct storage *storage = &plan->storages[i];
-            storage->bytes = (storage->bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-            if (storage->kind == STORAGE_ARENA && storage->first >= 0)
-                order[count++] = storage;
-        }
-        qsort(order, (size_t)count, sizeof *order, larger_first);
-        for (int i = 0; i < count; i++) {
-            place(placed, i, order[i]);
-            if (order[i]->offset + order[i]->bytes > plan->arena_bytes)
-                plan->arena_bytes = order[i]->offset + order[i]->bytes;
-        }
+    enum status status = STATUS_OK;
+    struct lifetime *lives = calloc((size_t)plan->storage_count + 1, sizeof *lives);
+    if (!lives)
+        return error_no_memory(err, (size_t)plan->storage_count * sizeof *lives, WHAT);
+    for (int i = 0; i < plan->storage_count; i++) {
+        lives[i] = plan->storages[i].life;
+        if (plan->storages[i].kind != ONEDNN_ARENA || lives[i].first == LIFETIME_UNUSED)
+            lives[i].size = 0;
     }
-    bool failed = !order || !placed;
-    free(order);
-    free(placed);
-    return failed ? error_no_memory(err, (size_t)plan->storage_count * sizeof *order, "the teacher's plan") : STATUS_OK;
+    TRY(plan_memory(lives, plan->storage_count, ALIGNMENT, &plan->arena_bytes, err));
+    for (int i = 0; i < plan->storage_count; i++)
+        plan->storages[i].life.offset = lives[i].offset;
+cleanup:
+    free(lives);
+    return status;
 }

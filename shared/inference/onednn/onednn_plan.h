@@ -9,34 +9,33 @@
 #include "shared/base/error.h"
 #include "shared/base/memory.h"
 #include "shared/graph/graph.h"
+#include "shared/graph/plan_memory.h"
 #include <dnnl.h>
 
-enum storage_kind {
-    STORAGE_ARENA,    /* at storage.offset of the worker's arena */
-    STORAGE_CONSTANT, /* storage.data: weights, the same for all workers */
-    STORAGE_CALLER,   /* the caller's input or output, set for every sample */
+enum onednn_storage_kind {
+    ONEDNN_ARENA,    /* at storage.life.offset of the worker's arena */
+    ONEDNN_CONSTANT, /* storage.data: weights, the same for all workers */
+    ONEDNN_CALLER,   /* the caller's input or output, set for every sample */
 };
 
-struct storage {
-    enum storage_kind kind;
-    size_t bytes;
-    int first, last; /* steps that use it */
-    size_t offset;
-    void *data; /* owned */
+struct onednn_storage {
+    enum onednn_storage_kind kind;
+    struct lifetime life; /* bytes in the arena, and the steps that use them */
+    void *data;           /* owned */
 };
 
 /* A view of a storage. Several tensors may share one: a flattened map, a sum in place. */
-struct tensor {
+struct onednn_tensor {
     dnnl_memory_desc_t md; /* activations: [1, c, h, w] in whatever layout */
     int storage;
 };
 
-struct argument {
+struct onednn_argument {
     int kind; /* DNNL_ARG_... */
     int tensor;
 };
 
-struct step {
+struct onednn_step {
     dnnl_primitive_t primitive; /* NULL: fill the storage of the only argument with zeros */
     const char *name;           /* of the node; owned by plan->names */
     int first_argument, argument_count;
@@ -46,12 +45,12 @@ struct onednn_plan {
     dnnl_engine_t engine;
     dnnl_stream_t stream; /* for the packing of weights while the plan is made */
     struct arena names;
-    struct storage *storages;
-    struct tensor *tensors;
-    struct step *steps;
-    struct argument *arguments;
+    struct onednn_storage *storages;
+    struct onednn_tensor *tensors;
+    struct onednn_step *steps;
+    struct onednn_argument *arguments;
     int storage_count, tensor_count, step_count, argument_count;
-    int storage_capacity, tensor_capacity, step_capacity, argument_capacity;
+    size_t storage_capacity, tensor_capacity, step_capacity, argument_capacity;
     size_t arena_bytes;
 };
 
@@ -62,22 +61,23 @@ enum status onednn_plan_init(struct onednn_plan *plan, struct error *err);
 void onednn_plan_release(struct onednn_plan *plan); /* a zeroed plan is legal */
 
 /* A tensor with its own new storage. */
-enum status onednn_tensor(struct onednn_plan *plan, const dnnl_memory_desc_t *md, enum storage_kind kind, int *tensor,
-                          struct error *err);
+enum status onednn_add_tensor(struct onednn_plan *plan, const dnnl_memory_desc_t *md, enum onednn_storage_kind kind,
+                              int *tensor, struct error *err);
 /* Another tensor in the storage of `of`. */
-enum status onednn_view(struct onednn_plan *plan, int of, const dnnl_memory_desc_t *md, int *tensor, struct error *err);
-/* Weights, data in the layout `given`, packed into a constant tensor of the layout `wanted`. */
-enum status onednn_constant(struct onednn_plan *plan, const char *name, const float *data,
-                            const dnnl_memory_desc_t *given, const dnnl_memory_desc_t *wanted, int *tensor,
+enum status onednn_add_view(struct onednn_plan *plan, int of, const dnnl_memory_desc_t *md, int *tensor,
                             struct error *err);
+/* Weights, data in the layout `given`, packed into a constant tensor of the layout `wanted`. */
+enum status onednn_add_constant(struct onednn_plan *plan, const char *name, const float *data,
+                                const dnnl_memory_desc_t *given, const dnnl_memory_desc_t *wanted, int *tensor,
+                                struct error *err);
 /* The same values in the layout md: `tensor` itself where it has it already, else a reordered copy. */
-enum status onednn_layout(struct onednn_plan *plan, const char *name, int tensor, const dnnl_memory_desc_t *md,
-                          int *out, struct error *err);
-enum status onednn_reorder(struct onednn_plan *plan, const char *name, int from, int to, struct error *err);
+enum status onednn_add_layout(struct onednn_plan *plan, const char *name, int tensor, const dnnl_memory_desc_t *md,
+                              int *out, struct error *err);
+enum status onednn_add_reorder(struct onednn_plan *plan, const char *name, int from, int to, struct error *err);
 /* Appends the execution of descriptor's primitive (taken: destroyed in any case), with its scratch memory. */
-enum status onednn_step(struct onednn_plan *plan, const char *name, dnnl_primitive_desc_t descriptor,
-                        const struct argument *arguments, int argument_count, struct error *err);
-enum status onednn_zero(struct onednn_plan *plan, const char *name, int tensor, struct error *err);
+enum status onednn_add_step(struct onednn_plan *plan, const char *name, dnnl_primitive_desc_t descriptor,
+                            const struct onednn_argument *arguments, int argument_count, struct error *err);
+enum status onednn_add_zero(struct onednn_plan *plan, const char *name, int tensor, struct error *err);
 /* Places the storages in the arena: two share a place only if no step lies in the lives of both. */
 enum status onednn_plan_finish(struct onednn_plan *plan, struct error *err);
 

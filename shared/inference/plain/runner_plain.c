@@ -51,17 +51,10 @@ static enum status make_plan(struct teacher_runner *runner, const struct graph *
     enum status status = STATUS_OK;
     struct error inner = {0};
     const int count = options->output_count;
-    const char **names = calloc((size_t)count, sizeof *names);
-    int *retained = calloc((size_t)count, sizeof *retained);
-    if (!names || !retained) {
-        status = error_no_memory(err, (size_t)count * sizeof *names, "the teacher");
-        goto cleanup;
-    }
-    for (int i = 0; i < count; i++)
-        names[i] = graph->nodes[options->outputs[i]].name;
-    TRY(graph_fold(graph, &runner->graph, names, count, err));
-    for (int i = 0; i < count; i++)
-        retained[i] = graph_find(&runner->graph, names[i]);
+    int *retained = calloc((size_t)count, sizeof *retained); /* nodes of the folded graph */
+    if (!retained)
+        return error_no_memory(err, (size_t)count * sizeof *retained, "the teacher");
+    TRY(graph_fold(graph, &runner->graph, options->outputs, count, retained, err));
     const struct plan_options plan_options = {.batch = runner->batch < PIECE ? runner->batch : PIECE,
                                               .dtype = DTYPE_FP32,
                                               .retained = retained,
@@ -74,12 +67,12 @@ static enum status make_plan(struct teacher_runner *runner, const struct graph *
     for (int i = 0; i < count; i++) {
         runner->tensors[i] = runner->plan.node_tensor[retained[i]];
         if (runner->tensors[i] < 0) {
-            status = error_set(err, STATUS_CONFIG, NULL, "'%s' cannot be recorded without cuDNN", names[i]);
+            status = error_set(err, STATUS_CONFIG, NULL, "'%s' cannot be recorded without cuDNN",
+                               graph->nodes[options->outputs[i]].name);
             goto cleanup;
         }
     }
 cleanup:
-    free(names);
     free(retained);
     return status;
 }
