@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { BLOCK_BYTES = 64 * 1024, HUGE_BYTES = 2 * 1024 * 1024 };
+enum { BLOCK_BYTES = 64 * 1024, HUGE_BYTES = 2 * 1024 * 1024, ARRAY_FIRST = 64 };
 
 struct arena_block {
     struct arena_block *next;
@@ -92,4 +92,19 @@ enum status memory_new(void **out, size_t count, size_t size, const char *what, 
 void memory_free(void *block)
 {
     free(block);
+}
+
+enum status array_grow(void *items, size_t size, size_t count, size_t *capacity, const char *what, struct error *err)
+{
+    void *array;
+    if (count < *capacity)
+        return STATUS_OK;
+    const size_t larger = *capacity ? size_mul(*capacity, 2) : ARRAY_FIRST, bytes = size_mul(larger, size);
+    memcpy(&array, items, sizeof array); /* not through void **: the pointer is of another type */
+    array = bytes > SIZE_MAX / 4 ? NULL : realloc(array, bytes);
+    if (!array)
+        return error_no_memory(err, bytes, what);
+    memcpy(items, &array, sizeof array);
+    *capacity = larger;
+    return STATUS_OK;
 }

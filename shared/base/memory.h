@@ -20,7 +20,13 @@ void arena_release(struct arena *arena);
 /* Zeroed, 64-byte aligned block for tensors (freed by memory_free); large ones ask for huge pages.
  * *out is NULL on error. count * size is checked for overflow. */
 enum status memory_new(void **out, size_t count, size_t size, const char *what, struct error *err);
-void memory_free(void *block); /* NULL is legal */
+void memory_free(void *block); /* NULL is allowed */
+
+/* Makes room for one more item in a malloc'ed array that holds `count` items of `size` bytes: when the array is full
+ * (count == *capacity), its capacity is doubled. `items` is the address of the pointer to the array, of any type:
+ *     TRY(array_grow(&graph->nodes, sizeof *graph->nodes, graph->node_count, &graph->node_capacity, "a graph", err));
+ * On error (out of memory: "for WHAT") the array stays as it was. The caller frees it with free(). */
+enum status array_grow(void *items, size_t size, size_t count, size_t *capacity, const char *what, struct error *err);
 
 /* a * b, or SIZE_MAX when it overflows. */
 size_t size_mul(size_t a, size_t b);
