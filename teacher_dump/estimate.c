@@ -56,7 +56,9 @@ static enum status measure(struct dump_job *job, struct measurement *m, struct e
             prepared_image_make(&one, &job->manifest, bytes, size, set->samples[index].name, NULL) == STATUS_OK) {
             prepared_image_release(&images[filled]);
             images[filled] = one;
-            requests[filled] = (struct view_request){&images[filled], SPLIT_TRAIN, (uint32_t)index, 0};
+            requests[filled] = (struct view_request){
+                .image = &images[filled],
+                .which = {.split = SPLIT_TRAIN, .sample = (uint32_t)index, .id = (uint32_t)index}};
             filled = (filled + 1) % batch;
             m->image_bytes += (double)size;
             m->images++;

@@ -105,7 +105,7 @@ static enum status list_missing(struct partner_images *images, const struct view
         images->capacity = count;
     }
     for (int k = 0; k < count; k++) {
-        const uint32_t sample = requests[k].partner_index;
+        const uint32_t sample = requests[k].partner.sample;
         if (requests[k].mix.kind == VIEW_MIX_NONE || images->images[sample])
             continue;
         images->images[sample] = calloc(1, sizeof *images->images[sample]);
@@ -142,7 +142,8 @@ enum status partner_images_find(struct partner_images *images, struct thread_poo
     TRY(task_errors_finish(&images->errors, err));
     keep(images);
     for (int k = 0; k < count; k++)
-        requests[k].partner = requests[k].mix.kind == VIEW_MIX_NONE ? NULL : images->images[requests[k].partner_index];
+        requests[k].partner_image =
+            requests[k].mix.kind == VIEW_MIX_NONE ? NULL : images->images[requests[k].partner.sample];
 cleanup:
     if (status != STATUS_OK)
         drop_decoded(images);

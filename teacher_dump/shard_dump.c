@@ -134,13 +134,13 @@ static void fill_request(const struct dump *dump, size_t at, struct view_request
     const uint32_t i = (uint32_t)(at / dump->per_sample);
     *request = (struct view_request){
         .image = &dump->window.images[i % dump->window.places],
-        .split = content->split,
-        .id = content->ids[i],
-        .view = (uint32_t)(at % dump->per_sample),
+        .which = {.split = content->split,
+                  .sample = content->first + i,
+                  .id = content->ids[i],
+                  .number = cache_view_number(content->split, (int)(at % dump->per_sample))},
     };
-    mix_of_request(&job->manifest, &dump->work->views->recipe, content->split, request->id, request->view,
-                   content->first + i, &request->mix, &request->partner_index);
-    request->partner_id = job->kept[content->split][request->partner_index];
+    cache_view_mix(&dump->work->views->cache_views, &request->which, job->kept[content->split], &request->mix,
+                   &request->partner);
 }
 
 /* Hands the next views to the device. */
