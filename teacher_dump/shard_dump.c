@@ -13,7 +13,6 @@ struct window {
     struct prepared_image *images; /* [places] */
     uint32_t places;
     uint32_t first, next; /* samples [first, next) are prepared */
-    struct task_errors errors;
 };
 
 /* A batch that the device works on: views [at, at + count) of the shard, in order of sample and view. */
@@ -87,24 +86,22 @@ static enum status keep_image(struct cache_shard *content, uint32_t i, const uin
     return STATUS_OK;
 }
 
-static void prepare_task(void *context, int index, int worker)
+static enum status prepare_task(void *context, int index, int worker, struct error *err)
 {
     (void)worker;
     struct window *window = context;
     struct cache_shard *content = window->content;
     uint32_t i = window->next + (uint32_t)index;
     enum status status = STATUS_OK;
-    struct error err = {0};
     uint8_t *bytes = NULL;
     size_t size;
-    TRY(image_source_read(&window->job->source, content->split, content->ids[i], &bytes, &size, &err));
-    TRY(keep_image(content, i, bytes, size, &err));
+    TRY(image_source_read(&window->job->source, content->split, content->ids[i], &bytes, &size, err));
+    TRY(keep_image(content, i, bytes, size, err));
     TRY(prepared_image_make(&window->images[i % window->places], &window->job->manifest, bytes, size, content->names[i],
-                            &err));
+                            err));
 cleanup:
     free(bytes);
-    if (status != STATUS_OK)
-        task_errors_add(&window->errors, index, &err);
+    return status;
 }
 
 /* Prepares samples up to `end` (not included), and a few more where threads would be idle. */
@@ -114,10 +111,9 @@ static enum status window_advance(struct window *window, struct thread_pool *poo
         return STATUS_OK;
     uint32_t busy = window->next + (uint32_t)thread_pool_size(pool);
     end = end > busy ? end : busy < window->content->count ? busy : window->content->count;
-    task_errors_init(&window->errors);
-    thread_pool_run(pool, (int)(end - window->next), prepare_task, window);
+    const enum status status = thread_pool_try(pool, (int)(end - window->next), prepare_task, window, err);
     window->next = end;
-    return task_errors_finish(&window->errors, err);
+    return status;
 }
 
 static void window_drop(struct window *window, uint32_t end)
@@ -164,19 +160,16 @@ struct store_job {
     const struct dump *dump;
     const struct batch *batch;
     struct view_answers answers;
-    struct task_errors errors;
 };
 
-static void store_task(void *context, int k, int worker)
+static enum status store_task(void *context, int k, int worker, struct error *err)
 {
     (void)worker;
-    struct store_job *job = context;
+    const struct store_job *job = context;
     const struct dump *dump = job->dump;
-    size_t number = job->batch->at + (size_t)k;
-    struct error err = {0};
-    if (view_batch_store(dump->work->views, &job->answers, k, dump->content, (uint32_t)(number / dump->per_sample),
-                         (int)(number % dump->per_sample), &err) != STATUS_OK)
-        task_errors_add(&job->errors, k, &err);
+    const size_t number = job->batch->at + (size_t)k;
+    return view_batch_store(dump->work->views, &job->answers, k, dump->content, (uint32_t)(number / dump->per_sample),
+                            (int)(number % dump->per_sample), err);
 }
 
 /* Waits for the oldest batch and stores its answers. */
@@ -186,9 +179,7 @@ static enum status collect(struct dump *dump, struct error *err)
     int slot = dump->collected++ % TEACHER_SLOTS;
     struct store_job job = {.dump = dump, .batch = &dump->slots[slot]};
     TRY(view_batch_collect(dump->work->views, slot, &job.answers, err));
-    task_errors_init(&job.errors);
-    thread_pool_run(dump->work->pool, job.batch->count, store_task, &job);
-    status = task_errors_finish(&job.errors, err);
+    TRY(thread_pool_try(dump->work->pool, job.batch->count, store_task, &job, err));
 cleanup:
     return status;
 }

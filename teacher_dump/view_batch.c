@@ -136,27 +136,3 @@ enum status view_batch_store(const struct view_batch *views, const struct view_a
     }
     return status;
 }
-
-void task_errors_init(struct task_errors *errors)
-{
-    *errors = (struct task_errors){.index = -1};
-    pthread_mutex_init(&errors->mutex, NULL);
-}
-
-void task_errors_add(struct task_errors *errors, int index, const struct error *err)
-{
-    pthread_mutex_lock(&errors->mutex);
-    if (errors->index < 0 || index < errors->index) {
-        errors->index = index;
-        errors->first = *err;
-    }
-    pthread_mutex_unlock(&errors->mutex);
-}
-
-enum status task_errors_finish(struct task_errors *errors, struct error *err)
-{
-    pthread_mutex_destroy(&errors->mutex);
-    if (errors->index < 0)
-        return STATUS_OK;
-    return error_set(err, errors->first.code, errors->first.path, "%s", errors->first.message);
-}

@@ -6,7 +6,6 @@
 
 #include "formats/cache/cache_view.h"
 #include "teacher_dump/teacher.h"
-#include <pthread.h>
 
 /* A sample's base image and its pyramid. A zeroed one is legal to release. */
 struct prepared_image {
@@ -60,16 +59,5 @@ enum status view_batch_collect(const struct view_batch *views, int slot, struct 
 /* Puts answer k of a batch into a shard as view `view` of its sample `sample`. */
 enum status view_batch_store(const struct view_batch *views, const struct view_answers *answers, int k,
                              struct cache_shard *shard, uint32_t sample, int view, struct error *err);
-
-/* Collects the error of the lowest index out of parallel tasks, so that the message does not depend on the threads. */
-struct task_errors {
-    pthread_mutex_t mutex;
-    int index; /* -1: none */
-    struct error first;
-};
-void task_errors_init(struct task_errors *errors);
-void task_errors_add(struct task_errors *errors, int index, const struct error *err);
-/* Destroys it; returns its status and passes its error on. */
-enum status task_errors_finish(struct task_errors *errors, struct error *err);
 
 #endif

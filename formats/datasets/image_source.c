@@ -121,19 +121,14 @@ enum status image_decode(enum image_encoding encoding, int h, int w, int channel
 
 enum status source_add(struct image_source *source, enum split split, const char *name, int label, struct error *err)
 {
-    enum { FIRST_CAPACITY = 64 };
     struct image_set *set = &source->sets[split];
     if (strlen(name) > SOURCE_MAX_NAME)
         return error_set(err, STATUS_BAD_DATA, source->path, "%s: a name of more than %d bytes; use shorter names",
                          name, SOURCE_MAX_NAME);
-    /* Full when empty or a power of two from FIRST_ROOM on: then the room doubles. */
-    if (set->count == 0 || (set->count >= FIRST_CAPACITY && (set->count & (set->count - 1)) == 0)) {
-        size_t capacity = set->count ? 2 * set->count : FIRST_CAPACITY;
-        struct image_sample *larger = realloc(set->samples, capacity * sizeof *larger);
-        if (!larger)
-            return error_no_memory(err, capacity * sizeof *larger, "the list of images");
-        set->samples = larger;
-    }
+    enum status status =
+        array_grow(&set->samples, sizeof *set->samples, set->count, &set->capacity, "the list of images", err);
+    if (status != STATUS_OK)
+        return status;
     char *copy = arena_strdup(&source->arena, name);
     if (!copy)
         return error_no_memory(err, strlen(name), "the list of images");

@@ -1,7 +1,6 @@
 #include "student_train/trainer/dataset.h"
 
 #include "shared/base/interrupt.h"
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,8 +8,6 @@
 struct decode_job {
     struct dataset *dataset;
     const struct cache_shard *shard;
-    struct error *errors; /* [threads] first error of each worker */
-    atomic_int failed;
 };
 
 static enum status decode_image(struct dataset *dataset, const struct cache_shard *shard, uint32_t i, struct error *err)
@@ -32,30 +29,21 @@ cleanup:
     return status;
 }
 
-static void decode_task(void *context, int index, int worker)
+static enum status decode_task(void *context, int index, int worker, struct error *err)
 {
-    struct decode_job *job = context;
-    if (atomic_load(&job->failed) || interrupt_requested())
-        return;
-    if (decode_image(job->dataset, job->shard, (uint32_t)index, &job->errors[worker]) != STATUS_OK)
-        atomic_store(&job->failed, 1);
+    const struct decode_job *job = context;
+    (void)worker;
+    return interrupt_requested() ? STATUS_OK : decode_image(job->dataset, job->shard, (uint32_t)index, err);
 }
 
 static enum status decode_shard(struct dataset *dataset, const struct cache_shard *shard, struct error *err)
 {
-    const int threads = thread_pool_size(dataset->compute->pool);
     struct decode_job job = {.dataset = dataset, .shard = shard};
     enum status status = STATUS_OK;
-    job.errors = calloc((size_t)threads, sizeof *job.errors);
-    if (!job.errors)
-        return error_no_memory(err, (size_t)threads * sizeof *job.errors, "decoding");
-    thread_pool_run(dataset->compute->pool, (int)shard->count, decode_task, &job);
-    for (int t = 0; t < threads && status == STATUS_OK; t++)
-        if (job.errors[t].code != STATUS_OK)
-            status = error_set(err, job.errors[t].code, job.errors[t].path, "%s", job.errors[t].message);
-    if (status == STATUS_OK && interrupt_requested())
-        status = error_set(err, STATUS_INTERRUPTED, NULL, "stopped while the cache was loading; nothing was lost");
-    free(job.errors);
+    TRY(thread_pool_try(dataset->compute->pool, (int)shard->count, decode_task, &job, err));
+    if (interrupt_requested())
+        TRY(error_set(err, STATUS_INTERRUPTED, NULL, "stopped while the cache was loading; nothing was lost"));
+cleanup:
     return status;
 }
 

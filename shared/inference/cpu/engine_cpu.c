@@ -15,7 +15,6 @@ struct worker {
     float *input;    /* [h, w, c] of a rendered view */
     uint8_t *pixels; /* [2, h, w, c] of it and its partner */
     float **outputs; /* [output_count] places of the sample in hand */
-    struct error error;
 };
 
 struct engine {
@@ -161,20 +160,18 @@ static void render_sample(const struct engine *inference, const struct engine_ba
     view_render_mixed(&batch->mixes[i], &own, &partner, size, batch->table, worker->pixels, worker->input);
 }
 
-static void run_sample(void *context, int sample, int index)
+static enum status run_sample(void *context, int sample, int index, struct error *err)
 {
     const struct batch_run *run = context;
     struct engine *inference = run->inference;
     const struct engine_batch *batch = run->batch;
     struct worker *worker = &inference->workers[index];
     const float *input = batch->input ? batch->input + (size_t)sample * inference->input_size : worker->input;
-    if (worker->error.code != STATUS_OK)
-        return;
     if (!batch->input)
         render_sample(inference, batch, sample, worker);
     for (int i = 0; i < inference->output_count; i++)
         worker->outputs[i] = run->outputs[i] + (size_t)sample * inference->output_sizes[i];
-    inference->ops->run(inference->engine, index, input, worker->outputs, &worker->error);
+    return inference->ops->run(inference->engine, index, input, worker->outputs, err);
 }
 
 static enum status inference_submit(struct engine *inference, int slot, const struct engine_batch *batch,
@@ -184,15 +181,7 @@ static enum status inference_submit(struct engine *inference, int slot, const st
     if (batch->count < 0 || batch->count > inference->batch)
         return error_set(err, STATUS_INTERNAL, NULL, "a batch of %d for a teacher planned for %d", batch->count,
                          inference->batch);
-    for (int i = 0; i < thread_pool_size(inference->pool); i++)
-        inference->workers[i].error = (struct error){0};
-    thread_pool_run(inference->pool, batch->count, run_sample, &run);
-    for (int i = 0; i < thread_pool_size(inference->pool); i++) {
-        const struct error *error = &inference->workers[i].error;
-        if (error->code != STATUS_OK)
-            return error_set(err, error->code, error->path, "%s", error->message);
-    }
-    return STATUS_OK;
+    return thread_pool_try(inference->pool, batch->count, run_sample, &run, err);
 }
 
 static enum status inference_collect(struct engine *inference, int slot, const float **outputs, struct error *err)
