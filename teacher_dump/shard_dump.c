@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The images that the current batch needs: a window that moves over the shard, sample i in place i % places. */
-struct window {
+/* The prepared images of the samples that the current batch needs: a ring, sample i of the shard in place i % places. */
+struct image_ring {
     const struct dump_job *job;
     struct cache_shard *content;
     struct prepared_image *images; /* [places] */
@@ -26,7 +26,7 @@ struct dump {
     const struct shard_work *work;
     struct cache_shard *content;
     size_t per_sample, total; /* views */
-    struct window window;
+    struct image_ring ring;
     struct view_request *requests; /* [batch] */
     struct batch slots[TEACHER_SLOTS];
     int submitted, collected; /* batches; batch number i is in slot i % TEACHER_SLOTS */
@@ -89,15 +89,15 @@ static enum status keep_image(struct cache_shard *content, uint32_t i, const uin
 static enum status prepare_task(void *context, int index, int worker, struct error *err)
 {
     (void)worker;
-    struct window *window = context;
-    struct cache_shard *content = window->content;
-    uint32_t i = window->next + (uint32_t)index;
+    struct image_ring *ring = context;
+    struct cache_shard *content = ring->content;
+    uint32_t i = ring->next + (uint32_t)index;
     enum status status = STATUS_OK;
     uint8_t *bytes = NULL;
     size_t size;
-    TRY(image_source_read(&window->job->source, content->split, content->ids[i], &bytes, &size, err));
+    TRY(image_source_read(&ring->job->source, content->split, content->ids[i], &bytes, &size, err));
     TRY(keep_image(content, i, bytes, size, err));
-    TRY(prepared_image_make(&window->images[i % window->places], &window->job->manifest, bytes, size, content->names[i],
+    TRY(prepared_image_make(&ring->images[i % ring->places], &ring->job->manifest, bytes, size, content->names[i],
                             err));
 cleanup:
     free(bytes);
@@ -105,21 +105,21 @@ cleanup:
 }
 
 /* Prepares samples up to `end` (not included), and a few more where threads would be idle. */
-static enum status window_advance(struct window *window, struct thread_pool *pool, uint32_t end, struct error *err)
+static enum status ring_advance(struct image_ring *ring, struct thread_pool *pool, uint32_t end, struct error *err)
 {
-    if (end <= window->next)
+    if (end <= ring->next)
         return STATUS_OK;
-    uint32_t busy = window->next + (uint32_t)thread_pool_size(pool);
-    end = end > busy ? end : busy < window->content->count ? busy : window->content->count;
-    const enum status status = thread_pool_try(pool, (int)(end - window->next), prepare_task, window, err);
-    window->next = end;
+    uint32_t busy = ring->next + (uint32_t)thread_pool_size(pool);
+    end = end > busy ? end : busy < ring->content->count ? busy : ring->content->count;
+    const enum status status = thread_pool_try(pool, (int)(end - ring->next), prepare_task, ring, err);
+    ring->next = end;
     return status;
 }
 
-static void window_drop(struct window *window, uint32_t end)
+static void ring_drop(struct image_ring *ring, uint32_t end)
 {
-    for (; window->first < end; window->first++)
-        prepared_image_release(&window->images[window->first % window->places]);
+    for (; ring->first < end; ring->first++)
+        prepared_image_release(&ring->images[ring->first % ring->places]);
 }
 
 /* View `at` of the shard, without its partner's image. */
@@ -129,7 +129,7 @@ static void fill_request(const struct dump *dump, size_t at, struct view_request
     const struct dump_job *job = dump->work->job;
     const uint32_t i = (uint32_t)(at / dump->per_sample);
     *request = (struct view_request){
-        .image = &dump->window.images[i % dump->window.places],
+        .image = &dump->ring.images[i % dump->ring.places],
         .which = {.split = content->split,
                   .sample = content->first + i,
                   .id = content->ids[i],
@@ -197,12 +197,12 @@ static enum status run_batches(struct dump *dump, struct error *err)
     enum status status = STATUS_OK;
     for (size_t at = 0; at < dump->total; at += batch) {
         size_t end = dump->total - at < batch ? dump->total : at + batch;
-        TRY(window_advance(&dump->window, work->pool, (uint32_t)((end - 1) / dump->per_sample + 1), err));
+        TRY(ring_advance(&dump->ring, work->pool, (uint32_t)((end - 1) / dump->per_sample + 1), err));
         if (teacher && dump->submitted - dump->collected == TEACHER_SLOTS)
             TRY(collect(dump, err));
         if (teacher)
             TRY(submit(dump, at, (int)(end - at), err));
-        window_drop(&dump->window, (uint32_t)(end / dump->per_sample));
+        ring_drop(&dump->ring, (uint32_t)(end / dump->per_sample));
         TRY(tell_progress(dump, end));
     }
     while (dump->collected < dump->submitted)
@@ -217,13 +217,13 @@ enum status shard_dump(const struct shard_work *work, enum split split, int shar
     const struct dump_job *job = work->job;
     const struct cache_shard_entry *entry = &job->manifest.splits[split].shards[shard];
     uint32_t places = (uint32_t)work->views->batch + (uint32_t)thread_pool_size(work->pool) + 1;
-    struct dump dump = {.work = work, .content = content, .window = {.job = job, .content = content, .places = places}};
+    struct dump dump = {.work = work, .content = content, .ring = {.job = job, .content = content, .places = places}};
     enum status status = STATUS_OK;
     dump.requests = calloc((size_t)work->views->batch, sizeof *dump.requests);
-    dump.window.images = calloc(places, sizeof *dump.window.images);
+    dump.ring.images = calloc(places, sizeof *dump.ring.images);
     *content = (struct cache_shard){0};
-    if (!dump.requests || !dump.window.images) {
-        status = error_no_memory(err, places * sizeof *dump.window.images, "a batch");
+    if (!dump.requests || !dump.ring.images) {
+        status = error_no_memory(err, places * sizeof *dump.ring.images, "a batch");
         goto cleanup;
     }
     TRY(cache_shard_init(content, &job->manifest, split, entry->first, entry->count, err));
@@ -232,9 +232,9 @@ enum status shard_dump(const struct shard_work *work, enum split split, int shar
     dump.total = content->count * dump.per_sample;
     TRY(run_batches(&dump, err));
 cleanup:
-    if (dump.window.images)
-        window_drop(&dump.window, dump.window.next);
-    free(dump.window.images);
+    if (dump.ring.images)
+        ring_drop(&dump.ring, dump.ring.next);
+    free(dump.ring.images);
     free(dump.requests);
     return status;
 }

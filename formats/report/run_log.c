@@ -2,8 +2,8 @@
 #include "formats/report/run_log.h"
 
 #include "formats/report/tensorboard.h"
-#include "shared/base/memory.h"
 #include "shared/base/files.h"
+#include "shared/base/memory.h"
 #include <cJSON.h>
 #include <ctype.h>
 #include <errno.h>
