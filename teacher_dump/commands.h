@@ -4,9 +4,9 @@
 
 #include "shared/base/error.h"
 
-enum status command_run(int argc, char **argv, struct error *err);
-enum status command_inspect(int argc, char **argv, struct error *err);
-enum status command_verify(int argc, char **argv, struct error *err);
-enum status command_recheck(int argc, char **argv, struct error *err);
+enum status run_command(int argc, char **argv, struct error *err);
+enum status inspect_command(int argc, char **argv, struct error *err);
+enum status verify_command(int argc, char **argv, struct error *err);
+enum status recheck_command(int argc, char **argv, struct error *err);
 
 #endif

@@ -29,70 +29,108 @@ static enum split largest_split(const struct dump_job *job)
     return (enum split)largest;
 }
 
-static enum status measure(struct dump_job *job, struct measurement *m, struct error *err)
+/* A batch of views of sampled images. */
+struct sampled {
+    struct prepared_image *images; /* [batch] the latest ones */
+    struct view_request *requests; /* [batch] */
+    int batch;
+};
+
+static enum status sampled_init(struct sampled *sampled, int batch, struct error *err)
 {
+    *sampled = (struct sampled){.batch = batch};
+    sampled->images = calloc((size_t)batch, sizeof *sampled->images);
+    sampled->requests = calloc((size_t)batch, sizeof *sampled->requests);
+    if (!sampled->images || !sampled->requests)
+        return error_no_memory(err, (size_t)batch * sizeof *sampled->images, "a batch");
+    return STATUS_OK;
+}
+
+static void sampled_release(struct sampled *sampled)
+{
+    for (int i = 0; i < sampled->batch && sampled->images; i++)
+        prepared_image_release(&sampled->images[i]);
+    free(sampled->images);
+    free(sampled->requests);
+}
+
+/* Image `index` of the split into place `place` of the batch. An image that cannot be read is a failure to count. */
+static void sample_image(const struct dump_job *job, enum split split, size_t index, struct sampled *sampled, int place,
+                         struct measurement *m)
+{
+    const char *name = job->source.sets[split].samples[index].name;
+    struct prepared_image image;
+    uint8_t *bytes = NULL;
+    size_t size;
+    if (image_source_read(&job->source, split, index, &bytes, &size, NULL) == STATUS_OK &&
+        prepared_image_make(&image, &job->manifest, bytes, size, name, NULL) == STATUS_OK) {
+        prepared_image_release(&sampled->images[place]);
+        sampled->images[place] = image;
+        sampled->requests[place] =
+            (struct view_request){.image = &sampled->images[place],
+                                  .which = {.split = SPLIT_TRAIN, .sample = (uint32_t)index, .id = (uint32_t)index}};
+        m->image_bytes += (double)size;
+        m->images++;
+    } else {
+        m->failures++;
+    }
+    free(bytes);
+}
+
+static enum status measure_images(const struct dump_job *job, struct sampled *sampled, struct measurement *m,
+                                  struct error *err)
+{
+    const enum split split = largest_split(job);
+    const size_t count = job->source.sets[split].count, samples = count < MAX_SAMPLES ? count : MAX_SAMPLES;
+    const double start = clock_seconds();
+    for (size_t i = 0; i < samples && clock_seconds() - start < MEASURE_SECONDS / 2; i++)
+        sample_image(job, split, i * count / samples, sampled, m->images % sampled->batch, m);
+    if (m->images == 0)
+        return error_set(err, STATUS_BAD_DATA, job->source.path, "none of %d sampled images can be read", m->failures);
+    m->image_seconds = (clock_seconds() - start) / m->images;
+    m->image_bytes /= m->images;
+    return STATUS_OK;
+}
+
+/* Runs one batch again and again, as many at once as a run has under way. */
+static enum status measure_views(struct view_batch *views, const struct sampled *sampled, struct measurement *m,
+                                 struct error *err)
+{
+    const int count = m->images < sampled->batch ? m->images : sampled->batch;
     enum status status = STATUS_OK;
-    enum split split = largest_split(job);
-    const struct image_set *set = &job->source.sets[split];
-    int batch = job->engine.batch, filled = 0;
-    struct prepared_image *images = calloc((size_t)batch, sizeof *images);
-    struct view_request *requests = calloc((size_t)batch, sizeof *requests);
-    struct view_batch views = {0};
     struct view_answers answers;
-    if (!images || !requests) {
-        status = error_no_memory(err, (size_t)batch * sizeof *images, "a batch");
-        goto cleanup;
-    }
-    if (cache_has_teacher(&job->manifest))
-        TRY(teacher_start(&job->teacher, &job->engine, &job->manifest, err));
-    TRY(view_batch_init(&views, &job->manifest, &job->teacher, batch, err));
-    double start = clock_seconds();
-    size_t samples = set->count < MAX_SAMPLES ? set->count : MAX_SAMPLES;
-    for (size_t i = 0; i < samples && clock_seconds() - start < MEASURE_SECONDS / 2; i++) {
-        size_t index = i * set->count / samples, size;
-        uint8_t *bytes = NULL;
-        struct prepared_image one;
-        if (image_source_read(&job->source, split, index, &bytes, &size, NULL) == STATUS_OK &&
-            prepared_image_make(&one, &job->manifest, bytes, size, set->samples[index].name, NULL) == STATUS_OK) {
-            prepared_image_release(&images[filled]);
-            images[filled] = one;
-            requests[filled] = (struct view_request){&images[filled], SPLIT_TRAIN, (uint32_t)index, 0};
-            filled = (filled + 1) % batch;
-            m->image_bytes += (double)size;
-            m->images++;
-        } else {
-            m->failures++;
-        }
-        free(bytes);
-    }
-    m->image_seconds = m->images ? (clock_seconds() - start) / m->images : 0;
-    m->image_bytes = m->images ? m->image_bytes / m->images : 0;
-    int count = m->images < batch ? m->images : batch;
-    if (count == 0) {
-        status =
-            error_set(err, STATUS_BAD_DATA, job->source.path, "none of %d sampled images can be read", m->failures);
-        goto cleanup;
-    }
-    if (!cache_has_teacher(&job->manifest)) /* views are made when a student looks at them */
-        goto cleanup;
-    TRY(view_batch_submit(&views, 0, requests, count, err)); /* the first run warms up */
-    TRY(view_batch_collect(&views, 0, &answers, err));
     int runs = 0;
-    start = clock_seconds();
+    TRY(view_batch_submit(views, 0, sampled->requests, count, err)); /* the first run warms up */
+    TRY(view_batch_collect(views, 0, &answers, err));
+    const double start = clock_seconds();
     do {
         if (runs >= TEACHER_IN_FLIGHT)
-            TRY(view_batch_collect(&views, runs % TEACHER_IN_FLIGHT, &answers, err));
-        TRY(view_batch_submit(&views, runs % TEACHER_IN_FLIGHT, requests, count, err));
+            TRY(view_batch_collect(views, runs % TEACHER_IN_FLIGHT, &answers, err));
+        TRY(view_batch_submit(views, runs % TEACHER_IN_FLIGHT, sampled->requests, count, err));
         runs++;
     } while (clock_seconds() - start < MEASURE_SECONDS / 2);
     for (int buffer = 0; buffer < TEACHER_IN_FLIGHT && buffer < runs; buffer++)
-        TRY(view_batch_collect(&views, buffer, &answers, err));
+        TRY(view_batch_collect(views, buffer, &answers, err));
     m->view_seconds = (clock_seconds() - start) / ((double)runs * count);
 cleanup:
-    for (int i = 0; i < batch && images; i++)
-        prepared_image_release(&images[i]);
-    free(images);
-    free(requests);
+    return status;
+}
+
+static enum status measure(struct dump_job *job, struct measurement *m, struct error *err)
+{
+    const bool has_teacher = cache_has_teacher(&job->manifest);
+    enum status status = STATUS_OK;
+    struct view_batch views = {0};
+    struct sampled sampled;
+    TRY(sampled_init(&sampled, job->engine.batch, err));
+    if (has_teacher)
+        TRY(teacher_start(&job->teacher, &job->engine, &job->manifest, err));
+    TRY(view_batch_init(&views, &job->manifest, &job->teacher, job->engine.batch, err));
+    TRY(measure_images(job, &sampled, m, err));
+    if (has_teacher) /* without one, views are first rendered for a student */
+        TRY(measure_views(&views, &sampled, m, err));
+cleanup:
+    sampled_release(&sampled);
     view_batch_release(&views);
     return status;
 }
@@ -118,10 +156,13 @@ static uint64_t free_bytes(const char *path)
 struct estimate {
     uint64_t images, views, shards;
     double output_bytes, image_bytes, seconds;
+    double bytes_per_view;     /* without images */
+    uint64_t total, available; /* bytes */
 };
 
-static struct estimate extrapolate(const struct dump_job *job, const struct measurement *m, int threads)
+static struct estimate extrapolate(const struct dump_job *job, const struct measurement *m)
 {
+    const int threads = job->options->threads ? job->options->threads : processor_count();
     /* Compression of float16 logits and maps; names, ids and the file itself per sample (measured on photo sets). */
     const double ratio = 0.92, sample_bytes = 12, named_bytes = CACHE_NAME_SIZE + 64;
     struct estimate e = {0};
@@ -140,7 +181,44 @@ static struct estimate extrapolate(const struct dump_job *job, const struct meas
     }
     /* Images are decoded twice: once to check them, once to use them. */
     e.seconds = 2 * (double)e.images * m->image_seconds / threads + (double)e.views * m->view_seconds;
+    e.total = (uint64_t)(e.output_bytes + e.image_bytes);
+    e.bytes_per_view = e.views ? e.output_bytes / (double)e.views : 0;
+    e.available = free_bytes(job->options->out);
     return e;
+}
+
+static enum status print_json(const struct dump_job *job, const struct measurement *m, const struct estimate *e,
+                              struct error *err)
+{
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddNumberToObject(object, "samples", (double)e->images);
+    cJSON_AddNumberToObject(object, "views", (double)e->views);
+    cJSON_AddNumberToObject(object, "shards", (double)e->shards);
+    cJSON_AddNumberToObject(object, "bytes", (double)e->total);
+    cJSON_AddNumberToObject(object, "image_bytes", e->image_bytes);
+    cJSON_AddNumberToObject(object, "bytes_per_view", e->bytes_per_view);
+    cJSON_AddNumberToObject(object, "free_bytes", (double)e->available);
+    cJSON_AddNumberToObject(object, "views_per_second", m->view_seconds > 0 ? 1 / m->view_seconds : 0);
+    cJSON_AddNumberToObject(object, "seconds", e->seconds);
+    summary_features_to_json(&job->manifest, job->source.sets[SPLIT_TRAIN].count, object);
+    return summary_print_json(object, err);
+}
+
+static void print_text(const struct dump_job *job, const struct measurement *m, const struct estimate *e)
+{
+    char all[32], image[32], left[32];
+    summary_print_features(&job->manifest, job->source.sets[SPLIT_TRAIN].count, stdout);
+    printf("a run would write about %s (%s of it images; %.1f bytes a view without them) in %llu shards\n",
+           summary_bytes(e->total, all), summary_bytes((uint64_t)e->image_bytes, image), e->bytes_per_view,
+           (unsigned long long)e->shards);
+    printf("and take about %.0f s: %llu views at %.0f views/s, %llu images at %.0f images/s and thread\n", e->seconds,
+           (unsigned long long)e->views, m->view_seconds > 0 ? 1 / m->view_seconds : 0, (unsigned long long)e->images,
+           1 / m->image_seconds);
+    printf("%s are free at %s%s\n", summary_bytes(e->available, left), job->options->out,
+           e->available < e->total ? ": THAT IS NOT ENOUGH" : "");
+    if (m->failures)
+        printf("%d of %d sampled images cannot be decoded\n", m->failures, m->failures + m->images);
+    printf("nothing was written\n");
 }
 
 enum status estimate_print(struct dump_job *job, struct error *err)
@@ -149,35 +227,9 @@ enum status estimate_print(struct dump_job *job, struct error *err)
     enum status status = measure(job, &m, err);
     if (status != STATUS_OK)
         return status;
-    struct estimate e = extrapolate(job, &m, job->options->threads ? job->options->threads : processor_count());
-    uint64_t capacity = free_bytes(job->options->out), total = (uint64_t)(e.output_bytes + e.image_bytes);
-    double per_view = e.views ? e.output_bytes / (double)e.views : 0;
-    char all[32], image[32], left[32];
-    if (job->options->json) {
-        cJSON *object = cJSON_CreateObject();
-        cJSON_AddNumberToObject(object, "samples", (double)e.images);
-        cJSON_AddNumberToObject(object, "views", (double)e.views);
-        cJSON_AddNumberToObject(object, "shards", (double)e.shards);
-        cJSON_AddNumberToObject(object, "bytes", (double)total);
-        cJSON_AddNumberToObject(object, "image_bytes", e.image_bytes);
-        cJSON_AddNumberToObject(object, "bytes_per_view", per_view);
-        cJSON_AddNumberToObject(object, "free_bytes", (double)capacity);
-        cJSON_AddNumberToObject(object, "views_per_second", m.view_seconds > 0 ? 1 / m.view_seconds : 0);
-        cJSON_AddNumberToObject(object, "seconds", e.seconds);
-        summary_features_to_json(&job->manifest, job->source.sets[SPLIT_TRAIN].count, object);
-        return summary_print_json(object, err);
-    }
-    summary_print_features(&job->manifest, job->source.sets[SPLIT_TRAIN].count, stdout);
-    printf("a run would write about %s (%s of it images; %.1f bytes a view without them) in %llu shards\n",
-           summary_bytes(total, all), summary_bytes((uint64_t)e.image_bytes, image), per_view,
-           (unsigned long long)e.shards);
-    printf("and take about %.0f s: %llu views at %.0f views/s, %llu images at %.0f images/s and thread\n", e.seconds,
-           (unsigned long long)e.views, m.view_seconds > 0 ? 1 / m.view_seconds : 0, (unsigned long long)e.images,
-           1 / m.image_seconds);
-    printf("%s are free at %s%s\n", summary_bytes(capacity, left), job->options->out,
-           capacity < total ? ": THAT IS NOT ENOUGH" : "");
-    if (m.failures)
-        printf("%d of %d sampled images cannot be decoded\n", m.failures, m.failures + m.images);
-    printf("nothing was written\n");
+    const struct estimate e = extrapolate(job, &m);
+    if (job->options->json)
+        return print_json(job, &m, &e, err);
+    print_text(job, &m, &e);
     return STATUS_OK;
 }

@@ -75,7 +75,7 @@ static enum status print_views(const struct cache *cache, const struct inspect *
     const struct cache_split *train = &manifest->splits[SPLIT_TRAIN];
     struct prepared_image prepared = {0};
     struct cache_shard shard = {0};
-    struct recipe recipe;
+    struct cache_views views;
     enum status status = STATUS_OK;
     const uint8_t *bytes;
     uint8_t *owned = NULL;
@@ -90,20 +90,20 @@ static enum status print_views(const struct cache *cache, const struct inspect *
     uint32_t i = (uint32_t)inspect->sample - shard.first;
     TRY(cache_image(cache, &shard, i, &bytes, &size, &owned, err));
     TRY(prepared_image_make(&prepared, manifest, bytes, size, shard.names[i], err));
-    TRY(recipe_parse(&recipe, manifest->recipe, err));
+    TRY(cache_views_init(&views, manifest, manifest->size, err));
     printf("views of %s (id %u, base %dx%d):\n", shard.names[i], shard.ids[i], prepared.levels[0].h,
            prepared.levels[0].w);
     for (int v = 0; v < inspect->views; v++) {
+        const struct cache_view which = {
+            .split = SPLIT_TRAIN, .sample = (uint32_t)inspect->sample, .id = shard.ids[i], .number = v};
+        struct cache_view partner;
         struct view view;
         struct view_mix mix;
-        uint32_t partner;
         char text[1024], mixed[100];
-        view_of_request(manifest, &recipe, SPLIT_TRAIN, shard.ids[i], (uint32_t)v, prepared.levels[0].h,
-                        prepared.levels[0].w, &view);
+        cache_view_make(&views, &which, prepared.levels[0].h, prepared.levels[0].w, &view);
         view_describe(&view, text, sizeof text);
-        mix_of_request(manifest, &recipe, SPLIT_TRAIN, shard.ids[i], (uint32_t)v, (uint32_t)inspect->sample, &mix,
-                       &partner);
-        view_mix_describe(&mix, partner, mixed, sizeof mixed);
+        cache_view_mix(&views, &which, NULL, &mix, &partner);
+        view_mix_describe(&mix, partner.sample, mixed, sizeof mixed);
         printf("  %3d  %s%s\n", v, text, mixed);
     }
 cleanup:
@@ -175,7 +175,7 @@ static enum status inspect_onnx(const struct inspect *inspect, struct error *err
     return status;
 }
 
-enum status command_inspect(int argc, char **argv, struct error *err)
+enum status inspect_command(int argc, char **argv, struct error *err)
 {
     struct inspect inspect = {0};
     enum status status = STATUS_OK;

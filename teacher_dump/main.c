@@ -5,10 +5,10 @@
 int main(int argc, char **argv)
 {
     static const struct program_command commands[] = {
-        {"run", "make a cache: images, views, logits, features", command_run},
-        {"inspect", "say what is in a cache or an ONNX file", command_inspect},
-        {"verify", "check every byte of a cache", command_verify},
-        {"recheck", "run the teacher again on random views and compare", command_recheck},
+        {"run", "make a cache: images, views, logits, features", run_command},
+        {"inspect", "say what is in a cache or an ONNX file", inspect_command},
+        {"verify", "check every byte of a cache", verify_command},
+        {"recheck", "run the teacher again on random views and compare", recheck_command},
     };
     static const struct program program = {
         .name = "teacher_dump",

@@ -10,9 +10,9 @@ struct partner_images {
     struct prepared_image **images; /* [samples of the split] NULL: not in memory */
     uint64_t budget, kept;          /* bytes of pixels */
     /* of the batch in hand */
-    uint32_t *decoded; /* [capacity] samples that were not in memory; after the call those that are not kept */
-    int decoded_count, capacity;
-    struct task_errors errors;
+    uint32_t *decoded; /* samples that were not in memory; after the call those that are not kept */
+    int decoded_count;
+    size_t decoded_capacity;
 };
 
 static uint64_t quarter_of_memory(void)
@@ -82,38 +82,32 @@ cleanup:
     return status;
 }
 
-static void decode_task(void *context, int index, int worker)
+static enum status decode_task(void *context, int index, int worker, struct error *err)
 {
-    struct partner_images *images = context;
+    const struct partner_images *images = context;
     const uint32_t sample = images->decoded[index];
-    struct error err = {0};
     (void)worker;
-    if (decode(images->job, sample, images->images[sample], &err) != STATUS_OK)
-        task_errors_add(&images->errors, index, &err);
+    return decode(images->job, sample, images->images[sample], err);
 }
 
 /* Gives every partner that is not in memory a place, empty as yet. */
 static enum status list_missing(struct partner_images *images, const struct view_request *requests, int count,
                                 struct error *err)
 {
-    if (count > images->capacity) {
-        free(images->decoded);
-        images->capacity = 0;
-        images->decoded = calloc((size_t)count, sizeof *images->decoded);
-        if (!images->decoded)
-            return error_no_memory(err, (size_t)count * sizeof *images->decoded, "a batch");
-        images->capacity = count;
-    }
+    enum status status = STATUS_OK;
     for (int k = 0; k < count; k++) {
-        const uint32_t sample = requests[k].partner_index;
+        const uint32_t sample = requests[k].partner.sample;
         if (requests[k].mix.kind == VIEW_MIX_NONE || images->images[sample])
             continue;
+        TRY(array_grow(&images->decoded, sizeof *images->decoded, (size_t)images->decoded_count,
+                       &images->decoded_capacity, "a batch", err));
         images->images[sample] = calloc(1, sizeof *images->images[sample]);
         if (!images->images[sample])
-            return error_no_memory(err, sizeof *images->images[sample], "an image");
+            TRY(error_no_memory(err, sizeof *images->images[sample], "an image"));
         images->decoded[images->decoded_count++] = sample;
     }
-    return STATUS_OK;
+cleanup:
+    return status;
 }
 
 /* Keeps what fits; the others stay listed, to be dropped with the next batch. */
@@ -137,12 +131,11 @@ enum status partner_images_find(struct partner_images *images, struct thread_poo
     enum status status = STATUS_OK;
     drop_decoded(images);
     TRY(list_missing(images, requests, count, err));
-    task_errors_init(&images->errors);
-    thread_pool_run(pool, images->decoded_count, decode_task, images);
-    TRY(task_errors_finish(&images->errors, err));
+    TRY(thread_pool_try(pool, images->decoded_count, decode_task, images, err));
     keep(images);
     for (int k = 0; k < count; k++)
-        requests[k].partner = requests[k].mix.kind == VIEW_MIX_NONE ? NULL : images->images[requests[k].partner_index];
+        requests[k].partner_image =
+            requests[k].mix.kind == VIEW_MIX_NONE ? NULL : images->images[requests[k].partner.sample];
 cleanup:
     if (status != STATUS_OK)
         drop_decoded(images);

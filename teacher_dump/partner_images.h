@@ -16,7 +16,7 @@ enum status partner_images_new(struct partner_images **out, const struct dump_jo
                                struct error *err);
 void partner_images_free(struct partner_images *images); /* NULL is legal */
 
-/* Sets requests[count].partner of those that are mixed, decoding on the pool; valid until the next call.
+/* Sets requests[count].partner_image of those that are mixed, decoding on the pool; valid until the next call.
  * STATUS_BAD_DATA: a file has changed since it was checked. */
 enum status partner_images_find(struct partner_images *images, struct thread_pool *pool, struct view_request *requests,
                                 int count, struct error *err);

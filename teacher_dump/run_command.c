@@ -72,7 +72,7 @@ static enum status start_engine(struct run *run, struct error *err)
         progress_note(&run->progress, "device: %s", text);
     }
     TRY(view_batch_init(&run->views, &job->manifest, &job->teacher, job->engine.batch, err));
-    if (cache_has_teacher(&job->manifest) && recipe_mixes(&run->views.recipe))
+    if (cache_has_teacher(&job->manifest) && cache_views_mix(&run->views.cache_views, SPLIT_TRAIN))
         TRY(partner_images_new(&run->partners, job, options->partner_memory, err));
     TRY(shard_queue_new(&run->queue, run->writer, options->threads, err));
     run->started = true;
@@ -200,7 +200,7 @@ cleanup:
     return status;
 }
 
-enum status command_run(int argc, char **argv, struct error *err)
+enum status run_command(int argc, char **argv, struct error *err)
 {
     enum status status = STATUS_OK;
     struct dump_options options = {0};

@@ -6,14 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The images that the current batch needs: a window that moves over the shard, sample i in place i % places. */
-struct window {
+/* The prepared images of the samples that the current batch needs: a ring, sample i of the shard in place i % places. */
+struct image_ring {
     const struct dump_job *job;
     struct cache_shard *content;
     struct prepared_image *images; /* [places] */
     uint32_t places;
     uint32_t first, next; /* samples [first, next) are prepared */
-    struct task_errors errors;
 };
 
 /* A batch that the device works on: views [at, at + count) of the shard, in order of sample and view. */
@@ -27,7 +26,7 @@ struct dump {
     const struct shard_work *work;
     struct cache_shard *content;
     size_t per_sample, total; /* views */
-    struct window window;
+    struct image_ring ring;
     struct view_request *requests; /* [batch] */
     struct batch in_flight[TEACHER_IN_FLIGHT];
     int submitted, collected; /* batches; batch number i is in buffer i % TEACHER_IN_FLIGHT */
@@ -87,43 +86,40 @@ static enum status keep_image(struct cache_shard *content, uint32_t i, const uin
     return STATUS_OK;
 }
 
-static void prepare_task(void *context, int index, int worker)
+static enum status prepare_task(void *context, int index, int worker, struct error *err)
 {
     (void)worker;
-    struct window *window = context;
-    struct cache_shard *content = window->content;
-    uint32_t i = window->next + (uint32_t)index;
+    struct image_ring *ring = context;
+    struct cache_shard *content = ring->content;
+    uint32_t i = ring->next + (uint32_t)index;
     enum status status = STATUS_OK;
-    struct error err = {0};
     uint8_t *bytes = NULL;
     size_t size;
-    TRY(image_source_read(&window->job->source, content->split, content->ids[i], &bytes, &size, &err));
-    TRY(keep_image(content, i, bytes, size, &err));
-    TRY(prepared_image_make(&window->images[i % window->places], &window->job->manifest, bytes, size, content->names[i],
-                            &err));
+    TRY(image_source_read(&ring->job->source, content->split, content->ids[i], &bytes, &size, err));
+    TRY(keep_image(content, i, bytes, size, err));
+    TRY(prepared_image_make(&ring->images[i % ring->places], &ring->job->manifest, bytes, size, content->names[i],
+                            err));
 cleanup:
     free(bytes);
-    if (status != STATUS_OK)
-        task_errors_add(&window->errors, index, &err);
+    return status;
 }
 
 /* Prepares samples up to `end` (not included), and a few more where threads would be idle. */
-static enum status window_advance(struct window *window, struct thread_pool *pool, uint32_t end, struct error *err)
+static enum status ring_advance(struct image_ring *ring, struct thread_pool *pool, uint32_t end, struct error *err)
 {
-    if (end <= window->next)
+    if (end <= ring->next)
         return STATUS_OK;
-    uint32_t busy = window->next + (uint32_t)thread_pool_size(pool);
-    end = end > busy ? end : busy < window->content->count ? busy : window->content->count;
-    task_errors_init(&window->errors);
-    thread_pool_run(pool, (int)(end - window->next), prepare_task, window);
-    window->next = end;
-    return task_errors_finish(&window->errors, err);
+    uint32_t busy = ring->next + (uint32_t)thread_pool_size(pool);
+    end = end > busy ? end : busy < ring->content->count ? busy : ring->content->count;
+    const enum status status = thread_pool_try(pool, (int)(end - ring->next), prepare_task, ring, err);
+    ring->next = end;
+    return status;
 }
 
-static void window_drop(struct window *window, uint32_t end)
+static void ring_drop(struct image_ring *ring, uint32_t end)
 {
-    for (; window->first < end; window->first++)
-        prepared_image_release(&window->images[window->first % window->places]);
+    for (; ring->first < end; ring->first++)
+        prepared_image_release(&ring->images[ring->first % ring->places]);
 }
 
 /* View `at` of the shard, without its partner's image. */
@@ -133,14 +129,14 @@ static void fill_request(const struct dump *dump, size_t at, struct view_request
     const struct dump_job *job = dump->work->job;
     const uint32_t i = (uint32_t)(at / dump->per_sample);
     *request = (struct view_request){
-        .image = &dump->window.images[i % dump->window.places],
-        .split = content->split,
-        .id = content->ids[i],
-        .view = (uint32_t)(at % dump->per_sample),
+        .image = &dump->ring.images[i % dump->ring.places],
+        .which = {.split = content->split,
+                  .sample = content->first + i,
+                  .id = content->ids[i],
+                  .number = cache_view_number(content->split, (int)(at % dump->per_sample))},
     };
-    mix_of_request(&job->manifest, &dump->work->views->recipe, content->split, request->id, request->view,
-                   content->first + i, &request->mix, &request->partner_index);
-    request->partner_id = job->kept[content->split][request->partner_index];
+    cache_view_mix(&dump->work->views->cache_views, &request->which, job->kept[content->split], &request->mix,
+                   &request->partner);
 }
 
 /* Hands the next views to the device. */
@@ -164,19 +160,16 @@ struct store_job {
     const struct dump *dump;
     const struct batch *batch;
     struct view_answers answers;
-    struct task_errors errors;
 };
 
-static void store_task(void *context, int k, int worker)
+static enum status store_task(void *context, int k, int worker, struct error *err)
 {
     (void)worker;
-    struct store_job *job = context;
+    const struct store_job *job = context;
     const struct dump *dump = job->dump;
-    size_t number = job->batch->at + (size_t)k;
-    struct error err = {0};
-    if (view_batch_store(dump->work->views, &job->answers, k, dump->content, (uint32_t)(number / dump->per_sample),
-                         (int)(number % dump->per_sample), &err) != STATUS_OK)
-        task_errors_add(&job->errors, k, &err);
+    const size_t number = job->batch->at + (size_t)k;
+    return view_batch_store(dump->work->views, &job->answers, k, dump->content, (uint32_t)(number / dump->per_sample),
+                            (int)(number % dump->per_sample), err);
 }
 
 /* Waits for the oldest batch and stores its answers. */
@@ -186,9 +179,7 @@ static enum status collect(struct dump *dump, struct error *err)
     int buffer = dump->collected++ % TEACHER_IN_FLIGHT;
     struct store_job job = {.dump = dump, .batch = &dump->in_flight[buffer]};
     TRY(view_batch_collect(dump->work->views, buffer, &job.answers, err));
-    task_errors_init(&job.errors);
-    thread_pool_run(dump->work->pool, job.batch->count, store_task, &job);
-    status = task_errors_finish(&job.errors, err);
+    TRY(thread_pool_try(dump->work->pool, job.batch->count, store_task, &job, err));
 cleanup:
     return status;
 }
@@ -206,12 +197,12 @@ static enum status run_batches(struct dump *dump, struct error *err)
     enum status status = STATUS_OK;
     for (size_t at = 0; at < dump->total; at += batch) {
         size_t end = dump->total - at < batch ? dump->total : at + batch;
-        TRY(window_advance(&dump->window, work->pool, (uint32_t)((end - 1) / dump->per_sample + 1), err));
+        TRY(ring_advance(&dump->ring, work->pool, (uint32_t)((end - 1) / dump->per_sample + 1), err));
         if (teacher && dump->submitted - dump->collected == TEACHER_IN_FLIGHT)
             TRY(collect(dump, err));
         if (teacher)
             TRY(submit(dump, at, (int)(end - at), err));
-        window_drop(&dump->window, (uint32_t)(end / dump->per_sample));
+        ring_drop(&dump->ring, (uint32_t)(end / dump->per_sample));
         TRY(tell_progress(dump, end));
     }
     while (dump->collected < dump->submitted)
@@ -226,13 +217,13 @@ enum status shard_dump(const struct shard_work *work, enum split split, int shar
     const struct dump_job *job = work->job;
     const struct cache_shard_entry *entry = &job->manifest.splits[split].shards[shard];
     uint32_t places = (uint32_t)work->views->batch + (uint32_t)thread_pool_size(work->pool) + 1;
-    struct dump dump = {.work = work, .content = content, .window = {.job = job, .content = content, .places = places}};
+    struct dump dump = {.work = work, .content = content, .ring = {.job = job, .content = content, .places = places}};
     enum status status = STATUS_OK;
     dump.requests = calloc((size_t)work->views->batch, sizeof *dump.requests);
-    dump.window.images = calloc(places, sizeof *dump.window.images);
+    dump.ring.images = calloc(places, sizeof *dump.ring.images);
     *content = (struct cache_shard){0};
-    if (!dump.requests || !dump.window.images) {
-        status = error_no_memory(err, places * sizeof *dump.window.images, "a batch");
+    if (!dump.requests || !dump.ring.images) {
+        status = error_no_memory(err, places * sizeof *dump.ring.images, "a batch");
         goto cleanup;
     }
     TRY(cache_shard_init(content, &job->manifest, split, entry->first, entry->count, err));
@@ -241,9 +232,9 @@ enum status shard_dump(const struct shard_work *work, enum split split, int shar
     dump.total = content->count * dump.per_sample;
     TRY(run_batches(&dump, err));
 cleanup:
-    if (dump.window.images)
-        window_drop(&dump.window, dump.window.next);
-    free(dump.window.images);
+    if (dump.ring.images)
+        ring_drop(&dump.ring, dump.ring.next);
+    free(dump.ring.images);
     free(dump.requests);
     return status;
 }

@@ -72,7 +72,7 @@ static enum status verify_all(struct verify *verify, const struct cache *cache, 
     return STATUS_OK;
 }
 
-enum status command_verify(int argc, char **argv, struct error *err)
+enum status verify_command(int argc, char **argv, struct error *err)
 {
     struct verify verify = {0};
     struct cache cache = {0};

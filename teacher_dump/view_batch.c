@@ -7,15 +7,12 @@ enum status prepared_image_make(struct prepared_image *prepared, const struct ca
                                 const uint8_t *bytes, size_t size, const char *name, struct error *err)
 {
     enum status status = STATUS_OK;
-    struct image decoded = {0}, base = {0};
+    struct image base = {0};
     *prepared = (struct prepared_image){0};
-    TRY(image_decode(manifest->encoding, manifest->raw_h, manifest->raw_w, manifest->channels, bytes, size, name,
-                     &decoded, err));
-    TRY(image_resize_short_side(&decoded, manifest->base, &base, err));
+    TRY(cache_base_image(manifest, bytes, size, name, &base, err));
     TRY(view_pyramid(&base, prepared->levels, &prepared->level_count, err));
     base = (struct image){0}; /* now level 0 */
 cleanup:
-    image_release(&decoded);
     image_release(&base);
     return status;
 }
@@ -55,15 +52,14 @@ enum status view_batch_init(struct view_batch *views, const struct cache_manifes
                             int batch, struct error *err)
 {
     enum status status = STATUS_OK;
-    *views = (struct view_batch){.manifest = manifest, .teacher = teacher, .batch = batch};
-    TRY(recipe_parse(&views->recipe, manifest->recipe, err));
-    view_normalisation_table(views->table, manifest->mean, manifest->std, manifest->channels);
+    *views = (struct view_batch){.teacher = teacher, .batch = batch};
+    TRY(cache_views_init(&views->cache_views, manifest, manifest->size, err));
     views->views = calloc((size_t)batch, sizeof *views->views);
     views->levels = calloc((size_t)batch, sizeof *views->levels);
     views->level_counts = calloc((size_t)batch, sizeof *views->level_counts);
     if (!views->views || !views->levels || !views->level_counts)
         TRY(error_no_memory(err, (size_t)batch * sizeof *views->views, "a batch of views"));
-    if (recipe_mixes(&views->recipe))
+    if (cache_views_mix(&views->cache_views, SPLIT_TRAIN))
         TRY(make_partners(views, err));
 cleanup:
     if (status != STATUS_OK)
@@ -83,35 +79,16 @@ void view_batch_release(struct view_batch *views)
     *views = (struct view_batch){0};
 }
 
-void view_of_request(const struct cache_manifest *manifest, const struct recipe *recipe, enum split split, uint32_t id,
-                     uint32_t number, int base_h, int base_w, struct view *view)
-{
-    if (split == SPLIT_TRAIN)
-        view_make(view, recipe, manifest->seed, id, number, base_h, base_w, manifest->size, manifest->size);
-    else
-        view_make_evaluation(view, base_h, base_w, manifest->size, manifest->size);
-}
-
-void mix_of_request(const struct cache_manifest *manifest, const struct recipe *recipe, enum split split, uint32_t id,
-                    uint32_t number, uint32_t index, struct view_mix *mix, uint32_t *partner)
-{
-    *mix = (struct view_mix){.kind = VIEW_MIX_NONE, .share = 65536};
-    *partner = index;
-    if (split == SPLIT_TRAIN)
-        view_mix_make(mix, partner, recipe, manifest->seed, id, number, index, manifest->splits[split].samples,
-                      manifest->size, manifest->size);
-}
-
 static void set_partner(struct view_batch *views, int k, const struct view_request *request)
 {
-    const struct prepared_image *partner = request->partner;
+    const struct prepared_image *image = request->partner_image;
     views->mixes[k] = request->mix;
     if (request->mix.kind == VIEW_MIX_NONE)
         return;
-    view_of_request(views->manifest, &views->recipe, request->split, request->partner_id, request->view,
-                    partner->levels[0].h, partner->levels[0].w, &views->partner_views[k]);
-    views->partner_levels[k] = partner->levels;
-    views->partner_level_counts[k] = partner->level_count;
+    cache_view_make(&views->cache_views, &request->partner, image->levels[0].h, image->levels[0].w,
+                    &views->partner_views[k]);
+    views->partner_levels[k] = image->levels;
+    views->partner_level_counts[k] = image->level_count;
 }
 
 enum status view_batch_submit(struct view_batch *views, int buffer, const struct view_request *requests, int count,
@@ -120,8 +97,7 @@ enum status view_batch_submit(struct view_batch *views, int buffer, const struct
     for (int k = 0; k < count; k++) {
         const struct view_request *request = &requests[k];
         const struct prepared_image *image = request->image;
-        view_of_request(views->manifest, &views->recipe, request->split, request->id, request->view, image->levels[0].h,
-                        image->levels[0].w, &views->views[k]);
+        cache_view_make(&views->cache_views, &request->which, image->levels[0].h, image->levels[0].w, &views->views[k]);
         views->levels[k] = image->levels;
         views->level_counts[k] = image->level_count;
         if (views->mixes)
@@ -135,7 +111,7 @@ enum status view_batch_submit(struct view_batch *views, int buffer, const struct
                                        .partner_views = views->partner_views,
                                        .partner_levels = views->partner_levels,
                                        .partner_level_counts = views->partner_level_counts,
-                                       .table = views->table};
+                                       .table = views->cache_views.table};
     return views->teacher->backend->engine->submit(views->teacher->engine, buffer, &batch, err);
 }
 
@@ -148,7 +124,7 @@ enum status view_batch_collect(const struct view_batch *views, int buffer, struc
 enum status view_batch_store(const struct view_batch *views, const struct view_answers *answers, int k,
                              struct cache_shard *shard, uint32_t sample, int view, struct error *err)
 {
-    const struct cache_manifest *manifest = views->manifest;
+    const struct cache_manifest *manifest = views->cache_views.manifest;
     enum status status = cache_store_logits(manifest, shard, sample, view,
                                             answers->outputs[0] + (size_t)k * (size_t)manifest->class_count, err);
     for (int i = 0; i < manifest->feature_count && shard->split == SPLIT_TRAIN && status == STATUS_OK; i++) {
@@ -159,28 +135,4 @@ enum status view_batch_store(const struct view_batch *views, const struct view_a
                                          *shape, err);
     }
     return status;
-}
-
-void task_errors_init(struct task_errors *errors)
-{
-    *errors = (struct task_errors){.index = -1};
-    pthread_mutex_init(&errors->mutex, NULL);
-}
-
-void task_errors_add(struct task_errors *errors, int index, const struct error *err)
-{
-    pthread_mutex_lock(&errors->mutex);
-    if (errors->index < 0 || index < errors->index) {
-        errors->index = index;
-        errors->first = *err;
-    }
-    pthread_mutex_unlock(&errors->mutex);
-}
-
-enum status task_errors_finish(struct task_errors *errors, struct error *err)
-{
-    pthread_mutex_destroy(&errors->mutex);
-    if (errors->index < 0)
-        return STATUS_OK;
-    return error_set(err, errors->first.code, errors->first.path, "%s", errors->first.message);
 }

@@ -4,8 +4,8 @@
 #ifndef TEACHER_DUMP_VIEW_BATCH_H
 #define TEACHER_DUMP_VIEW_BATCH_H
 
+#include "formats/cache/cache_view.h"
 #include "teacher_dump/teacher.h"
-#include <pthread.h>
 
 /* A sample's base image and its pyramid. A zeroed one is legal to release. */
 struct prepared_image {
@@ -20,26 +20,22 @@ size_t prepared_image_bytes(const struct prepared_image *prepared); /* of its pi
 
 struct view_request {
     const struct prepared_image *image;
-    enum split split; /* training splits have augmented views, the others the evaluation view */
-    uint32_t id;
-    uint32_t view;
-    /* the other picture of a mixed view */
+    struct cache_view which;
+    /* the other picture of a mixed view (cache_view_mix) */
     struct view_mix mix;
-    uint32_t partner_index, partner_id; /* index in the split */
-    const struct prepared_image *partner;
+    struct cache_view partner;
+    const struct prepared_image *partner_image; /* NULL if nothing is mixed */
 };
 
 struct view_batch {
-    const struct cache_manifest *manifest; /* borrowed */
-    struct teacher *teacher;               /* borrowed, started */
-    struct recipe recipe;
+    struct cache_views cache_views;
+    struct teacher *teacher; /* borrowed, started */
     int batch;
-    float table[3][256];
     /* what submit hands to the engine */
     struct view *views;          /* [batch] */
     const struct image **levels; /* [batch] */
     int *level_counts;           /* [batch] */
-    struct view_mix *mixes;      /* [batch]; NULL where the recipe mixes nothing, as the next three */
+    struct view_mix *mixes;      /* [batch]; NULL if the recipe mixes nothing, like the next three */
     struct view *partner_views;
     const struct image **partner_levels;
     int *partner_level_counts;
@@ -63,24 +59,5 @@ enum status view_batch_collect(const struct view_batch *views, int buffer, struc
 /* Puts answer k of a batch into a shard as view `view` of its sample `sample`. */
 enum status view_batch_store(const struct view_batch *views, const struct view_answers *answers, int k,
                              struct cache_shard *shard, uint32_t sample, int view, struct error *err);
-
-/* The parameters of a view, for a base of that size, as the teacher sees it. */
-void view_of_request(const struct cache_manifest *manifest, const struct recipe *recipe, enum split split, uint32_t id,
-                     uint32_t number, int base_h, int base_w, struct view *view);
-/* How a view is mixed, and the index of its partner in the split; index: of the sample itself. Evaluation views are
- * not. */
-void mix_of_request(const struct cache_manifest *manifest, const struct recipe *recipe, enum split split, uint32_t id,
-                    uint32_t number, uint32_t index, struct view_mix *mix, uint32_t *partner);
-
-/* Collects the error of the lowest index out of parallel tasks, so that the message does not depend on the threads. */
-struct task_errors {
-    pthread_mutex_t mutex;
-    int index; /* -1: none */
-    struct error first;
-};
-void task_errors_init(struct task_errors *errors);
-void task_errors_add(struct task_errors *errors, int index, const struct error *err);
-/* Destroys it; returns its status and passes its error on. */
-enum status task_errors_finish(struct task_errors *errors, struct error *err);
 
 #endif

@@ -105,7 +105,7 @@ static int count_wrong(struct scene *s, int *mixed, int *unmixed_wrong)
                                                              content->partners + first, BATCH, step, &err),
                       &err);
         test_must(s->t.backend->device->images->render(s->t.device, s->dataset.images, &views, BATCH, SIZE,
-                                                       s->dataset.table, DTYPE_FP32, out, &err),
+                                                       s->dataset.cache_views.table, DTYPE_FP32, out, &err),
                   &err);
         test_device_download(&s->t, pixels, out, (size_t)BATCH * PIXELS * 3 * sizeof *pixels);
         for (size_t i = 0; i < BATCH; i++) {

@@ -3,7 +3,6 @@
 #include "formats/cache/shard.h"
 
 #include "formats/cache/zstd_filter.h"
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,14 +25,13 @@ struct pack_job {
     const struct shard_field *field;
     size_t first, rows;
     struct shard_chunk *packed;
-    atomic_bool failed;
 };
 
 /* The last chunk is as large as the others: what lies beyond the data is 0. */
-static void pack_task(void *context, int index, int worker)
+static enum status pack_task(void *context, int index, int worker, struct error *err)
 {
     (void)worker;
-    struct pack_job *job = context;
+    const struct pack_job *job = context;
     const struct shard_field *field = job->field;
     size_t row = field->bytes / (size_t)field->dims[0], bytes = row * job->rows;
     size_t at = (job->first + (size_t)index) * bytes;
@@ -50,9 +48,8 @@ static void pack_task(void *context, int index, int worker)
         }
         job->packed[index].size = zstd_filter_pack(plain, bytes, &job->packed[index].bytes);
     }
-    if (!job->packed[index].bytes)
-        atomic_store(&job->failed, true);
     free(chunk);
+    return job->packed[index].bytes ? STATUS_OK : error_no_memory(err, bytes, "a chunk of a shard");
 }
 
 enum status shard_pack(const struct shard_field *field, size_t first, int count, struct thread_pool *pool,
@@ -61,8 +58,5 @@ enum status shard_pack(const struct shard_field *field, size_t first, int count,
     struct pack_job job = {.field = field, .first = first, .rows = shard_chunk_rows(field), .packed = packed};
     for (int i = 0; i < count; i++)
         packed[i] = (struct shard_chunk){0};
-    thread_pool_run(pool, count, pack_task, &job);
-    if (atomic_load(&job.failed))
-        return error_no_memory(err, job.rows * (field->bytes / (size_t)field->dims[0]), "a chunk of a shard");
-    return STATUS_OK;
+    return thread_pool_try(pool, count, pack_task, &job, err);
 }

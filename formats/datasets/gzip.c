@@ -1,5 +1,6 @@
 #include "formats/datasets/gzip.h"
 
+#include "shared/base/memory.h"
 #include <limits.h>
 #include <stdlib.h>
 #include <zlib.h>
@@ -7,19 +8,6 @@
 bool gzip_recognises(const uint8_t *bytes, size_t size)
 {
     return size >= 2 && bytes[0] == 0x1f && bytes[1] == 0x8b;
-}
-
-/* Doubles the room of *out, which is `used` bytes full. */
-static enum status grow(uint8_t **out, size_t *capacity, struct error *err)
-{
-    enum { FIRST_CAPACITY = 1 << 16 };
-    size_t larger = *capacity ? 2 * *capacity : FIRST_CAPACITY;
-    uint8_t *moved = realloc(*out, larger);
-    if (!moved)
-        return error_no_memory(err, larger, "a decompressed file");
-    *out = moved;
-    *capacity = larger;
-    return STATUS_OK;
 }
 
 enum status gzip_decompress(const uint8_t *bytes, size_t size, size_t limit, const char *path, uint8_t **out,
@@ -37,8 +25,7 @@ enum status gzip_decompress(const uint8_t *bytes, size_t size, size_t limit, con
     if (inflateInit2(&stream, GZIP_WINDOW) != Z_OK)
         return error_no_memory(err, 0, "decompression");
     while (code != Z_STREAM_END) {
-        if (used == capacity)
-            TRY(grow(out, &capacity, err));
+        TRY(array_grow(out, 1, used, &capacity, "a decompressed file", err));
         uInt piece = capacity - used < 1u << 30 ? (uInt)(capacity - used) : 1u << 30;
         stream.next_out = *out + used;
         stream.avail_out = piece;

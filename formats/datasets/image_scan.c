@@ -18,7 +18,6 @@ struct result {
     size_t size;
     char *reason; /* malloc'ed; NULL for a good image */
     int h, w, components, orientation;
-    bool no_memory;
 };
 
 struct chunk {
@@ -28,13 +27,29 @@ struct chunk {
     struct result *results;
 };
 
-static void note_failure(struct result *result, const struct error *err)
+static enum status check_pixels(const struct image_source *source, const uint8_t *bytes, const char *name,
+                                struct result *result, struct error *err)
 {
-    result->reason = strdup(err->message);
-    result->no_memory = err->code == STATUS_INTERNAL || !result->reason;
+    enum status status = STATUS_OK;
+    struct image image = {0};
+    struct jpeg_info info = {.orientation = 1};
+    if (source->encoding == IMAGE_JPEG)
+        TRY(jpeg_inspect(bytes, result->size, name, &info, err));
+    TRY(image_decode(source->encoding, source->h, source->w, source->channels, bytes, result->size, name, &image, err));
+    if (image.w > (int64_t)IMAGE_MAX_ASPECT * image.h || image.h > (int64_t)IMAGE_MAX_ASPECT * image.w)
+        TRY(error_set(err, STATUS_BAD_DATA, name, "%d x %d pixels: sides may differ %d-fold at most", image.h, image.w,
+                      IMAGE_MAX_ASPECT));
+    result->h = image.h;
+    result->w = image.w;
+    result->components = info.components;
+    result->orientation = info.orientation;
+cleanup:
+    image_release(&image);
+    return status;
 }
 
-static void check_image(void *context, int task, int worker)
+/* A bad image is a result; only running out of memory is an error. */
+static enum status check_image(void *context, int task, int worker, struct error *err)
 {
     (void)worker;
     const struct chunk *chunk = context;
@@ -42,44 +57,32 @@ static void check_image(void *context, int task, int worker)
     const size_t index = chunk->first + (size_t)task;
     const char *name = source->sets[chunk->split].samples[index].name;
     struct result *result = &chunk->results[task];
-    struct error err = {0};
-    struct image image = {0};
-    struct jpeg_info info = {.orientation = 1};
+    struct error problem = {0};
+    enum status status = STATUS_OK;
     uint8_t *bytes = NULL;
     *result = (struct result){.digest = "unreadable", .orientation = 1};
-    if (image_source_read(source, chunk->split, index, &bytes, &result->size, &err) != STATUS_OK) {
-        note_failure(result, &err);
-        return;
-    }
+    TRY(image_source_read(source, chunk->split, index, &bytes, &result->size, &problem));
     digest_bytes(bytes, result->size, result->digest);
-    if ((source->encoding == IMAGE_JPEG && jpeg_inspect(bytes, result->size, name, &info, &err) != STATUS_OK) ||
-        image_decode(source->encoding, source->h, source->w, source->channels, bytes, result->size, name, &image,
-                     &err) != STATUS_OK)
-        note_failure(result, &err);
-    else if (image.w > (int64_t)IMAGE_MAX_ASPECT * image.h || image.h > (int64_t)IMAGE_MAX_ASPECT * image.w) {
-        error_set(&err, STATUS_BAD_DATA, name, "%d x %d pixels: sides may differ %d-fold at most", image.h, image.w,
-                  IMAGE_MAX_ASPECT);
-        note_failure(result, &err);
-    }
-    if (!result->reason) {
-        result->h = image.h;
-        result->w = image.w;
-        result->components = info.components;
-        result->orientation = info.orientation;
-    }
-    image_release(&image);
+    TRY(check_pixels(source, bytes, name, result, &problem));
+cleanup:
     free(bytes);
+    if (status == STATUS_OK)
+        return STATUS_OK;
+    if (problem.code == STATUS_INTERNAL)
+        return error_set(err, problem.code, name, "%s", problem.message);
+    result->reason = strdup(problem.message);
+    return result->reason ? STATUS_OK : error_no_memory(err, strlen(problem.message), name);
 }
 
-/* Takes the result's reason over. */
+/* Takes over the result's reason. */
 static enum status add_problem(struct image_scan *scan, enum split split, size_t index, char *reason, struct error *err)
 {
-    struct image_problem *larger = realloc(scan->problems, (scan->problem_count + 1) * sizeof *larger);
-    if (!larger) {
+    enum status status = array_grow(&scan->problems, sizeof *scan->problems, scan->problem_count,
+                                    &scan->problem_capacity, "the list of bad images", err);
+    if (status != STATUS_OK) {
         free(reason);
-        return error_no_memory(err, sizeof *larger, "the list of bad images");
+        return status;
     }
-    scan->problems = larger;
     scan->problems[scan->problem_count++] = (struct image_problem){.split = split, .index = index, .reason = reason};
     return STATUS_OK;
 }
@@ -109,19 +112,18 @@ static enum status take_result(struct image_scan *scan, struct digest *digest, c
     return add_problem(scan, chunk->split, chunk->first + task, reason, err);
 }
 
-/* Takes all results in order; frees what they own whatever happens. */
-static enum status take_results(struct image_scan *scan, struct digest *digest, const struct chunk *chunk, size_t count,
-                                struct error *err)
+/* Checks one chunk of images on all threads and takes the results in order; frees what they own whatever happens. */
+static enum status check_chunk(struct image_scan *scan, struct digest *digest, struct chunk *chunk, size_t count,
+                               struct thread_pool *pool, struct error *err)
 {
     enum status status = STATUS_OK;
-    for (size_t i = 0; i < count; i++) {
-        if (status == STATUS_OK && chunk->results[i].no_memory)
-            status = error_no_memory(err, chunk->results[i].size,
-                                     chunk->source->sets[chunk->split].samples[chunk->first + i].name);
-        if (status == STATUS_OK)
-            status = take_result(scan, digest, chunk, i, err);
+    memset(chunk->results, 0, count * sizeof *chunk->results);
+    TRY(thread_pool_try(pool, (int)count, check_image, chunk, err));
+    for (size_t i = 0; i < count; i++)
+        TRY(take_result(scan, digest, chunk, i, err));
+cleanup:
+    for (size_t i = 0; i < count; i++)
         free(chunk->results[i].reason);
-    }
     return status;
 }
 
@@ -165,8 +167,7 @@ enum status image_source_scan(const struct image_source *source, int threads, bo
         chunk.split = (enum split)split;
         for (chunk.first = 0; chunk.first < samples; chunk.first += capacity) {
             size_t count = samples - chunk.first < capacity ? samples - chunk.first : capacity;
-            thread_pool_run(pool, (int)count, check_image, &chunk);
-            TRY(take_results(scan, digest, &chunk, count, err));
+            TRY(check_chunk(scan, digest, &chunk, count, pool, err));
             done += count;
             if (progress && !progress(context, done, total))
                 TRY(error_set(err, STATUS_INTERRUPTED, source->path, "interrupted while checking the images"));

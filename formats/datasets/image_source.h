@@ -34,8 +34,8 @@ struct image_sample {
 };
 
 struct image_set {
-    struct image_sample *samples;
-    size_t count;
+    struct image_sample *samples; /* [count] */
+    size_t count, capacity;
 };
 
 struct image_source {
@@ -84,7 +84,7 @@ struct image_scan {
         size_t index;
         char *reason;
     } * problems; /* in order of split and index */
-    size_t problem_count;
+    size_t problem_count, problem_capacity;
     size_t rotated;               /* images with an EXIF orientation other than 1, which is ignored as PIL does */
     size_t gray, cmyk;            /* converted to RGB */
     uint64_t total_bytes;         /* stored bytes of all samples */

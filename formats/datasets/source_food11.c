@@ -84,20 +84,9 @@ cleanup:
 
 static enum status food11_open(struct image_source *source, struct error *err)
 {
-    source->encoding = IMAGE_JPEG;
     source->classes = food11_classes;
     source->class_count = FOOD11_CLASSES;
-    for (int split = 0; split < SPLIT_COUNT; split++) {
-        const char *folder;
-        enum status status = source_split_folder(source->path, (enum split)split, &folder, err);
-        if (status == STATUS_OK && !folder && split == SPLIT_VAL)
-            status = error_set(err, STATUS_BAD_DATA, source->path, "looks like Food-11, but has no validation/ folder");
-        if (status == STATUS_OK && folder)
-            status = add_split(source, (enum split)split, folder, err);
-        if (status != STATUS_OK)
-            return status;
-    }
-    return STATUS_OK;
+    return source_add_splits(source, add_split, "looks like Food-11, but has no validation/ folder", err);
 }
 
 const struct image_source_format source_food11 = {

@@ -165,19 +165,8 @@ cleanup:
 
 static enum status imagefolder_open(struct image_source *source, struct error *err)
 {
-    source->encoding = IMAGE_JPEG;
-    for (int split = 0; split < SPLIT_COUNT; split++) {
-        const char *folder;
-        enum status status = source_split_folder(source->path, (enum split)split, &folder, err);
-        if (status == STATUS_OK && !folder && split == SPLIT_VAL)
-            status = error_set(err, STATUS_BAD_DATA, source->path,
-                               "has no val/ folder: move some images of each class into val/CLASS/, to evaluate on");
-        if (status == STATUS_OK && folder)
-            status = add_split(source, (enum split)split, folder, err);
-        if (status != STATUS_OK)
-            return status;
-    }
-    return STATUS_OK;
+    return source_add_splits(source, add_split,
+                             "has no val/ folder: move some images of each class into val/CLASS/, to evaluate on", err);
 }
 
 const struct image_source_format source_imagefolder = {

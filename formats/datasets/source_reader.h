@@ -22,6 +22,14 @@ enum status source_add(struct image_source *source, enum split split, const char
 enum status source_add_raw(struct image_source *source, enum split split, size_t count, const uint8_t *labels,
                            size_t stride, struct error *err);
 
+/* Adds the samples of one split, which are in `folder` of the data folder. */
+typedef enum status source_add_split(struct image_source *source, enum split split, const char *folder,
+                                     struct error *err);
+/* For data sets of JPEG files: add_split for every split that has a folder. no_validation: the error's message if there
+ * is no folder to evaluate on. */
+enum status source_add_splits(struct image_source *source, source_add_split *add_split, const char *no_validation,
+                              struct error *err);
+
 /* The reader of JPEG files: source->path + "/" + the sample's name. */
 enum status source_read_file(const struct image_source *source, enum split split, size_t index, uint8_t **bytes,
                              size_t *size, struct error *err);

@@ -140,6 +140,12 @@ cleanup:
     return status;
 }
 
+/* The axes of height and width of a value of rank 4, as a set of bits. */
+static unsigned spatial_axes(const struct onnx_value *value)
+{
+    return value->channels_last ? 1u << 1 | 1u << 2 : 1u << 2 | 1u << 3;
+}
+
 enum status onnx_read_squeeze(struct onnx_reader *reader)
 {
     enum status status = STATUS_OK;
@@ -152,9 +158,8 @@ enum status onnx_read_squeeze(struct onnx_reader *reader)
     if (!axis_set(axes, count, value->rank, &set))
         return onnx_refuse(reader, "its axes are out of range");
     if (!axes && value->rank == 4 && reader->batch != 1 && onnx_shape(reader, value).c > 1)
-        set = value->channels_last ? 1u << 1 | 1u << 2 : 1u << 2 | 1u << 3;
-    bool spatial = set == (value->channels_last ? 1u << 1 | 1u << 2 : 1u << 2 | 1u << 3);
-    if (value->rank != 4 || !spatial || !is_flat(onnx_shape(reader, value)))
+        set = spatial_axes(value);
+    if (value->rank != 4 || set != spatial_axes(value) || !is_flat(onnx_shape(reader, value)))
         return onnx_refuse(reader, "only height and width of 1 can be dropped");
     TRY(emit_flat(reader, value));
 cleanup:
@@ -207,9 +212,9 @@ enum status onnx_read_reduce_mean(struct onnx_reader *reader)
     unsigned set;
     TRY(any_input(reader, &value));
     TRY(onnx_attribute_or_input(reader, "axes", 1, &axes, &count));
-    unsigned spatial = value->channels_last ? 1u << 1 | 1u << 2 : 1u << 2 | 1u << 3;
     bool keep = onnx_attribute_int(reader, "keepdims", 1) != 0;
-    if (value->rank != 4 || !axis_set(axes, count, 4, &set) || set != spatial || (value->channels_last && keep))
+    if (value->rank != 4 || !axis_set(axes, count, 4, &set) || set != spatial_axes(value) ||
+        (value->channels_last && keep))
         return onnx_refuse(reader, "only the mean over height and width is supported");
     TRY(onnx_emit(reader, &node, &value, 1, keep ? 4 : 2));
 cleanup:

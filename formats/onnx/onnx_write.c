@@ -74,7 +74,7 @@ static Onnx__ValueInfoProto *value_info(struct onnx_writer *writer, const char *
 }
 
 /* Room for every node with a helper for each of its inputs, and for what helpers and parameters add. */
-static void ensure_capacity(struct onnx_writer *writer)
+static void take_memory(struct onnx_writer *writer)
 {
     size_t nodes = 2, count = (size_t)writer->graph->node_count;
     for (int i = 0; i < writer->graph->node_count; i++)
@@ -90,7 +90,7 @@ static void ensure_capacity(struct onnx_writer *writer)
 static void build_model(struct onnx_writer *writer)
 {
     const struct graph *graph = writer->graph;
-    ensure_capacity(writer);
+    take_memory(writer);
     if (writer->failed)
         return;
     add_weights(writer);

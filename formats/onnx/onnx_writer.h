@@ -11,7 +11,6 @@ struct onnx_writer {
     const struct graph *graph;
     struct arena arena;
     Onnx__GraphProto model;
-    size_t node_capacity, initializer_capacity;
     const char **names; /* [node_count] tensor name of every node's value */
     int *ranks;         /* [node_count] 4: [batch, c, h, w]; 2: [batch, c] */
     bool failed;

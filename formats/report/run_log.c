@@ -3,6 +3,7 @@
 
 #include "formats/report/tensorboard.h"
 #include "shared/base/files.h"
+#include "shared/base/memory.h"
 #include <cJSON.h>
 #include <ctype.h>
 #include <errno.h>
@@ -24,7 +25,8 @@ struct run_log {
     char terms[RUN_MAX_TERMS][NAME_SIZE];
     int term_count;
     struct run_epoch *epochs; /* [epoch_count] */
-    int epoch_count, capacity;
+    int epoch_count;
+    size_t capacity;
 };
 
 static enum status write_text(int file, const char *path, const char *text, struct error *err)
@@ -104,14 +106,10 @@ static bool parse_row(const struct run_log *log, const char *text, int expected,
 
 static enum status keep_epoch(struct run_log *log, const struct run_epoch *epoch, struct error *err)
 {
-    if (log->epoch_count == log->capacity) {
-        int capacity = log->capacity ? 2 * log->capacity : 64;
-        struct run_epoch *grown = realloc(log->epochs, (size_t)capacity * sizeof *grown);
-        if (!grown)
-            return error_no_memory(err, (size_t)capacity * sizeof *grown, "the epochs of the run");
-        log->epochs = grown;
-        log->capacity = capacity;
-    }
+    enum status status = array_grow(&log->epochs, sizeof *log->epochs, (size_t)log->epoch_count, &log->capacity,
+                                    "the epochs of the run", err);
+    if (status != STATUS_OK)
+        return status;
     log->epochs[log->epoch_count++] = *epoch;
     return STATUS_OK;
 }

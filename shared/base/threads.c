@@ -144,3 +144,43 @@ void thread_pool_run(struct thread_pool *pool, int count, void (*task)(void *, i
         pthread_cond_wait(&pool->done, &pool->mutex);
     pthread_mutex_unlock(&pool->mutex);
 }
+
+/* Tasks that can fail, and the error of the first of them in order that did. */
+struct attempt {
+    enum status (*task)(void *, int, int, struct error *);
+    void *context;
+    atomic_int failed; /* its index; the count of tasks while none has failed */
+    pthread_mutex_t mutex;
+    enum status status;
+    struct error error;
+};
+
+static void try_task(void *context, int index, int worker)
+{
+    struct attempt *attempt = context;
+    struct error error = {0};
+    if (index > atomic_load(&attempt->failed))
+        return;
+    const enum status status = attempt->task(attempt->context, index, worker, &error);
+    if (status == STATUS_OK)
+        return;
+    pthread_mutex_lock(&attempt->mutex);
+    if (index < atomic_load(&attempt->failed)) {
+        attempt->status = status;
+        attempt->error = error;
+        atomic_store(&attempt->failed, index);
+    }
+    pthread_mutex_unlock(&attempt->mutex);
+}
+
+enum status thread_pool_try(struct thread_pool *pool, int count, enum status (*task)(void *, int, int, struct error *),
+                            void *context, struct error *err)
+{
+    struct attempt attempt = {.task = task, .context = context, .failed = count};
+    pthread_mutex_init(&attempt.mutex, NULL);
+    thread_pool_run(pool, count, try_task, &attempt);
+    pthread_mutex_destroy(&attempt.mutex);
+    if (attempt.status != STATUS_OK)
+        error_set(err, attempt.status, attempt.error.path, "%s", attempt.error.message);
+    return attempt.status;
+}

@@ -56,7 +56,6 @@ struct photo_job {
     struct finished_run *run;
     struct device_images *images;
     struct epoch_content content; /* of one step */
-    struct error *errors;         /* [photos of the batch] */
 };
 
 static enum status load_photo(struct photo_job *job, uint32_t i, struct error *err)
@@ -79,11 +78,10 @@ cleanup:
     return status;
 }
 
-static void load_task(void *context, int index, int worker)
+static enum status load_task(void *context, int index, int worker, struct error *err)
 {
-    struct photo_job *job = context;
     (void)worker;
-    load_photo(job, (uint32_t)index, &job->errors[index]);
+    return load_photo(context, (uint32_t)index, err);
 }
 
 static enum status predict_batch(struct photo_job *job, int count, int32_t *predictions, struct error *err)
@@ -94,14 +92,10 @@ static enum status predict_batch(struct photo_job *job, int count, int32_t *pred
     float table[3][256];
     enum status status = STATUS_OK;
     view_normalisation_table(table, info->mean, info->std, info->channels);
-    memset(job->errors, 0, (size_t)count * sizeof *job->errors);
     TRY(compute->backend->device->images->create(compute->device, (uint32_t)count, info->channels, &job->images, err));
-    thread_pool_run(compute->pool, count, load_task, job);
-    for (int i = 0; i < count; i++) {
+    TRY(thread_pool_try(compute->pool, count, load_task, job, err));
+    for (int i = 0; i < count; i++)
         job->content.samples[i] = (uint32_t)i;
-        if (job->errors[i].code != STATUS_OK)
-            TRY(error_set(err, job->errors[i].code, job->errors[i].path, "%s", job->errors[i].message));
-    }
     TRY(trainer_predict(trainer, job->images, &job->content, count, info->size, table, predictions, err));
 cleanup:
     compute->backend->device->images->destroy(compute->device, job->images);
@@ -115,9 +109,6 @@ enum status photos_predict(const struct photos *photos, struct finished_run *run
     enum status status = STATUS_OK;
     const size_t capacity = (size_t)run->options.batch;
     struct photo_job job = {.run = run};
-    job.errors = calloc(capacity, sizeof *job.errors);
-    if (!job.errors)
-        return error_no_memory(err, capacity * sizeof *job.errors, "decoding");
     TRY(epoch_content_init(&job.content, capacity, (int)capacity, 1, run->trainer.classes, 0, err));
     if (run->info.channels != 3)
         TRY(error_set(err, STATUS_CONFIG, NULL, "the student takes images of %d channel, photos have 3",
@@ -134,6 +125,5 @@ enum status photos_predict(const struct photos *photos, struct finished_run *run
     progress_end(progress);
 cleanup:
     epoch_content_release(&job.content);
-    free(job.errors);
     return status;
 }

@@ -1,7 +1,6 @@
 #include "student_train/trainer/dataset.h"
 
 #include "shared/base/interrupt.h"
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,57 +8,42 @@
 struct decode_job {
     struct dataset *dataset;
     const struct cache_shard *shard;
-    struct error *errors; /* [threads] first error of each worker */
-    atomic_int failed;
 };
 
 static enum status decode_image(struct dataset *dataset, const struct cache_shard *shard, uint32_t i, struct error *err)
 {
-    const struct cache_manifest *manifest = &dataset->cache->manifest;
     const struct compute *compute = dataset->compute;
     enum status status = STATUS_OK;
     const uint8_t *bytes;
     uint8_t *owned = NULL;
     size_t size;
-    struct image stored = {0}, base = {0};
+    struct image base = {0};
     TRY(cache_image(dataset->cache, shard, i, &bytes, &size, &owned, err));
-    TRY(image_decode(manifest->encoding, manifest->raw_h, manifest->raw_w, manifest->channels, bytes, size,
-                     shard->names[i], &stored, err));
-    TRY(image_resize_short_side(&stored, manifest->base, &base, err));
+    TRY(cache_base_image(&dataset->cache->manifest, bytes, size, shard->names[i], &base, err));
     dataset->bases[shard->first + i].h = base.h;
     dataset->bases[shard->first + i].w = base.w;
     TRY(compute->backend->device->images->put(compute->device, dataset->images, shard->first + i, &base, err));
 cleanup:
     free(owned);
-    image_release(&stored);
     image_release(&base);
     return status;
 }
 
-static void decode_task(void *context, int index, int worker)
+static enum status decode_task(void *context, int index, int worker, struct error *err)
 {
-    struct decode_job *job = context;
-    if (atomic_load(&job->failed) || interrupt_requested())
-        return;
-    if (decode_image(job->dataset, job->shard, (uint32_t)index, &job->errors[worker]) != STATUS_OK)
-        atomic_store(&job->failed, 1);
+    const struct decode_job *job = context;
+    (void)worker;
+    return interrupt_requested() ? STATUS_OK : decode_image(job->dataset, job->shard, (uint32_t)index, err);
 }
 
 static enum status decode_shard(struct dataset *dataset, const struct cache_shard *shard, struct error *err)
 {
-    const int threads = thread_pool_size(dataset->compute->pool);
     struct decode_job job = {.dataset = dataset, .shard = shard};
     enum status status = STATUS_OK;
-    job.errors = calloc((size_t)threads, sizeof *job.errors);
-    if (!job.errors)
-        return error_no_memory(err, (size_t)threads * sizeof *job.errors, "decoding");
-    thread_pool_run(dataset->compute->pool, (int)shard->count, decode_task, &job);
-    for (int t = 0; t < threads && status == STATUS_OK; t++)
-        if (job.errors[t].code != STATUS_OK)
-            status = error_set(err, job.errors[t].code, job.errors[t].path, "%s", job.errors[t].message);
-    if (status == STATUS_OK && interrupt_requested())
-        status = error_set(err, STATUS_INTERRUPTED, NULL, "stopped while the cache was loading; nothing was lost");
-    free(job.errors);
+    TRY(thread_pool_try(dataset->compute->pool, (int)shard->count, decode_task, &job, err));
+    if (interrupt_requested())
+        TRY(error_set(err, STATUS_INTERRUPTED, NULL, "stopped while the cache was loading; nothing was lost"));
+cleanup:
     return status;
 }
 
@@ -104,8 +88,7 @@ enum status dataset_load(struct dataset *dataset, const struct cache *cache, enu
     if (!dataset->bases || !dataset->ids || !dataset->labels || !dataset->shard_of || !dataset->shards)
         TRY(error_no_memory(err, n, "a split of the cache"));
     dataset->shard_count = content->shard_count;
-    TRY(recipe_parse(&dataset->recipe, manifest->recipe, err));
-    view_normalisation_table(dataset->table, manifest->mean, manifest->std, manifest->channels);
+    TRY(cache_views_init(&dataset->cache_views, manifest, size, err));
     TRY(compute->backend->device->images->create(compute->device, dataset->count, manifest->channels, &dataset->images,
                                                  err));
     progress_begin(progress, split_name(split), "images", n, 0);
@@ -135,27 +118,28 @@ void dataset_release(struct dataset *dataset)
     *dataset = (struct dataset){0};
 }
 
+static struct cache_view which_view(const struct dataset *dataset, uint32_t sample, int number)
+{
+    return (struct cache_view){.split = dataset->split, .sample = sample, .id = dataset->ids[sample], .number = number};
+}
+
 void dataset_view(const struct dataset *dataset, uint32_t sample, int number, struct view *view)
 {
-    const struct cache_manifest *manifest = &dataset->cache->manifest;
-    const struct base_size base = dataset->bases[sample];
-    if (number == DATASET_EVALUATION_VIEW)
-        view_make_evaluation(view, base.h, base.w, manifest->size, dataset->size);
-    else
-        view_make(view, &dataset->recipe, manifest->seed, dataset->ids[sample], (uint32_t)number, base.h, base.w,
-                  manifest->size, dataset->size);
+    const struct cache_view which = which_view(dataset, sample, number);
+    cache_view_make(&dataset->cache_views, &which, dataset->bases[sample].h, dataset->bases[sample].w, view);
 }
 
 bool dataset_mixes(const struct dataset *dataset)
 {
-    return dataset->split == SPLIT_TRAIN && recipe_mixes(&dataset->recipe);
+    return cache_views_mix(&dataset->cache_views, dataset->split);
 }
 
 void dataset_mix(const struct dataset *dataset, uint32_t sample, int number, struct view_mix *mix, uint32_t *partner)
 {
-    const struct cache_manifest *manifest = &dataset->cache->manifest;
-    view_mix_make(mix, partner, &dataset->recipe, manifest->seed, dataset->ids[sample], (uint32_t)number, sample,
-                  dataset->count, manifest->size, dataset->size);
+    const struct cache_view which = which_view(dataset, sample, number);
+    struct cache_view other;
+    cache_view_mix(&dataset->cache_views, &which, dataset->ids, mix, &other);
+    *partner = other.sample;
 }
 
 bool dataset_has_teacher(const struct dataset *dataset, bool evaluation)
@@ -165,7 +149,6 @@ bool dataset_has_teacher(const struct dataset *dataset, bool evaluation)
 
 void dataset_teacher(const struct dataset *dataset, uint32_t sample, int number, float *logits)
 {
-    const struct cache_shard *shard = &dataset->shards[dataset->shard_of[sample]];
-    cache_logits(&dataset->cache->manifest, shard, sample - shard->first,
-                 number == DATASET_EVALUATION_VIEW ? 0 : number, logits);
+    const struct cache_view which = which_view(dataset, sample, number);
+    cache_view_logits(&dataset->cache->manifest, &dataset->shards[dataset->shard_of[sample]], &which, logits);
 }

@@ -2,12 +2,9 @@
 #ifndef STUDENT_TRAIN_TRAINER_DATASET_H
 #define STUDENT_TRAIN_TRAINER_DATASET_H
 
-#include "formats/cache/cache.h"
-#include "shared/augment/recipe.h"
+#include "formats/cache/cache_view.h"
 #include "shared/base/progress.h"
 #include "student_train/trainer/compute.h"
-
-enum { DATASET_EVALUATION_VIEW = -1 };
 
 struct dataset {
     const struct cache *cache;     /* borrowed */
@@ -26,8 +23,7 @@ struct dataset {
     struct cache_shard *shards; /* [shard_count] without their images */
     int *shard_of;              /* [count] */
     int shard_count;
-    struct recipe recipe;
-    float table[3][256];                               /* normalisation */
+    struct cache_views cache_views;                    /* at `size` */
     struct feature_store features[CACHE_MAX_FEATURES]; /* the teacher's values; values NULL: not loaded */
 };
 
@@ -43,7 +39,7 @@ enum status dataset_load_features(struct dataset *dataset, const bool wanted[CAC
                                   struct progress *progress, struct error *err);
 void dataset_free_features(struct dataset *dataset); /* dataset_release does it too */
 
-/* The parameters of a sample's view (a number, or DATASET_EVALUATION_VIEW) at the data set's size. */
+/* The parameters of a sample's view (a number, or CACHE_EVALUATION_VIEW) at the data set's size. */
 void dataset_view(const struct dataset *dataset, uint32_t sample, int number, struct view *view);
 /* Whether the split's views are mixed: training views of a recipe with mixup or cutmix. */
 bool dataset_mixes(const struct dataset *dataset);

@@ -22,7 +22,7 @@ static enum status measure_teacher(struct evaluation *evaluation, const struct d
         size_t best = 0;
         if (dataset->labels[i] < 0)
             continue;
-        dataset_teacher(dataset, i, DATASET_EVALUATION_VIEW, logits);
+        dataset_teacher(dataset, i, CACHE_EVALUATION_VIEW, logits);
         for (size_t k = 1; k < classes; k++)
             best = logits[k] > logits[best] ? k : best;
         bool hit = (int32_t)best == dataset->labels[i];

@@ -188,7 +188,7 @@ cleanup:
 
 static struct pixel_source pixels_of(const struct dataset *dataset)
 {
-    return (struct pixel_source){dataset->images, dataset->size, (float(*)[256])(uintptr_t)dataset->table,
+    return (struct pixel_source){dataset->images, dataset->size, (float(*)[256])(uintptr_t)dataset->cache_views.table,
                                  dataset->features};
 }
 

@@ -36,7 +36,7 @@ static void fill_chunk(void *context, int index, int worker)
         const uint32_t sample = fill->order ? fill->order[i] : i;
         const int number = fill->order ? epoch_view(sample, dataset->views, fill->options->seed, fill->epoch,
                                                     fill->options->sequential)
-                                       : DATASET_EVALUATION_VIEW;
+                                       : CACHE_EVALUATION_VIEW;
         content->samples[i] = sample;
         content->numbers[i] = (uint32_t)(number < 0 ? 0 : number);
         content->labels[i] = dataset->labels[sample];

@@ -69,7 +69,7 @@ static enum status images_put(struct device *device, struct device_images *image
 }
 
 /* Levels are made when the first view needs them: most recipes never do, and they are a third of the memory. */
-static enum status need_level(struct device_images *images, struct pyramid *pyramid, int level)
+static enum status need_level(struct device_images *images, struct pyramid *pyramid, int level, struct error *err)
 {
     enum status status = STATUS_OK;
     if (level < atomic_load(&pyramid->count))
@@ -78,7 +78,7 @@ static enum status need_level(struct device_images *images, struct pyramid *pyra
     if (level >= atomic_load(&pyramid->count)) {
         struct image levels[VIEW_MAX_LEVELS] = {{0}};
         int count = 0;
-        status = view_pyramid(&pyramid->levels[0], levels, &count, NULL);
+        status = view_pyramid(&pyramid->levels[0], levels, &count, err);
         if (status == STATUS_OK) {
             for (int k = 1; k < count; k++)
                 pyramid->levels[k] = levels[k];
@@ -96,23 +96,22 @@ struct render_job {
     int size;
     float (*table)[256];
     float *out;
-    atomic_int failed;
 };
 
 /* The image's pyramid with the level that the view samples. */
 static enum status take_picture(struct device_images *images, uint32_t image, const struct view *view,
-                                struct view_picture *picture)
+                                struct view_picture *picture, struct error *err)
 {
     struct pyramid *pyramid = &images->pyramids[image];
-    const enum status status = need_level(images, pyramid, view->level);
+    const enum status status = need_level(images, pyramid, view->level, err);
     *picture = (struct view_picture){view, pyramid->levels, atomic_load(&pyramid->count)};
     return status;
 }
 
-static void render_one(void *context, int index, int worker)
+static enum status render_one(void *context, int index, int worker, struct error *err)
 {
     static const struct view_mix nothing = {.kind = VIEW_MIX_NONE, .share = 65536};
-    struct render_job *job = context;
+    const struct render_job *job = context;
     struct device_images *images = job->images;
     const struct epoch_views *views = job->views;
     const size_t at = job->first + (size_t)index;
@@ -120,14 +119,13 @@ static void render_one(void *context, int index, int worker)
     const struct view_mix *mix = views->mixes ? &views->mixes[at] : &nothing;
     struct view_picture own, partner = {0};
     enum status status = STATUS_OK;
-    TRY(take_picture(images, views->samples[at], &views->views[at], &own));
+    TRY(take_picture(images, views->samples[at], &views->views[at], &own, err));
     if (mix->kind != VIEW_MIX_NONE)
-        TRY(take_picture(images, views->partners[at], &views->partner_views[at], &partner));
+        TRY(take_picture(images, views->partners[at], &views->partner_views[at], &partner, err));
     view_render_mixed(mix, &own, &partner, job->size, job->table, images->scratch + (size_t)worker * 2 * values,
                       job->out + (size_t)index * values);
 cleanup:
-    if (status != STATUS_OK)
-        atomic_store(&job->failed, 1);
+    return status;
 }
 
 static bool is_loaded(const struct device_images *images, uint32_t image)
@@ -165,9 +163,7 @@ static enum status render(struct device *device, struct device_images *images, c
         TRY(memory_new((void **)&images->scratch, bytes, 1, "rendered views", err));
         images->scratch_bytes = bytes;
     }
-    thread_pool_run(device->pool, count, render_one, &job);
-    if (atomic_load(&job.failed))
-        status = error_set(err, STATUS_INTERNAL, NULL, "out of memory while reducing images");
+    TRY(thread_pool_try(device->pool, count, render_one, &job, err));
 cleanup:
     return status;
 }

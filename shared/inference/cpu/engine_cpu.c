@@ -15,7 +15,6 @@ struct worker {
     float *input;    /* [h, w, c] of a rendered view */
     uint8_t *pixels; /* [2, h, w, c] of it and its partner */
     float **outputs; /* [output_count] places of the sample in hand */
-    struct error error;
 };
 
 struct engine {
@@ -159,20 +158,18 @@ static void render_sample(const struct engine *engine, const struct engine_batch
     view_render_mixed(&batch->mixes[i], &own, &partner, size, batch->table, worker->pixels, worker->input);
 }
 
-static void run_sample(void *context, int sample, int index)
+static enum status run_sample(void *context, int sample, int index, struct error *err)
 {
     const struct batch_run *run = context;
     struct engine *engine = run->engine;
     const struct engine_batch *batch = run->batch;
     struct worker *worker = &engine->workers[index];
     const float *input = batch->input ? batch->input + (size_t)sample * engine->input_size : worker->input;
-    if (worker->error.code != STATUS_OK)
-        return;
     if (!batch->input)
         render_sample(engine, batch, sample, worker);
     for (int i = 0; i < engine->output_count; i++)
         worker->outputs[i] = run->outputs[i] + (size_t)sample * engine->output_sizes[i];
-    engine->ops->run(engine->onednn, index, input, worker->outputs, &worker->error);
+    return engine->ops->run(engine->onednn, index, input, worker->outputs, err);
 }
 
 static enum status engine_submit(struct engine *engine, int buffer, const struct engine_batch *batch, struct error *err)
@@ -181,15 +178,7 @@ static enum status engine_submit(struct engine *engine, int buffer, const struct
     if (batch->count < 0 || batch->count > engine->batch)
         return error_set(err, STATUS_INTERNAL, NULL, "a batch of %d for a teacher planned for %d", batch->count,
                          engine->batch);
-    for (int i = 0; i < thread_pool_size(engine->pool); i++)
-        engine->workers[i].error = (struct error){0};
-    thread_pool_run(engine->pool, batch->count, run_sample, &run);
-    for (int i = 0; i < thread_pool_size(engine->pool); i++) {
-        const struct error *error = &engine->workers[i].error;
-        if (error->code != STATUS_OK)
-            return error_set(err, error->code, error->path, "%s", error->message);
-    }
-    return STATUS_OK;
+    return thread_pool_try(engine->pool, batch->count, run_sample, &run, err);
 }
 
 static enum status engine_collect(struct engine *engine, int buffer, const float **outputs, struct error *err)

@@ -1,0 +1,65 @@
+#include "formats/cache/cache_view.h"
+
+enum status cache_views_init(struct cache_views *views, const struct cache_manifest *manifest, int size,
+                             struct error *err)
+{
+    *views = (struct cache_views){.manifest = manifest, .size = size};
+    view_normalisation_table(views->table, manifest->mean, manifest->std, manifest->channels);
+    return recipe_parse(&views->recipe, manifest->recipe, err);
+}
+
+bool cache_views_mix(const struct cache_views *views, enum split split)
+{
+    return split == SPLIT_TRAIN && recipe_mixes(&views->recipe);
+}
+
+int cache_view_number(enum split split, int row)
+{
+    return split == SPLIT_TRAIN ? row : CACHE_EVALUATION_VIEW;
+}
+
+void cache_view_make(const struct cache_views *views, const struct cache_view *which, int base_h, int base_w,
+                     struct view *view)
+{
+    const struct cache_manifest *manifest = views->manifest;
+    if (which->number == CACHE_EVALUATION_VIEW)
+        view_make_evaluation(view, base_h, base_w, manifest->size, views->size);
+    else
+        view_make(view, &views->recipe, manifest->seed, which->id, (uint32_t)which->number, base_h, base_w,
+                  manifest->size, views->size);
+}
+
+void cache_view_mix(const struct cache_views *views, const struct cache_view *which, const uint32_t *ids,
+                    struct view_mix *mix, struct cache_view *partner)
+{
+    const struct cache_manifest *manifest = views->manifest;
+    *mix = (struct view_mix){.kind = VIEW_MIX_NONE, .share = 65536};
+    *partner = *which;
+    if (which->number == CACHE_EVALUATION_VIEW)
+        return;
+    view_mix_make(mix, &partner->sample, &views->recipe, manifest->seed, which->id, (uint32_t)which->number,
+                  which->sample, manifest->splits[which->split].samples, manifest->size, views->size);
+    if (mix->kind != VIEW_MIX_NONE)
+        partner->id = ids ? ids[partner->sample] : 0;
+}
+
+void cache_view_logits(const struct cache_manifest *manifest, const struct cache_shard *shard,
+                       const struct cache_view *which, float *logits)
+{
+    const int row = which->number == CACHE_EVALUATION_VIEW ? 0 : which->number;
+    cache_logits(manifest, shard, which->sample - shard->first, row, logits);
+}
+
+enum status cache_base_image(const struct cache_manifest *manifest, const uint8_t *bytes, size_t size, const char *name,
+                             struct image *base, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct image stored = {0};
+    *base = (struct image){0};
+    TRY(image_decode(manifest->encoding, manifest->raw_h, manifest->raw_w, manifest->channels, bytes, size, name,
+                     &stored, err));
+    TRY(image_resize_short_side(&stored, manifest->base, base, err));
+cleanup:
+    image_release(&stored);
+    return status;
+}
