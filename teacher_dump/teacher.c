@@ -10,7 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { TEACHER_LIMIT = INT32_MAX }; /* protobuf's own limit */
+enum { TEACHER_LIMIT = INT32_MAX }; /* bytes of an ONNX file: protobuf's own limit */
 
 static const char *base_name(const char *path)
 {
@@ -67,7 +67,7 @@ void teacher_release(struct teacher *teacher)
     *teacher = (struct teacher){0};
 }
 
-/* Whether name has word in it, whatever their cases. */
+/* Whether name contains word; case does not matter. */
 static bool contains(const char *name, const char *word)
 {
     const size_t length = strlen(word);
@@ -77,7 +77,7 @@ static bool contains(const char *name, const char *word)
     return false;
 }
 
-/* Names that the one who wrote `tensor` may have meant: "; did you mean 'a', 'b'?", or nothing. */
+/* Names that the user may have meant by `tensor`: "; did you mean 'a', 'b'?", or nothing. */
 static void suggest_tensors(const struct graph *graph, const char *tensor, char *text, size_t size)
 {
     enum { MOST = 4 };
@@ -106,8 +106,8 @@ enum status teacher_find(const struct teacher *teacher, const char *tensor, int 
     snprintf(begin, sizeof begin, "%.*s", colon ? (int)(colon - tensor) : 0, tensor);
     if (colon && graph_find(&teacher->graph, begin) >= 0)
         return error_set(err, STATUS_CONFIG, teacher->file,
-                         "has no tensor '%s', but '%s', and '%s' is no ending that a tensor may have: those are fp16, "
-                         "int8, pooled, at and views=N",
+                         "has no tensor '%s', but '%s': ending '%s' is not allowed; use one form (fp16, int8, "
+                         "pooled, at) and one views=N",
                          tensor, begin, colon);
     suggest_tensors(&teacher->graph, tensor, near, sizeof near);
     return error_set(err, STATUS_CONFIG, teacher->file, "has no tensor '%s'%s%s `teacher_dump inspect` lists them",

@@ -1,5 +1,6 @@
 /* Operators whose inputs are all constant are folded while reading: shapes that exporters compute at run time, weights
- * behind Identity, Cast and Transpose. Here those that make values; onnx_constant_layout.c has those that move them. */
+ * behind Identity, Cast and Transpose. This file has the operators that compute values; those that only move them are
+ * in onnx_constant_layout.c. */
 #include "formats/onnx/onnx_reader.h"
 
 #include <string.h>
@@ -43,7 +44,7 @@ enum status onnx_fold_constant(struct onnx_reader *reader)
     struct onnx_array *array, like = {.count = 1};
     const Onnx__AttributeProto *a = reader->op->n_attribute == 1 ? reader->op->attribute[0] : NULL;
     if (!a)
-        return onnx_refuse(reader, "it should have one attribute");
+        return onnx_refuse(reader, "it must have one attribute");
     if (a->t) {
         TRY(onnx_tensor_header(a->t, NULL, &like, reader->err));
         TRY(onnx_emit_like(reader, &like, &array));
@@ -58,7 +59,7 @@ enum status onnx_fold_constant(struct onnx_reader *reader)
     like.count = a->n_floats ? a->n_floats : a->n_ints ? a->n_ints : 1;
     like.dims[0] = (int64_t)like.count;
     if (!a->has_f && !a->n_floats && !a->has_i && !a->n_ints)
-        return onnx_refuse(reader, "it holds neither a tensor nor numbers");
+        return onnx_refuse(reader, "its attribute must be a tensor or numbers");
     TRY(onnx_emit_like(reader, &like, &array));
     memcpy(onnx_array_data(array),
            a->n_floats ? (void *)a->floats
@@ -125,7 +126,7 @@ enum status onnx_fold_filled(struct onnx_reader *reader)
     if (value && value->t) {
         TRY(onnx_tensor_header(value->t, NULL, &header, reader->err));
         if (header.count != 1)
-            return onnx_refuse(reader, "its value should be one number");
+            return onnx_refuse(reader, "its value must be one number");
         like.is_float = header.is_float;
         if (header.is_float)
             onnx_tensor_floats(value->t, 1, &number);
@@ -150,7 +151,7 @@ cleanup:
     return status;
 }
 
-/* a op b in 64 bits; false where the result is not defined or does not fit. */
+/* a op b in 64 bits; false if the result is undefined or does not fit. */
 static bool combine_ints(char op, int64_t a, int64_t b, int64_t *out)
 {
     if (a == ONNX_BATCH || b == ONNX_BATCH)
@@ -170,7 +171,7 @@ static float combine_floats(char op, float a, float b)
     return op == 'A' ? a + b : op == 'S' ? a - b : op == 'M' ? a * b : a / b;
 }
 
-/* Whether the dims are equal but for leading ones. */
+/* Whether the dims are equal, not counting leading ones. */
 static bool same_dims(const struct onnx_array *a, const struct onnx_array *b)
 {
     for (int i = 1; i <= a->rank || i <= b->rank; i++)
@@ -179,7 +180,7 @@ static bool same_dims(const struct onnx_array *a, const struct onnx_array *b)
     return true;
 }
 
-/* Add, Sub, Mul, Div of constants of one shape, or of which one is a single number. */
+/* Add, Sub, Mul, Div of constants of the same shape, or with a single number. */
 enum status onnx_fold_arithmetic(struct onnx_reader *reader)
 {
     enum status status = STATUS_OK;
@@ -199,7 +200,7 @@ enum status onnx_fold_arithmetic(struct onnx_reader *reader)
         if (out->is_float)
             out->floats[i] = combine_floats(op, a->floats[k], b->floats[l]);
         else if (!combine_ints(op, a->ints[k], b->ints[l], &out->ints[i]))
-            return onnx_refuse(reader, "constants cannot be combined (overflow, or the batch size is among them)");
+            return onnx_refuse(reader, "constants cannot be combined: overflow, or they depend on the batch size");
     }
 cleanup:
     return status;

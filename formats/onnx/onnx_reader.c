@@ -27,14 +27,14 @@ enum status onnx_define(struct onnx_reader *reader, const char *name, struct onn
 {
     size_t slot = slot_of(reader, name);
     if (reader->table[slot])
-        return error_set(reader->err, STATUS_BAD_DATA, NULL, "tensor '%.200s' is made twice", name);
+        return error_set(reader->err, STATUS_BAD_DATA, NULL, "tensor '%.200s' is computed twice", name);
     *value = &reader->values[reader->value_count++];
     **value = (struct onnx_value){.name = name, .weight = -1, .node = -1};
     reader->table[slot] = reader->value_count;
     return STATUS_OK;
 }
 
-/* ---- the operator being read ---- */
+/* ---- the current operator ---- */
 const char *onnx_output_name(const struct onnx_reader *reader)
 {
     return reader->op->n_output ? reader->op->output[0] : "";
@@ -65,9 +65,9 @@ enum status onnx_node_input(struct onnx_reader *reader, size_t i, const struct o
 {
     *value = onnx_input(reader, i);
     if (!*value || (*value)->kind != ONNX_NODE)
-        return onnx_refuse(reader, "input %zu is missing or constant; expected a computed value", i);
+        return onnx_refuse(reader, "input %zu must be a computed value", i);
     if ((*value)->channels_last)
-        return onnx_refuse(reader, "input '%.100s' has its channels last; export with channels first", (*value)->name);
+        return onnx_refuse(reader, "input '%.100s' has channels last; export with channels first", (*value)->name);
     return STATUS_OK;
 }
 
@@ -75,7 +75,7 @@ enum status onnx_constant_input(struct onnx_reader *reader, size_t i, const stru
 {
     struct onnx_value *value = onnx_input(reader, i);
     if (!value || value->kind != ONNX_CONSTANT)
-        return onnx_refuse(reader, "input %zu is missing or computed; expected a constant", i);
+        return onnx_refuse(reader, "input %zu must be a constant", i);
     return onnx_decode(reader, value, array);
 }
 
@@ -85,7 +85,7 @@ enum status onnx_ints_input(struct onnx_reader *reader, size_t i, const struct o
     if (status != STATUS_OK)
         return status;
     if ((*array)->is_float)
-        return onnx_refuse(reader, "input %zu should be integers", i);
+        return onnx_refuse(reader, "input %zu must be integers", i);
     for (size_t k = 0; k < (*array)->count; k++)
         if ((*array)->ints[k] == ONNX_BATCH)
             return onnx_refuse(reader, "input %zu depends on the batch size", i);
@@ -101,7 +101,7 @@ enum status onnx_number_input(struct onnx_reader *reader, size_t i, double *numb
     if (status != STATUS_OK)
         return status;
     if (array->count != 1)
-        return onnx_refuse(reader, "input %zu should be one number", i);
+        return onnx_refuse(reader, "input %zu must be one number", i);
     *number = array->is_float ? (double)array->floats[0] : (double)array->ints[0];
     return STATUS_OK;
 }
@@ -202,7 +202,7 @@ enum status onnx_emit(struct onnx_reader *reader, const struct node *node, const
     int indices[NODE_MAX_INPUTS];
     TRY(define_output(reader, &value));
     if (strlen(value->name) >= NODE_MAX_NAME)
-        return onnx_refuse(reader, "names of %d bytes and more are not supported", NODE_MAX_NAME);
+        return onnx_refuse(reader, "names of %d or more bytes are not supported", NODE_MAX_NAME);
     for (int i = 0; i < input_count; i++)
         indices[i] = inputs[i]->node;
     TRY(graph_add(reader->graph, node, value->name, indices, input_count, &value->node, reader->err));
@@ -240,7 +240,7 @@ static enum status spend(struct onnx_reader *reader, size_t bytes, const char *w
 {
     if (bytes > reader->budget)
         return error_set(reader->err, STATUS_BAD_DATA, NULL,
-                         "'%.200s' needs %zu bytes, which is out of proportion to the file", what, bytes);
+                         "'%.200s' needs %zu bytes, too much for a file of this size", what, bytes);
     reader->budget -= bytes;
     return STATUS_OK;
 }
@@ -290,7 +290,7 @@ enum status onnx_new_weight(struct onnx_reader *reader, const char *name, const 
     if (status != STATUS_OK)
         return status;
     if (strlen(name) >= NODE_MAX_NAME)
-        return onnx_refuse(reader, "weight names of %d bytes and more are not supported", NODE_MAX_NAME);
+        return onnx_refuse(reader, "weight names of %d or more bytes are not supported", NODE_MAX_NAME);
     snprintf(unique, sizeof unique, "%s", name);
     for (int i = reader->graph->weight_count; graph_find_weight(reader->graph, unique) >= 0; i++)
         snprintf(unique, sizeof unique, "%s.%d", name, i);
