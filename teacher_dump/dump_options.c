@@ -102,10 +102,8 @@ enum status dump_options_parse(struct dump_options *options, int argc, char **ar
     options->mean_given = options_given(&options->table, "mean");
     options->std_given = options_given(&options->table, "std");
     for (int c = 0; c < 3 && options->std_given; c++)
-        if (!(options->std[c] > 0)) {
-            status = error_set(err, STATUS_USAGE, NULL, "--std: every value must be above 0");
-            goto cleanup;
-        }
+        if (!(options->std[c] > 0))
+            TRY(error_set(err, STATUS_USAGE, NULL, "--std: every value must be above 0"));
     TRY(parse_part(options, err));
 cleanup:
     return status;

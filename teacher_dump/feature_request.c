@@ -59,10 +59,8 @@ enum status feature_request_parse(struct feature_request *request, const char *t
             break;
         }
     }
-    if (end == 0) {
-        status = error_set(err, STATUS_USAGE, NULL, "--feature %s: the name of a tensor is missing", text);
-        goto cleanup;
-    }
+    if (end == 0)
+        TRY(error_set(err, STATUS_USAGE, NULL, "--feature %s: the name of a tensor is missing", text));
     request->tensor = arena_printf(arena, "%.*s", (int)end, text);
     if (!request->tensor)
         status = error_no_memory(err, end, "a tensor's name");

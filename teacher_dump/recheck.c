@@ -162,7 +162,7 @@ static void compare(struct recheck *recheck, const struct cache_shard *shard, co
     }
 }
 
-/* Compares answer k of the batch in hand with what the cache holds for that view. */
+/* Compares answer k of the current batch with what the cache holds for that view. */
 static enum status compare_again(struct recheck *recheck, const struct cache_shard *shard,
                                  const struct stored_view *view, const struct view_answers *answers, int k,
                                  struct error *err)
@@ -212,15 +212,14 @@ static enum status recheck_batch(struct recheck *recheck, const struct cache_sha
     struct view_answers answers;
     struct prepared_image *images = calloc(2 * (size_t)count, sizeof *images); /* the views', then the partners' */
     struct view_request *requests = calloc((size_t)count, sizeof *requests);
-    if (!images || !requests) {
-        status = error_no_memory(err, (size_t)count * sizeof *images, "a batch");
-        goto cleanup;
-    }
+    if (!images || !requests)
+        TRY(error_no_memory(err, (size_t)count * sizeof *images, "a batch"));
     for (int k = 0; k < count; k++) {
         const struct stored_view *view = &views[k];
         TRY(prepare_view(recheck, shard, view, &images[k], err));
         requests[k] = (struct view_request){
-            .image = &images[k], .which = stored_view_which(&recheck->cache.manifest, view, shard->ids[view->sample])};
+            .image = &images[k],
+            .which = stored_view_identity(&recheck->cache.manifest, view, shard->ids[view->sample])};
         if (recheck->partners)
             TRY(prepare_partner(recheck, &recheck->partners[first - recheck->round + k], &images[count + k],
                                 &requests[k], err));
@@ -276,11 +275,9 @@ enum status recheck_run(struct recheck *recheck, struct error *err)
         TRY(load_partners(recheck, k, err));
         TRY(recheck_batch(recheck, &shard, k, count, err));
         progress_update(&recheck->progress, (size_t)(k + count), NULL);
-        if (interrupt_requested()) {
-            status = error_set(err, STATUS_INTERRUPTED, recheck->path, "stopped after %d of %d views", k + count,
-                               recheck->count);
-            goto cleanup;
-        }
+        if (interrupt_requested())
+            TRY(error_set(err, STATUS_INTERRUPTED, recheck->path, "stopped after %d of %d views", k + count,
+                          recheck->count));
     }
 cleanup:
     progress_end(&recheck->progress);

@@ -51,10 +51,8 @@ enum status shard_queue_new(struct shard_queue **out, struct cache_writer *write
     pthread_mutex_init(&queue->mutex, NULL);
     pthread_cond_init(&queue->changed, NULL);
     TRY(thread_pool_new(&queue->pool, threads, err));
-    if (pthread_create(&queue->thread, NULL, write_shards, queue) != 0) {
-        status = error_set(err, STATUS_INTERNAL, NULL, "cannot start the thread that writes shards");
-        goto cleanup;
-    }
+    if (pthread_create(&queue->thread, NULL, write_shards, queue) != 0)
+        TRY(error_set(err, STATUS_INTERNAL, NULL, "cannot start the thread that writes shards"));
     queue->started = true;
     *out = queue;
     queue = NULL;

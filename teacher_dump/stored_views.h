@@ -18,7 +18,8 @@ enum status stored_views_choose(const struct cache_manifest *manifest, uint64_t 
 
 /* The index of the view's sample in its split. */
 uint32_t stored_view_sample(const struct cache_manifest *manifest, const struct stored_view *view);
-/* The parameters' key of that view (cache_view_make); id: of its sample. */
-struct cache_view stored_view_which(const struct cache_manifest *manifest, const struct stored_view *view, uint32_t id);
+/* Which view it is, for cache_view_make; id: of its sample. */
+struct cache_view stored_view_identity(const struct cache_manifest *manifest, const struct stored_view *view,
+                                       uint32_t id);
 
 #endif

@@ -34,14 +34,11 @@ enum status teacher_open(struct teacher *teacher, const char *path, int size, st
     digest_bytes(bytes, length, teacher->digest);
     TRY(onnx_read(&teacher->graph, bytes, length, path, &options, err));
     const struct node *output = &teacher->graph.nodes[teacher->graph.output];
-    if (output->op == OP_SOFTMAX) {
-        status =
-            error_set(err, STATUS_CONFIG, path,
+    if (output->op == OP_SOFTMAX)
+        TRY(error_set(err, STATUS_CONFIG, path,
                       "its output %s is a softmax: distillation with a temperature needs the logits before it; export "
                       "the model without its last softmax",
-                      output->name);
-        goto cleanup;
-    }
+                      output->name));
     teacher->input = teacher->graph.nodes[teacher->graph.input].shape;
     teacher->classes = output->shape.c;
     if (output->shape.h != 1 || output->shape.w != 1 || teacher->classes < 2)
@@ -59,8 +56,8 @@ cleanup:
 
 void teacher_release(struct teacher *teacher)
 {
-    if (teacher->inference)
-        teacher->backend->engine->close(teacher->inference);
+    if (teacher->engine)
+        teacher->backend->engine->close(teacher->engine);
     if (teacher->device)
         teacher->backend->device->close(teacher->device);
     graph_release(&teacher->graph);
@@ -120,11 +117,9 @@ enum status teacher_choose(struct teacher_engine *engine, struct error *err)
     enum precision precision;
     TRY(backend_find(engine->device, &engine->backend, &engine->index, &engine->why, err));
     const struct engine_ops *ops = engine->backend->engine;
-    if (!ops) {
-        status = error_set(err, STATUS_CONFIG, NULL, "the %s backend cannot run teachers: use --device cpu",
-                           engine->backend->name);
-        goto cleanup;
-    }
+    if (!ops)
+        TRY(error_set(err, STATUS_CONFIG, NULL, "the %s backend cannot run teachers: use --device cpu",
+                      engine->backend->name));
     TRY(ops->choose_precision((enum precision)engine->precision, &precision, err));
     engine->precision = (int)precision;
     engine->batch = engine->batch ? engine->batch : ops->usual_batch;
@@ -151,7 +146,7 @@ enum status teacher_start(struct teacher *teacher, const struct teacher_engine *
                                            .outputs = teacher->nodes,
                                            .output_count = teacher->output_count};
     TRY(teacher->backend->device->open(&teacher->device, &device, err));
-    TRY(teacher->backend->engine->open(&teacher->inference, teacher->device, &teacher->graph, &options, err));
+    TRY(teacher->backend->engine->open(&teacher->engine, teacher->device, &teacher->graph, &options, err));
 cleanup:
     return status;
 }
@@ -159,5 +154,5 @@ cleanup:
 void teacher_describe(const struct teacher *teacher, char *text, size_t size)
 {
     snprintf(text, size, "%s; %s", teacher->backend->device->describe(teacher->device),
-             teacher->backend->engine->describe(teacher->inference));
+             teacher->backend->engine->describe(teacher->engine));
 }

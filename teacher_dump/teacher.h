@@ -21,7 +21,7 @@ struct teacher {
     int output_count;
     const struct backend *backend; /* after teacher_start */
     struct device *device;
-    struct engine *inference;
+    struct engine *engine;
 };
 
 /* Where and how a teacher runs. */

@@ -17,14 +17,10 @@ enum status cache_open(struct cache *cache, const char *path, struct error *err)
     *cache = (struct cache){0};
     char *file = path_join(path, "cache.json");
     cache->path = strdup(path);
-    if (!file || !cache->path) {
-        status = error_no_memory(err, strlen(path), "a path");
-        goto cleanup;
-    }
-    if (!folder_exists(path)) {
-        status = error_set(err, STATUS_NO_INPUT, path, "is not a cache: there is no such folder");
-        goto cleanup;
-    }
+    if (!file || !cache->path)
+        TRY(error_no_memory(err, strlen(path), "a path"));
+    if (!folder_exists(path))
+        TRY(error_set(err, STATUS_NO_INPUT, path, "is not a cache: there is no such folder"));
     if (!file_exists(file)) {
         char *partial = path_join(path, "partial");
         status = error_set(err, STATUS_NO_INPUT, path, "%s",
@@ -64,21 +60,16 @@ enum status cache_read_shard(const struct cache *cache, enum split split, int sh
     if (!path)
         return error_no_memory(err, strlen(cache->path), "a path");
     TRY(file_read(path, (size_t)CACHE_SHARD_LIMIT * 2, &bytes, &size, err));
-    if (size != entry->bytes) {
-        status = error_set(
+    if (size != entry->bytes)
+        TRY(error_set(
             err, STATUS_BAD_DATA, path,
             "has %zu bytes, but the manifest says %llu: copy it again, or run teacher_dump again to repair it", size,
-            (unsigned long long)entry->bytes);
-        goto cleanup;
-    }
+            (unsigned long long)entry->bytes));
     digest_bytes(bytes, size, digest);
-    if (strcmp(digest, entry->digest) != 0) {
-        status =
-            error_set(err, STATUS_BAD_DATA, path,
+    if (strcmp(digest, entry->digest) != 0)
+        TRY(error_set(err, STATUS_BAD_DATA, path,
                       "is damaged (its SHA-256 is not the manifest's): copy it again, or run teacher_dump again to "
-                      "repair it");
-        goto cleanup;
-    }
+                      "repair it"));
     TRY(shard_parse(&cache->manifest, split, entry, bytes, size, parts, path, content, err));
 cleanup:
     free(bytes);

@@ -205,10 +205,8 @@ enum status cache_writer_put(struct cache_writer *writer, struct cache_claim *cl
     char path[CACHE_PATH_SIZE];
     struct cache_shard_entry entry = writer->identity->splits[claim->split].shards[claim->shard];
     if (claim->state != CACHE_CLAIMED || content->split != claim->split || content->first != entry.first ||
-        content->count != entry.count) {
-        status = error_set(err, STATUS_INTERNAL, entry.file, "is not the shard that was claimed");
-        goto cleanup;
-    }
+        content->count != entry.count)
+        TRY(error_set(err, STATUS_INTERNAL, entry.file, "is not the shard that was claimed"));
     TRY(shard_build(writer->identity, content, pool, &bytes, &size, &entry.image_bytes, err));
     entry.bytes = size;
     digest_bytes(bytes, size, entry.digest);

@@ -247,14 +247,12 @@ enum status manifest_parse(struct cache_manifest *manifest, const char *text, si
     struct json_place root = json_root(tree, path);
     TRY(json_choice(&root, "format", &manifest_format, 1, &format, err));
     INTEGER(&root, "format_version", 1, INT32_MAX, manifest->format_version);
-    if (manifest->format_version != CACHE_FORMAT_VERSION) {
-        status = error_set(
+    if (manifest->format_version != CACHE_FORMAT_VERSION)
+        TRY(error_set(
             err, STATUS_CONFIG, path,
             "has format version %d, but this program reads version %d: use the program that wrote it, or make "
             "the cache again",
-            manifest->format_version, CACHE_FORMAT_VERSION);
-        goto cleanup;
-    }
+            manifest->format_version, CACHE_FORMAT_VERSION));
     TRY(json_string(&root, "program_version", &manifest->arena, &manifest->program_version, err));
     TRY(parse_classes(&root, manifest, err));
     TRY(parse_skipped(&root, manifest, err));
@@ -278,10 +276,8 @@ enum status manifest_record_parse(struct cache_shard_entry *entry, const char *t
     TRY(json_parse(&tree, text, size, path, err));
     struct json_place root = json_root(tree, path);
     TRY(parse_shard(&root, true, &arena, &record, err));
-    if (strcmp(record.file, entry->file) != 0 || record.first != entry->first || record.count != entry->count) {
-        status = error_set(err, STATUS_BAD_DATA, path, "is the record of another shard");
-        goto cleanup;
-    }
+    if (strcmp(record.file, entry->file) != 0 || record.first != entry->first || record.count != entry->count)
+        TRY(error_set(err, STATUS_BAD_DATA, path, "is the record of another shard"));
     record.file = entry->file;
     *entry = record;
 cleanup:

@@ -124,14 +124,10 @@ static enum status locate(const struct shard_reader *reader, const struct shard_
 {
     enum status status = STATUS_OK;
     hid_t set = open_set(reader, field->name), properties = -1;
-    if (set < 0) {
-        status = bad(reader, field, "is missing", err);
-        goto cleanup;
-    }
-    if (!same_type(set, field) || !same_shape(set, field)) {
-        status = bad(reader, field, "does not have the type and shape that the manifest says", err);
-        goto cleanup;
-    }
+    if (set < 0)
+        TRY(bad(reader, field, "is missing", err));
+    if (!same_type(set, field) || !same_shape(set, field))
+        TRY(bad(reader, field, "does not have the type and shape that the manifest says", err));
     properties = H5Dget_create_plist(set);
     if (properties < 0)
         status = bad(reader, field, "has no properties", err);
@@ -229,25 +225,19 @@ static enum status locate_all(struct shard_reader *reader, struct cache_shard *s
     bool images = (parts & CACHE_READ_IMAGES) && reader->manifest->images_embedded;
     hdf5_enter();
     reader->file = open_image(reader->bytes, reader->size);
-    if (reader->file < 0) {
-        status = error_set(err, STATUS_BAD_DATA, reader->path, "is not an HDF5 file");
-        goto cleanup;
-    }
+    if (reader->file < 0)
+        TRY(error_set(err, STATUS_BAD_DATA, reader->path, "is not an HDF5 file"));
     TRY(sizes_from_file(reader, images, &length, &image_bytes, err));
     *names = malloc(length * shard->count);
     shard->image_bytes = images ? malloc(image_bytes) : NULL;
-    if (!*names || (images && !shard->image_bytes)) {
-        status = error_no_memory(err, image_bytes, "images of a shard");
-        goto cleanup;
-    }
+    if (!*names || (images && !shard->image_bytes))
+        TRY(error_no_memory(err, image_bytes, "images of a shard"));
     *count = shard_fields(reader->manifest, shard, parts, fields);
     if (images) {
         fields[*count] = shard_images_field(reader->manifest, shard, image_bytes);
-        if (fields[(*count)++].bytes != image_bytes) {
-            status = error_set(err, STATUS_BAD_DATA, reader->path,
-                               "data set images does not have the shape that the manifest says");
-            goto cleanup;
-        }
+        if (fields[(*count)++].bytes != image_bytes)
+            TRY(error_set(err, STATUS_BAD_DATA, reader->path,
+                          "data set images does not have the shape that the manifest says"));
     }
     fields[(*count)++] = shard_names_field(shard, *names, length);
     for (int i = 0; i < *count; i++)

@@ -195,10 +195,8 @@ enum status shard_build(const struct cache_manifest *manifest, const struct cach
     hdf5_enter();
     TRY(zstd_filter_register(err));
     file = create_file(&kept);
-    if (file < 0) {
-        status = error_set(err, STATUS_INTERNAL, NULL, "libhdf5 cannot create a file in memory");
-        goto cleanup;
-    }
+    if (file < 0)
+        TRY(error_set(err, STATUS_INTERNAL, NULL, "libhdf5 cannot create a file in memory"));
     TRY(write_all(file, manifest, shard, pool, image_bytes, err));
 cleanup:
     if (file >= 0 && H5Fclose(file) < 0 && status == STATUS_OK)

@@ -167,10 +167,10 @@ cleanup:
 /* ---- log.jsonl ---- */
 
 /* Opens the file to append (or empties it), and ends a line that a crash cut short. */
-static enum status open_events(struct run_log *log, bool anew, struct error *err)
+static enum status open_events(struct run_log *log, bool start_again, struct error *err)
 {
     char last = '\n';
-    log->events = open(log->events_path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | (anew ? O_TRUNC : 0), 0666);
+    log->events = open(log->events_path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | (start_again ? O_TRUNC : 0), 0666);
     if (log->events < 0)
         return error_set(err, STATUS_CANT_CREATE, log->events_path, "cannot open for writing: %s", strerror(errno));
     off_t size = lseek(log->events, 0, SEEK_END);
