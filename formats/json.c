@@ -11,7 +11,7 @@ enum status json_parse(cJSON **root, const char *text, size_t size, const char *
     const char *end = NULL;
     *root = cJSON_ParseWithLengthOpts(text, size, &end, 0);
     if (!*root)
-        return error_set(err, STATUS_BAD_DATA, path, "is not JSON from byte %zu on", end ? (size_t)(end - text) : 0);
+        return error_set(err, STATUS_BAD_DATA, path, "is not valid JSON at byte %zu", end ? (size_t)(end - text) : 0);
     while (end < text + size && strchr(" \t\r\n", *end) && *end)
         end++;
     if (end != text + size || !cJSON_IsObject(*root)) {
@@ -80,7 +80,7 @@ enum status json_element(const struct json_place *array, int index, struct json_
     *element = (struct json_place){.node = node, .path = array->path};
     snprintf(element->place, sizeof element->place, "%.80s[%d]", array->place, index);
     if (!cJSON_IsObject(node) && !cJSON_IsString(node))
-        return fail(element, NULL, "is neither an object nor a string", err);
+        return fail(element, NULL, "must be an object or a string", err);
     return STATUS_OK;
 }
 
@@ -118,7 +118,7 @@ enum status json_integer(const struct json_place *at, const char *field, int64_t
         return status;
     if (number != floor(number) || number < (double)low || number > (double)high) {
         char what[96];
-        snprintf(what, sizeof what, "is not a whole number from %lld to %lld", (long long)low, (long long)high);
+        snprintf(what, sizeof what, "must be a whole number from %lld to %lld", (long long)low, (long long)high);
         return fail(at, field, what, err);
     }
     *out = (int64_t)number;
@@ -132,7 +132,7 @@ enum status json_boolean(const struct json_place *at, const char *field, bool *o
     if (status != STATUS_OK)
         return status;
     if (!cJSON_IsBool(node))
-        return fail(at, field, "is neither true nor false", err);
+        return fail(at, field, "must be true or false", err);
     *out = cJSON_IsTrue(node);
     return STATUS_OK;
 }
@@ -144,7 +144,7 @@ enum status json_digest(const struct json_place *at, const char *field, char out
     if (status != STATUS_OK)
         return status;
     if (!cJSON_IsString(node) || strlen(node->valuestring) != 64 || strspn(node->valuestring, "0123456789abcdef") != 64)
-        return fail(at, field, "is not a SHA-256 of 64 hexadecimal digits", err);
+        return fail(at, field, "must be a SHA-256 of 64 hexadecimal digits", err);
     memcpy(out, node->valuestring, 65);
     return STATUS_OK;
 }
@@ -160,7 +160,7 @@ enum status json_u64(const struct json_place *at, const char *field, uint64_t *o
     do {
         if (*digit < '0' || *digit > '9' || __builtin_mul_overflow(value, 10u, &value) ||
             __builtin_add_overflow(value, (uint64_t)(*digit - '0'), &value))
-            return fail(at, field, "is not a string of decimal digits below 2^64", err);
+            return fail(at, field, "must be a string of decimal digits, below 2^64", err);
     } while (*++digit);
     *out = value;
     return STATUS_OK;
@@ -199,7 +199,7 @@ static bool scalars_differ(const cJSON *left, const cJSON *right)
     return cJSON_IsNumber(left) && left->valuedouble != right->valuedouble;
 }
 
-/* Fields are compared in order: both trees come from the same serialiser. */
+/* Fields are compared in order, since both trees come from the same serialiser. */
 bool json_difference(const cJSON *left, const cJSON *right, const char *const *ignore, char *path, size_t size,
                      const cJSON **a, const cJSON **b)
 {

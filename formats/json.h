@@ -1,6 +1,6 @@
 /* Strict reading of JSON files: a field that is missing, has the wrong type or is out of range is STATUS_BAD_DATA, and
- * the message names the file and the field ("splits[0].shards[3].bytes"). Trees are cJSON's, and are
- * written with cJSON's functions: whoever includes this header needs no other. */
+ * the message names the file and the field ("splits[0].shards[3].bytes"). Trees are cJSON's and are written with
+ * cJSON's functions, which this header includes. */
 #ifndef FORMATS_JSON_H
 #define FORMATS_JSON_H
 
@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* An object (or array element) within a file, with its place for messages. Borrows node and path. */
+/* An object (or array element) in a file, with its place for messages. Borrows node and path. */
 struct json_place {
     const cJSON *node;
     const char *path; /* of the file */
@@ -29,7 +29,7 @@ enum status json_array(const struct json_place *at, const char *field, int limit
  * string. */
 enum status json_element(const struct json_place *array, int index, struct json_place *element, struct error *err);
 
-/* The string of `field`; with field NULL, at itself. *out belongs to the arena. */
+/* The string of `field`, or of `at` itself if field is NULL. *out belongs to the arena. */
 enum status json_string(const struct json_place *at, const char *field, struct arena *arena, const char **out,
                         struct error *err);
 enum status json_integer(const struct json_place *at, const char *field, int64_t low, int64_t high, int64_t *out,
@@ -38,14 +38,14 @@ enum status json_number(const struct json_place *at, const char *field, double *
 enum status json_boolean(const struct json_place *at, const char *field, bool *out, struct error *err);
 /* 64 hexadecimal digits. */
 enum status json_digest(const struct json_place *at, const char *field, char out[65], struct error *err);
-/* A decimal string: 64-bit numbers do not fit JSON's doubles. */
+/* A decimal string, since 64-bit numbers do not fit into JSON's doubles. */
 enum status json_u64(const struct json_place *at, const char *field, uint64_t *out, struct error *err);
 /* One of names[count]; *out gets its index. */
 enum status json_choice(const struct json_place *at, const char *field, const char *const *names, int count, int *out,
                         struct error *err);
 
-/* Finds the first difference of two trees: *path (capacity size) its place, *a and *b its nodes (NULL where one lacks
- * it). False when they are equal. Fields called as in ignore[] (NULL-terminated) are passed over. */
+/* Finds the first difference of two trees: path[size] gets its place, *a and *b its nodes (NULL if a tree lacks it).
+ * False if they are equal. Fields named in ignore[] (NULL-terminated) are skipped. */
 bool json_difference(const cJSON *left, const cJSON *right, const char *const *ignore, char *path, size_t size,
                      const cJSON **a, const cJSON **b);
 

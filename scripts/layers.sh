@@ -18,7 +18,7 @@ may_include() {
     shared/inference/*) echo "$data shared/device/ shared/inference/" ;;
     shared/backend/*) echo "$data shared/device/ shared/training/ shared/inference/ shared/backend/" ;;
     shared/*) echo "nothing-before-it-has-a-line-here" ;;
-    formats/*) echo "shared/ formats/" ;;
+    formats/*) echo "$data formats/" ;;
     teacher_dump/*) echo "shared/ formats/ teacher_dump/" ;;
     student_train/*) echo "shared/ formats/ student_train/" ;;
     esac

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { IMAGES_AT_ONCE = 32 }; /* without a teacher */
+enum { IMAGES_AT_ONCE = 32 }; /* a batch without a teacher */
 
 static const float imagenet_mean[3] = {0.485f, 0.456f, 0.406f}, imagenet_std[3] = {0.229f, 0.224f, 0.225f};
 
@@ -50,7 +50,7 @@ static enum status set_replay(struct dump_job *job, struct error *err)
     manifest->seed = options->seed;
     manifest->views = options->views;
     manifest->size = job->teacher.input.h;
-    /* 256 for 224, and the same proportion for larger inputs, so that the centre crop stays inside of the base. */
+    /* 256 for 224, and the same proportion for larger inputs, so that the centre crop stays inside the base. */
     int usual = manifest->size > 224 ? (manifest->size * 8 + 6) / 7 : 256;
     manifest->base = options->base >= 0 ? options->base : photos ? usual : 0;
     for (int c = 0; c < 3; c++) {
@@ -66,7 +66,7 @@ static enum status set_features(struct dump_job *job, struct error *err)
     struct cache_manifest *manifest = &job->manifest;
     const struct dump_options *options = job->options;
     if (options->features.count > CACHE_MAX_FEATURES)
-        return error_set(err, STATUS_USAGE, NULL, "--feature: at most %d", CACHE_MAX_FEATURES);
+        return error_set(err, STATUS_USAGE, NULL, "--feature: at most %d are allowed", CACHE_MAX_FEATURES);
     if (options->feature_views > options->views)
         return error_set(err, STATUS_USAGE, NULL, "--feature-views %d is more than --views %d", options->feature_views,
                          options->views);
@@ -84,7 +84,7 @@ cleanup:
     return status;
 }
 
-/* The input's side before the teacher is known: what --size says, or what the data suggests. */
+/* The input's side before the teacher is known: --size, or what the data suggests. */
 static int wanted_size(const struct dump_job *job)
 {
     const struct image_source *source = &job->source;
@@ -99,23 +99,24 @@ static enum status check_fit(const struct dump_job *job, struct error *err)
     const struct image_source *source = &job->source;
     if (teacher->classes != source->class_count)
         return error_set(err, STATUS_CONFIG, job->options->teacher,
-                         "the teacher has %d logits, the data set %s has %d classes: they do not belong together",
+                         "the teacher has %d logits, but the data set %s has %d classes: they do not belong together",
                          teacher->classes, source->path, source->class_count);
     if (teacher->input.c != source->channels)
         return error_set(err, STATUS_CONFIG, job->options->teacher,
-                         "the teacher takes %d channels, the images of %s have %d", teacher->input.c, source->path,
+                         "the teacher takes %d channels, but the images of %s have %d", teacher->input.c, source->path,
                          source->channels);
     if (job->options->size && teacher->input.h != job->options->size)
         return error_set(err, STATUS_CONFIG, job->options->teacher,
-                         "the teacher's input is fixed to %dx%d, --size says %d: leave --size out", teacher->input.h,
+                         "the teacher's input is fixed to %dx%d, but --size is %d: leave --size out", teacher->input.h,
                          teacher->input.w, job->options->size);
     if (teacher->input.h > VIEW_MAX_SIZE)
-        return error_set(err, STATUS_CONFIG, job->options->teacher, "the teacher's input of %d pixels is above %d",
-                         teacher->input.h, VIEW_MAX_SIZE);
+        return error_set(err, STATUS_CONFIG, job->options->teacher,
+                         "the teacher's input of %d pixels is larger than %d, the maximum", teacher->input.h,
+                         VIEW_MAX_SIZE);
     return STATUS_OK;
 }
 
-/* Where the teacher will run is part of the cache's identity: another kind of device gives other bytes. */
+/* Where the teacher runs is part of the cache's identity: another kind of device gives other bytes. */
 static enum status choose_engine(struct dump_job *job, struct error *err)
 {
     const struct dump_options *options = job->options;
@@ -140,7 +141,7 @@ cleanup:
     return status;
 }
 
-/* Without a teacher the data set says what a network will see. */
+/* Without a teacher, the data set decides the size of the input. */
 static enum status open_teacher(struct dump_job *job, struct error *err)
 {
     const struct image_source *source = &job->source;
@@ -153,7 +154,7 @@ static enum status open_teacher(struct dump_job *job, struct error *err)
     job->teacher =
         (struct teacher){.file = "", .input = {source->channels, size, size}, .classes = source->class_count};
     if (job->options->features.count)
-        status = error_set(err, STATUS_USAGE, NULL, "--feature needs a teacher, --teacher none has no tensors");
+        status = error_set(err, STATUS_USAGE, NULL, "--feature needs a teacher: --teacher none has no tensors");
 cleanup:
     return status;
 }
@@ -196,7 +197,7 @@ static enum status handle_bad_images(struct dump_job *job, struct progress *prog
     if (scan->problem_count && job->options->on_bad_image == BAD_IMAGE_FAIL)
         return error_set(
             err, STATUS_BAD_DATA, job->source.path,
-            "%zu of its images are broken, the first is %s (%s): repair or remove them, or give --on-bad-image "
+            "%zu of its images are broken, the first is %s (%s): repair or remove them, or pass --on-bad-image "
             "skip",
             scan->problem_count, skipped[0].name, skipped[0].reason);
     manifest->skipped = skipped;
@@ -204,7 +205,7 @@ static enum status handle_bad_images(struct dump_job *job, struct progress *prog
     return STATUS_OK;
 }
 
-/* The samples that stay, in order, and their stored sizes. */
+/* The samples that are kept, in order, and their stored sizes. */
 static enum status lay_out_split(struct dump_job *job, enum split s, struct error *err)
 {
     const struct image_set *set = &job->source.sets[s];

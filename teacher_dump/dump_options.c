@@ -25,14 +25,15 @@ static void fill_specs(struct dump_options *o)
          "how views are made: a preset (none, light, food11-strong, cifar) or transforms such as "
          "'random_resized_crop(scale=0.7:1)+hflip(p=0.5)'"},
         {"feature", OPTION_LIST, &o->features, "TENSOR[:FORM][:views=N]", NULL,
-         "record this tensor of the teacher as fp16 (default), int8 (a scale by channel), pooled (mean over height and "
-         "width) or at (attention map), for its samples' first N views; `inspect FILE.onnx` lists the tensors"},
-        {"feature-views", OPTION_INT, &o->feature_views, "N", NULL,
-         "the N of features that are given without views= [all]", .minimum = 1, .maximum = 65536},
-        {"size", OPTION_INT, &o->size, "N", NULL, "side of the teacher's input [what the teacher has, else 224]",
-         .minimum = 1, .maximum = VIEW_MAX_SIZE},
+         "record this tensor of the teacher as fp16 (default), int8 (one scale per channel), pooled (mean over height "
+         "and width) or at (attention map), for the first N views of each sample; `inspect FILE.onnx` lists tensors"},
+        {"feature-views", OPTION_INT, &o->feature_views, "N", NULL, "the N of features given without views= [all]",
+         .minimum = 1, .maximum = 65536},
+        {"size", OPTION_INT, &o->size, "N", NULL,
+         "side of the teacher's input [as in the teacher's file, otherwise 224]", .minimum = 1,
+         .maximum = VIEW_MAX_SIZE},
         {"base", OPTION_INT, &o->base, "N", NULL,
-         "short side to which photos are resized first, 0: not at all [256, more for sizes above 224; raw sets 0]",
+         "short side to which photos are resized first; 0: no resizing [256, more for sizes above 224; raw sets 0]",
          .minimum = 0, .maximum = 8192},
         {"mean", OPTION_FLOATS, o->mean, "R,G,B", NULL,
          "input = (pixel / 255 - mean) / std [ImageNet's 0.485,0.456,0.406; raw sets 0.5,0.5,0.5]", .length = 3},
@@ -40,24 +41,25 @@ static void fill_specs(struct dump_options *o)
          .length = 3},
         {"seed", OPTION_UINT64, &o->seed, "N", "1", "seed of the views"},
         {"batch", OPTION_INT, &o->batch, "N", "0",
-         "views that the teacher sees at once; 0: 32 on the CPU, where it changes no result, 256 on a GPU",
+         "views per run of the teacher; 0: 32 on the CPU (where results do not depend on it), 256 on a GPU",
          .minimum = 0, .maximum = DUMP_MAX_BATCH},
         {"device", OPTION_STRING, &o->device, "D", "auto", "auto, cpu, cuda or cuda:K"},
         {"teacher-precision", OPTION_CHOICE, &o->precision, NULL, "auto",
-         "what the teacher computes with; auto: fp16 with cuDNN, otherwise fp32", .choices = precision_names},
-        {"gpu-memory", OPTION_SIZE, &o->gpu_memory, "SIZE", "0", "use no more of the GPU's memory; 0: what is free"},
+         "what the teacher computes in; auto: fp16 with cuDNN, otherwise fp32", .choices = precision_names},
+        {"gpu-memory", OPTION_SIZE, &o->gpu_memory, "SIZE", "0", "the most GPU memory to use; 0: all that is free"},
         {"partner-memory", OPTION_SIZE, &o->partner_memory, "SIZE", "0",
-         "mixup, cutmix: memory for decoded images that may become partners; 0: a quarter of the machine's; changes no "
-         "result"},
-        {"threads", OPTION_INT, &o->threads, "N", "0", "0: all processors; changes no result", .minimum = 0,
+         "mixup, cutmix: memory for decoded images that may become partners; 0: a quarter of the machine's; does not "
+         "change results"},
+        {"threads", OPTION_INT, &o->threads, "N", "0", "0: all processors; does not change results", .minimum = 0,
          .maximum = 1024},
         {"part", OPTION_STRING, &o->part_text, "I/N", NULL,
          "do only the I-th of N parts: several processes or machines fill one cache, the last one publishes it"},
         {"images", OPTION_CHOICE, &o->images, NULL, "embed", "keep the images in the cache, or refer to the files",
          .choices = image_choices},
-        {"on-bad-image", OPTION_CHOICE, &o->on_bad_image, NULL, "fail", "stop before the work, or leave bad images out",
-         .choices = bad_image_choices},
-        {"dry-run", OPTION_FLAG, &o->dry_run, NULL, NULL, "write nothing: say what it would take"},
+        {"on-bad-image", OPTION_CHOICE, &o->on_bad_image, NULL, "fail",
+         "stop before the work starts, or leave out bad images", .choices = bad_image_choices},
+        {"dry-run", OPTION_FLAG, &o->dry_run, NULL, NULL,
+         "write nothing: print how much space and time a run would take"},
         {"json", OPTION_FLAG, &o->json, NULL, NULL, "print the summary as JSON"},
         {"quiet", OPTION_FLAG, &o->quiet, NULL, NULL, "no progress"},
     };
@@ -73,7 +75,7 @@ static enum status parse_part(struct dump_options *options, struct error *err)
         return STATUS_OK;
     if (sscanf(options->part_text, "%5d/%5d%c", &options->part, &options->parts, &rest) != 2 || options->part < 1 ||
         options->part > options->parts)
-        return error_set(err, STATUS_USAGE, NULL, "--part %s: give I/N with 1 <= I <= N, such as 2/5",
+        return error_set(err, STATUS_USAGE, NULL, "--part %s: must be I/N with 1 <= I <= N, such as 2/5",
                          options->part_text);
     return STATUS_OK;
 }
@@ -85,7 +87,7 @@ enum status dump_options_parse(struct dump_options *options, int argc, char **ar
     fill_specs(options);
     options->table = (struct options){
         .command = "teacher_dump run",
-        .summary = "Runs the teacher once over every view of every sample and stores what it says.",
+        .summary = "Runs the teacher once over every view of every sample and stores its answers.",
         .specs = options->specs,
     };
     while (options->table.count < DUMP_SPEC_COUNT && options->specs[options->table.count].name)
@@ -100,10 +102,8 @@ enum status dump_options_parse(struct dump_options *options, int argc, char **ar
     options->mean_given = options_given(&options->table, "mean");
     options->std_given = options_given(&options->table, "std");
     for (int c = 0; c < 3 && options->std_given; c++)
-        if (!(options->std[c] > 0)) {
-            status = error_set(err, STATUS_USAGE, NULL, "--std: every value must be above 0");
-            goto cleanup;
-        }
+        if (!(options->std[c] > 0))
+            TRY(error_set(err, STATUS_USAGE, NULL, "--std: every value must be above 0"));
     TRY(parse_part(options, err));
 cleanup:
     return status;

@@ -1,4 +1,4 @@
-/* What `teacher_dump run` is asked for. */
+/* The options of `teacher_dump run`. */
 #ifndef TEACHER_DUMP_DUMP_OPTIONS_H
 #define TEACHER_DUMP_DUMP_OPTIONS_H
 
@@ -13,15 +13,15 @@ struct dump_options {
     int views;
     const char *recipe;
     struct option_list features; /* see feature_request.h */
-    int feature_views;           /* of those without their own; 0: all views */
-    int size, base;              /* 0: chosen by the teacher and the data; base -1 likewise */
-    double mean[3], std[3];      /* where given */
+    int feature_views;           /* of features that do not say views=N; 0: all views */
+    int size, base;              /* size 0, base -1: the teacher and the data decide */
+    double mean[3], std[3];      /* if given on the command line */
     bool mean_given, std_given;
     uint64_t seed;
     int batch; /* 0: the device's usual one */
     int threads;
     const char *device;
-    uint64_t gpu_memory, partner_memory; /* bytes; 0: chosen */
+    uint64_t gpu_memory, partner_memory; /* bytes; 0: what is free; a quarter of the machine's */
     int precision;                       /* enum precision */
     int part, parts;                     /* 1-based; 1 of 1 is everything */
     int images;

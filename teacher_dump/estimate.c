@@ -15,11 +15,11 @@ static const double MEASURE_SECONDS = 2;
 struct measurement {
     double image_seconds; /* read, decode, resize, on one thread */
     double view_seconds;  /* render and teacher, all threads */
-    double image_bytes;   /* stored, mean */
+    double image_bytes;   /* mean size of a stored image */
     int images, failures;
 };
 
-/* Spreads over the largest split, so that all classes are met. */
+/* Samples are spread over the largest split, so that they come from all classes. */
 static enum split largest_split(const struct dump_job *job)
 {
     int largest = 0;
@@ -54,7 +54,7 @@ static void sampled_release(struct sampled *sampled)
     free(sampled->requests);
 }
 
-/* Image `index` of the split into place `place` of the batch. An image that cannot be read is a failure to count. */
+/* Image `index` of the split into place `place` of the batch. An image that cannot be read counts as a failure. */
 static void sample_image(const struct dump_job *job, enum split split, size_t index, struct sampled *sampled, int place,
                          struct measurement *m)
 {
@@ -92,7 +92,7 @@ static enum status measure_images(const struct dump_job *job, struct sampled *sa
     return STATUS_OK;
 }
 
-/* Runs one batch again and again, as many at once as a run has under way. */
+/* Runs one batch again and again, with as many in progress as in a run. */
 static enum status measure_views(struct view_batch *views, const struct sampled *sampled, struct measurement *m,
                                  struct error *err)
 {
@@ -135,7 +135,7 @@ cleanup:
     return status;
 }
 
-/* Free bytes where `path` is or would be. */
+/* Free bytes on the disk where `path` is or would be. */
 static uint64_t free_bytes(const char *path)
 {
     char folder[4096];
@@ -163,7 +163,7 @@ struct estimate {
 static struct estimate extrapolate(const struct dump_job *job, const struct measurement *m)
 {
     const int threads = job->options->threads ? job->options->threads : processor_count();
-    /* Compression of float16 logits and maps; names, ids and the file itself per sample (measured on photo sets). */
+    /* ratio: compression of float16 logits and maps; sample_bytes: names, ids and the file itself (on photo sets). */
     const double ratio = 0.92, sample_bytes = 12, named_bytes = CACHE_NAME_SIZE + 64;
     struct estimate e = {0};
     bool embedded = job->manifest.images_embedded;
@@ -208,14 +208,14 @@ static void print_text(const struct dump_job *job, const struct measurement *m, 
 {
     char all[32], image[32], left[32];
     summary_print_features(&job->manifest, job->source.sets[SPLIT_TRAIN].count, stdout);
-    printf("a run would write about %s (%s of it images; %.1f bytes a view without them) in %llu shards\n",
+    printf("a run would write about %s (of which %s are images; %.1f bytes per view without them) in %llu shards\n",
            summary_bytes(e->total, all), summary_bytes((uint64_t)e->image_bytes, image), e->bytes_per_view,
            (unsigned long long)e->shards);
-    printf("and take about %.0f s: %llu views at %.0f views/s, %llu images at %.0f images/s and thread\n", e->seconds,
+    printf("and take about %.0f s: %llu views at %.0f views/s, %llu images at %.0f images/s per thread\n", e->seconds,
            (unsigned long long)e->views, m->view_seconds > 0 ? 1 / m->view_seconds : 0, (unsigned long long)e->images,
            1 / m->image_seconds);
-    printf("%s are free at %s%s\n", summary_bytes(e->available, left), job->options->out,
-           e->available < e->total ? ": THAT IS NOT ENOUGH" : "");
+    printf("%s free at %s%s\n", summary_bytes(e->available, left), job->options->out,
+           e->available < e->total ? ": NOT ENOUGH" : "");
     if (m->failures)
         printf("%d of %d sampled images cannot be decoded\n", m->failures, m->failures + m->images);
     printf("nothing was written\n");

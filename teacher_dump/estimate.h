@@ -1,4 +1,4 @@
-/* --dry-run: what a run would take, measured on a small sample. Writes nothing. */
+/* --dry-run: how much space and time a run would take, measured on a few images. Writes nothing. */
 #ifndef TEACHER_DUMP_ESTIMATE_H
 #define TEACHER_DUMP_ESTIMATE_H
 

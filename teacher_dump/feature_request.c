@@ -25,8 +25,8 @@ static enum status parse_views(const char *number, size_t length, const char *te
         return error_set(err, STATUS_USAGE, NULL, "--feature %s: views=%.*s is more than --views %d", text, (int)length,
                          number, most);
     if (digits < length || value < 1)
-        return error_set(err, STATUS_USAGE, NULL, "--feature %s: views=%.*s is no number from 1 to --views %d", text,
-                         (int)length, number, most);
+        return error_set(err, STATUS_USAGE, NULL, "--feature %s: views=%.*s must be a number from 1 to --views %d",
+                         text, (int)length, number, most);
     *views = value;
     return STATUS_OK;
 }
@@ -59,10 +59,8 @@ enum status feature_request_parse(struct feature_request *request, const char *t
             break;
         }
     }
-    if (end == 0) {
-        status = error_set(err, STATUS_USAGE, NULL, "--feature %s: names no tensor", text);
-        goto cleanup;
-    }
+    if (end == 0)
+        TRY(error_set(err, STATUS_USAGE, NULL, "--feature %s: the name of a tensor is missing", text));
     request->tensor = arena_printf(arena, "%.*s", (int)end, text);
     if (!request->tensor)
         status = error_no_memory(err, end, "a tensor's name");

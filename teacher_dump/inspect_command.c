@@ -1,4 +1,4 @@
-/* What is in a cache (with the parameters of views), or in an ONNX file. */
+/* The command `inspect`: what is in a cache (with the parameters of views), or in an ONNX file. */
 #define _GNU_SOURCE
 #include "teacher_dump/commands.h"
 
@@ -68,7 +68,7 @@ static void print_cache(const struct cache *cache)
         printf("  left out %s: %s\n", manifest->skipped[i].name, manifest->skipped[i].reason);
 }
 
-/* The size of a sample's base image is needed: its image is decoded. */
+/* Decodes the sample's image, since a view depends on the size of the base image. */
 static enum status print_views(const struct cache *cache, const struct inspect *inspect, struct error *err)
 {
     const struct cache_manifest *manifest = &cache->manifest;
@@ -159,7 +159,7 @@ static enum status inspect_onnx(const struct inspect *inspect, struct error *err
     if (inspect->json) {
         status = inspect_graph_json(&graph, err);
     } else {
-        printf("%s: %zu parameters, %.1f MMAC a sample\n", inspect->path, graph_parameter_count(&graph),
+        printf("%s: %zu parameters, %.1f MMAC per sample\n", inspect->path, graph_parameter_count(&graph),
                (double)graph_multiply_count(&graph) / 1e6);
         printf("  %-40s %-22s %s\n", "tensor (for --feature)", "operator", "shape");
         for (int i = 0; i < graph.node_count; i++) {
@@ -180,17 +180,17 @@ enum status inspect_command(int argc, char **argv, struct error *err)
     struct inspect inspect = {0};
     enum status status = STATUS_OK;
     const struct option_spec specs[] = {
-        {"path", OPTION_POSITIONAL, &inspect.path, "CACHE|FILE.onnx", NULL, "what to look into", .required = true},
-        {"views", OPTION_INT, &inspect.views, "N", "0", "of a cache: print the parameters of N views", .minimum = 0,
+        {"path", OPTION_POSITIONAL, &inspect.path, "CACHE|FILE.onnx", NULL, "what to inspect", .required = true},
+        {"views", OPTION_INT, &inspect.views, "N", "0", "cache: print the parameters of N views", .minimum = 0,
          .maximum = 65536},
-        {"sample", OPTION_INT, &inspect.sample, "I", "0", "of this training sample", .minimum = 0,
+        {"sample", OPTION_INT, &inspect.sample, "I", "0", "cache: of this training sample", .minimum = 0,
          .maximum = INT32_MAX},
-        {"size", OPTION_INT, &inspect.size, "N", "224", "of an ONNX file whose input size is open", .minimum = 1,
+        {"size", OPTION_INT, &inspect.size, "N", "224", "ONNX file: the input size, if it is dynamic", .minimum = 1,
          .maximum = VIEW_MAX_SIZE},
         {"json", OPTION_FLAG, &inspect.json, NULL, NULL, "print JSON"},
     };
     struct options options = {.command = "teacher_dump inspect",
-                              .summary = "Says what is in a cache or in an ONNX file.",
+                              .summary = "Prints what is in a cache or in an ONNX file.",
                               .specs = specs,
                               .count = sizeof specs / sizeof *specs};
     TRY(options_parse(&options, argc, argv, err));

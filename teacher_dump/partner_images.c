@@ -9,8 +9,8 @@ struct partner_images {
     const struct dump_job *job;
     struct prepared_image **images; /* [samples of the split] NULL: not in memory */
     uint64_t budget, kept;          /* bytes of pixels */
-    /* of the batch in hand */
-    uint32_t *decoded; /* samples that were not in memory; after the call those that are not kept */
+    /* of the current batch */
+    uint32_t *decoded; /* samples decoded for it; after the call, those that are not kept */
     int decoded_count;
     size_t decoded_capacity;
 };
@@ -90,7 +90,7 @@ static enum status decode_task(void *context, int index, int worker, struct erro
     return decode(images->job, sample, images->images[sample], err);
 }
 
-/* Gives every partner that is not in memory a place, empty as yet. */
+/* Adds an empty image for every partner that is not in memory, and lists it. */
 static enum status list_missing(struct partner_images *images, const struct view_request *requests, int count,
                                 struct error *err)
 {
@@ -110,7 +110,7 @@ cleanup:
     return status;
 }
 
-/* Keeps what fits; the others stay listed, to be dropped with the next batch. */
+/* Keeps what fits; the others stay in the list and are dropped with the next batch. */
 static void keep(struct partner_images *images)
 {
     int left = 0;

@@ -1,6 +1,6 @@
-/* Base images of the training split for views that are mixed with another sample's: any view may ask for any of them.
- * They are decoded when they are first asked for and stay while they fit into a budget of memory; of those that do not
- * fit each is decoded for every batch that asks for it. Results do not depend on the budget. */
+/* Base images of the training split for views that are mixed with another sample's: any view may need any of them. An
+ * image is decoded when it is first needed, and is kept if it fits into a memory budget; otherwise it is decoded again
+ * for every batch that needs it. Results do not depend on the budget. */
 #ifndef TEACHER_DUMP_PARTNER_IMAGES_H
 #define TEACHER_DUMP_PARTNER_IMAGES_H
 
@@ -14,9 +14,9 @@ struct partner_images;
  * machine's memory. */
 enum status partner_images_new(struct partner_images **out, const struct dump_job *job, uint64_t budget,
                                struct error *err);
-void partner_images_free(struct partner_images *images); /* NULL is legal */
+void partner_images_free(struct partner_images *images); /* NULL is allowed */
 
-/* Sets requests[count].partner_image of those that are mixed, decoding on the pool; valid until the next call.
+/* Sets partner_image of the requests[count] that are mixed, and decodes on the pool; valid until the next call.
  * STATUS_BAD_DATA: a file has changed since it was checked. */
 enum status partner_images_find(struct partner_images *images, struct thread_pool *pool, struct view_request *requests,
                                 int count, struct error *err);

@@ -5,12 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Two runs of a teacher in this precision differ at most so much, relative to the largest value of a view: float16
- * rounding of what is stored (2^-10) alone, and what the products' rounding (2^-11, 2^-9) adds up to over a network. */
+/* The largest difference between two runs of a teacher in this precision, relative to the largest value of a view: the
+ * float16 rounding of stored values (2^-10) and the rounding of products (2^-11, 2^-9), added up over a network. */
 static const double tolerances[] = {
     [PRECISION_FP32] = 2e-3, [PRECISION_TF32] = 1e-2, [PRECISION_FP16] = 1e-2, [PRECISION_BF16] = 6e-2};
 
-/* The cache's own precision where this device has it, and the tolerance that fits the coarser of the two. */
+/* The cache's own precision if this device has it, and the tolerance for the coarser of the two. */
 static enum status choose_engine(struct recheck *recheck, struct error *err)
 {
     const char *stored = recheck->cache.manifest.precision;
@@ -37,7 +37,7 @@ cleanup:
     return status;
 }
 
-/* That the cache can be checked, and by this teacher and program. */
+/* Checks that this is the teacher of the cache, and that this program makes the same views. */
 static enum status check_fit(const struct recheck *recheck, struct error *err)
 {
     const struct cache_manifest *manifest = &recheck->cache.manifest;
@@ -47,8 +47,9 @@ static enum status check_fit(const struct recheck *recheck, struct error *err)
                          "is not the teacher of this cache, which is %s with SHA-256 %s (this file: %s)",
                          manifest->teacher_file, manifest->teacher_digest, teacher->digest);
     if (manifest->augment_version != AUGMENT_VERSION)
-        return error_set(err, STATUS_CONFIG, recheck->path, "its views are of algorithm %d, this program makes %d",
-                         manifest->augment_version, AUGMENT_VERSION);
+        return error_set(err, STATUS_CONFIG, recheck->path,
+                         "its views were made by algorithm %d, but this program has %d", manifest->augment_version,
+                         AUGMENT_VERSION);
     if (teacher->classes != manifest->class_count || teacher->input.c != manifest->channels ||
         teacher->input.h != manifest->size)
         return error_set(err, STATUS_BAD_DATA, recheck->path, "its manifest does not fit its own teacher");
@@ -103,7 +104,7 @@ static enum status allocate_values(struct recheck *recheck, struct error *err)
         const struct shape shape = cache_feature_shape(feature->form, recheck->teacher.shapes[1 + i]);
         const size_t count = cache_feature_count(feature);
         if (feature->c != shape.c || feature->h != shape.h || feature->w != shape.w)
-            return error_set(err, STATUS_BAD_DATA, recheck->path, "its feature %s has another shape than the teacher's",
+            return error_set(err, STATUS_BAD_DATA, recheck->path, "the shape of its feature %s is not the teacher's",
                              feature->tensor);
         recheck->value_capacity = count > recheck->value_capacity ? count : recheck->value_capacity;
     }
@@ -161,7 +162,7 @@ static void compare(struct recheck *recheck, const struct cache_shard *shard, co
     }
 }
 
-/* Compares answer k of the batch in hand with what the cache holds for that view. */
+/* Compares answer k of the current batch with what the cache holds for that view. */
 static enum status compare_again(struct recheck *recheck, const struct cache_shard *shard,
                                  const struct stored_view *view, const struct view_answers *answers, int k,
                                  struct error *err)
@@ -211,15 +212,14 @@ static enum status recheck_batch(struct recheck *recheck, const struct cache_sha
     struct view_answers answers;
     struct prepared_image *images = calloc(2 * (size_t)count, sizeof *images); /* the views', then the partners' */
     struct view_request *requests = calloc((size_t)count, sizeof *requests);
-    if (!images || !requests) {
-        status = error_no_memory(err, (size_t)count * sizeof *images, "a batch");
-        goto cleanup;
-    }
+    if (!images || !requests)
+        TRY(error_no_memory(err, (size_t)count * sizeof *images, "a batch"));
     for (int k = 0; k < count; k++) {
         const struct stored_view *view = &views[k];
         TRY(prepare_view(recheck, shard, view, &images[k], err));
         requests[k] = (struct view_request){
-            .image = &images[k], .which = stored_view_which(&recheck->cache.manifest, view, shard->ids[view->sample])};
+            .image = &images[k],
+            .which = stored_view_identity(&recheck->cache.manifest, view, shard->ids[view->sample])};
         if (recheck->partners)
             TRY(prepare_partner(recheck, &recheck->partners[first - recheck->round + k], &images[count + k],
                                 &requests[k], err));
@@ -275,11 +275,9 @@ enum status recheck_run(struct recheck *recheck, struct error *err)
         TRY(load_partners(recheck, k, err));
         TRY(recheck_batch(recheck, &shard, k, count, err));
         progress_update(&recheck->progress, (size_t)(k + count), NULL);
-        if (interrupt_requested()) {
-            status = error_set(err, STATUS_INTERRUPTED, recheck->path, "stopped after %d of %d views", k + count,
-                               recheck->count);
-            goto cleanup;
-        }
+        if (interrupt_requested())
+            TRY(error_set(err, STATUS_INTERRUPTED, recheck->path, "stopped after %d of %d views", k + count,
+                          recheck->count));
     }
 cleanup:
     progress_end(&recheck->progress);

@@ -22,8 +22,8 @@ static enum status report(const struct recheck *recheck, struct error *err)
         if (status != STATUS_OK)
             return status;
     } else {
-        printf("%s: %d views rechecked, %d identical to the last bit; largest difference %.2g of the largest value "
-               "(made on %s in %s, this is %s in %s: tolerance %.2g)\n",
+        printf("%s: %d views rechecked, %d identical bit for bit; largest difference %.2g of the largest value "
+               "(made on %s in %s, now on %s in %s: tolerance %.2g)\n",
                recheck->path, recheck->count, recheck->identical, recheck->largest, manifest->device,
                manifest->precision, recheck->engine.backend->name, precision, recheck->tolerance);
     }
@@ -45,25 +45,26 @@ enum status recheck_command(int argc, char **argv, struct error *err)
         {"teacher", OPTION_STRING, &recheck.teacher_path, "FILE.onnx", NULL, "its teacher", .required = true},
         {"count", OPTION_INT, &recheck.count, "N", "64", "how many random views", .letter = 'n', .minimum = 1,
          .maximum = 1e8},
-        {"seed", OPTION_UINT64, &recheck.seed, "N", "1", "which ones"},
+        {"seed", OPTION_UINT64, &recheck.seed, "N", "1", "chooses the views"},
         {"tolerance", OPTION_FLOAT, &recheck.tolerance, "X", NULL,
          "largest difference allowed, as a fraction of the view's largest value [fp32 0.002, fp16 and tf32 0.01, bf16 "
          "0.06]",
          .minimum = 0, .maximum = 1},
         {"device", OPTION_STRING, &recheck.device, "D", "auto", "auto, cpu, cuda or cuda:K"},
         {"teacher-precision", OPTION_CHOICE, &recheck.precision, NULL, "auto",
-         "what the teacher computes with; auto: as in the cache, where the device can", .choices = precision_names},
+         "what the teacher computes in; auto: as in the cache, if the device can", .choices = precision_names},
         {"gpu-memory", OPTION_SIZE, &recheck.gpu_memory, "SIZE", "0",
-         "use no more of the GPU's memory; 0: what is free"},
+         "the most GPU memory to use; 0: all that is free"},
         {"batch", OPTION_INT, &recheck.batch, "N", "0",
-         "views that the teacher sees at once; on a GPU that of `run` gives the same bits again [as `run`]",
+         "views per run of the teacher; a GPU gives the same bits only with the batch of `run` [as `run`]",
          .minimum = 0, .maximum = DUMP_MAX_BATCH},
         {"threads", OPTION_INT, &recheck.threads, "N", "0", "0: all processors", .minimum = 0, .maximum = 1024},
         {"json", OPTION_FLAG, &recheck.json, NULL, NULL, "print JSON"},
         {"quiet", OPTION_FLAG, &recheck.quiet, NULL, NULL, "no progress"},
     };
     struct options options = {.command = "teacher_dump recheck",
-                              .summary = "Runs the teacher again on random views and compares with the cache.",
+                              .summary =
+                                  "Runs the teacher again on random views and compares its answers with the cache.",
                               .specs = specs,
                               .count = sizeof specs / sizeof *specs};
     TRY(options_parse(&options, argc, argv, err));

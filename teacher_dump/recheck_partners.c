@@ -69,7 +69,7 @@ enum status recheck_partners_load(struct recheck_partner *partners, const struct
     for (int k = 0; k < count; k++) {
         const uint32_t sample = stored_view_sample(manifest, &views[k]);
         const struct cache_view which =
-            stored_view_which(manifest, &views[k], views[k].split == SPLIT_TRAIN ? ids[sample] : 0);
+            stored_view_identity(manifest, &views[k], views[k].split == SPLIT_TRAIN ? ids[sample] : 0);
         cache_view_mix(cache_views, &which, ids, &partners[k].mix, &partners[k].view);
     }
     for (int s = 0; s < manifest->splits[SPLIT_TRAIN].shard_count; s++)

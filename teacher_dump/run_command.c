@@ -16,8 +16,8 @@ struct run {
     struct thread_pool *pool;
     struct view_batch views;
     struct partner_images *partners;
-    bool started;          /* the teacher is needed only when a shard is missing */
-    size_t done, computed; /* views: all of this part so far, those of this run */
+    bool started;          /* the engine is running; it is needed only if a shard is missing */
+    size_t done, computed; /* views: of this part so far; computed in this run */
     double seconds;
 };
 
@@ -44,7 +44,7 @@ static void announce(struct run *run)
                   (double)manifest->std[2]);
 }
 
-/* Forms that take more than they save. */
+/* Notes int8 features that take more space than fp16 would. */
 static void warn_of_features(struct run *run)
 {
     for (int i = 0; i < run->job.manifest.feature_count; i++) {
@@ -52,7 +52,7 @@ static void warn_of_features(struct run *run)
         struct cache_feature half = *feature;
         half.form = FEATURE_FP16;
         if (cache_feature_bytes(feature) > cache_feature_bytes(&half))
-            progress_note(&run->progress, "%s: int8 takes more than fp16, since each channel has a scale",
+            progress_note(&run->progress, "%s: int8 takes more space than fp16, because every channel has a scale",
                           feature->tensor);
     }
 }
@@ -115,7 +115,7 @@ cleanup:
     return status;
 }
 
-/* Shards are dealt out in turn: part I of N does every N-th. */
+/* Shards are dealt out in turn: part I of N does every N-th shard. */
 static bool is_mine(const struct dump_options *options, int number)
 {
     return number % options->parts == options->part - 1;
@@ -163,9 +163,8 @@ static enum status report(const struct run *run, int missing, struct error *err)
             summary_to_json(&cache.manifest, object);
         TRY(summary_print_json(object, err));
     } else if (missing > 0) {
-        printf("%s: this part is done (%zu views, %.1f s, %.1f views/s); %d shards of other parts are still missing, "
-               "the last "
-               "part publishes the cache\n",
+        printf("%s: this part is done (%zu views, %.1f s, %.1f views/s); %d shards of other parts are still missing; "
+               "the last part publishes the cache\n",
                options->out, run->computed, run->seconds, rate, missing);
     } else if (run->computed == 0) {
         printf("%s: complete, every shard verified\n", options->out);
@@ -185,7 +184,7 @@ static enum status fill_cache(struct run *run, struct error *err)
     int missing;
     TRY(dump_job_scan(&run->job, &run->progress, err));
     if (run->job.scan.rotated)
-        progress_note(&run->progress, "%zu images have an EXIF orientation, which is ignored as Pillow does",
+        progress_note(&run->progress, "%zu images have an EXIF orientation, which is ignored, as in Pillow",
                       run->job.scan.rotated);
     TRY(cache_writer_open(&run->writer, run->job.options->out, &run->job.manifest, err));
     double start = clock_seconds();
@@ -196,7 +195,7 @@ static enum status fill_cache(struct run *run, struct error *err)
 cleanup:
     if (status == STATUS_INTERRUPTED)
         error_set(err, STATUS_INTERRUPTED, run->job.options->out,
-                  "finished shards are kept: the same command again goes on from here");
+                  "finished shards are kept: run the same command again to resume");
     return status;
 }
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The prepared images of the samples that the current batch needs: a ring, sample i of the shard in place i % places. */
+/* The prepared images of the samples that the current batch needs, as a ring: sample i is in place i % places. */
 struct image_ring {
     const struct dump_job *job;
     struct cache_shard *content;
@@ -15,13 +15,13 @@ struct image_ring {
     uint32_t first, next; /* samples [first, next) are prepared */
 };
 
-/* A batch that the device works on: views [at, at + count) of the shard, in order of sample and view. */
+/* A submitted batch: views [at, at + count) of the shard, in order of sample and view. */
 struct batch {
     size_t at;
     int count;
 };
 
-/* A shard in the making. */
+/* A shard that is being computed. */
 struct dump {
     const struct shard_work *work;
     struct cache_shard *content;
@@ -37,7 +37,7 @@ static const struct image_sample *sample_of(const struct dump_job *job, const st
     return &job->source.sets[content->split].samples[content->ids[i]];
 }
 
-/* ids, labels, names, and where each image will lie. */
+/* Fills ids, labels and names, and the place of each image. */
 static enum status list_samples(const struct dump_job *job, struct cache_shard *content, struct error *err)
 {
     const uint64_t *sizes = job->scan.sizes[content->split];
@@ -47,7 +47,7 @@ static enum status list_samples(const struct dump_job *job, struct cache_shard *
         const struct image_sample *sample = sample_of(job, content, i);
         content->labels[i] = sample->label;
         if (strlen(sample->name) >= CACHE_NAME_SIZE)
-            return error_set(err, STATUS_BAD_DATA, sample->name, "names may have at most %d bytes",
+            return error_set(err, STATUS_BAD_DATA, sample->name, "the name is too long: at most %d bytes are allowed",
                              CACHE_NAME_SIZE - 1);
         memcpy(content->names[i], sample->name, strlen(sample->name));
         total += sizes[content->ids[i]];
@@ -64,7 +64,7 @@ static enum status list_samples(const struct dump_job *job, struct cache_shard *
     return STATUS_OK;
 }
 
-/* Keeps the stored bytes, or the digest of a linked file. */
+/* Stores the bytes of an image, or the digest of a linked file. */
 static enum status keep_image(struct cache_shard *content, uint32_t i, const uint8_t *bytes, size_t size,
                               struct error *err)
 {
@@ -104,7 +104,7 @@ cleanup:
     return status;
 }
 
-/* Prepares samples up to `end` (not included), and a few more where threads would be idle. */
+/* Prepares the samples before `end`, and a few more if threads would be idle otherwise. */
 static enum status ring_advance(struct image_ring *ring, struct thread_pool *pool, uint32_t end, struct error *err)
 {
     if (end <= ring->next)
@@ -122,7 +122,7 @@ static void ring_drop(struct image_ring *ring, uint32_t end)
         prepared_image_release(&ring->images[ring->first % ring->places]);
 }
 
-/* View `at` of the shard, without its partner's image. */
+/* Fills the request for view `at` of the shard, except its partner's image. */
 static void fill_request(const struct dump *dump, size_t at, struct view_request *request)
 {
     const struct cache_shard *content = dump->content;
@@ -139,7 +139,7 @@ static void fill_request(const struct dump *dump, size_t at, struct view_request
                    &request->partner);
 }
 
-/* Hands the next views to the device. */
+/* Submits the next views to the device. */
 static enum status submit(struct dump *dump, size_t at, int count, struct error *err)
 {
     const struct shard_work *work = dump->work;
@@ -222,10 +222,8 @@ enum status shard_dump(const struct shard_work *work, enum split split, int shar
     dump.requests = calloc((size_t)work->views->batch, sizeof *dump.requests);
     dump.ring.images = calloc(places, sizeof *dump.ring.images);
     *content = (struct cache_shard){0};
-    if (!dump.requests || !dump.ring.images) {
-        status = error_no_memory(err, places * sizeof *dump.ring.images, "a batch");
-        goto cleanup;
-    }
+    if (!dump.requests || !dump.ring.images)
+        TRY(error_no_memory(err, places * sizeof *dump.ring.images, "a batch"));
     TRY(cache_shard_init(content, &job->manifest, split, entry->first, entry->count, err));
     TRY(list_samples(job, content, err));
     dump.per_sample = (size_t)content->views;

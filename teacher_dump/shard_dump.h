@@ -7,13 +7,13 @@
 #include "teacher_dump/partner_images.h"
 #include "teacher_dump/view_batch.h"
 
-/* What all shards of a run share. Borrowed. */
+/* What all shards of a run share. All pointers are borrowed. */
 struct shard_work {
     const struct dump_job *job;
     struct view_batch *views;
-    struct partner_images *partners; /* NULL where the recipe mixes nothing */
+    struct partner_images *partners; /* NULL if the recipe mixes nothing */
     struct thread_pool *pool;        /* decodes and stores while the device computes */
-    /* Called after each batch with the views done so far in this shard; returning false interrupts. */
+    /* Called after each batch with the number of views done so far in this shard; return false to interrupt. */
     bool (*progress)(void *context, size_t done);
     void *context;
 };

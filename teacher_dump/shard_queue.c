@@ -10,11 +10,11 @@ struct shard_queue {
     bool started;
     pthread_mutex_t mutex;
     pthread_cond_t changed;
-    /* under the mutex */
-    bool busy, stop; /* busy: claim and content are the thread's */
+    /* protected by the mutex */
+    bool busy, stop; /* busy: the thread owns claim and content */
     struct cache_claim claim;
     struct cache_shard content;
-    struct error error; /* the first */
+    struct error error; /* of the first shard that failed */
 };
 
 static void *write_shards(void *argument)
@@ -51,10 +51,8 @@ enum status shard_queue_new(struct shard_queue **out, struct cache_writer *write
     pthread_mutex_init(&queue->mutex, NULL);
     pthread_cond_init(&queue->changed, NULL);
     TRY(thread_pool_new(&queue->pool, threads, err));
-    if (pthread_create(&queue->thread, NULL, write_shards, queue) != 0) {
-        status = error_set(err, STATUS_INTERNAL, NULL, "cannot start the thread that writes shards");
-        goto cleanup;
-    }
+    if (pthread_create(&queue->thread, NULL, write_shards, queue) != 0)
+        TRY(error_set(err, STATUS_INTERNAL, NULL, "cannot start the thread that writes shards"));
     queue->started = true;
     *out = queue;
     queue = NULL;
@@ -80,7 +78,7 @@ void shard_queue_free(struct shard_queue *queue)
     free(queue);
 }
 
-/* With the mutex: until the thread has nothing in hand. */
+/* Waits until the thread has nothing to do. The caller holds the mutex. */
 static enum status wait_for_thread(struct shard_queue *queue, struct error *err)
 {
     while (queue->busy)

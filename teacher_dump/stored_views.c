@@ -53,7 +53,8 @@ uint32_t stored_view_sample(const struct cache_manifest *manifest, const struct 
     return manifest->splits[view->split].shards[view->shard].first + view->sample;
 }
 
-struct cache_view stored_view_which(const struct cache_manifest *manifest, const struct stored_view *view, uint32_t id)
+struct cache_view stored_view_identity(const struct cache_manifest *manifest, const struct stored_view *view,
+                                       uint32_t id)
 {
     return (struct cache_view){.split = view->split,
                                .sample = stored_view_sample(manifest, view),

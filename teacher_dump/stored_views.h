@@ -16,9 +16,10 @@ struct stored_view {
 enum status stored_views_choose(const struct cache_manifest *manifest, uint64_t seed, struct stored_view *views,
                                 int count, struct error *err);
 
-/* Index of its sample in the split. */
+/* The index of the view's sample in its split. */
 uint32_t stored_view_sample(const struct cache_manifest *manifest, const struct stored_view *view);
-/* The view itself; id: its sample's. */
-struct cache_view stored_view_which(const struct cache_manifest *manifest, const struct stored_view *view, uint32_t id);
+/* Which view it is, for cache_view_make; id: of its sample. */
+struct cache_view stored_view_identity(const struct cache_manifest *manifest, const struct stored_view *view,
+                                       uint32_t id);
 
 #endif

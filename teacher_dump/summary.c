@@ -44,7 +44,7 @@ void summary_print(const struct cache_manifest *manifest, FILE *out)
         else
             fprintf(out, "%.2f %%%s\n", 100 * split->teacher_accuracy, accuracy_basis((enum split)s, split->views));
     }
-    fprintf(out, "  %s in all, %s of it images; %.2f bytes a view without them\n", summary_bytes(total, all),
+    fprintf(out, "  %s in all, of which %s are images; %.2f bytes per view without them\n", summary_bytes(total, all),
             summary_bytes(images, image), per_view);
     if (manifest->skipped_count)
         fprintf(out, "  %d broken images were left out\n", manifest->skipped_count);
@@ -82,7 +82,7 @@ void summary_print_features(const struct cache_manifest *manifest, uint64_t samp
         width = length > width ? length : width;
     }
     if (manifest->feature_count)
-        fprintf(out, "  %-*s %-7s %-12s %6s %14s %12s\n", width, "feature", "form", "shape", "views", "bytes a view",
+        fprintf(out, "  %-*s %-7s %-12s %6s %14s %12s\n", width, "feature", "form", "shape", "views", "bytes/view",
                 "uncompressed");
     for (int i = 0; i < manifest->feature_count; i++) {
         const struct cache_feature *feature = &manifest->features[i];

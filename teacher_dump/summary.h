@@ -1,4 +1,4 @@
-/* What a user reads about a cache: one text, one JSON object. */
+/* The summary of a cache for the user, as text and as JSON. */
 #ifndef TEACHER_DUMP_SUMMARY_H
 #define TEACHER_DUMP_SUMMARY_H
 
@@ -6,11 +6,11 @@
 #include "formats/json.h"
 #include <stdio.h>
 
-/* Splits, accuracy of the teacher, bytes. */
+/* Splits, accuracy of the teacher, bytes; as text. */
 void summary_print(const struct cache_manifest *manifest, FILE *out);
 /* The same as fields of `object`. */
 void summary_to_json(const struct cache_manifest *manifest, cJSON *object);
-/* A table of the recorded features, for a training split of so many samples; nothing where there are none. */
+/* A table of the recorded features; nothing if there are none. samples: of the training split. */
 void summary_print_features(const struct cache_manifest *manifest, uint64_t samples, FILE *out);
 /* The same as an array `features` of `object`. */
 void summary_features_to_json(const struct cache_manifest *manifest, uint64_t samples, cJSON *object);

@@ -30,14 +30,11 @@ enum status teacher_open(struct teacher *teacher, const char *path, int size, st
     TRY(onnx_file_read(path, &bytes, &length, teacher->digest, err));
     TRY(onnx_read(&teacher->graph, bytes, length, path, &options, err));
     const struct node *output = &teacher->graph.nodes[teacher->graph.output];
-    if (output->op == OP_SOFTMAX) {
-        status =
-            error_set(err, STATUS_CONFIG, path,
+    if (output->op == OP_SOFTMAX)
+        TRY(error_set(err, STATUS_CONFIG, path,
                       "its output %s is a softmax: distillation with a temperature needs the logits before it; export "
                       "the model without its last softmax",
-                      output->name);
-        goto cleanup;
-    }
+                      output->name));
     teacher->input = teacher->graph.nodes[teacher->graph.input].shape;
     teacher->classes = output->shape.c;
     if (output->shape.h != 1 || output->shape.w != 1 || teacher->classes < 2)
@@ -63,7 +60,7 @@ void teacher_release(struct teacher *teacher)
     *teacher = (struct teacher){0};
 }
 
-/* Whether name has word in it, whatever their cases. */
+/* Whether name contains word; case does not matter. */
 static bool contains(const char *name, const char *word)
 {
     const size_t length = strlen(word);
@@ -73,7 +70,7 @@ static bool contains(const char *name, const char *word)
     return false;
 }
 
-/* Names that the one who wrote `tensor` may have meant: "; did you mean 'a', 'b'?", or nothing. */
+/* Names that the user may have meant by `tensor`: "; did you mean 'a', 'b'?", or nothing. */
 static void suggest_tensors(const struct graph *graph, const char *tensor, char *text, size_t size)
 {
     enum { MOST = 4 };
@@ -102,8 +99,8 @@ enum status teacher_find(const struct teacher *teacher, const char *tensor, int 
     snprintf(begin, sizeof begin, "%.*s", colon ? (int)(colon - tensor) : 0, tensor);
     if (colon && graph_find(&teacher->graph, begin) >= 0)
         return error_set(err, STATUS_CONFIG, teacher->file,
-                         "has no tensor '%s', but '%s', and '%s' is no ending that a tensor may have: those are fp16, "
-                         "int8, pooled, at and views=N",
+                         "has no tensor '%s', but '%s': ending '%s' is not allowed; use one form (fp16, int8, "
+                         "pooled, at) and one views=N",
                          tensor, begin, colon);
     suggest_tensors(&teacher->graph, tensor, near, sizeof near);
     return error_set(err, STATUS_CONFIG, teacher->file, "has no tensor '%s'%s%s `teacher_dump inspect` lists them",
@@ -116,11 +113,9 @@ enum status teacher_choose(struct teacher_engine *engine, struct error *err)
     enum precision precision;
     TRY(backend_find(engine->device, &engine->backend, &engine->index, &engine->why, err));
     const struct engine_ops *ops = engine->backend->engine;
-    if (!ops) {
-        status = error_set(err, STATUS_CONFIG, NULL, "the %s backend cannot run teachers: use --device cpu",
-                           engine->backend->name);
-        goto cleanup;
-    }
+    if (!ops)
+        TRY(error_set(err, STATUS_CONFIG, NULL, "the %s backend cannot run teachers: use --device cpu",
+                      engine->backend->name));
     TRY(ops->choose_precision((enum precision)engine->precision, &precision, err));
     engine->precision = (int)precision;
     engine->batch = engine->batch ? engine->batch : ops->usual_batch;

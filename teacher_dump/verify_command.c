@@ -1,4 +1,4 @@
-/* Reads every shard as a student would, and says everything that is wrong. */
+/* The command `verify`: reads every shard as a student would, and reports everything that is wrong. */
 #include "teacher_dump/commands.h"
 
 #include "formats/cache/cache.h"
@@ -29,7 +29,7 @@ static void note_fault(struct verify *verify, const struct error *fault)
     cJSON_AddItemToArray(verify->list, item);
 }
 
-/* The shard, and with --images link the files that it refers to. */
+/* Verifies the shard and, if images are linked, the files that it refers to. */
 static void verify_shard(struct verify *verify, const struct cache *cache, enum split split, int index)
 {
     struct cache_shard shard;
@@ -107,7 +107,7 @@ enum status verify_command(int argc, char **argv, struct error *err)
     if (verify.faults)
         status =
             error_set(err, STATUS_BAD_DATA, verify.path,
-                      "%d faults: `teacher_dump run` with the same settings makes broken shards anew", verify.faults);
+                      "%d faults: `teacher_dump run` with the same settings makes broken shards again", verify.faults);
 cleanup:
     cJSON_Delete(verify.list);
     cache_release(&cache);

@@ -11,7 +11,7 @@ enum status prepared_image_make(struct prepared_image *prepared, const struct ca
     *prepared = (struct prepared_image){0};
     TRY(cache_base_image(manifest, bytes, size, name, &base, err));
     TRY(view_pyramid(&base, prepared->levels, &prepared->level_count, err));
-    base = (struct image){0}; /* now level 0 */
+    base = (struct image){0}; /* it is level 0 now */
 cleanup:
     image_release(&base);
     return status;

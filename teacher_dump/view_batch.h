@@ -1,13 +1,13 @@
-/* The two stages between stored images and a teacher's answers: prepare images (decode, resize, reduce), and run the
- * teacher on a batch of their views, which its device renders. A batch may cross samples, and several batches may be
- * in flight, each in a buffer of the engine. Results depend neither on the batch size nor on the number of threads. */
+/* The two stages between stored images and a teacher's answers: prepare images (decode, resize, build the pyramid), and
+ * run the teacher on a batch of their views, which its device renders. A batch may hold views of several samples, and
+ * several batches may be in flight, each in a buffer of the engine. Results do not depend on the batch size or on threads. */
 #ifndef TEACHER_DUMP_VIEW_BATCH_H
 #define TEACHER_DUMP_VIEW_BATCH_H
 
 #include "formats/cache/cache_view.h"
 #include "teacher_dump/teacher.h"
 
-/* A sample's base image and its pyramid. A zeroed one is legal to release. */
+/* A sample's base image and its pyramid. Releasing a zeroed one is allowed. */
 struct prepared_image {
     struct image levels[VIEW_MAX_LEVELS];
     int level_count;
@@ -16,7 +16,7 @@ struct prepared_image {
 enum status prepared_image_make(struct prepared_image *prepared, const struct cache_manifest *manifest,
                                 const uint8_t *bytes, size_t size, const char *name, struct error *err);
 void prepared_image_release(struct prepared_image *prepared);
-size_t prepared_image_bytes(const struct prepared_image *prepared); /* of its pixels */
+size_t prepared_image_bytes(const struct prepared_image *prepared); /* of its pixels, all levels */
 
 struct view_request {
     const struct prepared_image *image;
@@ -31,7 +31,7 @@ struct view_batch {
     struct cache_views cache_views;
     struct teacher *teacher; /* borrowed, started */
     int batch;
-    /* what submit hands to the engine */
+    /* what submit passes to the engine */
     struct view *views;          /* [batch] */
     const struct image **levels; /* [batch] */
     int *level_counts;           /* [batch] */
@@ -41,22 +41,22 @@ struct view_batch {
     int *partner_level_counts;
 };
 
-/* What the teacher says about a batch: [count, c, h, w] each, of teacher->shapes. */
+/* The teacher's answers for a batch: [count, c, h, w] each, shapes as in teacher->shapes. */
 struct view_answers {
     const float *outputs[TEACHER_MAX_OUTPUTS];
 };
 
 enum status view_batch_init(struct view_batch *views, const struct cache_manifest *manifest, struct teacher *teacher,
                             int batch, struct error *err);
-void view_batch_release(struct view_batch *views); /* a zeroed one is legal */
+void view_batch_release(struct view_batch *views); /* a zeroed one is allowed */
 
-/* Begins `count` <= batch views in a buffer of the engine; their images are needed only during the call. */
+/* Starts `count` <= batch views in a buffer of the engine; their images are needed only during the call. */
 enum status view_batch_submit(struct view_batch *views, int buffer, const struct view_request *requests, int count,
                               struct error *err);
 /* Waits for the buffer's batch; the answers are valid until the buffer's next submit. */
 enum status view_batch_collect(const struct view_batch *views, int buffer, struct view_answers *answers,
                                struct error *err);
-/* Puts answer k of a batch into a shard as view `view` of its sample `sample`. */
+/* Stores answer k of a batch in a shard, as view `view` of its sample `sample`. */
 enum status view_batch_store(const struct view_batch *views, const struct view_answers *answers, int k,
                              struct cache_shard *shard, uint32_t sample, int view, struct error *err);
 

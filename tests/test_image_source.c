@@ -146,10 +146,10 @@ static void test_imagefolder_refusals(void **state)
     photo(folder, "train/b/1.jpg");
     write_file(folder, "train/c/1.png", "x", 1);
     write_file(folder, "train/c/2.png", "x", 1);
-    expect_refusal(folder, STATUS_BAD_DATA, "2 others (.png): convert them");
+    expect_refusal(folder, STATUS_BAD_DATA, "2 other files (.png): convert them");
     photo(folder, "train/c/1.jpg");
     photo(folder, "train/loose.jpg");
-    expect_refusal(folder, STATUS_BAD_DATA, "loose.jpg lies beside the class folders");
+    expect_refusal(folder, STATUS_BAD_DATA, "loose.jpg is beside the class folders");
     char *loose = path_join(folder, "train/loose.jpg");
     unlink(loose);
     free(loose);
@@ -218,7 +218,7 @@ static void test_food11(void **state)
     expect_sample(&source, SPLIT_TEST, 1, "evaluation/3_1.jpg", 3);
     image_source_release(&source);
     photo(folder, "training/11_0.jpg");
-    expect_refusal(folder, STATUS_BAD_DATA, "training/11_0.jpg: names of Food-11");
+    expect_refusal(folder, STATUS_BAD_DATA, "training/11_0.jpg: names in Food-11");
 }
 
 static void test_food11_by_class_folder(void **state)
@@ -386,7 +386,7 @@ static void test_idx_refusals(void **state)
     expect_refusal(folder, STATUS_BAD_DATA, "t10k: 3 images but 2 labels");
     write_idx(folder, "t10k-images-idx3-ubyte", 3, 5, 5, 0, 10, false);
     write_idx(folder, "t10k-labels-idx1-ubyte", 3, 0, 0, 0, 10, false);
-    expect_refusal(folder, STATUS_BAD_DATA, "images of 5 x 5, but 5 x 4");
+    expect_refusal(folder, STATUS_BAD_DATA, "images are 5 x 5, but 5 x 4");
     static const uint8_t huge[16] = {0, 0, 8, 3, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255};
     write_file(folder, "t10k-images-idx3-ubyte", huge, sizeof huge);
     expect_refusal(folder, STATUS_BAD_DATA, "get it again");

@@ -111,7 +111,7 @@ static void test_no_model(void **state)
     (void)state;
     struct graph graph;
     struct error err = {0};
-    const uint8_t noise[] = "this is no protobuf";
+    const uint8_t noise[] = "this is not protobuf";
     assert_int_equal(onnx_read(&graph, noise, 0, "empty.onnx", NULL, &err), STATUS_BAD_DATA);
     assert_non_null(strstr(err.message, "no graph"));
     err = (struct error){0};
@@ -208,15 +208,15 @@ static void test_order_and_cycles(void **state)
     put_node(&graph, "Relu", "x", "y");
     put_node(&graph, "Relu", "x", "y");
     put_output(&graph, "y");
-    expect(&graph, 13, STATUS_BAD_DATA, "'y' is made twice");
+    expect(&graph, 13, STATUS_BAD_DATA, "'y' is computed twice");
     put_input(&graph);
     put_node(&graph, "Relu", "x", "y");
     put_output(&graph, "z");
-    expect(&graph, 13, STATUS_BAD_DATA, "no node makes the output 'z'");
+    expect(&graph, 13, STATUS_BAD_DATA, "no node computes the output 'z'");
     put_input(&graph);
     put_node(&graph, "Relu", "", "y");
     put_output(&graph, "y");
-    expect(&graph, 13, STATUS_BAD_DATA, "depends on no input");
+    expect(&graph, 13, STATUS_BAD_DATA, "does not depend on an input");
 }
 
 static void test_inputs(void **state)
@@ -226,11 +226,11 @@ static void test_inputs(void **state)
     put_value(&graph, GRAPH_INPUT, "x", ONNX_FLOAT, (const int64_t[]){1, 3, -1, -1}, 4);
     put_node(&graph, "Relu", "x", "y");
     put_output(&graph, "y");
-    expect(&graph, 13, STATUS_CONFIG, "leaves height and width open");
+    expect(&graph, 13, STATUS_CONFIG, "has dynamic height and width");
     put_value(&graph, GRAPH_INPUT, "x", ONNX_UINT8, (const int64_t[]){1, 3, 8, 8}, 4);
     put_node(&graph, "Relu", "x", "y");
     put_output(&graph, "y");
-    expect(&graph, 13, STATUS_CONFIG, "does not take floats");
+    expect(&graph, 13, STATUS_CONFIG, "must be floats");
     put_value(&graph, GRAPH_INPUT, "x", ONNX_FLOAT, (const int64_t[]){1, 3, 1 << 20, 1 << 20}, 4);
     put_node(&graph, "Relu", "x", "y");
     put_output(&graph, "y");
@@ -263,7 +263,7 @@ static void test_weights(void **state)
     expect(&graph, 13, STATUS_OK, "");
     put_conv(&graph);
     put_tensor(&graph, "w", ONNX_FLOAT, (const int64_t[]){4, 3, 3, 3}, 4, 4 * 27 * 4 - 4, 0);
-    expect(&graph, 13, STATUS_BAD_DATA, "tensor 'w' should have 432 bytes of data, but has 428");
+    expect(&graph, 13, STATUS_BAD_DATA, "tensor 'w' must have 432 bytes of data, but has 428");
     put_conv(&graph);
     put_tensor(&graph, "w", ONNX_FLOAT, (const int64_t[]){4, 2, 3, 3}, 4, 4 * 18 * 4, 0);
     expect(&graph, 13, STATUS_CONFIG, "does not fit 3 input channels");
@@ -275,7 +275,7 @@ static void test_weights(void **state)
     expect(&graph, 13, STATUS_BAD_DATA, "negative dimension");
     put_conv(&graph);
     put_tensor(&graph, "w", ONNX_FLOAT, (const int64_t[]){(int64_t)1 << 62, 4, 1, 1}, 4, 0, 0);
-    expect(&graph, 13, STATUS_BAD_DATA, "tensor 'w' should have");
+    expect(&graph, 13, STATUS_BAD_DATA, "tensor 'w' must have");
     put_conv(&graph);
     put_tensor(&graph, "w", ONNX_FLOAT, (const int64_t[]){0, 3, 1, 1}, 4, 0, 0);
     expect(&graph, 13, STATUS_CONFIG, "dimension out of range");
@@ -284,11 +284,11 @@ static void test_weights(void **state)
     proto_int(&tensor, TENSOR_DATA_TYPE, ONNX_FLOAT);
     proto_int(&tensor, TENSOR_DATA_LOCATION, 1);
     proto_message(&graph, GRAPH_INITIALIZER, &tensor);
-    expect(&graph, 13, STATUS_CONFIG, "keeps its data in another file");
+    expect(&graph, 13, STATUS_CONFIG, "has its data in another file");
     put_input(&graph);
     put_node(&graph, "Conv", "x x", "y");
     put_output(&graph, "y");
-    expect(&graph, 13, STATUS_CONFIG, "expected a constant");
+    expect(&graph, 13, STATUS_CONFIG, "must be a constant");
 }
 
 /* 1, -2.5 and 1.5 in every type that weights come in, raw and (half floats) in int32_data: [1, 3, 1, 1]. */
@@ -364,7 +364,7 @@ static void test_constants_are_bounded(void **state)
     put_node(&graph, "ConstantOfShape", "huge", "zeros");
     put_node(&graph, "Add", "x zeros", "y");
     put_output(&graph, "y");
-    expect(&graph, 13, STATUS_BAD_DATA, "out of proportion");
+    expect(&graph, 13, STATUS_BAD_DATA, "too much for a file of this size");
     put_input(&graph);
     put_tensor(&graph, "c0", ONNX_INT64, (const int64_t[]){1}, 1, 8, 1);
     for (int i = 0; i < 60; i++) {
@@ -374,7 +374,7 @@ static void test_constants_are_bounded(void **state)
     }
     put_node(&graph, "Reshape", "x c60", "y");
     put_output(&graph, "y");
-    expect(&graph, 13, STATUS_BAD_DATA, "out of proportion");
+    expect(&graph, 13, STATUS_BAD_DATA, "too much for a file of this size");
 }
 
 static void test_arithmetic_overflow(void **state)

@@ -105,7 +105,7 @@ static void consistent_but_hostile_values(void **state)
     struct error err = {0};
     f->manifest.features[1].h = 4; /* a shape that the manifest claims and the shard has not */
     assert_int_equal(parse(f, f->bytes, f->size, &err), STATUS_BAD_DATA);
-    assert_non_null(strstr(err.message, "feature_1 has another type or shape"));
+    assert_non_null(strstr(err.message, "feature_1 does not have the type and shape"));
 }
 
 /* Files with the right names and wrong insides, written by libhdf5 itself. */
@@ -207,21 +207,21 @@ static void manifest_fields(void **state)
 {
     const struct fixture *f = *state;
     assert_manifest_refused(f, "\"format_version\":\t1", "\"format_version\":\t2",
-                            "format version 2, this program reads");
+                            "format version 2, but this program reads");
     assert_manifest_refused(f, "\"recipe\"", "\"recipes\"", "field augmentation.recipe is missing");
-    assert_manifest_refused(f, "\"views\":\t2", "\"views\":\t2.5", "field augmentation.views is not a whole number");
-    assert_manifest_refused(f, "\"views\":\t2", "\"views\":\t1e9", "field augmentation.views is not a whole number");
+    assert_manifest_refused(f, "\"views\":\t2", "\"views\":\t2.5", "field augmentation.views must be a whole number");
+    assert_manifest_refused(f, "\"views\":\t2", "\"views\":\t1e9", "field augmentation.views must be a whole number");
     assert_manifest_refused(f, "\"seed\":\t\"1\"", "\"seed\":\t\"18446744073709551616\"", "field augmentation.seed");
     assert_manifest_refused(f, "train-00000.h5", "../../../etc/passwd", "is not called train-00000.h5");
     assert_manifest_refused(f, "\"count\":\t12", "\"count\":\t11", "do not hold its 12 samples");
-    assert_manifest_refused(f, "\"first\":\t0", "\"first\":\t1", "does not begin with sample 0");
+    assert_manifest_refused(f, "\"first\":\t0", "\"first\":\t1", "must begin with sample 0");
     assert_manifest_refused(f, "\"channels\":\t6", "\"channels\":\t16000000", "larger than a shard may be");
     assert_manifest_refused(f, "\"top_k\":\t32", "\"top_k\":\t300", "field outputs.top_k");
     assert_manifest_refused(f, "\"encoding\":\t\"jpeg\"", "\"encoding\":\t\"png\"",
                             "field source.encoding has a value");
-    assert_manifest_refused(f, "\"split\":\t\"val\"", "\"split\":\t\"train\"", "split train is there twice");
-    assert_manifest_refused(f, "0.229", "0", "field preprocessing.std[0] is not positive");
-    assert_manifest_refused(f, "\"sha256\":\t\"", "\"sha256\":\t\"Z", "is not a SHA-256");
+    assert_manifest_refused(f, "\"split\":\t\"val\"", "\"split\":\t\"train\"", "split train appears twice");
+    assert_manifest_refused(f, "0.229", "0", "field preprocessing.std[0] must be positive");
+    assert_manifest_refused(f, "\"sha256\":\t\"", "\"sha256\":\t\"Z", "must be a SHA-256");
 }
 
 static void mutated_manifest(void **state)

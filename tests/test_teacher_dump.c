@@ -219,7 +219,7 @@ static void dry_run_writes_nothing(void **state)
     assert_run(0, "  map1      at      1x8x8             8            128      30.7 kB\n", f, "run", "--data",
                f->photos, "--teacher", tiny, "--out", f->out, "--dry-run", "--feature", "map1:at", "--feature",
                "embedding:int8");
-    assert_non_null(strstr(f->text, "embedding: int8 takes more than fp16"));
+    assert_non_null(strstr(f->text, "embedding: int8 takes more space than fp16"));
     assert_null(strstr(f->text, "map1: int8"));
     assert_false(folder_exists(f->out));
 }
@@ -250,7 +250,7 @@ static void interrupted_and_resumed_ends_the_same(void **state)
                                   "2", "--augment", "cifar", NULL);
         assert_int_equal(code, number == SIGKILL ? 1000 + SIGKILL : 130);
         if (number == SIGINT)
-            assert_non_null(strstr(f->text, "the same command again goes on from here"));
+            assert_non_null(strstr(f->text, "run the same command again to resume"));
         assert_run(66, "is an unfinished cache", f, "verify", f->out);
         assert_run(0, "complete (", f, "run", "--data", f->raw, "--teacher", tiny, "--out", f->out, "--views", "2",
                    "--augment", "cifar");
@@ -349,7 +349,7 @@ static void broken_shards_are_found_and_repaired(void **state)
     write_file(f->out, "train-00000.h5", bytes, size - 100);
     write_file(f->out, "val-00000.h5", bytes, 10);
     assert_run(65, "2 faults", f, "verify", f->out);
-    assert_non_null(strstr(f->text, "val-00000.h5: has 10 bytes, the manifest says"));
+    assert_non_null(strstr(f->text, "val-00000.h5: has 10 bytes, but the manifest says"));
     assert_run(65, "train-00000.h5", f, "recheck", f->out, "--teacher", tiny);
     assert_run(0, "complete (", f, "run", "--data", f->photos, "--teacher", tiny, "--out", f->out);
     assert_same_folders(f->out, f->other);
@@ -417,7 +417,7 @@ static void bad_input(void **state)
     assert_run(64, "did you mean 'verify'", f, "verfy", f->out);
     assert_run(66, "empty", f, "run", "--data", empty, "--teacher", tiny, "--out", f->out);
     assert_run(66, "missing.onnx", f, "run", "--data", f->photos, "--teacher", "missing.onnx", "--out", f->out);
-    assert_run(66, "is no cache", f, "verify", empty);
+    assert_run(66, "is not a cache", f, "verify", empty);
     assert_run(73, "cache", f, "run", "--data", f->photos, "--teacher", tiny, "--out", below);
     assert_run(73, "proc", f, "run", "--data", f->photos, "--teacher", tiny, "--out", "/proc/softcache");
     assert_run(78, "Erf", f, "run", "--data", f->photos, "--teacher", "tests/golden/teachers/unsupported.onnx", "--out",
@@ -434,15 +434,16 @@ static void bad_input(void **state)
                f->out, "--feature", "map1:at:fp16");
     assert_run(64, "views=9 is more than --views 8", f, "run", "--data", f->photos, "--teacher", tiny, "--out", f->out,
                "--feature", "map1:views=9");
-    assert_run(64, "views=0 is no number", f, "run", "--data", f->photos, "--teacher", tiny, "--out", f->out,
+    assert_run(64, "views=0 must be a number", f, "run", "--data", f->photos, "--teacher", tiny, "--out", f->out,
                "--feature", "map1:views=0:int8");
-    assert_run(64, "names no tensor", f, "run", "--data", f->photos, "--teacher", tiny, "--out", f->out, "--feature",
-               ":at");
-    assert_run(78, "fixed to 32x32, --size says 64", f, "run", "--data", f->photos, "--teacher", tiny, "--out", f->out,
-               "--size", "64");
+    assert_run(64, "the name of a tensor is missing", f, "run", "--data", f->photos, "--teacher", tiny, "--out", f->out,
+               "--feature", ":at");
+    assert_run(78, "fixed to 32x32, but --size is 64", f, "run", "--data", f->photos, "--teacher", tiny, "--out",
+               f->out, "--size", "64");
     write_photo(f->photos, "train/class_10/0000.jpg", 50, 50, 1, 9);
     write_photo(f->photos, "val/class_10/0000.jpg", 50, 50, 1, 10);
-    assert_run(78, "has 10 logits, the data set", f, "run", "--data", f->photos, "--teacher", tiny, "--out", f->out);
+    assert_run(78, "has 10 logits, but the data set", f, "run", "--data", f->photos, "--teacher", tiny, "--out",
+               f->out);
     assert_false(folder_exists(f->out));
 }
 

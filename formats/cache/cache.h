@@ -1,9 +1,9 @@
 /* The cache: a folder of HDF5 shards per split and cache.json, the manifest. FORMAT.md is the written specification.
  *
  * Writing: cache_layout -> cache_writer_open -> for every shard, in any order, by any number of processes:
- * cache_writer_claim, cache_writer_put -> cache_writer_publish.
- * Reading: cache_open -> cache_read_shard -> cache_image, cache_logits.
- * Nothing reaches libhdf5 before its size and SHA-256 were checked. */
+ *          cache_writer_claim, cache_writer_put -> cache_writer_publish.
+ * Reading: cache_open -> cache_read_shard -> cache_image, cache_logits; cache_view.h says how its views are made.
+ * libhdf5 sees no byte before size and SHA-256 were checked. */
 #ifndef FORMATS_CACHE_CACHE_H
 #define FORMATS_CACHE_CACHE_H
 
@@ -21,23 +21,22 @@ enum {
     CACHE_SHARD_LIMIT = 256 << 20, /* bytes of a shard, before compression and with its images */
     CACHE_SHARD_SAMPLES = 2048,
     CACHE_NAME_SIZE = 256,
-    CACHE_DENSE_CLASSES = 256, /* up to so many classes all logits are stored, above it the CACHE_TOP_K largest */
+    CACHE_DENSE_CLASSES = 256, /* up to this many classes all logits are stored, above it the CACHE_TOP_K largest */
     CACHE_TOP_K = 32,
 };
 
-/* The value of a view [c, h, w] as it is stored. */
+/* How a value [c, h, w] of a view is stored. */
 enum feature_form {
     FEATURE_FP16,   /* float16 */
-    FEATURE_INT8,   /* int8 with a float scale by channel */
+    FEATURE_INT8,   /* int8 with one float scale per channel */
     FEATURE_POOLED, /* [c, 1, 1] float16, the mean over h and w */
     FEATURE_AT,     /* [1, h, w] float16, the attention map F.normalize(mean over c of value^2): Zagoruyko, Komodakis
-                       2017; for a student whose map has the same h and w, since averaging it is not the map of an
-                       average */
+                       2017. The student's map must have the same h and w: the mean of a map is not the map of a mean */
     FEATURE_FORM_COUNT
 };
 const char *feature_form_name(enum feature_form form); /* "fp16", "int8", "pooled", "at" */
 
-/* The shape that a value has in this form. */
+/* The shape of a value in this form. */
 struct shape cache_feature_shape(enum feature_form form, struct shape value);
 
 /* A recorded value of the teacher. Only the training split has features. */
@@ -48,18 +47,18 @@ struct cache_feature {
     int views;   /* the first `views` views of a sample have it */
 };
 
-size_t cache_feature_count(const struct cache_feature *feature); /* elements of a view */
-size_t cache_feature_bytes(const struct cache_feature *feature); /* of a view, before compression */
+size_t cache_feature_count(const struct cache_feature *feature); /* elements per view */
+size_t cache_feature_bytes(const struct cache_feature *feature); /* per view, before compression */
 
 struct cache_shard_entry {
     const char *file;      /* "train-00000.h5" */
     uint32_t first, count; /* samples [first, first + count) of the split */
-    /* known once the shard is published */
+    /* known after the shard was published */
     uint64_t bytes;
-    uint64_t image_bytes; /* of them, the images' */
+    uint64_t image_bytes; /* of which the images' */
     char digest[65];
     uint64_t labelled; /* views of labelled samples */
-    uint64_t correct;  /* of them, views whose largest logit is the label's */
+    uint64_t correct;  /* of which views whose largest logit is the label's */
 };
 
 struct cache_split {
@@ -67,7 +66,7 @@ struct cache_split {
     int views; /* training split: the augmented views; evaluation splits: 1, the evaluation view */
     struct cache_shard_entry *shards; /* [shard_count] */
     int shard_count;
-    double teacher_accuracy; /* correct / labelled over all views; -1 where there are no labels */
+    double teacher_accuracy; /* correct / labelled over all views; -1 if there are no labels */
 };
 
 /* A sample that was left out because its image is broken (--on-bad-image skip). */
@@ -97,7 +96,7 @@ struct cache_manifest {
     const char *teacher_file; /* base name; "" in a cache without a teacher (images and labels only) */
     char teacher_digest[65];  /* "" without a teacher */
     const char *device;       /* kind of device that the teacher ran on: "cpu", "cuda"; "" without a teacher */
-    const char *precision;    /* and what it computed with: "fp32", "tf32", "fp16", "bf16"; "" without a teacher */
+    const char *precision;    /* and what it computed in: "fp32", "tf32", "fp16", "bf16"; "" without a teacher */
     /* replay */
     const char *recipe; /* canonical text */
     int augment_version;
@@ -112,14 +111,15 @@ struct cache_manifest {
     int feature_count;
 };
 
-/* A cache without a teacher has images, labels and views, but neither logits nor features: what trains a teacher. */
+/* A cache without a teacher has images, labels and views, but neither logits nor features: a teacher is trained from
+ * it. */
 static inline bool cache_has_teacher(const struct cache_manifest *manifest)
 {
     return manifest->teacher_digest[0] != 0;
 }
 
 /* The content of one shard, in memory. n = samples, v = views, k = logits_per_view. Owned arrays, freed by
- * cache_shard_release; a zeroed struct is legal. */
+ * cache_shard_release; a zeroed struct is allowed. */
 struct cache_shard {
     enum split split;
     uint32_t first, count; /* n = count */
@@ -128,7 +128,7 @@ struct cache_shard {
     uint32_t *ids;   /* [n] of the sample in the data set's split; increasing, with gaps where images were skipped */
     int32_t *labels; /* [n], -1: none */
     char (*names)[CACHE_NAME_SIZE]; /* [n], zero-padded */
-    /* [n, v, k] float16. With top_k: the top_k largest in falling order, then the one value that stands for every other
+    /* [n, v, k] float16. With top_k: the top_k largest in descending order, then one value that stands for every other
      * class, log(mean(exp(others))), so that the softmax of the stored classes stays exact. */
     uint16_t *logits;
     uint16_t *top_classes;       /* [n, v, top_k] or NULL */
@@ -148,23 +148,24 @@ void cache_shard_release(struct cache_shard *shard);
 enum status cache_shard_init(struct cache_shard *shard, const struct cache_manifest *manifest, enum split split,
                              uint32_t first, uint32_t count, struct error *err);
 
-/* Bytes of one sample in a shard before compression, its image apart. */
+/* Bytes of one sample in a shard before compression, without its image. */
 size_t cache_sample_bytes(const struct cache_manifest *manifest, enum split split);
 
-/* Lays a split out in shards: fills split->samples, views, shards (file, first, count) from the stored size of each
- * image (sizes[samples]; NULL: every image is raw), as a pure function of them and the manifest's outputs.
- * STATUS_CONFIG when a single sample is larger than a shard. */
+/* Lays out a split in shards: fills split->samples, views, shards (file, first, count), as a pure function of the
+ * images' stored sizes (sizes[samples]; NULL: every image is raw) and the manifest's outputs. STATUS_CONFIG if a single
+ * sample is larger than a shard. */
 enum status cache_layout(struct cache_manifest *manifest, enum split split, const uint64_t *sizes, uint32_t samples,
                          struct error *err);
 
-/* Logits of one view into a shard's float16 form: dense, or the top_k. STATUS_BAD_DATA when a value is not finite. */
+/* Stores the logits of one view as float16: all, or the top_k. STATUS_BAD_DATA if float16 cannot hold a value. */
 enum status cache_store_logits(const struct cache_manifest *manifest, struct cache_shard *shard, uint32_t sample,
                                int view, const float *logits, struct error *err);
-/* One teacher value [shape] float of one view into the form that feature `index` asks for; shape is the teacher's, of
- * which the feature has cache_feature_shape. STATUS_BAD_DATA when a value is not finite or too large for float16. */
+/* Stores a value of the teacher for one view in the form of feature `index`. shape: of `value`; the feature has
+ * cache_feature_shape of it. STATUS_BAD_DATA if a value is not finite or too large for float16. */
 enum status cache_store_feature(const struct cache_manifest *manifest, struct cache_shard *shard, int index,
                                 uint32_t sample, int view, const float *value, struct shape shape, struct error *err);
-/* The reverse: logits[class_count] of one view; with top_k every class that is not stored gets the stand-in value. */
+/* The reverse: logits[class_count] of one view; with top_k, every class that is not stored gets the one value that
+ * stands for it. */
 void cache_logits(const struct cache_manifest *manifest, const struct cache_shard *shard, uint32_t sample, int view,
                   float *logits);
 /* value[c, h, w] as stored. */
@@ -174,17 +175,17 @@ void cache_feature_value(const struct cache_manifest *manifest, const struct cac
 /* ---- writing ---- */
 struct cache_writer;
 
-/* Opens folder `path` for writing under an identity: a manifest with the layout but without what is known only once
- * shards are published. A new folder records the identity; an existing one, finished or not, must have the same
- * (STATUS_CONFIG names the field that differs with both values). identity is borrowed until cache_writer_close. */
+/* Opens folder `path` for writing. identity: a manifest with the layout but without the fields of published shards,
+ * borrowed until cache_writer_close. A new folder records it; an existing one, finished or not, must have the same
+ * (STATUS_CONFIG names the first field that differs, with both values). */
 enum status cache_writer_open(struct cache_writer **out, const char *path, const struct cache_manifest *identity,
                               struct error *err);
-void cache_writer_close(struct cache_writer *writer); /* NULL is legal */
+void cache_writer_close(struct cache_writer *writer); /* NULL is allowed */
 
 enum cache_claim_state {
     CACHE_UNCLAIMED, /* a zeroed claim, or one that was given back */
     CACHE_CLAIMED,   /* this process has the shard's lock: compute it, then cache_writer_put or cache_writer_unclaim */
-    CACHE_DONE,      /* published; its size and digest were verified now */
+    CACHE_DONE,      /* published; its size and digest were just verified */
     CACHE_BUSY,      /* another process works on it */
 };
 struct cache_claim {
@@ -197,14 +198,14 @@ struct cache_claim {
  * shard while another claims the next. */
 enum status cache_writer_claim(struct cache_writer *writer, enum split split, int shard, struct cache_claim *claim,
                                struct error *err);
-void cache_writer_unclaim(struct cache_claim *claim); /* one that is not CACHE_CLAIMED is legal */
-/* Builds the claimed shard in memory, publishes it atomically and gives the claim back, in any case. The pool (may be
+void cache_writer_unclaim(struct cache_claim *claim); /* does nothing if it is not CACHE_CLAIMED */
+/* Builds the claimed shard in memory and publishes it atomically; gives the claim back in any case. The pool (may be
  * NULL) compresses. STATUS_CANT_CREATE, STATUS_IO. */
 enum status cache_writer_put(struct cache_writer *writer, struct cache_claim *claim, const struct cache_shard *content,
                              struct thread_pool *pool, struct error *err);
 
-/* When every shard of every split is there: publishes cache.json and removes what only the writing needed.
- * *missing gets the number of shards that are not there yet (0: published, now or before). */
+/* If every shard of every split is there, publishes cache.json and removes what only writing needed. *missing gets the
+ * number of shards that are not there yet (0: published, now or before). */
 enum status cache_writer_publish(struct cache_writer *writer, int *missing, struct error *err);
 
 /* ---- reading ---- */
@@ -217,7 +218,7 @@ enum status cache_open(struct cache *cache, const char *path, struct error *err)
 void cache_release(struct cache *cache);
 
 enum cache_read_parts { CACHE_READ_IMAGES = 1, CACHE_READ_FEATURES = 2 }; /* the rest is always read */
-/* Loads, verifies, then decodes one shard. Thread-safe. STATUS_NO_INPUT, STATUS_BAD_DATA names the file and what is
+/* Loads, verifies and decodes one shard. Thread-safe. STATUS_NO_INPUT; STATUS_BAD_DATA names the file and what is
  * wrong. */
 enum status cache_read_shard(const struct cache *cache, enum split split, int shard, unsigned parts,
                              struct cache_shard *content, struct error *err);
@@ -226,9 +227,9 @@ enum status cache_read_shard(const struct cache *cache, enum split split, int sh
 enum status cache_image(const struct cache *cache, const struct cache_shard *shard, uint32_t i, const uint8_t **bytes,
                         size_t *size, uint8_t **owned, struct error *err);
 
-/* Bytes of the cache's files: all of them, and the images' share. */
+/* Bytes of the cache's files: of all, and of the images in them. */
 void cache_bytes(const struct cache_manifest *manifest, uint64_t *total, uint64_t *images);
-/* Views of all samples of all splits: what the bytes-per-view budget counts. */
+/* Views of all samples of all splits. */
 uint64_t cache_view_count(const struct cache_manifest *manifest);
 
 #endif

@@ -1,4 +1,4 @@
-/* Values of the teacher in and out of the forms in which a cache stores them. */
+/* Converts the teacher's values to the forms in which a cache stores them, and back. */
 #include "formats/cache/cache.h"
 
 #include "shared/tensor/half.h"
@@ -81,11 +81,11 @@ enum status cache_store_feature(const struct cache_manifest *manifest, struct ca
     size_t row = (size_t)sample * (size_t)feature->views + (size_t)view, area = (size_t)shape.h * (size_t)shape.w;
     size_t count = (size_t)shape.c * area, stored = cache_feature_count(feature);
     bool whole = feature->form == FEATURE_FP16 || feature->form == FEATURE_POOLED;
-    float limit = whole ? HALF_LIMIT : INFINITY; /* the other forms scale what they store */
+    float limit = whole ? HALF_LIMIT : INFINITY; /* the other forms scale or normalise */
     for (size_t i = 0; i < count; i++)
         if (!(fabsf(value[i]) < limit))
             return error_set(err, STATUS_BAD_DATA, shard->names[sample],
-                             "the teacher's %s is %g for view %d, which the form %s cannot hold", feature->tensor,
+                             "the teacher's %s is %g for view %d: the form %s cannot hold that value", feature->tensor,
                              (double)value[i], view, feature_form_name(feature->form));
     uint16_t *half = shard->features[index].half + row * stored;
     switch (feature->form) {

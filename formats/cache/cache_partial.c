@@ -39,7 +39,7 @@ bool cache_partial_is_finished(const struct cache_partial *partial)
     return file_exists(partial->final);
 }
 
-/* A lock file that was removed by whoever finished the cache locks nothing. */
+/* A lock on a file that another process removed when it finished the cache locks nothing. */
 static bool is_current(int descriptor, const char *path)
 {
     struct stat held, there;
@@ -47,8 +47,7 @@ static bool is_current(int descriptor, const char *path)
            held.st_dev == there.st_dev;
 }
 
-/* `partial` may vanish under our hands when another process finishes the cache: so a failure to create is tried again.
- */
+/* `partial` may vanish while we work, when another process finishes the cache: so creating is tried again. */
 enum status cache_partial_lock(const struct cache_partial *partial, const char *name, int tries, int *descriptor,
                                struct error *err)
 {

@@ -17,20 +17,16 @@ enum status cache_open(struct cache *cache, const char *path, struct error *err)
     *cache = (struct cache){0};
     char *file = path_join(path, "cache.json");
     cache->path = strdup(path);
-    if (!file || !cache->path) {
-        status = error_no_memory(err, strlen(path), "a path");
-        goto cleanup;
-    }
-    if (!folder_exists(path)) {
-        status = error_set(err, STATUS_NO_INPUT, path, "is no cache: there is no such folder");
-        goto cleanup;
-    }
+    if (!file || !cache->path)
+        TRY(error_no_memory(err, strlen(path), "a path"));
+    if (!folder_exists(path))
+        TRY(error_set(err, STATUS_NO_INPUT, path, "is not a cache: there is no such folder"));
     if (!file_exists(file)) {
         char *partial = path_join(path, "partial");
         status = error_set(err, STATUS_NO_INPUT, path, "%s",
                            partial && folder_exists(partial)
-                               ? "is an unfinished cache: the same `teacher_dump run` again finishes it"
-                               : "is no cache: it has no cache.json");
+                               ? "is an unfinished cache: run the same `teacher_dump run` again to finish it"
+                               : "is not a cache: cache.json is missing");
         free(partial);
         goto cleanup;
     }
@@ -64,21 +60,16 @@ enum status cache_read_shard(const struct cache *cache, enum split split, int sh
     if (!path)
         return error_no_memory(err, strlen(cache->path), "a path");
     TRY(file_read(path, (size_t)CACHE_SHARD_LIMIT * 2, &bytes, &size, err));
-    if (size != entry->bytes) {
-        status =
-            error_set(err, STATUS_BAD_DATA, path,
-                      "has %zu bytes, the manifest says %llu: copy it again, or run teacher_dump again to repair it",
-                      size, (unsigned long long)entry->bytes);
-        goto cleanup;
-    }
+    if (size != entry->bytes)
+        TRY(error_set(
+            err, STATUS_BAD_DATA, path,
+            "has %zu bytes, but the manifest says %llu: copy it again, or run teacher_dump again to repair it", size,
+            (unsigned long long)entry->bytes));
     digest_bytes(bytes, size, digest);
-    if (strcmp(digest, entry->digest) != 0) {
-        status =
-            error_set(err, STATUS_BAD_DATA, path,
+    if (strcmp(digest, entry->digest) != 0)
+        TRY(error_set(err, STATUS_BAD_DATA, path,
                       "is damaged (its SHA-256 is not the manifest's): copy it again, or run teacher_dump again to "
-                      "repair it");
-        goto cleanup;
-    }
+                      "repair it"));
     TRY(shard_parse(&cache->manifest, split, entry, bytes, size, parts, path, content, err));
 cleanup:
     free(bytes);
@@ -86,7 +77,7 @@ cleanup:
     return status;
 }
 
-/* Names are relative to the data folder; one that leads out of it is refused. */
+/* Names are relative to the data folder; one that points outside of it is refused. */
 static bool is_inside(const char *name)
 {
     if (name[0] == '/')
@@ -103,7 +94,7 @@ static enum status read_linked(const struct cache *cache, const struct cache_sha
     enum status status = STATUS_OK;
     char digest[DIGEST_HEX_SIZE], wanted[DIGEST_HEX_SIZE];
     if (!is_inside(shard->names[i]))
-        return error_set(err, STATUS_BAD_DATA, shard->names[i], "is a name that leads out of the data folder");
+        return error_set(err, STATUS_BAD_DATA, shard->names[i], "the name points outside the data folder");
     char *path = path_join(cache->manifest.source_path, shard->names[i]);
     if (!path)
         return error_no_memory(err, CACHE_NAME_SIZE, "a path");
@@ -115,7 +106,7 @@ static enum status read_linked(const struct cache *cache, const struct cache_sha
         free(*bytes);
         *bytes = NULL;
         status = error_set(err, STATUS_BAD_DATA, path,
-                           "is not the file that the teacher saw: restore it, or make the cache anew");
+                           "is not the file that the teacher saw: restore it, or make the cache again");
     }
 cleanup:
     free(path);

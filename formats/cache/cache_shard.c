@@ -1,4 +1,4 @@
-/* A shard's content in memory: allocation, layout in shards, logits in and out of their stored form. */
+/* A shard's content in memory: allocation, layout in shards, conversion of logits to their stored form and back. */
 #include "formats/cache/cache.h"
 
 #include "formats/cache/manifest.h"
@@ -63,7 +63,8 @@ enum status cache_shard_init(struct cache_shard *shard, const struct cache_manif
     bool failed = false;
     *shard = (struct cache_shard){.split = split, .first = first, .count = count};
     if (bytes > CACHE_SHARD_LIMIT)
-        return error_set(err, STATUS_BAD_DATA, NULL, "a shard of %u samples would have %zu bytes", count, bytes);
+        return error_set(err, STATUS_BAD_DATA, NULL, "a shard of %u samples would have %zu bytes, which is too many",
+                         count, bytes);
     shard->views = split == SPLIT_TRAIN ? manifest->views : 1;
     shard->logits_per_view = logits_per_view(manifest);
     size_t nv = n * (size_t)shard->views;
@@ -132,7 +133,7 @@ enum status cache_layout(struct cache_manifest *manifest, enum split s, const ui
     return STATUS_OK;
 }
 
-/* The k largest in falling order (ties: the smaller class first), then log(mean(exp(others))). */
+/* The k largest in descending order (ties: the smaller class first), then log(mean(exp(others))). */
 static void store_top(const float *logits, int classes, int k, uint16_t *values, uint16_t *top)
 {
     bool taken[MANIFEST_MAX_CLASSES] = {false};
@@ -162,7 +163,7 @@ enum status cache_store_logits(const struct cache_manifest *manifest, struct cac
         if (!(fabsf(logits[c]) < HALF_LIMIT))
             return error_set(
                 err, STATUS_BAD_DATA, shard->names[sample],
-                "the teacher's logit of class %d for view %d is %g, which float16 cannot hold: check the teacher and "
+                "the teacher's logit of class %d for view %d is %g, which float16 cannot hold: check the teacher, "
                 "--mean and --std",
                 c, view, (double)logits[c]);
     if (manifest->top_k)

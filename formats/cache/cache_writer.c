@@ -1,4 +1,4 @@
-/* Writing a cache by any number of processes; cache_partial.h says which files they use for that. */
+/* Writes a cache, by any number of processes at once; cache_partial.h lists the files they use for that. */
 #define _POSIX_C_SOURCE 200809L
 #include "formats/cache/cache.h"
 
@@ -13,16 +13,16 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LOCK_TRIES = 500 }; /* 10 s for what takes milliseconds */
+enum { LOCK_TRIES = 500 }; /* 10 s; the lock is held for milliseconds */
 
 struct cache_writer {
     struct cache_partial partial;
-    const struct cache_manifest *identity; /* the caller's; never changes */
-    pthread_mutex_t mutex;                 /* of what follows */
-    struct cache_manifest manifest;        /* the identity as it was recorded first, with what is known of shards */
+    const struct cache_manifest *identity; /* borrowed; never changes */
+    pthread_mutex_t mutex;                 /* protects the manifest */
+    struct cache_manifest manifest;        /* the recorded identity, with what is known about shards */
 };
 
-/* Under the lock: compares with the identity that is there, or records this one. */
+/* Compares with the recorded identity, or records this one if there is none. The caller holds the lock. */
 static enum status agree(struct cache_writer *writer, const struct cache_manifest *identity, struct error *err)
 {
     char path[CACHE_PATH_SIZE];
@@ -79,8 +79,7 @@ void cache_writer_unclaim(struct cache_claim *claim)
     *claim = (struct cache_claim){0};
 }
 
-/* A finished cache with a broken shard becomes unfinished again: identity and records as they were before publication.
- */
+/* Makes a finished cache with a broken shard unfinished again: restores identity and records as before publication. */
 static enum status reopen(struct cache_writer *writer, struct error *err)
 {
     enum status status = STATUS_OK;
@@ -101,7 +100,7 @@ cleanup:
     return status;
 }
 
-/* *whole: the cache is finished and this shard of it is as its manifest says. A broken one opens the cache again. */
+/* *whole: the cache is finished and this shard is as its manifest says. If it is broken, reopens the cache. */
 static enum status check_finished(struct cache_writer *writer, enum split split, int shard, bool *whole,
                                   struct error *err)
 {
@@ -109,7 +108,7 @@ static enum status check_finished(struct cache_writer *writer, enum split split,
     *whole = false;
     if (!cache_partial_is_finished(&writer->partial))
         return STATUS_OK;
-    if (writer->manifest.splits[split].shards[shard].bytes == 0) /* finished meanwhile, by other processes */
+    if (writer->manifest.splits[split].shards[shard].bytes == 0) /* finished in the meantime by other processes */
         TRY(cache_partial_read(&writer->manifest, writer->partial.final, true, err));
     *whole = cache_partial_is_whole(&writer->partial, &writer->manifest.splits[split].shards[shard]);
     if (!*whole)
@@ -118,13 +117,13 @@ cleanup:
     return status;
 }
 
-/* With the shard's lock: is it published and whole? Otherwise whatever is left of it is removed. */
+/* *whole: the shard is published and as recorded. Otherwise removes what is left of it. The caller has its lock. */
 static enum status look_at_shard(struct cache_writer *writer, enum split split, int shard, bool *whole,
                                  struct error *err)
 {
     struct cache_shard_entry *entry = &writer->manifest.splits[split].shards[shard];
     enum status status = STATUS_OK;
-    /* Records go only when cache.json is there: so without a record it is looked for once more. */
+    /* Records are removed only after cache.json was written: so if there is no record, look for cache.json again. */
     *whole = cache_partial_record_read(&writer->partial, entry) && cache_partial_is_whole(&writer->partial, entry);
     if (!*whole)
         TRY(check_finished(writer, split, shard, whole, err));
@@ -173,7 +172,7 @@ cleanup:
     return status;
 }
 
-/* Labelled views, and those whose largest stored logit (ties: the smaller class) is the label's. */
+/* Counts labelled views, and those whose largest stored logit (ties: the smaller class) is the label's. */
 static enum status count_correct(const struct cache_manifest *manifest, const struct cache_shard *shard,
                                  struct cache_shard_entry *entry, struct error *err)
 {
@@ -206,10 +205,8 @@ enum status cache_writer_put(struct cache_writer *writer, struct cache_claim *cl
     char path[CACHE_PATH_SIZE];
     struct cache_shard_entry entry = writer->identity->splits[claim->split].shards[claim->shard];
     if (claim->state != CACHE_CLAIMED || content->split != claim->split || content->first != entry.first ||
-        content->count != entry.count) {
-        status = error_set(err, STATUS_INTERNAL, entry.file, "is not the shard that was claimed");
-        goto cleanup;
-    }
+        content->count != entry.count)
+        TRY(error_set(err, STATUS_INTERNAL, entry.file, "is not the shard that was claimed"));
     TRY(shard_build(writer->identity, content, pool, &bytes, &size, &entry.image_bytes, err));
     entry.bytes = size;
     digest_bytes(bytes, size, entry.digest);

@@ -1,4 +1,4 @@
-/* The manifest as JSON (FORMAT.md, "cache.json"): for formats/cache_*.c only. */
+/* The manifest as JSON (FORMAT.md, "cache.json"); for formats/cache/ only. */
 #ifndef FORMATS_CACHE_MANIFEST_H
 #define FORMATS_CACHE_MANIFEST_H
 
@@ -6,7 +6,7 @@
 #include <cjson/cJSON.h>
 
 enum {
-    MANIFEST_LIMIT = 256 << 20, /* bytes of a cache.json that is read at all */
+    MANIFEST_LIMIT = 256 << 20, /* bytes of the largest cache.json that is read */
     MANIFEST_MAX_CLASSES = 65536,
     MANIFEST_MAX_SHARDS = 1 << 20,
     MANIFEST_MAX_VIEWS = 65536,
@@ -17,18 +17,17 @@ extern const char *const manifest_forms[FEATURE_FORM_COUNT];
 extern const char *const manifest_encodings[2];   /* by enum image_encoding */
 extern const char *const manifest_image_modes[2]; /* by images_embedded */
 
-/* published: with the fields of shards that are known only once they are there; otherwise it is an identity. */
+/* published: with the fields of shards that are known only after they are written; otherwise an identity. */
 cJSON *manifest_to_json(const struct cache_manifest *manifest, bool published); /* NULL when out of memory */
-/* The text, malloc'ed and ending in a newline, of a tree, which is freed. NULL when out of memory (or tree NULL). */
+/* The text of a tree, malloc'ed and ending in a newline; frees the tree. NULL when out of memory or if tree is NULL. */
 char *manifest_text(cJSON *tree);
 
 /* Parses and checks everything: unknown version (STATUS_CONFIG), missing or bad fields, shards that do not cover their
- * split exactly, sizes that a shard may not have. *manifest must be zeroed; arena_release(&manifest->arena) frees it.
- */
+ * split exactly, impossible sizes of shards. *manifest must be zeroed; arena_release(&manifest->arena) frees it. */
 enum status manifest_parse(struct cache_manifest *manifest, const char *text, size_t size, bool published,
                            const char *path, struct error *err);
 
-/* One published shard's record, as in the manifest. */
+/* The record of one shard, as in the manifest. */
 cJSON *manifest_shard_to_json(const struct cache_shard_entry *entry, bool published);
 enum status manifest_record_parse(struct cache_shard_entry *entry, const char *text, size_t size, const char *path,
                                   struct error *err);

@@ -104,7 +104,7 @@ static enum status parse_floats(const struct json_place *at, const char *field, 
     const cJSON *item = array.node->child;
     for (int c = 0; c < 3; c++) {
         if (!item || !cJSON_IsNumber(item) || !isfinite((float)item->valuedouble))
-            return error_set(err, STATUS_BAD_DATA, at->path, "field %s is not three numbers", array.place);
+            return error_set(err, STATUS_BAD_DATA, at->path, "field %s must be three numbers", array.place);
         values[c] = (float)item->valuedouble;
         item = item->next;
     }
@@ -112,7 +112,7 @@ cleanup:
     return status;
 }
 
-/* Caches of the first programs say neither: those had the CPU only. */
+/* Caches of the first versions have neither field: those had the CPU only. */
 static enum status parse_engine(const struct json_place *teacher, struct cache_manifest *manifest, struct error *err)
 {
     enum status status = STATUS_OK;
@@ -149,7 +149,7 @@ static enum status parse_replay(const struct json_place *root, struct cache_mani
     TRY(parse_floats(&preprocessing, "std", manifest->std, err));
     for (int c = 0; c < 3; c++)
         if (!(manifest->std[c] > 0))
-            return error_set(err, STATUS_BAD_DATA, root->path, "field preprocessing.std[%d] is not positive", c);
+            return error_set(err, STATUS_BAD_DATA, root->path, "field preprocessing.std[%d] must be positive", c);
 cleanup:
     return status;
 }
@@ -177,7 +177,7 @@ cleanup:
     return status;
 }
 
-/* Shards follow one another without gaps, have the names they must have and fit the limit. */
+/* Shards must follow one another without gaps, have the right names and stay below the limit. */
 static enum status check_shards(const struct cache_manifest *manifest, enum split s, const char *path,
                                 struct error *err)
 {
@@ -192,7 +192,7 @@ static enum status check_shards(const struct cache_manifest *manifest, enum spli
             return error_set(err, STATUS_BAD_DATA, path, "shard %d of split %s is not called %s", i, split_name(s),
                              name);
         if (entry->first != next)
-            return error_set(err, STATUS_BAD_DATA, path, "%s does not begin with sample %llu", name,
+            return error_set(err, STATUS_BAD_DATA, path, "%s must begin with sample %llu", name,
                              (unsigned long long)next);
         if (size_mul(sample, entry->count) > CACHE_SHARD_LIMIT)
             return error_set(err, STATUS_BAD_DATA, path, "%s is larger than a shard may be", name);
@@ -219,7 +219,7 @@ static enum status parse_splits(const struct json_place *root, struct cache_mani
         TRY(json_choice(&element, "split", names, SPLIT_COUNT, &s, err));
         struct cache_split *split = &manifest->splits[s];
         if (split->samples)
-            return error_set(err, STATUS_BAD_DATA, root->path, "split %s is there twice", names[s]);
+            return error_set(err, STATUS_BAD_DATA, root->path, "split %s appears twice", names[s]);
         int views = s == SPLIT_TRAIN ? manifest->views : 1;
         INTEGER(&element, "samples", 1, INT32_MAX, split->samples);
         INTEGER(&element, "views", views, views, split->views);
@@ -247,14 +247,12 @@ enum status manifest_parse(struct cache_manifest *manifest, const char *text, si
     struct json_place root = json_root(tree, path);
     TRY(json_choice(&root, "format", &manifest_format, 1, &format, err));
     INTEGER(&root, "format_version", 1, INT32_MAX, manifest->format_version);
-    if (manifest->format_version != CACHE_FORMAT_VERSION) {
-        status =
-            error_set(err, STATUS_CONFIG, path,
-                      "has format version %d, this program reads version %d: use the program that wrote it, or make "
-                      "the cache anew",
-                      manifest->format_version, CACHE_FORMAT_VERSION);
-        goto cleanup;
-    }
+    if (manifest->format_version != CACHE_FORMAT_VERSION)
+        TRY(error_set(
+            err, STATUS_CONFIG, path,
+            "has format version %d, but this program reads version %d: use the program that wrote it, or make "
+            "the cache again",
+            manifest->format_version, CACHE_FORMAT_VERSION));
     TRY(json_string(&root, "program_version", &manifest->arena, &manifest->program_version, err));
     TRY(parse_classes(&root, manifest, err));
     TRY(parse_skipped(&root, manifest, err));
@@ -278,10 +276,8 @@ enum status manifest_record_parse(struct cache_shard_entry *entry, const char *t
     TRY(json_parse(&tree, text, size, path, err));
     struct json_place root = json_root(tree, path);
     TRY(parse_shard(&root, true, &arena, &record, err));
-    if (strcmp(record.file, entry->file) != 0 || record.first != entry->first || record.count != entry->count) {
-        status = error_set(err, STATUS_BAD_DATA, path, "is the record of another shard");
-        goto cleanup;
-    }
+    if (strcmp(record.file, entry->file) != 0 || record.first != entry->first || record.count != entry->count)
+        TRY(error_set(err, STATUS_BAD_DATA, path, "is the record of another shard"));
     record.file = entry->file;
     *entry = record;
 cleanup:

@@ -161,7 +161,7 @@ void manifest_sum_accuracy(struct cache_manifest *manifest)
 enum status manifest_compare(const struct cache_manifest *stored, const struct cache_manifest *wanted, const char *path,
                              struct error *err)
 {
-    /* What may change between runs without changing a byte of the shards. */
+    /* Fields that may differ between runs without changing a byte of the shards. */
     static const char *const ignore[] = {"program_version", "file", NULL};
     const cJSON *a, *b;
     char field[128] = "";

@@ -1,4 +1,4 @@
-/* One shard as HDF5 bytes (FORMAT.md, "Shards"): for formats/cache_*.c and shard_*.c only. */
+/* One shard as HDF5 bytes (FORMAT.md, "Shards"); for formats/cache/ only. */
 #ifndef FORMATS_CACHE_SHARD_H
 #define FORMATS_CACHE_SHARD_H
 
@@ -8,47 +8,46 @@
 enum shard_type { SHARD_U8, SHARD_I8, SHARD_U16, SHARD_I32, SHARD_U32, SHARD_U64, SHARD_F16, SHARD_F32, SHARD_STRING };
 enum { SHARD_MAX_RANK = 5, SHARD_MAX_FIELDS = 10 + 2 * CACHE_MAX_FEATURES, SHARD_CHUNK_BYTES = 1 << 20 };
 
-/* A data set of a shard: what is written, and what a reader insists on. */
+/* A data set of a shard: what is written, and what a reader requires. */
 struct shard_field {
     char name[32];
     enum shard_type type;
-    size_t item; /* bytes of an element; of a SHARD_STRING its length */
+    size_t item; /* bytes of an element; for a SHARD_STRING its length */
     int rank;
     hsize_t dims[SHARD_MAX_RANK];
-    bool compressed; /* chunked along the first dimension, shuffled (items above 1 byte) and zstd; otherwise contiguous
-                      */
+    bool compressed; /* chunked by the first dimension, shuffled (items above 1 byte) and zstd; otherwise contiguous */
     void *data;      /* borrowed, in the file's layout */
     size_t bytes;    /* of data: item * dims */
 };
 
-/* The data sets of fixed shape of a shard whose arrays are allocated, in the order of the file: all but names and
- * images. */
+/* The data sets of fixed shape, in the order of the file: all except names and images. The shard's arrays must be
+ * allocated. */
 int shard_fields(const struct cache_manifest *manifest, const struct cache_shard *shard, unsigned parts,
                  struct shard_field fields[SHARD_MAX_FIELDS]);
-/* names [n] of fixed length, and images: [bytes] of JPEG files or [n, h, w, c] of raw sets. */
+/* names: [n] of fixed length. images: [bytes] of JPEG files, or [n, h, w, c] of raw sets. */
 struct shard_field shard_names_field(const struct cache_shard *shard, void *data, size_t length);
 struct shard_field shard_images_field(const struct cache_manifest *manifest, const struct cache_shard *shard,
                                       size_t bytes);
 
-/* The shard's file image, malloc'ed. Equal content gives equal bytes, whatever the threads that compress it (pool may
- * be NULL). *image_bytes: the images' share of it. */
+/* The bytes of the shard's file, malloc'ed. Equal content gives equal bytes, whatever threads compress it (pool may be
+ * NULL). *image_bytes: how many of them are the images'. */
 enum status shard_build(const struct cache_manifest *manifest, const struct cache_shard *shard,
                         struct thread_pool *pool, unsigned char **bytes, size_t *size, uint64_t *image_bytes,
                         struct error *err);
 
-/* Parses the bytes of a shard whose digest was checked, and still checks every type, shape, size and index. */
+/* Parses the bytes of a shard. Its digest was checked, but every type, shape, size and index is checked again. */
 enum status shard_parse(const struct cache_manifest *manifest, enum split split, const struct cache_shard_entry *entry,
                         const unsigned char *bytes, size_t size, unsigned parts, const char *path,
                         struct cache_shard *shard, struct error *err);
 
-/* Of a shard that was read: the values that are used as indices, and those that would poison a training. */
+/* Checks the values of a shard that was read: indices must be in range, numbers finite. */
 enum status shard_check_values(const struct cache_manifest *manifest, const struct cache_shard *shard, unsigned parts,
                                const char *path, struct error *err);
 
-/* Rows of the first dimension in a chunk of a compressed field, which is chunked along that dimension only. */
+/* How many rows of the first dimension a chunk of a compressed field has; it is chunked along that dimension only. */
 size_t shard_chunk_rows(const struct shard_field *field);
-/* Chunks as HDF5's filters would leave them: shuffled, then zstd. packed[count] gets chunks [first, first + count),
- * made on the pool (NULL: in the caller). The caller frees each .bytes, also after an error. */
+/* Makes chunks as HDF5's filters would: shuffled, then zstd. packed[count] gets chunks [first, first + count), made on
+ * the pool (NULL: in the caller's thread). The caller frees each .bytes, also after an error. */
 struct shard_chunk {
     void *bytes; /* malloc'ed */
     size_t size;
@@ -56,11 +55,11 @@ struct shard_chunk {
 enum status shard_pack(const struct shard_field *field, size_t first, int count, struct thread_pool *pool,
                        struct shard_chunk *packed, struct error *err);
 
-/* libhdf5 has one global state, thread-safe in some builds only: every call to it is between these two. Enter also
- * turns off its printing of errors. */
+/* libhdf5 has one global state, which is thread-safe in some builds only: every call to it is between these two.
+ * hdf5_enter also turns off its printing of errors. */
 void hdf5_enter(void);
 void hdf5_leave(void);
-/* The file type of an element; the caller closes it. item counts for SHARD_STRING. Negative on failure. */
+/* The file type of an element; the caller closes it. item is used for SHARD_STRING only. Negative on failure. */
 hid_t hdf5_type(enum shard_type type, size_t item);
 
 #endif

@@ -1,9 +1,9 @@
-/* What a shard that was read may hold, whoever wrote it. */
+/* Checks the values of a shard that was read. */
 #include "formats/cache/shard.h"
 
 #include <float.h>
 
-/* The first of values[count] that is infinite or no number; count where there is none. */
+/* The index of the first of values[count] that is infinite or NaN; count if there is none. */
 static size_t find_not_finite(const uint16_t *values, size_t count)
 {
     size_t i = 0;

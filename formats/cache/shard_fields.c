@@ -19,7 +19,7 @@ void hdf5_leave(void)
     pthread_mutex_unlock(&hdf5_mutex);
 }
 
-/* h5py's and numpy's float16. */
+/* float16 as in h5py and numpy. */
 static hid_t float16_type(void)
 {
     hid_t type = H5Tcopy(H5T_IEEE_F32LE);

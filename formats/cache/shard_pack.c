@@ -1,4 +1,4 @@
-/* Chunks of a shard's data sets, compressed by threads: what libhdf5's filter pipeline makes, byte for byte, without
+/* Chunks of a shard's data sets, compressed on threads: the same bytes as from libhdf5's filter pipeline, but without
  * its lock. */
 #include "formats/cache/shard.h"
 
@@ -27,7 +27,7 @@ struct pack_job {
     struct shard_chunk *packed;
 };
 
-/* The last chunk is as large as the others: what lies beyond the data is 0. */
+/* The last chunk is as large as the others: it is filled up with zeros. */
 static enum status pack_task(void *context, int index, int worker, struct error *err)
 {
     (void)worker;

@@ -1,5 +1,5 @@
-/* Reading a shard. libhdf5 only finds the data sets and their chunks; decompression is ours, straight from the bytes,
- * outside libhdf5's lock and with every size known before. */
+/* Reads a shard. libhdf5 only finds the data sets and their chunks; we decompress directly from the bytes, without
+ * libhdf5's lock, and every size is known before. */
 #include "formats/cache/shard.h"
 
 #include "formats/cache/zstd_filter.h"
@@ -7,9 +7,9 @@
 #include <string.h>
 #include <zstd.h>
 
-/* Where a data set lies in the file. */
+/* The place of a data set in the file. */
 struct shard_extent {
-    size_t rows;   /* of a chunk */
+    size_t rows;   /* per chunk */
     size_t chunks; /* 1 for contiguous data */
     struct piece {
         uint64_t offset, size;
@@ -31,7 +31,7 @@ static enum status bad(const struct shard_reader *reader, const struct shard_fie
                      field->name, what);
 }
 
-/* Opens a data set that lies in this very file: a link could lead out of it. */
+/* Opens a data set of this file: a link could lead to another file. */
 static hid_t open_set(const struct shard_reader *reader, const char *name)
 {
     H5L_info_t link;
@@ -83,7 +83,7 @@ static enum status locate_chunks(const struct shard_reader *reader, hid_t set, h
         chunk[0] == 0 || chunk[0] > field->dims[0] ||
         memcmp(chunk + 1, field->dims + 1, (size_t)(field->rank - 1) * sizeof *chunk) != 0 ||
         !same_filters(properties, field))
-        return bad(reader, field, "has other chunks or filters than the format's", err);
+        return bad(reader, field, "does not have the chunks and filters of the format", err);
     extent->rows = chunk[0];
     extent->chunks = (field->dims[0] + chunk[0] - 1) / chunk[0];
     extent->pieces = calloc(extent->chunks, sizeof *extent->pieces);
@@ -124,14 +124,10 @@ static enum status locate(const struct shard_reader *reader, const struct shard_
 {
     enum status status = STATUS_OK;
     hid_t set = open_set(reader, field->name), properties = -1;
-    if (set < 0) {
-        status = bad(reader, field, "is missing", err);
-        goto cleanup;
-    }
-    if (!same_type(set, field) || !same_shape(set, field)) {
-        status = bad(reader, field, "has another type or shape than the manifest says", err);
-        goto cleanup;
-    }
+    if (set < 0)
+        TRY(bad(reader, field, "is missing", err));
+    if (!same_type(set, field) || !same_shape(set, field))
+        TRY(bad(reader, field, "does not have the type and shape that the manifest says", err));
     properties = H5Dget_create_plist(set);
     if (properties < 0)
         status = bad(reader, field, "has no properties", err);
@@ -218,7 +214,7 @@ static hid_t open_image(const unsigned char *bytes, size_t size)
     return file;
 }
 
-/* Under libhdf5's lock: finds every data set and checks its form. */
+/* Finds every data set and checks its type, shape and filters. The caller has libhdf5's lock. */
 static enum status locate_all(struct shard_reader *reader, struct cache_shard *shard, unsigned parts,
                               struct shard_field fields[SHARD_MAX_FIELDS],
                               struct shard_extent extents[SHARD_MAX_FIELDS], int *count, char **names,
@@ -229,25 +225,19 @@ static enum status locate_all(struct shard_reader *reader, struct cache_shard *s
     bool images = (parts & CACHE_READ_IMAGES) && reader->manifest->images_embedded;
     hdf5_enter();
     reader->file = open_image(reader->bytes, reader->size);
-    if (reader->file < 0) {
-        status = error_set(err, STATUS_BAD_DATA, reader->path, "is not an HDF5 file");
-        goto cleanup;
-    }
+    if (reader->file < 0)
+        TRY(error_set(err, STATUS_BAD_DATA, reader->path, "is not an HDF5 file"));
     TRY(sizes_from_file(reader, images, &length, &image_bytes, err));
     *names = malloc(length * shard->count);
     shard->image_bytes = images ? malloc(image_bytes) : NULL;
-    if (!*names || (images && !shard->image_bytes)) {
-        status = error_no_memory(err, image_bytes, "images of a shard");
-        goto cleanup;
-    }
+    if (!*names || (images && !shard->image_bytes))
+        TRY(error_no_memory(err, image_bytes, "images of a shard"));
     *count = shard_fields(reader->manifest, shard, parts, fields);
     if (images) {
         fields[*count] = shard_images_field(reader->manifest, shard, image_bytes);
-        if (fields[(*count)++].bytes != image_bytes) {
-            status = error_set(err, STATUS_BAD_DATA, reader->path,
-                               "data set images has another shape than the manifest says");
-            goto cleanup;
-        }
+        if (fields[(*count)++].bytes != image_bytes)
+            TRY(error_set(err, STATUS_BAD_DATA, reader->path,
+                          "data set images does not have the shape that the manifest says"));
     }
     fields[(*count)++] = shard_names_field(shard, *names, length);
     for (int i = 0; i < *count; i++)
@@ -283,7 +273,7 @@ static bool offsets_are_clean(const struct cache_manifest *manifest, struct cach
     return shard->image_offsets[0] == 0 && shard->image_offsets[shard->count] == image_bytes;
 }
 
-/* What was not asked for is NULL, not zeros. */
+/* Parts that were not requested are NULL, not zeros. */
 static void drop_unread(struct cache_shard *shard, unsigned parts)
 {
     if (!(parts & CACHE_READ_IMAGES)) {

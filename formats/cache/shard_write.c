@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The core driver's memory, kept when it closes the file. H5Fget_file_image is of no use: in 1.10 it clears a flag of
- * the superblock and leaves its checksum as it was, so that the image does not open. */
+/* The memory of HDF5's core driver, kept when it closes the file. H5Fget_file_image cannot be used: in 1.10 it clears a
+ * flag of the superblock but does not update its checksum, so the image cannot be opened. */
 struct kept_image {
     unsigned char *bytes;
 };
@@ -49,7 +49,7 @@ static herr_t keep_context(void *context)
     return 0;
 }
 
-/* A file in memory; nothing of it depends on the time or the place. */
+/* A file in memory. Its bytes depend neither on the time nor on the machine. */
 static hid_t create_file(struct kept_image *kept)
 {
     H5FD_file_image_callbacks_t callbacks = {
@@ -90,7 +90,7 @@ static hid_t creation_properties(const struct shard_field *field)
     return properties;
 }
 
-/* Compressing is most of the work: the pool does it, and libhdf5 gets finished chunks, a group at a time. */
+/* Compression is most of the work: the pool does it, and libhdf5 gets finished chunks, one group at a time. */
 static enum status write_chunks(hid_t set, const struct shard_field *field, struct thread_pool *pool, struct error *err)
 {
     enum status status = STATUS_OK;
@@ -145,7 +145,7 @@ static size_t image_size(const unsigned char *bytes)
     return (size_t)size;
 }
 
-/* names[n] as they are stored: as long as the longest. */
+/* names[n] as they are stored: all as long as the longest one. */
 static char *pack_names(const struct cache_shard *shard, size_t *length)
 {
     *length = 1;
@@ -195,10 +195,8 @@ enum status shard_build(const struct cache_manifest *manifest, const struct cach
     hdf5_enter();
     TRY(zstd_filter_register(err));
     file = create_file(&kept);
-    if (file < 0) {
-        status = error_set(err, STATUS_INTERNAL, NULL, "libhdf5 cannot create a file in memory");
-        goto cleanup;
-    }
+    if (file < 0)
+        TRY(error_set(err, STATUS_INTERNAL, NULL, "libhdf5 cannot create a file in memory"));
     TRY(write_all(file, manifest, shard, pool, image_bytes, err));
 cleanup:
     if (file >= 0 && H5Fclose(file) < 0 && status == STATUS_OK)

@@ -1,4 +1,4 @@
-/* The filter's client data is [level] (level 1 where there is none). A chunk is one zstd frame that says its size. */
+/* The filter's client data is [level] (default 1). A chunk is one zstd frame that contains its decompressed size. */
 #include "formats/cache/zstd_filter.h"
 
 #include <H5PLextern.h>
@@ -10,7 +10,7 @@ enum { CHUNK_LIMIT = 1 << 30 };
 static size_t decompress(size_t bytes, size_t *capacity, void **buffer)
 {
     unsigned long long size = ZSTD_getFrameContentSize(*buffer, bytes);
-    if (size == 0 || size > CHUNK_LIMIT) /* also its error codes */
+    if (size == 0 || size > CHUNK_LIMIT) /* its error codes are large, too */
         return 0;
     void *plain = malloc(size);
     if (!plain || ZSTD_decompress(plain, size, *buffer, bytes) != size) {
@@ -84,7 +84,7 @@ size_t zstd_filter_pack(const void *chunk, size_t bytes, void **packed)
 enum status zstd_filter_register(struct error *err)
 {
     if (H5Zregister(&filter_class) < 0)
-        return error_set(err, STATUS_INTERNAL, NULL, "libhdf5 does not take the zstd filter");
+        return error_set(err, STATUS_INTERNAL, NULL, "libhdf5 refused the zstd filter");
     return STATUS_OK;
 }
 #endif

@@ -8,11 +8,11 @@
 
 enum { ZSTD_FILTER_ID = 32015, ZSTD_FILTER_LEVEL = 1 };
 
-/* What the filter makes of a chunk of `bytes`: *packed is malloc'ed. 0 when out of memory, otherwise its size. For
- * those who hand HDF5 finished chunks. */
+/* Compresses a chunk of `bytes` as the filter does: *packed is malloc'ed, its size is returned (0: out of memory). For
+ * code that gives HDF5 finished chunks. */
 size_t zstd_filter_pack(const void *chunk, size_t bytes, void **packed);
 
-/* Registers the filter with libhdf5; again is harmless. STATUS_INTERNAL. */
+/* Registers the filter with libhdf5; doing it again is harmless. STATUS_INTERNAL. */
 enum status zstd_filter_register(struct error *err);
 
 #endif

@@ -9,9 +9,9 @@
 
 bool gzip_recognises(const uint8_t *bytes, size_t size);
 
-/* Decompresses one gzip member; *out is malloc'ed, the caller's. STATUS_BAD_DATA for damaged or truncated input, bytes
- * after the end, and more than limit bytes of output: at most 2 * limit are ever allocated, and no more than 2 * the
- * real output. */
+/* Decompresses one gzip member; *out is malloc'ed, the caller frees it. STATUS_BAD_DATA for damaged or truncated input,
+ * bytes after the end, and output of more than `limit` bytes. At most 2 * limit bytes are ever allocated, and at most
+ * twice the real output. */
 enum status gzip_decompress(const uint8_t *bytes, size_t size, size_t limit, const char *path, uint8_t **out,
                             size_t *out_size, struct error *err);
 

@@ -1,5 +1,5 @@
-/* The pre-pass over a data set. Images are read and decoded in parallel, chunk by chunk; the results of a chunk are
- * then taken in order, so that nothing depends on which thread did what. */
+/* The pre-pass over a data set. Images are read and decoded in parallel, one chunk after the other; the results of a
+ * chunk are then processed in order, so that nothing depends on the threads. */
 #define _GNU_SOURCE
 #include "formats/datasets/image_source.h"
 
@@ -37,8 +37,8 @@ static enum status check_pixels(const struct image_source *source, const uint8_t
         TRY(jpeg_inspect(bytes, result->size, name, &info, err));
     TRY(image_decode(source->encoding, source->h, source->w, source->channels, bytes, result->size, name, &image, err));
     if (image.w > (int64_t)IMAGE_MAX_ASPECT * image.h || image.h > (int64_t)IMAGE_MAX_ASPECT * image.w)
-        TRY(error_set(err, STATUS_BAD_DATA, name, "%d x %d pixels: sides may differ %d-fold at most", image.h, image.w,
-                      IMAGE_MAX_ASPECT));
+        TRY(error_set(err, STATUS_BAD_DATA, name, "%d x %d pixels: one side may be at most %d times the other", image.h,
+                      image.w, IMAGE_MAX_ASPECT));
     result->h = image.h;
     result->w = image.w;
     result->components = info.components;
@@ -48,7 +48,7 @@ cleanup:
     return status;
 }
 
-/* A bad image is a result; only running out of memory is an error. */
+/* A bad image is a result, not an error; only running out of memory is an error. */
 static enum status check_image(void *context, int task, int worker, struct error *err)
 {
     (void)worker;
@@ -112,7 +112,7 @@ static enum status take_result(struct image_scan *scan, struct digest *digest, c
     return add_problem(scan, chunk->split, chunk->first + task, reason, err);
 }
 
-/* Checks one chunk of images on all threads and takes the results in order; frees what they own whatever happens. */
+/* Checks one chunk of images on all threads and adds the results to the scan in order; always frees what they own. */
 static enum status check_chunk(struct image_scan *scan, struct digest *digest, struct chunk *chunk, size_t count,
                                struct thread_pool *pool, struct error *err)
 {

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* In order of preference: the first that recognises a folder reads it. */
+/* In order of preference: the first reader that recognises a folder reads it. */
 static const struct image_source_format *const readers[] = {&source_cifar10, &source_idx, &source_food11,
                                                             &source_imagefolder};
 
@@ -22,7 +22,7 @@ const char *split_name(enum split split)
     return names[split];
 }
 
-/* Does a subfolder hold JPEG files, so that path looks like class folders without train/ and val/ above them? */
+/* Whether a subfolder has JPEG files, so that path seems to have class folders without train/ and val/ above them. */
 static bool has_class_folders(const char *path, const struct folder_entry *entries, size_t count)
 {
     bool found = false;
@@ -53,7 +53,8 @@ static enum status explain_unrecognised(const char *path, struct error *err)
                            "has folders of images, but no train/ folder: an ImageFolder is train/CLASS/*.jpg and "
                            "val/CLASS/*.jpg; move the class folders into train/ and some images of each into val/");
     else
-        status = error_set(err, STATUS_BAD_DATA, path, "is not a data set that can be read; layouts: %s", layouts);
+        status =
+            error_set(err, STATUS_BAD_DATA, path, "is not a known data set; layouts that can be read: %s", layouts);
     folder_list_free(entries, count);
     return status;
 }
@@ -107,8 +108,8 @@ enum status image_decode(enum image_encoding encoding, int h, int w, int channel
         return jpeg_decode(bytes, size, name, image, err);
     size_t expected = size_mul(size_mul((size_t)h, (size_t)w), (size_t)channels);
     if (h < 1 || w < 1 || (channels != 1 && channels != 3) || size != expected)
-        return error_set(err, STATUS_BAD_DATA, name, "has %zu bytes, not the %d x %d x %d of its data set", size, h, w,
-                         channels);
+        return error_set(err, STATUS_BAD_DATA, name, "has %zu bytes, but images of this data set have %d x %d x %d",
+                         size, h, w, channels);
     enum status status = image_init(image, h, w, channels, err);
     if (status == STATUS_OK)
         memcpy(image->pixels, bytes, size);

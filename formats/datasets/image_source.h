@@ -9,7 +9,7 @@
  * sets of CIFAR-10 and IDX are SPLIT_VAL, the split that students are evaluated on.
  *
  * To add a reader: write source_NAME.c with a struct image_source_format, declare it in source_reader.h (which has the
- * helpers that readers share), list it in image_source.c and here, and give it a case in tests/test_image_source.c. */
+ * helpers that readers share), list it in image_source.c and here, and add a case to tests/test_image_source.c. */
 #ifndef FORMATS_DATASETS_IMAGE_SOURCE_H
 #define FORMATS_DATASETS_IMAGE_SOURCE_H
 
@@ -30,7 +30,7 @@ enum image_encoding {
 /* One sample. Its id is its index in its split: files in byte order of their names (class folder first). */
 struct image_sample {
     const char *name; /* path relative to the data folder, or "train/000123" for raw sets; at most 255 bytes */
-    int label;        /* -1 where there is none (unlabelled test sets) */
+    int label;        /* -1: none (unlabelled test sets) */
 };
 
 struct image_set {
@@ -46,27 +46,27 @@ struct image_source {
     struct image_set sets[SPLIT_COUNT]; /* an absent split has count 0 */
     enum image_encoding encoding;
     int h, w, channels; /* raw sets: the size of every image; JPEG: 0, 0, 3 */
-    size_t ignored;     /* files that were passed over: no JPEG by their extension */
+    size_t ignored;     /* files that were skipped: their extension is not that of a JPEG */
     struct arena arena; /* owns names and classes */
     const struct image_source_format *reader;
-    void *state; /* the reader's own */
+    void *state; /* private to the reader */
 };
 
 /* A reader. All state is in `source`, so one reader serves any number of sources. */
 struct image_source_format {
     const char *name;
-    /* A quick look: is this folder meant to be read by this reader? */
+    /* A quick check whether this reader is meant to read this folder. */
     bool (*recognises)(const char *path);
-    /* Lists every sample of source->path. On failure release is called as after success. */
+    /* Lists every sample of source->path. release is called also after a failure. */
     enum status (*open)(struct image_source *source, struct error *err);
-    /* Reads the stored bytes of one sample; *bytes is malloc'ed, the caller's. Thread-safe. */
+    /* Reads the stored bytes of one sample; *bytes is malloc'ed, the caller frees it. Thread-safe. */
     enum status (*read)(const struct image_source *source, enum split split, size_t index, uint8_t **bytes,
                         size_t *size, struct error *err);
-    void (*release)(struct image_source *source); /* of source->state; NULL where there is none */
+    void (*release)(struct image_source *source); /* frees source->state; NULL if there is none */
 };
 
 /* Recognises the folder's format and lists it. A missing or empty folder is STATUS_NO_INPUT, an unrecognised one
- * STATUS_BAD_DATA with the four layouts that would have been recognised; both leave a released source. */
+ * STATUS_BAD_DATA, which lists the layouts that can be read; after both, source is released. */
 enum status image_source_open(struct image_source *source, const char *path, struct error *err);
 void image_source_release(struct image_source *source);
 
@@ -77,7 +77,7 @@ enum status image_source_read(const struct image_source *source, enum split spli
 enum status image_decode(enum image_encoding encoding, int h, int w, int channels, const uint8_t *bytes, size_t size,
                          const char *name, struct image *image, struct error *err);
 
-/* The pre-pass: reads and decodes every sample on `threads` threads (0: all) before hours are spent. */
+/* The pre-pass: reads and decodes every sample on `threads` threads (0: all), before hours are spent on a run. */
 struct image_scan {
     struct image_problem {
         enum split split;
@@ -85,17 +85,17 @@ struct image_scan {
         char *reason;
     } * problems; /* in order of split and index */
     size_t problem_count, problem_capacity;
-    size_t rotated;               /* images with an EXIF orientation other than 1, which is ignored as PIL does */
+    size_t rotated;               /* images with an EXIF orientation other than 1, which is ignored, as in PIL */
     size_t gray, cmyk;            /* converted to RGB */
     uint64_t total_bytes;         /* stored bytes of all samples */
     uint64_t *sizes[SPLIT_COUNT]; /* [sets[split].count] stored bytes of each sample; NULL for an absent split */
     int max_h, max_w;
     /* SHA-256 over the listing: for each split and sample its name with the zero byte, then "LABEL SIZE SHA-256\n" of
-     * its stored bytes. The same for every number of threads. */
+     * its stored bytes. It does not depend on the number of threads. */
     char digest[65];
 };
-/* progress(context, done, total) is called now and then from the calling thread; NULL for none; returning false
- * interrupts (STATUS_INTERRUPTED). */
+/* progress(context, done, total), which may be NULL, is called from time to time in the calling thread; if it returns
+ * false, the scan stops with STATUS_INTERRUPTED. */
 enum status image_source_scan(const struct image_source *source, int threads, bool (*progress)(void *, size_t, size_t),
                               void *context, struct image_scan *scan, struct error *err);
 void image_scan_release(struct image_scan *scan);

@@ -14,7 +14,7 @@ struct cifar10 {
     struct batch {
         uint8_t *records; /* [count][RECORD] */
         size_t count;
-    } batches[MAX_BATCHES]; /* those of the training split in order, then the test batch */
+    } batches[MAX_BATCHES]; /* the training batches in order, then the test batch */
     int batch_count;
 };
 
@@ -66,7 +66,7 @@ cleanup:
     return status;
 }
 
-/* Replaces the published class names by those of batches.meta.txt, one a line, where that file is there. */
+/* Replaces the published class names by those of batches.meta.txt (one per line), if that file exists. */
 static enum status load_class_names(struct image_source *source, struct error *err)
 {
     enum status status = STATUS_OK;
@@ -122,7 +122,7 @@ cleanup:
     return status;
 }
 
-/* Gives the record's planes as [h, w, channels]. */
+/* Converts the record's planes to [h, w, channels]. */
 static enum status cifar10_read(const struct image_source *source, enum split split, size_t index, uint8_t **bytes,
                                 size_t *size, struct error *err)
 {

@@ -1,5 +1,5 @@
-/* Food-11 (Singla et al. 2016; ML2023 HW13): training/ validation/ evaluation/ with LABEL_INDEX.jpg. The test sets of
- * the competitions have plain names (0001.jpg): there the label is unknown. */
+/* Food-11 (Singla et al. 2016; ML2023 HW13): training/ validation/ evaluation/ with LABEL_INDEX.jpg. In the test sets
+ * of the competitions, names have no label (0001.jpg): it is unknown. */
 #include "formats/datasets/source_reader.h"
 
 #include "shared/base/files.h"
@@ -13,7 +13,7 @@ static const char *const food11_classes[FOOD11_CLASSES] = {"Bread",      "Dairy 
                                                            "Fried food", "Meat",          "Noodles/Pasta",  "Rice",
                                                            "Seafood",    "Soup",          "Vegetable/Fruit"};
 
-/* The label of "LABEL_INDEX.jpg", which may be out of range; -1 for other names. */
+/* The label of "LABEL_INDEX.jpg", perhaps out of range; -1 for other names. */
 static int parse_label(const char *name)
 {
     size_t digits = strspn(name, "0123456789");
@@ -52,7 +52,7 @@ static enum status add_file(struct image_source *source, enum split split, const
     int label = parse_label(file);
     if (label >= FOOD11_CLASSES || (label < 0 && split != SPLIT_TEST))
         return error_set(err, STATUS_BAD_DATA, source->path,
-                         "%s/%s: names of Food-11 are LABEL_INDEX.jpg with labels 0 to %d; rename or remove it", folder,
+                         "%s/%s: names in Food-11 are LABEL_INDEX.jpg with labels 0 to %d; rename or remove it", folder,
                          file, FOOD11_CLASSES - 1);
     snprintf(name, sizeof name, "%s/%s", folder, file);
     return source_add(source, split, name, label, err);

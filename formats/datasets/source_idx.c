@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-/* IDX, the format of MNIST and its relatives (LeCun, yann.lecun.com/exdb/mnist), plain or gzipped:
+/* IDX, the format of MNIST and similar data sets (LeCun, yann.lecun.com/exdb/mnist), plain or gzipped:
  * train-images-idx3-ubyte with train-labels-idx1-ubyte, and t10k-..., which is SPLIT_VAL. A file is 2 zero bytes, the
  * type (8: unsigned bytes), the number of dimensions, each dimension as a big-endian 32-bit number, then the values. */
 #include "formats/datasets/source_reader.h"
@@ -25,7 +25,7 @@ struct idx {
     struct idx_file images[SPLIT_COUNT], labels[SPLIT_COUNT];
 };
 
-/* The path of PREFIX-KIND-idxD-ubyte under its usual spellings; NULL where there is none. malloc'ed. */
+/* The path of PREFIX-KIND-idxD-ubyte in any of its usual spellings, malloc'ed; NULL if there is none. */
 static char *find_file(const char *folder, const char *prefix, const char *kind, int dimensions)
 {
     static const char *const spellings[] = {"%s-%s-idx%d-ubyte", "%s-%s-idx%d-ubyte.gz", "%s-%s.idx%d-ubyte",
@@ -62,7 +62,7 @@ static enum status parse_header(struct idx_file *file, int dimensions, const cha
     }
     file->values = bytes + header;
     if (expected != file->size - header)
-        return error_set(err, STATUS_BAD_DATA, path, "has %zu bytes of values where its header says %zu: get it again",
+        return error_set(err, STATUS_BAD_DATA, path, "has %zu bytes of values, but its header says %zu: get it again",
                          file->size - header, expected);
     return STATUS_OK;
 }
@@ -110,15 +110,15 @@ static enum status load_split(struct image_source *source, enum split split, con
         source->h = (int)h;
         source->w = (int)w;
     } else if ((int)h != source->h || (int)w != source->w) {
-        TRY(error_set(err, STATUS_BAD_DATA, source->path, "%s: images of %u x %u, but %d x %d for training", prefix, h,
-                      w, source->h, source->w));
+        TRY(error_set(err, STATUS_BAD_DATA, source->path, "%s: images are %u x %u, but %d x %d in the training set",
+                      prefix, h, w, source->h, source->w));
     }
     TRY(source_add_raw(source, split, count, labels->values, 1, err));
 cleanup:
     return status;
 }
 
-/* Class names are the digits of the labels, 0 to the largest; Fashion-MNIST is known by the name of its folder. */
+/* Class names are the labels themselves, 0 to the largest; Fashion-MNIST is recognised by the name of its folder. */
 static enum status name_classes(struct image_source *source, struct error *err)
 {
     static const char *const fashion[] = {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
@@ -130,7 +130,7 @@ static enum status name_classes(struct image_source *source, struct error *err)
             if (source->sets[split].samples[i].label > largest[split])
                 largest[split] = source->sets[split].samples[i].label;
     if (largest[SPLIT_VAL] > largest[SPLIT_TRAIN])
-        return error_set(err, STATUS_BAD_DATA, source->path, "t10k has label %d, but the training labels end at %d",
+        return error_set(err, STATUS_BAD_DATA, source->path, "t10k has label %d, but the largest training label is %d",
                          largest[SPLIT_VAL], largest[SPLIT_TRAIN]);
     source->class_count = largest[SPLIT_TRAIN] + 1;
     if (source->class_count == FASHION_CLASSES && strcasestr(source->path, "fashion")) {

@@ -1,5 +1,5 @@
 /* ImageFolder, torchvision's layout: train/CLASS/NAME.jpg, val/CLASS/NAME.jpg, optionally test/CLASS/NAME.jpg or
- * unlabelled test/NAME.jpg. Class numbers are the byte order of the class folders of train/. Images may lie one folder
+ * unlabelled test/NAME.jpg. Classes are numbered in the byte order of the folders in train/. Images may be one folder
  * deeper (train/CLASS/PART/NAME.jpg). */
 #include "formats/datasets/source_reader.h"
 
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What a folder held, to explain an empty one. */
+/* What was in a folder, to explain why it has no images. */
 struct listing {
     size_t jpegs, others;
     char other[64]; /* extension of one of the others */
@@ -37,7 +37,7 @@ static enum status add_file(struct image_source *source, enum split split, const
     return source_add(source, split, name, label, err);
 }
 
-/* Adds the images of folder (relative to the data folder), and those of its subfolders where depth > 0. */
+/* Adds the images of folder (relative to the data folder) and, if depth > 0, of its subfolders. */
 static enum status add_folder(struct image_source *source, enum split split, const char *folder, int label, int depth,
                               struct listing *listing, struct error *err)
 {
@@ -55,7 +55,7 @@ static enum status add_folder(struct image_source *source, enum split split, con
         }
         if (depth == 0)
             TRY(error_set(err, STATUS_BAD_DATA, path,
-                          "has a folder %s: images may lie in SPLIT/CLASS/ or one folder deeper", entries[i].name));
+                          "has a folder %s: images may be in SPLIT/CLASS/ or one folder deeper", entries[i].name));
         char inner[4096];
         snprintf(inner, sizeof inner, "%s/%s", folder, entries[i].name);
         TRY(add_folder(source, split, inner, label, depth - 1, listing, err));
@@ -77,8 +77,8 @@ static enum status explain_no_jpeg(const char *path, const struct listing *listi
     if (listing->others == 0)
         return error_set(err, STATUS_BAD_DATA, path, "the folder has no images: put .jpg files into it, or remove it");
     return error_set(err, STATUS_BAD_DATA, path,
-                     "the folder has no .jpg or .jpeg file, but %zu others (%s): convert them to JPEG", listing->others,
-                     listing->other);
+                     "the folder has no .jpg or .jpeg file, but %zu other files (%s): convert them to JPEG",
+                     listing->others, listing->other);
 }
 
 static int compare_names(const void *a, const void *b)
@@ -150,7 +150,7 @@ static enum status add_split(struct image_source *source, enum split split, cons
             TRY(add_file(source, split, folder, entries[i].name, -1, &loose, err));
         else if (source_is_jpeg(entries[i].name))
             TRY(error_set(err, STATUS_BAD_DATA, path,
-                          "%s lies beside the class folders: move it into the folder of its class", entries[i].name));
+                          "%s is beside the class folders: move it into the folder of its class", entries[i].name));
         else
             source->ignored++;
     }

@@ -12,7 +12,7 @@ enum status source_add(struct image_source *source, enum split split, const char
 {
     struct image_set *set = &source->sets[split];
     if (strlen(name) > SOURCE_MAX_NAME)
-        return error_set(err, STATUS_BAD_DATA, source->path, "%s: a name of more than %d bytes; use shorter names",
+        return error_set(err, STATUS_BAD_DATA, source->path, "%s: the name has more than %d bytes; use a shorter one",
                          name, SOURCE_MAX_NAME);
     enum status status =
         array_grow(&set->samples, sizeof *set->samples, set->count, &set->capacity, "the list of images", err);
@@ -47,7 +47,7 @@ enum status source_read_file(const struct image_source *source, enum split split
     char *path = path_join(source->path, source->sets[split].samples[index].name);
     if (!path)
         return error_no_memory(err, 0, "a path");
-    if (!file_exists(path)) /* a pipe would block on opening */
+    if (!file_exists(path)) /* opening a pipe would block */
         TRY(error_set(err, STATUS_NO_INPUT, path, "is missing, or is not a regular file"));
     TRY(file_read(path, SOURCE_MAX_IMAGE_BYTES, bytes, size, err));
 cleanup:

@@ -1,4 +1,4 @@
-/* What the readers of data sets share, for source_*.c and image_source.c only. */
+/* What the readers of data sets share; for source_*.c and image_source.c only. */
 #ifndef FORMATS_DATASETS_SOURCE_READER_H
 #define FORMATS_DATASETS_SOURCE_READER_H
 
@@ -10,15 +10,15 @@ extern const struct image_source_format source_cifar10;
 extern const struct image_source_format source_idx;
 
 enum {
-    SOURCE_MAX_NAME = 255,            /* bytes of a sample's name: the cache has fields of 256 */
-    SOURCE_MAX_CLASSES = 65535,       /* class numbers are 16 bit in the cache */
+    SOURCE_MAX_NAME = 255,            /* bytes of a sample's name: the cache has 256, with the zero byte */
+    SOURCE_MAX_CLASSES = 65535,       /* the cache stores class numbers in 16 bits */
     SOURCE_MAX_IMAGE_BYTES = 1 << 26, /* of one image file */
 };
 
-/* Appends a sample; the name is copied. STATUS_BAD_DATA when the name is too long. */
+/* Appends a sample; the name is copied. STATUS_BAD_DATA if it is too long. */
 enum status source_add(struct image_source *source, enum split split, const char *name, int label, struct error *err);
 
-/* Appends count samples of a raw set, named "train/000000", ...; labels[count * stride], one every `stride` bytes. */
+/* Appends count samples of a raw set, named "train/000000", ...; their labels are labels[i * stride]. */
 enum status source_add_raw(struct image_source *source, enum split split, size_t count, const uint8_t *labels,
                            size_t stride, struct error *err);
 
@@ -34,11 +34,11 @@ enum status source_add_splits(struct image_source *source, source_add_split *add
 enum status source_read_file(const struct image_source *source, enum split split, size_t index, uint8_t **bytes,
                              size_t *size, struct error *err);
 
-/* True for names that end in .jpg or .jpeg, in any case. */
+/* Whether the name ends in .jpg or .jpeg, in upper or lower case. */
 bool source_is_jpeg(const char *name);
 
-/* The folder of a split by any of its usual names; *name is NULL where there is none. Two of them at once are
- * STATUS_BAD_DATA, as one would be lost. */
+/* The folder of a split, by any of its usual names; *name is NULL if there is none. STATUS_BAD_DATA if there are two,
+ * because one would be ignored. */
 enum status source_split_folder(const char *path, enum split split, const char **name, struct error *err);
 
 #endif

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { ROW_SIZE = 40 }; /* 20 digits of id, comma, sign and 10 digits, line end, and some */
+enum { ROW_SIZE = 40 }; /* 20 digits of id, comma, sign and 10 digits, line end, and spare bytes */
 
 enum status kaggle_publish(const char *path, const int32_t *predictions, size_t count, struct error *err)
 {

@@ -1,4 +1,4 @@
-/* The container: header and entries. */
+/* safetensors files: header and entries. */
 #include "formats/export/safetensors.h"
 
 #include "shared/tensor/half.h"
@@ -33,7 +33,7 @@ static size_t dtype_size(const char *dtype)
     return 0;
 }
 
-/* A header being read. */
+/* State while a header is read. */
 struct header {
     struct safetensors *file;
     const uint8_t *data;
@@ -89,7 +89,7 @@ static int compare_names(const void *a, const void *b)
     return strcmp(((const struct safetensors_entry *)a)->name, ((const struct safetensors_entry *)b)->name);
 }
 
-/* Entries cover the data exactly once, and names are unique; sorts by name. */
+/* Checks that entries cover the data exactly once and that names are unique; sorts by name. */
 static enum status check_entries(const struct header *header)
 {
     struct safetensors *file = header->file;
@@ -102,12 +102,12 @@ static enum status check_entries(const struct header *header)
         expected += file->entries[i].count * dtype_size(file->entries[i].dtype);
     }
     if (expected != header->data + header->data_size)
-        return error_set(header->err, STATUS_BAD_DATA, header->path, "has data that belong to no tensor");
+        return error_set(header->err, STATUS_BAD_DATA, header->path, "has data that do not belong to a tensor");
     if (file->count)
         qsort(file->entries, file->count, sizeof *file->entries, compare_names);
     for (size_t i = 1; i < file->count; i++)
         if (strcmp(file->entries[i - 1].name, file->entries[i].name) == 0)
-            return bad_entry(header, file->entries[i].name, "is there twice");
+            return bad_entry(header, file->entries[i].name, "its name is used twice");
     return STATUS_OK;
 }
 
@@ -141,13 +141,13 @@ enum status safetensors_open(struct safetensors *file, const uint8_t *bytes, siz
     for (int i = 0; i < 8 && size >= 8; i++)
         length |= (uint64_t)bytes[i] << 8 * i;
     if (size < 8 || length > size - 8 || length > MAX_HEADER)
-        return error_set(err, STATUS_BAD_DATA, path, "is no safetensors file: its header's length is wrong");
+        return error_set(err, STATUS_BAD_DATA, path, "is not a safetensors file: the length of its header is wrong");
     const uint8_t *text = bytes + 8, *data = text + length;
     cJSON *json = memchr(text, 0, (size_t)length) ? NULL : cJSON_ParseWithLength((const char *)text, (size_t)length);
     if (cJSON_IsObject(json))
         status = read_entries(&(struct header){file, data, size - 8 - (size_t)length, path, err}, json);
     else
-        status = error_set(err, STATUS_BAD_DATA, path, "is no safetensors file: its header is no JSON object");
+        status = error_set(err, STATUS_BAD_DATA, path, "is not a safetensors file: its header is not a JSON object");
     cJSON_Delete(json);
     if (status != STATUS_OK)
         safetensors_close(file);
@@ -166,7 +166,7 @@ const struct safetensors_entry *safetensors_find(const struct safetensors *file,
     return file->count ? bsearch(&key, file->entries, file->count, sizeof key, compare_names) : NULL;
 }
 
-/* Element i as float; size is the dtype's. */
+/* Element i as float; size: bytes of the dtype. */
 static float element(const struct safetensors_entry *entry, size_t i)
 {
     if (strcmp(entry->dtype, "F64") == 0) {
@@ -192,7 +192,7 @@ enum status safetensors_floats(const struct safetensors_entry *entry, const char
         return STATUS_OK;
     }
     if (strcmp(entry->dtype, "F64") != 0 && strcmp(entry->dtype, "F16") != 0 && strcmp(entry->dtype, "BF16") != 0)
-        return error_set(err, STATUS_CONFIG, path, "tensor '%.200s' is %s; F32, F16, BF16 and F64 are supported",
+        return error_set(err, STATUS_CONFIG, path, "tensor '%.200s' has type %s; F32, F16, BF16 and F64 are supported",
                          entry->name, entry->dtype);
     for (size_t i = 0; i < entry->count; i++)
         out[i] = element(entry, i);

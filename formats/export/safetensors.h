@@ -1,6 +1,6 @@
 /* safetensors: named tensors in one file (https://github.com/huggingface/safetensors).
  *   uint64 little-endian: length of the header; the header: JSON {"name": {"dtype", "shape", "data_offsets"}, ...},
- *   padded with spaces; then the data. Offsets count from the end of the header and cover the data without gaps. */
+ *   padded with spaces; then the data. Offsets start at the end of the header and cover the data without gaps. */
 #ifndef FORMATS_EXPORT_SAFETENSORS_H
 #define FORMATS_EXPORT_SAFETENSORS_H
 
@@ -35,14 +35,14 @@ const struct safetensors_entry *safetensors_find(const struct safetensors *file,
 /* out[entry->count]. STATUS_CONFIG for a dtype other than F32, F16, BF16, F64. */
 enum status safetensors_floats(const struct safetensors_entry *entry, const char *path, float *out, struct error *err);
 
-/* Every weight of the graph by its name, as PyTorch's load_state_dict(strict=True): STATUS_CONFIG lists missing and
- * extra names and shapes that differ; num_batches_tracked is ignored. On an error the weights are undefined. */
+/* Reads every weight of the graph by its name, like PyTorch's load_state_dict(strict=True): STATUS_CONFIG lists missing
+ * and extra names and different shapes; num_batches_tracked is ignored. After an error the weights are undefined. */
 enum status safetensors_read_weights(struct graph *graph, const uint8_t *bytes, size_t size, const char *path,
                                      struct error *err);
 enum status safetensors_read_weights_file(struct graph *graph, const char *path, struct error *err);
 
-/* Every weight of the graph as F32 and num_batches_tracked (I64, 0) for every batch norm, so that PyTorch loads it
- * strictly. *bytes is malloc'ed, the caller's. Equal graphs give equal bytes. */
+/* Writes every weight of the graph as F32, and num_batches_tracked (I64, 0) for every batch norm, so that PyTorch loads
+ * it strictly. *bytes is malloc'ed, the caller frees it. Equal graphs give equal bytes. */
 enum status safetensors_write_weights(const struct graph *graph, uint8_t **bytes, size_t *size, struct error *err);
 
 #endif

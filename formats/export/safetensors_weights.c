@@ -1,4 +1,4 @@
-/* A graph's weights from and to safetensors. */
+/* Reads and writes a graph's weights as safetensors. */
 #include "formats/export/safetensors.h"
 
 #include "shared/base/files.h"
@@ -20,7 +20,7 @@ static bool ends_with(const char *text, const char *end)
 
 /* ---- reading ---- */
 
-/* Names for a message: the first few, then how many there are. */
+/* Names for a message: the first few, then how many more there are. */
 struct name_list {
     char text[400];
     size_t used;
@@ -47,7 +47,7 @@ static int compare_strings(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* The graph's weights and the file's tensors are the same by name and shape. */
+/* Checks that the graph's weights and the file's tensors have the same names and shapes. */
 static enum status check_names(const struct graph *graph, const struct safetensors *file, const char *path,
                                struct error *err)
 {
@@ -73,7 +73,7 @@ static enum status check_names(const struct graph *graph, const struct safetenso
     if (missing.count + extra.count + different.count == 0)
         return STATUS_OK;
     return error_set(err, STATUS_CONFIG, path,
-                     "holds the weights of another network: %d missing (%s), %d extra (%s), %d of another shape (%s)",
+                     "has the weights of another network: %d missing (%s), %d extra (%s), %d of another shape (%s)",
                      missing.count, missing.text, extra.count, extra.text, different.count, different.text);
 }
 
@@ -88,11 +88,9 @@ enum status safetensors_read_weights(struct graph *graph, const uint8_t *bytes, 
         struct weight *weight = &graph->weights[i];
         TRY(safetensors_floats(safetensors_find(&file, weight->name), path, weight->data, err));
         for (size_t k = 0; k < weight->count; k++)
-            if (!isfinite(weight->data[k])) {
-                status = error_set(err, STATUS_BAD_DATA, path, "tensor '%.200s' is not finite at element %zu",
-                                   weight->name, k);
-                goto cleanup;
-            }
+            if (!isfinite(weight->data[k]))
+                TRY(error_set(err, STATUS_BAD_DATA, path, "tensor '%.200s' is not finite at element %zu", weight->name,
+                              k));
     }
 cleanup:
     safetensors_close(&file);
@@ -123,7 +121,7 @@ static bool add_entry(cJSON *json, const char *name, const char *dtype, const in
            cJSON_AddItemToObject(entry, "data_offsets", cJSON_CreateDoubleArray(offsets, 2));
 }
 
-/* The header of a graph's weights: the 8-byte counters first, so that everything is aligned. NULL: out of memory. */
+/* The header of a graph's weights: the 8-byte counters first, so that everything is aligned. NULL: no memory. */
 static char *header_text(const struct graph *graph, size_t *data_size)
 {
     cJSON *json = cJSON_CreateObject(), *metadata = cJSON_AddObjectToObject(json, "__metadata__");

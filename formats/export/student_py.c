@@ -33,7 +33,7 @@ void student_py_number(const struct student_script *script, float value)
 
 /* ---- names ---- */
 
-/* The length of the module path in "path.leaf", or -1 where the name is another. */
+/* The length of the module path in "path.leaf"; -1 if the name does not have that form. */
 static int path_length(const struct graph *graph, int weight, const char *leaf)
 {
     const char *name = weight >= 0 ? graph->weights[weight].name : "";
@@ -44,14 +44,14 @@ static int path_length(const struct graph *graph, int weight, const char *leaf)
     return (int)(length - leaf_length - 1);
 }
 
-/* Whether weight is called like `first` up to the path's end, and then ".leaf". */
+/* Whether the weight's name is the path of `first`, followed by ".leaf". */
 static bool is_member(const struct graph *graph, int first, int length, int weight, const char *leaf)
 {
     return path_length(graph, weight, leaf) == length &&
            strncmp(graph->weights[first].name, graph->weights[weight].name, (size_t)length) == 0;
 }
 
-/* The weights of a node are those of one PyTorch module. */
+/* Whether the weights of a node are those of one PyTorch module. */
 static bool is_module(const struct graph *graph, const struct node *node)
 {
     int length = path_length(graph, node->weight, "weight");
@@ -64,7 +64,7 @@ static bool is_module(const struct graph *graph, const struct node *node)
     return node->bias < 0 || is_member(graph, node->weight, length, node->bias, "bias");
 }
 
-/* A module is used by one node only; layers that share weights are functional calls. */
+/* A module is used by one node only; layers that share weights become functional calls. */
 static bool shares_weights(const struct graph *graph, const struct node *node)
 {
     for (int i = 0; i < graph->node_count; i++) {
@@ -99,7 +99,7 @@ static enum status check_names(const struct graph *graph, struct error *err)
         const char *name = graph->weights[i].name;
         size_t length = strlen(name);
         if (length == 0 || length >= NODE_MAX_NAME || name[0] == '.' || name[length - 1] == '.' || strstr(name, ".."))
-            return error_set(err, STATUS_CONFIG, NULL, "weight '%.200s' has a name that a PyTorch module cannot have",
+            return error_set(err, STATUS_CONFIG, NULL, "weight '%.200s' has a name that is not allowed in PyTorch",
                              name);
     }
     return STATUS_OK;

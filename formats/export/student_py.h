@@ -1,8 +1,8 @@
-/* A graph as Python source: a torch.nn.Module of the same structure, whose state_dict has the names that
+/* Writes a graph as Python source: a torch.nn.Module of the same structure, whose state_dict has the names that
  * safetensors_write_weights writes, so that load_state_dict(..., strict=True) works. The file needs torch only.
  *
- * A layer whose weights are called "a.b.weight", "a.b.bias" (and running_mean, running_var) becomes the module a.b;
- * tensors of any other name become parameters or buffers of that name and the layer a functional call. */
+ * A layer whose weights are named "a.b.weight", "a.b.bias" (and running_mean, running_var) becomes the module a.b;
+ * tensors with other names become parameters or buffers of that name, and the layer becomes a functional call. */
 #ifndef FORMATS_EXPORT_STUDENT_PY_H
 #define FORMATS_EXPORT_STUDENT_PY_H
 
@@ -10,8 +10,8 @@
 #include "shared/graph/graph.h"
 #include <stddef.h>
 
-/* *text is malloc'ed and ends in a zero byte, the caller's. STATUS_CONFIG for weight names that PyTorch cannot have
- * (an empty part between dots). */
+/* *text is malloc'ed and ends in a zero byte; the caller frees it. STATUS_CONFIG for weight names that PyTorch does not
+ * allow (an empty part between dots). */
 enum status student_py_write(const struct graph *graph, char **text, size_t *size, struct error *err);
 
 #endif

@@ -9,7 +9,7 @@ static void put_comment(const struct student_script *script, const char *text)
     fputc('\n', script->out);
 }
 
-/* The rank that a node wants its inputs in. */
+/* The rank that a node needs for its inputs. */
 static int input_rank(const struct student_script *script, const struct node *node)
 {
     int rank = 2;
@@ -31,7 +31,7 @@ void student_py_ranks(const struct student_script *script)
     }
 }
 
-/* Input k of a node as an expression of the rank that the node wants. */
+/* Input k of a node as an expression, of the rank that the node needs. */
 static void put_input(const struct student_script *script, const struct node *node, int k)
 {
     int rank = input_rank(script, node), found = script->ranks[node->inputs[k]];
@@ -41,7 +41,7 @@ static void put_input(const struct student_script *script, const struct node *no
                           : "[:, :, None, None]");
 }
 
-/* The first input, padded where PyTorch's own padding cannot do it. */
+/* The first input, padded if PyTorch's own padding cannot do it. */
 static void put_padded_input(const struct student_script *script, const struct node *node, int right, int bottom,
                              const char *value)
 {
@@ -105,7 +105,7 @@ static void put_layer(const struct student_script *script, const struct node *no
     fputs(")", script->out);
 }
 
-/* Padding at the end of an axis that makes the last window whole: PyTorch's ceil_mode, spelled out. */
+/* Padding at the end of an axis that makes the last window whole, as PyTorch's ceil_mode does. */
 static int whole_padding(int out, int in, int kernel, int stride, int dilation, int low)
 {
     return (out - 1) * stride + dilation * (kernel - 1) + 1 - in - low;
@@ -144,7 +144,7 @@ static void put_pool(const struct student_script *script, const struct node *nod
     fputs(")", out);
 }
 
-/* f(x), f(x, alpha) or f(x, alpha, beta) by the number of parameters. */
+/* f(x), f(x, alpha) or f(x, alpha, beta), depending on the number of parameters. */
 static void put_activation(const struct student_script *script, const struct node *node)
 {
     static const struct {

@@ -1,4 +1,4 @@
-/* The script being written, shared by the student_py*.c files. Internal to student_py_write. */
+/* The writer's state, shared by the student_py*.c files. Internal to student_py_write. */
 #ifndef FORMATS_EXPORT_STUDENT_PY_SCRIPT_H
 #define FORMATS_EXPORT_STUDENT_PY_SCRIPT_H
 
@@ -12,20 +12,20 @@ struct student_script {
     bool *placed; /* [weight_count] the weight has been declared */
 };
 
-/* A Python string literal. Names come from files: nothing in them may end the literal or the line. */
+/* Writes a Python string literal. Names come from files: nothing in them may end the literal or the line. */
 void student_py_string(const struct student_script *script, const char *text);
 void student_py_number(const struct student_script *script, float value);
 
-/* The node's weights make one PyTorch module of its own; student_py_path writes its path. */
+/* Whether the node's weights make one PyTorch module, used by this node only; student_py_path writes its path. */
 bool student_py_has_module(const struct graph *graph, const struct node *node);
 void student_py_path(const struct student_script *script, const struct node *node);
-/* ", stride=(...), ..." of a convolution: what is not at its default. */
+/* Writes ", stride=(...), ..." of a convolution: the arguments that differ from their defaults. */
 void student_py_conv_options(const struct student_script *script, const struct node *node);
 bool student_py_even_padding(const struct node *node);
 
 /* Fills ranks. student_py_forward.c. */
 void student_py_ranks(const struct student_script *script);
-/* forward(): one line a node. */
+/* Writes forward(): one line per node. */
 void student_py_forward(const struct student_script *script);
 
 #endif

@@ -10,8 +10,8 @@
 #include <jpeglib.h>
 #include <jerror.h>
 
-/* Below this many pixels any size is believed; above it, a file must have a byte for every PIXELS_PER_BYTE (Huffman
- * codes take at least one bit for each block of 64 pixels). So a short file cannot make us allocate gigabytes. */
+/* Up to this many pixels any size is accepted; above it, a file must have a byte for every PIXELS_PER_BYTE (Huffman
+ * codes need at least one bit for each block of 64 pixels). So a short file cannot make us allocate gigabytes. */
 enum { BELIEVED_PIXELS = 1 << 22, PIXELS_PER_BYTE = 2048 };
 
 /* libjpeg reports an error by calling error_exit, which must not return: it jumps back to the function that called
@@ -37,7 +37,7 @@ static struct decoder *decoder_of(j_common_ptr common)
     return (struct decoder *)((char *)common - offsetof(struct decoder, jpeg));
 }
 
-/* libjpeg's text for its current message, beginning in lower case. */
+/* libjpeg's text for its current message, with its first letter in lower case. */
 static void format_message(j_common_ptr common, char text[JMSG_LENGTH_MAX])
 {
     common->err->format_message(common, text);
@@ -65,7 +65,7 @@ static void on_error(j_common_ptr common)
                             text, decoder->size - decoder->source.bytes_in_buffer));
 }
 
-/* Warnings about things that leave the pixels right. */
+/* Warnings about things that do not change the pixels. */
 static bool is_harmless(int message)
 {
     switch (message) {
@@ -107,7 +107,7 @@ static void init_source(j_decompress_ptr jpeg)
     (void)jpeg;
 }
 
-/* All bytes were given at the start, so a wish for more means that the file is too short. */
+/* All bytes were given at the start: if libjpeg needs more, the file is too short. */
 static boolean on_end_of_data(j_decompress_ptr jpeg)
 {
     struct decoder *decoder = decoder_of((j_common_ptr)jpeg);
@@ -162,7 +162,7 @@ static void read_header(struct decoder *decoder)
     int components = decoder->jpeg.num_components;
     if (components != 1 && components != 3 && components != 4)
         fail(failure, error_set(failure->err, STATUS_BAD_DATA, failure->path,
-                                "has %d colour components; 1, 3 and 4 can be read", components));
+                                "has %d colour components; only 1, 3 and 4 are supported", components));
     if (pixels > JPEG_MAX_PIXELS || (pixels > BELIEVED_PIXELS && pixels / PIXELS_PER_BYTE > decoder->size))
         fail(failure,
              error_set(failure->err, STATUS_BAD_DATA, failure->path, "claims %u x %u pixels in %zu bytes, which is %s",
@@ -178,8 +178,7 @@ static unsigned read_uint(const uint8_t *bytes, int count, bool big_endian)
     return value;
 }
 
-/* The orientation tag (0x0112) of the first directory of a TIFF block (EXIF 2.3, 4.6.2); 1 where it is absent or
- * broken. */
+/* The orientation tag (0x0112) of the first directory of a TIFF block (EXIF 2.3, 4.6.2); 1 if absent or broken. */
 static int tiff_orientation(const uint8_t *tiff, size_t size)
 {
     enum { HEADER = 8, ENTRY = 12, TAG_ORIENTATION = 0x0112, TYPE_SHORT = 3 };
@@ -231,7 +230,7 @@ enum status jpeg_inspect(const uint8_t *bytes, size_t size, const char *path, st
     return STATUS_OK;
 }
 
-/* Pillow's cmyk2rgb (Convert.c) on inverted samples: it takes every CMYK JPEG to be inverted as Adobe writes them. */
+/* Pillow's cmyk2rgb (Convert.c) on inverted samples: Pillow takes every CMYK JPEG to be inverted, as Adobe's are. */
 static void convert_cmyk_row(const uint8_t *cmyk, uint8_t *rgb, int w)
 {
     for (int x = 0; x < w; x++, cmyk += 4, rgb += 3)
@@ -307,7 +306,7 @@ enum status jpeg_encode(const struct image *image, int quality, uint8_t **bytes,
 {
     struct jpeg_compress_struct jpeg = {0};
     struct failure failure = {0};
-    /* Large enough for nearly every image; libjpeg allocates another block where it is not. */
+    /* Large enough for nearly every image; otherwise libjpeg allocates another block. */
     unsigned long capacity = 4096 + 2ul * (unsigned long)image->h * (unsigned long)image->w, used = capacity;
     uint8_t *const first = malloc(capacity);
     uint8_t *encoded = first;

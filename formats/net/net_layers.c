@@ -1,4 +1,4 @@
-/* .net files, the layers: one struct net_line into nodes and weights of the graph. */
+/* .net files, the layers: turns one struct net_line into nodes and weights of the graph. */
 #include "formats/net/net_text.h"
 
 #include <stdio.h>
@@ -16,7 +16,7 @@ enum status net_begin(struct net_builder *builder, int channels, int height, int
     return status;
 }
 
-/* The name of a layer that the file does not name: LAST_suffix, with a number from the second one on. */
+/* The name of a layer without a name in the file: LAST_suffix, with a number from the second one on. */
 static void automatic_name(const struct net_builder *builder, const char *suffix, char name[2 * NODE_MAX_NAME])
 {
     const char *last = builder->last_name[0] ? builder->last_name : "input";
@@ -25,7 +25,7 @@ static void automatic_name(const struct net_builder *builder, const char *suffix
         snprintf(name, 2 * NODE_MAX_NAME, "%s_%s%d", last, suffix, number);
 }
 
-/* Appends a node that reads inputs[count] and makes it the current one. name NULL: an automatic one. */
+/* Appends a node that reads inputs[count] and makes it the current one. name NULL: an automatic name. */
 static enum status append(struct net_builder *builder, const struct node *node, const char *name, const char *suffix,
                           const int *inputs, int count, struct error *err)
 {
@@ -37,7 +37,7 @@ static enum status append(struct net_builder *builder, const struct node *node, 
     if (strlen(name) >= NODE_MAX_NAME)
         return error_set(err, STATUS_BAD_DATA, NULL, "the name '%.40s...' is too long", name);
     if (graph_find(builder->graph, name) >= 0)
-        return error_set(err, STATUS_BAD_DATA, NULL, "the name '%s' is taken", name);
+        return error_set(err, STATUS_BAD_DATA, NULL, "the name '%s' is used twice", name);
     return graph_add(builder->graph, node, name, inputs, count, &builder->current, err);
 }
 
@@ -78,11 +78,9 @@ static enum status add_conv(struct net_builder *builder, const char *name, int c
     enum status status = STATUS_OK;
     struct node node = *window;
     int in = builder->graph->nodes[builder->current].shape.c;
-    if (in % node.groups || channels % node.groups) {
-        status = error_set(err, STATUS_BAD_DATA, NULL, "%d groups do not divide %d channels in and %d out", node.groups,
-                           in, channels);
-        goto cleanup;
-    }
+    if (in % node.groups || channels % node.groups)
+        TRY(error_set(err, STATUS_BAD_DATA, NULL, "%d groups do not divide %d channels in and %d out", node.groups, in,
+                      channels));
     TRY(add_weight(builder, name, "weight", (int[]){channels, in / node.groups, node.kernel_h, node.kernel_w}, 4, true,
                    &node.weight, err));
     if (bias)
@@ -136,11 +134,11 @@ static enum status build_input(struct net_builder *builder, const struct net_lin
     const struct net_text_options *options = builder->options;
     const int *shape = line->counts;
     if (builder->current >= 0)
-        return error_set(err, STATUS_BAD_DATA, NULL, "`input` comes once, before every layer");
+        return error_set(err, STATUS_BAD_DATA, NULL, "`input` may appear once, before all layers");
     if (shape[0] != options->channels || shape[1] != options->size || shape[2] != options->size)
         return error_set(err, STATUS_CONFIG, NULL,
                          "the net is made for %dx%dx%d, but the images are %dx%dx%d; without an `input` line it takes "
-                         "what comes",
+                         "images of any size",
                          shape[0], shape[1], shape[2], options->channels, options->size, options->size);
     return net_begin(builder, shape[0], shape[1], shape[2], err);
 }
@@ -191,7 +189,7 @@ static enum status build_activation(struct net_builder *builder, const struct ne
 }
 
 /* Depthwise convolution, batch norm, ReLU, pointwise convolution, batch norm, ReLU; the last value has the layer's
- * name. A number makes both LeakyReLUs of that derivative. */
+ * name. A number makes both of them LeakyReLUs with that slope. */
 static enum status build_dwpw(struct net_builder *builder, const struct net_line *line, struct error *err)
 {
     enum status status = STATUS_OK;
@@ -236,7 +234,7 @@ static enum status build_flatten(struct net_builder *builder, const struct net_l
     return status != STATUS_OK ? status : after_current(builder, &node, line->name, "flatten", err);
 }
 
-/* Flattens a map first, so that `gap` or `maxpool` may stand right before it. */
+/* Flattens a map first, so that `gap` or `maxpool` may come directly before it. */
 static enum status build_fc(struct net_builder *builder, const struct net_line *line, struct error *err)
 {
     enum status status = STATUS_OK;
@@ -261,7 +259,7 @@ static enum status build_dropout(struct net_builder *builder, const struct net_l
     enum status status = begin_layer(builder, line, err);
     node.dropout = line->value >= 0 ? line->value : 0.5f;
     if (node.dropout >= 1)
-        return error_set(err, STATUS_BAD_DATA, NULL, "a dropout probability is below 1");
+        return error_set(err, STATUS_BAD_DATA, NULL, "a dropout probability must be below 1");
     return status != STATUS_OK ? status : after_current(builder, &node, line->name, "dropout", err);
 }
 

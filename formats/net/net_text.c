@@ -1,4 +1,4 @@
-/* .net files, the words: lines into struct net_line. */
+/* .net files, the words: turns lines into struct net_line. */
 #include "formats/net/net_text.h"
 
 #include "shared/base/suggest.h"
@@ -31,7 +31,7 @@ __attribute__((format(printf, 3, 4))) static enum status bad(const struct words 
     return error_set(err, STATUS_BAD_DATA, words->path, "line %d: %s", words->line, text);
 }
 
-/* Cuts a line (without its end) at blanks and at '#'. */
+/* Splits a line (without its end) into words; a comment starts at '#'. */
 static enum status split_words(struct words *words, const char *line, size_t length, struct error *err)
 {
     const char *comment = memchr(line, '#', length);
@@ -39,12 +39,12 @@ static enum status split_words(struct words *words, const char *line, size_t len
         length = (size_t)(comment - line);
     words->count = words->next = 0;
     if (length >= MAX_LINE)
-        return bad(words, err, "a line of %zu characters; at most %d", length, MAX_LINE - 1);
+        return bad(words, err, "the line has %zu characters; at most %d are allowed", length, MAX_LINE - 1);
     memcpy(words->text, line, length);
     words->text[length] = 0;
     for (size_t i = 0; i < length; i++)
         if (!isspace((unsigned char)line[i]) && (line[i] <= ' ' || line[i] > '~'))
-            return bad(words, err, "column %zu has a character that is no printable ASCII", i + 1);
+            return bad(words, err, "column %zu has a character that is not printable ASCII", i + 1);
     char *rest = words->text;
     for (char *word = strtok_r(rest, " \t\r\v\f", &rest); word; word = strtok_r(NULL, " \t\r\v\f", &rest)) {
         if (words->count == MAX_WORDS)
@@ -75,7 +75,7 @@ static enum status read_int(struct words *words, const char *what, int low, int 
 {
     const char *word = peek(words), *end = "";
     if (!word || !whole_number(word, low, high, value, &end) || *end)
-        return bad(words, err, "%s wants a whole number from %d to %d, not '%s'", what, low, high, word ? word : "");
+        return bad(words, err, "%s must be a whole number from %d to %d, not '%s'", what, low, high, word ? word : "");
     words->next++;
     return STATUS_OK;
 }
@@ -100,7 +100,7 @@ static enum status read_kernel(struct words *words, struct net_line *line, struc
     if (right && *end == 'x')
         right = whole_number(end + 1, 1, MAX_COUNT, &line->kernel_w, &end);
     if (!right || *end)
-        return bad(words, err, "'%s' is no window size; write 3x3 or 3", word ? word : "");
+        return bad(words, err, "'%s' is not a window size; write 3x3 or 3", word ? word : "");
     words->next++;
     return STATUS_OK;
 }
@@ -111,7 +111,7 @@ static enum status read_number(struct words *words, const char *what, float *val
     char *end = NULL;
     float number = word ? strtof(word, &end) : 0;
     if (!word || end == word || *end || !isfinite(number) || number < 0)
-        return bad(words, err, "%s wants a number of at least 0, not '%s'", what, word ? word : "");
+        return bad(words, err, "%s must be a number of at least 0, not '%s'", what, word ? word : "");
     *value = number;
     words->next++;
     return STATUS_OK;
@@ -124,7 +124,7 @@ static enum status read_name(struct words *words, const char **name, struct erro
     for (const char *c = word; right && *c; c++)
         right = isalnum((unsigned char)*c) || strchr("_.-", *c);
     if (!right)
-        return bad(words, err, "'%s' is no name: it begins with a letter and has letters, digits, '_', '.', '-'",
+        return bad(words, err, "'%s' is not a name: names begin with a letter and have letters, digits, '_', '.', '-'",
                    word ? word : "");
     *name = word;
     words->next++;
@@ -179,7 +179,7 @@ static enum status read_option(struct words *words, const struct net_layer *laye
     bool allowed = false;
     if (word[0] == '/' && strchr(layer->options, '/')) {
         if (!whole_number(word + 1, 1, MAX_COUNT, &line->stride, &end) || *end)
-            return bad(words, err, "'%s' is no stride; write /2", word);
+            return bad(words, err, "'%s' is not a stride; write /2", word);
         words->next++;
         return STATUS_OK;
     }
@@ -282,11 +282,9 @@ enum status net_text_parse(struct graph *graph, const char *text, size_t size, c
     struct words words = {.path = options->path};
     const char *line = text, *end = text + size;
     graph_init(graph);
-    if (size > NET_TEXT_LIMIT) {
-        status = error_set(err, STATUS_BAD_DATA, options->path, "%zu bytes; a .net file has at most %d", size,
-                           NET_TEXT_LIMIT);
-        goto cleanup;
-    }
+    if (size > NET_TEXT_LIMIT)
+        TRY(error_set(err, STATUS_BAD_DATA, options->path, "has %zu bytes; a .net file may have at most %d", size,
+                      NET_TEXT_LIMIT));
     while (line < end) {
         const char *newline = memchr(line, '\n', (size_t)(end - line)), *stop = newline ? newline : end;
         words.line++;

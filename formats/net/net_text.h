@@ -1,4 +1,4 @@
-/* .net files: a network as text, one layer a line, readable aloud. student_train/presets/README.md is the grammar.
+/* .net files: a network as text, one layer per line. student_train/presets/README.md has the grammar.
  *
  *     conv stem 16 3x3 /2 pad 1 nobias
  *     bn
@@ -7,8 +7,8 @@
  *     gap
  *     fc classifier classes
  *
- * A named layer's weights get PyTorch's state_dict names: stem.weight, stem.bias; a layer without a name is called
- * after the last named one: stem_bn, stem_relu. */
+ * A named layer's weights get PyTorch's state_dict names: stem.weight, stem.bias; a layer without a name gets one
+ * from the last named layer: stem_bn, stem_relu. */
 #ifndef FORMATS_NET_NET_TEXT_H
 #define FORMATS_NET_NET_TEXT_H
 
@@ -20,26 +20,26 @@ enum {
     NET_TEXT_MAX_WEIGHTS = 1 << 27 /* floats in all */
 };
 
-/* What the file leaves open. */
+/* What the file does not say. */
 struct net_text_options {
     const char *path;   /* for messages: a file, or "preset dwpw" */
-    int channels, size; /* of the input, where the file has no `input` line; otherwise both must agree with it */
+    int channels, size; /* of the input; an `input` line in the file must agree with both */
     int classes;        /* what the word `classes` stands for, and the size of the output */
 };
 
-/* Builds the graph (which is initialised here; on error it is released). Weights are zero: graph_initialise them.
- * STATUS_BAD_DATA names the line; STATUS_CONFIG when input size or classes do not fit the options. */
+/* Builds the graph (which is initialised here; on error it is released). Weights are zero until graph_initialise.
+ * STATUS_BAD_DATA names the line; STATUS_CONFIG if input size or classes do not fit the options. */
 enum status net_text_parse(struct graph *graph, const char *text, size_t size, const struct net_text_options *options,
                            struct error *err);
 
 /* ---- between net_text.c (words of a line) and net_layers.c (nodes of a layer) ---- */
 enum { NET_LINE_MAX_NAMES = NODE_MAX_INPUTS };
 
-/* The words of one line, sorted into their meaning; what the line does not say has the layer's default. */
+/* The words of one line by meaning; what the line does not say has the layer's default. */
 struct net_line {
     int number; /* in the file, from 1 */
     const char *layer;
-    const char *name;                      /* what it is called: its first word, or after `as`; NULL: not given */
+    const char *name;                      /* of the layer: its first word, or the word after `as`; NULL: not given */
     const char *names[NET_LINE_MAX_NAMES]; /* [name_count] values of add, concat, from */
     int name_count;
     int counts[3]; /* channels, height, width; or output channels */
@@ -60,9 +60,10 @@ struct net_builder {
     int layers;
 };
 
-/* Layers by name. `words` says which words follow, in order: n name, c count, k kernel, x optional number, v one or
- * more names of values; `options` the letters of the options it takes: / stride, p pad, d dilation, g groups, b bias
- * and nobias, c ceil, a as, e eps and momentum. */
+/* Layers by name.
+ * words:   which words follow, in order: n name, c count, k kernel, x optional number, v one or more names of values
+ * options: which options are allowed: / stride, p pad, d dilation, g groups, b bias and nobias, c ceil, a as, e eps and
+ *          momentum */
 struct net_layer {
     const char *name, *words, *options;
     const char *usage;
@@ -71,7 +72,7 @@ struct net_layer {
 extern const struct net_layer net_layers[];
 extern const int net_layer_count;
 
-/* Adds the input node, unless it is there. */
+/* Adds the input node if it is missing. */
 enum status net_begin(struct net_builder *builder, int channels, int height, int width, struct error *err);
 
 #endif

@@ -1,6 +1,6 @@
 /* Operators whose inputs are all constant are folded while reading: shapes that exporters compute at run time, weights
- * behind Identity, Cast and Transpose. Here those that make values; onnx_fold_math.c has those that
- * compute, onnx_constant_layout.c those that move. */
+ * behind Identity, Cast and Transpose. This file has the operators that make values; onnx_fold_math.c and
+ * onnx_fold_reduce.c have those that compute, onnx_constant_layout.c those that only move values. */
 #include "formats/onnx/onnx_reader.h"
 
 #include <string.h>
@@ -44,7 +44,7 @@ enum status onnx_fold_constant(struct onnx_reader *reader)
     struct onnx_array *array, like = {.count = 1};
     const Onnx__AttributeProto *a = reader->op->n_attribute == 1 ? reader->op->attribute[0] : NULL;
     if (!a)
-        return onnx_refuse(reader, "it should have one attribute");
+        return onnx_refuse(reader, "it must have one attribute");
     if (a->t) {
         TRY(onnx_tensor_header(a->t, NULL, &like, reader->err));
         TRY(onnx_emit_like(reader, &like, &array));
@@ -59,7 +59,7 @@ enum status onnx_fold_constant(struct onnx_reader *reader)
     like.count = a->n_floats ? a->n_floats : a->n_ints ? a->n_ints : 1;
     like.dims[0] = (int64_t)like.count;
     if (!a->has_f && !a->n_floats && !a->has_i && !a->n_ints)
-        return onnx_refuse(reader, "it holds neither a tensor nor numbers");
+        return onnx_refuse(reader, "its attribute must be a tensor or numbers");
     TRY(onnx_emit_like(reader, &like, &array));
     memcpy(onnx_array_data(array),
            a->n_floats ? (void *)a->floats
@@ -126,7 +126,7 @@ enum status onnx_fold_filled(struct onnx_reader *reader)
     if (value && value->t) {
         TRY(onnx_tensor_header(value->t, NULL, &header, reader->err));
         if (header.count != 1)
-            return onnx_refuse(reader, "its value should be one number");
+            return onnx_refuse(reader, "its value must be one number");
         like.is_float = header.is_float;
         if (header.is_float)
             onnx_tensor_floats(value->t, 1, &number);

@@ -1,9 +1,9 @@
-/* Constants seen in another layout: joined, cut, transposed, with other dimensions. */
+/* Operators that rearrange constants: join, cut, transpose, reshape. */
 #include "formats/onnx/onnx_reader.h"
 
 #include <string.h>
 
-/* A negative axis counts from the end; false where there is no such axis. */
+/* A negative axis counts from the end; false if there is no such axis. */
 static bool normalise_axis(int64_t axis, int rank, int *out)
 {
     if (axis < -rank || axis >= rank)
@@ -141,13 +141,13 @@ enum status onnx_fold_reshape(struct onnx_reader *reader)
     if (open >= 0)
         like.dims[open] = known ? (int64_t)(in->count / known) : 0;
     if (size_mul(known, open >= 0 ? (size_t)like.dims[open] : 1) != in->count)
-        return onnx_refuse(reader, "the new shape has another number of elements");
+        return onnx_refuse(reader, "the new shape has a different number of elements");
     TRY(onnx_emit_like(reader, &like, &out));
 cleanup:
     return status;
 }
 
-/* axes[0..count) as marks[rank]; false where one is out of range or twice there. */
+/* marks[rank] = which axes are among axes[0..count); false if one is out of range or appears twice. */
 static bool mark_axes(const int64_t *axes, size_t count, int rank, bool *marks)
 {
     memset(marks, 0, ONNX_MAX_RANK * sizeof *marks);
@@ -176,7 +176,7 @@ enum status onnx_fold_squeeze(struct onnx_reader *reader)
         return onnx_refuse(reader, "its axes are out of range");
     for (int i = 0; i < in->rank; i++) {
         if (drop[i] && in->dims[i] != 1)
-            return onnx_refuse(reader, "an axis to drop is not 1");
+            return onnx_refuse(reader, "an axis to drop must have size 1");
         if (!drop[i] && (axes || in->dims[i] != 1))
             like.dims[like.rank++] = in->dims[i];
     }
@@ -245,7 +245,7 @@ enum status onnx_fold_transpose(struct onnx_reader *reader)
     const Onnx__AttributeProto *perm = onnx_attribute(reader, "perm");
     TRY(onnx_constant_input(reader, 0, &in));
     if (perm && (perm->n_ints != (size_t)in->rank || !mark_axes(perm->ints, perm->n_ints, in->rank, used)))
-        return onnx_refuse(reader, "perm is no permutation");
+        return onnx_refuse(reader, "perm is not a permutation");
     if (in->count == 0)
         return onnx_refuse(reader, "its input is empty");
     like = onnx_without_data(in);
@@ -268,7 +268,7 @@ static int64_t clamp(int64_t value, int64_t low, int64_t high)
     return value < low ? low : value > high ? high : value;
 }
 
-/* One axis of a slice: *start becomes its first element, *size their number. */
+/* One axis of a slice: *start becomes the first element, *size the number of elements. */
 static void slice_axis(int64_t extent, int64_t *start, int64_t end, int64_t step, int64_t *size)
 {
     *start += *start < 0 ? extent : 0;
@@ -307,7 +307,7 @@ enum status onnx_fold_slice(struct onnx_reader *reader)
         if (axes)
             normalise_axis(axes[i], in->rank, &axis);
         if (step == 0)
-            return onnx_refuse(reader, "a step is 0");
+            return onnx_refuse(reader, "a step must not be 0");
         step = clamp(step, -in->dims[axis], in->dims[axis]);
         slice_axis(in->dims[axis], &start, ends[i], step, &like.dims[axis]);
         base += start * strides[axis];

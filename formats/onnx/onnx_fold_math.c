@@ -305,7 +305,7 @@ static enum status begin(struct onnx_reader *reader, struct operand *operands, i
 
 static enum status not_computable(struct onnx_reader *reader)
 {
-    return onnx_refuse(reader, "constants cannot be combined (overflow, or the batch size is among them)");
+    return onnx_refuse(reader, "constants cannot be combined: overflow, or they depend on the batch size");
 }
 
 static enum status combine(struct onnx_reader *reader, const struct binary *op, const struct onnx_array *a,

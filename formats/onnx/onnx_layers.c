@@ -8,7 +8,7 @@
 
 /* ---- windows of convolutions and pools ---- */
 
-/* SAME: the output has ceil(in / stride) elements; an odd padding puts the extra one at the end (UPPER) or begin. */
+/* SAME: the output has ceil(in / stride) elements; odd padding has its extra element at the end (UPPER) or start. */
 static void same_padding(int in, int kernel, int stride, int dilation, bool upper, int *low, int *high)
 {
     long long out = ((long long)in + stride - 1) / stride;
@@ -18,7 +18,7 @@ static void same_padding(int in, int kernel, int stride, int dilation, bool uppe
     *high = (int)(total - *low);
 }
 
-/* strides, dilations, pads and auto_pad into node, whose kernel is set. */
+/* Reads strides, dilations, pads and auto_pad into node, whose kernel size is set. */
 enum status onnx_window(struct onnx_reader *reader, struct node *node, struct shape in)
 {
     enum status status = STATUS_OK;
@@ -47,13 +47,13 @@ cleanup:
 
 /* ---- weights ---- */
 
-/* The dims of constant input i, which must be `rank` positive integers. */
+/* The dims of constant input i, which must be of this rank and positive. */
 static enum status weight_dims(struct onnx_reader *reader, size_t i, int rank, int *dims)
 {
     struct onnx_value *value = onnx_input(reader, i);
     struct onnx_array header;
     if (!value || value->kind != ONNX_CONSTANT)
-        return onnx_refuse(reader, "its weight (input %zu) is missing or computed; expected a constant", i);
+        return onnx_refuse(reader, "its weight (input %zu) must be a constant", i);
     if (value->array)
         header = *value->array;
     else if (onnx_tensor_header(value->tensor, NULL, &header, reader->err) != STATUS_OK)
@@ -74,7 +74,7 @@ static enum status vector_input(struct onnx_reader *reader, size_t i, int count,
 {
     struct onnx_value *value = onnx_input(reader, i);
     if (!value || value->kind != ONNX_CONSTANT)
-        return onnx_refuse(reader, "input %zu is missing or computed; expected a constant", i);
+        return onnx_refuse(reader, "input %zu must be a constant", i);
     return onnx_weight(reader, value, &count, 1, trained, index);
 }
 
@@ -92,7 +92,7 @@ enum status onnx_read_conv(struct onnx_reader *reader)
     kernel[1] = node.kernel_w = dims[3];
     TRY(onnx_attribute_sizes(reader, "kernel_shape", 1, kernel, 2));
     if (kernel[0] != dims[2] || kernel[1] != dims[3])
-        return onnx_refuse(reader, "kernel_shape is not that of its weight");
+        return onnx_refuse(reader, "kernel_shape does not fit its weight");
     TRY(onnx_window(reader, &node, onnx_shape(reader, input)));
     int64_t groups = onnx_attribute_int(reader, "group", 1);
     node.groups = groups > 0 && groups <= INT_MAX ? (int)groups : 0;
@@ -139,7 +139,7 @@ static enum status linear_weight(struct onnx_reader *reader, size_t i, bool tran
         return onnx_weight(reader, onnx_input(reader, i), dims, 2, true, index);
     TRY(onnx_constant_input(reader, i, &array));
     if (!array->is_float)
-        return onnx_refuse(reader, "its weight should be floats");
+        return onnx_refuse(reader, "its weight must be floats");
     size_t out = (size_t)dims[transposed ? 0 : 1], in = (size_t)dims[transposed ? 1 : 0];
     TRY(onnx_new_weight(reader, onnx_input(reader, i)->name, (int[]){(int)out, (int)in}, 2, true, index));
     float *data = reader->graph->weights[*index].data;
@@ -150,7 +150,7 @@ cleanup:
     return status;
 }
 
-/* Constant input i, broadcast to a value of the given rank, as one number per channel: out[c] (from the arena). */
+/* Constant input i, broadcast to a value of the given rank, as one number per channel: *out[c], in the arena. */
 static enum status per_channel(struct onnx_reader *reader, size_t i, int rank, int channels, float **out)
 {
     enum status status = STATUS_OK;
@@ -160,9 +160,9 @@ static enum status per_channel(struct onnx_reader *reader, size_t i, int rank, i
     if (array->count != 1)
         for (int k = 1; k <= array->rank; k++)
             if (array->dims[array->rank - k] != (k == rank - 1 ? channels : 1))
-                return onnx_refuse(reader, "input %zu should be one number, or one per channel", i);
+                return onnx_refuse(reader, "input %zu must be one number, or one per channel", i);
     if (array->count != 1 && array->count != (size_t)channels)
-        return onnx_refuse(reader, "input %zu should be one number, or one per channel", i);
+        return onnx_refuse(reader, "input %zu must be one number, or one per channel", i);
     TRY(onnx_array_alloc(reader, &numbers));
     for (size_t k = 0; k < numbers.count; k++) {
         size_t from = array->count == 1 ? 0 : k;
@@ -173,7 +173,7 @@ cleanup:
     return status;
 }
 
-/* A weight made of numbers[count], named after the output. */
+/* A new weight with the values numbers[count], named after the output. */
 static enum status derived_weight(struct onnx_reader *reader, const char *suffix, const float *numbers, float factor,
                                   const int *dims, int rank, bool trained, int *index)
 {
@@ -209,7 +209,7 @@ enum status onnx_read_gemm(struct onnx_reader *reader)
     const struct onnx_value *input;
     TRY(onnx_node_input(reader, 0, &input));
     if (input->rank != 2 || onnx_attribute_int(reader, "transA", 0))
-        return onnx_refuse(reader, "its input should be [batch, features], not transposed");
+        return onnx_refuse(reader, "its input must be [batch, features], not transposed");
     TRY(linear_weight(reader, 1, onnx_attribute_int(reader, "transB", 0) != 0, onnx_attribute_float(reader, "alpha", 1),
                       &node.weight));
     if (onnx_has_input(reader, 2))
@@ -227,7 +227,7 @@ enum status onnx_read_matmul(struct onnx_reader *reader)
     const struct onnx_value *input;
     TRY(onnx_node_input(reader, 0, &input));
     if (input->rank != 2)
-        return onnx_refuse(reader, "its first input should be [batch, features]");
+        return onnx_refuse(reader, "its first input must be [batch, features]");
     TRY(linear_weight(reader, 1, false, 1, &node.weight));
     TRY(onnx_emit(reader, &node, &input, 1, 2));
 cleanup:
@@ -236,7 +236,7 @@ cleanup:
 
 /* ---- arithmetic of a value with a constant ---- */
 
-/* A constant added to a layer that has no bias and no other reader is its bias: MatMul + Add. */
+/* MatMul + Add: a constant added to a layer without a bias, which nothing else reads, becomes its bias. */
 static bool is_bias_of(struct onnx_reader *reader, const struct onnx_value *value)
 {
     const struct node *node = &reader->graph->nodes[value->node];
@@ -261,7 +261,7 @@ cleanup:
     return status;
 }
 
-/* y = scale * x + shift per channel: a depthwise 1x1 convolution whose weights are not trained. */
+/* y = scale * x + shift per channel, as a depthwise 1x1 convolution whose weights are not trained. */
 static enum status emit_scale_shift(struct onnx_reader *reader, const struct onnx_value *value, const float *scale,
                                     const float *shift)
 {
@@ -276,7 +276,7 @@ cleanup:
     return status;
 }
 
-/* Add, Sub, Mul, Div where one input is constant. */
+/* Add, Sub, Mul, Div with one constant input. */
 enum status onnx_read_scale_shift(struct onnx_reader *reader)
 {
     enum status status = STATUS_OK;

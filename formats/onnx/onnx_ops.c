@@ -1,5 +1,5 @@
-/* The table of operators, and those without weights: activations, pools, joins. One more operator: a function that
- * reads reader->op and calls onnx_emit, and a line in the table. */
+/* The table of operators, and those without weights: activations, pools, joins. To add an operator, write a function
+ * that reads reader->op and calls onnx_emit, and add a line to the table. */
 #include "formats/onnx/onnx_reader.h"
 
 #include <float.h>
@@ -50,7 +50,7 @@ static enum status read_hard_swish(struct onnx_reader *reader)
     return emit_activation(reader, ACTIVATION_HARD_SWISH, 0, 0);
 }
 
-/* An open or infinite bound is the largest float. */
+/* A missing or infinite bound becomes the largest float. */
 static enum status read_clip(struct onnx_reader *reader)
 {
     enum status status = STATUS_OK;
@@ -58,7 +58,7 @@ static enum status read_clip(struct onnx_reader *reader)
     TRY(onnx_number_input(reader, 1, &low));
     TRY(onnx_number_input(reader, 2, &high));
     if (isnan(low) || isnan(high) || low > high)
-        return onnx_refuse(reader, "its bounds %g and %g are in no order", low, high);
+        return onnx_refuse(reader, "its lower bound %g is above its upper bound %g", low, high);
     TRY(emit_activation(reader, ACTIVATION_CLIP, fmin(fmax(low, -FLT_MAX), FLT_MAX),
                         fmin(fmax(high, -FLT_MAX), FLT_MAX)));
 cleanup:
@@ -75,7 +75,7 @@ static enum status read_softmax(struct onnx_reader *reader)
     int64_t axis = onnx_attribute_int(reader, "axis", reader->opset < 13 ? 1 : -1);
     struct shape s = onnx_shape(reader, value);
     axis += axis < 0 ? value->rank : 0;
-    /* before opset 13 the axes from `axis` on are one */
+    /* before opset 13, all axes from `axis` on are taken together */
     if (axis != 1 || (reader->opset < 13 && (s.h != 1 || s.w != 1)))
         return onnx_refuse(reader, "only softmax over channels is supported");
     return onnx_emit(reader, &node, &value, 1, value->rank);
@@ -91,7 +91,7 @@ static enum status read_dropout(struct onnx_reader *reader)
     TRY(onnx_node_input(reader, 0, &value));
     TRY(onnx_number_input(reader, 1, &ratio));
     if (!(ratio >= 0 && ratio <= 1))
-        return onnx_refuse(reader, "its ratio is not between 0 and 1");
+        return onnx_refuse(reader, "its ratio must be between 0 and 1");
     node.dropout = (float)ratio;
     TRY(onnx_emit(reader, &node, &value, 1, value->rank));
 cleanup:
@@ -106,7 +106,7 @@ static enum status read_identity(struct onnx_reader *reader)
     return onnx_alias(reader, value, value->rank, value->channels_last);
 }
 
-/* Of a computed value only between float types: the graph computes in float. */
+/* A computed value can be cast between float types only: the graph computes in float. */
 static enum status read_cast(struct onnx_reader *reader)
 {
     int64_t to = onnx_attribute_int(reader, "to", 0);
@@ -184,7 +184,7 @@ static enum status emit_join(struct onnx_reader *reader, enum op op)
         return onnx_alias(reader, values[0], values[0]->rank, false);
     struct shape first = onnx_shape(reader, values[0]), second = onnx_shape(reader, values[1]);
     if (op == OP_MULTIPLY && first.h == 1 && first.w == 1 && (second.h > 1 || second.w > 1)) {
-        const struct onnx_value *gate = values[0]; /* the graph wants the gate second */
+        const struct onnx_value *gate = values[0]; /* the graph has the gate second */
         values[0] = values[1];
         values[1] = gate;
     }
@@ -207,7 +207,7 @@ static enum status read_arithmetic(struct onnx_reader *reader)
 {
     char op = reader->op->op_type[0]; /* of Add, Sub, Mul, Div */
     if (reader->op->n_input != 2)
-        return onnx_refuse(reader, "it should have two inputs");
+        return onnx_refuse(reader, "it must have two inputs");
     if (has_constant_input(reader))
         return onnx_read_scale_shift(reader);
     if (op == 'S' || op == 'D')
@@ -235,7 +235,7 @@ static enum status read_concat(struct onnx_reader *reader)
 /* ---- the table ---- */
 static const struct {
     const char *name;
-    onnx_operator *fold; /* all inputs are constant; NULL: cannot be folded */
+    onnx_operator *fold; /* for constant inputs; NULL: cannot be folded */
     onnx_operator *read; /* NULL: can only be folded */
 } operators[] = {
     {"Abs", onnx_fold_unary, NULL},
@@ -334,7 +334,7 @@ static bool all_constant(const struct onnx_reader *reader)
     return true;
 }
 
-/* Only the first output of an operator is made; a reader of another one (indices, masks) is refused here. */
+/* Only the first output of an operator is computed; reading another one (indices, masks) is an error. */
 static enum status check_outputs(struct onnx_reader *reader)
 {
     for (size_t i = 1; i < reader->op->n_output; i++) {

@@ -1,5 +1,4 @@
-/* onnx_read: unpacks the model, chooses its input and output, and reads in order the operators that the output needs.
- */
+/* onnx_read: unpacks the model, chooses input and output, and reads the operators that the output needs, in order. */
 #include "formats/onnx/onnx_read.h"
 
 #include "formats/onnx/onnx_file.h"
@@ -16,7 +15,7 @@ static enum status check_model(struct onnx_reader *reader, const Onnx__ModelProt
 {
     const Onnx__GraphProto *graph = model->graph;
     if (!graph || graph->n_node == 0)
-        return error_set(reader->err, STATUS_BAD_DATA, NULL, "is no ONNX model: it has no graph with nodes");
+        return error_set(reader->err, STATUS_BAD_DATA, NULL, "is not an ONNX model: it has no graph with nodes");
     if (graph->n_node > MAX_PARTS || graph->n_initializer > MAX_PARTS || graph->n_input > MAX_PARTS)
         return error_set(reader->err, STATUS_BAD_DATA, NULL, "has more than %d nodes, weights or inputs", MAX_PARTS);
     for (size_t i = 0; i < model->n_opset_import; i++) {
@@ -26,13 +25,13 @@ static enum status check_model(struct onnx_reader *reader, const Onnx__ModelProt
     }
     if (reader->opset < MIN_OPSET || reader->opset > MAX_OPSET)
         return error_set(reader->err, STATUS_CONFIG, NULL,
-                         "is written for operator set %lld; %d to %d are supported: export again with opset 17",
+                         "uses operator set %lld, but %d to %d are supported: export again with opset 17",
                          (long long)reader->opset, MIN_OPSET, MAX_OPSET);
     reader->model = graph;
     return STATUS_OK;
 }
 
-/* Enters every name of the model: initialisers, inputs, outputs of nodes. */
+/* Adds every name of the model: initialisers, inputs, outputs of nodes. */
 static enum status define_values(struct onnx_reader *reader)
 {
     enum status status = STATUS_OK;
@@ -55,7 +54,7 @@ static enum status define_values(struct onnx_reader *reader)
         value->kind = ONNX_CONSTANT;
         value->tensor = model->initializer[i];
     }
-    for (size_t i = 0; i < model->n_input; i++) { /* old files list initialisers among the inputs */
+    for (size_t i = 0; i < model->n_input; i++) { /* old files list initialisers as inputs, too */
         const char *name = model->input[i]->name ? model->input[i]->name : "";
         if (!onnx_find(reader, name))
             TRY(onnx_define(reader, name, &value));
@@ -86,7 +85,7 @@ static enum status choose_output(struct onnx_reader *reader, struct onnx_value *
     if (!chosen)
         return error_set(reader->err, STATUS_CONFIG, NULL, "has no output '%.200s'", wanted);
     if (!*output)
-        return error_set(reader->err, STATUS_BAD_DATA, NULL, "no node makes the output '%.200s'", chosen);
+        return error_set(reader->err, STATUS_BAD_DATA, NULL, "no node computes the output '%.200s'", chosen);
     (*output)->needed = true;
     return STATUS_OK;
 }
@@ -101,7 +100,7 @@ static bool is_needed(const struct onnx_reader *reader, const Onnx__NodeProto *n
     return false;
 }
 
-/* Backwards from the output: what it needs, and how many needed nodes read each tensor. */
+/* Walks back from the output: marks what it needs, and counts how many needed nodes read each tensor. */
 static void mark_needed(struct onnx_reader *reader)
 {
     for (size_t i = reader->model->n_node; i-- > 0;) {
@@ -118,7 +117,7 @@ static void mark_needed(struct onnx_reader *reader)
     }
 }
 
-/* Whether everything that reads the input is Transpose(0, 3, 1, 2): then the model takes [batch, h, w, c]. */
+/* Whether all readers of the input are Transpose(0, 3, 1, 2): then the model takes [batch, h, w, c]. */
 static bool is_channels_last(struct onnx_reader *reader, const char *input)
 {
     static const int64_t to_channels_first[4] = {0, 3, 1, 2};
@@ -166,9 +165,9 @@ static enum status read_input(struct onnx_reader *reader, const Onnx__ValueInfoP
         return bad_input(reader, name, "has no shape");
     const Onnx__TensorShapeProto *shape = info->type->tensor_type->shape;
     if (!is_float_type(info->type->tensor_type->elem_type))
-        return bad_input(reader, name, "does not take floats: export the model without its preprocessing");
+        return bad_input(reader, name, "must be floats: export the model without its preprocessing");
     if (shape->n_dim != 4 && shape->n_dim != 2)
-        return bad_input(reader, name, "should be [batch, channels, height, width]");
+        return bad_input(reader, name, "must be [batch, channels, height, width]");
     value->channels_last = shape->n_dim == 4 && is_channels_last(reader, name);
     int64_t c = dimension(shape, value->channels_last ? 3 : 1), h = 1, w = 1;
     if (shape->n_dim == 4) {
@@ -177,10 +176,10 @@ static enum status read_input(struct onnx_reader *reader, const Onnx__ValueInfoP
         h = h > 0 ? h : reader->options.height;
         w = w > 0 ? w : reader->options.width;
         if (h <= 0 || w <= 0)
-            return bad_input(reader, name, "leaves height and width open: say the image size");
+            return bad_input(reader, name, "has dynamic height and width: give the image size");
     }
     if (c <= 0 || c > INT32_MAX || h > INT32_MAX || w > INT32_MAX)
-        return bad_input(reader, name, "has no fixed number of channels, or a side out of range");
+        return bad_input(reader, name, "has a dynamic number of channels, or a side out of range");
     if (!name[0])
         return bad_input(reader, name, "has no name");
     name = onnx_graph_name(reader, name);
@@ -203,7 +202,7 @@ static enum status choose_input(struct onnx_reader *reader)
         if (candidate->kind == ONNX_CONSTANT || !candidate->needed)
             continue;
         if (chosen)
-            return error_set(reader->err, STATUS_CONFIG, NULL, "takes more than one input: '%.200s' and '%.200s'",
+            return error_set(reader->err, STATUS_CONFIG, NULL, "has more than one input: '%.200s' and '%.200s'",
                              chosen->name, info->name);
         chosen = info;
         value = candidate;
@@ -212,18 +211,18 @@ static enum status choose_input(struct onnx_reader *reader)
         return error_set(reader->err, STATUS_BAD_DATA, NULL, "its nodes form a circle: '%.200s' depends on itself",
                          reader->circle);
     if (!chosen)
-        return error_set(reader->err, STATUS_BAD_DATA, NULL, "its output depends on no input");
+        return error_set(reader->err, STATUS_BAD_DATA, NULL, "its output does not depend on an input");
     return read_input(reader, chosen, value);
 }
 
-/* An input that no node before it makes: a cycle, or a missing tensor. */
+/* An input that no earlier node computes: a cycle, or a missing tensor. */
 static enum status check_inputs(struct onnx_reader *reader)
 {
     for (size_t k = 0; k < reader->op->n_input; k++) {
         const struct onnx_value *value = onnx_input(reader, k);
         if (onnx_has_input(reader, k) && (!value || value->kind == ONNX_UNDEFINED))
             return error_set(reader->err, STATUS_BAD_DATA, NULL,
-                             "node '%.100s' (output '%.100s') reads '%.200s', which no earlier node makes",
+                             "node '%.100s' (output '%.100s') reads '%.200s', which no earlier node computes",
                              reader->op->name ? reader->op->name : "", onnx_output_name(reader), reader->op->input[k]);
     }
     return STATUS_OK;

@@ -1,12 +1,12 @@
-/* ONNX to a graph: what PyTorch, timm and Keras export of image classifiers.
+/* Reads ONNX into a graph: image classifiers as PyTorch, timm and Keras export them.
  *
- * Operators: onnx_ops.c has the table; an operator that is not in it is refused by name (STATUS_CONFIG). Opset 6 to 25.
+ * Operators: onnx_ops.c has the table; an operator that is not in it is an error (STATUS_CONFIG). Opset 6 to 25.
  * Only what the chosen output needs is read. Constants are folded: shapes that exporters compute, initialisers behind
  * Identity or Constant, transposed weights. Layers in training form (Dropout, BatchNormalization with training_mode)
- * are read as layers; the graph decides later what it does.
+ * are read as layers; the graph decides later what to do with them.
  *
  * Names: a node is named after the ONNX tensor that it computes, a weight after its initialiser. Identity, Cast and
- * their like add no node; where the output is one, its node takes the output's name. */
+ * the like add no node; if the output is one of them, its node takes the output's name. */
 #ifndef FORMATS_ONNX_ONNX_READ_H
 #define FORMATS_ONNX_ONNX_READ_H
 
@@ -16,13 +16,13 @@
 #include <stdint.h>
 
 struct onnx_read_options {
-    int height, width;  /* used where the model leaves its input's size open; 0: such a model is refused */
-    const char *output; /* the output to read, or NULL: the one named "logits", else the first */
+    int height, width;  /* used if the model's input size is dynamic; 0: then reading fails */
+    const char *output; /* the output to read; NULL: the one named "logits", otherwise the first */
 };
 
 /* Fills *graph (initialised here; released on error). The input must be one float tensor [batch, c, h, w] (or
- * [batch, h, w, c] that is transposed at once, or [batch, features]). options may be NULL. path is for messages.
- * The bytes are untrusted: STATUS_BAD_DATA for damaged files, STATUS_CONFIG for what is not supported. */
+ * [batch, h, w, c] that is transposed immediately, or [batch, features]). options may be NULL. path is for messages.
+ * The bytes are untrusted: STATUS_BAD_DATA for damaged files, STATUS_CONFIG for unsupported ones. */
 enum status onnx_read(struct graph *graph, const uint8_t *bytes, size_t size, const char *path,
                       const struct onnx_read_options *options, struct error *err);
 /* The same of a file, with the weights that lie in files beside it (onnx_file.h). */

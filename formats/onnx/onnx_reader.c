@@ -32,14 +32,14 @@ enum status onnx_define(struct onnx_reader *reader, const char *name, struct onn
 {
     size_t slot = slot_of(reader, name);
     if (reader->table[slot])
-        return error_set(reader->err, STATUS_BAD_DATA, NULL, "tensor '%.200s' is made twice", name);
+        return error_set(reader->err, STATUS_BAD_DATA, NULL, "tensor '%.200s' is computed twice", name);
     *value = &reader->values[reader->value_count++];
     **value = (struct onnx_value){.name = name, .weight = -1, .node = -1, .maker = -1};
     reader->table[slot] = reader->value_count;
     return STATUS_OK;
 }
 
-/* ---- the operator being read ---- */
+/* ---- the current operator ---- */
 const char *onnx_output_name(const struct onnx_reader *reader)
 {
     return reader->op->n_output ? reader->op->output[0] : "";
@@ -70,9 +70,9 @@ enum status onnx_node_input(struct onnx_reader *reader, size_t i, const struct o
 {
     *value = onnx_input(reader, i);
     if (!*value || (*value)->kind != ONNX_NODE)
-        return onnx_refuse(reader, "input %zu is missing or constant; expected a computed value", i);
+        return onnx_refuse(reader, "input %zu must be a computed value", i);
     if ((*value)->channels_last)
-        return onnx_refuse(reader, "input '%.100s' has its channels last; export with channels first", (*value)->name);
+        return onnx_refuse(reader, "input '%.100s' has channels last; export with channels first", (*value)->name);
     return STATUS_OK;
 }
 
@@ -80,7 +80,7 @@ enum status onnx_constant_input(struct onnx_reader *reader, size_t i, const stru
 {
     struct onnx_value *value = onnx_input(reader, i);
     if (!value || value->kind != ONNX_CONSTANT)
-        return onnx_refuse(reader, "input %zu is missing or computed; expected a constant", i);
+        return onnx_refuse(reader, "input %zu must be a constant", i);
     return onnx_decode(reader, value, array);
 }
 
@@ -90,7 +90,7 @@ enum status onnx_ints_input(struct onnx_reader *reader, size_t i, const struct o
     if (status != STATUS_OK)
         return status;
     if ((*array)->is_float)
-        return onnx_refuse(reader, "input %zu should be integers", i);
+        return onnx_refuse(reader, "input %zu must be integers", i);
     for (size_t k = 0; k < (*array)->count; k++)
         if ((*array)->ints[k] == ONNX_BATCH)
             return onnx_refuse(reader, "input %zu depends on the batch size", i);
@@ -106,7 +106,7 @@ enum status onnx_number_input(struct onnx_reader *reader, size_t i, double *numb
     if (status != STATUS_OK)
         return status;
     if (array->count != 1)
-        return onnx_refuse(reader, "input %zu should be one number", i);
+        return onnx_refuse(reader, "input %zu must be one number", i);
     *number = array->is_float ? (double)array->floats[0] : (double)array->ints[0];
     return STATUS_OK;
 }
@@ -260,7 +260,7 @@ static enum status spend(struct onnx_reader *reader, size_t bytes, const char *w
 {
     if (bytes > reader->budget)
         return error_set(reader->err, STATUS_BAD_DATA, NULL,
-                         "'%.200s' needs %zu bytes, which is out of proportion to the file", what, bytes);
+                         "'%.200s' needs %zu bytes, too much for a file of this size", what, bytes);
     reader->budget -= bytes;
     return STATUS_OK;
 }

@@ -1,4 +1,4 @@
-/* Operators that look at a value in another shape, and padding: what exporters write around a network's layers. */
+/* Operators that change the shape of a value, and padding: what exporters write around a network's layers. */
 #include "formats/onnx/onnx_reader.h"
 
 #include <limits.h>
@@ -14,14 +14,15 @@ static bool is_flat(struct shape s)
     return s.h == 1 && s.w == 1;
 }
 
-/* Input 0 in any layout. */
+/* Input 0, in any layout. */
 static enum status any_input(struct onnx_reader *reader, const struct onnx_value **value)
 {
     *value = onnx_input(reader, 0);
-    return *value && (*value)->kind == ONNX_NODE ? STATUS_OK : onnx_refuse(reader, "its input is missing or constant");
+    return *value && (*value)->kind == ONNX_NODE ? STATUS_OK
+                                                 : onnx_refuse(reader, "its input must be a computed value");
 }
 
-/* Bit k of the result: axis k is among axes. False where one is out of range. */
+/* Bit k of *set: axis k is among axes. False if one is out of range. */
 static bool axis_set(const int64_t *axes, size_t count, int rank, unsigned *set)
 {
     *set = 0;
@@ -39,7 +40,7 @@ static enum status emit_flat(struct onnx_reader *reader, const struct onnx_value
 {
     struct node node = node_default(OP_FLATTEN);
     if (value->channels_last && !is_flat(onnx_shape(reader, value)))
-        return onnx_refuse(reader, "flattening a value with its channels last is not supported");
+        return onnx_refuse(reader, "flattening a value with channels last is not supported");
     return onnx_emit(reader, &node, &value, 1, 2);
 }
 
@@ -51,7 +52,7 @@ enum status onnx_read_flatten(struct onnx_reader *reader)
         return status;
     int64_t axis = onnx_attribute_int(reader, "axis", 1);
     if (axis != 1 && axis != 1 - value->rank)
-        return onnx_refuse(reader, "axis should be 1");
+        return onnx_refuse(reader, "axis must be 1");
     return emit_flat(reader, value);
 }
 
@@ -66,7 +67,7 @@ static bool keeps_batch(const struct onnx_reader *reader, const struct onnx_arra
            (first > 0 && first == reader->batch);
 }
 
-/* The target of a Reshape without its batch: at most 3 dims that multiply to the value's features. */
+/* The target of a Reshape without its batch: at most 3 dims, whose product is the value's number of features. */
 static enum status target_dims(struct onnx_reader *reader, const struct onnx_value *value,
                                const struct onnx_array *dims, int64_t *target)
 {
@@ -75,7 +76,7 @@ static enum status target_dims(struct onnx_reader *reader, const struct onnx_val
     int open = -1;
     onnx_dims(reader, value, old);
     if (dims->count < 2 || dims->count > 4 || !keeps_batch(reader, dims))
-        return onnx_refuse(reader, "its new shape should be [batch, features] or [batch, c, h, w]");
+        return onnx_refuse(reader, "its new shape must be [batch, features] or [batch, c, h, w]");
     for (size_t i = 1; i < dims->count; i++) {
         int64_t size = dims->ints[i];
         if (size == 0 && (int)i < value->rank)
@@ -91,7 +92,7 @@ static enum status target_dims(struct onnx_reader *reader, const struct onnx_val
     if (open >= 0)
         target[open] = (int64_t)(total / known);
     if (size_mul(known, open >= 0 ? (size_t)target[open] : 1) != total)
-        return onnx_refuse(reader, "its new shape has another number of elements");
+        return onnx_refuse(reader, "its new shape has a different number of elements");
     return STATUS_OK;
 }
 
@@ -104,19 +105,19 @@ enum status onnx_read_reshape(struct onnx_reader *reader)
     TRY(any_input(reader, &value));
     TRY(onnx_constant_input(reader, 1, &dims));
     if (dims->is_float)
-        return onnx_refuse(reader, "its shape should be integers");
+        return onnx_refuse(reader, "its shape must be integers");
     TRY(target_dims(reader, value, dims, target));
     struct shape s = onnx_shape(reader, value);
     if (dims->count == 2)
         return emit_flat(reader, value);
     if (dims->count == 4 && !value->channels_last && target[0] == s.c && target[1] == s.h && target[2] == s.w)
         return onnx_alias(reader, value, 4, false);
-    status = onnx_refuse(reader, "only flattening is supported, and adding dimensions of 1");
+    status = onnx_refuse(reader, "only flattening and adding dimensions of 1 are supported");
 cleanup:
     return status;
 }
 
-/* Shape of a computed value: its dims, the batch as ONNX_BATCH. */
+/* The shape of a computed value as a constant, with ONNX_BATCH for the batch. */
 enum status onnx_read_shape(struct onnx_reader *reader)
 {
     enum status status = STATUS_OK;
@@ -182,7 +183,7 @@ cleanup:
     return status;
 }
 
-/* Between channels first and last; the graph keeps them first, so it only notes what the model sees. */
+/* Between channels first and last. The graph has them first; only the layout that the model sees is noted. */
 enum status onnx_read_transpose(struct onnx_reader *reader)
 {
     static const int64_t same[4] = {0, 1, 2, 3}, to_first[4] = {0, 3, 1, 2}, to_last[4] = {0, 2, 3, 1};
@@ -192,7 +193,7 @@ enum status onnx_read_transpose(struct onnx_reader *reader)
         return status;
     const Onnx__AttributeProto *perm = onnx_attribute(reader, "perm");
     if (!perm || perm->n_ints != (size_t)value->rank)
-        return onnx_refuse(reader, "its perm should have %d axes", value->rank);
+        return onnx_refuse(reader, "its perm must have %d axes", value->rank);
     if (memcmp(perm->ints, same, perm->n_ints * sizeof *same) == 0)
         return onnx_alias(reader, value, value->rank, value->channels_last);
     bool last = value->rank == 4 && memcmp(perm->ints, to_last, sizeof to_last) == 0;
@@ -227,7 +228,7 @@ enum status onnx_read_pad(struct onnx_reader *reader)
     struct node node = node_default(OP_PAD);
     const struct onnx_value *value;
     const int64_t *pads, *axes;
-    int64_t all[8] = {0}; /* begin of every axis, then end of every axis */
+    int64_t all[8] = {0}; /* the start of every axis, then the end of every axis */
     size_t count, axis_count;
     double fill = onnx_attribute_float(reader, "value", 0);
     TRY(onnx_node_input(reader, 0, &value));
@@ -238,7 +239,7 @@ enum status onnx_read_pad(struct onnx_reader *reader)
         return onnx_refuse(reader, "only padding with zeros is supported");
     axis_count = axes ? axis_count : 4;
     if (value->rank != 4 || axis_count > 4 || count != 2 * axis_count)
-        return onnx_refuse(reader, "it should pad [batch, c, h, w]");
+        return onnx_refuse(reader, "its input must be [batch, c, h, w]");
     for (size_t i = 0; i < axis_count; i++) {
         int64_t axis = !axes ? (int64_t)i : axes[i] < 0 ? axes[i] + 4 : axes[i];
         if (axis < 0 || axis > 3)

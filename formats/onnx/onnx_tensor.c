@@ -16,7 +16,7 @@ static bool is_raw(const Onnx__TensorProto *tensor)
     return tensor->has_raw_data && tensor->raw_data.len > 0;
 }
 
-/* Bytes of one raw element, and the number of elements in the typed field; 0 bytes for a type that is not supported. */
+/* Bytes per raw element, and the number of elements in the typed field; 0 bytes if the type is not supported. */
 static size_t dtype_size(const Onnx__TensorProto *tensor, size_t *typed_count, bool *is_float)
 {
     *typed_count = tensor->n_int32_data;
@@ -57,7 +57,7 @@ enum status onnx_tensor_header(const Onnx__TensorProto *tensor, const char *path
     if (tensor->n_external_data ||
         (tensor->has_data_location && tensor->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL))
         return error_set(err, STATUS_CONFIG, path,
-                         "tensor '%s' keeps its data in another file: save the model as one file", name_of(tensor));
+                         "tensor '%s' has its data in another file: save the model as one file", name_of(tensor));
     if (size == 0)
         return error_set(err, STATUS_CONFIG, path,
                          "tensor '%s' has element type %d; float, float16, bfloat16, double, int64, int32, int8, "
@@ -76,12 +76,12 @@ enum status onnx_tensor_header(const Onnx__TensorProto *tensor, const char *path
     size_t expected = is_raw(tensor) ? size_mul(array->count, size) : array->count;
     size_t found = is_raw(tensor) ? tensor->raw_data.len : typed_count;
     if (expected != found)
-        return error_set(err, STATUS_BAD_DATA, path, "tensor '%s' should have %zu %s of data, but has %zu",
+        return error_set(err, STATUS_BAD_DATA, path, "tensor '%s' must have %zu %s of data, but has %zu",
                          name_of(tensor), expected, is_raw(tensor) ? "bytes" : "elements", found);
     return STATUS_OK;
 }
 
-/* Element i of a raw tensor of `size` bytes an element, zero-extended. */
+/* Element i of a raw tensor with `size` bytes per element, zero-extended. */
 static uint64_t raw_bits(const Onnx__TensorProto *tensor, size_t i, size_t size)
 {
     uint64_t bits = 0;

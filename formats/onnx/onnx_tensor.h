@@ -1,4 +1,4 @@
-/* TensorProto to arrays: every dtype that weights and shapes come in, raw or typed. */
+/* Converts a TensorProto to an array: every dtype that weights and shapes have, raw or typed. */
 #ifndef FORMATS_ONNX_ONNX_TENSOR_H
 #define FORMATS_ONNX_ONNX_TENSOR_H
 
@@ -20,8 +20,8 @@ struct onnx_array {
     int64_t *ints; /* [count] of integer and bool tensors */
 };
 
-/* Checks dtype, dims and the length of the data, and fills *array but for its data pointers.
- * External data, strings and complex numbers are refused. STATUS_BAD_DATA, STATUS_CONFIG. */
+/* Checks dtype, dims and the length of the data, and fills *array except its data pointers.
+ * External data, strings and complex numbers are not supported. STATUS_BAD_DATA, STATUS_CONFIG. */
 enum status onnx_tensor_header(const Onnx__TensorProto *tensor, const char *path, struct onnx_array *array,
                                struct error *err);
 

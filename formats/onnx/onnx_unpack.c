@@ -3,10 +3,10 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-/* A model, its graph, a node, an attribute, a tensor: 5. Subgraphs nest deeper, but no network needs 24. protobuf-c
- * recurses without a limit, at some 2 kB of stack a level. */
+/* A model, its graph, a node, an attribute, a tensor: 5 levels. Subgraphs nest deeper, but no network needs 24.
+ * protobuf-c recurses without a limit, with about 2 kB of stack per level. */
 enum { MAX_DEPTH = 24 };
-static const size_t SPARE_BYTES = (size_t)64 << 20; /* small messages take more room unpacked than packed */
+static const size_t SPARE_BYTES = (size_t)64 << 20; /* small messages need more memory unpacked than packed */
 
 static bool read_varint(const uint8_t *bytes, size_t size, size_t *at, uint64_t *value)
 {
@@ -20,7 +20,7 @@ static bool read_varint(const uint8_t *bytes, size_t size, size_t *at, uint64_t 
     return false;
 }
 
-/* Whether messages nest no deeper than `depth`. Malformed bytes end the scan: unpacking refuses them. */
+/* Whether messages nest at most `depth` levels. Malformed bytes end the scan: unpacking will report them. */
 static bool nests_within(const ProtobufCMessageDescriptor *type, const uint8_t *bytes, size_t size, int depth)
 {
     static const size_t fixed_sizes[8] = {[1] = 8, [5] = 4};
@@ -69,12 +69,13 @@ enum status onnx_unpack(struct onnx_message *out, const ProtobufCMessageDescript
     if (size > SIZE_MAX / 2 - SPARE_BYTES)
         return error_set(err, STATUS_BAD_DATA, path, "is too large");
     if (!nests_within(type, bytes, size, MAX_DEPTH))
-        return error_set(err, STATUS_BAD_DATA, path, "is no ONNX file: messages nest deeper than %d", MAX_DEPTH);
+        return error_set(err, STATUS_BAD_DATA, path, "is not an ONNX file: messages nest deeper than %d levels",
+                         MAX_DEPTH);
     out->budget = 2 * size + SPARE_BYTES;
     out->message = protobuf_c_message_unpack(type, &out->allocator, size, bytes);
     if (!out->message)
         return error_set(err, STATUS_BAD_DATA, path,
-                         "is no ONNX file, or a damaged one: its protobuf encoding cannot be read");
+                         "is not an ONNX file, or is damaged: its protobuf encoding cannot be read");
     return STATUS_OK;
 }
 

@@ -1,4 +1,4 @@
-/* Protobuf bytes of unknown origin to messages: nesting and memory are bounded before and while protobuf-c unpacks. */
+/* Unpacks untrusted protobuf bytes: nesting and memory are limited before and while protobuf-c unpacks. */
 #ifndef FORMATS_ONNX_ONNX_UNPACK_H
 #define FORMATS_ONNX_ONNX_UNPACK_H
 

@@ -21,7 +21,7 @@ static void add_weights(struct onnx_writer *writer)
     }
 }
 
-/* Where the output's node is the input, or flat but of rank 4, a last node gives the output. */
+/* Adds a last node for the output if its node is the input, or is flat but of rank 4. */
 static void finish_output(struct onnx_writer *writer)
 {
     int i = writer->graph->output;
@@ -34,7 +34,7 @@ static void finish_output(struct onnx_writer *writer)
     writer->ranks[i] = flat ? 2 : 4;
 }
 
-/* A value of the model's interface: float [batch, ...]. */
+/* The description of the model's input or output: float [batch, ...]. */
 static Onnx__ValueInfoProto *value_info(struct onnx_writer *writer, const char *name, struct shape s, int rank)
 {
     const int64_t sizes[4] = {0, s.c, s.h, s.w};
@@ -73,7 +73,7 @@ static Onnx__ValueInfoProto *value_info(struct onnx_writer *writer, const char *
     return info;
 }
 
-/* Room for every node with a helper for each of its inputs, and for what helpers and parameters add. */
+/* Memory for every node with a helper node for each of its inputs, and for the initialisers that these add. */
 static void take_memory(struct onnx_writer *writer)
 {
     size_t nodes = 2, count = (size_t)writer->graph->node_count;
@@ -105,7 +105,7 @@ static void build_model(struct onnx_writer *writer)
     finish_output(writer);
 }
 
-/* Packs model into *bytes. */
+/* Packs the model into *bytes. */
 static enum status pack_model(struct onnx_writer *writer, uint8_t **bytes, size_t *size, struct error *err)
 {
     const struct graph *graph = writer->graph;
@@ -136,7 +136,7 @@ static enum status pack_model(struct onnx_writer *writer, uint8_t **bytes, size_
     model.graph = &writer->model;
     *size = onnx__model_proto__get_packed_size(&model);
     if (*size > MAX_SIZE)
-        return error_set(err, STATUS_CONFIG, NULL, "the model of %zu bytes is larger than ONNX files can be", *size);
+        return error_set(err, STATUS_CONFIG, NULL, "the model has %zu bytes, more than an ONNX file can have", *size);
     *bytes = malloc(*size);
     if (!*bytes)
         return error_no_memory(err, *size, "an ONNX model");

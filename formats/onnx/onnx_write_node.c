@@ -1,7 +1,7 @@
-/* Nodes of the graph to operators of ONNX. */
+/* Writes nodes of the graph as ONNX operators. */
 #include "formats/onnx/onnx_writer.h"
 
-/* The value of node i with the given rank; where it has the other one, a Flatten or Unsqueeze is put in between. */
+/* The value of node i with the given rank; if it has the other one, a Flatten or Unsqueeze is inserted. */
 static const char *value_of(struct onnx_writer *writer, int i, int rank)
 {
     static const int64_t spatial_axes[2] = {2, 3};
@@ -69,7 +69,7 @@ static const char *operator_of(const struct node *node)
     return node->op == OP_ADD && node->input_count > 2 ? "Sum" : operators[node->op];
 }
 
-/* The rank that a node wants its inputs in. */
+/* The rank that a node needs for its inputs. */
 static int input_rank(const struct onnx_writer *writer, const struct node *node)
 {
     int rank = writer->ranks[node->inputs[0]];

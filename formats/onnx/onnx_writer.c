@@ -29,7 +29,6 @@ static bool is_taken(const struct onnx_writer *writer, const char *name)
     return strcmp(name, "input") == 0 || strcmp(name, "logits") == 0;
 }
 
-/* `name` and `suffix`, with as many underscores as make it new. */
 char *onnx_writer_name(struct onnx_writer *writer, const char *name, const char *suffix)
 {
     size_t length = strlen(name) + strlen(suffix);

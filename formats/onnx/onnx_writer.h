@@ -1,12 +1,12 @@
-/* The writer at work, shared by the onnx_write*.c files: a model made of messages. Internal to onnx_write. */
+/* The writer's state, shared by the onnx_write*.c files. Internal to onnx_write. */
 #ifndef FORMATS_ONNX_ONNX_WRITER_H
 #define FORMATS_ONNX_ONNX_WRITER_H
 
 #include "shared/graph/graph.h"
 #include <onnx/onnx.pb-c.h>
 
-/* A model under construction. Everything is in the arena but the weights' data, which stay the graph's. Running out of
- * memory is noted in `failed` and reported once at the end. */
+/* A model under construction. Everything is in the arena except the weights' data, which belong to the graph. Running
+ * out of memory sets `failed`, which is reported once at the end. */
 struct onnx_writer {
     const struct graph *graph;
     struct arena arena;
@@ -18,17 +18,17 @@ struct onnx_writer {
 
 void *onnx_writer_take(struct onnx_writer *writer, size_t count, size_t size); /* zeroed; NULL: failed */
 char *onnx_writer_text(struct onnx_writer *writer, const char *text);          /* a copy */
-/* `name` and `suffix`, with as many underscores as make it new. */
+/* `name` and `suffix`, followed by underscores until the name is new. */
 char *onnx_writer_name(struct onnx_writer *writer, const char *name, const char *suffix);
 
-/* Initialisers; they return their name. name is taken, data borrowed; the others are called after a node. */
+/* Add an initialiser and return its name. name is taken over, data borrowed; the others are named after a node. */
 const char *onnx_writer_tensor(struct onnx_writer *writer, char *name, int32_t type, const int64_t *dims, size_t rank,
                                const void *data, size_t bytes);
 const char *onnx_writer_ints(struct onnx_writer *writer, const char *node, const char *suffix, const int64_t *values,
                              size_t count);
 const char *onnx_writer_scalar(struct onnx_writer *writer, const char *node, const char *suffix, float value);
 
-/* A node with one output (taken) and its attributes; NULL: failed, which the setters accept. */
+/* A node with one output (taken over), and its attributes; NULL on failure, which the setters accept. */
 Onnx__NodeProto *onnx_writer_node(struct onnx_writer *writer, const char *op, const char *name,
                                   const char *const *inputs, size_t input_count, char *output);
 void onnx_writer_set_int(struct onnx_writer *writer, Onnx__NodeProto *node, const char *name, int64_t value);
@@ -36,7 +36,7 @@ void onnx_writer_set_float(struct onnx_writer *writer, Onnx__NodeProto *node, co
 void onnx_writer_set_ints(struct onnx_writer *writer, Onnx__NodeProto *node, const char *name, const int64_t *values,
                           size_t count);
 
-/* Node i of the graph, whose inputs have been written. onnx_write_node.c. */
+/* Writes node i of the graph; its inputs must have been written. onnx_write_node.c. */
 void onnx_write_node(struct onnx_writer *writer, int i);
 
 #endif

@@ -1,4 +1,4 @@
-/* The part of report.html about classes: confusion matrix, accuracy per class, the pairs that are confused most. */
+/* The section of report.html about classes: confusion matrix, accuracy per class, most confused pairs. */
 #include "formats/report/report_html.h"
 
 #include "formats/report/svg_chart.h"
@@ -8,7 +8,7 @@
 enum { MAX_HEAT_CLASSES = 100, MAX_BAR_CLASSES = 30, MAX_PAIRS = 10 };
 
 struct class_numbers {
-    double *counts, *shares; /* [k, k] the confusion matrix and each row's shares; empty rows are NAN */
+    double *counts, *shares; /* [k, k] the confusion matrix, and its rows divided by their sums; empty rows are NAN */
     double *accuracy;        /* [k] of the student */
     double *support;         /* [k] samples */
 };
@@ -63,7 +63,7 @@ static void confusion_map(FILE *out, const struct report *report, const struct c
     chart_heat_map(out, &map);
 }
 
-/* ---- bars: all classes in their order, or the worst where there are too many ---- */
+/* ---- bars: all classes in their order, or the worst if there are too many ---- */
 
 struct ranked {
     double accuracy;
@@ -117,7 +117,7 @@ struct pair {
     int row, column;
 };
 
-/* Keeps the MAX_PAIRS largest in order, equal ones in the order met. */
+/* Keeps the MAX_PAIRS largest in descending order, equal ones in the order in which they come. */
 static int keep_largest(struct pair *pairs, int count, struct pair next)
 {
     int at = count;

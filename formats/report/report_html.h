@@ -12,7 +12,7 @@
 struct report {
     const char *title;    /* "dwpw, 0.1*ce + 0.9*kd(T=4)" */
     const char *subtitle; /* one line: cache, size, device */
-    const char *split;    /* the split that the numbers are about: "val" */
+    const char *split;    /* the split that the numbers were measured on: "val" */
     /* headline numbers; accuracies and agreement in [0, 1] */
     double student_accuracy, teacher_accuracy, agreement;
     long parameters, max_parameters;
@@ -23,7 +23,7 @@ struct report {
     int epoch_count;
     const char *const *terms; /* [term_count] names of the loss terms */
     int term_count;
-    int best_epoch; /* the epoch whose weights were kept; 0: none marked */
+    int best_epoch; /* the epoch whose weights were kept; 0: mark none */
     /* classes */
     const char *const *classes; /* [class_count] */
     int class_count;
@@ -34,7 +34,7 @@ struct report {
 
 /* The page as text, malloc'ed (caller frees); NULL when out of memory. */
 char *report_html(const struct report *report);
-/* Publishes it as path. STATUS_CANT_CREATE, STATUS_IO, STATUS_INTERNAL. */
+/* Publishes it as file `path`. STATUS_CANT_CREATE, STATUS_IO, STATUS_INTERNAL. */
 enum status report_publish(const struct report *report, const char *path, struct error *err);
 
 /* ---- between report_html.c and report_classes.c ---- */

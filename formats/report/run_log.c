@@ -78,7 +78,7 @@ static void format_row(const struct run_log *log, struct run_epoch *epoch, char 
     snprintf(line + used, (size_t)(LINE_SIZE - used), "\n");
 }
 
-/* One number that ends at a comma or line epoch inputs, or nothing (NAN); NULL when it is something else. */
+/* Reads one number that ends at a comma or line feed, or nothing (NAN). Returns NULL if it is something else. */
 static const char *parse_value(const char *text, double *value)
 {
     char *end;
@@ -91,7 +91,7 @@ static const char *parse_value(const char *text, double *value)
     return end > text && (*end == ',' || *end == '\n') ? end : NULL;
 }
 
-/* Reads one row that ends at a line epoch inputs; false when it is not the row of this epoch. */
+/* Reads one row that ends in a line feed; false if it is not the row of this epoch. */
 static bool parse_row(const struct run_log *log, const char *text, int expected, struct run_epoch *epoch)
 {
     double *values[FIXED_COLUMNS + RUN_MAX_TERMS], number;
@@ -114,8 +114,8 @@ static enum status keep_epoch(struct run_log *log, const struct run_epoch *epoch
     return STATUS_OK;
 }
 
-/* Reads the rows of epochs 1 .. last and sets *kept to the length of the file up to there. A row that a crash cut short
- * has no line epoch inputs and is not read. */
+/* Reads the rows of epochs 1 .. last and sets *kept to the length of the file up to there. A row that a crash cut
+ * short has no line feed and is not read. */
 static enum status read_rows(struct run_log *log, const char *text, int last, size_t *kept, struct error *err)
 {
     enum status status = STATUS_OK;
@@ -124,14 +124,14 @@ static enum status read_rows(struct run_log *log, const char *text, int last, si
     size_t header_size = strlen(header);
     if (strncmp(text, header, header_size) != 0)
         return error_set(err, STATUS_CONFIG, log->summary_path,
-                         "its columns are not those of this run (another loss?); start in a new folder");
+                         "its columns are not those of this run (another loss?): start in a new folder");
     const char *at = text + header_size;
     for (int epoch = 1; epoch <= last; epoch++) {
         struct run_epoch row = {0};
         const char *line_end = strchr(at, '\n');
         if (!line_end || !parse_row(log, at, epoch, &row))
             return error_set(err, STATUS_BAD_DATA, log->summary_path,
-                             "line %d is not epoch %d of the run; resume from an earlier checkpoint or start anew",
+                             "line %d is not epoch %d of the run; resume from an earlier checkpoint or start again",
                              epoch + 1, epoch);
         TRY(keep_epoch(log, &row, err));
         at = line_end + 1;
@@ -166,11 +166,11 @@ cleanup:
 
 /* ---- log.jsonl ---- */
 
-/* Opens it to append (or empties it) and closes a line that a crash cut short. */
-static enum status open_events(struct run_log *log, bool anew, struct error *err)
+/* Opens the file to append (or empties it), and ends a line that a crash cut short. */
+static enum status open_events(struct run_log *log, bool start_again, struct error *err)
 {
     char last = '\n';
-    log->events = open(log->events_path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | (anew ? O_TRUNC : 0), 0666);
+    log->events = open(log->events_path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | (start_again ? O_TRUNC : 0), 0666);
     if (log->events < 0)
         return error_set(err, STATUS_CANT_CREATE, log->events_path, "cannot open for writing: %s", strerror(errno));
     off_t size = lseek(log->events, 0, SEEK_END);
@@ -254,7 +254,7 @@ static enum status log_epoch_scalars(struct run_log *log, const struct run_epoch
 
 /* ---- the log ---- */
 
-/* A name becomes part of a CSV header: commas, quotes and line ends would break it. */
+/* Names become part of a CSV header: commas, quotes and line ends would break it. */
 static void copy_term(char out[NAME_SIZE], const char *name)
 {
     snprintf(out, NAME_SIZE, "%s", name);
@@ -269,7 +269,8 @@ enum status run_log_open(struct run_log **out, const char *folder, const char *c
     enum status status = STATUS_OK;
     *out = NULL;
     if (term_count > RUN_MAX_TERMS)
-        return error_set(err, STATUS_USAGE, NULL, "the loss has %d terms, more than %d", term_count, RUN_MAX_TERMS);
+        return error_set(err, STATUS_USAGE, NULL, "the loss has %d terms; at most %d are allowed", term_count,
+                         RUN_MAX_TERMS);
     struct run_log *log = calloc(1, sizeof *log);
     if (!log)
         return error_no_memory(err, sizeof *log, "the run log");

@@ -1,10 +1,10 @@
-/* What a training run leaves behind while it runs, in its folder:
+/* The files that a training run writes into its folder while it runs:
  *
  *   summary.csv                 one row per epoch; no wall-clock value, so that the same fit gives the same bytes
  *   log.jsonl                   one JSON object per event, with time, speed and seconds; a resumed run appends
  *   events.out.tfevents.*       the same numbers for TensorBoard; one file per start
  *
- * Order per epoch: run_log_epoch, then run_log_sync, then the checkpoint: so a checkpoint never knows an epoch that
+ * Order per epoch: run_log_epoch, then run_log_sync, then the checkpoint: so a checkpoint never has an epoch that
  * summary.csv lacks, and a run resumed from it ends with the summary.csv of an uninterrupted one. */
 #ifndef FORMATS_REPORT_RUN_LOG_H
 #define FORMATS_REPORT_RUN_LOG_H
@@ -28,13 +28,13 @@ struct run_epoch {
 struct run_log;
 
 /* Opens the log of a run in an existing folder. terms[term_count]: names of the loss terms, the columns "loss_NAME".
- * first_epoch 1 starts anew (an old summary.csv and log.jsonl are replaced); k + 1 resumes after epoch k: later rows
- * are cut off. STATUS_BAD_DATA when summary.csv lacks one of the epochs 1..k, STATUS_CONFIG when its columns differ. */
+ * first_epoch 1 starts a new log (an old summary.csv and log.jsonl are replaced); k + 1 resumes after epoch k and
+ * removes later rows. STATUS_BAD_DATA if summary.csv lacks an epoch of 1..k, STATUS_CONFIG if its columns differ. */
 enum status run_log_open(struct run_log **out, const char *folder, const char *const *terms, int term_count,
                          int first_epoch, struct error *err);
-void run_log_close(struct run_log *log); /* NULL is legal */
+void run_log_close(struct run_log *log); /* NULL is allowed */
 
-/* Appends one epoch to all three; epochs come in order. STATUS_IO. */
+/* Appends one epoch to all three files; epochs must come in order. STATUS_IO. */
 enum status run_log_epoch(struct run_log *log, const struct run_epoch *epoch, struct error *err);
 /* Waits until summary.csv is on the disk. STATUS_IO. */
 enum status run_log_sync(struct run_log *log, struct error *err);
@@ -47,7 +47,7 @@ struct run_field {
 enum status run_log_event(struct run_log *log, const char *event, const struct run_field *fields, int count,
                           struct error *err);
 
-/* All epochs so far, those before a resume included: [*count], valid until the next run_log_epoch. For the report. */
+/* All epochs so far, also those before a resume: [*count], valid until the next run_log_epoch. For the report. */
 const struct run_epoch *run_log_epochs(const struct run_log *log, int *count);
 
 #endif

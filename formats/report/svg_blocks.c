@@ -1,10 +1,10 @@
-/* The charts made of rectangles: heat maps and bars. */
+/* Charts made of rectangles: heat maps and bars. */
 #include "formats/report/svg_chart.h"
 
 #include <math.h>
 
 enum { LABEL_LIMIT = 18, MAX_NUMBERED = 14, MAX_LABELS = 30 };
-static const double character_width = 6.4; /* of the 11.5 px label font, generous */
+static const double character_width = 6.4; /* pixels in the 11.5 px label font, rounded up */
 
 /* ---- heat map ---- */
 
@@ -14,7 +14,7 @@ struct grid {
     bool slanted; /* column labels do not fit side by side */
 };
 
-/* Labels get a margin for the longest, cells a side that makes the map about 560 wide. */
+/* The margin fits the longest label; cells have a side that makes the map about 560 pixels wide. */
 static struct grid plan_grid(const struct heat_map *map)
 {
     int row_chars = chart_longest(map->row_labels, map->rows, LABEL_LIMIT);
@@ -99,7 +99,7 @@ static void draw_titles(FILE *out, const struct heat_map *map, const struct grid
     fputs("</text>\n", out);
 }
 
-/* The cell of the largest value; the first of equals. */
+/* Marks the cell of the largest value, the first if there are several. */
 static void draw_highest(FILE *out, const struct heat_map *map, const struct grid *grid)
 {
     int best = -1;

@@ -102,7 +102,7 @@ void chart_close(FILE *out)
 
 /* ---- axes ---- */
 
-/* The nearest of 1, 2, 5 times a power of ten that cuts span into about `ticks` parts. */
+/* The step (1, 2 or 5 times a power of ten) that divides span into about `ticks` parts. */
 static double nice_step(double span, int ticks)
 {
     double raw = span / ticks, power = pow(10, floor(log10(raw))), part = raw / power;
@@ -199,7 +199,7 @@ static bool has_values(const struct chart_series *series)
     return false;
 }
 
-/* The ranges of all series; false when there is nothing to draw. */
+/* The ranges of all series; false if there is nothing to draw. */
 static bool find_axes(const struct line_chart *chart, struct axis *x, struct axis *y)
 {
     double x_low = INFINITY, x_high = -INFINITY, y_low = INFINITY, y_high = -INFINITY;
@@ -235,7 +235,7 @@ static void draw_dot(FILE *out, const struct chart_series *series, double x, dou
     fputs("</title></circle>", out);
 }
 
-/* A path with a new start after every gap. A point alone between gaps would not show: it becomes a dot. */
+/* A path that starts again after every gap. A single point between gaps would be invisible, so it becomes a dot. */
 static void draw_series(FILE *out, const struct chart_series *series, const struct axis *x, const struct axis *y)
 {
     int stride = (series->count + MAX_POINTS - 1) / MAX_POINTS;
@@ -275,7 +275,7 @@ static void hover_value(FILE *out, const struct line_chart *chart, const struct 
     }
 }
 
-/* Invisible columns over the chart: hovering one shows the values of all series there. */
+/* Invisible columns over the chart: hovering over one shows the values of all series at that x. */
 static void draw_bands(FILE *out, const struct line_chart *chart, const struct axis *x)
 {
     const struct chart_series *first = &chart->series[0];

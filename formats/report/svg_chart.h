@@ -8,7 +8,7 @@
 
 enum { CHART_COLORS = 8 }; /* CSS classes c0 .. c7 */
 
-/* Text for HTML and SVG: < > & " ' escaped, control characters replaced by blanks. */
+/* Writes text for HTML and SVG: < > & " ' are escaped, control characters replaced by blanks. */
 void html_escape(FILE *out, const char *text);
 
 /* CSS of the charts and of the page around them; to be put into <style>. */
@@ -17,13 +17,13 @@ const char *chart_style(void);
 struct chart_series {
     const char *name;
     const double *x; /* [count] ascending; NULL: 1, 2, ... */
-    const double *y; /* [count]; what is not finite is a gap */
+    const double *y; /* [count]; a value that is not finite is a gap */
     int count;
     int color; /* 0 .. CHART_COLORS - 1 */
     bool dashed;
-    int hue;    /* 1 .. 360: this colour in place of the palette's */
+    int hue;    /* 1 .. 360: this hue instead of the palette's colour */
     bool faint; /* one of many: thinner and paler */
-    bool bold;  /* the one to look at */
+    bool bold;  /* thicker: the most important one */
 };
 
 struct chart_legend_entry {
@@ -37,11 +37,11 @@ struct line_chart {
     const char *title, *x_label;
     const struct chart_series *series; /* [series_count]; those without a finite value are left out */
     int series_count;
-    bool percent;                            /* y is a share: shown as per cent */
+    bool percent;                            /* y is a share, shown as a percentage */
     double mark;                             /* a vertical line at this x; NAN: none */
     const char *mark_label;                  /* "best" */
-    bool no_legend;                          /* names show when a line is hovered */
-    const struct chart_legend_entry *legend; /* [legend_count] with no_legend: what stands there instead */
+    bool no_legend;                          /* names are shown only when a line is hovered over */
+    const struct chart_legend_entry *legend; /* [legend_count] with no_legend: what is shown instead */
     int legend_count;
 };
 /* A <figure> with title, legend and chart. */
@@ -51,14 +51,14 @@ struct heat_map {
     const char *title, *row_title, *column_title; /* "true class", "predicted class" */
     const char *const *row_labels, *const *column_labels;
     int rows, columns;
-    const double *values;  /* [rows, columns]; the colour, low .. high; what is not finite stays empty */
-    const double *numbers; /* [rows, columns] what is written into the cells and hovers; NULL: values */
+    const double *values;  /* [rows, columns] shown as colour, low .. high; a cell that is not finite stays empty */
+    const double *numbers; /* [rows, columns] shown as text in the cells and on hovering; NULL: values */
     double low, high;
     int decimals;       /* of the numbers */
-    bool faint_visible; /* shade by the square root, so that small values show */
-    bool mark_highest;  /* a frame around the largest value's cell */
+    bool faint_visible; /* shade by the square root, so that small values are visible */
+    bool mark_highest;  /* draws a frame around the cell of the largest value */
 };
-/* Numbers are written into the cells where they fit, otherwise they show when hovered; of many labels only some are
+/* Numbers are written into the cells if they fit, and shown on hovering otherwise; of many labels only some are
  * written. */
 void chart_heat_map(FILE *out, const struct heat_map *map);
 
@@ -71,15 +71,15 @@ struct bar_chart {
     const int *colors;           /* [series_count] */
     int series_count;
 };
-/* Horizontal bars in groups, one group a label. */
+/* Horizontal bars in groups, one group per label. */
 void chart_bars(FILE *out, const struct bar_chart *chart);
 
 /* ---- between the chart files ---- */
 void chart_open(FILE *out, const char *title, const struct chart_legend_entry *entries, int count);
 void chart_close(FILE *out);
-/* Escaped text of at most limit characters, the rest replaced by an ellipsis. */
+/* Writes escaped text of at most limit characters; an ellipsis replaces the rest. */
 void chart_label(FILE *out, const char *text, int limit);
-/* Characters (UTF-8) of the longest label, at most limit. */
+/* Number of (UTF-8) characters of the longest label, at most limit. */
 int chart_longest(const char *const *labels, int count, int limit);
 
 #endif

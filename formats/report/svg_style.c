@@ -1,6 +1,6 @@
 #include "formats/report/svg_chart.h"
 
-/* One palette for light and dark; series colours stay apart for colour-blind readers (blue, orange, green first). */
+/* One palette each for light and dark mode; colour-blind readers can tell series apart (blue, orange, green first). */
 static const char style[] =
     ":root{color-scheme:light "
     "dark;--page:#f6f7f9;--card:#fff;--ink:#182230;--muted:#667085;--line:#e4e7ec;--base:#98a2b3;"

@@ -37,7 +37,7 @@ static uint32_t masked_crc(const void *bytes, size_t size)
     return (crc >> 15 | crc << 17) + 0xA282EAD8u;
 }
 
-/* ---- protobuf, written front to back; every put returns the new end ---- */
+/* ---- protobuf, written from front to back; every put function returns the new end ---- */
 
 static uint8_t *put_fixed(uint8_t *at, uint64_t value, int bytes)
 {
@@ -165,8 +165,8 @@ static enum status write_all(const struct tensorboard_writer *writer, const uint
     return STATUS_OK;
 }
 
-/* TensorBoard reads the files of a folder in the order of their names, so the name counts seconds; a second start in
- * the same second takes the next one. */
+/* TensorBoard reads the files of a folder in the order of their names, so the name contains the time in seconds;
+ * another start in the same second uses the next second. */
 static enum status create_file(struct tensorboard_writer *writer, const char *folder, struct error *err)
 {
     long long second = (long long)wall_clock();

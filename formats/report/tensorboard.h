@@ -16,14 +16,14 @@ struct tensorboard_scalar {
 
 struct tensorboard_writer;
 
-/* Creates a new events.out.tfevents.* file in the folder. first_step tells TensorBoard to forget what earlier files of
- * the folder say about this step and later ones (an interrupted run, resumed). STATUS_CANT_CREATE, STATUS_IO. */
+/* Creates a new events.out.tfevents.* file in the folder. first_step tells TensorBoard to discard what earlier files
+ * of the folder say about this step and later ones (a resumed run). STATUS_CANT_CREATE, STATUS_IO. */
 enum status tensorboard_open(struct tensorboard_writer **out, const char *folder, int64_t first_step,
                              struct error *err);
 /* Appends the scalars[count] of one step. STATUS_IO. */
 enum status tensorboard_write(struct tensorboard_writer *writer, int64_t step, const struct tensorboard_scalar *scalars,
                               int count, struct error *err);
-void tensorboard_close(struct tensorboard_writer *writer); /* NULL is legal */
+void tensorboard_close(struct tensorboard_writer *writer); /* NULL is allowed */
 
 /* The record of one step, framed, malloc'ed (caller frees); NULL when out of memory. Wall time in seconds since 1970.
  */
