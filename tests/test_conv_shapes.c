@@ -1,6 +1,6 @@
-/* Convolutions and linear layers of shapes that kernels with tiles may get wrong: different heights and widths, edges
- * of tiles, channels beyond one tile. On every backend, against the double-precision reference. TEST_FILTER chooses
- * tests. */
+/* Convolutions and linear layers of shapes that kernels with tiles may get wrong: what differs between height and
+ * width, edges of tiles, channels beyond one tile. On every backend against the double-precision reference. TEST_FILTER
+ * chooses tests. */
 #include "tests/helper_kernels.h"
 
 #include <setjmp.h>
