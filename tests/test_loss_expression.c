@@ -1,4 +1,4 @@
-/* Loss expressions: what is accepted, and the messages about what is not. */
+/* Loss expressions: what is understood, and what is said about what is not. */
 #include "student_train/loss/loss_terms.h"
 
 #include <setjmp.h>
@@ -59,7 +59,7 @@ static void parses_values(void **state)
     }
 }
 
-/* The expressions that the table of terms recommends are accepted. */
+/* The expressions that the table of terms recommends can be read. */
 static void usual_expressions_parse(void **state)
 {
     (void)state;

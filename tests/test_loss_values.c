@@ -1,4 +1,4 @@
-/* Which features a loss compares: names, shapes, defaults, what is refused with which message, what the terms train. */
+/* Which features a loss compares: names, shapes, defaults, messages, and what the terms train. */
 #include "formats/net/net_text.h"
 #include "student_train/loss/loss_values.h"
 
