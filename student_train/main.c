@@ -10,7 +10,7 @@ int main(int argc, char **argv)
         {"predict", "classify photos, write the Kaggle file", predict_command},
         {"export", "safetensors, ONNX and student.py of a run", export_command},
         {"compare", "one table of finished runs beside their teacher", compare_command},
-        {"inspect", "show a student's size and training plan", inspect_command},
+        {"inspect", "show a student's size and training plan", inspect_student_command},
         {"losses", "list the terms of --loss: formulas, parameters, usual weights", losses_command},
     };
     static const struct program program = {"student_train", "Trains tiny students from a cache of a teacher's answers.",

@@ -62,7 +62,7 @@ static void compares_runs(void **state)
               "table.json | head -1) && test -n \"$accuracy\" && grep -A6 '\"validation\"' run/metrics.json | grep -q "
               "\"accuracy.*$accuracy\" && echo same",
               program));
-    expect(0, "bytes a view", shell("%s compare --cache cache --run run", program));
+    expect(0, "bytes per view", shell("%s compare --cache cache --run run", program));
     expect(66, "metrics.json: is missing", shell("%s compare --run nowhere", program));
     expect(64, "--run", shell("%s compare", program));
 }
@@ -132,10 +132,10 @@ static void another_configuration_is_not_resumed(void **state)
     (void)state;
     expect(0, "", shell(FIT "--epochs 2 --out kept", program));
     expect(STATUS_CANT_CREATE, "--resume goes on with it", shell(FIT "--epochs 2 --out kept", program));
-    expect(STATUS_CONFIG, "another lr: the run has '1e-3', asked is '0.5'",
+    expect(STATUS_CONFIG, "cannot resume: lr was 1e-3, now 0.5",
            shell(FIT "--epochs 2 --lr 0.5 --out kept --resume", program));
     expect(
-        STATUS_CONFIG, "another student",
+        STATUS_CONFIG, "cannot resume: student was ",
         shell("sed s/12/16/ tiny.net >wide.net; %s fit --cache cache --student wide.net --batch 16 --quiet --epochs 2 "
               "--out kept --resume",
               program));

@@ -4,6 +4,7 @@
 #include "formats/json.h"
 #include "shared/base/digest.h"
 #include "shared/base/files.h"
+#include "student_train/run/fit_identity.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -148,26 +149,6 @@ cleanup:
     return status;
 }
 
-/* Names the first line "key = value" in which the two identities differ. */
-static enum status compare_identity(const char *path, const char *kept, const char *asked, struct error *err)
-{
-    while (*kept || *asked) {
-        size_t a = strcspn(kept, "\n"), b = strcspn(asked, "\n");
-        if (a != b || memcmp(kept, asked, a) != 0) {
-            size_t key = strcspn(asked, " =\n");
-            const char *kept_value = strstr(kept, "= "), *asked_value = strstr(asked, "= ");
-            return error_set(err, STATUS_CONFIG, path,
-                             "cannot go on with another %.*s: the run has '%.*s', asked is '%.*s'; use another --out",
-                             (int)key, asked, (int)(kept_value ? strcspn(kept_value + 2, "\n") : 0),
-                             kept_value ? kept_value + 2 : "", (int)(asked_value ? strcspn(asked_value + 2, "\n") : 0),
-                             asked_value ? asked_value + 2 : "");
-        }
-        kept += a + (kept[a] != 0);
-        asked += b + (asked[b] != 0);
-    }
-    return STATUS_OK;
-}
-
 /* A number that stands as a string in the metadata. */
 static enum status read_metadata(const struct json_place *metadata, const char *name, struct arena *arena, double high,
                                  double *number, struct error *err)
@@ -252,7 +233,7 @@ enum status checkpoint_read(const char *path, struct trainer *trainer, struct pr
     root = json_root(json, path);
     TRY(json_object(&root, "__metadata__", &metadata, err));
     TRY(json_string(&metadata, "identity", &arena, &kept, err));
-    TRY(compare_identity(path, kept, identity, err));
+    TRY(fit_identity_check(path, kept, identity, err));
     TRY(read_state(&metadata, &arena, trainer, state, err));
     TRY(load_vectors(&root, trainer, bytes + data, size - data, err));
 cleanup:

@@ -77,10 +77,4 @@ enum status fit_train(struct fit *fit, bool resumes, struct error *err);
  * SIGINT, with the last whole epoch kept. */
 enum status fit_loop(struct fit *fit, struct error *err);
 
-/* ---- fit_result.c ---- */
-/* Evaluates the best weights of every run, writes metrics.json and report.html. */
-enum status fit_result(struct fit *fit, struct error *err);
-/* The result of a run on stdout: metrics.json as it is, or a summary. */
-enum status fit_print(const struct fit *fit, int run, struct error *err);
-
 #endif

@@ -4,6 +4,7 @@
 
 #include "formats/export/safetensors.h"
 #include "shared/base/files.h"
+#include "student_train/run/fit_identity.h"
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

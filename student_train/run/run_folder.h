@@ -10,7 +10,7 @@
 #define STUDENT_TRAIN_RUN_RUN_FOLDER_H
 
 #include "formats/cache/cache.h"
-#include "student_train/student.h"
+#include "student_train/student/student.h"
 
 /* All strings and arrays belong to the arena, or are borrowed by a writer. */
 struct run_info {

@@ -58,7 +58,7 @@ static void fill_slots(const struct fill *fill)
 static uint32_t count_rows(const struct trainer *trainer, const struct epoch_content *content, uint32_t first,
                            uint32_t count, int term)
 {
-    const int views = trainer->values.views[term];
+    const int views = trainer->binding.views[term];
     uint32_t rows = 0;
     while (rows < count && content->numbers[first + rows] < (uint32_t)views)
         rows++;
@@ -74,7 +74,7 @@ static void fill_terms(const struct trainer *trainer, const struct epoch_content
     const uint32_t count = slots - first < capacity ? slots - first : capacity;
     for (int i = 0; i < loss->count; i++) {
         scalars->weights[i] = loss_term_weight(&loss->terms[i], epoch);
-        scalars->rows[i] = trainer->values.partial ? count_rows(trainer, content, first, count, i) : count;
+        scalars->rows[i] = trainer->binding.partial ? count_rows(trainer, content, first, count, i) : count;
     }
 }
 
@@ -149,7 +149,7 @@ enum status trainer_prepare(struct trainer *trainer, const struct dataset *datas
         TRY(reserve(trainer, dataset, err));
         epoch_order(trainer->order, dataset->count, trainer->options->seed, (uint32_t)epoch,
                     trainer->options->sequential);
-        if (trainer->values.partial)
+        if (trainer->binding.partial)
             order_by_view(trainer, dataset, epoch);
         const struct fill fill = {dataset, &trainer->content, trainer->order, trainer->options, (uint32_t)epoch};
         fill_slots(&fill);

@@ -1,7 +1,7 @@
 /* A student's structure: a preset, a .net file or an ONNX file, as a graph, together with the bytes that it was made
  * from, so that a run keeps them and needs nothing else. */
-#ifndef STUDENT_TRAIN_STUDENT_H
-#define STUDENT_TRAIN_STUDENT_H
+#ifndef STUDENT_TRAIN_STUDENT_STUDENT_H
+#define STUDENT_TRAIN_STUDENT_STUDENT_H
 
 #include "shared/base/digest.h"
 #include "shared/graph/graph.h"

@@ -1,6 +1,6 @@
 /* The presets: the .net files of student_train/presets, embedded when the program is built. */
-#ifndef STUDENT_TRAIN_PRESET_H
-#define STUDENT_TRAIN_PRESET_H
+#ifndef STUDENT_TRAIN_STUDENT_PRESET_H
+#define STUDENT_TRAIN_STUDENT_PRESET_H
 
 #include "shared/base/error.h"
 

@@ -1,4 +1,4 @@
-#include "student_train/preset.h"
+#include "student_train/student/preset.h"
 
 #include "shared/base/suggest.h"
 #include <stdio.h>

@@ -1,10 +1,10 @@
 #define _POSIX_C_SOURCE 200809L
-#include "student_train/student.h"
+#include "student_train/student/student.h"
 
 #include "formats/net/net_text.h"
 #include "formats/onnx/onnx_read.h"
 #include "shared/base/files.h"
-#include "student_train/preset.h"
+#include "student_train/student/preset.h"
 #include <stdlib.h>
 #include <string.h>
 
