@@ -1,4 +1,4 @@
-/* student_train sweep: a grid's runs equal the same runs of fit, alone or side by side; a killed sweep goes on. */
+/* student_train sweep: a grid's runs equal the same runs of fit, alone or side by side; a killed sweep resumes. */
 #define _GNU_SOURCE
 #include "shared/base/files.h"
 #include "student_train/run/fit_identity.h"
@@ -52,9 +52,9 @@ static void bad_grids_are_refused(void **state)
     (void)state;
     static const char *const cases[][2] = {
         {"lr", "write KEY=VALUES"},       {"=3", "write KEY=VALUES"},
-        {"lr=", "write KEY=VALUES"},      {"T=1:", "is no range"},
-        {"T=3:1", "is no range"},         {"T=1:2:0", "is no range"},
-        {"T=1:2:-1", "is no range"},      {"T=nan:2", "is no range"},
+        {"lr=", "write KEY=VALUES"},      {"T=1:", "is not a range"},
+        {"T=3:1", "is not a range"},      {"T=1:2:0", "is not a range"},
+        {"T=1:2:-1", "is not a range"},   {"T=nan:2", "is not a range"},
         {"T=1,,2", "a value is missing"}, {"T=1:100000", "more than 1000 values"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -216,14 +216,14 @@ static void killed_and_resumed(void **state)
     expect(0, "same",
            shell("cd calm/runs; for d in *; do for f in best.safetensors last.safetensors summary.csv; do "
                  "cmp \"$d/$f\" \"../../killed/runs/$d/$f\" || exit 1; done; done; echo same"));
-    expect(73, "holds a sweep already", shell(SWEEP GRID "--out killed", program));
+    expect(73, "already holds a sweep", shell(SWEEP GRID "--out killed", program));
     expect(78, "cannot resume: lr was 1e-3, now 0.5", shell(SWEEP GRID "--out killed --resume --lr 0.5", program));
 }
 
 static void refuses_bad_sweeps(void **state)
 {
     (void)state;
-    expect(64, "{T}, and no --grid gives it values",
+    expect(64, "{T}, but no --grid gives it values",
            shell(SWEEP "--loss 'kd(T={T})' --grid lr=1,2 --out bad", program));
     expect(64, "neither an option of fit nor a variable", shell(SWEEP "--grid temperature=1,2 --out bad", program));
     expect(64, "--grid", shell(SWEEP "--out bad", program));

@@ -1,4 +1,5 @@
-/* The commands of student_train, for main.c. argv[0] is the command's name. Results go to stdout, progress to stderr. */
+/* The commands of student_train, for main.c. argv[0] is the command's name. Results go to stdout, progress to
+ * stderr. */
 #ifndef STUDENT_TRAIN_COMMANDS_COMMANDS_H
 #define STUDENT_TRAIN_COMMANDS_COMMANDS_H
 

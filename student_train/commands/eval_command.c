@@ -1,5 +1,5 @@
-/* `student_train eval`: accuracy (in total and per class), confusion matrix and agreement with the teacher on a split of
- * a cache. */
+/* `student_train eval`: accuracy (in total and per class), confusion matrix and agreement with the teacher on a
+ * split of a cache. */
 #include "student_train/commands/command.h"
 #include "student_train/commands/commands.h"
 #include "student_train/run/evaluation_report.h"

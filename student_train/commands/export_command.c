@@ -1,6 +1,6 @@
 /* `student_train export`: writes a trained student for use elsewhere: student.safetensors (names of PyTorch's
- * state_dict), student.onnx (dynamic batch), student.py (the same structure as a torch.nn.Module), and run.json (classes
- * and preprocessing). */
+ * state_dict), student.onnx (dynamic batch), student.py (the same structure as a torch.nn.Module), and run.json
+ * (classes and preprocessing). */
 #include "formats/onnx/onnx_write.h"
 #include "formats/export/student_py.h"
 #include "shared/base/files.h"

@@ -13,7 +13,8 @@ static const char *const regressors[] = {"none", "conv1x1", "conv3x3", "linear",
 
 /* clang-format off */
 #define FIELD(f) .offset = offsetof(struct loss_term, f)
-#define NUMBER(n, from, to, text) {.name = #n, .type = PARAMETER_NUMBER, FIELD(n), .low = from, .high = to, .meaning = text}
+#define NUMBER(n, from, to, text) \
+    {.name = #n, .type = PARAMETER_NUMBER, FIELD(n), .low = from, .high = to, .meaning = text}
 #define WORD(n, list, text) {.name = #n, .type = PARAMETER_WORD, FIELD(n), .words = list, .meaning = text}
 #define END {.name = NULL}
 

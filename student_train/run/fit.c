@@ -18,16 +18,16 @@ static enum status start_event(const struct fit *fit, struct fit_run *run, struc
     return run_log_event(run->log, "start", fields, sizeof fields / sizeof *fields, err);
 }
 
-static enum status init_trainer(struct fit *fit, struct error *err)
+enum status fit_trainer_init(struct fit *fit, const struct trainer_options *options,
+                             const struct cache_manifest *manifest, struct error *err)
 {
     struct trainer_student students[TRAINING_MAX_STUDENTS];
     enum status status = STATUS_OK;
-    fit->options = fit_trainer_options(&fit->runs[0].options);
     for (int k = 0; k < fit->count; k++)
         students[k] =
             (struct trainer_student){&fit->runs[k].loss, fit->runs[k].options.schedule, fit->runs[k].options.seed};
-    TRY(trainer_init(&fit->trainer, &fit->data->compute, &fit->runs[0].student.graph, students, fit->count,
-                     &fit->options, &fit->data->cache.manifest, err));
+    TRY(trainer_init(&fit->trainer, &fit->data->compute, &fit->runs[0].student.graph, students, fit->count, options,
+                     manifest, err));
     for (int k = 1; k < fit->count; k++)
         TRY(trainer_set_weights(&fit->trainer, k, &fit->runs[k].student.graph, err));
 cleanup:
@@ -54,7 +54,8 @@ cleanup:
     return status;
 }
 
-/* The identities of all runs: they must be equal for the checkpoint to be theirs. malloc'ed; NULL when out of memory. */
+/* The identities of all runs: they must be equal for the checkpoint to be theirs. malloc'ed; NULL when out of
+ * memory. */
 static char *join_identities(const struct fit *fit)
 {
     size_t size = 1;
@@ -73,7 +74,8 @@ enum status fit_train(struct fit *fit, bool resumes, struct error *err)
     if (!identity)
         return error_no_memory(err, 0, "a run's identity");
     fit->identity = identity;
-    TRY(init_trainer(fit, err));
+    fit->options = fit_trainer_options(&fit->runs[0].options);
+    TRY(fit_trainer_init(fit, &fit->options, &fit->data->cache.manifest, err));
     if (resumes)
         TRY(checkpoint_read(fit->checkpoint, &fit->trainer, &fit->state, identity, err));
     for (int k = 0; k < fit->count && !resumes; k++)

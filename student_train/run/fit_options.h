@@ -20,8 +20,8 @@ struct fit_options {
 
 enum { ORDER_SHUFFLE, ORDER_SEQUENTIAL };
 
-/* Fills options->table for a command that takes fit's options, followed by `count` of its own. The table points into the
- * struct, which must not move. */
+/* Fills options->table for a command that takes fit's options, followed by `count` of its own. The table points into
+ * the struct, which must not move. */
 enum status fit_options_table(struct fit_options *options, const char *command, const char *summary,
                               const struct option_spec *more, int count, struct error *err);
 /* Checks parsed options against one another, and fills in what follows from them. */

@@ -24,20 +24,13 @@ static enum status evaluate_best(struct fit *fit, struct error *err)
 {
     enum status status = STATUS_OK;
     struct trainer_options options = fit->options;
-    struct trainer_student students[TRAINING_MAX_STUDENTS];
     struct evaluation evaluations[TRAINING_MAX_STUDENTS];
     options.ema_decay = 0;
     trainer_release(&fit->trainer);
-    for (int k = 0; k < fit->count; k++) {
+    for (int k = 0; k < fit->count; k++)
         TRY(load_best(&fit->runs[k], err));
-        students[k] =
-            (struct trainer_student){&fit->runs[k].loss, fit->runs[k].options.schedule, fit->runs[k].options.seed};
-    }
     if (fit->data->validates) {
-        TRY(trainer_init(&fit->trainer, &fit->data->compute, &fit->runs[0].student.graph, students, fit->count,
-                         &options, NULL, err));
-        for (int k = 1; k < fit->count; k++)
-            TRY(trainer_set_weights(&fit->trainer, k, &fit->runs[k].student.graph, err));
+        TRY(fit_trainer_init(fit, &options, NULL, err));
         TRY(evaluation_run(evaluations, &fit->trainer, &fit->data->validation, err));
         for (int k = 0; k < fit->count; k++) {
             evaluation_release(&fit->runs[k].evaluation);
@@ -139,25 +132,14 @@ cleanup:
     return status;
 }
 
-static enum status publish_metrics(const struct fit *fit, int k, struct error *err)
-{
-    cJSON *json = fit_result_json(fit, k);
-    char *text = cJSON_Print(json);
-    cJSON_Delete(json);
-    if (!text)
-        return error_no_memory(err, 0, "metrics.json");
-    enum status status = run_publish(fit->runs[k].options.out, "metrics.json", text, strlen(text), err);
-    free(text);
-    return status;
-}
-
 enum status fit_result(struct fit *fit, struct error *err)
 {
     enum status status = STATUS_OK;
     TRY(evaluate_best(fit, err));
     for (int k = 0; k < fit->count; k++) {
         TRY(publish_report(fit, k, err));
-        TRY(publish_metrics(fit, k, err)); /* last: it says that the run is finished */
+        /* last: it marks the run as finished */
+        TRY(run_publish_json(fit_result_json(fit, k), fit->runs[k].options.out, "metrics.json", err));
     }
 cleanup:
     return status;

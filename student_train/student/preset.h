@@ -1,4 +1,4 @@
-/* The presets: the .net files of student_train/presets, embedded when the program is built. */
+/* The presets: the .net files of student_train/presets, built into the program. */
 #ifndef STUDENT_TRAIN_STUDENT_PRESET_H
 #define STUDENT_TRAIN_STUDENT_PRESET_H
 
@@ -7,13 +7,13 @@
 struct preset {
     const char *name, *text;
 };
-extern const struct preset presets[]; /* in order of their names */
+extern const struct preset presets[]; /* sorted by name */
 extern const int preset_count;
 
 enum { PRESET_SMALL_SIZE = 64 };
 
-/* The preset NAME; for images of at most PRESET_SMALL_SIZE pixels NAME-small where there is one.
- * STATUS_USAGE with a suggestion or the list. */
+/* The preset NAME; for images of at most PRESET_SMALL_SIZE pixels NAME-small, if there is one.
+ * STATUS_USAGE, with a suggestion and the list of presets. */
 enum status preset_find(const char *name, int size, const struct preset **preset, struct error *err);
 
 #endif

@@ -22,8 +22,8 @@ static enum status check_onnx(const struct graph *graph, const char *path, const
     struct shape in = graph->nodes[graph->input].shape, out = graph->nodes[graph->output].shape;
     if (in.c != input->channels || in.h != input->size || in.w != input->size)
         return error_set(err, STATUS_CONFIG, path,
-                         "takes %dx%dx%d, but the images are %dx%dx%d; export it at that size", in.c, in.h, in.w,
-                         input->channels, input->size, input->size);
+                         "takes images of %dx%dx%d, but the data set has %dx%dx%d; export it for that size", in.c, in.h,
+                         in.w, input->channels, input->size, input->size);
     if (out.c != input->classes || out.h != 1 || out.w != 1)
         return error_set(err, STATUS_CONFIG, path, "its output is %dx%dx%d, but there are %d classes", out.c, out.h,
                          out.w, input->classes);

@@ -48,7 +48,7 @@ static enum status open_folder(struct sweep *sweep, int *lock, struct error *err
     if (file_exists(path) && !sweep->options.overwrite) {
         if (!sweep->options.resume)
             TRY(error_set(err, STATUS_CANT_CREATE, out,
-                          "holds a sweep already; --resume goes on with it, --overwrite replaces it"));
+                          "already holds a sweep; --resume resumes it, --overwrite replaces it"));
         TRY(file_read(path, 1 << 20, &kept, &size, err));
         char *whole = calloc(size + 1, 1);
         if (!whole)

@@ -52,7 +52,7 @@ cleanup:
 
 /* ---- groups ---- */
 
-/* What may differ in struct trainer_student may differ here, and nothing else. */
+/* Two runs may differ only in what struct trainer_student has for each student. */
 static bool side_by_side(const struct fit_run *a, const struct fit_run *b)
 {
     bool same = fit_options_side_by_side(&a->options, &b->options) &&

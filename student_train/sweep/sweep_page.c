@@ -28,13 +28,14 @@ static void table(const struct sweep *sweep, FILE *out)
 {
     const struct grid *grid = &sweep->grid;
     int count, *cells = sweep_ranked(sweep, &count);
-    fputs("<h2>Runs, the best first</h2><div class=\"panel\"><table id=\"runs\"><thead><tr><th>rank</th>", out);
+    fputs("<h2>Runs, best first</h2><div class=\"panel\"><table id=\"runs\"><thead><tr><th>rank</th>", out);
     for (int k = 0; k < grid->key_count; k++) {
         fputs("<th>", out);
         html_escape(out, grid->keys[k].name);
         fputs("</th>", out);
     }
-    fputs("<th>accuracy</th><th>agreement</th><th>best epoch</th><th>of</th><th>run</th></tr></thead><tbody>\n", out);
+    fputs("<th>accuracy</th><th>agreement</th><th>best epoch</th><th>epochs</th><th>run</th></tr></thead><tbody>\n",
+          out);
     for (int i = 0; cells && i < count; i++) {
         const struct run_metrics *m = &sweep->metrics[cells[i]];
         const char *folder = sweep->folders[cells[i]] + strlen(sweep->options.out) + 1;
@@ -89,14 +90,14 @@ static void tiles(const struct sweep *sweep, FILE *out)
     tile(out, "", "runs", value, below);
     if (count > 0) {
         snprintf(value, sizeof value, "%.1f s", seconds / count);
-        tile(out, "", "training of a run", value,
+        tile(out, "", "training time per run", value,
              sweep->data.compute.backend->device->describe(sweep->data.compute.device));
     }
     fputs("</div>\n", out);
     free(cells);
 }
 
-/* The command line, with quotes where a shell needs them, and the data. */
+/* The command line, quoted for a shell, and the data. */
 static void what_was_run(const struct sweep *sweep, FILE *out)
 {
     const struct cache_manifest *manifest = &sweep->data.cache.manifest;

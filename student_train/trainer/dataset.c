@@ -9,7 +9,7 @@
 struct decode_job {
     struct dataset *dataset;
     const struct cache_shard *shard;
-    struct error *errors; /* [threads] first error of each worker */
+    struct error *errors; /* [threads] the first error of each worker */
     atomic_int failed;
 };
 
@@ -63,7 +63,7 @@ static enum status decode_shard(struct dataset *dataset, const struct cache_shar
     return status;
 }
 
-/* One shard: verified, its labels and ids copied, its images decoded, their stored bytes given back. */
+/* Verifies a shard, copies its labels and ids, decodes its images, and frees their stored bytes. */
 static enum status load_shard(struct dataset *dataset, int index, struct error *err)
 {
     struct cache_shard *shard = &dataset->shards[index];

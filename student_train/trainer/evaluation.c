@@ -9,7 +9,7 @@ static double share(double part, double whole)
     return whole > 0 ? part / whole : NAN;
 }
 
-/* The teacher's answers on the evaluation views, from the cache. */
+/* The teacher's accuracy on the evaluation views, from its logits in the cache. */
 static enum status measure_teacher(struct evaluation *evaluation, const struct dataset *dataset, struct error *err)
 {
     const size_t classes = (size_t)evaluation->classes;
@@ -62,7 +62,6 @@ static enum status init(struct evaluation *evaluation, int class_count, const st
                                       .classes = class_count,
                                       .samples = dataset->count,
                                       .labelled = dataset->labelled,
-                                      .agreement = NAN,
                                       .teacher_accuracy = NAN};
     evaluation->predictions = calloc(dataset->count, sizeof *evaluation->predictions);
     evaluation->confusion = calloc(classes * classes, sizeof *evaluation->confusion);
@@ -87,13 +86,11 @@ enum status evaluation_run(struct evaluation *evaluations, struct trainer *train
     TRY(trainer_evaluate(trainer, dataset, true, predictions, totals, err));
     for (int k = 0; k < students; k++) {
         struct evaluation *e = &evaluations[k];
-        const double *sums = totals[k].sums;
         TRY(init(e, trainer->classes, dataset, err));
         memcpy(e->predictions, predictions + (size_t)k * dataset->count, dataset->count * sizeof *predictions);
-        e->loss = share(sums[METRIC_LOSS], sums[METRIC_SAMPLES]);
-        e->accuracy = share(sums[METRIC_CORRECT], sums[METRIC_LABELLED]);
-        if (totals[k].teacher)
-            e->agreement = share(sums[METRIC_AGREE], sums[METRIC_SAMPLES]);
+        e->loss = totals_loss(&totals[k]);
+        e->accuracy = totals_accuracy(&totals[k]);
+        e->agreement = totals_agreement(&totals[k]);
         count_confusion(e, dataset);
         TRY(measure_teacher(e, dataset, err));
     }

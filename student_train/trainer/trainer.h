@@ -90,11 +90,16 @@ struct totals {
     double sums[METRIC_COUNT];
     bool teacher; /* the pass had the teacher's logits, so METRIC_AGREE is valid */
 };
+/* Means over a pass; NAN if there is nothing to average. */
+double totals_loss(const struct totals *totals);
+double totals_term(const struct totals *totals, int term);
+double totals_accuracy(const struct totals *totals);
+double totals_agreement(const struct totals *totals); /* of the student's classes with the teacher's */
 
-/* Every student starts from the graph's weights (trainer_set_weights gives one other weights). compute, graph and options
- * are borrowed; students[student_count] is copied. manifest: of the cache to train from, borrowed for the call; NULL:
- * nothing will be trained, and terms on features are left out. STATUS_CONFIG: the students' losses are not alike, or the
- * cache lacks what they compare. */
+/* Every student starts from the graph's weights (trainer_set_weights gives one other weights). compute, graph and
+ * options are borrowed; students[student_count] is copied. manifest: of the cache to train from, borrowed for the
+ * call; NULL: nothing will be trained, and terms on features are left out. STATUS_CONFIG: the students' losses are
+ * not alike, or the cache lacks what they compare. */
 enum status trainer_init(struct trainer *trainer, const struct compute *compute, const struct graph *graph,
                          const struct trainer_student *students, int student_count,
                          const struct trainer_options *options, const struct cache_manifest *manifest,

@@ -3,8 +3,34 @@
 #include "student_train/trainer/trainer.h"
 
 #include "shared/base/interrupt.h"
+#include <math.h>
 #include <stdio.h>
 #include <time.h>
+
+static double share(double part, double whole)
+{
+    return whole > 0 ? part / whole : NAN;
+}
+
+double totals_loss(const struct totals *totals)
+{
+    return share(totals->sums[METRIC_LOSS], totals->sums[METRIC_SAMPLES]);
+}
+
+double totals_term(const struct totals *totals, int term)
+{
+    return share(totals->sums[METRIC_TERMS + term], totals->sums[METRIC_ROWS + term]);
+}
+
+double totals_accuracy(const struct totals *totals)
+{
+    return share(totals->sums[METRIC_CORRECT], totals->sums[METRIC_LABELLED]);
+}
+
+double totals_agreement(const struct totals *totals)
+{
+    return totals->teacher ? share(totals->sums[METRIC_AGREE], totals->sums[METRIC_SAMPLES]) : NAN;
+}
 
 /* Downloads the metrics so far; waits for the device. */
 static enum status fetch_totals(struct trainer *trainer, const struct epoch_inputs *inputs, struct totals *totals,
