@@ -1,4 +1,4 @@
-/* Loss expressions: what is understood, and what is said about what is not. */
+/* Loss expressions: what is accepted, and the messages for what is not. */
 #include "student_train/loss/loss_terms.h"
 
 #include <setjmp.h>
@@ -30,7 +30,7 @@ static void parses_expressions(void **state)
     assert_string_equal(e.text, "kd(T=4) + 2*kd(T=8)");
 }
 
-/* Every term with every parameter, and its canonical text. */
+/* Terms with their parameters, and the canonical text. */
 static void parses_values(void **state)
 {
     (void)state;

@@ -1,7 +1,7 @@
 /* `student_train compare`: a table of finished runs beside their teacher. */
 #include "formats/cache/cache.h"
 #include "student_train/commands/command.h"
-#include "student_train/commands/commands.h"
+#include "student_train/commands/student_commands.h"
 #include "student_train/run/evaluation_report.h"
 #include "student_train/run/run_metrics.h"
 #include <math.h>

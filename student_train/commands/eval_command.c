@@ -1,7 +1,7 @@
 /* `student_train eval`: accuracy (in total and per class), confusion matrix and agreement with the teacher on a
  * split of a cache. */
 #include "student_train/commands/command.h"
-#include "student_train/commands/commands.h"
+#include "student_train/commands/student_commands.h"
 #include "student_train/run/evaluation_report.h"
 #include "student_train/run/finished_run.h"
 
@@ -65,7 +65,7 @@ enum status eval_command(int argc, char **argv, struct error *err)
     const struct option_spec specs[] = {
         {"run", OPTION_STRING, &o.run, "RUN", NULL, "the run's folder", .required = true},
         {"cache", OPTION_STRING, &o.cache, "CACHE", NULL, "a cache other than the one the run was trained on"},
-        {"split", OPTION_CHOICE, &o.split, NULL, NULL, "which samples (val, or test if there is no val)",
+        {"split", OPTION_CHOICE, &o.split, NULL, NULL, "which split; default: val, or test if there is no val",
          .choices = split_choices},
         {"weights", OPTION_STRING, &o.weights, "best|last|FILE", "best", "which weights"},
         {"batch", OPTION_INT, &o.batch, "N", "128", "images per step", .minimum = 1, .maximum = 65536},

@@ -5,7 +5,7 @@
 #include "formats/export/student_py.h"
 #include "shared/base/files.h"
 #include "student_train/commands/command.h"
-#include "student_train/commands/commands.h"
+#include "student_train/commands/student_commands.h"
 #include "student_train/run/run_folder.h"
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* `student_train fit`: trains one student. */
 #include "shared/base/files.h"
 #include "student_train/commands/command.h"
-#include "student_train/commands/commands.h"
+#include "student_train/commands/student_commands.h"
 #include "student_train/run/fit.h"
 #include "student_train/run/fit_result.h"
 #include <stdlib.h>

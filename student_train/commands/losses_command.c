@@ -4,7 +4,7 @@
 #include "shared/base/number_text.h"
 #include "shared/base/suggest.h"
 #include "student_train/commands/command.h"
-#include "student_train/commands/commands.h"
+#include "student_train/commands/student_commands.h"
 #include "student_train/loss/loss_terms.h"
 #include <stdio.h>
 #include <stdlib.h>

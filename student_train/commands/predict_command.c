@@ -1,7 +1,7 @@
 /* `student_train predict`: classifies a folder of photos, or a split of a cache, and writes the Kaggle file. */
 #include "formats/export/kaggle_csv.h"
 #include "student_train/commands/command.h"
-#include "student_train/commands/commands.h"
+#include "student_train/commands/student_commands.h"
 #include "student_train/trainer/evaluation.h"
 #include "student_train/run/photos.h"
 #include <stdlib.h>

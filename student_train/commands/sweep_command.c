@@ -1,6 +1,6 @@
 /* `student_train sweep`: trains a student for every cell of a grid. */
 #include "student_train/commands/command.h"
-#include "student_train/commands/commands.h"
+#include "student_train/commands/student_commands.h"
 #include "student_train/run/evaluation_report.h"
 #include "student_train/sweep/sweep.h"
 #include <stdio.h>

@@ -18,8 +18,9 @@ static const char *const regressors[] = {"none", "conv1x1", "conv3x3", "linear",
 #define WORD(n, list, text) {.name = #n, .type = PARAMETER_WORD, FIELD(n), .words = list, .meaning = text}
 #define END {.name = NULL}
 
-#define TEMPERATURE {.name = "T", .type = PARAMETER_NUMBER, FIELD(temperature), .low = 1e-3f, .high = 1e4f, \
-    .always = true, .meaning = "temperature: logits are divided by it"}
+#define DIVIDING_BY_T(text) {.name = "T", .type = PARAMETER_NUMBER, FIELD(temperature), .low = 1e-3f, .high = 1e4f, \
+    .always = true, .meaning = text}
+#define TEMPERATURE DIVIDING_BY_T("temperature: logits are divided by it")
 #define STANDARDISE {.name = "standardise", .type = PARAMETER_FLAG, FIELD(standardise), .words = flags, \
     .meaning = "subtract the mean from the logits and divide by their standard deviation, row by row"}
 #define REDUCTION WORD(reduction, reductions, \
@@ -88,9 +89,9 @@ static const struct loss_parameter rkd_angle[] = {PAIRS, DISTANCE(relation_dista
 static const struct loss_parameter pairs[] = {PAIRS, END};
 static const struct loss_parameter crd[] = {
     PAIRS,
-    TEMPERATURE,
+    DIVIDING_BY_T("temperature: similarities are divided by it"),
     NUMBER(negatives, 1, 1e6f, "number of other samples that a sample is contrasted with"),
-    NUMBER(momentum, 0, 1, "of the memories"),
+    NUMBER(momentum, 0, 1, "how much of its old value a memory keeps when it is updated"),
     END,
 };
 static const struct loss_parameter none[] = {END};

@@ -14,8 +14,8 @@ struct finished_run {
     struct trainer trainer; /* only evaluates */
 };
 
-/* weights: "best", "last" or a safetensors file. The struct must not move while
- * open; finished_run_release accepts a zeroed one. */
+/* weights: "best", "last" or a safetensors file. The struct must not move while open. finished_run_release
+ * accepts a zeroed one. */
 enum status finished_run_open(struct finished_run *run, const char *folder, const char *weights,
                               const struct compute_options *compute, int batch, struct progress *progress,
                               struct error *err);

@@ -8,6 +8,9 @@
 /* Options that never change a result. */
 #define EXECUTION_OPTIONS "device", "threads", "gpu-memory", "quiet", "json", "resume", "overwrite", "time-limit"
 
+#define SCHEDULE_OPTIONS \
+    "lr", "min-lr", "schedule", "warmup-epochs", "step-epochs", "gamma", "restart-epochs", "restart-factor"
+
 static bool is_listed(const char *name, size_t length, const char *const *list)
 {
     for (; *list; list++)
@@ -66,8 +69,8 @@ enum status fit_identity_check(const char *path, const char *before, const char 
         if (a != b || memcmp(before, now, (size_t)a) != 0) {
             if (a < key + 3 || b < key + 3 || memcmp(before, now, (size_t)key + 3) != 0)
                 return error_set(err, STATUS_CONFIG, path,
-                                 "cannot resume: its options have '%.*s' where there is now '%.*s'; use another --out",
-                                 a, before, b, now);
+                                 "cannot resume: it was started with '%.*s', now there is '%.*s'; use another --out", a,
+                                 before, b, now);
             return error_set(err, STATUS_CONFIG, path, "cannot resume: %.*s was %.*s, now %.*s; use another --out", key,
                              now, a - key - 3, before + key + 3, b - key - 3, now + key + 3);
         }
@@ -107,25 +110,9 @@ bool fit_options_side_by_side(const struct fit_options *a, const struct fit_opti
 {
     /* Structures and losses are compared by the caller, and a sweep has one cache. The schedule, patience and the seed
      * of weights and dropout are each student's own. */
-    static const char *const may_differ[] = {EXECUTION_OPTIONS,
-                                             "cache",
-                                             "student",
-                                             "loss",
-                                             "out",
-                                             "init",
-                                             "name",
-                                             "max-params",
-                                             "lr",
-                                             "schedule",
-                                             "warmup-epochs",
-                                             "min-lr",
-                                             "step-epochs",
-                                             "gamma",
-                                             "restart-epochs",
-                                             "restart-factor",
-                                             "patience",
-                                             "seed",
-                                             NULL};
+    static const char *const may_differ[] = {
+        EXECUTION_OPTIONS, SCHEDULE_OPTIONS, "cache", "student", "loss", "out", "init", "name", "seed",
+        "max-params",      "patience",       NULL};
     for (int i = 0; i < a->table.count; i++) {
         const struct option_spec *spec = &a->table.specs[i];
         if (!is_listed(spec->name, strlen(spec->name), may_differ) && !equal_values(spec, &b->table.specs[i]))

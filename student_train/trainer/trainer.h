@@ -104,7 +104,7 @@ enum status trainer_init(struct trainer *trainer, const struct compute *compute,
                          const struct trainer_student *students, int student_count,
                          const struct trainer_options *options, const struct cache_manifest *manifest,
                          struct error *err);
-void trainer_release(struct trainer *trainer); /* a zeroed struct is legal */
+void trainer_release(struct trainer *trainer); /* accepts a zeroed struct */
 
 /* Trains one epoch (counted from 0). The caller has begun progress, which advances by dataset->count images.
  * totals[student_count]. STATUS_INTERRUPTED after a SIGINT: the epoch is incomplete and its state must not be kept. */

@@ -1,7 +1,7 @@
 /* The commands of student_train, for main.c. argv[0] is the command's name. Results go to stdout, progress to
  * stderr. */
-#ifndef STUDENT_TRAIN_COMMANDS_COMMANDS_H
-#define STUDENT_TRAIN_COMMANDS_COMMANDS_H
+#ifndef STUDENT_TRAIN_COMMANDS_STUDENT_COMMANDS_H
+#define STUDENT_TRAIN_COMMANDS_STUDENT_COMMANDS_H
 
 #include "shared/base/error.h"
 
