@@ -6,11 +6,17 @@
 #include <stdio.h>
 #include <string.h>
 
+/* TERM.PART.WHAT, such as "hint.0.regressor". */
+static void name_of(const struct loss_binder *b, const char *what, char name[2 * NODE_MAX_NAME])
+{
+    snprintf(name, 2 * NODE_MAX_NAME, "%.60s.%d.%.60s", b->loss->names[b->term], b->part, what);
+}
+
 static enum status add_weight(struct loss_binder *b, const char *what, const int *dims, int rank, bool trained,
                               int *index)
 {
     char name[2 * NODE_MAX_NAME];
-    snprintf(name, sizeof name, "%.60s.%d.%.60s", b->loss->names[b->term], b->part, what);
+    name_of(b, what, name);
     return graph_add_weight(&b->binding->graph, name, dims, rank, trained, index, b->err);
 }
 
@@ -28,7 +34,7 @@ static enum status add_layer(struct loss_binder *b, const char *what, int out, i
     TRY(add_weight(b, name, &out, 1, true, &node.bias));
     node.kernel_h = node.kernel_w = kernel;
     node.pad_top = node.pad_left = node.pad_bottom = node.pad_right = kernel / 2;
-    snprintf(name, sizeof name, "%.60s.%d.%.60s", b->loss->names[b->term], b->part, what);
+    name_of(b, what, name);
     TRY(graph_add(graph, &node, name, &b->node, 1, &b->node, b->err));
 cleanup:
     return status;
@@ -37,7 +43,7 @@ cleanup:
 static enum status add_plain(struct loss_binder *b, const struct node *node, const char *what)
 {
     char name[2 * NODE_MAX_NAME];
-    snprintf(name, sizeof name, "%.60s.%d.%.60s", b->loss->names[b->term], b->part, what);
+    name_of(b, what, name);
     return graph_add(&b->binding->graph, node, name, &b->node, 1, &b->node, b->err);
 }
 
