@@ -65,11 +65,11 @@ static void bad_grids_are_refused(void **state)
     }
 }
 
-/* Two runs with other values of an option: whether they can be trained side by side. A new option must be added here:
- * equal, if the steps of all students share it. */
+/* Every option of fit with two values. equal: runs with different values cannot be trained side by side, because all
+ * students share what the option sets. A new option needs a row here. */
 static const struct {
     const char *name, *a, *b;
-    bool equal; /* the values must be equal */
+    bool equal;
 } side_by_side_options[] = {
     {"cache", "cache", "cache2", false},
     {"student", "dwpw", "speed", false}, /* the sweep compares the structures themselves */
@@ -158,7 +158,7 @@ static void options_allow_side_by_side(void **state)
     }
 }
 
-/* Values count, not how they are written. */
+/* Values are compared, not their spelling. */
 static void spelling_does_not_matter(void **state)
 {
     (void)state;
@@ -170,7 +170,7 @@ static void spelling_does_not_matter(void **state)
     options_release(&b.table);
 }
 
-/* Every cell is the same run as fit's with its options, whether trained alone or with its neighbours. */
+/* Every cell gives the same run as fit with the cell's options, trained alone or side by side with others. */
 static void side_by_side_changes_nothing(void **state)
 {
     (void)state;
@@ -188,7 +188,7 @@ static void side_by_side_changes_nothing(void **state)
     expect(0, "", shell("test -s together/sweep.html && ! ls together/checkpoint-* 2>/dev/null"));
 }
 
-/* Patience ends each run on its own, side by side too. */
+/* Patience ends each run separately, even when runs are trained side by side. */
 static void patience_is_each_runs_own(void **state)
 {
     (void)state;
@@ -203,7 +203,7 @@ static void patience_is_each_runs_own(void **state)
     expect(0, "early", shell("test \"$(cat patient3/runs/*/summary.csv | wc -l)\" -lt 39 && echo early"));
 }
 
-/* Killed again and again, a sweep ends with what an undisturbed one has. */
+/* A sweep that is killed several times ends with the same results as an undisturbed one. */
 static void killed_and_resumed(void **state)
 {
     (void)state;

@@ -33,7 +33,8 @@ enum { COLUMNS = sizeof columns / sizeof *columns };
 
 static double number_of(const struct run_metrics *row, const struct column *column)
 {
-    return *(const double *)((const char *)row + column->offset);
+    const void *number = (const char *)row + column->offset;
+    return *(const double *)number;
 }
 
 static void print_number(double value, const struct column *column)
