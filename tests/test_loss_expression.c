@@ -1,4 +1,4 @@
-/* Loss expressions: what is accepted, and the messages for what is not. */
+/* Loss expressions: what is accepted, and the messages about what is not. */
 #include "student_train/loss/loss_terms.h"
 
 #include <setjmp.h>

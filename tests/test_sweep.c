@@ -188,6 +188,17 @@ static void side_by_side_changes_nothing(void **state)
     expect(0, "", shell("test -s together/sweep.html && ! ls together/checkpoint-* 2>/dev/null"));
 }
 
+/* A grid of sizes: the images are loaded once, and every cell sees its views at its own size. */
+static void cells_have_their_own_size(void **state)
+{
+    (void)state;
+    expect(0, "2 runs", shell(SWEEP "--grid size=20,24 --out sizes", program));
+    expect(
+        0, "",
+        shell("%s fit --cache cache --student tiny.net --batch 16 --quiet --epochs 3 --size 24 --out size24", program));
+    same_run("size24", "sizes/runs/0002_size=24");
+}
+
 /* Patience ends each run separately, even when runs are trained side by side. */
 static void patience_is_each_runs_own(void **state)
 {
@@ -240,6 +251,7 @@ int main(void)
         cmocka_unit_test(options_allow_side_by_side),
         cmocka_unit_test(spelling_does_not_matter),
         cmocka_unit_test(side_by_side_changes_nothing),
+        cmocka_unit_test(cells_have_their_own_size),
         cmocka_unit_test(patience_is_each_runs_own),
         cmocka_unit_test(killed_and_resumed),
         cmocka_unit_test(refuses_bad_sweeps),

@@ -9,7 +9,7 @@
 struct decode_job {
     struct dataset *dataset;
     const struct cache_shard *shard;
-    struct error *errors; /* [threads] the first error of each worker */
+    struct error *errors; /* [threads] first error of each worker */
     atomic_int failed;
 };
 
