@@ -210,12 +210,12 @@ $(OBJ)/onnx.pb-c.o: $(ONNX_PROTO).c
 # The presets become string literals of the program: nothing is looked up at run time.
 $(BUILD)/generated/presets.c: $(PRESETS) Makefile
 	@mkdir -p $(@D)
-	@{ echo '#include "student_train/preset.h"'; echo 'const struct preset presets[] = {'; \
+	@{ echo '#include "student_train/student/preset.h"'; echo 'const struct preset presets[] = {'; \
 	for file in $(PRESETS); do echo "{\"$$(basename $$file .net)\","; \
 	sed -e 's/[\\"]/\\&/g' -e 's/.*/"&\\n"/' $$file; echo '},'; done; \
 	echo '};'; echo 'const int preset_count = sizeof presets / sizeof *presets;'; } > $@
 
-$(OBJ)/presets.o: $(BUILD)/generated/presets.c student_train/preset.h
+$(OBJ)/presets.o: $(BUILD)/generated/presets.c student_train/student/preset.h
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(BASE_CFLAGS) $(WARNINGS) $(CFLAGS) -c $< -o $@
 

@@ -1,16 +1,16 @@
 #include "shared/base/program.h"
-#include "student_train/commands/commands.h"
+#include "student_train/commands/student_commands.h"
 
 int main(int argc, char **argv)
 {
     static const struct program_command commands[] = {
         {"fit", "train a student from a cache", fit_command},
         {"sweep", "train a student for every cell of a grid, several at once on a GPU", sweep_command},
-        {"eval", "accuracy, confusion and agreement with the teacher", eval_command},
-        {"predict", "classify photos, write the Kaggle file", predict_command},
-        {"export", "safetensors, ONNX and student.py of a run", export_command},
-        {"compare", "one table of finished runs beside their teacher", compare_command},
-        {"inspect", "show a student's size and training plan", inspect_command},
+        {"eval", "measure accuracy, confusion and agreement with the teacher", eval_command},
+        {"predict", "classify photos and write the Kaggle file", predict_command},
+        {"export", "write a trained student as safetensors, ONNX and PyTorch source", export_command},
+        {"compare", "print a table of finished runs beside their teacher", compare_command},
+        {"inspect", "show a student's size and training plan", inspect_student_command},
         {"losses", "list the terms of --loss: formulas, parameters, usual weights", losses_command},
     };
     static const struct program program = {"student_train", "Trains tiny students from a cache of a teacher's answers.",

@@ -113,7 +113,13 @@ static void another_identity_is_refused(void **state)
     struct progress_state got = {0};
     struct error err = {0};
     assert_int_equal(checkpoint_read(f->path, &f->trainer, &got, "lr = 2e-3\nstudent = 0123\n", &err), STATUS_CONFIG);
-    assert_non_null(strstr(err.message, "another lr: the run has '1e-3', asked is '2e-3'"));
+    assert_non_null(strstr(err.message, "cannot resume: lr was 1e-3, now 2e-3"));
+    err = (struct error){0};
+    assert_int_equal(checkpoint_read(f->path, &f->trainer, &got, "lr = 1e-3\nseed = 1\n", &err), STATUS_CONFIG);
+    assert_non_null(strstr(err.message, "started with 'student = 0123', now there is 'seed = 1'"));
+    err = (struct error){0};
+    assert_int_equal(checkpoint_read(f->path, &f->trainer, &got, "lr = 1e-3\n", &err), STATUS_CONFIG);
+    assert_non_null(strstr(err.message, "started with 'student = 0123', now there is ''"));
 }
 
 static void damage_is_refused(void **state)

@@ -1,4 +1,4 @@
-/* Loss expressions: what is understood, and what is said about what is not. */
+/* Loss expressions: what is accepted, and the messages about what is not. */
 #include "student_train/loss/loss_terms.h"
 
 #include <setjmp.h>
@@ -30,7 +30,7 @@ static void parses_expressions(void **state)
     assert_string_equal(e.text, "kd(T=4) + 2*kd(T=8)");
 }
 
-/* Every term with every parameter, and its canonical text. */
+/* Terms with their parameters, and the canonical text. */
 static void parses_values(void **state)
 {
     (void)state;
@@ -130,21 +130,21 @@ static void refuses_expressions(void **state)
         {"hunt(student=a)", "unknown term 'hunt', did you mean 'hint'?"},
         {"kd(t=4)", "unknown parameter 't'"},
         {"ce(label_smothing=0.1)", "did you mean 'label_smoothing'?"},
-        {"kd(T=0)", "'T' wants a number from"},
-        {"kd(T=-1)", "'T' wants a number from"},
-        {"kd(T=nan)", "'T' wants a number from"},
-        {"ce(label_smoothing=1)", "wants a number from 0 up to 1"},
+        {"kd(T=0)", "'T' must be a number from"},
+        {"kd(T=-1)", "'T' must be a number from"},
+        {"kd(T=nan)", "'T' must be a number from"},
+        {"ce(label_smoothing=1)", "must be a number from 0 to below 1"},
         {"kd(reduction=sum)", "unknown reduction 'sum'"},
         {"kd(T=4", "')' is missing"},
         {"kd(T 4)", "'=' is missing"},
         {"kd T=4", "'+' is missing"},
         {"-1*ce", "a term is missing"},
         {"1e99*ce", "a term is missing"},
-        {"hint(student=a)", "hint has 1 values of the student and 0 of the teacher"},
-        {"hint(student=[a,b], teacher=c)", "hint has 2 values of the student and 1"},
-        {"hint(student=, teacher=c)", "the name of a value is missing"},
+        {"hint(student=a)", "hint has 1 features of the student and 0 of the teacher"},
+        {"hint(student=[a,b], teacher=c)", "hint has 2 features of the student and 1"},
+        {"hint(student=, teacher=c)", "the name of a feature is missing"},
         {"hint(student=[a, teacher=c)", "']' is missing"},
-        {"ce(student=[a, b])", "ce wants one value"},
+        {"ce(student=[a, b])", "ce takes one feature"},
         {"hint(regressor=conv5x5)", "unknown regressor 'conv5x5', did you mean 'conv1x1'?"},
         {"ce+ce+ce+ce+ce+ce+ce+ce+ce+ce+ce+ce+ce+ce+ce+ce+ce", "more than 16 terms"},
     };

@@ -227,14 +227,14 @@ static double run_loss(struct problem *p, const struct known *entry)
     double value = 0;
     test_must(loss_expression_parse(&loss, entry->loss, &err), &err);
     for (int i = 0; i < loss.count; i++) {
-        const struct loss_layers *layers = &loss.layers[i];
-        if (layers->student_count == 0)
+        const struct feature_names *names = &loss.features[i];
+        if (names->student_count == 0)
             value += run_term(p, &loss.terms[i], entry->mixed, (struct pair){0});
-        for (int pair = 0; pair < layers->student_count; pair++)
+        for (int pair = 0; pair < names->student_count; pair++)
             value +=
                 run_term(p, &loss.terms[i], entry->mixed,
-                         (struct pair){layers->student[pair],
-                                       pair < layers->teacher_count ? layers->teacher[pair] : NULL, layers->regressor});
+                         (struct pair){names->student[pair], pair < names->teacher_count ? names->teacher[pair] : NULL,
+                                       names->regressor});
     }
     return value;
 }

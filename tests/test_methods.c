@@ -128,7 +128,7 @@ static void says_what_it_compares(void **state)
            shell("%s fit --cache rich --student tiny.net --epochs 1 --loss 'ce + at(student=block1, "
                  "teacher=stem_relu)' --out said",
                  program));
-    expect(78, "the cache has no value 'layer4'",
+    expect(78, "the cache has no feature 'layer4'",
            shell(FIT "--epochs 1 --out no", program, "ce + hint(student=block1, teacher=layer4)"));
     expect(78, "use regressor=conv1x1",
            shell(FIT "--epochs 1 --out no", program, "ce + hint(student=block1, teacher=stem_relu)"));

@@ -1,6 +1,6 @@
 /* .net files: the presets, names, every layer, and what is wrong with a hostile one. */
 #include "formats/net/net_text.h"
-#include "student_train/preset.h"
+#include "student_train/student/preset.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -62,7 +62,7 @@ static void compares_runs(void **state)
               "table.json | head -1) && test -n \"$accuracy\" && grep -A6 '\"validation\"' run/metrics.json | grep -q "
               "\"accuracy.*$accuracy\" && echo same",
               program));
-    expect(0, "bytes a view", shell("%s compare --cache cache --run run", program));
+    expect(0, "bytes per view", shell("%s compare --cache cache --run run", program));
     expect(66, "metrics.json: is missing", shell("%s compare --run nowhere", program));
     expect(64, "--run", shell("%s compare", program));
 }
@@ -131,11 +131,11 @@ static void another_configuration_is_not_resumed(void **state)
 {
     (void)state;
     expect(0, "", shell(FIT "--epochs 2 --out kept", program));
-    expect(STATUS_CANT_CREATE, "--resume goes on with it", shell(FIT "--epochs 2 --out kept", program));
-    expect(STATUS_CONFIG, "another lr: the run has '1e-3', asked is '0.5'",
+    expect(STATUS_CANT_CREATE, "--resume resumes it", shell(FIT "--epochs 2 --out kept", program));
+    expect(STATUS_CONFIG, "cannot resume: lr was 1e-3, now 0.5",
            shell(FIT "--epochs 2 --lr 0.5 --out kept --resume", program));
     expect(
-        STATUS_CONFIG, "another student",
+        STATUS_CONFIG, "cannot resume: student was ",
         shell("sed s/12/16/ tiny.net >wide.net; %s fit --cache cache --student wide.net --batch 16 --quiet --epochs 2 "
               "--out kept --resume",
               program));
@@ -177,7 +177,7 @@ static void trains_without_a_teacher(void **state)
     expect(0, "best of 2 epochs",
            shell("%s fit --cache bare --student tiny.net --loss ce --epochs 2 --quiet --out teacher_run", program));
     expect(0, "null", shell("grep '\"teacher_accuracy\"' teacher_run/metrics.json | tail -1"));
-    expect(STATUS_CONFIG, "has no teacher's logits, which loss 'kd(T=4)' needs",
+    expect(STATUS_CONFIG, "has no teacher's logits, but loss 'kd(T=4)' needs them",
            shell("%s fit --cache bare --student tiny.net --loss kd --epochs 2 --quiet --out bad", program));
 }
 
@@ -214,7 +214,8 @@ static void refuses_bad_input(void **state)
     expect(STATUS_USAGE, "did you mean --epochs?", shell(FIT "--epoch 3 --out bad", program));
     expect(STATUS_USAGE, "did you mean 'dwpw'?", shell("%s fit --cache cache --student dwpv --out bad", program));
     expect(STATUS_USAGE, "unknown term 'kb', did you mean 'kd'?", shell(FIT "--loss 'ce + kb' --out bad", program));
-    expect(STATUS_CONFIG, "parameters, the budget is 60000; choose a smaller one, or raise it with --max-params",
+    expect(STATUS_CONFIG,
+           "parameters, but the budget is 60000; choose a smaller student, or raise the budget with --max-params",
            shell("%s fit --cache cache --student lightnn --out bad", program));
     expect(STATUS_NO_INPUT, "nowhere", shell("%s fit --cache nowhere --student tiny.net --out bad", program));
     expect(STATUS_NO_INPUT, "none.net", shell("%s fit --cache cache --student none.net --out bad", program));
@@ -226,7 +227,7 @@ static void refuses_bad_input(void **state)
               "%s fit --cache flipped --student tiny.net --quiet --out bad",
               program));
     expect(STATUS_CANT_CREATE, "", shell("touch file; " FIT "--out file/run", program));
-    expect(STATUS_NO_INPUT, "is no run", shell("%s eval --run cache", program));
+    expect(STATUS_NO_INPUT, "not a run", shell("%s eval --run cache", program));
     expect(STATUS_NO_INPUT, "no .jpg",
            shell("mkdir empty; %s predict --run kept --data empty --out x.csv --quiet", program));
     expect(STATUS_USAGE, "either --data", shell("%s predict --run kept --out x.csv", program));

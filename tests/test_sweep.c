@@ -1,6 +1,7 @@
-/* student_train sweep: a grid's runs equal the same runs of fit, alone or side by side; a killed sweep goes on. */
+/* student_train sweep: a grid's runs equal the same runs of fit, alone or side by side; a killed sweep resumes. */
 #define _GNU_SOURCE
 #include "shared/base/files.h"
+#include "student_train/run/fit_identity.h"
 #include "student_train/sweep/sweep_grid.h"
 #include "tests/helper_program.h"
 
@@ -51,9 +52,9 @@ static void bad_grids_are_refused(void **state)
     (void)state;
     static const char *const cases[][2] = {
         {"lr", "write KEY=VALUES"},       {"=3", "write KEY=VALUES"},
-        {"lr=", "write KEY=VALUES"},      {"T=1:", "is no range"},
-        {"T=3:1", "is no range"},         {"T=1:2:0", "is no range"},
-        {"T=1:2:-1", "is no range"},      {"T=nan:2", "is no range"},
+        {"lr=", "write KEY=VALUES"},      {"T=1:", "is not a range"},
+        {"T=3:1", "is not a range"},      {"T=1:2:0", "is not a range"},
+        {"T=1:2:-1", "is not a range"},   {"T=nan:2", "is not a range"},
         {"T=1,,2", "a value is missing"}, {"T=1:100000", "more than 1000 values"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -64,7 +65,112 @@ static void bad_grids_are_refused(void **state)
     }
 }
 
-/* Every cell is the same run as fit's with its options, whether trained alone or with its neighbours. */
+/* Every option of fit with two values. equal: runs with different values cannot be trained side by side, because all
+ * students share what the option sets. A new option needs a row here. */
+static const struct {
+    const char *name, *a, *b;
+    bool equal;
+} side_by_side_options[] = {
+    {"cache", "cache", "cache2", false},
+    {"student", "dwpw", "speed", false}, /* the sweep compares the structures themselves */
+    {"loss", "ce", "kd", false},         /* and the terms */
+    {"epochs", "3", "4", true},
+    {"out", "a", "b", false},
+    {"batch", "16", "32", true},
+    {"size", "0", "20", true},
+    {"optimizer", "adam", "adamw", true},
+    {"lr", "1e-3", "2e-3", false},
+    {"weight-decay", "1e-5", "2e-5", true},
+    {"momentum", "0.9", "0.8", true},
+    {"nesterov", "false", "true", true},
+    {"beta1", "0.9", "0.8", true},
+    {"beta2", "0.999", "0.99", true},
+    {"epsilon", "1e-8", "1e-7", true},
+    {"grad-clip", "10", "0", true},
+    {"schedule", "constant", "cosine", false},
+    {"warmup-epochs", "0", "1", false},
+    {"min-lr", "0", "1e-5", false},
+    {"step-epochs", "30", "20", false},
+    {"gamma", "0.1", "0.2", false},
+    {"restart-epochs", "10", "20", false},
+    {"restart-factor", "2", "3", false},
+    {"ema", "0", "0.9", true},
+    {"patience", "0", "2", false},
+    {"eval-every", "1", "2", true},
+    {"seed", "0", "1", false},
+    {"order-seed", "-1", "1", true},
+    {"order", "shuffle", "sequential", true},
+    {"init", "a.safetensors", "b.safetensors", false},
+    {"max-params", "60000", "0", false},
+    {"device", "auto", "cpu", false},
+    {"threads", "0", "1", false},
+    {"gpu-memory", "0", "1G", false},
+    {"precision", "fp32", "bf16", true},
+    {"time-limit", "0", "5", false},
+    {"name", "a", "b", false},
+    {"resume", "false", "true", false},
+    {"overwrite", "false", "true", false},
+    {"quiet", "false", "true", false},
+    {"json", "false", "true", false},
+};
+
+/* Fit's options with one of them set. */
+static void parse_one(struct fit_options *options, const char *name, const char *value)
+{
+    char texts[5][64];
+    char *argv[] = {texts[0], texts[1], texts[2], texts[3], texts[4]};
+    struct error err = {0};
+    int argc = 0;
+    snprintf(texts[argc++], sizeof texts[0], "fit");
+    snprintf(texts[argc++], sizeof texts[0], "--%s=%s", name, value);
+    if (strcmp(name, "cache") != 0)
+        snprintf(texts[argc++], sizeof texts[0], "--cache=cache");
+    if (strcmp(name, "student") != 0)
+        snprintf(texts[argc++], sizeof texts[0], "--student=dwpw");
+    if (strcmp(name, "out") != 0)
+        snprintf(texts[argc++], sizeof texts[0], "%s", "--out=out");
+    assert_int_equal(fit_options_table(options, "student_train fit", "", NULL, 0, &err), STATUS_OK);
+    if (options_parse(&options->table, argc, argv, &err) != STATUS_OK)
+        fail_msg("--%s=%s: %s", name, value, err.message);
+}
+
+static void options_allow_side_by_side(void **state)
+{
+    (void)state;
+    const int count = sizeof side_by_side_options / sizeof *side_by_side_options;
+    for (int i = 0; i < count; i++) {
+        const char *name = side_by_side_options[i].name;
+        static struct fit_options a, b, again;
+        memset(&a, 0, sizeof a);
+        memset(&b, 0, sizeof b);
+        memset(&again, 0, sizeof again);
+        parse_one(&a, name, side_by_side_options[i].a);
+        parse_one(&b, name, side_by_side_options[i].b);
+        parse_one(&again, name, side_by_side_options[i].a);
+        assert_int_equal(a.table.count, count);
+        assert_string_equal(a.table.specs[i].name, name);
+        assert_true(fit_options_side_by_side(&a, &again));
+        if (fit_options_side_by_side(&a, &b) == side_by_side_options[i].equal)
+            fail_msg("%s %s and %s", name, side_by_side_options[i].a, side_by_side_options[i].b);
+        options_release(&a.table);
+        options_release(&b.table);
+        options_release(&again.table);
+    }
+}
+
+/* Values are compared, not their spelling. */
+static void spelling_does_not_matter(void **state)
+{
+    (void)state;
+    static struct fit_options a, b;
+    parse_one(&a, "weight-decay", "1e-3");
+    parse_one(&b, "weight-decay", "0.001");
+    assert_true(fit_options_side_by_side(&a, &b));
+    options_release(&a.table);
+    options_release(&b.table);
+}
+
+/* Every cell gives the same run as fit with the cell's options, trained alone or side by side with others. */
 static void side_by_side_changes_nothing(void **state)
 {
     (void)state;
@@ -82,7 +188,18 @@ static void side_by_side_changes_nothing(void **state)
     expect(0, "", shell("test -s together/sweep.html && ! ls together/checkpoint-* 2>/dev/null"));
 }
 
-/* Patience ends each run on its own, side by side too. */
+/* A grid of sizes: the images are loaded once, and every cell sees its views at its own size. */
+static void cells_have_their_own_size(void **state)
+{
+    (void)state;
+    expect(0, "2 runs", shell(SWEEP "--grid size=20,24 --out sizes", program));
+    expect(
+        0, "",
+        shell("%s fit --cache cache --student tiny.net --batch 16 --quiet --epochs 3 --size 24 --out size24", program));
+    same_run("size24", "sizes/runs/0002_size=24");
+}
+
+/* Patience ends each run separately, even when runs are trained side by side. */
 static void patience_is_each_runs_own(void **state)
 {
     (void)state;
@@ -97,7 +214,7 @@ static void patience_is_each_runs_own(void **state)
     expect(0, "early", shell("test \"$(cat patient3/runs/*/summary.csv | wc -l)\" -lt 39 && echo early"));
 }
 
-/* Killed again and again, a sweep ends with what an undisturbed one has. */
+/* A sweep that is killed several times ends with the same results as an undisturbed one. */
 static void killed_and_resumed(void **state)
 {
     (void)state;
@@ -110,19 +227,19 @@ static void killed_and_resumed(void **state)
     expect(0, "same",
            shell("cd calm/runs; for d in *; do for f in best.safetensors last.safetensors summary.csv; do "
                  "cmp \"$d/$f\" \"../../killed/runs/$d/$f\" || exit 1; done; done; echo same"));
-    expect(73, "holds a sweep already", shell(SWEEP GRID "--out killed", program));
-    expect(78, "cannot go on with other options", shell(SWEEP GRID "--out killed --resume --lr 0.5", program));
+    expect(73, "already holds a sweep", shell(SWEEP GRID "--out killed", program));
+    expect(78, "cannot resume: lr was 1e-3, now 0.5", shell(SWEEP GRID "--out killed --resume --lr 0.5", program));
 }
 
 static void refuses_bad_sweeps(void **state)
 {
     (void)state;
-    expect(64, "{T}, and no --grid gives it values",
+    expect(64, "{T}, but no --grid gives it values",
            shell(SWEEP "--loss 'kd(T={T})' --grid lr=1,2 --out bad", program));
     expect(64, "neither an option of fit nor a variable", shell(SWEEP "--grid temperature=1,2 --out bad", program));
     expect(64, "--grid", shell(SWEEP "--out bad", program));
     expect(64, "--student is missing", shell("%s sweep --cache cache --epochs 1 --grid lr=1,2 --out bad", program));
-    expect(64, "'T' wants a number", shell(SWEEP "--loss 'kd(T={T})' --grid T=1,0 --out bad", program));
+    expect(64, "'T' must be a number", shell(SWEEP "--loss 'kd(T={T})' --grid T=1,0 --out bad", program));
     expect(0, "2 runs", shell(SWEEP "--grid 'loss=ce,kd(T=2)' --parallel 4 --out mixed", program));
 }
 
@@ -131,7 +248,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(grids_are_read),
         cmocka_unit_test(bad_grids_are_refused),
+        cmocka_unit_test(options_allow_side_by_side),
+        cmocka_unit_test(spelling_does_not_matter),
         cmocka_unit_test(side_by_side_changes_nothing),
+        cmocka_unit_test(cells_have_their_own_size),
         cmocka_unit_test(patience_is_each_runs_own),
         cmocka_unit_test(killed_and_resumed),
         cmocka_unit_test(refuses_bad_sweeps),

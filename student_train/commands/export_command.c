@@ -1,10 +1,11 @@
-/* `student_train export`: a trained student for others: student.safetensors (PyTorch's state_dict names), student.onnx
- * (dynamic batch), student.py (the same structure as a torch.nn.Module), and run.json (classes and preprocessing). */
+/* `student_train export`: writes a trained student for use elsewhere: student.safetensors (names of PyTorch's
+ * state_dict), student.onnx (dynamic batch), student.py (the same structure as a torch.nn.Module), and run.json
+ * (classes and preprocessing). */
 #include "formats/onnx/onnx_write.h"
 #include "formats/export/student_py.h"
 #include "shared/base/files.h"
-#include "shared/base/options.h"
-#include "student_train/commands/commands.h"
+#include "student_train/commands/command.h"
+#include "student_train/commands/student_commands.h"
 #include "student_train/run/run_folder.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,8 +34,9 @@ cleanup:
     return status;
 }
 
-static enum status run(const struct export_options *options, struct error *err)
+static enum status run(void *context, struct error *err)
 {
+    const struct export_options *options = context;
     enum status status = STATUS_OK;
     struct run_info info = {0};
     struct student student = {0};
@@ -51,7 +53,6 @@ cleanup:
 
 enum status export_command(int argc, char **argv, struct error *err)
 {
-    enum status status = STATUS_OK;
     struct export_options o = {0};
     const struct option_spec specs[] = {
         {"run", OPTION_STRING, &o.run, "RUN", NULL, "the run's folder", .required = true},
@@ -62,12 +63,5 @@ enum status export_command(int argc, char **argv, struct error *err)
                             .summary = "writes a trained student as safetensors, ONNX and PyTorch source",
                             .specs = specs,
                             .count = sizeof specs / sizeof *specs};
-    TRY(options_parse(&table, argc, argv, err));
-    if (table.help)
-        options_print_help(&table, stdout);
-    else
-        status = run(&o, err);
-cleanup:
-    options_release(&table);
-    return status;
+    return command_run(&table, argc, argv, run, &o, err);
 }

@@ -1,8 +1,8 @@
-/* `student_train inspect`: what a student is: parameters, arithmetic, and the plan that it is trained by. */
-#include "shared/base/options.h"
+/* `student_train inspect`: shows a student: its parameters, its arithmetic, and the plan that trains it. */
 #include "shared/graph/plan.h"
-#include "student_train/commands/commands.h"
-#include "student_train/student.h"
+#include "student_train/commands/command.h"
+#include "student_train/commands/student_commands.h"
+#include "student_train/student/student.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -11,8 +11,9 @@ struct inspect_options {
     int channels, size, classes, batch;
 };
 
-static enum status run(const struct inspect_options *options, struct error *err)
+static enum status run(void *context, struct error *err)
 {
+    const struct inspect_options *options = context;
     enum status status = STATUS_OK;
     struct student student = {0};
     struct plan plan = {0};
@@ -23,7 +24,7 @@ static enum status run(const struct inspect_options *options, struct error *err)
     text = plan_describe(&plan);
     if (!text)
         TRY(error_no_memory(err, 0, "the plan's description"));
-    printf("%s: input %dx%dx%d, %d classes\n%zu parameters, %.1f million multiply-accumulates an image\n\n%s",
+    printf("%s: input %dx%dx%d, %d classes\n%zu parameters, %.1f million multiply-accumulates per image\n\n%s",
            options->student, options->channels, options->size, options->size, options->classes,
            graph_parameter_count(&student.graph), (double)graph_multiply_count(&student.graph) / 1e6, text);
 cleanup:
@@ -33,27 +34,19 @@ cleanup:
     return status;
 }
 
-enum status inspect_command(int argc, char **argv, struct error *err)
+enum status inspect_student_command(int argc, char **argv, struct error *err)
 {
-    enum status status = STATUS_OK;
     struct inspect_options o = {0};
     const struct option_spec specs[] = {
         {"student", OPTION_STRING, &o.student, "PRESET|FILE.net|FILE.onnx", NULL, "the network", .required = true},
-        {"channels", OPTION_INT, &o.channels, "N", "3", "of the images", .minimum = 1, .maximum = 3},
+        {"channels", OPTION_INT, &o.channels, "N", "3", "channels of the images", .minimum = 1, .maximum = 3},
         {"size", OPTION_INT, &o.size, "N", "224", "side of the images", .minimum = 1, .maximum = 4096},
-        {"classes", OPTION_INT, &o.classes, "N", "11", "of the data set", .minimum = 1, .maximum = 65536},
-        {"batch", OPTION_INT, &o.batch, "N", "128", "images a step", .minimum = 1, .maximum = 65536},
+        {"classes", OPTION_INT, &o.classes, "N", "11", "number of classes", .minimum = 1, .maximum = 65536},
+        {"batch", OPTION_INT, &o.batch, "N", "128", "images per step", .minimum = 1, .maximum = 65536},
     };
     struct options table = {.command = "student_train inspect",
                             .summary = "shows a student: parameters, arithmetic, training plan",
                             .specs = specs,
                             .count = sizeof specs / sizeof *specs};
-    TRY(options_parse(&table, argc, argv, err));
-    if (table.help)
-        options_print_help(&table, stdout);
-    else
-        status = run(&o, err);
-cleanup:
-    options_release(&table);
-    return status;
+    return command_run(&table, argc, argv, run, &o, err);
 }

@@ -1,10 +1,10 @@
-/* `student_train losses`: the terms that --loss may have, from the table in loss_terms.c. */
+/* `student_train losses`: lists the terms of --loss, from the table in loss_terms.c. */
 #define _GNU_SOURCE
 #include "formats/json.h"
 #include "shared/base/number_text.h"
-#include "shared/base/options.h"
 #include "shared/base/suggest.h"
-#include "student_train/commands/commands.h"
+#include "student_train/commands/command.h"
+#include "student_train/commands/student_commands.h"
 #include "student_train/loss/loss_terms.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,53 +12,21 @@
 
 enum { WIDTH = 100, NAME_COLUMN = 2, LABEL_COLUMN = 16, TEXT_COLUMN = 28, MAX_NAMES = 64 };
 
-/* What a parameter means; a row with a term comes before the one for all terms. */
+/* What a term compares, and the heading that it is listed under; the table of terms has them in this order. */
 static const struct {
-    const char *term, *parameter, *meaning;
-} meanings[] = {
-    {"dkd", "alpha", "weight of the target class against the rest"},
-    {"dkd", "beta", "weight of the other classes among themselves"},
-    {"dist", "beta", "weight of the correlation within rows (classes of a sample)"},
-    {"dist", "gamma", "weight of the correlation within columns (samples of a class)"},
-    {"nkd", "gamma", "weight of the classes other than the label"},
-    {"ce", "student", "a value of the student instead of its logits"},
-    {"crd", "momentum", "of the memories"},
-    {NULL, "T", "temperature: logits are divided by it"},
-    {NULL, "label_smoothing", "share of the target that all classes get alike"},
-    {NULL, "reduction", "batchmean: the sum over classes; mean: their mean, which is weaker by the number of classes"},
-    {NULL, "standardise", "logits minus their mean, divided by their standard deviation, row by row"},
-    {NULL, "form", "kl: the divergence; printed: with probabilities where it has their logarithm"},
-    {NULL, "student", "value of the student, or several as [a, b]; student_train inspect lists them"},
-    {NULL, "teacher", "feature of the cache, or several as [a, b]; as many as student has"},
-    {NULL, "regressor", "trained layer that brings the student's value to the teacher's channels"},
-    {NULL, "distance", "of differences: squared, or smooth L1 (huber: the same, beta 1)"},
-    {NULL, "scale", "mean: distances are divided by their mean"},
-    {NULL, "variance", "of every channel at the beginning"},
-    {NULL, "negatives", "other samples that a sample is held against"},
-    {NULL, "warmup", "epochs in which the weight rises from 0"},
-    {NULL, "ramp", "then the weight goes to this many times itself ..."},
-    {NULL, "ramp_epochs", "... in so many epochs; 0: it stays"},
+    const char *heading, *text;
+} compared[] = {
+    [COMPARES_LOGITS] = {"On logits", "the logits"},
+    [COMPARES_LOGITS_OR_FEATURE] = {"On logits", "the student's logits, or one of its features"},
+    [COMPARES_ELEMENTS] = {"On features, element by element",
+                           "features of the same shape (regressor= makes them so; larger maps are averaged)"},
+    [COMPARES_PIXELS] = {"On features, element by element",
+                         "maps of the same height and width (larger maps are averaged)"},
+    [COMPARES_ROWS] = {"On how the samples of a batch relate to one another", "features of any shapes"},
+    [COMPARES_EMBEDDINGS] = {"In trained embeddings", "features of any shapes, in trained embeddings"},
 };
 
-static const char *const compared[] = {
-    [VALUES_NONE] = "the logits",
-    [VALUES_OPTIONAL] = "the student's logits, or a value of it",
-    [VALUES_EQUAL] = "values of the same shape (regressor= makes them so; larger maps are averaged)",
-    [VALUES_PIXELS] = "maps of the same height and width (larger ones are averaged)",
-    [VALUES_ANY] = "values of any shapes",
-    [VALUES_EMBEDDED] = "values of any shapes, in trained embeddings",
-};
-
-static const char *meaning(const struct loss_entry *entry, const struct loss_parameter *parameter)
-{
-    for (size_t i = 0; i < sizeof meanings / sizeof *meanings; i++)
-        if ((!meanings[i].term || strcmp(meanings[i].term, entry->name) == 0) &&
-            strcmp(meanings[i].parameter, parameter->name) == 0)
-            return meanings[i].meaning;
-    return "";
-}
-
-/* Prints text in words after a label; further lines are as far in. */
+/* Prints a label, then text that is wrapped at words and indented by `column`. */
 static void print_text(const char *label, int column, const char *text)
 {
     int at = printf("%-*s", column, label);
@@ -80,7 +48,7 @@ static void print_text(const char *label, int column, const char *text)
     printf("\n");
 }
 
-/* Which of its words a parameter has by itself. */
+/* The index of a parameter's default word. */
 static unsigned default_word(const struct loss_entry *entry, const struct loss_parameter *parameter)
 {
     const void *value = loss_parameter_field(&entry->defaults, parameter);
@@ -89,7 +57,7 @@ static unsigned default_word(const struct loss_entry *entry, const struct loss_p
                                                : 0;
 }
 
-/* "T=4 (0.001..10000)", "reduction=batchmean|mean" (the default first), "student=VALUE". */
+/* "T=4 (0.001..10000)", "reduction=batchmean|mean" (the default first), "student=FEATURE". */
 static void write_parameter(FILE *out, const struct loss_entry *entry, const struct loss_parameter *parameter)
 {
     char number[FLOAT_TEXT_SIZE];
@@ -104,11 +72,11 @@ static void write_parameter(FILE *out, const struct loss_entry *entry, const str
             if (i != usual)
                 fprintf(out, "|%s", parameter->words[i]);
     } else {
-        fputs("VALUE", out);
+        fputs("FEATURE", out);
     }
 }
 
-/* A parameter's text, malloc'ed; of the whole list where all is set. NULL out of memory. */
+/* A parameter's text, or that of the whole list if all is set; malloc'ed, NULL when out of memory. */
 static char *parameter_text(const struct loss_entry *entry, const struct loss_parameter *list, bool all)
 {
     char *text = NULL;
@@ -149,27 +117,24 @@ static enum status print_row(const struct loss_entry *entry, struct error *err)
 
 static enum status print_table(struct error *err)
 {
-    static const struct {
-        const char *title;
-        unsigned values; /* a bit for each of enum loss_compared */
-    } groups[] = {{"On logits", 1u << VALUES_NONE | 1u << VALUES_OPTIONAL},
-                  {"On features, element by element", 1u << VALUES_EQUAL | 1u << VALUES_PIXELS},
-                  {"On how the samples of a batch lie to one another", 1u << VALUES_ANY},
-                  {"In trained embeddings", 1u << VALUES_EMBEDDED}};
+    const char *heading = "";
     enum status status = STATUS_OK;
-    printf("Terms of --loss 'WEIGHT*TERM(PARAMETER=VALUE, ...) + ...', a weight is 1 where none is given.\n"
-           "`student_train losses TERM` has a term's formula and what its parameters mean.\n");
-    for (size_t g = 0; g < sizeof groups / sizeof *groups; g++) {
-        printf("\n%s\n", groups[g].title);
-        for (int i = 0; i < loss_entry_count; i++)
-            if (groups[g].values >> loss_entries[i].values & 1)
-                TRY(print_row(&loss_entries[i], err));
+    printf("Terms of --loss 'WEIGHT*TERM(PARAMETER=VALUE, ...) + ...'; the weight is 1 if none is given.\n"
+           "`student_train losses TERM` shows a term's formula and the meaning of its parameters.\n");
+    for (int i = 0; i < loss_entry_count; i++) {
+        const char *next = compared[loss_entries[i].compares].heading;
+        if (strcmp(next, heading) != 0)
+            printf("\n%s\n", next);
+        heading = next;
+        TRY(print_row(&loss_entries[i], err));
     }
     printf("\n");
-    print_text("", 0,
-               "Every term also has warmup=E (epochs in which its weight rises from 0), ramp=R and ramp_epochs=E (then "
-               "it goes to R times itself in E epochs). Without student= and teacher= terms on features compare the "
-               "vectors before the last linear layers; the logits where the cache has no such feature.");
+    print_text(
+        "", 0,
+        "Every term also has warmup=E (epochs in which its weight rises from 0), ramp=R and ramp_epochs=E (after "
+        "the warm-up the weight goes to R times its value within E epochs). Without student= and teacher=, terms "
+        "on features compare the vectors before the last linear layers, or the logits if the cache has no such "
+        "vector.");
 cleanup:
     return status;
 }
@@ -180,7 +145,7 @@ static enum status print_term(const struct loss_entry *entry, struct error *err)
     printf("%s\n", entry->name);
     print_text("  what", LABEL_COLUMN, entry->what);
     print_text("  formula", LABEL_COLUMN, entry->formula);
-    print_text("  compares", LABEL_COLUMN, compared[entry->values]);
+    print_text("  compares", LABEL_COLUMN, compared[entry->compares].text);
     print_text("  needs", LABEL_COLUMN,
                entry->needs_teacher && entry->needs_labels ? "a cache with a teacher, and labels"
                : entry->needs_teacher                      ? "a cache with a teacher; no labels"
@@ -196,11 +161,12 @@ static enum status print_term(const struct loss_entry *entry, struct error *err)
                 return error_no_memory(err, 0, "a table");
             snprintf(label, sizeof label, "    %s  ", text);
             free(text);
-            print_text(label, LABEL_COLUMN + 26, meaning(entry, p));
+            print_text(label, LABEL_COLUMN + 26, p->meaning);
         }
-    print_text("", 0,
-               "z: logits of n rows and C classes, s the student's, t the teacher's; y: label; f: a value; x: the "
-               "same, flattened to a row.");
+    print_text(
+        "", 0,
+        "z: logits of n rows and C classes, s the student's, t the teacher's; y: the label; f: a feature; x: the "
+        "same feature, flattened to a row.");
     return STATUS_OK;
 }
 
@@ -210,7 +176,7 @@ static cJSON *parameter_json(const struct loss_entry *entry, const struct loss_p
 {
     cJSON *item = cJSON_CreateObject();
     cJSON_AddStringToObject(item, "name", parameter->name);
-    cJSON_AddStringToObject(item, "meaning", meaning(entry, parameter));
+    cJSON_AddStringToObject(item, "meaning", parameter->meaning);
     if (parameter->type == PARAMETER_NUMBER) {
         const float *value = loss_parameter_field(&entry->defaults, parameter);
         cJSON_AddItemToObject(item, "default", json_float(*value));
@@ -232,7 +198,7 @@ static cJSON *entry_json(const struct loss_entry *entry)
     cJSON_AddStringToObject(item, "term", entry->name);
     cJSON_AddStringToObject(item, "what", entry->what);
     cJSON_AddStringToObject(item, "formula", entry->formula);
-    cJSON_AddStringToObject(item, "compares", compared[entry->values]);
+    cJSON_AddStringToObject(item, "compares", compared[entry->compares].text);
     cJSON_AddStringToObject(item, "source", entry->source);
     cJSON_AddStringToObject(item, "usual", entry->usual);
     cJSON_AddBoolToObject(item, "needs_teacher", entry->needs_teacher);
@@ -244,61 +210,62 @@ static cJSON *entry_json(const struct loss_entry *entry)
     return item;
 }
 
-/* One term's object, or the array of all. */
-static enum status print_json(const struct loss_entry *entry, struct error *err)
+static cJSON *all_json(void)
 {
-    cJSON *tree = entry ? entry_json(entry) : cJSON_CreateArray();
-    for (int i = 0; i < loss_entry_count && !entry; i++)
-        cJSON_AddItemToArray(tree, entry_json(&loss_entries[i]));
-    char *text = cJSON_Print(tree);
-    cJSON_Delete(tree);
-    if (!text)
-        return error_no_memory(err, 0, "a table");
-    printf("%s\n", text);
-    free(text);
-    return STATUS_OK;
+    cJSON *list = cJSON_CreateArray();
+    for (int i = 0; i < loss_entry_count; i++)
+        cJSON_AddItemToArray(list, entry_json(&loss_entries[i]));
+    return list;
 }
+
+/* ---- the command ---- */
 
 static enum status find_term(const char *name, const struct loss_entry **entry, struct error *err)
 {
     const char *names[MAX_NAMES];
     int count = 0;
-    for (; count < loss_entry_count && count < MAX_NAMES; count++) {
+    *entry = loss_entry_find(name);
+    if (*entry)
+        return STATUS_OK;
+    for (; count < loss_entry_count && count < MAX_NAMES; count++)
         names[count] = loss_entries[count].name;
-        if (strcmp(name, names[count]) == 0) {
-            *entry = &loss_entries[count];
-            return STATUS_OK;
-        }
-    }
     const char *near = suggest(name, names, count);
     if (near)
         return error_set(err, STATUS_USAGE, NULL, "unknown term '%s'; did you mean '%s'?", name, near);
-    return error_set(err, STATUS_USAGE, NULL, "unknown term '%s'; `student_train losses` lists them", name);
+    return error_set(err, STATUS_USAGE, NULL, "unknown term '%s'; `student_train losses` lists the terms", name);
+}
+
+struct losses_options {
+    const char *term;
+    bool json;
+};
+
+static enum status run(void *context, struct error *err)
+{
+    const struct losses_options *options = context;
+    const struct loss_entry *entry = NULL;
+    enum status status = STATUS_OK;
+    if (options->term)
+        TRY(find_term(options->term, &entry, err));
+    if (options->json)
+        TRY(command_print_json(entry ? entry_json(entry) : all_json(), "a table", err));
+    else
+        TRY(entry ? print_term(entry, err) : print_table(err));
+cleanup:
+    return status;
 }
 
 enum status losses_command(int argc, char **argv, struct error *err)
 {
-    enum status status = STATUS_OK;
-    const char *term = NULL;
-    const struct loss_entry *entry = NULL;
-    bool json = false;
+    struct losses_options o = {0};
     const struct option_spec specs[] = {
-        {"term", OPTION_POSITIONAL, &term, "TERM", NULL, "only this one, with its formula and what parameters mean"},
-        {"json", OPTION_FLAG, &json, NULL, NULL, "as JSON"},
+        {"term", OPTION_POSITIONAL, &o.term, "TERM", NULL,
+         "show only this term, with its formula and the meaning of its parameters"},
+        {"json", OPTION_FLAG, &o.json, NULL, NULL, "print as JSON"},
     };
     struct options table = {.command = "student_train losses",
-                            .summary = "lists the terms that --loss may have",
+                            .summary = "lists the terms of --loss",
                             .specs = specs,
                             .count = sizeof specs / sizeof *specs};
-    TRY(options_parse(&table, argc, argv, err));
-    if (table.help) {
-        options_print_help(&table, stdout);
-        goto cleanup;
-    }
-    if (term)
-        TRY(find_term(term, &entry, err));
-    status = json ? print_json(entry, err) : entry ? print_term(entry, err) : print_table(err);
-cleanup:
-    options_release(&table);
-    return status;
+    return command_run(&table, argc, argv, run, &o, err);
 }

@@ -1,7 +1,7 @@
-/* `student_train predict`: classes of a folder of photos, or of a split of a cache, as the Kaggle file. */
+/* `student_train predict`: classifies a folder of photos, or a split of a cache, and writes the Kaggle file. */
 #include "formats/export/kaggle_csv.h"
-#include "shared/base/options.h"
-#include "student_train/commands/commands.h"
+#include "student_train/commands/command.h"
+#include "student_train/commands/student_commands.h"
 #include "student_train/trainer/evaluation.h"
 #include "student_train/run/photos.h"
 #include <stdlib.h>
@@ -54,8 +54,9 @@ cleanup:
     return status;
 }
 
-static enum status run(const struct predict_options *options, struct error *err)
+static enum status run(void *context, struct error *err)
 {
+    const struct predict_options *options = context;
     enum status status = STATUS_OK;
     struct finished_run finished = {0};
     struct progress progress;
@@ -77,33 +78,21 @@ cleanup:
 
 enum status predict_command(int argc, char **argv, struct error *err)
 {
-    enum status status = STATUS_OK;
     struct predict_options o = {0};
     const struct option_spec specs[] = {
         {"run", OPTION_STRING, &o.run, "RUN", NULL, "the run's folder", .required = true},
-        {"data", OPTION_STRING, &o.data, "DIR", NULL, "a folder of photos, taken in the byte order of their names"},
-        {"cache", OPTION_STRING, &o.cache, "CACHE", NULL, "a cache, instead of photos"},
-        {"split", OPTION_CHOICE, &o.split, NULL, "test", "which samples of the cache", .choices = split_choices},
+        {"data", OPTION_STRING, &o.data, "DIR", NULL, "a folder of photos, in the byte order of their names"},
+        {"cache", OPTION_STRING, &o.cache, "CACHE", NULL, "a cache instead of photos"},
+        {"split", OPTION_CHOICE, &o.split, NULL, "test", "which split of the cache", .choices = split_choices},
         {"out", OPTION_STRING, &o.out, "FILE.csv", NULL, "the file to write: Id,Category", .required = true},
         {"weights", OPTION_STRING, &o.weights, "best|last|FILE", "best", "which weights"},
-        {"batch", OPTION_INT, &o.batch, "N", "128", "images a step", .minimum = 1, .maximum = 65536},
-        {"device", OPTION_STRING, &o.compute.device, "auto|cpu|cuda[:K]", "auto", "where to compute"},
-        {"threads", OPTION_INT, &o.compute.threads, "N", "0", "of the CPU; 0: all processors", .minimum = 0,
-         .maximum = 1024},
-        {"gpu-memory", OPTION_SIZE, &o.compute.gpu_memory, "SIZE", "0",
-         "use no more of the GPU's memory; 0: what is free"},
+        {"batch", OPTION_INT, &o.batch, "N", "128", "images per step", .minimum = 1, .maximum = 65536},
+        COMPUTE_OPTIONS(o.compute),
         {"quiet", OPTION_FLAG, &o.quiet, NULL, NULL, "no progress"},
     };
     struct options table = {.command = "student_train predict",
                             .summary = "classifies photos and writes the Kaggle file",
                             .specs = specs,
                             .count = sizeof specs / sizeof *specs};
-    TRY(options_parse(&table, argc, argv, err));
-    if (table.help)
-        options_print_help(&table, stdout);
-    else
-        status = run(&o, err);
-cleanup:
-    options_release(&table);
-    return status;
+    return command_run(&table, argc, argv, run, &o, err);
 }

@@ -40,7 +40,7 @@ static bool take(struct reader *reader, char c)
     return there;
 }
 
-/* An identifier; false where there is none. */
+/* An identifier; false if there is none. */
 static bool read_word(struct reader *reader, char word[LOSS_MAX_NAME])
 {
     size_t length = 0;
@@ -81,13 +81,13 @@ static enum status unknown(struct reader *reader, const char *what, const char *
                near ? "'?" : "", list);
 }
 
-/* The index of a word in words. */
+/* The index of a word in the parameter's words. */
 static enum status read_choice(struct reader *reader, const struct loss_parameter *parameter, int *choice)
 {
     char word[LOSS_MAX_NAME];
     int count = 0;
     if (!read_word(reader, word))
-        return bad(reader, "'%s' wants a word", parameter->name);
+        return bad(reader, "'%s' needs a word", parameter->name);
     for (; parameter->words[count]; count++)
         if (strcmp(parameter->words[count], word) == 0) {
             *choice = count;
@@ -96,31 +96,31 @@ static enum status read_choice(struct reader *reader, const struct loss_paramete
     return unknown(reader, parameter->name, word, parameter->words, count);
 }
 
-/* The name of a value: plain characters, or anything in quotes. */
-static enum status read_layer(struct reader *reader, char layer[LOSS_MAX_LAYER])
+/* The name of a feature: plain characters, or anything in quotes. */
+static enum status read_feature(struct reader *reader, char name[LOSS_MAX_FEATURE_NAME])
 {
     size_t length = 0;
     skip_blanks(reader);
     const char quote = *reader->at == '\'' || *reader->at == '"' ? *reader->at++ : 0;
     while (reader->at[length] && (quote ? reader->at[length] != quote : loss_name_plain(reader->at[length])))
         length++;
-    if (length == 0 || length >= LOSS_MAX_LAYER || (quote && reader->at[length] != quote))
-        return bad(reader, "the name of a value is missing, such as student=block5");
-    memcpy(layer, reader->at, length);
-    layer[length] = 0;
+    if (length == 0 || length >= LOSS_MAX_FEATURE_NAME || (quote && reader->at[length] != quote))
+        return bad(reader, "the name of a feature is missing, such as student=block5");
+    memcpy(name, reader->at, length);
+    name[length] = 0;
     reader->at += length + (quote != 0);
     return STATUS_OK;
 }
 
-static enum status read_layers(struct reader *reader, char layers[LOSS_MAX_PAIRS][LOSS_MAX_LAYER], int *count)
+static enum status read_features(struct reader *reader, char names[LOSS_MAX_PAIRS][LOSS_MAX_FEATURE_NAME], int *count)
 {
     enum status status = STATUS_OK;
     const bool list = take(reader, '[');
     *count = 0;
     do {
         if (*count == LOSS_MAX_PAIRS)
-            return bad(reader, "more than %d values", LOSS_MAX_PAIRS);
-        TRY(read_layer(reader, layers[(*count)++]));
+            return bad(reader, "more than %d features", LOSS_MAX_PAIRS);
+        TRY(read_feature(reader, names[(*count)++]));
     } while (list && take(reader, ','));
     if (list && !take(reader, ']'))
         TRY(bad(reader, "']' is missing"));
@@ -129,19 +129,19 @@ cleanup:
 }
 
 static enum status read_value(struct reader *reader, const struct loss_parameter *parameter, struct loss_term *term,
-                              struct loss_layers *layers)
+                              struct feature_names *features)
 {
     enum status status = STATUS_OK;
     float number = 0;
     int choice = 0;
     switch (parameter->type) {
     case PARAMETER_STUDENT:
-        return read_layers(reader, layers->student, &layers->student_count);
+        return read_features(reader, features->student, &features->student_count);
     case PARAMETER_TEACHER:
-        return read_layers(reader, layers->teacher, &layers->teacher_count);
+        return read_features(reader, features->teacher, &features->teacher_count);
     case PARAMETER_REGRESSOR:
         TRY(read_choice(reader, parameter, &choice));
-        layers->regressor = (enum loss_regressor)choice;
+        features->regressor = (enum loss_regressor)choice;
         break;
     case PARAMETER_WORD:
         TRY(read_choice(reader, parameter, &choice));
@@ -153,7 +153,7 @@ static enum status read_value(struct reader *reader, const struct loss_parameter
         break;
     case PARAMETER_NUMBER:
         if (!read_number(reader, &number) || number < parameter->low || number >= parameter->high)
-            return bad(reader, "'%s' wants a number from %g up to %g", parameter->name, (double)parameter->low,
+            return bad(reader, "'%s' must be a number from %g to below %g", parameter->name, (double)parameter->low,
                        (double)parameter->high);
         *(float *)loss_parameter_field(term, parameter) = number;
         break;
@@ -173,7 +173,7 @@ static int list_parameters(const struct loss_entry *entry, const char *names[MAX
 }
 
 static enum status read_parameters(struct reader *reader, const struct loss_entry *entry, struct loss_term *term,
-                                   struct loss_layers *layers)
+                                   struct feature_names *features)
 {
     enum status status = STATUS_OK;
     if (!take(reader, '(') || take(reader, ')'))
@@ -189,31 +189,23 @@ static enum status read_parameters(struct reader *reader, const struct loss_entr
             return unknown(reader, "parameter", word, names, count);
         if (!take(reader, '='))
             return bad(reader, "'=' is missing after '%s'", word);
-        status = read_value(reader, parameter, term, layers);
+        status = read_value(reader, parameter, term, features);
     } while (status == STATUS_OK && take(reader, ','));
     if (status == STATUS_OK && !take(reader, ')'))
         return bad(reader, "')' is missing");
     return status;
 }
 
-/* Values come in pairs, and terms that cannot do without must have them. */
-static enum status check_layers(const struct reader *reader, const struct loss_entry *entry,
-                                const struct loss_layers *layers)
+/* Features come in pairs, except for a term that compares the student's feature with the labels. */
+static enum status check_features(const struct reader *reader, const struct loss_entry *entry,
+                                  const struct feature_names *features)
 {
-    if (entry->values == VALUES_OPTIONAL && layers->student_count > 1)
-        return bad(reader, "%s wants one value", entry->name);
-    if (entry->values != VALUES_OPTIONAL && layers->student_count != layers->teacher_count)
-        return bad(reader, "%s has %d values of the student and %d of the teacher; give both sides, in pairs",
-                   entry->name, layers->student_count, layers->teacher_count);
+    if (entry->compares == COMPARES_LOGITS_OR_FEATURE && features->student_count > 1)
+        return bad(reader, "%s takes one feature", entry->name);
+    if (entry->compares != COMPARES_LOGITS_OR_FEATURE && features->student_count != features->teacher_count)
+        return bad(reader, "%s has %d features of the student and %d of the teacher; give them in pairs", entry->name,
+                   features->student_count, features->teacher_count);
     return STATUS_OK;
-}
-
-static const struct loss_entry *find_entry(const char *word)
-{
-    for (int i = 0; i < loss_entry_count; i++)
-        if (strcmp(loss_entries[i].name, word) == 0)
-            return &loss_entries[i];
-    return NULL;
 }
 
 static enum status read_term(struct reader *reader, struct loss_expression *expression)
@@ -229,7 +221,7 @@ static enum status read_term(struct reader *reader, struct loss_expression *expr
         return bad(reader, "'*' is missing after the weight");
     if (!read_word(reader, word))
         return bad(reader, "a term is missing, such as ce or kd(T=4)");
-    const struct loss_entry *entry = find_entry(word);
+    const struct loss_entry *entry = loss_entry_find(word);
     if (!entry) {
         const char *names[MAX_NAMES];
         for (int k = 0; k < loss_entry_count; k++)
@@ -245,8 +237,8 @@ static enum status read_term(struct reader *reader, struct loss_expression *expr
     expression->needs_teacher |= entry->needs_teacher;
     expression->needs_labels |= entry->needs_labels;
     expression->count++;
-    TRY(read_parameters(reader, entry, &expression->terms[i], &expression->layers[i]));
-    TRY(check_layers(reader, entry, &expression->layers[i]));
+    TRY(read_parameters(reader, entry, &expression->terms[i], &expression->features[i]));
+    TRY(check_features(reader, entry, &expression->features[i]));
 cleanup:
     return status;
 }
@@ -264,17 +256,18 @@ float loss_term_weight(const struct loss_term *term, int epoch)
     return weight;
 }
 
-bool loss_expression_on_values(const struct loss_expression *expression, int i)
+bool loss_expression_on_features(const struct loss_expression *expression, int i)
 {
-    const enum loss_compared values = expression->entries[i]->values;
-    return values == VALUES_OPTIONAL ? expression->layers[i].student_count > 0 : values != VALUES_NONE;
+    const enum loss_compares compares = expression->entries[i]->compares;
+    return compares == COMPARES_LOGITS_OR_FEATURE ? expression->features[i].student_count > 0
+                                                  : compares != COMPARES_LOGITS;
 }
 
 bool loss_expression_alike(const struct loss_expression *a, const struct loss_expression *b)
 {
     bool same = a->count == b->count;
     for (int i = 0; same && i < a->count; i++)
-        same = a->entries[i] == b->entries[i] && memcmp(&a->layers[i], &b->layers[i], sizeof a->layers[i]) == 0;
+        same = a->entries[i] == b->entries[i] && memcmp(&a->features[i], &b->features[i], sizeof a->features[i]) == 0;
     return same;
 }
 

@@ -1,23 +1,29 @@
-/* What the terms of a loss train beside the student: regressors and embeddings, which are layers of the training graph,
- * and weights that only the term reads. */
-#include "student_train/loss/loss_binding.h"
+/* What the terms of a loss train beside the student: regressors and embeddings, which become layers of the training
+ * graph, and weights that only the term reads. */
+#include "student_train/loss/loss_binder.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-static enum status add_weight(struct loss_binding *b, const char *what, const int *dims, int rank, bool trained,
+/* TERM.PART.WHAT, such as "hint.0.regressor". */
+static void name_of(const struct loss_binder *b, const char *what, char name[2 * NODE_MAX_NAME])
+{
+    snprintf(name, 2 * NODE_MAX_NAME, "%.60s.%d.%.60s", b->loss->names[b->term], b->part, what);
+}
+
+static enum status add_weight(struct loss_binder *b, const char *what, const int *dims, int rank, bool trained,
                               int *index)
 {
     char name[2 * NODE_MAX_NAME];
-    snprintf(name, sizeof name, "%.60s.%d.%.60s", b->loss->names[b->term], b->part, what);
-    return graph_add_weight(&b->values->graph, name, dims, rank, trained, index, b->err);
+    name_of(b, what, name);
+    return graph_add_weight(&b->binding->graph, name, dims, rank, trained, index, b->err);
 }
 
 /* Appends a layer with weights that reads b->node and becomes b->node; kernel 0: a linear layer. */
-static enum status add_layer(struct loss_binding *b, const char *what, int out, int kernel)
+static enum status add_layer(struct loss_binder *b, const char *what, int out, int kernel)
 {
-    struct graph *graph = &b->values->graph;
+    struct graph *graph = &b->binding->graph;
     const int in = graph->nodes[b->node].shape.c, size = kernel ? kernel : 1;
     struct node node = node_default(kernel ? OP_CONV : OP_LINEAR);
     char name[2 * NODE_MAX_NAME];
@@ -28,21 +34,21 @@ static enum status add_layer(struct loss_binding *b, const char *what, int out, 
     TRY(add_weight(b, name, &out, 1, true, &node.bias));
     node.kernel_h = node.kernel_w = kernel;
     node.pad_top = node.pad_left = node.pad_bottom = node.pad_right = kernel / 2;
-    snprintf(name, sizeof name, "%.60s.%d.%.60s", b->loss->names[b->term], b->part, what);
+    name_of(b, what, name);
     TRY(graph_add(graph, &node, name, &b->node, 1, &b->node, b->err));
 cleanup:
     return status;
 }
 
-static enum status add_plain(struct loss_binding *b, const struct node *node, const char *what)
+static enum status add_plain(struct loss_binder *b, const struct node *node, const char *what)
 {
     char name[2 * NODE_MAX_NAME];
-    snprintf(name, sizeof name, "%.60s.%d.%.60s", b->loss->names[b->term], b->part, what);
-    return graph_add(&b->values->graph, node, name, &b->node, 1, &b->node, b->err);
+    name_of(b, what, name);
+    return graph_add(&b->binding->graph, node, name, &b->node, 1, &b->node, b->err);
 }
 
-/* A linear layer on the student's vector; of a map, on its average. */
-static enum status add_linear(struct loss_binding *b, const char *what, int out)
+/* A linear layer on the student's vector; if it is a map, on its average. */
+static enum status add_linear(struct loss_binder *b, const char *what, int out)
 {
     const struct node pool = node_default(OP_GLOBAL_AVERAGE_POOL);
     enum status status = STATUS_OK;
@@ -53,8 +59,8 @@ cleanup:
     return status;
 }
 
-/* VID's: three 1x1 convolutions with ReLU between, as RepDistiller has it. */
-static enum status add_vid_regressor(struct loss_binding *b)
+/* VID's regressor: three 1x1 convolutions with ReLU in between, as in RepDistiller. */
+static enum status add_vid_regressor(struct loss_binder *b)
 {
     struct node relu = node_default(OP_ACTIVATION);
     const char *const names[] = {"regressor0", "regressor1", "regressor2"};
@@ -69,16 +75,16 @@ cleanup:
     return status;
 }
 
-static enum status add_regressor(struct loss_binding *b)
+static enum status add_regressor(struct loss_binder *b)
 {
-    switch (b->layers->regressor) {
+    switch (b->names->regressor) {
     case REGRESSOR_CONV1X1:
         return add_layer(b, "regressor", b->teacher.c, 1);
     case REGRESSOR_CONV3X3:
         return add_layer(b, "regressor", b->teacher.c, 3);
     case REGRESSOR_LINEAR:
         if (b->teacher.h * b->teacher.w > 1)
-            return loss_binding_refuse(b, "a linear regressor makes vectors", "use regressor=conv1x1");
+            return loss_features_refuse(b, "a linear regressor gives a vector, not a map", "use regressor=conv1x1");
         return add_linear(b, "regressor", b->teacher.c);
     case REGRESSOR_NONE:
         break;
@@ -86,7 +92,7 @@ static enum status add_regressor(struct loss_binding *b)
     return STATUS_OK;
 }
 
-enum status loss_learned_add(struct loss_binding *b, struct loss_pair *pair)
+enum status loss_learned_add(struct loss_binder *b, struct feature_pair *pair)
 {
     const int embedding = LOSS_EMBEDDING, inputs = b->teacher.c;
     const int samples = (int)b->manifest->splits[SPLIT_TRAIN].samples;
@@ -109,21 +115,21 @@ cleanup:
     return status;
 }
 
-enum status loss_layers_add(struct loss_binding *b)
+enum status loss_layers_add(struct loss_binder *b)
 {
     if (b->entry->defaults.kind == LOSS_VID)
         return add_vid_regressor(b);
-    if (b->entry->values == VALUES_EMBEDDED)
+    if (b->entry->compares == COMPARES_EMBEDDINGS)
         return add_linear(b, "embedding", LOSS_EMBEDDING);
     return add_regressor(b);
 }
 
-void loss_learned_begin(struct loss_values *values, const struct loss_expression *loss, const struct loss_pair *pair,
-                        uint64_t seed)
+void loss_learned_begin(struct loss_binding *binding, const struct loss_expression *loss,
+                        const struct feature_pair *pair, uint64_t seed)
 {
     const struct loss_term *term = &loss->terms[pair->term];
     for (int i = 0; i < LEARNED_COUNT; i++) {
-        struct weight *weight = pair->learned[i] >= 0 ? &values->graph.weights[pair->learned[i]] : NULL;
+        struct weight *weight = pair->learned[i] >= 0 ? &binding->graph.weights[pair->learned[i]] : NULL;
         if (!weight)
             continue;
         const size_t inputs = weight->rank > 1 ? (size_t)weight->dims[1] : 1;
@@ -131,7 +137,7 @@ void loss_learned_begin(struct loss_values *values, const struct loss_expression
             for (size_t k = 0; k < weight->count; k++)
                 weight->data[k] = (float)log(expm1((double)term->variance - 1e-5));
         else if (i == LEARNED_WEIGHT || i == LEARNED_BIAS) {
-            const struct weight *matrix = &values->graph.weights[pair->learned[LEARNED_WEIGHT]];
+            const struct weight *matrix = &binding->graph.weights[pair->learned[LEARNED_WEIGHT]];
             graph_fill_uniform(weight, seed, pair->learned[i], 1 / sqrtf((float)matrix->dims[1]));
         } else if (i == LEARNED_NORMALISER)
             memset(weight->data, 0, weight->count * sizeof *weight->data);

@@ -1,4 +1,5 @@
-/* The table of loss terms: names, parameters, defaults, and what is said about them. */
+/* The table of loss terms: names, parameters, defaults, and their descriptions. The table computes nothing: a term's
+ * kind selects the function in shared/training/losses. */
 #ifndef STUDENT_TRAIN_LOSS_LOSS_TERMS_H
 #define STUDENT_TRAIN_LOSS_LOSS_TERMS_H
 
@@ -6,15 +7,15 @@
 
 enum loss_parameter_type {
     PARAMETER_NUMBER, /* a float of struct loss_term in [low, high) */
-    PARAMETER_WORD,   /* an enum of it, in the order of the words */
-    PARAMETER_FLAG,   /* a bool of it: no, yes */
+    PARAMETER_WORD,   /* an enum of struct loss_term, in the order of the words */
+    PARAMETER_FLAG,   /* a bool of struct loss_term: no, yes */
     PARAMETER_STUDENT,
     PARAMETER_TEACHER,
     PARAMETER_REGRESSOR
 };
 
 struct loss_parameter {
-    const char *name;
+    const char *name, *meaning;
     enum loss_parameter_type type;
     size_t offset; /* in struct loss_term */
     float low, high;
@@ -22,42 +23,45 @@ struct loss_parameter {
     bool always;              /* written out even at its default */
 };
 
-enum loss_compared {
-    VALUES_NONE,     /* a term on logits */
-    VALUES_OPTIONAL, /* on logits unless student= is given */
-    VALUES_EQUAL,    /* of student and teacher, element by element: the same shape */
-    VALUES_PIXELS,   /* the same height and width */
-    VALUES_ANY,      /* of any shapes */
-    VALUES_EMBEDDED  /* of any shapes; the student's goes through a linear layer to LOSS_EMBEDDING */
+/* What a term compares. */
+enum loss_compares {
+    COMPARES_LOGITS,
+    COMPARES_LOGITS_OR_FEATURE, /* the logits, or the student's feature if student= is given */
+    COMPARES_ELEMENTS,          /* features of the same shape, element by element */
+    COMPARES_PIXELS,            /* features of the same height and width */
+    COMPARES_ROWS,              /* features of any shapes, as rows of a batch */
+    COMPARES_EMBEDDINGS /* features of any shapes; the student's goes through a linear layer to LOSS_EMBEDDING */
 };
 
 struct loss_entry {
     const char *name;
-    struct loss_term defaults; /* with its kind and weight 1 */
-    const struct loss_parameter *parameters;
-    enum loss_compared values;
+    struct loss_term defaults;               /* with the term's kind, and weight 1 */
+    const struct loss_parameter *parameters; /* ends with a parameter without a name */
+    enum loss_compares compares;
     bool needs_teacher, needs_labels;
     const char *usual;   /* an expression with the paper's weights */
-    const char *source;  /* "Hinton, Vinyals, Dean 2015" */
+    const char *source;  /* "Hinton, Vinyals, Dean 2015"; "" if there is none */
     const char *what;    /* one line */
-    const char *formula; /* shared/training/losses/losses.h has the notation */
+    const char *formula; /* in the notation of shared/training/losses/losses.h */
 };
 
 extern const struct loss_entry loss_entries[];
 extern const int loss_entry_count;
 
-/* The parameters that every term has. Both lists end with a parameter without a name. */
+/* The parameters that every term has; ends with a parameter without a name. */
 extern const struct loss_parameter loss_common_parameters[];
 
+/* A term by name, or NULL. */
+const struct loss_entry *loss_entry_find(const char *name);
 /* A parameter of a term by name, or NULL. */
 const struct loss_parameter *loss_parameter_find(const struct loss_entry *entry, const char *name);
-/* Where a term keeps a parameter. */
+/* Where a term stores a parameter's value. */
 void *loss_parameter_field(const struct loss_term *term, const struct loss_parameter *parameter);
-/* A character of a value's name that needs no quotes. */
+/* True for a character that needs no quotes in a feature's name. */
 bool loss_name_plain(char c);
 
-/* ---- loss_text.c ---- */
-/* Writes expression->text; false where it does not fit. */
+/* ---- loss_expression_text.c ---- */
+/* Writes expression->text; false if it does not fit. */
 bool loss_expression_write(struct loss_expression *expression);
 
 #endif

@@ -4,6 +4,7 @@
 #include "formats/json.h"
 #include "shared/base/digest.h"
 #include "shared/base/files.h"
+#include "student_train/run/fit_identity.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +15,7 @@ enum { VECTORS = 6, HEADER_LIMIT = 1 << 20, LENGTH_SIZE = 8, DIGEST_LENGTH = DIG
 static const char DIGEST_FIELD[] = "\"sha256\":\"";
 static const char NO_DIGEST[] = "0000000000000000000000000000000000000000000000000000000000000000";
 
-/* A vector of the checkpoint; device NULL: this run has none. */
+/* A vector of the checkpoint; device NULL: this run does not have it. */
 struct vector {
     const char *name;
     float *device;
@@ -63,7 +64,7 @@ static const char *best_key(char name[32], const char *what, int student)
     return name;
 }
 
-/* The safetensors header with a digest of zeros, malloc'ed; NULL out of memory. */
+/* The safetensors header with a digest of zeros. malloc'ed; NULL when out of memory. */
 static char *header_text(const struct vector vectors[VECTORS], const struct trainer *trainer,
                          const struct progress_state *state, const char *identity)
 {
@@ -97,7 +98,8 @@ static char *header_text(const struct vector vectors[VECTORS], const struct trai
     return text;
 }
 
-/* The digest of everything but the length and the digest itself, whose place is *place; false where there is none. */
+/* The digest of everything except the length and the digest itself. *place: where the file has it; false if it has
+ * none. */
 static bool file_digest(unsigned char *file, size_t header_size, size_t size, unsigned char **place,
                         char digest[DIGEST_HEX_SIZE])
 {
@@ -148,27 +150,7 @@ cleanup:
     return status;
 }
 
-/* Names the first line "key = value" in which the two identities differ. */
-static enum status compare_identity(const char *path, const char *kept, const char *asked, struct error *err)
-{
-    while (*kept || *asked) {
-        size_t a = strcspn(kept, "\n"), b = strcspn(asked, "\n");
-        if (a != b || memcmp(kept, asked, a) != 0) {
-            size_t key = strcspn(asked, " =\n");
-            const char *kept_value = strstr(kept, "= "), *asked_value = strstr(asked, "= ");
-            return error_set(err, STATUS_CONFIG, path,
-                             "cannot go on with another %.*s: the run has '%.*s', asked is '%.*s'; use another --out",
-                             (int)key, asked, (int)(kept_value ? strcspn(kept_value + 2, "\n") : 0),
-                             kept_value ? kept_value + 2 : "", (int)(asked_value ? strcspn(asked_value + 2, "\n") : 0),
-                             asked_value ? asked_value + 2 : "");
-        }
-        kept += a + (kept[a] != 0);
-        asked += b + (asked[b] != 0);
-    }
-    return STATUS_OK;
-}
-
-/* A number that stands as a string in the metadata. */
+/* Reads a number that the metadata has as a string. */
 static enum status read_metadata(const struct json_place *metadata, const char *name, struct arena *arena, double high,
                                  double *number, struct error *err)
 {
@@ -179,8 +161,8 @@ static enum status read_metadata(const struct json_place *metadata, const char *
         return status;
     *number = strtod(text, &end);
     if (end == text || *end || !isfinite(*number) || fabs(*number) > high)
-        return error_set(err, STATUS_BAD_DATA, metadata->path, "__metadata__.%s: '%.40s' is no such number", name,
-                         text);
+        return error_set(err, STATUS_BAD_DATA, metadata->path,
+                         "__metadata__.%s: '%.40s' is not a number in the allowed range", name, text);
     return STATUS_OK;
 }
 
@@ -215,7 +197,7 @@ static enum status load_vectors(const struct json_place *root, struct trainer *t
     size_t at = 0;
     list_vectors(trainer, vectors);
     if (data_size(vectors) != size)
-        return error_set(err, STATUS_BAD_DATA, root->path, "%zu bytes of vectors where %zu belong", size,
+        return error_set(err, STATUS_BAD_DATA, root->path, "has %zu bytes of vectors; this run needs %zu", size,
                          data_size(vectors));
     for (int i = 0; i < VECTORS; i++) {
         if (vectors[i].device && !cJSON_GetObjectItemCaseSensitive(root->node, vectors[i].name))
@@ -243,7 +225,7 @@ enum status checkpoint_read(const char *path, struct trainer *trainer, struct pr
     for (int i = 0; i < LENGTH_SIZE && size >= LENGTH_SIZE; i++)
         header_size |= (size_t)bytes[i] << (8 * i);
     if (size < LENGTH_SIZE || header_size > HEADER_LIMIT || header_size > size - LENGTH_SIZE)
-        TRY(error_set(err, STATUS_BAD_DATA, path, "is no checkpoint: its header does not fit the file"));
+        TRY(error_set(err, STATUS_BAD_DATA, path, "not a checkpoint: its header does not fit into the file"));
     if (!file_digest(bytes, header_size, size, &place, digest) || memcmp(place, digest, DIGEST_LENGTH) != 0)
         TRY(error_set(err, STATUS_BAD_DATA, path,
                       "is damaged: its SHA-256 differs; start the run again with --overwrite"));
@@ -252,7 +234,7 @@ enum status checkpoint_read(const char *path, struct trainer *trainer, struct pr
     root = json_root(json, path);
     TRY(json_object(&root, "__metadata__", &metadata, err));
     TRY(json_string(&metadata, "identity", &arena, &kept, err));
-    TRY(compare_identity(path, kept, identity, err));
+    TRY(fit_identity_check(path, kept, identity, err));
     TRY(read_state(&metadata, &arena, trainer, state, err));
     TRY(load_vectors(&root, trainer, bytes + data, size - data, err));
 cleanup:

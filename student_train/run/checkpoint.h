@@ -1,9 +1,12 @@
-/* RUN/checkpoint (of students side by side one file for all): everything that training needs to go on after an epoch as
- * if it had never stopped. One file in safetensors form (https://github.com/huggingface/safetensors), published
- * atomically: float32 vectors `parameters`, `running_statistics`, `moment_1`, `moment_2` and, with a moving average,
- * `average`, `average_running_statistics`, in the plan's order; the rest as strings in __metadata__ (of a second
- * student best_epoch_1, best_score_1, ...), with the SHA-256 of header and vectors. Random numbers are counter-based
- * and need no state. */
+/* RUN/checkpoint: everything that training needs to continue after an epoch as if it had never stopped. Students that
+ * are trained side by side share one file.
+ *
+ * The file has safetensors format (https://github.com/huggingface/safetensors) and is published atomically:
+ *   float32 vectors    `parameters`, `running_statistics`, `moment_1`, `moment_2` and, with a moving average,
+ *                      `average`, `average_running_statistics`, in the plan's order
+ *   __metadata__       the rest, as strings (best_epoch_1, best_score_1, ... are the second student's), and the SHA-256
+ *                      of header and vectors
+ * Random numbers are counter-based and need no state. */
 #ifndef STUDENT_TRAIN_RUN_CHECKPOINT_H
 #define STUDENT_TRAIN_RUN_CHECKPOINT_H
 
@@ -11,21 +14,21 @@
 #include "student_train/trainer/trainer.h"
 
 struct progress_state {
-    int epoch;       /* epochs done */
-    double seconds;  /* training time so far, of all starts */
-    uint64_t images; /* trained on so far, by each student */
+    int epoch;       /* number of finished epochs */
+    double seconds;  /* training time so far, resumed runs included */
+    uint64_t images; /* images that each student has been trained on so far */
     struct best_epoch {
         int epoch;                 /* 0: none yet */
-        double score;              /* of the best epoch */
+        double score;              /* of that epoch */
     } best[TRAINING_MAX_STUDENTS]; /* [trainer->student_count] */
 };
 
-/* identity: text that must be equal when training goes on, "key = value" lines (see checkpoint_read). */
+/* identity: "key = value" lines that must be the same when the checkpoint is read (see fit_identity.h). */
 enum status checkpoint_write(const char *path, struct trainer *trainer, const struct progress_state *state,
                              const char *identity, struct error *err);
 
-/* Restores trainer and state. STATUS_CONFIG names the first key of identity whose value differs; STATUS_BAD_DATA for a
- * damaged file. */
+/* Restores trainer and state. STATUS_CONFIG names the first key of identity whose value differs; STATUS_BAD_DATA: the
+ * file is damaged. */
 enum status checkpoint_read(const char *path, struct trainer *trainer, struct progress_state *state,
                             const char *identity, struct error *err);
 

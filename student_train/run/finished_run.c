@@ -35,16 +35,16 @@ enum status finished_run_fits(const struct finished_run *run, const struct cache
     const char *field = NULL;
     run_info_from_cache(&other, cache);
     if (other.class_count != info->class_count)
-        field = "number of classes";
+        field = "number of classes is";
     for (int k = 0; !field && k < info->class_count; k++)
         if (strcmp(other.classes[k], info->classes[k]) != 0)
-            field = "class names";
+            field = "class names are";
     if (!field && (other.channels != info->channels || other.crop != info->crop || other.base != info->base))
-        field = "image size";
+        field = "image size is";
     if (!field && (memcmp(other.mean, info->mean, sizeof other.mean) || memcmp(other.std, info->std, sizeof other.std)))
-        field = "mean and std";
+        field = "mean and std are";
     if (field)
         return error_set(err, STATUS_CONFIG, cache->path,
-                         "its %s differ from those of the cache that the run was trained on", field);
+                         "its %s not the same as in the cache that the run was trained on", field);
     return STATUS_OK;
 }

@@ -1,8 +1,6 @@
-/* `student_train fit`, and the training of runs side by side. */
-#include "student_train/run/fit.h"
+/* Trains runs side by side, from their checkpoint or from the beginning, to their results. */
+#include "student_train/run/fit_result.h"
 
-#include "shared/base/files.h"
-#include "student_train/commands/commands.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,33 +18,33 @@ static enum status start_event(const struct fit *fit, struct fit_run *run, struc
     return run_log_event(run->log, "start", fields, sizeof fields / sizeof *fields, err);
 }
 
-static enum status init_trainer(struct fit *fit, struct error *err)
+enum status fit_trainer_init(struct fit *fit, const struct trainer_options *options,
+                             const struct cache_manifest *manifest, struct error *err)
 {
     struct trainer_student students[TRAINING_MAX_STUDENTS];
     enum status status = STATUS_OK;
-    fit->options = fit_trainer_options(&fit->runs[0].options);
     for (int k = 0; k < fit->count; k++)
         students[k] =
             (struct trainer_student){&fit->runs[k].loss, fit->runs[k].options.schedule, fit->runs[k].options.seed};
-    TRY(trainer_init(&fit->trainer, &fit->data->compute, &fit->runs[0].student.graph, students, fit->count,
-                     &fit->options, &fit->data->cache.manifest, err));
+    TRY(trainer_init(&fit->trainer, &fit->data->compute, &fit->runs[0].student.graph, students, fit->count, options,
+                     manifest, err));
     for (int k = 1; k < fit->count; k++)
         TRY(trainer_set_weights(&fit->trainer, k, &fit->runs[k].student.graph, err));
 cleanup:
     return status;
 }
 
-/* Loads what the loss compares beside the logits, and says what that is. */
-static enum status load_values(struct fit *fit, struct error *err)
+/* Loads the teacher's features that the loss compares, and notes what is compared. */
+static enum status load_features(struct fit *fit, struct error *err)
 {
-    const struct loss_values *values = &fit->trainer.values;
+    const struct loss_binding *binding = &fit->trainer.binding;
     const struct loss_expression *loss = &fit->runs[0].loss;
     enum status status = STATUS_OK;
     char *text = NULL;
-    if (values->pair_count == 0)
+    if (binding->pair_count == 0)
         return STATUS_OK;
-    TRY(dataset_load_features(&fit->data->train, values->features, fit->progress, err));
-    text = loss_values_describe(values, loss, &fit->data->cache.manifest);
+    TRY(dataset_load_features(&fit->data->train, binding->cache_features, fit->progress, err));
+    text = loss_binding_describe(binding, loss, &fit->data->cache.manifest);
     if (!text)
         TRY(error_no_memory(err, 0, "the description of the loss"));
     for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
@@ -56,7 +54,8 @@ cleanup:
     return status;
 }
 
-/* All runs' identities: what must be equal for the checkpoint to be theirs. malloc'ed; NULL out of memory. */
+/* The identities of all runs: they must be equal for the checkpoint to be theirs. malloc'ed; NULL when out of
+ * memory. */
 static char *join_identities(const struct fit *fit)
 {
     size_t size = 1;
@@ -75,14 +74,15 @@ enum status fit_train(struct fit *fit, bool resumes, struct error *err)
     if (!identity)
         return error_no_memory(err, 0, "a run's identity");
     fit->identity = identity;
-    TRY(init_trainer(fit, err));
+    fit->options = fit_trainer_options(&fit->runs[0].options);
+    TRY(fit_trainer_init(fit, &fit->options, &fit->data->cache.manifest, err));
     if (resumes)
         TRY(checkpoint_read(fit->checkpoint, &fit->trainer, &fit->state, identity, err));
     for (int k = 0; k < fit->count && !resumes; k++)
         TRY(fit_run_describe(&fit->runs[k], err));
     for (int k = 0; k < fit->count; k++)
         TRY(fit_data_load(fit->data, &fit->runs[k], fit->progress, err));
-    TRY(load_values(fit, err));
+    TRY(load_features(fit, err));
     for (int k = 0; k < fit->count; k++) {
         struct fit_run *run = &fit->runs[k];
         TRY(run_log_open(&run->log, run->options.out, run->terms, run->loss.count,
@@ -98,46 +98,5 @@ enum status fit_train(struct fit *fit, bool resumes, struct error *err)
 cleanup:
     trainer_release(&fit->trainer);
     free(identity);
-    return status;
-}
-
-static enum status run(struct fit *fit, struct error *err)
-{
-    struct fit_run *run = &fit->runs[0];
-    const struct fit_options *options = &run->options;
-    enum status status = STATUS_OK;
-    bool resumes;
-    char *checkpoint = path_join(options->out, "checkpoint");
-    if (!checkpoint)
-        return error_no_memory(err, strlen(options->out), "a path");
-    fit->checkpoint = checkpoint;
-    TRY(fit_data_open(fit->data, options, err));
-    TRY(fit_run_open(run, fit->data, err));
-    TRY(fit_run_folder(run, &resumes, err));
-    TRY(compute_open(&fit->data->compute, &options->compute, fit->progress, err));
-    TRY(fit_train(fit, resumes, err));
-    TRY(fit_print(fit, 0, err));
-cleanup:
-    free(checkpoint);
-    return status;
-}
-
-enum status fit_command(int argc, char **argv, struct error *err)
-{
-    enum status status = STATUS_OK;
-    struct fit_data data = {0};
-    struct fit_run one = {.lock = -1};
-    struct progress progress;
-    struct fit fit = {.data = &data, .runs = &one, .count = 1, .progress = &progress};
-    TRY(fit_options_parse(&one.options, argc, argv, err));
-    if (one.options.table.help) {
-        options_print_help(&one.options.table, stdout);
-        goto cleanup;
-    }
-    progress_init(&progress, stderr, one.options.quiet);
-    status = run(&fit, err);
-cleanup:
-    fit_data_release(&data);
-    fit_run_release(&one);
     return status;
 }

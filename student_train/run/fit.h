@@ -1,8 +1,8 @@
-/* Training runs: what the files of `student_train fit` and `sweep` share.
+/* Training runs, for `student_train fit` and `sweep`.
  *
- * struct fit_data is what all runs of a command share; struct fit_run is one student with its folder; struct fit trains
- * one or several of them side by side. fit_run.c sets a run up, fit.c trains runs, fit_loop.c is the loop over epochs,
- * fit_result.c what is left at the end. */
+ * struct fit_data has what all runs of a command share; struct fit_run is one student with its folder; struct fit
+ * trains one or several runs side by side. fit_run.c sets a run up, fit.c trains runs, fit_loop.c is the loop over
+ * epochs, fit_result.c writes the results. */
 #ifndef STUDENT_TRAIN_RUN_FIT_H
 #define STUDENT_TRAIN_RUN_FIT_H
 
@@ -12,7 +12,7 @@
 #include "student_train/run/fit_options.h"
 #include "student_train/run/run_folder.h"
 
-/* A cache opened on a device; the images are loaded when the first run needs them. */
+/* A cache opened on a device; its images are loaded when the first run needs them. */
 struct fit_data {
     struct cache cache;
     char cache_digest[DIGEST_HEX_SIZE]; /* of cache.json */
@@ -25,13 +25,13 @@ struct fit_run {
     struct fit_options options;
     struct loss_expression loss;
     struct run_info info;
-    struct student student; /* its graph's weights: the initial ones, later the best ones */
+    struct student student; /* its graph's weights: first the initial ones, later the best ones */
     struct run_log *log;
-    char *identity; /* malloc'ed: see fit_identity */
+    char *identity; /* malloc'ed, see fit_identity */
     const char *terms[LOSS_MAX_TERMS];
-    int lock;                     /* descriptor, -1: none */
-    bool early;                   /* patience or time limit ended it before the last epoch */
-    bool fresh;                   /* the graph's weights are the best ones, and not on the disk yet */
+    int lock;                     /* file descriptor; -1: none */
+    bool early;                   /* patience or the time limit ended the run before its last epoch */
+    bool fresh;                   /* the graph has the best weights, and they are not on disk yet */
     struct evaluation evaluation; /* of the best weights, by fit_result */
 };
 
@@ -40,7 +40,7 @@ struct fit {
     struct fit_run *runs;  /* [count], borrowed */
     int count;
     const char *checkpoint;         /* path, borrowed */
-    const char *identity;           /* of all runs, while they train */
+    const char *identity;           /* of all runs together, while they train */
     struct trainer_options options; /* the first run's */
     struct trainer trainer;         /* while they train */
     struct progress *progress;      /* borrowed */
@@ -50,37 +50,35 @@ struct fit {
 
 /* ---- fit_data.c ---- */
 enum status fit_data_open(struct fit_data *data, const struct fit_options *options, struct error *err);
-/* Loads the splits at the run's size; STATUS_CONFIG when the training split has nothing for the loss. */
+/* Loads the splits at the run's size; STATUS_CONFIG if the training split has nothing for the loss. */
 enum status fit_data_load(struct fit_data *data, const struct fit_run *run, struct progress *progress,
                           struct error *err);
-void fit_data_release(struct fit_data *data); /* a zeroed struct is legal */
+void fit_data_release(struct fit_data *data); /* accepts a zeroed struct */
 
 /* ---- fit_run.c ---- */
-/* run->options are parsed. Loss, student, initial weights and identity, cheapest checks first; no folder yet. */
+/* run->options are parsed. Prepares loss, student, initial weights and identity, with the cheapest checks first; makes
+ * no folder. */
 enum status fit_run_open(struct fit_run *run, const struct fit_data *data, struct error *err);
-/* Makes and locks the folder. *resumes: it holds a run to go on from. */
+/* Makes and locks the folder. *resumes: it holds a run to resume. */
 enum status fit_run_folder(struct fit_run *run, bool *resumes, struct error *err);
-/* What a new run writes before it trains. */
+/* Writes what a new run leaves before it trains. */
 enum status fit_run_describe(const struct fit_run *run, struct error *err);
 void fit_run_release(struct fit_run *run);
-/* Epochs that the run has logged when `state` epochs are done: fewer where patience ended it before its neighbours. */
+/* The number of epochs that the run has logged when `state` has epochs done: fewer than those if its patience ended it
+ * before the runs beside it. */
 int fit_run_epochs(const struct fit_run *run, const struct progress_state *state, int student);
-/* Patience has run out. */
 bool fit_run_out_of_patience(const struct fit_run *run, const struct progress_state *state, int student);
 
 /* ---- fit.c ---- */
-/* Trains the runs side by side to their ends and writes their results. resumes: goes on from the checkpoint. */
+/* Trains the runs side by side to their ends and writes their results. resumes: starts from the checkpoint. */
 enum status fit_train(struct fit *fit, bool resumes, struct error *err);
+/* Gives fit->trainer the students with the weights of their graphs. manifest NULL: only to evaluate. */
+enum status fit_trainer_init(struct fit *fit, const struct trainer_options *options,
+                             const struct cache_manifest *manifest, struct error *err);
 
 /* ---- fit_loop.c ---- */
-/* Trains from state.epoch on until the last epoch, everybody's patience or the time limit. STATUS_INTERRUPTED after a
- * SIGINT, with the last whole epoch kept. */
+/* Trains from state.epoch on until the last epoch, until every run is out of patience, or until the time limit.
+ * STATUS_INTERRUPTED after a SIGINT; the last whole epoch is saved. */
 enum status fit_loop(struct fit *fit, struct error *err);
-
-/* ---- fit_result.c ---- */
-/* Evaluates the best weights of every run, writes metrics.json and report.html. */
-enum status fit_result(struct fit *fit, struct error *err);
-/* The result of a run on stdout: metrics.json as it is, or a summary. */
-enum status fit_print(const struct fit *fit, int run, struct error *err);
 
 #endif

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* val, else test; the one with labels first. */
+/* val, or else test; a split with labels comes first. */
 static bool choose_validation(const struct cache_manifest *manifest, enum split *split)
 {
     static const enum split order[] = {SPLIT_VAL, SPLIT_TEST};
@@ -40,7 +40,7 @@ enum status fit_data_load(struct fit_data *data, const struct fit_run *run, stru
     enum status status = STATUS_OK;
     enum split split;
     if (data->loaded) {
-        data->train.size = data->validation.size = size;
+        data->train.cache_views.size = data->validation.cache_views.size = size;
     } else {
         TRY(dataset_load(&data->train, &data->cache, SPLIT_TRAIN, size, &data->compute, progress, err));
         data->validates = choose_validation(&data->cache.manifest, &split);
@@ -50,7 +50,7 @@ enum status fit_data_load(struct fit_data *data, const struct fit_run *run, stru
     }
     if (run->loss.needs_labels && !run->loss.needs_teacher && data->train.labelled == 0)
         TRY(error_set(err, STATUS_CONFIG, data->cache.path,
-                      "no training sample has a label, so loss '%s' has nothing to learn", run->loss.text));
+                      "no training sample has a label, but loss '%s' needs labels", run->loss.text));
 cleanup:
     return status;
 }

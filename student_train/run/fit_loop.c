@@ -1,19 +1,15 @@
+/* The loop over epochs: train, validate, keep the best weights, save. */
 #include "student_train/run/fit.h"
 
 #include "shared/base/clock.h"
 #include <math.h>
 
-/* Epochs of a few hundredths of a second must not wait for the disk every time; a resumed run repeats what was not
- * saved, with the same result. */
+/* Seconds between two checkpoints. An epoch may take only a few hundredths of a second and must not wait for the disk
+ * every time. A resumed run repeats the epochs that were not saved, with the same result. */
 static const double SAVE_SECONDS = 2;
 
-static double share(double part, double whole)
-{
-    return whole > 0 ? part / whole : NAN;
-}
-
-/* What makes an epoch the best: accuracy, without labels agreement with the teacher, without a validation split being
- * the last. */
+/* What makes an epoch the best: its accuracy; without labels its agreement with the teacher; without a validation split
+ * its number, so that the last epoch is the best. */
 static double score(const struct fit *fit, const struct run_epoch *row)
 {
     return !fit->data->validates ? row->epoch : isfinite(row->val_accuracy) ? row->val_accuracy : row->agreement;
@@ -24,11 +20,9 @@ static enum status validate(struct fit *fit, struct run_epoch *rows, struct erro
     struct totals totals[TRAINING_MAX_STUDENTS];
     enum status status = trainer_evaluate(&fit->trainer, &fit->data->validation, true, NULL, totals, err);
     for (int k = 0; status == STATUS_OK && k < fit->count; k++) {
-        const double *sums = totals[k].sums;
-        rows[k].val_loss = share(sums[METRIC_LOSS], sums[METRIC_SAMPLES]);
-        rows[k].val_accuracy = share(sums[METRIC_CORRECT], sums[METRIC_LABELLED]);
-        if (totals[k].teacher)
-            rows[k].agreement = share(sums[METRIC_AGREE], sums[METRIC_SAMPLES]);
+        rows[k].val_loss = totals_loss(&totals[k]);
+        rows[k].val_accuracy = totals_accuracy(&totals[k]);
+        rows[k].agreement = totals_agreement(&totals[k]);
     }
     return status;
 }
@@ -58,7 +52,7 @@ cleanup:
     return status;
 }
 
-/* Brings everything up to the last epoch to the disk, the checkpoint last: what lies there always belongs together. */
+/* Writes everything up to the last epoch to disk, the checkpoint last, so that the files always fit together. */
 static enum status save(struct fit *fit, struct error *err)
 {
     enum status status = STATUS_OK;
@@ -83,13 +77,12 @@ static enum status train(struct fit *fit, int epoch, struct run_epoch *rows, str
         return status;
     for (int k = 0; k < fit->count; k++) {
         const struct fit_run *run = &fit->runs[k];
-        const double *sums = totals[k].sums;
         struct run_epoch *row = &rows[k];
         row->learning_rate = schedule_rate(&run->options.schedule, epoch, steps - 1, steps);
-        row->train_loss = share(sums[METRIC_LOSS], sums[METRIC_SAMPLES]);
+        row->train_loss = totals_loss(&totals[k]);
         for (int i = 0; i < run->loss.count; i++)
-            row->terms[i] = share(sums[METRIC_TERMS + i], sums[METRIC_ROWS + i]);
-        row->train_accuracy = share(sums[METRIC_CORRECT], sums[METRIC_LABELLED]);
+            row->terms[i] = totals_term(&totals[k], i);
+        row->train_accuracy = totals_accuracy(&totals[k]);
         row->images_per_second = dataset->count / (clock_seconds() - start);
         if (!isfinite(row->train_loss) && fit->count == 1)
             return error_set(err, STATUS_CONFIG, NULL,
@@ -98,7 +91,7 @@ static enum status train(struct fit *fit, int epoch, struct run_epoch *rows, str
     return STATUS_OK;
 }
 
-/* Notes an epoch of every run that still trains. */
+/* Logs an epoch of every run that still trains. best: it may be the best epoch so far. */
 static enum status note_epoch(struct fit *fit, struct run_epoch *rows, const bool *out_of_patience, bool best,
                               struct error *err)
 {
@@ -114,7 +107,7 @@ cleanup:
     return status;
 }
 
-/* The last weights of a run are those of its own last epoch. */
+/* Writes the last weights of the runs that have just ended; all: of every run that still trains. */
 static enum status keep_last(struct fit *fit, const bool *out_of_patience, bool all, struct error *err)
 {
     enum status status = STATUS_OK;

@@ -1,9 +1,10 @@
-/* One run: its student and loss, its folder, and when its patience ends. Cheapest checks first, so that a mistake is
- * told before the images are loaded. */
+/* One run: its student and loss, its folder, and when its patience ends. The cheapest checks come first, so that
+ * mistakes are reported before images are loaded. */
 #include "student_train/run/fit.h"
 
 #include "formats/export/safetensors.h"
 #include "shared/base/files.h"
+#include "student_train/run/fit_identity.h"
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,8 +14,8 @@ static enum status check_budget(const struct fit_run *run, struct error *err)
     const size_t count = graph_parameter_count(&run->student.graph);
     if (run->options.max_params > 0 && count > (size_t)run->options.max_params)
         return error_set(err, STATUS_CONFIG, NULL,
-                         "student '%s' has %zu parameters, the budget is %d; choose a smaller one, or raise it with "
-                         "--max-params %zu",
+                         "student '%s' has %zu parameters, but the budget is %d; choose a smaller student, or raise "
+                         "the budget with --max-params %zu",
                          run->options.student, count, run->options.max_params, count);
     return STATUS_OK;
 }
@@ -42,7 +43,7 @@ enum status fit_run_open(struct fit_run *run, const struct fit_data *data, struc
     if (run->loss.needs_teacher && !cache_has_teacher(&data->cache.manifest))
         TRY(error_set(
             err, STATUS_CONFIG, options->cache,
-            "has no teacher's logits, which loss '%s' needs; make it with teacher_dump run --teacher FILE.onnx",
+            "has no teacher's logits, but loss '%s' needs them; make a cache with teacher_dump run --teacher FILE.onnx",
             run->loss.text));
     run_info_from_cache(&run->info, &data->cache);
     run->info.size = options->size ? options->size : run->info.crop;
@@ -75,7 +76,7 @@ enum status fit_run_folder(struct fit_run *run, bool *resumes, struct error *err
     *resumes = file_exists(checkpoint);
     if (*resumes && !options->resume && !options->overwrite)
         TRY(error_set(err, STATUS_CANT_CREATE, options->out,
-                      "holds a run already; --resume goes on with it, --overwrite replaces it"));
+                      "already holds a run; --resume resumes it, --overwrite replaces it"));
     if (*resumes && options->overwrite) {
         unlink(checkpoint);
         *resumes = false;

@@ -33,8 +33,7 @@ enum status photos_list(struct photos *photos, const char *folder, struct error 
             TRY(error_no_memory(err, strlen(folder), "a path"));
     }
     if (photos->count == 0)
-        TRY(error_set(err, STATUS_NO_INPUT, folder,
-                      "has no .jpg or .jpeg file; give the folder that holds the photos"));
+        TRY(error_set(err, STATUS_NO_INPUT, folder, "has no .jpg or .jpeg file; give the folder with the photos"));
 cleanup:
     folder_list_free(entries, count);
     if (status != STATUS_OK)
@@ -50,9 +49,9 @@ void photos_release(struct photos *photos)
     *photos = (struct photos){0};
 }
 
-/* One batch of photos, decoded on all threads. */
+/* A batch of photos, decoded on all threads. */
 struct photo_job {
-    char **paths; /* of the batch */
+    char **paths; /* [photos of the batch] */
     struct finished_run *run;
     struct device_images *images;
     struct epoch_content content; /* of one step */
@@ -111,7 +110,7 @@ enum status photos_predict(const struct photos *photos, struct finished_run *run
     struct photo_job job = {.run = run};
     TRY(epoch_content_init(&job.content, capacity, (int)capacity, 1, run->trainer.classes, 0, err));
     if (run->info.channels != 3)
-        TRY(error_set(err, STATUS_CONFIG, NULL, "the student takes images of %d channel, photos have 3",
+        TRY(error_set(err, STATUS_CONFIG, NULL, "the student takes images with %d channel, but photos have 3",
                       run->info.channels));
     progress_begin(progress, "predict", "photos", photos->count, 0);
     for (size_t first = 0; first < photos->count; first += capacity) {

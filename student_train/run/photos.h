@@ -1,4 +1,4 @@
-/* Photographs of a folder, in the byte order of their names, for predictions. */
+/* The photos of a folder, in the byte order of their names, for predictions. */
 #ifndef STUDENT_TRAIN_RUN_PHOTOS_H
 #define STUDENT_TRAIN_RUN_PHOTOS_H
 
@@ -10,11 +10,11 @@ struct photos {
     size_t count;
 };
 
-/* The JPEG files of a flat folder. STATUS_NO_INPUT when there are none. */
+/* Lists the JPEG files of a folder without subfolders. STATUS_NO_INPUT if there are none. */
 enum status photos_list(struct photos *photos, const char *folder, struct error *err);
-void photos_release(struct photos *photos); /* a zeroed struct is legal */
+void photos_release(struct photos *photos); /* accepts a zeroed struct */
 
-/* predictions[photos->count] = the class of each one, preprocessed as the run's evaluation views. */
+/* predictions[photos->count] = the class of each photo, preprocessed like the run's evaluation views. */
 enum status photos_predict(const struct photos *photos, struct finished_run *run, struct progress *progress,
                            int32_t *predictions, struct error *err);
 

@@ -33,6 +33,17 @@ enum status run_publish(const char *folder, const char *file, const void *bytes,
     return status;
 }
 
+enum status run_publish_json(cJSON *tree, const char *folder, const char *file, struct error *err)
+{
+    char *text = cJSON_Print(tree);
+    cJSON_Delete(tree);
+    if (!text)
+        return error_no_memory(err, 0, file);
+    enum status status = run_publish(folder, file, text, strlen(text), err);
+    free(text);
+    return status;
+}
+
 enum status run_publish_weights(const struct graph *graph, const char *folder, const char *file, struct error *err)
 {
     uint8_t *bytes = NULL;
@@ -68,13 +79,7 @@ enum status run_info_write(const struct run_info *info, const char *folder, stru
     cJSON_AddNumberToObject(root, "base", info->base);
     add_floats(root, "mean", info->mean);
     add_floats(root, "std", info->std);
-    char *text = cJSON_Print(root);
-    cJSON_Delete(root);
-    if (!text)
-        return error_no_memory(err, 0, "run.json");
-    enum status status = run_publish(folder, "run.json", text, strlen(text), err);
-    free(text);
-    return status;
+    return run_publish_json(root, folder, "run.json", err);
 }
 
 static enum status read_floats(const struct json_place *root, const char *name, float values[3], struct error *err)
@@ -87,7 +92,7 @@ static enum status read_floats(const struct json_place *root, const char *name, 
     for (int i = 0; i < 3; i++) {
         const cJSON *item = cJSON_GetArrayItem(array.node, i);
         if (!cJSON_IsNumber(item) || !isfinite((float)item->valuedouble))
-            return error_set(err, STATUS_BAD_DATA, root->path, "%s: three numbers belong here", name);
+            return error_set(err, STATUS_BAD_DATA, root->path, "%s must be three numbers", name);
         values[i] = (float)item->valuedouble;
     }
     return STATUS_OK;
@@ -101,7 +106,7 @@ static enum status read_classes(struct run_info *info, const struct json_place *
     TRY(json_array(root, "classes", MAX_CLASSES, &array, &info->class_count, err));
     names = arena_alloc(&info->arena, (size_t)info->class_count + 1, sizeof *names);
     if (!names || info->class_count == 0)
-        TRY(error_set(err, STATUS_BAD_DATA, root->path, "classes: there are none"));
+        TRY(error_set(err, STATUS_BAD_DATA, root->path, "classes must not be empty"));
     for (int i = 0; i < info->class_count; i++) {
         TRY(json_element(&array, i, &element, err));
         TRY(json_string(&element, NULL, &info->arena, &names[i], err));
@@ -134,7 +139,7 @@ static enum status read_fields(struct run_info *info, const struct json_place *r
     info->crop = (int)crop;
     info->base = (int)base;
     if (strcmp(info->structure, "student.net") != 0 && strcmp(info->structure, "student.onnx") != 0)
-        TRY(error_set(err, STATUS_BAD_DATA, root->path, "structure: '%.80s' is neither student.net nor student.onnx",
+        TRY(error_set(err, STATUS_BAD_DATA, root->path, "structure must be student.net or student.onnx, not '%.80s'",
                       info->structure));
 cleanup:
     return status;
@@ -152,7 +157,7 @@ enum status run_info_read(struct run_info *info, const char *folder, struct erro
         TRY(error_no_memory(err, strlen(folder), "a path"));
     if (!file_exists(path))
         TRY(error_set(err, STATUS_NO_INPUT, folder,
-                      "is no run: it has no run.json; `student_train fit --out` makes one"));
+                      "not a run: run.json is missing; `student_train fit --out` makes a run"));
     TRY(file_read(path, JSON_LIMIT, &bytes, &size, err));
     TRY(json_parse(&json, (const char *)bytes, size, path, err));
     struct json_place root = json_root(json, path);

@@ -1,18 +1,19 @@
-/* The folder of a run. Besides what formats/report/run_log.h writes it holds
- *   config.ini         the resolved options
- *   run.json           what eval, predict and export need to know: classes, preprocessing, structure file, cache
- *   student.net|.onnx  the structure, byte for byte as it was given
- *   checkpoint         see checkpoint.h
+/* The folder of a run. Besides the files of formats/report/run_log.h it holds:
+ *   config.ini                            the resolved options
+ *   run.json                              what eval, predict and export need: classes, preprocessing, structure, cache
+ *   student.net or student.onnx           the structure, byte for byte as it was given
+ *   checkpoint                            see checkpoint.h
  *   best.safetensors, last.safetensors    weights with PyTorch's names
- *   metrics.json, report.html             when training has ended
+ *   metrics.json, report.html             only after training has ended
  */
 #ifndef STUDENT_TRAIN_RUN_RUN_FOLDER_H
 #define STUDENT_TRAIN_RUN_RUN_FOLDER_H
 
 #include "formats/cache/cache.h"
-#include "student_train/student.h"
+#include "student_train/student/student.h"
+#include <cjson/cJSON.h>
 
-/* All strings and arrays belong to the arena, or are borrowed by a writer. */
+/* run.json. A struct that was read owns its strings and arrays (arena); otherwise they are borrowed. */
 struct run_info {
     struct arena arena;
     const char *name, *student, *loss;
@@ -21,20 +22,22 @@ struct run_info {
     const char *cache_digest;
     const char *const *classes; /* [class_count] */
     int class_count;
-    int channels, size, crop, base; /* size: what the student sees; crop: the teacher's */
+    int channels, size, crop, base; /* size: of the student's images; crop: of the teacher's */
     float mean[3], std[3];
 };
 
-/* Fills in what comes from the cache; the rest is the caller's. Everything stays borrowed. */
+/* Fills in what the cache determines; the caller fills in the rest. Borrows from the cache. */
 void run_info_from_cache(struct run_info *info, const struct cache *cache);
 enum status run_info_write(const struct run_info *info, const char *folder, struct error *err);
-/* STATUS_NO_INPUT when there is no run, STATUS_BAD_DATA. */
+/* STATUS_NO_INPUT if the folder has no run, STATUS_BAD_DATA. */
 enum status run_info_read(struct run_info *info, const char *folder, struct error *err);
 void run_info_release(struct run_info *info);
 
-/* A file of the folder. STATUS_CANT_CREATE, STATUS_IO. */
+/* Writes folder/file. STATUS_CANT_CREATE, STATUS_IO. */
 enum status run_publish(const char *folder, const char *file, const void *bytes, size_t size, struct error *err);
-/* The graph's weights as folder/file. */
+/* Takes and frees the tree. */
+enum status run_publish_json(cJSON *tree, const char *folder, const char *file, struct error *err);
+/* Writes the graph's weights. */
 enum status run_publish_weights(const struct graph *graph, const char *folder, const char *file, struct error *err);
 
 /* The run's student with its weights: "best", "last", or a safetensors file. */

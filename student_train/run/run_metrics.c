@@ -3,37 +3,62 @@
 #include "formats/json.h"
 #include "shared/base/files.h"
 #include <math.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { METRICS_LIMIT = 64 << 20 };
 
-/* A number that may be null (not measured). */
-static enum status number_or_nan(const struct json_place *at, const char *field, double *out, struct error *err)
+/* The fields of metrics.json, and where struct run_metrics has them. */
+struct field {
+    const char *name;
+    size_t offset;
+};
+#define FIELD(name)                               \
+    {                                             \
+#name, offsetof(struct run_metrics, name) \
+    }
+static const struct field texts[] = {FIELD(name), FIELD(student), FIELD(loss), FIELD(device)};
+static const struct field numbers[] = {FIELD(parameters), FIELD(multiply_accumulates), FIELD(epochs), FIELD(best_epoch),
+                                       FIELD(seconds),    FIELD(images_per_second)};
+/* In the object "validation"; null if it was not measured. */
+static const struct field measures[] = {
+    FIELD(accuracy), FIELD(agreement), {"loss", offsetof(struct run_metrics, loss_value)}};
+enum {
+    TEXTS = sizeof texts / sizeof *texts,
+    NUMBERS = sizeof numbers / sizeof *numbers,
+    MEASURES = sizeof measures / sizeof *measures
+};
+
+static void *at(const struct run_metrics *metrics, const struct field *field)
 {
-    *out = NAN;
-    if (cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(at->node, field)))
-        return STATUS_OK;
-    return json_number(at, field, out, err);
+    return (char *)(uintptr_t)metrics + field->offset;
+}
+
+void run_metrics_json(const struct run_metrics *metrics, cJSON *object)
+{
+    for (int i = 0; i < TEXTS; i++)
+        cJSON_AddStringToObject(object, texts[i].name, *(const char **)at(metrics, &texts[i]));
+    for (int i = 0; i < NUMBERS; i++)
+        cJSON_AddNumberToObject(object, numbers[i].name, *(double *)at(metrics, &numbers[i]));
 }
 
 static enum status parse(struct run_metrics *metrics, const cJSON *json, const char *path, struct error *err)
 {
     enum status status = STATUS_OK;
-    struct json_place root = json_root(json, path), validation;
-    metrics->accuracy = metrics->agreement = metrics->loss_value = NAN;
-    TRY(json_string(&root, "loss", &metrics->arena, &metrics->loss, err));
-    TRY(json_string(&root, "student", &metrics->arena, &metrics->student, err));
-    TRY(json_number(&root, "parameters", &metrics->parameters, err));
-    TRY(json_number(&root, "epochs", &metrics->epochs, err));
-    TRY(json_number(&root, "best_epoch", &metrics->best_epoch, err));
-    TRY(json_number(&root, "seconds", &metrics->seconds, err));
-    TRY(json_number(&root, "images_per_second", &metrics->images_per_second, err));
-    if (cJSON_GetObjectItemCaseSensitive(json, "validation")) {
+    const struct json_place root = json_root(json, path);
+    struct json_place validation = {0};
+    for (int i = 0; i < TEXTS; i++)
+        TRY(json_string(&root, texts[i].name, &metrics->arena, at(metrics, &texts[i]), err));
+    for (int i = 0; i < NUMBERS; i++)
+        TRY(json_number(&root, numbers[i].name, at(metrics, &numbers[i]), err));
+    if (cJSON_GetObjectItemCaseSensitive(json, "validation"))
         TRY(json_object(&root, "validation", &validation, err));
-        TRY(number_or_nan(&validation, "accuracy", &metrics->accuracy, err));
-        TRY(number_or_nan(&validation, "loss", &metrics->loss_value, err));
-        TRY(number_or_nan(&validation, "agreement", &metrics->agreement, err));
+    for (int i = 0; i < MEASURES; i++) {
+        *(double *)at(metrics, &measures[i]) = NAN;
+        if (validation.node && !cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(validation.node, measures[i].name)))
+            TRY(json_number(&validation, measures[i].name, at(metrics, &measures[i]), err));
     }
 cleanup:
     return status;
@@ -49,7 +74,8 @@ enum status run_metrics_read(struct run_metrics *metrics, const char *run, struc
     if (!path)
         return error_no_memory(err, strlen(run), "a path");
     if (!file_exists(path))
-        status = error_set(err, STATUS_NO_INPUT, path, "is missing: the run is not finished, `fit --resume` goes on");
+        status =
+            error_set(err, STATUS_NO_INPUT, path, "is missing: the run is not finished; `fit --resume` resumes it");
     else
         status = file_read(path, METRICS_LIMIT, &text, &size, err);
     if (status == STATUS_OK)

@@ -1,19 +1,24 @@
-/* What a finished run's metrics.json says, for tables of runs. */
+/* RUN/metrics.json: the result of a finished run. */
 #ifndef STUDENT_TRAIN_RUN_RUN_METRICS_H
 #define STUDENT_TRAIN_RUN_RUN_METRICS_H
 
 #include "shared/base/error.h"
 #include "shared/base/memory.h"
+#include <cjson/cJSON.h>
 
-/* NAN where the run had no validation or no teacher. Accuracy and agreement in [0, 1], of the best epoch's weights. */
+/* Numbers are NAN if they were not measured. */
 struct run_metrics {
-    struct arena arena; /* owns the texts */
-    const char *loss, *student;
-    double accuracy, agreement, loss_value, parameters, epochs, best_epoch, images_per_second, seconds;
+    struct arena arena; /* owns the texts of a struct that was read */
+    const char *name, *student, *loss, *device;
+    double parameters, multiply_accumulates, epochs, best_epoch, seconds, images_per_second;
+    /* Of the best epoch's weights on the validation split, in [0, 1]; evaluation_json writes them. */
+    double accuracy, agreement, loss_value;
 };
 
+/* Adds everything but the validation to a JSON object. */
+void run_metrics_json(const struct run_metrics *metrics, cJSON *object);
 /* STATUS_NO_INPUT: the run is not finished. STATUS_BAD_DATA. */
 enum status run_metrics_read(struct run_metrics *metrics, const char *run, struct error *err);
-void run_metrics_release(struct run_metrics *metrics); /* a zeroed struct is legal */
+void run_metrics_release(struct run_metrics *metrics); /* accepts a zeroed struct */
 
 #endif

@@ -1,7 +1,7 @@
-/* `student_train sweep`: one run for every cell of a grid, each in a folder of its own, SWEEP/runs/NAME, as fit leaves
- * it; and over all of them SWEEP/sweep.csv and SWEEP/sweep.html, rewritten after every group of runs. All runs see the
- * data in the same order, so that they differ in nothing but their cell. sweep.ini holds the options: a sweep goes on
- * (--resume) only with the same. */
+/* A sweep: one run for every cell of a grid, each in a folder of its own, SWEEP/runs/NAME, which is the same as fit's;
+ * and over all of them SWEEP/sweep.csv and SWEEP/sweep.html, rewritten after every group of runs. All runs see the data
+ * in the same order, so they differ only by their cell. sweep.ini holds the options: a sweep resumes (--resume) only
+ * with the same options. */
 #ifndef STUDENT_TRAIN_SWEEP_SWEEP_H
 #define STUDENT_TRAIN_SWEEP_SWEEP_H
 
@@ -10,29 +10,46 @@
 #include "student_train/sweep/sweep_grid.h"
 
 struct sweep {
-    struct fit_options options; /* of all runs */
+    struct fit_options options; /* of all runs, parsed by the command, which releases the table */
     struct option_list grids;
-    int parallel; /* students side by side; 0: by device */
+    int parallel; /* students side by side; 0: depends on the device */
     int argc;     /* the command line, for the page; borrowed */
     char **argv;
-    struct fit_data data; /* of all runs, while they run */
+    struct fit_data data; /* shared by all runs, while they run */
     struct grid grid;
     const char **folders;        /* [grid.cells] SWEEP/runs/NAME */
     struct run_metrics *metrics; /* [grid.cells]; loss NULL: not finished yet */
 };
 
+/* ---- sweep.c ---- */
+/* Trains what is not finished yet, and writes the reports. */
+enum status sweep_run(struct sweep *sweep, struct progress *progress, struct error *err);
+void sweep_release(struct sweep *sweep); /* accepts a sweep that has not run */
+
+/* ---- sweep_groups.c ---- */
+/* The options of a cell's run: the sweep's, with the cell's values in their places. Their texts belong to the grid. */
+enum status sweep_cell_options(struct sweep *sweep, int cell, struct fit_options *options, struct error *err);
+/* Trains all groups that are not finished. */
+enum status sweep_train(struct sweep *sweep, struct progress *progress, struct error *err);
+
 /* ---- sweep_report.c ---- */
 /* Writes sweep.csv and sweep.html from the runs that are finished. */
 enum status sweep_report(const struct sweep *sweep, struct error *err);
-/* The best runs on stdout, or all as JSON. */
-enum status sweep_print(const struct sweep *sweep, struct error *err);
 bool sweep_finished(const struct sweep *sweep, int cell);
-/* What runs are compared by: accuracy, without labels agreement. */
+/* What runs are compared by: accuracy, or agreement if there are no labels. */
 double sweep_score(const struct run_metrics *metrics);
-/* Finished cells, the best first. malloc'ed; NULL out of memory. */
+/* Finished cells, the best first. malloc'ed; NULL when out of memory. */
 int *sweep_ranked(const struct sweep *sweep, int *count);
 
 /* ---- sweep_page.c ---- */
 void sweep_page(const struct sweep *sweep, FILE *out);
+
+/* ---- sweep_charts.c ---- */
+/* True if the runs are compared by accuracy, false if by agreement. */
+bool sweep_labelled(const struct sweep *sweep);
+/* A heat map of two keys of the grid, the mean over all others. */
+void sweep_heat_map(const struct sweep *sweep, int row_key, int column_key, FILE *out);
+/* The validation curves of all runs over the epochs. */
+void sweep_curves(const struct sweep *sweep, FILE *out);
 
 #endif

@@ -31,7 +31,7 @@ static enum status read_range(struct grid *grid, struct grid_key *key, const cha
             break;
     }
     if (!end || *end || parts < 2 || !isfinite(ends[0]) || !isfinite(ends[1]) || !(ends[2] > 0) || ends[1] < ends[0])
-        return error_set(err, STATUS_USAGE, NULL, "--grid %s: '%s' is no range; write first:last or first:last:step",
+        return error_set(err, STATUS_USAGE, NULL, "--grid %s: '%s' is not a range; write first:last or first:last:step",
                          key->name, text);
     const double count = floor((ends[1] - ends[0]) / ends[2] + 1e-6) + 1;
     for (int i = 0; i < (count > GRID_MAX_VALUES ? GRID_MAX_VALUES + 1 : (int)count); i++) {
@@ -43,41 +43,22 @@ cleanup:
     return status;
 }
 
-static enum status read_key(struct grid *grid, const char *text, const struct options *options, struct error *err)
+/* Up to the next comma outside of parentheses: kd(T=4, reduction=mean) is one value. */
+static size_t value_length(const char *text)
+{
+    int depth = 0;
+    size_t length = 0;
+    for (; text[length] && (text[length] != ',' || depth > 0); length++)
+        depth += text[length] == '(' ? 1 : text[length] == ')' ? -1 : 0;
+    return length;
+}
+
+/* a,b,c */
+static enum status read_list(struct grid *grid, struct grid_key *key, const char *text, struct error *err)
 {
     enum status status = STATUS_OK;
-    const char *equals = strchr(text, '=');
-    struct grid_key *key = &grid->keys[grid->key_count];
-    if (!equals || equals == text || !equals[1])
-        return error_set(err, STATUS_USAGE, NULL, "--grid '%s': write KEY=VALUES, such as lr=1e-3,3e-4 or T=1:10",
-                         text);
-    if (grid->key_count == GRID_MAX_KEYS)
-        return error_set(err, STATUS_USAGE, NULL, "more than %d --grid", GRID_MAX_KEYS);
-    *key = (struct grid_key){.name = arena_printf(&grid->arena, "%.*s", (int)(equals - text), text),
-                             .values = arena_alloc(&grid->arena, GRID_MAX_VALUES, sizeof *key->values),
-                             .variable = true};
-    if (!key->name || !key->values)
-        return error_no_memory(err, GRID_MAX_VALUES * sizeof *key->values, "a grid");
-    for (int i = 0; i < grid->key_count; i++)
-        if (strcmp(grid->keys[i].name, key->name) == 0)
-            return error_set(err, STATUS_USAGE, NULL, "--grid %s is there twice", key->name);
-    for (int i = 0; i < options->count; i++)
-        if (strcmp(options->specs[i].name, key->name) == 0)
-            key->variable = false;
-    grid->key_count++;
-    if (strchr(equals, ':') && !strpbrk(equals, ",*(/"))
-        return read_range(grid, key, equals + 1, err);
-    for (const char *at = equals + 1;; at++) {
-        size_t length = strcspn(at, ",");
-        /* a comma inside of parentheses belongs to the value: kd(T=4, reduction=mean) */
-        for (int depth = 0; at[length];) {
-            depth = 0;
-            for (size_t i = 0; i < length; i++)
-                depth += at[i] == '(' ? 1 : at[i] == ')' ? -1 : 0;
-            if (depth <= 0)
-                break;
-            length += 1 + strcspn(at + length + 1, ",");
-        }
+    for (const char *at = text;; at++) {
+        const size_t length = value_length(at);
         TRY(add_value(grid, key, at, length, err));
         at += length;
         if (!*at)
@@ -85,6 +66,32 @@ static enum status read_key(struct grid *grid, const char *text, const struct op
     }
 cleanup:
     return status;
+}
+
+static enum status read_key(struct grid *grid, const char *text, const struct options *options, struct error *err)
+{
+    const char *equals = strchr(text, '=');
+    struct grid_key *key = &grid->keys[grid->key_count];
+    if (!equals || equals == text || !equals[1])
+        return error_set(err, STATUS_USAGE, NULL, "--grid '%s': write KEY=VALUES, such as lr=1e-3,3e-4 or T=1:10",
+                         text);
+    if (grid->key_count == GRID_MAX_KEYS)
+        return error_set(err, STATUS_USAGE, NULL, "--grid is given more than %d times", GRID_MAX_KEYS);
+    *key = (struct grid_key){.name = arena_printf(&grid->arena, "%.*s", (int)(equals - text), text),
+                             .values = arena_alloc(&grid->arena, GRID_MAX_VALUES, sizeof *key->values),
+                             .variable = true};
+    if (!key->name || !key->values)
+        return error_no_memory(err, GRID_MAX_VALUES * sizeof *key->values, "a grid");
+    for (int i = 0; i < grid->key_count; i++)
+        if (strcmp(grid->keys[i].name, key->name) == 0)
+            return error_set(err, STATUS_USAGE, NULL, "--grid %s is given twice", key->name);
+    for (int i = 0; i < options->count; i++)
+        if (strcmp(options->specs[i].name, key->name) == 0)
+            key->variable = false;
+    grid->key_count++;
+    if (strchr(equals, ':') && !strpbrk(equals, ",*(/"))
+        return read_range(grid, key, equals + 1, err);
+    return read_list(grid, key, equals + 1, err);
 }
 
 enum status grid_parse(struct grid *grid, const struct option_list *texts, const struct options *options,
@@ -98,7 +105,7 @@ enum status grid_parse(struct grid *grid, const struct option_list *texts, const
     for (int k = 0; k < grid->key_count; k++)
         cells *= grid->keys[k].count;
     if (cells > GRID_MAX_CELLS)
-        TRY(error_set(err, STATUS_USAGE, NULL, "the grid has %.0f cells, at most %d are possible", cells,
+        TRY(error_set(err, STATUS_USAGE, NULL, "the grid has %.0f cells; at most %d are allowed", cells,
                       GRID_MAX_CELLS));
     grid->cells = (int)cells;
 cleanup:
@@ -142,7 +149,7 @@ void grid_label(const struct grid *grid, int cell, char *text, size_t size)
                                  grid_value(grid, cell, k));
 }
 
-/* The value of a variable as it stands between braces: "alpha" or "1-alpha"; NULL where the grid has none. */
+/* The value of what is between braces, "alpha" or "1-alpha"; NULL if the grid has no such variable. */
 static const char *variable(const struct grid *grid, int cell, const char *name, size_t length,
                             char text[GRID_MAX_TEXT])
 {
@@ -174,7 +181,7 @@ enum status grid_loss(const struct grid *grid, int cell, const char *loss, char 
         char rest[GRID_MAX_TEXT];
         const char *value = variable(grid, cell, at + 1, (size_t)(close - at - 1), rest);
         if (!value)
-            return error_set(err, STATUS_USAGE, NULL, "--loss has %.*s, and no --grid gives it values",
+            return error_set(err, STATUS_USAGE, NULL, "--loss has %.*s, but no --grid gives it values",
                              (int)(close - at + 1), at);
         used += (size_t)snprintf(text + used, size - used, "%s", value);
         at = close + 1;
@@ -187,9 +194,10 @@ enum status grid_loss(const struct grid *grid, int cell, const char *loss, char 
         snprintf(plain, sizeof plain, "{%.60s}", grid->keys[k].name);
         snprintf(rest, sizeof rest, "{1-%.60s}", grid->keys[k].name);
         if (grid->keys[k].variable && !strstr(loss, plain) && !strstr(loss, rest))
-            return error_set(err, STATUS_USAGE, NULL,
-                             "--grid %s is neither an option of fit nor a variable of --loss '%s'; write {%s} there",
-                             grid->keys[k].name, loss, grid->keys[k].name);
+            return error_set(
+                err, STATUS_USAGE, NULL,
+                "--grid %s is neither an option of fit nor a variable of --loss '%s'; write {%s} in --loss",
+                grid->keys[k].name, loss, grid->keys[k].name);
     }
     return STATUS_OK;
 }

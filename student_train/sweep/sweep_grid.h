@@ -1,7 +1,8 @@
-/* The grid of a sweep: `--grid KEY=VALUES`, VALUES a list `1e-3,3e-4` or a range `1:10` or `0.1:1:0.1` (first, last,
- * step; both ends included). KEY is an option of fit (lr, seed, student, ...) or a variable of the loss, which stands
- * in
- * --loss as {KEY} or {1-KEY}: --loss '{1-alpha}*ce + {alpha}*kd(T={T})' --grid alpha=0.1:1:0.1 --grid T=1:10. */
+/* The grid of a sweep: `--grid KEY=VALUES`. VALUES is a list, `1e-3,3e-4`, or a range, `1:10` or `0.1:1:0.1` (first,
+ * last, step; both ends included). KEY is an option of fit (lr, seed, student, ...) or a variable of the loss, which
+ * --loss has as {KEY} or {1-KEY}:
+ *
+ *     --loss '{1-alpha}*ce + {alpha}*kd(T={T})' --grid alpha=0.1:1:0.1 --grid T=1:10 */
 #ifndef STUDENT_TRAIN_SWEEP_SWEEP_GRID_H
 #define STUDENT_TRAIN_SWEEP_SWEEP_GRID_H
 
@@ -11,9 +12,9 @@ enum { GRID_MAX_KEYS = 8, GRID_MAX_VALUES = 1000, GRID_MAX_CELLS = 10000, GRID_M
 
 struct grid_key {
     const char *name;
-    const char **values; /* [count] texts as fit would be given them */
+    const char **values; /* [count] texts, as in fit's options */
     int count;
-    bool variable; /* of the loss, not an option */
+    bool variable; /* a variable of the loss, not an option */
 };
 
 struct grid {
@@ -23,19 +24,20 @@ struct grid {
     int cells; /* product of the counts */
 };
 
-/* options: fit's table, to tell options from variables. STATUS_USAGE names what cannot be read. */
+/* options: fit's table, to distinguish options from variables. STATUS_USAGE names what cannot be read. */
 enum status grid_parse(struct grid *grid, const struct option_list *texts, const struct options *options,
                        struct error *err);
 void grid_release(struct grid *grid);
 
-/* Which value each key has in a cell (0 .. cells - 1); the last key changes fastest. */
+/* The index of a key's value in a cell (0 .. cells - 1); the last key changes fastest. */
 int grid_index(const struct grid *grid, int cell, int key);
 const char *grid_value(const struct grid *grid, int cell, int key);
-/* The cell's value of an option, or NULL where the grid does not have it. */
+/* The cell's value of an option, or NULL if the grid does not have the option. */
 const char *grid_option(const struct grid *grid, int cell, const char *name);
 /* "T=4, alpha=0.5" */
 void grid_label(const struct grid *grid, int cell, char *text, size_t size);
-/* loss with its variables replaced. STATUS_USAGE: a variable that the grid does not have. */
+/* Replaces the variables of a loss. STATUS_USAGE: the grid lacks a variable of the loss, or the loss one of the
+ * grid. */
 enum status grid_loss(const struct grid *grid, int cell, const char *loss, char *text, size_t size, struct error *err);
 
 #endif

@@ -1,15 +1,12 @@
-/* What a sweep says of its runs: sweep.csv and the table on stdout; sweep_page.c has sweep.html. */
+/* The ranking of a sweep's runs, and sweep.csv; sweep_page.c has sweep.html. */
 #define _GNU_SOURCE
 #include "student_train/sweep/sweep.h"
 
 #include "shared/base/files.h"
-#include <cjson/cJSON.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { PRINTED = 10 };
 
 bool sweep_finished(const struct sweep *sweep, int cell)
 {
@@ -121,58 +118,5 @@ enum status sweep_report(const struct sweep *sweep, struct error *err)
     TRY(publish(sweep, "sweep.csv", write_csv, err));
     TRY(publish(sweep, "sweep.html", sweep_page, err));
 cleanup:
-    return status;
-}
-
-/* ---- stdout ---- */
-
-static void add_number(cJSON *object, const char *name, double number)
-{
-    cJSON_AddItemToObject(object, name, isfinite(number) ? cJSON_CreateNumber(number) : cJSON_CreateNull());
-}
-
-static enum status print_json(const struct sweep *sweep, const int *cells, int count, struct error *err)
-{
-    cJSON *list = cJSON_CreateArray();
-    for (int i = 0; i < count; i++) {
-        const struct run_metrics *m = &sweep->metrics[cells[i]];
-        cJSON *item = cJSON_CreateObject(), *keys = cJSON_AddObjectToObject(item, "grid");
-        for (int k = 0; k < sweep->grid.key_count; k++)
-            cJSON_AddStringToObject(keys, sweep->grid.keys[k].name, grid_value(&sweep->grid, cells[i], k));
-        cJSON_AddStringToObject(item, "run", sweep->folders[cells[i]]);
-        cJSON_AddStringToObject(item, "loss", m->loss);
-        add_number(item, "accuracy", m->accuracy);
-        add_number(item, "agreement", m->agreement);
-        cJSON_AddItemToArray(list, item);
-    }
-    char *text = cJSON_Print(list);
-    cJSON_Delete(list);
-    if (!text)
-        return error_no_memory(err, 0, "a table");
-    printf("%s\n", text);
-    free(text);
-    return STATUS_OK;
-}
-
-enum status sweep_print(const struct sweep *sweep, struct error *err)
-{
-    int count, *cells = sweep_ranked(sweep, &count);
-    enum status status = STATUS_OK;
-    if (!cells)
-        return error_no_memory(err, 0, "a table");
-    if (sweep->options.json) {
-        status = print_json(sweep, cells, count, err);
-    } else {
-        printf("%-48s %10s %10s\n", "best runs", "accuracy", "agreement");
-        for (int i = 0; i < count && i < PRINTED; i++) {
-            char label[160];
-            const struct run_metrics *m = &sweep->metrics[cells[i]];
-            grid_label(&sweep->grid, cells[i], label, sizeof label);
-            printf("%-48.48s %8.2f %% %8.2f %%\n", label, 100 * m->accuracy, 100 * m->agreement);
-        }
-        printf("\n%d runs   table: %s/sweep.csv   page: %s/sweep.html\n", count, sweep->options.out,
-               sweep->options.out);
-    }
-    free(cells);
     return status;
 }

@@ -1,4 +1,4 @@
-/* Where a command computes: a backend's device, and a pool of threads for decoding images. */
+/* Where a command computes: the device of a backend, and a pool of threads for decoding images. */
 #ifndef STUDENT_TRAIN_TRAINER_COMPUTE_H
 #define STUDENT_TRAIN_TRAINER_COMPUTE_H
 
@@ -8,18 +8,29 @@
 
 struct compute_options {
     const char *device;  /* "auto", "cpu", "cuda", "cuda:1" */
-    int threads;         /* of the CPU; 0: all processors */
-    uint64_t gpu_memory; /* bytes of it to use; 0: what is free */
+    int threads;         /* CPU threads; 0: one per processor */
+    uint64_t gpu_memory; /* limit in bytes; 0: all that is free */
 };
+
+/* clang-format off */
+/* Their rows in a command's table of options (shared/base/options.h). */
+#define COMPUTE_OPTIONS(compute) \
+    {"device", OPTION_STRING, &(compute).device, "auto|cpu|cuda[:K]", "auto", "where to compute"}, \
+    {"threads", OPTION_INT, &(compute).threads, "N", "0", \
+     "CPU threads; 0: one per processor; does not change results", .minimum = 0, .maximum = 1024}, \
+    {"gpu-memory", OPTION_SIZE, &(compute).gpu_memory, "SIZE", "0", \
+     "limit on the GPU memory to use; 0: all that is free"}
+/* clang-format on */
 
 struct compute {
     const struct backend *backend;
     struct device *device;
     struct thread_pool *pool;
-    const char *why; /* auto chose the CPU because; or NULL */
+    const char *why; /* why auto chose the CPU; NULL if it did not */
 };
 
-/* progress (may be NULL) is told which device it is, and why auto took the CPU. A zeroed struct is legal to release. */
+/* Notes on progress (may be NULL) which device it is, and why auto chose the CPU. compute_release accepts a zeroed
+ * struct. */
 enum status compute_open(struct compute *compute, const struct compute_options *options, struct progress *progress,
                          struct error *err);
 void compute_release(struct compute *compute);

@@ -47,7 +47,7 @@ cleanup:
     return status;
 }
 
-/* One shard: verified, its labels and ids copied, its images decoded, their stored bytes given back. */
+/* Verifies a shard, copies its labels and ids, decodes its images, and frees their stored bytes. */
 static enum status load_shard(struct dataset *dataset, int index, struct error *err)
 {
     struct cache_shard *shard = &dataset->shards[index];
@@ -73,7 +73,7 @@ enum status dataset_load(struct dataset *dataset, const struct cache *cache, enu
     const struct cache_split *content = &manifest->splits[split];
     enum status status = STATUS_OK;
     size_t n = content->samples;
-    *dataset = (struct dataset){.cache = cache, .compute = compute, .split = split, .size = size};
+    *dataset = (struct dataset){.cache = cache, .compute = compute, .split = split};
     if (n == 0) {
         status = error_set(err, STATUS_CONFIG, cache->path, "has no %s split", split_name(split));
         goto cleanup;

@@ -1,4 +1,4 @@
-/* One split of a cache in memory: base images on the device, labels, and the teacher's logits as they are stored. */
+/* A split of a cache in memory: base images on the device, labels, and the teacher's logits in their stored form. */
 #ifndef STUDENT_TRAIN_TRAINER_DATASET_H
 #define STUDENT_TRAIN_TRAINER_DATASET_H
 
@@ -11,44 +11,43 @@ struct dataset {
     const struct compute *compute; /* borrowed */
     enum split split;
     uint32_t count;
-    int views;                    /* of each sample with teacher logits */
-    int size;                     /* side of the rendered views */
+    int views;                    /* per sample that have the teacher's logits */
     struct device_images *images; /* [count] base images */
     struct base_size {
         int h, w;
     } * bases;                  /* [count] */
-    uint32_t *ids;              /* [count] what a view's parameters are a function of */
+    uint32_t *ids;              /* [count] sample ids, which determine the parameters of views */
     int32_t *labels;            /* [count], -1: none */
-    uint32_t labelled;          /* samples with a label */
+    uint32_t labelled;          /* number of samples with a label */
     struct cache_shard *shards; /* [shard_count] without their images */
     int *shard_of;              /* [count] */
     int shard_count;
-    struct cache_views cache_views;                    /* at `size` */
+    struct cache_views cache_views;                    /* their size is that of the rendered views */
     struct feature_store features[CACHE_MAX_FEATURES]; /* the teacher's values; values NULL: not loaded */
 };
 
-/* Reads and verifies every shard of the split, decodes the images on all threads. size: of the views. progress is
- * borrowed for the call; STATUS_INTERRUPTED after a SIGINT. */
+/* Reads and verifies every shard of the split, and decodes the images on all threads. size: side of the views. progress
+ * is borrowed for the call. STATUS_INTERRUPTED after a SIGINT. */
 enum status dataset_load(struct dataset *dataset, const struct cache *cache, enum split split, int size,
                          const struct compute *compute, struct progress *progress, struct error *err);
-void dataset_release(struct dataset *dataset); /* a zeroed struct is legal */
-/* Of a loaded training split: reads and verifies every shard again and brings the wanted features of the manifest that
- * are not there yet to the device, in dataset->features. Beside them at most one shard is in host memory. After an
- * error none of them is there; STATUS_INTERRUPTED after a SIGINT. */
+void dataset_release(struct dataset *dataset); /* accepts a zeroed struct */
+/* For a loaded training split: reads and verifies every shard again, and copies the wanted features that are not loaded
+ * yet to the device, into dataset->features. At most one shard is in host memory at a time. After an error none of them
+ * is loaded. STATUS_INTERRUPTED after a SIGINT. */
 enum status dataset_load_features(struct dataset *dataset, const bool wanted[CACHE_MAX_FEATURES],
                                   struct progress *progress, struct error *err);
-void dataset_free_features(struct dataset *dataset); /* dataset_release does it too */
+void dataset_free_features(struct dataset *dataset); /* also done by dataset_release */
 
 /* The parameters of a sample's view (a number, or CACHE_EVALUATION_VIEW) at the data set's size. */
 void dataset_view(const struct dataset *dataset, uint32_t sample, int number, struct view *view);
-/* Whether the split's views are mixed: training views of a recipe with mixup or cutmix. */
+/* True if the split's views are mixed: training views of a recipe with mixup or cutmix. */
 bool dataset_mixes(const struct dataset *dataset);
 /* How a training view is mixed at the data set's size, and the sample whose view of the same number is its partner. */
 void dataset_mix(const struct dataset *dataset, uint32_t sample, int number, struct view_mix *mix, uint32_t *partner);
-/* Whether the cache holds the teacher's logits of training views, or of evaluation views: there are none of the latter
- * for the training split. */
+/* True if the cache has the teacher's logits of training views or, if evaluation is set, of evaluation views; the
+ * training split has no logits of evaluation views. */
 bool dataset_has_teacher(const struct dataset *dataset, bool evaluation);
-/* logits[classes] of the teacher for a view that has them. */
+/* logits[classes] = the teacher's for a view that has them. */
 void dataset_teacher(const struct dataset *dataset, uint32_t sample, int number, float *logits);
 
 #endif

@@ -1,5 +1,5 @@
-/* The teacher's recorded values, from the shards to the device: a shard has a view as [c, h, w], a store as
- * [h, w, channels]. */
+/* Copies the teacher's recorded features from the shards to the device. A shard has a view as [c, h, w], a store has it
+ * as [h, w, channels]. */
 #include "student_train/trainer/dataset.h"
 
 #include "shared/base/interrupt.h"
@@ -8,12 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    SLAB_BYTES = 1 << 20
-}; /* of views on their way to the device: a shard's whole feature is not copied in host
-      memory once more */
+/* Views are transposed and copied in slabs of this size, so a shard's whole feature is not in host memory twice. */
+enum { SLAB_BYTES = 1 << 20 };
 
-/* A feature of the cache and its store in the making. A row is a view of a sample. */
+/* A feature of the cache, and its store while it is being filled. A row is a view of a sample. */
 struct loading {
     const struct cache_feature *feature;
     void *values; /* device memory [samples, views, h, w, channels] */
@@ -48,7 +46,8 @@ static void transpose_row(void *context, int index, int worker)
     }
 }
 
-/* Rows of a shard to the store, from row `first` of it on. slab: SLAB_BYTES, or one row where that is more. */
+/* Copies rows of a shard to the store, where they start at row `first`. slab: SLAB_BYTES, or one row if that is
+ * more. */
 static enum status put_values(const struct compute *compute, const struct loading *loading, size_t first,
                               const unsigned char *values, size_t rows, unsigned char *slab, struct error *err)
 {
@@ -67,7 +66,7 @@ cleanup:
     return status;
 }
 
-/* The features of one shard; loadings[i].feature is NULL where feature i is not wanted. */
+/* Copies the features of one shard; loadings[i].feature is NULL if feature i is not wanted. */
 static enum status put_shard(const struct dataset *dataset, const struct loading loadings[CACHE_MAX_FEATURES],
                              int index, unsigned char *slab, struct error *err)
 {

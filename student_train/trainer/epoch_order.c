@@ -26,17 +26,17 @@ static uint32_t common_divisor(uint32_t a, uint32_t b)
     return a;
 }
 
-/* A random start and a random stride without a common divisor with `views` reach every view once, at no cost. */
+/* From a random start, steps of a random stride that is coprime to `views` visit every view once, without a table. */
 int epoch_view(uint32_t sample, int views, uint64_t seed, uint32_t epoch, bool sequential)
 {
-    const uint32_t all = (uint32_t)views, position = epoch % all;
+    const uint32_t all = (uint32_t)views, turn = epoch % all;
     struct random_stream stream;
     if (sequential || all == 1)
-        return (int)position;
+        return (int)turn;
     random_stream_init(&stream, seed, RANDOM_SHUFFLE, epoch / all, STREAM_VIEWS + sample);
     uint32_t start = random_below(&stream, all), stride;
     do
         stride = 1 + random_below(&stream, all - 1);
     while (common_divisor(stride, all) != 1);
-    return (int)((start + (uint64_t)stride * position) % all);
+    return (int)((start + (uint64_t)stride * turn) % all);
 }

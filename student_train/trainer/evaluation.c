@@ -9,7 +9,7 @@ static double share(double part, double whole)
     return whole > 0 ? part / whole : NAN;
 }
 
-/* The teacher's answers on the evaluation views, from the cache. */
+/* The teacher's accuracy on the evaluation views, from its logits in the cache. */
 static enum status measure_teacher(struct evaluation *evaluation, const struct dataset *dataset, struct error *err)
 {
     const size_t classes = (size_t)evaluation->classes;
@@ -62,7 +62,6 @@ static enum status init(struct evaluation *evaluation, int class_count, const st
                                       .classes = class_count,
                                       .samples = dataset->count,
                                       .labelled = dataset->labelled,
-                                      .agreement = NAN,
                                       .teacher_accuracy = NAN};
     evaluation->predictions = calloc(dataset->count, sizeof *evaluation->predictions);
     evaluation->confusion = calloc(classes * classes, sizeof *evaluation->confusion);
@@ -87,13 +86,11 @@ enum status evaluation_run(struct evaluation *evaluations, struct trainer *train
     TRY(trainer_evaluate(trainer, dataset, true, predictions, totals, err));
     for (int k = 0; k < students; k++) {
         struct evaluation *e = &evaluations[k];
-        const double *sums = totals[k].sums;
         TRY(init(e, trainer->classes, dataset, err));
         memcpy(e->predictions, predictions + (size_t)k * dataset->count, dataset->count * sizeof *predictions);
-        e->loss = share(sums[METRIC_LOSS], sums[METRIC_SAMPLES]);
-        e->accuracy = share(sums[METRIC_CORRECT], sums[METRIC_LABELLED]);
-        if (totals[k].teacher)
-            e->agreement = share(sums[METRIC_AGREE], sums[METRIC_SAMPLES]);
+        e->loss = totals_loss(&totals[k]);
+        e->accuracy = totals_accuracy(&totals[k]);
+        e->agreement = totals_agreement(&totals[k]);
         count_confusion(e, dataset);
         TRY(measure_teacher(e, dataset, err));
     }
@@ -111,74 +108,4 @@ void evaluation_release(struct evaluation *evaluation)
     free(evaluation->class_accuracy);
     free(evaluation->teacher_class_accuracy);
     *evaluation = (struct evaluation){0};
-}
-
-static void add_number(cJSON *object, const char *name, double number)
-{
-    if (isfinite(number))
-        cJSON_AddNumberToObject(object, name, number);
-    else
-        cJSON_AddNullToObject(object, name);
-}
-
-void evaluation_json(const struct evaluation *evaluation, const char *const *names, cJSON *object)
-{
-    const size_t classes = (size_t)evaluation->classes;
-    cJSON_AddStringToObject(object, "split", split_name(evaluation->split));
-    cJSON_AddNumberToObject(object, "samples", evaluation->samples);
-    cJSON_AddNumberToObject(object, "labelled", evaluation->labelled);
-    add_number(object, "loss", evaluation->loss);
-    add_number(object, "accuracy", evaluation->accuracy);
-    add_number(object, "teacher_accuracy", evaluation->teacher_accuracy);
-    add_number(object, "agreement", evaluation->agreement);
-    cJSON *list = cJSON_AddArrayToObject(object, "per_class"), *confusion = cJSON_AddArrayToObject(object, "confusion");
-    for (size_t k = 0; k < classes; k++) {
-        cJSON *item = cJSON_CreateObject(), *row = cJSON_CreateArray();
-        cJSON_AddStringToObject(item, "class", names[k]);
-        add_number(item, "accuracy", evaluation->class_accuracy[k]);
-        add_number(item, "teacher_accuracy", evaluation->teacher_class_accuracy[k]);
-        cJSON_AddItemToArray(list, item);
-        for (size_t j = 0; j < classes; j++)
-            cJSON_AddItemToArray(row, cJSON_CreateNumber(evaluation->confusion[k * classes + j]));
-        cJSON_AddItemToArray(confusion, row);
-    }
-}
-
-static void print_percent(double value, FILE *out)
-{
-    if (isfinite(value))
-        fprintf(out, "%8.2f %%", 100 * value);
-    else
-        fprintf(out, "         -");
-}
-
-void evaluation_print(const struct evaluation *evaluation, const char *const *names, FILE *out)
-{
-    enum { WIDEST_CONFUSION = 20 };
-    const size_t classes = (size_t)evaluation->classes;
-    fprintf(out, "%s: %u samples, %u labelled, loss %.4f\n", split_name(evaluation->split), evaluation->samples,
-            evaluation->labelled, evaluation->loss);
-    fprintf(out, "%-28s %10s %10s\n", "", "student", "teacher");
-    fprintf(out, "%-28s ", "accuracy");
-    print_percent(evaluation->accuracy, out);
-    fprintf(out, " ");
-    print_percent(evaluation->teacher_accuracy, out);
-    fprintf(out, "\n%-28s ", "agreement with the teacher");
-    print_percent(evaluation->agreement, out);
-    for (size_t k = 0; evaluation->labelled && k < classes; k++) {
-        fprintf(out, "\n  %-26.26s ", names[k]);
-        print_percent(evaluation->class_accuracy[k], out);
-        fprintf(out, " ");
-        print_percent(evaluation->teacher_class_accuracy[k], out);
-    }
-    fprintf(out, "\n");
-    if (!evaluation->labelled || classes > WIDEST_CONFUSION)
-        return;
-    fprintf(out, "\nconfusion (row: true class, column: predicted)\n");
-    for (size_t k = 0; k < classes; k++) {
-        fprintf(out, "  %-16.16s", names[k]);
-        for (size_t j = 0; j < classes; j++)
-            fprintf(out, " %5u", evaluation->confusion[k * classes + j]);
-        fprintf(out, "\n");
-    }
 }

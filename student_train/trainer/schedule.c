@@ -7,7 +7,7 @@ static const double PI = 3.14159265358979323846;
 
 const char *const schedule_names[] = {"constant", "step", "cosine", "restarts", NULL};
 
-/* From rate down to minimum, at share 0..1 of half a cosine wave. */
+/* Half a cosine wave from rate down to minimum, at share 0..1. */
 static double cosine(const struct schedule *schedule, double share)
 {
     return schedule->minimum + (schedule->rate - schedule->minimum) * (1 + cos(PI * share)) / 2;

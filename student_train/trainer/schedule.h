@@ -1,9 +1,9 @@
-/* Learning-rate schedules, as PyTorch's schedulers stepped once an epoch:
+/* Learning-rate schedules, like PyTorch's schedulers that step once per epoch:
  *   constant
  *   step       StepLR(step_size=step_epochs, gamma)
  *   cosine     CosineAnnealingLR(T_max=epochs - warmup_epochs, eta_min=minimum)
  *   restarts   CosineAnnealingWarmRestarts(T_0=restart_epochs, T_mult=restart_factor, eta_min=minimum)
- * Before them, warmup_epochs epochs rise linearly from 0, optimiser step by optimiser step. */
+ * Before them the rate rises linearly from 0 during warmup_epochs epochs, with every optimiser step. */
 #ifndef STUDENT_TRAIN_TRAINER_SCHEDULE_H
 #define STUDENT_TRAIN_TRAINER_SCHEDULE_H
 
@@ -21,7 +21,7 @@ struct schedule {
     int restart_epochs, restart_factor;
 };
 
-/* The rate of step `step` (from 0) of epoch `epoch` (from 0), of `steps` steps an epoch. */
+/* The rate of step `step` of epoch `epoch` (both counted from 0), with `steps` steps per epoch. */
 double schedule_rate(const struct schedule *schedule, int epoch, uint32_t step, uint32_t steps);
 
 #endif

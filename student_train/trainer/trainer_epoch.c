@@ -5,7 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { CHUNK = 64 /* slots a task */ };
+enum { CHUNK = 64 /* slots per task */ };
 
 /* Fills slots of a content, on all threads. */
 struct fill {
@@ -54,18 +54,18 @@ static void fill_slots(const struct fill *fill)
                     (void *)(uintptr_t)fill);
 }
 
-/* Of `count` slots from `first` on those whose views have what a term needs; they stand in front. */
+/* How many of the `count` slots from `first` on have views with what a term needs; these slots come first. */
 static uint32_t count_rows(const struct trainer *trainer, const struct epoch_content *content, uint32_t first,
                            uint32_t count, int term)
 {
-    const int views = trainer->values.views[term];
+    const int views = trainer->binding.views[term];
     uint32_t rows = 0;
     while (rows < count && content->numbers[first + rows] < (uint32_t)views)
         rows++;
     return rows;
 }
 
-/* slots: of the whole pass; the last step may have fewer than a batch. */
+/* slots: of the whole pass; the last step may have fewer slots than a batch. */
 static void fill_terms(const struct trainer *trainer, const struct epoch_content *content, uint32_t slots, int student,
                        int epoch, uint32_t step, struct step_scalars *scalars)
 {
@@ -74,16 +74,16 @@ static void fill_terms(const struct trainer *trainer, const struct epoch_content
     const uint32_t count = slots - first < capacity ? slots - first : capacity;
     for (int i = 0; i < loss->count; i++) {
         scalars->weights[i] = loss_term_weight(&loss->terms[i], epoch);
-        scalars->rows[i] = trainer->values.partial ? count_rows(trainer, content, first, count, i) : count;
+        scalars->rows[i] = trainer->binding.partial ? count_rows(trainer, content, first, count, i) : count;
     }
 }
 
-/* Within every step the slots with the smallest view numbers come first, otherwise as they were. */
+/* Sorts the slots of every step by view number; slots with the same number keep their order. */
 static void order_by_view(const struct trainer *trainer, const struct dataset *dataset, int epoch)
 {
     const struct trainer_options *options = trainer->options;
     const uint32_t capacity = (uint32_t)options->batch;
-    uint32_t *numbers = trainer->content.numbers, *old = trainer->content.samples; /* room for both, filled later */
+    uint32_t *numbers = trainer->content.numbers, *old = trainer->content.samples; /* used as scratch; filled later */
     for (uint32_t i = 0; i < dataset->count; i++) {
         old[i] = trainer->order[i];
         numbers[i] = (uint32_t)epoch_view(old[i], dataset->views, options->seed, (uint32_t)epoch, options->sequential);
@@ -149,7 +149,7 @@ enum status trainer_prepare(struct trainer *trainer, const struct dataset *datas
         TRY(reserve(trainer, dataset, err));
         epoch_order(trainer->order, dataset->count, trainer->options->seed, (uint32_t)epoch,
                     trainer->options->sequential);
-        if (trainer->values.partial)
+        if (trainer->binding.partial)
             order_by_view(trainer, dataset, epoch);
         const struct fill fill = {dataset, &trainer->content, trainer->order, trainer->options, (uint32_t)epoch};
         fill_slots(&fill);

@@ -1,34 +1,36 @@
-/* What stands between the forward and the backward pass: the terms of the loss, on logits and on values. */
+/* What happens between the forward and the backward pass: the terms of the loss, on logits and on features. This file
+ * only requests them; the backend computes them (shared/training/losses). */
 #include "student_train/trainer/trainer.h"
 
 enum { SCRATCH_ALIGNMENT = 256 };
 
-static struct loss_shape shape_of(const struct trainer *trainer, const struct loss_pair *pair)
+static struct loss_shape shape_of(const struct trainer *trainer, const struct feature_pair *pair)
 {
-    const struct loss_value *feature = &trainer->values.student_values[pair->student_value];
+    const struct loss_feature *student = &trainer->binding.student_features[pair->student_feature];
     struct loss_shape shape = {.batch = trainer->options->batch,
                                .classes = trainer->classes,
                                .samples = trainer->samples,
-                               .pixels = feature->h * feature->w,
-                               .channels = feature->channels};
-    if (pair->source >= 0) {
-        const struct loss_value *source = &trainer->values.sources[pair->source];
-        shape.teacher_pixels = source->h * source->w;
-        shape.teacher_channels = source->channels;
+                               .pixels = student->h * student->w,
+                               .channels = student->channels};
+    if (pair->teacher_feature >= 0) {
+        const struct loss_feature *teacher = &trainer->binding.teacher_features[pair->teacher_feature];
+        shape.teacher_pixels = teacher->h * teacher->w;
+        shape.teacher_channels = teacher->channels;
     }
     return shape;
 }
 
+/* Floats of a student's feature, for a whole batch. */
 static size_t feature_size(const struct trainer *trainer, int i)
 {
-    const struct loss_value *feature = &trainer->values.student_values[i];
+    const struct loss_feature *feature = &trainer->binding.student_features[i];
     return (size_t)trainer->options->batch * (size_t)feature->h * (size_t)feature->w * (size_t)feature->channels;
 }
 
 static enum status new_buffer(const struct trainer *trainer, size_t bytes, void *out, struct error *err)
 {
     return trainer->compute->backend->device->buffer_new(trainer->compute->device, bytes,
-                                                         "values that the loss compares", out, err);
+                                                         "features that the loss compares", out, err);
 }
 
 static size_t scratch_size(const struct trainer *trainer)
@@ -39,11 +41,11 @@ static size_t scratch_size(const struct trainer *trainer)
     size_t most = 0;
     for (int i = 0; i < loss->count; i++) {
         const size_t bytes =
-            loss_expression_on_values(loss, i) ? 0 : backend->training->losses->scratch(&loss->terms[i], &logits);
+            loss_expression_on_features(loss, i) ? 0 : backend->training->losses->scratch(&loss->terms[i], &logits);
         most = bytes > most ? bytes : most;
     }
-    for (int i = 0; i < trainer->values.pair_count; i++) {
-        const struct loss_pair *pair = &trainer->values.pairs[i];
+    for (int i = 0; i < trainer->binding.pair_count; i++) {
+        const struct feature_pair *pair = &trainer->binding.pairs[i];
         const struct loss_shape shape = shape_of(trainer, pair);
         const size_t bytes = backend->training->losses->scratch(&loss->terms[pair->term], &shape);
         most = bytes > most ? bytes : most;
@@ -51,22 +53,22 @@ static size_t scratch_size(const struct trainer *trainer)
     return (most + SCRATCH_ALIGNMENT - 1) / SCRATCH_ALIGNMENT * SCRATCH_ALIGNMENT;
 }
 
-enum status trainer_values_init(struct trainer *trainer, struct error *err)
+enum status trainer_features_init(struct trainer *trainer, struct error *err)
 {
-    const struct loss_values *values = &trainer->values;
-    struct trainer_values *buffers = &trainer->buffers;
+    const struct loss_binding *binding = &trainer->binding;
+    struct feature_buffers *buffers = &trainer->features;
     const size_t students = (size_t)trainer->student_count;
     enum status status = STATUS_OK;
     buffers->scratch_stride = scratch_size(trainer);
     if (buffers->scratch_stride)
         TRY(new_buffer(trainer, size_mul(students, buffers->scratch_stride), &buffers->scratch, err));
-    for (int i = 0; i < values->source_count; i++) {
-        const struct loss_value *source = &values->sources[i];
-        const size_t floats = (size_t)source->h * (size_t)source->w * (size_t)source->channels;
+    for (int i = 0; i < binding->teacher_feature_count; i++) {
+        const struct loss_feature *teacher = &binding->teacher_features[i];
+        const size_t floats = (size_t)teacher->h * (size_t)teacher->w * (size_t)teacher->channels;
         TRY(new_buffer(trainer, size_mul(size_mul((size_t)trainer->options->batch, floats), sizeof(float)),
                        &buffers->teacher[i], err));
     }
-    for (int i = 0; i < values->student_value_count; i++) {
+    for (int i = 0; i < binding->student_feature_count; i++) {
         const size_t bytes = size_mul(students, size_mul(feature_size(trainer, i), sizeof(float)));
         TRY(new_buffer(trainer, bytes, &buffers->student[i], err));
         TRY(new_buffer(trainer, bytes, &buffers->gradient[i], err));
@@ -75,20 +77,20 @@ cleanup:
     return status;
 }
 
-void trainer_values_release(struct trainer *trainer)
+void trainer_features_release(struct trainer *trainer)
 {
     const struct compute *compute = trainer->compute;
-    struct trainer_values *buffers = &trainer->buffers;
-    for (int i = 0; i < LOSS_ALL_PAIRS; i++) {
+    struct feature_buffers *buffers = &trainer->features;
+    for (int i = 0; i < BINDING_MAX_PAIRS; i++) {
         compute->backend->device->buffer_free(compute->device, buffers->teacher[i]);
         compute->backend->device->buffer_free(compute->device, buffers->student[i]);
         compute->backend->device->buffer_free(compute->device, buffers->gradient[i]);
     }
     compute->backend->device->buffer_free(compute->device, buffers->scratch);
-    *buffers = (struct trainer_values){0};
+    *buffers = (struct feature_buffers){0};
 }
 
-static enum status ask_term(struct trainer *trainer, int term, const struct loss_batch *batch, struct error *err)
+static enum status add_term(struct trainer *trainer, int term, const struct loss_batch *batch, struct error *err)
 {
     struct loss_term terms[TRAINING_MAX_STUDENTS];
     for (int k = 0; k < trainer->student_count; k++)
@@ -98,68 +100,68 @@ static enum status ask_term(struct trainer *trainer, int term, const struct loss
 
 static struct student_feature student_feature_of(const struct trainer *trainer, int i)
 {
-    const struct loss_value *feature = &trainer->values.student_values[i];
+    const struct loss_feature *feature = &trainer->binding.student_features[i];
     return (struct student_feature){trainer->network.plan.node_tensor[feature->of], feature->h, feature->w};
 }
 
-/* Brings the values of both sides to their buffers. */
-static enum status read_values(struct trainer *trainer, const struct feature_store *features,
-                               const struct epoch_inputs *inputs, const struct pass *pass, struct error *err)
+/* Reads the features of both sides into their buffers. */
+static enum status read_features(struct trainer *trainer, const struct feature_store *features,
+                                 const struct epoch_inputs *inputs, const struct pass *pass, struct error *err)
 {
     const struct backend *backend = trainer->compute->backend;
     struct device *device = trainer->compute->device;
-    const struct loss_values *values = &trainer->values;
+    const struct loss_binding *binding = &trainer->binding;
     const struct network *network = &trainer->network;
     enum status status = STATUS_OK;
-    for (int i = 0; i < values->source_count; i++) {
-        const struct loss_value *source = &values->sources[i];
-        const struct feature_store *store = source->of >= 0 ? &features[source->of] : NULL;
-        TRY(backend->training->features->read_teacher(device, store, inputs, source->term, source->h, source->w,
-                                                      trainer->buffers.teacher[i], err));
+    for (int i = 0; i < binding->teacher_feature_count; i++) {
+        const struct loss_feature *teacher = &binding->teacher_features[i];
+        const struct feature_store *store = teacher->of >= 0 ? &features[teacher->of] : NULL;
+        TRY(backend->training->features->read_teacher(device, store, inputs, teacher->term, teacher->h, teacher->w,
+                                                      trainer->features.teacher[i], err));
     }
-    for (int i = 0; i < values->student_value_count; i++) {
+    for (int i = 0; i < binding->student_feature_count; i++) {
         const struct student_feature feature = student_feature_of(trainer, i);
         const size_t size = feature_size(trainer, i);
         TRY(backend->training->features->read_student(device, &network->plan, &network->memory, pass,
-                                                      values->student_values[i].term, &feature,
-                                                      trainer->buffers.student[i], size, err));
-        TRY(backend->device->zero(device, trainer->buffers.gradient[i],
+                                                      binding->student_features[i].term, &feature,
+                                                      trainer->features.student[i], size, err));
+        TRY(backend->device->zero(device, trainer->features.gradient[i],
                                   (size_t)trainer->student_count * size * sizeof(float), err));
     }
 cleanup:
     return status;
 }
 
-/* Hands the gradients of the values on to the network. */
-static enum status hand_back(struct trainer *trainer, const struct pass *pass, struct error *err)
+/* Adds the gradients of the student's features to those of the network. */
+static enum status add_gradients(struct trainer *trainer, const struct pass *pass, struct error *err)
 {
     const struct backend *backend = trainer->compute->backend;
     const struct network *network = &trainer->network;
     enum status status = STATUS_OK;
-    for (int i = 0; i < trainer->values.student_value_count; i++) {
+    for (int i = 0; i < trainer->binding.student_feature_count; i++) {
         const struct student_feature feature = student_feature_of(trainer, i);
         bool first =
-            feature.tensor != network->plan.output; /* the logits' gradient has the other terms' share already */
+            feature.tensor != network->plan.output; /* the logits' gradient already has the other terms' share */
         for (int before = 0; before < i; before++)
             first &= student_feature_of(trainer, before).tensor != feature.tensor;
         TRY(backend->training->features->add_gradient(
-            trainer->compute->device, &network->plan, &network->memory, pass, trainer->values.student_values[i].term,
-            &feature, trainer->buffers.gradient[i], feature_size(trainer, i), first, err));
+            trainer->compute->device, &network->plan, &network->memory, pass, trainer->binding.student_features[i].term,
+            &feature, trainer->features.gradient[i], feature_size(trainer, i), first, err));
     }
 cleanup:
     return status;
 }
 
-static enum status ask_pair(struct trainer *trainer, const struct loss_pair *pair, struct loss_batch batch,
+static enum status add_pair(struct trainer *trainer, const struct feature_pair *pair, struct loss_batch batch,
                             struct error *err)
 {
     const struct network *network = &trainer->network;
     batch.part = pair->part;
     batch.shape = shape_of(trainer, pair);
-    batch.student = trainer->buffers.student[pair->student_value];
-    batch.student_gradient = trainer->buffers.gradient[pair->student_value];
-    batch.student_stride = feature_size(trainer, pair->student_value);
-    batch.teacher = pair->source >= 0 ? trainer->buffers.teacher[pair->source] : NULL;
+    batch.student = trainer->features.student[pair->student_feature];
+    batch.student_gradient = trainer->features.gradient[pair->student_feature];
+    batch.student_stride = feature_size(trainer, pair->student_feature);
+    batch.teacher = pair->teacher_feature >= 0 ? trainer->features.teacher[pair->teacher_feature] : NULL;
     batch.parameters = network->memory.parameters;
     batch.parameter_gradients = network->memory.parameter_gradients;
     batch.parameter_stride = network->plan.parameter_count;
@@ -168,17 +170,17 @@ static enum status ask_pair(struct trainer *trainer, const struct loss_pair *pai
     for (int i = 0; i < LEARNED_COUNT; i++)
         if (pair->learned[i] >= 0)
             batch.learned[i] = network->plan.weight_offset[pair->learned[i]];
-    return ask_term(trainer, pair->term, &batch, err);
+    return add_term(trainer, pair->term, &batch, err);
 }
 
-/* The terms on logits; without the teacher's logits only cross entropy has a meaning. */
-static enum status ask_logit_terms(struct trainer *trainer, const struct loss_batch *batch, struct error *err)
+/* The terms on logits; without the teacher's logits only cross entropy can be computed. */
+static enum status add_logit_terms(struct trainer *trainer, const struct loss_batch *batch, struct error *err)
 {
     const struct loss_expression *loss = trainer->students[0].loss;
     enum status status = STATUS_OK;
     for (int i = 0; i < loss->count; i++)
-        if (!loss_expression_on_values(loss, i) && (batch->inputs->teacher || loss->terms[i].kind == LOSS_CE))
-            TRY(ask_term(trainer, i, batch, err));
+        if (!loss_expression_on_features(loss, i) && (batch->inputs->teacher || loss->terms[i].kind == LOSS_CE))
+            TRY(add_term(trainer, i, batch, err));
 cleanup:
     return status;
 }
@@ -195,8 +197,8 @@ enum status trainer_measure(struct trainer *trainer, const struct feature_store 
                                .inputs = inputs,
                                .metrics = trainer->metrics,
                                .shape = {.batch = trainer->options->batch, .classes = trainer->classes},
-                               .scratch = trainer->buffers.scratch,
-                               .scratch_stride = trainer->buffers.scratch_stride};
+                               .scratch = trainer->features.scratch,
+                               .scratch_stride = trainer->features.scratch_stride};
     enum status status = STATUS_OK;
     if (pass->training) {
         const size_t bytes = (size_t)pass->count * (size_t)trainer->classes * sizeof(float);
@@ -205,12 +207,12 @@ enum status trainer_measure(struct trainer *trainer, const struct feature_store 
         for (int k = 0; k < trainer->student_count; k++)
             TRY(backend->device->zero(device, batch.gradient + (size_t)k * batch.gradient_stride, bytes, err));
     }
-    TRY(ask_logit_terms(trainer, &batch, err));
-    if (pass->training && trainer->values.pair_count) {
-        TRY(read_values(trainer, features, inputs, pass, err));
-        for (int i = 0; i < trainer->values.pair_count; i++)
-            TRY(ask_pair(trainer, &trainer->values.pairs[i], batch, err));
-        TRY(hand_back(trainer, pass, err));
+    TRY(add_logit_terms(trainer, &batch, err));
+    if (pass->training && trainer->binding.pair_count) {
+        TRY(read_features(trainer, features, inputs, pass, err));
+        for (int i = 0; i < trainer->binding.pair_count; i++)
+            TRY(add_pair(trainer, &trainer->binding.pairs[i], batch, err));
+        TRY(add_gradients(trainer, pass, err));
     }
     TRY(backend->training->losses->metrics(device, &batch, err));
 cleanup:

@@ -1,4 +1,4 @@
-/* One step on the device: asked for call by call the first time, recorded the second time, then replayed. */
+/* One step on the device: requested call by call the first time, captured the second time, then replayed. */
 #include "student_train/trainer/trainer.h"
 
 static enum status optimize(struct trainer *trainer, const struct epoch_inputs *inputs, struct error *err)
@@ -28,8 +28,8 @@ cleanup:
     return status;
 }
 
-static enum status ask_step(struct trainer *trainer, const struct pixel_source *source,
-                            const struct epoch_inputs *inputs, int count, bool training, struct error *err)
+static enum status request_step(struct trainer *trainer, const struct pixel_source *source,
+                                const struct epoch_inputs *inputs, int count, bool training, struct error *err)
 {
     const struct backend *backend = trainer->compute->backend;
     struct device *device = trainer->compute->device;
@@ -53,10 +53,10 @@ cleanup:
 static struct trainer_capture *find_capture(struct trainer *trainer, const struct trainer_capture *wanted)
 {
     for (int i = 0; i < trainer->capture_count; i++) {
-        struct trainer_capture *r = &trainer->captures[i];
-        if (r->images == wanted->images && r->cursor == wanted->cursor && r->parameters == wanted->parameters &&
-            r->count == wanted->count && r->training == wanted->training)
-            return r;
+        struct trainer_capture *c = &trainer->captures[i];
+        if (c->images == wanted->images && c->cursor == wanted->cursor && c->parameters == wanted->parameters &&
+            c->count == wanted->count && c->training == wanted->training)
+            return c;
     }
     return NULL;
 }
@@ -80,10 +80,10 @@ enum status trainer_step(struct trainer *trainer, const struct pixel_source *sou
     if (!capture && trainer->capture_count < TRAINER_CAPTURES)
         trainer->captures[trainer->capture_count++] = wanted;
     if (!ops || !capture)
-        return ask_step(trainer, source, inputs, count, training, err);
+        return request_step(trainer, source, inputs, count, training, err);
     if (!capture->capture) {
         TRY(ops->begin(device, err));
-        status = ask_step(trainer, source, inputs, count, training, err);
+        status = request_step(trainer, source, inputs, count, training, err);
         struct graph_capture *done = NULL;
         const enum status ended = ops->end(device, &done, status == STATUS_OK ? err : NULL);
         if (status != STATUS_OK || ended != STATUS_OK) {

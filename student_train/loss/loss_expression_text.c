@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Appends to the canonical text; false where it is full. */
+/* Appends to the canonical text; false if it does not fit. */
 __attribute__((format(printf, 2, 3))) static bool append(struct loss_expression *expression, const char *format, ...)
 {
     const size_t length = strlen(expression->text), capacity = sizeof expression->text - length;
@@ -17,15 +17,15 @@ __attribute__((format(printf, 2, 3))) static bool append(struct loss_expression 
     return written >= 0 && (size_t)written < capacity;
 }
 
-static bool append_layers(struct loss_expression *expression, const char (*layers)[LOSS_MAX_LAYER], int count)
+static bool append_features(struct loss_expression *expression, const char (*names)[LOSS_MAX_FEATURE_NAME], int count)
 {
     bool fits = append(expression, count > 1 ? "[" : "");
     for (int i = 0; i < count; i++) {
         bool quoted = false;
-        for (const char *c = layers[i]; *c; c++)
+        for (const char *c = names[i]; *c; c++)
             quoted |= !loss_name_plain(*c);
-        const char *quote = !quoted ? "" : strchr(layers[i], '"') ? "'" : "\"";
-        fits &= append(expression, "%s%s%s%s", i ? ", " : "", quote, layers[i], quote);
+        const char *quote = !quoted ? "" : strchr(names[i], '"') ? "'" : "\"";
+        fits &= append(expression, "%s%s%s%s", i ? ", " : "", quote, names[i], quote);
     }
     return append(expression, count > 1 ? "]" : "") && fits;
 }
@@ -35,16 +35,16 @@ static bool append_parameter(struct loss_expression *expression, int i, const st
                              int *written)
 {
     const struct loss_term *term = &expression->terms[i], *defaults = &expression->entries[i]->defaults;
-    const struct loss_layers *layers = &expression->layers[i];
+    const struct feature_names *features = &expression->features[i];
     const void *value = loss_parameter_field(term, parameter), *usual = loss_parameter_field(defaults, parameter);
     const enum loss_parameter_type type = parameter->type;
     char number[FLOAT_TEXT_SIZE];
     const bool there = type == PARAMETER_NUMBER    ? *(const float *)value != *(const float *)usual
                        : type == PARAMETER_WORD    ? *(const unsigned *)value != *(const unsigned *)usual
                        : type == PARAMETER_FLAG    ? *(const bool *)value != *(const bool *)usual
-                       : type == PARAMETER_STUDENT ? layers->student_count > 0
-                       : type == PARAMETER_TEACHER ? layers->teacher_count > 0
-                                                   : layers->regressor != REGRESSOR_NONE;
+                       : type == PARAMETER_STUDENT ? features->student_count > 0
+                       : type == PARAMETER_TEACHER ? features->teacher_count > 0
+                                                   : features->regressor != REGRESSOR_NONE;
     if (!there && !parameter->always)
         return true;
     bool fits = append(expression, "%s%s=", (*written)++ ? ", " : "(", parameter->name);
@@ -56,11 +56,15 @@ static bool append_parameter(struct loss_expression *expression, int i, const st
     case PARAMETER_FLAG:
         return append(expression, "%s", parameter->words[*(const bool *)value]) && fits;
     case PARAMETER_STUDENT:
-        return append_layers(expression, (const char(*)[LOSS_MAX_LAYER])layers->student, layers->student_count) && fits;
+        return append_features(expression, (const char(*)[LOSS_MAX_FEATURE_NAME])features->student,
+                               features->student_count) &&
+               fits;
     case PARAMETER_TEACHER:
-        return append_layers(expression, (const char(*)[LOSS_MAX_LAYER])layers->teacher, layers->teacher_count) && fits;
+        return append_features(expression, (const char(*)[LOSS_MAX_FEATURE_NAME])features->teacher,
+                               features->teacher_count) &&
+               fits;
     default:
-        return append(expression, "%s", parameter->words[layers->regressor]) && fits;
+        return append(expression, "%s", parameter->words[features->regressor]) && fits;
     }
 }
 

@@ -1,4 +1,4 @@
-#include "student_train/preset.h"
+#include "student_train/student/preset.h"
 
 #include "shared/base/suggest.h"
 #include <stdio.h>
@@ -30,7 +30,6 @@ enum status preset_find(const char *name, int size, const struct preset **preset
         snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", count ? ", " : "", names[count]);
     }
     near = suggest(name, names, count);
-    return error_set(err, STATUS_USAGE, NULL,
-                     "unknown student '%s'%s%s%s; it is a preset (%s) or a FILE.net or FILE.onnx", name,
-                     near ? ", did you mean '" : "", near ? near : "", near ? "'?" : "", list);
+    return error_set(err, STATUS_USAGE, NULL, "unknown student '%s'%s%s%s; give a preset (%s), FILE.net or FILE.onnx",
+                     name, near ? ", did you mean '" : "", near ? near : "", near ? "'?" : "", list);
 }

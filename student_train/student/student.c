@@ -1,11 +1,11 @@
 #define _POSIX_C_SOURCE 200809L
-#include "student_train/student.h"
+#include "student_train/student/student.h"
 
 #include "formats/net/net_text.h"
 #include "formats/onnx/onnx_file.h"
 #include "formats/onnx/onnx_read.h"
 #include "shared/base/files.h"
-#include "student_train/preset.h"
+#include "student_train/student/preset.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,8 +21,8 @@ static enum status check_onnx(const struct graph *graph, const char *path, const
     struct shape in = graph->nodes[graph->input].shape, out = graph->nodes[graph->output].shape;
     if (in.c != input->channels || in.h != input->size || in.w != input->size)
         return error_set(err, STATUS_CONFIG, path,
-                         "takes %dx%dx%d, but the images are %dx%dx%d; export it at that size", in.c, in.h, in.w,
-                         input->channels, input->size, input->size);
+                         "takes images of %dx%dx%d, but the data set has %dx%dx%d; export it for that size", in.c, in.h,
+                         in.w, input->channels, input->size, input->size);
     if (out.c != input->classes || out.h != 1 || out.w != 1)
         return error_set(err, STATUS_CONFIG, path, "its output is %dx%dx%d, but there are %d classes", out.c, out.h,
                          out.w, input->classes);

@@ -1,6 +1,7 @@
-/* The commands of student_train. argv[0] is the command's name. Results go to stdout, progress to stderr. */
-#ifndef STUDENT_TRAIN_COMMANDS_COMMANDS_H
-#define STUDENT_TRAIN_COMMANDS_COMMANDS_H
+/* The commands of student_train, for main.c. argv[0] is the command's name. Results go to stdout, progress to
+ * stderr. */
+#ifndef STUDENT_TRAIN_COMMANDS_STUDENT_COMMANDS_H
+#define STUDENT_TRAIN_COMMANDS_STUDENT_COMMANDS_H
 
 #include "shared/base/error.h"
 
@@ -10,7 +11,7 @@ enum status eval_command(int argc, char **argv, struct error *err);
 enum status predict_command(int argc, char **argv, struct error *err);
 enum status export_command(int argc, char **argv, struct error *err);
 enum status compare_command(int argc, char **argv, struct error *err);
-enum status inspect_command(int argc, char **argv, struct error *err);
+enum status inspect_student_command(int argc, char **argv, struct error *err);
 enum status losses_command(int argc, char **argv, struct error *err);
 
 #endif

@@ -1,7 +1,7 @@
-/* A student's structure: a preset, a .net file or an ONNX file, as a graph, together with the bytes that it was made
- * from, so that a run keeps them and needs nothing else. */
-#ifndef STUDENT_TRAIN_STUDENT_H
-#define STUDENT_TRAIN_STUDENT_H
+/* A student's structure as a graph: a preset, a .net file or an ONNX file, with the bytes that it was made from. A run
+ * keeps these bytes, so it needs no other file. */
+#ifndef STUDENT_TRAIN_STUDENT_STUDENT_H
+#define STUDENT_TRAIN_STUDENT_STUDENT_H
 
 #include "shared/base/digest.h"
 #include "shared/graph/graph.h"
@@ -11,7 +11,7 @@ struct student_input {
 };
 
 struct student {
-    struct graph graph; /* .net: weights are zero; ONNX: the file's, which are where training starts */
+    struct graph graph; /* .net: all weights are zero; ONNX: the weights of the file, from which training starts */
     bool onnx;
     unsigned char *bytes; /* [size] of the .net text or ONNX file, owned */
     size_t size;
@@ -19,10 +19,10 @@ struct student {
 };
 
 /* name: a preset, FILE.net or FILE.onnx. STATUS_USAGE for an unknown preset, STATUS_NO_INPUT, STATUS_BAD_DATA,
- * STATUS_CONFIG when it does not fit the input. */
+ * STATUS_CONFIG if it does not fit the input. */
 enum status student_open(struct student *student, const char *name, const struct student_input *input,
                          struct error *err);
-/* A zeroed struct is legal. */
+/* Accepts a zeroed struct. */
 void student_release(struct student *student);
 
 #endif
