@@ -242,7 +242,7 @@ static void test_missing_and_short_data(void **state)
     write_model(f, "model.onnx.data", "-4", "12");
     expect_refused(f->model, STATUS_BAD_DATA, "shorter than the model says");
     write_model(f, "model.onnx.data", "4", "8");
-    expect_refused(f->model, STATUS_BAD_DATA, "should have 12 bytes of data, but has 8");
+    expect_refused(f->model, STATUS_BAD_DATA, "must have 12 bytes of data, but has 8");
     write_model(f, "", "4", "12");
     expect_refused(f->model, STATUS_BAD_DATA, "");
     assert_int_equal(mkdir(strcat(strcpy((char[96]){0}, f->path), "/folder"), 0700), 0);
