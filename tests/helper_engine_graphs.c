@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-/* ---- single ops ---- */
+/* ---- single operators ---- */
 
 struct window_case {
     int c, h, w, channels, kernel[2], stride[2], dilation[2], pad[4], groups; /* pad: top, left, bottom, right */
@@ -162,7 +162,7 @@ static int draw(struct graph_builder *builder, int bound)
     return (int)random_below(&builder->random, (uint32_t)bound);
 }
 
-/* Another node of the same shape as node i (perhaps i). */
+/* A node of the same shape as node i (perhaps i itself). */
 static int same_shape(struct graph_builder *builder, int i)
 {
     const struct graph *graph = &builder->graph;
@@ -201,7 +201,7 @@ static void append_random(struct graph_builder *builder)
     case 6:
         build_op2(builder, shape.c < 200 && draw(builder, 3) == 0 ? OP_CONCAT : OP_ADD, x, same_shape(builder, x));
         break;
-    default: /* the commonest thing, so that there is much to fuse */
+    default: /* the most common case, so that there is much to fuse */
         build_op2(builder, OP_ADD, build_conv(builder, x, shape.c, 3, 1, 1, 1), same_shape(builder, x));
         break;
     }

@@ -1,5 +1,4 @@
-/* Small graphs that together have every operator, in the shapes and combinations where engines of stage one go wrong.
- */
+/* Small graphs that together have every operator, in shapes and combinations in which engines go wrong easily. */
 #ifndef TESTS_HELPER_ENGINE_GRAPHS_H
 #define TESTS_HELPER_ENGINE_GRAPHS_H
 
@@ -13,11 +12,11 @@ void engine_pools(engine_check *check);
 /* Each activation on the input, and fused into a convolution, an add, a batch norm and a linear layer. */
 void engine_activations(engine_check *check);
 void engine_combinations(engine_check *check);
-/* The ways in which an add in place could go wrong: its other input is read later, is the layer's own input, is the
- * caller's memory, or is of another layout. */
+/* The ways in which an addition in place can go wrong: its other input is read later, is the layer's own input, is the
+ * caller's memory, or has another layout. */
 void engine_residuals(engine_check *check);
 
-/* A graph of 16 nodes, with much to fuse; to be released. */
+/* A graph of 16 nodes with much to fuse; release it. */
 void engine_random_graph(struct graph_builder *builder, uint64_t seed);
 
 #endif

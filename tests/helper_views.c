@@ -33,7 +33,7 @@ void random_view(struct view *view, struct random_stream *stream, const struct p
     *view = (struct view){.level = (int32_t)random_below(stream, (uint32_t)picture->level_count)};
     for (int i = 0; i < 6; i++)
         view->m[i] = draw_signed(stream, i % 3 == 2 ? 100 << 16 : steps[random_below(stream, 6)]);
-    if (random_below(stream, 4) == 0) /* an axis alone; whole steps */
+    if (random_below(stream, 4) == 0) /* one axis only; whole steps */
         view->m[0] = 65536 * draw_signed(stream, 2), view->m[1] = 0;
     if (random_below(stream, 4) == 0)
         view->m[3] = 0, view->m[4] = 65536 * draw_signed(stream, 2);

@@ -1,6 +1,6 @@
 #define _GNU_SOURCE
-/* cuDNN has a plan for every convolution of ResNet-18, MobileNetV2 and VGG-11, on GPUs that are not here (cuDNN plans
- * for a description of one); and plans survive on disk. */
+/* cuDNN has a plan for every convolution of ResNet-18, MobileNetV2 and VGG-11, on GPUs that are not in this machine
+ * (cuDNN plans for a description of one). Plans are kept on disk. */
 #include "formats/onnx/onnx_read.h"
 #include "shared/inference/cuda/teacher_planner.h"
 #include "shared/base/files.h"
@@ -18,7 +18,8 @@
 
 enum { BATCH = 64 };
 
-/* As cuDNN describes GPUs (CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION), from NVIDIA's data sheets. */
+/* The properties by which cuDNN describes GPUs (CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION), from NVIDIA's data sheets.
+ * */
 struct gpu {
     const char *name;
     int capability, processors, blocks_per_processor, threads_per_processor, shared_memory, clock, memory_clock, cache;
@@ -103,11 +104,12 @@ static void mobilenet_v2(void **state)
     (void)state;
     struct graph_builder builder;
     build_mobilenet_v2(&builder, 1, 224, 11);
-    plan_everywhere("MobileNetV2", &builder.graph, 35); /* and 17 depthwise ones, which are ours */
+    plan_everywhere("MobileNetV2", &builder.graph, 35); /* and 17 depthwise ones on our own kernel */
     build_release(&builder);
 }
 
-/* torchvision's vgg11: eight convolutions with biases; a small classifier, since linear layers take no part here. */
+/* torchvision's vgg11: eight convolutions with biases; a small classifier, because linear layers are not planned here.
+ * */
 static void vgg11(void **state)
 {
     static const int channels[] = {64, 0, 128, 0, 256, 256, 0, 512, 512, 0, 512, 512, 0}; /* 0: a pool */
@@ -126,7 +128,7 @@ static void vgg11(void **state)
     build_release(&builder);
 }
 
-/* Keras' MobileNetV2 with TensorFlow's SAME padding: more padding behind than before. */
+/* Keras' MobileNetV2 with TensorFlow's SAME padding: more padding after the image than before it. */
 static void keras_mobilenet_v2(void **state)
 {
     const char *shared = getenv("SOFTCACHE_SHARED");
@@ -136,7 +138,7 @@ static void keras_mobilenet_v2(void **state)
     (void)state;
     snprintf(path, sizeof path, "%s/data/mobilenetv2-imagenette.onnx", shared ? shared : "../shared");
     if (!file_exists(path)) {
-        print_message("# SKIP %s is not here\n", path);
+        print_message("# SKIP %s is missing\n", path);
         skip();
     }
     must(onnx_read_file(&graph, path, &(struct onnx_read_options){.height = 224, .width = 224}, &err), &err);
@@ -144,7 +146,7 @@ static void keras_mobilenet_v2(void **state)
     graph_release(&graph);
 }
 
-/* Groups of whole vectors are cuDNN's; others would be torn apart by the added channels, and are ours. */
+/* cuDNN computes groups of whole vectors. The added channels would break up other groups, so those use our kernel. */
 static void grouped(void **state)
 {
     (void)state;
@@ -166,7 +168,7 @@ static void unlink_file(const char *path)
     assert_int_equal(unlink(path), 0);
 }
 
-/* Changes every file of a folder; returns how many there are. */
+/* Changes every file of a folder; returns their number. */
 static size_t change_files(const char *folder, void (*change)(const char *path))
 {
     struct folder_entry *entries = NULL;
@@ -187,7 +189,7 @@ static void cut_short(const char *path)
     assert_int_equal(truncate(path, 1000), 0);
 }
 
-/* Makes a file say that nothing but the bias is fused. */
+/* Changes a file to say that only the bias is fused. */
 static void unfuse(const char *path)
 {
     enum { LIMIT = 1 << 20 };
@@ -214,16 +216,17 @@ static void plans_on_disk(void **state)
     x = build_activation(&builder, build_conv(&builder, x, 64, 3, 1, 1, 1), ACTIVATION_HARD_SWISH, 0, 0);
     const struct teacher_plan_report made = plan(&builder.graph, &gpus[2], PRECISION_FP16, folder);
     assert_int_equal(made.planned, 3);
-    assert_int_equal(made.fused, 2); /* hard swish is none of cuDNN's */
+    assert_int_equal(made.fused, 2); /* cuDNN has no hard swish */
     assert_int_equal(change_files(folder, unfuse), 3);
     const struct teacher_plan_report read = plan(&builder.graph, &gpus[2], PRECISION_FP16, folder);
     assert_int_equal(read.planned, 3);
-    assert_int_equal(read.fused, 0); /* so it was the files that said it */
+    assert_int_equal(read.fused, 0); /* so the choices came from the files */
     assert_int_equal(change_files(folder, cut_short), 3);
     const struct teacher_plan_report again = plan(&builder.graph, &gpus[2], PRECISION_FP16, folder);
     assert_int_equal(again.planned, 3);
     assert_int_equal(again.fused, 2);
-    assert_int_equal(plan(&builder.graph, &gpus[2], PRECISION_FP16, "/proc/softcache").planned, 3); /* cannot be made */
+    assert_int_equal(plan(&builder.graph, &gpus[2], PRECISION_FP16, "/proc/softcache").planned,
+                     3); /* a folder that cannot be made */
     build_release(&builder);
     assert_int_equal(change_files(folder, unlink_file), 3);
     rmdir(folder);
