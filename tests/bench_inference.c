@@ -55,7 +55,7 @@ cleanup:
     return status;
 }
 
-/* The real teacher of the shared data, where that is. */
+/* The real teacher of the shared data, if that is here. */
 static enum status bench_real(int threads, struct error *err)
 {
     const char *shared = getenv("SOFTCACHE_SHARED");

@@ -1,4 +1,4 @@
-/* Views per second of one core (its own time, neighbours do not count): parameters, rendering against the reference
+/* Views per second on one core (CPU time of this process only): parameters, rendering compared with the reference
  * renderer, normalisation. */
 #define _POSIX_C_SOURCE 200809L
 #include "shared/augment/view.h"
@@ -22,7 +22,7 @@ static double now(void)
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
-/* Best of five rounds, seconds a view. */
+/* The best of five rounds, in seconds per view. */
 static double measure(renderer *render, const struct subject *subject, const struct recipe *recipe,
                       const struct image *levels, int level_count, uint8_t *pixels, int views)
 {

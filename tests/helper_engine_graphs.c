@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-/* ---- single ops ---- */
+/* ---- single operators ---- */
 
 struct window_case {
     int c, h, w, channels, kernel[2], stride[2], dilation[2], pad[4], groups; /* pad: top, left, bottom, right */

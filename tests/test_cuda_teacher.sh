@@ -1,6 +1,6 @@
 #!/bin/bash
-# teacher_dump --device cuda as a user runs it, on the execution shim: the caches that it makes are those of the CPU within
-# the precision's tolerance, are resumed with equal bytes, and belong to the kind of device that made them.
+# teacher_dump --device cuda as a user runs it, on the execution shim: its caches equal those of the CPU within the
+# tolerance of the precision, resuming gives equal bytes, and a cache belongs to the kind of device that made it.
 set -u
 build=${BUILD:-build}
 work=$(mktemp -d)

@@ -137,7 +137,7 @@ static void keras_mobilenet_v2(void **state)
     (void)state;
     snprintf(path, sizeof path, "%s/data/mobilenetv2-imagenette.onnx", shared ? shared : "../shared");
     if (!file_exists(path)) {
-        print_message("# SKIP %s is not here\n", path);
+        print_message("# SKIP %s is missing\n", path);
         skip();
     }
     must(onnx_read_file(&graph, path, &(struct onnx_read_options){.height = 224, .width = 224}, &err), &err);
@@ -225,7 +225,8 @@ static void plans_on_disk(void **state)
     const struct teacher_plan_report again = plan(&builder.graph, &gpus[2], PRECISION_FP16, folder);
     assert_int_equal(again.planned, 3);
     assert_int_equal(again.fused, 2);
-    assert_int_equal(plan(&builder.graph, &gpus[2], PRECISION_FP16, "/proc/softcache").planned, 3); /* cannot be made */
+    assert_int_equal(plan(&builder.graph, &gpus[2], PRECISION_FP16, "/proc/softcache").planned,
+                     3); /* a folder that cannot be made */
     build_release(&builder);
     assert_int_equal(change_files(folder, unlink_file), 3);
     rmdir(folder);

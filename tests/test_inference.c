@@ -1,6 +1,6 @@
 /* Stage one's engine on every backend, through the table that teacher_dump uses: recorded values against the reference
- * executor, views against inputs that the CPU renders, batches that are in flight at the same time. What single
- * operators do is tested with their engines. */
+ * executor, views against inputs that the CPU renders, batches that are in flight at the same time. Single operators
+ * are tested with their engines. */
 #define _GNU_SOURCE
 #include "shared/backend/backend.h"
 #include "shared/graph/graph_reference.h"
@@ -22,11 +22,11 @@
 
 enum { SIDE = 19, OUTPUTS = 5, IMAGES = 4, VIEWS = 9, LARGEST = 16 };
 
-/* Largest difference over largest magnitude. fp32 and bfloat16 and half: sums of up to some hundred rounded values. */
+/* Largest difference over largest magnitude, for sums of up to a few hundred rounded values. */
 static const double tolerances[] = {
     [PRECISION_FP32] = 2e-5, [PRECISION_TF32] = 2e-2, [PRECISION_FP16] = 1e-2, [PRECISION_BF16] = 6e-2};
 
-/* Odd sizes and channels, values that are recorded where something would like to be fused across them. */
+/* Odd sizes and channels, and recorded values in places where an engine would like to fuse. */
 static void build_teacher(struct graph_builder *b, int outputs[OUTPUTS])
 {
     build_init(b, 11, 3, SIDE, SIDE);
@@ -35,7 +35,7 @@ static void build_teacher(struct graph_builder *b, int outputs[OUTPUTS])
     int y = build_relu(b, build_batch_norm(b, build_conv(b, x, 13, 3, 1, 1, 13)));
     y = outputs[2] = build_batch_norm(b, build_conv(b, y, 13, 1, 1, 0, 1));
     x = build_max_pool(b, build_relu(b, build_op2(b, OP_ADD, x, y)), 3, 2, 1);
-    x = outputs[4] = build_relu(b, build_batch_norm(b, x)); /* that no layer can take */
+    x = outputs[4] = build_relu(b, build_batch_norm(b, x)); /* not part of any layer */
     x = outputs[3] = build_op1(b, OP_GLOBAL_AVERAGE_POOL, x);
     outputs[0] = build_linear(b, build_op1(b, OP_FLATTEN, x), 11);
 }
@@ -44,14 +44,14 @@ struct fixture {
     struct test_device device;
     struct graph_builder builder;
     int outputs[OUTPUTS];
-    size_t sizes[OUTPUTS]; /* floats of a sample */
+    size_t sizes[OUTPUTS]; /* floats per sample */
     struct image levels[IMAGES][VIEW_MAX_LEVELS];
     int level_counts[IMAGES];
     struct view views[VIEWS];
     const struct image *pyramids[VIEWS];
     int counts[VIEWS];
     float table[3][256];
-    float input[VIEWS][SIDE * SIDE * 3]; /* what the views are */
+    float input[VIEWS][SIDE * SIDE * 3]; /* the rendered views */
 };
 
 static void make_images(struct fixture *f)
@@ -222,7 +222,7 @@ static void recorded_values(void **state)
     tear_down(&f);
 }
 
-/* Rendering on the device gives the same input, bit for bit, in whatever the engine computes with. */
+/* Rendering on the device gives the same input, bit for bit, in every precision. */
 static void views_are_rendered(void **state)
 {
     static struct fixture f;
@@ -241,7 +241,7 @@ static void views_are_rendered(void **state)
     tear_down(&f);
 }
 
-/* The same of mixed views: the CPU's executable specification mixes what the views are. */
+/* The same for mixed views: the CPU's executable specification mixes the rendered views. */
 static void mixed_views_are_rendered(void **state)
 {
     static struct fixture f;
@@ -284,7 +284,7 @@ static void mixed_views_are_rendered(void **state)
     tear_down(&f);
 }
 
-/* What was handed over may change as soon as submit returns. */
+/* The caller's memory may change as soon as submit returns. */
 static void change_everything(struct fixture *f, struct view *views)
 {
     memset(views, 0xee, VIEWS * sizeof *views);
@@ -294,8 +294,8 @@ static void change_everything(struct fixture *f, struct view *views)
         memset(f->levels[i][0].pixels, i, (size_t)f->levels[i][0].h * (size_t)f->levels[i][0].w * 3);
 }
 
-/* Three batches in flight, of different sizes, in any order of buffers: each as if it had been alone, and whatever it was
- * submitted with is gone by then. */
+/* Three batches in flight, of different sizes, in any order of buffers: each gives the same values as alone, although
+ * the memory it was submitted with has changed by then. */
 static void batches_overlap(void **state)
 {
     enum { IN_FLIGHT = 3 };
@@ -332,7 +332,7 @@ static void batches_overlap(void **state)
     tear_down(&f);
 }
 
-/* A sample's values depend neither on its place in the batch, nor on its neighbours, nor on how many there are. */
+/* A sample's values depend neither on its place in the batch, nor on its neighbours, nor on their number. */
 static void samples_are_independent(void **state)
 {
     static struct fixture f;
@@ -357,7 +357,7 @@ static void samples_are_independent(void **state)
     tear_down(&f);
 }
 
-/* Too large a batch, no output, and an engine that never came to be. */
+/* Too large a batch, no output, and closing an engine that was never opened. */
 static void refuses(void **state)
 {
     static struct fixture f;

@@ -1,5 +1,5 @@
-/* The CPU engine of stage one against the reference executor: every op, odd shapes, fused chains whose middle is
- * recorded, random graphs; and that a sample's values do not depend on threads, batch or neighbours. */
+/* The CPU engine of stage one against the reference executor: every operator, odd shapes, fused chains whose
+ * middle is recorded, random graphs. A sample's values do not depend on threads, batch or neighbours. */
 #include "shared/backend/backend.h"
 #include "shared/inference/cpu/engine_cpu.h"
 #include "shared/inference/onednn/onednn_engine.h"
@@ -15,8 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Largest difference over largest magnitude of a tensor. Sums of up to some thousand float products against sums in
- * double: 1e-6 to 5e-6 measured for single ops; deep networks add up. */
+/* Largest difference over largest magnitude of a tensor. Sums of up to a few thousand float products are compared with
+ * sums in double: 1e-6 to 5e-6 measured for single operators; in deep networks the errors add up. */
 static const double op_tolerance = 2e-5, network_tolerance = 1e-4;
 enum { MAX_OUTPUTS = 64, GUARD = 16 };
 static const float guard_value = -12345.5f;
@@ -76,9 +76,9 @@ static void run_engine(const struct graph *graph, const float *input, int n, int
         .batch = batch, .in_flight = IN_FLIGHT, .outputs = wanted, .output_count = wanted_count};
     const struct engine_batch all = {.count = n, .input = input}, first = {.count = 1, .input = input};
     must(engine_cpu.open(&engine, device, graph, &options, &err), &err);
-    must(engine_cpu.submit(engine, 1, &first, &err), &err); /* nothing is left over from it, */
+    must(engine_cpu.submit(engine, 1, &first, &err), &err); /* nothing of it remains, */
     must(engine_cpu.submit(engine, 0, &all, &err), &err);
-    must(engine_cpu.submit(engine, 1, &first, &err), &err); /* nor does the other buffer touch this one */
+    must(engine_cpu.submit(engine, 1, &first, &err), &err); /* and the other buffer does not touch this one */
     must(engine_cpu.collect(engine, 0, answers, &err), &err);
     for (int i = 0; i < wanted_count; i++) {
         size_t bytes = (size_t)n * size_of(graph, wanted[i]) * sizeof(float);
@@ -90,7 +90,7 @@ static void run_engine(const struct graph *graph, const float *input, int n, int
     backend_cpu.device->close(device);
 }
 
-/* Views are rendered into the engine's own memory: the same values as from the input that view_render_input makes. */
+/* The engine renders views into its own memory: the values are those of the input that view_render_input makes. */
 static void renders_views(void **state)
 {
     enum { SIDE = 9, COUNT = 5 };
@@ -198,7 +198,7 @@ static void check_nodes(struct graph_builder *builder, int n, const int *wanted,
     float *again = malloc(count * sizeof *again);
     assert_non_null(again);
     to_channels_last(input, again, n, graph->nodes[graph->input].shape);
-    assert_memory_equal(nhwc, again, count * sizeof *again); /* the caller's input is only read */
+    assert_memory_equal(nhwc, again, count * sizeof *again); /* the engine only reads the caller's input */
     free(again);
     for (int i = 0; i < wanted_count; i++) {
         size_t size = (size_t)n * size_of(graph, wanted[i]);
@@ -227,7 +227,7 @@ static void check_network(struct graph_builder *builder)
     check_nodes(builder, 2, all, count, op_tolerance);
 }
 
-/* ---- single ops and their combinations ---- */
+/* ---- single operators and their combinations ---- */
 
 static void convolutions(void **state)
 {
@@ -256,7 +256,8 @@ static void combinations(void **state)
 static void check_every_node(struct graph_builder *builder)
 {
     check_network(builder);
-    for (int i = 0; i < builder->graph.node_count; i++) /* any single node with the last: the rest may be fused */
+    for (int i = 0; i < builder->graph.node_count;
+         i++) /* every single node with the last one: the others may be fused */
         check_nodes(builder, 1, (const int[]){builder->graph.output, i, i}, 3, op_tolerance);
 }
 
@@ -364,7 +365,7 @@ static void refuses(void **state)
     build_release(&builder);
 }
 
-/* The engine's shared object is missing, or of another version. */
+/* The engine's shared object is missing or of another version. */
 static void library_is_missing(void **state)
 {
     (void)state;

@@ -38,7 +38,7 @@ static void fixture_init(struct fixture *f)
         {"cache", OPTION_POSITIONAL, &s->cache, "CACHE", NULL, "the cache", .required = true},
         {"out", OPTION_STRING, &s->out, "RUN", "run", "where results go"},
         {"feature", OPTION_LIST, &s->features, "TENSOR", NULL, "a tensor to record"},
-        {"resume", OPTION_FLAG, &s->resume, NULL, NULL, "go on"},
+        {"resume", OPTION_FLAG, &s->resume, NULL, NULL, "continue"},
         {"epochs", OPTION_INT, &s->epochs, "N", "100", "passes", .letter = 'n', .minimum = 1, .maximum = 1000},
         {"seed", OPTION_UINT64, &s->seed, "N", "1", "seed"},
         {"lr", OPTION_FLOAT, &s->rate, "X", "1e-3", "learning rate", .minimum = 0, .maximum = 10},
@@ -162,7 +162,7 @@ static void refuses_bad_command_lines(void **state)
         {"--resume=yes", NULL, "is not true or false"},
         {"--out=a", "--out=b", "--out is given twice"},
         {"--out=a\nb", NULL, "has a line break"},
-        {"--cache", "x", "CACHE is given without --cache"},
+        {"--cache", "x", "CACHE is given by its place on the command line: omit --cache"},
         {"second", NULL, "unexpected argument 'second'"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -194,7 +194,7 @@ static void command_line_wins_over_config(void **state)
     options_release(&f.options);
 }
 
-/* One file for several commands: each reads its own section, and the keys in front of all. */
+/* One file for several commands: each reads its own section and the keys before the first section. */
 static void other_commands_sections_are_passed_over(void **state)
 {
     (void)state;
@@ -206,7 +206,7 @@ static void other_commands_sections_are_passed_over(void **state)
     assert_true(f.sample.rate == 0.5);
     options_release(&f.options);
     assert_int_equal(parse_config(&f, "[teacher_dump run]\nviews = 8\n", NULL), STATUS_CONFIG);
-    assert_fails(&f, STATUS_CONFIG, "has nothing for this command: no section [student_train fit]");
+    assert_fails(&f, STATUS_CONFIG, "has no options for this command: section [student_train fit] is missing");
 }
 
 static void refuses_bad_configs(void **state)
@@ -220,9 +220,9 @@ static void refuses_bad_configs(void **state)
         {"epochs = many\n", "--epochs: 'many' is not a whole number", 1},
         {"\n\nepochs\n", "expected 'key = value'", 3},
         {"= 3\n", "expected 'key = value'", 1},
-        {"[fit\n", "a section is written [name]", 1},
-        {"[sweep]\nepochs = 3\n", "section [sweep] is not for 'student_train fit', which reads [fit]", 2},
-        {"out = a\n[student_train fti]\nepochs = 3\n", "which reads [fit]; others are [teacher_dump run], [", 3},
+        {"[fit\n", "a section must be written as [name]", 1},
+        {"[sweep]\nepochs = 3\n", "unknown section [sweep]: 'student_train fit' reads [fit]", 2},
+        {"out = a\n[student_train fti]\nepochs = 3\n", "reads [fit]; the sections are [teacher_dump run], [", 3},
         {"out = a\nout = b\n", "--out is given twice", 2},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -259,7 +259,7 @@ static void what_cannot_be_trained(void **state)
     graph_release(&graph);
 }
 
-/* Random lifetimes: no overlap in place and time, and no more room than the sum. */
+/* Random lifetimes: no two items share a place at the same time, and the buffer is much smaller than the sum. */
 static void memory_is_shared_safely(void **state)
 {
     enum { COUNT = 200 };

@@ -93,7 +93,7 @@ static enum status work_until_interrupted(int argc, char **argv, struct error *e
     while (!interrupt_requested())
         if (clock_seconds() - start > 5)
             return STATUS_INTERNAL;
-    return error_set(err, STATUS_INTERRUPTED, NULL, "state saved; --resume goes on");
+    return error_set(err, STATUS_INTERRUPTED, NULL, "state saved; resume with --resume");
 }
 
 static enum status ignore_the_first_interrupt(int argc, char **argv, struct error *err)
@@ -161,7 +161,7 @@ static void interrupts_are_seen_and_the_second_kills(void **state)
 {
     (void)state;
     char text[1024];
-    assert_run("work", NULL, 130, "tester: interrupted: state saved; --resume goes on\n");
+    assert_run("work", NULL, 130, "tester: interrupted: state saved; resume with --resume\n");
     int status = run_program(text, NULL, "stubborn", NULL);
     assert_true(WIFSIGNALED(status));
     assert_int_equal(WTERMSIG(status), SIGINT);

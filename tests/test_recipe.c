@@ -66,26 +66,26 @@ static void mistakes_are_named(void **state)
         {"light+", "character 7: expected the name", STATUS_USAGE},
         {"hflp", "unknown transform 'hflp' (did you mean hflip?)", STATUS_USAGE},
         {"food11_strong", "did you mean food11-strong?", STATUS_USAGE},
-        {"sharpen", "there are random_resized_crop", STATUS_USAGE},
+        {"sharpen", "the known ones are random_resized_crop", STATUS_USAGE},
         {"light(p=1)", "unexpected '('", STATUS_USAGE},
         {"hflip(q=1)", "hflip has no parameter 'q'", STATUS_USAGE},
         {"color_jitter(brigthness=1)", "did you mean brightness?", STATUS_USAGE},
         {"hflip(p)", "expected '=' after p", STATUS_USAGE},
         {"hflip(p=)", "p: expected a number", STATUS_USAGE},
-        {"hflip(p=1.5)", "p=1.5 is outside of 0 to 1", STATUS_USAGE},
-        {"hflip(p=-0.1)", "p=-0.1 is outside of 0 to 1", STATUS_USAGE},
+        {"hflip(p=1.5)", "p=1.5 is outside 0 to 1", STATUS_USAGE},
+        {"hflip(p=-0.1)", "p=-0.1 is outside 0 to 1", STATUS_USAGE},
         {"hflip(p=nan)", "p: expected a number", STATUS_USAGE},
         {"hflip(p=1e99)", "outside", STATUS_USAGE},
         {"hflip(p=0x1)", "expected ',' or ')'", STATUS_USAGE},
-        {"hflip(p=1.2.3)", "'1.2.3' is no number", STATUS_USAGE},
+        {"hflip(p=1.2.3)", "'1.2.3' is not a number", STATUS_USAGE},
         {"hflip(p=1,p=1)", "p is given twice", STATUS_USAGE},
-        {"hflip(1,1)", "expected a parameter's name", STATUS_USAGE},
+        {"hflip(1,1)", "expected the name of a parameter", STATUS_USAGE},
         {"hflip(p=1", "expected ',' or ')'", STATUS_USAGE},
         {"hflip hflip", "unexpected 'h'", STATUS_USAGE},
         {"random_crop(padding=1.5)", "padding=1.5 must be a whole number", STATUS_USAGE},
         {"random_resized_crop(0.7)", "scale needs a range low:high", STATUS_USAGE},
-        {"random_resized_crop(0.7:0.6)", "low end 0.7 is above its high end 0.6", STATUS_USAGE},
-        {"random_resized_crop(0:1)", "outside of 0.0001 to 1", STATUS_USAGE},
+        {"random_resized_crop(0.7:0.6)", "low end 0.7 of the range is above its high end 0.6", STATUS_USAGE},
+        {"random_resized_crop(0:1)", "outside 0.0001 to 1", STATUS_USAGE},
         {"light+cifar", "a second crop", STATUS_USAGE},
         {"color_jitter+color_jitter", "color_jitter more than 1 times", STATUS_USAGE},
         {"erase+erase+erase+erase+erase", "erase more than 4 times", STATUS_USAGE},
@@ -96,7 +96,7 @@ static void mistakes_are_named(void **state)
         {"mixup+erase", "erase cannot come after mixup", STATUS_USAGE},
         {"mixup+light", "random_resized_crop cannot come after mixup", STATUS_USAGE},
         {"mixup+cutmix+mixup", "mixup more than 1 times", STATUS_USAGE},
-        {"mixup(alpha=0)", "alpha=0 is outside of 0.01 to 100", STATUS_USAGE},
+        {"mixup(alpha=0)", "alpha=0 is outside 0.01 to 100", STATUS_USAGE},
         {"hflip\x01", "unexpected '?'", STATUS_USAGE},
         {"a_name_that_is_longer_than_any_of_the_transforms", "letters", STATUS_USAGE},
     };
@@ -123,14 +123,14 @@ static void long_texts_are_refused(void **state)
     assert_int_equal(recipe_parse(&recipe, text, &err), STATUS_USAGE);
     assert_non_null(strstr(err.message, "longer than 1023"));
     text[0] = 0;
-    for (int i = 0; i < RECIPE_MAX_TRANSFORMS; i++) /* short here, too long with its defaults */
+    for (int i = 0; i < RECIPE_MAX_TRANSFORMS; i++) /* the text is short, but too long with its defaults */
         strcat(text, &"+affine(1.2345678,translate=0.123456,shear=1.234567)"[i == 0]);
     err = (struct error){0};
     assert_int_equal(recipe_parse(&recipe, text, &err), STATUS_USAGE);
     assert_non_null(strstr(err.message, "with its defaults written out"));
 }
 
-/* Every preset that the help names is one, and its expansion there is right. */
+/* Every preset in the help exists, and its expansion is right. */
 static void help_lists_the_presets(void **state)
 {
     char name[64], expansion[512];

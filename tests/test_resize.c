@@ -95,7 +95,7 @@ static void test_base_images_and_evaluation_views(void **state)
     }
 }
 
-/* One channel is resized as each of three equal channels. */
+/* One channel is resized like each of three equal channels. */
 static void test_one_channel(void **state)
 {
     (void)state;

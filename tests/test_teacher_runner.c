@@ -1,6 +1,6 @@
-/* The teacher's engine of the CUDA backend against the reference executor: every op, odd shapes, fused chains whose
- * middle is recorded, random graphs, networks; in fp16, bf16 and fp32. On the execution shim a plain
- * kernel stands in for cuDNN and cuBLASLt; where there is a GPU, it is them. */
+/* The teacher's engine of the CUDA backend against the reference executor: every operator, odd shapes, fused chains
+ * whose middle is recorded, random graphs, networks; in fp16, bf16 and fp32. On the execution shim a plain kernel
+ * replaces cuDNN and cuBLASLt; on a GPU the libraries compute. */
 #include "shared/inference/cuda/teacher_runner.h"
 #include "shared/base/library.h"
 #include "shared/graph/graph_reference.h"
@@ -18,8 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Largest difference over largest magnitude. An op rounds its inputs, weights and result once each: 3 * 2^-11 and
- * 3 * 2^-8 at worst; sums of products are float. Networks add up. */
+/* Largest difference over largest magnitude. An operator rounds its inputs, weights and result once each: at
+ * most 3 * 2^-11 and 3 * 2^-8; sums of products are float. In networks the errors add up. */
 static const double op_tolerance[] = {
     [PRECISION_FP16] = 4e-3, [PRECISION_BF16] = 3e-2, [PRECISION_TF32] = 4e-3, [PRECISION_FP32] = 2e-5};
 static const double network_tolerance[] = {
@@ -40,7 +40,7 @@ static struct {
     enum precision precision;
 } engine;
 
-/* A function of a library as what it is: ISO C has no cast from an object pointer. */
+/* A library's function as a function pointer: ISO C has no cast from an object pointer. */
 static void *as_function(const void *symbol)
 {
     return (void *)(uintptr_t)symbol;
@@ -146,8 +146,8 @@ static size_t stored_at(const struct teacher_value *value, int i, int c, int pos
            (size_t)c;
 }
 
-/* values [n, c, h, w] of samples from `first` on; the other samples of the batch get large values, which must not
- * matter. */
+/* values [n, c, h, w] of samples from `first` on; the other samples of the batch get large values, which must
+ * make no difference. */
 static void upload(const struct teacher_value *input, const float *values, int first, int n, int batch)
 {
     const size_t size = bytes_of_element(input->type), count = value_elements(input, batch);
@@ -186,7 +186,7 @@ static float *download(const struct teacher_value *output, int first, int n, int
 
 /* ---- comparing ---- */
 
-/* What the precision makes of an input: both sides start from the same numbers. */
+/* Rounds an input to the precision, so that both sides start from the same numbers. */
 static void round_inputs(float *values, size_t count)
 {
     const enum dtype type = engine.precision == PRECISION_FP16   ? DTYPE_FP16
@@ -259,7 +259,7 @@ static void check_nodes(struct graph_builder *builder, int n, const int *wanted,
     free(input);
 }
 
-/* The last node alone, so that everything before it may be fused, and then every node together. */
+/* Compares the last node alone, so that everything before it may be fused, and then all nodes together. */
 static void check_network(struct graph_builder *builder)
 {
     int all[MAX_OUTPUTS], count = builder->graph.node_count;
@@ -267,7 +267,7 @@ static void check_network(struct graph_builder *builder)
     for (int i = 0; i < count; i++)
         all[i] = i;
     const double tolerance =
-        count > 4 ? network_tolerance[engine.precision] : op_tolerance[engine.precision]; /* chains add up */
+        count > 4 ? network_tolerance[engine.precision] : op_tolerance[engine.precision]; /* errors add up */
     check_nodes(builder, 1, &builder->graph.output, 1, tolerance);
     check_nodes(builder, 1, all, count, tolerance);
 }

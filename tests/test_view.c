@@ -1,4 +1,4 @@
-/* Pixels of views: the renderer against its executable specification, and what must be true of the specification. */
+/* Pixels of views: the renderer against its executable specification, and properties of the specification. */
 #include "shared/augment/view.h"
 
 #include "shared/base/random.h"
@@ -13,7 +13,7 @@
 
 enum { GUARD = 64, GUARD_VALUE = 0xa5 };
 
-/* Both renderers give the same bytes and write nowhere else. Returns the pixels, malloc'ed. */
+/* Both renderers give the same bytes and write only there. Returns the pixels, malloc'ed. */
 static uint8_t *render_checked(const struct picture *picture, const struct view *view, int size)
 {
     size_t count = (size_t)size * (size_t)size * (size_t)picture->base.channels;
@@ -125,7 +125,7 @@ static void whole_positions_give_the_pixels(void **state)
     }
 }
 
-/* The copy of the exact path is what interpolation gives. */
+/* The exact path, which copies, gives the same as interpolation. */
 static void exact_views_are_copies(void **state)
 {
     struct picture picture;
@@ -156,7 +156,7 @@ static void half_positions_average(void **state)
     view.m[5] = 32768;
     view_render(&view, &level, 1, 1, out);
     assert_int_equal(out[0], 28); /* 27.75 */
-    view.m[2] = -16384;           /* within half a pixel of the edge: the edge's value */
+    view.m[2] = -16384;           /* within half a pixel of the edge: the value of the edge */
     view.m[5] = -16384;
     view_render(&view, &level, 1, 1, out);
     assert_int_equal(out[0], 10);

@@ -1,4 +1,5 @@
-/* Parameters of views: pure, pinned, distributed as torchvision's, the same geometry at every size. */
+/* Parameters of views: pure functions, golden values, the distributions of torchvision, the same geometry at every
+ * size. */
 #include "shared/augment/view.h"
 
 #include "shared/augment/portable_math.h"
@@ -85,7 +86,7 @@ static void parameters_are_pure(void **state)
     }
 }
 
-/* What is appended to a recipe does not move what was there, whatever the draws gave. */
+/* Appending to a recipe does not change the transforms before, whatever they drew. */
 static void appended_transforms_leave_the_rest(void **state)
 {
     (void)state;
@@ -168,12 +169,12 @@ static void resized_crops_are_distributed(void **state)
         log_aspect_sum += log(aspect);
         wide += aspect > 1;
     }
-    assert_true(fabs(area_sum / VIEWS - 0.4697) < 0.005); /* the mean of the area weighted by how many aspects fit */
+    assert_true(fabs(area_sum / VIEWS - 0.4697) < 0.005); /* the mean area, weighted by the range of aspects that fit */
     assert_true(fabs(log_aspect_sum / VIEWS) < 0.01);
     assert_true(fabs((double)wide / VIEWS - 0.5) < 0.015);
 }
 
-/* Where no try fits, the centre crop of the nearest ratio. */
+/* If no try fits: the centre crop of the nearest ratio. */
 static void impossible_crops_fall_back(void **state)
 {
     const struct view wide = make("random_resized_crop(scale=1:1,ratio=0.5:2)", 1, 0, 0, 50, 400, 50, 50);
@@ -288,8 +289,8 @@ static void descriptions_are_one_line(void **state)
     assert_memory_equal(cut, text, sizeof cut - 1);
 }
 
-/* Golden values: parameters, and digests of pixels over a base image of a formula. A difference means that caches
- * written by another version cannot be replayed: AUGMENT_VERSION must change with them. */
+/* Golden values: parameters, and digests of pixels over a base image made by a formula. If one differs, caches of
+ * another version cannot be replayed, and AUGMENT_VERSION must change. */
 /* clang-format off */
 static const struct golden {
     const char *recipe;

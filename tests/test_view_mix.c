@@ -1,4 +1,5 @@
-/* Mixed views: partners and shares are pure, pinned and distributed as said; the mixed pixels are the reference's. */
+/* Mixed views: partners and shares are pure functions with golden values and the promised distributions; the mixed
+ * pixels are those of the reference. */
 #include "shared/augment/view.h"
 
 #include "shared/base/random.h"
@@ -32,7 +33,7 @@ static void parameters_are_pure(void **state)
         assert_memory_not_equal(&first, &other, sizeof first);
         assert_true(other_partner != partner);
     }
-    /* the index only turns the partners round, and what stands before in the recipe does not matter */
+    /* the index only rotates the partners, and the transforms before make no difference */
     view_mix_make(&other, &other_partner, &recipe, 1, 7, 3, 999, 1000, 224, 224);
     assert_memory_equal(&first, &other, sizeof first);
     assert_int_equal(other_partner, (partner + 994) % 1000);
@@ -77,7 +78,7 @@ static void nothing_is_mixed_with_nothing(void **state)
 }
 
 /* Regularised incomplete beta function of (a, a) at x by the midpoint rule; below a = 1 over t = x * s^(1/a), which
- * takes the pole of the density away. */
+ * removes the pole of the density. */
 static double beta_distribution(double a, double x)
 {
     enum { STEPS = 2000 };
@@ -137,7 +138,7 @@ static void partners_are_all_the_others(void **state)
             assert_true(i == k ? seen[i][k] == 0 : fabs((double)seen[i][k] / VIEWS - 1.0 / 20) < 0.007);
 }
 
-/* The box by torchvision's CutMix: centre uniform, area 1 - share before it is cut at the borders. */
+/* The box of torchvision's CutMix: centre uniform, area 1 - share before it is cut at the borders. */
 static void boxes_are_cutmix(void **state)
 {
     const struct recipe recipe = parse("cutmix");
@@ -173,7 +174,7 @@ static void boxes_are_cutmix(void **state)
     assert_true(fabs(share / VIEWS - (1 - 77.0 / 240)) < 0.008);
 }
 
-/* Each view draws one of two with equal chance, and then its p. */
+/* Each view draws one of the two with equal chance and then its p. */
 static void two_kinds_share_the_views(void **state)
 {
     const struct recipe recipe = parse("mixup(alpha=1)+cutmix(p=0.5)");
@@ -213,7 +214,7 @@ static void the_box_is_the_same_at_every_size(void **state)
     }
 }
 
-/* A difference means that caches written by another version cannot be replayed: AUGMENT_VERSION must change. */
+/* If a value differs, caches of another version cannot be replayed, and AUGMENT_VERSION must change. */
 static void golden_values_hold(void **state)
 {
     static const struct {

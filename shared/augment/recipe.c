@@ -67,7 +67,7 @@ static bool take(struct parser *parser, char character)
     return true;
 }
 
-/* A name: letters, digits, '_' and '-', beginning with a letter. Empty where there is none. */
+/* A name: letters, digits, '_' and '-', beginning with a letter. Empty if there is no name here. */
 static enum status read_word(struct parser *parser, char word[WORD_SIZE])
 {
     size_t length = 0;
@@ -76,7 +76,7 @@ static enum status read_word(struct parser *parser, char word[WORD_SIZE])
         while (isalnum((unsigned char)parser->at[length]) || parser->at[length] == '_' || parser->at[length] == '-')
             length++;
     if (length >= WORD_SIZE)
-        return refuse(parser, STATUS_USAGE, "a name of %zu letters: no transform has that", length);
+        return refuse(parser, STATUS_USAGE, "a name of %zu letters is longer than that of any transform", length);
     memcpy(word, parser->at, length);
     word[length] = 0;
     parser->at += length;
@@ -94,13 +94,13 @@ static enum status read_number(struct parser *parser, const struct parameter *pa
     digits[length] = 0;
     float value = strtof(digits, &end);
     if (*end)
-        return refuse(parser, STATUS_USAGE, "%s: '%s' is no number", parameter->name, digits);
+        return refuse(parser, STATUS_USAGE, "%s: '%s' is not a number", parameter->name, digits);
     if (!(value >= parameter->limits.low && value <= parameter->limits.high))
-        return refuse(parser, STATUS_USAGE, "%s=%s is outside of %g to %g", parameter->name, digits,
+        return refuse(parser, STATUS_USAGE, "%s=%s is outside %g to %g", parameter->name, digits,
                       (double)parameter->limits.low, (double)parameter->limits.high);
     if (parameter->whole && value != floorf(value))
         return refuse(parser, STATUS_USAGE, "%s=%s must be a whole number", parameter->name, digits);
-    *number = value + 0.0f; /* no negative zero */
+    *number = value + 0.0f; /* turns -0 into 0 */
     parser->at += length;
     return STATUS_OK;
 }
@@ -117,7 +117,7 @@ static enum status read_value(struct parser *parser, const struct parameter *par
         return refuse(parser, STATUS_USAGE, "%s needs a range low:high", parameter->name);
     TRY(read_number(parser, parameter, &range->high));
     if (range->low > range->high)
-        return refuse(parser, STATUS_USAGE, "%s: the range's low end %g is above its high end %g", parameter->name,
+        return refuse(parser, STATUS_USAGE, "%s: the low end %g of the range is above its high end %g", parameter->name,
                       (double)range->low, (double)range->high);
 cleanup:
     return status;
@@ -142,7 +142,7 @@ static enum status refuse_parameter(const struct parser *parser, const struct tr
                   nearest ? " (did you mean " : "", nearest ? nearest : "", nearest ? "?)" : "");
 }
 
-/* The parameters after '(' up to and with ')'. */
+/* The parameters after '(', up to and including ')'. */
 static enum status read_parameters(struct parser *parser, const struct transform_spec *spec,
                                    struct transform *transform)
 {
@@ -161,7 +161,7 @@ static enum status read_parameters(struct parser *parser, const struct transform
             if (!take(parser, '='))
                 return refuse(parser, STATUS_USAGE, "expected '=' after %s", name);
         } else if (position > 0) {
-            return refuse(parser, STATUS_USAGE, "expected a parameter's name: %s(name=value, ...)", spec->name);
+            return refuse(parser, STATUS_USAGE, "expected the name of a parameter: %s(name=value, ...)", spec->name);
         }
         if (seen[index])
             return refuse(parser, STATUS_USAGE, "%s is given twice", name);
@@ -192,7 +192,7 @@ static enum status append(const struct parser *parser, const struct transform *t
     }
     if (same == spec->at_most)
         return refuse(parser, STATUS_USAGE,
-                      is_crop(transform->kind) ? "a second crop: a recipe has at most one" : "%s more than %d times",
+                      is_crop(transform->kind) ? "a second crop: a recipe may have only one" : "%s more than %d times",
                       spec->name, spec->at_most);
     if (recipe->count == RECIPE_MAX_TRANSFORMS)
         return refuse(parser, STATUS_USAGE, "more than %d transforms", RECIPE_MAX_TRANSFORMS);
@@ -229,10 +229,11 @@ static enum status refuse_name(const struct parser *parser, const char *name)
     const char *nearest = suggest(name, names, count);
     if (nearest)
         return refuse(parser, STATUS_USAGE, "unknown transform '%s' (did you mean %s?)", name, nearest);
-    return refuse(parser, STATUS_USAGE,
-                  "unknown transform '%s'; there are random_resized_crop, random_crop, hflip, vflip, rotate, affine, "
-                  "color_jitter, erase, mixup, cutmix and the presets none, light, food11-strong, cifar",
-                  name);
+    return refuse(
+        parser, STATUS_USAGE,
+        "unknown transform '%s'; the known ones are random_resized_crop, random_crop, hflip, vflip, rotate, affine, "
+        "color_jitter, erase, mixup, cutmix and the presets none, light, food11-strong, cifar",
+        name);
 }
 
 static enum status read_item(struct parser *parser)
@@ -280,7 +281,7 @@ enum status recipe_parse(struct recipe *recipe, const char *text, struct error *
     if (*parser.at)
         return refuse(&parser, STATUS_USAGE, "unexpected '%c'", isprint((unsigned char)*parser.at) ? *parser.at : '?');
     if (!recipe_print(recipe))
-        return refuse(&parser, STATUS_USAGE, "with its defaults written out the recipe is longer than %d characters",
+        return refuse(&parser, STATUS_USAGE, "with its defaults written out, the recipe is longer than %d characters",
                       RECIPE_MAX_TEXT - 1);
 cleanup:
     return status;

@@ -1,25 +1,34 @@
-/* Augmentation recipes: what is done to a base image to get a view (DESIGN: the augmentation contract).
+/* Augmentation recipes: what is done to a base image to make a view of it.
  *
- * A recipe is text: transforms separated by '+' or ',' outside parentheses, in torchvision's vocabulary, or a preset's
- * name (defaults are shown): random_resized_crop(scale=0.08:1, ratio=0.75:1.3333334)   random_crop(padding=0)
- *   hflip(p=0.5)  vflip(p=0.5)  rotate(degrees=180)  affine(degrees=0, translate=0, scale=1:1, shear=0)
- *   color_jitter(brightness=0, contrast=0, saturation=0, hue=0)   erase(p=0.5, scale=0.02:0.33, ratio=0.3:3.3,
- * value=128)   mixup(alpha=0.2, p=1)   cutmix(alpha=1, p=1)
- * The first parameter of a transform may go without its name: hflip(0.3), rotate(15), mixup(0.4). Presets: none,
- * light, food11-strong, cifar.
+ * A recipe is text: transforms separated by '+' or ',' outside parentheses, in torchvision's vocabulary, or the name of
+ * a preset. These are the transforms with their defaults:
  *
- * They act in the order of the text. Geometry comes first (at most one crop; without one the view starts from the
- * centre crop), then color_jitter (at most once), then erase (at most 4), then mixup and cutmix (each at most once):
- * another order is refused. What each does: RandomResizedCrop, RandomCrop(crop, padding),
+ *     random_resized_crop(scale=0.08:1, ratio=0.75:1.3333334)
+ *     random_crop(padding=0)
+ *     hflip(p=0.5)
+ *     vflip(p=0.5)
+ *     rotate(degrees=180)
+ *     affine(degrees=0, translate=0, scale=1:1, shear=0)
+ *     color_jitter(brightness=0, contrast=0, saturation=0, hue=0)
+ *     erase(p=0.5, scale=0.02:0.33, ratio=0.3:3.3, value=128)
+ *     mixup(alpha=0.2, p=1)
+ *     cutmix(alpha=1, p=1)
+ *
+ * The first parameter of a transform may be given without its name: hflip(0.3), rotate(15), mixup(0.4). The presets are
+ * none, light, food11-strong and cifar.
+ *
+ * Transforms act in the order of the text, and only this order is accepted: first geometry (at most one crop; without
+ * one, the view starts from the centre crop), then color_jitter (at most once), then erase (at most 4 times), then
+ * mixup and cutmix (each at most once). They do what torchvision's RandomResizedCrop, RandomCrop(crop, padding),
  * Random{Horizontal,Vertical}Flip, RandomRotation, RandomAffine (translate: fraction of the side, both axes; shear: of
- * x), ColorJitter, RandomErasing, MixUp, CutMix of torchvision; erase writes the pixel value `value` before
- * normalisation, where torchvision's default is the mean colour.
+ * x), ColorJitter, RandomErasing, MixUp and CutMix do, with one difference: erase writes the pixel value `value` before
+ * normalisation, while torchvision's default is the mean colour.
  *
  * mixup and cutmix mix a view with the view of the same number of another sample of the split (view_mix_make in
- * view.h): every view draws its own partner and share, where torchvision and timm draw one share a batch and take the
- * partners out of the batch. With p < 1 only that part of the views is mixed. Where both are given each view draws one
- * of the two with equal chance (torchvision's RandomChoice of both, timm's switch probability of 0.5) and then its p.
- */
+ * view.h). Every view draws its own partner and share; torchvision and timm draw one share per batch and take the
+ * partners from the batch. With p < 1, only that part of the views is mixed. If both are given, each view draws one of
+ * the two with equal chance (like torchvision's RandomChoice of both and timm's switch probability of 0.5) and then its
+ * p. */
 #ifndef SHARED_AUGMENT_RECIPE_H
 #define SHARED_AUGMENT_RECIPE_H
 
@@ -29,7 +38,7 @@
 
 enum {
     AUGMENT_VERSION = 1
-}; /* of the algorithm from (recipe, seed, sample, view) to pixels; changes when any pixel does */
+}; /* version of the algorithm from (recipe, seed, sample, view) to pixels; raise it when any pixel changes */
 
 enum transform_kind {
     TRANSFORM_RANDOM_RESIZED_CROP,
@@ -57,7 +66,7 @@ struct transform {
     float degrees, translate, shear;
     float brightness, contrast, saturation, hue;
     float padding, value; /* whole numbers: pixels; 0..255 */
-    float alpha;          /* shares are of Beta(alpha, alpha) */
+    float alpha;          /* shares come from Beta(alpha, alpha) */
 };
 
 enum { RECIPE_MAX_TRANSFORMS = 16, RECIPE_MAX_TEXT = 1024 };
@@ -66,16 +75,16 @@ struct recipe {
     struct transform transforms[RECIPE_MAX_TRANSFORMS];
     int count;
     char text[RECIPE_MAX_TEXT]; /* canonical: presets expanded, defaults written out; equal recipes have equal text, and
-                                   parsing it gives the recipe again. "none" where it is empty */
+                                   parsing it gives the recipe again. "none" if the recipe is empty */
 };
 
 /* STATUS_USAGE for unknown names (with a suggestion), bad numbers, impossible ranges and orders. */
 enum status recipe_parse(struct recipe *recipe, const char *text, struct error *err);
 
-/* Whether views are mixed of two (mixup, cutmix). */
+/* True if views are mixed with others (mixup, cutmix). */
 bool recipe_mixes(const struct recipe *recipe);
 
-/* "none, light, food11-strong, cifar" with each one's expansion, a line each, for --help. */
+/* The presets with their expansions, one per line, for --help. */
 const char *recipe_presets(void);
 
 #endif

@@ -57,7 +57,7 @@ const struct transform_spec transform_specs[TRANSFORM_KIND_COUNT] = {
     [TRANSFORM_CUTMIX] = {"cutmix", STAGE_MIX, 1, {NUMBER(alpha, 1, 0.01f, 100), NUMBER(p, 1, 0, 1)}},
 };
 
-/* Appends to the canonical text; false when it is full. */
+/* Appends to the canonical text; false if that is full. */
 __attribute__((format(printf, 2, 3))) static bool print(struct recipe *recipe, const char *format, ...)
 {
     size_t used = strlen(recipe->text), capacity = sizeof recipe->text - used;

@@ -1,5 +1,4 @@
-/* The transforms and their parameters as a table: what the parser accepts and the canonical text shows.
- * Internal to recipe*.c. */
+/* The transforms and their parameters as a table, for the parser and for the canonical text. Internal to recipe*.c. */
 #ifndef SHARED_AUGMENT_RECIPE_SPEC_H
 #define SHARED_AUGMENT_RECIPE_SPEC_H
 
@@ -14,7 +13,7 @@ enum stage { STAGE_GEOMETRY, STAGE_COLOR, STAGE_ERASE, STAGE_MIX };
 struct parameter {
     const char *name;      /* NULL after the last one */
     size_t offset;         /* in struct transform: a float, or a struct range */
-    bool is_range, whole;  /* low:high; no fraction allowed */
+    bool is_range, whole;  /* is_range: written low:high; whole: no fraction allowed */
     struct range fallback; /* of a number: low */
     struct range limits;   /* inclusive */
 };
@@ -22,13 +21,13 @@ struct parameter {
 struct transform_spec {
     const char *name;
     enum stage stage;
-    int at_most; /* times in a recipe; the two crops count as one */
+    int at_most; /* how often a recipe may have it; the two crops count as one */
     struct parameter parameters[MAX_PARAMETERS];
 };
 
 extern const struct transform_spec transform_specs[TRANSFORM_KIND_COUNT];
 
-/* Writes the canonical text; false when it does not fit. */
+/* Writes the canonical text; false if it does not fit. */
 bool recipe_print(struct recipe *recipe);
 
 #endif

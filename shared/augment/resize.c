@@ -11,7 +11,7 @@
 
 enum { PRECISION_BITS = 32 - 8 - 2, HALF = 1 << (PRECISION_BITS - 1), BLOCK = 16 };
 
-/* How each of `count` output pixels of one axis is made: from `taps` input pixels, beginning at `first`. */
+/* One axis: output pixel i of `count` is made from `taps` input pixels, beginning at `first`. */
 struct filter {
     struct span {
         int first, taps;
@@ -31,7 +31,8 @@ static void filter_release(struct filter *filter)
 /* The weights of output pixel i: precompute_coeffs and normalize_coeffs_8bpc of Resample.c. */
 static void filter_pixel(struct filter *filter, int i, int in, double scale)
 {
-    const double width = scale < 1.0 ? 1.0 : scale; /* filterscale; also the support, as the triangle's is 1 */
+    const double width =
+        scale < 1.0 ? 1.0 : scale; /* filterscale; also the support, because that of the triangle is 1 */
     const double center = ((double)i + 0.5) * scale, step = 1.0 / width;
     int first = (int)(center - width + 0.5), end = (int)(center + width + 0.5);
     double sum = 0.0;
@@ -102,8 +103,8 @@ static void resize_row_gray(const struct filter *filter, const uint8_t *in, uint
     }
 }
 
-/* `length` bytes of an output row: weighted sums down the columns, beginning at `column`, `stride` bytes from row to
- * row. */
+/* `length` bytes of an output row, beginning at `column`: weighted sums down the columns; rows are `stride` bytes
+ * apart. */
 static inline void combine_block(const uint8_t *column, size_t stride, const int32_t *weights, int taps, size_t length,
                                  uint8_t *out)
 {
@@ -171,8 +172,8 @@ enum status image_resize_short_side(const struct image *from, int base, struct i
     *to = (struct image){0};
     if (short_side < 1 || long_side > (int64_t)IMAGE_MAX_ASPECT * short_side)
         return error_set(err, STATUS_BAD_DATA, NULL,
-                         "an image of %d x %d is too long and thin: sides may differ %d-fold", from->h, from->w,
-                         IMAGE_MAX_ASPECT);
+                         "an image of %d x %d is too long and thin: one side may be at most %d times the other",
+                         from->h, from->w, IMAGE_MAX_ASPECT);
     if (base == 0 || base == short_side) {
         TRY(image_init(to, from->h, from->w, from->channels, err));
         memcpy(to->pixels, from->pixels, (size_t)from->h * (size_t)from->w * (size_t)from->channels);

@@ -1,4 +1,4 @@
-/* Random numbers for the parameters of views: one word of the stream each. Internal to view_*.c. */
+/* Random numbers for the parameters of views; each takes one word of the stream. Internal to view_*.c. */
 #ifndef SHARED_AUGMENT_VIEW_DRAW_H
 #define SHARED_AUGMENT_VIEW_DRAW_H
 

@@ -1,5 +1,5 @@
-/* From (recipe, seed, sample, view) to struct view. Every transform draws a fixed number of random words, so that what
- * is appended to a recipe leaves the transforms before it as they were. */
+/* From (recipe, seed, sample, view) to struct view. Every transform draws a fixed number of random words, so that
+ * appending to a recipe leaves the transforms before it as they were. */
 #include "shared/augment/view.h"
 
 #include "shared/augment/portable_math.h"
@@ -10,14 +10,14 @@
 
 enum { TRIES = 10 }; /* of RandomResizedCrop and RandomErasing, as in torchvision */
 
-/* The picture as the transforms up to here leave it: h x w, where point (x, y) shows the base at
+/* The picture after the transforms so far: h x w, where point (x, y) shows the base at
  * (a[0]*x + a[1]*y + a[2], a[3]*x + a[4]*y + a[5]). Points are continuous: pixel i covers [i, i + 1]. */
 struct canvas {
     double a[6];
     double h, w;
 };
 
-/* Puts a picture of h x w on top, whose point (x, y) shows the canvas at b * (x, y, 1). */
+/* Replaces the canvas by a picture of h x w whose point (x, y) shows the canvas at b * (x, y, 1). */
 static void compose(struct canvas *canvas, const double b[6], double h, double w)
 {
     double *a = canvas->a;
@@ -50,8 +50,8 @@ static double draw_log_between(struct random_stream *stream, struct range range)
 
 /* ---- geometry ---- */
 
-/* Where torchvision's CenterCrop begins along a side: Python's round (to even) of the half, or padding where it is
- * larger. */
+/* Where torchvision's CenterCrop begins along a side: half the difference, rounded to even as in Python; negative
+ * (padding) if the crop is larger. */
 static int center_offset(int side, int crop)
 {
     int spare = side - crop;
@@ -81,7 +81,7 @@ static void random_resized_crop(struct canvas *canvas, const struct transform *t
         top = try_top, left = try_left, crop_h = try_h, crop_w = try_w;
         found = true;
     }
-    if (!found) { /* the centre, as much of it as the ratio allows */
+    if (!found) { /* the centre crop, as large as the ratio allows */
         crop_w = w / h > high ? fmax(round_half_up(h * high), 1) : w;
         crop_h = w / h < low ? fmax(round_half_up(w / low), 1) : h;
         top = floor((h - crop_h) / 2);
@@ -142,7 +142,7 @@ static void affine(struct canvas *canvas, const struct transform *transform, str
     compose_affine(canvas, angle, tx, ty, scale, draw_between(stream, -shear, shear));
 }
 
-/* v in 16.16; absurd recipes (ten affines that each shrink by 10) are kept from overflowing. */
+/* v in 16.16, clamped so that absurd recipes (ten affines that each shrink by 10) do not overflow. */
 static int64_t fixed_point(double v, double limit)
 {
     return (int64_t)floor(fmin(fmax(v * 65536, -limit), limit) + 0.5);
@@ -170,7 +170,7 @@ static void set_map(struct view *view, const struct canvas *canvas, int base_h, 
 
 /* ---- colours and erasing ---- */
 
-/* Rotation about the gray axis by a part of a turn: red goes to green at 1/3. */
+/* Rotation about the gray axis by a fraction of a turn: 1/3 turns red to green. */
 static void hue_weights(int32_t weight[3], double turn)
 {
     double s, c;
@@ -212,7 +212,7 @@ static void color_jitter(struct view *view, const struct transform *transform, s
     }
 }
 
-/* The rectangle is chosen in pixels of the crop and then moved to the size's grid. */
+/* The rectangle is chosen in pixels of the crop and then converted to the grid of the size. */
 static void erase(struct view *view, const struct transform *transform, int crop, int size,
                   struct random_stream *stream)
 {
@@ -285,7 +285,7 @@ void view_make(struct view *view, const struct recipe *recipe, uint64_t seed, ui
         case TRANSFORM_ERASE:
             erase(view, transform, crop, size, &stream);
             break;
-        case TRANSFORM_MIXUP: /* view_mix_make's */
+        case TRANSFORM_MIXUP: /* done by view_mix_make */
         case TRANSFORM_CUTMIX:
         case TRANSFORM_KIND_COUNT:
             break;

@@ -1,4 +1,4 @@
-/* Mixed views: from (recipe, seed, sample, view) to partner, share and box, and the mixed pixels. */
+/* Mixed views: partner, share and box from (recipe, seed, sample, view), and the mixed pixels. */
 #include "shared/augment/view.h"
 
 #include "shared/augment/portable_math.h"
@@ -8,8 +8,10 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Beta(a, a) out of two uniform numbers, exact for every a > 0: with t of Student's distribution with 2a degrees of
- * freedom (Bailey 1994: t^2 = 2a (u^(-1/a) - 1) cos^2(2 pi v)), (1 + t / sqrt(2a + t^2)) / 2. */
+/* Beta(a, a) from two uniform numbers u and v, exact for every a > 0:
+ *     (1 + t / sqrt(2a + t^2)) / 2
+ * with t from Student's distribution with 2a degrees of freedom (Bailey 1994):
+ *     t^2 = 2a (u^(-1/a) - 1) cos^2(2 pi v) */
 static double draw_beta(struct random_stream *stream, double a)
 {
     double u = draw(stream) + 0x1p-33, v = draw(stream), s, c;
@@ -20,7 +22,7 @@ static double draw_beta(struct random_stream *stream, double a)
     return c < 0 ? 0.5 - half : 0.5 + half;
 }
 
-/* The mixing transform that this view has drawn; NULL where it is not to be mixed. */
+/* The mixing transform that this view has drawn; NULL if it is not mixed. */
 static const struct transform *choose(const struct recipe *recipe, struct random_stream *stream)
 {
     int first = recipe->count;
@@ -33,7 +35,7 @@ static const struct transform *choose(const struct recipe *recipe, struct random
     return chance < (double)transform->p ? transform : NULL;
 }
 
-/* torchvision's CutMix on the crop's pixels; the box is then moved to the size's grid. */
+/* torchvision's CutMix on the crop's pixels; the box is then converted to the grid of the size. */
 static void cut(struct view_mix *mix, double kept, double center_x, double center_y, int crop, int size)
 {
     const double half = floor(0.5 * sqrt(1 - kept) * crop), grid = (double)size / crop;

@@ -1,4 +1,4 @@
-/* The executable specification of a view's pixels: view.h's words as code, one pixel at a time, never optimised. */
+/* The executable specification of a view's pixels: what view.h says as code, one pixel at a time, never optimised. */
 #include "shared/augment/view.h"
 
 #include <assert.h>

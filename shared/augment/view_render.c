@@ -1,5 +1,5 @@
 /* The CPU's renderer. A row of the view is a straight line through the level, so the pixels whose four taps all lie
- * inside of the level are one run of x: its ends are computed, and inside of it nothing is checked. */
+ * inside the level are one run of x. The ends of the run are computed, and inside it nothing is checked. */
 #include "shared/augment/view.h"
 
 #include "shared/augment/view_color.h"
@@ -10,7 +10,7 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "pixels are loaded as little-endian words");
 
 struct run {
-    int begin, end; /* of x; empty where begin >= end */
+    int begin, end; /* of x; empty if begin >= end */
 };
 
 static int64_t divide_up(int64_t a, int64_t b) /* b > 0 */
@@ -65,11 +65,12 @@ static uint32_t load_word(const uint8_t *bytes)
     return word;
 }
 
-/* Interior pixels of 3 channels go in blocks: taps are gathered one by one, then blended by vector code. */
+/* Interior pixels of 3 channels are done in blocks: taps are gathered one by one, then blended by vector code. */
 enum { BLOCK = 32 };
 
 struct block {
-    uint32_t taps[4][BLOCK]; /* upper left, upper right, lower left, lower right; right ones in the upper 24 bits */
+    uint32_t taps[4]
+                 [BLOCK]; /* upper left, upper right, lower left, lower right; the right ones use the upper 24 bits */
     uint32_t fx[BLOCK], fy[BLOCK];
     uint32_t out[BLOCK];
 };
@@ -110,7 +111,7 @@ VECTORISE static void blend_taps(struct block *block)
     }
 }
 
-/* Words to 3 bytes each: the fourth byte of a word is overwritten by the next one. */
+/* Writes 3 bytes of each word: the next word overwrites the fourth byte. */
 static void store_pixels(const struct block *block, int count, uint8_t *out)
 {
     for (int i = 0; i < count - 1; i++, out += 3)

@@ -10,11 +10,11 @@ enum { DIGEST_HEX_SIZE = 65 }; /* 64 hexadecimal digits and the terminating zero
 struct digest;
 enum status digest_new(struct digest **out, struct error *err);
 void digest_update(struct digest *digest, const void *bytes, size_t size);
-/* Finishes and frees digest. hex[DIGEST_HEX_SIZE] may be NULL, to free only. */
+/* Finishes and frees the digest. hex[DIGEST_HEX_SIZE] may be NULL, to free it only. */
 void digest_finish(struct digest *digest, char *hex);
 
 void digest_bytes(const void *bytes, size_t size, char hex[DIGEST_HEX_SIZE]);
-/* Digest of a file's content, read in pieces; *size gets its length (may be NULL). STATUS_NO_INPUT, STATUS_IO. */
+/* The digest of a file's content, read in pieces; *size (may be NULL) gets its length. STATUS_NO_INPUT, STATUS_IO. */
 enum status digest_file(const char *path, char hex[DIGEST_HEX_SIZE], size_t *size, struct error *err);
 
 #endif

@@ -1,4 +1,4 @@
-/* Errors of library code: a status to return, a struct error to fill. Library code never prints and never exits. */
+/* Errors of library code: it returns a status and fills a struct error. It never prints and never exits. */
 #ifndef SHARED_BASE_ERROR_H
 #define SHARED_BASE_ERROR_H
 
@@ -10,17 +10,17 @@ enum status {
     STATUS_USAGE = 64,        /* the command line is wrong */
     STATUS_BAD_DATA = 65,     /* an input file's content is wrong */
     STATUS_NO_INPUT = 66,     /* an input file or folder is missing or unreadable */
-    STATUS_INTERNAL = 70,     /* out of memory, a library failed: not the user's fault */
+    STATUS_INTERNAL = 70,     /* out of memory, or a library failed: not the user's fault */
     STATUS_CANT_CREATE = 73,  /* an output cannot be created */
-    STATUS_IO = 74,           /* reading or writing failed half way (full disk) */
-    STATUS_LOCKED = 75,       /* another process works on the same output */
-    STATUS_CONFIG = 78,       /* parts that do not belong together: teacher, recipe, seed, cache, student */
-    STATUS_INTERRUPTED = 130, /* SIGINT, state saved */
+    STATUS_IO = 74,           /* reading or writing failed halfway (full disk) */
+    STATUS_LOCKED = 75,       /* another process is working on the same output */
+    STATUS_CONFIG = 78,       /* parts that do not fit together: teacher, recipe, seed, cache, student */
+    STATUS_INTERRUPTED = 130, /* SIGINT came, and the state was saved */
 };
 
 struct error {
     enum status code;
-    char path[512];     /* file or folder it is about, "" where there is none */
+    char path[512];     /* the file or folder that it is about, or "" */
     char message[1024]; /* lower case; names the place in the file and says what to do */
 };
 

@@ -106,7 +106,8 @@ enum status file_publish(const char *path, const void *bytes, size_t size, struc
         return status;
     }
     if (close(file) != 0 || rename(temporary, path) != 0) {
-        enum status status = error_set(err, STATUS_IO, path, "cannot publish: %s", strerror(errno));
+        enum status status =
+            error_set(err, STATUS_IO, path, "cannot rename the finished file to its name: %s", strerror(errno));
         unlink(temporary);
         return status;
     }
@@ -130,7 +131,7 @@ enum status folder_make(const char *path, struct error *err)
             break;
     }
     if (!folder_exists(path))
-        return error_set(err, STATUS_CANT_CREATE, path, "is there, but is no folder");
+        return error_set(err, STATUS_CANT_CREATE, path, "exists, but is not a folder");
     return STATUS_OK;
 }
 
@@ -205,7 +206,7 @@ enum status file_lock(const char *path, int *descriptor, struct error *err)
     if (flock(file, LOCK_EX | LOCK_NB) != 0) {
         enum status status =
             errno == EWOULDBLOCK
-                ? error_set(err, STATUS_LOCKED, path, "another process is working on it: wait for it, or stop it")
+                ? error_set(err, STATUS_LOCKED, path, "another process is working on it: wait for it or stop it")
                 : error_set(err, STATUS_IO, path, "cannot lock: %s", strerror(errno));
         close(file);
         return status;

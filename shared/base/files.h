@@ -11,8 +11,8 @@
  * STATUS_IO. */
 enum status file_read(const char *path, size_t limit, unsigned char **bytes, size_t *size, struct error *err);
 
-/* Publishes bytes as path: written to a temporary name beside it, fsynced, renamed, the folder fsynced. So path is
- * whole, or what it was before, whatever happens. STATUS_CANT_CREATE, STATUS_IO. */
+/* Publishes bytes as path: writes and syncs a temporary file beside it, renames it, and syncs the folder. So path is
+ * either complete or what it was before, whatever happens. STATUS_CANT_CREATE, STATUS_IO. */
 enum status file_publish(const char *path, const void *bytes, size_t size, struct error *err);
 
 /* mkdir -p. STATUS_CANT_CREATE. */
@@ -22,19 +22,19 @@ struct folder_entry {
     char *name;
     bool is_folder; /* links are followed */
 };
-/* The entries of a folder without "." and names that begin with a dot, in byte order. Free with folder_list_free. */
+/* The entries of a folder, without names that begin with a dot, in byte order. Free with folder_list_free. */
 enum status folder_list(const char *path, struct folder_entry **entries, size_t *count, struct error *err);
 void folder_list_free(struct folder_entry *entries, size_t count);
 
 bool file_exists(const char *path);
 bool folder_exists(const char *path);
 
-/* Takes an exclusive lock on path (created if needed) for the life of the process or until file_unlock. STATUS_LOCKED
- * when another process has it. */
+/* Takes an exclusive lock on path (created if needed) until file_unlock or the end of the process. STATUS_LOCKED
+ * if another process has it. */
 enum status file_lock(const char *path, int *descriptor, struct error *err);
 void file_unlock(int descriptor);
 
-/* Joins with '/', malloc'ed; NULL when out of memory. */
+/* Joins two paths with '/'. malloc'ed; NULL when out of memory. */
 char *path_join(const char *folder, const char *name);
 
 #endif

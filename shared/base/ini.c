@@ -25,7 +25,7 @@ static char *unquote(char *value)
     return value + 1;
 }
 
-/* Handles one line; *section follows the section headers. */
+/* Handles one line; a section header changes *section. */
 static enum status parse_line(char *line, const char *place, const char **section, ini_handler handler, void *context,
                               struct error *err)
 {
@@ -35,7 +35,7 @@ static enum status parse_line(char *line, const char *place, const char **sectio
         return STATUS_OK;
     if (line[0] == '[') {
         if (line[length - 1] != ']')
-            return error_set(err, STATUS_CONFIG, place, "a section is written [name]");
+            return error_set(err, STATUS_CONFIG, place, "a section must be written as [name]");
         line[length - 1] = 0;
         *section = trim(line + 1);
         return STATUS_OK;

@@ -4,7 +4,7 @@
 #include <signal.h>
 #include <stddef.h>
 
-/* A signal handler has no other way to say something: this flag is set once and never cleared. */
+/* A signal handler can do little more than set a flag: this one is set once and never cleared. */
 static volatile sig_atomic_t requested;
 
 static void note_signal(int number)
@@ -15,7 +15,7 @@ static void note_signal(int number)
 
 void interrupt_install(void)
 {
-    /* SA_RESETHAND: the second signal meets the default action. */
+    /* SA_RESETHAND: the second signal has its default action. */
     struct sigaction action = {.sa_handler = note_signal, .sa_flags = SA_RESTART | (int)SA_RESETHAND};
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);

@@ -1,4 +1,4 @@
-/* SIGINT and SIGTERM ask a long run to save its state and stop; a second one of the same kind ends it at once. */
+/* SIGINT or SIGTERM tells a long run to save its state and stop; a second signal of the same kind ends it at once. */
 #ifndef SHARED_BASE_INTERRUPT_H
 #define SHARED_BASE_INTERRUPT_H
 
@@ -6,7 +6,8 @@
 
 /* Call once, in main. Without it the signals keep their default action. */
 void interrupt_install(void);
-/* True after the first signal. Any thread; cheap. The work then returns STATUS_INTERRUPTED with its state saved. */
+/* True after the first signal. Any thread may call it; it is cheap. The work then saves its state and returns
+ * STATUS_INTERRUPTED. */
 bool interrupt_requested(void);
 
 #endif

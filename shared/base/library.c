@@ -16,7 +16,7 @@ static enum status program_folder(char folder[PATH_CAPACITY], struct error *err)
 {
     ssize_t length = readlink("/proc/self/exe", folder, PATH_CAPACITY - 1);
     if (length <= 0)
-        return error_set(err, STATUS_CONFIG, NULL, "cannot find the program's own folder: is /proc mounted?");
+        return error_set(err, STATUS_CONFIG, NULL, "cannot find the program's own folder: check that /proc is mounted");
     folder[length] = '\0';
     *strrchr(folder, '/') = '\0';
     return STATUS_OK;
@@ -27,7 +27,7 @@ static void object_folder(char folder[PATH_CAPACITY])
 {
     Dl_info info;
     struct link_map *object = NULL;
-    static const char place = 0; /* an address in here */
+    static const char place = 0; /* an address in this object */
     folder[0] = '\0';
     if (dladdr1(&place, &info, (void **)&object, RTLD_DL_LINKMAP) == 0 || !object || !strchr(object->l_name, '/'))
         return;
@@ -56,7 +56,7 @@ enum status library_symbol(const char *file, const char *name, const void **symb
     *symbol = dlsym(library, name);
     dlclose(library);
     if (!*symbol)
-        return error_set(err, STATUS_CONFIG, path, "it is of another version of this program: install both together");
+        return error_set(err, STATUS_CONFIG, path, "belongs to another version of this program: install both together");
 cleanup:
     return status;
 }

@@ -17,7 +17,7 @@ char *arena_strdup(struct arena *arena, const char *text);
 char *arena_printf(struct arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void arena_release(struct arena *arena);
 
-/* Zeroed, 64-byte aligned block for tensors (freed by memory_free); large ones ask for huge pages.
+/* Zeroed, 64-byte aligned block for tensors (freed by memory_free); large ones request huge pages.
  * *out is NULL on error. count * size is checked for overflow. */
 enum status memory_new(void **out, size_t count, size_t size, const char *what, struct error *err);
 void memory_free(void *block); /* NULL is allowed */

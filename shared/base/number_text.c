@@ -5,7 +5,7 @@
 
 const char *float_text(float value, char text[FLOAT_TEXT_SIZE])
 {
-    /* from 4 digits on, so that small whole numbers have no exponent */
+    /* at least 4 digits, so that small whole numbers have no exponent */
     for (int digits = 4; digits <= 9; digits++) {
         snprintf(text, FLOAT_TEXT_SIZE, "%.*g", digits, (double)value);
         if (strtof(text, NULL) == value)

@@ -4,7 +4,7 @@
 
 enum { FLOAT_TEXT_SIZE = 24 };
 
-/* The shortest decimal that reads back as the same float (0.05, not 0.0500000007). Returns text. */
+/* Writes the shortest decimal that reads back as the same float (0.05, not 0.0500000007) to text, and returns text. */
 const char *float_text(float value, char text[FLOAT_TEXT_SIZE]);
 
 #endif

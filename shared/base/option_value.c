@@ -99,7 +99,7 @@ static enum status convert_floats(const struct option_spec *spec, const struct o
     double *numbers = spec->target;
     const char *rest = text;
     char expected[64];
-    snprintf(expected, sizeof expected, "%d number%s with commas between", spec->length, spec->length == 1 ? "" : "s");
+    snprintf(expected, sizeof expected, "%d number%s separated by commas", spec->length, spec->length == 1 ? "" : "s");
     for (int i = 0; i < spec->length; i++) {
         if (!parse_float(rest, ',', &rest, &numbers[i]) || (*rest == ',') != (i + 1 < spec->length))
             return bad_value(spec, value, text, err, expected);

@@ -40,7 +40,7 @@ static enum status unknown(struct options *options, enum status code, const char
     return error_set(err, code, place, "unknown %s %s%s; see %s --help", what, dashes, name, options->command);
 }
 
-/* Appends a text to what was given so far; only a list takes more than one. */
+/* Appends a text to the values given so far; only a list takes more than one. */
 static enum status add_text(struct options *options, int index, const char *text, const char *place, struct error *err)
 {
     const struct option_spec *spec = &options->specs[index];
@@ -77,7 +77,8 @@ static enum status parse_option(struct options *options, int argc, char **argv, 
     bool is_config = is_long && strcmp(name, "config") == 0;
     int index = is_long ? find_spec(options, name) : length == 1 ? find_letter(options, name[0]) : -1;
     if (is_long && index >= 0 && options->specs[index].type == OPTION_POSITIONAL)
-        return error_set(err, STATUS_USAGE, NULL, "%s is given without --%s", options->specs[index].argument, name);
+        return error_set(err, STATUS_USAGE, NULL, "%s is given by its place on the command line: omit --%s",
+                         options->specs[index].argument, name);
     if (index < 0 && !is_config)
         return unknown(options, STATUS_USAGE, NULL, is_long ? "--" : "-", name, err);
     const char *text = equals ? equals + 1 : "true";
@@ -119,13 +120,13 @@ static enum status parse_command_line(struct options *options, int argc, char **
     return status;
 }
 
-/* A configuration file can hold the options of several commands, a whole experiment: these are their sections. */
+/* A configuration file can hold the options of several commands (a whole experiment); these are their sections. */
 static const char *const known_sections[] = {"teacher_dump run",     "teacher_dump inspect",  "teacher_dump verify",
                                              "teacher_dump recheck", "student_train fit",     "student_train sweep",
                                              "student_train eval",   "student_train predict", "student_train compare",
                                              "student_train export", "student_train inspect"};
 
-/* Its own section may also be called by its last word alone. */
+/* A command also reads the section that has only the last word of its name. */
 static const char *section_name(const struct options *options)
 {
     const char *blank = strrchr(options->command, ' ');
@@ -147,17 +148,17 @@ static enum status unknown_section(const struct options *options, const char *pl
     size_t length = 0;
     for (size_t i = 0; i < sizeof known_sections / sizeof *known_sections && length < sizeof names; i++)
         length += (size_t)snprintf(names + length, sizeof names - length, "%s[%s]", i ? ", " : "", known_sections[i]);
-    return error_set(err, STATUS_CONFIG, place, "section [%s] is not for '%s', which reads [%s]; others are %s",
-                     section, options->command, section_name(options), names);
+    return error_set(err, STATUS_CONFIG, place, "unknown section [%s]: '%s' reads [%s]; the sections are %s", section,
+                     options->command, section_name(options), names);
 }
 
-/* What take_key reads into; it counts the keys that were for the command, and those that were not. */
+/* The context of take_key, which counts the keys for this command and the other keys. */
 struct config_reader {
     struct options *options;
     int taken, passed_over;
 };
 
-/* One key of the configuration file. What the command line gave stays. */
+/* One key of the configuration file. A value from the command line stays. */
 static enum status take_key(void *context, const char *place, const char *section, const char *key, const char *value,
                             struct error *err)
 {
@@ -186,7 +187,8 @@ static enum status read_config(struct options *options, const char *path, struct
     struct config_reader reader = {.options = options};
     TRY(ini_read(path, take_key, &reader, err));
     if (reader.passed_over > 0 && reader.taken == 0)
-        TRY(error_set(err, STATUS_CONFIG, path, "has nothing for this command: no section [%s]", options->command));
+        TRY(error_set(err, STATUS_CONFIG, path, "has no options for this command: section [%s] is missing",
+                      options->command));
 cleanup:
     return status;
 }

@@ -1,10 +1,11 @@
-/* Long options from one table: command line, configuration file, help and the resolved configuration all come from it.
+/* Long options from one table, which gives the command line, the configuration file, the help and the resolved
+ * configuration.
  *
  *     struct fit fit = {0};
  *     const struct option_spec specs[] = {
  *         {"cache", OPTION_STRING, &fit.cache, "CACHE", NULL, "the cache to train from", .required = true},
- *         {"epochs", OPTION_INT, &fit.epochs, "N", "100", "passes over the training set", .minimum = 1, .maximum =
- * 1e6},
+ *         {"epochs", OPTION_INT, &fit.epochs, "N", "100", "passes over the training set",
+ *          .minimum = 1, .maximum = 1e6},
  *     };
  *     struct options options = {.command = "student_train fit", .summary = "...", .specs = specs, .count = 2};
  *     TRY(options_parse(&options, argc, argv, err));
@@ -12,10 +13,10 @@
  *     ...
  *     options_release(&options);
  *
- * Written `--name value` or `--name=value`. Every command also has `--config FILE` (INI, the same names as keys; the
- * command line wins) and `--help`. Keys in front of any section, under [student_train fit] or, as options_resolved
- * writes them, under [fit] are for `student_train fit`; keys under another command's section are passed over, so that
- * one file can hold a whole experiment. */
+ * An option is written `--name value` or `--name=value`. Every command also has `--help` and `--config FILE` (INI with
+ * the same names as keys; the command line wins). `student_train fit` reads the keys before the first section, those
+ * under [student_train fit] and those under [fit], which is what options_resolved writes. It skips keys under another
+ * command's section, so one file can hold a whole experiment. */
 #ifndef SHARED_BASE_OPTIONS_H
 #define SHARED_BASE_OPTIONS_H
 
@@ -25,18 +26,18 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum option_type {                    /* what target points to */
-                   OPTION_STRING,     /* const char * */
-                   OPTION_LIST,       /* struct option_list: may be given several times */
-                   OPTION_FLAG,       /* bool: --name, --name=false */
-                   OPTION_INT,        /* int */
-                   OPTION_UINT64,     /* uint64_t */
-                   OPTION_FLOAT,      /* double, finite */
-                   OPTION_FLOATS,     /* double[length]: a,b,c */
-                   OPTION_SIZE,       /* uint64_t, bytes: 4096, 512M, 2G (powers of 1024) */
-                   OPTION_CHOICE,     /* int: index in choices */
-                   OPTION_POSITIONAL, /* const char *: an argument without --name; several are taken in the table's
-                                         order */
+/* What the target points to. */
+enum option_type {
+    OPTION_STRING,    /* const char * */
+    OPTION_LIST,      /* struct option_list: may be given several times */
+    OPTION_FLAG,      /* bool: --name, --name=false */
+    OPTION_INT,       /* int */
+    OPTION_UINT64,    /* uint64_t */
+    OPTION_FLOAT,     /* double, finite */
+    OPTION_FLOATS,    /* double[length]: a,b,c */
+    OPTION_SIZE,      /* uint64_t, bytes: 4096, 512M, 2G (powers of 1024) */
+    OPTION_CHOICE,    /* int: index in choices */
+    OPTION_POSITIONAL /* const char *: an argument without --name; several come in the table's order */
 };
 
 struct option_list {
@@ -48,14 +49,13 @@ struct option_spec {
     const char *name; /* "batch": --batch on the command line, batch = in a file */
     enum option_type type;
     void *target;
-    const char
-        *argument; /* what the help calls the value: "N", "FILE"; NULL for flags, and for choices (a|b is shown) */
-    const char *fallback; /* the default, as it would be typed; NULL: target is left alone (a flag: false) */
+    const char *argument; /* the value's name in the help: "N", "FILE"; NULL for flags and for choices (a|b is shown) */
+    const char *fallback; /* the default, as it would be typed; NULL: target stays as it is (a flag: false) */
     const char *help;
     bool required;
-    char letter;                /* 'n' allows -n VALUE as well; 0: none */
+    char letter;                /* 'n' also allows -n VALUE; 0: no letter */
     int length;                 /* OPTION_FLOATS: how many */
-    double minimum, maximum;    /* numbers: the range, where minimum < maximum */
+    double minimum, maximum;    /* numbers: the range, if minimum < maximum */
     const char *const *choices; /* OPTION_CHOICE: ends with NULL */
 };
 
@@ -65,17 +65,17 @@ struct options {
     const struct option_spec *specs;
     int count;
     /* filled by options_parse */
-    bool help;                   /* --help was given: nothing was checked and no target set */
+    bool help;                   /* --help was given: nothing was checked and no target was set */
     struct option_value *values; /* [count] */
-    struct arena arena;          /* owns every string that a target got, argv's apart */
+    struct arena arena;          /* owns every string in a target that is not one of argv's */
 };
 
-/* argv[0] is skipped. Sets the targets: command line first, then --config, then the defaults. STATUS_USAGE names the
- * option and, for an unknown one, the nearest; STATUS_CONFIG names file and line of the configuration. */
+/* argv[0] is skipped. Sets the targets: the command line wins over --config, and that over the defaults. STATUS_USAGE
+ * names the option and, if it is unknown, the nearest one; STATUS_CONFIG names file and line of the configuration. */
 enum status options_parse(struct options *options, int argc, char **argv, struct error *err);
 void options_release(struct options *options);
 
-/* True when the command line or the configuration gave it (not the default). */
+/* True if the command line or the configuration gave the value, false for the default. */
 bool options_given(const struct options *options, const char *name);
 void options_print_help(const struct options *options, FILE *out);
 /* The resolved configuration as INI text that --config reads back, malloc'ed; NULL when out of memory. */
@@ -86,7 +86,7 @@ struct option_value {
     const char **texts; /* [count] as typed; the arena's array */
     int count;
     bool given;
-    const char *place; /* "FILE:LINE" where a configuration gave it, otherwise NULL */
+    const char *place; /* "FILE:LINE" if a configuration gave it, otherwise NULL */
 };
 /* Converts value's texts into spec's target. option_value.c */
 enum status option_convert(const struct option_spec *spec, const struct option_value *value, struct error *err);

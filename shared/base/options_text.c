@@ -1,4 +1,4 @@
-/* The two texts that an option table gives: the help and the resolved configuration. */
+/* The two texts that are made from an option table: the help and the resolved configuration. */
 #define _GNU_SOURCE
 #include "shared/base/options.h"
 
@@ -30,7 +30,7 @@ static void print_form(const struct option_spec *spec, FILE *out)
     print_argument(spec, out);
 }
 
-/* Prints text in words, from the given column on, continued at HELP_COLUMN. */
+/* Prints text from the given column on and wraps it between words; the next lines begin at HELP_COLUMN. */
 static void print_wrapped(const char *text, int column, FILE *out)
 {
     if (column > HELP_COLUMN - 2) {
@@ -84,7 +84,7 @@ void options_print_help(const struct options *options, FILE *out)
 {
     static const struct option_spec common[] = {
         {"config", OPTION_STRING, NULL, "FILE", NULL, "read options from an INI file; the command line wins"},
-        {"help", OPTION_FLAG, NULL, NULL, NULL, "this text"},
+        {"help", OPTION_FLAG, NULL, NULL, NULL, "show this text"},
     };
     fprintf(out, "usage: %s", options->command);
     for (int i = 0; i < options->count; i++) {
@@ -102,7 +102,7 @@ void options_print_help(const struct options *options, FILE *out)
         print_entry(&common[i], out);
 }
 
-/* A value is quoted where reading it back would lose something. */
+/* A value is quoted if reading it back would lose something. */
 static void write_value(const char *text, FILE *out)
 {
     size_t length = strlen(text);

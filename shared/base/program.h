@@ -1,5 +1,5 @@
-/* The frame of a program with commands: picks the command, prints what went wrong, turns a status into the exit code.
- * Called from the main.c files only, so that errors are printed in one place. */
+/* The frame of a program with commands: it picks the command, prints the error, and turns the status into an exit code.
+ * Only the main.c files call it, so errors are printed in one place. */
 #ifndef SHARED_BASE_PROGRAM_H
 #define SHARED_BASE_PROGRAM_H
 
@@ -7,7 +7,7 @@
 
 struct program_command {
     const char *name, *summary;
-    /* argv[0] is the command's name: made for options_parse. */
+    /* argv[0] is the command's name, as options_parse expects. */
     enum status (*run)(int argc, char **argv, struct error *err);
 };
 
@@ -18,8 +18,8 @@ struct program {
 };
 
 /* Installs the interrupt flag and runs the command that argv[1] names. Returns the exit code. An error goes to stderr
- * as "program: error: path: message"; --help and --version to stdout. A full disk behind stdout is an error too
- * (STATUS_IO). */
+ * as "program: error: path: message"; --help and --version print to stdout. If stdout cannot be written (a full disk),
+ * that is an error too (STATUS_IO). */
 int program_main(const struct program *program, int argc, char **argv);
 
 #endif

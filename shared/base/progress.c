@@ -53,14 +53,14 @@ static void format_time(double seconds, char *text, size_t size)
         snprintf(text, size, "%02ld:%02ld", whole / 60, whole % 60);
 }
 
-/* "340 images/s"; below one a second as seconds per unit would read worse, so small rates get decimals. */
+/* "340 images/s"; small rates get decimals. */
 static void format_rate(double rate, const char *unit, char *text, size_t size)
 {
     int decimals = rate >= 100 ? 0 : rate >= 10 ? 1 : 2;
     snprintf(text, size, "%.*f %s/s", decimals, rate, unit);
 }
 
-/* Appends to line, never past size. */
+/* Appends to line, but not beyond size. */
 static void append(char *line, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
 static void append(char *line, size_t size, const char *format, ...)
 {
@@ -120,7 +120,7 @@ static int terminal_width(const struct progress *progress)
     return DEFAULT_WIDTH;
 }
 
-/* Draws the line with its bar in colour; final ends it. */
+/* Draws the line with its bar in colour; `final` ends the line. */
 static void draw(struct progress *progress, bool final)
 {
     char line[LINE_SIZE];

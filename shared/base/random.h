@@ -6,7 +6,7 @@
 #include "shared/base/host_device.h"
 #include <stdint.h>
 
-/* What a stream of numbers is for, so that two uses of one seed never share numbers. */
+/* The purpose of a stream, so that two uses of one seed never share numbers. */
 enum random_purpose {
     RANDOM_VIEW = 1,    /* augmentation parameters */
     RANDOM_INIT = 2,    /* initial weights */
@@ -14,7 +14,7 @@ enum random_purpose {
     RANDOM_DROPOUT = 4,
     RANDOM_RECHECK = 5,
     RANDOM_MIX = 6,       /* partners and shares of mixed views */
-    RANDOM_NEGATIVES = 7, /* what a sample is contrasted with */
+    RANDOM_NEGATIVES = 7, /* the negatives that a sample is contrasted with */
 };
 
 /* out[4] = Philox4x32-10(counter[4], key[2]). */

@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <string.h>
 
-enum { WORD_LIMIT = 64, MAX_EDITS = 3 }; /* longer words are never typos of our names */
+enum { WORD_LIMIT = 64, MAX_EDITS = 3 }; /* a longer word is never a typo of one of our names */
 
 static int least(int a, int b)
 {

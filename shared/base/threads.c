@@ -11,7 +11,7 @@ struct thread_pool {
     pthread_mutex_t mutex;
     pthread_cond_t start, done;
     pthread_t *threads;
-    int size;    /* workers, the caller included */
+    int size;    /* workers, including the caller */
     int started; /* threads created */
     bool stop;
     unsigned generation; /* number of the current run */
@@ -87,8 +87,8 @@ enum status thread_pool_new(struct thread_pool **out, int threads, struct error 
         if (!start || pthread_create(&pool->threads[worker], NULL, worker_main, start) != 0) {
             free(start);
             thread_pool_free(pool);
-            return error_set(err, STATUS_INTERNAL, NULL, "cannot start thread %d of %d: use fewer --threads", worker,
-                             threads);
+            return error_set(err, STATUS_INTERNAL, NULL, "cannot start thread %d of %d: use a smaller --threads",
+                             worker, threads);
         }
         pool->started++;
     }

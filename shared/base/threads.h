@@ -1,5 +1,5 @@
-/* A pool of threads that runs numbered tasks. Which thread runs which task varies; results must not depend on it:
- * write per task, or into per-task partial sums that are added up in task order. */
+/* A pool of threads that runs numbered tasks. Which thread runs a task varies, and results must not depend on it: write
+ * one result per task, or one partial sum per task, and add them up in the order of the tasks. */
 #ifndef SHARED_BASE_THREADS_H
 #define SHARED_BASE_THREADS_H
 
@@ -7,14 +7,14 @@
 
 struct thread_pool;
 
-/* threads: 0 means the number of processors this process may use. The calling thread is one of them. */
+/* threads: 0 means the number of processors that this process may use. The calling thread is one of the workers. */
 enum status thread_pool_new(struct thread_pool **out, int threads, struct error *err);
 void thread_pool_free(struct thread_pool *pool); /* NULL is allowed */
 int thread_pool_size(const struct thread_pool *pool);
 
 /* Runs task(context, index, worker) for every index in [0, count) and returns when all are done.
- * worker is in [0, thread_pool_size): use it for scratch memory. Calls must not nest; one caller at a time.
- * pool may be NULL: then everything runs in the caller as worker 0. */
+ * worker is in [0, thread_pool_size): use it to choose scratch memory. Calls must not nest, and only one thread may
+ * call at a time. pool may be NULL: then the caller runs everything as worker 0. */
 void thread_pool_run(struct thread_pool *pool, int count, void (*task)(void *context, int index, int worker),
                      void *context);
 

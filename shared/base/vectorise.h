@@ -1,6 +1,6 @@
 /* VECTORISE before a function: its loops are vectorised, and it is compiled for AVX-512, for AVX2 and for the baseline;
- * the program takes the best one that the processor has when it starts. For integer code: floating-point results must
- * not depend on the processor. */
+ * when the program starts, it takes the best version for the processor. Use it for integer code only: floating-point
+ * results must not depend on the processor. */
 #ifndef SHARED_BASE_VECTORISE_H
 #define SHARED_BASE_VECTORISE_H
 

@@ -1,11 +1,13 @@
 /* A network as a graph of operators with weights: teachers (from ONNX) and students (from .net text or ONNX) alike.
  *
  * A graph is a list of nodes in topological order. Every node has one output, known by the node's index, of one shape
- * per sample [channels, height, width] (a flat vector is [features, 1, 1]). The batch is no part of the graph. Weights
- * are kept in PyTorch's layouts, so that state_dicts, safetensors and ONNX exchange them without a permutation:
- *   convolution weight [out, in/groups, kh, kw], bias [out]; batch norm weight, bias, running_mean, running_var [c];
- *   linear weight [out, in] whose input is flattened in C, H, W order (whatever layout a backend computes in), bias
- * [out]. */
+ * per sample [channels, height, width] (a flat vector is [features, 1, 1]). The batch is not part of the graph.
+ *
+ * Weights are kept in PyTorch's layouts, so that state_dicts, safetensors and ONNX exchange them without a permutation:
+ *   - convolution: weight [out, in/groups, kh, kw], bias [out];
+ *   - batch norm: weight, bias, running_mean, running_var [c];
+ *   - linear: weight [out, in] for an input flattened in C, H, W order (whatever layout a backend computes in), bias
+ *     [out]. */
 #ifndef SHARED_GRAPH_GRAPH_H
 #define SHARED_GRAPH_GRAPH_H
 
@@ -30,7 +32,7 @@ enum op {
     OP_LINEAR,              /* fully connected, input [in, 1, 1] */
     OP_DROPOUT,             /* identity in inference */
     OP_PAD,                 /* zeros around height and width */
-    OP_SOFTMAX, /* over channels; inference only (teachers that export probabilities are refused by teacher_dump) */
+    OP_SOFTMAX,             /* over channels; inference only (teacher_dump refuses teachers that give probabilities) */
     OP_COUNT
 };
 
@@ -38,7 +40,7 @@ enum activation {
     ACTIVATION_NONE,
     ACTIVATION_RELU,
     ACTIVATION_LEAKY_RELU,   /* x < 0 ? alpha * x : x */
-    ACTIVATION_CLIP,         /* min(max(x, alpha), beta); ReLU6 is alpha 0, beta 6 */
+    ACTIVATION_CLIP,         /* min(max(x, alpha), beta); ReLU6: alpha 0, beta 6 */
     ACTIVATION_HARD_SIGMOID, /* clip(alpha * x + beta, 0, 1) */
     ACTIVATION_HARD_SWISH,   /* x * clip(x / 6 + 0.5, 0, 1) */
     ACTIVATION_SIGMOID,
@@ -63,7 +65,7 @@ enum { NODE_MAX_INPUTS = 64, NODE_MAX_NAME = 200 };
 
 struct node {
     enum op op;
-    const char *name; /* unique; of ONNX nodes the output tensor's name, of .net layers the layer's name */
+    const char *name; /* unique; of an ONNX node the name of its output tensor, of a .net layer the layer's name */
     int *inputs;      /* [input_count] node indices, each smaller than this node's */
     int input_count;
     struct shape shape; /* of the output, per sample */
@@ -78,7 +80,7 @@ struct node {
     enum activation activation;
     float alpha, beta; /* of the activation */
     float epsilon;     /* batch norm */
-    float momentum;    /* batch norm, PyTorch's meaning: running = (1 - momentum) * running + momentum * batch; 0.1 */
+    float momentum;    /* batch norm, as in PyTorch: running = (1 - momentum) * running + momentum * batch */
     float dropout;     /* probability of zeroing */
 
     /* weights, or -1: index into graph->weights */
@@ -97,8 +99,9 @@ struct graph {
     int output; /* node index of the logits */
 };
 
-/* Values: init with graph_init, free with graph_release. Building returns STATUS_INTERNAL when out of memory, and
- * STATUS_BAD_DATA or STATUS_CONFIG with the node's name for shapes that do not fit. */
+/* A graph is a value: graph_init makes an empty one, graph_release frees what it holds. Functions that build return
+ * STATUS_INTERNAL when out of memory, and STATUS_BAD_DATA or STATUS_CONFIG with the node's name if shapes do not fit.
+ * */
 void graph_init(struct graph *graph);
 void graph_release(struct graph *graph);
 
@@ -121,7 +124,7 @@ enum status graph_copy(const struct graph *from, struct graph *to, struct error 
 int graph_find(const struct graph *graph, const char *name);               /* node index or -1 */
 int graph_find_weight(const struct graph *graph, const char *weight_name); /* weight index or -1 */
 
-/* Number of trained parameters, as torchsummary counts them (running statistics not counted). */
+/* Number of trained parameters, as torchsummary counts them (without running statistics). */
 size_t graph_parameter_count(const struct graph *graph);
 /* Multiply-accumulates of one sample's forward pass (convolutions and linear layers). */
 size_t graph_multiply_count(const struct graph *graph);
@@ -146,7 +149,7 @@ enum status graph_fold(const struct graph *from, struct graph *to, const int *re
 const char *op_name(enum op op);                         /* "conv", "batch_norm", ... */
 const char *activation_name(enum activation activation); /* "relu", ... */
 
-/* The activation and its derivative: the executable specification for every backend. */
+/* An activation and its derivative: the executable specification for every backend. */
 float activation_apply(enum activation activation, float alpha, float beta, float x);
 float activation_derivative(enum activation activation, float alpha, float beta, float x);
 

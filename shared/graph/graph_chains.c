@@ -1,6 +1,6 @@
 #include "shared/graph/graph_chains.h"
 
-/* Who needs a node, and how many read it. Every node starts as a chain of its own. */
+/* Which nodes are needed, and how often each is read. Every node starts as a chain of its own. */
 static void survey(struct graph_chains *chains, const struct graph *graph, const int *retained, int retained_count)
 {
     for (int i = 0; i < retained_count; i++)
@@ -16,7 +16,7 @@ static void survey(struct graph_chains *chains, const struct graph *graph, const
     }
 }
 
-/* True if nobody but its one reader sees the value of a node. */
+/* True if only one reader sees the value of a node. */
 static bool may_vanish(const struct graph_chains *chains, int node)
 {
     return chains->readers[node] == 1 && !chains->retained[node];

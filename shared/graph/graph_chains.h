@@ -4,16 +4,17 @@
  *
  *     y = activation(host(x) + addend)
  *
- * Only the value of the chain's last node exists; the values before it are never stored. So a chain ends at a value that
- * two nodes read, and at a value that the caller wants to retain. A chain runs where its last node stands in the graph:
- * only there is the addend known to be computed. Every node belongs to exactly one chain; most are alone in theirs. */
+ * Only the value of the chain's last node exists; the values before it are never stored. So a chain ends at a value
+ * that two nodes read, and at a value that the caller wants to retain. A chain runs where its last node stands in the
+ * graph: only there is the addend known to be computed. Every node belongs to exactly one chain; most are alone in
+ * theirs. */
 #ifndef SHARED_GRAPH_GRAPH_CHAINS_H
 #define SHARED_GRAPH_GRAPH_CHAINS_H
 
 #include "shared/graph/graph.h"
 
 /* What an engine can fuse: true if its step for `host` can also compute `follower`, which is an OP_ADD of two inputs or
- * an OP_ACTIVATION. Asked for the activation alone, or for the addition first and then for the activation behind it. */
+ * an OP_ACTIVATION. An activation may follow the host or the addition. */
 typedef bool graph_fuses(const struct node *host, const struct node *follower);
 
 struct graph_chains {

@@ -1,5 +1,5 @@
-/* graph_fold: the inference form of a graph. Batch norms go into the layers before them, pads into the convolutions
- * after them, dropout away. */
+/* graph_fold: the inference form of a graph. Batch norms become part of the layers before them, pads part of the
+ * convolutions after them, and dropout disappears. */
 #include "shared/graph/graph.h"
 
 #include <math.h>
@@ -43,8 +43,8 @@ static enum status copy_weight(struct fold *fold, int from, const char *name, in
     return status;
 }
 
-/* Copies layer's weights into `added`, scaled and shifted by the batch norm: W' = W * s, b' = (b - mean) * s + beta
- * with s = gamma / sqrt(var + epsilon), computed in double. */
+/* Copies layer's weights into `added`, scaled and shifted by the batch norm, computed in double:
+ *     W' = W * s,  b' = (b - mean) * s + beta,  s = gamma / sqrt(var + epsilon) */
 static enum status fold_batch_norm(struct fold *fold, struct node *added, const struct node *layer,
                                    const struct node *norm, struct error *err)
 {

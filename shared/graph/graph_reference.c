@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One node at work on one sample. */
+/* One node and one sample. */
 struct node_run {
     const struct graph *graph;
     const struct node *node;
@@ -28,8 +28,8 @@ static const float *weights_of(const struct node_run *run, int weight)
     return weight >= 0 ? run->graph->weights[weight].data : NULL;
 }
 
-/* out[o, y, x] = bias[o] + sum over i, ky, kx of weight[o, i, ky, kx] * in[group's i, y * stride + ky * dilation - pad,
- * ...] */
+/* out[o, y, x] = bias[o] + sum over i, ky, kx of
+ *     weight[o, i, ky, kx] * in[i of o's group, y * stride + ky * dilation - pad, x * stride + kx * dilation - pad] */
 static double conv_at(const struct node_run *run, int o, int y, int x)
 {
     const struct node *node = run->node;
@@ -75,8 +75,8 @@ static int smaller(int a, int b)
     return a < b ? a : b;
 }
 
-/* Maximum or average over a window. The average's divisor is the number of values in the window, with
- * count_include_pad also its padding, but not what ceil_mode adds beyond the padding (PyTorch's rule). */
+/* Maximum or average over a window. The average divides by the number of values in the window; with count_include_pad
+ * the padding counts too, but not what ceil_mode adds beyond the padding (PyTorch's rule). */
 static double pool_at(const struct node_run *run, int c, int y, int x)
 {
     const struct node *node = run->node;

@@ -4,7 +4,7 @@
 #include <limits.h>
 #include <string.h>
 
-enum { MAX_EXTENT = 1 << 16 }; /* of a side, a kernel, a padding: larger ones are surely mistakes */
+enum { MAX_EXTENT = 1 << 16 }; /* of a side, a kernel or a padding: larger values are surely mistakes */
 static const size_t MAX_ELEMENTS = (size_t)1 << 31;
 
 static enum status bad(struct error *err, const struct node *node, const char *what)
@@ -12,7 +12,7 @@ static enum status bad(struct error *err, const struct node *node, const char *w
     return error_set(err, STATUS_BAD_DATA, NULL, "node '%s' (%s): %s", node->name, op_name(node->op), what);
 }
 
-/* Output extent of a window operator along one axis; 0 where the window does not fit. PyTorch's rule for ceil_mode: a
+/* Output extent of a window operator along one axis; 0 if the window does not fit. PyTorch's rule for ceil_mode: a
  * window that would start in the right padding is dropped. */
 static int window_extent(int size, int kernel, int stride, int dilation, int pad_low, int pad_high, bool ceil_mode)
 {
@@ -165,7 +165,7 @@ static enum status check_inputs(const struct graph *graph, const struct node *no
                          op_name(node->op), node->input_count, low, high);
     for (int i = 0; i < node->input_count; i++)
         if (inputs[i] < 0 || inputs[i] >= graph->node_count)
-            return bad(err, node, "an input comes from no earlier node");
+            return bad(err, node, "an input is not the output of an earlier node");
     return STATUS_OK;
 }
 

@@ -1,6 +1,7 @@
-/* Stage one's engine: runs a graph (a teacher) on batches of views and hands out any of its values. Several batches can
+/* Stage one's engine: runs a graph (a teacher) on batches of views and returns any of its values. Several batches can
  * be in flight, each in a buffer of its own, so that decoding, the device and compression overlap.
- * CPU: oneDNN (shared/backend/cpu/). CUDA: cuDNN and cuBLASLt (shared/backend/cuda/). */
+ * On the CPU oneDNN computes (cpu/, onednn/), on a GPU cuDNN and cuBLASLt (cuda/, cudnn/) or our own kernels (plain/).
+ * */
 #ifndef SHARED_INFERENCE_ENGINE_H
 #define SHARED_INFERENCE_ENGINE_H
 
@@ -16,21 +17,20 @@ struct engine_options {
     int batch;                /* the largest batch that will be run */
     int in_flight;            /* batches in flight at once; 0 means 1 */
     enum precision precision; /* PRECISION_AUTO: fp16 on CUDA, fp32 on the CPU */
-    const int
-        *outputs; /* [output_count] node indices of `graph` whose values are wanted (logits and recorded features) */
+    const int *outputs;       /* [output_count] nodes of the graph whose values are wanted: logits, recorded features */
     int output_count;
 };
 
-/* A batch: either input, or views of images. All host memory of the caller, borrowed for the call of submit only. */
+/* A batch: either input or views of images. All of it is host memory of the caller, borrowed during submit only. */
 struct engine_batch {
     int count;          /* <= options.batch */
-    const float *input; /* [count, h, w, c] normalised; NULL: the views are rendered */
+    const float *input; /* [count, h, w, c] normalised; NULL: the engine renders the views */
     const struct view *views;
-    const struct image *const *levels; /* [count] the pyramid of each view's base image; neighbours that share one are
-                                          uploaded once */
+    const struct image *const *levels; /* [count] the pyramid of each view's base image; if neighbours share one, it
+                                          is uploaded once */
     const int *level_counts;           /* [count] */
-    /* How views are mixed with others, and the others as views, levels and level_counts say; NULL: none is mixed. What
-     * is said of a partner is ignored where nothing is mixed. */
+    /* How views are mixed with partners, and the partners in the same form as the views; NULL: no view is mixed. The
+     * partner of a view that is not mixed is ignored. */
     const struct view_mix *mixes; /* [count] */
     const struct view *partner_views;
     const struct image *const *partner_levels;
@@ -39,23 +39,24 @@ struct engine_batch {
 };
 
 struct engine_ops {
-    int usual_batch; /* that keeps the device busy */
-    /* What an engine would compute with when asked for `wanted`: never PRECISION_AUTO. STATUS_CONFIG where that
-     * cannot be had. */
+    int usual_batch; /* a batch that keeps the device busy */
+    /* The precision in which an engine would compute if `wanted` is requested: never PRECISION_AUTO. STATUS_CONFIG if
+     * it is not available. */
     enum status (*choose_precision)(enum precision wanted, enum precision *chosen, struct error *err);
     /* device: of the same backend, borrowed until close. The graph is borrowed during the call only; weights are folded
-     * and packed here. STATUS_CONFIG names the operator or the precision that cannot be had. */
+     * and packed here. STATUS_CONFIG names the operator or the precision that is not available. */
     enum status (*open)(struct engine **out, struct device *device, const struct graph *graph,
                         const struct engine_options *options, struct error *err);
     /* Begins a batch in one of the engine's buffers (0 <= buffer < in_flight), whose last batch must have been
      * collected. May return before the batch is done. */
     enum status (*submit)(struct engine *engine, int buffer, const struct engine_batch *batch, struct error *err);
-    /* Waits for the batch in the buffer. outputs[i] gets host memory [count, c, h, w] float in PyTorch's order, valid until
-     * the buffer's next submit. The result for a sample does not depend on count or on its neighbours in the batch. */
+    /* Waits for the batch in the buffer. outputs[i] gets host memory [count, c, h, w], float in PyTorch's order, valid
+     * until the buffer's next submit. The result for a sample does not depend on count or on its neighbours in the
+     * batch. */
     enum status (*collect)(struct engine *engine, int buffer, const float **outputs, struct error *err);
     /* "oneDNN, fp32": for the log; lives as long as the engine. */
     const char *(*describe)(const struct engine *engine);
-    void (*close)(struct engine *engine); /* NULL is legal */
+    void (*close)(struct engine *engine); /* NULL is allowed */
 };
 
 #endif

@@ -45,7 +45,7 @@ void half_from_floats(uint16_t *out, const float *in, size_t count)
         out[i] = half_from_float(in[i]);
 }
 
-/* half_to_float without branches, so that it is done in vectors: exact, whatever the processor. */
+/* half_to_float without branches, so that the loop is vectorised. It is exact, so the processor does not matter. */
 VECTORISE void half_to_floats(float *out, const uint16_t *in, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
@@ -53,7 +53,7 @@ VECTORISE void half_to_floats(float *out, const uint16_t *in, size_t count)
         uint32_t bits;
         float value;
         memcpy(&value, &magnitude, 4);
-        value *= 0x1p112f; /* the exponents' biases differ by so much */
+        value *= 0x1p112f; /* the difference of the exponents' biases */
         memcpy(&bits, &value, 4);
         bits = magnitude >= 31u << 23 ? magnitude | 0x7f800000 : bits; /* infinity, NaN */
         bits |= sign;

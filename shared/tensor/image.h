@@ -8,14 +8,14 @@
 struct image {
     uint8_t *pixels; /* [h, w, channels], malloc'ed, owned */
     int h, w;
-    int channels; /* 3, or 1 for grayscale sets (MNIST) whose teacher takes one channel */
+    int channels; /* 3, or 1 for grayscale data sets (MNIST) whose teacher takes one channel */
 };
 
-/* Larger images, and longer and thinner ones, are refused. */
+/* Larger images and longer, thinner ones are refused. */
 enum { IMAGE_MAX_SIDE = 65500, IMAGE_MAX_ASPECT = 100 };
 
 /* STATUS_INTERNAL when out of memory. */
 enum status image_init(struct image *image, int h, int w, int channels, struct error *err);
-void image_release(struct image *image); /* leaves it zeroed; a zeroed image is legal */
+void image_release(struct image *image); /* zeroes it; a zeroed image is allowed */
 
 #endif

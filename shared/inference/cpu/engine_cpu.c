@@ -1,5 +1,5 @@
-/* Brings threads, views and batches to the engine in softcache_onednn.so (../onednn), which is opened
- * when the first teacher is loaded: oneDNN is 40 MB, and students need none of it. */
+/* Brings threads, views and batches to the engine in softcache_onednn.so (../onednn), which is opened when the first
+ * teacher is loaded: oneDNN has 40 MB, and students do not need it. */
 #include "shared/inference/cpu/engine_cpu.h"
 
 #include "shared/device/cpu/cpu_device.h"
@@ -10,11 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What a thread needs for itself. */
+/* The memory of one thread. */
 struct worker {
     float *input;    /* [h, w, c] of a rendered view */
     uint8_t *pixels; /* [2, h, w, c] of it and its partner */
-    float **outputs; /* [output_count] places of the sample in hand */
+    float **outputs; /* [output_count] where the outputs of the current sample go */
 };
 
 struct engine {
@@ -58,7 +58,7 @@ static enum status choose_precision(enum precision wanted, enum precision *chose
     *chosen = PRECISION_FP32;
     if (wanted == PRECISION_AUTO || wanted == PRECISION_FP32)
         return STATUS_OK;
-    return error_set(err, STATUS_CONFIG, NULL, "teachers compute in fp32 on the CPU: %s needs a GPU",
+    return error_set(err, STATUS_CONFIG, NULL, "teachers compute in fp32 on the CPU; %s needs a GPU",
                      precision_name(wanted));
 }
 
@@ -96,7 +96,7 @@ cleanup:
     return status;
 }
 
-/* A machine without oneDNN, or a folder of `make dist` without it, is nothing strange: say what to do. */
+/* A machine or a folder of `make dist` without oneDNN is normal, so the message says what to do. */
 static enum status find_engine(const struct onednn_engine_ops **ops, struct error *err)
 {
     const void *symbol = NULL;
@@ -176,8 +176,8 @@ static enum status engine_submit(struct engine *engine, int buffer, const struct
 {
     struct batch_run run = {engine, batch, engine->outputs + buffer * engine->output_count};
     if (batch->count < 0 || batch->count > engine->batch)
-        return error_set(err, STATUS_INTERNAL, NULL, "a batch of %d for a teacher planned for %d", batch->count,
-                         engine->batch);
+        return error_set(err, STATUS_INTERNAL, NULL, "a batch of %d, but the teacher was opened for at most %d",
+                         batch->count, engine->batch);
     return thread_pool_try(engine->pool, batch->count, run_sample, &run, err);
 }
 

@@ -27,7 +27,7 @@ void batch_upload_release(struct batch_upload *upload)
     *upload = (struct batch_upload){0};
 }
 
-/* Room for `bytes`, and some more, since the next batch may have larger images. */
+/* Makes room for `bytes` and some more, because the next batch may have larger images. */
 static enum status ensure_capacity(struct batch_upload *upload, size_t bytes, struct error *err)
 {
     enum status status = STATUS_OK;
@@ -48,8 +48,8 @@ cleanup:
     return status;
 }
 
-/* Picture i of the batch, from batch->count on those of the partners: its view and pyramid; NULL: a partner that is not
- * looked at. */
+/* The view and pyramid of picture i of the batch; from batch->count on, those of the partners. NULL: a partner that is
+ * not used. */
 static const struct view *view_of(const struct engine_batch *batch, int i, const struct image **levels)
 {
     const int k = i - batch->count;
@@ -66,7 +66,7 @@ static int count_pictures(const struct engine_batch *batch)
     return batch->mixes ? 2 * batch->count : batch->count;
 }
 
-/* Offsets of the views' pixels from `begin`; returns where they end. */
+/* Gives the views' pixels their offsets, from `begin` on; returns where they end. */
 static size_t place_levels(const struct batch_upload *upload, const struct engine_batch *batch, size_t begin)
 {
     const struct image *before = NULL, *levels;
@@ -89,7 +89,7 @@ static size_t place_levels(const struct batch_upload *upload, const struct engin
     return end;
 }
 
-/* Where the parts lie in the block; pixels follow. */
+/* Where the parts begin in the block. */
 struct layout {
     size_t pictures, mixes, pixels; /* views are at 0 */
 };

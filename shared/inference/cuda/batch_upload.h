@@ -1,6 +1,6 @@
-/* A batch of views on its way to the GPU: the views and, where they are mixed, their partners' views, a table of their
- * pictures, how they are mixed, and the pixels, packed into one block of pinned memory and copied at once. Of each
- * image only the level that a view samples goes along, once for neighbouring views that share it. */
+/* A batch of views on its way to the GPU: the views, the partners of mixed views, a table of their pictures, how they
+ * are mixed, and the pixels, packed into one block of pinned memory and copied at once. Of each image only the level
+ * that a view samples is copied, and only once if neighbouring views share it. */
 #ifndef SHARED_INFERENCE_CUDA_BATCH_UPLOAD_H
 #define SHARED_INFERENCE_CUDA_BATCH_UPLOAD_H
 
@@ -18,19 +18,19 @@ struct batch_upload {
 };
 
 enum status batch_upload_init(struct batch_upload *upload, struct device *device, int batch, struct error *err);
-void batch_upload_release(struct batch_upload *upload); /* a zeroed one is legal */
+void batch_upload_release(struct batch_upload *upload); /* a zeroed one is allowed */
 
-/* Where the parts of a batch lie once it has arrived. Device memory. */
+/* Where the parts of a batch lie after the copy. Device memory. */
 struct uploaded_batch {
-    const struct view *views;            /* [count], of the levels that were uploaded: their own level is 0 */
+    const struct view *views;            /* [count], relative to the uploaded level, so that view.level is 0 */
     const struct cuda_picture *pictures; /* [count], then those of the partners */
     const struct view_mix *mixes;        /* [count]; NULL: none is mixed */
     const struct view *partner_views;    /* [count], likewise */
-    const float *input;                  /* [count, h, w, c], where the batch has no views */
+    const float *input;                  /* [count, h, w, c], if the batch has no views */
 };
 
-/* Packs the batch and enqueues its copy on the stream. The copy before this one must be done; the batch's memory may
- * change after the call. input_floats: of a sample. */
+/* Packs the batch and enqueues its copy on the stream. The copy before this one must be done. The batch's memory may
+ * change after the call. input_floats: floats per sample. */
 enum status batch_upload_send(struct batch_upload *upload, cudaStream_t stream, const struct engine_batch *batch,
                               size_t input_floats, struct uploaded_batch *arrived, struct error *err);
 

@@ -1,8 +1,8 @@
-/* Stage one on a GPU: uploads, rendering and the teacher, and downloads, each on a stream of its own, so that the
- * copies of some batches overlap the computing of another. The host waits in collect only.
+/* Stage one on a GPU: uploads, rendering with the teacher, and downloads each have a stream of their own, so that the
+ * copies of some batches overlap the computation of another. The host waits in collect only.
  *
- * Bytes over the bus a view: its image's share of pixels (once for neighbouring views), 248 bytes of parameters, and
- * its answers as floats; a mixed view's partner is as much again and not shared. */
+ * Bytes over the bus per view: the pixels of its image (shared by neighbouring views), 248 bytes of parameters, and its
+ * answers as floats. The partner of a mixed view costs as much again, and its pixels are not shared. */
 #include "shared/inference/cuda/engine_cuda.h"
 
 #include "shared/inference/cuda/batch_upload.h"
@@ -17,7 +17,7 @@
 struct batch_buffers {
     struct batch_upload upload;
     int32_t *means; /* device memory [2 * batch, VIEW_MAX_COLORS], for rendering: views and partners */
-    float *answers; /* device memory: output after output, [batch, c, h, w] each */
+    float *answers; /* device memory: one output after the other, [batch, c, h, w] each */
     float *results; /* pinned host memory, the same */
     cudaEvent_t uploaded, computed, downloaded;
 };
@@ -36,7 +36,7 @@ struct engine {
 
 /* ---- which engine ---- */
 
-/* cuDNN's runner, or NULL and why it cannot be had. */
+/* cuDNN's runner, or NULL and why it is not available. */
 static const struct teacher_runner_ops *find_cudnn(struct error *why)
 {
     const void *table = NULL;
@@ -54,7 +54,7 @@ static enum status choose_precision(enum precision wanted, enum precision *chose
                      precision_name(wanted), why.message);
 }
 
-/* Where cuDNN's plans are kept between runs: false where there is no such place. */
+/* The folder where cuDNN's plans are kept between runs; false if there is no such folder. */
 static bool plan_folder(char *folder, size_t size)
 {
     const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
@@ -95,7 +95,7 @@ static enum status open_runner(struct engine *engine, const struct graph *graph,
     } else {
         engine->ops = &runner_plain;
         TRY(runner_plain_new(&engine->runner, device, graph, &runner, err));
-        snprintf(engine->description, sizeof engine->description, "%s (slow: cuDNN cannot be had: %.150s)",
+        snprintf(engine->description, sizeof engine->description, "%s (slow: cuDNN is not available: %.150s)",
                  engine->ops->describe(engine->runner), why.message);
     }
 cleanup:
@@ -219,7 +219,7 @@ static struct value_layout layout_of(const struct teacher_value *value)
                                  .stored = value->channels};
 }
 
-/* The batch that has arrived, rendered to where the runner reads it. */
+/* Renders the batch that has arrived to where the runner reads it. */
 static enum status fill_input(const struct engine *engine, const struct batch_buffers *buffers,
                               const struct uploaded_batch *arrived, const struct engine_batch *batch, struct error *err)
 {
@@ -289,8 +289,8 @@ static enum status engine_submit(struct engine *engine, int index, const struct 
     struct uploaded_batch arrived;
     const cudaStream_t copies = engine->device->copy_stream;
     if (batch->count < 0 || batch->count > engine->batch)
-        return error_set(err, STATUS_INTERNAL, NULL, "a batch of %d for a teacher planned for %d", batch->count,
-                         engine->batch);
+        return error_set(err, STATUS_INTERNAL, NULL, "a batch of %d, but the teacher was opened for at most %d",
+                         batch->count, engine->batch);
     if (batch->count == 0)
         return STATUS_OK;
     TRY(batch_upload_send(&buffers->upload, copies, batch, engine->input_floats, &arrived, err));

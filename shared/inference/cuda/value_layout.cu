@@ -1,9 +1,9 @@
-/* Values of a teacher from channels-last in its dtype to PyTorch's order in float, and the way in for inputs
- * that are not rendered here.
+/* Converts a teacher's values from channels-last in its dtype to PyTorch's order in float, and inputs that are not
+ * rendered here the other way.
  *
- * To planes: a block turns a tile of 32 pixels x 32 channels in shared memory (33 columns: no bank conflicts), so that
- * both sides are read and written in runs of 32. Each value is read once in its own type and written once as a float:
- * the floor. From rows: neighbouring threads write neighbouring elements. */
+ * To planes: a block transposes a tile of 32 pixels x 32 channels in shared memory (33 columns: no bank conflicts), so
+ * that reads and writes are both in runs of 32. Each value is read once in its own type and written once as a float:
+ * the minimum. From rows: neighbouring threads write neighbouring elements. */
 #include "shared/device/cuda/cuda_device.h"
 #include "shared/device/cuda/cuda_number.cuh"
 #include "shared/inference/cuda/value_layout.h"
@@ -39,7 +39,7 @@ static enum status launch_to_planes(cudaStream_t stream, const struct value_layo
                  down = (size_t)(layout->pixels + TILE - 1) / TILE;
     LAUNCH(to_planes<T>, dim3((unsigned)(across * down), (unsigned)count), dim3(TILE, TILE_ROWS), 0, stream,
            (const T *)values, planes, layout->pixels, layout->channels, layout->stored);
-    return cuda_launched("bringing a teacher's values to the host's order", err);
+    return cuda_launched("converting a teacher's values to the host's order", err);
 }
 
 extern "C" enum status values_to_planes(void *stream, const struct value_layout *layout, const void *values, int count,
@@ -55,7 +55,7 @@ extern "C" enum status values_to_planes(void *stream, const struct value_layout 
     return launch_to_planes<float>(s, layout, values, count, planes, err);
 }
 
-/* A thread an element of values[pixels, stored]; pixels of all samples. */
+/* One thread per element of values[pixels, stored]; pixels of all samples. */
 template <typename T>
 static __global__ void __launch_bounds__(THREADS)
     from_rows(const float *rows, T *values, size_t elements, int channels, int stored)

@@ -1,5 +1,5 @@
-/* A teacher's values between their layout on the GPU, [n, pixels, stored] with the first `channels` of the stored ones
- * in use, and the host's. */
+/* Conversions between the layout of a teacher's values on the GPU, [n, pixels, stored] of which the first `channels`
+ * are used, and the host's. */
 #ifndef SHARED_INFERENCE_CUDA_VALUE_LAYOUT_H
 #define SHARED_INFERENCE_CUDA_VALUE_LAYOUT_H
 
@@ -21,8 +21,8 @@ enum status values_to_planes(void *stream, const struct value_layout *layout, co
 /* values = rows[count, pixels, channels] float, rounded; channels beyond are 0. */
 enum status values_from_rows(void *stream, const struct value_layout *layout, const float *rows, int count,
                              void *values, struct error *err);
-/* to = act(scale[channel] * from + shift[channel]) over [rows, channels], float: a plan's raw values as its readers see
- * them. scale NULL: no scale and shift. activation: enum activation with its two numbers. */
+/* to = act(scale[channel] * from + shift[channel]) over [rows, channels], float: applies the epilogue to a plan's raw
+ * values. scale NULL: no scale and shift. activation: enum activation with its two parameters. */
 struct value_epilogue {
     const float *scale, *shift; /* [channels] */
     int activation;

@@ -40,8 +40,8 @@ static enum status take_best(const struct conv_chooser *chooser, const struct co
     return status;
 }
 
-/* Everything fused, unless that loses the tensor cores: then only the bias is fused, and what remains costs one more
- * pass over the output. */
+/* Fuses everything unless that loses the tensor cores: then only the bias is fused, and the rest costs one more pass
+ * over the output. */
 static enum status choose(const struct conv_chooser *chooser, struct conv_choice *choice, struct error *err)
 {
     enum status status = STATUS_OK;
@@ -67,7 +67,7 @@ cleanup:
     return status;
 }
 
-/* A new choice, or the one there is (`found`). */
+/* The existing choice for the problem (`found`), or a new one. */
 static enum status find_choice(struct conv_chooser *chooser, const struct conv_problem *problem,
                                struct conv_choice **choice, bool *found, struct error *err)
 {

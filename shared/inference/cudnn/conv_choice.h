@@ -1,5 +1,5 @@
-/* Which plan computes a convolution, and how much is fused into it. Chosen once for equal convolutions, kept on
- * disk where a folder is given. */
+/* Which plan computes a convolution, and how much is fused into it. Equal convolutions share one choice, which is kept
+ * on disk if a folder is given. */
 #ifndef SHARED_INFERENCE_CUDNN_CONV_CHOICE_H
 #define SHARED_INFERENCE_CUDNN_CONV_CHOICE_H
 
@@ -8,12 +8,12 @@
 struct conv_choice {
     struct conv_problem problem;
     struct conv_plan *plan; /* NULL: cuDNN has none */
-    bool fused;             /* with addend and activation; otherwise they remain to be done after it */
+    bool fused;             /* with addend and activation; otherwise another kernel must compute them afterwards */
 };
 
 enum { CONV_CANDIDATES = 8 };
 
-/* Zero-initialised but for device (borrowed) and, where wanted, the next three. */
+/* Zero-initialise it, then set device (borrowed) and, if wanted, the next three. */
 struct conv_chooser {
     const struct conv_device *device;
     const char *folder; /* or NULL */
@@ -24,7 +24,7 @@ struct conv_chooser {
     size_t capacity;
 };
 
-/* *choice is the chooser's. */
+/* The chooser owns *choice. */
 enum status conv_choose(struct conv_chooser *chooser, const struct conv_problem *problem,
                         const struct conv_choice **choice, struct error *err);
 void conv_chooser_release(struct conv_chooser *chooser);
@@ -34,13 +34,13 @@ struct conv_problem conv_problem_unfused(const struct conv_problem *problem);
 
 /* ---- conv_choice_file.c ---- */
 
-/* Looks for a kept choice; choice->plan stays NULL where there is none that is whole and accepted. */
+/* Looks for a kept choice; choice->plan stays NULL if there is none that is complete and accepted. */
 enum status conv_choice_read(const struct conv_chooser *chooser, struct conv_choice *choice, struct error *err);
 enum status conv_choice_write(const struct conv_chooser *chooser, const struct conv_choice *choice, struct error *err);
 
 /* ---- conv_tune.c ---- */
 
-/* Times plans (of the problem, which is what they compute) on the GPU and puts the fastest first. Waits. */
+/* Times the plans for a problem on the GPU and puts the fastest first. Waits. */
 enum status conv_tune(const struct conv_problem *problem, cudnnHandle_t handle, struct conv_plan **plans, int count,
                       struct error *err);
 

@@ -1,5 +1,5 @@
-/* Choices on disk: one file each, named after the digest of what it is for (its key): the convolution, the GPU as cuDNN
- * describes it, cuDNN's version. A file is the key, a line "fused 0" or "fused 1", and cuDNN's text of the plan. */
+/* Choices on disk. Each has a file named after the digest of its key: the convolution, the GPU as cuDNN describes it,
+ * cuDNN's version. A file holds the key, a line "fused 0" or "fused 1", and cuDNN's text of the plan. */
 #include "shared/inference/cudnn/conv_choice.h"
 #include "shared/base/digest.h"
 #include "shared/base/files.h"
@@ -41,7 +41,7 @@ static enum status make_path(const struct conv_chooser *chooser, const char *key
     char hex[DIGEST_HEX_SIZE];
     digest_bytes(key, strlen(key), hex);
     if (snprintf(path, PATH_CAPACITY, "%s/%.32s.plan", chooser->folder, hex) >= PATH_CAPACITY)
-        return error_set(err, STATUS_USAGE, chooser->folder, "the path is too long: give another folder for plans");
+        return error_set(err, STATUS_USAGE, chooser->folder, "the path is too long: use another folder for plans");
     return STATUS_OK;
 }
 
@@ -54,7 +54,7 @@ enum status conv_choice_read(const struct conv_chooser *chooser, struct conv_cho
     struct error unread = {0};
     TRY(make_key(chooser, &choice->problem, key, err));
     TRY(make_path(chooser, key, path, err));
-    /* A file that cannot be used is as good as none: it is made anew. */
+    /* A file that cannot be used counts as missing and is written again. */
     if (!file_exists(path) || file_read(path, FILE_LIMIT, &bytes, &size, &unread) != STATUS_OK)
         goto cleanup;
     const char *text = (const char *)bytes, *fused = text + strlen(key);
@@ -73,7 +73,7 @@ enum status conv_choice_write(const struct conv_chooser *chooser, const struct c
     enum status status = STATUS_OK;
     char key[KEY_CAPACITY], path[PATH_CAPACITY], *content = NULL, *plan = conv_plan_text(choice->plan);
     if (!plan)
-        return STATUS_OK; /* an engine without a text form: chosen anew every time */
+        return STATUS_OK; /* an engine without a text form is chosen again on every run */
     TRY(make_key(chooser, &choice->problem, key, err));
     TRY(make_path(chooser, key, path, err));
     size_t capacity = strlen(key) + strlen(plan) + 16;

@@ -1,7 +1,7 @@
 /* The order of the operations (addend before bias) is that of cuDNN's precompiled convolution-bias-activation engines,
- * which are all that there is below compute capability 8.0. Dimensions are given as N, C, H, W (weights K, C, R, S),
- * strides say that channels lie innermost. Intermediate values are virtual (never stored) and float; those engines want
- * the bias in the type of the values. */
+ * the only ones below compute capability 8.0. Dimensions are given as N, C, H, W (weights K, C, R, S); the strides say
+ * that channels are innermost. Intermediate values are virtual (never stored) and float; these engines need the bias in
+ * the type of the values. */
 #include "shared/inference/cudnn/conv_graph.h"
 
 static cudnnDataType_t data_type(enum precision precision)

@@ -5,10 +5,10 @@
 #include "shared/inference/cudnn/conv_problem.h"
 #include "shared/inference/cudnn/cudnn_descriptor.h"
 
-/* Names of the tensors in a plan. */
+/* The tensors' ids in a plan. */
 enum conv_tensor { CONV_X = 1, CONV_W, CONV_BIAS, CONV_ADDEND, CONV_Y, CONV_VIRTUAL };
 
-/* Whether cuDNN has an operation for the activation. */
+/* True if cuDNN has an operation for the activation. */
 bool conv_graph_has(enum activation activation, float alpha, float beta);
 
 /* y = activation(conv(x, w) + addend + bias), finished; owned by the set. */

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 struct conv_plan {
-    descriptor config; /* NULL for a plan made of text */
+    descriptor config; /* NULL for a plan made from text */
     descriptor plan;
     size_t workspace;
     bool tensor_cores;
@@ -49,11 +49,11 @@ void conv_device_release(struct conv_device *device)
 /* ---- plans ---- */
 
 struct notes {
-    bool acceptable, tensor_cores, compiled; /* compiled at run time: about a second a plan */
+    bool acceptable, tensor_cores, compiled; /* compiled: at run time, about a second per plan */
 };
 
-/* What cuDNN says about the engine of a configuration, and whether that is what we promise: the same bits every time,
- * sums in float, and products in float where float is asked for. */
+/* What cuDNN says about the engine of a configuration, and whether it keeps our promises: the same bits every time,
+ * sums in float, and products in float if float is requested. */
 static struct notes read_notes(descriptor config, enum precision precision)
 {
     cudnnBackendNumericalNote_t list[CUDNN_NUMERICAL_NOTE_TYPE_COUNT];
@@ -84,7 +84,7 @@ static struct notes read_notes(descriptor config, enum precision precision)
     return notes;
 }
 
-/* Finishes a plan (owned by the set, which is released); NULL where cuDNN cannot. */
+/* Finishes a plan, which the set owns, and releases the set; NULL if cuDNN cannot. */
 static struct conv_plan *finish_plan(struct descriptor_set *set, descriptor plan, const struct conv_device *device)
 {
     struct conv_plan *made = calloc(1, sizeof *made);
@@ -150,7 +150,7 @@ size_t conv_plan_workspace(const struct conv_plan *plan)
 
 enum { PROPOSALS = DESCRIPTOR_SET_CAPACITY - 8 };
 
-/* Configurations that a heuristic proposes for a graph, best guess first; none where the graph is not supported. */
+/* Configurations that a heuristic proposes for a graph, best guess first; none if the graph is not supported. */
 static enum status propose(struct descriptor_set *set, descriptor graph, const struct conv_device *device,
                            cudnnBackendHeurMode_t mode, descriptor configs[PROPOSALS], int64_t *count,
                            struct error *err)
@@ -168,8 +168,8 @@ static enum status propose(struct descriptor_set *set, descriptor graph, const s
                : descriptor_check(set, "plans for a convolution", err);
 }
 
-/* Asks one heuristic and adds the plans that can be finished: in the first round those on tensor cores. Few of those
- * that are compiled at run time are tried: one is nearly as good as the next, and each takes a second. */
+/* Asks one heuristic and adds the plans that can be finished, those on tensor cores in the first round. It tries only a
+ * few of those that are compiled at run time: they are nearly equally good, and each takes a second. */
 static enum status ask(descriptor graph, const struct conv_problem *problem, const struct conv_device *device,
                        cudnnBackendHeurMode_t mode, int capacity, struct conv_plan **plans, int *count,
                        struct error *err)

@@ -1,12 +1,12 @@
-/* cuDNN's part of the engine: one execution plan a convolution, made by heuristics from a graph of operations, with or
- * without the GPU at hand. */
+/* cuDNN's part of the engine: one execution plan per convolution, made by heuristics from a graph of operations, with
+ * or without the GPU. */
 #ifndef SHARED_INFERENCE_CUDNN_CONV_PLAN_H
 #define SHARED_INFERENCE_CUDNN_CONV_PLAN_H
 
 #include "shared/inference/cudnn/conv_problem.h"
 #include "shared/inference/cudnn/cudnn_descriptor.h"
 
-/* What cuDNN knows of a GPU: from a handle, or from JSON where that GPU is not here. */
+/* What cuDNN knows about a GPU: from a handle, or from JSON if the GPU is not in this machine. */
 struct conv_device {
     descriptor properties;
 };
@@ -17,17 +17,17 @@ void conv_device_release(struct conv_device *device);
 
 struct conv_plan;
 
-/* Up to `room` plans that run on the device: those that use tensor cores before the others, within that cuDNN's best
- * guess first. *count is 0 where cuDNN has none for this problem, which is no error. Only deterministic ones
- * with float sums; with PRECISION_FP32 only ones that multiply floats. */
+/* Up to `capacity` plans that run on the device: first those that use tensor cores, then the others, each in the order
+ * of cuDNN's guess. Only deterministic plans with float sums, and with PRECISION_FP32 only those that multiply floats.
+ * *count is 0 if cuDNN has none for this problem, which is not an error. */
 enum status conv_plans_find(const struct conv_problem *problem, const struct conv_device *device, int capacity,
                             struct conv_plan **plans, int *count, struct error *err);
-/* A plan as text for the same problem, device and version of cuDNN, and back (NULL where it is not accepted). */
+/* A plan as text for the same problem, device and version of cuDNN, and back (NULL if it is not accepted). */
 char *conv_plan_text(const struct conv_plan *plan); /* malloc'ed, or NULL */
 struct conv_plan *conv_plan_of_text(const struct conv_device *device, const char *text);
-void conv_plan_free(struct conv_plan *plan); /* NULL is legal */
+void conv_plan_free(struct conv_plan *plan); /* NULL is allowed */
 
-bool conv_plan_uses_tensor_cores(const struct conv_plan *plan); /* false for one made of text */
+bool conv_plan_uses_tensor_cores(const struct conv_plan *plan); /* false for one made from text */
 size_t conv_plan_workspace(const struct conv_plan *plan);       /* bytes */
 
 /* Device memory of one convolution, aligned to 16 bytes; NULL for what the problem does not have. */

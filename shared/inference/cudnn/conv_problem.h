@@ -1,4 +1,4 @@
-/* A convolution of the teacher with all that is fused into it. */
+/* A convolution of the teacher with everything that is fused into it. */
 #ifndef SHARED_INFERENCE_CUDNN_CONV_PROBLEM_H
 #define SHARED_INFERENCE_CUDNN_CONV_PROBLEM_H
 
@@ -13,7 +13,7 @@ struct teacher_window {
 
 /* y = activation(convolution(x, w) + addend + bias): x [batch, in.h, in.w, in.c], y and addend [batch, out.h, out.w,
  * out.c], w [out.c, kernel_h, kernel_w, in.c / groups], bias [out.c]; channels as stored. Values are fp16, bf16 or
- * float, sums float. Compared byte by byte: initialise it whole. */
+ * float, sums are float. It is compared byte by byte, so initialise all of it. */
 struct conv_problem {
     struct shape in, out;
     struct teacher_window window;

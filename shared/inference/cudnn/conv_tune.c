@@ -1,4 +1,4 @@
-/* Plans raced against each other on zeros, on the handle's stream. */
+/* Times plans against each other on zeros, on the handle's stream. */
 #include "shared/inference/cudnn/conv_choice.h"
 #include "shared/inference/cudnn/teacher_cuda_check.h"
 
@@ -21,7 +21,7 @@ static size_t map_bytes(const struct conv_problem *problem, int n, struct shape 
     return aligned((size_t)n * (size_t)map.c * (size_t)map.h * (size_t)map.w * element);
 }
 
-/* Memory for all that the problem has, in one block. */
+/* Memory for all operands of the problem, in one block. */
 static enum status make_memory(struct race *race, const struct conv_problem *problem, size_t workspace,
                                struct error *err)
 {
@@ -42,7 +42,7 @@ cleanup:
     return status;
 }
 
-/* The best of a few runs, in milliseconds; STATUS_OK with -1 where the plan does not run. */
+/* The best of a few runs, in milliseconds; STATUS_OK with -1 if the plan does not run. */
 static enum status time_plan(const struct race *race, const struct conv_plan *plan, float *best, struct error *err)
 {
     enum { WARM = 2, RUNS = 6 };

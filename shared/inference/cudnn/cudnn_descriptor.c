@@ -131,7 +131,7 @@ enum status descriptor_check(const struct descriptor_set *set, const char *what,
 {
     if (set->status == CUDNN_STATUS_SUCCESS)
         return STATUS_OK;
-    return error_set(err, STATUS_INTERNAL, NULL, "%s: cuDNN refused it: %s %s", what, cudnnGetErrorString(set->status),
+    return error_set(err, STATUS_INTERNAL, NULL, "%s: cuDNN failed: %s %s", what, cudnnGetErrorString(set->status),
                      set->reason);
 }
 

@@ -1,7 +1,8 @@
-/* cuDNN's backend descriptors with less ceremony. A set owns descriptors and remembers the first failure: later calls
- * do nothing, so that a graph is written down line by line and checked once.
+/* cuDNN's backend descriptors in fewer lines. A set owns descriptors and remembers the first failure; later calls do
+ * nothing, so that a graph can be written line by line and checked once.
  *
- * What a call needs (attributes, their types and order) is in the "Backend Descriptor Types" part of cuDNN's API. */
+ * The attributes that a descriptor needs, their types and their order are in the chapter "Backend Descriptor Types" of
+ * cuDNN's API. */
 #ifndef SHARED_INFERENCE_CUDNN_CUDNN_DESCRIPTOR_H
 #define SHARED_INFERENCE_CUDNN_CUDNN_DESCRIPTOR_H
 
@@ -18,7 +19,7 @@ struct descriptor_set {
     descriptor items[DESCRIPTOR_SET_CAPACITY];
     int count;
     cudnnStatus_t status; /* the first failure */
-    char reason[256];     /* cuDNN's words for it, or "" */
+    char reason[256];     /* cuDNN's message, or "" */
 };
 
 void descriptor_set_release(struct descriptor_set *set);
@@ -43,13 +44,13 @@ void descriptor_put_text(struct descriptor_set *set, descriptor item, cudnnBacke
 char *descriptor_text(struct descriptor_set *set, descriptor item, cudnnBackendAttributeName_t name);
 int64_t descriptor_int(struct descriptor_set *set, descriptor item, cudnnBackendAttributeName_t name);
 
-/* Fills up to room descriptors, which exist already, with those of an attribute; returns how many. */
+/* Fills up to `capacity` existing descriptors with those of an attribute; returns how many. */
 int64_t descriptor_list(struct descriptor_set *set, descriptor item, cudnnBackendAttributeName_t name, int64_t capacity,
                         descriptor *list);
 
 void descriptor_finish(struct descriptor_set *set, descriptor item);
 
-/* STATUS_OK, or STATUS_INTERNAL: "WHAT: cuDNN refused it: REASON". */
+/* STATUS_OK, or STATUS_INTERNAL: "WHAT: cuDNN failed: REASON". */
 enum status descriptor_check(const struct descriptor_set *set, const char *what, struct error *err);
 /* The same for a call outside a set. */
 enum status cudnn_check(cudnnStatus_t result, const char *what, struct error *err);

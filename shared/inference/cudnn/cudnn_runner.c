@@ -30,7 +30,7 @@ static void runner_free(struct teacher_runner *runner)
 
 /* ---- making ---- */
 
-/* Plan and places of a graph; *folded is the caller's to release. */
+/* Plans a graph and places its values; the caller releases *folded. */
 static enum status make_plan(struct teacher_plan *plan, struct libraries *libraries, const struct graph *graph,
                              const struct teacher_runner_options *options, struct graph *folded, struct error *err)
 {
@@ -61,7 +61,7 @@ static enum status check_memory(const struct teacher_runner *runner, const struc
     limit = options->memory_limit && options->memory_limit < free_bytes ? options->memory_limit : free_bytes;
     if (*wanted > limit)
         return error_set(err, STATUS_CONFIG, NULL,
-                         "the teacher needs %zu MiB of GPU memory for batches of %d, of which %zu MiB may be used "
+                         "the teacher needs %zu MiB of GPU memory for batches of %d, but may use only %zu MiB "
                          "(%zu MiB are free): use a smaller batch",
                          *wanted >> 20, plan->batch, limit >> 20, free_bytes >> 20);
 cleanup:

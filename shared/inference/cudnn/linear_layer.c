@@ -1,6 +1,6 @@
-/* cuBLASLt counts columns first, so the row-major product y = x w^T is written as y^T = w x^T: w is its transposed [in,
- * out] matrix, x its [in, batch] one, y its [out, batch] one, and a bias along y's columns is what its epilogue adds.
- */
+/* cuBLASLt is column-major, so the row-major product y = x w^T is written as y^T = w x^T: for cuBLASLt, w is a
+ * transposed [in, out] matrix, x an [in, batch] one and y an [out, batch] one, and its epilogue adds the bias along y's
+ * columns. */
 #include "shared/inference/cudnn/libraries_state.h"
 
 #include <stdlib.h>
@@ -22,7 +22,7 @@ static enum status check(cublasStatus_t result, const char *name, struct error *
 {
     if (result == CUBLAS_STATUS_SUCCESS)
         return STATUS_OK;
-    return error_set(err, STATUS_INTERNAL, NULL, "%s: cuBLASLt refused it: %s", name, cublasLtGetStatusString(result));
+    return error_set(err, STATUS_INTERNAL, NULL, "%s: cuBLASLt failed: %s", name, cublasLtGetStatusString(result));
 }
 
 static cudaDataType_t dtype_of(enum precision precision)
@@ -55,7 +55,7 @@ cleanup:
     return status;
 }
 
-/* The best guess of the heuristic. Partial sums are kept in float: no reduction in the output's type. */
+/* The heuristic's best guess. Partial sums stay float: no reduction in the type of the output. */
 static enum status choose(struct linear_layer *layer, cublasLtHandle_t handle, bool *found, struct error *err)
 {
     enum status status = STATUS_OK;

@@ -1,6 +1,8 @@
-/* y = activation(x * scale[c] + shift[c]): batch norm in inference where no layer before it could take it (DenseNet).
+/* y = activation(x * scale[c] + shift[c]): batch norm in inference that cannot be part of the layer before it
+ * (DenseNet).
  *
- * One thread a vector of 16 bytes; scale and shift come from the caches. Bytes: x and y once, which is the floor. */
+ * One thread per vector of 16 bytes; scale and shift come from the caches. Bytes: x and y once, which is the minimum.
+ * */
 #include "shared/inference/cudnn/teacher_number.cuh"
 
 template <typename T>

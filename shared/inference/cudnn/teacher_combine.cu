@@ -1,6 +1,7 @@
-/* y = activation(a + b), element by element: sums and activations that no layer could take.
+/* y = activation(a + b), element by element: sums and activations that cannot be part of a layer.
  *
- * One thread a vector of 16 bytes, neighbours in neighbouring threads. Bytes: each operand once, which is the floor. */
+ * One thread per vector of 16 bytes, neighbours in neighbouring threads. Bytes: each operand once, which is the
+ * minimum. */
 #include "shared/inference/cudnn/teacher_number.cuh"
 
 template <typename T>

@@ -1,10 +1,10 @@
-/* From a folded graph to steps: which nodes share a step, and the order of the steps. */
+/* From a folded graph to steps, in their order. */
 #include "shared/graph/graph_chains.h"
 #include "shared/inference/cudnn/teacher_emit.h"
 
 #include <stdlib.h>
 
-/* What a step computes behind its host. cuBLASLt has no epilogue but ReLU. */
+/* What a step can compute after its host. ReLU is the only epilogue of cuBLASLt. */
 static bool fuses(const struct node *host, const struct node *follower)
 {
     if (follower->op == OP_ADD)

@@ -1,7 +1,7 @@
-/* Channels of one map into a range of another's: concatenation, one launch an input.
+/* Copies the channels of one map into a range of another map's channels: concatenation, one launch per input.
  *
- * One thread an element, neighbouring channels in neighbouring threads; ranges need no alignment. Bytes: the range read
- * and written once, which is the floor. */
+ * One thread per element, neighbouring channels in neighbouring threads; ranges need no alignment. Bytes: the range
+ * read and written once, which is the minimum. */
 #include "shared/inference/cudnn/teacher_number.cuh"
 
 template <typename T>

@@ -1,4 +1,4 @@
-/* The runtime's errors as ours. */
+/* Turns errors of the CUDA runtime into ours. */
 #ifndef SHARED_INFERENCE_CUDNN_TEACHER_CUDA_CHECK_H
 #define SHARED_INFERENCE_CUDNN_TEACHER_CUDA_CHECK_H
 
@@ -9,7 +9,7 @@ static inline enum status teacher_cuda_check(cudaError_t result, const char *wha
 {
     if (result == cudaSuccess)
         return STATUS_OK;
-    return error_set(err, STATUS_INTERNAL, NULL, "%s: the GPU refused it: %s", what, cudaGetErrorString(result));
+    return error_set(err, STATUS_INTERNAL, NULL, "%s: the GPU failed: %s", what, cudaGetErrorString(result));
 }
 
 #endif

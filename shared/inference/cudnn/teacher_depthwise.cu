@@ -1,9 +1,9 @@
 /* Depthwise convolution: every channel by itself, with bias, addend and activation.
  *
- * It is bound by memory: two operations a byte at 3x3. One thread makes STRIP outputs of a row for a vector of 16 bytes
- * of channels, so that a weight vector is loaded once for STRIP outputs; the inputs that neighbouring windows share
- * come from the L1 cache. Bytes: x, addend and y once, which is the floor; from the caches (1 + 1 / STRIP) vectors a
- * tap and output. */
+ * It is limited by memory: two operations per byte at 3x3. One thread makes STRIP outputs of a row for a vector of 16
+ * bytes of channels, so that a weight vector is loaded once for STRIP outputs; the inputs that neighbouring windows
+ * share come from the L1 cache. Bytes: x, addend and y once, which is the minimum; from the caches (1 + 1 / STRIP)
+ * vectors per tap and output. */
 #include "shared/inference/cudnn/teacher_number.cuh"
 
 enum { STRIP = 4 };

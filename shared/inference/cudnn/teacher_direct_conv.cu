@@ -1,7 +1,7 @@
-/* Any convolution, straight from its definition: for the few that cuDNN has no plan for (odd groups). Correct rather
- * than fast.
+/* Any convolution, straight from its definition, for the few that cuDNN has no plan for (odd groups). It is correct
+ * rather than fast.
  *
- * One thread an output element, neighbouring output channels in neighbouring threads: they read the same inputs, and
+ * One thread per output element, neighbouring output channels in neighbouring threads: they read the same inputs, and
  * weights from the caches. */
 #include "shared/inference/cudnn/teacher_number.cuh"
 

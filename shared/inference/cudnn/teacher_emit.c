@@ -4,7 +4,7 @@ struct emission {
     const struct emitter *emitter;
     const struct node *node;
     const struct teacher_fused *fused;
-    struct teacher_step step; /* to be completed: kind, name, node, x and y are there */
+    struct teacher_step step; /* name, node, x and y are set; the functions below set the rest */
 };
 
 static int input_value(const struct emission *e, int index)
@@ -34,7 +34,8 @@ static enum status add(const struct emission *e, struct error *err)
     return teacher_plan_step(e->emitter->plan, &e->step, err);
 }
 
-/* A layer as a convolution of stored shapes. The whole struct is set, padding bytes too: it is compared as bytes. */
+/* A layer as a convolution of stored shapes. Every field is set: problems, which have no padding bytes, are compared
+ * as bytes. */
 static void fill_conv(struct emission *e, const struct teacher_window *window, int groups)
 {
     const struct teacher_plan *plan = e->emitter->plan;
@@ -52,7 +53,8 @@ static void fill_conv(struct emission *e, const struct teacher_window *window, i
     conv->precision = plan->precision;
 }
 
-/* Depthwise ones are bound by memory and ours; cuDNN's groups must be whole without the added channels. */
+/* Depthwise convolutions are limited by memory and have our own kernel. cuDNN gets groups only if no channels were
+ * added. */
 static enum status emit_conv(struct emission *e, struct error *err)
 {
     const struct node *node = e->node;
@@ -67,7 +69,7 @@ static enum status emit_conv(struct emission *e, struct error *err)
         e->step.kind = TEACHER_DIRECT_CONV;
     else
         e->step.kind = TEACHER_CONV;
-    /* cuDNN's precompiled engines fuse what follows a bias only: one of zeros costs nothing. */
+    /* cuDNN's precompiled engines fuse only what follows a bias, and a bias of zeros costs nothing. */
     if (e->step.kind == TEACHER_CONV && (conv->has_addend || conv->activation != ACTIVATION_NONE))
         conv->has_bias = 1;
     return add(e, err);
@@ -79,12 +81,12 @@ static enum status emit_linear(struct emission *e, struct error *err)
         .kernel_h = 1, .kernel_w = 1, .stride_h = 1, .stride_w = 1, .dilation_h = 1, .dilation_w = 1};
     e->step.kind = TEACHER_LINEAR;
     fill_conv(e, &window, 1);
-    if (e->fused->is_result) /* logits are small: in float they lose nothing */
+    if (e->fused->is_result) /* logits are small, and in float they lose nothing */
         e->emitter->plan->values[e->step.y].type = DTYPE_FP32;
     return add(e, err);
 }
 
-/* Sums of any number of inputs, two at a time. */
+/* A sum of any number of inputs, two at a time. */
 static enum status emit_add(struct emission *e, struct error *err)
 {
     enum status status = STATUS_OK;
@@ -168,7 +170,7 @@ static enum status emit_step(struct emission *e, struct error *err)
     }
 }
 
-/* Nodes whose result is their input, as it lies in memory. */
+/* True if the node's result is its input, unchanged in memory. */
 static bool is_alias(const struct emitter *emitter, const struct node *node)
 {
     if (node->op == OP_DROPOUT)

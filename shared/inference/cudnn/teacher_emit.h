@@ -15,10 +15,10 @@ struct teacher_fused {
     const char *name; /* of the last node */
     int addend;       /* value, or NO_VALUE */
     struct pointwise pointwise;
-    bool is_result; /* wanted, and read by no other node */
+    bool is_result; /* an output that no other node reads */
 };
 
-/* Emits the steps of a node whose inputs have been emitted; *value is the result. STATUS_BAD_DATA where the operator is
+/* Emits the steps of a node whose inputs have been emitted; *value is the result. STATUS_BAD_DATA if the operator is
  * not supported. */
 enum status teacher_emit(const struct emitter *emitter, int node, const struct teacher_fused *fused, int *value,
                          struct error *err);

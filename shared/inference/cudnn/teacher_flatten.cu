@@ -1,7 +1,8 @@
-/* A map as a vector in PyTorch's order (channel, row, column), which linear layers' weights and recorded features have.
+/* A map as a vector in PyTorch's order (channel, row, column), which the weights of linear layers and recorded features
+ * use.
  *
- * One thread an element of the output: writes are contiguous, reads stride by the channels of a position, and a
- * sample's map (VGG's 7x7x512: 50 kB) stays in the caches meanwhile. Bytes: x and y once, which is the floor. */
+ * One thread per element of the output: writes are contiguous, reads stride by the channels of a position, and a
+ * sample's map (VGG's 7x7x512: 50 kB) stays in the caches. Bytes: x and y once, which is the minimum. */
 #include "shared/inference/cudnn/teacher_number.cuh"
 
 template <typename T>

@@ -1,8 +1,8 @@
 /* The mean of every channel of a map.
  *
- * One thread a sample and vector of channels walks the positions, so that neighbours read neighbouring vectors and sums
- * have one order. Bytes: x once, which is the floor; a batch of 64 gives 4,096 threads at 512 channels, enough for maps
- * of 7x7, which lie in the L2 cache. */
+ * One thread per sample and vector of channels walks the positions, so that neighbours read neighbouring vectors and
+ * sums have one order. Bytes: x once, which is the minimum; a batch of 64 gives 4,096 threads at 512 channels, enough
+ * for maps of 7x7, which stay in the L2 cache. */
 #include "shared/inference/cudnn/teacher_number.cuh"
 
 template <typename T> __global__ static void global_pool(const T *x, T *y, size_t vectors, int positions, int channels)

@@ -1,8 +1,8 @@
-/* Our own kernels of the teacher's pass: what cuDNN and cuBLASLt do not do. One op a .cu file.
+/* Our own kernels of the teacher's pass: what cuDNN and cuBLASLt do not do. One operation per .cu file.
  *
  * Values are [n, h, w, channels] with channels a multiple of 16 bytes' worth of elements, in memory aligned to 16
- * bytes; sums are float. Channels beyond those that the network has are written with finite numbers. Launchers enqueue
- * on the stream and return what the launch returned. */
+ * bytes; sums are float. Channels beyond those of the network get finite numbers. Launchers enqueue on the stream and
+ * return the result of the launch. */
 #ifndef SHARED_INFERENCE_CUDNN_TEACHER_KERNELS_H
 #define SHARED_INFERENCE_CUDNN_TEACHER_KERNELS_H
 
@@ -18,16 +18,17 @@ struct pointwise {
     float alpha, beta;
 };
 
-/* y = activation(a + b); b may be NULL, y may be a. [count] elements each, count a multiple of a vector. */
+/* y = activation(a + b); b may be NULL, y may be a. [count] elements each, count is a multiple of the vector's length.
+ * */
 cudaError_t teacher_combine(enum dtype type, const void *a, const void *b, void *y, size_t count,
                             struct pointwise pointwise, cudaStream_t stream);
 
-/* y = activation(x * scale[c] + shift[c]): batch norm that no layer took. x, y [positions, channels]; scale, shift
- * [channels] float. */
+/* y = activation(x * scale[c] + shift[c]): batch norm that is not part of a layer. x, y [positions, channels]; scale,
+ * shift [channels] float. */
 cudaError_t teacher_affine(enum dtype type, const void *x, const float *scale, const float *shift, void *y,
                            size_t positions, int channels, struct pointwise pointwise, cudaStream_t stream);
 
-/* y = x * gate: x, y [n, positions, channels]; gate the same (gate_positions = positions) or one factor a channel
+/* y = x * gate: x, y [n, positions, channels]; gate the same (gate_positions = positions) or one factor per channel
  * (gate_positions = 1). */
 cudaError_t teacher_multiply(enum dtype type, const void *x, const void *gate, void *y, int n, int positions,
                              int gate_positions, int channels, cudaStream_t stream);
@@ -54,7 +55,7 @@ cudaError_t teacher_pad(enum dtype type, const void *x, void *y, int n, struct s
 cudaError_t teacher_flatten(enum dtype type, const void *x, int x_channels, void *y, int y_channels, int n,
                             struct shape in, cudaStream_t stream);
 
-/* Over the first `used` channels of every position; the others become 0. x, y [positions, channels]. */
+/* Softmax over the first `used` channels of every position; the others become 0. x, y [positions, channels]. */
 cudaError_t teacher_softmax(enum dtype type, const void *x, void *y, size_t positions, int used, int channels,
                             cudaStream_t stream);
 
@@ -69,7 +70,7 @@ cudaError_t teacher_depthwise(enum dtype type, const struct conv_problem *proble
                               cudaStream_t stream);
 
 /* Any convolution: w [used outputs, kernel_h, kernel_w, in_group]. A group reads in_group channels and writes out_group
- * (without groups: in.c, zeros where the network has fewer, and the used outputs); outputs beyond groups * out_group
+ * (without groups: in.c, with zeros if the network has fewer, and the used outputs); outputs beyond groups * out_group
  * become 0. */
 cudaError_t teacher_direct_conv(enum dtype type, const struct conv_problem *problem, int in_group, int out_group,
                                 const struct conv_operands *operands, cudaStream_t stream);

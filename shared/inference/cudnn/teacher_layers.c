@@ -1,4 +1,4 @@
-/* Who computes each layer: cuDNN or cuBLASLt where they have a plan, our own kernels where not. */
+/* Chooses who computes each layer: cuDNN or cuBLASLt if they have a plan, otherwise our own kernels. */
 #include "shared/inference/cudnn/teacher_plan.h"
 
 static void need_workspace(struct teacher_plan *plan, size_t bytes)
@@ -23,7 +23,7 @@ cleanup:
     return status;
 }
 
-/* Without cuBLASLt it is a convolution of one position. */
+/* Without cuBLASLt, a linear layer is a convolution of one position. */
 static enum status plan_linear(struct teacher_plan *plan, struct teacher_step *step, struct libraries *libraries,
                                struct error *err)
 {

@@ -14,12 +14,12 @@ struct conv_layer {
 
 static enum status check_version(struct libraries *libraries, struct error *err)
 {
-    enum { NEEDED = 90800 }; /* device properties as a descriptor */
+    enum { NEEDED = 90800 }; /* the first with device properties as a descriptor */
     const size_t version = cudnnGetVersion();
     if (version < NEEDED)
         return error_set(err, STATUS_CONFIG, NULL,
-                         "cuDNN %zu.%zu is too old: teachers on the GPU need cuDNN 9.8 or later", version / 10000,
-                         version % 10000 / 100);
+                         "cuDNN %zu.%zu is too old: install cuDNN 9.8 or later to run teachers on the GPU",
+                         version / 10000, version % 10000 / 100);
     snprintf(libraries->name, sizeof libraries->name, "cuDNN %zu.%zu.%zu", version / 10000, version % 10000 / 100,
              version % 100);
     return STATUS_OK;
@@ -58,7 +58,7 @@ static enum status make(struct libraries **out, struct error *err)
     return STATUS_OK;
 }
 
-/* Plans are kept where they can be written; tuned ones that could not be kept would make no two runs agree. */
+/* Uses the plan folder if it can be written. Without it plans are not tuned: two runs would not agree. */
 static void use_folder(struct conv_chooser *chooser, const struct teacher_runner_options *options)
 {
     struct error refused = {0};

@@ -1,6 +1,6 @@
-/* y = x * gate: products of two maps, and squeeze-and-excitation, where the gate is one factor a sample and channel.
+/* y = x * gate: products of two maps, and squeeze-and-excitation, where the gate is one factor per sample and channel.
  *
- * One thread a vector of 16 bytes. Bytes: x and y once, a map as gate once, factors from the caches: the floor. */
+ * One thread per vector of 16 bytes. Bytes: x and y once, a map as gate once, factors from the caches: the minimum. */
 #include "shared/inference/cudnn/teacher_number.cuh"
 
 template <typename T>

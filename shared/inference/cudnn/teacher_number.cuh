@@ -1,4 +1,4 @@
-/* Stored elements in vectors of 16 bytes, computed with as floats. */
+/* Stored numbers in vectors of 16 bytes; computations are in float. */
 #ifndef SHARED_INFERENCE_CUDNN_TEACHER_NUMBER_CUH
 #define SHARED_INFERENCE_CUDNN_TEACHER_NUMBER_CUH
 
@@ -43,7 +43,7 @@ static __device__ __forceinline__ size_t thread_index(void)
     return (size_t)blockIdx.x * blockDim.x + threadIdx.x;
 }
 
-/* A launcher's body: the statement with T as the stored type. */
+/* The body of a launcher: runs the statement with T as the stored type. */
 #define FOR_DTYPE(type, ...)     \
     switch (type) {              \
     case DTYPE_FP16: {           \

@@ -1,6 +1,6 @@
-/* Zeros around height and width, where no convolution could take them as its own padding.
+/* Zeros around height and width that cannot be the padding of a convolution.
  *
- * One thread a vector of 16 bytes of the output. Bytes: x and y once, which is the floor. */
+ * One thread per vector of 16 bytes of the output. Bytes: x and y once, which is the minimum. */
 #include "shared/inference/cudnn/teacher_number.cuh"
 
 template <typename T>

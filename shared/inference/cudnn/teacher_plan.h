@@ -1,8 +1,8 @@
 /* The teacher's pass as a list of steps over values whose places in device memory are fixed once.
  *
  * Values are [batch, h, w, channels]: channels are rounded up to 16 bytes, so that every kernel moves whole vectors and
- * tensor cores get the multiples they want; weights have zeros there. What lies in the added channels of a value is
- * finite and never matters. */
+ * tensor cores get the multiples that they need. Weights have zeros there, so the added channels of a value, which hold
+ * any finite numbers, never matter. */
 #ifndef SHARED_INFERENCE_CUDNN_TEACHER_PLAN_H
 #define SHARED_INFERENCE_CUDNN_TEACHER_PLAN_H
 
@@ -40,29 +40,29 @@ enum teacher_step_kind {
 
 struct teacher_step {
     enum teacher_step_kind kind;
-    const char *name;                  /* of the node; the plan's */
+    const char *name;                  /* of the node; owned by the plan */
     int node;                          /* of the folded graph, for its weights */
     int x, second, y;                  /* values; second: addend, gate, or NO_VALUE */
-    struct conv_problem conv;          /* of convolutions, and of linear layers as such */
+    struct conv_problem conv;          /* of convolutions, and of linear layers as convolutions */
     struct pointwise pointwise;        /* COMBINE, AFFINE */
     struct teacher_window window;      /* POOL, PAD */
     enum pool_kind pool;               /* POOL */
     int to;                            /* COPY_CHANNELS: first channel of y */
     size_t weights, bias;              /* offsets in the memory of weights, or NO_WEIGHTS; AFFINE: scale and shift */
     struct conv_layer *conv_layer;     /* of CONV */
-    bool fused;                        /* CONV: addend and activation are in the layer */
+    bool fused;                        /* CONV: the layer computes addend and activation too */
     struct linear_layer *linear_layer; /* of LINEAR */
 };
 
 struct teacher_plan {
-    struct arena arena; /* names, and the next two */
+    struct arena arena; /* owns names and outputs */
     struct teacher_step *steps;
     struct planned_value *values;
     int step_count, value_count;
     size_t step_capacity, value_capacity;
     int batch;
     enum precision precision;
-    int input;    /* value; it has memory of its own */
+    int input;    /* value, in memory of its own */
     int *outputs; /* [output_count] values */
     int output_count;
     int conv_count, conv_planned, conv_fused; /* for reports */
@@ -75,13 +75,13 @@ size_t teacher_value_bytes(const struct teacher_plan *plan, int value);
 enum status teacher_plan_value(struct teacher_plan *plan, struct shape shape, int *index, struct error *err);
 enum status teacher_plan_step(struct teacher_plan *plan, const struct teacher_step *step, struct error *err);
 
-/* The steps that compute the nodes wanted[wanted_count] of a folded graph, which is borrowed. plan: zeroed but for
+/* The steps that compute the nodes wanted[wanted_count] of a folded graph, which is borrowed. plan is zeroed except for
  * batch and precision. STATUS_BAD_DATA names an operator that is not supported. (teacher_compile.c) */
 enum status teacher_compile(struct teacher_plan *plan, const struct graph *graph, const int *wanted, int wanted_count,
                             struct error *err);
-/* Plans the layers: cuDNN and cuBLASLt where they can, our own kernels elsewhere. (teacher_layers.c) */
+/* Plans the layers: by cuDNN and cuBLASLt if they can, otherwise by our own kernels. (teacher_layers.c) */
 enum status teacher_plan_layers(struct teacher_plan *plan, struct libraries *libraries, struct error *err);
-/* Gives weights and values their places; sets the three sizes. (teacher_plan.c, teacher_weights.c) */
+/* Place values and weights in memory and set value_bytes and weight_bytes. (teacher_plan.c, teacher_weights.c) */
 enum status teacher_place_values(struct teacher_plan *plan, struct error *err);
 void teacher_place_weights(struct teacher_plan *plan, const struct graph *graph);
 /* Converts all weights into memory[plan->weight_bytes], zeroed. STATUS_CONFIG for weights that fp16 cannot hold. */

@@ -1,7 +1,7 @@
 /* Maximum and average over windows.
  *
- * One thread a vector of 16 bytes of the output: the windows of neighbours overlap in the caches. Bytes: x and y once
- * from memory, which is the floor; kernel_h * kernel_w / (stride_h * stride_w) loads of each x from the caches. */
+ * One thread per vector of 16 bytes of the output: the windows of neighbours overlap in the caches. Bytes: x and y once
+ * from memory, which is the minimum; kernel_h * kernel_w / (stride_h * stride_w) loads of each x from the caches. */
 #include "shared/inference/cudnn/teacher_number.cuh"
 
 struct pool {

@@ -50,7 +50,7 @@ static size_t positions_of(const struct teacher_plan *plan, const struct planned
     return (size_t)plan->batch * (size_t)value->shape.h * (size_t)value->shape.w;
 }
 
-/* cuDNN's part, and what it has left of the addend and the activation. */
+/* cuDNN's part, then the addend and the activation if they are not fused. */
 static enum status run_conv(const struct run *run, const struct teacher_step *step, const struct layer_memory *operands,
                             struct error *err)
 {

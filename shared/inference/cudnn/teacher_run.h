@@ -1,4 +1,4 @@
-/* Steps of a plan on device memory. */
+/* Runs the steps of a plan on device memory. */
 #ifndef SHARED_INFERENCE_CUDNN_TEACHER_RUN_H
 #define SHARED_INFERENCE_CUDNN_TEACHER_RUN_H
 
@@ -6,12 +6,12 @@
 
 struct teacher_memory {
     unsigned char *weights, *values, *input;
-    void *workspace; /* NULL where no layer wants one */
+    void *workspace; /* NULL if no layer needs one */
 };
 
 void *teacher_place(const struct teacher_plan *plan, const struct teacher_memory *memory, int value);
 
-/* Tells every layer where its operands lie: once before the first run. */
+/* Tells every layer where its operands are. Call it once before the first run. */
 enum status teacher_bind_steps(const struct teacher_plan *plan, const struct teacher_memory *memory, struct error *err);
 /* Enqueues all steps. */
 enum status teacher_run_steps(const struct teacher_plan *plan, const struct teacher_memory *memory, cudaStream_t stream,

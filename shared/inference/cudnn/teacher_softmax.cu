@@ -1,7 +1,7 @@
 /* Softmax over the channels of every position.
  *
- * One warp a position, lanes stride over the channels; three passes (maximum, sum, result), the second and third from
- * the caches. Sums have one order: lanes first, then the shuffle tree. Bytes: x and y once, which is the floor. */
+ * One warp per position, lanes stride over the channels; three passes (maximum, sum, result), the second and third from
+ * the caches. Sums have one order: lanes first, then the shuffle tree. Bytes: x and y once, which is the minimum. */
 #include "shared/inference/cudnn/teacher_number.cuh"
 
 enum { LANES = 32 };

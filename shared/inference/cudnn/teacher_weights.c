@@ -1,6 +1,6 @@
-/* Weights from PyTorch's layouts to the engine's: [out, kernel_h, kernel_w, in], depthwise [kernel_h, kernel_w,
- * channels], linear [out, in]; channels as stored, zeros where the network has fewer. Biases have the type of the
- * layer's output. Batch norms become a scale and a shift in float. */
+/* Converts weights from PyTorch's layouts to the engine's: [out, kernel_h, kernel_w, in], depthwise [kernel_h,
+ * kernel_w, channels], linear [out, in]; channels as stored, with zeros if the network has fewer. Biases have the type
+ * of the layer's output. Batch norms become a scale and a shift in float. */
 #include "shared/inference/cudnn/teacher_plan.h"
 
 #include "shared/tensor/half.h"
@@ -80,7 +80,7 @@ static enum status put(const struct packing *packing, size_t offset, enum dtype 
         bits = half_from_float(value);
         if ((bits & 0x7c00) == 0x7c00)
             return error_set(err, STATUS_CONFIG, NULL,
-                             "node '%s': a weight is %g, more than fp16 can hold: run the teacher in bf16 or fp32",
+                             "node '%s': a weight is %g, which fp16 cannot hold: run the teacher in bf16 or fp32",
                              packing->node->name, (double)value);
         memcpy(to, &bits, sizeof bits);
     } else if (type == DTYPE_BF16) {

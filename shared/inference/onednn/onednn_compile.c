@@ -5,8 +5,8 @@
 
 #include <stdlib.h>
 
-/* True if the storage of tensor is read while the chain runs or after it. The chain's addition does not count: it is
- * what reads the addend in its place. */
+/* True if the storage of tensor is read while the chain's host runs or after the chain. The chain's own addition does
+ * not count, because it adds in place. */
 static bool is_read_later(const struct onednn_layers *layers, const struct graph_chains *chains,
                           struct graph_chain chain, int tensor)
 {
@@ -44,7 +44,7 @@ static enum status add_chain(const struct onednn_layers *layers, const struct gr
     return onednn_add_node(layers, &graph->nodes[chain.host], &fused, &layers->values[last], err);
 }
 
-/* Copies the value of node to memory of the caller, as soon as it exists: later steps may overwrite it. */
+/* Copies the value of node to the caller's memory as soon as it exists: later steps may overwrite it. */
 static enum status add_output(const struct onednn_layers *layers, int node, int *tensor, struct error *err)
 {
     enum status status = STATUS_OK;

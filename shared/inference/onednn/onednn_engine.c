@@ -1,10 +1,12 @@
-/* The CPU engine: folds the graph, makes the plan, and runs it on one sample at a time, in the thread that asks. oneDNN
- * itself runs single-threaded: samples are independent, so this scales better than its own OpenMP loops, never spins,
- * and is deterministic by construction.
+/* The CPU engine: folds the graph, makes the plan, and runs it on one sample at a time, in the calling thread. oneDNN
+ * itself runs on one thread: samples are independent, so this scales better than its own OpenMP loops, never spins, and
+ * is deterministic by construction.
  *
- * MobileNetV2 at 224x224 on 2 busy cores (AVX-512), images/s by samples in a primitive: 1: 149, 2: 136, 4: 121, 8: 109,
- * 32: 100. On the idle machine, one sample a primitive on two threads: 274; all samples in one, oneDNN's OpenMP on two
- * threads: 208 (73 with passive waiting). ResNet-18 does not care: 62 to 64. */
+ * MobileNetV2 at 224x224, images/s:
+ *   2 busy cores (AVX-512), by samples per primitive: 149 with 1, 136 with 2, 121 with 4, 109 with 8, 100 with 32;
+ *   2 idle cores: 274 with one sample per primitive on two threads, 208 with all samples in one primitive on oneDNN's
+ *   OpenMP (73 with passive waiting).
+ * For ResNet-18 it makes no difference: 62 to 64. */
 #include "shared/inference/onednn/onednn_engine.h"
 
 #include "shared/inference/onednn/onednn_compile.h"
@@ -168,7 +170,7 @@ static enum status engine_run(struct onednn_engine *engine, int index, const flo
     const struct onednn_worker *worker = &engine->workers[index];
     int openmp_threads = omp_get_max_threads();
     omp_set_num_threads(1); /* a setting of this thread only */
-    /* The cast drops const: oneDNN has no memory that is only read. No step writes to the input. */
+    /* The cast drops const because oneDNN has no read-only memory. No step writes to the input. */
     TRY(onednn_status(dnnl_memory_set_data_handle(worker->memories[engine->input], (void *)(uintptr_t)input), "input",
                       err));
     for (int i = 0; i < engine->output_count; i++)

@@ -14,10 +14,10 @@ struct onednn_engine_ops {
     enum status (*new)(struct onednn_engine **out, const struct graph *graph, const int *outputs, int output_count,
                        int workers, struct error *err);
     /* Computes one sample in the calling thread, with the memory of a worker (0 <= worker < workers) that no other
-     * thread uses now. input: [h, w, c]; outputs[i] gets [c, h, w]. */
+     * thread is using. input: [h, w, c]; outputs[i] gets [c, h, w]. */
     enum status (*run)(struct onednn_engine *engine, int worker, const float *input, float *const *outputs,
                        struct error *err);
-    void (*free)(struct onednn_engine *engine); /* NULL is legal */
+    void (*free)(struct onednn_engine *engine); /* NULL is allowed */
 };
 
 #define ONEDNN_ENGINE_LIBRARY "softcache_onednn.so"

@@ -1,4 +1,4 @@
-/* Layers with weights, and what all ops share. oneDNN's dilation is 0 where PyTorch's is 1. */
+/* Layers with weights, and what all operators share. oneDNN's dilation is PyTorch's minus 1. */
 #include "shared/inference/onednn/onednn_layers.h"
 
 #include <string.h>
@@ -100,7 +100,7 @@ cleanup:
     return status;
 }
 
-/* The tensor that a layer writes: new, or the addend's place. */
+/* The tensor that a layer writes: a new one, or the addend's memory. */
 static enum status destination(const struct onednn_layers *layers, const char *name, const dnnl_memory_desc_t *md,
                                const struct onednn_fused *fused, int *tensor, struct error *err)
 {
@@ -146,7 +146,7 @@ static enum status pack_vector(const struct onednn_layers *layers, const struct 
     return onednn_add_constant(layers->plan, node->name, layers->graph->weights[weight].data, &md, &md, tensor, err);
 }
 
-/* The step of a convolution or linear layer; given: PyTorch's layout of its weights. Takes descriptor. */
+/* The step of a convolution or linear layer. `given` is PyTorch's layout of its weights. Takes descriptor. */
 static enum status add_layer(const struct onednn_layers *layers, const struct node *node,
                              dnnl_primitive_desc_t descriptor, const dnnl_memory_desc_t *given, int source,
                              const struct onednn_fused *fused, int *value, struct error *err)

@@ -1,5 +1,5 @@
-/* From a node of a graph to steps of a plan. Every op: its descriptor with free layouts (`any`), the inputs brought to
- * the layouts that oneDNN chose, a step. All tensors have a batch of 1. */
+/* From a node of a graph to steps of a plan. For every operator: its descriptor with free layouts (`any`), reorders of
+ * the inputs to the layouts that oneDNN chose, and the step. All tensors have a batch of 1. */
 #ifndef SHARED_INFERENCE_ONEDNN_ONEDNN_LAYERS_H
 #define SHARED_INFERENCE_ONEDNN_ONEDNN_LAYERS_H
 
@@ -13,20 +13,20 @@ struct onednn_layers {
 
 /* What follows a layer in the same primitive: + addend, then the activation. */
 struct onednn_fused {
-    int addend;       /* tensor, or -1; brought to the layer's layout, and overwritten */
-    bool keep_addend; /* unless others need it: then a copy is overwritten */
+    int addend;       /* tensor, or -1; it is brought to the layer's layout and overwritten, */
+    bool keep_addend; /* unless it is still needed: then a copy is overwritten */
     enum activation activation;
     float alpha, beta;
 };
 
-/* A graph_fuses (graph_chains.h): what follows a layer with weights as post-operations of its primitive. */
+/* A graph_fuses (graph_chains.h): what a layer's primitive can compute as post-operations. */
 bool onednn_fuses(const struct node *host, const struct node *follower);
 
 /* Appends the steps of node, whose inputs have been computed, and sets *value to the tensor of the result. */
 enum status onednn_add_node(const struct onednn_layers *layers, const struct node *node,
                             const struct onednn_fused *fused, int *value, struct error *err);
 
-/* The same for an op without weights (onednn_ops.c). */
+/* The same for an operator without weights (onednn_ops.c). */
 enum status onednn_add_op(const struct onednn_layers *layers, const struct node *node, int *value, struct error *err);
 
 /* ---- for onednn_layers.c, onednn_ops.c and onednn_compile.c ---- */
@@ -39,7 +39,7 @@ struct eltwise {
     dnnl_alg_kind_t kind;
     float alpha, beta;
 };
-/* Returns how many elementwise operations make up the activation: none to two. */
+/* Fills out with the elementwise operations that make up the activation; returns how many: 0 to 2. */
 int onednn_eltwise(enum activation activation, float alpha, float beta, struct eltwise out[2]);
 
 dnnl_memory_desc_t onednn_any_md(struct shape shape);                          /* oneDNN chooses the layout */
@@ -47,7 +47,8 @@ dnnl_memory_desc_t onednn_plain_md(struct shape shape, dnnl_format_tag_t tag); /
 int onednn_input(const struct onednn_layers *layers, const struct node *node, int index); /* tensor of an input */
 const dnnl_memory_desc_t *onednn_md(const struct onednn_layers *layers, int tensor);
 
-/* The primitive descriptor of an operation with what is fused (may be NULL); its scratch memory is the plan's. */
+/* The primitive descriptor of an operation with what is fused into it (may be NULL). The plan owns its scratch memory.
+ * */
 enum status onednn_describe(const struct onednn_layers *layers, const char *name, const_dnnl_op_desc_t operation,
                             const struct onednn_fused *fused, dnnl_primitive_desc_t *descriptor, struct error *err);
 /* The step of a described operation with one source, weights and bias (tensors, or NOT_A_TENSOR). *value is the tensor

@@ -1,4 +1,4 @@
-/* Ops without weights. */
+/* Operators without weights. */
 #include "shared/inference/onednn/onednn_layers.h"
 
 static enum status activation(const struct onednn_layers *layers, const struct node *node, int *value,
@@ -21,7 +21,7 @@ cleanup:
     return status;
 }
 
-/* Zeros around source, whose shape is `in`: the whole is filled with zeros, then source copied into its middle. */
+/* Zeros around source, whose shape is `in`: fills the whole with zeros, then copies source into the middle. */
 static enum status pad(const struct onednn_layers *layers, const struct node *node, int source, struct shape in,
                        int *value, struct error *err)
 {
@@ -41,14 +41,14 @@ cleanup:
     return status;
 }
 
-/* The padding after the input along one axis with which `extent` windows fit exactly (ceil_mode changes it). */
+/* The padding after the input, along one axis, with which `extent` windows fit exactly (ceil_mode changes it). */
 static int padding_after(int extent, int size, int kernel, int stride, int dilation, int before)
 {
     int after = (extent - 1) * stride + dilation * (kernel - 1) + 1 - size - before;
     return after > 0 ? after : 0;
 }
 
-/* window: the pool's node, or that of a global pool as an ordinary one. */
+/* window: the pool's node; a global pool is given as an ordinary pool over the whole map. */
 static enum status pool(const struct onednn_layers *layers, struct node window, int *value, struct error *err)
 {
     enum status status = STATUS_OK;
@@ -58,8 +58,8 @@ static enum status pool(const struct onednn_layers *layers, struct node window, 
     dnnl_pooling_v2_desc_t operation;
     int source = onednn_input(layers, &window, 0);
     bool padded = window.pad_top || window.pad_left || window.pad_bottom || window.pad_right;
-    /* The divisor counts the padding, but not what ceil_mode adds behind it: so the padding becomes part of the input.
-     */
+    /* The divisor counts the padding, but not what ceil_mode adds behind it, so the padding becomes part of the
+     * input. */
     if (window.op == OP_AVERAGE_POOL && window.count_include_pad && padded) {
         TRY(pad(layers, &window, source, in, &source, err));
         in.h += window.pad_top + window.pad_bottom;
@@ -109,7 +109,7 @@ static enum status combine(const struct onednn_layers *layers, const struct node
     int count = node->input_count, first = onednn_input(layers, node, 0);
     for (int i = 0; i < count; i++) {
         int source = onednn_input(layers, node, i);
-        if (node->op == OP_ADD) /* one layout for all, or oneDNN falls back on its slow reference */
+        if (node->op == OP_ADD) /* one layout for all, otherwise oneDNN uses its slow reference */
             TRY(onednn_add_layout(plan, name, source, onednn_md(layers, first), &source, err));
         sources[i] = *onednn_md(layers, source);
         scales[i] = 1;

@@ -23,7 +23,7 @@ enum status onednn_status(dnnl_status_t result, const char *node, struct error *
 {
     if (result == dnnl_success)
         return STATUS_OK;
-    return error_set(err, STATUS_INTERNAL, NULL, "node '%s': oneDNN refused it: %s (status %d)", node, reason(result),
+    return error_set(err, STATUS_INTERNAL, NULL, "node '%s': oneDNN failed: %s (status %d)", node, reason(result),
                      (int)result);
 }
 
@@ -88,7 +88,7 @@ cleanup:
     return status;
 }
 
-/* A reorder now, outside the plan. */
+/* Reorders at once, outside the plan. */
 static enum status reorder_now(struct onednn_plan *plan, const char *name, const dnnl_memory_desc_t *from,
                                const void *source, const dnnl_memory_desc_t *to, void *target, struct error *err)
 {

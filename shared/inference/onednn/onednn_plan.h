@@ -1,6 +1,5 @@
-/* The plan of the CPU engine: oneDNN primitives in the order of their execution, over tensors whose places in one
- * arena are fixed once. A plan is read-only after onednn_plan_finish: every worker has its own arena and runs the same
- * plan.
+/* The plan of the CPU engine: oneDNN primitives in the order of their execution, on tensors whose places in one arena
+ * are fixed once. A plan is read-only after onednn_plan_finish: every worker has its own arena and runs the same plan.
  *
  * Only the onednn_*.c files include this header and dnnl.h (oneDNN 2.x). */
 #ifndef SHARED_INFERENCE_ONEDNN_ONEDNN_PLAN_H
@@ -24,9 +23,9 @@ struct onednn_storage {
     void *data;           /* owned */
 };
 
-/* A view of a storage. Several tensors may share one: a flattened map, a sum in place. */
+/* A view of a storage. Several tensors may share a storage: a flattened map, a sum in place. */
 struct onednn_tensor {
-    dnnl_memory_desc_t md; /* activations: [1, c, h, w] in whatever layout */
+    dnnl_memory_desc_t md; /* activations: [1, c, h, w] in any layout */
     int storage;
 };
 
@@ -43,7 +42,7 @@ struct onednn_step {
 
 struct onednn_plan {
     dnnl_engine_t engine;
-    dnnl_stream_t stream; /* for the packing of weights while the plan is made */
+    dnnl_stream_t stream; /* packs weights while the plan is made */
     struct arena names;
     struct onednn_storage *storages;
     struct onednn_tensor *tensors;
@@ -58,7 +57,7 @@ struct onednn_plan {
 enum status onednn_status(dnnl_status_t result, const char *node, struct error *err);
 
 enum status onednn_plan_init(struct onednn_plan *plan, struct error *err);
-void onednn_plan_release(struct onednn_plan *plan); /* a zeroed plan is legal */
+void onednn_plan_release(struct onednn_plan *plan); /* a zeroed plan is allowed */
 
 /* A tensor with its own new storage. */
 enum status onednn_add_tensor(struct onednn_plan *plan, const dnnl_memory_desc_t *md, enum onednn_storage_kind kind,
@@ -70,15 +69,16 @@ enum status onednn_add_view(struct onednn_plan *plan, int of, const dnnl_memory_
 enum status onednn_add_constant(struct onednn_plan *plan, const char *name, const float *data,
                                 const dnnl_memory_desc_t *given, const dnnl_memory_desc_t *wanted, int *tensor,
                                 struct error *err);
-/* The same values in the layout md: `tensor` itself where it has it already, else a reordered copy. */
+/* The same values in the layout md: `tensor` itself if it has that layout, otherwise a reordered copy. */
 enum status onednn_add_layout(struct onednn_plan *plan, const char *name, int tensor, const dnnl_memory_desc_t *md,
                               int *out, struct error *err);
 enum status onednn_add_reorder(struct onednn_plan *plan, const char *name, int from, int to, struct error *err);
-/* Appends the execution of descriptor's primitive (taken: destroyed in any case), with its scratch memory. */
+/* Appends the execution of descriptor's primitive with its scratch memory. Takes descriptor: it is destroyed in any
+ * case. */
 enum status onednn_add_step(struct onednn_plan *plan, const char *name, dnnl_primitive_desc_t descriptor,
                             const struct onednn_argument *arguments, int argument_count, struct error *err);
 enum status onednn_add_zero(struct onednn_plan *plan, const char *name, int tensor, struct error *err);
-/* Places the storages in the arena: two share a place only if no step lies in the lives of both. */
+/* Places the storages in the arena: two share memory only if no step needs both. */
 enum status onednn_plan_finish(struct onednn_plan *plan, struct error *err);
 
 #endif

@@ -5,18 +5,18 @@
 #include "shared/base/memory.h"
 #include <stdlib.h>
 
-/* The plan keeps every value, as training needs it: so a batch runs in pieces. */
+/* The plan keeps every value because training needs them, so a batch runs in pieces. */
 enum { PIECE = 32 };
 
 struct teacher_runner {
     struct device *device;
     struct graph graph;           /* folded */
-    struct plan plan;             /* of a piece */
+    struct plan plan;             /* for one piece */
     struct network_memory memory; /* no gradients */
     int batch;
     float *input;    /* [batch, h, w, c] */
     int *tensors;    /* [output_count] of the plan */
-    float **outputs; /* [output_count], each [batch, h, w, c] completed */
+    float **outputs; /* [output_count], each [batch, h, w, c], after its epilogue */
     int output_count;
 };
 
@@ -61,7 +61,7 @@ static enum status make_plan(struct teacher_runner *runner, const struct graph *
                                               .retained_count = count};
     status = plan_compile(&runner->plan, &runner->graph, &plan_options, &inner);
     if (status != STATUS_OK) {
-        error_set(err, inner.code, inner.path, "%s: with cuDNN this GPU could run it", inner.message);
+        error_set(err, inner.code, inner.path, "%s; with cuDNN this GPU could run it", inner.message);
         goto cleanup;
     }
     for (int i = 0; i < count; i++) {

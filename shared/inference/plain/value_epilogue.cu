@@ -1,5 +1,6 @@
-/* A plan's raw values completed, for readers that do not do it themselves: batch norm's scale and shift, then the
- * activation. Neighbouring threads take neighbouring channels; one read and one write a value: the floor. */
+/* Applies the epilogue to a plan's raw values (batch norm's scale and shift, then the activation), for readers that do
+ * not do it themselves. Neighbouring threads take neighbouring channels. One read and one write per value: the minimum.
+ * */
 #include "shared/device/cuda/cuda_device.h"
 #include "shared/device/cuda/cuda_number.cuh"
 #include "shared/inference/cuda/value_layout.h"
@@ -25,5 +26,5 @@ extern "C" enum status values_apply_epilogue(void *stream, const struct value_ep
         return STATUS_OK;
     LAUNCH(apply_epilogue, (unsigned)((elements + THREADS - 1) / THREADS), THREADS, 0, (cudaStream_t)stream, *epilogue,
            from, elements, channels, to);
-    return cuda_launched("completing a teacher's values", err);
+    return cuda_launched("the epilogue of a teacher's values", err);
 }
