@@ -200,16 +200,29 @@ static enum status compile_pad(struct compiler *c, int node)
     return STATUS_OK;
 }
 
+/* The size of the images stays as it is only where padding after the last row and column is 0 too. */
+static bool is_pointwise(const struct node *n, const struct plan_step *step, struct shape in)
+{
+    return n->groups == 1 && n->kernel_h == 1 && n->kernel_w == 1 && n->stride_h == 1 && n->stride_w == 1 &&
+           step->pad_top == 0 && step->pad_left == 0 && in.h == n->shape.h && in.w == n->shape.w;
+}
+
 static enum status compile_convolution(struct compiler *c, int node, const int *inputs)
 {
     const struct node *n = &c->graph->nodes[node], *before = &c->graph->nodes[n->inputs[0]];
-    bool depthwise = n->groups > 1 && n->groups == n->shape.c && n->groups == before->shape.c;
-    enum status status = add_step(c, depthwise ? STEP_DEPTHWISE : STEP_CONV, node, inputs, 1, n->shape);
-    if (status == STATUS_OK && before->op == OP_PAD) {
-        c->plan->steps[c->plan->step_count - 1].pad_top += before->pad_top;
-        c->plan->steps[c->plan->step_count - 1].pad_left += before->pad_left;
+    enum status status = add_step(c, STEP_CONV, node, inputs, 1, n->shape);
+    if (status != STATUS_OK)
+        return status;
+    struct plan_step *step = &c->plan->steps[c->plan->step_count - 1];
+    if (before->op == OP_PAD) {
+        step->pad_top += before->pad_top;
+        step->pad_left += before->pad_left;
     }
-    return status;
+    if (n->groups > 1 && n->groups == n->shape.c && n->groups == before->shape.c)
+        step->kind = STEP_DEPTHWISE;
+    else if (is_pointwise(n, step, c->plan->tensors[inputs[0]].shape))
+        step->kind = STEP_POINTWISE;
+    return STATUS_OK;
 }
 
 static enum status compile_node(struct compiler *c, int node)

@@ -27,7 +27,8 @@
 #include "shared/tensor/dtype.h"
 
 enum step_kind {
-    STEP_CONV,      /* dense, grouped and pointwise convolution */
+    STEP_CONV,      /* a convolution that is none of the next two */
+    STEP_POINTWISE, /* kernel 1 x 1, stride 1, no padding, one group: a matrix product over all pixels */
     STEP_DEPTHWISE, /* groups == channels in == channels out */
     STEP_LINEAR,    /* its input may be [c, h, w]: the weight's columns are in C, H, W order */
     STEP_MAX_POOL,

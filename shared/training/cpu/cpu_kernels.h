@@ -51,7 +51,7 @@ struct gemm {
  *     out[row * out_pitch + pixel * out_step + c] = bias[c] + sum over taps t of
  *     weights[t * channels + c] * in[row * in_pitch + pixel * in_step + offsets[t] + c]
  * in and weights are read up to KERNEL_SLACK floats beyond the last channel. */
-struct window {
+struct window_job {
     int rows, pixels, channels, taps;
     const ptrdiff_t *offsets; /* [taps] */
     const float *weights;     /* [taps, channels] */
@@ -80,15 +80,15 @@ struct cpu_kernels {
     void (*add_scaled)(float *out, const float *x, float factor, size_t n);
 
     void (*gemm)(const struct gemm *gemm);
-    void (*window)(const struct window *window);
+    void (*window)(const struct window_job *window);
     /* The weights' gradient of a window: gradient[taps, channels] += sum over rows and pixels of out * in (out: dz) */
-    void (*window_weights)(const struct window *window, float *gradient);
+    void (*window_weights)(const struct window_job *window, float *gradient);
     /* The same walk without weights. The largest input, out = max over taps of in: */
-    void (*window_maximum)(const struct window *window);
+    void (*window_maximum)(const struct window_job *window);
     /* and backward: dz (laid out as out) goes to the first tap that equals out: dx (laid out as in) += dz. */
-    void (*window_maximum_gradient)(const struct window *window, const float *dz, float *dx);
+    void (*window_maximum_gradient)(const struct window_job *window, const float *dz, float *dx);
     /* dx[every tap] += dz: the gradient of a sum */
-    void (*window_sum_gradient)(const struct window *window, const float *dz, float *dx);
+    void (*window_sum_gradient)(const struct window_job *window, const float *dz, float *dx);
 };
 
 extern const struct cpu_kernels cpu_kernels_avx512, cpu_kernels_avx2, cpu_kernels_generic;

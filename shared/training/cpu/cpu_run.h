@@ -32,7 +32,7 @@ struct cpu_slice {
     float *tile;            /* [2, width] of the latest run of pixels */
 };
 
-struct workspace {
+struct cpu_workspace {
     struct cpu_tensor *tensors; /* [tensor_count] */
     struct cpu_slice slices[MAX_SLICES];
     int workers;
@@ -50,7 +50,7 @@ struct workspace {
 };
 
 /* A step that is being run. */
-struct step_run {
+struct cpu_run {
     struct device *device;
     const struct cpu_kernels *kernels;
     const struct plan *plan;
@@ -58,7 +58,7 @@ struct step_run {
     const struct node *node;
     const struct network_memory *memory;
     const struct pass *pass;
-    struct workspace *workspace;
+    struct cpu_workspace *workspace;
     int index;   /* of the step */
     int student; /* whose memory it is */
     int slices;
@@ -72,35 +72,32 @@ struct step_need {
     size_t packed, partial, shared;
     size_t taps; /* of a window */
 };
-struct step_kernel {
+struct cpu_step_kernel {
     struct step_need (*need)(const struct plan *plan, const struct plan_step *step);
-    void (*forward)(struct step_run *run);
-    void (*backward)(struct step_run *run); /* called only when the output has a gradient */
+    void (*forward)(struct cpu_run *run);
+    void (*backward)(struct cpu_run *run); /* called only when the output has a gradient */
 };
-extern const struct step_kernel cpu_conv, cpu_pointwise, cpu_depthwise, cpu_linear, cpu_max_pool, cpu_average_pool,
+extern const struct cpu_step_kernel cpu_conv, cpu_pointwise, cpu_depthwise, cpu_linear, cpu_max_pool, cpu_average_pool,
     cpu_global_pool, cpu_add, cpu_concat, cpu_dropout, cpu_copy;
-
-/* Convolutions of one pixel and stride 1 have their own kernel. */
-const struct step_kernel *step_kernel_of(const struct plan *plan, const struct plan_step *step);
 
 /* ---- slices ---- */
 /* Slices of the batch for steps whose slices hold `partial` floats each. */
 int slice_count(size_t partial, int batch);
 /* Samples [*first, *end) of slice number `slice`. */
-void slice_samples(const struct step_run *run, int slice, int *first, int *end);
+void slice_samples(const struct cpu_run *run, int slice, int *first, int *end);
 /* Runs task on every slice, in parallel. */
-void run_slices(struct step_run *run, void (*task)(void *run, int slice, int worker));
+void run_slices(struct cpu_run *run, void (*task)(void *run, int slice, int worker));
 
 /* ---- tensors ---- */
-static inline const struct cpu_tensor *run_tensor(const struct step_run *run, int tensor)
+static inline const struct cpu_tensor *run_tensor(const struct cpu_run *run, int tensor)
 {
     return &run->workspace->tensors[tensor];
 }
-static inline float *tensor_value(const struct step_run *run, const struct cpu_tensor *tensor)
+static inline float *tensor_value(const struct cpu_run *run, const struct cpu_tensor *tensor)
 {
     return (float *)run->memory->values + tensor->value;
 }
-static inline float *tensor_gradient(const struct step_run *run, const struct cpu_tensor *tensor)
+static inline float *tensor_gradient(const struct cpu_run *run, const struct cpu_tensor *tensor)
 {
     return (float *)run->memory->gradients + tensor->gradient;
 }
@@ -110,24 +107,24 @@ static inline bool has_epilogue(const struct cpu_tensor *tensor)
 }
 /* pixels of a tensor from `first` (an offset in floats, at the beginning of a pixel), completed: returns out, or the
  * raw values themselves where there is nothing to complete. */
-const float *read_with_epilogue(const struct step_run *run, const struct cpu_tensor *tensor, size_t first,
-                                size_t floats, float *out);
+const float *read_with_epilogue(const struct cpu_run *run, const struct cpu_tensor *tensor, size_t first, size_t floats,
+                                float *out);
 /* The same, always written to out. */
-void copy_with_epilogue(const struct step_run *run, const struct cpu_tensor *tensor, size_t first, size_t floats,
+void copy_with_epilogue(const struct cpu_run *run, const struct cpu_tensor *tensor, size_t first, size_t floats,
                         float *out);
 /* dL/d(raw output) of the step's output: through its batch norm; the gradient itself where there is none. */
-const float *read_gradient(const struct step_run *run, size_t first, size_t floats, float *out);
-void copy_gradient(const struct step_run *run, size_t first, size_t floats, float *out);
+const float *read_gradient(const struct cpu_run *run, size_t first, size_t floats, float *out);
+void copy_gradient(const struct cpu_run *run, size_t first, size_t floats, float *out);
 
 /* Forward: takes note of raw values that a slice has written to the step's output, for its batch norm. */
-void note_values(struct step_run *run, int slice, const float *values, size_t floats);
+void note_values(struct cpu_run *run, int slice, const float *values, size_t floats);
 /* Backward: hands dx, the gradient of run->input's completed values from `first`, to the input. */
-void give_gradient(struct step_run *run, int slice, const float *dx, size_t first, size_t floats);
+void give_gradient(struct cpu_run *run, int slice, const float *dx, size_t first, size_t floats);
 /* ---- batch norm ---- */
 /* After all slices of a forward step: the statistics of the output. */
-void finish_statistics(struct step_run *run);
+void finish_statistics(struct cpu_run *run);
 /* After all slices of a backward step: the input's gradient is complete. */
-void finish_gradient(struct step_run *run);
+void finish_gradient(struct cpu_run *run);
 
 /* ---- weights ---- */
 /* A convolution's weights as a matrix: element (tap, i, column) is at from[taps[tap] + i * i_stride + column *
@@ -140,16 +137,16 @@ struct weight_matrix {
 /* Floats of the packed matrix. */
 size_t packed_floats(int rows, int columns);
 /* to[panel of `lanes` columns][tap, i][lane] = the matrix, as gemm reads it; unused lanes are 0. */
-void pack_weights(struct step_run *run, const struct weight_matrix *matrix, const float *from, float *to);
+void pack_weights(struct cpu_run *run, const struct weight_matrix *matrix, const float *from, float *to);
 /* The inverse for a gradient in row order: to[...] = from[tap, i][column]. */
-void unpack_weights(struct step_run *run, const struct weight_matrix *matrix, const float *from, float *to);
+void unpack_weights(struct cpu_run *run, const struct weight_matrix *matrix, const float *from, float *to);
 /* The weight gradient of slice `slice`, `count` floats, zeroed. */
-float *slice_partial(const struct step_run *run, int slice, size_t count);
+float *slice_partial(const struct cpu_run *run, int slice, size_t count);
 /* Adds all slices' weight gradients to the first one's, in order, and returns it. */
-const float *reduce_partial(struct step_run *run, size_t count);
+const float *reduce_partial(struct cpu_run *run, size_t count);
 /* The gradient of the layer's bias, if it has one: note_bias is told the output's gradient in pieces, finish_bias
  * stores it. */
-void note_bias(struct step_run *run, int slice, const float *dz, size_t floats);
-void finish_bias(struct step_run *run);
+void note_bias(struct cpu_run *run, int slice, const float *dz, size_t floats);
+void finish_bias(struct cpu_run *run);
 
 #endif

@@ -4,7 +4,7 @@
 #include <math.h>
 
 /* Copies the channels' values along the rows that the kernels read, and to the statistics vector. */
-static void publish(const struct step_run *run, const struct cpu_tensor *t, int row, int channel, float value)
+static void publish(const struct cpu_run *run, const struct cpu_tensor *t, int row, int channel, float value)
 {
     const struct plan_batch_norm *norm = &run->plan->batch_norms[t->batch_norm];
     run->memory->statistics[norm->statistics + (size_t)row * (size_t)norm->channels + (size_t)channel] = value;
@@ -14,7 +14,7 @@ static void publish(const struct step_run *run, const struct cpu_tensor *t, int 
 
 /* Mean and sum of squared deviations of a channel over the batch: slices merged in order (Chan, Golub, LeVeque 1979).
  */
-static void merge_slices(const struct step_run *run, int channel, double *mean, double *squares)
+static void merge_slices(const struct cpu_run *run, int channel, double *mean, double *squares)
 {
     double count = 0;
     *mean = *squares = 0;
@@ -31,7 +31,7 @@ static void merge_slices(const struct step_run *run, int channel, double *mean, 
     }
 }
 
-void finish_statistics(struct step_run *run)
+void finish_statistics(struct cpu_run *run)
 {
     const struct cpu_tensor *t = run->out;
     const struct plan_batch_norm *norm = &run->plan->batch_norms[t->batch_norm];
@@ -59,7 +59,7 @@ void finish_statistics(struct step_run *run)
     }
 }
 
-void finish_gradient(struct step_run *run)
+void finish_gradient(struct cpu_run *run)
 {
     const struct cpu_tensor *t = run_tensor(run, run->input->tensor);
     if (!run->input->finish || t->batch_norm < 0)

@@ -23,7 +23,7 @@ struct tiles {
     size_t at, end, tile; /* pixels */
 };
 
-static struct tiles tiles_of(const struct step_run *run, int slice)
+static struct tiles tiles_of(const struct cpu_run *run, int slice)
 {
     const size_t channels = (size_t)run->out->shape.c, image = run->out->sample / channels;
     int first, end;
@@ -36,7 +36,7 @@ static size_t tile_size(const struct tiles *t)
     return t->end - t->at < t->tile ? t->end - t->at : t->tile;
 }
 
-static void run_forward(struct step_run *run, void (*task)(void *, int, int))
+static void run_forward(struct cpu_run *run, void (*task)(void *, int, int))
 {
     run->slices = slice_count(0, run->pass->count);
     run_slices(run, task);
@@ -45,7 +45,7 @@ static void run_forward(struct step_run *run, void (*task)(void *, int, int))
 /* ---- add ---- */
 static void add_slice(void *context, int slice, int worker)
 {
-    struct step_run *run = context;
+    struct cpu_run *run = context;
     const size_t channels = (size_t)run->out->shape.c;
     float *scratch = run->workspace->scratch[worker];
     for (struct tiles t = tiles_of(run, slice); t.at < t.end; t.at += tile_size(&t)) {
@@ -60,14 +60,14 @@ static void add_slice(void *context, int slice, int worker)
     }
 }
 
-static void add_forward(struct step_run *run)
+static void add_forward(struct cpu_run *run)
 {
     run_forward(run, add_slice);
 }
 
 static void pass_on_slice(void *context, int slice, int worker)
 {
-    struct step_run *run = context;
+    struct cpu_run *run = context;
     const size_t channels = (size_t)run->out->shape.c;
     for (struct tiles t = tiles_of(run, slice); t.at < t.end; t.at += tile_size(&t)) {
         const size_t at = t.at * channels, floats = tile_size(&t) * channels;
@@ -75,17 +75,17 @@ static void pass_on_slice(void *context, int slice, int worker)
     }
 }
 
-static void add_backward(struct step_run *run)
+static void add_backward(struct cpu_run *run)
 {
     run_forward(run, pass_on_slice);
 }
 
-const struct step_kernel cpu_add = {tile_need, add_forward, add_backward};
+const struct cpu_step_kernel cpu_add = {tile_need, add_forward, add_backward};
 
 /* ---- concat ---- */
 static void concat_slice(void *context, int slice, int worker)
 {
-    struct step_run *run = context;
+    struct cpu_run *run = context;
     const size_t channels = (size_t)run->out->shape.c;
     for (struct tiles t = tiles_of(run, slice); t.at < t.end; t.at += tile_size(&t)) {
         const size_t pixels = tile_size(&t);
@@ -102,14 +102,14 @@ static void concat_slice(void *context, int slice, int worker)
     }
 }
 
-static void concat_forward(struct step_run *run)
+static void concat_forward(struct cpu_run *run)
 {
     run_forward(run, concat_slice);
 }
 
 static void split_slice(void *context, int slice, int worker)
 {
-    struct step_run *run = context;
+    struct cpu_run *run = context;
     const size_t channels = (size_t)run->out->shape.c, c = (size_t)run->in->shape.c;
     size_t skip = 0; /* channels of the inputs before this one */
     for (const struct plan_input *input = run->step->inputs; input != run->input; input++)
@@ -124,16 +124,16 @@ static void split_slice(void *context, int slice, int worker)
     }
 }
 
-static void concat_backward(struct step_run *run)
+static void concat_backward(struct cpu_run *run)
 {
     run_forward(run, split_slice);
 }
 
-const struct step_kernel cpu_concat = {tile_need, concat_forward, concat_backward};
+const struct cpu_step_kernel cpu_concat = {tile_need, concat_forward, concat_backward};
 
 /* ---- copy ---- */
 /* A copy that flattens brings the sample into C, H, W order. */
-static bool reorders(const struct step_run *run)
+static bool reorders(const struct cpu_run *run)
 {
     return run->in->shape.h * run->in->shape.w != run->out->shape.h * run->out->shape.w;
 }
@@ -149,7 +149,7 @@ static struct step_need copy_need(const struct plan *plan, const struct plan_ste
 
 static void reorder_slice(void *context, int slice, int worker)
 {
-    struct step_run *run = context;
+    struct cpu_run *run = context;
     const size_t sample = run->in->sample, channels = (size_t)run->in->shape.c, pixels = sample / channels;
     int first, end;
     slice_samples(run, slice, &first, &end);
@@ -166,7 +166,7 @@ static void reorder_slice(void *context, int slice, int worker)
 
 static void reorder_back_slice(void *context, int slice, int worker)
 {
-    struct step_run *run = context;
+    struct cpu_run *run = context;
     const size_t sample = run->in->sample, channels = (size_t)run->in->shape.c, pixels = sample / channels;
     float *scratch = run->workspace->scratch[worker], *dx = scratch + sample;
     int first, end;
@@ -181,21 +181,21 @@ static void reorder_back_slice(void *context, int slice, int worker)
     }
 }
 
-static void copy_forward(struct step_run *run)
+static void copy_forward(struct cpu_run *run)
 {
     run_forward(run, reorders(run) ? reorder_slice : add_slice);
 }
 
-static void copy_backward(struct step_run *run)
+static void copy_backward(struct cpu_run *run)
 {
     run_forward(run, reorders(run) ? reorder_back_slice : pass_on_slice);
 }
 
-const struct step_kernel cpu_copy = {copy_need, copy_forward, copy_backward};
+const struct cpu_step_kernel cpu_copy = {copy_need, copy_forward, copy_backward};
 
 /* ---- dropout ---- */
 /* x[i] *= 0 or 1 / (1 - p). Element number n of the batch is dropped by word n % 4 of Philox block n / 4. */
-static void drop(const struct step_run *run, float *x, size_t first, size_t floats)
+static void drop(const struct cpu_run *run, float *x, size_t first, size_t floats)
 {
     const struct epoch_inputs *inputs = run->pass->inputs;
     const struct step_scalars *scalars =
@@ -217,7 +217,7 @@ static void drop(const struct step_run *run, float *x, size_t first, size_t floa
 
 static void dropout_slice(void *context, int slice, int worker)
 {
-    struct step_run *run = context;
+    struct cpu_run *run = context;
     const size_t channels = (size_t)run->out->shape.c;
     (void)worker;
     for (struct tiles t = tiles_of(run, slice); t.at < t.end; t.at += tile_size(&t)) {
@@ -232,7 +232,7 @@ static void dropout_slice(void *context, int slice, int worker)
 
 static void dropout_back_slice(void *context, int slice, int worker)
 {
-    struct step_run *run = context;
+    struct cpu_run *run = context;
     const size_t channels = (size_t)run->out->shape.c;
     float *dx = run->workspace->scratch[worker];
     for (struct tiles t = tiles_of(run, slice); t.at < t.end; t.at += tile_size(&t)) {
@@ -244,14 +244,14 @@ static void dropout_back_slice(void *context, int slice, int worker)
     }
 }
 
-static void dropout_forward(struct step_run *run)
+static void dropout_forward(struct cpu_run *run)
 {
     run_forward(run, dropout_slice);
 }
 
-static void dropout_backward(struct step_run *run)
+static void dropout_backward(struct cpu_run *run)
 {
     run_forward(run, dropout_back_slice);
 }
 
-const struct step_kernel cpu_dropout = {tile_need, dropout_forward, dropout_backward};
+const struct cpu_step_kernel cpu_dropout = {tile_need, dropout_forward, dropout_backward};

@@ -30,9 +30,9 @@ static struct step_need need(const struct plan *plan, const struct plan_step *st
 }
 
 /* One output row. */
-static struct window row_window(const struct step_run *run, const struct window_shape *s, const float *padded, int y)
+static struct window_job row_window(const struct cpu_run *run, const struct window_shape *s, const float *padded, int y)
 {
-    return (struct window){
+    return (struct window_job){
         .rows = 1,
         .pixels = s->x.out,
         .channels = s->in,
@@ -46,7 +46,7 @@ static struct window row_window(const struct step_run *run, const struct window_
 }
 
 /* Positions of window number `at` that count for an average: those inside of the input, with its padding or without. */
-static int positions(const struct axis *a, int pad_after, int at, bool with_padding)
+static int positions(const struct strip_axis *a, int pad_after, int at, bool with_padding)
 {
     int first = at * a->stride - a->pad, end = first + a->kernel, last = a->in;
     if (with_padding) {
@@ -58,7 +58,7 @@ static int positions(const struct axis *a, int pad_after, int at, bool with_padd
 }
 
 /* Divides the row by the number of positions of each window. */
-static void divide_row(const struct step_run *run, const struct window_shape *s, int y, float *row)
+static void divide_row(const struct cpu_run *run, const struct window_shape *s, int y, float *row)
 {
     const struct node *node = run->node;
     const int high = positions(&s->y, node->pad_bottom, y, node->count_include_pad);
@@ -71,7 +71,7 @@ static void divide_row(const struct step_run *run, const struct window_shape *s,
 
 static void forward_slice(void *context, int slice, int worker)
 {
-    struct step_run *run = context;
+    struct cpu_run *run = context;
     const struct window_shape s = pool_shape(run->plan, run->step);
     const size_t row = (size_t)s.x.out * (size_t)s.out;
     int first, end;
@@ -81,7 +81,7 @@ static void forward_slice(void *context, int slice, int worker)
         float *out = tensor_value(run, run->out) + (size_t)sample * run->out->sample;
         strip_read_source(run, &s, &source, sample, 0, s.y.padded);
         for (int y = 0; y < s.y.out; y++) {
-            struct window w = row_window(run, &s, source.data, y);
+            struct window_job w = row_window(run, &s, source.data, y);
             w.out = out + (size_t)y * row;
             if (run->step->kind == STEP_MAX_POOL) {
                 run->kernels->window_maximum(&w);
@@ -94,7 +94,7 @@ static void forward_slice(void *context, int slice, int worker)
     }
 }
 
-static void prepare(struct step_run *run)
+static void prepare(struct cpu_run *run)
 {
     const struct window_shape s = pool_shape(run->plan, run->step);
     const size_t weights = (size_t)s.y.kernel * (size_t)s.x.kernel * (size_t)s.in;
@@ -104,7 +104,7 @@ static void prepare(struct step_run *run)
     run->slices = slice_count(0, run->pass->count);
 }
 
-static void forward(struct step_run *run)
+static void forward(struct cpu_run *run)
 {
     prepare(run);
     run_slices(run, forward_slice);
@@ -112,7 +112,7 @@ static void forward(struct step_run *run)
 
 static void backward_slice(void *context, int slice, int worker)
 {
-    struct step_run *run = context;
+    struct cpu_run *run = context;
     const struct window_shape s = pool_shape(run->plan, run->step);
     const size_t row = (size_t)s.x.out * (size_t)s.out, in_row = (size_t)s.x.in * (size_t)s.in;
     float *scratch = run->workspace->scratch[worker], *dx = scratch + padded_floats(&s), *dz = dx + padded_floats(&s);
@@ -124,7 +124,7 @@ static void backward_slice(void *context, int slice, int worker)
         strip_read_source(run, &s, &source, sample, 0, s.y.padded);
         memset(dx, 0, padded_floats(&s) * sizeof *dx);
         for (int y = 0; y < s.y.out; y++) {
-            struct window w = row_window(run, &s, source.data, y);
+            struct window_job w = row_window(run, &s, source.data, y);
             w.out = tensor_value(run, run->out) + out + (size_t)y * row;
             copy_gradient(run, out + (size_t)y * row, row, dz);
             if (run->step->kind == STEP_MAX_POOL) {
@@ -141,14 +141,14 @@ static void backward_slice(void *context, int slice, int worker)
     }
 }
 
-static void backward(struct step_run *run)
+static void backward(struct cpu_run *run)
 {
     prepare(run);
     run_slices(run, backward_slice);
 }
 
-const struct step_kernel cpu_max_pool = {need, forward, backward};
-const struct step_kernel cpu_average_pool = {need, forward, backward};
+const struct cpu_step_kernel cpu_max_pool = {need, forward, backward};
+const struct cpu_step_kernel cpu_average_pool = {need, forward, backward};
 
 /* ---- global average ---- */
 static struct step_need global_need(const struct plan *plan, const struct plan_step *step)
@@ -159,7 +159,7 @@ static struct step_need global_need(const struct plan *plan, const struct plan_s
 
 static void global_forward_slice(void *context, int slice, int worker)
 {
-    struct step_run *run = context;
+    struct cpu_run *run = context;
     const int channels = run->in->shape.c, width = run->in->width;
     const size_t floats = run->in->sample;
     float *with_epilogue = run->workspace->scratch[worker], *sums = with_epilogue + floats;
@@ -179,7 +179,7 @@ static void global_forward_slice(void *context, int slice, int worker)
     }
 }
 
-static void global_forward(struct step_run *run)
+static void global_forward(struct cpu_run *run)
 {
     run->slices = slice_count(0, run->pass->count);
     run_slices(run, global_forward_slice);
@@ -187,7 +187,7 @@ static void global_forward(struct step_run *run)
 
 static void global_backward_slice(void *context, int slice, int worker)
 {
-    struct step_run *run = context;
+    struct cpu_run *run = context;
     const size_t floats = run->in->sample, channels = (size_t)run->in->shape.c, pixels = floats / channels;
     float *dx = run->workspace->scratch[worker], *dz = dx + floats;
     int first, end;
@@ -202,10 +202,10 @@ static void global_backward_slice(void *context, int slice, int worker)
     }
 }
 
-static void global_backward(struct step_run *run)
+static void global_backward(struct cpu_run *run)
 {
     run->slices = slice_count(0, run->pass->count);
     run_slices(run, global_backward_slice);
 }
 
-const struct step_kernel cpu_global_pool = {global_need, global_forward, global_backward};
+const struct cpu_step_kernel cpu_global_pool = {global_need, global_forward, global_backward};
