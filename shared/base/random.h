@@ -3,6 +3,7 @@
 #ifndef SHARED_BASE_RANDOM_H
 #define SHARED_BASE_RANDOM_H
 
+#include "shared/base/host_device.h"
 #include <stdint.h>
 
 /* What a stream of numbers is for, so that two uses of one seed never share numbers. */
@@ -17,9 +18,10 @@ enum random_purpose {
 };
 
 /* out[4] = Philox4x32-10(counter[4], key[2]). */
-static inline void philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4])
+static inline HOST_DEVICE void philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4])
 {
     uint32_t c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3], k0 = key[0], k1 = key[1];
+    HOST_DEVICE_UNROLL
     for (int round = 0; round < 10; round++) {
         uint64_t p0 = (uint64_t)0xD2511F53u * c0, p1 = (uint64_t)0xCD9E8D57u * c2;
         c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;

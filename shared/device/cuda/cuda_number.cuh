@@ -7,6 +7,7 @@
 extern "C" {
 #include "shared/graph/graph.h"
 }
+#include "shared/graph/activation.h"
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <stdint.h>
@@ -97,52 +98,10 @@ static __device__ __forceinline__ float4 store4(__half *p, float4 v)
     return make_float4(load(p), load(p + 1), load(p + 2), load(p + 3));
 }
 
-/* activation_apply and activation_derivative of shared/graph/graph.h, the same arithmetic. */
+/* activation_apply for descriptions of layers that hold the activation as an int. */
 static __device__ __forceinline__ float activate(int activation, float alpha, float beta, float x)
 {
-    switch (activation) {
-    case ACTIVATION_RELU:
-        return x > 0 ? x : 0;
-    case ACTIVATION_LEAKY_RELU:
-        return x > 0 ? x : alpha * x;
-    case ACTIVATION_CLIP:
-        return x < alpha ? alpha : x > beta ? beta : x;
-    case ACTIVATION_HARD_SIGMOID: {
-        const float y = alpha * x + beta;
-        return y < 0 ? 0 : y > 1 ? 1 : y;
-    }
-    case ACTIVATION_HARD_SWISH: {
-        const float y = x / 6 + 0.5f;
-        return x * (y < 0 ? 0 : y > 1 ? 1 : y);
-    }
-    case ACTIVATION_SIGMOID:
-        return 1 / (1 + expf(-x));
-    default:
-        return x;
-    }
-}
-static __device__ __forceinline__ float activation_derivative(int activation, float alpha, float beta, float x)
-{
-    switch (activation) {
-    case ACTIVATION_RELU:
-        return x > 0;
-    case ACTIVATION_LEAKY_RELU:
-        return x > 0 ? 1 : alpha;
-    case ACTIVATION_CLIP:
-        return x > alpha && x < beta;
-    case ACTIVATION_HARD_SIGMOID: {
-        const float y = alpha * x + beta;
-        return y > 0 && y < 1 ? alpha : 0;
-    }
-    case ACTIVATION_HARD_SWISH:
-        return x < -3 ? 0 : x <= 3 ? x / 3 + 0.5f : 1;
-    case ACTIVATION_SIGMOID: {
-        const float y = 1 / (1 + expf(-x));
-        return y * (1 - y);
-    }
-    default:
-        return 1;
-    }
+    return activation_apply((enum activation)activation, alpha, beta, x);
 }
 
 /* The moments of some values: how many, their mean, the sum of their squared deviations from it. Merged pairwise they

@@ -6,16 +6,11 @@
 #define SHARED_DEVICE_CUDA_CUDA_RENDER_H
 
 #include "shared/augment/view.h"
+#include "shared/base/host_device.h"
 #include "shared/tensor/dtype.h"
 
 #ifdef __cplusplus
 extern "C" {
-#endif
-
-#ifdef __CUDACC__
-#define CUDA_EVERYWHERE __host__ __device__
-#else
-#define CUDA_EVERYWHERE
 #endif
 
 /* An image with the reduced levels that it has, packed: level after level, each [h, w, channels] as shared/augment's
@@ -27,7 +22,7 @@ struct cuda_picture {
 };
 
 /* Bytes of a level in a packed pyramid. */
-static inline CUDA_EVERYWHERE size_t cuda_level_bytes(int h, int w, int channels)
+static inline HOST_DEVICE size_t cuda_level_bytes(int h, int w, int channels)
 {
     return ((size_t)h * (size_t)w * (size_t)channels + PICTURE_ALIGNMENT - 1) / PICTURE_ALIGNMENT * PICTURE_ALIGNMENT;
 }

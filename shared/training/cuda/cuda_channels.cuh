@@ -138,7 +138,7 @@ template <int V> static __device__ __forceinline__ void clear(float *x)
 /* ---- reading a tensor completed: act(scale * x + shift) ---- */
 template <int V> struct epilogue {
     float scale[V], shift[V];
-    int activation;
+    enum activation activation;
     float alpha, beta;
 };
 
@@ -154,13 +154,13 @@ static __device__ __forceinline__ struct epilogue<V> epilogue_of(const struct cu
     return c;
 }
 
-/* One decision a vector, not one a value: of activate with a constant kind only the arithmetic is left. */
-template <int V, int KIND>
+/* One decision a vector, not one a value: of activation_apply with a constant kind only the arithmetic is left. */
+template <int V, enum activation KIND>
 static __device__ __forceinline__ void activate_vector(const struct epilogue<V> *c, float *x)
 {
 #pragma unroll
     for (int v = 0; v < V; v++)
-        x[v] = activate(KIND, c->alpha, c->beta, x[v]);
+        x[v] = activation_apply(KIND, c->alpha, c->beta, x[v]);
 }
 
 template <int V> static __device__ __forceinline__ void apply_epilogue(const struct epilogue<V> *c, float *x)
@@ -183,7 +183,7 @@ template <int V> static __device__ __forceinline__ void apply_epilogue(const str
 }
 
 /* g *= act'(scale * z + shift) */
-template <int V, int KIND>
+template <int V, enum activation KIND>
 static __device__ __forceinline__ void through_activation(const struct epilogue<V> *c, const float *z, float *g)
 {
 #pragma unroll

@@ -150,10 +150,10 @@ static __device__ __forceinline__ struct quad_epilogue quad_epilogue_of(const st
 }
 
 /* The rarer activations: one copy for all calls, so that they cost the common ones no registers. */
-static __device__ __noinline__ float4 quad_activate(int activation, float alpha, float beta, float4 x)
+static __device__ __noinline__ float4 quad_activate(enum activation activation, float alpha, float beta, float4 x)
 {
-    return make_float4(activate(activation, alpha, beta, x.x), activate(activation, alpha, beta, x.y),
-                       activate(activation, alpha, beta, x.z), activate(activation, alpha, beta, x.w));
+    return make_float4(activation_apply(activation, alpha, beta, x.x), activation_apply(activation, alpha, beta, x.y),
+                       activation_apply(activation, alpha, beta, x.z), activation_apply(activation, alpha, beta, x.w));
 }
 
 static __device__ __forceinline__ struct quad quad_apply_epilogue(const struct cuda_read *read,

@@ -26,8 +26,8 @@ struct cuda_read {
     const float *scale; /* [c] of the first student; NULL: no batch norm */
     const float *shift; /* [c] */
     size_t row_stride;  /* floats from one student's scale to the next one's */
-    int activation;     /* enum activation */
-    float alpha, beta;  /* of the activation */
+    enum activation activation;
+    float alpha, beta; /* of the activation */
 };
 
 /* The raw output of a forward step. Where a batch norm follows, each block hands in the moments of what it stored

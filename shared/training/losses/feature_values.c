@@ -2,6 +2,7 @@
  * both averaged over the windows of adaptive_avg_pool2d, and the way back for gradients. One task a sample. */
 #include "shared/training/cpu/cpu_training.h"
 
+#include "shared/graph/activation.h"
 #include "shared/tensor/half.h"
 
 #include <math.h>
