@@ -117,4 +117,37 @@ static __device__ __forceinline__ struct moments moments_merge(struct moments a,
     return both;
 }
 
+/* ---- dispatch over dtypes: the statement with T as the stored type ---- */
+/* What students train in: float or bfloat16. */
+#define DISPATCH_TYPE(dtype, T, ...) \
+    do {                             \
+        if ((dtype) == DTYPE_FP32) { \
+            typedef float T;         \
+            __VA_ARGS__;             \
+        } else {                     \
+            typedef bf16 T;          \
+            __VA_ARGS__;             \
+        }                            \
+    } while (0)
+
+/* What teachers compute in: those and half. The type's name is T. */
+#define FOR_DTYPE(type, ...)     \
+    switch (type) {              \
+    case DTYPE_FP16: {           \
+        typedef __half T;        \
+        __VA_ARGS__;             \
+        break;                   \
+    }                            \
+    case DTYPE_BF16: {           \
+        typedef __nv_bfloat16 T; \
+        __VA_ARGS__;             \
+        break;                   \
+    }                            \
+    default: {                   \
+        typedef float T;         \
+        __VA_ARGS__;             \
+        break;                   \
+    }                            \
+    }
+
 #endif

@@ -11,22 +11,12 @@
 #ifndef SHARED_TRAINING_CUDA_CUDA_CHANNELS_CUH
 #define SHARED_TRAINING_CUDA_CUDA_CHANNELS_CUH
 
-#include "shared/device/cuda/cuda_number.cuh"
 #include "shared/training/cuda/cuda_step.h"
+#include "shared/training/cuda/cuda_vector.cuh"
 
 enum { CHANNEL_THREADS = 256, MAX_VECTORS = 64 };
 
-/* Runs a launch with TI and TO the types of the input's and the output's elements, and with V channels a vector. */
-#define DISPATCH_TYPE(dtype, T, ...) \
-    do {                             \
-        if ((dtype) == DTYPE_FP32) { \
-            typedef float T;         \
-            __VA_ARGS__;             \
-        } else {                     \
-            typedef bf16 T;          \
-            __VA_ARGS__;             \
-        }                            \
-    } while (0)
+/* Runs a launch with TI and TO the types of the input's and the output's elements, and with V channels per vector. */
 #define DISPATCH_TYPES(in, out, ...) DISPATCH_TYPE(in, TI, DISPATCH_TYPE(out, TO, __VA_ARGS__))
 #define DISPATCH_WIDTH(width, ...) \
     do {                           \
@@ -94,45 +84,6 @@ template <int V> static __device__ __forceinline__ struct place place_of(int cha
     p.channel = p.first + (threadIdx.x - p.lane * vectors) * V;
     p.active = p.lane < p.lanes && p.channel < channels;
     return p;
-}
-
-/* ---- vectors of V channels ---- */
-template <int V, typename T> static __device__ __forceinline__ void load_vector(const T *p, float *x)
-{
-    if (V == 4) {
-        const float4 v = load4(p);
-        x[0] = v.x, x[1 % V] = v.y, x[2 % V] = v.z, x[3 % V] = v.w;
-    } else {
-        x[0] = load(p);
-    }
-}
-/* x becomes what was stored. */
-template <int V, typename T> static __device__ __forceinline__ void store_vector(T *p, float *x)
-{
-    if (V == 4) {
-        const float4 v = store4(p, make_float4(x[0], x[1 % V], x[2 % V], x[3 % V]));
-        x[0] = v.x, x[1 % V] = v.y, x[2 % V] = v.z, x[3 % V] = v.w;
-    } else {
-        x[0] = store(p, x[0]);
-    }
-}
-/* Rows of parameters have any alignment. */
-template <int V> static __device__ __forceinline__ void load_row(const float *row, float absent, float *x)
-{
-#pragma unroll
-    for (int v = 0; v < V; v++)
-        x[v] = absent;
-    if (!row)
-        return;
-#pragma unroll
-    for (int v = 0; v < V; v++)
-        x[v] = row[v];
-}
-template <int V> static __device__ __forceinline__ void clear(float *x)
-{
-#pragma unroll
-    for (int v = 0; v < V; v++)
-        x[v] = 0;
 }
 
 /* ---- reading a tensor completed: act(scale * x + shift) ---- */

@@ -6,8 +6,8 @@
 #ifndef SHARED_TRAINING_CUDA_CUDA_QUAD_CUH
 #define SHARED_TRAINING_CUDA_CUDA_QUAD_CUH
 
-#include "shared/device/cuda/cuda_number.cuh"
 #include "shared/training/cuda/cuda_step.h"
+#include "shared/training/cuda/cuda_vector.cuh"
 
 struct quad {
     float v[4];
@@ -52,8 +52,7 @@ static __device__ __forceinline__ struct quad quad_load(const T *p, enum quad_ac
 {
     struct quad q = quad_zero();
     if (access == QUAD_VECTOR) {
-        const float4 v = load4(p);
-        q.v[0] = v.x, q.v[1] = v.y, q.v[2] = v.z, q.v[3] = v.w;
+        load_vector<4>(p, q.v);
     } else {
 #pragma unroll
         for (int i = 0; i < 4; i++)
@@ -68,8 +67,7 @@ template <typename T>
 static __device__ __forceinline__ struct quad quad_store(T *p, struct quad q, enum quad_access access, int valid)
 {
     if (access == QUAD_VECTOR) {
-        const float4 v = store4(p, make_float4(q.v[0], q.v[1], q.v[2], q.v[3]));
-        q.v[0] = v.x, q.v[1] = v.y, q.v[2] = v.z, q.v[3] = v.w;
+        store_vector<4>(p, q.v);
     } else {
 #pragma unroll
         for (int i = 0; i < 4; i++)

@@ -54,19 +54,19 @@ struct tiling {
     struct divisor by_columns, by_rows, by_width, by_height;
 };
 
-/* A tile: its first sample, and its place in the image in jobs. */
-struct tile {
+/* Where a tile begins: its first sample, and its place in the image in jobs. */
+struct corner {
     int sample, y, x;
 };
 
-static __device__ __forceinline__ struct tile tile_of(const struct tiling *t, int index)
+static __device__ __forceinline__ struct corner corner_of(const struct tiling *t, int index)
 {
-    struct tile tile;
+    struct corner corner;
     const int of_image = index % (t->down * t->across);
-    tile.sample = index / (t->down * t->across) * t->samples;
-    tile.y = of_image / t->across * t->height;
-    tile.x = of_image % t->across * t->width;
-    return tile;
+    corner.sample = index / (t->down * t->across) * t->samples;
+    corner.y = of_image / t->across * t->height;
+    corner.x = of_image % t->across * t->width;
+    return corner;
 }
 
 /* A position of a tile: a pixel of the batch. Outside of the images it is the nearest pixel, which may be read, so that
@@ -107,6 +107,76 @@ static __device__ __forceinline__ void share_weights(const struct depthwise *d, 
             weights[t * pitch + v] = from[v * TAPS + t];
 }
 
+/* What a tile in shared memory is made of: load fetches N values and what they need besides, finish makes them what the
+ * tile holds. */
+template <typename T, int V> struct input_source { /* the completed input */
+    const T *in;
+    struct epilogue<V> epilogue;
+
+    template <int N>
+    __device__ __forceinline__ void load(const struct position (&q)[N], int channels, float (&x)[N][V],
+                                         float (&)[N][V]) const
+    {
+#pragma unroll
+        for (int i = 0; i < N; i++)
+            load_vector<V>(in + q[i].pixel * channels, x[i]);
+    }
+    __device__ __forceinline__ void finish(float *x, const float *) const
+    {
+        apply_epilogue<V>(&epilogue, x);
+    }
+};
+
+template <typename T, int V> struct gradient_source { /* dz of the output */
+    const T *gradient, *values;
+    struct derivative<V> derivative;
+
+    template <int N>
+    __device__ __forceinline__ void load(const struct position (&q)[N], int channels, float (&dz)[N][V],
+                                         float (&z)[N][V]) const
+    {
+#pragma unroll
+        for (int i = 0; i < N; i++) {
+            load_vector<V>(gradient + q[i].pixel * channels, dz[i]);
+            clear<V>(z[i]);
+        }
+        if (derivative.norm)
+#pragma unroll
+            for (int i = 0; i < N; i++)
+                load_vector<V>(values + q[i].pixel * channels, z[i]);
+    }
+    __device__ __forceinline__ void finish(float *dz, const float *z) const
+    {
+        through_derivative<V>(&derivative, z, dz);
+    }
+};
+
+/* Fills the tile whose first position lies at (y, x) of images of h x width, zeros outside of them, with N loads in
+ * flight per thread. */
+template <int V, int N, typename SOURCE>
+static __device__ __forceinline__ void fill_tile(const struct tiling *t, const struct place *p, const SOURCE &source,
+                                                 int sample, int y, int x, const struct window *w, int h, int width,
+                                                 float *to)
+{
+    const int pitch = t->vectors * V;
+    for (int first = p->lane; p->active && first < t->positions; first += N * p->lanes) {
+        float value[N][V], rest[N][V];
+        struct position q[N];
+#pragma unroll
+        for (int i = 0; i < N; i++)
+            q[i] = position_of(t, first + i * p->lanes, sample, y, x, w, h, width);
+        source.load(q, w->channels, value, rest);
+#pragma unroll
+        for (int i = 0; i < N; i++) {
+            source.finish(value[i], rest[i]);
+            if (!q[i].inside)
+                clear<V>(value[i]);
+            if (first + i * p->lanes < t->positions)
+                store_vector<V>(to + (first + i * p->lanes) * pitch, value[i]);
+        }
+    }
+}
+
 /* ---- forward ---- */
 template <typename T, int V, int K, int S>
 static __global__ void __launch_bounds__(CHANNEL_THREADS, 2) forward_tiles(struct depthwise d, struct tiling t)
@@ -122,27 +192,14 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 2) forward_tiles(struc
     tally_clear(&tally);
     share_weights<V, K * K>(&d, &p, weights, pitch);
     for (int index = blockIdx.x; index < t.tiles; index += gridDim.x) {
-        const struct tile tile = tile_of(&t, index);
-        const struct epilogue<V> epilogue = epilogue_of<V>(&d.read, &p); /* not kept: registers are short */
+        const struct corner tile = corner_of(&t, index);
+        /* the epilogue is read for every tile: registers are short */
+        const struct input_source<T, V> source = {
+            in, win->channels, epilogue_of<V>(&d.read, &p)
+        };
         __syncthreads();
-        for (int first = p.lane; p.active && first < t.positions; first += LOADS * p.lanes) {
-            float x[LOADS][V];
-            struct position q[LOADS];
-#pragma unroll
-            for (int i = 0; i < LOADS; i++) {
-                q[i] = position_of(&t, first + i * p.lanes, tile.sample, tile.y * S - win->y.pad,
-                                   tile.x * S - win->x.pad, win, win->y.in, win->x.in);
-                load_vector<V>(in + q[i].pixel * win->channels, x[i]);
-            }
-#pragma unroll
-            for (int i = 0; i < LOADS; i++) {
-                apply_epilogue<V>(&epilogue, x[i]);
-                if (!q[i].inside)
-                    clear<V>(x[i]);
-                if (first + i * p.lanes < t.positions)
-                    store_vector<V>(mine + (first + i * p.lanes) * pitch, x[i]);
-            }
-        }
+        fill_tile<V, LOADS>(&t, &p, source, tile.sample, tile.y * S - win->y.pad, tile.x * S - win->x.pad, win,
+                            win->y.in, win->x.in, mine);
         __syncthreads();
         float w[K * K][V];
 #pragma unroll
@@ -206,32 +263,13 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 2) backward_tiles(stru
     share_weights<V, K * K>(&d, &p, weights, pitch);
     clear<K * K * V>(dw[0]);
     for (int index = blockIdx.x; index < t.tiles; index += gridDim.x) {
-        const struct tile tile = tile_of(&t, index);
+        const struct corner tile = corner_of(&t, index);
         __syncthreads();
-        const struct derivative<V> derivative = derivative_of<V>(&d.derivative, &p);
-        for (int first = p.lane; p.active && first < t.positions; first += GRADIENT_LOADS * p.lanes) {
-            float dz[GRADIENT_LOADS][V], z[GRADIENT_LOADS][V];
-            struct position q[GRADIENT_LOADS];
-#pragma unroll
-            for (int i = 0; i < GRADIENT_LOADS; i++) {
-                q[i] = position_of(&t, first + i * p.lanes, tile.sample, tile.y + win->y.pad / S + LOW,
-                                   tile.x + win->x.pad / S + LOW, win, win->y.out, win->x.out);
-                load_vector<V>(gradient + q[i].pixel * win->channels, dz[i]);
-                clear<V>(z[i]);
-            }
-            if (derivative.norm)
-#pragma unroll
-                for (int i = 0; i < GRADIENT_LOADS; i++)
-                    load_vector<V>(values + q[i].pixel * win->channels, z[i]);
-#pragma unroll
-            for (int i = 0; i < GRADIENT_LOADS; i++) {
-                through_derivative<V>(&derivative, z[i], dz[i]);
-                if (!q[i].inside)
-                    clear<V>(dz[i]);
-                if (first + i * p.lanes < t.positions)
-                    store_vector<V>(mine + (first + i * p.lanes) * pitch, dz[i]);
-            }
-        }
+        const struct gradient_source<T, V> source = {
+            gradient, values, win->channels, derivative_of<V>(&d.derivative, &p)
+        };
+        fill_tile<V, GRADIENT_LOADS>(&t, &p, source, tile.sample, tile.y + win->y.pad / S + LOW,
+                                     tile.x + win->x.pad / S + LOW, win, win->y.out, win->x.out, mine);
         __syncthreads();
         for (int job = p.lane; p.active && job < t.jobs; job += p.lanes) {
             float z[S * S][V];
