@@ -1,4 +1,4 @@
-/* Opens and closes a GPU, and puts CUDA's errors into words. */
+/* Opens and closes a GPU. Stands on cuda_memory.c, which stands on cuda_error.c. */
 #include "shared/device/cuda/cuda_device.h"
 
 #include <stdio.h>
@@ -6,25 +6,7 @@
 
 enum { OLDEST_CAPABILITY = 75 };
 
-enum status cuda_check(cudaError_t result, const char *what, struct error *err)
-{
-    if (result == cudaSuccess)
-        return STATUS_OK;
-    cudaGetLastError(); /* so that the next launch is not blamed for it */
-    if (result == cudaErrorNoKernelImageForDevice)
-        return error_set(err, STATUS_CONFIG, NULL,
-                         "%s: this build has no code for this GPU: build with CUDA_ARCHS set to its compute capability",
-                         what);
-    return error_set(err, STATUS_INTERNAL, NULL, "%s: the GPU reports: %s (%s)", what, cudaGetErrorString(result),
-                     cudaGetErrorName(result));
-}
-
-enum status cuda_launched(const char *kernel, struct error *err)
-{
-    return cuda_check(cudaGetLastError(), kernel, err);
-}
-
-/* Capability as 75 for 7.5; 0 when it cannot be had. */
+/* Capability as 75 for 7.5; 0 if it is not available. */
 static int capability_of(int index)
 {
     int major = 0, minor = 0;
