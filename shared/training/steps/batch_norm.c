@@ -1,4 +1,5 @@
-/* Batch norm: from sums over slices to the statistics and gradient coefficients that readers and makers apply. */
+/* Batch norm: turns the sums of the slices into the statistics and gradient coefficients that the steps apply when they
+ * read a tensor or its gradient. */
 #include "shared/training/cpu/cpu_run.h"
 
 #include <math.h>
@@ -12,8 +13,8 @@ static void publish(const struct cpu_run *run, const struct cpu_tensor *t, int r
         t->rows[row][i] = value;
 }
 
-/* Mean and sum of squared deviations of a channel over the batch: slices merged in order (Chan, Golub, LeVeque 1979).
- */
+/* Mean and sum of squared deviations of a channel over the batch. Slices are merged in order (Chan, Golub, LeVeque
+ * 1979). */
 static void merge_slices(const struct cpu_run *run, int channel, double *mean, double *squares)
 {
     double count = 0;
@@ -45,7 +46,7 @@ void finish_statistics(struct cpu_run *run)
         if (run->pass->training) {
             double squares, unbiased;
             merge_slices(run, c, &mean, &squares);
-            variance = squares > 0 ? squares / count : 0 * squares; /* a NaN stays one */
+            variance = squares > 0 ? squares / count : 0 * squares; /* a NaN stays a NaN */
             unbiased = count > 1 ? variance * count / (count - 1) : variance;
             running_mean[c] += norm->momentum * ((float)(mean + bias) - running_mean[c]);
             running_var[c] += norm->momentum * ((float)unbiased - running_var[c]);
@@ -76,7 +77,7 @@ void finish_gradient(struct cpu_run *run)
         }
         double inverse = (double)t->rows[PLAN_INVERSE_STD][c], mean = (double)t->rows[PLAN_MEAN][c];
         double a = (double)t->rows[PLAN_SCALE][c];
-        /* running statistics are constants: then only the scale is left */
+        /* running statistics are constants: only the scale is left */
         double b = run->pass->training ? -a * inverse * inverse * product / count : 0;
         double d = run->pass->training ? -a * sum / count - b * mean : 0;
         gradients[norm->weight + (size_t)c] = (float)(product * inverse);

@@ -1,4 +1,4 @@
-/* Steps that move values without weights: add, concat, copy. Backward runs once for every input. */
+/* Steps that move values and have no weights: add, concat, copy. Backward runs once for every input. */
 #include "shared/training/cpu/cpu_tiles.h"
 
 #include <string.h>
@@ -93,7 +93,7 @@ static void concat_backward(struct cpu_run *run)
 const struct cpu_step_kernel cpu_concat = {tile_need, concat_forward, concat_backward};
 
 /* ---- copy ---- */
-/* A copy that flattens brings the sample into C, H, W order. */
+/* A copy that flattens puts the sample into C, H, W order. */
 static bool reorders(const struct cpu_run *run)
 {
     return run->in->shape.h * run->in->shape.w != run->out->shape.h * run->out->shape.w;

@@ -1,10 +1,11 @@
-/* Convolutions: for each tap row one long matrix product over a strip of the padded input, which is never copied to
- * columns: the window's positions in a row are a fixed stride apart, and a tap row of all channels is contiguous. */
+/* Convolutions as matrix products over a strip of the padded input (cpu_strip.h): one long product for each row of
+ * taps. Nothing is copied to columns, because the positions of the window in a row are a fixed stride apart and the
+ * channels of a row of taps are one run of memory. */
 #include "shared/training/cpu/cpu_strip.h"
 
 #include <string.h>
 
-/* Is a tap row one run of memory? Groups and dilation leave gaps in it. */
+/* Groups and dilation leave gaps in a row of taps: it is then one run of memory per tap. */
 static bool contiguous(const struct window_shape *s)
 {
     return s->groups == 1 && s->x.dilation == 1;
@@ -26,7 +27,7 @@ static struct step_need need(const struct plan *plan, const struct plan_step *st
     return need;
 }
 
-/* Element (tap, i, o) of group 0: from[o][i][tap]. Its taps are in the order of workspace->taps. */
+/* Element (tap, i, o) of group 0 is from[o][i][tap]. The taps are in the order of workspace->taps. */
 static struct weight_matrix forward_matrix(const struct cpu_run *run, const struct window_shape *s)
 {
     const size_t taps = (size_t)s->taps;
@@ -66,7 +67,7 @@ static void convolve(const struct cpu_run *run, const struct window_shape *s, co
 }
 
 /* ---- backward ---- */
-/* gradient[group][tap, i][o] += sum over the strip's pixels of source * dz */
+/* gradient[group][tap, i][o] += the sum over the strip's pixels of source * dz */
 static void weigh(const struct cpu_run *run, const struct window_shape *s, const struct strip *source,
                   const struct strip *dz, int first, int rows, float *gradient)
 {
@@ -93,7 +94,7 @@ static void weigh(const struct cpu_run *run, const struct window_shape *s, const
             }
 }
 
-/* The weights of one phase, where pack_phases has put them. Phases follow each other in y, then x, then groups. */
+/* Packs the weights of every phase (cpu_strip.h): phases in the order of y, then x; in each the groups. */
 static void pack_phases(struct cpu_run *run, const struct window_shape *s)
 {
     const size_t taps = (size_t)s->taps, group_weights = strip_weights(s) / (size_t)s->groups;
@@ -114,7 +115,7 @@ static void pack_phases(struct cpu_run *run, const struct window_shape *s)
         }
 }
 
-/* dx[rows first to end of the input] from the gradient strip. */
+/* dx = the gradient of input rows [first, end) from the gradient strip. */
 static void spread(const struct cpu_run *run, const struct window_shape *s, const struct strip *dz, int first, int end,
                    float *dx)
 {

@@ -1,4 +1,4 @@
-/* Depthwise convolutions, over the same strips as cpu_conv.c; every channel has its own window. */
+/* Depthwise convolutions over the strips of cpu_strip.h: every channel has a window of its own. */
 #include "shared/training/cpu/cpu_strip.h"
 
 #include <string.h>
@@ -22,7 +22,7 @@ static void pack(struct cpu_run *run, int taps, int channels)
                 from[(size_t)c * (size_t)taps + (size_t)run->workspace->taps[t]];
 }
 
-/* The window over `rows` output rows from `first`; out is left to the caller. */
+/* The window over `rows` output rows from `first`. The caller sets out. */
 static struct window_job source_window(const struct cpu_run *run, const struct window_shape *s,
                                        const struct strip *source, int first, int rows)
 {
@@ -59,7 +59,7 @@ static void weigh(const struct cpu_run *run, const struct window_shape *s, const
     run->kernels->window_weights(&w, gradient);
 }
 
-/* Taps, offsets and weights by phase (see cpu_strip.h): phases follow each other in y, then x. */
+/* Taps, offsets and weights of every phase (cpu_strip.h): phases in the order of y, then x. */
 static void pack_phases(struct cpu_run *run, const struct window_shape *s)
 {
     ptrdiff_t *offsets = run->workspace->offsets + s->taps;
@@ -77,7 +77,7 @@ static void pack_phases(struct cpu_run *run, const struct window_shape *s)
     pack(run, s->taps, s->in);
 }
 
-/* dx[rows first to end of the input] from the gradient strip. */
+/* dx = the gradient of input rows [first, end) from the gradient strip. */
 static void spread(const struct cpu_run *run, const struct window_shape *s, const struct strip *dz, int first, int end,
                    float *dx)
 {

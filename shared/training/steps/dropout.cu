@@ -5,7 +5,7 @@
 #include "shared/training/steps/dropout.h"
 #include "shared/training/cuda/cuda_channel_sums.cuh"
 
-/* The mask's parameters, of every student. */
+/* What the masks of all students are made from. */
 struct mask {
     const uint32_t *cursor;             /* the epoch inputs' */
     const struct step_scalars *scalars; /* [steps][students] */

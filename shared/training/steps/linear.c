@@ -2,11 +2,11 @@
  * are read once and their gradient needs no partial sums. */
 #include "shared/training/cpu/cpu_run.h"
 
-enum { BLOCK = 64 /* features a task, a multiple of all vectors */ };
+enum { BLOCK = 64 /* features per task: a multiple of every vector length */ };
 
 struct linear {
     int in, out, pixels, channels; /* in = channels * pixels */
-    float *a;                      /* [batch, in] completed inputs, in the order of memory (h, w, c) */
+    float *a;                      /* [batch, in] completed inputs, in memory order (h, w, c) */
     float *dx;                     /* [batch, in] */
     float *dz;                     /* [batch, out] */
 };
@@ -35,7 +35,7 @@ static struct step_need need(const struct plan *plan, const struct plan_step *st
     };
 }
 
-/* Row (pixel, channel) of the matrix belongs to column (channel, pixel) of PyTorch's weight [out, channel * pixel]. */
+/* Row (pixel, channel) of the matrix is column (channel, pixel) of PyTorch's weight [out, channel * pixel]. */
 static struct weight_matrix matrix_of(const struct cpu_run *run, const struct linear *l)
 {
     for (int pixel = 0; pixel < l->pixels; pixel++)
@@ -139,7 +139,7 @@ static void give_slice(void *context, int slice, int worker)
     give_gradient(run, slice, l.dx + at, at, (size_t)(end - first) * (size_t)l.in);
 }
 
-/* packed[panel of features][out][lane]: the transpose, whose columns are features in the order of memory. */
+/* packed[panel of features][out][lane]: the transpose; its columns are features in memory order. */
 static void pack_transposed(void *context, int panel, int worker)
 {
     struct cpu_run *run = context;

@@ -1,8 +1,7 @@
-/* Convolutions of one pixel with stride 1: a matrix product over all pixels of the batch, in tiles that stay in cache.
- */
+/* Pointwise convolutions: a matrix product over all pixels of the batch, in tiles that stay in the cache. */
 #include "shared/training/cpu/cpu_run.h"
 
-enum { TILE_FLOATS = 65536, TILE_STEP = 42 /* a multiple of the register blocks' rows, 14 and 6 */ };
+enum { TILE_FLOATS = 65536, TILE_STEP = 42 /* a multiple of the rows of gemm's register blocks, 14 and 6 */ };
 
 struct pointwise {
     int in, out; /* channels */

@@ -1,4 +1,4 @@
-/* Max and average pooling. Nothing is stored for backward: it searches for the largest values again. */
+/* Max and average pooling. Forward stores nothing for backward, which searches for the largest values again. */
 #include "shared/training/cpu/cpu_strip.h"
 
 #include <math.h>
@@ -6,7 +6,7 @@
 
 enum { STRIP_FLOATS = 16384 };
 
-/* Both pools walk over the whole padded sample, a strip at a time. */
+/* Both pools work on a whole padded sample, one output row at a time. */
 static struct window_shape pool_shape(const struct plan *plan, const struct plan_step *step)
 {
     struct window_shape s = window_shape_of(plan, step, STRIP_FLOATS);
@@ -45,7 +45,8 @@ static struct window_job row_window(const struct cpu_run *run, const struct wind
     };
 }
 
-/* Positions of window number `at` that count for an average: those inside of the input, with its padding or without. */
+/* The positions of window number `at` that count for an average along one axis: those inside the input, with or without
+ * its padding. */
 static int positions(const struct strip_axis *a, int pad_after, int at, bool with_padding)
 {
     int first = at * a->stride - a->pad, end = first + a->kernel, last = a->in;
@@ -57,7 +58,7 @@ static int positions(const struct strip_axis *a, int pad_after, int at, bool wit
     return (end < last ? end : last) - first;
 }
 
-/* Divides the row by the number of positions of each window. */
+/* Divides every value of the row by the number of positions of its window. */
 static void divide_row(const struct cpu_run *run, const struct window_shape *s, int y, float *row)
 {
     const struct node *node = run->node;
