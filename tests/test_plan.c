@@ -254,7 +254,7 @@ static void what_cannot_be_trained(void **state)
     (void)state;
     graph_init(&graph);
     int at = net_conv(&graph, net_input(&graph, 3, 6, 6), (struct net_window){.out = 8});
-    refuses(&graph, "one a class");
+    refuses(&graph, "one per class");
     const struct node multiply = node_default(OP_MULTIPLY), softmax = node_default(OP_SOFTMAX);
     struct node pad = node_default(OP_PAD);
     net_linear(&graph, net_node(&graph, &multiply, (int[]){at, at}, 2), 3, true);

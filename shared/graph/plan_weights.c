@@ -1,4 +1,4 @@
-/* A plan's weights in and out of a graph, and its description. */
+/* Copies a plan's weights from and into a graph, and describes a plan. */
 #define _GNU_SOURCE
 #include "shared/graph/plan.h"
 
@@ -26,7 +26,7 @@ void plan_scatter_weights(const struct plan *plan, struct graph *graph, const fl
 
 static const char *const step_names[STEP_KIND_COUNT] = {
     [STEP_CONV] = "conv",
-    [STEP_POINTWISE] = "conv", /* the reader sees one operator, whichever kernels compute it */
+    [STEP_POINTWISE] = "conv", /* the same operator, whichever kernels compute it */
     [STEP_DEPTHWISE] = "depthwise",
     [STEP_LINEAR] = "linear",
     [STEP_MAX_POOL] = "max_pool",

@@ -1,8 +1,8 @@
-/* Training on a device: one table with a sub-table for each job, filled by the file that does it. The CPU's is complete
- * and the reference of CUDA's.
+/* Training on a device: one table, with a sub-table for each job that is filled by the file that does the job. The
+ * CPU's table is complete and the reference for CUDA's.
  *
- * No call here allocates but prepare, so that a whole training step can be captured as one graph. Results never depend
- * on the number of threads: partial sums are per sample or per fixed slice and added in order. */
+ * Of these calls only prepare allocates, so that a whole training step can be captured as one graph. Results never
+ * depend on the number of threads: partial sums are per sample or per fixed slice, and are added in order. */
 #ifndef SHARED_TRAINING_TRAINING_H
 #define SHARED_TRAINING_TRAINING_H
 
@@ -10,68 +10,69 @@
 #include "shared/graph/plan.h"
 #include "shared/training/losses/losses.h"
 
-/* Students that are trained side by side share the data and the structure; each has its own weights, loss parameters,
- * learning rates and dropout masks. */
+/* The most students that are trained side by side. They share the data and the structure; each has its own weights,
+ * loss parameters, learning rates and dropout masks. */
 enum { TRAINING_MAX_STUDENTS = 64 };
 
-/* A network's memory on the device: for every student one copy of each array, one after the other; offsets in the plan
- * count from a copy's start. The network's input is shared: it lies in the first student's copy. All device memory. */
+/* The memory of a network on the device: one copy of each array per student, one copy after the other. Offsets in the
+ * plan count from the beginning of a copy. The network's input is shared: it lies in the first student's copy. All of
+ * it is device memory. */
 struct network_memory {
     int students;               /* 1 <= students <= TRAINING_MAX_STUDENTS */
     void *values;               /* [students][plan->value_count] of plan->dtype */
     void *gradients;            /* [students][plan->gradient_count] of plan->dtype */
     float *parameters;          /* [students][plan->parameter_count] */
-    float *parameter_gradients; /* [students][plan->parameter_count], written by backward (not accumulated) */
-    float *state;               /* [students][plan->state_count] running statistics, updated by forward in training */
+    float *parameter_gradients; /* [students][plan->parameter_count]; backward overwrites them */
+    float *state;               /* [students][plan->state_count] running statistics; forward updates them in training */
     float *statistics;          /* [students][plan->statistics_count] */
-    void *workspace;            /* training's own, made by network_prepare */
+    void *workspace;            /* private to the backend, made by network_ops.prepare */
 };
 
 /* ---- the epoch inputs ---- */
-/* What a step reads that no other step does, for one student. */
+/* What one step reads for one student, and no other step does. */
 struct step_scalars {
-    uint64_t seed;                        /* dropout: masks are functions of (seed, step, layer, element) */
-    uint64_t step;                        /* optimiser steps before this one */
+    uint64_t seed;                        /* for dropout: masks are functions of (seed, step, layer, element) */
+    uint64_t step;                        /* number of optimiser steps before this one */
     double learning_rate;                 /* of this step */
     double correction1, root_correction2; /* Adam: 1 - beta1^(step + 1), sqrt(1 - beta2^(step + 1)) */
     float weights[LOSS_MAX_TERMS];        /* of the loss terms */
-    uint32_t rows[LOSS_MAX_TERMS];        /* a term on features sees the step's first rows[i] slots: those whose views
-                                      have what it needs stand in front. At most the step's slots, of which the last
-                                      step of a pass may have fewer than a batch. Terms on logits see all. */
+    uint32_t rows[LOSS_MAX_TERMS];        /* a term on features sees the first rows[i] slots of the step: views that
+                                           * have what the term needs come first. At most the step's slots; the last
+                                           * step of a pass may have fewer than a batch. Terms on logits see all. */
 };
 
-/* All that the steps of a pass over the data read from the host, uploaded once a pass, so that no step waits for the
- * host and one recorded step serves them all. Step s works on slots [s * batch, s * batch + count). Device memory.
- * shared/training/epoch_inputs.h makes and fills epoch inputs. */
+/* Everything that the steps of a pass over the data read from the host. It is uploaded once per pass, so that no step
+ * waits for the host and one captured step serves them all. Step s works on slots [s * batch, s * batch + count).
+ * Device memory. shared/training/epoch_inputs.h makes and fills epoch inputs. */
 struct epoch_inputs {
     int batch, students, classes;
     size_t capacity;              /* slots, a multiple of batch */
-    uint32_t *cursor;             /* [1] s, the step in hand; advance moves it on */
+    uint32_t *cursor;             /* [1] s, the current step; advance increments it */
     struct view *views;           /* [capacity] */
     uint32_t *samples;            /* [capacity] indices of images */
-    uint32_t *numbers;            /* [capacity] which of its sample's views each is */
+    uint32_t *numbers;            /* [capacity] which view of its sample each slot is */
     int32_t *labels;              /* [capacity], -1: the sample has no label */
     float *teacher;               /* [capacity, classes] the teacher's logits, or NULL */
     struct step_scalars *scalars; /* [capacity / batch, students] */
-    int32_t *predictions;         /* [students, capacity] written by metrics: the classes of the largest logits */
-    /* pictures mixed of two (mixup, cutmix); all NULL where the recipe mixes nothing */
-    struct view_mix *mixes;     /* [capacity]; of VIEW_MIX_NONE the partner is the sample itself */
+    int32_t *predictions;         /* [students, capacity] written by metrics: the class with the largest logit */
+    /* mixed pictures (mixup, cutmix); all NULL if the recipe does not mix */
+    struct view_mix *mixes;     /* [capacity]; for VIEW_MIX_NONE the partner is the sample itself */
     struct view *partner_views; /* [capacity] of the other picture */
     uint32_t *partners;         /* [capacity] indices of images */
     int32_t *partner_labels;    /* [capacity] */
 };
 
-/* Host memory that the device writes to while the host reads: how far a pass has come. */
+/* Host memory that the device writes to and the host reads: the progress of a pass. */
 struct mailbox {
     volatile uint64_t steps; /* steps done since the cursor was 0 */
-    volatile double loss;    /* METRIC_LOSS of the first student after them */
-    volatile double samples; /* METRIC_SAMPLES of it */
+    volatile double loss;    /* METRIC_LOSS of the first student after these steps */
+    volatile double samples; /* METRIC_SAMPLES of the first student */
 };
 
 struct pass {
     int count;                         /* samples in this batch, 1 <= count <= plan->batch */
-    bool training;                     /* batch statistics and dropout; otherwise running statistics */
-    const struct epoch_inputs *inputs; /* dropout in training reads the scalars; otherwise it may be NULL */
+    bool training;                     /* true: batch statistics and dropout; false: running statistics */
+    const struct epoch_inputs *inputs; /* in training dropout reads the scalars; otherwise it may be NULL */
 };
 
 /* ---- optimiser ---- */
@@ -80,70 +81,75 @@ struct optimizer { /* double, as PyTorch's scalars */
     enum optimizer_kind kind;
     double weight_decay, momentum, beta1, beta2, epsilon;
     bool nesterov;
-    double clip; /* 0: none; otherwise gradients are scaled by min(1, clip / (norm + 1e-6)) as clip_grad_norm_ */
+    double clip; /* 0: no clipping; otherwise gradients are multiplied by min(1, clip / (norm + 1e-6)), as
+                  * clip_grad_norm_ does */
 };
 struct optimizer_memory { /* device memory, [students, count] each */
     float *parameters, *gradients;
-    float *first, *second; /* moments; SGD: first is the momentum buffer */
-    double *norm;          /* [students] gets the gradient norm before clipping */
+    float *first, *second; /* moments; for SGD first is the momentum buffer */
+    double *norm;          /* [students] gets the norm of the gradient before clipping */
 };
 
-/* What a pass over data adds up on the device; downloaded once an epoch. */
+/* What a pass over the data adds up on the device; downloaded once per epoch. */
 enum {
     METRIC_LOSS,
     METRIC_CORRECT,
     METRIC_LABELLED,
     METRIC_AGREE,
     METRIC_SAMPLES,
-    METRIC_TERMS,                                /* of each term the sum of value * rows */
-    METRIC_ROWS = METRIC_TERMS + LOSS_MAX_TERMS, /* of each term the rows that it saw */
+    METRIC_TERMS,                                /* for each term the sum of value * rows */
+    METRIC_ROWS = METRIC_TERMS + LOSS_MAX_TERMS, /* for each term the rows that it saw */
     METRIC_COUNT = METRIC_ROWS + LOSS_MAX_TERMS
 };
 
 /* ---- the tables ---- */
 struct network_ops {
-    /* Makes and frees the workspace of a plan: once, before the first pass. STATUS_CONFIG: an dtype that the
-     * backend does not compute with. */
+    /* Makes and frees the workspace of a plan, once, before the first pass. STATUS_CONFIG: the backend does not compute
+     * in plan->dtype. */
     enum status (*prepare)(struct device *device, const struct plan *plan, int students, void **workspace,
                            struct error *err);
     void (*release)(struct device *device, void *workspace);
-    /* Runs steps [first, last) of the plan, forward; or last-1 down to first, backward. Backward expects dL/dlogits in
-     * the output tensor's gradient (float, whatever plan->dtype). */
+    /* Run steps [first, last) of the plan: forward in this order, backward from last - 1 down to first. backward
+     * expects dL/dlogits in the output tensor's gradient (float, whatever plan->dtype is). */
     enum status (*forward)(struct device *device, const struct plan *plan, const struct network_memory *memory,
                            const struct pass *pass, int first, int last, struct error *err);
     enum status (*backward)(struct device *device, const struct plan *plan, const struct network_memory *memory,
                             const struct pass *pass, int first, int last, struct error *err);
 };
 
-/* Losses and metrics, on the epoch inputs' step in hand. */
+/* Losses and metrics of the current step of the epoch inputs. */
 struct loss_ops {
-    /* Bytes of scratch memory that a term needs for one student; 0 for most. */
+    /* Bytes of scratch memory that a term needs per student; 0 for most terms. */
     size_t (*scratch)(const struct loss_term *term, const struct loss_shape *shape);
-    /* Adds the term's gradient times the step's weights[index] to gradients; its value (unweighted, over the step's
-     * rows[index]) * rows to metrics[METRIC_TERMS + index], the rows to metrics[METRIC_ROWS + index], and value *
-     * weight * count to metrics[METRIC_LOSS]. Without rows it adds nothing. terms: [students] of one kind, host memory.
-     */
+    /* Adds the term's gradient times the step's weights[index] to the gradients. Adds to the metrics
+     *   METRIC_TERMS + index: the term's value (unweighted, over the step's rows[index]) * rows
+     *   METRIC_ROWS + index:  the rows
+     *   METRIC_LOSS:          value * weight * count
+     * Without rows it adds nothing. terms: [students] of one kind, host memory. */
     enum status (*add)(struct device *device, const struct loss_term *terms, int index, const struct loss_batch *batch,
                        struct error *err);
-    /* Adds correct, labelled, agreeing with the teacher's argmax, samples; writes the epoch inputs' predictions. */
+    /* Adds the numbers of correct, labelled and all samples and of those that agree with the teacher's argmax; writes
+     * the epoch inputs' predictions. */
     enum status (*metrics)(struct device *device, const struct loss_batch *batch, struct error *err);
 };
 
-/* Features: what terms compare beside the logits; rows are the step's first scalars[..].rows[index]. */
+/* Features: what terms compare besides the logits. `rows` are the current step's first scalars[..].rows[index] slots.
+ */
 struct feature_ops {
-    /* teacher[rows, h, w, channels] float = the stored values of the step's views, averaged over the windows of
-     * torch's adaptive_avg_pool2d down to h x w where the store has a larger map. store NULL: the epoch inputs' logits
-     * of the teacher (1 x 1 x classes). The rows are the first student's. */
+    /* teacher[rows, h, w, channels] float = the stored values of the step's views, averaged to h x w over the windows
+     * of torch's adaptive_avg_pool2d if the store has a larger map. store NULL: the teacher's logits in the epoch
+     * inputs (1 x 1 x classes). The rows are the first student's. */
     enum status (*read_teacher)(struct device *device, const struct feature_store *store,
                                 const struct epoch_inputs *inputs, int index, int h, int w, float *teacher,
                                 struct error *err);
-    /* out[students][rows, h, w, channels] float, `stride` floats from one student's to the next one's = the completed
-     * value of a plan's tensor (see plan.h) after forward, averaged in the same way. */
+    /* out[students][rows, h, w, channels] float, `stride` floats from one student to the next = the completed value of
+     * a tensor of the plan (see plan.h) after forward, averaged in the same way. */
     enum status (*read_student)(struct device *device, const struct plan *plan, const struct network_memory *memory,
                                 const struct pass *pass, int index, const struct student_feature *feature, float *out,
                                 size_t stride, struct error *err);
-    /* The reverse: the tensor's gradient (of plan->dtype) += what the gradient[rows, h, w, channels] float gives it;
-     * slots from rows on get nothing. `first`: = instead of +=, and slots from rows to count become 0. */
+    /* The reverse: the tensor's gradient (of plan->dtype) += the contribution of gradient[rows, h, w, channels]
+     * (float). Slots from `rows` on get nothing. `first`: = instead of +=, and slots from `rows` to `count` become 0.
+     */
     enum status (*add_gradient)(struct device *device, const struct plan *plan, const struct network_memory *memory,
                                 const struct pass *pass, int index, const struct student_feature *feature,
                                 const float *gradient, size_t stride, bool first, struct error *err);
@@ -152,18 +158,18 @@ struct feature_ops {
 struct optimizer_ops {
     enum status (*step)(struct device *device, const struct optimizer *optimizer, const struct optimizer_memory *memory,
                         size_t count, const struct epoch_inputs *inputs, struct error *err);
-    /* average[i] = decay * average[i] + (1 - decay) * values[i]; decay 0 copies */
+    /* average[i] = decay * average[i] + (1 - decay) * values[i]; decay 0 copies. */
     enum status (*ema_update)(struct device *device, float *average, const float *values, size_t count, double decay,
                               struct error *err);
 };
 
 struct training_ops {
-    const struct device_ops *device; /* whose memory and images it works on */
+    const struct device_ops *device; /* the device whose memory and images it works on */
     const struct network_ops *network;
     const struct loss_ops *losses;
     const struct feature_ops *features;
     const struct optimizer_ops *optimizer;
-    /* Ends a step: moves the cursor on and posts to the mailbox (metrics of the first student). */
+    /* Ends a step: increments the cursor and writes to the mailbox (metrics of the first student). */
     enum status (*advance)(struct device *device, const struct epoch_inputs *inputs, const double *metrics,
                            struct mailbox *mailbox, struct error *err);
 };

@@ -5,7 +5,7 @@ enum status cuda_check(cudaError_t result, const char *what, struct error *err)
 {
     if (result == cudaSuccess)
         return STATUS_OK;
-    cudaGetLastError(); /* so that the next launch is not blamed for it */
+    cudaGetLastError(); /* so that the next launch does not report it */
     if (result == cudaErrorNoKernelImageForDevice)
         return error_set(err, STATUS_CONFIG, NULL,
                          "%s: this build has no code for this GPU: build with CUDA_ARCHS set to its compute capability",

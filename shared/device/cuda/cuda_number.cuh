@@ -1,5 +1,5 @@
-/* Stored elements and their arithmetic: bfloat16 and half without the toolkit's headers, so that every compiler agrees.
- * Conversions round to nearest even. */
+/* Stored types and their arithmetic: bfloat16 and half as CUDA's headers have them. Conversions round to nearest even.
+ */
 #ifndef SHARED_DEVICE_CUDA_CUDA_NUMBER_CUH
 #define SHARED_DEVICE_CUDA_CUDA_NUMBER_CUH
 
@@ -31,7 +31,7 @@ static __device__ __forceinline__ float load(const int8_t *p)
     return *p;
 }
 
-/* Stores and returns what was stored: the rounded value, which sums must be made of. */
+/* Stores the value and returns what was stored: the rounded value, which sums must be made of. */
 static __device__ __forceinline__ float store(float *p, float value)
 {
     *p = value;
@@ -104,7 +104,7 @@ static __device__ __forceinline__ float activate(int activation, float alpha, fl
     return activation_apply((enum activation)activation, alpha, beta, x);
 }
 
-/* The moments of some values: how many, their mean, the sum of their squared deviations from it. Merged pairwise they
+/* The moments of some values: their number, mean, and sum of squared deviations from the mean. Merged pairwise they
  * keep their digits where sums of squares would cancel (Chan, Golub, LeVeque 1979). */
 struct moments {
     float count, mean, squares;
@@ -130,7 +130,7 @@ static __device__ __forceinline__ struct moments moments_merge(struct moments a,
         }                            \
     } while (0)
 
-/* What teachers compute in: those and half. The type's name is T. */
+/* What teachers compute in: those, and half. T is the name of the type. */
 #define FOR_DTYPE(type, ...)     \
     switch (type) {              \
     case DTYPE_FP16: {           \

@@ -29,7 +29,7 @@ static enum status floats_new(float **out, size_t count, const char *what, struc
     return memory_new((void **)out, count, sizeof **out, what, err);
 }
 
-/* The run-time view of the plan's tensors; rows of the statistics are taken from workspace->rows. */
+/* What the steps need of the plan's tensors; the rows of statistics are taken from workspace->rows. */
 static enum status prepare_tensors(struct cpu_workspace *w, const struct plan *plan, struct error *err)
 {
     size_t floats = 0;
@@ -65,7 +65,7 @@ static enum status prepare_tensors(struct cpu_workspace *w, const struct plan *p
     return STATUS_OK;
 }
 
-/* Sums of every slice, for the widest tensor of the plan. */
+/* The sums of every slice, for the widest tensor of the plan. */
 static enum status prepare_slices(struct cpu_workspace *w, const struct plan *plan, struct error *err)
 {
     enum status status = STATUS_OK;
@@ -154,7 +154,7 @@ cleanup:
     return status;
 }
 
-/* One workspace a student: it keeps the batch norms' coefficients from forward to backward. */
+/* One workspace per student: it keeps the coefficients of batch norms from forward to backward. */
 struct workspaces {
     int count;
     struct cpu_workspace *of[TRAINING_MAX_STUDENTS];
@@ -189,7 +189,7 @@ cleanup:
     return status;
 }
 
-/* The memory of one student, its workspace in the place of all. */
+/* The memory of one student, with its own workspace. */
 static struct network_memory memory_of(const struct plan *plan, const struct network_memory *all, int student)
 {
     const struct workspaces *workspaces = all->workspace;
@@ -206,7 +206,7 @@ static struct network_memory memory_of(const struct plan *plan, const struct net
     };
 }
 
-/* The input is the first student's: the others get a copy of theirs. */
+/* The network's input lies in the memory of the first student; the others get a copy. */
 static void share_input(const struct plan *plan, const struct network_memory *all, const struct pass *pass, int student)
 {
     const struct plan_tensor *t = &plan->tensors[plan->input];

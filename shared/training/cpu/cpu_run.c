@@ -3,9 +3,9 @@
 #include <string.h>
 
 enum {
-    PARTIAL_FLOATS = 1 << 22, /* all slices' weight gradients of a step: 16 MiB, if 8 slices fit */
+    PARTIAL_FLOATS = 1 << 22, /* weight gradients of all slices of a step: 16 MiB, if 8 slices fit */
     PIVOT_PIXELS = 64,
-    RUN_FLOATS = 16384 /* floats that are summed up in single precision before they go into double */
+    RUN_FLOATS = 16384 /* floats that are summed up in single precision before the sum goes into a double */
 };
 
 int slice_count(size_t partial, int batch)
@@ -70,7 +70,7 @@ const float *read_gradient(const struct cpu_run *run, size_t first, size_t float
     return out;
 }
 
-/* Folds a row of `width` sums into channels. */
+/* Folds a row of `width` sums into sums per channel. */
 static void fold(const float *row, int width, int channels, double *sums)
 {
     for (int i = 0; i < width; i += channels)
@@ -78,14 +78,14 @@ static void fold(const float *row, int width, int channels, double *sums)
             sums[c] += (double)row[i + c];
 }
 
-/* Floats per run of a tensor: whole rows of 16 pixels, so that every run begins where the parameters do. */
+/* Floats of a tensor per run: whole rows of 16 pixels, so that every run begins where the parameters do. */
 static size_t run_floats(int channels)
 {
     size_t row = 16 * (size_t)channels;
     return row > RUN_FLOATS ? row : RUN_FLOATS / row * row;
 }
 
-/* Adds the columns of the output's pixels x to sums[channels]. */
+/* Adds the columns of x, pixels of the output, to sums[channels]. */
 static void add_columns(const struct cpu_run *run, const float *x, size_t floats, float *tile, double *sums)
 {
     const int channels = run->out->shape.c, width = run->out->width;

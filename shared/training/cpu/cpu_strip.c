@@ -82,7 +82,8 @@ static void fill(float *to, size_t floats, float value)
         to[i] = value;
 }
 
-/* Fills a row of `all` positions of c floats around the `inner` ones, and returns where those lie. */
+/* Fills a row of `all` positions of c floats, except for the `inner` ones after the first `before`, and returns where
+ * those lie. */
 static float *fill_around(float *row, int before, int inner, int all, int c, float value)
 {
     fill(row, (size_t)before * (size_t)c, value);

@@ -28,7 +28,7 @@ struct window_shape {
     int source_pitch;               /* floats of a row of the padded input: [x.padded, in] */
     int gradient_pitch;             /* [x.filled, out] */
     int source_rows, gradient_rows; /* rows of the strips */
-    float fill;                     /* what the padding of the input holds: 0; -infinity for max pools */
+    float fill;                     /* value of the padding of the input: 0; -infinity for max pools */
 };
 
 /* Where the taps lie in the padded input: offsets[taps]. */
@@ -37,16 +37,16 @@ void window_offsets(const struct window_shape *shape, ptrdiff_t *offsets);
 /* With as many output rows per strip as `floats` floats allow, but at least one. */
 struct window_shape window_shape_of(const struct plan *plan, const struct plan_step *step, size_t floats);
 
-/* Input position `i` of an axis gets gradient from tap k where (i + pad - k * dilation) is a multiple of the stride.
- * Positions of one phase, (i + pad) % stride, share their taps: those with k * dilation % stride == phase. */
+/* Input position i of an axis gets a gradient from tap k if i + pad - k * dilation is a multiple of the stride. The
+ * positions of one phase, (i + pad) % stride, share their taps: those with k * dilation % stride == phase. */
 struct phase {
     int first;     /* the first input position of this phase */
     int positions; /* how many: first, first + stride, ... */
     int taps;      /* number of taps */
-    int last_tap;  /* the largest; the next one is last_tap - tap_step */
+    int last_tap;  /* the largest; the next is last_tap - tap_step */
     int tap_step;
-    int start; /* place in the filled gradient that last_tap reads for position `first`; one further per position */
-    int step;  /* tap_step further down reads this much further in the gradient */
+    int start; /* where in the filled gradient last_tap reads for position `first`; one further per position */
+    int step;  /* how much further in the gradient a tap reads that is tap_step smaller */
 };
 struct phase phase_of(const struct strip_axis *axis, int phase);
 
@@ -58,17 +58,17 @@ struct phase_part {
 };
 struct phase_part phase_part_of(const struct phase *phase, int stride, int first, int end);
 
-/* Rows [first, end) of an image, the first at data. */
+/* Rows [first, end) of an image; the first is at data. */
 struct strip {
     float *data;
     int pitch; /* floats per row */
     int first, end;
 };
 
-/* Makes the strip hold rows [first, end) of the padded input of `sample`; rows that it holds already are kept. */
+/* Makes the strip hold rows [first, end) of the padded input of `sample`. Rows that it already holds are kept. */
 void strip_read_source(const struct cpu_run *run, const struct window_shape *shape, struct strip *strip, int sample,
                        int first, int end);
-/* Rows [first, end) of the gradient of the raw output with zeros around. */
+/* The same for rows [first, end) of the raw output's gradient with zeros around it. */
 void strip_read_gradient(const struct cpu_run *run, const struct window_shape *shape, struct strip *strip, int sample,
                          int first, int end);
 static inline float *strip_row(const struct strip *strip, int row)

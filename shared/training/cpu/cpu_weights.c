@@ -1,4 +1,4 @@
-/* Weights on their way into the kernels' order and gradients on their way back. */
+/* Puts weights into the order in which kernels read them, and gradients back into PyTorch's order. */
 #include "shared/training/cpu/cpu_run.h"
 
 #include <string.h>
@@ -6,7 +6,7 @@
 enum {
     REDUCE_FLOATS = 8192,
     UNPACK_ROWS = 64,
-    FEW_FLOATS = 16384 /* waking other threads takes longer than moving these */
+    FEW_FLOATS = 16384 /* waking other threads takes longer than moving so few floats */
 };
 
 static struct thread_pool *pool_for(const struct cpu_run *run, size_t floats)

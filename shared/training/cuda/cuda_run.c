@@ -1,4 +1,4 @@
-/* Prepares the workspace of a plan, runs its steps, and shows the steps' kernels their tensors. */
+/* Prepares the workspace of a plan, runs its steps, and describes tensors to the kernels of the steps. */
 #include "shared/training/cuda/cuda_step.h"
 
 /* The kinds of steps: each is a file of its name in shared/training/steps. */
@@ -16,7 +16,7 @@ static const struct cuda_step_kernel *const kernels[STEP_KIND_COUNT] = {
     [STEP_COPY] = &cuda_copy,
 };
 
-/* Floats a student: what the step itself wants, and the moments or sums of its widest tensor. */
+/* Floats per student: what the step itself needs, and the moments or sums of its widest tensor. */
 static size_t scratch_of(const struct plan *plan, const struct plan_step *step)
 {
     const struct cuda_step_kernel *kernel = kernels[step->kind];
@@ -28,7 +28,7 @@ static size_t scratch_of(const struct plan *plan, const struct plan_step *step)
     return 3 * (size_t)CUDA_MAX_BLOCKS * (size_t)channels + (kernel->scratch ? kernel->scratch(plan, step) : 0);
 }
 
-/* The workspace is the scratch memory: device memory, for every student what the step that needs most takes. */
+/* The workspace is scratch memory on the device: for every student, what the step that needs most takes. */
 static enum status network_prepare(struct device *device, const struct plan *plan, int students, void **workspace,
                                    struct error *err)
 {
@@ -95,31 +95,32 @@ cleanup:
     return status;
 }
 
-/* ---- views of a step's tensors ---- */
+/* ---- the tensors of a step ---- */
 enum dtype cuda_dtype_of(const struct cuda_run *run, const struct plan_tensor *tensor)
 {
     return tensor == &run->plan->tensors[run->plan->output] ? DTYPE_FP32 : run->plan->dtype;
 }
 
-/* Where an offset of the plan lies, and how many of the tensor's own elements a student's copy takes. */
+/* The address of an offset of the plan. */
 static void *at(const struct cuda_run *run, void *base, size_t offset)
 {
     return (char *)base + offset * dtype_size(run->plan->dtype);
 }
 
+/* From one student's copy of a buffer with `count` elements to the next, in elements of the tensor's own dtype. */
 static size_t stride_of(const struct cuda_run *run, const struct plan_tensor *tensor, size_t count)
 {
     return count * dtype_size(run->plan->dtype) / dtype_size(cuda_dtype_of(run, tensor));
 }
 
-/* The input is the same for all students. */
+/* The network's input is shared by all students. */
 static size_t value_stride(const struct cuda_run *run, const struct plan_tensor *tensor)
 {
     const bool shared = tensor == &run->plan->tensors[run->plan->input];
     return shared ? 0 : stride_of(run, tensor, run->plan->value_count);
 }
 
-/* A row of a tensor's statistics, of the first student; NULL: no batch norm. */
+/* A row of the tensor's statistics, of the first student; NULL: no batch norm. */
 static float *row_of(const struct cuda_run *run, const struct plan_tensor *tensor, int row)
 {
     if (tensor->batch_norm < 0)

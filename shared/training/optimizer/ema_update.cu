@@ -1,6 +1,6 @@
 /* The moving average of parameters and running statistics: average = decay * average + (1 - decay) * values, in the
- * CPU's float operations. Neighbouring threads take neighbouring elements; 12 bytes an element (8 where decay is 0: a
- * copy), the floor. */
+ * CPU's float operations. Neighbouring threads take neighbouring elements. Memory traffic is the minimum: 12 bytes per
+ * element (8 if decay is 0, which copies). */
 #include "shared/training/cuda/cuda_training.h"
 #include "shared/training/optimizer/update.h"
 #include "shared/device/cuda/cuda_launch.cuh"

@@ -1,5 +1,5 @@
-/* SGD, Adam and AdamW step for step as torch.optim, gradient clipping as torch.nn.utils.clip_grad_norm_, and the moving
- * average of the parameters. The vectors are cut into a fixed number of slices, whatever the number of threads. */
+/* SGD, Adam and AdamW as torch.optim, gradient clipping as torch.nn.utils.clip_grad_norm_, and the moving average of
+ * the parameters. The vectors are cut into a fixed number of slices, whatever the number of threads. */
 #include "shared/training/cpu/cpu_training.h"
 #include "shared/training/optimizer/update.h"
 
@@ -12,7 +12,7 @@ struct job {
     struct update_rates rates;
     const struct optimizer_memory *memory;
     size_t count;
-    double squares[SLICES]; /* sum of the gradients' squares of each slice */
+    double squares[SLICES]; /* sum of the squares of each slice's gradients */
 };
 
 static void slice_bounds(const struct job *job, int slice, size_t *from, size_t *to)

@@ -1,17 +1,18 @@
-/* SGD, Adam and AdamW step for step as torch.optim, gradient clipping as torch.nn.utils.clip_grad_norm_: the float
- * operations of cpu_optimizer.c, none of them contracted.
+/* SGD, Adam and AdamW as torch.optim, gradient clipping as torch.nn.utils.clip_grad_norm_: the formulas of update.h, in
+ * the CPU's float operations.
  *
- * Idea: all parameters of a student are one vector, so a step of all students is two launches: the sums of the
- * gradients' squares over a fixed number of slices, and the update, whose every block adds those sums again.
- * Neighbouring threads take neighbouring elements, UNROLL of them each, so that adding the sums costs little. Bytes
- * moved a parameter: 4 for the norm; SGD 12 (20 with momentum), Adam 28, each vector once in and once out. */
+ * All parameters of a student are one vector, so a step of all students is two launches. The first sums the squares of
+ * the gradients over a fixed number of slices. The second updates; each of its blocks adds up those sums again.
+ * Neighbouring threads take neighbouring elements, UNROLL of them each, so that adding the sums costs little.
+ *
+ * Bytes moved per parameter: 4 for the norm; SGD 12 (20 with momentum), Adam 28, each vector once in and once out. */
 #include "shared/training/cuda/cuda_training.h"
 #include "shared/training/optimizer/update.h"
 #include "shared/device/cuda/cuda_sums.cuh"
 
 enum { THREADS = SUM_WARPS * WARP, UNROLL = 4 };
 
-/* Slices of the vectors, each the sum of a block: as many as the vectors' length alone says. */
+/* The number of slices, each the sum of one block. It depends only on the length of the vectors. */
 static __device__ __host__ __forceinline__ int slice_count(size_t count)
 {
     const size_t slices = (count + THREADS - 1) / THREADS;
@@ -33,7 +34,7 @@ static __global__ void __launch_bounds__(THREADS)
         sums->partial[blockIdx.y][blockIdx.x][0] = sum;
 }
 
-/* The factor of the gradients, for every thread of the block; the first block also tells the norm. */
+/* The factor of the gradients, returned to every thread of the block. The first block also stores the norm. */
 static __device__ __forceinline__ float clip_factor(double clip, size_t count, const struct cuda_sums *sums,
                                                     double *norms)
 {
