@@ -2,6 +2,7 @@
 # Proves that includes point one way only (ARCHITECTURE.md, layers) and that every header compiles alone.
 # usage: scripts/layers.sh [ROOT]     prints every violation as FILE:LINE: why; exit code 1 when there is one
 set -u
+shim=$(realpath "$(dirname "$0")/../tests/shim/include")
 cd "${1:-$(dirname "$0")/..}" || exit 66
 
 # The folders that a file of a folder may include from. tests/ may include everything.
@@ -98,6 +99,12 @@ while IFS= read -r file; do
     complain "$file" "does not compile alone: $(${CC:-cc} $flags -fsyntax-only -x c "$file" 2>&1 | grep -m1 error)"
 done < <(xargs -P "$(nproc)" -I{} sh -c "${CC:-cc} $flags -fsyntax-only -x c {} 2>/dev/null || echo {}" <<<"$headers" | sort)
 
-files=$(find shared formats teacher_dump student_train -name '*.[ch]' -o -name '*.cu' 2>/dev/null | wc -l)
+# Headers of kernels are compiled by g++ against the tests' stand-ins for CUDA's headers: no toolkit is needed.
+kernel_flags="-x c++ -std=gnu++17 -I$shim -I. -I${BUILD:-build}/generated -fsyntax-only"
+while IFS= read -r file; do
+    [ -z "$file" ] || complain "$file" "does not compile alone: $(${CXX:-g++} $kernel_flags "$file" 2>&1 | grep -m1 error)"
+done < <(find shared -name '*.cuh' 2>/dev/null | xargs -P "$(nproc)" -I{} sh -c "${CXX:-g++} $kernel_flags {} 2>/dev/null || echo {}" | sort)
+
+files=$(find shared formats teacher_dump student_train -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' 2>/dev/null | wc -l)
 echo "layers: $files files, $violations violations"
 [ "$violations" -eq 0 ] && [ "$files" -gt 0 ]

@@ -14,7 +14,18 @@
 #include <time.h>
 
 static const char *const step_names[STEP_KIND_COUNT] = {
-    "conv", "depthwise", "linear", "max_pool", "average_pool", "global_pool", "add", "concat", "dropout", "copy"};
+    [STEP_CONV] = "conv",
+    [STEP_POINTWISE] = "pointwise",
+    [STEP_DEPTHWISE] = "depthwise",
+    [STEP_LINEAR] = "linear",
+    [STEP_MAX_POOL] = "max_pool",
+    [STEP_AVERAGE_POOL] = "average_pool",
+    [STEP_GLOBAL_AVERAGE_POOL] = "global_pool",
+    [STEP_ADD] = "add",
+    [STEP_CONCAT] = "concat",
+    [STEP_DROPOUT] = "dropout",
+    [STEP_COPY] = "copy",
+};
 
 static double now(clockid_t clock)
 {

@@ -146,7 +146,7 @@ static void out_of_memory_says_what_and_how_much(void **state)
                      STATUS_CONFIG);
     unsetenv("SHIM_MEMORY");
     assert_null(buffer);
-    says(&err, "out of GPU memory: asked 2.5 GiB for activations, 6");
+    says(&err, "out of GPU memory: requested 2.5 GiB for activations, 6");
     says(&err, "MiB of 64.0 MiB free");
     says(&err, "lower --batch");
     still_works(&t);
@@ -161,7 +161,7 @@ static void the_limit_holds(void **state)
     test_must(limited.backend->device->buffer_new(limited.device, 3 << 20, "a", &first, &err), &err);
     assert_int_equal(limited.backend->device->buffer_new(limited.device, 1 << 20, "moments", &none, &err),
                      STATUS_CONFIG);
-    says(&err, "asked 1.0 MiB for moments");
+    says(&err, "requested 1.0 MiB for moments");
     says(&err, "of 4.0 MiB free (--gpu-memory)");
     says(&err, "raise --gpu-memory");
     err = (struct error){0};
@@ -460,7 +460,7 @@ static void devices_are_found_by_name(void **state)
     assert_true(backend == &backend_cpu ? why != NULL : why == NULL);
     const enum status status = backend_find("cuda:9999", &backend, &index, NULL, &err);
     assert_int_equal(status, STATUS_CONFIG);
-    says(&err, "device 'cuda:9999' cannot be had: ");
+    says(&err, "device 'cuda:9999' is not available: ");
     says(&err, "--device cpu");
 }
 

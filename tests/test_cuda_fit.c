@@ -161,7 +161,7 @@ static void little_memory(void **state)
     for (int kilobytes = 4096; kilobytes >= 64; kilobytes -= kilobytes / 8) {
         int code = shell(FIT "--epochs 2 --device cuda --overwrite --out little --gpu-memory %dK", cuda, kilobytes);
         if (code != 0) {
-            expect(78, "out of GPU memory: asked", code);
+            expect(78, "out of GPU memory: requested", code);
             break;
         }
         fitted++;
@@ -179,8 +179,8 @@ static void says_why_there_is_no_gpu(void **state)
         skip();
     char blind[4300];
     snprintf(blind, sizeof blind, "SHIM_DEVICES=0 %s", cuda);
-    expect(78, "cannot be had", shell(FIT "--epochs 1 --device cuda --out blind", blind));
-    expect(78, "cannot be had", shell(FIT "--epochs 1 --device cuda:3 --out blind", cuda));
+    expect(78, "is not available", shell(FIT "--epochs 1 --device cuda --out blind", blind));
+    expect(78, "is not available", shell(FIT "--epochs 1 --device cuda:3 --out blind", cuda));
     expect(0, "best of 1 epochs", shell(FIT "--epochs 1 --out blind", blind));
     expect(0, "CPU", shell("grep -h '\"device\"' blind/metrics.json"));
     expect(0, "shim",

@@ -101,7 +101,7 @@ memory() {
 check says_what_memory_is_missing memory
 
 no_gpu() {
-    SHIM_DEVICES=0 expect 78 "device 'cuda' cannot be had" dump "$work/other" --device cuda &&
+    SHIM_DEVICES=0 expect 78 "device 'cuda' is not available" dump "$work/other" --device cuda &&
         SHIM_DEVICES=0 expect 78 'teacher.device is "cuda" there and "cpu" here' dump "$work/cuda" --device auto
 }
 check no_gpu_is_said no_gpu

@@ -12,7 +12,7 @@ else
 fi
 
 cp -r shared formats teacher_dump student_train "$copy" 2>/dev/null
-mkdir -p "$copy"/{teacher_dump,student_train,shared/{base,tensor,graph,augment,device/{cpu,cuda},training,inference,backend,new}}
+mkdir -p "$copy"/{teacher_dump,student_train,shared/{base,tensor,graph,augment,device/{cpu,cuda},training/cuda,inference,backend,new}}
 touch "$copy/teacher_dump/a.h" "$copy/student_train/a.h" "$copy/shared/device/cpu/a.h" "$copy/shared/new/a.h"
 plant() { # FILE INCLUDE
     echo "#include $2" >>"$copy/$1"
@@ -40,6 +40,8 @@ plant shared/training/steps/planted_cuda.c '<cuda_runtime.h>'
 plant shared/graph/planted_place.c '"graph.h"'
 echo "size_t needs_a_header(void);" >"$copy/shared/base/planted_alone.h"
 planted+=(shared/base/planted_alone.h)
+echo "static __device__ float needs_a_header(bf16 x);" >"$copy/shared/training/cuda/planted_alone.cuh"
+planted+=(shared/training/cuda/planted_alone.cuh)
 
 output=$(scripts/layers.sh "$copy" 2>&1)
 code=$?

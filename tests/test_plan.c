@@ -162,13 +162,44 @@ static void concat_and_late_norm(void **state)
     at = net_batch_norm(&graph, at); /* after an activation: a copy */
     net_linear(&graph, at, 3, false);
     compile(&plan, &graph, NULL, 0);
-    const enum step_kind kinds[] = {STEP_CONV, STEP_CONV, STEP_CONCAT, STEP_COPY, STEP_LINEAR};
+    const enum step_kind kinds[] = {STEP_POINTWISE, STEP_POINTWISE, STEP_CONCAT, STEP_COPY, STEP_LINEAR};
     assert_int_equal(plan.step_count, 5);
     for (int i = 0; i < 5; i++)
         assert_int_equal(plan.steps[i].kind, kinds[i]);
     assert_true(plan.steps[2].statistics && plan.steps[3].statistics);
     assert_int_equal(plan.tensors[plan.steps[2].output].activation, ACTIVATION_RELU);
     assert_int_equal(plan.tensors[plan.steps[3].output].activation, ACTIVATION_NONE);
+    plan_release(&plan);
+    graph_release(&graph);
+}
+
+/* Which of its three steps a convolution becomes; a pad before it, or after the last pixel, makes images larger. */
+static void kinds_of_convolutions(void **state)
+{
+    struct graph graph;
+    struct plan plan;
+    struct node pad = node_default(OP_PAD), after = node_default(OP_CONV);
+    (void)state;
+    graph_init(&graph);
+    int at = net_conv(&graph, net_input(&graph, 3, 6, 6), (struct net_window){.out = 8});
+    at = net_conv(&graph, at, (struct net_window){.stride = 2});
+    at = net_conv(&graph, at, (struct net_window){.groups = 2});
+    at = net_conv(&graph, at, (struct net_window){.groups = 8});
+    pad.pad_bottom = 1;
+    at = net_node(&graph, &pad, &at, 1);
+    at = net_conv(&graph, at, (struct net_window){.out = 8});
+    struct error err = {0};
+    after.groups = after.stride_h = after.stride_w = after.dilation_h = after.dilation_w = 1;
+    after.pad_right = 1;
+    assert_int_equal(graph_add_weight(&graph, "after", (int[]){8, 8, 1, 1}, 4, true, &after.weight, &err), STATUS_OK);
+    at = net_node(&graph, &after, &at, 1);
+    net_linear(&graph, at, 3, false);
+    compile(&plan, &graph, NULL, 0);
+    const enum step_kind kinds[] = {STEP_POINTWISE, STEP_CONV, STEP_CONV,  STEP_DEPTHWISE,
+                                    STEP_CONV,      STEP_CONV, STEP_LINEAR};
+    assert_int_equal(plan.step_count, 7);
+    for (int i = 0; i < 7; i++)
+        assert_int_equal(plan.steps[i].kind, kinds[i]);
     plan_release(&plan);
     graph_release(&graph);
 }
@@ -223,7 +254,7 @@ static void what_cannot_be_trained(void **state)
     (void)state;
     graph_init(&graph);
     int at = net_conv(&graph, net_input(&graph, 3, 6, 6), (struct net_window){.out = 8});
-    refuses(&graph, "one a class");
+    refuses(&graph, "one per class");
     const struct node multiply = node_default(OP_MULTIPLY), softmax = node_default(OP_SOFTMAX);
     struct node pad = node_default(OP_PAD);
     net_linear(&graph, net_node(&graph, &multiply, (int[]){at, at}, 2), 3, true);
@@ -308,11 +339,12 @@ static void memory_is_aligned(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(chain_is_fused),           cmocka_unit_test(residual_gradients),
-        cmocka_unit_test(retained_nodes),           cmocka_unit_test(kept_end),
-        cmocka_unit_test(concat_and_late_norm),     cmocka_unit_test(same_graph_same_plan),
-        cmocka_unit_test(weights_go_and_come_back), cmocka_unit_test(what_cannot_be_trained),
-        cmocka_unit_test(memory_is_shared_safely),  cmocka_unit_test(memory_is_aligned),
+        cmocka_unit_test(chain_is_fused),         cmocka_unit_test(residual_gradients),
+        cmocka_unit_test(retained_nodes),         cmocka_unit_test(kept_end),
+        cmocka_unit_test(kinds_of_convolutions),  cmocka_unit_test(concat_and_late_norm),
+        cmocka_unit_test(same_graph_same_plan),   cmocka_unit_test(weights_go_and_come_back),
+        cmocka_unit_test(what_cannot_be_trained), cmocka_unit_test(memory_is_shared_safely),
+        cmocka_unit_test(memory_is_aligned),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

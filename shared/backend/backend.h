@@ -1,5 +1,5 @@
-/* Which backends there are and what each consists of: three tables, for the device, for training on it (stage two) and
- * for running a teacher on it (stage one). The CPU backend is complete and the reference of the CUDA backend. */
+/* The backends, each of which consists of three tables: the device, training on it (stage two), and running a teacher
+ * on it (stage one). The CPU backend is complete and the reference for the CUDA backend. */
 #ifndef SHARED_BACKEND_BACKEND_H
 #define SHARED_BACKEND_BACKEND_H
 
@@ -14,8 +14,9 @@ struct backend {
     const struct engine_ops *engine;
 };
 
-/* "cpu", "cuda", "cuda:1", "auto" -> the backend and the device's index. STATUS_CONFIG says why a device cannot be had;
- * *why (may be NULL) says why auto chose the CPU. The only file that knows which backends exist is registry.c. */
+/* "cpu", "cuda", "cuda:1" or "auto" -> the backend and the device's index. STATUS_CONFIG: the message says why the
+ * device is not available. *why (may be NULL) says why auto chose the CPU. Only registry.c knows which backends exist.
+ */
 enum status backend_find(const char *device, const struct backend **backend, int *index, const char **why,
                          struct error *err);
 

@@ -1,5 +1,5 @@
-/* Which backends exist: the only file that knows. The CUDA backend is a shared object of its own, opened only when it
- * is asked for, so that one program starts on machines with and without a driver. */
+/* The only file that knows which backends exist. The CUDA backend is a shared object of its own, opened only when it is
+ * requested, so that one program starts on machines with and without a driver. */
 #include "shared/backend/backend.h"
 
 #include "shared/base/library.h"
@@ -29,13 +29,13 @@ static enum status find_cuda(const struct backend **backend, struct error *err)
     return status;
 }
 
-/* The GPU where there is one, otherwise the CPU and the reason. */
+/* The GPU if there is one, otherwise the CPU and the reason. */
 static void find_best(const struct backend **backend, const char **why)
 {
     struct error err = {0};
     *why = NULL;
     if (find_cuda(backend, &err) != STATUS_OK)
-        *why = err.path[0] ? "" BACKEND_CUDA_LIBRARY " cannot be loaded: --device cuda says why"
+        *why = err.path[0] ? "" BACKEND_CUDA_LIBRARY " cannot be loaded: see why with --device cuda"
                            : "this build has no CUDA backend";
     else
         *why = (*backend)->device->missing(0);
@@ -63,11 +63,11 @@ enum status backend_find(const char *device, const struct backend **backend, int
         return error_set(err, STATUS_CONFIG, NULL, "unknown device '%s': use auto, cpu, cuda or cuda:NUMBER", device);
     if (find_cuda(backend, &inner) != STATUS_OK)
         return error_set(err, STATUS_CONFIG, NULL,
-                         "device '%s' cannot be had: %s%s%s; build where nvcc is, or use --device cpu", device,
+                         "device '%s' is not available: %s%s%s; build with nvcc, or use --device cpu", device,
                          inner.path, inner.path[0] ? ": " : "this build has no CUDA backend: ", inner.message);
     reason = (*backend)->device->missing(*index);
     if (reason)
-        return error_set(err, STATUS_CONFIG, NULL, "device '%s' cannot be had: %s, or use --device cpu", device,
+        return error_set(err, STATUS_CONFIG, NULL, "device '%s' is not available: %s, or use --device cpu", device,
                          reason);
     return STATUS_OK;
 }

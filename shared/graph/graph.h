@@ -149,8 +149,4 @@ enum status graph_fold(const struct graph *from, struct graph *to, const int *re
 const char *op_name(enum op op);                         /* "conv", "batch_norm", ... */
 const char *activation_name(enum activation activation); /* "relu", ... */
 
-/* An activation and its derivative: the executable specification for every backend. */
-float activation_apply(enum activation activation, float alpha, float beta, float x);
-float activation_derivative(enum activation activation, float alpha, float beta, float x);
-
 #endif

@@ -1,5 +1,6 @@
 #include "shared/graph/graph_reference.h"
 
+#include "shared/graph/activation.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

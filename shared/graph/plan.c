@@ -1,23 +1,24 @@
-/* plan_compile: walks the graph in order, makes a step per layer, attaches batch norms and activations to the tensors
- * as epilogues where that is possible, then decides who finishes which gradient and where everything lies. */
+/* plan_compile walks over the graph in order, makes a step per layer, and attaches batch norms and activations to
+ * tensors as epilogues if that is possible. Then it decides which reader finishes which gradient, and where everything
+ * lies. */
 #include "shared/graph/plan.h"
 
 #include "shared/graph/plan_memory.h"
 #include <string.h>
 
-enum { ALIGNMENT = 32 /* floats; every tensor begins on a cache line or two */ };
+enum { ALIGNMENT = 32 /* elements; every tensor begins at a multiple of it, so on a cache line */ };
 
 struct compiler {
     struct plan *plan;
     const struct graph *graph;
     struct error *err;
-    int *readers;     /* [node_count] needed nodes that read the node's output; the graph's output counts as one more */
-    bool *needed;     /* [node_count] leads to the output or to a kept node */
-    bool *retained;   /* [node_count] */
-    bool *attachable; /* [node_count] nobody but one reader sees the value, so a epilogue may be attached to it */
-    int *maker;       /* [tensor capacity] step that writes the tensor, -1 for the input */
+    int *readers;   /* [node_count] needed nodes that read the node's output; the graph's output has one more reader */
+    bool *needed;   /* [node_count] the node leads to the output or to a retained node */
+    bool *retained; /* [node_count] */
+    bool *attachable; /* [node_count] only one reader sees the value, so an epilogue may be attached to it */
+    int *maker;       /* [tensor capacity] the step that writes the tensor, -1 for the input */
     bool *external;   /* [tensor capacity] a loss writes the tensor's gradient first */
-    bool *learns;     /* [tensor capacity] depends on a parameter */
+    bool *learns;     /* [tensor capacity] the tensor depends on a parameter */
     bool *used;       /* [weight_count] */
 };
 
@@ -48,7 +49,7 @@ static int add_tensor(struct compiler *c, int node, struct shape shape, int make
     return index;
 }
 
-/* A weight's offset in its vector, once. */
+/* The offset of a weight in its vector. Every weight can be taken once. */
 static enum status take_weight(struct compiler *c, int node, int weight, size_t *offset)
 {
     *offset = PLAN_NONE;
@@ -61,7 +62,7 @@ static enum status take_weight(struct compiler *c, int node, int weight, size_t 
     return STATUS_OK;
 }
 
-/* Appends a step that reads the tensors of the node's inputs and writes a new tensor of the given shape. */
+/* Appends a step that reads the tensors `inputs` and writes a new tensor of the given shape. */
 static enum status add_step(struct compiler *c, enum step_kind kind, int node, const int *inputs, int input_count,
                             struct shape shape)
 {
@@ -87,14 +88,14 @@ cleanup:
     return status;
 }
 
-/* A new raw tensor with the completed value of node `from`, under the name of `node`. */
+/* Makes a new raw tensor with the completed value of node `from`, under the name of `node`. */
 static enum status add_copy(struct compiler *c, int node, int from, struct shape shape)
 {
     int tensor = c->plan->node_tensor[from];
     return add_step(c, STEP_COPY, node, &tensor, 1, shape);
 }
 
-/* The tensor of a node's only input; makes a copy unless a epilogue can be attached to it. */
+/* The tensor of the node's only input, or a copy of it if no epilogue can be attached to it. */
 static enum status completable(struct compiler *c, int node, bool batch_norm, struct plan_tensor **out)
 {
     struct plan *plan = c->plan;
@@ -153,7 +154,7 @@ static enum status compile_activation(struct compiler *c, int node)
     return STATUS_OK;
 }
 
-/* The node's value is its input's. */
+/* The value of the node is that of its input. */
 static void compile_alias(struct compiler *c, int node)
 {
     int from = c->graph->nodes[node].inputs[0];
@@ -186,7 +187,7 @@ static enum status compile_flatten(struct compiler *c, int node)
     return STATUS_OK;
 }
 
-/* A pad is part of the convolutions that read it. */
+/* A pad becomes part of the convolutions that read it. */
 static enum status compile_pad(struct compiler *c, int node)
 {
     bool foldable = !c->retained[node] && node != c->graph->output;
@@ -194,22 +195,35 @@ static enum status compile_pad(struct compiler *c, int node)
         for (int k = 0; c->needed[i] && k < c->graph->nodes[i].input_count; k++)
             foldable = foldable && (c->graph->nodes[i].inputs[k] != node || c->graph->nodes[i].op == OP_CONV);
     if (!foldable)
-        return refuse(c, node, "padding is possible before a convolution only");
+        return refuse(c, node, "padding is possible only before a convolution");
     compile_alias(c, node);
     c->attachable[node] = false;
     return STATUS_OK;
 }
 
+/* Padding after the last row and column must be 0 too: then images keep their size. */
+static bool is_pointwise(const struct node *n, const struct plan_step *step, struct shape in)
+{
+    return n->groups == 1 && n->kernel_h == 1 && n->kernel_w == 1 && n->stride_h == 1 && n->stride_w == 1 &&
+           step->pad_top == 0 && step->pad_left == 0 && in.h == n->shape.h && in.w == n->shape.w;
+}
+
 static enum status compile_convolution(struct compiler *c, int node, const int *inputs)
 {
     const struct node *n = &c->graph->nodes[node], *before = &c->graph->nodes[n->inputs[0]];
-    bool depthwise = n->groups > 1 && n->groups == n->shape.c && n->groups == before->shape.c;
-    enum status status = add_step(c, depthwise ? STEP_DEPTHWISE : STEP_CONV, node, inputs, 1, n->shape);
-    if (status == STATUS_OK && before->op == OP_PAD) {
-        c->plan->steps[c->plan->step_count - 1].pad_top += before->pad_top;
-        c->plan->steps[c->plan->step_count - 1].pad_left += before->pad_left;
+    enum status status = add_step(c, STEP_CONV, node, inputs, 1, n->shape);
+    if (status != STATUS_OK)
+        return status;
+    struct plan_step *step = &c->plan->steps[c->plan->step_count - 1];
+    if (before->op == OP_PAD) {
+        step->pad_top += before->pad_top;
+        step->pad_left += before->pad_left;
     }
-    return status;
+    if (n->groups > 1 && n->groups == n->shape.c && n->groups == before->shape.c)
+        step->kind = STEP_DEPTHWISE;
+    else if (is_pointwise(n, step, c->plan->tensors[inputs[0]].shape))
+        step->kind = STEP_POINTWISE;
+    return STATUS_OK;
 }
 
 static enum status compile_node(struct compiler *c, int node)
@@ -259,7 +273,7 @@ static enum status compile_node(struct compiler *c, int node)
     return refuse(c, node, "this operator is for teachers only");
 }
 
-/* Values that a loss reads and nothing else does must be raw, because nobody would finish their gradient. */
+/* The output and values that only a loss reads must be raw tensors, because no step would finish their gradient. */
 static enum status compile_ends(struct compiler *c)
 {
     enum status status = STATUS_OK;
@@ -278,17 +292,18 @@ static enum status compile_ends(struct compiler *c)
     plan->output = plan->node_tensor[graph->output];
     struct shape shape = plan->tensors[plan->output].shape;
     if (shape.h != 1 || shape.w != 1)
-        return error_set(c->err, STATUS_CONFIG, NULL,
-                         "node '%s' is the output, but has %dx%dx%d values a sample instead of one a class: end with "
-                         "global pooling, flatten or a linear layer",
-                         graph->nodes[graph->output].name, shape.c, shape.h, shape.w);
+        return error_set(
+            c->err, STATUS_CONFIG, NULL,
+            "node '%s' is the output, but has %dx%dx%d values per sample instead of one per class: end with "
+            "global pooling, flatten or a linear layer",
+            graph->nodes[graph->output].name, shape.c, shape.h, shape.w);
     if (!c->learns[plan->output])
         return error_set(c->err, STATUS_CONFIG, NULL, "the student has no parameters");
 cleanup:
     return status;
 }
 
-/* accumulate and finish of every reader, in the order in which they run backward. */
+/* Sets accumulate and finish of every reader, in the order in which they run backward. */
 static enum status order_gradients(struct compiler *c)
 {
     struct plan *plan = c->plan;
@@ -307,7 +322,7 @@ static enum status order_gradients(struct compiler *c)
     return STATUS_OK;
 }
 
-/* Elements of a tensor, whole batch; the output's are always as wide as floats. */
+/* Elements of a tensor for the whole batch; the output's are always as wide as floats. */
 static size_t tensor_elements(const struct plan *plan, int tensor)
 {
     struct shape s = plan->tensors[tensor].shape;
@@ -317,7 +332,8 @@ static size_t tensor_elements(const struct plan *plan, int tensor)
     return count > SIZE_MAX / 64 ? SIZE_MAX / 64 : (count + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
-/* Values have a place each: backward needs them all. Gradients live from their last reader to their maker. */
+/* Each tensor's values have memory of their own, because backward needs them all. Gradients live from the first reader
+ * that writes them to the step that made the tensor. */
 static enum status place_tensors(struct compiler *c)
 {
     enum status status = STATUS_OK;
@@ -359,7 +375,7 @@ static void place_weights(struct plan *plan, const struct graph *graph)
     }
 }
 
-/* Which nodes matter, how many readers they have, and whose value only one reader sees. */
+/* Finds out which nodes are needed, how many readers they have, and whose value only one reader sees. */
 static void survey(struct compiler *c, const struct plan_options *options)
 {
     const struct graph *graph = c->graph;
@@ -379,7 +395,7 @@ static enum status allocate(struct compiler *c, struct arena *scratch)
 {
     struct plan *plan = c->plan;
     size_t nodes = (size_t)c->graph->node_count, weights = (size_t)c->graph->weight_count + 1;
-    size_t capacity = 2 * nodes + 1; /* a node makes at most its own tensor and a copy of it */
+    size_t capacity = 2 * nodes + 1; /* a node makes at most its own tensor and a copy */
     plan->tensors = arena_alloc(&plan->arena, capacity, sizeof *plan->tensors);
     plan->steps = arena_alloc(&plan->arena, capacity, sizeof *plan->steps);
     plan->batch_norms = arena_alloc(&plan->arena, nodes, sizeof *plan->batch_norms);

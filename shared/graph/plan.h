@@ -1,25 +1,31 @@
-/* The training plan: a graph compiled into fused steps over buffers that are planned once; the same plan for every
- * backend.
+/* The training plan: a graph compiled into fused steps over buffers that are planned once. Every backend runs the same
+ * plan.
  *
- * Each raw output of a layer is stored once, NHWC float. Batch norm and activation are never stored: a tensor carries
- * them as its "epilogue", and whoever reads the tensor applies them on the fly: read(x) = act(scale[c] * x +
- * shift[c])         (scale, shift from this batch's statistics, or from the running ones) Backward, every tensor has
- * one gradient buffer. Its readers run in reverse order; the first one writes dL/d(read value), the next ones add to
- * it, and the last one ("finish") multiplies by act'() and, where the tensor has a batch norm, also sums up sum(g) and
- * sum(g * xhat) per channel. The layer that made the tensor then reads its gradient through the batch norm: dz = a[c] *
- * g + b[c] * z + d[c]                (a, b, d from those two sums) so that a training step moves 6 values per
- * activation: forward 1 write + 1 read, backward g, z, the input z, the input g.
+ * Each raw output of a layer is stored once, NHWC. Batch norm and activation are never stored: a tensor carries them as
+ * its "epilogue", and every step that reads the tensor applies them on the fly:
+ *     read(x) = act(scale[c] * x + shift[c])
+ * with scale and shift from the statistics of this batch, or from the running ones.
  *
- * A graph value that cannot be expressed like that (a batch norm after an activation, a value read both before and
- * after its batch norm) gets a copy step, whose output is a new raw tensor. Only nodes that a student may have are
- * planned: OP_SOFTMAX, OP_PAD before anything but a convolution, and OP_MULTIPLY are STATUS_CONFIG errors that name the
- * node. Nodes that lead neither to the output nor to a kept node are left out; their parameters' gradients stay 0.
+ * Backward, every tensor has one gradient buffer. The steps that read the tensor run in reverse order: the first one
+ * writes dL/d(read value), the next ones add to it, and the last one ("finish") multiplies by act'(). If the tensor has
+ * a batch norm, the last one also sums up sum(g) and sum(g * xhat) per channel. The step that made the tensor then
+ * reads its gradient through the batch norm:
+ *     dz = a[c] * g + b[c] * z + d[c]
+ * with a, b and d from those two sums. So a training step moves 6 values per activation: forward 1 write and 1 read;
+ * backward it reads g, z and the input's z, and writes the input's g.
  *
- * Losses on features: a kept node's tensor, like the logits, has one more reader, the loss, which runs first in
- * backward: before the backward pass the caller writes dL/d(completed value), or zeros, to the tensor's gradient, and
- * all the plan's readers add to it. Its place in the gradient buffer is its own from the start of the backward pass
- * until the step that made the tensor has read it. The forward pass leaves only raw values: whoever wants the completed
- * value of a kept tensor applies scale, shift and activation when reading. */
+ * A graph value that cannot be expressed like that (a batch norm after an activation, a value that is read both before
+ * and after its batch norm) gets a copy step, whose output is a new raw tensor.
+ *
+ * Only nodes that a student may have are planned. OP_SOFTMAX, OP_MULTIPLY, and OP_PAD before anything but a convolution
+ * are STATUS_CONFIG errors that name the node. Nodes that lead neither to the output nor to a retained node are left
+ * out; the gradients of their parameters stay 0.
+ *
+ * Losses on features: the tensor of a retained node is read by one more reader, the loss, as the logits are. It comes
+ * first in backward: before the backward pass, the caller writes dL/d(completed value), or zeros, to the tensor's
+ * gradient, and all of the plan's readers add to it. The tensor keeps its place in the gradient buffer for itself from
+ * the start of the backward pass until the step that made the tensor has read it. The forward pass leaves only raw
+ * values: to get the completed value of a retained tensor, apply scale, shift and activation. */
 #ifndef SHARED_GRAPH_PLAN_H
 #define SHARED_GRAPH_PLAN_H
 
@@ -27,7 +33,8 @@
 #include "shared/tensor/dtype.h"
 
 enum step_kind {
-    STEP_CONV,      /* dense, grouped and pointwise convolution */
+    STEP_CONV,      /* a convolution that is none of the next two */
+    STEP_POINTWISE, /* kernel 1 x 1, stride 1, no padding, one group: a matrix product over all pixels */
     STEP_DEPTHWISE, /* groups == channels in == channels out */
     STEP_LINEAR,    /* its input may be [c, h, w]: the weight's columns are in C, H, W order */
     STEP_MAX_POOL,
@@ -46,13 +53,13 @@ struct plan_batch_norm {
     int channels;
     size_t weight, bias;              /* offsets in the parameter vector (gamma, beta) */
     size_t running_mean, running_var; /* offsets in the state vector */
-    size_t layer_bias; /* offset of the bias of the layer before, PLAN_NONE without: it never enters the raw tensor
-                          (batch norm takes it away again), only the running mean; its gradient is exactly 0 */
-    size_t statistics; /* offset in the statistics vector: PLAN_STATISTICS * channels floats, see below */
+    size_t layer_bias; /* offset of the bias of the layer before, or PLAN_NONE. It never enters the raw tensor (the
+                        * batch norm would take it away again), only the running mean; its gradient is exactly 0 */
+    size_t statistics; /* offset of PLAN_STATISTICS * channels floats in the statistics vector, see below */
     float epsilon, momentum;
 };
 
-/* Rows of a batch norm's block of the statistics vector, each [channels]. */
+/* The rows of a batch norm's block of the statistics vector, each [channels]. */
 enum {
     PLAN_SCALE, /* gamma / sqrt(var + epsilon) */
     PLAN_SHIFT, /* beta - mean * scale */
@@ -68,9 +75,9 @@ struct plan_tensor {
     const char *name;   /* of the graph node whose value the completed tensor is */
     int node;           /* that node */
     struct shape shape; /* stored NHWC: [batch, h, w, c] */
-    size_t value;       /* offset in elements in the value buffer */
-    size_t gradient;    /* offset in the gradient buffer (shared over time with other tensors); PLAN_NONE for the input
-                           and for what no parameter has touched */
+    size_t value;       /* offset in the value buffer, in elements */
+    size_t gradient;    /* offset in the gradient buffer, which tensors share over time; PLAN_NONE for the input and for
+                         * tensors that do not depend on a parameter */
     int batch_norm;     /* index into batch_norms, or -1 */
     enum activation activation;
     float alpha, beta; /* of the activation */
@@ -84,32 +91,33 @@ struct plan_input {
 
 struct plan_step {
     enum step_kind kind;
-    int node;              /* the graph's node, for its kernel, stride, dilation, groups, dropout */
-    int pad_top, pad_left; /* of windows: the node's, and those of an OP_PAD before a convolution */
+    int node;              /* the graph's node: its kernel, stride, dilation, groups, dropout */
+    int pad_top, pad_left; /* of windows: the node's, plus that of an OP_PAD before a convolution */
     struct plan_input *inputs;
     int input_count;
     int output;
     size_t weight,
-        bias; /* offsets in the parameter vector, or PLAN_NONE; the bias is PLAN_NONE where a batch norm takes it */
-    bool statistics; /* forward: the output needs its batch norm's statistics */
+        bias;        /* offsets in the parameter vector, or PLAN_NONE; the bias is PLAN_NONE if a batch norm takes it */
+    bool statistics; /* forward: the output's batch norm needs statistics */
 };
 
 struct plan {
     struct arena arena;
     const struct graph *graph; /* borrowed: must outlive the plan */
     int batch;
-    enum dtype dtype; /* of values and gradients; the output's (the logits) are float always, and have room for it */
+    enum dtype dtype; /* of values and gradients; the output's (the logits') are always float, and have enough memory
+                       * for that */
     struct plan_tensor *tensors;
     int tensor_count;
     struct plan_step *steps; /* in forward order */
     int step_count;
     struct plan_batch_norm *batch_norms;
     int batch_norm_count;
-    int input, output;     /* tensors; the output (logits) has no epilogue and shape [classes, 1, 1] */
-    int *node_tensor;      /* [graph->node_count] tensor whose completed value the node's is, or -1 (inside a chain) */
-    size_t *weight_offset; /* [graph->weight_count] in the parameter vector (trained) or the state vector (running
-                              statistics) */
-    size_t value_count, gradient_count; /* elements in the two activation buffers, whole batch */
+    int input, output; /* tensors; the output (logits) has no epilogue, and shape [classes, 1, 1] */
+    int *node_tensor;  /* [graph->node_count] the tensor whose completed value is the node's, or -1 (inside a chain) */
+    size_t *weight_offset; /* [graph->weight_count] in the parameter vector (trained weights) or the state vector
+                            * (running statistics) */
+    size_t value_count, gradient_count; /* elements in the two activation buffers, for the whole batch */
     size_t parameter_count,
         state_count;         /* floats: trained parameters in the graph's order and layout; running statistics */
     size_t statistics_count; /* floats */
@@ -117,22 +125,22 @@ struct plan {
 
 struct plan_options {
     int batch;
-    enum dtype dtype;    /* that activations and their gradients are stored in */
-    const int *retained; /* [retained_count] nodes whose completed value must exist as a tensor of its own (features for
-                             losses): no epilogue is attached across them */
+    enum dtype dtype;    /* type in which activations and their gradients are stored */
+    const int *retained; /* [retained_count] nodes whose completed value must be that of a tensor of its own (features
+                          * for losses): no epilogue is attached across them */
     int retained_count;
 };
 
-/* STATUS_CONFIG names the node that cannot be trained. */
+/* STATUS_CONFIG: the message names the node that cannot be trained. */
 enum status plan_compile(struct plan *plan, const struct graph *graph, const struct plan_options *options,
                          struct error *err);
 void plan_release(struct plan *plan);
 
-/* The graph's weights into the two vectors, and back. Host memory. */
+/* Copy the graph's weights into the two vectors, and back. Host memory. */
 void plan_gather_weights(const struct plan *plan, const struct graph *graph, float *parameters, float *state);
 void plan_scatter_weights(const struct plan *plan, struct graph *graph, const float *parameters, const float *state);
 
-/* Lists tensors, steps, offsets and bytes (`student_train inspect`). text is malloc'ed, the caller's; NULL out of
+/* A list of steps, tensors, offsets and bytes (`student_train inspect`). malloc'ed, the caller frees it; NULL: out of
  * memory. */
 char *plan_describe(const struct plan *plan);
 

@@ -1,4 +1,4 @@
-/* A plan's weights in and out of a graph, and its description. */
+/* Copies a plan's weights from and into a graph, and describes a plan. */
 #define _GNU_SOURCE
 #include "shared/graph/plan.h"
 
@@ -25,8 +25,17 @@ void plan_scatter_weights(const struct plan *plan, struct graph *graph, const fl
 }
 
 static const char *const step_names[STEP_KIND_COUNT] = {
-    "conv", "depthwise", "linear",  "max_pool", "average_pool", "global_average_pool",
-    "add",  "concat",    "dropout", "copy",
+    [STEP_CONV] = "conv",
+    [STEP_POINTWISE] = "conv", /* the same operator, whichever kernels compute it */
+    [STEP_DEPTHWISE] = "depthwise",
+    [STEP_LINEAR] = "linear",
+    [STEP_MAX_POOL] = "max_pool",
+    [STEP_AVERAGE_POOL] = "average_pool",
+    [STEP_GLOBAL_AVERAGE_POOL] = "global_average_pool",
+    [STEP_ADD] = "add",
+    [STEP_CONCAT] = "concat",
+    [STEP_DROPOUT] = "dropout",
+    [STEP_COPY] = "copy",
 };
 
 static void describe_step(FILE *out, const struct plan *plan, const struct plan_step *step)

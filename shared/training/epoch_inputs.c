@@ -3,10 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The arrays of epoch inputs: those of the content and of the device, and the bytes of one item. */
+/* An array that is both in the content and in the epoch inputs. */
 struct inputs_array {
     size_t content, inputs; /* offsets of the pointers */
-    size_t item;            /* bytes of a slot; 0: the array is not there */
+    size_t item;            /* bytes per slot; 0: there is no such array */
 };
 #define ARRAY(name, bytes)                                                               \
     {                                                                                    \

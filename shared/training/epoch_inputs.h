@@ -1,11 +1,11 @@
-/* Epoch inputs: what a pass over the data reads from the host (struct epoch_inputs in training.h), made, filled and
- * freed. */
+/* Makes, fills and frees epoch inputs: what a pass over the data reads from the host (struct epoch_inputs in
+ * training.h). */
 #ifndef SHARED_TRAINING_EPOCH_INPUTS_H
 #define SHARED_TRAINING_EPOCH_INPUTS_H
 
 #include "shared/training/training.h"
 
-/* The same in host memory, to be filled by the caller and uploaded. */
+/* The same in host memory. The caller fills it and uploads it. */
 struct epoch_content {
     int batch, students, classes;
     size_t capacity;
@@ -20,14 +20,14 @@ struct epoch_content {
     int32_t *partner_labels;      /* [capacity] */
 };
 
-enum epoch_part { EPOCH_TEACHER = 1, EPOCH_MIXES = 2 }; /* what epoch inputs has beside the rest */
+enum epoch_part { EPOCH_TEACHER = 1, EPOCH_MIXES = 2 }; /* what epoch inputs may have besides the rest */
 
-/* room: slots, rounded up to whole batches. Everything is 0 at first. parts: of enum feed_part. */
+/* capacity: slots, rounded up to whole batches. Everything is 0 at first. parts: of enum epoch_part. */
 enum status epoch_content_init(struct epoch_content *content, size_t capacity, int batch, int students, int classes,
                                unsigned parts, struct error *err);
-void epoch_content_release(struct epoch_content *content); /* a zeroed struct is legal */
+void epoch_content_release(struct epoch_content *content); /* a zeroed struct is allowed */
 
-/* Device memory for a content of the same sizes. */
+/* Allocates device memory for content of the same sizes. */
 enum status epoch_inputs_init(struct epoch_inputs *inputs, const struct device_ops *ops, struct device *device,
                               const struct epoch_content *content, struct error *err);
 void epoch_inputs_release(struct epoch_inputs *inputs, const struct device_ops *ops, struct device *device);

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-/* `count` items for every student. */
+/* Allocates `count` items per student. */
 static enum status buffer(struct network *network, size_t count, size_t size, const char *what, void **out,
                           struct error *err)
 {

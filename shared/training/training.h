@@ -22,17 +22,17 @@ struct network_memory {
     void *values;               /* [students][plan->value_count] of plan->dtype */
     void *gradients;            /* [students][plan->gradient_count] of plan->dtype */
     float *parameters;          /* [students][plan->parameter_count] */
-    float *parameter_gradients; /* [students][plan->parameter_count], written by backward (not accumulated) */
-    float *state;               /* [students][plan->state_count] running statistics, updated by forward in training */
+    float *parameter_gradients; /* [students][plan->parameter_count]; backward overwrites them */
+    float *state;               /* [students][plan->state_count] running statistics; forward updates them in training */
     float *statistics;          /* [students][plan->statistics_count] */
-    void *workspace;            /* training's own, made by network_prepare */
+    void *workspace;            /* private to the backend, made by network_ops.prepare */
 };
 
 /* ---- the epoch inputs ---- */
 /* What one step reads for one student. */
 struct step_scalars {
-    uint64_t seed;                        /* dropout: masks are functions of (seed, step, layer, element) */
-    uint64_t step;                        /* optimiser steps before this one */
+    uint64_t seed;                        /* for dropout: masks are functions of (seed, step, layer, element) */
+    uint64_t step;                        /* number of optimiser steps before this one */
     double learning_rate;                 /* of this step */
     double correction1, root_correction2; /* Adam: 1 - beta1^(step + 1), sqrt(1 - beta2^(step + 1)) */
     float weights[LOSS_MAX_TERMS];        /* of the loss terms */
@@ -50,7 +50,7 @@ struct epoch_inputs {
     uint32_t *cursor;             /* [1] s, the current step; advance increments it */
     struct view *views;           /* [capacity] */
     uint32_t *samples;            /* [capacity] indices of images */
-    uint32_t *numbers;            /* [capacity] which of its sample's views each is */
+    uint32_t *numbers;            /* [capacity] which view of its sample each slot is */
     int32_t *labels;              /* [capacity], -1: the sample has no label */
     float *teacher;               /* [capacity, classes] the teacher's logits, or NULL */
     struct step_scalars *scalars; /* [capacity / batch, students] */
@@ -158,13 +158,13 @@ struct feature_ops {
 struct optimizer_ops {
     enum status (*step)(struct device *device, const struct optimizer *optimizer, const struct optimizer_memory *memory,
                         size_t count, const struct epoch_inputs *inputs, struct error *err);
-    /* average[i] = decay * average[i] + (1 - decay) * values[i]; decay 0 copies */
+    /* average[i] = decay * average[i] + (1 - decay) * values[i]; decay 0 copies. */
     enum status (*ema_update)(struct device *device, float *average, const float *values, size_t count, double decay,
                               struct error *err);
 };
 
 struct training_ops {
-    const struct device_ops *device; /* whose memory and images it works on */
+    const struct device_ops *device; /* the device whose memory and images it works on */
     const struct network_ops *network;
     const struct loss_ops *losses;
     const struct feature_ops *features;

@@ -82,7 +82,7 @@ static enum status zero(struct device *device, void *to, size_t bytes, struct er
     return STATUS_OK;
 }
 
-/* Everything was done when it was asked for. */
+/* Every call has finished its work when it returns. */
 static enum status is_idle(struct device *device, bool *idle, struct error *err)
 {
     (void)device, (void)err;

@@ -1,4 +1,4 @@
-/* The CPU as a device. Device memory is host memory here, 64-byte aligned, and every call has finished when it returns.
+/* The CPU as a device. Its device memory is host memory, 64-byte aligned, and every call has finished when it returns.
  */
 #ifndef SHARED_DEVICE_CPU_CPU_DEVICE_H
 #define SHARED_DEVICE_CPU_CPU_DEVICE_H

@@ -1,4 +1,4 @@
-/* Base images in memory, and batches of views rendered from them on all threads. */
+/* Base images in memory, and batches of views that are rendered from them by all threads. */
 #include "shared/device/cpu/cpu_device.h"
 
 #include "shared/base/memory.h"
@@ -6,7 +6,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-/* An image and, once a view has asked for one, its reduced levels. */
+/* An image and its reduced levels, once a view has requested one. */
 struct pyramid {
     struct image levels[VIEW_MAX_LEVELS];
     atomic_int count;
@@ -17,7 +17,7 @@ struct device_images {
     int channels;
     struct pyramid *pyramids; /* [count] */
     pthread_mutex_t reducing;
-    uint8_t *scratch; /* [threads, 2, size, size, channels] of the largest size so far: a view and its partner */
+    uint8_t *scratch; /* [threads, 2, size, size, channels] for the largest size so far: a view and its partner */
     size_t scratch_bytes;
 };
 
@@ -68,7 +68,7 @@ static enum status images_put(struct device *device, struct device_images *image
     return STATUS_OK;
 }
 
-/* Levels are made when the first view needs them: most recipes never do, and they are a third of the memory. */
+/* Levels are made when the first view needs them: most recipes never do, and they take a third of the memory. */
 static enum status need_level(struct device_images *images, struct pyramid *pyramid, int level, struct error *err)
 {
     enum status status = STATUS_OK;

@@ -1,4 +1,5 @@
-/* Graph captures are CUDA graphs: the work of a training step is captured from the stream once and launched as one. */
+/* Graph captures are CUDA graphs: the work of a training step is captured from the stream once, and then launched as
+ * one. */
 #include "shared/device/cuda/cuda_device.h"
 
 #include <stdlib.h>
@@ -10,7 +11,7 @@ struct graph_capture {
 static enum status begin(struct device *device, struct error *err)
 {
     enum status status = STATUS_OK;
-    TRY(cuda_check(cudaStreamBeginCapture(device->stream, cudaStreamCaptureModeThreadLocal), "recording", err));
+    TRY(cuda_check(cudaStreamBeginCapture(device->stream, cudaStreamCaptureModeThreadLocal), "capturing a graph", err));
     device->capture = true;
 cleanup:
     return status;
@@ -23,10 +24,10 @@ static enum status end(struct device *device, struct graph_capture **out, struct
     struct graph_capture *capture = calloc(1, sizeof *capture);
     *out = NULL;
     device->capture = false;
-    TRY(cuda_check(cudaStreamEndCapture(device->stream, &graph), "recording", err));
+    TRY(cuda_check(cudaStreamEndCapture(device->stream, &graph), "capturing a graph", err));
     if (!capture)
-        TRY(error_no_memory(err, sizeof *capture, "a recording"));
-    TRY(cuda_check(cudaGraphInstantiate(&capture->executable, graph, 0), "recording", err));
+        TRY(error_no_memory(err, sizeof *capture, "a graph capture"));
+    TRY(cuda_check(cudaGraphInstantiate(&capture->executable, graph, 0), "capturing a graph", err));
     *out = capture;
     capture = NULL;
 cleanup:
@@ -38,7 +39,7 @@ cleanup:
 
 static enum status replay(struct device *device, struct graph_capture *capture, struct error *err)
 {
-    return cuda_check(cudaGraphLaunch(capture->executable, device->stream), "replaying a recording", err);
+    return cuda_check(cudaGraphLaunch(capture->executable, device->stream), "replaying a graph capture", err);
 }
 
 static void destroy(struct device *device, struct graph_capture *capture)

@@ -1,4 +1,4 @@
-/* Opens and closes a GPU, and puts CUDA's errors into words. */
+/* Opens and closes a GPU. Stands on cuda_memory.c, which stands on cuda_error.c. */
 #include "shared/device/cuda/cuda_device.h"
 
 #include <stdio.h>
@@ -6,25 +6,7 @@
 
 enum { OLDEST_CAPABILITY = 75 };
 
-enum status cuda_check(cudaError_t result, const char *what, struct error *err)
-{
-    if (result == cudaSuccess)
-        return STATUS_OK;
-    cudaGetLastError(); /* so that the next launch is not blamed for it */
-    if (result == cudaErrorNoKernelImageForDevice)
-        return error_set(err, STATUS_CONFIG, NULL,
-                         "%s: this build has no code for this GPU: build with CUDA_ARCHS set to its compute capability",
-                         what);
-    return error_set(err, STATUS_INTERNAL, NULL, "%s: the GPU reports: %s (%s)", what, cudaGetErrorString(result),
-                     cudaGetErrorName(result));
-}
-
-enum status cuda_launched(const char *kernel, struct error *err)
-{
-    return cuda_check(cudaGetLastError(), kernel, err);
-}
-
-/* Capability as 75 for 7.5; 0 when it cannot be had. */
+/* Compute capability as 75 for 7.5; 0 if it is not available. */
 static int capability_of(int index)
 {
     int major = 0, minor = 0;
@@ -44,12 +26,12 @@ static const char *missing(int index)
             return "no NVIDIA driver is loaded: install one";
         if (result == cudaErrorInsufficientDriver)
             return "the NVIDIA driver is older than the CUDA of this build: update it";
-        return "no GPU is visible: see nvidia-smi, and CUDA_VISIBLE_DEVICES";
+        return "no GPU is visible: see nvidia-smi and CUDA_VISIBLE_DEVICES";
     }
     if (result != cudaSuccess)
         return cudaGetErrorString(result);
     if (index < 0 || index >= count)
-        return "there are fewer GPUs: see nvidia-smi -L, and CUDA_VISIBLE_DEVICES";
+        return "there are fewer GPUs: see nvidia-smi -L and CUDA_VISIBLE_DEVICES";
     if (capability_of(index) < OLDEST_CAPABILITY)
         return "its compute capability is below 7.5 (Turing)";
     return NULL;
@@ -78,12 +60,12 @@ static void device_close(struct device *device)
 static enum status make_streams(struct device *device, struct error *err)
 {
     enum status status = STATUS_OK;
-    TRY(cuda_check(cudaStreamCreateWithFlags(&device->stream, cudaStreamNonBlocking), "making a stream", err));
-    TRY(cuda_check(cudaStreamCreateWithFlags(&device->copy_stream, cudaStreamNonBlocking), "making a stream", err));
+    TRY(cuda_check(cudaStreamCreateWithFlags(&device->stream, cudaStreamNonBlocking), "creating a stream", err));
+    TRY(cuda_check(cudaStreamCreateWithFlags(&device->copy_stream, cudaStreamNonBlocking), "creating a stream", err));
     for (int i = 0; i < CUDA_STAGES; i++) {
         struct cuda_stage *stage = &device->stages[i];
         TRY(cuda_pinned_new(CUDA_STAGE_BYTES, "uploads", &stage->memory, err));
-        TRY(cuda_check(cudaEventCreateWithFlags(&stage->done, cudaEventDisableTiming), "making an event", err));
+        TRY(cuda_check(cudaEventCreateWithFlags(&stage->done, cudaEventDisableTiming), "creating an event", err));
     }
 cleanup:
     return status;
@@ -96,7 +78,7 @@ static enum status device_open(struct device **out, const struct device_options 
     struct device *device = NULL;
     *out = NULL;
     if (why)
-        return error_set(err, STATUS_CONFIG, NULL, "GPU %d cannot be had: %s, or use --device cpu", options->index,
+        return error_set(err, STATUS_CONFIG, NULL, "GPU %d is not available: %s, or use --device cpu", options->index,
                          why);
     device = calloc(1, sizeof *device);
     if (!device)

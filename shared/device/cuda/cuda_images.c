@@ -46,8 +46,9 @@ static enum status images_new(struct device *device, uint32_t count, int channel
     images->channels = channels;
     images->latest = -1;
     for (int i = 0; i < CUDA_NEAR_STEPS; i++) {
-        TRY(cuda_check(cudaEventCreateWithFlags(&images->arrived[i], cudaEventDisableTiming), "making an event", err));
-        TRY(cuda_check(cudaEventCreateWithFlags(&images->left[i], cudaEventDisableTiming), "making an event", err));
+        TRY(cuda_check(cudaEventCreateWithFlags(&images->arrived[i], cudaEventDisableTiming), "creating an event",
+                       err));
+        TRY(cuda_check(cudaEventCreateWithFlags(&images->left[i], cudaEventDisableTiming), "creating an event", err));
     }
     *out = images;
     images = NULL;
@@ -56,7 +57,7 @@ cleanup:
     return status;
 }
 
-/* Only packs: several threads at once may put images, and the GPU is asked for nothing. */
+/* Only packs, and requests nothing of the GPU: several threads at once may put images. */
 static enum status images_put(struct device *device, struct device_images *images, uint32_t i, struct image *base,
                               struct error *err)
 {
@@ -82,8 +83,7 @@ cleanup:
     return status;
 }
 
-/* What must be there before a step that renders `count` views and partners: done at the first one, and when a larger
- * one comes. */
+/* Prepares a step that renders `count` views and partners: at the first step, and when a larger one comes. */
 static enum status prepare(struct device *device, struct device_images *images, int count, struct error *err)
 {
     enum status status = STATUS_OK;
@@ -94,7 +94,7 @@ static enum status prepare(struct device *device, struct device_images *images, 
         const int twice = 2 * images->capacity, capacity = count > twice ? count : twice;
         void *means;
         if (images->means_count == MEANS_BLOCKS)
-            return error_set(err, STATUS_INTERNAL, NULL, "a batch of %d pictures", count);
+            return error_set(err, STATUS_INTERNAL, NULL, "a batch of %d pictures: the batch grew too often", count);
         TRY(cuda_memory_new(device, (size_t)capacity * VIEW_MAX_COLORS * sizeof(int32_t), "rendering", &means, err));
         images->means[images->means_count++] = means;
         images->capacity = capacity;
@@ -103,7 +103,7 @@ cleanup:
     return status;
 }
 
-/* Copies the images to a ring's place where they are not on the GPU for good. */
+/* Copies the images that are not on the GPU for good to a place of the ring. */
 static enum status bring_near(const struct device *device, const struct device_images *images, const uint32_t *samples,
                               int count, uint8_t *to, struct error *err)
 {
@@ -128,7 +128,8 @@ static enum status check_loaded(const struct device_images *images, const uint32
     return STATUS_OK;
 }
 
-/* The copies wait for the step that used the place before, the stream waits for the copies, the host for nothing. */
+/* The copies wait for the step that used the place before, and the stream waits for the copies. The host does not wait.
+ */
 static enum status images_prefetch(struct device *device, struct device_images *images, const uint32_t *samples,
                                    const uint32_t *partners, int count, uint32_t step, struct error *err)
 {
@@ -161,7 +162,8 @@ static enum status render(struct device *device, struct device_images *images, c
     const int pictures = views->mixes ? 2 * count : count;
     if (!images->placed || pictures > images->capacity) {
         if (device->capture)
-            return error_set(err, STATUS_INTERNAL, NULL, "images_prefetch must come before a recorded rendering");
+            return error_set(err, STATUS_INTERNAL, NULL,
+                             "images must be prefetched before their rendering is captured");
         TRY(prepare(device, images, pictures, err));
     }
     const struct cuda_render_job job = {

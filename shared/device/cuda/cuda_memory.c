@@ -1,4 +1,4 @@
-/* Memory of the GPU and memory that it shares with the host, and the ways between the two. */
+/* Memory of the GPU, memory that it shares with the host, and copies between the two. */
 #include "shared/device/cuda/cuda_device.h"
 
 #include "shared/base/memory.h"
@@ -18,11 +18,11 @@ static const char *size_text(size_t bytes, char *text, size_t size)
     return text;
 }
 
-/* Bytes that may still be taken, and of how many. */
+/* *left: bytes that may still be allocated; *all: bytes in total. */
 static enum status capacity_left(struct device *device, size_t *left, size_t *all, struct error *err)
 {
     enum status status = STATUS_OK;
-    TRY(cuda_check(cudaMemGetInfo(left, all), "asking for free memory", err));
+    TRY(cuda_check(cudaMemGetInfo(left, all), "reading the amount of free memory", err));
     if (device->memory_limit) {
         const size_t within =
             device->memory_limit > device->memory_used ? device->memory_limit - device->memory_used : 0;
@@ -44,18 +44,18 @@ static enum status out_of_memory(struct device *device, size_t bytes, const char
     char asked[32], free_text[32], all_text[32];
     size_t left = 0, all = 0;
     enum status status = STATUS_OK;
-    cudaGetLastError(); /* so that the next launch is not blamed for it */
+    cudaGetLastError(); /* so that the next launch does not report it */
     TRY(capacity_left(device, &left, &all, err));
-    status = error_set(err, STATUS_CONFIG, NULL, "out of GPU memory: asked %s for %s, %s of %s free%s; lower --batch%s",
-                       size_text(bytes, asked, sizeof asked), what, size_text(left, free_text, sizeof free_text),
-                       size_text(all, all_text, sizeof all_text), device->memory_limit ? " (--gpu-memory)" : "",
-                       device->memory_limit ? ", or raise --gpu-memory"
-                                            : ", or see with nvidia-smi what else runs on this GPU");
+    status = error_set(
+        err, STATUS_CONFIG, NULL, "out of GPU memory: requested %s for %s, %s of %s free%s; lower --batch%s",
+        size_text(bytes, asked, sizeof asked), what, size_text(left, free_text, sizeof free_text),
+        size_text(all, all_text, sizeof all_text), device->memory_limit ? " (--gpu-memory)" : "",
+        device->memory_limit ? ", or raise --gpu-memory" : ", or see with nvidia-smi what else is running on this GPU");
 cleanup:
     return status;
 }
 
-/* Room in the list for one more. */
+/* Makes room in the list for one more allocation. */
 static enum status grow_list(struct device *device, struct error *err)
 {
     return array_grow(&device->allocations, sizeof *device->allocations, (size_t)device->allocation_count,
@@ -134,7 +134,7 @@ enum status cuda_pinned_new(size_t bytes, const char *what, void **out, struct e
         return STATUS_OK;
     *out = NULL;
     cudaGetLastError();
-    return error_set(err, STATUS_INTERNAL, NULL, "out of page-locked host memory: asked %s for %s: %s",
+    return error_set(err, STATUS_INTERNAL, NULL, "out of page-locked host memory: requested %s for %s: %s",
                      size_text(bytes, asked, sizeof asked), what, cudaGetErrorString(result));
 }
 
@@ -144,13 +144,13 @@ void cuda_pinned_free(void *memory)
         cudaFreeHost(memory);
 }
 
-/* The host waits only when it is CUDA_STAGES copies ahead, or where the memory is its own and kernels may still be
+/* The host waits only if it is CUDA_STAGES copies ahead, or if the memory is on the host and kernels may still be
  * reading it. */
 enum status cuda_upload(struct device *device, void *to, const void *from, size_t bytes, struct error *err)
 {
     enum status status = STATUS_OK;
     if (device->capture)
-        return error_set(err, STATUS_INTERNAL, NULL, "an upload cannot be recorded");
+        return error_set(err, STATUS_INTERNAL, NULL, "an upload cannot be part of a graph capture");
     if (on_host(device, to)) {
         TRY(cuda_check(cudaStreamSynchronize(device->stream), "waiting for the GPU", err));
         memcpy(to, from, bytes);

@@ -1,5 +1,5 @@
-/* Stored elements and their arithmetic: bfloat16 and half without the toolkit's headers, so that every compiler agrees.
- * Conversions round to nearest even. */
+/* Stored types and their arithmetic: bfloat16 and half as CUDA's headers have them. Conversions round to nearest even.
+ */
 #ifndef SHARED_DEVICE_CUDA_CUDA_NUMBER_CUH
 #define SHARED_DEVICE_CUDA_CUDA_NUMBER_CUH
 
@@ -7,6 +7,7 @@
 extern "C" {
 #include "shared/graph/graph.h"
 }
+#include "shared/graph/activation.h"
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <stdint.h>
@@ -30,7 +31,7 @@ static __device__ __forceinline__ float load(const int8_t *p)
     return *p;
 }
 
-/* Stores and returns what was stored: the rounded value, which sums must be made of. */
+/* Stores the value and returns what was stored: the rounded value, which sums must be made of. */
 static __device__ __forceinline__ float store(float *p, float value)
 {
     *p = value;
@@ -97,55 +98,13 @@ static __device__ __forceinline__ float4 store4(__half *p, float4 v)
     return make_float4(load(p), load(p + 1), load(p + 2), load(p + 3));
 }
 
-/* activation_apply and activation_derivative of shared/graph/graph.h, the same arithmetic. */
+/* activation_apply for descriptions of layers that hold the activation as an int. */
 static __device__ __forceinline__ float activate(int activation, float alpha, float beta, float x)
 {
-    switch (activation) {
-    case ACTIVATION_RELU:
-        return x > 0 ? x : 0;
-    case ACTIVATION_LEAKY_RELU:
-        return x > 0 ? x : alpha * x;
-    case ACTIVATION_CLIP:
-        return x < alpha ? alpha : x > beta ? beta : x;
-    case ACTIVATION_HARD_SIGMOID: {
-        const float y = alpha * x + beta;
-        return y < 0 ? 0 : y > 1 ? 1 : y;
-    }
-    case ACTIVATION_HARD_SWISH: {
-        const float y = x / 6 + 0.5f;
-        return x * (y < 0 ? 0 : y > 1 ? 1 : y);
-    }
-    case ACTIVATION_SIGMOID:
-        return 1 / (1 + expf(-x));
-    default:
-        return x;
-    }
-}
-static __device__ __forceinline__ float activation_derivative(int activation, float alpha, float beta, float x)
-{
-    switch (activation) {
-    case ACTIVATION_RELU:
-        return x > 0;
-    case ACTIVATION_LEAKY_RELU:
-        return x > 0 ? 1 : alpha;
-    case ACTIVATION_CLIP:
-        return x > alpha && x < beta;
-    case ACTIVATION_HARD_SIGMOID: {
-        const float y = alpha * x + beta;
-        return y > 0 && y < 1 ? alpha : 0;
-    }
-    case ACTIVATION_HARD_SWISH:
-        return x < -3 ? 0 : x <= 3 ? x / 3 + 0.5f : 1;
-    case ACTIVATION_SIGMOID: {
-        const float y = 1 / (1 + expf(-x));
-        return y * (1 - y);
-    }
-    default:
-        return 1;
-    }
+    return activation_apply((enum activation)activation, alpha, beta, x);
 }
 
-/* The moments of some values: how many, their mean, the sum of their squared deviations from it. Merged pairwise they
+/* The moments of some values: their number, mean, and sum of squared deviations from the mean. Merged pairwise they
  * keep their digits where sums of squares would cancel (Chan, Golub, LeVeque 1979). */
 struct moments {
     float count, mean, squares;
@@ -157,5 +116,38 @@ static __device__ __forceinline__ struct moments moments_merge(struct moments a,
                                  a.squares + b.squares + delta * delta * a.count * share};
     return both;
 }
+
+/* ---- dispatch over dtypes: the statement with T as the stored type ---- */
+/* What students train in: float or bfloat16. */
+#define DISPATCH_TYPE(dtype, T, ...) \
+    do {                             \
+        if ((dtype) == DTYPE_FP32) { \
+            typedef float T;         \
+            __VA_ARGS__;             \
+        } else {                     \
+            typedef bf16 T;          \
+            __VA_ARGS__;             \
+        }                            \
+    } while (0)
+
+/* What teachers compute in: those, and half. T is the name of the type. */
+#define FOR_DTYPE(type, ...)     \
+    switch (type) {              \
+    case DTYPE_FP16: {           \
+        typedef __half T;        \
+        __VA_ARGS__;             \
+        break;                   \
+    }                            \
+    case DTYPE_BF16: {           \
+        typedef __nv_bfloat16 T; \
+        __VA_ARGS__;             \
+        break;                   \
+    }                            \
+    default: {                   \
+        typedef float T;         \
+        __VA_ARGS__;             \
+        break;                   \
+    }                            \
+    }
 
 #endif

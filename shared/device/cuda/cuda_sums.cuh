@@ -1,13 +1,13 @@
-/* Sums over all blocks of a student in one launch and in a fixed order, so without float atomics: every block adds up
- * what its threads bring and leaves it in struct cuda_sums; the last block to arrive adds the blocks' sums in order of
- * the blocks. Which block is last does not matter, since all of them do the same additions. */
+/* Sums over all blocks of a student in one launch and in a fixed order, so without float atomics. Every block adds up
+ * the values of its threads and stores the sum in struct cuda_sums; the last block to arrive adds the sums of the
+ * blocks, in their order. It does not matter which block is last, since all would do the same additions. */
 #ifndef SHARED_DEVICE_CUDA_CUDA_SUMS_CUH
 #define SHARED_DEVICE_CUDA_CUDA_SUMS_CUH
 
 #include "shared/device/cuda/cuda_device.h"
 #include "shared/device/cuda/cuda_launch.cuh"
 
-enum { WARP = 32, SUM_WARPS = 8 }; /* blocks that sum have at most so many warps */
+enum { WARP = 32, SUM_WARPS = 8 }; /* the most warps of a block that sums */
 
 /* Every lane gets the same bits: each step adds the same two values, in one order or the other. */
 static __device__ __forceinline__ double warp_sum(double value)
@@ -23,8 +23,8 @@ static __device__ __forceinline__ double warp_max(double value)
     return value;
 }
 
-/* The sums of the blocks' partial sums; by a whole warp, for every lane. Reads past the first-level cache, which may
- * not know what other multiprocessors have written. */
+/* Adds up the partial sums of the blocks. Called by a whole warp; every lane gets the sum. The loads bypass the L1
+ * cache, which may not know what other multiprocessors have written. */
 static __device__ __forceinline__ double sum_of_blocks(const struct cuda_sums *sums, int student, int blocks, int value)
 {
     double sum = 0;
@@ -33,7 +33,7 @@ static __device__ __forceinline__ double sum_of_blocks(const struct cuda_sums *s
     return warp_sum(sum);
 }
 
-/* Adds up one value of every thread of the block; the block's first thread gets the sum. */
+/* Adds up VALUES values of every thread of the block; the block's first thread gets the sums. */
 template <int VALUES> static __device__ __forceinline__ void sum_over_block(double *values)
 {
     __shared__ double warps[SUM_WARPS][VALUES];
@@ -48,8 +48,8 @@ template <int VALUES> static __device__ __forceinline__ void sum_over_block(doub
             values[i] += warps[warp][i];
 }
 
-/* values[VALUES] of all threads of all blocks (gridDim.x <= CUDA_SUM_BLOCKS of them for this student): true in one
- * thread, whose values then are the sums. */
+/* Adds up values[VALUES] of all threads of all blocks (gridDim.x <= CUDA_SUM_BLOCKS of them for this student). Returns
+ * true in one thread, whose values then are the sums. */
 template <int VALUES>
 static __device__ __forceinline__ bool sum_over_blocks(struct cuda_sums *sums, int student, double *values)
 {

@@ -1,4 +1,4 @@
-/* Decides which images live on the GPU, and takes them there. */
+/* Decides which images live on the GPU, and moves them there. */
 #include "shared/device/cuda/cuda_images.h"
 
 #include "shared/base/memory.h"
@@ -7,7 +7,7 @@
 
 enum { SLAB_BYTES = 256 << 20, RESERVE_SHARE = 8, RESERVE_MOST = 1 << 30 };
 
-/* An image's place in the order of size. */
+/* An image, to be sorted by size. */
 struct candidate {
     size_t bytes;
     uint32_t image;
@@ -21,7 +21,7 @@ static int larger_first(const void *left, const void *right)
     return a->image < b->image ? -1 : 1;
 }
 
-/* What this set may take of the bytes left: something stays for what is allocated later, and room for the ring of
+/* How much of the `left` bytes this set may take: some must remain for later allocations, and room for the ring of
  * another set, such as the validation images. Its own ring comes first. */
 static size_t budget_of(size_t left, size_t ring)
 {
@@ -32,7 +32,7 @@ static size_t budget_of(size_t left, size_t ring)
 }
 
 /* How many of the largest images to keep on the GPU: as many as leave room for the ring, whose width is the largest of
- * the others. Sets *bytes to what they take. 0 also where not even the ring fits: then its allocation says so. */
+ * the others. *bytes gets their size. 0 also if not even the ring fits: allocating the ring then reports it. */
 static uint32_t choose_resident(const struct candidate *order, uint32_t count, size_t budget, int places, size_t *bytes)
 {
     uint32_t best = 0;
@@ -51,7 +51,7 @@ static uint32_t choose_resident(const struct candidate *order, uint32_t count, s
     return best;
 }
 
-/* Moves the images to one block of device memory, and notes where they are. */
+/* Moves the chosen images to one block of device memory, and notes where they are. */
 static enum status move_to_gpu(struct device *device, struct device_images *images, const struct candidate *order,
                                size_t bytes, struct cuda_picture *pictures, struct error *err)
 {
@@ -83,7 +83,7 @@ cleanup:
     return status;
 }
 
-/* Moves the others to page-locked memory. An image that is not moved yet stays malloc'ed: `moved` counts them. */
+/* Moves the others to page-locked memory. `moved` counts them: images that are not moved yet stay malloc'ed. */
 static enum status move_to_slabs(struct device_images *images, const struct candidate *order, uint32_t *moved,
                                  struct error *err)
 {
@@ -134,7 +134,7 @@ enum status cuda_images_place(struct device *device, struct device_images *image
     images->resident_count = choose_resident(order, images->count, left, places, &bytes);
     TRY(move_to_gpu(device, images, order, bytes, pictures, err));
     TRY(cuda_upload(device, images->pictures, pictures, images->count * sizeof *pictures, err));
-    images->placed = true; /* from here on no image on the GPU has host memory of its own */
+    images->placed = true; /* from here on, no image on the GPU has host memory of its own */
     moved = images->resident_count;
     if (moved < images->count)
         images->near.stride = order[moved].bytes;

@@ -1,15 +1,16 @@
-/* Views: geometry, colours and erased rectangles of shared/augment/view.h in its integers, then the normalisation
- * table.
+/* Views: geometry, colours and erased rectangles of shared/augment/view.h in its integer arithmetic, then the
+ * normalisation table.
  *
  * A thread makes four neighbouring pixels of one view at a time and holds them in registers from the four taps to the
- * normalised values, so that nothing but the result is written; the two taps of a row are six neighbouring bytes, read
- * as two or three aligned words. A view is as many blocks as it takes for its table (3 KB into shared memory) to serve
- * 4096 pixels. Contrast needs the mean of the whole view first: a block a view adds it up in integers, whose order does
- * not matter, and leaves at once where there is no contrast. Of a mixed view both pictures are made pixel by pixel: one
- * or the other where a box is cut, both where they are blended.
+ * normalised values, so that only the result is written. The two taps of a row are six neighbouring bytes, read as two
+ * or three aligned words. A view is cut into blocks of 4096 pixels, which share the table (3 KB in shared memory).
+ * Contrast needs the mean of the whole view first: one block per view adds it up in integers, whose order does not
+ * matter, and leaves at once if there is no contrast. Of a mixed view both pictures are made pixel by pixel: one or the
+ * other for a cut box, both for a blend.
  *
- * Bytes: the base pixels that the view covers, once (neighbours' taps hit the cache), and the result once in 16-byte
- * (fp32) or 8-byte stores: 224x224x3 is 0.15 MB read and 0.6 MB (bf16: 0.3 MB) written a view, which is the floor. */
+ * Memory traffic is the minimum: the base pixels that the view covers, once (the taps of neighbours hit the cache), and
+ * the result, once, in stores of 16 bytes (fp32) or 8 bytes. For 224x224x3 that is 0.15 MB read and 0.6 MB (bf16: 0.3
+ * MB) written per view. */
 #include "shared/device/cuda/cuda_device.h"
 #include "shared/device/cuda/cuda_number.cuh"
 #include "shared/device/cuda/cuda_render.h"
@@ -20,7 +21,7 @@ struct table {
     float values[3][VALUES]; /* [channels][256] */
 };
 
-/* A view and the level that it samples. */
+/* A view and the level of the pyramid that it samples. */
 struct scene {
     struct view view;
     const uint8_t *pixels; /* [h, w, channels] */
@@ -32,7 +33,7 @@ static __device__ uint32_t step_of(const struct cuda_render_job *job)
     return job->cursor ? *job->cursor : 0;
 }
 
-/* Scene i of the batch; from job->count on those of the partners. */
+/* Scene i of the batch; from job->count on, those of the partners. */
 static __device__ void open_scene(struct scene *scene, const struct cuda_render_job *job, int i)
 {
     const bool partner = i >= job->count;
@@ -62,7 +63,7 @@ static __device__ __forceinline__ int clamp_to(int value, int high)
 
 /* ---- geometry ---- pixels are r | g << 8 | b << 16 */
 
-/* The pixels at byte `offset` and after it: the first in the lower 24 bits of *left, the second in *right. */
+/* Reads the pixel at byte `offset` into the lower 24 bits of *left, and the next one into *right. */
 static __device__ __forceinline__ void load_pair(const uint8_t *pixels, size_t offset, uint32_t *left, uint32_t *right)
 {
     const uint32_t *words = (const uint32_t *)(const void *)pixels + offset / 4;
@@ -131,7 +132,7 @@ static __device__ __forceinline__ int blend(int a, int p, int weight)
     return clamp_to((a * 65536 + weight * (p - a) + 32768) >> 16, 255);
 }
 
-/* The first `count` colour operations on p[CHANNELS]; means[k]: of operation k, if it is contrast. */
+/* Applies the first `count` colour operations to p[CHANNELS]; means[k] is that of operation k, if it is contrast. */
 template <int CHANNELS>
 static __device__ __forceinline__ void apply_colors(const struct view *view, int count, const int32_t *means, int *p)
 {
@@ -164,7 +165,7 @@ static __device__ __forceinline__ void colored(const struct scene *scene, int co
     apply_colors<CHANNELS>(&scene->view, count, means, p);
 }
 
-/* The block's sum of `value`, in every thread's return value. */
+/* The sum of `value` over the block, returned to every thread. */
 static __device__ uint32_t block_sum(uint32_t value)
 {
     __shared__ uint32_t warps[MEAN_THREADS / WARP];
@@ -185,7 +186,7 @@ static __device__ struct view_mix mix_of(const struct cuda_render_job *job, int 
     return job->mixes[(size_t)step_of(job) * (size_t)job->batch + (size_t)i];
 }
 
-/* A block a view, then a block a partner: the mean of its gray before each contrast. The sum fits: at most
+/* One block per view, then one per partner: the mean of its gray before each contrast. The sum fits: at most
  * VIEW_MAX_SIZE^2 * 255 < 2^32. */
 template <int CHANNELS>
 static __global__ void __launch_bounds__(MEAN_THREADS) find_means(const struct cuda_render_job job)
@@ -227,7 +228,7 @@ static __device__ __forceinline__ int erased(const struct view *view, int x, int
     return value;
 }
 
-/* A scene with the means of its contrasts: by one thread, before the block's barrier. */
+/* Opens a scene with the means of its contrasts. Called by one thread, before the block's barrier. */
 static __device__ void open_colored(struct scene *scene, int32_t *means, const struct cuda_render_job *job, int i)
 {
     open_scene(scene, job, i);
@@ -236,7 +237,7 @@ static __device__ void open_colored(struct scene *scene, int32_t *means, const s
             means[k] = job->means[(size_t)i * VIEW_MAX_COLORS + (size_t)k];
 }
 
-/* p[CHANNELS] = the scene's pixel, with all that is done to it. */
+/* p[CHANNELS] = the scene's pixel after all operations. */
 template <int CHANNELS>
 static __device__ __forceinline__ void finished(const struct scene *scene, const int32_t *means, int x, int y, int *p)
 {
@@ -245,7 +246,7 @@ static __device__ __forceinline__ void finished(const struct scene *scene, const
         p[c] = erased(&scene->view, x, y, p[c]);
 }
 
-/* The same of a mixed view: scenes and means of both pictures. */
+/* The same for a mixed view: scenes and means of both pictures. */
 template <int CHANNELS>
 static __device__ __forceinline__ void mixed(const struct scene *scenes, const int32_t (*means)[VIEW_MAX_COLORS],
                                              const struct view_mix *mix, int x, int y, int *p)
@@ -266,7 +267,8 @@ static __device__ __forceinline__ void mixed(const struct scene *scenes, const i
 }
 
 /* ---- output ---- */
-/* v: [count pixels][CHANNELS] to out [count, out_channels]; whole: out is aligned to four values and count is GROUP. */
+/* Stores v [count pixels][CHANNELS] to out [count, out_channels]. whole: out is aligned to four values and count is
+ * GROUP. */
 template <typename T, int CHANNELS>
 static __device__ __forceinline__ void store_pixels(const float v[GROUP][CHANNELS], int count, int out_channels,
                                                     bool whole, T *out)
@@ -296,7 +298,7 @@ static __device__ __forceinline__ void store_pixels(const float v[GROUP][CHANNEL
     }
 }
 
-/* Grid: `parts` blocks a view. MIXED: views have partners. */
+/* Grid: `parts` blocks per view. MIXED: views have partners. */
 template <int CHANNELS, bool MIXED>
 static __global__ void __launch_bounds__(THREADS)
     render_views(const struct cuda_render_job job, const struct table table, unsigned parts)

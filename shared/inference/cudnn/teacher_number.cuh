@@ -43,24 +43,4 @@ static __device__ __forceinline__ size_t thread_index(void)
     return (size_t)blockIdx.x * blockDim.x + threadIdx.x;
 }
 
-/* The body of a launcher: runs the statement with T as the stored type. */
-#define FOR_DTYPE(type, ...)     \
-    switch (type) {              \
-    case DTYPE_FP16: {           \
-        typedef __half T;        \
-        __VA_ARGS__;             \
-        break;                   \
-    }                            \
-    case DTYPE_BF16: {           \
-        typedef __nv_bfloat16 T; \
-        __VA_ARGS__;             \
-        break;                   \
-    }                            \
-    default: {                   \
-        typedef float T;         \
-        __VA_ARGS__;             \
-        break;                   \
-    }                            \
-    }
-
 #endif

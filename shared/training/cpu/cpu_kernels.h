@@ -1,10 +1,10 @@
-/* The inner loops of the CPU backend, compiled once per instruction set from the same source (cpu_*.inc) and chosen
- * when the device opens. They work on rows in the caller's memory and know nothing of plans and threads.
+/* The inner loops of the CPU backend. One source (cpu_*.inc) is compiled for each instruction set; which one runs is
+ * chosen when the device opens. The loops work on rows in the caller's memory and know nothing of plans and threads.
  *
- * Channels last means that per-channel parameters repeat along memory. Where the channels are no multiple of 16, 16
- * pixels are seen as one row of 16 * channels: so parameters are arrays of `width` floats (width = channels, or 16 *
- * channels with the channels' parameters repeated), every run of n floats begins at a pixel, and vectors are full for
- * any number of channels. */
+ * In NHWC tensors the parameters of the channels repeat along memory. If the number of channels is not a multiple of
+ * 16, 16 pixels are treated as one row of 16 * channels. So parameters are arrays of `width` floats (width = channels,
+ * or 16 * channels with the parameters repeated), every run of n floats begins at a pixel, and vectors are full for any
+ * number of channels. */
 #ifndef SHARED_TRAINING_CPU_CPU_KERNELS_H
 #define SHARED_TRAINING_CPU_CPU_KERNELS_H
 
@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { KERNEL_SLACK = 16 /* floats that kernels may read beyond the end of an array, where they say so */ };
+enum { KERNEL_SLACK = 16 /* floats that kernels may read beyond the end of an array, where it says so */ };
 
 static inline int row_width(int channels)
 {
@@ -24,7 +24,7 @@ static inline int row_width(int channels)
 struct epilogue {
     int width;
     const float *scale, *shift; /* [width], or NULL: no batch norm */
-    const float *mean;          /* [width] of x; for the sums in finish */
+    const float *mean;          /* [width] of x, for the sums in finish */
     enum activation activation;
     float alpha, beta;
 };
@@ -32,8 +32,8 @@ struct epilogue {
 /* C[group][row][column] (+)= bias[column] + sum over outer o, inner i, step k of
  *     A[group * a_group + row * a_row + o * a_outer + i * a_inner + k * a_step] *
  *     B[column / lanes * b_panel + column % lanes + o * b_outer + i * b_inner + k * b_step]
- * where a_row is 1 (transposed) or a_step is 1. B is read in whole vectors: up to KERNEL_SLACK floats beyond the last
- * column. */
+ * Either a_row is 1 (A is transposed) or a_step is 1. B is read in whole vectors: up to KERNEL_SLACK floats beyond the
+ * last column. */
 struct gemm {
     int groups, rows, columns;
     int outer, inner, depth;
@@ -49,9 +49,9 @@ struct gemm {
 
 /* A window that slides over an image, each channel for itself:
  *     out[row * out_pitch + pixel * out_step + c] = bias[c] + sum over taps t of
- *     weights[t * channels + c] * in[row * in_pitch + pixel * in_step + offsets[t] + c]
- * in and weights are read up to KERNEL_SLACK floats beyond the last channel. */
-struct window {
+ *         weights[t * channels + c] * in[row * in_pitch + pixel * in_step + offsets[t] + c]
+ * `in` and `weights` are read up to KERNEL_SLACK floats beyond the last channel. */
+struct window_job {
     int rows, pixels, channels, taps;
     const ptrdiff_t *offsets; /* [taps] */
     const float *weights;     /* [taps, channels] */
@@ -67,28 +67,29 @@ struct cpu_kernels {
 
     /* out[n] = read(x[n]) */
     void (*apply_epilogue)(const struct epilogue *epilogue, const float *x, float *out, size_t n);
-    /* Sums of x - pivot and of its square: sums[2 * width] is overwritten. */
+    /* sums[2 * width] = the sums of x - pivot and of its square */
     void (*moments)(const float *x, size_t n, int width, const float *pivot, float *sums);
-    /* dz[n] = a * g + b * z + d: a gradient taken through the batch norm */
+    /* dz[n] = a * g + b * z + d: a gradient taken through a batch norm */
     void (*through_norm)(const float *g, const float *z, float *dz, size_t n, int width, const float *a, const float *b,
                          const float *d);
-    /* gradient[n] = (dx[n] + gradient[n] if accumulate) * act'(scale * x + shift); sums (or NULL) [2 * width] is
-     * overwritten with the sums of the result and of the result * (x - mean) */
+    /* gradient[n] = (dx[n] + gradient[n] if accumulate) * act'(scale * x + shift) sums[2 * width] (or NULL) = the sums
+     * of the result and of the result * (x - mean) */
     void (*finish)(const struct epilogue *epilogue, const float *x, const float *dx, float *gradient, bool accumulate,
                    size_t n, float *sums);
     /* out[n] += factor * x[n] */
     void (*add_scaled)(float *out, const float *x, float factor, size_t n);
 
     void (*gemm)(const struct gemm *gemm);
-    void (*window)(const struct window *window);
-    /* The weights' gradient of a window: gradient[taps, channels] += sum over rows and pixels of out * in (out: dz) */
-    void (*window_weights)(const struct window *window, float *gradient);
-    /* The same walk without weights. The largest input, out = max over taps of in: */
-    void (*window_maximum)(const struct window *window);
-    /* and backward: dz (laid out as out) goes to the first tap that equals out: dx (laid out as in) += dz. */
-    void (*window_maximum_gradient)(const struct window *window, const float *dz, float *dx);
+    void (*window)(const struct window_job *window);
+    /* The gradient of a window's weights: gradient[taps, channels] += sum over rows and pixels of out * in; out holds
+     * dz */
+    void (*window_weights)(const struct window_job *window, float *gradient);
+    /* The same without weights. out = the largest of the taps of in */
+    void (*window_maximum)(const struct window_job *window);
+    /* backward: dz (laid out as out) goes to the first tap that equals out: dx (laid out as in) += dz */
+    void (*window_maximum_gradient)(const struct window_job *window, const float *dz, float *dx);
     /* dx[every tap] += dz: the gradient of a sum */
-    void (*window_sum_gradient)(const struct window *window, const float *dz, float *dx);
+    void (*window_sum_gradient)(const struct window_job *window, const float *dz, float *dx);
 };
 
 extern const struct cpu_kernels cpu_kernels_avx512, cpu_kernels_avx2, cpu_kernels_generic;

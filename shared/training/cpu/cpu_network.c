@@ -4,27 +4,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-const struct step_kernel *step_kernel_of(const struct plan *plan, const struct plan_step *step)
-{
-    static const struct step_kernel *const kernels[STEP_KIND_COUNT] = {
-        [STEP_CONV] = &cpu_conv,
-        [STEP_DEPTHWISE] = &cpu_depthwise,
-        [STEP_LINEAR] = &cpu_linear,
-        [STEP_MAX_POOL] = &cpu_max_pool,
-        [STEP_AVERAGE_POOL] = &cpu_average_pool,
-        [STEP_GLOBAL_AVERAGE_POOL] = &cpu_global_pool,
-        [STEP_ADD] = &cpu_add,
-        [STEP_CONCAT] = &cpu_concat,
-        [STEP_DROPOUT] = &cpu_dropout,
-        [STEP_COPY] = &cpu_copy,
-    };
-    const struct node *n = &plan->graph->nodes[step->node];
-    const struct shape in = plan->tensors[step->inputs[0].tensor].shape, out = plan->tensors[step->output].shape;
-    bool pointwise = step->kind == STEP_CONV && n->groups == 1 && n->kernel_h == 1 && n->kernel_w == 1 &&
-                     n->stride_h == 1 && n->stride_w == 1 && step->pad_top == 0 && step->pad_left == 0 &&
-                     in.h == out.h && in.w == out.w;
-    return pointwise ? &cpu_pointwise : kernels[step->kind];
-}
+/* The kinds of steps: each is a file of its name in shared/training/steps. */
+static const struct cpu_step_kernel *const kernels[STEP_KIND_COUNT] = {
+    [STEP_CONV] = &cpu_conv,
+    [STEP_POINTWISE] = &cpu_pointwise,
+    [STEP_DEPTHWISE] = &cpu_depthwise,
+    [STEP_LINEAR] = &cpu_linear,
+    [STEP_MAX_POOL] = &cpu_max_pool,
+    [STEP_AVERAGE_POOL] = &cpu_average_pool,
+    [STEP_GLOBAL_AVERAGE_POOL] = &cpu_global_pool,
+    [STEP_ADD] = &cpu_add,
+    [STEP_CONCAT] = &cpu_concat,
+    [STEP_DROPOUT] = &cpu_dropout,
+    [STEP_COPY] = &cpu_copy,
+};
 
 static size_t most(size_t a, size_t b)
 {
@@ -36,8 +29,8 @@ static enum status floats_new(float **out, size_t count, const char *what, struc
     return memory_new((void **)out, count, sizeof **out, what, err);
 }
 
-/* The run-time view of the plan's tensors; rows of the statistics are taken from workspace->rows. */
-static enum status prepare_tensors(struct workspace *w, const struct plan *plan, struct error *err)
+/* What the steps need of the plan's tensors; the rows of statistics are taken from workspace->rows. */
+static enum status prepare_tensors(struct cpu_workspace *w, const struct plan *plan, struct error *err)
 {
     size_t floats = 0;
     w->tensors = calloc((size_t)plan->tensor_count, sizeof *w->tensors);
@@ -72,8 +65,8 @@ static enum status prepare_tensors(struct workspace *w, const struct plan *plan,
     return STATUS_OK;
 }
 
-/* Sums of every slice, for the widest tensor of the plan. */
-static enum status prepare_slices(struct workspace *w, const struct plan *plan, struct error *err)
+/* The sums of every slice, for the widest tensor of the plan. */
+static enum status prepare_slices(struct cpu_workspace *w, const struct plan *plan, struct error *err)
 {
     enum status status = STATUS_OK;
     size_t width = 0, channels = 0;
@@ -96,13 +89,13 @@ cleanup:
     return status;
 }
 
-static enum status prepare_scratch(struct workspace *w, const struct plan *plan, struct error *err)
+static enum status prepare_scratch(struct cpu_workspace *w, const struct plan *plan, struct error *err)
 {
     enum status status = STATUS_OK;
     struct step_need all = {0};
     for (int i = 0; i < plan->step_count; i++) {
         const struct plan_step *step = &plan->steps[i];
-        struct step_need need = step_kernel_of(plan, step)->need(plan, step);
+        struct step_need need = kernels[step->kind]->need(plan, step);
         all.scratch = most(all.scratch, need.scratch);
         all.packed = most(all.packed, need.packed);
         all.partial = most(all.partial, need.partial);
@@ -123,7 +116,7 @@ cleanup:
     return status;
 }
 
-static void workspace_free(struct workspace *w)
+static void workspace_free(struct cpu_workspace *w)
 {
     if (!w)
         return;
@@ -143,11 +136,11 @@ static void workspace_free(struct workspace *w)
     free(w);
 }
 
-static enum status workspace_new(struct workspace **out, const struct device *device, const struct plan *plan,
+static enum status workspace_new(struct cpu_workspace **out, const struct device *device, const struct plan *plan,
                                  struct error *err)
 {
     enum status status = STATUS_OK;
-    struct workspace *w = calloc(1, sizeof *w);
+    struct cpu_workspace *w = calloc(1, sizeof *w);
     if (!w)
         return error_no_memory(err, sizeof *w, "a workspace");
     w->workers = thread_pool_size(device->pool);
@@ -161,10 +154,10 @@ cleanup:
     return status;
 }
 
-/* One workspace a student: it keeps the batch norms' coefficients from forward to backward. */
+/* One workspace per student: it keeps the coefficients of batch norms from forward to backward. */
 struct workspaces {
     int count;
-    struct workspace *of[TRAINING_MAX_STUDENTS];
+    struct cpu_workspace *of[TRAINING_MAX_STUDENTS];
 };
 
 static void release(struct device *device, void *workspace)
@@ -196,7 +189,7 @@ cleanup:
     return status;
 }
 
-/* The memory of one student, its workspace in the place of all. */
+/* The memory of one student, with its own workspace. */
 static struct network_memory memory_of(const struct plan *plan, const struct network_memory *all, int student)
 {
     const struct workspaces *workspaces = all->workspace;
@@ -213,7 +206,7 @@ static struct network_memory memory_of(const struct plan *plan, const struct net
     };
 }
 
-/* The input is the first student's: the others get a copy of theirs. */
+/* The network's input lies in the memory of the first student; the others get a copy. */
 static void share_input(const struct plan *plan, const struct network_memory *all, const struct pass *pass, int student)
 {
     const struct plan_tensor *t = &plan->tensors[plan->input];
@@ -223,12 +216,12 @@ static void share_input(const struct plan *plan, const struct network_memory *al
         memcpy((float *)all->values + (size_t)student * plan->value_count + t->value, from, floats * sizeof *from);
 }
 
-static struct step_run run_of(struct device *device, const struct plan *plan, const struct network_memory *memory,
-                              const struct pass *pass, int student, int index)
+static struct cpu_run run_of(struct device *device, const struct plan *plan, const struct network_memory *memory,
+                             const struct pass *pass, int student, int index)
 {
-    struct workspace *w = memory->workspace;
+    struct cpu_workspace *w = memory->workspace;
     const struct plan_step *step = &plan->steps[index];
-    return (struct step_run){
+    return (struct cpu_run){
         .device = device,
         .kernels = cpu_kernels_of(device->isa),
         .plan = plan,
@@ -254,8 +247,8 @@ static enum status forward(struct device *device, const struct plan *plan, const
         if (first == 0)
             share_input(plan, memory, pass, student);
         for (int i = first; i < last; i++) {
-            struct step_run run = run_of(device, plan, &own, pass, student, i);
-            step_kernel_of(plan, run.step)->forward(&run);
+            struct cpu_run run = run_of(device, plan, &own, pass, student, i);
+            kernels[run.step->kind]->forward(&run);
             if (run.step->statistics)
                 finish_statistics(&run);
         }
@@ -263,7 +256,7 @@ static enum status forward(struct device *device, const struct plan *plan, const
     return STATUS_OK;
 }
 
-static void step_backward(struct step_run *run)
+static void step_backward(struct cpu_run *run)
 {
     if (run->out->gradient == PLAN_NONE)
         return;
@@ -272,7 +265,7 @@ static void step_backward(struct step_run *run)
         run->in = run_tensor(run, run->input->tensor);
         if (run->in->gradient == PLAN_NONE && run->step->weight == PLAN_NONE)
             continue;
-        step_kernel_of(run->plan, run->step)->backward(run);
+        kernels[run->step->kind]->backward(run);
         if (run->in->gradient != PLAN_NONE)
             finish_gradient(run);
     }
@@ -285,7 +278,7 @@ static enum status backward(struct device *device, const struct plan *plan, cons
     for (int student = 0; student < memory->students; student++) {
         const struct network_memory own = memory_of(plan, memory, student);
         for (int i = last - 1; i >= first; i--) {
-            struct step_run run = run_of(device, plan, &own, pass, student, i);
+            struct cpu_run run = run_of(device, plan, &own, pass, student, i);
             step_backward(&run);
         }
     }

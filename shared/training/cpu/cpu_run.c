@@ -3,9 +3,9 @@
 #include <string.h>
 
 enum {
-    PARTIAL_FLOATS = 1 << 22, /* all slices' weight gradients of a step: 16 MiB, if 8 slices fit */
+    PARTIAL_FLOATS = 1 << 22, /* weight gradients of all slices of a step: 16 MiB, if 8 slices fit */
     PIVOT_PIXELS = 64,
-    RUN_FLOATS = 16384 /* floats that are summed up in single precision before they go into double */
+    RUN_FLOATS = 16384 /* floats that are summed up in single precision before the sum goes into a double */
 };
 
 int slice_count(size_t partial, int batch)
@@ -15,13 +15,13 @@ int slice_count(size_t partial, int batch)
     return batch < (int)slices ? batch : (int)slices;
 }
 
-void slice_samples(const struct step_run *run, int slice, int *first, int *end)
+void slice_samples(const struct cpu_run *run, int slice, int *first, int *end)
 {
     *first = (int)((long long)run->pass->count * slice / run->slices);
     *end = (int)((long long)run->pass->count * (slice + 1) / run->slices);
 }
 
-void run_slices(struct step_run *run, void (*task)(void *run, int slice, int worker))
+void run_slices(struct cpu_run *run, void (*task)(void *run, int slice, int worker))
 {
     for (int i = 0; i < run->slices; i++) {
         struct cpu_slice *slice = &run->workspace->slices[i];
@@ -32,7 +32,7 @@ void run_slices(struct step_run *run, void (*task)(void *run, int slice, int wor
     thread_pool_run(run->device->pool, run->slices, task, run);
 }
 
-void copy_with_epilogue(const struct step_run *run, const struct cpu_tensor *tensor, size_t first, size_t floats,
+void copy_with_epilogue(const struct cpu_run *run, const struct cpu_tensor *tensor, size_t first, size_t floats,
                         float *out)
 {
     const float *raw = tensor_value(run, tensor) + first;
@@ -42,8 +42,8 @@ void copy_with_epilogue(const struct step_run *run, const struct cpu_tensor *ten
         memcpy(out, raw, floats * sizeof *out);
 }
 
-const float *read_with_epilogue(const struct step_run *run, const struct cpu_tensor *tensor, size_t first,
-                                size_t floats, float *out)
+const float *read_with_epilogue(const struct cpu_run *run, const struct cpu_tensor *tensor, size_t first, size_t floats,
+                                float *out)
 {
     if (!has_epilogue(tensor))
         return tensor_value(run, tensor) + first;
@@ -51,7 +51,7 @@ const float *read_with_epilogue(const struct step_run *run, const struct cpu_ten
     return out;
 }
 
-void copy_gradient(const struct step_run *run, size_t first, size_t floats, float *out)
+void copy_gradient(const struct cpu_run *run, size_t first, size_t floats, float *out)
 {
     const struct cpu_tensor *t = run->out;
     const float *gradient = tensor_gradient(run, t) + first;
@@ -62,7 +62,7 @@ void copy_gradient(const struct step_run *run, size_t first, size_t floats, floa
         memcpy(out, gradient, floats * sizeof *out);
 }
 
-const float *read_gradient(const struct step_run *run, size_t first, size_t floats, float *out)
+const float *read_gradient(const struct cpu_run *run, size_t first, size_t floats, float *out)
 {
     if (run->out->batch_norm < 0)
         return tensor_gradient(run, run->out) + first;
@@ -70,7 +70,7 @@ const float *read_gradient(const struct step_run *run, size_t first, size_t floa
     return out;
 }
 
-/* Folds a row of `width` sums into channels. */
+/* Folds a row of `width` sums into sums per channel. */
 static void fold(const float *row, int width, int channels, double *sums)
 {
     for (int i = 0; i < width; i += channels)
@@ -78,15 +78,15 @@ static void fold(const float *row, int width, int channels, double *sums)
             sums[c] += (double)row[i + c];
 }
 
-/* Floats per run of a tensor: whole rows of 16 pixels, so that every run begins where the parameters do. */
+/* Floats of a tensor per run: whole rows of 16 pixels, so that every run begins where the parameters do. */
 static size_t run_floats(int channels)
 {
     size_t row = 16 * (size_t)channels;
     return row > RUN_FLOATS ? row : RUN_FLOATS / row * row;
 }
 
-/* Adds the columns of the output's pixels x to sums[channels]. */
-static void add_columns(const struct step_run *run, const float *x, size_t floats, float *tile, double *sums)
+/* Adds the columns of x, pixels of the output, to sums[channels]. */
+static void add_columns(const struct cpu_run *run, const float *x, size_t floats, float *tile, double *sums)
 {
     const int channels = run->out->shape.c, width = run->out->width;
     const size_t most = run_floats(channels);
@@ -98,7 +98,7 @@ static void add_columns(const struct step_run *run, const float *x, size_t float
 }
 
 /* The mean of a slice's first pixels. */
-static void choose_pivot(const struct step_run *run, struct cpu_slice *slice, const float *values, size_t floats)
+static void choose_pivot(const struct cpu_run *run, struct cpu_slice *slice, const float *values, size_t floats)
 {
     const int channels = run->out->shape.c, width = run->out->width;
     size_t some = (size_t)PIVOT_PIXELS * (size_t)channels;
@@ -112,7 +112,7 @@ static void choose_pivot(const struct step_run *run, struct cpu_slice *slice, co
     slice->started = true;
 }
 
-void note_values(struct step_run *run, int index, const float *values, size_t floats)
+void note_values(struct cpu_run *run, int index, const float *values, size_t floats)
 {
     struct cpu_slice *slice = &run->workspace->slices[index];
     const int channels = run->out->shape.c, width = run->out->width;
@@ -130,7 +130,7 @@ void note_values(struct step_run *run, int index, const float *values, size_t fl
     slice->count += (double)(floats / (size_t)channels);
 }
 
-void give_gradient(struct step_run *run, int index, const float *dx, size_t first, size_t floats)
+void give_gradient(struct cpu_run *run, int index, const float *dx, size_t first, size_t floats)
 {
     static const struct epilogue nothing = {.activation = ACTIVATION_NONE};
     struct cpu_slice *slice = &run->workspace->slices[index];
@@ -157,7 +157,7 @@ void give_gradient(struct step_run *run, int index, const float *dx, size_t firs
     }
 }
 
-void note_bias(struct step_run *run, int index, const float *dz, size_t floats)
+void note_bias(struct cpu_run *run, int index, const float *dz, size_t floats)
 {
     struct cpu_slice *slice = &run->workspace->slices[index];
     if (run->step->bias == PLAN_NONE)
@@ -165,7 +165,7 @@ void note_bias(struct step_run *run, int index, const float *dz, size_t floats)
     add_columns(run, dz, floats, slice->tile, slice->bias);
 }
 
-void finish_bias(struct step_run *run)
+void finish_bias(struct cpu_run *run)
 {
     float *gradient = run->memory->parameter_gradients + run->step->bias;
     for (int c = 0; run->step->bias != PLAN_NONE && c < run->out->shape.c; c++) {

@@ -1,7 +1,7 @@
-/* What the steps of a plan share on the CPU. A step is one pass of the thread pool over fixed slices of the batch; a
- * slice reads its inputs completed, computes, and either writes raw values with their moments (forward) or hands
- * gradients to its inputs (backward). Sums are kept per slice and added in slice order, and the slices depend on the
- * plan and the batch only, so that results do not depend on the number of threads. */
+/* What the steps of a plan share on the CPU. A step is one pass of the thread pool over fixed slices of the batch. A
+ * slice reads completed inputs, computes, and either writes raw values and their moments (forward) or gives gradients
+ * to the inputs (backward). Sums are kept per slice and added in the order of the slices. The slices depend only on the
+ * plan and the batch, so results do not depend on the number of threads. */
 #ifndef SHARED_TRAINING_CPU_CPU_RUN_H
 #define SHARED_TRAINING_CPU_CPU_RUN_H
 
@@ -10,10 +10,10 @@
 
 enum { MAX_SLICES = 32 };
 
-/* A plan's tensor with what its readers and its maker need at hand. */
+/* A tensor of the plan, with what the steps that read or make it need at hand. */
 struct cpu_tensor {
     struct shape shape;
-    size_t sample; /* floats a sample */
+    size_t sample; /* floats per sample */
     int width;     /* row_width of the channels */
     size_t value;  /* offsets, see plan.h */
     size_t gradient;
@@ -24,33 +24,34 @@ struct cpu_tensor {
 
 /* Sums over a slice. */
 struct cpu_slice {
-    bool started;           /* pivot is set */
-    double count;           /* pixels */
-    float *pivot;           /* [width] forward: near the mean, so that sums of squares keep their digits */
-    double *first, *second; /* [channels] forward: of x - pivot and its square; backward: of g and g * (x - mean) */
-    double *bias;           /* [channels] of the layer's bias gradient */
-    float *tile;            /* [2, width] of the latest run of pixels */
+    bool started; /* pivot and sums are set */
+    double count; /* pixels */
+    float *pivot; /* [width] forward: close to the mean, so that sums of squares keep their digits */
+    double *first,
+        *second;  /* [channels] forward: sums of x - pivot and its square; backward: of g and g * (x - mean) */
+    double *bias; /* [channels] gradient of the layer's bias */
+    float *tile;  /* [2, width] sums of the latest run of pixels */
 };
 
-struct workspace {
+struct cpu_workspace {
     struct cpu_tensor *tensors; /* [tensor_count] */
     struct cpu_slice slices[MAX_SLICES];
     int workers;
     size_t scratch_floats;
     float **scratch;    /* [workers][scratch_floats] */
-    float *packed;      /* weights of the current step in the order in which its kernels read them */
+    float *packed;      /* weights of the current step, in the order in which its kernels read them */
     float *partial;     /* [slices] weight gradients of the current step */
-    float *shared;      /* whole-batch scratch of linear layers */
+    float *shared;      /* scratch memory of linear layers, for the whole batch */
     float *zeros;       /* [widest row] */
-    int *taps;          /* [taps of the largest window] places of weights */
-    ptrdiff_t *offsets; /* [the same] places of inputs and gradients */
-    float *rows;        /* of the tensors with a batch norm */
+    int *taps;          /* [taps of the largest window] where weights lie */
+    ptrdiff_t *offsets; /* [the same] where inputs and gradients lie */
+    float *rows;        /* statistics of the tensors with a batch norm */
     float *sums;        /* of the slices */
     double *doubles;    /* of the slices */
 };
 
 /* A step that is being run. */
-struct step_run {
+struct cpu_run {
     struct device *device;
     const struct cpu_kernels *kernels;
     const struct plan *plan;
@@ -58,49 +59,46 @@ struct step_run {
     const struct node *node;
     const struct network_memory *memory;
     const struct pass *pass;
-    struct workspace *workspace;
+    struct cpu_workspace *workspace;
     int index;   /* of the step */
-    int student; /* whose memory it is */
+    int student; /* whose memory is used */
     int slices;
-    const struct cpu_tensor *in, *out; /* of the first input and of the output */
-    const struct plan_input *input;    /* the input whose gradient is being made */
+    const struct cpu_tensor *in, *out; /* of the first input (backward: of `input`), and of the output */
+    const struct plan_input *input;    /* backward: the input whose gradient is being made */
 };
 
-/* One kind of step. Memory that a step needs is planned by `need` once; forward and backward never allocate. */
+/* One kind of step. `need` says once what memory the step needs; forward and backward never allocate. */
 struct step_need {
-    size_t scratch; /* floats a worker */
+    size_t scratch; /* floats per worker */
     size_t packed, partial, shared;
     size_t taps; /* of a window */
 };
-struct step_kernel {
+struct cpu_step_kernel {
     struct step_need (*need)(const struct plan *plan, const struct plan_step *step);
-    void (*forward)(struct step_run *run);
-    void (*backward)(struct step_run *run); /* called only when the output has a gradient */
+    void (*forward)(struct cpu_run *run);
+    void (*backward)(struct cpu_run *run); /* called only if the output has a gradient */
 };
-extern const struct step_kernel cpu_conv, cpu_pointwise, cpu_depthwise, cpu_linear, cpu_max_pool, cpu_average_pool,
+extern const struct cpu_step_kernel cpu_conv, cpu_pointwise, cpu_depthwise, cpu_linear, cpu_max_pool, cpu_average_pool,
     cpu_global_pool, cpu_add, cpu_concat, cpu_dropout, cpu_copy;
 
-/* Convolutions of one pixel and stride 1 have their own kernel. */
-const struct step_kernel *step_kernel_of(const struct plan *plan, const struct plan_step *step);
-
 /* ---- slices ---- */
-/* Slices of the batch for steps whose slices hold `partial` floats each. */
+/* The number of slices of the batch, for steps whose slices hold `partial` floats each. */
 int slice_count(size_t partial, int batch);
 /* Samples [*first, *end) of slice number `slice`. */
-void slice_samples(const struct step_run *run, int slice, int *first, int *end);
+void slice_samples(const struct cpu_run *run, int slice, int *first, int *end);
 /* Runs task on every slice, in parallel. */
-void run_slices(struct step_run *run, void (*task)(void *run, int slice, int worker));
+void run_slices(struct cpu_run *run, void (*task)(void *run, int slice, int worker));
 
 /* ---- tensors ---- */
-static inline const struct cpu_tensor *run_tensor(const struct step_run *run, int tensor)
+static inline const struct cpu_tensor *run_tensor(const struct cpu_run *run, int tensor)
 {
     return &run->workspace->tensors[tensor];
 }
-static inline float *tensor_value(const struct step_run *run, const struct cpu_tensor *tensor)
+static inline float *tensor_value(const struct cpu_run *run, const struct cpu_tensor *tensor)
 {
     return (float *)run->memory->values + tensor->value;
 }
-static inline float *tensor_gradient(const struct step_run *run, const struct cpu_tensor *tensor)
+static inline float *tensor_gradient(const struct cpu_run *run, const struct cpu_tensor *tensor)
 {
     return (float *)run->memory->gradients + tensor->gradient;
 }
@@ -108,48 +106,50 @@ static inline bool has_epilogue(const struct cpu_tensor *tensor)
 {
     return tensor->epilogue.scale || tensor->epilogue.activation != ACTIVATION_NONE;
 }
-/* pixels of a tensor from `first` (an offset in floats, at the beginning of a pixel), completed: returns out, or the
- * raw values themselves where there is nothing to complete. */
-const float *read_with_epilogue(const struct step_run *run, const struct cpu_tensor *tensor, size_t first,
-                                size_t floats, float *out);
+/* Reads completed pixels of a tensor, from offset `first` in floats, which is the beginning of a pixel. Returns out, or
+ * the raw values themselves if there is no epilogue. */
+const float *read_with_epilogue(const struct cpu_run *run, const struct cpu_tensor *tensor, size_t first, size_t floats,
+                                float *out);
 /* The same, always written to out. */
-void copy_with_epilogue(const struct step_run *run, const struct cpu_tensor *tensor, size_t first, size_t floats,
+void copy_with_epilogue(const struct cpu_run *run, const struct cpu_tensor *tensor, size_t first, size_t floats,
                         float *out);
-/* dL/d(raw output) of the step's output: through its batch norm; the gradient itself where there is none. */
-const float *read_gradient(const struct step_run *run, size_t first, size_t floats, float *out);
-void copy_gradient(const struct step_run *run, size_t first, size_t floats, float *out);
+/* dL/d(raw output) of the step's output, through its batch norm. Without a batch norm read_gradient returns the
+ * gradient itself. */
+const float *read_gradient(const struct cpu_run *run, size_t first, size_t floats, float *out);
+void copy_gradient(const struct cpu_run *run, size_t first, size_t floats, float *out);
 
-/* Forward: takes note of raw values that a slice has written to the step's output, for its batch norm. */
-void note_values(struct step_run *run, int slice, const float *values, size_t floats);
-/* Backward: hands dx, the gradient of run->input's completed values from `first`, to the input. */
-void give_gradient(struct step_run *run, int slice, const float *dx, size_t first, size_t floats);
+/* Forward: adds raw values that a slice has written to the step's output to the sums for its batch norm. */
+void note_values(struct cpu_run *run, int slice, const float *values, size_t floats);
+/* Backward: gives dx, the gradient of run->input's completed values from `first`, to the input. */
+void give_gradient(struct cpu_run *run, int slice, const float *dx, size_t first, size_t floats);
+
 /* ---- batch norm ---- */
-/* After all slices of a forward step: the statistics of the output. */
-void finish_statistics(struct step_run *run);
-/* After all slices of a backward step: the input's gradient is complete. */
-void finish_gradient(struct step_run *run);
+/* After all slices of a forward step: computes the statistics of the output. */
+void finish_statistics(struct cpu_run *run);
+/* After all slices of a backward step, when the input's gradient is complete: its batch norm's coefficients. */
+void finish_gradient(struct cpu_run *run);
 
 /* ---- weights ---- */
-/* A convolution's weights as a matrix: element (tap, i, column) is at from[taps[tap] + i * i_stride + column *
- * column_stride]. */
+/* A convolution's weights as a matrix: element (tap, i, column) is at
+ *     from[tap_offset[tap] + i * inner_stride + column * column_stride] */
 struct weight_matrix {
     int taps, inner, columns;
     const int *tap_offset; /* [taps] */
     size_t inner_stride, column_stride;
 };
-/* Floats of the packed matrix. */
+/* Floats of the packed matrix, enough for any number of lanes. */
 size_t packed_floats(int rows, int columns);
-/* to[panel of `lanes` columns][tap, i][lane] = the matrix, as gemm reads it; unused lanes are 0. */
-void pack_weights(struct step_run *run, const struct weight_matrix *matrix, const float *from, float *to);
-/* The inverse for a gradient in row order: to[...] = from[tap, i][column]. */
-void unpack_weights(struct step_run *run, const struct weight_matrix *matrix, const float *from, float *to);
-/* The weight gradient of slice `slice`, `count` floats, zeroed. */
-float *slice_partial(const struct step_run *run, int slice, size_t count);
-/* Adds all slices' weight gradients to the first one's, in order, and returns it. */
-const float *reduce_partial(struct step_run *run, size_t count);
-/* The gradient of the layer's bias, if it has one: note_bias is told the output's gradient in pieces, finish_bias
- * stores it. */
-void note_bias(struct step_run *run, int slice, const float *dz, size_t floats);
-void finish_bias(struct step_run *run);
+/* to[panel of `lanes` columns][tap, i][lane] = the matrix, in the order in which gemm reads it. Unused lanes are 0. */
+void pack_weights(struct cpu_run *run, const struct weight_matrix *matrix, const float *from, float *to);
+/* The inverse, for a gradient in the order of rows: to[...] = from[tap, i][column]. */
+void unpack_weights(struct cpu_run *run, const struct weight_matrix *matrix, const float *from, float *to);
+/* The weight gradient of slice number `slice`: `count` floats, zeroed. */
+float *slice_partial(const struct cpu_run *run, int slice, size_t count);
+/* Adds the weight gradients of all slices to that of the first one, in order, and returns it. */
+const float *reduce_partial(struct cpu_run *run, size_t count);
+/* The gradient of the layer's bias, if it has one: note_bias gets the output's gradient in pieces, finish_bias stores
+ * the sum. */
+void note_bias(struct cpu_run *run, int slice, const float *dz, size_t floats);
+void finish_bias(struct cpu_run *run);
 
 #endif

@@ -1,4 +1,4 @@
-/* Training on the CPU: its tables, each defined by the file that does the work. */
+/* Training on the CPU: the tables, each defined by the file that does the work. */
 #ifndef SHARED_TRAINING_CPU_CPU_TRAINING_H
 #define SHARED_TRAINING_CPU_CPU_TRAINING_H
 

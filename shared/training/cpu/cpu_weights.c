@@ -1,4 +1,4 @@
-/* Weights on their way into the kernels' order and gradients on their way back. */
+/* Puts weights into the order in which kernels read them, and gradients back into PyTorch's order. */
 #include "shared/training/cpu/cpu_run.h"
 
 #include <string.h>
@@ -6,10 +6,10 @@
 enum {
     REDUCE_FLOATS = 8192,
     UNPACK_ROWS = 64,
-    FEW_FLOATS = 16384 /* waking other threads takes longer than moving these */
+    FEW_FLOATS = 16384 /* waking other threads takes longer than moving so few floats */
 };
 
-static struct thread_pool *pool_for(const struct step_run *run, size_t floats)
+static struct thread_pool *pool_for(const struct cpu_run *run, size_t floats)
 {
     return floats > FEW_FLOATS ? run->device->pool : NULL;
 }
@@ -44,7 +44,7 @@ static void pack_panel(void *context, int panel, int worker)
         }
 }
 
-void pack_weights(struct step_run *run, const struct weight_matrix *matrix, const float *from, float *to)
+void pack_weights(struct cpu_run *run, const struct weight_matrix *matrix, const float *from, float *to)
 {
     struct pack_job job = {matrix, from, to, run->kernels->lanes};
     struct thread_pool *pool = pool_for(run, packed_floats(matrix->taps * matrix->inner, matrix->columns));
@@ -71,7 +71,7 @@ static void unpack_rows(void *context, int index, int worker)
     }
 }
 
-void unpack_weights(struct step_run *run, const struct weight_matrix *matrix, const float *from, float *to)
+void unpack_weights(struct cpu_run *run, const struct weight_matrix *matrix, const float *from, float *to)
 {
     struct unpack_job job = {matrix, from, to};
     const int rows = matrix->taps * matrix->inner;
@@ -79,7 +79,7 @@ void unpack_weights(struct step_run *run, const struct weight_matrix *matrix, co
     thread_pool_run(pool, (rows + UNPACK_ROWS - 1) / UNPACK_ROWS, unpack_rows, &job);
 }
 
-float *slice_partial(const struct step_run *run, int slice, size_t count)
+float *slice_partial(const struct cpu_run *run, int slice, size_t count)
 {
     float *partial = run->workspace->partial + (size_t)slice * count;
     memset(partial, 0, count * sizeof *partial);
@@ -87,7 +87,7 @@ float *slice_partial(const struct step_run *run, int slice, size_t count)
 }
 
 struct reduce_job {
-    struct step_run *run;
+    struct cpu_run *run;
     size_t count;
 };
 
@@ -102,7 +102,7 @@ static void reduce_part(void *context, int index, int worker)
         job->run->kernels->add_scaled(sum, sum + (size_t)slice * job->count, 1, floats);
 }
 
-const float *reduce_partial(struct step_run *run, size_t count)
+const float *reduce_partial(struct cpu_run *run, size_t count)
 {
     struct reduce_job job = {run, count};
     thread_pool_run(pool_for(run, count * (size_t)run->slices), (int)((count + REDUCE_FLOATS - 1) / REDUCE_FLOATS),

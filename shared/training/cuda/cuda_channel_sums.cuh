@@ -1,23 +1,25 @@
-/* What blocks of the kernels over channels (cuda_channels.cuh) hand in: sums over their pixels, moments of what they
- * store forward, sums of the gradients that they give backward. All by one thread a value, lanes in order. */
+/* What the blocks of kernels over channels (cuda_channels.cuh) hand in: sums over their pixels, forward the moments of
+ * what they store, backward sums of the gradients that they give. Each value is summed by one thread, in the order of
+ * the lanes. */
 #ifndef SHARED_TRAINING_CUDA_CUDA_CHANNEL_SUMS_CUH
 #define SHARED_TRAINING_CUDA_CUDA_CHANNEL_SUMS_CUH
 
 #include "shared/training/cuda/cuda_channels.cuh"
 
 enum {
-    LANE_VALUES = 12,                                           /* per thread that are summed up over a block at once */
-    LANE_FLOATS = LANE_VALUES * (CHANNEL_THREADS + MAX_VECTORS) /* shared memory for that */
+    LANE_VALUES = 12,                                           /* values per thread that are summed up over a block at
+                                                                 * once */
+    LANE_FLOATS = LANE_VALUES * (CHANNEL_THREADS + MAX_VECTORS) /* shared memory for them */
 };
 
 /* ---- sums over a block ---- */
-/* to[c * channel_stride + q * value_stride] = the sum over the lanes, in order, of value q of channel c. x [N / V][V]
- * of every thread; shared [LANE_FLOATS]; by all threads of the block. */
+/* to[c * channel_stride + q * value_stride] = the sum, over the lanes in order, of value q of channel c. x: [N / V][V]
+ * of every thread; shared: [LANE_FLOATS]. All threads of the block must call it. */
 template <int V, int N>
 static __device__ __forceinline__ void add_lanes(const struct place *p, int channels, const float *x, float *shared,
                                                  float *to, size_t channel_stride, size_t value_stride)
 {
-    const int stride = CHANNEL_THREADS + p->vectors; /* no bank twice, neither in writing nor in reading */
+    const int stride = CHANNEL_THREADS + p->vectors; /* no bank conflicts, neither in writing nor in reading */
 #pragma unroll
     for (int begin = 0; begin < N; begin += LANE_VALUES) {
         const int some = N - begin < LANE_VALUES ? N - begin : LANE_VALUES;
@@ -39,7 +41,7 @@ static __device__ __forceinline__ void add_lanes(const struct place *p, int chan
 }
 
 /* ---- writing a raw output, and its moments ---- */
-/* What a thread has stored: sums of the distances from the first value, which keep their digits (see struct moments).
+/* What a thread has stored: sums of the distances from its first value, which keep their digits (see struct moments).
  */
 template <int V> struct tally {
     int count;
@@ -66,7 +68,7 @@ template <int V> static __device__ __forceinline__ void tally_add(struct tally<V
     t->count++;
 }
 
-/* The block's moments [3][channels] into its place; all threads of the block. */
+/* Hands in the block's moments [3][channels]. All threads of the block must call it. */
 template <int V>
 static __device__ __forceinline__ void tally_hand_in(const struct tally<V> *t, const struct place *p, int channels,
                                                      float *shared, float *moments)
@@ -112,7 +114,7 @@ template <int V> struct giving {
     struct epilogue<V> input;
     float mean[V], sums[2][V]; /* of g and of g * (z - mean) */
     bool accumulate, finish;
-    bool wants_value; /* z must be given */
+    bool wants_value; /* z must be passed */
 };
 
 template <int V>
@@ -129,7 +131,7 @@ static __device__ __forceinline__ struct giving<V> giving_of(const struct cuda_g
     return g;
 }
 
-/* dx: the gradient of the completed value, z: the raw value. */
+/* dx: the gradient of the completed value; z: the raw value. */
 template <int V, typename T>
 static __device__ __forceinline__ void give_vector(struct giving<V> *g, T *to, const float *z, float *dx)
 {
@@ -152,7 +154,7 @@ static __device__ __forceinline__ void give_vector(struct giving<V> *g, T *to, c
     }
 }
 
-/* The same where the kernel has no use for z: reads it where it is wanted. */
+/* The same for kernels that have no other use for z: reads it if it is wanted. */
 template <int V, typename T>
 static __device__ __forceinline__ void give_at(struct giving<V> *g, T *gradient, const T *values, size_t at, float *dx)
 {
@@ -168,7 +170,7 @@ template <typename T> static __device__ __forceinline__ T *gradient_of(const str
     return (T *)give->gradient + blockIdx.z * give->stride + channel;
 }
 
-/* The block's sums [2][channels] into their place; all threads of the block. */
+/* Hands in the block's sums [2][channels]. All threads of the block must call it. */
 template <int V>
 static __device__ __forceinline__ void giving_hand_in(const struct giving<V> *g, const struct place *p, int channels,
                                                       float *shared, float *sums)

@@ -1,32 +1,22 @@
 /* How kernels that treat every channel for itself lie over a tensor: depthwise convolutions, pools, steps that only
- * move values.
+ * move values. (Convolutions use the quads of cuda_quad.cuh.)
  *
- * A thread owns V neighbouring channels (4, or 1 where the channels are no multiple of 4) and walks pixels; what is
- * constant along the walk (scale, shift, weights, sums) stays in its registers. Neighbouring threads own neighbouring
- * channels, then neighbouring pixels, so that a warp reads whole lines of memory whatever the number of channels:
- * 24 channels are 6 vectors, and a block of 256 threads has 42 pixel lanes of 6 threads. Many channels are cut into
- * chunks of at most MAX_VECTORS vectors, even ones.
+ * A thread owns V neighbouring channels (4, or 1 if the number of channels is not a multiple of 4) and walks over
+ * pixels; what is constant along the walk (scale, shift, weights, sums) stays in its registers. Neighbouring threads
+ * own neighbouring channels, then neighbouring pixels, so that a warp reads whole lines of memory, whatever the number
+ * of channels: 24 channels are 6 vectors, and a block of 256 threads has 42 lanes of 6 threads, each lane on its own
+ * pixel. Many channels are cut evenly into chunks of at most MAX_VECTORS vectors.
  *
- * grid: x blocks of pixels, y chunks of channels, z students. */
+ * Grid: x are blocks of pixels, y chunks of channels, z students. */
 #ifndef SHARED_TRAINING_CUDA_CUDA_CHANNELS_CUH
 #define SHARED_TRAINING_CUDA_CUDA_CHANNELS_CUH
 
-#include "shared/device/cuda/cuda_number.cuh"
 #include "shared/training/cuda/cuda_step.h"
+#include "shared/training/cuda/cuda_vector.cuh"
 
 enum { CHANNEL_THREADS = 256, MAX_VECTORS = 64 };
 
-/* Runs a launch with TI and TO the types of the input's and the output's elements, and with V channels a vector. */
-#define DISPATCH_TYPE(dtype, T, ...) \
-    do {                             \
-        if ((dtype) == DTYPE_FP32) { \
-            typedef float T;         \
-            __VA_ARGS__;             \
-        } else {                     \
-            typedef bf16 T;          \
-            __VA_ARGS__;             \
-        }                            \
-    } while (0)
+/* Runs a launch with TI and TO as the stored types of input and output, and with V channels per vector. */
 #define DISPATCH_TYPES(in, out, ...) DISPATCH_TYPE(in, TI, DISPATCH_TYPE(out, TO, __VA_ARGS__))
 #define DISPATCH_WIDTH(width, ...) \
     do {                           \
@@ -49,8 +39,8 @@ struct channel_grid {
     int blocks; /* of pixels */
 };
 
-/* For `pixels` pixels of `channels` channels, `run` of them a thread at least; every channel count in `channels` of a
- * step's tensors must be a multiple of width. */
+/* For `pixels` pixels of `channels` channels, with at least `run` of them per thread. The channel counts of all tensors
+ * of the step must be multiples of width. */
 static inline struct channel_grid channel_grid_of(int channels, int width, size_t pixels, int run, int max_vectors)
 {
     struct channel_grid g;
@@ -74,12 +64,12 @@ static inline dim3 channel_dim(const struct channel_grid *g, int students)
     return dim3(g->blocks, g->chunks, students);
 }
 
-/* A thread's place in it. Threads beyond the last lane or the last channel are idle, but meet the others at barriers.
- */
+/* A thread's place in the grid. Threads beyond the last lane or the last channel are idle, but meet the others at
+ * barriers. */
 struct place {
     int channel; /* the first of V */
-    int first;   /* channel of the chunk */
-    int vectors; /* that a lane has threads */
+    int first;   /* first channel of the chunk */
+    int vectors; /* threads of a lane */
     int lane, lanes;
     bool active;
 };
@@ -96,49 +86,10 @@ template <int V> static __device__ __forceinline__ struct place place_of(int cha
     return p;
 }
 
-/* ---- vectors of V channels ---- */
-template <int V, typename T> static __device__ __forceinline__ void load_vector(const T *p, float *x)
-{
-    if (V == 4) {
-        const float4 v = load4(p);
-        x[0] = v.x, x[1 % V] = v.y, x[2 % V] = v.z, x[3 % V] = v.w;
-    } else {
-        x[0] = load(p);
-    }
-}
-/* x becomes what was stored. */
-template <int V, typename T> static __device__ __forceinline__ void store_vector(T *p, float *x)
-{
-    if (V == 4) {
-        const float4 v = store4(p, make_float4(x[0], x[1 % V], x[2 % V], x[3 % V]));
-        x[0] = v.x, x[1 % V] = v.y, x[2 % V] = v.z, x[3 % V] = v.w;
-    } else {
-        x[0] = store(p, x[0]);
-    }
-}
-/* Rows of parameters have any alignment. */
-template <int V> static __device__ __forceinline__ void load_row(const float *row, float absent, float *x)
-{
-#pragma unroll
-    for (int v = 0; v < V; v++)
-        x[v] = absent;
-    if (!row)
-        return;
-#pragma unroll
-    for (int v = 0; v < V; v++)
-        x[v] = row[v];
-}
-template <int V> static __device__ __forceinline__ void clear(float *x)
-{
-#pragma unroll
-    for (int v = 0; v < V; v++)
-        x[v] = 0;
-}
-
-/* ---- reading a tensor completed: act(scale * x + shift) ---- */
+/* ---- reading completed values: act(scale * x + shift) ---- */
 template <int V> struct epilogue {
     float scale[V], shift[V];
-    int activation;
+    enum activation activation;
     float alpha, beta;
 };
 
@@ -154,13 +105,13 @@ static __device__ __forceinline__ struct epilogue<V> epilogue_of(const struct cu
     return c;
 }
 
-/* One decision a vector, not one a value: of activate with a constant kind only the arithmetic is left. */
-template <int V, int KIND>
+/* One decision per vector, not per value: with a constant kind only the arithmetic of activation_apply is left. */
+template <int V, enum activation KIND>
 static __device__ __forceinline__ void activate_vector(const struct epilogue<V> *c, float *x)
 {
 #pragma unroll
     for (int v = 0; v < V; v++)
-        x[v] = activate(KIND, c->alpha, c->beta, x[v]);
+        x[v] = activation_apply(KIND, c->alpha, c->beta, x[v]);
 }
 
 template <int V> static __device__ __forceinline__ void apply_epilogue(const struct epilogue<V> *c, float *x)
@@ -183,7 +134,7 @@ template <int V> static __device__ __forceinline__ void apply_epilogue(const str
 }
 
 /* g *= act'(scale * z + shift) */
-template <int V, int KIND>
+template <int V, enum activation KIND>
 static __device__ __forceinline__ void through_activation(const struct epilogue<V> *c, const float *z, float *g)
 {
 #pragma unroll
@@ -242,7 +193,7 @@ static __device__ __forceinline__ const T *derivative_values(const struct cuda_d
     return (const T *)s->values + blockIdx.z * s->value_stride + channel;
 }
 
-/* g becomes dz; z is not looked at without a batch norm. */
+/* g becomes dz; z is ignored without a batch norm. */
 template <int V>
 static __device__ __forceinline__ void through_derivative(const struct derivative<V> *s, const float *z, float *g)
 {
@@ -253,7 +204,7 @@ static __device__ __forceinline__ void through_derivative(const struct derivativ
         g[v] = s->a[v] * g[v] + (s->b[v] * z[v] + s->d[v]);
 }
 
-/* dz at element `at`; gradient and values are those of the student. */
+/* Loads dz of element `at`; gradient and values are those of the student. */
 template <int V, typename T>
 static __device__ __forceinline__ void load_derivative(const struct derivative<V> *s, const T *gradient,
                                                        const T *values, size_t at, float *dz)

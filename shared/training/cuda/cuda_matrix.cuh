@@ -1,20 +1,22 @@
-/* The tensor cores' instructions with the warp's lanes as they see them: 8x8 matrices of bfloat16 from shared memory,
- * and D[16, 8] += A[16, 16] B[16, 8] in float. Lane l of a warp holds (g = l / 4, t = l % 4) A: rows g and g + 8,
- * columns 2t, 2t + 1 and 2t + 8, 2t + 9     a[0] (g, 2t), a[1] (g + 8, 2t), a[2] (g, 2t + 8), ... B: rows 2t, 2t + 1
- * and 2t + 8, 2t + 9, column g                b[0], b[1] D: rows g and g + 8, columns 2t, 2t + 1 d[0], d[1] and d[2],
- * d[3] Before compute capability 8.0, and without a GPU, lanes exchange their registers through shared memory and
+/* The instructions of tensor cores, with the lanes of a warp as they see them: 8x8 matrices of bfloat16 from shared
+ * memory, and D[16, 8] += A[16, 16] B[16, 8] in float. Lane l of a warp, with g = l / 4 and t = l % 4, holds
+ *   A: rows g and g + 8, columns 2t, 2t + 1 and 2t + 8, 2t + 9:  a[0] (g, 2t), a[1] (g + 8, 2t), a[2] (g, 2t + 8), a[3]
+ *   B: rows 2t, 2t + 1 and 2t + 8, 2t + 9, column g:             b[0], b[1]
+ *   D: rows g and g + 8, columns 2t, 2t + 1:                     d[0], d[1] and d[2], d[3]
+ *
+ * Before compute capability 8.0, and without a GPU, the lanes exchange their registers through shared memory and
  * multiply the same numbers themselves. */
 #ifndef SHARED_TRAINING_CUDA_CUDA_MATRIX_CUH
 #define SHARED_TRAINING_CUDA_CUDA_MATRIX_CUH
 
 #include "shared/device/cuda/cuda_number.cuh"
 
-enum { MATRIX_WARPS = 8 }; /* warps of the blocks that use these */
+enum { MATRIX_WARPS = 8 }; /* warps of the blocks that use these functions */
 
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
 
-/* Four 8x8 matrices: lane l names row l % 8 of matrix l / 8 (16-byte aligned) and gets row g, columns 2t, 2t + 1 of
- * each in r. */
+/* Loads four 8x8 matrices. Lane l names row l % 8 of matrix l / 8 (16-byte aligned) and gets, in r, columns 2t and 2t +
+ * 1 of row g of each. */
 static __device__ __forceinline__ void matrix_load(uint32_t r[4], const bf16 *row)
 {
     const uint32_t address = (uint32_t)__cvta_generic_to_shared(row);
@@ -24,7 +26,7 @@ static __device__ __forceinline__ void matrix_load(uint32_t r[4], const bf16 *ro
                  : "memory");
 }
 
-/* The same of the transposed matrices: rows 2t, 2t + 1, column g. */
+/* The same of the transposed matrices: rows 2t and 2t + 1 of column g. */
 static __device__ __forceinline__ void matrix_load_transposed(uint32_t r[4], const bf16 *row)
 {
     const uint32_t address = (uint32_t)__cvta_generic_to_shared(row);
@@ -69,7 +71,7 @@ static __device__ __forceinline__ void matrix_load_transposed(uint32_t r[4], con
     __syncwarp();
 }
 
-/* Half k % 2 of a register. */
+/* Half k % 2 of a register, as float. */
 static __device__ __forceinline__ float matrix_element(uint32_t pair, int k)
 {
     return __uint_as_float(k % 2 ? pair & 0xffff0000u : pair << 16);

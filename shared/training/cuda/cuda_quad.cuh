@@ -1,34 +1,37 @@
-/* Four neighbouring channels of a tensor, read and written by one thread: completed input values, gradients through a
- * batch norm, raw outputs with their moments, gradients given to an input with their sums.
+/* Quads: four neighbouring channels of a tensor, read and written by one thread: completed inputs, gradients through a
+ * batch norm, raw outputs with their moments, gradients given to an input with their sums. For convolutions, whose
+ * tiles pass through shared memory and may end in the middle of a quad; steps that treat every channel for itself use
+ * cuda_channels.cuh.
  *
- * Threads of a block share a tile of pixels: each owns one quad of channels and walks down the pixels, so that what
- * belongs to a channel (scale, shift, sums) stays in registers, and neighbouring threads read neighbouring memory. */
+ * The threads of a block share a tile of pixels. Each owns one quad of channels and walks down the pixels: what belongs
+ * to a channel (scale, shift, sums) stays in registers, and neighbouring threads read neighbouring memory. */
 #ifndef SHARED_TRAINING_CUDA_CUDA_QUAD_CUH
 #define SHARED_TRAINING_CUDA_CUDA_QUAD_CUH
 
-#include "shared/device/cuda/cuda_number.cuh"
 #include "shared/training/cuda/cuda_step.h"
+#include "shared/training/cuda/cuda_vector.cuh"
 
 struct quad {
     float v[4];
 };
 
-/* How quads can be accessed: all tensors are aligned, but so are their pixels only with a multiple of 4 channels. */
+/* How quads can be accessed. All tensors are aligned, but their pixels only if the number of channels is a multiple of
+ * 4. */
 enum quad_access { QUAD_VECTOR, QUAD_SCALAR };
 static inline enum quad_access quad_access_of(int channels)
 {
     return channels % 4 ? QUAD_SCALAR : QUAD_VECTOR;
 }
 
-/* A thread's place in a block that walks over tiles of pixels: channels [channel, channel + 4) of the tile's, of which
- * `valid` exist (0 for threads that only fill up with zeros), of rows `row`, `row + rows`, ... */
+/* A thread's place in a block that walks over tiles of pixels: channels [channel, channel + 4) of the tile, of which
+ * `valid` exist (0: the thread only fills up with zeros), and rows `row`, `row + rows`, ... */
 #define QUAD_NO_ROW (1 << 30) /* of threads that are left over */
 struct quad_lane {
     int channel, valid;
     int row, rows;
 };
 
-/* channels: of the tile; filled: of which the tile's rows in shared memory have to be filled, a multiple of 4. */
+/* channels: of the tile; filled: how many of each row in shared memory have to be filled, a multiple of 4. */
 static __device__ __forceinline__ struct quad_lane quad_lane_of(int channels, int filled)
 {
     const int quads = filled / 4, left = channels - (int)threadIdx.x % quads * 4;
@@ -52,8 +55,7 @@ static __device__ __forceinline__ struct quad quad_load(const T *p, enum quad_ac
 {
     struct quad q = quad_zero();
     if (access == QUAD_VECTOR) {
-        const float4 v = load4(p);
-        q.v[0] = v.x, q.v[1] = v.y, q.v[2] = v.z, q.v[3] = v.w;
+        load_vector<4>(p, q.v);
     } else {
 #pragma unroll
         for (int i = 0; i < 4; i++)
@@ -63,13 +65,12 @@ static __device__ __forceinline__ struct quad quad_load(const T *p, enum quad_ac
     return q;
 }
 
-/* Returns what was stored: rounded. */
+/* Returns what was stored: the rounded values. */
 template <typename T>
 static __device__ __forceinline__ struct quad quad_store(T *p, struct quad q, enum quad_access access, int valid)
 {
     if (access == QUAD_VECTOR) {
-        const float4 v = store4(p, make_float4(q.v[0], q.v[1], q.v[2], q.v[3]));
-        q.v[0] = v.x, q.v[1] = v.y, q.v[2] = v.z, q.v[3] = v.w;
+        store_vector<4>(p, q.v);
     } else {
 #pragma unroll
         for (int i = 0; i < 4; i++)
@@ -107,7 +108,7 @@ static __device__ __forceinline__ struct quad quad_unpack(quad_raw<bf16> raw)
     return quad_load((const bf16 *)&raw.bits, QUAD_VECTOR, 4);
 }
 
-/* Values of a step's output: T, or float where it is the plan's output. */
+/* Values of a step's output: of type T, or float if it is the plan's output. */
 template <typename T>
 static __device__ __forceinline__ struct quad quad_load_output(const void *values, size_t at, int is_float,
                                                                enum quad_access access, int valid)
@@ -116,13 +117,13 @@ static __device__ __forceinline__ struct quad quad_load_output(const void *value
                     : quad_load((const T *)values + at, access, valid);
 }
 
-/* A row of per-channel numbers, 0 beyond its end. */
+/* A row of numbers per channel, 0 beyond its end. */
 static __device__ __forceinline__ struct quad quad_row(const float *row, int channel, int valid)
 {
     return quad_load(row + channel, QUAD_SCALAR, valid);
 }
 
-/* To a tile in shared memory, aligned. */
+/* Stores to a tile in shared memory, aligned. */
 static __device__ __forceinline__ void quad_to_tile(float *p, struct quad q)
 {
     *(float4 *)p = make_float4(q.v[0], q.v[1], q.v[2], q.v[3]);
@@ -150,10 +151,10 @@ static __device__ __forceinline__ struct quad_epilogue quad_epilogue_of(const st
 }
 
 /* The rarer activations: one copy for all calls, so that they cost the common ones no registers. */
-static __device__ __noinline__ float4 quad_activate(int activation, float alpha, float beta, float4 x)
+static __device__ __noinline__ float4 quad_activate(enum activation activation, float alpha, float beta, float4 x)
 {
-    return make_float4(activate(activation, alpha, beta, x.x), activate(activation, alpha, beta, x.y),
-                       activate(activation, alpha, beta, x.z), activate(activation, alpha, beta, x.w));
+    return make_float4(activation_apply(activation, alpha, beta, x.x), activation_apply(activation, alpha, beta, x.y),
+                       activation_apply(activation, alpha, beta, x.z), activation_apply(activation, alpha, beta, x.w));
 }
 
 static __device__ __forceinline__ struct quad quad_apply_epilogue(const struct cuda_read *read,
@@ -202,7 +203,8 @@ static __device__ __forceinline__ struct quad quad_through(const struct quad_der
 }
 
 /* ---- moments of outputs ---- */
-/* Of what a thread has stored: deviations from its first value, so that sums of squares keep their digits. */
+/* The moments of what a thread has stored: deviations from its first value, so that sums of squares keep their digits.
+ */
 struct quad_moments {
     int count;
     struct quad pivot, sum, squares;
@@ -221,8 +223,9 @@ static __device__ __forceinline__ void quad_note(struct quad_moments *m, struct 
     }
 }
 
-/* Merges the block's threads, in order of their rows, and hands in channels [first, first + channels) of the block's
- * row [3][row_channels] of moments. shared: 12 floats a thread. All threads of the block call. */
+/* Merges the moments of the block's threads, in the order of their rows, and hands in channels [first, first +
+ * channels) of the block's row [3][row_channels]. shared: 12 floats per thread. All threads of the block must call it.
+ */
 static __device__ __forceinline__ void quad_moments_hand_in(const struct quad_moments *m, const struct quad_lane *lane,
                                                             float *shared, float *moments, int row_channels, int first,
                                                             int channels)
@@ -270,7 +273,7 @@ static __device__ __forceinline__ struct quad_give quad_give_of(const struct cud
     return q;
 }
 
-/* dx to element `at` (of the student's copies) of the input's gradient. */
+/* Gives dx to element `at` (within the student's copy) of the input's gradient. */
 template <typename T>
 static __device__ __forceinline__ void quad_hand_over(const struct cuda_give *give, const struct quad_give *q,
                                                       struct quad_sums *sums, int student, size_t at, struct quad dx,
@@ -303,8 +306,8 @@ static __device__ __forceinline__ void quad_hand_over(const struct cuda_give *gi
     }
 }
 
-/* Adds up the block's threads, in order of their rows, and hands in channels [first, first + channels) of the block's
- * row [2][row_channels] of sums. shared: 8 floats a thread. All threads of the block call. */
+/* Adds up the sums of the block's threads, in the order of their rows, and hands in channels [first, first + channels)
+ * of the block's row [2][row_channels]. shared: 8 floats per thread. All threads of the block must call it. */
 static __device__ __forceinline__ void quad_sums_hand_in(const struct quad_sums *own, const struct quad_lane *lane,
                                                          float *shared, float *sums, int row_channels, int first,
                                                          int channels)

@@ -1,42 +1,25 @@
-/* Prepares the workspace of a plan, runs its steps, and shows the steps' kernels their tensors. */
+/* Prepares the workspace of a plan, runs its steps, and describes tensors to the kernels of the steps. */
 #include "shared/training/cuda/cuda_step.h"
 
-#include <stdlib.h>
-
-struct workspace {
-    float *scratch; /* device memory, [students] times what the neediest step wants */
+/* The kinds of steps: each is a file of its name in shared/training/steps. */
+static const struct cuda_step_kernel *const kernels[STEP_KIND_COUNT] = {
+    [STEP_CONV] = &cuda_conv,
+    [STEP_POINTWISE] = &cuda_pointwise,
+    [STEP_DEPTHWISE] = &cuda_depthwise,
+    [STEP_LINEAR] = &cuda_linear,
+    [STEP_MAX_POOL] = &cuda_max_pool,
+    [STEP_AVERAGE_POOL] = &cuda_average_pool,
+    [STEP_GLOBAL_AVERAGE_POOL] = &cuda_global_pool,
+    [STEP_ADD] = &cuda_add,
+    [STEP_CONCAT] = &cuda_concat,
+    [STEP_DROPOUT] = &cuda_dropout,
+    [STEP_COPY] = &cuda_copy,
 };
 
-static bool is_pointwise(const struct plan *plan, const struct plan_step *step)
-{
-    const struct node *n = &plan->graph->nodes[step->node];
-    const struct shape in = plan->tensors[step->inputs[0].tensor].shape, out = plan->tensors[step->output].shape;
-    return step->kind == STEP_CONV && n->groups == 1 && n->kernel_h == 1 && n->kernel_w == 1 && n->stride_h == 1 &&
-           n->stride_w == 1 && step->pad_top == 0 && step->pad_left == 0 && in.h == out.h && in.w == out.w;
-}
-
-/* Convolutions of one pixel and stride 1 have their own kernel. */
-static const struct cuda_step_kernel *kernel_of(const struct plan *plan, const struct plan_step *step)
-{
-    static const struct cuda_step_kernel *const kernels[STEP_KIND_COUNT] = {
-        [STEP_CONV] = &cuda_conv,
-        [STEP_DEPTHWISE] = &cuda_depthwise,
-        [STEP_LINEAR] = &cuda_linear,
-        [STEP_MAX_POOL] = &cuda_max_pool,
-        [STEP_AVERAGE_POOL] = &cuda_average_pool,
-        [STEP_GLOBAL_AVERAGE_POOL] = &cuda_global_pool,
-        [STEP_ADD] = &cuda_add,
-        [STEP_CONCAT] = &cuda_concat,
-        [STEP_DROPOUT] = &cuda_dropout,
-        [STEP_COPY] = &cuda_copy,
-    };
-    return is_pointwise(plan, step) ? &cuda_pointwise : kernels[step->kind];
-}
-
-/* Floats a student: what the step itself wants, and the moments or sums of its widest tensor. */
+/* Floats per student: what the step itself needs, and the moments or sums of its widest tensor. */
 static size_t scratch_of(const struct plan *plan, const struct plan_step *step)
 {
-    const struct cuda_step_kernel *kernel = kernel_of(plan, step);
+    const struct cuda_step_kernel *kernel = kernels[step->kind];
     int channels = plan->tensors[step->output].shape.c;
     for (int i = 0; i < step->input_count; i++) {
         const int c = plan->tensors[step->inputs[i].tensor].shape.c;
@@ -45,20 +28,10 @@ static size_t scratch_of(const struct plan *plan, const struct plan_step *step)
     return 3 * (size_t)CUDA_MAX_BLOCKS * (size_t)channels + (kernel->scratch ? kernel->scratch(plan, step) : 0);
 }
 
-static void network_release(struct device *device, void *workspace)
-{
-    struct workspace *w = workspace;
-    if (!w)
-        return;
-    cuda_memory_free(device, w->scratch);
-    free(w);
-}
-
+/* The workspace is scratch memory on the device: for every student, what the step that needs most takes. */
 static enum status network_prepare(struct device *device, const struct plan *plan, int students, void **workspace,
                                    struct error *err)
 {
-    enum status status = STATUS_OK;
-    struct workspace *w = NULL;
     size_t floats = 0;
     *workspace = NULL;
     if (plan->dtype != DTYPE_FP32 && plan->dtype != DTYPE_BF16)
@@ -68,16 +41,8 @@ static enum status network_prepare(struct device *device, const struct plan *pla
         const size_t need = scratch_of(plan, &plan->steps[i]);
         floats = need > floats ? need : floats;
     }
-    w = calloc(1, sizeof *w);
-    if (!w)
-        return error_no_memory(err, sizeof *w, "a workspace");
-    TRY(cuda_memory_new(device, size_mul(size_mul(floats, (size_t)students), sizeof *w->scratch),
-                        "partial sums of the training step", (void **)&w->scratch, err));
-    *workspace = w;
-    w = NULL;
-cleanup:
-    network_release(device, w);
-    return status;
+    return cuda_memory_new(device, size_mul(size_mul(floats, (size_t)students), sizeof(float)),
+                           "partial sums of the training step", workspace, err);
 }
 
 static struct cuda_run run_of(struct device *device, const struct plan *plan, const struct network_memory *memory,
@@ -95,7 +60,7 @@ static struct cuda_run run_of(struct device *device, const struct plan *plan, co
         .input = &step->inputs[0],
         .index = index,
         .students = memory->students,
-        .scratch = ((const struct workspace *)memory->workspace)->scratch,
+        .scratch = memory->workspace,
     };
 }
 
@@ -105,7 +70,7 @@ static enum status forward(struct device *device, const struct plan *plan, const
     enum status status = STATUS_OK;
     for (int i = first; i < last; i++) {
         const struct cuda_run run = run_of(device, plan, memory, pass, i);
-        TRY(kernel_of(plan, run.step)->forward(&run, err));
+        TRY(kernels[run.step->kind]->forward(&run, err));
     }
 cleanup:
     return status;
@@ -123,38 +88,39 @@ static enum status backward(struct device *device, const struct plan *plan, cons
             run.input = &run.step->inputs[k];
             if (cuda_input_of(&run)->gradient == PLAN_NONE && run.step->weight == PLAN_NONE)
                 continue;
-            TRY(kernel_of(plan, run.step)->backward(&run, err));
+            TRY(kernels[run.step->kind]->backward(&run, err));
         }
     }
 cleanup:
     return status;
 }
 
-/* ---- views of a step's tensors ---- */
+/* ---- the tensors of a step ---- */
 enum dtype cuda_dtype_of(const struct cuda_run *run, const struct plan_tensor *tensor)
 {
     return tensor == &run->plan->tensors[run->plan->output] ? DTYPE_FP32 : run->plan->dtype;
 }
 
-/* Where an offset of the plan lies, and how many of the tensor's own elements a student's copy takes. */
+/* The address of an offset of the plan. */
 static void *at(const struct cuda_run *run, void *base, size_t offset)
 {
     return (char *)base + offset * dtype_size(run->plan->dtype);
 }
 
+/* From one student's copy of a buffer with `count` elements to the next, in elements of the tensor's own dtype. */
 static size_t stride_of(const struct cuda_run *run, const struct plan_tensor *tensor, size_t count)
 {
     return count * dtype_size(run->plan->dtype) / dtype_size(cuda_dtype_of(run, tensor));
 }
 
-/* The input is the same for all students. */
+/* The network's input is shared by all students. */
 static size_t value_stride(const struct cuda_run *run, const struct plan_tensor *tensor)
 {
     const bool shared = tensor == &run->plan->tensors[run->plan->input];
     return shared ? 0 : stride_of(run, tensor, run->plan->value_count);
 }
 
-/* A row of a tensor's statistics, of the first student; NULL: no batch norm. */
+/* A row of the tensor's statistics, of the first student; NULL: no batch norm. */
 static float *row_of(const struct cuda_run *run, const struct plan_tensor *tensor, int row)
 {
     if (tensor->batch_norm < 0)
@@ -219,7 +185,7 @@ struct cuda_give cuda_give_of(const struct cuda_run *run, float *sums)
 
 const struct network_ops cuda_network_ops = {
     .prepare = network_prepare,
-    .release = network_release,
+    .release = cuda_memory_free,
     .forward = forward,
     .backward = backward,
 };

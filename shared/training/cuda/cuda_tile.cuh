@@ -1,9 +1,10 @@
-/* The product of two tiles in shared memory by a block of 256 threads, float with FMAs or bfloat16 with tensor cores:
- * sums[ROWS, COLUMNS] += A[ROWS, depth] B[depth, COLUMNS].
+/* The product of two tiles in shared memory, by a block of 256 threads, in float with FMAs or in bfloat16 with tensor
+ * cores:
+ *     sums[ROWS, COLUMNS] += A[ROWS, depth] B[depth, COLUMNS]
  *
- * The block's 8 warps stand DOWN rows of warps deep; each owns a rectangle of the result, whose elements are spread
- * over its lanes' registers in an order that only this file knows. Loads from shared memory are 16 bytes a lane;
- * pitches from tile_pitch keep them free of bank conflicts. */
+ * The 8 warps of the block form a grid that is DOWN warps high. Each warp owns a rectangle of the result, whose
+ * elements are spread over the registers of its lanes in an order that only this file knows. Loads from shared memory
+ * are 16 bytes per lane; the pitches of tile_pitch keep them free of bank conflicts. */
 #ifndef SHARED_TRAINING_CUDA_CUDA_TILE_CUH
 #define SHARED_TRAINING_CUDA_CUDA_TILE_CUH
 
@@ -11,22 +12,22 @@
 
 enum { TILE_THREADS = 256 };
 
-/* How A lies in shared memory: element (row, k) at a[row * pitch + k] or at a[k * pitch + row]. B is by depth always.
- */
+/* How A lies in shared memory: element (row, k) is at a[row * pitch + k] or at a[k * pitch + row]. B is always by
+ * depth. */
 enum tile_order { TILE_BY_ROW, TILE_BY_DEPTH };
 
 template <int ROWS, int COLUMNS, int DOWN> struct tile {
     enum {
         WARP_ROWS = ROWS / DOWN,
         WARP_COLUMNS = COLUMNS / (MATRIX_WARPS / DOWN),
-        SUMS = ROWS * COLUMNS / TILE_THREADS, /* a thread's */
+        SUMS = ROWS * COLUMNS / TILE_THREADS, /* of a thread */
         LANE_ROWS = WARP_ROWS / 4,            /* of the 4 x 8 lanes that multiply floats */
         LANE_COLUMNS = WARP_COLUMNS / 8
     };
 };
 
-/* Elements from one row of a tile in shared memory to the next: 16 bytes more, so that rows begin in different banks.
- */
+/* Elements from one row of a tile in shared memory to the next: 16 bytes more than the row, so that rows begin in
+ * different banks. */
 template <typename T> static __host__ __device__ constexpr int tile_pitch(int columns)
 {
     return columns + 16 / (int)sizeof(T);
@@ -42,7 +43,7 @@ template <typename T> static __host__ __device__ __forceinline__ int tile_depth(
     return (depth + tile_depth_step<T>() - 1) / tile_depth_step<T>() * tile_depth_step<T>();
 }
 
-/* COUNT floats from consecutive runs of up to 4 that are `apart` floats apart. */
+/* Reads COUNT floats, in runs of up to 4 neighbours that are `apart` floats apart. */
 template <int COUNT> static __device__ __forceinline__ void tile_runs(float *to, const float *from, int apart)
 {
 #pragma unroll
@@ -58,7 +59,8 @@ template <int COUNT> static __device__ __forceinline__ void tile_runs(float *to,
     }
 }
 
-/* Place of a lane's i-th row or column among those of its warp, `lanes` lanes side by side, in runs of up to 4. */
+/* The place of a lane's i-th row or column among those of its warp, with `lanes` lanes side by side, in runs of up to
+ * 4. */
 template <int COUNT> static __device__ __forceinline__ int tile_place(int lane, int lanes, int i)
 {
     const int run = COUNT < 4 ? COUNT : 4;
@@ -105,8 +107,8 @@ static __device__ __forceinline__ void tile_multiply(float *sums, const bf16 *a,
     enum { M = part::WARP_ROWS / 16, N = part::WARP_COLUMNS / 8 };
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     const int row = warp % DOWN * part::WARP_ROWS, column = warp / DOWN * part::WARP_COLUMNS;
-    /* lanes 0 to 7 name the rows of A's upper left 8 x 8, the next ones lower left, upper right, lower right; of B's:
-     * 16 deep, then the next 8 columns */
+    /* of A, lanes 0 to 7 name the rows of the upper left 8 x 8, the next ones those of the lower left, upper right and
+     * lower right; of B, 16 rows of depth, then the next 8 columns */
     const bf16 *a_row = ORDER == TILE_BY_ROW ? a + (row + lane % 16) * a_pitch + lane / 16 * 8
                                              : a + (lane % 8 + lane / 16 * 8) * a_pitch + row + lane / 8 % 2 * 8;
     const bf16 *b_row = b + lane % 16 * b_pitch + column + lane / 16 * 8;
@@ -121,8 +123,8 @@ static __device__ __forceinline__ void tile_multiply(float *sums, const bf16 *a,
 #pragma unroll
         for (int j = 0; j < N; j += 2) {
             uint32_t y[4];
-            matrix_load_transposed(y,
-                                   b_row + k * b_pitch + j * 8); /* a single column of matrices: the rest is padding */
+            matrix_load_transposed(y, b_row + k * b_pitch + j * 8); /* of a single column of matrices the second half is
+                                                                  * padding */
 #pragma unroll
             for (int i = 0; i < M; i++) {
                 matrix_multiply(sums + (i * N + j) * 4, x[i], y);
@@ -133,7 +135,7 @@ static __device__ __forceinline__ void tile_multiply(float *sums, const bf16 *a,
     }
 }
 
-/* out[row * pitch + column] = sums, of products of T in that ORDER. */
+/* out[row * pitch + column] = sums, which are products of type T in that ORDER. */
 template <typename T, int ROWS, int COLUMNS, int DOWN, enum tile_order ORDER>
 static __device__ __forceinline__ void tile_store(const float *sums, float *out, int pitch)
 {

@@ -1,4 +1,4 @@
-/* Training on a GPU: its tables, each defined by the file that does the work. */
+/* Training on a GPU: the tables, each defined by the file that does the work. */
 #ifndef SHARED_TRAINING_CUDA_CUDA_TRAINING_H
 #define SHARED_TRAINING_CUDA_CUDA_TRAINING_H
 
@@ -15,7 +15,7 @@ extern const struct loss_ops cuda_loss_ops;           /* cuda_loss.c */
 extern const struct feature_ops cuda_feature_ops;     /* losses/read_features.cu */
 extern const struct optimizer_ops cuda_optimizer_ops; /* optimizer/optimizer.cu */
 
-/* Parts of those tables that are kernels with a file of their own. */
+/* Entries of those tables whose kernels have a file of their own. */
 enum status cuda_metrics(struct device *device, const struct loss_batch *batch, struct error *err);
 enum status cuda_ema_update(struct device *device, float *average, const float *values, size_t count, double decay,
                             struct error *err);

@@ -1,15 +1,15 @@
-/* Windows that slide over images, as kernels see them: depthwise convolutions and pools. */
+/* Windows that slide over images, as kernels see them: of depthwise convolutions and pools. */
 #ifndef SHARED_TRAINING_CUDA_CUDA_WINDOW_CUH
 #define SHARED_TRAINING_CUDA_CUDA_WINDOW_CUH
 
 #include "shared/training/cuda/cuda_channel_sums.cuh"
 
-/* One axis: output position o reads inputs o * stride - pad + k * dilation, k < kernel. */
+/* One axis: output position o reads inputs o * stride - pad + k * dilation, 0 <= k < kernel. */
 struct axis {
     int in, out; /* extents */
     int kernel, stride, dilation;
     int pad;       /* before the first input */
-    int pad_after; /* the node's; of average pools */
+    int pad_after; /* after the last input; for average pools */
 };
 
 struct window {
@@ -18,7 +18,7 @@ struct window {
     int samples;
 };
 
-/* The window of the step in hand, `channels` of the input as of the output. */
+/* The window of the step that is run; `channels` are those of the input and of the output. */
 static inline struct window window_of(const struct cuda_run *run)
 {
     const struct shape in = cuda_input_of(run)->shape, out = cuda_output_of(run)->shape;
@@ -32,8 +32,8 @@ static inline struct window window_of(const struct cuda_run *run)
     return w;
 }
 
-/* A walk over the pixels of a batch without divisions: pixel number n * h * w + y * w + x and every `step`th after it.
- */
+/* A walk over the pixels of a batch without divisions: pixel number n * h * w + y * w + x, then every pixel `step`
+ * further on. */
 struct walk {
     int n, y, x;
     int h, w;

@@ -1,6 +1,6 @@
-/* The end of a step: the epoch inputs' cursor moves on, and the host hears how far the pass has come without asking: it
- * reads its own memory, which this kernel writes to. One thread; the step count comes last and fenced, so that who sees
- * it sees the step's loss too. */
+/* The end of a step: moves the cursor of the epoch inputs on, and tells the host how far the pass has come. The host
+ * does not ask: this kernel writes to memory that the host reads. It is one thread. It writes the step count last,
+ * after a fence, so a reader that sees the new count also sees the loss of that step. */
 #include "shared/training/cuda/cuda_training.h"
 #include "shared/device/cuda/cuda_launch.cuh"
 

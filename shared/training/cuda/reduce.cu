@@ -1,7 +1,7 @@
-/* Sums of partial results: out[i] = sum over slices of partial[slice][i], always in the same order.
+/* Sums of partial results, always in the same order: out[i] = sum over slices of partial[slice][i].
  *
- * A block owns 32 neighbouring results. Its 32 rows of threads each add every 32nd slice, four loads in flight, and the
- * rows are added in order. Moved: every partial result once, 128 bytes a warp. */
+ * A block owns 32 neighbouring results. Each of its 32 rows of threads adds every 32nd slice with four loads in flight,
+ * and the rows are added in order. Memory traffic: every partial result once, 128 bytes per warp. */
 #include "shared/device/cuda/cuda_launch.cuh"
 #include "shared/training/cuda/cuda_step.h"
 

@@ -5,6 +5,7 @@
 
 #include "shared/training/cpu/cpu_training.h"
 
+#include "shared/graph/activation.h"
 #include "shared/tensor/half.h"
 
 #include <math.h>

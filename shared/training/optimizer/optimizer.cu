@@ -1,25 +1,18 @@
-/* SGD, Adam and AdamW step for step as torch.optim, gradient clipping as torch.nn.utils.clip_grad_norm_: the float
- * operations of cpu_optimizer.c, none of them contracted.
+/* SGD, Adam and AdamW as torch.optim, gradient clipping as torch.nn.utils.clip_grad_norm_: the formulas of update.h, in
+ * the CPU's float operations.
  *
- * Idea: all parameters of a student are one vector, so a step of all students is two launches: the sums of the
- * gradients' squares over a fixed number of slices, and the update, whose every block adds those sums again.
- * Neighbouring threads take neighbouring elements, UNROLL of them each, so that adding the sums costs little. Bytes
- * moved a parameter: 4 for the norm; SGD 12 (20 with momentum), Adam 28, each vector once in and once out. */
+ * All parameters of a student are one vector, so a step of all students is two launches. The first sums the squares of
+ * the gradients over a fixed number of slices. The second updates; each of its blocks adds up those sums again.
+ * Neighbouring threads take neighbouring elements, UNROLL of them each, so that adding the sums costs little.
+ *
+ * Bytes moved per parameter: 4 for the norm; SGD 12 (20 with momentum), Adam 28, each vector once in and once out. */
 #include "shared/training/cuda/cuda_training.h"
+#include "shared/training/optimizer/update.h"
 #include "shared/device/cuda/cuda_sums.cuh"
 
 enum { THREADS = SUM_WARPS * WARP, UNROLL = 4 };
 
-static __device__ __forceinline__ float mul(float a, float b)
-{
-    return __fmul_rn(a, b);
-}
-static __device__ __forceinline__ float add(float a, float b)
-{
-    return __fadd_rn(a, b);
-}
-
-/* Slices of the vectors, each the sum of a block: as many as the vectors' length alone says. */
+/* The number of slices, each the sum of one block. It depends only on the length of the vectors. */
 static __device__ __host__ __forceinline__ int slice_count(size_t count)
 {
     const size_t slices = (count + THREADS - 1) / THREADS;
@@ -41,7 +34,7 @@ static __global__ void __launch_bounds__(THREADS)
         sums->partial[blockIdx.y][blockIdx.x][0] = sum;
 }
 
-/* The factor of the gradients, for every thread of the block; the first block also tells the norm. */
+/* The factor of the gradients, returned to every thread of the block. The first block also stores the norm. */
 static __device__ __forceinline__ float clip_factor(double clip, size_t count, const struct cuda_sums *sums,
                                                     double *norms)
 {
@@ -49,62 +42,13 @@ static __device__ __forceinline__ float clip_factor(double clip, size_t count, c
     if (threadIdx.x < WARP) {
         const double norm = sqrt(sum_of_blocks(sums, blockIdx.y, slice_count(count), 0));
         if (threadIdx.x == 0) {
-            factor = clip > 0 && clip / (norm + 1e-6) < 1 ? (float)(clip / (norm + 1e-6)) : 1;
+            factor = clip_factor_of(clip, norm);
             if (blockIdx.x == 0)
                 norms[blockIdx.y] = norm;
         }
     }
     __syncthreads();
     return factor;
-}
-
-/* What a step's update needs beside the vectors, in float as the CPU has it. */
-struct rates {
-    float clip, rate, decay, momentum, keep, beta1, beta2, rest1, rest2, epsilon, root_correction;
-    bool nesterov, first; /* first: the momentum buffer is empty yet */
-};
-
-static __device__ __forceinline__ struct rates rates_of(const struct optimizer &optimizer,
-                                                        const struct step_scalars &scalars, float clip)
-{
-    const bool sgd = optimizer.kind == OPTIMIZER_SGD, decoupled = optimizer.kind == OPTIMIZER_ADAMW;
-    struct rates r;
-    r.clip = clip;
-    r.rate = (float)(sgd ? scalars.learning_rate : scalars.learning_rate / scalars.correction1);
-    r.decay = decoupled ? 0 : (float)optimizer.weight_decay;
-    r.keep = decoupled ? (float)(1 - scalars.learning_rate * optimizer.weight_decay) : 1;
-    r.momentum = (float)optimizer.momentum;
-    r.nesterov = optimizer.nesterov;
-    r.first = scalars.step == 0;
-    r.beta1 = (float)optimizer.beta1;
-    r.beta2 = (float)optimizer.beta2;
-    r.rest1 = (float)(1 - optimizer.beta1);
-    r.rest2 = (float)(1 - optimizer.beta2);
-    r.epsilon = (float)optimizer.epsilon;
-    r.root_correction = (float)scalars.root_correction2;
-    return r;
-}
-
-/* Both take element i of the vectors to the next step. */
-static __device__ __forceinline__ void step_sgd(const struct rates &r, const struct optimizer_memory &m, size_t i)
-{
-    float g = add(mul(m.gradients[i], r.clip), mul(r.decay, m.parameters[i]));
-    if (r.momentum != 0) {
-        const float velocity = r.first ? g : add(mul(r.momentum, m.first[i]), g);
-        m.first[i] = velocity;
-        g = r.nesterov ? add(g, mul(r.momentum, velocity)) : velocity;
-    }
-    m.parameters[i] = add(m.parameters[i], -mul(r.rate, g));
-}
-static __device__ __forceinline__ void step_adam(const struct rates &r, const struct optimizer_memory &m, size_t i)
-{
-    const float parameter = mul(m.parameters[i], r.keep);
-    const float g = add(mul(m.gradients[i], r.clip), mul(r.decay, parameter));
-    const float first = add(mul(r.beta1, m.first[i]), mul(r.rest1, g));
-    const float second = add(mul(r.beta2, m.second[i]), mul(mul(r.rest2, g), g));
-    m.first[i] = first;
-    m.second[i] = second;
-    m.parameters[i] = add(parameter, -(mul(r.rate, first) / add(sqrtf(second) / r.root_correction, r.epsilon)));
 }
 
 /* KIND 0: SGD, 1: Adam and AdamW */
@@ -115,7 +59,7 @@ static __global__ void __launch_bounds__(THREADS)
 {
     const struct step_scalars *scalars = &inputs.scalars[(size_t)*inputs.cursor * inputs.students + blockIdx.y];
     const float clip = clip_factor(optimizer.clip, count, sums, memory.norm);
-    const struct rates r = rates_of(optimizer, *scalars, clip);
+    const struct update_rates r = update_rates_of(&optimizer, scalars, clip);
     const size_t at = blockIdx.y * count, first = (size_t)blockIdx.x * THREADS * UNROLL + threadIdx.x;
     memory.parameters += at;
     memory.gradients += at;
@@ -125,7 +69,7 @@ static __global__ void __launch_bounds__(THREADS)
     for (int u = 0; u < UNROLL; u++) {
         const size_t i = first + (size_t)u * THREADS;
         if (i < count)
-            KIND == 0 ? step_sgd(r, memory, i) : step_adam(r, memory, i);
+            KIND == 0 ? update_sgd(&r, &memory, i) : update_adam(&r, &memory, i);
     }
 }
 

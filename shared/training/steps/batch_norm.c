@@ -1,10 +1,11 @@
-/* Batch norm: from sums over slices to the statistics and gradient coefficients that readers and makers apply. */
+/* Batch norm: turns the sums of the slices into the statistics and gradient coefficients that the steps apply when they
+ * read a tensor or its gradient. */
 #include "shared/training/cpu/cpu_run.h"
 
 #include <math.h>
 
 /* Copies the channels' values along the rows that the kernels read, and to the statistics vector. */
-static void publish(const struct step_run *run, const struct cpu_tensor *t, int row, int channel, float value)
+static void publish(const struct cpu_run *run, const struct cpu_tensor *t, int row, int channel, float value)
 {
     const struct plan_batch_norm *norm = &run->plan->batch_norms[t->batch_norm];
     run->memory->statistics[norm->statistics + (size_t)row * (size_t)norm->channels + (size_t)channel] = value;
@@ -12,9 +13,9 @@ static void publish(const struct step_run *run, const struct cpu_tensor *t, int 
         t->rows[row][i] = value;
 }
 
-/* Mean and sum of squared deviations of a channel over the batch: slices merged in order (Chan, Golub, LeVeque 1979).
- */
-static void merge_slices(const struct step_run *run, int channel, double *mean, double *squares)
+/* Mean and sum of squared deviations of a channel over the batch. Slices are merged in order (Chan, Golub, LeVeque
+ * 1979). */
+static void merge_slices(const struct cpu_run *run, int channel, double *mean, double *squares)
 {
     double count = 0;
     *mean = *squares = 0;
@@ -31,7 +32,7 @@ static void merge_slices(const struct step_run *run, int channel, double *mean, 
     }
 }
 
-void finish_statistics(struct step_run *run)
+void finish_statistics(struct cpu_run *run)
 {
     const struct cpu_tensor *t = run->out;
     const struct plan_batch_norm *norm = &run->plan->batch_norms[t->batch_norm];
@@ -45,7 +46,7 @@ void finish_statistics(struct step_run *run)
         if (run->pass->training) {
             double squares, unbiased;
             merge_slices(run, c, &mean, &squares);
-            variance = squares > 0 ? squares / count : 0 * squares; /* a NaN stays one */
+            variance = squares > 0 ? squares / count : 0 * squares; /* a NaN stays a NaN */
             unbiased = count > 1 ? variance * count / (count - 1) : variance;
             running_mean[c] += norm->momentum * ((float)(mean + bias) - running_mean[c]);
             running_var[c] += norm->momentum * ((float)unbiased - running_var[c]);
@@ -59,7 +60,7 @@ void finish_statistics(struct step_run *run)
     }
 }
 
-void finish_gradient(struct step_run *run)
+void finish_gradient(struct cpu_run *run)
 {
     const struct cpu_tensor *t = run_tensor(run, run->input->tensor);
     if (!run->input->finish || t->batch_norm < 0)
@@ -76,7 +77,7 @@ void finish_gradient(struct step_run *run)
         }
         double inverse = (double)t->rows[PLAN_INVERSE_STD][c], mean = (double)t->rows[PLAN_MEAN][c];
         double a = (double)t->rows[PLAN_SCALE][c];
-        /* running statistics are constants: then only the scale is left */
+        /* running statistics are constants: only the scale is left */
         double b = run->pass->training ? -a * inverse * inverse * product / count : 0;
         double d = run->pass->training ? -a * sum / count - b * mean : 0;
         gradients[norm->weight + (size_t)c] = (float)(product * inverse);

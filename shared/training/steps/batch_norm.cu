@@ -1,28 +1,30 @@
-/* Batch norm: from blocks' partial results to the statistics and gradient coefficients that readers and makers apply.
+/* Batch norm: turns the partial results of blocks into the statistics and gradient coefficients that the steps apply
+ * when they read a tensor or its gradient.
  *
- * A block of threads a channel and student. Thread t takes the partial results of blocks t, t + THREADS, ...; the
- * threads' sums are added in pairs: one order, whatever the GPU. Double precision throughout. Reads 3 (forward) or 2
- * (backward) floats a block and channel, which is nothing beside the tensors; what it costs is the launch. */
+ * One block of threads per channel and student. Thread t takes the partial results of blocks t, t + THREADS, ...; the
+ * sums of the threads are added in pairs, in an order that does not depend on the GPU. All in double precision. Reads 3
+ * (forward) or 2 (backward) floats per block and channel, which is nothing compared with the tensors: the cost is the
+ * launch. */
 #include "shared/device/cuda/cuda_number.cuh"
 #include "shared/training/cuda/cuda_step.h"
 
 enum { THREADS = 128 };
 
-/* A batch norm of the first student and the way to the next one's. */
+/* The batch norm of the first student, and the strides to the next student. */
 struct norm {
     int channels;
     int training;
-    double count;              /* values a channel */
+    double count;              /* values per channel */
     const float *gamma, *beta; /* [channels] */
     const float *layer_bias;   /* [channels], or NULL */
     float *running_mean, *running_var;
     float *rows;                                           /* [PLAN_STATISTICS][channels] */
     float *gamma_gradient, *beta_gradient, *bias_gradient; /* [channels]; the last one may be NULL */
-    size_t parameter_stride, state_stride, row_stride;     /* floats to the next student's */
+    size_t parameter_stride, state_stride, row_stride;     /* floats from one student to the next */
     float epsilon, momentum;
 };
 
-/* Advances to blockIdx.z's copies and blockIdx.x's channel. */
+/* Moves the pointers to the copies of student blockIdx.z and to channel blockIdx.x. */
 static __device__ struct norm norm_of_block(struct norm n)
 {
     const size_t parameters = blockIdx.z * n.parameter_stride + blockIdx.x,
@@ -41,7 +43,7 @@ static __device__ struct norm norm_of_block(struct norm n)
     return n;
 }
 
-/* The sum of all threads' values, for every thread. */
+/* The sum of the values of all threads, returned to every thread. */
 static __device__ double block_sum(double value)
 {
     __shared__ double sums[THREADS];
@@ -57,8 +59,8 @@ static __device__ double block_sum(double value)
     return value;
 }
 
-/* Mean and sum of squared deviations from it over all blocks. Every block's sum of squares is moved to the common mean,
- * so that nothing cancels (Chan, Golub, LeVeque 1979). */
+/* Mean and sum of squared deviations over all blocks. The sum of squares of every block is moved to the common mean, so
+ * that nothing cancels (Chan, Golub, LeVeque 1979). */
 static __device__ void merge_blocks(const struct norm *n, const float *moments, int blocks, double *mean,
                                     double *squares)
 {
@@ -85,7 +87,7 @@ static __global__ void finish_statistics(struct norm first, const float *moments
     if (moments) {
         double squares;
         merge_blocks(&n, moments + (size_t)blockIdx.z * blocks * 3 * c + blockIdx.x, blocks, &mean, &squares);
-        variance = squares > 0 ? squares / n.count : 0 * squares; /* a NaN stays one */
+        variance = squares > 0 ? squares / n.count : 0 * squares; /* a NaN stays a NaN */
     }
     if (threadIdx.x != 0)
         return;
@@ -118,7 +120,7 @@ static __global__ void finish_gradient(struct norm first, const float *sums, int
         return;
     const double inverse = (double)n.rows[PLAN_INVERSE_STD * c], mean = (double)n.rows[PLAN_MEAN * c];
     const double a = (double)n.rows[PLAN_SCALE * c];
-    /* running statistics are constants: then only the scale is left */
+    /* running statistics are constants: only the scale is left */
     const double b = n.training ? -a * inverse * inverse * product / n.count : 0;
     const double d = n.training ? -a * sum / n.count - b * mean : 0;
     *n.gamma_gradient = (float)(product * inverse);

@@ -1,51 +1,12 @@
-/* Steps that move values without weights: add, concat, copy, dropout. Backward runs once for every input. */
-#include "shared/training/cpu/cpu_run.h"
+/* Steps that move values and have no weights: add, concat, copy. Backward runs once for every input. */
+#include "shared/training/cpu/cpu_tiles.h"
 
-#include "shared/base/random.h"
 #include <string.h>
-
-enum { TILE_FLOATS = 8192 };
-
-/* Pixels a tile: whole rows of 16 pixels, see cpu_kernels.h. */
-static size_t tile_pixels(size_t channels)
-{
-    return 16 * channels > TILE_FLOATS ? 16 : TILE_FLOATS / (16 * channels) * 16;
-}
-
-static struct step_need tile_need(const struct plan *plan, const struct plan_step *step)
-{
-    const size_t channels = (size_t)plan->tensors[step->output].shape.c;
-    return (struct step_need){.scratch = 2 * tile_pixels(channels) * channels};
-}
-
-/* A task's pixels, a tile at a time. */
-struct tiles {
-    size_t at, end, tile; /* pixels */
-};
-
-static struct tiles tiles_of(const struct step_run *run, int slice)
-{
-    const size_t channels = (size_t)run->out->shape.c, image = run->out->sample / channels;
-    int first, end;
-    slice_samples(run, slice, &first, &end);
-    return (struct tiles){(size_t)first * image, (size_t)end * image, tile_pixels(channels)};
-}
-
-static size_t tile_size(const struct tiles *t)
-{
-    return t->end - t->at < t->tile ? t->end - t->at : t->tile;
-}
-
-static void run_forward(struct step_run *run, void (*task)(void *, int, int))
-{
-    run->slices = slice_count(0, run->pass->count);
-    run_slices(run, task);
-}
 
 /* ---- add ---- */
 static void add_slice(void *context, int slice, int worker)
 {
-    struct step_run *run = context;
+    struct cpu_run *run = context;
     const size_t channels = (size_t)run->out->shape.c;
     float *scratch = run->workspace->scratch[worker];
     for (struct tiles t = tiles_of(run, slice); t.at < t.end; t.at += tile_size(&t)) {
@@ -60,14 +21,14 @@ static void add_slice(void *context, int slice, int worker)
     }
 }
 
-static void add_forward(struct step_run *run)
+static void add_forward(struct cpu_run *run)
 {
-    run_forward(run, add_slice);
+    run_tiles(run, add_slice);
 }
 
 static void pass_on_slice(void *context, int slice, int worker)
 {
-    struct step_run *run = context;
+    struct cpu_run *run = context;
     const size_t channels = (size_t)run->out->shape.c;
     for (struct tiles t = tiles_of(run, slice); t.at < t.end; t.at += tile_size(&t)) {
         const size_t at = t.at * channels, floats = tile_size(&t) * channels;
@@ -75,17 +36,17 @@ static void pass_on_slice(void *context, int slice, int worker)
     }
 }
 
-static void add_backward(struct step_run *run)
+static void add_backward(struct cpu_run *run)
 {
-    run_forward(run, pass_on_slice);
+    run_tiles(run, pass_on_slice);
 }
 
-const struct step_kernel cpu_add = {tile_need, add_forward, add_backward};
+const struct cpu_step_kernel cpu_add = {tile_need, add_forward, add_backward};
 
 /* ---- concat ---- */
 static void concat_slice(void *context, int slice, int worker)
 {
-    struct step_run *run = context;
+    struct cpu_run *run = context;
     const size_t channels = (size_t)run->out->shape.c;
     for (struct tiles t = tiles_of(run, slice); t.at < t.end; t.at += tile_size(&t)) {
         const size_t pixels = tile_size(&t);
@@ -102,14 +63,14 @@ static void concat_slice(void *context, int slice, int worker)
     }
 }
 
-static void concat_forward(struct step_run *run)
+static void concat_forward(struct cpu_run *run)
 {
-    run_forward(run, concat_slice);
+    run_tiles(run, concat_slice);
 }
 
 static void split_slice(void *context, int slice, int worker)
 {
-    struct step_run *run = context;
+    struct cpu_run *run = context;
     const size_t channels = (size_t)run->out->shape.c, c = (size_t)run->in->shape.c;
     size_t skip = 0; /* channels of the inputs before this one */
     for (const struct plan_input *input = run->step->inputs; input != run->input; input++)
@@ -124,16 +85,16 @@ static void split_slice(void *context, int slice, int worker)
     }
 }
 
-static void concat_backward(struct step_run *run)
+static void concat_backward(struct cpu_run *run)
 {
-    run_forward(run, split_slice);
+    run_tiles(run, split_slice);
 }
 
-const struct step_kernel cpu_concat = {tile_need, concat_forward, concat_backward};
+const struct cpu_step_kernel cpu_concat = {tile_need, concat_forward, concat_backward};
 
 /* ---- copy ---- */
-/* A copy that flattens brings the sample into C, H, W order. */
-static bool reorders(const struct step_run *run)
+/* A copy that flattens puts the sample into C, H, W order. */
+static bool reorders(const struct cpu_run *run)
 {
     return run->in->shape.h * run->in->shape.w != run->out->shape.h * run->out->shape.w;
 }
@@ -149,7 +110,7 @@ static struct step_need copy_need(const struct plan *plan, const struct plan_ste
 
 static void reorder_slice(void *context, int slice, int worker)
 {
-    struct step_run *run = context;
+    struct cpu_run *run = context;
     const size_t sample = run->in->sample, channels = (size_t)run->in->shape.c, pixels = sample / channels;
     int first, end;
     slice_samples(run, slice, &first, &end);
@@ -166,7 +127,7 @@ static void reorder_slice(void *context, int slice, int worker)
 
 static void reorder_back_slice(void *context, int slice, int worker)
 {
-    struct step_run *run = context;
+    struct cpu_run *run = context;
     const size_t sample = run->in->sample, channels = (size_t)run->in->shape.c, pixels = sample / channels;
     float *scratch = run->workspace->scratch[worker], *dx = scratch + sample;
     int first, end;
@@ -181,77 +142,14 @@ static void reorder_back_slice(void *context, int slice, int worker)
     }
 }
 
-static void copy_forward(struct step_run *run)
+static void copy_forward(struct cpu_run *run)
 {
-    run_forward(run, reorders(run) ? reorder_slice : add_slice);
+    run_tiles(run, reorders(run) ? reorder_slice : add_slice);
 }
 
-static void copy_backward(struct step_run *run)
+static void copy_backward(struct cpu_run *run)
 {
-    run_forward(run, reorders(run) ? reorder_back_slice : pass_on_slice);
+    run_tiles(run, reorders(run) ? reorder_back_slice : pass_on_slice);
 }
 
-const struct step_kernel cpu_copy = {copy_need, copy_forward, copy_backward};
-
-/* ---- dropout ---- */
-/* x[i] *= 0 or 1 / (1 - p). Element number n of the batch is dropped by word n % 4 of Philox block n / 4. */
-static void drop(const struct step_run *run, float *x, size_t first, size_t floats)
-{
-    const struct epoch_inputs *inputs = run->pass->inputs;
-    const struct step_scalars *scalars =
-        &inputs->scalars[(size_t)*inputs->cursor * (size_t)inputs->students + (size_t)run->student];
-    const float p = run->node->dropout, scale = p < 1 ? 1 / (1 - p) : 0;
-    const uint32_t limit = (uint32_t)((double)p * 16777216.0);
-    const uint32_t key[2] = {(uint32_t)scalars->seed, (uint32_t)(scalars->seed >> 32)};
-    uint32_t block[4] = {0};
-    for (size_t i = 0; i < floats; i++) {
-        const size_t n = first + i;
-        if (i == 0 || n % 4 == 0) {
-            const uint32_t counter[4] = {(uint32_t)(n / 4), (uint32_t)run->index, (uint32_t)scalars->step,
-                                         RANDOM_DROPOUT | (uint32_t)(scalars->step >> 32) << 8};
-            philox4x32(counter, key, block);
-        }
-        x[i] = block[n % 4] >> 8 < limit ? 0 : x[i] * scale;
-    }
-}
-
-static void dropout_slice(void *context, int slice, int worker)
-{
-    struct step_run *run = context;
-    const size_t channels = (size_t)run->out->shape.c;
-    (void)worker;
-    for (struct tiles t = tiles_of(run, slice); t.at < t.end; t.at += tile_size(&t)) {
-        const size_t at = t.at * channels, floats = tile_size(&t) * channels;
-        float *out = tensor_value(run, run->out) + at;
-        copy_with_epilogue(run, run->in, at, floats, out);
-        if (run->pass->training)
-            drop(run, out, at, floats);
-        note_values(run, slice, out, floats);
-    }
-}
-
-static void dropout_back_slice(void *context, int slice, int worker)
-{
-    struct step_run *run = context;
-    const size_t channels = (size_t)run->out->shape.c;
-    float *dx = run->workspace->scratch[worker];
-    for (struct tiles t = tiles_of(run, slice); t.at < t.end; t.at += tile_size(&t)) {
-        const size_t at = t.at * channels, floats = tile_size(&t) * channels;
-        copy_gradient(run, at, floats, dx);
-        if (run->pass->training)
-            drop(run, dx, at, floats);
-        give_gradient(run, slice, dx, at, floats);
-    }
-}
-
-static void dropout_forward(struct step_run *run)
-{
-    run_forward(run, dropout_slice);
-}
-
-static void dropout_backward(struct step_run *run)
-{
-    run_forward(run, dropout_back_slice);
-}
-
-const struct step_kernel cpu_dropout = {tile_need, dropout_forward, dropout_backward};
+const struct cpu_step_kernel cpu_copy = {copy_need, copy_forward, copy_backward};

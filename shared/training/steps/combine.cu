@@ -1,22 +1,22 @@
-/* Steps that move values without weights: add, concat, copy.
+/* Steps that move values and have no weights: add, concat, copy.
  *
- * Walks pixels with the channels of cuda_channels.cuh. Forward reads every input once and writes the output once;
- * backward, once for every input, reads g (and z where a batch norm follows) and writes the input's gradient, plus what
- * its epilogue reads. Nothing is read twice: that is the floor. */
+ * Walks over pixels with the channels of cuda_channels.cuh. Forward reads every input once and writes the output once.
+ * Backward runs once for every input: it reads g (and z if a batch norm follows) and writes the input's gradient, plus
+ * what its epilogue reads. Nothing is read twice: memory traffic is the minimum. */
 #include "shared/training/cuda/cuda_channel_sums.cuh"
 
-enum { RUN = 2 /* pixels a thread has in flight */ };
+enum { RUN = 2 /* pixels that a thread has in flight */ };
 
-/* The inputs of a step: a kernel's argument, of which there may be 4 KB. */
+/* The inputs of a step. It is an argument of kernels, which may have 4 KB of arguments. */
 struct sources {
     struct cuda_read reads[NODE_MAX_INPUTS];
     int channels[NODE_MAX_INPUTS];
-    uint64_t wide; /* bit i: input i is stored as float, whatever the plan's element */
+    uint64_t wide; /* bit i: input i is stored as float, whatever the plan's dtype */
     int count;
 };
-static_assert(NODE_MAX_INPUTS <= 64, "a bit for every input");
+static_assert(NODE_MAX_INPUTS <= 64, "one bit for every input");
 
-/* x[RUN][V] = pixels first, first + step, ... of an input, completed. */
+/* x[RUN][V] = the completed pixels first, first + step, ... of an input. */
 template <typename T, int V>
 static __device__ __forceinline__ void load_run(const struct sources *sources, int input, const struct place *p,
                                                 size_t first, size_t step, size_t pixels, float x[RUN][V])
@@ -41,7 +41,7 @@ static __device__ __forceinline__ void load_run(const struct sources *sources, i
         apply_epilogue<V>(&c, x[i]);
 }
 
-/* out[pixel][channel] = the sum of the inputs; concat: the input whose channel it is. */
+/* out[pixel][channel] = the sum of the inputs; concat: the value of the input that has this channel. */
 template <typename T, typename TO, int V, bool CONCAT>
 static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
     combine(struct sources sources, struct cuda_write out, int channels, int vectors, size_t pixels)
@@ -81,7 +81,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
         tally_hand_in<V>(&tally, &p, channels, shared, out.moments);
 }
 
-/* The gradient of one input: the output's channels from `skip`. */
+/* The gradient of one input from the output's channels, the first of which is `skip`. */
 template <typename TI, typename TO, int V>
 static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
     pass_on(struct cuda_derivative from, struct cuda_give give, int channels, int out_channels, int skip, int vectors,
@@ -107,7 +107,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
         giving_hand_in<V>(&giving, &p, channels, shared, give.sums);
 }
 
-/* ---- a copy that flattens brings the sample into C, H, W order: a transposition a sample ---- */
+/* ---- a copy that flattens puts the sample into C, H, W order: one transposition per sample ---- */
 /* A thread owns a feature; inputs are read with a stride of `channels`. */
 template <typename TI, typename TO>
 static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
@@ -168,7 +168,7 @@ static size_t pixels_of(const struct cuda_run *run, const struct plan_tensor *te
     return (size_t)run->pass->count * tensor->shape.h * tensor->shape.w;
 }
 
-/* Only where all inputs' channels are multiples of 4 are the output's vectors each of one input. */
+/* Vectors of the output belong to one input each only if the channels of all inputs are multiples of 4. */
 static int width_of(const struct cuda_run *run)
 {
     int width = 4;

@@ -1,8 +1,8 @@
 /* Convolutions and linear layers of any shape: which products a step needs, and their scratch memory. */
 #include "shared/training/steps/conv.cuh"
 
-/* A linear layer's kernel is its whole input. Its stride too, although there is only one output: so its data gradient
- * has a phase for every input pixel, each with the one tap that reaches it. */
+/* The kernel of a linear layer is its whole input. So is its stride, although there is only one output: then the data
+ * gradient has one phase for every input pixel, with the one tap that reaches it. */
 struct conv_shape conv_shape_of(const struct plan *plan, const struct plan_step *step, int count)
 {
     const struct node *n = &plan->graph->nodes[step->node];
@@ -25,8 +25,8 @@ struct conv_shape conv_shape_of(const struct plan *plan, const struct plan_step 
     return s;
 }
 
-/* ---- scratch: packed weights, then moments or sums; of all students each. Weight gradients come first and are done
- * before. ---- */
+/* ---- scratch memory: packed weights of all students, then their moments or sums. Weight gradients use the same memory
+ * before, and are done by then. ---- */
 static size_t packed_floats(const struct conv_shape *shape, int backward)
 {
     return (conv_packed_count(shape, backward) + 3) / 4 * 4;

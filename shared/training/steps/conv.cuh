@@ -1,5 +1,5 @@
-/* Convolutions on CUDA: geometry, and the launchers of the three products that one layer needs. Linear layers are
- * convolutions whose kernel is the whole input. */
+/* Convolutions on CUDA: geometry, and the launchers of the three products that a layer needs. A linear layer is a
+ * convolution whose kernel is the whole input. */
 #ifndef SHARED_TRAINING_STEPS_CONV_CUH
 #define SHARED_TRAINING_STEPS_CONV_CUH
 
@@ -12,14 +12,16 @@ struct conv_shape {
     int kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
 };
 
-/* One axis of a gather: position `row` of what is computed (an output, or an input whose gradient it is) reads
- * positions row * row_step + start + tap * tap_step of the source, 0 <= tap < taps, with weight first_tap + tap *
- * tap_stride of the kernel. A data gradient with stride s falls into s phases: the input positions phase, phase + s,
- * ... read every s-th weight of the kernel, and no other phase reads those in the same places. */
+/* One axis of a gather. Position `row` of what is computed (an output, or an input whose gradient it is) reads
+ * positions
+ *     row * row_step + start + tap * tap_step,   0 <= tap < taps
+ * of the source, with weight first_tap + tap * tap_stride of the kernel. The data gradient of a convolution with stride
+ * s falls into s phases: input positions phase, phase + s, ... read every s-th weight of the kernel, and no two phases
+ * use the same weight. */
 struct conv_axis {
     int rows, row_step, start, taps, tap_step, source;
     int first_tap, tap_stride;
-    int target, target_first, target_step; /* what is computed: target_first + row * target_step < target */
+    int target, target_first, target_step; /* what is computed: target_first + row * target_step, below target */
 };
 
 static __host__ __device__ __forceinline__ struct conv_axis conv_axis_forward(int in, int out, int kernel, int stride,
@@ -52,27 +54,28 @@ extern "C" {
 struct conv_shape conv_shape_of(const struct plan *plan, const struct plan_step *step, int count);
 
 /* ---- conv_pack.cu ---- */
-/* Weights [out, in / groups, taps] of all students as rows of a product: packed[student][group][tap, from][to], where
- * from are the input's channels and to the output's (or, backward, the other way round), `to` padded with zeros to a
- * multiple of 4, of type `element`. */
-size_t conv_packed_count(const struct conv_shape *shape, int backward); /* elements a student */
+/* Packs the weights [out, in / groups, taps] of all students as the rows of a product:
+ *     packed[student][group][tap, from][to]
+ * `from` are the input's channels and `to` the output's; backward it is the other way round. `to` is padded with zeros
+ * to a multiple of 4. The type is `element`. */
+size_t conv_packed_count(const struct conv_shape *shape, int backward); /* elements per student */
 enum status conv_pack(const struct cuda_run *run, const struct conv_shape *shape, int backward, enum dtype dtype,
                       void *packed, struct error *err);
 
 /* ---- conv_product.cu ---- */
-/* At most so many blocks of pixels hand in moments or sums. */
+/* The largest number of blocks of pixels that hand in moments or sums. */
 int conv_product_blocks(const struct conv_shape *shape, int backward);
-/* Raw outputs and their moments. packed: scratch of conv_pack. */
+/* Makes the raw outputs and their moments. packed: scratch memory filled by conv_pack. */
 enum status conv_forward(const struct cuda_run *run, const struct conv_shape *shape, const void *packed,
                          const struct cuda_write *write, struct error *err);
-/* The gradient of the completed input. */
+/* Makes the gradient of the completed input. */
 enum status conv_data_gradient(const struct cuda_run *run, const struct conv_shape *shape, const void *packed,
                                const struct cuda_give *give, struct error *err);
 
 /* ---- conv_weight_gradient.cu ---- */
-/* Floats of scratch a student. */
+/* Floats of scratch memory per student. */
 size_t conv_weight_scratch(const struct conv_shape *shape, int bias);
-/* The gradients of weights and bias into run->memory. */
+/* Puts the gradients of weights and bias into run->memory. */
 enum status conv_weight_gradient(const struct cuda_run *run, const struct conv_shape *shape, float *scratch,
                                  struct error *err);
 

@@ -9,30 +9,30 @@ enum { DEPTH_BYTES = 64 }; /* of a step of the product */
 struct product {
     struct conv_shape shape;
     const void *packed;
-    size_t packed_stride;              /* elements a student */
+    size_t packed_stride;              /* elements per student */
     struct cuda_read read;             /* forward */
     struct cuda_derivative derivative; /* backward */
     struct cuda_write write;
     struct cuda_give give;
-    const float *bias; /* [out_c], NULL: none */
+    const float *bias; /* [out_c], or NULL */
     size_t bias_stride;
-    int output_float; /* the step's output is float whatever T is */
+    int output_float; /* the step's output is float, whatever T is */
     enum quad_access source, target;
     int from, to; /* channels of a group */
     int tiles, phase_tiles;
 };
 
-/* A pixel of the tile: where its results go, and what it reads. */
+/* A pixel of the tile: where its results go and what it reads. */
 struct row {
-    int target; /* pixel of the target, -1: none */
+    int target; /* pixel of the target; -1: none */
     int sample, y, x;
 };
 
 /* What a thread gathers at one depth of the product. */
 struct source {
-    int y, x;    /* to add to a row's */
+    int y, x;    /* to be added to a row's */
     int channel; /* in the tensor */
-    int valid;   /* channels of the quad that exist */
+    int valid;   /* how many channels of the quad exist */
 };
 
 template <int BACKWARD>
@@ -62,7 +62,7 @@ static __device__ __forceinline__ struct row product_row(const struct conv_axis 
     return row;
 }
 
-/* Depth k is (tap, channel). */
+/* Depth k means (tap, channel). */
 static __device__ __forceinline__ struct source product_source(const struct product *p, const struct conv_axis *y,
                                                                const struct conv_axis *x, int group, int k, int depth)
 {
@@ -75,7 +75,7 @@ static __device__ __forceinline__ struct source product_source(const struct prod
     return s;
 }
 
-/* The value of the source for quads whose pixel lies inside of it. */
+/* The value of the source, for quads whose pixel lies inside it. */
 template <typename T, int BACKWARD>
 static __device__ __forceinline__ struct quad product_read(const struct product *p, const struct quad_epilogue *c,
                                                            const struct quad_derivative *through, int student,
@@ -92,7 +92,7 @@ static __device__ __forceinline__ struct quad product_read(const struct product 
     return quad_through(through, g, quad_load_output<T>(p->derivative.values, z_at, p->output_float, p->source, valid));
 }
 
-/* One quad of channels at depth k of every row of the tile that is this thread's. */
+/* Gathers one quad of channels at depth k, for every row of the tile that is this thread's. */
 template <typename T, int ROWS, int BACKWARD>
 static __device__ __forceinline__ void gather_vector(const struct product *p, const struct row *rows,
                                                      const struct source *s, int student, const struct conv_axis *y,
@@ -120,7 +120,7 @@ static __device__ __forceinline__ void gather_vector(const struct product *p, co
     }
 }
 
-/* The same where neighbouring depths need not be neighbouring channels: element by element. */
+/* The same element by element, for sources in which neighbouring depths need not be neighbouring channels. */
 template <typename T, int ROWS, int BACKWARD>
 static __device__ __forceinline__ void gather_scalar(const struct product *p, const struct row *rows, int group, int k,
                                                      int depth, int student, const struct conv_axis *y,
@@ -152,7 +152,7 @@ static __device__ __forceinline__ void gather_scalar(const struct product *p, co
     }
 }
 
-/* Rows k to k + DEPTH of the packed weights, columns from first_to on. */
+/* Rows [k, k + DEPTH) of the packed weights, columns from first_to on. */
 template <typename T, int COLUMNS>
 static __device__ __forceinline__ void gather_weights(const struct product *p, int student, int group, int first_to,
                                                       const struct conv_axis *y, const struct conv_axis *x, int k,

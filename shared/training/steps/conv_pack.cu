@@ -1,10 +1,10 @@
-/* Weights in the order in which the products read them, once a step and student: a permutation with rounding, some
- * hundred kilobytes that stay in the L2 cache. Writes are coalesced, reads scattered. */
+/* Puts weights into the order in which the products read them, once per step and student: a permutation with rounding
+ * of some hundred kilobytes, which stay in the L2 cache. Writes are coalesced, reads are scattered. */
 #include "shared/training/steps/conv.cuh"
 
 struct pack {
     const float *weights;
-    size_t weight_stride, count; /* elements a student */
+    size_t weight_stride, count; /* elements per student */
     int groups, taps, from, to, to_padded;
     size_t from_stride, to_stride; /* of a channel in the weights */
 };
@@ -52,5 +52,5 @@ enum status conv_pack(const struct cuda_run *run, const struct conv_shape *shape
         LAUNCH((pack_weights<bf16>), grid, 256, 0, run->stream, p, (bf16 *)packed);
     else
         LAUNCH((pack_weights<float>), grid, 256, 0, run->stream, p, (float *)packed);
-    return cuda_launched("the packing of a convolution's weights", err);
+    return cuda_launched("packing a convolution's weights", err);
 }

@@ -1,15 +1,16 @@
 /* Convolutions and their data gradients as one product: [pixels, taps x channels] gathered from the source, times the
- * packed weights. Any kernel, stride, dilation, padding and number of groups.
+ * packed weights. Takes any kernel, stride, dilation, padding and number of groups.
  *
- * A block computes tiles of 8192 results (128 pixels x 64 channels, or 256 x 32 where there are few channels), 64 bytes
- * of depth at a time, from two buffers in shared memory: while slow warps multiply one, the fast ones gather the next.
- * Every quad of channels of the source is completed (forward) or brought through the batch norm (backward) as it is
- * read, and rounded to the stored type. Results pass through shared memory to threads that own channels: they add the
+ * A block computes tiles of 8192 results (128 pixels x 64 channels, or 256 x 32 if there are few channels), 64 bytes of
+ * depth at a time, from two buffers in shared memory: while slow warps multiply one, fast warps fill the next. Each
+ * quad of channels of the source gets its epilogue (forward) or goes through the batch norm (backward) as it is read,
+ * and is rounded to the stored type. Results pass through shared memory to threads that own channels, which add the
  * bias, store, and sum up.
  *
- * Moved: the source once from memory (a window's other taps come from the caches) for every 64 channels of results, the
- * results once; backward also z of the source, and g and z of the target. That is the plan's floor for up to 64
- * channels. In a data gradient with a stride, tiles hold one phase each and skip the taps that do not reach it. */
+ * Memory traffic: the source once for every 64 channels of results (the other taps of a window come from the caches),
+ * and the results once; backward also z of the source, and g and z of the target. For up to 64 channels that is the
+ * plan's minimum. In a data gradient with a stride, each tile holds one phase and skips the taps that do not reach it.
+ */
 #include "shared/training/steps/conv_gather.cuh"
 
 #include <limits.h>
@@ -28,12 +29,12 @@ template <typename T, int COLUMNS> struct product_memory {
         RESULT_PITCH = COLUMNS + 4,
         RESULT_BYTES = ROWS * RESULT_PITCH * sizeof(float),
         OPERANDS = 2 * (A_BYTES + B_BYTES),
-        TILES = OPERANDS > RESULT_BYTES ? OPERANDS : RESULT_BYTES, /* results take the operands' place */
+        TILES = OPERANDS > RESULT_BYTES ? OPERANDS : RESULT_BYTES, /* the results take the place of the operands */
         BYTES = TILES + ROWS * sizeof(struct row)
     };
 };
 
-/* sums += the tile's product. */
+/* sums += the product of the tile */
 template <typename T, int COLUMNS, int BACKWARD>
 static __device__ __forceinline__ void product_tile(const struct product *p, unsigned char *shared,
                                                     const struct row *rows, int student, int group, int first_to,
@@ -141,7 +142,7 @@ static size_t product_tiles(const struct conv_shape *s, int backward, size_t *ph
     return phases * *phase_tiles;
 }
 
-/* Of equal numbers of tiles, as far as they go. */
+/* With equal numbers of tiles as far as possible. */
 int conv_product_blocks(const struct conv_shape *shape, int backward)
 {
     size_t phase_tiles;
@@ -160,7 +161,7 @@ static enum status launch(const struct cuda_run *run, const struct product *p, s
     void (*const kernel)(struct product) = conv_product<T, COLUMNS, BACKWARD>;
     enum status status = cuda_check(
         cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, memory::BYTES),
-        "reserve shared memory for a convolution", err);
+        "reserving shared memory for a convolution", err);
     if (status != STATUS_OK)
         return status;
     LAUNCH((conv_product<T, COLUMNS, BACKWARD>), grid, TILE_THREADS, memory::BYTES, run->stream, *p);
@@ -180,7 +181,7 @@ template <int BACKWARD> static enum status conv_run(const struct cuda_run *run, 
     size_t phase_tiles;
     const size_t tiles = product_tiles(s, BACKWARD, &phase_tiles);
     if (in_pixels > INT_MAX / 2 || out_pixels > INT_MAX / 2 || tiles > INT_MAX)
-        return error_set(err, STATUS_CONFIG, NULL, "%s: %zu pixels are too many for one step, lower --batch",
+        return error_set(err, STATUS_CONFIG, NULL, "%s: %zu pixels are too many for one step: lower --batch",
                          run->node->name, in_pixels > out_pixels ? in_pixels : out_pixels);
     p->tiles = (int)tiles;
     p->phase_tiles = (int)phase_tiles;

@@ -1,18 +1,20 @@
-/* Weight gradients of convolutions: dW[tap, in, out] = sum over pixels of input x dz, and the bias's, sum of dz.
+/* Weight gradients of convolutions, and those of their biases:
+ *     dW[tap, in, out] = sum over pixels of input * dz,   db[out] = sum over pixels of dz
  *
- * A block owns a tile of 64 x 64 (or 32 x 32) weights and walks over its slice of the output pixels, 32 at a time: it
+ * A block owns a tile of 64 x 64 (or 32 x 32) weights and walks over its slice of the output pixels, 32 at a time. It
  * gathers the completed input of each tap and the gradient through the batch norm, both pixel by pixel as they lie in
- * memory, multiplies them by depth, and keeps the sums in registers to the end. Slices are fixed by the shape; their
- * partial results are added in order by cuda_reduce.
+ * memory, multiplies them by depth, and keeps the sums in registers to the end. The slices follow from the shape alone;
+ * cuda_reduce adds their partial results in order.
  *
- * Moved: input, g and z once for every 64 weights of a row or column (from the caches), partial results once. */
+ * Memory traffic: input, g and z once for every 64 weights of a row or column (from the caches), partial results once.
+ */
 #include "shared/training/steps/conv.cuh"
 
 #include <limits.h>
 
 enum {
     PIXELS = 32,           /* of a step of the product */
-    MAX_PARTIAL = 1 << 21, /* floats of all slices together, if four slices fit */
+    MAX_PARTIAL = 1 << 21, /* floats of all slices together, if at least four slices fit */
     MIN_SLICES = 4
 };
 
@@ -22,13 +24,13 @@ struct weigh {
     struct cuda_derivative derivative;
     int output_float;
     enum quad_access read_access, derivative_access;
-    int in, out, depth;    /* channels of a group; rows of its gradient, taps x in */
+    int in, out, depth;    /* channels of a group; rows of its gradient: taps x in */
     int pixels;            /* of the output */
-    float *weights, *bias; /* [student][slice], PyTorch's layout; bias NULL: none */
+    float *weights, *bias; /* [student][slice], PyTorch's layout; bias may be NULL */
     size_t weight_student, weight_slice, bias_student, bias_slice;
 };
 
-/* An output pixel, and where its window begins. */
+/* An output pixel and where its window begins. */
 struct weigh_pixel {
     int valid, sample, y, x;
 };
@@ -42,10 +44,10 @@ static __device__ __forceinline__ struct weigh_pixel weigh_pixel_of(const struct
     return w;
 }
 
-/* What a thread reads of the input: up to four rows of the gradient, each a tap and a channel. Threads read one quad of
- * channels where rows are neighbouring channels. */
+/* What a thread reads of the input: up to four rows of the gradient, each of which is a tap and a channel. If the rows
+ * are neighbouring channels, a thread reads them as one quad. */
 struct weigh_rows {
-    int y[4], x[4], channel[4], valid; /* from a window's beginning */
+    int y[4], x[4], channel[4], valid; /* from the beginning of a window */
     struct quad_epilogue epilogue;
 };
 
@@ -125,7 +127,7 @@ static __device__ __forceinline__ struct quad weigh_derivative(const struct weig
                                             p->output_float, p->derivative_access, valid));
 }
 
-/* The block's tile of results to its slice's partial gradient. */
+/* Stores the block's tile of results in its slice's partial gradient. */
 template <int SIDE>
 static __device__ __forceinline__ void weigh_store(const struct weigh *p, const float *results, int group,
                                                    int first_row, int first_out)
@@ -189,7 +191,7 @@ static size_t weight_count(const struct conv_shape *s)
     return (size_t)s->out_c * (s->in_c / s->groups) * s->kernel_h * s->kernel_w;
 }
 
-/* At least 8 steps of the product a slice. */
+/* At least 8 steps of the product per slice. */
 static int weigh_slices(const struct conv_shape *s)
 {
     const size_t pixels = (size_t)s->count * s->out_h * s->out_w, enough = (pixels + 8 * PIXELS - 1) / (8 * PIXELS);
@@ -229,7 +231,7 @@ enum status conv_weight_gradient(const struct cuda_run *run, const struct conv_s
     enum status status = STATUS_OK;
     struct weigh p = {};
     if (pixels > INT_MAX / 2)
-        return error_set(err, STATUS_CONFIG, NULL, "%s: %zu pixels are too many for one step, lower --batch",
+        return error_set(err, STATUS_CONFIG, NULL, "%s: %zu pixels are too many for one step: lower --batch",
                          run->node->name, pixels);
     p.shape = *shape;
     p.read = cuda_read_of(run, cuda_input_of(run));

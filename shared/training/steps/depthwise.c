@@ -1,44 +1,19 @@
-/* Depthwise convolutions, over the same strips as cpu_conv.c; every channel has its own window. */
+/* Depthwise convolutions over the strips of cpu_strip.h: every channel has a window of its own. */
 #include "shared/training/cpu/cpu_strip.h"
 
 #include <string.h>
 
-enum { STRIP_FLOATS = 131072 };
-
-struct depthwise {
-    struct window_shape shape;
-    int taps;
-    size_t weights; /* [taps, channels] */
-    size_t source_floats, gradient_floats, dx_floats;
-    int dx_rows;
-};
-
-static struct depthwise depthwise_of(const struct plan *plan, const struct plan_step *step)
-{
-    struct depthwise d = {.shape = window_shape_of(plan, step, STRIP_FLOATS)};
-    const struct window_shape *s = &d.shape;
-    d.taps = s->y.kernel * s->x.kernel;
-    d.weights = (size_t)d.taps * (size_t)s->in;
-    d.source_floats = (size_t)s->source_rows * (size_t)s->source_pitch + KERNEL_SLACK;
-    d.gradient_floats = (size_t)s->gradient_rows * (size_t)s->gradient_pitch + KERNEL_SLACK;
-    d.dx_rows = s->rows * s->y.stride;
-    d.dx_floats = (size_t)d.dx_rows * (size_t)s->x.in * (size_t)s->in;
-    return d;
-}
-
 static struct step_need need(const struct plan *plan, const struct plan_step *step)
 {
-    const struct depthwise d = depthwise_of(plan, step);
-    return (struct step_need){
-        .scratch = d.source_floats + d.gradient_floats + d.dx_floats,
-        .packed = d.weights + KERNEL_SLACK,
-        .partial = (size_t)slice_count(d.weights, plan->batch) * d.weights,
-        .taps = 2 * (size_t)d.taps,
-    };
+    const struct window_shape s = strip_shape(plan, step);
+    struct step_need need = strip_need(plan, &s);
+    need.packed = strip_weights(&s) + KERNEL_SLACK;
+    need.taps = 2 * (size_t)s.taps; /* forward, and backward by phase */
+    return need;
 }
 
 /* packed[t][c] = weight[c][taps[t]] */
-static void pack(struct step_run *run, int taps, int channels)
+static void pack(struct cpu_run *run, int taps, int channels)
 {
     const float *from = run->memory->parameters + run->step->weight;
     for (int t = 0; t < taps; t++)
@@ -47,16 +22,15 @@ static void pack(struct step_run *run, int taps, int channels)
                 from[(size_t)c * (size_t)taps + (size_t)run->workspace->taps[t]];
 }
 
-/* The window over `rows` output rows from `first`; out is left to the caller. */
-static struct window source_window(const struct step_run *run, const struct depthwise *d, const struct strip *source,
-                                   int first, int rows)
+/* The window over `rows` output rows from `first`. The caller sets out. */
+static struct window_job source_window(const struct cpu_run *run, const struct window_shape *s,
+                                       const struct strip *source, int first, int rows)
 {
-    const struct window_shape *s = &d->shape;
-    return (struct window){
+    return (struct window_job){
         .rows = rows,
         .pixels = s->x.out,
         .channels = s->in,
-        .taps = d->taps,
+        .taps = s->taps,
         .offsets = run->workspace->offsets,
         .weights = run->workspace->packed,
         .in = strip_row(source, first * s->y.stride),
@@ -66,46 +40,29 @@ static struct window source_window(const struct step_run *run, const struct dept
     };
 }
 
-static void forward_slice(void *context, int slice, int worker)
+static void convolve(const struct cpu_run *run, const struct window_shape *s, const struct strip *source, int first,
+                     int rows, float *out)
 {
-    struct step_run *run = context;
-    const struct depthwise d = depthwise_of(run->plan, run->step);
-    const struct window_shape *s = &d.shape;
-    const size_t row = (size_t)s->x.out * (size_t)s->out;
-    int first, end;
-    slice_samples(run, slice, &first, &end);
-    for (int sample = first; sample < end; sample++) {
-        struct strip source = {.data = run->workspace->scratch[worker], .pitch = s->source_pitch};
-        for (int y = 0, rows; y < s->y.out; y += rows) {
-            rows = s->y.out - y < s->rows ? s->y.out - y : s->rows;
-            strip_read_source(run, s, &source, sample, y * s->y.stride,
-                              (y + rows - 1) * s->y.stride + (s->y.kernel - 1) * s->y.dilation + 1);
-            struct window w = source_window(run, &d, &source, y, rows);
-            w.bias = run->step->bias == PLAN_NONE ? NULL : run->memory->parameters + run->step->bias;
-            w.out = tensor_value(run, run->out) + (size_t)sample * run->out->sample + (size_t)y * row;
-            w.out_pitch = (ptrdiff_t)row;
-            run->kernels->window(&w);
-            note_values(run, slice, w.out, (size_t)rows * row);
-        }
-    }
+    struct window_job w = source_window(run, s, source, first, rows);
+    w.bias = run->step->bias == PLAN_NONE ? NULL : run->memory->parameters + run->step->bias;
+    w.out = out;
+    w.out_pitch = (ptrdiff_t)s->x.out * s->out;
+    run->kernels->window(&w);
 }
 
-static void forward(struct step_run *run)
+static void weigh(const struct cpu_run *run, const struct window_shape *s, const struct strip *source,
+                  const struct strip *dz, int first, int rows, float *gradient)
 {
-    const struct depthwise d = depthwise_of(run->plan, run->step);
-    window_offsets(&d.shape, run->workspace->offsets);
-    for (int t = 0; t < d.taps; t++)
-        run->workspace->taps[t] = t;
-    pack(run, d.taps, d.shape.in);
-    run->slices = slice_count(d.weights, run->pass->count);
-    run_slices(run, forward_slice);
+    struct window_job w = source_window(run, s, source, first, rows);
+    w.out = strip_row(dz, first + s->y.lead) + (ptrdiff_t)s->x.lead * s->out;
+    w.out_pitch = s->gradient_pitch;
+    run->kernels->window_weights(&w, gradient);
 }
 
-/* Taps, offsets and weights by phase (see cpu_strip.h): phases follow each other in y, then x. */
-static void pack_phases(struct step_run *run, const struct depthwise *d)
+/* Taps, offsets and weights of every phase (cpu_strip.h): phases in the order of y, then x. */
+static void pack_phases(struct cpu_run *run, const struct window_shape *s)
 {
-    const struct window_shape *s = &d->shape;
-    ptrdiff_t *offsets = run->workspace->offsets + d->taps;
+    ptrdiff_t *offsets = run->workspace->offsets + s->taps;
     int t = 0;
     for (int py = 0; py < s->y.stride; py++)
         for (int px = 0; px < s->x.stride; px++) {
@@ -117,97 +74,72 @@ static void pack_phases(struct step_run *run, const struct depthwise *d)
                     offsets[t] = (ptrdiff_t)ty * y.step * s->gradient_pitch + (ptrdiff_t)tx * x.step * s->out;
                 }
         }
-    pack(run, d->taps, s->in);
+    pack(run, s->taps, s->in);
 }
 
-/* dx[rows first to end of the input] from the gradient strip. */
-static void spread_rows(const struct step_run *run, const struct depthwise *d, const struct strip *dz, int first,
-                        int end, float *dx)
+/* dx = the gradient of input rows [first, end) from the gradient strip. */
+static void spread(const struct cpu_run *run, const struct window_shape *s, const struct strip *dz, int first, int end,
+                   float *dx)
 {
-    const struct window_shape *s = &d->shape;
     const ptrdiff_t dx_pitch = (ptrdiff_t)s->x.in * s->in;
     int done = 0;
     for (int py = 0; py < s->y.stride; py++)
         for (int px = 0; px < s->x.stride; px++) {
             const struct phase y = phase_of(&s->y, py), x = phase_of(&s->x, px);
-            const int skip = first > y.first ? (first - y.first + s->y.stride - 1) / s->y.stride : 0;
-            const int row = y.first + skip * s->y.stride;
-            struct window w = {.pixels = x.positions, .channels = s->in, .taps = y.taps * x.taps};
-            w.rows = row < end ? (end - 1 - row) / s->y.stride + 1 : 0;
+            const struct phase_part part = phase_part_of(&y, s->y.stride, first, end);
+            struct window_job w = {.pixels = x.positions, .channels = s->in, .taps = y.taps * x.taps};
+            w.rows = part.rows;
             w.weights = run->workspace->packed + (size_t)done * (size_t)s->in;
-            w.offsets = run->workspace->offsets + d->taps + done;
+            w.offsets = run->workspace->offsets + s->taps + done;
             done += w.taps;
             if (!w.rows || !w.pixels)
                 continue;
-            w.in = w.taps ? strip_row(dz, y.start + skip) + (ptrdiff_t)x.start * s->out : dz->data;
+            w.in = w.taps ? strip_row(dz, y.start + part.skip) + (ptrdiff_t)x.start * s->out : dz->data;
             w.in_pitch = s->gradient_pitch;
             w.in_step = s->out;
-            w.out = dx + (row - first) * dx_pitch + x.first * s->in;
+            w.out = dx + (part.row - first) * dx_pitch + x.first * s->in;
             w.out_pitch = s->y.stride * dx_pitch;
             w.out_step = (ptrdiff_t)s->x.stride * s->in;
             run->kernels->window(&w);
         }
 }
 
-static void backward_sample(struct step_run *run, const struct depthwise *d, int slice, int worker, int sample,
-                            float *gradient)
+static const struct strip_kernels kernels = {convolve, weigh, spread};
+
+static void forward_slice(void *run, int slice, int worker)
 {
-    const struct window_shape *s = &d->shape;
-    const size_t dx_pitch = (size_t)s->x.in * (size_t)s->in;
-    float *scratch = run->workspace->scratch[worker], *dx = scratch + d->source_floats + d->gradient_floats;
-    struct strip source = {.data = scratch, .pitch = s->source_pitch};
-    struct strip dz = {.data = scratch + d->source_floats, .pitch = s->gradient_pitch};
-    int given = 0; /* input rows whose gradient is done */
-    for (int y = 0, rows; y < s->y.out; y += rows) {
-        rows = s->y.out - y < s->rows ? s->y.out - y : s->rows;
-        const bool last = y + rows == s->y.out;
-        strip_read_source(run, s, &source, sample, y * s->y.stride,
-                          (y + rows - 1) * s->y.stride + (s->y.kernel - 1) * s->y.dilation + 1);
-        strip_read_gradient(run, s, &dz, sample, y, last ? s->y.filled : y + rows + s->y.lead);
-        struct window w = source_window(run, d, &source, y, rows);
-        w.out = strip_row(&dz, y + s->y.lead) + (ptrdiff_t)s->x.lead * s->out;
-        w.out_pitch = s->gradient_pitch;
-        run->kernels->window_weights(&w, gradient);
-        if (run->in->gradient == PLAN_NONE)
-            continue;
-        int ready = last ? s->y.in : (y + rows) * s->y.stride - s->y.pad;
-        ready = ready < s->y.in ? ready : s->y.in;
-        for (int end; given < ready; given = end) {
-            end = ready - given < d->dx_rows ? ready : given + d->dx_rows;
-            spread_rows(run, d, &dz, given, end, dx);
-            give_gradient(run, slice, dx, (size_t)sample * run->in->sample + (size_t)given * dx_pitch,
-                          (size_t)(end - given) * dx_pitch);
-        }
-    }
+    strip_forward(run, &kernels, slice, worker);
 }
 
-static void backward_slice(void *context, int slice, int worker)
+static void backward_slice(void *run, int slice, int worker)
 {
-    struct step_run *run = context;
-    const struct depthwise d = depthwise_of(run->plan, run->step);
-    float *gradient = slice_partial(run, slice, d.weights);
-    int first, end;
-    slice_samples(run, slice, &first, &end);
-    for (int sample = first; sample < end; sample++) {
-        const size_t floats = run->out->sample;
-        backward_sample(run, &d, slice, worker, sample, gradient);
-        note_bias(run, slice, tensor_gradient(run, run->out) + (size_t)sample * floats, floats);
-    }
+    strip_backward(run, &kernels, slice, worker);
 }
 
-static void backward(struct step_run *run)
+static void forward(struct cpu_run *run)
 {
-    const struct depthwise d = depthwise_of(run->plan, run->step);
+    const struct window_shape s = strip_shape(run->plan, run->step);
+    window_offsets(&s, run->workspace->offsets);
+    for (int t = 0; t < s.taps; t++)
+        run->workspace->taps[t] = t;
+    pack(run, s.taps, s.in);
+    run->slices = slice_count(strip_weights(&s), run->pass->count);
+    run_slices(run, forward_slice);
+}
+
+static void backward(struct cpu_run *run)
+{
+    const struct window_shape s = strip_shape(run->plan, run->step);
     float *to = run->memory->parameter_gradients + run->step->weight;
-    window_offsets(&d.shape, run->workspace->offsets);
-    pack_phases(run, &d);
-    run->slices = slice_count(d.weights, run->pass->count);
+    window_offsets(&s, run->workspace->offsets);
+    pack_phases(run, &s);
+    run->slices = slice_count(strip_weights(&s), run->pass->count);
     run_slices(run, backward_slice);
-    const float *gradient = reduce_partial(run, d.weights);
-    for (int t = 0; t < d.taps; t++)
-        for (int c = 0; c < d.shape.in; c++)
-            to[(size_t)c * (size_t)d.taps + (size_t)t] = gradient[(size_t)t * (size_t)d.shape.in + (size_t)c];
+    const float *gradient = reduce_partial(run, strip_weights(&s));
+    for (int t = 0; t < s.taps; t++)
+        for (int c = 0; c < s.in; c++)
+            to[(size_t)c * (size_t)s.taps + (size_t)t] = gradient[(size_t)t * (size_t)s.in + (size_t)c];
     finish_bias(run);
 }
 
-const struct step_kernel cpu_depthwise = {need, forward, backward};
+const struct cpu_step_kernel cpu_depthwise = {need, forward, backward};

@@ -1,13 +1,13 @@
-/* Depthwise convolutions: every channel has its own window. Chooses between the tiles of depthwise_tiles.cu and the
- * kernels here, which do any kernel, stride and dilation.
+/* Depthwise convolutions: every channel has a window of its own. Chooses between the tiles of depthwise_tiles.cu and
+ * the kernels here, which take any kernel, stride and dilation.
  *
- * These walk pixels with the channels of cuda_channels.cuh and gather from global memory: every tap is read anew, which
- * the caches serve, so that memory sees each value about once, but the caches see it `taps` times. The weights'
- * gradient is a kernel of its own that reads both tensors once a tap. */
+ * These kernels walk over pixels with the channels of cuda_channels.cuh and gather from global memory. Every tap is
+ * read again, but from the caches: memory sees each value about once, the caches `taps` times. The weights' gradient is
+ * a kernel of its own that reads both tensors once per tap. */
 #include "shared/training/steps/depthwise.cuh"
 
-/* Weight gradients of a block are written once and read once as floats: so many pixels a block make them small beside
- * the tensors. */
+/* The weight gradients of a block are written once and read once as floats: with so many pixels per block they are
+ * small compared with the tensors. */
 enum { GRADIENT_PIXELS = 160 };
 
 template <typename TI, typename TO, int V>
@@ -47,7 +47,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3) forward_any(struct 
         tally_hand_in<V>(&tally, &p, channels, shared, d.write.moments);
 }
 
-/* dx of a pixel gathers from the outputs that read it. */
+/* dx of a pixel is gathered from the outputs that read it. */
 template <typename TI, typename TO, int V>
 static __global__ void __launch_bounds__(CHANNEL_THREADS) backward_data(struct depthwise d, int vectors)
 {
@@ -83,7 +83,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS) backward_data(struct d
         giving_hand_in<V>(&giving, &p, channels, shared, d.give.sums);
 }
 
-/* The block's share of the weights' gradient, a tap at a time. */
+/* The block's share of the weights' gradient, one tap at a time. */
 template <typename TI, typename TO, int V>
 static __global__ void __launch_bounds__(CHANNEL_THREADS) backward_weights(struct depthwise d, int vectors)
 {
@@ -148,7 +148,7 @@ static int gradient_blocks(size_t pixels)
     return blocks < CUDA_MAX_BLOCKS ? (int)blocks : CUDA_MAX_BLOCKS;
 }
 
-/* Moments or sums come first, partial weight gradients after them, partial bias gradients after those. */
+/* First come moments or sums, then partial weight gradients, then partial bias gradients. */
 static size_t sums_floats(int channels)
 {
     return 3 * (size_t)CUDA_MAX_BLOCKS * channels;

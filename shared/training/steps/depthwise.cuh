@@ -1,12 +1,12 @@
-/* What the kernels of depthwise convolutions share: depthwise_tiles.cu has 3x3 with strides 1 and 2, depthwise.cu has
- * all others and chooses. */
+/* What the kernels of depthwise convolutions share: depthwise_tiles.cu has 3x3 with strides 1 and 2; depthwise.cu has
+ * all others, and chooses. */
 #ifndef SHARED_TRAINING_STEPS_DEPTHWISE_CUH
 #define SHARED_TRAINING_STEPS_DEPTHWISE_CUH
 
 #include "shared/training/cuda/cuda_window.cuh"
 
-/* A step's tensors and parameters as its kernels take them. Forward uses read and write, backward derivative and give.
- */
+/* The tensors and parameters of a step as its kernels take them. Forward uses read and write; backward uses derivative
+ * and give. */
 struct depthwise {
     struct window window;
     struct cuda_read read; /* the input */
@@ -16,15 +16,15 @@ struct depthwise {
     int wants_dx;            /* backward: the input has a gradient */
     const float *weights;    /* [channels][taps] */
     const float *bias;       /* [channels] or NULL */
-    size_t parameter_stride; /* floats to the next student's */
+    size_t parameter_stride; /* floats from one student to the next */
     float *partial;          /* backward: [students][blocks][channels][taps] */
 };
 
-/* 3x3 with stride 1, or with stride 2 and an odd padding, of tensors that are stored alike. */
+/* Is it 3x3 with stride 1, or with stride 2 and odd paddings, and are both tensors of one type? */
 bool depthwise_has_tiles(const struct cuda_run *run, const struct window *w);
 
-/* Each launches its kernel. *blocks: how many blocks of pixels hand in moments, or sums and weight gradients; backward
- * is told how many there may be. */
+/* Each launches its kernel. *blocks gets the number of blocks of pixels that hand in moments, or sums and weight
+ * gradients; backward must be told how many there may be. */
 enum status depthwise_tiles_forward(const struct cuda_run *run, const struct depthwise *d, int *blocks,
                                     struct error *err);
 enum status depthwise_tiles_backward(const struct cuda_run *run, const struct depthwise *d, int *blocks,

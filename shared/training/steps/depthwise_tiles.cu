@@ -1,30 +1,32 @@
 /* Depthwise 3x3 convolutions with stride 1 and 2, forward and backward, in tiles through shared memory.
  *
- * Forward: a block brings the input of a tile of 16x16 outputs (8x8 at stride 2) of 32 channels into shared memory,
- * completed, each value once: the overlap of neighbouring tiles (18x18 for 16x16) comes from the second-level cache.
- * Threads then make two outputs below each other at a time: 12 reads of shared memory for 2 outputs of 4 channels.
+ * Forward: a block brings the completed input of a tile of 16x16 outputs (8x8 at stride 2) of 32 channels into shared
+ * memory, each value once. The overlap of neighbouring tiles (18x18 inputs for 16x16 outputs) comes from the L2 cache.
+ * Each thread then makes two outputs at a time, one below the other: 12 reads of shared memory for 2 outputs of 4
+ * channels.
  *
- * Backward is one kernel. Both gradients want the same window of dz around an input pixel q,
- *     dx[q] = sum over taps k of w[k] * dz[o], dw[k] = sum over q of x[q] * dz[o], o the output that reads q with tap
- * k, so a block brings dz = a * g + b * z + d of a tile into shared memory, and every thread then loads its input pixel
- * once, for x, for act'(x) and for the batch norm's sums, and keeps dw of its channels in registers until the block's
- * last tile. At stride 2 a thread makes a square of 2x2 input pixels, whose 9 taps lie in a window of 2x2 outputs.
+ * Backward is one kernel, because both gradients need the same window of dz around an input pixel q:
+ *     dx[q] = sum over taps k of w[k] * dz[o]
+ *     dw[k] = sum over pixels q of x[q] * dz[o],   o: the output that reads q with tap k
+ * A block brings dz = a * g + b * z + d of a tile into shared memory. Each thread then loads its input pixel once (for
+ * x, for act'(x) and for the batch norm's sums), and keeps dw of its channels in registers until the block's last tile.
+ * At stride 2 a thread makes a square of 2x2 input pixels, whose 9 taps lie in a window of 2x2 outputs.
  *
- * Bytes: forward 1 read and 1 write; backward g and z of the output, z of the input, g of the input: the plan's floor.
- * Partial weight gradients are a few percent of that (depthwise_blocks). Shared memory is read in vectors of 16 bytes
- * by neighbouring threads: no bank conflicts. Blocks are persistent: a fixed number takes turns over the tiles. */
+ * Memory traffic is the plan's minimum: forward 1 read and 1 write; backward g and z of the output, z of the input, g
+ * of the input. Partial weight gradients are a few percent of that. Neighbouring threads read shared memory in vectors
+ * of 16 bytes: no bank conflicts. Blocks are persistent: a fixed number of them takes turns over the tiles. */
 #include "shared/training/steps/depthwise.cuh"
 
 enum {
     TILE_CHANNELS = 32,
     TILE_POSITIONS = 324, /* in shared memory */
-    TILE_EDGE = 18,       /* of one */
-    LOADS = 6,            /* forward: vectors in flight a thread */
+    TILE_EDGE = 18,       /* edge of the largest one */
+    LOADS = 6,            /* forward: vectors in flight per thread */
     GRADIENT_LOADS = 3,   /* backward: pairs of them */
-    RUN = 2               /* outputs below each other that a thread makes at once */
+    RUN = 2               /* outputs, one below the other, that a thread makes at once */
 };
 
-/* Division by a constant of the launch: exact for n * by < 2^20 and n < 2^12. */
+/* Division by a number that is constant in a launch: exact for n * by < 2^20 and n < 2^12. */
 struct divisor {
     uint32_t by, inverse;
 };
@@ -43,8 +45,8 @@ static __device__ __forceinline__ int divide(struct divisor d, int n, int *rest)
     return (int)quotient;
 }
 
-/* How the batch is cut: a tile is `samples` images' squares of height x width jobs, for which `rows` x `columns`
- * positions lie in shared memory. */
+/* How the batch is cut: a tile is height x width jobs of each of `samples` images; rows x columns positions of each
+ * image lie in shared memory. */
 struct tiling {
     int vectors;
     int samples, height, width;
@@ -54,22 +56,22 @@ struct tiling {
     struct divisor by_columns, by_rows, by_width, by_height;
 };
 
-/* A tile: its first sample, and its place in the image in jobs. */
-struct tile {
+/* Where a tile begins: its first sample, and its place in the image in jobs. */
+struct corner {
     int sample, y, x;
 };
 
-static __device__ __forceinline__ struct tile tile_of(const struct tiling *t, int index)
+static __device__ __forceinline__ struct corner corner_of(const struct tiling *t, int index)
 {
-    struct tile tile;
+    struct corner corner;
     const int of_image = index % (t->down * t->across);
-    tile.sample = index / (t->down * t->across) * t->samples;
-    tile.y = of_image / t->across * t->height;
-    tile.x = of_image % t->across * t->width;
-    return tile;
+    corner.sample = index / (t->down * t->across) * t->samples;
+    corner.y = of_image / t->across * t->height;
+    corner.x = of_image % t->across * t->width;
+    return corner;
 }
 
-/* A position of a tile: a pixel of the batch. Outside of the images it is the nearest pixel, which may be read, so that
+/* A position of a tile: a pixel of the batch. Outside the images it is the nearest pixel, which may be read, so that
  * loads need no branches and are in flight together. */
 struct position {
     size_t pixel;
@@ -85,7 +87,7 @@ static __device__ __forceinline__ struct position position_at(int sample, int y,
     return p;
 }
 
-/* Position number `index` of a tile whose first one lies at (y, x) of an image of h x width. */
+/* Position number `index` of a tile whose first position lies at (y, x) of an image of h x width. */
 static __device__ __forceinline__ struct position position_of(const struct tiling *t, int index, int sample, int y,
                                                               int x, const struct window *w, int h, int width)
 {
@@ -95,7 +97,7 @@ static __device__ __forceinline__ struct position position_of(const struct tilin
     return position_at(index < t->positions ? sample : w->samples, y + row, x + column, w, h, width);
 }
 
-/* weights[tap * pitch] = of this thread's channels */
+/* weights[tap * pitch] = the weights of this thread's channels */
 template <int V, int TAPS>
 static __device__ __forceinline__ void share_weights(const struct depthwise *d, const struct place *p, float *weights,
                                                      int pitch)
@@ -105,6 +107,76 @@ static __device__ __forceinline__ void share_weights(const struct depthwise *d, 
 #pragma unroll
         for (int v = 0; v < V; v++)
             weights[t * pitch + v] = from[v * TAPS + t];
+}
+
+/* What the tile in shared memory is made of. load fetches N values and what they need besides; finish turns them into
+ * what the tile holds. */
+template <typename T, int V> struct input_source { /* the completed input */
+    const T *in;
+    struct epilogue<V> epilogue;
+
+    template <int N>
+    __device__ __forceinline__ void load(const struct position (&q)[N], int channels, float (&x)[N][V],
+                                         float (&)[N][V]) const
+    {
+#pragma unroll
+        for (int i = 0; i < N; i++)
+            load_vector<V>(in + q[i].pixel * channels, x[i]);
+    }
+    __device__ __forceinline__ void finish(float *x, const float *) const
+    {
+        apply_epilogue<V>(&epilogue, x);
+    }
+};
+
+template <typename T, int V> struct gradient_source { /* dz of the output */
+    const T *gradient, *values;
+    struct derivative<V> derivative;
+
+    template <int N>
+    __device__ __forceinline__ void load(const struct position (&q)[N], int channels, float (&dz)[N][V],
+                                         float (&z)[N][V]) const
+    {
+#pragma unroll
+        for (int i = 0; i < N; i++) {
+            load_vector<V>(gradient + q[i].pixel * channels, dz[i]);
+            clear<V>(z[i]);
+        }
+        if (derivative.norm)
+#pragma unroll
+            for (int i = 0; i < N; i++)
+                load_vector<V>(values + q[i].pixel * channels, z[i]);
+    }
+    __device__ __forceinline__ void finish(float *dz, const float *z) const
+    {
+        through_derivative<V>(&derivative, z, dz);
+    }
+};
+
+/* Fills the tile whose first position lies at (y, x) of images of h x width, with zeros outside them and N loads in
+ * flight per thread. */
+template <int V, int N, typename SOURCE>
+static __device__ __forceinline__ void fill_tile(const struct tiling *t, const struct place *p, const SOURCE &source,
+                                                 int sample, int y, int x, const struct window *w, int h, int width,
+                                                 float *to)
+{
+    const int pitch = t->vectors * V;
+    for (int first = p->lane; p->active && first < t->positions; first += N * p->lanes) {
+        float value[N][V], rest[N][V];
+        struct position q[N];
+#pragma unroll
+        for (int i = 0; i < N; i++)
+            q[i] = position_of(t, first + i * p->lanes, sample, y, x, w, h, width);
+        source.load(q, w->channels, value, rest);
+#pragma unroll
+        for (int i = 0; i < N; i++) {
+            source.finish(value[i], rest[i]);
+            if (!q[i].inside)
+                clear<V>(value[i]);
+            if (first + i * p->lanes < t->positions)
+                store_vector<V>(to + (first + i * p->lanes) * pitch, value[i]);
+        }
+    }
 }
 
 /* ---- forward ---- */
@@ -122,27 +194,14 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 2) forward_tiles(struc
     tally_clear(&tally);
     share_weights<V, K * K>(&d, &p, weights, pitch);
     for (int index = blockIdx.x; index < t.tiles; index += gridDim.x) {
-        const struct tile tile = tile_of(&t, index);
-        const struct epilogue<V> epilogue = epilogue_of<V>(&d.read, &p); /* not kept: registers are short */
+        const struct corner tile = corner_of(&t, index);
+        /* the epilogue is read again for every tile: registers are scarce */
+        const struct input_source<T, V> source = {
+            in, epilogue_of<V>(&d.read, &p)
+        };
         __syncthreads();
-        for (int first = p.lane; p.active && first < t.positions; first += LOADS * p.lanes) {
-            float x[LOADS][V];
-            struct position q[LOADS];
-#pragma unroll
-            for (int i = 0; i < LOADS; i++) {
-                q[i] = position_of(&t, first + i * p.lanes, tile.sample, tile.y * S - win->y.pad,
-                                   tile.x * S - win->x.pad, win, win->y.in, win->x.in);
-                load_vector<V>(in + q[i].pixel * win->channels, x[i]);
-            }
-#pragma unroll
-            for (int i = 0; i < LOADS; i++) {
-                apply_epilogue<V>(&epilogue, x[i]);
-                if (!q[i].inside)
-                    clear<V>(x[i]);
-                if (first + i * p.lanes < t.positions)
-                    store_vector<V>(mine + (first + i * p.lanes) * pitch, x[i]);
-            }
-        }
+        fill_tile<V, LOADS>(&t, &p, source, tile.sample, tile.y * S - win->y.pad, tile.x * S - win->x.pad, win,
+                            win->y.in, win->x.in, mine);
         __syncthreads();
         float w[K * K][V];
 #pragma unroll
@@ -186,8 +245,8 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 2) forward_tiles(struc
 }
 
 /* ---- backward ---- */
-/* A job is a square of S x S input pixels S * i + a, a < S. Output i + PAD / S + j reads its pixel a with tap
- * a + P - S * j, where P = PAD % S: j runs from LOW to HIGH. */
+/* A job is a square of S x S input pixels S * i + a, 0 <= a < S. Output i + PAD / S + j reads pixel a with tap a + P -
+ * S * j, where P = PAD % S and j runs from LOW to HIGH. */
 template <typename T, int V, int K, int S, int P>
 static __global__ void __launch_bounds__(CHANNEL_THREADS, 2) backward_tiles(struct depthwise d, struct tiling t)
 {
@@ -206,32 +265,13 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 2) backward_tiles(stru
     share_weights<V, K * K>(&d, &p, weights, pitch);
     clear<K * K * V>(dw[0]);
     for (int index = blockIdx.x; index < t.tiles; index += gridDim.x) {
-        const struct tile tile = tile_of(&t, index);
+        const struct corner tile = corner_of(&t, index);
         __syncthreads();
-        const struct derivative<V> derivative = derivative_of<V>(&d.derivative, &p);
-        for (int first = p.lane; p.active && first < t.positions; first += GRADIENT_LOADS * p.lanes) {
-            float dz[GRADIENT_LOADS][V], z[GRADIENT_LOADS][V];
-            struct position q[GRADIENT_LOADS];
-#pragma unroll
-            for (int i = 0; i < GRADIENT_LOADS; i++) {
-                q[i] = position_of(&t, first + i * p.lanes, tile.sample, tile.y + win->y.pad / S + LOW,
-                                   tile.x + win->x.pad / S + LOW, win, win->y.out, win->x.out);
-                load_vector<V>(gradient + q[i].pixel * win->channels, dz[i]);
-                clear<V>(z[i]);
-            }
-            if (derivative.norm)
-#pragma unroll
-                for (int i = 0; i < GRADIENT_LOADS; i++)
-                    load_vector<V>(values + q[i].pixel * win->channels, z[i]);
-#pragma unroll
-            for (int i = 0; i < GRADIENT_LOADS; i++) {
-                through_derivative<V>(&derivative, z[i], dz[i]);
-                if (!q[i].inside)
-                    clear<V>(dz[i]);
-                if (first + i * p.lanes < t.positions)
-                    store_vector<V>(mine + (first + i * p.lanes) * pitch, dz[i]);
-            }
-        }
+        const struct gradient_source<T, V> source = {
+            gradient, values, derivative_of<V>(&d.derivative, &p)
+        };
+        fill_tile<V, GRADIENT_LOADS>(&t, &p, source, tile.sample, tile.y + win->y.pad / S + LOW,
+                                     tile.x + win->x.pad / S + LOW, win, win->y.out, win->x.out, mine);
         __syncthreads();
         for (int job = p.lane; p.active && job < t.jobs; job += p.lanes) {
             float z[S * S][V];
@@ -283,8 +323,8 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 2) backward_tiles(stru
 }
 
 /* ---- host ---- */
-/* jobs: of an image; RUN of them below each other at a time; a tile of n x n jobs has edge + (n - 1) * step positions a
- * side. */
+/* jobs: of an image; `run` of them, one below the other, are done at a time. A tile of n x n jobs has edge + (n - 1) *
+ * step positions per side. */
 static struct tiling tiling_of(const struct window *win, int width, int jobs_y, int jobs_x, int run, int edge, int step)
 {
     struct tiling t = {};
@@ -297,7 +337,7 @@ static struct tiling tiling_of(const struct window *win, int width, int jobs_y, 
     t.width = (jobs_x + t.across - 1) / t.across;
     t.rows = edge + (t.height - 1) * step;
     t.columns = edge + (t.width - 1) * step;
-    /* small images: several a tile, as long as threads have less than two jobs each */
+    /* small images: several per tile, as long as threads have fewer than two jobs each */
     const int lanes = CHANNEL_THREADS / t.vectors, jobs = t.height / run * t.width;
     const int fitting = TILE_POSITIONS / (t.rows * t.columns), busy = 2 * lanes / jobs;
     t.samples = fitting < busy ? fitting : busy;

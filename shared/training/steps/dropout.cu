@@ -1,24 +1,21 @@
-/* Dropout: y = x * mask / (1 - p). The mask is made anew in backward: it is a function of the student's seed, the step,
- * the layer and the element, through Philox 4x32-10 as shared/base/random.h has it, and equal on every backend.
+/* Dropout: y = x * mask / (1 - p), the mask of dropout.h, made again in backward. Without training it is a copy.
  *
- * Element number n of the batch is dropped by word n % 4 of block n / 4, so that a vector of 4 channels takes one block
- * of random numbers: about 60 instructions for 4 values. Moves one read and one write: the floor. Without training it
- * is a copy. */
+ * A vector of 4 channels takes one block of random numbers, about 60 instructions for 4 values. Memory traffic is the
+ * minimum: one read and one write per value. */
+#include "shared/training/steps/dropout.h"
 #include "shared/training/cuda/cuda_channel_sums.cuh"
-#include "shared/device/cuda/cuda_random.cuh"
 
-/* The mask's parameters, of every student. */
+/* What the masks of all students are made from. */
 struct mask {
     const uint32_t *cursor;             /* the epoch inputs' */
     const struct step_scalars *scalars; /* [steps][students] */
     int students, layer;
-    float scale;    /* 1 / (1 - p) */
-    uint32_t limit; /* 24-bit numbers below it drop */
+    struct dropout_rate rate;
     int training;
 };
 
 struct mask_keys {
-    uint32_t key[2], step[2];
+    uint64_t seed, step;
 };
 
 static __device__ __forceinline__ struct mask_keys keys_of(const struct mask *m)
@@ -26,10 +23,8 @@ static __device__ __forceinline__ struct mask_keys keys_of(const struct mask *m)
     struct mask_keys k = {};
     if (m->training) {
         const struct step_scalars *s = &m->scalars[(size_t)*m->cursor * m->students + blockIdx.z];
-        k.key[0] = (uint32_t)s->seed;
-        k.key[1] = (uint32_t)(s->seed >> 32);
-        k.step[0] = (uint32_t)s->step;
-        k.step[1] = (uint32_t)(s->step >> 32);
+        k.seed = s->seed;
+        k.step = s->step;
     }
     return k;
 }
@@ -41,13 +36,12 @@ static __device__ __forceinline__ void drop(const struct mask *m, const struct m
     uint32_t words[4];
     if (!m->training)
         return;
-    philox((uint32_t)(n / 4), (uint32_t)m->layer, k->step[0], RANDOM_DROPOUT | k->step[1] << 8, k->key[0], k->key[1],
-           words);
+    dropout_block(k->seed, k->step, m->layer, n, words);
 #pragma unroll
     for (int v = 0; v < V; v++) {
         const int at = V == 4 ? v : (int)(n % 4);
         const uint32_t word = at == 0 ? words[0] : at == 1 ? words[1] : at == 2 ? words[2] : words[3];
-        x[v] = word >> 8 < m->limit ? 0 : x[v] * m->scale;
+        x[v] = dropout_apply(m->rate, word, x[v]);
     }
 }
 
@@ -103,7 +97,6 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 2)
 /* ---- host ---- */
 static struct mask mask_of(const struct cuda_run *run)
 {
-    const float p = run->node->dropout;
     struct mask m = {};
     m.training = run->pass->training;
     if (m.training) {
@@ -112,8 +105,7 @@ static struct mask mask_of(const struct cuda_run *run)
     }
     m.students = run->students;
     m.layer = run->index;
-    m.scale = p < 1 ? 1 / (1 - p) : 0;
-    m.limit = (uint32_t)((double)p * 16777216.0);
+    m.rate = dropout_rate_of(run->node->dropout);
     return m;
 }
 

@@ -1,8 +1,8 @@
 /* Global average pooling: [h, w, c] -> [c].
  *
- * Forward: a block takes an image's channels, its lanes add up pixels, and the lanes' sums are added in order. Backward
- * every pixel gets its share of the image's gradient, which comes from the caches: memory sees one read of the input
- * forward, one write of its gradient backward (and what the epilogue reads), the floor. */
+ * Forward: a block takes the channels of an image, its lanes add up pixels, and the sums of the lanes are added in
+ * order. Backward: every pixel gets its share of the image's gradient, which comes from the caches. Memory traffic is
+ * the minimum: forward one read of the input, backward one write of its gradient (and what the epilogue reads). */
 #include "shared/training/cuda/cuda_window.cuh"
 
 template <typename TI, typename TO, int V>

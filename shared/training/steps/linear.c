@@ -2,16 +2,16 @@
  * are read once and their gradient needs no partial sums. */
 #include "shared/training/cpu/cpu_run.h"
 
-enum { BLOCK = 64 /* features a task, a multiple of all vectors */ };
+enum { BLOCK = 64 /* features per task: a multiple of every vector length */ };
 
 struct linear {
     int in, out, pixels, channels; /* in = channels * pixels */
-    float *a;                      /* [batch, in] completed inputs, in the order of memory (h, w, c) */
+    float *a;                      /* [batch, in] completed inputs, in memory order (h, w, c) */
     float *dx;                     /* [batch, in] */
     float *dz;                     /* [batch, out] */
 };
 
-static struct linear linear_of(const struct step_run *run)
+static struct linear linear_of(const struct cpu_run *run)
 {
     const struct shape in = run->in->shape;
     struct linear l = {.in = (int)run->in->sample, .out = run->out->shape.c, .pixels = in.h * in.w, .channels = in.c};
@@ -35,8 +35,8 @@ static struct step_need need(const struct plan *plan, const struct plan_step *st
     };
 }
 
-/* Row (pixel, channel) of the matrix belongs to column (channel, pixel) of PyTorch's weight [out, channel * pixel]. */
-static struct weight_matrix matrix_of(const struct step_run *run, const struct linear *l)
+/* Row (pixel, channel) of the matrix is column (channel, pixel) of PyTorch's weight [out, channel * pixel]. */
+static struct weight_matrix matrix_of(const struct cpu_run *run, const struct linear *l)
 {
     for (int pixel = 0; pixel < l->pixels; pixel++)
         run->workspace->taps[pixel] = pixel;
@@ -46,7 +46,7 @@ static struct weight_matrix matrix_of(const struct step_run *run, const struct l
 
 static void epilogue_slice(void *context, int slice, int worker)
 {
-    struct step_run *run = context;
+    struct cpu_run *run = context;
     const struct linear l = linear_of(run);
     int first, end;
     (void)worker;
@@ -57,7 +57,7 @@ static void epilogue_slice(void *context, int slice, int worker)
 
 static void forward_block(void *context, int block, int worker)
 {
-    struct step_run *run = context;
+    struct cpu_run *run = context;
     const struct linear l = linear_of(run);
     const int first = block * BLOCK, lanes = run->kernels->lanes;
     struct gemm g = {.groups = 1, .rows = run->pass->count, .outer = 1, .inner = 1, .depth = l.in};
@@ -72,7 +72,7 @@ static void forward_block(void *context, int block, int worker)
 
 static void note_slice(void *context, int slice, int worker)
 {
-    struct step_run *run = context;
+    struct cpu_run *run = context;
     const size_t out = run->out->sample;
     int first, end;
     (void)worker;
@@ -80,7 +80,7 @@ static void note_slice(void *context, int slice, int worker)
     note_values(run, slice, tensor_value(run, run->out) + (size_t)first * out, (size_t)(end - first) * out);
 }
 
-static void forward(struct step_run *run)
+static void forward(struct cpu_run *run)
 {
     const struct linear l = linear_of(run);
     const struct weight_matrix matrix = matrix_of(run, &l);
@@ -94,7 +94,7 @@ static void forward(struct step_run *run)
 
 static void read_slice(void *context, int slice, int worker)
 {
-    struct step_run *run = context;
+    struct cpu_run *run = context;
     const struct linear l = linear_of(run);
     int first, end;
     slice_samples(run, slice, &first, &end);
@@ -106,7 +106,7 @@ static void read_slice(void *context, int slice, int worker)
 
 static void backward_block(void *context, int block, int worker)
 {
-    struct step_run *run = context;
+    struct cpu_run *run = context;
     const struct linear l = linear_of(run);
     const int first = block * BLOCK, lanes = run->kernels->lanes,
               features = l.in - first < BLOCK ? l.in - first : BLOCK;
@@ -130,7 +130,7 @@ static void backward_block(void *context, int block, int worker)
 
 static void give_slice(void *context, int slice, int worker)
 {
-    struct step_run *run = context;
+    struct cpu_run *run = context;
     const struct linear l = linear_of(run);
     int first, end;
     (void)worker;
@@ -139,10 +139,10 @@ static void give_slice(void *context, int slice, int worker)
     give_gradient(run, slice, l.dx + at, at, (size_t)(end - first) * (size_t)l.in);
 }
 
-/* packed[panel of features][out][lane]: the transpose, whose columns are features in the order of memory. */
+/* packed[panel of features][out][lane]: the transpose; its columns are features in memory order. */
 static void pack_transposed(void *context, int panel, int worker)
 {
-    struct step_run *run = context;
+    struct cpu_run *run = context;
     const struct linear l = linear_of(run);
     const int lanes = run->kernels->lanes;
     const float *from = run->memory->parameters + run->step->weight;
@@ -155,7 +155,7 @@ static void pack_transposed(void *context, int panel, int worker)
         }
 }
 
-static void backward(struct step_run *run)
+static void backward(struct cpu_run *run)
 {
     const struct linear l = linear_of(run);
     const struct weight_matrix matrix = matrix_of(run, &l);
@@ -170,4 +170,4 @@ static void backward(struct step_run *run)
         run_slices(run, give_slice);
 }
 
-const struct step_kernel cpu_linear = {need, forward, backward};
+const struct cpu_step_kernel cpu_linear = {need, forward, backward};

@@ -1,8 +1,7 @@
-/* Convolutions of one pixel with stride 1: a matrix product over all pixels of the batch, in tiles that stay in cache.
- */
+/* Pointwise convolutions: a matrix product over all pixels of the batch, in tiles that stay in the cache. */
 #include "shared/training/cpu/cpu_run.h"
 
-enum { TILE_FLOATS = 65536, TILE_STEP = 42 /* a multiple of the register blocks' rows, 14 and 6 */ };
+enum { TILE_FLOATS = 65536, TILE_STEP = 42 /* a multiple of the rows of gemm's register blocks, 14 and 6 */ };
 
 struct pointwise {
     int in, out; /* channels */
@@ -32,7 +31,7 @@ static struct step_need need(const struct plan *plan, const struct plan_step *st
 }
 
 /* C[rows, columns] = A[rows, depth] * packed B */
-static void multiply(const struct step_run *run, int rows, int columns, int depth, const float *a, float *c,
+static void multiply(const struct cpu_run *run, int rows, int columns, int depth, const float *a, float *c,
                      const float *bias)
 {
     const int lanes = run->kernels->lanes;
@@ -46,7 +45,7 @@ static void multiply(const struct step_run *run, int rows, int columns, int dept
 
 static void forward_slice(void *context, int slice, int worker)
 {
-    struct step_run *run = context;
+    struct cpu_run *run = context;
     const struct pointwise p = pointwise_of(run->plan, run->step);
     const size_t in = (size_t)p.in, out = (size_t)p.out, image = run->out->sample / out;
     const float *bias = run->step->bias == PLAN_NONE ? NULL : run->memory->parameters + run->step->bias;
@@ -61,7 +60,7 @@ static void forward_slice(void *context, int slice, int worker)
     }
 }
 
-static void forward(struct step_run *run)
+static void forward(struct cpu_run *run)
 {
     const struct pointwise p = pointwise_of(run->plan, run->step);
     const int no_offset = 0;
@@ -73,7 +72,7 @@ static void forward(struct step_run *run)
 
 static void backward_slice(void *context, int slice, int worker)
 {
-    struct step_run *run = context;
+    struct cpu_run *run = context;
     const struct pointwise p = pointwise_of(run->plan, run->step);
     const size_t in = (size_t)p.in, out = (size_t)p.out, image = run->out->sample / out;
     float *a_tile = run->workspace->scratch[worker], *dx = a_tile + p.tile * in + KERNEL_SLACK,
@@ -98,7 +97,7 @@ static void backward_slice(void *context, int slice, int worker)
     }
 }
 
-static void backward(struct step_run *run)
+static void backward(struct cpu_run *run)
 {
     const struct pointwise p = pointwise_of(run->plan, run->step);
     const int no_offset = 0;
@@ -111,4 +110,4 @@ static void backward(struct step_run *run)
     finish_bias(run);
 }
 
-const struct step_kernel cpu_pointwise = {need, forward, backward};
+const struct cpu_step_kernel cpu_pointwise = {need, forward, backward};

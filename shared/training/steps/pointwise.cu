@@ -1,10 +1,10 @@
-/* Convolutions of one pixel with stride 1: their own kernels where the channels fit, otherwise those of any
- * convolution. */
+/* Pointwise convolutions: their own kernels if the channels fit, otherwise those of any convolution. */
 #include "shared/training/steps/pointwise.cuh"
 
 #include <limits.h>
 
-/* Whether the kernels take the step: channels in vectors, pixels, one type of element, the device's shared memory. */
+/* Do the kernels take the step? They need channels in vectors, few enough pixels, one stored type, and enough shared
+ * memory on the device. */
 static bool pointwise_fits(const struct cuda_run *run, size_t (*shared_bytes)(int in, int out, enum dtype dtype))
 {
     const struct shape in = cuda_input_of(run)->shape, out = cuda_output_of(run)->shape;

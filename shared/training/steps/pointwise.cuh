@@ -1,5 +1,5 @@
-/* Convolutions of one pixel with stride 1: what their forward and backward kernels share. A tile of pixels is one run
- * of memory, and the weights of up to 128 x 128 channels fit into shared memory for as long as a block lives. */
+/* What the forward and backward kernels of pointwise convolutions share. A tile of pixels is one run of memory, and the
+ * weights of up to 128 x 128 channels stay in shared memory as long as a block lives. */
 #ifndef SHARED_TRAINING_STEPS_POINTWISE_CUH
 #define SHARED_TRAINING_STEPS_POINTWISE_CUH
 
@@ -7,12 +7,12 @@
 
 enum { POINTWISE_MAX_CHANNELS = 128 };
 
-/* Kernels come in sizes of SIDE = 32, 64, 128 channels, inputs and outputs; a tile has PIXELS pixels. */
+/* Kernels come in sizes of SIDE = 32, 64 and 128 channels (inputs and outputs); a tile has PIXELS pixels. */
 template <typename T, int SIDE, int PIXELS> struct pointwise_memory {
     enum {
         DOWN = SIDE == 32   ? 8
                : SIDE == 64 ? 4
-                            : 2, /* a warp's part is 32 channels wide */
+                            : 2, /* the part of a warp is 32 channels wide */
         PITCH = tile_pitch<T>(SIDE),
         RESULT_PITCH = SIDE + 4,
         WEIGHT_BYTES = SIDE * PITCH * sizeof(T),
@@ -25,18 +25,18 @@ template <typename T, int SIDE, int PIXELS> struct pointwise_memory {
 struct pointwise {
     int in, out, pixels, tiles;
     const float *weights; /* [out, in] */
-    const float *bias;    /* [out], NULL: none */
+    const float *bias;    /* [out], or NULL */
     size_t parameter_stride;
     struct cuda_read read;
     struct cuda_write write;
     struct cuda_derivative derivative;
-    struct cuda_give give;                /* gradient NULL: not wanted */
-    float *weight_partial, *bias_partial; /* [student][block], bias_partial NULL: none */
+    struct cuda_give give;                /* gradient NULL: it is not wanted */
+    float *weight_partial, *bias_partial; /* [student][block]; bias_partial may be NULL */
     size_t weight_student, weight_block, bias_student, bias_block;
 };
 
-/* A thread fetches its share of a tile of raw values while the tile before is worked on. first: the tile's first pixel;
- * values: of the student and the lane's channel; channels: of a pixel. */
+/* A thread fetches its share of a tile of raw values while the tile before is being worked on. first: the first pixel
+ * of the tile; values: those of the student and of the lane's channel; channels: per pixel. */
 template <typename T, int PIXELS, int SHARE>
 static __device__ __forceinline__ void pointwise_fetch(const struct quad_lane *lane, const T *values, int channels,
                                                        int first, int pixels, quad_raw<T> *share)
@@ -51,8 +51,8 @@ static __device__ __forceinline__ void pointwise_fetch(const struct quad_lane *l
     }
 }
 
-/* The tile's completed inputs, zeros behind the tensor's end and beside its channels. Scale and shift are read again
- * for every tile: they lie in the L1 cache, and registers are scarce. */
+/* The completed inputs of the tile, with zeros behind the tensor's end and beside its channels. Scale and shift are
+ * read again for every tile: they lie in the L1 cache, and registers are scarce. */
 template <typename T, int PIXELS, int SHARE, int PITCH>
 static __device__ __forceinline__ void pointwise_fill_input(const struct pointwise *p, const struct quad_lane *lane,
                                                             int student, int first, const quad_raw<T> *share, T *tile)
@@ -76,14 +76,14 @@ static inline int pointwise_side(int in, int out)
     return most <= 32 ? 32 : most <= 64 ? 64 : 128;
 }
 
-/* Blocks that work on equal numbers of tiles, as far as they go. */
+/* As many blocks as work on equal numbers of tiles, as far as possible. */
 static inline int pointwise_blocks(size_t tiles, size_t most)
 {
     const size_t each = (tiles + most - 1) / most;
     return (int)((tiles + each - 1) / each);
 }
 
-/* Fills in what both directions need. */
+/* Sets what both directions need. */
 static inline struct pointwise pointwise_of(const struct cuda_run *run)
 {
     const struct shape in = cuda_input_of(run)->shape, out = cuda_output_of(run)->shape;
@@ -106,7 +106,7 @@ size_t pointwise_forward_bytes(int in, int out, enum dtype dtype); /* of shared 
 enum status pointwise_forward(const struct cuda_run *run, struct error *err);
 /* ---- pointwise_backward.cu: the same ---- */
 size_t pointwise_backward_bytes(int in, int out, enum dtype dtype);
-/* Floats of scratch a student for a batch of `pixels` pixels. */
+/* Floats of scratch memory per student for a batch of `pixels` pixels. */
 size_t pointwise_scratch(int in, int out, size_t pixels, enum dtype dtype, int bias);
 enum status pointwise_backward(const struct cuda_run *run, struct error *err);
 #ifdef __cplusplus

@@ -1,21 +1,22 @@
-/* Convolutions of one pixel, backward, in one pass: dx[pixels, in] = dz W and dW[out, in] = dz^T input.
+/* Pointwise convolutions, backward, in one pass: dx[pixels, in] = dz W and dW[out, in] = dz^T input.
  *
- * A block keeps the weights in shared memory and walks over tiles of pixels. It fetches g and z of the output (together
- * dz) and the input of a tile once, while the tile before is worked on, and multiplies them twice: by depth for dW,
- * whose sums stay in registers to the end, and by rows for dx, which passes through shared memory to threads that own
- * channels and give it to the input. Blocks are so few that their partial gradients weigh little beside the tensors;
- * cuda_reduce adds them in order.
+ * A block keeps the weights in shared memory and walks over tiles of pixels. It fetches g and z of the output (which
+ * make dz) and the input of a tile once, while the tile before is being worked on, and multiplies them twice: by depth
+ * for dW, whose sums stay in registers to the end, and by rows for dx, which passes through shared memory to threads
+ * that own channels and give it to the input. There are so few blocks that their partial gradients are small compared
+ * with the tensors; cuda_reduce adds them in order.
  *
- * Moved: g, z and the input once, its raw values once more (from the L2 cache, for act'), the input's gradient once. */
+ * Memory traffic: g, z and the input once, its raw values once more (from the L2 cache, for act'), the input's gradient
+ * once. */
 #include "shared/training/steps/pointwise.cuh"
 
 enum {
-    MAX_PARTIAL = 1 << 21, /* floats of all blocks' weight gradients together, if MIN_BLOCKS fit */
+    MAX_PARTIAL = 1 << 21, /* floats of the weight gradients of all blocks together, if MIN_BLOCKS fit */
     MIN_BLOCKS = 128
 };
 
-/* Tiles of 8 KB a tensor, so that registers suffice for two blocks; the largest weights leave room for one block only.
- */
+/* Tiles of 8 KB per tensor, so that registers suffice for two blocks; the largest weights leave room for one block
+ * only. */
 template <typename T, int SIDE> static __host__ __device__ constexpr int tile_pixels(void)
 {
     return (SIDE == 128 ? 16384 : 8192) / SIDE / (int)sizeof(T);
@@ -34,7 +35,7 @@ template <typename T, int SIDE> struct backward_memory : pointwise_memory<T, SID
     };
 };
 
-/* W [out, in] as it is, zeros around. */
+/* W [out, in] as it is, with zeros around it. */
 template <typename T, int SIDE, int PITCH>
 static __device__ __forceinline__ void load_weights(const struct pointwise *p, int student, T *tile)
 {
@@ -66,7 +67,7 @@ static __device__ __forceinline__ void fetch(const struct pointwise *p, const st
     pointwise_fetch<T, PIXELS, SHARE>(to, input, p->in, first, p->pixels, share->input);
 }
 
-/* The tile's dz, zeros behind the tensor's end and beside its channels. */
+/* dz of the tile, with zeros behind the tensor's end and beside its channels. */
 template <typename T, int SIDE>
 static __device__ __forceinline__ void fill_derivative(const struct pointwise *p, const struct quad_lane *lane,
                                                        int student, int first, const tile_share<T, SIDE> *share,
@@ -99,7 +100,7 @@ static __device__ __forceinline__ void give_tile(const struct pointwise *p, cons
                           quad_load(results + row * pitch + lane->channel, QUAD_VECTOR, 4), QUAD_VECTOR, 4);
 }
 
-/* The block's sums [SIDE, SIDE + 4] to its partial gradient. */
+/* Stores the block's sums [SIDE, SIDE + 4] in its partial gradient. */
 template <int SIDE>
 static __device__ __forceinline__ void store_weights(const struct pointwise *p, int student, const float *results)
 {
@@ -218,7 +219,7 @@ static enum status launch(const struct cuda_run *run, struct pointwise *p, int b
     void (*const kernel)(struct pointwise) = pointwise_backward_kernel<T, SIDE>;
     enum status status = STATUS_OK;
     TRY(cuda_check(cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, BYTES),
-                   "reserve shared memory for a pointwise convolution", err));
+                   "reserving shared memory for a pointwise convolution", err));
     LAUNCH((pointwise_backward_kernel<T, SIDE>), dim3((unsigned)blocks, 1, (unsigned)run->students), TILE_THREADS,
            BYTES, run->stream, *p);
     TRY(cuda_launched("the gradients of a pointwise convolution", err));
@@ -239,7 +240,7 @@ static enum status launch_side(const struct cuda_run *run, struct pointwise *p, 
     }
 }
 
-/* Scratch memory: partial weight gradients, partial bias gradients, sums; of all students each. */
+/* Scratch memory: partial weight gradients, partial bias gradients, sums; each of all students. */
 enum status pointwise_backward(const struct cuda_run *run, struct error *err)
 {
     const enum dtype dtype = cuda_dtype_of(run, cuda_input_of(run));

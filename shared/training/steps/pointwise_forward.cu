@@ -1,14 +1,14 @@
-/* Convolutions of one pixel, forward: z[pixels, out] = completed input[pixels, in] W^T + bias.
+/* Pointwise convolutions, forward: z[pixels, out] = completed input[pixels, in] W^T + bias.
  *
- * A block keeps the weights in shared memory and walks over tiles of 16 KB of pixels: a tile is one run of memory,
- * fetched 8 or 16 bytes a thread while the tile before is worked on, completed, and multiplied whole. Results pass
- * through shared memory to threads that own channels, which store them as they read and keep the moments in registers
- * to the end.
+ * A block keeps the weights in shared memory and walks over tiles of 16 KB of pixels. A tile is one run of memory: it
+ * is fetched with 8 or 16 bytes per thread while the tile before is being worked on, gets its epilogue, and is
+ * multiplied as a whole. Results pass through shared memory to threads that own channels, which store them as they read
+ * them and keep the moments in registers to the end.
  *
- * Moved: the input once, the output once: the floor. */
+ * Memory traffic is the minimum: the input once, the output once. */
 #include "shared/training/steps/pointwise.cuh"
 
-/* W^T [in, out], zeros around. */
+/* W^T [in, out], with zeros around it. */
 template <typename T, int SIDE, int PITCH>
 static __device__ __forceinline__ void load_weights(const struct pointwise *p, int student, T *tile)
 {
@@ -114,7 +114,7 @@ static enum status launch(const struct cuda_run *run, struct pointwise *p, struc
     enum status status = STATUS_OK;
     TRY(cuda_check(
         cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, memory::BYTES),
-        "reserve shared memory for a pointwise convolution", err));
+        "reserving shared memory for a pointwise convolution", err));
     LAUNCH((pointwise_forward_kernel<T, SIDE>), dim3((unsigned)blocks, 1, (unsigned)run->students), TILE_THREADS,
            memory::BYTES, run->stream, *p);
     TRY(cuda_launched("a pointwise convolution", err));

@@ -1,4 +1,4 @@
-/* Max, average and global average pooling. Nothing is stored for backward: the largest value is looked for again. */
+/* Max and average pooling. Forward stores nothing for backward, which searches for the largest values again. */
 #include "shared/training/cpu/cpu_strip.h"
 
 #include <math.h>
@@ -6,7 +6,7 @@
 
 enum { STRIP_FLOATS = 16384 };
 
-/* Both pools walk over the whole padded sample, a strip at a time. */
+/* Both pools work on a whole padded sample, one output row at a time. */
 static struct window_shape pool_shape(const struct plan *plan, const struct plan_step *step)
 {
     struct window_shape s = window_shape_of(plan, step, STRIP_FLOATS);
@@ -30,9 +30,9 @@ static struct step_need need(const struct plan *plan, const struct plan_step *st
 }
 
 /* One output row. */
-static struct window row_window(const struct step_run *run, const struct window_shape *s, const float *padded, int y)
+static struct window_job row_window(const struct cpu_run *run, const struct window_shape *s, const float *padded, int y)
 {
-    return (struct window){
+    return (struct window_job){
         .rows = 1,
         .pixels = s->x.out,
         .channels = s->in,
@@ -45,8 +45,9 @@ static struct window row_window(const struct step_run *run, const struct window_
     };
 }
 
-/* Positions of window number `at` that count for an average: those inside of the input, with its padding or without. */
-static int positions(const struct axis *a, int pad_after, int at, bool with_padding)
+/* The positions of window number `at` that count for an average along one axis: those inside the input, with or without
+ * its padding. */
+static int positions(const struct strip_axis *a, int pad_after, int at, bool with_padding)
 {
     int first = at * a->stride - a->pad, end = first + a->kernel, last = a->in;
     if (with_padding) {
@@ -57,8 +58,8 @@ static int positions(const struct axis *a, int pad_after, int at, bool with_padd
     return (end < last ? end : last) - first;
 }
 
-/* Divides the row by the number of positions of each window. */
-static void divide_row(const struct step_run *run, const struct window_shape *s, int y, float *row)
+/* Divides every value of the row by the number of positions of its window. */
+static void divide_row(const struct cpu_run *run, const struct window_shape *s, int y, float *row)
 {
     const struct node *node = run->node;
     const int high = positions(&s->y, node->pad_bottom, y, node->count_include_pad);
@@ -71,7 +72,7 @@ static void divide_row(const struct step_run *run, const struct window_shape *s,
 
 static void forward_slice(void *context, int slice, int worker)
 {
-    struct step_run *run = context;
+    struct cpu_run *run = context;
     const struct window_shape s = pool_shape(run->plan, run->step);
     const size_t row = (size_t)s.x.out * (size_t)s.out;
     int first, end;
@@ -81,7 +82,7 @@ static void forward_slice(void *context, int slice, int worker)
         float *out = tensor_value(run, run->out) + (size_t)sample * run->out->sample;
         strip_read_source(run, &s, &source, sample, 0, s.y.padded);
         for (int y = 0; y < s.y.out; y++) {
-            struct window w = row_window(run, &s, source.data, y);
+            struct window_job w = row_window(run, &s, source.data, y);
             w.out = out + (size_t)y * row;
             if (run->step->kind == STEP_MAX_POOL) {
                 run->kernels->window_maximum(&w);
@@ -94,7 +95,7 @@ static void forward_slice(void *context, int slice, int worker)
     }
 }
 
-static void prepare(struct step_run *run)
+static void prepare(struct cpu_run *run)
 {
     const struct window_shape s = pool_shape(run->plan, run->step);
     const size_t weights = (size_t)s.y.kernel * (size_t)s.x.kernel * (size_t)s.in;
@@ -104,7 +105,7 @@ static void prepare(struct step_run *run)
     run->slices = slice_count(0, run->pass->count);
 }
 
-static void forward(struct step_run *run)
+static void forward(struct cpu_run *run)
 {
     prepare(run);
     run_slices(run, forward_slice);
@@ -112,7 +113,7 @@ static void forward(struct step_run *run)
 
 static void backward_slice(void *context, int slice, int worker)
 {
-    struct step_run *run = context;
+    struct cpu_run *run = context;
     const struct window_shape s = pool_shape(run->plan, run->step);
     const size_t row = (size_t)s.x.out * (size_t)s.out, in_row = (size_t)s.x.in * (size_t)s.in;
     float *scratch = run->workspace->scratch[worker], *dx = scratch + padded_floats(&s), *dz = dx + padded_floats(&s);
@@ -124,7 +125,7 @@ static void backward_slice(void *context, int slice, int worker)
         strip_read_source(run, &s, &source, sample, 0, s.y.padded);
         memset(dx, 0, padded_floats(&s) * sizeof *dx);
         for (int y = 0; y < s.y.out; y++) {
-            struct window w = row_window(run, &s, source.data, y);
+            struct window_job w = row_window(run, &s, source.data, y);
             w.out = tensor_value(run, run->out) + out + (size_t)y * row;
             copy_gradient(run, out + (size_t)y * row, row, dz);
             if (run->step->kind == STEP_MAX_POOL) {
@@ -141,71 +142,11 @@ static void backward_slice(void *context, int slice, int worker)
     }
 }
 
-static void backward(struct step_run *run)
+static void backward(struct cpu_run *run)
 {
     prepare(run);
     run_slices(run, backward_slice);
 }
 
-const struct step_kernel cpu_max_pool = {need, forward, backward};
-const struct step_kernel cpu_average_pool = {need, forward, backward};
-
-/* ---- global average ---- */
-static struct step_need global_need(const struct plan *plan, const struct plan_step *step)
-{
-    const struct shape in = plan->tensors[step->inputs[0].tensor].shape;
-    return (struct step_need){.scratch = (size_t)in.c * (size_t)in.h * (size_t)in.w + 3 * (size_t)row_width(in.c)};
-}
-
-static void global_forward_slice(void *context, int slice, int worker)
-{
-    struct step_run *run = context;
-    const int channels = run->in->shape.c, width = run->in->width;
-    const size_t floats = run->in->sample;
-    float *with_epilogue = run->workspace->scratch[worker], *sums = with_epilogue + floats;
-    int first, end;
-    slice_samples(run, slice, &first, &end);
-    for (int sample = first; sample < end; sample++) {
-        float *out = tensor_value(run, run->out) + (size_t)sample * (size_t)channels;
-        const float *in = read_with_epilogue(run, run->in, (size_t)sample * floats, floats, with_epilogue);
-        run->kernels->moments(in, floats, width, run->workspace->zeros, sums);
-        for (int c = 0; c < channels; c++) {
-            double sum = 0;
-            for (int i = c; i < width; i += channels)
-                sum += (double)sums[i];
-            out[c] = (float)(sum * channels / (double)floats);
-        }
-        note_values(run, slice, out, (size_t)channels);
-    }
-}
-
-static void global_forward(struct step_run *run)
-{
-    run->slices = slice_count(0, run->pass->count);
-    run_slices(run, global_forward_slice);
-}
-
-static void global_backward_slice(void *context, int slice, int worker)
-{
-    struct step_run *run = context;
-    const size_t floats = run->in->sample, channels = (size_t)run->in->shape.c, pixels = floats / channels;
-    float *dx = run->workspace->scratch[worker], *dz = dx + floats;
-    int first, end;
-    slice_samples(run, slice, &first, &end);
-    for (int sample = first; sample < end; sample++) {
-        copy_gradient(run, (size_t)sample * channels, channels, dz);
-        for (size_t c = 0; c < channels; c++)
-            dz[c] /= (float)pixels;
-        for (size_t p = 0; p < pixels; p++)
-            memcpy(dx + p * channels, dz, channels * sizeof *dx);
-        give_gradient(run, slice, dx, (size_t)sample * floats, floats);
-    }
-}
-
-static void global_backward(struct step_run *run)
-{
-    run->slices = slice_count(0, run->pass->count);
-    run_slices(run, global_backward_slice);
-}
-
-const struct step_kernel cpu_global_pool = {global_need, global_forward, global_backward};
+const struct cpu_step_kernel cpu_max_pool = {need, forward, backward};
+const struct cpu_step_kernel cpu_average_pool = {need, forward, backward};

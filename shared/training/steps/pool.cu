@@ -1,12 +1,13 @@
 /* Max and average pooling.
  *
- * Walks pixels with the channels of cuda_channels.cuh: forward the outputs, backward the inputs, which gather from the
- * windows that cover them. Nothing is stored for backward: the largest value of a window is looked for again, and the
- * first of the largest gets the gradient. Memory sees every value about once; taps of overlapping windows, and backward
- * the rest of a window, come from the caches. */
+ * Walks over pixels with the channels of cuda_channels.cuh: forward over the outputs, backward over the inputs, which
+ * gather from the windows that cover them. Forward stores nothing for backward, which searches for the largest value of
+ * a window again; the first of several equal ones gets the gradient. Memory sees every value about once: the taps of
+ * overlapping windows, and backward the rest of a window, come from the caches. */
 #include "shared/training/cuda/cuda_window.cuh"
 
-/* Positions of window number o that count for an average: those inside of the input, with its padding or without. */
+/* The positions of window number o that count for an average along one axis: those inside the input, with or without
+ * its padding. */
 static __device__ __forceinline__ int positions(const struct axis *a, int o, int with_padding)
 {
     const int first = o * a->stride - a->pad, end = first + a->kernel;
@@ -19,8 +20,8 @@ static __device__ __forceinline__ float divisor(const struct window *w, int oy, 
     return (float)(positions(&w->y, oy, with_padding) * positions(&w->x, ox, with_padding));
 }
 
-/* The values of window (oy, ox) of an image, completed, in order: their largest, or their sum. first[V]: the tap that
- * has the largest value first. */
+/* The completed values of window (oy, ox) of an image: their largest, or their sum in order. first[V]: the first tap
+ * that has the largest value. */
 template <typename T, int V, bool MAX>
 static __device__ __forceinline__ void look(const struct window *w, const struct epilogue<V> *epilogue, const T *image,
                                             int oy, int ox, float *result, int *first)
@@ -81,7 +82,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
         tally_hand_in<V>(&tally, &p, w.channels, shared, write.moments);
 }
 
-/* Windows that cover input position i: from *from to *to. */
+/* The windows that cover input position i: from *from to *to. */
 static __device__ __forceinline__ void covering(const struct axis *a, int i, int *from, int *to)
 {
     const int reach = i + a->pad - (a->kernel - 1) * a->dilation;
@@ -90,7 +91,7 @@ static __device__ __forceinline__ void covering(const struct axis *a, int i, int
     *to = last < a->out - 1 ? last : a->out - 1;
 }
 
-/* The place of input position i in window o, or -1: between its taps. */
+/* The tap of window o that reads input position i; -1: none, it lies between taps. */
 static __device__ __forceinline__ int tap_at(const struct axis *a, int i, int o)
 {
     const int distance = i + a->pad - o * a->stride;
