@@ -36,7 +36,7 @@ struct step_scalars {
     double learning_rate;                 /* of this step */
     double correction1, root_correction2; /* Adam: 1 - beta1^(step + 1), sqrt(1 - beta2^(step + 1)) */
     float weights[LOSS_MAX_TERMS];        /* of the loss terms */
-    uint32_t rows[LOSS_MAX_TERMS]; /* term i on features sees the step's first rows[i] slots: those whose views
+    uint32_t rows[LOSS_MAX_TERMS];        /* term i on features sees the step's first rows[i] slots: those whose views
                                              have the features come first. At most the step's slots, which may be fewer
                                              than a batch in the last step of a pass. Terms on logits see all slots. */
 };
