@@ -51,7 +51,7 @@ precisions() {
     local precision
     for precision in fp32 tf32 bf16; do
         dump "$work/$precision" --device cuda --teacher-precision $precision --batch 7 &&
-            expect 0 "made on cuda in $precision, this is cpu in fp32" \
+            expect 0 "made on cuda in $precision, now on cpu in fp32" \
                 "$shim" recheck "$work/$precision" --teacher $teacher -n 140 --device cpu || return 1
     done
 }
@@ -78,7 +78,7 @@ cp "$shim" "$build/shim/softcache_cuda.so" "$build/softcache_onednn.so" "$alone"
 without() {
     local program=$alone/teacher_dump
     dump "$work/plain" --device cuda --batch 40 &&
-        expect 0 "cuda in fp32, this is cpu" "$shim" recheck "$work/plain" --teacher $teacher -n 140 --device cpu &&
+        expect 0 "cuda in fp32, now on cpu" "$shim" recheck "$work/plain" --teacher $teacher -n 140 --device cpu &&
         expect 0 "140 identical" "$program" recheck "$work/plain" --teacher $teacher -n 140 --device cuda &&
         expect 78 "teachers in fp16 need cuDNN: softcache_cudnn.so" \
             dump "$work/other" --device cuda --teacher-precision fp16

@@ -196,7 +196,7 @@ static enum status build_dwpw(struct net_builder *builder, const struct net_line
     char names[5][NODE_MAX_NAME];
     static const char *const parts[5] = {"dw", "dw_bn", "dw_relu", "pw", "pw_bn"};
     enum activation activation = line->value > 0 ? ACTIVATION_LEAKY_RELU : ACTIVATION_RELU;
-    float derivative = line->value > 0 ? line->value : 0;
+    float slope = line->value > 0 ? line->value : 0;
     struct node depthwise = window_node(OP_CONV, line, 3, 1, 1), pointwise = node_default(OP_CONV);
     for (int i = 0; i < 5; i++)
         snprintf(names[i], sizeof names[i], "%s.%s", line->name, parts[i]);
@@ -205,10 +205,10 @@ static enum status build_dwpw(struct net_builder *builder, const struct net_line
     depthwise.groups = in;
     TRY(add_conv(builder, names[0], in, &depthwise, line->bias == 1, err));
     TRY(add_batch_norm(builder, names[1], line->epsilon, line->momentum, err));
-    TRY(add_activation(builder, activation, derivative, 0, names[2], "relu", err));
+    TRY(add_activation(builder, activation, slope, 0, names[2], "relu", err));
     TRY(add_conv(builder, names[3], line->counts[0], &pointwise, line->bias == 1, err));
     TRY(add_batch_norm(builder, names[4], line->epsilon, line->momentum, err));
-    TRY(add_activation(builder, activation, derivative, 0, line->name, "relu", err));
+    TRY(add_activation(builder, activation, slope, 0, line->name, "relu", err));
 cleanup:
     return status;
 }

@@ -47,7 +47,7 @@ struct net_line {
     int kernel_h, kernel_w, stride, pad, dilation, groups; /* kernel 0, stride 0, pad -1: not given */
     int bias;                                              /* 0, 1; -1: not given */
     bool ceil;
-    float value; /* derivative, probability; < 0: not given */
+    float value; /* slope of a LeakyReLU, probability; < 0: not given */
     float epsilon, momentum;
 };
 
