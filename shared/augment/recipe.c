@@ -191,11 +191,11 @@ static enum status append(const struct parser *parser, const struct transform *t
         same += kind == transform->kind || (is_crop(kind) && is_crop(transform->kind));
     }
     if (same == spec->at_most)
-        return refuse(parser, STATUS_USAGE,
-                      is_crop(transform->kind) ? "a second crop: a recipe may have only one" : "%s more than %d times",
-                      spec->name, spec->at_most);
+        return is_crop(transform->kind) ? refuse(parser, STATUS_USAGE, "a second crop: a recipe may have only one")
+                                        : refuse(parser, STATUS_USAGE, "too many %s: a recipe may have at most %d",
+                                                 spec->name, spec->at_most);
     if (recipe->count == RECIPE_MAX_TRANSFORMS)
-        return refuse(parser, STATUS_USAGE, "more than %d transforms", RECIPE_MAX_TRANSFORMS);
+        return refuse(parser, STATUS_USAGE, "too many transforms: a recipe may have at most %d", RECIPE_MAX_TRANSFORMS);
     if (recipe->count && transform_specs[recipe->transforms[recipe->count - 1].kind].stage > spec->stage)
         return refuse(parser, STATUS_USAGE,
                       "%s cannot come after %s: write crops, flips and rotations first, then color_jitter, then erase, "

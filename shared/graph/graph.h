@@ -47,7 +47,7 @@ enum activation {
     ACTIVATION_COUNT
 };
 
-/* A named weight tensor. data is owned by the graph's arena. */
+/* A named weight tensor. The graph owns data. */
 struct weight {
     const char *name; /* state_dict name, such as "conv1.weight" */
     float *data;

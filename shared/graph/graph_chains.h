@@ -22,7 +22,7 @@ struct graph_chains {
     int *host;      /* [node_count] the first node of this node's chain */
     int *last;      /* [node_count] the last node of this node's chain */
     int *next;      /* [node_count] the next node of the chain, or -1 */
-    int *readers;   /* [node_count] how many inputs of needed nodes the value is */
+    int *readers;   /* [node_count] how often needed nodes read this value */
     bool *needed;   /* [node_count] a retained value depends on it */
     bool *retained; /* [node_count] */
 };

@@ -19,7 +19,7 @@ struct planned_value {
     struct shape shape;
     int channels; /* stored */
     enum dtype type;
-    struct lifetime life; /* bytes in the memory of values, and the steps that use them */
+    struct lifetime life; /* its place in the memory of values, and the steps that use it */
 };
 
 enum teacher_step_kind {

@@ -19,7 +19,7 @@ enum onednn_storage_kind {
 
 struct onednn_storage {
     enum onednn_storage_kind kind;
-    struct lifetime life; /* bytes in the arena, and the steps that use them */
+    struct lifetime life; /* its place in the arena, and the steps that use it */
     void *data;           /* owned */
 };
 
