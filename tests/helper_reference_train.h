@@ -24,7 +24,7 @@ void reference_release(struct reference *reference);
  * then reads the rounded values, so that later nodes can be compared closely, ReLUs and maxima included. */
 void reference_store(struct reference *reference, int node, const double *values);
 
-/* input [count, h, w, c]. In training, batch norms use and update with the batch's statistics. */
+/* input [count, h, w, c]. In training, batch norms use the batch's statistics and update the running ones. */
 void reference_forward(struct reference *reference, const float *input, bool training);
 /* Starts from gradients[graph->output] = dL/dlogits [count, classes], which the caller has set, and from the gradients
  * of other nodes that the caller has set to something other than 0. */

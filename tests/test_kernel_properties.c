@@ -1,5 +1,5 @@
-/* What the training kernels owe beside their values (test_kernels.c), on every backend: gradients of kept nodes, digits
- * under large means, dropout; and the reference itself by finite differences. */
+/* What the training kernels must do besides computing the right values (test_kernels.c), on every backend: gradients of
+ * retained nodes, digits under large means, dropout. Also checks the reference itself by finite differences. */
 #include "tests/helper_device.h"
 #include "tests/helper_kernels.h"
 
@@ -10,7 +10,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-/* A network on a device that was opened for it. */
+/* A network and the device that was opened for it. */
 static void open_network(struct network *network, struct test_device *t, const char *backend, const struct graph *graph,
                          const struct plan_options *options, int students)
 {
@@ -43,7 +43,7 @@ static void *gradient_of(const struct network *network, int tensor)
     return (char *)network->memory.gradients + offset * dtype_size(network->plan.dtype);
 }
 
-/* Losses on features: their gradient is in the kept tensors before backward begins. */
+/* Losses on features: their gradient is in the retained tensors before backward begins. */
 static void check_retained_gradients(const char *backend, enum dtype dtype)
 {
     enum { COUNT = 3, C = 12, PIXELS = 25, FLOATS = COUNT * C * PIXELS };
@@ -212,8 +212,8 @@ static void check_mask_backward(struct dropping *d, const float after[2][DROP_FL
     }
 }
 
-/* The share, the scale, the same mask backward and on every backend, another one for the next student and in the next
- * step, none in evaluation. */
+/* The share of dropped elements and the scale; the same mask backward and on every backend, another one for the next
+ * student and in the next step, none in evaluation. */
 static void dropout(void **state)
 {
     struct dropping d, cpu;

@@ -9,21 +9,21 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-/* A layer before, so that the gradient of what is tested is seen; a linear head after, so that gradients vary. */
+/* A layer before, so that the input of what is tested has a gradient; a linear layer after, so that gradients vary. */
 static int begin(struct graph *graph, int c, int h, int w)
 {
     graph_init(graph);
     return net_conv_norm_relu(graph, net_input(graph, 3, h, w), (struct net_window){.out = c});
 }
 
-/* With and without batch norm; the execution shim is slow: it gets every other case. */
+/* With and without batch norm. The execution shim is slow: it gets every other case. */
 static bool is_run(const char *backend, size_t number, int norm)
 {
     return !test_device_is_shim(backend) || (number + (size_t)norm) % 2 == 0;
 }
 
-/* The execution shim gets smaller linear layers, and smaller batches where there are many pixels (large
- * ones are for the CPU's slices of samples). */
+/* The execution shim gets smaller linear layers, and smaller batches if there are many pixels (large ones are for the
+ * CPU's slices of samples). */
 enum { SHIM_FEATURES = 600, SHIM_BATCH = 6 };
 
 static void finish(const char *backend, struct graph *graph, int from, int batch, int count)
@@ -87,10 +87,10 @@ static void dense(void **state)
         {4, 9, 9, {.out = 4, .kernel = 3, .stride = 2, .dilation = 3, .pad = 3}, 2, 2},
         {4, 9, 8, {.out = 8, .kernel = 2, .stride = 3}, 2, 2},  /* inputs that no window sees */
         {6, 7, 7, {.out = 10, .kernel = 1, .stride = 2}, 3, 3}, /* a shortcut's convolution */
-        {4, 4, 4, {.out = 8, .kernel = 1, .pad = 1}, 3, 3},     /* one pixel, yet with padding */
+        {4, 4, 4, {.out = 8, .kernel = 1, .pad = 1}, 3, 3},     /* one pixel, but with padding */
         {4, 5, 5, {.out = 70, .kernel = 4, .pad = 3}, 2, 2},    /* an output larger than the input */
         {64, 4, 4, {.out = 16, .kernel = 3, .pad = 1}, 2, 2},
-        {4, 40, 40, {.out = 4, .kernel = 3, .pad = 1}, 2, 2}, /* several strips a sample */
+        {4, 40, 40, {.out = 4, .kernel = 3, .pad = 1}, 2, 2}, /* several strips per sample */
         {16, 37, 41, {.out = 16, .kernel = 3, .stride = 2, .pad = 1}, 2, 2},
     };
     check_windows(*state, cases, sizeof cases / sizeof *cases);
@@ -206,8 +206,8 @@ static void pools(void **state)
         }
 }
 
-/* Equal values: the first one in the window gets the gradient, as in PyTorch. The values are x - x = 0 everywhere, but
- * where the gradient went shows in the weights' gradient. */
+/* Equal values: the first one in the window gets the gradient, as in PyTorch. The values are x - x = 0 everywhere; the
+ * weights' gradient shows where the gradient went. */
 static void max_pool_ties(void **state)
 {
     struct graph graph;
@@ -268,8 +268,8 @@ static void residual_and_concat(void **state)
     }
 }
 
-/* Values that need copies: batch norm after an activation, a value read before and after its batch norm, activations of
- * activations, padding before convolutions, batch norm of the input. */
+/* Values that need copies: a batch norm after an activation, a value that is read before and after its batch norm,
+ * activations of activations, padding before convolutions, a batch norm of the input. */
 static void copies(void **state)
 {
     struct graph graph;
@@ -284,7 +284,7 @@ static void copies(void **state)
     pad.pad_top = 1, pad.pad_left = 2, pad.pad_bottom = 0, pad.pad_right = 1;
     at = net_node(&graph, &pad, &at, 1);
     at = net_conv_norm_relu(&graph, at, (struct net_window){.out = 4, .kernel = 3, .stride = 2, .pad = 1});
-    at = net_relu(&graph, net_linear(&graph, at, 4, false)); /* the output itself is completed */
+    at = net_relu(&graph, net_linear(&graph, at, 4, false)); /* the output itself has an epilogue */
     kernels_check(*state, &graph, 6, 5, true);
     kernels_check(*state, &graph, 6, 6, true);
     graph_release(&graph);

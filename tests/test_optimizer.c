@@ -1,5 +1,5 @@
-/* Optimisers, clipping and the moving average on every backend against torch.optim (golden/make_optimizer.py); the same
- * bits with any number of threads, in any order, alone and beside other students. */
+/* Optimisers, clipping and the moving average on every backend against torch.optim (golden/make_optimizer.py). The bits
+ * are the same for any number of threads, in any order, alone and side by side with other students. */
 #include "tests/golden/optimizer.h"
 #include "tests/helper_device.h"
 
@@ -95,7 +95,7 @@ static void vectors_release(struct vectors *v)
     test_device_close(&v->t);
 }
 
-/* One step of all students with these gradients [students, count]. */
+/* Makes one step of all students with these gradients [students, count]. */
 static void step(struct vectors *v, const struct optimizer *optimizer, const float *gradients)
 {
     struct error err = {0};
@@ -120,7 +120,7 @@ struct outcome {
     double norm[STUDENTS];
 };
 
-/* All steps of a case. rates: see vectors_init. */
+/* Makes all steps of a case. rates: see vectors_init. */
 static void train(const char *backend, const struct optimizer_case *c, int students, const double *rates,
                   struct outcome *out)
 {
@@ -161,7 +161,7 @@ static void steps_equal_pytorchs(void **state)
     }
 }
 
-/* Students with other learning rates, side by side and alone. */
+/* Students with different learning rates, side by side and alone. */
 static void students_do_not_mix(void **state)
 {
     static const double rates[STUDENTS] = {1, 0.5, 3};
@@ -181,7 +181,7 @@ static void students_do_not_mix(void **state)
 
 static float large[3][5][LARGE]; /* [run][parameters, first, second, average, gradients] */
 
-/* A vector of many slices: one thread and three, and the bits of the CPU. */
+/* A vector of many slices: one thread and three give the same bits, those of the CPU. */
 static void large_vectors(void **state)
 {
     static const double rate = 1;

@@ -1,5 +1,5 @@
-/* The plan's structure: what becomes a step, where epilogues are attached, who finishes which gradient, where
- * gradients lie. That training by the plan is right is shown by test_kernels.c. */
+/* The structure of a plan: what becomes a step, where epilogues are attached, who finishes which gradient, and where
+ * gradients lie. test_kernels.c shows that training by a plan is right. */
 #include "shared/graph/plan.h"
 #include "shared/graph/plan_memory.h"
 #include "tests/helper_nets.h"
@@ -49,7 +49,7 @@ static void chain_is_fused(void **state)
     assert_int_equal(first->batch_norm, 0);
     assert_int_equal(first->activation, ACTIVATION_RELU);
     assert_int_equal(plan.node_tensor[3], plan.steps[0].output); /* the value of the ReLU */
-    assert_int_equal(plan.node_tensor[1], -1);                   /* the bare convolution is inside of the chain */
+    assert_int_equal(plan.node_tensor[1], -1);                   /* the bare convolution is inside the chain */
     /* the bias before a batch norm goes to the batch norm */
     assert_true(plan.steps[0].statistics && plan.steps[0].bias == PLAN_NONE);
     assert_int_equal(plan.batch_norms[0].layer_bias, plan.weight_offset[graph.nodes[1].bias]);
@@ -96,7 +96,7 @@ static void residual_gradients(void **state)
     graph_release(&graph);
 }
 
-/* A kept node stays visible, and the loss is the first that writes its gradient. */
+/* A retained node stays visible, and the loss is the first to write its gradient. */
 static void retained_nodes(void **state)
 {
     struct graph graph;
@@ -112,7 +112,7 @@ static void retained_nodes(void **state)
         for (int i = 0; i < plan.steps[s].input_count; i++)
             if (plan.steps[s].inputs[i].tensor == plan.node_tensor[stem])
                 assert_true(plan.steps[s].inputs[i].accumulate);
-    /* places of their own: no gradient of another tensor may lie there from the first moment of backward on */
+    /* memory of its own: no gradient of another tensor may lie there, from the first moment of backward on */
     for (int i = 0; i < 2; i++) {
         const struct plan_tensor *retained = &plan.tensors[plan.node_tensor[i ? conv : stem]];
         const size_t size = 4 * 8 * 6 * 6;
@@ -128,7 +128,7 @@ static void retained_nodes(void **state)
     graph_release(&graph);
 }
 
-/* A kept node that nothing else reads gets a raw tensor, as the logits do. */
+/* A retained node that nothing else reads gets a raw tensor, as the logits do. */
 static void kept_end(void **state)
 {
     struct graph graph;
@@ -173,7 +173,8 @@ static void concat_and_late_norm(void **state)
     graph_release(&graph);
 }
 
-/* Which of its three steps a convolution becomes; a pad before it, or after the last pixel, makes images larger. */
+/* Which of three step kinds a convolution becomes. Padding in a pad before it, or only after the last pixels, makes
+ * images larger. */
 static void kinds_of_convolutions(void **state)
 {
     struct graph graph;
@@ -290,7 +291,7 @@ static void what_cannot_be_trained(void **state)
     graph_release(&graph);
 }
 
-/* Random lifetimes: no two items share a place at the same time, and the buffer is much smaller than the sum. */
+/* Random lifetimes: no overlap in place and time, and no more memory than the sum. */
 static void memory_is_shared_safely(void **state)
 {
     enum { COUNT = 200 };

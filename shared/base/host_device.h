@@ -5,9 +5,14 @@
 
 #ifdef __CUDACC__
 #define HOST_DEVICE __host__ __device__
-#define HOST_DEVICE_UNROLL _Pragma("unroll")
 #else
 #define HOST_DEVICE
+#endif
+
+/* Before a loop: unrolls it in kernels. The host's compiler does not know the pragma. */
+#ifdef __CUDA_ARCH__
+#define HOST_DEVICE_UNROLL _Pragma("unroll")
+#else
 #define HOST_DEVICE_UNROLL
 #endif
 

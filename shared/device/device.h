@@ -93,8 +93,8 @@ struct device_ops {
     /* *idle: is all requested work done? Returns the error of work that failed. Never waits. */
     enum status (*idle)(struct device *device, bool *idle, struct error *err);
 
-    const struct capture_ops *capture; /* NULL if the device does everything at once: then the caller makes every step
-                                        * anew */
+    const struct capture_ops *capture; /* NULL if the device works at once: then the caller repeats the calls of every
+                                        * step */
     const struct image_ops *images;
 };
 

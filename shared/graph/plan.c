@@ -1,28 +1,11 @@
 /* plan_compile walks over the graph in order, makes a step per layer, and attaches batch norms and activations to
- * tensors as epilogues if that is possible. Then it decides which reader finishes which gradient, and where everything
- * lies. */
-#include "shared/graph/plan.h"
+ * tensors as epilogues if that is possible. plan_layout.c then decides which reader finishes which gradient, and where
+ * everything lies. */
+#include "shared/graph/plan_compile.h"
 
-#include "shared/graph/plan_memory.h"
 #include <string.h>
 
-enum { ALIGNMENT = 32 /* elements; every tensor begins at a multiple of it, so on a cache line */ };
-
-struct compiler {
-    struct plan *plan;
-    const struct graph *graph;
-    struct error *err;
-    int *readers;   /* [node_count] needed nodes that read the node's output; the graph's output has one more reader */
-    bool *needed;   /* [node_count] the node leads to the output or to a retained node */
-    bool *retained; /* [node_count] */
-    bool *attachable; /* [node_count] only one reader sees the value, so an epilogue may be attached to it */
-    int *maker;       /* [tensor capacity] the step that writes the tensor, -1 for the input */
-    bool *external;   /* [tensor capacity] a loss writes the tensor's gradient first */
-    bool *learns;     /* [tensor capacity] the tensor depends on a parameter */
-    bool *used;       /* [weight_count] */
-};
-
-static enum status refuse(const struct compiler *c, int node, const char *why)
+static enum status refuse(const struct plan_compiler *c, int node, const char *why)
 {
     const struct node *n = &c->graph->nodes[node];
     return error_set(c->err, STATUS_CONFIG, NULL, "node '%s' (%s) cannot be trained: %s", n->name, op_name(n->op), why);
@@ -38,7 +21,7 @@ static bool same_shape(struct shape a, struct shape b)
     return a.c == b.c && a.h == b.h && a.w == b.w;
 }
 
-static int add_tensor(struct compiler *c, int node, struct shape shape, int maker, bool learns)
+static int add_tensor(struct plan_compiler *c, int node, struct shape shape, int maker, bool learns)
 {
     int index = c->plan->tensor_count++;
     c->plan->tensors[index] = (struct plan_tensor){
@@ -50,7 +33,7 @@ static int add_tensor(struct compiler *c, int node, struct shape shape, int make
 }
 
 /* The offset of a weight in its vector. Every weight can be taken once. */
-static enum status take_weight(struct compiler *c, int node, int weight, size_t *offset)
+static enum status take_weight(struct plan_compiler *c, int node, int weight, size_t *offset)
 {
     *offset = PLAN_NONE;
     if (weight < 0)
@@ -63,7 +46,7 @@ static enum status take_weight(struct compiler *c, int node, int weight, size_t 
 }
 
 /* Appends a step that reads the tensors `inputs` and writes a new tensor of the given shape. */
-static enum status add_step(struct compiler *c, enum step_kind kind, int node, const int *inputs, int input_count,
+static enum status add_step(struct plan_compiler *c, enum step_kind kind, int node, const int *inputs, int input_count,
                             struct shape shape)
 {
     enum status status = STATUS_OK;
@@ -89,14 +72,14 @@ cleanup:
 }
 
 /* Makes a new raw tensor with the completed value of node `from`, under the name of `node`. */
-static enum status add_copy(struct compiler *c, int node, int from, struct shape shape)
+static enum status add_copy(struct plan_compiler *c, int node, int from, struct shape shape)
 {
     int tensor = c->plan->node_tensor[from];
     return add_step(c, STEP_COPY, node, &tensor, 1, shape);
 }
 
 /* The tensor of the node's only input, or a copy of it if no epilogue can be attached to it. */
-static enum status completable(struct compiler *c, int node, bool batch_norm, struct plan_tensor **out)
+static enum status completable(struct plan_compiler *c, int node, bool batch_norm, struct plan_tensor **out)
 {
     struct plan *plan = c->plan;
     int from = c->graph->nodes[node].inputs[0], index = plan->node_tensor[from];
@@ -116,7 +99,7 @@ static enum status completable(struct compiler *c, int node, bool batch_norm, st
     return STATUS_OK;
 }
 
-static enum status compile_batch_norm(struct compiler *c, int node)
+static enum status compile_batch_norm(struct plan_compiler *c, int node)
 {
     enum status status = STATUS_OK;
     struct plan *plan = c->plan;
@@ -141,7 +124,7 @@ cleanup:
     return status;
 }
 
-static enum status compile_activation(struct compiler *c, int node)
+static enum status compile_activation(struct plan_compiler *c, int node)
 {
     const struct node *n = &c->graph->nodes[node];
     struct plan_tensor *tensor;
@@ -155,7 +138,7 @@ static enum status compile_activation(struct compiler *c, int node)
 }
 
 /* The value of the node is that of its input. */
-static void compile_alias(struct compiler *c, int node)
+static void compile_alias(struct plan_compiler *c, int node)
 {
     int from = c->graph->nodes[node].inputs[0];
     c->plan->node_tensor[node] = c->plan->node_tensor[from];
@@ -163,7 +146,7 @@ static void compile_alias(struct compiler *c, int node)
 }
 
 /* Do only linear layers see the order of the node's features? */
-static bool order_is_free(const struct compiler *c, int node)
+static bool order_is_free(const struct plan_compiler *c, int node)
 {
     if (c->retained[node] || node == c->graph->output)
         return false;
@@ -177,7 +160,7 @@ static bool order_is_free(const struct compiler *c, int node)
     return true;
 }
 
-static enum status compile_flatten(struct compiler *c, int node)
+static enum status compile_flatten(struct plan_compiler *c, int node)
 {
     const struct node *n = &c->graph->nodes[node];
     struct shape from = c->plan->tensors[c->plan->node_tensor[n->inputs[0]]].shape;
@@ -188,7 +171,7 @@ static enum status compile_flatten(struct compiler *c, int node)
 }
 
 /* A pad becomes part of the convolutions that read it. */
-static enum status compile_pad(struct compiler *c, int node)
+static enum status compile_pad(struct plan_compiler *c, int node)
 {
     bool foldable = !c->retained[node] && node != c->graph->output;
     for (int i = node + 1; i < c->graph->node_count; i++)
@@ -208,7 +191,7 @@ static bool is_pointwise(const struct node *n, const struct plan_step *step, str
            step->pad_top == 0 && step->pad_left == 0 && in.h == n->shape.h && in.w == n->shape.w;
 }
 
-static enum status compile_convolution(struct compiler *c, int node, const int *inputs)
+static enum status compile_convolution(struct plan_compiler *c, int node, const int *inputs)
 {
     const struct node *n = &c->graph->nodes[node], *before = &c->graph->nodes[n->inputs[0]];
     enum status status = add_step(c, STEP_CONV, node, inputs, 1, n->shape);
@@ -226,7 +209,7 @@ static enum status compile_convolution(struct compiler *c, int node, const int *
     return STATUS_OK;
 }
 
-static enum status compile_node(struct compiler *c, int node)
+static enum status compile_node(struct plan_compiler *c, int node)
 {
     const struct node *n = &c->graph->nodes[node];
     int inputs[NODE_MAX_INPUTS];
@@ -274,7 +257,7 @@ static enum status compile_node(struct compiler *c, int node)
 }
 
 /* The output and values that only a loss reads must be raw tensors, because no step would finish their gradient. */
-static enum status compile_ends(struct compiler *c)
+static enum status compile_ends(struct plan_compiler *c)
 {
     enum status status = STATUS_OK;
     const struct graph *graph = c->graph;
@@ -303,69 +286,6 @@ cleanup:
     return status;
 }
 
-/* Sets accumulate and finish of every reader, in the order in which they run backward. */
-static enum status order_gradients(struct compiler *c)
-{
-    struct plan *plan = c->plan;
-    struct plan_input **last = arena_alloc(&plan->arena, (size_t)plan->tensor_count, sizeof(struct plan_input *));
-    if (!last)
-        return error_no_memory(c->err, (size_t)plan->tensor_count * sizeof *last, "a plan");
-    for (int s = plan->step_count - 1; s >= 0; s--)
-        for (int i = 0; i < plan->steps[s].input_count; i++) {
-            struct plan_input *input = &plan->steps[s].inputs[i];
-            input->accumulate = last[input->tensor] != NULL || c->external[input->tensor];
-            last[input->tensor] = input;
-        }
-    for (int t = 0; t < plan->tensor_count; t++)
-        if (last[t])
-            last[t]->finish = true;
-    return STATUS_OK;
-}
-
-/* Elements of a tensor for the whole batch; the output's are always as wide as floats. */
-static size_t tensor_elements(const struct plan *plan, int tensor)
-{
-    struct shape s = plan->tensors[tensor].shape;
-    size_t count = size_mul(size_mul((size_t)s.c, (size_t)s.h), size_mul((size_t)s.w, (size_t)plan->batch));
-    if (tensor == plan->output)
-        count = size_mul(count, sizeof(float) / dtype_size(plan->dtype));
-    return count > SIZE_MAX / 64 ? SIZE_MAX / 64 : (count + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-}
-
-/* Each tensor's values have memory of their own, because backward needs them all. Gradients live from the first reader
- * that writes them to the step that made the tensor. */
-static enum status place_tensors(struct compiler *c)
-{
-    enum status status = STATUS_OK;
-    struct plan *plan = c->plan;
-    struct lifetime *lives = arena_alloc(&plan->arena, (size_t)plan->tensor_count, sizeof *lives);
-    if (!lives)
-        return error_no_memory(c->err, (size_t)plan->tensor_count * sizeof *lives, "a plan");
-    for (int t = 0; t < plan->tensor_count; t++) {
-        size_t elements = tensor_elements(plan, t);
-        if (elements >= SIZE_MAX / 64 - plan->value_count)
-            return error_no_memory(c->err, SIZE_MAX, "activations: use a smaller batch");
-        plan->tensors[t].value = plan->value_count;
-        plan->value_count += elements;
-        lives[t].size = c->learns[t] ? elements : 0;
-        lives[t].first = lives[t].last = c->maker[t];
-        if (c->external[t])
-            lives[t].last = plan->step_count;
-    }
-    for (int s = 0; s < plan->step_count; s++)
-        for (int i = 0; i < plan->steps[s].input_count; i++) {
-            struct lifetime *life = &lives[plan->steps[s].inputs[i].tensor];
-            life->last = life->last > s ? life->last : s;
-        }
-    TRY(plan_memory(lives, plan->tensor_count, ALIGNMENT, &plan->gradient_count, c->err));
-    for (int t = 0; t < plan->tensor_count; t++)
-        plan->tensors[t].gradient = c->learns[t] ? lives[t].offset : PLAN_NONE;
-    plan->value_count += ALIGNMENT; /* vectors may read a little beyond the last tensor */
-    plan->gradient_count += ALIGNMENT;
-cleanup:
-    return status;
-}
-
 static void place_weights(struct plan *plan, const struct graph *graph)
 {
     for (int i = 0; i < graph->weight_count; i++) {
@@ -376,7 +296,7 @@ static void place_weights(struct plan *plan, const struct graph *graph)
 }
 
 /* Finds out which nodes are needed, how many readers they have, and whose value only one reader sees. */
-static void survey(struct compiler *c, const struct plan_options *options)
+static void survey(struct plan_compiler *c, const struct plan_options *options)
 {
     const struct graph *graph = c->graph;
     for (int i = 0; i < options->retained_count; i++)
@@ -391,7 +311,7 @@ static void survey(struct compiler *c, const struct plan_options *options)
     }
 }
 
-static enum status allocate(struct compiler *c, struct arena *scratch)
+static enum status allocate(struct plan_compiler *c, struct arena *scratch)
 {
     struct plan *plan = c->plan;
     size_t nodes = (size_t)c->graph->node_count, weights = (size_t)c->graph->weight_count + 1;
@@ -423,7 +343,7 @@ enum status plan_compile(struct plan *plan, const struct graph *graph, const str
 {
     enum status status = STATUS_OK;
     struct arena scratch = {0};
-    struct compiler c = {.plan = plan, .graph = graph, .err = err};
+    struct plan_compiler c = {.plan = plan, .graph = graph, .err = err};
     *plan = (struct plan){.graph = graph, .batch = options->batch, .dtype = options->dtype, .input = -1, .output = -1};
     if (graph->input < 0 || graph->output < 0 || options->batch < 1)
         return error_set(err, STATUS_CONFIG, NULL, "a network needs an input, an output and a batch of at least 1");
@@ -434,8 +354,8 @@ enum status plan_compile(struct plan *plan, const struct graph *graph, const str
         if (c.needed[node])
             TRY(compile_node(&c, node));
     TRY(compile_ends(&c));
-    TRY(order_gradients(&c));
-    TRY(place_tensors(&c));
+    TRY(plan_order_gradients(&c));
+    TRY(plan_place_tensors(&c));
 cleanup:
     arena_release(&scratch);
     if (status != STATUS_OK)
