@@ -289,6 +289,14 @@ static void what_cannot_be_trained(void **state)
     net_linear(&graph, at, 4, true);
     refuses(&graph, "shared");
     graph_release(&graph);
+
+    graph_init(&graph); /* a constant factor is not a parameter: it must not be read as one */
+    at = net_input(&graph, 3, 4, 4);
+    at = net_conv(&graph, at, (struct net_window){.out = 3});
+    graph.weights[graph.nodes[at].weight].trained = false;
+    net_linear(&graph, at, 4, true);
+    refuses(&graph, "constants");
+    graph_release(&graph);
 }
 
 /* Random lifetimes: no overlap in place and time, and no more memory than the sum. */

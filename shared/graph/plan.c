@@ -32,14 +32,20 @@ static int add_tensor(struct plan_compiler *c, int node, struct shape shape, int
     return index;
 }
 
-/* The offset of a weight in its vector. Every weight can be taken once. */
-static enum status take_weight(struct plan_compiler *c, int node, int weight, size_t *offset)
+/* The offset of a weight in the vector that its reader looks into: of parameters if it is trained, of running statistics
+ * if not. A constant of the network is in neither, so that reading it as a parameter would read another weight. Every
+ * weight can be taken once. */
+static enum status take_weight(struct plan_compiler *c, int node, int weight, bool trained, size_t *offset)
 {
     *offset = PLAN_NONE;
     if (weight < 0)
         return STATUS_OK;
     if (c->used[weight])
         return refuse(c, node, "its weights are shared with another layer");
+    if (c->graph->weights[weight].trained != trained)
+        return refuse(c, node,
+                      "it multiplies by or adds constants: fold them into the weights of the next layer, or write "
+                      "them as a layer with weights of its own");
     c->used[weight] = true;
     *offset = c->plan->weight_offset[weight];
     return STATUS_OK;
@@ -63,8 +69,8 @@ static enum status add_step(struct plan_compiler *c, enum step_kind kind, int no
         step.inputs[i].tensor = inputs[i];
         learns = learns || c->learns[inputs[i]];
     }
-    TRY(take_weight(c, node, weighted ? n->weight : -1, &step.weight));
-    TRY(take_weight(c, node, weighted ? n->bias : -1, &step.bias));
+    TRY(take_weight(c, node, weighted ? n->weight : -1, true, &step.weight));
+    TRY(take_weight(c, node, weighted ? n->bias : -1, true, &step.bias));
     step.output = add_tensor(c, node, shape, plan->step_count, learns);
     plan->steps[plan->step_count++] = step;
 cleanup:
@@ -108,10 +114,10 @@ static enum status compile_batch_norm(struct plan_compiler *c, int node)
     struct plan_tensor *tensor;
     TRY(completable(c, node, true, &tensor));
     struct plan_step *maker = &plan->steps[c->maker[plan->node_tensor[node]]];
-    TRY(take_weight(c, node, n->weight, &norm.weight));
-    TRY(take_weight(c, node, n->bias, &norm.bias));
-    TRY(take_weight(c, node, n->running_mean, &norm.running_mean));
-    TRY(take_weight(c, node, n->running_var, &norm.running_var));
+    TRY(take_weight(c, node, n->weight, true, &norm.weight));
+    TRY(take_weight(c, node, n->bias, true, &norm.bias));
+    TRY(take_weight(c, node, n->running_mean, false, &norm.running_mean));
+    TRY(take_weight(c, node, n->running_var, false, &norm.running_var));
     norm.layer_bias = maker->bias;
     maker->bias = PLAN_NONE;
     maker->statistics = true;
