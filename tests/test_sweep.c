@@ -243,6 +243,18 @@ static void refuses_bad_sweeps(void **state)
     expect(0, "2 runs", shell(SWEEP "--grid 'loss=ce,kd(T=2)' --parallel 4 --out mixed", program));
 }
 
+/* What a cell says counts, whatever its neighbours say: an order of its own, and losses that only look alike. */
+static void cells_have_their_own_order_and_losses(void **state)
+{
+    (void)state;
+    expect(0, "2 runs", shell(SWEEP "--grid order-seed=3,4 --out orders", program));
+    expect(0, "",
+           shell("%s fit --cache cache --student tiny.net --batch 16 --quiet --epochs 3 --order-seed 4 --out order4",
+                 program));
+    same_run("order4", "orders/runs/0002_order-seed=4");
+    expect(0, "2 runs", shell(SWEEP "--grid 'loss=ce + rkd_distance,ce + dm' --parallel 2 --out alike", program));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -252,6 +264,7 @@ int main(void)
         cmocka_unit_test(spelling_does_not_matter),
         cmocka_unit_test(side_by_side_changes_nothing),
         cmocka_unit_test(cells_have_their_own_size),
+        cmocka_unit_test(cells_have_their_own_order_and_losses),
         cmocka_unit_test(patience_is_each_runs_own),
         cmocka_unit_test(killed_and_resumed),
         cmocka_unit_test(refuses_bad_sweeps),

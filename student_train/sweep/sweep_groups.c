@@ -37,7 +37,8 @@ enum status sweep_cell_options(struct sweep *sweep, int cell, struct fit_options
             value = sweep->folders[cell];
         else if (strcmp(name, "name") == 0 && !value)
             value = arena_printf(arena, "%s", strrchr(sweep->folders[cell], '/') + 1);
-        else if (strcmp(name, "order-seed") == 0 && sweep->options.order_seed < 0)
+        else if (strcmp(name, "order-seed") == 0 && sweep->options.order_seed < 0 &&
+                 !grid_option(&sweep->grid, cell, name))
             value = arena_printf(arena, "%llu", (unsigned long long)sweep->options.seed % 2000000000);
         if (!value)
             continue;
@@ -55,11 +56,8 @@ cleanup:
 /* Two runs may differ only in what struct trainer_student has for each student. */
 static bool side_by_side(const struct fit_run *a, const struct fit_run *b)
 {
-    bool same = fit_options_side_by_side(&a->options, &b->options) &&
-                strcmp(a->student.digest, b->student.digest) == 0 && a->loss.count == b->loss.count;
-    for (int i = 0; same && i < a->loss.count; i++)
-        same = a->loss.terms[i].kind == b->loss.terms[i].kind;
-    return same;
+    return fit_options_side_by_side(&a->options, &b->options) && strcmp(a->student.digest, b->student.digest) == 0 &&
+           loss_expression_alike(&a->loss, &b->loss);
 }
 
 struct group {
