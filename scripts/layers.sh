@@ -103,7 +103,7 @@ done < <(xargs -P "$(nproc)" -I{} sh -c "${CC:-cc} $flags -fsyntax-only -x c {} 
 kernel_flags="-x c++ -std=gnu++17 -I$shim -I. -I${BUILD:-build}/generated -fsyntax-only"
 while IFS= read -r file; do
     [ -z "$file" ] || complain "$file" "does not compile alone: $(${CXX:-g++} $kernel_flags "$file" 2>&1 | grep -m1 error)"
-done < <(find shared -name '*.cuh' 2>/dev/null | xargs -P "$(nproc)" -I{} sh -c "${CXX:-g++} $kernel_flags {} 2>/dev/null || echo {}" | sort)
+done < <(find shared -name '*.cuh' -print0 2>/dev/null | xargs -0 -P "$(nproc)" -I{} sh -c "${CXX:-g++} $kernel_flags {} 2>/dev/null || echo {}" | sort)
 
 files=$(find shared formats teacher_dump student_train -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' 2>/dev/null | wc -l)
 echo "layers: $files files, $violations violations"

@@ -1,6 +1,7 @@
 /* The two stages between stored images and a teacher's answers: prepare images (decode, resize, build the pyramid), and
  * run the teacher on a batch of their views, which its device renders. A batch may hold views of several samples, and
- * several batches may be in flight, each in a buffer of the engine. Results do not depend on the batch size or on threads. */
+ * several batches may be in flight, each in a buffer of the engine. Results do not depend on the batch size or on
+ * threads. */
 #ifndef TEACHER_DUMP_VIEW_BATCH_H
 #define TEACHER_DUMP_VIEW_BATCH_H
 

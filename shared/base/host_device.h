@@ -1,5 +1,5 @@
-/* Formulas that the host and kernels share are written once, as `static inline HOST_DEVICE` functions of a header that C
- * and CUDA sources include. */
+/* Formulas that the host and kernels share are written once, as `static inline HOST_DEVICE` functions of a header that
+ * C and CUDA sources include. */
 #ifndef SHARED_BASE_HOST_DEVICE_H
 #define SHARED_BASE_HOST_DEVICE_H
 

@@ -32,9 +32,9 @@ static int add_tensor(struct plan_compiler *c, int node, struct shape shape, int
     return index;
 }
 
-/* The offset of a weight in the vector that its reader looks into: of parameters if it is trained, of running statistics
- * if not. A constant of the network is in neither, so that reading it as a parameter would read another weight. Every
- * weight can be taken once. */
+/* The offset of a weight in the vector that its reader looks into: of parameters if it is trained, of running
+ * statistics if not. A constant of the network is in neither, so that reading it as a parameter would read another
+ * weight. Every weight can be taken once. */
 static enum status take_weight(struct plan_compiler *c, int node, int weight, bool trained, size_t *offset)
 {
     *offset = PLAN_NONE;

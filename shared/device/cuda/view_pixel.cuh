@@ -1,4 +1,5 @@
-/* One pixel of a view, in the integer arithmetic of shared/augment/view.h: geometry, colours, erased rectangles, mixing. */
+/* One pixel of a view, in the integer arithmetic of shared/augment/view.h: geometry, colours, erased rectangles,
+ * mixing. */
 #ifndef SHARED_DEVICE_CUDA_VIEW_PIXEL_CUH
 #define SHARED_DEVICE_CUDA_VIEW_PIXEL_CUH
 

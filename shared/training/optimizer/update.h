@@ -1,5 +1,5 @@
-/* What an optimiser step does to one parameter, in float as torch.optim: the same operations in the same order on the CPU
- * and in kernels, none of them contracted to a fused multiply-add. */
+/* What an optimiser step does to one parameter, in float as torch.optim: the same operations in the same order on the
+ * CPU and in kernels, none of them contracted to a fused multiply-add. */
 #ifndef SHARED_TRAINING_OPTIMIZER_UPDATE_H
 #define SHARED_TRAINING_OPTIMIZER_UPDATE_H
 
