@@ -136,6 +136,20 @@ void engine_combinations(engine_check *check)
     build_release(&builder);
 }
 
+/* Multilayer perceptrons: the first layer reads the caller's memory itself, in another shape. */
+void engine_perceptrons(engine_check *check)
+{
+    static const struct shape inputs[] = {{1, 6, 5}, {3, 6, 5}, {1, 28, 28}, {7, 1, 1}, {1, 1, 1}};
+    for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++) {
+        struct graph_builder builder;
+        build_init(&builder, i, inputs[i].c, inputs[i].h, inputs[i].w);
+        const int flat = inputs[i].h > 1 ? build_op1(&builder, OP_FLATTEN, 0) : 0;
+        build_linear(&builder, build_relu(&builder, build_linear(&builder, flat, 16)), 4);
+        check(&builder);
+        build_release(&builder);
+    }
+}
+
 void engine_residuals(engine_check *check)
 {
     struct graph_builder builder;

@@ -13,6 +13,7 @@ void engine_pools(engine_check *check);
 /* Each activation on the input, and fused into a convolution, an add, a batch norm and a linear layer. */
 void engine_activations(engine_check *check);
 void engine_combinations(engine_check *check);
+void engine_perceptrons(engine_check *check);
 /* The ways in which an add in place could go wrong: its other input is read later, is the layer's own input, is the
  * caller's memory, or has another layout. */
 void engine_residuals(engine_check *check);

@@ -253,6 +253,12 @@ static void combinations(void **state)
     engine_combinations(check_network);
 }
 
+static void perceptrons(void **state)
+{
+    (void)state;
+    engine_perceptrons(check_network);
+}
+
 static void check_every_node(struct graph_builder *builder)
 {
     check_network(builder);
@@ -382,19 +388,13 @@ static void library_is_missing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(convolutions),
-        cmocka_unit_test(pools),
-        cmocka_unit_test(all_activations),
-        cmocka_unit_test(combinations),
-        cmocka_unit_test(residuals),
-        cmocka_unit_test(random_graphs),
-        cmocka_unit_test(mobilenet_v2),
-        cmocka_unit_test(resnet18),
-        cmocka_unit_test(independent_of_threads_and_batch),
-        cmocka_unit_test(renders_views),
-        cmocka_unit_test(stays_in_its_outputs),
-        cmocka_unit_test(refuses),
-        cmocka_unit_test(library_is_missing),
+        cmocka_unit_test(convolutions),    cmocka_unit_test(pools),
+        cmocka_unit_test(all_activations), cmocka_unit_test(combinations),
+        cmocka_unit_test(perceptrons),     cmocka_unit_test(residuals),
+        cmocka_unit_test(random_graphs),   cmocka_unit_test(mobilenet_v2),
+        cmocka_unit_test(resnet18),        cmocka_unit_test(independent_of_threads_and_batch),
+        cmocka_unit_test(renders_views),   cmocka_unit_test(stays_in_its_outputs),
+        cmocka_unit_test(refuses),         cmocka_unit_test(library_is_missing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

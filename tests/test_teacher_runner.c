@@ -301,6 +301,12 @@ static void combinations(void **state)
     FOR_EVERY_PRECISION engine_combinations(check_network);
 }
 
+static void perceptrons(void **state)
+{
+    (void)state;
+    FOR_EVERY_PRECISION engine_perceptrons(check_network);
+}
+
 static void residuals(void **state)
 {
     (void)state;
@@ -400,10 +406,9 @@ static void refuses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(convolutions),    cmocka_unit_test(pools),
-        cmocka_unit_test(all_activations), cmocka_unit_test(combinations),
-        cmocka_unit_test(residuals),       cmocka_unit_test(random_graphs),
-        cmocka_unit_test(networks),        cmocka_unit_test(independent_of_neighbours),
+        cmocka_unit_test(convolutions),  cmocka_unit_test(pools),       cmocka_unit_test(all_activations),
+        cmocka_unit_test(combinations),  cmocka_unit_test(perceptrons), cmocka_unit_test(residuals),
+        cmocka_unit_test(random_graphs), cmocka_unit_test(networks),    cmocka_unit_test(independent_of_neighbours),
         cmocka_unit_test(refuses),
     };
     static const struct {

@@ -163,6 +163,18 @@ static enum status run_steps(const struct onednn_plan *plan, const struct onednn
     return onednn_status(dnnl_stream_wait(worker->stream), "stream", err);
 }
 
+/* The caller's memory becomes the storage of a tensor, and of all that are views of it: a flattened input, say. */
+static enum status set_memory(const struct onednn_plan *plan, const struct onednn_worker *worker, int tensor,
+                              void *data, const char *what, struct error *err)
+{
+    enum status status = STATUS_OK;
+    for (int i = 0; i < plan->tensor_count; i++)
+        if (plan->tensors[i].storage == plan->tensors[tensor].storage)
+            TRY(onednn_status(dnnl_memory_set_data_handle(worker->memories[i], data), what, err));
+cleanup:
+    return status;
+}
+
 static enum status engine_run(struct onednn_engine *engine, int index, const float *input, float *const *outputs,
                               struct error *err)
 {
@@ -171,11 +183,9 @@ static enum status engine_run(struct onednn_engine *engine, int index, const flo
     int openmp_threads = omp_get_max_threads();
     omp_set_num_threads(1); /* a setting of this thread only */
     /* The cast drops const because oneDNN has no read-only memory. No step writes to the input. */
-    TRY(onednn_status(dnnl_memory_set_data_handle(worker->memories[engine->input], (void *)(uintptr_t)input), "input",
-                      err));
+    TRY(set_memory(&engine->plan, worker, engine->input, (void *)(uintptr_t)input, "input", err));
     for (int i = 0; i < engine->output_count; i++)
-        TRY(onednn_status(dnnl_memory_set_data_handle(worker->memories[engine->outputs[i]], outputs[i]), "output",
-                          err));
+        TRY(set_memory(&engine->plan, worker, engine->outputs[i], outputs[i], "output", err));
     TRY(run_steps(&engine->plan, worker, err));
 cleanup:
     omp_set_num_threads(openmp_threads);
