@@ -132,6 +132,7 @@ void engine_combinations(engine_check *check)
     e = build_linear(&builder, build_op1(&builder, OP_FLATTEN, e), 13);
     e = build_linear(&builder, build_op1(&builder, OP_DROPOUT, build_relu(&builder, e)), 6);
     build_op1(&builder, OP_SOFTMAX, e);
+    build_op1(&builder, OP_LOG_SOFTMAX, e);
     check(&builder);
     build_release(&builder);
 }

@@ -213,11 +213,13 @@ static void put_expression(const struct student_script *script, const struct nod
     case OP_GLOBAL_AVERAGE_POOL:
     case OP_FLATTEN:
     case OP_SOFTMAX:
+    case OP_LOG_SOFTMAX:
     case OP_INPUT:
     case OP_COUNT:
         put_input(script, node, 0);
         fputs(node->op == OP_GLOBAL_AVERAGE_POOL ? ".mean((2, 3), keepdim=True)"
               : node->op == OP_FLATTEN           ? ".flatten(1)"
+              : node->op == OP_LOG_SOFTMAX       ? ".log_softmax(1)"
                                                  : ".softmax(1)",
               script->out);
     }

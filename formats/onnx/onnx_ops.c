@@ -65,9 +65,10 @@ cleanup:
     return status;
 }
 
+/* Softmax and LogSoftmax */
 static enum status read_softmax(struct onnx_reader *reader)
 {
-    struct node node = node_default(OP_SOFTMAX);
+    struct node node = node_default(reader->op->op_type[0] == 'L' ? OP_LOG_SOFTMAX : OP_SOFTMAX);
     const struct onnx_value *value;
     enum status status = onnx_node_input(reader, 0, &value);
     if (status != STATUS_OK)
@@ -270,6 +271,7 @@ static const struct {
     {"Less", onnx_fold_binary, NULL},
     {"LessOrEqual", onnx_fold_binary, NULL},
     {"Log", onnx_fold_unary, NULL},
+    {"LogSoftmax", NULL, read_softmax},
     {"MatMul", NULL, onnx_read_matmul},
     {"Max", onnx_fold_binary, NULL},
     {"MaxPool", NULL, read_max_pool},

@@ -63,6 +63,7 @@ static const char *operator_of(const struct node *node)
         [OP_DROPOUT] = "Dropout",
         [OP_PAD] = "Pad",
         [OP_SOFTMAX] = "Softmax",
+        [OP_LOG_SOFTMAX] = "LogSoftmax",
     };
     if (node->op == OP_ACTIVATION)
         return activation_operator(node->activation);
@@ -124,6 +125,7 @@ static void set_attributes(struct onnx_writer *writer, Onnx__NodeProto *out, con
     case OP_CONCAT:
     case OP_FLATTEN:
     case OP_SOFTMAX:
+    case OP_LOG_SOFTMAX:
         onnx_writer_set_int(writer, out, "axis", 1);
         break;
     case OP_LINEAR:

@@ -6,9 +6,9 @@
 #include <string.h>
 
 static const char *const op_names[OP_COUNT] = {
-    "input",   "conv",     "batch_norm", "activation", "max_pool", "average_pool", "global_average_pool",
-    "add",     "multiply", "concat",     "flatten",    "linear",   "dropout",      "pad",
-    "softmax",
+    "input",   "conv",        "batch_norm", "activation", "max_pool", "average_pool", "global_average_pool",
+    "add",     "multiply",    "concat",     "flatten",    "linear",   "dropout",      "pad",
+    "softmax", "log_softmax",
 };
 static const char *const activation_names[ACTIVATION_COUNT] = {
     "none", "relu", "leaky_relu", "clip", "hard_sigmoid", "hard_swish", "sigmoid",

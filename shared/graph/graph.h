@@ -33,6 +33,7 @@ enum op {
     OP_DROPOUT,             /* identity in inference */
     OP_PAD,                 /* zeros around height and width */
     OP_SOFTMAX,             /* over channels; inference only (teacher_dump refuses teachers that give probabilities) */
+    OP_LOG_SOFTMAX,         /* over channels; inference only. Log-probabilities are logits up to a shift */
     OP_COUNT
 };
 

@@ -151,7 +151,8 @@ static double softmax_at(const struct node_run *run, int c, int y, int x)
         maximum = fmax(maximum, run->in[0][at(in, k, y, x)]);
     for (int k = 0; k < in.c; k++)
         sum += exp(run->in[0][at(in, k, y, x)] - maximum);
-    return exp(run->in[0][at(in, c, y, x)] - maximum) / sum;
+    const double z = run->in[0][at(in, c, y, x)] - maximum;
+    return run->node->op == OP_LOG_SOFTMAX ? z - log(sum) : exp(z) / sum;
 }
 
 static double value_at(const struct node_run *run, int c, int y, int x)
@@ -181,6 +182,7 @@ static double value_at(const struct node_run *run, int c, int y, int x)
     case OP_PAD:
         return pad_at(run, c, y, x);
     case OP_SOFTMAX:
+    case OP_LOG_SOFTMAX:
         return softmax_at(run, c, y, x);
     case OP_INPUT:
     case OP_FLATTEN:

@@ -256,6 +256,7 @@ static enum status compile_node(struct plan_compiler *c, int node)
         return compile_pad(c, node);
     case OP_MULTIPLY:
     case OP_SOFTMAX:
+    case OP_LOG_SOFTMAX:
     case OP_COUNT:
         break;
     }

@@ -164,6 +164,8 @@ static enum status emit_step(struct emission *e, struct error *err)
         return emit_simple(e, TEACHER_FLATTEN, err);
     case OP_SOFTMAX:
         return emit_simple(e, TEACHER_SOFTMAX, err);
+    case OP_LOG_SOFTMAX:
+        return emit_simple(e, TEACHER_LOG_SOFTMAX, err);
     default:
         return error_set(err, STATUS_BAD_DATA, NULL, "node '%s' (%s) is not supported by the CUDA engine", node->name,
                          op_name(node->op));

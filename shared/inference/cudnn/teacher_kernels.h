@@ -55,9 +55,10 @@ cudaError_t teacher_pad(enum dtype type, const void *x, void *y, int n, struct s
 cudaError_t teacher_flatten(enum dtype type, const void *x, int x_channels, void *y, int y_channels, int n,
                             struct shape in, cudaStream_t stream);
 
-/* Softmax over the first `used` channels of every position; the others become 0. x, y [positions, channels]. */
-cudaError_t teacher_softmax(enum dtype type, const void *x, void *y, size_t positions, int used, int channels,
-                            cudaStream_t stream);
+/* Softmax, or its logarithm, over the first `used` channels of every position; the others become 0. x, y [positions,
+ * channels]. */
+cudaError_t teacher_softmax(enum dtype type, bool logarithm, const void *x, void *y, size_t positions, int used,
+                            int channels, cudaStream_t stream);
 
 /* The operands of a convolution; bias and addend may be NULL. */
 struct conv_operands {

@@ -36,6 +36,7 @@ enum teacher_step_kind {
     TEACHER_PAD,
     TEACHER_FLATTEN,
     TEACHER_SOFTMAX,
+    TEACHER_LOG_SOFTMAX,
 };
 
 struct teacher_step {

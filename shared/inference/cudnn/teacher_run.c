@@ -130,7 +130,9 @@ static cudaError_t run_kernel(const struct run *run, const struct teacher_step *
     case TEACHER_FLATTEN:
         return teacher_flatten(y->type, from, x->channels, to, y->channels, n, x->shape, run->stream);
     case TEACHER_SOFTMAX:
-        return teacher_softmax(y->type, from, to, positions_of(run->plan, y), y->shape.c, y->channels, run->stream);
+    case TEACHER_LOG_SOFTMAX:
+        return teacher_softmax(y->type, step->kind == TEACHER_LOG_SOFTMAX, from, to, positions_of(run->plan, y),
+                               y->shape.c, y->channels, run->stream);
     default:
         return run_own_conv(run, step, operands);
     }

@@ -1,4 +1,4 @@
-/* Softmax over the channels of every position.
+/* Softmax, or its logarithm, over the channels of every position.
  *
  * One warp per position, lanes stride over the channels; three passes (maximum, sum, result), the second and third from
  * the caches. Sums have one order: lanes first, then the shuffle tree. Bytes: x and y once, which is the minimum. */
@@ -20,7 +20,8 @@ static __device__ float warp_sum(float value)
     return value;
 }
 
-template <typename T> __global__ static void softmax(const T *x, T *y, size_t positions, int used, int channels)
+template <typename T>
+__global__ static void softmax(bool logarithm, const T *x, T *y, size_t positions, int used, int channels)
 {
     size_t position = thread_index() / LANES;
     int lane = (int)(threadIdx.x % LANES);
@@ -35,14 +36,17 @@ template <typename T> __global__ static void softmax(const T *x, T *y, size_t po
     for (int c = lane; c < used; c += LANES)
         sum += expf(load(&from[c]) - maximum);
     sum = warp_sum(sum);
-    for (int c = lane; c < channels; c += LANES)
-        store(&to[c], c < used ? expf(load(&from[c]) - maximum) / sum : 0);
+    const float log_sum = logf(sum);
+    for (int c = lane; c < channels; c += LANES) {
+        const float z = c < used ? load(&from[c]) - maximum : 0;
+        store(&to[c], c >= used ? 0 : logarithm ? z - log_sum : expf(z) / sum);
+    }
 }
 
-cudaError_t teacher_softmax(enum dtype type, const void *x, void *y, size_t positions, int used, int channels,
-                            cudaStream_t stream)
+cudaError_t teacher_softmax(enum dtype type, bool logarithm, const void *x, void *y, size_t positions, int used,
+                            int channels, cudaStream_t stream)
 {
-    FOR_DTYPE(type, LAUNCH((softmax<T>), blocks_for(positions * LANES), BLOCK_THREADS, 0, stream, (const T *)x, (T *)y,
-                           positions, used, channels))
+    FOR_DTYPE(type, LAUNCH((softmax<T>), blocks_for(positions * LANES), BLOCK_THREADS, 0, stream, logarithm,
+                           (const T *)x, (T *)y, positions, used, channels))
     return cudaGetLastError();
 }

@@ -169,14 +169,18 @@ cleanup:
     return status;
 }
 
+/* OP_SOFTMAX and OP_LOG_SOFTMAX */
 static enum status softmax(const struct onednn_layers *layers, const struct node *node, int *value, struct error *err)
 {
     enum status status = STATUS_OK;
     const char *name = node->name;
     dnnl_primitive_desc_t descriptor;
-    dnnl_softmax_desc_t operation;
+    dnnl_softmax_desc_t operation; /* dnnl_logsoftmax_desc_t is the same type */
     int source = onednn_input(layers, node, 0);
-    ONEDNN(dnnl_softmax_forward_desc_init(&operation, dnnl_forward_inference, onednn_md(layers, source), 1));
+    if (node->op == OP_LOG_SOFTMAX)
+        ONEDNN(dnnl_logsoftmax_forward_desc_init(&operation, dnnl_forward_inference, onednn_md(layers, source), 1));
+    else
+        ONEDNN(dnnl_softmax_forward_desc_init(&operation, dnnl_forward_inference, onednn_md(layers, source), 1));
     TRY(onednn_describe(layers, name, &operation, NULL, &descriptor, err));
     TRY(onednn_add_operation(layers, name, descriptor, source, NOT_A_TENSOR, NOT_A_TENSOR, NULL, value, err));
 cleanup:
@@ -207,6 +211,7 @@ enum status onednn_add_op(const struct onednn_layers *layers, const struct node 
         return pad(layers, node, onednn_input(layers, node, 0), layers->graph->nodes[node->inputs[0]].shape, value,
                    err);
     case OP_SOFTMAX:
+    case OP_LOG_SOFTMAX:
         return softmax(layers, node, value, err);
     default:
         return error_set(err, STATUS_BAD_DATA, NULL, "node '%s' (%s) is not supported by the CPU engine", node->name,
