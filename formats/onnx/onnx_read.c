@@ -176,7 +176,7 @@ static enum status read_input(struct onnx_reader *reader, const Onnx__ValueInfoP
         h = h > 0 ? h : reader->options.height;
         w = w > 0 ? w : reader->options.width;
         if (h <= 0 || w <= 0)
-            return bad_input(reader, name, "has dynamic height and width: give the image size");
+            return bad_input(reader, name, "has dynamic height and width: pass --size");
     }
     if (c <= 0 || c > INT32_MAX || h > INT32_MAX || w > INT32_MAX)
         return bad_input(reader, name, "has a dynamic number of channels, or a side out of range");
