@@ -3,7 +3,7 @@
 #include "formats/onnx/onnx_read.h"
 #include "formats/onnx/onnx_write.h"
 #include "tests/helper_exports.h"
-#include "tests/helper_protobuf.h"
+#include "tests/helper_onnx_model.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -15,77 +15,27 @@
 #include <cmocka.h>
 
 /* ---- models in code ---- */
-static void put_value(struct proto *graph, int field, const char *name, int type, const int64_t *dims, int rank)
-{
-    struct proto value = {0}, type_proto = {0}, tensor = {0}, shape = {0};
-    for (int i = 0; i < rank; i++) {
-        struct proto dim = {0};
-        if (dims[i] > 0)
-            proto_int(&dim, DIM_VALUE, dims[i]);
-        else
-            proto_text(&dim, DIM_PARAM, "open");
-        proto_message(&shape, SHAPE_DIM, &dim);
-    }
-    proto_int(&tensor, TENSOR_TYPE_ELEMENT, type);
-    proto_message(&tensor, TENSOR_TYPE_SHAPE, &shape);
-    proto_message(&type_proto, TYPE_TENSOR, &tensor);
-    proto_text(&value, VALUE_NAME, name);
-    proto_message(&value, VALUE_TYPE, &type_proto);
-    proto_message(graph, field, &value);
-}
-
 /* A tensor [dims] with `bytes` bytes of raw data: floats of 0.5 or, for integers, `number` in every element. */
-static void put_tensor(struct proto *graph, const char *name, int type, const int64_t *dims, int rank, size_t bytes,
+static void put_filled(struct proto *graph, const char *name, int type, const int64_t *dims, int rank, size_t bytes,
                        int64_t number)
 {
-    struct proto tensor = {0};
     uint8_t *raw = calloc(bytes + 8, 1);
     const float half = 0.5f;
     assert_non_null(raw);
     for (size_t i = 0; i + (type == ONNX_FLOAT ? 4 : 8) <= bytes; i += type == ONNX_FLOAT ? 4 : 8)
         memcpy(raw + i, type == ONNX_FLOAT ? (const void *)&half : (const void *)&number, type == ONNX_FLOAT ? 4 : 8);
-    for (int i = 0; i < rank; i++)
-        proto_int(&tensor, TENSOR_DIMS, dims[i]);
-    proto_int(&tensor, TENSOR_DATA_TYPE, type);
-    proto_text(&tensor, TENSOR_NAME, name);
-    proto_bytes(&tensor, TENSOR_RAW_DATA, raw, bytes);
-    proto_message(graph, GRAPH_INITIALIZER, &tensor);
+    model_put_tensor(graph, name, type, dims, rank, raw, bytes);
     free(raw);
-}
-
-/* inputs are separated by spaces */
-static void put_node(struct proto *graph, const char *op, const char *inputs, const char *output)
-{
-    struct proto node = {0};
-    while (*inputs) {
-        size_t length = strcspn(inputs, " ");
-        proto_bytes(&node, NODE_INPUT, inputs, length);
-        inputs += length + (inputs[length] == ' ');
-    }
-    proto_text(&node, NODE_OUTPUT, output);
-    proto_text(&node, NODE_NAME, "the_node");
-    proto_text(&node, NODE_OP_TYPE, op);
-    proto_message(graph, GRAPH_NODE, &node);
 }
 
 static void put_input(struct proto *graph)
 {
-    put_value(graph, GRAPH_INPUT, "x", ONNX_FLOAT, (const int64_t[]){-1, 3, 8, 8}, 4);
+    model_put_value(graph, GRAPH_INPUT, "x", ONNX_FLOAT, (const int64_t[]){-1, 3, 8, 8}, 4);
 }
 
 static void put_output(struct proto *graph, const char *name)
 {
-    put_value(graph, GRAPH_OUTPUT, name, ONNX_FLOAT, NULL, 0);
-}
-
-/* Wraps the graph (released) into a model. */
-static void make_model(struct proto *model, struct proto *graph, int opset)
-{
-    struct proto set = {0};
-    proto_int(&set, OPSET_VERSION, opset);
-    proto_int(model, MODEL_IR_VERSION, 7);
-    proto_message(model, MODEL_OPSET, &set);
-    proto_message(model, MODEL_GRAPH, graph);
+    model_put_value(graph, GRAPH_OUTPUT, name, ONNX_FLOAT, NULL, 0);
 }
 
 /* Makes a model of the graph (released) and reads it: expects the status, and the text in the message. */
@@ -94,7 +44,7 @@ static void expect(struct proto *graph, int opset, enum status expected, const c
     struct proto model = {0};
     struct graph result;
     struct error err = {0};
-    make_model(&model, graph, opset);
+    model_make(&model, graph, opset);
     enum status status = onnx_read(&result, model.bytes, model.size, "hostile.onnx", NULL, &err);
     if (status != expected || !strstr(err.message, text))
         fail_msg("status %d, message '%s'; expected %d and '%s'", status, err.message, expected, text);
@@ -155,7 +105,7 @@ static void test_opsets(void **state)
     for (int i = 0; i < 4; i++) {
         struct proto graph = {0};
         put_input(&graph);
-        put_node(&graph, "Relu", "x", "y");
+        model_put_node(&graph, "Relu", "x", "y");
         put_output(&graph, "y");
         expect(&graph, refused[i], STATUS_CONFIG, "operator set");
     }
@@ -167,8 +117,8 @@ static void test_unknown_operator(void **state)
     (void)state;
     struct proto graph = {0};
     put_input(&graph);
-    put_node(&graph, "Einsum", "x", "mixed");
-    put_node(&graph, "Relu", "mixed", "y");
+    model_put_node(&graph, "Einsum", "x", "mixed");
+    model_put_node(&graph, "Relu", "mixed", "y");
     put_output(&graph, "y");
     expect(&graph, 13, STATUS_CONFIG,
            "operator 'Einsum' (node 'the_node', output 'mixed') is not supported; supported are: Add, AveragePool, ");
@@ -179,8 +129,8 @@ static void test_unneeded_operator_is_not_read(void **state)
     (void)state;
     struct proto graph = {0};
     put_input(&graph);
-    put_node(&graph, "Relu", "x", "logits");
-    put_node(&graph, "ArgMax", "logits", "label");
+    model_put_node(&graph, "Relu", "x", "logits");
+    model_put_node(&graph, "ArgMax", "logits", "label");
     put_output(&graph, "label");
     put_output(&graph, "logits");
     expect(&graph, 13, STATUS_OK, "");
@@ -191,30 +141,30 @@ static void test_order_and_cycles(void **state)
     (void)state;
     struct proto graph = {0};
     put_input(&graph);
-    put_node(&graph, "Relu", "later", "y");
-    put_node(&graph, "Relu", "x", "later");
+    model_put_node(&graph, "Relu", "later", "y");
+    model_put_node(&graph, "Relu", "x", "later");
     put_output(&graph, "y");
     expect(&graph, 13, STATUS_OK, ""); /* files need not list nodes in order */
     put_input(&graph);
-    put_node(&graph, "Add", "x b", "a");
-    put_node(&graph, "Relu", "a", "b");
+    model_put_node(&graph, "Add", "x b", "a");
+    model_put_node(&graph, "Relu", "a", "b");
     put_output(&graph, "b");
     expect(&graph, 13, STATUS_BAD_DATA, "'a' depends on itself");
     put_input(&graph);
-    put_node(&graph, "Add", "x nothing", "y");
+    model_put_node(&graph, "Add", "x nothing", "y");
     put_output(&graph, "y");
     expect(&graph, 13, STATUS_BAD_DATA, "reads 'nothing'");
     put_input(&graph);
-    put_node(&graph, "Relu", "x", "y");
-    put_node(&graph, "Relu", "x", "y");
+    model_put_node(&graph, "Relu", "x", "y");
+    model_put_node(&graph, "Relu", "x", "y");
     put_output(&graph, "y");
     expect(&graph, 13, STATUS_BAD_DATA, "'y' is computed twice");
     put_input(&graph);
-    put_node(&graph, "Relu", "x", "y");
+    model_put_node(&graph, "Relu", "x", "y");
     put_output(&graph, "z");
     expect(&graph, 13, STATUS_BAD_DATA, "no node computes the output 'z'");
     put_input(&graph);
-    put_node(&graph, "Relu", "", "y");
+    model_put_node(&graph, "Relu", "", "y");
     put_output(&graph, "y");
     expect(&graph, 13, STATUS_BAD_DATA, "does not depend on an input");
 }
@@ -223,25 +173,25 @@ static void test_inputs(void **state)
 {
     (void)state;
     struct proto graph = {0};
-    put_value(&graph, GRAPH_INPUT, "x", ONNX_FLOAT, (const int64_t[]){1, 3, -1, -1}, 4);
-    put_node(&graph, "Relu", "x", "y");
+    model_put_value(&graph, GRAPH_INPUT, "x", ONNX_FLOAT, (const int64_t[]){1, 3, -1, -1}, 4);
+    model_put_node(&graph, "Relu", "x", "y");
     put_output(&graph, "y");
     expect(&graph, 13, STATUS_CONFIG, "has dynamic height and width");
-    put_value(&graph, GRAPH_INPUT, "x", ONNX_UINT8, (const int64_t[]){1, 3, 8, 8}, 4);
-    put_node(&graph, "Relu", "x", "y");
+    model_put_value(&graph, GRAPH_INPUT, "x", ONNX_UINT8, (const int64_t[]){1, 3, 8, 8}, 4);
+    model_put_node(&graph, "Relu", "x", "y");
     put_output(&graph, "y");
     expect(&graph, 13, STATUS_CONFIG, "must be floats");
-    put_value(&graph, GRAPH_INPUT, "x", ONNX_FLOAT, (const int64_t[]){1, 3, 1 << 20, 1 << 20}, 4);
-    put_node(&graph, "Relu", "x", "y");
+    model_put_value(&graph, GRAPH_INPUT, "x", ONNX_FLOAT, (const int64_t[]){1, 3, 1 << 20, 1 << 20}, 4);
+    model_put_node(&graph, "Relu", "x", "y");
     put_output(&graph, "y");
     expect(&graph, 13, STATUS_BAD_DATA, "out of range");
     put_input(&graph);
-    put_value(&graph, GRAPH_INPUT, "mask", ONNX_FLOAT, (const int64_t[]){1, 3, 8, 8}, 4);
-    put_node(&graph, "Add", "x mask", "y");
+    model_put_value(&graph, GRAPH_INPUT, "mask", ONNX_FLOAT, (const int64_t[]){1, 3, 8, 8}, 4);
+    model_put_node(&graph, "Add", "x mask", "y");
     put_output(&graph, "y");
     expect(&graph, 13, STATUS_CONFIG, "more than one input: 'x' and 'mask'");
-    put_value(&graph, GRAPH_INPUT, "x", ONNX_FLOAT, (const int64_t[]){1, 16000, 1}, 3);
-    put_node(&graph, "Relu", "x", "y");
+    model_put_value(&graph, GRAPH_INPUT, "x", ONNX_FLOAT, (const int64_t[]){1, 16000, 1}, 3);
+    model_put_node(&graph, "Relu", "x", "y");
     put_output(&graph, "y");
     expect(&graph, 13, STATUS_CONFIG, "[batch, channels, height, width]");
 }
@@ -250,7 +200,7 @@ static void test_inputs(void **state)
 static void put_conv(struct proto *graph)
 {
     put_input(graph);
-    put_node(graph, "Conv", "x w", "y");
+    model_put_node(graph, "Conv", "x w", "y");
     put_output(graph, "y");
 }
 
@@ -259,25 +209,25 @@ static void test_weights(void **state)
     (void)state;
     struct proto graph = {0}, tensor = {0};
     put_conv(&graph);
-    put_tensor(&graph, "w", ONNX_FLOAT, (const int64_t[]){4, 3, 3, 3}, 4, 4 * 27 * 4, 0);
+    put_filled(&graph, "w", ONNX_FLOAT, (const int64_t[]){4, 3, 3, 3}, 4, 4 * 27 * 4, 0);
     expect(&graph, 13, STATUS_OK, "");
     put_conv(&graph);
-    put_tensor(&graph, "w", ONNX_FLOAT, (const int64_t[]){4, 3, 3, 3}, 4, 4 * 27 * 4 - 4, 0);
+    put_filled(&graph, "w", ONNX_FLOAT, (const int64_t[]){4, 3, 3, 3}, 4, 4 * 27 * 4 - 4, 0);
     expect(&graph, 13, STATUS_BAD_DATA, "tensor 'w' must have 432 bytes of data, but has 428");
     put_conv(&graph);
-    put_tensor(&graph, "w", ONNX_FLOAT, (const int64_t[]){4, 2, 3, 3}, 4, 4 * 18 * 4, 0);
+    put_filled(&graph, "w", ONNX_FLOAT, (const int64_t[]){4, 2, 3, 3}, 4, 4 * 18 * 4, 0);
     expect(&graph, 13, STATUS_CONFIG, "does not fit 3 input channels");
     put_conv(&graph);
-    put_tensor(&graph, "w", ONNX_FLOAT, (const int64_t[]){4, 3, 3}, 3, 4 * 9 * 4, 0);
+    put_filled(&graph, "w", ONNX_FLOAT, (const int64_t[]){4, 3, 3}, 3, 4 * 9 * 4, 0);
     expect(&graph, 13, STATUS_CONFIG, "has 3 dimensions, expected 4");
     put_conv(&graph);
-    put_tensor(&graph, "w", ONNX_FLOAT, (const int64_t[]){-4, 3, 3, 3}, 4, 4 * 27 * 4, 0);
+    put_filled(&graph, "w", ONNX_FLOAT, (const int64_t[]){-4, 3, 3, 3}, 4, 4 * 27 * 4, 0);
     expect(&graph, 13, STATUS_BAD_DATA, "negative dimension");
     put_conv(&graph);
-    put_tensor(&graph, "w", ONNX_FLOAT, (const int64_t[]){(int64_t)1 << 62, 4, 1, 1}, 4, 0, 0);
+    put_filled(&graph, "w", ONNX_FLOAT, (const int64_t[]){(int64_t)1 << 62, 4, 1, 1}, 4, 0, 0);
     expect(&graph, 13, STATUS_BAD_DATA, "tensor 'w' must have");
     put_conv(&graph);
-    put_tensor(&graph, "w", ONNX_FLOAT, (const int64_t[]){0, 3, 1, 1}, 4, 0, 0);
+    put_filled(&graph, "w", ONNX_FLOAT, (const int64_t[]){0, 3, 1, 1}, 4, 0, 0);
     expect(&graph, 13, STATUS_CONFIG, "dimension out of range");
     put_conv(&graph);
     proto_text(&tensor, TENSOR_NAME, "w");
@@ -286,7 +236,7 @@ static void test_weights(void **state)
     proto_message(&graph, GRAPH_INITIALIZER, &tensor);
     expect(&graph, 13, STATUS_CONFIG, "has its data in another file");
     put_input(&graph);
-    put_node(&graph, "Conv", "x x", "y");
+    model_put_node(&graph, "Conv", "x x", "y");
     put_output(&graph, "y");
     expect(&graph, 13, STATUS_CONFIG, "must be a constant");
 }
@@ -324,7 +274,7 @@ static void test_element_types(void **state)
         proto_text(&tensor, TENSOR_NAME, "w");
         proto_bytes(&tensor, cases[i].field, cases[i].bytes, cases[i].size);
         proto_message(&graph, GRAPH_INITIALIZER, &tensor);
-        make_model(&model, &graph, 13);
+        model_make(&model, &graph, 13);
         if (onnx_read(&result, model.bytes, model.size, "types.onnx", NULL, &err) != STATUS_OK)
             fail_msg("case %zu: %s", i, err.message);
         const float *found = result.weights[0].data;
@@ -360,19 +310,19 @@ static void test_constants_are_bounded(void **state)
     struct proto graph = {0};
     char inputs[64], output[32];
     put_input(&graph);
-    put_tensor(&graph, "huge", ONNX_INT64, (const int64_t[]){1}, 1, 8, (int64_t)1 << 40);
-    put_node(&graph, "ConstantOfShape", "huge", "zeros");
-    put_node(&graph, "Add", "x zeros", "y");
+    put_filled(&graph, "huge", ONNX_INT64, (const int64_t[]){1}, 1, 8, (int64_t)1 << 40);
+    model_put_node(&graph, "ConstantOfShape", "huge", "zeros");
+    model_put_node(&graph, "Add", "x zeros", "y");
     put_output(&graph, "y");
     expect(&graph, 13, STATUS_BAD_DATA, "too much for a file of this size");
     put_input(&graph);
-    put_tensor(&graph, "c0", ONNX_INT64, (const int64_t[]){1}, 1, 8, 1);
+    put_filled(&graph, "c0", ONNX_INT64, (const int64_t[]){1}, 1, 8, 1);
     for (int i = 0; i < 60; i++) {
         snprintf(inputs, sizeof inputs, "c%d c%d", i, i);
         snprintf(output, sizeof output, "c%d", i + 1);
-        put_node(&graph, "Concat", inputs, output);
+        model_put_node(&graph, "Concat", inputs, output);
     }
-    put_node(&graph, "Reshape", "x c60", "y");
+    model_put_node(&graph, "Reshape", "x c60", "y");
     put_output(&graph, "y");
     expect(&graph, 13, STATUS_BAD_DATA, "too much for a file of this size");
 }
@@ -382,15 +332,15 @@ static void test_arithmetic_overflow(void **state)
     (void)state;
     struct proto graph = {0};
     put_input(&graph);
-    put_tensor(&graph, "a", ONNX_INT64, (const int64_t[]){2}, 1, 16, INT64_MAX);
-    put_node(&graph, "Mul", "a a", "product");
-    put_node(&graph, "Reshape", "x product", "y");
+    put_filled(&graph, "a", ONNX_INT64, (const int64_t[]){2}, 1, 16, INT64_MAX);
+    model_put_node(&graph, "Mul", "a a", "product");
+    model_put_node(&graph, "Reshape", "x product", "y");
     put_output(&graph, "y");
     expect(&graph, 13, STATUS_CONFIG, "overflow");
     put_input(&graph);
-    put_tensor(&graph, "a", ONNX_INT64, (const int64_t[]){2}, 1, 16, 0);
-    put_node(&graph, "Div", "a a", "ratio");
-    put_node(&graph, "Reshape", "x ratio", "y");
+    put_filled(&graph, "a", ONNX_INT64, (const int64_t[]){2}, 1, 16, 0);
+    model_put_node(&graph, "Div", "a a", "ratio");
+    model_put_node(&graph, "Reshape", "x ratio", "y");
     put_output(&graph, "y");
     expect(&graph, 13, STATUS_CONFIG, "cannot be combined");
 }

@@ -34,6 +34,8 @@ enum status onnx_fold_gather(struct onnx_reader *reader)
     int axis;
     TRY(onnx_constant_input(reader, 0, &data));
     TRY(onnx_ints_input(reader, 1, &indices));
+    if (data->count == 0)
+        return onnx_refuse(reader, "its input is empty");
     if (data->rank == 0 || !normalise_axis(onnx_attribute_int(reader, "axis", 0), data->rank, &axis))
         return onnx_refuse(reader, "its axis is out of range");
     if (data->rank - 1 + indices->rank > ONNX_MAX_RANK)
@@ -69,9 +71,11 @@ enum status onnx_fold_concat(struct onnx_reader *reader)
     like = onnx_without_data(first);
     if (!normalise_axis(onnx_attribute_int(reader, "axis", 0), first->rank, &axis))
         return onnx_refuse(reader, "its axis is out of range");
+    if (first->rank > 1 && first->count == 0) /* an empty vector may be joined */
+        return onnx_refuse(reader, "its input is empty");
     for (size_t i = 1; i < reader->op->n_input; i++) {
         TRY(onnx_constant_input(reader, i, &in));
-        bool fits = in->rank == first->rank && in->is_float == first->is_float;
+        bool fits = in->rank == first->rank && in->is_float == first->is_float && (in->rank == 1 || in->count > 0);
         for (int k = 0; fits && k < in->rank; k++)
             fits = k == axis || in->dims[k] == first->dims[k];
         if (!fits)
@@ -147,8 +151,7 @@ cleanup:
     return status;
 }
 
-/* marks[rank] = which axes are among axes[0..count); false if one is out of range or appears twice. */
-static bool mark_axes(const int64_t *axes, size_t count, int rank, bool *marks)
+bool onnx_mark_axes(const int64_t *axes, size_t count, int rank, bool *marks)
 {
     memset(marks, 0, ONNX_MAX_RANK * sizeof *marks);
     for (size_t i = 0; i < count; i++) {
@@ -172,7 +175,7 @@ enum status onnx_fold_squeeze(struct onnx_reader *reader)
     TRY(onnx_attribute_or_input(reader, "axes", 1, &axes, &count));
     like = *in;
     like.rank = 0;
-    if (!mark_axes(axes, count, in->rank, drop))
+    if (!onnx_mark_axes(axes, count, in->rank, drop))
         return onnx_refuse(reader, "its axes are out of range");
     for (int i = 0; i < in->rank; i++) {
         if (drop[i] && in->dims[i] != 1)
@@ -199,7 +202,7 @@ enum status onnx_fold_unsqueeze(struct onnx_reader *reader)
         return onnx_refuse(reader, "more than %d dimensions", ONNX_MAX_RANK);
     like = *in;
     like.rank = in->rank + (int)count;
-    if (!mark_axes(axes, count, like.rank, added))
+    if (!onnx_mark_axes(axes, count, like.rank, added))
         return onnx_refuse(reader, "its axes are out of range");
     for (int i = 0, from = 0; i < like.rank; i++)
         like.dims[i] = added[i] ? 1 : in->dims[from++];
@@ -244,7 +247,7 @@ enum status onnx_fold_transpose(struct onnx_reader *reader)
     bool used[ONNX_MAX_RANK];
     const Onnx__AttributeProto *perm = onnx_attribute(reader, "perm");
     TRY(onnx_constant_input(reader, 0, &in));
-    if (perm && (perm->n_ints != (size_t)in->rank || !mark_axes(perm->ints, perm->n_ints, in->rank, used)))
+    if (perm && (perm->n_ints != (size_t)in->rank || !onnx_mark_axes(perm->ints, perm->n_ints, in->rank, used)))
         return onnx_refuse(reader, "perm is not a permutation");
     if (in->count == 0)
         return onnx_refuse(reader, "its input is empty");
@@ -294,7 +297,7 @@ enum status onnx_fold_slice(struct onnx_reader *reader)
     TRY(onnx_attribute_or_input(reader, "axes", 3, &axes, &axis_count));
     TRY(onnx_attribute_or_input(reader, "steps", 4, &steps, &step_count));
     if (start_count != end_count || start_count > (size_t)in->rank || (axes && axis_count != start_count) ||
-        (steps && step_count != start_count) || (axes && !mark_axes(axes, axis_count, in->rank, sliced)))
+        (steps && step_count != start_count) || (axes && !onnx_mark_axes(axes, axis_count, in->rank, sliced)))
         return onnx_refuse(reader, "starts, ends, axes and steps do not fit its input");
     if (in->count == 0)
         return onnx_refuse(reader, "its input is empty");

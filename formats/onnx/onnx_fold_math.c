@@ -231,8 +231,6 @@ static const struct unary unaries[] = {
 
 /* ---- broadcasting ---- */
 
-enum { MAX_OPERANDS = 3 };
-
 /* A constant as every element of the result sees it. */
 struct operand {
     const struct onnx_array *array;
@@ -240,7 +238,7 @@ struct operand {
     size_t at;
 };
 
-/* The result's dims from those of the operands; false where they do not fit. */
+/* The result's dims from those of the operands; false if they do not fit, or nothing is left. */
 static bool broadcast_dims(struct onnx_array *like, const struct operand *operands, int count)
 {
     like->rank = 0;
@@ -260,7 +258,7 @@ static bool broadcast_dims(struct onnx_array *like, const struct operand *operan
         }
         like->count = size_mul(like->count, (size_t)like->dims[axis]);
     }
-    return true;
+    return like->count > 0;
 }
 
 static void find_strides(struct operand *operand, const struct onnx_array *like)
@@ -289,16 +287,24 @@ static void next_element(struct operand *operands, int count, const struct onnx_
     }
 }
 
-/* Output 0 as an array of the operands' common shape. */
-static enum status begin(struct onnx_reader *reader, struct operand *operands, int count, bool is_float,
-                         struct onnx_array **out)
+/* A new array of the operands' common shape, which is not output 0 yet. It is allocated before the strides are computed:
+ * the budget bounds its size, and so the strides. */
+static enum status new_result(struct onnx_reader *reader, struct operand *operands, int count, bool is_float,
+                              struct onnx_array **out)
 {
-    struct onnx_array like = {.is_float = is_float};
-    if (!broadcast_dims(&like, operands, count))
-        return onnx_refuse(reader, "the shapes of its constants do not fit");
+    enum status status = STATUS_OK;
+    struct onnx_array *array = arena_alloc(&reader->arena, 1, sizeof *array);
+    if (!array)
+        return error_no_memory(reader->err, sizeof *array, "a constant");
+    array->is_float = is_float;
+    if (!broadcast_dims(array, operands, count))
+        return onnx_refuse(reader, "the shapes of its constants do not fit, or one is empty");
+    TRY(onnx_array_alloc(reader, array));
     for (int k = 0; k < count; k++)
-        find_strides(&operands[k], &like);
-    return onnx_emit_like(reader, &like, out);
+        find_strides(&operands[k], array);
+    *out = array;
+cleanup:
+    return status;
 }
 
 /* ---- operators ---- */
@@ -309,24 +315,30 @@ static enum status not_computable(struct onnx_reader *reader)
 }
 
 static enum status combine(struct onnx_reader *reader, const struct binary *op, const struct onnx_array *a,
-                           const struct onnx_array *b, struct onnx_array *out)
+                           const struct onnx_array *b, struct onnx_array **result)
 {
-    struct operand operands[2] = {{.array = a}, {.array = b}};
+    enum status status = STATUS_OK;
+    struct operand operands[2] = {{.array = op->swaps ? b : a}, {.array = op->swaps ? a : b}};
+    const struct operand *left = &operands[0], *right = &operands[1];
     int64_t index[ONNX_MAX_RANK] = {0};
-    for (int k = 0; k < 2; k++)
-        find_strides(&operands[k], out);
+    struct onnx_array *out;
+    TRY(new_result(reader, operands, 2, a->is_float && !op->compares, &out));
     for (size_t i = 0; i < out->count; i++) {
-        const size_t x = operands[op->swaps].at, y = operands[!op->swaps].at;
-        const struct onnx_array *left = op->swaps ? b : a, *right = op->swaps ? a : b;
-        if (left->is_float && op->compares)
-            out->ints[i] = op->floats(left->floats[x], right->floats[y]) != 0;
-        else if (left->is_float)
-            out->floats[i] = op->floats(left->floats[x], right->floats[y]);
-        else if (!op->ints(left->ints[x], right->ints[y], &out->ints[i]))
-            return not_computable(reader);
+        if (!a->is_float) {
+            if (!op->ints(left->array->ints[left->at], right->array->ints[right->at], &out->ints[i]))
+                return not_computable(reader);
+        } else {
+            const float value = op->floats(left->array->floats[left->at], right->array->floats[right->at]);
+            if (op->compares)
+                out->ints[i] = value != 0;
+            else
+                out->floats[i] = value;
+        }
         next_element(operands, 2, out, index);
     }
-    return STATUS_OK;
+    *result = out;
+cleanup:
+    return status;
 }
 
 /* Two inputs; Min and Max have any number. */
@@ -340,30 +352,16 @@ enum status onnx_fold_binary(struct onnx_reader *reader)
         op++;
     TRY(onnx_constant_input(reader, 0, &a));
     const bool any_number = strcmp(op->name, "Min") == 0 || strcmp(op->name, "Max") == 0;
-    if (reader->op->n_input != 2 && !(any_number && reader->op->n_input > 2))
+    if (reader->op->n_input < 2 || (reader->op->n_input > 2 && !any_number))
         return onnx_refuse(reader, "it should have two inputs");
     for (size_t i = 1; i < reader->op->n_input; i++) {
         TRY(onnx_constant_input(reader, i, &b));
-        if (a->is_float != b->is_float || !(a->is_float ? (void *)op->floats : (void *)op->ints))
+        if (a->is_float != b->is_float || (a->is_float ? !op->floats : !op->ints))
             return onnx_refuse(reader, "constants of these types cannot be combined");
-        struct operand operands[2] = {{.array = a}, {.array = b}};
-        struct onnx_array like = {.is_float = a->is_float && !op->compares};
-        if (!broadcast_dims(&like, operands, 2))
-            return onnx_refuse(reader, "the shapes of its constants do not fit");
-        if (reader->op->n_input == 2) {
-            TRY(onnx_emit_like(reader, &like, &out));
-        } else {
-            out = arena_alloc(&reader->arena, 1, sizeof *out);
-            if (!out)
-                return error_no_memory(reader->err, sizeof *out, "a constant");
-            *out = like;
-            TRY(onnx_array_alloc(reader, out));
-        }
-        TRY(combine(reader, op, a, b, out));
+        TRY(combine(reader, op, a, b, &out));
         a = out;
     }
-    if (reader->op->n_input > 2)
-        TRY(onnx_emit_constant(reader, out));
+    TRY(onnx_emit_constant(reader, out));
 cleanup:
     return status;
 }
@@ -402,7 +400,7 @@ enum status onnx_fold_where(struct onnx_reader *reader)
     const struct onnx_array *condition = operands[0].array, *yes = operands[1].array, *no = operands[2].array;
     if (condition->is_float || yes->is_float != no->is_float)
         return onnx_refuse(reader, "constants of these types cannot be combined");
-    TRY(begin(reader, operands, 3, yes->is_float, &out));
+    TRY(new_result(reader, operands, 3, yes->is_float, &out));
     for (size_t i = 0; i < out->count; i++) {
         const struct operand *from = condition->ints[operands[0].at] ? &operands[1] : &operands[2];
         if (out->is_float)
@@ -411,6 +409,7 @@ enum status onnx_fold_where(struct onnx_reader *reader)
             out->ints[i] = from->array->ints[from->at];
         next_element(operands, 3, out, index);
     }
+    TRY(onnx_emit_constant(reader, out));
 cleanup:
     return status;
 }
@@ -433,7 +432,7 @@ enum status onnx_fold_expand(struct onnx_reader *reader)
     }
     struct operand operands[2] = {{.array = in}, {.array = &shape}};
     int64_t index[ONNX_MAX_RANK] = {0};
-    TRY(begin(reader, operands, 2, in->is_float, &out));
+    TRY(new_result(reader, operands, 2, in->is_float, &out));
     for (size_t i = 0; i < out->count; i++) {
         if (out->is_float)
             out->floats[i] = in->floats[operands[0].at];
@@ -441,6 +440,7 @@ enum status onnx_fold_expand(struct onnx_reader *reader)
             out->ints[i] = in->ints[operands[0].at];
         next_element(operands, 1, out, index);
     }
+    TRY(onnx_emit_constant(reader, out));
 cleanup:
     return status;
 }

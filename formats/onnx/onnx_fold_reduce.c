@@ -40,20 +40,6 @@ static const struct reduction reductions[] = {
     {"ReduceL2", 0, add_square, false, true},    {"ReduceSumSquare", 0, add_square, false, false},
 };
 
-/* Which axes go; false where one does not exist. */
-static bool mark_reduced(const int64_t *axes, size_t count, int rank, bool *gone)
-{
-    for (int i = 0; i < ONNX_MAX_RANK; i++)
-        gone[i] = count == 0;
-    for (size_t i = 0; i < count; i++) {
-        const int64_t axis = axes[i] < 0 ? axes[i] + rank : axes[i];
-        if (axis < 0 || axis >= rank)
-            return false;
-        gone[axis] = true;
-    }
-    return true;
-}
-
 /* The result's shape, and how far apart in it the elements of each axis of the input are (0: they are added up). */
 static struct onnx_array reduced_shape(const struct onnx_array *in, const bool *gone, bool keep, size_t *strides)
 {
@@ -96,8 +82,12 @@ enum status onnx_fold_reduce(struct onnx_reader *reader)
         op++;
     TRY(onnx_constant_input(reader, 0, &in));
     TRY(onnx_attribute_or_input(reader, "axes", 1, &axes, &count));
-    if (!mark_reduced(axes, count, in->rank, gone))
+    if (in->count == 0)
+        return onnx_refuse(reader, "its input is empty");
+    if (!onnx_mark_axes(axes, count, in->rank, gone))
         return onnx_refuse(reader, "its axes are out of range");
+    for (int i = 0; count == 0 && i < in->rank; i++)
+        gone[i] = true; /* no axes: all of them */
     if (count == 0 && onnx_attribute_int(reader, "noop_with_empty_axes", 0))
         return onnx_refuse(reader, "without axes it does nothing, which is not supported");
     for (size_t i = 0; !in->is_float && i < in->count; i++)
