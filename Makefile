@@ -126,7 +126,9 @@ compile_commands.json: $(ONNX_PROTO).h force ## write compile_commands.json for 
 tidy: compile_commands.json ## run clang-tidy on the C sources (minutes)
 	@scripts/tidy.sh $(TIDY_FILES)
 
+# The program of a test that was renamed or removed would still be run.
 tests: programs $(TESTS) $(SYNTHETIC) $(SHIM_TESTS) $(SHIM_BACKEND)
+	@rm -f $(filter-out $(TESTS) $(SHIM_TESTS),$(wildcard $(TESTDIR)/test_*))
 
 .PHONY: bench-programs
 bench-programs: $(BENCHES)

@@ -6,8 +6,8 @@
     export_teacher.py --model my_model.py:make_model --checkpoint best.pt --out teacher.onnx
 
 --feature MODULE.PATH makes the output of that module a tensor of that name (module_3 where the path is 3), for
-`teacher_dump run --feature`. Works with
-PyTorch 2.0 and newer; timm, torchvision and onnxruntime are needed only where they are used.
+`teacher_dump run --feature`. Written
+for PyTorch 2.0 and newer, tested with 2.15; timm, torchvision and onnxruntime are needed only where they are used.
 """
 import argparse
 import importlib.util
