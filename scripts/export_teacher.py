@@ -2,12 +2,12 @@
 """Exports a PyTorch classifier as the teacher that teacher_dump reads, and compares the file with the module.
 
     export_teacher.py --model torchvision:resnet18 --classes 11 --checkpoint best.pt --out teacher.onnx
-    export_teacher.py --model timm:convnext_tiny --classes 11 --checkpoint best.pt --feature stages.2 --out teacher.onnx
+    export_teacher.py --model timm:efficientnet_b0 --classes 11 --checkpoint best.pt --feature blocks.5 --out teacher.onnx
     export_teacher.py --model my_model.py:make_model --checkpoint best.pt --out teacher.onnx
 
 --feature MODULE.PATH makes the output of that module a tensor of that name (module_3 where the path is 3), for
-`teacher_dump run --feature`. Written
-for PyTorch 2.0 and newer, tested with 2.15; timm, torchvision and onnxruntime are needed only where they are used.
+`teacher_dump run --feature`. Written for PyTorch 2.0 and newer, tested with 2.15; timm, torchvision and onnxruntime
+are needed only where they are used.
 """
 import argparse
 import importlib.util

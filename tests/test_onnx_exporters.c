@@ -1,5 +1,5 @@
-/* What exporters write around a network: nodes in any order, long names, a batch of 1 that was frozen into a Reshape, and
- * sizes that are computed from constants. */
+/* What exporters write around a network: nodes in any order, long names, a batch of 1 that was frozen into a Reshape,
+ * and sizes that are computed from constants. */
 #include "formats/onnx/onnx_read.h"
 #include "tests/helper_onnx_model.h"
 

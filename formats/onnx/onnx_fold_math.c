@@ -287,8 +287,8 @@ static void next_element(struct operand *operands, int count, const struct onnx_
     }
 }
 
-/* A new array of the operands' common shape, which is not output 0 yet. It is allocated before the strides are computed:
- * the budget bounds its size, and so the strides. */
+/* A new array of the operands' common shape, which is not output 0 yet. It is allocated before the strides are
+ * computed: the budget bounds its size, and so the strides. */
 static enum status new_result(struct onnx_reader *reader, struct operand *operands, int count, bool is_float,
                               struct onnx_array **out)
 {

@@ -103,7 +103,8 @@ enum status onnx_emit_constant(struct onnx_reader *reader, struct onnx_array *ar
 enum status onnx_array_alloc(struct onnx_reader *reader, struct onnx_array *array);
 /* Output 0 is a copy of *like: it shares the data of *like, or gets zeroed data if *like has none. */
 enum status onnx_emit_like(struct onnx_reader *reader, const struct onnx_array *like, struct onnx_array **out);
-/* axes[count] as marks[ONNX_MAX_RANK]; negative ones count from the end. False if one is out of range or twice there. */
+/* axes[count] as marks[ONNX_MAX_RANK]; negative ones count from the end. False if one is out of range or twice there.
+ */
 bool onnx_mark_axes(const int64_t *axes, size_t count, int rank, bool *marks);
 size_t onnx_element_size(const struct onnx_array *array);
 void *onnx_array_data(const struct onnx_array *array);
