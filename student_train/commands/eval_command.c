@@ -47,8 +47,8 @@ static enum status run(void *context, struct error *err)
                           err));
     TRY(cache_open(&cache, options->cache ? options->cache : finished.info.cache, err));
     TRY(finished_run_fits(&finished, &cache, err));
-    TRY(dataset_load(&dataset, &cache, choose_split(options, &cache.manifest), finished.info.size, &finished.compute,
-                     &progress, err));
+    TRY(dataset_load(&dataset, &cache, choose_split(options, &cache.manifest), DATASET_EVALUATION, finished.info.size,
+                     &finished.compute, &progress, err));
     TRY(evaluation_run(&evaluation, &finished.trainer, &dataset, err));
     TRY(print(options, &evaluation, &finished.info, err));
 cleanup:

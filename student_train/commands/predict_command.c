@@ -43,7 +43,8 @@ static enum status predict_cache(const struct predict_options *options, struct f
     struct evaluation evaluation = {0};
     TRY(cache_open(&cache, options->cache, err));
     TRY(finished_run_fits(run, &cache, err));
-    TRY(dataset_load(&dataset, &cache, (enum split)options->split, run->info.size, &run->compute, progress, err));
+    TRY(dataset_load(&dataset, &cache, (enum split)options->split, DATASET_EVALUATION, run->info.size,
+                     &run->compute, progress, err));
     TRY(evaluation_run(&evaluation, &run->trainer, &dataset, err));
     TRY(kaggle_publish(options->out, evaluation.predictions, dataset.count, err));
     *count = dataset.count;

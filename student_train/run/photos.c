@@ -64,16 +64,18 @@ static enum status load_photo(struct photo_job *job, uint32_t i, struct error *e
     enum status status = STATUS_OK;
     unsigned char *bytes = NULL;
     size_t size;
-    struct image photo = {0}, base = {0};
+    struct image photo = {0}, base = {0}, seen = {0};
     TRY(file_read(job->paths[i], PHOTO_LIMIT, &bytes, &size, err));
     TRY(image_decode(IMAGE_JPEG, 0, 0, 3, bytes, size, job->paths[i], &photo, err));
     TRY(image_resize_short_side(&photo, info->base, &base, err));
-    view_make_evaluation(&job->content.views[i], base.h, base.w, info->crop, info->size);
-    TRY(compute->backend->device->images->put(compute->device, job->images, i, &base, err));
+    TRY(evaluation_image(&base, info->crop, info->size, &seen, err));
+    view_make_whole(&job->content.views[i], info->size, false);
+    TRY(compute->backend->device->images->put(compute->device, job->images, i, &seen, err));
 cleanup:
     free(bytes);
     image_release(&photo);
     image_release(&base);
+    image_release(&seen);
     return status;
 }
 
