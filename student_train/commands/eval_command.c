@@ -25,11 +25,11 @@ static enum status print(const struct eval_options *options, const struct evalua
                          const struct run_info *info, struct error *err)
 {
     if (!options->json) {
-        evaluation_print(evaluation, info->classes, stdout);
+        evaluation_print(evaluation, info->card.classes, stdout);
         return STATUS_OK;
     }
     cJSON *root = cJSON_CreateObject();
-    evaluation_json(evaluation, info->classes, root);
+    evaluation_json(evaluation, info->card.classes, root);
     return command_print_json(root, "the result", err);
 }
 
@@ -47,7 +47,7 @@ static enum status run(void *context, struct error *err)
                           err));
     TRY(cache_open(&cache, options->cache ? options->cache : finished.info.cache, err));
     TRY(finished_run_fits(&finished, &cache, err));
-    TRY(dataset_load(&dataset, &cache, choose_split(options, &cache.manifest), DATASET_EVALUATION, finished.info.size,
+    TRY(dataset_load(&dataset, &cache, choose_split(options, &cache.manifest), DATASET_EVALUATION, finished.info.card.size,
                      &finished.compute, &progress, err));
     TRY(evaluation_run(&evaluation, &finished.trainer, &dataset, err));
     TRY(print(options, &evaluation, &finished.info, err));

@@ -43,7 +43,7 @@ static enum status predict_cache(const struct predict_options *options, struct f
     struct evaluation evaluation = {0};
     TRY(cache_open(&cache, options->cache, err));
     TRY(finished_run_fits(run, &cache, err));
-    TRY(dataset_load(&dataset, &cache, (enum split)options->split, DATASET_EVALUATION, run->info.size,
+    TRY(dataset_load(&dataset, &cache, (enum split)options->split, DATASET_EVALUATION, run->info.card.size,
                      &run->compute, progress, err));
     TRY(evaluation_run(&evaluation, &run->trainer, &dataset, err));
     TRY(kaggle_publish(options->out, evaluation.predictions, dataset.count, err));

@@ -36,7 +36,7 @@ cleanup:
 enum status fit_data_load(struct fit_data *data, const struct fit_run *run, struct progress *progress,
                           struct error *err)
 {
-    const int size = run->info.size;
+    const int size = run->info.card.size;
     enum status status = STATUS_OK;
     enum split split;
     if (!data->train.count)

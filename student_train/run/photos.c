@@ -67,9 +67,9 @@ static enum status load_photo(struct photo_job *job, uint32_t i, struct error *e
     struct image photo = {0}, base = {0}, seen = {0};
     TRY(file_read(job->paths[i], PHOTO_LIMIT, &bytes, &size, err));
     TRY(image_decode(IMAGE_JPEG, 0, 0, 3, bytes, size, job->paths[i], &photo, err));
-    TRY(image_resize_short_side(&photo, info->base, &base, err));
-    TRY(evaluation_image(&base, info->crop, info->size, &seen, err));
-    view_make_whole(&job->content.views[i], info->size, false);
+    TRY(image_resize_short_side(&photo, info->card.base, &base, err));
+    TRY(evaluation_image(&base, info->card.crop, info->card.size, &seen, err));
+    view_make_whole(&job->content.views[i], info->card.size, false);
     TRY(compute->backend->device->images->put(compute->device, job->images, i, &seen, err));
 cleanup:
     free(bytes);
@@ -92,12 +92,12 @@ static enum status predict_batch(struct photo_job *job, int count, int32_t *pred
     const struct run_info *info = &job->run->info;
     float table[3][256];
     enum status status = STATUS_OK;
-    view_normalisation_table(table, info->mean, info->std, info->channels);
-    TRY(compute->backend->device->images->create(compute->device, (uint32_t)count, info->channels, &job->images, err));
+    view_normalisation_table(table, info->card.mean, info->card.std, info->card.channels);
+    TRY(compute->backend->device->images->create(compute->device, (uint32_t)count, info->card.channels, &job->images, err));
     TRY(thread_pool_try(compute->pool, count, load_task, job, err));
     for (int i = 0; i < count; i++)
         job->content.samples[i] = (uint32_t)i;
-    TRY(trainer_predict(trainer, job->images, &job->content, count, info->size, table, predictions, err));
+    TRY(trainer_predict(trainer, job->images, &job->content, count, info->card.size, table, predictions, err));
 cleanup:
     compute->backend->device->images->destroy(compute->device, job->images);
     job->images = NULL;
@@ -111,9 +111,9 @@ enum status photos_predict(const struct photos *photos, struct finished_run *run
     const size_t capacity = (size_t)run->options.batch;
     struct photo_job job = {.run = run};
     TRY(epoch_content_init(&job.content, capacity, (int)capacity, 1, run->trainer.classes, 0, err));
-    if (run->info.channels != 3)
+    if (run->info.card.channels != 3)
         TRY(error_set(err, STATUS_CONFIG, NULL, "the student takes images with %d channel, but photos have 3",
-                      run->info.channels));
+                      run->info.card.channels));
     progress_begin(progress, "predict", "photos", photos->count, 0);
     for (size_t first = 0; first < photos->count; first += capacity) {
         size_t count = photos->count - first < capacity ? photos->count - first : capacity;
