@@ -123,6 +123,12 @@ void dataset_release(struct dataset *dataset)
     *dataset = (struct dataset){0};
 }
 
+const char *dataset_name(const struct dataset *dataset, uint32_t sample)
+{
+    const struct cache_shard *shard = &dataset->shards[dataset->shard_of[sample]];
+    return shard->names[sample - shard->first];
+}
+
 static struct cache_view which_view(const struct dataset *dataset, uint32_t sample, int number)
 {
     return (struct cache_view){.split = dataset->split, .sample = sample, .id = dataset->ids[sample], .number = number};

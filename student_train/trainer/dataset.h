@@ -44,6 +44,8 @@ enum status dataset_load_features(struct dataset *dataset, const bool wanted[CAC
                                   struct progress *progress, struct error *err);
 void dataset_free_features(struct dataset *dataset); /* also done by dataset_release */
 
+/* The sample's name: a path below the data folder, or "train/000123". */
+const char *dataset_name(const struct dataset *dataset, uint32_t sample);
 /* The parameters of a sample's view at the data set's size: a number, or CACHE_EVALUATION_VIEW of a data set for
  * evaluation. */
 void dataset_view(const struct dataset *dataset, uint32_t sample, int number, struct view *view);
