@@ -56,6 +56,7 @@ CUDNN_OBJECTS   := $(call object,$(CUDNN_SOURCES))
 TEACHER_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(filter-out %/main.c,$(sort $(wildcard teacher_dump/*.c))))
 STUDENT_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(filter-out %/main.c,$(sort $(wildcard student_train/*.c student_train/*/*.c)))) $(OBJ)/presets.o
 PRESETS    := $(sort $(wildcard student_train/presets/*.net))
+SUBMISSIONS := $(sort $(wildcard student_train/submissions/*.ini))
 PROGRAMS   := $(patsubst %/main.c,$(BUILD)/%,$(wildcard teacher_dump/main.c student_train/main.c))
 TESTS      := $(patsubst tests/%.c,$(TESTDIR)/%,$(sort $(wildcard tests/test_*.c)))
 # Tests link archives, so that each takes in only what it uses: the helpers, then the programs' files, then the library.
@@ -213,12 +214,15 @@ $(OBJ)/onnx.pb-c.o: $(ONNX_PROTO).c
 	$(CC) $(CPPFLAGS) $(BASE_CFLAGS) $(CFLAGS) -w -c $< -o $@
 
 # The presets become string literals of the program: nothing is looked up at run time.
-$(BUILD)/generated/presets.c: $(PRESETS) Makefile
+literals = for file in $(1); do name=$$(basename $$file); echo "{\"$${name%.*}\","; \
+	sed -e 's/[\\"]/\\&/g' -e 's/.*/"&\\n"/' $$file; echo '},'; done
+$(BUILD)/generated/presets.c: $(PRESETS) $(SUBMISSIONS) Makefile
 	@mkdir -p $(@D)
-	@{ echo '#include "student_train/student/preset.h"'; echo 'const struct preset presets[] = {'; \
-	for file in $(PRESETS); do echo "{\"$$(basename $$file .net)\","; \
-	sed -e 's/[\\"]/\\&/g' -e 's/.*/"&\\n"/' $$file; echo '},'; done; \
-	echo '};'; echo 'const int preset_count = sizeof presets / sizeof *presets;'; } > $@
+	@{ echo '#include "student_train/student/preset.h"'; \
+	echo 'const struct preset presets[] = {'; $(call literals,$(PRESETS)); echo '};'; \
+	echo 'const int preset_count = sizeof presets / sizeof *presets;'; \
+	echo 'const struct option_preset submissions[] = {'; $(call literals,$(SUBMISSIONS)); echo '};'; \
+	echo 'const int submission_count = sizeof submissions / sizeof *submissions;'; } > $@
 
 $(OBJ)/presets.o: $(BUILD)/generated/presets.c student_train/student/preset.h
 	@mkdir -p $(@D)

@@ -7,7 +7,7 @@ int main(int argc, char **argv)
         {"fit", "train a student from a cache", fit_command},
         {"sweep", "train a student for every cell of a grid, several at once on a GPU", sweep_command},
         {"eval", "measure accuracy, confusion and agreement with the teacher", eval_command},
-        {"predict", "classify photos and write the Kaggle file", predict_command},
+        {"predict", "classify photos and write a file of predictions", predict_command},
         {"export", "write a trained student as safetensors, ONNX and PyTorch source", export_command},
         {"compare", "print a table of finished runs beside their teacher", compare_command},
         {"inspect", "show a student's size and training plan", inspect_student_command},

@@ -124,7 +124,7 @@ static void test_names_without_module_are_refused(void **state)
     int index;
     export_graph_make(&graph, 0);
     assert_int_equal(graph_add_weight(&graph, "a..b", (const int[]){1}, 1, true, &index, &err), STATUS_OK);
-    assert_int_equal(student_py_write(&graph, &text, &size, &err), STATUS_CONFIG);
+    assert_int_equal(student_py_write(&graph, NULL, &text, &size, &err), STATUS_CONFIG);
     assert_non_null(strstr(err.message, "'a..b'"));
     graph_release(&graph);
 }
@@ -154,7 +154,7 @@ static int write_exports(const char *folder, int which)
     float *output = export_forward(&graph, graph.output, SAMPLES);
     if (onnx_write(&graph, &onnx, &onnx_size, &err) != STATUS_OK ||
         safetensors_write_weights(&graph, &weights, &weights_size, &err) != STATUS_OK ||
-        student_py_write(&graph, &python, &python_size, &err) != STATUS_OK) {
+        student_py_write(&graph, NULL, &python, &python_size, &err) != STATUS_OK) {
         fprintf(stderr, "%s: %s\n", name, err.message);
         return 1;
     }

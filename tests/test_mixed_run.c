@@ -44,7 +44,7 @@ struct scene {
     struct trainer trainer;
 };
 
-static void open_scene(struct scene *s, const char *backend)
+static void open_scene(struct scene *s, const char *backend, enum dataset_use use)
 {
     struct error err = {0};
     struct progress progress;
@@ -55,7 +55,7 @@ static void open_scene(struct scene *s, const char *backend)
     progress_init(&progress, stderr, true);
     test_must(thread_pool_new(&s->compute.pool, 2, &err), &err);
     test_must(cache_open(&s->cache, path, &err), &err);
-    test_must(dataset_load(&s->dataset, &s->cache, SPLIT_TRAIN, SIZE, &s->compute, &progress, &err), &err);
+    test_must(dataset_load(&s->dataset, &s->cache, SPLIT_TRAIN, use, SIZE, &s->compute, &progress, &err), &err);
     test_must(onnx_read_file(&s->teacher, onnx, &reading, &err), &err);
     s->trainer = (struct trainer){.compute = &s->compute, .options = &s->options, .student_count = 1};
     s->trainer.classes = CLASSES;
@@ -134,7 +134,7 @@ static void student_sees_what_the_teacher_saw(void **state)
     struct error err = {0};
     struct scene s;
     int mixed, unmixed_wrong;
-    open_scene(&s, *state);
+    open_scene(&s, *state, DATASET_TRAINING);
     for (int epoch = 0; epoch < (test_device_is_shim(*state) ? 1 : 3); epoch++) {
         test_must(trainer_prepare(&s.trainer, &s.dataset, epoch, &err), &err);
         assert_int_equal(count_wrong(&s, &mixed, &unmixed_wrong), 0);
@@ -161,7 +161,7 @@ static void order_changes_no_mix(void **state)
     uint32_t partners[72][2];
     int seen = 0, again = 0;
     (void)state;
-    open_scene(&s, "cpu");
+    open_scene(&s, "cpu", DATASET_TRAINING);
     assert_int_equal(s.dataset.count, 72);
     memset(partners, 0xff, sizeof partners);
     for (int epoch = 0; epoch < 6; epoch++) {
@@ -193,7 +193,7 @@ static void evaluation_views_are_not_mixed(void **state)
     struct error err = {0};
     struct scene s;
     (void)state;
-    open_scene(&s, "cpu");
+    open_scene(&s, "cpu", DATASET_EVALUATION);
     assert_true(dataset_mixes(&s.dataset));
     test_must(trainer_prepare_evaluation(&s.trainer, &s.dataset, &err), &err);
     assert_null(s.trainer.evaluation.mixes);

@@ -69,12 +69,26 @@ static void check_view(const struct evaluation_view *golden, const struct image 
     static const int places[3][2] = {{0, 0}, {100, 17}, {223, 223}};
     static uint8_t pixels[CROP * CROP * 3];
     struct view view;
-    view_make_evaluation(&view, base->h, base->w, CROP, CROP);
+    view_make_evaluation(&view, base->h, base->w, CROP);
     view_render(&view, base, 1, CROP, pixels);
     for (int i = 0; i < 3; i++)
         for (int c = 0; c < 3; c++)
             assert_int_equal(pixels[(places[i][0] * CROP + places[i][1]) * 3 + c], golden->samples[3 * i + c]);
     expect_digest(golden->file, "the evaluation view", pixels, sizeof pixels, golden->view);
+}
+
+/* What a student sees is the evaluation view after torchvision's Resize; at the teacher's size it is the view. */
+static void check_students(const struct evaluation_view *golden, const struct image *base)
+{
+    static const int sizes[3] = {64, 299, CROP};
+    for (int k = 0; k < 3; k++) {
+        struct image seen;
+        assert_int_equal(evaluation_image(base, CROP, sizes[k], &seen, NULL), STATUS_OK);
+        assert_true(seen.h == sizes[k] && seen.w == sizes[k] && seen.channels == 3);
+        expect_digest(golden->file, "what a student sees", seen.pixels, image_bytes(&seen),
+                      sizes[k] == CROP ? golden->view : golden->students[k]);
+        image_release(&seen);
+    }
 }
 
 static void test_base_images_and_evaluation_views(void **state)
@@ -90,6 +104,7 @@ static void test_base_images_and_evaluation_views(void **state)
         assert_int_equal(base.w, golden->base_w);
         expect_digest(golden->file, "the base image", base.pixels, image_bytes(&base), golden->base);
         check_view(golden, &base);
+        check_students(golden, &base);
         image_release(&image);
         image_release(&base);
     }

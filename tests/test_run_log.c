@@ -1,6 +1,5 @@
 /* summary.csv, log.jsonl and the Kaggle file: exact text, resume after an interruption, refusals. */
 #define _GNU_SOURCE
-#include "formats/export/kaggle_csv.h"
 #include "formats/report/run_log.h"
 #include "shared/base/files.h"
 
@@ -194,23 +193,6 @@ static void full_disk_is_reported(void **state)
     free(path);
 }
 
-static void kaggle_file(void **state)
-{
-    enum { COUNT = 10001 };
-    int32_t *predictions = calloc(COUNT, sizeof *predictions);
-    predictions[1] = 10;
-    predictions[10000] = 7;
-    char *path = path_join(*state, "prediction.csv");
-    assert_int_equal(kaggle_publish(path, predictions, COUNT, NULL), STATUS_OK);
-    char *text = read_text(*state, "prediction.csv");
-    assert_int_equal(strncmp(text, "Id,Category\n0000,0\n0001,10\n0002,0\n", 34), 0);
-    assert_non_null(strstr(text, "\n9999,0\n10000,7\n"));
-    free(text);
-    free(path);
-    free(predictions);
-    assert_int_equal(kaggle_publish("/nonexistent/p.csv", NULL, 0, NULL), STATUS_CANT_CREATE);
-}
-
 int main(void)
 {
 #define in_folder(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
@@ -221,7 +203,6 @@ int main(void)
         in_folder(refuses_what_does_not_continue),
         in_folder(events_are_json_lines),
         in_folder(full_disk_is_reported),
-        in_folder(kaggle_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -133,7 +133,7 @@ static void exact_views_are_copies(void **state)
     picture_init(&picture, 30, 45, 3, 6);
     for (int crop = 1; crop < 60; crop++) {
         struct view view;
-        view_make_evaluation(&view, 30, 45, crop, crop);
+        view_make_evaluation(&view, 30, 45, crop);
         assert_int_equal(view.exact, 1);
         uint8_t *copied = render_checked(&picture, &view, crop);
         view.exact = 0;
@@ -249,7 +249,7 @@ static void input_is_render_and_normalise(void **state)
     struct view view;
     (void)state;
     picture_init(&picture, 30, 30, 3, 9);
-    view_make_evaluation(&view, 30, 30, 24, 20);
+    view_make(&view, &(struct recipe){.count = 0}, 0, 0, 0, 30, 30, 24, 20);
     assert_int_equal(view.exact, 0);
     view_normalisation_table(table, mean, std, 3);
     view_render_input(&view, picture.levels, picture.level_count, 20, table, scratch, out);
@@ -261,11 +261,33 @@ static void input_is_render_and_normalise(void **state)
     picture_release(&picture);
 }
 
+/* A whole image as it is and mirrored, by both renderers. */
+static void whole_images_are_copied_or_mirrored(void **state)
+{
+    (void)state;
+    for (int channels = 1; channels <= 3; channels += 2)
+        for (int size = 1; size <= 37; size += 9)
+            for (int mirrored = 0; mirrored < 2; mirrored++) {
+                struct picture picture;
+                struct view view;
+                const size_t c = (size_t)channels, n = (size_t)size;
+                picture_init(&picture, size, size, channels, (unsigned)(size + channels));
+                view_make_whole(&view, size, mirrored);
+                uint8_t *pixels = render_checked(&picture, &view, size);
+                for (size_t y = 0; y < n; y++)
+                    for (size_t x = 0; x < n; x++)
+                        assert_memory_equal(pixels + (y * n + x) * c,
+                                            picture.levels[0].pixels + (y * n + (mirrored ? n - 1 - x : x)) * c, c);
+                free(pixels);
+                picture_release(&picture);
+            }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(renderers_agree_on_any_map), cmocka_unit_test(renderers_agree_on_extremes),
-        cmocka_unit_test(renderers_agree_on_recipes), cmocka_unit_test(whole_positions_give_the_pixels),
+        cmocka_unit_test(renderers_agree_on_recipes), cmocka_unit_test(whole_positions_give_the_pixels), cmocka_unit_test(whole_images_are_copied_or_mirrored),
         cmocka_unit_test(exact_views_are_copies),     cmocka_unit_test(half_positions_average),
         cmocka_unit_test(pyramid_is_box_reduced),     cmocka_unit_test(colors_do_what_they_say),
         cmocka_unit_test(normalisation_is_exact),     cmocka_unit_test(input_is_render_and_normalise),

@@ -57,11 +57,11 @@ static void evaluation_is_the_centre_crop(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         struct view view;
-        view_make_evaluation(&view, known[i][0], 300, known[i][1], known[i][1]);
+        view_make_evaluation(&view, known[i][0], 300, known[i][1]);
         assert_int_equal(view.exact, 1);
         assert_int_equal(view.level, 0);
         assert_int_equal(view.m[5], known[i][2] * 65536 + 128);
-        view_make_evaluation(&view, 300, known[i][0], known[i][1], known[i][1]);
+        view_make_evaluation(&view, 300, known[i][0], known[i][1]);
         assert_int_equal(view.m[2], known[i][2] * 65536 + 128);
     }
 }
@@ -141,10 +141,11 @@ static void strong_shrinking_takes_a_level(void **state)
     static const struct {
         int side, size, level;
     } known[] = {{448, 448, 0}, {448, 225, 0}, {448, 224, 1}, {448, 113, 1}, {448, 112, 2}, {448, 56, 3}, {448, 1, 4}};
+    const struct recipe recipe = parse("none");
     (void)state;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         struct view view;
-        view_make_evaluation(&view, known[i].side, known[i].side, known[i].side, known[i].size);
+        view_make(&view, &recipe, 0, 0, 0, known[i].side, known[i].side, known[i].side, known[i].size);
         assert_int_equal(view.level, known[i].level);
     }
 }

@@ -1,5 +1,7 @@
 #include "formats/cache/cache_view.h"
 
+#include <assert.h>
+
 enum status cache_views_init(struct cache_views *views, const struct cache_manifest *manifest, int size,
                              struct error *err)
 {
@@ -22,11 +24,13 @@ void cache_view_make(const struct cache_views *views, const struct cache_view *w
                      struct view *view)
 {
     const struct cache_manifest *manifest = views->manifest;
-    if (which->number == CACHE_EVALUATION_VIEW)
-        view_make_evaluation(view, base_h, base_w, manifest->size, views->size);
-    else
-        view_make(view, &views->recipe, manifest->seed, which->id, (uint32_t)which->number, base_h, base_w,
-                  manifest->size, views->size);
+    if (which->number == CACHE_EVALUATION_VIEW) {
+        assert(views->size == manifest->size);
+        view_make_evaluation(view, base_h, base_w, manifest->size);
+        return;
+    }
+    view_make(view, &views->recipe, manifest->seed, which->id, (uint32_t)which->number, base_h, base_w, manifest->size,
+              views->size);
 }
 
 void cache_view_mix(const struct cache_views *views, const struct cache_view *which, const uint32_t *ids,
@@ -61,5 +65,16 @@ enum status cache_base_image(const struct cache_manifest *manifest, const uint8_
     TRY(image_resize_short_side(&stored, manifest->base, base, err));
 cleanup:
     image_release(&stored);
+    return status;
+}
+
+enum status cache_evaluation_image(const struct cache_manifest *manifest, const uint8_t *bytes, size_t size,
+                                   const char *name, int side, struct image *image, struct error *err)
+{
+    struct image base = {0};
+    enum status status = cache_base_image(manifest, bytes, size, name, &base, err);
+    if (status == STATUS_OK)
+        status = evaluation_image(&base, manifest->size, side, image, err);
+    image_release(&base);
     return status;
 }

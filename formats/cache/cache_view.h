@@ -40,7 +40,8 @@ struct cache_view {
  * view. */
 int cache_view_number(enum split split, int row);
 
-/* The parameters of a view, for its sample's base image of base_h x base_w. */
+/* The parameters of a view, for its sample's base image of base_h x base_w. Evaluation views exist at the teacher's
+ * size; students of other sizes see cache_evaluation_image. */
 void cache_view_make(const struct cache_views *views, const struct cache_view *which, int base_h, int base_w,
                      struct view *view);
 /* How a view is mixed, and with which view: the one of the same number of another sample, or `which` itself if nothing
@@ -55,5 +56,8 @@ void cache_view_logits(const struct cache_manifest *manifest, const struct cache
  * caller releases it. name: for errors. STATUS_BAD_DATA. */
 enum status cache_base_image(const struct cache_manifest *manifest, const uint8_t *bytes, size_t size, const char *name,
                              struct image *base, struct error *err);
+/* What a network of side x side pixels sees of a stored image in evaluation (evaluation_image of the base image). */
+enum status cache_evaluation_image(const struct cache_manifest *manifest, const uint8_t *bytes, size_t size,
+                                   const char *name, int side, struct image *image, struct error *err);
 
 #endif

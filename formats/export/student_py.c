@@ -187,7 +187,7 @@ static void put_init(const struct student_script *script)
     }
 }
 
-static const char preamble[] =
+static const char heading[] =
     "\"\"\"A network written by softcache. Needs torch; loading the weights needs safetensors.\n"
     "\n"
     "    from safetensors.torch import load_file\n"
@@ -199,7 +199,9 @@ static const char preamble[] =
     "import torch.nn.functional as F\n"
     "from torch import nn\n"
     "\n"
-    "\n"
+    "\n";
+
+static const char module_functions[] =
     "def container(root, names):\n"
     "    for name in names:\n"
     "        if name not in root._modules:\n"
@@ -249,10 +251,28 @@ static const char ending[] =
     "    with torch.no_grad():\n"
     "        print(tuple(model(torch.zeros(1, %d, %d, %d)).shape))\n";
 
-enum status student_py_write(const struct graph *graph, char **text, size_t *size, struct error *err)
+/* The whole file, in order. False when out of memory. */
+static bool put_file(const struct student_script *script, const struct model_card *card)
+{
+    const struct shape in = script->graph->nodes[script->graph->input].shape;
+    if (card && !student_py_card(script, card))
+        return false;
+    if (!card)
+        fputs(heading, script->out);
+    fputs(module_functions, script->out);
+    put_init(script);
+    student_py_forward(script);
+    if (card)
+        student_py_main(script);
+    else
+        fprintf(script->out, ending, in.c, in.h, in.w);
+    return !ferror(script->out);
+}
+
+enum status student_py_write(const struct graph *graph, const struct model_card *card, char **text, size_t *size,
+                             struct error *err)
 {
     struct student_script script = {.graph = graph};
-    struct shape in = graph->nodes[graph->input].shape;
     *text = NULL;
     *size = 0;
     enum status status = check_names(graph, err);
@@ -264,11 +284,7 @@ enum status student_py_write(const struct graph *graph, char **text, size_t *siz
     bool ok = script.ranks && script.placed && script.out;
     if (ok) {
         student_py_ranks(&script);
-        fputs(preamble, script.out);
-        put_init(&script);
-        student_py_forward(&script);
-        fprintf(script.out, ending, in.c, in.h, in.w);
-        ok = !ferror(script.out);
+        ok = put_file(&script, card);
     }
     if (script.out && fclose(script.out) != 0)
         ok = false;

@@ -2,6 +2,7 @@
 #ifndef FORMATS_EXPORT_STUDENT_PY_SCRIPT_H
 #define FORMATS_EXPORT_STUDENT_PY_SCRIPT_H
 
+#include "formats/export/model_card.h"
 #include "shared/graph/graph.h"
 #include <stdio.h>
 
@@ -25,6 +26,10 @@ bool student_py_even_padding(const struct node *node);
 
 /* Fills ranks. student_py_forward.c. */
 void student_py_ranks(const struct student_script *script);
+/* Writes what a card adds: the preprocessing before the module, the main program behind it. False when out of memory.
+ * student_py_card.c. */
+bool student_py_card(const struct student_script *script, const struct model_card *card);
+void student_py_main(const struct student_script *script);
 /* Writes forward(): one line per node. */
 void student_py_forward(const struct student_script *script);
 

@@ -105,8 +105,25 @@ static void build_model(struct onnx_writer *writer)
     finish_output(writer);
 }
 
+/* Attaches the metadata to the model. */
+static void add_metadata(struct onnx_writer *writer, Onnx__ModelProto *model, const struct onnx_metadata *metadata,
+                         size_t count)
+{
+    Onnx__StringStringEntryProto *entries = onnx_writer_take(writer, count, sizeof *entries);
+    Onnx__StringStringEntryProto **list = onnx_writer_take(writer, count, sizeof *list);
+    for (size_t i = 0; i < count && !writer->failed; i++) {
+        onnx__string_string_entry_proto__init(&entries[i]);
+        entries[i].key = onnx_writer_text(writer, metadata[i].key);
+        entries[i].value = onnx_writer_text(writer, metadata[i].value);
+        list[i] = &entries[i];
+    }
+    model->metadata_props = list;
+    model->n_metadata_props = count;
+}
+
 /* Packs the model into *bytes. */
-static enum status pack_model(struct onnx_writer *writer, uint8_t **bytes, size_t *size, struct error *err)
+static enum status pack_model(struct onnx_writer *writer, const struct onnx_metadata *metadata, size_t count,
+                              uint8_t **bytes, size_t *size, struct error *err)
 {
     const struct graph *graph = writer->graph;
     Onnx__ValueInfoProto *input = value_info(writer, "input", graph->nodes[graph->input].shape, 4);
@@ -134,6 +151,9 @@ static enum status pack_model(struct onnx_writer *writer, uint8_t **bytes, size_
     model.opset_import = sets;
     model.n_opset_import = 1;
     model.graph = &writer->model;
+    add_metadata(writer, &model, metadata, count);
+    if (writer->failed)
+        return error_no_memory(err, 0, "an ONNX model");
     *size = onnx__model_proto__get_packed_size(&model);
     if (*size > MAX_SIZE)
         return error_set(err, STATUS_CONFIG, NULL, "the model has %zu bytes, more than an ONNX file can have", *size);
@@ -146,11 +166,17 @@ static enum status pack_model(struct onnx_writer *writer, uint8_t **bytes, size_
 
 enum status onnx_write(const struct graph *graph, uint8_t **bytes, size_t *size, struct error *err)
 {
+    return onnx_write_described(graph, NULL, 0, bytes, size, err);
+}
+
+enum status onnx_write_described(const struct graph *graph, const struct onnx_metadata *metadata, size_t count,
+                                 uint8_t **bytes, size_t *size, struct error *err)
+{
     struct onnx_writer writer = {.graph = graph};
     *bytes = NULL;
     *size = 0;
     build_model(&writer);
-    enum status status = pack_model(&writer, bytes, size, err);
+    enum status status = pack_model(&writer, metadata, count, bytes, size, err);
     arena_release(&writer.arena);
     return status;
 }

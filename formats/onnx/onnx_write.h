@@ -15,4 +15,11 @@
  * STATUS_CONFIG for a model larger than protobuf's 2 GiB. */
 enum status onnx_write(const struct graph *graph, uint8_t **bytes, size_t *size, struct error *err);
 
+/* The same with metadata_props, which onnxruntime shows as get_modelmeta().custom_metadata_map. Borrows the texts. */
+struct onnx_metadata {
+    const char *key, *value;
+};
+enum status onnx_write_described(const struct graph *graph, const struct onnx_metadata *metadata, size_t count,
+                                 uint8_t **bytes, size_t *size, struct error *err);
+
 #endif

@@ -11,6 +11,7 @@
 
 #include "shared/augment/recipe.h"
 #include "shared/tensor/image.h"
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -84,9 +85,10 @@ void view_mix_make(struct view_mix *mix, uint32_t *partner, const struct recipe 
 /* The text that follows view_describe's: "  mixup 0.8125 with sample 17"; empty if nothing is mixed. */
 void view_mix_describe(const struct view_mix *mix, uint32_t partner, char *text, size_t size);
 
-/* The evaluation view: torchvision's CenterCrop(crop), padded with 0 if the base is smaller. Exact if size == crop;
- * otherwise the same crop is sampled at size x size. */
-void view_make_evaluation(struct view *view, int base_h, int base_w, int crop, int size);
+/* The evaluation view: torchvision's CenterCrop(crop), padded with 0 if the base is smaller; always exact. */
+void view_make_evaluation(struct view *view, int base_h, int base_w, int crop);
+/* The view that shows an image of size x size as it is or, mirrored, from right to left; the pixels are the image's. */
+void view_make_whole(struct view *view, int size, bool mirrored);
 
 /* One line of text: map, level, colours, erased rectangles. */
 void view_describe(const struct view *view, char *text, size_t size);
@@ -138,5 +140,10 @@ void view_render_input(const struct view *view, const struct image *levels, int 
  * bit-equal to torchvision.transforms.Resize(base) on PIL images. base 0, or equal to the short side, copies.
  * STATUS_BAD_DATA if one side is more than IMAGE_MAX_ASPECT times the other. */
 enum status image_resize_short_side(const struct image *from, int base, struct image *to, struct error *err);
+
+/* What a network of size x size pixels sees of a base image in evaluation: the evaluation view at crop x crop, resized
+ * to size x size. With the base image that is torchvision's Resize(base), CenterCrop(crop), Resize(size) on PIL images,
+ * bit for bit; the last step does nothing where size is crop. *out is the caller's. */
+enum status evaluation_image(const struct image *base, int crop, int size, struct image *out, struct error *err);
 
 #endif

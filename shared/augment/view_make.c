@@ -294,8 +294,8 @@ void view_make(struct view *view, const struct recipe *recipe, uint64_t seed, ui
     set_map(view, &canvas, base_h, base_w, size);
 }
 
-void view_make_evaluation(struct view *view, int base_h, int base_w, int crop, int size)
+void view_make_evaluation(struct view *view, int base_h, int base_w, int crop)
 {
     static const struct recipe none = {.count = 0};
-    view_make(view, &none, 0, 0, 0, base_h, base_w, crop, size);
+    view_make(view, &none, 0, 0, 0, base_h, base_w, crop, crop);
 }

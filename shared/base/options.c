@@ -156,6 +156,7 @@ static enum status unknown_section(const struct options *options, const char *pl
 struct config_reader {
     struct options *options;
     int taken, passed_over;
+    bool yields; /* a preset: to every value that was given */
 };
 
 /* One key of the configuration file. A value from the command line stays. */
@@ -173,12 +174,45 @@ static enum status take_key(void *context, const char *place, const char *sectio
     int index = find_spec(options, key);
     if (index < 0)
         return unknown(options, STATUS_CONFIG, place, "", key, err);
-    if (options->values[index].given && !options->values[index].place)
+    if (options->values[index].given && (reader->yields || !options->values[index].place))
         return STATUS_OK;
     char *kept_value = arena_strdup(&options->arena, value), *kept_place = arena_strdup(&options->arena, place);
     if (!kept_value || !kept_place)
         return error_no_memory(err, strlen(value), "options");
     return add_text(options, index, kept_value, kept_place, err);
+}
+
+static enum status unknown_preset(const struct options *options, const char *name, struct error *err)
+{
+    char list[1024] = "";
+    const char *names[64];
+    int count = 0;
+    for (; count < options->preset_count && count < 64; count++) {
+        names[count] = options->presets[count].name;
+        snprintf(list + strlen(list), sizeof list - strlen(list), "%s, ", names[count]);
+    }
+    const char *near = suggest(name, names, count);
+    return error_set(err, STATUS_USAGE, NULL, "unknown preset '%s'%s%s%s; the presets are %sor FILE.ini", name,
+                     near ? ", did you mean '" : "", near ? near : "", near ? "'?" : "", list);
+}
+
+/* The values of the preset that the option "preset" names, where no other was given. */
+static enum status read_preset(struct options *options, struct error *err)
+{
+    const int index = find_spec(options, "preset");
+    struct config_reader reader = {.options = options, .yields = true};
+    if (index < 0 || options->values[index].count == 0)
+        return STATUS_OK;
+    const char *name = options->values[index].texts[0];
+    const size_t length = strlen(name);
+    if (length > 4 && strcmp(name + length - 4, ".ini") == 0)
+        return ini_read(name, take_key, &reader, err);
+    for (int i = 0; i < options->preset_count; i++)
+        if (strcmp(options->presets[i].name, name) == 0) {
+            char *text = arena_strdup(&options->arena, options->presets[i].text);
+            return text ? ini_parse(text, name, take_key, &reader, err) : error_no_memory(err, 0, "options");
+        }
+    return unknown_preset(options, name, err);
 }
 
 static enum status read_config(struct options *options, const char *path, struct error *err)
@@ -234,6 +268,7 @@ enum status options_parse(struct options *options, int argc, char **argv, struct
     TRY(parse_command_line(options, argc, argv, &config, err));
     if (config)
         TRY(read_config(options, config, err));
+    TRY(read_preset(options, err));
     TRY(resolve(options, err));
 cleanup:
     return status;

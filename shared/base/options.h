@@ -59,11 +59,20 @@ struct option_spec {
     const char *const *choices; /* OPTION_CHOICE: ends with NULL */
 };
 
+/* A configuration with a name, as INI text. */
+struct option_preset {
+    const char *name, *text;
+};
+
 struct options {
     const char *command; /* "student_train fit": program and command */
     const char *summary; /* one line for the help */
     const struct option_spec *specs;
     int count;
+    /* What the option "preset" (OPTION_STRING) may name, if there is one: its values yield to those of the command line
+     * and of --config. A preset may also be the path of an INI file. */
+    const struct option_preset *presets; /* [preset_count] */
+    int preset_count;
     /* filled by options_parse */
     bool help;                   /* --help was given: nothing was checked and no target was set */
     struct option_value *values; /* [count] */

@@ -6,11 +6,12 @@
 #include "student_train/run/finished_run.h"
 
 static const char *const split_choices[] = {"train", "val", "test", NULL};
+static const char *const tta_choices[] = {"none", "hflip", NULL};
 
 struct eval_options {
     const char *run, *cache, *weights;
     struct compute_options compute;
-    int split, batch; /* split -1: not given */
+    int split, batch, tta; /* split -1: not given */
     bool json, quiet;
 };
 
@@ -25,11 +26,11 @@ static enum status print(const struct eval_options *options, const struct evalua
                          const struct run_info *info, struct error *err)
 {
     if (!options->json) {
-        evaluation_print(evaluation, info->classes, stdout);
+        evaluation_print(evaluation, info->card.classes, stdout);
         return STATUS_OK;
     }
     cJSON *root = cJSON_CreateObject();
-    evaluation_json(evaluation, info->classes, root);
+    evaluation_json(evaluation, info->card.classes, root);
     return command_print_json(root, "the result", err);
 }
 
@@ -47,9 +48,11 @@ static enum status run(void *context, struct error *err)
                           err));
     TRY(cache_open(&cache, options->cache ? options->cache : finished.info.cache, err));
     TRY(finished_run_fits(&finished, &cache, err));
-    TRY(dataset_load(&dataset, &cache, choose_split(options, &cache.manifest), finished.info.size, &finished.compute,
-                     &progress, err));
+    TRY(dataset_load(&dataset, &cache, choose_split(options, &cache.manifest), DATASET_EVALUATION, finished.info.card.size,
+                     &finished.compute, &progress, err));
     TRY(evaluation_run(&evaluation, &finished.trainer, &dataset, err));
+    if (options->tta)
+        TRY(evaluation_mirror(&evaluation, &finished.trainer, &dataset, err));
     TRY(print(options, &evaluation, &finished.info, err));
 cleanup:
     evaluation_release(&evaluation);
@@ -69,6 +72,8 @@ enum status eval_command(int argc, char **argv, struct error *err)
          .choices = split_choices},
         {"weights", OPTION_STRING, &o.weights, "best|last|FILE", "best", "which weights"},
         {"batch", OPTION_INT, &o.batch, "N", "128", "images per step", .minimum = 1, .maximum = 65536},
+        {"tta", OPTION_CHOICE, &o.tta, NULL, "none",
+         "also measure the mean of each image and its mirror image, beside the plain result", .choices = tta_choices},
         COMPUTE_OPTIONS(o.compute),
         {"quiet", OPTION_FLAG, &o.quiet, NULL, NULL, "no progress"},
         {"json", OPTION_FLAG, &o.json, NULL, NULL, "print the result as JSON"},

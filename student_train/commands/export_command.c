@@ -1,6 +1,7 @@
 /* `student_train export`: writes a trained student for use elsewhere: student.safetensors (names of PyTorch's
- * state_dict), student.onnx (dynamic batch), student.py (the same structure as a torch.nn.Module), and run.json
- * (classes and preprocessing). */
+ * state_dict), student.onnx (dynamic batch), student.py (the same structure as a torch.nn.Module, and what
+ * turns a photo into its input), and run.json. All say how a photo is preprocessed and what the classes are called:
+ * formats/export/model_card.h. */
 #include "formats/onnx/onnx_write.h"
 #include "formats/export/student_py.h"
 #include "shared/base/files.h"
@@ -14,22 +15,42 @@ struct export_options {
     const char *run, *out, *weights;
 };
 
+/* The ONNX file with the card in its metadata. */
+static enum status publish_onnx(const struct graph *graph, const struct model_card *card, const char *out,
+                                struct error *err)
+{
+    enum status status = STATUS_OK;
+    cJSON *preprocessing = model_card_preprocessing(card), *classes = model_card_classes(card);
+    char *texts[2] = {cJSON_PrintUnformatted(preprocessing), cJSON_PrintUnformatted(classes)};
+    uint8_t *bytes = NULL;
+    size_t size;
+    if (!texts[0] || !texts[1])
+        TRY(error_no_memory(err, 0, "an ONNX model"));
+    const struct onnx_metadata metadata[] = {{"preprocessing", texts[0]}, {"classes", texts[1]}};
+    TRY(onnx_write_described(graph, metadata, 2, &bytes, &size, err));
+    TRY(run_publish(out, "student.onnx", bytes, size, err));
+cleanup:
+    free(bytes);
+    for (int i = 0; i < 2; i++)
+        cJSON_free(texts[i]);
+    cJSON_Delete(preprocessing);
+    cJSON_Delete(classes);
+    return status;
+}
+
 static enum status publish_all(const struct graph *graph, const struct run_info *info, const char *out,
                                struct error *err)
 {
     enum status status = STATUS_OK;
-    uint8_t *onnx = NULL;
     char *source = NULL;
-    size_t onnx_size, source_size;
+    size_t size;
     TRY(folder_make(out, err));
     TRY(run_publish_weights(graph, out, "student.safetensors", err));
-    TRY(onnx_write(graph, &onnx, &onnx_size, err));
-    TRY(run_publish(out, "student.onnx", onnx, onnx_size, err));
-    TRY(student_py_write(graph, &source, &source_size, err));
-    TRY(run_publish(out, "student.py", source, source_size, err));
+    TRY(publish_onnx(graph, &info->card, out, err));
+    TRY(student_py_write(graph, &info->card, &source, &size, err));
+    TRY(run_publish(out, "student.py", source, size, err));
     TRY(run_info_write(info, out, err));
 cleanup:
-    free(onnx);
     free(source);
     return status;
 }

@@ -42,6 +42,12 @@ void evaluation_json(const struct evaluation *evaluation, const char *const *nam
     cJSON_AddItemToObject(object, "loss", json_number_or_null(evaluation->loss));
     add_row(object, &total);
     cJSON_AddItemToObject(object, "agreement", json_number_or_null(evaluation->agreement));
+    if (evaluation->mirrored) {
+        cJSON *hflip = cJSON_AddObjectToObject(cJSON_AddObjectToObject(object, "tta"), "hflip");
+        cJSON_AddItemToObject(hflip, "accuracy", json_number_or_null(evaluation->mirrored_accuracy));
+        cJSON_AddItemToObject(hflip, "agreement", json_number_or_null(evaluation->mirrored_agreement));
+        cJSON_AddNumberToObject(hflip, "changed", (double)evaluation->mirrored_changed);
+    }
     cJSON *list = cJSON_AddArrayToObject(object, "per_class"), *confusion = cJSON_AddArrayToObject(object, "confusion");
     for (size_t k = 0; k < classes; k++) {
         const struct row row = class_row(evaluation, names, k);
@@ -95,6 +101,13 @@ void evaluation_print(const struct evaluation *evaluation, const char *const *na
     fprintf(out, "%-28s ", "agreement with the teacher");
     print_percent(evaluation->agreement, out);
     fprintf(out, "\n");
+    if (evaluation->mirrored) {
+        const struct row mirrored = {"accuracy with --tta hflip", evaluation->mirrored_accuracy, NAN};
+        print_row(&mirrored, "", out);
+        fprintf(out, "%-28s ", "agreement with --tta hflip");
+        print_percent(evaluation->mirrored_agreement, out);
+        fprintf(out, "\n");
+    }
     for (int k = 0; evaluation->labelled && k < evaluation->classes; k++) {
         const struct row row = class_row(evaluation, names, (size_t)k);
         print_row(&row, "  ", out);

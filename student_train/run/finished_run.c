@@ -12,6 +12,11 @@ enum status finished_run_open(struct finished_run *run, const char *folder, cons
     TRY(loss_expression_parse(&run->loss, run->info.loss, err));
     TRY(run_student(&run->info, folder, weights, &run->student, err));
     TRY(compute_open(&run->compute, compute, progress, err));
+    if (run->info.resampled)
+        progress_note(progress,
+                      "this run comes from an older version, whose student of %d pixels saw images that were resized "
+                      "without antialiasing; results differ from its metrics.json",
+                      run->info.card.size);
     TRY(trainer_init(&run->trainer, &run->compute, &run->student.graph, &(struct trainer_student){.loss = &run->loss},
                      1, &run->options, NULL, err));
 cleanup:
@@ -34,15 +39,16 @@ enum status finished_run_fits(const struct finished_run *run, const struct cache
     struct run_info other = {0};
     const char *field = NULL;
     run_info_from_cache(&other, cache);
-    if (other.class_count != info->class_count)
+    if (other.card.class_count != info->card.class_count)
         field = "number of classes is";
-    for (int k = 0; !field && k < info->class_count; k++)
-        if (strcmp(other.classes[k], info->classes[k]) != 0)
+    for (int k = 0; !field && k < info->card.class_count; k++)
+        if (strcmp(other.card.classes[k], info->card.classes[k]) != 0)
             field = "class names are";
-    if (!field && (other.channels != info->channels || other.crop != info->crop || other.base != info->base))
+    if (!field && (other.card.channels != info->card.channels || other.card.crop != info->card.crop || other.card.base != info->card.base))
         field = "image size is";
-    if (!field && (memcmp(other.mean, info->mean, sizeof other.mean) || memcmp(other.std, info->std, sizeof other.std)))
-        field = "mean and std are";
+    for (int c = 0; !field && c < info->card.channels; c++)
+        if (other.card.mean[c] != info->card.mean[c] || other.card.std[c] != info->card.std[c])
+            field = "mean and std are";
     if (field)
         return error_set(err, STATUS_CONFIG, cache->path,
                          "its %s not the same as in the cache that the run was trained on", field);

@@ -18,7 +18,7 @@ struct fit_data {
     char cache_digest[DIGEST_HEX_SIZE]; /* of cache.json */
     struct compute compute;
     struct dataset train, validation;
-    bool loaded, validates; /* validates: there is a validation split */
+    bool validates; /* there is a validation split */
 };
 
 struct fit_run {

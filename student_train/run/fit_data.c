@@ -36,17 +36,18 @@ cleanup:
 enum status fit_data_load(struct fit_data *data, const struct fit_run *run, struct progress *progress,
                           struct error *err)
 {
-    const int size = run->info.size;
+    const int size = run->info.card.size;
     enum status status = STATUS_OK;
     enum split split;
-    if (data->loaded) {
-        data->train.cache_views.size = data->validation.cache_views.size = size;
-    } else {
-        TRY(dataset_load(&data->train, &data->cache, SPLIT_TRAIN, size, &data->compute, progress, err));
-        data->validates = choose_validation(&data->cache.manifest, &split);
-        if (data->validates)
-            TRY(dataset_load(&data->validation, &data->cache, split, size, &data->compute, progress, err));
-        data->loaded = true;
+    if (!data->train.count)
+        TRY(dataset_load(&data->train, &data->cache, SPLIT_TRAIN, DATASET_TRAINING, size, &data->compute, progress,
+                         err));
+    data->train.cache_views.size = size;
+    data->validates = choose_validation(&data->cache.manifest, &split);
+    if (data->validates && data->validation.cache_views.size != size) { /* its images are made for one size */
+        dataset_release(&data->validation);
+        TRY(dataset_load(&data->validation, &data->cache, split, DATASET_EVALUATION, size, &data->compute, progress,
+                         err));
     }
     if (run->loss.needs_labels && !run->loss.needs_teacher && data->train.labelled == 0)
         TRY(error_set(err, STATUS_CONFIG, data->cache.path,

@@ -51,13 +51,13 @@ char *fit_options_fingerprint(const struct options *table)
 }
 
 char *fit_identity(const struct fit_options *options, const char *cache_digest, const char *student_digest,
-                   const char *init_digest)
+                   const char *init_digest, bool resized)
 {
     /* cache, student and init are there by their digests */
     static const char *const except[] = {EXECUTION_OPTIONS, "cache", "student", "init", "out", "name", NULL};
     char digests[4 * DIGEST_HEX_SIZE];
-    snprintf(digests, sizeof digests, "cache = %s\nstudent = %s\ninit = %s\n", cache_digest, student_digest,
-             init_digest);
+    snprintf(digests, sizeof digests, "cache = %s\nstudent = %s\ninit = %s\n%s", cache_digest, student_digest,
+             init_digest, resized ? "evaluation = antialiased\n" : "");
     return fingerprint(&options->table, except, digests);
 }
 

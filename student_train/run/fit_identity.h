@@ -9,9 +9,10 @@
  * memory. */
 char *fit_options_fingerprint(const struct options *table);
 /* The same for one run: every option that changes its result, with digests in place of the paths of cache, student and
- * initial weights. malloc'ed; NULL when out of memory. */
+ * initial weights. resized: its student's images have another size than the teacher's; older versions evaluated such
+ * students on other pixels, so their runs are not resumed. malloc'ed; NULL when out of memory. */
 char *fit_identity(const struct fit_options *options, const char *cache_digest, const char *student_digest,
-                   const char *init_digest);
+                   const char *init_digest, bool resized);
 /* STATUS_CONFIG names the first line in which two such texts differ. path: what would be resumed. */
 enum status fit_identity_check(const char *path, const char *before, const char *now, struct error *err);
 

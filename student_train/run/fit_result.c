@@ -75,7 +75,7 @@ cJSON *fit_result_json(const struct fit *fit, int k)
             cJSON_AddNumberToObject(teacher, split_name((enum split)s), split->teacher_accuracy);
     }
     if (fit->data->validates)
-        evaluation_json(&run->evaluation, run->info.classes, cJSON_AddObjectToObject(root, "validation"));
+        evaluation_json(&run->evaluation, run->info.card.classes, cJSON_AddObjectToObject(root, "validation"));
     return root;
 }
 
@@ -86,7 +86,7 @@ void fit_result_print(const struct fit *fit, int k, FILE *out)
     fprintf(out, "%s: best of %.0f epochs is %.0f%s\n", metrics.name, metrics.epochs, metrics.best_epoch,
             run->early ? " (stopped early)" : "");
     if (fit->data->validates)
-        evaluation_print(&run->evaluation, run->info.classes, out);
+        evaluation_print(&run->evaluation, run->info.card.classes, out);
     fprintf(out, "\n%.0f parameters, %.1f million multiply-accumulates, %.0f images/s with validation, %.1f s\n",
             metrics.parameters, metrics.multiply_accumulates / 1e6, metrics.images_per_second, metrics.seconds);
     fprintf(out, "weights: %s/best.safetensors   report: %s/report.html\n", run->options.out, run->options.out);
@@ -101,7 +101,7 @@ static enum status publish_report(const struct fit *fit, int k, struct error *er
     enum status status = STATUS_OK;
     char *config = options_resolved(&run->options.table), *path = path_join(run->options.out, "report.html");
     char subtitle[1024];
-    snprintf(subtitle, sizeof subtitle, "%s, %d pixels, %s", run->options.cache, run->info.size, metrics.device);
+    snprintf(subtitle, sizeof subtitle, "%s, %d pixels, %s", run->options.cache, run->info.card.size, metrics.device);
     struct report report = {
         .title = metrics.name,
         .subtitle = subtitle,
@@ -116,8 +116,8 @@ static enum status publish_report(const struct fit *fit, int k, struct error *er
         .terms = run->terms,
         .term_count = run->loss.count,
         .best_epoch = (int)metrics.best_epoch,
-        .classes = run->info.classes,
-        .class_count = run->info.class_count,
+        .classes = run->info.card.classes,
+        .class_count = run->info.card.class_count,
         .confusion = evaluation->confusion,
         .teacher_class_accuracy = cache_has_teacher(&data->cache.manifest) ? evaluation->teacher_class_accuracy : NULL,
         .config = config,

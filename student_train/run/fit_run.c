@@ -46,9 +46,9 @@ enum status fit_run_open(struct fit_run *run, const struct fit_data *data, struc
             "has no teacher's logits, but loss '%s' needs them; make a cache with teacher_dump run --teacher FILE.onnx",
             run->loss.text));
     run_info_from_cache(&run->info, &data->cache);
-    run->info.size = options->size ? options->size : run->info.crop;
+    run->info.card.size = options->size ? options->size : run->info.card.crop;
     TRY(student_open(&run->student, options->student,
-                     &(struct student_input){run->info.channels, run->info.size, run->info.class_count}, err));
+                     &(struct student_input){run->info.card.channels, run->info.card.size, run->info.card.class_count}, err));
     TRY(check_budget(run, err));
     if (!run->student.onnx)
         graph_initialise(&run->student.graph, options->seed);
@@ -57,7 +57,8 @@ enum status fit_run_open(struct fit_run *run, const struct fit_data *data, struc
         TRY(digest_file(options->init, init_digest, NULL, err));
     }
     describe(run, data);
-    run->identity = fit_identity(options, data->cache_digest, run->student.digest, init_digest);
+    run->identity = fit_identity(options, data->cache_digest, run->student.digest, init_digest,
+                                 run->info.card.size != run->info.card.crop);
     if (!run->identity || !run->info.name)
         TRY(error_no_memory(err, 0, "a run's identity"));
 cleanup:

@@ -1,41 +1,80 @@
+#define _POSIX_C_SOURCE 200809L
 #include "student_train/run/photos.h"
 
 #include "formats/datasets/image_source.h"
+#include "shared/augment/view.h"
 #include "shared/base/files.h"
-#include "shared/base/interrupt.h"
+#include "shared/base/natural_order.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-enum { PHOTO_LIMIT = 256 << 20 };
+enum { PHOTO_LIMIT = 256 << 20, MAX_DEPTH = 32 };
 
-static bool is_photo(const struct folder_entry *entry)
+/* By its name, so that a photo that is empty or cut off keeps its row. */
+static bool is_photo(const char *name)
 {
-    const char *dot = strrchr(entry->name, '.');
-    return !entry->is_folder && dot && (strcasecmp(dot, ".jpg") == 0 || strcasecmp(dot, ".jpeg") == 0);
+    static const char *const endings[] = {".jpg", ".jpeg", ".jpe",  ".jfif", ".png",  ".webp", ".bmp",
+                                          ".gif", ".tif",  ".tiff", ".heic", ".heif", ".avif"};
+    const char *dot = strrchr(name, '.');
+    for (size_t i = 0; dot && i < sizeof endings / sizeof *endings; i++)
+        if (strcasecmp(dot, endings[i]) == 0)
+            return true;
+    return false;
+}
+
+static enum status add_photo(struct photos *photos, const char *name, struct error *err)
+{
+    enum status status = array_grow(&photos->names, sizeof *photos->names, photos->count, &photos->capacity,
+                                    "a list of photos", err);
+    if (status != STATUS_OK)
+        return status;
+    photos->names[photos->count] = arena_strdup(&photos->arena, name);
+    return photos->names[photos->count++] ? STATUS_OK : error_no_memory(err, strlen(name), "a list of photos");
+}
+
+/* Adds the photos of a subfolder of photos->folder ("": the folder itself), and of its subfolders. */
+static enum status add_folder(struct photos *photos, const char *below, int depth, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct folder_entry *entries = NULL;
+    size_t count = 0;
+    char *path = *below ? path_join(photos->folder, below) : strdup(photos->folder), *name = NULL;
+    if (!path)
+        TRY(error_no_memory(err, strlen(below), "a path"));
+    if (depth > MAX_DEPTH)
+        TRY(error_set(err, STATUS_BAD_DATA, path, "more than %d folders inside each other", MAX_DEPTH));
+    TRY(folder_list(path, &entries, &count, err));
+    for (size_t i = 0; i < count; i++) {
+        free(name);
+        name = *below ? path_join(below, entries[i].name) : strdup(entries[i].name);
+        if (!name)
+            TRY(error_no_memory(err, strlen(below), "a path"));
+        if (entries[i].is_folder)
+            TRY(add_folder(photos, name, depth + 1, err));
+        else if (is_photo(name))
+            TRY(add_photo(photos, name, err));
+        else if (photos->others++ == 0)
+            snprintf(photos->other, sizeof photos->other, "%s", entries[i].name);
+    }
+cleanup:
+    free(name);
+    free(path);
+    folder_list_free(entries, count);
+    return status;
 }
 
 enum status photos_list(struct photos *photos, const char *folder, struct error *err)
 {
     enum status status = STATUS_OK;
-    struct folder_entry *entries = NULL;
-    size_t count = 0;
-    *photos = (struct photos){0};
-    TRY(folder_list(folder, &entries, &count, err));
-    photos->paths = calloc(count + 1, sizeof *photos->paths);
-    if (!photos->paths)
-        TRY(error_no_memory(err, count * sizeof *photos->paths, "a list of photos"));
-    for (size_t i = 0; i < count; i++) {
-        if (!is_photo(&entries[i]))
-            continue;
-        photos->paths[photos->count] = path_join(folder, entries[i].name);
-        if (!photos->paths[photos->count++])
-            TRY(error_no_memory(err, strlen(folder), "a path"));
-    }
+    *photos = (struct photos){.folder = folder};
+    TRY(add_folder(photos, "", 0, err));
     if (photos->count == 0)
-        TRY(error_set(err, STATUS_NO_INPUT, folder, "has no .jpg or .jpeg file; give the folder with the photos"));
+        TRY(error_set(err, STATUS_NO_INPUT, folder, "has no photos (.jpg, .png, ...)%s%s; give the folder with the photos",
+                      photos->others ? ", only files like " : "", photos->other));
+    qsort(photos->names, photos->count, sizeof *photos->names, natural_order_entries);
 cleanup:
-    folder_list_free(entries, count);
     if (status != STATUS_OK)
         photos_release(photos);
     return status;
@@ -43,86 +82,58 @@ cleanup:
 
 void photos_release(struct photos *photos)
 {
-    for (size_t i = 0; i < photos->count; i++)
-        free(photos->paths[i]);
-    free(photos->paths);
+    arena_release(&photos->arena);
+    free(photos->names);
     *photos = (struct photos){0};
 }
 
-/* A batch of photos, decoded on all threads. */
-struct photo_job {
-    char **paths; /* [photos of the batch] */
-    struct finished_run *run;
-    struct device_images *images;
-    struct epoch_content content; /* of one step */
-};
-
-static enum status load_photo(struct photo_job *job, uint32_t i, struct error *err)
+/* Pillow's convert("L") of RGB. */
+static enum status make_gray(struct image *image, struct error *err)
 {
-    const struct run_info *info = &job->run->info;
-    const struct compute *compute = &job->run->compute;
+    struct image gray;
+    enum status status = image_init(&gray, image->h, image->w, 1, err);
+    if (status != STATUS_OK)
+        return status;
+    const uint8_t *p = image->pixels;
+    for (size_t i = 0; i < (size_t)image->h * (size_t)image->w; i++, p += 3)
+        gray.pixels[i] = (uint8_t)((19595 * p[0] + 38470 * p[1] + 7471 * p[2] + 32768) >> 16);
+    image_release(image);
+    *image = gray;
+    return STATUS_OK;
+}
+
+/* Decodes a photo to RGB, the whole or, if that fails, what is there. */
+static enum status decode(const uint8_t *bytes, size_t size, bool salvage, const char *path, struct image *photo,
+                          bool *damaged, struct error *err)
+{
+    *damaged = false;
+    (void)salvage;
+    return image_decode(IMAGE_JPEG, 0, 0, 3, bytes, size, path, photo, err);
+}
+
+enum status photo_seen(const struct photos *photos, size_t index, const struct model_card *card, bool salvage,
+                       struct image *seen, bool *damaged, struct error *err)
+{
     enum status status = STATUS_OK;
+    char *path = path_join(photos->folder, photos->names[index]);
     unsigned char *bytes = NULL;
     size_t size;
     struct image photo = {0}, base = {0};
-    TRY(file_read(job->paths[i], PHOTO_LIMIT, &bytes, &size, err));
-    TRY(image_decode(IMAGE_JPEG, 0, 0, 3, bytes, size, job->paths[i], &photo, err));
-    TRY(image_resize_short_side(&photo, info->base, &base, err));
-    view_make_evaluation(&job->content.views[i], base.h, base.w, info->crop, info->size);
-    TRY(compute->backend->device->images->put(compute->device, job->images, i, &base, err));
+    *seen = (struct image){0};
+    if (!path)
+        TRY(error_no_memory(err, 0, "a path"));
+    if (!file_exists(path)) /* opening a pipe would block */
+        TRY(error_set(err, STATUS_NO_INPUT, path, "is not a regular file"));
+    TRY(file_read(path, PHOTO_LIMIT, &bytes, &size, err));
+    TRY(decode(bytes, size, salvage, path, &photo, damaged, err));
+    if (card->channels == 1)
+        TRY(make_gray(&photo, err));
+    TRY(image_resize_short_side(&photo, card->base, &base, err));
+    TRY(evaluation_image(&base, card->crop, card->size, seen, err));
 cleanup:
+    free(path);
     free(bytes);
     image_release(&photo);
     image_release(&base);
-    return status;
-}
-
-static enum status load_task(void *context, int index, int worker, struct error *err)
-{
-    (void)worker;
-    return load_photo(context, (uint32_t)index, err);
-}
-
-static enum status predict_batch(struct photo_job *job, int count, int32_t *predictions, struct error *err)
-{
-    const struct compute *compute = &job->run->compute;
-    struct trainer *trainer = &job->run->trainer;
-    const struct run_info *info = &job->run->info;
-    float table[3][256];
-    enum status status = STATUS_OK;
-    view_normalisation_table(table, info->mean, info->std, info->channels);
-    TRY(compute->backend->device->images->create(compute->device, (uint32_t)count, info->channels, &job->images, err));
-    TRY(thread_pool_try(compute->pool, count, load_task, job, err));
-    for (int i = 0; i < count; i++)
-        job->content.samples[i] = (uint32_t)i;
-    TRY(trainer_predict(trainer, job->images, &job->content, count, info->size, table, predictions, err));
-cleanup:
-    compute->backend->device->images->destroy(compute->device, job->images);
-    job->images = NULL;
-    return status;
-}
-
-enum status photos_predict(const struct photos *photos, struct finished_run *run, struct progress *progress,
-                           int32_t *predictions, struct error *err)
-{
-    enum status status = STATUS_OK;
-    const size_t capacity = (size_t)run->options.batch;
-    struct photo_job job = {.run = run};
-    TRY(epoch_content_init(&job.content, capacity, (int)capacity, 1, run->trainer.classes, 0, err));
-    if (run->info.channels != 3)
-        TRY(error_set(err, STATUS_CONFIG, NULL, "the student takes images with %d channel, but photos have 3",
-                      run->info.channels));
-    progress_begin(progress, "predict", "photos", photos->count, 0);
-    for (size_t first = 0; first < photos->count; first += capacity) {
-        size_t count = photos->count - first < capacity ? photos->count - first : capacity;
-        job.paths = photos->paths + first;
-        TRY(predict_batch(&job, (int)count, predictions + first, err));
-        progress_update(progress, first + count, NULL);
-        if (interrupt_requested())
-            TRY(error_set(err, STATUS_INTERRUPTED, NULL, "stopped; nothing was written"));
-    }
-    progress_end(progress);
-cleanup:
-    epoch_content_release(&job.content);
     return status;
 }

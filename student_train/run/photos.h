@@ -1,21 +1,35 @@
-/* The photos of a folder, in the byte order of their names, for predictions. */
+/* The photos below a folder, and how one becomes what a student sees. */
 #ifndef STUDENT_TRAIN_RUN_PHOTOS_H
 #define STUDENT_TRAIN_RUN_PHOTOS_H
 
-#include "shared/base/progress.h"
-#include "student_train/run/finished_run.h"
+#include "formats/export/model_card.h"
+#include "shared/base/memory.h"
+#include "shared/tensor/image.h"
 
 struct photos {
-    char **paths; /* [count], malloc'ed */
-    size_t count;
+    struct arena arena;
+    const char *folder; /* borrowed */
+    const char **names; /* [count] below the folder, in natural order */
+    size_t count, capacity;
+    size_t others; /* files that are no photos */
+    char other[64]; /* the name of one of them */
 };
 
-/* Lists the JPEG files of a folder without subfolders. STATUS_NO_INPUT if there are none. */
+/* Lists the photos of a folder and its subfolders: every file whose name or content is that of an image, whether or not
+ * it can be decoded. STATUS_NO_INPUT if there are none. */
 enum status photos_list(struct photos *photos, const char *folder, struct error *err);
 void photos_release(struct photos *photos); /* accepts a zeroed struct */
 
-/* predictions[photos->count] = the class of each photo, preprocessed like the run's evaluation views. */
-enum status photos_predict(const struct photos *photos, struct finished_run *run, struct progress *progress,
-                           int32_t *predictions, struct error *err);
+/* What becomes of a photo that cannot be decoded. */
+enum broken_photo {
+    BROKEN_SALVAGE,  /* what it holds is used; if that is nothing, as BROKEN_MAJORITY */
+    BROKEN_MAJORITY, /* the student does not see it: it gets the class that most others get */
+    BROKEN_FAIL      /* an error */
+};
+
+/* *seen (the caller's) = what a student sees of a photo, card->size x card->size. *damaged: a part of the photo is
+ * missing. STATUS_BAD_DATA and others: nothing can be seen. */
+enum status photo_seen(const struct photos *photos, size_t index, const struct model_card *card, bool salvage,
+                       struct image *seen, bool *damaged, struct error *err);
 
 #endif

@@ -5,22 +5,21 @@
 #include "formats/export/safetensors.h"
 #include "shared/augment/view.h"
 #include "shared/base/files.h"
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { RUN_FORMAT = 1, JSON_LIMIT = 16 << 20, MAX_CLASSES = 1 << 16 };
+enum { RUN_FORMAT = 2, JSON_LIMIT = 16 << 20, MAX_CLASSES = 1 << 16 };
 
 void run_info_from_cache(struct run_info *info, const struct cache *cache)
 {
     const struct cache_manifest *manifest = &cache->manifest;
-    info->classes = manifest->classes;
-    info->class_count = manifest->class_count;
-    info->channels = manifest->channels;
-    info->crop = manifest->size;
-    info->base = manifest->base;
-    memcpy(info->mean, manifest->mean, sizeof info->mean);
-    memcpy(info->std, manifest->std, sizeof info->std);
+    info->card.classes = manifest->classes;
+    info->card.class_count = manifest->class_count;
+    info->card.channels = manifest->channels;
+    info->card.crop = manifest->size;
+    info->card.base = manifest->base;
+    memcpy(info->card.mean, manifest->mean, sizeof info->card.mean);
+    memcpy(info->card.std, manifest->std, sizeof info->card.std);
 }
 
 enum status run_publish(const char *folder, const char *file, const void *bytes, size_t size, struct error *err)
@@ -55,13 +54,6 @@ enum status run_publish_weights(const struct graph *graph, const char *folder, c
     return status;
 }
 
-static void add_floats(cJSON *root, const char *name, const float values[3])
-{
-    cJSON *array = cJSON_AddArrayToObject(root, name);
-    for (int i = 0; i < 3; i++)
-        cJSON_AddItemToArray(array, json_float(values[i]));
-}
-
 enum status run_info_write(const struct run_info *info, const char *folder, struct error *err)
 {
     cJSON *root = cJSON_CreateObject();
@@ -72,30 +64,9 @@ enum status run_info_write(const struct run_info *info, const char *folder, stru
     cJSON_AddStringToObject(root, "loss", info->loss);
     cJSON_AddStringToObject(root, "cache", info->cache);
     cJSON_AddStringToObject(root, "cache_digest", info->cache_digest);
-    cJSON_AddItemToObject(root, "classes", cJSON_CreateStringArray(info->classes, info->class_count));
-    cJSON_AddNumberToObject(root, "channels", info->channels);
-    cJSON_AddNumberToObject(root, "size", info->size);
-    cJSON_AddNumberToObject(root, "crop", info->crop);
-    cJSON_AddNumberToObject(root, "base", info->base);
-    add_floats(root, "mean", info->mean);
-    add_floats(root, "std", info->std);
+    cJSON_AddItemToObject(root, "classes", model_card_classes(&info->card));
+    cJSON_AddItemToObject(root, "preprocessing", model_card_preprocessing(&info->card));
     return run_publish_json(root, folder, "run.json", err);
-}
-
-static enum status read_floats(const struct json_place *root, const char *name, float values[3], struct error *err)
-{
-    struct json_place array;
-    int count;
-    enum status status = json_array(root, name, 3, &array, &count, err);
-    if (status != STATUS_OK)
-        return status;
-    for (int i = 0; i < 3; i++) {
-        const cJSON *item = cJSON_GetArrayItem(array.node, i);
-        if (!cJSON_IsNumber(item) || !isfinite((float)item->valuedouble))
-            return error_set(err, STATUS_BAD_DATA, root->path, "%s must be three numbers", name);
-        values[i] = (float)item->valuedouble;
-    }
-    return STATUS_OK;
 }
 
 static enum status read_classes(struct run_info *info, const struct json_place *root, struct error *err)
@@ -103,15 +74,37 @@ static enum status read_classes(struct run_info *info, const struct json_place *
     enum status status = STATUS_OK;
     struct json_place array, element = {0};
     const char **names;
-    TRY(json_array(root, "classes", MAX_CLASSES, &array, &info->class_count, err));
-    names = arena_alloc(&info->arena, (size_t)info->class_count + 1, sizeof *names);
-    if (!names || info->class_count == 0)
+    TRY(json_array(root, "classes", MAX_CLASSES, &array, &info->card.class_count, err));
+    names = arena_alloc(&info->arena, (size_t)info->card.class_count + 1, sizeof *names);
+    if (!names || info->card.class_count == 0)
         TRY(error_set(err, STATUS_BAD_DATA, root->path, "classes must not be empty"));
-    for (int i = 0; i < info->class_count; i++) {
+    for (int i = 0; i < info->card.class_count; i++) {
         TRY(json_element(&array, i, &element, err));
         TRY(json_string(&element, NULL, &info->arena, &names[i], err));
     }
-    info->classes = names;
+    info->card.classes = names;
+cleanup:
+    return status;
+}
+
+/* Format 1 had the preprocessing's fields in the root. What a student of another size than the teacher's saw in
+ * evaluation was sampled in a way that is gone. */
+static enum status read_format_1(struct run_info *info, const struct json_place *root, struct error *err)
+{
+    struct model_card *card = &info->card;
+    enum status status = STATUS_OK;
+    int64_t channels, size, crop, base;
+    TRY(json_integer(root, "channels", 1, 3, &channels, err));
+    TRY(json_integer(root, "size", 1, VIEW_MAX_SIZE, &size, err));
+    TRY(json_integer(root, "crop", 1, VIEW_MAX_SIZE, &crop, err));
+    TRY(json_integer(root, "base", 0, IMAGE_MAX_SIDE, &base, err));
+    TRY(model_card_read_numbers(root, "mean", 3, card->mean, err));
+    TRY(model_card_read_numbers(root, "std", 3, card->std, err));
+    card->channels = (int)channels;
+    card->size = (int)size;
+    card->crop = (int)crop;
+    card->base = (int)base;
+    info->resampled = size != crop;
 cleanup:
     return status;
 }
@@ -119,8 +112,9 @@ cleanup:
 static enum status read_fields(struct run_info *info, const struct json_place *root, struct error *err)
 {
     enum status status = STATUS_OK;
-    int64_t format, channels, size, crop, base;
-    TRY(json_integer(root, "run_format", RUN_FORMAT, RUN_FORMAT, &format, err));
+    int64_t format;
+    struct json_place preprocessing;
+    TRY(json_integer(root, "run_format", 1, RUN_FORMAT, &format, err));
     TRY(json_string(root, "name", &info->arena, &info->name, err));
     TRY(json_string(root, "student", &info->arena, &info->student, err));
     TRY(json_string(root, "structure", &info->arena, &info->structure, err));
@@ -128,16 +122,12 @@ static enum status read_fields(struct run_info *info, const struct json_place *r
     TRY(json_string(root, "cache", &info->arena, &info->cache, err));
     TRY(json_string(root, "cache_digest", &info->arena, &info->cache_digest, err));
     TRY(read_classes(info, root, err));
-    TRY(json_integer(root, "channels", 1, 3, &channels, err));
-    TRY(json_integer(root, "size", 1, VIEW_MAX_SIZE, &size, err));
-    TRY(json_integer(root, "crop", 1, VIEW_MAX_SIZE, &crop, err));
-    TRY(json_integer(root, "base", 0, IMAGE_MAX_SIDE, &base, err));
-    TRY(read_floats(root, "mean", info->mean, err));
-    TRY(read_floats(root, "std", info->std, err));
-    info->channels = (int)channels;
-    info->size = (int)size;
-    info->crop = (int)crop;
-    info->base = (int)base;
+    if (format == 1) {
+        TRY(read_format_1(info, root, err));
+    } else {
+        TRY(json_object(root, "preprocessing", &preprocessing, err));
+        TRY(model_card_read_preprocessing(&info->card, &preprocessing, err));
+    }
     if (strcmp(info->structure, "student.net") != 0 && strcmp(info->structure, "student.onnx") != 0)
         TRY(error_set(err, STATUS_BAD_DATA, root->path, "structure must be student.net or student.onnx, not '%.80s'",
                       info->structure));
@@ -181,7 +171,7 @@ enum status run_student(const struct run_info *info, const char *folder, const c
                         struct error *err)
 {
     enum status status = STATUS_OK;
-    const struct student_input input = {info->channels, info->size, info->class_count};
+    const struct student_input input = {info->card.channels, info->card.size, info->card.class_count};
     const bool kept = strcmp(weights, "best") == 0 || strcmp(weights, "last") == 0;
     char *structure = path_join(folder, info->structure), *file = NULL;
     *student = (struct student){0};

@@ -10,6 +10,7 @@
 #define STUDENT_TRAIN_RUN_RUN_FOLDER_H
 
 #include "formats/cache/cache.h"
+#include "formats/export/model_card.h"
 #include "student_train/student/student.h"
 #include <cjson/cJSON.h>
 
@@ -20,10 +21,8 @@ struct run_info {
     const char *structure; /* "student.net" or "student.onnx" */
     const char *cache;     /* path */
     const char *cache_digest;
-    const char *const *classes; /* [class_count] */
-    int class_count;
-    int channels, size, crop, base; /* size: of the student's images; crop: of the teacher's */
-    float mean[3], std[3];
+    struct model_card card; /* preprocessing and classes */
+    bool resampled; /* read from a file of an older version, whose student saw other pixels in evaluation than now */
 };
 
 /* Fills in what the cache determines; the caller fills in the rest. Borrows from the cache. */

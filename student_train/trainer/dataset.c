@@ -1,6 +1,7 @@
 #include "student_train/trainer/dataset.h"
 
 #include "shared/base/interrupt.h"
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,19 +14,23 @@ struct decode_job {
 static enum status decode_image(struct dataset *dataset, const struct cache_shard *shard, uint32_t i, struct error *err)
 {
     const struct compute *compute = dataset->compute;
+    const struct cache_manifest *manifest = &dataset->cache->manifest;
     enum status status = STATUS_OK;
     const uint8_t *bytes;
     uint8_t *owned = NULL;
     size_t size;
-    struct image base = {0};
+    struct image image = {0};
     TRY(cache_image(dataset->cache, shard, i, &bytes, &size, &owned, err));
-    TRY(cache_base_image(&dataset->cache->manifest, bytes, size, shard->names[i], &base, err));
-    dataset->bases[shard->first + i].h = base.h;
-    dataset->bases[shard->first + i].w = base.w;
-    TRY(compute->backend->device->images->put(compute->device, dataset->images, shard->first + i, &base, err));
+    if (dataset->use == DATASET_EVALUATION)
+        TRY(cache_evaluation_image(manifest, bytes, size, shard->names[i], dataset->cache_views.size, &image, err));
+    else
+        TRY(cache_base_image(manifest, bytes, size, shard->names[i], &image, err));
+    dataset->bases[shard->first + i].h = image.h;
+    dataset->bases[shard->first + i].w = image.w;
+    TRY(compute->backend->device->images->put(compute->device, dataset->images, shard->first + i, &image, err));
 cleanup:
     free(owned);
-    image_release(&base);
+    image_release(&image);
     return status;
 }
 
@@ -66,14 +71,14 @@ cleanup:
     return status;
 }
 
-enum status dataset_load(struct dataset *dataset, const struct cache *cache, enum split split, int size,
-                         const struct compute *compute, struct progress *progress, struct error *err)
+enum status dataset_load(struct dataset *dataset, const struct cache *cache, enum split split, enum dataset_use use,
+                         int size, const struct compute *compute, struct progress *progress, struct error *err)
 {
     const struct cache_manifest *manifest = &cache->manifest;
     const struct cache_split *content = &manifest->splits[split];
     enum status status = STATUS_OK;
     size_t n = content->samples;
-    *dataset = (struct dataset){.cache = cache, .compute = compute, .split = split};
+    *dataset = (struct dataset){.cache = cache, .compute = compute, .split = split, .use = use};
     if (n == 0) {
         status = error_set(err, STATUS_CONFIG, cache->path, "has no %s split", split_name(split));
         goto cleanup;
@@ -118,6 +123,12 @@ void dataset_release(struct dataset *dataset)
     *dataset = (struct dataset){0};
 }
 
+const char *dataset_name(const struct dataset *dataset, uint32_t sample)
+{
+    const struct cache_shard *shard = &dataset->shards[dataset->shard_of[sample]];
+    return shard->names[sample - shard->first];
+}
+
 static struct cache_view which_view(const struct dataset *dataset, uint32_t sample, int number)
 {
     return (struct cache_view){.split = dataset->split, .sample = sample, .id = dataset->ids[sample], .number = number};
@@ -126,7 +137,11 @@ static struct cache_view which_view(const struct dataset *dataset, uint32_t samp
 void dataset_view(const struct dataset *dataset, uint32_t sample, int number, struct view *view)
 {
     const struct cache_view which = which_view(dataset, sample, number);
-    cache_view_make(&dataset->cache_views, &which, dataset->bases[sample].h, dataset->bases[sample].w, view);
+    assert((number == CACHE_EVALUATION_VIEW) == (dataset->use == DATASET_EVALUATION));
+    if (dataset->use == DATASET_EVALUATION)
+        view_make_whole(view, dataset->cache_views.size, dataset->mirrored);
+    else
+        cache_view_make(&dataset->cache_views, &which, dataset->bases[sample].h, dataset->bases[sample].w, view);
 }
 
 bool dataset_mixes(const struct dataset *dataset)

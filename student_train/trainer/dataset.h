@@ -6,16 +6,22 @@
 #include "shared/base/progress.h"
 #include "student_train/trainer/compute.h"
 
+/* What the images are for. For training they are base images, which the views are rendered from. For evaluation they
+ * are what the student sees (cache_evaluation_image), and every view is the whole image. */
+enum dataset_use { DATASET_TRAINING, DATASET_EVALUATION };
+
 struct dataset {
     const struct cache *cache;     /* borrowed */
     const struct compute *compute; /* borrowed */
     enum split split;
+    enum dataset_use use;
+    bool mirrored; /* evaluation: every view shows its image from right to left; the caller may set it */
     uint32_t count;
     int views;                    /* per sample that have the teacher's logits */
-    struct device_images *images; /* [count] base images */
+    struct device_images *images; /* [count] */
     struct base_size {
         int h, w;
-    } * bases;                  /* [count] */
+    } * bases;                  /* [count] of the images */
     uint32_t *ids;              /* [count] sample ids, which determine the parameters of views */
     int32_t *labels;            /* [count], -1: none */
     uint32_t labelled;          /* number of samples with a label */
@@ -28,8 +34,8 @@ struct dataset {
 
 /* Reads and verifies every shard of the split, and decodes the images on all threads. size: side of the views. progress
  * is borrowed for the call. STATUS_INTERRUPTED after a SIGINT. */
-enum status dataset_load(struct dataset *dataset, const struct cache *cache, enum split split, int size,
-                         const struct compute *compute, struct progress *progress, struct error *err);
+enum status dataset_load(struct dataset *dataset, const struct cache *cache, enum split split, enum dataset_use use,
+                         int size, const struct compute *compute, struct progress *progress, struct error *err);
 void dataset_release(struct dataset *dataset); /* accepts a zeroed struct */
 /* For a loaded training split: reads and verifies every shard again, and copies the wanted features that are not loaded
  * yet to the device, into dataset->features. At most one shard is in host memory at a time. After an error none of them
@@ -38,7 +44,10 @@ enum status dataset_load_features(struct dataset *dataset, const bool wanted[CAC
                                   struct progress *progress, struct error *err);
 void dataset_free_features(struct dataset *dataset); /* also done by dataset_release */
 
-/* The parameters of a sample's view (a number, or CACHE_EVALUATION_VIEW) at the data set's size. */
+/* The sample's name: a path below the data folder, or "train/000123". */
+const char *dataset_name(const struct dataset *dataset, uint32_t sample);
+/* The parameters of a sample's view at the data set's size: a number, or CACHE_EVALUATION_VIEW of a data set for
+ * evaluation. */
 void dataset_view(const struct dataset *dataset, uint32_t sample, int number, struct view *view);
 /* True if the split's views are mixed: training views of a recipe with mixup or cutmix. */
 bool dataset_mixes(const struct dataset *dataset);

@@ -1,5 +1,6 @@
 #include "student_train/trainer/evaluation.h"
 
+#include "student_train/trainer/probabilities.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,13 +20,10 @@ static enum status measure_teacher(struct evaluation *evaluation, const struct d
     if (!counts || !logits)
         TRY(error_no_memory(err, 2 * classes * sizeof *counts, "counts of classes"));
     for (uint32_t i = 0; dataset_has_teacher(dataset, true) && i < dataset->count; i++) {
-        size_t best = 0;
         if (dataset->labels[i] < 0)
             continue;
         dataset_teacher(dataset, i, CACHE_EVALUATION_VIEW, logits);
-        for (size_t k = 1; k < classes; k++)
-            best = logits[k] > logits[best] ? k : best;
-        bool hit = (int32_t)best == dataset->labels[i];
+        bool hit = (int32_t)probabilities_class(logits, classes) == dataset->labels[i];
         right += hit;
         counts[dataset->labels[i]]++;
         counts[classes + (size_t)dataset->labels[i]] += hit;
@@ -98,6 +96,66 @@ cleanup:
     free(predictions);
     for (int k = 0; status != STATUS_OK && k < students; k++)
         evaluation_release(&evaluations[k]);
+    return status;
+}
+
+/* The softmax of the logits of all images, as they are or mirrored. */
+static enum status classify(struct trainer *trainer, struct dataset *dataset, bool mirrored, float *rows,
+                            struct error *err)
+{
+    dataset->mirrored = mirrored;
+    const enum status status = trainer_logits(trainer, dataset, rows, err);
+    dataset->mirrored = false;
+    if (status == STATUS_OK)
+        probabilities_softmax(rows, dataset->count, (size_t)trainer->classes);
+    return status;
+}
+
+enum status evaluation_probabilities(struct trainer *trainer, struct dataset *dataset, bool mirrored, float *rows,
+                                     size_t *changed, struct error *err)
+{
+    const size_t classes = (size_t)trainer->classes;
+    enum status status = STATUS_OK;
+    float *others = NULL;
+    TRY(classify(trainer, dataset, false, rows, err));
+    *changed = 0;
+    if (mirrored) {
+        others = calloc(dataset->count, classes * sizeof *others);
+        if (!others)
+            TRY(error_no_memory(err, size_mul(dataset->count, classes * sizeof *others), "an evaluation"));
+        TRY(classify(trainer, dataset, true, others, err));
+        *changed = probabilities_average(rows, others, dataset->count, classes);
+    }
+cleanup:
+    free(others);
+    return status;
+}
+
+enum status evaluation_mirror(struct evaluation *evaluation, struct trainer *trainer, struct dataset *dataset,
+                              struct error *err)
+{
+    const size_t classes = (size_t)trainer->classes;
+    const bool teacher = dataset_has_teacher(dataset, true);
+    enum status status = STATUS_OK;
+    uint32_t right = 0, agreed = 0;
+    float *rows = calloc(dataset->count, classes * sizeof *rows), *logits = calloc(classes, sizeof *logits);
+    if (!rows || !logits)
+        TRY(error_no_memory(err, size_mul(dataset->count, classes * sizeof *rows), "an evaluation"));
+    TRY(evaluation_probabilities(trainer, dataset, true, rows, &evaluation->mirrored_changed, err));
+    for (uint32_t i = 0; i < dataset->count; i++) {
+        const size_t found = probabilities_class(rows + i * classes, classes);
+        right += dataset->labels[i] >= 0 && found == (size_t)dataset->labels[i];
+        if (teacher) {
+            dataset_teacher(dataset, i, CACHE_EVALUATION_VIEW, logits);
+            agreed += found == probabilities_class(logits, classes);
+        }
+    }
+    evaluation->mirrored = true;
+    evaluation->mirrored_accuracy = share(right, dataset->labelled);
+    evaluation->mirrored_agreement = teacher ? share(agreed, dataset->count) : NAN;
+cleanup:
+    free(rows);
+    free(logits);
     return status;
 }
 

@@ -83,6 +83,7 @@ struct trainer {
     struct epoch_inputs evaluation;
     uint32_t *evaluation_samples; /* [evaluation.capacity] host */
     const struct dataset *evaluation_of;
+    bool evaluation_mirrored; /* what dataset->mirrored was */
 };
 
 /* Sums over a pass: METRIC_* of shared/training. */
@@ -116,10 +117,13 @@ enum status trainer_epoch(struct trainer *trainer, const struct dataset *dataset
 enum status trainer_evaluate(struct trainer *trainer, const struct dataset *dataset, bool use_average,
                              int32_t *predictions, struct totals *totals, struct error *err);
 
-/* Classifies images without labels: content (one step of `count` slots) says which views of which images.
- * predictions[count] are the first student's. */
+/* The first student's logits[dataset->count, classes] of the evaluation views. */
+enum status trainer_logits(struct trainer *trainer, const struct dataset *dataset, float *logits, struct error *err);
+
+/* The same of images that belong to no data set: content (one step of `count` slots) says which views of which images.
+ * logits[count, classes]. */
 enum status trainer_predict(struct trainer *trainer, struct device_images *images, const struct epoch_content *content,
-                            int count, int size, float table[3][256], int32_t *predictions, struct error *err);
+                            int count, int size, float table[3][256], float *logits, struct error *err);
 
 /* Gives a student other initial weights, those of a graph of the same structure. */
 enum status trainer_set_weights(struct trainer *trainer, int student, const struct graph *graph, struct error *err);

@@ -167,7 +167,7 @@ enum status trainer_prepare_evaluation(struct trainer *trainer, const struct dat
     struct epoch_content content = {0};
     enum status status = STATUS_OK;
 
-    if (trainer->evaluation_of == dataset)
+    if (trainer->evaluation_of == dataset && trainer->evaluation_mirrored == dataset->mirrored)
         return epoch_inputs_rewind(&trainer->evaluation, compute->backend->device, compute->device, err);
     trainer->evaluation_of = NULL;
     trainer_captures_release(trainer);
@@ -185,6 +185,7 @@ enum status trainer_prepare_evaluation(struct trainer *trainer, const struct dat
     trainer->evaluation_samples = content.samples;
     content.samples = NULL;
     trainer->evaluation_of = dataset;
+    trainer->evaluation_mirrored = dataset->mirrored;
 cleanup:
     epoch_content_release(&content);
     return status;

@@ -128,15 +128,27 @@ cleanup:
     return status;
 }
 
-static enum status evaluate(struct trainer *trainer, const struct dataset *dataset, struct error *err)
+/* The first student's logits of the step that was requested last; waits for the device. */
+static enum status fetch_logits(const struct trainer *trainer, int count, float *logits, struct error *err)
+{
+    const struct compute *compute = trainer->compute;
+    return compute->backend->device->download(compute->device, logits, network_logits(&trainer->network),
+                                              (size_t)count * (size_t)trainer->classes * sizeof *logits, err);
+}
+
+/* logits: [dataset->count, classes], or NULL. */
+static enum status evaluate(struct trainer *trainer, const struct dataset *dataset, float *logits, struct error *err)
 {
     const uint32_t capacity = (uint32_t)trainer->options->batch;
     const struct pixel_source source = pixels_of(dataset);
     enum status status = STATUS_OK;
     for (uint32_t first = 0, s = 0; first < dataset->count; first += capacity, s++) {
         const uint32_t left = dataset->count - first;
-        TRY(trainer_step(trainer, &source, &trainer->evaluation, trainer->evaluation_samples + first, NULL, s,
-                         (int)(left < capacity ? left : capacity), false, err));
+        const int count = (int)(left < capacity ? left : capacity);
+        TRY(trainer_step(trainer, &source, &trainer->evaluation, trainer->evaluation_samples + first, NULL, s, count,
+                         false, err));
+        if (logits)
+            TRY(fetch_logits(trainer, count, logits + (size_t)first * (size_t)trainer->classes, err));
         if (interrupt_requested())
             TRY(error_set(err, STATUS_INTERRUPTED, NULL, "stopped while evaluating"));
     }
@@ -168,7 +180,7 @@ enum status trainer_evaluate(struct trainer *trainer, const struct dataset *data
     TRY(trainer_prepare_evaluation(trainer, dataset, err));
     TRY(compute->backend->device->zero(compute->device, trainer->metrics,
                                        (size_t)trainer->student_count * METRIC_COUNT * sizeof *trainer->metrics, err));
-    TRY(evaluate(trainer, dataset, err));
+    TRY(evaluate(trainer, dataset, NULL, err));
     TRY(fetch_totals(trainer, &trainer->evaluation, totals, err));
     if (predictions)
         TRY(fetch_predictions(trainer, &trainer->evaluation, dataset->count, predictions, err));
@@ -178,8 +190,17 @@ cleanup:
     return status;
 }
 
+enum status trainer_logits(struct trainer *trainer, const struct dataset *dataset, float *logits, struct error *err)
+{
+    enum status status = STATUS_OK;
+    TRY(trainer_prepare_evaluation(trainer, dataset, err));
+    TRY(evaluate(trainer, dataset, logits, err));
+cleanup:
+    return status;
+}
+
 enum status trainer_predict(struct trainer *trainer, struct device_images *images, const struct epoch_content *content,
-                            int count, int size, float table[3][256], int32_t *predictions, struct error *err)
+                            int count, int size, float table[3][256], float *logits, struct error *err)
 {
     const struct backend *backend = trainer->compute->backend;
     struct device *device = trainer->compute->device;
@@ -194,7 +215,7 @@ enum status trainer_predict(struct trainer *trainer, struct device_images *image
     trainer_captures_release(trainer); /* captures are for other images */
     TRY(epoch_inputs_upload(inputs, backend->device, device, content, (size_t)count, err));
     TRY(trainer_step(trainer, &source, inputs, content->samples, NULL, 0, count, false, err));
-    TRY(backend->device->download(device, predictions, inputs->predictions, (size_t)count * sizeof *predictions, err));
+    TRY(fetch_logits(trainer, count, logits, err));
 cleanup:
     return status;
 }

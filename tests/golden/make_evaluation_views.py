@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Makes evaluation_views/*.jpg and evaluation_views.h: odd-sized JPEGs of every kind, and what PIL and torchvision make of
-them: the decoded image (convert('RGB')), the base image (Resize(256)) and the evaluation view (CenterCrop(224)).
-Needs numpy, Pillow (with libjpeg-turbo) and torchvision. Made with Pillow 9.4.0, libjpeg-turbo 2.1.5, torchvision 0.14."""
+them: the decoded image (convert('RGB')), the base image (Resize(256)), the evaluation view (CenterCrop(224)), and what
+students of 64 and 299 pixels see of that (Resize(64), Resize(299)). Files that are there stay as they are.
+Needs numpy, Pillow (with libjpeg-turbo) and torchvision. Files made with Pillow 9.4.0, libjpeg-turbo 2.1.5 and
+torchvision 0.14; what students see with Pillow 13.0.0 and torchvision 0.29, which give the other digests, too."""
 import hashlib
 import io
 import os
@@ -81,19 +83,24 @@ def main():
     resize, crop = transforms.Resize(256), transforms.CenterCrop(224)
     lines = []
     for name, make in IMAGES:
-        data = make()
-        with open(os.path.join(FOLDER, name), "wb") as file:
-            file.write(data)
+        path = os.path.join(FOLDER, name)
+        if not os.path.exists(path):
+            with open(path, "wb") as file:
+                file.write(make())
+        with open(path, "rb") as file:
+            data = file.read()
         image = Image.open(io.BytesIO(data))
         components = len(image.getbands())
         image = image.convert("RGB")
         base = resize(image)
-        view = np.asarray(crop(base))
+        cropped = crop(base)
+        view = np.asarray(cropped)
+        students = ", ".join(f'"{sha(transforms.Resize(size)(cropped))}"' for size in (64, 299))
         samples = ", ".join(str(v) for y, x in ((0, 0), (100, 17), (223, 223)) for v in view[y, x])
         orientation = Image.open(io.BytesIO(data)).getexif().get(0x0112, 1)
         lines.append(
             f'    {{"{name}", {image.height}, {image.width}, {components}, {orientation}, {base.height}, {base.width},\n'
-            f'     "{sha(image)}",\n     "{sha(base)}",\n     "{sha(view)}",\n     {{{samples}}}}},'
+            f'     "{sha(image)}",\n     "{sha(base)}",\n     "{sha(view)}",\n     {{{samples}}},\n     {{{students}}}}},'
         )
     with open(os.path.join(HERE, "evaluation_views.h"), "w") as file:
         file.write(
@@ -107,6 +114,7 @@ def main():
             "    const char *base;    /* of Resize(256) of it */\n"
             "    const char *view;    /* of CenterCrop(224) of that */\n"
             "    int samples[9];      /* RGB of the view at (y, x) = (0, 0), (100, 17), (223, 223) */\n"
+            "    const char *students[2]; /* of Resize(64) and Resize(299) of the view */\n"
             "} evaluation_views[] = {\n" + "\n".join(lines) + "\n};\n"
         )
     total = sum(os.path.getsize(os.path.join(FOLDER, name)) for name, _ in IMAGES)
