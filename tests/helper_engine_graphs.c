@@ -91,7 +91,21 @@ static const struct {
                    {ACTIVATION_HARD_SIGMOID, 1.0f / 6, 0.5f},
                    {ACTIVATION_HARD_SIGMOID, 0.2f, 0.5f},
                    {ACTIVATION_HARD_SWISH, 0, 0},
-                   {ACTIVATION_SIGMOID, 0, 0}};
+                   {ACTIVATION_SIGMOID, 0, 0},
+                   {ACTIVATION_SILU, 1, 0},
+                   {ACTIVATION_SILU, 1.702f, 0},
+                   {ACTIVATION_ELU, 1, 0},
+                   {ACTIVATION_ELU, 0.3f, 0},
+                   {ACTIVATION_SELU, 1.6732632f, 1.0507010f},
+                   {ACTIVATION_CELU, 1, 0},
+                   {ACTIVATION_CELU, 0.25f, 0},
+                   {ACTIVATION_GELU, 0, 0},
+                   {ACTIVATION_GELU_TANH, 0, 0},
+                   {ACTIVATION_MISH, 0, 0},
+                   {ACTIVATION_TANH, 0, 0},
+                   {ACTIVATION_SOFTPLUS, 0, 0},
+                   {ACTIVATION_SOFTSIGN, 0, 0},
+                   {ACTIVATION_ABS, 0, 0}};
 
 void engine_activations(engine_check *check)
 {

@@ -18,6 +18,19 @@ void engine_perceptrons(engine_check *check);
  * caller's memory, or has another layout. */
 void engine_residuals(engine_check *check);
 
+/* ---- operators that the libraries lack (helper_engine_operators.c) ---- */
+
+/* Group, layer and Lp norms; scale and PReLU; products with [c, 1, 1] and [1, h, w]; select, pad and resize: each on the
+ * input and between convolutions, in shapes from 1x1x1 on. */
+void engine_norms(engine_check *check);
+void engine_scales(engine_check *check);
+void engine_gates(engine_check *check);
+void engine_selects(engine_check *check);
+void engine_pads(engine_check *check);
+void engine_resizes(engine_check *check);
+/* Norms of values that are all near 1000: for engines with float values. */
+void engine_large_means(engine_check *check);
+
 /* A random graph of 16 nodes, with much to fuse. The caller releases it. */
 void engine_random_graph(struct graph_builder *builder, uint64_t seed);
 

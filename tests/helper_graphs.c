@@ -47,8 +47,7 @@ void build_release(struct graph_builder *builder)
     graph_release(&builder->graph);
 }
 
-/* A weight of the node that will be added next: centre + scale * uniform(-1, 1). */
-static int weight(struct graph_builder *builder, const char *kind, const int *dims, int rank, float centre, float scale)
+int build_weight(struct graph_builder *builder, const char *kind, const int *dims, int rank, float centre, float scale)
 {
     struct error err = {0};
     char name[64];
@@ -66,9 +65,9 @@ int build_conv_node(struct graph_builder *builder, struct node node, int input, 
 {
     int per_group = builder->graph.nodes[input].shape.c / node.groups;
     const int dims[4] = {channels, per_group, node.kernel_h, node.kernel_w};
-    node.weight = weight(builder, "weight", dims, 4, 0, sqrtf(6.0f / (float)(per_group * dims[2] * dims[3])));
+    node.weight = build_weight(builder, "weight", dims, 4, 0, sqrtf(6.0f / (float)(per_group * dims[2] * dims[3])));
     if (bias)
-        node.bias = weight(builder, "bias", &channels, 1, 0, 0.5f);
+        node.bias = build_weight(builder, "bias", &channels, 1, 0, 0.5f);
     return build_add1(builder, node, input);
 }
 
@@ -86,8 +85,8 @@ int build_linear(struct graph_builder *builder, int input, int features)
 {
     struct node node = node_default(OP_LINEAR);
     const int dims[2] = {features, builder->graph.nodes[input].shape.c};
-    node.weight = weight(builder, "weight", dims, 2, 0, sqrtf(3.0f / (float)dims[1]));
-    node.bias = weight(builder, "bias", dims, 1, 0, 0.5f);
+    node.weight = build_weight(builder, "weight", dims, 2, 0, sqrtf(3.0f / (float)dims[1]));
+    node.bias = build_weight(builder, "bias", dims, 1, 0, 0.5f);
     return build_add1(builder, node, input);
 }
 
@@ -95,10 +94,10 @@ int build_batch_norm(struct graph_builder *builder, int input)
 {
     struct node node = node_default(OP_BATCH_NORM);
     int channels = builder->graph.nodes[input].shape.c;
-    node.weight = weight(builder, "weight", &channels, 1, 1, 0.5f);
-    node.bias = weight(builder, "bias", &channels, 1, 0, 0.5f);
-    node.running_mean = weight(builder, "running_mean", &channels, 1, 0, 0.5f);
-    node.running_var = weight(builder, "running_var", &channels, 1, 1, 0.5f);
+    node.weight = build_weight(builder, "weight", &channels, 1, 1, 0.5f);
+    node.bias = build_weight(builder, "bias", &channels, 1, 0, 0.5f);
+    node.running_mean = build_weight(builder, "running_mean", &channels, 1, 0, 0.5f);
+    node.running_var = build_weight(builder, "running_var", &channels, 1, 1, 0.5f);
     builder->graph.weights[node.running_mean].trained = builder->graph.weights[node.running_var].trained = false;
     return build_add1(builder, node, input);
 }

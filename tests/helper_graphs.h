@@ -24,6 +24,8 @@ int build_conv_node(struct graph_builder *builder, struct node node, int input, 
 int build_conv(struct graph_builder *builder, int input, int channels, int kernel, int stride, int padding, int groups);
 int build_linear(struct graph_builder *builder, int input, int features);
 int build_batch_norm(struct graph_builder *builder, int input);
+/* A weight of the node that will be added next, and its index: centre + scale * uniform(-1, 1). kind: "weight". */
+int build_weight(struct graph_builder *builder, const char *kind, const int *dims, int rank, float centre, float scale);
 int build_activation(struct graph_builder *builder, int input, enum activation activation, float alpha, float beta);
 int build_relu(struct graph_builder *builder, int input);
 int build_op1(struct graph_builder *builder, enum op op, int input);

@@ -253,6 +253,18 @@ static void combinations(void **state)
     engine_combinations(check_network);
 }
 
+static void operators(void **state)
+{
+    (void)state;
+    engine_norms(check_network);
+    engine_large_means(check_network);
+    engine_scales(check_network);
+    engine_gates(check_network);
+    engine_selects(check_network);
+    engine_pads(check_network);
+    engine_resizes(check_network);
+}
+
 static void perceptrons(void **state)
 {
     (void)state;
@@ -388,13 +400,21 @@ static void library_is_missing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(convolutions),    cmocka_unit_test(pools),
-        cmocka_unit_test(all_activations), cmocka_unit_test(combinations),
-        cmocka_unit_test(perceptrons),     cmocka_unit_test(residuals),
-        cmocka_unit_test(random_graphs),   cmocka_unit_test(mobilenet_v2),
-        cmocka_unit_test(resnet18),        cmocka_unit_test(independent_of_threads_and_batch),
-        cmocka_unit_test(renders_views),   cmocka_unit_test(stays_in_its_outputs),
-        cmocka_unit_test(refuses),         cmocka_unit_test(library_is_missing),
+        cmocka_unit_test(convolutions),
+        cmocka_unit_test(pools),
+        cmocka_unit_test(all_activations),
+        cmocka_unit_test(combinations),
+        cmocka_unit_test(operators),
+        cmocka_unit_test(perceptrons),
+        cmocka_unit_test(residuals),
+        cmocka_unit_test(random_graphs),
+        cmocka_unit_test(mobilenet_v2),
+        cmocka_unit_test(resnet18),
+        cmocka_unit_test(independent_of_threads_and_batch),
+        cmocka_unit_test(renders_views),
+        cmocka_unit_test(stays_in_its_outputs),
+        cmocka_unit_test(refuses),
+        cmocka_unit_test(library_is_missing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

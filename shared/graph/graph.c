@@ -6,12 +6,49 @@
 #include <string.h>
 
 static const char *const op_names[OP_COUNT] = {
-    "input",   "conv",        "batch_norm", "activation", "max_pool", "average_pool", "global_average_pool",
-    "add",     "multiply",    "concat",     "flatten",    "linear",   "dropout",      "pad",
-    "softmax", "log_softmax",
+    [OP_INPUT] = "input",
+    [OP_CONV] = "conv",
+    [OP_BATCH_NORM] = "batch_norm",
+    [OP_ACTIVATION] = "activation",
+    [OP_MAX_POOL] = "max_pool",
+    [OP_AVERAGE_POOL] = "average_pool",
+    [OP_GLOBAL_AVERAGE_POOL] = "global_average_pool",
+    [OP_ADD] = "add",
+    [OP_MULTIPLY] = "multiply",
+    [OP_CONCAT] = "concat",
+    [OP_FLATTEN] = "flatten",
+    [OP_LINEAR] = "linear",
+    [OP_DROPOUT] = "dropout",
+    [OP_PAD] = "pad",
+    [OP_SOFTMAX] = "softmax",
+    [OP_LOG_SOFTMAX] = "log_softmax",
+    [OP_SCALE] = "scale",
+    [OP_PRELU] = "prelu",
+    [OP_SELECT] = "select",
+    [OP_GROUP_NORM] = "group_norm",
+    [OP_LAYER_NORM] = "layer_norm",
+    [OP_LP_NORM] = "lp_norm",
+    [OP_RESIZE] = "resize",
 };
 static const char *const activation_names[ACTIVATION_COUNT] = {
-    "none", "relu", "leaky_relu", "clip", "hard_sigmoid", "hard_swish", "sigmoid",
+    [ACTIVATION_NONE] = "none",
+    [ACTIVATION_RELU] = "relu",
+    [ACTIVATION_LEAKY_RELU] = "leaky_relu",
+    [ACTIVATION_CLIP] = "clip",
+    [ACTIVATION_HARD_SIGMOID] = "hard_sigmoid",
+    [ACTIVATION_HARD_SWISH] = "hard_swish",
+    [ACTIVATION_SIGMOID] = "sigmoid",
+    [ACTIVATION_SILU] = "silu",
+    [ACTIVATION_ELU] = "elu",
+    [ACTIVATION_SELU] = "selu",
+    [ACTIVATION_CELU] = "celu",
+    [ACTIVATION_GELU] = "gelu",
+    [ACTIVATION_GELU_TANH] = "gelu_tanh",
+    [ACTIVATION_MISH] = "mish",
+    [ACTIVATION_TANH] = "tanh",
+    [ACTIVATION_SOFTPLUS] = "softplus",
+    [ACTIVATION_SOFTSIGN] = "softsign",
+    [ACTIVATION_ABS] = "abs",
 };
 
 const char *op_name(enum op op)
@@ -56,7 +93,14 @@ struct node node_default(enum op op)
         .bias = -1,
         .running_mean = -1,
         .running_var = -1,
+        .resize = {.y = {.scale = 1}, .x = {.scale = 1}},
     };
+}
+
+bool graph_pads_zeros(const struct node *node)
+{
+    return node->op == OP_PAD && node->pad_mode == PAD_CONSTANT && node->alpha == 0 && node->pad_top >= 0 &&
+           node->pad_left >= 0 && node->pad_bottom >= 0 && node->pad_right >= 0;
 }
 
 int graph_find(const struct graph *graph, const char *name)
@@ -155,7 +199,9 @@ void graph_initialise(struct graph *graph, uint64_t seed)
             graph_fill_uniform(weight, seed, node->weight, bound);
             if (node->bias >= 0)
                 graph_fill_uniform(&graph->weights[node->bias], seed, node->bias, bound);
-        } else if (node->op == OP_BATCH_NORM) {
+        } else if (node->op == OP_PRELU) {
+            fill_value(graph, node->weight, 0.25f);
+        } else if (node->op == OP_BATCH_NORM || node->op == OP_GROUP_NORM || node->op == OP_LAYER_NORM) {
             fill_value(graph, node->weight, 1);
             fill_value(graph, node->bias, 0);
             fill_value(graph, node->running_mean, 0);

@@ -7,7 +7,8 @@
  *   - convolution: weight [out, in/groups, kh, kw], bias [out];
  *   - batch norm: weight, bias, running_mean, running_var [c];
  *   - linear: weight [out, in] for an input flattened in C, H, W order (whatever layout a backend computes in), bias
- *     [out]. */
+ *     [out];
+ *   - scale: weight and bias [c] or [c, h, w]; PReLU: weight [c] or [1]; group and layer norm: weight and bias [c]. */
 #ifndef SHARED_GRAPH_GRAPH_H
 #define SHARED_GRAPH_GRAPH_H
 
@@ -26,14 +27,24 @@ enum op {
     OP_AVERAGE_POOL,
     OP_GLOBAL_AVERAGE_POOL, /* [c, h, w] -> [c, 1, 1] */
     OP_ADD,                 /* two or more inputs of equal shape */
-    OP_MULTIPLY,            /* two inputs of equal shape, or the second [c, 1, 1] (squeeze and excitation) */
+    OP_MULTIPLY,            /* two inputs of equal shape, or the second is [c, 1, 1] (squeeze and excitation) or
+                             * [1, h, w] (spatial attention) */
     OP_CONCAT,              /* along channels */
     OP_FLATTEN,             /* [c, h, w] -> [c*h*w, 1, 1] */
     OP_LINEAR,              /* fully connected, input [in, 1, 1] */
     OP_DROPOUT,             /* identity in inference */
-    OP_PAD,                 /* zeros around height and width */
+    OP_PAD,                 /* around height and width, see enum pad_mode; negative padding crops */
     OP_SOFTMAX,             /* over channels; inference only (teacher_dump refuses teachers that give probabilities) */
     OP_LOG_SOFTMAX,         /* over channels; inference only. Log-probabilities are logits up to a shift */
+    OP_SCALE,               /* y = x * weight + bias, one number per channel or per value; either may be absent */
+    OP_PRELU,               /* y = x > 0 ? x : x * weight, one number per channel or one for all */
+    OP_SELECT,              /* channel i of the output is channel channels[i] of the input: split, slice, shuffle */
+    OP_GROUP_NORM, /* y = (x - mean) / sqrt(var + epsilon) * weight + bias with the mean and the biased variance
+                             * of a sample's group of c / groups channels; instance norm: groups = c. Weight and bias may
+                             * be absent */
+    OP_LAYER_NORM, /* the same over the channels at every position (ConvNeXt's LayerNorm2d) */
+    OP_LP_NORM,    /* y = x / max(norm, epsilon) over the channels at every position; alpha is 1 or 2 */
+    OP_RESIZE,     /* height and width, see struct resize; inference only */
     OP_COUNT
 };
 
@@ -45,7 +56,47 @@ enum activation {
     ACTIVATION_HARD_SIGMOID, /* clip(alpha * x + beta, 0, 1) */
     ACTIVATION_HARD_SWISH,   /* x * clip(x / 6 + 0.5, 0, 1) */
     ACTIVATION_SIGMOID,
+    ACTIVATION_SILU,      /* x * sigmoid(alpha * x); SiLU and Swish: alpha 1 */
+    ACTIVATION_ELU,       /* x > 0 ? x : alpha * (exp(x) - 1) */
+    ACTIVATION_SELU,      /* beta * elu(x) */
+    ACTIVATION_CELU,      /* x > 0 ? x : alpha * (exp(x / alpha) - 1) */
+    ACTIVATION_GELU,      /* x / 2 * (1 + erf(x / sqrt(2))) */
+    ACTIVATION_GELU_TANH, /* x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x^3))) */
+    ACTIVATION_MISH,      /* x * tanh(log(1 + exp(x))) */
+    ACTIVATION_TANH,
+    ACTIVATION_SOFTPLUS, /* log(1 + exp(x)) */
+    ACTIVATION_SOFTSIGN, /* x / (1 + |x|) */
+    ACTIVATION_ABS,
     ACTIVATION_COUNT
+};
+
+enum pad_mode {
+    PAD_CONSTANT, /* with alpha */
+    PAD_REFLECT,  /* mirrored at the outermost value, which is not repeated; smaller than the image */
+    PAD_EDGE,     /* the outermost value is repeated */
+    PAD_MODE_COUNT
+};
+
+enum resize_mode {
+    RESIZE_LINEAR, /* between the two nearest values of each axis; outside, the outermost value */
+    /* the value at the rounded source coordinate */
+    RESIZE_NEAREST_FLOOR,
+    RESIZE_NEAREST_CEIL,
+    RESIZE_NEAREST_HALF_DOWN, /* to the nearest; x.5 goes down */
+    RESIZE_NEAREST_HALF_UP,
+    RESIZE_MODE_COUNT
+};
+
+/* One axis of a resize: output i is taken from source coordinate (i + before) / scale + after. All of ONNX's coordinate
+ * transformations have this form; half_pixel: before 0.5, after -0.5. */
+struct resize_axis {
+    int size; /* of the output */
+    double scale, before, after;
+};
+
+struct resize {
+    enum resize_mode mode;
+    struct resize_axis y, x;
 };
 
 /* A named weight tensor. The graph owns data. */
@@ -79,10 +130,14 @@ struct node {
     bool ceil_mode;         /* pools: the output size is rounded up */
 
     enum activation activation;
-    float alpha, beta; /* of the activation */
-    float epsilon;     /* batch norm */
+    float alpha, beta; /* of the activation; pad: the constant; lp_norm: p */
+    float epsilon;     /* norms */
     float momentum;    /* batch norm, as in PyTorch: running = (1 - momentum) * running + momentum * batch */
     float dropout;     /* probability of zeroing */
+    enum pad_mode pad_mode;
+    struct resize resize;
+    const int *channels; /* select: [channel_count] channels of the input; graph_add copies them */
+    int channel_count;
 
     /* weights, or -1: index into graph->weights */
     int weight, bias, running_mean, running_var;
@@ -122,6 +177,9 @@ enum status graph_add_weight(struct graph *graph, const char *name, const int *d
 /* The same nodes and weights with the same indices. *to is initialised here; on error it is released. */
 enum status graph_copy(const struct graph *from, struct graph *to, struct error *err);
 
+/* An OP_PAD that a convolution can take as its own padding: zeros, and nothing is cropped. */
+bool graph_pads_zeros(const struct node *node);
+
 int graph_find(const struct graph *graph, const char *name);               /* node index or -1 */
 int graph_find_weight(const struct graph *graph, const char *weight_name); /* weight index or -1 */
 
@@ -139,9 +197,9 @@ void graph_initialise(struct graph *graph, uint64_t seed);
 /* One weight: uniform in [-bound, bound) from (seed, index). */
 void graph_fill_uniform(struct weight *weight, uint64_t seed, int index, float bound);
 
-/* The inference form of a graph: copies `from`, drops dropout, folds every batch norm whose input is a convolution (or
- * linear layer) with no other reader into that layer's weights and bias, and every OP_PAD into the convolution that
- * alone reads it. A folded layer takes the batch norm's name; other names stay.
+/* The inference form of a graph: copies `from`, drops dropout, folds batch norms and scales per channel into the
+ * convolution or linear layer before them, if nothing else reads the values between, and every OP_PAD of zeros into the
+ * convolution that alone reads it. A folded layer takes the name of the last node that it contains; other names stay.
  * retained[retained_count]: nodes of `from` whose values must survive; folded[i] is the node of `to` that has the value
  * of retained[i]. *to is initialised here; on error it is released. */
 enum status graph_fold(const struct graph *from, struct graph *to, const int *retained, int retained_count, int *folded,

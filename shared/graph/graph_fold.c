@@ -43,39 +43,75 @@ static enum status copy_weight(struct fold *fold, int from, const char *name, in
     return status;
 }
 
-/* Copies layer's weights into `added`, scaled and shifted by the batch norm, computed in double:
- *     W' = W * s,  b' = (b - mean) * s + beta,  s = gamma / sqrt(var + epsilon) */
-static enum status fold_batch_norm(struct fold *fold, struct node *added, const struct node *layer,
-                                   const struct node *norm, struct error *err)
+/* True for a node that an inference engine need not run because a layer before it can take its numbers: a batch norm,
+ * or a scale with one number per channel. */
+static bool is_affine(const struct graph *graph, const struct node *node)
+{
+    return node->op == OP_BATCH_NORM ||
+           (node->op == OP_SCALE && (node->weight < 0 || graph->weights[node->weight].rank == 1) &&
+            (node->bias < 0 || graph->weights[node->bias].rank == 1));
+}
+
+/* Changes a layer's weight and bias as if the affine node were part of it, computed in double:
+ *     W' = W * s,  b' = (b - mean) * s + shift
+ * with s = gamma / sqrt(var + epsilon) of a batch norm; a scale has no mean. */
+static void apply_affine(const struct graph *from, const struct node *affine, struct weight *weight,
+                         struct weight *bias)
+{
+    const bool norm = affine->op == OP_BATCH_NORM;
+    const size_t row = weight->count / bias->count;
+    for (size_t c = 0; c < bias->count; c++) {
+        double scale = affine->weight >= 0 ? from->weights[affine->weight].data[c] : 1;
+        const double mean = norm ? from->weights[affine->running_mean].data[c] : 0;
+        const double shift = affine->bias >= 0 ? from->weights[affine->bias].data[c] : 0;
+        if (norm)
+            scale /= sqrt((double)from->weights[affine->running_var].data[c] + (double)affine->epsilon);
+        bias->data[c] = (float)((bias->data[c] - mean) * scale + shift);
+        for (size_t i = 0; i < row; i++)
+            weight->data[c * row + i] = (float)(weight->data[c * row + i] * scale);
+    }
+}
+
+/* `added` gets weights of its own, which are those of the layer with the affine nodes after it up to `last`. */
+static enum status fold_affine(struct fold *fold, struct node *added, int layer, int last, struct error *err)
 {
     enum status status = STATUS_OK;
     const struct graph *from = fold->from;
+    const struct node *node = &from->nodes[layer];
     char name[NODE_MAX_NAME + 32];
-    int channels = norm->shape.c;
-    snprintf(name, sizeof name, "%.200s.folded.weight", norm->name);
-    TRY(copy_weight(fold, layer->weight, name, &added->weight, err));
-    snprintf(name, sizeof name, "%.200s.folded.bias", norm->name);
+    int channels = node->shape.c;
+    snprintf(name, sizeof name, "%.200s.folded.weight", from->nodes[last].name);
+    TRY(copy_weight(fold, node->weight, name, &added->weight, err));
+    snprintf(name, sizeof name, "%.200s.folded.bias", from->nodes[last].name);
     TRY(graph_add_weight(fold->to, name, &channels, 1, true, &added->bias, err));
     struct weight *weight = &fold->to->weights[added->weight], *bias = &fold->to->weights[added->bias];
-    size_t row = weight->count / (size_t)channels;
-    for (int c = 0; c < channels; c++) {
-        double scale = from->weights[norm->weight].data[c] /
-                       sqrt((double)from->weights[norm->running_var].data[c] + (double)norm->epsilon);
-        double old = layer->bias >= 0 ? from->weights[layer->bias].data[c] : 0;
-        bias->data[c] =
-            (float)((old - from->weights[norm->running_mean].data[c]) * scale + from->weights[norm->bias].data[c]);
-        for (size_t i = 0; i < row; i++)
-            weight->data[(size_t)c * row + i] = (float)(weight->data[(size_t)c * row + i] * scale);
+    if (node->bias >= 0)
+        memcpy(bias->data, from->weights[node->bias].data, bias->count * sizeof(float));
+    for (int i = layer; i != last;) {
+        i = sole_reader(fold, i);
+        apply_affine(from, &from->nodes[i], weight, bias);
     }
 cleanup:
     return status;
+}
+
+/* The last of the affine nodes that node i, a layer, can take; i itself if there is none. */
+static int last_affine(const struct fold *fold, int i)
+{
+    const struct graph *from = fold->from;
+    if (from->nodes[i].op != OP_CONV && from->nodes[i].op != OP_LINEAR)
+        return i;
+    for (int reader = sole_reader(fold, i); reader >= 0 && is_affine(from, &from->nodes[reader]);
+         reader = sole_reader(fold, i))
+        i = reader;
+    return i;
 }
 
 /* Pads of zeros before a convolution become its own padding. */
 static void absorb_pad(const struct fold *fold, struct node *added, int *input)
 {
     const struct node *before = &fold->from->nodes[*input];
-    if (added->op != OP_CONV || before->op != OP_PAD || sole_reader(fold, *input) < 0)
+    if (added->op != OP_CONV || !graph_pads_zeros(before) || sole_reader(fold, *input) < 0)
         return;
     added->pad_top += before->pad_top;
     added->pad_left += before->pad_left;
@@ -86,7 +122,7 @@ static void absorb_pad(const struct fold *fold, struct node *added, int *input)
 
 static bool pad_is_absorbed(const struct fold *fold, int i)
 {
-    int reader = fold->from->nodes[i].op == OP_PAD ? sole_reader(fold, i) : -1;
+    int reader = graph_pads_zeros(&fold->from->nodes[i]) ? sole_reader(fold, i) : -1;
     return reader >= 0 && fold->from->nodes[reader].op == OP_CONV;
 }
 
@@ -95,19 +131,17 @@ static enum status fold_node(struct fold *fold, int i, struct error *err)
     enum status status = STATUS_OK;
     const struct node *node = &fold->from->nodes[i];
     struct node added = *node;
-    int inputs[NODE_MAX_INPUTS], reader = sole_reader(fold, i), result = i;
-    const char *name = node->name;
+    int inputs[NODE_MAX_INPUTS];
+    const int result = last_affine(fold, i);
+    const char *name = fold->from->nodes[result].name;
     if (fold->map[i] >= 0 || pad_is_absorbed(fold, i))
         return STATUS_OK;
     if (node->op == OP_DROPOUT && !fold->retained[i] && i != fold->from->output) {
         fold->map[i] = fold->map[node->inputs[0]];
         return STATUS_OK;
     }
-    if ((node->op == OP_CONV || node->op == OP_LINEAR) && reader >= 0 &&
-        fold->from->nodes[reader].op == OP_BATCH_NORM) {
-        TRY(fold_batch_norm(fold, &added, node, &fold->from->nodes[reader], err));
-        name = fold->from->nodes[reader].name;
-        result = reader;
+    if (result != i) {
+        TRY(fold_affine(fold, &added, i, result, err));
     } else {
         TRY(copy_weight(fold, node->weight, NULL, &added.weight, err));
         TRY(copy_weight(fold, node->bias, NULL, &added.bias, err));
@@ -119,8 +153,9 @@ static enum status fold_node(struct fold *fold, int i, struct error *err)
         absorb_pad(fold, &added, &input);
         inputs[k] = fold->map[input];
     }
-    TRY(graph_add(fold->to, &added, name, inputs, node->input_count, &fold->map[result], err));
-    fold->map[i] = fold->map[result];
+    TRY(graph_add(fold->to, &added, name, inputs, node->input_count, &fold->map[i], err));
+    for (int k = i; k != result; k = sole_reader(fold, k))
+        fold->map[sole_reader(fold, k)] = fold->map[i];
 cleanup:
     return status;
 }

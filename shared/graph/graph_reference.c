@@ -1,6 +1,7 @@
 #include "shared/graph/graph_reference.h"
 
 #include "shared/graph/activation.h"
+#include "shared/graph/resize.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -123,8 +124,10 @@ static double add_at(const struct node_run *run, size_t i)
 static double multiply_at(const struct node_run *run, int c, size_t i)
 {
     struct shape first = run->in_shapes[0], second = run->in_shapes[1];
-    bool gate = first.h != second.h || first.w != second.w; /* second is [c, 1, 1] */
-    return (double)run->in[0][i] * (double)run->in[1][gate ? (size_t)c : i];
+    const size_t plane = (size_t)first.h * (size_t)first.w;
+    if (first.h != second.h || first.w != second.w) /* second is [c, 1, 1] */
+        return (double)run->in[0][i] * (double)run->in[1][c];
+    return (double)run->in[0][i] * (double)run->in[1][first.c != second.c ? i % plane : i]; /* [1, h, w] or equal */
 }
 
 static double concat_at(const struct node_run *run, int c, int y, int x)
@@ -135,12 +138,84 @@ static double concat_at(const struct node_run *run, int c, int y, int x)
     return run->in[k][at(run->in_shapes[k], c, y, x)];
 }
 
+/* The coordinate inside [0, size) that a coordinate outside stands for, or -1: the constant. */
+static int padded(enum pad_mode mode, int i, int size)
+{
+    if (i >= 0 && i < size)
+        return i;
+    if (mode == PAD_CONSTANT)
+        return -1;
+    if (mode == PAD_EDGE)
+        return i < 0 ? 0 : size - 1;
+    return i < 0 ? -i : 2 * (size - 1) - i;
+}
+
 static double pad_at(const struct node_run *run, int c, int y, int x)
 {
+    const struct node *node = run->node;
     struct shape in = run->in_shapes[0];
-    y -= run->node->pad_top;
-    x -= run->node->pad_left;
-    return y < 0 || y >= in.h || x < 0 || x >= in.w ? 0 : run->in[0][at(in, c, y, x)];
+    y = padded(node->pad_mode, y - node->pad_top, in.h);
+    x = padded(node->pad_mode, x - node->pad_left, in.w);
+    return y < 0 || x < 0 ? node->alpha : run->in[0][at(in, c, y, x)];
+}
+
+/* One number per channel or one per value; `absent` without a weight. */
+static double weight_at(const struct node_run *run, int weight, int c, size_t i, double absent)
+{
+    if (weight < 0)
+        return absent;
+    const struct weight *w = &run->graph->weights[weight];
+    return w->data[w->count == 1 ? 0 : w->rank == 3 ? i : (size_t)c];
+}
+
+/* (x - mean) / sqrt(var + epsilon) * weight + bias over channels [first, first + count) of rows [y0, y1), columns
+ * [x0, x1) */
+static double norm_at(const struct node_run *run, int first, int count, int c, int y, int x)
+{
+    const struct node *node = run->node;
+    const struct shape in = run->in_shapes[0];
+    const bool here = node->op == OP_LAYER_NORM;
+    const int y0 = here ? y : 0, y1 = here ? y + 1 : in.h, x0 = here ? x : 0, x1 = here ? x + 1 : in.w;
+    const double n = (double)count * (y1 - y0) * (x1 - x0);
+    double mean = 0, variance = 0;
+    for (int pass = 0; pass < 2; pass++)
+        for (int k = first; k < first + count; k++)
+            for (int sy = y0; sy < y1; sy++)
+                for (int sx = x0; sx < x1; sx++) {
+                    const double value = run->in[0][at(in, k, sy, sx)];
+                    if (pass == 0)
+                        mean += value / n;
+                    else
+                        variance += (value - mean) * (value - mean) / n;
+                }
+    const size_t i = at(in, c, y, x);
+    return (run->in[0][i] - mean) / sqrt(variance + (double)node->epsilon) * weight_at(run, node->weight, c, i, 1) +
+           weight_at(run, node->bias, c, i, 0);
+}
+
+static double lp_norm_at(const struct node_run *run, int c, int y, int x)
+{
+    const struct shape in = run->in_shapes[0];
+    double norm = 0;
+    for (int k = 0; k < in.c; k++) {
+        const double value = run->in[0][at(in, k, y, x)];
+        norm += run->node->alpha == 1 ? fabs(value) : value * value;
+    }
+    norm = run->node->alpha == 1 ? norm : sqrt(norm);
+    return run->in[0][at(in, c, y, x)] / fmax(norm, (double)run->node->epsilon);
+}
+
+static double resize_at(const struct node_run *run, int c, int y, int x)
+{
+    const struct resize *resize = &run->node->resize;
+    const struct shape in = run->in_shapes[0];
+    const struct resize_tap v = resize_tap(resize->mode, &resize->y, in.h, y),
+                            h = resize_tap(resize->mode, &resize->x, in.w, x);
+    const double low = run->in[0][at(in, c, v.low, h.low)] * (1 - (double)h.fraction) +
+                       run->in[0][at(in, c, v.low, h.high)] * (double)h.fraction;
+    const double high = run->in[0][at(in, c, v.high, h.low)] * (1 - (double)h.fraction) +
+                        run->in[0][at(in, c, v.high, h.high)] * (double)h.fraction;
+    return low * (1 - (double)v.fraction) + high * (double)v.fraction;
 }
 
 static double softmax_at(const struct node_run *run, int c, int y, int x)
@@ -184,6 +259,22 @@ static double value_at(const struct node_run *run, int c, int y, int x)
     case OP_SOFTMAX:
     case OP_LOG_SOFTMAX:
         return softmax_at(run, c, y, x);
+    case OP_SCALE:
+        return run->in[0][i] * weight_at(run, node->weight, c, i, 1) + weight_at(run, node->bias, c, i, 0);
+    case OP_PRELU:
+        return run->in[0][i] > 0 ? run->in[0][i] : run->in[0][i] * weight_at(run, node->weight, c, i, 1);
+    case OP_SELECT:
+        return run->in[0][at(run->in_shapes[0], node->channels[c], y, x)];
+    case OP_GROUP_NORM: {
+        const int size = node->shape.c / node->groups;
+        return norm_at(run, c / size * size, size, c, y, x);
+    }
+    case OP_LAYER_NORM:
+        return norm_at(run, 0, node->shape.c, c, y, x);
+    case OP_LP_NORM:
+        return lp_norm_at(run, c, y, x);
+    case OP_RESIZE:
+        return resize_at(run, c, y, x);
     case OP_INPUT:
     case OP_FLATTEN:
     case OP_DROPOUT:

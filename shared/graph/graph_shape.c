@@ -2,6 +2,7 @@
 #include "shared/graph/graph.h"
 
 #include <limits.h>
+#include <math.h>
 #include <string.h>
 
 enum { MAX_EXTENT = 1 << 16 }; /* of a side, a kernel or a padding: larger values are surely mistakes */
@@ -54,6 +55,83 @@ static bool vector_of(const struct graph *graph, int weight, int count)
     return weight >= 0 && weight < graph->weight_count && graph->weights[weight].count == (size_t)count;
 }
 
+/* A weight that may be absent, with `count` values. */
+static bool optional_vector(const struct graph *graph, int weight, int count)
+{
+    return weight < 0 || vector_of(graph, weight, count);
+}
+
+/* One number per channel, or one per value; or absent. */
+static bool fits_scale(const struct graph *graph, int weight, struct shape in)
+{
+    if (optional_vector(graph, weight, in.c) && (weight < 0 || graph->weights[weight].rank == 1))
+        return true;
+    if (weight >= graph->weight_count)
+        return false;
+    const struct weight *w = &graph->weights[weight];
+    return w->rank == 3 && w->dims[0] == in.c && w->dims[1] == in.h && w->dims[2] == in.w;
+}
+
+/* Norms without running statistics, scale and PReLU: the shape stays, weights are per channel. */
+static enum status channelwise_shape(const struct graph *graph, struct node *node, struct shape in, struct error *err)
+{
+    node->shape = in;
+    if (node->op == OP_SCALE) {
+        if (!fits_scale(graph, node->weight, in) || !fits_scale(graph, node->bias, in))
+            return bad(err, node, "weight and bias need one number per channel or one per value");
+    } else if (node->op == OP_PRELU) {
+        if (!vector_of(graph, node->weight, 1) && !vector_of(graph, node->weight, in.c))
+            return bad(err, node, "its weight needs one number, or one per channel");
+    } else if (!optional_vector(graph, node->weight, in.c) || !optional_vector(graph, node->bias, in.c)) {
+        return bad(err, node, "weight and bias need one number per channel");
+    }
+    if (node->op == OP_GROUP_NORM && (node->groups < 1 || in.c % node->groups))
+        return error_set(err, STATUS_CONFIG, NULL, "node '%s' (group_norm): %d channels cannot be split into %d groups",
+                         node->name, in.c, node->groups);
+    return STATUS_OK;
+}
+
+static enum status select_shape(struct node *node, struct shape in, struct error *err)
+{
+    for (int i = 0; i < node->channel_count; i++)
+        if (node->channels[i] < 0 || node->channels[i] >= in.c)
+            return bad(err, node, "it selects a channel that its input does not have");
+    node->shape = (struct shape){node->channel_count, in.h, in.w};
+    return STATUS_OK;
+}
+
+static bool pad_fits(enum pad_mode mode, int low, int high, int size)
+{
+    const int most = mode == PAD_REFLECT ? size - 1 : MAX_EXTENT;
+    return low >= -size && high >= -size && low <= most && high <= most;
+}
+
+static enum status pad_shape(struct node *node, struct shape in, struct error *err)
+{
+    if ((unsigned)node->pad_mode >= PAD_MODE_COUNT ||
+        !pad_fits(node->pad_mode, node->pad_top, node->pad_bottom, in.h) ||
+        !pad_fits(node->pad_mode, node->pad_left, node->pad_right, in.w))
+        return bad(err, node, "padding is out of range");
+    node->shape =
+        (struct shape){in.c, in.h + node->pad_top + node->pad_bottom, in.w + node->pad_left + node->pad_right};
+    return STATUS_OK;
+}
+
+static bool axis_is_valid(const struct resize_axis *axis)
+{
+    return in_range(axis->size, 1) && axis->scale > 0 && axis->scale <= MAX_EXTENT && isfinite(axis->before) &&
+           isfinite(axis->after);
+}
+
+static enum status resize_shape(struct node *node, struct shape in, struct error *err)
+{
+    if ((unsigned)node->resize.mode >= RESIZE_MODE_COUNT || !axis_is_valid(&node->resize.y) ||
+        !axis_is_valid(&node->resize.x))
+        return bad(err, node, "its size or scale is out of range");
+    node->shape = (struct shape){in.c, node->resize.y.size, node->resize.x.size};
+    return STATUS_OK;
+}
+
 static enum status weighted_shape(const struct graph *graph, struct node *node, struct shape in, struct error *err)
 {
     if (node->weight < 0 || node->weight >= graph->weight_count)
@@ -100,7 +178,8 @@ static enum status combined_shape(const struct graph *graph, struct node *node, 
     node->shape = first;
     for (int i = 1; i < node->input_count; i++) {
         struct shape next = graph->nodes[node->inputs[i]].shape;
-        bool gate = node->op == OP_MULTIPLY && next.c == first.c && next.h == 1 && next.w == 1;
+        bool gate = node->op == OP_MULTIPLY && ((next.c == first.c && next.h == 1 && next.w == 1) ||
+                                                (next.c == 1 && next.h == first.h && next.w == first.w));
         bool fits = node->op == OP_CONCAT ? next.h == first.h && next.w == first.w : same_shape(first, next) || gate;
         if (!fits)
             return error_set(err, STATUS_CONFIG, NULL, "node '%s' (%s): input shapes %dx%dx%d and %dx%dx%d do not fit",
@@ -140,12 +219,19 @@ static enum status infer_shape(const struct graph *graph, struct node *node, str
     case OP_CONCAT:
         return combined_shape(graph, node, err);
     case OP_PAD:
-        if (!in_range(node->pad_top, 0) || !in_range(node->pad_left, 0) || !in_range(node->pad_bottom, 0) ||
-            !in_range(node->pad_right, 0))
-            return bad(err, node, "padding is out of range");
-        node->shape =
-            (struct shape){in.c, in.h + node->pad_top + node->pad_bottom, in.w + node->pad_left + node->pad_right};
-        return STATUS_OK;
+        return pad_shape(node, in, err);
+    case OP_SELECT:
+        return select_shape(node, in, err);
+    case OP_RESIZE:
+        return resize_shape(node, in, err);
+    case OP_SCALE:
+    case OP_PRELU:
+    case OP_GROUP_NORM:
+    case OP_LAYER_NORM:
+        return channelwise_shape(graph, node, in, err);
+    case OP_LP_NORM:
+        node->shape = in;
+        return node->alpha == 1 || node->alpha == 2 ? STATUS_OK : bad(err, node, "its p must be 1 or 2");
     default:
         node->shape = in;
         return STATUS_OK;
@@ -169,6 +255,22 @@ static enum status check_inputs(const struct graph *graph, const struct node *no
     return STATUS_OK;
 }
 
+/* The graph keeps its own copy of a select's list. */
+static enum status copy_channels(struct graph *graph, struct node *added, struct error *err)
+{
+    if (added->op != OP_SELECT)
+        return STATUS_OK;
+    if (added->channel_count < 1)
+        return bad(err, added, "it selects no channel");
+    const size_t count = (size_t)added->channel_count;
+    int *channels = arena_alloc(&graph->arena, count, sizeof *channels);
+    if (!channels)
+        return error_no_memory(err, count * sizeof *channels, "a graph's node");
+    memcpy(channels, added->channels, count * sizeof *channels);
+    added->channels = channels;
+    return STATUS_OK;
+}
+
 enum status graph_add(struct graph *graph, const struct node *node, const char *name, const int *inputs,
                       int input_count, int *index, struct error *err)
 {
@@ -179,6 +281,7 @@ enum status graph_add(struct graph *graph, const struct node *node, const char *
     added.input_count = input_count;
     if (!added.name || !added.inputs)
         return error_no_memory(err, strlen(name), "a graph's node");
+    TRY(copy_channels(graph, &added, err));
     if (graph_find(graph, name) >= 0)
         return bad(err, &added, "its name is used twice");
     TRY(array_grow(&graph->nodes, sizeof *graph->nodes, (size_t)graph->node_count, &graph->node_capacity, "a graph",

@@ -179,12 +179,12 @@ static enum status compile_flatten(struct plan_compiler *c, int node)
 /* A pad becomes part of the convolutions that read it. */
 static enum status compile_pad(struct plan_compiler *c, int node)
 {
-    bool foldable = !c->retained[node] && node != c->graph->output;
+    bool foldable = graph_pads_zeros(&c->graph->nodes[node]) && !c->retained[node] && node != c->graph->output;
     for (int i = node + 1; i < c->graph->node_count; i++)
         for (int k = 0; c->needed[i] && k < c->graph->nodes[i].input_count; k++)
             foldable = foldable && (c->graph->nodes[i].inputs[k] != node || c->graph->nodes[i].op == OP_CONV);
     if (!foldable)
-        return refuse(c, node, "padding is possible only before a convolution");
+        return refuse(c, node, "padding must be with zeros, before a convolution");
     compile_alias(c, node);
     c->attachable[node] = false;
     return STATUS_OK;
@@ -257,6 +257,13 @@ static enum status compile_node(struct plan_compiler *c, int node)
     case OP_MULTIPLY:
     case OP_SOFTMAX:
     case OP_LOG_SOFTMAX:
+    case OP_SCALE:
+    case OP_PRELU:
+    case OP_SELECT:
+    case OP_GROUP_NORM:
+    case OP_LAYER_NORM:
+    case OP_LP_NORM:
+    case OP_RESIZE:
     case OP_COUNT:
         break;
     }

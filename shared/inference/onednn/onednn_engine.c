@@ -13,12 +13,12 @@
 
 #include <omp.h>
 #include <stdlib.h>
-#include <string.h>
 
 struct onednn_worker {
     unsigned char *arena;       /* [plan.arena_bytes] */
     dnnl_memory_t *memories;    /* [plan.tensor_count] */
-    dnnl_exec_arg_t *arguments; /* [plan.argument_count] */
+    dnnl_exec_arg_t *arguments; /* [plan.argument_count] for primitives, */
+    float **data;               /* [plan.argument_count] and for kernels of our own */
     dnnl_stream_t stream;
 };
 
@@ -33,6 +33,15 @@ struct onednn_engine {
 
 /* ---- making ---- */
 
+/* Where a tensor lies; NULL if the caller brings it. */
+static void *place_of(const struct onednn_worker *worker, const struct onednn_plan *plan, int tensor)
+{
+    const struct onednn_storage *storage = &plan->storages[plan->tensors[tensor].storage];
+    return storage->kind == ONEDNN_ARENA      ? worker->arena + storage->life.offset
+           : storage->kind == ONEDNN_CONSTANT ? storage->data
+                                              : NULL;
+}
+
 static enum status worker_init(struct onednn_worker *worker, const struct onednn_plan *plan, struct error *err)
 {
     enum status status = STATUS_OK;
@@ -41,21 +50,21 @@ static enum status worker_init(struct onednn_worker *worker, const struct onednn
     worker->arena = arena;
     worker->memories = calloc((size_t)plan->tensor_count, sizeof *worker->memories);
     worker->arguments = calloc((size_t)plan->argument_count, sizeof *worker->arguments);
-    if (!worker->memories || !worker->arguments) {
+    worker->data = calloc((size_t)plan->argument_count, sizeof *worker->data);
+    if (!worker->memories || !worker->arguments || !worker->data) {
         status = error_no_memory(err, (size_t)plan->argument_count * sizeof *worker->arguments, "the teacher's plan");
         goto cleanup;
     }
     TRY(onednn_status(dnnl_stream_create(&worker->stream, plan->engine, dnnl_stream_default_flags), "stream", err));
-    for (int i = 0; i < plan->tensor_count; i++) {
-        const struct onednn_storage *storage = &plan->storages[plan->tensors[i].storage];
-        void *place = storage->kind == ONEDNN_ARENA      ? worker->arena + storage->life.offset
-                      : storage->kind == ONEDNN_CONSTANT ? storage->data
-                                                         : DNNL_MEMORY_NONE;
-        TRY(onednn_status(dnnl_memory_create(&worker->memories[i], &plan->tensors[i].md, plan->engine, place), "memory",
-                          err));
+    for (int i = 0; i < plan->tensor_count; i++)
+        TRY(onednn_status(
+            dnnl_memory_create(&worker->memories[i], &plan->tensors[i].md, plan->engine, place_of(worker, plan, i)),
+            "memory", err));
+    for (int i = 0; i < plan->argument_count; i++) {
+        const int tensor = plan->arguments[i].tensor;
+        worker->arguments[i] = (dnnl_exec_arg_t){plan->arguments[i].kind, worker->memories[tensor]};
+        worker->data[i] = place_of(worker, plan, tensor);
     }
-    for (int i = 0; i < plan->argument_count; i++)
-        worker->arguments[i] = (dnnl_exec_arg_t){plan->arguments[i].kind, worker->memories[plan->arguments[i].tensor]};
 cleanup:
     return status;
 }
@@ -69,6 +78,7 @@ static void worker_release(struct onednn_worker *worker, const struct onednn_pla
         dnnl_stream_destroy(worker->stream);
     free(worker->memories);
     free(worker->arguments);
+    free(worker->data);
     memory_free(worker->arena);
 }
 
@@ -149,10 +159,8 @@ static enum status run_steps(const struct onednn_plan *plan, const struct onednn
 {
     for (int i = 0; i < plan->step_count; i++) {
         const struct onednn_step *step = &plan->steps[i];
-        if (!step->primitive) {
-            int tensor = plan->arguments[step->first_argument].tensor;
-            const struct onednn_storage *storage = &plan->storages[plan->tensors[tensor].storage];
-            memset(worker->arena + storage->life.offset, 0, storage->life.size);
+        if (step->kernel) {
+            step->kernel(step->setup, worker->data + step->first_argument);
             continue;
         }
         dnnl_status_t result = dnnl_primitive_execute(step->primitive, worker->stream, step->argument_count,
@@ -171,6 +179,9 @@ static enum status set_memory(const struct onednn_plan *plan, const struct onedn
     for (int i = 0; i < plan->tensor_count; i++)
         if (plan->tensors[i].storage == plan->tensors[tensor].storage)
             TRY(onednn_status(dnnl_memory_set_data_handle(worker->memories[i], data), what, err));
+    for (int i = 0; i < plan->argument_count; i++)
+        if (plan->tensors[plan->arguments[i].tensor].storage == plan->tensors[tensor].storage)
+            worker->data[i] = data;
 cleanup:
     return status;
 }

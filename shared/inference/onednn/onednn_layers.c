@@ -37,7 +37,7 @@ int onednn_input(const struct onednn_layers *layers, const struct node *node, in
     return layers->values[node->inputs[index]];
 }
 
-int onednn_eltwise(enum activation activation, float alpha, float beta, struct eltwise out[2])
+int onednn_eltwise(enum activation activation, float alpha, float beta, struct eltwise out[ONEDNN_MAX_ELTWISE])
 {
     switch (activation) {
     case ACTIVATION_RELU:
@@ -59,16 +59,55 @@ int onednn_eltwise(enum activation activation, float alpha, float beta, struct e
     case ACTIVATION_SIGMOID:
         out[0] = (struct eltwise){dnnl_eltwise_logistic, 0, 0};
         return 1;
-    default:
-        return 0;
+    case ACTIVATION_SILU:
+        out[0] = (struct eltwise){dnnl_eltwise_swish, alpha, 0};
+        return 1;
+    case ACTIVATION_ELU:
+        out[0] = (struct eltwise){dnnl_eltwise_elu, alpha, 0};
+        return 1;
+    case ACTIVATION_SELU:
+        out[0] = (struct eltwise){dnnl_eltwise_elu, alpha, 0};
+        out[1] = (struct eltwise){dnnl_eltwise_linear, beta, 0};
+        return 2;
+    case ACTIVATION_CELU: /* alpha * elu(x / alpha) */
+        out[0] = (struct eltwise){dnnl_eltwise_linear, 1 / alpha, 0};
+        out[1] = (struct eltwise){dnnl_eltwise_elu, 1, 0};
+        out[2] = (struct eltwise){dnnl_eltwise_linear, alpha, 0};
+        return alpha > 0 ? 3 : 0;
+    case ACTIVATION_GELU:
+        out[0] = (struct eltwise){dnnl_eltwise_gelu_erf, 0, 0};
+        return 1;
+    case ACTIVATION_GELU_TANH:
+        out[0] = (struct eltwise){dnnl_eltwise_gelu_tanh, 0, 0};
+        return 1;
+    case ACTIVATION_MISH:
+        out[0] = (struct eltwise){dnnl_eltwise_mish, 0, 0};
+        return 1;
+    case ACTIVATION_TANH:
+        out[0] = (struct eltwise){dnnl_eltwise_tanh, 0, 0};
+        return 1;
+    case ACTIVATION_SOFTPLUS:
+        out[0] = (struct eltwise){dnnl_eltwise_soft_relu, 0, 0};
+        return 1;
+    case ACTIVATION_ABS:
+        out[0] = (struct eltwise){dnnl_eltwise_abs, 0, 0};
+        return 1;
+    case ACTIVATION_SOFTSIGN:
+    case ACTIVATION_NONE:
+    case ACTIVATION_COUNT:
+        break;
     }
+    return 0;
 }
 
 bool onednn_fuses(const struct node *host, const struct node *follower)
 {
     if (follower->op == OP_ADD)
         return host->op == OP_CONV;
-    return host->op == OP_CONV || host->op == OP_LINEAR ||
+    struct eltwise parts[ONEDNN_MAX_ELTWISE];
+    const int count = onednn_eltwise(follower->activation, follower->alpha, follower->beta, parts);
+    /* Three after an inner product give wrong values in oneDNN 2.6. */
+    return ((host->op == OP_CONV || host->op == OP_LINEAR) && count > 0 && count < 3) ||
            (host->op == OP_BATCH_NORM && follower->activation == ACTIVATION_RELU);
 }
 
@@ -82,7 +121,7 @@ enum status onednn_describe(const struct onednn_layers *layers, const char *name
     ONEDNN(dnnl_primitive_attr_create(&attributes));
     ONEDNN(dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user));
     if (fused) {
-        struct eltwise parts[2];
+        struct eltwise parts[ONEDNN_MAX_ELTWISE];
         int count = onednn_eltwise(fused->activation, fused->alpha, fused->beta, parts);
         ONEDNN(dnnl_post_ops_create(&operations));
         if (fused->addend != NOT_A_TENSOR)
@@ -254,6 +293,15 @@ enum status onednn_add_node(const struct onednn_layers *layers, const struct nod
         return linear(layers, node, fused, value, err);
     case OP_BATCH_NORM:
         return batch_norm(layers, node, fused, value, err);
+    case OP_PAD:
+    case OP_SCALE:
+    case OP_PRELU:
+    case OP_SELECT:
+    case OP_GROUP_NORM:
+    case OP_LAYER_NORM:
+    case OP_LP_NORM:
+    case OP_RESIZE:
+        return onednn_add_lanes(layers, node, value, err);
     default:
         return onednn_add_op(layers, node, value, err);
     }

@@ -26,8 +26,15 @@ bool onednn_fuses(const struct node *host, const struct node *follower);
 enum status onednn_add_node(const struct onednn_layers *layers, const struct node *node,
                             const struct onednn_fused *fused, int *value, struct error *err);
 
-/* The same for an operator without weights (onednn_ops.c). */
+/* The same for what oneDNN computes without weights (onednn_ops.c), and for what our own kernels compute
+ * (onednn_lanes.c). */
 enum status onednn_add_op(const struct onednn_layers *layers, const struct node *node, int *value, struct error *err);
+enum status onednn_add_lanes(const struct onednn_layers *layers, const struct node *node, int *value,
+                             struct error *err);
+
+/* Padding around `source`, whose shape is `in`; node has the sides, the mode and the constant of an OP_PAD. */
+enum status onednn_add_pad(const struct onednn_layers *layers, const struct node *node, int source, struct shape in,
+                           int *value, struct error *err);
 
 /* ---- for onednn_layers.c, onednn_ops.c and onednn_compile.c ---- */
 
@@ -39,8 +46,9 @@ struct eltwise {
     dnnl_alg_kind_t kind;
     float alpha, beta;
 };
-/* Fills out with the elementwise operations that make up the activation; returns how many: 0 to 2. */
-int onednn_eltwise(enum activation activation, float alpha, float beta, struct eltwise out[2]);
+enum { ONEDNN_MAX_ELTWISE = 3 };
+/* Fills out with the elementwise operations that make up the activation; returns how many. 0: oneDNN lacks it. */
+int onednn_eltwise(enum activation activation, float alpha, float beta, struct eltwise out[ONEDNN_MAX_ELTWISE]);
 
 dnnl_memory_desc_t onednn_any_md(struct shape shape);                          /* oneDNN chooses the layout */
 dnnl_memory_desc_t onednn_plain_md(struct shape shape, dnnl_format_tag_t tag); /* dnnl_nchw or dnnl_nhwc */

@@ -1,4 +1,4 @@
-/* Operators without weights. */
+/* Operators without weights that oneDNN computes. */
 #include "shared/inference/onednn/onednn_layers.h"
 
 static enum status activation(const struct onednn_layers *layers, const struct node *node, int *value,
@@ -8,8 +8,10 @@ static enum status activation(const struct onednn_layers *layers, const struct n
     const char *name = node->name;
     dnnl_primitive_desc_t descriptor;
     dnnl_eltwise_desc_t operation;
-    struct eltwise parts[2];
+    struct eltwise parts[ONEDNN_MAX_ELTWISE];
     int count = onednn_eltwise(node->activation, node->alpha, node->beta, parts);
+    if (!count)
+        return onednn_add_lanes(layers, node, value, err);
     *value = onednn_input(layers, node, 0);
     for (int i = 0; i < count; i++) {
         ONEDNN(dnnl_eltwise_forward_desc_init(&operation, dnnl_forward_inference, parts[i].kind,
@@ -17,26 +19,6 @@ static enum status activation(const struct onednn_layers *layers, const struct n
         TRY(onednn_describe(layers, name, &operation, NULL, &descriptor, err));
         TRY(onednn_add_operation(layers, name, descriptor, *value, NOT_A_TENSOR, NOT_A_TENSOR, NULL, value, err));
     }
-cleanup:
-    return status;
-}
-
-/* Zeros around source, whose shape is `in`: fills the whole with zeros, then copies source into the middle. */
-static enum status pad(const struct onednn_layers *layers, const struct node *node, int source, struct shape in,
-                       int *value, struct error *err)
-{
-    enum status status = STATUS_OK;
-    const char *name = node->name;
-    struct onednn_plan *plan = layers->plan;
-    const dnnl_dims_t dims = {1, in.c, in.h, in.w}, offsets = {0, 0, node->pad_top, node->pad_left};
-    struct shape padded = {in.c, in.h + node->pad_top + node->pad_bottom, in.w + node->pad_left + node->pad_right};
-    dnnl_memory_desc_t whole = onednn_plain_md(padded, dnnl_nhwc), middle;
-    int inner;
-    ONEDNN(dnnl_memory_desc_init_submemory(&middle, &whole, dims, offsets));
-    TRY(onednn_add_tensor(plan, &whole, ONEDNN_ARENA, value, err));
-    TRY(onednn_add_view(plan, *value, &middle, &inner, err));
-    TRY(onednn_add_zero(plan, name, *value, err));
-    TRY(onednn_add_reorder(plan, name, source, inner, err));
 cleanup:
     return status;
 }
@@ -61,7 +43,7 @@ static enum status pool(const struct onednn_layers *layers, struct node window, 
     /* The divisor counts the padding, but not what ceil_mode adds behind it, so the padding becomes part of the
      * input. */
     if (window.op == OP_AVERAGE_POOL && window.count_include_pad && padded) {
-        TRY(pad(layers, &window, source, in, &source, err));
+        TRY(onednn_add_pad(layers, &window, source, in, &source, err));
         in.h += window.pad_top + window.pad_bottom;
         in.w += window.pad_left + window.pad_right;
         window.pad_top = window.pad_left = 0;
@@ -145,8 +127,9 @@ static enum status multiply(const struct onednn_layers *layers, const struct nod
     int first = onednn_input(layers, node, 0), second = onednn_input(layers, node, 1);
     struct shape gate = layers->graph->nodes[node->inputs[1]].shape;
     const dnnl_memory_desc_t md = *onednn_md(layers, first); /* a copy: tensors move when the plan grows */
-    if (gate.h == node->shape.h && gate.w == node->shape.w)
-        TRY(onednn_add_layout(plan, name, second, &md, &second, err));
+    if (gate.c != node->shape.c || gate.h != node->shape.h || gate.w != node->shape.w)
+        return onednn_add_lanes(layers, node, value, err);
+    TRY(onednn_add_layout(plan, name, second, &md, &second, err));
     ONEDNN(dnnl_binary_desc_init(&operation, dnnl_binary_mul, &md, onednn_md(layers, second), &md));
     TRY(onednn_add_tensor(plan, &md, ONEDNN_ARENA, value, err));
     TRY(onednn_describe(layers, name, &operation, NULL, &descriptor, err));
@@ -207,9 +190,6 @@ enum status onednn_add_op(const struct onednn_layers *layers, const struct node 
     case OP_DROPOUT:
         *value = onednn_input(layers, node, 0);
         return STATUS_OK;
-    case OP_PAD:
-        return pad(layers, node, onednn_input(layers, node, 0), layers->graph->nodes[node->inputs[0]].shape, value,
-                   err);
     case OP_SOFTMAX:
     case OP_LOG_SOFTMAX:
         return softmax(layers, node, value, err);

@@ -50,7 +50,7 @@ void onednn_plan_release(struct onednn_plan *plan)
     free(plan->tensors);
     free(plan->steps);
     free(plan->arguments);
-    arena_release(&plan->names);
+    arena_release(&plan->memory);
     if (plan->stream)
         dnnl_stream_destroy(plan->stream);
     if (plan->engine)
@@ -128,22 +128,25 @@ cleanup:
     return status;
 }
 
-static enum status add_primitive(struct onednn_plan *plan, const char *name, dnnl_primitive_t primitive,
-                                 const struct onednn_argument *arguments, int argument_count, struct error *err)
+/* step: its name is copied, its arguments are set here. */
+static enum status append_step(struct onednn_plan *plan, struct onednn_step step,
+                               const struct onednn_argument *arguments, int argument_count, struct error *err)
 {
     enum status status = STATUS_OK;
-    char *copy = arena_strdup(&plan->names, name);
-    if (!copy)
-        return error_no_memory(err, strlen(name), WHAT);
+    const size_t length = strlen(step.name);
+    step.name = arena_strdup(&plan->memory, step.name);
+    if (!step.name)
+        return error_no_memory(err, length, WHAT);
     TRY(array_grow(&plan->steps, sizeof *plan->steps, (size_t)plan->step_count, &plan->step_capacity, WHAT, err));
-    int first = plan->argument_count;
+    step.first_argument = plan->argument_count;
+    step.argument_count = argument_count;
     for (int i = 0; i < argument_count; i++) {
         TRY(array_grow(&plan->arguments, sizeof *plan->arguments, (size_t)plan->argument_count,
                        &plan->argument_capacity, WHAT, err));
         plan->arguments[plan->argument_count++] = arguments[i];
         lifetime_use(&plan->storages[plan->tensors[arguments[i].tensor].storage].life, plan->step_count);
     }
-    plan->steps[plan->step_count++] = (struct onednn_step){primitive, copy, first, argument_count};
+    plan->steps[plan->step_count++] = step;
 cleanup:
     return status;
 }
@@ -162,7 +165,7 @@ enum status onednn_add_step(struct onednn_plan *plan, const char *name, dnnl_pri
         argument_count++;
     }
     TRY(onednn_status(dnnl_primitive_create(&primitive, descriptor), name, err));
-    TRY(add_primitive(plan, name, primitive, all, argument_count, err));
+    TRY(append_step(plan, (struct onednn_step){.primitive = primitive, .name = name}, all, argument_count, err));
     primitive = NULL;
 cleanup:
     if (primitive)
@@ -171,10 +174,14 @@ cleanup:
     return status;
 }
 
-enum status onednn_add_zero(struct onednn_plan *plan, const char *name, int tensor, struct error *err)
+enum status onednn_add_kernel(struct onednn_plan *plan, const char *name, lanes_kernel *kernel, const void *setup,
+                              const int *tensors, int count, struct error *err)
 {
-    const struct onednn_argument argument = {DNNL_ARG_DST, tensor};
-    return add_primitive(plan, name, NULL, &argument, 1, err);
+    struct onednn_argument arguments[NODE_MAX_INPUTS + 8];
+    for (int i = 0; i < count; i++)
+        arguments[i] = (struct onednn_argument){0, tensors[i]};
+    return append_step(plan, (struct onednn_step){.kernel = kernel, .setup = setup, .name = name}, arguments, count,
+                       err);
 }
 
 enum status onednn_add_reorder(struct onednn_plan *plan, const char *name, int from, int to, struct error *err)

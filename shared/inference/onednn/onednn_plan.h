@@ -1,5 +1,5 @@
-/* The plan of the CPU engine: oneDNN primitives in the order of their execution, on tensors whose places in one arena
- * are fixed once. A plan is read-only after onednn_plan_finish: every worker has its own arena and runs the same plan.
+/* The plan of the CPU engine: oneDNN primitives and kernels of our own in the order of their execution, on tensors whose
+ * places in one arena are fixed once. A plan is read-only after onednn_plan_finish: every worker has its own arena and runs the same plan.
  *
  * Only the onednn_*.c files include this header and dnnl.h (oneDNN 2.x). */
 #ifndef SHARED_INFERENCE_ONEDNN_ONEDNN_PLAN_H
@@ -9,6 +9,7 @@
 #include "shared/base/memory.h"
 #include "shared/graph/graph.h"
 #include "shared/graph/plan_memory.h"
+#include "shared/inference/onednn/lanes.h"
 #include <dnnl.h>
 
 enum onednn_storage_kind {
@@ -35,15 +36,17 @@ struct onednn_argument {
 };
 
 struct onednn_step {
-    dnnl_primitive_t primitive; /* NULL: fill the storage of the only argument with zeros */
-    const char *name;           /* of the node; owned by plan->names */
+    dnnl_primitive_t primitive; /* or NULL: */
+    lanes_kernel *kernel;       /* of our own, */
+    const void *setup;          /* with this */
+    const char *name;           /* of the node */
     int first_argument, argument_count;
 };
 
 struct onednn_plan {
     dnnl_engine_t engine;
     dnnl_stream_t stream; /* packs weights while the plan is made */
-    struct arena names;
+    struct arena memory;  /* of names and setups */
     struct onednn_storage *storages;
     struct onednn_tensor *tensors;
     struct onednn_step *steps;
@@ -77,7 +80,9 @@ enum status onednn_add_reorder(struct onednn_plan *plan, const char *name, int f
  * case. */
 enum status onednn_add_step(struct onednn_plan *plan, const char *name, dnnl_primitive_desc_t descriptor,
                             const struct onednn_argument *arguments, int argument_count, struct error *err);
-enum status onednn_add_zero(struct onednn_plan *plan, const char *name, int tensor, struct error *err);
+/* Appends a kernel of our own on tensors[count]. setup: in plan->memory. */
+enum status onednn_add_kernel(struct onednn_plan *plan, const char *name, lanes_kernel *kernel, const void *setup,
+                              const int *tensors, int count, struct error *err);
 /* Places the storages in the arena: two share memory only if no step needs both. */
 enum status onednn_plan_finish(struct onednn_plan *plan, struct error *err);
 
