@@ -140,10 +140,6 @@ def try_student(build, work, name, exporter, images, labels):
     files = os.listdir(f"{work}/exported")
     trained = safetensors.torch.load_file(f"{work}/exported/" + next(f for f in files if f.endswith(".safetensors")))
     home = make_net(name, folded)
-    state = home.state_dict()
-    for key in state:
-        if key.endswith("num_batches_tracked"):
-            trained.setdefault(key, state[key])
     try:
         home.load_state_dict(trained, strict=True)
     except RuntimeError as error:
