@@ -28,21 +28,24 @@ RUNPATH := -Wl,--as-needed,--disable-new-dtags,-rpath,'$$ORIGIN/../lib'
 
 PLUGIN     := $(BUILD)/plugins/libh5zstd.so
 ONEDNN_ENGINE := $(BUILD)/softcache_onednn.so
+ONNXRUNTIME_ENGINE := $(BUILD)/softcache_onnxruntime.so
 PREFIX     ?= /usr/local
 ONNX_PROTO := $(BUILD)/generated/onnx/onnx.pb-c
 LIBRARY    := $(BUILD)/libsoftcache.a
-# Which sources make what: folders named onednn, cudnn, cuda and plain are shared objects of their own, all other C is the
+# Which sources make what: folders named onednn, onnxruntime, cudnn, cuda and plain are shared objects of their own, all other C is the
 # library. Every .cu file outside of cudnn is the CUDA backend's, beside the .c file that does the same on the CPU.
 CUDA_FOLDERS    := shared/device/cuda shared/training/cuda shared/inference/cuda shared/inference/plain
 CUDA_SOURCES    := $(sort $(wildcard $(CUDA_FOLDERS:%=%/*.c) shared/*/*.cu shared/*/*/*.cu) shared/backend/backend_cuda.c)
 CUDA_SOURCES    := $(filter-out shared/inference/cudnn/%,$(CUDA_SOURCES))
 CUDNN_SOURCES   := $(sort $(wildcard shared/inference/cudnn/*.c shared/inference/cudnn/*.cu))
 ONEDNN_SOURCES  := $(sort $(wildcard shared/inference/onednn/*.c))
-LIBRARY_SOURCES := $(filter-out $(CUDA_SOURCES) $(CUDNN_SOURCES) $(ONEDNN_SOURCES), \
+ONNXRUNTIME_SOURCES := $(sort $(wildcard shared/inference/onnxruntime/*.c))
+LIBRARY_SOURCES := $(filter-out $(CUDA_SOURCES) $(CUDNN_SOURCES) $(ONEDNN_SOURCES) $(ONNXRUNTIME_SOURCES), \
 	$(sort $(wildcard shared/*/*.c shared/*/*/*.c formats/*.c formats/*/*.c)))
 object = $(patsubst %,$(OBJ)/%.o,$(1:%.c=%))
 LIBRARY_OBJECTS := $(call object,$(LIBRARY_SOURCES)) $(OBJ)/onnx.pb-c.o
 ONEDNN_OBJECTS  := $(call object,$(ONEDNN_SOURCES))
+ONNXRUNTIME_OBJECTS := $(call object,$(ONNXRUNTIME_SOURCES))
 CUDA_BACKEND    := $(if $(NVCC),$(if $(findstring -fsanitize,$(CFLAGS)),,$(BUILD)/softcache_cuda.so))
 CUDA_OBJECTS    := $(call object,$(CUDA_SOURCES))
 # The teacher's engine on the GPU, where cuDNN's headers are installed too.
@@ -86,7 +89,7 @@ all: check-deps ## build the two programs
 
 CUDA_BUILT = $(if $(filter ptx,$(CUDA_ARCHS)),as PTX$(comma) which the driver translates (docs/gpu.md: CUDA_ARCHS chooses GPUs),for $(if \
 	$(filter native,$(CUDA_ARCHS)),this machine's GPUs,compute capability $(cuda_list)))
-programs: $(PROGRAMS) $(PLUGIN) $(ONEDNN_ENGINE) $(CUDA_BACKEND) $(CUDNN_ENGINE)
+programs: $(PROGRAMS) $(PLUGIN) $(ONEDNN_ENGINE) $(ONNXRUNTIME_ENGINE) $(CUDA_BACKEND) $(CUDNN_ENGINE)
 	@$(if $(NVCC),$(if $(CUDA_BACKEND),echo "CUDA backend: built $(strip $(CUDA_BUILT))",:),\
 	echo "no nvcc found: built for the CPU only, which is complete. Install CUDA for the GPU backend.")
 
@@ -189,7 +192,7 @@ install: all ## install programs, format specification and HDF5 plugin under PRE
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/softcache/plugins $(DESTDIR)$(PREFIX)/share/doc/softcache
 	install $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 $(PLUGIN) $(DESTDIR)$(PREFIX)/lib/softcache/plugins
-	install -m 644 $(ONEDNN_ENGINE) $(CUDA_BACKEND) $(CUDNN_ENGINE) $(DESTDIR)$(PREFIX)/lib/softcache
+	install -m 644 $(ONEDNN_ENGINE) $(ONNXRUNTIME_ENGINE) $(CUDA_BACKEND) $(CUDNN_ENGINE) $(DESTDIR)$(PREFIX)/lib/softcache
 	install -m 644 FORMAT.md $(DESTDIR)$(PREFIX)/share/doc/softcache
 
 # Built in a folder of its own, for every GPU: nothing of a development build is taken.
@@ -242,6 +245,10 @@ $(PLUGIN): formats/cache/zstd_filter.c formats/cache/zstd_filter.h
 # The teacher's engine on the CPU, opened when a teacher is loaded: its own copies of what it uses of the library.
 $(ONEDNN_ENGINE): $(ONEDNN_OBJECTS) $(LIBRARY)
 	$(CC) $(CFLAGS) -shared -Wl,-Bsymbolic,--exclude-libs,ALL $^ -o $@ -ldnnl -lgomp -lpthread -lm
+
+# The engine of teachers that our reader does not know: it looks for libonnxruntime at run time, and needs nothing to be built.
+$(ONNXRUNTIME_ENGINE): $(ONNXRUNTIME_OBJECTS) $(LIBRARY)
+	$(CC) $(CFLAGS) -shared -Wl,-Bsymbolic,--exclude-libs,ALL $^ -o $@ -ldl -lpthread -lm
 
 # The CUDA backend, opened at run time: it needs nothing but the driver. CUDA's own headers are not held to our warnings.
 comma := ,
@@ -316,7 +323,7 @@ $(BUILD)/student_train: $(OBJ)/student_train/main.o $(STUDENT_OBJECTS) $(LIBRARY
 	$(CC) $(CFLAGS) $(LDFLAGS) $(RUNPATH) $^ -o $@ $(LDLIBS)
 
 $(TESTS) $(SHIM_TESTS): $(OBJ)/tests/filter_cases.o
-$(TESTS) $(BENCHES): | $(ONEDNN_ENGINE)
+$(TESTS) $(BENCHES): | $(ONEDNN_ENGINE) $(ONNXRUNTIME_ENGINE)
 $(TESTDIR)/%: $(OBJ)/tests/%.o $(TEST_LIBRARIES)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) $(RUNPATH) $(filter %.o %.a,$^) -o $@ $(LDLIBS) -lcmocka

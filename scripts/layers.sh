@@ -28,7 +28,7 @@ may_include() {
 # What only the CPU's files, or only the GPU's, may include; nothing for files that both may.
 side_of() {
     case $1 in
-    */cpu/* | */onednn/*) echo cpu ;;
+    */cpu/* | */onednn/*) echo cpu ;; # onnxruntime/ is on neither side: it includes no header of a library
     */cuda/* | */cudnn/* | */plain/* | *.cu | *.cuh | shared/backend/backend_cuda.c) echo cuda ;;
     shared/training/steps/*.c | shared/training/losses/*.c | shared/training/optimizer/*.c) echo cpu ;;
     esac

@@ -65,19 +65,27 @@ static enum status set_features(struct dump_job *job, struct error *err)
     enum status status = STATUS_OK;
     struct cache_manifest *manifest = &job->manifest;
     const struct dump_options *options = job->options;
+    struct feature_request requests[CACHE_MAX_FEATURES];
+    const char *tensors[CACHE_MAX_FEATURES];
+    struct shape shapes[CACHE_MAX_FEATURES];
     if (options->features.count > CACHE_MAX_FEATURES)
         return error_set(err, STATUS_USAGE, NULL, "--feature: at most %d are allowed", CACHE_MAX_FEATURES);
     if (options->feature_views > options->views)
         return error_set(err, STATUS_USAGE, NULL, "--feature-views %d is more than --views %d", options->feature_views,
                          options->views);
     for (int i = 0; i < options->features.count; i++) {
-        struct feature_request request = {.views = options->feature_views ? options->feature_views : options->views};
-        struct cache_feature *feature = &manifest->features[i];
-        int node;
-        TRY(feature_request_parse(&request, options->features.items[i], options->views, &manifest->arena, err));
-        TRY(teacher_find(&job->teacher, request.tensor, &node, err));
-        const struct shape shape = cache_feature_shape(request.form, job->teacher.graph.nodes[node].shape);
-        *feature = (struct cache_feature){request.tensor, request.form, shape.c, shape.h, shape.w, request.views};
+        requests[i] =
+            (struct feature_request){.views = options->feature_views ? options->feature_views : options->views};
+        TRY(feature_request_parse(&requests[i], options->features.items[i], options->views, &manifest->arena, err));
+        tensors[i] = requests[i].tensor;
+    }
+    if (options->features.count)
+        TRY(teacher_model_find(teacher_first(&job->teacher), tensors, options->features.count, shapes, err));
+    for (int i = 0; i < options->features.count; i++) {
+        const struct feature_request *request = &requests[i];
+        const struct shape shape = cache_feature_shape(request->form, shapes[i]);
+        manifest->features[i] =
+            (struct cache_feature){request->tensor, request->form, shape.c, shape.h, shape.w, request->views};
         manifest->feature_count++;
     }
 cleanup:
@@ -97,22 +105,21 @@ static enum status check_fit(const struct dump_job *job, struct error *err)
 {
     const struct teacher *teacher = &job->teacher;
     const struct image_source *source = &job->source;
+    const char *path = teacher_first(teacher)->path;
     if (teacher->classes != source->class_count)
-        return error_set(err, STATUS_CONFIG, job->options->teacher,
+        return error_set(err, STATUS_CONFIG, path,
                          "the teacher has %d logits, but the data set %s has %d classes: they do not belong together",
                          teacher->classes, source->path, source->class_count);
     if (teacher->input.c != source->channels)
-        return error_set(err, STATUS_CONFIG, job->options->teacher,
-                         "the teacher takes %d channels, but the images of %s have %d", teacher->input.c, source->path,
-                         source->channels);
+        return error_set(err, STATUS_CONFIG, path, "the teacher takes %d channels, but the images of %s have %d",
+                         teacher->input.c, source->path, source->channels);
     if (job->options->size && teacher->input.h != job->options->size)
-        return error_set(err, STATUS_CONFIG, job->options->teacher,
+        return error_set(err, STATUS_CONFIG, path,
                          "the teacher's input is fixed to %dx%d, but --size is %d: leave --size out", teacher->input.h,
                          teacher->input.w, job->options->size);
     if (teacher->input.h > VIEW_MAX_SIZE)
-        return error_set(err, STATUS_CONFIG, job->options->teacher,
-                         "the teacher's input of %d pixels is larger than %d, the maximum", teacher->input.h,
-                         VIEW_MAX_SIZE);
+        return error_set(err, STATUS_CONFIG, path, "the teacher's input of %d pixels is larger than %d, the maximum",
+                         teacher->input.h, VIEW_MAX_SIZE);
     return STATUS_OK;
 }
 
@@ -134,7 +141,7 @@ static enum status choose_engine(struct dump_job *job, struct error *err)
         job->engine.batch = options->batch ? options->batch : IMAGES_AT_ONCE;
         return STATUS_OK;
     }
-    TRY(teacher_choose(&job->engine, err));
+    TRY(teacher_choose(&job->teacher, &job->engine, err));
     job->manifest.device = job->engine.backend->name;
     job->manifest.precision = precision_name((enum precision)job->engine.precision);
 cleanup:
@@ -146,14 +153,19 @@ static enum status open_teacher(struct dump_job *job, struct error *err)
 {
     const struct image_source *source = &job->source;
     enum status status = STATUS_OK;
-    int size = wanted_size(job);
-    if (!teacher_is_none(job->options->teacher)) {
-        TRY(teacher_open(&job->teacher, job->options->teacher, size, err));
+    const struct dump_options *options = job->options;
+    const struct teacher_request request = {.teachers = options->teachers,
+                                            .ensemble = (enum ensemble)options->ensemble,
+                                            .tta = (enum teacher_tta)options->tta,
+                                            .kind = (enum teacher_engine_kind)options->engine,
+                                            .size = wanted_size(job)};
+    if (!teacher_is_none(options->teachers.items[0])) {
+        TRY(teacher_open(&job->teacher, &request, err));
         return check_fit(job, err);
     }
     job->teacher =
-        (struct teacher){.file = "", .input = {source->channels, size, size}, .classes = source->class_count};
-    if (job->options->features.count)
+        (struct teacher){.input = {source->channels, request.size, request.size}, .classes = source->class_count};
+    if (options->features.count)
         status = error_set(err, STATUS_USAGE, NULL, "--feature needs a teacher: --teacher none has no tensors");
 cleanup:
     return status;
@@ -168,8 +180,7 @@ enum status dump_job_open(struct dump_job *job, const struct dump_options *optio
     TRY(open_teacher(job, err));
     manifest->format_version = CACHE_FORMAT_VERSION;
     manifest->program_version = SOFTCACHE_VERSION;
-    manifest->teacher_file = job->teacher.file;
-    memcpy(manifest->teacher_digest, job->teacher.digest, sizeof manifest->teacher_digest);
+    TRY(teacher_identify(&job->teacher, manifest, err));
     TRY(choose_engine(job, err));
     TRY(set_source(job, err));
     TRY(set_replay(job, err));

@@ -3,6 +3,7 @@
 #include "formats/cache/cache.h"
 #include "shared/augment/view.h"
 #include "shared/inference/engine.h"
+#include "teacher_dump/teacher.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -14,9 +15,21 @@ static void fill_specs(struct dump_options *o)
     const struct option_spec specs[DUMP_SPEC_COUNT] = {
         {"data", OPTION_STRING, &o->data, "DIR", NULL, "the data set: ImageFolder, Food-11, CIFAR-10 binary or IDX",
          .required = true},
-        {"teacher", OPTION_STRING, &o->teacher, "FILE.onnx", NULL,
-         "the teacher; its output must be logits. none: only images, labels and views, to train a teacher from",
+        {"teacher", OPTION_LIST, &o->teachers, "FILE.onnx[@WEIGHT]", NULL,
+         "the teacher; its output must be logits. Several teachers are averaged, with these weights [equal]. none: "
+         "only "
+         "images, labels and views, to train a teacher from",
          .required = true},
+        {"ensemble", OPTION_CHOICE, &o->ensemble, NULL, "logits",
+         "what is averaged over several teachers: logits, or probabilities, whose logarithm is stored",
+         .choices = ensemble_names},
+        {"teacher-tta", OPTION_CHOICE, &o->tta, NULL, "none",
+         "hflip: every answer is the average over the view and its mirror image, at twice the time",
+         .choices = teacher_tta_names},
+        {"teacher-engine", OPTION_CHOICE, &o->engine, NULL, "auto",
+         "who runs the teacher: softcache itself (native) where it knows all operators of the model, otherwise "
+         "onnxruntime, if it is installed",
+         .choices = teacher_engine_names},
         {"out", OPTION_STRING, &o->out, "CACHE", NULL, "the cache's folder; an unfinished one is resumed",
          .required = true},
         {"views", OPTION_INT, &o->views, "N", "8", "augmented views of each training sample", .minimum = 1,
@@ -104,6 +117,9 @@ enum status dump_options_parse(struct dump_options *options, int argc, char **ar
     for (int c = 0; c < 3 && options->std_given; c++)
         if (!(options->std[c] > 0))
             TRY(error_set(err, STATUS_USAGE, NULL, "--std: every value must be above 0"));
+    for (int i = 0; i < options->teachers.count; i++)
+        if (options->teachers.count > 1 && teacher_is_none(options->teachers.items[i]))
+            TRY(error_set(err, STATUS_USAGE, NULL, "--teacher none: there can be no other teacher beside it"));
     TRY(parse_part(options, err));
 cleanup:
     return status;

@@ -4,12 +4,14 @@
 
 #include "shared/base/options.h"
 
-enum { DUMP_SPEC_COUNT = 26, DUMP_MAX_BATCH = 4096 };
+enum { DUMP_SPEC_COUNT = 29, DUMP_MAX_BATCH = 4096 };
 enum { BAD_IMAGE_FAIL, BAD_IMAGE_SKIP };
 enum { IMAGES_EMBED, IMAGES_LINK };
 
 struct dump_options {
-    const char *data, *teacher, *out;
+    const char *data, *out;
+    struct option_list teachers; /* FILE.onnx or FILE.onnx@WEIGHT; "none" alone: no teacher */
+    int ensemble, tta, engine;   /* enum ensemble, teacher_tta, teacher_engine_kind */
     int views;
     const char *recipe;
     struct option_list features; /* see feature_request.h */

@@ -2,7 +2,6 @@
 #define _GNU_SOURCE
 #include "teacher_dump/commands.h"
 
-#include "formats/onnx/onnx_read.h"
 #include "shared/base/files.h"
 #include "shared/base/options.h"
 #include "teacher_dump/summary.h"
@@ -12,11 +11,38 @@
 
 struct inspect {
     const char *path;
-    int views, sample, size;
+    int views, sample, size, engine;
     bool json;
 };
 
 /* ---- a cache ---- */
+static void add_engine(cJSON *object, const struct cache_engine *engine)
+{
+    cJSON_AddStringToObject(object, "engine", engine->name[0] ? engine->name : "native");
+    if (engine->name[0])
+        cJSON_AddStringToObject(object, "engine_version", engine->version);
+}
+
+static void add_members(cJSON *object, const struct cache_manifest *manifest)
+{
+    if (cache_has_teacher(manifest))
+        add_engine(object, &manifest->engine);
+    if (!manifest->member_count)
+        return;
+    cJSON_AddStringToObject(object, "ensemble", manifest->ensemble);
+    cJSON_AddStringToObject(object, "tta", manifest->tta);
+    cJSON *members = cJSON_AddArrayToObject(object, "teachers");
+    for (int i = 0; i < manifest->member_count; i++) {
+        const struct cache_member *member = &manifest->members[i];
+        cJSON *item = cJSON_CreateObject();
+        cJSON_AddItemToArray(members, item);
+        cJSON_AddStringToObject(item, "file", member->file);
+        cJSON_AddStringToObject(item, "sha256", member->digest);
+        cJSON_AddNumberToObject(item, "weight", member->weight);
+        add_engine(item, &member->engine);
+    }
+}
+
 static enum status inspect_cache_json(const struct cache *cache, struct error *err)
 {
     const struct cache_manifest *manifest = &cache->manifest;
@@ -27,6 +53,7 @@ static enum status inspect_cache_json(const struct cache *cache, struct error *e
     cJSON_AddStringToObject(object, "source", manifest->source_format);
     cJSON_AddStringToObject(object, "teacher", manifest->teacher_file);
     cJSON_AddStringToObject(object, "teacher_sha256", manifest->teacher_digest);
+    add_members(object, manifest);
     cJSON_AddStringToObject(object, "device", manifest->device);
     cJSON_AddStringToObject(object, "precision", manifest->precision);
     cJSON_AddStringToObject(object, "recipe", manifest->recipe);
@@ -42,6 +69,31 @@ static enum status inspect_cache_json(const struct cache *cache, struct error *e
     return summary_print_json(object, err);
 }
 
+static void print_engine(const struct cache_engine *engine)
+{
+    if (engine->name[0])
+        printf(", by %s %s", engine->name, engine->version);
+}
+
+static void print_teacher(const struct cache_manifest *manifest)
+{
+    printf("  teacher  %s, SHA-256 %.16s..., ran on %s in %s", manifest->teacher_file, manifest->teacher_digest,
+           manifest->device, manifest->precision);
+    if (!manifest->member_count)
+        print_engine(&manifest->engine);
+    printf("\n");
+    if (!manifest->member_count)
+        return;
+    printf("           mean of %s%s\n", manifest->ensemble,
+           strcmp(manifest->tta, "hflip") == 0 ? ", of each view and its mirror image" : "");
+    for (int i = 0; i < manifest->member_count; i++) {
+        const struct cache_member *member = &manifest->members[i];
+        printf("           %-8.6g %s, SHA-256 %.16s...", member->weight, member->file, member->digest);
+        print_engine(&member->engine);
+        printf("\n");
+    }
+}
+
 static void print_cache(const struct cache *cache)
 {
     const struct cache_manifest *manifest = &cache->manifest;
@@ -51,8 +103,7 @@ static void print_cache(const struct cache *cache)
            manifest->encoding == IMAGE_JPEG ? "JPEG" : "raw", manifest->class_count,
            manifest->images_embedded ? "embedded" : "linked to ", manifest->source_path);
     if (cache_has_teacher(manifest))
-        printf("  teacher  %s, SHA-256 %.16s..., ran on %s in %s\n", manifest->teacher_file, manifest->teacher_digest,
-               manifest->device, manifest->precision);
+        print_teacher(manifest);
     else
         printf("  teacher  none: images, labels and views only\n");
     printf("  views    %d of %s (algorithm %d, seed %llu)\n", manifest->views, manifest->recipe,
@@ -130,48 +181,65 @@ cleanup:
 }
 
 /* ---- an ONNX file ---- */
-static enum status inspect_graph_json(const struct graph *graph, struct error *err)
+static enum status inspect_model_json(const struct teacher_model *model, const struct teacher_tensor *tensors,
+                                      int count, struct error *err)
 {
     cJSON *object = cJSON_CreateObject();
-    cJSON_AddNumberToObject(object, "parameters", (double)graph_parameter_count(graph));
-    cJSON_AddNumberToObject(object, "multiply_accumulates", (double)graph_multiply_count(graph));
-    cJSON_AddStringToObject(object, "output", graph->nodes[graph->output].name);
-    cJSON *tensors = cJSON_AddArrayToObject(object, "tensors");
-    for (int i = 0; i < graph->node_count; i++) {
-        const struct node *node = &graph->nodes[i];
-        const int shape[3] = {node->shape.c, node->shape.h, node->shape.w};
+    cJSON_AddStringToObject(object, "engine", teacher_engine_names[model->kind]);
+    cJSON_AddNumberToObject(object, "parameters", model->parameters);
+    if (!model->foreign)
+        cJSON_AddNumberToObject(object, "multiply_accumulates", (double)graph_multiply_count(&model->graph));
+    cJSON_AddStringToObject(object, "output", model->output);
+    cJSON *array = cJSON_AddArrayToObject(object, "tensors");
+    for (int i = 0; i < count; i++) {
+        const int shape[3] = {tensors[i].shape.c, tensors[i].shape.h, tensors[i].shape.w};
+        if (shape[0] == 0)
+            continue;
         cJSON *item = cJSON_CreateObject();
-        cJSON_AddItemToArray(tensors, item);
-        cJSON_AddStringToObject(item, "name", node->name);
-        cJSON_AddStringToObject(item, "op", op_name(node->op));
+        cJSON_AddItemToArray(array, item);
+        cJSON_AddStringToObject(item, "name", tensors[i].name);
+        cJSON_AddStringToObject(item, "op", tensors[i].op);
         cJSON_AddItemToObject(item, "shape", cJSON_CreateIntArray(shape, 3));
     }
     return summary_print_json(object, err);
 }
 
+static void print_model(const struct teacher_model *model, const struct teacher_tensor *tensors, int count)
+{
+    char text[1024];
+    printf("%s: %.0f parameters", model->path, model->parameters);
+    if (!model->foreign)
+        printf(", %.1f MMAC per sample", (double)graph_multiply_count(&model->graph) / 1e6);
+    teacher_model_explain(model, text, sizeof text);
+    printf("\n  engine   %s\n", text);
+    printf("  %-40s %-22s %s\n", "tensor (for --feature)", "operator", "shape");
+    for (int i = 0; i < count; i++) {
+        const struct teacher_tensor *tensor = &tensors[i];
+        if (tensor->shape.c == 0)
+            continue;
+        printf("  %-40s %-22s %dx%dx%d%s\n", tensor->name, tensor->op, tensor->shape.c, tensor->shape.h,
+               tensor->shape.w,
+               strcmp(tensor->name, model->output) == 0     ? "  logits"
+               : !model->foreign && i == model->graph.input ? "  input"
+                                                            : "");
+    }
+}
+
 static enum status inspect_onnx(const struct inspect *inspect, struct error *err)
 {
-    const struct onnx_read_options options = {.height = inspect->size, .width = inspect->size};
-    struct graph graph = {0};
-    enum status status = onnx_read_file(&graph, inspect->path, &options, err);
-    if (status != STATUS_OK)
-        return status;
-    if (inspect->json) {
-        status = inspect_graph_json(&graph, err);
-    } else {
-        printf("%s: %zu parameters, %.1f MMAC per sample\n", inspect->path, graph_parameter_count(&graph),
-               (double)graph_multiply_count(&graph) / 1e6);
-        printf("  %-40s %-22s %s\n", "tensor (for --feature)", "operator", "shape");
-        for (int i = 0; i < graph.node_count; i++) {
-            const struct node *node = &graph.nodes[i];
-            printf("  %-40s %-22s %dx%dx%d%s\n", node->name, op_name(node->op), node->shape.c, node->shape.h,
-                   node->shape.w,
-                   i == graph.output  ? "  logits"
-                   : i == graph.input ? "  input"
-                                      : "");
-        }
-    }
-    graph_release(&graph);
+    enum status status = STATUS_OK;
+    struct teacher_model model = {0};
+    struct teacher_tensor *tensors = NULL;
+    int count;
+    TRY(teacher_model_read(&model, inspect->path, inspect->size, (enum teacher_engine_kind)inspect->engine, err));
+    TRY(teacher_model_list(&model, &tensors, &count, err));
+    if (inspect->json)
+        TRY(inspect_model_json(&model, tensors, count, err));
+    else
+        print_model(&model, tensors, count);
+cleanup:
+    free(tensors);
+    teacher_model_release(&model);
     return status;
 }
 
@@ -187,6 +255,8 @@ enum status inspect_command(int argc, char **argv, struct error *err)
          .maximum = INT32_MAX},
         {"size", OPTION_INT, &inspect.size, "N", "224", "ONNX file: the input size, if it is dynamic", .minimum = 1,
          .maximum = VIEW_MAX_SIZE},
+        {"teacher-engine", OPTION_CHOICE, &inspect.engine, NULL, "auto", "ONNX file: as for `run`",
+         .choices = teacher_engine_names},
         {"json", OPTION_FLAG, &inspect.json, NULL, NULL, "print JSON"},
     };
     struct options options = {.command = "teacher_dump inspect",

@@ -26,11 +26,11 @@ static enum status choose_engine(struct recheck *recheck, struct error *err)
                                       .batch = recheck->batch};
     if (recheck->precision == PRECISION_AUTO) {
         engine->precision = made;
-        status = teacher_choose(engine, NULL);
+        status = teacher_choose(&recheck->teacher, engine, NULL);
         engine->precision = status == STATUS_OK ? engine->precision : PRECISION_AUTO;
     }
     if (status != STATUS_OK)
-        TRY(teacher_choose(engine, err));
+        TRY(teacher_choose(&recheck->teacher, engine, err));
     if (recheck->tolerance < 0)
         recheck->tolerance = fmax(tolerances[made], tolerances[engine->precision]);
 cleanup:
@@ -43,7 +43,7 @@ static enum status check_fit(const struct recheck *recheck, struct error *err)
     const struct cache_manifest *manifest = &recheck->cache.manifest;
     const struct teacher *teacher = &recheck->teacher;
     if (strcmp(teacher->digest, manifest->teacher_digest) != 0)
-        return error_set(err, STATUS_CONFIG, recheck->teacher_path,
+        return error_set(err, STATUS_CONFIG, recheck->teachers.items[0],
                          "is not the teacher of this cache, which is %s with SHA-256 %s (this file: %s)",
                          manifest->teacher_file, manifest->teacher_digest, teacher->digest);
     if (manifest->augment_version != AUGMENT_VERSION)
@@ -60,10 +60,13 @@ static enum status open_cache_and_teacher(struct recheck *recheck, struct error 
 {
     const struct cache_manifest *manifest = &recheck->cache.manifest;
     enum status status = STATUS_OK;
+    struct teacher_request request = {
+        .teachers = recheck->teachers, .kind = (enum teacher_engine_kind)recheck->kind, .made = manifest};
     TRY(cache_open(&recheck->cache, recheck->path, err));
     if (!cache_has_teacher(manifest))
         TRY(error_set(err, STATUS_CONFIG, recheck->path, "has no teacher: there is nothing to check again"));
-    TRY(teacher_open(&recheck->teacher, recheck->teacher_path, manifest->size, err));
+    request.size = manifest->size;
+    TRY(teacher_open(&recheck->teacher, &request, err));
     TRY(check_fit(recheck, err));
 cleanup:
     return status;

@@ -8,8 +8,9 @@
 
 struct recheck {
     /* options */
-    const char *path, *teacher_path, *device;
-    int count, batch, threads, precision;
+    const char *path, *device;
+    struct option_list teachers;
+    int count, batch, threads, precision, kind; /* kind: enum teacher_engine_kind */
     uint64_t seed, gpu_memory;
     double tolerance; /* below 0: the one that fits the precisions */
     bool json, quiet;

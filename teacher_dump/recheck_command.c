@@ -42,7 +42,8 @@ enum status recheck_command(int argc, char **argv, struct error *err)
     enum status status = STATUS_OK;
     const struct option_spec specs[] = {
         {"cache", OPTION_POSITIONAL, &recheck.path, "CACHE", NULL, "the cache", .required = true},
-        {"teacher", OPTION_STRING, &recheck.teacher_path, "FILE.onnx", NULL, "its teacher", .required = true},
+        {"teacher", OPTION_LIST, &recheck.teachers, "FILE.onnx", NULL,
+         "its teacher; several in the order of `run`, whose weights the cache knows", .required = true},
         {"count", OPTION_INT, &recheck.count, "N", "64", "how many random views", .letter = 'n', .minimum = 1,
          .maximum = 1e8},
         {"seed", OPTION_UINT64, &recheck.seed, "N", "1", "chooses the views"},
@@ -53,6 +54,8 @@ enum status recheck_command(int argc, char **argv, struct error *err)
         {"device", OPTION_STRING, &recheck.device, "D", "auto", "auto, cpu, cuda or cuda:K"},
         {"teacher-precision", OPTION_CHOICE, &recheck.precision, NULL, "auto",
          "what the teacher computes in; auto: as in the cache, if the device can", .choices = precision_names},
+        {"teacher-engine", OPTION_CHOICE, &recheck.kind, NULL, "auto",
+         "who runs the teacher; auto: the engine that made the cache", .choices = teacher_engine_names},
         {"gpu-memory", OPTION_SIZE, &recheck.gpu_memory, "SIZE", "0",
          "the most GPU memory to use; 0: all that is free"},
         {"batch", OPTION_INT, &recheck.batch, "N", "0",

@@ -21,21 +21,41 @@ struct run {
     double seconds;
 };
 
+/* One line per model, and one that says which engine runs it, and why. */
+static void announce_teacher(struct run *run)
+{
+    const struct teacher *teacher = &run->job.teacher;
+    const struct shape *input = &teacher->input;
+    char text[1024];
+    if (!teacher->member_count)
+        progress_note(&run->progress, "teacher: none, images and labels only, input %dx%dx%d", input->c, input->h,
+                      input->w);
+    for (int i = 0; i < teacher->member_count; i++) {
+        const struct teacher_member *member = &teacher->members[i];
+        const struct teacher_model *model = &member->model;
+        char cost[32] = "", weight[32] = "";
+        if (!model->foreign)
+            snprintf(cost, sizeof cost, ", %.1f MMAC", (double)graph_multiply_count(&model->graph) / 1e6);
+        if (teacher->member_count > 1)
+            snprintf(weight, sizeof weight, ", weight %.3g", member->weight);
+        progress_note(&run->progress, "teacher: %s, input %dx%dx%d, %d logits, %.1f M parameters%s%s", model->file,
+                      input->c, input->h, input->w, teacher->classes, model->parameters / 1e6, cost, weight);
+        teacher_model_explain(model, text, sizeof text);
+        progress_note(&run->progress, "engine: %s", text);
+    }
+    if (teacher->member_count > 1)
+        progress_note(&run->progress, "the teachers' %s are averaged", ensemble_names[teacher->ensemble]);
+    if (teacher->tta == TEACHER_TTA_HFLIP)
+        progress_note(&run->progress, "answers are averaged over each view and its mirror image");
+}
+
 static void announce(struct run *run)
 {
     const struct cache_manifest *manifest = &run->job.manifest;
-    const struct teacher *teacher = &run->job.teacher;
     char text[256];
     dump_job_describe(&run->job, text, sizeof text);
     progress_note(&run->progress, "data: %s", text);
-    if (!cache_has_teacher(manifest))
-        progress_note(&run->progress, "teacher: none, images and labels only, input %dx%dx%d", teacher->input.c,
-                      teacher->input.h, teacher->input.w);
-    else
-        progress_note(&run->progress, "teacher: %s, input %dx%dx%d, %d logits, %.1f M parameters, %.1f MMAC",
-                      teacher->file, teacher->input.c, teacher->input.h, teacher->input.w, teacher->classes,
-                      (double)graph_parameter_count(&teacher->graph) / 1e6,
-                      (double)graph_multiply_count(&teacher->graph) / 1e6);
+    announce_teacher(run);
     if (run->job.engine.why)
         progress_note(&run->progress, "on the CPU: %s", run->job.engine.why);
     progress_note(&run->progress, "views: %d of %s, base %d, mean %g,%g,%g, std %g,%g,%g", manifest->views,

@@ -1,50 +1,147 @@
-#define _POSIX_C_SOURCE 200809L
+#define _GNU_SOURCE
 #include "teacher_dump/teacher.h"
 
-#include "formats/onnx/onnx_file.h"
-#include "formats/onnx/onnx_read.h"
-#include "shared/base/suggest.h"
+#include "shared/base/files.h"
+#include "teacher_dump/foreign_model.h"
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
+const char *const ensemble_names[] = {"logits", "probabilities", NULL};
+const char *const teacher_tta_names[] = {"none", "hflip", NULL};
 
 bool teacher_is_none(const char *path)
 {
     return strcmp(path, "none") == 0;
 }
 
-enum status teacher_open(struct teacher *teacher, const char *path, int size, struct error *err)
+const struct teacher_model *teacher_first(const struct teacher *teacher)
+{
+    return teacher->member_count ? &teacher->members[0].model : NULL;
+}
+
+/* ---- opening ---- */
+
+/* "a.onnx@0.7" is a.onnx with a weight, unless there is a file of that name. Without one, the weight stays as it is. */
+static enum status split_weight(struct teacher_member *member, const char *text, bool *given, struct error *err)
+{
+    const char *at = strrchr(text, '@');
+    char *end = NULL;
+    member->path = strdup(text);
+    if (!member->path)
+        return error_no_memory(err, strlen(text), "a path");
+    if (!at || strchr(at, '/') || file_exists(text))
+        return STATUS_OK;
+    member->weight = strtod(at + 1, &end);
+    if (end == at + 1 || *end || !(member->weight > 0) || !(member->weight <= 1e6))
+        return error_set(err, STATUS_USAGE, NULL,
+                         "--teacher %s: what follows '@' is the teacher's weight, a number above 0", text);
+    member->path[at - text] = 0;
+    *given = true;
+    return STATUS_OK;
+}
+
+/* How many models a cache was made with. */
+static int count_made(const struct cache_manifest *made)
+{
+    return made->member_count ? made->member_count : 1;
+}
+
+/* Which engine ran model i of a cache. */
+static enum teacher_engine_kind engine_made(const struct cache_manifest *made, int i)
+{
+    const char *name = made->member_count ? made->members[i].engine.name : made->engine.name;
+    return name && strcmp(name, teacher_engine_names[TEACHER_ENGINE_ONNXRUNTIME]) == 0 ? TEACHER_ENGINE_ONNXRUNTIME
+                                                                                       : TEACHER_ENGINE_NATIVE;
+}
+
+static int choose_name(const char *const *names, const char *name)
+{
+    for (int i = 0; name && names[i]; i++)
+        if (strcmp(names[i], name) == 0)
+            return i;
+    return 0;
+}
+
+static enum status check_member(const struct teacher *teacher, const struct teacher_model *model, struct error *err)
+{
+    const struct shape *a = &teacher->input, *b = &model->input;
+    if (model->classes != teacher->classes)
+        return error_set(err, STATUS_CONFIG, model->path,
+                         "has %d logits, but the first teacher has %d: they were trained on other classes",
+                         model->classes, teacher->classes);
+    if (a->c != b->c || a->h != b->h)
+        return error_set(err, STATUS_CONFIG, model->path,
+                         "takes %dx%dx%d, but the first teacher takes %dx%dx%d: several teachers must take the same "
+                         "input; export this one with that size",
+                         b->c, b->h, b->w, a->c, a->h, a->w);
+    return STATUS_OK;
+}
+
+static enum status open_member(struct teacher *teacher, const struct teacher_request *request, int i, bool *given,
+                               struct error *err)
 {
     enum status status = STATUS_OK;
-    const struct onnx_read_options options = {.height = size, .width = size};
-    unsigned char *bytes = NULL;
-    size_t length;
-    *teacher = (struct teacher){.file = base_name(path)};
-    TRY(onnx_file_read(path, &bytes, &length, teacher->digest, err));
-    TRY(onnx_read(&teacher->graph, bytes, length, path, &options, err));
-    const struct node *output = &teacher->graph.nodes[teacher->graph.output];
-    if (output->op == OP_SOFTMAX)
-        TRY(error_set(err, STATUS_CONFIG, path,
-                      "its output %s is a softmax: distillation with a temperature needs the logits before it; export "
-                      "the model without its last softmax",
-                      output->name));
-    teacher->input = teacher->graph.nodes[teacher->graph.input].shape;
-    teacher->classes = output->shape.c;
-    if (output->shape.h != 1 || output->shape.w != 1 || teacher->classes < 2)
-        status = error_set(err, STATUS_CONFIG, path, "its output %s is %dx%dx%d: a classifier's logits are [classes]",
-                           output->name, output->shape.c, output->shape.h, output->shape.w);
-    else if (teacher->input.h != teacher->input.w)
-        status = error_set(err, STATUS_CONFIG, path, "its input is %dx%d: only square inputs are supported",
-                           teacher->input.h, teacher->input.w);
+    struct teacher_member *member = &teacher->members[i];
+    enum teacher_engine_kind kind = request->kind;
+    if (request->made && kind == TEACHER_ENGINE_AUTO)
+        kind = engine_made(request->made, i);
+    member->weight = request->made && request->made->member_count ? request->made->members[i].weight : 1;
+    TRY(split_weight(member, request->teachers.items[i], given, err));
+    TRY(teacher_model_open(&member->model, member->path, request->size, kind, err));
+    if (i == 0) {
+        teacher->input = member->model.input;
+        teacher->classes = member->model.classes;
+    }
+    TRY(check_member(teacher, &member->model, err));
 cleanup:
-    free(bytes);
+    return status;
+}
+
+/* Weights with six decimals, which is how the manifest keeps them: a teacher that is read back is the same. */
+static enum status normalise_weights(struct teacher *teacher, struct error *err)
+{
+    double sum = 0;
+    for (int i = 0; i < teacher->member_count; i++)
+        sum += teacher->members[i].weight;
+    for (int i = 0; i < teacher->member_count; i++) {
+        struct teacher_member *member = &teacher->members[i];
+        member->weight = round(member->weight / sum * 1e6) / 1e6;
+        if (member->weight == 0)
+            return error_set(err, STATUS_USAGE, NULL, "--teacher %s: its share is below a millionth", member->path);
+    }
+    return STATUS_OK;
+}
+
+enum status teacher_open(struct teacher *teacher, const struct teacher_request *request, struct error *err)
+{
+    enum status status = STATUS_OK;
+    const int count = request->teachers.count;
+    const struct cache_manifest *made = request->made;
+    bool given = false;
+    *teacher = (struct teacher){.ensemble = request->ensemble, .tta = request->tta};
+    if (made) {
+        teacher->ensemble = (enum ensemble)choose_name(ensemble_names, made->ensemble);
+        teacher->tta = (enum teacher_tta)choose_name(teacher_tta_names, made->tta);
+    }
+    if (count > TEACHER_MAX_MEMBERS)
+        return error_set(err, STATUS_USAGE, NULL, "--teacher: at most %d are allowed", TEACHER_MAX_MEMBERS);
+    if (made && count != count_made(made))
+        return error_set(err, STATUS_CONFIG, request->teachers.items[0],
+                         "the cache was made with %d teachers (%s), but %d are given: name all, in the same order",
+                         count_made(made), made->teacher_file, count);
+    teacher->members = calloc((size_t)count, sizeof *teacher->members);
+    if (!teacher->members)
+        return error_no_memory(err, (size_t)count * sizeof *teacher->members, "teachers");
+    for (int i = 0; i < count; i++) {
+        teacher->member_count++;
+        TRY(open_member(teacher, request, i, &given, err));
+    }
+    if (!made || given)
+        TRY(normalise_weights(teacher, err));
+    TRY(teacher_digest(teacher, err));
+cleanup:
     if (status != STATUS_OK)
         teacher_release(teacher);
     return status;
@@ -52,73 +149,128 @@ cleanup:
 
 void teacher_release(struct teacher *teacher)
 {
-    if (teacher->engine)
-        teacher->backend->engine->close(teacher->engine);
+    for (int i = 0; i < teacher->member_count; i++) {
+        struct teacher_member *member = &teacher->members[i];
+        if (member->engine)
+            teacher->backend->engine->close(member->engine);
+        teacher_model_release(&member->model);
+        free(member->path);
+    }
     if (teacher->device)
         teacher->backend->device->close(teacher->device);
-    graph_release(&teacher->graph);
+    memory_free(teacher->means);
+    free(teacher->members);
     *teacher = (struct teacher){0};
 }
 
-/* Whether name contains word; case does not matter. */
-static bool contains(const char *name, const char *word)
+/* ---- starting ---- */
+
+static int common_multiple(int a, int b)
 {
-    const size_t length = strlen(word);
-    for (; *name; name++)
-        if (strncasecmp(name, word, length) == 0)
-            return true;
-    return false;
+    int x = a, y = b;
+    while (y) {
+        const int rest = x % y;
+        x = y;
+        y = rest;
+    }
+    return a / x * b;
 }
 
-/* Names that the user may have meant by `tensor`: "; did you mean 'a', 'b'?", or nothing. */
-static void suggest_tensors(const struct graph *graph, const char *tensor, char *text, size_t size)
+/* Where a file fixes a batch above 1, a sample's neighbours may change its last bits: so every batch is cut at the same
+ * places, whatever its size. */
+static int whole_runs(const struct teacher *teacher, int batch)
 {
-    enum { MOST = 4 };
-    const char **names = malloc((size_t)graph->node_count * sizeof *names);
-    size_t used = 0;
-    int count = 0;
-    *text = 0;
-    for (int i = 0; i < graph->node_count && names; i++)
-        names[i] = graph->nodes[i].name;
-    const char *nearest = names ? suggest(tensor, names, graph->node_count) : NULL;
-    for (int i = 0; i < graph->node_count && names && count < MOST && used < size; i++)
-        if (nearest ? names[i] == nearest : *tensor && contains(names[i], tensor))
-            used += (size_t)snprintf(text + used, size - used, "%s'%s'", count++ ? ", " : "; did you mean ", names[i]);
-    if (count && used < size)
-        snprintf(text + used, size - used, "?");
-    free(names);
+    int unit = 1;
+    for (int i = 0; i < teacher->member_count; i++) {
+        const struct foreign_model *foreign = teacher->members[i].model.foreign;
+        if (foreign && !foreign->any_batch)
+            unit = common_multiple(unit, foreign->batch);
+    }
+    return (batch + unit - 1) / unit * unit;
 }
 
-enum status teacher_find(const struct teacher *teacher, const char *tensor, int *node, struct error *err)
-{
-    const char *colon = strrchr(tensor, ':');
-    char begin[NODE_MAX_NAME], near[4 * NODE_MAX_NAME];
-    *node = graph_find(&teacher->graph, tensor);
-    if (*node >= 0)
-        return STATUS_OK;
-    snprintf(begin, sizeof begin, "%.*s", colon ? (int)(colon - tensor) : 0, tensor);
-    if (colon && graph_find(&teacher->graph, begin) >= 0)
-        return error_set(err, STATUS_CONFIG, teacher->file,
-                         "has no tensor '%s', but '%s': ending '%s' is not allowed; use one form (fp16, int8, "
-                         "pooled, at) and one views=N",
-                         tensor, begin, colon);
-    suggest_tensors(&teacher->graph, tensor, near, sizeof near);
-    return error_set(err, STATUS_CONFIG, teacher->file, "has no tensor '%s'%s%s `teacher_dump inspect` lists them",
-                     tensor, near, *near ? "" : ":");
-}
-
-enum status teacher_choose(struct teacher_engine *engine, struct error *err)
+enum status teacher_choose(struct teacher *teacher, struct teacher_engine *engine, struct error *err)
 {
     enum status status = STATUS_OK;
-    enum precision precision;
+    const enum precision wanted = (enum precision)engine->precision;
     TRY(backend_find(engine->device, &engine->backend, &engine->index, &engine->why, err));
     const struct engine_ops *ops = engine->backend->engine;
     if (!ops)
         TRY(error_set(err, STATUS_CONFIG, NULL, "the %s backend cannot run teachers: use --device cpu",
                       engine->backend->name));
-    TRY(ops->choose_precision((enum precision)engine->precision, &precision, err));
-    engine->precision = (int)precision;
-    engine->batch = engine->batch ? engine->batch : ops->usual_batch;
+    for (int i = 0; i < teacher->member_count; i++) {
+        struct teacher_member *member = &teacher->members[i];
+        TRY(ops->choose_precision(wanted, member->model.foreign != NULL, &member->precision, err));
+    }
+    engine->precision = (int)teacher->members[0].precision;
+    engine->batch = whole_runs(teacher, engine->batch ? engine->batch : ops->usual_batch);
+cleanup:
+    return status;
+}
+
+/* The names of the outputs: the logits and, of the first model, the features. */
+static int list_names(const struct teacher_member *member, bool first, const struct cache_manifest *manifest,
+                      const char **names)
+{
+    int count = 0;
+    names[count++] = member->model.output;
+    for (int i = 0; first && i < manifest->feature_count; i++)
+        names[count++] = manifest->features[i].tensor;
+    return count;
+}
+
+static enum status open_native(struct teacher *teacher, struct teacher_member *member, struct engine_options *options,
+                               const char *const *names, struct error *err)
+{
+    int nodes[TEACHER_MAX_OUTPUTS];
+    const struct graph *graph = &member->model.graph;
+    nodes[0] = graph->output;
+    for (int i = 1; i < options->output_count; i++)
+        nodes[i] = graph_find(graph, names[i]);
+    options->outputs = nodes;
+    return teacher->backend->engine->open(&member->engine, teacher->device, graph, options, err);
+}
+
+static enum status open_foreign(struct teacher *teacher, struct teacher_member *member, struct engine_options *options,
+                                const char *const *names, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct onnxruntime_tensor tensors[TEACHER_MAX_OUTPUTS] = {0};
+    struct onnxruntime_model model;
+    unsigned char *bytes = NULL;
+    const struct foreign_model *foreign = member->model.foreign;
+    /* Each thread of a CPU runs one sample at a time; a GPU runs the whole batch. */
+    const int batch = teacher->backend == &backend_cpu ? 1 : options->batch;
+    for (int i = 0; i < options->output_count; i++)
+        tensors[i].name = names[i];
+    TRY(foreign_model_look(foreign, tensors, options->output_count, err));
+    TRY(foreign_model_make(foreign, tensors, options->output_count, batch, &bytes, &model, err));
+    options->model = &model;
+    TRY(teacher->backend->engine->open(&member->engine, teacher->device, NULL, options, err));
+cleanup:
+    free(bytes);
+    return status;
+}
+
+static enum status start_member(struct teacher *teacher, int i, const struct teacher_engine *engine,
+                                const struct cache_manifest *manifest, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct teacher_member *member = &teacher->members[i];
+    const char *names[TEACHER_MAX_OUTPUTS] = {0};
+    struct shape shapes[TEACHER_MAX_OUTPUTS];
+    struct engine_options options = {.batch = engine->batch,
+                                     .in_flight = (engine->in_flight ? engine->in_flight : 1) * teacher_runs(teacher),
+                                     .precision = member->precision,
+                                     .output_count = list_names(member, i == 0, manifest, names)};
+    shapes[0] = (struct shape){teacher->classes, 1, 1};
+    TRY(teacher_model_find(&member->model, names + 1, options.output_count - 1, shapes + 1, err));
+    if (i == 0) {
+        teacher->output_count = options.output_count;
+        memcpy(teacher->shapes, shapes, sizeof shapes);
+    }
+    TRY(member->model.foreign ? open_foreign(teacher, member, &options, names, err)
+                              : open_native(teacher, member, &options, names, err));
 cleanup:
     return status;
 }
@@ -129,26 +281,24 @@ enum status teacher_start(struct teacher *teacher, const struct teacher_engine *
     enum status status = STATUS_OK;
     const struct device_options device = {
         .index = engine->index, .threads = engine->threads, .memory_limit = (size_t)engine->gpu_memory};
-    teacher->nodes[0] = teacher->graph.output;
-    for (int i = 0; i < manifest->feature_count; i++)
-        TRY(teacher_find(teacher, manifest->features[i].tensor, &teacher->nodes[1 + i], err));
-    teacher->output_count = 1 + manifest->feature_count;
-    for (int i = 0; i < teacher->output_count; i++)
-        teacher->shapes[i] = teacher->graph.nodes[teacher->nodes[i]].shape;
+    const size_t buffers = (size_t)(engine->in_flight ? engine->in_flight : 1);
     teacher->backend = engine->backend;
-    const struct engine_options options = {.batch = engine->batch,
-                                           .in_flight = engine->in_flight,
-                                           .precision = (enum precision)engine->precision,
-                                           .outputs = teacher->nodes,
-                                           .output_count = teacher->output_count};
+    teacher->batch = engine->batch;
     TRY(teacher->backend->device->open(&teacher->device, &device, err));
-    TRY(teacher->backend->engine->open(&teacher->engine, teacher->device, &teacher->graph, &options, err));
+    for (int i = 0; i < teacher->member_count; i++)
+        TRY(start_member(teacher, i, engine, manifest, err));
+    if (!teacher_is_plain(teacher))
+        TRY(memory_new((void **)&teacher->means,
+                       size_mul(size_mul(buffers, (size_t)engine->batch), (size_t)teacher->classes), sizeof(float),
+                       "the teachers' answers", err));
 cleanup:
     return status;
 }
 
 void teacher_describe(const struct teacher *teacher, char *text, size_t size)
 {
-    snprintf(text, size, "%s; %s", teacher->backend->device->describe(teacher->device),
-             teacher->backend->engine->describe(teacher->engine));
+    size_t used = (size_t)snprintf(text, size, "%s", teacher->backend->device->describe(teacher->device));
+    for (int i = 0; i < teacher->member_count && used < size; i++)
+        used += (size_t)snprintf(text + used, size - used, "; %s",
+                                 teacher->backend->engine->describe(teacher->members[i].engine));
 }

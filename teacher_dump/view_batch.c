@@ -112,13 +112,13 @@ enum status view_batch_submit(struct view_batch *views, int buffer, const struct
                                        .partner_levels = views->partner_levels,
                                        .partner_level_counts = views->partner_level_counts,
                                        .table = views->cache_views.table};
-    return views->teacher->backend->engine->submit(views->teacher->engine, buffer, &batch, err);
+    return teacher_submit(views->teacher, buffer, &batch, err);
 }
 
 enum status view_batch_collect(const struct view_batch *views, int buffer, struct view_answers *answers,
                                struct error *err)
 {
-    return views->teacher->backend->engine->collect(views->teacher->engine, buffer, answers->outputs, err);
+    return teacher_collect(views->teacher, buffer, answers->outputs, err);
 }
 
 enum status view_batch_store(const struct view_batch *views, const struct view_answers *answers, int k,

@@ -23,6 +23,7 @@ enum {
     CACHE_NAME_SIZE = 256,
     CACHE_DENSE_CLASSES = 256, /* up to this many classes all logits are stored, above it the CACHE_TOP_K largest */
     CACHE_TOP_K = 32,
+    CACHE_MAX_MEMBERS = 16, /* models of one teacher */
 };
 
 /* How a value [c, h, w] of a view is stored. */
@@ -75,6 +76,19 @@ struct cache_skipped {
     const char *name, *reason;
 };
 
+/* Which library ran a model of the teacher. NULL or "": softcache's own engines, of program_version. */
+struct cache_engine {
+    const char *name, *version; /* "onnxruntime", "1.22.1" */
+};
+
+/* One of several models that were the teacher together. */
+struct cache_member {
+    const char *file; /* base name */
+    char digest[65];
+    double weight; /* those of all members add up to 1 */
+    struct cache_engine engine;
+};
+
 /* The manifest. All strings and arrays belong to the arena. */
 struct cache_manifest {
     struct arena arena;
@@ -97,6 +111,11 @@ struct cache_manifest {
     char teacher_digest[65];  /* "" without a teacher */
     const char *device;       /* kind of device that the teacher ran on: "cpu", "cuda"; "" without a teacher */
     const char *precision;    /* and what it computed in: "fp32", "tf32", "fp16", "bf16"; "" without a teacher */
+    struct cache_engine engine;
+    /* Only if the teacher is more than one run of one model: then teacher_digest covers all of this. */
+    struct cache_member members[CACHE_MAX_MEMBERS];
+    int member_count;
+    const char *ensemble, *tta; /* "logits", "probabilities"; "none", "hflip" */
     /* replay */
     const char *recipe; /* canonical text */
     int augment_version;

@@ -3,7 +3,7 @@
 #define FORMATS_CACHE_MANIFEST_H
 
 #include "formats/cache/cache.h"
-#include <cjson/cJSON.h>
+#include "formats/json.h"
 
 enum {
     MANIFEST_LIMIT = 256 << 20, /* bytes of the largest cache.json that is read */
@@ -26,6 +26,10 @@ char *manifest_text(cJSON *tree);
  * split exactly, impossible sizes of shards. *manifest must be zeroed; arena_release(&manifest->arena) frees it. */
 enum status manifest_parse(struct cache_manifest *manifest, const char *text, size_t size, bool published,
                            const char *path, struct error *err);
+
+/* The teacher's part of the object `root`. manifest_teacher.c */
+void manifest_teacher_to_json(cJSON *root, const struct cache_manifest *manifest);
+enum status manifest_teacher_parse(struct cache_manifest *manifest, const struct json_place *root, struct error *err);
 
 /* The record of one shard, as in the manifest. */
 cJSON *manifest_shard_to_json(const struct cache_shard_entry *entry, bool published);

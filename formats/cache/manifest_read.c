@@ -112,31 +112,11 @@ cleanup:
     return status;
 }
 
-/* Caches of the first versions have neither field: those had the CPU only. */
-static enum status parse_engine(const struct json_place *teacher, struct cache_manifest *manifest, struct error *err)
-{
-    enum status status = STATUS_OK;
-    manifest->device = "cpu";
-    manifest->precision = "fp32";
-    if (cJSON_HasObjectItem(teacher->node, "device"))
-        TRY(json_string(teacher, "device", &manifest->arena, &manifest->device, err));
-    if (cJSON_HasObjectItem(teacher->node, "precision"))
-        TRY(json_string(teacher, "precision", &manifest->arena, &manifest->precision, err));
-cleanup:
-    return status;
-}
-
 static enum status parse_replay(const struct json_place *root, struct cache_manifest *manifest, struct error *err)
 {
     enum status status = STATUS_OK;
-    struct json_place teacher, augmentation, preprocessing;
-    manifest->teacher_file = manifest->device = manifest->precision = "";
-    if (!cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(root->node, "teacher"))) {
-        TRY(json_object(root, "teacher", &teacher, err));
-        TRY(json_string(&teacher, "file", &manifest->arena, &manifest->teacher_file, err));
-        TRY(json_digest(&teacher, "sha256", manifest->teacher_digest, err));
-        TRY(parse_engine(&teacher, manifest, err));
-    }
+    struct json_place augmentation, preprocessing;
+    TRY(manifest_teacher_parse(manifest, root, err));
     TRY(json_object(root, "augmentation", &augmentation, err));
     TRY(json_string(&augmentation, "recipe", &manifest->arena, &manifest->recipe, err));
     INTEGER(&augmentation, "version", 1, INT32_MAX, manifest->augment_version);

@@ -71,15 +71,7 @@ static void add_replay(cJSON *root, const struct cache_manifest *manifest)
 {
     char seed[24];
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)manifest->seed);
-    if (cache_has_teacher(manifest)) {
-        cJSON *teacher = cJSON_AddObjectToObject(root, "teacher");
-        cJSON_AddStringToObject(teacher, "file", manifest->teacher_file);
-        cJSON_AddStringToObject(teacher, "sha256", manifest->teacher_digest);
-        cJSON_AddStringToObject(teacher, "device", manifest->device);
-        cJSON_AddStringToObject(teacher, "precision", manifest->precision);
-    } else {
-        cJSON_AddNullToObject(root, "teacher");
-    }
+    manifest_teacher_to_json(root, manifest);
     cJSON *augmentation = cJSON_AddObjectToObject(root, "augmentation");
     cJSON_AddStringToObject(augmentation, "recipe", manifest->recipe);
     cJSON_AddNumberToObject(augmentation, "version", manifest->augment_version);

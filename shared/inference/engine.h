@@ -1,13 +1,14 @@
 /* Stage one's engine: runs a graph (a teacher) on batches of views and returns any of its values. Several batches can
  * be in flight, each in a buffer of its own, so that decoding, the device and compression overlap.
  * On the CPU oneDNN computes (cpu/, onednn/), on a GPU cuDNN and cuBLASLt (cuda/, cudnn/) or our own kernels (plain/).
- * */
+ * On both, onnxruntime can run a model that was not read as a graph (onnxruntime/). */
 #ifndef SHARED_INFERENCE_ENGINE_H
 #define SHARED_INFERENCE_ENGINE_H
 
 #include "shared/augment/view.h"
 #include "shared/base/error.h"
 #include "shared/graph/graph.h"
+#include "shared/inference/onnxruntime/onnxruntime_model.h"
 #include "shared/tensor/dtype.h"
 
 struct device;
@@ -19,6 +20,9 @@ struct engine_options {
     enum precision precision; /* PRECISION_AUTO: fp16 on CUDA, fp32 on the CPU */
     const int *outputs;       /* [output_count] nodes of the graph whose values are wanted: logits, recorded features */
     int output_count;
+    /* NULL: the engine runs the graph. Otherwise onnxruntime runs this model (borrowed during open), and there is no
+     * graph; the outputs are the model's, and `outputs` is NULL. */
+    const struct onnxruntime_model *model;
 };
 
 /* A batch: either input or views of images. All of it is host memory of the caller, borrowed during submit only. */
@@ -36,15 +40,16 @@ struct engine_batch {
     const struct image *const *partner_levels;
     const int *partner_level_counts;
     float (*table)[256]; /* [channels][256] normalisation */
+    bool mirrored;       /* the finished pictures of the views, mixed or not, are mirrored left to right; not `input` */
 };
 
 struct engine_ops {
     int usual_batch; /* a batch that keeps the device busy */
     /* The precision in which an engine would compute if `wanted` is requested: never PRECISION_AUTO. STATUS_CONFIG if
-     * it is not available. */
-    enum status (*choose_precision)(enum precision wanted, enum precision *chosen, struct error *err);
-    /* device: of the same backend, borrowed until close. The graph is borrowed during the call only; weights are folded
-     * and packed here. STATUS_CONFIG names the operator or the precision that is not available. */
+     * it is not available. onnxruntime: whether that will run the model. */
+    enum status (*choose_precision)(enum precision wanted, bool onnxruntime, enum precision *chosen, struct error *err);
+    /* device: of the same backend, borrowed until close. The graph (NULL with options->model) is borrowed during the
+     * call only; weights are folded and packed here. STATUS_CONFIG names the operator or the precision that is not available. */
     enum status (*open)(struct engine **out, struct device *device, const struct graph *graph,
                         const struct engine_options *options, struct error *err);
     /* Begins a batch in one of the engine's buffers (0 <= buffer < in_flight), whose last batch must have been
@@ -52,7 +57,7 @@ struct engine_ops {
     enum status (*submit)(struct engine *engine, int buffer, const struct engine_batch *batch, struct error *err);
     /* Waits for the batch in the buffer. outputs[i] gets host memory [count, c, h, w], float in PyTorch's order, valid
      * until the buffer's next submit. The result for a sample does not depend on count or on its neighbours in the
-     * batch. */
+     * batch (but for a model whose file fixes a batch above 1, where only the model knows). */
     enum status (*collect)(struct engine *engine, int buffer, const float **outputs, struct error *err);
     /* "oneDNN, fp32": for the log; lives as long as the engine. */
     const char *(*describe)(const struct engine *engine);

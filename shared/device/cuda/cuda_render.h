@@ -9,6 +9,7 @@
 #include "shared/augment/view.h"
 #include "shared/base/host_device.h"
 #include "shared/tensor/dtype.h"
+#include <stdbool.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -62,6 +63,7 @@ struct cuda_render_job {
     const uint32_t *partners;
     int batch;
     const struct cuda_near *near; /* device memory [1] */
+    bool mirrored;                /* the finished views are mirrored left to right */
 };
 
 /* Enqueues the rendering on a cudaStream_t: two launches, no allocation. table: [channels][256] in host memory, copied

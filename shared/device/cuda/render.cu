@@ -170,11 +170,12 @@ static __global__ void __launch_bounds__(THREADS)
         float v[GROUP][CHANNELS];
 #pragma unroll
         for (int i = 0; i < GROUP; i++) {
+            const int shown = job.mirrored ? job.size - 1 - x : x;
             int p[CHANNELS] = {0};
             if (i < count && MIXED)
-                mixed<CHANNELS>(scenes, means, &mix, x, y, p);
+                mixed<CHANNELS>(scenes, means, &mix, shown, y, p);
             else if (i < count)
-                finished<CHANNELS>(&scenes[0], means[0], x, y, p);
+                finished<CHANNELS>(&scenes[0], means[0], shown, y, p);
             for (int c = 0; c < CHANNELS; c++)
                 v[i][c] = values[c][p[c]];
             if (++x == job.size)

@@ -1,32 +1,31 @@
-/* Brings threads, views and batches to the engine in softcache_onednn.so (../onednn), which is opened when the first
- * teacher is loaded: oneDNN has 40 MB, and students do not need it. */
+/* Brings threads, views and batches to the library that computes (cpu_runner.h). Every thread renders its own views and
+ * runs the teacher on them, so that no thread waits for another. */
 #include "shared/inference/cpu/engine_cpu.h"
 
-#include "shared/device/cpu/cpu_device.h"
-#include "shared/inference/onednn/onednn_engine.h"
-#include "shared/base/library.h"
 #include "shared/base/memory.h"
+#include "shared/device/cpu/cpu_device.h"
+#include "shared/inference/cpu/cpu_runner.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 /* The memory of one thread. */
 struct worker {
-    float *input;    /* [h, w, c] of a rendered view */
-    uint8_t *pixels; /* [2, h, w, c] of it and its partner */
-    float **outputs; /* [output_count] where the outputs of the current sample go */
+    float *input;    /* [samples, h, w, c] of rendered views */
+    uint8_t *pixels; /* [2, h, w, c] of a view and its partner */
+    float **outputs; /* [output_count] where the outputs of the current run go */
 };
 
 struct engine {
-    const struct onednn_engine_ops *ops;
-    struct onednn_engine *onednn;
+    struct cpu_runner runner;
     struct thread_pool *pool; /* the device's */
     struct worker *workers;   /* [thread_pool_size] */
     int batch, in_flight, output_count;
     struct shape input;
     size_t input_size;    /* floats of a sample */
     size_t *output_sizes; /* [output_count] */
-    float **outputs;      /* [in_flight][output_count], each [batch, c, h, w] */
+    float **outputs;      /* [in_flight][output_count], each [capacity, c, h, w] */
+    int capacity;         /* the batch rounded up to whole runs */
 };
 
 static size_t shape_size(struct shape shape)
@@ -38,8 +37,7 @@ static void engine_close(struct engine *engine)
 {
     if (!engine)
         return;
-    if (engine->onednn)
-        engine->ops->free(engine->onednn);
+    cpu_runner_release(&engine->runner);
     for (int i = 0; engine->workers && i < thread_pool_size(engine->pool); i++) {
         memory_free(engine->workers[i].input);
         memory_free(engine->workers[i].pixels);
@@ -53,8 +51,9 @@ static void engine_close(struct engine *engine)
     free(engine);
 }
 
-static enum status choose_precision(enum precision wanted, enum precision *chosen, struct error *err)
+static enum status choose_precision(enum precision wanted, bool onnxruntime, enum precision *chosen, struct error *err)
 {
+    (void)onnxruntime;
     *chosen = PRECISION_FP32;
     if (wanted == PRECISION_AUTO || wanted == PRECISION_FP32)
         return STATUS_OK;
@@ -67,47 +66,53 @@ static enum status check_options(const struct engine_options *options, struct er
     enum precision precision;
     if (options->batch < 1 || options->output_count < 1 || options->in_flight < 0)
         return error_set(err, STATUS_INTERNAL, NULL, "a teacher needs a batch and an output");
-    return choose_precision(options->precision, &precision, err);
+    return choose_precision(options->precision, options->model != NULL, &precision, err);
 }
 
-static enum status make_memory(struct engine *engine, const struct graph *graph, const int *outputs, struct error *err)
+static enum status make_worker(struct worker *worker, const struct engine *engine, struct error *err)
 {
     enum status status = STATUS_OK;
-    int threads = thread_pool_size(engine->pool), count = engine->output_count;
-    engine->workers = calloc((size_t)threads, sizeof *engine->workers);
-    engine->output_sizes = calloc((size_t)count, sizeof *engine->output_sizes);
-    engine->outputs = calloc((size_t)engine->in_flight * (size_t)count, sizeof *engine->outputs);
-    if (!engine->workers || !engine->output_sizes || !engine->outputs)
-        return error_no_memory(err, (size_t)count * sizeof *engine->outputs, "the teacher");
-    for (int i = 0; i < threads; i++) {
-        struct worker *worker = &engine->workers[i];
-        worker->outputs = calloc((size_t)count, sizeof *worker->outputs);
-        if (!worker->outputs)
-            return error_no_memory(err, (size_t)count * sizeof *worker->outputs, "threads");
-        TRY(memory_new((void **)&worker->input, engine->input_size, sizeof(float), "a view", err));
-        TRY(memory_new((void **)&worker->pixels, size_mul(2, engine->input_size), 1, "a view", err));
-    }
-    for (int i = 0; i < count; i++)
-        engine->output_sizes[i] = shape_size(graph->nodes[outputs[i]].shape);
-    for (int i = 0; i < engine->in_flight * count; i++)
-        TRY(memory_new((void **)&engine->outputs[i], size_mul(engine->output_sizes[i % count], (size_t)engine->batch),
-                       sizeof(float), "the teacher's answers", err));
+    worker->outputs = calloc((size_t)engine->output_count, sizeof *worker->outputs);
+    if (!worker->outputs)
+        return error_no_memory(err, (size_t)engine->output_count * sizeof *worker->outputs, "threads");
+    TRY(memory_new((void **)&worker->input, size_mul((size_t)engine->runner.samples, engine->input_size), sizeof(float),
+                   "a view", err));
+    TRY(memory_new((void **)&worker->pixels, size_mul(2, engine->input_size), 1, "a view", err));
 cleanup:
     return status;
 }
 
-/* A machine or a folder of `make dist` without oneDNN is normal, so the message says what to do. */
-static enum status find_engine(const struct onednn_engine_ops **ops, struct error *err)
+static enum status make_memory(struct engine *engine, struct error *err)
 {
-    const void *symbol = NULL;
-    struct error why = {0};
-    enum status status = library_symbol(ONEDNN_ENGINE_LIBRARY, ONEDNN_ENGINE_SYMBOL, &symbol, &why);
-    if (status != STATUS_OK)
-        return error_set(err, status, why.path,
-                         "a teacher on the CPU needs softcache_onednn.so and oneDNN (`make dist ONEDNN=1` carries "
-                         "both): %s",
-                         why.message);
-    *ops = symbol;
+    enum status status = STATUS_OK;
+    int threads = thread_pool_size(engine->pool), count = engine->output_count;
+    engine->workers = calloc((size_t)threads, sizeof *engine->workers);
+    engine->outputs = calloc((size_t)engine->in_flight * (size_t)count, sizeof *engine->outputs);
+    if (!engine->workers || !engine->outputs)
+        return error_no_memory(err, (size_t)count * sizeof *engine->outputs, "the teacher");
+    for (int i = 0; i < threads; i++)
+        TRY(make_worker(&engine->workers[i], engine, err));
+    for (int i = 0; i < engine->in_flight * count; i++)
+        TRY(memory_new((void **)&engine->outputs[i],
+                       size_mul(engine->output_sizes[i % count], (size_t)engine->capacity), sizeof(float),
+                       "the teacher's answers", err));
+cleanup:
+    return status;
+}
+
+/* Shapes of input and outputs. */
+static enum status set_shapes(struct engine *engine, const struct graph *graph, const struct engine_options *options,
+                              struct error *err)
+{
+    const struct onnxruntime_model *model = options->model;
+    engine->output_count = options->output_count;
+    engine->output_sizes = calloc((size_t)engine->output_count, sizeof *engine->output_sizes);
+    if (!engine->output_sizes)
+        return error_no_memory(err, (size_t)engine->output_count * sizeof *engine->output_sizes, "the teacher");
+    engine->input = model ? model->input.shape : graph->nodes[graph->input].shape;
+    engine->input_size = shape_size(engine->input);
+    for (int i = 0; i < engine->output_count; i++)
+        engine->output_sizes[i] = shape_size(model ? model->outputs[i].shape : graph->nodes[options->outputs[i]].shape);
     return STATUS_OK;
 }
 
@@ -124,13 +129,15 @@ static enum status engine_open(struct engine **out, struct device *device, const
     engine->pool = device->pool;
     engine->batch = options->batch;
     engine->in_flight = options->in_flight ? options->in_flight : 1;
-    engine->output_count = options->output_count;
-    engine->input = graph->nodes[graph->input].shape;
-    engine->input_size = shape_size(engine->input);
-    TRY(make_memory(engine, graph, options->outputs, err));
-    TRY(find_engine(&engine->ops, err));
-    TRY(engine->ops->new (&engine->onednn, graph, options->outputs, options->output_count,
-                          thread_pool_size(engine->pool), err));
+    TRY(set_shapes(engine, graph, options, err));
+    if (options->model)
+        TRY(cpu_runner_onnxruntime(&engine->runner, options->model, thread_pool_size(engine->pool), err));
+    else
+        TRY(cpu_runner_onednn(&engine->runner, graph, options->outputs, options->output_count,
+                              thread_pool_size(engine->pool), err));
+    const int samples = engine->runner.samples;
+    engine->capacity = (engine->batch + samples - 1) / samples * samples;
+    TRY(make_memory(engine, err));
     *out = engine;
     engine = NULL;
 cleanup:
@@ -141,35 +148,75 @@ cleanup:
 struct batch_run {
     struct engine *engine;
     const struct engine_batch *batch;
-    float *const *outputs; /* [output_count], each [batch, c, h, w] */
+    float *const *outputs; /* [output_count], each [capacity, c, h, w] */
 };
 
-static void render_sample(const struct engine *engine, const struct engine_batch *batch, int i,
-                          const struct worker *worker)
+/* Left to right, of [h, w, c]. */
+static void mirror(float *input, struct shape shape)
+{
+    const size_t w = (size_t)shape.w, c = (size_t)shape.c;
+    for (int y = 0; y < shape.h; y++) {
+        float *row = input + (size_t)y * w * c;
+        for (size_t left = 0, right = w - 1; left < right; left++, right--)
+            for (size_t k = 0; k < c; k++) {
+                const float value = row[left * c + k];
+                row[left * c + k] = row[right * c + k];
+                row[right * c + k] = value;
+            }
+    }
+}
+
+static void render_view(const struct engine *engine, const struct engine_batch *batch, int i,
+                        const struct worker *worker, float *input)
 {
     const struct view_picture own = {&batch->views[i], batch->levels[i], batch->level_counts[i]};
     const int size = engine->input.h;
     if (!batch->mixes) {
-        view_render_input(own.view, own.levels, own.level_count, size, batch->table, worker->pixels, worker->input);
+        view_render_input(own.view, own.levels, own.level_count, size, batch->table, worker->pixels, input);
         return;
     }
     const struct view_picture partner = {&batch->partner_views[i], batch->partner_levels[i],
                                          batch->partner_level_counts[i]};
-    view_render_mixed(&batch->mixes[i], &own, &partner, size, batch->table, worker->pixels, worker->input);
+    view_render_mixed(&batch->mixes[i], &own, &partner, size, batch->table, worker->pixels, input);
 }
 
-static enum status run_sample(void *context, int sample, int index, struct error *err)
+static void render_sample(const struct engine *engine, const struct engine_batch *batch, int i,
+                          const struct worker *worker, float *input)
+{
+    render_view(engine, batch, i, worker, input);
+    if (batch->mirrored)
+        mirror(input, engine->input);
+}
+
+/* Where run `number` reads its samples from. Of the last run, some may be left over from another one: nobody asks for
+ * their answers. */
+static const float *fill_input(const struct batch_run *run, int first, const struct worker *worker)
+{
+    const struct engine *engine = run->engine;
+    const struct engine_batch *batch = run->batch;
+    const int left = batch->count - first, samples = engine->runner.samples, count = left < samples ? left : samples;
+    if (batch->input && count == samples)
+        return batch->input + (size_t)first * engine->input_size;
+    for (int i = 0; i < count; i++) {
+        float *input = worker->input + (size_t)i * engine->input_size;
+        if (batch->input)
+            memcpy(input, batch->input + (size_t)(first + i) * engine->input_size, engine->input_size * sizeof *input);
+        else
+            render_sample(engine, batch, first + i, worker, input);
+    }
+    return worker->input;
+}
+
+static enum status run_once(void *context, int number, int index, struct error *err)
 {
     const struct batch_run *run = context;
-    struct engine *engine = run->engine;
-    const struct engine_batch *batch = run->batch;
-    struct worker *worker = &engine->workers[index];
-    const float *input = batch->input ? batch->input + (size_t)sample * engine->input_size : worker->input;
-    if (!batch->input)
-        render_sample(engine, batch, sample, worker);
+    const struct engine *engine = run->engine;
+    const struct worker *worker = &engine->workers[index];
+    const int first = number * engine->runner.samples;
+    const float *input = fill_input(run, first, worker);
     for (int i = 0; i < engine->output_count; i++)
-        worker->outputs[i] = run->outputs[i] + (size_t)sample * engine->output_sizes[i];
-    return engine->ops->run(engine->onednn, index, input, worker->outputs, err);
+        worker->outputs[i] = run->outputs[i] + (size_t)first * engine->output_sizes[i];
+    return engine->runner.run(&engine->runner, index, input, worker->outputs, err);
 }
 
 static enum status engine_submit(struct engine *engine, int buffer, const struct engine_batch *batch, struct error *err)
@@ -178,7 +225,8 @@ static enum status engine_submit(struct engine *engine, int buffer, const struct
     if (batch->count < 0 || batch->count > engine->batch)
         return error_set(err, STATUS_INTERNAL, NULL, "a batch of %d, but the teacher was opened for at most %d",
                          batch->count, engine->batch);
-    return thread_pool_try(engine->pool, batch->count, run_sample, &run, err);
+    const int samples = engine->runner.samples, runs = (batch->count + samples - 1) / samples;
+    return thread_pool_try(engine->pool, runs, run_once, &run, err);
 }
 
 static enum status engine_collect(struct engine *engine, int buffer, const float **outputs, struct error *err)
@@ -191,8 +239,7 @@ static enum status engine_collect(struct engine *engine, int buffer, const float
 
 static const char *engine_describe(const struct engine *engine)
 {
-    (void)engine;
-    return "oneDNN, fp32";
+    return engine->runner.description;
 }
 
 const struct engine_ops engine_cpu = {

@@ -6,6 +6,7 @@
 #include "shared/inference/cuda/engine_cuda.h"
 
 #include "shared/inference/cuda/batch_upload.h"
+#include "shared/inference/cuda/runner_onnxruntime.h"
 #include "shared/inference/plain/runner_plain.h"
 #include "shared/inference/cuda/value_layout.h"
 #include "shared/base/library.h"
@@ -43,9 +44,11 @@ static const struct teacher_runner_ops *find_cudnn(struct error *why)
     return library_symbol(TEACHER_CUDNN_LIBRARY, TEACHER_CUDNN_SYMBOL, &table, why) == STATUS_OK ? table : NULL;
 }
 
-static enum status choose_precision(enum precision wanted, enum precision *chosen, struct error *err)
+static enum status choose_precision(enum precision wanted, bool onnxruntime, enum precision *chosen, struct error *err)
 {
     struct error why = {0};
+    if (onnxruntime)
+        return runner_onnxruntime_precision(wanted, chosen, err);
     const bool cudnn = find_cudnn(&why) != NULL;
     *chosen = wanted != PRECISION_AUTO ? wanted : cudnn ? PRECISION_FP16 : PRECISION_FP32;
     if (cudnn || *chosen == PRECISION_FP32)
@@ -81,8 +84,14 @@ static enum status open_runner(struct engine *engine, const struct graph *graph,
                                             .output_count = options->output_count,
                                             .plan_folder = kept ? folder : NULL,
                                             .tune = kept};
-    TRY(choose_precision(options->precision, &precision, err));
+    TRY(choose_precision(options->precision, options->model != NULL, &precision, err));
     runner.precision = precision;
+    if (options->model) {
+        engine->ops = &runner_onnxruntime;
+        TRY(runner_onnxruntime_new(&engine->runner, device, options->model, &runner, err));
+        snprintf(engine->description, sizeof engine->description, "%s", engine->ops->describe(engine->runner));
+        return STATUS_OK;
+    }
     engine->ops = find_cudnn(&why);
     if (engine->ops) {
         if (device->memory_limit) {
@@ -164,7 +173,8 @@ cleanup:
     return status;
 }
 
-static enum status make_memory(struct engine *engine, const struct graph *graph, const int *outputs, struct error *err)
+static enum status make_memory(struct engine *engine, const struct graph *graph, const struct engine_options *options,
+                               struct error *err)
 {
     enum status status = STATUS_OK;
     engine->buffers = calloc((size_t)engine->in_flight, sizeof *engine->buffers);
@@ -172,7 +182,8 @@ static enum status make_memory(struct engine *engine, const struct graph *graph,
     if (!engine->buffers || !engine->output_sizes)
         return error_no_memory(err, (size_t)engine->in_flight * sizeof *engine->buffers, "the teacher");
     for (int i = 0; i < engine->output_count; i++) {
-        const struct shape shape = graph->nodes[outputs[i]].shape;
+        const struct shape shape =
+            options->model ? options->model->outputs[i].shape : graph->nodes[options->outputs[i]].shape;
         engine->output_sizes[i] = (size_t)shape.c * (size_t)shape.h * (size_t)shape.w;
     }
     for (int i = 0; i < engine->in_flight; i++)
@@ -187,7 +198,7 @@ static enum status engine_open(struct engine **out, struct device *device, const
 {
     enum status status = STATUS_OK;
     struct engine *engine = NULL;
-    const struct shape input = graph->nodes[graph->input].shape;
+    const struct shape input = options->model ? options->model->input.shape : graph->nodes[graph->input].shape;
     *out = NULL;
     if (options->batch < 1 || options->output_count < 1 || options->in_flight < 0)
         return error_set(err, STATUS_INTERNAL, NULL, "a teacher needs a batch and an output");
@@ -200,7 +211,7 @@ static enum status engine_open(struct engine **out, struct device *device, const
     engine->output_count = options->output_count;
     engine->input_floats = (size_t)input.c * (size_t)input.h * (size_t)input.w;
     TRY(cuda_check(cudaSetDevice(device->index), "choosing the GPU", err));
-    TRY(make_memory(engine, graph, options->outputs, err));
+    TRY(make_memory(engine, graph, options, err));
     TRY(open_runner(engine, graph, options, err));
     *out = engine;
     engine = NULL;
@@ -240,8 +251,22 @@ static enum status fill_input(const struct engine *engine, const struct batch_bu
         .means = buffers->means,
         .mixes = arrived->mixes,
         .partner_views = arrived->partner_views,
+        .mirrored = batch->mirrored,
     };
     return cuda_render_views(stream, &job, batch->table, err);
+}
+
+/* answers[count, c, h, w] = output i. */
+static enum status fetch_output(const struct engine *engine, int i, int count, float *answers, struct error *err)
+{
+    const cudaStream_t stream = engine->device->stream;
+    const struct teacher_value value = engine->ops->output(engine->runner, i);
+    struct value_layout layout = layout_of(&value);
+    if (value.planes) { /* every element is a pixel of one channel: only the type changes */
+        layout.pixels *= layout.channels;
+        layout.channels = layout.stored = 1;
+    }
+    return values_to_planes(stream, &layout, value.data, count, answers, err);
 }
 
 static enum status compute(const struct engine *engine, const struct batch_buffers *buffers,
@@ -254,9 +279,7 @@ static enum status compute(const struct engine *engine, const struct batch_buffe
     TRY(fill_input(engine, buffers, arrived, batch, err));
     TRY(engine->ops->run(engine->runner, err));
     for (int i = 0; i < engine->output_count; i++) {
-        const struct teacher_value value = engine->ops->output(engine->runner, i);
-        const struct value_layout layout = layout_of(&value);
-        TRY(values_to_planes(stream, &layout, value.data, batch->count, answers, err));
+        TRY(fetch_output(engine, i, batch->count, answers, err));
         answers += (size_t)engine->batch * engine->output_sizes[i];
     }
     TRY(cuda_check(cudaEventRecord(buffers->computed, stream), "the teacher", err));

@@ -36,6 +36,7 @@ struct teacher_value {
     struct shape shape;
     int channels;
     enum dtype type;
+    bool planes; /* outputs only: it is [batch, c, h, w], and channels is shape.c */
 };
 
 struct teacher_runner_ops {
