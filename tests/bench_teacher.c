@@ -7,12 +7,13 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 struct settings {
-    const char *teacher, *engine, *input, *output;
+    const char *teacher, *input, *output;
     double seconds;
-    int size, count, threads;
+    int engine, size, count, threads;
 };
 
 static double now(void)
@@ -23,19 +24,18 @@ static double now(void)
 }
 
 /* Runs the batch again and again in turn through the engine's buffers, until the time is over: images per second. */
-static enum status measure(const struct teacher *teacher, int in_flight, const struct engine_batch *batch,
-                           double seconds, double *speed, struct error *err)
+static enum status measure(struct teacher *teacher, int in_flight, const struct engine_batch *batch, double seconds,
+                           double *speed, struct error *err)
 {
     enum status status = STATUS_OK;
-    const struct engine_ops *ops = teacher->backend->engine;
     const float *outputs[TEACHER_MAX_OUTPUTS];
     int submitted = 0, collected = 0;
     const double start = now();
     while (now() - start < seconds || submitted > collected) {
         while (submitted < collected + in_flight && now() - start < seconds)
-            TRY(ops->submit(teacher->engine, submitted++ % in_flight, batch, err));
+            TRY(teacher_submit(teacher, submitted++ % in_flight, batch, err));
         if (submitted > collected)
-            TRY(ops->collect(teacher->engine, collected++ % in_flight, outputs, err));
+            TRY(teacher_collect(teacher, collected++ % in_flight, outputs, err));
     }
     *speed = collected * batch->count / (now() - start);
 cleanup:
@@ -49,13 +49,17 @@ static enum status run(const struct settings *s, struct error *err)
     struct teacher_engine engine = {
         .device = "cpu", .threads = s->threads, .batch = s->count, .in_flight = TEACHER_IN_FLIGHT};
     const struct cache_manifest manifest = {0};
+    const char *name = s->teacher;
+    const struct teacher_request request = {
+        .teachers = {&name, 1}, .kind = (enum teacher_engine_kind)s->engine, .size = s->size};
+    char text[512];
     unsigned char *input = NULL;
     const float *outputs[TEACHER_MAX_OUTPUTS];
     size_t length;
     double speed = 0;
     FILE *file = NULL;
-    TRY(teacher_open(&teacher, s->teacher, s->size, err));
-    TRY(teacher_choose(&engine, err));
+    TRY(teacher_open(&teacher, &request, err));
+    TRY(teacher_choose(&teacher, &engine, err));
     TRY(teacher_start(&teacher, &engine, &manifest, err));
     TRY(file_read(s->input, (size_t)1 << 31, &input, &length, err));
     if (length !=
@@ -63,16 +67,17 @@ static enum status run(const struct settings *s, struct error *err)
         TRY(error_set(err, STATUS_BAD_DATA, s->input, "has %zu bytes, not %d images of %dx%dx%d floats", length,
                       s->count, teacher.input.h, teacher.input.w, teacher.input.c));
     const struct engine_batch batch = {.count = s->count, .input = (const float *)(const void *)input};
-    TRY(teacher.backend->engine->submit(teacher.engine, 0, &batch, err));
-    TRY(teacher.backend->engine->collect(teacher.engine, 0, outputs, err));
+    TRY(teacher_submit(&teacher, 0, &batch, err));
+    TRY(teacher_collect(&teacher, 0, outputs, err));
     file = fopen(s->output, "wb");
     const size_t values = (size_t)s->count * (size_t)teacher.classes;
     if (!file || fwrite(outputs[0], sizeof(float), values, file) != values)
         TRY(error_set(err, STATUS_IO, s->output, "cannot be written"));
     if (s->seconds > 0)
         TRY(measure(&teacher, engine.in_flight, &batch, s->seconds, &speed, err));
-    printf("{\"engine\": \"%s\", \"images_per_second\": %.2f}\n", teacher.backend->engine->describe(teacher.engine),
-           speed);
+    teacher_describe(&teacher, text, sizeof text);
+    const char *described = strstr(text, "; ");
+    printf("{\"engine\": \"%s\", \"images_per_second\": %.2f}\n", described ? described + 2 : text, speed);
 cleanup:
     if (file)
         fclose(file);
@@ -87,6 +92,7 @@ int main(int argc, char **argv)
     struct settings s = {0};
     const struct option_spec specs[] = {
         {"teacher", OPTION_STRING, &s.teacher, "FILE.onnx", NULL, "the teacher", .required = true},
+        {"engine", OPTION_CHOICE, &s.engine, NULL, "auto", "who computes", .choices = teacher_engine_names},
         {"input", OPTION_STRING, &s.input, "FILE", NULL, "images as floats [count, size, size, c]", .required = true},
         {"output", OPTION_STRING, &s.output, "FILE", NULL, "the logits, floats [count, classes]", .required = true},
         {"count", OPTION_INT, &s.count, "N", "8", "images, which are one batch", .minimum = 1, .maximum = 4096},

@@ -90,7 +90,7 @@ def run_ours(options, model, size, x, seconds):
     """(logits, images/s, engine) of tests/bench_teacher."""
     folder = os.path.dirname(model)
     x.transpose(0, 2, 3, 1).tofile(f"{folder}/input")
-    done = subprocess.run([f"{options.build}/tests/bench_teacher", "--teacher", model, "--size", str(size), "--seconds",
+    done = subprocess.run([f"{options.build}/tests/bench_teacher", "--teacher", model, "--size", str(size), "--engine", options.engine, "--seconds",
                            str(seconds), "--count", str(len(x)), "--input", f"{folder}/input", "--output", f"{folder}/output"],
                           capture_output=True, text=True)
     if done.returncode:
