@@ -257,9 +257,10 @@ $(ONNXRUNTIME_ENGINE): $(ONNXRUNTIME_OBJECTS) $(LIBRARY)
 # The CUDA backend, opened at run time: it needs nothing but the driver. CUDA's own headers are not held to our warnings.
 comma := ,
 cuda_list  := $(patsubst all,75 80 86 89 90 100 120,$(subst $(comma), ,$(CUDA_ARCHS)))
-cuda_last  := $(lastword $(cuda_list))
+# One PTX for GPUs that the list does not name, older than the list's last or newer: the first with bf16 in its tensor cores.
+cuda_ptx   := $(firstword $(filter-out 75,$(cuda_list)) $(cuda_list))
 CUDA_CODE  := $(if $(filter native,$(cuda_list)),-arch=native,$(if $(filter ptx,$(cuda_list)),-gencode=arch=compute_75$(comma)code=compute_75,\
-	$(foreach arch,$(cuda_list),-gencode=arch=compute_$(arch)$(comma)code=sm_$(arch)) -gencode=arch=compute_$(cuda_last)$(comma)code=compute_$(cuda_last)))
+	$(foreach arch,$(cuda_list),-gencode=arch=compute_$(arch)$(comma)code=sm_$(arch)) -gencode=arch=compute_$(cuda_ptx)$(comma)code=compute_$(cuda_ptx)))
 NVCC_FLAGS := -std=c++17 -O3 $(CUDA_CODE) --threads=2 -I. -I$(BUILD)/generated -Xcompiler=-fPIC,-fno-exceptions,-fno-rtti,-fno-threadsafe-statics \
 	-Xcompiler=-Wall,-Wextra,-Wshadow \
 	$(if $(WERROR),-Werror=all-warnings -Xcompiler=-Werror)

@@ -116,15 +116,16 @@ trap finish INT TERM
 started=$SECONDS
 for section in $only; do
     begun=$SECONDS
-    export SECTION=$section
+    SECTION=$section SECTION_LIMIT=$(limit_of "$section")
+    export SECTION SECTION_LIMIT
     echo "== $section"
-    timeout -k 5 "$(limit_of "$section")" bash "$SCRIPTS/gpu/$section.sh" >"$WORK/$section.log" 2>&1 &
+    timeout -k 5 "$SECTION_LIMIT" bash "$SCRIPTS/gpu/$section.sh" >"$WORK/$section.log" 2>&1 &
     child=$!
     wait $child
     code=$? child=''
     grep -aE '^(ok  |FAIL|skip|info) ' "$WORK/$section.log"
     if [ $code -eq 124 ] || [ $code -eq 137 ]; then
-        fail "stopped" "after $(limit_of "$section") s" "the section's time limit"
+        fail "stopped" "after $SECTION_LIMIT s" "the section's time limit"
     elif [ $code -ne 0 ]; then
         fail "ended with exit code $code" "" "$(tail -n 1 "$WORK/$section.log" | cut -c 1-150)"
     fi

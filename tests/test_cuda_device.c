@@ -59,6 +59,9 @@ static void no_gpu_is_refused_with_the_reason(void **state)
     setenv("SHIM_DEVICES", "0", 1);
     refused(backend, 0, "no NVIDIA driver");
     unsetenv("SHIM_DEVICES");
+    setenv("SHIM_DRIVER", "12040", 1);
+    refused(backend, 0, "driver supports CUDA 12.4, but this build needs CUDA 13.");
+    unsetenv("SHIM_DRIVER");
 }
 
 static void the_description_names_the_gpu(void **state)

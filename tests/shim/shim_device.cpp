@@ -67,6 +67,8 @@ struct cudaDeviceProp shim_properties()
 cudaError_t cudaGetDeviceCount(int *count)
 {
     *count = (int)shim_environment("SHIM_DEVICES", 1);
+    if (shim_environment("SHIM_DRIVER", CUDART_VERSION) / 1000 < CUDART_VERSION / 1000)
+        return shim_error(cudaErrorInsufficientDriver);
     return shim_error(*count > 0 ? cudaSuccess : cudaErrorNoDevice);
 }
 
@@ -166,10 +168,11 @@ cudaError_t cudaRuntimeGetVersion(int *version)
     return cudaSuccess;
 }
 
-/* 0 if no driver is installed, as the real function. */
+/* 0 if no driver is installed, as the real function. SHIM_DRIVER: another version, such as 12040, which is
+ * too old if its first number is smaller than the runtime's. */
 cudaError_t cudaDriverGetVersion(int *version)
 {
-    *version = shim_environment("SHIM_DEVICES", 1) ? CUDART_VERSION : 0;
+    *version = shim_environment("SHIM_DEVICES", 1) ? shim_environment("SHIM_DRIVER", CUDART_VERSION) : 0;
     return cudaSuccess;
 }
 

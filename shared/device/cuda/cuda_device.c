@@ -16,16 +16,23 @@ static int capability_of(int index)
     return 10 * major + minor;
 }
 
+/* Why there is no such GPU, or NULL. The text is valid until the next call. */
 static const char *missing(int index)
 {
-    int count = 0, driver = 0;
+    static _Thread_local char text[160];
+    int count = 0, driver = 0, runtime = 0;
     const cudaError_t result = cudaGetDeviceCount(&count);
     cudaGetLastError();
     if (result == cudaErrorInsufficientDriver || result == cudaErrorNoDevice || (result == cudaSuccess && count == 0)) {
         if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0)
             return "no NVIDIA driver is loaded: install one";
-        if (result == cudaErrorInsufficientDriver)
-            return "the NVIDIA driver is older than the CUDA of this build: update it";
+        if (result == cudaErrorInsufficientDriver) {
+            cudaRuntimeGetVersion(&runtime);
+            snprintf(text, sizeof text,
+                     "the NVIDIA driver supports CUDA %d.%d, but this build needs CUDA %d.%d: update the driver",
+                     driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
+            return text;
+        }
         return "no GPU is visible: see nvidia-smi and CUDA_VISIBLE_DEVICES";
     }
     if (result != cudaSuccess)
