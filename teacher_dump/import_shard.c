@@ -18,8 +18,7 @@ static enum status find_photo(struct import_job *job, enum split split, uint32_t
         index++;
     cache_shard_release(&job->photo_shard);
     job->photo_index = -1;
-    const enum status status =
-        cache_read_shard(&job->photos, split, index, CACHE_READ_IMAGES, &job->photo_shard, err);
+    const enum status status = cache_read_shard(&job->photos, split, index, CACHE_READ_IMAGES, &job->photo_shard, err);
     if (status == STATUS_OK)
         job->photo_index = index;
     return status;
@@ -90,7 +89,8 @@ static enum status copy_answers(struct import_job *job, struct cache_shard *cont
         TRY(find_answer(job, content->split, row, err));
         const struct answers_file *file = &job->answers.files[job->answer_index];
         const uint64_t stop = file->first + file->count < end ? file->first + file->count : end;
-        const uint8_t *at = job->answer_rows + cache_row_bytes(manifest, content->split, file->first, row - file->first);
+        const uint8_t *at =
+            job->answer_rows + cache_row_bytes(manifest, content->split, file->first, row - file->first);
         for (; row < stop; row++)
             at += cache_row_put(manifest, content, (uint32_t)((row - begin) / (uint64_t)content->views),
                                 (int)(row % (uint64_t)content->views), at);

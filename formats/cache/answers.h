@@ -13,8 +13,8 @@
 
 enum {
     ANSWERS_FORMAT_VERSION = 1,
-    ANSWERS_HEAD_LIMIT = 4096,                    /* bytes of a file's head, with its newline */
-    ANSWERS_FILE_LIMIT = 2 * CACHE_SHARD_LIMIT,   /* bytes of a file */
+    ANSWERS_HEAD_LIMIT = 4096,                  /* bytes of a file's head, with its newline */
+    ANSWERS_FILE_LIMIT = 2 * CACHE_SHARD_LIMIT, /* bytes of a file */
 };
 
 /* The answers to views [first, first + count) of a split, counted as in cache_row.h. */
@@ -28,10 +28,10 @@ struct answers_file {
 
 struct answers {
     char *path;
-    char digest[65]; /* of answers.json: the files belong to it */
+    char digest[65];                /* of answers.json: the files belong to it */
     struct cache_manifest manifest; /* of the cache that the answers are for, without splits; teacher and outputs are
                                        those of the answers */
-    struct answers_file *files; /* [file_count] in the order of split and first */
+    struct answers_file *files;     /* [file_count] in the order of split and first */
     int file_count;
 };
 

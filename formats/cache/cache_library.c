@@ -95,8 +95,8 @@ static enum status make_task(void *context, int k, int worker, struct error *err
     struct softcache_image *image = calloc(1, sizeof *image);
     if (!image)
         return error_no_memory(err, sizeof *image, "an image");
-    const enum status status = prepared_image_make(&image->prepared, &job->views->manifest, job->bytes[k],
-                                                   job->sizes[k], job->names[k], err);
+    const enum status status =
+        prepared_image_make(&image->prepared, &job->views->manifest, job->bytes[k], job->sizes[k], job->names[k], err);
     if (status == STATUS_OK)
         job->images[k] = image;
     else
@@ -144,7 +144,8 @@ static enum status check_choice(const struct softcache_views *views, const struc
     const struct cache_split *split = &views->manifest.splits[choice->split];
     for (int k = 0; k < choice->count; k++)
         if (choice->samples[k] >= split->samples || choice->views[k] < 0 || choice->views[k] >= split->views)
-            return error_set(err, STATUS_USAGE, NULL, "split %s has %u samples of %d views, but no view %d of sample %u",
+            return error_set(err, STATUS_USAGE, NULL,
+                             "split %s has %u samples of %d views, but no view %d of sample %u",
                              split_name((enum split)choice->split), split->samples, split->views, choice->views[k],
                              choice->samples[k]);
     return STATUS_OK;

@@ -13,7 +13,7 @@ struct prepared_image {
 /* bytes: a stored image, as from cache_image. name: for errors. STATUS_BAD_DATA. */
 enum status prepared_image_make(struct prepared_image *prepared, const struct cache_manifest *manifest,
                                 const uint8_t *bytes, size_t size, const char *name, struct error *err);
-void prepared_image_release(struct prepared_image *prepared); /* a zeroed one is allowed */
+void prepared_image_release(struct prepared_image *prepared);       /* a zeroed one is allowed */
 size_t prepared_image_bytes(const struct prepared_image *prepared); /* of its pixels, all levels */
 
 #endif

@@ -4,6 +4,7 @@ import torch
 from torch.utils import data
 
 from .errors import SoftcacheError
+from .views import normalise
 
 
 class ViewDataset(data.Dataset):
@@ -30,9 +31,7 @@ class ViewDataset(data.Dataset):
             raise SoftcacheError(f"{cache.path}: views={views}: there are {most} views that have everything that was asked for")
         self.views = views or most
         self.size, self.normalise = size, normalise
-        self.mixed = split == "train" and ("mixup" in cache.recipe or "cutmix" in cache.recipe)
-        self._mean = torch.tensor(cache.mean[:cache.channels]).view(-1, 1, 1)
-        self._std = torch.tensor(cache.std[:cache.channels]).view(-1, 1, 1)
+        self.mixed = split == "train" and ("mixup(" in cache.recipe or "cutmix(" in cache.recipe)
 
     def __len__(self):
         return self.split.samples * self.views
@@ -52,11 +51,10 @@ class ViewDataset(data.Dataset):
         if indices.size and (indices.min() < 0 or indices.max() >= len(self)):
             raise IndexError(f"there are {len(self)} views")
         samples, views = indices // self.views, indices % self.views
-        pixels = torch.from_numpy(self.split.pixels(samples, views, size=self.size)).permute(0, 3, 1, 2)
-        items = {"input": pixels.contiguous(), "label": torch.from_numpy(self.split.labels[samples].astype(np.int64))}
-        if self.normalise:
-            items["input"] = pixels.to(torch.float32, memory_format=torch.contiguous_format).div_(255).sub_(self._mean).div_(self._std)
-        if self.split.cache.teacher:
+        cache, pixels = self.split.cache, self.split.pixels(samples, views, size=self.size)
+        pixels = normalise(pixels, cache.mean, cache.std) if self.normalise else np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
+        items = {"input": torch.from_numpy(pixels), "label": torch.from_numpy(self.split.labels[samples].astype(np.int64))}
+        if cache.teacher:
             items["logits"] = torch.from_numpy(self.split.logits(samples, views))
         if self.mixed:
             mixing = self.split.mixing(samples, views)

@@ -141,18 +141,20 @@ class Batch:
     def input(self, mean=None, std=None, layout="NCHW"):
         """float32 (pixel / 255 - mean) / std, for the teacher: [count, channels, size, size], or layout="NHWC". mean and std of your
         teacher, a number per channel; default: the cache's."""
-        return normalise(self.pixels, mean or self.split.cache.mean, std or self.split.cache.std, layout)
+        return normalise(self.pixels, self.split.cache.mean if mean is None else mean, self.split.cache.std if std is None else std, layout)
 
 
 def normalise(pixels, mean, std, layout="NCHW"):
     if layout not in ("NCHW", "NHWC"):
         raise ValueError(f"layout is {layout!r}: it must be NCHW or NHWC")
     count, height, width, channels = pixels.shape
-    values = np.arange(256, dtype=np.float32) / np.float32(255)
     out = np.empty((count, channels, height, width) if layout == "NCHW" else pixels.shape, dtype=np.float32)
     for c in range(channels):
-        table = (values - np.float32(mean[c])) / np.float32(std[c])
-        np.take(table, pixels[..., c], out=out[:, c] if layout == "NCHW" else out[..., c], mode="clip")
+        plane = out[:, c] if layout == "NCHW" else out[..., c]
+        plane[...] = pixels[..., c]
+        plane /= np.float32(255)
+        plane -= np.float32(mean[c])
+        plane /= np.float32(std[c])
     return out
 
 
