@@ -29,6 +29,7 @@ RUNPATH := -Wl,--as-needed,--disable-new-dtags,-rpath,'$$ORIGIN/../lib'
 PLUGIN     := $(BUILD)/plugins/libh5zstd.so
 ONEDNN_ENGINE := $(BUILD)/softcache_onednn.so
 ONNXRUNTIME_ENGINE := $(BUILD)/softcache_onnxruntime.so
+VIEWS_LIBRARY := $(BUILD)/libsoftcache_views.so
 PREFIX     ?= /usr/local
 ONNX_PROTO := $(BUILD)/generated/onnx/onnx.pb-c
 LIBRARY    := $(BUILD)/libsoftcache.a
@@ -90,7 +91,7 @@ all: check-deps ## build the two programs
 
 CUDA_BUILT = $(if $(filter ptx,$(CUDA_ARCHS)),as PTX$(comma) which the driver translates (docs/gpu.md: CUDA_ARCHS chooses GPUs),for $(if \
 	$(filter native,$(CUDA_ARCHS)),this machine's GPUs,compute capability $(cuda_list)))
-programs: $(PROGRAMS) $(PLUGIN) $(ONEDNN_ENGINE) $(ONNXRUNTIME_ENGINE) $(CUDA_BACKEND) $(CUDNN_ENGINE)
+programs: $(PROGRAMS) $(PLUGIN) $(ONEDNN_ENGINE) $(ONNXRUNTIME_ENGINE) $(VIEWS_LIBRARY) $(CUDA_BACKEND) $(CUDNN_ENGINE)
 	@$(if $(NVCC),$(if $(CUDA_BACKEND),echo "CUDA backend: built $(strip $(CUDA_BUILT))",:),\
 	echo "no nvcc found: built for the CPU only, which is complete. Install CUDA for the GPU backend.")
 
@@ -193,7 +194,7 @@ install: all ## install programs, format specification and HDF5 plugin under PRE
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/softcache/plugins $(DESTDIR)$(PREFIX)/share/doc/softcache
 	install $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 $(PLUGIN) $(DESTDIR)$(PREFIX)/lib/softcache/plugins
-	install -m 644 $(ONEDNN_ENGINE) $(ONNXRUNTIME_ENGINE) $(CUDA_BACKEND) $(CUDNN_ENGINE) $(DESTDIR)$(PREFIX)/lib/softcache
+	install -m 644 $(VIEWS_LIBRARY) $(ONEDNN_ENGINE) $(ONNXRUNTIME_ENGINE) $(CUDA_BACKEND) $(CUDNN_ENGINE) $(DESTDIR)$(PREFIX)/lib/softcache
 	install -m 644 FORMAT.md $(DESTDIR)$(PREFIX)/share/doc/softcache
 
 # Built in a folder of its own, for every GPU: nothing of a development build is taken.
@@ -253,6 +254,10 @@ $(ONEDNN_ENGINE): $(ONEDNN_OBJECTS) $(LIBRARY)
 # The engine of teachers that our reader does not know: it looks for libonnxruntime at run time, and needs nothing to be built.
 $(ONNXRUNTIME_ENGINE): $(ONNXRUNTIME_OBJECTS) $(LIBRARY)
 	$(CC) $(CFLAGS) -shared -Wl,-Bsymbolic,--exclude-libs,ALL $^ -o $@ -ldl -lpthread -lm
+
+# What other languages call (formats/cache/cache_library.h): it exports that header's functions and nothing else.
+$(VIEWS_LIBRARY): $(OBJ)/formats/cache/cache_library.o $(LIBRARY)
+	$(CC) $(CFLAGS) -shared -Wl,-Bsymbolic,--exclude-libs,ALL,--as-needed,--no-undefined $^ -o $@ $(LDLIBS)
 
 # The CUDA backend, opened at run time: it needs nothing but the driver. CUDA's own headers are not held to our warnings.
 comma := ,

@@ -15,6 +15,11 @@ for fuzzer in "$@"; do
     onnx) seeds=$(find tests -name '*.onnx' -size -64k; find /usr/share/libonnx-testdata/data -name '*conv*' -prune -exec find {} -name model.onnx \; 2>/dev/null) ;;
     safetensors) seeds=$(find tests -name "*.safetensors" -size -64k) ;;
     manifest) seeds=$(find . -name cache.json -size -64k | head -20) ;; # of caches that were made here, by make demo
+    answers)
+        seeds=$(find tests -name answers.json)
+        printf '{"answers": "%064d", "split": "train", "first": 3, "count": 2, "sha256": "%064d"}\n' 0 1 >"$folder/head"
+        head -c 160 /dev/zero >>"$folder/head" # two views of 10 logits, with the feature's 36 values and 6 scales
+        ;;
     gzip)
         seeds=
         printf 'a short text, a short text, a short text' | gzip -9n >"$folder/short"

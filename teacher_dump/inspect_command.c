@@ -102,7 +102,11 @@ static void print_cache(const struct cache *cache)
     printf("  data     %s, %s, %d classes, images %s%s\n", manifest->source_format,
            manifest->encoding == IMAGE_JPEG ? "JPEG" : "raw", manifest->class_count,
            manifest->images_embedded ? "embedded" : "linked to ", manifest->source_path);
-    if (cache_has_teacher(manifest))
+    if (cache_is_imported(manifest))
+        printf("  teacher  %s, imported answers with SHA-256 %.16s..., precision %s
+", manifest->teacher_file,
+               manifest->teacher_digest, manifest->precision);
+    else if (cache_has_teacher(manifest))
         print_teacher(manifest);
     else
         printf("  teacher  none: images, labels and views only\n");

@@ -6,6 +6,7 @@ int main(int argc, char **argv)
 {
     static const struct program_command commands[] = {
         {"run", "make a cache: images, views, logits, features", run_command},
+        {"import", "make a cache from the answers of a teacher that another program ran", import_command},
         {"inspect", "print what is in a cache or an ONNX file", inspect_command},
         {"verify", "check every byte of a cache", verify_command},
         {"recheck", "run the teacher again on random views and compare", recheck_command},

@@ -65,6 +65,12 @@ static enum status open_cache_and_teacher(struct recheck *recheck, struct error 
     TRY(cache_open(&recheck->cache, recheck->path, err));
     if (!cache_has_teacher(manifest))
         TRY(error_set(err, STATUS_CONFIG, recheck->path, "has no teacher: there is nothing to check again"));
+    if (cache_is_imported(manifest))
+        TRY(error_set(
+            err, STATUS_CONFIG, recheck->path,
+            "its answers were imported, and only the program that wrote them can run '%s' again: `teacher_dump "
+            "verify` checks every byte of images and answers, `teacher_dump inspect --views` shows the views",
+            manifest->teacher_file));
     request.size = manifest->size;
     TRY(teacher_open(&recheck->teacher, &request, err));
     TRY(check_fit(recheck, err));

@@ -6,18 +6,8 @@
 #define TEACHER_DUMP_VIEW_BATCH_H
 
 #include "formats/cache/cache_view.h"
+#include "formats/cache/prepared_image.h"
 #include "teacher_dump/teacher.h"
-
-/* A sample's base image and its pyramid. Releasing a zeroed one is allowed. */
-struct prepared_image {
-    struct image levels[VIEW_MAX_LEVELS];
-    int level_count;
-};
-
-enum status prepared_image_make(struct prepared_image *prepared, const struct cache_manifest *manifest,
-                                const uint8_t *bytes, size_t size, const char *name, struct error *err);
-void prepared_image_release(struct prepared_image *prepared);
-size_t prepared_image_bytes(const struct prepared_image *prepared); /* of its pixels, all levels */
 
 struct view_request {
     const struct prepared_image *image;

@@ -109,7 +109,8 @@ struct cache_manifest {
     /* teacher */
     const char *teacher_file; /* base name; "" in a cache without a teacher (images and labels only) */
     char teacher_digest[65];  /* "" without a teacher */
-    const char *device;       /* kind of device that the teacher ran on: "cpu", "cuda"; "" without a teacher */
+    const char *device;       /* kind of device that the teacher ran on: "cpu", "cuda"; "" without a teacher;
+                                 CACHE_IMPORTED if another program ran it (answers.h) */
     const char *precision;    /* and what it computed in: "fp32", "tf32", "fp16", "bf16"; "" without a teacher */
     struct cache_engine engine;
     /* Only if the teacher is more than one run of one model: then teacher_digest covers all of this. */
@@ -137,13 +138,18 @@ static inline bool cache_has_teacher(const struct cache_manifest *manifest)
     return manifest->teacher_digest[0] != 0;
 }
 
+#define CACHE_IMPORTED "imported"
+
+/* Whether another program ran the teacher: then teacher_file is its name, and teacher_digest that of its answers. */
+bool cache_is_imported(const struct cache_manifest *manifest);
+
 /* The content of one shard, in memory. n = samples, v = views, k = logits_per_view. Owned arrays, freed by
  * cache_shard_release; a zeroed struct is allowed. */
 struct cache_shard {
     enum split split;
     uint32_t first, count; /* n = count */
     int views;             /* v */
-    int logits_per_view;   /* k: the classes; with top_k, top_k + 1; without a teacher 0 */
+    int logits_per_view;   /* k, cache_logits_per_view */
     uint32_t *ids;   /* [n] of the sample in the data set's split; increasing, with gaps where images were skipped */
     int32_t *labels; /* [n], -1: none */
     char (*names)[CACHE_NAME_SIZE]; /* [n], zero-padded */
@@ -167,6 +173,8 @@ void cache_shard_release(struct cache_shard *shard);
 enum status cache_shard_init(struct cache_shard *shard, const struct cache_manifest *manifest, enum split split,
                              uint32_t first, uint32_t count, struct error *err);
 
+/* Stored logits of a view: the classes; with top_k, top_k + 1; without a teacher 0. */
+int cache_logits_per_view(const struct cache_manifest *manifest);
 /* Bytes of one sample in a shard before compression, without its image. */
 size_t cache_sample_bytes(const struct cache_manifest *manifest, enum split split);
 
@@ -187,6 +195,10 @@ enum status cache_store_feature(const struct cache_manifest *manifest, struct ca
  * stands for it. */
 void cache_logits(const struct cache_manifest *manifest, const struct cache_shard *shard, uint32_t sample, int view,
                   float *logits);
+/* Checks that a shard's values are those of the format: indices in range, numbers finite. path: for errors.
+ * STATUS_BAD_DATA names the data set and the place. */
+enum status cache_check_values(const struct cache_manifest *manifest, const struct cache_shard *shard, const char *path,
+                               struct error *err);
 /* value[c, h, w] as stored. */
 void cache_feature_value(const struct cache_manifest *manifest, const struct cache_shard *shard, int index,
                          uint32_t sample, int view, float *value);

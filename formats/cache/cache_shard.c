@@ -28,7 +28,12 @@ void cache_shard_release(struct cache_shard *shard)
     *shard = (struct cache_shard){0};
 }
 
-static int logits_per_view(const struct cache_manifest *manifest)
+bool cache_is_imported(const struct cache_manifest *manifest)
+{
+    return strcmp(manifest->device, CACHE_IMPORTED) == 0;
+}
+
+int cache_logits_per_view(const struct cache_manifest *manifest)
 {
     if (!cache_has_teacher(manifest))
         return 0;
@@ -37,7 +42,7 @@ static int logits_per_view(const struct cache_manifest *manifest)
 
 size_t cache_sample_bytes(const struct cache_manifest *manifest, enum split split)
 {
-    size_t per_view = (size_t)logits_per_view(manifest) * 2 + (size_t)manifest->top_k * 2;
+    size_t per_view = (size_t)cache_logits_per_view(manifest) * 2 + (size_t)manifest->top_k * 2;
     size_t views = split == SPLIT_TRAIN ? (size_t)manifest->views : 1;
     size_t bytes = size_mul(per_view, views);
     bytes += bytes < SIZE_MAX / 2 ? CACHE_NAME_SIZE + 64 : 0; /* name, id, label, offset or link */
@@ -66,7 +71,7 @@ enum status cache_shard_init(struct cache_shard *shard, const struct cache_manif
         return error_set(err, STATUS_BAD_DATA, NULL, "a shard of %u samples would have %zu bytes, which is too many",
                          count, bytes);
     shard->views = split == SPLIT_TRAIN ? manifest->views : 1;
-    shard->logits_per_view = logits_per_view(manifest);
+    shard->logits_per_view = cache_logits_per_view(manifest);
     size_t nv = n * (size_t)shard->views;
     shard->ids = allocate(&failed, n, sizeof *shard->ids);
     shard->labels = allocate(&failed, n, sizeof *shard->labels);

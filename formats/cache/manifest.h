@@ -26,6 +26,9 @@ char *manifest_text(cJSON *tree);
  * split exactly, impossible sizes of shards. *manifest must be zeroed; arena_release(&manifest->arena) frees it. */
 enum status manifest_parse(struct cache_manifest *manifest, const char *text, size_t size, bool published,
                            const char *path, struct error *err);
+/* The same for an object in another file. */
+enum status manifest_parse_tree(struct cache_manifest *manifest, const struct json_place *root, bool published,
+                                struct error *err);
 
 /* The teacher's part of the object `root`. manifest_teacher.c */
 void manifest_teacher_to_json(cJSON *root, const struct cache_manifest *manifest);
@@ -36,6 +39,13 @@ cJSON *manifest_shard_to_json(const struct cache_shard_entry *entry, bool publis
 enum status manifest_record_parse(struct cache_shard_entry *entry, const char *text, size_t size, const char *path,
                                   struct error *err);
 
+/* The first field in which two identities differ, with both values as JSON text. STATUS_OK: they are equal, and field is
+ * "". STATUS_CONFIG: they differ. Fields named in ignore[] (NULL-terminated) are skipped. */
+struct manifest_difference {
+    char field[128], left[304], right[304];
+};
+enum status manifest_differ(const struct cache_manifest *left, const struct cache_manifest *right,
+                            const char *const *ignore, struct manifest_difference *difference, struct error *err);
 /* STATUS_CONFIG naming the first field in which two identities differ, with both values. */
 enum status manifest_compare(const struct cache_manifest *stored, const struct cache_manifest *wanted, const char *path,
                              struct error *err);

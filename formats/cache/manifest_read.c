@@ -217,31 +217,40 @@ cleanup:
     return status;
 }
 
-enum status manifest_parse(struct cache_manifest *manifest, const char *text, size_t size, bool published,
-                           const char *path, struct error *err)
+enum status manifest_parse_tree(struct cache_manifest *manifest, const struct json_place *root, bool published,
+                                struct error *err)
 {
     enum status status = STATUS_OK;
-    cJSON *tree = NULL;
     int format;
-    TRY(json_parse(&tree, text, size, path, err));
-    struct json_place root = json_root(tree, path);
-    TRY(json_choice(&root, "format", &manifest_format, 1, &format, err));
-    INTEGER(&root, "format_version", 1, INT32_MAX, manifest->format_version);
+    TRY(json_choice(root, "format", &manifest_format, 1, &format, err));
+    INTEGER(root, "format_version", 1, INT32_MAX, manifest->format_version);
     if (manifest->format_version != CACHE_FORMAT_VERSION)
         TRY(error_set(
-            err, STATUS_CONFIG, path,
+            err, STATUS_CONFIG, root->path,
             "has format version %d, but this program reads version %d: use the program that wrote it, or make "
             "the cache again",
             manifest->format_version, CACHE_FORMAT_VERSION));
-    TRY(json_string(&root, "program_version", &manifest->arena, &manifest->program_version, err));
-    TRY(parse_classes(&root, manifest, err));
-    TRY(parse_skipped(&root, manifest, err));
-    TRY(parse_source(&root, manifest, err));
-    TRY(parse_replay(&root, manifest, err));
-    TRY(parse_outputs(&root, manifest, err));
-    TRY(parse_splits(&root, manifest, published, err));
+    TRY(json_string(root, "program_version", &manifest->arena, &manifest->program_version, err));
+    TRY(parse_classes(root, manifest, err));
+    TRY(parse_skipped(root, manifest, err));
+    TRY(parse_source(root, manifest, err));
+    TRY(parse_replay(root, manifest, err));
+    TRY(parse_outputs(root, manifest, err));
+    TRY(parse_splits(root, manifest, published, err));
     manifest_sum_accuracy(manifest);
 cleanup:
+    return status;
+}
+
+enum status manifest_parse(struct cache_manifest *manifest, const char *text, size_t size, bool published,
+                           const char *path, struct error *err)
+{
+    cJSON *tree = NULL;
+    enum status status = json_parse(&tree, text, size, path, err);
+    if (status != STATUS_OK)
+        return status;
+    const struct json_place root = json_root(tree, path);
+    status = manifest_parse_tree(manifest, &root, published, err);
     cJSON_Delete(tree);
     return status;
 }

@@ -150,28 +150,43 @@ void manifest_sum_accuracy(struct cache_manifest *manifest)
     }
 }
 
+static void print_value(const cJSON *value, char text[304])
+{
+    char *json = value ? cJSON_PrintUnformatted(value) : NULL;
+    snprintf(text, 304, "%.300s", json ? json : "absent");
+    cJSON_free(json);
+}
+
+enum status manifest_differ(const struct cache_manifest *left, const struct cache_manifest *right,
+                            const char *const *ignore, struct manifest_difference *difference, struct error *err)
+{
+    const cJSON *a, *b;
+    cJSON *one = manifest_to_json(left, false), *other = manifest_to_json(right, false);
+    enum status status = STATUS_OK;
+    *difference = (struct manifest_difference){0};
+    if (!one || !other) {
+        status = error_no_memory(err, 0, "manifests");
+    } else if (json_difference(one, other, ignore, difference->field, sizeof difference->field, &a, &b)) {
+        print_value(a, difference->left);
+        print_value(b, difference->right);
+        status = STATUS_CONFIG;
+    }
+    cJSON_Delete(one);
+    cJSON_Delete(other);
+    return status;
+}
+
 enum status manifest_compare(const struct cache_manifest *stored, const struct cache_manifest *wanted, const char *path,
                              struct error *err)
 {
     /* Fields that may differ between runs without changing a byte of the shards. */
     static const char *const ignore[] = {"program_version", "file", NULL};
-    const cJSON *a, *b;
-    char field[128] = "";
-    cJSON *left = manifest_to_json(stored, false), *right = manifest_to_json(wanted, false);
-    enum status status = STATUS_OK;
-    if (!left || !right) {
-        status = error_no_memory(err, 0, "manifests");
-    } else if (json_difference(left, right, ignore, field, sizeof field, &a, &b)) {
-        char *has = a ? cJSON_PrintUnformatted(a) : NULL, *wants = b ? cJSON_PrintUnformatted(b) : NULL;
-        status =
-            error_set(err, STATUS_CONFIG, path,
-                      "belongs to another run: %s is %.300s there and %.300s here: choose another --out, or run with "
-                      "the same settings",
-                      field, has ? has : "absent", wants ? wants : "absent");
-        cJSON_free(has);
-        cJSON_free(wants);
-    }
-    cJSON_Delete(left);
-    cJSON_Delete(right);
+    struct manifest_difference difference;
+    const enum status status = manifest_differ(stored, wanted, ignore, &difference, err);
+    if (status == STATUS_CONFIG)
+        error_set(err, STATUS_CONFIG, path,
+                  "belongs to another run: %s is %s there and %s here: choose another --out, or run with the same "
+                  "settings",
+                  difference.field, difference.left, difference.right);
     return status;
 }

@@ -50,3 +50,9 @@ enum status shard_check_values(const struct cache_manifest *manifest, const stru
                              (unsigned)shard->top_classes[i], i);
     return parts & CACHE_READ_FEATURES ? check_features(manifest, shard, path, err) : STATUS_OK;
 }
+
+enum status cache_check_values(const struct cache_manifest *manifest, const struct cache_shard *shard, const char *path,
+                               struct error *err)
+{
+    return shard_check_values(manifest, shard, CACHE_READ_FEATURES, path, err);
+}
