@@ -1,15 +1,57 @@
 #include "formats/json.h"
 
+#include "shared/base/digest.h"
 #include "shared/base/number_text.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* cJSON's functions that add a field return NULL or false when memory runs out, and a tree would lack the field. Instead
+ * of a check behind each of hundreds of calls, its allocator notes that it failed, for each thread. */
+static _Thread_local bool out_of_memory;
+
+static void *note_failure(size_t size)
+{
+    void *block = malloc(size);
+    out_of_memory |= !block;
+    return block;
+}
+
+__attribute__((constructor)) static void install_allocator(void)
+{
+    cJSON_Hooks hooks = {.malloc_fn = note_failure, .free_fn = free};
+    cJSON_InitHooks(&hooks);
+}
+
+/* True once after a failure. */
+static bool take_failure(void)
+{
+    bool failed = out_of_memory;
+    out_of_memory = false;
+    return failed;
+}
+
+char *json_text(cJSON *tree, bool compact)
+{
+    char *text = !tree ? NULL : compact ? cJSON_PrintUnformatted(tree) : cJSON_Print(tree);
+    cJSON_Delete(tree);
+    if (!take_failure())
+        return text;
+    cJSON_free(text);
+    return NULL;
+}
+
 enum status json_parse(cJSON **root, const char *text, size_t size, const char *path, struct error *err)
 {
     const char *end = NULL;
+    take_failure();
     *root = cJSON_ParseWithLengthOpts(text, size, &end, 0);
+    if (take_failure()) {
+        cJSON_Delete(*root);
+        *root = NULL;
+        return error_no_memory(err, size, path);
+    }
     if (!*root)
         return error_set(err, STATUS_BAD_DATA, path, "is not valid JSON at byte %zu", end ? (size_t)(end - text) : 0);
     while (end < text + size && strchr(" \t\r\n", *end) && *end)
@@ -20,6 +62,75 @@ enum status json_parse(cJSON **root, const char *text, size_t size, const char *
         return error_set(err, STATUS_BAD_DATA, path, "is not one JSON object");
     }
     return STATUS_OK;
+}
+
+/* ---- seals ---- */
+
+enum { SEAL_DIGITS = DIGEST_HEX_SIZE - 1 };
+static const char NO_SEAL[] = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/* The digits of the seal in a text; NULL if it has none. In a string the quotes around the name would have backslashes,
+ * so the last place where they have none is the field itself. */
+static char *find_seal(char *text, size_t size)
+{
+    static const char field[] = "\"" JSON_SEAL "\":\t\"";
+    const size_t length = sizeof field - 1;
+    for (size_t at = size < length + SEAL_DIGITS ? 0 : size - length - SEAL_DIGITS + 1; at-- > 0;)
+        if (memcmp(text + at, field, length) == 0)
+            return text + at + length;
+    return NULL;
+}
+
+char *json_sealed_text(cJSON *tree)
+{
+    char digest[DIGEST_HEX_SIZE], *longer = NULL;
+    cJSON_AddStringToObject(tree, JSON_SEAL, NO_SEAL);
+    char *text = json_text(tree, false);
+    const size_t length = text ? strlen(text) : 0;
+    if (text)
+        longer = realloc(text, length + 2);
+    if (!longer) {
+        free(text);
+        return NULL;
+    }
+    memcpy(longer + length, "\n", 2);
+    digest_bytes(longer, length + 1, digest);
+    memcpy(find_seal(longer, length + 1), digest, SEAL_DIGITS);
+    return longer;
+}
+
+static enum status check_seal(const cJSON *root, const char *text, size_t size, const char *path, struct error *err)
+{
+    const cJSON *field = cJSON_GetObjectItemCaseSensitive(root, JSON_SEAL);
+    char digest[DIGEST_HEX_SIZE];
+    if (!field)
+        return STATUS_OK;
+    char *copy = malloc(size + 1);
+    if (!copy)
+        return error_no_memory(err, size, path);
+    memcpy(copy, text, size);
+    char *seal = find_seal(copy, size);
+    if (seal)
+        memcpy(seal, NO_SEAL, SEAL_DIGITS);
+    digest_bytes(copy, size, digest);
+    free(copy);
+    if (seal && cJSON_IsString(field) && strcmp(field->valuestring, digest) == 0)
+        return STATUS_OK;
+    return error_set(err, STATUS_BAD_DATA, path,
+                     "was changed or damaged: its bytes do not have the SHA-256 that field " JSON_SEAL
+                     " says; copy it again, or make it anew");
+}
+
+enum status json_parse_sealed(cJSON **root, const char *text, size_t size, const char *path, struct error *err)
+{
+    enum status status = json_parse(root, text, size, path, err);
+    if (status == STATUS_OK)
+        status = check_seal(*root, text, size, path, err);
+    if (status != STATUS_OK) {
+        cJSON_Delete(*root);
+        *root = NULL;
+    }
+    return status;
 }
 
 struct json_place json_root(const cJSON *root, const char *path)

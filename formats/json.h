@@ -17,8 +17,22 @@ struct json_place {
     char place[96];   /* "" for the root */
 };
 
-/* Parses a whole text that must be one object. The caller frees *root with cJSON_Delete. */
+/* Parses a whole text that must be one object. The caller frees *root with cJSON_Delete. STATUS_BAD_DATA, or
+ * STATUS_INTERNAL when out of memory. */
 enum status json_parse(cJSON **root, const char *text, size_t size, const char *path, struct error *err);
+
+/* The text of a tree, as cJSON_Print or (compact) cJSON_PrintUnformatted makes it; takes the tree. NULL if memory ran out
+ * here *or while this thread built the tree*: cJSON_Add... may be called without looking at what it returns. cJSON_free
+ * frees the text. */
+char *json_text(cJSON *tree, bool compact);
+
+/* ---- sealed files: FORMAT.md, "Seals" ---- */
+/* The text of a tree, which gets one more field, JSON_SEAL: the SHA-256 of the text's own bytes with the digits of the
+ * seal as zeros. Ends in a line feed. Takes the tree; NULL when out of memory; cJSON_free frees the text. */
+#define JSON_SEAL "file_sha256"
+char *json_sealed_text(cJSON *tree);
+/* json_parse that checks the seal. A text without one is accepted: files of the first versions have none. */
+enum status json_parse_sealed(cJSON **root, const char *text, size_t size, const char *path, struct error *err);
 struct json_place json_root(const cJSON *root, const char *path);
 
 enum status json_object(const struct json_place *at, const char *field, struct json_place *out, struct error *err);

@@ -1,5 +1,6 @@
 #include "teacher_dump/summary.h"
 
+#include "formats/json.h"
 #include <string.h>
 
 const char *summary_bytes(uint64_t bytes, char text[32])
@@ -113,8 +114,7 @@ void summary_features_to_json(const struct cache_manifest *manifest, uint64_t sa
 
 enum status summary_print_json(cJSON *object, struct error *err)
 {
-    char *text = object ? cJSON_Print(object) : NULL;
-    cJSON_Delete(object);
+    char *text = json_text(object, false);
     if (!text)
         return error_no_memory(err, 0, "the summary");
     puts(text);

@@ -302,6 +302,7 @@ static void test_same_bytes_twice_and_resumed(void **state)
     write_file(two, "partial/train-00000.json", "{}", 2);
     write_file(two, "partial/identity.json.99.tmp", "torn", 4);
     write_file(two, "train-00004.h5", "not yet", 7);
+    write_file(two, "partial/train-00004.lock", "", 0);
     assert_int_equal(plan_write(&big, two, 1 << 20), 0);
     folder_digest(one, a);
     folder_digest(two, b);

@@ -3,7 +3,7 @@
 
 #include "formats/cache/manifest.h"
 #include "shared/base/digest.h"
-#include "shared/base/files.h"
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,40 +11,178 @@
 #include <time.h>
 #include <unistd.h>
 
-enum status cache_partial_init(struct cache_partial *partial, const char *path, struct error *err)
+static const char FINAL[] = "cache.json", WORK[] = "partial", IDENTITY[] = "identity.json", LOCK[] = "lock";
+
+/* ---- what is ours ---- */
+
+/* SPLIT-NNNNN followed by `end`, as in train-00000.json. */
+static bool is_shard_name(const char *name, const char *end)
 {
-    partial->path = strdup(path);
-    partial->folder = path_join(path, "partial");
-    partial->final = path_join(path, "cache.json");
-    if (partial->path && partial->folder && partial->final)
-        return STATUS_OK;
-    return error_no_memory(err, strlen(path), "a path");
+    for (int s = 0; s < SPLIT_COUNT; s++) {
+        const size_t length = strlen(split_name((enum split)s));
+        if (strncmp(name, split_name((enum split)s), length) != 0 || name[length] != '-')
+            continue;
+        const size_t digits = strspn(name + length + 1, "0123456789");
+        if (digits >= 5 && strcmp(name + length + 1 + digits, end) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* NAME.PID.tmp, where NAME is `fixed` or SPLIT-NNNNN followed by `end`. */
+static bool is_temporary(const char *name, const char *fixed, const char *end)
+{
+    char stem[CACHE_RECORD_NAME_SIZE];
+    const char *at = strstr(name, end);
+    const size_t length = at ? (size_t)(at - name) + strlen(end) : sizeof stem;
+    if (length >= sizeof stem)
+        return false;
+    memcpy(stem, name, length);
+    stem[length] = 0;
+    return folder_is_temporary(name, stem) && (strcmp(stem, fixed) == 0 || is_shard_name(stem, end));
+}
+
+static bool is_record(const char *name)
+{
+    return is_shard_name(name, ".json") || is_shard_name(name, ".lock");
+}
+
+/* An entry of `partial` that we make. */
+static bool is_ours(const struct folder_entry *entry)
+{
+    return !entry->is_folder && (strcmp(entry->name, LOCK) == 0 || strcmp(entry->name, IDENTITY) == 0 ||
+                                 is_record(entry->name) || is_temporary(entry->name, IDENTITY, ".json"));
+}
+
+static enum status enter(const struct cache_partial *partial, bool make, struct open_folder *work, struct error *err)
+{
+    return folder_enter(work, &partial->out, WORK, make, err);
+}
+
+static enum status refuse(const struct open_folder *folder, struct folder_names *foreign, struct error *err)
+{
+    return error_set(err, STATUS_CANT_CREATE, folder->path,
+                     "holds what teacher_dump did not make there: %s; move it away, or choose another --out",
+                     folder_names_text(foreign));
+}
+
+/* `partial` must hold our names only, and no records before there is an identity. */
+static enum status check_work(const struct cache_partial *partial, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct open_folder work;
+    struct folder_entry *entries = NULL;
+    struct folder_names foreign = {0};
+    enum file_kind before, after;
+    size_t count = 0;
+    TRY(enter(partial, false, &work, err));
+    /* Other processes may start or finish the cache while we look: records come after identity.json and go before it. */
+    TRY(folder_look(&work, IDENTITY, &before, err));
+    TRY(folder_entries(&work, &entries, &count, err));
+    TRY(folder_look(&work, IDENTITY, &after, err));
+    const bool identity = before == FILE_REGULAR || after == FILE_REGULAR;
+    for (size_t i = 0; i < count; i++)
+        if (!is_ours(&entries[i]) || (!identity && is_record(entries[i].name)))
+            folder_names_add(&foreign, entries[i].name);
+    if (foreign.count > 0)
+        status = refuse(&work, &foreign, err);
+cleanup:
+    folder_list_free(entries, count);
+    folder_close(&work);
+    return status;
+}
+
+/* The folder must be empty, or hold our cache.json or our `partial`. */
+static enum status check_out(const struct cache_partial *partial, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct folder_entry *entries = NULL;
+    struct folder_names foreign = {0};
+    struct cache_manifest manifest = {0};
+    bool work = false, final = false;
+    size_t count;
+    TRY(folder_entries(&partial->out, &entries, &count, err));
+    for (size_t i = 0; i < count; i++) {
+        work |= strcmp(entries[i].name, WORK) == 0;
+        final |= strcmp(entries[i].name, FINAL) == 0;
+        folder_names_add(&foreign, entries[i].name);
+    }
+    folder_list_free(entries, count);
+    if (foreign.count > 0 && !work && !final)
+        TRY(refuse(&partial->out, &foreign, err));
+    if (work) {
+        struct error failed = {0};
+        status = check_work(partial, &failed);
+        if (status == STATUS_NO_INPUT) /* another process has just finished the cache */
+            status = STATUS_OK;
+        if (status != STATUS_OK)
+            TRY(error_set(err, failed.code, failed.path, "%s", failed.message));
+    }
+    if (final) {
+        bool there; /* not any more if another process has just begun to repair the cache */
+        TRY(cache_partial_read(partial, &manifest, true, &there, err));
+    }
+cleanup:
+    arena_release(&manifest.arena);
+    return status;
+}
+
+enum status cache_partial_open(struct cache_partial *partial, const char *path, struct error *err)
+{
+    enum status status = STATUS_OK;
+    partial->out = (struct open_folder){-1, NULL};
+    TRY(folder_make(path, err));
+    TRY(folder_open(&partial->out, path, err));
+    TRY(check_out(partial, err));
+cleanup:
+    return status;
 }
 
 void cache_partial_release(struct cache_partial *partial)
 {
-    free(partial->path);
-    free(partial->folder);
-    free(partial->final);
+    folder_close(&partial->out);
 }
 
-const char *cache_partial_path(char buffer[CACHE_PATH_SIZE], const char *folder, const char *name)
+enum status cache_partial_is_finished(const struct cache_partial *partial, bool *finished, struct error *err)
 {
-    snprintf(buffer, CACHE_PATH_SIZE, "%s/%s", folder, name);
-    return buffer;
+    enum file_kind kind;
+    enum status status = folder_look(&partial->out, FINAL, &kind, err);
+    *finished = kind == FILE_REGULAR;
+    if (status == STATUS_OK && kind != FILE_REGULAR && kind != FILE_ABSENT) {
+        struct folder_names foreign = {0};
+        folder_names_add(&foreign, FINAL);
+        status = refuse(&partial->out, &foreign, err);
+    }
+    return status;
 }
 
-bool cache_partial_is_finished(const struct cache_partial *partial)
-{
-    return file_exists(partial->final);
-}
+/* ---- locks ---- */
 
 /* A lock on a file that another process removed when it finished the cache locks nothing. */
-static bool is_current(int descriptor, const char *path)
+static bool is_current(const struct cache_partial *partial, const char *name, int descriptor)
 {
     struct stat held, there;
-    return fstat(descriptor, &held) == 0 && stat(path, &there) == 0 && held.st_ino == there.st_ino &&
-           held.st_dev == there.st_dev;
+    struct open_folder work;
+    if (enter(partial, false, &work, NULL) != STATUS_OK)
+        return false;
+    const bool same = fstat(descriptor, &held) == 0 &&
+                      fstatat(work.descriptor, name, &there, AT_SYMLINK_NOFOLLOW) == 0 && held.st_ino == there.st_ino &&
+                      held.st_dev == there.st_dev;
+    folder_close(&work);
+    return same;
+}
+
+static enum status try_lock(const struct cache_partial *partial, const char *name, int *descriptor, struct error *err)
+{
+    struct open_folder work;
+    enum status status = enter(partial, true, &work, err);
+    if (status == STATUS_OK)
+        status = folder_lock(&work, name, descriptor, err);
+    /* The lock says whose a shard's file is: it must be on the disk before the shard is. */
+    if (status == STATUS_OK)
+        status = folder_sync(&work, err);
+    folder_close(&work);
+    return status;
 }
 
 /* `partial` may vanish while we work, when another process finishes the cache: so creating is tried again. */
@@ -54,124 +192,267 @@ enum status cache_partial_lock(const struct cache_partial *partial, const char *
     const struct timespec pause = {.tv_nsec = 20 * 1000 * 1000};
     enum status status = STATUS_LOCKED;
     struct error last = {0};
-    char path[CACHE_PATH_SIZE];
-    cache_partial_path(path, partial->folder, name);
     for (int i = 0, failures = 0; i < tries && failures < 5; i++) {
         last = (struct error){0};
-        status = folder_make(partial->folder, &last);
-        if (status == STATUS_OK)
-            status = file_lock(path, descriptor, &last);
-        if (status == STATUS_OK && is_current(*descriptor, path))
+        *descriptor = -1;
+        status = try_lock(partial, name, descriptor, &last);
+        if (status == STATUS_OK && is_current(partial, name, *descriptor))
             return STATUS_OK;
         failures += status != STATUS_OK && status != STATUS_LOCKED;
-        if (status == STATUS_OK)
-            file_unlock(*descriptor);
+        file_unlock(*descriptor);
         if (i + 1 < tries)
             nanosleep(&pause, NULL);
     }
     *descriptor = -1;
-    return error_set(err, status == STATUS_OK ? STATUS_LOCKED : status, last.path, "%s", last.message);
+    if (status == STATUS_OK)
+        return error_set(err, STATUS_LOCKED, partial->out.path,
+                         "another process is finishing this cache: run the same command again");
+    return error_set(err, status, last.path, "%s", last.message);
 }
 
-enum status cache_partial_read(struct cache_manifest *manifest, const char *path, bool published, struct error *err)
+/* ---- manifests ---- */
+
+enum status cache_partial_read(const struct cache_partial *partial, struct cache_manifest *manifest, bool published,
+                               bool *there, struct error *err)
 {
-    unsigned char *text;
+    enum status status = STATUS_OK;
+    struct open_folder work = {-1, NULL};
+    const struct open_folder *folder = &partial->out;
+    const char *name = published ? FINAL : IDENTITY;
+    char path[FOLDER_PATH_SIZE];
+    unsigned char *text = NULL;
     size_t size;
+    enum file_kind kind = FILE_REGULAR;
     arena_release(&manifest->arena);
     *manifest = (struct cache_manifest){0};
-    enum status status = file_read(path, MANIFEST_LIMIT, &text, &size, err);
-    if (status == STATUS_OK)
-        status = manifest_parse(manifest, (const char *)text, size, published, path, err);
+    if (!published) {
+        TRY(enter(partial, true, &work, err));
+        folder = &work;
+    }
+    if (there) {
+        TRY(folder_look(folder, name, &kind, err));
+        *there = kind != FILE_ABSENT;
+    }
+    if (kind != FILE_ABSENT) {
+        TRY(folder_read(folder, name, MANIFEST_LIMIT, &text, &size, err));
+        TRY(manifest_parse(manifest, (const char *)text, size, published, folder_place(path, folder, name), err));
+    }
+cleanup:
     free(text);
+    folder_close(&work);
     return status;
 }
 
-static enum status publish_json(const char *path, cJSON *tree, struct error *err)
+enum status cache_partial_write(const struct cache_partial *partial, const struct cache_manifest *manifest,
+                                bool published, struct error *err)
 {
-    char *text = manifest_text(tree);
+    enum status status = STATUS_OK;
+    struct open_folder work = {-1, NULL};
+    const struct open_folder *folder = &partial->out;
+    const char *name = published ? FINAL : IDENTITY;
+    char path[FOLDER_PATH_SIZE], *text = NULL;
+    if (!published) {
+        TRY(enter(partial, true, &work, err));
+        folder = &work;
+    }
+    folder_place(path, folder, name);
+    text = manifest_text(manifest_to_json(manifest, published));
     if (!text)
-        return error_no_memory(err, 0, path);
-    enum status status = file_publish(path, text, strlen(text), err);
+        TRY(error_no_memory(err, 0, path));
+    TRY(manifest_check_text(manifest, text, published, path, err));
+    TRY(folder_publish(folder, name, text, strlen(text), err));
+cleanup:
     free(text);
+    folder_close(&work);
     return status;
 }
 
-enum status cache_partial_write(const struct cache_manifest *manifest, const char *path, bool published,
-                                struct error *err)
+enum status cache_partial_unpublish(const struct cache_partial *partial, struct error *err)
 {
-    return publish_json(path, manifest_to_json(manifest, published), err);
+    return folder_remove(&partial->out, FINAL, err);
 }
 
-/* partial/train-00000.json of train-00000.h5 */
-static void record_path(char path[CACHE_PATH_SIZE], const struct cache_partial *partial,
-                        const struct cache_shard_entry *entry)
+/* ---- records and shards ---- */
+
+/* train-00000.json, for `end` = ".json", of train-00000.h5 */
+static void record_name(char name[CACHE_RECORD_NAME_SIZE], const struct cache_shard_entry *entry, const char *end)
 {
-    snprintf(path, CACHE_PATH_SIZE, "%s/%.*s.json", partial->folder, (int)strcspn(entry->file, "."), entry->file);
+    snprintf(name, CACHE_RECORD_NAME_SIZE, "%.*s%s", (int)strcspn(entry->file, "."), entry->file, end);
 }
 
-bool cache_partial_record_read(const struct cache_partial *partial, struct cache_shard_entry *entry)
+/* Looks for a file in `partial`; *work stays open. Without `partial` there is no file. */
+static enum status look_in_work(const struct cache_partial *partial, const char *name, struct open_folder *work,
+                                enum file_kind *kind, struct error *err)
 {
-    char path[CACHE_PATH_SIZE];
-    unsigned char *text;
+    *kind = FILE_ABSENT;
+    *work = (struct open_folder){-1, NULL};
+    enum status status = folder_look(&partial->out, WORK, kind, err);
+    if (status != STATUS_OK || *kind == FILE_ABSENT)
+        return status;
+    *kind = FILE_ABSENT;
+    struct error failed = {0};
+    status = enter(partial, false, work, &failed);
+    if (status == STATUS_NO_INPUT)
+        return STATUS_OK;
+    if (status != STATUS_OK)
+        return error_set(err, failed.code, failed.path, "%s", failed.message);
+    return folder_look(work, name, kind, err);
+}
+
+enum status cache_partial_record_read(const struct cache_partial *partial, struct cache_shard_entry *entry, bool *there,
+                                      struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct open_folder work;
+    struct error failed = {0};
+    char name[CACHE_RECORD_NAME_SIZE], path[FOLDER_PATH_SIZE];
+    unsigned char *text = NULL;
+    enum file_kind kind;
     size_t size;
-    record_path(path, partial, entry);
-    if (file_read(path, MANIFEST_LIMIT, &text, &size, NULL) != STATUS_OK)
-        return false;
-    bool whole = manifest_record_parse(entry, (const char *)text, size, path, NULL) == STATUS_OK;
+    record_name(name, entry, ".json");
+    *there = false;
+    TRY(look_in_work(partial, name, &work, &kind, err));
+    if (kind == FILE_ABSENT)
+        goto cleanup;
+    status = folder_read(&work, name, MANIFEST_LIMIT, &text, &size, &failed);
+    if (status == STATUS_OK)
+        status = manifest_record_parse(entry, (const char *)text, size, folder_place(path, &work, name), &failed);
+    *there = status == STATUS_OK;
+    if (status == STATUS_NO_INPUT) /* removed in the meantime, or it cannot be opened */
+        status = folder_look(&work, name, &kind, err) == STATUS_OK && kind == FILE_ABSENT ? STATUS_OK : STATUS_NO_INPUT;
+    if (status == STATUS_BAD_DATA) /* damaged: as if it were not there, its shard is made again */
+        status = STATUS_OK;
+    if (status != STATUS_OK)
+        error_set(err, failed.code, failed.path, "%s", failed.message);
+cleanup:
     free(text);
-    return whole;
+    folder_close(&work);
+    return status;
 }
 
 enum status cache_partial_record_write(const struct cache_partial *partial, const struct cache_shard_entry *entry,
                                        struct error *err)
 {
-    char path[CACHE_PATH_SIZE];
-    record_path(path, partial, entry);
-    return publish_json(path, manifest_shard_to_json(entry, true), err);
+    enum status status = STATUS_OK;
+    struct open_folder work = {-1, NULL};
+    struct cache_shard_entry again = *entry;
+    char name[CACHE_RECORD_NAME_SIZE], path[FOLDER_PATH_SIZE];
+    char *text = manifest_text(manifest_shard_to_json(entry, true));
+    record_name(name, entry, ".json");
+    TRY(enter(partial, true, &work, err));
+    folder_place(path, &work, name);
+    if (!text)
+        TRY(error_no_memory(err, 0, path));
+    TRY(manifest_record_parse(&again, text, strlen(text), path, err)); /* what does not read back is not published */
+    TRY(folder_publish(&work, name, text, strlen(text), err));
+cleanup:
+    free(text);
+    folder_close(&work);
+    return status;
 }
 
-bool cache_partial_is_whole(const struct cache_partial *partial, const struct cache_shard_entry *entry)
+enum status cache_partial_has_shard(const struct cache_partial *partial, const struct cache_shard_entry *entry,
+                                    bool *there, struct error *err)
 {
-    char path[CACHE_PATH_SIZE], digest[DIGEST_HEX_SIZE];
+    enum file_kind kind;
+    enum status status = folder_look(&partial->out, entry->file, &kind, err);
+    *there = kind != FILE_ABSENT;
+    return status;
+}
+
+enum status cache_partial_is_whole(const struct cache_partial *partial, const struct cache_shard_entry *entry,
+                                   bool *whole, struct error *err)
+{
+    char digest[DIGEST_HEX_SIZE];
     size_t size;
-    return digest_file(cache_partial_path(path, partial->path, entry->file), digest, &size, NULL) == STATUS_OK &&
-           size == entry->bytes && strcmp(digest, entry->digest) == 0;
+    enum file_kind kind;
+    *whole = false;
+    enum status status = folder_look(&partial->out, entry->file, &kind, err);
+    if (status != STATUS_OK || kind != FILE_REGULAR)
+        return status;
+    status = digest_in_folder(&partial->out, entry->file, digest, &size, err);
+    *whole = status == STATUS_OK && size == entry->bytes && strcmp(digest, entry->digest) == 0;
+    return status;
 }
 
-/* Removes the entries of a folder whose names begin with prefix and end with suffix. */
-static void remove_matching(const char *folder, const char *prefix, const char *suffix)
+enum status cache_partial_check_shards(const struct cache_partial *partial, const struct cache_manifest *manifest,
+                                       struct error *err)
 {
+    enum status status = STATUS_OK;
+    struct open_folder work = {-1, NULL};
+    struct folder_names foreign = {0};
+    TRY(enter(partial, true, &work, err));
+    for (int s = 0; s < SPLIT_COUNT; s++) {
+        for (int i = 0; i < manifest->splits[s].shard_count; i++) {
+            const struct cache_shard_entry *entry = &manifest->splits[s].shards[i];
+            char name[CACHE_RECORD_NAME_SIZE];
+            enum file_kind lock = FILE_ABSENT, record = FILE_ABSENT;
+            bool there;
+            TRY(cache_partial_has_shard(partial, entry, &there, err));
+            if (!there)
+                continue;
+            record_name(name, entry, ".lock");
+            TRY(folder_look(&work, name, &lock, err));
+            record_name(name, entry, ".json");
+            TRY(folder_look(&work, name, &record, err));
+            if (lock == FILE_ABSENT && record == FILE_ABSENT)
+                folder_names_add(&foreign, entry->file);
+        }
+    }
+    if (foreign.count > 0)
+        status = refuse(&partial->out, &foreign, err);
+cleanup:
+    folder_close(&work);
+    return status;
+}
+
+enum status cache_partial_discard(const struct cache_partial *partial, const struct cache_shard_entry *entry,
+                                  struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct open_folder work = {-1, NULL};
+    char name[CACHE_RECORD_NAME_SIZE];
+    record_name(name, entry, ".json");
+    TRY(enter(partial, true, &work, err));
+    TRY(folder_remove(&partial->out, entry->file, err));
+    TRY(folder_remove(&work, name, err));
+    folder_remove_temporary(&partial->out, entry->file);
+cleanup:
+    folder_close(&work);
+    return status;
+}
+
+/* ---- the end ---- */
+
+/* identity.json goes last but one and the lock last, so that what is left of a removal that was killed is still ours. */
+static void remove_work(const struct cache_partial *partial)
+{
+    struct open_folder work;
     struct folder_entry *entries;
     size_t count;
-    if (folder_list(folder, &entries, &count, NULL) != STATUS_OK)
+    if (enter(partial, false, &work, NULL) != STATUS_OK)
         return;
-    for (size_t i = 0; i < count; i++) {
-        char path[CACHE_PATH_SIZE];
-        size_t length = strlen(entries[i].name);
-        if (strncmp(entries[i].name, prefix, strlen(prefix)) == 0 && length >= strlen(suffix) &&
-            strcmp(entries[i].name + length - strlen(suffix), suffix) == 0)
-            unlink(cache_partial_path(path, folder, entries[i].name));
+    if (folder_entries(&work, &entries, &count, NULL) == STATUS_OK) {
+        for (size_t i = 0; i < count; i++)
+            if (is_ours(&entries[i]) && strcmp(entries[i].name, IDENTITY) != 0 && strcmp(entries[i].name, LOCK) != 0)
+                folder_remove(&work, entries[i].name, NULL);
+        folder_list_free(entries, count);
+        folder_remove(&work, IDENTITY, NULL);
+        folder_remove(&work, LOCK, NULL);
     }
-    folder_list_free(entries, count);
-}
-
-void cache_partial_discard(const struct cache_partial *partial, const struct cache_shard_entry *entry)
-{
-    char path[CACHE_PATH_SIZE], prefix[64];
-    record_path(path, partial, entry);
-    unlink(path);
-    unlink(cache_partial_path(path, partial->path, entry->file));
-    snprintf(prefix, sizeof prefix, "%s.", entry->file);
-    remove_matching(partial->path, prefix, ".tmp");
+    folder_close(&work);
+    folder_remove_folder(&partial->out, WORK);
 }
 
 void cache_partial_remove(const struct cache_partial *partial)
 {
-    static const char *const prefixes[] = {"train-", "val-", "test-", "cache.json."};
-    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)
-        remove_matching(partial->path, prefixes[i], ".tmp");
-    if (!folder_exists(partial->folder))
-        return;
-    remove_matching(partial->folder, "", "");
-    rmdir(partial->folder);
+    struct folder_entry *entries;
+    size_t count;
+    if (folder_entries(&partial->out, &entries, &count, NULL) == STATUS_OK) {
+        for (size_t i = 0; i < count; i++)
+            if (is_temporary(entries[i].name, FINAL, ".h5") || folder_is_temporary(entries[i].name, FINAL))
+                folder_remove(&partial->out, entries[i].name, NULL);
+        folder_list_free(entries, count);
+    }
+    remove_work(partial);
 }

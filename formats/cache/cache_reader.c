@@ -9,9 +9,31 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Says why there is no cache.json. */
+static enum status no_manifest(const char *path, struct error *err)
+{
+    enum status status = STATUS_OK;
+    enum file_kind kind;
+    char *partial = path_join(path, "partial");
+    if (!partial)
+        return error_no_memory(err, strlen(path), "a path");
+    TRY(file_look(path, &kind, err));
+    if (kind != FILE_FOLDER)
+        TRY(error_set(err, STATUS_NO_INPUT, path, "is not a cache: there is no such folder"));
+    TRY(file_look(partial, &kind, err));
+    status =
+        error_set(err, STATUS_NO_INPUT, path, "%s",
+                  kind == FILE_FOLDER ? "is an unfinished cache: run the same `teacher_dump run` again to finish it"
+                                      : "is not a cache: cache.json is missing");
+cleanup:
+    free(partial);
+    return status;
+}
+
 enum status cache_open(struct cache *cache, const char *path, struct error *err)
 {
     enum status status = STATUS_OK;
+    enum file_kind kind;
     unsigned char *text = NULL;
     size_t size;
     *cache = (struct cache){0};
@@ -19,17 +41,9 @@ enum status cache_open(struct cache *cache, const char *path, struct error *err)
     cache->path = strdup(path);
     if (!file || !cache->path)
         TRY(error_no_memory(err, strlen(path), "a path"));
-    if (!folder_exists(path))
-        TRY(error_set(err, STATUS_NO_INPUT, path, "is not a cache: there is no such folder"));
-    if (!file_exists(file)) {
-        char *partial = path_join(path, "partial");
-        status = error_set(err, STATUS_NO_INPUT, path, "%s",
-                           partial && folder_exists(partial)
-                               ? "is an unfinished cache: run the same `teacher_dump run` again to finish it"
-                               : "is not a cache: cache.json is missing");
-        free(partial);
-        goto cleanup;
-    }
+    TRY(file_look(file, &kind, err));
+    if (kind != FILE_REGULAR)
+        TRY(no_manifest(path, err));
     TRY(file_read(file, MANIFEST_LIMIT, &text, &size, err));
     TRY(manifest_parse(&cache->manifest, (const char *)text, size, true, file, err));
 cleanup:

@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { LOCK_TRIES = 500 }; /* 10 s; the lock is held for milliseconds */
 
@@ -25,17 +24,21 @@ struct cache_writer {
 /* Compares with the recorded identity, or records this one if there is none. The caller holds the lock. */
 static enum status agree(struct cache_writer *writer, const struct cache_manifest *identity, struct error *err)
 {
-    char path[CACHE_PATH_SIZE];
+    const struct cache_partial *partial = &writer->partial;
     enum status status = STATUS_OK;
-    bool finished = cache_partial_is_finished(&writer->partial);
-    cache_partial_path(path, writer->partial.folder, "identity.json");
-    if (!finished && !file_exists(path))
-        TRY(cache_partial_write(identity, path, false, err));
-    TRY(cache_partial_read(&writer->manifest, finished ? writer->partial.final : path, finished, err));
-    TRY(manifest_compare(&writer->manifest, identity, writer->partial.path, err));
+    bool finished, there;
+    TRY(cache_partial_is_finished(partial, &finished, err));
+    TRY(cache_partial_read(partial, &writer->manifest, finished, &there, err));
+    if (!there) {
+        TRY(cache_partial_write(partial, identity, false, err));
+        TRY(cache_partial_read(partial, &writer->manifest, false, NULL, err));
+    }
+    TRY(manifest_compare(&writer->manifest, identity, partial->out.path, err));
+    if (!finished)
+        TRY(cache_partial_check_shards(partial, identity, err));
 cleanup:
     if (finished)
-        cache_partial_remove(&writer->partial);
+        cache_partial_remove(partial);
     return status;
 }
 
@@ -48,10 +51,10 @@ enum status cache_writer_open(struct cache_writer **out, const char *path, const
     *out = NULL;
     if (!writer)
         return error_no_memory(err, sizeof *writer, "a cache writer");
+    writer->partial.out.descriptor = -1;
     pthread_mutex_init(&writer->mutex, NULL);
     writer->identity = identity;
-    TRY(cache_partial_init(&writer->partial, path, err));
-    TRY(folder_make(path, err));
+    TRY(cache_partial_open(&writer->partial, path, err));
     TRY(cache_partial_lock(&writer->partial, "lock", LOCK_TRIES, &lock, err));
     TRY(agree(writer, identity, err));
     *out = writer;
@@ -83,18 +86,17 @@ void cache_writer_unclaim(struct cache_claim *claim)
 static enum status reopen(struct cache_writer *writer, struct error *err)
 {
     enum status status = STATUS_OK;
-    char path[CACHE_PATH_SIZE];
+    bool finished;
     int lock = -1;
     TRY(cache_partial_lock(&writer->partial, "lock", LOCK_TRIES, &lock, err));
-    if (!cache_partial_is_finished(&writer->partial))
+    TRY(cache_partial_is_finished(&writer->partial, &finished, err));
+    if (!finished)
         goto cleanup;
-    cache_partial_path(path, writer->partial.folder, "identity.json");
-    TRY(cache_partial_write(&writer->manifest, path, false, err));
+    TRY(cache_partial_write(&writer->partial, &writer->manifest, false, err));
     for (int s = 0; s < SPLIT_COUNT; s++)
         for (int i = 0; i < writer->manifest.splits[s].shard_count; i++)
             TRY(cache_partial_record_write(&writer->partial, &writer->manifest.splits[s].shards[i], err));
-    if (unlink(writer->partial.final) != 0)
-        status = error_set(err, STATUS_IO, writer->partial.final, "cannot be removed");
+    TRY(cache_partial_unpublish(&writer->partial, err));
 cleanup:
     file_unlock(lock);
     return status;
@@ -105,12 +107,16 @@ static enum status check_finished(struct cache_writer *writer, enum split split,
                                   struct error *err)
 {
     enum status status = STATUS_OK;
+    bool finished, there = true;
     *whole = false;
-    if (!cache_partial_is_finished(&writer->partial))
+    TRY(cache_partial_is_finished(&writer->partial, &finished, err));
+    if (!finished)
         return STATUS_OK;
     if (writer->manifest.splits[split].shards[shard].bytes == 0) /* finished in the meantime by other processes */
-        TRY(cache_partial_read(&writer->manifest, writer->partial.final, true, err));
-    *whole = cache_partial_is_whole(&writer->partial, &writer->manifest.splits[split].shards[shard]);
+        TRY(cache_partial_read(&writer->partial, &writer->manifest, true, &there, err));
+    if (!there) /* and reopened by another one: back to what we agreed on */
+        return cache_partial_read(&writer->partial, &writer->manifest, false, NULL, err);
+    TRY(cache_partial_is_whole(&writer->partial, &writer->manifest.splits[split].shards[shard], whole, err));
     if (!*whole)
         TRY(reopen(writer, err));
 cleanup:
@@ -124,11 +130,13 @@ static enum status look_at_shard(struct cache_writer *writer, enum split split, 
     struct cache_shard_entry *entry = &writer->manifest.splits[split].shards[shard];
     enum status status = STATUS_OK;
     /* Records are removed only after cache.json was written: so if there is no record, look for cache.json again. */
-    *whole = cache_partial_record_read(&writer->partial, entry) && cache_partial_is_whole(&writer->partial, entry);
+    TRY(cache_partial_record_read(&writer->partial, entry, whole, err));
+    if (*whole)
+        TRY(cache_partial_is_whole(&writer->partial, entry, whole, err));
     if (!*whole)
         TRY(check_finished(writer, split, shard, whole, err));
     if (!*whole)
-        cache_partial_discard(&writer->partial, &writer->manifest.splits[split].shards[shard]);
+        TRY(cache_partial_discard(&writer->partial, &writer->manifest.splits[split].shards[shard], err));
 cleanup:
     return status;
 }
@@ -202,7 +210,6 @@ enum status cache_writer_put(struct cache_writer *writer, struct cache_claim *cl
     enum status status = STATUS_OK;
     unsigned char *bytes = NULL;
     size_t size;
-    char path[CACHE_PATH_SIZE];
     struct cache_shard_entry entry = writer->identity->splits[claim->split].shards[claim->shard];
     if (claim->state != CACHE_CLAIMED || content->split != claim->split || content->first != entry.first ||
         content->count != entry.count)
@@ -211,7 +218,8 @@ enum status cache_writer_put(struct cache_writer *writer, struct cache_claim *cl
     entry.bytes = size;
     digest_bytes(bytes, size, entry.digest);
     TRY(count_correct(writer->identity, content, &entry, err));
-    TRY(file_publish(cache_partial_path(path, writer->partial.path, entry.file), bytes, size, err));
+    TRY(shard_check_bytes(writer->identity, content, &entry, bytes, size, err));
+    TRY(folder_publish(&writer->partial.out, entry.file, bytes, size, err));
     TRY(cache_partial_record_write(&writer->partial, &entry, err));
     pthread_mutex_lock(&writer->mutex);
     entry.file = writer->manifest.splits[claim->split].shards[claim->shard].file;
@@ -223,30 +231,37 @@ cleanup:
     return status;
 }
 
-static int count_missing(struct cache_writer *writer)
+static enum status count_missing(struct cache_writer *writer, int *missing, struct error *err)
 {
-    char path[CACHE_PATH_SIZE];
-    int missing = 0;
+    enum status status = STATUS_OK;
+    *missing = 0;
     for (int s = 0; s < SPLIT_COUNT; s++) {
         struct cache_split *split = &writer->manifest.splits[s];
-        for (int i = 0; i < split->shard_count; i++)
-            missing += !cache_partial_record_read(&writer->partial, &split->shards[i]) ||
-                       !file_exists(cache_partial_path(path, writer->partial.path, split->shards[i].file));
+        for (int i = 0; i < split->shard_count; i++) {
+            bool recorded, there = false;
+            TRY(cache_partial_record_read(&writer->partial, &split->shards[i], &recorded, err));
+            if (recorded)
+                TRY(cache_partial_has_shard(&writer->partial, &split->shards[i], &there, err));
+            *missing += !there;
+        }
     }
-    return missing;
+cleanup:
+    return status;
 }
 
 enum status cache_writer_publish(struct cache_writer *writer, int *missing, struct error *err)
 {
     enum status status = STATUS_OK;
+    bool finished;
     int lock = -1;
     *missing = 0;
     TRY(cache_partial_lock(&writer->partial, "lock", LOCK_TRIES, &lock, err));
-    if (!cache_partial_is_finished(&writer->partial)) {
-        *missing = count_missing(writer);
+    TRY(cache_partial_is_finished(&writer->partial, &finished, err));
+    if (!finished) {
+        TRY(count_missing(writer, missing, err));
         if (*missing > 0)
             goto cleanup;
-        TRY(cache_partial_write(&writer->manifest, writer->partial.final, true, err));
+        TRY(cache_partial_write(&writer->partial, &writer->manifest, true, err));
     }
     cache_partial_remove(&writer->partial);
 cleanup:

@@ -19,11 +19,12 @@ extern const char *const manifest_image_modes[2]; /* by images_embedded */
 
 /* published: with the fields of shards that are known only after they are written; otherwise an identity. */
 cJSON *manifest_to_json(const struct cache_manifest *manifest, bool published); /* NULL when out of memory */
-/* The text of a tree, malloc'ed and ending in a newline; frees the tree. NULL when out of memory or if tree is NULL. */
+/* The sealed text of a tree (formats/json.h), malloc'ed and ending in a newline; frees the tree. NULL when out of memory
+ * or if tree is NULL. */
 char *manifest_text(cJSON *tree);
 
-/* Parses and checks everything: unknown version (STATUS_CONFIG), missing or bad fields, shards that do not cover their
- * split exactly, impossible sizes of shards. *manifest must be zeroed; arena_release(&manifest->arena) frees it. */
+/* Parses and checks everything: the seal, unknown version (STATUS_CONFIG), missing or bad fields, shards that do not cover their
+ * split exactly, impossible sizes of shards, recipes and numbers that no program of ours writes. *manifest must be zeroed; arena_release(&manifest->arena) frees it. */
 enum status manifest_parse(struct cache_manifest *manifest, const char *text, size_t size, bool published,
                            const char *path, struct error *err);
 /* The same for an object in another file. */
@@ -33,6 +34,14 @@ enum status manifest_parse_tree(struct cache_manifest *manifest, const struct js
 /* The teacher's part of the object `root`. manifest_teacher.c */
 void manifest_teacher_to_json(cJSON *root, const struct cache_manifest *manifest);
 enum status manifest_teacher_parse(struct cache_manifest *manifest, const struct json_place *root, struct error *err);
+
+/* ---- manifest_check.c ---- */
+/* Checks what views depend on: the recipe must be canonical, numbers in the range that `teacher_dump run` writes.
+ * STATUS_CONFIG: views of another version of the algorithm. */
+enum status manifest_check_replay(const struct cache_manifest *manifest, const char *path, struct error *err);
+/* Reads a text that is about to be published and compares it with the manifest. STATUS_INTERNAL if it differs. */
+enum status manifest_check_text(const struct cache_manifest *manifest, const char *text, bool published,
+                                const char *path, struct error *err);
 
 /* The record of one shard, as in the manifest. */
 cJSON *manifest_shard_to_json(const struct cache_shard_entry *entry, bool published);

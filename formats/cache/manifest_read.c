@@ -1,6 +1,7 @@
 #include "formats/cache/manifest.h"
 
 #include "formats/json.h"
+#include "shared/augment/view.h"
 #include <math.h>
 #include <string.h>
 
@@ -124,12 +125,10 @@ static enum status parse_replay(const struct json_place *root, struct cache_mani
     INTEGER(&augmentation, "views", 1, MANIFEST_MAX_VIEWS, manifest->views);
     TRY(json_object(root, "preprocessing", &preprocessing, err));
     INTEGER(&preprocessing, "base", 0, IMAGE_MAX_SIDE, manifest->base);
-    INTEGER(&preprocessing, "size", 1, IMAGE_MAX_SIDE, manifest->size);
+    INTEGER(&preprocessing, "size", 1, VIEW_MAX_SIZE, manifest->size);
     TRY(parse_floats(&preprocessing, "mean", manifest->mean, err));
     TRY(parse_floats(&preprocessing, "std", manifest->std, err));
-    for (int c = 0; c < 3; c++)
-        if (!(manifest->std[c] > 0))
-            return error_set(err, STATUS_BAD_DATA, root->path, "field preprocessing.std[%d] must be positive", c);
+    TRY(manifest_check_replay(manifest, root->path, err));
 cleanup:
     return status;
 }
@@ -246,7 +245,7 @@ enum status manifest_parse(struct cache_manifest *manifest, const char *text, si
                            const char *path, struct error *err)
 {
     cJSON *tree = NULL;
-    enum status status = json_parse(&tree, text, size, path, err);
+    enum status status = json_parse_sealed(&tree, text, size, path, err);
     if (status != STATUS_OK)
         return status;
     const struct json_place root = json_root(tree, path);
@@ -262,7 +261,7 @@ enum status manifest_record_parse(struct cache_shard_entry *entry, const char *t
     struct arena arena = {0};
     struct cache_shard_entry record = *entry;
     cJSON *tree = NULL;
-    TRY(json_parse(&tree, text, size, path, err));
+    TRY(json_parse_sealed(&tree, text, size, path, err));
     struct json_place root = json_root(tree, path);
     TRY(parse_shard(&root, true, &arena, &record, err));
     if (strcmp(record.file, entry->file) != 0 || record.first != entry->first || record.count != entry->count)

@@ -125,16 +125,7 @@ cJSON *manifest_to_json(const struct cache_manifest *manifest, bool published)
 
 char *manifest_text(cJSON *tree)
 {
-    char *text = tree ? cJSON_Print(tree) : NULL;
-    cJSON_Delete(tree);
-    size_t length = text ? strlen(text) : 0;
-    char *longer = text ? realloc(text, length + 2) : NULL;
-    if (!longer) {
-        free(text);
-        return NULL;
-    }
-    memcpy(longer + length, "\n", 2);
-    return longer;
+    return json_sealed_text(tree);
 }
 
 void manifest_sum_accuracy(struct cache_manifest *manifest)

@@ -40,6 +40,11 @@ enum status shard_parse(const struct cache_manifest *manifest, enum split split,
                         const unsigned char *bytes, size_t size, unsigned parts, const char *path,
                         struct cache_shard *shard, struct error *err);
 
+/* Parses the bytes that shard_build made of `content`, and compares. STATUS_INTERNAL if anything differs. */
+enum status shard_check_bytes(const struct cache_manifest *manifest, const struct cache_shard *content,
+                              const struct cache_shard_entry *entry, const unsigned char *bytes, size_t size,
+                              struct error *err);
+
 /* Checks the values of a shard that was read: indices must be in range, numbers finite. */
 enum status shard_check_values(const struct cache_manifest *manifest, const struct cache_shard *shard, unsigned parts,
                                const char *path, struct error *err);

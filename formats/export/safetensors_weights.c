@@ -1,6 +1,7 @@
 /* Reads and writes a graph's weights as safetensors. */
 #include "formats/export/safetensors.h"
 
+#include "formats/json.h"
 #include "shared/base/files.h"
 #include <cjson/cJSON.h>
 #include <math.h>
@@ -143,8 +144,11 @@ static char *header_text(const struct graph *graph, size_t *data_size)
         at = end;
     }
     *data_size = at;
-    char *text = ok ? cJSON_PrintUnformatted(json) : NULL;
-    cJSON_Delete(json);
+    char *text = json_text(json, true);
+    if (!ok) {
+        cJSON_free(text);
+        text = NULL;
+    }
     return text;
 }
 

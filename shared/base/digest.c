@@ -1,90 +1,105 @@
+/* libcrypto's SHA256_* functions are deprecated in favour of EVP, but EVP allocates memory in every call and may fail in
+ * any of them, also halfway: a digest that cannot fail is worth more. They use the same code for the processor. */
+#define OPENSSL_SUPPRESS_DEPRECATED
+#define _POSIX_C_SOURCE 200809L
 #include "shared/base/digest.h"
 
-#include <errno.h>
-#include <openssl/evp.h>
-#include <stdio.h>
+#include "shared/base/file_calls.h"
+#include <fcntl.h>
+#include <openssl/sha.h>
 #include <stdlib.h>
-#include <string.h>
+#include <unistd.h>
 
 struct digest {
-    EVP_MD_CTX *context;
+    SHA256_CTX state;
 };
 
 enum status digest_new(struct digest **out, struct error *err)
 {
     struct digest *digest = calloc(1, sizeof *digest);
-    *out = NULL;
-    if (digest)
-        digest->context = EVP_MD_CTX_new();
-    if (!digest || !digest->context || !EVP_DigestInit_ex(digest->context, EVP_sha256(), NULL)) {
-        if (digest)
-            EVP_MD_CTX_free(digest->context);
-        free(digest);
-        return error_set(err, STATUS_INTERNAL, NULL, "libcrypto has no SHA-256");
-    }
     *out = digest;
+    if (!digest)
+        return error_no_memory(err, sizeof *digest, "a digest");
+    SHA256_Init(&digest->state);
     return STATUS_OK;
 }
 
 void digest_update(struct digest *digest, const void *bytes, size_t size)
 {
-    EVP_DigestUpdate(digest->context, bytes, size);
+    SHA256_Update(&digest->state, bytes, size);
 }
 
-static void write_hex(const unsigned char *raw, char *hex)
+static void finish(SHA256_CTX *state, char *hex)
 {
-    for (int i = 0; i < 32; i++)
-        snprintf(hex + 2 * i, 3, "%02x", raw[i]);
+    static const char digits[] = "0123456789abcdef";
+    unsigned char raw[SHA256_DIGEST_LENGTH];
+    SHA256_Final(raw, state);
+    for (int i = 0; i < SHA256_DIGEST_LENGTH; i++) {
+        hex[2 * i] = digits[raw[i] >> 4];
+        hex[2 * i + 1] = digits[raw[i] & 15];
+    }
+    hex[DIGEST_HEX_SIZE - 1] = 0;
 }
 
 void digest_finish(struct digest *digest, char *hex)
 {
-    unsigned char raw[EVP_MAX_MD_SIZE] = {0};
-    if (!digest)
-        return;
-    EVP_DigestFinal_ex(digest->context, raw, NULL);
-    if (hex)
-        write_hex(raw, hex);
-    EVP_MD_CTX_free(digest->context);
+    if (digest && hex)
+        finish(&digest->state, hex);
     free(digest);
 }
 
 void digest_bytes(const void *bytes, size_t size, char hex[DIGEST_HEX_SIZE])
 {
-    unsigned char raw[EVP_MAX_MD_SIZE] = {0};
-    EVP_Digest(bytes, size, raw, NULL, EVP_sha256(), NULL);
-    write_hex(raw, hex);
+    SHA256_CTX state;
+    SHA256_Init(&state);
+    SHA256_Update(&state, bytes, size);
+    finish(&state, hex);
+}
+
+static enum status digest_descriptor(int file, const char *path, char hex[DIGEST_HEX_SIZE], size_t *size,
+                                     struct error *err)
+{
+    enum { PIECE = 1 << 18 };
+    unsigned char *piece = malloc(PIECE);
+    SHA256_CTX state;
+    size_t total = 0;
+    ssize_t got;
+    if (!piece)
+        return error_no_memory(err, PIECE, path);
+    SHA256_Init(&state);
+    while ((got = RETRY(read(file, piece, PIECE))) > 0) {
+        SHA256_Update(&state, piece, (size_t)got);
+        total += (size_t)got;
+    }
+    free(piece);
+    if (got < 0)
+        return file_call_failed(err, STATUS_IO, path, "cannot read");
+    finish(&state, hex);
+    if (size)
+        *size = total;
+    return STATUS_OK;
+}
+
+static enum status digest_path(int folder, const char *name, int flags, const char *path, char hex[DIGEST_HEX_SIZE],
+                               size_t *size, struct error *err)
+{
+    int file = file_call_open(folder, name, O_RDONLY | flags, 0);
+    if (file < 0)
+        return file_call_failed(err, STATUS_NO_INPUT, path, "cannot open");
+    enum status status = digest_descriptor(file, path, hex, size, err);
+    close(file);
+    return status;
 }
 
 enum status digest_file(const char *path, char hex[DIGEST_HEX_SIZE], size_t *size, struct error *err)
 {
-    enum { PIECE = 1 << 20 };
-    enum status status = STATUS_OK;
-    struct digest *digest = NULL;
-    unsigned char *piece = malloc(PIECE);
-    size_t got, total = 0;
-    FILE *file = fopen(path, "rb");
-    if (!file) {
-        status = error_set(err, STATUS_NO_INPUT, path, "cannot open: %s", strerror(errno));
-        goto cleanup;
-    }
-    if (!piece) {
-        status = error_no_memory(err, PIECE, "reading a file");
-        goto cleanup;
-    }
-    TRY(digest_new(&digest, err));
-    while ((got = fread(piece, 1, PIECE, file)) > 0) {
-        digest_update(digest, piece, got);
-        total += got;
-    }
-    if (ferror(file))
-        status = error_set(err, STATUS_IO, path, "cannot read: %s", strerror(errno));
-    if (size)
-        *size = total;
-cleanup:
-    digest_finish(digest, status == STATUS_OK ? hex : NULL);
-    if (file)
-        fclose(file);
-    free(piece);
-    return status;
+    return digest_path(AT_FDCWD, path, 0, path, hex, size, err);
+}
+
+enum status digest_in_folder(const struct open_folder *folder, const char *name, char hex[DIGEST_HEX_SIZE],
+                             size_t *size, struct error *err)
+{
+    char path[FOLDER_PATH_SIZE];
+    return digest_path(folder->descriptor, name, O_NOFOLLOW | O_NONBLOCK, folder_place(path, folder, name), hex, size,
+                       err);
 }

@@ -11,8 +11,9 @@
  * STATUS_IO. */
 enum status file_read(const char *path, size_t limit, unsigned char **bytes, size_t *size, struct error *err);
 
-/* Publishes bytes as path: writes and syncs a temporary file beside it, renames it, and syncs the folder. So path is
- * either complete or what it was before, whatever happens. STATUS_CANT_CREATE, STATUS_IO. */
+/* Publishes bytes as path: writes and syncs a temporary file beside it, reads it back and compares it, renames it, and
+ * syncs the folder. So path is either complete or what it was before, whatever happens. If path is a link, the link is
+ * replaced and not what it leads to. STATUS_CANT_CREATE, STATUS_IO. */
 enum status file_publish(const char *path, const void *bytes, size_t size, struct error *err);
 
 /* mkdir -p. STATUS_CANT_CREATE. */
@@ -26,6 +27,10 @@ struct folder_entry {
 enum status folder_list(const char *path, struct folder_entry **entries, size_t *count, struct error *err);
 void folder_list_free(struct folder_entry *entries, size_t count);
 
+enum file_kind { FILE_ABSENT, FILE_REGULAR, FILE_FOLDER, FILE_OTHER };
+/* What a path is; links are followed. STATUS_IO if that cannot be found out: a disk that fails is not an absent file. */
+enum status file_look(const char *path, enum file_kind *kind, struct error *err);
+/* The same where the difference does not matter: false also if it cannot be found out. */
 bool file_exists(const char *path);
 bool folder_exists(const char *path);
 

@@ -1,5 +1,6 @@
 #include "student_train/commands/command.h"
 
+#include "formats/json.h"
 #include <stdlib.h>
 
 enum status command_run(struct options *table, int argc, char **argv,
@@ -16,8 +17,7 @@ enum status command_run(struct options *table, int argc, char **argv,
 
 enum status command_print_json(cJSON *tree, const char *what, struct error *err)
 {
-    char *text = cJSON_Print(tree);
-    cJSON_Delete(tree);
+    char *text = json_text(tree, false);
     if (!text)
         return error_no_memory(err, 0, what);
     printf("%s\n", text);

@@ -93,9 +93,7 @@ static char *header_text(const struct vector vectors[VECTORS], const struct trai
         cJSON_AddItemToObject(tensor, "shape", cJSON_CreateDoubleArray(&shape, 1));
         cJSON_AddItemToObject(tensor, "data_offsets", cJSON_CreateDoubleArray(ends, 2));
     }
-    char *text = cJSON_PrintUnformatted(root);
-    cJSON_Delete(root);
-    return text;
+    return json_text(root, true);
 }
 
 /* The digest of everything except the length and the digest itself. *place: where the file has it; false if it has

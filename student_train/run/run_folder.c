@@ -34,8 +34,7 @@ enum status run_publish(const char *folder, const char *file, const void *bytes,
 
 enum status run_publish_json(cJSON *tree, const char *folder, const char *file, struct error *err)
 {
-    char *text = cJSON_Print(tree);
-    cJSON_Delete(tree);
+    char *text = json_sealed_text(tree);
     if (!text)
         return error_no_memory(err, 0, file);
     enum status status = run_publish(folder, file, text, strlen(text), err);
@@ -76,7 +75,9 @@ static enum status read_classes(struct run_info *info, const struct json_place *
     const char **names;
     TRY(json_array(root, "classes", MAX_CLASSES, &array, &info->card.class_count, err));
     names = arena_alloc(&info->arena, (size_t)info->card.class_count + 1, sizeof *names);
-    if (!names || info->card.class_count == 0)
+    if (!names)
+        TRY(error_no_memory(err, (size_t)info->card.class_count * sizeof *names, "class names"));
+    if (info->card.class_count == 0)
         TRY(error_set(err, STATUS_BAD_DATA, root->path, "classes must not be empty"));
     for (int i = 0; i < info->card.class_count; i++) {
         TRY(json_element(&array, i, &element, err));
@@ -149,7 +150,7 @@ enum status run_info_read(struct run_info *info, const char *folder, struct erro
         TRY(error_set(err, STATUS_NO_INPUT, folder,
                       "not a run: run.json is missing; `student_train fit --out` makes a run"));
     TRY(file_read(path, JSON_LIMIT, &bytes, &size, err));
-    TRY(json_parse(&json, (const char *)bytes, size, path, err));
+    TRY(json_parse_sealed(&json, (const char *)bytes, size, path, err));
     struct json_place root = json_root(json, path);
     TRY(read_fields(info, &root, err));
 cleanup:

@@ -79,7 +79,7 @@ enum status run_metrics_read(struct run_metrics *metrics, const char *run, struc
     else
         status = file_read(path, METRICS_LIMIT, &text, &size, err);
     if (status == STATUS_OK)
-        status = json_parse(&json, (const char *)text, size, path, err);
+        status = json_parse_sealed(&json, (const char *)text, size, path, err);
     if (status == STATUS_OK)
         status = parse(metrics, json, path, err);
     cJSON_Delete(json);

@@ -1,0 +1,39 @@
+/* System calls on files as files.c and folder.c make them: again after a signal, errors with the right cause. For
+ * shared/base only. */
+#ifndef SHARED_BASE_FILE_CALLS_H
+#define SHARED_BASE_FILE_CALLS_H
+
+#include "shared/base/error.h"
+#include "shared/base/files.h"
+#include <errno.h>
+
+enum { FILE_CALL_TRIES = 1000 }; /* a call that is interrupted for ever must not hang us */
+
+/* The value of a call that returns a negative number on failure, made again while a signal interrupts it. Not for
+ * close(), which must never be made again: on Linux the descriptor is gone. */
+#define RETRY(call)                                                          \
+    __extension__({                                                          \
+        __typeof__(call) result_;                                            \
+        int tries_ = 0;                                                      \
+        do                                                                   \
+            result_ = (call);                                                \
+        while (result_ < 0 && errno == EINTR && ++tries_ < FILE_CALL_TRIES); \
+        result_;                                                             \
+    })
+
+/* errno as an error, "WHAT: No such file or directory". `code` is the status of the usual causes; a failing disk is
+ * STATUS_IO and a lack of memory STATUS_INTERNAL whatever the call was. */
+enum status file_call_failed(struct error *err, enum status code, const char *path, const char *what);
+
+/* openat with O_CLOEXEC. */
+int file_call_open(int folder, const char *name, int flags, unsigned mode);
+/* fstatat; absent is a kind, everything else that fails is STATUS_IO. */
+enum status file_call_look(int folder, const char *name, int flags, enum file_kind *kind, const char *path,
+                           struct error *err);
+/* file_read for a name in a folder; flags are added to those of open. */
+enum status file_call_read(int folder, const char *name, int flags, size_t limit, unsigned char **bytes, size_t *size,
+                           const char *path, struct error *err);
+/* Locks an open file, and takes the descriptor: it is closed on failure. */
+enum status file_call_lock(int file, const char *path, int *descriptor, struct error *err);
+
+#endif
