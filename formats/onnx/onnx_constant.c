@@ -80,6 +80,7 @@ enum status onnx_fold_identity(struct onnx_reader *reader)
     result->tensor = value->tensor;
     result->array = value->array;
     result->weight = value->weight;
+    onnx_keep_source(reader);
     return STATUS_OK;
 }
 

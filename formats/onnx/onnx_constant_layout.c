@@ -147,6 +147,7 @@ enum status onnx_fold_reshape(struct onnx_reader *reader)
     if (size_mul(known, open >= 0 ? (size_t)like.dims[open] : 1) != in->count)
         return onnx_refuse(reader, "the new shape has a different number of elements");
     TRY(onnx_emit_like(reader, &like, &out));
+    onnx_keep_source(reader);
 cleanup:
     return status;
 }
@@ -184,6 +185,7 @@ enum status onnx_fold_squeeze(struct onnx_reader *reader)
             like.dims[like.rank++] = in->dims[i];
     }
     TRY(onnx_emit_like(reader, &like, &out));
+    onnx_keep_source(reader);
 cleanup:
     return status;
 }
@@ -207,6 +209,7 @@ enum status onnx_fold_unsqueeze(struct onnx_reader *reader)
     for (int i = 0, from = 0; i < like.rank; i++)
         like.dims[i] = added[i] ? 1 : in->dims[from++];
     TRY(onnx_emit_like(reader, &like, &out));
+    onnx_keep_source(reader);
 cleanup:
     return status;
 }

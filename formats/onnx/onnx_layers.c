@@ -1,9 +1,8 @@
-/* Operators with weights: Conv, BatchNormalization, Gemm, MatMul, and arithmetic of a value with a constant. */
+/* Layers: Conv, Gemm, MatMul, PRelu. */
 #include "formats/onnx/onnx_reader.h"
 
 #include <limits.h>
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 /* ---- windows of convolutions and pools ---- */
@@ -69,8 +68,7 @@ static enum status weight_dims(struct onnx_reader *reader, size_t i, int rank, i
     return STATUS_OK;
 }
 
-/* Constant input i as a vector of `count` weights. */
-static enum status vector_input(struct onnx_reader *reader, size_t i, int count, bool trained, int *index)
+enum status onnx_vector_input(struct onnx_reader *reader, size_t i, int count, bool trained, int *index)
 {
     struct onnx_value *value = onnx_input(reader, i);
     if (!value || value->kind != ONNX_CONSTANT)
@@ -82,11 +80,9 @@ enum status onnx_read_conv(struct onnx_reader *reader)
 {
     enum status status = STATUS_OK;
     struct node node = node_default(OP_CONV);
-    const struct onnx_value *input;
+    struct onnx_value *input;
     int dims[4], kernel[2];
-    TRY(onnx_node_input(reader, 0, &input));
-    if (input->rank != 4)
-        return onnx_refuse(reader, "only 2-d convolutions of [batch, c, h, w] are supported");
+    TRY(onnx_map_input(reader, 0, &input));
     TRY(weight_dims(reader, 1, 4, dims));
     kernel[0] = node.kernel_h = dims[2];
     kernel[1] = node.kernel_w = dims[3];
@@ -98,107 +94,101 @@ enum status onnx_read_conv(struct onnx_reader *reader)
     node.groups = groups > 0 && groups <= INT_MAX ? (int)groups : 0;
     TRY(onnx_weight(reader, onnx_input(reader, 1), dims, 4, true, &node.weight));
     if (onnx_has_input(reader, 2))
-        TRY(vector_input(reader, 2, dims[0], true, &node.bias));
-    TRY(onnx_emit(reader, &node, &input, 1, 4));
+        TRY(onnx_vector_input(reader, 2, dims[0], true, &node.bias));
+    TRY(onnx_emit_map(reader, &node, input->node));
 cleanup:
     return status;
 }
 
-enum status onnx_read_batch_norm(struct onnx_reader *reader)
-{
-    enum status status = STATUS_OK;
-    struct node node = node_default(OP_BATCH_NORM);
-    const struct onnx_value *input;
-    TRY(onnx_node_input(reader, 0, &input));
-    int c = onnx_shape(reader, input).c;
-    node.epsilon = onnx_attribute_float(reader, "epsilon", 1e-5f);
-    node.momentum = 1 - onnx_attribute_float(reader, "momentum", 0.9f);
-    if (!(node.epsilon >= 0) || !isfinite(node.epsilon) || !isfinite(node.momentum))
-        return onnx_refuse(reader, "its epsilon or momentum is out of range");
-    TRY(vector_input(reader, 1, c, true, &node.weight));
-    TRY(vector_input(reader, 2, c, true, &node.bias));
-    TRY(vector_input(reader, 3, c, false, &node.running_mean));
-    TRY(vector_input(reader, 4, c, false, &node.running_var));
-    const struct weight *variance = &reader->graph->weights[node.running_var];
-    for (size_t i = 0; i < variance->count; i++)
-        if (!(variance->data[i] + node.epsilon > 0))
-            return onnx_refuse(reader, "variance '%.100s' is not positive at element %zu", variance->name, i);
-    TRY(onnx_emit(reader, &node, &input, 1, input->rank));
-cleanup:
-    return status;
-}
+/* ---- linear layers ---- */
 
-/* Constant input i, [in, out] or with `transposed` [out, in], times alpha, as a weight [out, in]. */
-static enum status linear_weight(struct onnx_reader *reader, size_t i, bool transposed, float alpha, int *index)
+/* Constant input i, [in, out] or with `transposed` [out, in], times alpha, as a weight [out, in]; of a convolution
+ * [out, in, 1, 1], which is saved as [out, in]. */
+static enum status linear_weight(struct onnx_reader *reader, size_t i, bool transposed, float alpha, bool conv,
+                                 int *index)
 {
     enum status status = STATUS_OK;
     const struct onnx_array *array;
-    int dims[2];
-    TRY(weight_dims(reader, i, 2, dims));
-    if (transposed && alpha == 1)
-        return onnx_weight(reader, onnx_input(reader, i), dims, 2, true, index);
-    TRY(onnx_constant_input(reader, i, &array));
-    if (!array->is_float)
-        return onnx_refuse(reader, "its weight must be floats");
-    size_t out = (size_t)dims[transposed ? 0 : 1], in = (size_t)dims[transposed ? 1 : 0];
-    TRY(onnx_new_weight(reader, onnx_input(reader, i)->name, (int[]){(int)out, (int)in}, 2, true, index));
-    float *data = reader->graph->weights[*index].data;
-    for (size_t o = 0; o < out; o++)
-        for (size_t k = 0; k < in; k++)
-            data[o * in + k] = alpha * array->floats[transposed ? o * in + k : k * out + o];
-cleanup:
-    return status;
-}
-
-/* Constant input i, broadcast to a value of the given rank, as one number per channel: *out[c], in the arena. */
-static enum status per_channel(struct onnx_reader *reader, size_t i, int rank, int channels, float **out)
-{
-    enum status status = STATUS_OK;
-    const struct onnx_array *array;
-    struct onnx_array numbers = {.is_float = true, .count = (size_t)channels};
-    TRY(onnx_constant_input(reader, i, &array));
-    if (array->count != 1)
-        for (int k = 1; k <= array->rank; k++)
-            if (array->dims[array->rank - k] != (k == rank - 1 ? channels : 1))
-                return onnx_refuse(reader, "input %zu must be one number, or one per channel", i);
-    if (array->count != 1 && array->count != (size_t)channels)
-        return onnx_refuse(reader, "input %zu must be one number, or one per channel", i);
-    TRY(onnx_array_alloc(reader, &numbers));
-    for (size_t k = 0; k < numbers.count; k++) {
-        size_t from = array->count == 1 ? 0 : k;
-        numbers.floats[k] = array->is_float ? array->floats[from] : (float)array->ints[from];
+    const int rank = conv ? 4 : 2;
+    int stored[2], dims[4] = {1, 1, 1, 1};
+    TRY(weight_dims(reader, i, 2, stored));
+    dims[0] = stored[transposed ? 0 : 1];
+    dims[1] = stored[transposed ? 1 : 0];
+    if (transposed && alpha == 1) {
+        TRY(onnx_weight(reader, onnx_input(reader, i), dims, rank, true, index));
+    } else {
+        TRY(onnx_constant_input(reader, i, &array));
+        if (!array->is_float)
+            return onnx_refuse(reader, "its weight must be floats");
+        TRY(onnx_new_weight(reader, onnx_input(reader, i)->name, dims, rank, true, index));
+        float *data = reader->graph->weights[*index].data;
+        const size_t out = (size_t)dims[0], in = (size_t)dims[1];
+        for (size_t o = 0; o < out; o++)
+            for (size_t k = 0; k < in; k++)
+                data[o * in + k] = alpha * array->floats[transposed ? o * in + k : k * out + o];
     }
-    *out = numbers.floats;
+    struct weight *weight = &reader->graph->weights[*index];
+    if (conv) {
+        weight->saved_rank = 2;
+        weight->saved_dims[0] = dims[0];
+        weight->saved_dims[1] = dims[1];
+    }
 cleanup:
     return status;
 }
 
-/* A new weight with the values numbers[count], named after the output. */
-static enum status derived_weight(struct onnx_reader *reader, const char *suffix, const float *numbers, float factor,
-                                  const int *dims, int rank, bool trained, int *index)
-{
-    char name[2 * NODE_MAX_NAME];
-    const char *output = onnx_graph_name(reader, onnx_output_name(reader));
-    if (!output)
-        return error_no_memory(reader->err, NODE_MAX_NAME, "a name");
-    snprintf(name, sizeof name, "%.*s.%s", NODE_MAX_NAME - 32, output, suffix);
-    enum status status = onnx_new_weight(reader, name, dims, rank, trained, index);
-    for (int k = 0; status == STATUS_OK && k < dims[0]; k++)
-        reader->graph->weights[*index].data[k] = numbers[k] * factor;
-    return status;
-}
-
-/* The bias of a layer of c channels from constant input i, times beta. */
-static enum status bias_input(struct onnx_reader *reader, size_t i, int rank, int c, float beta, int *index)
+/* The bias of c channels from constant input i, one number or c, times beta. */
+static enum status bias_input(struct onnx_reader *reader, size_t i, int c, float beta, int *index)
 {
     enum status status = STATUS_OK;
-    float *numbers;
-    TRY(per_channel(reader, i, rank, c, &numbers));
-    if (beta == 1 && onnx_input(reader, i)->array->count == (size_t)c && onnx_input(reader, i)->array->is_float)
+    const struct onnx_array *array;
+    TRY(onnx_constant_input(reader, i, &array));
+    if (beta == 1 && array->count == (size_t)c && array->is_float &&
+        (array->rank == 1 || array->dims[array->rank - 1] == c))
         return onnx_weight(reader, onnx_input(reader, i), &c, 1, true, index);
-    TRY(derived_weight(reader, "bias", numbers, beta, &c, 1, true, index));
+    if (array->count != 1 && (array->count != (size_t)c || array->rank < 1 || array->dims[array->rank - 1] != c))
+        return onnx_refuse(reader, "input %zu must be one number, or one per feature", i);
+    TRY(onnx_derived_weight(reader, "bias", &c, 1, index));
+    reader->graph->weights[*index].trained = true;
+    for (int k = 0; k < c; k++) {
+        const size_t from = array->count == 1 ? 0 : (size_t)k;
+        reader->graph->weights[*index].data[k] =
+            beta * (array->is_float ? array->floats[from] : (float)array->ints[from]);
+    }
 cleanup:
     return status;
+}
+
+/* The input of a linear layer whose last dimension are the features. If they are the channels at every place of a map,
+ * the layer is a 1x1 convolution: *conv. */
+static enum status linear_input(struct onnx_reader *reader, struct node *node, struct onnx_value **input, bool *conv)
+{
+    enum status status = STATUS_OK;
+    TRY(onnx_node_input(reader, 0, input));
+    const struct shape s = onnx_shape(reader, *input);
+    const struct onnx_layout *layout = &(*input)->layout;
+    const enum onnx_axis last = layout->rank > 1 ? onnx_layout_axis(layout, s, layout->rank - 1) : ONNX_MIXED;
+    if (last != ONNX_C && !(last == ONNX_ONE && s.c == 1))
+        return onnx_refuse(reader,
+                           "the last dimension of its input must be the features: [batch, features] or channels "
+                           "last");
+    for (int d = 1; d < layout->rank - 1; d++)
+        for (int k = 0, first = onnx_layout_first(layout, d); k < layout->counts[d]; k++)
+            if (layout->factors[first + k].axis == ONNX_REPEAT)
+                return onnx_refuse(reader, "its input is repeated by an Expand");
+    *conv = layout->rank > 2;
+    node->op = *conv ? OP_CONV : OP_LINEAR;
+cleanup:
+    return status;
+}
+
+static enum status emit_linear(struct onnx_reader *reader, const struct node *node, const struct onnx_value *input)
+{
+    struct onnx_layout layout = input->layout;
+    const int out = reader->graph->weights[node->weight].dims[0];
+    if (!onnx_layout_set(&layout, layout.rank - 1, (struct onnx_factor){ONNX_C, out, 1}))
+        return onnx_refuse(reader, "its input has too many dimensions");
+    return onnx_emit(reader, node, &input->node, 1, &layout);
 }
 
 /* Y = alpha * A * B' + beta * C */
@@ -206,16 +196,17 @@ enum status onnx_read_gemm(struct onnx_reader *reader)
 {
     enum status status = STATUS_OK;
     struct node node = node_default(OP_LINEAR);
-    const struct onnx_value *input;
-    TRY(onnx_node_input(reader, 0, &input));
-    if (input->rank != 2 || onnx_attribute_int(reader, "transA", 0))
+    struct onnx_value *input;
+    bool conv;
+    TRY(linear_input(reader, &node, &input, &conv));
+    if (conv || onnx_attribute_int(reader, "transA", 0))
         return onnx_refuse(reader, "its input must be [batch, features], not transposed");
     TRY(linear_weight(reader, 1, onnx_attribute_int(reader, "transB", 0) != 0, onnx_attribute_float(reader, "alpha", 1),
-                      &node.weight));
+                      false, &node.weight));
     if (onnx_has_input(reader, 2))
-        TRY(bias_input(reader, 2, 2, reader->graph->weights[node.weight].dims[0],
-                       onnx_attribute_float(reader, "beta", 1), &node.bias));
-    TRY(onnx_emit(reader, &node, &input, 1, 2));
+        TRY(bias_input(reader, 2, reader->graph->weights[node.weight].dims[0], onnx_attribute_float(reader, "beta", 1),
+                       &node.bias));
+    TRY(emit_linear(reader, &node, input));
 cleanup:
     return status;
 }
@@ -224,87 +215,39 @@ enum status onnx_read_matmul(struct onnx_reader *reader)
 {
     enum status status = STATUS_OK;
     struct node node = node_default(OP_LINEAR);
-    const struct onnx_value *input;
+    struct onnx_value *input;
+    bool conv;
+    const struct onnx_value *second = onnx_input(reader, 1);
+    if (!second || second->kind != ONNX_CONSTANT)
+        return onnx_refuse(reader, "a product of two values is not supported (attention)");
+    TRY(linear_input(reader, &node, &input, &conv));
+    TRY(linear_weight(reader, 1, false, 1, conv, &node.weight));
+    TRY(emit_linear(reader, &node, input));
+cleanup:
+    return status;
+}
+
+/* y = x > 0 ? x : slope * x; one slope per channel, or one for all */
+enum status onnx_read_prelu(struct onnx_reader *reader)
+{
+    enum status status = STATUS_OK;
+    struct node node = node_default(OP_PRELU);
+    struct onnx_value *input;
+    const struct onnx_array *slope;
+    struct onnx_spread spread;
     TRY(onnx_node_input(reader, 0, &input));
-    if (input->rank != 2)
-        return onnx_refuse(reader, "its first input must be [batch, features]");
-    TRY(linear_weight(reader, 1, false, 1, &node.weight));
-    TRY(onnx_emit(reader, &node, &input, 1, 2));
-cleanup:
-    return status;
-}
-
-/* ---- arithmetic of a value with a constant ---- */
-
-/* MatMul + Add: a constant added to a layer without a bias, which nothing else reads, becomes its bias. */
-static bool is_bias_of(struct onnx_reader *reader, const struct onnx_value *value)
-{
-    const struct node *node = &reader->graph->nodes[value->node];
-    const char *name = onnx_graph_name(reader, value->name);
-    return (node->op == OP_LINEAR || node->op == OP_CONV) && node->bias < 0 && value->readers == 1 && name &&
-           strcmp(node->name, name) == 0;
-}
-
-static enum status add_bias(struct onnx_reader *reader, const struct onnx_value *value, size_t constant)
-{
-    enum status status = STATUS_OK;
-    int bias;
-    TRY(bias_input(reader, constant, value->rank, onnx_shape(reader, value).c, 1, &bias));
-    struct node *node = &reader->graph->nodes[value->node];
-    node->bias = bias;
-    const char *name = onnx_graph_name(reader, onnx_output_name(reader));
-    node->name = name ? arena_strdup(&reader->graph->arena, name) : NULL;
-    if (!node->name)
-        return error_no_memory(reader->err, NODE_MAX_NAME, "a name");
-    TRY(onnx_alias(reader, value, value->rank, false));
-cleanup:
-    return status;
-}
-
-/* y = scale * x + shift per channel, as a depthwise 1x1 convolution whose weights are not trained. */
-static enum status emit_scale_shift(struct onnx_reader *reader, const struct onnx_value *value, const float *scale,
-                                    const float *shift)
-{
-    enum status status = STATUS_OK;
-    struct node node = node_default(OP_CONV);
-    int c = onnx_shape(reader, value).c;
-    node.groups = c;
-    TRY(derived_weight(reader, "scale", scale, 1, (int[]){c, 1, 1, 1}, 4, false, &node.weight));
-    TRY(derived_weight(reader, "shift", shift, 1, (int[]){c}, 1, false, &node.bias));
-    TRY(onnx_emit(reader, &node, &value, 1, value->rank));
-cleanup:
-    return status;
-}
-
-/* Add, Sub, Mul, Div with one constant input. */
-enum status onnx_read_scale_shift(struct onnx_reader *reader)
-{
-    enum status status = STATUS_OK;
-    const struct onnx_value *value;
-    struct onnx_array ones = {.is_float = true}, zeros = {.is_float = true};
-    float *numbers;
-    char op = reader->op->op_type[0]; /* of Add, Sub, Mul, Div */
-    struct onnx_value *second = onnx_input(reader, 1);
-    size_t constant = second && second->kind == ONNX_CONSTANT ? 1 : 0;
-    TRY(onnx_node_input(reader, 1 - constant, &value));
-    if (op == 'D' && constant == 0)
-        return onnx_refuse(reader, "a constant divided by a value is not supported");
-    if (op == 'A' && is_bias_of(reader, value))
-        return add_bias(reader, value, constant);
-    int c = onnx_shape(reader, value).c;
-    TRY(per_channel(reader, constant, value->rank, c, &numbers));
-    ones.count = zeros.count = (size_t)c;
-    TRY(onnx_array_alloc(reader, &ones));
-    TRY(onnx_array_alloc(reader, &zeros));
-    for (int k = 0; k < c; k++) {
-        ones.floats[k] = op == 'S' && constant == 0 ? -1 : 1;
-        if (op == 'D' || (op == 'S' && constant == 1))
-            numbers[k] = op == 'D' ? 1 / numbers[k] : -numbers[k];
+    TRY(onnx_constant_input(reader, 1, &slope));
+    if (!slope->is_float)
+        return onnx_refuse(reader, "its slope must be floats");
+    if (slope->count == 1) {
+        TRY(onnx_weight(reader, onnx_input(reader, 1), (int[]){1}, 1, true, &node.weight));
+    } else {
+        TRY(onnx_spread(reader, 1, input, &spread));
+        if (!spread.per_channel)
+            return onnx_refuse(reader, "its slope must be one number, or one per channel");
+        TRY(onnx_spread_weight(reader, 1, &spread, onnx_shape(reader, input), "slope", true, &node.weight));
     }
-    if (op == 'A' || op == 'S')
-        TRY(emit_scale_shift(reader, value, ones.floats, numbers));
-    else
-        TRY(emit_scale_shift(reader, value, numbers, zeros.floats));
+    TRY(onnx_emit(reader, &node, &input->node, 1, &input->layout));
 cleanup:
     return status;
 }

@@ -47,6 +47,16 @@ static int visit_from(struct onnx_reader *reader, int first, unsigned char *visi
     return count;
 }
 
+static void renumber_makers(struct onnx_reader *reader)
+{
+    for (size_t i = 0; i < reader->model->n_node; i++)
+        for (size_t k = 0; k < reader->model->node[i]->n_output; k++) {
+            struct onnx_value *value = onnx_find(reader, reader->model->node[i]->output[k]);
+            if (value && reader->model->node[i]->output[k][0])
+                value->maker = (int)i;
+        }
+}
+
 enum status onnx_sort_nodes(struct onnx_reader *reader)
 {
     const size_t count = reader->model->n_node;
@@ -61,6 +71,7 @@ enum status onnx_sort_nodes(struct onnx_reader *reader)
         ordered = visit_from(reader, (int)i, visited, stack, order, ordered);
     for (size_t i = 0; i < count; i++)
         reader->model->node[i] = order[i];
+    renumber_makers(reader);
 cleanup:
     free(visited);
     free(stack);

@@ -117,26 +117,41 @@ static void mark_needed(struct onnx_reader *reader)
     }
 }
 
-/* Whether all readers of the input are Transpose(0, 3, 1, 2): then the model takes [batch, h, w, c]. */
-static bool is_channels_last(struct onnx_reader *reader, const char *input)
+/* Operators before which channels first or last makes no difference. */
+static bool keeps_layout(const char *op)
+{
+    static const char *const names[] = {"Add", "Sub", "Mul", "Div", "Cast", "Identity", "Pad", "Clip", "Neg"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(op, names[i]) == 0)
+            return true;
+    return false;
+}
+
+/* Follows the input of four dimensions to its first readers of other kinds: Transpose(0, 3, 1, 2) means that the model
+ * takes [batch, h, w, c], another one that it takes [batch, c, h, w]. */
+static bool is_channels_last(struct onnx_reader *reader, struct onnx_value *input)
 {
     static const int64_t to_channels_first[4] = {0, 3, 1, 2};
-    bool found = false;
+    bool found = false, other = false;
+    input->follows_input = true;
     for (size_t i = 0; i < reader->model->n_node; i++) {
         reader->op = reader->model->node[i];
-        if (!is_needed(reader, reader->op))
+        reader->result = 0;
+        struct onnx_value *result = onnx_find(reader, onnx_output_name(reader));
+        const char *op = reader->op->op_type ? reader->op->op_type : "";
+        bool reads = false;
+        for (size_t k = 0; is_needed(reader, reader->op) && k < reader->op->n_input; k++)
+            reads = reads || (onnx_input(reader, k) && onnx_input(reader, k)->follows_input);
+        if (!reads || !result || strcmp(op, "Shape") == 0)
             continue;
-        for (size_t k = 0; k < reader->op->n_input; k++) {
-            if (strcmp(reader->op->input[k], input) != 0)
-                continue;
-            const Onnx__AttributeProto *perm = onnx_attribute(reader, "perm");
-            if (strcmp(reader->op->op_type ? reader->op->op_type : "", "Transpose") != 0 || !perm ||
-                perm->n_ints != 4 || memcmp(perm->ints, to_channels_first, sizeof to_channels_first) != 0)
-                return false;
-            found = true;
-        }
+        const Onnx__AttributeProto *perm = onnx_attribute(reader, "perm");
+        const bool turns = strcmp(op, "Transpose") == 0 && perm && perm->n_ints == 4 &&
+                           memcmp(perm->ints, to_channels_first, sizeof to_channels_first) == 0;
+        result->follows_input = keeps_layout(op);
+        found = found || turns;
+        other = other || (!turns && !keeps_layout(op));
     }
-    return found;
+    return found && !other;
 }
 
 static int64_t dimension(const Onnx__TensorShapeProto *shape, size_t i)
@@ -168,11 +183,11 @@ static enum status read_input(struct onnx_reader *reader, const Onnx__ValueInfoP
         return bad_input(reader, name, "must be floats: export the model without its preprocessing");
     if (shape->n_dim != 4 && shape->n_dim != 2)
         return bad_input(reader, name, "must be [batch, channels, height, width]");
-    value->channels_last = shape->n_dim == 4 && is_channels_last(reader, name);
-    int64_t c = dimension(shape, value->channels_last ? 3 : 1), h = 1, w = 1;
+    const bool last = shape->n_dim == 4 && is_channels_last(reader, value);
+    int64_t c = dimension(shape, last ? 3 : 1), h = 1, w = 1;
     if (shape->n_dim == 4) {
-        h = dimension(shape, value->channels_last ? 1 : 2);
-        w = dimension(shape, value->channels_last ? 2 : 3);
+        h = dimension(shape, last ? 1 : 2);
+        w = dimension(shape, last ? 2 : 3);
         h = h > 0 ? h : reader->options.height;
         w = w > 0 ? w : reader->options.width;
         if (h <= 0 || w <= 0)
@@ -188,7 +203,7 @@ static enum status read_input(struct onnx_reader *reader, const Onnx__ValueInfoP
     reader->batch = dimension(shape, 0) > 0 ? dimension(shape, 0) : 0;
     node.shape = (struct shape){(int)c, (int)h, (int)w};
     value->kind = ONNX_NODE;
-    value->rank = (int)shape->n_dim;
+    value->layout = shape->n_dim == 4 ? onnx_layout_map(node.shape, last) : onnx_layout_vector((int)c);
     return graph_add(reader->graph, &node, name, NULL, 0, &value->node, reader->err);
 }
 
@@ -242,19 +257,57 @@ cleanup:
     return status;
 }
 
-static enum status finish_output(struct onnx_reader *reader, const struct onnx_value *output)
+/* The output must be what the graph has: logits, or a map with channels first. */
+static enum status check_output(struct onnx_reader *reader, struct onnx_value *output)
+{
+    if (output->kind == ONNX_DEFERRED)
+        return error_set(reader->err, STATUS_CONFIG, NULL, "%s", output->reason);
+    if (output->kind != ONNX_NODE)
+        return error_set(reader->err, STATUS_CONFIG, NULL, "its output '%.200s' is constant", output->name);
+    enum status status = onnx_settle(reader, output);
+    const struct shape s = onnx_shape(reader, output);
+    const bool vector = s.h == 1 && s.w == 1 && onnx_layout_find(&output->layout, s, ONNX_REPEAT) < 0;
+    if (status == STATUS_OK && !vector && !onnx_layout_is_map(&output->layout, s))
+        return error_set(reader->err, STATUS_CONFIG, NULL,
+                         "its output '%.200s' has channels last, or mixes them with height and width", output->name);
+    return status;
+}
+
+static enum status finish_output(struct onnx_reader *reader, struct onnx_value *output)
 {
     struct graph *graph = reader->graph;
-    if (output->kind != ONNX_NODE || output->channels_last)
-        return error_set(reader->err, STATUS_CONFIG, NULL, "its output '%.200s' is constant or has channels last",
-                         output->name);
+    enum status status = check_output(reader, output);
+    if (status != STATUS_OK)
+        return status;
     struct node *node = &graph->nodes[output->node];
     graph->output = output->node;
     const char *name = onnx_graph_name(reader, output->name);
-    if (output->node != graph->input)
-        node->name = name ? arena_strdup(&graph->arena, name) : NULL;
+    if (output->node != graph->input && name && strcmp(name, node->name) != 0 && graph_find(graph, name) < 0)
+        node->name = arena_strdup(&graph->arena, name);
     graph->name = arena_strdup(&graph->arena, reader->model->name ? reader->model->name : "");
-    return node->name && graph->name ? STATUS_OK : error_no_memory(reader->err, NODE_MAX_NAME, "a name");
+    return name && node->name && graph->name ? STATUS_OK : error_no_memory(reader->err, NODE_MAX_NAME, "a name");
+}
+
+/* Nodes that a recognised pattern has replaced. Those without weights stay: their values may be wanted as features. */
+static enum status drop_pieces(struct onnx_reader *reader)
+{
+    struct graph *graph = reader->graph;
+    bool *keep = calloc((size_t)graph->node_count + 1, sizeof *keep);
+    if (!keep)
+        return error_no_memory(reader->err, (size_t)graph->node_count, "a graph");
+    keep[graph->output] = keep[graph->input] = true;
+    for (int i = graph->node_count - 1; i >= 0; i--)
+        for (int k = 0; keep[i] && k < graph->nodes[i].input_count; k++)
+            keep[graph->nodes[i].inputs[k]] = true;
+    for (int i = 0; i < graph->node_count; i++) {
+        bool stays = graph->nodes[i].weight < 0 && graph->nodes[i].bias < 0;
+        for (int k = 0; k < graph->nodes[i].input_count; k++)
+            stays = stays && keep[graph->nodes[i].inputs[k]];
+        keep[i] = keep[i] || stays;
+    }
+    graph_keep(graph, keep);
+    free(keep);
+    return STATUS_OK;
 }
 
 static enum status check_weights(const struct onnx_reader *reader)
@@ -281,6 +334,7 @@ static enum status read_model(struct onnx_reader *reader, const Onnx__ModelProto
     TRY(choose_input(reader));
     TRY(read_nodes(reader));
     TRY(finish_output(reader, output));
+    TRY(drop_pieces(reader));
     TRY(check_weights(reader));
 cleanup:
     return status;

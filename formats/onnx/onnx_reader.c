@@ -42,7 +42,7 @@ enum status onnx_define(struct onnx_reader *reader, const char *name, struct onn
 /* ---- the current operator ---- */
 const char *onnx_output_name(const struct onnx_reader *reader)
 {
-    return reader->op->n_output ? reader->op->output[0] : "";
+    return reader->result < reader->op->n_output ? reader->op->output[reader->result] : "";
 }
 
 enum status onnx_refuse(struct onnx_reader *reader, const char *format, ...)
@@ -64,16 +64,6 @@ bool onnx_has_input(const struct onnx_reader *reader, size_t i)
 struct onnx_value *onnx_input(const struct onnx_reader *reader, size_t i)
 {
     return onnx_has_input(reader, i) ? onnx_find(reader, reader->op->input[i]) : NULL;
-}
-
-enum status onnx_node_input(struct onnx_reader *reader, size_t i, const struct onnx_value **value)
-{
-    *value = onnx_input(reader, i);
-    if (!*value || (*value)->kind != ONNX_NODE)
-        return onnx_refuse(reader, "input %zu must be a computed value", i);
-    if ((*value)->channels_last)
-        return onnx_refuse(reader, "input '%.100s' has channels last; export with channels first", (*value)->name);
-    return STATUS_OK;
 }
 
 enum status onnx_constant_input(struct onnx_reader *reader, size_t i, const struct onnx_array **array)
@@ -181,15 +171,6 @@ struct shape onnx_shape(const struct onnx_reader *reader, const struct onnx_valu
     return reader->graph->nodes[value->node].shape;
 }
 
-void onnx_dims(const struct onnx_reader *reader, const struct onnx_value *value, int64_t dims[4])
-{
-    struct shape s = onnx_shape(reader, value);
-    dims[0] = ONNX_BATCH;
-    dims[1] = value->channels_last ? s.h : s.c;
-    dims[2] = value->channels_last ? s.w : s.h;
-    dims[3] = value->channels_last ? s.c : s.w;
-}
-
 const char *onnx_graph_name(struct onnx_reader *reader, const char *name)
 {
     enum { KEPT = 120 }; /* leaves room for what layers of our own append */
@@ -213,36 +194,79 @@ static enum status define_output(struct onnx_reader *reader, struct onnx_value *
     return STATUS_OK;
 }
 
-enum status onnx_emit(struct onnx_reader *reader, const struct node *node, const struct onnx_value *const *inputs,
-                      int input_count, int rank)
+enum status onnx_emit(struct onnx_reader *reader, const struct node *node, const int *inputs, int input_count,
+                      const struct onnx_layout *layout)
 {
     enum status status = STATUS_OK;
     struct onnx_value *value;
-    int indices[NODE_MAX_INPUTS];
     TRY(define_output(reader, &value));
     const char *name = onnx_graph_name(reader, value->name);
     if (!name)
         return error_no_memory(reader->err, NODE_MAX_NAME, "a name");
-    for (int i = 0; i < input_count; i++)
-        indices[i] = inputs[i]->node;
-    TRY(graph_add(reader->graph, node, name, indices, input_count, &value->node, reader->err));
+    TRY(graph_add(reader->graph, node, name, inputs, input_count, &value->node, reader->err));
     value->kind = ONNX_NODE;
-    value->rank = rank;
+    value->layout = *layout;
 cleanup:
     return status;
 }
 
-enum status onnx_alias(struct onnx_reader *reader, const struct onnx_value *value, int rank, bool channels_last)
+enum status onnx_emit_map(struct onnx_reader *reader, const struct node *node, int input)
+{
+    struct onnx_layout unknown = {0};
+    enum status status = onnx_emit(reader, node, &input, 1, &unknown);
+    if (status == STATUS_OK) {
+        struct onnx_value *result = onnx_find(reader, onnx_output_name(reader));
+        result->layout = onnx_layout_map(onnx_shape(reader, result), false);
+    }
+    return status;
+}
+
+enum status onnx_emit_helper(struct onnx_reader *reader, const struct node *node, const char *suffix, const int *inputs,
+                             int input_count, int *index)
+{
+    char name[NODE_MAX_NAME + 32];
+    const char *output = onnx_graph_name(reader, onnx_output_name(reader));
+    if (!output)
+        return error_no_memory(reader->err, NODE_MAX_NAME, "a name");
+    snprintf(name, sizeof name, "%.*s.%s", NODE_MAX_NAME - 32, output, suffix);
+    for (int i = 1; graph_find(reader->graph, name) >= 0; i++)
+        snprintf(name, sizeof name, "%.*s.%s.%d", NODE_MAX_NAME - 32, output, suffix, i);
+    return graph_add(reader->graph, node, name, inputs, input_count, index, reader->err);
+}
+
+enum status onnx_alias(struct onnx_reader *reader, const struct onnx_value *value, const struct onnx_layout *layout)
 {
     struct onnx_value *result;
     enum status status = define_output(reader, &result);
     if (status == STATUS_OK) {
-        result->kind = ONNX_NODE;
-        result->node = value->node;
-        result->rank = rank;
-        result->channels_last = channels_last;
+        struct onnx_value copy = *value;
+        copy.name = result->name;
+        copy.needed = result->needed;
+        copy.maker = result->maker;
+        copy.readers = result->readers;
+        copy.layout = *layout;
+        copy.alias = value;
+        *result = copy;
     }
     return status;
+}
+
+enum status onnx_defer(struct onnx_reader *reader, const struct onnx_layout *layout, const char *reason)
+{
+    struct onnx_value *value;
+    char text[512];
+    enum status status = define_output(reader, &value);
+    if (status != STATUS_OK)
+        return status;
+    snprintf(text, sizeof text, "%.60s '%.100s' (output '%.100s'): %s", reader->op->op_type,
+             reader->op->name ? reader->op->name : "", value->name, reason);
+    value->reason = arena_strdup(&reader->arena, text);
+    if (!value->reason)
+        return error_no_memory(reader->err, sizeof text, "a message");
+    value->kind = ONNX_DEFERRED;
+    value->node = -1;
+    value->layout = *layout;
+    return STATUS_OK;
 }
 
 enum status onnx_emit_constant(struct onnx_reader *reader, struct onnx_array *array)

@@ -3,30 +3,43 @@
 #ifndef FORMATS_ONNX_ONNX_READER_H
 #define FORMATS_ONNX_ONNX_READER_H
 
+#include "formats/onnx/onnx_layout.h"
 #include "formats/onnx/onnx_read.h"
 #include "formats/onnx/onnx_tensor.h"
 #include "shared/graph/graph.h"
 
-/* Stands for the batch size in a shape, because it is unknown. */
-#define ONNX_BATCH INT64_MIN
+enum { ONNX_MAX_TRACES = 6 };
 
-/* What an ONNX tensor name refers to. */
+/* A value whose elements are a function of the same elements of a node: see onnx_function.c. */
+struct onnx_trace {
+    int node;
+    const double *samples;
+};
+
+/* What an ONNX tensor name refers to. ONNX_DEFERRED: the graph has no operator that computes it, but a pattern that
+ * begins with it may be one (erf as a part of GELU). */
 struct onnx_value {
     const char *name;
-    enum { ONNX_UNDEFINED, ONNX_CONSTANT, ONNX_NODE } kind;
-    bool needed; /* the chosen output depends on it */
-    int maker;   /* the node of the model that computes it, by number in the file; -1: none */
-    int readers; /* nodes that read it, plus one if it is an output of the model */
+    enum { ONNX_UNDEFINED, ONNX_CONSTANT, ONNX_NODE, ONNX_DEFERRED } kind;
+    bool needed;        /* the chosen output depends on it */
+    int maker;          /* the node of the model that computes it, by number; -1: none */
+    int readers;        /* nodes that read it, plus one if it is an output of the model */
+    bool follows_input; /* see is_channels_last */
 
     /* of constants: an initialiser is decoded when it is first used */
     const Onnx__TensorProto *tensor; /* or NULL */
     struct onnx_array *array;        /* or NULL */
     int weight;                      /* the graph's weight with its values, or -1 */
+    const struct onnx_value *source; /* the initialiser that has the same numbers in another shape, or NULL */
 
     /* of computed values */
-    int node;           /* of the graph */
-    int rank;           /* 4: [batch, c, h, w]; 2: [batch, c] */
-    bool channels_last; /* rank 4: it is [batch, h, w, c] in the model; the node's shape is still c, h, w */
+    int node; /* of the graph; -1 of a deferred value */
+    struct onnx_layout layout;
+    const struct onnx_value *alias; /* the value that this is with another layout, or NULL */
+    const struct onnx_value *whole; /* of a flattened value: what it was before, or NULL */
+    const char *reason;             /* of a deferred value: the message if nothing can use it */
+    struct onnx_trace traces[ONNX_MAX_TRACES];
+    int trace_count;
 };
 
 struct onnx_reader {
@@ -46,6 +59,7 @@ struct onnx_reader {
     const char *circle; /* a tensor that depends on itself, or NULL */
 
     const Onnx__NodeProto *op; /* the current operator */
+    size_t result;             /* which of its outputs is being made */
 };
 
 /* ---- values ---- */
@@ -64,8 +78,10 @@ enum status onnx_refuse(struct onnx_reader *reader, const char *format, ...) __a
 
 bool onnx_has_input(const struct onnx_reader *reader, size_t i);
 struct onnx_value *onnx_input(const struct onnx_reader *reader, size_t i); /* defined before; NULL if absent */
-/* Input i, which must be a value of the graph in [batch, c, h, w] or [batch, c] layout. */
-enum status onnx_node_input(struct onnx_reader *reader, size_t i, const struct onnx_value **value);
+/* Input i, which must be a value of the graph. Its channels are in the model's order (onnx_settle). */
+enum status onnx_node_input(struct onnx_reader *reader, size_t i, struct onnx_value **value);
+/* The same, and the model must see it as [batch, c, h, w]: then the node's shape is that of the model. */
+enum status onnx_map_input(struct onnx_reader *reader, size_t i, struct onnx_value **value);
 /* Input i, which must be constant. The array belongs to the reader. */
 enum status onnx_constant_input(struct onnx_reader *reader, size_t i, const struct onnx_array **array);
 /* Input i, which must be constant integers without ONNX_BATCH among them. */
@@ -85,19 +101,31 @@ enum status onnx_attribute_or_input(struct onnx_reader *reader, const char *name
 enum status onnx_attribute_sizes(struct onnx_reader *reader, const char *name, int64_t low, int *out, size_t count);
 
 struct shape onnx_shape(const struct onnx_reader *reader, const struct onnx_value *value);
-/* The value's dims in the model, ONNX_BATCH first. */
-void onnx_dims(const struct onnx_reader *reader, const struct onnx_value *value, int64_t dims[4]);
-
 /* The name as the graph holds it: one of NODE_MAX_NAME bytes or more is replaced by a hash of it and its last part,
  * which tells deep modules apart. NULL: out of memory. */
 const char *onnx_graph_name(struct onnx_reader *reader, const char *name);
 
 /* ---- results of the current operator ---- */
-/* A node of the graph computes output 0; rank is the result's. */
-enum status onnx_emit(struct onnx_reader *reader, const struct node *node, const struct onnx_value *const *inputs,
-                      int input_count, int rank);
-/* Output 0 is the same as `value`, seen with another rank or layout. */
-enum status onnx_alias(struct onnx_reader *reader, const struct onnx_value *value, int rank, bool channels_last);
+/* A node of the graph computes the result, which the model sees in *layout. */
+enum status onnx_emit(struct onnx_reader *reader, const struct node *node, const int *inputs, int input_count,
+                      const struct onnx_layout *layout);
+/* The result is [batch, c, h, w]. */
+enum status onnx_emit_map(struct onnx_reader *reader, const struct node *node, int input);
+/* A node on the way to the result, named after it. */
+enum status onnx_emit_helper(struct onnx_reader *reader, const struct node *node, const char *suffix, const int *inputs,
+                             int input_count, int *index);
+/* The result is the same as `value`, seen in another layout. */
+enum status onnx_alias(struct onnx_reader *reader, const struct onnx_value *value, const struct onnx_layout *layout);
+/* The result has no operator in the graph. Whoever needs its value is refused with the operator and `reason`. */
+enum status onnx_defer(struct onnx_reader *reader, const struct onnx_layout *layout, const char *reason);
+/* A value whose channels are in another order than the model's gets an OP_SELECT. STATUS_OK also if they cannot be
+ * ordered: then the layout tells. onnx_settle.c */
+enum status onnx_settle(struct onnx_reader *reader, struct onnx_value *value);
+/* A node of the shape `to` that repeats node `from` along the axes where that has one element. */
+enum status onnx_repeat(struct onnx_reader *reader, int from, struct shape to, int *node);
+/* The result is channels[count] of a settled value's node. */
+enum status onnx_emit_select(struct onnx_reader *reader, int node, const int *channels, int count,
+                             const struct onnx_layout *layout);
 enum status onnx_emit_constant(struct onnx_reader *reader, struct onnx_array *array);
 /* Allocates array->count zeros (floats or ints, by is_float), within the budget. */
 enum status onnx_array_alloc(struct onnx_reader *reader, struct onnx_array *array);
@@ -118,16 +146,65 @@ enum status onnx_weight(struct onnx_reader *reader, struct onnx_value *value, co
 enum status onnx_new_weight(struct onnx_reader *reader, const char *name, const int *dims, int rank, bool trained,
                             int *index);
 
+/* ---- constants as numbers of a node: onnx_spread.c ---- */
+/* A constant as the elements of a value see it, in the order of the value's node. */
+struct onnx_spread {
+    float *numbers; /* [count], in the reader's arena */
+    size_t count;   /* c, or c * h * w */
+    bool per_channel;
+    bool in_order;      /* the numbers are the constant's own, in its order */
+    size_t array_count; /* elements of the constant */
+};
+/* Constant input i, broadcast to a settled value. Refuses a constant that does not fit. */
+enum status onnx_spread(struct onnx_reader *reader, size_t i, const struct onnx_value *value,
+                        struct onnx_spread *spread);
+/* The numbers as a weight [c] or [c, h, w]. If they are in order, it has the name of the parameter that they come from
+ * and is saved in that one's shape; otherwise the name of the result and the suffix. */
+enum status onnx_spread_weight(struct onnx_reader *reader, size_t i, const struct onnx_spread *spread,
+                               struct shape shape, const char *suffix, bool trained, int *weight);
+/* A weight of c equal numbers, not trained. */
+enum status onnx_uniform_weight(struct onnx_reader *reader, const char *suffix, double number, int c, int *weight);
+/* A new weight named after the result, not trained. */
+enum status onnx_derived_weight(struct onnx_reader *reader, const char *suffix, const int *dims, int rank, int *weight);
+/* The initialiser that has the numbers of a constant: itself, or one that was only reshaped; NULL: a literal. */
+const struct onnx_value *onnx_parameter(const struct onnx_value *value);
+/* The result, a constant, has the numbers of input 0 in their order. */
+void onnx_keep_source(struct onnx_reader *reader);
+
 /* ---- operators: onnx_ops.c lists them ---- */
 typedef enum status onnx_operator(struct onnx_reader *reader);
 /* Reads reader->op. */
 enum status onnx_read_operator(struct onnx_reader *reader);
+/* onnx_activations.c */
+onnx_operator onnx_read_activation, onnx_read_selu, onnx_read_gelu, onnx_read_clip, onnx_read_thresholded_relu,
+    onnx_read_piece;
+/* The result, whose traces are noted, is emitted if it is an activation. */
+enum status onnx_finish_elementwise(struct onnx_reader *reader, const struct onnx_layout *layout, bool *done);
+/* onnx_arithmetic.c */
+onnx_operator onnx_read_arithmetic, onnx_read_sum, onnx_read_extreme, onnx_read_negative;
 /* onnx_layers.c */
-onnx_operator onnx_read_conv, onnx_read_batch_norm, onnx_read_gemm, onnx_read_matmul, onnx_read_scale_shift;
+onnx_operator onnx_read_conv, onnx_read_gemm, onnx_read_matmul, onnx_read_prelu;
 enum status onnx_window(struct onnx_reader *reader, struct node *node, struct shape in);
+/* Constant input i as a vector of `count` weights. */
+enum status onnx_vector_input(struct onnx_reader *reader, size_t i, int count, bool trained, int *index);
+/* onnx_norms.c */
+onnx_operator onnx_read_batch_norm, onnx_read_layer_norm, onnx_read_group_norm, onnx_read_instance_norm,
+    onnx_read_lp_norm;
+/* Whether the operator, a Mul or Div, ends a norm that is written in pieces: then it is emitted. */
+enum status onnx_read_norm_pattern(struct onnx_reader *reader, bool *done);
+/* onnx_pools.c */
+onnx_operator onnx_read_pool, onnx_read_global_pool, onnx_read_softmax, onnx_read_dropout;
+/* onnx_reduce.c */
+onnx_operator onnx_read_reduce;
+/* Input 0's dimensions that attribute `axes` or input 1 name. */
+enum status onnx_reduced_axes(struct onnx_reader *reader, int rank, bool *axes);
 /* onnx_shapes.c */
 onnx_operator onnx_read_flatten, onnx_read_reshape, onnx_read_squeeze, onnx_read_unsqueeze, onnx_read_transpose,
-    onnx_read_shape, onnx_read_reduce_mean, onnx_read_pad;
+    onnx_read_shape, onnx_read_expand, onnx_read_identity;
+/* onnx_channels.c */
+onnx_operator onnx_read_split, onnx_read_slice, onnx_read_gather, onnx_read_concat;
+/* onnx_spatial.c */
+onnx_operator onnx_read_pad, onnx_read_resize;
 /* for constant inputs: onnx_constant.c */
 onnx_operator onnx_fold_constant, onnx_fold_identity, onnx_fold_cast, onnx_fold_filled;
 /* onnx_fold_math.c */

@@ -1,60 +1,108 @@
-/* Operators that change the shape of a value, and padding: what exporters write around a network's layers. */
+/* Operators that change how the model sees a value: they change its layout, and only flattening makes a node. */
 #include "formats/onnx/onnx_reader.h"
 
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
-static size_t features(struct shape s)
-{
-    return (size_t)s.c * (size_t)s.h * (size_t)s.w;
-}
-
-static bool is_flat(struct shape s)
-{
-    return s.h == 1 && s.w == 1;
-}
-
-/* Input 0, in any layout. */
-static enum status any_input(struct onnx_reader *reader, const struct onnx_value **value)
+/* Input 0, computed or deferred, with its channels in any order. */
+static enum status any_input(struct onnx_reader *reader, struct onnx_value **value)
 {
     *value = onnx_input(reader, 0);
-    return *value && (*value)->kind == ONNX_NODE ? STATUS_OK
-                                                 : onnx_refuse(reader, "its input must be a computed value");
+    return *value && ((*value)->kind == ONNX_NODE || (*value)->kind == ONNX_DEFERRED)
+               ? STATUS_OK
+               : onnx_refuse(reader, "its input must be a computed value");
 }
 
-/* Bit k of *set: axis k is among axes. False if one is out of range. */
-static bool axis_set(const int64_t *axes, size_t count, int rank, unsigned *set)
+/* Cast, too: a computed value can be cast between float types only, because the graph computes in float. */
+enum status onnx_read_identity(struct onnx_reader *reader)
 {
-    *set = 0;
-    for (size_t i = 0; i < count; i++) {
-        int64_t axis = axes[i] < 0 ? axes[i] + rank : axes[i];
-        if (axis < 0 || axis >= rank)
-            return false;
-        *set |= 1u << axis;
-    }
-    return true;
+    struct onnx_value *value;
+    enum status status = any_input(reader, &value);
+    if (status != STATUS_OK)
+        return status;
+    const int64_t to = onnx_attribute_int(reader, "to", ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT);
+    if (strcmp(reader->op->op_type, "Cast") == 0 && to != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT &&
+        to != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16 && to != ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16 &&
+        to != ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE)
+        return onnx_refuse(reader, "only casts between float types are supported");
+    return onnx_alias(reader, value, &value->layout);
 }
 
-/* The input as [batch, features]. */
+/* ---- flattening ---- */
+
+/* Elements of a sample, as the model sees them. */
+static size_t features_of(const struct onnx_layout *layout)
+{
+    size_t count = 1;
+    for (int d = 1; d < layout->rank; d++)
+        count = size_mul(count, (size_t)layout->dims[d]);
+    return count;
+}
+
+/* order[i]: which element of the flattened node is element i of the flattened value. False: it is element i. */
+static bool flat_order(const struct onnx_layout *layout, struct shape s, int *order, int count)
+{
+    int64_t index[ONNX_MAX_RANK] = {0};
+    bool moves = false;
+    for (int i = 0; i < count; i++) {
+        int place[3];
+        onnx_layout_place(layout, index, place);
+        order[i] = (place[0] * s.h + place[1]) * s.w + place[2];
+        moves = moves || order[i] != i;
+        for (int d = layout->rank - 1; d > 0 && ++index[d] == layout->dims[d]; d--)
+            index[d] = 0;
+    }
+    return moves || count != s.c * s.h * s.w;
+}
+
+/* The result is the value as [batch, features]. */
 static enum status emit_flat(struct onnx_reader *reader, const struct onnx_value *value)
 {
+    enum status status = STATUS_OK;
     struct node node = node_default(OP_FLATTEN);
-    if (value->channels_last && !is_flat(onnx_shape(reader, value)))
-        return onnx_refuse(reader, "flattening a value with channels last is not supported");
-    return onnx_emit(reader, &node, &value, 1, 2);
+    const size_t count = features_of(&value->layout);
+    const struct onnx_layout layout = onnx_layout_vector((int)count);
+    int flat, *order = NULL;
+    if (value->kind == ONNX_DEFERRED) {
+        struct onnx_layout seen = value->layout;
+        const int64_t dims = (int64_t)count;
+        if (!onnx_layout_reshape(&seen, &dims, 1))
+            return onnx_refuse(reader, "flattening this value is not supported");
+        return onnx_alias(reader, value, &seen);
+    }
+    const struct shape s = onnx_shape(reader, value);
+    if (count > ((size_t)1 << 26))
+        return onnx_refuse(reader, "%zu features are too many", count);
+    order = malloc((count + 1) * sizeof *order);
+    if (!order)
+        return error_no_memory(reader->err, count * sizeof *order, "a list of features");
+    if (flat_order(&value->layout, s, order, (int)count)) {
+        TRY(onnx_emit_helper(reader, &node, "flat", &value->node, 1, &flat));
+        TRY(onnx_emit_select(reader, flat, order, (int)count, &layout));
+    } else {
+        TRY(onnx_emit(reader, &node, &value->node, 1, &layout));
+    }
+    if (s.h > 1 || s.w > 1)
+        onnx_find(reader, onnx_output_name(reader))->whole = value;
+cleanup:
+    free(order);
+    return status;
 }
 
 enum status onnx_read_flatten(struct onnx_reader *reader)
 {
-    const struct onnx_value *value;
+    struct onnx_value *value;
     enum status status = any_input(reader, &value);
     if (status != STATUS_OK)
         return status;
     int64_t axis = onnx_attribute_int(reader, "axis", 1);
-    if (axis != 1 && axis != 1 - value->rank)
+    if (axis != 1 && axis != 1 - value->layout.rank)
         return onnx_refuse(reader, "axis must be 1");
     return emit_flat(reader, value);
 }
+
+/* ---- reshape ---- */
 
 /* Whether a Reshape's dims keep the batch as the first: 0, -1, the batch itself or its declared size; or 1, which
  * exporters write behind a dynamic batch when their example had one sample. The other dims tell: they must hold a whole
@@ -67,20 +115,20 @@ static bool keeps_batch(const struct onnx_reader *reader, const struct onnx_arra
            (first > 0 && first == reader->batch);
 }
 
-/* The target of a Reshape without its batch: at most 3 dims, whose product is the value's number of features. */
-static enum status target_dims(struct onnx_reader *reader, const struct onnx_value *value,
+/* The target of a Reshape without its batch, whose product is the value's number of features. */
+static enum status target_dims(struct onnx_reader *reader, const struct onnx_layout *layout,
                                const struct onnx_array *dims, int64_t *target)
 {
-    int64_t old[4];
-    size_t total = features(onnx_shape(reader, value)), known = 1;
+    const size_t total = features_of(layout);
+    size_t known = 1;
     int open = -1;
-    onnx_dims(reader, value, old);
-    if (dims->count < 2 || dims->count > 4 || !keeps_batch(reader, dims))
-        return onnx_refuse(reader, "its new shape must be [batch, features] or [batch, c, h, w]");
+    if (dims->count < 2 || dims->count > ONNX_MAX_RANK || !keeps_batch(reader, dims))
+        return onnx_refuse(reader, "its new shape must begin with the batch, which must not be split or joined with "
+                                   "others");
     for (size_t i = 1; i < dims->count; i++) {
         int64_t size = dims->ints[i];
-        if (size == 0 && (int)i < value->rank)
-            size = old[i];
+        if (size == 0 && (int)i < layout->rank)
+            size = layout->dims[i];
         if (size == -1 && open < 0 && dims->ints[0] != -1)
             open = (int)i - 1;
         else if (size < 1)
@@ -92,27 +140,30 @@ static enum status target_dims(struct onnx_reader *reader, const struct onnx_val
     if (open >= 0)
         target[open] = (int64_t)(total / known);
     if (size_mul(known, open >= 0 ? (size_t)target[open] : 1) != total)
-        return onnx_refuse(reader, "its new shape has a different number of elements");
+        return onnx_refuse(reader, "its new shape has a different number of elements, or joins the batch with others");
     return STATUS_OK;
 }
 
 enum status onnx_read_reshape(struct onnx_reader *reader)
 {
     enum status status = STATUS_OK;
-    const struct onnx_value *value;
+    struct onnx_value *value;
     const struct onnx_array *dims;
-    int64_t target[3];
+    int64_t target[ONNX_MAX_RANK];
     TRY(any_input(reader, &value));
     TRY(onnx_constant_input(reader, 1, &dims));
     if (dims->is_float)
         return onnx_refuse(reader, "its shape must be integers");
-    TRY(target_dims(reader, value, dims, target));
-    struct shape s = onnx_shape(reader, value);
+    TRY(target_dims(reader, &value->layout, dims, target));
     if (dims->count == 2)
         return emit_flat(reader, value);
-    if (dims->count == 4 && !value->channels_last && target[0] == s.c && target[1] == s.h && target[2] == s.w)
-        return onnx_alias(reader, value, 4, false);
-    status = onnx_refuse(reader, "only flattening and adding dimensions of 1 are supported");
+    const struct onnx_value *from = value->whole ? value->whole : value;
+    struct onnx_layout layout = from->layout;
+    if (!onnx_layout_reshape(&layout, target, (int)dims->count - 1))
+        return onnx_refuse(reader, "its new dimensions cut height, width or channels into pieces that do not fit");
+    TRY(onnx_alias(reader, from, &layout));
+    if (from != value) /* readers of the other value count, too */
+        onnx_find(reader, onnx_output_name(reader))->alias = NULL;
 cleanup:
     return status;
 }
@@ -121,48 +172,63 @@ cleanup:
 enum status onnx_read_shape(struct onnx_reader *reader)
 {
     enum status status = STATUS_OK;
-    const struct onnx_value *value;
-    int64_t dims[4];
+    struct onnx_value *value;
     TRY(any_input(reader, &value));
-    int64_t start = onnx_attribute_int(reader, "start", 0), end = onnx_attribute_int(reader, "end", value->rank);
-    start += start < 0 ? value->rank : 0;
-    end += end < 0 ? value->rank : 0;
-    if (start < 0 || end > value->rank || start > end)
+    const int rank = value->layout.rank;
+    int64_t start = onnx_attribute_int(reader, "start", 0), end = onnx_attribute_int(reader, "end", rank);
+    start += start < 0 ? rank : 0;
+    end += end < 0 ? rank : 0;
+    end = end > rank ? rank : end;
+    if (start < 0 || start > end)
         return onnx_refuse(reader, "start or end is out of range");
     struct onnx_array *array = arena_alloc(&reader->arena, 1, sizeof *array);
     if (!array)
         return error_no_memory(reader->err, sizeof *array, "a shape");
     *array = (struct onnx_array){.rank = 1, .dims = {end - start}, .count = (size_t)(end - start)};
     TRY(onnx_array_alloc(reader, array));
-    onnx_dims(reader, value, dims);
-    memcpy(array->ints, dims + start, array->count * sizeof *dims);
+    memcpy(array->ints, value->layout.dims + start, array->count * sizeof *array->ints);
     TRY(onnx_emit_constant(reader, array));
 cleanup:
     return status;
 }
 
-/* The axes of height and width of a value of rank 4, as a set of bits. */
-static unsigned spatial_axes(const struct onnx_value *value)
+/* ---- dimensions of 1 ---- */
+
+/* A value without height and width is flattened, as [batch, c, 1, 1] is. */
+static enum status emit_squeezed(struct onnx_reader *reader, const struct onnx_value *value,
+                                 const struct onnx_layout *layout)
 {
-    return value->channels_last ? 1u << 1 | 1u << 2 : 1u << 2 | 1u << 3;
+    struct shape s = value->kind == ONNX_NODE ? onnx_shape(reader, value) : (struct shape){1, 2, 2};
+    if (layout->rank == 2 && value->layout.rank == 4 && s.h == 1 && s.w == 1)
+        return emit_flat(reader, value);
+    return onnx_alias(reader, value, layout);
 }
 
 enum status onnx_read_squeeze(struct onnx_reader *reader)
 {
     enum status status = STATUS_OK;
-    const struct onnx_value *value;
+    struct onnx_value *value;
     const int64_t *axes;
     size_t count;
-    unsigned set;
+    bool drop[ONNX_MAX_RANK];
     TRY(any_input(reader, &value));
     TRY(onnx_attribute_or_input(reader, "axes", 1, &axes, &count));
-    if (!axis_set(axes, count, value->rank, &set))
+    struct onnx_layout layout = value->layout;
+    if (!onnx_mark_axes(axes, count, layout.rank, drop))
         return onnx_refuse(reader, "its axes are out of range");
-    if (!axes && value->rank == 4 && reader->batch != 1 && onnx_shape(reader, value).c > 1)
-        set = spatial_axes(value);
-    if (value->rank != 4 || set != spatial_axes(value) || !is_flat(onnx_shape(reader, value)))
-        return onnx_refuse(reader, "only height and width of 1 can be dropped");
-    TRY(emit_flat(reader, value));
+    for (int d = 1; !axes && d < layout.rank; d++)
+        drop[d] = layout.dims[d] == 1;
+    if (drop[0] || (!axes && reader->batch == 1))
+        return onnx_refuse(reader, "the batch cannot be dropped");
+    for (int d = layout.rank - 1; d > 0; d--) {
+        if (drop[d] && layout.dims[d] != 1)
+            return onnx_refuse(reader, "only dimensions of 1 can be dropped");
+        if (drop[d])
+            onnx_layout_remove(&layout, d);
+    }
+    if (layout.rank < 2)
+        return onnx_refuse(reader, "it leaves nothing but the batch");
+    TRY(emit_squeezed(reader, value, &layout));
 cleanup:
     return status;
 }
@@ -170,91 +236,67 @@ cleanup:
 enum status onnx_read_unsqueeze(struct onnx_reader *reader)
 {
     enum status status = STATUS_OK;
-    const struct onnx_value *value;
+    struct onnx_value *value;
     const int64_t *axes;
     size_t count;
-    unsigned set;
-    TRY(onnx_node_input(reader, 0, &value));
+    bool added[ONNX_MAX_RANK];
+    TRY(any_input(reader, &value));
     TRY(onnx_attribute_or_input(reader, "axes", 1, &axes, &count));
-    if (value->rank != 2 || count != 2 || !axis_set(axes, count, 4, &set) || set != (1u << 2 | 1u << 3))
-        return onnx_refuse(reader, "only [batch, c] to [batch, c, 1, 1] is supported");
-    TRY(onnx_alias(reader, value, 4, false));
+    struct onnx_layout layout = value->layout;
+    const int rank = layout.rank + (int)(count > ONNX_MAX_RANK ? ONNX_MAX_RANK : count);
+    if (rank > ONNX_MAX_RANK)
+        return onnx_refuse(reader, "more than %d dimensions", ONNX_MAX_RANK);
+    if (!onnx_mark_axes(axes, count, rank, added) || added[0])
+        return onnx_refuse(reader, "its axes are out of range, or the batch would not be the first dimension");
+    for (int d = 1; d < rank; d++)
+        if (added[d] && !onnx_layout_insert(&layout, d))
+            return onnx_refuse(reader, "its axes are out of range");
+    TRY(onnx_alias(reader, value, &layout));
 cleanup:
     return status;
 }
 
-/* Between channels first and last. The graph has them first; only the layout that the model sees is noted. */
+/* ---- transpose, expand ---- */
 enum status onnx_read_transpose(struct onnx_reader *reader)
 {
-    static const int64_t same[4] = {0, 1, 2, 3}, to_first[4] = {0, 3, 1, 2}, to_last[4] = {0, 2, 3, 1};
-    const struct onnx_value *value;
+    struct onnx_value *value;
+    bool used[ONNX_MAX_RANK];
+    int order[ONNX_MAX_RANK];
     enum status status = any_input(reader, &value);
     if (status != STATUS_OK)
         return status;
     const Onnx__AttributeProto *perm = onnx_attribute(reader, "perm");
-    if (!perm || perm->n_ints != (size_t)value->rank)
-        return onnx_refuse(reader, "its perm must have %d axes", value->rank);
-    if (memcmp(perm->ints, same, perm->n_ints * sizeof *same) == 0)
-        return onnx_alias(reader, value, value->rank, value->channels_last);
-    bool last = value->rank == 4 && memcmp(perm->ints, to_last, sizeof to_last) == 0;
-    bool first = value->rank == 4 && memcmp(perm->ints, to_first, sizeof to_first) == 0;
-    if ((last && !value->channels_last) || (first && value->channels_last))
-        return onnx_alias(reader, value, 4, last);
-    return onnx_refuse(reader, "only transposing between channels first and last is supported");
+    struct onnx_layout layout = value->layout;
+    if (perm && (perm->n_ints != (size_t)layout.rank || !onnx_mark_axes(perm->ints, perm->n_ints, layout.rank, used)))
+        return onnx_refuse(reader, "its perm must be a permutation of %d axes", layout.rank);
+    for (int d = 0; d < layout.rank; d++)
+        order[d] = !perm ? layout.rank - 1 - d : (int)(perm->ints[d] < 0 ? perm->ints[d] + layout.rank : perm->ints[d]);
+    if (!onnx_layout_permute(&layout, order))
+        return onnx_refuse(reader, "the batch must stay the first dimension");
+    return onnx_alias(reader, value, &layout);
 }
 
-enum status onnx_read_reduce_mean(struct onnx_reader *reader)
+/* Dimensions of 1 are repeated when a value that needs them is read. */
+enum status onnx_read_expand(struct onnx_reader *reader)
 {
     enum status status = STATUS_OK;
-    struct node node = node_default(OP_GLOBAL_AVERAGE_POOL);
-    const struct onnx_value *value;
-    const int64_t *axes;
-    size_t count;
-    unsigned set;
+    struct onnx_value *value;
+    const struct onnx_array *dims;
     TRY(any_input(reader, &value));
-    TRY(onnx_attribute_or_input(reader, "axes", 1, &axes, &count));
-    bool keep = onnx_attribute_int(reader, "keepdims", 1) != 0;
-    if (value->rank != 4 || !axis_set(axes, count, 4, &set) || set != spatial_axes(value) ||
-        (value->channels_last && keep))
-        return onnx_refuse(reader, "only the mean over height and width is supported");
-    TRY(onnx_emit(reader, &node, &value, 1, keep ? 4 : 2));
-cleanup:
-    return status;
-}
-
-enum status onnx_read_pad(struct onnx_reader *reader)
-{
-    enum status status = STATUS_OK;
-    struct node node = node_default(OP_PAD);
-    const struct onnx_value *value;
-    const int64_t *pads, *axes;
-    int64_t all[8] = {0}; /* the start of every axis, then the end of every axis */
-    size_t count, axis_count;
-    double fill = onnx_attribute_float(reader, "value", 0);
-    TRY(onnx_node_input(reader, 0, &value));
-    TRY(onnx_attribute_or_input(reader, "pads", 1, &pads, &count));
-    TRY(onnx_number_input(reader, 2, &fill));
-    TRY(onnx_attribute_or_input(reader, "axes", 3, &axes, &axis_count));
-    if (fill != 0 || (onnx_attribute(reader, "mode") && !onnx_attribute_is(reader, "mode", "constant")))
-        return onnx_refuse(reader, "only padding with zeros is supported");
-    axis_count = axes ? axis_count : 4;
-    if (value->rank != 4 || axis_count > 4 || count != 2 * axis_count)
-        return onnx_refuse(reader, "its input must be [batch, c, h, w]");
-    for (size_t i = 0; i < axis_count; i++) {
-        int64_t axis = !axes ? (int64_t)i : axes[i] < 0 ? axes[i] + 4 : axes[i];
-        if (axis < 0 || axis > 3)
-            return onnx_refuse(reader, "its axes are out of range");
-        all[axis] = pads[i];
-        all[axis + 4] = pads[i + axis_count];
+    TRY(onnx_constant_input(reader, 1, &dims));
+    struct onnx_layout layout = value->layout;
+    if (dims->is_float || dims->count > (size_t)layout.rank)
+        return onnx_refuse(reader, "its new shape must have the batch as its first dimension");
+    for (size_t k = 1; k <= dims->count; k++) {
+        const int d = layout.rank - (int)k;
+        const int64_t size = dims->ints[dims->count - k];
+        if (size == 1 || size == layout.dims[d] || (d == 0 && size == reader->batch))
+            continue;
+        if (d == 0 || layout.dims[d] != 1 || size < 1 || size > INT_MAX ||
+            !onnx_layout_set(&layout, d, (struct onnx_factor){ONNX_REPEAT, (int)size, 1}))
+            return onnx_refuse(reader, "its new shape does not fit");
     }
-    for (int i = 0; i < 8; i++)
-        if (all[i] < 0 || all[i] > INT_MAX || (i % 4 < 2 && all[i] != 0))
-            return onnx_refuse(reader, "only height and width can be padded, and not by negative amounts");
-    node.pad_top = (int)all[2];
-    node.pad_left = (int)all[3];
-    node.pad_bottom = (int)all[6];
-    node.pad_right = (int)all[7];
-    TRY(onnx_emit(reader, &node, &value, 1, 4));
+    TRY(onnx_alias(reader, value, &layout));
 cleanup:
     return status;
 }

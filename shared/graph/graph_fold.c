@@ -10,9 +10,10 @@
 struct fold {
     const struct graph *from;
     struct graph *to;
-    int *readers;   /* [from->node_count] */
+    int *readers;   /* [from->node_count], among the nodes that are needed */
     int *map;       /* [from->node_count] node of `to` that has the value, or -1 */
     bool *retained; /* [from->node_count] */
+    bool *needed;   /* [from->node_count]: the output or a retained node depends on it */
 };
 
 /* The only reader of node i, or -1 if it has several, is the output or is retained. */
@@ -21,7 +22,7 @@ static int sole_reader(const struct fold *fold, int i)
     if (fold->readers[i] != 1 || i == fold->from->output || fold->retained[i])
         return -1;
     for (int k = i + 1; k < fold->from->node_count; k++)
-        for (int n = 0; n < fold->from->nodes[k].input_count; n++)
+        for (int n = 0; fold->needed[k] && n < fold->from->nodes[k].input_count; n++)
             if (fold->from->nodes[k].inputs[n] == i)
                 return k;
     return -1;
@@ -134,7 +135,7 @@ static enum status fold_node(struct fold *fold, int i, struct error *err)
     int inputs[NODE_MAX_INPUTS];
     const int result = last_affine(fold, i);
     const char *name = fold->from->nodes[result].name;
-    if (fold->map[i] >= 0 || pad_is_absorbed(fold, i))
+    if (fold->map[i] >= 0 || !fold->needed[i] || pad_is_absorbed(fold, i))
         return STATUS_OK;
     if (node->op == OP_DROPOUT && !fold->retained[i] && i != fold->from->output) {
         fold->map[i] = fold->map[node->inputs[0]];
@@ -160,6 +161,18 @@ cleanup:
     return status;
 }
 
+/* Which nodes are needed, and how many of these read each node. */
+static void survey(struct fold *fold)
+{
+    const struct graph *from = fold->from;
+    for (int i = from->node_count - 1; i >= 0; i--) {
+        fold->readers[i] += i == from->output;
+        fold->needed[i] = fold->readers[i] > 0 || fold->retained[i] || i == from->input;
+        for (int k = 0; fold->needed[i] && k < from->nodes[i].input_count; k++)
+            fold->readers[from->nodes[i].inputs[k]]++;
+    }
+}
+
 enum status graph_fold(const struct graph *from, struct graph *to, const int *retained, int retained_count, int *folded,
                        struct error *err)
 {
@@ -169,13 +182,14 @@ enum status graph_fold(const struct graph *from, struct graph *to, const int *re
     fold.readers = calloc((size_t)from->node_count + 1, sizeof(int));
     fold.map = malloc(((size_t)from->node_count + 1) * sizeof(int));
     fold.retained = calloc((size_t)from->node_count + 1, sizeof(bool));
-    if (!fold.readers || !fold.map || !fold.retained) {
+    fold.needed = calloc((size_t)from->node_count + 1, sizeof(bool));
+    if (!fold.readers || !fold.map || !fold.retained || !fold.needed) {
         status = error_no_memory(err, (size_t)from->node_count * sizeof(int), "a graph");
         goto cleanup;
     }
-    graph_consumers(from, fold.readers);
     for (int i = 0; i < retained_count; i++)
         fold.retained[retained[i]] = true;
+    survey(&fold);
     for (int i = 0; i < from->node_count; i++)
         fold.map[i] = -1;
     to->name = from->name ? arena_strdup(&to->arena, from->name) : NULL;
@@ -188,6 +202,7 @@ cleanup:
     free(fold.readers);
     free(fold.map);
     free(fold.retained);
+    free(fold.needed);
     if (status != STATUS_OK)
         graph_release(to);
     return status;

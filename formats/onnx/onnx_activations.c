@@ -1,0 +1,142 @@
+/* Elementwise operators of one value: activations, and the pieces that exporters write activations in. */
+#include "formats/onnx/onnx_function.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+static enum status emit_activation(struct onnx_reader *reader, enum activation activation, double alpha, double beta)
+{
+    enum status status = STATUS_OK;
+    struct node node = node_default(OP_ACTIVATION);
+    struct onnx_value *value;
+    TRY(onnx_node_input(reader, 0, &value));
+    node.activation = activation;
+    node.alpha = (float)alpha;
+    node.beta = (float)beta;
+    if (!isfinite(node.alpha) || !isfinite(node.beta))
+        return onnx_refuse(reader, "its parameters are not finite");
+    TRY(onnx_trace_activation(reader, value, &node));
+    TRY(onnx_emit(reader, &node, &value->node, 1, &value->layout));
+cleanup:
+    return status;
+}
+
+/* Operators whose attributes alpha and beta are the activation's. */
+static const struct {
+    const char *op;
+    enum activation activation;
+    float alpha, beta; /* without the attributes */
+} activations[] = {
+    {"Abs", ACTIVATION_ABS, 0, 0},
+    {"Celu", ACTIVATION_CELU, 1, 0},
+    {"Elu", ACTIVATION_ELU, 1, 0},
+    {"HardSigmoid", ACTIVATION_HARD_SIGMOID, 0.2f, 0.5f},
+    {"HardSwish", ACTIVATION_HARD_SWISH, 0, 0},
+    {"LeakyRelu", ACTIVATION_LEAKY_RELU, 0.01f, 0},
+    {"Mish", ACTIVATION_MISH, 0, 0},
+    {"Relu", ACTIVATION_RELU, 0, 0},
+    {"Sigmoid", ACTIVATION_SIGMOID, 0, 0},
+    {"Softplus", ACTIVATION_SOFTPLUS, 0, 0},
+    {"Softsign", ACTIVATION_SOFTSIGN, 0, 0},
+    {"Swish", ACTIVATION_SILU, 1, 0},
+    {"Tanh", ACTIVATION_TANH, 0, 0},
+};
+
+enum status onnx_read_activation(struct onnx_reader *reader)
+{
+    size_t i = 0;
+    while (strcmp(activations[i].op, reader->op->op_type) != 0)
+        i++;
+    return emit_activation(reader, activations[i].activation,
+                           onnx_attribute_float(reader, "alpha", activations[i].alpha),
+                           onnx_attribute_float(reader, "beta", activations[i].beta));
+}
+
+enum status onnx_read_selu(struct onnx_reader *reader)
+{
+    return emit_activation(reader, ACTIVATION_SELU, onnx_attribute_float(reader, "alpha", 1.67326319217681884765625f),
+                           onnx_attribute_float(reader, "gamma", 1.05070102214813232421875f));
+}
+
+enum status onnx_read_gelu(struct onnx_reader *reader)
+{
+    return emit_activation(
+        reader, onnx_attribute_is(reader, "approximate", "tanh") ? ACTIVATION_GELU_TANH : ACTIVATION_GELU, 0, 0);
+}
+
+/* A missing or infinite bound becomes the largest float. */
+enum status onnx_read_clip(struct onnx_reader *reader)
+{
+    enum status status = STATUS_OK;
+    double low = onnx_attribute_float(reader, "min", -FLT_MAX), high = onnx_attribute_float(reader, "max", FLT_MAX);
+    struct onnx_value *value = onnx_input(reader, 0);
+    TRY(onnx_number_input(reader, 1, &low));
+    TRY(onnx_number_input(reader, 2, &high));
+    if (value && value->kind == ONNX_DEFERRED) /* of a norm */
+        return onnx_defer(reader, &value->layout, value->reason);
+    if (isnan(low) || isnan(high) || low > high)
+        return onnx_refuse(reader, "its lower bound %g is above its upper bound %g", low, high);
+    TRY(emit_activation(reader, ACTIVATION_CLIP, fmin(fmax(low, -FLT_MAX), FLT_MAX),
+                        fmin(fmax(high, -FLT_MAX), FLT_MAX)));
+cleanup:
+    return status;
+}
+
+/* y = x > threshold ? x : 0 is Relu where the threshold is 0. */
+enum status onnx_read_thresholded_relu(struct onnx_reader *reader)
+{
+    if (onnx_attribute_float(reader, "alpha", 1) != 0)
+        return onnx_refuse(reader, "only a threshold of 0 is supported");
+    return emit_activation(reader, ACTIVATION_RELU, 0, 0);
+}
+
+/* ---- pieces ---- */
+static double square(double x)
+{
+    return x * x;
+}
+
+static double reciprocal(double x)
+{
+    return 1 / x;
+}
+
+static const struct {
+    const char *op;
+    double (*apply)(double x);
+} pieces[] = {
+    {"Erf", erf}, {"Exp", exp}, {"Log", log}, {"Reciprocal", reciprocal}, {"Sqrt", sqrt}, {"Square", square},
+};
+
+static double apply_piece(double x, const void *data)
+{
+    return pieces[*(const size_t *)data].apply(x);
+}
+
+enum status onnx_finish_elementwise(struct onnx_reader *reader, const struct onnx_layout *layout, bool *done)
+{
+    struct node node;
+    int input;
+    *done = onnx_recognise(reader, onnx_find(reader, onnx_output_name(reader)), &node, &input);
+    return *done ? onnx_emit(reader, &node, &input, 1, layout) : STATUS_OK;
+}
+
+/* An operator that the graph does not have: an activation ends with it, or it may be a part of one. */
+enum status onnx_read_piece(struct onnx_reader *reader)
+{
+    enum status status = STATUS_OK;
+    struct onnx_value *value = onnx_input(reader, 0);
+    size_t i = 0;
+    bool done;
+    while (strcmp(pieces[i].op, reader->op->op_type) != 0)
+        i++;
+    TRY(onnx_settle(reader, value));
+    TRY(onnx_trace_unary(reader, value, apply_piece, &i));
+    TRY(onnx_finish_elementwise(reader, &value->layout, &done));
+    if (!done)
+        TRY(onnx_defer(reader, &value->layout,
+                       "it is supported as a part of activations (GELU, Swish, Mish ...) and of norms only"));
+cleanup:
+    return status;
+}

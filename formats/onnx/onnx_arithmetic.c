@@ -1,0 +1,435 @@
+/* Add, Sub, Mul, Div and the like: of values with each other, and of a value with constants. */
+#include "formats/onnx/onnx_function.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+/* ---- values with each other ---- */
+
+static bool is_single(const struct onnx_layout *layout, int d)
+{
+    return layout->counts[d] == 0 ||
+           (layout->counts[d] == 1 && layout->factors[onnx_layout_first(layout, d)].axis == ONNX_REPEAT);
+}
+
+/* *common becomes the layout of the result of a and *common; false if they differ in more than repeated dimensions. */
+static bool join_layouts(struct onnx_layout *common, const struct onnx_layout *other)
+{
+    struct onnx_layout a = *common, b = *other, out = {.rank = 1, .dims = {ONNX_BATCH}};
+    int count = 0;
+    if (a.rank != b.rank) /* numpy would align the batch of one with another dimension of the other */
+        return false;
+    for (int d = 1; d < a.rank; d++) {
+        const bool a_single = is_single(&a, d), b_single = is_single(&b, d);
+        const struct onnx_layout *from = a_single && (!b_single || b.counts[d] > 0) ? &b : &a;
+        if (a.dims[d] != b.dims[d] && a.dims[d] != 1 && b.dims[d] != 1)
+            return false;
+        if (!a_single && !b_single) {
+            if (a.counts[d] != b.counts[d] ||
+                memcmp(a.factors + onnx_layout_first(&a, d), b.factors + onnx_layout_first(&b, d),
+                       (size_t)a.counts[d] * sizeof *a.factors) != 0)
+                return false;
+        }
+        if (count + from->counts[d] > ONNX_MAX_FACTORS)
+            return false;
+        out.dims[d] = from->dims[d];
+        out.counts[d] = from->counts[d];
+        memcpy(out.factors + count, from->factors + onnx_layout_first(from, d),
+               (size_t)from->counts[d] * sizeof *out.factors);
+        count += from->counts[d];
+        out.rank++;
+    }
+    *common = out;
+    return true;
+}
+
+static bool join_sizes(struct shape *common, struct shape s)
+{
+    const bool fits = (common->c == s.c || common->c == 1 || s.c == 1) &&
+                      (common->h == s.h || common->h == 1 || s.h == 1) &&
+                      (common->w == s.w || common->w == 1 || s.w == 1);
+    common->c = s.c > common->c ? s.c : common->c;
+    common->h = s.h > common->h ? s.h : common->h;
+    common->w = s.w > common->w ? s.w : common->w;
+    return fits;
+}
+
+static bool same_shape(struct shape a, struct shape b)
+{
+    return a.c == b.c && a.h == b.h && a.w == b.w;
+}
+
+/* A factor that OP_MULTIPLY broadcasts by itself. */
+static bool is_gate(struct shape s, struct shape full)
+{
+    return (s.c == full.c && s.h == 1 && s.w == 1) || (s.c == 1 && s.h == full.h && s.w == full.w);
+}
+
+static enum status join_refused(struct onnx_reader *reader)
+{
+    return onnx_refuse(reader, "the shapes of its inputs do not fit, or their channels, height and width are arranged "
+                               "in different ways");
+}
+
+/* The sum or product of nodes whose values the model sees in *layout. */
+static enum status emit_join(struct onnx_reader *reader, enum op op, int *nodes, int count, struct shape full,
+                             const struct onnx_layout *layout)
+{
+    enum status status = STATUS_OK;
+    struct node node = node_default(op);
+    if (op == OP_MULTIPLY && count == 2) { /* the graph has the gate second */
+        const struct shape first = reader->graph->nodes[nodes[0]].shape, second = reader->graph->nodes[nodes[1]].shape;
+        if (!same_shape(first, full) && is_gate(first, full) && same_shape(second, full)) {
+            const int gate = nodes[0];
+            nodes[0] = nodes[1];
+            nodes[1] = gate;
+        }
+    }
+    for (int i = 0; i < count; i++) {
+        const struct shape s = reader->graph->nodes[nodes[i]].shape;
+        if (!same_shape(s, full) && !(op == OP_MULTIPLY && i == 1 && is_gate(s, full)))
+            TRY(onnx_repeat(reader, nodes[i], full, &nodes[i]));
+    }
+    TRY(onnx_emit(reader, &node, nodes, count, layout));
+cleanup:
+    return status;
+}
+
+/* y = x * factor, as a node on the way to the result. */
+static enum status scaled(struct onnx_reader *reader, int from, double factor, int *node)
+{
+    enum status status = STATUS_OK;
+    struct node scale = node_default(OP_SCALE);
+    TRY(onnx_uniform_weight(reader, "factor", factor, reader->graph->nodes[from].shape.c, &scale.weight));
+    TRY(onnx_emit_helper(reader, &scale, "scaled", &from, 1, node));
+cleanup:
+    return status;
+}
+
+/* All inputs are values: their sum, product, difference or mean. */
+static enum status join_values(struct onnx_reader *reader)
+{
+    enum status status = STATUS_OK;
+    struct onnx_value *values[NODE_MAX_INPUTS];
+    struct onnx_layout layout;
+    struct shape full = {1, 1, 1};
+    int nodes[NODE_MAX_INPUTS];
+    const int count = (int)reader->op->n_input;
+    const char *op = reader->op->op_type;
+    for (int i = 0; i < count; i++) {
+        TRY(onnx_node_input(reader, (size_t)i, &values[i]));
+        nodes[i] = values[i]->node;
+        if (i == 0)
+            layout = values[i]->layout;
+        if (!join_layouts(&layout, &values[i]->layout) || !join_sizes(&full, onnx_shape(reader, values[i])))
+            return join_refused(reader);
+    }
+    if (count == 1)
+        return onnx_alias(reader, values[0], &values[0]->layout);
+    if (strcmp(op, "Sub") == 0)
+        TRY(scaled(reader, nodes[1], -1, &nodes[1]));
+    for (int i = 0; strcmp(op, "Mean") == 0 && i < count; i++)
+        TRY(scaled(reader, nodes[i], 1.0 / count, &nodes[i]));
+    TRY(emit_join(reader, strcmp(op, "Mul") == 0 ? OP_MULTIPLY : OP_ADD, nodes, count, full, &layout));
+cleanup:
+    return status;
+}
+
+/* Two values: an activation may end here, or a norm. */
+static enum status read_two_values(struct onnx_reader *reader)
+{
+    enum status status = STATUS_OK;
+    struct onnx_value *a = onnx_input(reader, 0), *b = onnx_input(reader, 1);
+    bool done = false;
+    const char op = reader->op->op_type[0];
+    struct onnx_layout layout;
+    TRY(onnx_settle(reader, a));
+    TRY(onnx_settle(reader, b));
+    TRY(onnx_trace_binary(reader, a, b));
+    TRY(onnx_finish_elementwise(reader, &a->layout, &done));
+    if (!done)
+        TRY(onnx_read_norm_pattern(reader, &done));
+    if (done)
+        return STATUS_OK;
+    layout = a->layout;
+    if (a->kind == ONNX_DEFERRED || b->kind == ONNX_DEFERRED || op == 'D' || op == 'P' || op == 'M') {
+        if (a->kind == ONNX_NODE && b->kind == ONNX_NODE && strcmp(reader->op->op_type, "Mul") == 0)
+            return join_values(reader);
+        if (!join_layouts(&layout, &b->layout))
+            return join_refused(reader);
+        return onnx_defer(reader, &layout,
+                          a->kind == ONNX_DEFERRED   ? a->reason
+                          : b->kind == ONNX_DEFERRED ? b->reason
+                                                     : "it is not supported for two values, except as a part of "
+                                                       "activations and norms");
+    }
+    TRY(join_values(reader));
+cleanup:
+    return status;
+}
+
+/* ---- a value with constants ---- */
+
+/* Which input is constant; 2 if none is. */
+static size_t constant_of(const struct onnx_reader *reader)
+{
+    for (size_t i = 0; i < 2; i++) {
+        const struct onnx_value *value = onnx_input(reader, i);
+        if (value && value->kind == ONNX_CONSTANT)
+            return i;
+    }
+    return 2;
+}
+
+/* The layout of value + constant, where the constant has dimensions of more than 1 that the value lacks: only channels
+ * of a map (a gray image and three means). */
+static enum status widen(struct onnx_reader *reader, struct onnx_value **value, const struct onnx_array *array)
+{
+    enum status status = STATUS_OK;
+    struct onnx_value *wide;
+    struct onnx_layout layout = (*value)->layout;
+    struct shape to = onnx_shape(reader, *value);
+    if (layout.rank < array->rank)
+        return join_refused(reader);
+    for (int k = 1; k <= array->rank; k++) {
+        const int d = layout.rank - k;
+        const int64_t size = array->dims[array->rank - k];
+        if (size == 1 || (d > 0 && size == layout.dims[d]))
+            continue;
+        if (d != 1 || layout.dims[1] != 1 || to.c != 1 || size > INT32_MAX || size < 1)
+            return join_refused(reader);
+        to.c = (int)size;
+        onnx_layout_set(&layout, 1, (struct onnx_factor){ONNX_C, to.c, 1});
+    }
+    if (onnx_layout_equal(&layout, &(*value)->layout))
+        return STATUS_OK;
+    wide = arena_alloc(&reader->arena, 1, sizeof *wide);
+    if (!wide)
+        return error_no_memory(reader->err, sizeof *wide, "a value");
+    *wide = **value;
+    wide->layout = layout;
+    TRY(onnx_repeat(reader, wide->node, to, &wide->node));
+    wide->trace_count = 0;
+    wide->alias = *value;
+    *value = wide;
+cleanup:
+    return status;
+}
+
+/* A layer without a bias to which a constant is added becomes one with a bias, if nothing else reads it; a norm without
+ * a weight can take one, too. */
+static bool takes(const struct node *node, bool bias)
+{
+    const bool norm = node->op == OP_GROUP_NORM || node->op == OP_LAYER_NORM;
+    if (bias)
+        return node->bias < 0 && (node->op == OP_LINEAR || node->op == OP_CONV || node->op == OP_SCALE || norm);
+    return norm && node->weight < 0 && node->bias < 0;
+}
+
+/* A node's weight and bias are trained together, or neither is. */
+static bool fits_training(const struct onnx_reader *reader, const struct node *node, bool trained)
+{
+    return node->op != OP_SCALE || node->weight < 0 || reader->graph->weights[node->weight].trained == trained;
+}
+
+/* Whether the value's node is read through this value alone. */
+static bool is_sole_owner(struct onnx_reader *reader, const struct onnx_value *value)
+{
+    const char *made = reader->graph->nodes[value->node].name;
+    for (; value; value = value->alias) {
+        const char *name = onnx_graph_name(reader, value->name);
+        if (value->readers != 1 || !name)
+            return false;
+        if (strcmp(name, made) == 0)
+            return true;
+    }
+    return false;
+}
+
+static enum status absorb(struct onnx_reader *reader, const struct onnx_value *value, int weight, bool bias)
+{
+    struct node *node = &reader->graph->nodes[value->node];
+    *(bias ? &node->bias : &node->weight) = weight;
+    const char *name = onnx_graph_name(reader, onnx_output_name(reader));
+    node->name = name ? arena_strdup(&reader->graph->arena, name) : NULL;
+    if (!node->name)
+        return error_no_memory(reader->err, NODE_MAX_NAME, "a name");
+    enum status status = onnx_alias(reader, value, &value->layout);
+    struct onnx_value *result = onnx_find(reader, onnx_output_name(reader));
+    result->alias = NULL;
+    result->trace_count = 0; /* those of the layer without it */
+    return status;
+}
+
+/* Parameters are trained; a single number, a literal, and what is done to the image before the first layer are not. */
+static bool is_trained(struct onnx_reader *reader, const struct onnx_value *value, size_t constant)
+{
+    const struct onnx_value *parameter = onnx_parameter(onnx_input(reader, constant));
+    int i = value->node;
+    const char op = reader->op->op_type[0];
+    while (reader->graph->nodes[i].op == OP_SCALE || reader->graph->nodes[i].op == OP_SELECT)
+        i = reader->graph->nodes[i].inputs[0];
+    return parameter && (op == 'M' || op == 'A') && reader->graph->nodes[i].op != OP_INPUT;
+}
+
+/* y = x * numbers or x + numbers; numbers in the node's order, one per channel or per value. */
+static enum status emit_scale(struct onnx_reader *reader, struct onnx_value *value, const struct onnx_spread *spread,
+                              size_t constant, bool bias)
+{
+    enum status status = STATUS_OK;
+    struct node node = node_default(OP_SCALE);
+    const struct shape s = onnx_shape(reader, value);
+    const struct node *before = &reader->graph->nodes[value->node];
+    const bool layer = before->op == OP_CONV || before->op == OP_LINEAR;
+    const bool trained =
+        layer && bias ? spread->array_count > 1 : is_trained(reader, value, constant) && spread->in_order;
+    const bool merges = takes(before, bias) && is_sole_owner(reader, value) && spread->per_channel &&
+                        (layer ? trained : fits_training(reader, before, trained));
+    int weight;
+    TRY(onnx_spread_weight(reader, constant, spread, s, bias ? (merges && layer ? "bias" : "shift") : "scale",
+                           layer && !merges ? is_trained(reader, value, constant) && spread->in_order : trained,
+                           &weight));
+    if (merges)
+        return absorb(reader, value, weight, bias);
+    *(bias ? &node.bias : &node.weight) = weight;
+    TRY(onnx_emit(reader, &node, &value->node, 1, &value->layout));
+cleanup:
+    return status;
+}
+
+/* The constant as the graph applies it: x - k is x + -k, x / k is x * (1 / k). */
+static enum status prepared(struct onnx_reader *reader, struct onnx_value *value, size_t constant,
+                            struct onnx_spread *spread)
+{
+    enum status status = STATUS_OK;
+    const char op = reader->op->op_type[0];
+    TRY(onnx_spread(reader, constant, value, spread));
+    const bool changes = op == 'D' || (op == 'S' && constant == 1);
+    for (size_t i = 0; changes && i < spread->count; i++)
+        spread->numbers[i] = op == 'D' ? 1 / spread->numbers[i] : -spread->numbers[i];
+    spread->in_order = spread->in_order && !changes;
+cleanup:
+    return status;
+}
+
+/* Max, Min and Pow with one number, and 1 / x: pieces of activations, or bounds. */
+static enum status read_other(struct onnx_reader *reader, struct onnx_value *value, double number, size_t constant)
+{
+    enum status status = STATUS_OK;
+    struct node node = node_default(OP_ACTIVATION);
+    const char *op = reader->op->op_type;
+    if (value->kind == ONNX_NODE && op[0] == 'M' && isfinite(number)) {
+        node.activation = ACTIVATION_CLIP;
+        node.alpha = op[1] == 'a' ? (float)number : -FLT_MAX;
+        node.beta = op[1] == 'a' ? FLT_MAX : (float)number;
+        return onnx_emit(reader, &node, &value->node, 1, &value->layout);
+    }
+    if (value->kind == ONNX_NODE && op[0] == 'P' && constant == 1 && number == 1)
+        return onnx_alias(reader, value, &value->layout);
+    TRY(onnx_defer(reader, &value->layout,
+                   value->kind == ONNX_DEFERRED ? value->reason
+                                                : "it is supported as a part of activations and norms only"));
+cleanup:
+    return status;
+}
+
+/* Add, Sub, Mul, Div, Min, Max, Pow of a value and a constant. */
+static enum status read_with_constant(struct onnx_reader *reader, size_t constant)
+{
+    enum status status = STATUS_OK;
+    struct onnx_value *value = onnx_input(reader, 1 - constant);
+    const struct onnx_array *array;
+    struct onnx_spread spread;
+    const char *op = reader->op->op_type;
+    const bool other = strcmp(op, "Min") == 0 || strcmp(op, "Max") == 0 || op[0] == 'P' || (op[0] == 'D' && !constant);
+    bool done = false;
+    if (!value || (value->kind != ONNX_NODE && value->kind != ONNX_DEFERRED))
+        return onnx_refuse(reader, "an input is missing");
+    TRY(onnx_constant_input(reader, constant, &array));
+    TRY(onnx_settle(reader, value));
+    const double number = array->is_float ? (double)array->floats[0] : (double)array->ints[0];
+    if (array->count == 0)
+        return onnx_refuse(reader, "its constant is empty");
+    if (array->count == 1 && array->rank <= value->layout.rank) {
+        TRY(onnx_trace_number(reader, value, number, constant == 0));
+        TRY(onnx_finish_elementwise(reader, &value->layout, &done));
+        if (!done)
+            TRY(onnx_read_norm_pattern(reader, &done));
+        if (done)
+            return STATUS_OK;
+        if (other || value->kind == ONNX_DEFERRED)
+            return read_other(reader, value, number, constant);
+    }
+    if (other)
+        return onnx_refuse(reader, "it is supported with one number only");
+    TRY(onnx_node_input(reader, 1 - constant, &value));
+    TRY(widen(reader, &value, array));
+    TRY(prepared(reader, value, constant, &spread));
+    if (op[0] == 'S' && constant == 0) {
+        struct onnx_value *negative = arena_alloc(&reader->arena, 1, sizeof *negative);
+        if (!negative)
+            return error_no_memory(reader->err, sizeof *negative, "a value");
+        *negative = *value;
+        negative->readers = 0;
+        TRY(scaled(reader, value->node, -1, &negative->node));
+        value = negative;
+    }
+    TRY(emit_scale(reader, value, &spread, constant, op[0] == 'A' || op[0] == 'S'));
+cleanup:
+    return status;
+}
+
+enum status onnx_read_arithmetic(struct onnx_reader *reader)
+{
+    if (reader->op->n_input != 2 || !onnx_input(reader, 0) || !onnx_input(reader, 1))
+        return onnx_refuse(reader, "it must have two inputs");
+    const size_t constant = constant_of(reader);
+    return constant < 2 ? read_with_constant(reader, constant) : read_two_values(reader);
+}
+
+/* Sum and Mean of any number of values */
+enum status onnx_read_sum(struct onnx_reader *reader)
+{
+    const size_t count = reader->op->n_input;
+    if (count < 1 || count > NODE_MAX_INPUTS)
+        return onnx_refuse(reader, "it has %zu inputs; 1 to %d are supported", count, NODE_MAX_INPUTS);
+    return join_values(reader);
+}
+
+/* Min and Max of a value and a constant, or of two values where that is an activation */
+enum status onnx_read_extreme(struct onnx_reader *reader)
+{
+    if (reader->op->n_input == 1) {
+        struct onnx_value *value;
+        enum status status = onnx_node_input(reader, 0, &value);
+        return status == STATUS_OK ? onnx_alias(reader, value, &value->layout) : status;
+    }
+    return onnx_read_arithmetic(reader);
+}
+
+static double negated(double x, const void *data)
+{
+    (void)data;
+    return -x;
+}
+
+enum status onnx_read_negative(struct onnx_reader *reader)
+{
+    enum status status = STATUS_OK;
+    struct onnx_value *value = onnx_input(reader, 0);
+    struct node node = node_default(OP_SCALE);
+    bool done;
+    TRY(onnx_settle(reader, value));
+    TRY(onnx_trace_unary(reader, value, negated, NULL));
+    TRY(onnx_finish_elementwise(reader, &value->layout, &done));
+    if (done)
+        return STATUS_OK;
+    if (value->kind == ONNX_DEFERRED)
+        return onnx_defer(reader, &value->layout, value->reason);
+    TRY(onnx_node_input(reader, 0, &value));
+    TRY(onnx_uniform_weight(reader, "factor", -1, onnx_shape(reader, value).c, &node.weight));
+    TRY(onnx_emit(reader, &node, &value->node, 1, &value->layout));
+cleanup:
+    return status;
+}
