@@ -1,4 +1,10 @@
-/* Images per second of the teacher's engine. Argument: threads (default: all processors). */
+/* Images per second of the teacher's engine on the CPU.
+ *
+ * usage: bench_inference [THREADS]                     networks built here; THREADS 0: all processors
+ *        bench_inference THREADS MODEL SIZE SECONDS    an ONNX file, at SIZE pixels if that is dynamic
+ *
+ * The second form measures one round for each line that it reads, and answers with images/s: what
+ * scripts/bench_against_onnxruntime.py needs to measure both in turn. */
 #include "formats/onnx/onnx_read.h"
 #include "shared/backend/backend.h"
 #include "shared/base/files.h"
@@ -15,43 +21,96 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+/* An engine with a batch of random samples. */
+struct bench {
+    struct device *device;
+    struct engine *engine;
+    float *input;
+    int batch;
+};
+
+static void bench_release(struct bench *bench)
+{
+    backend_cpu.engine->close(bench->engine);
+    if (bench->device)
+        backend_cpu.device->close(bench->device);
+    free(bench->input);
+}
+
+static enum status bench_init(struct bench *bench, const struct graph *graph, int batch, int threads, struct error *err)
+{
+    enum status status = STATUS_OK;
+    const struct shape in = graph->nodes[graph->input].shape;
+    const size_t count = (size_t)batch * (size_t)in.c * (size_t)in.h * (size_t)in.w;
+    const struct engine_options options = {.batch = batch, .outputs = &graph->output, .output_count = 1};
+    struct random_stream random;
+    *bench = (struct bench){.batch = batch, .input = calloc(count, sizeof *bench->input)};
+    if (!bench->input)
+        return error_no_memory(err, count * sizeof *bench->input, "the benchmark");
+    random_stream_init(&random, 1, RANDOM_INIT, 0, 0);
+    build_fill(&random, bench->input, count);
+    TRY(backend_cpu.device->open(&bench->device, &(struct device_options){.threads = threads}, err));
+    TRY(backend_cpu.engine->open(&bench->engine, bench->device, graph, &options, err));
+cleanup:
+    return status;
+}
+
+/* Batches until `seconds` have passed; *rate gets images/s. */
+static enum status bench_round(const struct bench *bench, double seconds, double *rate, struct error *err)
+{
+    enum status status = STATUS_OK;
+    const struct engine_batch samples = {.count = bench->batch, .input = bench->input};
+    const float *output;
+    const double start = now();
+    int batches = 0;
+    do {
+        TRY(backend_cpu.engine->submit(bench->engine, 0, &samples, err));
+        TRY(backend_cpu.engine->collect(bench->engine, 0, &output, err));
+        batches++;
+    } while (now() - start < seconds);
+    *rate = batches * bench->batch / (now() - start);
+cleanup:
+    return status;
+}
+
 static enum status bench(const char *name, const struct graph *graph, int batch, int threads, struct error *err)
 {
     enum { REPEATS = 5 };
     enum status status = STATUS_OK;
-    struct engine *engine = NULL;
-    struct shape in = graph->nodes[graph->input].shape;
-    struct device *device = NULL;
-    const struct engine_options options = {.batch = batch, .outputs = &graph->output, .output_count = 1};
-    float *input = calloc((size_t)batch * (size_t)in.c * (size_t)in.h * (size_t)in.w, sizeof *input);
-    const struct engine_batch samples = {.count = batch, .input = input};
-    const struct engine_ops *ops = backend_cpu.engine;
-    const float *output;
-    double best = 1e9;
-    if (!input) {
-        status = error_no_memory(err, (size_t)batch, "the benchmark");
-        goto cleanup;
-    }
-    struct random_stream random;
-    random_stream_init(&random, 1, RANDOM_INIT, 0, 0);
-    build_fill(&random, input, (size_t)batch * (size_t)in.c * (size_t)in.h * (size_t)in.w);
-    TRY(backend_cpu.device->open(&device, &(struct device_options){.threads = threads}, err));
-    TRY(ops->open(&engine, device, graph, &options, err));
+    const struct shape in = graph->nodes[graph->input].shape;
+    struct bench bench;
+    double best = 0;
+    TRY(bench_init(&bench, graph, batch, threads, err));
     for (int i = 0; i <= REPEATS; i++) {
-        double start = now();
-        TRY(ops->submit(engine, 0, &samples, err));
-        TRY(ops->collect(engine, 0, &output, err));
-        double seconds = now() - start;
-        if (i > 0 && seconds < best)
-            best = seconds;
+        double rate;
+        TRY(bench_round(&bench, 0, &rate, err));
+        best = i > 0 && rate > best ? rate : best;
     }
-    printf("%-14s %dx%d, batch %d: %7.1f images/s, %6.1f GMAC/s\n", name, in.h, in.w, batch, batch / best,
-           1e-9 * (double)graph_multiply_count(graph) * batch / best);
+    printf("%-14s %dx%d, batch %d: %7.1f images/s, %6.1f GMAC/s\n", name, in.h, in.w, batch, best,
+           1e-9 * (double)graph_multiply_count(graph) * best);
 cleanup:
-    ops->close(engine);
-    if (device)
-        backend_cpu.device->close(device);
-    free(input);
+    bench_release(&bench);
+    return status;
+}
+
+/* A round for every line of stdin. */
+static enum status bench_model(const char *path, int size, double seconds, int threads, struct error *err)
+{
+    enum status status = STATUS_OK;
+    const struct onnx_read_options options = {.height = size, .width = size};
+    struct graph graph;
+    struct bench bench = {0};
+    TRY(onnx_read_file(&graph, path, &options, err));
+    TRY(bench_init(&bench, &graph, backend_cpu.engine->usual_batch, threads, err));
+    while (getchar() != EOF) {
+        double rate;
+        TRY(bench_round(&bench, seconds, &rate, err));
+        printf("%.2f\n", rate);
+        fflush(stdout);
+    }
+cleanup:
+    bench_release(&bench);
+    graph_release(&graph);
     return status;
 }
 
@@ -77,7 +136,13 @@ int main(int argc, char **argv)
     enum status status = STATUS_OK;
     struct error err = {0};
     struct graph_builder mobilenet, resnet;
-    int threads = argc > 1 ? atoi(argv[1]) : 0;
+    const int threads = argc > 1 ? atoi(argv[1]) : 0;
+    if (argc == 5) {
+        status = bench_model(argv[2], atoi(argv[3]), atof(argv[4]), threads, &err);
+        if (status != STATUS_OK)
+            fprintf(stderr, "%s\n", err.message);
+        return status;
+    }
     build_mobilenet_v2(&mobilenet, 1, 224, 10);
     build_resnet18(&resnet, 1, 224, 10);
     TRY(bench("mobilenet_v2", &mobilenet.graph, 64, threads, &err));

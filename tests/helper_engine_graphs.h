@@ -20,8 +20,8 @@ void engine_residuals(engine_check *check);
 
 /* ---- operators that the libraries lack (helper_engine_operators.c) ---- */
 
-/* Group, layer and Lp norms; scale and PReLU; products with [c, 1, 1] and [1, h, w]; select, pad and resize: each on the
- * input and between convolutions, in shapes from 1x1x1 on. */
+/* Group, layer and Lp norms; scale and PReLU; products with [c, 1, 1] and [1, h, w]; select, pad and resize: each on
+ * the input and between convolutions, in shapes from 1x1x1 on. */
 void engine_norms(engine_check *check);
 void engine_scales(engine_check *check);
 void engine_gates(engine_check *check);

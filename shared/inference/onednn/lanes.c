@@ -27,11 +27,6 @@ size_t lanes_offset(const struct lanes *lanes, int c)
     return (size_t)(c / lanes->width) * lanes->chunk_stride + (size_t)(c % lanes->width);
 }
 
-size_t lanes_positions(const struct lanes *lanes)
-{
-    return (size_t)lanes->shape.h * (size_t)lanes->shape.w;
-}
-
 size_t lanes_chunk_count(const struct lanes *lanes)
 {
     return (size_t)lanes->chunks * (size_t)lanes->width;
@@ -58,46 +53,57 @@ VECTORISE void lanes_scale(const void *setup, float *const *data)
 {
     const struct lanes_scale *run = setup;
     const struct lanes *lanes = &run->lanes;
-    for (int k = 0; k < lanes->chunks; k++)
-        for (size_t p = 0; p < lanes_positions(lanes); p++) {
-            const size_t at = (size_t)k * lanes->chunk_stride + p * lanes->position_stride,
-                         channel = (size_t)(k * lanes->width);
-            const float *restrict x = data[0] + at;
-            const float *restrict weight = run->weight + (run->weight_is_value ? at : channel);
-            const float *restrict bias = run->bias + (run->bias_is_value ? at : channel);
-            float *restrict y = data[1] + at;
-            EACH_LANE(lanes_stored(lanes, k), y[l] = x[l] * weight[l] + bias[l]);
-        }
+    EACH_CHUNK(lanes, {
+        const size_t channel = (size_t)(k * lanes->width);
+        const float *restrict x = data[0] + at;
+        const float *restrict weight = run->weight + (run->weight_is_value ? at : channel);
+        const float *restrict bias = run->bias + (run->bias_is_value ? at : channel);
+        float *restrict y = data[1] + at;
+        EACH_LANE(lanes_stored(lanes, k), y[l] = x[l] * weight[l] + bias[l]);
+    })
 }
 
 VECTORISE void lanes_prelu(const void *setup, float *const *data)
 {
     const struct lanes_scale *run = setup;
     const struct lanes *lanes = &run->lanes;
-    for (int k = 0; k < lanes->chunks; k++)
-        for (size_t p = 0; p < lanes_positions(lanes); p++) {
-            const size_t at = (size_t)k * lanes->chunk_stride + p * lanes->position_stride;
-            const float *restrict x = data[0] + at, *restrict weight = run->weight + k * lanes->width;
-            float *restrict y = data[1] + at;
-            EACH_LANE(lanes_stored(lanes, k), y[l] = x[l] > 0 ? x[l] : x[l] * weight[l]);
-        }
+    EACH_CHUNK(lanes, {
+        const float *restrict x = data[0] + at;
+        const float *restrict weight = run->weight + k * lanes->width;
+        float *restrict y = data[1] + at;
+        EACH_LANE(lanes_stored(lanes, k), y[l] = x[l] > 0 ? x[l] : x[l] * weight[l]);
+    })
 }
 
-VECTORISE void lanes_gate(const void *setup, float *const *data)
+/* What is stored beyond the last channel stays zero: gates need not have it. */
+VECTORISE static void gate_channels(const struct lanes *lanes, const float *in, const float *gates, float *out){
+    EACH_CHUNK(lanes,
+               {
+                   const int used = lanes_used(lanes, k), stored = lanes_stored(lanes, k);
+                   const float *restrict x = in + at;
+                   const float *restrict gate = gates + k * lanes->width;
+                   float *restrict y = out + at;
+                   EACH_LANE(used, y[l] = x[l] * gate[l]);
+                   for (int l = used; l < stored; l++)
+                       y[l] = 0;
+               })}
+
+VECTORISE static void gate_positions(const struct lanes *lanes, const float *in, const float *gates, size_t gate_stride,
+                                     float *out)
+{
+    EACH_CHUNK(lanes, {
+        const float *restrict x = in + at;
+        const float gate = gates[p * gate_stride];
+        float *restrict y = out + at;
+        EACH_LANE(lanes_stored(lanes, k), y[l] = x[l] * gate);
+    })
+}
+
+void lanes_gate(const void *setup, float *const *data)
 {
     const struct lanes_gate *run = setup;
-    const struct lanes *lanes = &run->lanes;
-    for (int k = 0; k < lanes->chunks; k++) {
-        float gate[LANES] = {0}; /* the lanes beyond the last channel stay zero */
-        for (int l = 0; !run->spatial && l < lanes_used(lanes, k); l++)
-            gate[l] = data[1][k * lanes->width + l];
-        for (size_t p = 0; p < lanes_positions(lanes); p++) {
-            const size_t at = (size_t)k * lanes->chunk_stride + p * lanes->position_stride;
-            const float *restrict x = data[0] + at;
-            float *restrict y = data[2] + at;
-            for (int l = 0; run->spatial && l < LANES; l++)
-                gate[l] = data[1][p * run->gate_stride];
-            EACH_LANE(lanes_stored(lanes, k), y[l] = x[l] * gate[l]);
-        }
-    }
+    if (run->spatial)
+        gate_positions(&run->lanes, data[0], data[1], run->gate_stride, data[2]);
+    else
+        gate_channels(&run->lanes, data[0], data[1], data[2]);
 }

@@ -26,8 +26,7 @@ struct lanes {
 struct lanes lanes_channels_last(struct shape shape);      /* [h, w, c] */
 struct lanes lanes_blocked(struct shape shape, int width); /* [c / width, h, w, width] */
 size_t lanes_offset(const struct lanes *lanes, int c);     /* of channel c at position 0 */
-size_t lanes_positions(const struct lanes *lanes);         /* h * w */
-size_t lanes_chunk_count(const struct lanes *lanes); /* chunks * width: channels of vectors as kernels want them */
+size_t lanes_chunk_count(const struct lanes *lanes);       /* chunks * width: channels of vectors for kernels */
 
 /* A kernel gets what it was set up with, and its values: the sources in the node's order, the destination, then what
  * the setup's comment says. */
@@ -78,6 +77,14 @@ struct lanes_select {
 };
 void lanes_select(const void *setup, float *const *data);
 
+/* OP_CONCAT of values [h, w, c] */
+struct lanes_concat {
+    size_t positions;
+    int count, total;    /* sources, and their channels together */
+    const int *channels; /* [count] */
+};
+void lanes_concat(const void *setup, float *const *data);
+
 /* OP_PAD */
 struct lanes_pad {
     struct lanes in, out;
@@ -95,6 +102,18 @@ void lanes_resize(const void *setup, float *const *data);
 
 /* ---- for lanes*.c ---- */
 
+/* Positions whose channels are computed together: in both layouts that is a contiguous run of some cache lines. */
+enum { TILE = 8 };
+
+/* Runs a statement for chunk k and position p of all, tile by tile; `at` is where they are. */
+#define EACH_CHUNK(lanes, ...)                                                                      \
+    for (size_t first_ = 0; first_ < lanes_positions(lanes); first_ += TILE)                        \
+        for (int k = 0; k < (lanes)->chunks; k++)                                                   \
+            for (size_t p = first_; p < lanes_positions(lanes) && p < first_ + TILE; p++) {         \
+                const size_t at = (size_t)k * (lanes)->chunk_stride + p * (lanes)->position_stride; \
+                __VA_ARGS__                                                                         \
+            }
+
 /* Runs a statement for every lane l of n; the usual number is a constant, for which the compiler makes vectors. */
 #define EACH_LANE(n, statement)             \
     do {                                    \
@@ -105,6 +124,11 @@ void lanes_resize(const void *setup, float *const *data);
             for (int l = 0; l < (n); l++)   \
                 statement;                  \
     } while (0)
+
+static inline size_t lanes_positions(const struct lanes *lanes) /* h * w */
+{
+    return (size_t)lanes->shape.h * (size_t)lanes->shape.w;
+}
 
 static inline int lanes_used(const struct lanes *lanes, int chunk)
 {

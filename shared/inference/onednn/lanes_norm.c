@@ -5,8 +5,6 @@
 
 #include <math.h>
 
-enum { TILE = 8 }; /* positions whose channels are normalised together: a line of the cache is used as a whole */
-
 /* sums[p] = sum over the channels of term(x) at position p; `term` may use l, p and x */
 #define SUM_CHANNELS(sums, lanes, values, tile, term)                                                    \
     do {                                                                                                 \
@@ -107,20 +105,21 @@ static struct group_scratch group_scratch(const struct lanes *lanes, float *memo
     return (struct group_scratch){(double *)(void *)memory, memory + 2 * count, memory + 3 * count, memory + 4 * count};
 }
 
-/* sums[c] = sum over the positions of x - pivot, or of (x - pivot - mean)^2. A few hundred floats are added before they
- * are added to a double. */
+/* sums[c] = sum over the positions of x - pivot, or of (x - pivot - mean)^2. Some floats are added before they are added
+ * to a double. */
 VECTORISE static void sum_positions(const struct lanes *lanes, const float *in, const struct group_scratch *scratch,
                                     bool squares)
 {
-    enum { SPAN = 256 };
+    enum { SPAN = 64 };
     const size_t positions = lanes_positions(lanes);
-    for (int k = 0; k < lanes->chunks; k++) {
-        const float *restrict pivot = scratch->pivot + k * lanes->width, *restrict mean =
-                                                                             scratch->mean + k * lanes->width;
-        double *restrict sums = scratch->sums + k * lanes->width;
-        const int used = lanes_used(lanes, k);
-        EACH_LANE(used, sums[l] = 0);
-        for (size_t first = 0; first < positions; first += SPAN) {
+    for (size_t c = 0; c < lanes_chunk_count(lanes); c++)
+        scratch->sums[c] = 0;
+    for (size_t first = 0; first < positions; first += SPAN)
+        for (int k = 0; k < lanes->chunks; k++) {
+            const float *restrict pivot = scratch->pivot + k * lanes->width;
+            const float *restrict mean = scratch->mean + k * lanes->width;
+            double *restrict sums = scratch->sums + k * lanes->width;
+            const int used = lanes_used(lanes, k);
             float partial[LANES] = {0};
             for (size_t p = first; p < positions && p < first + SPAN; p++) {
                 const float *restrict x = in + (size_t)k * lanes->chunk_stride + p * lanes->position_stride;
@@ -131,7 +130,6 @@ VECTORISE static void sum_positions(const struct lanes *lanes, const float *in, 
             }
             EACH_LANE(used, sums[l] += (double)partial[l]);
         }
-    }
 }
 
 static double group_mean(const struct lanes *lanes, const double *sums, int first, int count)
@@ -147,15 +145,16 @@ VECTORISE static void apply_groups(const struct lanes_norm *run, const float *in
                                    float *out)
 {
     const struct lanes *lanes = &run->lanes;
-    for (int k = 0; k < lanes->chunks; k++)
-        for (size_t p = 0; p < lanes_positions(lanes); p++) {
-            const size_t at = (size_t)k * lanes->chunk_stride + p * lanes->position_stride;
-            const int c = k * lanes->width;
-            const float *restrict x = in + at, *restrict pivot = scratch->pivot + c, *restrict mean = scratch->mean + c,
-                                  *restrict factor = scratch->factor + c, *restrict bias = run->bias + c;
-            float *restrict y = out + at;
-            EACH_LANE(lanes_stored(lanes, k), y[l] = (x[l] - pivot[l] - mean[l]) * factor[l] + bias[l]);
-        }
+    EACH_CHUNK(lanes, {
+        const int c = k * lanes->width;
+        const float *restrict x = in + at;
+        const float *restrict pivot = scratch->pivot + c;
+        const float *restrict mean = scratch->mean + c;
+        const float *restrict factor = scratch->factor + c;
+        const float *restrict bias = run->bias + c;
+        float *restrict y = out + at;
+        EACH_LANE(lanes_stored(lanes, k), y[l] = (x[l] - pivot[l] - mean[l]) * factor[l] + bias[l]);
+    })
 }
 
 void lanes_group_norm(const void *setup, float *const *data)

@@ -195,7 +195,36 @@ cleanup:
     return status;
 }
 
-/* Where the values of an axis of `size` come from after padding: [before + size + after] indices, or -1: the constant. */
+bool onednn_concat_is_ours(const struct onednn_layers *layers, const struct node *node)
+{
+    for (int i = 0; i < node->input_count; i++)
+        if (!has_layout(layers, onednn_input(layers, node, i), layers->graph->nodes[node->inputs[i]].shape, dnnl_nhwc))
+            return false;
+    return true;
+}
+
+static enum status concat(const struct onednn_layers *layers, const struct node *node, int *value, struct error *err)
+{
+    enum status status = STATUS_OK;
+    const dnnl_memory_desc_t md = onednn_plain_md(node->shape, dnnl_nhwc);
+    int tensors[NODE_MAX_INPUTS + 1], *channels;
+    struct lanes_concat *run;
+    TRY(setup_memory(layers, node, 1, sizeof *run, &run, err));
+    TRY(setup_memory(layers, node, (size_t)node->input_count, sizeof *channels, &channels, err));
+    for (int i = 0; i < node->input_count; i++) {
+        tensors[i] = onednn_input(layers, node, i);
+        channels[i] = layers->graph->nodes[node->inputs[i]].shape.c;
+    }
+    *run = (struct lanes_concat){(size_t)node->shape.h * (size_t)node->shape.w, node->input_count, node->shape.c,
+                                 channels};
+    TRY(onednn_add_tensor(layers->plan, &md, ONEDNN_ARENA, &tensors[node->input_count], err));
+    TRY(onednn_add_kernel(layers->plan, node->name, lanes_concat, run, tensors, node->input_count + 1, err));
+    *value = tensors[node->input_count];
+cleanup:
+    return status;
+}
+
+/* Where the values of an axis of `size` come from after padding: [before + size + after] indices; -1: the constant. */
 static enum status pad_axis(const struct onednn_layers *layers, const struct node *node, int size, int before,
                             int after, const int **out, struct error *err)
 {
@@ -288,6 +317,8 @@ enum status onednn_add_lanes(const struct onednn_layers *layers, const struct no
                               value, err);
     case OP_RESIZE:
         return resize(layers, node, value, err);
+    case OP_CONCAT:
+        return concat(layers, node, value, err);
     default:
         return error_set(err, STATUS_INTERNAL, NULL, "node '%s' (%s) has no kernel of our own", node->name,
                          op_name(node->op));

@@ -32,6 +32,8 @@ enum status onednn_add_op(const struct onednn_layers *layers, const struct node 
 enum status onednn_add_lanes(const struct onednn_layers *layers, const struct node *node, int *value,
                              struct error *err);
 
+/* True for a concat of values that are all [h, w, c]: there our kernel is faster than oneDNN's. */
+bool onednn_concat_is_ours(const struct onednn_layers *layers, const struct node *node);
 /* Padding around `source`, whose shape is `in`; node has the sides, the mode and the constant of an OP_PAD. */
 enum status onednn_add_pad(const struct onednn_layers *layers, const struct node *node, int source, struct shape in,
                            int *value, struct error *err);

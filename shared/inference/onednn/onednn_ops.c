@@ -182,6 +182,8 @@ enum status onednn_add_op(const struct onednn_layers *layers, const struct node 
         return global_pool(layers, node, value, err);
     case OP_ADD:
     case OP_CONCAT:
+        if (node->op == OP_CONCAT && onednn_concat_is_ours(layers, node))
+            return onednn_add_lanes(layers, node, value, err);
         return combine(layers, node, value, err);
     case OP_MULTIPLY:
         return multiply(layers, node, value, err);

@@ -1,5 +1,6 @@
-/* The plan of the CPU engine: oneDNN primitives and kernels of our own in the order of their execution, on tensors whose
- * places in one arena are fixed once. A plan is read-only after onednn_plan_finish: every worker has its own arena and runs the same plan.
+/* The plan of the CPU engine: oneDNN primitives and kernels of our own in the order of their execution, on tensors
+ * whose places in one arena are fixed once. A plan is read-only after onednn_plan_finish: every worker has its own
+ * arena and runs the same plan.
  *
  * Only the onednn_*.c files include this header and dnnl.h (oneDNN 2.x). */
 #ifndef SHARED_INFERENCE_ONEDNN_ONEDNN_PLAN_H
