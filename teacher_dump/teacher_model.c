@@ -100,8 +100,12 @@ static enum status fall_back(struct teacher_model *model, unsigned char *bytes, 
     struct onnx_outline outline = {0};
     struct error why = {0};
     keep_reason(model, native->message);
-    if (foreign_model_library(&ops, &version, &library, &why) == STATUS_OK)
-        return open_foreign(model, bytes, length, size, err);
+    if (foreign_model_library(&ops, &version, &library, &why) == STATUS_OK) {
+        status = open_foreign(model, bytes, length, size, &why);
+        return status == STATUS_OK ? status
+                                   : error_set(err, status, model->path, "%s; nor does softcache's own engine run it: %s",
+                                               why.message, model->why);
+    }
     TRY(onnx_outline_read(&outline, bytes, length, model->path, err));
     status = refuse(model, &outline, &why, err);
 cleanup:
