@@ -73,7 +73,7 @@ def one_per_thread(path, threads, seconds):
 
 
 def ours(build, path, threads, seconds):
-    bench = os.path.join(build, "tests", "bench_teacher")
+    bench = os.path.join(build, "tests", "bench_engine")
     text = subprocess.run([bench, path, str(seconds), str(threads), "onnxruntime"], capture_output=True, text=True, check=True).stdout
     return [float(re.search(name + r": ([0-9.]+) images/s", text)[1]) for name in ("engine", "rendered")]
 

@@ -1,5 +1,5 @@
 /* Images per second of any teacher on the CPU, through the engine that `teacher_dump run` would take.
- * usage: bench_teacher FILE.onnx [SECONDS] [THREADS] [auto|native|onnxruntime]
+ * usage: bench_engine FILE.onnx [SECONDS] [THREADS] [auto|native|onnxruntime]
  * Prints "engine: X images/s" for inputs that are ready in memory, and "rendered: X images/s" for views that are
  * rendered from photos, as `run` does it. scripts/bench_onnxruntime.py compares the first with a bare loop. */
 #include "shared/base/clock.h"
@@ -117,12 +117,12 @@ int main(int argc, char **argv)
     struct error err = {0};
     if (argc < 2) {
         printf(
-            "bench_teacher skipped: it measures the teacher that is named, FILE.onnx [SECONDS] [THREADS] [ENGINE]\n");
+            "bench_engine skipped: it measures the teacher that is named, FILE.onnx [SECONDS] [THREADS] [ENGINE]\n");
         return 0;
     }
     const enum status status =
         bench(argv[1], argc > 2 ? atof(argv[2]) : 5, argc > 3 ? atoi(argv[3]) : 0, argc > 4 ? argv[4] : "auto", &err);
     if (status != STATUS_OK)
-        fprintf(stderr, "bench_teacher: %s: %s\n", err.path, err.message);
+        fprintf(stderr, "bench_engine: %s: %s\n", err.path, err.message);
     return (int)status;
 }
