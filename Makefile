@@ -64,6 +64,8 @@ TESTS      := $(patsubst tests/%.c,$(TESTDIR)/%,$(sort $(wildcard tests/test_*.c
 TEST_HELPERS := $(patsubst %.c,$(OBJ)/%.o,$(sort $(wildcard tests/helper_*.c)))
 TEST_LIBRARIES := $(OBJ)/tests/libhelpers.a $(OBJ)/libprograms.a $(LIBRARY)
 SYNTHETIC  := $(BUILD)/synthetic_images
+# What tests give out as libonnxruntime.
+STAND_IN   := $(TESTDIR)/stand_in/libonnxruntime.so
 # What a folder of `make dist` carries to check and measure a GPU: the tests that drive kernels, the benchmarks.
 DEVICE_TESTS := $(patsubst tests/%.c,$(TESTDIR)/%,$(sort $(shell grep -l '"tests/helper_device.h"' tests/test_*.c)))
 # The CUDA backend on the tests' execution shim (tests/shim/README.md): compiled by gcc and g++, run without a GPU.
@@ -132,7 +134,7 @@ tidy: compile_commands.json ## run clang-tidy on the C sources (minutes)
 	@scripts/tidy.sh $(TIDY_FILES)
 
 # The program of a test that was renamed or removed would still be run.
-tests: programs $(TESTS) $(SYNTHETIC) $(SHIM_TESTS) $(SHIM_BACKEND)
+tests: programs $(TESTS) $(SYNTHETIC) $(STAND_IN) $(SHIM_TESTS) $(SHIM_BACKEND)
 	@rm -f $(filter-out $(TESTS) $(SHIM_TESTS),$(wildcard $(TESTDIR)/test_*))
 
 .PHONY: bench-programs
@@ -142,6 +144,7 @@ bench: deps ## build and run the benchmarks
 	@$(MAKE) $(QUIETLY) programs bench-programs
 	@set -e; for bench in $(BENCHES); do echo "== $$bench"; $$bench; done
 	@BUILD=$(BUILD) scripts/bench_against_pytorch.sh
+	@BUILD=$(BUILD) scripts/bench_onnxruntime.sh
 
 # The kernels on a GPU: make test runs the same tests on the execution shim.
 test-cuda: deps ## run the tests that drive kernels on this machine's GPU
@@ -337,6 +340,10 @@ $(TESTS) $(BENCHES): | $(ONEDNN_ENGINE) $(ONNXRUNTIME_ENGINE)
 $(TESTDIR)/%: $(OBJ)/tests/%.o $(TEST_LIBRARIES)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) $(RUNPATH) $(filter %.o %.a,$^) -o $@ $(LDLIBS) -lcmocka
+
+$(STAND_IN): $(OBJ)/tests/stand_in_onnxruntime.o $(OBJ)/shared/tensor/half.o
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -shared $^ -o $@
 
 $(OBJ)/tests/libhelpers.a: $(TEST_HELPERS)
 	@rm -f $@

@@ -14,7 +14,7 @@ mkdir -p "$out"/{bin,tests,lib/softcache/plugins,licenses,scripts/demo}
 
 programs=("$build"/teacher_dump "$build"/student_train "$build"/synthetic_images)
 objects=()
-for object in "$build"/softcache_cuda.so "$build"/softcache_cudnn.so ${ONEDNN:+"$build"/softcache_onednn.so}; do
+for object in "$build"/softcache_cuda.so "$build"/softcache_cudnn.so "$build"/softcache_onnxruntime.so ${ONEDNN:+"$build"/softcache_onednn.so}; do
     [ ! -e "$object" ] || objects+=("$object")
 done
 install -s "${programs[@]}" "$out/bin"
@@ -54,7 +54,8 @@ bin/student_train in this folder. lib/ holds the libraries that they need, licen
 
 A GPU needs NVIDIA's driver. A teacher on a GPU also needs cuDNN 9 and cuBLAS 13, in the system's library path or in LD_LIBRARY_PATH
 (the folders nvidia/*/lib of a PyTorch installation have them). scripts/gpu_check.sh checks and measures everything.
-A teacher on the CPU needs lib/softcache/softcache_onednn.so, which is here only if \`make dist ONEDNN=1\` made the folder.
+A teacher on the CPU needs lib/softcache/softcache_onednn.so, which is here only if \`make dist ONEDNN=1\` made the folder, or
+onnxruntime (pip install onnxruntime) and --teacher-engine onnxruntime.
 HDF5_PLUGIN_PATH=.../lib/softcache/plugins lets h5py and h5dump read the caches (FORMAT.md).
 END
 

@@ -1,3 +1,4 @@
+#define _POSIX_C_SOURCE 200809L
 #include "teacher_dump/foreign_model.h"
 
 #include "shared/base/library.h"
@@ -35,7 +36,8 @@ static enum status probe(const struct foreign_model *model, struct onnxruntime_t
                          struct error *err)
 {
     enum status status = STATUS_OK;
-    struct onnxruntime_model wanted = {.path = model->path, .input = model->input, .batch = model->batch};
+    struct onnxruntime_model wanted = {
+        .path = model->path, .weights = model->weights, .input = model->input, .batch = model->batch};
     uint8_t *bytes = NULL;
     const char **names = calloc((size_t)count + 1, sizeof *names);
     if (!names)
@@ -107,8 +109,15 @@ static enum status first_run(struct foreign_model *model, struct error *err)
     return probe(model, &model->logits, 1, err);
 }
 
+/* The folder of a file: "." if the path has none. */
+static char *folder_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+}
+
 enum status foreign_model_open(struct foreign_model **out, const char *path, unsigned char *bytes, size_t length,
-                               int size, struct error *err)
+                               bool apart, int size, struct error *err)
 {
     enum status status = STATUS_OK;
     struct foreign_model *model = calloc(1, sizeof *model);
@@ -118,6 +127,9 @@ enum status foreign_model_open(struct foreign_model **out, const char *path, uns
         return error_no_memory(err, sizeof *model, "a model");
     }
     *model = (struct foreign_model){.path = path, .bytes = bytes, .size = length};
+    model->weights = apart ? folder_of(path) : NULL;
+    if (apart && !model->weights)
+        TRY(error_no_memory(err, strlen(path), "a path"));
     TRY(onnx_outline_read(&model->outline, bytes, length, path, err));
     TRY(set_input(model, size, err));
     TRY(foreign_model_library(&model->ops, &model->version, &model->library, err));
@@ -135,6 +147,7 @@ void foreign_model_free(struct foreign_model *model)
         return;
     onnx_outline_release(&model->outline);
     free(model->bytes);
+    free(model->weights);
     free(model);
 }
 
@@ -146,6 +159,7 @@ enum status foreign_model_make(const struct foreign_model *foreign, struct onnxr
     enum status status = STATUS_OK;
     const char **names = calloc((size_t)count + 1, sizeof *names);
     *model = (struct onnxruntime_model){.path = foreign->path,
+                                        .weights = foreign->weights,
                                         .input = foreign->input,
                                         .batch = foreign->any_batch ? batch : foreign->batch,
                                         .outputs = tensors,

@@ -7,6 +7,7 @@
 
 struct foreign_model {
     const char *path; /* borrowed */
+    char *weights;    /* NULL, or the folder where the weights lie */
     unsigned char *bytes;
     size_t size;
     struct onnx_outline outline;
@@ -22,10 +23,10 @@ struct foreign_model {
 enum status foreign_model_library(const struct onnxruntime_ops **ops, const char **version, const char **library,
                                   struct error *err);
 
-/* bytes: of onnx_file_read, taken over also on failure. size: side of the input if the file leaves it open. Runs the
+/* bytes: of onnx_file_read (apart: of onnx_file_read_apart), taken over also on failure. size: side of the input if the file leaves it open. Runs the
  * model once. STATUS_CONFIG, STATUS_BAD_DATA. */
 enum status foreign_model_open(struct foreign_model **out, const char *path, unsigned char *bytes, size_t length,
-                               int size, struct error *err);
+                               bool apart, int size, struct error *err);
 void foreign_model_free(struct foreign_model *model); /* NULL is allowed */
 
 bool foreign_model_has(const struct foreign_model *model, const char *tensor);

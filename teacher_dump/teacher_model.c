@@ -15,6 +15,13 @@ static const char *base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
+/* What is read of the model's file. */
+struct model_file {
+    unsigned char *bytes;
+    size_t length;
+    bool apart; /* the weights are in other files, and stay there */
+};
+
 /* ---- both engines ---- */
 
 static enum status check_teacher(const struct teacher_model *model, struct error *err)
@@ -71,12 +78,13 @@ static enum status refuse(const struct teacher_model *model, const struct onnx_o
                      why->path[0] && strcmp(why->path, model->path) != 0 ? ": " : "", why->message);
 }
 
-static enum status open_foreign(struct teacher_model *model, unsigned char *bytes, size_t length, int size,
-                                struct error *err)
+static enum status open_foreign(struct teacher_model *model, struct model_file *file, int size, struct error *err)
 {
     enum status status = STATUS_OK;
     model->kind = TEACHER_ENGINE_ONNXRUNTIME;
-    TRY(foreign_model_open(&model->foreign, model->path, bytes, length, size, err));
+    unsigned char *bytes = file->bytes;
+    file->bytes = NULL; /* taken */
+    TRY(foreign_model_open(&model->foreign, model->path, bytes, file->length, file->apart, size, err));
     const struct onnx_outline *outline = &model->foreign->outline;
     const struct onnxruntime_tensor *logits = &model->foreign->logits;
     model->output = outline->output;
@@ -91,8 +99,8 @@ cleanup:
 }
 
 /* After our reader has refused the model. */
-static enum status fall_back(struct teacher_model *model, unsigned char *bytes, size_t length, int size,
-                             const struct error *native, struct error *err)
+static enum status fall_back(struct teacher_model *model, struct model_file *file, int size, const struct error *native,
+                             struct error *err)
 {
     enum status status = STATUS_OK;
     const struct onnxruntime_ops *ops;
@@ -100,17 +108,34 @@ static enum status fall_back(struct teacher_model *model, unsigned char *bytes, 
     struct onnx_outline outline = {0};
     struct error why = {0};
     keep_reason(model, native->message);
-    if (foreign_model_library(&ops, &version, &library, &why) == STATUS_OK)
-        return open_foreign(model, bytes, length, size, err);
-    TRY(onnx_outline_read(&outline, bytes, length, model->path, err));
+    if (foreign_model_library(&ops, &version, &library, &why) == STATUS_OK) {
+        status = open_foreign(model, file, size, &why);
+        return status == STATUS_OK
+                   ? status
+                   : error_set(err, status, model->path, "%s; nor does softcache's own engine run it: %s", why.message,
+                               model->why);
+    }
+    TRY(onnx_outline_read(&outline, file->bytes, file->length, model->path, err));
     status = refuse(model, &outline, &why, err);
 cleanup:
     onnx_outline_release(&outline);
-    free(bytes);
     return status;
 }
 
 /* ---- opening ---- */
+
+/* A model of more than 2 GiB is for onnxruntime only: its weights stay in their files. */
+static enum status read_file(struct teacher_model *model, enum teacher_engine_kind kind, struct model_file *file,
+                             struct error *native, struct error *err)
+{
+    enum status status = onnx_file_read(model->path, &file->bytes, &file->length, model->digest, native);
+    if (status == STATUS_OK)
+        return status;
+    file->apart = status == STATUS_CONFIG && kind != TEACHER_ENGINE_NATIVE;
+    if (!file->apart)
+        return error_set(err, status, native->path, "%s", native->message);
+    return onnx_file_read_apart(model->path, &file->bytes, &file->length, model->digest, err);
+}
 
 enum status teacher_model_read(struct teacher_model *model, const char *path, int size, enum teacher_engine_kind kind,
                                struct error *err)
@@ -118,26 +143,22 @@ enum status teacher_model_read(struct teacher_model *model, const char *path, in
     enum status status = STATUS_OK;
     const struct onnx_read_options options = {.height = size, .width = size};
     struct error native = {0};
-    unsigned char *bytes = NULL;
-    size_t length;
+    struct model_file file = {0};
     *model = (struct teacher_model){.path = path, .file = base_name(path)};
-    TRY(onnx_file_read(path, &bytes, &length, model->digest, err));
+    TRY(read_file(model, kind, &file, &native, err));
     if (kind == TEACHER_ENGINE_ONNXRUNTIME) {
-        status = open_foreign(model, bytes, length, size, err);
-        bytes = NULL; /* taken */
+        status = open_foreign(model, &file, size, err);
         goto cleanup;
     }
-    status = onnx_read(&model->graph, bytes, length, path, &options, &native);
-    if (status == STATUS_OK) {
+    status = file.apart ? STATUS_CONFIG : onnx_read(&model->graph, file.bytes, file.length, path, &options, &native);
+    if (status == STATUS_OK)
         finish_native(model);
-    } else if (status == STATUS_CONFIG && kind == TEACHER_ENGINE_AUTO) {
-        status = fall_back(model, bytes, length, size, &native, err);
-        bytes = NULL; /* taken */
-    } else {
-        status = error_set(err, status, native.path, "%s", native.message);
-    }
+    else if (status == STATUS_CONFIG && kind == TEACHER_ENGINE_AUTO)
+        status = fall_back(model, &file, size, &native, err);
+    else
+        error_set(err, status, native.path, "%s", native.message);
 cleanup:
-    free(bytes);
+    free(file.bytes);
     if (status != STATUS_OK)
         teacher_model_release(model);
     return status;

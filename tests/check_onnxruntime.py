@@ -190,6 +190,35 @@ def external_weights():
     check_logits("external-cache", lambda x: expected(path, x)[0])
 
 
+def large_weights():
+    """More than protobuf's 2 GiB, in a file with a hole."""
+    path = os.path.join(FOLDER, "large.onnx")
+    count = (5 << 29) // 4 // CLASSES * CLASSES
+    with open(os.path.join(FOLDER, "large.data"), "wb") as file:
+        file.truncate(count * 4)
+        file.seek(4 * (count - CLASSES))
+        file.write(np.arange(CLASSES, dtype=np.float32).tobytes())
+    model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 17]>
+        agraph (float[N,3,32,32] input) => (float[N,10] logits) {
+            mean0 = GlobalAveragePool (input)
+            mean = ReduceMean <axes = [1, 2, 3], keepdims = 0> (mean0)
+            column = Reshape (mean, shape)
+            row = Gather <axis = 0> (large, last)
+            logits = Add (column, row)
+        }""")
+    large = model.graph.initializer.add(name="large", data_type=onnx.TensorProto.FLOAT, dims=[count // CLASSES, CLASSES],
+                                        data_location=onnx.TensorProto.EXTERNAL)
+    large.external_data.add(key="location", value="large.data")
+    model.graph.initializer.append(numpy_helper.from_array(np.array([-1, 1]), "shape"))
+    model.graph.initializer.append(numpy_helper.from_array(np.array(count // CLASSES - 1), "last"))
+    onnx.save(model, path)
+    dump("large-cache", path)
+    x = (PICTURES["val"].astype(np.float64) / 255 - 0.5) / 0.5
+    close(stored("large-cache", "val"), x.mean((1, 2, 3))[:, None] + np.arange(CLASSES), "large")
+    assert "2 GiB" in dump("never", path, more=["--teacher-engine", "native"], code=78)
+    os.remove(os.path.join(FOLDER, "large.data"))
+
+
 def layouts():
     nhwc = convolution("nhwc", "(float[N,32,32,3] input) => (float[N,10] logits)", "x = Transpose <perm = [0, 3, 1, 2]> (input)", "x")
     dynamic = convolution("dynamic", "(float[N,C,H,W] input) => (float[N,10] logits)")
@@ -299,7 +328,7 @@ def mirrored():
 
 DATA = os.path.join(FOLDER, "data")
 PICTURES = write_cifar(DATA)
-for check in (transformers, neither_threads_nor_batch, external_weights, layouts, fixed_batches, outputs, refusals, ensembles, mirrored):
+for check in (transformers, neither_threads_nor_batch, external_weights, large_weights, layouts, fixed_batches, outputs, refusals, ensembles, mirrored):
     try:
         check()
         print(f"ok onnxruntime {check.__name__}", flush=True)

@@ -1,5 +1,6 @@
 /* Mutations of model files: whatever the bytes, the readers return, with a message where they refuse. `make fuzz`
  * looks further. */
+#include "formats/onnx/onnx_outline.h"
 #include "formats/onnx/onnx_read.h"
 #include "formats/onnx/onnx_write.h"
 #include "formats/export/safetensors.h"
@@ -77,6 +78,25 @@ static void read_onnx(struct graph *unused, const uint8_t *bytes, size_t size)
     graph_release(&graph);
 }
 
+static void read_outline(struct graph *unused, const uint8_t *bytes, size_t size)
+{
+    (void)unused;
+    struct onnx_outline outline;
+    struct error err = {0};
+    uint8_t *more = NULL;
+    size_t more_size;
+    if (onnx_outline_read(&outline, bytes, size, "mutated.onnx", &err) == STATUS_OK) {
+        const char *name = outline.tensor_count ? outline.tensors[0].name : "none";
+        assert_true(outline.rank >= 2 && outline.rank <= ONNX_OUTLINE_RANK);
+        assert_int_equal(onnx_with_outputs(&outline, bytes, size, &name, 1, &more, &more_size, &err), STATUS_OK);
+        assert_memory_equal(more, bytes, size);
+    } else {
+        assert_true(strlen(err.message) > 5 && outline.tensor_count == 0);
+    }
+    free(more);
+    onnx_outline_release(&outline);
+}
+
 static void test_onnx(void **state)
 {
     (void)state;
@@ -89,6 +109,7 @@ static void test_onnx(void **state)
         export_graph_make(&graph, which);
         assert_int_equal(onnx_write(&graph, &bytes, &size, &err), STATUS_OK);
         fuzz(read_onnx, NULL, bytes, size, (uint64_t)which);
+        fuzz(read_outline, NULL, bytes, size, (uint64_t)which);
         free(bytes);
         graph_release(&graph);
     }
@@ -99,6 +120,7 @@ static void test_onnx(void **state)
         snprintf(path, sizeof path, "tests/golden/onnx_models/%s.onnx", files[i]);
         assert_int_equal(file_read(path, 1 << 20, &bytes, &size, &err), STATUS_OK);
         fuzz(read_onnx, NULL, bytes, size, 100 + (uint64_t)i);
+        fuzz(read_outline, NULL, bytes, size, 100 + (uint64_t)i);
         free(bytes);
     }
 }

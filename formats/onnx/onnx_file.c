@@ -29,6 +29,7 @@ struct loader {
     struct onnx_message *message;
     struct data_file files[MAX_DATA_FILES];
     int file_count;
+    bool apart;    /* weights are checked, but stay where they are */
     size_t loaded; /* bytes of weights so far */
     struct error *err;
 };
@@ -183,6 +184,8 @@ static enum status load_tensor(struct loader *l, Onnx__TensorProto *tensor)
         return bad_tensor(
             l, STATUS_BAD_DATA, tensor, location,
             "which is shorter than the model says: the two files do not belong together, or one is incomplete");
+    if (l->apart)
+        return STATUS_OK;
     l->loaded = l->loaded > SIZE_MAX / 2 ? l->loaded : l->loaded + length;
     if (l->loaded > MAX_FILE)
         return error_set(l->err, STATUS_CONFIG, l->path, "has more than 2 GiB of weights, which is not supported");
@@ -266,7 +269,7 @@ static enum status embed(struct loader *l, unsigned char **bytes, size_t *size, 
     TRY(load_graph(l, model->graph));
     if (digest)
         TRY(digest_all(l, *bytes, *size, digest));
-    if (l->file_count == 0)
+    if (l->file_count == 0 || l->apart)
         return STATUS_OK;
     forget_all_entries(l, model->graph);
     const size_t packed_size = protobuf_c_message_get_packed_size(&model->base);
@@ -281,8 +284,8 @@ cleanup:
     return status;
 }
 
-enum status onnx_file_read(const char *path, unsigned char **bytes, size_t *size, char digest[DIGEST_HEX_SIZE],
-                           struct error *err)
+static enum status read_model(const char *path, bool apart, unsigned char **bytes, size_t *size,
+                              char digest[DIGEST_HEX_SIZE], struct error *err)
 {
     enum status status = STATUS_OK;
     struct onnx_message message = {0};
@@ -291,7 +294,7 @@ enum status onnx_file_read(const char *path, unsigned char **bytes, size_t *size
     *bytes = NULL;
     if (!l)
         return error_no_memory(err, sizeof *l, "reading a model");
-    *l = (struct loader){.path = path, .message = &message, .err = err};
+    *l = (struct loader){.path = path, .message = &message, .apart = apart, .err = err};
     l->folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
     if (!l->folder)
         TRY(error_no_memory(err, strlen(path), "a path"));
@@ -313,4 +316,16 @@ cleanup:
         *bytes = NULL;
     }
     return status;
+}
+
+enum status onnx_file_read(const char *path, unsigned char **bytes, size_t *size, char digest[DIGEST_HEX_SIZE],
+                           struct error *err)
+{
+    return read_model(path, false, bytes, size, digest, err);
+}
+
+enum status onnx_file_read_apart(const char *path, unsigned char **bytes, size_t *size, char digest[DIGEST_HEX_SIZE],
+                                 struct error *err)
+{
+    return read_model(path, true, bytes, size, digest, err);
 }

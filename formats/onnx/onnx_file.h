@@ -13,4 +13,9 @@
 enum status onnx_file_read(const char *path, unsigned char **bytes, size_t *size, char digest[DIGEST_HEX_SIZE],
                            struct error *err);
 
+/* For models of more than 2 GiB, protobuf's limit: the weights stay in their files. *bytes are those of the model's own
+ * file; the digest and the checks are the same. Whoever reads the bytes finds the weights beside the file. */
+enum status onnx_file_read_apart(const char *path, unsigned char **bytes, size_t *size, char digest[DIGEST_HEX_SIZE],
+                                 struct error *err);
+
 #endif

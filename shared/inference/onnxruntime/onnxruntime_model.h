@@ -24,7 +24,8 @@ struct onnxruntime_tensor {
 struct onnxruntime_model {
     const void *bytes; /* [size] a self-contained ONNX file in which the outputs below are outputs of the graph */
     size_t size;
-    const char *path; /* for messages */
+    const char *path;    /* for messages */
+    const char *weights; /* NULL, or the folder of the files that hold the weights of a model of more than 2 GiB */
     struct onnxruntime_tensor input;
     int batch;                                /* samples per run */
     const struct onnxruntime_tensor *outputs; /* [output_count], as `probe` has filled them in */

@@ -59,6 +59,8 @@ struct ort_cuda_options;
     X(97, release_run_options, void, (struct ort_run_options * options))                                          \
     X(99, release_tensor_info, void, (struct ort_tensor_info * info))                                             \
     X(100, release_session_options, void, (struct ort_session_options * options))                                 \
+    X(130, add_session_option, struct ort_status *,                                                               \
+      (struct ort_session_options * options, const char *key, const char *value))                                 \
     X(133, run_with_binding, struct ort_status *,                                                                 \
       (struct ort_session * session, const struct ort_run_options *options, const struct ort_binding *binding))   \
     X(134, create_binding, struct ort_status *, (struct ort_session * session, struct ort_binding * *out))        \

@@ -52,6 +52,11 @@ enum status ort_session_new(struct ort_session **out, const struct ort_library *
     TRY(ort_check(ort, api->set_graph_optimization_level(options, optimisation), model->path, "loading it", err));
     TRY(ort_check(ort, api->set_intra_op_threads(options, 1), model->path, "loading it", err));
     TRY(ort_check(ort, api->set_inter_op_threads(options, 1), model->path, "loading it", err));
+    if (model->weights) /* onnxruntime 1.18 or newer */
+        TRY(ort_check(
+            ort,
+            api->add_session_option(options, "session.model_external_initializers_file_folder_path", model->weights),
+            model->path, "loading it", err));
     if (cuda)
         TRY(add_cuda(ort, options, cuda, model->path, err));
     TRY(ort_check(ort, api->create_session_from_array(ort->env, model->bytes, model->size, options, out), model->path,

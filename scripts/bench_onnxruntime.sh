@@ -1,0 +1,32 @@
+#!/bin/bash
+# The teacher's engine for models that onnxruntime runs, and bare loops of Python's onnxruntime, in turn: bench_onnxruntime.py on
+# small networks of torchvision with random weights. Needs a python3 with torch, torchvision, onnx and onnxruntime (SOFTCACHE_PYTHON
+# names another one); otherwise it says that it is skipped.
+# usage: scripts/bench_onnxruntime.sh [MODEL...]     torchvision's names (resnet18 mobilenet_v2 efficientnet_b0 vit_b_16)
+set -u
+cd "$(dirname "$0")/.." || exit 66
+python=${SOFTCACHE_PYTHON:-python3}
+if ! "$python" -c 'import torch, torchvision, onnx, onnxruntime' 2>/dev/null; then
+    echo "comparison with onnxruntime skipped: $python has no torch, torchvision, onnx and onnxruntime (SOFTCACHE_PYTHON names another)"
+    exit 0
+fi
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+[ $# -gt 0 ] || set -- resnet18 mobilenet_v2 efficientnet_b0 vit_b_16
+"$python" - "$work" "$@" <<'END' || exit 70
+import sys
+import warnings
+
+import torch
+import torchvision
+
+warnings.filterwarnings("ignore")
+for name in sys.argv[2:]:
+    torch.manual_seed(0)
+    model = getattr(torchvision.models, name)(weights=None, num_classes=10).eval()
+    torch.onnx.export(model, (torch.zeros(2, 3, 224, 224),), f"{sys.argv[1]}/{name}.onnx", input_names=["input"], output_names=["logits"],
+                      dynamic_axes={"input": {0: "batch"}, "logits": {0: "batch"}}, opset_version=17, dynamo=False)
+END
+for name in "$@"; do
+    "$python" scripts/bench_onnxruntime.py --build "${BUILD:-build}" "$work/$name.onnx"
+done
