@@ -97,7 +97,7 @@ class Cache:
     def feature(self, which):
         """The Feature with this index, or with this name (the first one, if the cache has it in several forms)."""
         for feature in self.features:
-            if which == feature.index or which == feature.name or which is feature:
+            if which in (feature, feature.index, feature.name):
                 return feature
         names = ", ".join(repr(feature.name) for feature in self.features) or "none"
         raise SoftcacheError(f"{self.path}: has no feature {which!r}: it has {names}")

@@ -14,7 +14,7 @@ class ViewDataset(data.Dataset):
         label     int64, -1: none
         logits    [classes] float32, if the cache has a teacher
         partner_label, share    int64, float32, if views are mixed: the label has the weight share, the partner's the rest
-        and every feature in `features` under its name, [c, h, w] float32
+        features    a dictionary with a [c, h, w] float32 for everything in `features` (names or indices, as given there)
 
     views: only the first so many views of each sample (default: all that have the features). size: of the views (default: the
     teacher's). It works with any DataLoader and its workers; batches are made in one call. Workers use one thread each.
@@ -23,8 +23,8 @@ class ViewDataset(data.Dataset):
 
     def __init__(self, cache, split="train", *, features=(), views=None, size=None, normalise=True):
         self.split = cache[split]
-        self.features = [cache.feature(which) for which in features]
-        most = min([self.split.views] + [feature.views for feature in self.features])
+        self.features = {which: cache.feature(which) for which in features}
+        most = min([self.split.views] + [feature.views for feature in self.features.values()])
         if features and self.split.name != "train":
             raise SoftcacheError(f"{cache.path}: split {split} has no features: only the training split has")
         if views is not None and not 1 <= views <= most:
@@ -60,16 +60,21 @@ class ViewDataset(data.Dataset):
             mixing = self.split.mixing(samples, views)
             items["partner_label"] = torch.from_numpy(self.split.labels[mixing["partner"]].astype(np.int64))
             items["share"] = torch.from_numpy(mixing["share"].astype(np.float32))
-        for feature in self.features:
-            items[feature.name] = torch.from_numpy(self.split.feature(feature, samples, views))
+        if self.features:
+            items["features"] = {which: torch.from_numpy(self.split.feature(feature, samples, views))
+                                 for which, feature in self.features.items()}
         return items
 
     def __getitem__(self, index):
         return self.__getitems__([index])[0]
 
     def __getitems__(self, indices):  # what DataLoader asks for, since PyTorch 2.0
-        items = self.batch(indices)
-        return [{name: values[k] for name, values in items.items()} for k in range(len(indices))]
+        batch = self.batch(indices)
+        return [take(batch, k) for k in range(len(indices))]
+
+
+def take(values, k):
+    return {name: take(value, k) for name, value in values.items()} if isinstance(values, dict) else values[k]
 
 
 class OneViewSampler(data.Sampler):
