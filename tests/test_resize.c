@@ -91,6 +91,56 @@ static void check_students(const struct evaluation_view *golden, const struct im
     }
 }
 
+/* The mean absolute difference of a view of size x size that nothing is done to, as training renders it, and what
+ * evaluation shows. */
+static double difference_of_training(const struct image *base, int size, enum view_sampling sampling)
+{
+    static uint8_t pixels[CROP * CROP * 3];
+    struct image levels[VIEW_MAX_LEVELS], seen;
+    struct view view;
+    int count;
+    double sum = 0;
+    assert_int_equal(view_pyramid(base, levels, &count, NULL), STATUS_OK);
+    assert_int_equal(evaluation_image(base, CROP, size, &seen, NULL), STATUS_OK);
+    view_make(&view, &(struct recipe){.count = 0}, 0, 0, 0, base->h, base->w, CROP, size);
+    if (view.sampling == VIEW_FINE && sampling != VIEW_FINE) { /* one sample per pixel, in the middle of the four */
+        view.m[2] += (view.m[0] + view.m[1]) / 2;
+        view.m[5] += (view.m[3] + view.m[4]) / 2;
+        for (int i = 0; i < 6; i++)
+            view.m[i] *= i % 3 == 2 ? 1 : 2;
+        view.sampling = sampling;
+    }
+    view_render(&view, levels, count, size, pixels);
+    for (size_t i = 0; i < image_bytes(&seen); i++)
+        sum += abs(pixels[i] - seen.pixels[i]);
+    sum /= (double)image_bytes(&seen);
+    view_pyramid_release(levels, count);
+    image_release(&seen);
+    return sum;
+}
+
+/* Students are trained on pixels like those that they are evaluated on: antialiased, and nearer to what evaluation shows
+ * than one sample per pixel where that passes over pixels. */
+static void test_training_looks_like_evaluation(void **state)
+{
+    static const int sizes[] = {28, 64, 96, 160};
+    (void)state;
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+        double fine = 0, bilinear = 0;
+        for (int i = 0; i < VIEW_COUNT; i++) {
+            struct image image, base;
+            decode(&evaluation_views[i], &image);
+            assert_int_equal(image_resize_short_side(&image, BASE, &base, NULL), STATUS_OK);
+            fine += difference_of_training(&base, sizes[k], VIEW_FINE) / VIEW_COUNT;
+            bilinear += difference_of_training(&base, sizes[k], VIEW_BILINEAR) / VIEW_COUNT;
+            image_release(&image);
+            image_release(&base);
+        }
+        print_message("# size %d: %.3f levels, %.3f with one sample per pixel\n", sizes[k], fine, bilinear);
+        assert_true(fine < 1 && (sizes[k] > 64 || fine < 0.9 * bilinear));
+    }
+}
+
 static void test_base_images_and_evaluation_views(void **state)
 {
     (void)state;
@@ -164,6 +214,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_decoded_pixels),
                                        cmocka_unit_test(test_base_images_and_evaluation_views),
+                                       cmocka_unit_test(test_training_looks_like_evaluation),
                                        cmocka_unit_test(test_one_channel), cmocka_unit_test(test_extreme_sizes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
