@@ -228,7 +228,7 @@ static void refuses_bad_input(void **state)
               program));
     expect(STATUS_CANT_CREATE, "", shell("touch file; " FIT "--out file/run", program));
     expect(STATUS_NO_INPUT, "not a run", shell("%s eval --run cache", program));
-    expect(STATUS_NO_INPUT, "no .jpg",
+    expect(STATUS_NO_INPUT, "no images",
            shell("mkdir empty; %s predict --run kept --data empty --out x.csv --quiet", program));
     expect(STATUS_USAGE, "either --data", shell("%s predict --run kept --out x.csv", program));
     expect(STATUS_CONFIG, "not finite",

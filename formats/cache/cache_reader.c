@@ -3,6 +3,7 @@
 
 #include "formats/cache/manifest.h"
 #include "formats/cache/shard.h"
+#include "formats/datasets/file_name.h"
 #include "shared/base/digest.h"
 #include "shared/base/files.h"
 #include <stdio.h>
@@ -93,11 +94,12 @@ static enum status read_linked(const struct cache *cache, const struct cache_sha
 {
     enum status status = STATUS_OK;
     char digest[DIGEST_HEX_SIZE], wanted[DIGEST_HEX_SIZE];
-    if (!is_inside(shard->names[i]))
-        return error_set(err, STATUS_BAD_DATA, shard->names[i], "the name points outside the data folder");
-    char *path = path_join(cache->manifest.source_path, shard->names[i]);
+    char *folder = file_name_unescape(cache->manifest.source_path), *name = file_name_unescape(shard->names[i]);
+    char *path = folder && name ? path_join(folder, name) : NULL;
     if (!path)
-        return error_no_memory(err, CACHE_NAME_SIZE, "a path");
+        TRY(error_no_memory(err, CACHE_NAME_SIZE, "a path"));
+    if (!is_inside(name))
+        TRY(error_set(err, STATUS_BAD_DATA, shard->names[i], "the name points outside the data folder"));
     TRY(file_read(path, CACHE_SHARD_LIMIT, bytes, size, err));
     digest_bytes(*bytes, *size, digest);
     for (int b = 0; b < 32; b++)
@@ -109,6 +111,8 @@ static enum status read_linked(const struct cache *cache, const struct cache_sha
                            "is not the file that the teacher saw: restore it, or make the cache again");
     }
 cleanup:
+    free(folder);
+    free(name);
     free(path);
     return status;
 }

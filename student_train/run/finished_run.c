@@ -39,7 +39,8 @@ enum status finished_run_fits(const struct finished_run *run, const struct cache
     for (int k = 0; !field && k < info->class_count; k++)
         if (strcmp(other.classes[k], info->classes[k]) != 0)
             field = "class names are";
-    if (!field && (other.channels != info->channels || other.crop != info->crop || other.base != info->base))
+    if (!field && (other.channels != info->channels || other.crop != info->crop || other.base != info->base ||
+                   other.resize != info->resize || other.upright != info->upright))
         field = "image size is";
     if (!field && (memcmp(other.mean, info->mean, sizeof other.mean) || memcmp(other.std, info->std, sizeof other.std)))
         field = "mean and std are";

@@ -5,15 +5,8 @@
 #include "shared/base/interrupt.h"
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 enum { PHOTO_LIMIT = 256 << 20 };
-
-static bool is_photo(const struct folder_entry *entry)
-{
-    const char *dot = strrchr(entry->name, '.');
-    return !entry->is_folder && dot && (strcasecmp(dot, ".jpg") == 0 || strcasecmp(dot, ".jpeg") == 0);
-}
 
 enum status photos_list(struct photos *photos, const char *folder, struct error *err)
 {
@@ -26,14 +19,15 @@ enum status photos_list(struct photos *photos, const char *folder, struct error 
     if (!photos->paths)
         TRY(error_no_memory(err, count * sizeof *photos->paths, "a list of photos"));
     for (size_t i = 0; i < count; i++) {
-        if (!is_photo(&entries[i]))
+        if (entries[i].is_folder || !image_format_is_image(folder, entries[i].name))
             continue;
         photos->paths[photos->count] = path_join(folder, entries[i].name);
         if (!photos->paths[photos->count++])
             TRY(error_no_memory(err, strlen(folder), "a path"));
     }
     if (photos->count == 0)
-        TRY(error_set(err, STATUS_NO_INPUT, folder, "has no .jpg or .jpeg file; give the folder with the photos"));
+        TRY(error_set(err, STATUS_NO_INPUT, folder, "has no images (%s); give the folder with the photos",
+                      image_formats_read));
 cleanup:
     folder_list_free(entries, count);
     if (status != STATUS_OK)
@@ -61,13 +55,14 @@ static enum status load_photo(struct photo_job *job, uint32_t i, struct error *e
 {
     const struct run_info *info = &job->run->info;
     const struct compute *compute = &job->run->compute;
+    const struct image_reading reading = {.upright = info->upright};
     enum status status = STATUS_OK;
     unsigned char *bytes = NULL;
     size_t size;
     struct image photo = {0}, base = {0};
     TRY(file_read(job->paths[i], PHOTO_LIMIT, &bytes, &size, err));
-    TRY(image_decode(IMAGE_JPEG, 0, 0, 3, bytes, size, job->paths[i], &photo, err));
-    TRY(image_resize_short_side(&photo, info->base, &base, err));
+    TRY(image_file_decode(bytes, size, &reading, job->paths[i], &photo, err));
+    TRY(image_resize_to(&photo, info->resize, info->base, &base, err));
     view_make_evaluation(&job->content.views[i], base.h, base.w, info->crop, info->size);
     TRY(compute->backend->device->images->put(compute->device, job->images, i, &base, err));
 cleanup:

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char *const resize_names[IMAGE_RESIZE_COUNT] = {"shorter", "squash", "pad"};
+
 enum { RUN_FORMAT = 1, JSON_LIMIT = 16 << 20, MAX_CLASSES = 1 << 16 };
 
 void run_info_from_cache(struct run_info *info, const struct cache *cache)
@@ -19,6 +21,8 @@ void run_info_from_cache(struct run_info *info, const struct cache *cache)
     info->channels = manifest->channels;
     info->crop = manifest->size;
     info->base = manifest->base;
+    info->resize = manifest->resize;
+    info->upright = manifest->reading.upright;
     memcpy(info->mean, manifest->mean, sizeof info->mean);
     memcpy(info->std, manifest->std, sizeof info->std);
 }
@@ -77,6 +81,10 @@ enum status run_info_write(const struct run_info *info, const char *folder, stru
     cJSON_AddNumberToObject(root, "size", info->size);
     cJSON_AddNumberToObject(root, "crop", info->crop);
     cJSON_AddNumberToObject(root, "base", info->base);
+    if (info->resize != IMAGE_RESIZE_SHORTER)
+        cJSON_AddStringToObject(root, "resize", resize_names[info->resize]);
+    if (info->upright)
+        cJSON_AddBoolToObject(root, "upright", true);
     add_floats(root, "mean", info->mean);
     add_floats(root, "std", info->std);
     return run_publish_json(root, folder, "run.json", err);
@@ -120,6 +128,7 @@ static enum status read_fields(struct run_info *info, const struct json_place *r
 {
     enum status status = STATUS_OK;
     int64_t format, channels, size, crop, base;
+    int resize = IMAGE_RESIZE_SHORTER;
     TRY(json_integer(root, "run_format", RUN_FORMAT, RUN_FORMAT, &format, err));
     TRY(json_string(root, "name", &info->arena, &info->name, err));
     TRY(json_string(root, "student", &info->arena, &info->student, err));
@@ -132,12 +141,16 @@ static enum status read_fields(struct run_info *info, const struct json_place *r
     TRY(json_integer(root, "size", 1, VIEW_MAX_SIZE, &size, err));
     TRY(json_integer(root, "crop", 1, VIEW_MAX_SIZE, &crop, err));
     TRY(json_integer(root, "base", 0, IMAGE_MAX_SIDE, &base, err));
+    if (cJSON_HasObjectItem(root->node, "resize"))
+        TRY(json_choice(root, "resize", resize_names, IMAGE_RESIZE_COUNT, &resize, err));
     TRY(read_floats(root, "mean", info->mean, err));
     TRY(read_floats(root, "std", info->std, err));
     info->channels = (int)channels;
     info->size = (int)size;
     info->crop = (int)crop;
     info->base = (int)base;
+    info->resize = (enum image_resize)resize;
+    info->upright = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(root->node, "upright"));
     if (strcmp(info->structure, "student.net") != 0 && strcmp(info->structure, "student.onnx") != 0)
         TRY(error_set(err, STATUS_BAD_DATA, root->path, "structure must be student.net or student.onnx, not '%.80s'",
                       info->structure));

@@ -23,6 +23,8 @@ struct run_info {
     const char *const *classes; /* [class_count] */
     int class_count;
     int channels, size, crop, base; /* size: of the student's images; crop: of the teacher's */
+    enum image_resize resize;
+    bool upright; /* photos are turned as their orientation says */
     float mean[3], std[3];
 };
 
