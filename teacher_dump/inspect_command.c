@@ -11,7 +11,7 @@
 #include <string.h>
 
 struct inspect {
-    const char *path;
+    const char *path, *data;
     int views, sample, size;
     bool json;
 };
@@ -124,6 +124,7 @@ static enum status inspect_cache(const struct inspect *inspect, struct error *er
     struct cache cache;
     enum status status = STATUS_OK;
     TRY(cache_open(&cache, inspect->path, err));
+    TRY(cache_set_data(&cache, inspect->data, err));
     if (inspect->json)
         TRY(inspect_cache_json(&cache, err));
     else
@@ -191,6 +192,8 @@ enum status inspect_command(int argc, char **argv, struct error *err)
          .maximum = 65536},
         {"sample", OPTION_INT, &inspect.sample, "I", "0", "cache: of this training sample", .minimum = 0,
          .maximum = INT32_MAX},
+        {"data", OPTION_STRING, &inspect.data, "DIR", NULL,
+         "cache: where its linked photos are now, if they have moved"},
         {"size", OPTION_INT, &inspect.size, "N", "224", "ONNX file: the input size, if it is dynamic", .minimum = 1,
          .maximum = VIEW_MAX_SIZE},
         {"json", OPTION_FLAG, &inspect.json, NULL, NULL, "print JSON"},

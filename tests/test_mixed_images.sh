@@ -64,6 +64,20 @@ for cache in none linked; do
         --out run-$cache >text 2>&1 || break
 done
 check "students train from embedded and linked files alike" "$(cmp run-none/last.safetensors run-linked/last.safetensors 2>&1 || cat text)"
+mv photos moved
+"$build/student_train" fit --cache linked --student net.net --loss ce --epochs 1 --batch 8 --max-params 0 --device cpu --quiet --out gone >text 2>&1
+check "moved photos are missed" "$(grep_all text "the cache refers to the photos that were in $PWD/photos" 'pass --data')"
+why=
+for command in "student_train fit --cache linked --student net.net --loss ce --epochs 2 --batch 8 --max-params 0 --device cpu --quiet --out run-moved" \
+    "student_train eval --run run-linked --device cpu --quiet" "student_train predict --run run-linked --cache linked --split val --out m.csv --device cpu --quiet" \
+    "teacher_dump verify linked" "teacher_dump inspect linked --views 1"; do
+    # shellcheck disable=SC2086 # the command is words
+    "$build"/$command --data moved >text 2>&1 || why+="$command: $(tail -1 text) "
+done
+check "--data finds them" "$why$(cmp run-moved/last.safetensors run-linked/last.safetensors 2>&1)"
+"$build/teacher_dump" verify none --data moved >text 2>&1
+check "embedded images need no --data" "$(grep_all text 'the images are in the cache')"
+mv moved photos
 "$build/student_train" predict --run run-none --data photos/val/a --out p.csv --device cpu --quiet >text 2>&1
 check "predict reads them all" "$([ "$(wc -l <p.csv)" -eq $(($(ls photos/val/a | wc -l) + 1)) ] || cat text)"
 

@@ -42,6 +42,7 @@ static enum status predict_cache(const struct predict_options *options, struct f
     struct dataset dataset = {0};
     struct evaluation evaluation = {0};
     TRY(cache_open(&cache, options->cache, err));
+    TRY(cache_set_data(&cache, options->data, err));
     TRY(finished_run_fits(run, &cache, err));
     TRY(dataset_load(&dataset, &cache, (enum split)options->split, run->info.size, &run->compute, progress, err));
     TRY(evaluation_run(&evaluation, &run->trainer, &dataset, err));
@@ -61,12 +62,12 @@ static enum status run(void *context, struct error *err)
     struct finished_run finished = {0};
     struct progress progress;
     size_t count = 0;
-    if (!options->data == !options->cache)
-        return error_set(err, STATUS_USAGE, NULL, "give either --data DIR or --cache CACHE");
+    if (!options->data && !options->cache)
+        return error_set(err, STATUS_USAGE, NULL, "give --data DIR or --cache CACHE");
     progress_init(&progress, stderr, options->quiet);
     TRY(finished_run_open(&finished, options->run, options->weights, &options->compute, options->batch, &progress,
                           err));
-    if (options->data)
+    if (!options->cache)
         TRY(predict_folder(options, &finished, &progress, &count, err));
     else
         TRY(predict_cache(options, &finished, &progress, &count, err));
@@ -81,7 +82,8 @@ enum status predict_command(int argc, char **argv, struct error *err)
     struct predict_options o = {0};
     const struct option_spec specs[] = {
         {"run", OPTION_STRING, &o.run, "RUN", NULL, "the run's folder", .required = true},
-        {"data", OPTION_STRING, &o.data, "DIR", NULL, "a folder of photos, in the byte order of their names"},
+        {"data", OPTION_STRING, &o.data, "DIR", NULL,
+         "a folder of photos, in the byte order of their names; with --cache: where its linked photos are now"},
         {"cache", OPTION_STRING, &o.cache, "CACHE", NULL, "a cache instead of photos"},
         {"split", OPTION_CHOICE, &o.split, NULL, "test", "which split of the cache", .choices = split_choices},
         {"out", OPTION_STRING, &o.out, "FILE.csv", NULL, "the file to write: Id,Category", .required = true},
