@@ -61,6 +61,7 @@ static enum status open_cache_and_teacher(struct recheck *recheck, struct error 
     const struct cache_manifest *manifest = &recheck->cache.manifest;
     enum status status = STATUS_OK;
     TRY(cache_open(&recheck->cache, recheck->path, err));
+    TRY(cache_set_data(&recheck->cache, recheck->data, err));
     if (!cache_has_teacher(manifest))
         TRY(error_set(err, STATUS_CONFIG, recheck->path, "has no teacher: there is nothing to check again"));
     TRY(teacher_open(&recheck->teacher, recheck->teacher_path, manifest->size, err));

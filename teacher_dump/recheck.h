@@ -8,7 +8,7 @@
 
 struct recheck {
     /* options */
-    const char *path, *teacher_path, *device;
+    const char *path, *teacher_path, *data, *device;
     int count, batch, threads, precision;
     uint64_t seed, gpu_memory;
     double tolerance; /* below 0: the one that fits the precisions */

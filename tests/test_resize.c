@@ -1,9 +1,10 @@
 /* From JPEG bytes to the evaluation view, against PIL and torchvision, bit for bit. */
-#include "formats/image/jpeg.h"
+#include "formats/image/image_file.h"
 #include "shared/augment/view.h"
 #include "shared/base/digest.h"
 #include "shared/base/files.h"
 #include "tests/golden/evaluation_views.h"
+#include "tests/golden/resizes.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,6 +14,8 @@
 #include <string.h>
 
 #include <cmocka.h>
+
+static const struct image_reading strict = {0};
 
 enum { BASE = 256, CROP = 224, VIEW_COUNT = sizeof evaluation_views / sizeof *evaluation_views };
 
@@ -33,17 +36,17 @@ static void decode(const struct evaluation_view *golden, struct image *image)
 {
     char path[256];
     struct error err = {0};
-    struct jpeg_info info;
+    struct image_info info;
     uint8_t *bytes;
     size_t size;
     snprintf(path, sizeof path, "tests/golden/evaluation_views/%s", golden->file);
     if (file_read(path, 1 << 20, &bytes, &size, &err) != STATUS_OK ||
-        jpeg_inspect(bytes, size, path, &info, &err) != STATUS_OK ||
-        jpeg_decode(bytes, size, path, image, &err) != STATUS_OK)
+        image_file_inspect(bytes, size, path, &info, &err) != STATUS_OK ||
+        image_file_decode(bytes, size, &strict, path, image, &err) != STATUS_OK)
         fail_msg("%s: %s", path, err.message);
     assert_int_equal(info.h, golden->h);
     assert_int_equal(info.w, golden->w);
-    assert_int_equal(info.components, golden->components);
+    assert_int_equal(info.gray ? 1 : info.cmyk ? 4 : 3, golden->components);
     assert_int_equal(info.orientation, golden->orientation);
     assert_int_equal(image->h, golden->h);
     assert_int_equal(image->w, golden->w);
@@ -160,6 +163,41 @@ static void test_base_images_and_evaluation_views(void **state)
     }
 }
 
+static void expect_pixels(const struct image *photo, const char *file, enum image_resize resize, int side,
+                          const char *expected)
+{
+    struct error err = {0};
+    struct image base;
+    char digest[DIGEST_HEX_SIZE];
+    assert_int_equal(image_resize_to(photo, resize, side, &base, &err), STATUS_OK);
+    assert_true(base.h == side && base.w == side);
+    digest_bytes(base.pixels, image_bytes(&base), digest);
+    if (strcmp(digest, expected) != 0)
+        fail_msg("%s, resize %d to %d: other pixels than torchvision's", file, (int)resize, side);
+    image_release(&base);
+}
+
+static void test_squash_and_pad(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof golden_resizes / sizeof *golden_resizes; i++) {
+        const struct golden_resize *golden = &golden_resizes[i];
+        struct error err = {0};
+        struct image photo;
+        uint8_t *bytes;
+        size_t size;
+        char path[256];
+        snprintf(path, sizeof path, "tests/golden/evaluation_views/%s", golden->file);
+        if (file_read(path, 1 << 20, &bytes, &size, &err) != STATUS_OK ||
+            image_file_decode(bytes, size, &strict, path, &photo, &err) != STATUS_OK)
+            fail_msg("%s: %s", path, err.message);
+        expect_pixels(&photo, golden->file, IMAGE_RESIZE_SQUASH, golden->side, golden->squashed);
+        expect_pixels(&photo, golden->file, IMAGE_RESIZE_PAD, golden->side, golden->padded);
+        image_release(&photo);
+        free(bytes);
+    }
+}
+
 /* One channel is resized like each of three equal channels. */
 static void test_one_channel(void **state)
 {
@@ -215,6 +253,7 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_decoded_pixels),
                                        cmocka_unit_test(test_base_images_and_evaluation_views),
                                        cmocka_unit_test(test_training_looks_like_evaluation),
-                                       cmocka_unit_test(test_one_channel), cmocka_unit_test(test_extreme_sizes)};
+                                       cmocka_unit_test(test_squash_and_pad), cmocka_unit_test(test_one_channel),
+                                       cmocka_unit_test(test_extreme_sizes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -145,10 +145,19 @@ void view_render_mixed(const struct view_mix *mix, const struct view_picture *ow
 void view_render_input(const struct view *view, const struct image *levels, int level_count, int size,
                        float table[3][256], uint8_t *scratch, float *out);
 
-/* The base image: the short side is resized to `base` pixels (the long side to int(base * long / short), as torchvision
- * computes it) with Pillow's antialiased bilinear arithmetic (22-bit fixed point, horizontal then vertical pass):
- * bit-equal to torchvision.transforms.Resize(base) on PIL images. base 0, or equal to the short side, copies.
- * STATUS_BAD_DATA if one side is more than IMAGE_MAX_ASPECT times the other. */
+/* How a base image of `base` pixels is made of a picture, bit-equal to torchvision on PIL images. */
+enum image_resize {
+    IMAGE_RESIZE_SHORTER, /* Resize(base): the short side is base, the long one int(base * long / short) */
+    IMAGE_RESIZE_SQUASH,  /* Resize((base, base)): the proportions change */
+    IMAGE_RESIZE_PAD,     /* Resize(None, max_size=base), then CenterCrop(base): black beside or above and below */
+    IMAGE_RESIZE_COUNT
+};
+
+/* The base image, with Pillow's antialiased bilinear arithmetic (22-bit fixed point, horizontal then vertical pass).
+ * base 0 copies. STATUS_BAD_DATA if one side is more than IMAGE_MAX_ASPECT times the other. */
+enum status image_resize_to(const struct image *from, enum image_resize resize, int base, struct image *to,
+                            struct error *err);
+/* The same for IMAGE_RESIZE_SHORTER. */
 enum status image_resize_short_side(const struct image *from, int base, struct image *to, struct error *err);
 
 /* What a network of size x size pixels sees of a base image in evaluation: the evaluation view at crop x crop, resized

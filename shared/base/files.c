@@ -142,18 +142,27 @@ static int compare_entries(const void *a, const void *b)
 
 enum status folder_list(const char *path, struct folder_entry **entries, size_t *count, struct error *err)
 {
+    size_t hidden;
+    return folder_list_visible(path, entries, count, &hidden, err);
+}
+
+enum status folder_list_visible(const char *path, struct folder_entry **entries, size_t *count, size_t *hidden,
+                                struct error *err)
+{
     enum status status = STATUS_OK;
     struct folder_entry *list = NULL;
     size_t used = 0, capacity = 0;
     *entries = NULL;
-    *count = 0;
+    *count = *hidden = 0;
     DIR *folder = opendir(path);
     if (!folder)
         return error_set(err, STATUS_NO_INPUT, path, "cannot open the folder: %s", strerror(errno));
     for (struct dirent *item; (item = readdir(folder));) {
         struct stat info;
-        if (item->d_name[0] == '.')
+        if (item->d_name[0] == '.') {
+            *hidden += strcmp(item->d_name, ".") != 0 && strcmp(item->d_name, "..") != 0;
             continue;
+        }
         TRY(array_grow(&list, sizeof *list, used, &capacity, path, err));
         bool is_folder = item->d_type == DT_DIR;
         if (item->d_type == DT_LNK || item->d_type == DT_UNKNOWN)
