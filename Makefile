@@ -13,7 +13,7 @@ CUDA_HOME ?= $(patsubst %/bin/nvcc,%,$(NVCC))
 CUDA_ARCHS ?= $(if $(shell nvidia-smi -L 2>/dev/null),native,ptx)
 
 VERSION  := 0.1.0
-PACKAGES := hdf5-serial libjpeg libzstd libprotobuf-c libcjson libcrypto zlib
+PACKAGES := hdf5-serial libjpeg libpng libzstd libprotobuf-c libcjson libcrypto zlib
 OBJ      := $(BUILD)/obj
 TESTDIR  := $(BUILD)/tests
 
@@ -33,13 +33,18 @@ VIEWS_LIBRARY := $(BUILD)/libsoftcache_views.so
 PREFIX     ?= /usr/local
 ONNX_PROTO := $(BUILD)/generated/onnx/onnx.pb-c
 LIBRARY    := $(BUILD)/libsoftcache.a
-# Which sources make what: folders named onednn, onnxruntime, cudnn, cuda and plain are shared objects of their own, all other C is the
-# library. Every .cu file outside of cudnn is the CUDA backend's, beside the .c file that does the same on the CPU.
+# Which sources make what: folders named onednn, onnxruntime, cudnn, cuda, plain, webp and tiff are shared objects of their
+# own, all other C is the library. Every .cu file outside of cudnn is the CUDA backend's, beside the .c file that does the same on the CPU.
 CUDA_FOLDERS    := shared/device/cuda shared/training/cuda shared/inference/cuda shared/inference/plain
 CUDA_SOURCES    := $(sort $(wildcard $(CUDA_FOLDERS:%=%/*.c) shared/*/*.cu shared/*/*/*.cu) shared/backend/backend_cuda.c)
 CUDA_SOURCES    := $(filter-out shared/inference/cudnn/%,$(CUDA_SOURCES))
 CUDNN_SOURCES   := $(sort $(wildcard shared/inference/cudnn/*.c shared/inference/cudnn/*.cu))
 ONEDNN_SOURCES  := $(sort $(wildcard shared/inference/onednn/*.c))
+# Decoders of big libraries, opened when the first such image is met; built where their headers are installed.
+WEBP_PACKAGES   := libwebpdemux libwebp
+TIFF_PACKAGES   := libtiff-4
+IMAGE_CODECS    := $(if $(shell pkg-config --exists $(WEBP_PACKAGES) && echo yes),$(BUILD)/softcache_webp.so) \
+	$(if $(shell pkg-config --exists '$(TIFF_PACKAGES) >= 4.5' && echo yes),$(BUILD)/softcache_tiff.so)
 ONNXRUNTIME_SOURCES := $(sort $(wildcard shared/inference/onnxruntime/*.c))
 LIBRARY_SOURCES := $(filter-out $(CUDA_SOURCES) $(CUDNN_SOURCES) $(ONEDNN_SOURCES) $(ONNXRUNTIME_SOURCES), \
 	$(sort $(wildcard shared/*/*.c shared/*/*/*.c formats/*.c formats/*/*.c)))
@@ -93,7 +98,7 @@ all: check-deps ## build the two programs
 
 CUDA_BUILT = $(if $(filter ptx,$(CUDA_ARCHS)),as PTX$(comma) which the driver translates (docs/gpu.md: CUDA_ARCHS chooses GPUs),for $(if \
 	$(filter native,$(CUDA_ARCHS)),this machine's GPUs,compute capability $(cuda_list)))
-programs: $(PROGRAMS) $(PLUGIN) $(ONEDNN_ENGINE) $(ONNXRUNTIME_ENGINE) $(VIEWS_LIBRARY) $(CUDA_BACKEND) $(CUDNN_ENGINE)
+programs: $(PROGRAMS) $(PLUGIN) $(ONEDNN_ENGINE) $(ONNXRUNTIME_ENGINE) $(VIEWS_LIBRARY) $(IMAGE_CODECS) $(CUDA_BACKEND) $(CUDNN_ENGINE)
 	@$(if $(NVCC),$(if $(CUDA_BACKEND),echo "CUDA backend: built $(strip $(CUDA_BUILT))",:),\
 	echo "no nvcc found: built for the CPU only, which is complete. Install CUDA for the GPU backend.")
 
@@ -197,7 +202,7 @@ install: all ## install programs, format specification and HDF5 plugin under PRE
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/softcache/plugins $(DESTDIR)$(PREFIX)/share/doc/softcache
 	install $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 $(PLUGIN) $(DESTDIR)$(PREFIX)/lib/softcache/plugins
-	install -m 644 $(VIEWS_LIBRARY) $(ONEDNN_ENGINE) $(ONNXRUNTIME_ENGINE) $(CUDA_BACKEND) $(CUDNN_ENGINE) $(DESTDIR)$(PREFIX)/lib/softcache
+	install -m 644 $(VIEWS_LIBRARY) $(ONEDNN_ENGINE) $(ONNXRUNTIME_ENGINE) $(IMAGE_CODECS) $(CUDA_BACKEND) $(CUDNN_ENGINE) $(DESTDIR)$(PREFIX)/lib/softcache
 	install -m 644 FORMAT.md $(DESTDIR)$(PREFIX)/share/doc/softcache
 
 # Built in a folder of its own, for every GPU: nothing of a development build is taken.
@@ -261,6 +266,13 @@ $(ONNXRUNTIME_ENGINE): $(ONNXRUNTIME_OBJECTS) $(LIBRARY)
 # What other languages call (formats/cache/cache_library.h): it exports that header's functions and nothing else.
 $(VIEWS_LIBRARY): $(OBJ)/formats/cache/cache_library.o $(LIBRARY)
 	$(CC) $(CFLAGS) -shared -Wl,-Bsymbolic,--exclude-libs,ALL,--as-needed,--no-undefined $^ -o $@ $(LDLIBS)
+
+# Decoders of image formats, with their own copies of what they use of the library.
+$(BUILD)/softcache_webp.so: $(call object,formats/image/webp/webp_codec.c) $(LIBRARY)
+	$(CC) $(CFLAGS) -shared -Wl,-Bsymbolic,--exclude-libs,ALL $^ -o $@ $(shell pkg-config --libs $(WEBP_PACKAGES)) -lpthread -lm
+
+$(BUILD)/softcache_tiff.so: $(call object,formats/image/tiff/tiff_codec.c) $(LIBRARY)
+	$(CC) $(CFLAGS) -shared -Wl,-Bsymbolic,--exclude-libs,ALL $^ -o $@ $(shell pkg-config --libs $(TIFF_PACKAGES)) -lpthread -lm
 
 # The CUDA backend, opened at run time: it needs nothing but the driver. CUDA's own headers are not held to our warnings.
 comma := ,
@@ -336,7 +348,7 @@ $(BUILD)/student_train: $(OBJ)/student_train/main.o $(STUDENT_OBJECTS) $(LIBRARY
 	$(CC) $(CFLAGS) $(LDFLAGS) $(RUNPATH) $^ -o $@ $(LDLIBS)
 
 $(TESTS) $(SHIM_TESTS): $(OBJ)/tests/filter_cases.o
-$(TESTS) $(BENCHES): | $(ONEDNN_ENGINE) $(ONNXRUNTIME_ENGINE)
+$(TESTS) $(BENCHES): | $(ONEDNN_ENGINE) $(ONNXRUNTIME_ENGINE) $(IMAGE_CODECS)
 $(TESTDIR)/%: $(OBJ)/tests/%.o $(TEST_LIBRARIES)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) $(RUNPATH) $(filter %.o %.a,$^) -o $@ $(LDLIBS) -lcmocka

@@ -14,7 +14,7 @@ mkdir -p "$out"/{bin,tests,lib/softcache/plugins,licenses,scripts/demo}
 
 programs=("$build"/teacher_dump "$build"/student_train "$build"/synthetic_images)
 objects=()
-for object in "$build"/softcache_cuda.so "$build"/softcache_cudnn.so "$build"/softcache_onnxruntime.so ${ONEDNN:+"$build"/softcache_onednn.so}; do
+for object in "$build"/softcache_{webp,tiff,cuda,cudnn,onnxruntime}.so ${ONEDNN:+"$build"/softcache_onednn.so}; do
     [ ! -e "$object" ] || objects+=("$object")
 done
 install -s "${programs[@]}" "$out/bin"

@@ -11,7 +11,7 @@ for fuzzer in "$@"; do
     mkdir -p "$folder" "$folder-found"
     case $name in
     net) seeds=$(find student_train tests -name '*.net') ;;
-    jpeg) seeds=$(find tests -name '*.jpg') ;;
+    image) seeds=$(find tests/golden/evaluation_views tests/golden/image_files -type f) ;;
     onnx) seeds=$(find tests -name '*.onnx' -size -64k; find /usr/share/libonnx-testdata/data -name '*conv*' -prune -exec find {} -name model.onnx \; 2>/dev/null) ;;
     safetensors) seeds=$(find tests -name "*.safetensors" -size -64k) ;;
     manifest) seeds=$(find . -name cache.json -size -64k | head -20) ;; # of caches that were made here, by make demo

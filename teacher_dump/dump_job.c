@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "teacher_dump/dump_job.h"
 
+#include "formats/datasets/file_name.h"
 #include "shared/augment/view.h"
 #include "teacher_dump/feature_request.h"
 #include <stdio.h>
@@ -23,22 +24,53 @@ static enum status set_source(struct dump_job *job, struct error *err)
     manifest->raw_w = source->encoding == IMAGE_RAW ? source->w : 0;
     manifest->channels = source->channels;
     manifest->images_embedded = job->options->images == IMAGES_EMBED;
+    manifest->reading = (struct image_reading){
+        .upright = source->encoding != IMAGE_RAW && job->options->exif == EXIF_HONOUR,
+        .salvage = source->encoding != IMAGE_RAW && job->options->on_bad_image == BAD_IMAGE_SALVAGE,
+    };
     manifest->source_path = "";
     if (manifest->images_embedded)
         return STATUS_OK;
     if (source->encoding == IMAGE_RAW)
         return error_set(err, STATUS_CONFIG, source->path, "--images link needs a data set of single image files");
-    char *path = realpath(source->path, NULL);
-    manifest->source_path = path ? arena_strdup(&manifest->arena, path) : NULL;
+    char *path = realpath(source->path, NULL), *escaped = path ? file_name_escape(path) : NULL;
+    manifest->source_path = escaped ? arena_strdup(&manifest->arena, escaped) : NULL;
     free(path);
+    free(escaped);
     return manifest->source_path ? STATUS_OK : error_no_memory(err, strlen(source->path), "a path");
+}
+
+static enum status set_left_out(struct dump_job *job, struct error *err)
+{
+    const struct image_source *source = &job->source;
+    struct cache_left_out *list = arena_alloc(&job->manifest.arena, source->left_out_count + 1, sizeof *list);
+    if (!list)
+        return error_no_memory(err, source->left_out_count * sizeof *list, "the list of other files");
+    for (size_t i = 0; i < source->left_out_count; i++)
+        list[i] = (struct cache_left_out){source->left_out[i].kind, (int64_t)source->left_out[i].count};
+    job->manifest.left_out = list;
+    job->manifest.left_out_count = (int)source->left_out_count;
+    return STATUS_OK;
+}
+
+/* Photos: 256 for 224, and the same proportion for larger inputs, so that the centre crop stays inside the base. Raw sets
+ * are resized to the teacher's input, unless they have its size. */
+static int usual_base(const struct dump_job *job)
+{
+    const struct image_source *source = &job->source;
+    const int size = job->manifest.size, short_side = source->h < source->w ? source->h : source->w;
+    if (job->manifest.resize != IMAGE_RESIZE_SHORTER)
+        return size;
+    if (source->encoding == IMAGE_RAW)
+        return short_side == size ? 0 : size;
+    return size > 224 ? (size * 8 + 6) / 7 : 256;
 }
 
 static enum status set_replay(struct dump_job *job, struct error *err)
 {
     struct cache_manifest *manifest = &job->manifest;
     const struct dump_options *options = job->options;
-    bool photos = manifest->encoding == IMAGE_JPEG;
+    const bool photos = manifest->encoding != IMAGE_RAW;
     struct recipe recipe;
     enum status status = recipe_parse(&recipe, options->recipe, err);
     if (status != STATUS_OK)
@@ -50,9 +82,11 @@ static enum status set_replay(struct dump_job *job, struct error *err)
     manifest->seed = options->seed;
     manifest->views = options->views;
     manifest->size = job->teacher.input.h;
-    /* 256 for 224, and the same proportion for larger inputs, so that the centre crop stays inside the base. */
-    int usual = manifest->size > 224 ? (manifest->size * 8 + 6) / 7 : 256;
-    manifest->base = options->base >= 0 ? options->base : photos ? usual : 0;
+    manifest->resize = (enum image_resize)options->resize;
+    manifest->base = options->base >= 0 ? options->base : usual_base(job);
+    if (manifest->base == 0 && manifest->resize != IMAGE_RESIZE_SHORTER)
+        return error_set(err, STATUS_USAGE, NULL,
+                         "--base 0 does not resize: leave out --resize, or give another --base");
     for (int c = 0; c < 3; c++) {
         manifest->mean[c] = options->mean_given ? (float)options->mean[c] : photos ? imagenet_mean[c] : 0.5f;
         manifest->std[c] = options->std_given ? (float)options->std[c] : photos ? imagenet_std[c] : 0.5f;
@@ -178,12 +212,13 @@ enum status dump_job_open(struct dump_job *job, const struct dump_options *optio
     *job = (struct dump_job){.options = options};
     TRY(image_source_open(&job->source, options->data, err));
     TRY(open_teacher(job, err));
-    manifest->format_version = CACHE_FORMAT_VERSION;
     manifest->program_version = SOFTCACHE_VERSION;
     TRY(teacher_identify(&job->teacher, manifest, err));
     TRY(choose_engine(job, err));
     TRY(set_source(job, err));
+    TRY(set_left_out(job, err));
     TRY(set_replay(job, err));
+    manifest->format_version = cache_lowest_version(manifest);
     manifest->top_k = manifest->class_count > CACHE_DENSE_CLASSES ? CACHE_TOP_K : 0;
     TRY(set_features(job, err));
 cleanup:
@@ -197,22 +232,25 @@ static enum status handle_bad_images(struct dump_job *job, struct progress *prog
     const struct image_scan *scan = &job->scan;
     struct cache_manifest *manifest = &job->manifest;
     struct cache_skipped *skipped = arena_alloc(&manifest->arena, scan->problem_count + 1, sizeof *skipped);
-    if (!skipped)
+    struct cache_skipped *salvaged = arena_alloc(&manifest->arena, scan->problem_count + 1, sizeof *salvaged);
+    if (!skipped || !salvaged)
         return error_no_memory(err, scan->problem_count * sizeof *skipped, "the list of bad images");
     for (size_t i = 0; i < scan->problem_count; i++) {
         const struct image_problem *problem = &scan->problems[i];
         const char *name = job->source.sets[problem->split].samples[problem->index].name;
-        skipped[i] = (struct cache_skipped){.split = problem->split, .name = name, .reason = problem->reason};
-        progress_note(progress, "bad image %s: %s", name, problem->reason);
+        struct cache_skipped *entry =
+            problem->salvaged ? &salvaged[manifest->salvaged_count++] : &skipped[manifest->skipped_count++];
+        *entry = (struct cache_skipped){.split = problem->split, .name = name, .reason = problem->reason};
+        progress_note(progress, "%s %s: %s", problem->salvaged ? "salvaged" : "bad image", name, problem->reason);
     }
-    if (scan->problem_count && job->options->on_bad_image == BAD_IMAGE_FAIL)
-        return error_set(
-            err, STATUS_BAD_DATA, job->source.path,
-            "%zu of its images are broken, the first is %s (%s): repair or remove them, or pass --on-bad-image "
-            "skip",
-            scan->problem_count, skipped[0].name, skipped[0].reason);
+    if (manifest->skipped_count && job->options->on_bad_image != BAD_IMAGE_SKIP)
+        return error_set(err, STATUS_BAD_DATA, job->source.path,
+                         "%d of its images are broken, the first is %s (%s): repair or remove them, or pass "
+                         "--on-bad-image skip%s",
+                         manifest->skipped_count, skipped[0].name, skipped[0].reason,
+                         job->options->on_bad_image == BAD_IMAGE_FAIL ? " or salvage" : "");
     manifest->skipped = skipped;
-    manifest->skipped_count = (int)scan->problem_count;
+    manifest->salvaged = salvaged;
     return STATUS_OK;
 }
 
@@ -236,7 +274,7 @@ static enum status lay_out_split(struct dump_job *job, enum split s, struct erro
                 (job->scan.problems[problem].split == s && job->scan.problems[problem].index < i)))
             problem++;
         if (problem < job->scan.problem_count && job->scan.problems[problem].split == s &&
-            job->scan.problems[problem].index == i)
+            job->scan.problems[problem].index == i && !job->scan.problems[problem].salvaged)
             continue;
         job->kept[s][kept] = (uint32_t)i;
         sizes[kept++] = job->scan.sizes[s][i];
@@ -253,7 +291,8 @@ enum status dump_job_scan(struct dump_job *job, struct progress *progress, struc
     for (int s = 0; s < SPLIT_COUNT; s++)
         total += job->source.sets[s].count;
     progress_begin(progress, "check images", "images", total, 0);
-    status = image_source_scan(&job->source, job->options->threads, progress_callback, progress, &job->scan, err);
+    status = image_source_scan(&job->source, &job->manifest.reading, job->options->threads, progress_callback, progress,
+                               &job->scan, err);
     progress_end(progress);
     if (status != STATUS_OK)
         return status;
@@ -279,8 +318,8 @@ void dump_job_release(struct dump_job *job)
 void dump_job_describe(const struct dump_job *job, char *text, size_t size)
 {
     const struct image_source *source = &job->source;
-    int used = snprintf(text, size, "%s, %s, %d classes", source->format,
-                        source->encoding == IMAGE_JPEG ? "JPEG" : "raw", source->class_count);
+    int used = snprintf(text, size, "%s, %s, %d classes", source->format, image_encoding_name(source->encoding),
+                        source->class_count);
     for (int s = 0; s < SPLIT_COUNT; s++)
         if (source->sets[s].count && used > 0 && (size_t)used < size)
             used += snprintf(text + used, size - (size_t)used, ", %s %zu", split_name((enum split)s),

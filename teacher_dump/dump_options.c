@@ -7,13 +7,17 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const bad_image_choices[] = {"fail", "skip", NULL};
+static const char *const bad_image_choices[] = {"fail", "skip", "salvage", NULL};
+static const char *const exif_choices[] = {"ignore", "honour", NULL};
+static const char *const resize_choices[] = {"shorter", "squash", "pad", NULL};
 static const char *const image_choices[] = {"embed", "link", NULL};
 
 static void fill_specs(struct dump_options *o)
 {
     const struct option_spec specs[DUMP_SPEC_COUNT] = {
-        {"data", OPTION_STRING, &o->data, "DIR", NULL, "the data set: ImageFolder, Food-11, CIFAR-10 binary or IDX",
+        {"data", OPTION_STRING, &o->data, "DIR", NULL,
+         "the data set: ImageFolder, Food-11, CIFAR-10 binary or IDX; images are JPEG, PNG, WebP, BMP, GIF or TIFF, "
+         "recognised by their content",
          .required = true},
         {"teacher", OPTION_LIST, &o->teachers, "FILE.onnx[@WEIGHT]", NULL,
          "the teacher; its output must be logits. Several teachers are averaged, with these weights [equal]. none: "
@@ -46,8 +50,16 @@ static void fill_specs(struct dump_options *o)
          "side of the teacher's input [as in the teacher's file, otherwise 224]", .minimum = 1,
          .maximum = VIEW_MAX_SIZE},
         {"base", OPTION_INT, &o->base, "N", NULL,
-         "short side to which photos are resized first; 0: no resizing [256, more for sizes above 224; raw sets 0]",
+         "side to which photos are resized first; 0: no resizing [256, more for sizes above 224; with squash or pad, "
+         "and for raw sets, the side of the teacher's input]",
          .minimum = 0, .maximum = 8192},
+        {"resize", OPTION_CHOICE, &o->resize, NULL, "shorter",
+         "how, as torchvision does it: shorter: Resize(base); squash: Resize((base, base)); pad: the longer side to "
+         "base, black around it. The middle of the result is what the teacher sees",
+         .choices = resize_choices},
+        {"exif", OPTION_CHOICE, &o->exif, NULL, "ignore",
+         "turn photos as their EXIF orientation says (honour), or leave them, as Image.open and torchvision do",
+         .choices = exif_choices},
         {"mean", OPTION_FLOATS, o->mean, "R,G,B", NULL,
          "input = (pixel / 255 - mean) / std [ImageNet's 0.485,0.456,0.406; raw sets 0.5,0.5,0.5]", .length = 3},
         {"std", OPTION_FLOATS, o->std, "R,G,B", NULL, "[ImageNet's 0.229,0.224,0.225; raw sets 0.5,0.5,0.5]",
@@ -70,7 +82,9 @@ static void fill_specs(struct dump_options *o)
         {"images", OPTION_CHOICE, &o->images, NULL, "embed", "keep the images in the cache, or refer to the files",
          .choices = image_choices},
         {"on-bad-image", OPTION_CHOICE, &o->on_bad_image, NULL, "fail",
-         "stop before the work starts, or leave out bad images", .choices = bad_image_choices},
+         "stop before the work starts, leave out bad images, or use what can be decoded of truncated ones (as Pillow "
+         "with LOAD_TRUNCATED_IMAGES)",
+         .choices = bad_image_choices},
         {"dry-run", OPTION_FLAG, &o->dry_run, NULL, NULL,
          "write nothing: print how much space and time a run would take"},
         {"json", OPTION_FLAG, &o->json, NULL, NULL, "print the summary as JSON"},

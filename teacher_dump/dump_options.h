@@ -4,8 +4,9 @@
 
 #include "shared/base/options.h"
 
-enum { DUMP_SPEC_COUNT = 29, DUMP_MAX_BATCH = 4096 };
-enum { BAD_IMAGE_FAIL, BAD_IMAGE_SKIP };
+enum { DUMP_SPEC_COUNT = 31, DUMP_MAX_BATCH = 4096 };
+enum { BAD_IMAGE_FAIL, BAD_IMAGE_SKIP, BAD_IMAGE_SALVAGE };
+enum { EXIF_IGNORE, EXIF_HONOUR };
 enum { IMAGES_EMBED, IMAGES_LINK };
 
 struct dump_options {
@@ -28,6 +29,8 @@ struct dump_options {
     int part, parts;                     /* 1-based; 1 of 1 is everything */
     int images;
     int on_bad_image;
+    int resize; /* enum image_resize */
+    int exif;
     bool dry_run, json, quiet;
     /* filled by dump_options_parse */
     bool help;

@@ -10,7 +10,7 @@
 #include <string.h>
 
 struct inspect {
-    const char *path;
+    const char *path, *data;
     int views, sample, size, engine;
     bool json;
 };
@@ -96,15 +96,15 @@ static void print_teacher(const struct cache_manifest *manifest)
 
 static void print_cache(const struct cache *cache)
 {
+    static const char *const resize_words[IMAGE_RESIZE_COUNT] = {"", " (squashed)", " (padded)"};
     const struct cache_manifest *manifest = &cache->manifest;
     printf("%s: cache of format %d, written by softcache %s\n", cache->path, manifest->format_version,
            manifest->program_version);
     printf("  data     %s, %s, %d classes, images %s%s\n", manifest->source_format,
-           manifest->encoding == IMAGE_JPEG ? "JPEG" : "raw", manifest->class_count,
+           image_encoding_name(manifest->encoding), manifest->class_count,
            manifest->images_embedded ? "embedded" : "linked to ", manifest->source_path);
     if (cache_is_imported(manifest))
-        printf("  teacher  %s, imported answers with SHA-256 %.16s..., precision %s
-", manifest->teacher_file,
+        printf("  teacher  %s, imported answers with SHA-256 %.16s..., precision %s\n", manifest->teacher_file,
                manifest->teacher_digest, manifest->precision);
     else if (cache_has_teacher(manifest))
         print_teacher(manifest);
@@ -112,7 +112,8 @@ static void print_cache(const struct cache *cache)
         printf("  teacher  none: images, labels and views only\n");
     printf("  views    %d of %s (algorithm %d, seed %llu)\n", manifest->views, manifest->recipe,
            manifest->augment_version, (unsigned long long)manifest->seed);
-    printf("  input    base %d, size %d, mean %g,%g,%g, std %g,%g,%g\n", manifest->base, manifest->size,
+    printf("  input    base %d%s%s, size %d, mean %g,%g,%g, std %g,%g,%g\n", manifest->base,
+           resize_words[manifest->resize], manifest->reading.upright ? ", upright (EXIF)" : "", manifest->size,
            (double)manifest->mean[0], (double)manifest->mean[1], (double)manifest->mean[2], (double)manifest->std[0],
            (double)manifest->std[1], (double)manifest->std[2]);
     if (manifest->top_k)
@@ -121,6 +122,10 @@ static void print_cache(const struct cache *cache)
     summary_print(manifest, stdout);
     for (int i = 0; i < manifest->skipped_count; i++)
         printf("  left out %s: %s\n", manifest->skipped[i].name, manifest->skipped[i].reason);
+    for (int i = 0; i < manifest->salvaged_count; i++)
+        printf("  salvaged %s: %s\n", manifest->salvaged[i].name, manifest->salvaged[i].reason);
+    for (int i = 0; i < manifest->left_out_count; i++)
+        printf("  left out %lld %s\n", (long long)manifest->left_out[i].count, manifest->left_out[i].kind);
 }
 
 /* Decodes the sample's image, since a view depends on the size of the base image. */
@@ -173,6 +178,7 @@ static enum status inspect_cache(const struct inspect *inspect, struct error *er
     struct cache cache;
     enum status status = STATUS_OK;
     TRY(cache_open(&cache, inspect->path, err));
+    TRY(cache_set_data(&cache, inspect->data, err));
     if (inspect->json)
         TRY(inspect_cache_json(&cache, err));
     else
@@ -257,6 +263,8 @@ enum status inspect_command(int argc, char **argv, struct error *err)
          .maximum = 65536},
         {"sample", OPTION_INT, &inspect.sample, "I", "0", "cache: of this training sample", .minimum = 0,
          .maximum = INT32_MAX},
+        {"data", OPTION_STRING, &inspect.data, "DIR", NULL,
+         "cache: where its linked photos are now, if they have moved"},
         {"size", OPTION_INT, &inspect.size, "N", "224", "ONNX file: the input size, if it is dynamic", .minimum = 1,
          .maximum = VIEW_MAX_SIZE},
         {"teacher-engine", OPTION_CHOICE, &inspect.engine, NULL, "auto", "ONNX file: as for `run`",

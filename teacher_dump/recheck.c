@@ -63,6 +63,7 @@ static enum status open_cache_and_teacher(struct recheck *recheck, struct error 
     struct teacher_request request = {
         .teachers = recheck->teachers, .kind = (enum teacher_engine_kind)recheck->kind, .made = manifest};
     TRY(cache_open(&recheck->cache, recheck->path, err));
+    TRY(cache_set_data(&recheck->cache, recheck->data, err));
     if (!cache_has_teacher(manifest))
         TRY(error_set(err, STATUS_CONFIG, recheck->path, "has no teacher: there is nothing to check again"));
     if (cache_is_imported(manifest))

@@ -8,7 +8,7 @@
 
 struct recheck {
     /* options */
-    const char *path, *device;
+    const char *path, *data, *device;
     struct option_list teachers;
     int count, batch, threads, precision, kind; /* kind: enum teacher_engine_kind */
     uint64_t seed, gpu_memory;

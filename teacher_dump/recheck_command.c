@@ -44,6 +44,8 @@ enum status recheck_command(int argc, char **argv, struct error *err)
         {"cache", OPTION_POSITIONAL, &recheck.path, "CACHE", NULL, "the cache", .required = true},
         {"teacher", OPTION_LIST, &recheck.teachers, "FILE.onnx", NULL,
          "its teacher; several in the order of `run`, whose weights the cache knows", .required = true},
+        {"data", OPTION_STRING, &recheck.data, "DIR", NULL,
+         "where the photos of a cache with linked images are now, if they have moved"},
         {"count", OPTION_INT, &recheck.count, "N", "64", "how many random views", .letter = 'n', .minimum = 1,
          .maximum = 1e8},
         {"seed", OPTION_UINT64, &recheck.seed, "N", "1", "chooses the views"},

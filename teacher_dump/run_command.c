@@ -52,9 +52,12 @@ static void announce_teacher(struct run *run)
 static void announce(struct run *run)
 {
     const struct cache_manifest *manifest = &run->job.manifest;
-    char text[256];
+    char text[256], left_out[1024];
     dump_job_describe(&run->job, text, sizeof text);
     progress_note(&run->progress, "data: %s", text);
+    image_source_describe_left_out(&run->job.source, left_out, sizeof left_out);
+    if (left_out[0])
+        progress_note(&run->progress, "left out: %s", left_out);
     announce_teacher(run);
     if (run->job.engine.why)
         progress_note(&run->progress, "on the CPU: %s", run->job.engine.why);
@@ -198,14 +201,31 @@ cleanup:
     return status;
 }
 
+/* What was done to images that may surprise. */
+static void note_conversions(struct run *run)
+{
+    const struct image_scan *scan = &run->job.scan;
+    if (scan->rotated && !run->job.manifest.reading.upright)
+        progress_note(&run->progress,
+                      "%zu images have an EXIF orientation, which is ignored, as Image.open does (--exif honour turns "
+                      "them)",
+                      scan->rotated);
+    if (scan->alpha)
+        progress_note(&run->progress, "%zu images have transparency, which is dropped, as convert('RGB') does",
+                      scan->alpha);
+    if (scan->deep_gray)
+        progress_note(&run->progress,
+                      "%zu images have 16 bits of gray: values above 255 become white, as convert('RGB') does; convert "
+                      "them to 8 bits if that is not meant",
+                      scan->deep_gray);
+}
+
 static enum status fill_cache(struct run *run, struct error *err)
 {
     enum status status = STATUS_OK;
     int missing;
     TRY(dump_job_scan(&run->job, &run->progress, err));
-    if (run->job.scan.rotated)
-        progress_note(&run->progress, "%zu images have an EXIF orientation, which is ignored, as in Pillow",
-                      run->job.scan.rotated);
+    note_conversions(run);
     TRY(cache_writer_open(&run->writer, run->job.options->out, &run->job.manifest, err));
     double start = clock_seconds();
     TRY(do_shards(run, err));

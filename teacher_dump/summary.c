@@ -49,6 +49,8 @@ void summary_print(const struct cache_manifest *manifest, FILE *out)
             summary_bytes(images, image), per_view);
     if (manifest->skipped_count)
         fprintf(out, "  %d broken images were left out\n", manifest->skipped_count);
+    if (manifest->salvaged_count)
+        fprintf(out, "  of %d broken images, what can be decoded was used\n", manifest->salvaged_count);
 }
 
 void summary_to_json(const struct cache_manifest *manifest, cJSON *object)
@@ -73,6 +75,10 @@ void summary_to_json(const struct cache_manifest *manifest, cJSON *object)
     cJSON_AddNumberToObject(object, "image_bytes", (double)images);
     cJSON_AddNumberToObject(object, "bytes_per_view", per_view);
     cJSON_AddNumberToObject(object, "skipped", manifest->skipped_count);
+    cJSON_AddNumberToObject(object, "salvaged", manifest->salvaged_count);
+    cJSON *left_out = cJSON_AddObjectToObject(object, "left_out");
+    for (int i = 0; i < manifest->left_out_count; i++)
+        cJSON_AddNumberToObject(left_out, manifest->left_out[i].kind, (double)manifest->left_out[i].count);
 }
 
 void summary_print_features(const struct cache_manifest *manifest, uint64_t samples, FILE *out)

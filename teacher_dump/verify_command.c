@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 struct verify {
-    const char *path;
+    const char *path, *data;
     bool json, quiet;
     struct progress progress;
     int shards, faults;
@@ -79,6 +79,8 @@ enum status verify_command(int argc, char **argv, struct error *err)
     enum status status = STATUS_OK;
     const struct option_spec specs[] = {
         {"cache", OPTION_POSITIONAL, &verify.path, "CACHE", NULL, "the cache", .required = true},
+        {"data", OPTION_STRING, &verify.data, "DIR", NULL,
+         "where the photos of a cache with linked images are now, if they have moved"},
         {"json", OPTION_FLAG, &verify.json, NULL, NULL, "print JSON"},
         {"quiet", OPTION_FLAG, &verify.quiet, NULL, NULL, "no progress"},
     };
@@ -94,6 +96,7 @@ enum status verify_command(int argc, char **argv, struct error *err)
     progress_init(&verify.progress, stderr, verify.quiet || verify.json);
     verify.list = cJSON_CreateArray();
     TRY(cache_open(&cache, verify.path, err));
+    TRY(cache_set_data(&cache, verify.data, err));
     TRY(verify_all(&verify, &cache, err));
     if (verify.json) {
         cJSON *object = cJSON_CreateObject();

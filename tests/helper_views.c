@@ -31,6 +31,7 @@ void random_view(struct view *view, struct random_stream *stream, const struct p
 {
     static const uint32_t steps[] = {0, 1, 300, 65536, 140000, 8000000};
     *view = (struct view){.level = (int32_t)random_below(stream, (uint32_t)picture->level_count)};
+    view->sampling = random_below(stream, 3) ? VIEW_BILINEAR : VIEW_FINE;
     for (int i = 0; i < 6; i++)
         view->m[i] = draw_signed(stream, i % 3 == 2 ? 100 << 16 : steps[random_below(stream, 6)]);
     if (random_below(stream, 4) == 0) /* one axis only; whole steps */

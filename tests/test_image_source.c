@@ -1,5 +1,6 @@
 /* Readers of data sets: what is recognised, in which order, what is refused and with which words. */
 #define _GNU_SOURCE
+#include "formats/datasets/file_name.h"
 #include "formats/datasets/image_source.h"
 #include "formats/image/jpeg.h"
 #include "shared/base/digest.h"
@@ -17,6 +18,8 @@
 #include <zlib.h>
 
 #include <cmocka.h>
+
+static const struct image_reading reading = {0};
 
 /* Every test gets an empty folder as its state. */
 static int make_folder(void **state)
@@ -69,6 +72,7 @@ static void test_imagefolder(void **state)
 {
     const char *folder = *state;
     struct image_source source;
+    char left_out[256];
     photo(folder, "train/b/2.jpg");
     photo(folder, "train/b/10.JPEG");
     photo(folder, "train/a.b/x.jpeg");
@@ -97,14 +101,15 @@ static void test_imagefolder(void **state)
     expect_sample(&source, SPLIT_VAL, 0, "valid/b/1.jpg", 2);
     assert_int_equal(source.sets[SPLIT_TEST].count, 2);
     expect_sample(&source, SPLIT_TEST, 0, "test/10.jpg", -1);
-    assert_int_equal(source.ignored, 2);
+    image_source_describe_left_out(&source, left_out, sizeof left_out);
+    assert_string_equal(left_out, "1 hidden, 1 .txt, 1 without ending");
 
     struct error err = {0};
     struct image image;
     uint8_t *bytes;
     size_t size;
     assert_int_equal(image_source_read(&source, SPLIT_VAL, 0, &bytes, &size, &err), STATUS_OK);
-    assert_int_equal(image_decode(source.encoding, source.h, source.w, source.channels, bytes, size, "x", &image, &err),
+    assert_int_equal(image_decode(&(struct image_coding){.encoding = source.encoding}, bytes, size, "x", &image, &err),
                      STATUS_OK);
     assert_int_equal(image.h, 8);
     image_release(&image);
@@ -132,6 +137,8 @@ static void test_imagefolder_refusals(void **state)
 {
     const char *folder = *state;
     char long_name[300] = "train/a/";
+    static const char heic[] = "\0\0\0\x18"
+                               "ftypheic\0\0\0\0mif1heic";
     expect_refusal("/nonexistent/data", STATUS_NO_INPUT, "cannot open");
     expect_refusal(folder, STATUS_NO_INPUT, "empty");
     photo(folder, "a/1.jpg");
@@ -144,9 +151,10 @@ static void test_imagefolder_refusals(void **state)
     photo(folder, "val/b/1.jpg");
     expect_refusal(folder, STATUS_BAD_DATA, "val/b: this class has no folder in the training split");
     photo(folder, "train/b/1.jpg");
-    write_file(folder, "train/c/1.png", "x", 1);
-    write_file(folder, "train/c/2.png", "x", 1);
-    expect_refusal(folder, STATUS_BAD_DATA, "2 other files (.png): convert them");
+    write_file(folder, "train/c/1.svg", "x", 1);
+    write_file(folder, "train/c/2.svg", "x", 1);
+    write_file(folder, "train/c/3.heic", heic, sizeof heic - 1);
+    expect_refusal(folder, STATUS_BAD_DATA, "left out so far: 2 .svg, 1 HEIC (not read: convert to JPEG or PNG)");
     photo(folder, "train/c/1.jpg");
     photo(folder, "train/loose.jpg");
     expect_refusal(folder, STATUS_BAD_DATA, "loose.jpg is beside the class folders");
@@ -168,6 +176,97 @@ static void test_imagefolder_refusals(void **state)
     assert_int_equal(strlen(long_name), 256);
     photo(folder, long_name);
     expect_refusal(folder, STATUS_BAD_DATA, "more than 255 bytes");
+}
+
+/* Files are taken by their content: a PNG that is called .jpg, a photo without an ending, and what has the name of a photo
+ * but is none, which the scan then finds. */
+static void test_content_decides(void **state)
+{
+    const char *folder = *state;
+    struct image_source source;
+    struct image_scan scan;
+    struct error err = {0};
+    uint8_t *png, *gif;
+    size_t png_size, gif_size;
+    char left_out[256];
+    file_read("tests/golden/image_files/png-type2-8bit.png", 1 << 20, &png, &png_size, &err);
+    file_read("tests/golden/image_files/gif-transparent.gif", 1 << 20, &gif, &gif_size, &err);
+    assert_int_equal(err.code, STATUS_OK);
+    photo(folder, "train/a/1.jpg");
+    photo(folder, "val/a/photo");
+    open_source(&source, folder);
+    assert_int_equal(source.encoding, IMAGE_JPEG);
+    image_source_release(&source);
+    write_file(folder, "train/a/2.jpg", png, png_size);
+    write_file(folder, "train/a/3.data", gif, gif_size);
+    write_file(folder, "train/a/4.JPG", "<html>not found</html>", 22);
+    write_file(folder, "train/a/Thumbs.db", "x", 1);
+    write_file(folder, "train/a/.DS_Store", "x", 1);
+    write_file(folder, "labels.csv", "x", 1);
+    photo(folder, "unlabeled/1.jpg");
+    open_source(&source, folder);
+    assert_int_equal(source.encoding, IMAGE_FILES);
+    assert_int_equal(source.sets[SPLIT_TRAIN].count, 4);
+    assert_int_equal(source.sets[SPLIT_VAL].count, 1);
+    image_source_describe_left_out(&source, left_out, sizeof left_out);
+    assert_string_equal(left_out, "1 hidden, 1 .db, 1 .csv, folder unlabeled/");
+    assert_int_equal(image_source_scan(&source, &reading, 1, NULL, NULL, &scan, &err), STATUS_OK);
+    assert_int_equal(scan.problem_count, 1);
+    assert_int_equal(scan.problems[0].index, 3);
+    assert_non_null(strstr(scan.problems[0].reason, "is a HTML file, which is not read"));
+    assert_int_equal(scan.alpha, 1);
+    image_scan_release(&scan);
+    image_source_release(&source);
+    free(png);
+    free(gif);
+}
+
+/* Names and classes that are not UTF-8 are escaped, in the order that they have on the disk, and files are found. */
+static void test_names_not_utf8(void **state)
+{
+    const char *folder = *state;
+    struct image_source source;
+    struct error err = {0};
+    uint8_t *bytes;
+    size_t size;
+    photo(folder, "train/caf\xe9/1.jpg");
+    photo(folder, "train/d\xc3\xa9j\xc3\xa0/\xff\xfe\\x41.jpg");
+    photo(folder, "train/zoo/1.jpg");
+    photo(folder, "val/caf\xe9/\xe9.jpg");
+    open_source(&source, folder);
+    assert_int_equal(source.class_count, 3);
+    assert_string_equal(source.classes[0], "caf\\xe9");
+    assert_string_equal(source.classes[1], "d\xc3\xa9j\xc3\xa0");
+    expect_sample(&source, SPLIT_TRAIN, 1, "train/d\xc3\xa9j\xc3\xa0/\\xff\\xfe\\x5cx41.jpg", 1);
+    expect_sample(&source, SPLIT_VAL, 0, "val/caf\\xe9/\\xe9.jpg", 0);
+    for (int split = 0; split < 2; split++)
+        for (size_t i = 0; i < source.sets[split].count; i++) {
+            assert_int_equal(image_source_read(&source, (enum split)split, i, &bytes, &size, &err), STATUS_OK);
+            free(bytes);
+        }
+    image_source_release(&source);
+}
+
+static void test_escapes(void **state)
+{
+    (void)state;
+    static const char *const names[][2] = {
+        {"plain.jpg", "plain.jpg"},
+        {"\xe4\xb8\xad\xf0\x9f\x98\x80", "\xe4\xb8\xad\xf0\x9f\x98\x80"}, /* valid, 3 and 4 bytes */
+        {"back\\slash\\x", "back\\slash\\x"},
+        {"\\x41", "\\x5cx41"},
+        {"\\\xe9", "\\\\xe9"},
+        {"\xc3", "\\xc3"},                   /* cut */
+        {"\xc0\xaf", "\\xc0\\xaf"},          /* overlong */
+        {"\xed\xa0\x80", "\\xed\\xa0\\x80"}, /* a surrogate */
+        {"\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80"}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char *text = file_name_escape(names[i][0]), *back = file_name_unescape(text);
+        assert_string_equal(text, names[i][1]);
+        assert_string_equal(back, names[i][0]);
+        free(text);
+        free(back);
+    }
 }
 
 /* A pipe that is called x.jpg must not block, and a broken link must be reported. */
@@ -356,10 +455,12 @@ static void check_idx(const char *parent, bool gzip)
     assert_int_equal(image_source_read(&source, SPLIT_VAL, 2, &bytes, &size, &err), STATUS_OK);
     assert_int_equal(size, 20);
     assert_int_equal(bytes[19], 9 + 59);
-    assert_int_equal(image_decode(source.encoding, 5, 4, 1, bytes, size, "x", &image, &err), STATUS_OK);
+    assert_int_equal(image_decode(&(struct image_coding){IMAGE_RAW, 5, 4, 1, {0}}, bytes, size, "x", &image, &err),
+                     STATUS_OK);
     assert_memory_equal(image.pixels, bytes, 20);
     image_release(&image);
-    assert_int_equal(image_decode(source.encoding, 5, 5, 1, bytes, size, "x", &image, &err), STATUS_BAD_DATA);
+    assert_int_equal(image_decode(&(struct image_coding){IMAGE_RAW, 5, 5, 1, {0}}, bytes, size, "x", &image, &err),
+                     STATUS_BAD_DATA);
     free(bytes);
     image_source_release(&source);
     free(folder);
@@ -479,7 +580,7 @@ static void test_scan(void **state)
     write_file(folder, "val/class_00/0001.jpg", "", 0);
     free(bytes);
     open_source(&source, folder);
-    assert_int_equal(image_source_scan(&source, 1, count_progress, &last, &scan, &err), STATUS_OK);
+    assert_int_equal(image_source_scan(&source, &reading, 1, count_progress, &last, &scan, &err), STATUS_OK);
     assert_int_equal(last, 86);
     assert_int_equal(scan.gray, 1);
     assert_int_equal(scan.cmyk, 0);
@@ -504,11 +605,11 @@ static void test_scan(void **state)
     expected_digest(&source, digest);
     assert_string_equal(scan.digest, digest);
 
-    assert_int_equal(image_source_scan(&source, 3, NULL, NULL, &again, &err), STATUS_OK);
+    assert_int_equal(image_source_scan(&source, &reading, 3, NULL, NULL, &again, &err), STATUS_OK);
     assert_string_equal(scan.digest, again.digest);
     assert_int_equal(again.problem_count, 2);
     image_scan_release(&again);
-    assert_int_equal(image_source_scan(&source, 2, interrupt, NULL, &again, &err), STATUS_INTERRUPTED);
+    assert_int_equal(image_source_scan(&source, &reading, 2, interrupt, NULL, &again, &err), STATUS_INTERRUPTED);
     image_scan_release(&scan);
     image_source_release(&source);
 }
@@ -519,6 +620,9 @@ int main(void)
     const struct CMUnitTest tests[] = {IN_FOLDER(test_imagefolder),
                                        IN_FOLDER(test_many_samples),
                                        IN_FOLDER(test_imagefolder_refusals),
+                                       IN_FOLDER(test_content_decides),
+                                       IN_FOLDER(test_names_not_utf8),
+                                       cmocka_unit_test(test_escapes),
                                        IN_FOLDER(test_not_regular),
                                        IN_FOLDER(test_food11),
                                        IN_FOLDER(test_food11_by_class_folder),

@@ -1,7 +1,7 @@
 /* Mutated JPEG, CIFAR-10, IDX and gzip files: any status but a crash, a hang or an internal error. The mutations are
  * the same on every run; a sanitizer build makes reads out of bounds visible. */
 #include "formats/datasets/image_source.h"
-#include "formats/image/jpeg.h"
+#include "formats/image/image_file.h"
 #include "shared/base/files.h"
 #include "shared/base/random.h"
 #include "tests/helper_images.h"
@@ -15,6 +15,8 @@
 #include <zlib.h>
 
 #include <cmocka.h>
+
+static const struct image_reading strict = {0};
 
 /* A mutated copy of bytes[size]; malloc'ed to its exact size. */
 static uint8_t *mutate(struct random_stream *random, const uint8_t *bytes, size_t size, size_t *mutated_size)
@@ -78,12 +80,12 @@ static void fuzz_jpeg(const char *file, uint32_t rounds)
     random_stream_init(&random, 1, RANDOM_SHUFFLE, (uint32_t)size, 0);
     for (uint32_t round = 0; round < rounds; round++) {
         struct error inspect_err = {0}, decode_err = {0};
-        struct jpeg_info info;
+        struct image_info info;
         struct image image;
         size_t mutated_size;
         uint8_t *mutated = mutate(&random, bytes, size, &mutated_size);
-        enum status inspected = jpeg_inspect(mutated, mutated_size, "x", &info, &inspect_err);
-        enum status decoded = jpeg_decode(mutated, mutated_size, "x", &image, &decode_err);
+        enum status inspected = image_file_inspect(mutated, mutated_size, "x", &info, &inspect_err);
+        enum status decoded = image_file_decode(mutated, mutated_size, &strict, "x", &image, &decode_err);
         check_status(inspected, &inspect_err);
         check_status(decoded, &decode_err);
         if (decoded == STATUS_OK) {

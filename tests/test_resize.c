@@ -1,9 +1,10 @@
 /* From JPEG bytes to the evaluation view, against PIL and torchvision, bit for bit. */
-#include "formats/image/jpeg.h"
+#include "formats/image/image_file.h"
 #include "shared/augment/view.h"
 #include "shared/base/digest.h"
 #include "shared/base/files.h"
 #include "tests/golden/evaluation_views.h"
+#include "tests/golden/resizes.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,6 +14,8 @@
 #include <string.h>
 
 #include <cmocka.h>
+
+static const struct image_reading strict = {0};
 
 enum { BASE = 256, CROP = 224, VIEW_COUNT = sizeof evaluation_views / sizeof *evaluation_views };
 
@@ -33,17 +36,17 @@ static void decode(const struct evaluation_view *golden, struct image *image)
 {
     char path[256];
     struct error err = {0};
-    struct jpeg_info info;
+    struct image_info info;
     uint8_t *bytes;
     size_t size;
     snprintf(path, sizeof path, "tests/golden/evaluation_views/%s", golden->file);
     if (file_read(path, 1 << 20, &bytes, &size, &err) != STATUS_OK ||
-        jpeg_inspect(bytes, size, path, &info, &err) != STATUS_OK ||
-        jpeg_decode(bytes, size, path, image, &err) != STATUS_OK)
+        image_file_inspect(bytes, size, path, &info, &err) != STATUS_OK ||
+        image_file_decode(bytes, size, &strict, path, image, &err) != STATUS_OK)
         fail_msg("%s: %s", path, err.message);
     assert_int_equal(info.h, golden->h);
     assert_int_equal(info.w, golden->w);
-    assert_int_equal(info.components, golden->components);
+    assert_int_equal(info.gray ? 1 : info.cmyk ? 4 : 3, golden->components);
     assert_int_equal(info.orientation, golden->orientation);
     assert_int_equal(image->h, golden->h);
     assert_int_equal(image->w, golden->w);
@@ -91,6 +94,56 @@ static void check_students(const struct evaluation_view *golden, const struct im
     }
 }
 
+/* The mean absolute difference of a view of size x size that nothing is done to, as training renders it, and what
+ * evaluation shows. */
+static double difference_of_training(const struct image *base, int size, enum view_sampling sampling)
+{
+    static uint8_t pixels[CROP * CROP * 3];
+    struct image levels[VIEW_MAX_LEVELS], seen;
+    struct view view;
+    int count;
+    double sum = 0;
+    assert_int_equal(view_pyramid(base, levels, &count, NULL), STATUS_OK);
+    assert_int_equal(evaluation_image(base, CROP, size, &seen, NULL), STATUS_OK);
+    view_make(&view, &(struct recipe){.count = 0}, 0, 0, 0, base->h, base->w, CROP, size);
+    if (view.sampling == VIEW_FINE && sampling != VIEW_FINE) { /* one sample per pixel, in the middle of the four */
+        view.m[2] += (view.m[0] + view.m[1]) / 2;
+        view.m[5] += (view.m[3] + view.m[4]) / 2;
+        for (int i = 0; i < 6; i++)
+            view.m[i] *= i % 3 == 2 ? 1 : 2;
+        view.sampling = sampling;
+    }
+    view_render(&view, levels, count, size, pixels);
+    for (size_t i = 0; i < image_bytes(&seen); i++)
+        sum += abs(pixels[i] - seen.pixels[i]);
+    sum /= (double)image_bytes(&seen);
+    view_pyramid_release(levels, count);
+    image_release(&seen);
+    return sum;
+}
+
+/* Students are trained on pixels like those that they are evaluated on: antialiased, and nearer to what evaluation shows
+ * than one sample per pixel where that passes over pixels. */
+static void test_training_looks_like_evaluation(void **state)
+{
+    static const int sizes[] = {28, 64, 96, 160};
+    (void)state;
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+        double fine = 0, bilinear = 0;
+        for (int i = 0; i < VIEW_COUNT; i++) {
+            struct image image, base;
+            decode(&evaluation_views[i], &image);
+            assert_int_equal(image_resize_short_side(&image, BASE, &base, NULL), STATUS_OK);
+            fine += difference_of_training(&base, sizes[k], VIEW_FINE) / VIEW_COUNT;
+            bilinear += difference_of_training(&base, sizes[k], VIEW_BILINEAR) / VIEW_COUNT;
+            image_release(&image);
+            image_release(&base);
+        }
+        print_message("# size %d: %.3f levels, %.3f with one sample per pixel\n", sizes[k], fine, bilinear);
+        assert_true(fine < 1 && (sizes[k] > 64 || fine < 0.9 * bilinear));
+    }
+}
+
 static void test_base_images_and_evaluation_views(void **state)
 {
     (void)state;
@@ -107,6 +160,41 @@ static void test_base_images_and_evaluation_views(void **state)
         check_students(golden, &base);
         image_release(&image);
         image_release(&base);
+    }
+}
+
+static void expect_pixels(const struct image *photo, const char *file, enum image_resize resize, int side,
+                          const char *expected)
+{
+    struct error err = {0};
+    struct image base;
+    char digest[DIGEST_HEX_SIZE];
+    assert_int_equal(image_resize_to(photo, resize, side, &base, &err), STATUS_OK);
+    assert_true(base.h == side && base.w == side);
+    digest_bytes(base.pixels, image_bytes(&base), digest);
+    if (strcmp(digest, expected) != 0)
+        fail_msg("%s, resize %d to %d: other pixels than torchvision's", file, (int)resize, side);
+    image_release(&base);
+}
+
+static void test_squash_and_pad(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof golden_resizes / sizeof *golden_resizes; i++) {
+        const struct golden_resize *golden = &golden_resizes[i];
+        struct error err = {0};
+        struct image photo;
+        uint8_t *bytes;
+        size_t size;
+        char path[256];
+        snprintf(path, sizeof path, "tests/golden/evaluation_views/%s", golden->file);
+        if (file_read(path, 1 << 20, &bytes, &size, &err) != STATUS_OK ||
+            image_file_decode(bytes, size, &strict, path, &photo, &err) != STATUS_OK)
+            fail_msg("%s: %s", path, err.message);
+        expect_pixels(&photo, golden->file, IMAGE_RESIZE_SQUASH, golden->side, golden->squashed);
+        expect_pixels(&photo, golden->file, IMAGE_RESIZE_PAD, golden->side, golden->padded);
+        image_release(&photo);
+        free(bytes);
     }
 }
 
@@ -164,6 +252,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_decoded_pixels),
                                        cmocka_unit_test(test_base_images_and_evaluation_views),
-                                       cmocka_unit_test(test_one_channel), cmocka_unit_test(test_extreme_sizes)};
+                                       cmocka_unit_test(test_training_looks_like_evaluation),
+                                       cmocka_unit_test(test_squash_and_pad), cmocka_unit_test(test_one_channel),
+                                       cmocka_unit_test(test_extreme_sizes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -207,8 +207,15 @@ static void assert_manifest_refused(const struct fixture *f, const char *from, c
 static void manifest_fields(void **state)
 {
     const struct fixture *f = *state;
-    assert_manifest_refused(f, "\"format_version\":\t1", "\"format_version\":\t2",
-                            "format version 2, but this program reads");
+    assert_manifest_refused(f, "\"format_version\":\t1", "\"format_version\":\t3",
+                            "format version 3, but this program reads");
+    assert_manifest_refused(f, "\"encoding\":\t\"jpeg\"", "\"encoding\":\t\"files\"",
+                            "format version 1, but fields of version 2");
+    assert_manifest_refused(f,
+                            "\"path\":", "\"upright\": true, \"path\":", "format version 1, but fields of version 2");
+    assert_manifest_refused(f, "\"path\":", "\"upright\": 1, \"path\":", "field upright must be true or false");
+    assert_manifest_refused(f,
+                            "\"base\":", "\"resize\": \"wider\", \"base\":", "field preprocessing.resize has a value");
     assert_manifest_refused(f, "\"recipe\"", "\"recipes\"", "field augmentation.recipe is missing");
     assert_manifest_refused(f, "\"views\":\t2", "\"views\":\t2.5", "field augmentation.views must be a whole number");
     assert_manifest_refused(f, "\"views\":\t2", "\"views\":\t1e9", "field augmentation.views must be a whole number");

@@ -230,7 +230,7 @@ static void refuses_bad_input(void **state)
     expect(STATUS_NO_INPUT, "not a run", shell("%s eval --run cache", program));
     expect(STATUS_NO_INPUT, "no photos",
            shell("mkdir empty; %s predict --run kept --data empty --out x.csv --quiet", program));
-    expect(STATUS_USAGE, "either --data", shell("%s predict --run kept --out x.csv", program));
+    expect(STATUS_USAGE, "give --data", shell("%s predict --run kept --out x.csv", program));
     expect(STATUS_CONFIG, "not finite",
            shell(FIT "--lr 1e8 --grad-clip 0 --optimizer sgd --loss ce --epochs 9 --out wild", program));
 }

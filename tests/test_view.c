@@ -134,9 +134,9 @@ static void exact_views_are_copies(void **state)
     for (int crop = 1; crop < 60; crop++) {
         struct view view;
         view_make_evaluation(&view, 30, 45, crop);
-        assert_int_equal(view.exact, 1);
+        assert_int_equal(view.sampling, VIEW_EXACT);
         uint8_t *copied = render_checked(&picture, &view, crop);
-        view.exact = 0;
+        view.sampling = VIEW_BILINEAR;
         uint8_t *interpolated = render_checked(&picture, &view, crop);
         assert_memory_equal(copied, interpolated, (size_t)crop * (size_t)crop * 3);
         free(copied);
@@ -191,7 +191,7 @@ static void pyramid_is_box_reduced(void **state)
 static void apply(int32_t kind, int32_t w0, int32_t w1, int32_t w2, uint8_t pixels[12])
 {
     struct view view = {
-        .m = {65536, 0, 128, 0, 65536, 128}, .exact = 1, .color_count = 1, .color = {{kind, {w0, w1, w2}}}};
+        .m = {65536, 0, 128, 0, 65536, 128},   .sampling = VIEW_EXACT, .color_count = 1, .color = {{kind, {w0, w1, w2}}}};
     struct image level = {pixels, 2, 2, 3};
     uint8_t out[12];
     view_render(&view, &level, 1, 2, out);
@@ -250,7 +250,7 @@ static void input_is_render_and_normalise(void **state)
     (void)state;
     picture_init(&picture, 30, 30, 3, 9);
     view_make(&view, &(struct recipe){.count = 0}, 0, 0, 0, 30, 30, 24, 20);
-    assert_int_equal(view.exact, 0);
+    assert_int_equal(view.sampling, VIEW_BILINEAR);
     view_normalisation_table(table, mean, std, 3);
     view_render_input(&view, picture.levels, picture.level_count, 20, table, scratch, out);
     uint8_t *pixels = render_checked(&picture, &view, 20);

@@ -58,7 +58,7 @@ static void evaluation_is_the_centre_crop(void **state)
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         struct view view;
         view_make_evaluation(&view, known[i][0], 300, known[i][1]);
-        assert_int_equal(view.exact, 1);
+        assert_int_equal(view.sampling, VIEW_EXACT);
         assert_int_equal(view.level, 0);
         assert_int_equal(view.m[5], known[i][2] * 65536 + 128);
         view_make_evaluation(&view, 300, known[i][0], known[i][1]);
@@ -105,7 +105,8 @@ static void appended_transforms_leave_the_rest(void **state)
 static void position(const struct view *view, double x, double y, double *px, double *py)
 {
     double scale = (double)(1 << view->level) / 65536; /* base pixels; (x, y) in continuous output pixels */
-    x -= 0.5, y -= 0.5;
+    const double grid = view->sampling == VIEW_FINE ? 2 : 1;
+    x = grid * x - 0.5, y = grid * y - 0.5;
     *px = ((double)view->m[0] * x + (double)view->m[1] * y + (double)view->m[2] - 128 + 32768) * scale;
     *py = ((double)view->m[3] * x + (double)view->m[4] * y + (double)view->m[5] - 128 + 32768) * scale;
 }
@@ -139,15 +140,27 @@ static void geometry_is_the_same_at_every_size(void **state)
 static void strong_shrinking_takes_a_level(void **state)
 {
     static const struct {
-        int side, size, level;
-    } known[] = {{448, 448, 0}, {448, 225, 0}, {448, 224, 1}, {448, 113, 1}, {448, 112, 2}, {448, 56, 3}, {448, 1, 4}};
+        int side, size, level, sampling;
+    } known[] = {{448, 448, 0, VIEW_EXACT}, {448, 334, 0, VIEW_BILINEAR}, {448, 332, 0, VIEW_FINE},
+                 {448, 216, 0, VIEW_FINE},  {448, 215, 1, VIEW_BILINEAR}, {448, 108, 1, VIEW_FINE},
+                 {448, 107, 2, VIEW_BILINEAR}, {448, 53, 3, VIEW_BILINEAR}, {448, 1, 4, VIEW_FINE}};
     const struct recipe recipe = parse("none");
     (void)state;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         struct view view;
         view_make(&view, &recipe, 0, 0, 0, known[i].side, known[i].side, known[i].side, known[i].size);
         assert_int_equal(view.level, known[i].level);
+        assert_int_equal(view.sampling, known[i].sampling);
     }
+}
+
+/* At the crop's own size, where the teacher looks, a level is taken as soon as it has the resolution. */
+static void teachers_views_take_levels_too(void **state)
+{
+    (void)state;
+    assert_int_equal(make("affine(scale=0.51:0.51)", 1, 0, 0, 300, 300, 224, 224).level, 0);
+    assert_int_equal(make("affine(scale=0.49:0.49)", 1, 0, 0, 300, 300, 224, 224).level, 1);
+    assert_int_equal(make("affine(scale=0.49:0.49)", 1, 0, 0, 300, 300, 224, 224).sampling, VIEW_BILINEAR);
 }
 
 static void resized_crops_are_distributed(void **state)
@@ -291,7 +304,8 @@ static void descriptions_are_one_line(void **state)
 }
 
 /* Golden values: parameters, and digests of pixels over a base image made by a formula. If one differs, caches of
- * another version cannot be replayed, and AUGMENT_VERSION must change. */
+ * another version cannot be replayed, and AUGMENT_VERSION must change; not so for a size other than the crop, whose
+ * pixels are in no cache. */
 /* clang-format off */
 static const struct golden {
     const char *recipe;
@@ -305,7 +319,8 @@ static const struct golden {
     {"light", 1, 2, 3, 256, 300, 224, 224, {76361, 0, 923045, 0, 65536, 131200}, "9888bf9e53496c14"},
     {"cifar", 7, 49999, 15, 32, 32, 32, 32, {-65536, 0, 1769600, 0, 65536, -262016}, "ff7fc56f3c29fe78"},
     {"food11-strong", 12345678901234567890u, 9992, 599, 256, 341, 224, 224, {77300, -40954, 7088722, 31366, 59203, -1382075}, "f0c15aa967c8e57d"},
-    {"food11-strong", 1, 5, 1, 256, 341, 224, 128, {41165, 63314, -1375050, 48720, -31676, 3390680}, "ad507b18d1a30aa8"},
+    {"food11-strong", 1, 5, 1, 256, 341, 224, 128, {41165, 63314, -2769700, 48720, -31676, 6805479}, "14a98404e03bb3d6"},
+    {"food11-strong", 1, 5, 1, 256, 341, 160, 200, {52691, 81042, -2755072, 62361, -40545, 6807865}, "34995e1f76986e05"},
     {"random_resized_crop+color_jitter(0.4,contrast=0.4,saturation=0.4,hue=0.1)", 2, 3, 4, 200, 100, 96, 96, {35499, 0, -14891, 0, 45739, 5757397}, "dc92412e7ff001f3"},
     {"rotate(30)+affine(degrees=10,translate=0.1,scale=0.8:1.2,shear=10)+erase(p=1)+erase(p=1,value=0)", 3, 4, 5, 100, 100, 64, 64, {56501, -48691, 3362424, 46613, 55724, -62515}, "cd8294711cbc04db"},
 };
@@ -353,6 +368,7 @@ int main(void)
         cmocka_unit_test(appended_transforms_leave_the_rest),
         cmocka_unit_test(geometry_is_the_same_at_every_size),
         cmocka_unit_test(strong_shrinking_takes_a_level),
+        cmocka_unit_test(teachers_views_take_levels_too),
         cmocka_unit_test(resized_crops_are_distributed),
         cmocka_unit_test(impossible_crops_fall_back),
         cmocka_unit_test(flips_rotations_and_crops_are_distributed),

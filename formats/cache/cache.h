@@ -8,6 +8,7 @@
 #define FORMATS_CACHE_CACHE_H
 
 #include "formats/datasets/image_source.h"
+#include "shared/augment/view.h"
 #include "shared/base/error.h"
 #include "shared/base/memory.h"
 #include "shared/base/threads.h"
@@ -16,7 +17,7 @@
 #include <stdint.h>
 
 enum {
-    CACHE_FORMAT_VERSION = 1,
+    CACHE_FORMAT_VERSION = 2, /* the highest that is read and written */
     CACHE_MAX_FEATURES = 32,
     CACHE_SHARD_LIMIT = 256 << 20, /* bytes of a shard, before compression and with its images */
     CACHE_SHARD_SAMPLES = 2048,
@@ -70,7 +71,7 @@ struct cache_split {
     double teacher_accuracy; /* correct / labelled over all views; -1 if there are no labels */
 };
 
-/* A sample that was left out because its image is broken (--on-bad-image skip). */
+/* A sample whose image is broken: left out (--on-bad-image skip), or what can be decoded of it is used (salvage). */
 struct cache_skipped {
     enum split split;
     const char *name, *reason;
@@ -89,6 +90,12 @@ struct cache_member {
     struct cache_engine engine;
 };
 
+/* Files that are no samples, by kind (".txt", "HEIC", "hidden"). */
+struct cache_left_out {
+    const char *kind;
+    int64_t count;
+};
+
 /* The manifest. All strings and arrays belong to the arena. */
 struct cache_manifest {
     struct arena arena;
@@ -96,15 +103,18 @@ struct cache_manifest {
     const char *program_version;
     const char *const *classes; /* [class_count] */
     int class_count;
-    struct cache_split splits[SPLIT_COUNT]; /* an absent split has 0 samples and 0 shards */
-    const struct cache_skipped *skipped;    /* [skipped_count] */
-    int skipped_count;
+    struct cache_split splits[SPLIT_COUNT];         /* an absent split has 0 samples and 0 shards */
+    const struct cache_skipped *skipped, *salvaged; /* [skipped_count], [salvaged_count] */
+    int skipped_count, salvaged_count;
     /* data set */
     const char *source_format; /* "ImageFolder", ... */
     const char *source_path;   /* --images link only, otherwise "" */
     char source_digest[65];
     enum image_encoding encoding;
-    int raw_h, raw_w, channels; /* raw: every image's size; JPEG: 0, 0, 3 */
+    int raw_h, raw_w, channels;            /* raw: every image's size; files: 0, 0, 3 */
+    struct image_reading reading;          /* of files */
+    const struct cache_left_out *left_out; /* [left_out_count] what was in the data folder besides its samples */
+    int left_out_count;
     bool images_embedded;
     /* teacher */
     const char *teacher_file; /* base name; "" in a cache without a teacher (images and labels only) */
@@ -122,7 +132,8 @@ struct cache_manifest {
     int augment_version;
     uint64_t seed;
     int views;
-    int base; /* short side of base images; 0: as stored */
+    enum image_resize resize;
+    int base; /* side of base images that `resize` means; 0: as stored */
     int size; /* the teacher's input side */
     float mean[3], std[3];
     /* outputs */
@@ -175,6 +186,11 @@ enum status cache_shard_init(struct cache_shard *shard, const struct cache_manif
 
 /* Stored logits of a view: the classes; with top_k, top_k + 1; without a teacher 0. */
 int cache_logits_per_view(const struct cache_manifest *manifest);
+
+/* The lowest version of the format that can say what this manifest says: every cache is written in it, so that older
+ * programs read what they can. */
+int cache_lowest_version(const struct cache_manifest *manifest);
+
 /* Bytes of one sample in a shard before compression, without its image. */
 size_t cache_sample_bytes(const struct cache_manifest *manifest, enum split split);
 
@@ -247,6 +263,9 @@ struct cache {
 /* STATUS_NO_INPUT (no cache.json: unfinished, run again to resume), STATUS_BAD_DATA, STATUS_CONFIG (format version). */
 enum status cache_open(struct cache *cache, const char *path, struct error *err);
 void cache_release(struct cache *cache);
+/* Linked images are looked for in folder `data` instead of where they were (NULL: there). STATUS_USAGE if the images are
+ * embedded, STATUS_NO_INPUT if there is no such folder. */
+enum status cache_set_data(struct cache *cache, const char *data, struct error *err);
 
 enum cache_read_parts { CACHE_READ_IMAGES = 1, CACHE_READ_FEATURES = 2 }; /* the rest is always read */
 /* Loads, verifies and decodes one shard. Thread-safe. STATUS_NO_INPUT; STATUS_BAD_DATA names the file and what is

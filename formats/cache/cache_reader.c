@@ -3,6 +3,7 @@
 
 #include "formats/cache/manifest.h"
 #include "formats/cache/shard.h"
+#include "formats/datasets/file_name.h"
 #include "shared/base/digest.h"
 #include "shared/base/files.h"
 #include <stdio.h>
@@ -107,11 +108,18 @@ static enum status read_linked(const struct cache *cache, const struct cache_sha
 {
     enum status status = STATUS_OK;
     char digest[DIGEST_HEX_SIZE], wanted[DIGEST_HEX_SIZE];
-    if (!is_inside(shard->names[i]))
-        return error_set(err, STATUS_BAD_DATA, shard->names[i], "the name points outside the data folder");
-    char *path = path_join(cache->manifest.source_path, shard->names[i]);
+    char *folder = file_name_unescape(cache->manifest.source_path), *name = file_name_unescape(shard->names[i]);
+    char *path = folder && name ? path_join(folder, name) : NULL;
     if (!path)
-        return error_no_memory(err, CACHE_NAME_SIZE, "a path");
+        TRY(error_no_memory(err, CACHE_NAME_SIZE, "a path"));
+    if (!is_inside(name))
+        TRY(error_set(err, STATUS_BAD_DATA, shard->names[i], "the name points outside the data folder"));
+    if (!file_exists(path))
+        TRY(error_set(
+            err, STATUS_NO_INPUT, path,
+            "is missing: the cache refers to the photos that were in %s; if they are elsewhere now, pass --data "
+            "with their folder",
+            cache->manifest.source_path));
     TRY(file_read(path, CACHE_SHARD_LIMIT, bytes, size, err));
     digest_bytes(*bytes, *size, digest);
     for (int b = 0; b < 32; b++)
@@ -123,8 +131,24 @@ static enum status read_linked(const struct cache *cache, const struct cache_sha
                            "is not the file that the teacher saw: restore it, or make the cache again");
     }
 cleanup:
+    free(folder);
+    free(name);
     free(path);
     return status;
+}
+
+enum status cache_set_data(struct cache *cache, const char *data, struct error *err)
+{
+    if (!data)
+        return STATUS_OK;
+    if (cache->manifest.images_embedded)
+        return error_set(err, STATUS_USAGE, cache->path, "--data %s: the images are in the cache, leave it out", data);
+    if (!folder_exists(data))
+        return error_set(err, STATUS_NO_INPUT, data, "is no folder: --data is where the cache's photos are now");
+    char *escaped = file_name_escape(data);
+    cache->manifest.source_path = escaped ? arena_strdup(&cache->manifest.arena, escaped) : NULL;
+    free(escaped);
+    return cache->manifest.source_path ? STATUS_OK : error_no_memory(err, strlen(data), "a path");
 }
 
 enum status cache_image(const struct cache *cache, const struct cache_shard *shard, uint32_t i, const uint8_t **bytes,

@@ -60,9 +60,10 @@ enum status cache_base_image(const struct cache_manifest *manifest, const uint8_
     enum status status = STATUS_OK;
     struct image stored = {0};
     *base = (struct image){0};
-    TRY(image_decode(manifest->encoding, manifest->raw_h, manifest->raw_w, manifest->channels, bytes, size, name,
-                     &stored, err));
-    TRY(image_resize_short_side(&stored, manifest->base, base, err));
+    const struct image_coding coding = {manifest->encoding, manifest->raw_h, manifest->raw_w, manifest->channels,
+                                        manifest->reading};
+    TRY(image_decode(&coding, bytes, size, name, &stored, err));
+    TRY(image_resize_to(&stored, manifest->resize, manifest->base, base, err));
 cleanup:
     image_release(&stored);
     return status;

@@ -52,8 +52,8 @@ void cache_view_mix(const struct cache_views *views, const struct cache_view *wh
 void cache_view_logits(const struct cache_manifest *manifest, const struct cache_shard *shard,
                        const struct cache_view *which, float *logits);
 
-/* The base image of a stored image (bytes as from cache_image): decoded, its short side resized to manifest->base. The
- * caller releases it. name: for errors. STATUS_BAD_DATA. */
+/* The base image of a stored image (bytes as from cache_image): decoded, and resized as manifest->resize and
+ * manifest->base say. The caller releases it. name: for errors. STATUS_BAD_DATA. */
 enum status cache_base_image(const struct cache_manifest *manifest, const uint8_t *bytes, size_t size, const char *name,
                              struct image *base, struct error *err);
 /* What a network of side x side pixels sees of a stored image in evaluation (evaluation_image of the base image). */

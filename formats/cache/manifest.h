@@ -14,7 +14,8 @@ enum {
 
 extern const char *const manifest_format; /* "softcache" */
 extern const char *const manifest_forms[FEATURE_FORM_COUNT];
-extern const char *const manifest_encodings[2];   /* by enum image_encoding */
+extern const char *const manifest_encodings[IMAGE_ENCODING_COUNT];
+extern const char *const manifest_resizes[IMAGE_RESIZE_COUNT];
 extern const char *const manifest_image_modes[2]; /* by images_embedded */
 
 /* published: with the fields of shards that are known only after they are written; otherwise an identity. */

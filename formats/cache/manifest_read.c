@@ -49,26 +49,69 @@ cleanup:
     return status;
 }
 
-static enum status parse_skipped(const struct json_place *root, struct cache_manifest *manifest, struct error *err)
+static enum status parse_samples(const struct json_place *root, const char *field, struct arena *arena,
+                                 const struct cache_skipped **samples, int *count, struct error *err)
 {
     enum status status = STATUS_OK;
     const char *const splits[] = {split_name(0), split_name(1), split_name(2)};
     struct json_place array, element = {0};
-    TRY(json_array(root, "skipped", 1 << 24, &array, &manifest->skipped_count, err));
-    struct cache_skipped *list = arena_alloc(&manifest->arena, (size_t)manifest->skipped_count + 1, sizeof *list);
+    TRY(json_array(root, field, 1 << 24, &array, count, err));
+    struct cache_skipped *list = arena_alloc(arena, (size_t)*count + 1, sizeof *list);
     if (!list)
-        return error_no_memory(err, (size_t)manifest->skipped_count * sizeof *list, "skipped samples");
-    for (int i = 0; i < manifest->skipped_count; i++) {
+        return error_no_memory(err, (size_t)*count * sizeof *list, "a list of samples");
+    for (int i = 0; i < *count; i++) {
         int split;
         TRY(json_element(&array, i, &element, err));
         TRY(json_choice(&element, "split", splits, SPLIT_COUNT, &split, err));
-        TRY(json_string(&element, "name", &manifest->arena, &list[i].name, err));
-        TRY(json_string(&element, "reason", &manifest->arena, &list[i].reason, err));
+        TRY(json_string(&element, "name", arena, &list[i].name, err));
+        TRY(json_string(&element, "reason", arena, &list[i].reason, err));
         list[i].split = (enum split)split;
     }
-    manifest->skipped = list;
+    *samples = list;
 cleanup:
     return status;
+}
+
+static enum status parse_left_out(const struct json_place *root, struct cache_manifest *manifest, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct json_place array, element = {0};
+    if (!cJSON_HasObjectItem(root->node, "left_out"))
+        return STATUS_OK;
+    TRY(json_array(root, "left_out", 1 << 16, &array, &manifest->left_out_count, err));
+    struct cache_left_out *list = arena_alloc(&manifest->arena, (size_t)manifest->left_out_count + 1, sizeof *list);
+    if (!list)
+        return error_no_memory(err, (size_t)manifest->left_out_count * sizeof *list, "a list of files");
+    for (int i = 0; i < manifest->left_out_count; i++) {
+        TRY(json_element(&array, i, &element, err));
+        TRY(json_string(&element, "kind", &manifest->arena, &list[i].kind, err));
+        INTEGER(&element, "count", 1, INT64_C(1) << 53, list[i].count);
+    }
+    manifest->left_out = list;
+cleanup:
+    return status;
+}
+
+/* What became of the files of the data folder. */
+static enum status parse_files(const struct json_place *root, struct cache_manifest *manifest, struct error *err)
+{
+    enum status status = STATUS_OK;
+    TRY(parse_samples(root, "skipped", &manifest->arena, &manifest->skipped, &manifest->skipped_count, err));
+    if (cJSON_HasObjectItem(root->node, "salvaged"))
+        TRY(parse_samples(root, "salvaged", &manifest->arena, &manifest->salvaged, &manifest->salvaged_count, err));
+    TRY(parse_left_out(root, manifest, err));
+cleanup:
+    return status;
+}
+
+/* A field that older caches do not have; absent: false. */
+static enum status parse_flag(const struct json_place *at, const char *field, bool *value, struct error *err)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(at->node, field);
+    *value = cJSON_IsTrue(item);
+    return !item || cJSON_IsBool(item)
+               ? STATUS_OK
+               : error_set(err, STATUS_BAD_DATA, at->path, "field %s must be true or false", field);
 }
 
 static enum status parse_source(const struct json_place *root, struct cache_manifest *manifest, struct error *err)
@@ -79,7 +122,7 @@ static enum status parse_source(const struct json_place *root, struct cache_mani
     TRY(json_object(root, "source", &source, err));
     TRY(json_string(&source, "format", &manifest->arena, &manifest->source_format, err));
     TRY(json_digest(&source, "sha256", manifest->source_digest, err));
-    TRY(json_choice(&source, "encoding", manifest_encodings, 2, &encoding, err));
+    TRY(json_choice(&source, "encoding", manifest_encodings, IMAGE_ENCODING_COUNT, &encoding, err));
     bool raw = encoding == IMAGE_RAW;
     manifest->encoding = (enum image_encoding)encoding;
     INTEGER(&source, "height", raw ? 1 : 0, raw ? IMAGE_MAX_SIDE : 0, manifest->raw_h);
@@ -87,6 +130,8 @@ static enum status parse_source(const struct json_place *root, struct cache_mani
     INTEGER(&source, "channels", 1, 3, manifest->channels);
     TRY(json_choice(&source, "images", manifest_image_modes, 2, &mode, err));
     TRY(json_string(&source, "path", &manifest->arena, &manifest->source_path, err));
+    TRY(parse_flag(&source, "upright", &manifest->reading.upright, err));
+    TRY(parse_flag(&source, "salvage", &manifest->reading.salvage, err));
     manifest->images_embedded = mode == 1;
     if (manifest->channels == 2 || (!raw && manifest->channels != 3))
         return error_set(err, STATUS_BAD_DATA, root->path, "field source.channels is %d", manifest->channels);
@@ -125,6 +170,11 @@ static enum status parse_replay(const struct json_place *root, struct cache_mani
     INTEGER(&augmentation, "views", 1, MANIFEST_MAX_VIEWS, manifest->views);
     TRY(json_object(root, "preprocessing", &preprocessing, err));
     INTEGER(&preprocessing, "base", 0, IMAGE_MAX_SIDE, manifest->base);
+    if (cJSON_HasObjectItem(preprocessing.node, "resize")) {
+        int resize;
+        TRY(json_choice(&preprocessing, "resize", manifest_resizes, IMAGE_RESIZE_COUNT, &resize, err));
+        manifest->resize = (enum image_resize)resize;
+    }
     INTEGER(&preprocessing, "size", 1, VIEW_MAX_SIZE, manifest->size);
     TRY(parse_floats(&preprocessing, "mean", manifest->mean, err));
     TRY(parse_floats(&preprocessing, "std", manifest->std, err));
@@ -223,19 +273,22 @@ enum status manifest_parse_tree(struct cache_manifest *manifest, const struct js
     int format;
     TRY(json_choice(root, "format", &manifest_format, 1, &format, err));
     INTEGER(root, "format_version", 1, INT32_MAX, manifest->format_version);
-    if (manifest->format_version != CACHE_FORMAT_VERSION)
+    if (manifest->format_version > CACHE_FORMAT_VERSION)
         TRY(error_set(
             err, STATUS_CONFIG, root->path,
-            "has format version %d, but this program reads version %d: use the program that wrote it, or make "
+            "has format version %d, but this program reads versions up to %d: use the program that wrote it, or make "
             "the cache again",
             manifest->format_version, CACHE_FORMAT_VERSION));
     TRY(json_string(root, "program_version", &manifest->arena, &manifest->program_version, err));
     TRY(parse_classes(root, manifest, err));
-    TRY(parse_skipped(root, manifest, err));
+    TRY(parse_files(root, manifest, err));
     TRY(parse_source(root, manifest, err));
     TRY(parse_replay(root, manifest, err));
     TRY(parse_outputs(root, manifest, err));
     TRY(parse_splits(root, manifest, published, err));
+    if (manifest->format_version < cache_lowest_version(manifest))
+        TRY(error_set(err, STATUS_BAD_DATA, root->path, "has format version %d, but fields of version %d",
+                      manifest->format_version, cache_lowest_version(manifest)));
     manifest_sum_accuracy(manifest);
 cleanup:
     return status;

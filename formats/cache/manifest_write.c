@@ -6,13 +6,22 @@
 #include <string.h>
 
 const char *const manifest_forms[FEATURE_FORM_COUNT] = {"fp16", "int8", "pooled", "at"};
-const char *const manifest_encodings[2] = {"jpeg", "raw"};
+const char *const manifest_encodings[IMAGE_ENCODING_COUNT] = {"jpeg", "raw", "files"};
+const char *const manifest_resizes[IMAGE_RESIZE_COUNT] = {"shorter", "squash", "pad"};
 const char *const manifest_image_modes[2] = {"link", "embed"};
 const char *const manifest_format = "softcache";
 
 const char *feature_form_name(enum feature_form form)
 {
     return manifest_forms[form];
+}
+
+int cache_lowest_version(const struct cache_manifest *manifest)
+{
+    return manifest->encoding == IMAGE_FILES || manifest->reading.upright || manifest->reading.salvage ||
+                   manifest->resize != IMAGE_RESIZE_SHORTER
+               ? 2
+               : 1;
 }
 
 void manifest_shard_name(char name[32], enum split split, int shard)
@@ -36,6 +45,19 @@ cJSON *manifest_shard_to_json(const struct cache_shard_entry *entry, bool publis
     return item;
 }
 
+static void add_samples(cJSON *root, const char *field, const struct cache_skipped *samples, int count)
+{
+    cJSON *array = cJSON_AddArrayToObject(root, field);
+    for (int i = 0; i < count; i++) {
+        cJSON *item = cJSON_CreateObject();
+        cJSON_AddItemToArray(array, item);
+        cJSON_AddStringToObject(item, "split", split_name(samples[i].split));
+        cJSON_AddStringToObject(item, "name", samples[i].name);
+        cJSON_AddStringToObject(item, "reason", samples[i].reason);
+    }
+}
+
+/* Fields that say what all caches were before they existed are left out. */
 static void add_source(cJSON *root, const struct cache_manifest *manifest)
 {
     cJSON *source = cJSON_AddObjectToObject(root, "source");
@@ -47,16 +69,22 @@ static void add_source(cJSON *root, const struct cache_manifest *manifest)
     cJSON_AddNumberToObject(source, "channels", manifest->channels);
     cJSON_AddStringToObject(source, "images", manifest_image_modes[manifest->images_embedded]);
     cJSON_AddStringToObject(source, "path", manifest->source_path);
+    if (manifest->reading.upright)
+        cJSON_AddBoolToObject(source, "upright", true);
+    if (manifest->reading.salvage)
+        cJSON_AddBoolToObject(source, "salvage", true);
     cJSON *classes = cJSON_AddArrayToObject(root, "classes");
     for (int i = 0; i < manifest->class_count; i++)
         cJSON_AddItemToArray(classes, cJSON_CreateString(manifest->classes[i]));
-    cJSON *skipped = cJSON_AddArrayToObject(root, "skipped");
-    for (int i = 0; i < manifest->skipped_count; i++) {
+    add_samples(root, "skipped", manifest->skipped, manifest->skipped_count);
+    if (manifest->salvaged_count)
+        add_samples(root, "salvaged", manifest->salvaged, manifest->salvaged_count);
+    cJSON *left_out = manifest->left_out_count ? cJSON_AddArrayToObject(root, "left_out") : NULL;
+    for (int i = 0; i < manifest->left_out_count; i++) {
         cJSON *item = cJSON_CreateObject();
-        cJSON_AddItemToArray(skipped, item);
-        cJSON_AddStringToObject(item, "split", split_name(manifest->skipped[i].split));
-        cJSON_AddStringToObject(item, "name", manifest->skipped[i].name);
-        cJSON_AddStringToObject(item, "reason", manifest->skipped[i].reason);
+        cJSON_AddItemToArray(left_out, item);
+        cJSON_AddStringToObject(item, "kind", manifest->left_out[i].kind);
+        cJSON_AddNumberToObject(item, "count", (double)manifest->left_out[i].count);
     }
 }
 
@@ -79,6 +107,8 @@ static void add_replay(cJSON *root, const struct cache_manifest *manifest)
     cJSON_AddNumberToObject(augmentation, "views", manifest->views);
     cJSON *preprocessing = cJSON_AddObjectToObject(root, "preprocessing");
     cJSON_AddNumberToObject(preprocessing, "base", manifest->base);
+    if (manifest->resize != IMAGE_RESIZE_SHORTER)
+        cJSON_AddStringToObject(preprocessing, "resize", manifest_resizes[manifest->resize]);
     cJSON_AddNumberToObject(preprocessing, "size", manifest->size);
     add_floats(preprocessing, "mean", manifest->mean);
     add_floats(preprocessing, "std", manifest->std);
@@ -171,7 +201,7 @@ enum status manifest_compare(const struct cache_manifest *stored, const struct c
                              struct error *err)
 {
     /* Fields that may differ between runs without changing a byte of the shards. */
-    static const char *const ignore[] = {"program_version", "file", NULL};
+    static const char *const ignore[] = {"program_version", "file", "left_out", NULL};
     struct manifest_difference difference;
     const enum status status = manifest_differ(stored, wanted, ignore, &difference, err);
     if (status == STATUS_CONFIG)

@@ -89,7 +89,7 @@ struct shard_field shard_names_field(const struct cache_shard *shard, void *data
 struct shard_field shard_images_field(const struct cache_manifest *manifest, const struct cache_shard *shard,
                                       size_t bytes)
 {
-    if (manifest->encoding == IMAGE_JPEG)
+    if (manifest->encoding != IMAGE_RAW)
         return field("images", SHARD_U8, false, shard->image_bytes, 1, bytes);
     return field("images", SHARD_U8, true, shard->image_bytes, 4, (size_t)shard->count, (size_t)manifest->raw_h,
                  (size_t)manifest->raw_w, (size_t)manifest->channels);
@@ -110,7 +110,7 @@ int shard_fields(const struct cache_manifest *manifest, const struct cache_shard
         fields[count++] = field("link_sizes", SHARD_U64, true, shard->link_sizes, 1, n);
         fields[count++] = field("link_sha256", SHARD_U8, false, shard->link_digests, 2, n, (size_t)32);
     }
-    if (shard->image_offsets && manifest->encoding == IMAGE_JPEG && (parts & CACHE_READ_IMAGES))
+    if (shard->image_offsets && manifest->encoding != IMAGE_RAW && (parts & CACHE_READ_IMAGES))
         fields[count++] = field("image_offsets", SHARD_U64, true, shard->image_offsets, 1, n + 1);
     for (int i = 0; i < manifest->feature_count && shard->split == SPLIT_TRAIN && (parts & CACHE_READ_FEATURES); i++) {
         const struct cache_feature *feature = &manifest->features[i];

@@ -3,7 +3,6 @@
 #define _GNU_SOURCE
 #include "formats/datasets/image_source.h"
 
-#include "formats/image/jpeg.h"
 #include "shared/base/digest.h"
 #include "shared/base/threads.h"
 
@@ -17,32 +16,42 @@ struct result {
     char digest[DIGEST_HEX_SIZE];
     size_t size;
     char *reason; /* malloc'ed; NULL for a good image */
-    int h, w, components, orientation;
+    bool salvaged;
+    struct image_info info;
 };
 
 struct chunk {
     const struct image_source *source;
+    struct image_coding coding;
     enum split split;
     size_t first;
     struct result *results;
 };
 
-static enum status check_pixels(const struct image_source *source, const uint8_t *bytes, const char *name,
+/* Decodes strictly first, so that there is a reason for what is salvaged. */
+static enum status check_pixels(const struct image_coding *coding, const uint8_t *bytes, const char *name,
                                 struct result *result, struct error *err)
 {
     enum status status = STATUS_OK;
     struct image image = {0};
-    struct jpeg_info info = {.orientation = 1};
-    if (source->encoding == IMAGE_JPEG)
-        TRY(jpeg_inspect(bytes, result->size, name, &info, err));
-    TRY(image_decode(source->encoding, source->h, source->w, source->channels, bytes, result->size, name, &image, err));
+    struct image_coding strict = *coding;
+    struct image_info info = {.orientation = 1};
+    struct error salvage_err = {0};
+    strict.reading.salvage = false;
+    if (coding->encoding != IMAGE_RAW)
+        TRY(image_file_inspect(bytes, result->size, name, &info, err));
+    status = image_decode(&strict, bytes, result->size, name, &image, err);
+    if (status == STATUS_BAD_DATA && coding->reading.salvage) {
+        result->salvaged = image_decode(coding, bytes, result->size, name, &image, &salvage_err) == STATUS_OK;
+        status = result->salvaged ? STATUS_OK : status;
+    }
+    TRY(status);
     if (image.w > (int64_t)IMAGE_MAX_ASPECT * image.h || image.h > (int64_t)IMAGE_MAX_ASPECT * image.w)
         TRY(error_set(err, STATUS_BAD_DATA, name, "%d x %d pixels: one side may be at most %d times the other", image.h,
                       image.w, IMAGE_MAX_ASPECT));
-    result->h = image.h;
-    result->w = image.w;
-    result->components = info.components;
-    result->orientation = info.orientation;
+    result->info = info;
+    result->info.h = image.h;
+    result->info.w = image.w;
 cleanup:
     image_release(&image);
     return status;
@@ -60,22 +69,23 @@ static enum status check_image(void *context, int task, int worker, struct error
     struct error problem = {0};
     enum status status = STATUS_OK;
     uint8_t *bytes = NULL;
-    *result = (struct result){.digest = "unreadable", .orientation = 1};
+    *result = (struct result){.digest = "unreadable", .info = {.orientation = 1}};
     TRY(image_source_read(source, chunk->split, index, &bytes, &result->size, &problem));
     digest_bytes(bytes, result->size, result->digest);
-    TRY(check_pixels(source, bytes, name, result, &problem));
+    TRY(check_pixels(&chunk->coding, bytes, name, result, &problem));
 cleanup:
     free(bytes);
-    if (status == STATUS_OK)
+    if (status == STATUS_OK && !result->salvaged)
         return STATUS_OK;
-    if (problem.code == STATUS_INTERNAL)
+    if (problem.code == STATUS_INTERNAL || problem.code == STATUS_CONFIG)
         return error_set(err, problem.code, name, "%s", problem.message);
     result->reason = strdup(problem.message);
     return result->reason ? STATUS_OK : error_no_memory(err, strlen(problem.message), name);
 }
 
 /* Takes over the result's reason. */
-static enum status add_problem(struct image_scan *scan, enum split split, size_t index, char *reason, struct error *err)
+static enum status add_problem(struct image_scan *scan, enum split split, size_t index, bool salvaged, char *reason,
+                               struct error *err)
 {
     enum status status = array_grow(&scan->problems, sizeof *scan->problems, scan->problem_count,
                                     &scan->problem_capacity, "the list of bad images", err);
@@ -83,7 +93,8 @@ static enum status add_problem(struct image_scan *scan, enum split split, size_t
         free(reason);
         return status;
     }
-    scan->problems[scan->problem_count++] = (struct image_problem){.split = split, .index = index, .reason = reason};
+    scan->problems[scan->problem_count++] =
+        (struct image_problem){.split = split, .index = index, .reason = reason, .salvaged = salvaged};
     return STATUS_OK;
 }
 
@@ -95,13 +106,16 @@ static enum status take_result(struct image_scan *scan, struct digest *digest, c
     char line[128];
     scan->total_bytes += result->size;
     scan->sizes[chunk->split][chunk->first + task] = result->size;
-    scan->rotated += result->orientation != 1;
-    scan->gray += result->components == 1;
-    scan->cmyk += result->components == 4;
-    if (result->h > scan->max_h)
-        scan->max_h = result->h;
-    if (result->w > scan->max_w)
-        scan->max_w = result->w;
+    const struct image_info *info = &result->info;
+    scan->rotated += info->orientation != 1;
+    scan->gray += info->gray;
+    scan->cmyk += info->cmyk;
+    scan->alpha += info->alpha;
+    scan->deep_gray += info->deep_gray;
+    if (info->h > scan->max_h)
+        scan->max_h = info->h;
+    if (info->w > scan->max_w)
+        scan->max_w = info->w;
     int length = snprintf(line, sizeof line, "%d %zu %s\n", sample->label, result->size, result->digest);
     digest_update(digest, sample->name, strlen(sample->name) + 1);
     digest_update(digest, line, (size_t)length);
@@ -109,7 +123,7 @@ static enum status take_result(struct image_scan *scan, struct digest *digest, c
         return STATUS_OK;
     char *reason = result->reason;
     result->reason = NULL;
-    return add_problem(scan, chunk->split, chunk->first + task, reason, err);
+    return add_problem(scan, chunk->split, chunk->first + task, result->salvaged, reason, err);
 }
 
 /* Checks one chunk of images on all threads and adds the results to the scan in order; always frees what they own. */
@@ -145,13 +159,15 @@ static size_t count_samples(const struct image_source *source)
     return total;
 }
 
-enum status image_source_scan(const struct image_source *source, int threads, bool (*progress)(void *, size_t, size_t),
-                              void *context, struct image_scan *scan, struct error *err)
+enum status image_source_scan(const struct image_source *source, const struct image_reading *reading, int threads,
+                              bool (*progress)(void *, size_t, size_t), void *context, struct image_scan *scan,
+                              struct error *err)
 {
     enum status status = STATUS_OK;
     struct thread_pool *pool = NULL;
     struct digest *digest = NULL;
-    struct chunk chunk = {.source = source};
+    struct chunk chunk = {.source = source,
+                          .coding = {source->encoding, source->h, source->w, source->channels, *reading}};
     const size_t total = count_samples(source);
     size_t done = 0;
     *scan = (struct image_scan){0};

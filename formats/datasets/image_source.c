@@ -1,7 +1,6 @@
 #define _GNU_SOURCE
 #include "formats/datasets/image_source.h"
 
-#include "formats/image/jpeg.h"
 #include "formats/datasets/source_reader.h"
 #include "shared/base/files.h"
 
@@ -22,7 +21,13 @@ const char *split_name(enum split split)
     return names[split];
 }
 
-/* Whether a subfolder has JPEG files, so that path seems to have class folders without train/ and val/ above them. */
+const char *image_encoding_name(enum image_encoding encoding)
+{
+    static const char *const names[IMAGE_ENCODING_COUNT] = {"JPEG", "raw", "image files"};
+    return names[encoding];
+}
+
+/* Whether a subfolder has images, so that path seems to have class folders without train/ and val/ above them. */
 static bool has_class_folders(const char *path, const struct folder_entry *entries, size_t count)
 {
     bool found = false;
@@ -32,7 +37,7 @@ static bool has_class_folders(const char *path, const struct folder_entry *entri
         char *folder = entries[i].is_folder ? path_join(path, entries[i].name) : NULL;
         if (folder && folder_list(folder, &inner, &inner_count, NULL) == STATUS_OK)
             for (size_t j = 0; j < inner_count && !found; j++)
-                found = !inner[j].is_folder && source_is_jpeg(inner[j].name);
+                found = !inner[j].is_folder && image_format_is_image(folder, inner[j].name);
         folder_list_free(inner, inner_count);
         free(folder);
     }
@@ -90,6 +95,7 @@ void image_source_release(struct image_source *source)
     for (int split = 0; split < SPLIT_COUNT; split++)
         free(source->sets[split].samples);
     free(source->path);
+    free(source->left_out);
     arena_release(&source->arena);
     *source = (struct image_source){0};
 }
@@ -100,12 +106,13 @@ enum status image_source_read(const struct image_source *source, enum split spli
     return source->reader->read(source, split, index, bytes, size, err);
 }
 
-enum status image_decode(enum image_encoding encoding, int h, int w, int channels, const uint8_t *bytes, size_t size,
-                         const char *name, struct image *image, struct error *err)
+enum status image_decode(const struct image_coding *coding, const uint8_t *bytes, size_t size, const char *name,
+                         struct image *image, struct error *err)
 {
+    const int h = coding->h, w = coding->w, channels = coding->channels;
     *image = (struct image){0};
-    if (encoding == IMAGE_JPEG)
-        return jpeg_decode(bytes, size, name, image, err);
+    if (coding->encoding != IMAGE_RAW)
+        return image_file_decode(bytes, size, &coding->reading, name, image, err);
     size_t expected = size_mul(size_mul((size_t)h, (size_t)w), (size_t)channels);
     if (h < 1 || w < 1 || (channels != 1 && channels != 3) || size != expected)
         return error_set(err, STATUS_BAD_DATA, name, "has %zu bytes, but images of this data set have %d x %d x %d",

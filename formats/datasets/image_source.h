@@ -1,6 +1,6 @@
 /* Data sets of labelled images, behind one interface. Readers:
  *
- *   ImageFolder  train/CLASS/NAME.jpg, val/CLASS/..., optionally test/CLASS/... or unlabelled test/NAME.jpg
+ *   ImageFolder  train/CLASS/NAME, val/CLASS/..., optionally test/CLASS/... or unlabelled test/NAME
  *   Food-11      training/LABEL_INDEX.jpg, validation/..., optionally evaluation/... (labels may be missing there)
  *   CIFAR-10     data_batch_*.bin, test_batch.bin, optionally batches.meta.txt
  *   IDX          train-images-idx3-ubyte[.gz], train-labels-idx1-ubyte[.gz], t10k-... (MNIST, Fashion-MNIST, ...)
@@ -13,6 +13,7 @@
 #ifndef FORMATS_DATASETS_IMAGE_SOURCE_H
 #define FORMATS_DATASETS_IMAGE_SOURCE_H
 
+#include "formats/image/image_file.h"
 #include "shared/base/memory.h"
 #include "shared/tensor/image.h"
 #include <stdbool.h>
@@ -23,14 +24,34 @@ enum split { SPLIT_TRAIN, SPLIT_VAL, SPLIT_TEST, SPLIT_COUNT };
 const char *split_name(enum split split); /* "train", "val", "test" */
 
 enum image_encoding {
-    IMAGE_JPEG, /* bytes are a JPEG file */
-    IMAGE_RAW,  /* bytes are [h, w, channels] pixels */
+    IMAGE_JPEG,  /* bytes are a JPEG file */
+    IMAGE_RAW,   /* bytes are [h, w, channels] pixels */
+    IMAGE_FILES, /* bytes are an image file of any format that is read (image_file.h) */
+    IMAGE_ENCODING_COUNT
+};
+
+const char *image_encoding_name(enum image_encoding encoding); /* for people: "JPEG", "raw", "image files" */
+
+/* How stored bytes become pixels. */
+struct image_coding {
+    enum image_encoding encoding;
+    int h, w, channels;           /* raw sets; files: 0, 0, 3 */
+    struct image_reading reading; /* of files */
+};
+
+/* Files of one kind that a folder has, and that are no samples. */
+struct left_out {
+    const char *kind;   /* ".txt", "HEIC", "hidden" */
+    const char *advice; /* what to do about it; NULL: nothing */
+    size_t count;
 };
 
 /* One sample. Its id is its index in its split: files in byte order of their names (class folder first). */
 struct image_sample {
-    const char *name; /* path relative to the data folder, or "train/000123" for raw sets; at most 255 bytes */
-    int label;        /* -1: none (unlabelled test sets) */
+    const char
+        *name; /* path below the data folder, as valid UTF-8 (file_name.h), or "train/000123" for raw sets; at most
+                         255 bytes */
+    int label; /* -1: none (unlabelled test sets) */
 };
 
 struct image_set {
@@ -45,9 +66,10 @@ struct image_source {
     int class_count;
     struct image_set sets[SPLIT_COUNT]; /* an absent split has count 0 */
     enum image_encoding encoding;
-    int h, w, channels; /* raw sets: the size of every image; JPEG: 0, 0, 3 */
-    size_t ignored;     /* files that were skipped: their extension is not that of a JPEG */
-    struct arena arena; /* owns names and classes */
+    int h, w, channels;        /* raw sets: the size of every image; files: 0, 0, 3 */
+    struct left_out *left_out; /* [left_out_count] everything that is in the folder and not in a set */
+    size_t left_out_count, left_out_capacity;
+    struct arena arena; /* owns names, classes and kinds */
     const struct image_source_format *reader;
     void *state; /* private to the reader */
 };
@@ -73,9 +95,13 @@ void image_source_release(struct image_source *source);
 enum status image_source_read(const struct image_source *source, enum split split, size_t index, uint8_t **bytes,
                               size_t *size, struct error *err);
 
-/* Decodes stored bytes of a set with this encoding, size and channel count (raw: h, w, channels of the set). */
-enum status image_decode(enum image_encoding encoding, int h, int w, int channels, const uint8_t *bytes, size_t size,
-                         const char *name, struct image *image, struct error *err);
+/* One line, without a line end: "3 .txt, 1 HEIC (not read: convert to JPEG or PNG), 2 hidden"; "" if nothing is left
+ * out. */
+void image_source_describe_left_out(const struct image_source *source, char *text, size_t size);
+
+/* Decodes stored bytes. name: for errors. */
+enum status image_decode(const struct image_coding *coding, const uint8_t *bytes, size_t size, const char *name,
+                         struct image *image, struct error *err);
 
 /* The pre-pass: reads and decodes every sample on `threads` threads (0: all), before hours are spent on a run. */
 struct image_scan {
@@ -83,10 +109,13 @@ struct image_scan {
         enum split split;
         size_t index;
         char *reason;
-    } * problems; /* in order of split and index */
+        bool salvaged; /* what could be decoded of it is used */
+    } * problems;      /* in order of split and index */
     size_t problem_count, problem_capacity;
-    size_t rotated;               /* images with an EXIF orientation other than 1, which is ignored, as in PIL */
+    size_t rotated;               /* images with an orientation other than 1 */
     size_t gray, cmyk;            /* converted to RGB */
+    size_t alpha;                 /* have transparency, which is dropped */
+    size_t deep_gray;             /* have 16 bits of gray, which are clipped to 255 */
     uint64_t total_bytes;         /* stored bytes of all samples */
     uint64_t *sizes[SPLIT_COUNT]; /* [sets[split].count] stored bytes of each sample; NULL for an absent split */
     int max_h, max_w;
@@ -96,8 +125,9 @@ struct image_scan {
 };
 /* progress(context, done, total), which may be NULL, is called from time to time in the calling thread; if it returns
  * false, the scan stops with STATUS_INTERRUPTED. */
-enum status image_source_scan(const struct image_source *source, int threads, bool (*progress)(void *, size_t, size_t),
-                              void *context, struct image_scan *scan, struct error *err);
+enum status image_source_scan(const struct image_source *source, const struct image_reading *reading, int threads,
+                              bool (*progress)(void *, size_t, size_t), void *context, struct image_scan *scan,
+                              struct error *err);
 void image_scan_release(struct image_scan *scan);
 
 #endif

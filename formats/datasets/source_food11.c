@@ -35,20 +35,21 @@ static bool food11_recognises(const char *path)
         source_split_folder(path, SPLIT_TRAIN, &name, NULL) == STATUS_OK && name ? path_join(path, name) : NULL;
     if (folder && folder_list(folder, &entries, &count, NULL) == STATUS_OK)
         for (size_t i = 0; i < count && !found; i++)
-            found = !entries[i].is_folder && source_is_jpeg(entries[i].name) && parse_label(entries[i].name) >= 0;
+            found = !entries[i].is_folder && parse_label(entries[i].name) >= 0 &&
+                    image_format_is_image(folder, entries[i].name);
     folder_list_free(entries, count);
     free(folder);
     return found;
 }
 
-static enum status add_file(struct image_source *source, enum split split, const char *folder, const char *file,
-                            struct error *err)
+static enum status add_file(struct image_source *source, enum split split, const char *path, const char *folder,
+                            const char *file, struct error *err)
 {
     char name[4096];
-    if (!source_is_jpeg(file)) {
-        source->ignored++;
-        return STATUS_OK;
-    }
+    bool taken;
+    enum status status = source_take_file(source, path, file, &taken, err);
+    if (status != STATUS_OK || !taken)
+        return status;
     int label = parse_label(file);
     if (label >= FOOD11_CLASSES || (label < 0 && split != SPLIT_TEST))
         return error_set(err, STATUS_BAD_DATA, source->path,
@@ -66,16 +67,16 @@ static enum status add_split(struct image_source *source, enum split split, cons
     char *path = path_join(source->path, folder);
     if (!path)
         return error_no_memory(err, 0, "a path");
-    TRY(folder_list(path, &entries, &count, err));
+    TRY(source_list(source, path, &entries, &count, err));
     for (size_t i = 0; i < count; i++) {
         if (entries[i].is_folder)
             TRY(error_set(err, STATUS_BAD_DATA, path, "has a folder %s among LABEL_INDEX.jpg files: move it elsewhere",
                           entries[i].name));
-        TRY(add_file(source, split, folder, entries[i].name, err));
+        TRY(add_file(source, split, path, folder, entries[i].name, err));
     }
     if (source->sets[split].count == 0)
         TRY(error_set(err, STATUS_BAD_DATA, path,
-                      "the folder has no .jpg file: put LABEL_INDEX.jpg files into it, or remove it"));
+                      "the folder has no images: put LABEL_INDEX.jpg files into it, or remove it"));
 cleanup:
     folder_list_free(entries, count);
     free(path);

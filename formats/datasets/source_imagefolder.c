@@ -1,19 +1,14 @@
-/* ImageFolder, torchvision's layout: train/CLASS/NAME.jpg, val/CLASS/NAME.jpg, optionally test/CLASS/NAME.jpg or
- * unlabelled test/NAME.jpg. Classes are numbered in the byte order of the folders in train/. Images may be one folder
- * deeper (train/CLASS/PART/NAME.jpg). */
+/* ImageFolder, torchvision's layout: train/CLASS/NAME, val/CLASS/NAME, optionally test/CLASS/NAME or unlabelled
+ * test/NAME. Classes are numbered in the byte order of the folders in train/. Images may be one folder deeper
+ * (train/CLASS/PART/NAME). */
 #include "formats/datasets/source_reader.h"
 
+#include "formats/datasets/file_name.h"
 #include "shared/base/files.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* What was in a folder, to explain why it has no images. */
-struct listing {
-    size_t jpegs, others;
-    char other[64]; /* extension of one of the others */
-};
 
 static bool imagefolder_recognises(const char *path)
 {
@@ -21,25 +16,22 @@ static bool imagefolder_recognises(const char *path)
     return source_split_folder(path, SPLIT_TRAIN, &name, NULL) != STATUS_OK || name;
 }
 
-static enum status add_file(struct image_source *source, enum split split, const char *folder, const char *file,
-                            int label, struct listing *listing, struct error *err)
+/* path: folder's own. */
+static enum status add_file(struct image_source *source, enum split split, const char *path, const char *folder,
+                            const char *file, int label, struct error *err)
 {
     char name[4096];
-    if (!source_is_jpeg(file)) {
-        const char *dot = strrchr(file, '.');
-        snprintf(listing->other, sizeof listing->other, "%s", dot ? dot : file);
-        listing->others++;
-        source->ignored++;
-        return STATUS_OK;
-    }
+    bool taken;
+    enum status status = source_take_file(source, path, file, &taken, err);
+    if (status != STATUS_OK || !taken)
+        return status;
     snprintf(name, sizeof name, "%s/%s", folder, file);
-    listing->jpegs++;
     return source_add(source, split, name, label, err);
 }
 
 /* Adds the images of folder (relative to the data folder) and, if depth > 0, of its subfolders. */
 static enum status add_folder(struct image_source *source, enum split split, const char *folder, int label, int depth,
-                              struct listing *listing, struct error *err)
+                              struct error *err)
 {
     enum status status = STATUS_OK;
     struct folder_entry *entries = NULL;
@@ -47,10 +39,10 @@ static enum status add_folder(struct image_source *source, enum split split, con
     char *path = path_join(source->path, folder);
     if (!path)
         return error_no_memory(err, 0, "a path");
-    TRY(folder_list(path, &entries, &count, err));
+    TRY(source_list(source, path, &entries, &count, err));
     for (size_t i = 0; i < count; i++) {
         if (!entries[i].is_folder) {
-            TRY(add_file(source, split, folder, entries[i].name, label, listing, err));
+            TRY(add_file(source, split, path, folder, entries[i].name, label, err));
             continue;
         }
         if (depth == 0)
@@ -58,7 +50,7 @@ static enum status add_folder(struct image_source *source, enum split split, con
                           "has a folder %s: images may be in SPLIT/CLASS/ or one folder deeper", entries[i].name));
         char inner[4096];
         snprintf(inner, sizeof inner, "%s/%s", folder, entries[i].name);
-        TRY(add_folder(source, split, inner, label, depth - 1, listing, err));
+        TRY(add_folder(source, split, inner, label, depth - 1, err));
     }
 cleanup:
     folder_list_free(entries, count);
@@ -72,39 +64,52 @@ static int compare_samples(const void *a, const void *b)
     return x->label != y->label ? (x->label > y->label) - (x->label < y->label) : strcmp(x->name, y->name);
 }
 
-static enum status explain_no_jpeg(const char *path, const struct listing *listing, struct error *err)
+static enum status explain_no_images(const struct image_source *source, const char *folder, struct error *err)
 {
-    if (listing->others == 0)
-        return error_set(err, STATUS_BAD_DATA, path, "the folder has no images: put .jpg files into it, or remove it");
-    return error_set(err, STATUS_BAD_DATA, path,
-                     "the folder has no .jpg or .jpeg file, but %zu other files (%s): convert them to JPEG",
-                     listing->others, listing->other);
+    char left_out[256], *path = path_join(source->path, folder);
+    image_source_describe_left_out(source, left_out, sizeof left_out);
+    enum status status =
+        error_set(err, STATUS_BAD_DATA, path, "the folder has no images (%s): put some into it, or remove it%s%s",
+                  image_formats_read, left_out[0] ? "; left out so far: " : "", left_out);
+    free(path);
+    return status;
 }
 
-static int compare_names(const void *a, const void *b)
+/* The number of the class that a folder is for; -1: no folder of the training split has its name. The search begins at
+ * `hint`, since folders come in the same order in every split. */
+static enum status find_class(const struct image_source *source, const char *folder, int hint, int *label,
+                              struct error *err)
 {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
+    char *name = file_name_escape(folder);
+    if (!name)
+        return error_no_memory(err, strlen(folder), "a class name");
+    *label = -1;
+    for (int i = 0; i < source->class_count && *label < 0; i++) {
+        const int class = (hint + i) % source->class_count;
+        *label = strcmp(source->classes[class], name) == 0 ? class : -1;
+    }
+    free(name);
+    return STATUS_OK;
 }
 
 static enum status add_class(struct image_source *source, enum split split, const char *split_folder, const char *name,
-                             struct error *err)
+                             int *next, struct error *err)
 {
-    struct listing listing = {0};
+    enum status status = STATUS_OK;
+    const size_t before = source->sets[split].count;
     char folder[4096];
-    const char *const *class =
-        bsearch(&name, source->classes, (size_t)source->class_count, sizeof *class, compare_names);
-    if (!class)
-        return error_set(
-            err, STATUS_BAD_DATA, source->path,
-            "%s/%s: this class has no folder in the training split: classes must be the same in every split",
-            split_folder, name);
+    int label = -1;
+    TRY(find_class(source, name, *next, &label, err));
+    if (label < 0)
+        TRY(error_set(err, STATUS_BAD_DATA, source->path,
+                      "%s/%s: this class has no folder in the training split: classes must be the same in every split",
+                      split_folder, name));
+    *next = label + 1;
     snprintf(folder, sizeof folder, "%s/%s", split_folder, name);
-    enum status status = add_folder(source, split, folder, (int)(class - source->classes), 1, &listing, err);
-    if (status == STATUS_OK && listing.jpegs == 0) {
-        char *path = path_join(source->path, folder);
-        status = explain_no_jpeg(path ? path : folder, &listing, err);
-        free(path);
-    }
+    TRY(add_folder(source, split, folder, label, 1, err));
+    if (source->sets[split].count == before)
+        TRY(explain_no_images(source, folder, err));
+cleanup:
     return status;
 }
 
@@ -121,7 +126,9 @@ static enum status take_classes(struct image_source *source, const struct folder
             continue;
         if (source->class_count == SOURCE_MAX_CLASSES)
             return error_set(err, STATUS_BAD_DATA, source->path, "more than %d classes", SOURCE_MAX_CLASSES);
-        classes[source->class_count] = arena_strdup(&source->arena, entries[i].name);
+        char *name = file_name_escape(entries[i].name);
+        classes[source->class_count] = name ? arena_strdup(&source->arena, name) : NULL;
+        free(name);
         if (!classes[source->class_count])
             return error_no_memory(err, strlen(entries[i].name), "class names");
         source->class_count++;
@@ -132,30 +139,30 @@ static enum status take_classes(struct image_source *source, const struct folder
 static enum status add_split(struct image_source *source, enum split split, const char *folder, struct error *err)
 {
     enum status status = STATUS_OK;
-    struct listing loose = {0}; /* files beside the class folders */
     struct folder_entry *entries = NULL;
     size_t count = 0, folders = 0;
+    int next_class = 0;
     char *path = path_join(source->path, folder);
     if (!path)
         return error_no_memory(err, 0, "a path");
-    TRY(folder_list(path, &entries, &count, err));
+    TRY(source_list(source, path, &entries, &count, err));
     for (size_t i = 0; i < count; i++)
         folders += entries[i].is_folder;
     if (split == SPLIT_TRAIN)
         TRY(take_classes(source, entries, count, err));
     for (size_t i = 0; i < count; i++) {
         if (entries[i].is_folder)
-            TRY(add_class(source, split, folder, entries[i].name, err));
+            TRY(add_class(source, split, folder, entries[i].name, &next_class, err));
         else if (folders == 0 && split == SPLIT_TEST)
-            TRY(add_file(source, split, folder, entries[i].name, -1, &loose, err));
-        else if (source_is_jpeg(entries[i].name))
+            TRY(add_file(source, split, path, folder, entries[i].name, -1, err));
+        else if (image_format_is_image(path, entries[i].name))
             TRY(error_set(err, STATUS_BAD_DATA, path,
                           "%s is beside the class folders: move it into the folder of its class", entries[i].name));
         else
-            source->ignored++;
+            TRY(add_file(source, split, path, folder, entries[i].name, -1, err)); /* it is left out */
     }
     if (source->sets[split].count == 0)
-        TRY(explain_no_jpeg(path, &loose, err));
+        TRY(explain_no_images(source, folder, err));
     qsort(source->sets[split].samples, source->sets[split].count, sizeof *source->sets[split].samples, compare_samples);
 cleanup:
     folder_list_free(entries, count);

@@ -1,28 +1,28 @@
 #define _GNU_SOURCE
 #include "formats/datasets/source_reader.h"
 
+#include "formats/datasets/file_name.h"
 #include "shared/base/files.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 enum status source_add(struct image_source *source, enum split split, const char *name, int label, struct error *err)
 {
     struct image_set *set = &source->sets[split];
-    if (strlen(name) > SOURCE_MAX_NAME)
-        return error_set(err, STATUS_BAD_DATA, source->path, "%s: the name has more than %d bytes; use a shorter one",
-                         name, SOURCE_MAX_NAME);
-    enum status status =
-        array_grow(&set->samples, sizeof *set->samples, set->count, &set->capacity, "the list of images", err);
-    if (status != STATUS_OK)
-        return status;
-    char *copy = arena_strdup(&source->arena, name);
+    enum status status = STATUS_OK;
+    char *escaped = file_name_escape(name), *copy = escaped ? arena_strdup(&source->arena, escaped) : NULL;
     if (!copy)
-        return error_no_memory(err, strlen(name), "the list of images");
+        TRY(error_no_memory(err, strlen(name), "the list of images"));
+    if (strlen(copy) > SOURCE_MAX_NAME)
+        TRY(error_set(err, STATUS_BAD_DATA, source->path, "%s: the name has more than %d bytes; use a shorter one",
+                      copy, SOURCE_MAX_NAME));
+    TRY(array_grow(&set->samples, sizeof *set->samples, set->count, &set->capacity, "the list of images", err));
     set->samples[set->count++] = (struct image_sample){.name = copy, .label = label};
-    return STATUS_OK;
+cleanup:
+    free(escaped);
+    return status;
 }
 
 enum status source_add_raw(struct image_source *source, enum split split, size_t count, const uint8_t *labels,
@@ -44,7 +44,9 @@ enum status source_read_file(const struct image_source *source, enum split split
     enum status status = STATUS_OK;
     *bytes = NULL;
     *size = 0;
-    char *path = path_join(source->path, source->sets[split].samples[index].name);
+    char *name = file_name_unescape(source->sets[split].samples[index].name);
+    char *path = name ? path_join(source->path, name) : NULL;
+    free(name);
     if (!path)
         return error_no_memory(err, 0, "a path");
     if (!file_exists(path)) /* opening a pipe would block */
@@ -53,12 +55,6 @@ enum status source_read_file(const struct image_source *source, enum split split
 cleanup:
     free(path);
     return status;
-}
-
-bool source_is_jpeg(const char *name)
-{
-    const char *dot = strrchr(name, '.');
-    return dot && (strcasecmp(dot, ".jpg") == 0 || strcasecmp(dot, ".jpeg") == 0);
 }
 
 enum status source_split_folder(const char *path, enum split split, const char **name, struct error *err)
@@ -86,6 +82,7 @@ enum status source_add_splits(struct image_source *source, source_add_split *add
                               struct error *err)
 {
     enum status status = STATUS_OK;
+    const char *folders[SPLIT_COUNT] = {NULL};
     source->encoding = IMAGE_JPEG;
     for (int split = 0; split < SPLIT_COUNT; split++) {
         const char *folder;
@@ -94,7 +91,9 @@ enum status source_add_splits(struct image_source *source, source_add_split *add
             TRY(error_set(err, STATUS_BAD_DATA, source->path, "%s", no_validation));
         if (folder)
             TRY(add_split(source, (enum split)split, folder, err));
+        folders[split] = folder;
     }
+    TRY(source_leave_out_rest(source, folders, SPLIT_COUNT, err));
 cleanup:
     return status;
 }

@@ -1,5 +1,9 @@
 #include "formats/image/jpeg.h"
 
+#include "formats/image/exif.h"
+#include "formats/image/image_codec.h"
+#include "shared/base/memory.h"
+
 #include <ctype.h>
 #include <setjmp.h>
 #include <stdbool.h>
@@ -9,10 +13,6 @@
 
 #include <jpeglib.h>
 #include <jerror.h>
-
-/* Up to this many pixels any size is accepted; above it, a file must have a byte for every PIXELS_PER_BYTE (Huffman
- * codes need at least one bit for each block of 64 pixels). So a short file cannot make us allocate gigabytes. */
-enum { BELIEVED_PIXELS = 1 << 22, PIXELS_PER_BYTE = 2048 };
 
 /* libjpeg reports an error by calling error_exit, which must not return: it jumps back to the function that called
  * libjpeg. */
@@ -30,6 +30,7 @@ struct decoder {
     struct jpeg_source_mgr source;
     struct jpeg_progress_mgr progress;
     size_t size;
+    bool salvage;
 };
 
 static struct decoder *decoder_of(j_common_ptr common)
@@ -83,7 +84,7 @@ static bool is_harmless(int message)
 
 static void on_message(j_common_ptr common, int level)
 {
-    if (level < 0 && !is_harmless(common->err->msg_code))
+    if (level < 0 && !is_harmless(common->err->msg_code) && !(common->is_decompressor && decoder_of(common)->salvage))
         on_error(common);
 }
 
@@ -107,11 +108,14 @@ static void init_source(j_decompress_ptr jpeg)
     (void)jpeg;
 }
 
-/* All bytes were given at the start: if libjpeg needs more, the file is too short. */
+/* All bytes were given at the start: if libjpeg needs more, the file is too short. When salvaging, they end with a mark
+ * for the end of the image; what needs still more is given up. */
 static boolean on_end_of_data(j_decompress_ptr jpeg)
 {
     struct decoder *decoder = decoder_of((j_common_ptr)jpeg);
     struct failure *failure = &decoder->failure;
+    if (decoder->salvage)
+        return FALSE;
     fail(failure,
          error_set(failure->err, STATUS_BAD_DATA, failure->path,
                    "truncated JPEG: the data ends after %zu bytes; get the file again, or remove it", decoder->size));
@@ -121,8 +125,10 @@ static void skip_source(j_decompress_ptr jpeg, long count)
 {
     if (count <= 0)
         return;
-    if ((size_t)count > jpeg->src->bytes_in_buffer)
+    if ((size_t)count > jpeg->src->bytes_in_buffer) {
         on_end_of_data(jpeg);
+        count = (long)jpeg->src->bytes_in_buffer;
+    }
     jpeg->src->next_input_byte += count;
     jpeg->src->bytes_in_buffer -= (size_t)count;
 }
@@ -157,63 +163,33 @@ static void decoder_start(struct decoder *decoder, const uint8_t *bytes, size_t 
 static void read_header(struct decoder *decoder)
 {
     struct failure *failure = &decoder->failure;
-    jpeg_read_header(&decoder->jpeg, TRUE);
-    size_t pixels = (size_t)decoder->jpeg.image_width * decoder->jpeg.image_height;
+    if (jpeg_read_header(&decoder->jpeg, TRUE) == JPEG_SUSPENDED)
+        fail(failure, error_set(failure->err, STATUS_BAD_DATA, failure->path,
+                                "truncated JPEG: the data ends in the header; get the file again, or remove it"));
     int components = decoder->jpeg.num_components;
     if (components != 1 && components != 3 && components != 4)
         fail(failure, error_set(failure->err, STATUS_BAD_DATA, failure->path,
                                 "has %d colour components; only 1, 3 and 4 are supported", components));
-    if (pixels > JPEG_MAX_PIXELS || (pixels > BELIEVED_PIXELS && pixels / PIXELS_PER_BYTE > decoder->size))
-        fail(failure,
-             error_set(failure->err, STATUS_BAD_DATA, failure->path, "claims %u x %u pixels in %zu bytes, which is %s",
-                       decoder->jpeg.image_width, decoder->jpeg.image_height, decoder->size,
-                       pixels > JPEG_MAX_PIXELS ? "over the limit of 2^28 pixels" : "impossible"));
+    enum status status = image_check_size(decoder->jpeg.image_height, decoder->jpeg.image_width, decoder->size,
+                                          failure->path, failure->err);
+    if (status != STATUS_OK)
+        fail(failure, status);
 }
 
-static unsigned read_uint(const uint8_t *bytes, int count, bool big_endian)
-{
-    unsigned value = 0;
-    for (int i = 0; i < count; i++)
-        value = value << 8 | bytes[big_endian ? i : count - 1 - i];
-    return value;
-}
-
-/* The orientation tag (0x0112) of the first directory of a TIFF block (EXIF 2.3, 4.6.2); 1 if absent or broken. */
-static int tiff_orientation(const uint8_t *tiff, size_t size)
-{
-    enum { HEADER = 8, ENTRY = 12, TAG_ORIENTATION = 0x0112, TYPE_SHORT = 3 };
-    if (size < HEADER || (memcmp(tiff, "MM\0*", 4) != 0 && memcmp(tiff, "II*\0", 4) != 0))
-        return 1;
-    bool big_endian = tiff[0] == 'M';
-    size_t at = read_uint(tiff + 4, 4, big_endian);
-    if (at > size - 2)
-        return 1;
-    unsigned entries = read_uint(tiff + at, 2, big_endian);
-    at += 2;
-    for (unsigned i = 0; i < entries && size - at >= ENTRY; i++, at += ENTRY) {
-        const uint8_t *entry = tiff + at;
-        if (read_uint(entry, 2, big_endian) != TAG_ORIENTATION || read_uint(entry + 2, 2, big_endian) != TYPE_SHORT)
-            continue;
-        unsigned value = read_uint(entry + 8, 2, big_endian);
-        return value >= 1 && value <= 8 ? (int)value : 1;
-    }
-    return 1;
-}
-
-static int exif_orientation(const struct jpeg_decompress_struct *jpeg)
+static int orientation_of(const struct jpeg_decompress_struct *jpeg)
 {
     static const char mark[6] = "Exif\0";
     for (jpeg_saved_marker_ptr marker = jpeg->marker_list; marker; marker = marker->next)
         if (marker->data_length > sizeof mark && memcmp(marker->data, mark, sizeof mark) == 0)
-            return tiff_orientation(marker->data + sizeof mark, marker->data_length - sizeof mark);
+            return exif_orientation(marker->data, marker->data_length);
     return 1;
 }
 
-enum status jpeg_inspect(const uint8_t *bytes, size_t size, const char *path, struct jpeg_info *info, struct error *err)
+static enum status jpeg_inspect(const uint8_t *bytes, size_t size, const char *path, struct image_info *info,
+                                struct error *err)
 {
     enum { APP1_LIMIT = 0xFFFF };
     struct decoder decoder = {0};
-    *info = (struct jpeg_info){.orientation = 1};
     failure_init(&decoder.failure, path, err);
     if (setjmp(decoder.failure.escape)) {
         jpeg_destroy_decompress(&decoder.jpeg);
@@ -224,8 +200,9 @@ enum status jpeg_inspect(const uint8_t *bytes, size_t size, const char *path, st
     read_header(&decoder);
     info->h = (int)decoder.jpeg.image_height;
     info->w = (int)decoder.jpeg.image_width;
-    info->components = decoder.jpeg.num_components;
-    info->orientation = exif_orientation(&decoder.jpeg);
+    info->gray = decoder.jpeg.num_components == 1;
+    info->cmyk = decoder.jpeg.num_components == 4;
+    info->orientation = orientation_of(&decoder.jpeg);
     jpeg_destroy_decompress(&decoder.jpeg);
     return STATUS_OK;
 }
@@ -241,6 +218,7 @@ static void convert_cmyk_row(const uint8_t *cmyk, uint8_t *rgb, int w)
         }
 }
 
+/* Rows that a file does not have any more stay as they are. */
 static void read_rows(struct decoder *decoder, struct image *image)
 {
     j_decompress_ptr jpeg = &decoder->jpeg;
@@ -251,36 +229,69 @@ static void read_rows(struct decoder *decoder, struct image *image)
         row = jpeg->mem->alloc_sarray((j_common_ptr)jpeg, JPOOL_IMAGE, (JDIMENSION)image->w * 4, 1);
     for (int y = 0; y < image->h; y++) {
         JSAMPROW target = image->pixels + (size_t)y * stride;
-        jpeg_read_scanlines(jpeg, cmyk ? row : &target, 1);
+        if (jpeg_read_scanlines(jpeg, cmyk ? row : &target, 1) == 0)
+            return;
         if (cmyk)
             convert_cmyk_row(row[0], target, image->w);
     }
 }
 
-enum status jpeg_decode(const uint8_t *bytes, size_t size, const char *path, struct image *image, struct error *err)
+/* Must follow setjmp. */
+static void decompress(struct decoder *decoder, struct image *image)
 {
-    struct decoder decoder = {0};
-    *image = (struct image){0};
-    failure_init(&decoder.failure, path, err);
-    if (setjmp(decoder.failure.escape)) {
-        jpeg_destroy_decompress(&decoder.jpeg);
-        image_release(image);
-        return decoder.failure.status;
-    }
-    decoder_start(&decoder, bytes, size);
-    read_header(&decoder);
-    decoder.jpeg.out_color_space = decoder.jpeg.num_components == 4 ? JCS_CMYK : JCS_RGB;
-    decoder.jpeg.dct_method = JDCT_ISLOW;
-    decoder.jpeg.do_fancy_upsampling = TRUE;
-    enum status status = image_init(image, (int)decoder.jpeg.image_height, (int)decoder.jpeg.image_width, 3, err);
+    struct failure *failure = &decoder->failure;
+    j_decompress_ptr jpeg = &decoder->jpeg;
+    read_header(decoder);
+    jpeg->out_color_space = jpeg->num_components == 4 ? JCS_CMYK : JCS_RGB;
+    jpeg->dct_method = JDCT_ISLOW;
+    jpeg->do_fancy_upsampling = TRUE;
+    enum status status = image_init(image, (int)jpeg->image_height, (int)jpeg->image_width, 3, failure->err);
     if (status != STATUS_OK)
-        fail(&decoder.failure, status);
-    jpeg_start_decompress(&decoder.jpeg);
-    read_rows(&decoder, image);
-    jpeg_finish_decompress(&decoder.jpeg);
-    jpeg_destroy_decompress(&decoder.jpeg);
+        fail(failure, status);
+    if (decoder->salvage) /* Pillow's zeros; in CMYK they are white */
+        memset(image->pixels, jpeg->num_components == 4 ? 255 : 0, (size_t)image->h * (size_t)image->w * 3);
+    if (!jpeg_start_decompress(jpeg))
+        return;
+    read_rows(decoder, image);
+    jpeg_finish_decompress(jpeg);
+}
+
+static enum status decode_bytes(struct decoder *decoder, const uint8_t *bytes, size_t size, const char *path,
+                                struct image *image, struct error *err)
+{
+    failure_init(&decoder->failure, path, err);
+    if (setjmp(decoder->failure.escape)) {
+        jpeg_destroy_decompress(&decoder->jpeg);
+        if (decoder->salvage && image->pixels)
+            return STATUS_OK;
+        image_release(image);
+        return decoder->failure.status;
+    }
+    decoder_start(decoder, bytes, size);
+    decompress(decoder, image);
+    jpeg_destroy_decompress(&decoder->jpeg);
     return STATUS_OK;
 }
+
+static enum status jpeg_decode(const uint8_t *bytes, size_t size, bool salvage, const char *path, struct image *image,
+                               struct error *err)
+{
+    struct decoder decoder = {.salvage = salvage};
+    *image = (struct image){0};
+    if (!salvage)
+        return decode_bytes(&decoder, bytes, size, path, image, err);
+    /* With a mark for the end behind the bytes, libjpeg makes up what is missing. */
+    uint8_t *ended = malloc(size + 2);
+    if (!ended)
+        return error_no_memory(err, size + 2, "a JPEG");
+    memcpy(ended, bytes, size);
+    memcpy(ended + size, "\xFF\xD9", 2);
+    enum status status = decode_bytes(&decoder, ended, size + 2, path, image, err);
+    free(ended);
+    return status;
+}
+
+const struct image_codec image_codec_jpeg = {.inspect = jpeg_inspect, .decode = jpeg_decode};
 
 /* Must follow setjmp. */
 static void compress(struct jpeg_compress_struct *jpeg, const struct image *image, int quality, uint8_t **bytes,

@@ -3,11 +3,11 @@
 void view_make_whole(struct view *view, int size, bool mirrored)
 {
     const int64_t half_weight = 128; /* as in every map: half a unit of weight for rounding */
-    *view = (struct view){.m = {65536, 0, half_weight, 0, 65536, half_weight}, .exact = 1};
+    *view = (struct view){.m = {65536, 0, half_weight, 0, 65536, half_weight}, .sampling = VIEW_EXACT};
     if (mirrored) {
         view->m[0] = -65536;
         view->m[2] += (int64_t)(size - 1) * 65536;
-        view->exact = 0; /* not a shift; every weight is still 0 or 1 */
+        view->sampling = VIEW_BILINEAR; /* not a shift; every weight is still 0 or 1 */
     }
 }
 

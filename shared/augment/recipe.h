@@ -38,7 +38,8 @@
 
 enum {
     AUGMENT_VERSION = 1
-}; /* version of the algorithm from (recipe, seed, sample, view) to pixels; raise it when any pixel changes */
+}; /* version of the algorithm from (recipe, seed, sample, view) to the pixels that a teacher sees, those of a view at
+      the crop's size; raise it when any of them changes */
 
 enum transform_kind {
     TRANSFORM_RANDOM_RESIZED_CROP,

@@ -164,28 +164,76 @@ cleanup:
     return status;
 }
 
-enum status image_resize_short_side(const struct image *from, int base, struct image *to, struct error *err)
+static enum status resize(const struct image *from, int h, int w, struct image *to, struct error *err)
 {
     enum status status = STATUS_OK;
     struct image wide = {0};
+    if (h == from->h && w == from->w) {
+        TRY(image_init(to, h, w, from->channels, err));
+        memcpy(to->pixels, from->pixels, (size_t)h * (size_t)w * (size_t)from->channels);
+        return STATUS_OK;
+    }
+    TRY(resize_width(from, w, &wide, err));
+    TRY(resize_height(&wide, h, to, err));
+cleanup:
+    image_release(&wide);
+    return status;
+}
+
+/* Black around the picture, as torchvision's CenterCrop pads: the odd pixel comes last. */
+static enum status pad(struct image *image, int side, struct error *err)
+{
+    struct image padded;
+    const size_t channels = (size_t)image->channels, row = (size_t)image->w * channels;
+    enum status status = image_init(&padded, side, side, image->channels, err);
+    if (status != STATUS_OK)
+        return status;
+    const int top = (side - image->h) / 2, left = (side - image->w) / 2;
+    memset(padded.pixels, 0, (size_t)side * (size_t)side * channels);
+    for (int y = 0; y < image->h; y++)
+        memcpy(padded.pixels + ((size_t)(top + y) * (size_t)side + (size_t)left) * channels,
+               image->pixels + (size_t)y * row, row);
+    image_release(image);
+    *image = padded;
+    return STATUS_OK;
+}
+
+/* base times a proportion of two sides, as torchvision rounds it. */
+static int scaled(int base, int side, int other)
+{
+    const int length = (int)((double)((int64_t)base * side) / other);
+    return length > 0 ? length : 1;
+}
+
+enum status image_resize_to(const struct image *from, enum image_resize mode, int base, struct image *to,
+                            struct error *err)
+{
+    enum status status = STATUS_OK;
     const int short_side = from->w < from->h ? from->w : from->h, long_side = from->w < from->h ? from->h : from->w;
     *to = (struct image){0};
     if (short_side < 1 || long_side > (int64_t)IMAGE_MAX_ASPECT * short_side)
         return error_set(err, STATUS_BAD_DATA, NULL,
                          "an image of %d x %d is too long and thin: one side may be at most %d times the other",
                          from->h, from->w, IMAGE_MAX_ASPECT);
-    if (base == 0 || base == short_side) {
-        TRY(image_init(to, from->h, from->w, from->channels, err));
-        memcpy(to->pixels, from->pixels, (size_t)from->h * (size_t)from->w * (size_t)from->channels);
-        return STATUS_OK;
-    }
-    const int longer = (int)((double)((int64_t)base * long_side) / short_side);
-    const int w = from->w < from->h ? base : longer, h = from->w < from->h ? longer : base;
-    TRY(resize_width(from, w, &wide, err));
-    TRY(resize_height(&wide, h, to, err));
+    if (base == 0)
+        return resize(from, from->h, from->w, to, err);
+    if (mode == IMAGE_RESIZE_SQUASH)
+        TRY(resize(from, base, base, to, err));
+    else if (mode == IMAGE_RESIZE_PAD)
+        TRY(resize(from, scaled(base, from->h, long_side), scaled(base, from->w, long_side), to, err));
+    else if (base == short_side)
+        TRY(resize(from, from->h, from->w, to, err));
+    else
+        TRY(resize(from, scaled(base, from->h, short_side), scaled(base, from->w, short_side), to, err));
+    if (mode == IMAGE_RESIZE_PAD)
+        TRY(pad(to, base, err));
 cleanup:
-    image_release(&wide);
     if (status != STATUS_OK)
         image_release(to);
     return status;
+}
+
+enum status image_resize_short_side(const struct image *from, int base, struct image *to, struct error *err)
+{
+    return image_resize_to(from, IMAGE_RESIZE_SHORTER, base, to, err);
 }

@@ -2,7 +2,9 @@
  *
  * Parameters are a pure function of (recipe, seed, sample id, view number), by Philox. All geometry is composed to one
  * affine map from view to base pixels. Pixels are computed in fixed-point integers from the uint8 base image, so CPU
- * and CUDA agree bit for bit. A view that shrinks the base by 2 or more samples a box-reduced level of it.
+ * and CUDA agree bit for bit. A view that shrinks the base by 2 or more samples a box-reduced level of it. A view for a
+ * network of fewer pixels than the crop comes as near as level and one or four samples allow to the antialiased images
+ * that such a network is evaluated on (evaluation_image).
  *
  * Because there is one map and no picture in between, a rotation after a crop shows what the photo has beyond the crop,
  * where torchvision shows black corners. Only what lies outside the base image is black. */
@@ -17,6 +19,12 @@
 
 enum { VIEW_MAX_SIZE = 4096, VIEW_MAX_LEVELS = 6, VIEW_MAX_COLORS = 4, VIEW_MAX_ERASES = 4 };
 
+enum view_sampling {
+    VIEW_BILINEAR,
+    VIEW_EXACT, /* a whole-pixel shift: rows can be copied */
+    VIEW_FINE   /* the mean of samples on a grid that is twice as fine */
+};
+
 enum view_color_kind { VIEW_BRIGHTNESS, VIEW_CONTRAST, VIEW_SATURATION, VIEW_HUE };
 
 /* Everything that a backend needs to compute a view's pixels: plain integers, uploaded as they are. In order:
@@ -28,6 +36,8 @@ enum view_color_kind { VIEW_BRIGHTNESS, VIEW_CONTRAST, VIEW_SATURATION, VIEW_HUE
  *    s fits in uint32); outside, it is 0. Inside: i = s >> 16, f = (s >> 8) & 255, the four taps (i, i+1) clamped to
  *    the level, bilinear:
  *        ((256-fy)*((256-fx)*p00 + fx*p01) + fy*((256-fx)*p10 + fx*p11) + 32768) >> 16
+ *    VIEW_FINE: the map is that of a grid twice as fine, and pixel (x, y) is (a + b + c + d + 2) >> 2 of the samples at
+ *    (2x, 2y), (2x + 1, 2y), (2x, 2y + 1) and (2x + 1, 2y + 1).
  * 2. Colours in order, on all pixels (padding too), each result rounded and clamped to 0..255; w = weight, 16.16:
  *        blend(a, p) = (a*65536 + w[0]*(p - a) + 32768) >> 16
  *        gray = (19595*r + 38470*g + 7471*b + 32768) >> 16
@@ -41,7 +51,7 @@ enum view_color_kind { VIEW_BRIGHTNESS, VIEW_CONTRAST, VIEW_SATURATION, VIEW_HUE
 struct view {
     int64_t m[6];
     int32_t level; /* 0: the base; k: the base reduced by 2^k */
-    int32_t exact; /* 1: the map is a whole-pixel shift: rows can be copied */
+    int32_t sampling; /* enum view_sampling */
     int32_t color_count;
     struct {
         int32_t kind; /* enum view_color_kind */
@@ -66,8 +76,8 @@ struct view_mix {
 };
 
 /* The training view `number` of sample `id`, for a base image of base_h x base_w, taken at crop x crop (the teacher's
- * --size) and rendered at size x size: another size is the same geometry on a coarser or finer grid. A recipe without a
- * crop starts from the evaluation view. 1 <= crop, size <= VIEW_MAX_SIZE. */
+ * --size) and rendered at size x size: another size is the same geometry on a coarser grid, antialiased, or on a finer
+ * one. A recipe without a crop starts from the evaluation view. 1 <= crop, size <= VIEW_MAX_SIZE. */
 void view_make(struct view *view, const struct recipe *recipe, uint64_t seed, uint32_t id, uint32_t number, int base_h,
                int base_w, int crop, int size);
 
@@ -135,10 +145,19 @@ void view_render_mixed(const struct view_mix *mix, const struct view_picture *ow
 void view_render_input(const struct view *view, const struct image *levels, int level_count, int size,
                        float table[3][256], uint8_t *scratch, float *out);
 
-/* The base image: the short side is resized to `base` pixels (the long side to int(base * long / short), as torchvision
- * computes it) with Pillow's antialiased bilinear arithmetic (22-bit fixed point, horizontal then vertical pass):
- * bit-equal to torchvision.transforms.Resize(base) on PIL images. base 0, or equal to the short side, copies.
- * STATUS_BAD_DATA if one side is more than IMAGE_MAX_ASPECT times the other. */
+/* How a base image of `base` pixels is made of a picture, bit-equal to torchvision on PIL images. */
+enum image_resize {
+    IMAGE_RESIZE_SHORTER, /* Resize(base): the short side is base, the long one int(base * long / short) */
+    IMAGE_RESIZE_SQUASH,  /* Resize((base, base)): the proportions change */
+    IMAGE_RESIZE_PAD,     /* Resize(None, max_size=base), then CenterCrop(base): black beside or above and below */
+    IMAGE_RESIZE_COUNT
+};
+
+/* The base image, with Pillow's antialiased bilinear arithmetic (22-bit fixed point, horizontal then vertical pass).
+ * base 0 copies. STATUS_BAD_DATA if one side is more than IMAGE_MAX_ASPECT times the other. */
+enum status image_resize_to(const struct image *from, enum image_resize resize, int base, struct image *to,
+                            struct error *err);
+/* The same for IMAGE_RESIZE_SHORTER. */
 enum status image_resize_short_side(const struct image *from, int base, struct image *to, struct error *err);
 
 /* What a network of size x size pixels sees of a base image in evaluation: the evaluation view at crop x crop, resized

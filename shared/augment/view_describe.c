@@ -16,13 +16,14 @@ __attribute__((format(printf, 3, 4))) static void append(char *text, size_t size
 
 void view_describe(const struct view *view, char *text, size_t size)
 {
+    static const char *const samplings[] = {[VIEW_BILINEAR] = "", [VIEW_EXACT] = " exact", [VIEW_FINE] = " fine"};
     static const char *const names[VIEW_MAX_COLORS] = {"brightness", "contrast", "saturation", "hue"};
     if (size == 0)
         return;
     text[0] = 0;
     append(text, size, "x: %.4f %.4f %.4f  y: %.4f %.4f %.4f  level %d%s", (double)view->m[0] / 65536,
            (double)view->m[1] / 65536, (double)view->m[2] / 65536, (double)view->m[3] / 65536,
-           (double)view->m[4] / 65536, (double)view->m[5] / 65536, view->level, view->exact ? " exact" : "");
+           (double)view->m[4] / 65536, (double)view->m[5] / 65536, view->level, samplings[view->sampling]);
     for (int i = 0; i < view->color_count; i++) {
         const int32_t *weight = view->color[i].weight;
         append(text, size, "  %s %.4f", names[view->color[i].kind], (double)weight[0] / 65536);

@@ -148,14 +148,23 @@ static int64_t fixed_point(double v, double limit)
     return (int64_t)floor(fmin(fmax(v * 65536, -limit), limit) + 0.5);
 }
 
-static void set_map(struct view *view, const struct canvas *canvas, int base_h, int base_w, int size)
+/* A view of fewer pixels than the crop is antialiased like evaluation images, by a triangle filter as wide as the
+ * reduction s (s base pixels per pixel of the view): variance s^2/6. A bilinear sample of a level of unit u (2^level)
+ * has variance u^2/12 (the boxes of the level) + u^2/6, and the mean of four samples s/2 apart has s^2/16 more. These
+ * are the areas s^2/u^2 at which the next level, and four samples instead of one, come nearer (geometrically): the
+ * variance is then 0.7 to 1.4 of the triangle's. */
+static const double NEXT_LEVEL = 4.33, FOUR_SAMPLES = 1.81;
+
+static void set_map(struct view *view, const struct canvas *canvas, int base_h, int base_w, int size, bool smaller)
 {
     const double *a = canvas->a;
     double step = canvas->w / size; /* canvas points per output pixel; the canvas is square by now */
     double shrink = fabs(a[0] * a[4] - a[1] * a[3]) * step * step, unit = 1; /* areas: base pixels per output pixel */
     int levels = view_level_count(base_h, base_w);
-    for (; shrink >= 4 && view->level + 1 < levels; shrink /= 4, unit *= 2)
+    for (; shrink >= (smaller ? NEXT_LEVEL : 4) && view->level + 1 < levels; shrink /= 4, unit *= 2)
         view->level++;
+    const bool fine = smaller && shrink >= FOUR_SAMPLES;
+    step /= fine ? 2 : 1;
     for (int row = 0; row < 2; row++) {
         const double *r = a + 3 * row;
         int64_t *m = view->m + 3 * row;
@@ -164,8 +173,9 @@ static void set_map(struct view *view, const struct canvas *canvas, int base_h, 
         m[1] = fixed_point(y / unit, 0x1p31);
         m[2] = fixed_point(origin, 0x1p50) + 128;
     }
-    view->exact = view->m[0] == 65536 && view->m[1] == 0 && view->m[3] == 0 && view->m[4] == 65536 &&
-                  (view->m[2] & 0xff00) == 0 && (view->m[5] & 0xff00) == 0;
+    const bool exact = view->m[0] == 65536 && view->m[1] == 0 && view->m[3] == 0 && view->m[4] == 65536 &&
+                       (view->m[2] & 0xff00) == 0 && (view->m[5] & 0xff00) == 0;
+    view->sampling = fine ? VIEW_FINE : exact ? VIEW_EXACT : VIEW_BILINEAR;
 }
 
 /* ---- colours and erasing ---- */
@@ -291,7 +301,7 @@ void view_make(struct view *view, const struct recipe *recipe, uint64_t seed, ui
             break;
         }
     }
-    set_map(view, &canvas, base_h, base_w, size);
+    set_map(view, &canvas, base_h, base_w, size, size < crop);
 }
 
 void view_make_evaluation(struct view *view, int base_h, int base_w, int crop)

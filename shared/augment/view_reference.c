@@ -30,6 +30,29 @@ static void sample(const struct image *level, int64_t sx, int64_t sy, uint8_t *p
     }
 }
 
+/* One sample of the view's grid: black outside of the level. */
+static void sample_grid(const struct view *view, const struct image *level, int64_t x, int64_t y, uint8_t *pixel)
+{
+    const int64_t *m = view->m;
+    const int64_t sx = m[0] * x + m[1] * y + m[2], sy = m[3] * x + m[4] * y + m[5];
+    memset(pixel, 0, (size_t)level->channels);
+    if (inside(sx, level->w) && inside(sy, level->h))
+        sample(level, sx, sy, pixel);
+}
+
+static void sample_view(const struct view *view, const struct image *level, int x, int y, uint8_t *pixel)
+{
+    uint8_t four[4][3];
+    if (view->sampling != VIEW_FINE) {
+        sample_grid(view, level, x, y, pixel);
+        return;
+    }
+    for (int k = 0; k < 4; k++)
+        sample_grid(view, level, 2 * x + k % 2, 2 * y + k / 2, four[k]);
+    for (int c = 0; c < level->channels; c++)
+        pixel[c] = (uint8_t)((four[0][c] + four[1][c] + four[2][c] + four[3][c] + 2) >> 2);
+}
+
 static int gray_of(const uint8_t *pixel, int channels)
 {
     return channels == 1 ? pixel[0] : (19595 * pixel[0] + 38470 * pixel[1] + 7471 * pixel[2] + 32768) >> 16;
@@ -78,18 +101,11 @@ void view_render_reference(const struct view *view, const struct image *levels, 
                            uint8_t *pixels)
 {
     const struct image *level = &levels[view->level];
-    const int64_t *m = view->m;
     int c = level->channels;
     assert(view->level < level_count);
-    for (int y = 0; y < size; y++) {
-        for (int x = 0; x < size; x++) {
-            uint8_t *pixel = pixels + (y * size + x) * c;
-            int64_t sx = m[0] * x + m[1] * y + m[2], sy = m[3] * x + m[4] * y + m[5];
-            memset(pixel, 0, (size_t)c);
-            if (inside(sx, level->w) && inside(sy, level->h))
-                sample(level, sx, sy, pixel);
-        }
-    }
+    for (int y = 0; y < size; y++)
+        for (int x = 0; x < size; x++)
+            sample_view(view, level, x, y, pixels + (y * size + x) * c);
     for (int i = 0; i < view->color_count; i++)
         apply_color(view->color[i].kind, view->color[i].weight, pixels, size * size, c);
     for (int i = 0; i < view->erase_count; i++)

@@ -75,12 +75,18 @@ enum status folder_make(const char *path, struct error *err)
 
 enum status folder_list(const char *path, struct folder_entry **entries, size_t *count, struct error *err)
 {
+    return folder_list_visible(path, entries, count, NULL, err);
+}
+
+enum status folder_list_visible(const char *path, struct folder_entry **entries, size_t *count, size_t *hidden,
+                                struct error *err)
+{
     struct open_folder folder;
     *entries = NULL;
     *count = 0;
     enum status status = folder_open(&folder, path, err);
     if (status == STATUS_OK)
-        status = folder_entries(&folder, entries, count, err);
+        status = folder_entries_visible(&folder, entries, count, hidden, err);
     folder_close(&folder);
     return status;
 }

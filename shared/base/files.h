@@ -25,6 +25,9 @@ struct folder_entry {
 };
 /* The entries of a folder, without names that begin with a dot, in byte order. Free with folder_list_free. */
 enum status folder_list(const char *path, struct folder_entry **entries, size_t *count, struct error *err);
+/* The same; *hidden gets the number of names that begin with a dot ("." and ".." do not count). */
+enum status folder_list_visible(const char *path, struct folder_entry **entries, size_t *count, size_t *hidden,
+                                struct error *err);
 void folder_list_free(struct folder_entry *entries, size_t count);
 
 enum file_kind { FILE_ABSENT, FILE_REGULAR, FILE_FOLDER, FILE_OTHER };

@@ -90,11 +90,18 @@ static struct dirent *next_entry(DIR *stream)
 enum status folder_entries(const struct open_folder *folder, struct folder_entry **entries, size_t *count,
                            struct error *err)
 {
+    return folder_entries_visible(folder, entries, count, NULL, err);
+}
+
+enum status folder_entries_visible(const struct open_folder *folder, struct folder_entry **entries, size_t *count,
+                                   size_t *hidden, struct error *err)
+{
     enum status status = STATUS_OK;
     struct folder_entry *list = NULL;
     size_t used = 0, capacity = 0;
     int again = file_call_open(folder->descriptor, ".", O_RDONLY | O_DIRECTORY, 0); /* closedir closes it */
     DIR *stream = again < 0 ? NULL : fdopendir(again);
+    size_t dotted = 0;
     *entries = NULL;
     *count = 0;
     if (!stream) {
@@ -105,8 +112,10 @@ enum status folder_entries(const struct open_folder *folder, struct folder_entry
     }
     for (struct dirent *item; (item = next_entry(stream));) {
         struct stat info;
-        if (item->d_name[0] == '.')
+        if (item->d_name[0] == '.') {
+            dotted += strcmp(item->d_name, ".") != 0 && strcmp(item->d_name, "..") != 0;
             continue;
+        }
         TRY(array_grow(&list, sizeof *list, used, &capacity, folder->path, err));
         bool is_folder = item->d_type == DT_DIR;
         if (item->d_type == DT_LNK || item->d_type == DT_UNKNOWN)
@@ -123,6 +132,8 @@ enum status folder_entries(const struct open_folder *folder, struct folder_entry
         qsort(list, used, sizeof *list, compare_entries);
     *entries = list;
     *count = used;
+    if (hidden)
+        *hidden = dotted;
     list = NULL;
     used = 0;
 cleanup:

@@ -32,6 +32,9 @@ enum status folder_look(const struct open_folder *folder, const char *name, enum
 /* All names that do not begin with a dot, in byte order. Free with folder_list_free. */
 enum status folder_entries(const struct open_folder *folder, struct folder_entry **entries, size_t *count,
                            struct error *err);
+/* The same; *hidden (may be NULL) gets the number of names that begin with a dot ("." and ".." do not count). */
+enum status folder_entries_visible(const struct open_folder *folder, struct folder_entry **entries, size_t *count,
+                                   size_t *hidden, struct error *err);
 
 /* As file_read, file_publish and file_lock, for a name in the folder; digest.h has digest_in_folder. */
 enum status folder_read(const struct open_folder *folder, const char *name, size_t limit, unsigned char **bytes,

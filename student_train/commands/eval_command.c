@@ -9,7 +9,7 @@ static const char *const split_choices[] = {"train", "val", "test", NULL};
 static const char *const tta_choices[] = {"none", "hflip", NULL};
 
 struct eval_options {
-    const char *run, *cache, *weights;
+    const char *run, *cache, *data, *weights;
     struct compute_options compute;
     int split, batch, tta; /* split -1: not given */
     bool json, quiet;
@@ -47,6 +47,7 @@ static enum status run(void *context, struct error *err)
     TRY(finished_run_open(&finished, options->run, options->weights, &options->compute, options->batch, &progress,
                           err));
     TRY(cache_open(&cache, options->cache ? options->cache : finished.info.cache, err));
+    TRY(cache_set_data(&cache, options->data, err));
     TRY(finished_run_fits(&finished, &cache, err));
     TRY(dataset_load(&dataset, &cache, choose_split(options, &cache.manifest), DATASET_EVALUATION, finished.info.card.size,
                      &finished.compute, &progress, err));
@@ -68,6 +69,8 @@ enum status eval_command(int argc, char **argv, struct error *err)
     const struct option_spec specs[] = {
         {"run", OPTION_STRING, &o.run, "RUN", NULL, "the run's folder", .required = true},
         {"cache", OPTION_STRING, &o.cache, "CACHE", NULL, "a cache other than the one the run was trained on"},
+        {"data", OPTION_STRING, &o.data, "DIR", NULL,
+         "where the photos of a cache with linked images are now, if they have moved"},
         {"split", OPTION_CHOICE, &o.split, NULL, NULL, "which split; default: val, or test if there is no val",
          .choices = split_choices},
         {"weights", OPTION_STRING, &o.weights, "best|last|FILE", "best", "which weights"},

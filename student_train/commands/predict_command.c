@@ -47,6 +47,7 @@ static enum status predict_cache(const struct predict_options *options, struct f
     struct cache cache = {0};
     struct dataset dataset = {0};
     TRY(cache_open(&cache, options->cache, err));
+    TRY(cache_set_data(&cache, options->data, err));
     TRY(finished_run_fits(run, &cache, err));
     TRY(dataset_load(&dataset, &cache, (enum split)options->split, DATASET_EVALUATION, run->info.card.size,
                      &run->compute, progress, err));
@@ -110,12 +111,12 @@ static enum status run(void *context, struct error *err)
     struct predictions predictions = {0};
     struct id_rule rule = options->id;
     struct progress progress;
-    if (!options->data == !options->cache)
-        return error_set(err, STATUS_USAGE, NULL, "give either --data DIR or --cache CACHE");
+    if (!options->data && !options->cache)
+        return error_set(err, STATUS_USAGE, NULL, "give --data DIR or --cache CACHE");
     progress_init(&progress, stderr, options->quiet);
     TRY(finished_run_open(&finished, options->run, options->weights, &options->compute, options->batch, &progress,
                           err));
-    TRY((options->data ? predict_folder : predict_cache)(options, &finished, &progress, &predictions, err));
+    TRY((options->cache ? predict_cache : predict_folder)(options, &finished, &progress, &predictions, err));
     TRY(publish(options, &finished.info.card, &predictions, &rule, err));
     print_summary(options, &finished.info.card, &predictions, &rule);
 cleanup:
@@ -140,7 +141,8 @@ enum status predict_command(int argc, char **argv, struct error *err)
     char help[1024];
     const struct option_spec specs[] = {
         {"run", OPTION_STRING, &o.run, "RUN", NULL, "the run's folder", .required = true},
-        {"data", OPTION_STRING, &o.data, "DIR", NULL, "a folder of photos; rows are in natural order of their names"},
+        {"data", OPTION_STRING, &o.data, "DIR", NULL,
+         "a folder of photos; rows are in natural order of their names. With --cache: where its linked photos are now"},
         {"cache", OPTION_STRING, &o.cache, "CACHE", NULL, "a cache instead of photos"},
         {"split", OPTION_CHOICE, &o.split, NULL, "test", "which split of the cache", .choices = split_choices},
         {"out", OPTION_STRING, &o.out, "FILE.csv", NULL, "the file to write", .required = true},

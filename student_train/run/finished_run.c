@@ -44,7 +44,7 @@ enum status finished_run_fits(const struct finished_run *run, const struct cache
     for (int k = 0; !field && k < info->card.class_count; k++)
         if (strcmp(other.card.classes[k], info->card.classes[k]) != 0)
             field = "class names are";
-    if (!field && (other.card.channels != info->card.channels || other.card.crop != info->card.crop || other.card.base != info->card.base))
+    if (!field && !model_card_same_picture(&other.card, &info->card))
         field = "image size is";
     for (int c = 0; !field && c < info->card.channels; c++)
         if (other.card.mean[c] != info->card.mean[c] || other.card.std[c] != info->card.std[c])

@@ -27,6 +27,7 @@ enum status fit_data_open(struct fit_data *data, const struct fit_options *optio
     if (!manifest)
         return error_no_memory(err, strlen(options->cache), "a path");
     TRY(cache_open(&data->cache, options->cache, err));
+    TRY(cache_set_data(&data->cache, options->data, err));
     TRY(digest_file(manifest, data->cache_digest, NULL, err));
 cleanup:
     free(manifest);

@@ -31,6 +31,8 @@ static void add_task(struct spec_list *list, struct fit_options *o, bool student
 {
     const struct option_spec specs[] = {
         {"cache", OPTION_STRING, &o->cache, "CACHE", NULL, "the cache to train from", .required = true},
+        {"data", OPTION_STRING, &o->data, "DIR", NULL,
+         "where the photos of a cache with linked images are now, if they have moved"},
         {"student", OPTION_STRING, &o->student, "PRESET|FILE.net|FILE.onnx", NULL, "the network to train",
          .required = student_required},
         {"loss", OPTION_STRING, &o->loss, "EXPR", "ce",

@@ -6,7 +6,7 @@
 #include "student_train/trainer/trainer.h"
 
 struct fit_options {
-    const char *cache, *student, *loss, *out, *init, *name;
+    const char *cache, *data, *student, *loss, *out, *init, *name;
     int epochs, batch, size, patience, eval_every, max_params;
     struct compute_options compute;
     int optimizer, order, order_seed, precision; /* enum optimizer_kind, ORDER_*, enum dtype */

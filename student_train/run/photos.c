@@ -1,27 +1,25 @@
 #define _POSIX_C_SOURCE 200809L
 #include "student_train/run/photos.h"
 
-#include "formats/datasets/image_source.h"
+#include "formats/image/image_file.h"
 #include "shared/augment/view.h"
 #include "shared/base/files.h"
 #include "shared/base/natural_order.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 enum { PHOTO_LIMIT = 256 << 20, MAX_DEPTH = 32 };
 
-/* By its name, so that a photo that is empty or cut off keeps its row. */
-static bool is_photo(const char *name)
+/* By its name or its content, so that a photo that is empty, cut off or of a kind that is not read keeps its row. */
+static bool is_photo(const char *folder, const char *name)
 {
-    static const char *const endings[] = {".jpg", ".jpeg", ".jpe",  ".jfif", ".png",  ".webp", ".bmp",
-                                          ".gif", ".tif",  ".tiff", ".heic", ".heif", ".avif"};
-    const char *dot = strrchr(name, '.');
-    for (size_t i = 0; dot && i < sizeof endings / sizeof *endings; i++)
-        if (strcasecmp(dot, endings[i]) == 0)
-            return true;
-    return false;
+    if (image_format_is_image(folder, name))
+        return true;
+    char *path = path_join(folder, name);
+    const enum image_format format = path ? image_format_of_file(path) : IMAGE_FORMAT_UNKNOWN;
+    free(path);
+    return format >= IMAGE_FORMAT_HEIC && format <= IMAGE_FORMAT_NETPBM;
 }
 
 static enum status add_photo(struct photos *photos, const char *name, struct error *err)
@@ -53,7 +51,7 @@ static enum status add_folder(struct photos *photos, const char *below, int dept
             TRY(error_no_memory(err, strlen(below), "a path"));
         if (entries[i].is_folder)
             TRY(add_folder(photos, name, depth + 1, err));
-        else if (is_photo(name))
+        else if (is_photo(photos->folder, name))
             TRY(add_photo(photos, name, err));
         else if (photos->others++ == 0)
             snprintf(photos->other, sizeof photos->other, "%s", entries[i].name);
@@ -71,7 +69,7 @@ enum status photos_list(struct photos *photos, const char *folder, struct error 
     *photos = (struct photos){.folder = folder};
     TRY(add_folder(photos, "", 0, err));
     if (photos->count == 0)
-        TRY(error_set(err, STATUS_NO_INPUT, folder, "has no photos (.jpg, .png, ...)%s%s; give the folder with the photos",
+        TRY(error_set(err, STATUS_NO_INPUT, folder, "has no photos (%s)%s%s; give the folder with the photos", image_formats_read,
                       photos->others ? ", only files like " : "", photos->other));
     qsort(photos->names, photos->count, sizeof *photos->names, natural_order_entries);
 cleanup:
@@ -102,17 +100,25 @@ static enum status make_gray(struct image *image, struct error *err)
     return STATUS_OK;
 }
 
-/* Decodes a photo to RGB, the whole or, if that fails, what is there. */
-static enum status decode(const uint8_t *bytes, size_t size, bool salvage, const char *path, struct image *photo,
-                          bool *damaged, struct error *err)
+/* Decodes a photo to RGB. If that fails and salvage is set, takes what is there, and *damage says what failed. */
+static enum status decode(const uint8_t *bytes, size_t size, bool upright, bool salvage, const char *path,
+                          struct image *photo, struct error *damage, struct error *err)
 {
-    *damaged = false;
-    (void)salvage;
-    return image_decode(IMAGE_JPEG, 0, 0, 3, bytes, size, path, photo, err);
+    const struct image_reading strict = {.upright = upright}, any = {.upright = upright, .salvage = true};
+    struct error problem = {0};
+    enum status status = image_file_decode(bytes, size, &strict, path, photo, &problem);
+    if (status == STATUS_BAD_DATA && salvage) {
+        status = image_file_decode(bytes, size, &any, path, photo, NULL);
+        if (status == STATUS_OK)
+            *damage = problem;
+    }
+    if (status != STATUS_OK)
+        *err = problem;
+    return status;
 }
 
 enum status photo_seen(const struct photos *photos, size_t index, const struct model_card *card, bool salvage,
-                       struct image *seen, bool *damaged, struct error *err)
+                       struct image *seen, struct error *damage, struct error *err)
 {
     enum status status = STATUS_OK;
     char *path = path_join(photos->folder, photos->names[index]);
@@ -125,10 +131,10 @@ enum status photo_seen(const struct photos *photos, size_t index, const struct m
     if (!file_exists(path)) /* opening a pipe would block */
         TRY(error_set(err, STATUS_NO_INPUT, path, "is not a regular file"));
     TRY(file_read(path, PHOTO_LIMIT, &bytes, &size, err));
-    TRY(decode(bytes, size, salvage, path, &photo, damaged, err));
+    TRY(decode(bytes, size, card->upright, salvage, path, &photo, damage, err));
     if (card->channels == 1)
         TRY(make_gray(&photo, err));
-    TRY(image_resize_short_side(&photo, card->base, &base, err));
+    TRY(image_resize_to(&photo, card->resize, card->base, &base, err));
     TRY(evaluation_image(&base, card->crop, card->size, seen, err));
 cleanup:
     free(path);

@@ -50,17 +50,15 @@ static enum status load_photo(void *context, int index, int worker, struct error
     const struct compute *compute = &job->run->compute;
     const size_t photo = job->first + (size_t)index;
     struct image seen;
-    struct error problem = {0};
-    bool damaged = false;
-    enum status status =
-        photo_seen(job->photos, photo, card, job->on_broken == BROKEN_SALVAGE, &seen, &damaged, &problem);
+    struct error problem = {0}, damage = {0};
+    enum status status = photo_seen(job->photos, photo, card, job->on_broken == BROKEN_SALVAGE, &seen, &damage, &problem);
     (void)worker;
-    if (status != STATUS_OK || damaged) {
+    if (status != STATUS_OK || damage.code != STATUS_OK) {
         if (job->on_broken == BROKEN_FAIL || problem.code == STATUS_INTERNAL) {
             *err = problem;
             return status;
         }
-        job->broken[index] = strdup(status != STATUS_OK ? problem.message : "damaged: a part is missing");
+        job->broken[index] = strdup(status != STATUS_OK ? problem.message : damage.message);
         job->predictions->guessed[photo] = status != STATUS_OK;
         if (!job->broken[index])
             return error_no_memory(err, 0, "predictions");

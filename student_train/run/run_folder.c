@@ -18,6 +18,8 @@ void run_info_from_cache(struct run_info *info, const struct cache *cache)
     info->card.channels = manifest->channels;
     info->card.crop = manifest->size;
     info->card.base = manifest->base;
+    info->card.resize = manifest->resize;
+    info->card.upright = manifest->reading.upright;
     memcpy(info->card.mean, manifest->mean, sizeof info->card.mean);
     memcpy(info->card.std, manifest->std, sizeof info->card.std);
 }
@@ -93,7 +95,7 @@ cleanup:
 static enum status read_format_1(struct run_info *info, const struct json_place *root, struct error *err)
 {
     struct model_card *card = &info->card;
-    enum status status = STATUS_OK;
+    enum status status = STATUS_OK; /* photos were read as they lie, and resized by their short side */
     int64_t channels, size, crop, base;
     TRY(json_integer(root, "channels", 1, 3, &channels, err));
     TRY(json_integer(root, "size", 1, VIEW_MAX_SIZE, &size, err));
