@@ -1,5 +1,5 @@
-/* System calls on files as files.c and folder.c make them: again after a signal, errors with the right cause. For
- * shared/base only. */
+/* System calls on files that are kept open: made again after a signal, and errors with their right cause. Whoever reads
+ * or writes a file at once uses files.h or folder.h. */
 #ifndef SHARED_BASE_FILE_CALLS_H
 #define SHARED_BASE_FILE_CALLS_H
 
