@@ -59,6 +59,8 @@ TESTS      := $(patsubst tests/%.c,$(TESTDIR)/%,$(sort $(wildcard tests/test_*.c
 TEST_HELPERS := $(patsubst %.c,$(OBJ)/%.o,$(sort $(wildcard tests/helper_*.c)))
 TEST_LIBRARIES := $(OBJ)/tests/libhelpers.a $(OBJ)/libprograms.a $(LIBRARY)
 SYNTHETIC  := $(BUILD)/synthetic_images
+# Lets calls of the programs fail (scripts/torture.sh); the sanitizers' own allocators cannot be replaced.
+FAULTS     := $(TESTDIR)/fault_injection.so
 # What a folder of `make dist` carries to check and measure a GPU: the tests that drive kernels, the benchmarks.
 DEVICE_TESTS := $(patsubst tests/%.c,$(TESTDIR)/%,$(sort $(shell grep -l '"tests/helper_device.h"' tests/test_*.c)))
 # The CUDA backend on the tests' execution shim (tests/shim/README.md): compiled by gcc and g++, run without a GPU.
@@ -78,7 +80,7 @@ RUN_TESTS = JOBS=$(JOBS) scripts/run_tests.sh
 
 .DEFAULT_GOAL := all
 .PHONY: all help deps check-deps programs tests test check test-cuda test-parity bench debug asan ubsan tsan fuzz lint tidy format
-.PHONY: demo layers install dist clean force
+.PHONY: torture demo layers install dist clean force
 .SECONDARY:
 
 all: check-deps ## build the two programs
@@ -127,11 +129,16 @@ tidy: compile_commands.json ## run clang-tidy on the C sources (minutes)
 	@scripts/tidy.sh $(TIDY_FILES)
 
 # The program of a test that was renamed or removed would still be run.
-tests: programs $(TESTS) $(SYNTHETIC) $(SHIM_TESTS) $(SHIM_BACKEND)
+tests: programs $(TESTS) $(SYNTHETIC) $(FAULTS) $(SHIM_TESTS) $(SHIM_BACKEND)
 	@rm -f $(filter-out $(TESTS) $(SHIM_TESTS),$(wildcard $(TESTDIR)/test_*))
 
 .PHONY: bench-programs
 bench-programs: $(BENCHES)
+
+# TORTURE_POINTS=N: so many points of each kind, drawn with TORTURE_SEED, instead of all.
+torture: deps ## let every allocation and file call of small runs fail, and kill them at every call (an hour)
+	@$(MAKE) $(QUIETLY) programs $(SYNTHETIC) $(FAULTS)
+	@BUILD=$(BUILD) scripts/torture.sh $(if $(TORTURE_POINTS),--points $(TORTURE_POINTS)) $(if $(TORTURE_SEED),--seed $(TORTURE_SEED))
 
 bench: deps ## build and run the benchmarks
 	@$(MAKE) $(QUIETLY) programs bench-programs
@@ -320,6 +327,10 @@ $(TESTS) $(BENCHES): | $(ONEDNN_ENGINE)
 $(TESTDIR)/%: $(OBJ)/tests/%.o $(TEST_LIBRARIES)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) $(RUNPATH) $(filter %.o %.a,$^) -o $@ $(LDLIBS) -lcmocka
+
+$(FAULTS): tests/fault_injection.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 $(WARNINGS) $(filter-out -fsanitize% -fno-sanitize%,$(CFLAGS)) -fPIC -shared $< -o $@ -ldl
 
 $(OBJ)/tests/libhelpers.a: $(TEST_HELPERS)
 	@rm -f $@

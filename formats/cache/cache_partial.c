@@ -425,34 +425,41 @@ cleanup:
 /* ---- the end ---- */
 
 /* identity.json goes last but one and the lock last, so that what is left of a removal that was killed is still ours. */
-static void remove_work(const struct cache_partial *partial)
+static enum status remove_work(const struct cache_partial *partial, struct error *err)
 {
+    enum status status = STATUS_OK;
     struct open_folder work;
-    struct folder_entry *entries;
-    size_t count;
-    if (enter(partial, false, &work, NULL) != STATUS_OK)
-        return;
-    if (folder_entries(&work, &entries, &count, NULL) == STATUS_OK) {
-        for (size_t i = 0; i < count; i++)
-            if (is_ours(&entries[i]) && strcmp(entries[i].name, IDENTITY) != 0 && strcmp(entries[i].name, LOCK) != 0)
-                folder_remove(&work, entries[i].name, NULL);
-        folder_list_free(entries, count);
-        folder_remove(&work, IDENTITY, NULL);
-        folder_remove(&work, LOCK, NULL);
-    }
+    struct folder_entry *entries = NULL;
+    size_t count = 0;
+    TRY(enter(partial, false, &work, err));
+    TRY(folder_entries(&work, &entries, &count, err));
+    for (size_t i = 0; i < count; i++)
+        if (is_ours(&entries[i]) && strcmp(entries[i].name, IDENTITY) != 0 && strcmp(entries[i].name, LOCK) != 0)
+            TRY(folder_remove(&work, entries[i].name, err));
+    TRY(folder_remove(&work, IDENTITY, err));
+    TRY(folder_remove(&work, LOCK, err));
+    TRY(folder_remove_folder(&partial->out, WORK, err));
+cleanup:
+    folder_list_free(entries, count);
     folder_close(&work);
-    folder_remove_folder(&partial->out, WORK);
+    return status;
 }
 
-void cache_partial_remove(const struct cache_partial *partial)
+enum status cache_partial_remove(const struct cache_partial *partial, struct error *err)
 {
-    struct folder_entry *entries;
-    size_t count;
-    if (folder_entries(&partial->out, &entries, &count, NULL) == STATUS_OK) {
-        for (size_t i = 0; i < count; i++)
-            if (is_temporary(entries[i].name, FINAL, ".h5") || folder_is_temporary(entries[i].name, FINAL))
-                folder_remove(&partial->out, entries[i].name, NULL);
-        folder_list_free(entries, count);
+    enum status status = STATUS_OK;
+    struct folder_entry *entries = NULL;
+    size_t count = 0;
+    bool work = false;
+    TRY(folder_entries(&partial->out, &entries, &count, err));
+    for (size_t i = 0; i < count; i++) {
+        work |= strcmp(entries[i].name, WORK) == 0;
+        if (is_temporary(entries[i].name, FINAL, ".h5") || folder_is_temporary(entries[i].name, FINAL))
+            TRY(folder_remove(&partial->out, entries[i].name, err));
     }
-    remove_work(partial);
+    if (work)
+        TRY(remove_work(partial, err));
+cleanup:
+    folder_list_free(entries, count);
+    return status;
 }

@@ -80,6 +80,18 @@ enum status file_call_read(int folder, const char *name, int flags, size_t limit
     return status;
 }
 
+bool file_call_write(int file, const void *bytes, size_t size)
+{
+    for (size_t done = 0; done < size;) {
+        const size_t left = size - done;
+        ssize_t put = RETRY(pwrite(file, (const char *)bytes + done, left > 1 << 30 ? 1 << 30 : left, (off_t)done));
+        if (put < 0)
+            return false;
+        done += (size_t)put;
+    }
+    return true;
+}
+
 enum status file_call_lock(int file, const char *path, int *descriptor, struct error *err)
 {
     if (RETRY(flock(file, LOCK_EX | LOCK_NB)) != 0) {

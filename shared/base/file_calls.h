@@ -33,6 +33,8 @@ enum status file_call_look(int folder, const char *name, int flags, enum file_ki
 /* file_read for a name in a folder; flags are added to those of open. */
 enum status file_call_read(int folder, const char *name, int flags, size_t limit, unsigned char **bytes, size_t *size,
                            const char *path, struct error *err);
+/* Writes all bytes at the beginning of a file; false with errno. */
+bool file_call_write(int file, const void *bytes, size_t size);
 /* Locks an open file, and takes the descriptor: it is closed on failure. */
 enum status file_call_lock(int file, const char *path, int *descriptor, struct error *err);
 

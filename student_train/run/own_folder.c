@@ -97,8 +97,7 @@ static enum status mark(const struct open_folder *folder, const struct own_folde
     if (size > 0 && strncmp(kind->mark, (char *)text, size) != 0) /* a beginning: a writer was killed */
         TRY(error_set(err, STATUS_CANT_CREATE, folder_place(path, folder, LOCK),
                       "is another program's, or another command's; choose a new or empty folder for --out"));
-    if (RETRY(pwrite(lock, kind->mark, strlen(kind->mark), 0)) != (ssize_t)strlen(kind->mark) ||
-        RETRY(fsync(lock)) != 0)
+    if (!file_call_write(lock, kind->mark, strlen(kind->mark)) || RETRY(fsync(lock)) != 0)
         TRY(file_call_failed(err, STATUS_IO, folder_place(path, folder, LOCK), "cannot write"));
     TRY(folder_sync(folder, err));
 cleanup:
