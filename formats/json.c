@@ -24,8 +24,7 @@ __attribute__((constructor)) static void install_allocator(void)
     cJSON_InitHooks(&hooks);
 }
 
-/* True once after a failure. */
-static bool take_failure(void)
+bool json_out_of_memory(void)
 {
     bool failed = out_of_memory;
     out_of_memory = false;
@@ -36,7 +35,7 @@ char *json_text(cJSON *tree, bool compact)
 {
     char *text = !tree ? NULL : compact ? cJSON_PrintUnformatted(tree) : cJSON_Print(tree);
     cJSON_Delete(tree);
-    if (!take_failure())
+    if (!json_out_of_memory())
         return text;
     cJSON_free(text);
     return NULL;
@@ -45,9 +44,9 @@ char *json_text(cJSON *tree, bool compact)
 enum status json_parse(cJSON **root, const char *text, size_t size, const char *path, struct error *err)
 {
     const char *end = NULL;
-    take_failure();
+    json_out_of_memory();
     *root = cJSON_ParseWithLengthOpts(text, size, &end, 0);
-    if (take_failure()) {
+    if (json_out_of_memory()) {
         cJSON_Delete(*root);
         *root = NULL;
         return error_no_memory(err, size, path);

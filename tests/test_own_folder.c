@@ -171,6 +171,34 @@ static void damage_is_found(void **state)
         fail_msg("%s: %s", err.path, err.message);
 }
 
+/* Names of classes and files are printed, in tables, messages and notes: a terminal must not obey them. */
+static void names_do_not_command_the_terminal(void **state)
+{
+    (void)state;
+    static const char esc[] = "$(printf '\\033[31m')", csi[] = "$(printf '\\302\\23331m')";
+    expect(
+        0, "",
+        shell(
+            "mkdir -p odd && cp -r photos/train photos/val odd/ && for s in train val; do mv odd/$s/class_00 \"odd/$s/"
+            "a%sb\"; mv odd/$s/class_01 \"odd/$s/c%sd\"; done && cp teacher.onnx \"t%s.onnx\"",
+            esc, csi, esc));
+    const char *const commands[] = {
+        "%s run --data odd --teacher \"t%s.onnx\" --out oddcache --size 32 --base 36 --views 1 && echo made",
+        "%s inspect oddcache; : %s",
+        "%s inspect oddcache --views 1 --sample 1; : %s",
+        "%s verify oddcache; : %s",
+        "%s verify \"t%s.onnx\" 2>&1",
+        "%s inspect \"t%s.onnx\""};
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        shell(commands[i], dumper, esc);
+        if (strpbrk(output, "\033\r") || strstr(output, "\302\233"))
+            fail_msg("%s: %s", commands[i], output);
+    }
+    expect(0, "\\x1b[31mb",
+           shell("%s fit --cache oddcache --student tiny.net --loss ce --epochs 1 --out oddrun", program));
+    assert_null(strchr(output, '\033'));
+}
+
 /* A run of a version without digests and marks: it can be evaluated, resumed and replaced. */
 static void older_runs_are_read(void **state)
 {
@@ -195,6 +223,7 @@ int main(void)
         cmocka_unit_test(dead_writers_files_are_removed),
         cmocka_unit_test(long_paths),
         cmocka_unit_test(damage_is_found),
+        cmocka_unit_test(names_do_not_command_the_terminal),
         cmocka_unit_test(older_runs_are_read),
     };
     return cmocka_run_group_tests_name("own_folder", tests, program_setup, program_teardown);

@@ -158,7 +158,7 @@ enum status manifest_compare(const struct cache_manifest *stored, const struct c
     char field[128] = "";
     cJSON *left = manifest_to_json(stored, false), *right = manifest_to_json(wanted, false);
     enum status status = STATUS_OK;
-    if (!left || !right) {
+    if (json_out_of_memory()) {
         status = error_no_memory(err, 0, "manifests");
     } else if (json_difference(left, right, ignore, field, sizeof field, &a, &b)) {
         char *has = a ? cJSON_PrintUnformatted(a) : NULL, *wants = b ? cJSON_PrintUnformatted(b) : NULL;

@@ -11,9 +11,11 @@
 enum status file_call_failed(struct error *err, enum status code, const char *path, const char *what)
 {
     const int cause = errno;
+    const bool unreachable = cause == ENOENT || cause == ENOTDIR || cause == EACCES || cause == EPERM ||
+                             cause == ELOOP || cause == ENAMETOOLONG || cause == ENXIO;
     if (cause == ENOMEM)
         code = STATUS_INTERNAL;
-    else if (cause == EIO || cause == EINTR || cause == EMFILE || cause == ENFILE)
+    else if (cause == EIO || (code == STATUS_NO_INPUT && !unreachable))
         code = STATUS_IO;
     return error_set(err, code, path, "%s: %s", what, strerror(cause));
 }

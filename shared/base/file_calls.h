@@ -22,7 +22,8 @@ enum { FILE_CALL_TRIES = 1000 }; /* a call that is interrupted for ever must not
     })
 
 /* errno as an error, "WHAT: No such file or directory". `code` is the status of the usual causes; a failing disk is
- * STATUS_IO and a lack of memory STATUS_INTERNAL whatever the call was. */
+ * STATUS_IO and a lack of memory STATUS_INTERNAL whatever the call was, and STATUS_NO_INPUT is left only where the path
+ * leads nowhere or may not be opened. */
 enum status file_call_failed(struct error *err, enum status code, const char *path, const char *what);
 
 /* openat with O_CLOEXEC. */
