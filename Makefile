@@ -71,6 +71,8 @@ TEST_LIBRARIES := $(OBJ)/tests/libhelpers.a $(OBJ)/libprograms.a $(LIBRARY)
 SYNTHETIC  := $(BUILD)/synthetic_images
 # What tests give out as libonnxruntime.
 STAND_IN   := $(TESTDIR)/stand_in/libonnxruntime.so
+# Lets calls of the programs fail (scripts/torture.sh); the sanitizers' own allocators cannot be replaced.
+FAULTS     := $(TESTDIR)/fault_injection.so
 # What a folder of `make dist` carries to check and measure a GPU: the tests that drive kernels, the benchmarks.
 DEVICE_TESTS := $(patsubst tests/%.c,$(TESTDIR)/%,$(sort $(shell grep -l '"tests/helper_device.h"' tests/test_*.c)))
 # The CUDA backend on the tests' execution shim (tests/shim/README.md): compiled by gcc and g++, run without a GPU.
@@ -90,7 +92,7 @@ RUN_TESTS = JOBS=$(JOBS) scripts/run_tests.sh
 
 .DEFAULT_GOAL := all
 .PHONY: all help deps check-deps programs tests test check test-cuda test-parity bench debug asan ubsan tsan fuzz lint tidy format
-.PHONY: demo layers install dist clean force
+.PHONY: torture demo layers install dist clean force
 .SECONDARY:
 
 all: check-deps ## build the two programs
@@ -139,11 +141,16 @@ tidy: compile_commands.json ## run clang-tidy on the C sources (minutes)
 	@scripts/tidy.sh $(TIDY_FILES)
 
 # The program of a test that was renamed or removed would still be run.
-tests: programs $(TESTS) $(SYNTHETIC) $(STAND_IN) $(SHIM_TESTS) $(SHIM_BACKEND)
+tests: programs $(TESTS) $(SYNTHETIC) $(STAND_IN) $(FAULTS) $(SHIM_TESTS) $(SHIM_BACKEND)
 	@rm -f $(filter-out $(TESTS) $(SHIM_TESTS),$(wildcard $(TESTDIR)/test_*))
 
 .PHONY: bench-programs
 bench-programs: $(BENCHES)
+
+# TORTURE_POINTS=N: so many points of each kind, drawn with TORTURE_SEED, instead of all.
+torture: deps ## let every allocation and file call of small runs fail, and kill them at every call (an hour)
+	@$(MAKE) $(QUIETLY) programs $(SYNTHETIC) $(FAULTS)
+	@BUILD=$(BUILD) scripts/torture.sh $(if $(TORTURE_POINTS),--points $(TORTURE_POINTS)) $(if $(TORTURE_SEED),--seed $(TORTURE_SEED))
 
 bench: deps ## build and run the benchmarks
 	@$(MAKE) $(QUIETLY) programs bench-programs
@@ -356,6 +363,10 @@ $(TESTDIR)/%: $(OBJ)/tests/%.o $(TEST_LIBRARIES)
 $(STAND_IN): $(OBJ)/tests/stand_in_onnxruntime.o $(OBJ)/shared/tensor/half.o
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -shared $^ -o $@
+
+$(FAULTS): tests/fault_injection.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 $(WARNINGS) $(filter-out -fsanitize% -fno-sanitize%,$(CFLAGS)) -fPIC -shared $< -o $@ -ldl
 
 $(OBJ)/tests/libhelpers.a: $(TEST_HELPERS)
 	@rm -f $@

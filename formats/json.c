@@ -24,8 +24,7 @@ __attribute__((constructor)) static void install_allocator(void)
     cJSON_InitHooks(&hooks);
 }
 
-/* True once after a failure. */
-static bool take_failure(void)
+bool json_out_of_memory(void)
 {
     bool failed = out_of_memory;
     out_of_memory = false;
@@ -36,7 +35,7 @@ char *json_text(cJSON *tree, bool compact)
 {
     char *text = !tree ? NULL : compact ? cJSON_PrintUnformatted(tree) : cJSON_Print(tree);
     cJSON_Delete(tree);
-    if (!take_failure())
+    if (!json_out_of_memory())
         return text;
     cJSON_free(text);
     return NULL;
@@ -45,9 +44,9 @@ char *json_text(cJSON *tree, bool compact)
 enum status json_parse(cJSON **root, const char *text, size_t size, const char *path, struct error *err)
 {
     const char *end = NULL;
-    take_failure();
+    json_out_of_memory();
     *root = cJSON_ParseWithLengthOpts(text, size, &end, 0);
-    if (take_failure()) {
+    if (json_out_of_memory()) {
         cJSON_Delete(*root);
         *root = NULL;
         return error_no_memory(err, size, path);
@@ -66,20 +65,9 @@ enum status json_parse(cJSON **root, const char *text, size_t size, const char *
 
 /* ---- seals ---- */
 
-enum { SEAL_DIGITS = DIGEST_HEX_SIZE - 1 };
 static const char NO_SEAL[] = "0000000000000000000000000000000000000000000000000000000000000000";
-
-/* The digits of the seal in a text; NULL if it has none. In a string the quotes around the name would have backslashes,
- * so the last place where they have none is the field itself. */
-static char *find_seal(char *text, size_t size)
-{
-    static const char field[] = "\"" JSON_SEAL "\":\t\"";
-    const size_t length = sizeof field - 1;
-    for (size_t at = size < length + SEAL_DIGITS ? 0 : size - length - SEAL_DIGITS + 1; at-- > 0;)
-        if (memcmp(text + at, field, length) == 0)
-            return text + at + length;
-    return NULL;
-}
+/* In a string the quotes around the name would have backslashes, so this is the field itself. */
+static const char SEAL_FIELD[] = "\"" JSON_SEAL "\":\t\"";
 
 char *json_sealed_text(cJSON *tree)
 {
@@ -94,27 +82,20 @@ char *json_sealed_text(cJSON *tree)
         return NULL;
     }
     memcpy(longer + length, "\n", 2);
-    digest_bytes(longer, length + 1, digest);
-    memcpy(find_seal(longer, length + 1), digest, SEAL_DIGITS);
+    const char *seal = digest_find_seal(longer, length, SEAL_FIELD);
+    digest_sealed(longer, length + 1, seal, digest);
+    memcpy(longer + (seal - longer), digest, DIGEST_HEX_SIZE - 1);
     return longer;
 }
 
 static enum status check_seal(const cJSON *root, const char *text, size_t size, const char *path, struct error *err)
 {
     const cJSON *field = cJSON_GetObjectItemCaseSensitive(root, JSON_SEAL);
-    char digest[DIGEST_HEX_SIZE];
-    if (!field)
-        return STATUS_OK;
-    char *copy = malloc(size + 1);
-    if (!copy)
-        return error_no_memory(err, size, path);
-    memcpy(copy, text, size);
-    char *seal = find_seal(copy, size);
+    const char *seal = field ? digest_find_seal(text, size, SEAL_FIELD) : NULL;
+    char digest[DIGEST_HEX_SIZE] = "";
     if (seal)
-        memcpy(seal, NO_SEAL, SEAL_DIGITS);
-    digest_bytes(copy, size, digest);
-    free(copy);
-    if (seal && cJSON_IsString(field) && strcmp(field->valuestring, digest) == 0)
+        digest_sealed(text, size, seal, digest);
+    if (!field || (cJSON_IsString(field) && strcmp(field->valuestring, digest) == 0))
         return STATUS_OK;
     return error_set(err, STATUS_BAD_DATA, path,
                      "was changed or damaged: its bytes do not have the SHA-256 that field " JSON_SEAL

@@ -26,6 +26,10 @@ enum status json_parse(cJSON **root, const char *text, size_t size, const char *
  * frees the text. */
 char *json_text(cJSON *tree, bool compact);
 
+/* True if memory ran out while this thread built trees since the last json_text, json_parse or call of this: for trees that
+ * are compared and not printed. */
+bool json_out_of_memory(void);
+
 /* ---- sealed files: FORMAT.md, "Seals" ---- */
 /* The text of a tree, which gets one more field, JSON_SEAL: the SHA-256 of the text's own bytes with the digits of the
  * seal as zeros. Ends in a line feed. Takes the tree; NULL when out of memory; cJSON_free frees the text. */

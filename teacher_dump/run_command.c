@@ -16,6 +16,7 @@ struct run {
     struct thread_pool *pool;
     struct view_batch views;
     struct partner_images *partners;
+    size_t busy;           /* shards that other processes were working on */
     bool started;          /* the engine is running; it is needed only if a shard is missing */
     size_t done, computed; /* views: of this part so far; computed in this run */
     double seconds;
@@ -128,6 +129,7 @@ static enum status do_shard(struct run *run, enum split split, int shard, struct
         TRY(shard_queue_put(run->queue, &claim, &content, err));
         run->computed += shard_views(&run->job.manifest, split, shard);
     }
+    run->busy += claim.state == CACHE_BUSY;
     run->done += shard_views(&run->job.manifest, split, shard);
     progress_update(&run->progress, run->done, NULL);
     if (interrupt_requested())
@@ -231,6 +233,10 @@ static enum status fill_cache(struct run *run, struct error *err)
     TRY(do_shards(run, err));
     run->seconds = clock_seconds() - start;
     TRY(cache_writer_publish(run->writer, &missing, err));
+    if (missing > 0 && run->busy == 0 && run->job.options->parts == 1) /* nobody else will make them */
+        TRY(error_set(err, STATUS_IO, run->job.options->out,
+                      "%d shards are missing although all were written: check the disk, and run the same command again",
+                      missing));
     TRY(report(run, missing, err));
 cleanup:
     if (status == STATUS_INTERRUPTED)

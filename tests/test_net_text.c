@@ -6,7 +6,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <cmocka.h>
 
 static enum status parse(struct graph *graph, const char *text, int size, int classes, struct error *err)
@@ -164,6 +166,31 @@ static void reports_what_is_wrong(void **state)
     }
 }
 
+/* Layers without names get the first free number, in a time that does not grow with the cube of their number. */
+static void many_layers_without_names(void **state)
+{
+    (void)state;
+    struct graph graph;
+    struct error err = {0};
+    char *text = calloc(1, 16 * 2100);
+    strcpy(text, "conv a_relu2 4 3x3\nconv a 4 3x3\nrelu\nrelu\nrelu\ngap\nfc fc 5\n");
+    assert_int_equal(parse(&graph, text, 16, 5, &err), STATUS_OK);
+    static const char *const names[] = {"a_relu", "a_relu2", "a_relu3", "a_relu4"}; /* 2 was taken */
+    for (int i = 0; i < 4; i++)
+        assert_true(graph_find(&graph, names[i]) >= 0);
+    graph_release(&graph);
+    strcpy(text, "conv a 4 3x3\n");
+    for (int i = 0; i < 2050; i++)
+        strcat(text, "relu\n");
+    const clock_t start = clock();
+    assert_int_equal(parse(&graph, text, 16, 5, &err), STATUS_BAD_DATA);
+    const double seconds = (double)(clock() - start) / CLOCKS_PER_SEC;
+    assert_non_null(strstr(err.message, "line 2001: more than 2000 layers"));
+    print_message("# 2000 layers without names: %.3f s\n", seconds);
+    assert_true(seconds < 1); /* it took 6.5 s */
+    free(text);
+}
+
 /* Every prefix and every one-byte change of a good file is parsed or refused, never more. */
 static void survives_damage(void **state)
 {
@@ -203,6 +230,7 @@ int main(void)
         cmocka_unit_test(names_are_pytorchs),
         cmocka_unit_test(every_layer),
         cmocka_unit_test(reports_what_is_wrong),
+        cmocka_unit_test(many_layers_without_names),
         cmocka_unit_test(survives_damage),
         cmocka_unit_test(unknown_presets_are_suggested),
     };

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "shared/base/clock.h"
 #include "shared/base/interrupt.h"
+#include "shared/base/printable.h"
 #include "shared/base/program.h"
 #include "shared/base/progress.h"
 
@@ -14,6 +15,48 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+/* ---- printable text ---- */
+
+/* The text as it is printed, in pieces of `piece` bytes. */
+static void assert_printed(const char *text, size_t piece, const char *wanted)
+{
+    struct printable state = {0};
+    char out[1024];
+    size_t used = 0;
+    const size_t length = strlen(text);
+    for (size_t at = 0; at < length; at += piece)
+        used += printable_copy(&state, text + at, length - at < piece ? length - at : piece, out + used);
+    out[used] = 0;
+    assert_string_equal(out, wanted);
+}
+
+static void control_characters_are_escaped(void **state)
+{
+    (void)state;
+    static const char *const texts[][2] = {
+        {"plain, UTF-8 äß–😀 and\tlines\n", "plain, UTF-8 äß–😀 and\tlines\n"},
+        {"\033[31mred\033[0m\r\a\177", "\\x1b[31mred\\x1b[0m\\x0d\\x07\\x7f"},
+        {"\302\233"
+         "31m \302\240 \302\205",
+         "\\xc2\\x9b31m \302\240 \\xc2\\x85"},                  /* CSI, a no-break space, NEL */
+        {"\23331m \377 \300\200", "\\x9b31m \\xff \\xc0\\x80"}, /* not UTF-8 */
+        {"\302x \303\033", "\\xc2x \303\\x1b"},                 /* characters that are cut off */
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        for (size_t piece = 1; piece < 9; piece++)
+            assert_printed(texts[i][0], piece, texts[i][1]);
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    printable_print(out,
+                    "a long text that comes in several pieces, with \033 at its beginning and, behind many others, "
+                    "\033 here");
+    fclose(out);
+    assert_null(strchr(text, '\033'));
+    assert_string_equal(text + size - 9, "\\x1b here");
+    free(text);
+}
 
 /* ---- progress ---- */
 
@@ -182,11 +225,9 @@ static void full_stdout_is_an_error(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(progress_line),
-        cmocka_unit_test(progress_writes_to_its_stream_only),
-        cmocka_unit_test(errors_become_exit_codes),
-        cmocka_unit_test(interrupts_are_seen_and_the_second_kills),
-        cmocka_unit_test(full_stdout_is_an_error),
+        cmocka_unit_test(control_characters_are_escaped),           cmocka_unit_test(progress_line),
+        cmocka_unit_test(progress_writes_to_its_stream_only),       cmocka_unit_test(errors_become_exit_codes),
+        cmocka_unit_test(interrupts_are_seen_and_the_second_kills), cmocka_unit_test(full_stdout_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

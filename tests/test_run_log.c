@@ -9,9 +9,11 @@
 #include <cmocka.h>
 #include <cJSON.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static const char *const terms[] = {"ce", "kd(T=4, a)"};
@@ -177,20 +179,48 @@ static void events_are_json_lines(void **state)
     free(text);
 }
 
+/* A limit on the size of files stands for a disk that fills up. */
 static void full_disk_is_reported(void **state)
 {
     struct run_log *log = NULL;
     struct error err = {0};
     const struct run_epoch values = sample_epoch(1);
-    char *path = path_join(*state, "log.jsonl");
-    if (access("/dev/full", W_OK) != 0)
-        skip();
-    assert_int_equal(symlink("/dev/full", path), 0);
+    struct rlimit before, limit;
+    char *path = path_join(*state, "summary.csv");
     assert_int_equal(run_log_open(&log, *state, terms, 2, 1, &err), STATUS_OK);
-    assert_int_equal(run_log_epoch(log, &values, &err), STATUS_IO);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    signal(SIGXFSZ, SIG_IGN);
+    limit = (struct rlimit){.rlim_cur = 100, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    enum status status = run_log_epoch(log, &values, &err);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_int_equal(status, STATUS_IO);
     assert_string_equal(err.path, path);
     run_log_close(log);
     free(path);
+}
+
+/* A run's folder that came from somebody else may hold links. */
+static void links_are_not_followed(void **state)
+{
+    static const char *const names[] = {"summary.csv", "log.jsonl"};
+    for (int i = 0; i < 2; i++) {
+        struct run_log *log = NULL;
+        struct error err = {0};
+        char *path = path_join(*state, names[i]), *victim = path_join(*state, "victim");
+        FILE *file = fopen(victim, "w");
+        fputs("precious", file);
+        fclose(file);
+        assert_int_equal(symlink(victim, path), 0);
+        assert_int_equal(run_log_open(&log, *state, terms, 2, 1, &err), STATUS_CANT_CREATE);
+        assert_string_equal(err.path, path);
+        char *text = read_text(*state, "victim");
+        assert_string_equal(text, "precious");
+        assert_int_equal(unlink(path), 0);
+        free(text);
+        free(path);
+        free(victim);
+    }
 }
 
 int main(void)
@@ -203,6 +233,7 @@ int main(void)
         in_folder(refuses_what_does_not_continue),
         in_folder(events_are_json_lines),
         in_folder(full_disk_is_reported),
+        in_folder(links_are_not_followed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -66,6 +66,24 @@ static enum status refuse(const struct open_folder *folder, struct folder_names 
                      folder_names_text(foreign));
 }
 
+/* Opens `partial`; *there: false if it does not exist, also if another process has just removed it. */
+static enum status enter_if_there(const struct cache_partial *partial, struct open_folder *work, bool *there,
+                                  struct error *err)
+{
+    struct error failed = {0};
+    enum file_kind kind;
+    *work = (struct open_folder){-1, NULL};
+    *there = false;
+    enum status status = folder_look(&partial->out, WORK, &kind, err);
+    if (status != STATUS_OK || kind == FILE_ABSENT)
+        return status;
+    status = enter(partial, false, work, &failed);
+    *there = status == STATUS_OK;
+    if (status == STATUS_NO_INPUT && folder_look(&partial->out, WORK, &kind, NULL) == STATUS_OK && kind == FILE_ABSENT)
+        return STATUS_OK;
+    return status == STATUS_OK ? status : error_set(err, failed.code, failed.path, "%s", failed.message);
+}
+
 /* `partial` must hold our names only, and no records before there is an identity. */
 static enum status check_work(const struct cache_partial *partial, struct error *err)
 {
@@ -75,7 +93,10 @@ static enum status check_work(const struct cache_partial *partial, struct error 
     struct folder_names foreign = {0};
     enum file_kind before, after;
     size_t count = 0;
-    TRY(enter(partial, false, &work, err));
+    bool there;
+    TRY(enter_if_there(partial, &work, &there, err));
+    if (!there)
+        goto cleanup;
     /* Other processes may start or finish the cache while we look: records come after identity.json and go before it. */
     TRY(folder_look(&work, IDENTITY, &before, err));
     TRY(folder_entries(&work, &entries, &count, err));
@@ -110,14 +131,8 @@ static enum status check_out(const struct cache_partial *partial, struct error *
     folder_list_free(entries, count);
     if (foreign.count > 0 && !work && !final)
         TRY(refuse(&partial->out, &foreign, err));
-    if (work) {
-        struct error failed = {0};
-        status = check_work(partial, &failed);
-        if (status == STATUS_NO_INPUT) /* another process has just finished the cache */
-            status = STATUS_OK;
-        if (status != STATUS_OK)
-            TRY(error_set(err, failed.code, failed.path, "%s", failed.message));
-    }
+    if (work)
+        TRY(check_work(partial, err));
     if (final) {
         bool there; /* not any more if another process has just begun to repair the cache */
         TRY(cache_partial_read(partial, &manifest, true, &there, err));
@@ -280,25 +295,6 @@ static void record_name(char name[CACHE_RECORD_NAME_SIZE], const struct cache_sh
     snprintf(name, CACHE_RECORD_NAME_SIZE, "%.*s%s", (int)strcspn(entry->file, "."), entry->file, end);
 }
 
-/* Looks for a file in `partial`; *work stays open. Without `partial` there is no file. */
-static enum status look_in_work(const struct cache_partial *partial, const char *name, struct open_folder *work,
-                                enum file_kind *kind, struct error *err)
-{
-    *kind = FILE_ABSENT;
-    *work = (struct open_folder){-1, NULL};
-    enum status status = folder_look(&partial->out, WORK, kind, err);
-    if (status != STATUS_OK || *kind == FILE_ABSENT)
-        return status;
-    *kind = FILE_ABSENT;
-    struct error failed = {0};
-    status = enter(partial, false, work, &failed);
-    if (status == STATUS_NO_INPUT)
-        return STATUS_OK;
-    if (status != STATUS_OK)
-        return error_set(err, failed.code, failed.path, "%s", failed.message);
-    return folder_look(work, name, kind, err);
-}
-
 enum status cache_partial_record_read(const struct cache_partial *partial, struct cache_shard_entry *entry, bool *there,
                                       struct error *err)
 {
@@ -307,11 +303,14 @@ enum status cache_partial_record_read(const struct cache_partial *partial, struc
     struct error failed = {0};
     char name[CACHE_RECORD_NAME_SIZE], path[FOLDER_PATH_SIZE];
     unsigned char *text = NULL;
-    enum file_kind kind;
+    enum file_kind kind = FILE_ABSENT;
     size_t size;
+    bool begun;
     record_name(name, entry, ".json");
     *there = false;
-    TRY(look_in_work(partial, name, &work, &kind, err));
+    TRY(enter_if_there(partial, &work, &begun, err));
+    if (begun)
+        TRY(folder_look(&work, name, &kind, err));
     if (kind == FILE_ABSENT)
         goto cleanup;
     status = folder_read(&work, name, MANIFEST_LIMIT, &text, &size, &failed);
@@ -425,34 +424,41 @@ cleanup:
 /* ---- the end ---- */
 
 /* identity.json goes last but one and the lock last, so that what is left of a removal that was killed is still ours. */
-static void remove_work(const struct cache_partial *partial)
+static enum status remove_work(const struct cache_partial *partial, struct error *err)
 {
+    enum status status = STATUS_OK;
     struct open_folder work;
-    struct folder_entry *entries;
-    size_t count;
-    if (enter(partial, false, &work, NULL) != STATUS_OK)
-        return;
-    if (folder_entries(&work, &entries, &count, NULL) == STATUS_OK) {
-        for (size_t i = 0; i < count; i++)
-            if (is_ours(&entries[i]) && strcmp(entries[i].name, IDENTITY) != 0 && strcmp(entries[i].name, LOCK) != 0)
-                folder_remove(&work, entries[i].name, NULL);
-        folder_list_free(entries, count);
-        folder_remove(&work, IDENTITY, NULL);
-        folder_remove(&work, LOCK, NULL);
-    }
+    struct folder_entry *entries = NULL;
+    size_t count = 0;
+    TRY(enter(partial, false, &work, err));
+    TRY(folder_entries(&work, &entries, &count, err));
+    for (size_t i = 0; i < count; i++)
+        if (is_ours(&entries[i]) && strcmp(entries[i].name, IDENTITY) != 0 && strcmp(entries[i].name, LOCK) != 0)
+            TRY(folder_remove(&work, entries[i].name, err));
+    TRY(folder_remove(&work, IDENTITY, err));
+    TRY(folder_remove(&work, LOCK, err));
+    TRY(folder_remove_folder(&partial->out, WORK, err));
+cleanup:
+    folder_list_free(entries, count);
     folder_close(&work);
-    folder_remove_folder(&partial->out, WORK);
+    return status;
 }
 
-void cache_partial_remove(const struct cache_partial *partial)
+enum status cache_partial_remove(const struct cache_partial *partial, struct error *err)
 {
-    struct folder_entry *entries;
-    size_t count;
-    if (folder_entries(&partial->out, &entries, &count, NULL) == STATUS_OK) {
-        for (size_t i = 0; i < count; i++)
-            if (is_temporary(entries[i].name, FINAL, ".h5") || folder_is_temporary(entries[i].name, FINAL))
-                folder_remove(&partial->out, entries[i].name, NULL);
-        folder_list_free(entries, count);
+    enum status status = STATUS_OK;
+    struct folder_entry *entries = NULL;
+    size_t count = 0;
+    bool work = false;
+    TRY(folder_entries(&partial->out, &entries, &count, err));
+    for (size_t i = 0; i < count; i++) {
+        work |= strcmp(entries[i].name, WORK) == 0;
+        if (is_temporary(entries[i].name, FINAL, ".h5") || folder_is_temporary(entries[i].name, FINAL))
+            TRY(folder_remove(&partial->out, entries[i].name, err));
     }
-    remove_work(partial);
+    if (work)
+        TRY(remove_work(partial, err));
+cleanup:
+    folder_list_free(entries, count);
+    return status;
 }

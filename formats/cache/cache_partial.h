@@ -60,7 +60,7 @@ enum status cache_partial_check_shards(const struct cache_partial *partial, cons
 enum status cache_partial_discard(const struct cache_partial *partial, const struct cache_shard_entry *entry,
                                   struct error *err);
 
-/* For a finished cache: removes everything that only writing needed, also what killed processes left. */
-void cache_partial_remove(const struct cache_partial *partial);
+/* For a finished cache: removes everything that only writing needed, also what killed processes left. STATUS_IO. */
+enum status cache_partial_remove(const struct cache_partial *partial, struct error *err);
 
 #endif

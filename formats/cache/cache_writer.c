@@ -26,7 +26,7 @@ static enum status agree(struct cache_writer *writer, const struct cache_manifes
 {
     const struct cache_partial *partial = &writer->partial;
     enum status status = STATUS_OK;
-    bool finished, there;
+    bool finished = false, there;
     TRY(cache_partial_is_finished(partial, &finished, err));
     TRY(cache_partial_read(partial, &writer->manifest, finished, &there, err));
     if (!there) {
@@ -37,8 +37,10 @@ static enum status agree(struct cache_writer *writer, const struct cache_manifes
     if (!finished)
         TRY(cache_partial_check_shards(partial, identity, err));
 cleanup:
-    if (finished)
-        cache_partial_remove(partial);
+    if (finished) {
+        enum status removed = cache_partial_remove(partial, err);
+        status = status == STATUS_OK ? removed : status;
+    }
     return status;
 }
 
@@ -263,7 +265,7 @@ enum status cache_writer_publish(struct cache_writer *writer, int *missing, stru
             goto cleanup;
         TRY(cache_partial_write(&writer->partial, &writer->manifest, true, err));
     }
-    cache_partial_remove(&writer->partial);
+    TRY(cache_partial_remove(&writer->partial, err));
 cleanup:
     file_unlock(lock);
     return status;

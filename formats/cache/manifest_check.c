@@ -56,7 +56,7 @@ enum status manifest_check_text(const struct cache_manifest *manifest, const cha
     TRY(manifest_parse(&again, text, strlen(text), published, path, err));
     here = manifest_to_json(manifest, published);
     there = manifest_to_json(&again, published);
-    if (!here || !there)
+    if (json_out_of_memory())
         TRY(error_no_memory(err, 0, path));
     if (json_difference(here, there, everything, field, sizeof field, &a, &b))
         status = error_set(err, STATUS_INTERNAL, path,

@@ -249,15 +249,13 @@ cleanup:
     return status;
 }
 
-static bool names_are_clean(struct cache_shard *shard, const char *names, size_t length)
+/* Any characters: the programs escape what they print (printable.h). */
+static bool copy_names(struct cache_shard *shard, const char *names, size_t length)
 {
     for (uint32_t i = 0; i < shard->count; i++) {
         memcpy(shard->names[i], names + i * length, length);
         if (!shard->names[i][0])
             return false;
-        for (const char *at = shard->names[i]; *at; at++)
-            if ((unsigned char)*at < ' ')
-                return false;
     }
     return true;
 }
@@ -303,8 +301,8 @@ enum status shard_parse(const struct cache_manifest *manifest, enum split split,
     for (int i = 0; i < count; i++)
         TRY(decode(&reader, &fields[i], &extents[i], err));
     const struct shard_field *name_field = &fields[count - 1];
-    if (!names_are_clean(shard, names, name_field->item))
-        status = bad(&reader, name_field, "has an empty or unprintable name", err);
+    if (!copy_names(shard, names, name_field->item))
+        status = bad(&reader, name_field, "has an empty name", err);
     else if (shard->image_bytes && !offsets_are_clean(manifest, shard, fields[count - 2].bytes))
         status = error_set(err, STATUS_BAD_DATA, path, "data set image_offsets does not fit the images");
     else

@@ -1,8 +1,8 @@
 /* safetensors files: header and entries. */
 #include "formats/export/safetensors.h"
 
+#include "formats/json.h"
 #include "shared/tensor/half.h"
-#include <cjson/cJSON.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,9 +143,14 @@ enum status safetensors_open(struct safetensors *file, const uint8_t *bytes, siz
     if (size < 8 || length > size - 8 || length > MAX_HEADER)
         return error_set(err, STATUS_BAD_DATA, path, "is not a safetensors file: the length of its header is wrong");
     const uint8_t *text = bytes + 8, *data = text + length;
-    cJSON *json = memchr(text, 0, (size_t)length) ? NULL : cJSON_ParseWithLength((const char *)text, (size_t)length);
-    if (cJSON_IsObject(json))
+    cJSON *json = NULL;
+    struct error bad = {0};
+    if (!memchr(text, 0, (size_t)length))
+        status = json_parse(&json, (const char *)text, (size_t)length, path, &bad);
+    if (json)
         status = read_entries(&(struct header){file, data, size - 8 - (size_t)length, path, err}, json);
+    else if (status == STATUS_INTERNAL)
+        error_set(err, status, bad.path, "%s", bad.message);
     else
         status = error_set(err, STATUS_BAD_DATA, path, "is not a safetensors file: its header is not a JSON object");
     cJSON_Delete(json);

@@ -2,6 +2,7 @@
 #include "formats/export/safetensors.h"
 
 #include "formats/json.h"
+#include "shared/base/digest.h"
 #include "shared/base/files.h"
 #include <cjson/cJSON.h>
 #include <math.h>
@@ -12,6 +13,9 @@
 
 static const size_t MAX_FILE = (size_t)4 << 30;
 static const char BATCHES[] = ".num_batches_tracked", MEAN[] = ".running_mean";
+/* The seal of our own files: a string of __metadata__, over all bytes of the file. */
+static const char SEAL[] = "file_sha256", SEAL_FIELD[] = "\"file_sha256\":\"";
+static const char NO_SEAL[] = "0000000000000000000000000000000000000000000000000000000000000000";
 
 static bool ends_with(const char *text, const char *end)
 {
@@ -78,12 +82,30 @@ static enum status check_names(const struct graph *graph, const struct safetenso
                      missing.count, missing.text, extra.count, extra.text, different.count, different.text);
 }
 
+/* Files of other programs, and of our first versions, have no seal. */
+static enum status check_seal(const uint8_t *bytes, size_t size, const char *path, struct error *err)
+{
+    char digest[DIGEST_HEX_SIZE];
+    size_t header = 0;
+    for (int i = 0; i < 8; i++)
+        header |= (size_t)bytes[i] << (8 * i);
+    const char *seal = digest_find_seal((const char *)bytes, 8 + header, SEAL_FIELD);
+    if (!seal)
+        return STATUS_OK;
+    digest_sealed((const char *)bytes, size, seal, digest);
+    if (memcmp(seal, digest, DIGEST_HEX_SIZE - 1) == 0)
+        return STATUS_OK;
+    return error_set(err, STATUS_BAD_DATA, path,
+                     "was changed or damaged: its bytes do not have the SHA-256 that its metadata says");
+}
+
 enum status safetensors_read_weights(struct graph *graph, const uint8_t *bytes, size_t size, const char *path,
                                      struct error *err)
 {
     enum status status = STATUS_OK;
     struct safetensors file;
     TRY(safetensors_open(&file, bytes, size, path, err));
+    TRY(check_seal(bytes, size, path, err));
     TRY(check_names(graph, &file, path, err));
     for (int i = 0; i < graph->weight_count; i++) {
         struct weight *weight = &graph->weights[i];
@@ -126,7 +148,8 @@ static bool add_entry(cJSON *json, const char *name, const char *dtype, const in
 static char *header_text(const struct graph *graph, size_t *data_size)
 {
     cJSON *json = cJSON_CreateObject(), *metadata = cJSON_AddObjectToObject(json, "__metadata__");
-    bool ok = metadata && cJSON_AddStringToObject(metadata, "format", "pt");
+    bool ok = metadata && cJSON_AddStringToObject(metadata, "format", "pt") &&
+              cJSON_AddStringToObject(metadata, SEAL, NO_SEAL);
     char name[2 * NODE_MAX_NAME];
     size_t at = 0;
     for (int i = 0; i < graph->weight_count; i++) {
@@ -176,5 +199,9 @@ enum status safetensors_write_weights(const struct graph *graph, uint8_t **bytes
         at += count;
     }
     cJSON_free(text);
+    char digest[DIGEST_HEX_SIZE], *file = (char *)*bytes;
+    const char *seal = digest_find_seal(file, 8 + padded, SEAL_FIELD);
+    digest_sealed(file, *size, seal, digest);
+    memcpy(file + (seal - file), digest, DIGEST_HEX_SIZE - 1);
     return STATUS_OK;
 }

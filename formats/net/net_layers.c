@@ -2,6 +2,7 @@
 #include "formats/net/net_text.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum status net_begin(struct net_builder *builder, int channels, int height, int width, struct error *err)
@@ -16,13 +17,35 @@ enum status net_begin(struct net_builder *builder, int channels, int height, int
     return status;
 }
 
-/* The name of a layer without a name in the file: LAST_suffix, with a number from the second one on. */
+/* The number of a name STEM (1), STEM2, STEM3, ...; 0 for other names and for numbers above limit. */
+static int number_of(const char *name, const char *stem, size_t stem_length, int limit)
+{
+    if (strncmp(name, stem, stem_length) != 0)
+        return 0;
+    const char *digits = name + stem_length;
+    if (!*digits)
+        return 1;
+    const size_t count = strspn(digits, "0123456789");
+    const int number = count > 0 && count < 8 && !digits[count] && *digits != '0' ? atoi(digits) : 0;
+    return number > 1 && number <= limit ? number : 0;
+}
+
+/* The name of a layer without a name in the file: LAST_suffix, with the first number that is free from the second one
+ * on. One pass over the graph: a file may have thousands of such layers. */
 static void automatic_name(const struct net_builder *builder, const char *suffix, char name[2 * NODE_MAX_NAME])
 {
-    const char *last = builder->last_name[0] ? builder->last_name : "input";
-    snprintf(name, 2 * NODE_MAX_NAME, "%s_%s", last, suffix);
-    for (int number = 2; graph_find(builder->graph, name) >= 0; number++)
-        snprintf(name, 2 * NODE_MAX_NAME, "%s_%s%d", last, suffix, number);
+    enum { LIMIT = NET_TEXT_MAX_LAYERS * 4 }; /* a line makes a few nodes at most */
+    bool taken[LIMIT + 2] = {true};
+    const struct graph *graph = builder->graph;
+    const int length = snprintf(name, 2 * NODE_MAX_NAME, "%s_%s", builder->last_name[0] ? builder->last_name : "input",
+                                suffix);
+    int number = 1;
+    for (int i = 0; i < graph->node_count; i++)
+        taken[number_of(graph->nodes[i].name, name, (size_t)length, LIMIT)] = true;
+    while (taken[number])
+        number++;
+    if (number > 1)
+        snprintf(name + length, 2 * NODE_MAX_NAME - (size_t)length, "%d", number);
 }
 
 /* Appends a node that reads inputs[count] and makes it the current one. name NULL: an automatic name. */

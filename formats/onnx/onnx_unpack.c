@@ -53,7 +53,9 @@ static void *allocate_within_budget(void *data, size_t size)
     if (size > message->budget)
         return NULL;
     message->budget -= size;
-    return malloc(size);
+    void *block = malloc(size);
+    message->out_of_memory |= !block;
+    return block;
 }
 
 static void release_block(void *data, void *block)
@@ -73,6 +75,8 @@ enum status onnx_unpack(struct onnx_message *out, const ProtobufCMessageDescript
                          MAX_DEPTH);
     out->budget = 2 * size + SPARE_BYTES;
     out->message = protobuf_c_message_unpack(type, &out->allocator, size, bytes);
+    if (!out->message && out->out_of_memory)
+        return error_no_memory(err, size, path);
     if (!out->message)
         return error_set(err, STATUS_BAD_DATA, path,
                          "is not an ONNX file, or is damaged: its protobuf encoding cannot be read");

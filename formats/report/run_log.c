@@ -1,10 +1,11 @@
 #define _POSIX_C_SOURCE 200809L
 #include "formats/report/run_log.h"
 
+#include "formats/json.h"
 #include "formats/report/tensorboard.h"
+#include "shared/base/file_calls.h"
 #include "shared/base/files.h"
 #include "shared/base/memory.h"
-#include <cJSON.h>
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -33,15 +34,19 @@ static enum status write_text(int file, const char *path, const char *text, stru
 {
     size_t size = strlen(text);
     while (size > 0) {
-        ssize_t written = write(file, text, size);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written <= 0)
-            return error_set(err, STATUS_IO, path, "cannot write: %s", strerror(errno));
+        ssize_t written = RETRY(write(file, text, size));
+        if (written < 0)
+            return file_call_failed(err, STATUS_IO, path, "cannot write");
         text += written;
         size -= (size_t)written;
     }
     return STATUS_OK;
+}
+
+/* A link is not followed: a run's folder may come from somebody else. */
+static int open_to_append(const char *path, int flags)
+{
+    return file_call_open(AT_FDCWD, path, flags | O_CREAT | O_APPEND | O_NOFOLLOW, 0666);
 }
 
 /* ---- summary.csv ---- */
@@ -151,11 +156,11 @@ static enum status open_summary(struct run_log *log, int first_epoch, struct err
         TRY(file_read(log->summary_path, SUMMARY_LIMIT, &text, &size, err));
         TRY(read_rows(log, (const char *)text, first_epoch - 1, &kept, err));
     }
-    log->summary = open(log->summary_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    log->summary = open_to_append(log->summary_path, O_WRONLY);
     if (log->summary < 0)
-        TRY(error_set(err, STATUS_CANT_CREATE, log->summary_path, "cannot open for writing: %s", strerror(errno)));
-    if (ftruncate(log->summary, (off_t)kept) != 0)
-        TRY(error_set(err, STATUS_IO, log->summary_path, "cannot truncate: %s", strerror(errno)));
+        TRY(file_call_failed(err, STATUS_CANT_CREATE, log->summary_path, "cannot open for writing"));
+    if (RETRY(ftruncate(log->summary, (off_t)kept)) != 0)
+        TRY(file_call_failed(err, STATUS_IO, log->summary_path, "cannot truncate"));
     format_header(log, header);
     if (first_epoch <= 1)
         TRY(write_text(log->summary, log->summary_path, header, err));
@@ -170,12 +175,12 @@ cleanup:
 static enum status open_events(struct run_log *log, bool start_again, struct error *err)
 {
     char last = '\n';
-    log->events = open(log->events_path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | (start_again ? O_TRUNC : 0), 0666);
+    log->events = open_to_append(log->events_path, O_RDWR | (start_again ? O_TRUNC : 0));
     if (log->events < 0)
-        return error_set(err, STATUS_CANT_CREATE, log->events_path, "cannot open for writing: %s", strerror(errno));
+        return file_call_failed(err, STATUS_CANT_CREATE, log->events_path, "cannot open for writing");
     off_t size = lseek(log->events, 0, SEEK_END);
-    if (size > 0 && pread(log->events, &last, 1, size - 1) != 1)
-        return error_set(err, STATUS_IO, log->events_path, "cannot read: %s", strerror(errno));
+    if (size < 0 || (size > 0 && RETRY(pread(log->events, &last, 1, size - 1)) != 1))
+        return file_call_failed(err, STATUS_IO, log->events_path, "cannot read");
     return last == '\n' ? STATUS_OK : write_text(log->events, log->events_path, "\n", err);
 }
 
@@ -199,14 +204,13 @@ enum status run_log_event(struct run_log *log, const char *event, const struct r
     for (int i = 0; i < count && ok; i++)
         ok = fields[i].text ? cJSON_AddStringToObject(object, fields[i].name, fields[i].text) != NULL
                             : cJSON_AddNumberToObject(object, fields[i].name, fields[i].number) != NULL;
-    text = ok ? cJSON_PrintUnformatted(object) : NULL;
-    if (!text)
+    text = json_text(object, true);
+    if (!ok || !text)
         TRY(error_no_memory(err, 0, "log.jsonl"));
     TRY(write_text(log->events, log->events_path, text, err));
     TRY(write_text(log->events, log->events_path, "\n", err));
 cleanup:
     cJSON_free(text);
-    cJSON_Delete(object);
     return status;
 }
 
@@ -322,8 +326,8 @@ cleanup:
 
 enum status run_log_sync(struct run_log *log, struct error *err)
 {
-    if (fsync(log->summary) != 0)
-        return error_set(err, STATUS_IO, log->summary_path, "cannot write to the disk: %s", strerror(errno));
+    if (RETRY(fsync(log->summary)) != 0)
+        return file_call_failed(err, STATUS_IO, log->summary_path, "cannot write to the disk");
     return STATUS_OK;
 }
 

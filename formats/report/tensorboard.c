@@ -1,6 +1,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "formats/report/tensorboard.h"
 
+#include "shared/base/file_calls.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -16,7 +17,7 @@ enum { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
 
 struct tensorboard_writer {
     int file;
-    char path[512];
+    char path[4096];
 };
 
 uint32_t crc32c(const void *bytes, size_t size)
@@ -154,11 +155,9 @@ static enum status write_all(const struct tensorboard_writer *writer, const uint
                              struct error *err)
 {
     while (size > 0) {
-        ssize_t written = write(writer->file, bytes, size);
-        if (written < 0 && errno == EINTR)
-            continue;
+        ssize_t written = RETRY(write(writer->file, bytes, size));
         if (written <= 0)
-            return error_set(err, STATUS_IO, writer->path, "cannot write: %s", strerror(errno));
+            return file_call_failed(err, STATUS_IO, writer->path, "cannot write");
         bytes += written;
         size -= (size_t)written;
     }
@@ -174,12 +173,12 @@ static enum status create_file(struct tensorboard_writer *writer, const char *fo
         if (snprintf(writer->path, sizeof writer->path, "%s/events.out.tfevents.%010lld.softcache", folder,
                      second + i) >= (int)sizeof writer->path)
             return error_set(err, STATUS_CANT_CREATE, folder, "the path is too long");
-        writer->file = open(writer->path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0666);
+        writer->file = file_call_open(AT_FDCWD, writer->path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND, 0666);
         if (writer->file < 0 && errno != EEXIST)
             break;
     }
     if (writer->file < 0)
-        return error_set(err, STATUS_CANT_CREATE, writer->path, "cannot create: %s", strerror(errno));
+        return file_call_failed(err, STATUS_CANT_CREATE, writer->path, "cannot create");
     return STATUS_OK;
 }
 

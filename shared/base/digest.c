@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <openssl/sha.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 struct digest {
@@ -53,6 +54,27 @@ void digest_bytes(const void *bytes, size_t size, char hex[DIGEST_HEX_SIZE])
     SHA256_CTX state;
     SHA256_Init(&state);
     SHA256_Update(&state, bytes, size);
+    finish(&state, hex);
+}
+
+const char *digest_find_seal(const char *bytes, size_t size, const char *field)
+{
+    const size_t length = strlen(field), least = length + DIGEST_HEX_SIZE - 1;
+    for (size_t at = size < least ? 0 : size - least + 1; at-- > 0;)
+        if (memcmp(bytes + at, field, length) == 0)
+            return bytes + at + length;
+    return NULL;
+}
+
+void digest_sealed(const char *bytes, size_t size, const char *seal, char hex[DIGEST_HEX_SIZE])
+{
+    static const char zeros[] = "0000000000000000000000000000000000000000000000000000000000000000";
+    const size_t before = (size_t)(seal - bytes), digits = DIGEST_HEX_SIZE - 1;
+    SHA256_CTX state;
+    SHA256_Init(&state);
+    SHA256_Update(&state, bytes, before);
+    SHA256_Update(&state, zeros, digits);
+    SHA256_Update(&state, seal + digits, size - before - digits);
     finish(&state, hex);
 }
 

@@ -11,9 +11,11 @@
 enum status file_call_failed(struct error *err, enum status code, const char *path, const char *what)
 {
     const int cause = errno;
+    const bool unreachable = cause == ENOENT || cause == ENOTDIR || cause == EACCES || cause == EPERM ||
+                             cause == ELOOP || cause == ENAMETOOLONG || cause == ENXIO;
     if (cause == ENOMEM)
         code = STATUS_INTERNAL;
-    else if (cause == EIO || cause == EINTR || cause == EMFILE || cause == ENFILE)
+    else if (cause == EIO || (code == STATUS_NO_INPUT && !unreachable))
         code = STATUS_IO;
     return error_set(err, code, path, "%s: %s", what, strerror(cause));
 }
@@ -78,6 +80,18 @@ enum status file_call_read(int folder, const char *name, int flags, size_t limit
     enum status status = read_all(file, limit, bytes, size, path, err);
     close(file);
     return status;
+}
+
+bool file_call_write(int file, const void *bytes, size_t size)
+{
+    for (size_t done = 0; done < size;) {
+        const size_t left = size - done;
+        ssize_t put = RETRY(pwrite(file, (const char *)bytes + done, left > 1 << 30 ? 1 << 30 : left, (off_t)done));
+        if (put < 0)
+            return false;
+        done += (size_t)put;
+    }
+    return true;
 }
 
 enum status file_call_lock(int file, const char *path, int *descriptor, struct error *err)

@@ -1,5 +1,5 @@
-/* System calls on files as files.c and folder.c make them: again after a signal, errors with the right cause. For
- * shared/base only. */
+/* System calls on files that are kept open: made again after a signal, and errors with their right cause. Whoever reads
+ * or writes a file at once uses files.h or folder.h. */
 #ifndef SHARED_BASE_FILE_CALLS_H
 #define SHARED_BASE_FILE_CALLS_H
 
@@ -22,7 +22,8 @@ enum { FILE_CALL_TRIES = 1000 }; /* a call that is interrupted for ever must not
     })
 
 /* errno as an error, "WHAT: No such file or directory". `code` is the status of the usual causes; a failing disk is
- * STATUS_IO and a lack of memory STATUS_INTERNAL whatever the call was. */
+ * STATUS_IO and a lack of memory STATUS_INTERNAL whatever the call was, and STATUS_NO_INPUT is left only where the path
+ * leads nowhere or may not be opened. */
 enum status file_call_failed(struct error *err, enum status code, const char *path, const char *what);
 
 /* openat with O_CLOEXEC. */
@@ -33,6 +34,8 @@ enum status file_call_look(int folder, const char *name, int flags, enum file_ki
 /* file_read for a name in a folder; flags are added to those of open. */
 enum status file_call_read(int folder, const char *name, int flags, size_t limit, unsigned char **bytes, size_t *size,
                            const char *path, struct error *err);
+/* Writes all bytes at the beginning of a file; false with errno. */
+bool file_call_write(int file, const void *bytes, size_t size);
 /* Locks an open file, and takes the descriptor: it is closed on failure. */
 enum status file_call_lock(int file, const char *path, int *descriptor, struct error *err);
 

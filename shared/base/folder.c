@@ -176,9 +176,13 @@ enum status folder_remove(const struct open_folder *folder, const char *name, st
     return STATUS_OK;
 }
 
-bool folder_remove_folder(const struct open_folder *folder, const char *name)
+enum status folder_remove_folder(const struct open_folder *folder, const char *name, struct error *err)
 {
-    return RETRY(unlinkat(folder->descriptor, name, AT_REMOVEDIR)) == 0;
+    char path[FOLDER_PATH_SIZE];
+    if (RETRY(unlinkat(folder->descriptor, name, AT_REMOVEDIR)) != 0 && errno != ENOENT && errno != ENOTEMPTY &&
+        errno != EEXIST)
+        return file_call_failed(err, STATUS_IO, folder_place(path, folder, name), "cannot be removed");
+    return STATUS_OK;
 }
 
 /* ---- publishing ---- */
@@ -202,18 +206,6 @@ void folder_remove_temporary(const struct open_folder *folder, const char *name)
         if (folder_is_temporary(entries[i].name, name))
             folder_remove(folder, entries[i].name, NULL);
     folder_list_free(entries, count);
-}
-
-static bool write_all(int file, const unsigned char *bytes, size_t size)
-{
-    for (size_t done = 0; done < size;) {
-        const size_t left = size - done;
-        ssize_t put = RETRY(write(file, bytes + done, left > 1 << 30 ? 1 << 30 : left));
-        if (put < 0)
-            return false;
-        done += (size_t)put;
-    }
-    return true;
 }
 
 /* Compares the file with what was to be written. The kernel's copy is dropped first, so that the bytes come from the
@@ -256,7 +248,7 @@ enum status folder_publish(const struct open_folder *folder, const char *name, c
     int file = open_temporary(folder, temporary);
     if (file < 0)
         return file_call_failed(err, STATUS_CANT_CREATE, path, "cannot create");
-    if (!write_all(file, bytes, size) || RETRY(fsync(file)) != 0) {
+    if (!file_call_write(file, bytes, size) || RETRY(fsync(file)) != 0) {
         char what[64];
         snprintf(what, sizeof what, "cannot write %zu bytes", size);
         TRY(file_call_failed(err, STATUS_IO, path, what));

@@ -45,8 +45,8 @@ enum status folder_lock(const struct open_folder *folder, const char *name, int 
 
 /* Removes a file or link; one that is missing is fine. STATUS_IO. */
 enum status folder_remove(const struct open_folder *folder, const char *name, struct error *err);
-/* Removes the empty folder `name`; false if it is not empty or cannot be removed. */
-bool folder_remove_folder(const struct open_folder *folder, const char *name);
+/* Removes the folder `name` if it is empty; one that is missing or not empty is fine. STATUS_IO. */
+enum status folder_remove_folder(const struct open_folder *folder, const char *name, struct error *err);
 /* Waits until names that were made or removed are on the disk. STATUS_IO. */
 enum status folder_sync(const struct open_folder *folder, struct error *err);
 

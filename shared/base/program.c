@@ -1,6 +1,7 @@
 #include "shared/base/program.h"
 
 #include "shared/base/interrupt.h"
+#include "shared/base/printable.h"
 #include "shared/base/suggest.h"
 #include <errno.h>
 #include <stdio.h>
@@ -50,6 +51,7 @@ int program_main(const struct program *program, int argc, char **argv)
 {
     struct error err = {0};
     interrupt_install();
+    printable_stdout();
     enum status status = run_command(program, argc, argv, &err);
     if ((fflush(stdout) != 0 || ferror(stdout)) && status == STATUS_OK)
         status = error_set(&err, STATUS_IO, "standard output", "cannot write: %s", strerror(errno));
@@ -59,6 +61,10 @@ int program_main(const struct program *program, int argc, char **argv)
     const char *message = *err.message                   ? err.message
                           : status == STATUS_INTERRUPTED ? "stopped"
                                                          : "failed without a message";
-    fprintf(stderr, "%s: %s: %s%s%s\n", program->name, kind, err.path, *err.path ? ": " : "", message);
+    fprintf(stderr, "%s: %s: ", program->name, kind);
+    printable_print(stderr, err.path);
+    fputs(*err.path ? ": " : "", stderr);
+    printable_print(stderr, message);
+    fputc('\n', stderr);
     return (int)status;
 }

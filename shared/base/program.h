@@ -18,7 +18,8 @@ struct program {
 };
 
 /* Installs the interrupt flag and runs the command that argv[1] names. Returns the exit code. An error goes to stderr
- * as "program: error: path: message"; --help and --version print to stdout. If stdout cannot be written (a full disk),
+ * as "program: error: path: message"; --help and --version print to stdout. Control characters in what is printed are
+ * escaped (printable.h). If stdout cannot be written (a full disk),
  * that is an error too (STATUS_IO). */
 int program_main(const struct program *program, int argc, char **argv);
 

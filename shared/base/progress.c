@@ -3,6 +3,7 @@
 
 #include "shared/base/clock.h"
 #include "shared/base/interrupt.h"
+#include "shared/base/printable.h"
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -168,10 +169,12 @@ void progress_note(struct progress *progress, const char *format, ...)
         return;
     if (progress->terminal && progress->active)
         fputs("\r\033[K", progress->out);
+    char text[4096];
     va_list arguments;
     va_start(arguments, format);
-    vfprintf(progress->out, format, arguments);
+    vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
+    printable_print(progress->out, text); /* it may name files and classes */
     fputc('\n', progress->out);
     if (progress->terminal && progress->active)
         draw(progress, false);

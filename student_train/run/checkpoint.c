@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "student_train/run/checkpoint.h"
 
 #include "formats/json.h"
@@ -10,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { VECTORS = 6, HEADER_LIMIT = 1 << 20, LENGTH_SIZE = 8, DIGEST_LENGTH = DIGEST_HEX_SIZE - 1 };
+enum { VECTORS = 6, HEADER_LIMIT = 1 << 20, LENGTH_SIZE = 8 };
 
 static const char DIGEST_FIELD[] = "\"sha256\":\"";
 static const char NO_DIGEST[] = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -96,23 +95,6 @@ static char *header_text(const struct vector vectors[VECTORS], const struct trai
     return json_text(root, true);
 }
 
-/* The digest of everything except the length and the digest itself. *place: where the file has it; false if it has
- * none. */
-static bool file_digest(unsigned char *file, size_t header_size, size_t size, unsigned char **place,
-                        char digest[DIGEST_HEX_SIZE])
-{
-    char kept[DIGEST_LENGTH];
-    unsigned char *field = memmem(file + LENGTH_SIZE, header_size, DIGEST_FIELD, strlen(DIGEST_FIELD));
-    if (!field || (size_t)(file + LENGTH_SIZE + header_size - field) < strlen(DIGEST_FIELD) + DIGEST_LENGTH)
-        return false;
-    *place = field + strlen(DIGEST_FIELD);
-    memcpy(kept, *place, DIGEST_LENGTH);
-    memcpy(*place, NO_DIGEST, DIGEST_LENGTH);
-    digest_bytes(file + LENGTH_SIZE, size - LENGTH_SIZE, digest);
-    memcpy(*place, kept, DIGEST_LENGTH);
-    return true;
-}
-
 enum status checkpoint_write(const char *path, struct trainer *trainer, const struct progress_state *state,
                              const char *identity, struct error *err)
 {
@@ -120,7 +102,8 @@ enum status checkpoint_write(const char *path, struct trainer *trainer, const st
     enum status status = STATUS_OK;
     struct vector vectors[VECTORS];
     char digest[DIGEST_HEX_SIZE], *header;
-    unsigned char *file = NULL, *place;
+    const char *seal;
+    unsigned char *file = NULL;
     size_t at, size, header_size;
     list_vectors(trainer, vectors);
     header = header_text(vectors, trainer, state, identity);
@@ -139,8 +122,9 @@ enum status checkpoint_write(const char *path, struct trainer *trainer, const st
                                                vectors[i].count * sizeof(float), err));
         at += vectors[i].count * sizeof(float);
     }
-    if (file_digest(file, header_size, size, &place, digest))
-        memcpy(place, digest, DIGEST_LENGTH);
+    seal = digest_find_seal((char *)file + LENGTH_SIZE, header_size, DIGEST_FIELD);
+    digest_sealed((char *)file + LENGTH_SIZE, size - LENGTH_SIZE, seal, digest);
+    memcpy((char *)file + (seal - (char *)file), digest, DIGEST_HEX_SIZE - 1);
     TRY(file_publish(path, file, size, err));
 cleanup:
     free(header);
@@ -212,19 +196,22 @@ enum status checkpoint_read(const char *path, struct trainer *trainer, struct pr
                             const char *identity, struct error *err)
 {
     enum status status = STATUS_OK;
-    unsigned char *bytes = NULL, *place;
+    unsigned char *bytes = NULL;
     size_t size, header_size = 0, data;
     cJSON *json = NULL;
     struct arena arena = {0};
     struct json_place root, metadata;
-    const char *kept;
+    const char *kept, *seal;
     char digest[DIGEST_HEX_SIZE];
     TRY(file_read(path, (size_t)1 << 34, &bytes, &size, err));
     for (int i = 0; i < LENGTH_SIZE && size >= LENGTH_SIZE; i++)
         header_size |= (size_t)bytes[i] << (8 * i);
     if (size < LENGTH_SIZE || header_size > HEADER_LIMIT || header_size > size - LENGTH_SIZE)
         TRY(error_set(err, STATUS_BAD_DATA, path, "not a checkpoint: its header does not fit into the file"));
-    if (!file_digest(bytes, header_size, size, &place, digest) || memcmp(place, digest, DIGEST_LENGTH) != 0)
+    seal = digest_find_seal((char *)bytes + LENGTH_SIZE, header_size, DIGEST_FIELD);
+    if (seal)
+        digest_sealed((char *)bytes + LENGTH_SIZE, size - LENGTH_SIZE, seal, digest);
+    if (!seal || memcmp(seal, digest, DIGEST_HEX_SIZE - 1) != 0)
         TRY(error_set(err, STATUS_BAD_DATA, path,
                       "is damaged: its SHA-256 differs; start the run again with --overwrite"));
     data = LENGTH_SIZE + header_size;

@@ -59,7 +59,9 @@ void fit_data_release(struct fit_data *data); /* accepts a zeroed struct */
 /* run->options are parsed. Prepares loss, student, initial weights and identity, with the cheapest checks first; makes
  * no folder. */
 enum status fit_run_open(struct fit_run *run, const struct fit_data *data, struct error *err);
-/* Makes and locks the folder. *resumes: it holds a run to resume. */
+/* Makes and locks the folder; refuses one that holds anything but a run. */
+enum status fit_run_lock(struct fit_run *run, struct error *err);
+/* The same, and decides by the options what becomes of a run that is there. *resumes: it is to be resumed. */
 enum status fit_run_folder(struct fit_run *run, bool *resumes, struct error *err);
 /* Writes what a new run leaves before it trains. */
 enum status fit_run_describe(const struct fit_run *run, struct error *err);

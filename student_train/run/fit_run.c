@@ -4,10 +4,11 @@
 
 #include "formats/export/safetensors.h"
 #include "shared/base/files.h"
+#include "shared/base/folder.h"
 #include "student_train/run/fit_identity.h"
+#include "student_train/run/own_folder.h"
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static enum status check_budget(const struct fit_run *run, struct error *err)
 {
@@ -27,6 +28,7 @@ static void describe(struct fit_run *run, const struct fit_data *data)
     run->info.cache_digest = data->cache_digest;
     run->info.student = options->student;
     run->info.structure = run->student.onnx ? "student.onnx" : "student.net";
+    run->info.structure_digest = run->student.digest;
     run->info.loss = run->loss.text;
     run->info.name =
         options->name ? options->name : arena_printf(&run->info.arena, "%s, %s", options->student, run->loss.text);
@@ -65,26 +67,57 @@ cleanup:
     return status;
 }
 
+/* Looks for a file of the run. */
+static enum status look(const struct fit_run *run, const char *name, bool *there, struct error *err)
+{
+    enum file_kind kind;
+    char *path = path_join(run->options.out, name);
+    if (!path)
+        return error_no_memory(err, strlen(run->options.out), "a path");
+    enum status status = file_look(path, &kind, err);
+    *there = kind != FILE_ABSENT;
+    free(path);
+    return status;
+}
+
+/* With --overwrite: what says that the run has begun, or has ended. Its weights stay until there are new ones. */
+static enum status forget(const struct fit_run *run, struct error *err)
+{
+    static const char *const names[] = {"metrics.json", "report.html", "checkpoint"};
+    enum status status = STATUS_OK;
+    struct open_folder folder;
+    TRY(folder_open(&folder, run->options.out, err));
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        TRY(folder_remove(&folder, names[i], err));
+cleanup:
+    folder_close(&folder);
+    return status;
+}
+
+enum status fit_run_lock(struct fit_run *run, struct error *err)
+{
+    return own_folder_lock(run->options.out, &own_folder_run, &run->lock, err);
+}
+
 enum status fit_run_folder(struct fit_run *run, bool *resumes, struct error *err)
 {
     const struct fit_options *options = &run->options;
     enum status status = STATUS_OK;
-    char *lock = path_join(options->out, ".lock"), *checkpoint = path_join(options->out, "checkpoint");
-    if (!lock || !checkpoint)
-        TRY(error_no_memory(err, strlen(options->out), "a path"));
-    TRY(folder_make(options->out, err));
-    TRY(file_lock(lock, &run->lock, err));
-    *resumes = file_exists(checkpoint);
+    bool finished;
+    TRY(fit_run_lock(run, err));
+    TRY(look(run, "checkpoint", resumes, err));
+    TRY(look(run, "metrics.json", &finished, err));
     if (*resumes && !options->resume && !options->overwrite)
         TRY(error_set(err, STATUS_CANT_CREATE, options->out,
                       "already holds a run; --resume resumes it, --overwrite replaces it"));
-    if (*resumes && options->overwrite) {
-        unlink(checkpoint);
+    if (finished && !*resumes && !options->overwrite)
+        TRY(error_set(err, STATUS_CANT_CREATE, options->out,
+                      "already holds a finished run, without its checkpoint; --overwrite replaces it"));
+    if (options->overwrite) {
+        TRY(forget(run, err));
         *resumes = false;
     }
 cleanup:
-    free(lock);
-    free(checkpoint);
     return status;
 }
 

@@ -62,6 +62,7 @@ enum status run_info_write(const struct run_info *info, const char *folder, stru
     cJSON_AddStringToObject(root, "name", info->name);
     cJSON_AddStringToObject(root, "student", info->student);
     cJSON_AddStringToObject(root, "structure", info->structure);
+    cJSON_AddStringToObject(root, "structure_sha256", info->structure_digest);
     cJSON_AddStringToObject(root, "loss", info->loss);
     cJSON_AddStringToObject(root, "cache", info->cache);
     cJSON_AddStringToObject(root, "cache_digest", info->cache_digest);
@@ -121,6 +122,9 @@ static enum status read_fields(struct run_info *info, const struct json_place *r
     TRY(json_string(root, "name", &info->arena, &info->name, err));
     TRY(json_string(root, "student", &info->arena, &info->student, err));
     TRY(json_string(root, "structure", &info->arena, &info->structure, err));
+    info->structure_digest = ""; /* runs of the first versions have none */
+    if (cJSON_HasObjectItem(root->node, "structure_sha256"))
+        TRY(json_string(root, "structure_sha256", &info->arena, &info->structure_digest, err));
     TRY(json_string(root, "loss", &info->arena, &info->loss, err));
     TRY(json_string(root, "cache", &info->arena, &info->cache, err));
     TRY(json_string(root, "cache_digest", &info->arena, &info->cache_digest, err));
@@ -143,12 +147,14 @@ enum status run_info_read(struct run_info *info, const char *folder, struct erro
     enum status status = STATUS_OK;
     unsigned char *bytes = NULL;
     size_t size;
+    enum file_kind kind;
     cJSON *json = NULL;
     char *path = path_join(folder, "run.json");
     *info = (struct run_info){0};
     if (!path)
         TRY(error_no_memory(err, strlen(folder), "a path"));
-    if (!file_exists(path))
+    TRY(file_look(path, &kind, err));
+    if (kind == FILE_ABSENT)
         TRY(error_set(err, STATUS_NO_INPUT, folder,
                       "not a run: run.json is missing; `student_train fit --out` makes a run"));
     TRY(file_read(path, JSON_LIMIT, &bytes, &size, err));
@@ -182,6 +188,9 @@ enum status run_student(const struct run_info *info, const char *folder, const c
     if (!structure || !file)
         TRY(error_no_memory(err, strlen(folder), "a path"));
     TRY(student_open(student, structure, &input, err));
+    if (info->structure_digest[0] && strcmp(info->structure_digest, student->digest) != 0)
+        TRY(error_set(err, STATUS_BAD_DATA, structure,
+                      "was changed or damaged: its SHA-256 is not the one in run.json; copy it again"));
     TRY(safetensors_read_weights_file(&student->graph, file, err));
 cleanup:
     if (status != STATUS_OK)

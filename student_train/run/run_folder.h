@@ -1,4 +1,5 @@
 /* The folder of a run. Besides the files of formats/report/run_log.h it holds:
+ *   .lock                                 see own_folder.h
  *   config.ini                            the resolved options
  *   run.json                              what eval, predict and export need: classes, preprocessing, structure, cache
  *   student.net or student.onnx           the structure, byte for byte as it was given
@@ -18,8 +19,9 @@
 struct run_info {
     struct arena arena;
     const char *name, *student, *loss;
-    const char *structure; /* "student.net" or "student.onnx" */
-    const char *cache;     /* path */
+    const char *structure;        /* "student.net" or "student.onnx" */
+    const char *structure_digest; /* its SHA-256; "" in runs of the first versions */
+    const char *cache;            /* path */
     const char *cache_digest;
     struct model_card card; /* preprocessing and classes */
     bool resampled; /* read from a file of an older version, whose student saw other pixels in evaluation than now */
@@ -34,7 +36,7 @@ void run_info_release(struct run_info *info);
 
 /* Writes folder/file. STATUS_CANT_CREATE, STATUS_IO. */
 enum status run_publish(const char *folder, const char *file, const void *bytes, size_t size, struct error *err);
-/* Takes and frees the tree. */
+/* The tree's text with a seal (formats/json.h). Takes and frees the tree. */
 enum status run_publish_json(cJSON *tree, const char *folder, const char *file, struct error *err);
 /* Writes the graph's weights. */
 enum status run_publish_weights(const struct graph *graph, const char *folder, const char *file, struct error *err);

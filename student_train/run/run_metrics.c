@@ -70,10 +70,14 @@ enum status run_metrics_read(struct run_metrics *metrics, const char *run, struc
     unsigned char *text = NULL;
     cJSON *json = NULL;
     size_t size;
+    enum file_kind kind;
     char *path = path_join(run, "metrics.json");
     if (!path)
         return error_no_memory(err, strlen(run), "a path");
-    if (!file_exists(path))
+    status = file_look(path, &kind, err);
+    if (status != STATUS_OK)
+        goto cleanup;
+    if (kind == FILE_ABSENT)
         status =
             error_set(err, STATUS_NO_INPUT, path, "is missing: the run is not finished; `fit --resume` resumes it");
     else
@@ -82,6 +86,7 @@ enum status run_metrics_read(struct run_metrics *metrics, const char *run, struc
         status = json_parse_sealed(&json, (const char *)text, size, path, err);
     if (status == STATUS_OK)
         status = parse(metrics, json, path, err);
+cleanup:
     cJSON_Delete(json);
     free(text);
     free(path);

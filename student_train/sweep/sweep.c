@@ -1,11 +1,11 @@
 /* A sweep from its grid to its results: folders, what an earlier start left, training, reports. */
 #include "student_train/sweep/sweep.h"
 
-#include "shared/base/files.h"
+#include "shared/base/folder.h"
 #include "student_train/run/fit_identity.h"
+#include "student_train/run/own_folder.h"
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* SWEEP/runs/0007_T=4,_alpha=0.5, without characters that are awkward in a file name. */
 static enum status name_folders(struct sweep *sweep, struct error *err)
@@ -32,20 +32,43 @@ cleanup:
     return status;
 }
 
+/* `runs` and the cells' folders in it must be folders: a link would lead out of the sweep. */
+static enum status check_folders(const struct sweep *sweep, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct open_folder out = {-1, NULL}, runs = {-1, NULL}, cell_at;
+    TRY(folder_open(&out, sweep->options.out, err));
+    TRY(folder_enter(&runs, &out, "runs", true, err));
+    for (int cell = 0; cell < sweep->grid.cells; cell++) {
+        const char *name = strrchr(sweep->folders[cell], '/') + 1;
+        enum file_kind kind;
+        TRY(folder_look(&runs, name, &kind, err));
+        if (kind == FILE_ABSENT)
+            continue;
+        TRY(folder_enter(&cell_at, &runs, name, false, err));
+        folder_close(&cell_at);
+    }
+cleanup:
+    folder_close(&runs);
+    folder_close(&out);
+    return status;
+}
+
 static enum status open_folder(struct sweep *sweep, int *lock, struct error *err)
 {
     enum status status = STATUS_OK;
     const char *out = sweep->options.out;
-    char *path = path_join(out, "sweep.ini"), *lock_path = path_join(out, ".lock"), *runs = path_join(out, "runs");
+    char *path = path_join(out, "sweep.ini");
     char *text = fit_options_fingerprint(&sweep->options.table);
     unsigned char *kept = NULL;
     size_t size;
-    if (!path || !lock_path || !runs || !text)
+    enum file_kind kind;
+    if (!path || !text)
         TRY(error_no_memory(err, strlen(out), "a path"));
-    TRY(folder_make(out, err));
-    TRY(folder_make(runs, err));
-    TRY(file_lock(lock_path, lock, err));
-    if (file_exists(path) && !sweep->options.overwrite) {
+    TRY(own_folder_lock(out, &own_folder_sweep, lock, err));
+    TRY(check_folders(sweep, err));
+    TRY(file_look(path, &kind, err));
+    if (kind != FILE_ABSENT && !sweep->options.overwrite) {
         if (!sweep->options.resume)
             TRY(error_set(err, STATUS_CANT_CREATE, out,
                           "already holds a sweep; --resume resumes it, --overwrite replaces it"));
@@ -61,25 +84,42 @@ static enum status open_folder(struct sweep *sweep, int *lock, struct error *err
     TRY(file_publish(path, text, strlen(text), err));
 cleanup:
     free(path);
-    free(lock_path);
-    free(runs);
     free(text);
     free(kept);
     return status;
 }
 
 /* Reads the results of an earlier start; with --overwrite removes them. */
-static void find_finished(struct sweep *sweep)
+static enum status find_finished(struct sweep *sweep, struct error *err)
 {
+    enum status status = STATUS_OK;
     for (int cell = 0; cell < sweep->grid.cells; cell++) {
-        char *path = path_join(sweep->folders[cell], "metrics.json");
-        if (path && sweep->options.overwrite)
-            unlink(path);
-        else if (path && file_exists(path) &&
-                 run_metrics_read(&sweep->metrics[cell], sweep->folders[cell], NULL) != STATUS_OK)
+        const char *name = sweep->folders[cell];
+        struct open_folder folder = {-1, NULL};
+        struct error bad = {0};
+        enum file_kind kind = FILE_ABSENT;
+        bool ours;
+        TRY(own_folder_is_ours(name, &own_folder_run, &ours, err));
+        if (!ours)
+            continue;
+        status = folder_open(&folder, name, err);
+        if (status == STATUS_OK && sweep->options.overwrite)
+            status = folder_remove(&folder, "metrics.json", err);
+        else if (status == STATUS_OK)
+            status = folder_look(&folder, "metrics.json", &kind, err);
+        folder_close(&folder);
+        TRY(status);
+        if (kind == FILE_ABSENT)
+            continue;
+        status = run_metrics_read(&sweep->metrics[cell], name, &bad);
+        if (status != STATUS_OK)
             run_metrics_release(&sweep->metrics[cell]);
-        free(path);
+        if (status != STATUS_OK && status != STATUS_BAD_DATA) /* a damaged result is computed again */
+            TRY(error_set(err, status, bad.path, "%s", bad.message));
+        status = STATUS_OK;
     }
+cleanup:
+    return status;
 }
 
 enum status sweep_run(struct sweep *sweep, struct progress *progress, struct error *err)
@@ -100,7 +140,7 @@ enum status sweep_run(struct sweep *sweep, struct progress *progress, struct err
     TRY(sweep_cell_options(sweep, 0, &first, err));
     TRY(fit_data_open(&sweep->data, &first, err));
     TRY(open_folder(sweep, &lock, err));
-    find_finished(sweep);
+    TRY(find_finished(sweep, err));
     TRY(compute_open(&sweep->data.compute, &sweep->options.compute, progress, err));
     TRY(sweep_train(sweep, progress, err));
     TRY(sweep_report(sweep, err));

@@ -106,7 +106,6 @@ static enum status train_group(struct sweep *sweep, struct fit_data *data, int f
 {
     enum status status = STATUS_OK;
     char *checkpoint = NULL;
-    bool ignored;
     struct fit fit = {.data = data, .runs = group->runs, .count = group->count, .progress = progress};
     char name[64];
     snprintf(name, sizeof name, "checkpoint-%04d-%d", first + 1, group->count);
@@ -115,7 +114,7 @@ static enum status train_group(struct sweep *sweep, struct fit_data *data, int f
         return error_no_memory(err, sizeof name, "a path");
     fit.checkpoint = checkpoint;
     for (int k = 0; k < group->count; k++)
-        TRY(fit_run_folder(&group->runs[k], &ignored, err));
+        TRY(fit_run_lock(&group->runs[k], err));
     TRY(fit_train(&fit, file_exists(checkpoint), err));
     for (int k = 0; k < group->count; k++) {
         run_metrics_release(&sweep->metrics[first + k]);

@@ -1,0 +1,159 @@
+#!/bin/bash
+# Lets every allocation and every call on a file fail, once and for good, and kills the programs at every call, in small
+# runs of `teacher_dump run` and `student_train fit`. After each failure
+#   - the program has ended by itself, in time, with one of its exit codes; code 0 only with the right result;
+#   - what is published is whole: a cache.json that is there is the right one, byte for byte;
+#   - the same command finishes, and its files have the bytes of an undisturbed run.
+# Interrupted calls (EINTR) and short reads and writes must not be noticed at all. Out of memory must be called so.
+# usage: scripts/torture.sh [--points N] [--seed N]
+#   --points N   so many points of each kind, drawn at random (default: 0, all)
+#   --seed N     of the drawing (default: the time)
+# environment: BUILD (build)
+# Prints one line per kind in the form of tests/test_*.sh; tests/fault_injection.c makes the failures.
+set -u
+points=0 seed=$(date +%s)
+while [ $# -gt 1 ]; do
+    case $1 in
+        --points) points=$2 ;;
+        --seed) seed=$2 ;;
+        *) break ;;
+    esac
+    shift 2
+done
+[ $# -eq 0 ] || { sed -n 's/^# usage: /usage: /p' "$0" >&2; exit 64; }
+
+cd "$(dirname "$0")/.." || exit 70
+root=$PWD
+case ${BUILD:-build} in /*) build=$BUILD ;; *) build=$root/${BUILD:-build} ;; esac
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 70
+fault=$build/tests/fault_injection.so
+
+if nm -D "$build/teacher_dump" 2>/dev/null | grep -qE '__(asan|tsan|ubsan)_'; then
+    echo "ok faults # SKIP a sanitizer has its own allocator"
+    exit 0
+fi
+"$build/synthetic_images" --out photos --train 10 --val 10 --classes 10 --width 24 --height 24 >/dev/null || exit 70
+cp "$root/tests/golden/teachers/tiny.onnx" teacher.onnx
+printf 'conv stem 4 3x3 /2 pad 1\nbn\nrelu\ngap\nfc fc classes\n' >tiny.net
+run() { # OUT
+    "$build/teacher_dump" run --data photos --teacher teacher.onnx --out "$1" --views 2 --base 32 --size 32 --threads 1 --quiet
+}
+fit() { # OUT
+    "$build/student_train" fit --cache cache --student tiny.net --loss kd --epochs 2 --threads 1 --quiet --resume --out "$1"
+}
+run cache >/dev/null && fit wanted >/dev/null || exit 70
+
+# What a command has left, compared with an undisturbed one; prints what differs.
+compare_run() { diff -rq cache out 2>&1; }
+compare_fit() {
+    local file
+    for file in best.safetensors last.safetensors summary.csv student.net; do
+        cmp "wanted/$file" "out/$file" 2>&1
+    done
+    [ -e out/metrics.json ] || echo "no metrics.json"
+    ls out/*.tmp 2>/dev/null
+}
+torn_run() { [ ! -e out/cache.json ] || cmp cache/cache.json out/cache.json 2>&1; }
+torn_fit() { return 0; }
+
+with_fault() { # COMMAND SPEC; sets code
+    rm -rf out log
+    local -a call
+    if [ "$1" = run ]; then
+        call=("$build/teacher_dump" run --data photos --teacher teacher.onnx --views 2 --base 32 --size 32)
+    else
+        call=("$build/student_train" fit --cache cache --student tiny.net --loss kd --epochs 2 --resume)
+    fi
+    # env: timeout itself must not fail. The shell would report every killed process on its own stderr.
+    { (ulimit -c 0 && exec timeout 120 env FAULT="$2" FAULT_LOG="$work/log" LD_PRELOAD="$fault" "${call[@]}" \
+        --threads 1 --quiet --out out) >stdout 2>stderr; } 2>/dev/null
+    code=$?
+}
+
+failures=0
+complain() { # COMMAND SPEC WHAT
+    failures=$((failures + 1))
+    bad=$((bad + 1))
+    [ $bad -gt 5 ] || printf '# FAULT=%s %s: %s (exit code %s: %s; %s)\n' "$2" "$1" "$3" "$code" \
+        "$(head -c 300 stderr | tr '\n' ' ')" "$(grep fails log 2>/dev/null | tail -1)"
+}
+
+# One point: everything that must hold.
+try() { # COMMAND SPEC
+    local command=$1 spec=$2 what
+    with_fault "$command" "$spec"
+    tried=$((tried + 1))
+    case $spec in
+        *KILL | *KILLED)
+            [ "$code" -eq 137 ] || [ "$code" -eq 0 ] || complain "$command" "$spec" "was not killed"
+            ;;
+        *)
+            if [ "$code" -eq 124 ]; then
+                complain "$command" "$spec" "hangs"
+            elif [ "$code" -ge 128 ]; then
+                complain "$command" "$spec" "crashes"
+            elif [ "$code" -ne 0 ] && { [ "$code" -lt 64 ] || [ "$code" -gt 78 ] || ! grep -q 'error: .' stderr; }; then
+                complain "$command" "$spec" "ends with another code or without a message"
+            fi
+            ;;
+    esac
+    if [ "$code" -eq 0 ]; then
+        finished=$((finished + 1))
+        what=$(compare_"$command")
+        [ -z "$what" ] || complain "$command" "$spec" "says it is done, but: $(head -3 <<<"$what" | tr '\n' ' ')"
+    fi
+    case $spec in
+        *:EINTR | *:SHORT) [ "$code" -eq 0 ] || complain "$command" "$spec" "is not borne" ;;
+        alloc*) [ "$code" -eq 0 ] || grep -qi memory stderr || complain "$command" "$spec" "is not called a lack of memory" ;;
+    esac
+    what=$(torn_"$command")
+    [ -z "$what" ] || complain "$command" "$spec" "cache.json is torn: $what"
+    "$command" out >stdout 2>stderr
+    code=$?
+    [ "$code" -eq 0 ] || { complain "$command" "$spec" "the same command does not finish then"; return; }
+    what=$(compare_"$command")
+    [ -z "$what" ] || complain "$command" "$spec" "repeated: $(head -3 <<<"$what" | tr '\n' ' ')"
+}
+
+# Numbers of points: all from 1 to COUNT, or some of them.
+draw() { # COUNT
+    awk -v count="$1" -v points="$points" -v seed="$seed" 'BEGIN {
+        srand(seed)
+        if (points == 0 || points >= count) for (i = 1; i <= count; i++) print i
+        else for (i = 0; i < points; i++) print int((i + rand()) * count / points) + 1 }'
+}
+
+sweep_kind() { # COMMAND WORD SUFFIX COUNT TITLE
+    local number tried=0 finished=0 bad=0
+    for number in $(draw "$4"); do
+        try "$1" "$2:$number$3"
+    done
+    if [ $bad -eq 0 ]; then
+        echo "ok $1: $5: $tried of $4 points, $finished ended well all the same"
+    else
+        echo "not ok $1: $5: $bad complaints at $tried of $4 points"
+    fi
+}
+
+echo "# seed $seed"
+for command in run fit; do
+    code=0 tried=0 finished=0 bad=0
+    with_fault $command none
+    read -r _ allocations _ files < <(grep '^allocations' log | tail -1)
+    [ "$code" -eq 0 ] && [ "${allocations:-0}" -gt 0 ] || { echo "not ok $command runs: $(<stderr)"; exit 1; }
+    sweep_kind $command alloc "" "$allocations" "an allocation fails"
+    sweep_kind $command alloc + "$allocations" "allocations fail from one on"
+    for error in EIO ENOSPC; do
+        sweep_kind $command file ":$error" "$files" "a call on a file fails with $error"
+        sweep_kind $command file "+:$error" "$files" "calls on files fail with $error from one on"
+    done
+    sweep_kind $command file :EINTR "$files" "a call is interrupted"
+    sweep_kind $command file :SHORT "$files" "a read or write is short"
+    sweep_kind $command file +:SHORT "$files" "reads and writes are short from one on"
+    sweep_kind $command file :KILL "$files" "killed before a call"
+    sweep_kind $command file :KILLED "$files" "killed after a call"
+done
+echo "# $failures complaints, seed $seed"
+[ $failures -eq 0 ]
