@@ -38,7 +38,7 @@ static int drop_folder(void **state)
 static void open_source(struct image_source *source, const char *path)
 {
     struct error err = {0};
-    if (image_source_open(source, path, &err) != STATUS_OK)
+    if (image_source_open(source, path, NULL, &err) != STATUS_OK)
         fail_msg("%s: %s", err.path, err.message);
 }
 
@@ -47,7 +47,7 @@ static void expect_refusal(const char *path, enum status status, const char *wor
 {
     struct image_source source;
     struct error err = {0};
-    assert_int_equal(image_source_open(&source, path, &err), status);
+    assert_int_equal(image_source_open(&source, path, NULL, &err), status);
     if (!strstr(err.message, words))
         fail_msg("the message has no '%s': %s", words, err.message);
     assert_null(source.path);
@@ -142,7 +142,7 @@ static void test_imagefolder_refusals(void **state)
     expect_refusal("/nonexistent/data", STATUS_NO_INPUT, "cannot open");
     expect_refusal(folder, STATUS_NO_INPUT, "empty");
     photo(folder, "a/1.jpg");
-    expect_refusal(folder, STATUS_BAD_DATA, "train/CLASS");
+    expect_refusal(folder, STATUS_BAD_DATA, "no train/ folder (found: 1 folder (a))");
     remove_folder(folder);
     write_file(folder, "unknown.bin", "x", 1);
     expect_refusal(folder, STATUS_BAD_DATA, "CIFAR-10 (data_batch_*.bin");
@@ -154,7 +154,8 @@ static void test_imagefolder_refusals(void **state)
     write_file(folder, "train/c/1.svg", "x", 1);
     write_file(folder, "train/c/2.svg", "x", 1);
     write_file(folder, "train/c/3.heic", heic, sizeof heic - 1);
-    expect_refusal(folder, STATUS_BAD_DATA, "left out so far: 2 .svg, 1 HEIC (not read: convert to JPEG or PNG)");
+    expect_refusal(folder, STATUS_BAD_DATA,
+                   "left out so far: 1 .bin, 2 .svg, 1 HEIC (not read: convert to JPEG or PNG)");
     photo(folder, "train/c/1.jpg");
     photo(folder, "train/loose.jpg");
     expect_refusal(folder, STATUS_BAD_DATA, "loose.jpg is beside the class folders");
@@ -209,7 +210,7 @@ static void test_content_decides(void **state)
     assert_int_equal(source.sets[SPLIT_TRAIN].count, 4);
     assert_int_equal(source.sets[SPLIT_VAL].count, 1);
     image_source_describe_left_out(&source, left_out, sizeof left_out);
-    assert_string_equal(left_out, "1 hidden, 1 .db, 1 .csv, folder unlabeled/");
+    assert_string_equal(left_out, "1 .csv, folder unlabeled/, 1 hidden, 1 .db");
     assert_int_equal(image_source_scan(&source, &reading, 1, NULL, NULL, &scan, &err), STATUS_OK);
     assert_int_equal(scan.problem_count, 1);
     assert_int_equal(scan.problems[0].index, 3);
@@ -290,6 +291,151 @@ static void test_not_regular(void **state)
     image_source_release(&source);
     free(pipe_path);
     free(link_path);
+}
+
+/* ---- layouts that people have ---- */
+
+static void expect_note(const struct image_source *source, const char *words)
+{
+    for (int i = 0; i < source->note_count; i++)
+        if (strstr(source->notes[i], words))
+            return;
+    fail_msg("no note has '%s'", words);
+}
+
+static void test_capitals_and_deeper(void **state)
+{
+    const char *folder = *state;
+    struct image_source source;
+    photo(folder, "archive/Train/a/1.jpg");
+    photo(folder, "archive/Train/b/1.jpg");
+    photo(folder, "archive/VALID/a/1.jpg");
+    photo(folder, "__MACOSX/x.jpg");
+    write_file(folder, "readme.txt", "x", 1);
+    open_source(&source, folder);
+    expect_note(&source, "one folder deeper, in ");
+    expect_sample(&source, SPLIT_TRAIN, 1, "Train/b/1.jpg", 1);
+    expect_sample(&source, SPLIT_VAL, 0, "VALID/a/1.jpg", 0);
+    image_source_release(&source);
+    photo(folder, "archive/train/a/1.jpg");
+    expect_refusal(folder, STATUS_BAD_DATA, "has both Train/ and train/");
+    photo(folder, "other/train/a/1.jpg"); /* two data sets: which one? */
+    expect_refusal(folder, STATUS_BAD_DATA, "has 2 folders that are data sets, such as ");
+}
+
+/* Food-11 of 2021: training/labeled and training/unlabeled; the test split has one folder for all. */
+static void test_labelled(void **state)
+{
+    const char *folder = *state;
+    struct image_source source;
+    char left_out[256];
+    photo(folder, "training/labeled/00/1.jpg");
+    photo(folder, "training/labeled/01/1.jpg");
+    photo(folder, "training/unlabeled/00/1.jpg");
+    photo(folder, "validation/01/1.jpg");
+    photo(folder, "testing/00/0000.jpg");
+    photo(folder, "testing/00/0001.jpg");
+    open_source(&source, folder);
+    assert_int_equal(source.class_count, 2);
+    expect_sample(&source, SPLIT_TRAIN, 1, "training/labeled/01/1.jpg", 1);
+    expect_sample(&source, SPLIT_VAL, 0, "validation/01/1.jpg", 1);
+    expect_sample(&source, SPLIT_TEST, 1, "testing/00/0001.jpg", -1);
+    expect_note(&source, "testing/00 is the only folder of the test split");
+    image_source_describe_left_out(&source, left_out, sizeof left_out);
+    assert_string_equal(left_out, "folder training/unlabeled/");
+    image_source_release(&source);
+}
+
+static void test_named_files(void **state)
+{
+    const char *folder = *state;
+    struct image_source source;
+    photo(folder, "train/dog.1.jpg");
+    photo(folder, "train/cat.10.jpg");
+    photo(folder, "train/cat.2.jpg");
+    photo(folder, "train/Great_Dane_7.jpg");
+    photo(folder, "val/dog.2.jpg");
+    photo(folder, "test1/1.jpg");
+    open_source(&source, folder);
+    assert_string_equal(source.format, "Named files");
+    assert_int_equal(source.class_count, 3);
+    assert_string_equal(source.classes[0], "Great_Dane");
+    expect_sample(&source, SPLIT_TRAIN, 1, "train/cat.10.jpg", 1);
+    expect_sample(&source, SPLIT_TRAIN, 3, "train/dog.1.jpg", 2);
+    expect_sample(&source, SPLIT_VAL, 0, "val/dog.2.jpg", 2);
+    expect_sample(&source, SPLIT_TEST, 0, "test1/1.jpg", -1);
+    image_source_release(&source);
+    photo(folder, "val/bird.2.jpg");
+    expect_refusal(folder, STATUS_BAD_DATA, "val/bird.2.jpg: names are CLASS.NUMBER.jpg here");
+    remove_folder(folder);
+    photo(folder, "train/IMG_0001.jpg"); /* no class */
+    photo(folder, "train/IMG_0002.jpg");
+    expect_refusal(folder, STATUS_BAD_DATA, "IMG_0001.jpg is beside the class folders");
+}
+
+static void open_with(struct image_source *source, const char *folder, const char *val_from, uint64_t seed)
+{
+    struct error err = {0};
+    const struct image_source_options options = {val_from, seed};
+    if (image_source_open(source, folder, &options, &err) != STATUS_OK)
+        fail_msg("%s", err.message);
+}
+
+static void expect_refusal_with(const char *folder, const char *val_from, enum status status, const char *words)
+{
+    struct image_source source;
+    struct error err = {0};
+    const struct image_source_options options = {val_from, 1};
+    assert_int_equal(image_source_open(&source, folder, &options, &err), status);
+    if (!strstr(err.message, words))
+        fail_msg("the message has no '%s': %s", words, err.message);
+}
+
+/* A share of every class; the same for the same seed; nothing is lost or twice, and every image is read as its own. */
+static void test_val_from_train(void **state)
+{
+    const char *folder = *state;
+    struct image_source source, again;
+    int per_class[2][3] = {{0}}, different = 0;
+    for (int c = 0; c < 3; c++)
+        for (int i = 0; i < (c == 2 ? 1 : 20 + 5 * c); i++) {
+            char name[64];
+            snprintf(name, sizeof name, "train/c%d/%02d.jpg", c, i);
+            photo(folder, name);
+        }
+    photo(folder, "test/c0/1.jpg");
+    photo(folder, "test/c1/1.jpg");
+    expect_refusal(folder, STATUS_BAD_DATA,
+                   "(found: 46 training images and 2 test images with labels): pass --val-from train:0.1");
+    expect_refusal_with(folder, "train:1", STATUS_USAGE, "a share between 0 and 1");
+    expect_refusal_with(folder, "train", STATUS_USAGE, "a share between 0 and 1");
+    open_with(&source, folder, "train:0.2", 1);
+    assert_int_equal(source.sets[SPLIT_TRAIN].count + source.sets[SPLIT_VAL].count, 46);
+    for (int split = 0; split < 2; split++)
+        for (size_t i = 0; i < source.sets[split].count; i++) {
+            const struct image_sample *sample = &source.sets[split].samples[i];
+            assert_true(i == 0 || strcmp(sample[-1].name, sample->name) < 0);
+            assert_int_equal(sample->name[7] - '0', sample->label);
+            per_class[split][sample->label]++;
+        }
+    assert_true(per_class[1][0] == 4 && per_class[1][1] == 5 && per_class[1][2] == 0);
+    assert_true(per_class[0][0] == 16 && per_class[0][1] == 20 && per_class[0][2] == 1);
+    open_with(&again, folder, "train:0.2", 1);
+    for (size_t i = 0; i < 9; i++)
+        assert_string_equal(again.sets[SPLIT_VAL].samples[i].name, source.sets[SPLIT_VAL].samples[i].name);
+    image_source_release(&again);
+    open_with(&again, folder, "train:0.2", 2);
+    for (size_t i = 0; i < 9; i++)
+        different += strcmp(again.sets[SPLIT_VAL].samples[i].name, source.sets[SPLIT_VAL].samples[i].name) != 0;
+    assert_true(different > 0);
+    image_source_release(&again);
+    image_source_release(&source);
+    open_with(&source, folder, "test", 1);
+    assert_int_equal(source.sets[SPLIT_VAL].count, 2);
+    assert_int_equal(source.sets[SPLIT_TEST].count, 0);
+    image_source_release(&source);
+    photo(folder, "val/c0/1.jpg");
+    expect_refusal_with(folder, "test", STATUS_USAGE, "has 1 images to evaluate on already");
 }
 
 /* ---- Food-11 ---- */
@@ -620,6 +766,10 @@ int main(void)
     const struct CMUnitTest tests[] = {IN_FOLDER(test_imagefolder),
                                        IN_FOLDER(test_many_samples),
                                        IN_FOLDER(test_imagefolder_refusals),
+                                       IN_FOLDER(test_capitals_and_deeper),
+                                       IN_FOLDER(test_labelled),
+                                       IN_FOLDER(test_named_files),
+                                       IN_FOLDER(test_val_from_train),
                                        IN_FOLDER(test_content_decides),
                                        IN_FOLDER(test_names_not_utf8),
                                        cmocka_unit_test(test_escapes),

@@ -133,7 +133,7 @@ static void fuzz_source(const struct file *files, int count, uint32_t rounds)
         uint8_t *mutated = mutate(&random, files[0].bytes, files[0].size, &size);
         write_file(folder, files[0].name, mutated, size);
         free(mutated);
-        enum status status = image_source_open(&source, folder, &err);
+        enum status status = image_source_open(&source, folder, NULL, &err);
         check_status(status, &err);
         for (int split = 0; status == STATUS_OK && split < SPLIT_COUNT; split++)
             for (size_t i = 0; i < source.sets[split].count; i++) {

@@ -123,11 +123,12 @@ cleanup:
 }
 
 /* Converts the record's planes to [h, w, channels]. */
-static enum status cifar10_read(const struct image_source *source, enum split split, size_t index, uint8_t **bytes,
+static enum status cifar10_read(const struct image_source *source, const struct image_sample *sample, uint8_t **bytes,
                                 size_t *size, struct error *err)
 {
     const struct cifar10 *cifar = source->state;
-    const struct batch *batch = split == SPLIT_VAL ? &cifar->batches[cifar->batch_count - 1] : cifar->batches;
+    size_t index = sample->place;
+    const struct batch *batch = sample->from == SPLIT_VAL ? &cifar->batches[cifar->batch_count - 1] : cifar->batches;
     *size = 0;
     *bytes = malloc(CHANNELS * PLANE);
     if (!*bytes)
