@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "formats/datasets/file_name.h"
 #include "formats/datasets/image_source.h"
+#include "formats/datasets/pickle.h"
 #include "formats/image/jpeg.h"
 #include "shared/base/digest.h"
 #include "shared/base/files.h"
@@ -145,7 +146,7 @@ static void test_imagefolder_refusals(void **state)
     expect_refusal(folder, STATUS_BAD_DATA, "no train/ folder (found: 1 folder (a))");
     remove_folder(folder);
     write_file(folder, "unknown.bin", "x", 1);
-    expect_refusal(folder, STATUS_BAD_DATA, "CIFAR-10 (data_batch_*.bin");
+    expect_refusal(folder, STATUS_BAD_DATA, "CIFAR-10 and CIFAR-100, binary or Python");
     photo(folder, "train/a/1.jpg");
     expect_refusal(folder, STATUS_BAD_DATA, "no val/");
     photo(folder, "val/b/1.jpg");
@@ -612,6 +613,94 @@ static void check_idx(const char *parent, bool gzip)
     free(folder);
 }
 
+/* The fine labels of CIFAR-100, and its names. */
+static void test_cifar100(void **state)
+{
+    const char *folder = *state;
+    struct image_source source;
+    struct error err = {0};
+    static uint8_t records[2][2 + 3072] = {{7, 99}, {8, 0}};
+    char names[1200] = "";
+    uint8_t *bytes;
+    size_t size;
+    for (int i = 0; i < 100; i++)
+        sprintf(names + strlen(names), "name%d\n", i);
+    records[1][2 + 1024] = 77; /* the first byte of green */
+    write_file(folder, "train.bin", records, sizeof records);
+    write_file(folder, "test.bin", records, sizeof records[0]);
+    write_file(folder, "fine_label_names.txt", names, strlen(names));
+    open_source(&source, folder);
+    assert_string_equal(source.format, "CIFAR-100");
+    assert_string_equal(source.classes[99], "name99");
+    expect_sample(&source, SPLIT_TRAIN, 0, "train/000000", 99);
+    expect_sample(&source, SPLIT_TRAIN, 1, "train/000001", 0);
+    expect_sample(&source, SPLIT_VAL, 0, "val/000000", 99);
+    assert_int_equal(image_source_read(&source, SPLIT_TRAIN, 1, &bytes, &size, &err), STATUS_OK);
+    assert_int_equal(bytes[1], 77);
+    free(bytes);
+    image_source_release(&source);
+}
+
+static void check_pickled(const char *path, const char *format, int class_count, const char *last, const int labels[3])
+{
+    struct image_source source;
+    struct error err = {0};
+    open_source(&source, path);
+    assert_string_equal(source.format, format);
+    assert_int_equal(source.class_count, class_count);
+    assert_string_equal(source.classes[class_count - 1], last);
+    assert_int_equal(source.sets[SPLIT_TRAIN].count, 2);
+    assert_int_equal(source.sets[SPLIT_VAL].count, 1);
+    for (int i = 0; i < 3; i++) {
+        const enum split split = i < 2 ? SPLIT_TRAIN : SPLIT_VAL;
+        uint8_t *bytes;
+        size_t size;
+        assert_int_equal(source.sets[split].samples[i % 2].label, labels[i]);
+        assert_int_equal(image_source_read(&source, split, (size_t)(i % 2), &bytes, &size, &err), STATUS_OK);
+        for (int k = 0; k < 3072; k++)
+            assert_int_equal(bytes[3 * (k % 1024) + k / 1024], (7 * i + 3 * k) % 251);
+        free(bytes);
+    }
+    image_source_release(&source);
+}
+
+/* What Python wrote: make_cifar_python.py. */
+static void test_cifar_python(void **state)
+{
+    (void)state;
+    check_pickled("tests/golden/cifar_python/published10", "CIFAR-10", 10, "ten9", (const int[]){9, 0, 4});
+    check_pickled("tests/golden/cifar_python/protocol4", "CIFAR-100", 100, "hundred99", (const int[]){99, 0, 47});
+    check_pickled("tests/golden/cifar_python/protocol5", "CIFAR-100", 100, "hundred99", (const int[]){99, 0, 47});
+}
+
+static void expect_no_pickle(const char *bytes, size_t size, const char *words)
+{
+    const struct pickle_value *value;
+    struct error err = {0};
+    struct arena arena = {0};
+    assert_int_equal(pickle_parse((const uint8_t *)bytes, size, "x", &arena, &value, &err), STATUS_BAD_DATA);
+    if (!strstr(err.message, words))
+        fail_msg("the message has no '%s': %s", words, err.message);
+    arena_release(&arena);
+}
+
+/* Nothing is called and nothing unknown is built. */
+static void test_hostile_pickles(void **state)
+{
+    (void)state;
+    expect_refusal("tests/golden/cifar_python/hostile", STATUS_BAD_DATA, "opcode 0x53 at byte 15");
+    expect_no_pickle("\x80\x02"
+                     "cposix\nsystem\nX\4\0\0\0true\x85R.",
+                     30, "would call posix.system near byte");
+    expect_no_pickle("\x80\x04\x8c\2os\x8c\6system\x93)R.", 17, "would call os.system");
+    expect_no_pickle("c__builtin__\neval", 17, "the data ends in a name");
+    expect_no_pickle("(((", 3, "the data ends");
+    expect_no_pickle("]e.", 3, "values without a mark");
+    expect_no_pickle("h\5.", 3, "an unknown memo");
+    expect_no_pickle("T\xff\xff\xff\xff", 5, "the data ends in a string");
+    expect_no_pickle("\x8e\xff\xff\xff\xff\xff\xff\xff\xff", 9, "the data ends in a string");
+}
+
 static void test_idx(void **state)
 {
     check_idx(*state, false);
@@ -777,6 +866,9 @@ int main(void)
                                        IN_FOLDER(test_food11),
                                        IN_FOLDER(test_food11_by_class_folder),
                                        IN_FOLDER(test_cifar10),
+                                       IN_FOLDER(test_cifar100),
+                                       cmocka_unit_test(test_cifar_python),
+                                       cmocka_unit_test(test_hostile_pickles),
                                        IN_FOLDER(test_idx),
                                        IN_FOLDER(test_idx_gzip),
                                        IN_FOLDER(test_idx_refusals),

@@ -164,6 +164,37 @@ static void test_cifar10(void **state)
     fuzz_source(meta_first, 3, 200);
 }
 
+static struct file golden_file(const char *path, const char *name)
+{
+    struct error err = {0};
+    struct file file = {.name = name};
+    uint8_t *bytes;
+    if (file_read(path, 1 << 20, &bytes, &file.size, &err) != STATUS_OK)
+        fail_msg("%s: %s", path, err.message);
+    file.bytes = bytes;
+    return file;
+}
+
+/* Pickles: batches and class names, as Python 2 and 3 write them. */
+static void test_pickles(void **state)
+{
+    (void)state;
+    const struct file old[] = {golden_file("tests/golden/cifar_python/published10/data_batch_1", "data_batch_1"),
+                               golden_file("tests/golden/cifar_python/published10/test_batch", "test_batch"),
+                               golden_file("tests/golden/cifar_python/published10/batches.meta", "batches.meta")};
+    const struct file new[] = {golden_file("tests/golden/cifar_python/protocol5/train", "train"),
+                               golden_file("tests/golden/cifar_python/protocol5/test", "test"),
+                               golden_file("tests/golden/cifar_python/protocol5/meta", "meta")};
+    const struct file meta_first[] = {new[2], new[0], new[1]};
+    fuzz_source(old, 3, 400);
+    fuzz_source(new, 3, 400);
+    fuzz_source(meta_first, 3, 400);
+    for (int i = 0; i < 3; i++) {
+        free((void *)(uintptr_t)old[i].bytes);
+        free((void *)(uintptr_t) new[i].bytes);
+    }
+}
+
 static size_t compress_gzip(const uint8_t *bytes, size_t size, uint8_t *out, size_t capacity)
 {
     z_stream stream = {
@@ -199,6 +230,6 @@ static void test_idx(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_jpeg), cmocka_unit_test(test_cifar10),
-                                       cmocka_unit_test(test_idx)};
+                                       cmocka_unit_test(test_pickles), cmocka_unit_test(test_idx)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

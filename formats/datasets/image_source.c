@@ -9,12 +9,14 @@
 #include <string.h>
 
 /* In order of preference: the first reader that recognises a folder reads it. */
-static const struct image_source_format *const readers[] = {&source_cifar10, &source_idx, &source_food11, &source_named,
+static const struct image_source_format *const readers[] = {&source_cifar, &source_idx, &source_food11, &source_named,
                                                             &source_imagefolder};
 
 static const char layouts[] =
     "ImageFolder (train/CLASS/*.jpg val/CLASS/*.jpg), Food-11 (training/LABEL_INDEX.jpg validation/...), named files "
-    "(train/CLASS.NUMBER.jpg), CIFAR-10 (data_batch_*.bin test_batch.bin), IDX (train-images-idx3-ubyte[.gz] "
+    "(train/CLASS.NUMBER.jpg), CIFAR-10 and CIFAR-100, binary or Python (data_batch_* test_batch*; train* test* meta), "
+    "IDX "
+    "(train-images-idx3-ubyte[.gz] "
     "train-labels-idx1-ubyte[.gz] t10k-...)";
 
 const char *split_name(enum split split)

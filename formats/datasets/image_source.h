@@ -3,7 +3,9 @@
  *   ImageFolder  train/CLASS/NAME, val/CLASS/..., optionally test/CLASS/... or unlabelled test/NAME
  *   Food-11      training/LABEL_INDEX.jpg, validation/..., optionally evaluation/... (labels may be missing there)
  *   Named files  train/CLASS.NUMBER.jpg (or CLASS_NUMBER, CLASS-NUMBER), optionally val/..., test/... (cats and dogs)
- *   CIFAR-10     data_batch_*.bin, test_batch.bin, optionally batches.meta.txt
+ *   CIFAR-10     binary: data_batch_*.bin, test_batch.bin, optionally batches.meta.txt; Python: data_batch_*, test_batch,
+ *                optionally batches.meta
+ *   CIFAR-100    binary: train.bin, test.bin, fine_label_names.txt; Python: train, test, meta
  *   IDX          train-images-idx3-ubyte[.gz], train-labels-idx1-ubyte[.gz], t10k-... (MNIST, Fashion-MNIST, ...)
  *
  * Folders may have their usual other names, in upper or lower case: training, valid or validation, evaluation, testing
@@ -65,7 +67,7 @@ struct image_set {
 };
 
 struct image_source {
-    const char *format;         /* "ImageFolder", "Food-11", "CIFAR-10", "IDX" */
+    const char *format;         /* "ImageFolder", "Food-11", "Named files", "CIFAR-10", "CIFAR-100", "IDX" */
     char *path;                 /* the data folder */
     const char *const *classes; /* [class_count] names: folder names; for Food-11 the published food names */
     int class_count;
