@@ -209,8 +209,9 @@ enum status dump_job_open(struct dump_job *job, const struct dump_options *optio
 {
     enum status status = STATUS_OK;
     struct cache_manifest *manifest = &job->manifest;
+    const struct image_source_options source_options = {.val_from = options->val_from, .seed = options->seed};
     *job = (struct dump_job){.options = options};
-    TRY(image_source_open(&job->source, options->data, err));
+    TRY(image_source_open(&job->source, options->data, &source_options, err));
     TRY(open_teacher(job, err));
     manifest->program_version = SOFTCACHE_VERSION;
     TRY(teacher_identify(&job->teacher, manifest, err));

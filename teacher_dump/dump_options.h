@@ -4,13 +4,13 @@
 
 #include "shared/base/options.h"
 
-enum { DUMP_SPEC_COUNT = 31, DUMP_MAX_BATCH = 4096 };
+enum { DUMP_SPEC_COUNT = 32, DUMP_MAX_BATCH = 4096 };
 enum { BAD_IMAGE_FAIL, BAD_IMAGE_SKIP, BAD_IMAGE_SALVAGE };
 enum { EXIF_IGNORE, EXIF_HONOUR };
 enum { IMAGES_EMBED, IMAGES_LINK };
 
 struct dump_options {
-    const char *data, *out;
+    const char *data, *val_from, *out;
     struct option_list teachers; /* FILE.onnx or FILE.onnx@WEIGHT; "none" alone: no teacher */
     int ensemble, tta, engine;   /* enum ensemble, teacher_tta, teacher_engine_kind */
     int views;

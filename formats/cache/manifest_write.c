@@ -185,7 +185,7 @@ enum status manifest_differ(const struct cache_manifest *left, const struct cach
     cJSON *one = manifest_to_json(left, false), *other = manifest_to_json(right, false);
     enum status status = STATUS_OK;
     *difference = (struct manifest_difference){0};
-    if (!one || !other) {
+    if (json_out_of_memory()) {
         status = error_no_memory(err, 0, "manifests");
     } else if (json_difference(one, other, ignore, difference->field, sizeof difference->field, &a, &b)) {
         print_value(a, difference->left);
