@@ -17,7 +17,7 @@ PACKAGES := hdf5-serial libjpeg libpng libzstd libprotobuf-c libcjson libcrypto 
 OBJ      := $(BUILD)/obj
 TESTDIR  := $(BUILD)/tests
 
-WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith -Wno-missing-field-initializers $(if $(WERROR),-Werror)
+WARNINGS := -Wall -Wextra -Werror=switch -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith -Wno-missing-field-initializers $(if $(WERROR),-Werror)
 CPPFLAGS += -I. -I$(BUILD)/generated -DSOFTCACHE_VERSION='"$(VERSION)"' $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 # No contraction and no fast-math: results must not depend on how the compiler fuses (kernels ask for FMA themselves).
 BASE_CFLAGS := -std=c11 -pthread -fPIC -ffp-contract=off -fno-math-errno

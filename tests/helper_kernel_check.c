@@ -116,7 +116,7 @@ void kernel_store_values(struct reference *r, const struct test_device *t, const
         const size_t count = (size_t)r->count * c * pixels;
         const size_t offset = (size_t)student * plan->value_count + tensor->value;
         /* batch norm would subtract a bias again, so biases are not in the raw values */
-        const bool biased = (n->op == OP_CONV || n->op == OP_LINEAR) && n->bias >= 0 && step->bias == PLAN_NONE;
+        const bool biased = (n->op == OP_CONV || n->op == OP_LINEAR) && n->bias >= 0 && !plan_has(step->bias);
         float *from = malloc(count * sizeof *from);
         double *to = malloc(count * sizeof *to);
         assert_non_null(from);

@@ -115,6 +115,30 @@ int net_concat(struct graph *graph, int a, int b)
     return net_node(graph, &node, (int[]){a, b}, 2);
 }
 
+int net_multiply(struct graph *graph, int a, int b)
+{
+    const struct node node = node_default(OP_MULTIPLY);
+    return net_node(graph, &node, (int[]){a, b}, 2);
+}
+
+int net_weighted(struct graph *graph, struct node node, int from, int rank, bool trained, bool bias)
+{
+    const struct shape s = graph->nodes[from].shape;
+    const int dims[3] = {rank ? s.c : 1, s.h, s.w};
+    node.weight = weight(graph, "weight", rank ? rank : 1, dims, trained);
+    if (bias)
+        node.bias = weight(graph, "bias", rank ? rank : 1, dims, trained);
+    return net_node(graph, &node, &from, 1);
+}
+
+int net_select(struct graph *graph, int from, const int *channels, int count)
+{
+    struct node node = node_default(OP_SELECT);
+    node.channels = channels;
+    node.channel_count = count;
+    return net_node(graph, &node, &from, 1);
+}
+
 void net_fill(float *values, size_t count, uint64_t seed)
 {
     struct random_stream stream;
@@ -128,6 +152,14 @@ void net_weights(struct graph *graph, uint64_t seed)
     graph_initialise(graph, seed);
     for (int i = 0; i < graph->node_count; i++) {
         const struct node *n = &graph->nodes[i];
+        const bool weighted = n->op == OP_SCALE || n->op == OP_PRELU || n->op == OP_GROUP_NORM || n->op == OP_LAYER_NORM;
+        for (int k = 0; weighted && k < 2; k++)
+            if ((k ? n->bias : n->weight) >= 0) {
+                struct weight *w = &graph->weights[k ? n->bias : n->weight];
+                net_fill(w->data, w->count, seed + (uint64_t)(4 * i + k));
+                for (size_t c = 0; k == 0 && c < w->count; c++)
+                    w->data[c] = 0.7f + 0.6f * w->data[c];
+            }
         if (n->op != OP_BATCH_NORM)
             continue;
         const int indices[] = {n->weight, n->bias, n->running_mean, n->running_var};

@@ -21,6 +21,10 @@ int net_pool(struct graph *graph, int from, enum op op, int kernel, int stride, 
 int net_linear(struct graph *graph, int from, int out, bool bias); /* flattens first if needed */
 int net_add(struct graph *graph, int a, int b);
 int net_concat(struct graph *graph, int a, int b);
+int net_multiply(struct graph *graph, int a, int b);
+/* A scale, a PReLU or a norm. rank 0: one number for all channels; 1: one per channel; 3: one per value. */
+int net_weighted(struct graph *graph, struct node node, int from, int rank, bool trained, bool bias);
+int net_select(struct graph *graph, int from, const int *channels, int count);
 /* Fills all weights and running statistics from a seed. Batch norms get scales near 1, and some negative ones. */
 void net_weights(struct graph *graph, uint64_t seed);
 /* values[count] uniform in [-1, 1) */

@@ -1,5 +1,7 @@
 #include "tests/helper_reference_train.h"
 
+#include "tests/helper_reference_ops.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,18 +66,7 @@ void reference_release(struct reference *r)
 }
 
 /* ---- the operators: each function goes forward (backward false) or backward over the same indices ---- */
-struct place {
-    const struct node *node, *from; /* from: the first input */
-    const double *x, *dy;
-    double *y, *dx;
-};
-
-static size_t at(struct shape s, int n, int c, int y, int x)
-{
-    return (((size_t)n * (size_t)s.c + (size_t)c) * (size_t)s.h + (size_t)y) * (size_t)s.w + (size_t)x;
-}
-
-static void convolution(struct reference *r, const struct place *p, bool backward)
+static void convolution(struct reference *r, const struct reference_place *p, bool backward)
 {
     const struct node *o = p->node;
     const struct shape in = p->from->shape, out = o->shape;
@@ -86,7 +77,7 @@ static void convolution(struct reference *r, const struct place *p, bool backwar
         for (int c = 0; c < out.c; c++)
             for (int y = 0; y < out.h; y++)
                 for (int x = 0; x < out.w; x++) {
-                    const size_t to = at(out, n, c, y, x);
+                    const size_t to = reference_at(out, n, c, y, x);
                     double sum = bias ? bias[c] : 0;
                     for (int i = 0; i < in_group; i++)
                         for (int ky = 0; ky < o->kernel_h; ky++)
@@ -95,7 +86,7 @@ static void convolution(struct reference *r, const struct place *p, bool backwar
                                 const int ix = x * o->stride_w - o->pad_left + kx * o->dilation_w;
                                 if (iy < 0 || iy >= in.h || ix < 0 || ix >= in.w)
                                     continue;
-                                const size_t from = at(in, n, c / out_group * in_group + i, iy, ix);
+                                const size_t from = reference_at(in, n, c / out_group * in_group + i, iy, ix);
                                 const size_t k =
                                     (((size_t)c * (size_t)in_group + (size_t)i) * (size_t)o->kernel_h + (size_t)ky) *
                                         (size_t)o->kernel_w +
@@ -113,7 +104,7 @@ static void convolution(struct reference *r, const struct place *p, bool backwar
                 }
 }
 
-static void linear(struct reference *r, const struct place *p, bool backward)
+static void linear(struct reference *r, const struct reference_place *p, bool backward)
 {
     const struct node *o = p->node;
     const size_t in = sample_size(p->from), out = (size_t)o->shape.c;
@@ -135,7 +126,7 @@ static void linear(struct reference *r, const struct place *p, bool backward)
         }
 }
 
-static void pool(struct reference *r, const struct place *p, bool backward)
+static void pool(struct reference *r, const struct reference_place *p, bool backward)
 {
     const struct node *o = p->node;
     const struct shape in = p->from->shape, out = o->shape;
@@ -144,7 +135,7 @@ static void pool(struct reference *r, const struct place *p, bool backward)
         for (int c = 0; c < out.c; c++)
             for (int y = 0; y < out.h; y++)
                 for (int x = 0; x < out.w; x++) {
-                    const size_t to = at(out, n, c, y, x);
+                    const size_t to = reference_at(out, n, c, y, x);
                     double sum = 0, top = -INFINITY;
                     size_t best = 0;
                     int positions = 0;
@@ -159,7 +150,7 @@ static void pool(struct reference *r, const struct place *p, bool backward)
                                     positions += inside || (o->count_include_pad && padded);
                                 if (!inside)
                                     continue;
-                                const size_t from = at(in, n, c, iy, ix);
+                                const size_t from = reference_at(in, n, c, iy, ix);
                                 if (pass == 0 && p->x[from] > top) {
                                     top = p->x[from];
                                     best = from;
@@ -176,7 +167,7 @@ static void pool(struct reference *r, const struct place *p, bool backward)
                 }
 }
 
-static void global_pool(struct reference *r, const struct place *p, bool backward)
+static void global_pool(struct reference *r, const struct reference_place *p, bool backward)
 {
     const size_t pixels = (size_t)p->from->shape.h * (size_t)p->from->shape.w;
     for (size_t i = 0; i < (size_t)r->count * (size_t)p->node->shape.c; i++) {
@@ -191,7 +182,7 @@ static void global_pool(struct reference *r, const struct place *p, bool backwar
     }
 }
 
-static void batch_norm_forward(struct reference *r, const struct place *p, int node, bool training)
+static void batch_norm_forward(struct reference *r, const struct reference_place *p, int node, bool training)
 {
     const struct node *o = p->node;
     const struct shape s = o->shape;
@@ -203,11 +194,11 @@ static void batch_norm_forward(struct reference *r, const struct place *p, int n
             double sum = 0, squares = 0;
             for (int n = 0; n < r->count; n++)
                 for (size_t i = 0; i < pixels; i++)
-                    sum += p->x[at(s, n, c, 0, 0) + i];
+                    sum += p->x[reference_at(s, n, c, 0, 0) + i];
             mean = sum / count;
             for (int n = 0; n < r->count; n++)
                 for (size_t i = 0; i < pixels; i++)
-                    squares += (p->x[at(s, n, c, 0, 0) + i] - mean) * (p->x[at(s, n, c, 0, 0) + i] - mean);
+                    squares += (p->x[reference_at(s, n, c, 0, 0) + i] - mean) * (p->x[reference_at(s, n, c, 0, 0) + i] - mean);
             variance = squares / count;
             r->weights[o->running_mean][c] += momentum * (mean - r->weights[o->running_mean][c]);
             r->weights[o->running_var][c] +=
@@ -217,13 +208,13 @@ static void batch_norm_forward(struct reference *r, const struct place *p, int n
         r->inverse[node][c] = 1 / sqrt(variance + (double)o->epsilon);
         for (int n = 0; n < r->count; n++)
             for (size_t i = 0; i < pixels; i++)
-                p->y[at(s, n, c, 0, 0) + i] =
-                    (p->x[at(s, n, c, 0, 0) + i] - mean) * r->inverse[node][c] * r->weights[o->weight][c] +
+                p->y[reference_at(s, n, c, 0, 0) + i] =
+                    (p->x[reference_at(s, n, c, 0, 0) + i] - mean) * r->inverse[node][c] * r->weights[o->weight][c] +
                     r->weights[o->bias][c];
     }
 }
 
-static void batch_norm_backward(struct reference *r, const struct place *p, int node, bool training)
+static void batch_norm_backward(struct reference *r, const struct reference_place *p, int node, bool training)
 {
     const struct node *o = p->node;
     const struct shape s = o->shape;
@@ -233,14 +224,14 @@ static void batch_norm_backward(struct reference *r, const struct place *p, int 
         const double mean = r->mean[node][c], inverse = r->inverse[node][c], gamma = r->weights[o->weight][c];
         double sum = 0, product = 0;
         for (int n = 0; n < r->count; n++)
-            for (size_t i = 0, k = at(s, n, c, 0, 0); i < pixels; i++, k++) {
+            for (size_t i = 0, k = reference_at(s, n, c, 0, 0); i < pixels; i++, k++) {
                 sum += p->dy[k];
                 product += p->dy[k] * (p->x[k] - mean) * inverse;
             }
         r->weight_gradients[o->weight][c] += product;
         r->weight_gradients[o->bias][c] += sum;
         for (int n = 0; n < r->count; n++)
-            for (size_t i = 0, k = at(s, n, c, 0, 0); i < pixels; i++, k++) {
+            for (size_t i = 0, k = reference_at(s, n, c, 0, 0); i < pixels; i++, k++) {
                 const double xhat = (p->x[k] - mean) * inverse;
                 const double centred = training ? p->dy[k] - sum / count - xhat * product / count : p->dy[k];
                 p->dx[k] += gamma * inverse * centred;
@@ -248,45 +239,8 @@ static void batch_norm_backward(struct reference *r, const struct place *p, int 
     }
 }
 
-static void activation(struct reference *r, const struct place *p, bool backward)
-{
-    const struct node *o = p->node;
-    const double alpha = (double)o->alpha, beta = (double)o->beta;
-    for (size_t i = 0; i < (size_t)r->count * sample_size(o); i++) {
-        const double x = p->x[i], line = alpha * x + beta, gate = fmin(fmax(x / 6 + 0.5, 0), 1), s = 1 / (1 + exp(-x));
-        double y = x, derivative = 1;
-        switch (o->activation) {
-        case ACTIVATION_RELU:
-            y = fmax(x, 0), derivative = x > 0;
-            break;
-        case ACTIVATION_LEAKY_RELU:
-            y = x > 0 ? x : alpha * x, derivative = x > 0 ? 1 : alpha;
-            break;
-        case ACTIVATION_CLIP:
-            y = fmin(fmax(x, alpha), beta), derivative = x > alpha && x < beta;
-            break;
-        case ACTIVATION_HARD_SIGMOID:
-            y = fmin(fmax(line, 0), 1), derivative = line > 0 && line < 1 ? alpha : 0;
-            break;
-        case ACTIVATION_HARD_SWISH:
-            y = x * gate, derivative = x < -3 ? 0 : x <= 3 ? x / 3 + 0.5 : 1;
-            break;
-        case ACTIVATION_SIGMOID:
-            y = s, derivative = s * (1 - s);
-            break;
-        case ACTIVATION_NONE:
-        case ACTIVATION_COUNT:
-            break;
-        }
-        if (backward)
-            p->dx[i] += derivative * p->dy[i];
-        else
-            p->y[i] = y;
-    }
-}
-
 /* add and concat: input number `which` of the node */
-static void combine(struct reference *r, const struct place *p, const struct node *from, int which, bool backward)
+static void combine(struct reference *r, const struct reference_place *p, const struct node *from, int which, bool backward)
 {
     const struct node *o = p->node;
     const size_t in = sample_size(from), out = sample_size(o);
@@ -303,27 +257,12 @@ static void combine(struct reference *r, const struct place *p, const struct nod
         }
 }
 
-static void pad(struct reference *r, const struct place *p, bool backward)
-{
-    const struct shape in = p->from->shape, out = p->node->shape;
-    for (int n = 0; n < r->count; n++)
-        for (int c = 0; c < in.c; c++)
-            for (int y = 0; y < in.h; y++)
-                for (int x = 0; x < in.w; x++) {
-                    const size_t to = at(out, n, c, y + p->node->pad_top, x + p->node->pad_left);
-                    if (backward)
-                        p->dx[at(in, n, c, y, x)] += p->dy[to];
-                    else
-                        p->y[to] = p->x[at(in, n, c, y, x)];
-                }
-}
-
 static void run_node(struct reference *r, int node, bool training, bool backward)
 {
     const struct node *o = &r->graph->nodes[node];
     for (int which = 0; which < o->input_count; which++) {
         const int input = o->inputs[which];
-        const struct place p = {
+        const struct reference_place p = {
             o, &r->graph->nodes[input], r->values[input], r->gradients[node], r->values[node], r->gradients[input]};
         switch (o->op) {
         case OP_CONV:
@@ -336,7 +275,7 @@ static void run_node(struct reference *r, int node, bool training, bool backward
             (backward ? batch_norm_backward : batch_norm_forward)(r, &p, node, training);
             break;
         case OP_ACTIVATION:
-            activation(r, &p, backward);
+            reference_activation(r, &p, backward);
             break;
         case OP_MAX_POOL:
         case OP_AVERAGE_POOL:
@@ -346,7 +285,7 @@ static void run_node(struct reference *r, int node, bool training, bool backward
             global_pool(r, &p, backward);
             break;
         case OP_PAD:
-            pad(r, &p, backward);
+            reference_pad(r, &p, backward);
             break;
         case OP_ADD:
         case OP_CONCAT:
@@ -354,7 +293,30 @@ static void run_node(struct reference *r, int node, bool training, bool backward
         case OP_DROPOUT:
             combine(r, &p, p.from, which, backward);
             break;
-        default:
+        case OP_MULTIPLY:
+            reference_multiply(r, &p, which, backward);
+            break;
+        case OP_SCALE:
+            reference_scale(r, &p, backward);
+            break;
+        case OP_PRELU:
+            reference_prelu(r, &p, backward);
+            break;
+        case OP_SELECT:
+            reference_select(r, &p, backward);
+            break;
+        case OP_GROUP_NORM:
+        case OP_LAYER_NORM:
+        case OP_LP_NORM:
+            reference_norm(r, &p, backward);
+            break;
+        case OP_RESIZE:
+            reference_resize(r, &p, backward);
+            break;
+        case OP_INPUT:
+        case OP_SOFTMAX:
+        case OP_LOG_SOFTMAX:
+        case OP_COUNT:
             abort();
         }
     }
@@ -388,7 +350,7 @@ void reference_forward(struct reference *r, const float *input, bool training)
         for (int y = 0; y < s.h; y++)
             for (int x = 0; x < s.w; x++)
                 for (int c = 0; c < s.c; c++)
-                    r->values[r->graph->input][at(s, n, c, y, x)] = (double)*input++;
+                    r->values[r->graph->input][reference_at(s, n, c, y, x)] = (double)*input++;
     for (int node = 0; node < r->graph->node_count; node++) {
         run_node(r, node, training, false);
         if (r->stored[node])

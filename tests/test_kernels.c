@@ -160,6 +160,18 @@ static void activations(void **state)
         {ACTIVATION_HARD_SIGMOID, 0.7f, 0.5f},
         {ACTIVATION_HARD_SWISH, 0, 0},
         {ACTIVATION_SIGMOID, 0, 0},
+        {ACTIVATION_SILU, 1, 0},
+        {ACTIVATION_SILU, 1.702f, 0},
+        {ACTIVATION_ELU, 0.8f, 0},
+        {ACTIVATION_SELU, 1.67326319f, 1.05070102f},
+        {ACTIVATION_CELU, 1.3f, 0},
+        {ACTIVATION_GELU, 0, 0},
+        {ACTIVATION_GELU_TANH, 0, 0},
+        {ACTIVATION_MISH, 0, 0},
+        {ACTIVATION_TANH, 0, 0},
+        {ACTIVATION_SOFTPLUS, 0, 0},
+        {ACTIVATION_SOFTSIGN, 0, 0},
+        {ACTIVATION_ABS, 0, 0},
         {ACTIVATION_NONE, 0, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)

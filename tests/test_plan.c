@@ -51,8 +51,8 @@ static void chain_is_fused(void **state)
     assert_int_equal(plan.node_tensor[3], plan.steps[0].output); /* the value of the ReLU */
     assert_int_equal(plan.node_tensor[1], -1);                   /* the bare convolution is inside the chain */
     /* the bias before a batch norm goes to the batch norm */
-    assert_true(plan.steps[0].statistics && plan.steps[0].bias == PLAN_NONE);
-    assert_int_equal(plan.batch_norms[0].layer_bias, plan.weight_offset[graph.nodes[1].bias]);
+    assert_true(plan.steps[0].statistics && !plan_has(plan.steps[0].bias));
+    assert_int_equal(plan.batch_norms[0].layer_bias.offset, plan.weight_offset[graph.nodes[1].bias]);
     assert_true(plan.tensors[plan.input].gradient == PLAN_NONE);
     for (int s = 1; s < 3; s++)
         assert_true(plan.steps[s].inputs[0].finish && !plan.steps[s].inputs[0].accumulate);
@@ -256,23 +256,13 @@ static void what_cannot_be_trained(void **state)
     graph_init(&graph);
     int at = net_conv(&graph, net_input(&graph, 3, 6, 6), (struct net_window){.out = 8});
     refuses(&graph, "one per class");
-    const struct node multiply = node_default(OP_MULTIPLY), softmax = node_default(OP_SOFTMAX);
-    struct node pad = node_default(OP_PAD);
-    net_linear(&graph, net_node(&graph, &multiply, (int[]){at, at}, 2), 3, true);
-    refuses(&graph, "'n2' (multiply)");
+    const struct node softmax = node_default(OP_SOFTMAX);
     graph_release(&graph);
 
     graph_init(&graph);
     at = net_linear(&graph, net_input(&graph, 3, 1, 1), 4, true);
     net_node(&graph, &softmax, &at, 1);
     refuses(&graph, "softmax");
-    graph_release(&graph);
-
-    graph_init(&graph);
-    pad.pad_top = 1;
-    at = net_input(&graph, 3, 4, 4);
-    net_linear(&graph, net_node(&graph, &pad, &at, 1), 4, true);
-    refuses(&graph, "before a convolution");
     graph_release(&graph);
 
     graph_init(&graph);
@@ -296,6 +286,35 @@ static void what_cannot_be_trained(void **state)
     graph.weights[graph.nodes[at].weight].trained = false;
     net_linear(&graph, at, 4, true);
     refuses(&graph, "constants");
+    graph_release(&graph);
+}
+
+/* A constant lies in the state vector, behind all running statistics, and is no parameter. */
+static void constants_are_state(void **state)
+{
+    struct graph graph;
+    struct plan plan;
+    struct error err = {0};
+    const struct node scale = node_default(OP_SCALE);
+    (void)state;
+    graph_init(&graph);
+    int at = net_weighted(&graph, scale, net_input(&graph, 3, 4, 4), 1, false, true);
+    at = net_conv_norm_relu(&graph, at, (struct net_window){.out = 5});
+    const int own = net_weighted(&graph, scale, at, 1, true, false);
+    net_linear(&graph, own, 4, true);
+    const struct plan_options options = {.batch = 2, .dtype = DTYPE_FP32};
+    assert_int_equal(plan_compile(&plan, &graph, &options, &err), STATUS_OK);
+    assert_int_equal(plan.parameter_count, graph_parameter_count(&graph));
+    assert_int_equal(plan.running_count, 2 * 5);
+    assert_int_equal(plan.state_count, 2 * 5 + 2 * 3);
+    assert_int_equal(plan.steps[0].kind, STEP_SCALE);
+    assert_false(plan.steps[0].weight.trained || plan.steps[0].bias.trained || plan_step_learns(&plan.steps[0]));
+    assert_int_equal(plan.steps[0].weight.offset, 10);
+    assert_int_equal(plan.steps[0].bias.offset, 13);
+    assert_int_equal(plan.tensors[plan.steps[0].output].gradient, PLAN_NONE);
+    assert_true(plan.steps[2].weight.trained && plan_step_learns(&plan.steps[2]));
+    assert_int_equal(plan.steps[2].weight.offset, plan.weight_offset[graph.nodes[own].weight]);
+    plan_release(&plan);
     graph_release(&graph);
 }
 
@@ -352,7 +371,8 @@ int main(void)
         cmocka_unit_test(retained_nodes),         cmocka_unit_test(kept_end),
         cmocka_unit_test(kinds_of_convolutions),  cmocka_unit_test(concat_and_late_norm),
         cmocka_unit_test(same_graph_same_plan),   cmocka_unit_test(weights_go_and_come_back),
-        cmocka_unit_test(what_cannot_be_trained), cmocka_unit_test(memory_is_shared_safely),
+        cmocka_unit_test(what_cannot_be_trained),
+        cmocka_unit_test(constants_are_state), cmocka_unit_test(memory_is_shared_safely),
         cmocka_unit_test(memory_is_aligned),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -32,22 +32,30 @@ static int add_tensor(struct plan_compiler *c, int node, struct shape shape, int
     return index;
 }
 
-/* The offset of a weight in the vector that its reader looks into: of parameters if it is trained, of running
- * statistics if not. A constant of the network is in neither, so that reading it as a parameter would read another
- * weight. Every weight can be taken once. */
-static enum status take_weight(struct plan_compiler *c, int node, int weight, bool trained, size_t *offset)
+/* May these steps have weights that are not trained? */
+static bool takes_constants(enum step_kind kind)
 {
-    *offset = PLAN_NONE;
+    return kind == STEP_SCALE || kind == STEP_PRELU || kind == STEP_GROUP_NORM || kind == STEP_LAYER_NORM;
+}
+
+enum weight_use { TRAINED, RUNNING, TRAINED_OR_CONSTANT };
+
+/* Every trained weight can be taken once: its gradient has one place. */
+static enum status take_weight(struct plan_compiler *c, int node, int weight, enum weight_use use,
+                               struct plan_weight *taken)
+{
+    *taken = (struct plan_weight){.offset = PLAN_NONE};
     if (weight < 0)
         return STATUS_OK;
-    if (c->used[weight])
+    const bool trained = c->graph->weights[weight].trained;
+    if (c->used[weight] && (trained || use == RUNNING))
         return refuse(c, node, "its weights are shared with another layer");
-    if (c->graph->weights[weight].trained != trained)
-        return refuse(c, node,
-                      "it multiplies by or adds constants: fold them into the weights of the next layer, or write "
-                      "them as a layer with weights of its own");
+    if (use == TRAINED && !trained)
+        return refuse(c, node, "its weights are constants: this kind of layer trains its weights");
+    if (use == RUNNING && trained)
+        return refuse(c, node, "its running statistics are parameters");
     c->used[weight] = true;
-    *offset = c->plan->weight_offset[weight];
+    *taken = (struct plan_weight){c->plan->weight_offset[weight], trained};
     return STATUS_OK;
 }
 
@@ -59,7 +67,9 @@ static enum status add_step(struct plan_compiler *c, enum step_kind kind, int no
     struct plan *plan = c->plan;
     const struct node *n = &c->graph->nodes[node];
     struct plan_step step = {.kind = kind, .node = node, .input_count = input_count};
-    bool weighted = n->op == OP_CONV || n->op == OP_LINEAR, learns = weighted;
+    const bool own = kind != STEP_COPY; /* a copy is made for a node, and leaves that node's weights alone */
+    const enum weight_use use = takes_constants(kind) ? TRAINED_OR_CONSTANT : TRAINED;
+    bool learns = false;
     step.pad_top = n->pad_top;
     step.pad_left = n->pad_left;
     step.inputs = arena_alloc(&plan->arena, (size_t)input_count, sizeof *step.inputs);
@@ -69,8 +79,9 @@ static enum status add_step(struct plan_compiler *c, enum step_kind kind, int no
         step.inputs[i].tensor = inputs[i];
         learns = learns || c->learns[inputs[i]];
     }
-    TRY(take_weight(c, node, weighted ? n->weight : -1, true, &step.weight));
-    TRY(take_weight(c, node, weighted ? n->bias : -1, true, &step.bias));
+    TRY(take_weight(c, node, own ? n->weight : -1, use, &step.weight));
+    TRY(take_weight(c, node, own ? n->bias : -1, use, &step.bias));
+    learns = learns || plan_step_learns(&step);
     step.output = add_tensor(c, node, shape, plan->step_count, learns);
     plan->steps[plan->step_count++] = step;
 cleanup:
@@ -105,6 +116,12 @@ static enum status completable(struct plan_compiler *c, int node, bool batch_nor
     return STATUS_OK;
 }
 
+/* A layer whose bias has one trained number per channel. */
+static bool is_layer(enum step_kind kind)
+{
+    return kind == STEP_CONV || kind == STEP_POINTWISE || kind == STEP_DEPTHWISE || kind == STEP_LINEAR;
+}
+
 static enum status compile_batch_norm(struct plan_compiler *c, int node)
 {
     enum status status = STATUS_OK;
@@ -114,12 +131,15 @@ static enum status compile_batch_norm(struct plan_compiler *c, int node)
     struct plan_tensor *tensor;
     TRY(completable(c, node, true, &tensor));
     struct plan_step *maker = &plan->steps[c->maker[plan->node_tensor[node]]];
-    TRY(take_weight(c, node, n->weight, true, &norm.weight));
-    TRY(take_weight(c, node, n->bias, true, &norm.bias));
-    TRY(take_weight(c, node, n->running_mean, false, &norm.running_mean));
-    TRY(take_weight(c, node, n->running_var, false, &norm.running_var));
-    norm.layer_bias = maker->bias;
-    maker->bias = PLAN_NONE;
+    TRY(take_weight(c, node, n->weight, TRAINED, &norm.weight));
+    TRY(take_weight(c, node, n->bias, TRAINED, &norm.bias));
+    TRY(take_weight(c, node, n->running_mean, RUNNING, &norm.running_mean));
+    TRY(take_weight(c, node, n->running_var, RUNNING, &norm.running_var));
+    norm.layer_bias = (struct plan_weight){.offset = PLAN_NONE};
+    if (is_layer(maker->kind)) {
+        norm.layer_bias = maker->bias;
+        maker->bias.offset = PLAN_NONE;
+    }
     maker->statistics = true;
     norm.statistics = plan->statistics_count;
     plan->statistics_count += PLAN_STATISTICS * (size_t)norm.channels;
@@ -176,15 +196,15 @@ static enum status compile_flatten(struct plan_compiler *c, int node)
     return STATUS_OK;
 }
 
-/* A pad becomes part of the convolutions that read it. */
-static enum status compile_pad(struct plan_compiler *c, int node)
+/* A pad of zeros becomes part of the convolutions that read it. */
+static enum status compile_pad(struct plan_compiler *c, int node, const int *inputs)
 {
     bool foldable = graph_pads_zeros(&c->graph->nodes[node]) && !c->retained[node] && node != c->graph->output;
     for (int i = node + 1; i < c->graph->node_count; i++)
         for (int k = 0; c->needed[i] && k < c->graph->nodes[i].input_count; k++)
             foldable = foldable && (c->graph->nodes[i].inputs[k] != node || c->graph->nodes[i].op == OP_CONV);
     if (!foldable)
-        return refuse(c, node, "padding must be with zeros, before a convolution");
+        return add_step(c, STEP_PAD, node, inputs, 1, c->graph->nodes[node].shape);
     compile_alias(c, node);
     c->attachable[node] = false;
     return STATUS_OK;
@@ -215,6 +235,23 @@ static enum status compile_convolution(struct plan_compiler *c, int node, const 
     return STATUS_OK;
 }
 
+/* Operators that are one step each. */
+static const enum step_kind simple_steps[OP_COUNT] = {
+    [OP_MAX_POOL] = STEP_MAX_POOL,
+    [OP_AVERAGE_POOL] = STEP_AVERAGE_POOL,
+    [OP_GLOBAL_AVERAGE_POOL] = STEP_GLOBAL_AVERAGE_POOL,
+    [OP_ADD] = STEP_ADD,
+    [OP_CONCAT] = STEP_CONCAT,
+    [OP_MULTIPLY] = STEP_MULTIPLY,
+    [OP_SCALE] = STEP_SCALE,
+    [OP_PRELU] = STEP_PRELU,
+    [OP_SELECT] = STEP_SELECT,
+    [OP_GROUP_NORM] = STEP_GROUP_NORM,
+    [OP_LAYER_NORM] = STEP_LAYER_NORM,
+    [OP_LP_NORM] = STEP_LP_NORM,
+    [OP_RESIZE] = STEP_RESIZE,
+};
+
 static enum status compile_node(struct plan_compiler *c, int node)
 {
     const struct node *n = &c->graph->nodes[node];
@@ -238,25 +275,22 @@ static enum status compile_node(struct plan_compiler *c, int node)
         return compile_batch_norm(c, node);
     case OP_ACTIVATION:
         return compile_activation(c, node);
-    case OP_MAX_POOL:
-        return add_step(c, STEP_MAX_POOL, node, inputs, 1, n->shape);
-    case OP_AVERAGE_POOL:
-        return add_step(c, STEP_AVERAGE_POOL, node, inputs, 1, n->shape);
-    case OP_GLOBAL_AVERAGE_POOL:
-        return add_step(c, STEP_GLOBAL_AVERAGE_POOL, node, inputs, 1, n->shape);
-    case OP_ADD:
-        return add_step(c, STEP_ADD, node, inputs, n->input_count, n->shape);
-    case OP_CONCAT:
-        return add_step(c, STEP_CONCAT, node, inputs, n->input_count, n->shape);
     case OP_FLATTEN:
         return compile_flatten(c, node);
     case OP_DROPOUT:
         return add_step(c, STEP_DROPOUT, node, inputs, 1, first);
     case OP_PAD:
-        return compile_pad(c, node);
-    case OP_MULTIPLY:
+        return compile_pad(c, node, inputs);
     case OP_SOFTMAX:
     case OP_LOG_SOFTMAX:
+    case OP_COUNT:
+        return refuse(c, node, "a student's output is logits: leave this operator out");
+    case OP_MAX_POOL:
+    case OP_AVERAGE_POOL:
+    case OP_GLOBAL_AVERAGE_POOL:
+    case OP_ADD:
+    case OP_CONCAT:
+    case OP_MULTIPLY:
     case OP_SCALE:
     case OP_PRELU:
     case OP_SELECT:
@@ -264,10 +298,9 @@ static enum status compile_node(struct plan_compiler *c, int node)
     case OP_LAYER_NORM:
     case OP_LP_NORM:
     case OP_RESIZE:
-    case OP_COUNT:
         break;
     }
-    return refuse(c, node, "this operator is for teachers only");
+    return add_step(c, simple_steps[n->op], node, inputs, n->input_count, n->shape);
 }
 
 /* The output and values that only a loss reads must be raw tensors, because no step would finish their gradient. */
@@ -300,12 +333,24 @@ cleanup:
     return status;
 }
 
-static void place_weights(struct plan *plan, const struct graph *graph)
+/* The state vector has running statistics first: a moving average follows them and leaves constants alone. */
+static void place_weights(struct plan_compiler *c)
 {
-    for (int i = 0; i < graph->weight_count; i++) {
-        size_t *end = graph->weights[i].trained ? &plan->parameter_count : &plan->state_count;
-        plan->weight_offset[i] = *end;
-        *end += graph->weights[i].count;
+    struct plan *plan = c->plan;
+    const struct graph *graph = c->graph;
+    for (int i = 0; i < graph->node_count; i++)
+        if (graph->nodes[i].op == OP_BATCH_NORM)
+            c->running[graph->nodes[i].running_mean] = c->running[graph->nodes[i].running_var] = true;
+    for (int constants = 0; constants < 2; constants++) {
+        for (int i = 0; i < graph->weight_count; i++) {
+            size_t *end = graph->weights[i].trained ? &plan->parameter_count : &plan->state_count;
+            if (graph->weights[i].trained ? constants : c->running[i] == (constants == 1))
+                continue;
+            plan->weight_offset[i] = *end;
+            *end += graph->weights[i].count;
+        }
+        if (!constants)
+            plan->running_count = plan->state_count;
     }
 }
 
@@ -343,9 +388,10 @@ static enum status allocate(struct plan_compiler *c, struct arena *scratch)
     c->external = arena_alloc(scratch, capacity, sizeof *c->external);
     c->learns = arena_alloc(scratch, capacity, sizeof *c->learns);
     c->used = arena_alloc(scratch, weights, sizeof *c->used);
+    c->running = arena_alloc(scratch, weights, sizeof *c->running);
     if (!plan->tensors || !plan->steps || !plan->batch_norms || !plan->node_tensor || !plan->weight_offset ||
         !c->readers || !c->needed || !c->retained || !c->attachable || !c->maker || !c->external || !c->learns ||
-        !c->used)
+        !c->used || !c->running)
         return error_no_memory(c->err, capacity * sizeof *plan->tensors, "a plan");
     for (size_t i = 0; i < nodes; i++)
         plan->node_tensor[i] = -1;
@@ -362,7 +408,7 @@ enum status plan_compile(struct plan *plan, const struct graph *graph, const str
     if (graph->input < 0 || graph->output < 0 || options->batch < 1)
         return error_set(err, STATUS_CONFIG, NULL, "a network needs an input, an output and a batch of at least 1");
     TRY(allocate(&c, &scratch));
-    place_weights(plan, graph);
+    place_weights(&c);
     survey(&c, options);
     for (int node = 0; node < graph->node_count; node++)
         if (c.needed[node])

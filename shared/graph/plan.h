@@ -17,9 +17,10 @@
  * A graph value that cannot be expressed like that (a batch norm after an activation, a value that is read both before
  * and after its batch norm) gets a copy step, whose output is a new raw tensor.
  *
- * Only nodes that a student may have are planned. OP_SOFTMAX, OP_MULTIPLY, and OP_PAD before anything but a convolution
- * are STATUS_CONFIG errors that name the node. Nodes that lead neither to the output nor to a retained node are left
- * out; the gradients of their parameters stay 0.
+ * Only nodes that a student may have are planned: OP_SOFTMAX and OP_LOG_SOFTMAX are STATUS_CONFIG errors that name the
+ * node. Nodes that lead neither to the output nor to a retained node are left out; the gradients of their parameters
+ * stay 0. Convolutions, linear layers and batch norms train all their weights; scale, PReLU, group and layer norm may
+ * have constants instead, which are read from the state vector and never change.
  *
  * Losses on features: the tensor of a retained node is read by one more reader, the loss, as the logits are. It comes
  * first in backward: before the backward pass, the caller writes dL/d(completed value), or zeros, to the tensor's
@@ -44,17 +45,39 @@ enum step_kind {
     STEP_CONCAT,
     STEP_DROPOUT,
     STEP_COPY,
+    STEP_MULTIPLY,
+    STEP_SCALE,
+    STEP_PRELU,
+    STEP_SELECT,
+    STEP_GROUP_NORM,
+    STEP_LAYER_NORM,
+    STEP_LP_NORM,
+    STEP_PAD,
+    STEP_RESIZE,
     STEP_KIND_COUNT
 };
 
 #define PLAN_NONE ((size_t)-1)
 
+/* Where a weight lies: in the parameter vector if it is trained, in the state vector if it is not (running statistics,
+ * constants). An offset alone does not say which, so it never stands alone: weight_values and weight_gradient
+ * (shared/training/training.h) are the way to a weight's numbers. */
+struct plan_weight {
+    size_t offset; /* PLAN_NONE: the step has no such weight */
+    bool trained;
+};
+static inline bool plan_has(struct plan_weight weight)
+{
+    return weight.offset != PLAN_NONE;
+}
+
 struct plan_batch_norm {
     int channels;
-    size_t weight, bias;              /* offsets in the parameter vector (gamma, beta) */
-    size_t running_mean, running_var; /* offsets in the state vector */
-    size_t layer_bias; /* offset of the bias of the layer before, or PLAN_NONE. It never enters the raw tensor (the
-                        * batch norm would take it away again), only the running mean; its gradient is exactly 0 */
+    struct plan_weight weight, bias; /* gamma, beta; trained */
+    struct plan_weight running_mean, running_var;
+    struct plan_weight layer_bias; /* the bias of the layer before, if it has one. It never enters the raw tensor (the
+                                    * batch norm would take it away again), only the running mean; its gradient is
+                                    * exactly 0 */
     size_t statistics; /* offset of PLAN_STATISTICS * channels floats in the statistics vector, see below */
     float epsilon, momentum;
 };
@@ -96,10 +119,15 @@ struct plan_step {
     struct plan_input *inputs;
     int input_count;
     int output;
-    size_t weight,
-        bias;        /* offsets in the parameter vector, or PLAN_NONE; the bias is PLAN_NONE if a batch norm takes it */
+    struct plan_weight weight, bias; /* the bias is absent if a batch norm takes it */
     bool statistics; /* forward: the output's batch norm needs statistics */
 };
+
+/* Does the step have gradients of its own to make? */
+static inline bool plan_step_learns(const struct plan_step *step)
+{
+    return (plan_has(step->weight) && step->weight.trained) || (plan_has(step->bias) && step->bias.trained);
+}
 
 struct plan {
     struct arena arena;
@@ -119,7 +147,9 @@ struct plan {
                             * (running statistics) */
     size_t value_count, gradient_count; /* elements in the two activation buffers, for the whole batch */
     size_t parameter_count,
-        state_count;         /* floats: trained parameters in the graph's order and layout; running statistics */
+        state_count;         /* floats: trained parameters in the graph's order and layout; running statistics, and
+                              * constants after them */
+    size_t running_count;    /* floats of the state vector before the constants */
     size_t statistics_count; /* floats */
 };
 

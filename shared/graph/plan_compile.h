@@ -17,6 +17,7 @@ struct plan_compiler {
     bool *external;   /* [tensor capacity] a loss writes the tensor's gradient first */
     bool *learns;     /* [tensor capacity] the tensor depends on a parameter */
     bool *used;       /* [weight_count] */
+    bool *running;    /* [weight_count] a batch norm's running statistics */
 };
 
 /* Sets accumulate and finish of every reader, in the order in which they run backward. */

@@ -36,6 +36,15 @@ static const char *const step_names[STEP_KIND_COUNT] = {
     [STEP_CONCAT] = "concat",
     [STEP_DROPOUT] = "dropout",
     [STEP_COPY] = "copy",
+    [STEP_MULTIPLY] = "multiply",
+    [STEP_SCALE] = "scale",
+    [STEP_PRELU] = "prelu",
+    [STEP_SELECT] = "select",
+    [STEP_GROUP_NORM] = "group_norm",
+    [STEP_LAYER_NORM] = "layer_norm",
+    [STEP_LP_NORM] = "lp_norm",
+    [STEP_PAD] = "pad",
+    [STEP_RESIZE] = "resize",
 };
 
 static void describe_step(FILE *out, const struct plan *plan, const struct plan_step *step)
@@ -67,9 +76,10 @@ char *plan_describe(const struct plan *plan)
         return NULL;
     for (int i = 0; i < plan->step_count; i++)
         describe_step(out, plan, &plan->steps[i]);
-    fprintf(out, "batch %d: %zu bytes of activations, %zu of their gradients, %zu parameters, %zu running statistics\n",
+    fprintf(out, "batch %d: %zu bytes of activations, %zu of their gradients, %zu parameters, %zu running statistics, %zu "
+            "constants\n",
             plan->batch, plan->value_count * sizeof(float), plan->gradient_count * sizeof(float), plan->parameter_count,
-            plan->state_count);
+            plan->running_count, plan->state_count - plan->running_count);
     if (fclose(out) == 0)
         return text;
     free(text);

@@ -2,6 +2,7 @@
 #ifndef SHARED_GRAPH_RESIZE_H
 #define SHARED_GRAPH_RESIZE_H
 
+#include "shared/base/host_device.h"
 #include "shared/graph/graph.h"
 #include <math.h>
 
@@ -11,16 +12,16 @@ struct resize_tap {
     float fraction;
 };
 
-static inline int resize_clamp(double i, int size)
+static inline HOST_DEVICE int resize_clamp(double i, int size)
 {
     return i < 0 ? 0 : i > size - 1 ? size - 1 : (int)i;
 }
 
 /* Of output i along an axis whose input has `size` values. */
-static inline struct resize_tap resize_tap(enum resize_mode mode, const struct resize_axis *axis, int size, int i)
+static inline HOST_DEVICE struct resize_tap resize_tap(enum resize_mode mode, const struct resize_axis *axis, int size, int i)
 {
     double at = (i + axis->before) / axis->scale + axis->after;
-    struct resize_tap tap = {0};
+    struct resize_tap tap = {0, 0, 0};
     switch (mode) {
     case RESIZE_NEAREST_FLOOR:
         at = floor(at);

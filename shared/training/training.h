@@ -23,10 +23,26 @@ struct network_memory {
     void *gradients;            /* [students][plan->gradient_count] of plan->dtype */
     float *parameters;          /* [students][plan->parameter_count] */
     float *parameter_gradients; /* [students][plan->parameter_count]; backward overwrites them */
-    float *state;               /* [students][plan->state_count] running statistics; forward updates them in training */
+    float *state;               /* [students][plan->state_count] running statistics, which forward updates in
+                                * training, and constants */
     float *statistics;          /* [students][plan->statistics_count] */
     void *workspace;            /* private to the backend, made by network_ops.prepare */
 };
+
+/* The numbers of a weight of the first student, NULL if the step has no such weight; and where its gradient goes, NULL
+ * if it is not trained. weight_stride: floats to the next student's. */
+static inline float *weight_values(const struct network_memory *memory, struct plan_weight weight)
+{
+    return !plan_has(weight) ? NULL : (weight.trained ? memory->parameters : memory->state) + weight.offset;
+}
+static inline float *weight_gradient(const struct network_memory *memory, struct plan_weight weight)
+{
+    return plan_has(weight) && weight.trained ? memory->parameter_gradients + weight.offset : NULL;
+}
+static inline size_t weight_stride(const struct plan *plan, struct plan_weight weight)
+{
+    return weight.trained ? plan->parameter_count : plan->state_count;
+}
 
 /* ---- the epoch inputs ---- */
 /* What one step reads for one student. */

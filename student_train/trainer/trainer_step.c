@@ -21,8 +21,11 @@ static enum status optimize(struct trainer *trainer, const struct epoch_inputs *
     if (own->average) {
         TRY(backend->training->optimizer->ema_update(device, own->average, network->parameters,
                                                      students * plan->parameter_count, decay, err));
-        TRY(backend->training->optimizer->ema_update(device, own->average_state, network->state,
-                                                     students * plan->state_count, decay, err));
+        /* running statistics of every student, not the constants behind them */
+        for (size_t k = 0; plan->running_count && k < students; k++)
+            TRY(backend->training->optimizer->ema_update(device, own->average_state + k * plan->state_count,
+                                                         network->state + k * plan->state_count, plan->running_count,
+                                                         decay, err));
     }
 cleanup:
     return status;

@@ -79,6 +79,22 @@ struct cpu_kernels {
     /* out[n] += factor * x[n] */
     void (*add_scaled)(float *out, const float *x, float factor, size_t n);
 
+    /* out[n] = a * b (+ out, if accumulate) */
+    void (*multiply)(float *out, const float *a, const float *b, bool accumulate, size_t n);
+    /* sums[width] = the sums of a * b */
+    void (*column_products)(const float *a, const float *b, size_t n, int width, float *sums);
+    /* out[n] = x > 0 ? x : x * weight; backward: dx[n], and sums[width] = the sums of the weights' gradients */
+    void (*prelu)(const float *x, const float *weight, float *out, size_t n, int width);
+    void (*prelu_gradient)(const float *x, const float *g, const float *weight, float *dx, size_t n, int width,
+                           float *sums);
+    /* A layer norm over the `channels` floats of every pixel: out[n] = xhat * weight + bias, xhat = (x - mean) / sqrt(
+     * var + epsilon); backward: dx[n], and products[n] = g * xhat. Weight and bias are read up to KERNEL_SLACK floats
+     * beyond the last channel. */
+    void (*layer_norm)(const float *x, const float *weight, const float *bias, float epsilon, float *out, size_t n,
+                       int channels);
+    void (*layer_norm_gradient)(const float *x, const float *g, const float *weight, float epsilon, float *dx,
+                                float *products, size_t n, int channels);
+
     void (*gemm)(const struct gemm *gemm);
     void (*window)(const struct window_job *window);
     /* The gradient of a window's weights: gradient[taps, channels] += sum over rows and pixels of out * in; out holds

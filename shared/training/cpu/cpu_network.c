@@ -17,6 +17,15 @@ static const struct cpu_step_kernel *const kernels[STEP_KIND_COUNT] = {
     [STEP_CONCAT] = &cpu_concat,
     [STEP_DROPOUT] = &cpu_dropout,
     [STEP_COPY] = &cpu_copy,
+    [STEP_MULTIPLY] = &cpu_multiply,
+    [STEP_SCALE] = &cpu_scale,
+    [STEP_PRELU] = &cpu_prelu,
+    [STEP_SELECT] = &cpu_select,
+    [STEP_GROUP_NORM] = &cpu_group_norm,
+    [STEP_LAYER_NORM] = &cpu_layer_norm,
+    [STEP_LP_NORM] = &cpu_lp_norm,
+    [STEP_PAD] = &cpu_pad,
+    [STEP_RESIZE] = &cpu_resize,
 };
 
 static size_t most(size_t a, size_t b)
@@ -76,14 +85,15 @@ static enum status prepare_slices(struct cpu_workspace *w, const struct plan *pl
     }
     TRY(floats_new(&w->zeros, width, "a workspace", err));
     TRY(floats_new(&w->sums, MAX_SLICES * 3 * width, "sums", err));
-    TRY(memory_new((void **)&w->doubles, MAX_SLICES * 3 * channels, sizeof(double), "sums", err));
+    TRY(memory_new((void **)&w->doubles, MAX_SLICES * 4 * channels, sizeof(double), "sums", err));
     for (size_t i = 0; i < MAX_SLICES; i++) {
         struct cpu_slice *slice = &w->slices[i];
         slice->pivot = w->sums + 3 * i * width;
         slice->tile = slice->pivot + width;
-        slice->first = w->doubles + 3 * i * channels;
+        slice->first = w->doubles + 4 * i * channels;
         slice->second = slice->first + channels;
         slice->bias = slice->second + channels;
+        slice->weight = slice->bias + channels;
     }
 cleanup:
     return status;
@@ -263,7 +273,7 @@ static void step_backward(struct cpu_run *run)
     for (int k = 0; k < run->step->input_count; k++) {
         run->input = &run->step->inputs[k];
         run->in = run_tensor(run, run->input->tensor);
-        if (run->in->gradient == PLAN_NONE && run->step->weight == PLAN_NONE)
+        if (run->in->gradient == PLAN_NONE && !plan_step_learns(run->step))
             continue;
         kernels[run->step->kind]->backward(run);
         if (run->in->gradient != PLAN_NONE)

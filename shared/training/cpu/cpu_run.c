@@ -28,6 +28,7 @@ void run_slices(struct cpu_run *run, void (*task)(void *run, int slice, int work
         slice->started = false;
         slice->count = 0;
         memset(slice->bias, 0, (size_t)run->out->shape.c * sizeof *slice->bias);
+        memset(slice->weight, 0, (size_t)run->out->shape.c * sizeof *slice->weight);
     }
     thread_pool_run(run->device->pool, run->slices, task, run);
 }
@@ -160,18 +161,58 @@ void give_gradient(struct cpu_run *run, int index, const float *dx, size_t first
 void note_bias(struct cpu_run *run, int index, const float *dz, size_t floats)
 {
     struct cpu_slice *slice = &run->workspace->slices[index];
-    if (run->step->bias == PLAN_NONE)
+    if (!weight_gradient(run->memory, run->step->bias))
         return;
     add_columns(run, dz, floats, slice->tile, slice->bias);
 }
 
 void finish_bias(struct cpu_run *run)
 {
-    float *gradient = run->memory->parameter_gradients + run->step->bias;
-    for (int c = 0; run->step->bias != PLAN_NONE && c < run->out->shape.c; c++) {
+    float *gradient = weight_gradient(run->memory, run->step->bias);
+    for (int c = 0; gradient && c < run->out->shape.c; c++) {
         double sum = 0;
         for (int i = 0; i < run->slices; i++)
             sum += run->workspace->slices[i].bias[c];
         gradient[c] = (float)sum;
     }
+}
+
+void note_weight(struct cpu_run *run, int index, const float *products, size_t floats)
+{
+    struct cpu_slice *slice = &run->workspace->slices[index];
+    if (weight_gradient(run->memory, run->step->weight))
+        add_columns(run, products, floats, slice->tile, slice->weight);
+}
+
+void note_weight_products(struct cpu_run *run, int index, const float *a, const float *b, size_t floats)
+{
+    struct cpu_slice *slice = &run->workspace->slices[index];
+    const int channels = run->out->shape.c, width = run->out->width;
+    const size_t most = run_floats(channels);
+    if (!weight_gradient(run->memory, run->step->weight))
+        return;
+    for (size_t at = 0, part; at < floats; at += part) {
+        part = floats - at < most ? floats - at : most;
+        run->kernels->column_products(a + at, b + at, part, width, slice->tile);
+        fold(slice->tile, width, channels, slice->weight);
+    }
+}
+
+void finish_weight(struct cpu_run *run)
+{
+    float *gradient = weight_gradient(run->memory, run->step->weight);
+    const bool one = run->plan->graph->weights[run->node->weight].count == 1;
+    double sum = 0;
+    for (int c = 0; gradient && c < run->out->shape.c; c++) {
+        sum = one ? sum : 0;
+        for (int i = 0; i < run->slices; i++)
+            sum += run->workspace->slices[i].weight[c];
+        gradient[one ? 0 : c] = (float)sum;
+    }
+}
+
+void fill_row(const struct cpu_tensor *tensor, const float *values, size_t count, float absent, float *to)
+{
+    for (int i = 0; i < tensor->width; i++)
+        to[i] = !values ? absent : values[count == 1 ? 0 : i % tensor->shape.c];
 }

@@ -29,7 +29,8 @@ struct cpu_slice {
     float *pivot; /* [width] forward: close to the mean, so that sums of squares keep their digits */
     double *first,
         *second;  /* [channels] forward: sums of x - pivot and its square; backward: of g and g * (x - mean) */
-    double *bias; /* [channels] gradient of the layer's bias */
+    double *bias;   /* [channels] gradient of the layer's bias */
+    double *weight; /* [channels] gradient of a weight with one number per channel */
     float *tile;  /* [2, width] sums of the latest run of pixels */
 };
 
@@ -79,7 +80,8 @@ struct cpu_step_kernel {
     void (*backward)(struct cpu_run *run); /* called only if the output has a gradient */
 };
 extern const struct cpu_step_kernel cpu_conv, cpu_pointwise, cpu_depthwise, cpu_linear, cpu_max_pool, cpu_average_pool,
-    cpu_global_pool, cpu_add, cpu_concat, cpu_dropout, cpu_copy;
+    cpu_global_pool, cpu_add, cpu_concat, cpu_dropout, cpu_copy, cpu_multiply, cpu_scale, cpu_prelu, cpu_select,
+    cpu_group_norm, cpu_layer_norm, cpu_lp_norm, cpu_pad, cpu_resize;
 
 /* ---- slices ---- */
 /* The number of slices of the batch, for steps whose slices hold `partial` floats each. */
@@ -151,5 +153,13 @@ const float *reduce_partial(struct cpu_run *run, size_t count);
  * the sum. */
 void note_bias(struct cpu_run *run, int slice, const float *dz, size_t floats);
 void finish_bias(struct cpu_run *run);
+/* The same for a weight with one number per channel, or one for all: products [floats] are its gradient, element by
+ * element; note_weight_products gets the two factors. */
+void note_weight(struct cpu_run *run, int slice, const float *products, size_t floats);
+void note_weight_products(struct cpu_run *run, int slice, const float *a, const float *b, size_t floats);
+void finish_weight(struct cpu_run *run);
+/* to[width] = a row of the tensor's width with a number per channel (one for all if count is 1), `absent` without
+ * values. */
+void fill_row(const struct cpu_tensor *tensor, const float *values, size_t count, float absent, float *to);
 
 #endif

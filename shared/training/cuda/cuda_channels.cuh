@@ -114,6 +114,19 @@ static __device__ __forceinline__ void activate_vector(const struct epilogue<V> 
         x[v] = activation_apply(KIND, c->alpha, c->beta, x[v]);
 }
 
+/* The rarer activations: one copy per kernel, out of line, so that they cost the common ones neither registers nor
+ * code. */
+template <typename T>
+static __device__ __noinline__ T rare_activation(enum activation activation, float alpha, float beta, T x)
+{
+    return activation_apply(activation, alpha, beta, x);
+}
+template <typename T>
+static __device__ __noinline__ T rare_derivative(enum activation activation, float alpha, float beta, T x)
+{
+    return activation_derivative(activation, alpha, beta, x);
+}
+
 template <int V> static __device__ __forceinline__ void apply_epilogue(const struct epilogue<V> *c, float *x)
 {
 #pragma unroll
@@ -131,6 +144,13 @@ template <int V> static __device__ __forceinline__ void apply_epilogue(const str
         activate_vector<V, ACTIVATION_HARD_SIGMOID>(c, x);
     else if (c->activation == ACTIVATION_SIGMOID)
         activate_vector<V, ACTIVATION_SIGMOID>(c, x);
+    else if (c->activation == ACTIVATION_SILU)
+        activate_vector<V, ACTIVATION_SILU>(c, x);
+    else if (c->activation != ACTIVATION_NONE) {
+#pragma unroll
+        for (int v = 0; v < V; v++)
+            x[v] = rare_activation(c->activation, c->alpha, c->beta, x[v]);
+    }
 }
 
 /* g *= act'(scale * z + shift) */
@@ -157,6 +177,13 @@ static __device__ __forceinline__ void through_epilogue(const struct epilogue<V>
         through_activation<V, ACTIVATION_HARD_SIGMOID>(c, z, g);
     else if (c->activation == ACTIVATION_SIGMOID)
         through_activation<V, ACTIVATION_SIGMOID>(c, z, g);
+    else if (c->activation == ACTIVATION_SILU)
+        through_activation<V, ACTIVATION_SILU>(c, z, g);
+    else if (c->activation != ACTIVATION_NONE) {
+#pragma unroll
+        for (int v = 0; v < V; v++)
+            g[v] *= rare_derivative(c->activation, c->alpha, c->beta, z[v] * c->scale[v] + c->shift[v]);
+    }
 }
 
 template <typename T> static __device__ __forceinline__ const T *values_of(const struct cuda_read *read, int channel)

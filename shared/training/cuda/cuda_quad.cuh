@@ -157,6 +157,14 @@ static __device__ __noinline__ float4 quad_activate(enum activation activation, 
                        activation_apply(activation, alpha, beta, x.z), activation_apply(activation, alpha, beta, x.w));
 }
 
+/* The derivatives of the same. */
+static __device__ __noinline__ float4 quad_derivatives(enum activation activation, float alpha, float beta, float4 x)
+{
+    return make_float4(
+        activation_derivative(activation, alpha, beta, x.x), activation_derivative(activation, alpha, beta, x.y),
+        activation_derivative(activation, alpha, beta, x.z), activation_derivative(activation, alpha, beta, x.w));
+}
+
 static __device__ __forceinline__ struct quad quad_apply_epilogue(const struct cuda_read *read,
                                                                   const struct quad_epilogue *c, struct quad z)
 {
@@ -290,12 +298,18 @@ static __device__ __forceinline__ void quad_hand_over(const struct cuda_give *gi
     if (give->finish) {
         const struct cuda_read *input = &give->input;
         z = quad_load((const T *)input->values + student * input->stride + at, access, valid);
+        float y[4];
 #pragma unroll
-        for (int i = 0; i < 4; i++) {
-            const float y = fmaf(q->epilogue.scale.v[i], z.v[i], q->epilogue.shift.v[i]);
-            dx.v[i] *= input->activation == ACTIVATION_RELU
-                           ? (y > 0 ? 1.0f : 0.0f)
-                           : activation_derivative(input->activation, input->alpha, input->beta, y);
+        for (int i = 0; i < 4; i++)
+            y[i] = fmaf(q->epilogue.scale.v[i], z.v[i], q->epilogue.shift.v[i]);
+        if (input->activation == ACTIVATION_RELU) {
+#pragma unroll
+            for (int i = 0; i < 4; i++)
+                dx.v[i] *= y[i] > 0 ? 1.0f : 0.0f;
+        } else if (input->activation != ACTIVATION_NONE) {
+            const float4 slope =
+                quad_derivatives(input->activation, input->alpha, input->beta, make_float4(y[0], y[1], y[2], y[3]));
+            dx.v[0] *= slope.x, dx.v[1] *= slope.y, dx.v[2] *= slope.z, dx.v[3] *= slope.w;
         }
     }
     dx = quad_store(to, dx, access, valid);

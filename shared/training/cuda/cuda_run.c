@@ -14,6 +14,15 @@ static const struct cuda_step_kernel *const kernels[STEP_KIND_COUNT] = {
     [STEP_CONCAT] = &cuda_concat,
     [STEP_DROPOUT] = &cuda_dropout,
     [STEP_COPY] = &cuda_copy,
+    [STEP_MULTIPLY] = &cuda_multiply,
+    [STEP_SCALE] = &cuda_scale,
+    [STEP_PRELU] = &cuda_prelu,
+    [STEP_SELECT] = &cuda_select,
+    [STEP_GROUP_NORM] = &cuda_group_norm,
+    [STEP_LAYER_NORM] = &cuda_layer_norm,
+    [STEP_LP_NORM] = &cuda_lp_norm,
+    [STEP_PAD] = &cuda_pad,
+    [STEP_RESIZE] = &cuda_resize,
 };
 
 /* Floats per student: what the step itself needs, and the moments or sums of its widest tensor. */
@@ -86,7 +95,7 @@ static enum status backward(struct device *device, const struct plan *plan, cons
             continue;
         for (int k = 0; k < run.step->input_count; k++) {
             run.input = &run.step->inputs[k];
-            if (cuda_input_of(&run)->gradient == PLAN_NONE && run.step->weight == PLAN_NONE)
+            if (cuda_input_of(&run)->gradient == PLAN_NONE && !plan_step_learns(run.step))
                 continue;
             TRY(kernels[run.step->kind]->backward(&run, err));
         }

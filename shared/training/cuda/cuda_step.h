@@ -87,7 +87,8 @@ struct cuda_step_kernel {
     enum status (*backward)(const struct cuda_run *run, struct error *err);
 };
 extern const struct cuda_step_kernel cuda_conv, cuda_pointwise, cuda_depthwise, cuda_linear, cuda_max_pool,
-    cuda_average_pool, cuda_global_pool, cuda_add, cuda_concat, cuda_dropout, cuda_copy;
+    cuda_average_pool, cuda_global_pool, cuda_add, cuda_concat, cuda_dropout, cuda_copy, cuda_multiply, cuda_scale,
+    cuda_prelu, cuda_select, cuda_group_norm, cuda_layer_norm, cuda_lp_norm, cuda_pad, cuda_resize;
 
 /* ---- the tensors of a step (cuda_run.c) ---- */
 static inline const struct plan_tensor *cuda_input_of(const struct cuda_run *run)

@@ -36,12 +36,13 @@ void finish_statistics(struct cpu_run *run)
 {
     const struct cpu_tensor *t = run->out;
     const struct plan_batch_norm *norm = &run->plan->batch_norms[t->batch_norm];
-    const float *parameters = run->memory->parameters;
-    float *running_mean = run->memory->state + norm->running_mean,
-          *running_var = run->memory->state + norm->running_var;
+    const float *gamma = weight_values(run->memory, norm->weight), *beta = weight_values(run->memory, norm->bias),
+                *layer_bias = weight_values(run->memory, norm->layer_bias);
+    float *running_mean = weight_values(run->memory, norm->running_mean),
+          *running_var = weight_values(run->memory, norm->running_var);
     const double count = (double)run->pass->count * t->shape.h * t->shape.w;
     for (int c = 0; c < norm->channels; c++) {
-        double bias = norm->layer_bias == PLAN_NONE ? 0 : (double)parameters[norm->layer_bias + (size_t)c];
+        double bias = layer_bias ? (double)layer_bias[c] : 0;
         double mean = (double)running_mean[c] - bias, variance = (double)running_var[c];
         if (run->pass->training) {
             double squares, unbiased;
@@ -52,11 +53,11 @@ void finish_statistics(struct cpu_run *run)
             running_var[c] += norm->momentum * ((float)unbiased - running_var[c]);
         }
         double inverse = 1 / sqrt(variance + (double)norm->epsilon);
-        double scale = (double)parameters[norm->weight + (size_t)c] * inverse;
+        double scale = (double)gamma[c] * inverse;
         publish(run, t, PLAN_MEAN, c, (float)mean);
         publish(run, t, PLAN_INVERSE_STD, c, (float)inverse);
         publish(run, t, PLAN_SCALE, c, (float)scale);
-        publish(run, t, PLAN_SHIFT, c, (float)((double)parameters[norm->bias + (size_t)c] - mean * scale));
+        publish(run, t, PLAN_SHIFT, c, (float)((double)beta[c] - mean * scale));
     }
 }
 
@@ -66,7 +67,8 @@ void finish_gradient(struct cpu_run *run)
     if (!run->input->finish || t->batch_norm < 0)
         return;
     const struct plan_batch_norm *norm = &run->plan->batch_norms[t->batch_norm];
-    float *gradients = run->memory->parameter_gradients;
+    float *gamma = weight_gradient(run->memory, norm->weight), *beta = weight_gradient(run->memory, norm->bias),
+          *layer_bias = weight_gradient(run->memory, norm->layer_bias);
     const double count = (double)run->pass->count * t->shape.h * t->shape.w;
     for (int c = 0; c < norm->channels; c++) {
         double sum = 0, product = 0;
@@ -80,10 +82,10 @@ void finish_gradient(struct cpu_run *run)
         /* running statistics are constants: only the scale is left */
         double b = run->pass->training ? -a * inverse * inverse * product / count : 0;
         double d = run->pass->training ? -a * sum / count - b * mean : 0;
-        gradients[norm->weight + (size_t)c] = (float)(product * inverse);
-        gradients[norm->bias + (size_t)c] = (float)sum;
-        if (norm->layer_bias != PLAN_NONE)
-            gradients[norm->layer_bias + (size_t)c] = run->pass->training ? 0 : (float)(a * sum);
+        gamma[c] = (float)(product * inverse);
+        beta[c] = (float)sum;
+        if (layer_bias)
+            layer_bias[c] = run->pass->training ? 0 : (float)(a * sum);
         publish(run, t, PLAN_GRADIENT_A, c, (float)a);
         publish(run, t, PLAN_GRADIENT_B, c, (float)b);
         publish(run, t, PLAN_GRADIENT_D, c, (float)d);

@@ -140,16 +140,14 @@ static struct norm norm_of(const struct cuda_run *run, const struct plan_tensor 
     n.channels = norm->channels;
     n.training = run->pass->training;
     n.count = (double)run->pass->count * tensor->shape.h * tensor->shape.w;
-    n.gamma = memory->parameters + norm->weight;
-    n.beta = memory->parameters + norm->bias;
-    n.gamma_gradient = memory->parameter_gradients + norm->weight;
-    n.beta_gradient = memory->parameter_gradients + norm->bias;
-    if (norm->layer_bias != PLAN_NONE) {
-        n.layer_bias = memory->parameters + norm->layer_bias;
-        n.bias_gradient = memory->parameter_gradients + norm->layer_bias;
-    }
-    n.running_mean = memory->state + norm->running_mean;
-    n.running_var = memory->state + norm->running_var;
+    n.gamma = weight_values(memory, norm->weight);
+    n.beta = weight_values(memory, norm->bias);
+    n.gamma_gradient = weight_gradient(memory, norm->weight);
+    n.beta_gradient = weight_gradient(memory, norm->bias);
+    n.layer_bias = weight_values(memory, norm->layer_bias);
+    n.bias_gradient = weight_gradient(memory, norm->layer_bias);
+    n.running_mean = weight_values(memory, norm->running_mean);
+    n.running_var = weight_values(memory, norm->running_var);
     n.rows = memory->statistics + norm->statistics;
     n.parameter_stride = run->plan->parameter_count;
     n.state_stride = run->plan->state_count;

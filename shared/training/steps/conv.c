@@ -42,7 +42,7 @@ static void convolve(const struct cpu_run *run, const struct window_shape *s, co
                      int rows, float *out)
 {
     const int lanes = run->kernels->lanes;
-    const float *bias = run->step->bias == PLAN_NONE ? NULL : run->memory->parameters + run->step->bias;
+    const float *bias = weight_values(run->memory, run->step->bias);
     struct gemm g = {.groups = rows, .rows = s->x.out, .columns = s->group_out, .outer = s->y.kernel};
     g.inner = contiguous(s) ? 1 : s->x.kernel;
     g.depth = contiguous(s) ? s->x.kernel * s->in : s->group_in;
@@ -109,7 +109,7 @@ static void pack_phases(struct cpu_run *run, const struct window_shape *s)
                     run->workspace->taps[m.taps++] =
                         (y.last_tap - ty * y.tap_step) * s->x.kernel + x.last_tap - tx * x.tap_step;
             for (int group = 0; m.taps && group < s->groups; group++) {
-                pack_weights(run, &m, run->memory->parameters + run->step->weight + (size_t)group * group_weights, to);
+                pack_weights(run, &m, weight_values(run->memory, run->step->weight) + (size_t)group * group_weights, to);
                 to += packed_floats(m.taps * s->group_out, s->group_in);
             }
         }
@@ -175,7 +175,7 @@ static void forward(struct cpu_run *run)
     const struct weight_matrix matrix = forward_matrix(run, &s);
     const size_t weights = strip_weights(&s), group_weights = weights / (size_t)s.groups;
     for (int g = 0; g < s.groups; g++)
-        pack_weights(run, &matrix, run->memory->parameters + run->step->weight + (size_t)g * group_weights,
+        pack_weights(run, &matrix, weight_values(run->memory, run->step->weight) + (size_t)g * group_weights,
                      run->workspace->packed + (size_t)g * group_packed(&s));
     run->slices = slice_count(weights, run->pass->count);
     run_slices(run, forward_slice);
@@ -192,7 +192,7 @@ static void backward(struct cpu_run *run)
     const float *gradient = reduce_partial(run, weights);
     for (int g = 0; g < s.groups; g++)
         unpack_weights(run, &matrix, gradient + (size_t)g * group_weights,
-                       run->memory->parameter_gradients + run->step->weight + (size_t)g * group_weights);
+                       weight_gradient(run->memory, run->step->weight) + (size_t)g * group_weights);
     finish_bias(run);
 }
 

@@ -37,7 +37,7 @@ static size_t scratch(const struct plan *plan, const struct plan_step *step)
     const struct conv_shape s = conv_shape_of(plan, step, plan->batch);
     const size_t forward = packed_floats(&s, 0) + 3 * (size_t)CUDA_MAX_BLOCKS * s.out_c;
     const size_t backward = packed_floats(&s, 1) + 2 * (size_t)CUDA_MAX_BLOCKS * s.in_c;
-    const size_t weights = conv_weight_scratch(&s, step->bias != PLAN_NONE);
+    const size_t weights = conv_weight_scratch(&s, plan_has(step->bias));
     const size_t most = forward > backward ? forward : backward;
     return most > weights ? most : weights;
 }

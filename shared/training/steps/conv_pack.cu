@@ -45,7 +45,7 @@ enum status conv_pack(const struct cuda_run *run, const struct conv_shape *shape
                       void *packed, struct error *err)
 {
     struct pack p = pack_of(shape, backward);
-    p.weights = run->memory->parameters + run->step->weight;
+    p.weights = weight_values(run->memory, run->step->weight);
     p.weight_stride = run->plan->parameter_count;
     const dim3 grid((unsigned)((p.count + 255) / 256), 1, (unsigned)run->students);
     if (dtype == DTYPE_BF16)

@@ -203,7 +203,7 @@ enum status conv_forward(const struct cuda_run *run, const struct conv_shape *sh
     p.packed = packed;
     p.read = cuda_read_of(run, cuda_input_of(run));
     p.write = *write;
-    p.bias = run->step->bias == PLAN_NONE ? NULL : run->memory->parameters + run->step->bias;
+    p.bias = weight_values(run->memory, run->step->bias);
     p.bias_stride = run->plan->parameter_count;
     return conv_run<0>(run, &p, err);
 }

@@ -224,8 +224,8 @@ enum status conv_weight_gradient(const struct cuda_run *run, const struct conv_s
                                  struct error *err)
 {
     const size_t weights = weight_count(shape), parameters = run->plan->parameter_count;
-    const int slices = weigh_slices(shape), has_bias = run->step->bias != PLAN_NONE;
-    float *const gradients = run->memory->parameter_gradients, *const weight_gradient = gradients + run->step->weight;
+    const int slices = weigh_slices(shape), has_bias = plan_has(run->step->bias);
+    float *const gradient = weight_gradient(run->memory, run->step->weight);
     float *const bias_partial = scratch + (size_t)run->students * slices * weights;
     const size_t pixels = (size_t)shape->count * shape->out_h * shape->out_w;
     enum status status = STATUS_OK;
@@ -243,11 +243,11 @@ enum status conv_weight_gradient(const struct cuda_run *run, const struct conv_s
     p.derivative_access = quad_access_of(p.out);
     p.depth = shape->kernel_h * shape->kernel_w * p.in;
     p.pixels = (int)pixels;
-    p.weights = slices > 1 ? scratch : weight_gradient;
+    p.weights = slices > 1 ? scratch : gradient;
     p.weight_slice = weights;
     p.weight_student = slices > 1 ? slices * weights : parameters;
     if (has_bias) {
-        p.bias = slices > 1 ? bias_partial : gradients + run->step->bias;
+        p.bias = slices > 1 ? bias_partial : weight_gradient(run->memory, run->step->bias);
         p.bias_slice = shape->out_c;
         p.bias_student = slices > 1 ? (size_t)slices * shape->out_c : parameters;
     }
@@ -257,9 +257,9 @@ enum status conv_weight_gradient(const struct cuda_run *run, const struct conv_s
         status = launch_side<float>(run, &p, slices, err);
     if (slices == 1 || status != STATUS_OK)
         return status;
-    TRY(cuda_reduce(run->stream, scratch, slices, weights, run->students, weight_gradient, parameters, err));
+    TRY(cuda_reduce(run->stream, scratch, slices, weights, run->students, gradient, parameters, err));
     if (has_bias)
-        TRY(cuda_reduce(run->stream, bias_partial, slices, shape->out_c, run->students, gradients + run->step->bias,
+        TRY(cuda_reduce(run->stream, bias_partial, slices, shape->out_c, run->students, weight_gradient(run->memory, run->step->bias),
                         parameters, err));
 cleanup:
     return status;

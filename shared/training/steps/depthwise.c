@@ -15,7 +15,7 @@ static struct step_need need(const struct plan *plan, const struct plan_step *st
 /* packed[t][c] = weight[c][taps[t]] */
 static void pack(struct cpu_run *run, int taps, int channels)
 {
-    const float *from = run->memory->parameters + run->step->weight;
+    const float *from = weight_values(run->memory, run->step->weight);
     for (int t = 0; t < taps; t++)
         for (int c = 0; c < channels; c++)
             run->workspace->packed[(size_t)t * (size_t)channels + (size_t)c] =
@@ -44,7 +44,7 @@ static void convolve(const struct cpu_run *run, const struct window_shape *s, co
                      int rows, float *out)
 {
     struct window_job w = source_window(run, s, source, first, rows);
-    w.bias = run->step->bias == PLAN_NONE ? NULL : run->memory->parameters + run->step->bias;
+    w.bias = weight_values(run->memory, run->step->bias);
     w.out = out;
     w.out_pitch = (ptrdiff_t)s->x.out * s->out;
     run->kernels->window(&w);
@@ -130,7 +130,7 @@ static void forward(struct cpu_run *run)
 static void backward(struct cpu_run *run)
 {
     const struct window_shape s = strip_shape(run->plan, run->step);
-    float *to = run->memory->parameter_gradients + run->step->weight;
+    float *to = weight_gradient(run->memory, run->step->weight);
     window_offsets(&s, run->workspace->offsets);
     pack_phases(run, &s);
     run->slices = slice_count(strip_weights(&s), run->pass->count);

@@ -168,8 +168,8 @@ static struct depthwise depthwise_of(const struct cuda_run *run)
     struct depthwise d = {};
     d.window = window_of(run);
     d.read = cuda_read_of(run, cuda_input_of(run));
-    d.weights = memory->parameters + run->step->weight;
-    d.bias = run->step->bias == PLAN_NONE ? NULL : memory->parameters + run->step->bias;
+    d.weights = weight_values(run->memory, run->step->weight);
+    d.bias = weight_values(run->memory, run->step->bias);
     d.parameter_stride = run->plan->parameter_count;
     return d;
 }
@@ -234,7 +234,7 @@ static enum status bias_gradient(const struct cuda_run *run, const struct depthw
                                                  d->derivative, partial, w->channels, g.vectors, pixels)));
     TRY(cuda_launched("depthwise backward_bias", err));
     TRY(cuda_reduce(run->stream, partial, blocks, w->channels, run->students,
-                    run->memory->parameter_gradients + run->step->bias, run->plan->parameter_count, err));
+                    weight_gradient(run->memory, run->step->bias), run->plan->parameter_count, err));
 cleanup:
     return status;
 }
@@ -254,8 +254,8 @@ static enum status backward(const struct cuda_run *run, struct error *err)
     if (d.give.sums)
         TRY(cuda_finish_gradient(run, d.give.sums, blocks, err));
     TRY(cuda_reduce(run->stream, d.partial, blocks, count, run->students,
-                    run->memory->parameter_gradients + run->step->weight, run->plan->parameter_count, err));
-    if (run->step->bias != PLAN_NONE)
+                    weight_gradient(run->memory, run->step->weight), run->plan->parameter_count, err));
+    if (plan_has(run->step->bias))
         TRY(bias_gradient(run, &d, blocks, d.partial + run->students * blocks * count, err));
 cleanup:
     return status;

@@ -66,7 +66,8 @@ static void forward_block(void *context, int block, int worker)
     g.a = l.a, g.a_row = l.in, g.a_step = 1;
     g.b = run->workspace->packed + (size_t)first * (size_t)l.in, g.b_panel = (ptrdiff_t)l.in * lanes, g.b_step = lanes;
     g.c = tensor_value(run, run->out) + first, g.c_row = l.out;
-    g.bias = run->step->bias == PLAN_NONE ? NULL : run->memory->parameters + run->step->bias + first;
+    const float *bias = weight_values(run->memory, run->step->bias);
+    g.bias = bias ? bias + first : NULL;
     run->kernels->gemm(&g);
 }
 
@@ -86,7 +87,7 @@ static void forward(struct cpu_run *run)
     const struct weight_matrix matrix = matrix_of(run, &l);
     run->slices = slice_count(0, run->pass->count);
     run_slices(run, epilogue_slice);
-    pack_weights(run, &matrix, run->memory->parameters + run->step->weight, run->workspace->packed);
+    pack_weights(run, &matrix, weight_values(run->memory, run->step->weight), run->workspace->packed);
     thread_pool_run(run->device->pool, (l.out + BLOCK - 1) / BLOCK, forward_block, run);
     if (run->step->statistics)
         run_slices(run, note_slice);
@@ -145,7 +146,7 @@ static void pack_transposed(void *context, int panel, int worker)
     struct cpu_run *run = context;
     const struct linear l = linear_of(run);
     const int lanes = run->kernels->lanes;
-    const float *from = run->memory->parameters + run->step->weight;
+    const float *from = weight_values(run->memory, run->step->weight);
     float *to = run->workspace->packed + (size_t)panel * (size_t)lanes * (size_t)l.out;
     (void)worker;
     for (int o = 0; o < l.out; o++)
@@ -165,7 +166,7 @@ static void backward(struct cpu_run *run)
     finish_bias(run);
     thread_pool_run(run->device->pool, (l.in + lanes - 1) / lanes, pack_transposed, run);
     thread_pool_run(run->device->pool, (l.in + BLOCK - 1) / BLOCK, backward_block, run);
-    unpack_weights(run, &matrix, run->workspace->partial, run->memory->parameter_gradients + run->step->weight);
+    unpack_weights(run, &matrix, run->workspace->partial, weight_gradient(run->memory, run->step->weight));
     if (run->in->gradient != PLAN_NONE)
         run_slices(run, give_slice);
 }

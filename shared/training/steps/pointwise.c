@@ -48,7 +48,7 @@ static void forward_slice(void *context, int slice, int worker)
     struct cpu_run *run = context;
     const struct pointwise p = pointwise_of(run->plan, run->step);
     const size_t in = (size_t)p.in, out = (size_t)p.out, image = run->out->sample / out;
-    const float *bias = run->step->bias == PLAN_NONE ? NULL : run->memory->parameters + run->step->bias;
+    const float *bias = weight_values(run->memory, run->step->bias);
     float *values = tensor_value(run, run->out), *scratch = run->workspace->scratch[worker];
     int first, end;
     slice_samples(run, slice, &first, &end);
@@ -65,7 +65,7 @@ static void forward(struct cpu_run *run)
     const struct pointwise p = pointwise_of(run->plan, run->step);
     const int no_offset = 0;
     struct weight_matrix matrix = {1, p.in, p.out, &no_offset, 1, (size_t)p.in};
-    pack_weights(run, &matrix, run->memory->parameters + run->step->weight, run->workspace->packed);
+    pack_weights(run, &matrix, weight_values(run->memory, run->step->weight), run->workspace->packed);
     run->slices = slice_count(p.weights, run->pass->count);
     run_slices(run, forward_slice);
 }
@@ -103,10 +103,10 @@ static void backward(struct cpu_run *run)
     const int no_offset = 0;
     struct weight_matrix transposed = {1, p.out, p.in, &no_offset, (size_t)p.in, 1};
     struct weight_matrix matrix = {1, p.in, p.out, &no_offset, 1, (size_t)p.in};
-    pack_weights(run, &transposed, run->memory->parameters + run->step->weight, run->workspace->packed);
+    pack_weights(run, &transposed, weight_values(run->memory, run->step->weight), run->workspace->packed);
     run->slices = slice_count(p.weights, run->pass->count);
     run_slices(run, backward_slice);
-    unpack_weights(run, &matrix, reduce_partial(run, p.weights), run->memory->parameter_gradients + run->step->weight);
+    unpack_weights(run, &matrix, reduce_partial(run, p.weights), weight_gradient(run->memory, run->step->weight));
     finish_bias(run);
 }
 

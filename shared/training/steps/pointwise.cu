@@ -19,7 +19,7 @@ static size_t scratch(const struct plan *plan, const struct plan_step *step)
     const struct shape in = plan->tensors[step->inputs[0].tensor].shape, out = plan->tensors[step->output].shape;
     const size_t forward = 3 * (size_t)CUDA_MAX_BLOCKS * out.c;
     const size_t backward =
-        pointwise_scratch(in.c, out.c, (size_t)plan->batch * in.h * in.w, plan->dtype, step->bias != PLAN_NONE);
+        pointwise_scratch(in.c, out.c, (size_t)plan->batch * in.h * in.w, plan->dtype, plan_has(step->bias));
     const size_t other = cuda_conv.scratch(plan, step), own = forward > backward ? forward : backward;
     return own > other ? own : other;
 }

@@ -91,8 +91,8 @@ static inline struct pointwise pointwise_of(const struct cuda_run *run)
     p.in = in.c;
     p.out = out.c;
     p.pixels = run->pass->count * in.h * in.w;
-    p.weights = run->memory->parameters + run->step->weight;
-    p.bias = run->step->bias == PLAN_NONE ? NULL : run->memory->parameters + run->step->bias;
+    p.weights = weight_values(run->memory, run->step->weight);
+    p.bias = weight_values(run->memory, run->step->bias);
     p.parameter_stride = run->plan->parameter_count;
     p.read = cuda_read_of(run, cuda_input_of(run));
     return p;

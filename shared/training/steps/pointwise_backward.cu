@@ -245,7 +245,6 @@ enum status pointwise_backward(const struct cuda_run *run, struct error *err)
 {
     const enum dtype dtype = cuda_dtype_of(run, cuda_input_of(run));
     const size_t parameters = run->plan->parameter_count;
-    float *const gradients = run->memory->parameter_gradients;
     enum status status = STATUS_OK;
     struct pointwise p = pointwise_of(run);
     p.tiles = (int)tiles_of(p.in, p.out, p.pixels, dtype);
@@ -264,10 +263,10 @@ enum status pointwise_backward(const struct cuda_run *run, struct error *err)
         TRY(launch_side<bf16>(run, &p, blocks, err));
     else
         TRY(launch_side<float>(run, &p, blocks, err));
-    TRY(cuda_reduce(run->stream, p.weight_partial, blocks, p.weight_block, run->students, gradients + run->step->weight,
+    TRY(cuda_reduce(run->stream, p.weight_partial, blocks, p.weight_block, run->students, weight_gradient(run->memory, run->step->weight),
                     parameters, err));
     if (p.bias)
-        TRY(cuda_reduce(run->stream, p.bias_partial, blocks, p.out, run->students, gradients + run->step->bias,
+        TRY(cuda_reduce(run->stream, p.bias_partial, blocks, p.out, run->students, weight_gradient(run->memory, run->step->bias),
                         parameters, err));
     if (p.give.sums)
         TRY(cuda_finish_gradient(run, p.give.sums, blocks, err));
