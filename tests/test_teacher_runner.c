@@ -301,6 +301,23 @@ static void combinations(void **state)
     FOR_EVERY_PRECISION engine_combinations(check_network);
 }
 
+static void operators(void **state)
+{
+    (void)state;
+    FOR_EVERY_PRECISION
+    {
+        if (engine.precision != PRECISION_BF16) /* slow on the shim */
+            engine_norms(check_network);
+        engine_scales(check_network);
+        engine_gates(check_network);
+        engine_selects(check_network);
+        engine_pads(check_network);
+        engine_resizes(check_network);
+    }
+    engine.precision = PRECISION_FP32;
+    engine_large_means(check_network);
+}
+
 static void perceptrons(void **state)
 {
     (void)state;
@@ -406,9 +423,11 @@ static void refuses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(convolutions),  cmocka_unit_test(pools),       cmocka_unit_test(all_activations),
-        cmocka_unit_test(combinations),  cmocka_unit_test(perceptrons), cmocka_unit_test(residuals),
-        cmocka_unit_test(random_graphs), cmocka_unit_test(networks),    cmocka_unit_test(independent_of_neighbours),
+        cmocka_unit_test(convolutions),    cmocka_unit_test(pools),
+        cmocka_unit_test(all_activations), cmocka_unit_test(combinations),
+        cmocka_unit_test(operators),       cmocka_unit_test(perceptrons),
+        cmocka_unit_test(residuals),       cmocka_unit_test(random_graphs),
+        cmocka_unit_test(networks),        cmocka_unit_test(independent_of_neighbours),
         cmocka_unit_test(refuses),
     };
     static const struct {

@@ -9,7 +9,7 @@ static bool fuses(const struct node *host, const struct node *follower)
 {
     if (follower->op == OP_ADD)
         return host->op == OP_CONV;
-    return host->op == OP_CONV || host->op == OP_BATCH_NORM || host->op == OP_ADD ||
+    return host->op == OP_CONV || host->op == OP_BATCH_NORM || host->op == OP_SCALE || host->op == OP_ADD ||
            (host->op == OP_LINEAR && follower->activation == ACTIVATION_RELU);
 }
 

@@ -125,6 +125,29 @@ static enum status emit_pool(struct emission *e, struct error *err)
     return add(e, err);
 }
 
+static enum status emit_affine(struct emission *e, struct error *err)
+{
+    const struct node *node = e->node;
+    const struct weight *weights = e->emitter->graph->weights;
+    const bool values = node->op == OP_SCALE && ((node->weight >= 0 && weights[node->weight].rank == 3) ||
+                                                 (node->bias >= 0 && weights[node->bias].rank == 3));
+    e->step.kind = TEACHER_AFFINE;
+    e->step.pointwise = e->fused->pointwise;
+    e->step.scale_positions = values ? (size_t)node->shape.h * (size_t)node->shape.w : 1;
+    return add(e, err);
+}
+
+static enum status emit_norm(struct emission *e, struct error *err)
+{
+    e->step.kind = e->node->op == OP_LAYER_NORM   ? TEACHER_LAYER_NORM
+                   : e->node->op == OP_GROUP_NORM ? TEACHER_GROUP_NORM
+                                                  : TEACHER_LP_NORM;
+    e->step.groups = e->node->groups;
+    e->step.p = (int)e->node->alpha;
+    e->step.epsilon = e->node->epsilon;
+    return add(e, err);
+}
+
 static enum status emit_simple(struct emission *e, enum teacher_step_kind kind, struct error *err)
 {
     e->step.kind = kind;
@@ -147,8 +170,18 @@ static enum status emit_step(struct emission *e, struct error *err)
     case OP_AVERAGE_POOL:
         return emit_pool(e, err);
     case OP_BATCH_NORM:
-        e->step.pointwise = e->fused->pointwise;
-        return emit_simple(e, TEACHER_AFFINE, err);
+    case OP_SCALE:
+        return emit_affine(e, err);
+    case OP_PRELU:
+        return emit_simple(e, TEACHER_PRELU, err);
+    case OP_GROUP_NORM:
+    case OP_LAYER_NORM:
+    case OP_LP_NORM:
+        return emit_norm(e, err);
+    case OP_SELECT:
+        return emit_simple(e, TEACHER_SELECT, err);
+    case OP_RESIZE:
+        return emit_simple(e, TEACHER_RESIZE, err);
     case OP_ACTIVATION:
         e->step.pointwise = (struct pointwise){node->activation, node->alpha, node->beta};
         return emit_simple(e, TEACHER_COMBINE, err);
@@ -158,7 +191,7 @@ static enum status emit_step(struct emission *e, struct error *err)
     case OP_GLOBAL_AVERAGE_POOL:
         return emit_simple(e, TEACHER_GLOBAL_POOL, err);
     case OP_PAD:
-        e->step.window = window_of(node);
+        e->step.padding = (struct padding){node->pad_mode, node->pad_top, node->pad_left, node->alpha};
         return emit_simple(e, TEACHER_PAD, err);
     case OP_FLATTEN:
         return emit_simple(e, TEACHER_FLATTEN, err);

@@ -31,7 +31,15 @@ static __device__ __forceinline__ float apply(struct pointwise pointwise, float 
     return activate(pointwise.activation, pointwise.alpha, pointwise.beta, x);
 }
 
-enum { BLOCK_THREADS = 256 };
+enum { BLOCK_THREADS = 256, WARP = 32 };
+
+/* The sum over a warp, in every lane. */
+static __device__ __forceinline__ float warp_sum(float value)
+{
+    for (int step = WARP / 2; step > 0; step /= 2)
+        value += __shfl_xor_sync(0xffffffffu, value, step);
+    return value;
+}
 
 static inline unsigned blocks_for(size_t threads)
 {

@@ -29,7 +29,13 @@ enum teacher_step_kind {
     TEACHER_LINEAR, /* cuBLASLt */
     TEACHER_COMBINE,
     TEACHER_AFFINE,
+    TEACHER_PRELU,
     TEACHER_MULTIPLY,
+    TEACHER_LAYER_NORM,
+    TEACHER_LP_NORM,
+    TEACHER_GROUP_NORM,
+    TEACHER_SELECT,
+    TEACHER_RESIZE,
     TEACHER_POOL,
     TEACHER_GLOBAL_POOL,
     TEACHER_COPY_CHANNELS,
@@ -46,10 +52,15 @@ struct teacher_step {
     int x, second, y;                  /* values; second: addend, gate, or NO_VALUE */
     struct conv_problem conv;          /* of convolutions, and of linear layers as convolutions */
     struct pointwise pointwise;        /* COMBINE, AFFINE */
-    struct teacher_window window;      /* POOL, PAD */
+    struct teacher_window window;      /* POOL */
+    struct padding padding;            /* PAD */
+    size_t scale_positions;            /* AFFINE */
+    int groups, p;                     /* GROUP_NORM, LP_NORM */
+    float epsilon;                     /* of norms */
     enum pool_kind pool;               /* POOL */
     int to;                            /* COPY_CHANNELS: first channel of y */
-    size_t weights, bias;              /* offsets in the memory of weights, or NO_WEIGHTS; AFFINE: scale and shift */
+    size_t weights, bias;              /* offsets in the memory of weights, or NO_WEIGHTS; AFFINE: scale and shift,
+                                        * SELECT: channels, RESIZE: taps of rows and columns */
     struct conv_layer *conv_layer;     /* of CONV */
     bool fused;                        /* CONV: the layer computes addend and activation too */
     struct linear_layer *linear_layer; /* of LINEAR */

@@ -92,7 +92,11 @@ static cudaError_t run_copy_channels(const struct run *run, const struct teacher
 static cudaError_t run_multiply(const struct run *run, const struct teacher_step *step, const struct planned_value *x,
                                 const struct layer_memory *operands)
 {
-    const struct shape gate = run->plan->values[step->second].shape;
+    const struct planned_value *second = &run->plan->values[step->second];
+    const struct shape gate = second->shape;
+    if (gate.c != x->shape.c)
+        return teacher_multiply_position(x->type, operands->x, operands->addend, second->channels, operands->y,
+                                         positions_of(run->plan, x), x->channels, run->stream);
     return teacher_multiply(x->type, operands->x, operands->addend, operands->y, run->plan->batch,
                             x->shape.h * x->shape.w, gate.h * gate.w, x->channels, run->stream);
 }
@@ -114,8 +118,24 @@ static cudaError_t run_kernel(const struct run *run, const struct teacher_step *
         return teacher_combine(y->type, from, operands->addend, to, positions_of(run->plan, y) * (size_t)y->channels,
                                step->pointwise, run->stream);
     case TEACHER_AFFINE:
-        return teacher_affine(y->type, from, operands->w, operands->bias, to, positions_of(run->plan, y), y->channels,
-                              step->pointwise, run->stream);
+        return teacher_affine(y->type, from, operands->w, operands->bias, to, positions_of(run->plan, y),
+                              step->scale_positions, y->channels, step->pointwise, run->stream);
+    case TEACHER_PRELU:
+        return teacher_prelu(y->type, from, operands->w, to, positions_of(run->plan, y), y->channels, run->stream);
+    case TEACHER_LAYER_NORM:
+        return teacher_layer_norm(y->type, from, operands->w, operands->bias, to, positions_of(run->plan, y),
+                                  y->shape.c, y->channels, step->epsilon, run->stream);
+    case TEACHER_LP_NORM:
+        return teacher_lp_norm(y->type, from, to, positions_of(run->plan, y), y->shape.c, y->channels, step->p,
+                               step->epsilon, run->stream);
+    case TEACHER_GROUP_NORM:
+        return teacher_group_norm(y->type, from, operands->w, operands->bias, to, n, y->shape.h * y->shape.w,
+                                  step->groups, y->shape.c, y->channels, step->epsilon, run->stream);
+    case TEACHER_SELECT:
+        return teacher_select(y->type, from, x->channels, operands->w, y->shape.c, to, y->channels,
+                              positions_of(run->plan, y), run->stream);
+    case TEACHER_RESIZE:
+        return teacher_resize(y->type, from, operands->w, operands->bias, to, n, stored(x), stored(y), run->stream);
     case TEACHER_MULTIPLY:
         return run_multiply(run, step, x, operands);
     case TEACHER_POOL:
@@ -125,8 +145,7 @@ static cudaError_t run_kernel(const struct run *run, const struct teacher_step *
     case TEACHER_COPY_CHANNELS:
         return run_copy_channels(run, step, x, y, operands);
     case TEACHER_PAD:
-        return teacher_pad(y->type, from, to, n, stored(x), stored(y), step->window.pad_top, step->window.pad_left,
-                           run->stream);
+        return teacher_pad(y->type, from, to, n, stored(x), stored(y), step->padding, run->stream);
     case TEACHER_FLATTEN:
         return teacher_flatten(y->type, from, x->channels, to, y->channels, n, x->shape, run->stream);
     case TEACHER_SOFTMAX:

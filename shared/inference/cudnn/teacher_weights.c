@@ -1,6 +1,6 @@
 /* Converts weights from PyTorch's layouts to the engine's: [out, kernel_h, kernel_w, in], depthwise [kernel_h,
  * kernel_w, channels], linear [out, in]; channels as stored, with zeros if the network has fewer. Biases have the type
- * of the layer's output. Batch norms become a scale and a shift in float. */
+ * of the layer's output. Batch norms become a scale and a shift in float. The numbers of other operators are float. */
 #include "shared/inference/cudnn/teacher_plan.h"
 
 #include "shared/tensor/half.h"
@@ -46,6 +46,29 @@ static size_t take(size_t *total, size_t bytes)
     return at;
 }
 
+/* What a kernel of our own needs as weights and as bias. */
+static size_t operator_bytes(const struct teacher_step *step, const struct node *node, const struct planned_value *y,
+                             size_t *bias)
+{
+    const size_t vector = sizeof(float) * (size_t)y->channels;
+    switch (step->kind) {
+    case TEACHER_AFFINE:
+        return *bias = vector * step->scale_positions;
+    case TEACHER_LAYER_NORM:
+    case TEACHER_GROUP_NORM:
+        return *bias = vector;
+    case TEACHER_PRELU:
+        return vector;
+    case TEACHER_SELECT:
+        return sizeof(int) * (size_t)node->channel_count;
+    case TEACHER_RESIZE:
+        *bias = sizeof(struct resize_tap) * (size_t)node->shape.w;
+        return sizeof(struct resize_tap) * (size_t)node->shape.h;
+    default:
+        return 0;
+    }
+}
+
 void teacher_place_weights(struct teacher_plan *plan, const struct graph *graph)
 {
     const size_t size = dtype_size(precision_dtype(plan->precision));
@@ -53,13 +76,17 @@ void teacher_place_weights(struct teacher_plan *plan, const struct graph *graph)
         struct teacher_step *step = &plan->steps[i];
         const struct node *node = &graph->nodes[step->node];
         const struct planned_value *y = &plan->values[step->y];
+        size_t other = 0;
         if (is_layer(step)) {
             step->weights = take(&plan->weight_bytes, size * layer_count(step, &graph->weights[node->weight]));
             if (step->conv.has_bias)
                 step->bias = take(&plan->weight_bytes, dtype_size(y->type) * (size_t)y->channels);
-        } else if (step->kind == TEACHER_AFFINE) {
-            step->weights = take(&plan->weight_bytes, sizeof(float) * (size_t)y->channels);
-            step->bias = take(&plan->weight_bytes, sizeof(float) * (size_t)y->channels);
+        } else {
+            const size_t bytes = operator_bytes(step, node, y, &other);
+            if (bytes)
+                step->weights = take(&plan->weight_bytes, bytes);
+            if (other)
+                step->bias = take(&plan->weight_bytes, other);
         }
     }
 }
@@ -117,7 +144,60 @@ cleanup:
     return status;
 }
 
-static enum status pack_affine(const struct packing *packing, struct error *err)
+/* A weight with one number per channel, per value, or one for all, as [positions, channels as stored]. */
+static void pack_numbers(const struct packing *packing, int weight, float absent, size_t positions, size_t offset)
+{
+    const struct planned_value *y = &packing->plan->values[packing->step->y];
+    const struct weight *from = weight >= 0 ? &packing->graph->weights[weight] : NULL;
+    float *to = (float *)(void *)(packing->memory + offset);
+    for (size_t p = 0; p < positions; p++)
+        for (size_t c = 0; c < (size_t)y->shape.c; c++)
+            to[p * (size_t)y->channels + c] = !from              ? absent
+                                              : from->count == 1 ? from->data[0]
+                                              : from->rank == 3  ? from->data[c * positions + p]
+                                                                 : from->data[c];
+}
+
+static void pack_taps(const struct packing *packing)
+{
+    const struct node *node = packing->node;
+    const struct shape in = packing->graph->nodes[node->inputs[0]].shape;
+    struct resize_tap *rows = (struct resize_tap *)(void *)(packing->memory + packing->step->weights);
+    struct resize_tap *columns = (struct resize_tap *)(void *)(packing->memory + packing->step->bias);
+    for (int i = 0; i < node->shape.h; i++)
+        rows[i] = resize_tap(node->resize.mode, &node->resize.y, in.h, i);
+    for (int i = 0; i < node->shape.w; i++)
+        columns[i] = resize_tap(node->resize.mode, &node->resize.x, in.w, i);
+}
+
+/* The numbers of an operator without a convolution or a product. */
+static void pack_operator(const struct packing *packing)
+{
+    const struct teacher_step *step = packing->step;
+    const struct node *node = packing->node;
+    const size_t positions = step->kind == TEACHER_AFFINE ? step->scale_positions : 1;
+    switch (step->kind) {
+    case TEACHER_AFFINE:
+    case TEACHER_LAYER_NORM:
+    case TEACHER_GROUP_NORM:
+        pack_numbers(packing, node->bias, 0, positions, step->bias);
+        pack_numbers(packing, node->weight, 1, positions, step->weights);
+        break;
+    case TEACHER_PRELU:
+        pack_numbers(packing, node->weight, 1, positions, step->weights);
+        break;
+    case TEACHER_SELECT:
+        memcpy(packing->memory + step->weights, node->channels, (size_t)node->channel_count * sizeof(int));
+        break;
+    case TEACHER_RESIZE:
+        pack_taps(packing);
+        break;
+    default:
+        break;
+    }
+}
+
+static enum status pack_batch_norm(const struct packing *packing, struct error *err)
 {
     enum status status = STATUS_OK;
     const struct node *node = packing->node;
@@ -141,8 +221,10 @@ enum status teacher_pack_weights(const struct teacher_plan *plan, const struct g
         const struct packing packing = {plan, graph, step, &graph->nodes[step->node], memory};
         if (is_layer(step))
             TRY(pack_layer(&packing, err));
-        else if (step->kind == TEACHER_AFFINE)
-            TRY(pack_affine(&packing, err));
+        else if (packing.node->op == OP_BATCH_NORM)
+            TRY(pack_batch_norm(&packing, err));
+        else
+            pack_operator(&packing);
     }
 cleanup:
     return status;
