@@ -42,7 +42,8 @@ struct photo_job {
     float *mirrored;              /* [batch, classes] */
 };
 
-/* Only out of memory and on_broken FAIL are errors; otherwise the reason is kept, and the student sees black. */
+/* What the photo is not to blame for (memory, a missing decoder) is an error, and anything with BROKEN_FAIL. Otherwise
+ * the reason is kept, and the student sees black. */
 static enum status load_photo(void *context, int index, int worker, struct error *err)
 {
     struct photo_job *job = context;
@@ -54,7 +55,7 @@ static enum status load_photo(void *context, int index, int worker, struct error
     enum status status = photo_seen(job->photos, photo, card, job->on_broken == BROKEN_SALVAGE, &seen, &damage, &problem);
     (void)worker;
     if (status != STATUS_OK || damage.code != STATUS_OK) {
-        if (job->on_broken == BROKEN_FAIL || problem.code == STATUS_INTERNAL) {
+        if (job->on_broken == BROKEN_FAIL || status == STATUS_INTERNAL || status == STATUS_CONFIG) {
             *err = problem;
             return status;
         }
