@@ -11,8 +11,8 @@ static enum status stopped(const struct import_job *job, struct error *err)
                                  : STATUS_OK;
 }
 
-/* The new teacher's digest covers what its answers.json says about it, and every row, in order: so it does not depend on
- * how the answers are cut into files, and other answers never continue an unfinished cache. */
+/* The new teacher's digest covers what its answers.json says about it, and every row, in order: so it does not depend
+ * on how the answers are cut into files, and other answers never continue an unfinished cache. */
 static enum status digest_answers(struct import_job *job, struct progress *progress, struct error *err)
 {
     const struct answers *answers = &job->answers;

@@ -245,7 +245,9 @@ def little_memory_and_other_processes():
     deadline = time.time() + 60
     while True:
         done, status = os.waitpid(child, os.WNOHANG)
-        assert done or time.time() < deadline, "a forked process hangs"
+        if not done and time.time() > deadline:
+            os.kill(child, signal.SIGKILL)
+            raise AssertionError("a forked process hangs")
         if done:
             break
         time.sleep(0.01)
@@ -411,6 +413,20 @@ def parts_fill_one_folder():
     refused(lambda: next(writer.missing(1, part="0/2")), "must be 'I/N'")
 
 
+def batches_in_any_order():
+    cache = photos_cache()
+    write_and_import(cache, work / "wanted")
+    shutil.rmtree(work / "answers")
+    batches = list(cache.batches(8))
+    with softcache.Writer(work / "answers", cache, "numpy", features=FEATURES) as writer:
+        answer(writer, [batches[k] for k in (3, 4, 0, 7, 13)])
+        assert writer.missing_count == 110 - 8 * 4 - len(batches[13])
+    with softcache.Writer(work / "answers", cache, "numpy", features=FEATURES) as writer:
+        answer(writer, writer.missing(5))
+    import_answers(cache, work / "imported")
+    same_shards(work / "wanted", work / "imported")
+
+
 def mistakes_are_told_at_once():
     cache = photos_cache()
     shutil.rmtree(work / "answers", ignore_errors=True)
@@ -473,7 +489,8 @@ cache['val'].pixels(0, 0)"""
 CHECKS = [pixels_of_every_recipe, pixels_of_every_kind_of_images, pixels_of_every_size, parameters_are_those_of_inspect,
           samples_are_those_of_the_data, forms_of_features, logits_of_many_classes, damage_is_found, linked_photos_that_moved,
           little_memory_and_other_processes, imported_caches_are_those_of_run, logits_of_a_cache_go_home, students_train_from_them,
-          a_killed_writer_goes_on, parts_fill_one_folder, mistakes_are_told_at_once, names_of_features, without_the_library]
+          a_killed_writer_goes_on, parts_fill_one_folder, batches_in_any_order, mistakes_are_told_at_once, names_of_features,
+          without_the_library]
 TORCH_CHECKS = [torch_data_set, arrays_of_frameworks]
 
 if __name__ == "__main__":

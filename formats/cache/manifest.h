@@ -49,8 +49,8 @@ cJSON *manifest_shard_to_json(const struct cache_shard_entry *entry, bool publis
 enum status manifest_record_parse(struct cache_shard_entry *entry, const char *text, size_t size, const char *path,
                                   struct error *err);
 
-/* The first field in which two identities differ, with both values as JSON text. STATUS_OK: they are equal, and field is
- * "". STATUS_CONFIG: they differ. Fields named in ignore[] (NULL-terminated) are skipped. */
+/* The first field in which two identities differ, with both values as JSON text. STATUS_OK: they are equal, and field
+ * is "". STATUS_CONFIG: they differ (err is not filled). Fields named in ignore[] (NULL-terminated) are skipped. */
 struct manifest_difference {
     char field[128], left[304], right[304];
 };
