@@ -6,7 +6,8 @@
 #include <string.h>
 
 /* Options that never change a result. */
-#define EXECUTION_OPTIONS "device", "threads", "gpu-memory", "quiet", "json", "resume", "overwrite", "time-limit"
+#define EXECUTION_OPTIONS \
+    "device", "threads", "gpu-memory", "max-memory", "quiet", "json", "resume", "overwrite", "time-limit"
 
 #define SCHEDULE_OPTIONS \
     "lr", "min-lr", "schedule", "warmup-epochs", "step-epochs", "gamma", "restart-epochs", "restart-factor"
