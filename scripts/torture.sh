@@ -4,7 +4,8 @@
 #   - the program has ended by itself, in time, with one of its exit codes; code 0 only with the right result;
 #   - what is published is whole: a cache.json that is there is the right one, byte for byte;
 #   - the same command finishes, and its files have the bytes of an undisturbed run.
-# Interrupted calls (EINTR) and short reads and writes must not be noticed at all. Out of memory must be called so.
+# Interrupted calls (EINTR) and short reads and writes must not be noticed at all. Out of memory must be called so. A disk
+# that writes a wrong byte must not be trusted with a cache.
 # usage: scripts/torture.sh [--points N] [--seed N]
 #   --points N   so many points of each kind, drawn at random (default: 0, all)
 #   --seed N     of the drawing (default: the time)
@@ -108,6 +109,7 @@ try() { # COMMAND SPEC
         *:EINTR | *:SHORT) [ "$code" -eq 0 ] || complain "$command" "$spec" "is not borne" ;;
         alloc*) [ "$code" -eq 0 ] || grep -qi memory stderr || complain "$command" "$spec" "is not called a lack of memory" ;;
     esac
+    case $spec in *WRONG) [ "$code" -eq 74 ] || [ "$code" -eq 0 ] || complain "$command" "$spec" "is not called a fault of the disk" ;; esac
     what=$(torn_"$command")
     [ -z "$what" ] || complain "$command" "$spec" "cache.json is torn: $what"
     "$command" out >stdout 2>stderr
@@ -149,6 +151,7 @@ for command in run fit; do
         sweep_kind $command file ":$error" "$files" "a call on a file fails with $error"
         sweep_kind $command file "+:$error" "$files" "calls on files fail with $error from one on"
     done
+    [ $command = fit ] || sweep_kind $command file +:WRONG "$files" "writes change a byte from one on" # logs are not read back
     sweep_kind $command file :EINTR "$files" "a call is interrupted"
     sweep_kind $command file :SHORT "$files" "a read or write is short"
     sweep_kind $command file +:SHORT "$files" "reads and writes are short from one on"

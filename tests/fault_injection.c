@@ -2,7 +2,8 @@
  *
  *   FAULT=alloc:N       the N-th allocation of our code fails; alloc:N+ that one and all after it
  *   FAULT=file:N:ERROR  the N-th call of our code on a file fails with EIO, ENOSPC, EINTR, or does half (SHORT: reads and
- *                       writes), or kills the process (KILL) before or (KILLED) after it was made; file:N+:ERROR from then on
+ *                       writes), or kills the process (KILL) before or (KILLED) after it was made, or writes a wrong byte
+ *                       and says nothing (WRONG); file:N+:ERROR from then on
  *   FAULT_LOG=FILE      gets "allocations A files F" at the end, and the call that was made to fail
  *
  * Calls of libraries that are not ours are left alone: oneDNN, OpenMP and the C++ runtime end the process when memory
@@ -109,7 +110,8 @@ static bool allocation_fails(const void *caller)
     return true;
 }
 
-/* What becomes of a call: 0 nothing, 1 it fails (errno is set), 2 it does half, 3 the process dies after it. */
+/* What becomes of a call: 0 nothing, 1 it fails (errno is set), 2 it does half, 3 the process dies after it, 4 it writes
+ * a wrong byte. */
 static int file_fault(const void *caller, const char *call, bool can_be_short)
 {
     static const struct {
@@ -132,6 +134,8 @@ static int file_fault(const void *caller, const char *call, bool can_be_short)
         kill(getpid(), SIGKILL);
     if (strcmp(kind, "KILLED") == 0)
         return 3;
+    if (strcmp(kind, "WRONG") == 0)
+        return 4;
     return can_be_short && strcmp(kind, "SHORT") == 0 ? 2 : 0;
 }
 
@@ -153,6 +157,7 @@ extern void *__libc_malloc(size_t size);
 extern void *__libc_calloc(size_t count, size_t size);
 extern void *__libc_realloc(void *block, size_t size);
 extern void *__libc_memalign(size_t alignment, size_t size);
+extern void __libc_free(void *block);
 
 void *malloc(size_t size)
 {
@@ -253,9 +258,29 @@ ssize_t read(int file, void *bytes, size_t size)
     TRANSFER(read, size, file, bytes, size);
 }
 
+/* A copy with one bit changed in its middle. */
+static void *wrong_copy(const void *bytes, size_t size)
+{
+    unsigned char *copy = __libc_malloc(size);
+    memcpy(copy, bytes, size);
+    copy[size / 2] ^= 4;
+    return copy;
+}
+
 ssize_t write(int file, const void *bytes, size_t size)
 {
-    TRANSFER(write, size, file, bytes, size);
+    static void *real_write;
+    const int fault = file_fault(__builtin_return_address(0), "write", true);
+    if (fault == 1)
+        return -1;
+    if (fault == 2 && size > 1)
+        size /= 2;
+    void *wrong = fault == 4 && size > 0 ? wrong_copy(bytes, size) : NULL;
+    ssize_t result = REAL(write)(file, wrong ? wrong : bytes, size);
+    __libc_free(wrong);
+    if (fault == 3)
+        kill(getpid(), SIGKILL);
+    return result;
 }
 
 ssize_t pread(int file, void *bytes, size_t size, off_t at)
@@ -265,7 +290,18 @@ ssize_t pread(int file, void *bytes, size_t size, off_t at)
 
 ssize_t pwrite(int file, const void *bytes, size_t size, off_t at)
 {
-    TRANSFER(pwrite, size, file, bytes, size, at);
+    static void *real_pwrite;
+    const int fault = file_fault(__builtin_return_address(0), "pwrite", true);
+    if (fault == 1)
+        return -1;
+    if (fault == 2 && size > 1)
+        size /= 2;
+    void *wrong = fault == 4 && size > 0 ? wrong_copy(bytes, size) : NULL;
+    ssize_t result = REAL(pwrite)(file, wrong ? wrong : bytes, size, at);
+    __libc_free(wrong);
+    if (fault == 3)
+        kill(getpid(), SIGKILL);
+    return result;
 }
 
 int fsync(int file)

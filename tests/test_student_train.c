@@ -235,6 +235,16 @@ static void refuses_bad_input(void **state)
            shell(FIT "--lr 1e8 --grad-clip 0 --optimizer sgd --loss ce --epochs 9 --out wild", program));
 }
 
+/* What a cache declares is compared with the memory before anything is loaded. */
+static void needs_no_more_memory_than_allowed(void **state)
+{
+    (void)state;
+    expect(78, "MB of memory, but --max-memory is 0.1 MB",
+           shell(FIT "--loss ce --epochs 1 --out much --max-memory 100k", program));
+    expect(0, "", shell(FIT "--loss ce --epochs 1 --out much --max-memory 4M", program));
+    expect(78, "split val needs", shell("%s eval --run much --max-memory 10k", program));
+}
+
 static void locked_by_another_process(void **state)
 {
     (void)state;
@@ -265,6 +275,7 @@ int main(void)
         cmocka_unit_test(trains_without_a_teacher),
         cmocka_unit_test(predicts_and_exports),
         cmocka_unit_test(refuses_bad_input),
+        cmocka_unit_test(needs_no_more_memory_than_allowed),
         cmocka_unit_test(locked_by_another_process),
         cmocka_unit_test(inspects),
     };

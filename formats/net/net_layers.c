@@ -37,8 +37,8 @@ static void automatic_name(const struct net_builder *builder, const char *suffix
     enum { LIMIT = NET_TEXT_MAX_LAYERS * 4 }; /* a line makes a few nodes at most */
     bool taken[LIMIT + 2] = {true};
     const struct graph *graph = builder->graph;
-    const int length = snprintf(name, 2 * NODE_MAX_NAME, "%s_%s", builder->last_name[0] ? builder->last_name : "input",
-                                suffix);
+    const int length =
+        snprintf(name, 2 * NODE_MAX_NAME, "%s_%s", builder->last_name[0] ? builder->last_name : "input", suffix);
     int number = 1;
     for (int i = 0; i < graph->node_count; i++)
         taken[number_of(graph->nodes[i].name, name, (size_t)length, LIMIT)] = true;

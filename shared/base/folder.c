@@ -221,7 +221,7 @@ static enum status read_back(int file, const unsigned char *bytes, size_t size, 
             return file_call_failed(err, STATUS_IO, path, "cannot read back what was written");
         if (got == 0 || memcmp(piece, bytes + done, (size_t)got) != 0)
             return error_set(err, STATUS_IO, path,
-                             "what was read back is not what was written, at byte %zu: check the disk", done);
+                             "what was read back is not what was written, near byte %zu: check the disk", done);
         done += (size_t)got;
     }
     return STATUS_OK;

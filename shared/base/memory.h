@@ -28,6 +28,9 @@ void memory_free(void *block); /* NULL is allowed */
  * On error (out of memory: "for WHAT") the array stays as it was. The caller frees it with free(). */
 enum status array_grow(void *items, size_t size, size_t count, size_t *capacity, const char *what, struct error *err);
 
+/* Bytes that this machine, or the container that the program runs in, can still give; SIZE_MAX if that is not known. */
+size_t memory_available(void);
+
 /* a * b, or SIZE_MAX when it overflows. */
 size_t size_mul(size_t a, size_t b);
 

@@ -7,7 +7,7 @@
 
 /* Options that never change a result. */
 #define EXECUTION_OPTIONS \
-    "data", "device", "threads", "gpu-memory", "quiet", "json", "resume", "overwrite", "time-limit"
+    "data", "device", "threads", "gpu-memory", "max-memory", "quiet", "json", "resume", "overwrite", "time-limit"
 
 #define SCHEDULE_OPTIONS \
     "lr", "min-lr", "schedule", "warmup-epochs", "step-epochs", "gamma", "restart-epochs", "restart-factor"

@@ -5,7 +5,7 @@ enum status compute_open(struct compute *compute, const struct compute_options *
 {
     enum status status = STATUS_OK;
     struct device_options device = {.threads = options->threads, .memory_limit = (size_t)options->gpu_memory};
-    *compute = (struct compute){0};
+    *compute = (struct compute){.max_memory = options->max_memory};
     TRY(backend_find(options->device, &compute->backend, &device.index, &compute->why, err));
     TRY(compute->backend->device->open(&compute->device, &device, err));
     TRY(thread_pool_new(&compute->pool, options->threads, err));

@@ -10,6 +10,7 @@ struct compute_options {
     const char *device;  /* "auto", "cpu", "cuda", "cuda:1" */
     int threads;         /* CPU threads; 0: one per processor */
     uint64_t gpu_memory; /* limit in bytes; 0: all that is free */
+    uint64_t max_memory; /* of the host for a split of a cache, in bytes; 0: all that is available */
 };
 
 /* clang-format off */
@@ -19,7 +20,9 @@ struct compute_options {
     {"threads", OPTION_INT, &(compute).threads, "N", "0", \
      "CPU threads; 0: one per processor; does not change results", .minimum = 0, .maximum = 1024}, \
     {"gpu-memory", OPTION_SIZE, &(compute).gpu_memory, "SIZE", "0", \
-     "limit on the GPU memory to use; 0: all that is free"}
+     "limit on the GPU memory to use; 0: all that is free"}, \
+    {"max-memory", OPTION_SIZE, &(compute).max_memory, "SIZE", "0", \
+     "refuse a cache of which a split needs more memory; 0: more than is available"}
 /* clang-format on */
 
 struct compute {
@@ -27,6 +30,7 @@ struct compute {
     struct device *device;
     struct thread_pool *pool;
     const char *why; /* why auto chose the CPU; NULL if it did not */
+    uint64_t max_memory;
 };
 
 /* Notes on progress (may be NULL) which device it is, and why auto chose the CPU. compute_release accepts a zeroed

@@ -2,6 +2,7 @@
 
 #include "shared/base/interrupt.h"
 #include <assert.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,6 +72,33 @@ cleanup:
     return status;
 }
 
+/* What a split will hold in memory at least, by its manifest: logits, names and labels, and on the CPU the images. A file
+ * of some kilobytes can declare gigabytes, since zeros compress well. */
+static size_t declared_bytes(const struct cache_manifest *manifest, enum split split, bool images)
+{
+    struct cache_manifest plain = *manifest; /* features are loaded on their own */
+    plain.feature_count = 0;
+    const size_t base = (size_t)manifest->base;
+    const size_t pixels =
+        manifest->encoding == IMAGE_RAW ? size_mul((size_t)manifest->raw_h, (size_t)manifest->raw_w) : base * base;
+    const size_t image = images ? size_mul(pixels, (size_t)manifest->channels) : 0,
+                 rest = cache_sample_bytes(&plain, split);
+    return image > SIZE_MAX - rest ? SIZE_MAX : size_mul(image + rest, manifest->splits[split].samples);
+}
+
+static enum status check_memory(const struct compute *compute, const struct cache *cache, enum split split,
+                                struct error *err)
+{
+    const size_t needed = declared_bytes(&cache->manifest, split, strcmp(compute->backend->name, "cpu") == 0);
+    const size_t limit = compute->max_memory ? (size_t)compute->max_memory : memory_available();
+    if (needed <= limit)
+        return STATUS_OK;
+    return error_set(err, STATUS_CONFIG, cache->path,
+                     "split %s needs %.1f MB of memory, but %s %.1f MB: use a machine with more memory%s",
+                     split_name(split), (double)needed / 1e6, compute->max_memory ? "--max-memory is" : "there are",
+                     (double)limit / 1e6, compute->max_memory ? ", or raise --max-memory" : "");
+}
+
 enum status dataset_load(struct dataset *dataset, const struct cache *cache, enum split split, enum dataset_use use,
                          int size, const struct compute *compute, struct progress *progress, struct error *err)
 {
@@ -83,6 +111,7 @@ enum status dataset_load(struct dataset *dataset, const struct cache *cache, enu
         status = error_set(err, STATUS_CONFIG, cache->path, "has no %s split", split_name(split));
         goto cleanup;
     }
+    TRY(check_memory(compute, cache, split, err));
     dataset->count = content->samples;
     dataset->views = content->views;
     dataset->bases = calloc(n, sizeof *dataset->bases);
