@@ -392,6 +392,65 @@ static void expect_refusal_with(const char *folder, const char *val_from, enum s
         fail_msg("the message has no '%s': %s", words, err.message);
 }
 
+static void write_text(const char *folder, const char *name, const char *text)
+{
+    write_file(folder, name, text, strlen(text));
+}
+
+static void test_csv(void **state)
+{
+    const char *folder = *state;
+    struct image_source source;
+    struct error err = {0};
+    uint8_t *bytes;
+    size_t size;
+    photo(folder, "images/a,1.jpg");
+    photo(folder, "images/b\"2.jpg");
+    photo(folder, "images/3.jpg");
+    write_text(folder, "list.csv",
+               "\xEF\xBB\xBFid,Image,label,split\r\n1,\"images/a,1.jpg\",dog,train\r\n\r\n2,\"./images/"
+               "b\"\"2.jpg\",cat,VALID\r\n"
+               "3,images/3.jpg,,test");
+    open_source(&source, folder);
+    assert_string_equal(source.format, "CSV");
+    assert_int_equal(source.class_count, 2);
+    assert_string_equal(source.classes[0], "cat");
+    expect_sample(&source, SPLIT_TRAIN, 0, "images/a,1.jpg", 1);
+    expect_sample(&source, SPLIT_VAL, 0, "images/b\"2.jpg", 0);
+    expect_sample(&source, SPLIT_TEST, 0, "images/3.jpg", -1);
+    expect_note(&source, "3 images are listed in ");
+    assert_int_equal(image_source_read(&source, SPLIT_VAL, 0, &bytes, &size, &err), STATUS_OK);
+    free(bytes);
+    image_source_release(&source);
+
+    char *path = path_join(folder, "other.csv"); /* two lists: which one is said by its name */
+    write_text(folder, "other.csv", "path;class\nimages/3.jpg;10\nimages/a,1.jpg;2\nimages/none.jpg;2\n");
+    expect_refusal(folder, STATUS_BAD_DATA, "(found: 1 folder (images) and 2 files (list.csv, other.csv))");
+    expect_refusal(path, STATUS_BAD_DATA, "has no val/ folder to evaluate on (found: 3 training images)");
+    struct image_source_options options = {.val_from = "train:0.5", .seed = 1};
+    assert_int_equal(image_source_open(&source, path, &options, &err), STATUS_OK);
+    assert_int_equal(source.class_count, 11);
+    expect_sample(&source, SPLIT_TRAIN, 0, "images/3.jpg", 10);
+    expect_note(&source, "labels are the numbers of the classes");
+    image_source_release(&source);
+
+    static const char *const wrong[][2] = {
+        {"a,b\n1,2\n", "the first line must name the columns"},
+        {"path,label\nimages/3.jpg\n", "line 2 has 1 columns"},
+        {"path,label\n/etc/passwd,1\n", "line 2: '/etc/passwd' must be a path below"},
+        {"path,label\nx/../../y.jpg,1\n", "without .."},
+        {"path,label\nimages/3.jpg,\n", "line 2: no label"},
+        {"path,label,split\nimages/3.jpg,1,dev\n", "line 2: the split is 'dev'"},
+        {"path,label\na.jpg,1\n\nb.jpg,1\na.jpg,2\n", "line 5: a.jpg stands in line 2 already"},
+        {"path,label\n\"a.jpg,1\n", "a quote is not closed"},
+        {"path,label\n", "has 0 classes"}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        write_text(folder, "other.csv", wrong[i][0]);
+        expect_refusal(path, STATUS_BAD_DATA, wrong[i][1]);
+    }
+    free(path);
+}
+
 /* A share of every class; the same for the same seed; nothing is lost or twice, and every image is read as its own. */
 static void test_val_from_train(void **state)
 {
@@ -858,6 +917,7 @@ int main(void)
                                        IN_FOLDER(test_capitals_and_deeper),
                                        IN_FOLDER(test_labelled),
                                        IN_FOLDER(test_named_files),
+                                       IN_FOLDER(test_csv),
                                        IN_FOLDER(test_val_from_train),
                                        IN_FOLDER(test_content_decides),
                                        IN_FOLDER(test_names_not_utf8),

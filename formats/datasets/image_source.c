@@ -9,12 +9,13 @@
 #include <string.h>
 
 /* In order of preference: the first reader that recognises a folder reads it. */
-static const struct image_source_format *const readers[] = {&source_cifar, &source_idx, &source_food11, &source_named,
-                                                            &source_imagefolder};
+static const struct image_source_format *const readers[] = {&source_cifar, &source_idx,         &source_food11,
+                                                            &source_named, &source_imagefolder, &source_csv};
 
 static const char layouts[] =
     "ImageFolder (train/CLASS/*.jpg val/CLASS/*.jpg), Food-11 (training/LABEL_INDEX.jpg validation/...), named files "
-    "(train/CLASS.NUMBER.jpg), CIFAR-10 and CIFAR-100, binary or Python (data_batch_* test_batch*; train* test* meta), "
+    "(train/CLASS.NUMBER.jpg), a CSV file (path,label or path,label,split), CIFAR-10 and CIFAR-100, binary or Python "
+    "(data_batch_* test_batch*; train* test* meta), "
     "IDX "
     "(train-images-idx3-ubyte[.gz] "
     "train-labels-idx1-ubyte[.gz] t10k-...)";
@@ -149,7 +150,7 @@ enum status image_source_open(struct image_source *source, const char *path, con
     source->format = source->reader->name;
     if (strcmp(source->path, path) != 0)
         TRY(source_note(source, err, "the data set is one folder deeper, in %s", source->path));
-    TRY(source->reader->open(source, err));
+    TRY(source->reader->open(source, err)); /* may change the path: a list lies in the data folder */
     if (source->sets[SPLIT_TRAIN].count == 0)
         TRY(error_set(err, STATUS_BAD_DATA, path, "has no training images"));
     TRY(source_make_validation(source, options ? options : &none, err));
