@@ -732,6 +732,54 @@ static void test_cifar_python(void **state)
     check_pickled("tests/golden/cifar_python/protocol5", "CIFAR-100", 100, "hundred99", (const int[]){99, 0, 47});
 }
 
+static void check_npz(const char *path, const char *val_from, const size_t counts[SPLIT_COUNT], int h, int w,
+                      int channels)
+{
+    struct image_source source;
+    struct error err = {0};
+    const struct image_source_options options = {val_from, 1};
+    if (image_source_open(&source, path, &options, &err) != STATUS_OK)
+        fail_msg("%s: %s", path, err.message);
+    assert_string_equal(source.format, "NPZ");
+    assert_true(source.h == h && source.w == w && source.channels == channels);
+    for (int split = 0; split < SPLIT_COUNT; split++) {
+        assert_int_equal(source.sets[split].count, counts[split]);
+        for (size_t i = 0; i < counts[split] && !val_from; i++) {
+            uint8_t *bytes;
+            size_t size;
+            const size_t first = split == SPLIT_TRAIN ? 0 : split == SPLIT_TEST || counts[SPLIT_TRAIN] == 3 ? 3 : 2;
+            assert_int_equal(image_source_read(&source, (enum split)split, i, &bytes, &size, &err), STATUS_OK);
+            assert_int_equal(size, h * w * channels);
+            for (size_t k = 0; k < size; k++)
+                assert_int_equal(bytes[k], (7 * (first + i) + 3 * k) % 251);
+            free(bytes);
+        }
+    }
+    image_source_release(&source);
+}
+
+/* What numpy wrote: make_npz.py. */
+static void test_npz(void **state)
+{
+    struct error err = {0};
+    uint8_t *keras;
+    size_t size;
+    check_npz("tests/golden/npz/keras.npz", NULL, (const size_t[]){3, 1, 0}, 5, 4, 1);
+    check_npz("tests/golden/npz/medmnist.npz", NULL, (const size_t[]){2, 2, 2}, 4, 6, 3);
+    check_npz("tests/golden/npz/planes.npz", NULL, (const size_t[]){3, 1, 0}, 5, 4, 3);
+    expect_refusal("tests/golden/npz/alone.npz", STATUS_BAD_DATA, "no val/ folder to evaluate on");
+    check_npz("tests/golden/npz/alone.npz", "train:0.5", (const size_t[]){2, 1, 0}, 5, 4, 1);
+    expect_refusal("tests/golden/npz/float.npz", STATUS_BAD_DATA, "x_train must be bytes (uint8), not f4");
+    expect_refusal("tests/golden/npz/object.npz", STATUS_BAD_DATA, "array x_train is not one of numbers");
+    expect_refusal("tests/golden/npz", STATUS_BAD_DATA, "is not a known data set"); /* which one? */
+    file_read("tests/golden/npz/keras.npz", 1 << 20, &keras, &size, &err);
+    write_file(*state, "data.npz", keras, size);
+    check_npz(*state, NULL, (const size_t[]){3, 1, 0}, 5, 4, 1);
+    write_file(*state, "data.npz", keras, size - 30);
+    expect_refusal(*state, STATUS_BAD_DATA, "its end is missing");
+    free(keras);
+}
+
 static void expect_no_pickle(const char *bytes, size_t size, const char *words)
 {
     const struct pickle_value *value;
@@ -928,6 +976,7 @@ int main(void)
                                        IN_FOLDER(test_cifar10),
                                        IN_FOLDER(test_cifar100),
                                        cmocka_unit_test(test_cifar_python),
+                                       IN_FOLDER(test_npz),
                                        cmocka_unit_test(test_hostile_pickles),
                                        IN_FOLDER(test_idx),
                                        IN_FOLDER(test_idx_gzip),

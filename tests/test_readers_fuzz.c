@@ -205,6 +205,17 @@ static void test_pickles(void **state)
     }
 }
 
+static void test_npz(void **state)
+{
+    (void)state;
+    const struct file plain = golden_file("tests/golden/npz/keras.npz", "data.npz"),
+                      packed = golden_file("tests/golden/npz/medmnist.npz", "data.npz");
+    fuzz_source(&plain, 1, 600);
+    fuzz_source(&packed, 1, 600);
+    free((void *)(uintptr_t)plain.bytes);
+    free((void *)(uintptr_t)packed.bytes);
+}
+
 static size_t compress_gzip(const uint8_t *bytes, size_t size, uint8_t *out, size_t capacity)
 {
     z_stream stream = {
@@ -239,8 +250,8 @@ static void test_idx(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_jpeg), cmocka_unit_test(test_cifar10),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_jpeg),    cmocka_unit_test(test_cifar10),
                                        cmocka_unit_test(test_pickles), cmocka_unit_test(test_csv),
-                                       cmocka_unit_test(test_idx)};
+                                       cmocka_unit_test(test_npz),     cmocka_unit_test(test_idx)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,12 +9,13 @@
 #include <string.h>
 
 /* In order of preference: the first reader that recognises a folder reads it. */
-static const struct image_source_format *const readers[] = {&source_cifar, &source_idx,         &source_food11,
-                                                            &source_named, &source_imagefolder, &source_csv};
+static const struct image_source_format *const readers[] = {
+    &source_cifar, &source_idx, &source_food11, &source_named, &source_imagefolder, &source_csv, &source_npz};
 
 static const char layouts[] =
     "ImageFolder (train/CLASS/*.jpg val/CLASS/*.jpg), Food-11 (training/LABEL_INDEX.jpg validation/...), named files "
-    "(train/CLASS.NUMBER.jpg), a CSV file (path,label or path,label,split), CIFAR-10 and CIFAR-100, binary or Python "
+    "(train/CLASS.NUMBER.jpg), a CSV file (path,label or path,label,split), an .npz file (x_train y_train x_test "
+    "y_test), CIFAR-10 and CIFAR-100, binary or Python "
     "(data_batch_* test_batch*; train* test* meta), "
     "IDX "
     "(train-images-idx3-ubyte[.gz] "

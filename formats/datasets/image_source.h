@@ -4,6 +4,7 @@
  *   Food-11      training/LABEL_INDEX.jpg, validation/..., optionally evaluation/... (labels may be missing there)
  *   Named files  train/CLASS.NUMBER.jpg (or CLASS_NUMBER, CLASS-NUMBER), optionally val/..., test/... (cats and dogs)
  *   CSV          a file, or the only one in a folder, with the columns path, label and perhaps split
+ *   NPZ          an .npz file, or the only one in a folder: x_train, y_train, x_test, ... or train_images, train_labels, ...
  *   CIFAR-10     binary: data_batch_*.bin, test_batch.bin, optionally batches.meta.txt; Python: data_batch_*, test_batch,
  *                optionally batches.meta
  *   CIFAR-100    binary: train.bin, test.bin, fine_label_names.txt; Python: train, test, meta
@@ -68,8 +69,8 @@ struct image_set {
 };
 
 struct image_source {
-    const char *format;         /* "ImageFolder", "Food-11", "Named files", "CSV", "CIFAR-10", "CIFAR-100", "IDX" */
-    char *path;                 /* the data folder */
+    const char *format; /* "ImageFolder", "Food-11", "Named files", "CSV", "NPZ", "CIFAR-10", "CIFAR-100", "IDX" */
+    char *path;         /* the data folder */
     const char *const *classes; /* [class_count] names: folder names; for Food-11 the published food names */
     int class_count;
     struct image_set sets[SPLIT_COUNT]; /* an absent split has count 0 */

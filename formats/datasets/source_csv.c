@@ -310,6 +310,8 @@ static enum status take_classes(struct image_source *source, const struct row *r
     }
     if (!names)
         TRY(error_no_memory(err, classes * sizeof *names, "class names"));
+    if (!numbers) /* escapes change the order */
+        qsort(names, classes, sizeof *names, compare_text);
     source->classes = names;
     source->class_count = (int)classes;
 cleanup:

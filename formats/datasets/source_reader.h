@@ -9,6 +9,7 @@ extern const struct image_source_format source_imagefolder;
 extern const struct image_source_format source_food11;
 extern const struct image_source_format source_named;
 extern const struct image_source_format source_csv;
+extern const struct image_source_format source_npz;
 extern const struct image_source_format source_cifar;
 extern const struct image_source_format source_idx;
 
