@@ -93,8 +93,8 @@ static enum status set_input(struct foreign_model *model, int size, struct error
     return STATUS_OK;
 }
 
-/* Runs the model on two samples, so that a tensor shows where its batch is. Models that are frozen to one sample inside,
- * whatever their input says, fail with two and are run one by one. */
+/* Runs the model on two samples, so that a tensor shows where its batch is. Models that are frozen to one sample
+ * inside, whatever their input says, fail with two and are run one by one. */
 static enum status first_run(struct foreign_model *model, struct error *err)
 {
     struct error ignored = {0};

@@ -23,8 +23,8 @@ struct foreign_model {
 enum status foreign_model_library(const struct onnxruntime_ops **ops, const char **version, const char **library,
                                   struct error *err);
 
-/* bytes: of onnx_file_read (apart: of onnx_file_read_apart), taken over also on failure. size: side of the input if the file leaves it open. Runs the
- * model once. STATUS_CONFIG, STATUS_BAD_DATA. */
+/* bytes: of onnx_file_read (apart: of onnx_file_read_apart), taken over also on failure. size: side of the input if the
+ * file leaves it open. Runs the model once. STATUS_CONFIG, STATUS_BAD_DATA. */
 enum status foreign_model_open(struct foreign_model **out, const char *path, unsigned char *bytes, size_t length,
                                bool apart, int size, struct error *err);
 void foreign_model_free(struct foreign_model *model); /* NULL is allowed */

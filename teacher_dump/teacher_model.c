@@ -45,13 +45,23 @@ static enum status check_teacher(const struct teacher_model *model, struct error
 
 /* ---- our own ---- */
 
+/* What gives the output, seen through nodes that change no number. */
+static const char *name_probabilities(const struct graph *graph)
+{
+    const struct node *node = &graph->nodes[graph->output];
+    while (node->op == OP_DROPOUT || node->op == OP_FLATTEN)
+        node = &graph->nodes[node->inputs[0]];
+    const bool sigmoid = node->op == OP_ACTIVATION && node->activation == ACTIVATION_SIGMOID;
+    return node->op == OP_SOFTMAX ? "softmax" : sigmoid ? "sigmoid" : NULL;
+}
+
 static void finish_native(struct teacher_model *model)
 {
     const struct node *output = &model->graph.nodes[model->graph.output];
     model->kind = TEACHER_ENGINE_NATIVE;
     model->output = output->name;
     model->output_shape = output->shape;
-    model->probabilities = output->op == OP_SOFTMAX ? "softmax" : NULL;
+    model->probabilities = name_probabilities(&model->graph);
     model->input = model->graph.nodes[model->graph.input].shape;
     model->classes = output->shape.c;
     model->parameters = (double)graph_parameter_count(&model->graph);

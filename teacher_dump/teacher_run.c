@@ -67,7 +67,7 @@ enum status teacher_collect(const struct teacher *teacher, int buffer, const flo
 {
     enum status status = STATUS_OK;
     const int runs = teacher_runs(teacher);
-    const float *all[TEACHER_MAX_OUTPUTS], *answers[2 * TEACHER_MAX_MEMBERS];
+    const float *all[TEACHER_MAX_OUTPUTS] = {0}, *answers[2 * TEACHER_MAX_MEMBERS];
     int count = 0;
     for (int i = 0; i < teacher->member_count; i++)
         for (int run = 0; run < runs; run++) {

@@ -60,36 +60,38 @@ static int list_names(const struct teacher_member *member, bool first, const str
     return count;
 }
 
-static enum status open_native(struct teacher *teacher, struct teacher_member *member, struct engine_options *options,
-                               const char *const *names, struct error *err)
+static enum status open_native(struct teacher *teacher, struct teacher_member *member,
+                               const struct engine_options *base, const char *const *names, struct error *err)
 {
     int nodes[TEACHER_MAX_OUTPUTS];
+    struct engine_options options = *base;
     const struct graph *graph = &member->model.graph;
     nodes[0] = graph->output;
-    for (int i = 1; i < options->output_count; i++)
+    for (int i = 1; i < base->output_count; i++)
         nodes[i] = graph_find(graph, names[i]);
-    options->outputs = nodes;
-    return teacher->backend->engine->open(&member->engine, teacher->device, graph, options, err);
+    options.outputs = nodes;
+    return teacher->backend->engine->open(&member->engine, teacher->device, graph, &options, err);
 }
 
-static enum status open_foreign(struct teacher *teacher, struct teacher_member *member, struct engine_options *options,
-                                const char *const *names, struct error *err)
+static enum status open_foreign(struct teacher *teacher, struct teacher_member *member,
+                                const struct engine_options *base, const char *const *names, struct error *err)
 {
     enum status status = STATUS_OK;
     struct onnxruntime_tensor tensors[TEACHER_MAX_OUTPUTS] = {0};
     struct onnxruntime_model model;
+    struct engine_options options = *base;
     unsigned char *bytes = NULL;
     const struct foreign_model *foreign = member->model.foreign;
     /* Each thread of a CPU runs one sample at a time; a GPU runs the whole batch. */
-    const int batch = teacher->backend == &backend_cpu ? 1 : options->batch;
+    const int batch = teacher->backend == &backend_cpu ? 1 : base->batch;
     tensors[0] = foreign->logits;
-    for (int i = 1; i < options->output_count; i++)
+    for (int i = 1; i < base->output_count; i++)
         tensors[i].name = names[i];
-    if (options->output_count > 1)
-        TRY(foreign_model_look(foreign, tensors + 1, options->output_count - 1, err));
-    TRY(foreign_model_make(foreign, tensors, options->output_count, batch, &bytes, &model, err));
-    options->model = &model;
-    TRY(teacher->backend->engine->open(&member->engine, teacher->device, NULL, options, err));
+    if (base->output_count > 1)
+        TRY(foreign_model_look(foreign, tensors + 1, base->output_count - 1, err));
+    TRY(foreign_model_make(foreign, tensors, base->output_count, batch, &bytes, &model, err));
+    options.model = &model;
+    TRY(teacher->backend->engine->open(&member->engine, teacher->device, NULL, &options, err));
 cleanup:
     free(bytes);
     return status;

@@ -116,8 +116,7 @@ int main(int argc, char **argv)
 {
     struct error err = {0};
     if (argc < 2) {
-        printf(
-            "bench_engine skipped: it measures the teacher that is named, FILE.onnx [SECONDS] [THREADS] [ENGINE]\n");
+        printf("bench_engine skipped: it measures the teacher that is named, FILE.onnx [SECONDS] [THREADS] [ENGINE]\n");
         return 0;
     }
     const enum status status =

@@ -262,6 +262,23 @@ def outputs():
         assert f"is a {name}: distillation" in dump("never", path, code=78)
 
 
+def probabilities_in_our_own_engine():
+    """A softmax or a sigmoid, and nodes behind it that change no number."""
+    for operators, name in ((["Softmax", "Dropout"], "softmax"), (["Softmax", "Flatten"], "softmax"), (["Sigmoid"], "sigmoid")):
+        model = onnx.load("tests/golden/teachers/tiny.onnx")
+        value = model.graph.output[0].name
+        for operator in operators:
+            model.graph.node.append(onnx.helper.make_node(operator, [value], [value + "_"]))
+            value += "_"
+        del model.graph.output[:]
+        model.graph.output.append(onnx.helper.make_tensor_value_info(value, onnx.TensorProto.FLOAT, ["N", CLASSES]))
+        path = os.path.join(FOLDER, "probable.onnx")
+        onnx.save(model, path)
+        for engine in ("native", "onnxruntime"):
+            text = dump("never", path, more=["--teacher-engine", engine], code=78)
+            assert f"is a {name}: distillation" in text, text
+
+
 def refusals():
     path = transformer("vit3", 5)
     text = dump("never", path, more=["--teacher-engine", "native"], code=78)
@@ -328,7 +345,8 @@ def mirrored():
 
 DATA = os.path.join(FOLDER, "data")
 PICTURES = write_cifar(DATA)
-for check in (transformers, neither_threads_nor_batch, external_weights, large_weights, layouts, fixed_batches, outputs, refusals, ensembles, mirrored):
+for check in (transformers, neither_threads_nor_batch, external_weights, large_weights, layouts, fixed_batches, outputs, probabilities_in_our_own_engine,
+              refusals, ensembles, mirrored):
     try:
         check()
         print(f"ok onnxruntime {check.__name__}", flush=True)

@@ -1,6 +1,6 @@
-/* Teachers that our reader does not know, without onnxruntime: a stand-in (stand_in_onnxruntime.c) shows how the library
- * is found and checked, how tensors are laid out on their way in and out, on the CPU and, with the shim, on a GPU, and
- * what errors say. tests/test_onnxruntime.sh uses the real library. */
+/* Teachers that our reader does not know, without onnxruntime: a stand-in (stand_in_onnxruntime.c) shows how the
+ * library is found and checked, how tensors are laid out on their way in and out, on the CPU and, with the shim, on a
+ * GPU, and what errors say. tests/test_onnxruntime.sh uses the real library. */
 #define _GNU_SOURCE
 #include "formats/cache/cache.h"
 #include "shared/base/files.h"

@@ -49,7 +49,8 @@ struct engine_ops {
      * it is not available. onnxruntime: whether that will run the model. */
     enum status (*choose_precision)(enum precision wanted, bool onnxruntime, enum precision *chosen, struct error *err);
     /* device: of the same backend, borrowed until close. The graph (NULL with options->model) is borrowed during the
-     * call only; weights are folded and packed here. STATUS_CONFIG names the operator or the precision that is not available. */
+     * call only; weights are folded and packed here. STATUS_CONFIG names the operator or the precision that is not
+     * available. */
     enum status (*open)(struct engine **out, struct device *device, const struct graph *graph,
                         const struct engine_options *options, struct error *err);
     /* Begins a batch in one of the engine's buffers (0 <= buffer < in_flight), whose last batch must have been

@@ -63,8 +63,8 @@ static size_t shape_size(struct shape shape)
     return (size_t)shape.c * (size_t)shape.h * (size_t)shape.w;
 }
 
-/* The views' way into the model: rendered as the model takes them if it has channels last; otherwise rendered as floats,
- * turned into planes, and rounded if the model takes float16. */
+/* The views' way into the model: rendered as the model takes them if it has channels last; otherwise rendered as
+ * floats, turned into planes, and rounded if the model takes float16. */
 static enum status make_input(struct teacher_runner *runner, const struct onnxruntime_model *model, struct error *err)
 {
     enum status status = STATUS_OK;

@@ -1,6 +1,6 @@
-/* A teacher on a GPU by onnxruntime's CUDA provider: an adapter from teacher_runner.h to softcache_onnxruntime.so, which
- * knows nothing of CUDA. It owns the device memory that onnxruntime reads and writes, and brings rendered views into the
- * model's layout. */
+/* A teacher on a GPU by onnxruntime's CUDA provider: an adapter from teacher_runner.h to softcache_onnxruntime.so,
+ * which knows nothing of CUDA. It owns the device memory that onnxruntime reads and writes, and brings rendered views
+ * into the model's layout. */
 #ifndef SHARED_INFERENCE_CUDA_RUNNER_ONNXRUNTIME_H
 #define SHARED_INFERENCE_CUDA_RUNNER_ONNXRUNTIME_H
 

@@ -9,7 +9,8 @@
  * are read, after the batch:
  *   [c]; [tokens, c] (a square number of tokens is a square map, any other one is tokens x 1);
  *   [c, h, w]; [h, w, c] if the first two are equal and the last two are not, since inputs are square.
- * Leading ones are dropped where more dims are left. Anything else, and tensors without one row per sample, get c = 0. */
+ * Leading ones are dropped where more dims are left. Anything else, and tensors without one row per sample, get c = 0.
+ */
 void ort_tensor_see(struct onnxruntime_tensor *tensor, int batch);
 
 size_t ort_tensor_count(const struct onnxruntime_tensor *tensor); /* elements of a run; 0 if they are too many */
