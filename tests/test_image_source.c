@@ -180,8 +180,8 @@ static void test_imagefolder_refusals(void **state)
     expect_refusal(folder, STATUS_BAD_DATA, "more than 255 bytes");
 }
 
-/* Files are taken by their content: a PNG that is called .jpg, a photo without an ending, and what has the name of a photo
- * but is none, which the scan then finds. */
+/* Files are taken by their content: a PNG that is called .jpg, a photo without an ending, and what has the name of a
+ * photo but is none, which the scan then finds. */
 static void test_content_decides(void **state)
 {
     const char *folder = *state;
