@@ -53,8 +53,8 @@ static enum status set_left_out(struct dump_job *job, struct error *err)
     return STATUS_OK;
 }
 
-/* Photos: 256 for 224, and the same proportion for larger inputs, so that the centre crop stays inside the base. Raw sets
- * are resized to the teacher's input, unless they have its size. */
+/* Photos: 256 for 224, and the same proportion for larger inputs, so that the centre crop stays inside the base. Raw
+ * sets are resized to the teacher's input, unless they have its size. */
 static int usual_base(const struct dump_job *job)
 {
     const struct image_source *source = &job->source;

@@ -180,8 +180,8 @@ static void test_imagefolder_refusals(void **state)
     expect_refusal(folder, STATUS_BAD_DATA, "more than 255 bytes");
 }
 
-/* Files are taken by their content: a PNG that is called .jpg, a photo without an ending, and what has the name of a photo
- * but is none, which the scan then finds. */
+/* Files are taken by their content: a PNG that is called .jpg, a photo without an ending, and what has the name of a
+ * photo but is none, which the scan then finds. */
 static void test_content_decides(void **state)
 {
     const char *folder = *state;
@@ -458,7 +458,7 @@ static void test_val_from_train(void **state)
     struct image_source source, again;
     int per_class[2][3] = {{0}}, different = 0;
     for (int c = 0; c < 3; c++)
-        for (int i = 0; i < (c == 2 ? 1 : 20 + 5 * c); i++) {
+        for (int i = 0; i < (c == 2 ? 1 : 20 + 8 * c); i++) {
             char name[64];
             snprintf(name, sizeof name, "train/c%d/%02d.jpg", c, i);
             photo(folder, name);
@@ -466,11 +466,11 @@ static void test_val_from_train(void **state)
     photo(folder, "test/c0/1.jpg");
     photo(folder, "test/c1/1.jpg");
     expect_refusal(folder, STATUS_BAD_DATA,
-                   "(found: 46 training images and 2 test images with labels): pass --val-from train:0.1");
+                   "(found: 49 training images and 2 test images with labels): pass --val-from train:0.1");
     expect_refusal_with(folder, "train:1", STATUS_USAGE, "a share between 0 and 1");
     expect_refusal_with(folder, "train", STATUS_USAGE, "a share between 0 and 1");
     open_with(&source, folder, "train:0.2", 1);
-    assert_int_equal(source.sets[SPLIT_TRAIN].count + source.sets[SPLIT_VAL].count, 46);
+    assert_int_equal(source.sets[SPLIT_TRAIN].count + source.sets[SPLIT_VAL].count, 49);
     for (int split = 0; split < 2; split++)
         for (size_t i = 0; i < source.sets[split].count; i++) {
             const struct image_sample *sample = &source.sets[split].samples[i];
@@ -478,14 +478,14 @@ static void test_val_from_train(void **state)
             assert_int_equal(sample->name[7] - '0', sample->label);
             per_class[split][sample->label]++;
         }
-    assert_true(per_class[1][0] == 4 && per_class[1][1] == 5 && per_class[1][2] == 0);
-    assert_true(per_class[0][0] == 16 && per_class[0][1] == 20 && per_class[0][2] == 1);
+    assert_true(per_class[1][0] == 4 && per_class[1][1] == 6 && per_class[1][2] == 0);
+    assert_true(per_class[0][0] == 16 && per_class[0][1] == 22 && per_class[0][2] == 1);
     open_with(&again, folder, "train:0.2", 1);
-    for (size_t i = 0; i < 9; i++)
+    for (size_t i = 0; i < 10; i++)
         assert_string_equal(again.sets[SPLIT_VAL].samples[i].name, source.sets[SPLIT_VAL].samples[i].name);
     image_source_release(&again);
     open_with(&again, folder, "train:0.2", 2);
-    for (size_t i = 0; i < 9; i++)
+    for (size_t i = 0; i < 10; i++)
         different += strcmp(again.sets[SPLIT_VAL].samples[i].name, source.sets[SPLIT_VAL].samples[i].name) != 0;
     assert_true(different > 0);
     image_source_release(&again);

@@ -102,8 +102,8 @@ static const struct image_source_format *recognise(const char *path)
     return NULL;
 }
 
-/* The only folder in path that is a data set, as unpacked archives have it; NULL if there is none, or more than one, which
- * err then says. */
+/* The only folder in path that is a data set, as unpacked archives have it; NULL if there is none, or more than one,
+ * which err then says. */
 static char *find_inner(const char *path, const struct image_source_format **reader, struct error *err)
 {
     struct folder_entry *entries = NULL;

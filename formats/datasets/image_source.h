@@ -4,9 +4,9 @@
  *   Food-11      training/LABEL_INDEX.jpg, validation/..., optionally evaluation/... (labels may be missing there)
  *   Named files  train/CLASS.NUMBER.jpg (or CLASS_NUMBER, CLASS-NUMBER), optionally val/..., test/... (cats and dogs)
  *   CSV          a file, or the only one in a folder, with the columns path, label and perhaps split
- *   NPZ          an .npz file, or the only one in a folder: x_train, y_train, x_test, ... or train_images, train_labels, ...
- *   CIFAR-10     binary: data_batch_*.bin, test_batch.bin, optionally batches.meta.txt; Python: data_batch_*, test_batch,
- *                optionally batches.meta
+ *   NPZ          an .npz file, or the only one in a folder: x_train, y_train, x_test, ... or train_images, ...
+ *   CIFAR-10     binary: data_batch_*.bin, test_batch.bin, optionally batches.meta.txt; Python: data_batch_*,
+ *                test_batch, optionally batches.meta
  *   CIFAR-100    binary: train.bin, test.bin, fine_label_names.txt; Python: train, test, meta
  *   IDX          train-images-idx3-ubyte[.gz], train-labels-idx1-ubyte[.gz], t10k-... (MNIST, Fashion-MNIST, ...)
  *

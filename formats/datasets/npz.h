@@ -1,4 +1,5 @@
-/* Archives of numpy arrays (numpy.savez, savez_compressed): a zip file (PKWARE's APPNOTE, without ZIP64) of .npy files. */
+/* Archives of numpy arrays (numpy.savez, savez_compressed): a zip file (PKWARE's APPNOTE, without ZIP64) of .npy
+ * files. */
 #ifndef FORMATS_DATASETS_NPZ_H
 #define FORMATS_DATASETS_NPZ_H
 

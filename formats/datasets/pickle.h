@@ -1,6 +1,7 @@
-/* Python pickles of plain data: numbers, strings, lists, tuples, dictionaries and arrays of numpy, as the Python versions of
- * CIFAR-10 and CIFAR-100 are. A pickle is a program for a small machine that can call any function of Python; here it can
- * call nothing: only the opcodes that build such data are known, and of all names only those of numpy's arrays. */
+/* Python pickles of plain data: numbers, strings, lists, tuples, dictionaries and arrays of numpy, as the Python
+ * versions of CIFAR-10 and CIFAR-100 are. A pickle is a program for a small machine that can call any function of
+ * Python; here it can call nothing: only the opcodes that build such data are known, and of all names only those of
+ * numpy's arrays. */
 #ifndef FORMATS_DATASETS_PICKLE_H
 #define FORMATS_DATASETS_PICKLE_H
 

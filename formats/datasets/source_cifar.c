@@ -1,6 +1,6 @@
-/* CIFAR-10 and CIFAR-100 (Krizhevsky 2009, cs.toronto.edu/~kriz/cifar.html): the binary and the Python version. The test
- * batch is SPLIT_VAL. An image is 3 planes (red, green, blue) of 32 x 32 bytes; in the binary version, records of 1 label
- * (CIFAR-100: 2, the second is the fine one) and an image. Of CIFAR-100, the 100 fine classes are read. */
+/* CIFAR-10 and CIFAR-100 (Krizhevsky 2009, cs.toronto.edu/~kriz/cifar.html): the binary and the Python version. The
+ * test batch is SPLIT_VAL. An image is 3 planes (red, green, blue) of 32 x 32 bytes; in the binary version, records
+ * of 1 label (CIFAR-100: 2, the second is the fine one) and an image. Of CIFAR-100, the 100 fine classes are read. */
 #include "formats/datasets/source_reader.h"
 
 #include "formats/datasets/pickle.h"
@@ -57,7 +57,8 @@ static bool has_file(const char *folder, const char *name)
     return found;
 }
 
-/* The version that a folder holds; NULL: none. "train" alone is too common a name: meta and test must be there as well. */
+/* The version that a folder holds; NULL: none. "train" alone is too common a name: meta and test must be there as
+ * well. */
 static const struct cifar_version *find_version(const char *path)
 {
     const struct cifar_version *found = NULL;

@@ -1,7 +1,7 @@
-/* A list of images: a CSV file (RFC 4180; also with semicolons or tabs) whose first line names the columns. One is the path
- * of an image below the file's folder, one its label, one may be its split. Without a split column every image is a
- * training image. Samples stay in the order of the lines. Labels are either all whole numbers, which are then the numbers
- * of the classes, or texts, which are numbered in byte order. */
+/* A list of images: a CSV file (RFC 4180; also with semicolons or tabs) whose first line names the columns. One is
+ * the path of an image below the file's folder, one its label, one may be its split. Without a split column every
+ * image is a training image. Samples stay in the order of the lines. Labels are either all whole numbers, which are
+ * then the numbers of the classes, or texts, which are numbered in byte order. */
 #define _GNU_SOURCE
 #include "formats/datasets/source_reader.h"
 

@@ -121,8 +121,8 @@ static enum status add_unlabelled(struct image_source *source, enum split split,
     return add_folder(source, split, folder, -1, 0, err);
 }
 
-/* Torchvision's ImageFolder wants a class folder even for unlabelled photos, so people have test/unknown/ or testing/00/: a
- * test split of more than one class that has one folder only. */
+/* Torchvision's ImageFolder wants a class folder even for unlabelled photos, so people have test/unknown/ or
+ * testing/00/: a test split of more than one class that has one folder only. */
 static enum status find_unlabelled(struct image_source *source, enum split split, const char *folder,
                                    const struct folder_entry *entries, size_t count, bool *unlabelled,
                                    struct error *err)

@@ -1,5 +1,5 @@
-/* Files whose names begin with their class, as in the data sets of cats and dogs or of pets: train/CLASS.NUMBER.jpg, also
- * CLASS_NUMBER and CLASS-NUMBER. In test/, names without a class of the training split have no label. */
+/* Files whose names begin with their class, as in the data sets of cats and dogs or of pets: train/CLASS.NUMBER.jpg,
+ * also CLASS_NUMBER and CLASS-NUMBER. In test/, names without a class of the training split have no label. */
 #include "formats/datasets/source_reader.h"
 
 #include "formats/datasets/file_name.h"

@@ -1,6 +1,6 @@
 /* Archives of numpy arrays: x_train, y_train, x_test, y_test (Keras) or train_images, train_labels, val_images, ...
- * (MedMNIST), or images and labels alone. Images are bytes: [n, h, w], [n, h, w, 1 or 3] or [n, 1 or 3, h, w]; labels are
- * whole numbers, [n] or [n, 1]. Without arrays for val, the test images are SPLIT_VAL. */
+ * (MedMNIST), or images and labels alone. Images are bytes: [n, h, w], [n, h, w, 1 or 3] or [n, 1 or 3, h, w];
+ * labels are whole numbers, [n] or [n, 1]. Without arrays for val, the test images are SPLIT_VAL. */
 #define _GNU_SOURCE
 #include "formats/datasets/source_reader.h"
 

@@ -38,8 +38,9 @@ enum status source_read_file(const struct image_source *source, const struct ima
 
 /* ---- files (source_files.c) ---- */
 
-/* Decides whether file `name` of `folder` is a sample, and counts it as left out if not. It is one if its content is an
- * image that is read, whatever its name, or if it has the name of an image: then the scan says what is wrong with it. */
+/* Decides whether file `name` of `folder` is a sample, and counts it as left out if not. It is one if its content is
+ * an image that is read, whatever its name, or if it has the name of an image: then the scan says what is wrong with
+ * it. */
 enum status source_take_file(struct image_source *source, const char *folder, const char *name, bool *taken,
                              struct error *err);
 /* folder_list, which counts hidden files as left out. */
