@@ -40,8 +40,8 @@ VECTORISE static void softsign(const float *x, float *y, size_t count)
         y[i] = x[i] / (1 + (x[i] < 0 ? -x[i] : x[i]));
 }
 
-/* exp(x) to 3e-7, without a branch: 2^n * exp(r), |r| <= ln(2) / 2, by Taylor's series. x is cut to where 2^n is a normal
- * number. */
+/* exp(x) to 3e-7, without a branch: 2^n * exp(r), |r| <= ln(2) / 2, by Taylor's series. x is cut to where 2^n is a
+ * normal number. */
 static inline __attribute__((always_inline)) float exponential(float x)
 {
     const float rounder = 12582912.0f; /* 1.5 * 2^23: after adding it, the low bits are the nearest integer */
