@@ -84,8 +84,8 @@ void engine_norms(engine_check *check)
                 check_operator(check, shapes[i], group_norm, variant);
 }
 
-/* The input's channels again and again, plus something near 1000. It is exact: whatever an engine does with it, only the
- * norm can lose digits. */
+/* The input's channels again and again, plus something near 1000. It is exact: whatever an engine does with it, only
+ * the norm can lose digits. */
 static int large_values(struct graph_builder *builder, int input, int channels, float spread)
 {
     struct node conv = node_default(OP_CONV), offset = node_default(OP_SCALE);

@@ -1,6 +1,6 @@
 /* VECTORISE before a function: its loops are vectorised, and it is compiled for AVX-512, for AVX2 and for the baseline;
- * when the program starts, it takes the best version for the processor. Floating-point
- * results must not depend on the processor: sums need a fixed order, and nothing may be contracted (-ffp-contract=off). */
+ * when the program starts, it takes the best version for the processor. Floating-point results must not depend on the
+ * processor: sums need a fixed order, and the compiler may not contract products and sums (-ffp-contract=off). */
 #ifndef SHARED_BASE_VECTORISE_H
 #define SHARED_BASE_VECTORISE_H
 

@@ -59,7 +59,8 @@ cudaError_t teacher_group_norm(enum dtype type, const void *x, const float *weig
 cudaError_t teacher_select(enum dtype type, const void *x, int x_channels, const int *channels, int used, void *y,
                            int y_channels, size_t positions, cudaStream_t stream);
 
-/* OP_RESIZE: x [n, in.h, in.w, in.c] -> y [n, out.h, out.w, in.c]; rows [out.h] and columns [out.w] in device memory. */
+/* OP_RESIZE: x [n, in.h, in.w, in.c] -> y [n, out.h, out.w, in.c]; rows [out.h] and columns [out.w] in device memory.
+ */
 cudaError_t teacher_resize(enum dtype type, const void *x, const struct resize_tap *rows,
                            const struct resize_tap *columns, void *y, int n, struct shape in, struct shape out,
                            cudaStream_t stream);

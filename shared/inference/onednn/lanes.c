@@ -4,6 +4,8 @@
 #include "shared/base/vectorise.h"
 #include "shared/graph/activation.h"
 
+#include <string.h>
+
 struct lanes lanes_channels_last(struct shape shape)
 {
     const int chunks = (shape.c + LANES - 1) / LANES, used = shape.c - (chunks - 1) * LANES;
@@ -32,10 +34,50 @@ size_t lanes_chunk_count(const struct lanes *lanes)
     return (size_t)lanes->chunks * (size_t)lanes->width;
 }
 
-VECTORISE static void softsign(const float *restrict x, float *restrict y, size_t count)
+VECTORISE static void softsign(const float *x, float *y, size_t count)
 {
     for (size_t i = 0; i < count; i++)
         y[i] = x[i] / (1 + (x[i] < 0 ? -x[i] : x[i]));
+}
+
+/* exp(x) to 3e-7, without a branch: 2^n * exp(r), |r| <= ln(2) / 2, by Taylor's series. x is cut to where 2^n is a
+ * normal number. */
+static inline __attribute__((always_inline)) float exponential(float x)
+{
+    const float rounder = 12582912.0f; /* 1.5 * 2^23: after adding it, the low bits are the nearest integer */
+    x = x < -87 ? -87 : x;
+    x = x > 87 ? 87 : x;
+    const float shifted = fmaf(x, 1.44269504f, rounder), n = shifted - rounder;
+    const float r = fmaf(n, 2.12194440e-4f, fmaf(n, -0.693359375f, x));
+    const float p = fmaf(fmaf(fmaf(fmaf(1.0f / 720, r, 1.0f / 120), r, 1.0f / 24), r, 1.0f / 6), r, 0.5f);
+    uint32_t bits;
+    float power;
+    memcpy(&bits, &shifted, sizeof bits);
+    bits = (bits << 23) + 0x3f800000u; /* n becomes the exponent */
+    memcpy(&power, &bits, sizeof power);
+    return fmaf(p * r, r, r + 1) * power;
+}
+
+/* 1 / x for 1 <= x < 2^126: a first guess of the exponent and of some bits, then Newton's steps. Processors divide
+ * vectors slowly. */
+static inline __attribute__((always_inline)) float reciprocal(float x)
+{
+    uint32_t bits;
+    float y;
+    memcpy(&bits, &x, sizeof bits);
+    bits = 0x7ef311c7u - bits;
+    memcpy(&y, &bits, sizeof y);
+    y = y * fmaf(-x, y, 2);
+    y = y * fmaf(-x, y, 2);
+    return fmaf(y, fmaf(-x, y, 1), y);
+}
+
+/* Finite mathematics only makes the cuts single instructions; what is not a number stays that, by the product. */
+VECTORISE __attribute__((optimize("O3", "finite-math-only", "no-signed-zeros"))) static void
+silu(const float *x, float *y, size_t count, float alpha)
+{
+    for (size_t i = 0; i < count; i++)
+        y[i] = x[i] * reciprocal(1 + exponential(-alpha * x[i]));
 }
 
 void lanes_activation(const void *setup, float *const *data)
@@ -43,6 +85,10 @@ void lanes_activation(const void *setup, float *const *data)
     const struct lanes_activation *run = setup;
     if (run->activation == ACTIVATION_SOFTSIGN) {
         softsign(data[0], data[1], run->count);
+        return;
+    }
+    if (run->activation == ACTIVATION_SILU) {
+        silu(data[0], data[1], run->count, run->alpha);
         return;
     }
     for (size_t i = 0; i < run->count; i++)

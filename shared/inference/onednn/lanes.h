@@ -32,7 +32,7 @@ size_t lanes_chunk_count(const struct lanes *lanes);       /* chunks * width: ch
  * the setup's comment says. */
 typedef void lanes_kernel(const void *setup, float *const *data);
 
-/* y = activation(x) */
+/* y = activation(x); y may be x */
 struct lanes_activation {
     size_t count;
     enum activation activation;
@@ -114,11 +114,12 @@ enum { TILE = 8 };
                 __VA_ARGS__                                                                         \
             }
 
-/* Runs a statement for every lane l of n; the usual number is a constant, for which the compiler makes vectors. */
+/* Runs a statement for every lane l of n. The usual number is a constant, for which the compiler makes vectors, if it
+ * neither unrolls the loop before it looks at it, nor fears that a kernel's sources and result overlap. */
 #define EACH_LANE(n, statement)             \
     do {                                    \
         if ((n) == LANES)                   \
-            for (int l = 0; l < LANES; l++) \
+            _Pragma("GCC ivdep") _Pragma("GCC unroll 1") for (int l = 0; l < LANES; l++) \
                 statement;                  \
         else                                \
             for (int l = 0; l < (n); l++)   \

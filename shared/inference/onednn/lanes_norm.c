@@ -105,8 +105,8 @@ static struct group_scratch group_scratch(const struct lanes *lanes, float *memo
     return (struct group_scratch){(double *)(void *)memory, memory + 2 * count, memory + 3 * count, memory + 4 * count};
 }
 
-/* sums[c] = sum over the positions of x - pivot, or of (x - pivot - mean)^2. Some floats are added before they are added
- * to a double. */
+/* sums[c] = sum over the positions of x - pivot, or of (x - pivot - mean)^2. Some floats are added before their sum is
+ * added to a double. */
 VECTORISE static void sum_positions(const struct lanes *lanes, const float *in, const struct group_scratch *scratch,
                                     bool squares)
 {

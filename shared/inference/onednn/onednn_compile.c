@@ -5,15 +5,15 @@
 
 #include <stdlib.h>
 
-/* True if the storage of tensor is read while the chain's host runs or after the chain. The chain's own addition does
- * not count, because it adds in place. */
+/* True if the storage of tensor is read after the chain or, if `by_host`, while the chain's host runs. The chain's own
+ * addition does not count, because it adds in place. */
 static bool is_read_later(const struct onednn_layers *layers, const struct graph_chains *chains,
-                          struct graph_chain chain, int tensor)
+                          struct graph_chain chain, bool by_host, int tensor)
 {
     const struct graph *graph = layers->graph;
     int storage = layers->plan->tensors[tensor].storage;
     for (int i = 0; i < graph->node_count; i++) {
-        bool reads = chains->needed[i] && (i == chain.host || chains->last[i] > chain.last);
+        bool reads = chains->needed[i] && ((by_host && i == chain.host) || chains->last[i] > chain.last);
         for (int k = 0; reads && k < graph->nodes[i].input_count; k++) {
             int value = layers->values[graph->nodes[i].inputs[k]];
             if (value >= 0 && layers->plan->tensors[value].storage == storage)
@@ -21,6 +21,12 @@ static bool is_read_later(const struct onednn_layers *layers, const struct graph
         }
     }
     return false;
+}
+
+/* True for memory that steps may overwrite: not weights, and not the caller's. */
+static bool is_ours(const struct onednn_layers *layers, int tensor)
+{
+    return layers->plan->storages[layers->plan->tensors[tensor].storage].kind == ONEDNN_ARENA;
 }
 
 /* Appends the steps of the chain that ends with node `last`. */
@@ -38,8 +44,11 @@ static enum status add_chain(const struct onednn_layers *layers, const struct gr
     }
     if (chain.addend >= 0) {
         fused.addend = layers->values[chain.addend];
-        fused.keep_addend = layers->plan->storages[layers->plan->tensors[fused.addend].storage].kind != ONEDNN_ARENA ||
-                            is_read_later(layers, chains, chain, fused.addend);
+        fused.keep_addend = !is_ours(layers, fused.addend) || is_read_later(layers, chains, chain, true, fused.addend);
+    }
+    if (graph->nodes[chain.host].op == OP_ACTIVATION) {
+        const int source = layers->values[graph->nodes[chain.host].inputs[0]];
+        fused.overwrite = is_ours(layers, source) && !is_read_later(layers, chains, chain, false, source);
     }
     return onednn_add_node(layers, &graph->nodes[chain.host], &fused, &layers->values[last], err);
 }

@@ -96,8 +96,8 @@ cleanup:
     return status;
 }
 
-static enum status activation(const struct onednn_layers *layers, const struct node *node, int *value,
-                              struct error *err)
+enum status onednn_add_activation(const struct onednn_layers *layers, const struct node *node, bool overwrite,
+                                  int *value, struct error *err)
 {
     enum status status = STATUS_OK;
     const int source = onednn_input(layers, node, 0);
@@ -105,7 +105,10 @@ static enum status activation(const struct onednn_layers *layers, const struct n
     TRY(setup_memory(layers, node, 1, sizeof *run, &run, err));
     *run = (struct lanes_activation){dnnl_memory_desc_get_size(onednn_md(layers, source)) / sizeof(float),
                                      node->activation, node->alpha, node->beta};
-    TRY(onednn_add_tensor(layers->plan, onednn_md(layers, source), ONEDNN_ARENA, value, err));
+    if (overwrite)
+        *value = source;
+    else
+        TRY(onednn_add_tensor(layers->plan, onednn_md(layers, source), ONEDNN_ARENA, value, err));
     TRY(add_kernel(layers, node, lanes_activation, run, source, *value, err));
 cleanup:
     return status;
@@ -299,8 +302,6 @@ cleanup:
 enum status onednn_add_lanes(const struct onednn_layers *layers, const struct node *node, int *value, struct error *err)
 {
     switch (node->op) {
-    case OP_ACTIVATION:
-        return activation(layers, node, value, err);
     case OP_SCALE:
     case OP_PRELU:
         return scale(layers, node, value, err);

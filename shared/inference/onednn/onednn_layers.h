@@ -15,6 +15,7 @@ struct onednn_layers {
 struct onednn_fused {
     int addend;       /* tensor, or -1; it is brought to the layer's layout and overwritten, */
     bool keep_addend; /* unless it is still needed: then a copy is overwritten */
+    bool overwrite;   /* the host is an activation, and nothing reads its input any more */
     enum activation activation;
     float alpha, beta;
 };
@@ -28,7 +29,11 @@ enum status onednn_add_node(const struct onednn_layers *layers, const struct nod
 
 /* The same for what oneDNN computes without weights (onednn_ops.c), and for what our own kernels compute
  * (onednn_lanes.c). */
-enum status onednn_add_op(const struct onednn_layers *layers, const struct node *node, int *value, struct error *err);
+enum status onednn_add_op(const struct onednn_layers *layers, const struct node *node, const struct onednn_fused *fused,
+                          int *value, struct error *err);
+/* OP_ACTIVATION; overwrite: its input's memory becomes the result. */
+enum status onednn_add_activation(const struct onednn_layers *layers, const struct node *node, bool overwrite,
+                                  int *value, struct error *err);
 enum status onednn_add_lanes(const struct onednn_layers *layers, const struct node *node, int *value,
                              struct error *err);
 
@@ -49,7 +54,8 @@ struct eltwise {
     float alpha, beta;
 };
 enum { ONEDNN_MAX_ELTWISE = 3 };
-/* Fills out with the elementwise operations that make up the activation; returns how many. 0: oneDNN lacks it. */
+/* Fills out with the elementwise operations that make up the activation; returns how many. 0: a kernel of our own
+ * computes it. */
 int onednn_eltwise(enum activation activation, float alpha, float beta, struct eltwise out[ONEDNN_MAX_ELTWISE]);
 
 dnnl_memory_desc_t onednn_any_md(struct shape shape);                          /* oneDNN chooses the layout */

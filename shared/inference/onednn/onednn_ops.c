@@ -1,7 +1,7 @@
 /* Operators without weights that oneDNN computes. */
 #include "shared/inference/onednn/onednn_layers.h"
 
-static enum status activation(const struct onednn_layers *layers, const struct node *node, int *value,
+static enum status activation(const struct onednn_layers *layers, const struct node *node, bool overwrite, int *value,
                               struct error *err)
 {
     enum status status = STATUS_OK;
@@ -11,7 +11,7 @@ static enum status activation(const struct onednn_layers *layers, const struct n
     struct eltwise parts[ONEDNN_MAX_ELTWISE];
     int count = onednn_eltwise(node->activation, node->alpha, node->beta, parts);
     if (!count)
-        return onednn_add_lanes(layers, node, value, err);
+        return onednn_add_activation(layers, node, overwrite, value, err);
     *value = onednn_input(layers, node, 0);
     for (int i = 0; i < count; i++) {
         ONEDNN(dnnl_eltwise_forward_desc_init(&operation, dnnl_forward_inference, parts[i].kind,
@@ -170,11 +170,12 @@ cleanup:
     return status;
 }
 
-enum status onednn_add_op(const struct onednn_layers *layers, const struct node *node, int *value, struct error *err)
+enum status onednn_add_op(const struct onednn_layers *layers, const struct node *node, const struct onednn_fused *fused,
+                          int *value, struct error *err)
 {
     switch (node->op) {
     case OP_ACTIVATION:
-        return activation(layers, node, value, err);
+        return activation(layers, node, fused->overwrite, value, err);
     case OP_MAX_POOL:
     case OP_AVERAGE_POOL:
         return pool(layers, *node, value, err);
