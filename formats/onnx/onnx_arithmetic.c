@@ -289,7 +289,7 @@ static enum status emit_scale(struct onnx_reader *reader, struct onnx_value *val
     int weight;
     TRY(onnx_spread_weight(reader, constant, spread, s, bias ? (merges && layer ? "bias" : "shift") : "scale",
                            layer && !merges ? is_trained(reader, value, constant) && spread->in_order : trained,
-                           &weight));
+                           bias && merges ? before->weight : -1, &weight));
     if (merges)
         return absorb(reader, value, weight, bias);
     *(bias ? &node.bias : &node.weight) = weight;
