@@ -1,5 +1,5 @@
-/* What exporters write for the layers of convolutional networks (tests/golden/make_onnx_patterns.py): each output of one
- * model is a pattern, read alone and compared with onnxruntime's values, before and after graph_fold. */
+/* What exporters write for the layers of convolutional networks (tests/golden/make_onnx_patterns.py): each output of
+ * one model is a pattern, read alone and compared with onnxruntime's values, before and after graph_fold. */
 #include "formats/export/safetensors.h"
 #include "formats/onnx/onnx_read.h"
 #include "shared/base/files.h"

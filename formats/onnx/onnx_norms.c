@@ -113,8 +113,8 @@ cleanup:
     return status;
 }
 
-/* Inputs 1 and 2 are vectors, one number for each of `groups` groups or one for each channel. Absent if they do nothing.
- */
+/* Inputs 1 and 2 are vectors, one number for each of `groups` groups or one for each channel. Absent if they do
+ * nothing. */
 static enum status group_weights(struct onnx_reader *reader, struct node *node, int c)
 {
     enum status status = STATUS_OK;
@@ -164,9 +164,8 @@ static enum status read_grouped(struct onnx_reader *reader, int64_t groups)
         gone[d] = true;
     if (!onnx_norm_node(&layout, s, gone, &node))
         return onnx_refuse(reader, "its second dimension must be the channels, or groups of them");
-    if (node.op != OP_GROUP_NORM) { /* one group of one place */
+    if (node.op != OP_GROUP_NORM) /* one group of one place */
         node = node_default(OP_GROUP_NORM);
-    }
     if (groups)
         node.groups = (int)groups;
     node.epsilon = onnx_attribute_float(reader, "epsilon", 1e-5f);

@@ -139,8 +139,8 @@ void *onnx_array_data(const struct onnx_array *array);
 struct onnx_array onnx_without_data(const struct onnx_array *array);
 /* The constant of a value, decoded once. */
 enum status onnx_decode(struct onnx_reader *reader, struct onnx_value *value, const struct onnx_array **array);
-/* The constant as a weight of the given dims (their product must be its count), created once per constant and name. role:
- * "weight", "bias" ..., for a constant without a name of its own; sibling: the layer's weight, or -1. */
+/* The constant as a weight of the given dims (their product must be its count), created once per constant and name.
+ * role: "weight", "bias" ..., for a constant without a name of its own; sibling: the layer's weight, or -1. */
 enum status onnx_weight(struct onnx_reader *reader, struct onnx_value *value, const int *dims, int rank, bool trained,
                         const char *role, int sibling, int *index);
 /* The name in the module's state_dict: onnx_names.c */
