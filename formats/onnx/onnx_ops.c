@@ -14,7 +14,7 @@ static const struct {
     {"Add", onnx_fold_binary, onnx_read_arithmetic},
     {"And", onnx_fold_binary, NULL},
     {"AveragePool", NULL, onnx_read_pool},
-    {"BatchNormalization", NULL, onnx_read_batch_norm},
+    {"BatchNormalization", onnx_fold_batch_norm, onnx_read_batch_norm},
     {"Cast", onnx_fold_cast, onnx_read_identity},
     {"CastLike", onnx_fold_cast, onnx_read_identity},
     {"Ceil", onnx_fold_unary, NULL},

@@ -218,7 +218,7 @@ onnx_operator onnx_fold_constant, onnx_fold_identity, onnx_fold_cast, onnx_fold_
 /* onnx_fold_math.c */
 onnx_operator onnx_fold_binary, onnx_fold_unary, onnx_fold_where, onnx_fold_expand, onnx_fold_range;
 /* onnx_fold_reduce.c */
-onnx_operator onnx_fold_reduce, onnx_fold_clip;
+onnx_operator onnx_fold_reduce, onnx_fold_clip, onnx_fold_batch_norm;
 /* onnx_constant_layout.c */
 onnx_operator onnx_fold_gather, onnx_fold_concat, onnx_fold_reshape, onnx_fold_squeeze, onnx_fold_unsqueeze,
     onnx_fold_slice, onnx_fold_transpose, onnx_fold_shape;

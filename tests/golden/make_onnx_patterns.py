@@ -167,6 +167,10 @@ def values(p, x):
                                     coordinate_transformation_mode="pytorch_half_pixel"))
     p.output("resize_nearest", p.op("Resize", x, none, scales, mode="nearest", nearest_mode="floor",
                                     coordinate_transformation_mode="asymmetric"))
+    matrix = p.op("Reshape", p.random(5, C, 1, 1), p.ints(1, 5, -1))
+    normed = p.op("BatchNormalization", matrix, p.random(5), p.random(5), p.constant(numpy.zeros(5)), p.constant(numpy.ones(5)),
+                  outputs=3, training_mode=1)[0]
+    p.output("standardised_weights", p.op("Conv", x, p.op("Reshape", normed, p.ints(5, C, 1, 1))))
 
 
 def main():
