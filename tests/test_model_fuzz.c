@@ -100,7 +100,7 @@ static void read_outline(struct graph *unused, const uint8_t *bytes, size_t size
 static void test_onnx(void **state)
 {
     (void)state;
-    static const char *const files[] = {"idioms_keras", "idioms_gates"};
+    static const char *const files[] = {"idioms_keras", "idioms_gates", "patterns"};
     struct error err = {0};
     for (int which = 0; which < EXPORT_GRAPH_COUNT; which++) {
         struct graph graph;
@@ -113,7 +113,7 @@ static void test_onnx(void **state)
         free(bytes);
         graph_release(&graph);
     }
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         char path[256];
         unsigned char *bytes;
         size_t size;

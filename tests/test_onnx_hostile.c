@@ -120,8 +120,9 @@ static void test_unknown_operator(void **state)
     model_put_node(&graph, "Einsum", "x", "mixed");
     model_put_node(&graph, "Relu", "mixed", "y");
     put_output(&graph, "y");
-    expect(&graph, 13, STATUS_CONFIG,
-           "operator 'Einsum' (node 'the_node', output 'mixed') is not supported; supported are: Abs, Add, AveragePool, ");
+    expect(
+        &graph, 13, STATUS_CONFIG,
+        "operator 'Einsum' (node 'the_node', output 'mixed') is not supported; supported are: Abs, Add, AveragePool, ");
 }
 
 static void test_unneeded_operator_is_not_read(void **state)

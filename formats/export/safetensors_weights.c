@@ -41,10 +41,12 @@ static void add_name(struct name_list *list, const char *name)
 
 static bool has_weight_dims(const struct safetensors_entry *entry, const struct weight *weight)
 {
-    for (int i = 0; i < entry->rank && i < weight->rank; i++)
-        if (entry->dims[i] != weight->dims[i])
+    const int rank = weight->saved_rank ? weight->saved_rank : weight->rank,
+              *dims = weight->saved_rank ? weight->saved_dims : weight->dims;
+    for (int i = 0; i < entry->rank && i < rank; i++)
+        if (entry->dims[i] != dims[i])
             return false;
-    return entry->rank == weight->rank;
+    return entry->rank == rank;
 }
 
 static int compare_strings(const void *a, const void *b)
@@ -163,7 +165,8 @@ static char *header_text(const struct graph *graph, size_t *data_size)
     for (int i = 0; i < graph->weight_count; i++) {
         const struct weight *weight = &graph->weights[i];
         size_t end = at + weight->count * sizeof(float);
-        ok = ok && add_entry(json, weight->name, "F32", weight->dims, weight->rank, at, end);
+        ok = ok && add_entry(json, weight->name, "F32", weight->saved_rank ? weight->saved_dims : weight->dims,
+                             weight->saved_rank ? weight->saved_rank : weight->rank, at, end);
         at = end;
     }
     *data_size = at;

@@ -5,17 +5,31 @@
 #include <math.h>
 #include <string.h>
 
+enum status onnx_finish_elementwise(struct onnx_reader *reader, const struct onnx_layout *layout, bool *done)
+{
+    struct node node;
+    int input;
+    *done = onnx_recognise(reader, onnx_find(reader, onnx_output_name(reader)), &node, &input);
+    return *done ? onnx_emit(reader, &node, &input, 1, layout) : STATUS_OK;
+}
+
 static enum status emit_activation(struct onnx_reader *reader, enum activation activation, double alpha, double beta)
 {
     enum status status = STATUS_OK;
     struct node node = node_default(OP_ACTIVATION);
-    struct onnx_value *value;
-    TRY(onnx_node_input(reader, 0, &value));
+    struct onnx_value *value = onnx_input(reader, 0);
+    bool done = false;
     node.activation = activation;
     node.alpha = (float)alpha;
     node.beta = (float)beta;
-    if (!isfinite(node.alpha) || !isfinite(node.beta))
-        return onnx_refuse(reader, "its parameters are not finite");
+    if (!value || !isfinite(node.alpha) || !isfinite(node.beta))
+        return onnx_refuse(reader, "its input is missing, or its parameters are not finite");
+    if (value->kind == ONNX_DEFERRED) { /* tanh as a part of GELU */
+        TRY(onnx_trace_activation(reader, value, &node));
+        TRY(onnx_finish_elementwise(reader, &value->layout, &done));
+        return done ? STATUS_OK : onnx_defer(reader, &value->layout, value->reason);
+    }
+    TRY(onnx_node_input(reader, 0, &value));
     TRY(onnx_trace_activation(reader, value, &node));
     TRY(onnx_emit(reader, &node, &value->node, 1, &value->layout));
 cleanup:
@@ -70,11 +84,8 @@ enum status onnx_read_clip(struct onnx_reader *reader)
 {
     enum status status = STATUS_OK;
     double low = onnx_attribute_float(reader, "min", -FLT_MAX), high = onnx_attribute_float(reader, "max", FLT_MAX);
-    struct onnx_value *value = onnx_input(reader, 0);
     TRY(onnx_number_input(reader, 1, &low));
     TRY(onnx_number_input(reader, 2, &high));
-    if (value && value->kind == ONNX_DEFERRED) /* of a norm */
-        return onnx_defer(reader, &value->layout, value->reason);
     if (isnan(low) || isnan(high) || low > high)
         return onnx_refuse(reader, "its lower bound %g is above its upper bound %g", low, high);
     TRY(emit_activation(reader, ACTIVATION_CLIP, fmin(fmax(low, -FLT_MAX), FLT_MAX),
@@ -112,14 +123,6 @@ static const struct {
 static double apply_piece(double x, const void *data)
 {
     return pieces[*(const size_t *)data].apply(x);
-}
-
-enum status onnx_finish_elementwise(struct onnx_reader *reader, const struct onnx_layout *layout, bool *done)
-{
-    struct node node;
-    int input;
-    *done = onnx_recognise(reader, onnx_find(reader, onnx_output_name(reader)), &node, &input);
-    return *done ? onnx_emit(reader, &node, &input, 1, layout) : STATUS_OK;
 }
 
 /* An operator that the graph does not have: an activation ends with it, or it may be a part of one. */

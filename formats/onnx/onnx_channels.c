@@ -291,8 +291,8 @@ cleanup:
 
 /* ---- concat ---- */
 
-/* Whether dimension d can grow by more channels behind those that are there: it is the outermost factor of the channels,
- * or 1 where no other dimension before it has channels. *size becomes the channels behind one step of it. */
+/* Whether dimension d can grow by more channels behind those that are there: it is the outermost factor of the
+ * channels, or 1. *stride becomes the number of channels that one step of it has. */
 static bool can_grow(const struct onnx_layout *layout, struct shape s, int d, int *stride)
 {
     const int first = onnx_layout_first(layout, d);

@@ -84,6 +84,21 @@ enum status onnx_fold_identity(struct onnx_reader *reader)
     return STATUS_OK;
 }
 
+/* The type of input 1. */
+static enum status like_type(struct onnx_reader *reader, int64_t *to)
+{
+    const struct onnx_array *array;
+    const struct onnx_value *like = onnx_input(reader, 1);
+    if (like && like->kind != ONNX_CONSTANT) { /* the graph computes in floats */
+        *to = ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT;
+        return STATUS_OK;
+    }
+    enum status status = onnx_constant_input(reader, 1, &array);
+    if (status == STATUS_OK)
+        *to = array->is_float ? ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT : ONNX__TENSOR_PROTO__DATA_TYPE__INT64;
+    return status;
+}
+
 enum status onnx_fold_cast(struct onnx_reader *reader)
 {
     enum status status = STATUS_OK;
@@ -91,11 +106,16 @@ enum status onnx_fold_cast(struct onnx_reader *reader)
     struct onnx_array *out, like;
     int64_t to = onnx_attribute_int(reader, "to", 0);
     TRY(onnx_constant_input(reader, 0, &in));
+    if (strcmp(reader->op->op_type, "CastLike") == 0)
+        TRY(like_type(reader, &to));
     like = *in;
     like.is_float = to == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT || to == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16 ||
                     to == ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16 || to == ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE;
-    if (like.is_float == in->is_float)
-        return onnx_emit_like(reader, &like, &out);
+    if (like.is_float == in->is_float) {
+        TRY(onnx_emit_like(reader, &like, &out));
+        onnx_keep_source(reader);
+        return STATUS_OK;
+    }
     like = onnx_without_data(&like);
     TRY(onnx_emit_like(reader, &like, &out));
     for (size_t i = 0; i < in->count; i++) {

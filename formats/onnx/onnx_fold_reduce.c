@@ -1,5 +1,5 @@
-/* Sums, means, products and extremes of constants over some of their axes (weight standardisation, sizes of shapes),
- * and constants limited to a range. */
+/* Sums, means, products and extremes of constants over some of their axes (sizes of shapes), norms of constants (weight
+ * standardisation), and constants limited to a range. */
 #include "formats/onnx/onnx_reader.h"
 
 #include <float.h>
@@ -142,6 +142,61 @@ enum status onnx_fold_clip(struct onnx_reader *reader)
             out->ints[i] = (double)in->ints[i] < low    ? (int64_t)low
                            : (double)in->ints[i] > high ? (int64_t)high
                                                         : in->ints[i];
+    }
+cleanup:
+    return status;
+}
+
+/* Mean and variance of channel k of [n, channels, inner] numbers. */
+static void moments(const struct onnx_array *in, size_t channels, size_t inner, size_t k, double *mean,
+                    double *variance)
+{
+    const size_t outer = in->count / (channels * inner);
+    double sum = 0, squares = 0;
+    for (size_t o = 0; o < outer; o++)
+        for (size_t i = 0; i < inner; i++)
+            sum += (double)in->floats[(o * channels + k) * inner + i];
+    *mean = sum / (double)(outer * inner);
+    for (size_t o = 0; o < outer; o++)
+        for (size_t i = 0; i < inner; i++) {
+            const double distance = (double)in->floats[(o * channels + k) * inner + i] - *mean;
+            squares += distance * distance;
+        }
+    *variance = squares / (double)(outer * inner);
+}
+
+/* A batch norm of weights: with training_mode it is how PyTorch standardises the weights of a convolution. */
+enum status onnx_fold_batch_norm(struct onnx_reader *reader)
+{
+    enum status status = STATUS_OK;
+    const struct onnx_array *in, *numbers[4];
+    struct onnx_array *out, like;
+    const bool trains = onnx_attribute_int(reader, "training_mode", 0) != 0;
+    const double epsilon = (double)onnx_attribute_float(reader, "epsilon", 1e-5f);
+    TRY(onnx_constant_input(reader, 0, &in));
+    if (!in->is_float || in->rank < 2 || in->count == 0)
+        return onnx_refuse(reader, "its input must be floats of [n, channels, ...]");
+    const size_t channels = (size_t)in->dims[1];
+    size_t inner = 1;
+    for (int d = 2; d < in->rank; d++)
+        inner *= (size_t)in->dims[d];
+    for (size_t i = 0; i < 4; i++) {
+        TRY(onnx_constant_input(reader, 1 + i, &numbers[i]));
+        if (!numbers[i]->is_float || numbers[i]->count != channels)
+            return onnx_refuse(reader, "input %zu must have one number per channel", 1 + i);
+    }
+    like = onnx_without_data(in);
+    TRY(onnx_emit_like(reader, &like, &out));
+    for (size_t k = 0; k < channels; k++) {
+        double mean = (double)numbers[2]->floats[k], variance = (double)numbers[3]->floats[k];
+        if (trains)
+            moments(in, channels, inner, k, &mean, &variance);
+        const double scale = (double)numbers[0]->floats[k] / sqrt(variance + epsilon);
+        for (size_t o = 0; o < in->count / (channels * inner); o++)
+            for (size_t i = 0; i < inner; i++) {
+                const size_t at = (o * channels + k) * inner + i;
+                out->floats[at] = (float)(((double)in->floats[at] - mean) * scale + (double)numbers[1]->floats[k]);
+            }
     }
 cleanup:
     return status;

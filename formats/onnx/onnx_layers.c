@@ -68,12 +68,29 @@ static enum status weight_dims(struct onnx_reader *reader, size_t i, int rank, i
     return STATUS_OK;
 }
 
-enum status onnx_vector_input(struct onnx_reader *reader, size_t i, int count, bool trained, int *index)
+enum status onnx_vector_input(struct onnx_reader *reader, size_t i, int count, bool trained, const char *role,
+                              int sibling, int *index)
 {
     struct onnx_value *value = onnx_input(reader, i);
     if (!value || value->kind != ONNX_CONSTANT)
         return onnx_refuse(reader, "input %zu must be a constant", i);
-    return onnx_weight(reader, value, &count, 1, trained, index);
+    return onnx_weight(reader, value, &count, 1, trained, role, sibling, index);
+}
+
+/* Whether input i is a vector of zeros that is no parameter: what exporters write for a layer without a bias. */
+static enum status is_zero_literal(struct onnx_reader *reader, size_t i, bool *zeros)
+{
+    enum status status = STATUS_OK;
+    const struct onnx_value *value = onnx_input(reader, i);
+    const struct onnx_array *array;
+    *zeros = value && value->kind == ONNX_CONSTANT && value->maker >= 0 && !value->source && !value->tensor;
+    if (!*zeros)
+        return STATUS_OK;
+    TRY(onnx_constant_input(reader, i, &array));
+    for (size_t k = 0; *zeros && k < array->count; k++)
+        *zeros = array->is_float && array->floats[k] == 0;
+cleanup:
+    return status;
 }
 
 enum status onnx_read_conv(struct onnx_reader *reader)
@@ -82,6 +99,7 @@ enum status onnx_read_conv(struct onnx_reader *reader)
     struct node node = node_default(OP_CONV);
     struct onnx_value *input;
     int dims[4], kernel[2];
+    bool no_bias;
     TRY(onnx_map_input(reader, 0, &input));
     TRY(weight_dims(reader, 1, 4, dims));
     kernel[0] = node.kernel_h = dims[2];
@@ -92,15 +110,38 @@ enum status onnx_read_conv(struct onnx_reader *reader)
     TRY(onnx_window(reader, &node, onnx_shape(reader, input)));
     int64_t groups = onnx_attribute_int(reader, "group", 1);
     node.groups = groups > 0 && groups <= INT_MAX ? (int)groups : 0;
-    TRY(onnx_weight(reader, onnx_input(reader, 1), dims, 4, true, &node.weight));
-    if (onnx_has_input(reader, 2))
-        TRY(onnx_vector_input(reader, 2, dims[0], true, &node.bias));
+    TRY(onnx_weight(reader, onnx_input(reader, 1), dims, 4, true, "weight", -1, &node.weight));
+    TRY(is_zero_literal(reader, 2, &no_bias));
+    if (onnx_has_input(reader, 2) && !no_bias)
+        TRY(onnx_vector_input(reader, 2, dims[0], true, "bias", node.weight, &node.bias));
+    reader->graph->folded_norms += onnx_has_folded_norm(reader);
     TRY(onnx_emit_map(reader, &node, input->node));
 cleanup:
     return status;
 }
 
 /* ---- linear layers ---- */
+
+/* The matrix of which input i is the transpose, if it is a constant that was transposed; otherwise input i itself.
+ * *transposed changes accordingly. */
+static struct onnx_value *stored_matrix(struct onnx_reader *reader, size_t i, bool *transposed)
+{
+    struct onnx_value *value = onnx_input(reader, i);
+    const Onnx__NodeProto *maker = value && value->maker >= 0 ? reader->model->node[value->maker] : NULL;
+    struct onnx_value *from = maker && maker->op_type && strcmp(maker->op_type, "Transpose") == 0 && maker->n_input == 1
+                                  ? onnx_find(reader, maker->input[0])
+                                  : NULL;
+    if (!from || from->kind != ONNX_CONSTANT || (from->tensor ? from->tensor->n_dims : (size_t)from->array->rank) != 2)
+        return value;
+    const Onnx__NodeProto *current = reader->op;
+    reader->op = maker;
+    const Onnx__AttributeProto *perm = onnx_attribute(reader, "perm");
+    reader->op = current;
+    if (perm && perm->ints[0] != 1 && perm->ints[0] != -1) /* it leaves them in place */
+        return value;
+    *transposed = !*transposed;
+    return from;
+}
 
 /* Constant input i, [in, out] or with `transposed` [out, in], times alpha, as a weight [out, in]; of a convolution
  * [out, in, 1, 1], which is saved as [out, in]. */
@@ -114,13 +155,14 @@ static enum status linear_weight(struct onnx_reader *reader, size_t i, bool tran
     TRY(weight_dims(reader, i, 2, stored));
     dims[0] = stored[transposed ? 0 : 1];
     dims[1] = stored[transposed ? 1 : 0];
+    struct onnx_value *value = stored_matrix(reader, i, &transposed);
     if (transposed && alpha == 1) {
-        TRY(onnx_weight(reader, onnx_input(reader, i), dims, rank, true, index));
+        TRY(onnx_weight(reader, value, dims, rank, true, "weight", -1, index));
     } else {
-        TRY(onnx_constant_input(reader, i, &array));
+        TRY(onnx_decode(reader, value, &array));
         if (!array->is_float)
             return onnx_refuse(reader, "its weight must be floats");
-        TRY(onnx_new_weight(reader, onnx_input(reader, i)->name, dims, rank, true, index));
+        TRY(onnx_new_weight(reader, onnx_weight_name(reader, value, "weight", -1), dims, rank, true, index));
         float *data = reader->graph->weights[*index].data;
         const size_t out = (size_t)dims[0], in = (size_t)dims[1];
         for (size_t o = 0; o < out; o++)
@@ -138,14 +180,14 @@ cleanup:
 }
 
 /* The bias of c channels from constant input i, one number or c, times beta. */
-static enum status bias_input(struct onnx_reader *reader, size_t i, int c, float beta, int *index)
+static enum status bias_input(struct onnx_reader *reader, size_t i, int c, float beta, int weight, int *index)
 {
     enum status status = STATUS_OK;
     const struct onnx_array *array;
     TRY(onnx_constant_input(reader, i, &array));
     if (beta == 1 && array->count == (size_t)c && array->is_float &&
         (array->rank == 1 || array->dims[array->rank - 1] == c))
-        return onnx_weight(reader, onnx_input(reader, i), &c, 1, true, index);
+        return onnx_weight(reader, onnx_input(reader, i), &c, 1, true, "bias", weight, index);
     if (array->count != 1 && (array->count != (size_t)c || array->rank < 1 || array->dims[array->rank - 1] != c))
         return onnx_refuse(reader, "input %zu must be one number, or one per feature", i);
     TRY(onnx_derived_weight(reader, "bias", &c, 1, index));
@@ -205,7 +247,7 @@ enum status onnx_read_gemm(struct onnx_reader *reader)
                       false, &node.weight));
     if (onnx_has_input(reader, 2))
         TRY(bias_input(reader, 2, reader->graph->weights[node.weight].dims[0], onnx_attribute_float(reader, "beta", 1),
-                       &node.bias));
+                       node.weight, &node.bias));
     TRY(emit_linear(reader, &node, input));
 cleanup:
     return status;
@@ -240,12 +282,12 @@ enum status onnx_read_prelu(struct onnx_reader *reader)
     if (!slope->is_float)
         return onnx_refuse(reader, "its slope must be floats");
     if (slope->count == 1) {
-        TRY(onnx_weight(reader, onnx_input(reader, 1), (int[]){1}, 1, true, &node.weight));
+        TRY(onnx_weight(reader, onnx_input(reader, 1), (int[]){1}, 1, true, "weight", -1, &node.weight));
     } else {
         TRY(onnx_spread(reader, 1, input, &spread));
         if (!spread.per_channel)
             return onnx_refuse(reader, "its slope must be one number, or one per channel");
-        TRY(onnx_spread_weight(reader, 1, &spread, onnx_shape(reader, input), "slope", true, &node.weight));
+        TRY(onnx_spread_weight(reader, 1, &spread, onnx_shape(reader, input), "slope", true, -1, &node.weight));
     }
     TRY(onnx_emit(reader, &node, &input->node, 1, &input->layout));
 cleanup:

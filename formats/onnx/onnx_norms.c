@@ -20,10 +20,10 @@ enum status onnx_read_batch_norm(struct onnx_reader *reader)
     node.momentum = 1 - onnx_attribute_float(reader, "momentum", 0.9f);
     if (!(node.epsilon >= 0) || !isfinite(node.epsilon) || !isfinite(node.momentum))
         return onnx_refuse(reader, "its epsilon or momentum is out of range");
-    TRY(onnx_vector_input(reader, 1, s.c, true, &node.weight));
-    TRY(onnx_vector_input(reader, 2, s.c, true, &node.bias));
-    TRY(onnx_vector_input(reader, 3, s.c, false, &node.running_mean));
-    TRY(onnx_vector_input(reader, 4, s.c, false, &node.running_var));
+    TRY(onnx_vector_input(reader, 1, s.c, true, "weight", -1, &node.weight));
+    TRY(onnx_vector_input(reader, 2, s.c, true, "bias", node.weight, &node.bias));
+    TRY(onnx_vector_input(reader, 3, s.c, false, "running_mean", node.weight, &node.running_mean));
+    TRY(onnx_vector_input(reader, 4, s.c, false, "running_var", node.weight, &node.running_var));
     const struct weight *variance = &reader->graph->weights[node.running_var];
     for (size_t i = 0; i < variance->count; i++)
         if (!(variance->data[i] + node.epsilon > 0))
@@ -39,13 +39,13 @@ static enum status norm_weights(struct onnx_reader *reader, const struct onnx_va
 {
     enum status status = STATUS_OK;
     static const char *const suffixes[2] = {"scale", "shift"};
+    weights[0] = weights[1] = -1;
     for (size_t i = 0; i < 2; i++) {
-        weights[i] = -1;
         if (!onnx_has_input(reader, 1 + i))
             continue;
         TRY(onnx_spread(reader, 1 + i, value, &spread[i]));
         TRY(onnx_spread_weight(reader, 1 + i, &spread[i], onnx_shape(reader, value), suffixes[i],
-                               spread[i].array_count > 1, &weights[i]));
+                               spread[i].array_count > 1, weights[0], &weights[i]));
     }
 cleanup:
     return status;
@@ -113,8 +113,8 @@ cleanup:
     return status;
 }
 
-/* Inputs 1 and 2 are vectors, one number for each of `groups` groups or one for each channel. Absent if they do nothing.
- */
+/* Inputs 1 and 2 are vectors, one number for each of `groups` groups or one for each channel. Absent if they do
+ * nothing. */
 static enum status group_weights(struct onnx_reader *reader, struct node *node, int c)
 {
     enum status status = STATUS_OK;
@@ -124,7 +124,7 @@ static enum status group_weights(struct onnx_reader *reader, struct node *node, 
     for (size_t i = 0; i < 2; i++) {
         TRY(onnx_constant_input(reader, 1 + i, &array));
         if (array->count == (size_t)c) {
-            TRY(onnx_vector_input(reader, 1 + i, c, true, to[i]));
+            TRY(onnx_vector_input(reader, 1 + i, c, true, i ? "bias" : "weight", node->weight, to[i]));
             continue;
         }
         if (array->count != (size_t)node->groups || !array->is_float)
@@ -164,9 +164,8 @@ static enum status read_grouped(struct onnx_reader *reader, int64_t groups)
         gone[d] = true;
     if (!onnx_norm_node(&layout, s, gone, &node))
         return onnx_refuse(reader, "its second dimension must be the channels, or groups of them");
-    if (node.op != OP_GROUP_NORM) { /* one group of one place */
+    if (node.op != OP_GROUP_NORM) /* one group of one place */
         node = node_default(OP_GROUP_NORM);
-    }
     if (groups)
         node.groups = (int)groups;
     node.epsilon = onnx_attribute_float(reader, "epsilon", 1e-5f);

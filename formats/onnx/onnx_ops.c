@@ -14,8 +14,9 @@ static const struct {
     {"Add", onnx_fold_binary, onnx_read_arithmetic},
     {"And", onnx_fold_binary, NULL},
     {"AveragePool", NULL, onnx_read_pool},
-    {"BatchNormalization", NULL, onnx_read_batch_norm},
+    {"BatchNormalization", onnx_fold_batch_norm, onnx_read_batch_norm},
     {"Cast", onnx_fold_cast, onnx_read_identity},
+    {"CastLike", onnx_fold_cast, onnx_read_identity},
     {"Ceil", onnx_fold_unary, NULL},
     {"Celu", NULL, onnx_read_activation},
     {"Clip", onnx_fold_clip, onnx_read_clip},
@@ -127,6 +128,14 @@ static bool all_constant(const struct onnx_reader *reader)
     return true;
 }
 
+/* Whether the operator can be folded: its inputs are constant, or all but the one that gives CastLike its type. */
+static bool is_constant(const struct onnx_reader *reader)
+{
+    const struct onnx_value *first = onnx_input(reader, 0);
+    return all_constant(reader) ||
+           (strcmp(reader->op->op_type, "CastLike") == 0 && first && first->kind == ONNX_CONSTANT);
+}
+
 /* Only the first output of an operator is computed, except those of Split; reading another one (indices, masks) is an
  * error. */
 static enum status check_outputs(struct onnx_reader *reader)
@@ -154,7 +163,7 @@ enum status onnx_read_operator(struct onnx_reader *reader)
         enum status status = check_outputs(reader);
         if (status != STATUS_OK)
             return status;
-        bool constant = all_constant(reader);
+        bool constant = is_constant(reader);
         if (constant && operators[i].fold)
             return operators[i].fold(reader);
         if (!constant && operators[i].read)

@@ -1,12 +1,14 @@
 /* Reads ONNX into a graph: image classifiers as PyTorch, timm and Keras export them.
  *
- * Operators: onnx_ops.c has the table; an operator that is not in it is an error (STATUS_CONFIG). Opset 6 to 25.
+ * Operators: onnx_ops.c has the table, docs/onnx.md describes it; what cannot be expressed as a graph is an error
+ * (STATUS_CONFIG). Opset 6 to 25. How the model arranges a value's dimensions: onnx_layout.h.
  * Only what the chosen output needs is read. Constants are folded: shapes that exporters compute, initialisers behind
  * Identity or Constant, transposed weights. Layers in training form (Dropout, BatchNormalization with training_mode)
  * are read as layers; the graph decides later what to do with them.
  *
  * Names: a node is named after the ONNX tensor that it computes, a weight after its initialiser. Identity, Cast and
- * the like add no node; if the output is one of them, its node takes the output's name. */
+ * the like add no node; if the output is one of them, its node takes the output's name. A weight whose name the
+ * exporter has changed gets the one that it has in the module (onnx_names.c). */
 #ifndef FORMATS_ONNX_ONNX_READ_H
 #define FORMATS_ONNX_ONNX_READ_H
 

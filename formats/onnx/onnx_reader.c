@@ -258,8 +258,11 @@ enum status onnx_defer(struct onnx_reader *reader, const struct onnx_layout *lay
     enum status status = define_output(reader, &value);
     if (status != STATUS_OK)
         return status;
-    snprintf(text, sizeof text, "%.60s '%.100s' (output '%.100s'): %s", reader->op->op_type,
-             reader->op->name ? reader->op->name : "", value->name, reason);
+    if (strstr(reason, "' (output '")) /* of an operator before this one */
+        snprintf(text, sizeof text, "%s", reason);
+    else
+        snprintf(text, sizeof text, "%.60s '%.100s' (output '%.100s'): %s", reader->op->op_type,
+                 reader->op->name ? reader->op->name : "", value->name, reason);
     value->reason = arena_strdup(&reader->arena, text);
     if (!value->reason)
         return error_no_memory(reader->err, sizeof text, "a message");
@@ -350,13 +353,21 @@ static bool has_dims(const struct weight *weight, const int *dims, int rank)
     return weight->rank == rank;
 }
 
+/* Whether the weight has this name, or this name and a number. */
+static bool is_named(const struct weight *weight, const char *name)
+{
+    return name && strncmp(weight->name, name, strlen(name)) == 0;
+}
+
 enum status onnx_weight(struct onnx_reader *reader, struct onnx_value *value, const int *dims, int rank, bool trained,
-                        int *index)
+                        const char *role, int sibling, int *index)
 {
     enum status status = STATUS_OK;
     struct onnx_array header;
     size_t count = 1;
-    if (value->weight >= 0 && has_dims(&reader->graph->weights[value->weight], dims, rank)) {
+    const char *name = onnx_weight_name(reader, value, role, sibling);
+    if (value->weight >= 0 && has_dims(&reader->graph->weights[value->weight], dims, rank) &&
+        is_named(&reader->graph->weights[value->weight], onnx_graph_name(reader, name))) {
         *index = value->weight;
         return STATUS_OK;
     }
@@ -369,7 +380,7 @@ enum status onnx_weight(struct onnx_reader *reader, struct onnx_value *value, co
     if (count != header.count || !header.is_float)
         return onnx_refuse(reader, "weight '%.100s' has %zu values, expected %zu floats", value->name, header.count,
                            count);
-    TRY(onnx_new_weight(reader, value->name, dims, rank, trained, index));
+    TRY(onnx_new_weight(reader, name, dims, rank, trained, index));
     float *data = reader->graph->weights[*index].data;
     if (value->array)
         memcpy(data, value->array->floats, count * sizeof *data);

@@ -139,9 +139,16 @@ void *onnx_array_data(const struct onnx_array *array);
 struct onnx_array onnx_without_data(const struct onnx_array *array);
 /* The constant of a value, decoded once. */
 enum status onnx_decode(struct onnx_reader *reader, struct onnx_value *value, const struct onnx_array **array);
-/* The constant as a weight of the given dims (their product must be its count), created once per constant. */
+/* The constant as a weight of the given dims (their product must be its count), created once per constant and name.
+ * role: "weight", "bias" ..., for a constant without a name of its own; sibling: the layer's weight, or -1. */
 enum status onnx_weight(struct onnx_reader *reader, struct onnx_value *value, const int *dims, int rank, bool trained,
-                        int *index);
+                        const char *role, int sibling, int *index);
+/* The name in the module's state_dict: onnx_names.c */
+const char *onnx_weight_name(struct onnx_reader *reader, const struct onnx_value *value, const char *role, int sibling);
+/* Whether a constant's name is the exporter's. */
+bool onnx_is_made_up(const struct onnx_reader *reader, const struct onnx_value *value);
+/* Whether the exporter has folded a batch norm into the current operator, a convolution. */
+bool onnx_has_folded_norm(const struct onnx_reader *reader);
 /* A new weight of zeros; a number is appended to the name if it is in use. */
 enum status onnx_new_weight(struct onnx_reader *reader, const char *name, const int *dims, int rank, bool trained,
                             int *index);
@@ -161,7 +168,7 @@ enum status onnx_spread(struct onnx_reader *reader, size_t i, const struct onnx_
 /* The numbers as a weight [c] or [c, h, w]. If they are in order, it has the name of the parameter that they come from
  * and is saved in that one's shape; otherwise the name of the result and the suffix. */
 enum status onnx_spread_weight(struct onnx_reader *reader, size_t i, const struct onnx_spread *spread,
-                               struct shape shape, const char *suffix, bool trained, int *weight);
+                               struct shape shape, const char *suffix, bool trained, int sibling, int *weight);
 /* A weight of c equal numbers, not trained. */
 enum status onnx_uniform_weight(struct onnx_reader *reader, const char *suffix, double number, int c, int *weight);
 /* A new weight named after the result, not trained. */
@@ -185,8 +192,9 @@ onnx_operator onnx_read_arithmetic, onnx_read_sum, onnx_read_extreme, onnx_read_
 /* onnx_layers.c */
 onnx_operator onnx_read_conv, onnx_read_gemm, onnx_read_matmul, onnx_read_prelu;
 enum status onnx_window(struct onnx_reader *reader, struct node *node, struct shape in);
-/* Constant input i as a vector of `count` weights. */
-enum status onnx_vector_input(struct onnx_reader *reader, size_t i, int count, bool trained, int *index);
+/* Constant input i as a vector of `count` weights; role as onnx_weight has it. */
+enum status onnx_vector_input(struct onnx_reader *reader, size_t i, int count, bool trained, const char *role,
+                              int sibling, int *index);
 /* onnx_norms.c */
 onnx_operator onnx_read_batch_norm, onnx_read_layer_norm, onnx_read_group_norm, onnx_read_instance_norm,
     onnx_read_lp_norm;
@@ -210,7 +218,7 @@ onnx_operator onnx_fold_constant, onnx_fold_identity, onnx_fold_cast, onnx_fold_
 /* onnx_fold_math.c */
 onnx_operator onnx_fold_binary, onnx_fold_unary, onnx_fold_where, onnx_fold_expand, onnx_fold_range;
 /* onnx_fold_reduce.c */
-onnx_operator onnx_fold_reduce, onnx_fold_clip;
+onnx_operator onnx_fold_reduce, onnx_fold_clip, onnx_fold_batch_norm;
 /* onnx_constant_layout.c */
 onnx_operator onnx_fold_gather, onnx_fold_concat, onnx_fold_reshape, onnx_fold_squeeze, onnx_fold_unsqueeze,
     onnx_fold_slice, onnx_fold_transpose, onnx_fold_shape;

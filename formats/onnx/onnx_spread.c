@@ -143,14 +143,18 @@ static void save_as(struct weight *weight, const struct onnx_array *array)
 }
 
 enum status onnx_spread_weight(struct onnx_reader *reader, size_t i, const struct onnx_spread *spread,
-                               struct shape shape, const char *suffix, bool trained, int *weight)
+                               struct shape shape, const char *suffix, bool trained, int sibling, int *weight)
 {
     enum status status = STATUS_OK;
     const int dims[3] = {shape.c, shape.h, shape.w}, rank = spread->per_channel ? 1 : 3;
     const struct onnx_value *parameter = spread->in_order ? onnx_parameter(onnx_input(reader, i)) : NULL;
     if (parameter && trained) {
-        TRY(onnx_weight(reader, onnx_find(reader, parameter->name), dims, rank, true, weight));
-        save_as(&reader->graph->weights[*weight], parameter->array);
+        const bool made_up = onnx_is_made_up(reader, onnx_input(reader, i)); /* then the exporter has shaped it, too */
+        struct onnx_value *from = made_up ? onnx_input(reader, i) : onnx_find(reader, parameter->name);
+        const char *role = strcmp(suffix, "shift") == 0 || strcmp(suffix, "bias") == 0 ? "bias" : "weight";
+        TRY(onnx_weight(reader, from, dims, rank, true, role, sibling, weight));
+        if (!made_up)
+            save_as(&reader->graph->weights[*weight], parameter->array);
         return STATUS_OK;
     }
     TRY(onnx_derived_weight(reader, suffix, dims, rank, weight));

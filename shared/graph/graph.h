@@ -107,8 +107,8 @@ struct weight {
     int rank;
     size_t count;
     bool trained; /* false for running_mean and running_var */
-    /* The tensor's shape in the module's state_dict, where that is another one with the same values in the same order: a
-     * linear layer on [n, h, w, c] is a 1x1 convolution here, and a scale of shape [c, 1, 1] a vector. Rank 0: dims. */
+    /* The tensor's shape in the module's state_dict, where that is another one with the same values in the same order:
+     * a linear layer on [n, h, w, c] is a 1x1 convolution here, and a scale of shape [c, 1, 1] a vector. Rank 0: dims. */
     int saved_dims[4], saved_rank;
 };
 
@@ -156,6 +156,7 @@ struct graph {
     size_t node_capacity, weight_capacity;
     int input;  /* node index, OP_INPUT */
     int output; /* node index of the logits */
+    int folded_norms; /* ONNX: convolutions into which the exporter has folded a batch norm; such a net trains worse */
 };
 
 /* A graph is a value: graph_init makes an empty one, graph_release frees what it holds. Functions that build return
@@ -205,10 +206,10 @@ void graph_initialise(struct graph *graph, uint64_t seed);
 void graph_fill_uniform(struct weight *weight, uint64_t seed, int index, float bound);
 
 /* The inference form of a graph: copies what the output and the retained nodes need, drops dropout, folds batch norms
- * and scales per channel into the convolution or linear layer before them, if nothing else reads the values between, and
- * every OP_PAD of zeros into the convolution that alone reads it. A folded layer takes the name of the last node that it
- * contains; other names stay. retained[retained_count]: nodes of `from` whose values must survive; folded[i] is the node
- * of `to` that has the value of retained[i]. *to is initialised here; on error it is released. */
+ * and scales per channel into the convolution or linear layer before them, if nothing else reads the values between,
+ * and every OP_PAD of zeros into the convolution that alone reads it. A folded layer takes the name of the last node
+ * that it contains; other names stay. retained[retained_count]: nodes of `from` whose values must survive; folded[i] is
+ * the node of `to` that has the value of retained[i]. *to is initialised here; on error it is released. */
 enum status graph_fold(const struct graph *from, struct graph *to, const int *retained, int retained_count, int *folded,
                        struct error *err);
 

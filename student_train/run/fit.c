@@ -34,6 +34,20 @@ cleanup:
     return status;
 }
 
+/* A student that was exported for inference trains, but without its batch norms. */
+static void note_folded_norms(const struct fit *fit)
+{
+    for (int k = 0; k < fit->count; k++) {
+        const struct fit_run *run = &fit->runs[k];
+        if (run->student.graph.folded_norms)
+            progress_note(fit->progress,
+                          "%s: the exporter has folded %d batch norms into convolutions; a student trains better with "
+                          "them: export it with training=torch.onnx.TrainingMode.TRAINING, do_constant_folding=False, "
+                          "dynamo=False",
+                          run->options.student, run->student.graph.folded_norms);
+    }
+}
+
 /* Loads the teacher's features that the loss compares, and notes what is compared. */
 static enum status load_features(struct fit *fit, struct error *err)
 {
@@ -82,6 +96,7 @@ enum status fit_train(struct fit *fit, bool resumes, struct error *err)
         TRY(fit_run_describe(&fit->runs[k], err));
     for (int k = 0; k < fit->count; k++)
         TRY(fit_data_load(fit->data, &fit->runs[k], fit->progress, err));
+    note_folded_norms(fit);
     TRY(load_features(fit, err));
     for (int k = 0; k < fit->count; k++) {
         struct fit_run *run = &fit->runs[k];
