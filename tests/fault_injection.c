@@ -39,8 +39,7 @@ __attribute__((constructor)) static void read_environment(void)
     else if (fault && sscanf(fault, "file:%ld%c", &fail_file, &plus) == 2) {
         for_good = plus == '+';
         snprintf(kind, sizeof kind, "%s", strrchr(fault, ':') + 1);
-    }
-    else if (fault && sscanf(fault, "path:%63[^:]:%15s", fail_path, kind) != 2)
+    } else if (fault && sscanf(fault, "path:%63[^:]:%15s", fail_path, kind) != 2)
         fail_path[0] = 0;
     set_up = true;
 }
@@ -130,8 +129,8 @@ static bool set_errno(void)
 static bool path_fails(const void *caller, const char *path)
 {
     const size_t length = strlen(fail_path), path_length = strlen(path);
-    return length > 0 && path_length >= length && strcmp(path + path_length - length, fail_path) == 0 && is_ours(caller) &&
-           set_errno();
+    return length > 0 && path_length >= length && strcmp(path + path_length - length, fail_path) == 0 &&
+           is_ours(caller) && set_errno();
 }
 
 /* What becomes of a call: 0 nothing, 1 it fails (errno is set), 2 it does half, 3 the process dies after it, 4 it writes
