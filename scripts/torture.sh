@@ -44,7 +44,7 @@ run() { # OUT
 fit() { # OUT
     "$build/student_train" fit --cache cache --student tiny.net --loss kd --epochs 2 --threads 1 --quiet --resume --out "$1"
 }
-run cache >/dev/null && fit wanted >/dev/null || exit 70
+run cache >/dev/null && fit wanted >/dev/null && cp -r cache kept || exit 70
 
 # What a command has left, compared with an undisturbed one; prints what differs.
 compare_run() { diff -rq cache out 2>&1; }
@@ -138,6 +138,35 @@ sweep_kind() { # COMMAND WORD SUFFIX COUNT TITLE
         echo "not ok $1: $5: $bad complaints at $tried of $4 points"
     fi
 }
+
+# A file that cannot be reached: the error names it and the cause, and is not taken for a file that is missing.
+cause() { # TITLE PATH ERROR CODE TEXT COMMAND...
+    local title=$1 path=$2 error=$3 wanted=$4 text=$5
+    shift 5
+    FAULT=path:$path:$error LD_PRELOAD=$fault "$@" >stdout 2>stderr
+    code=$?
+    if [ $code -eq "$wanted" ] && grep -q "$path: .*$text" stderr; then
+        echo "ok cause: $title"
+    else
+        failures=$((failures + 1))
+        echo "not ok cause: $title: exit code $code, $(tr '\n' ' ' <stderr)"
+    fi
+}
+dump=("$build/teacher_dump" run --data photos --teacher teacher.onnx --views 2 --base 32 --size 32 --threads 1 --quiet --out)
+broken='Input/output error'
+cause "a record that cannot be read does not mean that shards of other parts are missing" train-00000.json EIO 74 "$broken" \
+    "${dump[@]}" new
+cause "a cache.json that cannot be looked at is not a missing one, for run" cache.json EIO 74 "$broken" "${dump[@]}" cache
+cause "the same, for fit" cache/cache.json EIO 74 "$broken" "$build/student_train" fit --cache cache --student tiny.net --out new-run --quiet
+cause "the same, for inspect" cache/cache.json EACCES 74 'Permission denied' "$build/teacher_dump" inspect cache
+cause "a shard that cannot be read is not broken: it is kept" train-00000.h5 EIO 74 "$broken" "${dump[@]}" cache
+cause "a run.json that cannot be looked at is not a missing one" run.json EIO 74 "$broken" "$build/student_train" eval --run wanted --quiet
+if diff -rq cache kept >/dev/null; then
+    echo "ok cause: the cache is as it was"
+else
+    failures=$((failures + 1))
+    echo "not ok cause: the cache was changed"
+fi
 
 echo "# seed $seed"
 for command in run fit; do

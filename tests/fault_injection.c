@@ -4,6 +4,7 @@
  *   FAULT=file:N:ERROR  the N-th call of our code on a file fails with EIO, ENOSPC, EINTR, or does half (SHORT: reads and
  *                       writes), or kills the process (KILL) before or (KILLED) after it was made, or writes a wrong byte
  *                       and says nothing (WRONG); file:N+:ERROR from then on
+ *   FAULT=path:END:ERROR  every openat and fstatat of a name that ends with END fails
  *   FAULT_LOG=FILE      gets "allocations A files F" at the end, and the call that was made to fail
  *
  * Calls of libraries that are not ours are left alone: oneDNN, OpenMP and the C++ runtime end the process when memory
@@ -27,7 +28,7 @@
 static atomic_long allocations, files;
 static long fail_allocation, fail_file;
 static bool for_good, set_up;
-static char kind[16];
+static char kind[16], fail_path[64];
 
 __attribute__((constructor)) static void read_environment(void)
 {
@@ -38,7 +39,8 @@ __attribute__((constructor)) static void read_environment(void)
     else if (fault && sscanf(fault, "file:%ld%c", &fail_file, &plus) == 2) {
         for_good = plus == '+';
         snprintf(kind, sizeof kind, "%s", strrchr(fault, ':') + 1);
-    }
+    } else if (fault && sscanf(fault, "path:%63[^:]:%15s", fail_path, kind) != 2)
+        fail_path[0] = 0;
     set_up = true;
 }
 
@@ -110,14 +112,31 @@ static bool allocation_fails(const void *caller)
     return true;
 }
 
-/* What becomes of a call: 0 nothing, 1 it fails (errno is set), 2 it does half, 3 the process dies after it, 4 it writes
- * a wrong byte. */
-static int file_fault(const void *caller, const char *call, bool can_be_short)
+static bool set_errno(void)
 {
     static const struct {
         const char *name;
         int number;
-    } errors[] = {{"EIO", EIO}, {"ENOSPC", ENOSPC}, {"EINTR", EINTR}};
+    } errors[] = {{"EIO", EIO}, {"ENOSPC", ENOSPC}, {"EINTR", EINTR}, {"EACCES", EACCES}};
+    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
+        if (strcmp(kind, errors[i].name) == 0) {
+            errno = errors[i].number;
+            return true;
+        }
+    return false;
+}
+
+static bool path_fails(const void *caller, const char *path)
+{
+    const size_t length = strlen(fail_path), path_length = strlen(path);
+    return length > 0 && path_length >= length && strcmp(path + path_length - length, fail_path) == 0 &&
+           is_ours(caller) && set_errno();
+}
+
+/* What becomes of a call: 0 nothing, 1 it fails (errno is set), 2 it does half, 3 the process dies after it, 4 it writes
+ * a wrong byte. */
+static int file_fault(const void *caller, const char *call, bool can_be_short)
+{
     if (!is_ours(caller))
         return 0;
     long number = atomic_fetch_add(&files, 1) + 1;
@@ -125,11 +144,8 @@ static int file_fault(const void *caller, const char *call, bool can_be_short)
         return 0;
     if (number == fail_file)
         note("file call %ld fails: %s\n", number, call);
-    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
-        if (strcmp(kind, errors[i].name) == 0) {
-            errno = errors[i].number;
-            return 1;
-        }
+    if (set_errno())
+        return 1;
     if (strcmp(kind, "KILL") == 0)
         kill(getpid(), SIGKILL);
     if (strcmp(kind, "KILLED") == 0)
@@ -238,6 +254,8 @@ int openat(int folder, const char *path, int flags, ...)
         mode = va_arg(args, mode_t);
         va_end(args);
     }
+    if (path_fails(__builtin_return_address(0), path))
+        return -1;
     FAULT(openat, folder, path, flags, mode);
 }
 
@@ -353,6 +371,8 @@ int fstat(int file, struct stat *info)
 
 int fstatat(int folder, const char *path, struct stat *info, int flags)
 {
+    if (path_fails(__builtin_return_address(0), path))
+        return -1;
     FAULT(fstatat, folder, path, info, flags);
 }
 

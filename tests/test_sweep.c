@@ -106,6 +106,7 @@ static const struct {
     {"device", "auto", "cpu", false},
     {"threads", "0", "1", false},
     {"gpu-memory", "0", "1G", false},
+    {"max-memory", "0", "1G", false},
     {"precision", "fp32", "bf16", true},
     {"time-limit", "0", "5", false},
     {"name", "a", "b", false},

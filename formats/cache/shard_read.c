@@ -160,11 +160,13 @@ static enum status decode(const struct shard_reader *reader, const struct shard_
     }
     size_t row = field->bytes / field->dims[0], chunk = row * extent->rows, done = 0;
     unsigned char *plain = malloc(chunk), *out = field->data;
-    enum status status = plain ? STATUS_OK : error_no_memory(err, chunk, "a chunk");
+    /* Our own context: ZSTD_decompress would allocate one, and a failure of that looks like damage. */
+    ZSTD_DCtx *context = ZSTD_createDCtx();
+    enum status status = plain && context ? STATUS_OK : error_no_memory(err, chunk, "a chunk");
     for (size_t i = 0; i < extent->chunks && status == STATUS_OK; i++) {
         const struct piece *piece = &extent->pieces[i];
         size_t left = field->bytes - done, bytes = chunk < left ? chunk : left;
-        if (ZSTD_decompress(plain, chunk, reader->bytes + piece->offset, piece->size) != chunk)
+        if (ZSTD_decompressDCtx(context, plain, chunk, reader->bytes + piece->offset, piece->size) != chunk)
             status = bad(reader, field, "has a chunk that does not decompress to its size", err);
         else if (field->item > 1)
             unshuffle(out + done, plain, field->item, bytes / field->item, chunk / field->item);
@@ -172,6 +174,7 @@ static enum status decode(const struct shard_reader *reader, const struct shard_
             memcpy(out + done, plain, bytes);
         done += bytes;
     }
+    ZSTD_freeDCtx(context);
     free(plain);
     return status;
 }

@@ -178,7 +178,7 @@ static enum status open_events(struct run_log *log, bool start_again, struct err
     log->events = open_to_append(log->events_path, O_RDWR | (start_again ? O_TRUNC : 0));
     if (log->events < 0)
         return file_call_failed(err, STATUS_CANT_CREATE, log->events_path, "cannot open for writing");
-    off_t size = lseek(log->events, 0, SEEK_END);
+    off_t size = RETRY(lseek(log->events, 0, SEEK_END));
     if (size < 0 || (size > 0 && RETRY(pread(log->events, &last, 1, size - 1)) != 1))
         return file_call_failed(err, STATUS_IO, log->events_path, "cannot read");
     return last == '\n' ? STATUS_OK : write_text(log->events, log->events_path, "\n", err);
