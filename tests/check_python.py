@@ -210,6 +210,11 @@ def damage_is_found():
     data[len(data) // 2] ^= 1
     shard.write_bytes(data)
     refused(lambda: softcache.open(cache.path, verify=True), "val-00000.h5: is damaged")
+    text = (cache.path / "cache.json").read_text()
+    for wrong, why in (text[:-9], "is damaged"), (text.replace('"recipe"', '"r"'), "is damaged (KeyError: 'recipe')"), \
+            (text.replace('"format_version":\t1', '"format_version":\t2'), "is 'softcache' of version 2, but this package reads"):
+        (cache.path / "cache.json").write_text(wrong)
+        refused(lambda: softcache.open(cache.path), why)
     (cache.path / "cache.json").unlink()
     refused(lambda: softcache.open(cache.path), "cache.json is missing")
     (cache.path / "partial").mkdir()

@@ -44,10 +44,18 @@ class Cache:
         self._memory = Memory(memory)
         self._renderers = {}
         self.manifest_text = self._read_manifest()
-        self.manifest = manifest = json.loads(self.manifest_text)
-        if manifest.get("format") != "softcache" or manifest.get("format_version") != FORMAT_VERSION:
-            raise SoftcacheError(f"{self.path / 'cache.json'}: is not a cache of format version {FORMAT_VERSION}: it says "
-                                 f"{manifest.get('format')!r} {manifest.get('format_version')!r}")
+        try:
+            self.manifest = json.loads(self.manifest_text.decode("utf-8", "surrogateescape"))
+            stated = self.manifest["format"], self.manifest["format_version"]
+            if stated != ("softcache", FORMAT_VERSION):
+                raise SoftcacheError(f"{self.path / 'cache.json'}: is {stated[0]!r} of version {stated[1]!r}, but this package reads "
+                                     f"'softcache' of version {FORMAT_VERSION}")
+            self._take(self.manifest, data)
+        except (ValueError, KeyError, TypeError) as error:
+            raise SoftcacheError(f"{self.path / 'cache.json'}: is damaged ({type(error).__name__}: {error}): copy it again, or make the "
+                                 "cache again") from None
+
+    def _take(self, manifest, data):
         augmentation, preprocessing, outputs = manifest["augmentation"], manifest["preprocessing"], manifest["outputs"]
         self.classes = manifest["classes"]
         self.teacher = manifest["teacher"]  # None, or file, sha256, device, precision

@@ -68,7 +68,7 @@ class Writer:
             pooled, at = entry["form"] == "pooled", entry["form"] == "at"
             entry.update(channels=1 if at else c, height=1 if pooled else h, width=1 if pooled else w)
         answers = {"format": FORMAT, "format_version": FORMAT_VERSION, "cache": self._identity}
-        text = json.dumps(answers, indent=1, ensure_ascii=False).encode("utf-8") + b"\n"
+        text = json.dumps(answers, indent=1, ensure_ascii=False).encode("utf-8", "surrogateescape") + b"\n"
         self._open_rows(text)
         publish(self.path / "answers.json", text)
 
@@ -82,7 +82,7 @@ class Writer:
         path = self.path / "answers.json"
         text = path.read_bytes()
         try:
-            stored = json.loads(text)["cache"]
+            stored = json.loads(text.decode("utf-8", "surrogateescape"))["cache"]
         except (ValueError, KeyError, TypeError):
             raise SoftcacheError(f"{path}: is damaged: remove the folder and start again") from None
         field = difference(without_shapes(stored), without_shapes(self._identity))
