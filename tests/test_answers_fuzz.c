@@ -1,5 +1,5 @@
-/* Mutated folders of answers: any status but a crash, a hang or an internal error, and never a size that is not checked.
- * The mutations are the same on every run. */
+/* Mutated folders of answers: any status but a crash, a hang or an internal error, and never a size that was not
+ * checked. The mutations are the same on every run. */
 #include "formats/cache/answers.h"
 #include "formats/cache/cache_row.h"
 #include "shared/base/digest.h"
