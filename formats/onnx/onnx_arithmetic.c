@@ -255,6 +255,18 @@ enum status onnx_read_arithmetic(struct onnx_reader *reader)
     if (reader->op->n_input != 2 || !onnx_input(reader, 0) || !onnx_input(reader, 1))
         return onnx_refuse(reader, "it must have two inputs");
     const size_t constant = constant_of(reader);
+    const Onnx__AttributeProto *axis =
+        onnx_attribute(reader, "axis"); /* before opset 7: where a smaller input begins */
+    const struct onnx_array *array;
+    if (reader->opset < 7 && axis && constant == 1) {
+        enum status status = onnx_constant_input(reader, 1, &array);
+        if (status != STATUS_OK)
+            return status;
+        if (axis->i + array->rank != onnx_input(reader, 0)->layout.rank && axis->i >= 0)
+            return onnx_refuse(reader,
+                               "broadcasting at axis %lld is not supported; export with operator set 7 or later",
+                               (long long)axis->i);
+    }
     return constant < 2 ? read_with_constant(reader, constant) : read_two_values(reader);
 }
 

@@ -26,6 +26,13 @@ enum status onnx_read_identity(struct onnx_reader *reader)
         to != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16 && to != ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16 &&
         to != ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE)
         return onnx_refuse(reader, "only casts between float types are supported");
+    if (strcmp(reader->op->op_type, "CastLike") == 0 && onnx_input(reader, 1) &&
+        onnx_input(reader, 1)->kind == ONNX_CONSTANT) {
+        const struct onnx_array *like;
+        status = onnx_constant_input(reader, 1, &like);
+        if (status != STATUS_OK || !like->is_float)
+            return status != STATUS_OK ? status : onnx_refuse(reader, "only casts between float types are supported");
+    }
     return onnx_alias(reader, value, &value->layout);
 }
 
