@@ -37,7 +37,7 @@ def make():
                 save(image, f"photos/{split}/{name}/{i}.jpg")
     exif = Image.Exif()
     exif[0x0112] = 6
-    for i, (width, height) in enumerate([(91, 37), (37, 91), (224, 224), (56, 56), (48, 48), (15, 15), (301, 200), (57, 83), (640, 9)]):
+    for i, (width, height) in enumerate([(91, 37), (37, 91), (224, 224), (56, 56), (48, 48), (15, 15), (301, 200), (57, 83), (640, 17)]):
         save(picture(width, height, i), f"forms/size{i}.jpg", quality=85)
     save(picture(80, 60, 20), "forms/turned.jpg", exif=exif)
     save(picture(80, 60, 21), "forms/progressive.jpg", progressive=True)

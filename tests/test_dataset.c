@@ -44,7 +44,8 @@ static struct fixture open_fixture(const char *backend)
 static void load(struct fixture *f)
 {
     struct error err = {0};
-    test_must(dataset_load(&f->dataset, &f->cache, SPLIT_TRAIN, DATASET_TRAINING, 4, &f->compute, &f->progress, &err), &err);
+    test_must(dataset_load(&f->dataset, &f->cache, SPLIT_TRAIN, DATASET_TRAINING, 4, &f->compute, &f->progress, &err),
+              &err);
 }
 
 static void close_fixture(struct fixture *f)

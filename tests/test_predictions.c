@@ -23,9 +23,21 @@
 /* ---- names, Ids, CSV ---- */
 static void names_are_in_natural_order(void **state)
 {
-    static const char *const sorted[] = {"",        "0.jpg",   "00.jpg",  "01.jpg",    "1.jpg",
-                                         "2.jpg",   "10.jpg",  "a",       "a1b2",      "a1b10",
-                                         "a2b1",    "b/2.jpg", "b/10.jpg", "b9",       "b99999999999999999999999",
+    static const char *const sorted[] = {"",
+                                         "0.jpg",
+                                         "00.jpg",
+                                         "01.jpg",
+                                         "1.jpg",
+                                         "2.jpg",
+                                         "10.jpg",
+                                         "a",
+                                         "a1b2",
+                                         "a1b10",
+                                         "a2b1",
+                                         "b/2.jpg",
+                                         "b/10.jpg",
+                                         "b9",
+                                         "b99999999999999999999999",
                                          "b100000000000000000000000"};
     (void)state;
     for (size_t i = 0; i < sizeof sorted / sizeof *sorted; i++)
@@ -147,20 +159,22 @@ static void rows_belong_to_their_photos(void **state)
     expect(0, "12 predictions in p.csv", shell(PREDICT "--run run --data test --out p.csv", program));
     expect(0, "Id\n1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n11\n12\n", shell("cut -d, -f1 p.csv"));
     for (int n = 1; n <= 12; n++) /* each alone */
-        expect(0, "same", shell("rm -rf alone && mkdir alone && cp test/%d.jpg alone && " PREDICT
-                                "--run run --data alone --out alone.csv && tail -1 alone.csv >a && grep '^%d,' p.csv "
-                                "| cmp - a && echo same",
-                                n, program, n));
+        expect(0, "same",
+               shell("rm -rf alone && mkdir alone && cp test/%d.jpg alone && " PREDICT
+                     "--run run --data alone --out alone.csv && tail -1 alone.csv >a && grep '^%d,' p.csv "
+                     "| cmp - a && echo same",
+                     n, program, n));
     expect(0, "", shell("cut -d, -f2 p.csv >classes"));
-    expect(0, "Id,Category\n0001,", shell(PREDICT "--run run --data test --preset kaggle-hw3 --out q.csv && cat q.csv",
-                                          program));
+    expect(0, "Id,Category\n0001,",
+           shell(PREDICT "--run run --data test --preset kaggle-hw3 --out q.csv && cat q.csv", program));
     expect(0, "", shell("cut -d, -f2 q.csv | cmp - classes && tail -1 q.csv | grep '^0012,'"));
     expect(0, "", shell(PREDICT "--run run --data test --id position --id-first 5 --header a,b --out q.csv", program));
     expect(0, "a,b\n5,", shell("cat q.csv && sed 1d q.csv | cut -d, -f2 >c && sed 1d classes | cmp - c"));
     /* photos in subfolders, with the same names */
-    expect(0, "Ids are whole names", shell("mkdir -p deep/x deep/y && cp test/1.jpg deep/x && cp test/2.jpg deep/y/1.JPG "
-                                           "&& " PREDICT "--run run --data deep --out q.csv && cat q.csv",
-                                           program));
+    expect(0, "Ids are whole names",
+           shell("mkdir -p deep/x deep/y && cp test/1.jpg deep/x && cp test/2.jpg deep/y/1.JPG "
+                 "&& " PREDICT "--run run --data deep --out q.csv && cat q.csv",
+                 program));
     expect(0, "x/1.jpg,", shell("cat q.csv"));
     expect(STATUS_CONFIG, "x/1.jpg and y/1.JPG would both have Id 1",
            shell(PREDICT "--run run --data deep --id stem --out q.csv", program));
@@ -170,34 +184,38 @@ static void rows_belong_to_their_photos(void **state)
 static void broken_photos_keep_their_rows(void **state)
 {
     (void)state;
-    expect(0, "", shell("rm -rf broken && cp -r test broken && head -c 300 test/4.jpg >broken/4.jpg && : >broken/7.jpeg "
-                        "&& rm broken/7.jpg && echo text >broken/9.jpg && echo notes >broken/notes.txt && "
-                        "echo a >broken/b.csv"));
+    expect(0, "",
+           shell("rm -rf broken && cp -r test broken && head -c 300 test/4.jpg >broken/4.jpg && : >broken/7.jpeg "
+                 "&& rm broken/7.jpg && echo text >broken/9.jpg && echo notes >broken/notes.txt && "
+                 "echo a >broken/b.csv"));
     expect(0, "2 files are no photos and have no row: b.csv, ...",
            shell(PREDICT "--run run --data test --out p.csv && " PREDICT
                          "--run run --data broken --out q.csv --batch 5",
                  program, program));
-    expect(0, "broken: 7.jpeg: ", shell(PREDICT "--run run --data broken --out q.csv --on-bad-photo majority", program));
+    expect(0,
+           "broken: 7.jpeg: ", shell(PREDICT "--run run --data broken --out q.csv --on-bad-photo majority", program));
     expect(0, "broken: 4.jpg: ", 0);
     expect(0, "broken: 9.jpg: ", 0);
     expect(0, "12 predictions", 0);
     expect(0, "", shell("grep -v -e ^4, -e ^7, -e ^9, p.csv >a && grep -v -e ^4, -e ^7, -e ^9, q.csv | cmp - a"));
     /* the majority of the nine others */
-    expect(0, "same", shell("m=$(sed 1d a | cut -d, -f2 | sort | uniq -c | sort -k1,1nr -k2,2n | head -1 | "
-                            "awk '{print $2}') && for n in 4 7 9; do grep -x $n,$m q.csv || exit 1; done && echo same"));
+    expect(0, "same",
+           shell("m=$(sed 1d a | cut -d, -f2 | sort | uniq -c | sort -k1,1nr -k2,2n | head -1 | "
+                 "awk '{print $2}') && for n in 4 7 9; do grep -x $n,$m q.csv || exit 1; done && echo same"));
     expect(STATUS_BAD_DATA, "4.jpg", shell(PREDICT "--run run --data broken --out q.csv --on-bad-photo fail", program));
-    expect(STATUS_BAD_DATA, "none of the 2 photos can be read",
-           shell("mkdir none && : >none/a.jpg && : >none/b.png && " PREDICT "--run run --data none --out q.csv",
-                 program));
+    expect(
+        STATUS_BAD_DATA, "none of the 2 photos can be read",
+        shell("mkdir none && : >none/a.jpg && : >none/b.png && " PREDICT "--run run --data none --out q.csv", program));
 }
 
 static void forms_agree(void **state)
 {
     (void)state;
-    expect(0, "", shell(PREDICT "--run run --data test --out p.csv && " PREDICT
-                                "--run run --data test --probabilities --out q.csv && " PREDICT
-                                "--run run --data test --probabilities --top 1 --labels name --out r.csv",
-                        program, program, program));
+    expect(0, "",
+           shell(PREDICT "--run run --data test --out p.csv && " PREDICT
+                         "--run run --data test --probabilities --out q.csv && " PREDICT
+                         "--run run --data test --probabilities --top 1 --labels name --out r.csv",
+                 program, program, program));
     expect(0, "Id,class_00,class_01,class_02", shell("cat q.csv"));
     /* rows add up to 1, and the largest is the class */
     expect(0, "12 right",
@@ -225,14 +243,16 @@ static void numbers_as_names_are_written(void **state)
     expect(0, "",
            shell("cp -r photos numbers && for s in train val; do mv numbers/$s/class_00 numbers/$s/1; "
                  "mv numbers/$s/class_01 numbers/$s/2; mv numbers/$s/class_02 numbers/$s/10; done"));
-    expect(0, "", shell("%s run --data numbers --teacher none --out numbered --size 32 --base 36 --views 1 --quiet && " FIT
-                        "--cache numbered --loss ce --epochs 10 --lr 0.02 --out named",
-                        dumper, program));
+    expect(0, "",
+           shell("%s run --data numbers --teacher none --out numbered --size 32 --base 36 --views 1 --quiet && " FIT
+                 "--cache numbered --loss ce --epochs 10 --lr 0.02 --out named",
+                 dumper, program));
     expect(0, "the class names are numbers", shell(PREDICT "--run named --data test --out p.csv", program));
     expect(0, "", shell(PREDICT "--run named --data test --out q.csv --labels index", program));
-    expect(0, "same", shell("grep -c ^Id numbered/cache.json; for l in $(sed 1d q.csv); do i=${l#*,}; "
-                            "set -- $(grep -o '\"classes\":[^]]*' named/run.json | tr -d '\\n\\t' | grep -o '[0-9]*'); "
-                            "shift $i; echo ${l%%,*},$1; done >a; sed 1d p.csv | cmp - a && echo same"));
+    expect(0, "same",
+           shell("grep -c ^Id numbered/cache.json; for l in $(sed 1d q.csv); do i=${l#*,}; "
+                 "set -- $(grep -o '\"classes\":[^]]*' named/run.json | tr -d '\\n\\t' | grep -o '[0-9]*'); "
+                 "shift $i; echo ${l%%,*},$1; done >a; sed 1d p.csv | cmp - a && echo same"));
 }
 
 /* CIFAR-10's form: 10 training pictures, and 6 for validation, of which each odd one is the mirror image of the one
@@ -263,9 +283,10 @@ static void mirror_images_get_the_same_answer(void **state)
 {
     (void)state;
     write_mirrored_pairs();
-    expect(0, "", shell("%s run --data pairs --teacher none --out paired --size 32 --base 0 --views 1 --quiet && " FIT
-                        "--cache paired --loss ce --epochs 2 --lr 0.02 --out pair_run",
-                        dumper, program));
+    expect(0, "",
+           shell("%s run --data pairs --teacher none --out paired --size 32 --base 0 --views 1 --quiet && " FIT
+                 "--cache paired --loss ce --epochs 2 --lr 0.02 --out pair_run",
+                 dumper, program));
     for (int mirrored = 0; mirrored < 2; mirrored++)
         expect(0, mirrored ? "3 equal\n" : "0 equal\n",
                shell(PREDICT "--run pair_run --cache paired --split val --probabilities --out q.csv --tta %s && "
@@ -293,20 +314,22 @@ static void eval_and_predict_agree(void **state)
     }
     /* a student of fewer pixels */
     expect(0, "", shell(FIT "--cache cache --loss ce --epochs 3 --size 20 --out small", program));
-    expect(0, "", shell(PREDICT "--run small --cache cache --split val --id name --probabilities --out a && " PREDICT
-                                "--run small --data photos/val --id name --probabilities --out b && "
-                                "sed 's/^val.//' a | cmp - b",
-                        program, program));
+    expect(0, "",
+           shell(PREDICT "--run small --cache cache --split val --id name --probabilities --out a && " PREDICT
+                         "--run small --data photos/val --id name --probabilities --out b && "
+                         "sed 's/^val.//' a | cmp - b",
+                 program, program));
 }
 
 /* Runs of the first format, whose fields stood in the root, are read; a small student's pixels are others now. */
 static void older_runs_are_read(void **state)
 {
     (void)state;
-    expect(0, "", shell(FIT "--cache cache --loss ce --epochs 2 --size 20 --out old && " PREDICT
-                            "--run old --data test --probabilities --out a && " PREDICT
-                            "--run run --data test --probabilities --out c",
-                        program, program, program));
+    expect(0, "",
+           shell(FIT "--cache cache --loss ce --epochs 2 --size 20 --out old && " PREDICT
+                     "--run old --data test --probabilities --out a && " PREDICT
+                     "--run run --data test --probabilities --out c",
+                 program, program, program));
     for (int small = 0; small < 2; small++)
         expect(0, "",
                shell("tr -d '\\n\\t' <%s/run.json | sed -e 's/\"run_format\":2/\"run_format\":1/' "
@@ -317,19 +340,24 @@ static void older_runs_are_read(void **state)
            shell("%s predict --run old --data test --probabilities --out b && cmp a b", program));
     expect(0, "", shell("%s predict --run run --data test --probabilities --out d && cmp c d", program));
     assert_null(strstr(output, "results differ"));
-    expect(STATUS_BAD_DATA, "run_format", shell("sed -i 's/\"run_format\":1/\"run_format\":3/' old/run.json; " PREDICT
-                                                "--run old --data test --out b",
-                                                program));
+    expect(STATUS_BAD_DATA, "run_format",
+           shell("sed -i 's/\"run_format\":1/\"run_format\":3/' old/run.json; " PREDICT "--run old --data test --out b",
+                 program));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names_are_in_natural_order),   cmocka_unit_test(ids_follow_their_rule),
-        cmocka_unit_test(no_two_photos_get_one_id),     cmocka_unit_test(csv_has_the_form_that_was_asked_for),
-        cmocka_unit_test(rows_belong_to_their_photos),  cmocka_unit_test(broken_photos_keep_their_rows),
-        cmocka_unit_test(forms_agree),                  cmocka_unit_test(numbers_as_names_are_written),
-        cmocka_unit_test(mirror_images_get_the_same_answer), cmocka_unit_test(eval_and_predict_agree),
+        cmocka_unit_test(names_are_in_natural_order),
+        cmocka_unit_test(ids_follow_their_rule),
+        cmocka_unit_test(no_two_photos_get_one_id),
+        cmocka_unit_test(csv_has_the_form_that_was_asked_for),
+        cmocka_unit_test(rows_belong_to_their_photos),
+        cmocka_unit_test(broken_photos_keep_their_rows),
+        cmocka_unit_test(forms_agree),
+        cmocka_unit_test(numbers_as_names_are_written),
+        cmocka_unit_test(mirror_images_get_the_same_answer),
+        cmocka_unit_test(eval_and_predict_agree),
         cmocka_unit_test(older_runs_are_read),
     };
     return cmocka_run_group_tests_name("predictions", tests, set_up, program_teardown);

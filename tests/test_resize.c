@@ -253,7 +253,8 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_decoded_pixels),
                                        cmocka_unit_test(test_base_images_and_evaluation_views),
                                        cmocka_unit_test(test_training_looks_like_evaluation),
-                                       cmocka_unit_test(test_squash_and_pad), cmocka_unit_test(test_one_channel),
+                                       cmocka_unit_test(test_squash_and_pad),
+                                       cmocka_unit_test(test_one_channel),
                                        cmocka_unit_test(test_extreme_sizes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -191,7 +191,7 @@ static void pyramid_is_box_reduced(void **state)
 static void apply(int32_t kind, int32_t w0, int32_t w1, int32_t w2, uint8_t pixels[12])
 {
     struct view view = {
-        .m = {65536, 0, 128, 0, 65536, 128},   .sampling = VIEW_EXACT, .color_count = 1, .color = {{kind, {w0, w1, w2}}}};
+        .m = {65536, 0, 128, 0, 65536, 128}, .sampling = VIEW_EXACT, .color_count = 1, .color = {{kind, {w0, w1, w2}}}};
     struct image level = {pixels, 2, 2, 3};
     uint8_t out[12];
     view_render(&view, &level, 1, 2, out);
@@ -286,11 +286,17 @@ static void whole_images_are_copied_or_mirrored(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(renderers_agree_on_any_map), cmocka_unit_test(renderers_agree_on_extremes),
-        cmocka_unit_test(renderers_agree_on_recipes), cmocka_unit_test(whole_positions_give_the_pixels), cmocka_unit_test(whole_images_are_copied_or_mirrored),
-        cmocka_unit_test(exact_views_are_copies),     cmocka_unit_test(half_positions_average),
-        cmocka_unit_test(pyramid_is_box_reduced),     cmocka_unit_test(colors_do_what_they_say),
-        cmocka_unit_test(normalisation_is_exact),     cmocka_unit_test(input_is_render_and_normalise),
+        cmocka_unit_test(renderers_agree_on_any_map),
+        cmocka_unit_test(renderers_agree_on_extremes),
+        cmocka_unit_test(renderers_agree_on_recipes),
+        cmocka_unit_test(whole_positions_give_the_pixels),
+        cmocka_unit_test(whole_images_are_copied_or_mirrored),
+        cmocka_unit_test(exact_views_are_copies),
+        cmocka_unit_test(half_positions_average),
+        cmocka_unit_test(pyramid_is_box_reduced),
+        cmocka_unit_test(colors_do_what_they_say),
+        cmocka_unit_test(normalisation_is_exact),
+        cmocka_unit_test(input_is_render_and_normalise),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -141,9 +141,9 @@ static void strong_shrinking_takes_a_level(void **state)
 {
     static const struct {
         int side, size, level, sampling;
-    } known[] = {{448, 448, 0, VIEW_EXACT}, {448, 334, 0, VIEW_BILINEAR}, {448, 332, 0, VIEW_FINE},
-                 {448, 216, 0, VIEW_FINE},  {448, 215, 1, VIEW_BILINEAR}, {448, 108, 1, VIEW_FINE},
-                 {448, 107, 2, VIEW_BILINEAR}, {448, 53, 3, VIEW_BILINEAR}, {448, 1, 4, VIEW_FINE}};
+    } known[] = {{448, 448, 0, VIEW_EXACT},    {448, 334, 0, VIEW_BILINEAR}, {448, 332, 0, VIEW_FINE},
+                 {448, 216, 0, VIEW_FINE},     {448, 215, 1, VIEW_BILINEAR}, {448, 108, 1, VIEW_FINE},
+                 {448, 107, 2, VIEW_BILINEAR}, {448, 53, 3, VIEW_BILINEAR},  {448, 1, 4, VIEW_FINE}};
     const struct recipe recipe = parse("none");
     (void)state;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {

@@ -14,9 +14,9 @@
  *     8-bit pixels;
  *     (pixel / 255 - mean) / std. */
 struct model_card {
-    int channels;   /* 3: RGB, 1: gray */
-    bool upright;   /* pictures are turned as their orientation says */
-    int base;       /* 0: as it is */
+    int channels; /* 3: RGB, 1: gray */
+    bool upright; /* pictures are turned as their orientation says */
+    int base;     /* 0: as it is */
     enum image_resize resize;
     int crop, size; /* of the teacher's view; of the student's input */
     float mean[3], std[3];

@@ -12,9 +12,9 @@
  *     probabilities               the probability of every class, a column each
  *     top > 0 and probabilities   those classes, and in another column their probabilities */
 struct prediction_csv {
-    const char *header;        /* column names, separated by commas; NULL: Id,Category or what the form needs. With a
+    const char *header; /* column names, separated by commas; NULL: Id,Category or what the form needs. With a
                                 * column per class it may be the first name alone: the classes' names follow */
-    int top;                   /* at most the number of classes counts */
+    int top;            /* at most the number of classes counts */
     bool probabilities;
     const char *const *labels; /* [classes] what a class is called; NULL: its index */
     const char *const *names;  /* [classes] for the columns */

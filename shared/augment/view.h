@@ -50,7 +50,7 @@ enum view_color_kind { VIEW_BRIGHTNESS, VIEW_CONTRAST, VIEW_SATURATION, VIEW_HUE
  * 3. Erased rectangles in order: every channel is set to value. */
 struct view {
     int64_t m[6];
-    int32_t level; /* 0: the base; k: the base reduced by 2^k */
+    int32_t level;    /* 0: the base; k: the base reduced by 2^k */
     int32_t sampling; /* enum view_sampling */
     int32_t color_count;
     struct {

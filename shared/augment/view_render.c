@@ -175,7 +175,8 @@ static void fine_row(const struct view *view, const struct image *level, int y, 
     for (size_t x = 0; x < (size_t)size; x++)
         for (size_t c = 0; c < channels; c++) {
             const size_t left = 2 * x * channels + c, right = left + channels;
-            row[x * channels + c] = (uint8_t)((rows[0][left] + rows[0][right] + rows[1][left] + rows[1][right] + 2) >> 2);
+            row[x * channels + c] =
+                (uint8_t)((rows[0][left] + rows[0][right] + rows[1][left] + rows[1][right] + 2) >> 2);
         }
 }
 
@@ -200,7 +201,9 @@ void view_render(const struct view *view, const struct image *levels, int level_
     const struct image *level = &levels[view->level];
     size_t row_bytes = (size_t)size * (size_t)level->channels;
     void (*const row)(const struct view *, const struct image *, int, int, uint8_t *) =
-        view->sampling == VIEW_EXACT ? copy_row : view->sampling == VIEW_FINE ? fine_row : render_row;
+        view->sampling == VIEW_EXACT  ? copy_row
+        : view->sampling == VIEW_FINE ? fine_row
+                                      : render_row;
     for (int y = 0; y < size; y++)
         row(view, level, y, size, pixels + (size_t)y * row_bytes);
     view_apply_colors(view, size, level->channels, pixels);

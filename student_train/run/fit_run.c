@@ -50,7 +50,8 @@ enum status fit_run_open(struct fit_run *run, const struct fit_data *data, struc
     run_info_from_cache(&run->info, &data->cache);
     run->info.card.size = options->size ? options->size : run->info.card.crop;
     TRY(student_open(&run->student, options->student,
-                     &(struct student_input){run->info.card.channels, run->info.card.size, run->info.card.class_count}, err));
+                     &(struct student_input){run->info.card.channels, run->info.card.size, run->info.card.class_count},
+                     err));
     TRY(check_budget(run, err));
     if (!run->student.onnx)
         graph_initialise(&run->student.graph, options->seed);

@@ -24,8 +24,8 @@ static bool is_photo(const char *folder, const char *name)
 
 static enum status add_photo(struct photos *photos, const char *name, struct error *err)
 {
-    enum status status = array_grow(&photos->names, sizeof *photos->names, photos->count, &photos->capacity,
-                                    "a list of photos", err);
+    enum status status =
+        array_grow(&photos->names, sizeof *photos->names, photos->count, &photos->capacity, "a list of photos", err);
     if (status != STATUS_OK)
         return status;
     photos->names[photos->count] = arena_strdup(&photos->arena, name);
@@ -69,8 +69,8 @@ enum status photos_list(struct photos *photos, const char *folder, struct error 
     *photos = (struct photos){.folder = folder};
     TRY(add_folder(photos, "", 0, err));
     if (photos->count == 0)
-        TRY(error_set(err, STATUS_NO_INPUT, folder, "has no photos (%s)%s%s; give the folder with the photos", image_formats_read,
-                      photos->others ? ", only files like " : "", photos->other));
+        TRY(error_set(err, STATUS_NO_INPUT, folder, "has no photos (%s)%s%s; give the folder with the photos",
+                      image_formats_read, photos->others ? ", only files like " : "", photos->other));
     qsort(photos->names, photos->count, sizeof *photos->names, natural_order_entries);
 cleanup:
     if (status != STATUS_OK)

@@ -11,7 +11,7 @@ struct photos {
     const char *folder; /* borrowed */
     const char **names; /* [count] below the folder, in natural order */
     size_t count, capacity;
-    size_t others; /* files that are no photos */
+    size_t others;  /* files that are no photos */
     char other[64]; /* the name of one of them */
 };
 

@@ -35,7 +35,7 @@ struct photo_job {
     const struct photos *photos;
     struct finished_run *run;
     enum broken_photo on_broken;
-    size_t first; /* the batch's first photo */
+    size_t first;  /* the batch's first photo */
     char **broken; /* [batch] malloc'ed */
     struct device_images *images;
     struct epoch_content content; /* of one step */
@@ -52,7 +52,8 @@ static enum status load_photo(void *context, int index, int worker, struct error
     const size_t photo = job->first + (size_t)index;
     struct image seen;
     struct error problem = {0}, damage = {0};
-    enum status status = photo_seen(job->photos, photo, card, job->on_broken == BROKEN_SALVAGE, &seen, &damage, &problem);
+    enum status status =
+        photo_seen(job->photos, photo, card, job->on_broken == BROKEN_SALVAGE, &seen, &damage, &problem);
     (void)worker;
     if (status != STATUS_OK || damage.code != STATUS_OK) {
         if (job->on_broken == BROKEN_FAIL || status == STATUS_INTERNAL || status == STATUS_CONFIG) {
@@ -217,8 +218,8 @@ static enum status take_rows(struct predictions *predictions, const struct datas
     return ok ? STATUS_OK : error_no_memory(err, 0, "predictions");
 }
 
-enum status predictions_of_dataset(struct predictions *predictions, struct dataset *dataset,
-                                   struct finished_run *run, bool mirrored, struct error *err)
+enum status predictions_of_dataset(struct predictions *predictions, struct dataset *dataset, struct finished_run *run,
+                                   bool mirrored, struct error *err)
 {
     enum status status = STATUS_OK;
     const size_t count = dataset->count, classes = (size_t)run->trainer.classes;

@@ -25,8 +25,8 @@ enum status predictions_of_photos(struct predictions *predictions, const struct 
                                   struct finished_run *run, enum broken_photo on_broken, bool mirrored,
                                   struct progress *progress, struct error *err);
 /* Classifies the samples of a split that was loaded for evaluation. */
-enum status predictions_of_dataset(struct predictions *predictions, struct dataset *dataset,
-                                   struct finished_run *run, bool mirrored, struct error *err);
+enum status predictions_of_dataset(struct predictions *predictions, struct dataset *dataset, struct finished_run *run,
+                                   bool mirrored, struct error *err);
 void predictions_release(struct predictions *predictions); /* accepts a zeroed struct */
 
 #endif
