@@ -239,12 +239,87 @@ static void make_ranks(struct graph *graph)
     graph->output = x; /* not the last node */
 }
 
+static int weighted(struct graph *graph, const char *name, struct node node, int input, int rank, bool trained,
+                    bool bias)
+{
+    const struct shape s = graph->nodes[input].shape;
+    const int dims[3] = {rank ? s.c : 1, s.h, s.w};
+    node.weight = add_weight(graph, name, "weight", dims, rank ? rank : 1, trained);
+    if (bias)
+        node.bias = add_weight(graph, name, "bias", dims, rank ? rank : 1, trained);
+    return add(graph, node, name, input);
+}
+
+/* Norms, scales, PReLU and selections, on maps and on vectors. */
+static void make_blocks(struct graph *graph)
+{
+    static const int shuffled[8] = {0, 4, 1, 5, 2, 6, 3, 7}, half[4] = {2, 3, 4, 5};
+    struct node group = node_default(OP_GROUP_NORM), bare = group, layer = node_default(OP_LAYER_NORM),
+                select = node_default(OP_SELECT), lp = node_default(OP_LP_NORM);
+    group.groups = 4, bare.groups = 2, lp.alpha = 2, lp.epsilon = 1e-12f;
+    int x = conv(graph, "conv", add_input(graph, 3, 8, 8), 8, 3, 1, 1, true);
+    x = weighted(graph, "gn", group, x, 1, true, true);
+    x = weighted(graph, "gamma", node_default(OP_SCALE), x, 1, true, false);
+    x = weighted(graph, "ln", layer, x, 1, true, true);
+    x = weighted(graph, "prelu", node_default(OP_PRELU), x, 1, true, false);
+    select.channels = shuffled, select.channel_count = 8;
+    x = add(graph, select, "shuffle", x);
+    select.channels = half, select.channel_count = 4;
+    const int part = weighted(graph, "one", node_default(OP_PRELU), add(graph, select, "half", x), 0, true, false);
+    x = add_many(graph, node_default(OP_CONCAT), "joined", (const int[]){x, part}, 2);
+    x = add(graph, bare, "bare", x);
+    x = weighted(graph, "constant", node_default(OP_SCALE), x, 1, false, true);
+    x = weighted(graph, "map", node_default(OP_SCALE), x, 3, true, true);
+    x = add(graph, lp, "unit", x);
+    lp.alpha = 1;
+    x = add(graph, lp, "sum", x);
+    x = simple(graph, "flat", OP_FLATTEN, simple(graph, "pool", OP_GLOBAL_AVERAGE_POOL, x));
+    x = weighted(graph, "vector", node_default(OP_SCALE), x, 1, true, true);
+    x = weighted(graph, "vector_norm", layer, x, 1, true, true);
+    linear(graph, "fc", x, 9, true);
+}
+
+/* Every activation, pads and resizes. */
+static void make_positions(struct graph *graph)
+{
+    static const struct {
+        enum activation kind;
+        float alpha, beta;
+    } kinds[] = {{ACTIVATION_SILU, 1, 0},      {ACTIVATION_SILU, 1.702f, 0},      {ACTIVATION_ELU, 0.7f, 0},
+                 {ACTIVATION_SELU, 1.67f, 1.05f}, {ACTIVATION_CELU, 1.3f, 0},     {ACTIVATION_GELU, 0, 0},
+                 {ACTIVATION_GELU_TANH, 0, 0}, {ACTIVATION_MISH, 0, 0},           {ACTIVATION_TANH, 0, 0},
+                 {ACTIVATION_SOFTPLUS, 0, 0},  {ACTIVATION_SOFTSIGN, 0, 0},       {ACTIVATION_ABS, 0, 0}};
+    struct node pad = node_default(OP_PAD), resize = node_default(OP_RESIZE);
+    int values[sizeof kinds / sizeof *kinds + 1], count = 0;
+    char name[32];
+    int x = conv(graph, "conv", add_input(graph, 3, 7, 6), 6, 3, 1, 1, true);
+    pad.pad_mode = PAD_REFLECT, pad.pad_top = 2, pad.pad_right = 1;
+    x = add(graph, pad, "reflect", x);
+    pad.pad_mode = PAD_EDGE, pad.pad_left = 2;
+    x = add(graph, pad, "edge", x);
+    pad.pad_mode = PAD_CONSTANT, pad.alpha = 0.5f, pad.pad_bottom = -1;
+    x = add(graph, pad, "constant", x);
+    const struct shape s = graph->nodes[x].shape;
+    resize.resize = (struct resize){RESIZE_LINEAR, {2 * s.h, 2, 0.5, -0.5}, {2 * s.w, 2, 0.5, -0.5}};
+    x = add(graph, resize, "double", x);
+    resize.resize = (struct resize){RESIZE_NEAREST_FLOOR, {s.h, 0.5, 0, 0}, {s.w, 0.5, 0, 0}};
+    x = add(graph, resize, "nearest", x);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        snprintf(name, sizeof name, "act%zu", i);
+        values[count++] = activation(graph, name, x, kinds[i].kind, kinds[i].alpha, kinds[i].beta);
+    }
+    x = add_many(graph, node_default(OP_CONCAT), "acts", values, count);
+    x = simple(graph, "pool", OP_GLOBAL_AVERAGE_POOL, x);
+    conv(graph, "head", x, 9, 1, 1, 1, true);
+}
+
 static const struct {
     const char *name;
     void (*make)(struct graph *graph);
-} graphs[EXPORT_GRAPH_COUNT] = {
+} graphs[EXPORT_HOME_COUNT] = {
     {"residual", make_residual}, {"branches", make_branches}, {"uneven", make_uneven},
     {"names", make_names},       {"ranks", make_ranks},
+    {"blocks", make_blocks},     {"positions", make_positions},
 };
 
 const char *export_graph_name(int which)

@@ -95,7 +95,7 @@ static void test_folded_graph_is_written(void **state)
 static void test_safetensors_round_trip(void **state)
 {
     (void)state;
-    for (int which = 0; which < EXPORT_GRAPH_COUNT; which++) {
+    for (int which = 0; which < EXPORT_HOME_COUNT; which++) {
         struct graph graph, again;
         struct error err = {0};
         uint8_t *bytes;
@@ -183,7 +183,7 @@ int main(int argc, char **argv)
     int failed = 0;
     if (argc == 1)
         return cmocka_run_group_tests_name("export", tests, NULL, NULL);
-    for (int which = 0; which < EXPORT_GRAPH_COUNT; which++)
+    for (int which = 0; which < EXPORT_HOME_COUNT; which++)
         failed |= write_exports(argv[1], which);
     return failed;
 }

@@ -64,9 +64,8 @@ static void products(void **state)
         int left = net_batch_norm(&graph, net_conv(&graph, from, (struct net_window){.bias = true}));
         int right = net_conv(&graph, from, (struct net_window){.out = spatial ? 1 : 0, .bias = true});
         right = net_activation(&graph, net_batch_norm(&graph, right), ACTIVATION_TANH, 0, 0);
-        int at = net_multiply(&graph, left, right);
-        if (!spatial)
-            at = net_multiply(&graph, at, at);
+        int at = net_multiply(&graph, left, i == 0 ? left : right);
+        at = i == 0 ? net_add(&graph, at, right) : at; /* the first one is a square */
         finish(*state, &graph, at, i);
     }
 }
@@ -84,6 +83,16 @@ static void scales(void **state)
             at = net_weighted(&graph, scale, at, rank, trained, i % 3 > 0);
             finish(*state, &graph, net_add(&graph, at, from), i);
         }
+}
+
+/* A factor that is written as a depthwise convolution of constants. */
+static void constant_convolution(void **state)
+{
+    struct graph graph;
+    const int from = begin(&graph, (struct shape){7, 4, 5});
+    int at = net_conv(&graph, from, (struct net_window){.groups = 7, .bias = true});
+    graph.weights[graph.nodes[at].weight].trained = graph.weights[graph.nodes[at].bias].trained = false;
+    finish(*state, &graph, net_add(&graph, at, from), 1);
 }
 
 /* The first step of a net: its input needs no gradient, its weights do. */
@@ -119,8 +128,7 @@ static void selects(void **state)
         struct graph graph;
         int channels[80], count = 0;
         const int from = begin(&graph, shapes[i]), c = shapes[i].c;
-        int at = net_activation(&graph, net_batch_norm(&graph, net_conv(&graph, from, (struct net_window){.pad = 0})),
-                                ACTIVATION_MISH, 0, 0);
+        int at = net_activation(&graph, net_conv(&graph, from, (struct net_window){.bias = true}), ACTIVATION_MISH, 0, 0);
         for (int k = 0; k < c; k++)
             channels[count++] = (k % 2) * (c / 2) + k / 2; /* a shuffle */
         for (int k = 0; k < c; k += 3)
@@ -224,7 +232,9 @@ static void pads(void **state)
         node.alpha = cases[i].value;
         int at = begin(&graph, (struct shape){i % 2 ? 8 : 5, 4, 5});
         at = net_node(&graph, &node, &at, 1);
-        at = net_relu(&graph, net_batch_norm(&graph, at));
+        /* a convolution that reads it has padding of its own */
+        const int beside = net_conv(&graph, at, (struct net_window){.kernel = 3, .pad = 1});
+        at = net_add(&graph, net_relu(&graph, net_batch_norm(&graph, at)), beside);
         finish(*state, &graph, at, i);
     }
 }
@@ -260,6 +270,7 @@ int main(void)
         ON_EVERY_BACKEND(squeeze_and_excitation),
         ON_EVERY_BACKEND(products),
         ON_EVERY_BACKEND(scales),
+        ON_EVERY_BACKEND(constant_convolution),
         ON_EVERY_BACKEND(scaled_input),
         ON_EVERY_BACKEND(prelu),
         ON_EVERY_BACKEND(selects),

@@ -37,6 +37,8 @@ static void presets_have_the_published_sizes(void **state)
     assert_int_equal(preset_parameters("dwpw", 32, 11), 56779);
     assert_int_equal(preset_parameters("hw13-sample", 224, 11), 59723);
     assert_int_equal(preset_parameters("hw13-strong", 224, 11), 58127);
+    assert_int_equal(preset_parameters("mobile-se", 224, 11), 37027);
+    assert_int_equal(preset_parameters("convnext-tiny", 224, 11), 53051);
     assert_int_equal(preset_parameters("lightnn", 32, 10), 267738);
     assert_int_equal(preset_parameters("deepnn", 32, 10), 1186986);
     assert_int_equal(preset_parameters("resnet18", 224, 1000), 11689512);

@@ -55,7 +55,9 @@ static bool is_member(const struct graph *graph, int first, int length, int weig
 static bool is_module(const struct graph *graph, const struct node *node)
 {
     int length = path_length(graph, node->weight, "weight");
-    if (length < 0 || !graph->weights[node->weight].trained)
+    if (length < 0 || !graph->weights[node->weight].trained || node->op == OP_SCALE || node->op == OP_LAYER_NORM)
+        return false; /* PyTorch has no module for a scale, nor for a layer norm over the channels of a map */
+    if (node->op == OP_GROUP_NORM && node->bias < 0)
         return false;
     if (node->op == OP_BATCH_NORM)
         return is_member(graph, node->weight, length, node->bias, "bias") &&
@@ -138,6 +140,12 @@ static void declare_module(const struct student_script *script, const struct nod
     } else if (node->op == OP_LINEAR) {
         fprintf(out, ", nn.Linear(%d, %d%s))\n", weight->dims[1], weight->dims[0],
                 node->bias < 0 ? ", bias=False" : "");
+    } else if (node->op == OP_PRELU) {
+        fprintf(out, ", nn.PReLU(%d))\n", weight->dims[0]);
+    } else if (node->op == OP_GROUP_NORM) {
+        fprintf(out, ", nn.GroupNorm(%d, %d, eps=", node->groups, weight->dims[0]);
+        student_py_number(script, node->epsilon);
+        fputs("))\n", out);
     } else {
         fprintf(out, ", nn.BatchNorm%dd(%d, eps=", input_rank == 4 ? 2 : 1, weight->dims[0]);
         student_py_number(script, node->epsilon);
@@ -229,6 +237,45 @@ static const char module_functions[] =
     "\n"
     "def hard_sigmoid(x, alpha, beta):\n"
     "    return torch.clamp(alpha * x + beta, 0, 1)\n"
+    "\n"
+    "\n"
+    "def silu(x, alpha):\n"
+    "    return x * torch.sigmoid(alpha * x)\n"
+    "\n"
+    "\n"
+    "def selu(x, alpha, beta):\n"
+    "    return beta * F.elu(x, alpha)\n"
+    "\n"
+    "\n"
+    "def gelu_tanh(x):\n"
+    "    return F.gelu(x, approximate=\"tanh\")\n"
+    "\n"
+    "\n"
+    "def per_channel(tensor, x):\n"
+    "    \"\"\"A vector with a number per channel, so that it goes with x; other tensors as they are.\"\"\"\n"
+    "    return tensor[:, None, None] if tensor.dim() == 1 and x.dim() == 4 else tensor\n"
+    "\n"
+    "\n"
+    "def scale(x, weight, bias):\n"
+    "    y = x if weight is None else x * per_channel(weight, x)\n"
+    "    return y if bias is None else y + per_channel(bias, x)\n"
+    "\n"
+    "\n"
+    "def channel_norm(x, weight, bias, eps):\n"
+    "    \"\"\"A layer norm over the channels of every position.\"\"\"\n"
+    "    variance, mean = torch.var_mean(x, 1, unbiased=False, keepdim=True)\n"
+    "    return scale((x - mean) / torch.sqrt(variance + eps), weight, bias)\n"
+    "\n"
+    "\n"
+    "def resize(x, rows, columns):\n"
+    "    \"\"\"Of each output row and column: the first input, the second one, and the share of the second one.\"\"\"\n"
+    "    for dim, taps in ((2, rows), (3, columns)):\n"
+    "        low, high, share = zip(*taps)\n"
+    "        share = torch.tensor(share, dtype=x.dtype, device=x.device)\n"
+    "        share = share[:, None] if dim == 2 else share\n"
+    "        low, high = torch.tensor(low, device=x.device), torch.tensor(high, device=x.device)\n"
+    "        x = x.index_select(dim, low) * (1 - share) + x.index_select(dim, high) * share\n"
+    "    return x\n"
     "\n"
     "\n"
     "def average_pool(x, kernel, stride, pad, whole, count_include_pad):\n"

@@ -1,6 +1,8 @@
 /* forward() of student.py: every node becomes one assignment, x7 = f(x6). */
 #include "formats/export/student_py_script.h"
 
+#include "shared/graph/resize.h"
+
 static void put_comment(const struct student_script *script, const char *text)
 {
     fputs("  # ", script->out);
@@ -9,12 +11,19 @@ static void put_comment(const struct student_script *script, const char *text)
     fputc('\n', script->out);
 }
 
+/* A scale with a number for every value of a map. */
+static bool per_value(const struct student_script *script, const struct node *node)
+{
+    return node->op == OP_SCALE && ((node->weight >= 0 && script->graph->weights[node->weight].rank == 3) ||
+                                    (node->bias >= 0 && script->graph->weights[node->bias].rank == 3));
+}
+
 /* The rank that a node needs for its inputs. */
 static int input_rank(const struct student_script *script, const struct node *node)
 {
     int rank = 2;
     if (node->op == OP_CONV || node->op == OP_MAX_POOL || node->op == OP_AVERAGE_POOL ||
-        node->op == OP_GLOBAL_AVERAGE_POOL || node->op == OP_PAD)
+        node->op == OP_GLOBAL_AVERAGE_POOL || node->op == OP_PAD || node->op == OP_RESIZE || per_value(script, node))
         return 4;
     if (node->op == OP_LINEAR)
         return 2;
@@ -158,11 +167,23 @@ static void put_activation(const struct student_script *script, const struct nod
         [ACTIVATION_HARD_SIGMOID] = {"hard_sigmoid(", 2},
         [ACTIVATION_HARD_SWISH] = {"F.hardswish(", 0},
         [ACTIVATION_SIGMOID] = {"torch.sigmoid(", 0},
+        [ACTIVATION_SILU] = {"silu(", 1},
+        [ACTIVATION_ELU] = {"F.elu(", 1},
+        [ACTIVATION_SELU] = {"selu(", 2},
+        [ACTIVATION_CELU] = {"F.celu(", 1},
+        [ACTIVATION_GELU] = {"F.gelu(", 0},
+        [ACTIVATION_GELU_TANH] = {"gelu_tanh(", 0},
+        [ACTIVATION_MISH] = {"F.mish(", 0},
+        [ACTIVATION_TANH] = {"torch.tanh(", 0},
+        [ACTIVATION_SOFTPLUS] = {"F.softplus(", 0},
+        [ACTIVATION_SOFTSIGN] = {"F.softsign(", 0},
+        [ACTIVATION_ABS] = {"torch.abs(", 0},
     };
     const float parameters[2] = {node->alpha, node->beta};
-    fputs(calls[node->activation].call, script->out);
+    const bool plain_silu = node->activation == ACTIVATION_SILU && node->alpha == 1;
+    fputs(plain_silu ? "F.silu(" : calls[node->activation].call, script->out);
     put_input(script, node, 0);
-    for (int k = 0; k < calls[node->activation].parameters; k++) {
+    for (int k = 0; !plain_silu && k < calls[node->activation].parameters; k++) {
         fputs(", ", script->out);
         student_py_number(script, parameters[k]);
     }
@@ -178,6 +199,113 @@ static void put_join(const struct student_script *script, const struct node *nod
         put_input(script, node, k);
     }
     fputs(node->op == OP_CONCAT ? ",), 1)" : "", script->out);
+}
+
+/* The call of a helper of the preamble with the node's weights. */
+static void put_helper(const struct student_script *script, const struct node *node, const char *name)
+{
+    fprintf(script->out, "%s(", name);
+    put_input(script, node, 0);
+    fputs(", ", script->out);
+    put_tensor(script, node->weight);
+    fputs(", ", script->out);
+    put_tensor(script, node->bias);
+}
+
+/* Norms without running statistics, PReLU, scale. */
+static void put_channelwise(const struct student_script *script, const struct node *node)
+{
+    FILE *out = script->out;
+    if (student_py_has_module(script->graph, node)) {
+        fputs("self.get_submodule(", out);
+        student_py_path(script, node);
+        fputs(")(", out);
+        put_input(script, node, 0);
+    } else if (node->op == OP_PRELU) {
+        fputs("F.prelu(", out);
+        put_input(script, node, 0);
+        fputs(", ", out);
+        put_tensor(script, node->weight);
+    } else if (node->op == OP_GROUP_NORM) {
+        fputs("F.group_norm(", out);
+        put_input(script, node, 0);
+        fprintf(out, ", %d", node->groups);
+        put_functional(script, node);
+        fputs(", ", out);
+        student_py_number(script, node->epsilon);
+    } else {
+        put_helper(script, node, node->op == OP_SCALE ? "scale" : "channel_norm");
+        if (node->op == OP_LAYER_NORM) {
+            fputs(", ", out);
+            student_py_number(script, node->epsilon);
+        }
+    }
+    fputs(")", out);
+}
+
+static void put_select(const struct student_script *script, const struct node *node)
+{
+    bool run = true;
+    for (int i = 1; i < node->channel_count; i++)
+        run = run && node->channels[i] == node->channels[0] + i;
+    put_input(script, node, 0);
+    if (run) {
+        fprintf(script->out, "[:, %d:%d]", node->channels[0], node->channels[0] + node->channel_count);
+        return;
+    }
+    fputs("[:, [", script->out);
+    for (int i = 0; i < node->channel_count; i++)
+        fprintf(script->out, "%s%d", i ? ", " : "", node->channels[i]);
+    fputs("]]", script->out);
+}
+
+static void put_pad(const struct student_script *script, const struct node *node)
+{
+    static const char *const modes[PAD_MODE_COUNT] = {
+        [PAD_CONSTANT] = "constant", [PAD_REFLECT] = "reflect", [PAD_EDGE] = "replicate"};
+    fputs("F.pad(", script->out);
+    put_input(script, node, 0);
+    fprintf(script->out, ", (%d, %d, %d, %d), mode=\"%s\"", node->pad_left, node->pad_right, node->pad_top,
+            node->pad_bottom, modes[node->pad_mode]);
+    if (node->pad_mode == PAD_CONSTANT) {
+        fputs(", value=", script->out);
+        student_py_number(script, node->alpha);
+    }
+    fputs(")", script->out);
+}
+
+static void put_lp_norm(const struct student_script *script, const struct node *node)
+{
+    fputs("F.normalize(", script->out);
+    put_input(script, node, 0);
+    fprintf(script->out, ", p=%d, dim=1, eps=", (int)node->alpha);
+    student_py_number(script, node->epsilon);
+    fputs(")", script->out);
+}
+
+/* Along one axis: which inputs, and how much of the second one. */
+static void put_axis(const struct student_script *script, const struct node *node, const struct resize_axis *axis,
+                     int size)
+{
+    FILE *out = script->out;
+    fputs(", [", out);
+    for (int i = 0; i < axis->size; i++) {
+        const struct resize_tap tap = resize_tap(node->resize.mode, axis, size, i);
+        fprintf(out, "%s(%d, %d, ", i ? ", " : "", tap.low, tap.high);
+        student_py_number(script, tap.fraction);
+        fputs(")", out);
+    }
+    fputs("]", out);
+}
+
+static void put_resize(const struct student_script *script, const struct node *node)
+{
+    const struct shape in = script->graph->nodes[node->inputs[0]].shape;
+    fputs("resize(", script->out);
+    put_input(script, node, 0);
+    put_axis(script, node, &node->resize.y, in.h);
+    put_axis(script, node, &node->resize.x, in.w);
+    fputs(")", script->out);
 }
 
 static void put_expression(const struct student_script *script, const struct node *node)
@@ -201,7 +329,22 @@ static void put_expression(const struct student_script *script, const struct nod
         put_join(script, node);
         return;
     case OP_PAD:
-        put_padded_input(script, node, node->pad_right, node->pad_bottom, "");
+        put_pad(script, node);
+        return;
+    case OP_SCALE:
+    case OP_PRELU:
+    case OP_GROUP_NORM:
+    case OP_LAYER_NORM:
+        put_channelwise(script, node);
+        return;
+    case OP_SELECT:
+        put_select(script, node);
+        return;
+    case OP_LP_NORM:
+        put_lp_norm(script, node);
+        return;
+    case OP_RESIZE:
+        put_resize(script, node);
         return;
     case OP_DROPOUT:
         fputs("F.dropout(", script->out);

@@ -1,5 +1,5 @@
 /* .net files, the layers: turns one struct net_line into nodes and weights of the graph. */
-#include "formats/net/net_text.h"
+#include "formats/net/net_build.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,7 +32,7 @@ static int number_of(const char *name, const char *stem, size_t stem_length, int
 
 /* The name of a layer without a name in the file: LAST_suffix, with the first number that is free from the second one
  * on. One pass over the graph: a file may have thousands of such layers. */
-static void automatic_name(const struct net_builder *builder, const char *suffix, char name[2 * NODE_MAX_NAME])
+void net_automatic_name(const struct net_builder *builder, const char *suffix, char name[2 * NODE_MAX_NAME])
 {
     enum { LIMIT = NET_TEXT_MAX_LAYERS * 4 }; /* a line makes a few nodes at most */
     bool taken[LIMIT + 2] = {true};
@@ -49,12 +49,12 @@ static void automatic_name(const struct net_builder *builder, const char *suffix
 }
 
 /* Appends a node that reads inputs[count] and makes it the current one. name NULL: an automatic name. */
-static enum status append(struct net_builder *builder, const struct node *node, const char *name, const char *suffix,
+enum status net_append(struct net_builder *builder, const struct node *node, const char *name, const char *suffix,
                           const int *inputs, int count, struct error *err)
 {
     char automatic[2 * NODE_MAX_NAME];
     if (!name) {
-        automatic_name(builder, suffix, automatic);
+        net_automatic_name(builder, suffix, automatic);
         name = automatic;
     }
     if (strlen(name) >= NODE_MAX_NAME)
@@ -64,7 +64,7 @@ static enum status append(struct net_builder *builder, const struct node *node, 
     return graph_add(builder->graph, node, name, inputs, count, &builder->current, err);
 }
 
-static enum status begin_layer(struct net_builder *builder, const struct net_line *line, struct error *err)
+enum status net_begin_layer(struct net_builder *builder, const struct net_line *line, struct error *err)
 {
     const struct net_text_options *options = builder->options;
     if (line->name)
@@ -72,15 +72,15 @@ static enum status begin_layer(struct net_builder *builder, const struct net_lin
     return net_begin(builder, options->channels, options->size, options->size, err);
 }
 
-static enum status after_current(struct net_builder *builder, const struct node *node, const char *name,
+enum status net_after_current(struct net_builder *builder, const struct node *node, const char *name,
                                  const char *suffix, struct error *err)
 {
     int input = builder->current;
-    return append(builder, node, name, suffix, &input, 1, err);
+    return net_append(builder, node, name, suffix, &input, 1, err);
 }
 
 /* Weight "LAYER.part". */
-static enum status add_weight(struct net_builder *builder, const char *layer, const char *part, const int *dims,
+enum status net_add_weight(struct net_builder *builder, const char *layer, const char *part, const int *dims,
                               int rank, bool trained, int *index, struct error *err)
 {
     char name[2 * NODE_MAX_NAME + 32];
@@ -95,7 +95,7 @@ static enum status add_weight(struct net_builder *builder, const char *layer, co
     return graph_add_weight(builder->graph, name, dims, rank, trained, index, err);
 }
 
-static enum status add_conv(struct net_builder *builder, const char *name, int channels, const struct node *window,
+enum status net_add_conv(struct net_builder *builder, const char *name, int channels, const struct node *window,
                             bool bias, struct error *err)
 {
     enum status status = STATUS_OK;
@@ -104,11 +104,11 @@ static enum status add_conv(struct net_builder *builder, const char *name, int c
     if (in % node.groups || channels % node.groups)
         TRY(error_set(err, STATUS_BAD_DATA, NULL, "%d groups do not divide %d channels in and %d out", node.groups, in,
                       channels));
-    TRY(add_weight(builder, name, "weight", (int[]){channels, in / node.groups, node.kernel_h, node.kernel_w}, 4, true,
+    TRY(net_add_weight(builder, name, "weight", (int[]){channels, in / node.groups, node.kernel_h, node.kernel_w}, 4, true,
                    &node.weight, err));
     if (bias)
-        TRY(add_weight(builder, name, "bias", &channels, 1, true, &node.bias, err));
-    TRY(after_current(builder, &node, name, "conv", err));
+        TRY(net_add_weight(builder, name, "bias", &channels, 1, true, &node.bias, err));
+    TRY(net_after_current(builder, &node, name, "conv", err));
 cleanup:
     return status;
 }
@@ -121,18 +121,18 @@ static enum status add_batch_norm(struct net_builder *builder, const char *name,
     char automatic[2 * NODE_MAX_NAME];
     int channels = builder->graph->nodes[builder->current].shape.c;
     if (!name) {
-        automatic_name(builder, "bn", automatic);
+        net_automatic_name(builder, "bn", automatic);
         name = automatic;
     }
     if (epsilon > 0)
         node.epsilon = epsilon;
     if (momentum >= 0)
         node.momentum = momentum;
-    TRY(add_weight(builder, name, "weight", &channels, 1, true, &node.weight, err));
-    TRY(add_weight(builder, name, "bias", &channels, 1, true, &node.bias, err));
-    TRY(add_weight(builder, name, "running_mean", &channels, 1, false, &node.running_mean, err));
-    TRY(add_weight(builder, name, "running_var", &channels, 1, false, &node.running_var, err));
-    TRY(after_current(builder, &node, name, "bn", err));
+    TRY(net_add_weight(builder, name, "weight", &channels, 1, true, &node.weight, err));
+    TRY(net_add_weight(builder, name, "bias", &channels, 1, true, &node.bias, err));
+    TRY(net_add_weight(builder, name, "running_mean", &channels, 1, false, &node.running_mean, err));
+    TRY(net_add_weight(builder, name, "running_var", &channels, 1, false, &node.running_var, err));
+    TRY(net_after_current(builder, &node, name, "bn", err));
 cleanup:
     return status;
 }
@@ -169,26 +169,26 @@ static enum status build_input(struct net_builder *builder, const struct net_lin
 static enum status build_conv(struct net_builder *builder, const struct net_line *line, struct error *err)
 {
     struct node window = window_node(OP_CONV, line, 1, 1, 0);
-    enum status status = begin_layer(builder, line, err);
+    enum status status = net_begin_layer(builder, line, err);
     if (status == STATUS_OK)
-        status = add_conv(builder, line->name, line->counts[0], &window, line->bias != 0, err);
+        status = net_add_conv(builder, line->name, line->counts[0], &window, line->bias != 0, err);
     return status;
 }
 
 static enum status build_bn(struct net_builder *builder, const struct net_line *line, struct error *err)
 {
-    enum status status = begin_layer(builder, line, err);
+    enum status status = net_begin_layer(builder, line, err);
     return status != STATUS_OK ? status : add_batch_norm(builder, line->name, line->epsilon, line->momentum, err);
 }
 
-static enum status add_activation(struct net_builder *builder, enum activation activation, float alpha, float beta,
+enum status net_add_activation(struct net_builder *builder, enum activation activation, float alpha, float beta,
                                   const char *name, const char *suffix, struct error *err)
 {
     struct node node = node_default(OP_ACTIVATION);
     node.activation = activation;
     node.alpha = alpha;
     node.beta = beta;
-    return after_current(builder, &node, name, suffix, err);
+    return net_after_current(builder, &node, name, suffix, err);
 }
 
 static enum status build_activation(struct net_builder *builder, const struct net_line *line, struct error *err)
@@ -200,15 +200,28 @@ static enum status build_activation(struct net_builder *builder, const struct ne
     } kinds[] = {{"relu", ACTIVATION_RELU, 0, 0},
                  {"leaky_relu", ACTIVATION_LEAKY_RELU, 0.01f, 0},
                  {"relu6", ACTIVATION_CLIP, 0, 6},
-                 {"hardswish", ACTIVATION_HARD_SWISH, 0, 0}};
+                 {"hardswish", ACTIVATION_HARD_SWISH, 0, 0},
+                 {"hardsigmoid", ACTIVATION_HARD_SIGMOID, 1.0f / 6, 0.5f},
+                 {"sigmoid", ACTIVATION_SIGMOID, 0, 0},
+                 {"silu", ACTIVATION_SILU, 1, 0},
+                 {"elu", ACTIVATION_ELU, 1, 0},
+                 {"selu", ACTIVATION_SELU, 1.67326324f, 1.05070099f},
+                 {"celu", ACTIVATION_CELU, 1, 0},
+                 {"gelu", ACTIVATION_GELU, 0, 0},
+                 {"gelu_tanh", ACTIVATION_GELU_TANH, 0, 0},
+                 {"mish", ACTIVATION_MISH, 0, 0},
+                 {"tanh", ACTIVATION_TANH, 0, 0},
+                 {"softplus", ACTIVATION_SOFTPLUS, 0, 0},
+                 {"softsign", ACTIVATION_SOFTSIGN, 0, 0},
+                 {"abs", ACTIVATION_ABS, 0, 0}};
     size_t i = 0;
-    enum status status = begin_layer(builder, line, err);
+    enum status status = net_begin_layer(builder, line, err);
     while (strcmp(kinds[i].layer, line->layer) != 0)
         i++;
     float alpha = line->value >= 0 ? line->value : kinds[i].alpha;
     return status != STATUS_OK
                ? status
-               : add_activation(builder, kinds[i].activation, alpha, kinds[i].beta, line->name, line->layer, err);
+               : net_add_activation(builder, kinds[i].activation, alpha, kinds[i].beta, line->name, line->layer, err);
 }
 
 /* Depthwise convolution, batch norm, ReLU, pointwise convolution, batch norm, ReLU; the last value has the layer's
@@ -223,15 +236,15 @@ static enum status build_dwpw(struct net_builder *builder, const struct net_line
     struct node depthwise = window_node(OP_CONV, line, 3, 1, 1), pointwise = node_default(OP_CONV);
     for (int i = 0; i < 5; i++)
         snprintf(names[i], sizeof names[i], "%s.%s", line->name, parts[i]);
-    TRY(begin_layer(builder, line, err));
+    TRY(net_begin_layer(builder, line, err));
     int in = builder->graph->nodes[builder->current].shape.c;
     depthwise.groups = in;
-    TRY(add_conv(builder, names[0], in, &depthwise, line->bias == 1, err));
+    TRY(net_add_conv(builder, names[0], in, &depthwise, line->bias == 1, err));
     TRY(add_batch_norm(builder, names[1], line->epsilon, line->momentum, err));
-    TRY(add_activation(builder, activation, slope, 0, names[2], "relu", err));
-    TRY(add_conv(builder, names[3], line->counts[0], &pointwise, line->bias == 1, err));
+    TRY(net_add_activation(builder, activation, slope, 0, names[2], "relu", err));
+    TRY(net_add_conv(builder, names[3], line->counts[0], &pointwise, line->bias == 1, err));
     TRY(add_batch_norm(builder, names[4], line->epsilon, line->momentum, err));
-    TRY(add_activation(builder, activation, slope, 0, line->name, "relu", err));
+    TRY(net_add_activation(builder, activation, slope, 0, line->name, "relu", err));
 cleanup:
     return status;
 }
@@ -239,22 +252,22 @@ cleanup:
 static enum status build_pool(struct net_builder *builder, const struct net_line *line, struct error *err)
 {
     struct node node = window_node(line->layer[0] == 'm' ? OP_MAX_POOL : OP_AVERAGE_POOL, line, 1, 0, 0);
-    enum status status = begin_layer(builder, line, err);
-    return status != STATUS_OK ? status : after_current(builder, &node, line->name, "pool", err);
+    enum status status = net_begin_layer(builder, line, err);
+    return status != STATUS_OK ? status : net_after_current(builder, &node, line->name, "pool", err);
 }
 
 static enum status build_gap(struct net_builder *builder, const struct net_line *line, struct error *err)
 {
     struct node node = node_default(OP_GLOBAL_AVERAGE_POOL);
-    enum status status = begin_layer(builder, line, err);
-    return status != STATUS_OK ? status : after_current(builder, &node, line->name, "gap", err);
+    enum status status = net_begin_layer(builder, line, err);
+    return status != STATUS_OK ? status : net_after_current(builder, &node, line->name, "gap", err);
 }
 
 static enum status build_flatten(struct net_builder *builder, const struct net_line *line, struct error *err)
 {
     struct node node = node_default(OP_FLATTEN);
-    enum status status = begin_layer(builder, line, err);
-    return status != STATUS_OK ? status : after_current(builder, &node, line->name, "flatten", err);
+    enum status status = net_begin_layer(builder, line, err);
+    return status != STATUS_OK ? status : net_after_current(builder, &node, line->name, "flatten", err);
 }
 
 /* Flattens a map first, so that `gap` or `maxpool` may come directly before it. */
@@ -262,16 +275,16 @@ static enum status build_fc(struct net_builder *builder, const struct net_line *
 {
     enum status status = STATUS_OK;
     struct node node = node_default(OP_LINEAR), flatten = node_default(OP_FLATTEN);
-    TRY(begin_layer(builder, line, err));
+    TRY(net_begin_layer(builder, line, err));
     struct shape in = builder->graph->nodes[builder->current].shape;
     if (in.h != 1 || in.w != 1) {
-        TRY(after_current(builder, &flatten, NULL, "flatten", err));
+        TRY(net_after_current(builder, &flatten, NULL, "flatten", err));
         in = builder->graph->nodes[builder->current].shape;
     }
-    TRY(add_weight(builder, line->name, "weight", (int[]){line->counts[0], in.c}, 2, true, &node.weight, err));
+    TRY(net_add_weight(builder, line->name, "weight", (int[]){line->counts[0], in.c}, 2, true, &node.weight, err));
     if (line->bias != 0)
-        TRY(add_weight(builder, line->name, "bias", line->counts, 1, true, &node.bias, err));
-    TRY(after_current(builder, &node, line->name, "fc", err));
+        TRY(net_add_weight(builder, line->name, "bias", line->counts, 1, true, &node.bias, err));
+    TRY(net_after_current(builder, &node, line->name, "fc", err));
 cleanup:
     return status;
 }
@@ -279,14 +292,14 @@ cleanup:
 static enum status build_dropout(struct net_builder *builder, const struct net_line *line, struct error *err)
 {
     struct node node = node_default(OP_DROPOUT);
-    enum status status = begin_layer(builder, line, err);
+    enum status status = net_begin_layer(builder, line, err);
     node.dropout = line->value >= 0 ? line->value : 0.5f;
     if (node.dropout >= 1)
         return error_set(err, STATUS_BAD_DATA, NULL, "a dropout probability must be below 1");
-    return status != STATUS_OK ? status : after_current(builder, &node, line->name, "dropout", err);
+    return status != STATUS_OK ? status : net_after_current(builder, &node, line->name, "dropout", err);
 }
 
-static enum status find_value(const struct net_builder *builder, const char *name, int *index, struct error *err)
+enum status net_find_value(const struct net_builder *builder, const char *name, int *index, struct error *err)
 {
     *index = graph_find(builder->graph, name);
     if (*index < 0)
@@ -300,12 +313,12 @@ static enum status build_join(struct net_builder *builder, const struct net_line
     enum status status = STATUS_OK;
     struct node node = node_default(line->layer[0] == 'a' ? OP_ADD : OP_CONCAT);
     int inputs[NET_LINE_MAX_NAMES + 1], count = 0;
-    TRY(begin_layer(builder, line, err));
+    TRY(net_begin_layer(builder, line, err));
     if (line->name_count == 1)
         inputs[count++] = builder->current;
     for (int i = 0; i < line->name_count; i++)
-        TRY(find_value(builder, line->names[i], &inputs[count++], err));
-    TRY(append(builder, &node, line->name, line->layer, inputs, count, err));
+        TRY(net_find_value(builder, line->names[i], &inputs[count++], err));
+    TRY(net_append(builder, &node, line->name, line->layer, inputs, count, err));
 cleanup:
     return status;
 }
@@ -314,7 +327,7 @@ static enum status build_from(struct net_builder *builder, const struct net_line
 {
     enum status status =
         net_begin(builder, builder->options->channels, builder->options->size, builder->options->size, err);
-    return status != STATUS_OK ? status : find_value(builder, line->name, &builder->current, err);
+    return status != STATUS_OK ? status : net_find_value(builder, line->name, &builder->current, err);
 }
 
 const struct net_layer net_layers[] = {
@@ -325,6 +338,27 @@ const struct net_layer net_layers[] = {
     {"leaky_relu", "x", "a", "leaky_relu [SLOPE] [as NAME]", build_activation},
     {"relu6", "", "a", "relu6 [as NAME]", build_activation},
     {"hardswish", "", "a", "hardswish [as NAME]", build_activation},
+    {"hardsigmoid", "", "a", "hardsigmoid [as NAME]", build_activation},
+    {"sigmoid", "", "a", "sigmoid [as NAME]", build_activation},
+    {"silu", "", "a", "silu [as NAME]", build_activation},
+    {"elu", "x", "a", "elu [ALPHA] [as NAME]", build_activation},
+    {"selu", "", "a", "selu [as NAME]", build_activation},
+    {"celu", "x", "a", "celu [ALPHA] [as NAME]", build_activation},
+    {"gelu", "", "a", "gelu [as NAME]", build_activation},
+    {"gelu_tanh", "", "a", "gelu_tanh [as NAME]", build_activation},
+    {"mish", "", "a", "mish [as NAME]", build_activation},
+    {"tanh", "", "a", "tanh [as NAME]", build_activation},
+    {"softplus", "", "a", "softplus [as NAME]", build_activation},
+    {"softsign", "", "a", "softsign [as NAME]", build_activation},
+    {"abs", "", "a", "abs [as NAME]", build_activation},
+    {"prelu", "nx", "", "prelu NAME [1]", net_build_prelu},
+    {"groupnorm", "c", "sa", "groupnorm GROUPS [eps X] [as NAME]", net_build_norm},
+    {"layernorm", "", "sa", "layernorm [eps X] [as NAME]", net_build_norm},
+    {"scale", "nx", "", "scale NAME [INITIAL]", net_build_scale},
+    {"se", "nc", "h", "se NAME CHANNELS [silu|hard]", net_build_se},
+    {"mul", "v", "a", "mul NAME [as NAME]", net_build_mul},
+    {"channels", "ic", "a", "channels FIRST COUNT [as NAME]", net_build_select},
+    {"shuffle", "c", "a", "shuffle GROUPS [as NAME]", net_build_select},
     {"dwpw", "ncx", "/pbe", "dwpw NAME CHANNELS [SLOPE] [/STRIDE] [pad N] [bias] [eps X] [momentum X]", build_dwpw},
     {"maxpool", "k", "/pca", "maxpool SIZE [/STRIDE] [pad N] [ceil] [as NAME]", build_pool},
     {"avgpool", "k", "/pca", "avgpool SIZE [/STRIDE] [pad N] [ceil] [as NAME]", build_pool},

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_WORDS = NODE_MAX_INPUTS + 16, MAX_LINE = 8192, MAX_COUNT = 1 << 20, MAX_LAYER_KINDS = 32 };
+enum { MAX_WORDS = NODE_MAX_INPUTS + 16, MAX_LINE = 8192, MAX_COUNT = 1 << 20, MAX_LAYER_KINDS = 64 };
 
 struct words {
     const char *path;
@@ -23,7 +23,7 @@ struct words {
 __attribute__((format(printf, 3, 4))) static enum status bad(const struct words *words, struct error *err,
                                                              const char *format, ...)
 {
-    char text[512];
+    char text[1280];
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
@@ -146,6 +146,9 @@ static enum status read_words(struct words *words, const struct net_layer *layer
         case 'c':
             status = read_count(words, classes, &line->counts[line->count_count++], err);
             break;
+        case 'i':
+            status = read_int(words, "the first channel", 0, MAX_COUNT, &line->first, err);
+            break;
         case 'k':
             status = read_kernel(words, line, err);
             break;
@@ -173,7 +176,8 @@ static enum status read_option(struct words *words, const struct net_layer *laye
         const char *word;
         char letter;
     } known[] = {{"pad", 'p'},  {"dilation", 'd'}, {"groups", 'g'}, {"bias", 'b'},    {"nobias", 'b'},
-                 {"ceil", 'c'}, {"as", 'a'},       {"eps", 'e'},    {"momentum", 'e'}};
+                 {"ceil", 'c'}, {"as", 'a'},       {"eps", 'e'},    {"momentum", 'e'},
+                 {"eps", 's'},  {"silu", 'h'},     {"hard", 'h'}};
     const char *word = peek(words), *names[sizeof known / sizeof *known], *near = NULL, *end = "";
     int count = 0;
     bool allowed = false;
@@ -205,6 +209,10 @@ static enum status read_option(struct words *words, const struct net_layer *laye
         return read_number(words, word, &line->epsilon, err);
     if (strcmp(word, "momentum") == 0)
         return read_number(words, word, &line->momentum, err);
+    if (strcmp(word, "silu") == 0 || strcmp(word, "hard") == 0) {
+        line->gate = word[0] == 's' ? NET_GATE_SILU : NET_GATE_HARD;
+        return STATUS_OK;
+    }
     if (strcmp(word, "ceil") == 0)
         line->ceil = true;
     else
@@ -215,7 +223,7 @@ static enum status read_option(struct words *words, const struct net_layer *laye
 static const struct net_layer *find_layer(const struct words *words, struct error *err)
 {
     const char *names[MAX_LAYER_KINDS], *near;
-    char list[512] = "";
+    char list[1024] = "";
     for (int i = 0; i < net_layer_count && i < MAX_LAYER_KINDS; i++) {
         if (strcmp(net_layers[i].name, words->items[0]) == 0)
             return &net_layers[i];

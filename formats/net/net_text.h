@@ -35,6 +35,8 @@ enum status net_text_parse(struct graph *graph, const char *text, size_t size, c
 /* ---- between net_text.c (words of a line) and net_layers.c (nodes of a layer) ---- */
 enum { NET_LINE_MAX_NAMES = NODE_MAX_INPUTS };
 
+enum net_gate { NET_GATE_SIGMOID, NET_GATE_SILU, NET_GATE_HARD };
+
 /* The words of one line by meaning; what the line does not say has the layer's default. */
 struct net_line {
     int number; /* in the file, from 1 */
@@ -47,7 +49,9 @@ struct net_line {
     int kernel_h, kernel_w, stride, pad, dilation, groups; /* kernel 0, stride 0, pad -1: not given */
     int bias;                                              /* 0, 1; -1: not given */
     bool ceil;
-    float value; /* slope of a LeakyReLU, probability; < 0: not given */
+    int first;            /* channel of a selection */
+    enum net_gate gate;   /* of squeeze and excitation */
+    float value; /* slope of a LeakyReLU, probability, first value of a scale; < 0: not given */
     float epsilon, momentum;
 };
 
@@ -61,9 +65,10 @@ struct net_builder {
 };
 
 /* Layers by name.
- * words:   which words follow, in order: n name, c count, k kernel, x optional number, v one or more names of values
+ * words:   which words follow, in order: n name, c count, k kernel, x optional number, i channel from
+ *          0 on, v one or more names of values
  * options: which options are allowed: / stride, p pad, d dilation, g groups, b bias and nobias, c ceil, a as, e eps and
- *          momentum */
+ *          momentum, s eps, h silu and hard */
 struct net_layer {
     const char *name, *words, *options;
     const char *usage;

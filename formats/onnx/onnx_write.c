@@ -73,12 +73,14 @@ static Onnx__ValueInfoProto *value_info(struct onnx_writer *writer, const char *
     return info;
 }
 
+enum { MOST_PARTS = 10 /* operators that a node is composed of */ };
+
 /* Memory for every node with a helper node for each of its inputs, and for the initialisers that these add. */
 static void take_memory(struct onnx_writer *writer)
 {
     size_t nodes = 2, count = (size_t)writer->graph->node_count;
     for (int i = 0; i < writer->graph->node_count; i++)
-        nodes += (size_t)writer->graph->nodes[i].input_count + 1;
+        nodes += (size_t)writer->graph->nodes[i].input_count + MOST_PARTS;
     onnx__graph_proto__init(&writer->model);
     writer->model.node = onnx_writer_take(writer, nodes, sizeof *writer->model.node);
     writer->model.initializer =

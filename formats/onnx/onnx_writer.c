@@ -73,6 +73,17 @@ const char *onnx_writer_ints(struct onnx_writer *writer, const char *node, const
                               dims, 1, own, count * sizeof *own);
 }
 
+const char *onnx_writer_floats(struct onnx_writer *writer, const char *node, const char *suffix, const float *values,
+                               size_t count)
+{
+    float *own = onnx_writer_take(writer, count, sizeof *own);
+    const int64_t dims[1] = {(int64_t)count};
+    if (own)
+        memcpy(own, values, count * sizeof *values);
+    return onnx_writer_tensor(writer, onnx_writer_name(writer, node, suffix), ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT,
+                              dims, 1, own, count * sizeof *own);
+}
+
 const char *onnx_writer_scalar(struct onnx_writer *writer, const char *node, const char *suffix, float value)
 {
     float *own = onnx_writer_take(writer, 1, sizeof *own);
@@ -149,5 +160,15 @@ void onnx_writer_set_ints(struct onnx_writer *writer, Onnx__NodeProto *node, con
         memcpy(own, values, count * sizeof *values);
         attribute->ints = own;
         attribute->n_ints = count;
+    }
+}
+
+void onnx_writer_set_string(struct onnx_writer *writer, Onnx__NodeProto *node, const char *name, const char *value)
+{
+    Onnx__AttributeProto *attribute = add_attribute(writer, node, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRING);
+    char *own = onnx_writer_text(writer, value);
+    if (attribute && own) {
+        attribute->has_s = 1;
+        attribute->s = (ProtobufCBinaryData){strlen(own), (uint8_t *)own};
     }
 }

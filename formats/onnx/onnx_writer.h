@@ -26,6 +26,8 @@ const char *onnx_writer_tensor(struct onnx_writer *writer, char *name, int32_t t
                                const void *data, size_t bytes);
 const char *onnx_writer_ints(struct onnx_writer *writer, const char *node, const char *suffix, const int64_t *values,
                              size_t count);
+const char *onnx_writer_floats(struct onnx_writer *writer, const char *node, const char *suffix, const float *values,
+                               size_t count);
 const char *onnx_writer_scalar(struct onnx_writer *writer, const char *node, const char *suffix, float value);
 
 /* A node with one output (taken over), and its attributes; NULL on failure, which the setters accept. */
@@ -35,6 +37,12 @@ void onnx_writer_set_int(struct onnx_writer *writer, Onnx__NodeProto *node, cons
 void onnx_writer_set_float(struct onnx_writer *writer, Onnx__NodeProto *node, const char *name, float value);
 void onnx_writer_set_ints(struct onnx_writer *writer, Onnx__NodeProto *node, const char *name, const int64_t *values,
                           size_t count);
+
+void onnx_writer_set_string(struct onnx_writer *writer, Onnx__NodeProto *node, const char *name, const char *value);
+
+/* Writes a node that opset 14 has no operator for as several, from x to output; false: it has one.
+ * onnx_write_composed.c. */
+bool onnx_write_composed(struct onnx_writer *writer, const struct node *node, const char *x, int rank, char *output);
 
 /* Writes node i of the graph; its inputs must have been written. onnx_write_node.c. */
 void onnx_write_node(struct onnx_writer *writer, int i);

@@ -189,6 +189,13 @@ static void fill_value(struct graph *graph, int index, float value)
         graph->weights[index].data[i] = value;
 }
 
+/* Constants of the network keep their values. */
+static void fill_trained(struct graph *graph, int index, float value)
+{
+    if (index >= 0 && graph->weights[index].trained)
+        fill_value(graph, index, value);
+}
+
 void graph_initialise(struct graph *graph, uint64_t seed)
 {
     for (int i = 0; i < graph->node_count; i++) {
@@ -200,10 +207,10 @@ void graph_initialise(struct graph *graph, uint64_t seed)
             if (node->bias >= 0)
                 graph_fill_uniform(&graph->weights[node->bias], seed, node->bias, bound);
         } else if (node->op == OP_PRELU) {
-            fill_value(graph, node->weight, 0.25f);
+            fill_trained(graph, node->weight, 0.25f);
         } else if (node->op == OP_BATCH_NORM || node->op == OP_GROUP_NORM || node->op == OP_LAYER_NORM) {
-            fill_value(graph, node->weight, 1);
-            fill_value(graph, node->bias, 0);
+            fill_trained(graph, node->weight, 1);
+            fill_trained(graph, node->bias, 0);
             fill_value(graph, node->running_mean, 0);
             fill_value(graph, node->running_var, 1);
         }

@@ -44,7 +44,7 @@ enum op {
                              * be absent */
     OP_LAYER_NORM, /* the same over the channels at every position (ConvNeXt's LayerNorm2d) */
     OP_LP_NORM,    /* y = x / max(norm, epsilon) over the channels at every position; alpha is 1 or 2 */
-    OP_RESIZE,     /* height and width, see struct resize; inference only */
+    OP_RESIZE,     /* height and width, see struct resize */
     OP_COUNT
 };
 
@@ -200,7 +200,8 @@ size_t graph_multiply_count(const struct graph *graph);
 void graph_consumers(const struct graph *graph, int *counts);
 
 /* PyTorch's default initialisation from (seed, weight index): convolution and linear weights and biases
- * uniform(-1/sqrt(fan_in), 1/sqrt(fan_in)) (kaiming_uniform with a = sqrt(5)); batch norm 1 and 0, running 0 and 1. */
+ * uniform(-1/sqrt(fan_in), 1/sqrt(fan_in)) (kaiming_uniform with a = sqrt(5)); batch norm 1 and 0, running 0 and 1;
+ * group and layer norm 1 and 0; PReLU 0.25. Scales and constants keep the values that they have. */
 void graph_initialise(struct graph *graph, uint64_t seed);
 /* One weight: uniform in [-bound, bound) from (seed, index). */
 void graph_fill_uniform(struct weight *weight, uint64_t seed, int index, float bound);

@@ -217,14 +217,24 @@ static bool is_pointwise(const struct node *n, const struct plan_step *step, str
            step->pad_top == 0 && step->pad_left == 0 && in.h == n->shape.h && in.w == n->shape.w;
 }
 
+/* ONNX readers write constant factors per channel as depthwise convolutions of one tap, which a scale computes. */
+static bool is_constant_factor(const struct plan_compiler *c, const struct node *n, struct shape in)
+{
+    const bool constant = !c->graph->weights[n->weight].trained;
+    return constant && n->groups == n->shape.c && n->kernel_h == 1 && n->kernel_w == 1 && same_shape(in, n->shape);
+}
+
 static enum status compile_convolution(struct plan_compiler *c, int node, const int *inputs)
 {
     const struct node *n = &c->graph->nodes[node], *before = &c->graph->nodes[n->inputs[0]];
-    enum status status = add_step(c, STEP_CONV, node, inputs, 1, n->shape);
+    const struct plan_tensor *in = &c->plan->tensors[inputs[0]];
+    enum status status = add_step(c, is_constant_factor(c, n, in->shape) ? STEP_SCALE : STEP_CONV, node, inputs, 1, n->shape);
     if (status != STATUS_OK)
         return status;
     struct plan_step *step = &c->plan->steps[c->plan->step_count - 1];
-    if (before->op == OP_PAD) {
+    if (step->kind == STEP_SCALE)
+        return STATUS_OK;
+    if (before->op == OP_PAD && in->node != n->inputs[0]) { /* a pad without a step of its own */
         step->pad_top += before->pad_top;
         step->pad_left += before->pad_left;
     }
