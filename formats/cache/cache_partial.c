@@ -97,7 +97,7 @@ static enum status check_work(const struct cache_partial *partial, struct error 
     TRY(enter_if_there(partial, &work, &there, err));
     if (!there)
         goto cleanup;
-    /* Other processes may start or finish the cache while we look: records come after identity.json and go before it. */
+    /* Other processes may start or finish the cache meanwhile: records come after identity.json and go before it. */
     TRY(folder_look(&work, IDENTITY, &before, err));
     TRY(folder_entries(&work, &entries, &count, err));
     TRY(folder_look(&work, IDENTITY, &after, err));
@@ -423,7 +423,7 @@ cleanup:
 
 /* ---- the end ---- */
 
-/* identity.json goes last but one and the lock last, so that what is left of a removal that was killed is still ours. */
+/* identity.json goes last but one and the lock last: what is left of a removal that was killed is still ours. */
 static enum status remove_work(const struct cache_partial *partial, struct error *err)
 {
     enum status status = STATUS_OK;

@@ -7,9 +7,9 @@
  *   lock               held while identity.json or cache.json is read and written
  * A shard without its record does not count. cache.json is written last; then `partial` is removed.
  *
- * Only what a writer of ours made there is ever replaced or removed: a new cache needs an empty folder, `partial` must be
- * a folder with these names and nothing else, and a shard's file counts as ours if its lock or record exists. Links are
- * not followed. */
+ * Only what a writer of ours made there is ever replaced or removed: a new cache needs an empty folder, `partial` must
+ * be a folder with these names and nothing else, and a shard's file counts as ours if its lock or record exists. Links
+ * are not followed. */
 #ifndef FORMATS_CACHE_CACHE_PARTIAL_H
 #define FORMATS_CACHE_CACHE_PARTIAL_H
 
