@@ -42,6 +42,15 @@ enum status cache_partial_write(const struct cache_partial *partial, const struc
                                 bool published, struct error *err);
 enum status cache_partial_unpublish(const struct cache_partial *partial, struct error *err);
 
+/* Opens `partial`; make: creates it. *there: false if it does not exist, also if another process has just removed it. */
+enum status cache_partial_enter(const struct cache_partial *partial, bool make, struct open_folder *work,
+                                struct error *err);
+enum status cache_partial_enter_if_there(const struct cache_partial *partial, struct open_folder *work, bool *there,
+                                         struct error *err);
+/* STATUS_CANT_CREATE with the names that are not ours. */
+enum status cache_partial_refuse(const struct open_folder *folder, struct folder_names *foreign, struct error *err);
+
+/* ---- cache_records.c ---- */
 /* Records. *there: false if there is none, or it is damaged or another shard's. */
 enum status cache_partial_record_read(const struct cache_partial *partial, struct cache_shard_entry *entry, bool *there,
                                       struct error *err);
