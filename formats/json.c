@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* cJSON's functions that add a field return NULL or false when memory runs out, and a tree would lack the field. Instead
- * of a check behind each of hundreds of calls, its allocator notes that it failed, for each thread. */
+/* cJSON's functions that add a field return NULL or false when memory runs out, and a tree would lack the field.
+ * Instead of a check behind each of hundreds of calls, its allocator notes that it failed, for each thread. */
 static _Thread_local bool out_of_memory;
 
 static void *note_failure(size_t size)

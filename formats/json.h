@@ -21,13 +21,13 @@ struct json_place {
  * STATUS_INTERNAL when out of memory. */
 enum status json_parse(cJSON **root, const char *text, size_t size, const char *path, struct error *err);
 
-/* The text of a tree, as cJSON_Print or (compact) cJSON_PrintUnformatted makes it; takes the tree. NULL if memory ran out
- * here *or while this thread built the tree*: cJSON_Add... may be called without looking at what it returns. cJSON_free
- * frees the text. */
+/* The text of a tree, as cJSON_Print or (compact) cJSON_PrintUnformatted makes it; takes the tree. NULL if memory ran
+ * out here *or while this thread built the tree*: cJSON_Add... may be called without looking at what it returns.
+ * cJSON_free frees the text. */
 char *json_text(cJSON *tree, bool compact);
 
-/* True if memory ran out while this thread built trees since the last json_text, json_parse or call of this: for trees that
- * are compared and not printed. */
+/* True if memory ran out while this thread built trees since the last json_text, json_parse or call of this: for trees
+ * that are compared and not printed. */
 bool json_out_of_memory(void);
 
 /* ---- sealed files: FORMAT.md, "Seals" ---- */

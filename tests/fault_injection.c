@@ -1,9 +1,9 @@
 /* A library for LD_PRELOAD that lets one call of a program fail, to test that every failure is handled. Not a test.
  *
  *   FAULT=alloc:N       the N-th allocation of our code fails; alloc:N+ that one and all after it
- *   FAULT=file:N:ERROR  the N-th call of our code on a file fails with EIO, ENOSPC, EINTR, or does half (SHORT: reads and
- *                       writes), or kills the process (KILL) before or (KILLED) after it was made, or writes a wrong byte
- *                       and says nothing (WRONG); file:N+:ERROR from then on
+ *   FAULT=file:N:ERROR  the N-th call of our code on a file fails with EIO, ENOSPC or EINTR, or does half (SHORT: reads
+ *                       and writes), or kills the process before (KILL) or after (KILLED) it was made, or writes a
+ *                       wrong byte and says nothing (WRONG); file:N+:ERROR from then on
  *   FAULT=path:END:ERROR  every openat and fstatat of a name that ends with END fails
  *   FAULT_LOG=FILE      gets "allocations A files F" at the end, and the call that was made to fail
  *
@@ -133,8 +133,8 @@ static bool path_fails(const void *caller, const char *path)
            is_ours(caller) && set_errno();
 }
 
-/* What becomes of a call: 0 nothing, 1 it fails (errno is set), 2 it does half, 3 the process dies after it, 4 it writes
- * a wrong byte. */
+/* What becomes of a call: 0 nothing, 1 it fails (errno is set), 2 it does half, 3 the process dies after it, 4 it
+ * writes a wrong byte. */
 static int file_fault(const void *caller, const char *call, bool can_be_short)
 {
     if (!is_ours(caller))

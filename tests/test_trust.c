@@ -168,8 +168,8 @@ static char *canonical(const struct cache_manifest *manifest)
     return text;
 }
 
-/* Every byte of cache.json replaced by every one of several others: refused, or read as the same manifest (a name of the
- * seal that is not the seal's is the only such change). */
+/* Every byte of cache.json replaced by every one of several others: refused, or read as the same manifest (a changed
+ * name of the seal's field is the only such change). */
 static void every_changed_byte_of_a_manifest_is_found(void **state)
 {
     (void)state;

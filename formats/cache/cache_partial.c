@@ -54,21 +54,21 @@ static bool is_ours(const struct folder_entry *entry)
                                  is_record(entry->name) || is_temporary(entry->name, IDENTITY, ".json"));
 }
 
-static enum status enter(const struct cache_partial *partial, bool make, struct open_folder *work, struct error *err)
+enum status cache_partial_enter(const struct cache_partial *partial, bool make, struct open_folder *work,
+                                struct error *err)
 {
     return folder_enter(work, &partial->out, WORK, make, err);
 }
 
-static enum status refuse(const struct open_folder *folder, struct folder_names *foreign, struct error *err)
+enum status cache_partial_refuse(const struct open_folder *folder, struct folder_names *foreign, struct error *err)
 {
     return error_set(err, STATUS_CANT_CREATE, folder->path,
                      "holds what teacher_dump did not make there: %s; move it away, or choose another --out",
                      folder_names_text(foreign));
 }
 
-/* Opens `partial`; *there: false if it does not exist, also if another process has just removed it. */
-static enum status enter_if_there(const struct cache_partial *partial, struct open_folder *work, bool *there,
-                                  struct error *err)
+enum status cache_partial_enter_if_there(const struct cache_partial *partial, struct open_folder *work, bool *there,
+                                         struct error *err)
 {
     struct error failed = {0};
     enum file_kind kind;
@@ -77,7 +77,7 @@ static enum status enter_if_there(const struct cache_partial *partial, struct op
     enum status status = folder_look(&partial->out, WORK, &kind, err);
     if (status != STATUS_OK || kind == FILE_ABSENT)
         return status;
-    status = enter(partial, false, work, &failed);
+    status = cache_partial_enter(partial, false, work, &failed);
     *there = status == STATUS_OK;
     if (status == STATUS_NO_INPUT && folder_look(&partial->out, WORK, &kind, NULL) == STATUS_OK && kind == FILE_ABSENT)
         return STATUS_OK;
@@ -94,10 +94,10 @@ static enum status check_work(const struct cache_partial *partial, struct error 
     enum file_kind before, after;
     size_t count = 0;
     bool there;
-    TRY(enter_if_there(partial, &work, &there, err));
+    TRY(cache_partial_enter_if_there(partial, &work, &there, err));
     if (!there)
         goto cleanup;
-    /* Other processes may start or finish the cache while we look: records come after identity.json and go before it. */
+    /* Other processes may start or finish the cache meanwhile: records come after identity.json and go before it. */
     TRY(folder_look(&work, IDENTITY, &before, err));
     TRY(folder_entries(&work, &entries, &count, err));
     TRY(folder_look(&work, IDENTITY, &after, err));
@@ -106,7 +106,7 @@ static enum status check_work(const struct cache_partial *partial, struct error 
         if (!is_ours(&entries[i]) || (!identity && is_record(entries[i].name)))
             folder_names_add(&foreign, entries[i].name);
     if (foreign.count > 0)
-        status = refuse(&work, &foreign, err);
+        status = cache_partial_refuse(&work, &foreign, err);
 cleanup:
     folder_list_free(entries, count);
     folder_close(&work);
@@ -130,7 +130,7 @@ static enum status check_out(const struct cache_partial *partial, struct error *
     }
     folder_list_free(entries, count);
     if (foreign.count > 0 && !work && !final)
-        TRY(refuse(&partial->out, &foreign, err));
+        TRY(cache_partial_refuse(&partial->out, &foreign, err));
     if (work)
         TRY(check_work(partial, err));
     if (final) {
@@ -166,7 +166,7 @@ enum status cache_partial_is_finished(const struct cache_partial *partial, bool 
     if (status == STATUS_OK && kind != FILE_REGULAR && kind != FILE_ABSENT) {
         struct folder_names foreign = {0};
         folder_names_add(&foreign, FINAL);
-        status = refuse(&partial->out, &foreign, err);
+        status = cache_partial_refuse(&partial->out, &foreign, err);
     }
     return status;
 }
@@ -178,7 +178,7 @@ static bool is_current(const struct cache_partial *partial, const char *name, in
 {
     struct stat held, there;
     struct open_folder work;
-    if (enter(partial, false, &work, NULL) != STATUS_OK)
+    if (cache_partial_enter(partial, false, &work, NULL) != STATUS_OK)
         return false;
     const bool same = fstat(descriptor, &held) == 0 &&
                       fstatat(work.descriptor, name, &there, AT_SYMLINK_NOFOLLOW) == 0 && held.st_ino == there.st_ino &&
@@ -190,7 +190,7 @@ static bool is_current(const struct cache_partial *partial, const char *name, in
 static enum status try_lock(const struct cache_partial *partial, const char *name, int *descriptor, struct error *err)
 {
     struct open_folder work;
-    enum status status = enter(partial, true, &work, err);
+    enum status status = cache_partial_enter(partial, true, &work, err);
     if (status == STATUS_OK)
         status = folder_lock(&work, name, descriptor, err);
     /* The lock says whose a shard's file is: it must be on the disk before the shard is. */
@@ -241,7 +241,7 @@ enum status cache_partial_read(const struct cache_partial *partial, struct cache
     arena_release(&manifest->arena);
     *manifest = (struct cache_manifest){0};
     if (!published) {
-        TRY(enter(partial, true, &work, err));
+        TRY(cache_partial_enter(partial, true, &work, err));
         folder = &work;
     }
     if (there) {
@@ -267,7 +267,7 @@ enum status cache_partial_write(const struct cache_partial *partial, const struc
     const char *name = published ? FINAL : IDENTITY;
     char path[FOLDER_PATH_SIZE], *text = NULL;
     if (!published) {
-        TRY(enter(partial, true, &work, err));
+        TRY(cache_partial_enter(partial, true, &work, err));
         folder = &work;
     }
     folder_place(path, folder, name);
@@ -287,150 +287,16 @@ enum status cache_partial_unpublish(const struct cache_partial *partial, struct 
     return folder_remove(&partial->out, FINAL, err);
 }
 
-/* ---- records and shards ---- */
-
-/* train-00000.json, for `end` = ".json", of train-00000.h5 */
-static void record_name(char name[CACHE_RECORD_NAME_SIZE], const struct cache_shard_entry *entry, const char *end)
-{
-    snprintf(name, CACHE_RECORD_NAME_SIZE, "%.*s%s", (int)strcspn(entry->file, "."), entry->file, end);
-}
-
-enum status cache_partial_record_read(const struct cache_partial *partial, struct cache_shard_entry *entry, bool *there,
-                                      struct error *err)
-{
-    enum status status = STATUS_OK;
-    struct open_folder work;
-    struct error failed = {0};
-    char name[CACHE_RECORD_NAME_SIZE], path[FOLDER_PATH_SIZE];
-    unsigned char *text = NULL;
-    enum file_kind kind = FILE_ABSENT;
-    size_t size;
-    bool begun;
-    record_name(name, entry, ".json");
-    *there = false;
-    TRY(enter_if_there(partial, &work, &begun, err));
-    if (begun)
-        TRY(folder_look(&work, name, &kind, err));
-    if (kind == FILE_ABSENT)
-        goto cleanup;
-    status = folder_read(&work, name, MANIFEST_LIMIT, &text, &size, &failed);
-    if (status == STATUS_OK)
-        status = manifest_record_parse(entry, (const char *)text, size, folder_place(path, &work, name), &failed);
-    *there = status == STATUS_OK;
-    if (status == STATUS_NO_INPUT) /* removed in the meantime, or it cannot be opened */
-        status = folder_look(&work, name, &kind, err) == STATUS_OK && kind == FILE_ABSENT ? STATUS_OK : STATUS_NO_INPUT;
-    if (status == STATUS_BAD_DATA) /* damaged: as if it were not there, its shard is made again */
-        status = STATUS_OK;
-    if (status != STATUS_OK)
-        error_set(err, failed.code, failed.path, "%s", failed.message);
-cleanup:
-    free(text);
-    folder_close(&work);
-    return status;
-}
-
-enum status cache_partial_record_write(const struct cache_partial *partial, const struct cache_shard_entry *entry,
-                                       struct error *err)
-{
-    enum status status = STATUS_OK;
-    struct open_folder work = {-1, NULL};
-    struct cache_shard_entry again = *entry;
-    char name[CACHE_RECORD_NAME_SIZE], path[FOLDER_PATH_SIZE];
-    char *text = manifest_text(manifest_shard_to_json(entry, true));
-    record_name(name, entry, ".json");
-    TRY(enter(partial, true, &work, err));
-    folder_place(path, &work, name);
-    if (!text)
-        TRY(error_no_memory(err, 0, path));
-    TRY(manifest_record_parse(&again, text, strlen(text), path, err)); /* what does not read back is not published */
-    TRY(folder_publish(&work, name, text, strlen(text), err));
-cleanup:
-    free(text);
-    folder_close(&work);
-    return status;
-}
-
-enum status cache_partial_has_shard(const struct cache_partial *partial, const struct cache_shard_entry *entry,
-                                    bool *there, struct error *err)
-{
-    enum file_kind kind;
-    enum status status = folder_look(&partial->out, entry->file, &kind, err);
-    *there = kind != FILE_ABSENT;
-    return status;
-}
-
-enum status cache_partial_is_whole(const struct cache_partial *partial, const struct cache_shard_entry *entry,
-                                   bool *whole, struct error *err)
-{
-    char digest[DIGEST_HEX_SIZE];
-    size_t size;
-    enum file_kind kind;
-    *whole = false;
-    enum status status = folder_look(&partial->out, entry->file, &kind, err);
-    if (status != STATUS_OK || kind != FILE_REGULAR)
-        return status;
-    status = digest_in_folder(&partial->out, entry->file, digest, &size, err);
-    *whole = status == STATUS_OK && size == entry->bytes && strcmp(digest, entry->digest) == 0;
-    return status;
-}
-
-enum status cache_partial_check_shards(const struct cache_partial *partial, const struct cache_manifest *manifest,
-                                       struct error *err)
-{
-    enum status status = STATUS_OK;
-    struct open_folder work = {-1, NULL};
-    struct folder_names foreign = {0};
-    TRY(enter(partial, true, &work, err));
-    for (int s = 0; s < SPLIT_COUNT; s++) {
-        for (int i = 0; i < manifest->splits[s].shard_count; i++) {
-            const struct cache_shard_entry *entry = &manifest->splits[s].shards[i];
-            char name[CACHE_RECORD_NAME_SIZE];
-            enum file_kind lock = FILE_ABSENT, record = FILE_ABSENT;
-            bool there;
-            TRY(cache_partial_has_shard(partial, entry, &there, err));
-            if (!there)
-                continue;
-            record_name(name, entry, ".lock");
-            TRY(folder_look(&work, name, &lock, err));
-            record_name(name, entry, ".json");
-            TRY(folder_look(&work, name, &record, err));
-            if (lock == FILE_ABSENT && record == FILE_ABSENT)
-                folder_names_add(&foreign, entry->file);
-        }
-    }
-    if (foreign.count > 0)
-        status = refuse(&partial->out, &foreign, err);
-cleanup:
-    folder_close(&work);
-    return status;
-}
-
-enum status cache_partial_discard(const struct cache_partial *partial, const struct cache_shard_entry *entry,
-                                  struct error *err)
-{
-    enum status status = STATUS_OK;
-    struct open_folder work = {-1, NULL};
-    char name[CACHE_RECORD_NAME_SIZE];
-    record_name(name, entry, ".json");
-    TRY(enter(partial, true, &work, err));
-    TRY(folder_remove(&partial->out, entry->file, err));
-    TRY(folder_remove(&work, name, err));
-    folder_remove_temporary(&partial->out, entry->file);
-cleanup:
-    folder_close(&work);
-    return status;
-}
-
 /* ---- the end ---- */
 
-/* identity.json goes last but one and the lock last, so that what is left of a removal that was killed is still ours. */
+/* identity.json goes last but one and the lock last: what is left of a removal that was killed is still ours. */
 static enum status remove_work(const struct cache_partial *partial, struct error *err)
 {
     enum status status = STATUS_OK;
     struct open_folder work;
     struct folder_entry *entries = NULL;
     size_t count = 0;
-    TRY(enter(partial, false, &work, err));
+    TRY(cache_partial_enter(partial, false, &work, err));
     TRY(folder_entries(&work, &entries, &count, err));
     for (size_t i = 0; i < count; i++)
         if (is_ours(&entries[i]) && strcmp(entries[i].name, IDENTITY) != 0 && strcmp(entries[i].name, LOCK) != 0)

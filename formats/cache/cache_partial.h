@@ -7,9 +7,9 @@
  *   lock               held while identity.json or cache.json is read and written
  * A shard without its record does not count. cache.json is written last; then `partial` is removed.
  *
- * Only what a writer of ours made there is ever replaced or removed: a new cache needs an empty folder, `partial` must be
- * a folder with these names and nothing else, and a shard's file counts as ours if its lock or record exists. Links are
- * not followed. */
+ * Only what a writer of ours made there is ever replaced or removed: a new cache needs an empty folder, `partial` must
+ * be a folder with these names and nothing else, and a shard's file counts as ours if its lock or record exists. Links
+ * are not followed. */
 #ifndef FORMATS_CACHE_CACHE_PARTIAL_H
 #define FORMATS_CACHE_CACHE_PARTIAL_H
 
@@ -42,6 +42,15 @@ enum status cache_partial_write(const struct cache_partial *partial, const struc
                                 bool published, struct error *err);
 enum status cache_partial_unpublish(const struct cache_partial *partial, struct error *err);
 
+/* Opens `partial`; make: creates it. *there: false if it does not exist, also if another process has just removed it. */
+enum status cache_partial_enter(const struct cache_partial *partial, bool make, struct open_folder *work,
+                                struct error *err);
+enum status cache_partial_enter_if_there(const struct cache_partial *partial, struct open_folder *work, bool *there,
+                                         struct error *err);
+/* STATUS_CANT_CREATE with the names that are not ours. */
+enum status cache_partial_refuse(const struct open_folder *folder, struct folder_names *foreign, struct error *err);
+
+/* ---- cache_records.c ---- */
 /* Records. *there: false if there is none, or it is damaged or another shard's. */
 enum status cache_partial_record_read(const struct cache_partial *partial, struct cache_shard_entry *entry, bool *there,
                                       struct error *err);

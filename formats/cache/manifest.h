@@ -20,12 +20,13 @@ extern const char *const manifest_image_modes[2]; /* by images_embedded */
 
 /* published: with the fields of shards that are known only after they are written; otherwise an identity. */
 cJSON *manifest_to_json(const struct cache_manifest *manifest, bool published); /* NULL when out of memory */
-/* The sealed text of a tree (formats/json.h), malloc'ed and ending in a newline; frees the tree. NULL when out of memory
- * or if tree is NULL. */
+/* The sealed text of a tree (formats/json.h), malloc'ed and ending in a newline; frees the tree. NULL when out of
+ * memory or if tree is NULL. */
 char *manifest_text(cJSON *tree);
 
-/* Parses and checks everything: the seal, unknown version (STATUS_CONFIG), missing or bad fields, shards that do not cover their
- * split exactly, impossible sizes of shards, recipes and numbers that no program of ours writes. *manifest must be zeroed; arena_release(&manifest->arena) frees it. */
+/* Parses and checks everything: the seal, unknown version (STATUS_CONFIG), missing or bad fields, shards that do not
+ * cover their split exactly, impossible sizes of shards, recipes and numbers that no program of ours writes. *manifest
+ * must be zeroed; arena_release(&manifest->arena) frees it. */
 enum status manifest_parse(struct cache_manifest *manifest, const char *text, size_t size, bool published,
                            const char *path, struct error *err);
 /* The same for an object in another file. */

@@ -42,8 +42,8 @@ enum status safetensors_read_weights(struct graph *graph, const uint8_t *bytes, 
 enum status safetensors_read_weights_file(struct graph *graph, const char *path, struct error *err);
 
 /* Writes every weight of the graph as F32, and num_batches_tracked (I64, 0) for every batch norm, so that PyTorch loads
- * it strictly. *bytes is malloc'ed, the caller frees it. Equal graphs give equal bytes. __metadata__ has a seal over the
- * whole file (digest.h), "file_sha256", which safetensors_read_weights checks where there is one. */
+ * it strictly. *bytes is malloc'ed, the caller frees it. Equal graphs give equal bytes. __metadata__ has a seal over
+ * the whole file (digest.h), "file_sha256", which safetensors_read_weights checks where there is one. */
 enum status safetensors_write_weights(const struct graph *graph, uint8_t **bytes, size_t *size, struct error *err);
 
 #endif

@@ -1,5 +1,5 @@
-/* libcrypto's SHA256_* functions are deprecated in favour of EVP, but EVP allocates memory in every call and may fail in
- * any of them, also halfway: a digest that cannot fail is worth more. They use the same code for the processor. */
+/* libcrypto's SHA256_* functions are deprecated in favour of EVP, but EVP allocates memory in every call and may fail
+ * in any of them, also halfway: a digest that cannot fail is worth more. They use the same code for the processor. */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #define _POSIX_C_SOURCE 200809L
 #include "shared/base/digest.h"

@@ -18,8 +18,8 @@ void digest_finish(struct digest *digest, char *hex);
 void digest_bytes(const void *bytes, size_t size, char hex[DIGEST_HEX_SIZE]);
 
 /* A seal is a digest that lies in the bytes that it covers, computed with zeros in the place of its own 64 digits.
- * Finds the digits in bytes[size]: behind the last place where `field` stands, such as "\"file_sha256\":\"". NULL if there
- * is none. */
+ * Finds the digits in bytes[size]: behind the last place where `field` stands, such as "\"file_sha256\":\"". NULL if
+ * there is none. */
 const char *digest_find_seal(const char *bytes, size_t size, const char *field);
 /* The digest of bytes[size] with zeros instead of the 64 digits at `seal`, which lies in bytes. */
 void digest_sealed(const char *bytes, size_t size, const char *seal, char hex[DIGEST_HEX_SIZE]);

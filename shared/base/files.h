@@ -31,7 +31,7 @@ enum status folder_list_visible(const char *path, struct folder_entry **entries,
 void folder_list_free(struct folder_entry *entries, size_t count);
 
 enum file_kind { FILE_ABSENT, FILE_REGULAR, FILE_FOLDER, FILE_OTHER };
-/* What a path is; links are followed. STATUS_IO if that cannot be found out: a disk that fails is not an absent file. */
+/* What a path is; links are followed. STATUS_IO if that cannot be found out: a failing disk is not an absent file. */
 enum status file_look(const char *path, enum file_kind *kind, struct error *err);
 /* The same where the difference does not matter: false also if it cannot be found out. */
 bool file_exists(const char *path);

@@ -66,7 +66,8 @@ void printable_print(FILE *out, const char *text)
     char piece[(64 + 1) * PRINTABLE_GROWTH];
     for (size_t left = strlen(text); left > 0;) {
         const size_t now = left < 64 ? left : 64;
-        fwrite(piece, 1, printable_copy(&state, text, now, piece), out);
+        const size_t length = printable_copy(&state, text, now, piece);
+        fwrite(piece, 1, length, out);
         text += now;
         left -= now;
     }

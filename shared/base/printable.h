@@ -1,4 +1,4 @@
-/* Text that comes from files, such as class names of a cache, may hold control characters, and a terminal obeys them. */
+/* Text that comes from files, such as a cache's class names, may hold control characters, and a terminal obeys them. */
 #ifndef SHARED_BASE_PRINTABLE_H
 #define SHARED_BASE_PRINTABLE_H
 

@@ -72,8 +72,8 @@ cleanup:
     return status;
 }
 
-/* What a split will hold in memory at least, by its manifest: logits, names and labels, and on the CPU the images. A file
- * of some kilobytes can declare gigabytes, since zeros compress well. */
+/* What a split will hold in memory at least, by its manifest: logits, names and labels, and on the CPU the images. A
+ * file of some kilobytes can declare gigabytes, since zeros compress well. */
 static size_t declared_bytes(const struct cache_manifest *manifest, enum split split, bool images)
 {
     struct cache_manifest plain = *manifest; /* features are loaded on their own */
