@@ -346,6 +346,26 @@ static void test_arithmetic_overflow(void **state)
     expect(&graph, 13, STATUS_CONFIG, "cannot be combined");
 }
 
+/* Operators whose first input is missing or constant although another one is a value. */
+static void test_missing_first_input(void **state)
+{
+    (void)state;
+    static const char *const ops[] = {"ReduceMean", "Erf", "Neg", "Relu", "Softmax", "Split", "Resize", "Pad"};
+    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
+        for (int constant = 0; constant < 2; constant++) {
+            struct proto graph = {0}, node = {0};
+            put_input(&graph);
+            put_filled(&graph, "w", ONNX_FLOAT, (const int64_t[]){3, 1, 1}, 3, 12, 0);
+            proto_text(&node, NODE_INPUT, constant ? "w" : "");
+            proto_text(&node, NODE_INPUT, "x");
+            proto_text(&node, NODE_OUTPUT, "y");
+            proto_text(&node, NODE_OP_TYPE, ops[i]);
+            proto_message(&graph, GRAPH_NODE, &node);
+            put_output(&graph, "y");
+            expect(&graph, 17, STATUS_CONFIG, "computed value");
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -361,6 +381,7 @@ int main(void)
         cmocka_unit_test(test_element_types),
         cmocka_unit_test(test_weights_are_finite),
         cmocka_unit_test(test_constants_are_bounded),
+        cmocka_unit_test(test_missing_first_input),
         cmocka_unit_test(test_arithmetic_overflow),
     };
     return cmocka_run_group_tests_name("onnx_hostile", tests, NULL, NULL);

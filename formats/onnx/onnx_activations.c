@@ -17,13 +17,14 @@ static enum status emit_activation(struct onnx_reader *reader, enum activation a
 {
     enum status status = STATUS_OK;
     struct node node = node_default(OP_ACTIVATION);
-    struct onnx_value *value = onnx_input(reader, 0);
+    struct onnx_value *value;
     bool done = false;
+    TRY(onnx_any_input(reader, 0, &value));
     node.activation = activation;
     node.alpha = (float)alpha;
     node.beta = (float)beta;
-    if (!value || !isfinite(node.alpha) || !isfinite(node.beta))
-        return onnx_refuse(reader, "its input is missing, or its parameters are not finite");
+    if (!isfinite(node.alpha) || !isfinite(node.beta))
+        return onnx_refuse(reader, "its parameters are not finite");
     if (value->kind == ONNX_DEFERRED) { /* tanh as a part of GELU */
         TRY(onnx_trace_activation(reader, value, &node));
         TRY(onnx_finish_elementwise(reader, &value->layout, &done));
@@ -129,9 +130,10 @@ static double apply_piece(double x, const void *data)
 enum status onnx_read_piece(struct onnx_reader *reader)
 {
     enum status status = STATUS_OK;
-    struct onnx_value *value = onnx_input(reader, 0);
+    struct onnx_value *value;
     size_t i = 0;
     bool done;
+    TRY(onnx_any_input(reader, 0, &value));
     while (strcmp(pieces[i].op, reader->op->op_type) != 0)
         i++;
     TRY(onnx_settle(reader, value));

@@ -299,9 +299,10 @@ static double negated(double x, const void *data)
 enum status onnx_read_negative(struct onnx_reader *reader)
 {
     enum status status = STATUS_OK;
-    struct onnx_value *value = onnx_input(reader, 0);
+    struct onnx_value *value;
     struct node node = node_default(OP_SCALE);
     bool done;
+    TRY(onnx_any_input(reader, 0, &value));
     TRY(onnx_settle(reader, value));
     TRY(onnx_trace_unary(reader, value, negated, NULL));
     TRY(onnx_finish_elementwise(reader, &value->layout, &done));

@@ -78,6 +78,8 @@ enum status onnx_refuse(struct onnx_reader *reader, const char *format, ...) __a
 
 bool onnx_has_input(const struct onnx_reader *reader, size_t i);
 struct onnx_value *onnx_input(const struct onnx_reader *reader, size_t i); /* defined before; NULL if absent */
+/* Input i, computed or deferred, with its channels in any order. */
+enum status onnx_any_input(struct onnx_reader *reader, size_t i, struct onnx_value **value);
 /* Input i, which must be a value of the graph. Its channels are in the model's order (onnx_settle). */
 enum status onnx_node_input(struct onnx_reader *reader, size_t i, struct onnx_value **value);
 /* The same, and the model must see it as [batch, c, h, w]: then the node's shape is that of the model. */

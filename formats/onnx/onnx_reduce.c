@@ -124,12 +124,13 @@ static enum status defer(struct onnx_reader *reader, const struct onnx_value *va
 enum status onnx_read_reduce(struct onnx_reader *reader)
 {
     enum status status = STATUS_OK;
-    struct onnx_value *value = onnx_input(reader, 0);
+    struct onnx_value *value;
     struct steps steps = {.count = 0};
     bool gone[ONNX_MAX_RANK], c, h, w;
     const char *op = reader->op->op_type;
     const bool keep = onnx_attribute_int(reader, "keepdims", 1) != 0, maximum = strcmp(op, "ReduceMax") == 0;
     const bool supported = maximum || strcmp(op, "ReduceMean") == 0 || strcmp(op, "ReduceSum") == 0;
+    TRY(onnx_any_input(reader, 0, &value));
     TRY(onnx_settle(reader, value));
     TRY(onnx_reduced_axes(reader, value->layout.rank, gone));
     if (value->kind == ONNX_DEFERRED || !supported)

@@ -117,6 +117,14 @@ cleanup:
     return status;
 }
 
+enum status onnx_any_input(struct onnx_reader *reader, size_t i, struct onnx_value **value)
+{
+    *value = onnx_input(reader, i);
+    return *value && ((*value)->kind == ONNX_NODE || (*value)->kind == ONNX_DEFERRED)
+               ? STATUS_OK
+               : onnx_refuse(reader, "input %zu must be a computed value", i);
+}
+
 enum status onnx_node_input(struct onnx_reader *reader, size_t i, struct onnx_value **value)
 {
     *value = onnx_input(reader, i);

@@ -5,20 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Input 0, computed or deferred, with its channels in any order. */
-static enum status any_input(struct onnx_reader *reader, struct onnx_value **value)
-{
-    *value = onnx_input(reader, 0);
-    return *value && ((*value)->kind == ONNX_NODE || (*value)->kind == ONNX_DEFERRED)
-               ? STATUS_OK
-               : onnx_refuse(reader, "its input must be a computed value");
-}
-
 /* Cast, too: a computed value can be cast between float types only, because the graph computes in float. */
 enum status onnx_read_identity(struct onnx_reader *reader)
 {
     struct onnx_value *value;
-    enum status status = any_input(reader, &value);
+    enum status status = onnx_any_input(reader, 0, &value);
     if (status != STATUS_OK)
         return status;
     const int64_t to = onnx_attribute_int(reader, "to", ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT);
@@ -100,7 +91,7 @@ cleanup:
 enum status onnx_read_flatten(struct onnx_reader *reader)
 {
     struct onnx_value *value;
-    enum status status = any_input(reader, &value);
+    enum status status = onnx_any_input(reader, 0, &value);
     if (status != STATUS_OK)
         return status;
     int64_t axis = onnx_attribute_int(reader, "axis", 1);
@@ -157,7 +148,7 @@ enum status onnx_read_reshape(struct onnx_reader *reader)
     struct onnx_value *value;
     const struct onnx_array *dims;
     int64_t target[ONNX_MAX_RANK];
-    TRY(any_input(reader, &value));
+    TRY(onnx_any_input(reader, 0, &value));
     TRY(onnx_constant_input(reader, 1, &dims));
     if (dims->is_float)
         return onnx_refuse(reader, "its shape must be integers");
@@ -180,7 +171,7 @@ enum status onnx_read_shape(struct onnx_reader *reader)
 {
     enum status status = STATUS_OK;
     struct onnx_value *value;
-    TRY(any_input(reader, &value));
+    TRY(onnx_any_input(reader, 0, &value));
     const int rank = value->layout.rank;
     int64_t start = onnx_attribute_int(reader, "start", 0), end = onnx_attribute_int(reader, "end", rank);
     start += start < 0 ? rank : 0;
@@ -218,7 +209,7 @@ enum status onnx_read_squeeze(struct onnx_reader *reader)
     const int64_t *axes;
     size_t count;
     bool drop[ONNX_MAX_RANK];
-    TRY(any_input(reader, &value));
+    TRY(onnx_any_input(reader, 0, &value));
     TRY(onnx_attribute_or_input(reader, "axes", 1, &axes, &count));
     struct onnx_layout layout = value->layout;
     if (!onnx_mark_axes(axes, count, layout.rank, drop))
@@ -247,7 +238,7 @@ enum status onnx_read_unsqueeze(struct onnx_reader *reader)
     const int64_t *axes;
     size_t count;
     bool added[ONNX_MAX_RANK];
-    TRY(any_input(reader, &value));
+    TRY(onnx_any_input(reader, 0, &value));
     TRY(onnx_attribute_or_input(reader, "axes", 1, &axes, &count));
     struct onnx_layout layout = value->layout;
     const int rank = layout.rank + (int)(count > ONNX_MAX_RANK ? ONNX_MAX_RANK : count);
@@ -269,7 +260,7 @@ enum status onnx_read_transpose(struct onnx_reader *reader)
     struct onnx_value *value;
     bool used[ONNX_MAX_RANK];
     int order[ONNX_MAX_RANK];
-    enum status status = any_input(reader, &value);
+    enum status status = onnx_any_input(reader, 0, &value);
     if (status != STATUS_OK)
         return status;
     const Onnx__AttributeProto *perm = onnx_attribute(reader, "perm");
@@ -289,7 +280,7 @@ enum status onnx_read_expand(struct onnx_reader *reader)
     enum status status = STATUS_OK;
     struct onnx_value *value;
     const struct onnx_array *dims;
-    TRY(any_input(reader, &value));
+    TRY(onnx_any_input(reader, 0, &value));
     TRY(onnx_constant_input(reader, 1, &dims));
     struct onnx_layout layout = value->layout;
     if (dims->is_float || dims->count > (size_t)layout.rank)

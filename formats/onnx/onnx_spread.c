@@ -49,7 +49,7 @@ static bool has_channels(const struct onnx_layout *layout, int d)
 static void fill(const struct onnx_array *array, const struct onnx_layout *layout, const int64_t *aligned,
                  struct shape s, struct onnx_spread *spread)
 {
-    int64_t index[ONNX_MAX_RANK] = {0}, end[ONNX_MAX_RANK];
+    int64_t index[ONNX_MAX_RANK] = {0}, end[ONNX_MAX_RANK] = {0};
     for (int d = 1; d < layout->rank; d++) /* where neither the constant nor the channel changes, once is enough */
         end[d] = spread->per_channel && aligned[d] == 1 && !has_channels(layout, d) ? 1 : layout->dims[d];
     for (;;) {
