@@ -11,6 +11,8 @@ struct resize_tap {
     float fraction;
 };
 
+/* The taps are made on the host: kernels in C++ only read them. */
+#ifndef __cplusplus
 static inline int resize_clamp(double i, int size)
 {
     return i < 0 ? 0 : i > size - 1 ? size - 1 : (int)i;
@@ -44,5 +46,6 @@ static inline struct resize_tap resize_tap(enum resize_mode mode, const struct r
     tap.high = tap.fraction > 0 ? resize_clamp(at + 1, size) : tap.low;
     return tap;
 }
+#endif
 
 #endif
