@@ -2,8 +2,14 @@
 #ifndef SHARED_GRAPH_RESIZE_H
 #define SHARED_GRAPH_RESIZE_H
 
+#include "shared/base/host_device.h"
 #include "shared/graph/graph.h"
 #include <math.h>
+
+#ifdef __cplusplus /* a function and a structure may have one name in C */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
+#endif
 
 /* Along one axis: value = in[low] * (1 - fraction) + in[high] * fraction */
 struct resize_tap {
@@ -11,18 +17,17 @@ struct resize_tap {
     float fraction;
 };
 
-/* The taps are made on the host: kernels in C++ only read them. */
-#ifndef __cplusplus
-static inline int resize_clamp(double i, int size)
+static inline HOST_DEVICE int resize_clamp(double i, int size)
 {
     return i < 0 ? 0 : i > size - 1 ? size - 1 : (int)i;
 }
 
 /* Of output i along an axis whose input has `size` values. */
-static inline struct resize_tap resize_tap(enum resize_mode mode, const struct resize_axis *axis, int size, int i)
+static inline HOST_DEVICE struct resize_tap resize_tap(enum resize_mode mode, const struct resize_axis *axis, int size,
+                                                       int i)
 {
     double at = (i + axis->before) / axis->scale + axis->after;
-    struct resize_tap tap = {0};
+    struct resize_tap tap = {0, 0, 0};
     switch (mode) {
     case RESIZE_NEAREST_FLOOR:
         at = floor(at);
@@ -46,6 +51,9 @@ static inline struct resize_tap resize_tap(enum resize_mode mode, const struct r
     tap.high = tap.fraction > 0 ? resize_clamp(at + 1, size) : tap.low;
     return tap;
 }
+
+#ifdef __cplusplus
+#pragma GCC diagnostic pop
 #endif
 
 #endif
