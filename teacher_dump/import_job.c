@@ -97,6 +97,7 @@ static void set_manifest(struct import_job *job)
     manifest->teacher_file = answers->teacher_file;
     manifest->device = answers->device;
     manifest->precision = answers->precision;
+    cache_copy_members(manifest, answers);
     manifest->top_k = answers->top_k;
     manifest->feature_count = answers->feature_count;
     memcpy(manifest->features, answers->features, sizeof manifest->features);

@@ -208,6 +208,7 @@ static enum status check_views(const struct answers *answers, const struct cache
     memcpy(wanted.teacher_digest, manifest->teacher_digest, sizeof wanted.teacher_digest);
     wanted.device = manifest->device;
     wanted.precision = manifest->precision;
+    cache_copy_members(&wanted, manifest);
     wanted.top_k = manifest->top_k;
     wanted.feature_count = manifest->feature_count;
     memcpy(wanted.features, manifest->features, sizeof wanted.features);

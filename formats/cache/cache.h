@@ -184,6 +184,9 @@ void cache_shard_release(struct cache_shard *shard);
 enum status cache_shard_init(struct cache_shard *shard, const struct cache_manifest *manifest, enum split split,
                              uint32_t first, uint32_t count, struct error *err);
 
+/* Who ran the teacher, and of which models it consisted: the fields from `engine` to `tta`. Strings are shared. */
+void cache_copy_members(struct cache_manifest *to, const struct cache_manifest *from);
+
 /* Stored logits of a view: the classes; with top_k, top_k + 1; without a teacher 0. */
 int cache_logits_per_view(const struct cache_manifest *manifest);
 

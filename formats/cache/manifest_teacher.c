@@ -117,3 +117,12 @@ enum status manifest_teacher_parse(struct cache_manifest *manifest, const struct
 cleanup:
     return status;
 }
+
+void cache_copy_members(struct cache_manifest *to, const struct cache_manifest *from)
+{
+    to->engine = from->engine;
+    memcpy(to->members, from->members, sizeof to->members);
+    to->member_count = from->member_count;
+    to->ensemble = from->ensemble;
+    to->tta = from->tta;
+}

@@ -6,6 +6,11 @@
 #include "shared/graph/graph.h"
 #include <math.h>
 
+#ifdef __cplusplus /* a function and a structure may have one name in C */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
+#endif
+
 /* Along one axis: value = in[low] * (1 - fraction) + in[high] * fraction */
 struct resize_tap {
     int low, high; /* in [0, size of the input) */
@@ -18,7 +23,12 @@ static inline HOST_DEVICE int resize_clamp(double i, int size)
 }
 
 /* Of output i along an axis whose input has `size` values. */
+<<<<<<< HEAD
 static inline HOST_DEVICE struct resize_tap resize_tap(enum resize_mode mode, const struct resize_axis *axis, int size, int i)
+=======
+static inline HOST_DEVICE struct resize_tap resize_tap(enum resize_mode mode, const struct resize_axis *axis, int size,
+                                                       int i)
+>>>>>>> engines
 {
     double at = (i + axis->before) / axis->scale + axis->after;
     struct resize_tap tap = {0, 0, 0};
@@ -45,5 +55,9 @@ static inline HOST_DEVICE struct resize_tap resize_tap(enum resize_mode mode, co
     tap.high = tap.fraction > 0 ? resize_clamp(at + 1, size) : tap.low;
     return tap;
 }
+
+#ifdef __cplusplus
+#pragma GCC diagnostic pop
+#endif
 
 #endif

@@ -14,8 +14,8 @@ template <typename T> static __device__ void load_between(float *to, const T *ro
 }
 
 template <typename T>
-__global__ static void resize(const T *x, const struct resize_tap *rows, const struct resize_tap *columns, T *y,
-                              size_t vectors, struct shape in, struct shape out)
+__global__ static void resize_map(const T *x, const struct resize_tap *rows, const struct resize_tap *columns, T *y,
+                                  size_t vectors, struct shape in, struct shape out)
 {
     const int count = vector<T>::count;
     size_t i = thread_index(), position = i, per_position = (size_t)(in.c / count);
@@ -42,8 +42,8 @@ cudaError_t teacher_resize(enum dtype type, const void *x, const struct resize_t
 {
     FOR_DTYPE(type, {
         size_t vectors = (size_t)n * (size_t)out.h * (size_t)out.w * (size_t)(in.c / vector<T>::count);
-        LAUNCH((resize<T>), blocks_for(vectors), BLOCK_THREADS, 0, stream, (const T *)x, rows, columns, (T *)y, vectors,
-               in, out);
+        LAUNCH((resize_map<T>), blocks_for(vectors), BLOCK_THREADS, 0, stream, (const T *)x, rows, columns, (T *)y,
+               vectors, in, out);
     })
     return cudaGetLastError();
 }

@@ -1,7 +1,6 @@
 /* Layouts, and the kernels that compute every value alone. */
 #include "shared/inference/onednn/lanes.h"
 
-#include "shared/base/vectorise.h"
 #include "shared/graph/activation.h"
 
 #include <string.h>
@@ -72,9 +71,8 @@ static inline __attribute__((always_inline)) float reciprocal(float x)
     return fmaf(y, fmaf(-x, y, 1), y);
 }
 
-/* Finite mathematics only makes the cuts single instructions; what is not a number stays that, by the product. */
-VECTORISE __attribute__((optimize("O3", "finite-math-only", "no-signed-zeros"))) static void
-silu(const float *x, float *y, size_t count, float alpha)
+/* What is not a number stays that, by the product. */
+VECTORISE FINITE static void silu(const float *x, float *y, size_t count, float alpha)
 {
     for (size_t i = 0; i < count; i++)
         y[i] = x[i] * reciprocal(1 + exponential(-alpha * x[i]));

@@ -7,6 +7,7 @@
 #ifndef SHARED_INFERENCE_ONEDNN_LANES_H
 #define SHARED_INFERENCE_ONEDNN_LANES_H
 
+#include "shared/base/vectorise.h"
 #include "shared/graph/graph.h"
 #include "shared/graph/resize.h"
 
@@ -114,16 +115,14 @@ enum { TILE = 8 };
                 __VA_ARGS__                                                                         \
             }
 
-/* Runs a statement for every lane l of n. The usual number is a constant, for which the compiler makes vectors, if it
- * neither unrolls the loop before it looks at it, nor fears that a kernel's sources and result overlap. */
-#define EACH_LANE(n, statement)             \
-    do {                                    \
-        if ((n) == LANES)                   \
-            _Pragma("GCC ivdep") _Pragma("GCC unroll 1") for (int l = 0; l < LANES; l++) \
-                statement;                  \
-        else                                \
-            for (int l = 0; l < (n); l++)   \
-                statement;                  \
+/* Runs a statement for every lane l of n. The usual number is a constant, for which the compiler makes vectors. */
+#define EACH_LANE(n, statement)                                       \
+    do {                                                              \
+        if ((n) == LANES)                                             \
+            VECTORISE_LOOP for (int l = 0; l < LANES; l++) statement; \
+        else                                                          \
+            for (int l = 0; l < (n); l++)                             \
+                statement;                                            \
     } while (0)
 
 static inline size_t lanes_positions(const struct lanes *lanes) /* h * w */

@@ -1,5 +1,4 @@
 /* Kernels that take values from other places: select, concat, pad and resize. */
-#include "shared/base/vectorise.h"
 #include "shared/inference/onednn/lanes.h"
 
 /* True for a chunk whose channels are neighbours in the input too. */

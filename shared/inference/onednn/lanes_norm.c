@@ -1,6 +1,5 @@
 /* Norms. Means and variances are taken of x minus one of the values themselves, in two passes: that keeps every digit
  * however large the mean is. */
-#include "shared/base/vectorise.h"
 #include "shared/inference/onednn/lanes.h"
 
 #include <math.h>
