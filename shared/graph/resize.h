@@ -18,7 +18,8 @@ static inline HOST_DEVICE int resize_clamp(double i, int size)
 }
 
 /* Of output i along an axis whose input has `size` values. */
-static inline HOST_DEVICE struct resize_tap resize_tap(enum resize_mode mode, const struct resize_axis *axis, int size, int i)
+static inline HOST_DEVICE struct resize_tap resize_tap(enum resize_mode mode, const struct resize_axis *axis, int size,
+                                                       int i)
 {
     double at = (i + axis->before) / axis->scale + axis->after;
     struct resize_tap tap = {0, 0, 0};
