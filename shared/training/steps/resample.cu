@@ -8,7 +8,8 @@
 
 template <typename TI, typename TO, int V>
 static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
-    resample_values(struct cuda_read read, struct resample r, struct cuda_write write, int channels, int vectors, int samples)
+    resample_values(struct cuda_read read, struct resample r, struct cuda_write write, int channels, int vectors,
+                    int samples)
 {
     __shared__ float shared[LANE_FLOATS];
     const struct place p = place_of<V>(channels, vectors);
@@ -96,8 +97,8 @@ static enum status forward(const struct cuda_run *run, struct error *err)
         channel_grid_of(channels, vector_width(channels), (size_t)samples * r.y.out * r.x.out, 1, MAX_VECTORS);
     const dim3 grid = channel_dim(&g, run->students);
     DISPATCH(cuda_dtype_of(run, in), cuda_dtype_of(run, out), g.width,
-             LAUNCH((resample_values<TI, TO, V>), grid, CHANNEL_THREADS, 0, run->stream, read, r, write, channels, g.vectors,
-                    samples));
+             LAUNCH((resample_values<TI, TO, V>), grid, CHANNEL_THREADS, 0, run->stream, read, r, write, channels,
+                    g.vectors, samples));
     TRY(cuda_launched("resample_values", err));
     if (run->step->statistics)
         TRY(cuda_finish_statistics(run, write.moments, g.blocks, err));
