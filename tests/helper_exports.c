@@ -285,10 +285,10 @@ static void make_positions(struct graph *graph)
     static const struct {
         enum activation kind;
         float alpha, beta;
-    } kinds[] = {{ACTIVATION_SILU, 1, 0},      {ACTIVATION_SILU, 1.702f, 0},      {ACTIVATION_ELU, 0.7f, 0},
-                 {ACTIVATION_SELU, 1.67f, 1.05f}, {ACTIVATION_CELU, 1.3f, 0},     {ACTIVATION_GELU, 0, 0},
-                 {ACTIVATION_GELU_TANH, 0, 0}, {ACTIVATION_MISH, 0, 0},           {ACTIVATION_TANH, 0, 0},
-                 {ACTIVATION_SOFTPLUS, 0, 0},  {ACTIVATION_SOFTSIGN, 0, 0},       {ACTIVATION_ABS, 0, 0}};
+    } kinds[] = {{ACTIVATION_SILU, 1, 0},         {ACTIVATION_SILU, 1.702f, 0}, {ACTIVATION_ELU, 0.7f, 0},
+                 {ACTIVATION_SELU, 1.67f, 1.05f}, {ACTIVATION_CELU, 1.3f, 0},   {ACTIVATION_GELU, 0, 0},
+                 {ACTIVATION_GELU_TANH, 0, 0},    {ACTIVATION_MISH, 0, 0},      {ACTIVATION_TANH, 0, 0},
+                 {ACTIVATION_SOFTPLUS, 0, 0},     {ACTIVATION_SOFTSIGN, 0, 0},  {ACTIVATION_ABS, 0, 0}};
     struct node pad = node_default(OP_PAD), resize = node_default(OP_RESIZE);
     int values[sizeof kinds / sizeof *kinds + 1], count = 0;
     char name[32];
@@ -317,9 +317,8 @@ static const struct {
     const char *name;
     void (*make)(struct graph *graph);
 } graphs[EXPORT_HOME_COUNT] = {
-    {"residual", make_residual}, {"branches", make_branches}, {"uneven", make_uneven},
-    {"names", make_names},       {"ranks", make_ranks},
-    {"blocks", make_blocks},     {"positions", make_positions},
+    {"residual", make_residual}, {"branches", make_branches}, {"uneven", make_uneven},       {"names", make_names},
+    {"ranks", make_ranks},       {"blocks", make_blocks},     {"positions", make_positions},
 };
 
 const char *export_graph_name(int which)

@@ -152,7 +152,8 @@ void net_weights(struct graph *graph, uint64_t seed)
     graph_initialise(graph, seed);
     for (int i = 0; i < graph->node_count; i++) {
         const struct node *n = &graph->nodes[i];
-        const bool weighted = n->op == OP_SCALE || n->op == OP_PRELU || n->op == OP_GROUP_NORM || n->op == OP_LAYER_NORM;
+        const bool weighted =
+            n->op == OP_SCALE || n->op == OP_PRELU || n->op == OP_GROUP_NORM || n->op == OP_LAYER_NORM;
         for (int k = 0; weighted && k < 2; k++)
             if ((k ? n->bias : n->weight) >= 0) {
                 struct weight *w = &graph->weights[k ? n->bias : n->weight];

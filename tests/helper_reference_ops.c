@@ -112,9 +112,8 @@ void reference_multiply(struct reference *r, const struct reference_place *p, in
                 for (int x = 0; x < out.w; x++) {
                     const size_t to = reference_at(out, n, c, y, x);
                     const size_t from = reference_at(in, n, in.c == 1 ? 0 : c, in.h == 1 ? 0 : y, in.w == 1 ? 0 : x);
-                    const size_t beside =
-                        reference_at(other_shape, n, other_shape.c == 1 ? 0 : c, other_shape.h == 1 ? 0 : y,
-                                     other_shape.w == 1 ? 0 : x);
+                    const size_t beside = reference_at(other_shape, n, other_shape.c == 1 ? 0 : c,
+                                                       other_shape.h == 1 ? 0 : y, other_shape.w == 1 ? 0 : x);
                     if (backward)
                         p->dx[from] += p->dy[to] * other[beside];
                     else

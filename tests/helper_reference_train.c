@@ -198,7 +198,8 @@ static void batch_norm_forward(struct reference *r, const struct reference_place
             mean = sum / count;
             for (int n = 0; n < r->count; n++)
                 for (size_t i = 0; i < pixels; i++)
-                    squares += (p->x[reference_at(s, n, c, 0, 0) + i] - mean) * (p->x[reference_at(s, n, c, 0, 0) + i] - mean);
+                    squares +=
+                        (p->x[reference_at(s, n, c, 0, 0) + i] - mean) * (p->x[reference_at(s, n, c, 0, 0) + i] - mean);
             variance = squares / count;
             r->weights[o->running_mean][c] += momentum * (mean - r->weights[o->running_mean][c]);
             r->weights[o->running_var][c] +=
@@ -240,7 +241,8 @@ static void batch_norm_backward(struct reference *r, const struct reference_plac
 }
 
 /* add and concat: input number `which` of the node */
-static void combine(struct reference *r, const struct reference_place *p, const struct node *from, int which, bool backward)
+static void combine(struct reference *r, const struct reference_place *p, const struct node *from, int which,
+                    bool backward)
 {
     const struct node *o = p->node;
     const size_t in = sample_size(from), out = sample_size(o);

@@ -128,7 +128,8 @@ static void selects(void **state)
         struct graph graph;
         int channels[80], count = 0;
         const int from = begin(&graph, shapes[i]), c = shapes[i].c;
-        int at = net_activation(&graph, net_conv(&graph, from, (struct net_window){.bias = true}), ACTIVATION_MISH, 0, 0);
+        int at =
+            net_activation(&graph, net_conv(&graph, from, (struct net_window){.bias = true}), ACTIVATION_MISH, 0, 0);
         for (int k = 0; k < c; k++)
             channels[count++] = (k % 2) * (c / 2) + k / 2; /* a shuffle */
         for (int k = 0; k < c; k += 3)
@@ -219,8 +220,8 @@ static void pads(void **state)
         int sides[4];
         float value;
     } cases[] = {
-        {PAD_CONSTANT, {1, 2, 0, 1}, 0},  {PAD_CONSTANT, {1, 0, 2, 3}, -0.7f}, {PAD_REFLECT, {2, 1, 1, 2}, 0},
-        {PAD_EDGE, {2, 3, 1, 0}, 0},      {PAD_CONSTANT, {-1, 1, 0, -1}, 0.5f}, {PAD_EDGE, {-1, -1, 2, 2}, 0},
+        {PAD_CONSTANT, {1, 2, 0, 1}, 0}, {PAD_CONSTANT, {1, 0, 2, 3}, -0.7f},  {PAD_REFLECT, {2, 1, 1, 2}, 0},
+        {PAD_EDGE, {2, 3, 1, 0}, 0},     {PAD_CONSTANT, {-1, 1, 0, -1}, 0.5f}, {PAD_EDGE, {-1, -1, 2, 2}, 0},
         {PAD_REFLECT, {0, 2, 2, -1}, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -123,8 +123,8 @@ enum status net_build_select(struct net_builder *builder, const struct net_line 
     if (shuffle && c % groups)
         return error_set(err, STATUS_BAD_DATA, NULL, "%d groups do not divide %d channels", groups, c);
     if (!shuffle && (line->first > c || count > c - line->first))
-        return error_set(err, STATUS_BAD_DATA, NULL, "channels %d to %d are wanted, but there are only %d",
-                         line->first, line->first + count - 1, c);
+        return error_set(err, STATUS_BAD_DATA, NULL, "channels %d to %d are wanted, but there are only %d", line->first,
+                         line->first + count - 1, c);
     list = malloc((size_t)count * sizeof *list);
     if (!list)
         return error_no_memory(err, (size_t)count * sizeof *list, "a layer");

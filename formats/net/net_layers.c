@@ -50,7 +50,7 @@ void net_automatic_name(const struct net_builder *builder, const char *suffix, c
 
 /* Appends a node that reads inputs[count] and makes it the current one. name NULL: an automatic name. */
 enum status net_append(struct net_builder *builder, const struct node *node, const char *name, const char *suffix,
-                          const int *inputs, int count, struct error *err)
+                       const int *inputs, int count, struct error *err)
 {
     char automatic[2 * NODE_MAX_NAME];
     if (!name) {
@@ -73,15 +73,15 @@ enum status net_begin_layer(struct net_builder *builder, const struct net_line *
 }
 
 enum status net_after_current(struct net_builder *builder, const struct node *node, const char *name,
-                                 const char *suffix, struct error *err)
+                              const char *suffix, struct error *err)
 {
     int input = builder->current;
     return net_append(builder, node, name, suffix, &input, 1, err);
 }
 
 /* Weight "LAYER.part". */
-enum status net_add_weight(struct net_builder *builder, const char *layer, const char *part, const int *dims,
-                              int rank, bool trained, int *index, struct error *err)
+enum status net_add_weight(struct net_builder *builder, const char *layer, const char *part, const int *dims, int rank,
+                           bool trained, int *index, struct error *err)
 {
     char name[2 * NODE_MAX_NAME + 32];
     size_t count = 1;
@@ -96,7 +96,7 @@ enum status net_add_weight(struct net_builder *builder, const char *layer, const
 }
 
 enum status net_add_conv(struct net_builder *builder, const char *name, int channels, const struct node *window,
-                            bool bias, struct error *err)
+                         bool bias, struct error *err)
 {
     enum status status = STATUS_OK;
     struct node node = *window;
@@ -104,8 +104,8 @@ enum status net_add_conv(struct net_builder *builder, const char *name, int chan
     if (in % node.groups || channels % node.groups)
         TRY(error_set(err, STATUS_BAD_DATA, NULL, "%d groups do not divide %d channels in and %d out", node.groups, in,
                       channels));
-    TRY(net_add_weight(builder, name, "weight", (int[]){channels, in / node.groups, node.kernel_h, node.kernel_w}, 4, true,
-                   &node.weight, err));
+    TRY(net_add_weight(builder, name, "weight", (int[]){channels, in / node.groups, node.kernel_h, node.kernel_w}, 4,
+                       true, &node.weight, err));
     if (bias)
         TRY(net_add_weight(builder, name, "bias", &channels, 1, true, &node.bias, err));
     TRY(net_after_current(builder, &node, name, "conv", err));
@@ -182,7 +182,7 @@ static enum status build_bn(struct net_builder *builder, const struct net_line *
 }
 
 enum status net_add_activation(struct net_builder *builder, enum activation activation, float alpha, float beta,
-                                  const char *name, const char *suffix, struct error *err)
+                               const char *name, const char *suffix, struct error *err)
 {
     struct node node = node_default(OP_ACTIVATION);
     node.activation = activation;

@@ -175,9 +175,8 @@ static enum status read_option(struct words *words, const struct net_layer *laye
     static const struct {
         const char *word;
         char letter;
-    } known[] = {{"pad", 'p'},  {"dilation", 'd'}, {"groups", 'g'}, {"bias", 'b'},    {"nobias", 'b'},
-                 {"ceil", 'c'}, {"as", 'a'},       {"eps", 'e'},    {"momentum", 'e'},
-                 {"eps", 's'},  {"silu", 'h'},     {"hard", 'h'}};
+    } known[] = {{"pad", 'p'}, {"dilation", 'd'}, {"groups", 'g'},   {"bias", 'b'}, {"nobias", 'b'}, {"ceil", 'c'},
+                 {"as", 'a'},  {"eps", 'e'},      {"momentum", 'e'}, {"eps", 's'},  {"silu", 'h'},   {"hard", 'h'}};
     const char *word = peek(words), *names[sizeof known / sizeof *known], *near = NULL, *end = "";
     int count = 0;
     bool allowed = false;

@@ -49,9 +49,9 @@ struct net_line {
     int kernel_h, kernel_w, stride, pad, dilation, groups; /* kernel 0, stride 0, pad -1: not given */
     int bias;                                              /* 0, 1; -1: not given */
     bool ceil;
-    int first;            /* channel of a selection */
-    enum net_gate gate;   /* of squeeze and excitation */
-    float value; /* slope of a LeakyReLU, probability, first value of a scale; < 0: not given */
+    int first;          /* channel of a selection */
+    enum net_gate gate; /* of squeeze and excitation */
+    float value;        /* slope of a LeakyReLU, probability, first value of a scale; < 0: not given */
     float epsilon, momentum;
 };
 

@@ -10,7 +10,7 @@ struct composition {
 };
 
 /* One operator of one or two inputs; suffix NULL: it makes the result. */
-static const char *put(const struct composition *c, const char *operator, const char *a, const char *b,
+static const char *put(const struct composition *c, const char *operator, const char * a, const char *b,
                        const char *suffix)
 {
     const char *inputs[2] = {a, b};
@@ -27,7 +27,7 @@ static const char *number(const struct composition *c, const char *suffix, float
 }
 
 /* The mean or a norm over the channels, which stay as one. */
-static const char *over_channels(const struct composition *c, const char *operator, const char *x, const char *suffix)
+static const char *over_channels(const struct composition *c, const char *operator, const char * x, const char *suffix)
 {
     char *result = onnx_writer_name(c->writer, c->node->name, suffix);
     if (!result)

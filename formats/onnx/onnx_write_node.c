@@ -119,7 +119,8 @@ static const char *add_channels(struct onnx_writer *writer, const struct node *n
 /* The scale is that of the sizes, as it is with half pixels and aligned corners; otherwise it must be given. */
 static bool scales_by_size(const struct resize_axis *axis, int in)
 {
-    return axis->scale == (double)axis->size / in || (axis->before == 0 && axis->after == 0 && in > 1 && axis->scale == (axis->size - 1.0) / (in - 1.0));
+    return axis->scale == (double)axis->size / in ||
+           (axis->before == 0 && axis->after == 0 && in > 1 && axis->scale == (axis->size - 1.0) / (in - 1.0));
 }
 
 /* No region; scales or sizes. */
@@ -181,7 +182,9 @@ static void set_resize(struct onnx_writer *writer, Onnx__NodeProto *out, const s
                          y->scale != (double)y->size / from->shape.h;
     onnx_writer_set_string(writer, out, "mode", node->resize.mode == RESIZE_LINEAR ? "linear" : "nearest");
     onnx_writer_set_string(writer, out, "coordinate_transformation_mode",
-                           half ? "half_pixel" : corners ? "align_corners" : "asymmetric");
+                           half      ? "half_pixel"
+                           : corners ? "align_corners"
+                                     : "asymmetric");
     if (node->resize.mode != RESIZE_LINEAR)
         onnx_writer_set_string(writer, out, "nearest_mode", nearest[node->resize.mode]);
 }

@@ -228,7 +228,8 @@ static enum status compile_convolution(struct plan_compiler *c, int node, const 
 {
     const struct node *n = &c->graph->nodes[node], *before = &c->graph->nodes[n->inputs[0]];
     const struct plan_tensor *in = &c->plan->tensors[inputs[0]];
-    enum status status = add_step(c, is_constant_factor(c, n, in->shape) ? STEP_SCALE : STEP_CONV, node, inputs, 1, n->shape);
+    enum status status =
+        add_step(c, is_constant_factor(c, n, in->shape) ? STEP_SCALE : STEP_CONV, node, inputs, 1, n->shape);
     if (status != STATUS_OK)
         return status;
     struct plan_step *step = &c->plan->steps[c->plan->step_count - 1];

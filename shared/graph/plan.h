@@ -78,7 +78,7 @@ struct plan_batch_norm {
     struct plan_weight layer_bias; /* the bias of the layer before, if it has one. It never enters the raw tensor (the
                                     * batch norm would take it away again), only the running mean; its gradient is
                                     * exactly 0 */
-    size_t statistics; /* offset of PLAN_STATISTICS * channels floats in the statistics vector, see below */
+    size_t statistics;             /* offset of PLAN_STATISTICS * channels floats in the statistics vector, see below */
     float epsilon, momentum;
 };
 
@@ -120,7 +120,7 @@ struct plan_step {
     int input_count;
     int output;
     struct plan_weight weight, bias; /* the bias is absent if a batch norm takes it */
-    bool statistics; /* forward: the output's batch norm needs statistics */
+    bool statistics;                 /* forward: the output's batch norm needs statistics */
 };
 
 /* Does the step have gradients of its own to make? */

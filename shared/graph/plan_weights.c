@@ -76,7 +76,8 @@ char *plan_describe(const struct plan *plan)
         return NULL;
     for (int i = 0; i < plan->step_count; i++)
         describe_step(out, plan, &plan->steps[i]);
-    fprintf(out, "batch %d: %zu bytes of activations, %zu of their gradients, %zu parameters, %zu running statistics, %zu "
+    fprintf(out,
+            "batch %d: %zu bytes of activations, %zu of their gradients, %zu parameters, %zu running statistics, %zu "
             "constants\n",
             plan->batch, plan->value_count * sizeof(float), plan->gradient_count * sizeof(float), plan->parameter_count,
             plan->running_count, plan->state_count - plan->running_count);

@@ -28,10 +28,10 @@ struct cpu_slice {
     double count; /* pixels */
     float *pivot; /* [width] forward: close to the mean, so that sums of squares keep their digits */
     double *first,
-        *second;  /* [channels] forward: sums of x - pivot and its square; backward: of g and g * (x - mean) */
+        *second;    /* [channels] forward: sums of x - pivot and its square; backward: of g and g * (x - mean) */
     double *bias;   /* [channels] gradient of the layer's bias */
     double *weight; /* [channels] gradient of a weight with one number per channel */
-    float *tile;  /* [2, width] sums of the latest run of pixels */
+    float *tile;    /* [2, width] sums of the latest run of pixels */
 };
 
 struct cpu_workspace {

@@ -84,8 +84,7 @@ static struct step_need scale_need(const struct plan *plan, const struct plan_st
 static void pack_values(struct cpu_run *run)
 {
     const size_t sample = run->out->sample, channels = (size_t)run->out->shape.c, pixels = sample / channels;
-    const float *from[2] = {weight_values(run->memory, run->step->weight),
-                            weight_values(run->memory, run->step->bias)};
+    const float *from[2] = {weight_values(run->memory, run->step->weight), weight_values(run->memory, run->step->bias)};
     const int index[2] = {run->node->weight, run->node->bias};
     for (size_t k = 0; k < 2; k++)
         for (size_t i = 0; i < sample; i++) {

@@ -35,9 +35,10 @@ static __device__ __forceinline__ void load_weights(const struct weights *w, int
         to->weight[v] = w->weight ? w->weight[blockIdx.z * w->weight_stride +
                                               weight_index(w->weight_count, w->channels, w->image, c, position)]
                                   : 1;
-        to->bias[v] = w->bias ? w->bias[blockIdx.z * w->bias_stride +
-                                        weight_index(w->bias_count, w->channels, w->image, c, position)]
-                              : 0;
+        to->bias[v] =
+            w->bias
+                ? w->bias[blockIdx.z * w->bias_stride + weight_index(w->bias_count, w->channels, w->image, c, position)]
+                : 0;
     }
 }
 

@@ -109,7 +109,8 @@ static void pack_phases(struct cpu_run *run, const struct window_shape *s)
                     run->workspace->taps[m.taps++] =
                         (y.last_tap - ty * y.tap_step) * s->x.kernel + x.last_tap - tx * x.tap_step;
             for (int group = 0; m.taps && group < s->groups; group++) {
-                pack_weights(run, &m, weight_values(run->memory, run->step->weight) + (size_t)group * group_weights, to);
+                pack_weights(run, &m, weight_values(run->memory, run->step->weight) + (size_t)group * group_weights,
+                             to);
                 to += packed_floats(m.taps * s->group_out, s->group_in);
             }
         }

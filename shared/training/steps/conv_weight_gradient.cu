@@ -259,8 +259,8 @@ enum status conv_weight_gradient(const struct cuda_run *run, const struct conv_s
         return status;
     TRY(cuda_reduce(run->stream, scratch, slices, weights, run->students, gradient, parameters, err));
     if (has_bias)
-        TRY(cuda_reduce(run->stream, bias_partial, slices, shape->out_c, run->students, weight_gradient(run->memory, run->step->bias),
-                        parameters, err));
+        TRY(cuda_reduce(run->stream, bias_partial, slices, shape->out_c, run->students,
+                        weight_gradient(run->memory, run->step->bias), parameters, err));
 cleanup:
     return status;
 }

@@ -272,9 +272,9 @@ static enum status forward(const struct cuda_run *run, struct error *err)
     const struct channel_grid g = channel_grid_of(c.channels, vector_width(c.channels), pixels, 1, MAX_VECTORS);
     const dim3 grid = channel_dim(&g, run->students);
     TRY(summarise(run, &c, &none, all, err));
-    DISPATCH(cuda_dtype_of(run, in), cuda_dtype_of(run, out), g.width,
-             LAUNCH((normalise<TI, TO, V>), grid, CHANNEL_THREADS, 0, run->stream, read, c, all, write, g.vectors,
-                    pixels));
+    DISPATCH(
+        cuda_dtype_of(run, in), cuda_dtype_of(run, out), g.width,
+        LAUNCH((normalise<TI, TO, V>), grid, CHANNEL_THREADS, 0, run->stream, read, c, all, write, g.vectors, pixels));
     TRY(cuda_launched("normalise", err));
     if (run->step->statistics)
         TRY(cuda_finish_statistics(run, write.moments, g.blocks, err));
@@ -296,7 +296,8 @@ static enum status backward(const struct cuda_run *run, struct error *err)
     const size_t block_sums = (size_t)run->students * g.blocks * c.channels;
     float *const weight = weight_gradient(run->memory, run->step->weight);
     float *const bias = weight_gradient(run->memory, run->step->bias);
-    float *const weight_sums = weight ? sums + 2 * block_sums : NULL, *const bias_sums = bias ? sums + 3 * block_sums : NULL;
+    float *const weight_sums = weight ? sums + 2 * block_sums : NULL, *const bias_sums =
+                                                                          bias ? sums + 3 * block_sums : NULL;
     const dim3 grid = channel_dim(&g, run->students);
     TRY(summarise(run, &c, &derivative, all, err));
     DISPATCH(cuda_dtype_of(run, in), cuda_dtype_of(run, out), g.width,

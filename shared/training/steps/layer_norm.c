@@ -7,8 +7,8 @@
 static struct step_need need(const struct plan *plan, const struct plan_step *step)
 {
     const size_t channels = (size_t)plan->tensors[step->output].shape.c;
-    return (struct step_need){.scratch = 4 * tile_pixels(channels) * channels +
-                                         2 * (size_t)row_width((int)channels) + KERNEL_SLACK};
+    return (struct step_need){.scratch = 4 * tile_pixels(channels) * channels + 2 * (size_t)row_width((int)channels) +
+                                         KERNEL_SLACK};
 }
 
 static float *rows_of(const struct cpu_run *run, int worker)

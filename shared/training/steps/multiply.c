@@ -80,8 +80,8 @@ static void forward_slice(void *context, int slice, int worker)
         if (gated)
             apply_gate(run, &part, x, out, scratch + tile);
         else
-            run->kernels->multiply(out, x, read_with_epilogue(run, second, part.at, part.floats, scratch + tile),
-                                   false, part.floats);
+            run->kernels->multiply(out, x, read_with_epilogue(run, second, part.at, part.floats, scratch + tile), false,
+                                   part.floats);
         note_values(run, slice, out, part.floats);
     }
 }
@@ -120,8 +120,7 @@ static void gate_slice(void *context, int slice, int worker)
     const struct cpu_tensor *x_tensor = run_tensor(run, run->step->inputs[0].tensor);
     const int channels = run->out->shape.c, width = run->out->width;
     const size_t c = (size_t)channels, tile = tile_pixels(c) * c;
-    float *scratch = run->workspace->scratch[worker], *rest = scratch + tile, *sums = rest + tile,
-          *gate = sums + width;
+    float *scratch = run->workspace->scratch[worker], *rest = scratch + tile, *sums = rest + tile, *gate = sums + width;
     const bool by_channel = gate_of(run) == GATE_CHANNELS;
     const size_t image = run->out->sample / c;
     int first, end;

@@ -263,11 +263,11 @@ enum status pointwise_backward(const struct cuda_run *run, struct error *err)
         TRY(launch_side<bf16>(run, &p, blocks, err));
     else
         TRY(launch_side<float>(run, &p, blocks, err));
-    TRY(cuda_reduce(run->stream, p.weight_partial, blocks, p.weight_block, run->students, weight_gradient(run->memory, run->step->weight),
-                    parameters, err));
+    TRY(cuda_reduce(run->stream, p.weight_partial, blocks, p.weight_block, run->students,
+                    weight_gradient(run->memory, run->step->weight), parameters, err));
     if (p.bias)
-        TRY(cuda_reduce(run->stream, p.bias_partial, blocks, p.out, run->students, weight_gradient(run->memory, run->step->bias),
-                        parameters, err));
+        TRY(cuda_reduce(run->stream, p.bias_partial, blocks, p.out, run->students,
+                        weight_gradient(run->memory, run->step->bias), parameters, err));
     if (p.give.sums)
         TRY(cuda_finish_gradient(run, p.give.sums, blocks, err));
 cleanup:

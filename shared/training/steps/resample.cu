@@ -8,7 +8,8 @@
 
 template <typename TI, typename TO, int V>
 static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
-    resample(struct cuda_read read, struct resample r, struct cuda_write write, int channels, int vectors, int samples)
+    resample_values(struct cuda_read read, struct resample r, struct cuda_write write, int channels, int vectors,
+                    int samples)
 {
     __shared__ float shared[LANE_FLOATS];
     const struct place p = place_of<V>(channels, vectors);
@@ -92,13 +93,13 @@ static enum status forward(const struct cuda_run *run, struct error *err)
     const struct cuda_write write = cuda_write_of(run, run->scratch);
     const struct resample r = resample_of(run->plan, run->step);
     const int channels = out->shape.c, samples = run->pass->count;
-    const struct channel_grid g = channel_grid_of(channels, vector_width(channels),
-                                                  (size_t)samples * r.y.out * r.x.out, 1, MAX_VECTORS);
+    const struct channel_grid g =
+        channel_grid_of(channels, vector_width(channels), (size_t)samples * r.y.out * r.x.out, 1, MAX_VECTORS);
     const dim3 grid = channel_dim(&g, run->students);
     DISPATCH(cuda_dtype_of(run, in), cuda_dtype_of(run, out), g.width,
-             LAUNCH((resample<TI, TO, V>), grid, CHANNEL_THREADS, 0, run->stream, read, r, write, channels, g.vectors,
-                    samples));
-    TRY(cuda_launched("resample", err));
+             LAUNCH((resample_values<TI, TO, V>), grid, CHANNEL_THREADS, 0, run->stream, read, r, write, channels,
+                    g.vectors, samples));
+    TRY(cuda_launched("resample_values", err));
     if (run->step->statistics)
         TRY(cuda_finish_statistics(run, write.moments, g.blocks, err));
 cleanup:
@@ -113,8 +114,8 @@ static enum status backward(const struct cuda_run *run, struct error *err)
     const struct cuda_give give = cuda_give_of(run, run->scratch);
     const struct resample r = resample_of(run->plan, run->step);
     const int channels = in->shape.c, samples = run->pass->count;
-    const struct channel_grid g = channel_grid_of(channels, vector_width(channels), (size_t)samples * r.y.in * r.x.in,
-                                                  1, MAX_VECTORS);
+    const struct channel_grid g =
+        channel_grid_of(channels, vector_width(channels), (size_t)samples * r.y.in * r.x.in, 1, MAX_VECTORS);
     const dim3 grid = channel_dim(&g, run->students);
     DISPATCH(cuda_dtype_of(run, in), cuda_dtype_of(run, out), g.width,
              LAUNCH((resample_gradient<TI, TO, V>), grid, CHANNEL_THREADS, 0, run->stream, derivative, r, give,

@@ -18,8 +18,8 @@ static void forward_slice(void *context, int slice, int worker)
     const int *channels = run->node->channels;
     for (struct tiles t = tiles_of(run, slice); t.at < t.end; t.at += tile_size(&t)) {
         const size_t pixels = tile_size(&t);
-        const float *x = read_with_epilogue(run, run->in, t.at * in_channels, pixels * in_channels,
-                                            run->workspace->scratch[worker]);
+        const float *x =
+            read_with_epilogue(run, run->in, t.at * in_channels, pixels * in_channels, run->workspace->scratch[worker]);
         float *out = tensor_value(run, run->out) + t.at * out_channels;
         for (size_t p = 0; p < pixels; p++)
             for (size_t c = 0; c < out_channels; c++)
