@@ -53,8 +53,8 @@ static enum status set_left_out(struct dump_job *job, struct error *err)
     return STATUS_OK;
 }
 
-/* Photos: 256 for 224, and the same proportion for larger inputs, so that the centre crop stays inside the base. Raw sets
- * are resized to the teacher's input, unless they have its size. */
+/* Photos: 256 for 224, and the same proportion for larger inputs, so that the centre crop stays inside the base. Raw
+ * sets are resized to the teacher's input, unless they have its size. */
 static int usual_base(const struct dump_job *job)
 {
     const struct image_source *source = &job->source;
@@ -197,8 +197,9 @@ enum status dump_job_open(struct dump_job *job, const struct dump_options *optio
 {
     enum status status = STATUS_OK;
     struct cache_manifest *manifest = &job->manifest;
+    const struct image_source_options source_options = {.val_from = options->val_from, .seed = options->seed};
     *job = (struct dump_job){.options = options};
-    TRY(image_source_open(&job->source, options->data, err));
+    TRY(image_source_open(&job->source, options->data, &source_options, err));
     TRY(open_teacher(job, err));
     manifest->program_version = SOFTCACHE_VERSION;
     manifest->teacher_file = job->teacher.file;

@@ -15,9 +15,12 @@ static void fill_specs(struct dump_options *o)
 {
     const struct option_spec specs[DUMP_SPEC_COUNT] = {
         {"data", OPTION_STRING, &o->data, "DIR", NULL,
-         "the data set: ImageFolder, Food-11, CIFAR-10 binary or IDX; images are JPEG, PNG, WebP, BMP, GIF or TIFF, "
-         "recognised by their content",
+         "the data set: ImageFolder, Food-11, CIFAR, IDX and others (docs/data.md); images are JPEG, PNG, WebP, BMP, "
+         "GIF or TIFF, recognised by their content",
          .required = true},
+        {"val-from", OPTION_STRING, &o->val_from, "train:SHARE|test", NULL,
+         "what to evaluate on if the data set has no val split: train:0.1 takes a tenth of the images of every class, "
+         "drawn by the seed, out of the training split; test takes the test split"},
         {"teacher", OPTION_STRING, &o->teacher, "FILE.onnx", NULL,
          "the teacher; its output must be logits. none: only images, labels and views, to train a teacher from",
          .required = true},

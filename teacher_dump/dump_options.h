@@ -4,13 +4,13 @@
 
 #include "shared/base/options.h"
 
-enum { DUMP_SPEC_COUNT = 28, DUMP_MAX_BATCH = 4096 };
+enum { DUMP_SPEC_COUNT = 29, DUMP_MAX_BATCH = 4096 };
 enum { BAD_IMAGE_FAIL, BAD_IMAGE_SKIP, BAD_IMAGE_SALVAGE };
 enum { EXIF_IGNORE, EXIF_HONOUR };
 enum { IMAGES_EMBED, IMAGES_LINK };
 
 struct dump_options {
-    const char *data, *teacher, *out;
+    const char *data, *val_from, *teacher, *out;
     int views;
     const char *recipe;
     struct option_list features; /* see feature_request.h */

@@ -28,6 +28,8 @@ static void announce(struct run *run)
     char text[256], left_out[1024];
     dump_job_describe(&run->job, text, sizeof text);
     progress_note(&run->progress, "data: %s", text);
+    for (int i = 0; i < run->job.source.note_count; i++)
+        progress_note(&run->progress, "%s", run->job.source.notes[i]);
     image_source_describe_left_out(&run->job.source, left_out, sizeof left_out);
     if (left_out[0])
         progress_note(&run->progress, "left out: %s", left_out);

@@ -1,5 +1,5 @@
-/* libFuzzer: image headers and pixels from hostile bytes, of the formats that are decoded in the program, and of WebP and
- * TIFF where softcache_webp.so and softcache_tiff.so are beside this program (make fuzz). */
+/* libFuzzer: image headers and pixels from hostile bytes, of the formats that are decoded in the program, and of
+ * WebP and TIFF where softcache_webp.so and softcache_tiff.so are beside this program (make fuzz). */
 #include "formats/image/image_file.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "formats/datasets/file_name.h"
 #include "formats/datasets/image_source.h"
+#include "formats/datasets/pickle.h"
 #include "formats/image/jpeg.h"
 #include "shared/base/digest.h"
 #include "shared/base/files.h"
@@ -38,7 +39,7 @@ static int drop_folder(void **state)
 static void open_source(struct image_source *source, const char *path)
 {
     struct error err = {0};
-    if (image_source_open(source, path, &err) != STATUS_OK)
+    if (image_source_open(source, path, NULL, &err) != STATUS_OK)
         fail_msg("%s: %s", err.path, err.message);
 }
 
@@ -47,7 +48,7 @@ static void expect_refusal(const char *path, enum status status, const char *wor
 {
     struct image_source source;
     struct error err = {0};
-    assert_int_equal(image_source_open(&source, path, &err), status);
+    assert_int_equal(image_source_open(&source, path, NULL, &err), status);
     if (!strstr(err.message, words))
         fail_msg("the message has no '%s': %s", words, err.message);
     assert_null(source.path);
@@ -142,10 +143,10 @@ static void test_imagefolder_refusals(void **state)
     expect_refusal("/nonexistent/data", STATUS_NO_INPUT, "cannot open");
     expect_refusal(folder, STATUS_NO_INPUT, "empty");
     photo(folder, "a/1.jpg");
-    expect_refusal(folder, STATUS_BAD_DATA, "train/CLASS");
+    expect_refusal(folder, STATUS_BAD_DATA, "no train/ folder (found: 1 folder (a))");
     remove_folder(folder);
     write_file(folder, "unknown.bin", "x", 1);
-    expect_refusal(folder, STATUS_BAD_DATA, "CIFAR-10 (data_batch_*.bin");
+    expect_refusal(folder, STATUS_BAD_DATA, "CIFAR-10 and CIFAR-100, binary or Python");
     photo(folder, "train/a/1.jpg");
     expect_refusal(folder, STATUS_BAD_DATA, "no val/");
     photo(folder, "val/b/1.jpg");
@@ -154,7 +155,8 @@ static void test_imagefolder_refusals(void **state)
     write_file(folder, "train/c/1.svg", "x", 1);
     write_file(folder, "train/c/2.svg", "x", 1);
     write_file(folder, "train/c/3.heic", heic, sizeof heic - 1);
-    expect_refusal(folder, STATUS_BAD_DATA, "left out so far: 2 .svg, 1 HEIC (not read: convert to JPEG or PNG)");
+    expect_refusal(folder, STATUS_BAD_DATA,
+                   "left out so far: 1 .bin, 2 .svg, 1 HEIC (not read: convert to JPEG or PNG)");
     photo(folder, "train/c/1.jpg");
     photo(folder, "train/loose.jpg");
     expect_refusal(folder, STATUS_BAD_DATA, "loose.jpg is beside the class folders");
@@ -178,8 +180,8 @@ static void test_imagefolder_refusals(void **state)
     expect_refusal(folder, STATUS_BAD_DATA, "more than 255 bytes");
 }
 
-/* Files are taken by their content: a PNG that is called .jpg, a photo without an ending, and what has the name of a photo
- * but is none, which the scan then finds. */
+/* Files are taken by their content: a PNG that is called .jpg, a photo without an ending, and what has the name of a
+ * photo but is none, which the scan then finds. */
 static void test_content_decides(void **state)
 {
     const char *folder = *state;
@@ -209,7 +211,7 @@ static void test_content_decides(void **state)
     assert_int_equal(source.sets[SPLIT_TRAIN].count, 4);
     assert_int_equal(source.sets[SPLIT_VAL].count, 1);
     image_source_describe_left_out(&source, left_out, sizeof left_out);
-    assert_string_equal(left_out, "1 hidden, 1 .db, 1 .csv, folder unlabeled/");
+    assert_string_equal(left_out, "1 .csv, folder unlabeled/, 1 hidden, 1 .db");
     assert_int_equal(image_source_scan(&source, &reading, 1, NULL, NULL, &scan, &err), STATUS_OK);
     assert_int_equal(scan.problem_count, 1);
     assert_int_equal(scan.problems[0].index, 3);
@@ -290,6 +292,210 @@ static void test_not_regular(void **state)
     image_source_release(&source);
     free(pipe_path);
     free(link_path);
+}
+
+/* ---- layouts that people have ---- */
+
+static void expect_note(const struct image_source *source, const char *words)
+{
+    for (int i = 0; i < source->note_count; i++)
+        if (strstr(source->notes[i], words))
+            return;
+    fail_msg("no note has '%s'", words);
+}
+
+static void test_capitals_and_deeper(void **state)
+{
+    const char *folder = *state;
+    struct image_source source;
+    photo(folder, "archive/Train/a/1.jpg");
+    photo(folder, "archive/Train/b/1.jpg");
+    photo(folder, "archive/VALID/a/1.jpg");
+    photo(folder, "__MACOSX/x.jpg");
+    write_file(folder, "readme.txt", "x", 1);
+    open_source(&source, folder);
+    expect_note(&source, "one folder deeper, in ");
+    expect_sample(&source, SPLIT_TRAIN, 1, "Train/b/1.jpg", 1);
+    expect_sample(&source, SPLIT_VAL, 0, "VALID/a/1.jpg", 0);
+    image_source_release(&source);
+    photo(folder, "archive/train/a/1.jpg");
+    expect_refusal(folder, STATUS_BAD_DATA, "has both Train/ and train/");
+    photo(folder, "other/train/a/1.jpg"); /* two data sets: which one? */
+    expect_refusal(folder, STATUS_BAD_DATA, "has 2 folders that are data sets, such as ");
+}
+
+/* Food-11 of 2021: training/labeled and training/unlabeled; the test split has one folder for all. */
+static void test_labelled(void **state)
+{
+    const char *folder = *state;
+    struct image_source source;
+    char left_out[256];
+    photo(folder, "training/labeled/00/1.jpg");
+    photo(folder, "training/labeled/01/1.jpg");
+    photo(folder, "training/unlabeled/00/1.jpg");
+    photo(folder, "validation/01/1.jpg");
+    photo(folder, "testing/00/0000.jpg");
+    photo(folder, "testing/00/0001.jpg");
+    open_source(&source, folder);
+    assert_int_equal(source.class_count, 2);
+    expect_sample(&source, SPLIT_TRAIN, 1, "training/labeled/01/1.jpg", 1);
+    expect_sample(&source, SPLIT_VAL, 0, "validation/01/1.jpg", 1);
+    expect_sample(&source, SPLIT_TEST, 1, "testing/00/0001.jpg", -1);
+    expect_note(&source, "testing/00 is the only folder of the test split");
+    image_source_describe_left_out(&source, left_out, sizeof left_out);
+    assert_string_equal(left_out, "folder training/unlabeled/");
+    image_source_release(&source);
+}
+
+static void test_named_files(void **state)
+{
+    const char *folder = *state;
+    struct image_source source;
+    photo(folder, "train/dog.1.jpg");
+    photo(folder, "train/cat.10.jpg");
+    photo(folder, "train/cat.2.jpg");
+    photo(folder, "train/Great_Dane_7.jpg");
+    photo(folder, "val/dog.2.jpg");
+    photo(folder, "test1/1.jpg");
+    open_source(&source, folder);
+    assert_string_equal(source.format, "Named files");
+    assert_int_equal(source.class_count, 3);
+    assert_string_equal(source.classes[0], "Great_Dane");
+    expect_sample(&source, SPLIT_TRAIN, 1, "train/cat.10.jpg", 1);
+    expect_sample(&source, SPLIT_TRAIN, 3, "train/dog.1.jpg", 2);
+    expect_sample(&source, SPLIT_VAL, 0, "val/dog.2.jpg", 2);
+    expect_sample(&source, SPLIT_TEST, 0, "test1/1.jpg", -1);
+    image_source_release(&source);
+    photo(folder, "val/bird.2.jpg");
+    expect_refusal(folder, STATUS_BAD_DATA, "val/bird.2.jpg: names are CLASS.NUMBER.jpg here");
+    remove_folder(folder);
+    photo(folder, "train/IMG_0001.jpg"); /* no class */
+    photo(folder, "train/IMG_0002.jpg");
+    expect_refusal(folder, STATUS_BAD_DATA, "IMG_0001.jpg is beside the class folders");
+}
+
+static void open_with(struct image_source *source, const char *folder, const char *val_from, uint64_t seed)
+{
+    struct error err = {0};
+    const struct image_source_options options = {val_from, seed};
+    if (image_source_open(source, folder, &options, &err) != STATUS_OK)
+        fail_msg("%s", err.message);
+}
+
+static void expect_refusal_with(const char *folder, const char *val_from, enum status status, const char *words)
+{
+    struct image_source source;
+    struct error err = {0};
+    const struct image_source_options options = {val_from, 1};
+    assert_int_equal(image_source_open(&source, folder, &options, &err), status);
+    if (!strstr(err.message, words))
+        fail_msg("the message has no '%s': %s", words, err.message);
+}
+
+static void write_text(const char *folder, const char *name, const char *text)
+{
+    write_file(folder, name, text, strlen(text));
+}
+
+static void test_csv(void **state)
+{
+    const char *folder = *state;
+    struct image_source source;
+    struct error err = {0};
+    uint8_t *bytes;
+    size_t size;
+    photo(folder, "images/a,1.jpg");
+    photo(folder, "images/b\"2.jpg");
+    photo(folder, "images/3.jpg");
+    write_text(folder, "list.csv",
+               "\xEF\xBB\xBFid,Image,label,split\r\n1,\"images/a,1.jpg\",dog,train\r\n\r\n2,\"./images/"
+               "b\"\"2.jpg\",cat,VALID\r\n"
+               "3,images/3.jpg,,test");
+    open_source(&source, folder);
+    assert_string_equal(source.format, "CSV");
+    assert_int_equal(source.class_count, 2);
+    assert_string_equal(source.classes[0], "cat");
+    expect_sample(&source, SPLIT_TRAIN, 0, "images/a,1.jpg", 1);
+    expect_sample(&source, SPLIT_VAL, 0, "images/b\"2.jpg", 0);
+    expect_sample(&source, SPLIT_TEST, 0, "images/3.jpg", -1);
+    expect_note(&source, "3 images are listed in ");
+    assert_int_equal(image_source_read(&source, SPLIT_VAL, 0, &bytes, &size, &err), STATUS_OK);
+    free(bytes);
+    image_source_release(&source);
+
+    char *path = path_join(folder, "other.csv"); /* two lists: which one is said by its name */
+    write_text(folder, "other.csv", "path;class\nimages/3.jpg;10\nimages/a,1.jpg;2\nimages/none.jpg;2\n");
+    expect_refusal(folder, STATUS_BAD_DATA, "(found: 1 folder (images) and 2 files (list.csv, other.csv))");
+    expect_refusal(path, STATUS_BAD_DATA, "has no val/ folder to evaluate on (found: 3 training images)");
+    struct image_source_options options = {.val_from = "train:0.5", .seed = 1};
+    assert_int_equal(image_source_open(&source, path, &options, &err), STATUS_OK);
+    assert_int_equal(source.class_count, 11);
+    expect_sample(&source, SPLIT_TRAIN, 0, "images/3.jpg", 10);
+    expect_note(&source, "labels are the numbers of the classes");
+    image_source_release(&source);
+
+    static const char *const wrong[][2] = {
+        {"a,b\n1,2\n", "the first line must name the columns"},
+        {"path,label\nimages/3.jpg\n", "line 2 has 1 columns"},
+        {"path,label\n/etc/passwd,1\n", "line 2: '/etc/passwd' must be a path below"},
+        {"path,label\nx/../../y.jpg,1\n", "without .."},
+        {"path,label\nimages/3.jpg,\n", "line 2: no label"},
+        {"path,label,split\nimages/3.jpg,1,dev\n", "line 2: the split is 'dev'"},
+        {"path,label\na.jpg,1\n\nb.jpg,1\na.jpg,2\n", "line 5: a.jpg stands in line 2 already"},
+        {"path,label\n\"a.jpg,1\n", "a quote is not closed"},
+        {"path,label\n", "has 0 classes"}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        write_text(folder, "other.csv", wrong[i][0]);
+        expect_refusal(path, STATUS_BAD_DATA, wrong[i][1]);
+    }
+    free(path);
+}
+
+/* A share of every class; the same for the same seed; nothing is lost or twice, and every image is read as its own. */
+static void test_val_from_train(void **state)
+{
+    const char *folder = *state;
+    struct image_source source, again;
+    int per_class[2][3] = {{0}}, different = 0;
+    for (int c = 0; c < 3; c++)
+        for (int i = 0; i < (c == 2 ? 1 : 20 + 8 * c); i++) {
+            char name[64];
+            snprintf(name, sizeof name, "train/c%d/%02d.jpg", c, i);
+            photo(folder, name);
+        }
+    photo(folder, "test/c0/1.jpg");
+    photo(folder, "test/c1/1.jpg");
+    expect_refusal(folder, STATUS_BAD_DATA,
+                   "(found: 49 training images and 2 test images with labels): pass --val-from train:0.1");
+    expect_refusal_with(folder, "train:1", STATUS_USAGE, "a share between 0 and 1");
+    expect_refusal_with(folder, "train", STATUS_USAGE, "a share between 0 and 1");
+    open_with(&source, folder, "train:0.2", 1);
+    assert_int_equal(source.sets[SPLIT_TRAIN].count + source.sets[SPLIT_VAL].count, 49);
+    for (int split = 0; split < 2; split++)
+        for (size_t i = 0; i < source.sets[split].count; i++) {
+            const struct image_sample *sample = &source.sets[split].samples[i];
+            assert_true(i == 0 || strcmp(sample[-1].name, sample->name) < 0);
+            assert_int_equal(sample->name[7] - '0', sample->label);
+            per_class[split][sample->label]++;
+        }
+    assert_true(per_class[1][0] == 4 && per_class[1][1] == 6 && per_class[1][2] == 0);
+    assert_true(per_class[0][0] == 16 && per_class[0][1] == 22 && per_class[0][2] == 1);
+    open_with(&again, folder, "train:0.2", 1);
+    for (size_t i = 0; i < 10; i++)
+        assert_string_equal(again.sets[SPLIT_VAL].samples[i].name, source.sets[SPLIT_VAL].samples[i].name);
+    image_source_release(&again);
+    open_with(&again, folder, "train:0.2", 2);
+    for (size_t i = 0; i < 10; i++)
+        different += strcmp(again.sets[SPLIT_VAL].samples[i].name, source.sets[SPLIT_VAL].samples[i].name) != 0;
+    assert_true(different > 0);
+    image_source_release(&again);
+    image_source_release(&source);
+    open_with(&source, folder, "test", 1);
+    assert_int_equal(source.sets[SPLIT_VAL].count, 2);
+    assert_int_equal(source.sets[SPLIT_TEST].count, 0);
+    image_source_release(&source);
+    photo(folder, "val/c0/1.jpg");
+    expect_refusal_with(folder, "test", STATUS_USAGE, "has 1 images to evaluate on already");
 }
 
 /* ---- Food-11 ---- */
@@ -466,6 +672,142 @@ static void check_idx(const char *parent, bool gzip)
     free(folder);
 }
 
+/* The fine labels of CIFAR-100, and its names. */
+static void test_cifar100(void **state)
+{
+    const char *folder = *state;
+    struct image_source source;
+    struct error err = {0};
+    static uint8_t records[2][2 + 3072] = {{7, 99}, {8, 0}};
+    char names[1200] = "";
+    uint8_t *bytes;
+    size_t size;
+    for (int i = 0; i < 100; i++)
+        sprintf(names + strlen(names), "name%d\n", i);
+    records[1][2 + 1024] = 77; /* the first byte of green */
+    write_file(folder, "train.bin", records, sizeof records);
+    write_file(folder, "test.bin", records, sizeof records[0]);
+    write_file(folder, "fine_label_names.txt", names, strlen(names));
+    open_source(&source, folder);
+    assert_string_equal(source.format, "CIFAR-100");
+    assert_string_equal(source.classes[99], "name99");
+    expect_sample(&source, SPLIT_TRAIN, 0, "train/000000", 99);
+    expect_sample(&source, SPLIT_TRAIN, 1, "train/000001", 0);
+    expect_sample(&source, SPLIT_VAL, 0, "val/000000", 99);
+    assert_int_equal(image_source_read(&source, SPLIT_TRAIN, 1, &bytes, &size, &err), STATUS_OK);
+    assert_int_equal(bytes[1], 77);
+    free(bytes);
+    image_source_release(&source);
+}
+
+static void check_pickled(const char *path, const char *format, int class_count, const char *last, const int labels[3])
+{
+    struct image_source source;
+    struct error err = {0};
+    open_source(&source, path);
+    assert_string_equal(source.format, format);
+    assert_int_equal(source.class_count, class_count);
+    assert_string_equal(source.classes[class_count - 1], last);
+    assert_int_equal(source.sets[SPLIT_TRAIN].count, 2);
+    assert_int_equal(source.sets[SPLIT_VAL].count, 1);
+    for (int i = 0; i < 3; i++) {
+        const enum split split = i < 2 ? SPLIT_TRAIN : SPLIT_VAL;
+        uint8_t *bytes;
+        size_t size;
+        assert_int_equal(source.sets[split].samples[i % 2].label, labels[i]);
+        assert_int_equal(image_source_read(&source, split, (size_t)(i % 2), &bytes, &size, &err), STATUS_OK);
+        for (int k = 0; k < 3072; k++)
+            assert_int_equal(bytes[3 * (k % 1024) + k / 1024], (7 * i + 3 * k) % 251);
+        free(bytes);
+    }
+    image_source_release(&source);
+}
+
+/* What Python wrote: make_cifar_python.py. */
+static void test_cifar_python(void **state)
+{
+    (void)state;
+    check_pickled("tests/golden/cifar_python/published10", "CIFAR-10", 10, "ten9", (const int[]){9, 0, 4});
+    check_pickled("tests/golden/cifar_python/protocol4", "CIFAR-100", 100, "hundred99", (const int[]){99, 0, 47});
+    check_pickled("tests/golden/cifar_python/protocol5", "CIFAR-100", 100, "hundred99", (const int[]){99, 0, 47});
+}
+
+static void check_npz(const char *path, const char *val_from, const size_t counts[SPLIT_COUNT], int h, int w,
+                      int channels)
+{
+    struct image_source source;
+    struct error err = {0};
+    const struct image_source_options options = {val_from, 1};
+    if (image_source_open(&source, path, &options, &err) != STATUS_OK)
+        fail_msg("%s: %s", path, err.message);
+    assert_string_equal(source.format, "NPZ");
+    assert_true(source.h == h && source.w == w && source.channels == channels);
+    for (int split = 0; split < SPLIT_COUNT; split++) {
+        assert_int_equal(source.sets[split].count, counts[split]);
+        for (size_t i = 0; i < counts[split] && !val_from; i++) {
+            uint8_t *bytes;
+            size_t size;
+            const size_t first = split == SPLIT_TRAIN ? 0 : split == SPLIT_TEST || counts[SPLIT_TRAIN] == 3 ? 3 : 2;
+            assert_int_equal(image_source_read(&source, (enum split)split, i, &bytes, &size, &err), STATUS_OK);
+            assert_int_equal(size, h * w * channels);
+            for (size_t k = 0; k < size; k++)
+                assert_int_equal(bytes[k], (7 * (first + i) + 3 * k) % 251);
+            free(bytes);
+        }
+    }
+    image_source_release(&source);
+}
+
+/* What numpy wrote: make_npz.py. */
+static void test_npz(void **state)
+{
+    struct error err = {0};
+    uint8_t *keras;
+    size_t size;
+    check_npz("tests/golden/npz/keras.npz", NULL, (const size_t[]){3, 1, 0}, 5, 4, 1);
+    check_npz("tests/golden/npz/medmnist.npz", NULL, (const size_t[]){2, 2, 2}, 4, 6, 3);
+    check_npz("tests/golden/npz/planes.npz", NULL, (const size_t[]){3, 1, 0}, 5, 4, 3);
+    expect_refusal("tests/golden/npz/alone.npz", STATUS_BAD_DATA, "no val/ folder to evaluate on");
+    check_npz("tests/golden/npz/alone.npz", "train:0.5", (const size_t[]){2, 1, 0}, 5, 4, 1);
+    expect_refusal("tests/golden/npz/float.npz", STATUS_BAD_DATA, "x_train must be bytes (uint8), not f4");
+    expect_refusal("tests/golden/npz/object.npz", STATUS_BAD_DATA, "array x_train is not one of numbers");
+    expect_refusal("tests/golden/npz", STATUS_BAD_DATA, "is not a known data set"); /* which one? */
+    file_read("tests/golden/npz/keras.npz", 1 << 20, &keras, &size, &err);
+    write_file(*state, "data.npz", keras, size);
+    check_npz(*state, NULL, (const size_t[]){3, 1, 0}, 5, 4, 1);
+    write_file(*state, "data.npz", keras, size - 30);
+    expect_refusal(*state, STATUS_BAD_DATA, "its end is missing");
+    free(keras);
+}
+
+static void expect_no_pickle(const char *bytes, size_t size, const char *words)
+{
+    const struct pickle_value *value;
+    struct error err = {0};
+    struct arena arena = {0};
+    assert_int_equal(pickle_parse((const uint8_t *)bytes, size, "x", &arena, &value, &err), STATUS_BAD_DATA);
+    if (!strstr(err.message, words))
+        fail_msg("the message has no '%s': %s", words, err.message);
+    arena_release(&arena);
+}
+
+/* Nothing is called and nothing unknown is built. */
+static void test_hostile_pickles(void **state)
+{
+    (void)state;
+    expect_refusal("tests/golden/cifar_python/hostile", STATUS_BAD_DATA, "opcode 0x53 at byte 15");
+    expect_no_pickle("\x80\x02"
+                     "cposix\nsystem\nX\4\0\0\0true\x85R.",
+                     30, "would call posix.system near byte");
+    expect_no_pickle("\x80\x04\x8c\2os\x8c\6system\x93)R.", 17, "would call os.system");
+    expect_no_pickle("c__builtin__\neval", 17, "the data ends in a name");
+    expect_no_pickle("(((", 3, "the data ends");
+    expect_no_pickle("]e.", 3, "values without a mark");
+    expect_no_pickle("h\5.", 3, "an unknown memo");
+    expect_no_pickle("T\xff\xff\xff\xff", 5, "the data ends in a string");
+    expect_no_pickle("\x8e\xff\xff\xff\xff\xff\xff\xff\xff", 9, "the data ends in a string");
+}
+
 static void test_idx(void **state)
 {
     check_idx(*state, false);
@@ -620,6 +962,11 @@ int main(void)
     const struct CMUnitTest tests[] = {IN_FOLDER(test_imagefolder),
                                        IN_FOLDER(test_many_samples),
                                        IN_FOLDER(test_imagefolder_refusals),
+                                       IN_FOLDER(test_capitals_and_deeper),
+                                       IN_FOLDER(test_labelled),
+                                       IN_FOLDER(test_named_files),
+                                       IN_FOLDER(test_csv),
+                                       IN_FOLDER(test_val_from_train),
                                        IN_FOLDER(test_content_decides),
                                        IN_FOLDER(test_names_not_utf8),
                                        cmocka_unit_test(test_escapes),
@@ -627,6 +974,10 @@ int main(void)
                                        IN_FOLDER(test_food11),
                                        IN_FOLDER(test_food11_by_class_folder),
                                        IN_FOLDER(test_cifar10),
+                                       IN_FOLDER(test_cifar100),
+                                       cmocka_unit_test(test_cifar_python),
+                                       IN_FOLDER(test_npz),
+                                       cmocka_unit_test(test_hostile_pickles),
                                        IN_FOLDER(test_idx),
                                        IN_FOLDER(test_idx_gzip),
                                        IN_FOLDER(test_idx_refusals),

@@ -72,6 +72,7 @@ static const struct {
     bool equal;
 } side_by_side_options[] = {
     {"cache", "cache", "cache2", false},
+    {"data", "a", "b", false},
     {"student", "dwpw", "speed", false}, /* the sweep compares the structures themselves */
     {"loss", "ce", "kd", false},         /* and the terms */
     {"epochs", "3", "4", true},

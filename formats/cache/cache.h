@@ -231,8 +231,8 @@ struct cache {
 /* STATUS_NO_INPUT (no cache.json: unfinished, run again to resume), STATUS_BAD_DATA, STATUS_CONFIG (format version). */
 enum status cache_open(struct cache *cache, const char *path, struct error *err);
 void cache_release(struct cache *cache);
-/* Linked images are looked for in folder `data` instead of where they were (NULL: there). STATUS_USAGE if the images are
- * embedded, STATUS_NO_INPUT if there is no such folder. */
+/* Linked images are looked for in folder `data` instead of where they were (NULL: there). STATUS_USAGE if the images
+ * are embedded, STATUS_NO_INPUT if there is no such folder. */
 enum status cache_set_data(struct cache *cache, const char *data, struct error *err);
 
 enum cache_read_parts { CACHE_READ_IMAGES = 1, CACHE_READ_FEATURES = 2 }; /* the rest is always read */

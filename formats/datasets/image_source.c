@@ -4,16 +4,22 @@
 #include "formats/datasets/source_reader.h"
 #include "shared/base/files.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* In order of preference: the first reader that recognises a folder reads it. */
-static const struct image_source_format *const readers[] = {&source_cifar10, &source_idx, &source_food11,
-                                                            &source_imagefolder};
+static const struct image_source_format *const readers[] = {
+    &source_cifar, &source_idx, &source_food11, &source_named, &source_imagefolder, &source_csv, &source_npz};
 
-static const char layouts[] = "ImageFolder (train/CLASS/*.jpg val/CLASS/*.jpg), Food-11 (training/LABEL_INDEX.jpg "
-                              "validation/...), CIFAR-10 (data_batch_*.bin test_batch.bin), "
-                              "IDX (train-images-idx3-ubyte[.gz] train-labels-idx1-ubyte[.gz] t10k-...)";
+static const char layouts[] =
+    "ImageFolder (train/CLASS/*.jpg val/CLASS/*.jpg), Food-11 (training/LABEL_INDEX.jpg validation/...), named files "
+    "(train/CLASS.NUMBER.jpg), a CSV file (path,label or path,label,split), an .npz file (x_train y_train x_test "
+    "y_test), CIFAR-10 and CIFAR-100, binary or Python "
+    "(data_batch_* test_batch*; train* test* meta), "
+    "IDX "
+    "(train-images-idx3-ubyte[.gz] "
+    "train-labels-idx1-ubyte[.gz] t10k-...)";
 
 const char *split_name(enum split split)
 {
@@ -44,44 +50,111 @@ static bool has_class_folders(const char *path, const struct folder_entry *entri
     return found;
 }
 
+/* "3 folders (a, b, ...) and 20 files (x.csv, ...)". */
+static void describe_entries(const struct folder_entry *entries, size_t count, char *text, size_t size)
+{
+    size_t used = 0;
+    for (int folders = 1; folders >= 0; folders--) {
+        size_t found = 0;
+        for (size_t i = 0; i < count; i++)
+            found += entries[i].is_folder == (bool)folders;
+        if (found == 0)
+            continue;
+        used += (size_t)snprintf(text + used, size - used, "%s%zu %s%s (", used ? " and " : "", found,
+                                 folders ? "folder" : "file", found == 1 ? "" : "s");
+        for (size_t i = 0, shown = 0; i < count && shown < 4 && used + 80 < size; i++)
+            if (entries[i].is_folder == (bool)folders)
+                used += (size_t)snprintf(text + used, size - used, "%s%.60s", shown++ ? ", " : "", entries[i].name);
+        used += (size_t)snprintf(text + used, size - used, "%s)", found > 4 ? ", ..." : "");
+    }
+}
+
 static enum status explain_unrecognised(const char *path, struct error *err)
 {
     struct folder_entry *entries;
     size_t count;
+    char found[512] = "";
     enum status status = folder_list(path, &entries, &count, err);
     if (status != STATUS_OK)
         return status;
+    describe_entries(entries, count, found, sizeof found);
     if (count == 0)
         status = error_set(err, STATUS_NO_INPUT, path, "the folder is empty; layouts that can be read: %s", layouts);
     else if (has_class_folders(path, entries, count))
-        status = error_set(err, STATUS_BAD_DATA, path,
-                           "has folders of images, but no train/ folder: an ImageFolder is train/CLASS/*.jpg and "
-                           "val/CLASS/*.jpg; move the class folders into train/ and some images of each into val/");
+        status = error_set(
+            err, STATUS_BAD_DATA, path,
+            "has folders of images, but no train/ folder (found: %s): an ImageFolder is train/CLASS/*.jpg and "
+            "val/CLASS/*.jpg. Move the class folders into train/, and pass --val-from train:0.1 if there "
+            "are no images to evaluate on",
+            found);
     else
-        status =
-            error_set(err, STATUS_BAD_DATA, path, "is not a known data set; layouts that can be read: %s", layouts);
+        status = error_set(err, STATUS_BAD_DATA, path,
+                           "is not a known data set: it has %s; layouts that can be read: %s", found, layouts);
     folder_list_free(entries, count);
     return status;
 }
 
-enum status image_source_open(struct image_source *source, const char *path, struct error *err)
+static const struct image_source_format *recognise(const char *path)
 {
-    enum status status = STATUS_OK;
-    const struct image_source_format *reader = NULL;
-    *source = (struct image_source){.channels = 3};
-    for (size_t i = 0; i < sizeof readers / sizeof *readers && !reader; i++)
+    for (size_t i = 0; i < sizeof readers / sizeof *readers; i++)
         if (readers[i]->recognises(path))
-            reader = readers[i];
-    if (!reader)
+            return readers[i];
+    return NULL;
+}
+
+/* The only folder in path that is a data set, as unpacked archives have it; NULL if there is none, or more than one,
+ * which err then says. */
+static char *find_inner(const char *path, const struct image_source_format **reader, struct error *err)
+{
+    struct folder_entry *entries = NULL;
+    size_t count = 0, found = 0;
+    char *inner = NULL;
+    if (folder_list(path, &entries, &count, NULL) != STATUS_OK)
+        return NULL;
+    for (size_t i = 0; i < count; i++) {
+        char *folder = entries[i].is_folder ? path_join(path, entries[i].name) : NULL;
+        const struct image_source_format *inner_reader = folder ? recognise(folder) : NULL;
+        found += inner_reader != NULL;
+        if (inner_reader && !inner) {
+            *reader = inner_reader;
+            inner = folder;
+        } else {
+            free(folder);
+        }
+    }
+    folder_list_free(entries, count);
+    if (found == 1)
+        return inner;
+    if (found > 1)
+        error_set(err, STATUS_BAD_DATA, path,
+                  "has %zu folders that are data sets, such as %s: pass one of them as --data", found, inner);
+    free(inner);
+    *reader = NULL;
+    return NULL;
+}
+
+enum status image_source_open(struct image_source *source, const char *path, const struct image_source_options *options,
+                              struct error *err)
+{
+    static const struct image_source_options none = {0};
+    struct error several = {0};
+    enum status status = STATUS_OK;
+    *source = (struct image_source){.channels = 3};
+    source->reader = recognise(path);
+    source->path = source->reader ? strdup(path) : find_inner(path, &source->reader, &several);
+    if (several.code != STATUS_OK)
+        return error_set(err, several.code, several.path, "%s", several.message);
+    if (!source->reader)
         return explain_unrecognised(path, err);
-    source->reader = reader;
-    source->format = reader->name;
-    source->path = strdup(path);
     if (!source->path)
         TRY(error_no_memory(err, strlen(path), "a path"));
-    TRY(reader->open(source, err));
+    source->format = source->reader->name;
+    if (strcmp(source->path, path) != 0)
+        TRY(source_note(source, err, "the data set is one folder deeper, in %s", source->path));
+    TRY(source->reader->open(source, err)); /* may change the path: a list lies in the data folder */
     if (source->sets[SPLIT_TRAIN].count == 0)
         TRY(error_set(err, STATUS_BAD_DATA, path, "has no training images"));
+    TRY(source_make_validation(source, options ? options : &none, err));
 cleanup:
     if (status != STATUS_OK)
         image_source_release(source);
@@ -103,7 +176,7 @@ void image_source_release(struct image_source *source)
 enum status image_source_read(const struct image_source *source, enum split split, size_t index, uint8_t **bytes,
                               size_t *size, struct error *err)
 {
-    return source->reader->read(source, split, index, bytes, size, err);
+    return source->reader->read(source, &source->sets[split].samples[index], bytes, size, err);
 }
 
 enum status image_decode(const struct image_coding *coding, const uint8_t *bytes, size_t size, const char *name,

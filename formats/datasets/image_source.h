@@ -2,11 +2,17 @@
  *
  *   ImageFolder  train/CLASS/NAME, val/CLASS/..., optionally test/CLASS/... or unlabelled test/NAME
  *   Food-11      training/LABEL_INDEX.jpg, validation/..., optionally evaluation/... (labels may be missing there)
- *   CIFAR-10     data_batch_*.bin, test_batch.bin, optionally batches.meta.txt
+ *   Named files  train/CLASS.NUMBER.jpg (or CLASS_NUMBER, CLASS-NUMBER), optionally val/..., test/... (cats and dogs)
+ *   CSV          a file, or the only one in a folder, with the columns path, label and perhaps split
+ *   NPZ          an .npz file, or the only one in a folder: x_train, y_train, x_test, ... or train_images, ...
+ *   CIFAR-10     binary: data_batch_*.bin, test_batch.bin, optionally batches.meta.txt; Python: data_batch_*,
+ *                test_batch, optionally batches.meta
+ *   CIFAR-100    binary: train.bin, test.bin, fine_label_names.txt; Python: train, test, meta
  *   IDX          train-images-idx3-ubyte[.gz], train-labels-idx1-ubyte[.gz], t10k-... (MNIST, Fashion-MNIST, ...)
  *
- * Folders may have their usual other names: training, valid or validation, evaluation or testing. The published test
- * sets of CIFAR-10 and IDX are SPLIT_VAL, the split that students are evaluated on.
+ * Folders may have their usual other names, in upper or lower case: training, valid or validation, evaluation, testing
+ * or test1; labeled/ or labelled/ may lie below them (unlabeled/ is left out). The published test sets of CIFAR-10 and
+ * IDX are SPLIT_VAL, the split that students are evaluated on.
  *
  * To add a reader: write source_NAME.c with a struct image_source_format, declare it in source_reader.h (which has the
  * helpers that readers share), list it in image_source.c and here, and add a case to tests/test_image_source.c. */
@@ -48,11 +54,14 @@ struct left_out {
 
 /* One sample. Its id is its index in its split: files in byte order of their names (class folder first). */
 struct image_sample {
-    const char
-        *name; /* path below the data folder, as valid UTF-8 (file_name.h), or "train/000123" for raw sets; at most
-                         255 bytes */
-    int label; /* -1: none (unlabelled test sets) */
+    const char *name; /* path below the data folder as valid UTF-8 (file_name.h), or "train/000123" for raw sets; at
+                         most 255 bytes */
+    int label;        /* -1: none (unlabelled test sets) */
+    enum split from;  /* the split that it was published in, and its place there: what readers find it by */
+    size_t place;
 };
+
+enum { IMAGE_SOURCE_NOTES = 8 };
 
 struct image_set {
     struct image_sample *samples; /* [count] */
@@ -60,8 +69,8 @@ struct image_set {
 };
 
 struct image_source {
-    const char *format;         /* "ImageFolder", "Food-11", "CIFAR-10", "IDX" */
-    char *path;                 /* the data folder */
+    const char *format; /* "ImageFolder", "Food-11", "Named files", "CSV", "NPZ", "CIFAR-10", "CIFAR-100", "IDX" */
+    char *path;         /* the data folder */
     const char *const *classes; /* [class_count] names: folder names; for Food-11 the published food names */
     int class_count;
     struct image_set sets[SPLIT_COUNT]; /* an absent split has count 0 */
@@ -69,6 +78,8 @@ struct image_source {
     int h, w, channels;        /* raw sets: the size of every image; files: 0, 0, 3 */
     struct left_out *left_out; /* [left_out_count] everything that is in the folder and not in a set */
     size_t left_out_count, left_out_capacity;
+    const char *notes[IMAGE_SOURCE_NOTES]; /* [note_count] what was taken for what, where that may surprise */
+    int note_count;
     struct arena arena; /* owns names, classes and kinds */
     const struct image_source_format *reader;
     void *state; /* private to the reader */
@@ -82,14 +93,23 @@ struct image_source_format {
     /* Lists every sample of source->path. release is called also after a failure. */
     enum status (*open)(struct image_source *source, struct error *err);
     /* Reads the stored bytes of one sample; *bytes is malloc'ed, the caller frees it. Thread-safe. */
-    enum status (*read)(const struct image_source *source, enum split split, size_t index, uint8_t **bytes,
+    enum status (*read)(const struct image_source *source, const struct image_sample *sample, uint8_t **bytes,
                         size_t *size, struct error *err);
     void (*release)(struct image_source *source); /* frees source->state; NULL if there is none */
 };
 
-/* Recognises the folder's format and lists it. A missing or empty folder is STATUS_NO_INPUT, an unrecognised one
- * STATUS_BAD_DATA, which lists the layouts that can be read; after both, source is released. */
-enum status image_source_open(struct image_source *source, const char *path, struct error *err);
+struct image_source_options {
+    const char
+        *val_from; /* what to evaluate on if there is no val split: "train:0.1", that share of every class, drawn by
+                             the seed; or "test". NULL: such a data set is refused */
+    uint64_t seed;
+};
+
+/* Recognises the format of the folder, or of the only folder in it that is a data set, and lists it. options may be
+ * NULL. A missing or empty folder is STATUS_NO_INPUT; an unrecognised one is STATUS_BAD_DATA, which says what was found
+ * and what would do; STATUS_USAGE: options->val_from. After an error, source is released. */
+enum status image_source_open(struct image_source *source, const char *path, const struct image_source_options *options,
+                              struct error *err);
 void image_source_release(struct image_source *source);
 
 enum status image_source_read(const struct image_source *source, enum split split, size_t index, uint8_t **bytes,

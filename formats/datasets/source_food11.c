@@ -29,10 +29,10 @@ static bool food11_recognises(const char *path)
 {
     struct folder_entry *entries = NULL;
     size_t count = 0;
-    const char *name = NULL;
+    char name[SOURCE_FOLDER_NAME];
     bool found = false;
     char *folder =
-        source_split_folder(path, SPLIT_TRAIN, &name, NULL) == STATUS_OK && name ? path_join(path, name) : NULL;
+        source_split_folder(path, SPLIT_TRAIN, name, NULL) == STATUS_OK && name[0] ? path_join(path, name) : NULL;
     if (folder && folder_list(folder, &entries, &count, NULL) == STATUS_OK)
         for (size_t i = 0; i < count && !found; i++)
             found = !entries[i].is_folder && parse_label(entries[i].name) >= 0 &&
@@ -87,7 +87,7 @@ static enum status food11_open(struct image_source *source, struct error *err)
 {
     source->classes = food11_classes;
     source->class_count = FOOD11_CLASSES;
-    return source_add_splits(source, add_split, "looks like Food-11, but has no validation/ folder", err);
+    return source_add_splits(source, add_split, err);
 }
 
 const struct image_source_format source_food11 = {

@@ -160,7 +160,7 @@ cleanup:
     return status;
 }
 
-static enum status idx_read(const struct image_source *source, enum split split, size_t index, uint8_t **bytes,
+static enum status idx_read(const struct image_source *source, const struct image_sample *sample, uint8_t **bytes,
                             size_t *size, struct error *err)
 {
     const struct idx *idx = source->state;
@@ -168,7 +168,7 @@ static enum status idx_read(const struct image_source *source, enum split split,
     *bytes = malloc(*size);
     if (!*bytes)
         return error_no_memory(err, *size, "an image");
-    memcpy(*bytes, idx->images[split].values + index * *size, *size);
+    memcpy(*bytes, idx->images[sample->from].values + sample->place * *size, *size);
     return STATUS_OK;
 }
 

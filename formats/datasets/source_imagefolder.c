@@ -12,8 +12,8 @@
 
 static bool imagefolder_recognises(const char *path)
 {
-    const char *name = NULL;
-    return source_split_folder(path, SPLIT_TRAIN, &name, NULL) != STATUS_OK || name;
+    char name[SOURCE_FOLDER_NAME];
+    return source_split_folder(path, SPLIT_TRAIN, name, NULL) != STATUS_OK || name[0];
 }
 
 /* path: folder's own. */
@@ -113,6 +113,34 @@ cleanup:
     return status;
 }
 
+static enum status add_unlabelled(struct image_source *source, enum split split, const char *split_folder,
+                                  const char *name, struct error *err)
+{
+    char folder[4096];
+    snprintf(folder, sizeof folder, "%s/%s", split_folder, name);
+    return add_folder(source, split, folder, -1, 0, err);
+}
+
+/* Torchvision's ImageFolder wants a class folder even for unlabelled photos, so people have test/unknown/ or
+ * testing/00/: a test split of more than one class that has one folder only. */
+static enum status find_unlabelled(struct image_source *source, enum split split, const char *folder,
+                                   const struct folder_entry *entries, size_t count, bool *unlabelled,
+                                   struct error *err)
+{
+    const char *only = NULL;
+    size_t folders = 0;
+    *unlabelled = false;
+    for (size_t i = 0; i < count; i++) {
+        folders += entries[i].is_folder;
+        only = entries[i].is_folder ? entries[i].name : only;
+    }
+    *unlabelled = split == SPLIT_TEST && folders == 1 && source->class_count > 1;
+    return *unlabelled
+               ? source_note(source, err, "%s/%s is the only folder of the test split: its images have no labels",
+                             folder, only)
+               : STATUS_OK;
+}
+
 /* The classes are the folders of the training split. */
 static enum status take_classes(struct image_source *source, const struct folder_entry *entries, size_t count,
                                 struct error *err)
@@ -142,6 +170,7 @@ static enum status add_split(struct image_source *source, enum split split, cons
     struct folder_entry *entries = NULL;
     size_t count = 0, folders = 0;
     int next_class = 0;
+    bool unlabelled = false;
     char *path = path_join(source->path, folder);
     if (!path)
         return error_no_memory(err, 0, "a path");
@@ -150,8 +179,11 @@ static enum status add_split(struct image_source *source, enum split split, cons
         folders += entries[i].is_folder;
     if (split == SPLIT_TRAIN)
         TRY(take_classes(source, entries, count, err));
+    TRY(find_unlabelled(source, split, folder, entries, count, &unlabelled, err));
     for (size_t i = 0; i < count; i++) {
-        if (entries[i].is_folder)
+        if (entries[i].is_folder && unlabelled)
+            TRY(add_unlabelled(source, split, folder, entries[i].name, err));
+        else if (entries[i].is_folder)
             TRY(add_class(source, split, folder, entries[i].name, &next_class, err));
         else if (folders == 0 && split == SPLIT_TEST)
             TRY(add_file(source, split, path, folder, entries[i].name, -1, err));
@@ -172,8 +204,7 @@ cleanup:
 
 static enum status imagefolder_open(struct image_source *source, struct error *err)
 {
-    return source_add_splits(source, add_split,
-                             "has no val/ folder: move some images of each class into val/CLASS/, to evaluate on", err);
+    return source_add_splits(source, add_split, err);
 }
 
 const struct image_source_format source_imagefolder = {

@@ -7,7 +7,10 @@
 
 extern const struct image_source_format source_imagefolder;
 extern const struct image_source_format source_food11;
-extern const struct image_source_format source_cifar10;
+extern const struct image_source_format source_named;
+extern const struct image_source_format source_csv;
+extern const struct image_source_format source_npz;
+extern const struct image_source_format source_cifar;
 extern const struct image_source_format source_idx;
 
 enum {
@@ -26,19 +29,18 @@ enum status source_add_raw(struct image_source *source, enum split split, size_t
 /* Adds the samples of one split, which are in `folder` of the data folder. */
 typedef enum status source_add_split(struct image_source *source, enum split split, const char *folder,
                                      struct error *err);
-/* For data sets of image files: add_split for every split that has a folder; what else there is is left out.
- * no_validation: the error's message if there is no folder to evaluate on. */
-enum status source_add_splits(struct image_source *source, source_add_split *add_split, const char *no_validation,
-                              struct error *err);
+/* For data sets of image files: add_split for every split that has a folder; what else there is is left out. */
+enum status source_add_splits(struct image_source *source, source_add_split *add_split, struct error *err);
 
 /* The reader of image files: source->path + "/" + the sample's name. */
-enum status source_read_file(const struct image_source *source, enum split split, size_t index, uint8_t **bytes,
+enum status source_read_file(const struct image_source *source, const struct image_sample *sample, uint8_t **bytes,
                              size_t *size, struct error *err);
 
 /* ---- files (source_files.c) ---- */
 
-/* Decides whether file `name` of `folder` is a sample, and counts it as left out if not. It is one if its content is an
- * image that is read, whatever its name, or if it has the name of an image: then the scan says what is wrong with it. */
+/* Decides whether file `name` of `folder` is a sample, and counts it as left out if not. It is one if its content is
+ * an image that is read, whatever its name, or if it has the name of an image: then the scan says what is wrong with
+ * it. */
 enum status source_take_file(struct image_source *source, const char *folder, const char *name, bool *taken,
                              struct error *err);
 /* folder_list, which counts hidden files as left out. */
@@ -51,8 +53,17 @@ enum status source_leave_out(struct image_source *source, const char *kind, cons
 enum status source_leave_out_rest(struct image_source *source, const char *const *used, size_t used_count,
                                   struct error *err);
 
-/* The folder of a split, by any of its usual names; *name is NULL if there is none. STATUS_BAD_DATA if there are two,
- * because one would be ignored. */
-enum status source_split_folder(const char *path, enum split split, const char **name, struct error *err);
+/* The folder of a split, by any of its usual names in upper or lower case, as it is called on the disk; "" if there is
+ * none. STATUS_BAD_DATA if there are two, because one would be ignored. */
+enum { SOURCE_FOLDER_NAME = 300 };
+enum status source_split_folder(const char *path, enum split split, char name[SOURCE_FOLDER_NAME], struct error *err);
+
+/* Takes a note for the user; after IMAGE_SOURCE_NOTES of them, nothing. */
+enum status source_note(struct image_source *source, struct error *err, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Makes the val split of a data set that has none, as options->val_from says (source_validation.c). */
+enum status source_make_validation(struct image_source *source, const struct image_source_options *options,
+                                   struct error *err);
 
 #endif

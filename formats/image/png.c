@@ -99,7 +99,8 @@ static void read_palette(struct png_reading *reading)
         memcpy(reading->palette[i], (uint8_t[3]){colors[i].red, colors[i].green, colors[i].blue}, 3);
 }
 
-/* Everything before the pixels has been read: rows are wanted as samples of 8 bits, indices and deep gray as they are. */
+/* Everything before the pixels has been read: rows are wanted as samples of 8 bits, indices and deep gray as they
+ * are. */
 static void on_info(png_structp png, png_infop info)
 {
     struct png_reading *reading = png_get_progressive_ptr(png);

@@ -1,6 +1,6 @@
-/* TIFF 6.0 by libtiff: strips and tiles, all compressions that libtiff has; gray, palette, RGB, CMYK and YCbCr of 1 to 16
- * bits; the first page, turned upright as its orientation says (Pillow does that for TIFF always). In a shared object of
- * its own. */
+/* TIFF 6.0 by libtiff: strips and tiles, all compressions that libtiff has; gray, palette, RGB, CMYK and YCbCr of 1
+ * to 16 bits; the first page, turned upright as its orientation says (Pillow does that for TIFF always). In a shared
+ * object of its own. */
 #include "formats/image/exif.h"
 #include "formats/image/image_codec.h"
 #include "shared/base/memory.h"

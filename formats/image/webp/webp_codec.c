@@ -1,4 +1,5 @@
-/* WebP by libwebp: lossy and lossless; of an animation the first frame, on its canvas. In a shared object of its own. */
+/* WebP by libwebp: lossy and lossless; of an animation the first frame, on its canvas. In a shared object of its
+ * own. */
 #include "formats/image/exif.h"
 #include "formats/image/image_codec.h"
 #include "shared/base/memory.h"
