@@ -189,7 +189,7 @@ bool onnx_layout_permute(struct onnx_layout *layout, const int *perm)
 
 bool onnx_layout_insert(struct onnx_layout *layout, int d)
 {
-    if (layout->rank == ONNX_MAX_RANK || d < 1 || d > layout->rank)
+    if (layout->rank >= ONNX_MAX_RANK || d < 1 || d >= ONNX_MAX_RANK || d > layout->rank)
         return false;
     memmove(layout->dims + d + 1, layout->dims + d, (size_t)(layout->rank - d) * sizeof *layout->dims);
     memmove(layout->counts + d + 1, layout->counts + d, (size_t)(layout->rank - d) * sizeof *layout->counts);
@@ -215,7 +215,7 @@ bool onnx_layout_set(struct onnx_layout *layout, int d, struct onnx_factor facto
 
 bool onnx_layout_remove(struct onnx_layout *layout, int d)
 {
-    if (!onnx_layout_set(layout, d, (struct onnx_factor){.size = 1}))
+    if (d < 1 || d >= ONNX_MAX_RANK || !onnx_layout_set(layout, d, (struct onnx_factor){.size = 1}))
         return false;
     memmove(layout->dims + d, layout->dims + d + 1, (size_t)(layout->rank - d - 1) * sizeof *layout->dims);
     memmove(layout->counts + d, layout->counts + d + 1, (size_t)(layout->rank - d - 1) * sizeof *layout->counts);

@@ -154,8 +154,8 @@ struct graph {
     struct weight *weights;
     int weight_count;
     size_t node_capacity, weight_capacity;
-    int input;  /* node index, OP_INPUT */
-    int output; /* node index of the logits */
+    int input;        /* node index, OP_INPUT */
+    int output;       /* node index of the logits */
     int folded_norms; /* ONNX: convolutions into which the exporter has folded a batch norm; such a net trains worse */
 };
 
