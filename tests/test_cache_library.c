@@ -93,16 +93,23 @@ static void specified_view(const struct set *set, int split, uint32_t sample, in
     struct view view;
     int count;
     assert_int_equal(recipe_parse(&recipe, set->recipe, NULL), STATUS_OK);
-    assert_int_equal(image_decode(set->raw ? IMAGE_RAW : IMAGE_JPEG, RAW_H, RAW_W, set->raw ? 1 : 3, set->bytes[sample],
-                                  set->sizes[sample], "photo", &stored, NULL),
-                     STATUS_OK);
+    const struct image_coding coding = {
+        set->raw ? IMAGE_RAW : IMAGE_JPEG, set->raw ? RAW_H : 0, set->raw ? RAW_W : 0, set->raw ? 1 : 3, {0}};
+    assert_int_equal(image_decode(&coding, set->bytes[sample], set->sizes[sample], "photo", &stored, NULL), STATUS_OK);
     assert_int_equal(image_resize_short_side(&stored, set->base, &base, NULL), STATUS_OK);
     assert_int_equal(view_pyramid(&base, levels, &count, NULL), STATUS_OK);
-    if (split == SPLIT_TRAIN)
-        view_make(&view, &recipe, 1ull << 63 | 5, ids[sample], (uint32_t)number, base.h, base.w, set->size, side);
-    else
-        view_make_evaluation(&view, base.h, base.w, set->size, side);
-    view_render_reference(&view, levels, count, side, pixels);
+    if (split != SPLIT_TRAIN && side != set->size) {
+        struct image seen;
+        assert_int_equal(evaluation_image(&base, set->size, side, &seen, NULL), STATUS_OK);
+        memcpy(pixels, seen.pixels, (size_t)side * (size_t)side * (size_t)seen.channels);
+        image_release(&seen);
+    } else {
+        if (split == SPLIT_TRAIN)
+            view_make(&view, &recipe, 1ull << 63 | 5, ids[sample], (uint32_t)number, base.h, base.w, set->size, side);
+        else
+            view_make_evaluation(&view, base.h, base.w, set->size);
+        view_render_reference(&view, levels, count, side, pixels);
+    }
     view_pyramid_release(levels, count);
     image_release(&base);
     image_release(&stored);

@@ -164,7 +164,6 @@ static size_t scratch(const struct plan *plan, const struct plan_step *step)
 
 static struct depthwise depthwise_of(const struct cuda_run *run)
 {
-    const struct network_memory *memory = run->memory;
     struct depthwise d = {};
     d.window = window_of(run);
     d.read = cuda_read_of(run, cuda_input_of(run));
