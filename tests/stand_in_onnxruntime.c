@@ -125,6 +125,10 @@ static struct ort_status *set_inter_op_threads(struct ort_session_options *optio
 {
     return set_intra_op_threads(options, threads);
 }
+static struct ort_status *add_session_option(struct ort_session_options *options, const char *key, const char *value)
+{
+    return options && key && value ? NULL : fail("an option needs a key and a value");
+}
 static struct ort_status *create_session_from_array(const struct ort_env *env, const void *bytes, size_t size,
                                                     const struct ort_session_options *options, struct ort_session **out)
 {
