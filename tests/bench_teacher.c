@@ -1,5 +1,6 @@
-/* Logits and speed of a teacher in teacher_dump's engine, for scripts/zoo/teachers.py: reads images as raw floats [count, size, size, c], writes
- * logits as raw floats [count, classes], then runs the same images for some seconds. Prints one line of JSON. */
+/* Logits and speed of a teacher in teacher_dump's engine, for scripts/zoo/teachers.py: reads images as raw floats
+ * [count, size, size, c], writes logits as raw floats [count, classes], then runs the same images for some seconds.
+ * Prints one line of JSON. */
 #define _POSIX_C_SOURCE 200809L
 #include "shared/base/files.h"
 #include "shared/base/options.h"

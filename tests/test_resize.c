@@ -122,8 +122,8 @@ static double difference_of_training(const struct image *base, int size, enum vi
     return sum;
 }
 
-/* Students are trained on pixels like those that they are evaluated on: antialiased, and nearer to what evaluation shows
- * than one sample per pixel where that passes over pixels. */
+/* Students are trained on pixels like those that they are evaluated on: antialiased, and nearer to what evaluation
+ * shows than one sample per pixel where that passes over pixels. */
 static void test_training_looks_like_evaluation(void **state)
 {
     static const int sizes[] = {28, 64, 96, 160};

@@ -227,12 +227,9 @@ int main(void)
 {
 #define in_folder(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
     const struct CMUnitTest tests[] = {
-        in_folder(writes_one_row_per_epoch),
-        in_folder(resumed_equals_uninterrupted),
-        in_folder(earlier_epochs_come_back),
-        in_folder(refuses_what_does_not_continue),
-        in_folder(events_are_json_lines),
-        in_folder(full_disk_is_reported),
+        in_folder(writes_one_row_per_epoch), in_folder(resumed_equals_uninterrupted),
+        in_folder(earlier_epochs_come_back), in_folder(refuses_what_does_not_continue),
+        in_folder(events_are_json_lines),    in_folder(full_disk_is_reported),
         in_folder(links_are_not_followed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

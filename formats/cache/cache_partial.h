@@ -42,7 +42,8 @@ enum status cache_partial_write(const struct cache_partial *partial, const struc
                                 bool published, struct error *err);
 enum status cache_partial_unpublish(const struct cache_partial *partial, struct error *err);
 
-/* Opens `partial`; make: creates it. *there: false if it does not exist, also if another process has just removed it. */
+/* Opens `partial`; make: creates it. *there: false if it does not exist, also if another process has just removed it.
+ */
 enum status cache_partial_enter(const struct cache_partial *partial, bool make, struct open_folder *work,
                                 struct error *err);
 enum status cache_partial_enter_if_there(const struct cache_partial *partial, struct open_folder *work, bool *there,

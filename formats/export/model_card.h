@@ -28,7 +28,8 @@ struct model_card {
  *     {"color": "RGB", "exif": "ignore", "resize_mode": "shorter", "resize": 256, "crop": 224, "size": 64,
  *      "interpolation": "bilinear, antialiased", "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
  * color: RGB or L (gray); exif: ignore or honour; resize_mode: shorter, squash or pad; mean and std have a number per
- * channel. It has no true, false or null, so that it is a Python literal, too. The caller frees it; NULL when out of memory. */
+ * channel. It has no true, false or null, so that it is a Python literal, too. The caller frees it; NULL when out of
+ * memory. */
 cJSON *model_card_preprocessing(const struct model_card *card);
 /* The reverse. STATUS_BAD_DATA. */
 enum status model_card_read_preprocessing(struct model_card *card, const struct json_place *object, struct error *err);

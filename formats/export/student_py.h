@@ -14,8 +14,8 @@
 #include "shared/graph/graph.h"
 #include <stddef.h>
 
-/* card NULL: only the module. *text is malloc'ed and ends in a zero byte; the caller frees it. STATUS_CONFIG for weight names that PyTorch does not
- * allow (an empty part between dots). */
+/* card NULL: only the module. *text is malloc'ed and ends in a zero byte; the caller frees it. STATUS_CONFIG for weight
+ * names that PyTorch does not allow (an empty part between dots). */
 enum status student_py_write(const struct graph *graph, const struct model_card *card, char **text, size_t *size,
                              struct error *err);
 

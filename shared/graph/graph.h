@@ -40,8 +40,8 @@ enum op {
     OP_PRELU,               /* y = x > 0 ? x : x * weight, one number per channel or one for all */
     OP_SELECT,              /* channel i of the output is channel channels[i] of the input: split, slice, shuffle */
     OP_GROUP_NORM, /* y = (x - mean) / sqrt(var + epsilon) * weight + bias with the mean and the biased variance
-                             * of a sample's group of c / groups channels; instance norm: groups = c. Weight and bias may
-                             * be absent */
+                    * of a sample's group of c / groups channels; instance norm: groups = c. Weight and bias may
+                    * be absent */
     OP_LAYER_NORM, /* the same over the channels at every position (ConvNeXt's LayerNorm2d) */
     OP_LP_NORM,    /* y = x / max(norm, epsilon) over the channels at every position; alpha is 1 or 2 */
     OP_RESIZE,     /* height and width, see struct resize */
@@ -108,7 +108,8 @@ struct weight {
     size_t count;
     bool trained; /* false for running_mean and running_var */
     /* The tensor's shape in the module's state_dict, where that is another one with the same values in the same order:
-     * a linear layer on [n, h, w, c] is a 1x1 convolution here, and a scale of shape [c, 1, 1] a vector. Rank 0: dims. */
+     * a linear layer on [n, h, w, c] is a 1x1 convolution here, and a scale of shape [c, 1, 1] a vector. Rank 0: dims.
+     */
     int saved_dims[4], saved_rank;
 };
 

@@ -27,8 +27,8 @@ enum broken_photo {
     BROKEN_FAIL      /* an error */
 };
 
-/* *seen (the caller's) = what a student sees of a photo, card->size x card->size. *damage (zeroed by the caller): set if
- * only a part of the photo could be decoded, and why. Errors: nothing can be seen. */
+/* *seen (the caller's) = what a student sees of a photo, card->size x card->size. *damage (zeroed by the caller): set
+ * if only a part of the photo could be decoded, and why. Errors: nothing can be seen. */
 enum status photo_seen(const struct photos *photos, size_t index, const struct model_card *card, bool salvage,
                        struct image *seen, struct error *damage, struct error *err);
 

@@ -22,8 +22,8 @@ struct evaluation {
 /* Evaluates the trainer's students, or their moving averages if they have them: evaluations[student_count]. */
 enum status evaluation_run(struct evaluation *evaluations, struct trainer *trainer, const struct dataset *dataset,
                            struct error *err);
-/* rows[dataset->count, classes] = the first student's probabilities of the evaluation images; mirrored: the mean of those
- * of the image and of its mirror image, and *changed is how many samples get another class by that. */
+/* rows[dataset->count, classes] = the first student's probabilities of the evaluation images; mirrored: the mean of
+ * those of the image and of its mirror image, and *changed is how many samples get another class by that. */
 enum status evaluation_probabilities(struct trainer *trainer, struct dataset *dataset, bool mirrored, float *rows,
                                      size_t *changed, struct error *err);
 /* Adds to an evaluation of the first student how well it does with the mean of image and mirror image. */

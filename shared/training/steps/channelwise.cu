@@ -2,8 +2,8 @@
  *
  * Walks over pixels with the channels of cuda_channels.cuh; weights per channel stay in registers. Forward reads the
  * input and writes the output; backward reads the output's gradient and the input once, writes the input's gradient,
- * and each block hands in sums for the weights' gradients. Gradients of weights per value are sums over the batch, which
- * one thread per value makes in a second walk. */
+ * and each block hands in sums for the weights' gradients. Gradients of weights per value are sums over the batch,
+ * which one thread per value makes in a second walk. */
 #include "shared/training/cuda/cuda_channel_sums.cuh"
 
 /* y = x * weight + bias, or x > 0 ? x : x * weight. */

@@ -25,7 +25,7 @@ static struct rows rows_of(const struct cpu_run *run, float *scratch)
     const size_t width = (size_t)run->out->width, channels = (size_t)run->out->shape.c;
     struct rows r = {.first = (double *)(((uintptr_t)scratch + 7) & ~(uintptr_t)7)};
     r.second = r.first + channels;
-    r.mean = (float *)(r.second + channels);
+    r.mean = (float *)(void *)(r.second + channels);
     r.inverse = r.mean + width;
     r.a = r.inverse + width;
     r.b = r.a + width;

@@ -1,5 +1,5 @@
-/* The product of two tensors. The second one has the first one's shape, or is a gate: one number per channel of a sample
- * (squeeze and excitation), or one per position. Backward runs once for each of the two. */
+/* The product of two tensors. The second one has the first one's shape, or is a gate: one number per channel of a
+ * sample (squeeze and excitation), or one per position. Backward runs once for each of the two. */
 #include "shared/training/cpu/cpu_tiles.h"
 
 #include <string.h>

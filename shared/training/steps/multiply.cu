@@ -2,8 +2,8 @@
  *
  * Walks over pixels with the channels of cuda_channels.cuh. Forward reads both inputs once (gates come from the caches)
  * and writes the output. Backward runs once for every input and reads the output's gradient and the other input. The
- * gradient of a gate is a sum: over the pixels of a sample by one block, as in global_pool.cu, or over the channels of a
- * pixel by one thread. */
+ * gradient of a gate is a sum: over the pixels of a sample by one block, as in global_pool.cu, or over the channels of
+ * a pixel by one thread. */
 #include "shared/training/cuda/cuda_window.cuh"
 
 enum gate { GATE_NONE, GATE_CHANNELS, GATE_POSITIONS };
