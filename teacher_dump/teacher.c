@@ -47,9 +47,14 @@ static int count_made(const struct cache_manifest *made)
     return made->member_count ? made->member_count : 1;
 }
 
-/* Which engine ran model i of a cache. */
-static enum teacher_engine_kind engine_made(const struct cache_manifest *made, int i)
+/* Which engine ran model i of a cache: the one of that file's name, so that models in another order are told by their
+ * digests, and not by operators that the other's engine does not know. */
+static enum teacher_engine_kind engine_made(const struct cache_manifest *made, const char *path, int i)
 {
+    const char *slash = strrchr(path, '/'), *file = slash ? slash + 1 : path;
+    for (int k = made->member_count - 1; k >= 0; k--)
+        if (strcmp(made->members[k].file, file) == 0)
+            i = k;
     const char *name = made->member_count ? made->members[i].engine.name : made->engine.name;
     return name && strcmp(name, teacher_engine_names[TEACHER_ENGINE_ONNXRUNTIME]) == 0 ? TEACHER_ENGINE_ONNXRUNTIME
                                                                                        : TEACHER_ENGINE_NATIVE;
@@ -84,10 +89,10 @@ static enum status open_member(struct teacher *teacher, const struct teacher_req
     enum status status = STATUS_OK;
     struct teacher_member *member = &teacher->members[i];
     enum teacher_engine_kind kind = request->kind;
-    if (request->made && kind == TEACHER_ENGINE_AUTO)
-        kind = engine_made(request->made, i);
     member->weight = request->made && request->made->member_count ? request->made->members[i].weight : 1;
     TRY(split_weight(member, request->teachers.items[i], given, err));
+    if (request->made && kind == TEACHER_ENGINE_AUTO)
+        kind = engine_made(request->made, member->path, i);
     TRY(teacher_model_open(&member->model, member->path, request->size, kind, err));
     if (i == 0) {
         teacher->input = member->model.input;

@@ -18,9 +18,15 @@ else
     echo "not ok pytorch_walk: $(tail -3 "$work/log" | tr '\n' ' ')"
 fi
 # One net of each kind of step, by both exporters: weights as PyTorch trains them, home strictly.
-nets=(batch_norm_relu silu gelu prelu_channels squeeze_excite shufflenet_v2 group_norm convnext residual_scale)
-if "$SOFTCACHE_PYTHON" scripts/zoo/students.py --build "$build" "${nets[@]/#/--net=}" --exporter "TorchScript, training" \
-    --exporter "dynamo, not optimised" >"$work/students" 2>&1 && grep -q "^$((2 * ${#nets[@]})) of $((2 * ${#nets[@]})) exports" "$work/students"; then
+nets=(batch_norm_relu silu gelu prelu_channels squeeze_excite group_norm)
+torchscript=(shufflenet_v2 convnext)
+come_home() { # EXPORTER NET...
+    local exporter=$1
+    shift
+    "$SOFTCACHE_PYTHON" scripts/zoo/students.py --build "$build" "${@/#/--net=}" --exporter "$exporter" >>"$work/students" 2>&1 &&
+        grep -q "^$# of $# exports" "$work/students"
+}
+if come_home "dynamo, not optimised" "${nets[@]}" && come_home "TorchScript, training" "${nets[@]}" "${torchscript[@]}"; then
     echo "ok students_come_home"
 else
     echo "not ok students_come_home: $(grep -v '^\[' "$work/students" | tail -25 | tr '\n' ';')"

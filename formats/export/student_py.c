@@ -267,7 +267,7 @@ static const char module_functions[] =
     "    return scale((x - mean) / torch.sqrt(variance + eps), weight, bias)\n"
     "\n"
     "\n"
-    "def resize(x, rows, columns):\n"
+    "def resample(x, rows, columns):\n"
     "    \"\"\"Of each output row and column: the first input, the second one, and the share of the second one.\"\"\"\n"
     "    for dim, taps in ((2, rows), (3, columns)):\n"
     "        low, high, share = zip(*taps)\n"

@@ -301,7 +301,7 @@ static void put_axis(const struct student_script *script, const struct node *nod
 static void put_resize(const struct student_script *script, const struct node *node)
 {
     const struct shape in = script->graph->nodes[node->inputs[0]].shape;
-    fputs("resize(", script->out);
+    fputs("resample(", script->out);
     put_input(script, node, 0);
     put_axis(script, node, &node->resize.y, in.h);
     put_axis(script, node, &node->resize.x, in.w);

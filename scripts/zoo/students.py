@@ -133,7 +133,7 @@ def try_student(build, work, name, exporter, images, labels):
     safetensors.torch.save_file(initial, os.path.join(work, "initial.safetensors"))
     said = run(f"{build}/student_train", "fit", "--cache", f"{work}/cache", "--student", model, "--out", out, "--overwrite", "--epochs", str(STEPS),
         "--batch", str(PHOTOS), "--optimizer", "sgd", "--momentum", "0", "--weight-decay", "0", "--grad-clip", "0", "--lr", str(RATE), "--order",
-        "sequential", "--loss", "ce", "--init", f"{work}/initial.safetensors", "--device", "cpu", "--quiet")
+        "sequential", "--loss", "ce", "--init", f"{work}/initial.safetensors", "--device", "cpu")
     if folded and "batch norm" not in said:
         raise Failure("its batch norms were folded, and nothing says so")
     run(f"{build}/student_train", "export", "--run", out, "--out", f"{work}/exported", "--weights", "last")
