@@ -146,7 +146,8 @@ static void killed_and_resumed(void **state)
     need_backend();
     expect(0, "", shell(FIT "--epochs 4 --device cuda --out calm", cuda));
     expect(0, "", shell(FIT "--epochs 4 --device cuda --out killed --time-limit 0.01", cuda));
-    shell("timeout -s KILL 0.5 " FIT "--epochs 4 --device cuda --out killed --resume", cuda);
+    /* --foreground: timeout does not kill itself too, and so ends after the program, which has a lock until then */
+    shell("timeout --foreground -s KILL 0.5 " FIT "--epochs 4 --device cuda --out killed --resume", cuda);
     expect(0, "", shell(FIT "--epochs 4 --device cuda --out killed --resume", cuda));
     same_run("calm", "killed");
 }

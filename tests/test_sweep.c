@@ -223,7 +223,7 @@ static void killed_and_resumed(void **state)
     expect(0, "8 runs", shell(SWEEP GRID "--out calm --parallel 2", program));
     shell(SWEEP GRID "--out killed --parallel 2 & sleep 0.4; kill -KILL $!; wait", program);
     for (int i = 0; i < 3; i++)
-        shell("timeout -s KILL 0.3 " SWEEP GRID "--out killed --parallel 2 --resume", program);
+        shell("timeout --foreground -s KILL 0.3 " SWEEP GRID "--out killed --parallel 2 --resume", program);
     expect(0, "8 runs", shell(SWEEP GRID "--out killed --parallel 2 --resume", program));
     same_file("calm", "killed", "sweep.csv");
     expect(0, "same",
