@@ -78,7 +78,7 @@ DEVICE_TESTS := $(patsubst tests/%.c,$(TESTDIR)/%,$(sort $(shell grep -l '"tests
 # The CUDA backend on the tests' execution shim (tests/shim/README.md): compiled by gcc and g++, run without a GPU.
 SHIM         := $(BUILD)/shim
 # The teacher's engine there has no cuDNN: those files are left out that call it.
-CUDNN_CALLERS := $(addprefix shared/inference/cudnn/,conv_%.c cudnn_descriptor.c linear_layer.c teacher_libraries.c)
+CUDNN_CALLERS := $(addprefix shared/inference/cudnn/,conv_%.c cublas_library.c cudnn_descriptor.c linear_layer.c teacher_libraries.c)
 SHIM_TEACHER := $(filter-out $(CUDNN_CALLERS),$(CUDNN_SOURCES)) tests/shim/cudnn_stand_in.c
 SHIM_RUNTIME := $(patsubst %.cpp,$(OBJ)/shim/%.o,$(sort $(wildcard tests/shim/*.cpp)))
 SHIM_BACKEND := $(SHIM)/softcache_cuda.so $(SHIM)/softcache_cudnn.so $(PROGRAMS:$(BUILD)/%=$(SHIM)/%)
@@ -308,7 +308,7 @@ $(CUDA_BACKEND): $(CUDA_OBJECTS) $(LIBRARY)
 # The teacher's engine, opened when a teacher is loaded: it needs cuDNN and cuBLASLt, which are found where they are installed.
 $(CUDNN_ENGINE): $(CUDNN_OBJECTS) $(LIBRARY)
 	$(CC) $(CFLAGS) -shared -Wl,-Bsymbolic,--exclude-libs,ALL,--no-undefined,-rpath,'$$ORIGIN' $^ -o $@ -L$(CUDA_HOME)/lib64 \
-		-lcudnn_graph -lcublasLt -lcudart_static -lcrypto -lrt -ldl -lpthread -lm
+		-lcudnn_graph -lcudart_static -lcrypto -lrt -ldl -lpthread -lm
 
 # Kernels address memory as other types than it was stored as: nvcc knows no strict aliasing. A unique symbol would be
 # shared between objects that hold the same kernel. ThreadSanitizer does not see kernels: no two of their threads run at once.

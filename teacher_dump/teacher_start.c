@@ -41,7 +41,7 @@ enum status teacher_choose(struct teacher *teacher, struct teacher_engine *engin
                       engine->backend->name));
     for (int i = 0; i < teacher->member_count; i++) {
         struct teacher_member *member = &teacher->members[i];
-        TRY(ops->choose_precision(wanted, member->model.foreign != NULL, &member->precision, err));
+        TRY(ops->choose_precision(engine->index, wanted, member->model.foreign != NULL, &member->precision, err));
     }
     engine->precision = (int)teacher->members[0].precision;
     engine->batch = whole_runs(teacher, engine->batch ? engine->batch : ops->usual_batch);

@@ -7,6 +7,7 @@
 #include <dlfcn.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
@@ -51,6 +52,22 @@ struct test_device test_device_open(const char *name, int threads)
 bool test_device_is_shim(const char *name)
 {
     return strcmp(name, "cuda") == 0 && !getenv("SOFTCACHE_TEST_CUDA");
+}
+
+bool test_device_has_bf16(const char *name)
+{
+    static int capability = -1; /* 75 for 7.5 */
+    if (strcmp(name, "cuda") != 0)
+        return false;
+    if (capability < 0) {
+        int major = 0, minor = 0;
+        struct test_device t = test_device_open(name, 1);
+        const char *at = strstr(t.backend->device->describe(t.device), "compute ");
+        assert_true(at && sscanf(at, "compute %d.%d", &major, &minor) == 2);
+        test_device_close(&t);
+        capability = 10 * major + minor;
+    }
+    return capability >= 80;
 }
 
 void test_device_close(struct test_device *t)

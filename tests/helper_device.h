@@ -31,6 +31,8 @@ struct test_device test_device_open(const char *name, int threads);
 void test_device_close(struct test_device *t);
 /* The execution shim is some thousand times slower than a GPU: tests on it leave out cases that only repeat others. */
 bool test_device_is_shim(const char *name);
+/* Whether the backend stores bfloat16: the CPU does not, nor does a GPU before Ampere. */
+bool test_device_has_bf16(const char *name);
 /* Sets the order in which the execution shim runs blocks and threads: "forward", "reverse" or "shuffle:SEED". A backend
  * must be open. Does nothing on other backends. */
 void test_device_order(const char *order);

@@ -3,6 +3,7 @@
  * little memory. */
 #define _GNU_SOURCE
 #include "shared/base/files.h"
+#include "tests/helper_device.h"
 #include "tests/helper_program.h"
 
 #include <math.h>
@@ -119,6 +120,13 @@ static void bf16_learns_too(void **state)
 {
     (void)state;
     need_backend();
+    if (!native) {
+        char old[4300];
+        snprintf(old, sizeof old, "SHIM_CAPABILITY=75 %s", cuda);
+        expect(78, "no bfloat16", shell(FIT "--epochs 4 --device cuda --precision bf16 --out refused", old));
+    }
+    if (!test_device_has_bf16("cuda"))
+        skip();
     expect(0, "", shell(FIT "--epochs 4 --device cuda --out full", cuda));
     expect(0, "", shell(FIT "--epochs 4 --device cuda --precision bf16 --out half", cuda));
     close_curves("full", "half", 0.05);

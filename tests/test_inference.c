@@ -212,7 +212,7 @@ static void recorded_values(void **state)
     int count = 0;
     for (int p = PRECISION_FP32; precision_names[p]; p++) {
         enum precision chosen;
-        if (f.device.backend->engine->choose_precision((enum precision)p, false, &chosen, NULL) != STATUS_OK)
+        if (f.device.backend->engine->choose_precision(0, (enum precision)p, false, &chosen, NULL) != STATUS_OK)
             continue;
         assert_int_equal(chosen, p);
         check_precision(&f, chosen);

@@ -68,6 +68,7 @@ static void pointwise(void **state)
         {1, 3, 5, {.out = 1}, 3, 3},     {3, 4, 4, {.out = 7}, 5, 2},   {16, 7, 5, {.out = 33}, 40, 37},
         {17, 5, 5, {.out = 16}, 4, 4},   {32, 6, 6, {.out = 64}, 3, 3}, {70, 3, 3, {.out = 41}, 2, 2},
         {24, 9, 9, {.out = 48}, 33, 33}, {64, 1, 1, {.out = 84}, 9, 9}, {8, 4, 3, {.out = 12, .bias = true}, 2, 1},
+        {112, 6, 9, {.out = 128, .bias = true}, 6, 5}, /* the largest tile, whole and in part */
     };
     check_windows(*state, cases, sizeof cases / sizeof *cases);
 }
@@ -130,6 +131,9 @@ static void many_tiles(void **state)
     at = net_conv_norm_relu(&graph, at, (struct net_window){.kernel = 3, .pad = 1, .groups = 16});
     at = net_conv_norm_relu(&graph, at, (struct net_window){.out = 20});
     at = net_conv_norm_relu(&graph, at, (struct net_window){.out = 8, .kernel = 3, .stride = 2, .pad = 1});
+    at = net_conv_norm_relu(&graph, at, (struct net_window){.out = 112});
+    at = net_conv_norm_relu(&graph, at, (struct net_window){.out = 128});
+    at = net_conv_norm_relu(&graph, at, (struct net_window){.out = 8});
     at = net_pool(&graph, at, OP_MAX_POOL, 4, 4, 0);
     finish(*state, &graph, at, 48, 47);
 }

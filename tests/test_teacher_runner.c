@@ -38,6 +38,7 @@ static struct {
     copy_in_function *copy_in;   /* the driver's */
     copy_out_function *copy_out; /* the driver's */
     enum precision precision;
+    bool no_bf16; /* a GPU before Ampere */
 } engine;
 
 /* A library's function as a function pointer: ISO C has no cast from an object pointer. */
@@ -69,15 +70,18 @@ static const char *open_native(void)
     memset(&engine, 0, sizeof engine);
     if (!driver)
         return "no NVIDIA driver here";
-    int (*initialise)(unsigned), (*count_devices)(int *);
+    int (*initialise)(unsigned), (*count_devices)(int *), (*attribute)(int *, int, int), major = 0;
     *(void **)&initialise = dlsym(driver, "cuInit");
     *(void **)&count_devices = dlsym(driver, "cuDeviceGetCount");
+    *(void **)&attribute = dlsym(driver, "cuDeviceGetAttribute");
     *(void **)&engine.copy_in = dlsym(driver, "cuMemcpyHtoD_v2");
     *(void **)&engine.copy_out = dlsym(driver, "cuMemcpyDtoH_v2");
-    if (!initialise || !count_devices || !engine.copy_in || !engine.copy_out)
+    if (!initialise || !count_devices || !attribute || !engine.copy_in || !engine.copy_out)
         return "libcuda.so.1 is not NVIDIA's driver";
     if (initialise(0) != 0 || count_devices(&count) != 0 || count == 0)
         return "no GPU here";
+    enum { CAPABILITY_MAJOR = 75, FIRST_DEVICE = 0 };
+    engine.no_bf16 = attribute(&major, CAPABILITY_MAJOR, FIRST_DEVICE) != 0 || major < 8;
     if (library_symbol(TEACHER_CUDNN_LIBRARY, TEACHER_CUDNN_SYMBOL, &ops, &err) != STATUS_OK)
         return "built without cuDNN";
     engine.ops = ops;
@@ -275,7 +279,8 @@ static void check_network(struct graph_builder *builder)
 /* ---- tests ---- */
 
 static const enum precision precisions[] = {PRECISION_FP32, PRECISION_FP16, PRECISION_BF16};
-#define FOR_EVERY_PRECISION for (size_t p_ = 0; p_ < 3 && (engine.precision = precisions[p_], true); p_++)
+#define FOR_EVERY_PRECISION \
+    for (size_t p_ = 0; p_ < (engine.no_bf16 ? 2 : 3) && (engine.precision = precisions[p_], true); p_++)
 
 static void convolutions(void **state)
 {

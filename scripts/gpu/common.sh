@@ -41,9 +41,9 @@ student_train() { "$PROGRAMS/student_train" "$@"; }
 has_module() { "$PYTHON" -c "import $1" 2>/dev/null; }
 torch_device() { if [ "$MODE" = simulate ]; then echo cpu; else echo cuda; fi; }
 
-# cuDNN 9 and cuBLASLt 13, which softcache_cudnn.so was linked with: in the system's path, or in a pip or PyTorch installation (nvidia/*/lib).
+# cuDNN 9 and cuBLASLt 12 or 13, which softcache_cudnn.so opens: in the system's path, or in a pip or PyTorch installation (nvidia/*/lib).
 find_nvidia_libraries() {
-    if ! { ldconfig -p 2>/dev/null | grep -qF libcudnn.so.9 && ldconfig -p | grep -qF libcublasLt.so.13; }; then
+    if ! { ldconfig -p 2>/dev/null | grep -qF libcudnn.so.9 && ldconfig -p | grep -qE "libcublasLt\.so\.1[23]"; }; then
         local folders
         folders=$("$PYTHON" - 2>/dev/null <<'PYTHON'
 import glob, nvidia

@@ -45,9 +45,10 @@ struct engine_batch {
 
 struct engine_ops {
     int usual_batch; /* a batch that keeps the device busy */
-    /* The precision in which an engine would compute if `wanted` is requested: never PRECISION_AUTO. STATUS_CONFIG if
-     * it is not available. onnxruntime: whether that will run the model. */
-    enum status (*choose_precision)(enum precision wanted, bool onnxruntime, enum precision *chosen, struct error *err);
+    /* The precision in which an engine on the backend's device `index` would compute if `wanted` is requested: never
+     * PRECISION_AUTO. STATUS_CONFIG if it is not available. onnxruntime: whether that will run the model. */
+    enum status (*choose_precision)(int index, enum precision wanted, bool onnxruntime, enum precision *chosen,
+                                    struct error *err);
     /* device: of the same backend, borrowed until close. The graph (NULL with options->model) is borrowed during the
      * call only; weights are folded and packed here. STATUS_CONFIG names the operator or the precision that is not
      * available. */

@@ -6,14 +6,18 @@
 
 enum { OLDEST_CAPABILITY = 75 };
 
-/* Compute capability as 75 for 7.5; 0 if it is not available. */
-static int capability_of(int index)
+int cuda_capability(int index)
 {
     int major = 0, minor = 0;
     if (cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index) != cudaSuccess ||
         cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, index) != cudaSuccess)
         return 0;
     return 10 * major + minor;
+}
+
+bool cuda_has_bf16(int index)
+{
+    return cuda_capability(index) >= 80;
 }
 
 /* Why there is no such GPU, or NULL. The text is valid until the next call. */
@@ -39,7 +43,7 @@ static const char *missing(int index)
         return cudaGetErrorString(result);
     if (index < 0 || index >= count)
         return "there are fewer GPUs: see nvidia-smi -L and CUDA_VISIBLE_DEVICES";
-    if (capability_of(index) < OLDEST_CAPABILITY)
+    if (cuda_capability(index) < OLDEST_CAPABILITY)
         return "its compute capability is below 7.5 (Turing)";
     return NULL;
 }

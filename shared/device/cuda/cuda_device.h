@@ -51,6 +51,11 @@ enum status cuda_check(cudaError_t result, const char *what, struct error *err);
 /* After a launch: returns an error of its configuration. */
 enum status cuda_launched(const char *kernel, struct error *err);
 
+/* The compute capability of a GPU, as 75 for 7.5; 0 if it is not available. */
+int cuda_capability(int index);
+/* Whether its tensor cores and converters know bfloat16: from 8.0 (Ampere). */
+bool cuda_has_bf16(int index);
+
 extern const struct device_ops cuda_device_ops;   /* cuda_device.c */
 extern const struct capture_ops cuda_capture_ops; /* cuda_capture.c */
 extern const struct image_ops cuda_image_ops;     /* cuda_images.c */

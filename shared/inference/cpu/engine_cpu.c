@@ -51,9 +51,10 @@ static void engine_close(struct engine *engine)
     free(engine);
 }
 
-static enum status choose_precision(enum precision wanted, bool onnxruntime, enum precision *chosen, struct error *err)
+static enum status choose_precision(int index, enum precision wanted, bool onnxruntime, enum precision *chosen,
+                                    struct error *err)
 {
-    (void)onnxruntime;
+    (void)index, (void)onnxruntime;
     *chosen = PRECISION_FP32;
     if (wanted == PRECISION_AUTO || wanted == PRECISION_FP32)
         return STATUS_OK;
@@ -66,7 +67,7 @@ static enum status check_options(const struct engine_options *options, struct er
     enum precision precision;
     if (options->batch < 1 || options->output_count < 1 || options->in_flight < 0)
         return error_set(err, STATUS_INTERNAL, NULL, "a teacher needs a batch and an output");
-    return choose_precision(options->precision, options->model != NULL, &precision, err);
+    return choose_precision(0, options->precision, options->model != NULL, &precision, err);
 }
 
 static enum status make_worker(struct worker *worker, const struct engine *engine, struct error *err)

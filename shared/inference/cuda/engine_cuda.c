@@ -44,13 +44,18 @@ static const struct teacher_runner_ops *find_cudnn(struct error *why)
     return library_symbol(TEACHER_CUDNN_LIBRARY, TEACHER_CUDNN_SYMBOL, &table, why) == STATUS_OK ? table : NULL;
 }
 
-static enum status choose_precision(enum precision wanted, bool onnxruntime, enum precision *chosen, struct error *err)
+static enum status choose_precision(int index, enum precision wanted, bool onnxruntime, enum precision *chosen,
+                                    struct error *err)
 {
     struct error why = {0};
     if (onnxruntime)
         return runner_onnxruntime_precision(wanted, chosen, err);
     const bool cudnn = find_cudnn(&why) != NULL;
     *chosen = wanted != PRECISION_AUTO ? wanted : cudnn ? PRECISION_FP16 : PRECISION_FP32;
+    if (*chosen == PRECISION_BF16 && !cuda_has_bf16(index))
+        return error_set(err, STATUS_CONFIG, NULL,
+                         "GPU %d (compute capability %d.%d) has no bfloat16: use --teacher-precision fp16", index,
+                         cuda_capability(index) / 10, cuda_capability(index) % 10);
     if (cudnn || *chosen == PRECISION_FP32)
         return STATUS_OK;
     return error_set(err, STATUS_CONFIG, why.path, "teachers in %s need cuDNN: %s; or use --teacher-precision fp32",
@@ -84,7 +89,7 @@ static enum status open_runner(struct engine *engine, const struct graph *graph,
                                             .output_count = options->output_count,
                                             .plan_folder = kept ? folder : NULL,
                                             .tune = kept};
-    TRY(choose_precision(options->precision, options->model != NULL, &precision, err));
+    TRY(choose_precision(device->index, options->precision, options->model != NULL, &precision, err));
     runner.precision = precision;
     if (options->model) {
         engine->ops = &runner_onnxruntime;

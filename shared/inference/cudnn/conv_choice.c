@@ -30,7 +30,7 @@ static enum status take_best(const struct conv_chooser *chooser, const struct co
 {
     enum status status = STATUS_OK;
     if (count > 1 && chooser->tune)
-        status = conv_tune(problem, chooser->handle, plans, count, err);
+        status = conv_tune(problem, chooser->handle, chooser->memory_limit, plans, count, err);
     if (status != STATUS_OK || count == 0)
         free_plans(plans, count);
     else {

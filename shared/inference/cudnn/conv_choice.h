@@ -11,14 +11,15 @@ struct conv_choice {
     bool fused;             /* with addend and activation; otherwise another kernel must compute them afterwards */
 };
 
-enum { CONV_CANDIDATES = 8 };
+enum { CONV_CANDIDATES = 3 }; /* engines that are compiled at run time take about a second each */
 
-/* Zero-initialise it, then set device (borrowed) and, if wanted, the next three. */
+/* Zero-initialise it, then set device (borrowed) and, if wanted, the next four. */
 struct conv_chooser {
     const struct conv_device *device;
     const char *folder; /* or NULL */
     bool tune;
     cudnnHandle_t handle; /* for tuning */
+    size_t memory_limit;  /* bytes of device memory for tuning; 0: what is free */
     struct conv_choice **choices;
     int count;
     size_t capacity;
@@ -40,8 +41,9 @@ enum status conv_choice_write(const struct conv_chooser *chooser, const struct c
 
 /* ---- conv_tune.c ---- */
 
-/* Times the plans for a problem on the GPU and puts the fastest first. Waits. */
-enum status conv_tune(const struct conv_problem *problem, cudnnHandle_t handle, struct conv_plan **plans, int count,
-                      struct error *err);
+/* Times the plans for a problem on the GPU and puts the fastest first. Waits. If there is not enough memory to run them
+ * (memory_limit bytes; 0: what is free), the order stays. */
+enum status conv_tune(const struct conv_problem *problem, cudnnHandle_t handle, size_t memory_limit,
+                      struct conv_plan **plans, int count, struct error *err);
 
 #endif

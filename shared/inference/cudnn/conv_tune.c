@@ -21,17 +21,25 @@ static size_t map_bytes(const struct conv_problem *problem, int n, struct shape 
     return aligned((size_t)n * (size_t)map.c * (size_t)map.h * (size_t)map.w * element);
 }
 
-/* Memory for all operands of the problem, in one block. */
+/* Memory for all operands of the problem, in one block; race->block stays NULL if there is not enough. */
 static enum status make_memory(struct race *race, const struct conv_problem *problem, size_t workspace,
-                               struct error *err)
+                               size_t memory_limit, struct error *err)
 {
     enum status status = STATUS_OK;
     const struct shape filter = {problem->in.c / problem->groups, problem->window.kernel_h, problem->window.kernel_w};
     size_t x = map_bytes(problem, problem->batch, problem->in), y = map_bytes(problem, problem->batch, problem->out),
            w = map_bytes(problem, problem->out.c, filter),
            bias = map_bytes(problem, 1, (struct shape){problem->out.c, 1, 1});
-    size_t used = x + w + bias + 2 * y;
-    TRY(teacher_cuda_check(cudaMalloc(&race->block, used + workspace), "memory for timing convolutions", err));
+    size_t used = x + w + bias + y + (problem->has_addend ? y : 0);
+    if (memory_limit && used + workspace > memory_limit)
+        return STATUS_OK;
+    const cudaError_t allocated = cudaMalloc(&race->block, used + workspace);
+    if (allocated == cudaErrorMemoryAllocation) {
+        cudaGetLastError(); /* it would be taken for an error of the next kernel */
+        race->block = NULL;
+        return STATUS_OK;
+    }
+    TRY(teacher_cuda_check(allocated, "memory for timing convolutions", err));
     TRY(teacher_cuda_check(cudaMemsetAsync(race->block, 0, used, race->stream), "timing convolutions", err));
     char *at = race->block;
     race->memory = (struct conv_memory){.x = at, .w = at + x, .y = at + x + w + bias};
@@ -72,14 +80,14 @@ cleanup:
 }
 
 static enum status make_race(struct race *race, const struct conv_problem *problem, cudnnHandle_t handle,
-                             size_t workspace, struct error *err)
+                             size_t workspace, size_t memory_limit, struct error *err)
 {
     enum status status = STATUS_OK;
     *race = (struct race){.handle = handle};
     TRY(cudnn_check(cudnnGetStream(handle, &race->stream), "timing convolutions", err));
     TRY(teacher_cuda_check(cudaEventCreate(&race->start), "timing convolutions", err));
     TRY(teacher_cuda_check(cudaEventCreate(&race->stop), "timing convolutions", err));
-    TRY(make_memory(race, problem, workspace, err));
+    TRY(make_memory(race, problem, workspace, memory_limit, err));
 cleanup:
     return status;
 }
@@ -93,8 +101,8 @@ static void race_release(struct race *race)
     cudaFree(race->block);
 }
 
-enum status conv_tune(const struct conv_problem *problem, cudnnHandle_t handle, struct conv_plan **plans, int count,
-                      struct error *err)
+enum status conv_tune(const struct conv_problem *problem, cudnnHandle_t handle, size_t memory_limit,
+                      struct conv_plan **plans, int count, struct error *err)
 {
     enum status status = STATUS_OK;
     struct race race;
@@ -104,7 +112,9 @@ enum status conv_tune(const struct conv_problem *problem, cudnnHandle_t handle, 
     for (int i = 0; i < count; i++)
         if (conv_plan_workspace(plans[i]) > workspace)
             workspace = conv_plan_workspace(plans[i]);
-    TRY(make_race(&race, problem, handle, workspace, err));
+    TRY(make_race(&race, problem, handle, workspace, memory_limit, err));
+    if (!race.block)
+        goto cleanup;
     for (int i = 0; i < count; i++) {
         float milliseconds;
         TRY(time_plan(&race, plans[i], &milliseconds, err));

@@ -18,12 +18,17 @@ struct linear_layer {
     size_t workspace;
 };
 
-static enum status check(cublasStatus_t result, const char *name, struct error *err)
+static enum status check_call(const struct cublas_library *cublas, cublasStatus_t result, const char *name,
+                              struct error *err)
 {
     if (result == CUBLAS_STATUS_SUCCESS)
         return STATUS_OK;
-    return error_set(err, STATUS_INTERNAL, NULL, "%s: cuBLASLt failed: %s", name, cublasLtGetStatusString(result));
+    return error_set(err, STATUS_INTERNAL, NULL, "%s: cuBLASLt failed: %s", name,
+                     cublas->cublasLtGetStatusString(result));
 }
+
+/* A call of cuBLASLt while a layer is made, with `cublas` in scope. */
+#define CALL(function, ...) TRY(check_call(cublas, cublas->function(__VA_ARGS__), what, err))
 
 static cudaDataType_t dtype_of(enum precision precision)
 {
@@ -31,11 +36,12 @@ static cudaDataType_t dtype_of(enum precision precision)
 }
 
 #define SET(attribute, value) \
-    TRY(check(cublasLtMatmulDescSetAttribute(layer->product, (attribute), &(value), sizeof(value)), what, err))
+    CALL(cublasLtMatmulDescSetAttribute, layer->product, (attribute), &(value), sizeof(value))
 
 static enum status describe(struct linear_layer *layer, const struct linear_shape *shape, struct error *err)
 {
     enum status status = STATUS_OK;
+    const struct cublas_library *cublas = &layer->libraries->cublas_library;
     const cublasComputeType_t compute =
         shape->precision == PRECISION_TF32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
     const cudaDataType_t in = dtype_of(shape->precision), out = shape->float_output ? CUDA_R_32F : in;
@@ -43,46 +49,46 @@ static enum status describe(struct linear_layer *layer, const struct linear_shap
     const cublasLtEpilogue_t epilogues[2][2] = {{CUBLASLT_EPILOGUE_DEFAULT, CUBLASLT_EPILOGUE_RELU},
                                                 {CUBLASLT_EPILOGUE_BIAS, CUBLASLT_EPILOGUE_RELU_BIAS}};
     const cublasLtEpilogue_t epilogue = epilogues[shape->has_bias][shape->relu];
-    TRY(check(cublasLtMatmulDescCreate(&layer->product, compute, CUDA_R_32F), what, err));
+    CALL(cublasLtMatmulDescCreate, &layer->product, compute, CUDA_R_32F);
     SET(CUBLASLT_MATMUL_DESC_TRANSA, transposed);
     SET(CUBLASLT_MATMUL_DESC_TRANSB, plain);
     SET(CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue);
     const uint64_t rows = (uint64_t)shape->out, columns = (uint64_t)shape->batch, depth = (uint64_t)shape->in;
-    TRY(check(cublasLtMatrixLayoutCreate(&layer->w, in, depth, rows, shape->in), what, err));
-    TRY(check(cublasLtMatrixLayoutCreate(&layer->x, in, depth, columns, shape->in), what, err));
-    TRY(check(cublasLtMatrixLayoutCreate(&layer->y, out, rows, columns, shape->out), what, err));
+    CALL(cublasLtMatrixLayoutCreate, &layer->w, in, depth, rows, shape->in);
+    CALL(cublasLtMatrixLayoutCreate, &layer->x, in, depth, columns, shape->in);
+    CALL(cublasLtMatrixLayoutCreate, &layer->y, out, rows, columns, shape->out);
 cleanup:
     return status;
 }
 
-/* The heuristic's best guess. Partial sums stay float: no reduction in the type of the output. */
+/* The heuristic's best guess. The place of the bias must be known by then; where it lies is told later, and only how it is
+ * aligned counts here: all of a plan's memory is aligned to 256 bytes. Partial sums stay float: no reduction in the type of the output. */
 static enum status choose(struct linear_layer *layer, cublasLtHandle_t handle, bool *found, struct error *err)
 {
     enum status status = STATUS_OK;
+    const struct cublas_library *cublas = &layer->libraries->cublas_library;
     cublasLtMatmulPreference_t preference = NULL;
     const uint64_t workspace = LINEAR_WORKSPACE;
     const uint32_t reductions = CUBLASLT_REDUCTION_SCHEME_NONE | CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
     cublasLtMatmulHeuristicResult_t result = {0};
     int count = 0;
     *found = false;
-    TRY(check(cublasLtMatmulPreferenceCreate(&preference), what, err));
-    TRY(check(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace,
-                                                   sizeof workspace),
-              what, err));
-    TRY(check(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &reductions,
-                                                   sizeof reductions),
-              what, err));
-    cublasStatus_t answer = cublasLtMatmulAlgoGetHeuristic(handle, layer->product, layer->w, layer->x, layer->y,
-                                                           layer->y, preference, 1, &result, &count);
+    CALL(cublasLtMatmulPreferenceCreate, &preference);
+    CALL(cublasLtMatmulPreferenceSetAttribute, preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace,
+         sizeof workspace);
+    CALL(cublasLtMatmulPreferenceSetAttribute, preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &reductions,
+         sizeof reductions);
+    cublasStatus_t answer = cublas->cublasLtMatmulAlgoGetHeuristic(handle, layer->product, layer->w, layer->x, layer->y,
+                                                                   layer->y, preference, 1, &result, &count);
     if (answer == CUBLAS_STATUS_NOT_SUPPORTED)
         goto cleanup;
-    TRY(check(answer, what, err));
+    TRY(check_call(cublas, answer, what, err));
     *found = count > 0 && result.state == CUBLAS_STATUS_SUCCESS;
     layer->algorithm = result.algo;
     layer->workspace = result.workspaceSize;
 cleanup:
     if (preference)
-        cublasLtMatmulPreferenceDestroy(preference);
+        cublas->cublasLtMatmulPreferenceDestroy(preference);
     return status;
 }
 
@@ -90,6 +96,7 @@ enum status linear_layer_new(struct linear_layer **out, struct libraries *librar
                              struct error *err)
 {
     enum status status = STATUS_OK;
+    const struct cublas_library *cublas = &libraries->cublas_library;
     bool found = false;
     *out = NULL;
     if (!libraries->cublas)
@@ -99,6 +106,10 @@ enum status linear_layer_new(struct linear_layer **out, struct libraries *librar
         return error_no_memory(err, sizeof *layer, "the teacher's plan");
     layer->libraries = libraries;
     TRY(describe(layer, shape, err));
+    if (shape->has_bias) {
+        const void *anywhere = (const void *)(uintptr_t)256;
+        SET(CUBLASLT_MATMUL_DESC_BIAS_POINTER, anywhere);
+    }
     TRY(choose(layer, libraries->cublas, &found, err));
     if (found) {
         *out = layer;
@@ -113,12 +124,13 @@ void linear_layer_free(struct linear_layer *layer)
 {
     if (!layer)
         return;
+    const struct cublas_library *cublas = &layer->libraries->cublas_library;
     const cublasLtMatrixLayout_t layouts[] = {layer->w, layer->x, layer->y};
     for (int i = 0; i < 3; i++)
         if (layouts[i])
-            cublasLtMatrixLayoutDestroy(layouts[i]);
+            cublas->cublasLtMatrixLayoutDestroy(layouts[i]);
     if (layer->product)
-        cublasLtMatmulDescDestroy(layer->product);
+        cublas->cublasLtMatmulDescDestroy(layer->product);
     free(layer);
 }
 
@@ -130,6 +142,7 @@ size_t linear_layer_workspace(const struct linear_layer *layer)
 enum status linear_layer_bind(struct linear_layer *layer, const struct layer_memory *memory, struct error *err)
 {
     enum status status = STATUS_OK;
+    const struct cublas_library *cublas = &layer->libraries->cublas_library;
     layer->memory = *memory;
     if (memory->bias)
         SET(CUBLASLT_MATMUL_DESC_BIAS_POINTER, memory->bias);
@@ -141,8 +154,9 @@ enum status linear_layer_run(const struct linear_layer *layer, const char *name,
 {
     const float one = 1, zero = 0;
     const struct layer_memory *memory = &layer->memory;
-    return check(cublasLtMatmul(layer->libraries->cublas, layer->product, &one, memory->w, layer->w, memory->x,
-                                layer->x, &zero, memory->y, layer->y, memory->y, layer->y, &layer->algorithm,
-                                memory->workspace, layer->workspace, layer->libraries->stream),
-                 name, err);
+    const struct libraries *libraries = layer->libraries;
+    const cublasStatus_t result = libraries->cublas_library.cublasLtMatmul(
+        libraries->cublas, layer->product, &one, memory->w, layer->w, memory->x, layer->x, &zero, memory->y, layer->y,
+        memory->y, layer->y, &layer->algorithm, memory->workspace, layer->workspace, libraries->stream);
+    return check_call(&libraries->cublas_library, result, name, err);
 }

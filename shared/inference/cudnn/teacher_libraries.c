@@ -42,7 +42,8 @@ static enum status open_gpu(struct libraries *libraries, const struct teacher_ru
     TRY(cudnn_check(cudnnCreate(&libraries->cudnn), "opening cuDNN", err));
     TRY(cudnn_check(cudnnSetStream(libraries->cudnn, stream), "cuDNN's stream", err));
     TRY(conv_device_of_handle(&libraries->device, libraries->cudnn, err));
-    if (cublasLtCreate(&libraries->cublas) != CUBLAS_STATUS_SUCCESS)
+    TRY(cublas_library_open(&libraries->cublas_library, err));
+    if (libraries->cublas_library.cublasLtCreate(&libraries->cublas) != CUBLAS_STATUS_SUCCESS)
         status = error_set(err, STATUS_INTERNAL, NULL, "cuBLASLt cannot be opened on this GPU");
 cleanup:
     return status;
@@ -76,6 +77,7 @@ enum status libraries_new(struct libraries **out, const struct teacher_runner_op
     TRY(make(out, err));
     TRY(open_gpu(*out, options, stream, err));
     (*out)->chooser.handle = (*out)->cudnn;
+    (*out)->chooser.memory_limit = options->memory_limit;
     use_folder(&(*out)->chooser, options);
 cleanup:
     if (status != STATUS_OK) {
@@ -109,7 +111,7 @@ void libraries_free(struct libraries *libraries)
     conv_chooser_release(&libraries->chooser);
     conv_device_release(&libraries->device);
     if (libraries->cublas)
-        cublasLtDestroy(libraries->cublas);
+        libraries->cublas_library.cublasLtDestroy(libraries->cublas);
     if (libraries->cudnn)
         cudnnDestroy(libraries->cudnn);
     free(libraries);

@@ -46,6 +46,11 @@ static enum status network_prepare(struct device *device, const struct plan *pla
     if (plan->dtype != DTYPE_FP32 && plan->dtype != DTYPE_BF16)
         return error_set(err, STATUS_CONFIG, NULL, "the CUDA backend trains in fp32 and bf16, not in %s",
                          dtype_name(plan->dtype));
+    if (plan->dtype == DTYPE_BF16 && !cuda_has_bf16(device->index))
+        return error_set(err, STATUS_CONFIG, NULL,
+                         "this GPU (%s) has no bfloat16, and emulating it would be slower than floats: use "
+                         "--precision fp32",
+                         device->description);
     for (int i = 0; i < plan->step_count; i++) {
         const size_t need = scratch_of(plan, &plan->steps[i]);
         floats = need > floats ? need : floats;

@@ -141,6 +141,7 @@ static __global__ void __launch_bounds__(TILE_THREADS, SIDE == 128 ? 1 : 2)
         tile_multiply<SIDE, SIDE, WEIGHTS_DOWN, TILE_BY_DEPTH>(weight_sums, dz, PITCH, input, PITCH, PIXELS);
         for (int row = 0; p.bias_partial && (int)threadIdx.x < p.out && row < PIXELS; row++)
             bias += load(dz + row * PITCH + threadIdx.x);
+        __syncwarp(); /* the products' instructions want whole warps together */
         if (p.give.gradient) {
             float sums[SUMS];
             tile_clear<SUMS>(sums);
