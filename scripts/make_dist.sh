@@ -52,7 +52,7 @@ cat >"$out/INSTALL" <<END
 softcache $version for Linux on $(uname -m), glibc ${glibc#GLIBC_} or newer. There is nothing to install: run bin/teacher_dump and
 bin/student_train in this folder. lib/ holds the libraries that they need, licenses/ the licences of those libraries.
 
-A GPU needs NVIDIA's driver. A teacher on a GPU also needs cuDNN 9 and cuBLAS 13, in the system's library path or in LD_LIBRARY_PATH
+A GPU needs NVIDIA's driver. A teacher on a GPU also needs cuDNN 9 and cuBLAS 12 or 13, in the system's library path or in LD_LIBRARY_PATH
 (the folders nvidia/*/lib of a PyTorch installation have them). scripts/gpu_check.sh checks and measures everything.
 A teacher on the CPU needs lib/softcache/softcache_onednn.so, which is here only if \`make dist ONEDNN=1\` made the folder, or
 onnxruntime (pip install onnxruntime) and --teacher-engine onnxruntime.

@@ -9,6 +9,7 @@
 # usage: scripts/torture.sh [--points N] [--seed N]
 #   --points N   so many points of each kind, drawn at random (default: 0, all)
 #   --seed N     of the drawing (default: the time)
+# The programs run on the CPU: NVIDIA's runtime is part of the CUDA backend, and its allocations are not ours.
 # environment: BUILD (build)
 # Prints one line per kind in the form of tests/test_*.sh; tests/fault_injection.c makes the failures.
 set -u
@@ -39,10 +40,10 @@ fi
 cp "$root/tests/golden/teachers/tiny.onnx" teacher.onnx
 printf 'conv stem 4 3x3 /2 pad 1\nbn\nrelu\ngap\nfc fc classes\n' >tiny.net
 run() { # OUT
-    "$build/teacher_dump" run --data photos --teacher teacher.onnx --out "$1" --views 2 --base 32 --size 32 --threads 1 --quiet
+    "$build/teacher_dump" run --data photos --teacher teacher.onnx --out "$1" --views 2 --base 32 --size 32 --device cpu --threads 1 --quiet
 }
 fit() { # OUT
-    "$build/student_train" fit --cache cache --student tiny.net --loss kd --epochs 2 --threads 1 --quiet --resume --out "$1"
+    "$build/student_train" fit --cache cache --student tiny.net --loss kd --epochs 2 --device cpu --threads 1 --quiet --resume --out "$1"
 }
 run cache >/dev/null && fit wanted >/dev/null && cp -r cache kept || exit 70
 
@@ -69,7 +70,7 @@ with_fault() { # COMMAND SPEC; sets code
     fi
     # env: timeout itself must not fail. The shell would report every killed process on its own stderr.
     { (ulimit -c 0 && exec timeout 120 env FAULT="$2" FAULT_LOG="$work/log" LD_PRELOAD="$fault" "${call[@]}" \
-        --threads 1 --quiet --out out) >stdout 2>stderr; } 2>/dev/null
+        --device cpu --threads 1 --quiet --out out) >stdout 2>stderr; } 2>/dev/null
     code=$?
 }
 
@@ -152,12 +153,12 @@ cause() { # TITLE PATH ERROR CODE TEXT COMMAND...
         echo "not ok cause: $title: exit code $code, $(tr '\n' ' ' <stderr)"
     fi
 }
-dump=("$build/teacher_dump" run --data photos --teacher teacher.onnx --views 2 --base 32 --size 32 --threads 1 --quiet --out)
+dump=("$build/teacher_dump" run --data photos --teacher teacher.onnx --views 2 --base 32 --size 32 --device cpu --threads 1 --quiet --out)
 broken='Input/output error'
 cause "a record that cannot be read does not mean that shards of other parts are missing" train-00000.json EIO 74 "$broken" \
     "${dump[@]}" new
 cause "a cache.json that cannot be looked at is not a missing one, for run" cache.json EIO 74 "$broken" "${dump[@]}" cache
-cause "the same, for fit" cache/cache.json EIO 74 "$broken" "$build/student_train" fit --cache cache --student tiny.net --out new-run --quiet
+cause "the same, for fit" cache/cache.json EIO 74 "$broken" "$build/student_train" fit --cache cache --student tiny.net --device cpu --out new-run --quiet
 cause "the same, for inspect" cache/cache.json EACCES 74 'Permission denied' "$build/teacher_dump" inspect cache
 cause "a shard that cannot be read is not broken: it is kept" train-00000.h5 EIO 74 "$broken" "${dump[@]}" cache
 cause "a run.json that cannot be looked at is not a missing one" run.json EIO 74 "$broken" "$build/student_train" eval --run wanted --quiet
