@@ -154,8 +154,9 @@ torture: deps ## let every allocation and file call of small runs fail, and kill
 
 bench: deps ## build and run the benchmarks
 	@$(MAKE) $(QUIETLY) programs bench-programs
-	@set -e; for bench in $(BENCHES); do echo "== $$bench"; $$bench; done
-	@BUILD=$(BUILD) scripts/bench_against_pytorch.sh
+	@set -e; for bench in $(filter-out %/bench_teacher,$(BENCHES)); do echo "== $$bench"; $$bench; done # bench_teacher needs a teacher
+	@if $(SOFTCACHE_PYTHON) -c 'import torch' 2>/dev/null; then $(SOFTCACHE_PYTHON) scripts/bench_cpu.py --build $(BUILD) --out docs/benchmarks/cpu.md; \
+		else echo "comparison with PyTorch skipped: $(SOFTCACHE_PYTHON) has no torch (SOFTCACHE_PYTHON names another)"; fi
 	@BUILD=$(BUILD) scripts/bench_onnxruntime.sh
 
 # The kernels on a GPU: make test runs the same tests on the execution shim.

@@ -1,10 +1,12 @@
-/* Speed of whole training steps on the CPU: students of the specification at 224x224, a residual teacher at 28x28.
- * Prints images/s on one thread and two, and where the time goes by kind of step. Arguments: seconds a measurement, the
- * network's number (-1: all), an instruction set to stop at ("AVX-512": the best), the batch. */
+/* Speed of whole training steps on the CPU: forward, cross entropy, backward, clipping and Adam. Without --student some
+ * presets, on one thread and on two; with it one line for scripts/bench_cpu.py, and the same net for PyTorch. */
 #define _GNU_SOURCE
+#include "formats/export/student_py.h"
+#include "shared/base/options.h"
 #include "shared/device/cpu/cpu_device.h"
 #include "shared/training/cpu/cpu_kernels.h"
 #include "shared/training/network.h"
+#include "student_train/student/student.h"
 #include "tests/helper_inputs.h"
 #include "tests/helper_nets.h"
 
@@ -25,6 +27,15 @@ static const char *const step_names[STEP_KIND_COUNT] = {
     [STEP_CONCAT] = "concat",
     [STEP_DROPOUT] = "dropout",
     [STEP_COPY] = "copy",
+    [STEP_MULTIPLY] = "multiply",
+    [STEP_SCALE] = "scale",
+    [STEP_PRELU] = "prelu",
+    [STEP_SELECT] = "select",
+    [STEP_GROUP_NORM] = "group_norm",
+    [STEP_LAYER_NORM] = "layer_norm",
+    [STEP_LP_NORM] = "lp_norm",
+    [STEP_PAD] = "pad",
+    [STEP_RESIZE] = "resize",
 };
 
 static double now(clockid_t clock)
@@ -33,79 +44,6 @@ static double now(clockid_t clock)
     clock_gettime(clock, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
-
-static int separable(struct graph *g, int at, int out, int stride)
-{
-    at = net_conv_norm_relu(
-        g, at, (struct net_window){.kernel = 3, .stride = stride, .pad = 1, .groups = g->nodes[at].shape.c});
-    return net_conv_norm_relu(g, at, (struct net_window){.out = out});
-}
-
-static void head(struct graph *g, int at, int classes)
-{
-    const struct node pool = node_default(OP_GLOBAL_AVERAGE_POOL);
-    net_linear(g, net_node(g, &pool, &at, 1), classes, true);
-}
-
-static void student(struct graph *g, int size, int stem_stride, const int (*layers)[2])
-{
-    int at = net_input(g, 3, size, size);
-    at = net_conv_norm_relu(g, at, (struct net_window){.out = 16, .kernel = 3, .stride = stem_stride, .pad = 1});
-    for (; (*layers)[0]; layers++)
-        at = separable(g, at, (*layers)[0], (*layers)[1]);
-    head(g, at, 11);
-}
-
-static void speed_student(struct graph *g)
-{
-    student(g, 224, 2, (const int[][2]){{32, 2}, {64, 2}, {128, 2}, {256, 2}, {0, 0}});
-}
-
-static void student_a(struct graph *g)
-{
-    student(g, 224, 2,
-            (const int[][2]){{24, 1}, {32, 2}, {48, 1}, {64, 2}, {96, 1}, {112, 2}, {128, 1}, {96, 2}, {0, 0}});
-}
-
-static void student_c(struct graph *g)
-{
-    student(g, 32, 1, (const int[][2]){{32, 1}, {48, 2}, {64, 1}, {96, 2}, {112, 1}, {128, 1}, {96, 2}, {0, 0}});
-}
-
-static void small_student(struct graph *g)
-{
-    int at = net_conv_norm_relu(g, net_input(g, 1, 28, 28), (struct net_window){.out = 16, .kernel = 3, .pad = 1});
-    at = separable(g, separable(g, separable(g, at, 32, 2), 64, 1), 128, 2);
-    head(g, separable(g, at, 128, 1), 10);
-}
-
-static int residual(struct graph *g, int at, int out, int stride)
-{
-    int left = net_conv_norm_relu(g, at, (struct net_window){.out = out, .kernel = 3, .stride = stride, .pad = 1});
-    left = net_batch_norm(g, net_conv(g, left, (struct net_window){.out = out, .kernel = 3, .pad = 1}));
-    if (stride != 1 || g->nodes[at].shape.c != out)
-        at = net_batch_norm(g, net_conv(g, at, (struct net_window){.out = out, .stride = stride}));
-    return net_relu(g, net_add(g, left, at));
-}
-
-static void residual_teacher(struct graph *g)
-{
-    int at = net_conv_norm_relu(g, net_input(g, 1, 28, 28), (struct net_window){.out = 32, .kernel = 3, .pad = 1});
-    at = residual(g, residual(g, residual(g, at, 32, 1), 64, 2), 128, 2);
-    head(g, at, 10);
-}
-
-static const struct {
-    const char *name;
-    void (*build)(struct graph *);
-    int batch;
-} networks[] = {
-    {"speed student, 224x224", speed_student, 128},
-    {"student A, 224x224", student_a, 128},
-    {"student C, 32x32", student_c, 128},
-    {"dwpw, 28x28", small_student, 128},
-    {"residual teacher, 28x28", residual_teacher, 128},
-};
 
 /* Bytes of activations that a training step has to move at least: see shared/graph/plan.h. */
 static double least_bytes(const struct plan *plan)
@@ -205,51 +143,130 @@ static void report(const struct network *network, double *times[2], bool each)
                    1e6 * kinds[1][kind]);
 }
 
-static void measure(int which, int threads, int batch, double seconds, const char *limit)
+struct settings {
+    const char *student, *pytorch, *isa;
+    double seconds;
+    int size, channels, classes, batch, threads;
+    bool steps;
+};
+
+/* Operations of a training step, an image: a multiplication and an addition each, three times those of a forward pass
+ * except for the input's gradient, which nobody needs. */
+static double operations(const struct plan *plan)
 {
-    struct graph graph;
-    struct network network;
-    struct device *device;
-    struct error err = {0};
-    const struct device_options options = {.threads = threads};
-    graph_init(&graph);
-    networks[which].build(&graph);
-    net_weights(&graph, 1);
-    if (backend_cpu.device->open(&device, &options, &err) != STATUS_OK)
-        return;
-    device->isa = cpu_isa_choose(limit);
-    if (network_init(&network, backend_cpu.training, device, &graph, &(struct plan_options){.batch = batch}, 1, &err) !=
-        STATUS_OK) {
-        fprintf(stderr, "%s\n", err.message);
-        return;
+    double macs = 0;
+    for (int i = 0; i < plan->step_count; i++) {
+        const struct plan_step *step = &plan->steps[i];
+        const struct node *node = &plan->graph->nodes[step->node];
+        const struct shape out = plan->tensors[step->output].shape;
+        const double passes = plan->tensors[step->inputs[0].tensor].gradient == PLAN_NONE ? 2 : 3;
+        if (node->op == OP_CONV || node->op == OP_LINEAR)
+            macs += passes * (double)plan->graph->weights[node->weight].count * out.h * out.w;
     }
-    const struct plan_tensor *in = &network.plan.tensors[network.plan.input];
-    net_fill(network_input(&network), (size_t)batch * (size_t)in->shape.c * (size_t)in->shape.h * (size_t)in->shape.w,
-             7);
-    double *times[2] = {calloc((size_t)network.plan.step_count, sizeof(double)),
-                        calloc((size_t)network.plan.step_count, sizeof(double))};
-    double processor, rate = train(&network, seconds, times, &processor);
-    printf("%s, batch %d, %d threads, %s: %.0f images/s (%.0f a processor second), %.1f GB/s of %.1f MB "
-           "an image, %zu parameters\n",
-           networks[which].name, batch, threads, cpu_isa_names[device->isa], rate, processor,
-           1e-9 * rate * least_bytes(&network.plan), 1e-6 * least_bytes(&network.plan), graph_parameter_count(&graph));
-    report(&network, times, threads == 1);
+    return 2 * macs;
+}
+
+static enum status write_text(const char *path, const char *text, size_t size, struct error *err)
+{
+    FILE *file = fopen(path, "w");
+    const bool written = file && fwrite(text, 1, size, file) == size;
+    if (!file || fclose(file) != 0 || !written)
+        return error_set(err, STATUS_IO, path, "cannot be written");
+    return STATUS_OK;
+}
+
+static enum status measure(const struct settings *s, struct error *err)
+{
+    enum status status = STATUS_OK;
+    const struct student_input input = {s->channels, s->size, s->classes};
+    const struct device_options options = {.threads = s->threads};
+    struct student student = {0};
+    struct network network = {0};
+    struct device *device = NULL;
+    double *times[2] = {NULL, NULL}, processor;
+    char *text = NULL;
+    size_t size;
+    TRY(student_open(&student, s->student, &input, err));
+    net_weights(&student.graph, 1);
+    if (s->pytorch) {
+        TRY(student_py_write(&student.graph, NULL, &text, &size, err));
+        TRY(write_text(s->pytorch, text, size, err));
+    }
+    TRY(backend_cpu.device->open(&device, &options, err));
+    device->isa = cpu_isa_choose(s->isa);
+    TRY(network_init(&network, backend_cpu.training, device, &student.graph, &(struct plan_options){.batch = s->batch},
+                     1, err));
+    net_fill(network_input(&network), (size_t)s->batch * (size_t)s->channels * (size_t)s->size * (size_t)s->size, 7);
+    for (int i = 0; i < 2; i++)
+        times[i] = calloc((size_t)network.plan.step_count, sizeof(double));
+    if (!times[0] || !times[1])
+        TRY(error_no_memory(err, sizeof(double), "times"));
+    const double rate = train(&network, s->seconds, times, &processor);
+    printf("%s, %dx%dx%d, %zu parameters, batch %d, %d threads, %s: %.1f images/s, %.1f images/processor second, "
+           "%.3f GFLOP/image, %.3f MB/image\n",
+           s->student, s->size, s->size, s->channels, graph_parameter_count(&student.graph), s->batch, s->threads,
+           cpu_isa_names[device->isa], rate, processor, 1e-9 * operations(&network.plan),
+           1e-6 * least_bytes(&network.plan));
+    report(&network, times, s->steps);
     fflush(stdout);
+cleanup:
+    free(text);
     free(times[0]);
     free(times[1]);
     network_release(&network);
-    backend_cpu.device->close(device);
-    graph_release(&graph);
+    if (device)
+        backend_cpu.device->close(device);
+    student_release(&student);
+    return status;
 }
 
-int main(int count, char **arguments)
+static enum status measure_all(const struct settings *s, struct error *err)
 {
-    const double seconds = count > 1 ? atof(arguments[1]) : 2;
-    const int only = count > 2 ? atoi(arguments[2]) : -1;
-    for (int which = 0; which < (int)(sizeof networks / sizeof *networks); which++)
-        for (int threads = 1; threads <= 2; threads++)
-            if (only < 0 || only == which)
-                measure(which, threads, count > 4 ? atoi(arguments[4]) : networks[which].batch, seconds,
-                        count > 3 ? arguments[3] : NULL);
-    return 0;
+    static const struct {
+        const char *student;
+        int size, channels;
+    } rows[] = {{"speed", 224, 3}, {"dwpw", 224, 3}, {"dwpw-small", 32, 3}, {"dwpw-small", 28, 1}};
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        for (int threads = 1; threads <= 2; threads++) {
+            struct settings one = *s;
+            one.student = rows[i].student;
+            one.size = rows[i].size;
+            one.channels = rows[i].channels;
+            one.threads = threads;
+            TRY(measure(&one, err));
+        }
+cleanup:
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct error err = {0};
+    struct settings s = {0};
+    const struct option_spec specs[] = {
+        {"student", OPTION_STRING, &s.student, "NAME", NULL, "a preset, FILE.net or FILE.onnx; default: some presets"},
+        {"size", OPTION_INT, &s.size, "N", "224", "side of the images", .minimum = 1, .maximum = 4096},
+        {"channels", OPTION_INT, &s.channels, "N", "3", "of the images", .minimum = 1, .maximum = 4096},
+        {"classes", OPTION_INT, &s.classes, "N", "11", "logits", .minimum = 2, .maximum = 1e6},
+        {"batch", OPTION_INT, &s.batch, "N", "128", "images of a step", .minimum = 1, .maximum = 65536},
+        {"threads", OPTION_INT, &s.threads, "N", "0", "0: all processors", .minimum = 0, .maximum = 1024},
+        {"seconds", OPTION_FLOAT, &s.seconds, "X", "2", "how long to measure", .minimum = 0, .maximum = 1e6},
+        {"isa", OPTION_STRING, &s.isa, "NAME", NULL, "an instruction set to stop at: generic, AVX2, AVX-512"},
+        {"steps", OPTION_FLAG, &s.steps, NULL, NULL, "also print every step of the plan"},
+        {"pytorch", OPTION_STRING, &s.pytorch, "FILE.py", NULL, "write the same net as a PyTorch module"},
+    };
+    struct options options = {.command = "bench_train",
+                              .summary = "speed of training steps on the CPU",
+                              .specs = specs,
+                              .count = sizeof specs / sizeof *specs};
+    enum status status = options_parse(&options, argc, argv, &err);
+    if (status == STATUS_OK && options.help)
+        options_print_help(&options, stdout);
+    else if (status == STATUS_OK)
+        status = s.student ? measure(&s, &err) : measure_all(&s, &err);
+    if (status != STATUS_OK)
+        fprintf(stderr, "bench_train: %s%s%s\n", err.path[0] ? err.path : "", err.path[0] ? ": " : "", err.message);
+    options_release(&options);
+    return status;
 }

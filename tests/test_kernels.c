@@ -65,9 +65,15 @@ static void check_windows(const char *backend, const struct window_case *cases, 
 static void pointwise(void **state)
 {
     static const struct window_case cases[] = {
-        {1, 3, 5, {.out = 1}, 3, 3},     {3, 4, 4, {.out = 7}, 5, 2},   {16, 7, 5, {.out = 33}, 40, 37},
-        {17, 5, 5, {.out = 16}, 4, 4},   {32, 6, 6, {.out = 64}, 3, 3}, {70, 3, 3, {.out = 41}, 2, 2},
-        {24, 9, 9, {.out = 48}, 33, 33}, {64, 1, 1, {.out = 84}, 9, 9}, {8, 4, 3, {.out = 12, .bias = true}, 2, 1},
+        {1, 3, 5, {.out = 1}, 3, 3},
+        {3, 4, 4, {.out = 7}, 5, 2},
+        {16, 7, 5, {.out = 33}, 40, 37},
+        {17, 5, 5, {.out = 16}, 4, 4},
+        {32, 6, 6, {.out = 64}, 3, 3},
+        {70, 3, 3, {.out = 41}, 2, 2},
+        {24, 9, 9, {.out = 48}, 33, 33},
+        {64, 1, 1, {.out = 84}, 9, 9},
+        {8, 4, 3, {.out = 12, .bias = true}, 2, 1},
         {112, 6, 9, {.out = 128, .bias = true}, 6, 5}, /* the largest tile, whole and in part */
     };
     check_windows(*state, cases, sizeof cases / sizeof *cases);
