@@ -72,7 +72,8 @@ SYNTHETIC  := $(BUILD)/synthetic_images
 # What tests give out as libonnxruntime.
 STAND_IN   := $(TESTDIR)/stand_in/libonnxruntime.so
 # Lets calls of the programs fail (scripts/torture.sh); the sanitizers' own allocators cannot be replaced.
-FAULTS     := $(TESTDIR)/fault_injection.so
+FAULT_LIBRARIES := $(TESTDIR)/fault_injection.so $(TESTDIR)/file_recorder.so
+FAULTS     := $(FAULT_LIBRARIES) $(TESTDIR)/power_loss
 # What a folder of `make dist` carries to check and measure a GPU: the tests that drive kernels, the benchmarks.
 DEVICE_TESTS := $(patsubst tests/%.c,$(TESTDIR)/%,$(sort $(shell grep -l '"tests/helper_device.h"' tests/test_*.c)))
 # The CUDA backend on the tests' execution shim (tests/shim/README.md): compiled by gcc and g++, run without a GPU.
@@ -365,9 +366,13 @@ $(STAND_IN): $(OBJ)/tests/stand_in_onnxruntime.o $(OBJ)/shared/tensor/half.o
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -shared $^ -o $@
 
-$(FAULTS): tests/fault_injection.c
+$(FAULT_LIBRARIES): $(TESTDIR)/%.so: tests/%.c
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 $(WARNINGS) $(filter-out -fsanitize% -fno-sanitize%,$(CFLAGS)) -fPIC -shared $< -o $@ -ldl
+	$(CC) -std=gnu11 $(WARNINGS) $(filter-out -fsanitize% -fno-sanitize%,$(CFLAGS)) -fPIC -shared $< -o $@ -ldl -lpthread
+
+$(TESTDIR)/power_loss: $(OBJ)/tests/power_loss.o
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@
 
 $(OBJ)/tests/libhelpers.a: $(TEST_HELPERS)
 	@rm -f $@

@@ -11,6 +11,9 @@
 #   --seed N     of the drawing (default: the time)
 # The programs run on the CPU: NVIDIA's runtime is part of the CUDA backend, and its allocations are not ours.
 # environment: BUILD (build)
+# Then the power fails: tests/file_recorder.c records an undisturbed run, and tests/power_loss.c makes the folders that a disk
+# may hold after every event, with names and bytes lost that were not synced. A cache.json that is there must be the right one
+# with shards that `verify` accepts, and the same command finishes with the same bytes.
 # Prints one line per kind in the form of tests/test_*.sh; tests/fault_injection.c makes the failures.
 set -u
 points=0 seed=$(date +%s)
@@ -169,6 +172,36 @@ else
     echo "not ok cause: the cache was changed"
 fi
 
+# Power fails after events of the command.
+power_fails() { # COMMAND
+    local command=$1 number bad=0 tried=0 states what spec
+    rm -rf rec record && mkdir rec
+    (export RECORD=$work/record RECORD_FOLDER=$work/rec LD_PRELOAD=$build/tests/file_recorder.so && "$command" rec/out) >stdout 2>stderr &&
+        states=$("$build/tests/power_loss" record) && [ "$states" -gt 0 ] || { echo "not ok $command: the power fails: no record: $(<stderr)"; return; }
+    : >log
+    for number in $(draw "$states"); do
+        rm -rf out state
+        spec=power:$number code=0
+        "$build/tests/power_loss" record $((number - 1)) state >log
+        [ ! -e state/out ] || mv state/out out
+        tried=$((tried + 1))
+        if [ "$command" = run ] && [ -e out/cache.json ]; then
+            what=$(torn_run)$("$build/teacher_dump" verify out --quiet 2>&1 >/dev/null)
+            [ -z "$what" ] || complain "$command" "$spec" "$(<log): what is published is torn: $what"
+        fi
+        "$command" out >stdout 2>stderr
+        code=$?
+        [ "$code" -eq 0 ] || { complain "$command" "$spec" "$(<log): the command does not finish then"; continue; }
+        what=$(compare_"$command")
+        [ -z "$what" ] || complain "$command" "$spec" "$(<log): $(head -3 <<<"$what" | tr '\n' ' ')"
+    done
+    if [ $bad -eq 0 ]; then
+        echo "ok $command: the power fails: $tried of $states states of the disk"
+    else
+        echo "not ok $command: the power fails: $bad complaints at $tried of $states states of the disk"
+    fi
+}
+
 echo "# seed $seed"
 for command in run fit; do
     code=0 tried=0 finished=0 bad=0
@@ -187,6 +220,7 @@ for command in run fit; do
     sweep_kind $command file +:SHORT "$files" "reads and writes are short from one on"
     sweep_kind $command file :KILL "$files" "killed before a call"
     sweep_kind $command file :KILLED "$files" "killed after a call"
+    power_fails $command
 done
 echo "# $failures complaints, seed $seed"
 [ $failures -eq 0 ]
