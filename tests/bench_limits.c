@@ -1,5 +1,5 @@
-/* What the processor can do at most: fused multiplications and additions of floats in registers, and bytes of a copy that
- * does not fit its caches, on one thread and on all. scripts/bench_cpu.py compares training steps with it. */
+/* What the processor can do at most: fused multiplications and additions of floats in registers, and bytes of a copy
+ * that does not fit its caches, on one thread and on all. scripts/bench_cpu.py compares training steps with it. */
 #define _GNU_SOURCE
 #include "shared/device/cpu/cpu_device.h"
 

@@ -8,8 +8,8 @@
  *                         content PATH \t SIZE   its bytes, which may not be there yet: at a rename or a close
  *                         folder PATH            the folder's names are on the disk now
  *
- * Contents are read back through the name, so it does not matter by which calls, or by which library, they were written.
- * Calls are made one at a time, so that the record has their order. */
+ * Contents are read back through the name, so it does not matter by which calls, or by which library, they were
+ * written. Calls are made one at a time, so that the record has their order. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

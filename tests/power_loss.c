@@ -1,5 +1,5 @@
-/* What a disk may hold after the power failed: replays a record of file_recorder.c up to every event, in several ways, and
- * makes the folder of one such state. Not a test; scripts/torture.sh runs the programs on the folders.
+/* What a disk may hold after the power failed: replays a record of file_recorder.c up to every event, in several ways,
+ * and makes the folder of one such state. Not a test; scripts/torture.sh runs the programs on the folders.
  *
  *   power_loss RECORD            prints how many states differ
  *   power_loss RECORD N FOLDER   makes state N (from 0) in a new folder, and prints how it came about

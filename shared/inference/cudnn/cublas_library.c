@@ -12,9 +12,9 @@ enum status cublas_library_open(struct cublas_library *library, struct error *er
         return error_set(err, STATUS_CONFIG, NULL,
                          "neither %s nor %s can be loaded: install cuBLAS, or name its folder in LD_LIBRARY_PATH",
                          files[0], files[1]);
-#define CUBLAS_FIND(name) \
+#define CUBLAS_FIND(name)                            \
     *(void **)&library->name = dlsym(handle, #name); \
-    if (!library->name) \
+    if (!library->name)                              \
         return error_set(err, STATUS_CONFIG, NULL, "cuBLASLt has no function %s: install cuBLAS 12 or 13", #name);
     CUBLAS_FUNCTIONS(CUBLAS_FIND)
 #undef CUBLAS_FIND

@@ -7,7 +7,7 @@
 #include "shared/inference/cudnn/teacher_libraries.h"
 
 struct libraries {
-    cudnnHandle_t cudnn;     /* NULL without a GPU */
+    cudnnHandle_t cudnn;                  /* NULL without a GPU */
     struct cublas_library cublas_library; /* opened with a GPU */
     cublasLtHandle_t cublas;              /* NULL without a GPU */
     cudaStream_t stream;

@@ -35,8 +35,7 @@ static cudaDataType_t dtype_of(enum precision precision)
     return precision == PRECISION_FP16 ? CUDA_R_16F : precision == PRECISION_BF16 ? CUDA_R_16BF : CUDA_R_32F;
 }
 
-#define SET(attribute, value) \
-    CALL(cublasLtMatmulDescSetAttribute, layer->product, (attribute), &(value), sizeof(value))
+#define SET(attribute, value) CALL(cublasLtMatmulDescSetAttribute, layer->product, (attribute), &(value), sizeof(value))
 
 static enum status describe(struct linear_layer *layer, const struct linear_shape *shape, struct error *err)
 {
@@ -61,8 +60,9 @@ cleanup:
     return status;
 }
 
-/* The heuristic's best guess. The place of the bias must be known by then; where it lies is told later, and only how it is
- * aligned counts here: all of a plan's memory is aligned to 256 bytes. Partial sums stay float: no reduction in the type of the output. */
+/* The heuristic's best guess. That there is a bias must be known by then; where it lies is told later, and only how it
+ * is aligned counts here: all of a plan's memory is aligned to 256 bytes. Partial sums stay float: no reduction in the
+ * type of the output. */
 static enum status choose(struct linear_layer *layer, cublasLtHandle_t handle, bool *found, struct error *err)
 {
     enum status status = STATUS_OK;
