@@ -1,5 +1,5 @@
 /* Layers: Conv, Gemm, MatMul, PRelu. */
-#include "formats/onnx/onnx_reader.h"
+#include "formats/onnx/onnx_names.h"
 
 #include <limits.h>
 #include <math.h>
@@ -114,8 +114,8 @@ enum status onnx_read_conv(struct onnx_reader *reader)
     TRY(is_zero_literal(reader, 2, &no_bias));
     if (onnx_has_input(reader, 2) && !no_bias)
         TRY(onnx_vector_input(reader, 2, dims[0], true, "bias", node.weight, &node.bias));
-    reader->graph->folded_norms += onnx_has_folded_norm(reader);
-    TRY(onnx_emit_map(reader, &node, input->node));
+    TRY(onnx_emit_layer(reader, &node, input->node, &(struct onnx_layout){0}));
+    onnx_see_as_map(reader);
 cleanup:
     return status;
 }
@@ -230,7 +230,7 @@ static enum status emit_linear(struct onnx_reader *reader, const struct node *no
     const int out = reader->graph->weights[node->weight].dims[0];
     if (!onnx_layout_set(&layout, layout.rank - 1, (struct onnx_factor){ONNX_C, out, 1}))
         return onnx_refuse(reader, "its input has too many dimensions");
-    return onnx_emit(reader, node, &input->node, 1, &layout);
+    return onnx_emit_layer(reader, node, input->node, &layout);
 }
 
 /* Y = alpha * A * B' + beta * C */

@@ -6,8 +6,9 @@
  * still tells its module: by its name, /features/features.0/Conv, or in its metadata, ['', 'features', 'features.0',
  * 'conv2d']. */
 #define _GNU_SOURCE
-#include "formats/onnx/onnx_reader.h"
+#include "formats/onnx/onnx_names.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -36,51 +37,79 @@ static bool path_of_name(const char *name, char *path, size_t capacity)
     return used > 0;
 }
 
-/* The part before the last of "['', 'features', 'features.0', 'conv2d']". */
-static bool path_of_scopes(const char *text, size_t size, char *path, size_t capacity)
+/* The text in quotes of "['', 'features', 'features.0', 'conv2d']" that is the `from_end`-th from the end, 0: the last. */
+bool onnx_metadata_part(const struct onnx_text *list, int from_end, struct onnx_text *part)
 {
-    const char *last[2] = {NULL, NULL};
-    size_t lengths[2] = {0, 0};
-    for (size_t i = 0; i < size; i++) {
-        if (text[i] != '\'' && text[i] != '"')
+    struct onnx_text last[2] = {{0}};
+    assert(from_end < 2);
+    for (size_t i = 0; i < list->size; i++) {
+        if (list->text[i] != '\'' && list->text[i] != '"')
             continue;
-        const char *begin = text + i + 1, *end = memchr(begin, text[i], size - i - 1);
+        const char *begin = list->text + i + 1, *end = memchr(begin, list->text[i], list->size - i - 1);
         if (!end)
-            break;
-        last[0] = last[1];
-        lengths[0] = lengths[1];
-        last[1] = begin;
-        lengths[1] = (size_t)(end - begin);
-        i = (size_t)(end - text);
+            return false;
+        last[1] = last[0];
+        last[0] = (struct onnx_text){begin, (size_t)(end - begin)};
+        i = (size_t)(end - list->text);
     }
-    if (!last[0] || lengths[0] == 0 || lengths[0] + 1 > capacity)
-        return false;
-    memcpy(path, last[0], lengths[0]);
-    path[lengths[0]] = 0;
-    return true;
+    *part = last[from_end];
+    return part->text != NULL;
 }
 
-/* A node's metadata (field 9) is newer than our schema: its bytes are among the unknown fields. */
-static const char *find_scopes(const Onnx__NodeProto *node, size_t *size)
+/* A protobuf varint; false: the bytes end. */
+static bool take_size(const uint8_t **at, const uint8_t *end, size_t *size)
 {
-    static const char key[] = "pkg.torch.onnx.name_scopes";
+    *size = 0;
+    for (int shift = 0; *at < end && shift < 28; shift += 7) {
+        const uint8_t byte = *(*at)++;
+        *size |= (size_t)(byte & 0x7f) << shift;
+        if (byte < 0x80)
+            return *size <= (size_t)(end - *at);
+    }
+    return false;
+}
+
+/* A node's metadata (field 9, a message of key and value) is newer than our schema: its bytes, with their length before
+ * them, are among the unknown fields. */
+bool onnx_metadata(const Onnx__NodeProto *node, const char *key, struct onnx_text *value)
+{
+    enum { METADATA = 9, KEY = 1 << 3 | 2, VALUE = 2 << 3 | 2 };
     for (unsigned i = 0; i < node->base.n_unknown_fields; i++) {
         const ProtobufCMessageUnknownField *field = &node->base.unknown_fields[i];
-        const char *found = field->tag == 9 ? memmem(field->data, field->len, key, sizeof key - 1) : NULL;
-        if (found) {
-            *size = field->len - (size_t)(found - (const char *)field->data) - (sizeof key - 1);
-            return found + sizeof key - 1;
+        const uint8_t *at = field->data, *end = at + field->len;
+        size_t size;
+        bool found = false;
+        if (field->tag != METADATA || !take_size(&at, end, &size))
+            continue;
+        while (at < end) {
+            const uint8_t tag = *at++;
+            if ((tag != KEY && tag != VALUE) || !take_size(&at, end, &size))
+                break;
+            *value = tag == VALUE ? (struct onnx_text){(const char *)at, size} : *value;
+            if (tag == KEY)
+                found = size == strlen(key) && memcmp(at, key, size) == 0;
+            else if (found)
+                return true;
+            at += size;
         }
     }
-    return NULL;
+    return false;
+}
+
+bool onnx_scope(const Onnx__NodeProto *node, char *path, size_t capacity)
+{
+    struct onnx_text scopes, part;
+    if (!onnx_metadata(node, "pkg.torch.onnx.name_scopes", &scopes) || !onnx_metadata_part(&scopes, 1, &part) ||
+        part.size == 0 || part.size + 1 > capacity)
+        return false;
+    memcpy(path, part.text, part.size);
+    path[part.size] = 0;
+    return true;
 }
 
 static bool module_path(const Onnx__NodeProto *node, char *path, size_t capacity)
 {
-    size_t size;
-    const char *scopes = find_scopes(node, &size);
-    return (scopes && path_of_scopes(scopes, size, path, capacity)) ||
-           path_of_name(node->name ? node->name : "", path, capacity);
+    return onnx_scope(node, path, capacity) || path_of_name(node->name ? node->name : "", path, capacity);
 }
 
 /* ---- names ---- */
@@ -109,9 +138,10 @@ bool onnx_is_made_up(const struct onnx_reader *reader, const struct onnx_value *
 /* Whether the dynamo exporter has let several modules read the value, because their parameters have equal numbers. */
 static bool is_joined_by_readers(const struct onnx_reader *reader, const struct onnx_value *value, const char *name)
 {
-    size_t size;
+    struct onnx_text scopes;
     const struct onnx_value *from = value->source ? value->source : value;
-    return from->readers > 1 && find_scopes(reader->op, &size) && strcmp(from->name, name) != 0;
+    return from->readers > 1 && onnx_metadata(reader->op, "pkg.torch.onnx.name_scopes", &scopes) &&
+           strcmp(from->name, name) != 0;
 }
 
 const char *onnx_weight_name(struct onnx_reader *reader, const struct onnx_value *value, const char *role, int sibling)
@@ -133,16 +163,4 @@ const char *onnx_weight_name(struct onnx_reader *reader, const struct onnx_value
         return own;
     const char *copy = arena_strdup(&reader->arena, name);
     return copy ? copy : own;
-}
-
-bool onnx_has_folded_norm(const struct onnx_reader *reader)
-{
-    size_t size;
-    const char *scopes = find_scopes(reader->op, &size);
-    const struct onnx_value *weight = onnx_input(reader, 1), *bias = onnx_input(reader, 2);
-    if (scopes)
-        return memmem(scopes, size, "batch_norm", strlen("batch_norm")) != NULL;
-    if (strncmp(onnx_output_name(reader), "getitem", strlen("getitem")) == 0) /* the first result of a batch norm */
-        return true;
-    return weight && bias && onnx_is_made_up(reader, weight) && onnx_is_made_up(reader, bias);
 }

@@ -210,14 +210,18 @@ cleanup:
     return status;
 }
 
+void onnx_see_as_map(struct onnx_reader *reader)
+{
+    struct onnx_value *result = onnx_find(reader, onnx_output_name(reader));
+    result->layout = onnx_layout_map(onnx_shape(reader, result), false);
+}
+
 enum status onnx_emit_map(struct onnx_reader *reader, const struct node *node, int input)
 {
     struct onnx_layout unknown = {0};
     enum status status = onnx_emit(reader, node, &input, 1, &unknown);
-    if (status == STATUS_OK) {
-        struct onnx_value *result = onnx_find(reader, onnx_output_name(reader));
-        result->layout = onnx_layout_map(onnx_shape(reader, result), false);
-    }
+    if (status == STATUS_OK)
+        onnx_see_as_map(reader);
     return status;
 }
 

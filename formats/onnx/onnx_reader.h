@@ -111,6 +111,8 @@ const char *onnx_graph_name(struct onnx_reader *reader, const char *name);
 /* A node of the graph computes the result, which the model sees in *layout. */
 enum status onnx_emit(struct onnx_reader *reader, const struct node *node, const int *inputs, int input_count,
                       const struct onnx_layout *layout);
+/* The layout of a result that was emitted becomes [batch, c, h, w]. */
+void onnx_see_as_map(struct onnx_reader *reader);
 /* The result is [batch, c, h, w]. */
 enum status onnx_emit_map(struct onnx_reader *reader, const struct node *node, int input);
 /* A node on the way to the result, named after it. */
@@ -149,8 +151,6 @@ enum status onnx_weight(struct onnx_reader *reader, struct onnx_value *value, co
 const char *onnx_weight_name(struct onnx_reader *reader, const struct onnx_value *value, const char *role, int sibling);
 /* Whether a constant's name is the exporter's. */
 bool onnx_is_made_up(const struct onnx_reader *reader, const struct onnx_value *value);
-/* Whether the exporter has folded a batch norm into the current operator, a convolution. */
-bool onnx_has_folded_norm(const struct onnx_reader *reader);
 /* A new weight of zeros; a number is appended to the name if it is in use. */
 enum status onnx_new_weight(struct onnx_reader *reader, const char *name, const int *dims, int rank, bool trained,
                             int *index);

@@ -157,7 +157,8 @@ struct graph {
     size_t node_capacity, weight_capacity;
     int input;        /* node index, OP_INPUT */
     int output;       /* node index of the logits */
-    int folded_norms; /* ONNX: convolutions into which the exporter has folded a batch norm; such a net trains worse */
+    int folded_norms; /* ONNX: layers into which the exporter has folded a batch norm; such a net trains worse */
+    int restored_norms; /* ONNX: batch norms that the exporter had folded, and the reader has made nodes again */
 };
 
 /* A graph is a value: graph_init makes an empty one, graph_release frees what it holds. Functions that build return

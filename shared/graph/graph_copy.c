@@ -21,6 +21,7 @@ enum status graph_copy(const struct graph *from, struct graph *to, struct error 
     to->input = from->input;
     to->output = from->output;
     to->folded_norms = from->folded_norms;
+    to->restored_norms = from->restored_norms;
 cleanup:
     if (status != STATUS_OK)
         graph_release(to);
