@@ -191,7 +191,7 @@ static enum status bias_input(struct onnx_reader *reader, size_t i, int c, float
     if (array->count != 1 && (array->count != (size_t)c || array->rank < 1 || array->dims[array->rank - 1] != c))
         return onnx_refuse(reader, "input %zu must be one number, or one per feature", i);
     TRY(onnx_derived_weight(reader, "bias", &c, 1, index));
-    reader->graph->weights[*index].trained = true;
+    onnx_train_weight(reader, *index);
     for (int k = 0; k < c; k++) {
         const size_t from = array->count == 1 ? 0 : (size_t)k;
         reader->graph->weights[*index].data[k] =

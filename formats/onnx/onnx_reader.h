@@ -173,8 +173,10 @@ enum status onnx_spread_weight(struct onnx_reader *reader, size_t i, const struc
                                struct shape shape, const char *suffix, bool trained, int sibling, int *weight);
 /* A weight of c equal numbers, not trained. */
 enum status onnx_uniform_weight(struct onnx_reader *reader, const char *suffix, double number, int c, int *weight);
-/* A new weight named after the result, not trained. */
+/* A new weight named after the result: a literal. */
 enum status onnx_derived_weight(struct onnx_reader *reader, const char *suffix, const int *dims, int rank, int *weight);
+/* Such a weight is trained and saved after all. */
+void onnx_train_weight(struct onnx_reader *reader, int weight);
 /* The initialiser that has the numbers of a constant: itself, or one that was only reshaped; NULL: a literal. */
 const struct onnx_value *onnx_parameter(const struct onnx_value *value);
 /* The result, a constant, has the numbers of input 0 in their order. */

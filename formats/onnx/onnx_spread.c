@@ -118,7 +118,16 @@ enum status onnx_derived_weight(struct onnx_reader *reader, const char *suffix, 
     if (!output)
         return error_no_memory(reader->err, NODE_MAX_NAME, "a name");
     snprintf(name, sizeof name, "%.*s.%s", NODE_MAX_NAME - 32, output, suffix);
-    return onnx_new_weight(reader, name, dims, rank, false, weight);
+    enum status status = onnx_new_weight(reader, name, dims, rank, false, weight);
+    if (status == STATUS_OK)
+        reader->graph->weights[*weight].literal = true;
+    return status;
+}
+
+void onnx_train_weight(struct onnx_reader *reader, int weight)
+{
+    reader->graph->weights[weight].trained = true;
+    reader->graph->weights[weight].literal = false;
 }
 
 enum status onnx_uniform_weight(struct onnx_reader *reader, const char *suffix, double number, int c, int *weight)
@@ -158,7 +167,8 @@ enum status onnx_spread_weight(struct onnx_reader *reader, size_t i, const struc
         return STATUS_OK;
     }
     TRY(onnx_derived_weight(reader, suffix, dims, rank, weight));
-    reader->graph->weights[*weight].trained = trained;
+    if (trained)
+        onnx_train_weight(reader, *weight);
     memcpy(reader->graph->weights[*weight].data, spread->numbers, spread->count * sizeof *spread->numbers);
 cleanup:
     return status;

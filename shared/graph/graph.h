@@ -107,6 +107,7 @@ struct weight {
     int rank;
     size_t count;
     bool trained; /* false for running_mean and running_var */
+    bool literal; /* numbers of the network itself, such as a factor of 0.5: not trained, and not in a state_dict */
     /* The tensor's shape in the module's state_dict, where that is another one with the same values in the same order:
      * a linear layer on [n, h, w, c] is a 1x1 convolution here, and a scale of shape [c, 1, 1] a vector. Rank 0: dims.
      */

@@ -13,6 +13,7 @@ enum status graph_copy(const struct graph *from, struct graph *to, struct error 
         memcpy(to->weights[index].data, weight->data, weight->count * sizeof *weight->data);
         memcpy(to->weights[index].saved_dims, weight->saved_dims, sizeof weight->saved_dims);
         to->weights[index].saved_rank = weight->saved_rank;
+        to->weights[index].literal = weight->literal;
     }
     for (int i = 0; i < from->node_count; i++) {
         const struct node *node = &from->nodes[i];
