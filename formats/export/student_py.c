@@ -168,13 +168,13 @@ static void put_literal(const struct student_script *script, const struct weight
         fputs(i ? ", " : "", script->out);
         student_py_number(script, weight->data[i]);
     }
-    fputs(equal ? "" : "]).reshape((", script->out);
+    fputs(equal ? "" : "], dtype=torch.float32).reshape((", script->out);
     for (int i = 0; i < weight->rank; i++)
         fprintf(script->out, "%d, ", weight->dims[i]);
     fputs(equal ? "), " : "))", script->out);
     if (equal)
         student_py_number(script, weight->data[0]);
-    fputs(equal ? "), trained=False, saved=False)\n" : ", trained=False, saved=False)\n", script->out);
+    fputs(equal ? ", dtype=torch.float32), trained=False, saved=False)\n" : ", trained=False, saved=False)\n", script->out);
 }
 
 static void declare_tensor(const struct student_script *script, int index)
@@ -221,6 +221,9 @@ static void put_init(const struct student_script *script)
             if (weights[k] >= 0)
                 declare_tensor(script, weights[k]);
     }
+    for (int i = 0; i < graph->weight_count; i++) /* the state_dict of the module has them */
+        if (!graph_reads_weight(graph, i))
+            declare_tensor(script, i);
 }
 
 static const char heading[] =

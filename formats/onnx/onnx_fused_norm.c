@@ -128,6 +128,15 @@ static enum status norm_weight(struct onnx_reader *reader, const char *module, c
     return status;
 }
 
+static enum status rename_bias(struct onnx_reader *reader, const char *module, int bias)
+{
+    struct weight *weight = &reader->graph->weights[bias];
+    weight->name = arena_printf(&reader->graph->arena, "%s.bias", module);
+    weight->trained = true;
+    weight->literal = false;
+    return weight->name ? STATUS_OK : error_no_memory(reader->err, NODE_MAX_NAME, "a name");
+}
+
 /* The layer's node, and the batch norm that has its bias. */
 static enum status emit_norm(struct onnx_reader *reader, const struct node *layer, int input,
                              const struct fused_norm *fused, const struct onnx_layout *layout)
@@ -140,16 +149,20 @@ static enum status emit_norm(struct onnx_reader *reader, const struct node *laye
     norm.epsilon = fused->epsilon;
     norm.momentum = fused->momentum;
     TRY(norm_weight(reader, fused->module, "weight", c, true, 1, &norm.weight));
-    TRY(norm_weight(reader, fused->module, "bias", c, true, 0, &norm.bias));
+    if (layer->bias >= 0 && !fused->layer_bias[0])
+        TRY(rename_bias(reader, fused->module, layer->bias));
+    else
+        TRY(norm_weight(reader, fused->module, "bias", c, true, 0, &norm.bias));
     TRY(norm_weight(reader, fused->module, "running_mean", c, false, 0, &norm.running_mean));
     TRY(norm_weight(reader, fused->module, "running_var", c, false, 1 - norm.epsilon, &norm.running_var));
-    if (layer->bias >= 0) {
+    if (fused->layer_bias[0]) {
         struct weight *bias = &graph->weights[layer->bias];
         memcpy(graph->weights[norm.bias].data, bias->data, (size_t)c * sizeof *bias->data);
         memset(bias->data, 0, (size_t)c * sizeof *bias->data);
-    }
-    if (!fused->layer_bias[0])
+    } else if (layer->bias >= 0) {
+        norm.bias = layer->bias;
         first.bias = -1;
+    }
     TRY(onnx_emit_helper(reader, &first, "layer", &input, 1, &before));
     TRY(onnx_emit(reader, &norm, &before, 1, layout));
     graph->restored_norms++;
@@ -162,7 +175,7 @@ enum status onnx_emit_layer(struct onnx_reader *reader, const struct node *node,
 {
     struct fused_norm fused;
     const bool folded = has_folded_norm(reader);
-    if (folded && reader->options.restore_norms && find_norm(reader, &fused))
+    if (folded && reader->options.student && find_norm(reader, &fused))
         return emit_norm(reader, node, input, &fused, layout);
     reader->graph->folded_norms += folded;
     return onnx_emit(reader, node, &input, 1, layout);

@@ -69,17 +69,17 @@ static bool take_size(const uint8_t **at, const uint8_t *end, size_t *size)
     return false;
 }
 
-/* A node's metadata (field 9, a message of key and value) is newer than our schema: its bytes, with their length before
- * them, are among the unknown fields. */
-bool onnx_metadata(const Onnx__NodeProto *node, const char *key, struct onnx_text *value)
+/* Metadata of nodes and graphs (messages of key and value) is newer than our schema: their bytes, with their length
+ * before them, are among the unknown fields. */
+static bool find_metadata(const ProtobufCMessage *message, uint32_t number, const char *key, struct onnx_text *value)
 {
-    enum { METADATA = 9, KEY = 1 << 3 | 2, VALUE = 2 << 3 | 2 };
-    for (unsigned i = 0; i < node->base.n_unknown_fields; i++) {
-        const ProtobufCMessageUnknownField *field = &node->base.unknown_fields[i];
+    enum { KEY = 1 << 3 | 2, VALUE = 2 << 3 | 2 };
+    for (unsigned i = 0; i < message->n_unknown_fields; i++) {
+        const ProtobufCMessageUnknownField *field = &message->unknown_fields[i];
         const uint8_t *at = field->data, *end = at + field->len;
         size_t size;
         bool found = false;
-        if (field->tag != METADATA || !take_size(&at, end, &size))
+        if (field->tag != number || !take_size(&at, end, &size))
             continue;
         while (at < end) {
             const uint8_t tag = *at++;
@@ -94,6 +94,31 @@ bool onnx_metadata(const Onnx__NodeProto *node, const char *key, struct onnx_tex
         }
     }
     return false;
+}
+
+bool onnx_metadata(const Onnx__NodeProto *node, const char *key, struct onnx_text *value)
+{
+    return find_metadata(&node->base, 9, key, value);
+}
+
+enum onnx_state onnx_state_of(const struct onnx_reader *reader, const char *name)
+{
+    struct onnx_text list;
+    char text[2 * NODE_MAX_NAME];
+    static const struct {
+        const char *format;
+        enum onnx_state state;
+    } lines[] = {{": PARAMETER target='%s'\n", ONNX_PARAMETER},
+                 {": BUFFER target='%s' persistent=True\n", ONNX_BUFFER},
+                 {": BUFFER target='%s' persistent=False\n", ONNX_ABSENT}};
+    if (!find_metadata(&reader->model->base, 16, "pkg.torch.export.ExportedProgram.graph_signature", &list))
+        return ONNX_UNKNOWN;
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        const int length = snprintf(text, sizeof text, lines[i].format, name);
+        if (length < (int)sizeof text && memmem(list.text, list.size, text, (size_t)length))
+            return lines[i].state;
+    }
+    return ONNX_ABSENT;
 }
 
 bool onnx_scope(const Onnx__NodeProto *node, char *path, size_t capacity)

@@ -18,6 +18,11 @@ bool onnx_metadata_part(const struct onnx_text *list, int from_end, struct onnx_
 /* The path of the module that the node's metadata names, "features.0"; false without one. */
 bool onnx_scope(const Onnx__NodeProto *node, char *path, size_t capacity);
 
+/* What the module's state_dict has under this name. The dynamo exporter lists parameters and buffers; without a list, or
+ * by another exporter, nothing is known. */
+enum onnx_state { ONNX_UNKNOWN, ONNX_PARAMETER, ONNX_BUFFER, ONNX_ABSENT };
+enum onnx_state onnx_state_of(const struct onnx_reader *reader, const char *name);
+
 /* The current operator, a convolution or linear layer, as a node with weight and bias, whose result has this layout. If
  * the exporter has fused a batch norm into it and says which, and the reader is asked to, the batch norm is a node
  * again: onnx_fused_norm.c. Otherwise it is counted in the graph's folded_norms. */

@@ -369,6 +369,7 @@ enum status onnx_weight(struct onnx_reader *reader, struct onnx_value *value, co
     enum status status = STATUS_OK;
     struct onnx_array header;
     size_t count = 1;
+    bool parameter;
     const char *name = onnx_weight_name(reader, value, role, sibling);
     if (value->weight >= 0 && has_dims(&reader->graph->weights[value->weight], dims, rank) &&
         is_named(&reader->graph->weights[value->weight], onnx_graph_name(reader, name))) {
@@ -384,7 +385,9 @@ enum status onnx_weight(struct onnx_reader *reader, struct onnx_value *value, co
     if (count != header.count || !header.is_float)
         return onnx_refuse(reader, "weight '%.100s' has %zu values, expected %zu floats", value->name, header.count,
                            count);
-    TRY(onnx_new_weight(reader, name, dims, rank, trained, index));
+    TRY(onnx_is_parameter(reader, value, name, &parameter));
+    TRY(onnx_new_weight(reader, name, dims, rank, trained && parameter, index));
+    reader->graph->weights[*index].literal = trained && !parameter;
     float *data = reader->graph->weights[*index].data;
     if (value->array)
         memcpy(data, value->array->floats, count * sizeof *data);

@@ -246,6 +246,49 @@ class Cosine(nn.Module):
         return self.fc(F.normalize(x.mean((2, 3)), dim=1)) * 4.0
 
 
+class BlurPool(nn.Module):
+    """A convolution with a buffer."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.channels = channels
+        row = torch.tensor([1.0, 2.0, 1.0]) / 4
+        self.register_buffer("filter", (row[:, None] * row[None, :])[None, None])
+
+    def forward(self, x):
+        return F.conv2d(x, self.filter.expand(self.channels, -1, -1, -1), stride=2, padding=1, groups=self.channels)
+
+
+class StandardisedConv(nn.Conv2d):
+    """The weight is computed in every pass."""
+
+    def forward(self, x):
+        w = self.weight
+        w = (w - w.mean((1, 2, 3), keepdim=True)) / (w.std((1, 2, 3), keepdim=True) + 1e-5)
+        return F.conv2d(x, w, self.bias, self.stride, self.padding)
+
+
+class Factor(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.factor = nn.Parameter(torch.tensor([0.5]))
+
+    def forward(self, x):
+        return x * self.factor
+
+
+class Normalise(nn.Module):
+    """On the image, with buffers."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.tensor([0.1, 0.2, 0.3]).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor([0.9, 1.1, 1.2]).view(1, 3, 1, 1))
+
+    def forward(self, x):
+        return (x - self.mean) / self.std
+
+
 def stem(channels, activation=nn.ReLU):
     return conv_norm(3, channels, 3, 2, activation=activation)
 
@@ -308,6 +351,14 @@ NETS = {
     "group_norm": lambda: plain(nn.ReLU, group_norm),
     "instance_norm": lambda: plain(nn.ReLU, lambda c: nn.InstanceNorm2d(c, affine=True)),
     "layer_norm_channels": lambda: plain(nn.ReLU, LayerNorm2d),
+    "norms_without_weights": lambda: nn.Sequential(nn.Conv2d(3, 12, 3, 2, 1), nn.GroupNorm(4, 12, affine=False), nn.ReLU(), nn.Conv2d(12, 12, 3, 1, 1),
+                                                   nn.InstanceNorm2d(12), nn.ReLU(), nn.Conv2d(12, 12, 3, 1, 1),
+                                                   nn.LayerNorm([12, 16, 16], elementwise_affine=False), nn.ReLU(), Head(12)),
+    "batch_norm_without_weights": lambda: nn.Sequential(nn.Conv2d(3, 12, 3, 2, 1), nn.BatchNorm2d(12, affine=False), nn.ReLU(), Head(12)),
+    "blur_pool": lambda: nn.Sequential(stem(12), BlurPool(12), Head(12)),
+    "standardised_weights": lambda: nn.Sequential(StandardisedConv(3, 12, 3, 2, 1), nn.GroupNorm(4, 12), nn.ReLU(), Head(12)),
+    "one_trained_number": lambda: nn.Sequential(stem(12), Factor(), Head(12)),
+    "buffer": lambda: nn.Sequential(Normalise(), stem(12), Head(12)),
     "layer_norm_image": lambda: nn.Sequential(nn.Conv2d(3, 12, 3, 2, 1), nn.LayerNorm([12, 16, 16]), nn.ReLU(), Head(12)),
     "convnext": lambda: nn.Sequential(nn.Conv2d(3, 12, 4, 4), LayerNorm2d(12), ConvNeXtBlock(12), ConvNeXtBlock(12), Head(12)),
     "spatial_gate": lambda: nn.Sequential(stem(16), SpatialGate(16), Head(16)),

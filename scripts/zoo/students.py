@@ -115,6 +115,13 @@ def largest_difference(found, expected, initial):
 def make_net(name, folded):
     torch.manual_seed(1)
     net = NETS[name]()
+    for module in net.modules():
+        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):  # as if it had been trained
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+            if module.affine:
+                nn.init.uniform_(module.weight, 0.5, 1.5)
+                nn.init.normal_(module.bias, 0, 0.1)
     if folded:
         net = fuse(net.eval())
         for parameter in net.parameters():  # fuse() makes biases that are not trained

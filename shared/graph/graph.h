@@ -193,6 +193,7 @@ bool graph_pads_zeros(const struct node *node);
 
 int graph_find(const struct graph *graph, const char *name);               /* node index or -1 */
 int graph_find_weight(const struct graph *graph, const char *weight_name); /* weight index or -1 */
+bool graph_reads_weight(const struct graph *graph, int weight);            /* does a node? */
 
 /* Number of trained parameters, as torchsummary counts them (without running statistics). */
 size_t graph_parameter_count(const struct graph *graph);

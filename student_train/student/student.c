@@ -34,7 +34,7 @@ enum status student_open(struct student *student, const char *name, const struct
 {
     enum status status = STATUS_OK;
     struct net_text_options text = {name, input->channels, input->size, input->classes};
-    struct onnx_read_options onnx = {.height = input->size, .width = input->size, .restore_norms = true};
+    struct onnx_read_options onnx = {.height = input->size, .width = input->size, .student = true};
     const struct preset *preset;
     *student = (struct student){.onnx = ends_with(name, ".onnx")};
     graph_init(&student->graph);
