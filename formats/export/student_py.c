@@ -182,8 +182,9 @@ static void declare_tensor(const struct student_script *script, int index)
     const struct weight *weight = &script->graph->weights[index];
     int length = path_length(script->graph, index, "running_mean");
     FILE *out = script->out;
-    const int rank = weight->saved_rank ? weight->saved_rank : weight->rank,
-              *dims = weight->saved_rank ? weight->saved_dims : weight->dims;
+    const struct weight *source = graph_weight_source(script->graph, weight);
+    const int rank = source->saved_rank ? source->saved_rank : source->rank,
+              *dims = source->saved_rank ? source->saved_dims : source->dims;
     if (script->placed[index])
         return;
     script->placed[index] = true;

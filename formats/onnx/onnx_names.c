@@ -160,13 +160,39 @@ bool onnx_is_made_up(const struct onnx_reader *reader, const struct onnx_value *
     return is_joined(reader, value) || is_made_up(value->source ? value->source->name : value->name);
 }
 
-/* Whether the dynamo exporter has let several modules read the value, because their parameters have equal numbers. */
+/* Whether the operator's call in PyTorch has the parameter `name` among its arguments: "(args = (%x, %p_conv_weight, ".
+ * The list of parameters tells how it is called there. */
+static bool is_argument(const struct onnx_reader *reader, const char *name)
+{
+    struct onnx_text list, call;
+    char text[2 * NODE_MAX_NAME];
+    const int length = snprintf(text, sizeof text, " target='%s'", name);
+    if (length >= (int)sizeof text || !onnx_metadata(reader->op, "pkg.torch.onnx.fx_node", &call) ||
+        !find_metadata(&reader->model->base, 16, "pkg.torch.export.ExportedProgram.graph_signature", &list))
+        return false;
+    const char *line = memmem(list.text, list.size, text, (size_t)length), *begin = line;
+    while (begin && begin > list.text && begin[-1] != '\n')
+        begin--;
+    line = begin ? memchr(begin, ':', (size_t)(line - begin)) : NULL;
+    const int written = line ? snprintf(text, sizeof text, "%%%.*s", (int)(line - begin), begin) : 0;
+    for (const char *at = call.text, *end = at + call.size; written > 1 && written < (int)sizeof text; at += written) {
+        at = memmem(at, (size_t)(end - at), text, (size_t)written);
+        if (!at)
+            return false;
+        if (at + written < end && (at[written] == ',' || at[written] == ')'))
+            return true;
+    }
+    return false;
+}
+
+/* Whether the dynamo exporter has let several modules read the value, because their parameters have equal numbers; not
+ * if it is one parameter of several modules. */
 static bool is_joined_by_readers(const struct onnx_reader *reader, const struct onnx_value *value, const char *name)
 {
     struct onnx_text scopes;
     const struct onnx_value *from = value->source ? value->source : value;
     return from->readers > 1 && onnx_metadata(reader->op, "pkg.torch.onnx.name_scopes", &scopes) &&
-           strcmp(from->name, name) != 0;
+           strcmp(from->name, name) != 0 && !is_argument(reader, from->name);
 }
 
 const char *onnx_weight_name(struct onnx_reader *reader, const struct onnx_value *value, const char *role, int sibling)
@@ -188,4 +214,29 @@ const char *onnx_weight_name(struct onnx_reader *reader, const struct onnx_value
         return own;
     const char *copy = arena_strdup(&reader->arena, name);
     return copy ? copy : own;
+}
+
+static bool is_in_state(const struct onnx_reader *reader, const char *name)
+{
+    const enum onnx_state state = onnx_state_of(reader, name);
+    return state == ONNX_PARAMETER || state == ONNX_BUFFER;
+}
+
+enum status onnx_note_other_name(struct onnx_reader *reader, const char *own, const char *role)
+{
+    enum status status = STATUS_OK;
+    char path[NODE_MAX_NAME], name[2 * NODE_MAX_NAME];
+    int index;
+    if (!reader->options.student || !role || !onnx_scope(reader->op, path, sizeof path))
+        return STATUS_OK;
+    snprintf(name, sizeof name, "%s.%s", path, role);
+    if (strcmp(name, own) == 0 || !is_in_state(reader, name) || !is_argument(reader, own) ||
+        graph_find_weight(reader->graph, name) >= 0)
+        return STATUS_OK;
+    TRY(onnx_new_weight(reader, name, (const int[]){1}, 1, false, &index));
+    reader->graph->weights[index].copy_of = arena_strdup(&reader->graph->arena, own);
+    if (!reader->graph->weights[index].copy_of)
+        TRY(error_no_memory(reader->err, NODE_MAX_NAME, "a name"));
+cleanup:
+    return status;
 }

@@ -374,7 +374,7 @@ enum status onnx_weight(struct onnx_reader *reader, struct onnx_value *value, co
     if (value->weight >= 0 && has_dims(&reader->graph->weights[value->weight], dims, rank) &&
         is_named(&reader->graph->weights[value->weight], onnx_graph_name(reader, name))) {
         *index = value->weight;
-        return STATUS_OK;
+        return onnx_note_other_name(reader, name, role);
     }
     if (value->array)
         header = *value->array;
@@ -394,6 +394,7 @@ enum status onnx_weight(struct onnx_reader *reader, struct onnx_value *value, co
     else
         onnx_tensor_floats(value->tensor, count, data);
     value->weight = *index;
+    TRY(onnx_note_other_name(reader, name, role));
 cleanup:
     return status;
 }

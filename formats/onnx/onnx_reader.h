@@ -149,6 +149,9 @@ enum status onnx_weight(struct onnx_reader *reader, struct onnx_value *value, co
                         const char *role, int sibling, int *index);
 /* The name in the module's state_dict: onnx_names.c */
 const char *onnx_weight_name(struct onnx_reader *reader, const struct onnx_value *value, const char *role, int sibling);
+/* A parameter of several modules, whose state_dict has it under the name of each: the current operator's module may call
+ * the weight `own` otherwise. Then the graph gets a weight that no node reads, a copy of it. */
+enum status onnx_note_other_name(struct onnx_reader *reader, const char *own, const char *role);
 /* Whether a constant's name is the exporter's. */
 bool onnx_is_made_up(const struct onnx_reader *reader, const struct onnx_value *value);
 /* A new weight of zeros; a number is appended to the name if it is in use. */

@@ -237,6 +237,18 @@ class Shared(nn.Module):
         return F.relu(self.conv(F.relu(self.conv(x))))
 
 
+class Tied(nn.Module):
+    """One module with two names: its state_dict has both."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = self.first
+
+    def forward(self, x):
+        return F.relu(self.second(F.relu(self.first(x))))
+
+
 class Cosine(nn.Module):
     def __init__(self, channels):
         super().__init__()
@@ -374,6 +386,8 @@ NETS = {
     "asymmetric": lambda: nn.Sequential(nn.Conv2d(3, 12, (1, 5), (1, 2), (0, 2)), nn.ReLU(), nn.Conv2d(12, 12, (5, 1), (2, 1), (2, 0)), nn.ReLU(), Head(12)),
     "reflect_pad": lambda: nn.Sequential(nn.ReflectionPad2d(1), nn.Conv2d(3, 12, 3, 2), nn.ReLU(), Head(12)),
     "shared_convolution": lambda: nn.Sequential(stem(12), Shared(12), Head(12)),
+    "shared_block": lambda: nn.Sequential(stem(12), *[conv_norm(12, 12, activation=nn.ReLU)] * 2, Head(12)),
+    "shared_under_two_names": lambda: nn.Sequential(stem(12), Tied(12), Head(12)),
     "cosine_head": lambda: nn.Sequential(stem(12), Cosine(12)),
     "upsample": lambda: nn.Sequential(stem(12), nn.MaxPool2d(2), nn.Upsample(scale_factor=2), conv_norm(12, 12, activation=nn.ReLU), Head(12)),
 }

@@ -14,6 +14,9 @@ enum status graph_copy(const struct graph *from, struct graph *to, struct error 
         memcpy(to->weights[index].saved_dims, weight->saved_dims, sizeof weight->saved_dims);
         to->weights[index].saved_rank = weight->saved_rank;
         to->weights[index].literal = weight->literal;
+        to->weights[index].copy_of = weight->copy_of ? arena_strdup(&to->arena, weight->copy_of) : NULL;
+        if (weight->copy_of && !to->weights[index].copy_of)
+            TRY(error_no_memory(err, strlen(weight->copy_of), "a weight's name"));
     }
     for (int i = 0; i < from->node_count; i++) {
         const struct node *node = &from->nodes[i];
