@@ -18,12 +18,13 @@ static bool ends_with(const char *text, const char *end)
 static enum status check_onnx(const struct graph *graph, const char *path, const struct student_input *input,
                               struct error *err)
 {
-    struct shape in = graph->nodes[graph->input].shape, out = graph->nodes[graph->output].shape;
-    if (in.c != input->channels || in.h != input->size || in.w != input->size)
+    const struct shape in = graph->nodes[graph->input].shape, out = graph->nodes[graph->output].shape;
+    if ((input->channels && in.c != input->channels) || (input->size && (in.h != input->size || in.w != input->size)))
         return error_set(err, STATUS_CONFIG, path,
                          "takes images of %dx%dx%d, but the data set has %dx%dx%d; export it for that size", in.c, in.h,
-                         in.w, input->channels, input->size, input->size);
-    if (out.c != input->classes || out.h != 1 || out.w != 1)
+                         in.w, input->channels ? input->channels : in.c, input->size ? input->size : in.h,
+                         input->size ? input->size : in.w);
+    if ((input->classes && out.c != input->classes) || out.h != 1 || out.w != 1)
         return error_set(err, STATUS_CONFIG, path, "its output is %dx%dx%d, but there are %d classes", out.c, out.h,
                          out.w, input->classes);
     return STATUS_OK;
