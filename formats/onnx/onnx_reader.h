@@ -196,7 +196,7 @@ typedef enum status onnx_operator(struct onnx_reader *reader);
 enum status onnx_read_operator(struct onnx_reader *reader);
 /* onnx_activations.c */
 onnx_operator onnx_read_activation, onnx_read_selu, onnx_read_gelu, onnx_read_clip, onnx_read_thresholded_relu,
-    onnx_read_piece;
+    onnx_read_piece, onnx_read_greater, onnx_read_where;
 /* The result, whose traces are noted, is emitted if it is an activation. */
 enum status onnx_finish_elementwise(struct onnx_reader *reader, const struct onnx_layout *layout, bool *done);
 /* onnx_arithmetic.c */
