@@ -160,6 +160,23 @@ bool onnx_is_made_up(const struct onnx_reader *reader, const struct onnx_value *
     return is_joined(reader, value) || is_made_up(value->source ? value->source->name : value->name);
 }
 
+/* Whether %name is an argument of a call: "(args = (%x, %name, ". */
+static bool has_placeholder(const struct onnx_text *call, const char *name, size_t length)
+{
+    char text[2 * NODE_MAX_NAME];
+    const int written = snprintf(text, sizeof text, "%%%.*s", (int)length, name);
+    if (length == 0 || written >= (int)sizeof text)
+        return false;
+    for (const char *at = call->text, *end = at + call->size; at < end; at += written) {
+        at = memmem(at, (size_t)(end - at), text, (size_t)written);
+        if (!at)
+            return false;
+        if (at + written < end && (at[written] == ',' || at[written] == ')'))
+            return true;
+    }
+    return false;
+}
+
 /* Whether the operator's call in PyTorch has the parameter `name` among its arguments: "(args = (%x, %p_conv_weight, ".
  * The list of parameters tells how it is called there. */
 static bool is_argument(const struct onnx_reader *reader, const char *name)
@@ -174,15 +191,33 @@ static bool is_argument(const struct onnx_reader *reader, const char *name)
     while (begin && begin > list.text && begin[-1] != '\n')
         begin--;
     line = begin ? memchr(begin, ':', (size_t)(line - begin)) : NULL;
-    const int written = line ? snprintf(text, sizeof text, "%%%.*s", (int)(line - begin), begin) : 0;
-    for (const char *at = call.text, *end = at + call.size; written > 1 && written < (int)sizeof text; at += written) {
-        at = memmem(at, (size_t)(end - at), text, (size_t)written);
-        if (!at)
+    return line && has_placeholder(&call, begin, (size_t)(line - begin));
+}
+
+/* The only parameter among the arguments of the operator's call: the one that the exporter has joined with another. */
+static bool only_argument(const struct onnx_reader *reader, char *name, size_t capacity)
+{
+    static const char mark[] = ": PARAMETER target='";
+    struct onnx_text list, call;
+    int count = 0;
+    if (!onnx_metadata(reader->op, "pkg.torch.onnx.fx_node", &call) ||
+        !find_metadata(&reader->model->base, 16, "pkg.torch.export.ExportedProgram.graph_signature", &list))
+        return false;
+    for (const char *at = list.text, *end = at + list.size; at < end;) {
+        const char *line = at, *stop = memchr(at, '\n', (size_t)(end - at));
+        stop = stop ? stop : end;
+        at = stop + 1;
+        const char *found = memmem(line, (size_t)(stop - line), mark, strlen(mark));
+        if (!found || !has_placeholder(&call, line, (size_t)(found - line)))
+            continue;
+        const char *begin = found + strlen(mark), *quote = memchr(begin, '\'', (size_t)(stop - begin));
+        if (!quote || (size_t)(quote - begin) >= capacity)
             return false;
-        if (at + written < end && (at[written] == ',' || at[written] == ')'))
-            return true;
+        memcpy(name, begin, (size_t)(quote - begin));
+        name[quote - begin] = 0;
+        count++;
     }
-    return false;
+    return count == 1;
 }
 
 /* Whether the dynamo exporter has let several modules read the value, because their parameters have equal numbers; not
@@ -212,6 +247,8 @@ const char *onnx_weight_name(struct onnx_reader *reader, const struct onnx_value
         return own;
     if (!onnx_is_made_up(reader, value) && !is_joined_by_readers(reader, value, name))
         return own;
+    if (onnx_state_of(reader, name) == ONNX_ABSENT)
+        only_argument(reader, name, sizeof name);
     const char *copy = arena_strdup(&reader->arena, name);
     return copy ? copy : own;
 }

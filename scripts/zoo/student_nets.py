@@ -344,7 +344,7 @@ NETS = {
     "prelu_one": lambda: plain(prelu_one),
     "prelu_channels": lambda: nn.Sequential(stem(12, None), nn.PReLU(12), conv_norm(12, 24, 3, 2), nn.PReLU(24), Head(24)),
     "residual": lambda: nn.Sequential(stem(16), Residual(16), Residual(16), Head(16)),
-    "residual_scale": lambda: nn.Sequential(stem(16), ScaledResidual(16), nn.ReLU(), Head(16)),
+    "residual_scale": lambda: nn.Sequential(stem(16), ScaledResidual(16), nn.ReLU(), ScaledResidual(16), nn.ReLU(), Head(16)),
     "preactivation": lambda: nn.Sequential(nn.Conv2d(3, 16, 3, 2, 1), Preactivation(16), nn.ReLU(), Head(16)),
     "dense": lambda: nn.Sequential(stem(12), DenseLayer(12, 8), DenseLayer(20, 8), nn.AvgPool2d(2), Head(28)),
     "squeeze_excite": lambda: nn.Sequential(stem(16), SqueezeExcite(16), conv_norm(16, 16, activation=nn.ReLU), Head(16)),
