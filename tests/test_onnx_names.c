@@ -304,6 +304,77 @@ static void test_kinds_of_constants(void **state)
     }
 }
 
+static void put_mul(struct proto *graph, const char *weight, const char *scope, const char *call, const char *from,
+                    const char *to)
+{
+    struct proto node = {0};
+    char scopes[64], fx[128];
+    snprintf(scopes, sizeof scopes, "['', '%s', 'mul']", scope);
+    snprintf(fx, sizeof fx, "%%mul : call_function[target=x](args = (%%%s, %%y), kwargs = {})", call);
+    proto_text(&node, NODE_INPUT, from);
+    proto_text(&node, NODE_INPUT, weight);
+    proto_text(&node, NODE_OUTPUT, to);
+    proto_text(&node, NODE_OP_TYPE, "Mul");
+    put_metadata(&node, NODE_METADATA, "pkg.torch.onnx.name_scopes", scopes);
+    put_metadata(&node, NODE_METADATA, "pkg.torch.onnx.fx_node", fx);
+    proto_message(graph, GRAPH_NODE, &node);
+}
+
+/* The exporter joins parameters that have equal numbers, and writes parameters that are one under one name, too. Only
+ * the operators' calls tell. */
+static void test_equal_and_same_parameters(void **state)
+{
+    (void)state;
+    static const char list[] = "\np_1: PARAMETER target='a.gamma'\np_12: PARAMETER target='b.gamma'\n"
+                               "p_3: PARAMETER target='c.weight'\np_4: PARAMETER target='d.weight'\n";
+    for (int same = 0; same < 2; same++) {
+        struct proto graph = {0};
+        struct graph result;
+        const char *const first = same ? "c.weight" : "a.gamma";
+        put_ends(&graph);
+        put_floats(&graph, first, (const int64_t[]){CHANNELS, 1, 1}, 3);
+        put_named_node(&graph, "Relu", "relu", (const char *const[]){"x", NULL}, "r");
+        put_mul(&graph, first, same ? "c" : "a", same ? "p_3" : "p_1", "r", "s");
+        put_named_node(&graph, "Relu", "relu2", (const char *const[]){"s", NULL}, "t");
+        put_mul(&graph, first, same ? "d" : "b", same ? "p_3" : "p_12", "t", "y");
+        put_metadata(&graph, GRAPH_METADATA, "pkg.torch.export.ExportedProgram.graph_signature", list);
+        finish(&graph, true, &result);
+        assert_int_equal(result.weight_count, 2);
+        const struct weight *other = weight_of(&result, same ? "d.weight" : "b.gamma");
+        assert_true(weight_of(&result, first)->trained);
+        assert_int_equal(other->trained, !same);
+        assert_int_equal(other->copy_of != NULL, same);
+        assert_int_equal(result.nodes[2].weight == result.nodes[4].weight, same);
+        graph_release(&result);
+    }
+}
+
+/* PyTorch's softplus in pieces; with a low threshold it is another function. */
+static void test_softplus_in_pieces(void **state)
+{
+    (void)state;
+    for (int low = 0; low < 2; low++) {
+        struct proto graph = {0}, file = {0};
+        struct graph result;
+        struct error err = {0};
+        const float threshold = low ? 2 : 20;
+        put_ends(&graph);
+        model_put_tensor(&graph, "k", ONNX_FLOAT, NULL, 0, &threshold, sizeof threshold);
+        put_named_node(&graph, "Softplus", "a", (const char *const[]){"x", NULL}, "soft");
+        put_named_node(&graph, "Greater", "b", (const char *const[]){"x", "k", NULL}, "far");
+        put_named_node(&graph, "Where", "c", (const char *const[]){"far", "x", "soft", NULL}, "y");
+        model_make(&file, &graph, 20);
+        const enum status status = onnx_read(&result, file.bytes, file.size, "model.onnx", NULL, &err);
+        assert_int_equal(status, low ? STATUS_CONFIG : STATUS_OK);
+        if (low)
+            assert_non_null(strstr(err.message, "threshold of 2"));
+        else
+            assert_int_equal(result.nodes[result.output].activation, ACTIVATION_SOFTPLUS);
+        graph_release(&result);
+        proto_release(&file);
+    }
+}
+
 /* A convolution whose weight is a buffer must not train it. */
 static void test_buffers_are_not_trained(void **state)
 {
@@ -351,7 +422,8 @@ int main(void)
         cmocka_unit_test(test_names_of_folded_weights),  cmocka_unit_test(test_fused_norms_are_norms_again),
         cmocka_unit_test(test_fused_norms_in_doubt),     cmocka_unit_test(test_lengths_that_are_quotes),
         cmocka_unit_test(test_kinds_of_constants),       cmocka_unit_test(test_buffers_are_not_trained),
-        cmocka_unit_test(test_one_trained_number_is_refused),
+        cmocka_unit_test(test_one_trained_number_is_refused), cmocka_unit_test(test_equal_and_same_parameters),
+        cmocka_unit_test(test_softplus_in_pieces),
     };
     return cmocka_run_group_tests_name("onnx_names", tests, NULL, NULL);
 }

@@ -181,8 +181,11 @@ enum status onnx_spread_weight(struct onnx_reader *reader, size_t i, const struc
         const bool made_up = onnx_is_made_up(reader, onnx_input(reader, i)); /* then the exporter has shaped it, too */
         struct onnx_value *from = made_up ? onnx_input(reader, i) : onnx_find(reader, parameter->name);
         const char *role = strcmp(suffix, "shift") == 0 || strcmp(suffix, "bias") == 0 ? "bias" : "weight";
+        const char *leaf = strrchr(parameter->name, '.'); /* of the parameter that this one is joined with: gamma */
+        const bool joined = made_up && leaf && leaf[1];
+        role = joined ? leaf + 1 : role;
         TRY(onnx_weight(reader, from, dims, rank, true, role, sibling, weight));
-        if (!made_up)
+        if (!made_up || joined)
             save_as(&reader->graph->weights[*weight], parameter->array);
         return STATUS_OK;
     }
