@@ -2,7 +2,7 @@
 # Writes docs/teachers.md and docs/students.md: which PyTorch models run as teachers, and which nets train as students and come home.
 # usage: scripts/zoo.sh teachers|students [options of scripts/zoo/teachers.py or students.py]
 # SOFTCACHE_PYTHON: a Python with torch, torchvision, timm, onnx, onnxscript, onnxruntime, safetensors and pillow. Hundreds of exports take an hour
-# or more; a run of `teachers` that was stopped continues where it was, with build/zoo_teachers.jsonl.
+# or more; a run that was stopped continues where it was, with build/zoo_teachers.jsonl or build/zoo_students.jsonl: remove it to start again.
 set -eu
 cd "$(dirname "$0")/.."
 build=${BUILD:-build}
@@ -18,7 +18,7 @@ teachers)
     ;;
 students)
     make -s programs
-    "$python" scripts/zoo/students.py --build "$build" --out docs/students.md "$@"
+    "$python" scripts/zoo/students.py --build "$build" --results "$build/zoo_students.jsonl" --out docs/students.md "$@"
     ;;
 *)
     sed -n '2,/^set/{s/^# \{0,1\}//p}' "$0"

@@ -260,6 +260,9 @@ static void make_blocks(struct graph *graph)
     int x = conv(graph, "conv", add_input(graph, 3, 8, 8), 8, 3, 1, 1, true);
     x = weighted(graph, "gn", group, x, 1, true, true);
     x = weighted(graph, "gamma", node_default(OP_SCALE), x, 1, true, false);
+    struct weight *gamma = &graph->weights[graph->nodes[x].weight]; /* the module has it as [8, 1, 1] */
+    gamma->saved_rank = 3;
+    memcpy(gamma->saved_dims, (const int[4]){8, 1, 1}, sizeof gamma->saved_dims);
     x = weighted(graph, "ln", layer, x, 1, true, true);
     x = weighted(graph, "prelu", node_default(OP_PRELU), x, 1, true, false);
     select.channels = shuffled, select.channel_count = 8;
@@ -269,6 +272,7 @@ static void make_blocks(struct graph *graph)
     x = add_many(graph, node_default(OP_CONCAT), "joined", (const int[]){x, part}, 2);
     x = add(graph, bare, "bare", x);
     x = weighted(graph, "constant", node_default(OP_SCALE), x, 1, false, true);
+    graph->weights[graph->nodes[x].weight].literal = graph->weights[graph->nodes[x].bias].literal = true;
     x = weighted(graph, "map", node_default(OP_SCALE), x, 3, true, true);
     x = add(graph, lp, "unit", x);
     lp.alpha = 1;
@@ -276,6 +280,7 @@ static void make_blocks(struct graph *graph)
     x = simple(graph, "flat", OP_FLATTEN, simple(graph, "pool", OP_GLOBAL_AVERAGE_POOL, x));
     x = weighted(graph, "vector", node_default(OP_SCALE), x, 1, true, true);
     x = weighted(graph, "vector_norm", layer, x, 1, true, true);
+    add_weight(graph, "buffer", "mean", (const int[]){1, 3, 1, 1}, 4, false); /* no node reads it */
     linear(graph, "fc", x, 9, true);
 }
 

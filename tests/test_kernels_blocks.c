@@ -6,6 +6,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <cmocka.h>
 
@@ -214,6 +215,40 @@ static void large_means(void **state)
     }
 }
 
+/* A node with the weights of node `like`. */
+static int again(struct graph *graph, int like, int from)
+{
+    const struct node node = graph->nodes[like];
+    char name[32];
+    int index;
+    struct error err = {0};
+    snprintf(name, sizeof name, "again%d", graph->node_count);
+    if (graph_add(graph, &node, name, &from, 1, &index, &err) != STATUS_OK)
+        fail_msg("%s", err.message);
+    graph->output = index;
+    return index;
+}
+
+/* Convolutions of all kinds, batch norms with their running statistics, PReLU and scales, each used two or three times. */
+static void shared_weights(void **state)
+{
+    for (size_t i = 0; i < 2 * SHAPES; i++) {
+        struct graph graph;
+        const int c = shapes[i / 2].c;
+        int at = begin(&graph, shapes[i / 2]);
+        const struct net_window kinds[2] = {{.out = c, .kernel = 3, .pad = 1, .groups = c, .bias = true},
+                                            {.out = c, .kernel = 3, .pad = 1, .bias = true}};
+        const int conv = net_conv(&graph, at, kinds[i % 2]), norm = net_batch_norm(&graph, conv);
+        const int pointwise = net_conv(&graph, net_activation(&graph, norm, ACTIVATION_RELU, 0, 0),
+                                       (struct net_window){.out = c, .bias = true});
+        at = again(&graph, conv, pointwise);
+        at = net_activation(&graph, again(&graph, norm, at), ACTIVATION_RELU, 0, 0);
+        at = again(&graph, pointwise, at);
+        at = again(&graph, conv, at);
+        finish(*state, &graph, at, i);
+    }
+}
+
 static void pads(void **state)
 {
     static const struct {
@@ -282,6 +317,7 @@ int main(void)
         ON_EVERY_BACKEND(large_means),
         ON_EVERY_BACKEND(pads),
         ON_EVERY_BACKEND(resizes),
+        ON_EVERY_BACKEND(shared_weights),
     };
     return cmocka_run_group_tests_name("kernels of blocks", tests, NULL, NULL);
 }

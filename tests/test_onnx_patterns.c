@@ -159,58 +159,6 @@ static void test_refusals(void **state)
     expect_refused("Div", "x x", "Relu", "two values");
 }
 
-/* ---- names ---- */
-static void put_named_node(struct proto *graph, const char *op, const char *name, const char *const *inputs,
-                           const char *output)
-{
-    struct proto node = {0};
-    for (int i = 0; inputs[i]; i++)
-        proto_text(&node, NODE_INPUT, inputs[i]);
-    proto_text(&node, NODE_OUTPUT, output);
-    proto_text(&node, NODE_NAME, name);
-    proto_text(&node, NODE_OP_TYPE, op);
-    proto_message(graph, GRAPH_NODE, &node);
-}
-
-/* The TorchScript exporter has folded a batch norm, transposed a matrix, and joined two parameters of equal values. */
-static void test_names_of_folded_weights(void **state)
-{
-    (void)state;
-    static const char *const right[] = {"features.1.conv.0.weight", "features.1.conv.0.bias", "head.weight",
-                                        "head.bias"};
-    struct proto graph = {0}, file = {0};
-    struct graph result;
-    struct error err = {0};
-    const float numbers[CHANNELS * CHANNELS] = {1, 2, 3};
-    model_put_value(&graph, GRAPH_INPUT, "x", ONNX_FLOAT, (const int64_t[]){-1, CHANNELS, HEIGHT, WIDTH}, 4);
-    model_put_value(&graph, GRAPH_OUTPUT, "y", ONNX_FLOAT, NULL, 0);
-    model_put_tensor(&graph, "onnx::Conv_12", ONNX_FLOAT, (const int64_t[]){CHANNELS, CHANNELS, 1, 1}, 4, numbers,
-                     sizeof numbers);
-    model_put_tensor(&graph, "head.bias", ONNX_FLOAT, (const int64_t[]){CHANNELS}, 1, numbers,
-                     CHANNELS * sizeof *numbers);
-    model_put_tensor(&graph, "onnx::MatMul_14", ONNX_FLOAT, (const int64_t[]){CHANNELS, CHANNELS}, 2, numbers,
-                     sizeof numbers);
-    put_named_node(&graph, "Identity", "Identity_0", (const char *const[]){"head.bias", NULL}, "onnx::Conv_13");
-    put_named_node(&graph, "Conv", "/features/features.1/conv/conv.0/Conv",
-                   (const char *const[]){"x", "onnx::Conv_12", "onnx::Conv_13", NULL}, "a");
-    put_named_node(&graph, "GlobalAveragePool", "/pool/GlobalAveragePool", (const char *const[]){"a", NULL}, "b");
-    put_named_node(&graph, "Flatten", "/Flatten", (const char *const[]){"b", NULL}, "c");
-    put_named_node(&graph, "MatMul", "/head/MatMul", (const char *const[]){"c", "onnx::MatMul_14", NULL}, "d");
-    put_named_node(&graph, "Add", "/head/Add", (const char *const[]){"head.bias", "d", NULL}, "y");
-    model_make(&file, &graph, 17);
-    if (onnx_read(&result, file.bytes, file.size, "model.onnx", NULL, &err) != STATUS_OK)
-        fail_msg("%s", err.message);
-    for (size_t i = 0; i < sizeof right / sizeof *right; i++)
-        if (graph_find_weight(&result, right[i]) < 0)
-            fail_msg("no weight '%s'", right[i]);
-    assert_int_equal(result.weight_count, 4);
-    assert_int_equal(result.folded_norms, 1);
-    const float *head = result.weights[graph_find_weight(&result, "head.weight")].data; /* [out, in] */
-    assert_float_equal(head[CHANNELS], 2, 0);
-    graph_release(&result);
-    proto_release(&file);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -218,7 +166,6 @@ int main(void)
         cmocka_unit_test(test_patterns_are_recognised),
         cmocka_unit_test(test_pieces_stay_features),
         cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_names_of_folded_weights),
     };
     return cmocka_run_group_tests_name("onnx_patterns", tests, NULL, NULL);
 }

@@ -271,21 +271,39 @@ static void what_cannot_be_trained(void **state)
     refuses(&graph, "no parameters");
     graph_release(&graph);
 
-    graph_init(&graph);
-    at = net_input(&graph, 3, 4, 4);
-    at = net_conv(&graph, at, (struct net_window){.out = 3});
-    struct node again = graph.nodes[at];
-    at = net_node(&graph, &again, &at, 1);
-    net_linear(&graph, at, 4, true);
-    refuses(&graph, "shared");
-    graph_release(&graph);
-
     graph_init(&graph); /* a constant factor is not a parameter: it must not be read as one */
     at = net_input(&graph, 3, 4, 4);
     at = net_conv(&graph, at, (struct net_window){.out = 3});
     graph.weights[graph.nodes[at].weight].trained = false;
     net_linear(&graph, at, 4, true);
     refuses(&graph, "constants");
+    graph_release(&graph);
+}
+
+/* The second layer's gradient goes behind the parameters, and is added to that of the weight afterwards. */
+static void shared_weights_have_twins(void **state)
+{
+    (void)state;
+    struct graph graph;
+    struct plan plan;
+    graph_init(&graph);
+    int at = net_input(&graph, 3, 4, 4);
+    at = net_conv(&graph, at, (struct net_window){.out = 3, .bias = true});
+    const struct node again = graph.nodes[at];
+    at = net_node(&graph, &again, &at, 1);
+    net_linear(&graph, at, 4, true);
+    compile(&plan, &graph, NULL, 0);
+    const size_t own = graph_parameter_count(&graph);
+    assert_int_equal(plan.twin_count, 2);
+    assert_int_equal(plan.parameter_count, own + 9 + 3);
+    assert_int_equal(plan.twins[0].from, own);
+    assert_int_equal(plan.twins[0].to, plan.weight_offset[again.weight]);
+    assert_int_equal(plan.twins[1].to, plan.weight_offset[again.bias]);
+    assert_int_equal(plan.twins[1].count, 3);
+    assert_int_equal(plan.steps[0].weight.gradient, plan.weight_offset[again.weight]);
+    assert_int_equal(plan.steps[1].weight.offset, plan.weight_offset[again.weight]);
+    assert_int_equal(plan.steps[1].weight.gradient, own);
+    plan_release(&plan);
     graph_release(&graph);
 }
 
@@ -371,6 +389,7 @@ int main(void)
         cmocka_unit_test(retained_nodes),          cmocka_unit_test(kept_end),
         cmocka_unit_test(kinds_of_convolutions),   cmocka_unit_test(concat_and_late_norm),
         cmocka_unit_test(same_graph_same_plan),    cmocka_unit_test(weights_go_and_come_back),
+        cmocka_unit_test(shared_weights_have_twins),
         cmocka_unit_test(what_cannot_be_trained),  cmocka_unit_test(constants_are_state),
         cmocka_unit_test(memory_is_shared_safely), cmocka_unit_test(memory_is_aligned),
     };

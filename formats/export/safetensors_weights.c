@@ -66,9 +66,11 @@ static enum status check_names(const struct graph *graph, const struct safetenso
     for (size_t i = 0; i < count; i++) {
         const struct safetensors_entry *entry = safetensors_find(file, graph->weights[i].name);
         names[i] = graph->weights[i].name;
+        if (graph->weights[i].literal)
+            continue;
         if (!entry)
             add_name(&missing, names[i]);
-        else if (!has_weight_dims(entry, &graph->weights[i]))
+        else if (!has_weight_dims(entry, graph_weight_source(graph, &graph->weights[i])))
             add_name(&different, names[i]);
     }
     qsort(names, count, sizeof *names, compare_strings);
@@ -111,6 +113,8 @@ enum status safetensors_read_weights(struct graph *graph, const uint8_t *bytes, 
     TRY(check_names(graph, &file, path, err));
     for (int i = 0; i < graph->weight_count; i++) {
         struct weight *weight = &graph->weights[i];
+        if (weight->literal || weight->copy_of)
+            continue;
         TRY(safetensors_floats(safetensors_find(&file, weight->name), path, weight->data, err));
         for (size_t k = 0; k < weight->count; k++)
             if (!isfinite(weight->data[k]))
@@ -163,9 +167,11 @@ static char *header_text(const struct graph *graph, size_t *data_size)
         at += 8;
     }
     for (int i = 0; i < graph->weight_count; i++) {
-        const struct weight *weight = &graph->weights[i];
+        const struct weight *weight = graph_weight_source(graph, &graph->weights[i]);
+        if (weight->literal)
+            continue;
         size_t end = at + weight->count * sizeof(float);
-        ok = ok && add_entry(json, weight->name, "F32", weight->saved_rank ? weight->saved_dims : weight->dims,
+        ok = ok && add_entry(json, graph->weights[i].name, "F32", weight->saved_rank ? weight->saved_dims : weight->dims,
                              weight->saved_rank ? weight->saved_rank : weight->rank, at, end);
         at = end;
     }
@@ -184,7 +190,9 @@ enum status safetensors_write_weights(const struct graph *graph, uint8_t **bytes
     char *text = header_text(graph, &data_size);
     size_t length = text ? strlen(text) : 0, padded = (length + 7) / 8 * 8;
     for (int i = 0; i < graph->weight_count; i++)
-        floats += graph->weights[i].count * sizeof(float);
+        floats += graph->weights[i].literal
+                      ? 0
+                      : graph_weight_source(graph, &graph->weights[i])->count * sizeof(float);
     *size = 8 + padded + data_size;
     *bytes = text ? calloc(*size, 1) : NULL;
     if (!*bytes) {
@@ -197,8 +205,11 @@ enum status safetensors_write_weights(const struct graph *graph, uint8_t **bytes
     memcpy(*bytes + 8, text, length);
     uint8_t *at = *bytes + *size - floats; /* after the counters, which are 0 */
     for (int i = 0; i < graph->weight_count; i++) {
-        size_t count = graph->weights[i].count * sizeof(float);
-        memcpy(at, graph->weights[i].data, count);
+        const struct weight *weight = graph_weight_source(graph, &graph->weights[i]);
+        if (weight->literal)
+            continue;
+        size_t count = weight->count * sizeof(float);
+        memcpy(at, weight->data, count);
         at += count;
     }
     cJSON_free(text);

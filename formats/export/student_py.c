@@ -57,6 +57,8 @@ static bool is_module(const struct graph *graph, const struct node *node)
     int length = path_length(graph, node->weight, "weight");
     if (length < 0 || !graph->weights[node->weight].trained || node->op == OP_SCALE || node->op == OP_LAYER_NORM)
         return false; /* PyTorch has no module for a scale, nor for a layer norm over the channels of a map */
+    if (graph->weights[node->weight].saved_rank)
+        return false; /* the module has another shape: a linear layer that is a convolution here */
     if (node->op == OP_GROUP_NORM && node->bias < 0)
         return false;
     if (node->op == OP_BATCH_NORM)
@@ -155,19 +157,46 @@ static void declare_module(const struct student_script *script, const struct nod
     }
 }
 
+/* The numbers of a literal, which no file of weights has. */
+static void put_literal(const struct student_script *script, const struct weight *weight)
+{
+    bool equal = true;
+    for (size_t i = 1; equal && i < weight->count; i++)
+        equal = weight->data[i] == weight->data[0];
+    fputs(equal ? ", torch.full((" : ", torch.tensor([", script->out);
+    for (size_t i = 0; !equal && i < weight->count; i++) {
+        fputs(i ? ", " : "", script->out);
+        student_py_number(script, weight->data[i]);
+    }
+    fputs(equal ? "" : "], dtype=torch.float32).reshape((", script->out);
+    for (int i = 0; i < weight->rank; i++)
+        fprintf(script->out, "%d, ", weight->dims[i]);
+    fputs(equal ? "), " : "))", script->out);
+    if (equal)
+        student_py_number(script, weight->data[0]);
+    fputs(equal ? ", dtype=torch.float32), trained=False, saved=False)\n" : ", trained=False, saved=False)\n", script->out);
+}
+
 static void declare_tensor(const struct student_script *script, int index)
 {
     const struct weight *weight = &script->graph->weights[index];
     int length = path_length(script->graph, index, "running_mean");
     FILE *out = script->out;
+    const struct weight *source = graph_weight_source(script->graph, weight);
+    const int rank = source->saved_rank ? source->saved_rank : source->rank,
+              *dims = source->saved_rank ? source->saved_dims : source->dims;
     if (script->placed[index])
         return;
     script->placed[index] = true;
     fputs("        put_tensor(self, ", out);
     student_py_string(script, weight->name);
+    if (weight->literal) {
+        put_literal(script, weight);
+        return;
+    }
     fputs(", torch.zeros(", out);
-    for (int i = 0; i < weight->rank; i++)
-        fprintf(out, "%s%d", i ? ", " : "", weight->dims[i]);
+    for (int i = 0; i < rank; i++)
+        fprintf(out, "%s%d", i ? ", " : "", dims[i]);
     fprintf(out, "), trained=%s)\n", weight->trained ? "True" : "False");
     if (length >= 0) {
         char name[2 * NODE_MAX_NAME];
@@ -193,6 +222,9 @@ static void put_init(const struct student_script *script)
             if (weights[k] >= 0)
                 declare_tensor(script, weights[k]);
     }
+    for (int i = 0; i < graph->weight_count; i++) /* the state_dict of the module has them */
+        if (!graph_reads_weight(graph, i))
+            declare_tensor(script, i);
 }
 
 static const char heading[] =
@@ -226,13 +258,13 @@ static const char module_functions[] =
     "    root.add_module(leaf, module)\n"
     "\n"
     "\n"
-    "def put_tensor(root, path, tensor, trained):\n"
+    "def put_tensor(root, path, tensor, trained, saved=True):\n"
     "    *parents, leaf = path.split(\".\")\n"
     "    root = container(root, parents)\n"
     "    if trained:\n"
     "        root.register_parameter(leaf, nn.Parameter(tensor))\n"
     "    else:\n"
-    "        root.register_buffer(leaf, tensor)\n"
+    "        root.register_buffer(leaf, tensor, persistent=saved)\n"
     "\n"
     "\n"
     "def hard_sigmoid(x, alpha, beta):\n"

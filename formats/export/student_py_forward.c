@@ -67,9 +67,16 @@ static void put_tensor(const struct student_script *script, int weight)
         fputs("None", script->out);
         return;
     }
-    fputs(script->graph->weights[weight].trained ? "self.get_parameter(" : "self.get_buffer(", script->out);
-    student_py_string(script, script->graph->weights[weight].name);
+    const struct weight *w = &script->graph->weights[weight];
+    fputs(w->trained ? "self.get_parameter(" : "self.get_buffer(", script->out);
+    student_py_string(script, w->name);
     fputs(")", script->out);
+    if (w->saved_rank) {
+        fputs(".reshape(", script->out);
+        for (int i = 0; i < w->rank; i++)
+            fprintf(script->out, i ? ", %d" : "%d", w->dims[i]);
+        fputs(")", script->out);
+    }
 }
 
 static void put_functional(const struct student_script *script, const struct node *node)

@@ -145,3 +145,46 @@ enum status onnx_read_piece(struct onnx_reader *reader)
 cleanup:
     return status;
 }
+
+/* ---- comparisons ---- */
+enum status onnx_read_greater(struct onnx_reader *reader)
+{
+    enum status status = STATUS_OK;
+    struct onnx_value *value;
+    TRY(onnx_any_input(reader, 0, &value));
+    TRY(onnx_defer(reader, &value->layout, "comparisons of computed values are supported as a part of Softplus only"));
+cleanup:
+    return status;
+}
+
+static const Onnx__NodeProto *maker_of(const struct onnx_reader *reader, size_t i, const char *op)
+{
+    const struct onnx_value *value = onnx_input(reader, i);
+    const Onnx__NodeProto *maker = value && value->maker >= 0 ? reader->model->node[value->maker] : NULL;
+    return maker && maker->op_type && strcmp(maker->op_type, op) == 0 ? maker : NULL;
+}
+
+/* PyTorch's softplus: x > 20 ? x : log(1 + exp(x)). Beyond the threshold the two are equal to float's precision. */
+enum status onnx_read_where(struct onnx_reader *reader)
+{
+    static const double EQUAL_FROM = 16; /* log(1 + exp(-16)) = 1.1e-7 */
+    enum status status = STATUS_OK;
+    const Onnx__NodeProto *compare = maker_of(reader, 0, "Greater"), *softplus = maker_of(reader, 2, "Softplus");
+    const Onnx__NodeProto *where = reader->op;
+    double threshold = 0;
+    if (!compare || !softplus || compare->n_input != 2 || softplus->n_input != 1 || where->n_input != 3 ||
+        strcmp(compare->input[0], where->input[1]) != 0 || strcmp(softplus->input[0], where->input[1]) != 0)
+        return onnx_refuse(reader, "of computed values it is supported as a part of Softplus only");
+    reader->op = compare;
+    status = onnx_number_input(reader, 1, &threshold);
+    reader->op = where;
+    if (status != STATUS_OK)
+        return status;
+    if (!(threshold >= EQUAL_FROM))
+        return onnx_refuse(reader, "a softplus with a threshold of %g is not supported; 20 is", threshold);
+    struct onnx_value *value;
+    TRY(onnx_node_input(reader, 2, &value));
+    TRY(onnx_alias(reader, value, &value->layout));
+cleanup:
+    return status;
+}

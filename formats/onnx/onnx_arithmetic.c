@@ -1,6 +1,7 @@
 /* Add, Sub, Mul, Div and the like: of values with each other, and of a value with constants. */
 #include "formats/onnx/onnx_function.h"
 #include "formats/onnx/onnx_join.h"
+#include "formats/onnx/onnx_names.h"
 
 #include <float.h>
 #include <math.h>
@@ -152,8 +153,10 @@ static enum status emit_scale(struct onnx_reader *reader, struct onnx_value *val
     const struct shape s = onnx_shape(reader, value);
     const struct node *before = &reader->graph->nodes[value->node];
     const bool layer = before->op == OP_CONV || before->op == OP_LINEAR;
-    const bool trained =
-        layer && bias ? spread->array_count > 1 : is_trained(reader, value, constant) && spread->in_order;
+    bool parameter;
+    TRY(onnx_is_parameter(reader, onnx_input(reader, constant), NULL, &parameter));
+    const bool trained = layer && bias ? parameter && spread->array_count > 1
+                                       : is_trained(reader, value, constant) && spread->in_order;
     const bool merges = takes(before, bias) && is_sole_owner(reader, value) && spread->per_channel &&
                         (layer ? trained : fits_training(reader, before, trained));
     int weight;
@@ -204,6 +207,16 @@ cleanup:
     return status;
 }
 
+/* Is the constant one number that the module trains? */
+static bool is_trained_number(const struct onnx_reader *reader, const struct onnx_value *constant,
+                              const struct onnx_array *array)
+{
+    const struct onnx_value *from = constant->source ? constant->source : constant;
+    const enum onnx_state state = onnx_state_of(reader, from->name);
+    return array->count == 1 && array->is_float &&
+           (state == ONNX_PARAMETER || (state == ONNX_UNKNOWN && from->maker < 0 && strchr(from->name, '.')));
+}
+
 /* Add, Sub, Mul, Div, Min, Max, Pow of a value and a constant. */
 static enum status read_with_constant(struct onnx_reader *reader, size_t constant)
 {
@@ -221,6 +234,11 @@ static enum status read_with_constant(struct onnx_reader *reader, size_t constan
     const double number = array->is_float ? (double)array->floats[0] : (double)array->ints[0];
     if (array->count == 0)
         return onnx_refuse(reader, "its constant is empty");
+    if (reader->options.student && is_trained_number(reader, onnx_input(reader, constant), array))
+        return onnx_refuse(reader,
+                           "'%.100s' is one trained number for all channels, which is not supported: make it one per "
+                           "channel, or a number that is not trained",
+                           reader->op->input[constant]);
     if (array->count == 1 && array->rank <= value->layout.rank) {
         TRY(onnx_trace_number(reader, value, number, constant == 0));
         TRY(onnx_finish_elementwise(reader, &value->layout, &done));

@@ -1,5 +1,5 @@
 /* Layers: Conv, Gemm, MatMul, PRelu. */
-#include "formats/onnx/onnx_reader.h"
+#include "formats/onnx/onnx_names.h"
 
 #include <limits.h>
 #include <math.h>
@@ -114,8 +114,8 @@ enum status onnx_read_conv(struct onnx_reader *reader)
     TRY(is_zero_literal(reader, 2, &no_bias));
     if (onnx_has_input(reader, 2) && !no_bias)
         TRY(onnx_vector_input(reader, 2, dims[0], true, "bias", node.weight, &node.bias));
-    reader->graph->folded_norms += onnx_has_folded_norm(reader);
-    TRY(onnx_emit_map(reader, &node, input->node));
+    TRY(onnx_emit_layer(reader, &node, input->node, &(struct onnx_layout){0}));
+    onnx_see_as_map(reader);
 cleanup:
     return status;
 }
@@ -152,6 +152,7 @@ static enum status linear_weight(struct onnx_reader *reader, size_t i, bool tran
     const struct onnx_array *array;
     const int rank = conv ? 4 : 2;
     int stored[2], dims[4] = {1, 1, 1, 1};
+    bool parameter;
     TRY(weight_dims(reader, i, 2, stored));
     dims[0] = stored[transposed ? 0 : 1];
     dims[1] = stored[transposed ? 1 : 0];
@@ -162,7 +163,10 @@ static enum status linear_weight(struct onnx_reader *reader, size_t i, bool tran
         TRY(onnx_decode(reader, value, &array));
         if (!array->is_float)
             return onnx_refuse(reader, "its weight must be floats");
-        TRY(onnx_new_weight(reader, onnx_weight_name(reader, value, "weight", -1), dims, rank, true, index));
+        const char *name = onnx_weight_name(reader, value, "weight", -1);
+        TRY(onnx_is_parameter(reader, value, name, &parameter));
+        TRY(onnx_new_weight(reader, name, dims, rank, parameter, index));
+        reader->graph->weights[*index].literal = !parameter;
         float *data = reader->graph->weights[*index].data;
         const size_t out = (size_t)dims[0], in = (size_t)dims[1];
         for (size_t o = 0; o < out; o++)
@@ -184,6 +188,7 @@ static enum status bias_input(struct onnx_reader *reader, size_t i, int c, float
 {
     enum status status = STATUS_OK;
     const struct onnx_array *array;
+    bool parameter;
     TRY(onnx_constant_input(reader, i, &array));
     if (beta == 1 && array->count == (size_t)c && array->is_float &&
         (array->rank == 1 || array->dims[array->rank - 1] == c))
@@ -191,7 +196,9 @@ static enum status bias_input(struct onnx_reader *reader, size_t i, int c, float
     if (array->count != 1 && (array->count != (size_t)c || array->rank < 1 || array->dims[array->rank - 1] != c))
         return onnx_refuse(reader, "input %zu must be one number, or one per feature", i);
     TRY(onnx_derived_weight(reader, "bias", &c, 1, index));
-    reader->graph->weights[*index].trained = true;
+    TRY(onnx_is_parameter(reader, onnx_input(reader, i), NULL, &parameter));
+    if (parameter)
+        onnx_train_weight(reader, *index);
     for (int k = 0; k < c; k++) {
         const size_t from = array->count == 1 ? 0 : (size_t)k;
         reader->graph->weights[*index].data[k] =
@@ -230,7 +237,7 @@ static enum status emit_linear(struct onnx_reader *reader, const struct node *no
     const int out = reader->graph->weights[node->weight].dims[0];
     if (!onnx_layout_set(&layout, layout.rank - 1, (struct onnx_factor){ONNX_C, out, 1}))
         return onnx_refuse(reader, "its input has too many dimensions");
-    return onnx_emit(reader, node, &input->node, 1, &layout);
+    return onnx_emit_layer(reader, node, input->node, &layout);
 }
 
 /* Y = alpha * A * B' + beta * C */

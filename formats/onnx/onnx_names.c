@@ -6,8 +6,9 @@
  * still tells its module: by its name, /features/features.0/Conv, or in its metadata, ['', 'features', 'features.0',
  * 'conv2d']. */
 #define _GNU_SOURCE
-#include "formats/onnx/onnx_reader.h"
+#include "formats/onnx/onnx_names.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -36,51 +37,104 @@ static bool path_of_name(const char *name, char *path, size_t capacity)
     return used > 0;
 }
 
-/* The part before the last of "['', 'features', 'features.0', 'conv2d']". */
-static bool path_of_scopes(const char *text, size_t size, char *path, size_t capacity)
+/* The text in quotes of "['', 'features', 'features.0', 'conv2d']" that is the `from_end`-th from the end, 0: the last. */
+bool onnx_metadata_part(const struct onnx_text *list, int from_end, struct onnx_text *part)
 {
-    const char *last[2] = {NULL, NULL};
-    size_t lengths[2] = {0, 0};
-    for (size_t i = 0; i < size; i++) {
-        if (text[i] != '\'' && text[i] != '"')
+    struct onnx_text last[2] = {{0}};
+    assert(from_end < 2);
+    for (size_t i = 0; i < list->size; i++) {
+        if (list->text[i] != '\'' && list->text[i] != '"')
             continue;
-        const char *begin = text + i + 1, *end = memchr(begin, text[i], size - i - 1);
+        const char *begin = list->text + i + 1, *end = memchr(begin, list->text[i], list->size - i - 1);
         if (!end)
-            break;
-        last[0] = last[1];
-        lengths[0] = lengths[1];
-        last[1] = begin;
-        lengths[1] = (size_t)(end - begin);
-        i = (size_t)(end - text);
+            return false;
+        last[1] = last[0];
+        last[0] = (struct onnx_text){begin, (size_t)(end - begin)};
+        i = (size_t)(end - list->text);
     }
-    if (!last[0] || lengths[0] == 0 || lengths[0] + 1 > capacity)
-        return false;
-    memcpy(path, last[0], lengths[0]);
-    path[lengths[0]] = 0;
-    return true;
+    *part = last[from_end];
+    return part->text != NULL;
 }
 
-/* A node's metadata (field 9) is newer than our schema: its bytes are among the unknown fields. */
-static const char *find_scopes(const Onnx__NodeProto *node, size_t *size)
+/* A protobuf varint; false: the bytes end. */
+static bool take_size(const uint8_t **at, const uint8_t *end, size_t *size)
 {
-    static const char key[] = "pkg.torch.onnx.name_scopes";
-    for (unsigned i = 0; i < node->base.n_unknown_fields; i++) {
-        const ProtobufCMessageUnknownField *field = &node->base.unknown_fields[i];
-        const char *found = field->tag == 9 ? memmem(field->data, field->len, key, sizeof key - 1) : NULL;
-        if (found) {
-            *size = field->len - (size_t)(found - (const char *)field->data) - (sizeof key - 1);
-            return found + sizeof key - 1;
+    *size = 0;
+    for (int shift = 0; *at < end && shift < 28; shift += 7) {
+        const uint8_t byte = *(*at)++;
+        *size |= (size_t)(byte & 0x7f) << shift;
+        if (byte < 0x80)
+            return *size <= (size_t)(end - *at);
+    }
+    return false;
+}
+
+/* Metadata of nodes and graphs (messages of key and value) is newer than our schema: their bytes, with their length
+ * before them, are among the unknown fields. */
+static bool find_metadata(const ProtobufCMessage *message, uint32_t number, const char *key, struct onnx_text *value)
+{
+    enum { KEY = 1 << 3 | 2, VALUE = 2 << 3 | 2 };
+    for (unsigned i = 0; i < message->n_unknown_fields; i++) {
+        const ProtobufCMessageUnknownField *field = &message->unknown_fields[i];
+        const uint8_t *at = field->data, *end = at + field->len;
+        size_t size;
+        bool found = false;
+        if (field->tag != number || !take_size(&at, end, &size))
+            continue;
+        while (at < end) {
+            const uint8_t tag = *at++;
+            if ((tag != KEY && tag != VALUE) || !take_size(&at, end, &size))
+                break;
+            *value = tag == VALUE ? (struct onnx_text){(const char *)at, size} : *value;
+            if (tag == KEY)
+                found = size == strlen(key) && memcmp(at, key, size) == 0;
+            else if (found)
+                return true;
+            at += size;
         }
     }
-    return NULL;
+    return false;
+}
+
+bool onnx_metadata(const Onnx__NodeProto *node, const char *key, struct onnx_text *value)
+{
+    return find_metadata(&node->base, 9, key, value);
+}
+
+enum onnx_state onnx_state_of(const struct onnx_reader *reader, const char *name)
+{
+    struct onnx_text list;
+    char text[2 * NODE_MAX_NAME];
+    static const struct {
+        const char *format;
+        enum onnx_state state;
+    } lines[] = {{": PARAMETER target='%s'\n", ONNX_PARAMETER},
+                 {": BUFFER target='%s' persistent=True\n", ONNX_BUFFER},
+                 {": BUFFER target='%s' persistent=False\n", ONNX_ABSENT}};
+    if (!find_metadata(&reader->model->base, 16, "pkg.torch.export.ExportedProgram.graph_signature", &list))
+        return ONNX_UNKNOWN;
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        const int length = snprintf(text, sizeof text, lines[i].format, name);
+        if (length < (int)sizeof text && memmem(list.text, list.size, text, (size_t)length))
+            return lines[i].state;
+    }
+    return ONNX_ABSENT;
+}
+
+bool onnx_scope(const Onnx__NodeProto *node, char *path, size_t capacity)
+{
+    struct onnx_text scopes, part;
+    if (!onnx_metadata(node, "pkg.torch.onnx.name_scopes", &scopes) || !onnx_metadata_part(&scopes, 1, &part) ||
+        part.size == 0 || part.size + 1 > capacity)
+        return false;
+    memcpy(path, part.text, part.size);
+    path[part.size] = 0;
+    return true;
 }
 
 static bool module_path(const Onnx__NodeProto *node, char *path, size_t capacity)
 {
-    size_t size;
-    const char *scopes = find_scopes(node, &size);
-    return (scopes && path_of_scopes(scopes, size, path, capacity)) ||
-           path_of_name(node->name ? node->name : "", path, capacity);
+    return onnx_scope(node, path, capacity) || path_of_name(node->name ? node->name : "", path, capacity);
 }
 
 /* ---- names ---- */
@@ -106,12 +160,74 @@ bool onnx_is_made_up(const struct onnx_reader *reader, const struct onnx_value *
     return is_joined(reader, value) || is_made_up(value->source ? value->source->name : value->name);
 }
 
-/* Whether the dynamo exporter has let several modules read the value, because their parameters have equal numbers. */
+/* Whether %name is an argument of a call: "(args = (%x, %name, ". */
+static bool has_placeholder(const struct onnx_text *call, const char *name, size_t length)
+{
+    char text[2 * NODE_MAX_NAME];
+    const int written = snprintf(text, sizeof text, "%%%.*s", (int)length, name);
+    if (length == 0 || written >= (int)sizeof text)
+        return false;
+    for (const char *at = call->text, *end = at + call->size; at < end; at += written) {
+        at = memmem(at, (size_t)(end - at), text, (size_t)written);
+        if (!at)
+            return false;
+        if (at + written < end && (at[written] == ',' || at[written] == ')'))
+            return true;
+    }
+    return false;
+}
+
+/* Whether the operator's call in PyTorch has the parameter `name` among its arguments: "(args = (%x, %p_conv_weight, ".
+ * The list of parameters tells how it is called there. */
+static bool is_argument(const struct onnx_reader *reader, const char *name)
+{
+    struct onnx_text list, call;
+    char text[2 * NODE_MAX_NAME];
+    const int length = snprintf(text, sizeof text, " target='%s'", name);
+    if (length >= (int)sizeof text || !onnx_metadata(reader->op, "pkg.torch.onnx.fx_node", &call) ||
+        !find_metadata(&reader->model->base, 16, "pkg.torch.export.ExportedProgram.graph_signature", &list))
+        return false;
+    const char *line = memmem(list.text, list.size, text, (size_t)length), *begin = line;
+    while (begin && begin > list.text && begin[-1] != '\n')
+        begin--;
+    line = begin ? memchr(begin, ':', (size_t)(line - begin)) : NULL;
+    return line && has_placeholder(&call, begin, (size_t)(line - begin));
+}
+
+/* The only parameter among the arguments of the operator's call: the one that the exporter has joined with another. */
+static bool only_argument(const struct onnx_reader *reader, char *name, size_t capacity)
+{
+    static const char mark[] = ": PARAMETER target='";
+    struct onnx_text list, call;
+    int count = 0;
+    if (!onnx_metadata(reader->op, "pkg.torch.onnx.fx_node", &call) ||
+        !find_metadata(&reader->model->base, 16, "pkg.torch.export.ExportedProgram.graph_signature", &list))
+        return false;
+    for (const char *at = list.text, *end = at + list.size; at < end;) {
+        const char *line = at, *stop = memchr(at, '\n', (size_t)(end - at));
+        stop = stop ? stop : end;
+        at = stop + 1;
+        const char *found = memmem(line, (size_t)(stop - line), mark, strlen(mark));
+        if (!found || !has_placeholder(&call, line, (size_t)(found - line)))
+            continue;
+        const char *begin = found + strlen(mark), *quote = memchr(begin, '\'', (size_t)(stop - begin));
+        if (!quote || (size_t)(quote - begin) >= capacity)
+            return false;
+        memcpy(name, begin, (size_t)(quote - begin));
+        name[quote - begin] = 0;
+        count++;
+    }
+    return count == 1;
+}
+
+/* Whether the dynamo exporter has let several modules read the value, because their parameters have equal numbers; not
+ * if it is one parameter of several modules. */
 static bool is_joined_by_readers(const struct onnx_reader *reader, const struct onnx_value *value, const char *name)
 {
-    size_t size;
+    struct onnx_text scopes;
     const struct onnx_value *from = value->source ? value->source : value;
-    return from->readers > 1 && find_scopes(reader->op, &size) && strcmp(from->name, name) != 0;
+    return from->readers > 1 && onnx_metadata(reader->op, "pkg.torch.onnx.name_scopes", &scopes) &&
+           strcmp(from->name, name) != 0 && !is_argument(reader, from->name);
 }
 
 const char *onnx_weight_name(struct onnx_reader *reader, const struct onnx_value *value, const char *role, int sibling)
@@ -131,18 +247,33 @@ const char *onnx_weight_name(struct onnx_reader *reader, const struct onnx_value
         return own;
     if (!onnx_is_made_up(reader, value) && !is_joined_by_readers(reader, value, name))
         return own;
+    if (onnx_state_of(reader, name) == ONNX_ABSENT)
+        only_argument(reader, name, sizeof name);
     const char *copy = arena_strdup(&reader->arena, name);
     return copy ? copy : own;
 }
 
-bool onnx_has_folded_norm(const struct onnx_reader *reader)
+static bool is_in_state(const struct onnx_reader *reader, const char *name)
 {
-    size_t size;
-    const char *scopes = find_scopes(reader->op, &size);
-    const struct onnx_value *weight = onnx_input(reader, 1), *bias = onnx_input(reader, 2);
-    if (scopes)
-        return memmem(scopes, size, "batch_norm", strlen("batch_norm")) != NULL;
-    if (strncmp(onnx_output_name(reader), "getitem", strlen("getitem")) == 0) /* the first result of a batch norm */
-        return true;
-    return weight && bias && onnx_is_made_up(reader, weight) && onnx_is_made_up(reader, bias);
+    const enum onnx_state state = onnx_state_of(reader, name);
+    return state == ONNX_PARAMETER || state == ONNX_BUFFER;
+}
+
+enum status onnx_note_other_name(struct onnx_reader *reader, const char *own, const char *role)
+{
+    enum status status = STATUS_OK;
+    char path[NODE_MAX_NAME], name[2 * NODE_MAX_NAME];
+    int index;
+    if (!reader->options.student || !role || !onnx_scope(reader->op, path, sizeof path))
+        return STATUS_OK;
+    snprintf(name, sizeof name, "%s.%s", path, role);
+    if (strcmp(name, own) == 0 || !is_in_state(reader, name) || !is_argument(reader, own) ||
+        graph_find_weight(reader->graph, name) >= 0)
+        return STATUS_OK;
+    TRY(onnx_new_weight(reader, name, (const int[]){1}, 1, false, &index));
+    reader->graph->weights[index].copy_of = arena_strdup(&reader->graph->arena, own);
+    if (!reader->graph->weights[index].copy_of)
+        TRY(error_no_memory(reader->err, NODE_MAX_NAME, "a name"));
+cleanup:
+    return status;
 }

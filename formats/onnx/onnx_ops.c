@@ -38,7 +38,7 @@ static const struct {
     {"Gemm", NULL, onnx_read_gemm},
     {"GlobalAveragePool", NULL, onnx_read_global_pool},
     {"GlobalMaxPool", NULL, onnx_read_global_pool},
-    {"Greater", onnx_fold_binary, NULL},
+    {"Greater", onnx_fold_binary, onnx_read_greater},
     {"GreaterOrEqual", onnx_fold_binary, NULL},
     {"GroupNormalization", NULL, onnx_read_group_norm},
     {"HardSigmoid", NULL, onnx_read_activation},
@@ -100,7 +100,7 @@ static const struct {
     {"Transpose", onnx_fold_transpose, onnx_read_transpose},
     {"Unsqueeze", onnx_fold_unsqueeze, onnx_read_unsqueeze},
     {"Upsample", NULL, onnx_read_resize},
-    {"Where", onnx_fold_where, NULL},
+    {"Where", onnx_fold_where, onnx_read_where},
 };
 enum { OPERATOR_COUNT = sizeof operators / sizeof *operators };
 

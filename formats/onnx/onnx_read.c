@@ -2,7 +2,7 @@
 #include "formats/onnx/onnx_read.h"
 
 #include "formats/onnx/onnx_file.h"
-#include "formats/onnx/onnx_reader.h"
+#include "formats/onnx/onnx_names.h"
 #include "formats/onnx/onnx_unpack.h"
 #include <math.h>
 #include <stdio.h>
@@ -310,6 +310,30 @@ static enum status drop_pieces(struct onnx_reader *reader)
     return STATUS_OK;
 }
 
+/* Buffers of the module, such as the mean of the images, that are not weights of a node: its state_dict has them. */
+static enum status keep_buffers(struct onnx_reader *reader)
+{
+    enum status status = STATUS_OK;
+    const struct onnx_array *array;
+    for (size_t i = 0; i < reader->model->n_initializer; i++) {
+        struct onnx_value *value = onnx_find(reader, reader->model->initializer[i]->name);
+        const enum onnx_state state = onnx_state_of(reader, value->name);
+        int dims[4], index;
+        if (!value->needed || value->weight >= 0 || graph_find_weight(reader->graph, value->name) >= 0 ||
+            (state != ONNX_BUFFER && !(state == ONNX_UNKNOWN && strchr(value->name, '.'))))
+            continue;
+        TRY(onnx_decode(reader, value, &array));
+        if (!array->is_float || array->rank < 1 || array->rank > 4 || array->count == 0)
+            continue;
+        for (int k = 0; k < array->rank; k++)
+            dims[k] = (int)array->dims[k];
+        TRY(onnx_new_weight(reader, value->name, dims, array->rank, false, &index));
+        memcpy(reader->graph->weights[index].data, array->floats, array->count * sizeof *array->floats);
+    }
+cleanup:
+    return status;
+}
+
 static enum status check_weights(const struct onnx_reader *reader)
 {
     for (int i = 0; i < reader->graph->weight_count; i++) {
@@ -335,6 +359,8 @@ static enum status read_model(struct onnx_reader *reader, const Onnx__ModelProto
     TRY(read_nodes(reader));
     TRY(finish_output(reader, output));
     TRY(drop_pieces(reader));
+    if (reader->options.student)
+        TRY(keep_buffers(reader));
     TRY(check_weights(reader));
 cleanup:
     return status;

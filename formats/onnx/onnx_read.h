@@ -14,12 +14,18 @@
 
 #include "shared/base/error.h"
 #include "shared/graph/graph.h"
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct onnx_read_options {
     int height, width;  /* used if the model's input size is dynamic; 0: then reading fails */
     const char *output; /* the output to read; NULL: the one named "logits", otherwise the first */
+    /* The network is to be trained, and its weights go back to the module that was exported. Batch norms that the
+     * exporter has fused into convolutions and linear layers become nodes again, where the file says which modules they
+     * were (onnx_fused_norm.c; graph->restored_norms counts them). Buffers that stay as they are become weights that no
+     * node reads. A trained number that the graph cannot train is refused. */
+    bool student;
 };
 
 /* Fills *graph (initialised here; released on error). The input must be one float tensor [batch, c, h, w] (or

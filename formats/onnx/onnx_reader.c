@@ -210,14 +210,18 @@ cleanup:
     return status;
 }
 
+void onnx_see_as_map(struct onnx_reader *reader)
+{
+    struct onnx_value *result = onnx_find(reader, onnx_output_name(reader));
+    result->layout = onnx_layout_map(onnx_shape(reader, result), false);
+}
+
 enum status onnx_emit_map(struct onnx_reader *reader, const struct node *node, int input)
 {
     struct onnx_layout unknown = {0};
     enum status status = onnx_emit(reader, node, &input, 1, &unknown);
-    if (status == STATUS_OK) {
-        struct onnx_value *result = onnx_find(reader, onnx_output_name(reader));
-        result->layout = onnx_layout_map(onnx_shape(reader, result), false);
-    }
+    if (status == STATUS_OK)
+        onnx_see_as_map(reader);
     return status;
 }
 
@@ -365,11 +369,12 @@ enum status onnx_weight(struct onnx_reader *reader, struct onnx_value *value, co
     enum status status = STATUS_OK;
     struct onnx_array header;
     size_t count = 1;
+    bool parameter;
     const char *name = onnx_weight_name(reader, value, role, sibling);
     if (value->weight >= 0 && has_dims(&reader->graph->weights[value->weight], dims, rank) &&
         is_named(&reader->graph->weights[value->weight], onnx_graph_name(reader, name))) {
         *index = value->weight;
-        return STATUS_OK;
+        return onnx_note_other_name(reader, name, role);
     }
     if (value->array)
         header = *value->array;
@@ -380,13 +385,16 @@ enum status onnx_weight(struct onnx_reader *reader, struct onnx_value *value, co
     if (count != header.count || !header.is_float)
         return onnx_refuse(reader, "weight '%.100s' has %zu values, expected %zu floats", value->name, header.count,
                            count);
-    TRY(onnx_new_weight(reader, name, dims, rank, trained, index));
+    TRY(onnx_is_parameter(reader, value, name, &parameter));
+    TRY(onnx_new_weight(reader, name, dims, rank, trained && parameter, index));
+    reader->graph->weights[*index].literal = trained && !parameter;
     float *data = reader->graph->weights[*index].data;
     if (value->array)
         memcpy(data, value->array->floats, count * sizeof *data);
     else
         onnx_tensor_floats(value->tensor, count, data);
     value->weight = *index;
+    TRY(onnx_note_other_name(reader, name, role));
 cleanup:
     return status;
 }

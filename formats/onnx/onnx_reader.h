@@ -111,6 +111,8 @@ const char *onnx_graph_name(struct onnx_reader *reader, const char *name);
 /* A node of the graph computes the result, which the model sees in *layout. */
 enum status onnx_emit(struct onnx_reader *reader, const struct node *node, const int *inputs, int input_count,
                       const struct onnx_layout *layout);
+/* The layout of a result that was emitted becomes [batch, c, h, w]. */
+void onnx_see_as_map(struct onnx_reader *reader);
 /* The result is [batch, c, h, w]. */
 enum status onnx_emit_map(struct onnx_reader *reader, const struct node *node, int input);
 /* A node on the way to the result, named after it. */
@@ -147,10 +149,11 @@ enum status onnx_weight(struct onnx_reader *reader, struct onnx_value *value, co
                         const char *role, int sibling, int *index);
 /* The name in the module's state_dict: onnx_names.c */
 const char *onnx_weight_name(struct onnx_reader *reader, const struct onnx_value *value, const char *role, int sibling);
+/* A parameter of several modules, whose state_dict has it under the name of each: the current operator's module may call
+ * the weight `own` otherwise. Then the graph gets a weight that no node reads, a copy of it. */
+enum status onnx_note_other_name(struct onnx_reader *reader, const char *own, const char *role);
 /* Whether a constant's name is the exporter's. */
 bool onnx_is_made_up(const struct onnx_reader *reader, const struct onnx_value *value);
-/* Whether the exporter has folded a batch norm into the current operator, a convolution. */
-bool onnx_has_folded_norm(const struct onnx_reader *reader);
 /* A new weight of zeros; a number is appended to the name if it is in use. */
 enum status onnx_new_weight(struct onnx_reader *reader, const char *name, const int *dims, int rank, bool trained,
                             int *index);
@@ -173,8 +176,15 @@ enum status onnx_spread_weight(struct onnx_reader *reader, size_t i, const struc
                                struct shape shape, const char *suffix, bool trained, int sibling, int *weight);
 /* A weight of c equal numbers, not trained. */
 enum status onnx_uniform_weight(struct onnx_reader *reader, const char *suffix, double number, int c, int *weight);
-/* A new weight named after the result, not trained. */
+/* A new weight named after the result: a literal. */
 enum status onnx_derived_weight(struct onnx_reader *reader, const char *suffix, const int *dims, int rank, int *weight);
+/* Such a weight is trained and saved after all. */
+void onnx_train_weight(struct onnx_reader *reader, int weight);
+/* Whether a constant, used under this name (NULL: its own), is a parameter of the module. The dynamo exporter lists
+ * them. Otherwise it is one if it is an initialiser, perhaps reshaped. Some exporters write parameters as Constant nodes;
+ * one of equal numbers is a literal, such as the weight 1 of a norm without weights. What the graph computes from
+ * constants is none. */
+enum status onnx_is_parameter(struct onnx_reader *reader, struct onnx_value *value, const char *name, bool *parameter);
 /* The initialiser that has the numbers of a constant: itself, or one that was only reshaped; NULL: a literal. */
 const struct onnx_value *onnx_parameter(const struct onnx_value *value);
 /* The result, a constant, has the numbers of input 0 in their order. */
@@ -186,7 +196,7 @@ typedef enum status onnx_operator(struct onnx_reader *reader);
 enum status onnx_read_operator(struct onnx_reader *reader);
 /* onnx_activations.c */
 onnx_operator onnx_read_activation, onnx_read_selu, onnx_read_gelu, onnx_read_clip, onnx_read_thresholded_relu,
-    onnx_read_piece;
+    onnx_read_piece, onnx_read_greater, onnx_read_where;
 /* The result, whose traces are noted, is emitted if it is an activation. */
 enum status onnx_finish_elementwise(struct onnx_reader *reader, const struct onnx_layout *layout, bool *done);
 /* onnx_arithmetic.c */

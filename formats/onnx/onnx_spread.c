@@ -1,5 +1,5 @@
 /* Constants in the order of a node's values, and weights made of them. */
-#include "formats/onnx/onnx_reader.h"
+#include "formats/onnx/onnx_names.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -96,6 +96,25 @@ cleanup:
     return status;
 }
 
+enum status onnx_is_parameter(struct onnx_reader *reader, struct onnx_value *value, const char *name, bool *parameter)
+{
+    enum status status = STATUS_OK;
+    const struct onnx_value *from = value->source ? value->source : value;
+    const Onnx__NodeProto *maker = from->maker >= 0 ? reader->model->node[from->maker] : NULL;
+    const struct onnx_array *array;
+    const enum onnx_state state = onnx_state_of(reader, name ? name : from->name);
+    *parameter = state == ONNX_PARAMETER || (state == ONNX_UNKNOWN && !maker);
+    if (state != ONNX_UNKNOWN)
+        return STATUS_OK;
+    if (!maker || !maker->op_type || strcmp(maker->op_type, "Constant") != 0)
+        return STATUS_OK;
+    TRY(onnx_decode(reader, value, &array));
+    for (size_t i = 1; !*parameter && array->is_float && i < array->count; i++)
+        *parameter = array->floats[i] != array->floats[0];
+cleanup:
+    return status;
+}
+
 const struct onnx_value *onnx_parameter(const struct onnx_value *value)
 {
     if (!value || value->kind != ONNX_CONSTANT)
@@ -118,7 +137,16 @@ enum status onnx_derived_weight(struct onnx_reader *reader, const char *suffix, 
     if (!output)
         return error_no_memory(reader->err, NODE_MAX_NAME, "a name");
     snprintf(name, sizeof name, "%.*s.%s", NODE_MAX_NAME - 32, output, suffix);
-    return onnx_new_weight(reader, name, dims, rank, false, weight);
+    enum status status = onnx_new_weight(reader, name, dims, rank, false, weight);
+    if (status == STATUS_OK)
+        reader->graph->weights[*weight].literal = true;
+    return status;
+}
+
+void onnx_train_weight(struct onnx_reader *reader, int weight)
+{
+    reader->graph->weights[weight].trained = true;
+    reader->graph->weights[weight].literal = false;
 }
 
 enum status onnx_uniform_weight(struct onnx_reader *reader, const char *suffix, double number, int c, int *weight)
@@ -147,18 +175,24 @@ enum status onnx_spread_weight(struct onnx_reader *reader, size_t i, const struc
 {
     enum status status = STATUS_OK;
     const int dims[3] = {shape.c, shape.h, shape.w}, rank = spread->per_channel ? 1 : 3;
+    bool is_parameter;
     const struct onnx_value *parameter = spread->in_order ? onnx_parameter(onnx_input(reader, i)) : NULL;
     if (parameter && trained) {
         const bool made_up = onnx_is_made_up(reader, onnx_input(reader, i)); /* then the exporter has shaped it, too */
         struct onnx_value *from = made_up ? onnx_input(reader, i) : onnx_find(reader, parameter->name);
         const char *role = strcmp(suffix, "shift") == 0 || strcmp(suffix, "bias") == 0 ? "bias" : "weight";
+        const char *leaf = strrchr(parameter->name, '.'); /* of the parameter that this one is joined with: gamma */
+        const bool joined = made_up && leaf && leaf[1];
+        role = joined ? leaf + 1 : role;
         TRY(onnx_weight(reader, from, dims, rank, true, role, sibling, weight));
-        if (!made_up)
+        if (!made_up || joined)
             save_as(&reader->graph->weights[*weight], parameter->array);
         return STATUS_OK;
     }
+    TRY(onnx_is_parameter(reader, onnx_input(reader, i), NULL, &is_parameter));
     TRY(onnx_derived_weight(reader, suffix, dims, rank, weight));
-    reader->graph->weights[*weight].trained = trained;
+    if (trained && is_parameter)
+        onnx_train_weight(reader, *weight);
     memcpy(reader->graph->weights[*weight].data, spread->numbers, spread->count * sizeof *spread->numbers);
 cleanup:
     return status;

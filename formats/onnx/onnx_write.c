@@ -9,15 +9,20 @@
 static const size_t MAX_SIZE = ((size_t)2 << 30) - 1;
 enum { IR_VERSION = 7, OPSET = 14 };
 
+/* Literals are written as Constant nodes: an initialiser would be a parameter for whoever trains the file. */
 static void add_weights(struct onnx_writer *writer)
 {
     for (int i = 0; i < writer->graph->weight_count; i++) {
         const struct weight *weight = &writer->graph->weights[i];
         int64_t dims[4];
+        if (!graph_reads_weight(writer->graph, i))
+            continue;
         for (int k = 0; k < weight->rank; k++)
             dims[k] = weight->dims[k];
         onnx_writer_tensor(writer, onnx_writer_text(writer, weight->name), ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, dims,
                            (size_t)weight->rank, weight->data, weight->count * sizeof(float));
+        if (weight->literal)
+            onnx_writer_make_constant(writer);
     }
 }
 
@@ -78,7 +83,7 @@ enum { MOST_PARTS = 10 /* operators that a node is composed of */ };
 /* Memory for every node with a helper node for each of its inputs, and for the initialisers that these add. */
 static void take_memory(struct onnx_writer *writer)
 {
-    size_t nodes = 2, count = (size_t)writer->graph->node_count;
+    size_t nodes = 2 + (size_t)writer->graph->weight_count, count = (size_t)writer->graph->node_count;
     for (int i = 0; i < writer->graph->node_count; i++)
         nodes += (size_t)writer->graph->nodes[i].input_count + MOST_PARTS;
     onnx__graph_proto__init(&writer->model);

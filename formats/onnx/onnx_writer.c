@@ -41,6 +41,9 @@ char *onnx_writer_name(struct onnx_writer *writer, const char *name, const char 
     return text;
 }
 
+static Onnx__AttributeProto *add_attribute(struct onnx_writer *writer, Onnx__NodeProto *node, const char *name,
+                                           Onnx__AttributeProto__AttributeType type);
+
 /* ---- initialisers ---- */
 const char *onnx_writer_tensor(struct onnx_writer *writer, char *name, int32_t type, const int64_t *dims, size_t rank,
                                const void *data, size_t bytes)
@@ -61,6 +64,18 @@ const char *onnx_writer_tensor(struct onnx_writer *writer, char *name, int32_t t
     tensor->raw_data = (ProtobufCBinaryData){bytes, (uint8_t *)data};
     writer->model.initializer[writer->model.n_initializer++] = tensor;
     return name;
+}
+
+void onnx_writer_make_constant(struct onnx_writer *writer)
+{
+    if (writer->failed)
+        return;
+    Onnx__TensorProto *tensor = writer->model.initializer[--writer->model.n_initializer];
+    char *name = tensor->name;
+    Onnx__NodeProto *node = onnx_writer_node(writer, "Constant", name, NULL, 0, name);
+    Onnx__AttributeProto *value = add_attribute(writer, node, "value", ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TENSOR);
+    if (value)
+        value->t = tensor;
 }
 
 const char *onnx_writer_ints(struct onnx_writer *writer, const char *node, const char *suffix, const int64_t *values,
@@ -105,7 +120,8 @@ Onnx__NodeProto *onnx_writer_node(struct onnx_writer *writer, const char *op, co
     if (writer->failed || !output)
         return NULL;
     onnx__node_proto__init(node);
-    memcpy(own_inputs, inputs, input_count * sizeof *inputs);
+    if (input_count)
+        memcpy(own_inputs, inputs, input_count * sizeof *inputs);
     outputs[0] = output;
     node->op_type = own_op;
     node->name = own_name;

@@ -29,6 +29,8 @@ const char *onnx_writer_ints(struct onnx_writer *writer, const char *node, const
 const char *onnx_writer_floats(struct onnx_writer *writer, const char *node, const char *suffix, const float *values,
                                size_t count);
 const char *onnx_writer_scalar(struct onnx_writer *writer, const char *node, const char *suffix, float value);
+/* The initialiser that was added last becomes a Constant node. */
+void onnx_writer_make_constant(struct onnx_writer *writer);
 
 /* A node with one output (taken over), and its attributes; NULL on failure, which the setters accept. */
 Onnx__NodeProto *onnx_writer_node(struct onnx_writer *writer, const char *op, const char *name,

@@ -237,6 +237,18 @@ class Shared(nn.Module):
         return F.relu(self.conv(F.relu(self.conv(x))))
 
 
+class Tied(nn.Module):
+    """One module with two names: its state_dict has both."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = self.first
+
+    def forward(self, x):
+        return F.relu(self.second(F.relu(self.first(x))))
+
+
 class Cosine(nn.Module):
     def __init__(self, channels):
         super().__init__()
@@ -244,6 +256,49 @@ class Cosine(nn.Module):
 
     def forward(self, x):
         return self.fc(F.normalize(x.mean((2, 3)), dim=1)) * 4.0
+
+
+class BlurPool(nn.Module):
+    """A convolution with a buffer."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.channels = channels
+        row = torch.tensor([1.0, 2.0, 1.0]) / 4
+        self.register_buffer("filter", (row[:, None] * row[None, :])[None, None])
+
+    def forward(self, x):
+        return F.conv2d(x, self.filter.expand(self.channels, -1, -1, -1), stride=2, padding=1, groups=self.channels)
+
+
+class StandardisedConv(nn.Conv2d):
+    """The weight is computed in every pass."""
+
+    def forward(self, x):
+        w = self.weight
+        w = (w - w.mean((1, 2, 3), keepdim=True)) / (w.std((1, 2, 3), keepdim=True) + 1e-5)
+        return F.conv2d(x, w, self.bias, self.stride, self.padding)
+
+
+class Factor(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.factor = nn.Parameter(torch.tensor([0.5]))
+
+    def forward(self, x):
+        return x * self.factor
+
+
+class Normalise(nn.Module):
+    """On the image, with buffers."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.tensor([0.1, 0.2, 0.3]).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor([0.9, 1.1, 1.2]).view(1, 3, 1, 1))
+
+    def forward(self, x):
+        return (x - self.mean) / self.std
 
 
 def stem(channels, activation=nn.ReLU):
@@ -289,7 +344,7 @@ NETS = {
     "prelu_one": lambda: plain(prelu_one),
     "prelu_channels": lambda: nn.Sequential(stem(12, None), nn.PReLU(12), conv_norm(12, 24, 3, 2), nn.PReLU(24), Head(24)),
     "residual": lambda: nn.Sequential(stem(16), Residual(16), Residual(16), Head(16)),
-    "residual_scale": lambda: nn.Sequential(stem(16), ScaledResidual(16), nn.ReLU(), Head(16)),
+    "residual_scale": lambda: nn.Sequential(stem(16), ScaledResidual(16), nn.ReLU(), ScaledResidual(16), nn.ReLU(), Head(16)),
     "preactivation": lambda: nn.Sequential(nn.Conv2d(3, 16, 3, 2, 1), Preactivation(16), nn.ReLU(), Head(16)),
     "dense": lambda: nn.Sequential(stem(12), DenseLayer(12, 8), DenseLayer(20, 8), nn.AvgPool2d(2), Head(28)),
     "squeeze_excite": lambda: nn.Sequential(stem(16), SqueezeExcite(16), conv_norm(16, 16, activation=nn.ReLU), Head(16)),
@@ -308,6 +363,14 @@ NETS = {
     "group_norm": lambda: plain(nn.ReLU, group_norm),
     "instance_norm": lambda: plain(nn.ReLU, lambda c: nn.InstanceNorm2d(c, affine=True)),
     "layer_norm_channels": lambda: plain(nn.ReLU, LayerNorm2d),
+    "norms_without_weights": lambda: nn.Sequential(nn.Conv2d(3, 12, 3, 2, 1), nn.GroupNorm(4, 12, affine=False), nn.ReLU(), nn.Conv2d(12, 12, 3, 1, 1),
+                                                   nn.InstanceNorm2d(12), nn.ReLU(), nn.Conv2d(12, 12, 3, 1, 1),
+                                                   nn.LayerNorm([12, 16, 16], elementwise_affine=False), nn.ReLU(), Head(12)),
+    "batch_norm_without_weights": lambda: nn.Sequential(nn.Conv2d(3, 12, 3, 2, 1), nn.BatchNorm2d(12, affine=False), nn.ReLU(), Head(12)),
+    "blur_pool": lambda: nn.Sequential(stem(12), BlurPool(12), Head(12)),
+    "standardised_weights": lambda: nn.Sequential(StandardisedConv(3, 12, 3, 2, 1), nn.GroupNorm(4, 12), nn.ReLU(), Head(12)),
+    "one_trained_number": lambda: nn.Sequential(stem(12), Factor(), Head(12)),
+    "buffer": lambda: nn.Sequential(Normalise(), stem(12), Head(12)),
     "layer_norm_image": lambda: nn.Sequential(nn.Conv2d(3, 12, 3, 2, 1), nn.LayerNorm([12, 16, 16]), nn.ReLU(), Head(12)),
     "convnext": lambda: nn.Sequential(nn.Conv2d(3, 12, 4, 4), LayerNorm2d(12), ConvNeXtBlock(12), ConvNeXtBlock(12), Head(12)),
     "spatial_gate": lambda: nn.Sequential(stem(16), SpatialGate(16), Head(16)),
@@ -323,6 +386,8 @@ NETS = {
     "asymmetric": lambda: nn.Sequential(nn.Conv2d(3, 12, (1, 5), (1, 2), (0, 2)), nn.ReLU(), nn.Conv2d(12, 12, (5, 1), (2, 1), (2, 0)), nn.ReLU(), Head(12)),
     "reflect_pad": lambda: nn.Sequential(nn.ReflectionPad2d(1), nn.Conv2d(3, 12, 3, 2), nn.ReLU(), Head(12)),
     "shared_convolution": lambda: nn.Sequential(stem(12), Shared(12), Head(12)),
+    "shared_block": lambda: nn.Sequential(stem(12), *[conv_norm(12, 12, activation=nn.ReLU)] * 2, Head(12)),
+    "shared_under_two_names": lambda: nn.Sequential(stem(12), Tied(12), Head(12)),
     "cosine_head": lambda: nn.Sequential(stem(12), Cosine(12)),
     "upsample": lambda: nn.Sequential(stem(12), nn.MaxPool2d(2), nn.Upsample(scale_factor=2), conv_norm(12, 12, activation=nn.ReLU), Head(12)),
 }

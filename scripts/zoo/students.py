@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
 """Small PyTorch nets as students, and back: writes a table in Markdown (docs/students.md).
 
-    students.py --build build [--net NAME ...] [--exporter NAME ...] [--out docs/students.md]
+    students.py --build build [--net NAME ...] [--exporter NAME ...] [--out docs/students.md] [--results FILE.jsonl]
 
 Every net of student_nets.py is exported by every exporter, trained by student_train for two steps of SGD on 16 synthetic photos, and
 exported. Then the weights must load strictly into the module that was exported; they must be what two steps of PyTorch give, which tests
-gradients; and the trained ONNX file must give onnxruntime the logits of the module. Needs torch, onnx, onnxscript, onnxruntime, pillow and
+gradients; and the trained ONNX file in onnxruntime and student.py must give the logits of the module. Results are appended to --results, and exports that are
+there already are not run again. Needs torch, onnx, onnxscript, onnxruntime, pillow and
 safetensors.
 """
 import argparse
+import importlib.util
+import json
 import os
 import re
 import subprocess
@@ -57,7 +60,7 @@ Written by `scripts/zoo.sh students` with PyTorch {torch} and onnxruntime {onnxr
 the CPU for two steps of SGD on 16 photos, and exported again. A cell has two numbers. The first is the largest difference between a trained
 weight and the one that PyTorch's two steps give, relative to that tensor's largest change: it tests gradients, and that the weights load
 strictly into the module that was exported. The second is the largest relative difference between the logits of the trained ONNX file in
-onnxruntime and those of the module. "folded": the exporter had folded the batch norms into the convolutions, `fit` says so, and the student
+onnxruntime, or of student.py, and those of the module. "folded": the exporter had folded the batch norms into the convolutions, `fit` says so, and the student
 comes home to the module without them. Otherwise the cell has the reason.
 
 {summary}.
@@ -112,7 +115,18 @@ def largest_difference(found, expected, initial):
 def make_net(name, folded):
     torch.manual_seed(1)
     net = NETS[name]()
-    return fuse(net.eval()) if folded else net
+    for module in net.modules():
+        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):  # as if it had been trained
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+            if module.affine:
+                nn.init.uniform_(module.weight, 0.5, 1.5)
+                nn.init.normal_(module.bias, 0, 0.1)
+    if folded:
+        net = fuse(net.eval())
+        for parameter in net.parameters():  # fuse() makes biases that are not trained
+            parameter.requires_grad_(True)
+    return net
 
 
 def folds_batch_norms(name, exporter):
@@ -152,7 +166,18 @@ def try_student(build, work, name, exporter, images, labels):
     found = session.run(None, {session.get_inputs()[0].name: images.numpy()})[0]
     with torch.no_grad():
         expected = home.eval()(images).numpy()
-    return weights, float(abs(found - expected).max() / abs(expected).max()), folded
+        script = import_student(f"{work}/exported/student.py")
+        script.load_state_dict(trained, strict=True)
+        by_script = script.eval()(images).numpy()
+    difference = max(abs(found - expected).max(), abs(by_script - expected).max())
+    return weights, float(difference / abs(expected).max()), folded
+
+
+def import_student(path):
+    spec = importlib.util.spec_from_file_location("student", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.Student()
 
 
 def prepare(build, work):
@@ -163,39 +188,54 @@ def prepare(build, work):
     return load_photos(f"{work}/photos/train")
 
 
+def measure(options, work, name, exporter, images, labels):
+    """(cell of the table, whether its numbers are right; None: there are none)"""
+    try:
+        weights, logits, folded = try_student(options.build, work, name, exporter, images, labels)
+    except Failure as failure:
+        return str(failure).replace("|", "/"), None
+    right = weights < 2e-2 and logits < 1e-4
+    return f"{weights:.0e}, {logits:.0e}" + (", folded" if folded else "") + ("" if right else " **wrong**"), right
+
+
+def read_results(path):
+    if not path or not os.path.exists(path):
+        return {}
+    with open(path, encoding="utf-8") as file:
+        return {(row["net"], row["exporter"]): (row["cell"], row["right"]) for row in map(json.loads, file)}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default="build")
     parser.add_argument("--net", action="append", choices=list(NETS))
     parser.add_argument("--exporter", action="append", choices=list(EXPORTERS))
+    parser.add_argument("--results", help="a file of JSON lines that is continued")
     parser.add_argument("--out", help="a Markdown file; the default is the screen only")
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
     torch.set_num_threads(2)
-    exporters, rows, good, bad = options.exporter or list(EXPORTERS), [], 0, []
+    nets, exporters, results = options.net or list(NETS), options.exporter or list(EXPORTERS), read_results(options.results)
     with tempfile.TemporaryDirectory() as work:
         images, labels = prepare(options.build, work)
-        for name in options.net or NETS:
-            cells = []
-            for exporter in exporters:
-                try:
-                    weights, logits, folded = try_student(options.build, work, name, exporter, images, labels)
-                    right = weights < 2e-2 and logits < 1e-4
-                    cells.append(f"{weights:.0e}, {logits:.0e}" + (", folded" if folded else "") + ("" if right else " **wrong**"))
-                    good += right
-                    if not right:
-                        bad.append(f"{name} by {exporter}: {cells[-1]}")
-                except Failure as failure:
-                    cells.append(str(failure).replace("|", "/"))
-                print(f"{name:24} {exporter:24} {cells[-1]}", flush=True)
-            rows.append(f"| `{name}` | " + " | ".join(cells) + " |")
-    summary = f"{good} of {len(rows) * len(exporters)} exports train as PyTorch does and come home"
-    print(summary + "".join("\nWRONG: " + line for line in bad))
+        for key in [(name, exporter) for name in nets for exporter in exporters]:
+            if key in results:
+                continue
+            results[key] = measure(options, work, *key, images, labels)
+            print(f"{key[0]:24} {key[1]:24} {results[key][0]}", flush=True)
+            if options.results:
+                with open(options.results, "a", encoding="utf-8") as file:
+                    file.write(json.dumps({"net": key[0], "exporter": key[1], "cell": results[key][0], "right": results[key][1]}) + "\n")
+    shown = [results[name, exporter] for name in nets for exporter in exporters]
+    good, wrong, refused = (sum(right is kind for _, right in shown) for kind in (True, False, None))
+    summary = f"{good} of {len(shown)} exports train as PyTorch does and come home, {wrong} are wrong, {refused} are refused"
+    print(summary)
     if options.out:
+        rows = ["| " + " | ".join([f"`{name}`", *(results[name, exporter][0] for exporter in exporters)]) + " |" for name in nets]
         with open(options.out, "w", encoding="utf-8") as out:
             out.write(PAGE.format(summary=summary, torch=torch.__version__, onnxruntime=onnxruntime.__version__,
                                   head="| net | " + " | ".join(exporters) + " |\n|" + "---|" * (len(exporters) + 1), rows="\n".join(rows)))
-    sys.exit(1 if bad else 0)
+    sys.exit(1 if wrong else 0)
 
 
 if __name__ == "__main__":

@@ -119,6 +119,23 @@ int graph_find_weight(const struct graph *graph, const char *weight_name)
     return -1;
 }
 
+const struct weight *graph_weight_source(const struct graph *graph, const struct weight *weight)
+{
+    const int source = weight->copy_of ? graph_find_weight(graph, weight->copy_of) : -1;
+    return source >= 0 ? &graph->weights[source] : weight;
+}
+
+bool graph_reads_weight(const struct graph *graph, int weight)
+{
+    for (int i = 0; i < graph->node_count; i++) {
+        const struct node *node = &graph->nodes[i];
+        if (node->weight == weight || node->bias == weight || node->running_mean == weight ||
+            node->running_var == weight)
+            return true;
+    }
+    return false;
+}
+
 enum status graph_add_weight(struct graph *graph, const char *name, const int *dims, int rank, bool trained, int *index,
                              struct error *err)
 {

@@ -13,6 +13,10 @@ enum status graph_copy(const struct graph *from, struct graph *to, struct error 
         memcpy(to->weights[index].data, weight->data, weight->count * sizeof *weight->data);
         memcpy(to->weights[index].saved_dims, weight->saved_dims, sizeof weight->saved_dims);
         to->weights[index].saved_rank = weight->saved_rank;
+        to->weights[index].literal = weight->literal;
+        to->weights[index].copy_of = weight->copy_of ? arena_strdup(&to->arena, weight->copy_of) : NULL;
+        if (weight->copy_of && !to->weights[index].copy_of)
+            TRY(error_no_memory(err, strlen(weight->copy_of), "a weight's name"));
     }
     for (int i = 0; i < from->node_count; i++) {
         const struct node *node = &from->nodes[i];
@@ -21,6 +25,7 @@ enum status graph_copy(const struct graph *from, struct graph *to, struct error 
     to->input = from->input;
     to->output = from->output;
     to->folded_norms = from->folded_norms;
+    to->restored_norms = from->restored_norms;
 cleanup:
     if (status != STATUS_OK)
         graph_release(to);

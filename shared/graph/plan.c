@@ -40,7 +40,16 @@ static bool takes_constants(enum step_kind kind)
 
 enum weight_use { TRAINED, RUNNING, TRAINED_OR_CONSTANT };
 
-/* Every trained weight can be taken once: its gradient has one place. */
+/* A place for the gradient of a weight that another layer has, too. */
+static size_t add_twin(struct plan_compiler *c, int weight)
+{
+    struct plan *plan = c->plan;
+    const size_t from = plan->parameter_count, count = c->graph->weights[weight].count;
+    plan->twins[plan->twin_count++] = (struct plan_twin){from, plan->weight_offset[weight], count};
+    plan->parameter_count += count;
+    return from;
+}
+
 static enum status take_weight(struct plan_compiler *c, int node, int weight, enum weight_use use,
                                struct plan_weight *taken)
 {
@@ -48,14 +57,13 @@ static enum status take_weight(struct plan_compiler *c, int node, int weight, en
     if (weight < 0)
         return STATUS_OK;
     const bool trained = c->graph->weights[weight].trained;
-    if (c->used[weight] && (trained || use == RUNNING))
-        return refuse(c, node, "its weights are shared with another layer");
     if (use == TRAINED && !trained)
         return refuse(c, node, "its weights are constants: this kind of layer trains its weights");
     if (use == RUNNING && trained)
         return refuse(c, node, "its running statistics are parameters");
+    const size_t offset = c->plan->weight_offset[weight];
+    *taken = (struct plan_weight){offset, trained, trained && c->used[weight] ? add_twin(c, weight) : offset};
     c->used[weight] = true;
-    *taken = (struct plan_weight){c->plan->weight_offset[weight], trained};
     return STATUS_OK;
 }
 
@@ -389,6 +397,7 @@ static enum status allocate(struct plan_compiler *c, struct arena *scratch)
     plan->tensors = arena_alloc(&plan->arena, capacity, sizeof *plan->tensors);
     plan->steps = arena_alloc(&plan->arena, capacity, sizeof *plan->steps);
     plan->batch_norms = arena_alloc(&plan->arena, nodes, sizeof *plan->batch_norms);
+    plan->twins = arena_alloc(&plan->arena, 2 * nodes, sizeof *plan->twins); /* a node has at most two trained weights */
     plan->node_tensor = arena_alloc(&plan->arena, nodes, sizeof *plan->node_tensor);
     plan->weight_offset = arena_alloc(&plan->arena, weights, sizeof *plan->weight_offset);
     c->readers = arena_alloc(scratch, nodes, sizeof *c->readers);
@@ -400,7 +409,7 @@ static enum status allocate(struct plan_compiler *c, struct arena *scratch)
     c->learns = arena_alloc(scratch, capacity, sizeof *c->learns);
     c->used = arena_alloc(scratch, weights, sizeof *c->used);
     c->running = arena_alloc(scratch, weights, sizeof *c->running);
-    if (!plan->tensors || !plan->steps || !plan->batch_norms || !plan->node_tensor || !plan->weight_offset ||
+    if (!plan->tensors || !plan->steps || !plan->batch_norms || !plan->twins || !plan->node_tensor || !plan->weight_offset ||
         !c->readers || !c->needed || !c->retained || !c->attachable || !c->maker || !c->external || !c->learns ||
         !c->used || !c->running)
         return error_no_memory(c->err, capacity * sizeof *plan->tensors, "a plan");

@@ -17,6 +17,8 @@
  * A graph value that cannot be expressed like that (a batch norm after an activation, a value that is read both before
  * and after its batch norm) gets a copy step, whose output is a new raw tensor.
  *
+ * Layers may share weights: struct plan_twin.
+ *
  * Only nodes that a student may have are planned: OP_SOFTMAX and OP_LOG_SOFTMAX are STATUS_CONFIG errors that name the
  * node. Nodes that lead neither to the output nor to a retained node are left out; the gradients of their parameters
  * stay 0. Convolutions, linear layers and batch norms train all their weights; scale, PReLU, group and layer norm may
@@ -65,6 +67,14 @@ enum step_kind {
 struct plan_weight {
     size_t offset; /* PLAN_NONE: the step has no such weight */
     bool trained;
+    size_t gradient; /* of trained weights: offset in the vector of gradients. Of the first layer that has the weight it
+                      * is that of the weight; others have a twin behind the parameters */
+};
+
+/* A layer that shares a weight with an earlier one writes its gradient to a place of its own. After the backward pass
+ * the backend adds gradient[from..from+count) to gradient[to..to+count), and sets the former to 0. */
+struct plan_twin {
+    size_t from, to, count;
 };
 static inline bool plan_has(struct plan_weight weight)
 {
@@ -147,8 +157,10 @@ struct plan {
                             * (running statistics) */
     size_t value_count, gradient_count; /* elements in the two activation buffers, for the whole batch */
     size_t parameter_count,
-        state_count;         /* floats: trained parameters in the graph's order and layout; running statistics, and
-                              * constants after them */
+        state_count;         /* floats: trained parameters in the graph's order and layout, and room for twins, which
+                              * stay 0; running statistics, and constants after them */
+    struct plan_twin *twins;
+    int twin_count;
     size_t running_count;    /* floats of the state vector before the constants */
     size_t statistics_count; /* floats */
 };

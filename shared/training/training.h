@@ -22,7 +22,7 @@ struct network_memory {
     void *values;               /* [students][plan->value_count] of plan->dtype */
     void *gradients;            /* [students][plan->gradient_count] of plan->dtype */
     float *parameters;          /* [students][plan->parameter_count] */
-    float *parameter_gradients; /* [students][plan->parameter_count]; backward overwrites them */
+    float *parameter_gradients; /* [students][plan->parameter_count]; backward overwrites them, and adds up twins */
     float *state;               /* [students][plan->state_count] running statistics, which forward updates in
                                 * training, and constants */
     float *statistics;          /* [students][plan->statistics_count] */
@@ -37,7 +37,7 @@ static inline float *weight_values(const struct network_memory *memory, struct p
 }
 static inline float *weight_gradient(const struct network_memory *memory, struct plan_weight weight)
 {
-    return plan_has(weight) && weight.trained ? memory->parameter_gradients + weight.offset : NULL;
+    return plan_has(weight) && weight.trained ? memory->parameter_gradients + weight.gradient : NULL;
 }
 static inline size_t weight_stride(const struct plan *plan, struct plan_weight weight)
 {

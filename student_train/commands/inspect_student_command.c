@@ -5,6 +5,7 @@
 #include "student_train/student/student.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct inspect_options {
     const char *student;
@@ -18,15 +19,23 @@ static enum status run(void *context, struct error *err)
     struct student student = {0};
     struct plan plan = {0};
     char *text = NULL;
-    TRY(student_open(&student, options->student,
-                     &(struct student_input){options->channels, options->size, options->classes}, err));
+    const size_t length = strlen(options->student);
+    struct student_input input = {options->channels, options->size, options->classes};
+    if (length < 5 || strcmp(options->student + length - 5, ".onnx") != 0) {
+        input.channels = input.channels ? input.channels : 3;
+        input.size = input.size ? input.size : 224;
+        input.classes = input.classes ? input.classes : 11;
+    }
+    TRY(student_open(&student, options->student, &input, err));
     TRY(plan_compile(&plan, &student.graph, &(struct plan_options){.batch = options->batch}, err));
     text = plan_describe(&plan);
     if (!text)
         TRY(error_no_memory(err, 0, "the plan's description"));
+    const struct graph *graph = &student.graph;
+    const struct shape in = graph->nodes[graph->input].shape;
     printf("%s: input %dx%dx%d, %d classes\n%zu parameters, %.1f million multiply-accumulates per image\n\n%s",
-           options->student, options->channels, options->size, options->size, options->classes,
-           graph_parameter_count(&student.graph), (double)graph_multiply_count(&student.graph) / 1e6, text);
+           options->student, in.c, in.h, in.w, graph->nodes[graph->output].shape.c, graph_parameter_count(graph),
+           (double)graph_multiply_count(graph) / 1e6, text);
 cleanup:
     free(text);
     plan_release(&plan);
@@ -39,9 +48,9 @@ enum status inspect_student_command(int argc, char **argv, struct error *err)
     struct inspect_options o = {0};
     const struct option_spec specs[] = {
         {"student", OPTION_STRING, &o.student, "PRESET|FILE.net|FILE.onnx", NULL, "the network", .required = true},
-        {"channels", OPTION_INT, &o.channels, "N", "3", "channels of the images", .minimum = 1, .maximum = 3},
-        {"size", OPTION_INT, &o.size, "N", "224", "side of the images", .minimum = 1, .maximum = 4096},
-        {"classes", OPTION_INT, &o.classes, "N", "11", "number of classes", .minimum = 1, .maximum = 65536},
+        {"channels", OPTION_INT, &o.channels, "N", "0", "channels of the images; 0: those of the ONNX file, otherwise 3", .maximum = 3},
+        {"size", OPTION_INT, &o.size, "N", "0", "side of the images; 0: that of the ONNX file, otherwise 224", .maximum = 4096},
+        {"classes", OPTION_INT, &o.classes, "N", "0", "number of classes; 0: those of the ONNX file, otherwise 11", .maximum = 65536},
         {"batch", OPTION_INT, &o.batch, "N", "128", "images per step", .minimum = 1, .maximum = 65536},
     };
     struct options table = {.command = "student_train inspect",

@@ -34,17 +34,25 @@ cleanup:
     return status;
 }
 
-/* A student that was exported for inference trains, but without its batch norms. */
+/* A student that was exported for inference has lost its batch norms, or what they have learned. */
 static void note_folded_norms(const struct fit *fit)
 {
+    static const char how[] = "training=torch.onnx.TrainingMode.TRAINING, do_constant_folding=False, dynamo=False";
     for (int k = 0; k < fit->count; k++) {
         const struct fit_run *run = &fit->runs[k];
-        if (run->student.graph.folded_norms)
+        const struct graph *graph = &run->student.graph;
+        if (graph->folded_norms)
             progress_note(fit->progress,
-                          "%s: the exporter has folded %d batch norms into convolutions; a student trains better with "
-                          "them: export it with training=torch.onnx.TrainingMode.TRAINING, do_constant_folding=False, "
-                          "dynamo=False",
-                          run->options.student, run->student.graph.folded_norms);
+                          "%s: the exporter has folded %d batch norms into layers; a student trains better with them: "
+                          "export it with %s",
+                          run->options.student, graph->folded_norms, how);
+        if (graph->restored_norms)
+            progress_note(fit->progress,
+                          "%s: the exporter had fused %d batch norms into layers; they are batch norms again, with "
+                          "weight 1, mean 0 and variance 1, and compute what the file computes. Weights that were "
+                          "trained before start closer to what they were if the student is exported with %s, or if "
+                          "--init has their safetensors",
+                          run->options.student, graph->restored_norms, how);
     }
 }
 

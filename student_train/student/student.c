@@ -18,12 +18,13 @@ static bool ends_with(const char *text, const char *end)
 static enum status check_onnx(const struct graph *graph, const char *path, const struct student_input *input,
                               struct error *err)
 {
-    struct shape in = graph->nodes[graph->input].shape, out = graph->nodes[graph->output].shape;
-    if (in.c != input->channels || in.h != input->size || in.w != input->size)
+    const struct shape in = graph->nodes[graph->input].shape, out = graph->nodes[graph->output].shape;
+    if ((input->channels && in.c != input->channels) || (input->size && (in.h != input->size || in.w != input->size)))
         return error_set(err, STATUS_CONFIG, path,
                          "takes images of %dx%dx%d, but the data set has %dx%dx%d; export it for that size", in.c, in.h,
-                         in.w, input->channels, input->size, input->size);
-    if (out.c != input->classes || out.h != 1 || out.w != 1)
+                         in.w, input->channels ? input->channels : in.c, input->size ? input->size : in.h,
+                         input->size ? input->size : in.w);
+    if ((input->classes && out.c != input->classes) || out.h != 1 || out.w != 1)
         return error_set(err, STATUS_CONFIG, path, "its output is %dx%dx%d, but there are %d classes", out.c, out.h,
                          out.w, input->classes);
     return STATUS_OK;
@@ -34,7 +35,7 @@ enum status student_open(struct student *student, const char *name, const struct
 {
     enum status status = STATUS_OK;
     struct net_text_options text = {name, input->channels, input->size, input->classes};
-    struct onnx_read_options onnx = {.height = input->size, .width = input->size};
+    struct onnx_read_options onnx = {.height = input->size, .width = input->size, .student = true};
     const struct preset *preset;
     *student = (struct student){.onnx = ends_with(name, ".onnx")};
     graph_init(&student->graph);

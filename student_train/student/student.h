@@ -7,7 +7,7 @@
 #include "shared/graph/graph.h"
 
 struct student_input {
-    int channels, size, classes;
+    int channels, size, classes; /* of an ONNX file: 0 is what the file has */
 };
 
 struct student {

@@ -281,6 +281,19 @@ static void step_backward(struct cpu_run *run)
     }
 }
 
+/* Gradients of shared weights, once all layers have written theirs. */
+static void add_twins(const struct plan *plan, const struct network_memory *memory)
+{
+    for (int i = 0; i < plan->twin_count; i++) {
+        const struct plan_twin *twin = &plan->twins[i];
+        float *from = memory->parameter_gradients + twin->from, *to = memory->parameter_gradients + twin->to;
+        for (size_t k = 0; k < twin->count; k++) {
+            to[k] += from[k];
+            from[k] = 0;
+        }
+    }
+}
+
 static enum status backward(struct device *device, const struct plan *plan, const struct network_memory *memory,
                             const struct pass *pass, int first, int last, struct error *err)
 {
@@ -291,6 +304,8 @@ static enum status backward(struct device *device, const struct plan *plan, cons
             struct cpu_run run = run_of(device, plan, &own, pass, student, i);
             step_backward(&run);
         }
+        if (first == 0)
+            add_twins(plan, &own);
     }
     return STATUS_OK;
 }

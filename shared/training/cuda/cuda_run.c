@@ -105,6 +105,8 @@ static enum status backward(struct device *device, const struct plan *plan, cons
             TRY(kernels[run.step->kind]->backward(&run, err));
         }
     }
+    if (first == 0)
+        TRY(cuda_add_twins(device->stream, plan, memory, err));
 cleanup:
     return status;
 }

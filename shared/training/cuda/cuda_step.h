@@ -121,6 +121,9 @@ enum status cuda_finish_gradient(const struct cuda_run *run, const float *sums, 
  * the slices (reduce.cu). */
 enum status cuda_reduce(cudaStream_t stream, const float *partial, int slices, size_t count, int students, float *out,
                         size_t out_stride, struct error *err);
+/* Adds up the gradients of shared weights: struct plan_twin. twins.cu */
+enum status cuda_add_twins(cudaStream_t stream, const struct plan *plan, const struct network_memory *memory,
+                           struct error *err);
 
 #ifdef __cplusplus
 }
