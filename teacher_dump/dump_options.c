@@ -42,7 +42,8 @@ static void fill_specs(struct dump_options *o)
          "the order of the classes, which is that of the teacher's logits; as-is: folders in byte order (1, 10, 2), as "
          "torchvision sorts them; natural: by their numbers (1, 2, 10), as timm does; FILE: all classes, one a line"},
         {"logits", OPTION_STRING, &o->logits, "N,N,...|FILE", NULL,
-         "which of the teacher's outputs are the logits of the classes, in the order of the classes, counted from 0: for "
+         "which of the teacher's outputs are the logits of the classes, in the order of the classes, counted from 0: "
+         "for "
          "a teacher of 1000 classes on photos of ten of them [all]"},
         {"from", OPTION_CHOICE, &o->from, NULL, "logits",
          "what the teacher's outputs are; probabilities: their logarithms are the logits",
@@ -56,7 +57,7 @@ static void fill_specs(struct dump_options *o)
         {"views", OPTION_INT, &o->views, "N", "8", "augmented views of each training sample", .minimum = 1,
          .maximum = 65536},
         {"augment", OPTION_STRING, &o->recipe, "RECIPE", "food11-strong",
-         "how views are made: a preset (none, light, food11-strong, cifar) or transforms such as "
+         "how views are made: a preset (none, light, photos, photos-mix, food11-strong, cifar) or transforms such as "
          "'random_resized_crop(scale=0.7:1)+hflip(p=0.5)'"},
         {"feature", OPTION_LIST, &o->features, "TENSOR[:FORM][:views=N]", NULL,
          "record this tensor of the teacher as fp16 (default), int8 (one scale per channel), pooled (mean over height "
@@ -108,6 +109,10 @@ static void fill_specs(struct dump_options *o)
          .choices = bad_image_choices},
         {"dry-run", OPTION_FLAG, &o->dry_run, NULL, NULL,
          "write nothing: print how much space and time a run would take"},
+        {"compare-augment", OPTION_FLAG, &o->compare, NULL, NULL,
+         "write nothing: try every preset of --augment, and the recipe that is given, on 200 training photos, and "
+         "print "
+         "how often the teacher is right and how sure it is"},
         {"json", OPTION_FLAG, &o->json, NULL, NULL, "print the summary as JSON"},
         {"quiet", OPTION_FLAG, &o->quiet, NULL, NULL, "no progress"},
     };

@@ -9,9 +9,9 @@
 
 struct sampled_photo {
     enum split split;
-    uint32_t index; /* in the split of the data set */
-    int label;      /* -1: none */
-    int round;      /* photos of one round are of different classes */
+    uint32_t index;              /* in the split of the data set */
+    int label;                   /* -1: none */
+    int round;                   /* photos of one round are of different classes */
     struct prepared_image image; /* what the evaluation view shows, and nothing else */
 };
 

@@ -2,6 +2,7 @@
 
 #include "shared/base/clock.h"
 #include "shared/base/interrupt.h"
+#include "teacher_dump/compare_augment.h"
 #include "teacher_dump/dump_job.h"
 #include "teacher_dump/estimate.h"
 #include "teacher_dump/shard_dump.h"
@@ -348,6 +349,18 @@ cleanup:
     return status;
 }
 
+static enum status compare(struct run *run, struct error *err)
+{
+    enum status status = STATUS_OK;
+    if (!cache_has_teacher(&run->job.manifest))
+        TRY(error_set(err, STATUS_USAGE, NULL, "--compare-augment needs a teacher: --teacher none says nothing"));
+    TRY(check_teacher(run, err));
+    TRY(start_engine(run, err));
+    TRY(compare_augment(&run->job, &run->progress, err));
+cleanup:
+    return status;
+}
+
 enum status run_command(int argc, char **argv, struct error *err)
 {
     enum status status = STATUS_OK;
@@ -361,7 +374,7 @@ enum status run_command(int argc, char **argv, struct error *err)
     announce(&run);
     warn_of_range(&run);
     warn_of_features(&run);
-    status = options.dry_run ? dry_run(&run, err) : fill_cache(&run, err);
+    status = options.compare ? compare(&run, err) : options.dry_run ? dry_run(&run, err) : fill_cache(&run, err);
 cleanup:
     shard_queue_free(run.queue);
     cache_writer_close(run.writer);

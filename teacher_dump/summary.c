@@ -74,11 +74,12 @@ static void print_teaching(const struct cache_manifest *manifest, FILE *out)
                 teaching.entropy, log(manifest->class_count), teaching.deviation,
                 cache_sure_deviation(manifest->class_count));
     if (is_too_strong(manifest, on_views, plain))
-        fprintf(out,
-                "  the recipe is too strong for this teacher: it is right on %.1f %% of the views, but on %.1f %% of %s; "
-                "students learn its mistakes. Try --augment light; `teacher_dump run --compare-augment` compares "
-                "recipes\n",
-                100 * on_views, 100 * plain, of);
+        fprintf(
+            out,
+            "  the recipe is too strong for this teacher: it is right on %.1f %% of the views, but on %.1f %% of %s; "
+            "students learn its mistakes. Try --augment light; `teacher_dump run --compare-augment` compares "
+            "recipes\n",
+            100 * on_views, 100 * plain, of);
 }
 
 static void teaching_to_json(const struct cache_manifest *manifest, cJSON *object)

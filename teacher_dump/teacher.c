@@ -141,9 +141,9 @@ enum status teacher_open(struct teacher *teacher, const struct teacher_request *
     bool given = false;
     *teacher = (struct teacher){.ensemble = request->ensemble, .tta = request->tta, .outputs = request->outputs};
     if (made) {
-        teacher->outputs = (struct teacher_outputs){made->selected, made->selected_count,
-                                                    made->from_probabilities ? TEACHER_FROM_PROBABILITIES
-                                                                             : TEACHER_FROM_LOGITS};
+        teacher->outputs =
+            (struct teacher_outputs){made->selected, made->selected_count,
+                                     made->from_probabilities ? TEACHER_FROM_PROBABILITIES : TEACHER_FROM_LOGITS};
         teacher->ensemble = (enum ensemble)choose_name(ensemble_names, made->ensemble);
         teacher->tta = (enum teacher_tta)choose_name(teacher_tta_names, made->tta);
     }

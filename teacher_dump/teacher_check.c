@@ -17,13 +17,20 @@ enum { MANY_WRONG = 64, TRIED_PHOTOS = 64 };
 /* Fewer values between 0 and 1 may be so by accident. */
 enum { LEAST_VALUES = 40 };
 
+/* What might be wrong: the sentence that says it, and the share of the photos that would be right then. */
+struct suggestion {
+    bool found;
+    double share;
+    char text[640];
+};
+
 struct checking {
     const struct dump_job *job;
     struct view_batch *views;
     struct teacher_check *check;
     struct photo_sample sample;
     int classes;
-    float *logits;   /* [count, classes] */
+    float *logits;                    /* [count, classes] */
     int *labels, *predicted, *rounds; /* [count] of the sample */
     int *which, *again;               /* [count] photos that are run again; what is predicted for them */
     int *order;                       /* [classes] class of each output; as they are unless another order was found */
@@ -179,52 +186,62 @@ static void look_for_probabilities(struct checking *c)
         }
         sums = sums && fabs(sum - 1) < 0.01; /* as half precision adds them up */
     }
-    find(c, FINDING_PROBABILITIES,
-         "gives probabilities and no logits (on %d photos, every value lies between 0 and 1%s), but distillation with a "
-         "temperature needs logits: export the model without its last %s, or take the logarithm of what it gives with "
-         "--from probabilities",
-         c->sample.count, sums ? ", and those of a photo add up to 1" : "", sums ? "softmax" : "sigmoid");
+    find(
+        c, FINDING_PROBABILITIES,
+        "gives probabilities and no logits (on %d photos, every value lies between 0 and 1%s), but distillation with a "
+        "temperature needs logits: export the model without its last %s, or take the logarithm of what it gives with "
+        "--from probabilities",
+        c->sample.count, sums ? ", and those of a photo add up to 1" : "", sums ? "softmax" : "sigmoid");
 }
 
 /* ---- the order of the classes ---- */
 
 /* "1, 2, 3, ..., 10" */
-static void list_classes(const struct checking *c, char *text, size_t size)
+static void list_classes(const struct checking *c, const int *order, char *text, size_t size)
 {
     const char *const *names = c->job->manifest.classes;
     size_t used = 0;
     int shown = 0;
     for (; shown < c->classes && used + 64 < size; shown++)
-        used += (size_t)snprintf(text + used, size - used, "%s%.40s", shown ? ", " : "", names[c->order[shown]]);
+        used += (size_t)snprintf(text + used, size - used, "%s%.40s", shown ? ", " : "", names[order[shown]]);
     if (shown < c->classes && used < size)
         snprintf(text + used, size - used, ", ...");
 }
 
-static enum status look_for_order(struct checking *c, struct error *err)
+/* natural: only whether it is the natural order; otherwise any. order[classes] gets it. */
+static enum status look_for_order(const struct checking *c, bool natural, int *order, struct suggestion *suggestion,
+                                  struct error *err)
 {
     enum status status = STATUS_OK;
-    const struct predictions predictions = {c->labels,  c->predicted,           c->rounds, c->sample.count,
-                                            c->classes, c->job->manifest.classes};
-    const int n = c->sample.count, before = count_right(c);
-    struct teacher_check *check = c->check;
+    const struct predictions predictions = {c->labels,       c->predicted, c->rounds,
+                                            c->sample.count, c->classes,   c->job->manifest.classes};
     char names[320];
-    int right;
-    int *order = malloc((size_t)c->classes * sizeof *order);
-    if (!order)
-        return error_no_memory(err, (size_t)c->classes * sizeof *order, "an order of classes");
-    TRY(check_order(&predictions, order, &check->natural, &c->ordered, &right, err));
-    if (!c->ordered)
+    int right = 0;
+    *suggestion = (struct suggestion){0};
+    if (natural)
+        check_natural_order(&predictions, order, &suggestion->found, &right);
+    else
+        TRY(check_fitted_order(&predictions, order, &suggestion->found, &right, err));
+    if (!suggestion->found)
         goto cleanup;
-    memcpy(c->order, order, (size_t)c->classes * sizeof *order);
-    list_classes(c, names, sizeof names);
-    find(c, FINDING_ORDER, "is right on %d of %d labelled photos, but on %d if its classes stand in %s (%s): give %s",
-         before, n, right, check->natural ? "natural order" : "another order", names,
-         check->natural ? "--classes natural" : "--classes FILE, a file with the classes in that order, one a line");
-    check->order = order;
-    order = NULL;
+    list_classes(c, order, names, sizeof names);
+    suggestion->share = (double)right / c->sample.count;
+    snprintf(suggestion->text, sizeof suggestion->text,
+             "is right on %d of %d labelled photos, but on %d if its classes stand in %s (%s): give %s", count_right(c),
+             c->sample.count, right, natural ? "natural order" : "another order", names,
+             natural ? "--classes natural" : "--classes FILE, a file with the classes in that order, one a line");
 cleanup:
-    free(order);
     return status;
+}
+
+/* From here on, the predictions are read in this order. */
+static void take_order(struct checking *c, bool natural, int *order, const struct suggestion *suggestion)
+{
+    find(c, FINDING_ORDER, "%s", suggestion->text);
+    memcpy(c->order, order, (size_t)c->classes * sizeof *order);
+    c->ordered = true;
+    c->check->natural = natural;
+    c->check->order = order;
 }
 
 /* ---- other inputs ---- */
@@ -272,19 +289,20 @@ cleanup:
     return status;
 }
 
-static enum status look_for_inputs(struct checking *c, struct error *err)
+static enum status look_for_inputs(struct checking *c, struct suggestion *suggestion, struct error *err)
 {
     enum status status = STATUS_OK;
     const struct cache_manifest *manifest = &c->job->manifest;
     struct input_form present = {.name = "", .bgr = manifest->bgr}, forms[INPUT_FORMS];
     const int n = c->sample.count, wrong = n - count_right(c);
     const int tried = wrong > MANY_WRONG && n > TRIED_PHOTOS ? TRIED_PHOTOS : n;
-    int before = 0, best = -1, most = 0, gain;
-    char options[160];
+    int before = 0, best = -1, second = -1, most = 0, gain;
+    char options[160], others[200] = "";
     memcpy(present.mean, manifest->mean, sizeof present.mean);
     memcpy(present.std, manifest->std, sizeof present.std);
     const int count = check_input_forms(&present, manifest->channels, forms);
     const double level = INPUT_LEVEL / count;
+    *suggestion = (struct suggestion){0};
     if (!significantly_better(wrong, 0, level))
         return STATUS_OK;
     for (int i = 0; i < tried; i++)
@@ -294,17 +312,65 @@ static enum status look_for_inputs(struct checking *c, struct error *err)
         if (gain > most) {
             most = gain;
             best = i;
+            second = -1;
+        } else if (gain == most && gain > 0) {
+            second = i;
         }
     }
     if (best < 0)
         goto cleanup;
     check_input_options(&present, &forms[best], manifest->channels, options, sizeof options);
-    find(c, FINDING_NORMALISATION, "is right on %d of %d photos as they are given to it%s, but on %d with %s%s: give %s",
-         before, tried, c->ordered ? " (in that order)" : "", before + most,
-         forms[best].name[0] ? forms[best].name : "the channels in another order",
-         forms[best].name[0] && forms[best].bgr != present.bgr ? " and the channels in another order" : "", options);
+    if (second >= 0) {
+        size_t used = (size_t)snprintf(others, sizeof others, " (or, as good on these photos, ");
+        check_input_options(&present, &forms[second], manifest->channels, others + used, sizeof others - used);
+        used = strlen(others);
+        snprintf(others + used, sizeof others - used, ")");
+    }
+    suggestion->found = true;
+    suggestion->share = (double)(before + most) / tried;
+    snprintf(suggestion->text, sizeof suggestion->text,
+             "is right on %d of %d photos as they are given to it%s, but on %d with %s%s: give %s%s", before, tried,
+             c->ordered ? " (in that order)" : "", before + most,
+             forms[best].name[0] ? forms[best].name : "the channels in another order",
+             forms[best].name[0] && forms[best].bgr != present.bgr ? " and the channels in another order" : "", options,
+             others);
 cleanup:
     use_form(c->views, &present);
+    return status;
+}
+
+/* ---- both ---- */
+
+/* Colours in another order may look like classes in another order: what makes as much right in fewer words wins. */
+static const double AS_GOOD = 0.02;
+
+static enum status look_for_mistakes(struct checking *c, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct suggestion order_text, inputs;
+    int *order = malloc((size_t)c->classes * sizeof *order);
+    if (!order)
+        return error_no_memory(err, (size_t)c->classes * sizeof *order, "an order of classes");
+    bool natural = true;
+    TRY(look_for_order(c, natural, order, &order_text, err));
+    if (!order_text.found) {
+        natural = false;
+        TRY(look_for_order(c, natural, order, &order_text, err));
+        TRY(look_for_inputs(c, &inputs, err));
+        if (inputs.found && (!order_text.found || inputs.share >= order_text.share - AS_GOOD)) {
+            find(c, FINDING_NORMALISATION, "%s", inputs.text);
+            goto cleanup;
+        }
+    }
+    if (!order_text.found)
+        goto cleanup;
+    take_order(c, natural, order, &order_text);
+    order = NULL;
+    TRY(look_for_inputs(c, &inputs, err));
+    if (inputs.found)
+        find(c, FINDING_NORMALISATION, "%s", inputs.text);
+cleanup:
+    free(order);
     return status;
 }
 
@@ -329,11 +395,12 @@ static void look_for_chance(struct checking *c)
     const double guess = guessing(c);
     if (c->check->found || !near_chance(right, n, guess))
         return;
-    find(c, FINDING_CHANCE,
-         "is right on %d of %d labelled photos (%.1f %%), no better than guessing (%.1f %%), and no usual normalisation "
-         "or order of the classes helps: is it the teacher of these classes? Compare --mean, --std, --size, --base, "
-         "--resize and the classes' order (--classes) with those of its training",
-         right, n, 100.0 * right / n, 100 * guess);
+    find(
+        c, FINDING_CHANCE,
+        "is right on %d of %d labelled photos (%.1f %%), no better than guessing (%.1f %%), and no usual normalisation "
+        "or order of the classes helps: is it the teacher of these classes? Compare --mean, --std, --size, --base, "
+        "--resize and the classes' order (--classes) with those of its training",
+        right, n, 100.0 * right / n, 100 * guess);
 }
 
 /* ---- all ---- */
@@ -352,8 +419,7 @@ enum status teacher_check_run(const struct dump_job *job, struct view_batch *vie
     drop_unlabelled(&c);
     if (c.sample.count == 0)
         goto cleanup;
-    TRY(look_for_order(&c, err));
-    TRY(look_for_inputs(&c, err));
+    TRY(look_for_mistakes(&c, err));
     look_for_chance(&c);
 cleanup:
     photo_sample_release(&c.sample);

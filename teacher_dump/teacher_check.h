@@ -30,7 +30,7 @@ struct teacher_check {
     bool labelled;            /* whether there were labels */
     bool found;
     char message[1000]; /* the findings, and what to do: a sentence that goes on after the teacher's name; or "" */
-    int *order; /* [classes] or NULL: with FINDING_ORDER, which of the present classes should be class i. malloc'ed */
+    int *order;   /* [classes] or NULL: with FINDING_ORDER, which of the present classes should be class i. malloc'ed */
     bool natural; /* and whether that is the natural order */
 };
 
@@ -47,12 +47,14 @@ struct predictions {
     const int *labels, *predicted; /* [count] */
     const int *rounds;             /* [count] photos of one round are of different classes */
     int count, classes;
-    const char *const *names;      /* [classes] */
+    const char *const *names; /* [classes] */
 };
 /* Whether another order of the classes fits the predictions much better: order[classes] gets it, *right how many
- * predictions it makes right (those of an order that was fitted count only where it was fitted to others). */
-enum status check_order(const struct predictions *predictions, int *order, bool *natural, bool *found, int *right,
-                        struct error *err);
+ * predictions it makes right. First the natural one, then any: one that is fitted, to every second photo of a class, and
+ * counts only where it makes the others right. */
+void check_natural_order(const struct predictions *predictions, int *order, bool *found, int *right);
+enum status check_fitted_order(const struct predictions *predictions, int *order, bool *found, int *right,
+                               struct error *err);
 
 /* ---- teacher_check_inputs.c ---- */
 

@@ -14,8 +14,8 @@ static const struct input_form usual[] = {
     {"Caffe's", {0.485f, 0.456f, 0.406f}, {BYTE, BYTE, BYTE}, false},
 };
 static const struct input_form usual_gray[] = {
-    {"pixels from -1 to 1", {0.5f}, {0.5f}, false},      {"pixels from 0 to 1", {0}, {1}, false},
-    {"pixels from 0 to 255", {0}, {BYTE}, false},        {"MNIST's", {0.1307f}, {0.3081f}, false},
+    {"pixels from -1 to 1", {0.5f}, {0.5f}, false},   {"pixels from 0 to 1", {0}, {1}, false},
+    {"pixels from 0 to 255", {0}, {BYTE}, false},     {"MNIST's", {0.1307f}, {0.3081f}, false},
     {"Fashion-MNIST's", {0.2860f}, {0.3530f}, false},
 };
 

@@ -4,7 +4,6 @@
 #include "formats/datasets/class_order.h"
 #include "teacher_dump/check_statistics.h"
 #include <stdlib.h>
-#include <string.h>
 
 static const double ORDER_LEVEL = 0.005; /* so rarely, chance makes an order look so good */
 static const double ORDER_GAIN = 0.1;    /* of the photos, that an order must make right */
@@ -51,11 +50,20 @@ static enum status fit_order(const struct predictions *p, int parity, int *order
     return done ? STATUS_OK : error_no_memory(err, n * n * sizeof *confusion, "a table of classes");
 }
 
-/* Fits an order to every second photo of a class and tries it on the others, so that what chance fits does not count. */
-static enum status try_fitted(const struct predictions *p, int *order, bool *found, int *right, struct error *err)
+void check_natural_order(const struct predictions *p, int *order, bool *found, int *right)
+{
+    int gained = 0, lost = 0;
+    class_order_natural(p->names, p->classes, order);
+    compare_order(p, order, -1, &gained, &lost);
+    *right = count_right(p) + gained - lost;
+    *found = is_much_better(p, gained, lost);
+}
+
+enum status check_fitted_order(const struct predictions *p, int *order, bool *found, int *right, struct error *err)
 {
     enum status status = STATUS_OK;
     int gained = 0, lost = 0;
+    *found = false;
     if (p->classes > CHECK_MAX_ASSIGNED || p->count < FITTED_PHOTOS * p->classes)
         return STATUS_OK;
     for (int parity = 0; parity < 2; parity++) {
@@ -67,31 +75,5 @@ static enum status try_fitted(const struct predictions *p, int *order, bool *fou
     if (*found)
         TRY(fit_order(p, -1, order, err));
 cleanup:
-    return status;
-}
-
-enum status check_order(const struct predictions *p, int *order, bool *natural, bool *found, int *right,
-                        struct error *err)
-{
-    enum status status = STATUS_OK;
-    int gained = 0, lost = 0, natural_right, fitted_right = 0;
-    bool fitted = false;
-    int *fit = malloc((size_t)p->classes * sizeof *fit);
-    if (!fit)
-        return error_no_memory(err, (size_t)p->classes * sizeof *fit, "an order of classes");
-    class_order_natural(p->names, p->classes, order);
-    compare_order(p, order, -1, &gained, &lost);
-    natural_right = count_right(p) + gained - lost;
-    *natural = *found = is_much_better(p, gained, lost);
-    *right = natural_right;
-    TRY(try_fitted(p, fit, &fitted, &fitted_right, err));
-    if (fitted && (!*natural || fitted_right - natural_right >= ORDER_GAIN * p->count)) {
-        memcpy(order, fit, (size_t)p->classes * sizeof *fit);
-        *natural = false;
-        *found = true;
-        *right = fitted_right;
-    }
-cleanup:
-    free(fit);
     return status;
 }

@@ -2,6 +2,7 @@
 #include "formats/cache/manifest.h"
 
 #include "formats/json.h"
+#include <math.h>
 #include <string.h>
 
 static void add_engine(cJSON *object, const struct cache_engine *engine)
@@ -110,15 +111,16 @@ cleanup:
 static enum status parse_selected(const struct json_place *teacher, struct cache_manifest *manifest, struct error *err)
 {
     enum status status = STATUS_OK;
-    struct json_place array, element = {0};
+    struct json_place array;
     TRY(json_array(teacher, "logits", MANIFEST_MAX_CLASSES, &array, &manifest->selected_count, err));
     int *selected = arena_alloc(&manifest->arena, (size_t)manifest->selected_count + 1, sizeof *selected);
     if (!selected)
         return error_no_memory(err, (size_t)manifest->selected_count * sizeof *selected, "the teacher's outputs");
-    for (int i = 0; i < manifest->selected_count; i++) {
-        int64_t value;
-        TRY(json_element(&array, i, &element, err));
-        TRY(json_integer(&element, NULL, 0, CACHE_MAX_OUTPUTS - 1, &value, err));
+    const cJSON *item = array.node->child;
+    for (int i = 0; i < manifest->selected_count; i++, item = item->next) {
+        const double value = cJSON_IsNumber(item) ? item->valuedouble : -1;
+        if (!(value >= 0 && value < CACHE_MAX_OUTPUTS && value == floor(value)))
+            return error_set(err, STATUS_BAD_DATA, teacher->path, "field teacher.logits[%d] must be a whole number", i);
         selected[i] = (int)value;
     }
     manifest->selected = selected;
