@@ -22,7 +22,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 build, work = Path(sys.argv[1]).resolve(), Path(sys.argv[2])
 CLASSES = 10
-PRESETS = ["none", "light", "food11-strong", "cifar"]
+PRESETS = ["none", "light", "photos", "photos-mix", "food11-strong", "cifar"]
 MIXED = ["light+mixup(alpha=0.4,p=0.5)+cutmix", "food11-strong+color_jitter(0.4,contrast=0.4,saturation=0.3,hue=0.1)+erase+mixup",
          "random_crop(padding=4)+vflip+cutmix"]
 
