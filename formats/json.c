@@ -291,7 +291,26 @@ static bool scalars_differ(const cJSON *left, const cJSON *right)
     return cJSON_IsNumber(left) && left->valuedouble != right->valuedouble;
 }
 
-/* Fields are compared in order, since both trees come from the same serialiser. */
+/* The first of these fields that is not ignored. */
+static const cJSON *skip_ignored(const cJSON *node, const char *const *ignore)
+{
+    while (node && node->string && is_ignored(node->string, ignore))
+        node = node->next;
+    return node;
+}
+
+/* The field that comes first of the two that follow in their objects: the other one is NULL if its object lacks it. */
+static void align_fields(const cJSON **l, const cJSON **r)
+{
+    if (!*l || !*r || !(*l)->string || !(*r)->string || strcmp((*l)->string, (*r)->string) == 0)
+        return;
+    const cJSON *later = *r;
+    while (later && strcmp(later->string, (*l)->string) != 0)
+        later = later->next;
+    *(later ? l : r) = NULL;
+}
+
+/* Fields are compared in order, since both trees come from the same serialiser, which leaves some out. */
 bool json_difference(const cJSON *left, const cJSON *right, const char *const *ignore, char *path, size_t size,
                      const cJSON **a, const cJSON **b)
 {
@@ -301,21 +320,21 @@ bool json_difference(const cJSON *left, const cJSON *right, const char *const *i
         return left || right;
     if (!cJSON_IsObject(left) && !cJSON_IsArray(left))
         return false;
-    const cJSON *l = left->child, *r = right->child;
-    size_t length = strlen(path);
+    const size_t length = strlen(path);
+    const cJSON *l = skip_ignored(left->child, ignore), *r = skip_ignored(right->child, ignore);
     for (int index = 0; l || r; index++) {
-        const char *name = l && l->string ? l->string : r && r->string ? r->string : NULL;
-        if (!name || !is_ignored(name, ignore)) {
-            if (name)
-                snprintf(path + length, size - length, "%s%s", length ? "." : "", name);
-            else
-                snprintf(path + length, size - length, "[%d]", index);
-            if (json_difference(l, r, ignore, path, size, a, b))
-                return true;
-            path[length] = 0;
-        }
-        l = l ? l->next : NULL;
-        r = r ? r->next : NULL;
+        const cJSON *x = l, *y = r;
+        align_fields(&x, &y);
+        const char *name = x ? x->string : y->string;
+        if (name)
+            snprintf(path + length, size - length, "%s%s", length ? "." : "", name);
+        else
+            snprintf(path + length, size - length, "[%d]", index);
+        if (json_difference(x, y, ignore, path, size, a, b))
+            return true;
+        path[length] = 0;
+        l = l ? skip_ignored(l->next, ignore) : NULL;
+        r = r ? skip_ignored(r->next, ignore) : NULL;
     }
     return false;
 }

@@ -29,7 +29,9 @@ END
     "$2" run --data photos --teacher none --out plain --views 2 --size 32 --base 40 --augment light --device cpu --quiet >/dev/null
     "$3" fit --cache plain --student net.net --loss ce --epochs 2 --out teacher "${common[@]}" >/dev/null
     "$3" export --run teacher --out exported >/dev/null
-    "$2" run --data photos --teacher exported/student.onnx --out cache --views 3 --size 32 --base 40 --device "$4" --quiet \
+    local check # of a teacher of two epochs; older builds have none
+    check=$("$2" run --help | grep -q -- --teacher-check && echo "--teacher-check off")
+    "$2" run --data photos --teacher exported/student.onnx $check --out cache --views 3 --size 32 --base 40 --device "$4" --quiet \
         --augment 'food11-strong+mixup(alpha=0.4)' --feature block2_gap --feature block2_relu:int8:views=2 >/dev/null
     local i=0 loss
     while read -r loss; do

@@ -1,9 +1,11 @@
 #define _GNU_SOURCE
 #include "teacher_dump/dump_job.h"
 
+#include "formats/datasets/class_order.h"
 #include "formats/datasets/file_name.h"
 #include "shared/augment/view.h"
 #include "teacher_dump/feature_request.h"
+#include "teacher_dump/output_choice.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,6 +84,9 @@ static enum status set_replay(struct dump_job *job, struct error *err)
     manifest->seed = options->seed;
     manifest->views = options->views;
     manifest->size = job->teacher.input.h;
+    manifest->bgr = job->teacher.member_count && options->channels == CHANNELS_BGR;
+    if (options->channels == CHANNELS_BGR && manifest->channels != 3)
+        return error_set(err, STATUS_USAGE, NULL, "--channels bgr: the images have %d channel", manifest->channels);
     manifest->resize = (enum image_resize)options->resize;
     manifest->base = options->base >= 0 ? options->base : usual_base(job);
     if (manifest->base == 0 && manifest->resize != IMAGE_RESIZE_SHORTER)
@@ -140,6 +145,13 @@ static enum status check_fit(const struct dump_job *job, struct error *err)
     const struct teacher *teacher = &job->teacher;
     const struct image_source *source = &job->source;
     const char *path = teacher_first(teacher)->path;
+    if (teacher->classes > source->class_count)
+        return error_set(err, STATUS_CONFIG, path,
+                         "the teacher has %d logits, but the data set %s has %d classes: name the outputs that are "
+                         "these classes, in their order (%s, %s...), with --logits N,N,..., or they do not belong "
+                         "together",
+                         teacher->classes, source->path, source->class_count, source->classes[0],
+                         source->class_count > 1 ? source->classes[1] : "");
     if (teacher->classes != source->class_count)
         return error_set(err, STATUS_CONFIG, path,
                          "the teacher has %d logits, but the data set %s has %d classes: they do not belong together",
@@ -188,11 +200,17 @@ static enum status open_teacher(struct dump_job *job, struct error *err)
     const struct image_source *source = &job->source;
     enum status status = STATUS_OK;
     const struct dump_options *options = job->options;
-    const struct teacher_request request = {.teachers = options->teachers,
-                                            .ensemble = (enum ensemble)options->ensemble,
-                                            .tta = (enum teacher_tta)options->tta,
-                                            .kind = (enum teacher_engine_kind)options->engine,
-                                            .size = wanted_size(job)};
+    struct teacher_request request = {.teachers = options->teachers,
+                                      .ensemble = (enum ensemble)options->ensemble,
+                                      .tta = (enum teacher_tta)options->tta,
+                                      .kind = (enum teacher_engine_kind)options->engine,
+                                      .size = wanted_size(job),
+                                      .outputs = {.from = (enum teacher_from)options->from}};
+    if (options->logits) {
+        TRY(output_choice_parse(options->logits, source->class_count, &job->manifest.arena, &request.outputs.selected,
+                                err));
+        request.outputs.selected_count = source->class_count;
+    }
     if (!teacher_is_none(options->teachers.items[0])) {
         TRY(teacher_open(&job->teacher, &request, err));
         return check_fit(job, err);
@@ -212,6 +230,7 @@ enum status dump_job_open(struct dump_job *job, const struct dump_options *optio
     const struct image_source_options source_options = {.val_from = options->val_from, .seed = options->seed};
     *job = (struct dump_job){.options = options};
     TRY(image_source_open(&job->source, options->data, &source_options, err));
+    TRY(class_order_apply(&job->source, options->classes, err));
     TRY(open_teacher(job, err));
     manifest->program_version = SOFTCACHE_VERSION;
     TRY(teacher_identify(&job->teacher, manifest, err));

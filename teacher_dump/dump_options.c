@@ -4,12 +4,14 @@
 #include "shared/augment/view.h"
 #include "shared/inference/engine.h"
 #include "teacher_dump/teacher.h"
+#include "teacher_dump/teacher_check.h"
 #include <stdio.h>
 #include <string.h>
 
 static const char *const bad_image_choices[] = {"fail", "skip", "salvage", NULL};
 static const char *const exif_choices[] = {"ignore", "honour", NULL};
 static const char *const resize_choices[] = {"shorter", "squash", "pad", NULL};
+static const char *const channel_choices[] = {"rgb", "bgr", NULL};
 static const char *const image_choices[] = {"embed", "link", NULL};
 
 static void fill_specs(struct dump_options *o)
@@ -36,12 +38,26 @@ static void fill_specs(struct dump_options *o)
          "who runs the teacher: softcache itself (native) where it knows all operators of the model, otherwise "
          "onnxruntime, if it is installed",
          .choices = teacher_engine_names},
+        {"classes", OPTION_STRING, &o->classes, "natural|as-is|FILE", "as-is",
+         "the order of the classes, which is that of the teacher's logits; as-is: folders in byte order (1, 10, 2), as "
+         "torchvision sorts them; natural: by their numbers (1, 2, 10), as timm does; FILE: all classes, one a line"},
+        {"logits", OPTION_STRING, &o->logits, "N,N,...|FILE", NULL,
+         "which of the teacher's outputs are the logits of the classes, in the order of the classes, counted from 0: "
+         "for "
+         "a teacher of 1000 classes on photos of ten of them [all]"},
+        {"from", OPTION_CHOICE, &o->from, NULL, "logits",
+         "what the teacher's outputs are; probabilities: their logarithms are the logits",
+         .choices = teacher_from_names},
+        {"teacher-check", OPTION_CHOICE, &o->check, NULL, "stop",
+         "before the hours, the teacher is tried on about 200 labelled photos; stop if it is wrong (guesses, takes the "
+         "classes in another order, gives probabilities, needs another normalisation), or only warn",
+         .choices = teacher_check_names},
         {"out", OPTION_STRING, &o->out, "CACHE", NULL, "the cache's folder; an unfinished one is resumed",
          .required = true},
         {"views", OPTION_INT, &o->views, "N", "8", "augmented views of each training sample", .minimum = 1,
          .maximum = 65536},
         {"augment", OPTION_STRING, &o->recipe, "RECIPE", "food11-strong",
-         "how views are made: a preset (none, light, food11-strong, cifar) or transforms such as "
+         "how views are made: a preset (none, light, photos, photos-mix, food11-strong, cifar) or transforms such as "
          "'random_resized_crop(scale=0.7:1)+hflip(p=0.5)'"},
         {"feature", OPTION_LIST, &o->features, "TENSOR[:FORM][:views=N]", NULL,
          "record this tensor of the teacher as fp16 (default), int8 (one scale per channel), pooled (mean over height "
@@ -66,6 +82,10 @@ static void fill_specs(struct dump_options *o)
          "input = (pixel / 255 - mean) / std [ImageNet's 0.485,0.456,0.406; raw sets 0.5,0.5,0.5]", .length = 3},
         {"std", OPTION_FLOATS, o->std, "R,G,B", NULL, "[ImageNet's 0.229,0.224,0.225; raw sets 0.5,0.5,0.5]",
          .length = 3},
+        {"channels", OPTION_CHOICE, &o->channels, NULL, "rgb",
+         "the order in which the teacher takes the colours (Caffe's and OpenCV's: bgr); --mean and --std are R,G,B all "
+         "the same, and students take RGB",
+         .choices = channel_choices},
         {"seed", OPTION_UINT64, &o->seed, "N", "1", "seed of the views"},
         {"batch", OPTION_INT, &o->batch, "N", "0",
          "views per run of the teacher; 0: 32 on the CPU (where results do not depend on it), 256 on a GPU",
@@ -89,6 +109,10 @@ static void fill_specs(struct dump_options *o)
          .choices = bad_image_choices},
         {"dry-run", OPTION_FLAG, &o->dry_run, NULL, NULL,
          "write nothing: print how much space and time a run would take"},
+        {"compare-augment", OPTION_FLAG, &o->compare, NULL, NULL,
+         "write nothing: try every preset of --augment, and the recipe that is given, on 200 training photos, and "
+         "print "
+         "how often the teacher is right and how sure it is"},
         {"json", OPTION_FLAG, &o->json, NULL, NULL, "print the summary as JSON"},
         {"quiet", OPTION_FLAG, &o->quiet, NULL, NULL, "no progress"},
     };
@@ -107,6 +131,23 @@ static enum status parse_part(struct dump_options *options, struct error *err)
         return error_set(err, STATUS_USAGE, NULL, "--part %s: must be I/N with 1 <= I <= N, such as 2/5",
                          options->part_text);
     return STATUS_OK;
+}
+
+/* Mean and std are of pixels from 0 to 1. With one of them left to the data, the other is looked at alone. */
+static enum status check_range(const struct dump_options *options, struct error *err)
+{
+    static const double zeros[3], ones[3] = {1, 1, 1};
+    char divided[200];
+    const double *mean = options->mean_given ? options->mean : zeros, *std = options->std_given ? options->std : ones;
+    if (options->check != TEACHER_CHECK_STOP || !check_pixel_range(mean, std, divided, sizeof divided))
+        return STATUS_OK;
+    const char *only = options->std_given ? "" : strstr(divided, " --std");
+    if (!options->std_given)
+        divided[only - divided] = 0;
+    return error_set(err, STATUS_USAGE, NULL,
+                     "--mean and --std are of pixels from 0 to 1, and these are of pixels from 0 to 255: write %s "
+                     "(--teacher-check warn takes them as they are)",
+                     options->mean_given ? divided : strstr(divided, "--std"));
 }
 
 enum status dump_options_parse(struct dump_options *options, int argc, char **argv, struct error *err)
@@ -133,6 +174,7 @@ enum status dump_options_parse(struct dump_options *options, int argc, char **ar
     for (int c = 0; c < 3 && options->std_given; c++)
         if (!(options->std[c] > 0))
             TRY(error_set(err, STATUS_USAGE, NULL, "--std: every value must be above 0"));
+    TRY(check_range(options, err));
     for (int i = 0; i < options->teachers.count; i++)
         if (options->teachers.count > 1 && teacher_is_none(options->teachers.items[i]))
             TRY(error_set(err, STATUS_USAGE, NULL, "--teacher none: there can be no other teacher beside it"));

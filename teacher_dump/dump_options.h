@@ -4,15 +4,21 @@
 
 #include "shared/base/options.h"
 
-enum { DUMP_SPEC_COUNT = 32, DUMP_MAX_BATCH = 4096 };
+enum { DUMP_SPEC_COUNT = 40, DUMP_MAX_BATCH = 4096 };
 enum { BAD_IMAGE_FAIL, BAD_IMAGE_SKIP, BAD_IMAGE_SALVAGE };
 enum { EXIF_IGNORE, EXIF_HONOUR };
+enum { CHANNELS_RGB, CHANNELS_BGR };
 enum { IMAGES_EMBED, IMAGES_LINK };
 
 struct dump_options {
     const char *data, *val_from, *out;
     struct option_list teachers; /* FILE.onnx or FILE.onnx@WEIGHT; "none" alone: no teacher */
     int ensemble, tta, engine;   /* enum ensemble, teacher_tta, teacher_engine_kind */
+    const char *classes;         /* "as-is", "natural" or a file: class_order.h */
+    const char *logits;          /* NULL, or which outputs are the classes': output_choice.h */
+    int from;                    /* enum teacher_from */
+    int check;                   /* TEACHER_CHECK_STOP, ... of teacher_check.h */
+    int channels;                /* CHANNELS_RGB, CHANNELS_BGR */
     int views;
     const char *recipe;
     struct option_list features; /* see feature_request.h */
@@ -31,7 +37,7 @@ struct dump_options {
     int on_bad_image;
     int resize; /* enum image_resize */
     int exif;
-    bool dry_run, json, quiet;
+    bool dry_run, compare, json, quiet;
     /* filled by dump_options_parse */
     bool help;
     const char *part_text;

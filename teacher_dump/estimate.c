@@ -116,22 +116,16 @@ cleanup:
     return status;
 }
 
-static enum status measure(struct dump_job *job, struct measurement *m, struct error *err)
+static enum status measure(struct dump_job *job, struct view_batch *views, struct measurement *m, struct error *err)
 {
-    const bool has_teacher = cache_has_teacher(&job->manifest);
     enum status status = STATUS_OK;
-    struct view_batch views = {0};
     struct sampled sampled;
     TRY(sampled_init(&sampled, job->engine.batch, err));
-    if (has_teacher)
-        TRY(teacher_start(&job->teacher, &job->engine, &job->manifest, err));
-    TRY(view_batch_init(&views, &job->manifest, &job->teacher, job->engine.batch, err));
     TRY(measure_images(job, &sampled, m, err));
-    if (has_teacher) /* without one, views are first rendered for a student */
-        TRY(measure_views(&views, &sampled, m, err));
+    if (cache_has_teacher(&job->manifest)) /* without one, views are first rendered for a student */
+        TRY(measure_views(views, &sampled, m, err));
 cleanup:
     sampled_release(&sampled);
-    view_batch_release(&views);
     return status;
 }
 
@@ -200,6 +194,7 @@ static enum status print_json(const struct dump_job *job, const struct measureme
     cJSON_AddNumberToObject(object, "free_bytes", (double)e->available);
     cJSON_AddNumberToObject(object, "views_per_second", m->view_seconds > 0 ? 1 / m->view_seconds : 0);
     cJSON_AddNumberToObject(object, "seconds", e->seconds);
+    summary_check_to_json(&job->manifest.check, object);
     summary_features_to_json(&job->manifest, job->source.sets[SPLIT_TRAIN].count, object);
     return summary_print_json(object, err);
 }
@@ -221,10 +216,10 @@ static void print_text(const struct dump_job *job, const struct measurement *m, 
     printf("nothing was written\n");
 }
 
-enum status estimate_print(struct dump_job *job, struct error *err)
+enum status estimate_print(struct dump_job *job, struct view_batch *views, struct error *err)
 {
     struct measurement m = {0};
-    enum status status = measure(job, &m, err);
+    enum status status = measure(job, views, &m, err);
     if (status != STATUS_OK)
         return status;
     const struct estimate e = extrapolate(job, &m);

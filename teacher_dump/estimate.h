@@ -3,8 +3,9 @@
 #define TEACHER_DUMP_ESTIMATE_H
 
 #include "teacher_dump/dump_job.h"
+#include "teacher_dump/view_batch.h"
 
 /* job: opened, not scanned. Prints to stdout. */
-enum status estimate_print(struct dump_job *job, struct error *err);
+enum status estimate_print(struct dump_job *job, struct view_batch *views, struct error *err);
 
 #endif

@@ -43,6 +43,17 @@ static void add_members(cJSON *object, const struct cache_manifest *manifest)
     }
 }
 
+/* What was made of the teacher's outputs and inputs, if not the usual. */
+static void add_outputs(cJSON *object, const struct cache_manifest *manifest)
+{
+    if (manifest->selected_count)
+        cJSON_AddItemToObject(object, "logits", cJSON_CreateIntArray(manifest->selected, manifest->selected_count));
+    if (manifest->from_probabilities)
+        cJSON_AddStringToObject(object, "from", "probabilities");
+    if (manifest->bgr)
+        cJSON_AddStringToObject(object, "channels", "bgr");
+}
+
 static enum status inspect_cache_json(const struct cache *cache, struct error *err)
 {
     const struct cache_manifest *manifest = &cache->manifest;
@@ -54,6 +65,7 @@ static enum status inspect_cache_json(const struct cache *cache, struct error *e
     cJSON_AddStringToObject(object, "teacher", manifest->teacher_file);
     cJSON_AddStringToObject(object, "teacher_sha256", manifest->teacher_digest);
     add_members(object, manifest);
+    add_outputs(object, manifest);
     cJSON_AddStringToObject(object, "device", manifest->device);
     cJSON_AddStringToObject(object, "precision", manifest->precision);
     cJSON_AddStringToObject(object, "recipe", manifest->recipe);
@@ -94,6 +106,26 @@ static void print_teacher(const struct cache_manifest *manifest)
     }
 }
 
+/* What was made of the teacher's outputs and inputs, and what the check said about it. */
+static void print_check(const struct cache_manifest *manifest)
+{
+    const struct cache_check *check = &manifest->check;
+    if (manifest->selected_count)
+        printf("           the classes are %d of its outputs: %d, %d, ...\n", manifest->selected_count,
+               manifest->selected[0], manifest->selected[manifest->selected_count > 1]);
+    if (manifest->from_probabilities)
+        printf("           the logits are the logarithms of its outputs\n");
+    if (manifest->bgr)
+        printf("           it takes the channels in the order blue, green, red\n");
+    if (check->photos)
+        printf("  check    right on %d of %d plain photos", check->right, check->photos);
+    if (check->train_photos)
+        printf("%s %d of %d plain training photos", check->photos ? " and" : "  check    right on", check->train_right,
+               check->train_photos);
+    if (check->photos + check->train_photos)
+        printf(" before the run%s%s\n", check->finding[0] ? "; it warned: " : "", check->finding);
+}
+
 static void print_cache(const struct cache *cache)
 {
     static const char *const resize_words[IMAGE_RESIZE_COUNT] = {"", " (squashed)", " (padded)"};
@@ -110,6 +142,7 @@ static void print_cache(const struct cache *cache)
         print_teacher(manifest);
     else
         printf("  teacher  none: images, labels and views only\n");
+    print_check(manifest);
     printf("  views    %d of %s (algorithm %d, seed %llu)\n", manifest->views, manifest->recipe,
            manifest->augment_version, (unsigned long long)manifest->seed);
     printf("  input    base %d%s%s, size %d, mean %g,%g,%g, std %g,%g,%g\n", manifest->base,

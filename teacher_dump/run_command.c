@@ -2,11 +2,13 @@
 
 #include "shared/base/clock.h"
 #include "shared/base/interrupt.h"
+#include "teacher_dump/compare_augment.h"
 #include "teacher_dump/dump_job.h"
 #include "teacher_dump/estimate.h"
 #include "teacher_dump/shard_dump.h"
 #include "teacher_dump/shard_queue.h"
 #include "teacher_dump/summary.h"
+#include "teacher_dump/teacher_check.h"
 
 struct run {
     struct dump_job job;
@@ -17,7 +19,7 @@ struct run {
     struct view_batch views;
     struct partner_images *partners;
     size_t busy;           /* shards that other processes were working on */
-    bool started;          /* the engine is running; it is needed only if a shard is missing */
+    bool started;          /* the engine is running; it is needed only for the check and if a shard is missing */
     size_t done, computed; /* views: of this part so far; computed in this run */
     double seconds;
 };
@@ -70,6 +72,21 @@ static void announce(struct run *run)
                   (double)manifest->std[2]);
 }
 
+/* --teacher-check warn takes a mean or std of pixels from 0 to 255 as it is. */
+static void warn_of_range(struct run *run)
+{
+    const struct cache_manifest *manifest = &run->job.manifest;
+    double mean[3], std[3];
+    char divided[200];
+    for (int c = 0; c < 3; c++) {
+        mean[c] = (double)manifest->mean[c];
+        std[c] = (double)manifest->std[c];
+    }
+    if (run->job.options->check == TEACHER_CHECK_WARN && check_pixel_range(mean, std, divided, sizeof divided))
+        progress_note(&run->progress, "WARNING: mean and std seem to be of pixels from 0 to 255, not 0 to 1: %s",
+                      divided);
+}
+
 /* Notes int8 features that take more space than fp16 would. */
 static void warn_of_features(struct run *run)
 {
@@ -83,6 +100,7 @@ static void warn_of_features(struct run *run)
     }
 }
 
+/* The threads, the teacher, and what makes views for it. */
 static enum status start_engine(struct run *run, struct error *err)
 {
     struct dump_job *job = &run->job;
@@ -98,11 +116,84 @@ static enum status start_engine(struct run *run, struct error *err)
         progress_note(&run->progress, "device: %s", text);
     }
     TRY(view_batch_init(&run->views, &job->manifest, &job->teacher, job->engine.batch, err));
+    run->started = true;
+cleanup:
+    return status;
+}
+
+/* What the first shard needs. */
+static enum status start_work(struct run *run, struct error *err)
+{
+    struct dump_job *job = &run->job;
+    const struct dump_options *options = job->options;
+    enum status status = STATUS_OK;
+    if (run->queue)
+        return STATUS_OK;
+    TRY(start_engine(run, err));
     if (cache_has_teacher(&job->manifest) && cache_views_mix(&run->views.cache_views, SPLIT_TRAIN))
         TRY(partner_images_new(&run->partners, job, options->partner_memory, err));
     TRY(shard_queue_new(&run->queue, run->writer, options->threads, err));
-    run->started = true;
 cleanup:
+    return status;
+}
+
+/* ---- the check before the hours ---- */
+
+static void report_score(struct run *run, const struct teacher_check *check, double seconds)
+{
+    const struct cache_check *score = &check->score;
+    char text[2][96] = {"", ""};
+    if (score->photos)
+        snprintf(text[0], sizeof text[0], "%d of %d photos (%.1f %%)", score->right, score->photos,
+                 100.0 * score->right / score->photos);
+    if (score->train_photos)
+        snprintf(text[1], sizeof text[1], "%s%d of %d training photos (%.1f %%)", score->photos ? " and " : "",
+                 score->train_right, score->train_photos, 100.0 * score->train_right / score->train_photos);
+    if (!check->labelled)
+        progress_note(&run->progress, "check: no photo has a label, so the teacher cannot be scored");
+    else
+        progress_note(&run->progress, "check: the teacher is right on %s%s; %.1f s", text[0], text[1], seconds);
+}
+
+/* On stdout, so that it can be kept: the file that --classes takes. */
+static void print_order(const struct run *run, const struct teacher_check *check)
+{
+    const struct cache_manifest *manifest = &run->job.manifest;
+    for (int i = 0; check->order && !check->natural && !run->job.options->json && i < manifest->class_count; i++)
+        puts(manifest->classes[check->order[i]]);
+}
+
+static enum status check_teacher(struct run *run, struct error *err)
+{
+    enum status status = STATUS_OK;
+    const struct dump_options *options = run->job.options;
+    struct teacher_check check = {0};
+    const double start = clock_seconds();
+    if (options->check == TEACHER_CHECK_OFF || !cache_has_teacher(&run->job.manifest))
+        return STATUS_OK;
+    TRY(start_engine(run, err));
+    TRY(teacher_check_run(&run->job, &run->views, run->pool, &check, err));
+    report_score(run, &check, clock_seconds() - start);
+    run->job.manifest.check = check.score;
+    if (!check.found)
+        goto cleanup;
+    print_order(run, &check);
+    if (options->check == TEACHER_CHECK_STOP)
+        TRY(error_set(err, STATUS_CONFIG, run->job.teacher.members[0].path, "%s (--teacher-check warn goes on)",
+                      check.message));
+    progress_note(&run->progress, "WARNING: the teacher %s", check.message);
+cleanup:
+    teacher_check_release(&check);
+    return status;
+}
+
+/* A cache that was begun was checked when it was begun, and its manifest says with what result. */
+static enum status check_new_cache(struct run *run, struct error *err)
+{
+    bool begun;
+    enum status status = cache_is_begun(run->job.options->out, &begun, err);
+    if (status == STATUS_OK && !begun)
+        status = check_teacher(run, err);
     return status;
 }
 
@@ -125,7 +216,7 @@ static enum status do_shard(struct run *run, enum split split, int shard, struct
     struct cache_claim claim = {0};
     TRY(cache_writer_claim(run->writer, split, shard, &claim, err));
     if (claim.state == CACHE_CLAIMED) {
-        TRY(start_engine(run, err));
+        TRY(start_work(run, err));
         const struct shard_work work = {&run->job, &run->views, run->partners, run->pool, on_batch, run};
         TRY(shard_dump(&work, split, shard, &content, err));
         TRY(shard_queue_put(run->queue, &claim, &content, err));
@@ -228,6 +319,7 @@ static enum status fill_cache(struct run *run, struct error *err)
 {
     enum status status = STATUS_OK;
     int missing;
+    TRY(check_new_cache(run, err));
     TRY(dump_job_scan(&run->job, &run->progress, err));
     note_conversions(run);
     TRY(cache_writer_open(&run->writer, run->job.options->out, &run->job.manifest, err));
@@ -247,6 +339,28 @@ cleanup:
     return status;
 }
 
+static enum status dry_run(struct run *run, struct error *err)
+{
+    enum status status = STATUS_OK;
+    TRY(check_teacher(run, err));
+    TRY(start_engine(run, err));
+    TRY(estimate_print(&run->job, &run->views, err));
+cleanup:
+    return status;
+}
+
+static enum status compare(struct run *run, struct error *err)
+{
+    enum status status = STATUS_OK;
+    if (!cache_has_teacher(&run->job.manifest))
+        TRY(error_set(err, STATUS_USAGE, NULL, "--compare-augment needs a teacher: --teacher none says nothing"));
+    TRY(check_teacher(run, err));
+    TRY(start_engine(run, err));
+    TRY(compare_augment(&run->job, &run->progress, err));
+cleanup:
+    return status;
+}
+
 enum status run_command(int argc, char **argv, struct error *err)
 {
     enum status status = STATUS_OK;
@@ -258,8 +372,9 @@ enum status run_command(int argc, char **argv, struct error *err)
     progress_init(&run.progress, stderr, options.quiet || options.json);
     TRY(dump_job_open(&run.job, &options, err));
     announce(&run);
+    warn_of_range(&run);
     warn_of_features(&run);
-    status = options.dry_run ? estimate_print(&run.job, err) : fill_cache(&run, err);
+    status = options.compare ? compare(&run, err) : options.dry_run ? dry_run(&run, err) : fill_cache(&run, err);
 cleanup:
     shard_queue_free(run.queue);
     cache_writer_close(run.writer);

@@ -1,6 +1,8 @@
 #include "teacher_dump/summary.h"
 
 #include "formats/json.h"
+#include "shared/augment/recipe.h"
+#include <math.h>
 #include <string.h>
 
 const char *summary_bytes(uint64_t bytes, char text[32])
@@ -28,6 +30,91 @@ static const char *accuracy_basis(enum split split, int views)
                                              : "";
 }
 
+/* ---- teaching ---- */
+
+/* A recipe is too strong if it makes the teacher wrong on so many more of the views than of the plain photos. */
+static const double TOO_STRONG = 0.1;
+
+/* The teacher's accuracy on plain training photos (of a check before the run), or else on the validation split; -1: not
+ * known. */
+static double plain_accuracy(const struct cache_manifest *manifest, const char **of)
+{
+    const struct cache_check *check = &manifest->check;
+    *of = "plain training photos";
+    if (check->train_photos)
+        return (double)check->train_right / check->train_photos;
+    *of = "plain validation photos";
+    return manifest->splits[SPLIT_VAL].samples ? manifest->splits[SPLIT_VAL].teacher_accuracy : -1;
+}
+
+/* A mixed view has two labels, so being right on its first one says little. */
+static bool is_mixed(const struct cache_manifest *manifest)
+{
+    struct recipe recipe;
+    return recipe_parse(&recipe, manifest->recipe, NULL) == STATUS_OK && recipe_mixes(&recipe);
+}
+
+static bool is_too_strong(const struct cache_manifest *manifest, double on_views, double plain)
+{
+    return on_views >= 0 && plain - on_views > TOO_STRONG && !is_mixed(manifest);
+}
+
+static void print_teaching(const struct cache_manifest *manifest, FILE *out)
+{
+    struct cache_teaching teaching;
+    const char *of;
+    const double on_views = manifest->splits[SPLIT_TRAIN].teacher_accuracy, plain = plain_accuracy(manifest, &of);
+    if (!cache_has_teacher(manifest))
+        return;
+    cache_teaching(manifest, &teaching);
+    if (teaching.deviation >= 0)
+        fprintf(out,
+                "  teaching: entropy %.3f nats a view (even: %.3f); standard deviation of the mean probability %.4f "
+                "(sure: %.4f)\n",
+                teaching.entropy, log(manifest->class_count), teaching.deviation,
+                cache_sure_deviation(manifest->class_count));
+    if (is_too_strong(manifest, on_views, plain))
+        fprintf(
+            out,
+            "  the recipe is too strong for this teacher: it is right on %.1f %% of the views, but on %.1f %% of %s; "
+            "students learn its mistakes. Try --augment light; `teacher_dump run --compare-augment` compares "
+            "recipes\n",
+            100 * on_views, 100 * plain, of);
+}
+
+static void teaching_to_json(const struct cache_manifest *manifest, cJSON *object)
+{
+    struct cache_teaching teaching;
+    const char *of;
+    const double on_views = manifest->splits[SPLIT_TRAIN].teacher_accuracy;
+    if (!cache_has_teacher(manifest))
+        return;
+    cache_teaching(manifest, &teaching);
+    cJSON *item = cJSON_AddObjectToObject(object, "teaching");
+    cJSON_AddNumberToObject(item, "labelled_views", (double)teaching.labelled);
+    cJSON_AddNumberToObject(item, "correct_views", (double)teaching.correct);
+    if (teaching.deviation >= 0) {
+        cJSON_AddNumberToObject(item, "entropy", teaching.entropy);
+        cJSON_AddNumberToObject(item, "deviation", teaching.deviation);
+    }
+    cJSON_AddBoolToObject(item, "too_strong", is_too_strong(manifest, on_views, plain_accuracy(manifest, &of)));
+}
+
+void summary_check_to_json(const struct cache_check *check, cJSON *object)
+{
+    if (check->photos + check->train_photos == 0)
+        return;
+    cJSON *item = cJSON_AddObjectToObject(object, "check");
+    cJSON_AddNumberToObject(item, "photos", check->photos);
+    cJSON_AddNumberToObject(item, "right", check->right);
+    cJSON_AddNumberToObject(item, "train_photos", check->train_photos);
+    cJSON_AddNumberToObject(item, "train_right", check->train_right);
+    if (check->finding && check->finding[0])
+        cJSON_AddStringToObject(item, "finding", check->finding);
+}
+
+/* ---- all ---- */
+
 void summary_print(const struct cache_manifest *manifest, FILE *out)
 {
     uint64_t total, images;
@@ -45,6 +132,7 @@ void summary_print(const struct cache_manifest *manifest, FILE *out)
         else
             fprintf(out, "%.2f %%%s\n", 100 * split->teacher_accuracy, accuracy_basis((enum split)s, split->views));
     }
+    print_teaching(manifest, out);
     fprintf(out, "  %s in all, of which %s are images; %.2f bytes per view without them\n", summary_bytes(total, all),
             summary_bytes(images, image), per_view);
     if (manifest->skipped_count)
@@ -71,6 +159,8 @@ void summary_to_json(const struct cache_manifest *manifest, cJSON *object)
         else
             cJSON_AddNumberToObject(item, "teacher_accuracy", split->teacher_accuracy);
     }
+    teaching_to_json(manifest, object);
+    summary_check_to_json(&manifest->check, object);
     cJSON_AddNumberToObject(object, "bytes", (double)total);
     cJSON_AddNumberToObject(object, "image_bytes", (double)images);
     cJSON_AddNumberToObject(object, "bytes_per_view", per_view);

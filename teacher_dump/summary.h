@@ -14,6 +14,8 @@ void summary_to_json(const struct cache_manifest *manifest, cJSON *object);
 void summary_print_features(const struct cache_manifest *manifest, uint64_t samples, FILE *out);
 /* The same as an array `features` of `object`. */
 void summary_features_to_json(const struct cache_manifest *manifest, uint64_t samples, cJSON *object);
+/* The numbers of the check as a field of `object`, if there was one. */
+void summary_check_to_json(const struct cache_check *check, cJSON *object);
 /* "12.3 MB" in decimal units. */
 const char *summary_bytes(uint64_t bytes, char text[32]);
 /* Prints and frees a JSON object. STATUS_INTERNAL when out of memory. */

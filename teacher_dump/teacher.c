@@ -9,6 +9,7 @@
 
 const char *const ensemble_names[] = {"logits", "probabilities", NULL};
 const char *const teacher_tta_names[] = {"none", "hflip", NULL};
+const char *const teacher_from_names[] = {"logits", "probabilities", NULL};
 
 bool teacher_is_none(const char *path)
 {
@@ -71,15 +72,27 @@ static int choose_name(const char *const *names, const char *name)
 static enum status check_member(const struct teacher *teacher, const struct teacher_model *model, struct error *err)
 {
     const struct shape *a = &teacher->input, *b = &model->input;
-    if (model->classes != teacher->classes)
+    if (model->classes != teacher->output_classes)
         return error_set(err, STATUS_CONFIG, model->path,
                          "has %d logits, but the first teacher has %d: they were trained on other classes",
-                         model->classes, teacher->classes);
+                         model->classes, teacher->output_classes);
     if (a->c != b->c || a->h != b->h)
         return error_set(err, STATUS_CONFIG, model->path,
                          "takes %dx%dx%d, but the first teacher takes %dx%dx%d: several teachers must take the same "
                          "input; export this one with that size",
                          b->c, b->h, b->w, a->c, a->h, a->w);
+    return STATUS_OK;
+}
+
+/* How many logits the teacher has, after the choice of outputs. */
+static enum status set_classes(struct teacher *teacher, const struct teacher_model *model, struct error *err)
+{
+    const struct teacher_outputs *outputs = &teacher->outputs;
+    for (int i = 0; i < outputs->selected_count; i++)
+        if (outputs->selected[i] >= model->classes)
+            return error_set(err, STATUS_CONFIG, model->path, "--logits %d: it has %d outputs, numbered from 0",
+                             outputs->selected[i], model->classes);
+    teacher->classes = outputs->selected_count ? outputs->selected_count : model->classes;
     return STATUS_OK;
 }
 
@@ -93,10 +106,12 @@ static enum status open_member(struct teacher *teacher, const struct teacher_req
     TRY(split_weight(member, request->teachers.items[i], given, err));
     if (request->made && kind == TEACHER_ENGINE_AUTO)
         kind = engine_made(request->made, member->path, i);
-    TRY(teacher_model_open(&member->model, member->path, request->size, kind, err));
+    TRY(teacher_model_open(&member->model, member->path, request->size, kind,
+                           teacher->outputs.from == TEACHER_FROM_PROBABILITIES, err));
     if (i == 0) {
         teacher->input = member->model.input;
-        teacher->classes = member->model.classes;
+        teacher->output_classes = member->model.classes;
+        TRY(set_classes(teacher, &member->model, err));
     }
     TRY(check_member(teacher, &member->model, err));
 cleanup:
@@ -124,8 +139,11 @@ enum status teacher_open(struct teacher *teacher, const struct teacher_request *
     const int count = request->teachers.count;
     const struct cache_manifest *made = request->made;
     bool given = false;
-    *teacher = (struct teacher){.ensemble = request->ensemble, .tta = request->tta};
+    *teacher = (struct teacher){.ensemble = request->ensemble, .tta = request->tta, .outputs = request->outputs};
     if (made) {
+        teacher->outputs =
+            (struct teacher_outputs){made->selected, made->selected_count,
+                                     made->from_probabilities ? TEACHER_FROM_PROBABILITIES : TEACHER_FROM_LOGITS};
         teacher->ensemble = (enum ensemble)choose_name(ensemble_names, made->ensemble);
         teacher->tta = (enum teacher_tta)choose_name(teacher_tta_names, made->tta);
     }
@@ -162,7 +180,7 @@ void teacher_release(struct teacher *teacher)
     }
     if (teacher->device)
         teacher->backend->device->close(teacher->device);
-    memory_free(teacher->means);
+    memory_free(teacher->logits);
     free(teacher->members);
     *teacher = (struct teacher){0};
 }

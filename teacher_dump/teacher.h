@@ -20,6 +20,21 @@ extern const char *const ensemble_names[]; /* "logits", "probabilities", NULL */
 enum teacher_tta { TEACHER_TTA_NONE, TEACHER_TTA_HFLIP };
 extern const char *const teacher_tta_names[]; /* "none", "hflip", NULL */
 
+/* What the outputs of the models are. */
+enum teacher_from { TEACHER_FROM_LOGITS, TEACHER_FROM_PROBABILITIES };
+extern const char *const teacher_from_names[]; /* "logits", "probabilities", NULL */
+
+/* How the outputs of a model become logits of the classes. */
+struct teacher_outputs {
+    const int
+        *selected; /* [selected_count] class i is output selected[i], borrowed; a count of 0: all, in their order */
+    int selected_count;
+    enum teacher_from from; /* probabilities: the logits are their logarithms, of TEACHER_LEAST at least */
+};
+
+/* The least probability that has a logarithm of its own, -27.6: a float32 softmax gives zeros, a cache has none. */
+#define TEACHER_LEAST 1e-12
+
 /* Which teacher. */
 struct teacher_request {
     struct option_list teachers; /* FILE or FILE@WEIGHT, borrowed */
@@ -27,8 +42,9 @@ struct teacher_request {
     enum teacher_tta tta;
     enum teacher_engine_kind kind; /* who runs the models */
     int size;                      /* of the input, where a model leaves it open */
-    /* NULL, or the cache whose teacher this is: then ensemble and tta are the cache's, and weights that are not given,
-     * and with `kind` auto each model runs on the engine that made the cache. */
+    struct teacher_outputs outputs;
+    /* NULL, or the cache whose teacher this is: then ensemble, tta and outputs are the cache's, and weights that are not
+     * given, and with `kind` auto each model runs on the engine that made the cache. */
     const struct cache_manifest *made;
 };
 
@@ -48,13 +64,16 @@ struct teacher {
     enum teacher_tta tta;
     char digest[DIGEST_HEX_SIZE]; /* of the whole teacher: FORMAT.md */
     struct shape input;
-    int classes;
+    struct teacher_outputs outputs;
+    int output_classes; /* of each model */
+    int classes;        /* logits of the teacher: with `outputs.selected` as many as that, otherwise output_classes */
     /* after teacher_start: output 0 is the logits, 1 + i is feature i (several features may share a tensor) */
     struct shape shapes[TEACHER_MAX_OUTPUTS];
     int output_count;
     const struct backend *backend;
     struct device *device;
-    float *means; /* [in_flight, batch, classes] logits of the whole teacher; NULL if one run of one model gives them */
+    float *logits; /* [in_flight, batch, classes] of the whole teacher; NULL if the outputs of one run of one model are
+                      the logits as they are */
     int batch;
     int counts[TEACHER_IN_FLIGHT]; /* views of the batch in each buffer */
 };
@@ -91,6 +110,11 @@ static inline bool teacher_is_plain(const struct teacher *teacher)
 {
     return teacher->member_count * teacher_runs(teacher) <= 1;
 }
+/* Are the outputs of its models the logits, as they are? */
+static inline bool teacher_gives_logits(const struct teacher *teacher)
+{
+    return !teacher->outputs.selected_count && teacher->outputs.from == TEACHER_FROM_LOGITS;
+}
 /* Fills in the digest; teacher_open calls it. */
 enum status teacher_digest(struct teacher *teacher, struct error *err);
 
@@ -110,6 +134,7 @@ void teacher_describe(const struct teacher *teacher, char *text, size_t size);
 
 /* As engine_ops.submit and collect: outputs[output_count]. */
 enum status teacher_submit(struct teacher *teacher, int buffer, const struct engine_batch *batch, struct error *err);
+/* STATUS_BAD_DATA also if a value that should be a probability is none. */
 enum status teacher_collect(const struct teacher *teacher, int buffer, const float **outputs, struct error *err);
 
 #endif

@@ -31,6 +31,9 @@ enum status teacher_identify(const struct teacher *teacher, struct cache_manifes
         return error_no_memory(err, 0, "the teachers' names");
     memcpy(manifest->teacher_digest, teacher->digest, sizeof manifest->teacher_digest);
     manifest->engine = engine_of(&teacher->members[0].model);
+    manifest->selected = teacher->outputs.selected;
+    manifest->selected_count = teacher->outputs.selected_count;
+    manifest->from_probabilities = teacher->outputs.from == TEACHER_FROM_PROBABILITIES;
     if (teacher_is_plain(teacher))
         return STATUS_OK;
     manifest->ensemble = ensemble_names[teacher->ensemble];

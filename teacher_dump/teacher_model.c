@@ -24,14 +24,14 @@ struct model_file {
 
 /* ---- both engines ---- */
 
-static enum status check_teacher(const struct teacher_model *model, struct error *err)
+static enum status check_teacher(const struct teacher_model *model, bool probabilities, struct error *err)
 {
     const struct shape output = model->output_shape;
-    if (model->probabilities)
+    if (model->probabilities && !probabilities)
         return error_set(
             err, STATUS_CONFIG, model->path,
             "its output %.200s is a %s: distillation with a temperature needs the logits before it; export "
-            "the model without its last %s",
+            "the model without its last %s, or take the logarithm of what it gives with --from probabilities",
             model->output, model->probabilities, model->probabilities);
     if (output.h != 1 || output.w != 1 || output.c < 2)
         return error_set(err, STATUS_CONFIG, model->path,
@@ -175,11 +175,11 @@ cleanup:
 }
 
 enum status teacher_model_open(struct teacher_model *model, const char *path, int size, enum teacher_engine_kind kind,
-                               struct error *err)
+                               bool probabilities, struct error *err)
 {
     enum status status = teacher_model_read(model, path, size, kind, err);
     if (status == STATUS_OK)
-        status = check_teacher(model, err);
+        status = check_teacher(model, probabilities, err);
     if (status != STATUS_OK)
         teacher_model_release(model);
     return status;

@@ -19,6 +19,30 @@ cleanup:
     return status;
 }
 
+/* ---- from a model's outputs to logits ---- */
+
+/* Rounding of half-precision outputs may lead a little beyond 1. */
+static const float LARGEST_PROBABILITY = 1.01f;
+
+/* logits[classes] of one row of a model's outputs. */
+static enum status read_outputs(const struct teacher *teacher, const float *row, float *logits, struct error *err)
+{
+    const struct teacher_outputs *outputs = &teacher->outputs;
+    for (int k = 0; k < teacher->classes; k++) {
+        const float value = row[outputs->selected_count ? outputs->selected[k] : k];
+        logits[k] = value;
+        if (outputs->from != TEACHER_FROM_PROBABILITIES)
+            continue;
+        if (!(value >= 0 && value <= LARGEST_PROBABILITY))
+            return error_set(err, STATUS_BAD_DATA, teacher->members[0].path,
+                             "gives %g, which is no probability: leave out --from probabilities", (double)value);
+        logits[k] = (float)log(fmax((double)value, TEACHER_LEAST));
+    }
+    return STATUS_OK;
+}
+
+/* ---- the mean of several answers ---- */
+
 /* sums[k] += weight * logits[k], or of the probabilities. */
 static void add_answer(enum ensemble ensemble, const float *logits, size_t classes, double weight, double *sums)
 {
@@ -43,24 +67,35 @@ static void finish_answer(enum ensemble ensemble, const double *sums, size_t cla
         out[k] = (float)(ensemble == ENSEMBLE_LOGITS ? sums[k] : log(fmax(sums[k], 1e-300)));
 }
 
-static enum status average(const struct teacher *teacher, const float *const *answers, int answer_count, int count,
-                           float *means, struct error *err)
+/* out[count, classes]: the teacher's logits of answers[answer_count][count, output_classes]. */
+static enum status combine(const struct teacher *teacher, const float *const *answers, int answer_count, int count,
+                           float *out, struct error *err)
 {
-    const size_t classes = (size_t)teacher->classes;
+    enum status status = STATUS_OK;
+    const size_t classes = (size_t)teacher->classes, width = (size_t)teacher->output_classes;
     const int runs = teacher_runs(teacher);
     double *sums = malloc(classes * sizeof *sums);
-    if (!sums)
-        return error_no_memory(err, classes * sizeof *sums, "the teachers' answers");
+    float *logits = malloc(classes * sizeof *logits);
+    if (!sums || !logits)
+        TRY(error_no_memory(err, classes * sizeof *sums, "the teachers' answers"));
     for (size_t sample = 0; sample < (size_t)count; sample++) {
+        float *row = out + sample * classes;
+        if (answer_count == 1) {
+            TRY(read_outputs(teacher, answers[0] + sample * width, row, err));
+            continue;
+        }
         for (size_t k = 0; k < classes; k++)
             sums[k] = 0;
-        for (int i = 0; i < answer_count; i++)
-            add_answer(teacher->ensemble, answers[i] + sample * classes, classes,
-                       teacher->members[i / runs].weight / runs, sums);
-        finish_answer(teacher->ensemble, sums, classes, means + sample * classes);
+        for (int i = 0; i < answer_count; i++) {
+            TRY(read_outputs(teacher, answers[i] + sample * width, logits, err));
+            add_answer(teacher->ensemble, logits, classes, teacher->members[i / runs].weight / runs, sums);
+        }
+        finish_answer(teacher->ensemble, sums, classes, row);
     }
+cleanup:
     free(sums);
-    return STATUS_OK;
+    free(logits);
+    return status;
 }
 
 enum status teacher_collect(const struct teacher *teacher, int buffer, const float **outputs, struct error *err)
@@ -76,11 +111,11 @@ enum status teacher_collect(const struct teacher *teacher, int buffer, const flo
                                                   plain ? outputs : all, err));
             answers[count++] = plain ? outputs[0] : all[0];
         }
-    if (count == 1)
+    if (!teacher->logits)
         return STATUS_OK;
-    float *means = teacher->means + (size_t)buffer * (size_t)teacher->batch * (size_t)teacher->classes;
-    TRY(average(teacher, answers, count, teacher->counts[buffer], means, err));
-    outputs[0] = means;
+    float *logits = teacher->logits + (size_t)buffer * (size_t)teacher->batch * (size_t)teacher->classes;
+    TRY(combine(teacher, answers, count, teacher->counts[buffer], logits, err));
+    outputs[0] = logits;
 cleanup:
     return status;
 }

@@ -132,8 +132,8 @@ enum status teacher_start(struct teacher *teacher, const struct teacher_engine *
     TRY(teacher->backend->device->open(&teacher->device, &device, err));
     for (int i = 0; i < teacher->member_count; i++)
         TRY(start_member(teacher, i, engine, manifest, err));
-    if (!teacher_is_plain(teacher))
-        TRY(memory_new((void **)&teacher->means,
+    if (!teacher_is_plain(teacher) || !teacher_gives_logits(teacher))
+        TRY(memory_new((void **)&teacher->logits,
                        size_mul(size_mul(buffers, (size_t)engine->batch), (size_t)teacher->classes), sizeof(float),
                        "the teachers' answers", err));
 cleanup:

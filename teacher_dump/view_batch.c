@@ -18,7 +18,7 @@ enum status view_batch_init(struct view_batch *views, const struct cache_manifes
                             int batch, struct error *err)
 {
     enum status status = STATUS_OK;
-    *views = (struct view_batch){.teacher = teacher, .batch = batch};
+    *views = (struct view_batch){.teacher = teacher, .batch = batch, .bgr = manifest->bgr};
     TRY(cache_views_init(&views->cache_views, manifest, manifest->size, err));
     views->views = calloc((size_t)batch, sizeof *views->views);
     views->levels = calloc((size_t)batch, sizeof *views->levels);
@@ -77,7 +77,8 @@ enum status view_batch_submit(struct view_batch *views, int buffer, const struct
                                        .partner_views = views->partner_views,
                                        .partner_levels = views->partner_levels,
                                        .partner_level_counts = views->partner_level_counts,
-                                       .table = views->cache_views.table};
+                                       .table = views->cache_views.table,
+                                       .bgr = views->bgr};
     return teacher_submit(views->teacher, buffer, &batch, err);
 }
 

@@ -22,6 +22,7 @@ struct view_batch {
     struct cache_views cache_views;
     struct teacher *teacher; /* borrowed, started */
     int batch;
+    bool bgr; /* of the manifest */
     /* what submit passes to the engine */
     struct view *views;          /* [batch] */
     const struct image **levels; /* [batch] */

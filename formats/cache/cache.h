@@ -25,6 +25,7 @@ enum {
     CACHE_DENSE_CLASSES = 256, /* up to this many classes all logits are stored, above it the CACHE_TOP_K largest */
     CACHE_TOP_K = 32,
     CACHE_MAX_MEMBERS = 16, /* models of one teacher */
+    CACHE_MAX_OUTPUTS = 1 << 24, /* of a model of which some are chosen as logits */
 };
 
 /* How a value [c, h, w] of a view is stored. */
@@ -61,6 +62,9 @@ struct cache_shard_entry {
     char digest[65];
     uint64_t labelled; /* views of labelled samples */
     uint64_t correct;  /* of which views whose largest logit is the label's */
+    /* sums over samples and over views that cache_teaching reads; below 0: of a cache that does not have them */
+    double probability_squares; /* of each sample: the sum over the classes of (mean probability over its views)^2 */
+    double entropy;             /* of each view: of the probabilities, in nats */
 };
 
 struct cache_split {
@@ -88,6 +92,13 @@ struct cache_member {
     char digest[65];
     double weight; /* those of all members add up to 1 */
     struct cache_engine engine;
+};
+
+/* What the teacher said about some plain photos before the run began (teacher_dump/teacher_check.h). */
+struct cache_check {
+    int photos, right;             /* labelled photos that were scored, training photos not among them */
+    int train_photos, train_right; /* the same of training photos */
+    const char *finding;           /* what `--teacher-check warn` warned of: "chance", ...; "": nothing */
 };
 
 /* Files that are no samples, by kind (".txt", "HEIC", "hidden"). */
@@ -127,6 +138,12 @@ struct cache_manifest {
     struct cache_member members[CACHE_MAX_MEMBERS];
     int member_count;
     const char *ensemble, *tta; /* "logits", "probabilities"; "none", "hflip" */
+    /* How the outputs of its models became logits, and in which order they took the colours. */
+    const int *selected;     /* [selected_count] class i is output selected[i]; a count of 0: all, in their order */
+    int selected_count;
+    bool from_probabilities; /* the outputs are probabilities, and the logits their logarithms */
+    bool bgr;                /* the models take blue first; mean and std are in the order red, green, blue all the same */
+    struct cache_check check; /* photos and train_photos are 0: there was no check */
     /* replay */
     const char *recipe; /* canonical text */
     int augment_version;
@@ -184,7 +201,8 @@ void cache_shard_release(struct cache_shard *shard);
 enum status cache_shard_init(struct cache_shard *shard, const struct cache_manifest *manifest, enum split split,
                              uint32_t first, uint32_t count, struct error *err);
 
-/* Who ran the teacher, and of which models it consisted: the fields from `engine` to `tta`. Strings are shared. */
+/* Who ran the teacher, of which models it consisted, and what was made of their outputs: the fields from `engine` to
+ * `bgr`. Strings and arrays are shared. */
 void cache_copy_members(struct cache_manifest *to, const struct cache_manifest *from);
 
 /* Stored logits of a view: the classes; with top_k, top_k + 1; without a teacher 0. */
@@ -231,6 +249,9 @@ struct cache_writer;
 enum status cache_writer_open(struct cache_writer **out, const char *path, const struct cache_manifest *identity,
                               struct error *err);
 void cache_writer_close(struct cache_writer *writer); /* NULL is allowed */
+
+/* *begun: the folder has a finished cache or an unfinished one. Nothing is checked. */
+enum status cache_is_begun(const char *path, bool *begun, struct error *err);
 
 enum cache_claim_state {
     CACHE_UNCLAIMED, /* a zeroed claim, or one that was given back */
@@ -279,6 +300,26 @@ enum status cache_read_shard(const struct cache *cache, enum split split, int sh
  * verified when linked. */
 enum status cache_image(const struct cache *cache, const struct cache_shard *shard, uint32_t i, const uint8_t **bytes,
                         size_t *size, uint8_t **owned, struct error *err);
+
+/* How good the teaching of the training split is. */
+struct cache_teaching {
+    uint64_t labelled, correct; /* views */
+    /* below 0 if the cache does not know them */
+    double entropy; /* mean over the views of the entropy of the teacher's probabilities, in nats */
+    /* Standard deviation of the teacher's mean probability: of each sample, the probabilities (softmax of the logits)
+     * are averaged over its views; then the standard deviation of this mean over the classes, and its root mean square
+     * over the samples. 0: all classes are alike; cache_sure_deviation: sure of one class in all views. In the manner
+     * of Wang et al., "What Makes a 'Good' Data Augmentation in Knowledge Distillation", 2022, who find that the lower
+     * it is, the lower is a student's loss, as long as the teacher stays right. */
+    double deviation;
+};
+void cache_teaching(const struct cache_manifest *manifest, struct cache_teaching *teaching);
+double cache_sure_deviation(int classes);
+/* The deviation of one sample's mean probabilities, or of several: squares is the mean over samples of the sum of their
+ * squares. */
+double cache_deviation(double squares, int classes);
+/* probabilities[classes] = softmax of logits[classes]; returns their entropy in nats. */
+double cache_probabilities(const float *logits, int classes, double *probabilities);
 
 /* Bytes of the cache's files: of all, and of the images in them. */
 void cache_bytes(const struct cache_manifest *manifest, uint64_t *total, uint64_t *images);

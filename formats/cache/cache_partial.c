@@ -3,6 +3,7 @@
 
 #include "formats/cache/manifest.h"
 #include "shared/base/digest.h"
+#include "shared/base/files.h"
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -156,6 +157,20 @@ cleanup:
 void cache_partial_release(struct cache_partial *partial)
 {
     folder_close(&partial->out);
+}
+
+enum status cache_is_begun(const char *path, bool *begun, struct error *err)
+{
+    static const char *const names[] = {"cache.json", "partial/identity.json"};
+    *begun = false;
+    for (int i = 0; i < 2 && !*begun; i++) {
+        char *file = path_join(path, names[i]);
+        if (!file)
+            return error_no_memory(err, strlen(path), "a path");
+        *begun = file_exists(file);
+        free(file);
+    }
+    return STATUS_OK;
 }
 
 enum status cache_partial_is_finished(const struct cache_partial *partial, bool *finished, struct error *err)

@@ -182,30 +182,6 @@ cleanup:
     return status;
 }
 
-/* Counts labelled views, and those whose largest stored logit (ties: the smaller class) is the label's. */
-static enum status count_correct(const struct cache_manifest *manifest, const struct cache_shard *shard,
-                                 struct cache_shard_entry *entry, struct error *err)
-{
-    float *logits = malloc((size_t)manifest->class_count * sizeof *logits);
-    if (!logits)
-        return error_no_memory(err, (size_t)manifest->class_count * sizeof *logits, "logits");
-    entry->labelled = entry->correct = 0;
-    for (uint32_t i = 0; i < shard->count; i++) {
-        for (int v = 0; v < shard->views && shard->labels[i] >= 0; v++) {
-            int best = 0;
-            entry->labelled++;
-            if (!cache_has_teacher(manifest))
-                continue;
-            cache_logits(manifest, shard, i, v, logits);
-            for (int c = 1; c < manifest->class_count; c++)
-                best = logits[c] > logits[best] ? c : best;
-            entry->correct += best == shard->labels[i];
-        }
-    }
-    free(logits);
-    return STATUS_OK;
-}
-
 enum status cache_writer_put(struct cache_writer *writer, struct cache_claim *claim, const struct cache_shard *content,
                              struct thread_pool *pool, struct error *err)
 {
@@ -219,7 +195,7 @@ enum status cache_writer_put(struct cache_writer *writer, struct cache_claim *cl
     TRY(shard_build(writer->identity, content, pool, &bytes, &size, &entry.image_bytes, err));
     entry.bytes = size;
     digest_bytes(bytes, size, entry.digest);
-    TRY(count_correct(writer->identity, content, &entry, err));
+    TRY(cache_teaching_count(writer->identity, content, &entry, err));
     TRY(shard_check_bytes(writer->identity, content, &entry, bytes, size, err));
     TRY(folder_publish(&writer->partial.out, entry.file, bytes, size, err));
     TRY(cache_partial_record_write(&writer->partial, &entry, err));

@@ -61,6 +61,14 @@ enum status manifest_differ(const struct cache_manifest *left, const struct cach
 enum status manifest_compare(const struct cache_manifest *stored, const struct cache_manifest *wanted, const char *path,
                              struct error *err);
 
+/* What the check found, if there was one. manifest_teacher.c */
+void manifest_check_to_json(cJSON *root, const struct cache_manifest *manifest);
+enum status manifest_check_parse(struct cache_manifest *manifest, const struct json_place *root, struct error *err);
+
+/* Fills the entry's counts and sums from the shard. cache_teaching.c */
+enum status cache_teaching_count(const struct cache_manifest *manifest, const struct cache_shard *shard,
+                                 struct cache_shard_entry *entry, struct error *err);
+
 /* "train-00000.h5" in a buffer of 32 bytes. */
 void manifest_shard_name(char name[32], enum split split, int shard);
 /* Sets splits[].teacher_accuracy from the shards. */

@@ -12,6 +12,18 @@
         (target) = value_;                                     \
     } while (0)
 
+/* A sum that older caches do not have; absent: -1. */
+static enum status parse_sum(const struct json_place *at, const char *field, double *value, struct error *err)
+{
+    *value = -1;
+    if (!cJSON_HasObjectItem(at->node, field))
+        return STATUS_OK;
+    enum status status = json_number(at, field, value, err);
+    if (status == STATUS_OK && !(*value >= 0))
+        status = error_set(err, STATUS_BAD_DATA, at->path, "field %s.%s must not be below 0", at->place, field);
+    return status;
+}
+
 static enum status parse_shard(const struct json_place *at, bool published, struct arena *arena,
                                struct cache_shard_entry *entry, struct error *err)
 {
@@ -25,6 +37,8 @@ static enum status parse_shard(const struct json_place *at, bool published, stru
         INTEGER(at, "labelled_views", 0, (int64_t)CACHE_SHARD_SAMPLES * MANIFEST_MAX_VIEWS, entry->labelled);
         INTEGER(at, "correct_views", 0, (int64_t)entry->labelled, entry->correct);
         TRY(json_digest(at, "sha256", entry->digest, err));
+        TRY(parse_sum(at, "probability_squares", &entry->probability_squares, err));
+        TRY(parse_sum(at, "entropy", &entry->entropy, err));
     }
 cleanup:
     return status;
@@ -285,6 +299,7 @@ enum status manifest_parse_tree(struct cache_manifest *manifest, const struct js
     TRY(parse_source(root, manifest, err));
     TRY(parse_replay(root, manifest, err));
     TRY(parse_outputs(root, manifest, err));
+    TRY(manifest_check_parse(manifest, root, err));
     TRY(parse_splits(root, manifest, published, err));
     if (manifest->format_version < cache_lowest_version(manifest))
         TRY(error_set(err, STATUS_BAD_DATA, root->path, "has format version %d, but fields of version %d",

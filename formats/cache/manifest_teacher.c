@@ -2,6 +2,7 @@
 #include "formats/cache/manifest.h"
 
 #include "formats/json.h"
+#include <math.h>
 #include <string.h>
 
 static void add_engine(cJSON *object, const struct cache_engine *engine)
@@ -28,6 +29,17 @@ static void add_members(cJSON *teacher, const struct cache_manifest *manifest)
     }
 }
 
+/* What was made of the models' outputs, if it was not nothing. */
+static void add_outputs(cJSON *teacher, const struct cache_manifest *manifest)
+{
+    if (manifest->selected_count)
+        cJSON_AddItemToObject(teacher, "logits", cJSON_CreateIntArray(manifest->selected, manifest->selected_count));
+    if (manifest->from_probabilities)
+        cJSON_AddStringToObject(teacher, "from", "probabilities");
+    if (manifest->bgr)
+        cJSON_AddStringToObject(teacher, "channels", "bgr");
+}
+
 void manifest_teacher_to_json(cJSON *root, const struct cache_manifest *manifest)
 {
     if (!cache_has_teacher(manifest)) {
@@ -43,6 +55,7 @@ void manifest_teacher_to_json(cJSON *root, const struct cache_manifest *manifest
         add_members(teacher, manifest);
     else
         add_engine(teacher, &manifest->engine);
+    add_outputs(teacher, manifest);
 }
 
 static enum status parse_optional(const struct json_place *at, const char *field, struct arena *arena,
@@ -95,6 +108,38 @@ cleanup:
     return status;
 }
 
+static enum status parse_selected(const struct json_place *teacher, struct cache_manifest *manifest, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct json_place array;
+    TRY(json_array(teacher, "logits", MANIFEST_MAX_CLASSES, &array, &manifest->selected_count, err));
+    int *selected = arena_alloc(&manifest->arena, (size_t)manifest->selected_count + 1, sizeof *selected);
+    if (!selected)
+        return error_no_memory(err, (size_t)manifest->selected_count * sizeof *selected, "the teacher's outputs");
+    const cJSON *item = array.node->child;
+    for (int i = 0; i < manifest->selected_count; i++, item = item->next) {
+        const double value = cJSON_IsNumber(item) ? item->valuedouble : -1;
+        if (!(value >= 0 && value < CACHE_MAX_OUTPUTS && value == floor(value)))
+            return error_set(err, STATUS_BAD_DATA, teacher->path, "field teacher.logits[%d] must be a whole number", i);
+        selected[i] = (int)value;
+    }
+    manifest->selected = selected;
+    if (manifest->selected_count != manifest->class_count)
+        return error_set(err, STATUS_BAD_DATA, teacher->path, "field teacher.logits has %d numbers for %d classes",
+                         manifest->selected_count, manifest->class_count);
+cleanup:
+    return status;
+}
+
+/* A field with one value that is not the usual one. */
+static enum status parse_other(const struct json_place *at, const char *field, const char *value, bool *is,
+                               struct error *err)
+{
+    int choice;
+    *is = cJSON_HasObjectItem(at->node, field);
+    return *is ? json_choice(at, field, &value, 1, &choice, err) : STATUS_OK;
+}
+
 enum status manifest_teacher_parse(struct cache_manifest *manifest, const struct json_place *root, struct error *err)
 {
     enum status status = STATUS_OK;
@@ -114,6 +159,53 @@ enum status manifest_teacher_parse(struct cache_manifest *manifest, const struct
     TRY(parse_engine(&teacher, &manifest->arena, &manifest->engine, err));
     if (cJSON_HasObjectItem(teacher.node, "members"))
         TRY(parse_members(&teacher, manifest, err));
+    if (cJSON_HasObjectItem(teacher.node, "logits"))
+        TRY(parse_selected(&teacher, manifest, err));
+    TRY(parse_other(&teacher, "from", "probabilities", &manifest->from_probabilities, err));
+    TRY(parse_other(&teacher, "channels", "bgr", &manifest->bgr, err));
+cleanup:
+    return status;
+}
+
+void manifest_check_to_json(cJSON *root, const struct cache_manifest *manifest)
+{
+    const struct cache_check *check = &manifest->check;
+    if (check->photos + check->train_photos == 0)
+        return;
+    cJSON *object = cJSON_AddObjectToObject(root, "check");
+    cJSON_AddNumberToObject(object, "photos", check->photos);
+    cJSON_AddNumberToObject(object, "right", check->right);
+    cJSON_AddNumberToObject(object, "train_photos", check->train_photos);
+    cJSON_AddNumberToObject(object, "train_right", check->train_right);
+    if (check->finding && check->finding[0])
+        cJSON_AddStringToObject(object, "finding", check->finding);
+}
+
+static enum status parse_score(const struct json_place *check, const char *photos_field, const char *right_field,
+                               int *photos, int *right, struct error *err)
+{
+    enum status status = STATUS_OK;
+    int64_t count, of_which;
+    TRY(json_integer(check, photos_field, 0, INT32_MAX / 2, &count, err));
+    TRY(json_integer(check, right_field, 0, count, &of_which, err));
+    *photos = (int)count;
+    *right = (int)of_which;
+cleanup:
+    return status;
+}
+
+enum status manifest_check_parse(struct cache_manifest *manifest, const struct json_place *root, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct cache_check *check = &manifest->check;
+    struct json_place object;
+    *check = (struct cache_check){.finding = ""};
+    if (!cJSON_HasObjectItem(root->node, "check"))
+        return STATUS_OK;
+    TRY(json_object(root, "check", &object, err));
+    TRY(parse_score(&object, "photos", "right", &check->photos, &check->right, err));
+    TRY(parse_score(&object, "train_photos", "train_right", &check->train_photos, &check->train_right, err));
+    TRY(parse_optional(&object, "finding", &manifest->arena, &check->finding, err));
 cleanup:
     return status;
 }
@@ -125,4 +217,8 @@ void cache_copy_members(struct cache_manifest *to, const struct cache_manifest *
     to->member_count = from->member_count;
     to->ensemble = from->ensemble;
     to->tta = from->tta;
+    to->selected = from->selected;
+    to->selected_count = from->selected_count;
+    to->from_probabilities = from->from_probabilities;
+    to->bgr = from->bgr;
 }

@@ -40,6 +40,10 @@ cJSON *manifest_shard_to_json(const struct cache_shard_entry *entry, bool publis
         cJSON_AddNumberToObject(item, "image_bytes", (double)entry->image_bytes);
         cJSON_AddNumberToObject(item, "labelled_views", (double)entry->labelled);
         cJSON_AddNumberToObject(item, "correct_views", (double)entry->correct);
+        if (entry->entropy >= 0) {
+            cJSON_AddNumberToObject(item, "probability_squares", entry->probability_squares);
+            cJSON_AddNumberToObject(item, "entropy", entry->entropy);
+        }
         cJSON_AddStringToObject(item, "sha256", entry->digest);
     }
     return item;
@@ -136,6 +140,7 @@ cJSON *manifest_to_json(const struct cache_manifest *manifest, bool published)
     cJSON_AddStringToObject(root, "program_version", manifest->program_version);
     add_replay(root, manifest);
     add_source(root, manifest);
+    manifest_check_to_json(root, manifest);
     cJSON *splits = cJSON_AddArrayToObject(root, "splits");
     for (int s = 0; s < SPLIT_COUNT; s++) {
         const struct cache_split *split = &manifest->splits[s];
@@ -201,7 +206,7 @@ enum status manifest_compare(const struct cache_manifest *stored, const struct c
                              struct error *err)
 {
     /* Fields that may differ between runs without changing a byte of the shards. */
-    static const char *const ignore[] = {"program_version", "file", "left_out", NULL};
+    static const char *const ignore[] = {"program_version", "file", "left_out", "check", NULL};
     struct manifest_difference difference;
     const enum status status = manifest_differ(stored, wanted, ignore, &difference, err);
     if (status == STATUS_CONFIG)

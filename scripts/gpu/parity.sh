@@ -104,7 +104,7 @@ little_memory() {
 
 # The trained student, exported, is a teacher that is right about something.
 teacher_logits() {
-    local teacher=$WORK/exported.onnx options="--views 4 --size $size --base $((size + 16)) --quiet"
+    local teacher=$WORK/exported.onnx options="--views 4 --size $size --base $((size + 16)) --teacher-check off --quiet"
     student_train export --run "$WORK/accuracy.fp32" --out "$WORK/exported" >/dev/null && cp "$WORK"/exported/*.onnx "$teacher" || return 1
     if ! teacher_dump run --data "$WORK/parity" --teacher "$teacher" --device "$DEVICE" --out "$WORK/logits" $options >"$WORK/logits.log" 2>&1; then
         fail "teacher on CUDA" "failed" "$(reason "$WORK/logits.log")"
@@ -122,7 +122,7 @@ methods_curve() {
     local difference n steps losses loss worst=0 count=0 vector
     steps=$(sized 10 20 2) vector=$(sized block8_gap block8_gap stem_gap)
     "$CPU_PROGRAMS/teacher_dump" inspect "$WORK/exported.onnx" | grep -q "  $vector " || vector=$("$CPU_PROGRAMS/teacher_dump" inspect "$WORK/exported.onnx" | awk '/global_average_pool/ { print $1; exit }')
-    teacher_dump run --data "$WORK/curve" --teacher "$WORK/exported.onnx" --device "$DEVICE" --views 2 --size "$size" --base $((size + 16)) --feature "$vector" --out "$WORK/methods.cache" --quiet >"$WORK/methods.log" 2>&1 ||
+    teacher_dump run --data "$WORK/curve" --teacher "$WORK/exported.onnx" --device "$DEVICE" --views 2 --size "$size" --base $((size + 16)) --feature "$vector" --out "$WORK/methods.cache" --teacher-check off --quiet >"$WORK/methods.log" 2>&1 ||
         { fail "loss curves of all methods" "no cache" "$(reason "$WORK/methods.log")"; return; }
     losses=("kd(T=2, standardise=yes) + 0.1*logit_mse + dkd + dist + nkd" "ce + rkd_distance + rkd_angle + 0.01*dm + 10*sp + 100*pkt + cosine"
         "ce + hint(regressor=linear) + 0.1*vid + 0.02*cc + 0.1*crd(negatives=256)")
@@ -141,7 +141,7 @@ methods_curve() {
 
 # Killed when the first shard is there.
 teacher_resume() {
-    local pid options="--data $WORK/parity --teacher $WORK/exported.onnx --device $DEVICE --views 4 --size $size --base $((size + 16)) --quiet"
+    local pid options="--data $WORK/parity --teacher $WORK/exported.onnx --device $DEVICE --views 4 --size $size --base $((size + 16)) --teacher-check off --quiet"
     "$PROGRAMS/teacher_dump" run $options --out "$WORK/logits.killed" >/dev/null 2>"$WORK/logits.err" &
     pid=$!
     until [ -e "$WORK/logits.killed/train-00000.h5" ] || ! kill -0 $pid 2>/dev/null; do sleep 0.005; done
@@ -164,7 +164,7 @@ logits_against_pytorch() {
     local name side difference
     side=$(sized 224 224 32)
     for name in resnet18 mobilenet_v2; do
-        if teacher_dump run --data "$WORK/curve" --teacher "$WORK/$name.onnx" --device "$DEVICE" --views 1 --size "$side" --base $((side * 8 / 7)) --out "$WORK/$name.parity" --quiet >"$WORK/$name.log" 2>&1 &&
+        if teacher_dump run --data "$WORK/curve" --teacher "$WORK/$name.onnx" --device "$DEVICE" --views 1 --size "$side" --base $((side * 8 / 7)) --out "$WORK/$name.parity" --teacher-check off --quiet >"$WORK/$name.log" 2>&1 &&
             difference=$("$PYTHON" "$SCRIPTS/gpu/compare_logits.py" "$WORK/$name.parity" "$WORK/curve" "$name" "$WORK/$name.pt" --plugins "$PLUGINS" 2>"$WORK/$name.err"); then
             difference=$(number <(echo "$difference") largest_difference)
             if below "$difference" 0.01; then ok "$name logits fp16 against PyTorch fp32" "$(rounded "$difference")" "largest, relative; promised 0.01"

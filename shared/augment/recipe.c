@@ -13,11 +13,14 @@
 
 enum { WORD_SIZE = 40 };
 
+#define PHOTOS "random_resized_crop(scale=0.4:1)+hflip+rotate(15)+color_jitter(0.2,contrast=0.2,saturation=0.2)"
 static const struct {
     const char *name, *text;
 } presets[] = {
     {"none", ""},
     {"light", "random_resized_crop(scale=0.7:1)+hflip"},
+    {"photos", PHOTOS},
+    {"photos-mix", PHOTOS "+mixup(0.2)+cutmix"},
     {"food11-strong", "random_resized_crop(scale=0.7:1)+hflip+vflip+rotate(180)+affine(degrees=30)"},
     {"cifar", "random_crop(padding=4)+hflip"},
 };
@@ -28,8 +31,21 @@ const char *recipe_presets(void)
 {
     return "none           no augmentation: the evaluation view\n"
            "light          random_resized_crop(scale=0.7:1)+hflip(p=0.5)\n"
+           "photos         random_resized_crop(scale=0.4:1)+hflip(p=0.5)+rotate(15)+color_jitter(brightness=0.2,"
+           "contrast=0.2,saturation=0.2)\n"
+           "photos-mix     photos+mixup(alpha=0.2)+cutmix(alpha=1)\n"
            "food11-strong  random_resized_crop(scale=0.7:1)+hflip(p=0.5)+vflip(p=0.5)+rotate(180)+affine(degrees=30)\n"
            "cifar          random_crop(padding=4)+hflip(p=0.5)\n";
+}
+
+int recipe_preset_count(void)
+{
+    return PRESET_COUNT;
+}
+
+const char *recipe_preset_name(int preset)
+{
+    return presets[preset].name;
 }
 
 struct parser {
@@ -232,7 +248,7 @@ static enum status refuse_name(const struct parser *parser, const char *name)
     return refuse(
         parser, STATUS_USAGE,
         "unknown transform '%s'; the known ones are random_resized_crop, random_crop, hflip, vflip, rotate, affine, "
-        "color_jitter, erase, mixup, cutmix and the presets none, light, food11-strong, cifar",
+        "color_jitter, erase, mixup, cutmix and the presets none, light, photos, photos-mix, food11-strong, cifar",
         name);
 }
 

@@ -15,7 +15,7 @@
  *     cutmix(alpha=1, p=1)
  *
  * The first parameter of a transform may be given without its name: hflip(0.3), rotate(15), mixup(0.4). The presets are
- * none, light, food11-strong and cifar.
+ * none, light, photos, photos-mix, food11-strong and cifar.
  *
  * Transforms act in the order of the text, and only this order is accepted: first geometry (at most one crop; without
  * one, the view starts from the centre crop), then color_jitter (at most once), then erase (at most 4 times), then
@@ -87,5 +87,7 @@ bool recipe_mixes(const struct recipe *recipe);
 
 /* The presets with their expansions, one per line, for --help. */
 const char *recipe_presets(void);
+int recipe_preset_count(void);
+const char *recipe_preset_name(int preset); /* the first is "none" */
 
 #endif

@@ -16,6 +16,7 @@ enum random_purpose {
     RANDOM_MIX = 6,       /* partners and shares of mixed views */
     RANDOM_NEGATIVES = 7, /* the negatives that a sample is contrasted with */
     RANDOM_SPLIT = 8,     /* which training images are evaluated on */
+    RANDOM_CHECK = 9,     /* the photos that a teacher is checked on */
 };
 
 /* out[4] = Philox4x32-10(counter[4], key[2]). */

@@ -41,6 +41,8 @@ struct engine_batch {
     const int *partner_level_counts;
     float (*table)[256]; /* [channels][256] normalisation */
     bool mirrored;       /* the finished pictures of the views, mixed or not, are mirrored left to right; not `input` */
+    bool bgr;            /* the pictures of the views, which are RGB, are given as BGR, normalised as they were; not
+                            `input`. Images of one channel stay as they are */
 };
 
 struct engine_ops {

@@ -64,6 +64,7 @@ struct cuda_render_job {
     int batch;
     const struct cuda_near *near; /* device memory [1] */
     bool mirrored;                /* the finished views are mirrored left to right */
+    bool bgr;                     /* of three channels, the last is written first */
 };
 
 /* Enqueues the rendering on a cudaStream_t: two launches, no allocation. table: [channels][256] in host memory, copied

@@ -177,7 +177,7 @@ static __global__ void __launch_bounds__(THREADS)
             else if (i < count)
                 finished<CHANNELS>(&scenes[0], means[0], shown, y, p);
             for (int c = 0; c < CHANNELS; c++)
-                v[i][c] = values[c][p[c]];
+                v[i][c] = job.bgr ? values[CHANNELS - 1 - c][p[CHANNELS - 1 - c]] : values[c][p[c]];
             if (++x == job.size)
                 x = 0, y++;
         }

@@ -167,6 +167,17 @@ static void mirror(float *input, struct shape shape)
     }
 }
 
+/* RGB to BGR, of [h, w, c]. */
+static void swap_red_and_blue(float *input, struct shape shape)
+{
+    const size_t pixels = (size_t)shape.h * (size_t)shape.w;
+    for (size_t i = 0; i < pixels && shape.c == 3; i++) {
+        const float red = input[3 * i];
+        input[3 * i] = input[3 * i + 2];
+        input[3 * i + 2] = red;
+    }
+}
+
 static void render_view(const struct engine *engine, const struct engine_batch *batch, int i,
                         const struct worker *worker, float *input)
 {
@@ -187,6 +198,8 @@ static void render_sample(const struct engine *engine, const struct engine_batch
     render_view(engine, batch, i, worker, input);
     if (batch->mirrored)
         mirror(input, engine->input);
+    if (batch->bgr)
+        swap_red_and_blue(input, engine->input);
 }
 
 /* Where run `number` reads its samples from. Of the last run, some may be left over from another one: nobody asks for

@@ -257,6 +257,7 @@ static enum status fill_input(const struct engine *engine, const struct batch_bu
         .mixes = arrived->mixes,
         .partner_views = arrived->partner_views,
         .mirrored = batch->mirrored,
+        .bgr = batch->bgr,
     };
     return cuda_render_views(stream, &job, batch->table, err);
 }
