@@ -309,6 +309,8 @@ static void make_positions(struct graph *graph)
     x = add(graph, resize, "double", x);
     resize.resize = (struct resize){RESIZE_NEAREST_FLOOR, {s.h, 0.5, 0, 0}, {s.w, 0.5, 0, 0}};
     x = add(graph, resize, "nearest", x);
+    resize.resize = (struct resize){RESIZE_LINEAR, {s.h, 1, 0, 0}, {2 * s.w, 2, 0.5, -0.5}};
+    x = add(graph, resize, "wider", x); /* the unchanged height says nothing about the mode */
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         snprintf(name, sizeof name, "act%zu", i);
         values[count++] = activation(graph, name, x, kinds[i].kind, kinds[i].alpha, kinds[i].beta);

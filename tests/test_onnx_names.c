@@ -243,8 +243,9 @@ static void test_lengths_that_are_quotes(void **state)
 }
 
 /* ---- parameters, buffers, literals ---- */
-static const char listed[] = "\n# inputs\np_gamma: PARAMETER target='gamma'\nb_m: BUFFER target='mean' persistent=True\n"
-                             "b_f: BUFFER target='filter' persistent=False\ninput: USER_INPUT\n";
+static const char listed[] =
+    "\n# inputs\np_gamma: PARAMETER target='gamma'\nb_m: BUFFER target='mean' persistent=True\n"
+    "b_f: BUFFER target='filter' persistent=False\ninput: USER_INPUT\n";
 
 /* y = x + mean, through a convolution with `filter`, times gamma, times three. */
 static void read_kinds(bool list, const char *prefix, struct graph *result)
@@ -419,10 +420,14 @@ static void test_one_trained_number_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names_of_folded_weights),  cmocka_unit_test(test_fused_norms_are_norms_again),
-        cmocka_unit_test(test_fused_norms_in_doubt),     cmocka_unit_test(test_lengths_that_are_quotes),
-        cmocka_unit_test(test_kinds_of_constants),       cmocka_unit_test(test_buffers_are_not_trained),
-        cmocka_unit_test(test_one_trained_number_is_refused), cmocka_unit_test(test_equal_and_same_parameters),
+        cmocka_unit_test(test_names_of_folded_weights),
+        cmocka_unit_test(test_fused_norms_are_norms_again),
+        cmocka_unit_test(test_fused_norms_in_doubt),
+        cmocka_unit_test(test_lengths_that_are_quotes),
+        cmocka_unit_test(test_kinds_of_constants),
+        cmocka_unit_test(test_buffers_are_not_trained),
+        cmocka_unit_test(test_one_trained_number_is_refused),
+        cmocka_unit_test(test_equal_and_same_parameters),
         cmocka_unit_test(test_softplus_in_pieces),
     };
     return cmocka_run_group_tests_name("onnx_names", tests, NULL, NULL);

@@ -385,13 +385,19 @@ static void memory_is_aligned(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(chain_is_fused),          cmocka_unit_test(residual_gradients),
-        cmocka_unit_test(retained_nodes),          cmocka_unit_test(kept_end),
-        cmocka_unit_test(kinds_of_convolutions),   cmocka_unit_test(concat_and_late_norm),
-        cmocka_unit_test(same_graph_same_plan),    cmocka_unit_test(weights_go_and_come_back),
+        cmocka_unit_test(chain_is_fused),
+        cmocka_unit_test(residual_gradients),
+        cmocka_unit_test(retained_nodes),
+        cmocka_unit_test(kept_end),
+        cmocka_unit_test(kinds_of_convolutions),
+        cmocka_unit_test(concat_and_late_norm),
+        cmocka_unit_test(same_graph_same_plan),
+        cmocka_unit_test(weights_go_and_come_back),
         cmocka_unit_test(shared_weights_have_twins),
-        cmocka_unit_test(what_cannot_be_trained),  cmocka_unit_test(constants_are_state),
-        cmocka_unit_test(memory_is_shared_safely), cmocka_unit_test(memory_is_aligned),
+        cmocka_unit_test(what_cannot_be_trained),
+        cmocka_unit_test(constants_are_state),
+        cmocka_unit_test(memory_is_shared_safely),
+        cmocka_unit_test(memory_is_aligned),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -171,8 +171,9 @@ static char *header_text(const struct graph *graph, size_t *data_size)
         if (weight->literal)
             continue;
         size_t end = at + weight->count * sizeof(float);
-        ok = ok && add_entry(json, graph->weights[i].name, "F32", weight->saved_rank ? weight->saved_dims : weight->dims,
-                             weight->saved_rank ? weight->saved_rank : weight->rank, at, end);
+        ok =
+            ok && add_entry(json, graph->weights[i].name, "F32", weight->saved_rank ? weight->saved_dims : weight->dims,
+                            weight->saved_rank ? weight->saved_rank : weight->rank, at, end);
         at = end;
     }
     *data_size = at;
@@ -190,9 +191,7 @@ enum status safetensors_write_weights(const struct graph *graph, uint8_t **bytes
     char *text = header_text(graph, &data_size);
     size_t length = text ? strlen(text) : 0, padded = (length + 7) / 8 * 8;
     for (int i = 0; i < graph->weight_count; i++)
-        floats += graph->weights[i].literal
-                      ? 0
-                      : graph_weight_source(graph, &graph->weights[i])->count * sizeof(float);
+        floats += graph->weights[i].literal ? 0 : graph_weight_source(graph, &graph->weights[i])->count * sizeof(float);
     *size = 8 + padded + data_size;
     *bytes = text ? calloc(*size, 1) : NULL;
     if (!*bytes) {

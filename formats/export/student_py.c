@@ -174,7 +174,8 @@ static void put_literal(const struct student_script *script, const struct weight
     fputs(equal ? "), " : "))", script->out);
     if (equal)
         student_py_number(script, weight->data[0]);
-    fputs(equal ? ", dtype=torch.float32), trained=False, saved=False)\n" : ", trained=False, saved=False)\n", script->out);
+    fputs(equal ? ", dtype=torch.float32), trained=False, saved=False)\n" : ", trained=False, saved=False)\n",
+          script->out);
 }
 
 static void declare_tensor(const struct student_script *script, int index)

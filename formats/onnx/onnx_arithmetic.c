@@ -155,8 +155,8 @@ static enum status emit_scale(struct onnx_reader *reader, struct onnx_value *val
     const bool layer = before->op == OP_CONV || before->op == OP_LINEAR;
     bool parameter;
     TRY(onnx_is_parameter(reader, onnx_input(reader, constant), NULL, &parameter));
-    const bool trained = layer && bias ? parameter && spread->array_count > 1
-                                       : is_trained(reader, value, constant) && spread->in_order;
+    const bool trained =
+        layer && bias ? parameter && spread->array_count > 1 : is_trained(reader, value, constant) && spread->in_order;
     const bool merges = takes(before, bias) && is_sole_owner(reader, value) && spread->per_channel &&
                         (layer ? trained : fits_training(reader, before, trained));
     int weight;

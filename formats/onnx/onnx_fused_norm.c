@@ -84,7 +84,8 @@ static bool find_numbers(const Onnx__NodeProto *op, struct fused_norm *norm)
     }
     norm->epsilon = (float)numbers[0];
     norm->momentum = (float)numbers[1];
-    return !strstr(first, "None") && norm->epsilon > 0 && norm->epsilon < 1 && norm->momentum >= 0 && norm->momentum <= 1;
+    return !strstr(first, "None") && norm->epsilon > 0 && norm->epsilon < 1 && norm->momentum >= 0 &&
+           norm->momentum <= 1;
 }
 
 /* Whether the metadata names the module of the batch norm that is in the operator, as torch.nn's. */

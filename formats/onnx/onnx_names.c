@@ -37,7 +37,8 @@ static bool path_of_name(const char *name, char *path, size_t capacity)
     return used > 0;
 }
 
-/* The text in quotes of "['', 'features', 'features.0', 'conv2d']" that is the `from_end`-th from the end, 0: the last. */
+/* The text in quotes of "['', 'features', 'features.0', 'conv2d']" that is the `from_end`-th from the end, 0: the
+ * last. */
 bool onnx_metadata_part(const struct onnx_text *list, int from_end, struct onnx_text *part)
 {
     struct onnx_text last[2] = {{0}};

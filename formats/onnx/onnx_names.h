@@ -18,8 +18,8 @@ bool onnx_metadata_part(const struct onnx_text *list, int from_end, struct onnx_
 /* The path of the module that the node's metadata names, "features.0"; false without one. */
 bool onnx_scope(const Onnx__NodeProto *node, char *path, size_t capacity);
 
-/* What the module's state_dict has under this name. The dynamo exporter lists parameters and buffers; without a list, or
- * by another exporter, nothing is known. */
+/* What the module's state_dict has under this name. The dynamo exporter lists parameters and buffers; without a list,
+ * nothing is known. */
 enum onnx_state { ONNX_UNKNOWN, ONNX_PARAMETER, ONNX_BUFFER, ONNX_ABSENT };
 enum onnx_state onnx_state_of(const struct onnx_reader *reader, const char *name);
 

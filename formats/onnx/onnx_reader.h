@@ -149,8 +149,8 @@ enum status onnx_weight(struct onnx_reader *reader, struct onnx_value *value, co
                         const char *role, int sibling, int *index);
 /* The name in the module's state_dict: onnx_names.c */
 const char *onnx_weight_name(struct onnx_reader *reader, const struct onnx_value *value, const char *role, int sibling);
-/* A parameter of several modules, whose state_dict has it under the name of each: the current operator's module may call
- * the weight `own` otherwise. Then the graph gets a weight that no node reads, a copy of it. */
+/* A parameter of several modules, whose state_dict has it under the name of each: the current operator's module may
+ * call the weight `own` otherwise. Then the graph gets a weight that no node reads, a copy of it. */
 enum status onnx_note_other_name(struct onnx_reader *reader, const char *own, const char *role);
 /* Whether a constant's name is the exporter's. */
 bool onnx_is_made_up(const struct onnx_reader *reader, const struct onnx_value *value);
@@ -181,8 +181,8 @@ enum status onnx_derived_weight(struct onnx_reader *reader, const char *suffix, 
 /* Such a weight is trained and saved after all. */
 void onnx_train_weight(struct onnx_reader *reader, int weight);
 /* Whether a constant, used under this name (NULL: its own), is a parameter of the module. The dynamo exporter lists
- * them. Otherwise it is one if it is an initialiser, perhaps reshaped. Some exporters write parameters as Constant nodes;
- * one of equal numbers is a literal, such as the weight 1 of a norm without weights. What the graph computes from
+ * them. Otherwise it is one if it is an initialiser, perhaps reshaped. Some exporters write parameters as Constant
+ * nodes; one of equal numbers is a literal, such as the weight 1 of a norm without weights. What the graph computes from
  * constants is none. */
 enum status onnx_is_parameter(struct onnx_reader *reader, struct onnx_value *value, const char *name, bool *parameter);
 /* The initialiser that has the numbers of a constant: itself, or one that was only reshaped; NULL: a literal. */

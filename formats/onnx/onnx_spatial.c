@@ -204,6 +204,24 @@ static bool transform(struct onnx_reader *reader, struct resize_axis *axis, int 
     return !given || pytorch || onnx_attribute_is(reader, name, "half_pixel");
 }
 
+/* Exports of students know these: half pixels, aligned corners, asymmetric, and one mode for both axes. */
+static bool can_be_written(const struct resize *resize, struct shape in)
+{
+    const struct resize_axis *const axes[2] = {&resize->y, &resize->x};
+    const int sizes[2] = {in.h, in.w};
+    int kinds[2] = {0, 0}, count = 0;
+    for (int k = 0; k < 2; k++) {
+        const struct resize_axis *axis = axes[k];
+        if (axis->size == sizes[k] && axis->scale == 1)
+            continue;
+        const bool half = axis->before == 0.5 && axis->after == -0.5, plain = axis->before == 0 && axis->after == 0;
+        if ((!half && !plain) || axis->size == sizes[k])
+            return false;
+        kinds[count++] = half ? 1 : axis->scale == (double)axis->size / sizes[k] ? 2 : 3;
+    }
+    return count < 2 || kinds[0] == kinds[1];
+}
+
 static enum status read_resize_mode(struct onnx_reader *reader, struct resize *resize, bool shrinks)
 {
     const bool old = reader->op->op_type[0] == 'U' || reader->opset < 11;
@@ -256,6 +274,9 @@ enum status onnx_read_resize(struct onnx_reader *reader)
             return onnx_refuse(reader, "its coordinate_transformation_mode is not supported for this scale");
         onnx_layout_set(&layout, d, (struct onnx_factor){axis, (int)sizes[d], 1});
     }
+    if (reader->options.student && !can_be_written(&node.resize, s))
+        return onnx_refuse(reader, "a student's resize must be half_pixel, align_corners or asymmetric, the same for "
+                                   "height and width; teachers may have others");
     TRY(read_resize_mode(reader, &node.resize, shrinks));
     TRY(onnx_emit(reader, &node, &value->node, 1, &layout));
 cleanup:

@@ -176,10 +176,12 @@ static void set_resize(struct onnx_writer *writer, Onnx__NodeProto *out, const s
         [RESIZE_NEAREST_HALF_UP] = "round_prefer_ceil",
     };
     const struct node *from = &writer->graph->nodes[node->inputs[0]];
-    const struct resize_axis *y = &node->resize.y;
-    const bool half = y->before != 0;
-    const bool corners = !half && from->shape.h > 1 && y->scale == (y->size - 1.0) / (from->shape.h - 1.0) &&
-                         y->scale != (double)y->size / from->shape.h;
+    const bool wide = node->resize.y.size == from->shape.h; /* only the width changes: it has the mode */
+    const struct resize_axis *axis = wide ? &node->resize.x : &node->resize.y;
+    const int in = wide ? from->shape.w : from->shape.h;
+    const bool half = axis->before != 0;
+    const bool corners =
+        !half && in > 1 && axis->scale == (axis->size - 1.0) / (in - 1.0) && axis->scale != (double)axis->size / in;
     onnx_writer_set_string(writer, out, "mode", node->resize.mode == RESIZE_LINEAR ? "linear" : "nearest");
     onnx_writer_set_string(writer, out, "coordinate_transformation_mode",
                            half      ? "half_pixel"

@@ -106,7 +106,7 @@ struct weight {
     int dims[4]; /* PyTorch's order; unused dims are 1 */
     int rank;
     size_t count;
-    bool trained; /* false for running_mean and running_var */
+    bool trained;        /* false for running_mean and running_var */
     const char *copy_of; /* the weight that this one is another name of, in the state_dict only; or NULL */
     bool literal; /* numbers of the network itself, such as a factor of 0.5: not trained, and not in a state_dict */
     /* The tensor's shape in the module's state_dict, where that is another one with the same values in the same order:
@@ -157,9 +157,9 @@ struct graph {
     struct weight *weights;
     int weight_count;
     size_t node_capacity, weight_capacity;
-    int input;        /* node index, OP_INPUT */
-    int output;       /* node index of the logits */
-    int folded_norms; /* ONNX: layers into which the exporter has folded a batch norm; such a net trains worse */
+    int input;          /* node index, OP_INPUT */
+    int output;         /* node index of the logits */
+    int folded_norms;   /* ONNX: layers into which the exporter has folded a batch norm; such a net trains worse */
     int restored_norms; /* ONNX: batch norms that the exporter had folded, and the reader has made nodes again */
 };
 
@@ -196,7 +196,7 @@ int graph_find(const struct graph *graph, const char *name);               /* no
 int graph_find_weight(const struct graph *graph, const char *weight_name); /* weight index or -1 */
 /* The weight itself, or the one that it is a copy of. */
 const struct weight *graph_weight_source(const struct graph *graph, const struct weight *weight);
-bool graph_reads_weight(const struct graph *graph, int weight);            /* does a node? */
+bool graph_reads_weight(const struct graph *graph, int weight); /* does a node? */
 
 /* Number of trained parameters, as torchsummary counts them (without running statistics). */
 size_t graph_parameter_count(const struct graph *graph);

@@ -397,7 +397,8 @@ static enum status allocate(struct plan_compiler *c, struct arena *scratch)
     plan->tensors = arena_alloc(&plan->arena, capacity, sizeof *plan->tensors);
     plan->steps = arena_alloc(&plan->arena, capacity, sizeof *plan->steps);
     plan->batch_norms = arena_alloc(&plan->arena, nodes, sizeof *plan->batch_norms);
-    plan->twins = arena_alloc(&plan->arena, 2 * nodes, sizeof *plan->twins); /* a node has at most two trained weights */
+    plan->twins =
+        arena_alloc(&plan->arena, 2 * nodes, sizeof *plan->twins); /* a node has at most two trained weights */
     plan->node_tensor = arena_alloc(&plan->arena, nodes, sizeof *plan->node_tensor);
     plan->weight_offset = arena_alloc(&plan->arena, weights, sizeof *plan->weight_offset);
     c->readers = arena_alloc(scratch, nodes, sizeof *c->readers);
@@ -409,9 +410,9 @@ static enum status allocate(struct plan_compiler *c, struct arena *scratch)
     c->learns = arena_alloc(scratch, capacity, sizeof *c->learns);
     c->used = arena_alloc(scratch, weights, sizeof *c->used);
     c->running = arena_alloc(scratch, weights, sizeof *c->running);
-    if (!plan->tensors || !plan->steps || !plan->batch_norms || !plan->twins || !plan->node_tensor || !plan->weight_offset ||
-        !c->readers || !c->needed || !c->retained || !c->attachable || !c->maker || !c->external || !c->learns ||
-        !c->used || !c->running)
+    if (!plan->tensors || !plan->steps || !plan->batch_norms || !plan->twins || !plan->node_tensor ||
+        !plan->weight_offset || !c->readers || !c->needed || !c->retained || !c->attachable || !c->maker ||
+        !c->external || !c->learns || !c->used || !c->running)
         return error_no_memory(c->err, capacity * sizeof *plan->tensors, "a plan");
     for (size_t i = 0; i < nodes; i++)
         plan->node_tensor[i] = -1;

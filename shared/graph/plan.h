@@ -157,7 +157,7 @@ struct plan {
                             * (running statistics) */
     size_t value_count, gradient_count; /* elements in the two activation buffers, for the whole batch */
     size_t parameter_count,
-        state_count;         /* floats: trained parameters in the graph's order and layout, and room for twins, which
+        state_count; /* floats: trained parameters in the graph's order and layout, and room for twins, which
                               * stay 0; running statistics, and constants after them */
     struct plan_twin *twins;
     int twin_count;

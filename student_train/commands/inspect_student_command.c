@@ -48,9 +48,12 @@ enum status inspect_student_command(int argc, char **argv, struct error *err)
     struct inspect_options o = {0};
     const struct option_spec specs[] = {
         {"student", OPTION_STRING, &o.student, "PRESET|FILE.net|FILE.onnx", NULL, "the network", .required = true},
-        {"channels", OPTION_INT, &o.channels, "N", "0", "channels of the images; 0: those of the ONNX file, otherwise 3", .maximum = 3},
-        {"size", OPTION_INT, &o.size, "N", "0", "side of the images; 0: that of the ONNX file, otherwise 224", .maximum = 4096},
-        {"classes", OPTION_INT, &o.classes, "N", "0", "number of classes; 0: those of the ONNX file, otherwise 11", .maximum = 65536},
+        {"channels", OPTION_INT, &o.channels, "N", "0",
+         "channels of the images; 0: those of the ONNX file, otherwise 3", .maximum = 3},
+        {"size", OPTION_INT, &o.size, "N", "0", "side of the images; 0: that of the ONNX file, otherwise 224",
+         .maximum = 4096},
+        {"classes", OPTION_INT, &o.classes, "N", "0", "number of classes; 0: those of the ONNX file, otherwise 11",
+         .maximum = 65536},
         {"batch", OPTION_INT, &o.batch, "N", "128", "images per step", .minimum = 1, .maximum = 65536},
     };
     struct options table = {.command = "student_train inspect",
