@@ -219,7 +219,7 @@ enum status dump_job_open(struct dump_job *job, const struct dump_options *optio
     TRY(set_source(job, err));
     TRY(set_left_out(job, err));
     TRY(set_replay(job, err));
-    manifest->format_version = cache_lowest_version(manifest);
+    manifest->format_version = CACHE_FORMAT_VERSION;
     manifest->top_k = manifest->class_count > CACHE_DENSE_CLASSES ? CACHE_TOP_K : 0;
     TRY(set_features(job, err));
 cleanup:

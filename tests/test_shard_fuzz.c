@@ -1,6 +1,7 @@
 /* Hostile caches: a manifest that was changed, and shards that were changed together with their size and digest, so
  * that libhdf5 and our own checks see them. Nothing may crash, hang or allocate without bound. */
 #define _GNU_SOURCE
+#include "formats/cache/hdf5_table.h"
 #include "formats/cache/manifest.h"
 #include "formats/cache/shard.h"
 #include "formats/cache/zstd_filter.h"
@@ -208,8 +209,8 @@ static void assert_manifest_refused(const struct fixture *f, const char *from, c
 static void manifest_fields(void **state)
 {
     const struct fixture *f = *state;
-    assert_manifest_refused(f, "\"format_version\":\t1", "\"format_version\":\t3",
-                            "format version 3, but this program reads");
+    assert_manifest_refused(f, "\"format_version\":\t3", "\"format_version\":\t4",
+                            "format version 4, but this program reads");
     assert_manifest_refused(f, "\"encoding\":\t\"jpeg\"", "\"encoding\":\t\"files\"",
                             "format version 1, but fields of version 2");
     assert_manifest_refused(f,

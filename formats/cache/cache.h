@@ -3,7 +3,7 @@
  * Writing: cache_layout -> cache_writer_open -> for every shard, in any order, by any number of processes:
  *          cache_writer_claim, cache_writer_put -> cache_writer_publish.
  * Reading: cache_open -> cache_read_shard -> cache_image, cache_logits; cache_view.h says how its views are made.
- * libhdf5 sees no byte before size and SHA-256 were checked. */
+ * Size and SHA-256 of a shard are checked before anything else, and libhdf5 sees no byte of it (shard_table.h). */
 #ifndef FORMATS_CACHE_CACHE_H
 #define FORMATS_CACHE_CACHE_H
 
@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 enum {
-    CACHE_FORMAT_VERSION = 2, /* the highest that is read and written */
+    CACHE_FORMAT_VERSION = 3, /* the highest that is read, and the one that is written */
     CACHE_MAX_FEATURES = 32,
     CACHE_SHARD_LIMIT = 256 << 20, /* bytes of a shard, before compression and with its images */
     CACHE_SHARD_SAMPLES = 2048,
@@ -190,8 +190,7 @@ void cache_copy_members(struct cache_manifest *to, const struct cache_manifest *
 /* Stored logits of a view: the classes; with top_k, top_k + 1; without a teacher 0. */
 int cache_logits_per_view(const struct cache_manifest *manifest);
 
-/* The lowest version of the format that can say what this manifest says: every cache is written in it, so that older
- * programs read what they can. */
+/* The lowest version of the format that can say what this manifest says. */
 int cache_lowest_version(const struct cache_manifest *manifest);
 
 /* Bytes of one sample in a shard before compression, without its image. */

@@ -17,6 +17,7 @@ enum { LOCK_TRIES = 500 }; /* 10 s; the lock is held for milliseconds */
 struct cache_writer {
     struct cache_partial partial;
     const struct cache_manifest *identity; /* borrowed; never changes */
+    int format_version;                    /* of the cache: an older one is finished and repaired as it was begun */
     pthread_mutex_t mutex;                 /* protects the manifest */
     struct cache_manifest manifest;        /* the recorded identity, with what is known about shards */
 };
@@ -34,6 +35,7 @@ static enum status agree(struct cache_writer *writer, const struct cache_manifes
         TRY(cache_partial_read(partial, &writer->manifest, false, NULL, err));
     }
     TRY(manifest_compare(&writer->manifest, identity, partial->out.path, err));
+    writer->format_version = writer->manifest.format_version;
     if (!finished)
         TRY(cache_partial_check_shards(partial, identity, err));
 cleanup:
@@ -213,14 +215,16 @@ enum status cache_writer_put(struct cache_writer *writer, struct cache_claim *cl
     unsigned char *bytes = NULL;
     size_t size;
     struct cache_shard_entry entry = writer->identity->splits[claim->split].shards[claim->shard];
+    struct cache_manifest form = *writer->identity;
+    form.format_version = writer->format_version;
     if (claim->state != CACHE_CLAIMED || content->split != claim->split || content->first != entry.first ||
         content->count != entry.count)
         TRY(error_set(err, STATUS_INTERNAL, entry.file, "is not the shard that was claimed"));
-    TRY(shard_build(writer->identity, content, pool, &bytes, &size, &entry.image_bytes, err));
+    TRY(shard_build(&form, content, pool, &bytes, &size, &entry.image_bytes, err));
     entry.bytes = size;
     digest_bytes(bytes, size, entry.digest);
     TRY(count_correct(writer->identity, content, &entry, err));
-    TRY(shard_check_bytes(writer->identity, content, &entry, bytes, size, err));
+    TRY(shard_check_bytes(&form, content, &entry, bytes, size, err));
     TRY(folder_publish(&writer->partial.out, entry.file, bytes, size, err));
     TRY(cache_partial_record_write(&writer->partial, &entry, err));
     pthread_mutex_lock(&writer->mutex);
