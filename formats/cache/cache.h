@@ -274,6 +274,9 @@ enum cache_read_parts { CACHE_READ_IMAGES = 1, CACHE_READ_FEATURES = 2 }; /* the
  * wrong. */
 enum status cache_read_shard(const struct cache *cache, enum split split, int shard, unsigned parts,
                              struct cache_shard *content, struct error *err);
+/* Asks libhdf5, in a process of its own, where the data sets of a shard are, and compares that with the shard's table:
+ * HDF5 programs then read what cache_read_shard reads. STATUS_BAD_DATA if they differ or libhdf5 cannot read it. */
+enum status cache_compare_hdf5(const struct cache *cache, enum split split, int shard, struct error *err);
 /* The stored image of sample i (0 <= i < count) of a shard: borrowed bytes when embedded, malloc'ed (*owned) and
  * verified when linked. */
 enum status cache_image(const struct cache *cache, const struct cache_shard *shard, uint32_t i, const uint8_t **bytes,
