@@ -274,7 +274,7 @@ $(ONNXRUNTIME_ENGINE): $(ONNXRUNTIME_OBJECTS) $(LIBRARY)
 	$(CC) $(CFLAGS) -shared -Wl,-Bsymbolic,--exclude-libs,ALL $^ -o $@ -ldl -lpthread -lm
 
 # What other languages call (formats/cache/cache_library.h): it exports that header's functions and nothing else.
-$(VIEWS_LIBRARY): $(OBJ)/formats/cache/cache_library.o $(LIBRARY)
+$(VIEWS_LIBRARY): $(call object,formats/cache/cache_library.c formats/cache/cache_library_shard.c) $(LIBRARY)
 	$(CC) $(CFLAGS) -shared -Wl,-Bsymbolic,--exclude-libs,ALL,--as-needed,--no-undefined $^ -o $@ $(LDLIBS)
 
 $(HDF5_READER): $(call object,formats/cache/hdf5/hdf5_reader.c) $(LIBRARY)

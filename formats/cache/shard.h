@@ -62,4 +62,20 @@ struct shard_chunk {
 enum status shard_pack(const struct shard_field *field, size_t first, int count, struct thread_pool *pool,
                        struct shard_chunk *packed, struct error *err);
 
+
+/* The reverse of shard_pack for one chunk after the other. */
+struct shard_unpacker {
+    size_t item, chunk;       /* bytes of an element, of a chunk */
+    unsigned char *scratch;   /* [chunk], owned */
+    struct ZSTD_DCtx_s *zstd; /* owned: a context that zstd allocates by itself would make a lack of memory look like
+                                 damage */
+};
+/* rows: of the field in a chunk. STATUS_INTERNAL; release it in any case. */
+enum status shard_unpacker_init(struct shard_unpacker *unpacker, const struct shard_field *field, size_t rows,
+                                struct error *err);
+void shard_unpacker_release(struct shard_unpacker *unpacker);
+/* Decompresses packed[size], which must hold exactly a chunk, and gives out its first `count` bytes. */
+bool shard_unpack(struct shard_unpacker *unpacker, const unsigned char *packed, size_t size, unsigned char *out,
+                  size_t count);
+
 #endif

@@ -1,8 +1,8 @@
 /* The table of a shard: where each data set lies in the file, so that a reader needs no HDF5 library (FORMAT.md, "The
  * table of a shard"). Shards of format version 3 end with it; for older ones hdf5_child.h makes it.
  *
- * A table is as untrusted as the shard: shard_table_parse checks its form, shard_table_find that a data set is what
- * the manifest says, and shard_table_check_pieces that its pieces lie in the file and do not overlap. */
+ * A table is as untrusted as the shard: shard_table_parse checks its form, shard_locate that the data sets are those of
+ * the manifest, and shard_table_check_pieces that their pieces lie in the file and do not overlap. */
 #ifndef FORMATS_CACHE_SHARD_TABLE_H
 #define FORMATS_CACHE_SHARD_TABLE_H
 
@@ -58,6 +58,11 @@ enum status shard_table_locate(const struct shard_table *table, const struct sha
                                const struct shard_extent **extent, const char *path, struct error *err);
 /* Every piece must lie in the first `end` bytes, and no two may share a byte. STATUS_BAD_DATA, STATUS_INTERNAL. */
 enum status shard_table_check_pieces(const struct shard_table *table, size_t end, const char *path, struct error *err);
+/* Every data set that a shard of this manifest has, and its place: those of shard_fields, then the images (if they are
+ * embedded) and the names, whose data is NULL. The table must have these and no others. STATUS_BAD_DATA: *count is 0. */
+enum status shard_locate(const struct cache_manifest *manifest, const struct cache_shard *shard,
+                         const struct shard_table *table, const char *path, struct shard_field fields[SHARD_MAX_FIELDS],
+                         const struct shard_extent *extents[SHARD_MAX_FIELDS], int *count, struct error *err);
 /* True if both describe the same data sets in the same places, in any order; otherwise name[32] gets the first that
  * differs. */
 bool shard_table_equal(const struct shard_table *a, const struct shard_table *b, char name[32]);

@@ -90,3 +90,44 @@ bool shard_table_equal(const struct shard_table *a, const struct shard_table *b,
         }
     return true;
 }
+
+/* The length of the names and the bytes of the images are known only from the table. */
+static enum status sizes_from_table(const struct shard_table *table, bool images, size_t *name_length,
+                                    size_t *image_bytes, const char *path, struct error *err)
+{
+    const struct shard_extent *names = shard_table_find(table, "names"), *set = shard_table_find(table, "images");
+    *name_length = names ? names->item : 0;
+    if (*name_length == 0 || *name_length >= CACHE_NAME_SIZE)
+        return error_set(err, STATUS_BAD_DATA, path, "data set names has names of %zu bytes", *name_length);
+    *image_bytes = set && images ? 1 : 0;
+    for (int d = 0; set && d < set->rank; d++)
+        *image_bytes = size_mul(*image_bytes, set->dims[d]);
+    if (images && (*image_bytes == 0 || *image_bytes > CACHE_SHARD_LIMIT))
+        return error_set(err, STATUS_BAD_DATA, path, "data set images has %zu bytes", *image_bytes);
+    return STATUS_OK;
+}
+
+enum status shard_locate(const struct cache_manifest *manifest, const struct cache_shard *shard,
+                         const struct shard_table *table, const char *path, struct shard_field fields[SHARD_MAX_FIELDS],
+                         const struct shard_extent *extents[SHARD_MAX_FIELDS], int *count, struct error *err)
+{
+    enum status status = STATUS_OK;
+    size_t name_length = 0, image_bytes = 0;
+    int n = 0;
+    *count = 0;
+    TRY(sizes_from_table(table, manifest->images_embedded, &name_length, &image_bytes, path, err));
+    n = shard_fields(manifest, shard, fields);
+    if (manifest->images_embedded) {
+        fields[n] = shard_images_field(manifest, shard, image_bytes);
+        if (fields[n++].bytes != image_bytes)
+            TRY(error_set(err, STATUS_BAD_DATA, path, "data set images does not have the shape that the manifest says"));
+    }
+    fields[n++] = shard_names_field(shard, NULL, name_length);
+    for (int i = 0; i < n; i++)
+        TRY(shard_table_locate(table, &fields[i], &extents[i], path, err));
+    if (n != table->count)
+        TRY(error_set(err, STATUS_BAD_DATA, path, "has %d data sets, but the manifest says %d", table->count, n));
+    *count = n;
+cleanup:
+    return status;
+}
