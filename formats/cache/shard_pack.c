@@ -62,9 +62,23 @@ enum status shard_pack(const struct shard_field *field, size_t first, int count,
     return thread_pool_try(pool, count, pack_task, &job, err);
 }
 
+/* Half of all bytes are of two-byte elements, and this form is compiled to vector instructions. */
+static void unshuffle_pairs(unsigned char *restrict out, const unsigned char *restrict low,
+                            const unsigned char *restrict high, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        out[2 * i] = low[i];
+        out[2 * i + 1] = high[i];
+    }
+}
+
 /* out[element][byte] = in[byte][element], for the first `count` of `total` elements */
 static void unshuffle(unsigned char *out, const unsigned char *in, size_t item, size_t count, size_t total)
 {
+    if (item == 2) {
+        unshuffle_pairs(out, in, in + total, count);
+        return;
+    }
     for (size_t byte = 0; byte < item; byte++)
         for (size_t i = 0; i < count; i++)
             out[i * item + byte] = in[byte * total + i];
