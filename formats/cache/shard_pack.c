@@ -105,11 +105,13 @@ bool shard_unpack(struct shard_unpacker *unpacker, const unsigned char *packed, 
                   size_t count)
 {
     const size_t item = unpacker->item, chunk = unpacker->chunk;
-    if (ZSTD_decompressDCtx(unpacker->zstd, unpacker->scratch, chunk, packed, size) != chunk)
+    const bool at_once = item == 1 && count == chunk;
+    unsigned char *plain = at_once ? out : unpacker->scratch;
+    if (ZSTD_decompressDCtx(unpacker->zstd, plain, chunk, packed, size) != chunk)
         return false;
     if (item > 1)
-        unshuffle(out, unpacker->scratch, item, count / item, chunk / item);
-    else
-        memcpy(out, unpacker->scratch, count);
+        unshuffle(out, plain, item, count / item, chunk / item);
+    else if (!at_once)
+        memcpy(out, plain, count);
     return true;
 }
