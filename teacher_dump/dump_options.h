@@ -4,7 +4,7 @@
 
 #include "shared/base/options.h"
 
-enum { DUMP_SPEC_COUNT = 32, DUMP_MAX_BATCH = 4096 };
+enum { DUMP_SPEC_COUNT = 40, DUMP_MAX_BATCH = 4096 };
 enum { BAD_IMAGE_FAIL, BAD_IMAGE_SKIP, BAD_IMAGE_SALVAGE };
 enum { EXIF_IGNORE, EXIF_HONOUR };
 enum { IMAGES_EMBED, IMAGES_LINK };
@@ -31,7 +31,7 @@ struct dump_options {
     int on_bad_image;
     int resize; /* enum image_resize */
     int exif;
-    bool dry_run, json, quiet;
+    bool dry_run, json, quiet, deterministic, allow_mixed;
     /* filled by dump_options_parse */
     bool help;
     const char *part_text;

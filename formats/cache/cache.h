@@ -25,6 +25,7 @@ enum {
     CACHE_DENSE_CLASSES = 256, /* up to this many classes all logits are stored, above it the CACHE_TOP_K largest */
     CACHE_TOP_K = 32,
     CACHE_MAX_MEMBERS = 16, /* models of one teacher */
+    CACHE_MAX_KERNELS = 8,
 };
 
 /* How a value [c, h, w] of a view is stored. */
@@ -127,6 +128,10 @@ struct cache_manifest {
     struct cache_member members[CACHE_MAX_MEMBERS];
     int member_count;
     const char *ensemble, *tta; /* "logits", "probabilities"; "none", "hflip" */
+    /* What computed: "oneDNN 2.6.3 AVX-512". Several: shards come from machines whose answers differ in their last
+     * bits. None: not known (older caches, answers of other programs), or nothing was computed yet. */
+    const char *kernels[CACHE_MAX_KERNELS];
+    int kernel_count;
     /* replay */
     const char *recipe; /* canonical text */
     int augment_version;
@@ -184,7 +189,7 @@ void cache_shard_release(struct cache_shard *shard);
 enum status cache_shard_init(struct cache_shard *shard, const struct cache_manifest *manifest, enum split split,
                              uint32_t first, uint32_t count, struct error *err);
 
-/* Who ran the teacher, and of which models it consisted: the fields from `engine` to `tta`. Strings are shared. */
+/* Who ran the teacher, and of which models it consisted: the fields from `engine` to `kernels`. Strings are shared. */
 void cache_copy_members(struct cache_manifest *to, const struct cache_manifest *from);
 
 /* Stored logits of a view: the classes; with top_k, top_k + 1; without a teacher 0. */
@@ -252,6 +257,11 @@ void cache_writer_unclaim(struct cache_claim *claim); /* does nothing if it is n
  * NULL) compresses. STATUS_CANT_CREATE, STATUS_IO. */
 enum status cache_writer_put(struct cache_writer *writer, struct cache_claim *claim, const struct cache_shard *content,
                              struct thread_pool *pool, struct error *err);
+
+/* Says what computes the teacher's answers from now on, before the first shard is put. STATUS_CONFIG if shards of the
+ * cache were computed by something else, whose answers differ in their last bits; `mix`: then the manifest names both.
+ * Does nothing in caches of format versions 1 and 2, which do not say what computed. */
+enum status cache_writer_join(struct cache_writer *writer, const char *kernels, bool mix, struct error *err);
 
 /* If every shard of every split is there, publishes cache.json and removes what only writing needed. *missing gets the
  * number of shards that are not there yet (0: published, now or before). */

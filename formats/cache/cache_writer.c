@@ -4,7 +4,7 @@
 
 #include "formats/cache/cache_partial.h"
 #include "formats/cache/manifest.h"
-#include "formats/cache/shard.h"
+#include "formats/cache/shard_table.h"
 #include "shared/base/digest.h"
 #include "shared/base/files.h"
 #include <pthread.h>
@@ -237,6 +237,63 @@ cleanup:
     return status;
 }
 
+/* The list in identity.json: another process may have joined since we read it. The caller has `lock`, and the mutex. */
+static enum status read_kernels(struct cache_writer *writer, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct cache_manifest now = {0}, *manifest = &writer->manifest;
+    TRY(cache_partial_read(&writer->partial, &now, false, NULL, err));
+    for (int i = manifest->kernel_count; i < now.kernel_count; i++) {
+        manifest->kernels[i] = arena_strdup(&manifest->arena, now.kernels[i]);
+        if (!manifest->kernels[i])
+            TRY(error_no_memory(err, strlen(now.kernels[i]), "a manifest"));
+        manifest->kernel_count = i + 1;
+    }
+cleanup:
+    arena_release(&now.arena);
+    return status;
+}
+
+/* Adds to the list. */
+static enum status add_kernels(struct cache_writer *writer, const char *kernels, struct error *err)
+{
+    struct cache_manifest *manifest = &writer->manifest;
+    if (manifest->kernel_count == CACHE_MAX_KERNELS)
+        return error_set(err, STATUS_CONFIG, writer->partial.out.path, "was computed on more than %d kinds of machines",
+                         CACHE_MAX_KERNELS);
+    manifest->kernels[manifest->kernel_count] = arena_strdup(&manifest->arena, kernels);
+    if (!manifest->kernels[manifest->kernel_count])
+        return error_no_memory(err, strlen(kernels), "a manifest");
+    manifest->kernel_count++;
+    return cache_partial_write(&writer->partial, manifest, false, err);
+}
+
+enum status cache_writer_join(struct cache_writer *writer, const char *kernels, bool mix, struct error *err)
+{
+    enum status status = STATUS_OK;
+    int lock = -1;
+    if (writer->format_version < SHARD_TABLE_VERSION)
+        return STATUS_OK;
+    pthread_mutex_lock(&writer->mutex);
+    TRY(cache_partial_lock(&writer->partial, "lock", LOCK_TRIES, &lock, err));
+    TRY(read_kernels(writer, err));
+    const struct cache_manifest *manifest = &writer->manifest;
+    for (int i = 0; i < manifest->kernel_count; i++)
+        if (strcmp(manifest->kernels[i], kernels) == 0)
+            goto cleanup;
+    if (manifest->kernel_count > 0 && !mix)
+        TRY(error_set(err, STATUS_CONFIG, writer->partial.out.path,
+                      "has shards that were computed by %s, and here is %s: the teacher's answers differ in their last "
+                      "bits. Go on where the others were made; or pass --allow-mixed, and the cache will name both; or "
+                      "make it anew with --deterministic, which gives the same bits on every processor with AVX2",
+                      manifest->kernels[0], kernels));
+    TRY(add_kernels(writer, kernels, err));
+cleanup:
+    pthread_mutex_unlock(&writer->mutex);
+    file_unlock(lock);
+    return status;
+}
+
 static enum status count_missing(struct cache_writer *writer, int *missing, struct error *err)
 {
     enum status status = STATUS_OK;
@@ -267,6 +324,7 @@ enum status cache_writer_publish(struct cache_writer *writer, int *missing, stru
         TRY(count_missing(writer, missing, err));
         if (*missing > 0)
             goto cleanup;
+        TRY(read_kernels(writer, err));
         TRY(cache_partial_write(&writer->partial, &writer->manifest, true, err));
     }
     TRY(cache_partial_remove(&writer->partial, err));
