@@ -178,8 +178,9 @@ static enum status choose_engine(struct dump_job *job, struct error *err)
     }
     TRY(teacher_choose(&job->teacher, &job->engine, err));
     if (options->deterministic && job->engine.backend != &backend_cpu)
-        TRY(error_set(err, STATUS_USAGE, NULL,
-                      "--deterministic is for the CPU, since GPUs of different kinds round differently: add --device cpu"));
+        TRY(error_set(
+            err, STATUS_USAGE, NULL,
+            "--deterministic is for the CPU, since GPUs of different kinds round differently: add --device cpu"));
     job->manifest.device = job->engine.backend->name;
     job->manifest.precision = precision_name((enum precision)job->engine.precision);
 cleanup:

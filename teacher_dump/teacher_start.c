@@ -124,9 +124,10 @@ enum status teacher_start(struct teacher *teacher, const struct teacher_engine *
                           const struct cache_manifest *manifest, struct error *err)
 {
     enum status status = STATUS_OK;
-    const struct device_options device = {
-        .index = engine->index, .threads = engine->threads, .memory_limit = (size_t)engine->gpu_memory,
-        .deterministic = engine->deterministic};
+    const struct device_options device = {.index = engine->index,
+                                          .threads = engine->threads,
+                                          .memory_limit = (size_t)engine->gpu_memory,
+                                          .deterministic = engine->deterministic};
     const size_t buffers = (size_t)(engine->in_flight ? engine->in_flight : 1);
     teacher->backend = engine->backend;
     teacher->batch = engine->batch;

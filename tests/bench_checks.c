@@ -155,7 +155,12 @@ int main(void)
 {
     const struct cache_plan dense = {.classes = 11, .views = 100, .samples = {2000, 0, 0}, .seed = 1},
                             wide = {.classes = 200, .views = 50, .samples = {2000, 0, 0}, .seed = 1},
-                            features = {.classes = 11, .views = 50, .samples = {2000, 0, 0}, .seed = 1, .raw = true, .features = true};
+                            features = {.classes = 11,
+                                        .views = 50,
+                                        .samples = {2000, 0, 0},
+                                        .seed = 1,
+                                        .raw = true,
+                                        .features = true};
     if (zstd_filter_register(NULL) != STATUS_OK)
         abort();
     measure_reading("logits of 11 classes", &dense);

@@ -46,7 +46,8 @@ static uint32_t stored(const unsigned char *at)
 
 int hdf5_find_parts(const unsigned char *bytes, size_t size, struct hdf5_part parts[HDF5_MAX_PARTS])
 {
-    static const char *const marks[] = {"\x89HDF", "OHDR", "OCHK", "FAHD", "FADB", "EAHD", "EAIB", "BTHD", "BTLF", "FRHP", "FHDB"};
+    static const char *const marks[] = {"\x89HDF", "OHDR", "OCHK", "FAHD", "FADB", "EAHD",
+                                        "EAIB",    "BTHD", "BTLF", "FRHP", "FHDB"};
     int count = 0;
     for (size_t start = 0; start + 8 < size && count < HDF5_MAX_PARTS; start++) {
         bool marked = false;

@@ -194,7 +194,8 @@ static void bad_tables_are_refused(void **state)
     } cases[] = {
         {"\"name\":\"ids\"", "\"name\":\"idx\"", "data set ids is missing"},
         {"\"name\":\"ids\"", "\"name\":\"labels\"", "data set labels appears twice"},
-        {"\"name\":\"ids\",\"type\":\"uint32\"", "\"name\":\"ids\",\"type\":\"int32\"", "ids does not have the type and shape"},
+        {"\"name\":\"ids\",\"type\":\"uint32\"", "\"name\":\"ids\",\"type\":\"int32\"",
+         "ids does not have the type and shape"},
         {"\"shape\":[70,3,11]", "\"shape\":[70,3,12]", "logits does not have the type and shape"},
         {"\"shape\":[70,3,11]", "\"shape\":[70,3,0]", "must have positive whole numbers"},
         {"\"shape\":[70,3,11]", "\"shape\":[70,3,1e300]", "must have positive whole numbers"},
@@ -220,9 +221,9 @@ static void bad_tables_are_refused(void **state)
         struct error err = {0};
         char *at = strstr(text, cases[i].from), *changed;
         assert_non_null(at);
-        const int size = asprintf(&changed, "%.*s%s%s\nsoftcache-table %010zu\n", (int)(at - text),
-                                  text, cases[i].to, at + strlen(cases[i].from),
-                                  strlen(text) - strlen(cases[i].from) + strlen(cases[i].to));
+        const int size =
+            asprintf(&changed, "%.*s%s%s\nsoftcache-table %010zu\n", (int)(at - text), text, cases[i].to,
+                     at + strlen(cases[i].from), strlen(text) - strlen(cases[i].from) + strlen(cases[i].to));
         unsigned char *bytes = malloc(file_end + (size_t)size);
         memcpy(bytes, f.bytes, file_end);
         memcpy(bytes + file_end, changed, (size_t)size);
@@ -266,8 +267,8 @@ static void pieces_that_overlap_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(libhdf5_reads_the_same),         cmocka_unit_test(h5py_reads_the_same),
-        cmocka_unit_test(a_table_follows_the_same_file),  cmocka_unit_test(bad_tables_are_refused),
+        cmocka_unit_test(libhdf5_reads_the_same),          cmocka_unit_test(h5py_reads_the_same),
+        cmocka_unit_test(a_table_follows_the_same_file),   cmocka_unit_test(bad_tables_are_refused),
         cmocka_unit_test(pieces_that_overlap_are_refused),
     };
     return cmocka_run_group_tests_name("shard_table", tests, NULL, NULL);

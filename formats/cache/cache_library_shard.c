@@ -114,8 +114,9 @@ int softcache_shard_open(struct softcache_shard **out, const struct softcache_ca
     enum status status = STATUS_OK;
     *out = NULL;
     if (split < 0 || split >= SPLIT_COUNT || index < 0 || index >= cache->cache.manifest.splits[split].shard_count)
-        return library_tell(error_set(&err, STATUS_USAGE, cache->cache.path, "has no shard %d of split %d", index, split),
-                            &err, message);
+        return library_tell(
+            error_set(&err, STATUS_USAGE, cache->cache.path, "has no shard %d of split %d", index, split), &err,
+            message);
     struct softcache_shard *shard = calloc(1, sizeof *shard);
     if (!shard)
         return library_tell(error_no_memory(&err, sizeof *shard, "a shard"), &err, message);

@@ -107,9 +107,9 @@ static enum status ask(const char *program, int input, char *answer, size_t *siz
         TRY(file_call_failed(err, STATUS_INTERNAL, program, "cannot be waited for"));
     describe_end(code, in_time, end);
     if (end[0])
-        status = error_set(err, STATUS_BAD_DATA, path,
-                           "libhdf5 cannot read it: %s. The file is damaged, or made to do harm; nothing of it was used",
-                           end);
+        status = error_set(
+            err, STATUS_BAD_DATA, path,
+            "libhdf5 cannot read it: %s. The file is damaged, or made to do harm; nothing of it was used", end);
 cleanup:
     close(ends[0]);
     if (ends[1] >= 0)

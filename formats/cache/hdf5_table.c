@@ -133,8 +133,8 @@ static bool find_rows(hid_t properties, struct shard_extent *extent)
         extent->rows = extent->dims[0];
         return H5Pget_layout(properties) == H5D_CONTIGUOUS && H5Pget_external_count(properties) == 0;
     }
-    if (H5Pget_layout(properties) != H5D_CHUNKED ||
-        H5Pget_chunk(properties, SHARD_MAX_RANK, chunk) != extent->rank || chunk[0] == 0 || chunk[0] > extent->dims[0])
+    if (H5Pget_layout(properties) != H5D_CHUNKED || H5Pget_chunk(properties, SHARD_MAX_RANK, chunk) != extent->rank ||
+        chunk[0] == 0 || chunk[0] > extent->dims[0])
         return false;
     for (int d = 1; d < extent->rank; d++)
         if (chunk[d] != extent->dims[d])
@@ -198,8 +198,8 @@ enum status hdf5_table(hid_t file, struct shard_table *table, struct error *err)
         return error_set(err, STATUS_BAD_DATA, NULL, "has no root group, or one with more data sets than any shard");
     for (hsize_t i = 0; i < group.nlinks; i++) {
         struct shard_extent *extent = &table->sets[i];
-        ssize_t length = H5Lget_name_by_idx(file, ".", H5_INDEX_NAME, H5_ITER_INC, i, extent->name,
-                                            sizeof extent->name, H5P_DEFAULT);
+        ssize_t length = H5Lget_name_by_idx(file, ".", H5_INDEX_NAME, H5_ITER_INC, i, extent->name, sizeof extent->name,
+                                            H5P_DEFAULT);
         if (length <= 0 || (size_t)length >= sizeof extent->name)
             return error_set(err, STATUS_BAD_DATA, NULL, "has a data set with a name that no shard has");
         table->count = (int)i + 1;

@@ -62,7 +62,6 @@ struct shard_chunk {
 enum status shard_pack(const struct shard_field *field, size_t first, int count, struct thread_pool *pool,
                        struct shard_chunk *packed, struct error *err);
 
-
 /* The reverse of shard_pack for one chunk after the other. */
 struct shard_unpacker {
     size_t item, chunk;       /* bytes of an element, of a chunk */

@@ -28,10 +28,11 @@ static enum status decode(const struct shard_reader *reader, const struct shard_
         const size_t done = i * chunk, left = field->bytes - done;
         if (!shard_unpack(&unpacker, reader->bytes + extent->pieces[i].offset, extent->pieces[i].size,
                           (unsigned char *)field->data + done, chunk < left ? chunk : left))
-            status = error_set(err, STATUS_BAD_DATA, reader->path,
-                               "data set %s has a chunk that does not decompress to its size: the cache was not written "
-                               "by this program",
-                               field->name);
+            status =
+                error_set(err, STATUS_BAD_DATA, reader->path,
+                          "data set %s has a chunk that does not decompress to its size: the cache was not written "
+                          "by this program",
+                          field->name);
     }
     shard_unpacker_release(&unpacker);
     return status;

@@ -6,8 +6,9 @@
 #include <string.h>
 
 static const char *const type_names[SHARD_TYPE_COUNT] = {
-    [SHARD_U8] = "uint8",   [SHARD_I8] = "int8",     [SHARD_U16] = "uint16",  [SHARD_I32] = "int32",    [SHARD_U32] = "uint32",
-    [SHARD_U64] = "uint64", [SHARD_F16] = "float16", [SHARD_F32] = "float32", [SHARD_STRING] = "string"};
+    [SHARD_U8] = "uint8",    [SHARD_I8] = "int8",     [SHARD_U16] = "uint16",
+    [SHARD_I32] = "int32",   [SHARD_U32] = "uint32",  [SHARD_U64] = "uint64",
+    [SHARD_F16] = "float16", [SHARD_F32] = "float32", [SHARD_STRING] = "string"};
 
 /* The last bytes of a file: this line with the number of bytes of the text before it. */
 static const char TAIL_FORMAT[] = "\nsoftcache-table %010zu\n";

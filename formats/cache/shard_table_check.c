@@ -120,7 +120,8 @@ enum status shard_locate(const struct cache_manifest *manifest, const struct cac
     if (manifest->images_embedded) {
         fields[n] = shard_images_field(manifest, shard, image_bytes);
         if (fields[n++].bytes != image_bytes)
-            TRY(error_set(err, STATUS_BAD_DATA, path, "data set images does not have the shape that the manifest says"));
+            TRY(error_set(err, STATUS_BAD_DATA, path,
+                          "data set images does not have the shape that the manifest says"));
     }
     fields[n++] = shard_names_field(shard, NULL, name_length);
     for (int i = 0; i < n; i++)

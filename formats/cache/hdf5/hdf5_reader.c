@@ -144,7 +144,8 @@ int main(void)
         H5Pset_file_image_callbacks(access, &callbacks) < 0 || H5Pset_file_image(access, shard, size) < 0)
         return STATUS_INTERNAL;
     if (!give_up_rights(size))
-        return answer("no\n", "was not read: softcache_hdf5_reader cannot limit its own rights (seccomp) on this system");
+        return answer("no\n",
+                      "was not read: softcache_hdf5_reader cannot limit its own rights (seccomp) on this system");
     hid_t file = H5Fopen("shard", H5F_ACC_RDONLY, access);
     if (file < 0)
         return answer("no\n", "is not an HDF5 file");

@@ -54,8 +54,7 @@ enum status cpu_runner_onednn(struct cpu_runner *runner, const struct graph *gra
     enum status status = STATUS_OK;
     TRY(find_onednn(&ops, err));
     TRY(ops->new (&engine, graph, outputs, output_count, thread_pool_size(device->pool), device->deterministic, err));
-    *runner =
-        (struct cpu_runner){.ops = ops, .engine = engine, .samples = 1, .run = run_onednn, .free = free_onednn};
+    *runner = (struct cpu_runner){.ops = ops, .engine = engine, .samples = 1, .run = run_onednn, .free = free_onednn};
     ops->describe(version);
     snprintf(runner->description, sizeof runner->description, "oneDNN %s, fp32", version);
 cleanup:
@@ -85,9 +84,10 @@ enum status cpu_runner_onnxruntime(struct cpu_runner *runner, const struct onnxr
     struct onnxruntime_engine *engine;
     enum status status = STATUS_OK;
     if (device->deterministic)
-        TRY(error_set(err, STATUS_CONFIG, NULL,
-                      "--deterministic: onnxruntime, which runs this teacher, chooses instructions by itself and cannot be "
-                      "held to AVX2; leave the option out"));
+        TRY(error_set(
+            err, STATUS_CONFIG, NULL,
+            "--deterministic: onnxruntime, which runs this teacher, chooses instructions by itself and cannot be "
+            "held to AVX2; leave the option out"));
     TRY(library_symbol(ONNXRUNTIME_LIBRARY, ONNXRUNTIME_SYMBOL, &symbol, err));
     const struct onnxruntime_ops *ops = symbol;
     TRY(ops->find(&version, &file, err));
