@@ -30,6 +30,8 @@ PLUGIN     := $(BUILD)/plugins/libh5zstd.so
 ONEDNN_ENGINE := $(BUILD)/softcache_onednn.so
 ONNXRUNTIME_ENGINE := $(BUILD)/softcache_onnxruntime.so
 VIEWS_LIBRARY := $(BUILD)/libsoftcache_views.so
+# The only program that gives files of others to libhdf5.
+HDF5_READER := $(BUILD)/softcache_hdf5_reader
 PREFIX     ?= /usr/local
 ONNX_PROTO := $(BUILD)/generated/onnx/onnx.pb-c
 LIBRARY    := $(BUILD)/libsoftcache.a
@@ -101,7 +103,7 @@ all: check-deps ## build the two programs
 
 CUDA_BUILT = $(if $(filter ptx,$(CUDA_ARCHS)),as PTX$(comma) which the driver translates (docs/gpu.md: CUDA_ARCHS chooses GPUs),for $(if \
 	$(filter native,$(CUDA_ARCHS)),this machine's GPUs,compute capability $(cuda_list)))
-programs: $(PROGRAMS) $(PLUGIN) $(ONEDNN_ENGINE) $(ONNXRUNTIME_ENGINE) $(VIEWS_LIBRARY) $(IMAGE_CODECS) $(CUDA_BACKEND) $(CUDNN_ENGINE)
+programs: $(PROGRAMS) $(PLUGIN) $(ONEDNN_ENGINE) $(ONNXRUNTIME_ENGINE) $(VIEWS_LIBRARY) $(HDF5_READER) $(IMAGE_CODECS) $(CUDA_BACKEND) $(CUDNN_ENGINE)
 	@$(if $(NVCC),$(if $(CUDA_BACKEND),echo "CUDA backend: built $(strip $(CUDA_BUILT))",:),\
 	echo "no nvcc found: built for the CPU only, which is complete. Install CUDA for the GPU backend.")
 
@@ -210,6 +212,7 @@ layers: $(ONNX_PROTO).h ## prove that includes point one way and that headers co
 install: all ## install programs, format specification and HDF5 plugin under PREFIX (/usr/local; DESTDIR is honoured)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/softcache/plugins $(DESTDIR)$(PREFIX)/share/doc/softcache
 	install $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
+	install $(HDF5_READER) $(DESTDIR)$(PREFIX)/lib/softcache
 	install -m 644 $(PLUGIN) $(DESTDIR)$(PREFIX)/lib/softcache/plugins
 	install -m 644 $(VIEWS_LIBRARY) $(ONEDNN_ENGINE) $(ONNXRUNTIME_ENGINE) $(IMAGE_CODECS) $(CUDA_BACKEND) $(CUDNN_ENGINE) $(DESTDIR)$(PREFIX)/lib/softcache
 	install -m 644 FORMAT.md $(DESTDIR)$(PREFIX)/share/doc/softcache
@@ -273,8 +276,11 @@ $(ONNXRUNTIME_ENGINE): $(ONNXRUNTIME_OBJECTS) $(LIBRARY)
 	$(CC) $(CFLAGS) -shared -Wl,-Bsymbolic,--exclude-libs,ALL $^ -o $@ -ldl -lpthread -lm
 
 # What other languages call (formats/cache/cache_library.h): it exports that header's functions and nothing else.
-$(VIEWS_LIBRARY): $(OBJ)/formats/cache/cache_library.o $(LIBRARY)
+$(VIEWS_LIBRARY): $(call object,formats/cache/cache_library.c formats/cache/cache_library_shard.c) $(LIBRARY)
 	$(CC) $(CFLAGS) -shared -Wl,-Bsymbolic,--exclude-libs,ALL,--as-needed,--no-undefined $^ -o $@ $(LDLIBS)
+
+$(HDF5_READER): $(call object,formats/cache/hdf5/hdf5_reader.c) $(LIBRARY)
+	$(CC) $(CFLAGS) $(LDFLAGS) -Wl,--as-needed,--disable-new-dtags,-rpath,'$$ORIGIN/..' $^ -o $@ $(LDLIBS)
 
 # Decoders of image formats, with their own copies of what they use of the library.
 $(BUILD)/softcache_webp.so: $(call object,formats/image/webp/webp_codec.c) $(LIBRARY)
@@ -357,7 +363,7 @@ $(BUILD)/student_train: $(OBJ)/student_train/main.o $(STUDENT_OBJECTS) $(LIBRARY
 	$(CC) $(CFLAGS) $(LDFLAGS) $(RUNPATH) $^ -o $@ $(LDLIBS)
 
 $(TESTS) $(SHIM_TESTS): $(OBJ)/tests/filter_cases.o
-$(TESTS) $(BENCHES): | $(ONEDNN_ENGINE) $(ONNXRUNTIME_ENGINE) $(IMAGE_CODECS)
+$(TESTS) $(BENCHES): | $(HDF5_READER) $(ONEDNN_ENGINE) $(ONNXRUNTIME_ENGINE) $(IMAGE_CODECS)
 $(TESTDIR)/%: $(OBJ)/tests/%.o $(TEST_LIBRARIES)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) $(RUNPATH) $(filter %.o %.a,$^) -o $@ $(LDLIBS) -lcmocka

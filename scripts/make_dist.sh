@@ -21,6 +21,7 @@ install -s "${programs[@]}" "$out/bin"
 [ $# -eq 0 ] || install -s "$@" "$out/tests"
 install -m 644 -D -t "$out/tests/golden" tests/golden/*.bin tests/golden/*.h5
 [ ${#objects[@]} -eq 0 ] || install -s -m 644 "${objects[@]}" "$out/lib/softcache"
+install -s "$build/softcache_hdf5_reader" "$out/lib/softcache"
 install -s -m 644 "$build/plugins/libh5zstd.so" "$out/lib/softcache/plugins"
 install -m 644 README.md LICENSE FORMAT.md "$out"
 install scripts/gpu_check.sh "$out/scripts"

@@ -20,6 +20,10 @@ for fuzzer in "$@"; do
         printf '{"answers": "%064d", "split": "train", "first": 3, "count": 2, "sha256": "%064d"}\n' 0 1 >"$folder/head"
         head -c 160 /dev/zero >>"$folder/head" # two views of 10 logits, with the feature's 36 values and 6 scales
         ;;
+    shard)
+        seeds=
+        SHARD_SEEDS=$folder "$fuzzer" -runs=0 >/dev/null 2>&1
+        ;;
     gzip)
         seeds=
         printf 'a short text, a short text, a short text' | gzip -9n >"$folder/short"

@@ -181,6 +181,7 @@ static enum status choose_engine(struct dump_job *job, struct error *err)
         .precision = options->precision,
         .batch = options->batch,
         .in_flight = TEACHER_IN_FLIGHT,
+        .deterministic = options->deterministic,
     };
     job->manifest.device = job->manifest.precision = "";
     if (!cache_has_teacher(&job->manifest)) {
@@ -188,6 +189,10 @@ static enum status choose_engine(struct dump_job *job, struct error *err)
         return STATUS_OK;
     }
     TRY(teacher_choose(&job->teacher, &job->engine, err));
+    if (options->deterministic && job->engine.backend != &backend_cpu)
+        TRY(error_set(
+            err, STATUS_USAGE, NULL,
+            "--deterministic is for the CPU, since GPUs of different kinds round differently: add --device cpu"));
     job->manifest.device = job->engine.backend->name;
     job->manifest.precision = precision_name((enum precision)job->engine.precision);
 cleanup:
@@ -238,7 +243,7 @@ enum status dump_job_open(struct dump_job *job, const struct dump_options *optio
     TRY(set_source(job, err));
     TRY(set_left_out(job, err));
     TRY(set_replay(job, err));
-    manifest->format_version = cache_lowest_version(manifest);
+    manifest->format_version = CACHE_FORMAT_VERSION;
     manifest->top_k = manifest->class_count > CACHE_DENSE_CLASSES ? CACHE_TOP_K : 0;
     TRY(set_features(job, err));
 cleanup:

@@ -93,6 +93,14 @@ static void fill_specs(struct dump_options *o)
         {"device", OPTION_STRING, &o->device, "D", "auto", "auto, cpu, cuda or cuda:K"},
         {"teacher-precision", OPTION_CHOICE, &o->precision, NULL, "auto",
          "what the teacher computes in; auto: fp16 with cuDNN, otherwise fp32", .choices = precision_names},
+        {"deterministic", OPTION_FLAG, &o->deterministic, NULL, NULL,
+         "on the CPU: compute with AVX2 only, so that every processor that has it gives the same bits (slower where "
+         "there "
+         "is AVX-512)"},
+        {"allow-mixed", OPTION_FLAG, &o->allow_mixed, NULL, NULL,
+         "go on with a cache that was begun with another instruction set, GPU or library, whose answers differ in "
+         "their "
+         "last bits; the cache then names all of them"},
         {"gpu-memory", OPTION_SIZE, &o->gpu_memory, "SIZE", "0", "the most GPU memory to use; 0: all that is free"},
         {"partner-memory", OPTION_SIZE, &o->partner_memory, "SIZE", "0",
          "mixup, cutmix: memory for decoded images that may become partners; 0: a quarter of the machine's; does not "

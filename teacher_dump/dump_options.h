@@ -37,7 +37,7 @@ struct dump_options {
     int on_bad_image;
     int resize; /* enum image_resize */
     int exif;
-    bool dry_run, compare, json, quiet;
+    bool dry_run, compare, json, quiet, deterministic, allow_mixed;
     /* filled by dump_options_parse */
     bool help;
     const char *part_text;

@@ -93,6 +93,7 @@ static void set_manifest(struct import_job *job)
     *manifest = job->photos.manifest;
     manifest->arena = (struct arena){0};
     memset(manifest->splits, 0, sizeof manifest->splits);
+    manifest->format_version = CACHE_FORMAT_VERSION;
     manifest->program_version = SOFTCACHE_VERSION;
     manifest->check = (struct cache_check){0}; /* that was another teacher */
     manifest->teacher_file = answers->teacher_file;

@@ -69,6 +69,9 @@ static enum status inspect_cache_json(const struct cache *cache, struct error *e
     cJSON_AddStringToObject(object, "device", manifest->device);
     cJSON_AddStringToObject(object, "precision", manifest->precision);
     cJSON_AddStringToObject(object, "recipe", manifest->recipe);
+    cJSON *kernels = cJSON_AddArrayToObject(object, "kernels");
+    for (int i = 0; i < manifest->kernel_count; i++)
+        cJSON_AddItemToArray(kernels, cJSON_CreateString(manifest->kernels[i]));
     cJSON_AddStringToObject(object, "seed", seed);
     cJSON_AddNumberToObject(object, "views", manifest->views);
     cJSON_AddNumberToObject(object, "base", manifest->base);
@@ -94,6 +97,10 @@ static void print_teacher(const struct cache_manifest *manifest)
     if (!manifest->member_count)
         print_engine(&manifest->engine);
     printf("\n");
+    for (int i = 0; i < manifest->kernel_count; i++)
+        printf("  %s %s%s\n", i ? "         and" : "computed", i ? "" : "by ", manifest->kernels[i]);
+    if (manifest->kernel_count > 1)
+        printf("           (mixed: answers of different shards may differ in their last bits)\n");
     if (!manifest->member_count)
         return;
     printf("           mean of %s%s\n", manifest->ensemble,

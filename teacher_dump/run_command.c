@@ -114,6 +114,8 @@ static enum status start_engine(struct run *run, struct error *err)
         TRY(teacher_start(&job->teacher, &job->engine, &job->manifest, err));
         teacher_describe(&job->teacher, text, sizeof text);
         progress_note(&run->progress, "device: %s", text);
+        teacher_kernels(&job->teacher, text, sizeof text);
+        TRY(cache_writer_join(run->writer, text, options->allow_mixed, err));
     }
     TRY(view_batch_init(&run->views, &job->manifest, &job->teacher, job->engine.batch, err));
     run->started = true;

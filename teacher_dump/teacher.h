@@ -81,6 +81,7 @@ struct teacher {
 /* Where and how a teacher runs. */
 struct teacher_engine {
     const char *device;  /* auto, cpu, cuda or cuda:K */
+    bool deterministic;  /* the same bits on every processor (device.h) */
     int threads;         /* 0: all processors */
     uint64_t gpu_memory; /* bytes, 0: what is free */
     int precision;       /* enum precision */
@@ -129,8 +130,10 @@ enum status teacher_choose(struct teacher *teacher, struct teacher_engine *engin
 /* Opens the chosen device and creates the engines, with the logits and the manifest's features as outputs. */
 enum status teacher_start(struct teacher *teacher, const struct teacher_engine *engine,
                           const struct cache_manifest *manifest, struct error *err);
-/* "CPU, 2 threads, avx512; oneDNN, fp32": device and engines of a started teacher. */
+/* "CPU, 2 threads, AVX-512; oneDNN 2.6.3 AVX-512, fp32": device and engines of a started teacher. */
 void teacher_describe(const struct teacher *teacher, char *text, size_t size);
+/* What the last bits of its answers depend on: "oneDNN 2.6.3 AVX-512", "cuDNN 9.19 on NVIDIA H100, compute 9.0". */
+void teacher_kernels(const struct teacher *teacher, char *text, size_t size);
 
 /* As engine_ops.submit and collect: outputs[output_count]. */
 enum status teacher_submit(struct teacher *teacher, int buffer, const struct engine_batch *batch, struct error *err);

@@ -124,8 +124,10 @@ enum status teacher_start(struct teacher *teacher, const struct teacher_engine *
                           const struct cache_manifest *manifest, struct error *err)
 {
     enum status status = STATUS_OK;
-    const struct device_options device = {
-        .index = engine->index, .threads = engine->threads, .memory_limit = (size_t)engine->gpu_memory};
+    const struct device_options device = {.index = engine->index,
+                                          .threads = engine->threads,
+                                          .memory_limit = (size_t)engine->gpu_memory,
+                                          .deterministic = engine->deterministic};
     const size_t buffers = (size_t)(engine->in_flight ? engine->in_flight : 1);
     teacher->backend = engine->backend;
     teacher->batch = engine->batch;
@@ -146,4 +148,20 @@ void teacher_describe(const struct teacher *teacher, char *text, size_t size)
     for (int i = 0; i < teacher->member_count && used < size; i++)
         used += (size_t)snprintf(text + used, size - used, "; %s",
                                  teacher->backend->engine->describe(teacher->members[i].engine));
+}
+
+void teacher_kernels(const struct teacher *teacher, char *text, size_t size)
+{
+    const struct engine_ops *ops = teacher->backend->engine;
+    size_t used = 0;
+    text[0] = '\0';
+    for (int i = 0; i < teacher->member_count && used < size; i++) {
+        const char *engine = ops->describe(teacher->members[i].engine);
+        char name[96];
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(engine, ","), engine);
+        if (!strstr(text, name)) /* members mostly run on the same engine */
+            used += (size_t)snprintf(text + used, size - used, "%s%s", used ? ", " : "", name);
+    }
+    if (teacher->backend != &backend_cpu && used < size)
+        snprintf(text + used, size - used, " on %s", teacher->backend->device->arithmetic(teacher->device));
 }

@@ -212,7 +212,7 @@ def damage_is_found():
     refused(lambda: softcache.open(cache.path, verify=True), "val-00000.h5: is damaged")
     text = (cache.path / "cache.json").read_text()
     for wrong, why in (text[:-9], "is damaged"), (text.replace('"recipe"', '"r"'), "is damaged (KeyError: 'recipe')"), \
-            (text.replace('"format_version":\t1', '"format_version":\t2'), "is 'softcache' of version 2, but this package reads"):
+            (text.replace('"format_version":\t3', '"format_version":\t4'), "is 'softcache' of version 4, but this package reads"):
         (cache.path / "cache.json").write_text(wrong)
         refused(lambda: softcache.open(cache.path), why)
     (cache.path / "cache.json").unlink()
@@ -483,19 +483,42 @@ def without_the_library():
     script = f"""
 import softcache
 cache = softcache.open({str(work / 'cache')!r})
-print(cache['val'].logits(0).shape)
-cache['val'].pixels(0, 0)"""
-    run_teacher("cache")
+print(cache['val'].samples)
+cache['val'].logits(0)"""
+    count = run_teacher("cache")["val"].samples
     for place, text in ("/nowhere.so", "Run `make` in a clone of softcache"), (__file__, "cannot be used"):
         result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env={**os.environ, "SOFTCACHE_LIBRARY": place})
-        assert result.returncode == 1 and result.stdout == "(1, 10)\n" and text in result.stderr, result
+        assert result.returncode == 1 and result.stdout == f"{count}\n" and text in result.stderr, result
+
+
+# Of every version of the format, also those whose shards have no table; stored rows in any order, with little memory.
+def caches_of_every_version():
+    for version in 1, 2, 3:
+        path = Path(__file__).parent / "golden/caches" / f"version_{version}"
+        train, little = softcache.open(path, verify=True)["train"], softcache.open(path, memory=100)["train"]
+        assert train.samples == 10 and list(train.labels) == list(range(10)) and train.names[1] == "train/class_001/000001.jpg"
+        assert train.image(1)[:2] == b"\xff\xd8" and train.image(0)[:2] == (b"\xff\xd8" if version == 1 else b"\x89P")
+        assert np.array_equal(little.logits([7, 2, 2, 5], [1, 0, 1, 1]), train.logits()[[7, 2, 2, 5], [1, 0, 1, 1]])
+        assert train.pixels(3).shape == (2, 32, 32, 3) and train.feature("embedding").shape == (10, 2, 12, 1, 1)
+
+
+# A shard that says that its data sets are elsewhere, with the right digest.
+def hostile_shards():
+    cache = run_teacher("hostile")
+    path = cache.path / "val-00000.h5"
+    data = path.read_bytes()
+    at = data.index(b'"offsets":[', data.rindex(b'"name":"logits"')) + len(b'"offsets":[')
+    path.write_bytes(data[:at] + b"9" + data[at + 1:])
+    refused(lambda: softcache.open(cache.path)["val"].logits(0), "val-00000.h5")
+    path.write_bytes(data[:-1])
+    refused(lambda: softcache.open(cache.path)["val"].logits(0), "bytes, but the manifest says")
 
 
 CHECKS = [pixels_of_every_recipe, pixels_of_every_kind_of_images, pixels_of_every_size, parameters_are_those_of_inspect,
           samples_are_those_of_the_data, forms_of_features, logits_of_many_classes, damage_is_found, linked_photos_that_moved,
           little_memory_and_other_processes, imported_caches_are_those_of_run, logits_of_a_cache_go_home, students_train_from_them,
           a_killed_writer_goes_on, parts_fill_one_folder, batches_in_any_order, mistakes_are_told_at_once, names_of_features,
-          without_the_library]
+          without_the_library, caches_of_every_version, hostile_shards]
 TORCH_CHECKS = [torch_data_set, arrays_of_frameworks]
 
 if __name__ == "__main__":

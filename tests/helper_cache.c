@@ -65,7 +65,7 @@ static void set_features(struct cache_manifest *manifest)
 void plan_manifest(const struct cache_plan *plan, struct cache_manifest *manifest)
 {
     *manifest = (struct cache_manifest){
-        .format_version = 1,
+        .format_version = plan->format_version ? plan->format_version : CACHE_FORMAT_VERSION,
         .program_version = "test",
         .class_count = plan->classes,
         .source_format = plan->raw ? "IDX" : "ImageFolder",

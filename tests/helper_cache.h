@@ -12,6 +12,7 @@ struct cache_plan {
     const char *source_path; /* the folder of linked images */
     bool features;           /* "map" [6, 3, 2] in each form; int8 and at for one view, the others for all */
     uint64_t seed;
+    int format_version; /* 0: CACHE_FORMAT_VERSION */
 };
 
 /* The identity of such a cache. Release its arena. */

@@ -83,6 +83,8 @@ static void everything_comes_back(void **state)
 {
     struct fixture *f = *state, other = {0};
     struct progress_state kept = {.epoch = 7, .best = {{5, 0.1 + 0.2}}, .seconds = 1.5, .images = 12345678901};
+    const struct compute *compute = f->trainer.compute;
+    snprintf(kept.kernels, sizeof kept.kernels, "%s", compute->backend->device->arithmetic(compute->device));
     struct progress_state got = {0};
     struct error err = {0};
     size_t count;
@@ -94,7 +96,7 @@ static void everything_comes_back(void **state)
     f->trainer.step = 4321;
     assert_int_equal(checkpoint_write(f->path, &f->trainer, &kept, IDENTITY, NULL), STATUS_OK);
     start(&other, 2);
-    if (checkpoint_read(f->path, &other.trainer, &got, IDENTITY, &err) != STATUS_OK)
+    if (checkpoint_read(f->path, &other.trainer, &got, IDENTITY, false, &err) != STATUS_OK)
         fail_msg("%s", err.message);
     for (int v = 0; v < 6; v++) {
         const float *values = vector(&f->trainer, v, &count);
@@ -104,6 +106,16 @@ static void everything_comes_back(void **state)
     assert_true(got.epoch == 7 && got.best[0].epoch == 5 && got.best[0].score == kept.best[0].score &&
                 got.seconds == 1.5);
     assert_true(got.images == kept.images);
+    assert_string_equal(got.kernels, kept.kernels);
+    /* Written where something else computed: refused, or both are named from then on. */
+    snprintf(got.kernels, sizeof got.kernels, "an older processor");
+    assert_int_equal(checkpoint_write(f->path, &f->trainer, &got, IDENTITY, NULL), STATUS_OK);
+    assert_int_equal(checkpoint_read(f->path, &other.trainer, &got, IDENTITY, false, &err), STATUS_CONFIG);
+    assert_non_null(strstr(err.message, "computed by an older processor, and here is "));
+    assert_int_equal(checkpoint_read(f->path, &other.trainer, &got, IDENTITY, true, NULL), STATUS_OK);
+    assert_memory_equal(got.kernels, "an older processor + ", 21);
+    assert_string_equal(got.kernels + 21, kept.kernels);
+    assert_int_equal(checkpoint_write(f->path, &f->trainer, &kept, IDENTITY, NULL), STATUS_OK);
     stop(&other);
 }
 
@@ -112,13 +124,14 @@ static void another_identity_is_refused(void **state)
     struct fixture *f = *state;
     struct progress_state got = {0};
     struct error err = {0};
-    assert_int_equal(checkpoint_read(f->path, &f->trainer, &got, "lr = 2e-3\nstudent = 0123\n", &err), STATUS_CONFIG);
+    assert_int_equal(checkpoint_read(f->path, &f->trainer, &got, "lr = 2e-3\nstudent = 0123\n", false, &err),
+                     STATUS_CONFIG);
     assert_non_null(strstr(err.message, "cannot resume: lr was 1e-3, now 2e-3"));
     err = (struct error){0};
-    assert_int_equal(checkpoint_read(f->path, &f->trainer, &got, "lr = 1e-3\nseed = 1\n", &err), STATUS_CONFIG);
+    assert_int_equal(checkpoint_read(f->path, &f->trainer, &got, "lr = 1e-3\nseed = 1\n", false, &err), STATUS_CONFIG);
     assert_non_null(strstr(err.message, "started with 'student = 0123', now there is 'seed = 1'"));
     err = (struct error){0};
-    assert_int_equal(checkpoint_read(f->path, &f->trainer, &got, "lr = 1e-3\n", &err), STATUS_CONFIG);
+    assert_int_equal(checkpoint_read(f->path, &f->trainer, &got, "lr = 1e-3\n", false, &err), STATUS_CONFIG);
     assert_non_null(strstr(err.message, "started with 'student = 0123', now there is ''"));
 }
 
@@ -133,14 +146,14 @@ static void damage_is_refused(void **state)
         struct progress_state got = {0};
         bytes[i] ^= (unsigned char)(1 << (i % 8));
         write_file(f->folder, "damaged", bytes, size);
-        if (checkpoint_read(damaged, &f->trainer, &got, IDENTITY, NULL) != STATUS_BAD_DATA)
+        if (checkpoint_read(damaged, &f->trainer, &got, IDENTITY, false, NULL) != STATUS_BAD_DATA)
             fail_msg("a flipped bit in byte %zu was not noticed", i);
         bytes[i] ^= (unsigned char)(1 << (i % 8));
     }
     for (size_t length = 0; length < size; length += 101) {
         struct progress_state got = {0};
         write_file(f->folder, "damaged", bytes, length);
-        assert_int_equal(checkpoint_read(damaged, &f->trainer, &got, IDENTITY, NULL), STATUS_BAD_DATA);
+        assert_int_equal(checkpoint_read(damaged, &f->trainer, &got, IDENTITY, false, NULL), STATUS_BAD_DATA);
     }
     free(bytes);
     free(damaged);

@@ -38,6 +38,27 @@ else
     echo "not ok example_of_format_md: it printed: $output"
 fi
 
+# The second example: a shard's table, read with json, numpy and libzstd.
+sed -n '/^\*\*The table of a shard/,/^## While/s/^    //p' FORMAT.md >"$work/table.py"
+wanted="print(file['logits'].shape, file['logits'][:].astype('f4').sum())"
+if ! "$python" -c 'import h5py' 2>/dev/null; then
+    echo "ok table_in_python # SKIP $python has no h5py (SOFTCACHE_PYTHON names another)"
+elif output=$("$python" "$work/table.py" "$work/cache/train-00000.h5" 2>&1) &&
+    [ "$output" = "$("$python" -c "import h5py, sys; h5py.h5pl.append('$build/plugins'.encode()); file = h5py.File(sys.argv[1]); $wanted" "$work/cache/train-00000.h5")" ]; then
+    echo "ok table_in_python"
+else
+    echo "not ok table_in_python: it printed: $output"
+fi
+
+# What only reads caches is not even linked with libhdf5.
+if ! command -v readelf >/dev/null; then
+    echo "ok readers_do_not_link_libhdf5 # SKIP no readelf"
+elif readelf -d "$build/student_train" "$build/libsoftcache_views.so" | grep -q hdf5; then
+    echo "not ok readers_do_not_link_libhdf5: $(readelf -d "$build/student_train" "$build/libsoftcache_views.so" | grep hdf5)"
+else
+    echo "ok readers_do_not_link_libhdf5"
+fi
+
 # The seal, checked with Python's own hashlib: a changed character of the manifest is found.
 mkdir "$work/h5py" && echo 'class _: append = staticmethod(lambda path: None)
 h5pl = _

@@ -838,6 +838,17 @@ static void test_idx_refusals(void **state)
     static const uint8_t half_gzip[] = {0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0x4b};
     write_file(folder, "t10k-images-idx3-ubyte", half_gzip, sizeof half_gzip);
     expect_refusal(folder, STATUS_BAD_DATA, "truncated gzip");
+    /* 60 values, says the header, and 16 MB follow: as few kilobytes as it takes to find out are read. */
+    char *bomb = path_join(folder, "t10k-images-idx3-ubyte");
+    static const uint8_t small[16] = {0, 0, 8, 3, 0, 0, 0, 3, 0, 0, 0, 5, 0, 0, 0, 4};
+    gzFile packed = gzopen(bomb, "wb");
+    uint8_t *zeros = calloc(1, 1 << 24);
+    assert_int_equal(gzwrite(packed, small, sizeof small), (int)sizeof small);
+    assert_int_equal(gzwrite(packed, zeros, 1 << 24), 1 << 24);
+    gzclose(packed);
+    free(zeros);
+    free(bomb);
+    expect_refusal(folder, STATUS_BAD_DATA, "decompresses to more than the limit of 76 bytes");
     char *labels = path_join(folder, "t10k-labels-idx1-ubyte");
     write_idx(folder, "t10k-images-idx3-ubyte", 3, 5, 4, 0, 10, false);
     unlink(labels);

@@ -170,25 +170,34 @@ static void test_hostile_sizes(void **state)
     expect_refused(jpeg->data, jpeg->size, "premature end of data");
 }
 
-/* A progressive JPEG of one gray block: a DC scan, then `count` - 1 times the same AC scan. */
-static size_t write_scans(uint8_t *out, int count)
+/* A progressive JPEG of side x side flat gray pixels: a DC scan, then `count` - 1 times the same AC scan, which takes a few
+ * bytes whatever the size: a symbol of 15 zero bits says that 2^14 blocks have nothing. */
+static size_t write_scans(uint8_t *out, int count, int side)
 {
-    static const uint8_t head[] = {0xFF, 0xD8, 0xFF, 0xC2, 0, 11, 8, 0, 8, 0, 8, 1, 1, 0x11, 0};
-    static const uint8_t dc_scan[] = {0xFF, 0xDA, 0, 8, 1, 1, 0, 0, 0, 0, 0x7F};
-    static const uint8_t ac_scan[] = {0xFF, 0xDA, 0, 8, 1, 1, 0, 1, 63, 0, 0x7F};
+    const uint8_t high = (uint8_t)(side >> 8), low = (uint8_t)side;
+    const uint8_t head[] = {0xFF, 0xD8, 0xFF, 0xC2, 0, 11, 8, high, low, high, low, 1, 1, 0x11, 0};
+    static const uint8_t dc_scan[] = {0xFF, 0xDA, 0, 8, 1, 1, 0, 0, 0, 0};
+    static const uint8_t ac_scan[] = {0xFF, 0xDA, 0, 8, 1, 1, 0, 1, 63, 0};
+    const size_t blocks = (size_t)(side + 7) / 8 * ((size_t)(side + 7) / 8);
+    const size_t dc_bytes = blocks / 8 + 1, ac_bytes = (blocks / 16384 + 1) * 15 / 8 + 1;
     uint8_t *at = out;
     memcpy(at, head, sizeof head);
     at += sizeof head;
     *at++ = 0xFF, *at++ = 0xDB, *at++ = 0, *at++ = 67, *at++ = 0; /* quantisation: all 1 */
     memset(at, 1, 64);
     at += 64;
-    for (int table = 0; table < 2; table++) { /* Huffman: symbol 0 has the code 0 */
+    for (int table = 0; table < 2; table++) { /* Huffman: the code 0 is symbol 0, and 0xE0 in AC scans */
         *at++ = 0xFF, *at++ = 0xC4, *at++ = 0, *at++ = 20, *at++ = (uint8_t)(table << 4), *at++ = 1;
         memset(at, 0, 16);
+        at[15] = table ? 0xE0 : 0;
         at += 16;
     }
-    for (int scan = 0; scan < count; scan++, at += sizeof dc_scan)
+    for (int scan = 0; scan < count; scan++) {
+        const size_t size = scan ? ac_bytes : dc_bytes;
         memcpy(at, scan ? ac_scan : dc_scan, sizeof dc_scan);
+        memset(at + sizeof dc_scan, 0, size);
+        at += sizeof dc_scan + size;
+    }
     *at++ = 0xFF, *at++ = 0xD9;
     return (size_t)(at - out);
 }
@@ -197,8 +206,13 @@ static void test_scan_limit(void **state)
 {
     (void)state;
     uint8_t jpeg[4096];
-    expect_accepted(jpeg, write_scans(jpeg, JPEG_MAX_SCANS));
-    expect_refused(jpeg, write_scans(jpeg, JPEG_MAX_SCANS + 1), "more than 100 scans");
+    expect_accepted(jpeg, write_scans(jpeg, JPEG_MAX_SCANS, 8));
+    expect_refused(jpeg, write_scans(jpeg, JPEG_MAX_SCANS + 1, 8), "more than 100 scans");
+    /* 16 megapixels in 35 kB: as many scans as a photo has, or so many that they are work and nothing else. */
+    uint8_t *large = malloc(1 << 16);
+    expect_accepted(large, write_scans(large, 12, 4000));
+    expect_refused(large, write_scans(large, 60, 4000), "scans or more of 16000000 pixels in ");
+    free(large);
 }
 
 static void test_orientation(void **state)

@@ -46,7 +46,7 @@ check "a mixed folder is read" "$(grep_all text 'image files, 2 classes, train 2
 check "what is left out is named" "$(grep_all text '1 HEIC (not read: convert to JPEG or PNG)' '1 .txt' '1 hidden' '1 without ending' 'folder unlabeled/')"
 "$build/teacher_dump" inspect none >text
 check "inspect repeats it" "$(grep_all text 'image files' 'left out 1 HEIC' 'left out 1 .txt')"
-grep -q '"format_version":	2,' none/cache.json && grep -qF 'caf\\xe9' none/cache.json
+grep -q '"format_version":	3,' none/cache.json && grep -qF 'caf\\xe9' none/cache.json
 check "the manifest says version 2 and escapes names" "$([ $? -eq 0 ] || head -c 400 none/cache.json)"
 dump dry --teacher none --size 24 --base 28 --dry-run
 check "--dry-run names it, too" "$(grep_all text '1 HEIC' 'nothing was written')"

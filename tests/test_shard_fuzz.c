@@ -1,6 +1,8 @@
-/* Hostile caches: a manifest that was changed, and shards that were changed together with their size and digest, so
- * that libhdf5 and our own checks see them. Nothing may crash, hang or allocate without bound. */
+/* Hostile caches: a manifest that was changed, and shards that were changed together with their size, digest and
+ * checksums, so that our own checks see them, and for those of older versions libhdf5 in its process. Nothing may
+ * crash, hang or allocate without bound. */
 #define _GNU_SOURCE
+#include "formats/cache/hdf5_table.h"
 #include "formats/cache/manifest.h"
 #include "formats/cache/shard.h"
 #include "formats/cache/zstd_filter.h"
@@ -9,6 +11,7 @@
 #include "shared/base/files.h"
 #include "shared/base/random.h"
 #include "tests/helper_cache.h"
+#include "tests/helper_hdf5.h"
 #include "tests/helper_images.h"
 #include <math.h>
 #include <setjmp.h>
@@ -37,6 +40,18 @@ static int set_up(void **state)
     plan_shard(&plan, &f->manifest, SPLIT_TRAIN, 0, &f->content);
     assert_int_equal(shard_build(&f->manifest, &f->content, NULL, &f->bytes, &f->size, &image_bytes, NULL), STATUS_OK);
     *state = f;
+    return 0;
+}
+
+/* A shard without a table: libhdf5 is asked. */
+static int set_up_version_2(void **state)
+{
+    set_up(state);
+    struct fixture *f = *state;
+    uint64_t image_bytes;
+    free(f->bytes);
+    f->manifest.format_version = 2;
+    assert_int_equal(shard_build(&f->manifest, &f->content, NULL, &f->bytes, &f->size, &image_bytes, NULL), STATUS_OK);
     return 0;
 }
 
@@ -155,23 +170,19 @@ static void other_layouts_are_refused(void **state)
     }
 }
 
-/* A child of its own for each series: a crash of libhdf5 is seen, and named by its seed. */
-static void mutated_bytes(void **state)
+/* Each series in a process of its own: a crash is seen, and named by its seed. */
+static void in_children(struct fixture *f, uint32_t series_count,
+                        void (*change)(struct fixture *f, struct random_stream *stream))
 {
-    enum { SERIES = 8, MUTATIONS = 60 };
-    struct fixture *f = *state;
-    for (uint32_t series = 0; series < SERIES; series++) {
+    enum { MUTATIONS = 150 };
+    for (uint32_t series = 0; series < series_count; series++) {
         pid_t child = fork();
         if (child == 0) {
-            unsigned char *copy = malloc(f->size);
-            struct random_stream stream;
-            alarm(20);
+            alarm(60);
             for (uint32_t i = 0; i < MUTATIONS; i++) {
-                memcpy(copy, f->bytes, f->size);
+                struct random_stream stream;
                 random_stream_init(&stream, 1, RANDOM_SHUFFLE, series, i);
-                for (uint32_t k = 0; k < 1 + i % 4; k++)
-                    copy[random_below(&stream, (uint32_t)f->size)] = (unsigned char)random_u32(&stream);
-                parse(f, copy, i % 5 ? f->size : random_below(&stream, (uint32_t)f->size), NULL);
+                change(f, &stream);
             }
             _exit(0);
         }
@@ -180,6 +191,125 @@ static void mutated_bytes(void **state)
         if (code != 0)
             fail_msg("series %u ended with %#x", series, code);
     }
+}
+
+static void change_bytes(struct fixture *f, struct random_stream *stream)
+{
+    unsigned char *copy = malloc(f->size);
+    memcpy(copy, f->bytes, f->size);
+    for (uint32_t k = 1 + random_below(stream, 4); k > 0; k--)
+        copy[random_below(stream, (uint32_t)f->size)] = (unsigned char)random_u32(stream);
+    parse(f, copy, random_below(stream, 5) ? f->size : random_below(stream, (uint32_t)f->size), NULL);
+    free(copy);
+}
+
+static void mutated_bytes(void **state)
+{
+    in_children(*state, 6, change_bytes);
+}
+
+/* Replaces a number of the table, or what a data set is, by something that is worth a try. */
+static void change_table(struct fixture *f, struct random_stream *stream)
+{
+    static const uint64_t numbers[] = {0, 1, 2, 47, 255, 4096, 1 << 20, INT32_MAX, UINT32_MAX, 1ULL << 53, UINT64_MAX};
+    struct shard_table table = {0};
+    size_t end, size;
+    assert_int_equal(shard_table_read(&table, f->bytes, f->size, &end, "shard", NULL), STATUS_OK);
+    for (uint32_t k = 1 + random_below(stream, 3); k > 0; k--) {
+        struct shard_extent *set = &table.sets[random_below(stream, (uint32_t)table.count)];
+        struct shard_piece *piece = &set->pieces[random_below(stream, (uint32_t)set->piece_count)];
+        uint64_t number = numbers[random_below(stream, sizeof numbers / sizeof *numbers)];
+        if (random_below(stream, 2))
+            number = random_below(stream, (uint32_t)f->size + 3);
+        switch (random_below(stream, 9)) {
+        case 0:
+        case 1:
+            piece->offset = number;
+            break;
+        case 2:
+        case 3:
+            piece->size = number;
+            break;
+        case 4:
+            set->rows = number;
+            break;
+        case 5:
+            set->dims[random_below(stream, (uint32_t)set->rank)] = number;
+            break;
+        case 6:
+            set->item = number;
+            break;
+        case 7:
+            set->packed = !set->packed;
+            break;
+        default:
+            set->type = (enum shard_type)random_below(stream, SHARD_TYPE_COUNT);
+        }
+    }
+    unsigned char *copy = malloc(size = end);
+    memcpy(copy, f->bytes, end);
+    if (shard_table_append(&table, &copy, &size, NULL) == STATUS_OK)
+        parse(f, copy, size, NULL);
+    free(copy);
+    shard_table_release(&table);
+}
+
+static void mutated_tables(void **state)
+{
+    in_children(*state, 40, change_table);
+}
+
+/* Compressed chunks that are garbage, or hold more or less than their data set. */
+static void change_chunk(struct fixture *f, struct random_stream *stream)
+{
+    struct shard_table table = {0};
+    size_t end;
+    unsigned char *copy = malloc(f->size);
+    memcpy(copy, f->bytes, f->size);
+    assert_int_equal(shard_table_read(&table, f->bytes, f->size, &end, "shard", NULL), STATUS_OK);
+    const struct shard_piece *piece = &table.sets[random_below(stream, (uint32_t)table.count)].pieces[0];
+    const uint32_t reach = random_below(stream, 2) ? 16 : (uint32_t)piece->size; /* a frame's head holds its sizes */
+    for (uint32_t k = 1 + random_below(stream, 3); k > 0; k--)
+        copy[piece->offset + random_below(stream, reach < piece->size ? reach : (uint32_t)piece->size)] =
+            (unsigned char)random_u32(stream);
+    parse(f, copy, f->size, NULL);
+    shard_table_release(&table);
+    free(copy);
+}
+
+static void mutated_chunks(void **state)
+{
+    in_children(*state, 20, change_chunk);
+}
+
+/* libhdf5's own structures, with their checksums made right again: it parses what it should not. It may crash, but not
+ * here. SHARD_FUZZ_RUNS: so many shards instead of 200. */
+static void mutated_structures_of_older_shards(void **state)
+{
+    struct fixture *f = *state;
+    struct hdf5_part parts[HDF5_MAX_PARTS];
+    const int count = hdf5_find_parts(f->bytes, f->size, parts);
+    const char *wanted = getenv("SHARD_FUZZ_RUNS");
+    const uint32_t runs = wanted ? (uint32_t)atoi(wanted) : 200;
+    uint32_t read = 0, refused = 0, crashed = 0;
+    unsigned char *copy = malloc(f->size);
+    assert_true(count > 15); /* the superblock, an object header for each data set, ... */
+    for (uint32_t i = 0; i < runs; i++) {
+        struct error err = {0};
+        struct random_stream stream;
+        random_stream_init(&stream, 3, RANDOM_SHUFFLE, 0, i);
+        memcpy(copy, f->bytes, f->size);
+        hdf5_mutate(copy, parts, count, &stream);
+        const enum status status = parse(f, copy, f->size, &err);
+        if (status != STATUS_OK && status != STATUS_BAD_DATA)
+            fail_msg("shard %u: %d: %s", i, status, err.message);
+        read += status == STATUS_OK;
+        refused += status == STATUS_BAD_DATA;
+        crashed += strstr(err.message, "libhdf5 cannot read it") != NULL;
+    }
+    printf("%u shards read, %u refused; libhdf5 crashed on %u\n", read, refused, crashed);
+    assert_true(refused > runs / 4); /* it did see them */
+    free(copy);
 }
 
 static char *manifest_json(const struct fixture *f)
@@ -208,11 +338,13 @@ static void assert_manifest_refused(const struct fixture *f, const char *from, c
 static void manifest_fields(void **state)
 {
     const struct fixture *f = *state;
-    assert_manifest_refused(f, "\"format_version\":\t1", "\"format_version\":\t3",
-                            "format version 3, but this program reads");
-    assert_manifest_refused(f, "\"encoding\":\t\"jpeg\"", "\"encoding\":\t\"files\"",
+    assert_manifest_refused(f, "\"format_version\":\t3", "\"format_version\":\t4",
+                            "format version 4, but this program reads");
+    struct fixture older = *f;
+    older.manifest.format_version = 1;
+    assert_manifest_refused(&older, "\"encoding\":\t\"jpeg\"", "\"encoding\":\t\"files\"",
                             "format version 1, but fields of version 2");
-    assert_manifest_refused(f,
+    assert_manifest_refused(&older,
                             "\"path\":", "\"upright\": true, \"path\":", "format version 1, but fields of version 2");
     assert_manifest_refused(f, "\"path\":", "\"upright\": 1, \"path\":", "field upright must be true or false");
     assert_manifest_refused(f,
@@ -257,8 +389,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(consistent_but_hostile_values, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(other_layouts_are_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(other_layouts_are_refused, set_up_version_2, tear_down),
         cmocka_unit_test_setup_teardown(mutated_bytes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(mutated_tables, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(mutated_chunks, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(mutated_structures_of_older_shards, set_up_version_2, tear_down),
         cmocka_unit_test_setup_teardown(manifest_fields, set_up, tear_down),
         cmocka_unit_test_setup_teardown(mutated_manifest, set_up, tear_down),
     };

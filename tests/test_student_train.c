@@ -127,6 +127,23 @@ static void time_limit_and_resume(void **state)
     expect(0, "best of 4 epochs", shell(FIT "--epochs 4 --out limited --resume", program)); /* nothing left to do */
 }
 
+/* A run that AVX2 began is not resumed by AVX-512 unseen. */
+static void another_instruction_set_is_not_resumed(void **state)
+{
+    (void)state;
+    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512dq"))
+        skip(); /* both would be the same here */
+    expect(0, "", shell(FIT "--epochs 3 --deterministic --out avx2", program));
+    expect(0, "stopped early", shell(FIT "--epochs 3 --deterministic --time-limit 1e-6 --out mixed", program));
+    expect(STATUS_CONFIG, "cannot resume: it was computed by AVX2, and here is AVX-512",
+           shell(FIT "--epochs 3 --out mixed --resume", program));
+    expect(0, "", shell("cp -r mixed same; " FIT "--epochs 3 --deterministic --out same --resume", program));
+    same_run("avx2", "same");
+    expect(0, "\"kernels\":\t\"AVX2\"", shell("cat same/run.json"));
+    expect(0, "best of 3 epochs", shell(FIT "--epochs 3 --out mixed --resume --allow-mixed", program));
+    expect(0, "\"kernels\":\t\"AVX2 + AVX-512\"", shell("cat mixed/run.json"));
+}
+
 static void another_configuration_is_not_resumed(void **state)
 {
     (void)state;
@@ -269,6 +286,7 @@ int main(void)
         cmocka_unit_test(sigint_and_resume),
         cmocka_unit_test(sigkill_and_resume),
         cmocka_unit_test(time_limit_and_resume),
+        cmocka_unit_test(another_instruction_set_is_not_resumed),
         cmocka_unit_test(another_configuration_is_not_resumed),
         cmocka_unit_test(average_covers_everything),
         cmocka_unit_test(starts_from_given_weights),

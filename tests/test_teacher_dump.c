@@ -211,6 +211,48 @@ static void bytes_depend_on_neither_threads_nor_batch(void **state)
     assert_same_folders(f->out, f->other);
 }
 
+/* oneDNN's own variable stands for another processor. */
+static void another_instruction_set_is_not_mixed_unseen(void **state)
+{
+    struct fixture *f = *state;
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
+        skip();
+    setenv("ONEDNN_MAX_CPU_ISA", "AVX", 1);
+    assert_run(0, "complete", f, "run", "--data", f->photos, "--teacher", tiny, "--out", f->out);
+    assert_run(0, " AVX\n", f, "inspect", f->out);
+    write_file(f->out, "train-00000.h5", "", 0);
+    unsetenv("ONEDNN_MAX_CPU_ISA");
+    assert_run(78, "answers differ in their last bits", f, "run", "--data", f->photos, "--teacher", tiny, "--out",
+               f->out, "--deterministic");
+    assert_run(0, "complete", f, "run", "--data", f->photos, "--teacher", tiny, "--out", f->out, "--deterministic",
+               "--allow-mixed");
+    assert_run(0, "(mixed: ", f, "inspect", f->out);
+    assert_non_null(strstr(f->text, " AVX\n           and oneDNN"));
+    assert_run(0, "as the manifest says", f, "verify", f->out);
+    assert_run(0, "identical", f, "recheck", f->out, "--teacher", tiny);
+    /* Without mixing, what --deterministic makes is what a processor with AVX2 makes. */
+    assert_run(0, "complete", f, "run", "--data", f->photos, "--teacher", tiny, "--out", f->other, "--deterministic");
+    char first[DIGEST_HEX_SIZE], second[DIGEST_HEX_SIZE];
+    folder_digest(f->other, first);
+    assert_run(0, "", f, "run", "--data", f->photos, "--teacher", tiny, "--out", f->other, "--deterministic");
+    write_file(f->other, "train-00000.h5", "", 0);
+    setenv("ONEDNN_MAX_CPU_ISA", "AVX2", 1);
+    assert_run(0, "complete", f, "run", "--data", f->photos, "--teacher", tiny, "--out", f->other);
+    unsetenv("ONEDNN_MAX_CPU_ISA");
+    folder_digest(f->other, second);
+    assert_string_equal(first, second);
+    if (!__builtin_cpu_supports("avx512bw"))
+        return;
+    /* The oldest AVX-512 and the newest one are the same kind. */
+    remove_folder(f->out);
+    remove_folder(f->other);
+    assert_run(0, "complete", f, "run", "--data", f->photos, "--teacher", tiny, "--out", f->out);
+    setenv("ONEDNN_MAX_CPU_ISA", "AVX512_CORE", 1);
+    assert_run(0, "complete", f, "run", "--data", f->photos, "--teacher", tiny, "--out", f->other);
+    unsetenv("ONEDNN_MAX_CPU_ISA");
+    assert_same_folders(f->out, f->other);
+}
+
 static void dry_run_writes_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -452,6 +494,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(end_to_end, set_up, tear_down),
         cmocka_unit_test_setup_teardown(bytes_depend_on_neither_threads_nor_batch, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(another_instruction_set_is_not_mixed_unseen, set_up, tear_down),
         cmocka_unit_test_setup_teardown(dry_run_writes_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(interrupted_and_resumed_ends_the_same, set_up_raw, tear_down),
         cmocka_unit_test_setup_teardown(parts_fill_one_cache, set_up_raw, tear_down),

@@ -277,26 +277,94 @@ static void a_changed_record_is_not_believed(void **state)
     free(folder);
 }
 
-/* tests/golden/caches/version_1 was written before manifests had a seal. */
-static void caches_without_a_seal_are_read(void **state)
+/* tests/golden/caches has a cache of each version of the format; the first was written before manifests had a seal. */
+static void caches_of_every_version_are_read(void **state)
+{
+    (void)state;
+    for (int version = 1; version <= CACHE_FORMAT_VERSION; version++) {
+        struct cache cache;
+        struct error err = {0};
+        char path[64];
+        snprintf(path, sizeof path, "tests/golden/caches/version_%d", version);
+        if (cache_open(&cache, path, &err) != STATUS_OK)
+            fail_msg("%s: %s", err.path, err.message);
+        assert_int_equal(cache.manifest.format_version, version);
+        assert_int_equal(cache.manifest.splits[SPLIT_TRAIN].samples, 10);
+        assert_string_equal(cache.manifest.teacher_file, "tiny.onnx");
+        for (int s = 0; s < SPLIT_TEST; s++) {
+            struct cache_shard shard;
+            if (cache_read_shard(&cache, (enum split)s, 0, CACHE_READ_IMAGES | CACHE_READ_FEATURES, &shard, &err) ||
+                cache_compare_hdf5(&cache, (enum split)s, 0, &err))
+                fail_msg("%s: %s", err.path, err.message);
+            assert_int_equal(shard.count, 10);
+            assert_int_equal(shard.labels[3], 3);
+            const bool png = version > 1 && s == SPLIT_TRAIN; /* the first file */
+            assert_memory_equal(shard.image_bytes, png ? "\x89P" : "\xff\xd8", 2);
+            cache_shard_release(&shard);
+        }
+        cache_release(&cache);
+    }
+}
+
+/* A cache of an older version is repaired in that version, with the bytes that it had. */
+static void an_older_cache_stays_what_it_is(void **state)
+{
+    (void)state;
+    struct cache_plan older = plan;
+    older.format_version = 2;
+    char *before = temporary_folder(), *after = temporary_folder(), *shard = in(after, "train-00000.h5");
+    assert_int_equal(plan_write(&older, before, 1 << 20), 0);
+    assert_int_equal(plan_write(&older, after, 1 << 20), 0);
+    assert_int_equal(unlink(shard), 0);
+    assert_int_equal(plan_write(&plan, after, 1 << 20), 0);
+    static const char *const files[] = {"cache.json", "train-00000.h5"};
+    for (int i = 0; i < 2; i++) {
+        unsigned char *a, *b;
+        size_t a_size, b_size;
+        char *left = in(before, files[i]), *right = in(after, files[i]);
+        assert_int_equal(file_read(left, 1 << 24, &a, &a_size, NULL), STATUS_OK);
+        assert_int_equal(file_read(right, 1 << 24, &b, &b_size, NULL), STATUS_OK);
+        assert_int_equal(a_size, b_size);
+        assert_memory_equal(a, b, a_size);
+        free(a);
+        free(b);
+        free(left);
+        free(right);
+    }
+    remove_folder(before);
+    remove_folder(after);
+    free(shard);
+    free(before);
+    free(after);
+}
+
+/* The table and libhdf5 may disagree in a cache that was made to deceive; `verify --hdf5` says so. */
+static void libhdf5_is_asked(void **state)
 {
     (void)state;
     struct cache cache;
     struct error err = {0};
-    if (cache_open(&cache, "tests/golden/caches/version_1", &err) != STATUS_OK)
-        fail_msg("%s: %s", err.path, err.message);
-    assert_int_equal(cache.manifest.splits[SPLIT_TRAIN].samples, 10);
-    assert_string_equal(cache.manifest.teacher_file, "tiny.onnx");
-    for (int s = 0; s < SPLIT_TEST; s++) {
-        struct cache_shard shard;
-        if (cache_read_shard(&cache, (enum split)s, 0, CACHE_READ_IMAGES | CACHE_READ_FEATURES, &shard, &err))
-            fail_msg("%s: %s", err.path, err.message);
-        assert_int_equal(shard.count, 10);
-        assert_int_equal(shard.labels[3], 3);
-        assert_memory_equal(shard.image_bytes, "\xff\xd8", 2);
-        cache_shard_release(&shard);
-    }
+    char *folder = temporary_folder(), *path = in(folder, "train-00000.h5"), *at;
+    unsigned char *bytes;
+    size_t size;
+    assert_int_equal(plan_write(&plan, folder, 1 << 20), 0);
+    assert_int_equal(cache_open(&cache, folder, NULL), STATUS_OK);
+    struct cache_shard_entry *entry = &cache.manifest.splits[SPLIT_TRAIN].shards[0];
+    assert_int_equal(cache_compare_hdf5(&cache, SPLIT_TRAIN, 0, NULL), STATUS_OK);
+    assert_int_equal(file_read(path, 1 << 24, &bytes, &size, NULL), STATUS_OK);
+    at = memmem(bytes, size, "\"name\":\"ids\"", 12);
+    assert_non_null(at);
+    at = strstr(at, "\"sizes\":[");
+    at[strlen("\"sizes\":[")] ^= 1;
+    write_file(folder, "train-00000.h5", bytes, size);
+    digest_bytes(bytes, size, entry->digest);
+    assert_int_equal(cache_compare_hdf5(&cache, SPLIT_TRAIN, 0, &err), STATUS_BAD_DATA);
+    assert_non_null(strstr(err.message, "libhdf5 sees another data set ids"));
     cache_release(&cache);
+    free(bytes);
+    remove_folder(folder);
+    free(path);
+    free(folder);
 }
 
 int main(void)
@@ -308,7 +376,9 @@ int main(void)
         cmocka_unit_test(every_changed_byte_of_a_manifest_is_found),
         cmocka_unit_test(values_are_checked),
         cmocka_unit_test(a_changed_record_is_not_believed),
-        cmocka_unit_test(caches_without_a_seal_are_read),
+        cmocka_unit_test(caches_of_every_version_are_read),
+        cmocka_unit_test(an_older_cache_stays_what_it_is),
+        cmocka_unit_test(libhdf5_is_asked),
     };
     return cmocka_run_group_tests_name("trust", tests, NULL, NULL);
 }

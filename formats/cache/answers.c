@@ -200,7 +200,7 @@ void answers_release(struct answers *answers)
 static enum status check_views(const struct answers *answers, const struct cache_manifest *photos, struct error *err)
 {
     /* What may differ without changing a view: where the images are kept. */
-    static const char *const ignore[] = {"program_version", "images", "path", NULL};
+    static const char *const ignore[] = {"format_version", "program_version", "images", "path", NULL};
     const struct cache_manifest *manifest = &answers->manifest;
     struct cache_manifest wanted = *photos;
     struct manifest_difference difference;

@@ -3,7 +3,7 @@
  * Writing: cache_layout -> cache_writer_open -> for every shard, in any order, by any number of processes:
  *          cache_writer_claim, cache_writer_put -> cache_writer_publish.
  * Reading: cache_open -> cache_read_shard -> cache_image, cache_logits; cache_view.h says how its views are made.
- * libhdf5 sees no byte before size and SHA-256 were checked. */
+ * Size and SHA-256 of a shard are checked before anything else, and libhdf5 sees no byte of it (shard_table.h). */
 #ifndef FORMATS_CACHE_CACHE_H
 #define FORMATS_CACHE_CACHE_H
 
@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 enum {
-    CACHE_FORMAT_VERSION = 2, /* the highest that is read and written */
+    CACHE_FORMAT_VERSION = 3, /* the highest that is read, and the one that is written */
     CACHE_MAX_FEATURES = 32,
     CACHE_SHARD_LIMIT = 256 << 20, /* bytes of a shard, before compression and with its images */
     CACHE_SHARD_SAMPLES = 2048,
@@ -26,6 +26,7 @@ enum {
     CACHE_TOP_K = 32,
     CACHE_MAX_MEMBERS = 16, /* models of one teacher */
     CACHE_MAX_OUTPUTS = 1 << 24, /* of a model of which some are chosen as logits */
+    CACHE_MAX_KERNELS = 8,
 };
 
 /* How a value [c, h, w] of a view is stored. */
@@ -144,6 +145,10 @@ struct cache_manifest {
     bool from_probabilities; /* the outputs are probabilities, and the logits their logarithms */
     bool bgr;                /* the models take blue first; mean and std are in the order red, green, blue all the same */
     struct cache_check check; /* photos and train_photos are 0: there was no check */
+    /* What computed: "oneDNN 2.6.3 AVX-512". Several: shards come from machines whose answers differ in their last
+     * bits. None: not known (older caches, answers of other programs), or nothing was computed yet. */
+    const char *kernels[CACHE_MAX_KERNELS];
+    int kernel_count;
     /* replay */
     const char *recipe; /* canonical text */
     int augment_version;
@@ -208,8 +213,7 @@ void cache_copy_members(struct cache_manifest *to, const struct cache_manifest *
 /* Stored logits of a view: the classes; with top_k, top_k + 1; without a teacher 0. */
 int cache_logits_per_view(const struct cache_manifest *manifest);
 
-/* The lowest version of the format that can say what this manifest says: every cache is written in it, so that older
- * programs read what they can. */
+/* The lowest version of the format that can say what this manifest says. */
 int cache_lowest_version(const struct cache_manifest *manifest);
 
 /* Bytes of one sample in a shard before compression, without its image. */
@@ -275,6 +279,11 @@ void cache_writer_unclaim(struct cache_claim *claim); /* does nothing if it is n
 enum status cache_writer_put(struct cache_writer *writer, struct cache_claim *claim, const struct cache_shard *content,
                              struct thread_pool *pool, struct error *err);
 
+/* Says what computes the teacher's answers from now on, before the first shard is put. STATUS_CONFIG if shards of the
+ * cache were computed by something else, whose answers differ in their last bits; `mix`: then the manifest names both.
+ * Does nothing in caches of format versions 1 and 2, which do not say what computed. */
+enum status cache_writer_join(struct cache_writer *writer, const char *kernels, bool mix, struct error *err);
+
 /* If every shard of every split is there, publishes cache.json and removes what only writing needed. *missing gets the
  * number of shards that are not there yet (0: published, now or before). */
 enum status cache_writer_publish(struct cache_writer *writer, int *missing, struct error *err);
@@ -296,6 +305,9 @@ enum cache_read_parts { CACHE_READ_IMAGES = 1, CACHE_READ_FEATURES = 2 }; /* the
  * wrong. */
 enum status cache_read_shard(const struct cache *cache, enum split split, int shard, unsigned parts,
                              struct cache_shard *content, struct error *err);
+/* Asks libhdf5, in a process of its own, where the data sets of a shard are, and compares that with the shard's table:
+ * HDF5 programs then read what cache_read_shard reads. STATUS_BAD_DATA if they differ or libhdf5 cannot read it. */
+enum status cache_compare_hdf5(const struct cache *cache, enum split split, int shard, struct error *err);
 /* The stored image of sample i (0 <= i < count) of a shard: borrowed bytes when embedded, malloc'ed (*owned) and
  * verified when linked. */
 enum status cache_image(const struct cache *cache, const struct cache_shard *shard, uint32_t i, const uint8_t **bytes,

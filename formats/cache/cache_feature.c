@@ -87,7 +87,8 @@ enum status cache_store_feature(const struct cache_manifest *manifest, struct ca
             return error_set(err, STATUS_BAD_DATA, shard->names[sample],
                              "the teacher's %s is %g for view %d: the form %s cannot hold that value", feature->tensor,
                              (double)value[i], view, feature_form_name(feature->form));
-    uint16_t *half = shard->features[index].half + row * stored;
+    uint16_t *half = shard->features[index].half;
+    half = half ? half + row * stored : NULL; /* int8 has none */
     switch (feature->form) {
     case FEATURE_FP16:
         half_from_floats(half, value, count);

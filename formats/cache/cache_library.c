@@ -1,4 +1,4 @@
-#include "formats/cache/cache_library.h"
+#include "formats/cache/cache_library_call.h"
 
 #include "formats/cache/answers.h"
 #include "formats/cache/cache_row.h"
@@ -28,13 +28,6 @@ struct softcache_rows {
 int softcache_interface(void)
 {
     return CALL_INTERFACE;
-}
-
-static int tell(enum status status, const struct error *err, char *message)
-{
-    if (status != STATUS_OK)
-        snprintf(message, CALL_MESSAGE, "%s%s%s", err->path, err->path[0] ? ": " : "", err->message);
-    return (int)status;
 }
 
 /* ---- views ---- */
@@ -68,7 +61,7 @@ int softcache_views_open(struct softcache_views **out, const char *text, size_t 
     views = NULL;
 cleanup:
     softcache_views_close(views);
-    return tell(status, &err, message);
+    return library_tell(status, &err, message);
 }
 
 void softcache_views_close(struct softcache_views *views)
@@ -111,7 +104,7 @@ int softcache_images_make(const struct softcache_views *views, int count, const 
     struct error err = {0};
     for (int k = 0; k < count; k++)
         images[k] = NULL;
-    return tell(thread_pool_try(views->pool, count, make_task, &job, &err), &err, message);
+    return library_tell(thread_pool_try(views->pool, count, make_task, &job, &err), &err, message);
 }
 
 void softcache_image_free(struct softcache_image *image)
@@ -169,7 +162,7 @@ int softcache_views_mix(const struct softcache_views *views, const struct softca
         cache_view_mix(&views->views, &which, NULL, &mix, &partner);
         mixes[k] = (struct softcache_mix){mix.kind, mix.share, mix.x, mix.y, mix.w, mix.h, partner.sample};
     }
-    return tell(status, &err, message);
+    return library_tell(status, &err, message);
 }
 
 struct render_job {
@@ -242,7 +235,7 @@ int softcache_views_render(const struct softcache_views *views, const struct sof
         status = error_set(&err, STATUS_USAGE, NULL, "these views are mixed with others, whose images are missing");
     if (status == STATUS_OK)
         status = thread_pool_try(views->pool, choice->count, render_task, &job, &err);
-    return tell(status, &err, message);
+    return library_tell(status, &err, message);
 }
 
 int softcache_views_describe(const struct softcache_views *views, const struct softcache_choice *choice, int k,
@@ -263,7 +256,7 @@ int softcache_views_describe(const struct softcache_views *views, const struct s
         view_mix_describe(&mix, partner.sample, mixed, sizeof mixed);
         snprintf(text + strlen(text), size - strlen(text), "%s", mixed);
     }
-    return tell(status, &err, message);
+    return library_tell(status, &err, message);
 }
 
 /* ---- answers ---- */
@@ -282,7 +275,7 @@ int softcache_rows_open(struct softcache_rows **out, const char *text, size_t si
     rows = NULL;
 cleanup:
     softcache_rows_close(rows);
-    return tell(status, &err, message);
+    return library_tell(status, &err, message);
 }
 
 void softcache_rows_close(struct softcache_rows *rows)
@@ -341,5 +334,5 @@ int softcache_rows_pack(struct softcache_rows *rows, int split, uint64_t first, 
         out += cache_row_get(manifest, one, 0, view, out);
     }
 cleanup:
-    return tell(status, &err, message);
+    return library_tell(status, &err, message);
 }

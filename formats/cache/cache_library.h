@@ -1,6 +1,7 @@
 /* What other languages call of softcache: libsoftcache_views.so, which the Python package in python/ opens with ctypes.
- * It makes the views of a cache, pixel for pixel those of both programs, and packs answers for `teacher_dump import`.
- * There is nothing here but calls of cache_view.h and cache_row.h, so the results are equal by construction.
+ * It reads the data sets of a cache, makes its views, pixel for pixel those of both programs, and packs answers for
+ * `teacher_dump import`. There is nothing here but calls of shard_table.h, cache_view.h and cache_row.h, so the results
+ * are equal by construction.
  *
  * Functions that can fail return a status (shared/base/error.h) and write "path: message" to message[CALL_MESSAGE].
  * Arrays are the caller's. A handle may be used by one thread at a time, images by any number. After fork, a child must
@@ -11,10 +12,36 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CALL_MESSAGE = 2048, CALL_INTERFACE = 1 };
+enum { CALL_MESSAGE = 2048, CALL_INTERFACE = 2 };
 
 /* CALL_INTERFACE of this library: raised when a function here changes. */
 int softcache_interface(void);
+
+/* ---- what is stored ---- */
+struct softcache_cache;
+struct softcache_shard;
+
+/* A finished cache: its folder. */
+int softcache_cache_open(struct softcache_cache **out, const char *path, char *message);
+void softcache_cache_close(struct softcache_cache *cache); /* NULL is allowed */
+
+/* Opens a shard, and checks its size and its table; not its SHA-256. A shard may be used by any number of threads, and
+ * after fork; the cache may be closed before it. */
+int softcache_shard_open(struct softcache_shard **out, const struct softcache_cache *cache, int split, int shard,
+                         char *message);
+void softcache_shard_close(struct softcache_shard *shard); /* NULL is allowed */
+
+/* A data set. type: uint8, int8, uint16, int32, uint32, uint64, float16, float32, string from 0 to 8; item: bytes of an
+ * element. offset: of its first byte in the shard's file if it is stored in one piece as it is, otherwise -1. */
+struct softcache_data {
+    int32_t type, item, rank;
+    int64_t dims[5], offset;
+};
+int softcache_shard_data(const struct softcache_shard *shard, const char *name, struct softcache_data *data,
+                         char *message);
+/* out gets rows[count] of the first dimension, in any order; it is fastest if they increase. */
+int softcache_shard_rows(const struct softcache_shard *shard, const char *name, const int64_t *rows, size_t count,
+                         void *out, char *message);
 
 /* ---- views ---- */
 struct softcache_views;

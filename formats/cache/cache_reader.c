@@ -1,8 +1,8 @@
 #define _POSIX_C_SOURCE 200809L
 #include "formats/cache/cache.h"
 
+#include "formats/cache/hdf5_child.h"
 #include "formats/cache/manifest.h"
-#include "formats/cache/shard.h"
 #include "formats/datasets/file_name.h"
 #include "shared/base/digest.h"
 #include "shared/base/files.h"
@@ -62,31 +62,68 @@ void cache_release(struct cache *cache)
     *cache = (struct cache){0};
 }
 
-enum status cache_read_shard(const struct cache *cache, enum split split, int shard, unsigned parts,
-                             struct cache_shard *content, struct error *err)
+/* The bytes of a shard, malloc'ed, and its path, too: with the size and the digest that the manifest says. */
+static enum status load_shard(const struct cache *cache, enum split split, int shard, unsigned char **bytes,
+                              size_t *size, char **path, struct error *err)
 {
     const struct cache_shard_entry *entry = &cache->manifest.splits[split].shards[shard];
     enum status status = STATUS_OK;
-    unsigned char *bytes = NULL;
     char digest[DIGEST_HEX_SIZE];
+    *bytes = NULL;
+    *path = path_join(cache->path, entry->file);
+    if (!*path)
+        return error_no_memory(err, strlen(cache->path), "a path");
+    TRY(file_read(*path, (size_t)CACHE_SHARD_LIMIT * 2, bytes, size, err));
+    if (*size != entry->bytes)
+        TRY(error_set(
+            err, STATUS_BAD_DATA, *path,
+            "has %zu bytes, but the manifest says %llu: copy it again, or run teacher_dump again to repair it", *size,
+            (unsigned long long)entry->bytes));
+    digest_bytes(*bytes, *size, digest);
+    if (strcmp(digest, entry->digest) != 0)
+        status = error_set(err, STATUS_BAD_DATA, *path,
+                           "is damaged (its SHA-256 is not the manifest's): copy it again, or run teacher_dump again "
+                           "to repair it");
+cleanup:
+    return status;
+}
+
+enum status cache_read_shard(const struct cache *cache, enum split split, int shard, unsigned parts,
+                             struct cache_shard *content, struct error *err)
+{
+    enum status status = STATUS_OK;
+    unsigned char *bytes;
+    char *path;
     size_t size;
     *content = (struct cache_shard){0};
-    char *path = path_join(cache->path, entry->file);
-    if (!path)
-        return error_no_memory(err, strlen(cache->path), "a path");
-    TRY(file_read(path, (size_t)CACHE_SHARD_LIMIT * 2, &bytes, &size, err));
-    if (size != entry->bytes)
-        TRY(error_set(
-            err, STATUS_BAD_DATA, path,
-            "has %zu bytes, but the manifest says %llu: copy it again, or run teacher_dump again to repair it", size,
-            (unsigned long long)entry->bytes));
-    digest_bytes(bytes, size, digest);
-    if (strcmp(digest, entry->digest) != 0)
-        TRY(error_set(err, STATUS_BAD_DATA, path,
-                      "is damaged (its SHA-256 is not the manifest's): copy it again, or run teacher_dump again to "
-                      "repair it"));
-    TRY(shard_parse(&cache->manifest, split, entry, bytes, size, parts, path, content, err));
+    TRY(load_shard(cache, split, shard, &bytes, &size, &path, err));
+    TRY(shard_parse(&cache->manifest, split, &cache->manifest.splits[split].shards[shard], bytes, size, parts, path,
+                    content, err));
 cleanup:
+    free(bytes);
+    free(path);
+    return status;
+}
+
+enum status cache_compare_hdf5(const struct cache *cache, enum split split, int shard, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct shard_table ours = {0}, theirs = {0};
+    unsigned char *bytes;
+    char *path, name[32];
+    size_t size, end;
+    TRY(load_shard(cache, split, shard, &bytes, &size, &path, err));
+    if (cache->manifest.format_version >= SHARD_TABLE_VERSION)
+        TRY(shard_table_read(&ours, bytes, size, &end, path, err));
+    TRY(hdf5_child_table(&theirs, bytes, size, path, err));
+    if (cache->manifest.format_version >= SHARD_TABLE_VERSION && !shard_table_equal(&ours, &theirs, name))
+        status = error_set(err, STATUS_BAD_DATA, path,
+                           "libhdf5 sees another data set %s than the shard's table says: programs that use libhdf5 "
+                           "read other values than this one",
+                           name);
+cleanup:
+    shard_table_release(&ours);
+    shard_table_release(&theirs);
     free(bytes);
     free(path);
     return status;

@@ -4,7 +4,7 @@
 
 #include "formats/cache/cache_partial.h"
 #include "formats/cache/manifest.h"
-#include "formats/cache/shard.h"
+#include "formats/cache/shard_table.h"
 #include "shared/base/digest.h"
 #include "shared/base/files.h"
 #include <pthread.h>
@@ -17,6 +17,7 @@ enum { LOCK_TRIES = 500 }; /* 10 s; the lock is held for milliseconds */
 struct cache_writer {
     struct cache_partial partial;
     const struct cache_manifest *identity; /* borrowed; never changes */
+    int format_version;                    /* of the cache: an older one is finished and repaired as it was begun */
     pthread_mutex_t mutex;                 /* protects the manifest */
     struct cache_manifest manifest;        /* the recorded identity, with what is known about shards */
 };
@@ -34,6 +35,7 @@ static enum status agree(struct cache_writer *writer, const struct cache_manifes
         TRY(cache_partial_read(partial, &writer->manifest, false, NULL, err));
     }
     TRY(manifest_compare(&writer->manifest, identity, partial->out.path, err));
+    writer->format_version = writer->manifest.format_version;
     if (!finished)
         TRY(cache_partial_check_shards(partial, identity, err));
 cleanup:
@@ -189,14 +191,16 @@ enum status cache_writer_put(struct cache_writer *writer, struct cache_claim *cl
     unsigned char *bytes = NULL;
     size_t size;
     struct cache_shard_entry entry = writer->identity->splits[claim->split].shards[claim->shard];
+    struct cache_manifest form = *writer->identity;
+    form.format_version = writer->format_version;
     if (claim->state != CACHE_CLAIMED || content->split != claim->split || content->first != entry.first ||
         content->count != entry.count)
         TRY(error_set(err, STATUS_INTERNAL, entry.file, "is not the shard that was claimed"));
-    TRY(shard_build(writer->identity, content, pool, &bytes, &size, &entry.image_bytes, err));
+    TRY(shard_build(&form, content, pool, &bytes, &size, &entry.image_bytes, err));
     entry.bytes = size;
     digest_bytes(bytes, size, entry.digest);
     TRY(cache_teaching_count(writer->identity, content, &entry, err));
-    TRY(shard_check_bytes(writer->identity, content, &entry, bytes, size, err));
+    TRY(shard_check_bytes(&form, content, &entry, bytes, size, err));
     TRY(folder_publish(&writer->partial.out, entry.file, bytes, size, err));
     TRY(cache_partial_record_write(&writer->partial, &entry, err));
     pthread_mutex_lock(&writer->mutex);
@@ -206,6 +210,63 @@ enum status cache_writer_put(struct cache_writer *writer, struct cache_claim *cl
 cleanup:
     free(bytes);
     cache_writer_unclaim(claim);
+    return status;
+}
+
+/* The list in identity.json: another process may have joined since we read it. The caller has `lock`, and the mutex. */
+static enum status read_kernels(struct cache_writer *writer, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct cache_manifest now = {0}, *manifest = &writer->manifest;
+    TRY(cache_partial_read(&writer->partial, &now, false, NULL, err));
+    for (int i = manifest->kernel_count; i < now.kernel_count; i++) {
+        manifest->kernels[i] = arena_strdup(&manifest->arena, now.kernels[i]);
+        if (!manifest->kernels[i])
+            TRY(error_no_memory(err, strlen(now.kernels[i]), "a manifest"));
+        manifest->kernel_count = i + 1;
+    }
+cleanup:
+    arena_release(&now.arena);
+    return status;
+}
+
+/* Adds to the list. */
+static enum status add_kernels(struct cache_writer *writer, const char *kernels, struct error *err)
+{
+    struct cache_manifest *manifest = &writer->manifest;
+    if (manifest->kernel_count == CACHE_MAX_KERNELS)
+        return error_set(err, STATUS_CONFIG, writer->partial.out.path, "was computed on more than %d kinds of machines",
+                         CACHE_MAX_KERNELS);
+    manifest->kernels[manifest->kernel_count] = arena_strdup(&manifest->arena, kernels);
+    if (!manifest->kernels[manifest->kernel_count])
+        return error_no_memory(err, strlen(kernels), "a manifest");
+    manifest->kernel_count++;
+    return cache_partial_write(&writer->partial, manifest, false, err);
+}
+
+enum status cache_writer_join(struct cache_writer *writer, const char *kernels, bool mix, struct error *err)
+{
+    enum status status = STATUS_OK;
+    int lock = -1;
+    if (writer->format_version < SHARD_TABLE_VERSION)
+        return STATUS_OK;
+    pthread_mutex_lock(&writer->mutex);
+    TRY(cache_partial_lock(&writer->partial, "lock", LOCK_TRIES, &lock, err));
+    TRY(read_kernels(writer, err));
+    const struct cache_manifest *manifest = &writer->manifest;
+    for (int i = 0; i < manifest->kernel_count; i++)
+        if (strcmp(manifest->kernels[i], kernels) == 0)
+            goto cleanup;
+    if (manifest->kernel_count > 0 && !mix)
+        TRY(error_set(err, STATUS_CONFIG, writer->partial.out.path,
+                      "has shards that were computed by %s, and here is %s: the teacher's answers differ in their last "
+                      "bits. Go on where the others were made; or pass --allow-mixed, and the cache will name both; or "
+                      "make it anew with --deterministic, which gives the same bits on every processor with AVX2",
+                      manifest->kernels[0], kernels));
+    TRY(add_kernels(writer, kernels, err));
+cleanup:
+    pthread_mutex_unlock(&writer->mutex);
+    file_unlock(lock);
     return status;
 }
 
@@ -239,6 +300,7 @@ enum status cache_writer_publish(struct cache_writer *writer, int *missing, stru
         TRY(count_missing(writer, missing, err));
         if (*missing > 0)
             goto cleanup;
+        TRY(read_kernels(writer, err));
         TRY(cache_partial_write(&writer->partial, &writer->manifest, true, err));
     }
     TRY(cache_partial_remove(&writer->partial, err));

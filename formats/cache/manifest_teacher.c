@@ -51,6 +51,9 @@ void manifest_teacher_to_json(cJSON *root, const struct cache_manifest *manifest
     cJSON_AddStringToObject(teacher, "sha256", manifest->teacher_digest);
     cJSON_AddStringToObject(teacher, "device", manifest->device);
     cJSON_AddStringToObject(teacher, "precision", manifest->precision);
+    cJSON *kernels = manifest->kernel_count ? cJSON_AddArrayToObject(teacher, "kernels") : NULL;
+    for (int i = 0; i < manifest->kernel_count; i++)
+        cJSON_AddItemToArray(kernels, cJSON_CreateString(manifest->kernels[i]));
     if (manifest->member_count)
         add_members(teacher, manifest);
     else
@@ -131,6 +134,21 @@ cleanup:
     return status;
 }
 
+static enum status parse_kernels(const struct json_place *teacher, struct cache_manifest *manifest, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct json_place array, element = {0};
+    if (!cJSON_HasObjectItem(teacher->node, "kernels"))
+        return STATUS_OK;
+    TRY(json_array(teacher, "kernels", CACHE_MAX_KERNELS, &array, &manifest->kernel_count, err));
+    for (int i = 0; i < manifest->kernel_count; i++) {
+        TRY(json_element(&array, i, &element, err));
+        TRY(json_string(&element, NULL, &manifest->arena, &manifest->kernels[i], err));
+    }
+cleanup:
+    return status;
+}
+
 /* A field with one value that is not the usual one. */
 static enum status parse_other(const struct json_place *at, const char *field, const char *value, bool *is,
                                struct error *err)
@@ -157,6 +175,7 @@ enum status manifest_teacher_parse(struct cache_manifest *manifest, const struct
     TRY(parse_optional(&teacher, "device", &manifest->arena, &manifest->device, err));
     TRY(parse_optional(&teacher, "precision", &manifest->arena, &manifest->precision, err));
     TRY(parse_engine(&teacher, &manifest->arena, &manifest->engine, err));
+    TRY(parse_kernels(&teacher, manifest, err));
     if (cJSON_HasObjectItem(teacher.node, "members"))
         TRY(parse_members(&teacher, manifest, err));
     if (cJSON_HasObjectItem(teacher.node, "logits"))
@@ -221,4 +240,6 @@ void cache_copy_members(struct cache_manifest *to, const struct cache_manifest *
     to->selected_count = from->selected_count;
     to->from_probabilities = from->from_probabilities;
     to->bgr = from->bgr;
+    memcpy(to->kernels, from->kernels, sizeof to->kernels);
+    to->kernel_count = from->kernel_count;
 }

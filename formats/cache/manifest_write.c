@@ -206,7 +206,8 @@ enum status manifest_compare(const struct cache_manifest *stored, const struct c
                              struct error *err)
 {
     /* Fields that may differ between runs without changing a byte of the shards. */
-    static const char *const ignore[] = {"program_version", "file", "left_out", "check", NULL};
+    static const char *const ignore[] = {"format_version", "program_version", "file", "left_out",
+                                         "check",          "kernels",         NULL};
     struct manifest_difference difference;
     const enum status status = manifest_differ(stored, wanted, ignore, &difference, err);
     if (status == STATUS_CONFIG)

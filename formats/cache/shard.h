@@ -3,9 +3,9 @@
 #define FORMATS_CACHE_SHARD_H
 
 #include "formats/cache/cache.h"
-#include <hdf5.h>
 
 enum shard_type { SHARD_U8, SHARD_I8, SHARD_U16, SHARD_I32, SHARD_U32, SHARD_U64, SHARD_F16, SHARD_F32, SHARD_STRING };
+enum { SHARD_TYPE_COUNT = SHARD_STRING + 1 };
 enum { SHARD_MAX_RANK = 5, SHARD_MAX_FIELDS = 10 + 2 * CACHE_MAX_FEATURES, SHARD_CHUNK_BYTES = 1 << 20 };
 
 /* A data set of a shard: what is written, and what a reader requires. */
@@ -14,7 +14,8 @@ struct shard_field {
     enum shard_type type;
     size_t item; /* bytes of an element; for a SHARD_STRING its length */
     int rank;
-    hsize_t dims[SHARD_MAX_RANK];
+    size_t dims[SHARD_MAX_RANK];
+    unsigned part;   /* of enum cache_read_parts; 0: always read */
     bool compressed; /* chunked by the first dimension, shuffled (items above 1 byte) and zstd; otherwise contiguous */
     void *data;      /* borrowed, in the file's layout */
     size_t bytes;    /* of data: item * dims */
@@ -22,20 +23,21 @@ struct shard_field {
 
 /* The data sets of fixed shape, in the order of the file: all except names and images. The shard's arrays must be
  * allocated. */
-int shard_fields(const struct cache_manifest *manifest, const struct cache_shard *shard, unsigned parts,
+int shard_fields(const struct cache_manifest *manifest, const struct cache_shard *shard,
                  struct shard_field fields[SHARD_MAX_FIELDS]);
 /* names: [n] of fixed length. images: [bytes] of JPEG files, or [n, h, w, c] of raw sets. */
 struct shard_field shard_names_field(const struct cache_shard *shard, void *data, size_t length);
 struct shard_field shard_images_field(const struct cache_manifest *manifest, const struct cache_shard *shard,
                                       size_t bytes);
 
-/* The bytes of the shard's file, malloc'ed. Equal content gives equal bytes, whatever threads compress it (pool may be
+/* The bytes of the shard's file, malloc'ed; from SHARD_TABLE_VERSION on with a table (shard_table.h). Equal content gives equal bytes, whatever threads compress it (pool may be
  * NULL). *image_bytes: how many of them are the images'. */
 enum status shard_build(const struct cache_manifest *manifest, const struct cache_shard *shard,
                         struct thread_pool *pool, unsigned char **bytes, size_t *size, uint64_t *image_bytes,
                         struct error *err);
 
-/* Parses the bytes of a shard. Its digest was checked, but every type, shape, size and index is checked again. */
+/* Parses the bytes of a shard, which may be anything: every type, shape, place, size and index is checked. Where the
+ * format has no table, hdf5_child.h makes one. */
 enum status shard_parse(const struct cache_manifest *manifest, enum split split, const struct cache_shard_entry *entry,
                         const unsigned char *bytes, size_t size, unsigned parts, const char *path,
                         struct cache_shard *shard, struct error *err);
@@ -60,11 +62,19 @@ struct shard_chunk {
 enum status shard_pack(const struct shard_field *field, size_t first, int count, struct thread_pool *pool,
                        struct shard_chunk *packed, struct error *err);
 
-/* libhdf5 has one global state, which is thread-safe in some builds only: every call to it is between these two.
- * hdf5_enter also turns off its printing of errors. */
-void hdf5_enter(void);
-void hdf5_leave(void);
-/* The file type of an element; the caller closes it. item is used for SHARD_STRING only. Negative on failure. */
-hid_t hdf5_type(enum shard_type type, size_t item);
+/* The reverse of shard_pack for one chunk after the other. */
+struct shard_unpacker {
+    size_t item, chunk;       /* bytes of an element, of a chunk */
+    unsigned char *scratch;   /* [chunk], owned */
+    struct ZSTD_DCtx_s *zstd; /* owned: a context that zstd allocates by itself would make a lack of memory look like
+                                 damage */
+};
+/* rows: of the field in a chunk. STATUS_INTERNAL; release it in any case. */
+enum status shard_unpacker_init(struct shard_unpacker *unpacker, const struct shard_field *field, size_t rows,
+                                struct error *err);
+void shard_unpacker_release(struct shard_unpacker *unpacker);
+/* Decompresses packed[size], which must hold exactly a chunk, and gives out its first `count` bytes. */
+bool shard_unpack(struct shard_unpacker *unpacker, const unsigned char *packed, size_t size, unsigned char *out,
+                  size_t count);
 
 #endif

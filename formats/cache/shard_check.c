@@ -6,10 +6,17 @@
 /* The index of the first of values[count] that is infinite or NaN; count if there is none. */
 static size_t find_not_finite(const uint16_t *values, size_t count)
 {
-    size_t i = 0;
-    while (i < count && (values[i] & 0x7C00) != 0x7C00)
-        i++;
-    return i;
+    enum { BLOCK = 4096 };
+    for (size_t begin = 0; begin < count; begin += BLOCK) {
+        const size_t end = count - begin < BLOCK ? count : begin + BLOCK;
+        uint16_t bad = 0; /* a whole block without a branch, in vector instructions */
+        for (size_t i = begin; i < end; i++)
+            bad |= (values[i] & 0x7C00) == 0x7C00;
+        for (size_t i = begin; i < end && bad; i++)
+            if ((values[i] & 0x7C00) == 0x7C00)
+                return i;
+    }
+    return count;
 }
 
 static enum status check_features(const struct cache_manifest *manifest, const struct cache_shard *shard,

@@ -1,66 +1,9 @@
 #include "formats/cache/shard.h"
 
-#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 
 static const size_t item_bytes[] = {1, 1, 2, 4, 4, 8, 2, 4, 0}; /* by enum shard_type */
-
-static pthread_mutex_t hdf5_mutex = PTHREAD_MUTEX_INITIALIZER;
-
-void hdf5_enter(void)
-{
-    pthread_mutex_lock(&hdf5_mutex);
-    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-}
-
-void hdf5_leave(void)
-{
-    pthread_mutex_unlock(&hdf5_mutex);
-}
-
-/* float16 as in h5py and numpy. */
-static hid_t float16_type(void)
-{
-    hid_t type = H5Tcopy(H5T_IEEE_F32LE);
-    if (type < 0 || H5Tset_fields(type, 15, 10, 5, 0, 10) < 0 || H5Tset_size(type, 2) < 0 || H5Tset_ebias(type, 15) < 0)
-        return -1;
-    return type;
-}
-
-static hid_t string_type(size_t length)
-{
-    hid_t type = H5Tcopy(H5T_C_S1);
-    if (type < 0 || H5Tset_size(type, length) < 0 || H5Tset_strpad(type, H5T_STR_NULLPAD) < 0 ||
-        H5Tset_cset(type, H5T_CSET_UTF8) < 0)
-        return -1;
-    return type;
-}
-
-hid_t hdf5_type(enum shard_type type, size_t item)
-{
-    switch (type) {
-    case SHARD_U8:
-        return H5Tcopy(H5T_STD_U8LE);
-    case SHARD_I8:
-        return H5Tcopy(H5T_STD_I8LE);
-    case SHARD_U16:
-        return H5Tcopy(H5T_STD_U16LE);
-    case SHARD_I32:
-        return H5Tcopy(H5T_STD_I32LE);
-    case SHARD_U32:
-        return H5Tcopy(H5T_STD_U32LE);
-    case SHARD_U64:
-        return H5Tcopy(H5T_STD_U64LE);
-    case SHARD_F16:
-        return float16_type();
-    case SHARD_F32:
-        return H5Tcopy(H5T_IEEE_F32LE);
-    case SHARD_STRING:
-        return string_type(item);
-    }
-    return -1;
-}
 
 static struct shard_field field(const char *name, enum shard_type type, bool compressed, void *data, int rank, ...)
 {
@@ -89,13 +32,16 @@ struct shard_field shard_names_field(const struct cache_shard *shard, void *data
 struct shard_field shard_images_field(const struct cache_manifest *manifest, const struct cache_shard *shard,
                                       size_t bytes)
 {
-    if (manifest->encoding != IMAGE_RAW)
-        return field("images", SHARD_U8, false, shard->image_bytes, 1, bytes);
-    return field("images", SHARD_U8, true, shard->image_bytes, 4, (size_t)shard->count, (size_t)manifest->raw_h,
-                 (size_t)manifest->raw_w, (size_t)manifest->channels);
+    struct shard_field images =
+        manifest->encoding != IMAGE_RAW
+            ? field("images", SHARD_U8, false, shard->image_bytes, 1, bytes)
+            : field("images", SHARD_U8, true, shard->image_bytes, 4, (size_t)shard->count, (size_t)manifest->raw_h,
+                    (size_t)manifest->raw_w, (size_t)manifest->channels);
+    images.part = CACHE_READ_IMAGES;
+    return images;
 }
 
-int shard_fields(const struct cache_manifest *manifest, const struct cache_shard *shard, unsigned parts,
+int shard_fields(const struct cache_manifest *manifest, const struct cache_shard *shard,
                  struct shard_field fields[SHARD_MAX_FIELDS])
 {
     int count = 0;
@@ -110,9 +56,12 @@ int shard_fields(const struct cache_manifest *manifest, const struct cache_shard
         fields[count++] = field("link_sizes", SHARD_U64, true, shard->link_sizes, 1, n);
         fields[count++] = field("link_sha256", SHARD_U8, false, shard->link_digests, 2, n, (size_t)32);
     }
-    if (shard->image_offsets && manifest->encoding != IMAGE_RAW && (parts & CACHE_READ_IMAGES))
-        fields[count++] = field("image_offsets", SHARD_U64, true, shard->image_offsets, 1, n + 1);
-    for (int i = 0; i < manifest->feature_count && shard->split == SPLIT_TRAIN && (parts & CACHE_READ_FEATURES); i++) {
+    if (shard->image_offsets && manifest->encoding != IMAGE_RAW) {
+        fields[count] = field("image_offsets", SHARD_U64, true, shard->image_offsets, 1, n + 1);
+        fields[count++].part = CACHE_READ_IMAGES;
+    }
+    const int first = count;
+    for (int i = 0; i < manifest->feature_count && shard->split == SPLIT_TRAIN; i++) {
         const struct cache_feature *feature = &manifest->features[i];
         size_t views = (size_t)feature->views, c = (size_t)feature->c, h = (size_t)feature->h, w = (size_t)feature->w;
         char name[32], scales[32];
@@ -125,5 +74,7 @@ int shard_fields(const struct cache_manifest *manifest, const struct cache_shard
             fields[count++] = field(name, SHARD_F16, true, shard->features[i].half, 5, n, views, c, h, w);
         }
     }
+    for (int i = first; i < count; i++)
+        fields[i].part = CACHE_READ_FEATURES;
     return count;
 }

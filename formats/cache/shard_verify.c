@@ -10,9 +10,8 @@ static bool differs(const struct cache_manifest *manifest, const struct cache_sh
                     char name[32])
 {
     struct shard_field left[SHARD_MAX_FIELDS], right[SHARD_MAX_FIELDS];
-    const unsigned parts = CACHE_READ_IMAGES | CACHE_READ_FEATURES;
-    const int count = shard_fields(manifest, a, parts, left);
-    shard_fields(manifest, b, parts, right); /* as many, since both are shards of this manifest */
+    const int count = shard_fields(manifest, a, left);
+    shard_fields(manifest, b, right); /* as many, since both are shards of this manifest */
     for (int i = 0; i < count; i++)
         if (memcmp(left[i].data, right[i].data, left[i].bytes) != 0) {
             snprintf(name, 32, "%s", left[i].name);

@@ -1,6 +1,5 @@
 #define _POSIX_C_SOURCE 200809L
-#include "formats/cache/shard.h"
-
+#include "formats/cache/hdf5_table.h"
 #include "formats/cache/zstd_filter.h"
 #include <stdlib.h>
 #include <string.h>
@@ -80,9 +79,9 @@ static hid_t creation_properties(const struct shard_field *field)
     if (!field->compressed)
         return H5Pset_layout(properties, H5D_CONTIGUOUS) < 0 ? -1 : properties;
     const unsigned level = ZSTD_FILTER_LEVEL;
-    hsize_t chunk[SHARD_MAX_RANK];
-    memcpy(chunk, field->dims, sizeof chunk);
-    chunk[0] = shard_chunk_rows(field);
+    hsize_t chunk[SHARD_MAX_RANK] = {shard_chunk_rows(field)};
+    for (int d = 1; d < field->rank; d++)
+        chunk[d] = field->dims[d];
     if (H5Pset_chunk(properties, field->rank, chunk) < 0 || H5Pset_fill_time(properties, H5D_FILL_TIME_ALLOC) < 0 ||
         (field->item > 1 && H5Pset_shuffle(properties) < 0) ||
         H5Pset_filter(properties, ZSTD_FILTER_ID, H5Z_FLAG_MANDATORY, 1, &level) < 0)
@@ -117,7 +116,10 @@ static enum status write_chunks(hid_t set, const struct shard_field *field, stru
 static enum status write_field(hid_t file, const struct shard_field *field, struct thread_pool *pool, uint64_t *stored,
                                struct error *err)
 {
-    hid_t type = hdf5_type(field->type, field->item), space = H5Screate_simple(field->rank, field->dims, NULL);
+    hsize_t dims[SHARD_MAX_RANK];
+    for (int d = 0; d < field->rank; d++)
+        dims[d] = field->dims[d];
+    hid_t type = hdf5_type(field->type, field->item), space = H5Screate_simple(field->rank, dims, NULL);
     hid_t properties = creation_properties(field), set = -1;
     enum status status = STATUS_OK;
     if (type >= 0 && space >= 0 && properties >= 0)
@@ -166,7 +168,7 @@ static enum status write_all(hid_t file, const struct cache_manifest *manifest, 
     struct shard_field fields[SHARD_MAX_FIELDS];
     uint64_t stored;
     size_t length;
-    int count = shard_fields(manifest, shard, CACHE_READ_IMAGES | CACHE_READ_FEATURES, fields);
+    int count = shard_fields(manifest, shard, fields);
     char *packed = pack_names(shard, &length);
     if (!packed)
         return error_no_memory(err, length * shard->count, "sample names");
@@ -189,6 +191,7 @@ enum status shard_build(const struct cache_manifest *manifest, const struct cach
 {
     enum status status = STATUS_OK;
     struct kept_image kept = {0};
+    struct shard_table table = {0};
     hid_t file = -1;
     *bytes = NULL;
     *image_bytes = 0;
@@ -198,15 +201,21 @@ enum status shard_build(const struct cache_manifest *manifest, const struct cach
     if (file < 0)
         TRY(error_set(err, STATUS_INTERNAL, NULL, "libhdf5 cannot create a file in memory"));
     TRY(write_all(file, manifest, shard, pool, image_bytes, err));
+    if (manifest->format_version >= SHARD_TABLE_VERSION)
+        TRY(hdf5_table(file, &table, err));
 cleanup:
     if (file >= 0 && H5Fclose(file) < 0 && status == STATUS_OK)
         status = error_set(err, STATUS_INTERNAL, NULL, "libhdf5 cannot finish a file in memory");
     hdf5_leave();
     if (status == STATUS_OK) {
-        *bytes = kept.bytes;
         *size = image_size(kept.bytes);
-    } else {
-        free(kept.bytes);
+        if (manifest->format_version >= SHARD_TABLE_VERSION)
+            status = shard_table_append(&table, &kept.bytes, size, err);
     }
+    if (status == STATUS_OK)
+        *bytes = kept.bytes;
+    else
+        free(kept.bytes);
+    shard_table_release(&table);
     return status;
 }

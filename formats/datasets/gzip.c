@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <zlib.h>
 
+enum { GZIP_WINDOW = 16 + MAX_WBITS };
+
 bool gzip_recognises(const uint8_t *bytes, size_t size)
 {
     return size >= 2 && bytes[0] == 0x1f && bytes[1] == 0x8b;
@@ -13,7 +15,6 @@ bool gzip_recognises(const uint8_t *bytes, size_t size)
 enum status gzip_decompress(const uint8_t *bytes, size_t size, size_t limit, const char *path, uint8_t **out,
                             size_t *out_size, struct error *err)
 {
-    enum { GZIP_WINDOW = 16 + MAX_WBITS };
     enum status status = STATUS_OK;
     size_t capacity = 0, used = 0;
     int code = Z_OK;
@@ -49,4 +50,17 @@ cleanup:
         *out = NULL;
     }
     return status;
+}
+
+size_t gzip_peek(const uint8_t *bytes, size_t size, uint8_t *out, size_t count)
+{
+    z_stream stream = {.next_in = (z_const Bytef *)bytes,
+                       .avail_in = size < UINT_MAX ? (uInt)size : UINT_MAX,
+                       .next_out = out,
+                       .avail_out = (uInt)count};
+    if (inflateInit2(&stream, GZIP_WINDOW) != Z_OK)
+        return 0;
+    const int code = inflate(&stream, Z_SYNC_FLUSH);
+    inflateEnd(&stream);
+    return code == Z_OK || code == Z_STREAM_END ? count - stream.avail_out : 0;
 }

@@ -15,4 +15,7 @@ bool gzip_recognises(const uint8_t *bytes, size_t size);
 enum status gzip_decompress(const uint8_t *bytes, size_t size, size_t limit, const char *path, uint8_t **out,
                             size_t *out_size, struct error *err);
 
+/* The first bytes of the decompressed file, `count` at most; returns how many there are (0 if it is damaged). */
+size_t gzip_peek(const uint8_t *bytes, size_t size, uint8_t *out, size_t count);
+
 #endif

@@ -48,23 +48,43 @@ static bool idx_recognises(const char *path)
     return file != NULL;
 }
 
-static enum status parse_header(struct idx_file *file, int dimensions, const char *path, struct error *err)
+enum { MAX_HEADER = 16 };
+
+/* Of the first bytes of a file; *values gets how many values must follow the header. */
+static enum status parse_header(struct idx_file *file, const uint8_t *bytes, size_t size, int dimensions,
+                                size_t *values, const char *path, struct error *err)
 {
-    size_t header = 4 + 4 * (size_t)dimensions, expected = 1;
-    const uint8_t *bytes = file->bytes;
-    if (file->size < header || bytes[0] != 0 || bytes[1] != 0 || bytes[2] != TYPE_UBYTE || bytes[3] != dimensions)
+    const size_t header = 4 + 4 * (size_t)dimensions;
+    *values = 1;
+    if (size < header || bytes[0] != 0 || bytes[1] != 0 || bytes[2] != TYPE_UBYTE || bytes[3] != dimensions)
         return error_set(err, STATUS_BAD_DATA, path, "is not an IDX file of unsigned bytes in %d dimensions",
                          dimensions);
     for (int i = 0; i < dimensions; i++) {
         const uint8_t *at = bytes + 4 + 4 * i;
         file->dimensions[i] = (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
-        expected = size_mul(expected, file->dimensions[i]);
+        *values = size_mul(*values, file->dimensions[i]);
     }
-    file->values = bytes + header;
-    if (expected != file->size - header)
-        return error_set(err, STATUS_BAD_DATA, path, "has %zu bytes of values, but its header says %zu: get it again",
-                         file->size - header, expected);
     return STATUS_OK;
+}
+
+/* What the header promises is known before the rest is decompressed, so a small file cannot become a large one. */
+static enum status decompress(struct idx_file *file, const uint8_t *stored, size_t size, int dimensions,
+                              const char *path, struct error *err)
+{
+    uint8_t head[MAX_HEADER];
+    const size_t header = 4 + 4 * (size_t)dimensions;
+    size_t values;
+    const size_t there = gzip_peek(stored, size, head, header);
+    if (there == header) {
+        enum status status = parse_header(file, head, there, dimensions, &values, path, err);
+        if (status != STATUS_OK)
+            return status;
+        if (values > MAX_FILE_BYTES)
+            return error_set(err, STATUS_BAD_DATA, path, "has %zu values according to its header; at most %d are read",
+                             values, MAX_FILE_BYTES);
+        return gzip_decompress(stored, size, header + values, path, &file->bytes, &file->size, err);
+    }
+    return gzip_decompress(stored, size, MAX_HEADER, path, &file->bytes, &file->size, err); /* too short, or damaged */
 }
 
 static enum status load_file(struct idx_file *file, const char *folder, const char *prefix, const char *kind,
@@ -72,20 +92,25 @@ static enum status load_file(struct idx_file *file, const char *folder, const ch
 {
     enum status status = STATUS_OK;
     uint8_t *stored = NULL;
-    size_t size;
+    size_t size, values;
     char *path = find_file(folder, prefix, kind, dimensions);
     if (!path)
         return error_set(err, STATUS_NO_INPUT, folder, "has no %s-%s-idx%d-ubyte[.gz] beside train-images-idx3-ubyte",
                          prefix, kind, dimensions);
     TRY(file_read(path, MAX_FILE_BYTES, &stored, &size, err));
     if (gzip_recognises(stored, size)) {
-        TRY(gzip_decompress(stored, size, MAX_FILE_BYTES, path, &file->bytes, &file->size, err));
+        TRY(decompress(file, stored, size, dimensions, path, err));
     } else {
         file->bytes = stored;
         file->size = size;
         stored = NULL;
     }
-    TRY(parse_header(file, dimensions, path, err));
+    TRY(parse_header(file, file->bytes, file->size, dimensions, &values, path, err));
+    const size_t header = 4 + 4 * (size_t)dimensions;
+    file->values = file->bytes + header;
+    if (values != file->size - header)
+        TRY(error_set(err, STATUS_BAD_DATA, path, "has %zu bytes of values, but its header says %zu: get it again",
+                      file->size - header, values));
 cleanup:
     free(stored);
     free(path);

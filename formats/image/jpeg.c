@@ -140,6 +140,13 @@ static void check_scans(j_common_ptr common)
     if (decoder->jpeg.input_scan_number > JPEG_MAX_SCANS)
         fail(failure,
              error_set(failure->err, STATUS_BAD_DATA, failure->path, "has more than %d scans", JPEG_MAX_SCANS));
+    const uint64_t pixels = (uint64_t)decoder->jpeg.image_width * decoder->jpeg.image_height;
+    if (pixels * (uint64_t)decoder->jpeg.input_scan_number >
+        JPEG_SCAN_PIXELS + (uint64_t)decoder->size * JPEG_SCAN_PIXELS_A_BYTE)
+        fail(failure,
+             error_set(failure->err, STATUS_BAD_DATA, failure->path,
+                       "has %d scans or more of %llu pixels in %zu bytes, as no photo has: save it again, or remove it",
+                       decoder->jpeg.input_scan_number, (unsigned long long)pixels, decoder->size));
 }
 
 /* Must follow setjmp(decoder->failure.escape). */

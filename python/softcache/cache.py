@@ -5,17 +5,16 @@ import os
 from collections import namedtuple
 from pathlib import Path
 
-import h5py
-import hdf5plugin  # registers the zstd filter with h5py  # noqa: F401
 import numpy as np
 
 from .errors import SoftcacheError
 from .images import Images
 from .memory import Memory
+from .shard import Shards
 from .views import Renderer, batches
 
 SPLITS = ("train", "val", "test")
-FORMAT_VERSION = 1
+FORMAT_VERSIONS = (1, 2, 3)
 
 Feature = namedtuple("Feature", "index name form shape views")
 Feature.__doc__ = """A recorded tensor of the teacher: its index in the cache, the teacher's name for it, the form in which it is stored
@@ -43,13 +42,14 @@ class Cache:
         self._arguments = {"data": data, "memory": memory, "threads": threads}
         self._memory = Memory(memory)
         self._renderers = {}
+        self._shards = Shards(self.path)
         self.manifest_text = self._read_manifest()
         try:
             self.manifest = json.loads(self.manifest_text.decode("utf-8", "surrogateescape"))
             stated = self.manifest["format"], self.manifest["format_version"]
-            if stated != ("softcache", FORMAT_VERSION):
+            if stated[0] != "softcache" or stated[1] not in FORMAT_VERSIONS:
                 raise SoftcacheError(f"{self.path / 'cache.json'}: is {stated[0]!r} of version {stated[1]!r}, but this package reads "
-                                     f"'softcache' of version {FORMAT_VERSION}")
+                                     f"'softcache' of the versions 1 to {FORMAT_VERSIONS[-1]}")
             self._take(self.manifest, data)
         except (ValueError, KeyError, TypeError) as error:
             raise SoftcacheError(f"{self.path / 'cache.json'}: is damaged ({type(error).__name__}: {error}): copy it again, or make the "
@@ -176,11 +176,11 @@ class Split:
         key = (self.name, shard, name)
         array = self.cache._memory.get(key)
         if array is None:
-            with self._open(shard) as file:
-                data = self._data(file, name, shard)
-                if data.nbytes > self.cache._memory.budget // 8:
-                    return None
-                array = data[...]
+            file = self.opened(shard)
+            dtype, shape, _ = file.describe(name)
+            if int(np.prod(shape)) * dtype.itemsize > self.cache._memory.budget // 8:
+                return None
+            array = file.rows(name)
             self.cache._memory.put(key, array, array.nbytes)
         return array
 
@@ -188,20 +188,11 @@ class Split:
         array = self.block(name, shard)
         if array is not None:
             return array[rows]
-        order, back = np.unique(rows, return_inverse=True)  # h5py wants increasing rows
-        with self._open(shard) as file:
-            return self._data(file, name, shard)[order][back]
+        order, back = np.unique(rows, return_inverse=True)  # a chunk is decompressed once
+        return self.opened(shard).rows(name, order)[back]
 
-    def _open(self, shard):
-        try:
-            return h5py.File(self.shard_path(shard), "r")
-        except OSError as error:
-            raise SoftcacheError(f"{self.shard_path(shard)}: cannot be read: {error}") from None
-
-    def _data(self, file, name, shard):
-        if name not in file or file[name].shape[0] != self.shards[shard]["count"]:
-            raise SoftcacheError(f"{self.shard_path(shard)}: data set {name} is missing or has the wrong shape")
-        return file[name]
+    def opened(self, shard):
+        return self.cache._shards.get(self.number, shard)
 
     @staticmethod
     def _check(what, numbers, count):

@@ -1,4 +1,4 @@
-"""Stored images: the JPEG files and raw images in the shards, or the files that they refer to."""
+"""Stored images: the image files and raw images in the shards, or the files that they refer to."""
 import hashlib
 import os
 from pathlib import Path
@@ -12,17 +12,17 @@ class Images:
     def __init__(self, cache, data=None):
         source = cache.manifest["source"]
         self._embedded = source["images"] == "embed"
-        self._jpeg = source["encoding"] == "jpeg"
+        self._raw = source["encoding"] == "raw"
         self._folder = Path(data if data is not None else source["path"])
         self._maps = {}  # (split, shard): the file's bytes, mapped; where images begin in it; their offsets
 
     def read(self, split, sample):
-        """bytes of a JPEG file, or an array [h, w, channels] of a raw set."""
+        """bytes of an image file, or an array [h, w, channels] of a raw set."""
         if not self._embedded:
             return self._linked(split, sample)
         shard = int(np.searchsorted(split.starts, sample, side="right")) - 1
         row = sample - int(split.starts[shard])
-        if not self._jpeg:
+        if self._raw:
             return split.stored("images", [sample])[0]
         file, begin, offsets = self._map(split, shard)
         return file[begin + int(offsets[row]):begin + int(offsets[row + 1])].tobytes()
@@ -31,13 +31,10 @@ class Images:
         # The images of a shard are one contiguous, unfiltered piece of its file: no other part of it has to be read.
         key = (split.name, shard)
         if key not in self._maps:
-            path, count = split.shard_path(shard), split.shards[shard]["count"]
-            with split._open(shard) as file:
-                data, offsets = file.get("images"), file.get("image_offsets")
-                begin = data.id.get_offset() if data is not None and data.chunks is None else None
-                if begin is None or offsets is None or offsets.shape != (count + 1,):
-                    raise SoftcacheError(f"{path}: the images are missing or not stored in one piece")
-                offsets, size = offsets[...], data.shape[0]
+            path = split.shard_path(shard)
+            file = split.opened(shard)
+            _, (size,), begin = file.describe("images")
+            offsets = file.rows("image_offsets")
             if offsets[0] != 0 or offsets[-1] != size or np.any(np.diff(offsets.astype(np.int64)) <= 0):
                 raise SoftcacheError(f"{path}: data set image_offsets does not fit the images")
             self._maps[key] = np.memmap(path, dtype=np.uint8, mode="r"), begin, offsets

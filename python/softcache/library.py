@@ -1,13 +1,13 @@
-"""libsoftcache_views.so: the C code that makes views (formats/cache/cache_library.h has its contract)."""
+"""libsoftcache_views.so: the C code that reads shards and makes views (formats/cache/cache_library.h has its contract)."""
 import ctypes
 import os
-from ctypes import POINTER, c_char_p, c_int, c_int32, c_size_t, c_uint32, c_uint64, c_void_p
+from ctypes import POINTER, c_char_p, c_int, c_int32, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
 from pathlib import Path
 
 from .errors import SoftcacheError
 
 NAME = "libsoftcache_views.so"
-INTERFACE = 1
+INTERFACE = 2
 MESSAGE_SIZE = 2048
 
 
@@ -20,8 +20,18 @@ class Mix(ctypes.Structure):
                 ("partner", c_uint32)]
 
 
+class Data(ctypes.Structure):
+    _fields_ = [("type", c_int32), ("item", c_int32), ("rank", c_int32), ("dims", c_int64 * 5), ("offset", c_int64)]
+
+
 # name: (result, arguments before the message). A function whose result is "status" takes a message as its last argument.
 FUNCTIONS = {
+    "cache_open": ("status", [POINTER(c_void_p), c_char_p]),
+    "cache_close": (None, [c_void_p]),
+    "shard_open": ("status", [POINTER(c_void_p), c_void_p, c_int, c_int]),
+    "shard_close": (None, [c_void_p]),
+    "shard_data": ("status", [c_void_p, c_char_p, POINTER(Data)]),
+    "shard_rows": ("status", [c_void_p, c_char_p, c_void_p, c_size_t, c_void_p]),
     "views_open": ("status", [POINTER(c_void_p), c_char_p, c_size_t, c_int, c_int]),
     "views_close": (None, [c_void_p]),
     "images_make": ("status", [c_void_p, c_int, POINTER(c_void_p), POINTER(c_size_t), POINTER(c_char_p), POINTER(c_void_p)]),
@@ -87,7 +97,7 @@ def library():
         path = next((place for place in places() if place.exists()), None)
         if path is None:
             raise SoftcacheError(
-                f"{NAME} is not found, which makes the views. Run `make` in a clone of softcache, then `pip install ./python` there "
+                f"{NAME} is not found, which reads shards and makes views. Run `make` in a clone of softcache, then `pip install ./python` there "
                 f"again; or set SOFTCACHE_LIBRARY to the file. Looked at: {', '.join(str(place) for place in places())}")
         _loaded = Library(path)
     return _loaded

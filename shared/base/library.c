@@ -35,20 +35,30 @@ static void object_folder(char folder[PATH_CAPACITY])
     *strrchr(folder, '/') = '\0';
 }
 
-enum status library_symbol(const char *file, const char *name, const void **symbol, struct error *err)
+enum status library_path(const char *file, char path[LIBRARY_PATH_SIZE], struct error *err)
 {
     static const char *const places[] = {"", "/..", "/../lib/softcache"};
     enum status status = STATUS_OK;
-    char folder[PATH_CAPACITY], path[PATH_CAPACITY + 256] = "";
+    char folder[PATH_CAPACITY];
+    path[0] = '\0';
     object_folder(folder);
     if (folder[0])
-        snprintf(path, sizeof path, "%s/%s", folder, file);
+        snprintf(path, LIBRARY_PATH_SIZE, "%s/%s", folder, file);
     TRY(program_folder(folder, err));
     for (size_t i = 0; i < sizeof places / sizeof *places && !file_exists(path); i++)
-        snprintf(path, sizeof path, "%s%s/%s", folder, places[i], file);
+        snprintf(path, LIBRARY_PATH_SIZE, "%s%s/%s", folder, places[i], file);
     if (!file_exists(path))
-        return error_set(err, STATUS_CONFIG, NULL, "%s is neither in %s nor in %s/../lib/softcache: install it there",
-                         file, folder, folder);
+        status = error_set(err, STATUS_CONFIG, NULL, "%s is neither in %s nor in %s/../lib/softcache: install it there",
+                           file, folder, folder);
+cleanup:
+    return status;
+}
+
+enum status library_symbol(const char *file, const char *name, const void **symbol, struct error *err)
+{
+    enum status status = STATUS_OK;
+    char path[LIBRARY_PATH_SIZE];
+    TRY(library_path(file, path, err));
     /* NODELETE: the libraries behind it keep threads and thread-local memory, and do not survive being unloaded. */
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     if (!library)

@@ -19,6 +19,8 @@ struct device_options {
     int index;           /* of the GPU */
     int threads;         /* CPU: 0 means all processors */
     size_t memory_limit; /* bytes of GPU memory to use; 0: what is free */
+    bool deterministic;  /* CPU: compute as every processor with AVX2 and FMA does, also where this one has more;
+                            STATUS_CONFIG if it has less. A GPU ignores it */
 };
 
 /* ---- capture and replay ---- */
@@ -77,6 +79,8 @@ struct device_ops {
     enum status (*open)(struct device **out, const struct device_options *options, struct error *err);
     void (*close)(struct device *device);
     const char *(*describe)(const struct device *device); /* "CPU, 2 threads, AVX-512", "NVIDIA H100, 80 GB" */
+    /* What the last bits of results depend on: "AVX-512", "NVIDIA H100, compute 9.0". Equal texts: equal bits. */
+    const char *(*arithmetic)(const struct device *device);
 
     enum status (*buffer_new)(struct device *device, size_t bytes, const char *what, void **out, struct error *err);
     void (*buffer_free)(struct device *device, void *buffer);

@@ -63,7 +63,8 @@ struct engine_ops {
      * until the buffer's next submit. The result for a sample does not depend on count or on its neighbours in the
      * batch (but for a model whose file fixes a batch above 1, where only the model knows). */
     enum status (*collect)(struct engine *engine, int buffer, const float **outputs, struct error *err);
-    /* "oneDNN, fp32": for the log; lives as long as the engine. */
+    /* "oneDNN 2.6.3 AVX-512, fp32", "cuDNN 9.19, 20 convolutions, ...": for the log; lives as long as the engine. The
+     * part before the first comma, and on a GPU the device's arithmetic, are what the bits of its answers depend on. */
     const char *(*describe)(const struct engine *engine);
     void (*close)(struct engine *engine); /* NULL is allowed */
 };

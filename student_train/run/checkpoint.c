@@ -72,6 +72,7 @@ static char *header_text(const struct vector vectors[VECTORS], const struct trai
     cJSON_AddStringToObject(metadata, "format", "softcache checkpoint 1");
     cJSON_AddStringToObject(metadata, "sha256", NO_DIGEST);
     cJSON_AddStringToObject(metadata, "identity", identity);
+    cJSON_AddStringToObject(metadata, "kernels", state->kernels);
     add_number(metadata, "epoch", "%.0f", state->epoch);
     add_number(metadata, "step", "%.0f", (double)trainer->step);
     for (int k = 0; k < trainer->student_count; k++) {
@@ -192,8 +193,36 @@ cleanup:
     return status;
 }
 
+/* Results of another instruction set or GPU differ in their last bits. */
+static enum status read_kernels(const struct json_place *metadata, struct arena *arena, const struct trainer *trainer,
+                                struct progress_state *state, bool mix, struct error *err)
+{
+    const struct compute *compute = trainer->compute;
+    const char *now = compute->backend->device->arithmetic(compute->device), *before = "unknown kernels";
+    enum status status = STATUS_OK;
+    if (cJSON_HasObjectItem(metadata->node, "kernels")) /* not in the first versions */
+        TRY(json_string(metadata, "kernels", arena, &before, err));
+    else
+        mix = true;
+    if (strstr(before, now)) {
+        snprintf(state->kernels, sizeof state->kernels, "%s", before);
+        return STATUS_OK;
+    }
+    if (!mix)
+        TRY(error_set(
+            err, STATUS_CONFIG, metadata->path,
+            "cannot resume: it was computed by %s, and here is %s, whose results differ in their last bits. Resume "
+            "it where it was begun; or pass --allow-mixed, and run.json will name both; or train anew with "
+            "--deterministic, which gives the same bits on every processor with AVX2",
+            before, now));
+    if (snprintf(state->kernels, sizeof state->kernels, "%.300s + %.200s", before, now) >= (int)sizeof state->kernels)
+        TRY(error_set(err, STATUS_CONFIG, metadata->path, "was computed on too many kinds of machines"));
+cleanup:
+    return status;
+}
+
 enum status checkpoint_read(const char *path, struct trainer *trainer, struct progress_state *state,
-                            const char *identity, struct error *err)
+                            const char *identity, bool mix, struct error *err)
 {
     enum status status = STATUS_OK;
     unsigned char *bytes = NULL;
@@ -220,6 +249,7 @@ enum status checkpoint_read(const char *path, struct trainer *trainer, struct pr
     TRY(json_object(&root, "__metadata__", &metadata, err));
     TRY(json_string(&metadata, "identity", &arena, &kept, err));
     TRY(fit_identity_check(path, kept, identity, err));
+    TRY(read_kernels(&metadata, &arena, trainer, state, mix, err));
     TRY(read_state(&metadata, &arena, trainer, state, err));
     TRY(load_vectors(&root, trainer, bytes + data, size - data, err));
 cleanup:

@@ -13,10 +13,14 @@
 #include "shared/base/memory.h"
 #include "student_train/trainer/trainer.h"
 
+enum { CHECKPOINT_KERNELS_SIZE = 512 };
+
 struct progress_state {
     int epoch;       /* number of finished epochs */
     double seconds;  /* training time so far, resumed runs included */
     uint64_t images; /* images that each student has been trained on so far */
+    /* What computed (device_ops.arithmetic): "AVX-512"; "AVX-512 + AVX2" if the run was resumed on another machine. */
+    char kernels[CHECKPOINT_KERNELS_SIZE];
     struct best_epoch {
         int epoch;                 /* 0: none yet */
         double score;              /* of that epoch */
@@ -27,9 +31,9 @@ struct progress_state {
 enum status checkpoint_write(const char *path, struct trainer *trainer, const struct progress_state *state,
                              const char *identity, struct error *err);
 
-/* Restores trainer and state. STATUS_CONFIG names the first key of identity whose value differs; STATUS_BAD_DATA: the
- * file is damaged. */
+/* Restores trainer and state. STATUS_CONFIG names the first key of identity whose value differs, or says that something
+ * else computed (not with `mix`); STATUS_BAD_DATA: the file is damaged. */
 enum status checkpoint_read(const char *path, struct trainer *trainer, struct progress_state *state,
-                            const char *identity, struct error *err);
+                            const char *identity, bool mix, struct error *err);
 
 #endif

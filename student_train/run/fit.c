@@ -98,10 +98,18 @@ enum status fit_train(struct fit *fit, bool resumes, struct error *err)
     fit->identity = identity;
     fit->options = fit_trainer_options(&fit->runs[0].options);
     TRY(fit_trainer_init(fit, &fit->options, &fit->data->cache.manifest, err));
+    const struct compute *compute = &fit->data->compute;
+    const char *kernels = compute->backend->device->arithmetic(compute->device);
+    snprintf(fit->state.kernels, sizeof fit->state.kernels, "%s", kernels);
     if (resumes)
-        TRY(checkpoint_read(fit->checkpoint, &fit->trainer, &fit->state, identity, err));
-    for (int k = 0; k < fit->count && !resumes; k++)
-        TRY(fit_run_describe(&fit->runs[k], err));
+        TRY(checkpoint_read(fit->checkpoint, &fit->trainer, &fit->state, identity, fit->runs[0].options.allow_mixed,
+                            err));
+    const bool mixed = strcmp(fit->state.kernels, kernels) != 0; /* run.json says so */
+    for (int k = 0; k < fit->count; k++) {
+        fit->runs[k].info.kernels = fit->state.kernels;
+        if (!resumes || mixed)
+            TRY(fit_run_describe(&fit->runs[k], err));
+    }
     for (int k = 0; k < fit->count; k++)
         TRY(fit_data_load(fit->data, &fit->runs[k], fit->progress, err));
     note_folded_norms(fit);

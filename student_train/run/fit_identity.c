@@ -6,8 +6,9 @@
 #include <string.h>
 
 /* Options that never change a result. */
-#define EXECUTION_OPTIONS \
-    "data", "device", "threads", "gpu-memory", "max-memory", "quiet", "json", "resume", "overwrite", "time-limit"
+#define EXECUTION_OPTIONS                                                                                          \
+    "data", "device", "threads", "gpu-memory", "max-memory", "quiet", "json", "resume", "overwrite", "time-limit", \
+        "deterministic", "allow-mixed"
 
 #define SCHEDULE_OPTIONS \
     "lr", "min-lr", "schedule", "warmup-epochs", "step-epochs", "gamma", "restart-epochs", "restart-factor"

@@ -117,6 +117,10 @@ static void add_execution(struct spec_list *list, struct fit_options *o)
          "stop after the epoch that exceeds it; 0: no limit", .minimum = 0, .maximum = BIG},
         {"name", OPTION_STRING, &o->name, "TEXT", NULL, "title of the report; default: the student and the loss"},
         {"resume", OPTION_FLAG, &o->resume, NULL, NULL, "resume the run in --out, or start it if there is none"},
+        {"allow-mixed", OPTION_FLAG, &o->allow_mixed, NULL, NULL,
+         "--resume also where another instruction set or GPU computes, whose results differ in their last bits; "
+         "run.json "
+         "then names both"},
         {"overwrite", OPTION_FLAG, &o->overwrite, NULL, NULL, "replace the run in --out"},
         {"quiet", OPTION_FLAG, &o->quiet, NULL, NULL, "no progress"},
         {"json", OPTION_FLAG, &o->json, NULL, NULL, "print the result as JSON"},

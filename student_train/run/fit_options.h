@@ -11,7 +11,7 @@ struct fit_options {
     struct compute_options compute;
     int optimizer, order, order_seed, precision; /* enum optimizer_kind, ORDER_*, enum dtype */
     double learning_rate, weight_decay, momentum, beta1, beta2, epsilon, grad_clip, ema;
-    bool nesterov, resume, overwrite, quiet, json;
+    bool nesterov, resume, overwrite, quiet, json, allow_mixed;
     struct schedule schedule;
     uint64_t seed;
     double time_limit;

@@ -64,6 +64,8 @@ enum status run_info_write(const struct run_info *info, const char *folder, stru
     cJSON_AddStringToObject(root, "structure", info->structure);
     cJSON_AddStringToObject(root, "structure_sha256", info->structure_digest);
     cJSON_AddStringToObject(root, "loss", info->loss);
+    if (info->kernels)
+        cJSON_AddStringToObject(root, "kernels", info->kernels);
     cJSON_AddStringToObject(root, "cache", info->cache);
     cJSON_AddStringToObject(root, "cache_digest", info->cache_digest);
     cJSON_AddItemToObject(root, "classes", model_card_classes(&info->card));

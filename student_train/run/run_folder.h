@@ -23,6 +23,7 @@ struct run_info {
     const char *structure_digest; /* its SHA-256; "" in runs of the first versions */
     const char *cache;            /* path */
     const char *cache_digest;
+    const char *kernels;    /* what computed: checkpoint.h; NULL while it is not known, and after reading */
     struct model_card card; /* preprocessing and classes */
     bool resampled; /* read from a file of an older version, whose student saw other pixels in evaluation than now */
 };

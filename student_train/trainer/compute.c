@@ -4,9 +4,15 @@ enum status compute_open(struct compute *compute, const struct compute_options *
                          struct error *err)
 {
     enum status status = STATUS_OK;
-    struct device_options device = {.threads = options->threads, .memory_limit = (size_t)options->gpu_memory};
+    struct device_options device = {.threads = options->threads,
+                                    .memory_limit = (size_t)options->gpu_memory,
+                                    .deterministic = options->deterministic};
     *compute = (struct compute){.max_memory = options->max_memory};
     TRY(backend_find(options->device, &compute->backend, &device.index, &compute->why, err));
+    if (options->deterministic && compute->backend != &backend_cpu)
+        TRY(error_set(
+            err, STATUS_USAGE, NULL,
+            "--deterministic is for the CPU, since GPUs of different kinds round differently: add --device cpu"));
     TRY(compute->backend->device->open(&compute->device, &device, err));
     TRY(thread_pool_new(&compute->pool, options->threads, err));
     if (progress && compute->why)

@@ -11,6 +11,7 @@ struct compute_options {
     int threads;         /* CPU threads; 0: one per processor */
     uint64_t gpu_memory; /* limit in bytes; 0: all that is free */
     uint64_t max_memory; /* of the host for a split of a cache, in bytes; 0: all that is available */
+    bool deterministic;  /* the same bits on every processor (device.h) */
 };
 
 /* clang-format off */
@@ -22,7 +23,10 @@ struct compute_options {
     {"gpu-memory", OPTION_SIZE, &(compute).gpu_memory, "SIZE", "0", \
      "limit on the GPU memory to use; 0: all that is free"}, \
     {"max-memory", OPTION_SIZE, &(compute).max_memory, "SIZE", "0", \
-     "refuse a cache of which a split needs more memory; 0: more than is available"}
+     "refuse a cache of which a split needs more memory; 0: more than is available"}, \
+    {"deterministic", OPTION_FLAG, &(compute).deterministic, NULL, NULL, \
+     "on the CPU: compute with AVX2 only, so that every processor that has it gives the same bits (slower where there is " \
+     "AVX-512)"}
 /* clang-format on */
 
 struct compute {

@@ -38,7 +38,11 @@ static enum status device_new(struct device **out, const struct device_options *
         return error_no_memory(err, sizeof *device, "a device");
     TRY(thread_pool_new(&device->pool, options->threads, err));
     int threads = thread_pool_size(device->pool);
-    device->isa = cpu_isa_choose(NULL);
+    device->isa = cpu_isa_choose(options->deterministic ? cpu_isa_names[CPU_ISA_AVX2] : NULL);
+    device->deterministic = options->deterministic;
+    if (device->deterministic && device->isa != CPU_ISA_AVX2)
+        TRY(error_set(err, STATUS_CONFIG, NULL,
+                      "--deterministic needs a processor with AVX2 and FMA, which this one lacks"));
     snprintf(device->description, sizeof device->description, "CPU, %d thread%s, %s", threads, threads == 1 ? "" : "s",
              cpu_isa_names[device->isa]);
     *out = device;
@@ -51,6 +55,11 @@ cleanup:
 static const char *describe(const struct device *device)
 {
     return device->description;
+}
+
+static const char *arithmetic(const struct device *device)
+{
+    return cpu_isa_names[device->isa];
 }
 
 static enum status buffer_new(struct device *device, size_t bytes, const char *what, void **out, struct error *err)
@@ -107,6 +116,7 @@ const struct device_ops cpu_device_ops = {
     .open = device_new,
     .close = device_free,
     .describe = describe,
+    .arithmetic = arithmetic,
     .buffer_new = buffer_new,
     .buffer_free = buffer_free,
     .store_new = buffer_new,

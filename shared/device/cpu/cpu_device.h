@@ -15,6 +15,7 @@ enum cpu_isa cpu_isa_choose(const char *limit);
 struct device {
     struct thread_pool *pool;
     enum cpu_isa isa;
+    bool deterministic; /* of device_options */
     char description[96];
 };
 

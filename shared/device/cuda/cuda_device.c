@@ -101,6 +101,8 @@ static enum status device_open(struct device **out, const struct device_options 
     TRY(make_streams(device, err));
     TRY(cuda_memory_new(device, sizeof *device->sums, "sums", (void **)&device->sums, err));
     TRY(cuda_zero(device, device->sums, sizeof *device->sums, err));
+    snprintf(device->arithmetic, sizeof device->arithmetic, "%.100s, compute %d.%d", device->properties.name,
+             device->properties.major, device->properties.minor);
     snprintf(device->description, sizeof device->description, "%.100s, compute %d.%d, %.0f GiB",
              device->properties.name, device->properties.major, device->properties.minor,
              (double)device->properties.totalGlobalMem / (1 << 30));
@@ -116,11 +118,17 @@ static const char *describe(const struct device *device)
     return device->description;
 }
 
+static const char *arithmetic(const struct device *device)
+{
+    return device->arithmetic;
+}
+
 const struct device_ops cuda_device_ops = {
     .missing = missing,
     .open = device_open,
     .close = device_close,
     .describe = describe,
+    .arithmetic = arithmetic,
     .buffer_new = cuda_memory_new,
     .buffer_free = cuda_memory_free,
     .store_new = cuda_store_new,

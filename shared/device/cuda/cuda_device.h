@@ -44,6 +44,7 @@ struct device {
     int next_stage;
     bool capture; /* a graph is being captured: no uploads, no allocations */
     char description[160];
+    char arithmetic[128];
 };
 
 /* cuda_error.c. STATUS_OK, or err says what was being done and what CUDA answered. */

@@ -3,6 +3,7 @@
 #include "shared/inference/cpu/cpu_runner.h"
 
 #include "shared/base/library.h"
+#include "shared/device/cpu/cpu_device.h"
 #include "shared/inference/onednn/onednn_engine.h"
 #include "shared/inference/onnxruntime/onnxruntime_engine.h"
 #include <stdio.h>
@@ -45,19 +46,17 @@ static void free_onednn(const struct cpu_runner *runner)
 }
 
 enum status cpu_runner_onednn(struct cpu_runner *runner, const struct graph *graph, const int *outputs,
-                              int output_count, int workers, struct error *err)
+                              int output_count, const struct device *device, struct error *err)
 {
     const struct onednn_engine_ops *ops;
     struct onednn_engine *engine;
+    char version[48];
     enum status status = STATUS_OK;
     TRY(find_onednn(&ops, err));
-    TRY(ops->new (&engine, graph, outputs, output_count, workers, err));
-    *runner = (struct cpu_runner){.ops = ops,
-                                  .engine = engine,
-                                  .samples = 1,
-                                  .run = run_onednn,
-                                  .free = free_onednn,
-                                  .description = "oneDNN, fp32"};
+    TRY(ops->new (&engine, graph, outputs, output_count, thread_pool_size(device->pool), device->deterministic, err));
+    *runner = (struct cpu_runner){.ops = ops, .engine = engine, .samples = 1, .run = run_onednn, .free = free_onednn};
+    ops->describe(version);
+    snprintf(runner->description, sizeof runner->description, "oneDNN %s, fp32", version);
 cleanup:
     return status;
 }
@@ -77,21 +76,26 @@ static void free_onnxruntime(const struct cpu_runner *runner)
     ops->free(runner->engine);
 }
 
-enum status cpu_runner_onnxruntime(struct cpu_runner *runner, const struct onnxruntime_model *model, int workers,
-                                   struct error *err)
+enum status cpu_runner_onnxruntime(struct cpu_runner *runner, const struct onnxruntime_model *model,
+                                   const struct device *device, struct error *err)
 {
     const void *symbol = NULL;
     const char *version, *file;
     struct onnxruntime_engine *engine;
     enum status status = STATUS_OK;
+    if (device->deterministic)
+        TRY(error_set(
+            err, STATUS_CONFIG, NULL,
+            "--deterministic: onnxruntime, which runs this teacher, chooses instructions by itself and cannot be "
+            "held to AVX2; leave the option out"));
     TRY(library_symbol(ONNXRUNTIME_LIBRARY, ONNXRUNTIME_SYMBOL, &symbol, err));
     const struct onnxruntime_ops *ops = symbol;
     TRY(ops->find(&version, &file, err));
-    TRY(ops->new (&engine, model, workers, err));
+    TRY(ops->new (&engine, model, thread_pool_size(device->pool), err));
     *runner = (struct cpu_runner){
         .ops = ops, .engine = engine, .samples = model->batch, .run = run_onnxruntime, .free = free_onnxruntime};
-    snprintf(runner->description, sizeof runner->description, "onnxruntime %.40s, %s", version,
-             model->input.type == ONNXRUNTIME_HALF ? "a float16 model" : "fp32");
+    snprintf(runner->description, sizeof runner->description, "onnxruntime %.40s %s, %s", version,
+             cpu_isa_names[cpu_isa_choose(NULL)], model->input.type == ONNXRUNTIME_HALF ? "a float16 model" : "fp32");
 cleanup:
     return status;
 }

@@ -14,15 +14,15 @@ struct cpu_runner {
     enum status (*run)(const struct cpu_runner *runner, int worker, const float *input, float *const *outputs,
                        struct error *err);
     void (*free)(const struct cpu_runner *runner);
-    char description[96]; /* "oneDNN, fp32" */
+    char description[96]; /* "oneDNN 2.6.3 AVX-512, fp32": before the comma is what the bits depend on */
 };
 
-/* workers: how many runs there will be at the same time. The library is opened here: STATUS_CONFIG says what is
- * missing. */
+/* For the threads of a device, each of which may run at the same time. The library is opened here: STATUS_CONFIG says
+ * what is missing, or that onnxruntime cannot be held to one instruction set. */
 enum status cpu_runner_onednn(struct cpu_runner *runner, const struct graph *graph, const int *outputs,
-                              int output_count, int workers, struct error *err);
-enum status cpu_runner_onnxruntime(struct cpu_runner *runner, const struct onnxruntime_model *model, int workers,
-                                   struct error *err);
+                              int output_count, const struct device *device, struct error *err);
+enum status cpu_runner_onnxruntime(struct cpu_runner *runner, const struct onnxruntime_model *model,
+                                   const struct device *device, struct error *err);
 void cpu_runner_release(struct cpu_runner *runner); /* a zeroed one is allowed */
 
 #endif

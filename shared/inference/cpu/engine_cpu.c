@@ -132,10 +132,9 @@ static enum status engine_open(struct engine **out, struct device *device, const
     engine->in_flight = options->in_flight ? options->in_flight : 1;
     TRY(set_shapes(engine, graph, options, err));
     if (options->model)
-        TRY(cpu_runner_onnxruntime(&engine->runner, options->model, thread_pool_size(engine->pool), err));
+        TRY(cpu_runner_onnxruntime(&engine->runner, options->model, device, err));
     else
-        TRY(cpu_runner_onednn(&engine->runner, graph, options->outputs, options->output_count,
-                              thread_pool_size(engine->pool), err));
+        TRY(cpu_runner_onednn(&engine->runner, graph, options->outputs, options->output_count, device, err));
     const int samples = engine->runner.samples;
     engine->capacity = (engine->batch + samples - 1) / samples * samples;
     TRY(make_memory(engine, err));

@@ -12,7 +12,9 @@
 #include "shared/inference/onednn/onednn_compile.h"
 
 #include <omp.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct onednn_worker {
     unsigned char *arena;       /* [plan.arena_bytes] */
@@ -127,8 +129,34 @@ cleanup:
     return status;
 }
 
+/* The kinds of kernels for fp32: newer ones of a kind (VNNI, bf16, AMX) compute the same bits. */
+static const char *instruction_set(void)
+{
+    const dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
+    return (isa & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core ? "AVX-512"
+           : (isa & dnnl_cpu_isa_avx2) == dnnl_cpu_isa_avx2             ? "AVX2"
+           : (isa & dnnl_cpu_isa_avx) == dnnl_cpu_isa_avx               ? "AVX"
+                                                                        : "SSE4.1";
+}
+
+static void engine_describe(char text[48])
+{
+    const dnnl_version_t *version = dnnl_version();
+    snprintf(text, 48, "%d.%d.%d %s", version->major, version->minor, version->patch, instruction_set());
+}
+
+/* oneDNN takes a limit only before it is first used. */
+static enum status limit_to_avx2(struct error *err)
+{
+    dnnl_set_max_cpu_isa(dnnl_cpu_isa_avx2);
+    if (strcmp(instruction_set(), "AVX2") == 0)
+        return STATUS_OK;
+    return error_set(err, STATUS_CONFIG, NULL, "--deterministic: oneDNN computes with %s and cannot be held to AVX2",
+                     instruction_set());
+}
+
 static enum status engine_new(struct onednn_engine **out, const struct graph *graph, const int *outputs,
-                              int output_count, int workers, struct error *err)
+                              int output_count, int workers, bool avx2, struct error *err)
 {
     enum status status = STATUS_OK;
     int openmp_threads = omp_get_max_threads();
@@ -137,6 +165,8 @@ static enum status engine_new(struct onednn_engine **out, const struct graph *gr
     if (!engine)
         return error_no_memory(err, sizeof *engine, "the teacher");
     omp_set_num_threads(1); /* oneDNN plans for the number of threads that it sees now */
+    if (avx2)
+        TRY(limit_to_avx2(err));
     engine->output_count = output_count;
     engine->outputs = calloc((size_t)output_count, sizeof *engine->outputs);
     if (!engine->outputs) {
@@ -203,5 +233,5 @@ cleanup:
     return status;
 }
 
-extern const struct onednn_engine_ops softcache_onednn_engine_2; /* ONEDNN_ENGINE_SYMBOL */
-const struct onednn_engine_ops softcache_onednn_engine_2 = {engine_new, engine_run, engine_free};
+extern const struct onednn_engine_ops softcache_onednn_engine_3; /* ONEDNN_ENGINE_SYMBOL */
+const struct onednn_engine_ops softcache_onednn_engine_3 = {engine_new, engine_describe, engine_run, engine_free};
