@@ -1,10 +1,13 @@
-/* Speed of whole training steps on the CPU: students of the specification at 224x224, a residual teacher at 28x28.
- * Prints images/s on one thread and two, and where the time goes by kind of step. Arguments: seconds a measurement, the
- * network's number (-1: all), an instruction set to stop at ("AVX-512": the best), the batch. */
+/* Speed of whole training steps on the CPU: students of the specification at 224x224, a residual teacher at 28x28, and the
+ * presets for photos and for small images. Prints images/s on one thread and two, and where the time goes by kind of
+ * step; at the end the time of depthwise 5x5 and 7x7 windows per multiply, as a ratio to that of 3x3. Arguments: seconds a measurement, the
+ * network's number (-1: all; 99: only the windows), an instruction set to stop at ("AVX-512": the best), the batch. */
 #define _GNU_SOURCE
+#include "formats/net/net_text.h"
 #include "shared/device/cpu/cpu_device.h"
 #include "shared/training/cpu/cpu_kernels.h"
 #include "shared/training/network.h"
+#include "student_train/student/preset.h"
 #include "tests/helper_inputs.h"
 #include "tests/helper_nets.h"
 
@@ -95,17 +98,40 @@ static void residual_teacher(struct graph *g)
     head(g, at, 10);
 }
 
-static const struct {
+static const struct network_case {
     const char *name;
-    void (*build)(struct graph *);
-    int batch;
+    void (*build)(struct graph *); /* NULL: a preset, called `name` */
+    int batch, size;               /* of a preset */
 } networks[] = {
     {"speed student, 224x224", speed_student, 128},
     {"student A, 224x224", student_a, 128},
     {"student C, 32x32", student_c, 128},
     {"dwpw, 28x28", small_student, 128},
     {"residual teacher, 28x28", residual_teacher, 128},
+    {"dwpw", NULL, 64, 224},
+    {"mobile-se", NULL, 64, 224},
+    {"convnext-tiny", NULL, 64, 224},
+    {"res5", NULL, 64, 224},
+    {"ir5", NULL, 64, 224},
+    {"shuffle", NULL, 64, 224},
+    {"mcunet", NULL, 64, 224},
+    {"dwpw-small", NULL, 128, 32},
+    {"res5-32", NULL, 128, 32},
+    {"branches-32", NULL, 128, 32},
 };
+
+static void build(const struct network_case *c, struct graph *graph)
+{
+    const struct preset *preset;
+    const struct net_text_options options = {.path = c->name, .channels = 3, .size = c->size, .classes = 11};
+    graph_init(graph);
+    if (c->build)
+        c->build(graph);
+    else if (preset_find(c->name, c->size, &preset, NULL) != STATUS_OK ||
+             net_text_parse(graph, preset->text, strlen(preset->text), &options, NULL) != STATUS_OK)
+        abort();
+    net_weights(graph, 1);
+}
 
 /* Bytes of activations that a training step has to move at least: see shared/graph/plan.h. */
 static double least_bytes(const struct plan *plan)
@@ -212,9 +238,7 @@ static void measure(int which, int threads, int batch, double seconds, const cha
     struct device *device;
     struct error err = {0};
     const struct device_options options = {.threads = threads};
-    graph_init(&graph);
-    networks[which].build(&graph);
-    net_weights(&graph, 1);
+    build(&networks[which], &graph);
     if (backend_cpu.device->open(&device, &options, &err) != STATUS_OK)
         return;
     device->isa = cpu_isa_choose(limit);
@@ -242,6 +266,54 @@ static void measure(int which, int threads, int batch, double seconds, const cha
     graph_release(&graph);
 }
 
+/* Stride 1 and a batch norm each, as a residual block has them; 64 channels of 28x28. Returns seconds an image and
+ * multiply, of forward and backward pass together. */
+static double depthwise_seconds(int kernel, double seconds, const char *limit)
+{
+    enum { CHANNELS = 64, SIZE = 28, BATCH = 32, LAYERS = 4 };
+    struct graph graph;
+    struct network network;
+    struct device *device;
+    const struct device_options options = {.threads = 1};
+    double *times[2], processor, spent = 0;
+    graph_init(&graph);
+    int at = net_input(&graph, 3, SIZE, SIZE);
+    at = net_conv_norm_relu(&graph, at, (struct net_window){.out = CHANNELS});
+    for (int i = 0; i < LAYERS; i++)
+        at = net_conv_norm_relu(&graph, at,
+                                (struct net_window){.kernel = kernel, .pad = kernel / 2, .groups = CHANNELS});
+    head(&graph, at, 11);
+    net_weights(&graph, 1);
+    if (backend_cpu.device->open(&device, &options, NULL) != STATUS_OK)
+        abort();
+    device->isa = cpu_isa_choose(limit);
+    if (network_init(&network, backend_cpu.training, device, &graph, &(struct plan_options){.batch = BATCH}, 1, NULL) !=
+        STATUS_OK)
+        abort();
+    net_fill(network_input(&network), (size_t)BATCH * 3 * SIZE * SIZE, 7);
+    for (int i = 0; i < 2; i++)
+        times[i] = calloc((size_t)network.plan.step_count, sizeof(double));
+    train(&network, seconds, times, &processor);
+    for (int i = 0; i < network.plan.step_count; i++)
+        if (network.plan.steps[i].kind == STEP_DEPTHWISE)
+            spent += times[0][i] + times[1][i];
+    free(times[0]);
+    free(times[1]);
+    network_release(&network);
+    backend_cpu.device->close(device);
+    graph_release(&graph);
+    return spent / (LAYERS * 3.0 * CHANNELS * SIZE * SIZE * kernel * kernel);
+}
+
+static void compare_windows(double seconds, const char *limit)
+{
+    const double three = depthwise_seconds(3, seconds, limit);
+    printf("depthwise 3x3, forward and backward: %.1f GFLOP/s on one thread\n", 2e-9 / three);
+    for (int kernel = 5; kernel <= 7; kernel += 2)
+        printf("depthwise %dx%d: %.2f of the time per multiply of 3x3\n", kernel, kernel,
+               depthwise_seconds(kernel, seconds, limit) / three);
+}
+
 int main(int count, char **arguments)
 {
     const double seconds = count > 1 ? atof(arguments[1]) : 2;
@@ -251,5 +323,7 @@ int main(int count, char **arguments)
             if (only < 0 || only == which)
                 measure(which, threads, count > 4 ? atoi(arguments[4]) : networks[which].batch, seconds,
                         count > 3 ? arguments[3] : NULL);
+    if (only < 0 || only >= (int)(sizeof networks / sizeof *networks))
+        compare_windows(seconds, count > 3 ? arguments[3] : NULL);
     return 0;
 }
