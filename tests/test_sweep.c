@@ -98,6 +98,7 @@ static const struct {
     {"ema", "0", "0.9", true},
     {"patience", "0", "2", false},
     {"eval-every", "1", "2", true},
+    {"select-on", "all", "half", true},
     {"seed", "0", "1", false},
     {"order-seed", "-1", "1", true},
     {"order", "shuffle", "sequential", true},

@@ -16,6 +16,7 @@ enum random_purpose {
     RANDOM_MIX = 6,       /* partners and shares of mixed views */
     RANDOM_NEGATIVES = 7, /* the negatives that a sample is contrasted with */
     RANDOM_SPLIT = 8,     /* which training images are evaluated on */
+    RANDOM_SEARCH = 9,    /* the nets that a search tries */
 };
 
 /* out[4] = Philox4x32-10(counter[4], key[2]). */

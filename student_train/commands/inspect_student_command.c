@@ -24,9 +24,12 @@ static enum status run(void *context, struct error *err)
     text = plan_describe(&plan);
     if (!text)
         TRY(error_no_memory(err, 0, "the plan's description"));
-    printf("%s: input %dx%dx%d, %d classes\n%zu parameters, %.1f million multiply-accumulates per image\n\n%s",
+    printf("%s: input %dx%dx%d, %d classes\n%zu parameters, %.1f million multiply-accumulates per image, at most %zu "
+           "bytes "
+           "of activations at once\n\n%s",
            options->student, options->channels, options->size, options->size, options->classes,
-           graph_parameter_count(&student.graph), (double)graph_multiply_count(&student.graph) / 1e6, text);
+           graph_parameter_count(&student.graph), (double)graph_multiply_count(&student.graph) / 1e6,
+           plan_peak_bytes(&plan), text);
 cleanup:
     free(text);
     plan_release(&plan);

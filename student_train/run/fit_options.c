@@ -9,6 +9,7 @@ static const double BIG = 1e9;
 static const char *const optimizer_names[] = {
     [OPTIMIZER_SGD] = "sgd", [OPTIMIZER_ADAM] = "adam", [OPTIMIZER_ADAMW] = "adamw", NULL};
 static const char *const dtype_names[] = {[DTYPE_FP32] = "fp32", [DTYPE_BF16] = "bf16", NULL};
+static const char *const select_names[] = {[SELECT_ON_ALL] = "all", [SELECT_ON_HALF] = "half", NULL};
 static const char *const order_names[] = {[ORDER_SHUFFLE] = "shuffle", [ORDER_SEQUENTIAL] = "sequential", NULL};
 
 /* An option table in the making. */
@@ -94,6 +95,10 @@ static void add_course(struct spec_list *list, struct fit_options *o)
          .minimum = 0, .maximum = 1e6},
         {"eval-every", OPTION_INT, &o->eval_every, "N", "1", "epochs between validations", .minimum = 1,
          .maximum = 1e6},
+        {"select-on", OPTION_CHOICE, &o->select_on, NULL, "all",
+         "validation samples that choose the best epoch and rank runs; half: every second one, and only the others are "
+         "reported",
+         .choices = select_names},
         {"seed", OPTION_UINT64, &o->seed, "N", "0", "seed of initial weights, order of samples and views, and dropout"},
         {"order-seed", OPTION_INT, &o->order_seed, "N", "-1",
          "separate seed of the order of samples and views; -1: --seed", .minimum = -1, .maximum = 2e9},
