@@ -89,6 +89,14 @@ static void finds_a_net(void **state)
     expect(0, "4 4 2 2 2 2 ", shell("cut -d, -f5 found/search.csv | tail -n +2 | tr '\\n' ' '"));
     expect(0, "", shell("test -s found/search.html && test -s found/best.net && test -s found/nets/0006.net"));
     expect(0, "3", shell("wc -l < found/runs/0001/summary.csv | grep -E '^(3|5)$' > /dev/null && echo 3"));
+    /* the best two of the first round have gone on */
+    expect(0, "best went on",
+           shell("python3 -c \"\nimport csv\n"
+                 "score = lambda n: max(float(r['val_accuracy']) for r in "
+                 "list(csv.DictReader(open('found/runs/%%04d/summary.csv' %% n)))[:2])\n"
+                 "nets = [(int(r['net']), int(r['epochs'])) for r in csv.DictReader(open('found/search.csv'))]\n"
+                 "on = [score(n) for n, e in nets if e == 4]; off = [score(n) for n, e in nets if e == 2]\n"
+                 "assert min(on) >= max(off) and max(on) > min(off), (on, off)\nprint('best went on')\""));
     /* the best net is a student like any other, and its run is the one that fit makes */
     expect(0, "parameters", shell("%s inspect --student found/best.net --size 20 --classes 3", program));
     expect(0, "same",
