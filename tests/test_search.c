@@ -15,8 +15,8 @@
 #include <cmocka.h>
 
 #define SEARCH                                                                                            \
-    "%s search --cache cache --loss '0.1*ce + 0.9*kd(T=4)' --batch 16 --quiet --epochs 4 --candidates 6 " \
-    "--seed 5 --schedule cosine "
+    "%s search --cache cache --loss '0.1*ce + 0.9*kd(T=4)' --batch 16 --quiet --epochs 8 --candidates 6 " \
+    "--seed 5 --schedule cosine --lr 0.02 "
 
 #define FULL SEARCH "--max-params 4000 --finalists 2 "
 
@@ -85,30 +85,31 @@ static void finds_a_net(void **state)
 {
     (void)state;
     expect(0, "best net", shell(FULL "--out found", program));
-    /* 6 nets of 2 epochs, then 2 of 4; in the order of the table the finalists come first */
-    expect(0, "4 4 2 2 2 2 ", shell("cut -d, -f5 found/search.csv | tail -n +2 | tr '\\n' ' '"));
+    /* 6 nets of 4 epochs, then 2 of 8; in the order of the table the finalists come first */
+    expect(0, "8 8 4 4 4 4 ", shell("cut -d, -f5 found/search.csv | tail -n +2 | tr '\\n' ' '"));
     expect(0, "", shell("test -s found/search.html && test -s found/best.net && test -s found/nets/0006.net"));
-    expect(0, "3", shell("wc -l < found/runs/0001/summary.csv | grep -E '^(3|5)$' > /dev/null && echo 3"));
+    expect(0, "3", shell("wc -l < found/runs/0001/summary.csv | grep -E '^(5|9)$' > /dev/null && echo 3"));
     /* the best two of the first round have gone on */
     expect(0, "best went on",
            shell("python3 -c \"\nimport csv\n"
                  "score = lambda n: max(float(r['val_accuracy']) for r in "
-                 "list(csv.DictReader(open('found/runs/%%04d/summary.csv' %% n)))[:2])\n"
+                 "list(csv.DictReader(open('found/runs/%%04d/summary.csv' %% n)))[:4])\n"
                  "nets = [(int(r['net']), int(r['epochs'])) for r in csv.DictReader(open('found/search.csv'))]\n"
-                 "on = [score(n) for n, e in nets if e == 4]; off = [score(n) for n, e in nets if e == 2]\n"
+                 "on = [score(n) for n, e in nets if e == 8]; off = [score(n) for n, e in nets if e == 4]\n"
                  "assert min(on) >= max(off) and max(on) > min(off), (on, off)\nprint('best went on')\""));
     /* the best net is a student like any other, and its run is the one that fit makes */
     expect(0, "parameters", shell("%s inspect --student found/best.net --size 20 --classes 3", program));
-    expect(0, "same",
-           shell("set -e; n=$(sed -n 2p found/search.csv | cut -d, -f1); run=$(printf 'found/runs/%%04d' $n); "
-                 "%s fit --cache cache --loss '0.1*ce + 0.9*kd(T=4)' --batch 16 --quiet --epochs 4 --max-params 4000 "
-                 "--seed 5 "
-                 "--schedule cosine --select-on half --student $(printf 'found/nets/%%04d.net' $n) --out alone "
-                 "> /dev/null; for f in best.safetensors last.safetensors summary.csv; do cmp alone/$f $run/$f; done; "
-                 "echo same",
-                 program));
+    expect(
+        0, "same",
+        shell("set -e; n=$(sed -n 2p found/search.csv | cut -d, -f1); run=$(printf 'found/runs/%%04d' $n); "
+              "%s fit --cache cache --loss '0.1*ce + 0.9*kd(T=4)' --batch 16 --quiet --epochs 8 --max-params 4000 "
+              "--seed 5 "
+              "--schedule cosine --lr 0.02 --select-on half --student $(printf 'found/nets/%%04d.net' $n) --out alone "
+              "> /dev/null; for f in best.safetensors last.safetensors summary.csv; do cmp alone/$f $run/$f; done; "
+              "echo same",
+              program));
     expect(73, "already holds a search", shell(FULL "--out found", program));
-    expect(78, "cannot resume: lr was", shell(FULL "--out found --resume --lr 0.5", program));
+    expect(78, "cannot resume: beta1 was", shell(FULL "--out found --resume --beta1 0.5", program));
     /* finished: nothing is trained again */
     expect(0, "same",
            shell("cp found/search.csv before.csv; touch mark; " FULL "--out found --resume > /dev/null && "
