@@ -9,8 +9,9 @@
 #define EXECUTION_OPTIONS \
     "data", "device", "threads", "gpu-memory", "max-memory", "quiet", "json", "resume", "overwrite", "time-limit"
 
-#define SCHEDULE_OPTIONS \
-    "lr", "min-lr", "schedule", "warmup-epochs", "step-epochs", "gamma", "restart-epochs", "restart-factor"
+#define SCHEDULE_OPTIONS                                                                                  \
+    "lr", "min-lr", "schedule", "schedule-by", "warmup-epochs", "step-epochs", "gamma", "restart-epochs", \
+        "restart-factor"
 
 static bool is_listed(const char *name, size_t length, const char *const *list)
 {

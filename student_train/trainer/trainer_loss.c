@@ -41,8 +41,7 @@ static size_t scratch_size(const struct trainer *trainer)
     size_t most = 0;
     for (int i = 0; i < loss->count; i++)
         for (int k = 0; k < trainer->student_count && !loss_expression_on_features(loss, i); k++) { /* gates differ */
-            const size_t bytes =
-                backend->training->losses->scratch(&trainer->students[k].loss->terms[i], &logits);
+            const size_t bytes = backend->training->losses->scratch(&trainer->students[k].loss->terms[i], &logits);
             most = bytes > most ? bytes : most;
         }
     for (int i = 0; i < trainer->binding.pair_count; i++) {
