@@ -1,7 +1,8 @@
-/* Speed of whole training steps on the CPU: students of the specification at 224x224, a residual teacher at 28x28, and the
- * presets for photos and for small images. Prints images/s on one thread and two, and where the time goes by kind of
- * step; at the end the time of depthwise 5x5 and 7x7 windows per multiply, as a ratio to that of 3x3. Arguments: seconds a measurement, the
- * network's number (-1: all; 99: only the windows), an instruction set to stop at ("AVX-512": the best), the batch. */
+/* Speed of whole training steps on the CPU: students of the specification at 224x224, a residual teacher at 28x28, and
+ * the presets for photos and for small images. Prints images/s on one thread and two, and where the time goes by kind
+ * of step; at the end the time of depthwise 5x5 and 7x7 windows per multiply, as a ratio to that of 3x3. Arguments:
+ * seconds a measurement, the network's number (-1: all; 99: only the windows), an instruction set to stop at
+ * ("AVX-512": the best), the batch. */
 #define _GNU_SOURCE
 #include "formats/net/net_text.h"
 #include "shared/device/cpu/cpu_device.h"

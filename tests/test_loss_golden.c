@@ -75,7 +75,8 @@ static const struct known {
     {"term/mlkd", "mlkd"},
     {"term/mlkd_b0.3_g2_T2", "mlkd(beta=0.3, gamma=2, T=2)"},
     {"term/kd_gated_label", "kd(gate=0.5)"},
-    {"term/kd_gated_wrong", "kd(gate=0.001, gated=ce)"}, /* views on which it is wrong, with more than 0.001 for the label */
+    {"term/kd_gated_wrong",
+     "kd(gate=0.001, gated=ce)"}, /* views on which it is wrong, with more than 0.001 for the label */
     {"term/kd_gated_ce", "kd(gate=0.5, gated=ce)"},
     {"term/dist_gated_ce", "dist(gate=0.5, gated=ce)"},
     {"term/mlkd_gated_ce", "mlkd(gate=0.5, gated=ce)"},

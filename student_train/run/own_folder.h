@@ -1,5 +1,5 @@
-/* Folders that this program makes: of a run, of a sweep and of a search. Their mark is the text in .lock. Nothing is written into a
- * folder that holds anything else: files with our names could be the user's. */
+/* Folders that this program makes: of a run, of a sweep and of a search. Their mark is the text in .lock. Nothing is
+ * written into a folder that holds anything else: files with our names could be the user's. */
 #ifndef STUDENT_TRAIN_RUN_OWN_FOLDER_H
 #define STUDENT_TRAIN_RUN_OWN_FOLDER_H
 

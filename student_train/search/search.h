@@ -1,8 +1,8 @@
-/* A search for a net: many candidates (search_space.h) begin to train on the cached views, and after each round only the
- * best of them go on, from their checkpoints (successive halving: Karnin, Koren, Somekh 2013; Jamieson, Talwalkar 2016).
- * Round r of R + 1 has candidates / eta^r nets, but at least the finalists, and ends after epochs / eta^(R-r) epochs; the last
- * one trains them to their end. All of them follow the schedule of a whole run from the start, so a finalist's run is the one that
- * fit makes of its net.
+/* A search for a net: many candidates (search_space.h) begin to train on the cached views, and after each round only
+ * the best of them go on, from their checkpoints (successive halving: Karnin, Koren, Somekh 2013; Jamieson, Talwalkar
+ * 2016). Round r of R + 1 has candidates / eta^r nets, but at least the finalists, and ends after epochs / eta^(R-r)
+ * epochs; the last one trains them to their end. All of them follow the schedule of a whole run from the start, so a
+ * finalist's run is the one that fit makes of its net.
  *
  * SEARCH/nets/0007.net is a candidate, SEARCH/runs/0007 its run; SEARCH/search.csv and SEARCH/search.html are rewritten
  * after every run, SEARCH/best.net at the end. search.ini holds the options: a search resumes (--resume) only with the

@@ -1,6 +1,6 @@
 /* The nets that a search tries. Net number i of a seed is always the same, whatever the others are: a stem, stages of
- * residual or inverted blocks (student_train/presets/README.md) that each halve the map, and a head, with widths that fill
- * the budget. */
+ * residual or inverted blocks (student_train/presets/README.md) that each halve the map, and a head, with widths that
+ * fill the budget. */
 #ifndef STUDENT_TRAIN_SEARCH_SEARCH_SPACE_H
 #define STUDENT_TRAIN_SEARCH_SEARCH_SPACE_H
 

@@ -76,7 +76,7 @@ log_softmax_below(const struct row_scores &row, const struct row_scores &other, 
     double max = -INFINITY, sum = 0;
     for (int k = threadIdx.x % WARP; k < row.classes; k += WARP)
         if (other.z[k] < bound)
-            max = fmax(max, row.z[k]);
+            max = fmax(max, (double)row.z[k]);
     max = warp_max(max);
     for (int k = threadIdx.x % WARP; k < row.classes; k += WARP)
         if (other.z[k] < bound)

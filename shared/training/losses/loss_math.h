@@ -190,8 +190,8 @@ static inline HOST_DEVICE double dkd_other_derivative(const struct label_split *
     return beta * (other - exp(log_other(teacher, k))) - alpha * dkd_excess(student, teacher) * other;
 }
 
-/* gate: bytes in front of a term's own scratch memory: the teacher's logits [batch, classes] as they are after the gate,
- * and for each row whether it is left out (unsigned char [batch]). */
+/* gate: bytes in front of a term's own scratch memory: the teacher's logits [batch, classes] as they are after the
+ * gate, and for each row whether it is left out (unsigned char [batch]). */
 static inline HOST_DEVICE size_t gate_bytes(const struct loss_term *term, const struct loss_shape *shape)
 {
     const size_t batch = (size_t)shape->batch, floats = batch * (size_t)shape->classes;
@@ -222,8 +222,8 @@ static inline HOST_DEVICE double mlkd_temperature(double temperature, int j)
 {
     return temperature * (0.5 + 0.25 * j);
 }
-/* mlkd: entry (l, k) of the class relations: A = Q^T Q, B = P^T Q, C = P^T P. What it adds to the value; the norms of the
- * batch's relations are |Q Q^T - P P^T|^2 = |A|^2 - 2 |B|^2 + |C|^2. */
+/* mlkd: entry (l, k) of the class relations: A = Q^T Q, B = P^T Q, C = P^T P. What it adds to the value; the norms of
+ * the batch's relations are |Q Q^T - P P^T|^2 = |A|^2 - 2 |B|^2 + |C|^2. */
 struct mlkd_entry {
     double a, b, c;
 };

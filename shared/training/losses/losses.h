@@ -88,12 +88,12 @@
  *     parameters   temperature 4, beta 1, gamma 1
  *     usual        0.1 * ce + 0.9 * mlkd(T=4)
  *
- * gate: of every term on logits that has a teacher. A view is gated if it has a label y (of a mixed view the one with the
- * larger share) and the teacher's class is not y, or softmax(t)_y < gate. A gated view
- *     GATED_LABEL  gets the logits of a softened label in place of the teacher's: softmax of them is 1 - soften for y and
+ * gate: of every term on logits that has a teacher. A view is gated if it has a label y (of a mixed view the one with
+ * the larger share) and the teacher's class is not y, or softmax(t)_y < gate. A gated view
+ *     GATED_LABEL  gets the logits of a softened label in place of the teacher's: softmax of them is 1 - soften for y,
  *                  soften / (C - 1) for the others, and their mean is 0
- *     GATED_CE     is left to the other terms: it adds nothing to this one's value and gradient, whose mean is still over
- *                  all rows; relations of rows (LOSS_DIST's columns, LOSS_MLKD) are those of the other views
+ *     GATED_CE     is left to the other terms: it adds nothing to this one's value and gradient, whose mean is still
+ *                  over all rows; relations of rows (LOSS_DIST's columns, LOSS_MLKD) are those of the other views
  *     parameters   gate 0 (no view is gated), gated GATED_LABEL, soften 0.1
  *     Simplified from FerKD (Shen 2023).
  *

@@ -1,11 +1,11 @@
 /* Multi-level distillation: kd at five temperatures, and how the probabilities of the batch's rows and of its classes
  * relate to one another.
  *
- * Idea: three launches, each for all students and all temperatures. One warp per row makes both sides' probabilities; one
- * warp per pair of classes makes its entry of the class relations, which also give the batch's (losses.h); one warp per
- * row writes the gradient. Work is n * classes^2 for the second and the third; at 128 rows of 11 classes only the launches are
- * felt. Bytes moved: the probabilities (double) once out and twice in, the entries once out and once in per row, from the
- * second-level cache. */
+ * Idea: three launches, each for all students and all temperatures. One warp per row makes both sides' probabilities;
+ * one warp per pair of classes makes its entry of the class relations, which also give the batch's (losses.h); one warp
+ * per row writes the gradient. Work is n * classes^2 for the second and the third; at 128 rows of 11 classes only the
+ * launches are felt. Bytes moved: the probabilities (double) once out and twice in, the entries once out and once in
+ * per row, from the second-level cache. */
 #include "shared/training/losses/logit_row.cuh"
 
 /* For each student. */

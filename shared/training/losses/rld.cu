@@ -15,11 +15,11 @@ static __device__ __forceinline__ int class_of(const struct row_scores &row)
 {
     double max = -INFINITY, first = row.classes;
     for (int k = threadIdx.x % WARP; k < row.classes; k += WARP)
-        max = fmax(max, row.z[k]);
+        max = fmax(max, (double)row.z[k]);
     max = warp_max(max);
     for (int k = threadIdx.x % WARP; k < row.classes; k += WARP)
         if (row.z[k] == max)
-            first = fmin(first, k);
+            first = fmin(first, (double)k);
     return (int)-warp_max(-first);
 }
 
