@@ -41,6 +41,7 @@ END
     done <<'END'
 0.1*ce(label_smoothing=0.1) + 0.9*kd(T=4) + 0.1*logit_mse
 ce + dkd(T=4, warmup=1) + 2*dist + nkd
+ce + rld + wttm + abkd + 0.1*mlkd(gate=0.3) + kd(gate=0.3, gated=ce)
 ce + hint(student=block1, teacher=block2_relu, regressor=conv1x1) + 10*at(student=block1, teacher=block2_relu) + cosine
 ce + 25*rkd_distance + 50*rkd_angle + 10*sp + 100*pkt
 ce + 0.1*vid + 0.02*cc + 0.1*crd(negatives=16)

@@ -147,7 +147,7 @@ struct settings {
     const char *student, *pytorch, *isa;
     double seconds;
     int size, channels, classes, batch, threads;
-    bool steps;
+    bool steps, windows;
 };
 
 /* Operations of a training step, an image: a multiplication and an addition each, three times those of a forward pass
@@ -220,12 +220,67 @@ cleanup:
     return status;
 }
 
+static void head(struct graph *g, int at, int classes)
+{
+    const struct node pool = node_default(OP_GLOBAL_AVERAGE_POOL);
+    net_linear(g, net_node(g, &pool, &at, 1), classes, true);
+}
+
+/* Stride 1 and a batch norm each, as a residual block has them; 64 channels of 28x28. Returns seconds an image and
+ * multiply, of forward and backward pass together. */
+static double depthwise_seconds(int kernel, double seconds, const char *limit)
+{
+    enum { CHANNELS = 64, SIZE = 28, BATCH = 32, LAYERS = 4 };
+    struct graph graph;
+    struct network network;
+    struct device *device;
+    const struct device_options options = {.threads = 1};
+    double *times[2], processor, spent = 0;
+    graph_init(&graph);
+    int at = net_input(&graph, 3, SIZE, SIZE);
+    at = net_conv_norm_relu(&graph, at, (struct net_window){.out = CHANNELS});
+    for (int i = 0; i < LAYERS; i++)
+        at = net_conv_norm_relu(&graph, at,
+                                (struct net_window){.kernel = kernel, .pad = kernel / 2, .groups = CHANNELS});
+    head(&graph, at, 11);
+    net_weights(&graph, 1);
+    if (backend_cpu.device->open(&device, &options, NULL) != STATUS_OK)
+        abort();
+    device->isa = cpu_isa_choose(limit);
+    if (network_init(&network, backend_cpu.training, device, &graph, &(struct plan_options){.batch = BATCH}, 1, NULL) !=
+        STATUS_OK)
+        abort();
+    net_fill(network_input(&network), (size_t)BATCH * 3 * SIZE * SIZE, 7);
+    for (int i = 0; i < 2; i++)
+        times[i] = calloc((size_t)network.plan.step_count, sizeof(double));
+    train(&network, seconds, times, &processor);
+    for (int i = 0; i < network.plan.step_count; i++)
+        if (network.plan.steps[i].kind == STEP_DEPTHWISE)
+            spent += times[0][i] + times[1][i];
+    free(times[0]);
+    free(times[1]);
+    network_release(&network);
+    backend_cpu.device->close(device);
+    graph_release(&graph);
+    return spent / (LAYERS * 3.0 * CHANNELS * SIZE * SIZE * kernel * kernel);
+}
+
+static void compare_windows(double seconds, const char *limit)
+{
+    const double three = depthwise_seconds(3, seconds, limit);
+    printf("depthwise 3x3, forward and backward: %.1f GFLOP/s on one thread\n", 2e-9 / three);
+    for (int kernel = 5; kernel <= 7; kernel += 2)
+        printf("depthwise %dx%d: %.2f of the time per multiply of 3x3\n", kernel, kernel,
+               depthwise_seconds(kernel, seconds, limit) / three);
+}
+
 static enum status measure_all(const struct settings *s, struct error *err)
 {
     static const struct {
         const char *student;
         int size, channels;
-    } rows[] = {{"speed", 224, 3}, {"dwpw", 224, 3}, {"dwpw-small", 32, 3}, {"dwpw-small", 28, 1}};
+    } rows[] = {{"speed", 224, 3},  {"dwpw", 224, 3},      {"res5", 224, 3},   {"ir5", 224, 3},
+                {"mcunet", 224, 3}, {"dwpw-small", 32, 3}, {"res5-32", 32, 3}, {"dwpw-small", 28, 1}};
     enum status status = STATUS_OK;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         for (int threads = 1; threads <= 2; threads++) {
@@ -236,6 +291,7 @@ static enum status measure_all(const struct settings *s, struct error *err)
             one.threads = threads;
             TRY(measure(&one, err));
         }
+    compare_windows(s->seconds, s->isa);
 cleanup:
     return status;
 }
@@ -254,6 +310,7 @@ int main(int argc, char **argv)
         {"seconds", OPTION_FLOAT, &s.seconds, "X", "2", "how long to measure", .minimum = 0, .maximum = 1e6},
         {"isa", OPTION_STRING, &s.isa, "NAME", NULL, "an instruction set to stop at: generic, AVX2, AVX-512"},
         {"steps", OPTION_FLAG, &s.steps, NULL, NULL, "also print every step of the plan"},
+        {"windows", OPTION_FLAG, &s.windows, NULL, NULL, "only compare depthwise 5x5 and 7x7 with 3x3, a multiply"},
         {"pytorch", OPTION_STRING, &s.pytorch, "FILE.py", NULL, "write the same net as a PyTorch module"},
     };
     struct options options = {.command = "bench_train",
@@ -263,6 +320,8 @@ int main(int argc, char **argv)
     enum status status = options_parse(&options, argc, argv, &err);
     if (status == STATUS_OK && options.help)
         options_print_help(&options, stdout);
+    else if (status == STATUS_OK && s.windows)
+        compare_windows(s.seconds, s.isa);
     else if (status == STATUS_OK)
         status = s.student ? measure(&s, &err) : measure_all(&s, &err);
     if (status != STATUS_OK)

@@ -112,6 +112,10 @@ static void depthwise(void **state)
         {16, 44, 60, {.kernel = 3, .pad = 1, .stride = 2, .groups = 16}, 3, 3},
         {33, 7, 7, {.kernel = 3, .pad = 1, .stride = 2, .groups = 33}, 3, 3},
         {70, 5, 5, {.kernel = 5, .pad = 2, .groups = 70}, 2, 2},
+        {18, 9, 7, {.kernel = 5, .pad = 2, .stride = 2, .groups = 18}, 3, 3}, /* pixels by four, and three left over */
+        {5, 9, 9, {.kernel = 7, .pad = 3, .groups = 5}, 2, 2},
+        {17, 11, 8, {.kernel = 7, .pad = 3, .stride = 2, .groups = 17}, 2, 2},
+        {8, 13, 14, {.kernel = 5, .pad = 4, .dilation = 2, .groups = 8}, 2, 2},
         {24, 8, 9, {.kernel = 3, .groups = 24}, 2, 2},
         {20, 9, 9, {.kernel = 2, .stride = 2, .groups = 20}, 2, 2},
         {8, 11, 11, {.kernel = 3, .pad = 2, .dilation = 2, .groups = 8}, 2, 2},

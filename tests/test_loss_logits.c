@@ -26,6 +26,33 @@ static const struct loss_term terms[] = {
     {.kind = LOSS_DIST, .weight = 2, .temperature = 1, .beta = 0.5f, .gamma = 3},
     {.kind = LOSS_NKD, .weight = 1, .temperature = 1, .gamma = 1.5f},
     {.kind = LOSS_NKD, .weight = 1, .temperature = 3, .gamma = 0.5f},
+    {.kind = LOSS_RLD, .weight = 1, .temperature = 4, .alpha_temperature = 1, .alpha = 1, .beta = 8},
+    {.kind = LOSS_RLD, .weight = 0.5f, .temperature = 1, .alpha_temperature = 3, .alpha = 2, .beta = 0.5f},
+    {.kind = LOSS_WTTM, .weight = 4, .gamma = 0.2f},
+    {.kind = LOSS_WTTM, .weight = 1, .gamma = 1.5f},
+    {.kind = LOSS_ABKD, .weight = 3, .temperature = 4, .alpha = 0.8f, .beta = 0.3f},
+    {.kind = LOSS_ABKD, .weight = 3, .temperature = 1, .alpha = 1.5f, .beta = 0.5f},
+    {.kind = LOSS_MLKD, .weight = 1, .temperature = 4, .beta = 1, .gamma = 1},
+    {.kind = LOSS_MLKD, .weight = 1, .temperature = 1, .beta = 0.3f, .gamma = 2},
+    /* gated: rows of which the teacher is wrong get a softened label, or are left out */
+    {.kind = LOSS_KD, .weight = 0.9f, .temperature = 4, .gate = 0.3f, .soften = 0.1f},
+    {.kind = LOSS_KD, .weight = 9, .temperature = 2, .standardise = true, .gate = 0.3f, .gated = GATED_CE},
+    {.kind = LOSS_LOGIT_MSE, .weight = 0.3f, .gate = 0.3f, .gated = GATED_CE},
+    {.kind = LOSS_DKD, .weight = 1, .temperature = 4, .alpha = 1, .beta = 8, .gate = 0.3f, .gated = GATED_CE},
+    {.kind = LOSS_DIST, .weight = 2, .temperature = 4, .beta = 1, .gamma = 1, .gate = 0.3f, .soften = 0.2f},
+    {.kind = LOSS_DIST, .weight = 2, .temperature = 4, .beta = 1, .gamma = 1, .gate = 0.3f, .gated = GATED_CE},
+    {.kind = LOSS_NKD, .weight = 1, .temperature = 1, .gamma = 1.5f, .gate = 0.3f, .gated = GATED_CE},
+    {.kind = LOSS_RLD,
+     .weight = 1,
+     .temperature = 4,
+     .alpha_temperature = 1,
+     .alpha = 1,
+     .beta = 8,
+     .gate = 0.3f,
+     .gated = GATED_CE},
+    {.kind = LOSS_WTTM, .weight = 4, .gamma = 0.2f, .gate = 0.3f, .gated = GATED_CE},
+    {.kind = LOSS_ABKD, .weight = 3, .temperature = 4, .alpha = 0.8f, .beta = 0.3f, .gate = 0.3f, .gated = GATED_CE},
+    {.kind = LOSS_MLKD, .weight = 1, .temperature = 4, .beta = 1, .gamma = 1, .gate = 0.3f, .gated = GATED_CE},
 };
 enum { TERMS = sizeof terms / sizeof *terms };
 
@@ -140,14 +167,63 @@ static void equal_rows_cost_nothing(void **state)
                                     .logits = logits,
                                     .teacher_logits = logits,
                                     .labels = some_labels};
-        if (term->kind == LOSS_CE || term->kind == LOSS_NKD || term->form == FORM_PRINTED)
+        if (term->kind == LOSS_CE || term->kind == LOSS_NKD || term->kind == LOSS_RLD || term->kind == LOSS_WTTM ||
+            term->form == FORM_PRINTED ||
+            (term->gate > 0 && term->gated == GATED_LABEL)) /* the label is not what the student says */
             continue;
         loss_case_run(&t, &c, &(struct loss_result){.values = &value, .gradient = gradient});
-        /* dist: r = 1 - 1e-8 / norms */
+        /* dist: r = 1 - 1e-8 / norms, and the norms of columns of few rows are small */
         assert_float_equal(value, 0, term->kind == LOSS_DIST ? 1e-4 : 1e-12);
         for (int k = 0; k < VALUES; k++)
-            assert_float_equal(gradient[k], 0, 1e-6);
+            assert_float_equal(gradient[k], 0, term->kind == LOSS_DIST && term->gate > 0 ? 1e-3 : 1e-6);
     }
+    test_device_close(&t);
+}
+
+/* The gate looks at each row alone, and students with other gates beside it change nothing. */
+static void gates_are_each_students_own(void **state)
+{
+    struct test_device t = test_device_open(*state, 2);
+    static const struct loss_term students[3] = {
+        {.kind = LOSS_KD, .weight = 1, .temperature = 2, .gate = 0.5f, .gated = GATED_CE},
+        {.kind = LOSS_KD, .weight = 1, .temperature = 2},
+        {.kind = LOSS_KD, .weight = 1, .temperature = 2, .gate = 0.5f, .soften = 0.1f},
+    };
+    static const int32_t labels[COUNT] = {0, 0, 0, -1, 0};
+    float logits[3 * VALUES], teacher[VALUES] = {0}, gradient[3 * VALUES], alone[VALUES], row[VALUES];
+    double values[3], value;
+    for (int k = 0; k < 3; k++)
+        fill(logits + (size_t)k * VALUES, VALUES, 2, 0);
+    teacher[0] = 4;               /* right and sure: exp(4) / (exp(4) + 6) = 0.90 */
+    teacher[CLASSES] = 1;         /* right, but 0.31 */
+    teacher[2 * CLASSES + 3] = 9; /* wrong */
+    teacher[3 * CLASSES + 3] = 9; /* no label */
+    teacher[4 * CLASSES] = 2;     /* right, 0.55 */
+    struct loss_case c = {.terms = students,
+                          .students = 3,
+                          .shape = {.batch = COUNT, .classes = CLASSES},
+                          .logits = logits,
+                          .teacher_logits = teacher,
+                          .labels = labels};
+    loss_case_run(&t, &c, &(struct loss_result){.values = values, .gradient = gradient});
+    c.students = 1;
+    for (int k = 0; k < 3; k++) {
+        c.terms = &students[k];
+        loss_case_run(&t, &c, &(struct loss_result){.values = &value, .gradient = alone});
+        assert_float_equal(values[k], value, 1e-12);
+        assert_memory_equal(alone, gradient + (size_t)k * VALUES, sizeof alone);
+        memcpy(row, k == 1 ? alone : row, sizeof row);
+    }
+    for (int i = 0; i < VALUES;
+         i++) { /* rows 1 and 2 are gated: left out by the first, taught otherwise by the third */
+        const int at = i / CLASSES;
+        const bool gated = at == 1 || at == 2;
+        assert_float_equal(gradient[i], gated ? 0 : row[i], 0);
+        if (!gated)
+            assert_float_equal(gradient[2 * VALUES + i], row[i], 0);
+    }
+    assert_true(gradient[2 * VALUES + 2 * CLASSES] < 0 &&
+                row[2 * CLASSES + 3] < 0); /* to the label; to the teacher's class */
     test_device_close(&t);
 }
 
@@ -291,13 +367,10 @@ static void backends_agree(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ON_EVERY_BACKEND(gradients_are_derivatives),
-        ON_EVERY_BACKEND(values_are_class_scores),
-        ON_EVERY_BACKEND(extremes_stay_finite),
-        ON_EVERY_BACKEND(equal_rows_cost_nothing),
-        ON_EVERY_BACKEND(mixed_labels),
-        ON_EVERY_BACKEND(metrics_of_mixed_views),
-        ON_EVERY_BACKEND(backends_agree),
+        ON_EVERY_BACKEND(gradients_are_derivatives),   ON_EVERY_BACKEND(values_are_class_scores),
+        ON_EVERY_BACKEND(extremes_stay_finite),        ON_EVERY_BACKEND(equal_rows_cost_nothing),
+        ON_EVERY_BACKEND(gates_are_each_students_own), ON_EVERY_BACKEND(mixed_labels),
+        ON_EVERY_BACKEND(metrics_of_mixed_views),      ON_EVERY_BACKEND(backends_agree),
     };
     return cmocka_run_group_tests_name("loss_logits", tests, NULL, NULL);
 }

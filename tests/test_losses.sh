@@ -9,7 +9,7 @@ check() { # NAME, what went wrong (empty: nothing)
 terms=$("$program" losses --json | sed -nE 's/^\t+"term":\t"([a-z_]+)",$/\1/p')
 table=$("$program" losses)
 why=
-for term in ce kd lskd logit_mse dkd dist nkd hint at cosine vid rkd_distance rkd_angle dm sp pkt cc crd; do
+for term in ce kd lskd logit_mse dkd dist nkd rld wttm abkd mlkd hint at cosine vid rkd_distance rkd_angle dm sp pkt cc crd; do
     grep -qx $term <<<"$terms" || why="no term $term"
 done
 for term in $terms; do
@@ -29,6 +29,7 @@ for text in 'T=1 (0.001..10000) ' 'gamma=1.5 (0..1000000) ' 'ce + nkd(T=1, gamma
     grep -qF "$text" <<<"$one" || why="losses nkd does not say '$text'"
 done
 grep -qF 'distance=mse|smooth_l1' <<<"$("$program" losses hint)" || why="hint's default distance does not come first"
+grep -qF 'gated=label|ce' <<<"$("$program" losses kd)" || why="kd does not list its gate"
 check "defaults, ranges and words" "$why"
 
 message=$("$program" losses hnt 2>&1)

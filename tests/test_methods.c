@@ -20,6 +20,7 @@
 static const char *const losses[] = {
     "ce + kd(T=2, standardise=yes) + 0.1*logit_mse + dkd(warmup=2) + dist + nkd + 0.1*ce(student=block1) + "
     "kd(T=2, reduction=mean, form=printed, ramp=0.5, ramp_epochs=2)",
+    "ce + rld(T1=2) + wttm + abkd + 0.1*mlkd + kd(gate=0.4) + dist(gate=0.4, gated=ce)",
     "ce + hint(student=[stem_relu, block1], teacher=[stem_relu, stem_relu], regressor=conv1x1) + "
     "100*at(student=block1, "
     "teacher=stem_relu) + 0.1*vid(student=block1, teacher=stem_relu) + cosine(regressor=linear) + "

@@ -39,6 +39,12 @@ static void presets_have_the_published_sizes(void **state)
     assert_int_equal(preset_parameters("hw13-strong", 224, 11), 58127);
     assert_int_equal(preset_parameters("mobile-se", 224, 11), 37027);
     assert_int_equal(preset_parameters("convnext-tiny", 224, 11), 53051);
+    assert_int_equal(preset_parameters("res5", 224, 11), 58555);
+    assert_int_equal(preset_parameters("res5", 32, 11), 59643);
+    assert_int_equal(preset_parameters("ir5", 224, 11), 58499);
+    assert_int_equal(preset_parameters("shuffle", 224, 11), 58767);
+    assert_int_equal(preset_parameters("mcunet", 224, 11), 59267);
+    assert_int_equal(preset_parameters("branches-32", 32, 11), 58974);
     assert_int_equal(preset_parameters("lightnn", 32, 10), 267738);
     assert_int_equal(preset_parameters("deepnn", 32, 10), 1186986);
     assert_int_equal(preset_parameters("resnet18", 224, 1000), 11689512);
@@ -125,6 +131,67 @@ static void every_layer(void **state)
     graph_release(&graph);
 }
 
+/* The same graph, whatever its values and weights are called. */
+static void assert_same_layers(const struct graph *a, const struct graph *b)
+{
+    assert_int_equal(a->node_count, b->node_count);
+    for (int i = 0; i < a->node_count; i++) {
+        const struct node *x = &a->nodes[i], *y = &b->nodes[i];
+        assert_int_equal(x->op, y->op);
+        assert_int_equal(x->activation, y->activation);
+        assert_float_equal(x->alpha, y->alpha, 0);
+        assert_float_equal(x->beta, y->beta, 0);
+        assert_memory_equal(&x->shape, &y->shape, sizeof x->shape);
+        assert_int_equal(x->kernel_h, y->kernel_h);
+        assert_int_equal(x->kernel_w, y->kernel_w);
+        assert_int_equal(x->stride_h, y->stride_h);
+        assert_int_equal(x->dilation_w, y->dilation_w);
+        assert_int_equal(x->groups, y->groups);
+        assert_int_equal(x->bias >= 0, y->bias >= 0);
+        for (int k = 0; k < x->input_count; k++)
+            assert_int_equal(x->inputs[k], y->inputs[k]);
+    }
+}
+
+/* A block is what its plain lines are. */
+static void blocks_are_plain_lines(void **state)
+{
+    (void)state;
+    static const char blocks[] = "conv stem 8 3x3 pad 1 nobias\n"
+                                 "residual a 8 5x5\n"           /* adds its input */
+                                 "residual b 12 3x3 /2 relu6\n" /* other channels, stride: does not */
+                                 "residual c 12 3x3 noskip dilation 2 bias\n"
+                                 "inverted d 12 24 7x7 silu se 6\n"
+                                 "inverted e 16 12 3x3 se 4\n" /* no expansion: 12 channels already */
+                                 "gap\nfc classifier classes\n";
+    static const char plain[] =
+        "conv stem 8 3x3 pad 1 nobias\n"
+        "conv a1 8 5x5 pad 2 groups 8 nobias\nbn\nhardswish\nconv a2 8 1 nobias\nbn\nadd stem as a\n"
+        "conv b1 8 3x3 /2 groups 8 nobias pad 1\nbn\nrelu6\nconv b2 12 1 nobias\nbn as b\n"
+        "conv c1 12 3x3 pad 2 dilation 2 groups 12\nbn\nhardswish\nconv c2 12 1\nbn as c\n"
+        "conv d1 24 1 nobias\nbn\nsilu\nconv d2 24 7x7 pad 3 groups 24 nobias\nbn\nsilu\nse d3 6 silu\n"
+        "conv d4 12 1 nobias\nbn\nadd c as d\n"
+        "conv e1 12 3x3 pad 1 groups 12 nobias\nbn\nhardswish\nse e2 4 hard\nconv e3 16 1 nobias\nbn\n"
+        "gap\nfc classifier classes\n";
+    struct error err = {0};
+    struct graph a, b;
+    if (parse(&a, blocks, 20, 5, &err) != STATUS_OK)
+        fail_msg("%s", err.message);
+    if (parse(&b, plain, 20, 5, &err) != STATUS_OK)
+        fail_msg("%s", err.message);
+    assert_same_layers(&a, &b);
+    assert_true(graph_find_weight(&a, "b.pw_bn.running_var") >= 0); /* though the value is called b */
+    assert_true(graph_find_weight(&a, "d.se.fc1.weight") >= 0);
+    assert_int_equal(graph_find(&a, "e.expand"), -1);
+    graph_release(&a);
+    graph_release(&b);
+    assert_int_equal(parse(&a, "residual a 3 3x5\ngap\nfc classifier classes", 20, 5, &err), STATUS_OK);
+    assert_int_equal(a.nodes[graph_find(&a, "a.dw")].pad_top, 1);
+    assert_int_equal(a.nodes[graph_find(&a, "a.dw")].pad_right, 2);
+    assert_int_equal(a.nodes[graph_find(&a, "a")].op, OP_ADD);
+    graph_release(&a);
+}
+
 static void reports_what_is_wrong(void **state)
 {
     (void)state;
@@ -148,6 +215,11 @@ static void reports_what_is_wrong(void **state)
         {"conv 4 4 3x3", STATUS_BAD_DATA, "'4' is not a name"},
         {"conv a 4 33x33", STATUS_CONFIG, "smaller than its 33x33 window"},
         {"conv a 1000000 1000x1000", STATUS_BAD_DATA, "more than 134217728 weights"},
+        {"residual a 4", STATUS_BAD_DATA, "too few words; write: residual NAME CHANNELS SIZE"},
+        {"residual a 4 2x2", STATUS_BAD_DATA, "window of odd size"},
+        {"inverted a 4 3x3", STATUS_BAD_DATA, "whole number"},
+        {"inverted a 4 8 3x3 hardwish", STATUS_BAD_DATA, "did you mean 'hardswish'?"},
+        {"inverted a 4 8 3x3 se", STATUS_BAD_DATA, "number of channels of se"},
         {"conv a 4 3x3\nadd b", STATUS_BAD_DATA, "line 2: no layer above is named 'b'"},
         {"conv a 4 3x3\nadd input", STATUS_CONFIG, "line 2: node 'a_add'"},
         {"dropout 1", STATUS_BAD_DATA, "below 1"},
@@ -231,6 +303,7 @@ int main(void)
         cmocka_unit_test(multiplies_of_dwpw),
         cmocka_unit_test(names_are_pytorchs),
         cmocka_unit_test(every_layer),
+        cmocka_unit_test(blocks_are_plain_lines),
         cmocka_unit_test(reports_what_is_wrong),
         cmocka_unit_test(many_layers_without_names),
         cmocka_unit_test(survives_damage),

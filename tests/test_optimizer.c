@@ -227,12 +227,44 @@ static void advance_tells_the_host(void **state)
     vectors_release(&v);
 }
 
+/* Parameters without decay move as if there were none, the others as before; with torch's parameter groups. */
+static void decay_spares_some(void **state)
+{
+    static const double one[STUDENTS] = {1, 1, 1};
+    for (int c = 0; c < CASES; c++) {
+        struct optimizer none = cases[c].optimizer;
+        float parameters[STUDENTS * COUNT], gradients[STUDENTS * COUNT], results[3][STUDENTS * COUNT];
+        unsigned char marks[COUNT];
+        for (int i = 0; i < STUDENTS * COUNT; i++) {
+            parameters[i] = (float)sin(0.7 * i + 1);
+            gradients[i] = (float)cos(1.1 * i);
+        }
+        for (int i = 0; i < COUNT; i++)
+            marks[i] = i % 3 != 0;
+        none.weight_decay = 0;
+        for (int way = 0; way < 3; way++) { /* decay on all, on none, on the marked ones */
+            struct vectors v;
+            vectors_init(&v, *state, 2, &cases[c], 3, STUDENTS, COUNT, parameters, one);
+            void *decays = way == 2 ? test_device_buffer(&v.t, marks, sizeof marks) : NULL;
+            v.memory.decays = decays;
+            for (int s = 0; s < 3; s++)
+                step(&v, way == 1 ? &none : &cases[c].optimizer, gradients);
+            test_device_download(&v.t, results[way], v.memory.parameters, sizeof results[way]);
+            test_device_free(&v.t, decays);
+            vectors_release(&v);
+        }
+        for (int i = 0; i < STUDENTS * COUNT; i++)
+            assert_float_equal(results[2][i], results[marks[i % COUNT] ? 0 : 1][i], 0);
+        if (cases[c].optimizer.weight_decay > 0)
+            assert_true(memcmp(results[0], results[1], sizeof results[0]) != 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ON_EVERY_BACKEND(steps_equal_pytorchs),
-        ON_EVERY_BACKEND(students_do_not_mix),
-        ON_EVERY_BACKEND(large_vectors),
+        ON_EVERY_BACKEND(decay_spares_some),      ON_EVERY_BACKEND(steps_equal_pytorchs),
+        ON_EVERY_BACKEND(students_do_not_mix),    ON_EVERY_BACKEND(large_vectors),
         ON_EVERY_BACKEND(advance_tells_the_host),
     };
     return cmocka_run_group_tests_name("optimizer", tests, NULL, NULL);

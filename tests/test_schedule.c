@@ -56,6 +56,32 @@ static void warmup_rises_then_the_schedule_starts(void **state)
         assert_float_equal(schedule_rate(&schedule, epoch + 2, 0, 10), golden_cosine[epoch], 1e-10);
 }
 
+/* The rates of whole epochs stay; between them the same curve at a fraction of an epoch, as PyTorch's
+ * CosineAnnealingWarmRestarts computes scheduler.step(epoch + i / steps). */
+static void steps_between_epochs(void **state)
+{
+    (void)state;
+    struct schedule schedule = base;
+    schedule.by_step = SCHEDULE_BY_STEP;
+    for (int kind = SCHEDULE_CONSTANT; kind <= SCHEDULE_RESTARTS; kind++) {
+        struct schedule by_epoch = base;
+        schedule.kind = by_epoch.kind = kind;
+        for (int epoch = 0; epoch < EPOCHS; epoch++)
+            assert_float_equal(schedule_rate(&schedule, epoch, 0, 10), schedule_rate(&by_epoch, epoch, 3, 10), 1e-15);
+    }
+    schedule.kind = SCHEDULE_COSINE;
+    schedule.warmup_epochs = 2;
+    schedule.epochs = EPOCHS + 2;
+    /* epoch 10 and a half of 40: 1e-4 + (0.05 - 1e-4) (1 + cos(pi 10.5 / 40)) / 2 */
+    assert_float_equal(schedule_rate(&schedule, 12, 5, 10), 0.0419860786, 1e-8);
+    schedule.kind = SCHEDULE_RESTARTS;
+    schedule.warmup_epochs = 0;
+    assert_float_equal(schedule_rate(&schedule, 2, 5, 10), (0.05 + 1e-4) / 2,
+                       1e-12); /* the middle of the first round */
+    schedule.kind = SCHEDULE_STEP;
+    assert_float_equal(schedule_rate(&schedule, 6, 9, 10), 0.05, 1e-15);
+}
+
 static void an_epoch_has_every_sample_once(void **state)
 {
     (void)state;
@@ -118,11 +144,9 @@ static void views_are_spread(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rates_equal_pytorchs),
-        cmocka_unit_test(warmup_rises_then_the_schedule_starts),
-        cmocka_unit_test(an_epoch_has_every_sample_once),
-        cmocka_unit_test(every_view_comes_once_a_cycle),
-        cmocka_unit_test(views_are_spread),
+        cmocka_unit_test(rates_equal_pytorchs),          cmocka_unit_test(warmup_rises_then_the_schedule_starts),
+        cmocka_unit_test(steps_between_epochs),          cmocka_unit_test(an_epoch_has_every_sample_once),
+        cmocka_unit_test(every_view_comes_once_a_cycle), cmocka_unit_test(views_are_spread),
     };
     return cmocka_run_group_tests_name("schedule", tests, NULL, NULL);
 }

@@ -277,6 +277,29 @@ static void inspects(void **state)
     expect(0, "--max-params", shell("%s fit --help", program));
 }
 
+/* AdamW multiplies what decays by 1 - lr * decay, here 0: weights are only what the last steps have made of them, and
+ * norms and biases are left alone. */
+static void decay_spares_vectors(void **state)
+{
+    (void)state;
+    expect(0, "",
+           shell("%s fit --cache cache --student tiny.net --batch 16 --quiet --epochs 1 --optimizer adamw --lr 1e-4 "
+                 "--weight-decay 1e4 --decay weights --out spared",
+                 program));
+    expect(0, "spared",
+           shell("python3 -c \"\nimport json, struct\n"
+                 "data = open('spared/last.safetensors', 'rb').read(); size = struct.unpack('<Q', data[:8])[0]\n"
+                 "head = json.loads(data[8:8 + size]); seen = set()\n"
+                 "for name, e in head.items():\n"
+                 "    if name == '__metadata__' or 'running' in name or e['dtype'] != 'F32': continue\n"
+                 "    a, b = e['data_offsets']; v = struct.unpack('<%%df' %% ((b - a) // 4), data[8 + size + a:8 + "
+                 "size + b])\n"
+                 "    vector = len(e['shape']) < 2; seen.add((vector, name.endswith('weight')))\n"
+                 "    if not vector: assert max(map(abs, v)) < 1e-3, (name, max(v))\n"
+                 "    elif name.endswith('weight'): assert min(v) > 0.9, (name, min(v))\n"
+                 "assert {(False, True), (True, True)} <= seen, seen\nprint('spared')\""));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -296,6 +319,7 @@ int main(void)
         cmocka_unit_test(needs_no_more_memory_than_allowed),
         cmocka_unit_test(locked_by_another_process),
         cmocka_unit_test(inspects),
+        cmocka_unit_test(decay_spares_vectors),
     };
     return cmocka_run_group_tests_name("student_train", tests, program_setup, program_teardown);
 }

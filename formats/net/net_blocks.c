@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int channels_of(const struct net_builder *builder)
+int net_channels(const struct net_builder *builder)
 {
     return builder->graph->nodes[builder->current].shape.c;
 }
@@ -16,7 +16,7 @@ enum status net_build_prelu(struct net_builder *builder, const struct net_line *
     enum status status = STATUS_OK;
     struct node node = node_default(OP_PRELU);
     TRY(net_begin_layer(builder, line, err));
-    const int count = line->value >= 0 ? 1 : channels_of(builder);
+    const int count = line->value >= 0 ? 1 : net_channels(builder);
     if (line->value >= 0 && line->value != 1)
         return error_set(err, STATUS_BAD_DATA, NULL, "a prelu has one weight per channel, or with `prelu NAME 1` one");
     TRY(net_add_weight(builder, line->name, "weight", &count, 1, true, &node.weight, err));
@@ -34,7 +34,7 @@ enum status net_build_norm(struct net_builder *builder, const struct net_line *l
     char automatic[2 * NODE_MAX_NAME];
     const char *name = line->name, *suffix = group ? "gn" : "ln";
     TRY(net_begin_layer(builder, line, err));
-    const int channels = channels_of(builder);
+    const int channels = net_channels(builder);
     if (!name) {
         net_automatic_name(builder, suffix, automatic);
         name = automatic;
@@ -54,7 +54,7 @@ enum status net_build_scale(struct net_builder *builder, const struct net_line *
     enum status status = STATUS_OK;
     struct node node = node_default(OP_SCALE);
     TRY(net_begin_layer(builder, line, err));
-    const int channels = channels_of(builder);
+    const int channels = net_channels(builder);
     TRY(net_add_weight(builder, line->name, "weight", &channels, 1, true, &node.weight, err));
     for (int i = 0; i < channels; i++)
         builder->graph->weights[node.weight].data[i] = line->value >= 0 ? line->value : 1;
@@ -64,30 +64,36 @@ cleanup:
 }
 
 /* Squeeze and excitation with torchvision's names: NAME.fc1 and NAME.fc2 make a gate for the channels of the current
- * value. ReLU and sigmoid; `silu`: SiLU and sigmoid (EfficientNet); `hard`: ReLU and hard sigmoid (MobileNetV3). */
-enum status net_build_se(struct net_builder *builder, const struct net_line *line, struct error *err)
+ * value. ReLU and sigmoid; SiLU and sigmoid (EfficientNet); ReLU and hard sigmoid (MobileNetV3). */
+enum status net_add_squeeze(struct net_builder *builder, const char *name, int squeezed, enum net_gate gate,
+                            struct error *err)
 {
     enum status status = STATUS_OK;
     const struct node pool = node_default(OP_GLOBAL_AVERAGE_POOL), pointwise = node_default(OP_CONV),
                       multiply = node_default(OP_MULTIPLY);
-    const enum activation inner = line->gate == NET_GATE_SILU ? ACTIVATION_SILU : ACTIVATION_RELU;
-    const enum activation outer = line->gate == NET_GATE_HARD ? ACTIVATION_HARD_SIGMOID : ACTIVATION_SIGMOID;
+    const enum activation inner = gate == NET_GATE_SILU ? ACTIVATION_SILU : ACTIVATION_RELU;
+    const enum activation outer = gate == NET_GATE_HARD ? ACTIVATION_HARD_SIGMOID : ACTIVATION_SIGMOID;
     static const char *const parts[5] = {"avgpool", "fc1", "activation", "fc2", "scale_activation"};
     char names[5][NODE_MAX_NAME];
     for (int i = 0; i < 5; i++)
-        snprintf(names[i], sizeof names[i], "%s.%s", line->name, parts[i]);
-    TRY(net_begin_layer(builder, line, err));
+        snprintf(names[i], sizeof names[i], "%s.%s", name, parts[i]);
     int inputs[2] = {builder->current, 0};
-    const int channels = channels_of(builder);
+    const int channels = net_channels(builder);
     TRY(net_after_current(builder, &pool, names[0], "gap", err));
-    TRY(net_add_conv(builder, names[1], line->counts[0], &pointwise, true, err));
+    TRY(net_add_conv(builder, names[1], squeezed, &pointwise, true, err));
     TRY(net_add_activation(builder, inner, 1, 0, names[2], "relu", err));
     TRY(net_add_conv(builder, names[3], channels, &pointwise, true, err));
     TRY(net_add_activation(builder, outer, 1.0f / 6, 0.5f, names[4], "sigmoid", err));
     inputs[1] = builder->current;
-    TRY(net_append(builder, &multiply, line->name, "se", inputs, 2, err));
+    TRY(net_append(builder, &multiply, name, "se", inputs, 2, err));
 cleanup:
     return status;
+}
+
+enum status net_build_se(struct net_builder *builder, const struct net_line *line, struct error *err)
+{
+    enum status status = net_begin_layer(builder, line, err);
+    return status != STATUS_OK ? status : net_add_squeeze(builder, line->name, line->counts[0], line->gate, err);
 }
 
 /* The current value times a named one; a gate may be either of them. */
@@ -119,7 +125,7 @@ enum status net_build_select(struct net_builder *builder, const struct net_line 
     int *list = NULL;
     TRY(net_begin_layer(builder, line, err));
     const bool shuffle = line->layer[0] == 's';
-    const int c = channels_of(builder), groups = line->counts[0], count = shuffle ? c : line->counts[0];
+    const int c = net_channels(builder), groups = line->counts[0], count = shuffle ? c : line->counts[0];
     if (shuffle && c % groups)
         return error_set(err, STATUS_BAD_DATA, NULL, "%d groups do not divide %d channels", groups, c);
     if (!shuffle && (line->first > c || count > c - line->first))

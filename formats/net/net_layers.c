@@ -113,8 +113,8 @@ cleanup:
     return status;
 }
 
-static enum status add_batch_norm(struct net_builder *builder, const char *name, float epsilon, float momentum,
-                                  struct error *err)
+enum status net_add_batch_norm(struct net_builder *builder, const char *name, const char *value, float epsilon,
+                               float momentum, struct error *err)
 {
     enum status status = STATUS_OK;
     struct node node = node_default(OP_BATCH_NORM);
@@ -132,12 +132,12 @@ static enum status add_batch_norm(struct net_builder *builder, const char *name,
     TRY(net_add_weight(builder, name, "bias", &channels, 1, true, &node.bias, err));
     TRY(net_add_weight(builder, name, "running_mean", &channels, 1, false, &node.running_mean, err));
     TRY(net_add_weight(builder, name, "running_var", &channels, 1, false, &node.running_var, err));
-    TRY(net_after_current(builder, &node, name, "bn", err));
+    TRY(net_after_current(builder, &node, value ? value : name, "bn", err));
 cleanup:
     return status;
 }
 
-static struct node window_node(enum op op, const struct net_line *line, int kernel, int stride, int pad)
+struct node net_window(enum op op, const struct net_line *line, int kernel, int stride, int pad)
 {
     struct node node = node_default(op);
     node.kernel_h = line->kernel_h ? line->kernel_h : kernel;
@@ -168,7 +168,7 @@ static enum status build_input(struct net_builder *builder, const struct net_lin
 
 static enum status build_conv(struct net_builder *builder, const struct net_line *line, struct error *err)
 {
-    struct node window = window_node(OP_CONV, line, 1, 1, 0);
+    struct node window = net_window(OP_CONV, line, 1, 1, 0);
     enum status status = net_begin_layer(builder, line, err);
     if (status == STATUS_OK)
         status = net_add_conv(builder, line->name, line->counts[0], &window, line->bias != 0, err);
@@ -178,7 +178,8 @@ static enum status build_conv(struct net_builder *builder, const struct net_line
 static enum status build_bn(struct net_builder *builder, const struct net_line *line, struct error *err)
 {
     enum status status = net_begin_layer(builder, line, err);
-    return status != STATUS_OK ? status : add_batch_norm(builder, line->name, line->epsilon, line->momentum, err);
+    return status != STATUS_OK ? status
+                               : net_add_batch_norm(builder, line->name, NULL, line->epsilon, line->momentum, err);
 }
 
 enum status net_add_activation(struct net_builder *builder, enum activation activation, float alpha, float beta,
@@ -224,34 +225,9 @@ static enum status build_activation(struct net_builder *builder, const struct ne
                : net_add_activation(builder, kinds[i].activation, alpha, kinds[i].beta, line->name, line->layer, err);
 }
 
-/* Depthwise convolution, batch norm, ReLU, pointwise convolution, batch norm, ReLU; the last value has the layer's
- * name. A number makes both of them LeakyReLUs with that slope. */
-static enum status build_dwpw(struct net_builder *builder, const struct net_line *line, struct error *err)
-{
-    enum status status = STATUS_OK;
-    char names[5][NODE_MAX_NAME];
-    static const char *const parts[5] = {"dw", "dw_bn", "dw_relu", "pw", "pw_bn"};
-    enum activation activation = line->value > 0 ? ACTIVATION_LEAKY_RELU : ACTIVATION_RELU;
-    float slope = line->value > 0 ? line->value : 0;
-    struct node depthwise = window_node(OP_CONV, line, 3, 1, 1), pointwise = node_default(OP_CONV);
-    for (int i = 0; i < 5; i++)
-        snprintf(names[i], sizeof names[i], "%s.%s", line->name, parts[i]);
-    TRY(net_begin_layer(builder, line, err));
-    int in = builder->graph->nodes[builder->current].shape.c;
-    depthwise.groups = in;
-    TRY(net_add_conv(builder, names[0], in, &depthwise, line->bias == 1, err));
-    TRY(add_batch_norm(builder, names[1], line->epsilon, line->momentum, err));
-    TRY(net_add_activation(builder, activation, slope, 0, names[2], "relu", err));
-    TRY(net_add_conv(builder, names[3], line->counts[0], &pointwise, line->bias == 1, err));
-    TRY(add_batch_norm(builder, names[4], line->epsilon, line->momentum, err));
-    TRY(net_add_activation(builder, activation, slope, 0, line->name, "relu", err));
-cleanup:
-    return status;
-}
-
 static enum status build_pool(struct net_builder *builder, const struct net_line *line, struct error *err)
 {
-    struct node node = window_node(line->layer[0] == 'm' ? OP_MAX_POOL : OP_AVERAGE_POOL, line, 1, 0, 0);
+    struct node node = net_window(line->layer[0] == 'm' ? OP_MAX_POOL : OP_AVERAGE_POOL, line, 1, 0, 0);
     enum status status = net_begin_layer(builder, line, err);
     return status != STATUS_OK ? status : net_after_current(builder, &node, line->name, "pool", err);
 }
@@ -359,7 +335,15 @@ const struct net_layer net_layers[] = {
     {"mul", "v", "a", "mul NAME [as NAME]", net_build_mul},
     {"channels", "ic", "a", "channels FIRST COUNT [as NAME]", net_build_select},
     {"shuffle", "c", "a", "shuffle GROUPS [as NAME]", net_build_select},
-    {"dwpw", "ncx", "/pbe", "dwpw NAME CHANNELS [SLOPE] [/STRIDE] [pad N] [bias] [eps X] [momentum X]", build_dwpw},
+    {"dwpw", "ncx", "/pbe", "dwpw NAME CHANNELS [SLOPE] [/STRIDE] [pad N] [bias] [eps X] [momentum X]", net_build_dwpw},
+    {"residual", "nck", "/dbetqn",
+     "residual NAME CHANNELS SIZE [/STRIDE] [dilation N] [ACTIVATION] [se CHANNELS] [noskip] [bias] [eps X] "
+     "[momentum X]",
+     net_build_bottleneck},
+    {"inverted", "ncck", "/dbetqn",
+     "inverted NAME CHANNELS INNER SIZE [/STRIDE] [dilation N] [ACTIVATION] [se CHANNELS] [noskip] [bias] [eps X] "
+     "[momentum X]",
+     net_build_bottleneck},
     {"maxpool", "k", "/pca", "maxpool SIZE [/STRIDE] [pad N] [ceil] [as NAME]", build_pool},
     {"avgpool", "k", "/pca", "avgpool SIZE [/STRIDE] [pad N] [ceil] [as NAME]", build_pool},
     {"gap", "", "a", "gap [as NAME]", build_gap},

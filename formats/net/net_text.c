@@ -168,6 +168,23 @@ static enum status read_words(struct words *words, const struct net_layer *layer
     return status;
 }
 
+/* The activation that a block may be given; ACTIVATION_NONE: another word. */
+static enum activation block_activation(const char *word)
+{
+    static const struct {
+        const char *word;
+        enum activation activation;
+    } known[] = {{"relu", ACTIVATION_RELU},
+                 {"relu6", ACTIVATION_CLIP},
+                 {"hardswish", ACTIVATION_HARD_SWISH},
+                 {"silu", ACTIVATION_SILU},
+                 {"gelu", ACTIVATION_GELU}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(word, known[i].word) == 0)
+            return known[i].activation;
+    return ACTIVATION_NONE;
+}
+
 /* One option; its letter is in layer->options. */
 static enum status read_option(struct words *words, const struct net_layer *layer, struct net_line *line,
                                struct error *err)
@@ -175,8 +192,10 @@ static enum status read_option(struct words *words, const struct net_layer *laye
     static const struct {
         const char *word;
         char letter;
-    } known[] = {{"pad", 'p'}, {"dilation", 'd'}, {"groups", 'g'},   {"bias", 'b'}, {"nobias", 'b'}, {"ceil", 'c'},
-                 {"as", 'a'},  {"eps", 'e'},      {"momentum", 'e'}, {"eps", 's'},  {"silu", 'h'},   {"hard", 'h'}};
+    } known[] = {{"pad", 'p'},  {"dilation", 'd'}, {"groups", 'g'}, {"bias", 'b'},     {"nobias", 'b'},
+                 {"ceil", 'c'}, {"as", 'a'},       {"eps", 'e'},    {"momentum", 'e'}, {"eps", 's'},
+                 {"silu", 'h'}, {"hard", 'h'},     {"relu", 't'},   {"relu6", 't'},    {"hardswish", 't'},
+                 {"silu", 't'}, {"gelu", 't'},     {"se", 'q'},     {"noskip", 'n'}};
     const char *word = peek(words), *names[sizeof known / sizeof *known], *near = NULL, *end = "";
     int count = 0;
     bool allowed = false;
@@ -208,12 +227,18 @@ static enum status read_option(struct words *words, const struct net_layer *laye
         return read_number(words, word, &line->epsilon, err);
     if (strcmp(word, "momentum") == 0)
         return read_number(words, word, &line->momentum, err);
+    if (strcmp(word, "se") == 0)
+        return read_int(words, "the number of channels of se", 1, MAX_COUNT, &line->squeeze, err);
+    if (strchr(layer->options, 't') && (line->activation = block_activation(word)) != ACTIVATION_NONE)
+        return STATUS_OK;
     if (strcmp(word, "silu") == 0 || strcmp(word, "hard") == 0) {
         line->gate = word[0] == 's' ? NET_GATE_SILU : NET_GATE_HARD;
         return STATUS_OK;
     }
     if (strcmp(word, "ceil") == 0)
         line->ceil = true;
+    else if (strcmp(word, "noskip") == 0)
+        line->noskip = true;
     else
         line->bias = word[0] == 'b';
     return STATUS_OK;

@@ -124,7 +124,7 @@ methods_curve() {
     "$CPU_PROGRAMS/teacher_dump" inspect "$WORK/exported.onnx" | grep -q "  $vector " || vector=$("$CPU_PROGRAMS/teacher_dump" inspect "$WORK/exported.onnx" | awk '/global_average_pool/ { print $1; exit }')
     teacher_dump run --data "$WORK/curve" --teacher "$WORK/exported.onnx" --device "$DEVICE" --views 2 --size "$size" --base $((size + 16)) --feature "$vector" --out "$WORK/methods.cache" --teacher-check off --quiet >"$WORK/methods.log" 2>&1 ||
         { fail "loss curves of all methods" "no cache" "$(reason "$WORK/methods.log")"; return; }
-    losses=("kd(T=2, standardise=yes) + 0.1*logit_mse + dkd + dist + nkd" "ce + rkd_distance + rkd_angle + 0.01*dm + 10*sp + 100*pkt + cosine"
+    losses=("kd(T=2, standardise=yes) + 0.1*logit_mse + dkd + dist + nkd" "ce + rld + wttm + abkd + 0.1*mlkd + kd(gate=0.3) + dist(gate=0.3, gated=ce)" "ce + rkd_distance + rkd_angle + 0.01*dm + 10*sp + 100*pkt + cosine"
         "ce + hint(regressor=linear) + 0.1*vid + 0.02*cc + 0.1*crd(negatives=256)")
     for loss in "${losses[@]}"; do
         set -- --cache "$WORK/methods.cache" --loss "$loss" --epochs "$steps" --batch 64 --lr 1e-4

@@ -17,6 +17,7 @@ enum random_purpose {
     RANDOM_NEGATIVES = 7, /* the negatives that a sample is contrasted with */
     RANDOM_SPLIT = 8,     /* which training images are evaluated on */
     RANDOM_CHECK = 9,     /* the photos that a teacher is checked on */
+    RANDOM_SEARCH = 10,   /* the nets that a search tries */
 };
 
 /* out[4] = Philox4x32-10(counter[4], key[2]). */

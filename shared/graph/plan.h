@@ -182,6 +182,10 @@ void plan_release(struct plan *plan);
 void plan_gather_weights(const struct plan *plan, const struct graph *graph, float *parameters, float *state);
 void plan_scatter_weights(const struct plan *plan, struct graph *graph, const float *parameters, const float *state);
 
+/* Bytes of float values of one image that are alive at once in a forward pass: what a device without a GPU has to hold.
+ * A value lives from the step that makes it to the last one that reads it; a step's input and output are both alive. */
+size_t plan_peak_bytes(const struct plan *plan);
+
 /* A list of steps, tensors, offsets and bytes (`student_train inspect`). malloc'ed, the caller frees it; NULL: out of
  * memory. */
 char *plan_describe(const struct plan *plan);

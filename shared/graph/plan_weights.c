@@ -67,6 +67,35 @@ static void describe_step(FILE *out, const struct plan *plan, const struct plan_
     fprintf(out, "\n");
 }
 
+/* The last step that reads a tensor; the output is read after all of them, and a tensor without readers at once. */
+static int last_reader(const struct plan *plan, int tensor, int made)
+{
+    int last = tensor == plan->output ? plan->step_count : made;
+    for (int i = 0; i < plan->step_count; i++)
+        for (int k = 0; k < plan->steps[i].input_count; k++)
+            if (plan->steps[i].inputs[k].tensor == tensor && i > last)
+                last = i;
+    return last;
+}
+
+size_t plan_peak_bytes(const struct plan *plan)
+{
+    size_t most = 0;
+    for (int now = 0; now < plan->step_count; now++) {
+        size_t alive = 0;
+        for (int t = 0; t < plan->tensor_count; t++) {
+            const struct shape s = plan->tensors[t].shape;
+            int made = t == plan->input ? 0 : -1;
+            for (int i = 0; i < plan->step_count && made < 0; i++)
+                made = plan->steps[i].output == t ? i : -1;
+            if (made >= 0 && made <= now && last_reader(plan, t, made) >= now)
+                alive += (size_t)s.c * (size_t)s.h * (size_t)s.w * sizeof(float);
+        }
+        most = alive > most ? alive : most;
+    }
+    return most;
+}
+
 char *plan_describe(const struct plan *plan)
 {
     char *text = NULL;

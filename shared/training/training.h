@@ -102,7 +102,9 @@ struct optimizer { /* double, as PyTorch's scalars */
 struct optimizer_memory { /* device memory, [students, count] each */
     float *parameters, *gradients;
     float *first, *second; /* moments; SGD: first is the momentum buffer */
-    double *norm;          /* [students] receives the gradient norm before clipping */
+    const unsigned char
+        *decays;  /* [count], for all students: 0 where a parameter has no weight decay; NULL: all have */
+    double *norm; /* [students] receives the gradient norm before clipping */
 };
 
 /* What a pass over data adds up on the device; downloaded once per epoch. */

@@ -51,7 +51,7 @@ static enum status run(void *context, struct error *err)
     TRY(finished_run_fits(&finished, &cache, err));
     TRY(dataset_load(&dataset, &cache, choose_split(options, &cache.manifest), DATASET_EVALUATION,
                      finished.info.card.size, &finished.compute, &progress, err));
-    TRY(evaluation_run(&evaluation, &finished.trainer, &dataset, err));
+    TRY(evaluation_run(&evaluation, &finished.trainer, &dataset, PART_ALL, err));
     if (options->tta)
         TRY(evaluation_mirror(&evaluation, &finished.trainer, &dataset, err));
     TRY(print(options, &evaluation, &finished.info, err));

@@ -33,9 +33,10 @@ static enum status run(void *context, struct error *err)
         TRY(error_no_memory(err, 0, "the plan's description"));
     const struct graph *graph = &student.graph;
     const struct shape in = graph->nodes[graph->input].shape;
-    printf("%s: input %dx%dx%d, %d classes\n%zu parameters, %.1f million multiply-accumulates per image\n\n%s",
+    printf("%s: input %dx%dx%d, %d classes\n%zu parameters, %.1f million multiply-accumulates per image, at most %zu "
+           "bytes of activations at once\n\n%s",
            options->student, in.c, in.h, in.w, graph->nodes[graph->output].shape.c, graph_parameter_count(graph),
-           (double)graph_multiply_count(graph) / 1e6, text);
+           (double)graph_multiply_count(graph) / 1e6, plan_peak_bytes(&plan), text);
 cleanup:
     free(text);
     plan_release(&plan);

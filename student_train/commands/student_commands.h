@@ -7,6 +7,7 @@
 
 enum status fit_command(int argc, char **argv, struct error *err);
 enum status sweep_command(int argc, char **argv, struct error *err);
+enum status search_command(int argc, char **argv, struct error *err);
 enum status eval_command(int argc, char **argv, struct error *err);
 enum status predict_command(int argc, char **argv, struct error *err);
 enum status export_command(int argc, char **argv, struct error *err);

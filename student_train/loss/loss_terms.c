@@ -9,6 +9,7 @@ static const char *const flags[] = {"no", "yes", NULL};
 static const char *const hint_distances[] = {"smooth_l1", "mse", NULL};
 static const char *const relation_distances[] = {"huber", "mse", NULL};
 static const char *const scales[] = {"mean", "none", NULL};
+static const char *const gated[] = {"label", "ce", NULL};
 static const char *const regressors[] = {"none", "conv1x1", "conv3x3", "linear", NULL};
 
 /* clang-format off */
@@ -25,6 +26,10 @@ static const char *const regressors[] = {"none", "conv1x1", "conv3x3", "linear",
     .meaning = "subtract the mean from the logits and divide by their standard deviation, row by row"}
 #define REDUCTION WORD(reduction, reductions, \
     "batchmean: the sum over classes; mean: their mean, which is smaller by the number of classes")
+#define GATE NUMBER(gate, 0, 1, \
+    "views on which the teacher is wrong, or gives the label less than this, are gated; 0: none"), \
+    WORD(gated, gated, "label: a gated view gets a softened label; ce: it is left to the other terms"), \
+    NUMBER(soften, 1e-6f, 1, "of a softened label: what the other classes get together")
 #define STUDENT {.name = "student", .type = PARAMETER_STUDENT, \
     .meaning = "feature of the student, or several as [a, b]; student_train inspect lists them"}
 #define PAIRS STUDENT, {.name = "teacher", .type = PARAMETER_TEACHER, \
@@ -51,27 +56,64 @@ static const struct loss_parameter kd[] = {
     REDUCTION,
     STANDARDISE,
     WORD(form, forms, "kl: the divergence; printed: with probabilities where the divergence has their logarithm"),
+    GATE,
     END,
 };
-static const struct loss_parameter lskd[] = {TEMPERATURE, REDUCTION, END};
+static const struct loss_parameter lskd[] = {TEMPERATURE, REDUCTION, GATE, END};
 static const struct loss_parameter dkd[] = {
     TEMPERATURE,
     NUMBER(alpha, 0, 1e6f, "weight of the target class against the rest"),
     NUMBER(beta, 0, 1e6f, "weight of the other classes among themselves"),
     STANDARDISE,
+    GATE,
     END,
 };
 static const struct loss_parameter dist[] = {
     TEMPERATURE,
     NUMBER(beta, 0, 1e6f, "weight of the correlation within rows (classes of a sample)"),
     NUMBER(gamma, 0, 1e6f, "weight of the correlation within columns (samples of a class)"),
+    GATE,
     END,
 };
 static const struct loss_parameter nkd[] = {
     TEMPERATURE,
     NUMBER(gamma, 0, 1e6f, "weight of the classes other than the label"),
+    GATE,
     END,
 };
+static const struct loss_parameter rld[] = {
+    TEMPERATURE,
+    {.name = "T1",
+     .type = PARAMETER_NUMBER,
+     FIELD(alpha_temperature),
+     .low = 1e-3f,
+     .high = 1e4f,
+     .meaning = "temperature of the confidence in the label"},
+    NUMBER(alpha, 0, 1e6f, "weight of the confidence in the label against the rest"),
+    NUMBER(beta, 0, 1e6f, "weight of the classes that the teacher ranks below the label"),
+    GATE,
+    END,
+};
+static const struct loss_parameter wttm[] = {
+    NUMBER(gamma, 1e-3f, 1e3f, "exponent of the teacher's probabilities"),
+    GATE,
+    END,
+};
+static const struct loss_parameter abkd[] = {
+    TEMPERATURE,
+    NUMBER(alpha, 1e-3f, 1e3f, "exponent of the teacher's probabilities"),
+    NUMBER(beta, 1e-3f, 1e3f, "exponent of the student's probabilities"),
+    GATE,
+    END,
+};
+static const struct loss_parameter mlkd[] = {
+    DIVIDING_BY_T("middle one of five temperatures; the others are 0.5, 0.75, 1.25 and 1.5 times it"),
+    NUMBER(beta, 0, 1e6f, "weight of the relations between the samples of a batch"),
+    NUMBER(gamma, 0, 1e6f, "weight of the relations between the classes in a batch"),
+    GATE,
+    END,
+};
+static const struct loss_parameter gate_only[] = {GATE, END};
 static const struct loss_parameter hint[] = {PAIRS, REGRESSOR, DISTANCE(hint_distances), END};
 static const struct loss_parameter cosine[] = {PAIRS, REGRESSOR, END};
 static const struct loss_parameter vid[] = {
@@ -94,7 +136,8 @@ static const struct loss_parameter crd[] = {
     NUMBER(momentum, 0, 1, "how much of its old value a memory keeps when it is updated"),
     END,
 };
-static const struct loss_parameter none[] = {END};
+
+#define SOFTEN 0.1f
 
 const struct loss_entry loss_entries[] = {
     /* ---- on logits ---- */
@@ -113,7 +156,7 @@ const struct loss_entry loss_entries[] = {
     },
     {
         .name = "kd",
-        .defaults = {.kind = LOSS_KD, .weight = 1, .temperature = 4},
+        .defaults = {.kind = LOSS_KD, .weight = 1, .temperature = 4, .soften = SOFTEN},
         .parameters = kd,
         .compares = COMPARES_LOGITS,
         .needs_teacher = true,
@@ -126,7 +169,7 @@ const struct loss_entry loss_entries[] = {
     },
     {
         .name = "lskd",
-        .defaults = {.kind = LOSS_KD, .weight = 1, .temperature = 2, .standardise = true},
+        .defaults = {.kind = LOSS_KD, .weight = 1, .temperature = 2, .standardise = true, .soften = SOFTEN},
         .parameters = lskd,
         .compares = COMPARES_LOGITS,
         .needs_teacher = true,
@@ -137,8 +180,8 @@ const struct loss_entry loss_entries[] = {
     },
     {
         .name = "logit_mse",
-        .defaults = {.kind = LOSS_LOGIT_MSE, .weight = 1},
-        .parameters = none,
+        .defaults = {.kind = LOSS_LOGIT_MSE, .weight = 1, .soften = SOFTEN},
+        .parameters = gate_only,
         .compares = COMPARES_LOGITS,
         .needs_teacher = true,
         .usual = "ce + 0.1*logit_mse",
@@ -148,7 +191,7 @@ const struct loss_entry loss_entries[] = {
     },
     {
         .name = "dkd",
-        .defaults = {.kind = LOSS_DKD, .weight = 1, .temperature = 4, .alpha = 1, .beta = 8},
+        .defaults = {.kind = LOSS_DKD, .weight = 1, .temperature = 4, .alpha = 1, .beta = 8, .soften = SOFTEN},
         .parameters = dkd,
         .compares = COMPARES_LOGITS,
         .needs_teacher = true,
@@ -161,7 +204,7 @@ const struct loss_entry loss_entries[] = {
     },
     {
         .name = "dist",
-        .defaults = {.kind = LOSS_DIST, .weight = 1, .temperature = 4, .beta = 1, .gamma = 1},
+        .defaults = {.kind = LOSS_DIST, .weight = 1, .temperature = 4, .beta = 1, .gamma = 1, .soften = SOFTEN},
         .parameters = dist,
         .compares = COMPARES_LOGITS,
         .needs_teacher = true,
@@ -173,7 +216,7 @@ const struct loss_entry loss_entries[] = {
     },
     {
         .name = "nkd",
-        .defaults = {.kind = LOSS_NKD, .weight = 1, .temperature = 1, .gamma = 1.5f},
+        .defaults = {.kind = LOSS_NKD, .weight = 1, .temperature = 1, .gamma = 1.5f, .soften = SOFTEN},
         .parameters = nkd,
         .compares = COMPARES_LOGITS,
         .needs_teacher = true,
@@ -183,6 +226,65 @@ const struct loss_entry loss_entries[] = {
         .what = "soft target of the label, and normalised kd of the other classes",
         .formula = "-mean(t_y log s_y) - gamma * T^2 * mean_i sum_{k != y} t'_k log s'_k, ' = softmax(z / T) over the "
                    "classes other than y",
+    },
+    {
+        .name = "rld",
+        .defaults = {.kind = LOSS_RLD,
+                     .weight = 1,
+                     .temperature = 4,
+                     .alpha_temperature = 1,
+                     .alpha = 1,
+                     .beta = 8,
+                     .soften = SOFTEN},
+        .parameters = rld,
+        .compares = COMPARES_LOGITS,
+        .needs_teacher = true,
+        .needs_labels = true,
+        .usual = "ce + rld(T=4, alpha=1, beta=8, warmup=20)",
+        .source = "Sun et al. 2024",
+        .what = "refined logits: the teacher's confidence for the label, and kd of the classes that it ranks below the "
+                "label; a wrong teacher teaches nothing wrong",
+        .formula =
+            "1 / n * sum_i (alpha * T1^2 * KL of the pairs (max t, 1 - max t) || (s_y, 1 - s_y) + beta * T^2 * KL of "
+            "the softmaxes over the classes with a smaller teacher's logit than y)",
+    },
+    {
+        .name = "wttm",
+        .defaults = {.kind = LOSS_WTTM, .weight = 1, .gamma = 0.1f, .soften = SOFTEN},
+        .parameters = wttm,
+        .compares = COMPARES_LOGITS,
+        .needs_teacher = true,
+        .usual = "ce + 4*wttm(gamma=0.2)",
+        .source = "Zheng, Yang 2024",
+        .what = "weighted transformed teacher matching: only the teacher's probabilities are flattened, and its unsure "
+                "views weigh more",
+        .formula = "mean_i w_i * KL(t^gamma / w_i || s), w_i = sum_k t_ik^gamma",
+    },
+    {
+        .name = "abkd",
+        .defaults = {.kind = LOSS_ABKD, .weight = 1, .temperature = 4, .alpha = 0.8f, .beta = 0.3f, .soften = SOFTEN},
+        .parameters = abkd,
+        .compares = COMPARES_LOGITS,
+        .needs_teacher = true,
+        .usual = "ce + 32*abkd(T=4, alpha=0.8, beta=0.3)",
+        .source = "Wang et al. 2025",
+        .what = "alpha-beta divergence of the probabilities, between forward and reverse KL",
+        .formula =
+            "-1 / (alpha beta) * mean_i sum_k (t^alpha s^beta - alpha / (alpha + beta) t^(alpha + beta) - beta / "
+            "(alpha + beta) s^(alpha + beta))",
+    },
+    {
+        .name = "mlkd",
+        .defaults = {.kind = LOSS_MLKD, .weight = 1, .temperature = 4, .beta = 1, .gamma = 1, .soften = SOFTEN},
+        .parameters = mlkd,
+        .compares = COMPARES_LOGITS,
+        .needs_teacher = true,
+        .usual = "0.1*ce + 0.9*mlkd(T=4)",
+        .source = "Jin, Wang, Lin 2023",
+        .what = "kd at five temperatures, with the relations of the batch's samples and classes",
+        .formula =
+            "sum over T/2 .. 3T/2 of kd + beta / n * |S S^T - T T^T|^2 + gamma / C * |S^T S - T^T T|^2, S and T the "
+            "probabilities [n, C]",
     },
     /* ---- on features, element by element ---- */
     {

@@ -37,6 +37,8 @@ void evaluation_json(const struct evaluation *evaluation, const char *const *nam
     const size_t classes = (size_t)evaluation->classes;
     const struct row total = total_row(evaluation);
     cJSON_AddStringToObject(object, "split", split_name(evaluation->split));
+    if (evaluation->part != PART_ALL)
+        cJSON_AddStringToObject(object, "part", evaluation->part == PART_EVEN ? "even" : "odd");
     cJSON_AddNumberToObject(object, "samples", evaluation->samples);
     cJSON_AddNumberToObject(object, "labelled", evaluation->labelled);
     cJSON_AddItemToObject(object, "loss", json_number_or_null(evaluation->loss));
@@ -94,8 +96,11 @@ static void print_confusion(const struct evaluation *evaluation, const char *con
 void evaluation_print(const struct evaluation *evaluation, const char *const *names, FILE *out)
 {
     const struct row total = total_row(evaluation);
-    fprintf(out, "%s: %u samples, %u labelled, loss %.4f\n", split_name(evaluation->split), evaluation->samples,
-            evaluation->labelled, evaluation->loss);
+    fprintf(out, "%s: %u samples, %u labelled", split_name(evaluation->split), evaluation->samples,
+            evaluation->labelled);
+    if (isfinite(evaluation->loss))
+        fprintf(out, ", loss %.4f", evaluation->loss);
+    fputs("\n", out);
     fprintf(out, "%-28s %10s %10s\n", "", "student", "teacher");
     print_row(&total, "", out);
     fprintf(out, "%-28s ", "agreement with the teacher");

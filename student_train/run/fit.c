@@ -123,6 +123,8 @@ enum status fit_train(struct fit *fit, bool resumes, struct error *err)
     if (!resumes)
         TRY(checkpoint_write(fit->checkpoint, &fit->trainer, &fit->state, identity, err));
     TRY(fit_loop(fit, err));
+    if (fit->paused)
+        goto cleanup;
     TRY(fit_result(fit, err));
     for (int k = 0; k < fit->count; k++)
         TRY(run_log_event(fit->runs[k].log, "end", NULL, 0, err));

@@ -45,7 +45,10 @@ struct fit {
     struct trainer trainer;         /* while they train */
     struct progress *progress;      /* borrowed */
     struct progress_state state;
-    double saved; /* clock_seconds of the last checkpoint */
+    double saved;    /* clock_seconds of the last checkpoint */
+    int pause_after; /* epochs after which training stops for now, saved and without results; 0: it does not */
+    bool paused;     /* it has */
+    bool diverged;   /* the error of fit_train is a loss that is not finite */
 };
 
 /* ---- fit_data.c ---- */
@@ -72,7 +75,8 @@ int fit_run_epochs(const struct fit_run *run, const struct progress_state *state
 bool fit_run_out_of_patience(const struct fit_run *run, const struct progress_state *state, int student);
 
 /* ---- fit.c ---- */
-/* Trains the runs side by side to their ends and writes their results. resumes: starts from the checkpoint. */
+/* Trains the runs side by side to their ends and writes their results, or until they pause. resumes: starts from the
+ * checkpoint. */
 enum status fit_train(struct fit *fit, bool resumes, struct error *err);
 /* Gives fit->trainer the students with the weights of their graphs. manifest NULL: only to evaluate. */
 enum status fit_trainer_init(struct fit *fit, const struct trainer_options *options,

@@ -10,8 +10,9 @@
     "data", "device", "threads", "gpu-memory", "max-memory", "quiet", "json", "resume", "overwrite", "time-limit", \
         "deterministic", "allow-mixed"
 
-#define SCHEDULE_OPTIONS \
-    "lr", "min-lr", "schedule", "warmup-epochs", "step-epochs", "gamma", "restart-epochs", "restart-factor"
+#define SCHEDULE_OPTIONS                                                                                  \
+    "lr", "min-lr", "schedule", "schedule-by", "warmup-epochs", "step-epochs", "gamma", "restart-epochs", \
+        "restart-factor"
 
 static bool is_listed(const char *name, size_t length, const char *const *list)
 {

@@ -3,6 +3,7 @@
 
 #include "shared/base/clock.h"
 #include <math.h>
+#include <stdlib.h>
 
 /* Seconds between two checkpoints. An epoch may take only a few hundredths of a second and must not wait for the disk
  * every time. A resumed run repeats the epochs that were not saved, with the same result. */
@@ -15,15 +16,27 @@ static double score(const struct fit *fit, const struct run_epoch *row)
     return !fit->data->validates ? row->epoch : isfinite(row->val_accuracy) ? row->val_accuracy : row->agreement;
 }
 
+/* With --select-on half on one half of the samples; the results are of the other one. */
 static enum status validate(struct fit *fit, struct run_epoch *rows, struct error *err)
 {
+    const struct dataset *dataset = &fit->data->validation;
+    const bool half = fit->runs[0].options.select_on == SELECT_ON_HALF;
     struct totals totals[TRAINING_MAX_STUDENTS];
-    enum status status = trainer_evaluate(&fit->trainer, &fit->data->validation, true, NULL, totals, err);
-    for (int k = 0; status == STATUS_OK && k < fit->count; k++) {
-        rows[k].val_loss = totals_loss(&totals[k]);
+    enum status status = STATUS_OK;
+    int32_t *predictions = half ? calloc(size_mul((size_t)fit->count, dataset->count), sizeof *predictions) : NULL;
+    if (half && !predictions)
+        return error_no_memory(err, dataset->count * sizeof *predictions, "a validation");
+    TRY(trainer_evaluate(&fit->trainer, dataset, true, predictions, totals, err));
+    for (int k = 0; k < fit->count; k++) {
+        rows[k].val_loss = half ? NAN : totals_loss(&totals[k]);
         rows[k].val_accuracy = totals_accuracy(&totals[k]);
         rows[k].agreement = totals_agreement(&totals[k]);
+        if (half)
+            TRY(evaluation_score(dataset, fit->trainer.classes, predictions + (size_t)k * dataset->count, PART_EVEN,
+                                 &rows[k].val_accuracy, &rows[k].agreement, err));
     }
+cleanup:
+    free(predictions);
     return status;
 }
 
@@ -84,7 +97,8 @@ static enum status train(struct fit *fit, int epoch, struct run_epoch *rows, str
             row->terms[i] = totals_term(&totals[k], i);
         row->train_accuracy = totals_accuracy(&totals[k]);
         row->images_per_second = dataset->count / (clock_seconds() - start);
-        if (!isfinite(row->train_loss) && fit->count == 1)
+        fit->diverged = !isfinite(row->train_loss) && fit->count == 1;
+        if (fit->diverged)
             return error_set(err, STATUS_CONFIG, NULL,
                              "the loss of epoch %d is not finite; lower --lr or set --grad-clip", epoch + 1);
     }
@@ -168,12 +182,14 @@ enum status fit_loop(struct fit *fit, struct error *err)
                 (out_of_patience[k] || late) && fit_run_epochs(&fit->runs[k], &fit->state, k) < options->epochs;
             all = all && out_of_patience[k];
         }
-        if (all || late || epoch >= options->epochs)
+        fit->paused = fit->pause_after > 0 && epoch >= fit->pause_after && epoch < options->epochs;
+        if (all || late || fit->paused || epoch >= options->epochs)
             break;
         TRY(one_epoch(fit, epoch, out_of_patience, err));
     }
     TRY(save(fit, err));
-    TRY(keep_last(fit, out_of_patience, true, err));
+    if (!fit->paused)
+        TRY(keep_last(fit, out_of_patience, true, err));
 cleanup:
     progress_end(fit->progress);
     return status;

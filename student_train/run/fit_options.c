@@ -9,6 +9,9 @@ static const double BIG = 1e9;
 static const char *const optimizer_names[] = {
     [OPTIMIZER_SGD] = "sgd", [OPTIMIZER_ADAM] = "adam", [OPTIMIZER_ADAMW] = "adamw", NULL};
 static const char *const dtype_names[] = {[DTYPE_FP32] = "fp32", [DTYPE_BF16] = "bf16", NULL};
+static const char *const schedule_by_names[] = {[SCHEDULE_BY_EPOCH] = "epoch", [SCHEDULE_BY_STEP] = "step", NULL};
+static const char *const decay_names[] = {[DECAY_ALL] = "all", [DECAY_WEIGHTS] = "weights", NULL};
+static const char *const select_names[] = {[SELECT_ON_ALL] = "all", [SELECT_ON_HALF] = "half", NULL};
 static const char *const order_names[] = {[ORDER_SHUFFLE] = "shuffle", [ORDER_SEQUENTIAL] = "sequential", NULL};
 
 /* An option table in the making. */
@@ -55,6 +58,9 @@ static void add_optimizer(struct spec_list *list, struct fit_options *o)
         {"lr", OPTION_FLOAT, &o->learning_rate, "X", "1e-3", "learning rate", .minimum = 0, .maximum = BIG},
         {"weight-decay", OPTION_FLOAT, &o->weight_decay, "X", "1e-5", "L2 penalty; decoupled with adamw", .minimum = 0,
          .maximum = BIG},
+        {"decay", OPTION_CHOICE, &o->decay, NULL, "all",
+         "what --weight-decay acts on: all parameters, or only weights, not biases, norms and scales",
+         .choices = decay_names},
         {"momentum", OPTION_FLOAT, &o->momentum, "X", "0.9", "momentum of sgd", .minimum = 0, .maximum = 1},
         {"nesterov", OPTION_FLAG, &o->nesterov, NULL, NULL, "sgd with Nesterov momentum"},
         {"beta1", OPTION_FLOAT, &o->beta1, "X", "0.9", "decay of adam's first moment", .minimum = 0,
@@ -67,6 +73,8 @@ static void add_optimizer(struct spec_list *list, struct fit_options *o)
          .maximum = BIG},
         {"schedule", OPTION_CHOICE, &o->schedule.kind, NULL, "constant",
          "how the learning rate changes from epoch to epoch", .choices = schedule_names},
+        {"schedule-by", OPTION_CHOICE, &o->schedule.by_step, NULL, "epoch",
+         "whether cosine and restarts move once per epoch or with every step", .choices = schedule_by_names},
         {"warmup-epochs", OPTION_INT, &o->schedule.warmup_epochs, "N", "0",
          "epochs of linear rise from 0 before the schedule begins", .minimum = 0, .maximum = 1e6},
         {"min-lr", OPTION_FLOAT, &o->schedule.minimum, "X", "0", "learning rate at the end of cosine and restarts",
@@ -94,6 +102,10 @@ static void add_course(struct spec_list *list, struct fit_options *o)
          .minimum = 0, .maximum = 1e6},
         {"eval-every", OPTION_INT, &o->eval_every, "N", "1", "epochs between validations", .minimum = 1,
          .maximum = 1e6},
+        {"select-on", OPTION_CHOICE, &o->select_on, NULL, "all",
+         "validation samples that choose the best epoch and rank runs; half: every second one, and only the others are "
+         "reported",
+         .choices = select_names},
         {"seed", OPTION_UINT64, &o->seed, "N", "0", "seed of initial weights, order of samples and views, and dropout"},
         {"order-seed", OPTION_INT, &o->order_seed, "N", "-1",
          "separate seed of the order of samples and views; -1: --seed", .minimum = -1, .maximum = 2e9},
@@ -186,6 +198,7 @@ struct trainer_options fit_trainer_options(const struct fit_options *options)
                       .epsilon = options->epsilon,
                       .nesterov = options->nesterov,
                       .clip = options->grad_clip},
+        .spare_vectors = options->decay == DECAY_WEIGHTS,
         .dtype = (enum dtype)options->precision,
         .ema_decay = options->ema,
         .seed = options->order_seed >= 0 ? (uint64_t)options->order_seed : options->seed,

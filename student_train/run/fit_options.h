@@ -10,6 +10,7 @@ struct fit_options {
     int epochs, batch, size, patience, eval_every, max_params;
     struct compute_options compute;
     int optimizer, order, order_seed, precision; /* enum optimizer_kind, ORDER_*, enum dtype */
+    int select_on, decay;                        /* SELECT_ON_*, DECAY_* */
     double learning_rate, weight_decay, momentum, beta1, beta2, epsilon, grad_clip, ema;
     bool nesterov, resume, overwrite, quiet, json, allow_mixed;
     struct schedule schedule;
@@ -19,6 +20,8 @@ struct fit_options {
 };
 
 enum { ORDER_SHUFFLE, ORDER_SEQUENTIAL };
+enum { SELECT_ON_ALL, SELECT_ON_HALF };
+enum { DECAY_ALL, DECAY_WEIGHTS };
 
 /* Fills options->table for a command that takes fit's options, followed by `count` of its own. The table points into
  * the struct, which must not move. */

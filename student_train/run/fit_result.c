@@ -31,7 +31,8 @@ static enum status evaluate_best(struct fit *fit, struct error *err)
         TRY(load_best(&fit->runs[k], err));
     if (fit->data->validates) {
         TRY(fit_trainer_init(fit, &options, NULL, err));
-        TRY(evaluation_run(evaluations, &fit->trainer, &fit->data->validation, err));
+        const bool half = fit->runs[0].options.select_on == SELECT_ON_HALF;
+        TRY(evaluation_run(evaluations, &fit->trainer, &fit->data->validation, half ? PART_ODD : PART_ALL, err));
         for (int k = 0; k < fit->count; k++) {
             evaluation_release(&fit->runs[k].evaluation);
             fit->runs[k].evaluation = evaluations[k];
@@ -76,6 +77,8 @@ cJSON *fit_result_json(const struct fit *fit, int k)
     }
     if (fit->data->validates)
         evaluation_json(&run->evaluation, run->info.card.classes, cJSON_AddObjectToObject(root, "validation"));
+    if (fit->data->validates && run->options.select_on == SELECT_ON_HALF)
+        cJSON_AddNumberToObject(cJSON_GetObjectItem(root, "validation"), "selection", fit->state.best[k].score);
     return root;
 }
 
@@ -85,6 +88,9 @@ void fit_result_print(const struct fit *fit, int k, FILE *out)
     const struct run_metrics metrics = metrics_of(fit, k);
     fprintf(out, "%s: best of %.0f epochs is %.0f%s\n", metrics.name, metrics.epochs, metrics.best_epoch,
             run->early ? " (stopped early)" : "");
+    if (fit->data->validates && run->options.select_on == SELECT_ON_HALF)
+        fprintf(out, "chosen on one half of the split (%.2f %%), measured on the other\n",
+                100 * fit->state.best[k].score);
     if (fit->data->validates)
         evaluation_print(&run->evaluation, run->info.card.classes, out);
     fprintf(out, "\n%.0f parameters, %.1f million multiply-accumulates, %.0f images/s with validation, %.1f s\n",

@@ -20,6 +20,12 @@ const struct own_folder_kind own_folder_sweep = {
     .earlier = "sweep.ini",
     .files = {"sweep.ini", "sweep.csv", "sweep.html", "checkpoint*"},
 };
+const struct own_folder_kind own_folder_search = {
+    .name = "search",
+    .mark = "a search of student_train\n",
+    .earlier = "search.ini",
+    .files = {"search.ini", "search.csv", "search.html", "best.net"},
+};
 
 static const char LOCK[] = ".lock";
 enum { LOCK_LIMIT = 4096 };

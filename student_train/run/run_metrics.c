@@ -24,7 +24,7 @@ static const struct field numbers[] = {FIELD(parameters), FIELD(multiply_accumul
                                        FIELD(seconds),    FIELD(images_per_second)};
 /* In the object "validation"; null if it was not measured. */
 static const struct field measures[] = {
-    FIELD(accuracy), FIELD(agreement), {"loss", offsetof(struct run_metrics, loss_value)}};
+    FIELD(accuracy), FIELD(agreement), {"loss", offsetof(struct run_metrics, loss_value)}, FIELD(selection)};
 enum {
     TEXTS = sizeof texts / sizeof *texts,
     NUMBERS = sizeof numbers / sizeof *numbers,
@@ -57,7 +57,9 @@ static enum status parse(struct run_metrics *metrics, const cJSON *json, const c
         TRY(json_object(&root, "validation", &validation, err));
     for (int i = 0; i < MEASURES; i++) {
         *(double *)at(metrics, &measures[i]) = NAN;
-        if (validation.node && !cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(validation.node, measures[i].name)))
+        const cJSON *there = cJSON_GetObjectItemCaseSensitive(validation.node, measures[i].name);
+        const bool optional = strcmp(measures[i].name, "selection") == 0;
+        if (validation.node && !cJSON_IsNull(there) && (there || !optional))
             TRY(json_number(&validation, measures[i].name, at(metrics, &measures[i]), err));
     }
 cleanup:

@@ -13,6 +13,8 @@ struct run_metrics {
     double parameters, multiply_accumulates, epochs, best_epoch, seconds, images_per_second;
     /* Of the best epoch's weights on the validation split, in [0, 1]; evaluation_json writes them. */
     double accuracy, agreement, loss_value;
+    /* --select-on half: the score on the other half of the split, by which the epoch was chosen; otherwise NAN */
+    double selection;
 };
 
 /* Adds everything but the validation to a JSON object. */

@@ -17,12 +17,14 @@ static const struct preset *lookup(const char *name)
 enum status preset_find(const char *name, int size, const struct preset **preset, struct error *err)
 {
     const char *names[MAX_PRESETS], *near;
-    char small[256], list[1024] = "";
+    static const char *const suffixes[] = {"-small", "-32", ""};
+    char variant[256], list[1024] = "";
     int count = 0;
-    snprintf(small, sizeof small, "%s-small", name);
-    *preset = size <= PRESET_SMALL_SIZE ? lookup(small) : NULL;
-    if (!*preset)
-        *preset = lookup(name);
+    *preset = NULL;
+    for (size_t i = size <= PRESET_SMALL_SIZE ? 0 : 2; i < 3 && !*preset; i++) {
+        snprintf(variant, sizeof variant, "%s%s", name, suffixes[i]);
+        *preset = lookup(variant);
+    }
     if (*preset)
         return STATUS_OK;
     for (; count < preset_count && count < MAX_PRESETS; count++) {

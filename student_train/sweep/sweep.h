@@ -36,7 +36,8 @@ enum status sweep_train(struct sweep *sweep, struct progress *progress, struct e
 /* Writes sweep.csv and sweep.html from the runs that are finished. */
 enum status sweep_report(const struct sweep *sweep, struct error *err);
 bool sweep_finished(const struct sweep *sweep, int cell);
-/* What runs are compared by: accuracy, or agreement if there are no labels. */
+/* What runs are compared by: accuracy, or agreement if there are no labels; with --select-on half on the half that the
+ * results are not of. */
 double sweep_score(const struct run_metrics *metrics);
 /* Finished cells, the best first. malloc'ed; NULL when out of memory. */
 int *sweep_ranked(const struct sweep *sweep, int *count);

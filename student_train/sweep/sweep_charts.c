@@ -1,15 +1,14 @@
 /* The charts of sweep.html: a heat map of two keys of the grid, and the curves of all runs. */
-#define _GNU_SOURCE
 #include "student_train/sweep/sweep.h"
 
 #include "formats/report/svg_chart.h"
-#include "shared/base/files.h"
+#include "student_train/run/run_curve.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SUMMARY_LIMIT = 64 << 20, MAX_CURVES = 200, MAX_LEGEND = 5, HUE_FIRST = 225, HUE_LAST = 45 };
+enum { MAX_CURVES = 200, MAX_LEGEND = 5, HUE_FIRST = 225, HUE_LAST = 45 };
 enum { COLOR_BEST = 1, COLOR_BASELINE = 7 };
 
 bool sweep_labelled(const struct sweep *sweep)
@@ -73,68 +72,6 @@ void sweep_heat_map(const struct sweep *sweep, int row_key, int column_key, FILE
     free(values);
 }
 
-/* ---- the curve of a run ---- */
-
-/* The index of a column in a CSV file's first line, which is cut up; -1 if there is none. */
-static int find_column(char *header, const char *column)
-{
-    int found = -1, at = 0;
-    for (char *field; (field = strsep(&header, ",")); at++)
-        found = strcmp(field, column) == 0 ? at : found;
-    return found;
-}
-
-/* A number of a CSV line, which is cut up; NAN if it is empty. False if the line has no such column. */
-static bool read_column(char *line, int column, double *number)
-{
-    int at = 0;
-    for (char *field; (field = strsep(&line, ",")); at++)
-        if (at == column) {
-            *number = *field ? strtod(field, NULL) : NAN;
-            return true;
-        }
-    return false;
-}
-
-/* A column of a CSV text, which is cut up. malloc'ed; NULL if there is no such column. */
-static double *parse_curve(char *text, const char *column, int *count)
-{
-    char *rest = strchr(text, '\n');
-    size_t rows = 0;
-    if (rest)
-        *rest++ = 0;
-    for (const char *c = rest; c && *c; c++)
-        rows += *c == '\n';
-    const int wanted = find_column(text, column);
-    double *curve = wanted >= 0 ? calloc(rows + 1, sizeof *curve) : NULL;
-    while (curve && rest && *rest && (size_t)*count < rows) {
-        char *next = strchr(rest, '\n');
-        if (next)
-            *next++ = 0;
-        *count += read_column(rest, wanted, &curve[*count]);
-        rest = next;
-    }
-    return curve;
-}
-
-/* A column of a run's summary.csv, malloc'ed; NULL if it cannot be read. */
-static double *read_curve(const char *folder, const char *column, int *count)
-{
-    char *path = path_join(folder, "summary.csv"), *text = NULL;
-    unsigned char *bytes = NULL;
-    double *curve = NULL;
-    size_t size = 0;
-    *count = 0;
-    if (path && file_read(path, SUMMARY_LIMIT, &bytes, &size, NULL) == STATUS_OK)
-        text = strndup((const char *)bytes, size);
-    if (text)
-        curve = parse_curve(text, column, count);
-    free(bytes);
-    free(path);
-    free(text);
-    return curve;
-}
-
 /* ---- all curves ---- */
 
 /* The key whose values' means are furthest apart: it says most about a run. -1: no key has several values. */
@@ -188,7 +125,7 @@ static struct chart_series *add_curve(struct curves *all, const struct sweep *sw
     if (all->count == MAX_CURVES || !sweep_finished(sweep, cell))
         return NULL;
     *s = (struct chart_series){.name = all->names[all->count], .faint = !why, .bold = why != NULL};
-    s->y = read_curve(sweep->folders[cell], sweep_labelled(sweep) ? "val_accuracy" : "agreement", &s->count);
+    s->y = run_curve(sweep->folders[cell], sweep_labelled(sweep) ? "val_accuracy" : "agreement", &s->count);
     grid_label(&sweep->grid, cell, label, sizeof label);
     snprintf(all->names[all->count], sizeof all->names[0], "%s%s%s", why ? why : "", why ? ": " : "", label);
     if (!s->y)

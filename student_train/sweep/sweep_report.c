@@ -15,7 +15,9 @@ bool sweep_finished(const struct sweep *sweep, int cell)
 
 double sweep_score(const struct run_metrics *metrics)
 {
-    return isfinite(metrics->accuracy) ? metrics->accuracy : metrics->agreement;
+    return isfinite(metrics->selection)  ? metrics->selection
+           : isfinite(metrics->accuracy) ? metrics->accuracy
+                                         : metrics->agreement;
 }
 
 static int by_score(const void *left, const void *right, void *context)

@@ -10,6 +10,44 @@ static double share(double part, double whole)
     return whole > 0 ? part / whole : NAN;
 }
 
+static bool in_part(enum evaluation_part part, uint32_t sample)
+{
+    return part == PART_ALL || sample % 2 == (part == PART_ODD);
+}
+
+static void count_part(const struct dataset *dataset, enum evaluation_part part, uint32_t *samples, uint32_t *labelled)
+{
+    *samples = *labelled = 0;
+    for (uint32_t i = 0; i < dataset->count; i++) {
+        *samples += in_part(part, i);
+        *labelled += in_part(part, i) && dataset->labels[i] >= 0;
+    }
+}
+
+enum status evaluation_score(const struct dataset *dataset, int classes, const int32_t *predictions,
+                             enum evaluation_part part, double *accuracy, double *agreement, struct error *err)
+{
+    const bool teacher = dataset_has_teacher(dataset, true);
+    uint32_t samples, labelled, right = 0, agreed = 0;
+    float *logits = calloc((size_t)classes, sizeof *logits);
+    if (!logits)
+        return error_no_memory(err, (size_t)classes * sizeof *logits, "an evaluation");
+    count_part(dataset, part, &samples, &labelled);
+    for (uint32_t i = 0; i < dataset->count; i++) {
+        if (!in_part(part, i))
+            continue;
+        right += dataset->labels[i] >= 0 && predictions[i] == dataset->labels[i];
+        if (teacher) {
+            dataset_teacher(dataset, i, CACHE_EVALUATION_VIEW, logits);
+            agreed += predictions[i] == (int32_t)probabilities_class(logits, (size_t)classes);
+        }
+    }
+    *accuracy = share(right, labelled);
+    *agreement = teacher ? share(agreed, samples) : NAN;
+    free(logits);
+    return STATUS_OK;
+}
+
 /* The teacher's accuracy on the evaluation views, from its logits in the cache. */
 static enum status measure_teacher(struct evaluation *evaluation, const struct dataset *dataset, struct error *err)
 {
@@ -20,7 +58,7 @@ static enum status measure_teacher(struct evaluation *evaluation, const struct d
     if (!counts || !logits)
         TRY(error_no_memory(err, 2 * classes * sizeof *counts, "counts of classes"));
     for (uint32_t i = 0; dataset_has_teacher(dataset, true) && i < dataset->count; i++) {
-        if (dataset->labels[i] < 0)
+        if (dataset->labels[i] < 0 || !in_part(evaluation->part, i))
             continue;
         dataset_teacher(dataset, i, CACHE_EVALUATION_VIEW, logits);
         bool hit = (int32_t)probabilities_class(logits, classes) == dataset->labels[i];
@@ -29,7 +67,7 @@ static enum status measure_teacher(struct evaluation *evaluation, const struct d
         counts[classes + (size_t)dataset->labels[i]] += hit;
     }
     if (dataset->split != SPLIT_TRAIN && cache_has_teacher(&dataset->cache->manifest))
-        evaluation->teacher_accuracy = share(right, dataset->labelled);
+        evaluation->teacher_accuracy = share(right, evaluation->labelled);
     for (size_t k = 0; k < classes; k++)
         evaluation->teacher_class_accuracy[k] = share(counts[classes + k], counts[k]);
 cleanup:
@@ -42,7 +80,7 @@ static void count_confusion(struct evaluation *evaluation, const struct dataset 
 {
     const size_t classes = (size_t)evaluation->classes;
     for (uint32_t i = 0; i < dataset->count; i++)
-        if (dataset->labels[i] >= 0)
+        if (dataset->labels[i] >= 0 && in_part(evaluation->part, i))
             evaluation->confusion[(size_t)dataset->labels[i] * classes + (size_t)evaluation->predictions[i]]++;
     for (size_t k = 0; k < classes; k++) {
         double row = 0;
@@ -53,14 +91,12 @@ static void count_confusion(struct evaluation *evaluation, const struct dataset 
 }
 
 static enum status init(struct evaluation *evaluation, int class_count, const struct dataset *dataset,
-                        struct error *err)
+                        enum evaluation_part part, struct error *err)
 {
     const size_t classes = (size_t)class_count;
-    *evaluation = (struct evaluation){.split = dataset->split,
-                                      .classes = class_count,
-                                      .samples = dataset->count,
-                                      .labelled = dataset->labelled,
-                                      .teacher_accuracy = NAN};
+    *evaluation =
+        (struct evaluation){.split = dataset->split, .part = part, .classes = class_count, .teacher_accuracy = NAN};
+    count_part(dataset, part, &evaluation->samples, &evaluation->labelled);
     evaluation->predictions = calloc(dataset->count, sizeof *evaluation->predictions);
     evaluation->confusion = calloc(classes * classes, sizeof *evaluation->confusion);
     evaluation->class_accuracy = calloc(classes, sizeof *evaluation->class_accuracy);
@@ -72,7 +108,7 @@ static enum status init(struct evaluation *evaluation, int class_count, const st
 }
 
 enum status evaluation_run(struct evaluation *evaluations, struct trainer *trainer, const struct dataset *dataset,
-                           struct error *err)
+                           enum evaluation_part part, struct error *err)
 {
     enum status status = STATUS_OK;
     const int students = trainer->student_count;
@@ -84,11 +120,13 @@ enum status evaluation_run(struct evaluation *evaluations, struct trainer *train
     TRY(trainer_evaluate(trainer, dataset, true, predictions, totals, err));
     for (int k = 0; k < students; k++) {
         struct evaluation *e = &evaluations[k];
-        TRY(init(e, trainer->classes, dataset, err));
+        TRY(init(e, trainer->classes, dataset, part, err));
         memcpy(e->predictions, predictions + (size_t)k * dataset->count, dataset->count * sizeof *predictions);
-        e->loss = totals_loss(&totals[k]);
+        e->loss = part == PART_ALL ? totals_loss(&totals[k]) : NAN;
         e->accuracy = totals_accuracy(&totals[k]);
         e->agreement = totals_agreement(&totals[k]);
+        if (part != PART_ALL)
+            TRY(evaluation_score(dataset, trainer->classes, e->predictions, part, &e->accuracy, &e->agreement, err));
         count_confusion(e, dataset);
         TRY(measure_teacher(e, dataset, err));
     }

@@ -20,13 +20,14 @@ double schedule_rate(const struct schedule *schedule, int epoch, uint32_t step, 
         return schedule->rate * done / all;
     }
     epoch -= schedule->warmup_epochs;
+    const double now = epoch + (schedule->by_step ? (double)step / steps : 0);
     switch ((enum schedule_kind)schedule->kind) {
     case SCHEDULE_STEP:
         return schedule->rate * pow(schedule->gamma, epoch / schedule->step_epochs);
     case SCHEDULE_COSINE:
-        return cosine(schedule, (double)epoch / (schedule->epochs - schedule->warmup_epochs));
+        return cosine(schedule, now / (schedule->epochs - schedule->warmup_epochs));
     case SCHEDULE_RESTARTS: {
-        double length = schedule->restart_epochs, since = epoch;
+        double length = schedule->restart_epochs, since = now;
         while (since >= length) {
             since -= length;
             length *= schedule->restart_factor;

@@ -1,4 +1,5 @@
-/* Learning-rate schedules, like PyTorch's schedulers that step once per epoch:
+/* Learning-rate schedules, like PyTorch's schedulers that step once per epoch; by_step: with every optimiser step, as
+ * scheduler.step(epoch + step / steps), which makes cosine and restarts smooth:
  *   constant
  *   step       StepLR(step_size=step_epochs, gamma)
  *   cosine     CosineAnnealingLR(T_max=epochs - warmup_epochs, eta_min=minimum)
@@ -19,7 +20,9 @@ struct schedule {
     int step_epochs;
     double gamma;
     int restart_epochs, restart_factor;
+    int by_step; /* SCHEDULE_BY_* */
 };
+enum { SCHEDULE_BY_EPOCH, SCHEDULE_BY_STEP };
 
 /* The rate of step `step` of epoch `epoch` (both counted from 0), with `steps` steps per epoch. */
 double schedule_rate(const struct schedule *schedule, int epoch, uint32_t step, uint32_t steps);

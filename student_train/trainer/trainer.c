@@ -1,6 +1,9 @@
 /* A trainer's memory, and the weights of its students. */
 #include "student_train/trainer/trainer.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 static enum status new_buffer(const struct trainer *trainer, size_t count, size_t size, const char *what, void **out,
                               struct error *err)
 {
@@ -71,6 +74,28 @@ cleanup:
     return status;
 }
 
+/* Marks the parameters that weight decay acts on, where it does not act on all. */
+static enum status init_decays(struct trainer *trainer, struct error *err)
+{
+    const struct plan *plan = &trainer->network.plan;
+    const struct compute *compute = trainer->compute;
+    enum status status = STATUS_OK;
+    unsigned char *marks = calloc(plan->parameter_count + 1, 1);
+    if (!marks)
+        return error_no_memory(err, plan->parameter_count, "weight decay");
+    for (int i = 0; i < plan->graph->weight_count; i++) {
+        const struct weight *weight = &plan->graph->weights[i];
+        if (weight->trained && weight->rank > 1)
+            memset(marks + plan->weight_offset[i], 1, weight->count);
+    }
+    TRY(compute->backend->device->buffer_new(compute->device, plan->parameter_count, "weight decay",
+                                             (void **)&trainer->memory.decays, err));
+    TRY(compute->backend->device->upload(compute->device, trainer->memory.decays, marks, plan->parameter_count, err));
+cleanup:
+    free(marks);
+    return status;
+}
+
 enum status trainer_init(struct trainer *trainer, const struct compute *compute, const struct graph *graph,
                          const struct trainer_student *students, int student_count,
                          const struct trainer_options *options, const struct cache_manifest *manifest,
@@ -93,6 +118,8 @@ enum status trainer_init(struct trainer *trainer, const struct compute *compute,
     TRY(new_buffer(trainer, 1, sizeof(double), "gradient norm", (void **)&trainer->norm, err));
     TRY(compute->backend->device->mailbox_new(compute->device, sizeof *trainer->mailbox, (void **)&trainer->mailbox,
                                               err));
+    if (options->spare_vectors)
+        TRY(init_decays(trainer, err));
     if (options->ema_decay > 0) {
         TRY(new_buffer(trainer, plan->parameter_count, sizeof(float), "moving average",
                        (void **)&trainer->memory.average, err));
@@ -112,7 +139,8 @@ void trainer_release(struct trainer *trainer)
         const struct backend *backend = trainer->compute->backend;
         struct device *device = trainer->compute->device;
         void *const buffers[] = {trainer->memory.first, trainer->memory.second,  trainer->metrics,
-                                 trainer->norm,         trainer->memory.average, trainer->memory.average_state};
+                                 trainer->norm,         trainer->memory.average, trainer->memory.average_state,
+                                 trainer->memory.decays};
         trainer_captures_release(trainer);
         trainer_epoch_release(trainer);
         trainer_features_release(trainer);

@@ -16,9 +16,10 @@ struct trainer_options {
     int batch;
     enum dtype dtype; /* of stored activations */
     struct optimizer optimizer;
-    double ema_decay; /* moving average of the weights; 0: none */
-    uint64_t seed;    /* of the order of samples and views */
-    bool sequential;  /* --order sequential */
+    bool spare_vectors; /* weight decay only on weights of rank 2 and more, not on biases, norms and scales */
+    double ema_decay;   /* moving average of the weights; 0: none */
+    uint64_t seed;      /* of the order of samples and views */
+    bool sequential;    /* --order sequential */
 };
 
 /* What may differ between students side by side. Their losses are alike (loss_expression_alike). */
@@ -32,6 +33,7 @@ struct trainer_student {
 struct trainer_memory {
     float *first, *second;          /* moments; for SGD first is the momentum buffer */
     float *average, *average_state; /* moving averages of parameters and running statistics, or NULL */
+    unsigned char *decays;          /* see struct optimizer_memory */
 };
 
 /* The features that the loss's terms compare, in device memory: one buffer each, in the order of struct loss_binding.

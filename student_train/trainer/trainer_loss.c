@@ -39,11 +39,11 @@ static size_t scratch_size(const struct trainer *trainer)
     const struct loss_expression *loss = trainer->students[0].loss;
     const struct loss_shape logits = {.batch = trainer->options->batch, .classes = trainer->classes};
     size_t most = 0;
-    for (int i = 0; i < loss->count; i++) {
-        const size_t bytes =
-            loss_expression_on_features(loss, i) ? 0 : backend->training->losses->scratch(&loss->terms[i], &logits);
-        most = bytes > most ? bytes : most;
-    }
+    for (int i = 0; i < loss->count; i++)
+        for (int k = 0; k < trainer->student_count && !loss_expression_on_features(loss, i); k++) { /* gates differ */
+            const size_t bytes = backend->training->losses->scratch(&trainer->students[k].loss->terms[i], &logits);
+            most = bytes > most ? bytes : most;
+        }
     for (int i = 0; i < trainer->binding.pair_count; i++) {
         const struct feature_pair *pair = &trainer->binding.pairs[i];
         const struct loss_shape shape = shape_of(trainer, pair);

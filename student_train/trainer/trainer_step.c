@@ -12,6 +12,7 @@ static enum status optimize(struct trainer *trainer, const struct epoch_inputs *
                                             .gradients = network->parameter_gradients,
                                             .first = own->first,
                                             .second = own->second,
+                                            .decays = own->decays,
                                             .norm = trainer->norm};
     const size_t students = (size_t)trainer->student_count;
     const double decay = trainer->options->ema_decay;

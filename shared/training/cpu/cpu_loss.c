@@ -1,9 +1,11 @@
 /* The loss on the CPU: every term for one student after the other. The terms are in losses/, a file each. */
 #include "shared/training/cpu/cpu_loss.h"
+#include "shared/training/losses/loss_math.h"
 
 static const struct cpu_loss *const losses[] = {
-    &cpu_ce,           &cpu_kd,        &cpu_logit_mse, &cpu_dkd, &cpu_dist, &cpu_nkd, /* on logits */
-    &cpu_hint,         &cpu_at,        &cpu_cosine,    &cpu_vid, /* on features, element by element */
+    &cpu_ce,           &cpu_kd,        &cpu_logit_mse, &cpu_dkd,  &cpu_dist, &cpu_nkd, /* on logits */
+    &cpu_rld,          &cpu_wttm,      &cpu_abkd,      &cpu_mlkd, &cpu_hint, &cpu_at,
+    &cpu_cosine,       &cpu_vid,                                 /* on features, element by element */
     &cpu_rkd_distance, &cpu_rkd_angle, &cpu_sp,        &cpu_pkt, /* on how rows lie to one another */
     &cpu_cc,           &cpu_crd,                                 /* with trained embeddings */
 };
@@ -58,7 +60,7 @@ struct cpu_loss_args cpu_loss_args_of(struct device *device, const struct loss_b
 static size_t scratch(const struct loss_term *term, const struct loss_shape *shape)
 {
     const struct cpu_loss *loss = find_loss(term->kind);
-    return loss && loss->scratch ? loss->scratch(term, shape) : 0;
+    return gate_bytes(term, shape) + (loss && loss->scratch ? loss->scratch(term, shape) : 0);
 }
 
 static enum status add(struct device *device, const struct loss_term *terms, int index, const struct loss_batch *batch,
@@ -73,6 +75,8 @@ static enum status add(struct device *device, const struct loss_term *terms, int
         args.term = &terms[k];
         if (args.rows == 0 && !batch->parameter_gradients)
             continue;
+        if (terms[k].gate > 0)
+            cpu_gate(&args);
         const double value = loss->add(&args);
         metrics[METRIC_TERMS + index] += value * args.rows;
         metrics[METRIC_ROWS + index] += batch->part == 0 ? args.rows : 0;

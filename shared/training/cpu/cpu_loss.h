@@ -28,7 +28,8 @@ struct cpu_loss_args {
     const float *parameters[LEARNED_COUNT];    /* see enum loss_learned */
     float *parameter_gradients[LEARNED_COUNT]; /* = weight * dL/dparameters; NULL: values only */
     float *state[LEARNED_COUNT];
-    void *scratch; /* as many bytes as the row's `scratch` says */
+    const unsigned char *left_out; /* [count] rows that the gate leaves to other terms; NULL: none */
+    void *scratch;                 /* as many bytes as the row's `scratch` says */
 };
 
 /* A row of the table in cpu_loss.c. */
@@ -41,12 +42,16 @@ struct cpu_loss {
 
 /* losses/NAME.c */
 extern const struct cpu_loss cpu_ce, cpu_kd, cpu_logit_mse, cpu_dkd, cpu_dist, cpu_nkd;
+extern const struct cpu_loss cpu_rld, cpu_wttm, cpu_abkd, cpu_mlkd;
 extern const struct cpu_loss cpu_hint, cpu_at, cpu_cosine, cpu_vid;
 extern const struct cpu_loss cpu_rkd_distance, cpu_rkd_angle, cpu_sp, cpu_pkt;
 extern const struct cpu_loss cpu_cc, cpu_crd;
 
 /* The arguments of term `index` for a student, but for the term itself. */
 struct cpu_loss_args cpu_loss_args_of(struct device *device, const struct loss_batch *batch, int index, int student);
+
+/* Makes the teacher's logits those of the term's gate, in the front of its scratch memory. */
+void cpu_gate(struct cpu_loss_args *args); /* losses/gate.c */
 
 enum status cpu_metrics(struct device *device, const struct loss_batch *batch,
                         struct error *err); /* losses/metrics.c */

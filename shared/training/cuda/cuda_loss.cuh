@@ -53,7 +53,16 @@ static __device__ __forceinline__ size_t loss_slot(const struct cuda_loss_args &
 }
 static __device__ __forceinline__ double *loss_scratch(const struct cuda_loss_args &args, int student)
 {
-    return (double *)((char *)args.batch.scratch + student * args.batch.scratch_stride);
+    return (double *)((char *)args.batch.scratch + student * args.batch.scratch_stride + args.gate_bytes);
+}
+/* With a gate: the teacher's logits [batch, classes] behind it, and for each row whether it is left out. */
+static __device__ __forceinline__ float *loss_gated_logits(const struct cuda_loss_args &args, int student)
+{
+    return (float *)((char *)args.batch.scratch + student * args.batch.scratch_stride);
+}
+static __device__ __forceinline__ unsigned char *loss_left_out(const struct cuda_loss_args &args, int student)
+{
+    return (unsigned char *)(loss_gated_logits(args, student) + (size_t)args.batch.shape.batch * args.inputs.classes);
 }
 
 /* By one thread of the student: the term's value (the mean over the rows that it saw), for the metrics. */

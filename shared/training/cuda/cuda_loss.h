@@ -14,7 +14,8 @@ struct cuda_loss_args {
     struct loss_batch batch;    /* batch.inputs is host memory; kernels use the copy: */
     struct epoch_inputs inputs; /* its pointers are device memory */
     struct cuda_sums *sums;
-    int index; /* of the term in the step's weights and rows */
+    int index;         /* of the term in the step's weights and rows */
+    size_t gate_bytes; /* of gated logits in front of each student's scratch memory; 0: the term has no gate */
 };
 
 /* A row of the table in cuda_loss.c. */
@@ -25,8 +26,12 @@ struct cuda_loss {
     size_t (*scratch)(const struct loss_term *term, const struct loss_shape *shape); /* bytes; NULL: none */
 };
 
+/* Makes the teacher's logits those of the terms' gates, in args->gate_bytes of the scratch memory: losses/gate.cu. */
+void cuda_gate(cudaStream_t stream, const struct loss_term *terms, const struct cuda_loss_args *args);
+
 /* losses/NAME.cu */
 extern const struct cuda_loss cuda_ce, cuda_kd, cuda_logit_mse, cuda_dkd, cuda_dist, cuda_nkd;
+extern const struct cuda_loss cuda_rld, cuda_wttm, cuda_abkd, cuda_mlkd;
 extern const struct cuda_loss cuda_hint, cuda_at, cuda_cosine, cuda_vid;
 extern const struct cuda_loss cuda_rkd_distance, cuda_rkd_angle, cuda_sp, cuda_pkt;
 extern const struct cuda_loss cuda_cc, cuda_crd;

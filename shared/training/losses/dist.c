@@ -2,15 +2,23 @@
  * class's samples). */
 #include "shared/training/losses/logit_row.h"
 
-/* x, y: `count` numbers, `stride` apart */
-static struct pearson pearson_of(const double *x, const double *y, int count, size_t stride)
+/* x, y: `count` numbers, `stride` apart, of which those of left_out (NULL: none) do not count */
+static struct pearson pearson_of(const double *x, const double *y, int count, size_t stride,
+                                 const unsigned char *left_out)
 {
     double mean_x = 0, mean_y = 0, ab = 0, aa = 0, bb = 0;
+    int kept = 0;
+    for (int i = 0; i < count; i++)
+        kept += !(left_out && left_out[i]);
     for (int i = 0; i < count; i++) {
-        mean_x += x[(size_t)i * stride] / count;
-        mean_y += y[(size_t)i * stride] / count;
+        if (left_out && left_out[i])
+            continue;
+        mean_x += x[(size_t)i * stride] / kept;
+        mean_y += y[(size_t)i * stride] / kept;
     }
     for (int i = 0; i < count; i++) {
+        if (left_out && left_out[i])
+            continue;
         const double a = x[(size_t)i * stride] - mean_x, b = y[(size_t)i * stride] - mean_y;
         ab += a * b;
         aa += a * a;
@@ -45,17 +53,19 @@ static double dist(const struct cpu_loss_args *args)
     const double by_row = args->term->beta / args->count, by_column = (double)args->term->gamma / args->classes;
     double *q = args->scratch, *p = q + size;               /* [count, classes] of the student, of the teacher */
     struct pearson *columns = (struct pearson *)(p + size); /* [classes] */
-    double value = (double)args->term->beta + args->term->gamma;
+    double value = 0;
     probabilities(args, args->logits, q);
     probabilities(args, args->teacher_logits, p);
     for (size_t k = 0; k < classes; k++) {
-        columns[k] = pearson_of(q + k, p + k, args->count, classes);
-        value -= by_column * columns[k].r;
+        columns[k] = pearson_of(q + k, p + k, args->count, classes, args->left_out);
+        value += by_column * (1 - columns[k].r);
     }
     for (int i = 0; i < args->count; i++, q += classes, p += classes) {
-        const struct pearson row = pearson_of(q, p, args->classes, 1);
+        if (row_left_out(args, i))
+            continue;
+        const struct pearson row = pearson_of(q, p, args->classes, 1, NULL);
         double mean = 0; /* of the derivatives, weighted by q: the derivative of softmax subtracts it */
-        value -= by_row * row.r;
+        value += by_row * (1 - row.r);
         for (int pass = 0; args->gradient && pass < 2; pass++)
             for (size_t k = 0; k < classes; k++) {
                 const double derivative = -by_row * pearson_derivative(&row, q[k], p[k]) -

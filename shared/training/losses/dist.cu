@@ -13,17 +13,29 @@ struct dist_options {
     double temperature[TRAINING_MAX_STUDENTS], beta[TRAINING_MAX_STUDENTS], gamma[TRAINING_MAX_STUDENTS];
 };
 
-/* x, y: `count` numbers, `stride` apart. By a whole warp; every lane gets the result. */
-static __device__ __forceinline__ struct pearson pearson_of(const double *x, const double *y, int count, size_t stride)
+/* x, y: `count` numbers, `stride` apart, of which those of left_out (NULL: none) do not count. By a whole warp; every
+ * lane gets the result. */
+static __device__ __forceinline__ struct pearson pearson_of(const double *x, const double *y, int count, size_t stride,
+                                                            const unsigned char *left_out)
 {
-    double mean_x = 0, mean_y = 0, ab = 0, aa = 0, bb = 0;
+    double mean_x = 0, mean_y = 0, ab = 0, aa = 0, bb = 0, kept = count;
+    if (left_out) {
+        kept = 0;
+        for (int i = threadIdx.x % WARP; i < count; i += WARP)
+            kept += !left_out[i];
+        kept = fmax(warp_sum(kept), 1.0);
+    }
     for (int i = threadIdx.x % WARP; i < count; i += WARP) {
+        if (left_out && left_out[i])
+            continue;
         mean_x += x[i * stride];
         mean_y += y[i * stride];
     }
-    mean_x = warp_sum(mean_x) / count;
-    mean_y = warp_sum(mean_y) / count;
+    mean_x = warp_sum(mean_x) / kept;
+    mean_y = warp_sum(mean_y) / kept;
     for (int i = threadIdx.x % WARP; i < count; i += WARP) {
+        if (left_out && left_out[i])
+            continue;
         const double a = x[i * stride] - mean_x, b = y[i * stride] - mean_y;
         ab += a * b;
         aa += a * a;
@@ -65,7 +77,8 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) dist_columns(struct c
     const struct dist_memory memory = memory_of(args);
     const int classes = args.inputs.classes;
     for (int k = loss_first_row(); k < classes; k += loss_row_step()) {
-        const struct pearson column = pearson_of(memory.q + k, memory.p + k, args.batch.count, classes);
+        const struct pearson column = pearson_of(memory.q + k, memory.p + k, args.batch.count, classes,
+                                                 args.gate_bytes ? loss_left_out(args, blockIdx.y) : NULL);
         if (threadIdx.x % WARP == 0)
             memory.columns[k] = column;
     }
@@ -84,7 +97,9 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP)
         value += by_column * (1 - memory.columns[k].r);
     for (int i = loss_first_row(); i < count; i += loss_row_step()) {
         const double *q = memory.q + (size_t)i * classes, *p = memory.p + (size_t)i * classes;
-        const struct pearson row = pearson_of(q, p, classes, 1);
+        if (row_left_out(args, i))
+            continue;
+        const struct pearson row = pearson_of(q, p, classes, 1, NULL);
         float *gradient = loss_gradient(args, i);
         double mean = 0; /* of the derivatives, weighted by q: the derivative of softmax subtracts it */
         if (lane == 0)

@@ -18,7 +18,7 @@ static double dkd(const struct cpu_loss_args *args)
     for (int i = 0; i < args->count; i++) {
         const int label = label_of_row(args, i, classes).label;
         double others = 0, pull = 0;
-        if (label < 0)
+        if (label < 0 || row_left_out(args, i))
             continue;
         const struct row_scores s = logits_of_row(args, args->logits, i);
         const struct row_scores t = logits_of_row(args, args->teacher_logits, i);

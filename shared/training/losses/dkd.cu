@@ -31,7 +31,7 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) dkd(struct cuda_loss_
         const int label = label_of_row(args, i, classes).label;
         float *gradient = loss_gradient(args, i);
         double pull = 0;
-        if (label < 0)
+        if (label < 0 || row_left_out(args, i))
             continue;
         const struct label_split s = label_split_of(loss_student_scores(args, i), label, temperature, standardise);
         const struct label_split t = label_split_of(loss_teacher_scores(args, i), label, temperature, standardise);

@@ -47,6 +47,8 @@ static double kd(const struct cpu_loss_args *args)
     const double share = term->reduction == REDUCTION_MEAN ? 1.0 / args->count / args->classes : 1.0 / args->count;
     double sum = 0;
     for (int i = 0; i < args->count; i++) {
+        if (row_left_out(args, i))
+            continue;
         const struct kd_row row = kd_row_of(args, i);
         const float *z = row.student.z;
         double pull = 0;

@@ -22,6 +22,8 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) kd(struct cuda_loss_a
     const double factor = loss_weight(args) * share * t;
     double value = 0;
     for (int row = loss_first_row(); row < args.batch.count; row += loss_row_step()) {
+        if (row_left_out(args, row))
+            continue;
         const struct row_scores student = loss_student_scores(args, row), teacher = loss_teacher_scores(args, row);
         const struct row_standard standard = row_standard_of(student, standardise);
         const double deviation = row_standard_of(teacher, standardise).deviation;

@@ -3,9 +3,11 @@
 
 static double logit_mse(const struct cpu_loss_args *args)
 {
-    const size_t count = (size_t)args->count * (size_t)args->classes;
+    const size_t classes = (size_t)args->classes, count = (size_t)args->count * classes;
     double sum = 0;
     for (size_t i = 0; i < count; i++) {
+        if (row_left_out(args, (int)(i / classes)))
+            continue;
         const double difference = (double)args->logits[i] - args->teacher_logits[i];
         sum += difference * difference;
         if (args->gradient)

@@ -17,7 +17,15 @@ static __device__ __forceinline__ struct row_scores loss_student_scores(const st
 }
 static __device__ __forceinline__ struct row_scores loss_teacher_scores(const struct cuda_loss_args &args, int row)
 {
-    return {args.inputs.teacher + (loss_slot(args) + row) * args.inputs.classes, args.inputs.classes, 1};
+    const int classes = args.inputs.classes;
+    if (args.gate_bytes)
+        return {loss_gated_logits(args, blockIdx.y) + (size_t)row * classes, classes, 1};
+    return {args.inputs.teacher + (loss_slot(args) + row) * classes, classes, 1};
+}
+/* Whether the gate leaves the row to other terms. */
+static __device__ __forceinline__ bool row_left_out(const struct cuda_loss_args &args, int row)
+{
+    return args.gate_bytes && loss_left_out(args, blockIdx.y)[row];
 }
 /* [classes], or NULL: only the value is wanted */
 static __device__ __forceinline__ float *loss_gradient(const struct cuda_loss_args &args, int row)
@@ -58,6 +66,21 @@ static __device__ __forceinline__ struct log_softmax log_softmax_of(const struct
     for (int k = threadIdx.x % WARP; k < row.classes; k += WARP)
         if (k != without)
             sum += exp((score_of(&row, k) - max) * inverse);
+    return {max, inverse, log(warp_sum(sum))};
+}
+
+/* Over the classes whose score in `other` is below `bound`. */
+static __device__ __forceinline__ struct log_softmax
+log_softmax_below(const struct row_scores &row, const struct row_scores &other, double bound, double inverse)
+{
+    double max = -INFINITY, sum = 0;
+    for (int k = threadIdx.x % WARP; k < row.classes; k += WARP)
+        if (other.z[k] < bound)
+            max = fmax(max, (double)row.z[k]);
+    max = warp_max(max);
+    for (int k = threadIdx.x % WARP; k < row.classes; k += WARP)
+        if (other.z[k] < bound)
+            sum += exp((row.z[k] - max) * inverse);
     return {max, inverse, log(warp_sum(sum))};
 }
 

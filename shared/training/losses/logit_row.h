@@ -18,6 +18,12 @@ static inline int count_labelled(const struct cpu_loss_args *args, int classes)
     return labelled;
 }
 
+/* Whether the gate leaves the row to other terms. */
+static inline bool row_left_out(const struct cpu_loss_args *args, int row)
+{
+    return args->left_out && args->left_out[row];
+}
+
 /* Row `row` of logits[count, classes] */
 static inline struct row_scores logits_of_row(const struct cpu_loss_args *args, const float *logits, int row)
 {
@@ -36,6 +42,22 @@ static inline struct log_softmax log_softmax_of(const struct row_scores *row, in
         if (k != without)
             sum += exp((score_of(row, k) - s.max) * inverse);
     s.log_sum = sum > 0 ? log(sum) : -INFINITY; /* there may be no other class */
+    return s;
+}
+
+/* Over the classes whose score in `other` is below `bound`. */
+static inline struct log_softmax log_softmax_below(const struct row_scores *row, const struct row_scores *other,
+                                                   double bound, double inverse)
+{
+    struct log_softmax s = {-INFINITY, inverse, 0};
+    double sum = 0;
+    for (int k = 0; k < row->classes; k++)
+        if (other->z[k] < bound)
+            s.max = fmax(s.max, row->z[k]);
+    for (int k = 0; k < row->classes; k++)
+        if (other->z[k] < bound)
+            sum += exp((row->z[k] - s.max) * inverse);
+    s.log_sum = sum > 0 ? log(sum) : -INFINITY; /* there may be no such class */
     return s;
 }
 

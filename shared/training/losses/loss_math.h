@@ -190,6 +190,54 @@ static inline HOST_DEVICE double dkd_other_derivative(const struct label_split *
     return beta * (other - exp(log_other(teacher, k))) - alpha * dkd_excess(student, teacher) * other;
 }
 
+/* gate: bytes in front of a term's own scratch memory: the teacher's logits [batch, classes] as they are after the
+ * gate, and for each row whether it is left out (unsigned char [batch]). */
+static inline HOST_DEVICE size_t gate_bytes(const struct loss_term *term, const struct loss_shape *shape)
+{
+    const size_t batch = (size_t)shape->batch, floats = batch * (size_t)shape->classes;
+    return term->gate > 0 ? (floats * sizeof(float) + batch + 15) / 16 * 16 : 0;
+}
+/* gate: logit k of a softened label */
+static inline HOST_DEVICE float softened_logit(int label, int k, int classes, double soften)
+{
+    const double gap = classes > 1 ? log((1 - soften) * (classes - 1) / soften) : 0;
+    return (float)(gap * ((k == label) - 1.0 / classes));
+}
+
+/* abkd: one class's part of the row's value */
+static inline HOST_DEVICE double abkd_part(double alpha, double beta, double log_p, double log_q)
+{
+    const double both = alpha + beta;
+    return -(exp(alpha * log_p + beta * log_q) - alpha / both * exp(both * log_p) - beta / both * exp(both * log_q)) /
+           (alpha * beta);
+}
+/* abkd: q_k times the derivative of the row's value by q_k */
+static inline HOST_DEVICE double abkd_pull(double alpha, double beta, double log_p, double log_q)
+{
+    return -(exp(alpha * log_p + beta * log_q) - exp((alpha + beta) * log_q)) / alpha;
+}
+
+#define MLKD_TEMPERATURES 5
+static inline HOST_DEVICE double mlkd_temperature(double temperature, int j)
+{
+    return temperature * (0.5 + 0.25 * j);
+}
+/* mlkd: entry (l, k) of the class relations: A = Q^T Q, B = P^T Q, C = P^T P. What it adds to the value; the norms of
+ * the batch's relations are |Q Q^T - P P^T|^2 = |A|^2 - 2 |B|^2 + |C|^2. */
+struct mlkd_entry {
+    double a, b, c;
+};
+static inline HOST_DEVICE double mlkd_entry_value(const struct mlkd_entry *e, double by_batch, double by_class)
+{
+    return by_batch * (e->a * e->a - 2 * e->b * e->b + e->c * e->c) + by_class * (e->a - e->c) * (e->a - e->c);
+}
+/* mlkd: what entry (l, k) adds to the derivative by q_k of a row with q_l, p_l */
+static inline HOST_DEVICE double mlkd_entry_derivative(const struct mlkd_entry *e, double by_batch, double by_class,
+                                                       double q, double p)
+{
+    return 4 * (by_batch * (q * e->a - p * e->b) + by_class * q * (e->a - e->c));
+}
+
 /* nkd: class k's part of the second sum, k not the label: -gamma * T^2 * p log q, and its derivative by z_k. */
 static inline HOST_DEVICE struct loss_part nkd_other(double gamma, double temperature, double log_p, double log_q)
 {

@@ -60,6 +60,43 @@
  *     parameters   temperature 1, gamma 1.5
  *     usual        ce + nkd(T=1, gamma=1.5)
  *
+ * LOSS_RLD: Sun et al. 2024, refined logit distillation, in the form of the authors' code without standardisation.
+ *     L = mean_i (alpha * T1^2 * SCD_i + beta * T^2 * MCD_i)
+ *     SCD = KL of the two-way distributions (p_m, 1 - p_m) || (q_y, 1 - q_y), p, q = softmax(t / T1), softmax(s / T1),
+ *     m the teacher's class: its confidence, but in the right class
+ *     MCD = KL of the softmaxes of t / T and s / T over the classes with t_k < t_y; 0 if there is none
+ *     Labels as in LOSS_DKD.
+ *     parameters   temperature 4, alpha_temperature (T1) 1, alpha 1, beta 8
+ *     usual        ce + rld(T=4, alpha=1, beta=8, warmup=20)
+ *
+ * LOSS_WTTM: Zheng, Yang 2024, weighted transformed teacher matching.
+ *     L = mean_i w_i * KL(p^gamma / w_i || softmax(s)),   p = softmax(t), w_i = sum_k p_k^gamma
+ *     parameters   gamma 0.1
+ *     usual        ce + 4 * wttm(gamma=0.2)
+ *
+ * LOSS_ABKD: Wang et al. 2025, the alpha-beta divergence, for alpha, beta > 0.
+ *     L = -1 / (alpha beta) * mean_i sum_k (p^alpha q^beta - alpha / (alpha + beta) * p^(alpha + beta)
+ *                                                          - beta / (alpha + beta) * q^(alpha + beta))
+ *     p, q = softmax(t / T), softmax(s / T); not multiplied by T^2, as in the authors' code
+ *     parameters   temperature 4, alpha 0.8, beta 0.3
+ *     usual        ce + 32 * abkd(T=4, alpha=0.8, beta=0.3)
+ *
+ * LOSS_MLKD: Jin, Wang, Lin 2023, multi-level logit distillation, without the masks of the authors' code, which leave
+ * out the more confident half of the weakly augmented views.
+ *     L = sum_j (T_j^2 * mean_i KL(p || q) + beta / n * |Q Q^T - P P^T|^2 + gamma / C * |Q^T Q - P^T P|^2)
+ *     T_j = T / 2, 3T / 4, T, 5T / 4, 3T / 2;   p, q = softmax(t / T_j), softmax(s / T_j), the rows of P, Q [n, C]
+ *     parameters   temperature 4, beta 1, gamma 1
+ *     usual        0.1 * ce + 0.9 * mlkd(T=4)
+ *
+ * gate: of every term on logits that has a teacher. A view is gated if it has a label y (of a mixed view the one with
+ * the larger share) and the teacher's class is not y, or softmax(t)_y < gate. A gated view
+ *     GATED_LABEL  gets the logits of a softened label in place of the teacher's: softmax of them is 1 - soften for y,
+ *                  soften / (C - 1) for the others, and their mean is 0
+ *     GATED_CE     is left to the other terms: it adds nothing to this one's value and gradient, whose mean is still
+ *                  over all rows; relations of rows (LOSS_DIST's columns, LOSS_MLKD) are those of the other views
+ *     parameters   gate 0 (no view is gated), gated GATED_LABEL, soften 0.1
+ *     Simplified from FerKD (Shen 2023).
+ *
  * ======== terms on features, element by element ========
  * Student and teacher have the same shape (LOSS_AT: the same pixels). Means are over rows, pixels and channels.
  *
@@ -156,6 +193,10 @@ enum loss_kind {
     LOSS_DKD,
     LOSS_DIST,
     LOSS_NKD,
+    LOSS_RLD,
+    LOSS_WTTM,
+    LOSS_ABKD,
+    LOSS_MLKD,
     LOSS_HINT,
     LOSS_AT,
     LOSS_COSINE,
@@ -172,18 +213,22 @@ enum loss_reduction { REDUCTION_BATCHMEAN, REDUCTION_MEAN };
 enum loss_form { FORM_KL, FORM_PRINTED };
 enum loss_distance { DISTANCE_HUBER, DISTANCE_MSE };
 enum loss_scale { SCALE_MEAN, SCALE_NONE };
+enum loss_gated { GATED_LABEL, GATED_CE };
 
 /* One term of one student's loss. A term uses the parameters of its kind. */
 struct loss_term {
     enum loss_kind kind;
-    float weight;                  /* weight, warmup and ramp: from these the trainer makes the weights of the steps */
-    float warmup;                  /* epochs in which the weight rises to its value */
-    float ramp, ramp_epochs;       /* then it goes to ramp * weight in ramp_epochs; 0 epochs: it stays */
-    float label_smoothing;         /* ce */
-    float temperature;             /* kd, dkd, dist, nkd, crd */
-    float alpha;                   /* dkd */
-    float beta;                    /* dkd, dist */
-    float gamma;                   /* dist, nkd */
+    float weight;            /* weight, warmup and ramp: from these the trainer makes the weights of the steps */
+    float warmup;            /* epochs in which the weight rises to its value */
+    float ramp, ramp_epochs; /* then it goes to ramp * weight in ramp_epochs; 0 epochs: it stays */
+    float label_smoothing;   /* ce */
+    float temperature;       /* kd, dkd, dist, nkd, rld, abkd, mlkd, crd */
+    float alpha_temperature; /* rld */
+    float alpha;             /* dkd, rld, abkd */
+    float beta;              /* dkd, dist, rld, abkd, mlkd */
+    float gamma;             /* dist, nkd, wttm, mlkd */
+    float gate, soften;      /* terms on logits with a teacher */
+    enum loss_gated gated;
     enum loss_reduction reduction; /* kd: sum over classes and mean over rows, or mean over both */
     enum loss_form form;           /* kd */
     bool standardise;              /* kd, dkd */

@@ -53,7 +53,7 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) count_rows(struct cud
 
 extern "C" enum status cuda_metrics(struct device *device, const struct loss_batch *batch, struct error *err)
 {
-    const struct cuda_loss_args args = {*batch, *batch->inputs, device->sums, 0};
+    const struct cuda_loss_args args = {*batch, *batch->inputs, device->sums, 0, 0};
     LAUNCH(count_rows, loss_grid(batch), LOSS_WARPS * WARP, 0, device->stream, args);
     return cuda_launched("metrics", err);
 }

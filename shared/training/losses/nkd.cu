@@ -20,7 +20,7 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) nkd(struct cuda_loss_
         const int label = label_of_row(args, i, classes).label;
         const struct row_scores s = loss_student_scores(args, i), t = loss_teacher_scores(args, i);
         float *gradient = loss_gradient(args, i);
-        if (label < 0)
+        if (label < 0 || row_left_out(args, i))
             continue;
         const struct log_softmax student = log_softmax_of(s, -1, 1), teacher = log_softmax_of(t, -1, 1);
         const struct log_softmax student_others = log_softmax_of(s, label, 1 / temperature);

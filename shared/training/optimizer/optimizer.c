@@ -40,11 +40,13 @@ static void step_slice(void *context, int slice, int worker)
     size_t from, to;
     (void)worker;
     slice_bounds(job, slice, &from, &to);
-    for (size_t i = from; i < to; i++)
+    for (size_t i = from; i < to; i++) {
+        const struct update_rates rates = update_rates_at(&job->rates, job->memory, i);
         if (job->kind == OPTIMIZER_SGD)
-            update_sgd(&job->rates, job->memory, i);
+            update_sgd(&rates, job->memory, i);
         else
-            update_adam(&job->rates, job->memory, i);
+            update_adam(&rates, job->memory, i);
+    }
 }
 
 static void optimize_one(struct device *device, const struct optimizer *optimizer, const struct step_scalars *scalars,
@@ -70,6 +72,7 @@ static enum status step(struct device *device, const struct optimizer *optimizer
                                              .gradients = memory->gradients + first,
                                              .first = memory->first + first,
                                              .second = memory->second + first,
+                                             .decays = memory->decays,
                                              .norm = memory->norm + k};
         optimize_one(device, optimizer,
                      &inputs->scalars[(size_t)*inputs->cursor * (size_t)inputs->students + (size_t)k], &own, count);

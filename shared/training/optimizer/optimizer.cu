@@ -68,8 +68,10 @@ static __global__ void __launch_bounds__(THREADS)
 #pragma unroll
     for (int u = 0; u < UNROLL; u++) {
         const size_t i = first + (size_t)u * THREADS;
-        if (i < count)
-            KIND == 0 ? update_sgd(&r, &memory, i) : update_adam(&r, &memory, i);
+        if (i < count) {
+            const struct update_rates own = update_rates_at(&r, &memory, i);
+            KIND == 0 ? update_sgd(&own, &memory, i) : update_adam(&own, &memory, i);
+        }
     }
 }
 

@@ -59,6 +59,18 @@ static inline HOST_DEVICE struct update_rates update_rates_of(const struct optim
     return r;
 }
 
+/* The rates of element i, which may have no decay. */
+static inline HOST_DEVICE struct update_rates update_rates_at(const struct update_rates *r,
+                                                              const struct optimizer_memory *m, size_t i)
+{
+    struct update_rates own = *r;
+    if (m->decays && !m->decays[i]) {
+        own.decay = 0;
+        own.keep = 1;
+    }
+    return own;
+}
+
 /* Both take element i of the vectors to the next step. */
 static inline HOST_DEVICE void update_sgd(const struct update_rates *r, const struct optimizer_memory *m, size_t i)
 {
