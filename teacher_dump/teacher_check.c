@@ -1,5 +1,6 @@
 #include "teacher_dump/teacher_check.h"
 
+#include "formats/datasets/class_order.h"
 #include "teacher_dump/check_statistics.h"
 #include <math.h>
 #include <stdarg.h>
@@ -35,6 +36,7 @@ struct checking {
     int *which, *again;               /* [count] photos that are run again; what is predicted for them */
     int *order;                       /* [classes] class of each output; as they are unless another order was found */
     bool ordered;                     /* another order was found */
+    bool assumed;                     /* the natural order is only tried, together with other inputs */
     size_t used;                      /* of the message */
 };
 
@@ -296,7 +298,7 @@ static enum status look_for_inputs(struct checking *c, struct suggestion *sugges
     struct input_form present = {.name = "", .bgr = manifest->bgr}, forms[INPUT_FORMS];
     const int n = c->sample.count, wrong = n - count_right(c);
     const int tried = wrong > MANY_WRONG && n > TRIED_PHOTOS ? TRIED_PHOTOS : n;
-    int before = 0, best = -1, second = -1, most = 0, gain;
+    int before = 0, before_as_is = 0, best = -1, second = -1, most = 0, gain;
     char options[160], others[200] = "";
     memcpy(present.mean, manifest->mean, sizeof present.mean);
     memcpy(present.std, manifest->std, sizeof present.std);
@@ -307,6 +309,8 @@ static enum status look_for_inputs(struct checking *c, struct suggestion *sugges
         return STATUS_OK;
     for (int i = 0; i < tried; i++)
         before += is_right(c, i, c->predicted[i]);
+    for (int i = 0; i < tried; i++)
+        before_as_is += c->predicted[i] == c->labels[i];
     for (int i = 0; i < count; i++) {
         TRY(try_form(c, &forms[i], tried, level, &gain, err));
         if (gain > most) {
@@ -329,11 +333,11 @@ static enum status look_for_inputs(struct checking *c, struct suggestion *sugges
     suggestion->found = true;
     suggestion->share = (double)(before + most) / tried;
     snprintf(suggestion->text, sizeof suggestion->text,
-             "is right on %d of %d photos as they are given to it%s, but on %d with %s%s: give %s%s", before, tried,
-             c->ordered ? " (in that order)" : "", before + most,
+             "is right on %d of %d photos as they are given to it%s, but on %d with %s%s: give %s%s%s",
+             c->assumed ? before_as_is : before, tried, c->ordered ? " (in that order)" : "", before + most,
+             c->assumed ? "its classes in natural order and " : "",
              forms[best].name[0] ? forms[best].name : "the channels in another order",
-             forms[best].name[0] && forms[best].bgr != present.bgr ? " and the channels in another order" : "", options,
-             others);
+             c->assumed ? "--classes natural " : "", options, others);
 cleanup:
     use_form(c->views, &present);
     return status;
@@ -343,6 +347,20 @@ cleanup:
 
 /* Colours in another order may look like classes in another order: what makes as much right in fewer words wins. */
 static const double AS_GOOD = 0.02;
+
+/* Another normalisation in the natural order: of two mistakes at once, neither is seen alone. */
+static enum status look_for_both(struct checking *c, struct suggestion *inputs, struct error *err)
+{
+    class_order_natural(c->job->manifest.classes, c->classes, c->order);
+    for (int i = 0; i < c->classes; i++)
+        c->assumed = c->assumed || c->order[i] != i;
+    enum status status = c->assumed ? look_for_inputs(c, inputs, err) : STATUS_OK;
+    if (status == STATUS_OK && c->assumed && inputs->found)
+        find(c, FINDING_ORDER, "%s", inputs->text);
+    for (int i = 0; i < c->classes; i++)
+        c->order[i] = i;
+    return status;
+}
 
 static enum status look_for_mistakes(struct checking *c, struct error *err)
 {
@@ -362,8 +380,10 @@ static enum status look_for_mistakes(struct checking *c, struct error *err)
             goto cleanup;
         }
     }
-    if (!order_text.found)
+    if (!order_text.found) {
+        TRY(look_for_both(c, &inputs, err));
         goto cleanup;
+    }
     take_order(c, natural, order, &order_text);
     order = NULL;
     TRY(look_for_inputs(c, &inputs, err));

@@ -199,7 +199,11 @@ static void it_leaves_the_shards_and_is_done_once(void **state)
            shell("%s run --data photos --teacher good.onnx --out checked --size 24 --base 24 --views 2 --augment "
                  "'hflip(p=0.5)' %s --teacher-check off",
                  dumper, half));
-    expect(0, "", shell("rm -rf checked"));
+    /* files that came into the folder later are no reason to refuse */
+    expect(0, "complete, every shard verified",
+           shell("echo x >photos/notes.txt; %s run --data photos --teacher good.onnx --out checked --size 24 --base 24 "
+                 "--views 2 --augment 'hflip(p=0.5)' %s; code=$?; rm -rf checked photos/notes.txt; exit $code",
+                 dumper, half));
 }
 
 static void few_photos_tell_nothing(void **state)
@@ -299,6 +303,10 @@ static void normalisations(void **state)
     expect(0, "(made on cpu in fp32", shell("%s recheck out --teacher bgr.onnx -n 16", dumper));
     expect(0, "it takes the channels in the order blue, green, red", shell("%s inspect out", dumper));
     expect(78, "give --channels rgb", run("good.onnx", options));
+    /* two mistakes at once */
+    expect(78, "with its classes in natural order and pixels from -1 to 1: give --classes natural --mean 0.5,0.5,0.5 --std "
+               "0.5,0.5,0.5",
+           run("good.onnx", "--mean 0,0,0 --std 0.00392157,0.00392157,0.00392157"));
 }
 
 static void pixels_up_to_255(void **state)
