@@ -1,5 +1,6 @@
-/* The check before the hours (teacher_dump/teacher_check.h), from the outside: photos of one colour a class, teachers
- * that know these colours and make one mistake each, and the sentence that each mistake must get. Then its statistics. */
+/* The check before the hours (teacher_dump/teacher_check.h), from the outside: photos of one colour a class,
+ * teachers that know these colours and make one mistake each, and the sentence that each mistake must get. Then its
+ * statistics. */
 #define _GNU_SOURCE
 #include "formats/cache/cache.h"
 #include "formats/datasets/class_order.h"
@@ -304,8 +305,9 @@ static void normalisations(void **state)
     expect(0, "it takes the channels in the order blue, green, red", shell("%s inspect out", dumper));
     expect(78, "give --channels rgb", run("good.onnx", options));
     /* two mistakes at once */
-    expect(78, "with its classes in natural order and pixels from -1 to 1: give --classes natural --mean 0.5,0.5,0.5 --std "
-               "0.5,0.5,0.5",
+    expect(78,
+           "with its classes in natural order and pixels from -1 to 1: give --classes natural --mean 0.5,0.5,0.5 --std "
+           "0.5,0.5,0.5",
            run("good.onnx", "--mean 0,0,0 --std 0.00392157,0.00392157,0.00392157"));
 }
 
