@@ -43,8 +43,8 @@ struct teacher_request {
     enum teacher_engine_kind kind; /* who runs the models */
     int size;                      /* of the input, where a model leaves it open */
     struct teacher_outputs outputs;
-    /* NULL, or the cache whose teacher this is: then ensemble, tta and outputs are the cache's, and weights that are not
-     * given, and with `kind` auto each model runs on the engine that made the cache. */
+    /* NULL, or the cache whose teacher this is: then ensemble, tta and outputs are the cache's, and weights that are
+     * not given, and with `kind` auto each model runs on the engine that made the cache. */
     const struct cache_manifest *made;
 };
 

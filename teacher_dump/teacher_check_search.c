@@ -94,74 +94,98 @@ static enum status count_changes(struct checking *c, int tried, bool right, int 
     return STATUS_OK;
 }
 
-/* Tries one form: most cannot mend what is wrong, and the photos that are right are not run. *gain is what it makes
- * right beyond what it makes wrong, 0 if that may be chance. */
-static enum status try_form(struct checking *c, const struct input_form *form, int tried, double level, int *gain,
-                            struct error *err)
+/* The usual inputs, on the first `tried` photos of the sample. */
+struct form_search {
+    struct input_form present, forms[INPUT_FORMS];
+    int count, tried;
+    double level;
+    int gained[INPUT_FORMS];  /* wrong photos that a form makes right; -1: its right ones were run, too */
+    int most, best, second;   /* what the best form gains; -1: none; one that gains as much */
+    int before, before_as_is; /* right photos; as it is with an assumed order of the classes, and without */
+};
+
+static void begin_search(const struct checking *c, struct form_search *search)
+{
+    const struct cache_manifest *manifest = &c->job->manifest;
+    const int n = c->sample.count, wrong = n - checking_right(c);
+    *search = (struct form_search){.best = -1, .second = -1, .present = {.name = "", .bgr = manifest->bgr}};
+    memcpy(search->present.mean, manifest->mean, sizeof manifest->mean);
+    memcpy(search->present.std, manifest->std, sizeof manifest->std);
+    search->count = check_input_forms(&search->present, manifest->channels, search->forms);
+    search->level = INPUT_LEVEL / search->count;
+    search->tried = wrong > MANY_WRONG && n > TRIED_PHOTOS ? TRIED_PHOTOS : n;
+    for (int i = 0; i < search->tried; i++) {
+        search->before += checking_is_right(c, i, c->predicted[i]);
+        search->before_as_is += c->predicted[i] == c->labels[i];
+    }
+}
+
+static bool is_worth_it(const struct form_search *search, int gained, int lost)
+{
+    return gained - lost >= INPUT_GAIN * search->tried && significantly_better(gained, lost, search->level);
+}
+
+/* Most forms cannot mend what is wrong. The photos that are right are run for those that can, the most promising first,
+ * until the others cannot be better. */
+static enum status search_forms(struct checking *c, struct form_search *search, struct error *err)
 {
     enum status status = STATUS_OK;
-    int gained, lost;
-    *gain = 0;
-    use_form(c->views, form);
-    TRY(count_changes(c, tried, false, &gained, err));
-    if (gained < INPUT_GAIN * tried || !significantly_better(gained, 0, level))
-        goto cleanup;
-    TRY(count_changes(c, tried, true, &lost, err));
-    if (gained - lost >= INPUT_GAIN * tried && significantly_better(gained, lost, level))
-        *gain = gained - lost;
+    for (int i = 0; i < search->count; i++) {
+        use_form(c->views, &search->forms[i]);
+        TRY(count_changes(c, search->tried, false, &search->gained[i], err));
+    }
+    for (;;) {
+        int next = 0, lost;
+        for (int i = 1; i < search->count; i++)
+            next = search->gained[i] > search->gained[next] ? i : next;
+        const int gained = search->gained[next];
+        if (!is_worth_it(search, gained, 0) || gained < search->most)
+            break;
+        use_form(c->views, &search->forms[next]);
+        TRY(count_changes(c, search->tried, true, &lost, err));
+        search->gained[next] = -1;
+        if (!is_worth_it(search, gained, lost) || gained - lost < search->most)
+            continue;
+        if (gained - lost > search->most)
+            search->best = next, search->second = -1;
+        else
+            search->second = next;
+        search->most = gained - lost;
+    }
 cleanup:
+    use_form(c->views, &search->present);
     return status;
+}
+
+static void describe_search(const struct checking *c, const struct form_search *search, struct suggestion *suggestion)
+{
+    const int channels = c->job->manifest.channels;
+    const struct input_form *best = &search->forms[search->best];
+    char options[160], also[160] = "";
+    check_input_options(&search->present, best, channels, options, sizeof options);
+    if (search->second >= 0)
+        check_input_options(&search->present, &search->forms[search->second], channels, also, sizeof also);
+    suggestion->found = true;
+    suggestion->share = (double)(search->before + search->most) / search->tried;
+    snprintf(suggestion->text, sizeof suggestion->text,
+             "is right on %d of %d photos as they are given to it%s, but on %d with %s%s: give %s%s%s%s%s",
+             c->assumed ? search->before_as_is : search->before, search->tried, c->ordered ? " (in that order)" : "",
+             search->before + search->most, c->assumed ? "its classes in natural order and " : "",
+             best->name[0] ? best->name : "the channels in another order", c->assumed ? "--classes natural " : "",
+             options, also[0] ? " (or, as good on these photos, " : "", also, also[0] ? ")" : "");
 }
 
 static enum status look_for_inputs(struct checking *c, struct suggestion *suggestion, struct error *err)
 {
     enum status status = STATUS_OK;
-    const struct cache_manifest *manifest = &c->job->manifest;
-    struct input_form present = {.name = "", .bgr = manifest->bgr}, forms[INPUT_FORMS];
-    const int n = c->sample.count, wrong = n - checking_right(c);
-    const int tried = wrong > MANY_WRONG && n > TRIED_PHOTOS ? TRIED_PHOTOS : n;
-    int before = 0, before_as_is = 0, best = -1, second = -1, most = 0, gain;
-    char options[160], others[200] = "";
-    memcpy(present.mean, manifest->mean, sizeof present.mean);
-    memcpy(present.std, manifest->std, sizeof present.std);
-    const int count = check_input_forms(&present, manifest->channels, forms);
-    const double level = INPUT_LEVEL / count;
+    struct form_search search;
     *suggestion = (struct suggestion){0};
-    if (!significantly_better(wrong, 0, level))
-        return STATUS_OK;
-    for (int i = 0; i < tried; i++)
-        before += checking_is_right(c, i, c->predicted[i]);
-    for (int i = 0; i < tried; i++)
-        before_as_is += c->predicted[i] == c->labels[i];
-    for (int i = 0; i < count; i++) {
-        TRY(try_form(c, &forms[i], tried, level, &gain, err));
-        if (gain > most) {
-            most = gain;
-            best = i;
-            second = -1;
-        } else if (gain == most && gain > 0) {
-            second = i;
-        }
-    }
-    if (best < 0)
-        goto cleanup;
-    check_input_options(&present, &forms[best], manifest->channels, options, sizeof options);
-    if (second >= 0) {
-        size_t used = (size_t)snprintf(others, sizeof others, " (or, as good on these photos, ");
-        check_input_options(&present, &forms[second], manifest->channels, others + used, sizeof others - used);
-        used = strlen(others);
-        snprintf(others + used, sizeof others - used, ")");
-    }
-    suggestion->found = true;
-    suggestion->share = (double)(before + most) / tried;
-    snprintf(suggestion->text, sizeof suggestion->text,
-             "is right on %d of %d photos as they are given to it%s, but on %d with %s%s: give %s%s%s",
-             c->assumed ? before_as_is : before, tried, c->ordered ? " (in that order)" : "", before + most,
-             c->assumed ? "its classes in natural order and " : "",
-             forms[best].name[0] ? forms[best].name : "the channels in another order",
-             c->assumed ? "--classes natural " : "", options, others);
+    begin_search(c, &search);
+    if (significantly_better(c->sample.count - checking_right(c), 0, search.level))
+        TRY(search_forms(c, &search, err));
+    if (search.best >= 0)
+        describe_search(c, &search, suggestion);
 cleanup:
-    use_form(c->views, &present);
     return status;
 }
 

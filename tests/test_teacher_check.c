@@ -486,6 +486,33 @@ static void assignments(void **state)
     assert_true(best_assignment(zeros, 3, rows) && rows[0] == 0 && rows[1] == 1 && rows[2] == 2);
 }
 
+/* An order that is fitted to guesses must not be found: on the photos that it was fitted to, it looks good. */
+static void guesses_have_no_order(void **state)
+{
+    (void)state;
+    enum { COUNT = 60 };
+    static const char *const names[CLASSES] = {"1", "2", "3", "4", "5", "6", "7", "8", "9", "91"};
+    uint32_t seed = 3;
+    for (int trial = 0; trial < 200; trial++) {
+        int labels[COUNT], predicted[COUNT], rounds[COUNT], order[CLASSES], right;
+        bool found;
+        for (int i = 0; i < COUNT; i++) {
+            seed = seed * 1664525 + 1013904223;
+            labels[i] = i % CLASSES;
+            rounds[i] = i / CLASSES;
+            predicted[i] = (int)(seed >> 24) % CLASSES;
+        }
+        const struct predictions guesses = {labels, predicted, rounds, COUNT, CLASSES, names};
+        assert_int_equal(check_fitted_order(&guesses, order, &found, &right, NULL), STATUS_OK);
+        assert_false(found);
+        /* and half of the photos in another order are found */
+        for (int i = 0; i < COUNT; i++)
+            predicted[i] = rounds[i] % 3 ? (labels[i] + 3) % CLASSES : predicted[i];
+        assert_int_equal(check_fitted_order(&guesses, order, &found, &right, NULL), STATUS_OK);
+        assert_true(found && order[3] == 0 && order[2] == 9 && right >= 40);
+    }
+}
+
 static void natural_order(void **state)
 {
     (void)state;
@@ -512,6 +539,7 @@ int main(void)
         cmocka_unit_test(teaching_of_a_cache),
         cmocka_unit_test(binomial_tails),
         cmocka_unit_test(assignments),
+        cmocka_unit_test(guesses_have_no_order),
         cmocka_unit_test(natural_order),
     };
     return cmocka_run_group_tests_name("teacher_check", tests, set_up, program_teardown);
