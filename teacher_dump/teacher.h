@@ -26,8 +26,7 @@ extern const char *const teacher_from_names[]; /* "logits", "probabilities", NUL
 
 /* How the outputs of a model become logits of the classes. */
 struct teacher_outputs {
-    const int
-        *selected; /* [selected_count] class i is output selected[i], borrowed; 0: all, in their order */
+    const int *selected; /* [selected_count] class i is output selected[i], borrowed; 0: all, in their order */
     int selected_count;
     enum teacher_from from; /* probabilities: the logits are their logarithms, of TEACHER_LEAST at least */
 };
