@@ -6,8 +6,8 @@
 #include "shared/base/memory.h"
 
 /* text: numbers from 0 separated by commas, "0,217,482", or a file of numbers between commas, blanks or line ends; one
- * for each of `classes` classes, in their order. *selected is the arena's. STATUS_USAGE, STATUS_NO_INPUT; STATUS_CONFIG:
- * as many as there are classes, and none twice, must be given. */
+ * for each of `classes` classes, in their order. *selected is the arena's. STATUS_USAGE, STATUS_NO_INPUT; STATUS_CONFIG
+ * unless there are as many as classes, and none twice. */
 enum status output_choice_parse(const char *text, int classes, struct arena *arena, const int **selected,
                                 struct error *err);
 

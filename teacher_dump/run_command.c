@@ -139,53 +139,14 @@ cleanup:
     return status;
 }
 
-/* ---- the check before the hours ---- */
-
-static void report_score(struct run *run, const struct teacher_check *check, double seconds)
-{
-    const struct cache_check *score = &check->score;
-    char text[2][96] = {"", ""};
-    if (score->photos)
-        snprintf(text[0], sizeof text[0], "%d of %d photos (%.1f %%)", score->right, score->photos,
-                 100.0 * score->right / score->photos);
-    if (score->train_photos)
-        snprintf(text[1], sizeof text[1], "%s%d of %d training photos (%.1f %%)", score->photos ? " and " : "",
-                 score->train_right, score->train_photos, 100.0 * score->train_right / score->train_photos);
-    if (!check->labelled)
-        progress_note(&run->progress, "check: no photo has a label, so the teacher cannot be scored");
-    else
-        progress_note(&run->progress, "check: the teacher is right on %s%s; %.1f s", text[0], text[1], seconds);
-}
-
-/* On stdout, so that it can be kept: the file that --classes takes. */
-static void print_order(const struct run *run, const struct teacher_check *check)
-{
-    const struct cache_manifest *manifest = &run->job.manifest;
-    for (int i = 0; check->order && !check->natural && !run->job.options->json && i < manifest->class_count; i++)
-        puts(manifest->classes[check->order[i]]);
-}
-
 static enum status check_teacher(struct run *run, struct error *err)
 {
     enum status status = STATUS_OK;
-    const struct dump_options *options = run->job.options;
-    struct teacher_check check = {0};
-    const double start = clock_seconds();
-    if (options->check == TEACHER_CHECK_OFF || !cache_has_teacher(&run->job.manifest))
+    if (run->job.options->check == TEACHER_CHECK_OFF || !cache_has_teacher(&run->job.manifest))
         return STATUS_OK;
     TRY(start_engine(run, err));
-    TRY(teacher_check_run(&run->job, &run->views, run->pool, &check, err));
-    report_score(run, &check, clock_seconds() - start);
-    run->job.manifest.check = check.score;
-    if (!check.found)
-        goto cleanup;
-    print_order(run, &check);
-    if (options->check == TEACHER_CHECK_STOP)
-        TRY(error_set(err, STATUS_CONFIG, run->job.teacher.members[0].path, "%s (--teacher-check warn goes on)",
-                      check.message));
-    progress_note(&run->progress, "WARNING: the teacher %s", check.message);
+    TRY(teacher_check_report(&run->job, &run->views, run->pool, &run->progress, err));
 cleanup:
-    teacher_check_release(&check);
     return status;
 }
 

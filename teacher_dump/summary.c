@@ -77,7 +77,7 @@ static void print_teaching(const struct cache_manifest *manifest, FILE *out)
         fprintf(
             out,
             "  the recipe is too strong for this teacher: it is right on %.1f %% of the views, but on %.1f %% of %s; "
-            "students learn its mistakes. Try --augment light; `teacher_dump run --compare-augment` compares "
+            "students learn its mistakes. Try a milder --augment; `teacher_dump run --compare-augment` compares "
             "recipes\n",
             100 * on_views, 100 * plain, of);
 }

@@ -26,8 +26,7 @@ extern const char *const teacher_from_names[]; /* "logits", "probabilities", NUL
 
 /* How the outputs of a model become logits of the classes. */
 struct teacher_outputs {
-    const int
-        *selected; /* [selected_count] class i is output selected[i], borrowed; a count of 0: all, in their order */
+    const int *selected; /* [selected_count] class i is output selected[i], borrowed; 0: all, in their order */
     int selected_count;
     enum teacher_from from; /* probabilities: the logits are their logarithms, of TEACHER_LEAST at least */
 };
@@ -43,8 +42,8 @@ struct teacher_request {
     enum teacher_engine_kind kind; /* who runs the models */
     int size;                      /* of the input, where a model leaves it open */
     struct teacher_outputs outputs;
-    /* NULL, or the cache whose teacher this is: then ensemble, tta and outputs are the cache's, and weights that are not
-     * given, and with `kind` auto each model runs on the engine that made the cache. */
+    /* NULL, or the cache whose teacher this is: then ensemble, tta and outputs are the cache's, and weights that are
+     * not given, and with `kind` auto each model runs on the engine that made the cache. */
     const struct cache_manifest *made;
 };
 

@@ -39,6 +39,10 @@ struct teacher_check {
 enum status teacher_check_run(const struct dump_job *job, struct view_batch *views, struct thread_pool *pool,
                               struct teacher_check *check, struct error *err);
 void teacher_check_release(struct teacher_check *check); /* a zeroed one is allowed */
+/* Runs the check, notes the score on progress and puts it into the job's manifest. With a finding: STATUS_CONFIG, or a
+ * warning, as --teacher-check says. teacher_check_report.c */
+enum status teacher_check_report(struct dump_job *job, struct view_batch *views, struct thread_pool *pool,
+                                 struct progress *progress, struct error *err);
 
 /* ---- teacher_check_order.c ---- */
 
@@ -50,8 +54,8 @@ struct predictions {
     const char *const *names; /* [classes] */
 };
 /* Whether another order of the classes fits the predictions much better: order[classes] gets it, *right how many
- * predictions it makes right. First the natural one, then any: one that is fitted, to every second photo of a class, and
- * counts only where it makes the others right. */
+ * predictions it makes right. First the natural one, then any: one that is fitted to every second photo of a class,
+ * and counts only where it makes the others right. */
 void check_natural_order(const struct predictions *predictions, int *order, bool *found, int *right);
 enum status check_fitted_order(const struct predictions *predictions, int *order, bool *found, int *right,
                                struct error *err);

@@ -28,9 +28,9 @@ struct teacher_model {
 };
 
 /* size is used if the model's input size is dynamic. auto takes our own engine where our reader knows the whole model.
- * probabilities: the outputs may end with a softmax or a sigmoid. STATUS_CONFIG if they do without it (distillation with
- * a temperature needs logits), or if nothing can run the model: what our reader does not know, what kind of model it is,
- * and what to install. */
+ * probabilities: the outputs may end with a softmax or a sigmoid. STATUS_CONFIG if they do without it (distillation
+ * with a temperature needs logits), or if nothing can run the model: what our reader does not know, what kind of model
+ * it is, and what to install. */
 enum status teacher_model_open(struct teacher_model *model, const char *path, int size, enum teacher_engine_kind kind,
                                bool probabilities, struct error *err);
 /* The same for looking at any model: probabilities and inputs that are not square are allowed. */

@@ -1,5 +1,6 @@
-/* The check before the hours (teacher_dump/teacher_check.h), from the outside: photos of one colour a class, teachers
- * that know these colours and make one mistake each, and the sentence that each mistake must get. Then its statistics. */
+/* The check before the hours (teacher_dump/teacher_check.h), from the outside: photos of one colour a class,
+ * teachers that know these colours and make one mistake each, and the sentence that each mistake must get. Then its
+ * statistics. */
 #define _GNU_SOURCE
 #include "formats/cache/cache.h"
 #include "formats/datasets/class_order.h"
@@ -199,7 +200,11 @@ static void it_leaves_the_shards_and_is_done_once(void **state)
            shell("%s run --data photos --teacher good.onnx --out checked --size 24 --base 24 --views 2 --augment "
                  "'hflip(p=0.5)' %s --teacher-check off",
                  dumper, half));
-    expect(0, "", shell("rm -rf checked"));
+    /* files that came into the folder later are no reason to refuse */
+    expect(0, "complete, every shard verified",
+           shell("echo x >photos/notes.txt; %s run --data photos --teacher good.onnx --out checked --size 24 --base 24 "
+                 "--views 2 --augment 'hflip(p=0.5)' %s; code=$?; rm -rf checked photos/notes.txt; exit $code",
+                 dumper, half));
 }
 
 static void few_photos_tell_nothing(void **state)
@@ -299,6 +304,11 @@ static void normalisations(void **state)
     expect(0, "(made on cpu in fp32", shell("%s recheck out --teacher bgr.onnx -n 16", dumper));
     expect(0, "it takes the channels in the order blue, green, red", shell("%s inspect out", dumper));
     expect(78, "give --channels rgb", run("good.onnx", options));
+    /* two mistakes at once */
+    expect(78,
+           "with its classes in natural order and pixels from -1 to 1: give --classes natural --mean 0.5,0.5,0.5 --std "
+           "0.5,0.5,0.5",
+           run("good.onnx", "--mean 0,0,0 --std 0.00392157,0.00392157,0.00392157"));
 }
 
 static void pixels_up_to_255(void **state)
@@ -476,6 +486,33 @@ static void assignments(void **state)
     assert_true(best_assignment(zeros, 3, rows) && rows[0] == 0 && rows[1] == 1 && rows[2] == 2);
 }
 
+/* An order that is fitted to guesses must not be found: on the photos that it was fitted to, it looks good. */
+static void guesses_have_no_order(void **state)
+{
+    (void)state;
+    enum { COUNT = 60 };
+    static const char *const names[CLASSES] = {"1", "2", "3", "4", "5", "6", "7", "8", "9", "91"};
+    uint32_t seed = 3;
+    for (int trial = 0; trial < 200; trial++) {
+        int labels[COUNT], predicted[COUNT], rounds[COUNT], order[CLASSES], right;
+        bool found;
+        for (int i = 0; i < COUNT; i++) {
+            seed = seed * 1664525 + 1013904223;
+            labels[i] = i % CLASSES;
+            rounds[i] = i / CLASSES;
+            predicted[i] = (int)(seed >> 24) % CLASSES;
+        }
+        const struct predictions guesses = {labels, predicted, rounds, COUNT, CLASSES, names};
+        assert_int_equal(check_fitted_order(&guesses, order, &found, &right, NULL), STATUS_OK);
+        assert_false(found);
+        /* and half of the photos in another order are found */
+        for (int i = 0; i < COUNT; i++)
+            predicted[i] = rounds[i] % 3 ? (labels[i] + 3) % CLASSES : predicted[i];
+        assert_int_equal(check_fitted_order(&guesses, order, &found, &right, NULL), STATUS_OK);
+        assert_true(found && order[3] == 0 && order[2] == 9 && right >= 40);
+    }
+}
+
 static void natural_order(void **state)
 {
     (void)state;
@@ -502,6 +539,7 @@ int main(void)
         cmocka_unit_test(teaching_of_a_cache),
         cmocka_unit_test(binomial_tails),
         cmocka_unit_test(assignments),
+        cmocka_unit_test(guesses_have_no_order),
         cmocka_unit_test(natural_order),
     };
     return cmocka_run_group_tests_name("teacher_check", tests, set_up, program_teardown);

@@ -24,7 +24,7 @@ enum {
     CACHE_NAME_SIZE = 256,
     CACHE_DENSE_CLASSES = 256, /* up to this many classes all logits are stored, above it the CACHE_TOP_K largest */
     CACHE_TOP_K = 32,
-    CACHE_MAX_MEMBERS = 16, /* models of one teacher */
+    CACHE_MAX_MEMBERS = 16,      /* models of one teacher */
     CACHE_MAX_OUTPUTS = 1 << 24, /* of a model of which some are chosen as logits */
     CACHE_MAX_KERNELS = 8,
 };
@@ -140,10 +140,10 @@ struct cache_manifest {
     int member_count;
     const char *ensemble, *tta; /* "logits", "probabilities"; "none", "hflip" */
     /* How the outputs of its models became logits, and in which order they took the colours. */
-    const int *selected;     /* [selected_count] class i is output selected[i]; a count of 0: all, in their order */
+    const int *selected; /* [selected_count] class i is output selected[i]; a count of 0: all, in their order */
     int selected_count;
     bool from_probabilities; /* the outputs are probabilities, and the logits their logarithms */
-    bool bgr;                /* the models take blue first; mean and std are in the order red, green, blue all the same */
+    bool bgr; /* the models take blue first; mean and std are in the order red, green, blue all the same */
     struct cache_check check; /* photos and train_photos are 0: there was no check */
     /* What computed: "oneDNN 2.6.3 AVX-512". Several: shards come from machines whose answers differ in their last
      * bits. None: not known (older caches, answers of other programs), or nothing was computed yet. */

@@ -19,7 +19,7 @@ double cache_probabilities(const float *logits, int classes, double *probabiliti
     }
     for (int k = 0; k < classes; k++)
         probabilities[k] /= sum;
-    return log(sum) - weighted / sum;
+    return sum > 0 ? log(sum) - weighted / sum : 0;
 }
 
 double cache_deviation(double squares, int classes)
@@ -67,12 +67,13 @@ enum status cache_teaching_count(const struct cache_manifest *manifest, const st
     const int classes = manifest->class_count;
     double squares = 0, entropy = 0;
     float *logits = malloc((size_t)classes * sizeof *logits);
-    double *values = malloc(2 * (size_t)classes * sizeof *values), *sums = values + classes;
+    double *values = malloc(2 * (size_t)classes * sizeof *values);
     if (!logits || !values) {
         free(logits);
         free(values);
         return error_no_memory(err, 2 * (size_t)classes * sizeof *values, "probabilities");
     }
+    double *sums = values + classes;
     entry->labelled = entry->correct = 0;
     for (uint32_t i = 0; i < shard->count; i++) {
         memset(sums, 0, (size_t)classes * sizeof *sums);

@@ -6,8 +6,8 @@
 #include "formats/datasets/image_source.h"
 
 /* Puts the classes of an open source in another order and gives its samples the labels that belong to it.
- * order: "as-is" (or NULL): as the reader lists them; "natural": class_order_natural; otherwise a file with the names of
- * all classes, one a line, in their order. STATUS_NO_INPUT; STATUS_CONFIG: the file's names are not those of the
+ * order: "as-is" (or NULL): as the reader lists them; "natural": class_order_natural; otherwise a file with the names
+ * of all classes, one a line, in their order. STATUS_NO_INPUT; STATUS_CONFIG: the file's names are not those of the
  * classes. */
 enum status class_order_apply(struct image_source *source, const char *order, struct error *err);
 
