@@ -114,8 +114,6 @@ static enum status start_engine(struct run *run, struct error *err)
         TRY(teacher_start(&job->teacher, &job->engine, &job->manifest, err));
         teacher_describe(&job->teacher, text, sizeof text);
         progress_note(&run->progress, "device: %s", text);
-        teacher_kernels(&job->teacher, text, sizeof text);
-        TRY(cache_writer_join(run->writer, text, options->allow_mixed, err));
     }
     TRY(view_batch_init(&run->views, &job->manifest, &job->teacher, job->engine.batch, err));
     run->started = true;
@@ -129,9 +127,14 @@ static enum status start_work(struct run *run, struct error *err)
     struct dump_job *job = &run->job;
     const struct dump_options *options = job->options;
     enum status status = STATUS_OK;
+    char kernels[512];
     if (run->queue)
         return STATUS_OK;
     TRY(start_engine(run, err));
+    if (cache_has_teacher(&job->manifest)) {
+        teacher_kernels(&job->teacher, kernels, sizeof kernels);
+        TRY(cache_writer_join(run->writer, kernels, options->allow_mixed, err));
+    }
     if (cache_has_teacher(&job->manifest) && cache_views_mix(&run->views.cache_views, SPLIT_TRAIN))
         TRY(partner_images_new(&run->partners, job, options->partner_memory, err));
     TRY(shard_queue_new(&run->queue, run->writer, options->threads, err));

@@ -11,8 +11,8 @@
 const char *const teacher_check_names[] = {"stop", "warn", "off", NULL};
 const char *const check_finding_names[FINDING_COUNT] = {"", "probabilities", "order", "normalisation", "chance"};
 
-/* Fewer values between 0 and 1 may be so by accident. */
-enum { LEAST_VALUES = 40 };
+/* Fewer values between 0 and 1 may be so by accident; a teacher that guesses on fewer photos may have had bad luck. */
+enum { LEAST_VALUES = 40, LEAST_SCORED = 50 };
 
 /* ---- the message ---- */
 
@@ -183,7 +183,7 @@ static void look_for_chance(struct checking *c)
 {
     const int n = c->sample.count, right = checking_right(c);
     const double guess = guessing(c);
-    if (c->check->found || !near_chance(right, n, guess))
+    if (c->check->found || n < LEAST_SCORED || !near_chance(right, n, guess))
         return;
     checking_find(
         c, FINDING_CHANCE,

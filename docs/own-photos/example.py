@@ -14,7 +14,7 @@ from PIL import Image
 
 from teacher import make_model
 
-SIZE, CLASSES, EPOCHS = 64, 10, 20
+SIZE, CLASSES, EPOCHS = 64, 10, 40
 
 
 def save_photo(photo, path, number):
