@@ -24,7 +24,7 @@ struct dump_options {
     int batch; /* 0: the device's usual one */
     int threads;
     const char *device;
-    uint64_t gpu_memory, partner_memory; /* bytes; 0: what is free; a quarter of the machine's */
+    uint64_t gpu_memory, max_memory, partner_memory; /* bytes; 0: what is free; a quarter of the machine's */
     int precision;                       /* enum precision */
     int part, parts;                     /* 1-based; 1 of 1 is everything */
     int images;
