@@ -282,6 +282,14 @@ static bool is_ignored(const char *name, const char *const *ignore)
     return false;
 }
 
+/* The first of these fields that is compared: one of the trees may lack a field that is ignored. */
+static const cJSON *skip_ignored(const cJSON *field, const char *const *ignore)
+{
+    while (field && field->string && is_ignored(field->string, ignore))
+        field = field->next;
+    return field;
+}
+
 static bool scalars_differ(const cJSON *left, const cJSON *right)
 {
     if ((left->type & 0xFF) != (right->type & 0xFF))
@@ -301,21 +309,20 @@ bool json_difference(const cJSON *left, const cJSON *right, const char *const *i
         return left || right;
     if (!cJSON_IsObject(left) && !cJSON_IsArray(left))
         return false;
-    const cJSON *l = left->child, *r = right->child;
-    size_t length = strlen(path);
+    const cJSON *l = skip_ignored(left->child, ignore), *r = skip_ignored(right->child, ignore);
+    const size_t length = strlen(path);
     for (int index = 0; l || r; index++) {
         const char *name = l && l->string ? l->string : r && r->string ? r->string : NULL;
-        if (!name || !is_ignored(name, ignore)) {
-            if (name)
-                snprintf(path + length, size - length, "%s%s", length ? "." : "", name);
-            else
-                snprintf(path + length, size - length, "[%d]", index);
-            if (json_difference(l, r, ignore, path, size, a, b))
-                return true;
-            path[length] = 0;
-        }
-        l = l ? l->next : NULL;
-        r = r ? r->next : NULL;
+        const bool same_field = l && r && (!name || (r->string && strcmp(name, r->string) == 0));
+        if (name)
+            snprintf(path + length, size - length, "%s%s", length ? "." : "", name);
+        else
+            snprintf(path + length, size - length, "[%d]", index);
+        if (json_difference(l, same_field || !l ? r : NULL, ignore, path, size, a, b))
+            return true;
+        path[length] = 0;
+        l = skip_ignored(l ? l->next : NULL, ignore);
+        r = skip_ignored(r ? r->next : NULL, ignore);
     }
     return false;
 }

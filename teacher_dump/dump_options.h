@@ -25,8 +25,8 @@ struct dump_options {
     int threads;
     const char *device;
     uint64_t gpu_memory, max_memory, partner_memory; /* bytes; 0: what is free; a quarter of the machine's */
-    int precision;                       /* enum precision */
-    int part, parts;                     /* 1-based; 1 of 1 is everything */
+    int precision;                                   /* enum precision */
+    int part, parts;                                 /* 1-based; 1 of 1 is everything */
     int images;
     int on_bad_image;
     int resize; /* enum image_resize */

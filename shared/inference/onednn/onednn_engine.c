@@ -161,15 +161,15 @@ static enum status check_memory(const struct onednn_plan *plan, int workers, siz
     const size_t needed = size_mul(plan->arena_bytes, (size_t)workers);
     if (needed <= limit)
         return STATUS_OK;
-    return error_set(err, STATUS_CONFIG, NULL,
-                     "the teacher's values need %.1f GB (%d threads, %.1f GB each), but there may be %.1f GB: use fewer "
-                     "--threads, a smaller --size, or another --max-memory",
-                     1e-9 * (double)needed, workers, 1e-9 * (double)plan->arena_bytes, 1e-9 * (double)limit);
+    return error_set(
+        err, STATUS_CONFIG, NULL,
+        "the teacher's values need %.1f GB (%d threads, %.1f GB each), but there may be %.1f GB: use fewer "
+        "--threads, a smaller --size, or another --max-memory",
+        1e-9 * (double)needed, workers, 1e-9 * (double)plan->arena_bytes, 1e-9 * (double)limit);
 }
 
 static enum status engine_new(struct onednn_engine **out, const struct graph *graph, const int *outputs,
-                              int output_count, int workers, bool avx2, size_t memory_limit,
-                              struct error *err)
+                              int output_count, int workers, bool avx2, size_t memory_limit, struct error *err)
 {
     enum status status = STATUS_OK;
     int openmp_threads = omp_get_max_threads();
