@@ -178,6 +178,7 @@ static enum status choose_engine(struct dump_job *job, struct error *err)
         .device = options->device,
         .threads = options->threads,
         .gpu_memory = options->gpu_memory,
+        .max_memory = options->max_memory,
         .precision = options->precision,
         .batch = options->batch,
         .in_flight = TEACHER_IN_FLIGHT,

@@ -102,6 +102,8 @@ static void fill_specs(struct dump_options *o)
          "their "
          "last bits; the cache then names all of them"},
         {"gpu-memory", OPTION_SIZE, &o->gpu_memory, "SIZE", "0", "the most GPU memory to use; 0: all that is free"},
+        {"max-memory", OPTION_SIZE, &o->max_memory, "SIZE", "0",
+         "refuse a teacher whose values need more memory on the CPU; 0: more than is available"},
         {"partner-memory", OPTION_SIZE, &o->partner_memory, "SIZE", "0",
          "mixup, cutmix: memory for decoded images that may become partners; 0: a quarter of the machine's; does not "
          "change results"},

@@ -30,9 +30,9 @@ struct dump_options {
     int batch; /* 0: the device's usual one */
     int threads;
     const char *device;
-    uint64_t gpu_memory, partner_memory; /* bytes; 0: what is free; a quarter of the machine's */
-    int precision;                       /* enum precision */
-    int part, parts;                     /* 1-based; 1 of 1 is everything */
+    uint64_t gpu_memory, max_memory, partner_memory; /* bytes; 0: what is free; a quarter of the machine's */
+    int precision;                                   /* enum precision */
+    int part, parts;                                 /* 1-based; 1 of 1 is everything */
     int images;
     int on_bad_image;
     int resize; /* enum image_resize */

@@ -93,16 +93,27 @@ static enum status measure_images(const struct dump_job *job, struct sampled *sa
 }
 
 /* Runs one batch again and again, with as many in progress as in a run. */
-static enum status measure_views(struct view_batch *views, const struct sampled *sampled, struct measurement *m,
-                                 struct error *err)
+static enum status measure_views(const struct dump_job *job, struct view_batch *views, const struct sampled *sampled,
+                                 struct measurement *m, struct error *err)
 {
     const int count = m->images < sampled->batch ? m->images : sampled->batch;
     enum status status = STATUS_OK;
+    const int threads = job->options->threads ? job->options->threads : processor_count();
+    const int few = count < threads ? count : threads;
     struct view_answers answers;
     int runs = 0;
-    TRY(view_batch_submit(views, 0, sampled->requests, count, err)); /* the first run warms up */
-    TRY(view_batch_collect(views, 0, &answers, err));
-    const double start = clock_seconds();
+    double start = 0;
+    for (int i = 0; i < 2; i++) { /* the first run warms up; with a slow teacher, a few views more are enough */
+        start = clock_seconds();
+        TRY(view_batch_submit(views, 0, sampled->requests, few, err));
+        TRY(view_batch_collect(views, 0, &answers, err));
+        m->view_seconds = (clock_seconds() - start) / few;
+        if (m->view_seconds * few < MEASURE_SECONDS / 2 || m->view_seconds * few > 2 * MEASURE_SECONDS)
+            break;
+    }
+    if (m->view_seconds * count > MEASURE_SECONDS)
+        return STATUS_OK;
+    start = clock_seconds();
     do {
         if (runs >= TEACHER_IN_FLIGHT)
             TRY(view_batch_collect(views, runs % TEACHER_IN_FLIGHT, &answers, err));
@@ -123,7 +134,7 @@ static enum status measure(struct dump_job *job, struct view_batch *views, struc
     TRY(sampled_init(&sampled, job->engine.batch, err));
     TRY(measure_images(job, &sampled, m, err));
     if (cache_has_teacher(&job->manifest)) /* without one, views are first rendered for a student */
-        TRY(measure_views(views, &sampled, m, err));
+        TRY(measure_views(job, views, &sampled, m, err));
 cleanup:
     sampled_release(&sampled);
     return status;
@@ -206,7 +217,7 @@ static void print_text(const struct dump_job *job, const struct measurement *m, 
     printf("a run would write about %s (of which %s are images; %.1f bytes per view without them) in %llu shards\n",
            summary_bytes(e->total, all), summary_bytes((uint64_t)e->image_bytes, image), e->bytes_per_view,
            (unsigned long long)e->shards);
-    printf("and take about %.0f s: %llu views at %.0f views/s, %llu images at %.0f images/s per thread\n", e->seconds,
+    printf("and take about %.0f s: %llu views at %.3g views/s, %llu images at %.0f images/s per thread\n", e->seconds,
            (unsigned long long)e->views, m->view_seconds > 0 ? 1 / m->view_seconds : 0, (unsigned long long)e->images,
            1 / m->image_seconds);
     printf("%s free at %s%s\n", summary_bytes(e->available, left), job->options->out,

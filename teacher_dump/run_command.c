@@ -299,6 +299,8 @@ static enum status fill_cache(struct run *run, struct error *err)
                       missing));
     TRY(report(run, missing, err));
 cleanup:
+    if (status == STATUS_INTERRUPTED && err)
+        *err = (struct error){0}; /* whoever noticed the signal does not know what is kept */
     if (status == STATUS_INTERRUPTED)
         error_set(err, STATUS_INTERRUPTED, run->job.options->out,
                   "finished shards are kept: run the same command again to resume");

@@ -83,6 +83,7 @@ struct teacher_engine {
     bool deterministic;  /* the same bits on every processor (device.h) */
     int threads;         /* 0: all processors */
     uint64_t gpu_memory; /* bytes, 0: what is free */
+    uint64_t max_memory; /* of the host for the teacher's values, 0: what is available */
     int precision;       /* enum precision */
     int batch;           /* the largest batch; 0: the device's usual one */
     int in_flight;       /* batches in flight at once, at most TEACHER_IN_FLIGHT */

@@ -106,6 +106,7 @@ static enum status start_member(struct teacher *teacher, int i, const struct tea
     struct shape shapes[TEACHER_MAX_OUTPUTS];
     struct engine_options options = {.batch = engine->batch,
                                      .in_flight = (engine->in_flight ? engine->in_flight : 1) * teacher_runs(teacher),
+                                     .host_memory = (size_t)engine->max_memory,
                                      .precision = member->precision,
                                      .output_count = list_names(member, i == 0, manifest, names)};
     shapes[0] = (struct shape){teacher->classes, 1, 1};

@@ -93,8 +93,8 @@ static enum status bench(const char *name, const struct graph *graph, int batch,
         best.images = i > 0 && rate.images > best.images ? rate.images : best.images;
         best.processor = i > 0 && rate.processor > best.processor ? rate.processor : best.processor;
     }
-    printf("%-14s %dx%d, batch %d: %7.1f images/s, %6.1f GMAC/s, %7.1f images a processor second\n", name, in.h, in.w, batch,
-           best.images, 1e-9 * (double)graph_multiply_count(graph) * best.images, best.processor);
+    printf("%-14s %dx%d, batch %d: %7.1f images/s, %6.1f GMAC/s, %7.1f images a processor second\n", name, in.h, in.w,
+           batch, best.images, 1e-9 * (double)graph_multiply_count(graph) * best.images, best.processor);
 cleanup:
     bench_release(&bench);
     return status;

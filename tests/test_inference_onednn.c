@@ -169,7 +169,7 @@ static void stays_in_its_outputs(void **state)
             outputs[i][k] = guard_value;
         outputs[i] += GUARD;
     }
-    must(ops->new (&engine, graph, wanted, OUTPUTS, 1, false, &err), &err);
+    must(ops->new (&engine, graph, wanted, OUTPUTS, 1, false, SIZE_MAX, &err), &err);
     must(ops->run(engine, 0, input, outputs, &err), &err);
     ops->free(engine);
     ops->free(NULL);

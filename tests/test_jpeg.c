@@ -170,8 +170,8 @@ static void test_hostile_sizes(void **state)
     expect_refused(jpeg->data, jpeg->size, "premature end of data");
 }
 
-/* A progressive JPEG of side x side flat gray pixels: a DC scan, then `count` - 1 times the same AC scan, which takes a few
- * bytes whatever the size: a symbol of 15 zero bits says that 2^14 blocks have nothing. */
+/* A progressive JPEG of side x side flat gray pixels: a DC scan, then `count` - 1 times the same AC scan, which takes
+ * few bytes whatever the size: a symbol of 15 zero bits says that 2^14 blocks have nothing. */
 static size_t write_scans(uint8_t *out, int count, int side)
 {
     const uint8_t high = (uint8_t)(side >> 8), low = (uint8_t)side;

@@ -4,6 +4,7 @@
 #include "shared/base/digest.h"
 #include "shared/base/files.h"
 #include "tests/helper_images.h"
+#include "tests/helper_onnx_model.h"
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -253,6 +254,45 @@ static void another_instruction_set_is_not_mixed_unseen(void **state)
     assert_same_folders(f->out, f->other);
 }
 
+/* A Conv that pads a 32x32 image by 3000 pixels: 400 bytes whose values take 1.5 GB a thread. */
+static void write_bomb(const struct fixture *f)
+{
+    struct proto graph = {0}, node = {0}, pads = {0}, model = {0};
+    const float weights[30] = {0};
+    proto_text(&pads, ATTRIBUTE_NAME, "pads");
+    for (int i = 0; i < 4; i++)
+        proto_int(&pads, ATTRIBUTE_INTS, 3000);
+    proto_int(&pads, 20, 7); /* AttributeProto.type: INTS */
+    proto_text(&node, NODE_INPUT, "x");
+    proto_text(&node, NODE_INPUT, "w");
+    proto_text(&node, NODE_OUTPUT, "wide");
+    proto_text(&node, NODE_OP_TYPE, "Conv");
+    proto_message(&node, NODE_ATTRIBUTE, &pads);
+    proto_message(&graph, GRAPH_NODE, &node);
+    model_put_node(&graph, "GlobalAveragePool", "wide", "mean");
+    model_put_node(&graph, "Flatten", "mean", "y");
+    model_put_tensor(&graph, "w", ONNX_FLOAT, (const int64_t[]){10, 3, 1, 1}, 4, weights, sizeof weights);
+    model_put_value(&graph, GRAPH_INPUT, "x", ONNX_FLOAT, (const int64_t[]){-1, 3, 32, 32}, 4);
+    model_put_value(&graph, GRAPH_OUTPUT, "y", ONNX_FLOAT, (const int64_t[]){-1, 10}, 2);
+    model_make(&model, &graph, 13);
+    write_file(f->folder, "bomb.onnx", model.bytes, model.size);
+    proto_release(&model);
+}
+
+static void values_of_a_teacher_are_estimated_first(void **state)
+{
+    struct fixture *f = *state;
+    char bomb[256];
+    snprintf(bomb, sizeof bomb, "%s/bomb.onnx", f->folder);
+    write_bomb(f);
+    const char *const modes[] = {"--dry-run", "--quiet"};
+    for (int i = 0; i < 2; i++) {
+        assert_run(78, "the teacher's values need", f, "run", "--data", f->photos, "--teacher", bomb, "--out", f->out,
+                   "--threads", "2", "--max-memory", "1G", modes[i]);
+        assert_non_null(strstr(f->text, "(2 threads, 1.5 GB each), but there may be 1.1 GB"));
+    }
+}
+
 static void dry_run_writes_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -495,6 +535,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(end_to_end, set_up, tear_down),
         cmocka_unit_test_setup_teardown(bytes_depend_on_neither_threads_nor_batch, set_up, tear_down),
         cmocka_unit_test_setup_teardown(another_instruction_set_is_not_mixed_unseen, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(values_of_a_teacher_are_estimated_first, set_up, tear_down),
         cmocka_unit_test_setup_teardown(dry_run_writes_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(interrupted_and_resumed_ends_the_same, set_up_raw, tear_down),
         cmocka_unit_test_setup_teardown(parts_fill_one_cache, set_up_raw, tear_down),

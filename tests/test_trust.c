@@ -277,6 +277,33 @@ static void a_changed_record_is_not_believed(void **state)
     free(folder);
 }
 
+/* Fields that one of two manifests lacks: an ignored one is no difference, and another one is not taken for its
+ * neighbour, even if that has the same value. */
+static void fields_that_are_missing(void **state)
+{
+    (void)state;
+    static const char *const ignore[] = {"left", NULL};
+    static const struct {
+        const char *left, *right, *place;
+    } cases[] = {
+        {"{\"a\":1,\"left\":2,\"b\":3}", "{\"a\":1,\"b\":3}", NULL},
+        {"{\"a\":1,\"b\":3}", "{\"left\":[1],\"a\":1,\"b\":3,\"left\":1}", NULL},
+        {"{\"upright\":true}", "{\"salvage\":true}", "upright"},
+        {"{\"o\":{\"a\":1}}", "{\"o\":{\"a\":1,\"b\":2}}", "o.b"},
+        {"{\"a\":[1,2]}", "{\"a\":[1,3]}", "a[1]"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        cJSON *left = cJSON_Parse(cases[i].left), *right = cJSON_Parse(cases[i].right);
+        const cJSON *a, *b;
+        char place[128] = "";
+        assert_int_equal(json_difference(left, right, ignore, place, sizeof place, &a, &b), cases[i].place != NULL);
+        if (cases[i].place)
+            assert_string_equal(place, cases[i].place);
+        cJSON_Delete(left);
+        cJSON_Delete(right);
+    }
+}
+
 /* tests/golden/caches has a cache of each version of the format; the first was written before manifests had a seal. */
 static void caches_of_every_version_are_read(void **state)
 {
@@ -376,6 +403,7 @@ int main(void)
         cmocka_unit_test(every_changed_byte_of_a_manifest_is_found),
         cmocka_unit_test(values_are_checked),
         cmocka_unit_test(a_changed_record_is_not_believed),
+        cmocka_unit_test(fields_that_are_missing),
         cmocka_unit_test(caches_of_every_version_are_read),
         cmocka_unit_test(an_older_cache_stays_what_it_is),
         cmocka_unit_test(libhdf5_is_asked),

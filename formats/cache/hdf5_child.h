@@ -6,7 +6,7 @@
 
 #include "formats/cache/shard_table.h"
 
-/* Fills a zeroed table as libhdf5 sees the shard. STATUS_BAD_DATA: it is no shard, or libhdf5 crashed on it, or took too
+/* Fills a zeroed table as libhdf5 sees the shard. STATUS_BAD_DATA: it is no shard, or libhdf5 crashed on it or took too
  * long; STATUS_CONFIG: softcache_hdf5_reader is not installed; STATUS_INTERNAL. Thread-safe. */
 enum status hdf5_child_table(struct shard_table *table, const unsigned char *bytes, size_t size, const char *path,
                              struct error *err);

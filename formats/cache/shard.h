@@ -30,8 +30,8 @@ struct shard_field shard_names_field(const struct cache_shard *shard, void *data
 struct shard_field shard_images_field(const struct cache_manifest *manifest, const struct cache_shard *shard,
                                       size_t bytes);
 
-/* The bytes of the shard's file, malloc'ed; from SHARD_TABLE_VERSION on with a table (shard_table.h). Equal content gives equal bytes, whatever threads compress it (pool may be
- * NULL). *image_bytes: how many of them are the images'. */
+/* The bytes of the shard's file, malloc'ed; from SHARD_TABLE_VERSION on with a table (shard_table.h). Equal content
+ * gives equal bytes, whatever threads compress it (pool may be NULL). *image_bytes: those of the images. */
 enum status shard_build(const struct cache_manifest *manifest, const struct cache_shard *shard,
                         struct thread_pool *pool, unsigned char **bytes, size_t *size, uint64_t *image_bytes,
                         struct error *err);

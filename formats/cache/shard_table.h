@@ -59,7 +59,8 @@ enum status shard_table_locate(const struct shard_table *table, const struct sha
 /* Every piece must lie in the first `end` bytes, and no two may share a byte. STATUS_BAD_DATA, STATUS_INTERNAL. */
 enum status shard_table_check_pieces(const struct shard_table *table, size_t end, const char *path, struct error *err);
 /* Every data set that a shard of this manifest has, and its place: those of shard_fields, then the images (if they are
- * embedded) and the names, whose data is NULL. The table must have these and no others. STATUS_BAD_DATA: *count is 0. */
+ * embedded) and the names, whose data is NULL. The table must have these and no others. On STATUS_BAD_DATA *count is 0.
+ */
 enum status shard_locate(const struct cache_manifest *manifest, const struct cache_shard *shard,
                          const struct shard_table *table, const char *path, struct shard_field fields[SHARD_MAX_FIELDS],
                          const struct shard_extent *extents[SHARD_MAX_FIELDS], int *count, struct error *err);

@@ -17,6 +17,7 @@ struct engine;
 struct engine_options {
     int batch;                /* the largest batch that will be run */
     int in_flight;            /* batches in flight at once; 0 means 1 */
+    size_t host_memory;       /* CPU, native: STATUS_CONFIG if the values take more bytes; 0: than are available */
     enum precision precision; /* PRECISION_AUTO: fp16 on CUDA, fp32 on the CPU */
     const int *outputs;       /* [output_count] nodes of the graph whose values are wanted: logits, recorded features */
     int output_count;
@@ -57,7 +58,7 @@ struct engine_ops {
     enum status (*open)(struct engine **out, struct device *device, const struct graph *graph,
                         const struct engine_options *options, struct error *err);
     /* Begins a batch in one of the engine's buffers (0 <= buffer < in_flight), whose last batch must have been
-     * collected. May return before the batch is done. */
+     * collected. May return before the batch is done. STATUS_INTERRUPTED if a signal came. */
     enum status (*submit)(struct engine *engine, int buffer, const struct engine_batch *batch, struct error *err);
     /* Waits for the batch in the buffer. outputs[i] gets host memory [count, c, h, w], float in PyTorch's order, valid
      * until the buffer's next submit. The result for a sample does not depend on count or on its neighbours in the

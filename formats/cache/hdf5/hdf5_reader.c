@@ -1,8 +1,8 @@
 /* softcache_hdf5_reader: prints libhdf5's view of the shard that is its standard input (formats/cache/hdf5_child.h).
  *
- * The file may be made to attack libhdf5. Before libhdf5 sees it, this process gives up what it could do: its memory and
- * time are limited, and a filter (seccomp) leaves it the system calls for memory, for reading and writing what is open,
- * and for its own end. All others fail: it can neither open a file nor start a program nor reach the network. */
+ * The file may be made to attack libhdf5. Before libhdf5 sees it, this process gives up what it could do: its memory
+ * and time are limited, and a filter (seccomp) leaves it the system calls for memory, for reading and writing what is
+ * open, and for its own end. All others fail: it can neither open a file nor start a program nor reach the network. */
 #define _GNU_SOURCE
 #include "formats/cache/hdf5_table.h"
 

@@ -3,6 +3,7 @@
 #include "shared/inference/cpu/cpu_runner.h"
 
 #include "shared/base/library.h"
+#include "shared/base/memory.h"
 #include "shared/device/cpu/cpu_device.h"
 #include "shared/inference/onednn/onednn_engine.h"
 #include "shared/inference/onnxruntime/onnxruntime_engine.h"
@@ -46,14 +47,15 @@ static void free_onednn(const struct cpu_runner *runner)
 }
 
 enum status cpu_runner_onednn(struct cpu_runner *runner, const struct graph *graph, const int *outputs,
-                              int output_count, const struct device *device, struct error *err)
+                              int output_count, const struct device *device, size_t memory_limit, struct error *err)
 {
     const struct onednn_engine_ops *ops;
     struct onednn_engine *engine;
     char version[48];
     enum status status = STATUS_OK;
     TRY(find_onednn(&ops, err));
-    TRY(ops->new (&engine, graph, outputs, output_count, thread_pool_size(device->pool), device->deterministic, err));
+    TRY(ops->new (&engine, graph, outputs, output_count, thread_pool_size(device->pool), device->deterministic,
+                  memory_limit ? memory_limit : memory_available(), err));
     *runner = (struct cpu_runner){.ops = ops, .engine = engine, .samples = 1, .run = run_onednn, .free = free_onednn};
     ops->describe(version);
     snprintf(runner->description, sizeof runner->description, "oneDNN %s, fp32", version);

@@ -20,7 +20,7 @@ struct cpu_runner {
 /* For the threads of a device, each of which may run at the same time. The library is opened here: STATUS_CONFIG says
  * what is missing, or that onnxruntime cannot be held to one instruction set. */
 enum status cpu_runner_onednn(struct cpu_runner *runner, const struct graph *graph, const int *outputs,
-                              int output_count, const struct device *device, struct error *err);
+                              int output_count, const struct device *device, size_t memory_limit, struct error *err);
 enum status cpu_runner_onnxruntime(struct cpu_runner *runner, const struct onnxruntime_model *model,
                                    const struct device *device, struct error *err);
 void cpu_runner_release(struct cpu_runner *runner); /* a zeroed one is allowed */

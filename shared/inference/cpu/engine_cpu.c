@@ -2,6 +2,7 @@
  * runs the teacher on them, so that no thread waits for another. */
 #include "shared/inference/cpu/engine_cpu.h"
 
+#include "shared/base/interrupt.h"
 #include "shared/base/memory.h"
 #include "shared/device/cpu/cpu_device.h"
 #include "shared/inference/cpu/cpu_runner.h"
@@ -134,7 +135,8 @@ static enum status engine_open(struct engine **out, struct device *device, const
     if (options->model)
         TRY(cpu_runner_onnxruntime(&engine->runner, options->model, device, err));
     else
-        TRY(cpu_runner_onednn(&engine->runner, graph, options->outputs, options->output_count, device, err));
+        TRY(cpu_runner_onednn(&engine->runner, graph, options->outputs, options->output_count, device,
+                              options->host_memory, err));
     const int samples = engine->runner.samples;
     engine->capacity = (engine->batch + samples - 1) / samples * samples;
     TRY(make_memory(engine, err));
@@ -225,6 +227,8 @@ static enum status run_once(void *context, int number, int index, struct error *
     const struct batch_run *run = context;
     const struct engine *engine = run->engine;
     const struct worker *worker = &engine->workers[index];
+    if (interrupt_requested()) /* a batch of a slow teacher may take minutes */
+        return error_set(err, STATUS_INTERRUPTED, NULL, "stopped by a signal");
     const int first = number * engine->runner.samples;
     const float *input = fill_input(run, first, worker);
     for (int i = 0; i < engine->output_count; i++)

@@ -155,8 +155,21 @@ static enum status limit_to_avx2(struct error *err)
                      instruction_set());
 }
 
+/* Before anything is allocated: a model of a few bytes may have values of any size. */
+static enum status check_memory(const struct onednn_plan *plan, int workers, size_t limit, struct error *err)
+{
+    const size_t needed = size_mul(plan->arena_bytes, (size_t)workers);
+    if (needed <= limit)
+        return STATUS_OK;
+    return error_set(
+        err, STATUS_CONFIG, NULL,
+        "the teacher's values need %.1f GB (%d threads, %.1f GB each), but there may be %.1f GB: use fewer "
+        "--threads, a smaller --size, or another --max-memory",
+        1e-9 * (double)needed, workers, 1e-9 * (double)plan->arena_bytes, 1e-9 * (double)limit);
+}
+
 static enum status engine_new(struct onednn_engine **out, const struct graph *graph, const int *outputs,
-                              int output_count, int workers, bool avx2, struct error *err)
+                              int output_count, int workers, bool avx2, size_t memory_limit, struct error *err)
 {
     enum status status = STATUS_OK;
     int openmp_threads = omp_get_max_threads();
@@ -174,6 +187,7 @@ static enum status engine_new(struct onednn_engine **out, const struct graph *gr
         goto cleanup;
     }
     TRY(make_plan(engine, graph, outputs, err));
+    TRY(check_memory(&engine->plan, workers, memory_limit, err));
     TRY(make_workers(engine, workers, err));
     *out = engine;
     engine = NULL;
