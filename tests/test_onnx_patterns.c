@@ -146,6 +146,50 @@ static void expect_refused(const char *op, const char *inputs, const char *then,
     proto_release(&file);
 }
 
+/* Elements of a row of all samples, at n * stride + places[] for sample n. */
+static void expect_strided_refused(int64_t stride, const int64_t places[3], const char *text)
+{
+    struct proto graph = {0}, file = {0};
+    struct graph result;
+    struct error err = {0};
+    const int64_t zero = 0, one = 1, row = -1;
+    model_put_value(&graph, GRAPH_INPUT, "x", ONNX_FLOAT, (const int64_t[]){-1, 3, 1, 1}, 4);
+    model_put_value(&graph, GRAPH_OUTPUT, "y", ONNX_FLOAT, NULL, 0);
+    model_put_tensor(&graph, "zero", ONNX_INT64, NULL, 0, &zero, sizeof zero);
+    model_put_tensor(&graph, "one", ONNX_INT64, NULL, 0, &one, sizeof one);
+    model_put_tensor(&graph, "stride", ONNX_INT64, NULL, 0, &stride, sizeof stride);
+    model_put_tensor(&graph, "axis", ONNX_INT64, (const int64_t[]){1}, 1, &one, sizeof one);
+    model_put_tensor(&graph, "row", ONNX_INT64, (const int64_t[]){1}, 1, &row, sizeof row);
+    model_put_tensor(&graph, "places", ONNX_INT64, (const int64_t[]){1, 3}, 2, places, 3 * sizeof *places);
+    model_put_node(&graph, "Shape", "x", "shape");
+    model_put_node(&graph, "Gather", "shape zero", "batch");
+    model_put_node(&graph, "Range", "zero batch one", "samples");
+    model_put_node(&graph, "Mul", "samples stride", "starts");
+    model_put_node(&graph, "Unsqueeze", "starts axis", "column");
+    model_put_node(&graph, "Add", "column places", "indices");
+    model_put_node(&graph, "Reshape", "x row", "flat");
+    model_put_node(&graph, "Gather", "flat indices", "y");
+    model_make(&file, &graph, 18);
+    const enum status status = onnx_read(&result, file.bytes, file.size, "model.onnx", NULL, &err);
+    if (text && (status != STATUS_CONFIG || !strstr(err.message, text)))
+        fail_msg("stride %d: '%s', expected '%s'", (int)stride, err.message, text);
+    if (!text && status != STATUS_OK)
+        fail_msg("stride %d: %s", (int)stride, err.message);
+    if (!text)
+        graph_release(&result);
+    proto_release(&file);
+}
+
+static void test_places_in_a_row(void **state)
+{
+    (void)state;
+    const char *const text = "other places than those of whole samples";
+    expect_strided_refused(3, (const int64_t[]){0, 1, 2}, NULL);
+    expect_strided_refused(2, (const int64_t[]){0, 1, 2}, text); /* samples would overlap */
+    expect_strided_refused(3, (const int64_t[]){0, 2, 1}, text);
+    expect_strided_refused(3, (const int64_t[]){3, 4, 5}, text); /* the next sample */
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -165,6 +209,7 @@ int main(void)
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_patterns_are_recognised),
         cmocka_unit_test(test_pieces_stay_features),
+        cmocka_unit_test(test_places_in_a_row),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests_name("onnx_patterns", tests, NULL, NULL);

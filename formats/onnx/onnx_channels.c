@@ -262,6 +262,8 @@ enum status onnx_read_gather(struct onnx_reader *reader)
     struct part part = {0};
     int64_t *indices = NULL;
     int d;
+    if (onnx_input(reader, 1) && onnx_input(reader, 1)->kind == ONNX_COUNTED)
+        return onnx_read_strided(reader);
     TRY(onnx_node_input(reader, 0, &value));
     TRY(onnx_ints_input(reader, 1, &chosen));
     if (!find_axis(reader, value, 0, &d))

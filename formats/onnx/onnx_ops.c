@@ -163,6 +163,8 @@ enum status onnx_read_operator(struct onnx_reader *reader)
         enum status status = check_outputs(reader);
         if (status != STATUS_OK)
             return status;
+        if (operators[i].fold && onnx_is_counted(reader))
+            return onnx_fold_counted(reader, operators[i].fold);
         bool constant = is_constant(reader);
         if (constant && operators[i].fold)
             return operators[i].fold(reader);

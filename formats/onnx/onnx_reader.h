@@ -17,10 +17,11 @@ struct onnx_trace {
 };
 
 /* What an ONNX tensor name refers to. ONNX_DEFERRED: the graph has no operator that computes it, but a pattern that
- * begins with it may be one (erf as a part of GELU). */
+ * begins with it may be one (erf as a part of GELU). ONNX_COUNTED: numbers that are constant but for the size of the
+ * batch, see onnx_counted.c. */
 struct onnx_value {
     const char *name;
-    enum { ONNX_UNDEFINED, ONNX_CONSTANT, ONNX_NODE, ONNX_DEFERRED } kind;
+    enum { ONNX_UNDEFINED, ONNX_CONSTANT, ONNX_COUNTED, ONNX_NODE, ONNX_DEFERRED } kind;
     bool needed;        /* the chosen output depends on it */
     int maker;          /* the node of the model that computes it, by number; -1: none */
     int readers;        /* nodes that read it, plus one if it is an output of the model */
@@ -32,11 +33,14 @@ struct onnx_value {
     int weight;                      /* the graph's weight with its values, or -1 */
     const struct onnx_value *source; /* the initialiser that has the same numbers in another shape, or NULL */
 
+    struct onnx_array *counted[2]; /* of counted values: with a batch of 1 and of 2 */
+
     /* of computed values */
     int node; /* of the graph; -1 of a deferred value */
     struct onnx_layout layout;
     const struct onnx_value *alias; /* the value that this is with another layout, or NULL */
-    const struct onnx_value *whole; /* of a flattened value: what it was before, or NULL */
+    const struct onnx_value *whole; /* of a flattened value: what it was before, or NULL. A deferred one was flattened
+                                       together with the batch */
     const char *reason;             /* of a deferred value: the message if nothing can use it */
     struct onnx_trace traces[ONNX_MAX_TRACES];
     int trace_count;
@@ -225,6 +229,14 @@ onnx_operator onnx_read_flatten, onnx_read_reshape, onnx_read_squeeze, onnx_read
 onnx_operator onnx_read_split, onnx_read_slice, onnx_read_gather, onnx_read_concat;
 /* onnx_spatial.c */
 onnx_operator onnx_read_pad, onnx_read_resize;
+/* The whole samples of a value in new dimensions, without the batch. */
+enum status onnx_reshape_samples(struct onnx_reader *reader, const struct onnx_value *value, const int64_t *dims,
+                                 int rank);
+/* onnx_counted.c: whether the operator's inputs are constant but for the batch; its result then, by the function that
+ * folds constants; and Gather with such indices. */
+bool onnx_is_counted(const struct onnx_reader *reader);
+enum status onnx_fold_counted(struct onnx_reader *reader, onnx_operator *fold);
+enum status onnx_read_strided(struct onnx_reader *reader);
 /* for constant inputs: onnx_constant.c */
 onnx_operator onnx_fold_constant, onnx_fold_identity, onnx_fold_cast, onnx_fold_filled;
 /* onnx_fold_math.c */

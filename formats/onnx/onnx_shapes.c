@@ -142,6 +142,36 @@ static enum status target_dims(struct onnx_reader *reader, const struct onnx_lay
     return STATUS_OK;
 }
 
+enum status onnx_reshape_samples(struct onnx_reader *reader, const struct onnx_value *value, const int64_t *dims,
+                                 int rank)
+{
+    enum status status = STATUS_OK;
+    if (rank == 1)
+        return emit_flat(reader, value);
+    const struct onnx_value *from = value->whole ? value->whole : value;
+    struct onnx_layout layout = from->layout;
+    if (!onnx_layout_reshape(&layout, dims, rank))
+        return onnx_refuse(reader, "its new dimensions cut height, width or channels into pieces that do not fit");
+    TRY(onnx_alias(reader, from, &layout));
+    if (from != value) /* readers of the other value count, too */
+        onnx_find(reader, onnx_output_name(reader))->alias = NULL;
+cleanup:
+    return status;
+}
+
+/* Everything in one row, samples behind each other: what PyTorch's dynamo exporter makes of a tensor that it takes pieces
+ * of by their places in memory. */
+static enum status defer_row(struct onnx_reader *reader, const struct onnx_value *value)
+{
+    const struct onnx_layout row = {.rank = 1, .dims = {ONNX_BATCH}};
+    enum status status = onnx_defer(reader, &row,
+                                    "its new shape must begin with the batch, which must not be split or joined with "
+                                    "others");
+    if (status == STATUS_OK)
+        onnx_find(reader, onnx_output_name(reader))->whole = value;
+    return status;
+}
+
 enum status onnx_read_reshape(struct onnx_reader *reader)
 {
     enum status status = STATUS_OK;
@@ -152,16 +182,10 @@ enum status onnx_read_reshape(struct onnx_reader *reader)
     TRY(onnx_constant_input(reader, 1, &dims));
     if (dims->is_float)
         return onnx_refuse(reader, "its shape must be integers");
+    if (value->kind == ONNX_NODE && dims->count == 1 && dims->ints[0] == -1)
+        return defer_row(reader, value);
     TRY(target_dims(reader, &value->layout, dims, target));
-    if (dims->count == 2)
-        return emit_flat(reader, value);
-    const struct onnx_value *from = value->whole ? value->whole : value;
-    struct onnx_layout layout = from->layout;
-    if (!onnx_layout_reshape(&layout, target, (int)dims->count - 1))
-        return onnx_refuse(reader, "its new dimensions cut height, width or channels into pieces that do not fit");
-    TRY(onnx_alias(reader, from, &layout));
-    if (from != value) /* readers of the other value count, too */
-        onnx_find(reader, onnx_output_name(reader))->alias = NULL;
+    TRY(onnx_reshape_samples(reader, value, target, (int)dims->count - 1));
 cleanup:
     return status;
 }

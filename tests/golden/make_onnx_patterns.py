@@ -173,13 +173,29 @@ def values(p, x):
     p.output("standardised_weights", p.op("Conv", x, p.op("Reshape", normed, p.ints(5, C, 1, 1))))
 
 
+def strided(p, x):
+    """Samples that are taken by their places in one row of all of them, as PyTorch's dynamo exporter writes as_strided."""
+    batch = p.op("Squeeze", p.op("Shape", x, start=0, end=1))
+    counted = p.op("Range", p.constant(0, numpy.int64), batch, p.constant(1, numpy.int64))
+
+    def rows(value, *shape):
+        size = int(numpy.prod(shape))
+        places = p.constant(numpy.arange(size).reshape(1, *shape), numpy.int64)
+        starts = p.op("Unsqueeze", p.op("Mul", counted, p.constant(size, numpy.int64)), p.ints(*range(1, len(shape) + 1)))
+        return p.op("Gather", p.op("Reshape", value, p.ints(-1)), p.op("Add", starts, places), axis=0)
+
+    mean = rows(p.op("ReduceMean", x, p.ints(2, 3), keepdims=1), C, 1, 1)
+    p.output("strided_mean", p.op("Gemm", p.op("Reshape", mean, p.ints(-1, C)), p.random(3, C), transB=1))
+    p.output("strided_map", p.op("Conv", rows(p.op("Relu", x), C, H, W), p.random(5, C, 1, 1)))
+
+
 def main():
     p = Patterns()
-    for part in (layouts, parts, activations, norms, values):
+    for part in (layouts, parts, activations, norms, values, strided):
         part(p, "x")
     means = [p.op("GlobalAveragePool", name) for name in p.outputs if name not in
              ("last_flatten", "last_mean", "mean_of_rows", "max_of_rows", "tokens", "two_steps", "normalize", "sub", "mean",
-              "log_softmax")]
+              "log_softmax", "strided_mean")]
     p.output("logits", p.op("Flatten", p.op("Concat", *means[:60], axis=1)))
     info = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", C, H, W])]
     outs = [helper.make_tensor_value_info(o, TensorProto.FLOAT, None) for o in p.outputs]
