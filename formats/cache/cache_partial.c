@@ -3,6 +3,7 @@
 
 #include "formats/cache/manifest.h"
 #include "shared/base/digest.h"
+#include "shared/base/file_calls.h"
 #include "shared/base/files.h"
 #include <fcntl.h>
 #include <stdio.h>
@@ -188,18 +189,26 @@ enum status cache_partial_is_finished(const struct cache_partial *partial, bool 
 
 /* ---- locks ---- */
 
-/* A lock on a file that another process removed when it finished the cache locks nothing. */
-static bool is_current(const struct cache_partial *partial, const char *name, int descriptor)
+/* A lock on a file that another process removed when it finished the cache locks nothing. A disk that fails to say so is
+ * no other process. */
+static enum status check_current(const struct cache_partial *partial, const char *name, int descriptor, bool *current,
+                                 struct error *err)
 {
     struct stat held, there;
     struct open_folder work;
-    if (cache_partial_enter(partial, false, &work, NULL) != STATUS_OK)
-        return false;
-    const bool same = fstat(descriptor, &held) == 0 &&
-                      fstatat(work.descriptor, name, &there, AT_SYMLINK_NOFOLLOW) == 0 && held.st_ino == there.st_ino &&
-                      held.st_dev == there.st_dev;
+    char path[FOLDER_PATH_SIZE];
+    *current = false;
+    enum status status = cache_partial_enter(partial, false, &work, err);
+    if (status != STATUS_OK)
+        return status == STATUS_NO_INPUT ? STATUS_OK : status;
+    const bool is_held = RETRY(fstat(descriptor, &held)) == 0;
+    const bool is_there = is_held && RETRY(fstatat(work.descriptor, name, &there, AT_SYMLINK_NOFOLLOW)) == 0;
+    if (is_there)
+        *current = held.st_ino == there.st_ino && held.st_dev == there.st_dev;
+    else if (!is_held || errno != ENOENT)
+        status = file_call_failed(err, STATUS_IO, folder_place(path, &work, name), "cannot look at the lock");
     folder_close(&work);
-    return same;
+    return status;
 }
 
 static enum status try_lock(const struct cache_partial *partial, const char *name, int *descriptor, struct error *err)
@@ -225,8 +234,11 @@ enum status cache_partial_lock(const struct cache_partial *partial, const char *
     for (int i = 0, failures = 0; i < tries && failures < 5; i++) {
         last = (struct error){0};
         *descriptor = -1;
+        bool current = false;
         status = try_lock(partial, name, descriptor, &last);
-        if (status == STATUS_OK && is_current(partial, name, *descriptor))
+        if (status == STATUS_OK)
+            status = check_current(partial, name, *descriptor, &current, &last);
+        if (status == STATUS_OK && current)
             return STATUS_OK;
         failures += status != STATUS_OK && status != STATUS_LOCKED;
         file_unlock(*descriptor);

@@ -92,7 +92,8 @@ def run_ours(options, model, size, x, seconds):
     x.transpose(0, 2, 3, 1).tofile(f"{folder}/input")
     done = subprocess.run([f"{options.build}/tests/bench_teacher", "--teacher", model, "--size", str(size), "--engine", options.engine, "--seconds",
                            str(seconds), "--count", str(len(x)), "--input", f"{folder}/input", "--output", f"{folder}/output"],
-                          capture_output=True, text=True)
+                          capture_output=True, text=True,
+                          env={**os.environ, "SOFTCACHE_ONNXRUNTIME": f"{os.path.dirname(onnxruntime.__file__)}/capi"})
     if done.returncode:
         raise RuntimeError(done.stderr.strip().splitlines()[-1].replace(model + ": ", ""))
     result = json.loads(done.stdout.splitlines()[-1])
