@@ -127,7 +127,7 @@ cleanup:
 
 /* ---- operators ---- */
 
-static bool find_axis(const struct onnx_reader *reader, const struct onnx_value *value, int64_t absent, int *d)
+bool onnx_find_axis(const struct onnx_reader *reader, const struct onnx_value *value, int64_t absent, int *d)
 {
     int64_t axis = onnx_attribute_int(reader, "axis", absent);
     axis += axis < 0 ? value->layout.rank : 0;
@@ -158,39 +158,46 @@ cleanup:
     return status;
 }
 
+enum status onnx_emit_piece(struct onnx_reader *reader, const struct onnx_value *value, int d, int64_t first,
+                            int64_t count)
+{
+    enum status status = STATUS_OK;
+    struct part part = {0};
+    int64_t *indices = malloc((size_t)count * sizeof *indices);
+    if (!indices)
+        return error_no_memory(reader->err, (size_t)count * sizeof *indices, "a list of channels");
+    for (int64_t i = 0; i < count; i++)
+        indices[i] = first + i;
+    part_begin(&part, reader, value);
+    TRY(take(reader, &part, d, indices, (size_t)count));
+    TRY(part_emit(reader, &part, value));
+cleanup:
+    free(part.channels);
+    free(indices);
+    return status;
+}
+
 enum status onnx_read_split(struct onnx_reader *reader)
 {
     enum status status = STATUS_OK;
     struct onnx_value *value;
-    struct part part = {0};
-    int64_t sizes[64], *indices = NULL, first = 0;
+    int64_t sizes[64], first = 0;
     int d;
     const size_t outputs = reader->op->n_output;
     TRY(onnx_node_input(reader, 0, &value));
-    if (!find_axis(reader, value, 0, &d))
+    if (!onnx_find_axis(reader, value, 0, &d))
         return onnx_refuse(reader, "its axis is out of range, or the batch");
     if (outputs < 1 || outputs > sizeof sizes / sizeof *sizes)
         return onnx_refuse(reader, "it has %zu outputs", outputs);
-    const int64_t total = value->layout.dims[d];
-    TRY(split_sizes(reader, total, sizes, outputs));
-    indices = malloc((size_t)total * sizeof *indices);
-    if (!indices)
-        return error_no_memory(reader->err, (size_t)total * sizeof *indices, "a list of channels");
-    for (int64_t i = 0; i < total; i++)
-        indices[i] = i;
+    TRY(split_sizes(reader, value->layout.dims[d], sizes, outputs));
     for (size_t i = 0; i < outputs; first += sizes[i++]) {
         reader->result = i;
         const struct onnx_value *result = onnx_find(reader, onnx_output_name(reader));
-        if (!result || !result->needed)
-            continue;
-        part_begin(&part, reader, value);
-        TRY(take(reader, &part, d, indices + first, (size_t)sizes[i]));
-        TRY(part_emit(reader, &part, value));
+        if (result && result->needed)
+            TRY(onnx_emit_piece(reader, value, d, first, sizes[i]));
     }
 cleanup:
     reader->result = 0;
-    free(part.channels);
-    free(indices);
     return status;
 }
 
@@ -266,7 +273,7 @@ enum status onnx_read_gather(struct onnx_reader *reader)
         return onnx_read_strided(reader);
     TRY(onnx_node_input(reader, 0, &value));
     TRY(onnx_ints_input(reader, 1, &chosen));
-    if (!find_axis(reader, value, 0, &d))
+    if (!onnx_find_axis(reader, value, 0, &d))
         return onnx_refuse(reader, "its axis is out of range, or the batch");
     if (chosen->rank > 1 || chosen->count < 1)
         return onnx_refuse(reader, "its indices must be one number or a list");
@@ -319,7 +326,7 @@ enum status onnx_read_concat(struct onnx_reader *reader)
         TRY(onnx_node_input(reader, i, &values[i]));
         struct onnx_layout layout = values[i]->layout;
         const struct shape s = onnx_shape(reader, values[i]);
-        if (!find_axis(reader, values[i], 1, &d) || !can_grow(&layout, s, d, &own))
+        if (!onnx_find_axis(reader, values[i], 1, &d) || !can_grow(&layout, s, d, &own))
             return onnx_refuse(reader, "only channels can be joined (axis 1, or the last one of channels last)");
         total += (int)layout.dims[d];
         onnx_layout_set(&layout, d, (struct onnx_factor){.size = 1});

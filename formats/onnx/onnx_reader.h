@@ -227,6 +227,13 @@ onnx_operator onnx_read_flatten, onnx_read_reshape, onnx_read_squeeze, onnx_read
     onnx_read_shape, onnx_read_expand, onnx_read_identity;
 /* onnx_channels.c */
 onnx_operator onnx_read_split, onnx_read_slice, onnx_read_gather, onnx_read_concat;
+/* Dimension d of a value that attribute `axis` names; false: the batch, or out of range. */
+bool onnx_find_axis(const struct onnx_reader *reader, const struct onnx_value *value, int64_t absent, int *d);
+/* The result is elements first to first + count - 1 of dimension d of a value of the graph. */
+enum status onnx_emit_piece(struct onnx_reader *reader, const struct onnx_value *value, int d, int64_t first,
+                            int64_t count);
+/* onnx_sequence.c */
+onnx_operator onnx_read_sequence, onnx_read_sequence_at;
 /* onnx_spatial.c */
 onnx_operator onnx_read_pad, onnx_read_resize;
 /* The whole samples of a value in new dimensions, without the batch. */

@@ -189,9 +189,18 @@ def strided(p, x):
     p.output("strided_map", p.op("Conv", rows(p.op("Relu", x), C, H, W), p.random(5, C, 1, 1)))
 
 
+def sequences(p, x):
+    """A split whose pieces are read by number, as PyTorch's dynamo exporter writes it without its optimiser."""
+    sizes = p.op("SplitToSequence", x, p.ints(3, 1, 4), axis=1)
+    p.output("sequence_sizes", p.op("Concat", p.op("SequenceAt", sizes, p.constant(2, numpy.int64)),
+                                    p.op("SequenceAt", sizes, p.constant(-3, numpy.int64)), axis=1))
+    parts = p.op("SplitToSequence", x, p.constant(3, numpy.int64), axis=1)
+    p.output("sequence_parts", p.op("Conv", p.op("SequenceAt", parts, p.constant(2, numpy.int64)), p.random(4, 2, 1, 1)))
+
+
 def main():
     p = Patterns()
-    for part in (layouts, parts, activations, norms, values, strided):
+    for part in (layouts, parts, activations, norms, values, strided, sequences):
         part(p, "x")
     means = [p.op("GlobalAveragePool", name) for name in p.outputs if name not in
              ("last_flatten", "last_mean", "mean_of_rows", "max_of_rows", "tokens", "two_steps", "normalize", "sub", "mean",
