@@ -229,7 +229,8 @@ static int again(struct graph *graph, int like, int from)
     return index;
 }
 
-/* Convolutions of all kinds, batch norms with their running statistics, PReLU and scales, each used two or three times. */
+/* Convolutions of all kinds, batch norms with their running statistics, PReLU and scales, each used two or three times.
+ */
 static void shared_weights(void **state)
 {
     for (size_t i = 0; i < 2 * SHAPES; i++) {

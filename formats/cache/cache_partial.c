@@ -189,8 +189,8 @@ enum status cache_partial_is_finished(const struct cache_partial *partial, bool 
 
 /* ---- locks ---- */
 
-/* A lock on a file that another process removed when it finished the cache locks nothing. A disk that fails to say so is
- * no other process. */
+/* A lock on a file that another process removed when it finished the cache locks nothing. A disk that fails to say so
+ * is no other process. */
 static enum status check_current(const struct cache_partial *partial, const char *name, int descriptor, bool *current,
                                  struct error *err)
 {

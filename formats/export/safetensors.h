@@ -36,14 +36,15 @@ const struct safetensors_entry *safetensors_find(const struct safetensors *file,
 enum status safetensors_floats(const struct safetensors_entry *entry, const char *path, float *out, struct error *err);
 
 /* Reads every weight of the graph by its name, like PyTorch's load_state_dict(strict=True): STATUS_CONFIG lists missing
- * and extra names and different shapes; num_batches_tracked is ignored, and literals are neither missing nor extra. After an error the weights are undefined. */
+ * and extra names and different shapes; num_batches_tracked is ignored, and literals are neither missing nor extra.
+ * After an error the weights are undefined. */
 enum status safetensors_read_weights(struct graph *graph, const uint8_t *bytes, size_t size, const char *path,
                                      struct error *err);
 enum status safetensors_read_weights_file(struct graph *graph, const char *path, struct error *err);
 
-/* Writes every weight of the graph but literals as F32, and num_batches_tracked (I64, 0) for every batch norm, so that PyTorch loads
- * it strictly. *bytes is malloc'ed, the caller frees it. Equal graphs give equal bytes. __metadata__ has a seal over
- * the whole file (digest.h), "file_sha256", which safetensors_read_weights checks where there is one. */
+/* Writes every weight of the graph but literals as F32, and num_batches_tracked (I64, 0) for every batch norm, so that
+ * PyTorch loads it strictly. *bytes is malloc'ed, the caller frees it. Equal graphs give equal bytes. __metadata__ has
+ * a seal over the whole file (digest.h), "file_sha256", which safetensors_read_weights checks where there is one. */
 enum status safetensors_write_weights(const struct graph *graph, uint8_t **bytes, size_t *size, struct error *err);
 
 #endif

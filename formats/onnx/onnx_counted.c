@@ -1,6 +1,6 @@
 /* Numbers that are constant but for the size of the batch, such as Range(0, batch). Exporters compute with them where
- * each sample's place in memory counts: PyTorch's dynamo exporter writes the mean of a map with channels last as a row of
- * all samples, from which Gather takes element k of sample n at n * stride + k.
+ * each sample's place in memory counts: PyTorch's dynamo exporter writes the mean of a map with channels last as a row
+ * of all samples, from which Gather takes element k of sample n at n * stride + k.
  *
  * They are folded twice, as if the batch were 1 and as if it were 2. What uses them checks that the second sample is
  * as the first, one stride further; what holds for one step holds for all, as these numbers are linear in the batch. */

@@ -186,8 +186,8 @@ enum status onnx_derived_weight(struct onnx_reader *reader, const char *suffix, 
 void onnx_train_weight(struct onnx_reader *reader, int weight);
 /* Whether a constant, used under this name (NULL: its own), is a parameter of the module. The dynamo exporter lists
  * them. Otherwise it is one if it is an initialiser, perhaps reshaped. Some exporters write parameters as Constant
- * nodes; one of equal numbers is a literal, such as the weight 1 of a norm without weights. What the graph computes from
- * constants is none. */
+ * nodes; one of equal numbers is a literal, such as the weight 1 of a norm without weights. What the graph computes
+ * from constants is none. */
 enum status onnx_is_parameter(struct onnx_reader *reader, struct onnx_value *value, const char *name, bool *parameter);
 /* The initialiser that has the numbers of a constant: itself, or one that was only reshaped; NULL: a literal. */
 const struct onnx_value *onnx_parameter(const struct onnx_value *value);

@@ -1,5 +1,5 @@
-/* Pieces of a value as a sequence, of which SequenceAt takes one: a split, as PyTorch's dynamo exporter writes it where it
- * does not optimise. */
+/* Pieces of a value as a sequence, of which SequenceAt takes one: a split, as PyTorch's dynamo exporter writes it where
+ * it does not optimise. */
 #include "formats/onnx/onnx_reader.h"
 
 #include <string.h>

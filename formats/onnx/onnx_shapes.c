@@ -159,8 +159,8 @@ cleanup:
     return status;
 }
 
-/* Everything in one row, samples behind each other: what PyTorch's dynamo exporter makes of a tensor that it takes pieces
- * of by their places in memory. */
+/* Everything in one row, samples behind each other: what PyTorch's dynamo exporter makes of a tensor that it takes
+ * pieces of by their places in memory. */
 static enum status defer_row(struct onnx_reader *reader, const struct onnx_value *value)
 {
     const struct onnx_layout row = {.rank = 1, .dims = {ONNX_BATCH}};
