@@ -84,25 +84,30 @@ struct read_job {
     struct sampled_photo *photos;
 };
 
-/* A photo that cannot be read keeps an image without levels. */
+/* A broken or missing photo keeps an image without levels: the scan of all photos will tell. A disk that fails, or a
+ * lack of memory, is no broken photo. */
 static enum status read_task(void *context, int i, int worker, struct error *err)
 {
     (void)worker;
-    (void)err;
     const struct read_job *read = context;
     const struct cache_manifest *manifest = &read->job->manifest;
     struct sampled_photo *photo = &read->photos[i];
     const char *name = read->job->source.sets[photo->split].samples[photo->index].name;
     struct image image;
+    struct error problem = {0};
     uint8_t *bytes = NULL;
     size_t size;
-    if (image_source_read(&read->job->source, photo->split, photo->index, &bytes, &size, NULL) == STATUS_OK &&
-        cache_evaluation_image(manifest, bytes, size, name, manifest->size, &image, NULL) == STATUS_OK) {
+    enum status status = image_source_read(&read->job->source, photo->split, photo->index, &bytes, &size, &problem);
+    if (status == STATUS_OK)
+        status = cache_evaluation_image(manifest, bytes, size, name, manifest->size, &image, &problem);
+    if (status == STATUS_OK) {
         photo->image.levels[0] = image;
         photo->image.level_count = 1;
     }
     free(bytes);
-    return STATUS_OK;
+    if (status == STATUS_OK || status == STATUS_BAD_DATA || status == STATUS_NO_INPUT)
+        return STATUS_OK;
+    return error_set(err, status, problem.path, "%s", problem.message);
 }
 
 enum status photo_sample_read(struct photo_sample *sample, const struct dump_job *job, struct thread_pool *pool,

@@ -41,7 +41,11 @@ export_teacher() { # OPTION...
 for exporter in torchscript dynamo; do
     rm -rf "$work/cache" "$work"/teacher.onnx*
     if ! output=$(export_teacher --checkpoint "$work/best.pt" --exporter $exporter --feature 3 --feature 4); then
-        echo "not ok teacher_by_$exporter: $(tail -3 <<<"$output")"
+        if grep -q 'has no exporter of that name' <<<"$output"; then
+            echo "ok teacher_by_$exporter # SKIP this PyTorch has no such exporter"
+        else
+            echo "not ok teacher_by_$exporter: $(tail -3 <<<"$output")"
+        fi
     elif ! grep -q 'differs from the module by' <<<"$output"; then
         echo "not ok teacher_by_$exporter: was not compared: $output"
     elif ! output=$("$build/teacher_dump" run --data "$work/photos" --teacher "$work/teacher.onnx" --out "$work/cache" --size 32 --base 36 \
