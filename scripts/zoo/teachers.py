@@ -176,7 +176,8 @@ def main():
     warnings.filterwarnings("ignore")
     rows = read_results(options.results)
     known = {(row["model"], row["exporter"]) for row in rows}
-    for name in options.model or [f"torchvision:{n}" for n in TORCHVISION] + [f"timm:{n}" for n in TIMM]:
+    names = [f"torchvision:{n}" for n in TORCHVISION] + [f"timm:{n}" for n in TIMM]
+    for name in options.model or names:
         for exporter in options.exporter or ["dynamo", "torchscript"]:
             if (name, exporter) in known:
                 continue
@@ -191,6 +192,9 @@ def main():
     bad = [r for r in rows if r.get("difference", 0) >= 1e-4]
     summary = f"{len(good)} of {len(rows)} exports run within 1e-4 ({len(native)} in our own engine), {len(bad)} differ more, " \
               f"{len(rows) - len(good) - len(bad)} do not run."
+    tried = {row["model"] for row in rows}
+    if any(name not in tried for name in names):
+        summary += f" Not tried yet: {', '.join(name for name in names if name not in tried)}."
     print(summary)
     if options.out:
         with open(options.out, "w", encoding="utf-8") as out:
