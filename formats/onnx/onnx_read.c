@@ -377,7 +377,7 @@ enum status onnx_read(struct graph *graph, const uint8_t *bytes, size_t size, co
     if (options)
         reader.options = *options;
     TRY(onnx_unpack(&message, &onnx__model_proto__descriptor, bytes, size, path, &local));
-    reader.budget = 4 * size + ((size_t)16 << 20);
+    reader.budget = 8 * size + ((size_t)16 << 20);
     TRY(read_model(&reader, (const Onnx__ModelProto *)message.message));
 cleanup:
     if (status != STATUS_OK) {
