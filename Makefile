@@ -160,7 +160,7 @@ bench: deps ## build and run the benchmarks
 	@set -e; for bench in $(filter-out %/bench_teacher,$(BENCHES)); do echo "== $$bench"; $$bench; done # bench_teacher needs a teacher
 	@if $(SOFTCACHE_PYTHON) -c 'import torch' 2>/dev/null; then $(SOFTCACHE_PYTHON) scripts/bench_cpu.py --build $(BUILD) --out docs/benchmarks/cpu.md; \
 		else echo "comparison with PyTorch skipped: $(SOFTCACHE_PYTHON) has no torch (SOFTCACHE_PYTHON names another)"; fi
-	@BUILD=$(BUILD) scripts/bench_onnxruntime.sh
+	@BUILD=$(BUILD) scripts/bench_teachers.sh
 
 # The kernels on a GPU: make test runs the same tests on the execution shim.
 test-cuda: deps ## run the tests that drive kernels on this machine's GPU

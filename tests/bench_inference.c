@@ -2,11 +2,9 @@
  *
  * ONEDNN_MAX_CPU_ISA=AVX2 measures what --deterministic costs.
  *
- * usage: bench_inference [THREADS]                     networks built here; THREADS 0: all processors
- *        bench_inference THREADS MODEL SIZE SECONDS    an ONNX file, at SIZE pixels if that is dynamic
+ * usage: bench_inference [THREADS]    0: all processors
  *
- * The second form measures one round for each line that it reads, and answers with images/s: what
- * scripts/bench_against_onnxruntime.py needs to measure both in turn. */
+ * The networks are built here. bench_teacher measures the file of a teacher. */
 #include "formats/onnx/onnx_read.h"
 #include "shared/backend/backend.h"
 #include "shared/base/files.h"
@@ -57,24 +55,20 @@ cleanup:
     return status;
 }
 
-/* Batches until `seconds` have passed. */
+/* One batch. */
 struct rate {
     double images, processor; /* images per second, and per second of a processor */
 };
-static enum status bench_round(const struct bench *bench, double seconds, struct rate *rate, struct error *err)
+static enum status bench_round(const struct bench *bench, struct rate *rate, struct error *err)
 {
     enum status status = STATUS_OK;
     const struct engine_batch samples = {.count = bench->batch, .input = bench->input};
     const float *output;
     const double start = now(CLOCK_MONOTONIC), used = now(CLOCK_PROCESS_CPUTIME_ID);
-    int batches = 0;
-    do {
-        TRY(backend_cpu.engine->submit(bench->engine, 0, &samples, err));
-        TRY(backend_cpu.engine->collect(bench->engine, 0, &output, err));
-        batches++;
-    } while (now(CLOCK_MONOTONIC) - start < seconds);
-    rate->images = batches * bench->batch / (now(CLOCK_MONOTONIC) - start);
-    rate->processor = batches * bench->batch / (now(CLOCK_PROCESS_CPUTIME_ID) - used);
+    TRY(backend_cpu.engine->submit(bench->engine, 0, &samples, err));
+    TRY(backend_cpu.engine->collect(bench->engine, 0, &output, err));
+    rate->images = bench->batch / (now(CLOCK_MONOTONIC) - start);
+    rate->processor = bench->batch / (now(CLOCK_PROCESS_CPUTIME_ID) - used);
 cleanup:
     return status;
 }
@@ -89,7 +83,7 @@ static enum status bench(const char *name, const struct graph *graph, int batch,
     TRY(bench_init(&bench, graph, batch, threads, err));
     for (int i = 0; i <= REPEATS; i++) {
         struct rate rate;
-        TRY(bench_round(&bench, 0, &rate, err));
+        TRY(bench_round(&bench, &rate, err));
         best.images = i > 0 && rate.images > best.images ? rate.images : best.images;
         best.processor = i > 0 && rate.processor > best.processor ? rate.processor : best.processor;
     }
@@ -97,27 +91,6 @@ static enum status bench(const char *name, const struct graph *graph, int batch,
            batch, best.images, 1e-9 * (double)graph_multiply_count(graph) * best.images, best.processor);
 cleanup:
     bench_release(&bench);
-    return status;
-}
-
-/* A round for every line of stdin. */
-static enum status bench_model(const char *path, int size, double seconds, int threads, struct error *err)
-{
-    enum status status = STATUS_OK;
-    const struct onnx_read_options options = {.height = size, .width = size};
-    struct graph graph;
-    struct bench bench = {0};
-    TRY(onnx_read_file(&graph, path, &options, err));
-    TRY(bench_init(&bench, &graph, backend_cpu.engine->usual_batch, threads, err));
-    while (getchar() != EOF) {
-        struct rate rate;
-        TRY(bench_round(&bench, seconds, &rate, err));
-        printf("%.2f\n", rate.images);
-        fflush(stdout);
-    }
-cleanup:
-    bench_release(&bench);
-    graph_release(&graph);
     return status;
 }
 
@@ -144,12 +117,6 @@ int main(int argc, char **argv)
     struct error err = {0};
     struct graph_builder mobilenet, resnet;
     const int threads = argc > 1 ? atoi(argv[1]) : 0;
-    if (argc == 5) {
-        status = bench_model(argv[2], atoi(argv[3]), atof(argv[4]), threads, &err);
-        if (status != STATUS_OK)
-            fprintf(stderr, "%s\n", err.message);
-        return status;
-    }
     build_mobilenet_v2(&mobilenet, 1, 224, 10);
     build_resnet18(&resnet, 1, 224, 10);
     TRY(bench("mobilenet_v2", &mobilenet.graph, 64, threads, &err));

@@ -192,6 +192,27 @@ static void blocks_are_plain_lines(void **state)
     graph_release(&a);
 }
 
+/* Nearest takes from floor(i / factor), linear from (i + 0.5) / factor - 0.5, as PyTorch does. */
+static void upsampling(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct graph graph;
+    if (parse(&graph, "conv a 4 3x3\nupsample 3\nupsample 2 linear as b\nfc c classes", 10, 5, &err) != STATUS_OK)
+        fail_msg("%s", err.message);
+    const struct node *nearest = &graph.nodes[graph_find(&graph, "a_upsample")],
+                      *linear = &graph.nodes[graph_find(&graph, "b")];
+    assert_int_equal(nearest->shape.h, 24);
+    assert_int_equal(nearest->resize.mode, RESIZE_NEAREST_FLOOR);
+    assert_float_equal(nearest->resize.y.before, 0, 0);
+    assert_int_equal(linear->shape.w, 48);
+    assert_int_equal(linear->resize.mode, RESIZE_LINEAR);
+    assert_float_equal(linear->resize.x.scale, 2, 0);
+    assert_float_equal(linear->resize.x.before, 0.5, 0);
+    assert_float_equal(linear->resize.x.after, -0.5, 0);
+    graph_release(&graph);
+}
+
 static void reports_what_is_wrong(void **state)
 {
     (void)state;
@@ -223,6 +244,9 @@ static void reports_what_is_wrong(void **state)
         {"conv a 4 3x3\nadd b", STATUS_BAD_DATA, "line 2: no layer above is named 'b'"},
         {"conv a 4 3x3\nadd input", STATUS_CONFIG, "line 2: node 'a_add'"},
         {"dropout 1", STATUS_BAD_DATA, "below 1"},
+        {"upsample 0", STATUS_BAD_DATA, "whole number"},
+        {"upsample 4097", STATUS_BAD_DATA, "16x16 times 4097 is too large"},
+        {"upsample 2 bilinear", STATUS_BAD_DATA, "write: upsample FACTOR [linear]"},
         {"dropout nan", STATUS_BAD_DATA, "does not take 'nan'"},
         {"relu\ninput 3 16 16", STATUS_BAD_DATA, "before all layers"},
         {"input 3 224 224", STATUS_CONFIG, "made for 3x224x224, but the images are 3x16x16"},
@@ -304,6 +328,7 @@ int main(void)
         cmocka_unit_test(names_are_pytorchs),
         cmocka_unit_test(every_layer),
         cmocka_unit_test(blocks_are_plain_lines),
+        cmocka_unit_test(upsampling),
         cmocka_unit_test(reports_what_is_wrong),
         cmocka_unit_test(many_layers_without_names),
         cmocka_unit_test(survives_damage),

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MAX_SIDE = 1 << 16 }; /* of a map */
+
 int net_channels(const struct net_builder *builder)
 {
     return builder->graph->nodes[builder->current].shape.c;
@@ -141,5 +143,24 @@ enum status net_build_select(struct net_builder *builder, const struct net_line 
     TRY(net_after_current(builder, &node, line->name, shuffle ? "shuffle" : "channels", err));
 cleanup:
     free(list);
+    return status;
+}
+
+/* upsample FACTOR [linear], as torch.nn.Upsample(scale_factor=FACTOR): nearest, or linear with align_corners=False. */
+enum status net_build_upsample(struct net_builder *builder, const struct net_line *line, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct node node = node_default(OP_RESIZE);
+    TRY(net_begin_layer(builder, line, err));
+    const struct shape in = builder->graph->nodes[builder->current].shape;
+    const int factor = line->counts[0];
+    if (factor > MAX_SIDE / in.h || factor > MAX_SIDE / in.w)
+        return error_set(err, STATUS_BAD_DATA, NULL, "%dx%d times %d is too large", in.h, in.w, factor);
+    const double half = line->linear ? 0.5 : 0;
+    node.resize = (struct resize){.mode = line->linear ? RESIZE_LINEAR : RESIZE_NEAREST_FLOOR,
+                                  .y = {.size = in.h * factor, .scale = factor, .before = half, .after = -half},
+                                  .x = {.size = in.w * factor, .scale = factor, .before = half, .after = -half}};
+    TRY(net_after_current(builder, &node, line->name, "upsample", err));
+cleanup:
     return status;
 }

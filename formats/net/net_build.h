@@ -40,6 +40,7 @@ enum status net_build_scale(struct net_builder *builder, const struct net_line *
 enum status net_build_se(struct net_builder *builder, const struct net_line *line, struct error *err);
 enum status net_build_mul(struct net_builder *builder, const struct net_line *line, struct error *err);
 enum status net_build_select(struct net_builder *builder, const struct net_line *line, struct error *err);
+enum status net_build_upsample(struct net_builder *builder, const struct net_line *line, struct error *err);
 enum status net_build_dwpw(struct net_builder *builder, const struct net_line *line, struct error *err);
 enum status net_build_bottleneck(struct net_builder *builder, const struct net_line *line, struct error *err);
 

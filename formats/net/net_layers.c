@@ -347,6 +347,7 @@ const struct net_layer net_layers[] = {
     {"maxpool", "k", "/pca", "maxpool SIZE [/STRIDE] [pad N] [ceil] [as NAME]", build_pool},
     {"avgpool", "k", "/pca", "avgpool SIZE [/STRIDE] [pad N] [ceil] [as NAME]", build_pool},
     {"gap", "", "a", "gap [as NAME]", build_gap},
+    {"upsample", "c", "la", "upsample FACTOR [linear] [as NAME]", net_build_upsample},
     {"flatten", "", "a", "flatten [as NAME]", build_flatten},
     {"fc", "nc", "b", "fc NAME FEATURES [nobias]", build_fc},
     {"dropout", "x", "a", "dropout [PROBABILITY] [as NAME]", build_dropout},

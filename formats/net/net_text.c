@@ -195,7 +195,7 @@ static enum status read_option(struct words *words, const struct net_layer *laye
     } known[] = {{"pad", 'p'},  {"dilation", 'd'}, {"groups", 'g'}, {"bias", 'b'},     {"nobias", 'b'},
                  {"ceil", 'c'}, {"as", 'a'},       {"eps", 'e'},    {"momentum", 'e'}, {"eps", 's'},
                  {"silu", 'h'}, {"hard", 'h'},     {"relu", 't'},   {"relu6", 't'},    {"hardswish", 't'},
-                 {"silu", 't'}, {"gelu", 't'},     {"se", 'q'},     {"noskip", 'n'}};
+                 {"silu", 't'}, {"gelu", 't'},     {"se", 'q'},     {"noskip", 'n'},   {"linear", 'l'}};
     const char *word = peek(words), *names[sizeof known / sizeof *known], *near = NULL, *end = "";
     int count = 0;
     bool allowed = false;
@@ -239,6 +239,8 @@ static enum status read_option(struct words *words, const struct net_layer *laye
         line->ceil = true;
     else if (strcmp(word, "noskip") == 0)
         line->noskip = true;
+    else if (strcmp(word, "linear") == 0)
+        line->linear = true;
     else
         line->bias = word[0] == 'b';
     return STATUS_OK;

@@ -48,7 +48,7 @@ struct net_line {
     int count_count;
     int kernel_h, kernel_w, stride, pad, dilation, groups; /* kernel 0, stride 0, pad -1: not given */
     int bias;                                              /* 0, 1; -1: not given */
-    bool ceil;
+    bool ceil, linear;
     int first;                  /* channel of a selection */
     enum net_gate gate;         /* of squeeze and excitation */
     int squeeze;                /* a block's channels of squeeze and excitation; 0: none */
@@ -71,7 +71,7 @@ struct net_builder {
  * words:   which words follow, in order: n name, c count, k kernel, x optional number, i channel from
  *          0 on, v one or more names of values
  * options: which options are allowed: / stride, p pad, d dilation, g groups, b bias and nobias, c ceil, a as, e eps and
- *          momentum, s eps, h silu and hard, t an activation, q se, n noskip */
+ *          momentum, s eps, h silu and hard, t an activation, q se, n noskip, l linear */
 struct net_layer {
     const char *name, *words, *options;
     const char *usage;

@@ -3,7 +3,7 @@
 
     tests/golden/make_training.py tests/golden
 
-Three nets train from the same weights, on the same batches, as the C test: both are formulas of Philox streams
+Five nets train from the same weights, on the same batches, as the C test: both are formulas of Philox streams
 (shared/base/random.h), so that neither has to be stored. Adam with lr 1e-3 and weight decay 1e-5, gradients clipped to a
 norm of 10. PyTorch computes in float64: what is true. How far its own float32 is from that is written next to it. A value next to 0 that
 rounding puts on the other side of a ReLU moves some tensors by 1e-4 to 1e-3: the seeds are those, of some dozens, whose
@@ -195,10 +195,125 @@ fc classifier classes
         return self.classifier(self.block2(self.block1(F.relu(self.stem_bn(self.stem(x))))).mean((2, 3)))
 
 
+class Squeeze(nn.Module):
+    """Squeeze and excitation; inner and outer: its activations."""
+
+    def __init__(self, channels, squeezed, inner, outer):
+        super().__init__()
+        self.fc1, self.fc2, self.inner, self.outer = nn.Conv2d(channels, squeezed, 1), nn.Conv2d(squeezed, channels, 1), inner, outer
+
+    def forward(self, x):
+        return x * self.outer(self.fc2(self.inner(self.fc1(x.mean((2, 3), keepdim=True)))))
+
+
+class Bottleneck(nn.Module):
+    """.net's `inverted`, and `residual` where inner is None."""
+
+    def __init__(self, inside, outside, inner, kernel, stride=1, dilation=1, activation=F.hardswish, squeeze=None):
+        super().__init__()
+        self.activation, self.skip = activation, stride == 1 and inside == outside
+        if inner:
+            self.expand, self.expand_bn = nn.Conv2d(inside, inner, 1, **CONV), nn.BatchNorm2d(inner)
+        inner = inner or inside
+        self.dw = nn.Conv2d(inner, inner, kernel, stride, kernel // 2 * dilation, dilation, groups=inner, **CONV)
+        self.dw_bn = nn.BatchNorm2d(inner)
+        if squeeze:
+            self.se = squeeze
+        self.pw, self.pw_bn = nn.Conv2d(inner, outside, 1, **CONV), nn.BatchNorm2d(outside)
+
+    def forward(self, x):
+        y = self.activation(self.expand_bn(self.expand(x))) if hasattr(self, "expand") else x
+        y = self.activation(self.dw_bn(self.dw(y)))
+        y = self.pw_bn(self.pw(self.se(y) if hasattr(self, "se") else y))
+        return x + y if self.skip else y
+
+
+class Blocks(nn.Module):
+    """Blocks, gates and smooth activations."""
+
+    text = """conv stem 8 3x3 /2 pad 1 nobias
+bn
+silu
+inverted block1 8 20 5x5 silu se 6
+residual block2 12 3x3 dilation 2
+inverted block3 16 28 7x7 /2 gelu
+se gate 5 hard
+dropout 0
+gap
+fc classifier classes
+"""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.stem_bn = nn.Conv2d(3, 8, 3, 2, 1, **CONV), nn.BatchNorm2d(8)
+        self.block1 = Bottleneck(8, 8, 20, 5, activation=F.silu, squeeze=Squeeze(20, 6, F.silu, torch.sigmoid))
+        self.block2 = Bottleneck(8, 12, None, 3, dilation=2)
+        self.block3 = Bottleneck(12, 16, 28, 7, 2, activation=F.gelu)
+        self.gate = Squeeze(16, 5, F.relu, F.hardsigmoid)
+        self.classifier = nn.Linear(16, CLASSES)
+
+    def forward(self, x):
+        x = self.gate(self.block3(self.block2(self.block1(F.silu(self.stem_bn(self.stem(x)))))))
+        return self.classifier(x.mean((2, 3)))
+
+
+class Parts(nn.Module):
+    """Norms without running statistics, selections, products, a map that grows again."""
+
+    text = """conv stem 12 3x3 /2 pad 1
+groupnorm 3 as stem_gn
+mish
+prelu slope
+scale factor 0.5
+avgpool 2
+conv mid 16 1x1
+layernorm as mid_ln
+gelu_tanh
+shuffle 4 as mixed
+channels 0 8
+elu
+conv left 8 3x3 pad 1 groups 2 nobias
+softplus as left_softplus
+from mixed
+channels 8 8
+conv right 8 3x3 pad 1
+sigmoid
+mul left_softplus as product
+upsample 2 linear as large
+from mixed
+upsample 2
+concat large
+conv last 20 3x3 /2
+tanh
+gap
+fc classifier classes
+"""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.stem_gn = nn.Conv2d(3, 12, 3, 2, 1), nn.GroupNorm(3, 12)
+        self.slope, self.factor = nn.PReLU(12), nn.Module()
+        self.factor.weight = nn.Parameter(torch.ones(12))
+        self.mid, self.mid_ln = nn.Conv2d(12, 16, 1), nn.LayerNorm(16, eps=1e-6)
+        self.left, self.right = nn.Conv2d(8, 8, 3, 1, 1, groups=2, bias=False), nn.Conv2d(8, 8, 3, 1, 1)
+        self.last, self.classifier = nn.Conv2d(24, 20, 3, 2), nn.Linear(20, CLASSES)
+
+    def forward(self, x):
+        x = self.slope(F.mish(self.stem_gn(self.stem(x)))) * self.factor.weight[:, None, None]
+        x = self.mid(F.avg_pool2d(x, 2)).permute(0, 2, 3, 1)
+        x = F.channel_shuffle(F.gelu(self.mid_ln(x), approximate="tanh").permute(0, 3, 1, 2).contiguous(), 4)
+        y = F.softplus(self.left(F.elu(x[:, :8]))) * torch.sigmoid(self.right(x[:, 8:]))
+        y = F.interpolate(y, scale_factor=2, mode="bilinear", align_corners=False)
+        x = torch.cat([F.interpolate(x, scale_factor=2), y], 1)
+        return self.classifier(torch.tanh(self.last(x)).mean((2, 3)))
+
+
 NETS = [  # name, net, loss, seed, scale of the images (12: gradients are clipped), stride of the stored elements
     ("dwpw", Dwpw, distillation, 111, 1, 1),
     ("lightnn", LightNN, cross_entropy, 108, 12, 64),
     ("residual", Residual, cross_entropy, 122, 1, 1),
+    ("blocks", Blocks, distillation, 101, 1, 1),
+    ("parts", Parts, distillation, 102, 1, 1),
 ]
 
 

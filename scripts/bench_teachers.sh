@@ -1,8 +1,8 @@
 #!/bin/bash
-# The teacher's engine for models that onnxruntime runs, and bare loops of Python's onnxruntime, in turn: bench_onnxruntime.py on
-# small networks of torchvision with random weights. Needs a python3 with torch, torchvision, onnx and onnxruntime (SOFTCACHE_PYTHON
-# names another one); otherwise it says that it is skipped.
-# usage: scripts/bench_onnxruntime.sh [MODEL...]     torchvision's names (resnet18 mobilenet_v2 efficientnet_b0 vit_b_16)
+# Teachers on the CPU against bare loops of Python's onnxruntime, in turn (bench_teachers.py), on torchvision's networks with random
+# weights: first in our own engine, where it knows them, then run by onnxruntime inside teacher_dump.
+# Needs a python3 with torch, torchvision, onnx and onnxruntime (SOFTCACHE_PYTHON names another one); otherwise it says that it is skipped.
+# usage: scripts/bench_teachers.sh [MODEL...]     torchvision's names (resnet18 mobilenet_v2 efficientnet_b0 squeezenet1_1)
 set -u
 cd "$(dirname "$0")/.." || exit 66
 python=${SOFTCACHE_PYTHON:-python3}
@@ -12,7 +12,7 @@ if ! "$python" -c 'import torch, torchvision, onnx, onnxruntime' 2>/dev/null; th
 fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-[ $# -gt 0 ] || set -- resnet18 mobilenet_v2 efficientnet_b0 vit_b_16
+[ $# -gt 0 ] || set -- resnet18 mobilenet_v2 efficientnet_b0 squeezenet1_1
 "$python" - "$work" "$@" <<'END' || exit 70
 import sys
 import warnings
@@ -27,6 +27,6 @@ for name in sys.argv[2:]:
     torch.onnx.export(model, (torch.zeros(2, 3, 224, 224),), f"{sys.argv[1]}/{name}.onnx", input_names=["input"], output_names=["logits"],
                       dynamic_axes={"input": {0: "batch"}, "logits": {0: "batch"}}, opset_version=17, dynamo=False)
 END
-for name in "$@"; do
-    "$python" scripts/bench_onnxruntime.py --build "${BUILD:-build}" "$work/$name.onnx"
+for engine in auto onnxruntime; do
+    "$python" scripts/bench_teachers.py --build "${BUILD:-build}" --engine "$engine" "$work"/*.onnx || exit
 done
