@@ -208,9 +208,10 @@ static void append_random(struct graph_builder *builder)
     int count = builder->graph.node_count, x = count - 1 - draw(builder, count < 4 ? count : 4);
     struct shape shape = builder->graph.nodes[x].shape;
     size_t which = (size_t)draw(builder, (int)(sizeof activations / sizeof *activations));
-    switch (draw(builder, 9)) {
+    switch (draw(builder, 12)) {
     case 0:
-        build_conv(builder, x, shape.c, 1 + 2 * draw(builder, 2), 1, draw(builder, 2), 1);
+        build_conv(builder, x, shape.c, shape.h > 2 && shape.w > 2 ? 1 + 2 * draw(builder, 2) : 1, 1, draw(builder, 2),
+                   1);
         break;
     case 1:
         build_conv(builder, x, shape.c, 3, 1, 1, shape.c);
@@ -229,6 +230,11 @@ static void append_random(struct graph_builder *builder)
         break;
     case 6:
         build_op2(builder, shape.c < 200 && draw(builder, 3) == 0 ? OP_CONCAT : OP_ADD, x, same_shape(builder, x));
+        break;
+    case 7:
+    case 8:
+    case 9:
+        engine_random_operator(builder, x);
         break;
     default: /* the most frequent case, so that there is much to fuse */
         build_op2(builder, OP_ADD, build_conv(builder, x, shape.c, 3, 1, 1, 1), same_shape(builder, x));

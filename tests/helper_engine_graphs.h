@@ -31,6 +31,9 @@ void engine_resizes(engine_check *check);
 /* Norms of values that are all near 1000: for engines with float values. */
 void engine_large_means(engine_check *check);
 
+/* One of these at random, after node `input`; returns the last of its nodes. */
+int engine_random_operator(struct graph_builder *builder, int input);
+
 /* A random graph of 16 nodes, with much to fuse. The caller releases it. */
 void engine_random_graph(struct graph_builder *builder, uint64_t seed);
 

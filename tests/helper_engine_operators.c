@@ -242,3 +242,21 @@ void engine_resizes(engine_check *check)
 {
     check_shapes(check, resize, 20);
 }
+
+/* ---- any of them, in a random graph ---- */
+
+int engine_random_operator(struct graph_builder *builder, int input)
+{
+    static const struct {
+        add_operator *add;
+        int variants;
+    } operators[] = {{layer_norm, 3}, {group_norm, 6},      {lp_norm, 4},
+                     {scale, 6},      {prelu, 2},           {gate, 2},
+                     {resize, 20},    {select_channels, 6}, {pad, 4 * PAD_MODE_COUNT}};
+    const struct shape shape = builder->graph.nodes[input].shape;
+    /* the last three change the shape: not where it is large already, or where little is left to cut */
+    const bool any = shape.c < 100 && shape.h > 4 && shape.w > 4 && shape.h < 25 && shape.w < 25;
+    const uint32_t which = random_below(&builder->random, any ? 9 : 6);
+    return operators[which].add(builder, input,
+                                (int)random_below(&builder->random, (uint32_t)operators[which].variants));
+}
