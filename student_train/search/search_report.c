@@ -2,7 +2,7 @@
 #define _GNU_SOURCE
 #include "student_train/search/search.h"
 
-#include "shared/base/files.h"
+#include "student_train/run/overview_file.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,16 +50,9 @@ bool search_on_front(const struct search *search, int run)
     return best;
 }
 
-static void csv_number(FILE *out, double number)
+static void write_csv(const void *source, FILE *out)
 {
-    if (isfinite(number))
-        fprintf(out, ",%.9g", number);
-    else
-        fputc(',', out);
-}
-
-static void write_csv(const struct search *search, FILE *out)
-{
+    const struct search *search = source;
     int count, *ranked = search_ranked(search, &count);
     fputs("net,parameters,multiplies,activation_bytes,epochs,selection,accuracy,agreement,best_epoch,front,design\n",
           out);
@@ -68,44 +61,25 @@ static void write_csv(const struct search *search, FILE *out)
         const bool finished = run->metrics.loss != NULL;
         fprintf(out, "%d,%zu,%.0f,%zu,%d", ranked[i] + 1, run->net.parameters, run->net.multiplies,
                 run->net.activation_bytes, run->epochs);
-        csv_number(out, run->score);
-        csv_number(out, finished ? run->metrics.accuracy : NAN);
-        csv_number(out, finished ? run->metrics.agreement : NAN);
-        csv_number(out, finished ? run->metrics.best_epoch : NAN);
+        overview_csv_number(out, run->score);
+        overview_csv_number(out, finished ? run->metrics.accuracy : NAN);
+        overview_csv_number(out, finished ? run->metrics.agreement : NAN);
+        overview_csv_number(out, finished ? run->metrics.best_epoch : NAN);
         fprintf(out, ",%s,\"%s\"\n", search_on_front(search, ranked[i]) ? "yes" : "", run->net.label);
     }
     free(ranked);
 }
 
-static enum status publish(const struct search *search, const char *name,
-                           void (*write)(const struct search *search, FILE *out), struct error *err)
+static void write_page(const void *search, FILE *out)
 {
-    enum status status = STATUS_OK;
-    char *text = NULL, *path = path_join(search->options.out, name);
-    size_t size = 0;
-    FILE *out = open_memstream(&text, &size);
-    if (!out || !path)
-        TRY(error_no_memory(err, 0, name));
-    write(search, out);
-    const bool failed = ferror(out) != 0;
-    if (fclose(out) != 0 || failed)
-        status = error_no_memory(err, size, name);
-    else
-        status = file_publish(path, text, size, err);
-    out = NULL;
-cleanup:
-    if (out)
-        fclose(out);
-    free(text);
-    free(path);
-    return status;
+    search_page(search, out);
 }
 
 enum status search_report(const struct search *search, struct error *err)
 {
     enum status status = STATUS_OK;
-    TRY(publish(search, "search.csv", write_csv, err));
-    TRY(publish(search, "search.html", search_page, err));
+    TRY(overview_publish(search->options.out, "search.csv", write_csv, search, err));
+    TRY(overview_publish(search->options.out, "search.html", write_page, search, err));
 cleanup:
     return status;
 }

@@ -2,7 +2,7 @@
 #define _GNU_SOURCE
 #include "student_train/sweep/sweep.h"
 
-#include "shared/base/files.h"
+#include "student_train/run/overview_file.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,16 +56,9 @@ static void csv_text(FILE *out, const char *text)
     fputc('"', out);
 }
 
-static void csv_number(FILE *out, double number)
+static void write_csv(const void *source, FILE *out)
 {
-    if (isfinite(number))
-        fprintf(out, ",%.9g", number);
-    else
-        fputc(',', out);
-}
-
-static void write_csv(const struct sweep *sweep, FILE *out)
-{
+    const struct sweep *sweep = source;
     const struct grid *grid = &sweep->grid;
     for (int k = 0; k < grid->key_count; k++) {
         csv_text(out, grid->keys[k].name);
@@ -81,44 +74,25 @@ static void write_csv(const struct sweep *sweep, FILE *out)
             fputc(',', out);
         }
         csv_text(out, m->loss);
-        csv_number(out, m->accuracy);
-        csv_number(out, m->agreement);
-        csv_number(out, m->loss_value);
+        overview_csv_number(out, m->accuracy);
+        overview_csv_number(out, m->agreement);
+        overview_csv_number(out, m->loss_value);
         fprintf(out, ",%.0f,%.0f,%.0f,", m->epochs, m->best_epoch, m->parameters);
         csv_text(out, sweep->folders[cell] + strlen(sweep->options.out) + 1);
         fputc('\n', out);
     }
 }
 
-static enum status publish(const struct sweep *sweep, const char *name,
-                           void (*write)(const struct sweep *sweep, FILE *out), struct error *err)
+static void write_page(const void *sweep, FILE *out)
 {
-    enum status status = STATUS_OK;
-    char *text = NULL, *path = path_join(sweep->options.out, name);
-    size_t size = 0;
-    FILE *out = open_memstream(&text, &size);
-    if (!out || !path)
-        TRY(error_no_memory(err, 0, name));
-    write(sweep, out);
-    const bool failed = ferror(out) != 0;
-    if (fclose(out) != 0 || failed)
-        status = error_no_memory(err, size, name);
-    else
-        status = file_publish(path, text, size, err);
-    out = NULL;
-cleanup:
-    if (out)
-        fclose(out);
-    free(text);
-    free(path);
-    return status;
+    sweep_page(sweep, out);
 }
 
 enum status sweep_report(const struct sweep *sweep, struct error *err)
 {
     enum status status = STATUS_OK;
-    TRY(publish(sweep, "sweep.csv", write_csv, err));
-    TRY(publish(sweep, "sweep.html", sweep_page, err));
+    TRY(overview_publish(sweep->options.out, "sweep.csv", write_csv, sweep, err));
+    TRY(overview_publish(sweep->options.out, "sweep.html", write_page, sweep, err));
 cleanup:
     return status;
 }
