@@ -24,7 +24,11 @@ BASE_CFLAGS := -std=c11 -pthread -fPIC -ffp-contract=off -fno-math-errno
 LDLIBS   += $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -ldl -lpthread -lm
 # Programs look for their libraries in ../lib first, so that a folder of `make dist` works wherever it lies. DT_RPATH, not
 # DT_RUNPATH: it also holds for what the libraries themselves need.
-RUNPATH := -Wl,--as-needed,--disable-new-dtags,-rpath,'$$ORIGIN/../lib'
+# A Debian package has no use for that (RELOCATABLE=).
+RELOCATABLE ?= yes
+comma := ,
+origin_path = $(if $(RELOCATABLE),-Wl$(comma)--disable-new-dtags$(comma)-rpath$(comma)'$$ORIGIN/$(1)')
+RUNPATH := -Wl,--as-needed $(call origin_path,../lib)
 
 PLUGIN     := $(BUILD)/plugins/libh5zstd.so
 ONEDNN_ENGINE := $(BUILD)/softcache_onednn.so
@@ -95,7 +99,7 @@ RUN_TESTS = JOBS=$(JOBS) scripts/run_tests.sh
 
 .DEFAULT_GOAL := all
 .PHONY: all help deps check-deps programs tests test check test-cuda test-parity bench debug asan ubsan tsan fuzz lint tidy format
-.PHONY: torture demo layers install dist clean force
+.PHONY: torture demo layers install uninstall deb dist clean force
 .SECONDARY:
 
 all: check-deps ## build the two programs
@@ -117,7 +121,7 @@ check-deps:
 	@scripts/install_deps.sh --check
 
 clean: ## remove build/ and the other build folders
-	rm -rf $(BUILD) $(addprefix build-,$(SANITIZERS)) build-fuzz build-debug build-dist compile_commands.json
+	rm -rf $(BUILD) $(addprefix build-,$(SANITIZERS)) build-fuzz build-debug build-dist build-deb compile_commands.json
 
 demo: deps ## install what is missing, build, distil a teacher into two students, print a table (minutes)
 	@$(MAKE) $(QUIETLY) programs
@@ -209,13 +213,17 @@ format: ## format every source
 layers: $(ONNX_PROTO).h ## prove that includes point one way and that headers compile alone
 	@BUILD=$(BUILD) scripts/layers.sh
 
-install: all ## install programs, format specification and HDF5 plugin under PREFIX (/usr/local; DESTDIR is honoured)
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/softcache/plugins $(DESTDIR)$(PREFIX)/share/doc/softcache
-	install $(PROGRAMS) $(DESTDIR)$(PREFIX)/bin
-	install $(HDF5_READER) $(DESTDIR)$(PREFIX)/lib/softcache
-	install -m 644 $(PLUGIN) $(DESTDIR)$(PREFIX)/lib/softcache/plugins
-	install -m 644 $(VIEWS_LIBRARY) $(ONEDNN_ENGINE) $(ONNXRUNTIME_ENGINE) $(IMAGE_CODECS) $(CUDA_BACKEND) $(CUDNN_ENGINE) $(DESTDIR)$(PREFIX)/lib/softcache
-	install -m 644 FORMAT.md $(DESTDIR)$(PREFIX)/share/doc/softcache
+SHARED_OBJECTS = $(VIEWS_LIBRARY) $(ONEDNN_ENGINE) $(ONNXRUNTIME_ENGINE) $(IMAGE_CODECS) $(CUDA_BACKEND) $(CUDNN_ENGINE)
+install: all ## install programs, manual pages, completions, the C library that reads caches under PREFIX (/usr/local; DESTDIR is honoured)
+	@PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) VERSION=$(VERSION) scripts/install.sh $(BUILD) $(PROGRAMS) $(SHARED_OBJECTS)
+
+uninstall: ## remove what install has put under PREFIX
+	@PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) scripts/install.sh --remove
+
+# Built in a folder of its own: a package's programs find their libraries where the system has them.
+deb: deps ## make a Debian package in build/ (needs dpkg-dev)
+	@$(MAKE) $(QUIETLY) BUILD=build-deb RELOCATABLE= PREFIX=/usr programs
+	@VERSION=$(VERSION) scripts/make_deb.sh build-deb $(BUILD)
 
 # Built in a folder of its own, for every GPU: nothing of a development build is taken.
 dist: deps ## make a relocatable folder and archive under build/dist (ONEDNN=1: with the CPU teacher's library, 40 MB)
@@ -265,7 +273,7 @@ $(OBJ)/%.o: %.c | $(ONNX_PROTO).h
 # those programs are not.
 $(PLUGIN): formats/cache/zstd_filter.c formats/cache/zstd_filter.h
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -DZSTD_FILTER_PLUGIN $(BASE_CFLAGS) $(WARNINGS) $(filter-out -fsanitize% -fno-sanitize%,$(CFLAGS)) -shared $< -o $@ -Wl,-rpath,'$$ORIGIN/../..' -lzstd
+	$(CC) $(CPPFLAGS) -DZSTD_FILTER_PLUGIN $(BASE_CFLAGS) $(WARNINGS) $(filter-out -fsanitize% -fno-sanitize%,$(CFLAGS)) -shared $< -o $@ $(call origin_path,../..) -lzstd
 
 # The teacher's engine on the CPU, opened when a teacher is loaded: its own copies of what it uses of the library.
 $(ONEDNN_ENGINE): $(ONEDNN_OBJECTS) $(LIBRARY)
@@ -280,7 +288,7 @@ $(VIEWS_LIBRARY): $(call object,formats/cache/cache_library.c formats/cache/cach
 	$(CC) $(CFLAGS) -shared -Wl,-Bsymbolic,--exclude-libs,ALL,--as-needed,--no-undefined $^ -o $@ $(LDLIBS)
 
 $(HDF5_READER): $(call object,formats/cache/hdf5/hdf5_reader.c) $(LIBRARY)
-	$(CC) $(CFLAGS) $(LDFLAGS) -Wl,--as-needed,--disable-new-dtags,-rpath,'$$ORIGIN/..' $^ -o $@ $(LDLIBS)
+	$(CC) $(CFLAGS) $(LDFLAGS) -Wl,--as-needed $(call origin_path,..) $^ -o $@ $(LDLIBS)
 
 # Decoders of image formats, with their own copies of what they use of the library.
 $(BUILD)/softcache_webp.so: $(call object,formats/image/webp/webp_codec.c) $(LIBRARY)
@@ -290,7 +298,6 @@ $(BUILD)/softcache_tiff.so: $(call object,formats/image/tiff/tiff_codec.c) $(LIB
 	$(CC) $(CFLAGS) -shared -Wl,-Bsymbolic,--exclude-libs,ALL $^ -o $@ $(shell pkg-config --libs $(TIFF_PACKAGES)) -lpthread -lm
 
 # The CUDA backend, opened at run time: it needs nothing but the driver. CUDA's own headers are not held to our warnings.
-comma := ,
 cuda_list  := $(patsubst all,75 80 86 89 90 100 120,$(subst $(comma), ,$(CUDA_ARCHS)))
 # One PTX for GPUs that the list does not name, older than the list's last or newer: the first with bf16 in its tensor cores.
 cuda_ptx   := $(firstword $(filter-out 75,$(cuda_list)) $(cuda_list))

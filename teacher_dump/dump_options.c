@@ -176,7 +176,8 @@ enum status dump_options_parse(struct dump_options *options, int argc, char **ar
     options->help = options->table.help;
     if (options->help) {
         options_print_help(&options->table, stdout);
-        printf("\nPresets of --augment:\n%s", recipe_presets());
+        if (options->table.help == HELP_TEXT)
+            printf("\nPresets of --augment:\n%s", recipe_presets());
         return STATUS_OK;
     }
     options->mean_given = options_given(&options->table, "mean");

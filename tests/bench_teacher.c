@@ -2,8 +2,8 @@
  *
  * usage: bench_teacher --teacher FILE.onnx [options]; --help lists them
  *
- * Prints a line of JSON: the engine, and images/s over inputs that are ready in memory, with as many batches in flight as `run` has.
- * scripts/bench_teachers.py and scripts/zoo/teachers.py compare it with onnxruntime's own loop. */
+ * Prints a line of JSON: the engine, and images/s over inputs that are ready in memory, with as many batches in flight
+ * as `run` has. scripts/bench_teachers.py and scripts/zoo/teachers.py compare it with onnxruntime's own loop. */
 #define _POSIX_C_SOURCE 200809L
 #include "shared/base/clock.h"
 #include "shared/base/files.h"

@@ -257,9 +257,9 @@ enum status options_parse(struct options *options, int argc, char **argv, struct
 {
     enum status status = STATUS_OK;
     const char *config = NULL;
-    options->help = false;
-    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
-        options->help |= strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0;
+    options->help = HELP_NONE;
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0 && !options->help; i++)
+        options->help = help_form(argv[i]);
     if (options->help)
         return STATUS_OK;
     options->values = arena_alloc(&options->arena, (size_t)options->count + 1, sizeof *options->values);

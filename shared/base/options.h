@@ -64,6 +64,12 @@ struct option_preset {
     const char *name, *text;
 };
 
+/* What --help prints. --help=man|bash|zsh makes the manual page and the shells' completions of the same table. */
+enum help_form { HELP_NONE, HELP_TEXT, HELP_MAN, HELP_BASH, HELP_ZSH };
+
+/* The form that an argument asks for: "--help" and "-h" are text; HELP_NONE: it asks for none. */
+enum help_form help_form(const char *argument);
+
 struct options {
     const char *command; /* "student_train fit": program and command */
     const char *summary; /* one line for the help */
@@ -74,7 +80,7 @@ struct options {
     const struct option_preset *presets; /* [preset_count] */
     int preset_count;
     /* filled by options_parse */
-    bool help;                   /* --help was given: nothing was checked and no target was set */
+    enum help_form help;         /* not NONE: --help was given, nothing was checked and no target was set */
     struct option_value *values; /* [count] */
     struct arena arena;          /* owns every string in a target that is not one of argv's */
 };
@@ -90,13 +96,15 @@ void options_print_help(const struct options *options, FILE *out);
 /* The resolved configuration as INI text that --config reads back, malloc'ed; NULL when out of memory. */
 char *options_resolved(const struct options *options);
 
-/* ---- between options.c and its two helpers ---- */
+/* ---- between options.c and its helpers ---- */
 struct option_value {
     const char **texts; /* [count] as typed; the arena's array */
     int count;
     bool given;
     const char *place; /* "FILE:LINE" if a configuration gave it, otherwise NULL */
 };
+/* Prints a command's part of a form that is not text. options_manual.c */
+void options_print_manual(const struct options *options, FILE *out);
 /* Converts value's texts into spec's target. option_value.c */
 enum status option_convert(const struct option_spec *spec, const struct option_value *value, struct error *err);
 /* "--batch", or "CACHE" for a positional argument. */

@@ -86,6 +86,10 @@ void options_print_help(const struct options *options, FILE *out)
         {"config", OPTION_STRING, NULL, "FILE", NULL, "read options from an INI file; the command line wins"},
         {"help", OPTION_FLAG, NULL, NULL, NULL, "show this text"},
     };
+    if (options->help > HELP_TEXT) {
+        options_print_manual(options, out);
+        return;
+    }
     fprintf(out, "usage: %s", options->command);
     for (int i = 0; i < options->count; i++) {
         const struct option_spec *spec = &options->specs[i];

@@ -2,6 +2,7 @@
 
 #include "shared/base/interrupt.h"
 #include "shared/base/printable.h"
+#include "shared/base/program_manual.h"
 #include "shared/base/suggest.h"
 #include <errno.h>
 #include <stdio.h>
@@ -29,11 +30,27 @@ static enum status unknown_command(const struct program *program, const char *wo
     return error_set(err, STATUS_USAGE, NULL, "unknown command '%s'; see %s --help", word, program->name);
 }
 
+/* --help=man|bash|zsh: a frame, and within it what every command prints for the same argument. */
+static enum status print_manual(const struct program *program, char *form, struct error *err)
+{
+    enum status status = STATUS_OK;
+    program_manual_begin(program, help_form(form), stdout);
+    for (int i = 0; i < program->count; i++) {
+        char *argv[] = {(char *)(uintptr_t)program->commands[i].name, form, NULL};
+        TRY(program->commands[i].run(2, argv, err));
+    }
+    program_manual_end(program, help_form(form), stdout);
+cleanup:
+    return status;
+}
+
 static enum status run_command(const struct program *program, int argc, char **argv, struct error *err)
 {
     if (argc < 2)
         return error_set(err, STATUS_USAGE, NULL, "a command is missing; see %s --help", program->name);
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+    if (help_form(argv[1]) > HELP_TEXT)
+        return print_manual(program, argv[1], err);
+    if (help_form(argv[1]) == HELP_TEXT || strcmp(argv[1], "help") == 0) {
         print_help(program);
         return STATUS_OK;
     }

@@ -19,8 +19,8 @@ struct program {
 
 /* Installs the interrupt flag and runs the command that argv[1] names. Returns the exit code. An error goes to stderr
  * as "program: error: path: message"; --help and --version print to stdout. Control characters in what is printed are
- * escaped (printable.h). If stdout cannot be written (a full disk),
- * that is an error too (STATUS_IO). */
+ * escaped (printable.h). If stdout cannot be written (a full disk), that is an error too (STATUS_IO).
+ * --help=man|bash|zsh prints a manual page or a completion of all commands. */
 int program_main(const struct program *program, int argc, char **argv);
 
 #endif
