@@ -1,9 +1,13 @@
 /* ONNX's own operator tests (Debian: libonnx-testdata): every case is either read and gives the expected values, or is
- * refused with a reason. The first input is the network's; the others become initialisers. */
+ * refused with a reason. The first input is the network's; the others become initialisers. What our reader refuses is
+ * tried in onnxruntime's engine too, where onnxruntime is installed, as `teacher_dump run` would. */
+#define _POSIX_C_SOURCE 200809L
 #include "formats/onnx/onnx_read.h"
 #include "formats/onnx/onnx_tensor.h"
 #include "shared/base/files.h"
 #include "shared/graph/graph_reference.h"
+#include "teacher_dump/foreign_model.h"
+#include "teacher_dump/teacher.h"
 #include "tests/helper_exports.h"
 #include "tests/helper_protobuf.h"
 
@@ -13,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -172,9 +177,87 @@ static void run_case(const char *folder, const char *name, struct counts *counts
     proto_release(&model);
 }
 
-static void test_cases(void **state)
+/* Runs `count` samples of a teacher, whose input is in the file's order, and compares with the expected values. */
+static enum status run_foreign(struct teacher *teacher, const struct tensor *input, const struct tensor *expected,
+                               double *difference, struct error *err)
 {
-    (void)state;
+    enum status status = STATUS_OK;
+    const struct shape in = teacher->input;
+    const size_t size = (size_t)in.c * (size_t)in.h * (size_t)in.w;
+    const int count = (int)(input->count / size);
+    const bool last = teacher->members[0].model.foreign->input.channels_last;
+    struct teacher_engine engine = {.device = "cpu", .threads = 1, .batch = count, .in_flight = 1};
+    const struct cache_manifest manifest = {0};
+    const float *outputs[TEACHER_MAX_OUTPUTS];
+    float *pixels = malloc((input->count + 1) * sizeof *pixels);
+    assert_non_null(pixels);
+    for (size_t i = 0; i < input->count; i++) { /* [n, c, h, w] to [n, h, w, c] */
+        const size_t sample = i / size, c = i % size / (size_t)(in.h * in.w), at = i % (size_t)(in.h * in.w);
+        pixels[last ? i : sample * size + at * (size_t)in.c + c] = input->floats[i];
+    }
+    const struct engine_batch batch = {.count = count, .input = pixels};
+    TRY(teacher_choose(teacher, &engine, err));
+    if (engine.batch != count || input->count % size != 0 ||
+        expected->count != (size_t)count * (size_t)teacher->classes)
+        TRY(error_set(err, STATUS_CONFIG, NULL, "its input or output is not one row for each sample"));
+    TRY(teacher_start(teacher, &engine, &manifest, err));
+    TRY(teacher_submit(teacher, 0, &batch, err));
+    TRY(teacher_collect(teacher, 0, outputs, err));
+    *difference = export_relative_error(outputs[0], expected->floats, expected->count);
+cleanup:
+    free(pixels);
+    return status;
+}
+
+static void foreign_case(const char *folder, const char *name, struct counts *counts)
+{
+    char path[1024], copy[] = "/tmp/test_onnx_nodes_XXXXXX";
+    const char *file = copy;
+    struct proto model = {0};
+    struct graph graph;
+    struct error err = {0};
+    struct tensor input, expected;
+    struct teacher teacher = {0};
+    double difference = 0;
+    snprintf(path, sizeof path, "%s/model.onnx", folder);
+    if (!file_exists(path) || file_read(path, 64 << 20, &model.bytes, &model.size, &err) != STATUS_OK)
+        return;
+    model.capacity = model.size;
+    add_initialisers(&model, folder);
+    const bool native = onnx_read(&graph, model.bytes, model.size, path, NULL, &err) == STATUS_OK;
+    graph_release(&graph);
+    if (!native && is_comparable(folder, name)) {
+        const int descriptor = mkstemp(copy);
+        assert_true(descriptor >= 0);
+        assert_int_equal(write(descriptor, model.bytes, model.size), model.size);
+        close(descriptor);
+        assert_true(read_tensor(&input, folder, "input", 0) && read_tensor(&expected, folder, "output", 0));
+        const struct teacher_request request = {
+            .teachers = {&file, 1}, .kind = TEACHER_ENGINE_ONNXRUNTIME, .size = 224};
+        enum status status = teacher_open(&teacher, &request, &err);
+        if (status == STATUS_OK)
+            status = run_foreign(&teacher, &input, &expected, &difference, &err);
+        if (status != STATUS_OK) {
+            counts->refused++;
+            assert_true(status == STATUS_CONFIG || status == STATUS_BAD_DATA);
+            assert_true(strlen(err.message) > 10);
+        } else if (!(difference <= tolerance_of(expected.type))) {
+            fail_msg("%s: relative error %g in onnxruntime's engine", name, difference);
+        } else {
+            counts->passed++;
+        }
+        teacher_release(&teacher);
+        unlink(copy);
+        free_tensor(&input);
+        free_tensor(&expected);
+    } else if (!native) {
+        counts->other++;
+    }
+    proto_release(&model);
+}
+
+static struct counts every_case(void (*run)(const char *folder, const char *name, struct counts *counts))
+{
     static const char *const groups[] = {"node", "pytorch-converted", "pytorch-operator", "simple"};
     struct counts counts = {0};
     if (!folder_exists(data_folder)) {
@@ -190,10 +273,17 @@ static void test_cases(void **state)
         assert_int_equal(folder_list(group, &entries, &count, &err), STATUS_OK);
         for (size_t k = 0; k < count; k++) {
             snprintf(folder, sizeof folder, "%s/%s", group, entries[k].name);
-            run_case(folder, entries[k].name, &counts);
+            run(folder, entries[k].name, &counts);
         }
         folder_list_free(entries, count);
     }
+    return counts;
+}
+
+static void native_cases(void **state)
+{
+    (void)state;
+    const struct counts counts = every_case(run_case);
     print_message("# %d cases give the expected values, %d are refused with a reason, %d are training steps or have "
                   "numbers beyond "
                   "float\n",
@@ -202,10 +292,28 @@ static void test_cases(void **state)
     assert_true(counts.other <= 11);
 }
 
+static void foreign_cases(void **state)
+{
+    (void)state;
+    const struct onnxruntime_ops *ops;
+    const char *version, *library;
+    struct error err = {0};
+    if (foreign_model_library(&ops, &version, &library, &err) != STATUS_OK) {
+        print_message("# %s\n", err.message);
+        skip();
+    }
+    const struct counts counts = every_case(foreign_case);
+    print_message("# of those refused, %d give the expected values in onnxruntime %s, %d are refused with a reason, %d "
+                  "have no float input and output\n",
+                  counts.passed, version, counts.refused, counts.other);
+    assert_true(counts.passed >= 50);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cases),
+        cmocka_unit_test(native_cases),
+        cmocka_unit_test(foreign_cases),
     };
     return cmocka_run_group_tests_name("onnx_nodes", tests, NULL, NULL);
 }
