@@ -20,10 +20,14 @@ for object in "$build"/libsoftcache_views.so "$build"/softcache_{onednn,onnxrunt
 done
 PREFIX=/usr DESTDIR=$root scripts/install.sh "$build" "$build/teacher_dump" "$build/student_train" "${objects[@]}"
 find "$root/usr/bin" "$root/usr/lib/softcache" -type f -exec strip --strip-unneeded -R .comment -R .note {} +
+# pkg-config of another architecture must not find it.
+multiarch=$(dpkg-architecture -qDEB_HOST_MULTIARCH)
+mkdir -p "$root/usr/lib/$multiarch"
+mv "$root/usr/lib/pkgconfig" "$root/usr/lib/$multiarch/pkgconfig"
 gzip -9n "$root"/usr/share/man/man1/*.1
 rm "$doc/CHANGELOG.md"
 gzip -9nc CHANGELOG.md >"$doc/changelog.gz"
-printf 'softcache (%s-1) unstable; urgency=medium\n\n  * Package of softcache %s.\n\n -- %s  %s\n' "$VERSION" "$VERSION" "$maintainer" "$date" |
+printf 'softcache (%s-1~local1) unstable; urgency=medium\n\n  * Package of softcache %s.\n\n -- %s  %s\n' "$VERSION" "$VERSION" "$maintainer" "$date" |
     gzip -9n >"$doc/changelog.Debian.gz"
 {
     printf 'Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\nUpstream-Name: softcache\n\nFiles: *\n'
@@ -39,7 +43,7 @@ depends=$(cd "$work" && dpkg-shlibdeps --ignore-missing-info -O "${dynamic[@]}" 
 [ -n "$depends" ] || { echo "make deb: dpkg-shlibdeps found no dependencies" >&2; exit 70; }
 cat >"$root/DEBIAN/control" <<END
 Package: softcache
-Version: $VERSION-1
+Version: $VERSION-1~local1
 Architecture: $architecture
 Maintainer: $maintainer
 Installed-Size: $(du -sk "$root/usr" | cut -f1)
@@ -56,6 +60,6 @@ Description: offline distillation of an image classifier into tiny ones
 END
 (cd "$root" && find usr -type f -exec md5sum {} + | LC_ALL=C sort -k2 >DEBIAN/md5sums)
 find "$root" -type d -exec chmod 755 {} +
-package=$out/softcache_$VERSION-1_$architecture.deb
+package=$out/softcache_$VERSION-1~local1_$architecture.deb
 dpkg-deb --root-owner-group -Zxz --build "$root" "$package" >/dev/null
 echo "$package: $(du -k "$package" | cut -f1) kB"

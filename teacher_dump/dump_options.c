@@ -129,20 +129,6 @@ static void fill_specs(struct dump_options *o)
     memcpy(o->specs, specs, sizeof specs);
 }
 
-/* "2/5": the second of five. */
-static enum status parse_part(struct dump_options *options, struct error *err)
-{
-    char rest;
-    options->part = options->parts = 1;
-    if (!options->part_text)
-        return STATUS_OK;
-    if (sscanf(options->part_text, "%5d/%5d%c", &options->part, &options->parts, &rest) != 2 || options->part < 1 ||
-        options->part > options->parts)
-        return error_set(err, STATUS_USAGE, NULL, "--part %s: must be I/N with 1 <= I <= N, such as 2/5",
-                         options->part_text);
-    return STATUS_OK;
-}
-
 /* Mean and std are of pixels from 0 to 1. With one of them left to the data, the other is looked at alone. */
 static enum status check_range(const struct dump_options *options, struct error *err)
 {
@@ -189,7 +175,7 @@ enum status dump_options_parse(struct dump_options *options, int argc, char **ar
     for (int i = 0; i < options->teachers.count; i++)
         if (options->teachers.count > 1 && teacher_is_none(options->teachers.items[i]))
             TRY(error_set(err, STATUS_USAGE, NULL, "--teacher none: there can be no other teacher beside it"));
-    TRY(parse_part(options, err));
+    TRY(option_part(options->part_text, &options->part, &options->parts, err));
 cleanup:
     return status;
 }

@@ -238,6 +238,27 @@ static void killed_and_resumed(void **state)
     expect(78, "cannot resume: lr was 1e-3, now 0.5", shell(SWEEP GRID "--out killed --resume --lr 0.5", program));
 }
 
+/* Parts that run at once, one of them killed and started again, give what one process gives. */
+static void parts_share_a_sweep(void **state)
+{
+    (void)state;
+    expect(0, "8 runs", shell(SWEEP GRID "--out one --parallel 1", program));
+    expect(0, "killed",
+           shell("for i in 1 3 2; do " SWEEP GRID
+                 "--out shared --parallel 1 --part $i/3 & done; sleep 0.3; kill -KILL $! && "
+                 "echo killed; wait",
+                 program));
+    expect(0, "runs", shell(SWEEP GRID "--out shared --parallel 1 --part 2/3", program));
+    expect(0, "8 runs", shell(SWEEP GRID "--out shared --parallel 1 --part 1/3", program)); /* nothing is left to do */
+    same_file("one", "shared", "sweep.csv");
+    expect(0, "same",
+           shell("cd one/runs; for d in *; do for f in best.safetensors last.safetensors summary.csv; do "
+                 "cmp \"$d/$f\" \"../../shared/runs/$d/$f\" || exit 1; done; done; echo same"));
+    expect(0, "2 of 8 runs are finished", shell(SWEEP GRID "--out third --parallel 1 --part 3/3", program));
+    expect(64, "--part 4/3", shell(SWEEP GRID "--out third --part 4/3", program));
+    expect(64, "--overwrite would remove", shell(SWEEP GRID "--out third --part 1/3 --overwrite", program));
+}
+
 static void refuses_bad_sweeps(void **state)
 {
     (void)state;
@@ -274,6 +295,7 @@ int main(void)
         cmocka_unit_test(cells_have_their_own_order_and_losses),
         cmocka_unit_test(patience_is_each_runs_own),
         cmocka_unit_test(killed_and_resumed),
+        cmocka_unit_test(parts_share_a_sweep),
         cmocka_unit_test(refuses_bad_sweeps),
     };
     return cmocka_run_group_tests_name("sweep", tests, program_setup, program_teardown);

@@ -186,3 +186,12 @@ enum status option_convert(const struct option_spec *spec, const struct option_v
         return convert_number(spec, value, text, err);
     }
 }
+
+enum status option_part(const char *text, int *part, int *parts, struct error *err)
+{
+    char rest;
+    *part = *parts = 1;
+    if (text && (sscanf(text, "%5d/%5d%c", part, parts, &rest) != 2 || *part < 1 || *part > *parts))
+        return error_set(err, STATUS_USAGE, NULL, "--part %s: must be I/N with 1 <= I <= N, such as 2/5", text);
+    return STATUS_OK;
+}

@@ -93,6 +93,8 @@ void options_release(struct options *options);
 /* True if the command line or the configuration gave the value, false for the default. */
 bool options_given(const struct options *options, const char *name);
 void options_print_help(const struct options *options, FILE *out);
+/* The value of --part: "2/5" is the second of five parts; NULL is 1 of 1. STATUS_USAGE. */
+enum status option_part(const char *text, int *part, int *parts, struct error *err);
 /* The resolved configuration as INI text that --config reads back, malloc'ed; NULL when out of memory. */
 char *options_resolved(const struct options *options);
 

@@ -34,7 +34,8 @@ static void print_best(const struct sweep *sweep, const int *cells, int count)
         grid_label(&sweep->grid, cells[i], label, sizeof label);
         printf("%-48.48s %8.2f %% %8.2f %%\n", label, 100 * m->accuracy, 100 * m->agreement);
     }
-    printf("\n%d runs   table: %s/sweep.csv   page: %s/sweep.html\n", count, sweep->options.out, sweep->options.out);
+    printf(count < sweep->grid.cells ? "\n%d of %d runs are finished" : "\n%d runs", count, sweep->grid.cells);
+    printf("   table: %s/sweep.csv   page: %s/sweep.html\n", sweep->options.out, sweep->options.out);
 }
 
 /* All runs as JSON, or the best ones as text. */
@@ -76,6 +77,8 @@ enum status sweep_command(int argc, char **argv, struct error *err)
         {"parallel", OPTION_INT, &sweep.parallel, "N", "0",
          "students trained side by side; 0: 8 on a GPU, 1 on the CPU; does not change results", .minimum = 0,
          .maximum = TRAINING_MAX_STUDENTS},
+        {"part", OPTION_STRING, &sweep.part_text, "I/N", NULL,
+         "train only the I-th of N parts: several processes or machines share one --out; each resumes what is there"},
     };
     TRY(fit_options_table(&sweep.options, "student_train sweep", "trains a student for every cell of a grid", more,
                           sizeof more / sizeof *more, err));

@@ -49,7 +49,7 @@ static char *fingerprint(const struct options *table, const char *const *except,
 
 char *fit_options_fingerprint(const struct options *table)
 {
-    static const char *const except[] = {EXECUTION_OPTIONS, "parallel", NULL};
+    static const char *const except[] = {EXECUTION_OPTIONS, "parallel", "part", NULL};
     return fingerprint(table, except, "");
 }
 

@@ -3,8 +3,10 @@
 
 #include "shared/base/file_calls.h"
 #include "shared/base/folder.h"
+#include "shared/base/interrupt.h"
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 const struct own_folder_kind own_folder_run = {
@@ -146,17 +148,41 @@ cleanup:
     return status;
 }
 
-enum status own_folder_lock(const char *path, const struct own_folder_kind *kind, int *lock, struct error *err)
+static enum status wait_for_lock(const struct open_folder *folder, int *lock, struct error *err)
+{
+    const struct timespec pause = {.tv_nsec = 50000000};
+    enum status status;
+    while ((status = folder_lock(folder, LOCK, lock, err)) == STATUS_LOCKED) {
+        if (interrupt_requested())
+            return error_set(err, STATUS_INTERRUPTED, folder->path, "stopped while waiting for another process");
+        nanosleep(&pause, NULL);
+    }
+    return status;
+}
+
+static enum status lock_folder(const char *path, const struct own_folder_kind *kind, bool alone, int *lock,
+                               struct error *err)
 {
     enum status status = STATUS_OK;
     struct open_folder folder = {-1, NULL};
     TRY(folder_make(path, err));
     TRY(folder_open(&folder, path, err));
     TRY(check(&folder, kind, err));
-    TRY(folder_lock(&folder, LOCK, lock, err));
+    TRY(alone ? folder_lock(&folder, LOCK, lock, err) : wait_for_lock(&folder, lock, err));
     TRY(mark(&folder, kind, *lock, err));
-    TRY(clean(&folder, kind, err));
+    if (alone)
+        TRY(clean(&folder, kind, err));
 cleanup:
     folder_close(&folder);
     return status;
+}
+
+enum status own_folder_lock(const char *path, const struct own_folder_kind *kind, int *lock, struct error *err)
+{
+    return lock_folder(path, kind, true, lock, err);
+}
+
+enum status own_folder_join(const char *path, const struct own_folder_kind *kind, int *lock, struct error *err)
+{
+    return lock_folder(path, kind, false, lock, err);
 }

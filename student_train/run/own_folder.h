@@ -16,6 +16,9 @@ extern const struct own_folder_kind own_folder_run, own_folder_sweep, own_folder
 /* Makes the folder if it is missing, locks and marks it, and removes the temporary files that killed processes left.
  * STATUS_CANT_CREATE lists what is not ours; STATUS_LOCKED. */
 enum status own_folder_lock(const char *path, const struct own_folder_kind *kind, int *lock, struct error *err);
+/* The same for a folder in which other processes work, too: waits while one of them has the lock, and leaves temporary
+ * files alone. STATUS_INTERRUPTED. */
+enum status own_folder_join(const char *path, const struct own_folder_kind *kind, int *lock, struct error *err);
 /* *ours: the folder exists and has the mark. */
 enum status own_folder_is_ours(const char *path, const struct own_folder_kind *kind, bool *ours, struct error *err);
 

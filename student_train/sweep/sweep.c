@@ -54,6 +54,13 @@ cleanup:
     return status;
 }
 
+static enum status lock_sweep(const struct sweep *sweep, int *lock, struct error *err)
+{
+    const char *out = sweep->options.out;
+    return sweep->parts > 1 ? own_folder_join(out, &own_folder_sweep, lock, err)
+                            : own_folder_lock(out, &own_folder_sweep, lock, err);
+}
+
 static enum status open_folder(struct sweep *sweep, int *lock, struct error *err)
 {
     enum status status = STATUS_OK;
@@ -65,11 +72,11 @@ static enum status open_folder(struct sweep *sweep, int *lock, struct error *err
     enum file_kind kind;
     if (!path || !text)
         TRY(error_no_memory(err, strlen(out), "a path"));
-    TRY(own_folder_lock(out, &own_folder_sweep, lock, err));
+    TRY(lock_sweep(sweep, lock, err));
     TRY(check_folders(sweep, err));
     TRY(file_look(path, &kind, err));
     if (kind != FILE_ABSENT && !sweep->options.overwrite) {
-        if (!sweep->options.resume)
+        if (!sweep->options.resume && sweep->parts == 1)
             TRY(error_set(err, STATUS_CANT_CREATE, out,
                           "already holds a sweep; --resume resumes it, --overwrite replaces it"));
         TRY(file_read(path, 1 << 20, &kept, &size, err));
@@ -89,8 +96,7 @@ cleanup:
     return status;
 }
 
-/* Reads the results of an earlier start; with --overwrite removes them. */
-static enum status find_finished(struct sweep *sweep, struct error *err)
+enum status sweep_find_finished(struct sweep *sweep, bool start, struct error *err)
 {
     enum status status = STATUS_OK;
     for (int cell = 0; cell < sweep->grid.cells; cell++) {
@@ -99,11 +105,13 @@ static enum status find_finished(struct sweep *sweep, struct error *err)
         struct error bad = {0};
         enum file_kind kind = FILE_ABSENT;
         bool ours;
+        if (sweep_finished(sweep, cell))
+            continue;
         TRY(own_folder_is_ours(name, &own_folder_run, &ours, err));
         if (!ours)
             continue;
         status = folder_open(&folder, name, err);
-        if (status == STATUS_OK && sweep->options.overwrite)
+        if (status == STATUS_OK && start && sweep->options.overwrite)
             status = folder_remove(&folder, "metrics.json", err);
         else if (status == STATUS_OK)
             status = folder_look(&folder, "metrics.json", &kind, err);
@@ -122,11 +130,30 @@ cleanup:
     return status;
 }
 
+enum status sweep_publish(struct sweep *sweep, struct error *err)
+{
+    enum status status = STATUS_OK;
+    int lock = -1;
+    if (sweep->parts > 1) {
+        TRY(lock_sweep(sweep, &lock, err));
+        TRY(sweep_find_finished(sweep, false, err));
+    }
+    TRY(sweep_report(sweep, err));
+cleanup:
+    file_unlock(lock);
+    return status;
+}
+
 enum status sweep_run(struct sweep *sweep, struct progress *progress, struct error *err)
 {
     struct fit_options first = {0};
     enum status status = STATUS_OK;
     int lock = -1;
+    TRY(option_part(sweep->part_text, &sweep->part, &sweep->parts, err));
+    if (sweep->parts > 1 && sweep->options.overwrite)
+        TRY(error_set(err, STATUS_USAGE, NULL,
+                      "--overwrite would remove what other parts have trained; choose another "
+                      "--out, or overwrite without --part first"));
     TRY(grid_parse(&sweep->grid, &sweep->grids, &sweep->options.table, err));
     if (!sweep->options.student && !grid_option(&sweep->grid, 0, "student"))
         TRY(error_set(err, STATUS_USAGE, NULL, "--student is missing; see student_train sweep --help"));
@@ -140,10 +167,14 @@ enum status sweep_run(struct sweep *sweep, struct progress *progress, struct err
     TRY(sweep_cell_options(sweep, 0, &first, err));
     TRY(fit_data_open(&sweep->data, &first, err));
     TRY(open_folder(sweep, &lock, err));
-    TRY(find_finished(sweep, err));
+    TRY(sweep_find_finished(sweep, true, err));
+    if (sweep->parts > 1) { /* the other parts begin, too */
+        file_unlock(lock);
+        lock = -1;
+    }
     TRY(compute_open(&sweep->data.compute, &sweep->options.compute, progress, err));
     TRY(sweep_train(sweep, progress, err));
-    TRY(sweep_report(sweep, err));
+    TRY(sweep_publish(sweep, err));
 cleanup:
     fit_data_release(&sweep->data);
     options_release(&first.table);

@@ -1,7 +1,11 @@
 /* A sweep: one run for every cell of a grid, each in a folder of its own, SWEEP/runs/NAME, which is the same as fit's;
  * and over all of them SWEEP/sweep.csv and SWEEP/sweep.html, rewritten after every group of runs. All runs see the data
  * in the same order, so they differ only by their cell. sweep.ini holds the options: a sweep resumes (--resume) only
- * with the same options. */
+ * with the same options.
+ *
+ * Parts: several processes, also on several machines with one file system, train the groups of one sweep among them. Each
+ * holds the lock of the run that it trains, and that of the sweep only while it begins or writes the reports, in which
+ * it takes in what the others have finished. */
 #ifndef STUDENT_TRAIN_SWEEP_SWEEP_H
 #define STUDENT_TRAIN_SWEEP_SWEEP_H
 
@@ -12,8 +16,10 @@
 struct sweep {
     struct fit_options options; /* of all runs, parsed by the command, which releases the table */
     struct option_list grids;
-    int parallel; /* students side by side; 0: depends on the device */
-    int argc;     /* the command line, for the page; borrowed */
+    int parallel;          /* students side by side; 0: depends on the device */
+    const char *part_text; /* --part I/N, or NULL */
+    int part, parts;       /* 1 of 1 without it */
+    int argc;              /* the command line, for the page; borrowed */
     char **argv;
     struct fit_data data; /* shared by all runs, while they run */
     struct grid grid;
@@ -25,6 +31,11 @@ struct sweep {
 /* Trains what is not finished yet, and writes the reports. */
 enum status sweep_run(struct sweep *sweep, struct progress *progress, struct error *err);
 void sweep_release(struct sweep *sweep); /* accepts a sweep that has not run */
+
+/* Reads the results that are there; with --overwrite, at the start, removes them. */
+enum status sweep_find_finished(struct sweep *sweep, bool start, struct error *err);
+/* Writes the reports; as a part, with what the other parts have finished, too. */
+enum status sweep_publish(struct sweep *sweep, struct error *err);
 
 /* ---- sweep_groups.c ---- */
 /* The options of a cell's run: the sweep's, with the cell's values in their places. Their texts belong to the grid. */

@@ -27,11 +27,13 @@ enum status sweep_cell_options(struct sweep *sweep, int cell, struct fit_options
     arguments[0] = (char *)(uintptr_t) "fit";
     for (int i = 0; i < table->count; i++) {
         const char *name = table->specs[i].name, *value = grid_option(&sweep->grid, cell, name);
-        if (strcmp(name, "grid") == 0 || strcmp(name, "parallel") == 0)
+        if (strcmp(name, "grid") == 0 || strcmp(name, "parallel") == 0 || strcmp(name, "part") == 0)
             continue;
         if (!value && table->values[i].count > 0)
             value = table->values[i].texts[0];
-        if (strcmp(name, "loss") == 0)
+        if (strcmp(name, "resume") == 0 && sweep->parts > 1)
+            value = "true"; /* a part goes on with what it or its forerunner has begun */
+        else if (strcmp(name, "loss") == 0)
             value = text;
         else if (strcmp(name, "out") == 0)
             value = sweep->folders[cell];
@@ -120,7 +122,7 @@ static enum status train_group(struct sweep *sweep, struct fit_data *data, int f
         run_metrics_release(&sweep->metrics[first + k]);
         TRY(run_metrics_read(&sweep->metrics[first + k], sweep->folders[first + k], err));
     }
-    TRY(sweep_report(sweep, err));
+    TRY(sweep_publish(sweep, err));
     unlink(checkpoint);
 cleanup:
     free(checkpoint);
@@ -136,10 +138,10 @@ enum status sweep_train(struct sweep *sweep, struct progress *progress, struct e
     struct group *group = calloc(1, sizeof *group);
     if (!group)
         return error_no_memory(err, sizeof *group, "a sweep");
-    for (int first = 0; first < sweep->grid.cells;) {
+    for (int first = 0, number = 0; first < sweep->grid.cells; number++) {
         TRY(open_group(sweep, data, first, limit, group, err));
         const int count = group->count;
-        if (!is_done(sweep, first, count)) {
+        if (number % sweep->parts == sweep->part - 1 && !is_done(sweep, first, count)) {
             progress_note(progress, "runs %d to %d of %d", first + 1, first + count, sweep->grid.cells);
             TRY(train_group(sweep, data, first, group, progress, err));
         }
