@@ -71,7 +71,7 @@ static void write_csv(const struct sweep *sweep, FILE *out)
         csv_text(out, grid->keys[k].name);
         fputc(',', out);
     }
-    fputs("expression,accuracy,agreement,loss,epochs,best_epoch,parameters,folder\n", out);
+    fputs("expression,accuracy,agreement,loss,epochs,best_epoch,parameters,selection,folder\n", out);
     for (int cell = 0; cell < grid->cells; cell++) {
         const struct run_metrics *m = &sweep->metrics[cell];
         if (!sweep_finished(sweep, cell))
@@ -84,7 +84,9 @@ static void write_csv(const struct sweep *sweep, FILE *out)
         csv_number(out, m->accuracy);
         csv_number(out, m->agreement);
         csv_number(out, m->loss_value);
-        fprintf(out, ",%.0f,%.0f,%.0f,", m->epochs, m->best_epoch, m->parameters);
+        fprintf(out, ",%.0f,%.0f,%.0f", m->epochs, m->best_epoch, m->parameters);
+        csv_number(out, m->selection);
+        fputc(',', out);
         csv_text(out, sweep->folders[cell] + strlen(sweep->options.out) + 1);
         fputc('\n', out);
     }
