@@ -6,7 +6,7 @@
 #   --dump OPTION=VALUE passes an option to teacher_dump run, such as mean=0.5,0.5,0.5; for every cache with that teacher
 #   --fashion DIR       Fashion-MNIST (/usr/share/datasets/fashion-mnist)
 #   --out DIR           where everything goes: caches/, teachers/, sweeps/, runs/ (build/accuracy)
-#   --caches DIR        where the caches are or go, of which the biggest has some hundred MB (OUT/caches)
+#   --caches DIR        where the caches are or go (OUT/caches); the one with maps takes some 2 GB for 10,000 photos, the others the photos'
 #   --only PATTERN      only experiments with such names: 'gain/*', 'methods/dist'
 #   --list              prints the experiments with their states and does nothing
 #   --dry-run           prints the commands that are left and does nothing
