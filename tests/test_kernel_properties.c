@@ -1,5 +1,6 @@
 /* What the training kernels must do besides computing the right values (test_kernels.c), on every backend: gradients of
- * retained nodes, digits under large means, dropout, stochastic depth. Also checks the reference itself by finite differences. */
+ * retained nodes, digits under large means, dropout, stochastic depth. Also checks the reference itself by finite
+ * differences. */
 #include "tests/helper_device.h"
 #include "tests/helper_kernels.h"
 

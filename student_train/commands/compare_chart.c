@@ -30,7 +30,7 @@ static int series_of(const struct compare_row *rows, int row)
     return first;
 }
 
-/* points[count] sorted; series[count] and x, y, error [count] get what a chart borrows. Returns the number of series. */
+/* points[count] sorted; series, x, y, error [count] get what a chart borrows. Returns the number of series. */
 static int fill_series(const struct compare_row *rows, const struct point *points, int count,
                        struct chart_series *series, double *x, double *y, double *error)
 {

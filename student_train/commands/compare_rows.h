@@ -21,8 +21,8 @@ void compare_rows_of(struct compare_row *rows, const struct run_metrics *runs, c
                      const double *x, int count);
 /* Puts rows with the same name (and place) together, where the first of them is; returns how many there are then. */
 int compare_rows_average(struct compare_row *rows, int count);
-/* Fills in the gains over the rows with that loss, of the same student (and place). STATUS_CONFIG if there is no gain, or
- * if a student has several such rows. */
+/* Fills in the gains over the rows with that loss, of the same student (and place). STATUS_CONFIG if there is no gain,
+ * or if a student has several such rows. */
 enum status compare_rows_gain(struct compare_row *rows, int count, const char *baseline, struct error *err);
 
 void compare_rows_print(const struct compare_row *rows, int count, FILE *out);

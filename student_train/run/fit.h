@@ -80,8 +80,8 @@ bool fit_run_out_of_patience(const struct fit_run *run, const struct progress_st
 /* Trains the runs side by side to their ends and writes their results, or until they pause. resumes: starts from the
  * checkpoint. */
 enum status fit_train(struct fit *fit, bool resumes, struct error *err);
-/* Gives fit->trainer the students with the weights of their graphs. graph: of the same structure, which tells the size of
- * the images; manifest NULL: only to evaluate. */
+/* Gives fit->trainer the students with the weights of their graphs. graph: of the same structure, which tells the size
+ * of the images; manifest NULL: only to evaluate. */
 enum status fit_trainer_init(struct fit *fit, const struct graph *graph, const struct trainer_options *options,
                              const struct cache_manifest *manifest, struct error *err);
 

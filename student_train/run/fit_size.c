@@ -1,4 +1,5 @@
-/* Images that grow over the epochs (--size A:B): between two sizes the trainer is made anew, and keeps what it has learned. */
+/* Images that grow over the epochs (--size A:B): between two sizes the trainer is made anew, and keeps what it has
+ * learned. */
 #include "student_train/run/fit.h"
 
 #include "shared/base/memory.h"

@@ -141,8 +141,8 @@ struct trainer_vector {
     size_t count;
 };
 void trainer_vectors(const struct trainer *trainer, struct trainer_vector vectors[TRAINER_VECTORS]);
-/* Copies them to and from host memory, one after the other; the caller frees *floats (memory_free). trainer_restore needs a trainer with
- * as many of each. */
+/* Copies them to and from host memory, one after the other; the caller frees *floats (memory_free). trainer_restore
+ * needs a trainer with as many of each. */
 enum status trainer_save(const struct trainer *trainer, float **floats, struct error *err);
 enum status trainer_restore(struct trainer *trainer, const float *floats, struct error *err);
 

@@ -1,5 +1,5 @@
 /* Dropout: y = x * mask / (1 - p), the mask of dropout.h, made again in backward. Without training it is a copy.
- * Stochastic depth (Huang et al. 2016, with the scale of torchvision's stochastic_depth) has one mask value per sample. */
+ * Stochastic depth (Huang et al. 2016, scaled as torchvision's stochastic_depth) has one mask value per sample. */
 #include "shared/training/steps/dropout.h"
 
 #include "shared/training/cpu/cpu_tiles.h"
