@@ -48,7 +48,8 @@ caches=${caches:-$out/caches}
 warmup=$((epochs > 4 ? 2 : 0))
 kd='0.1*ce + 0.9*kd(T=10)'
 
-# ---- what is tried: lines NAME|CACHE|STUDENT|SIZE|LOSS|VALUES OF w|TITLE. With values, a short sweep chooses w on the choosing half. ----
+# ---- what is tried: lines NAME|CACHE|STUDENT|SIZE|LOSS|VALUES OF w|TITLE|MORE OPTIONS OF FIT. With values, a short sweep chooses w on the
+# choosing half; with a title, the run is called that. ----
 
 gain() {
     for net in res5 ir5 mcunet shuffle dwpw speed; do
@@ -126,10 +127,33 @@ sizes() {
     done
 }
 
+# Options of fit against gain/res5-kd, which has none of them: which of them should be defaults?
+options() {
+    local name words
+    while IFS='|' read -r name words; do
+        echo "options/$name|light|res5|$size|$kd||res5, $kd, $words|$words"
+    done <<END
+ema-99|--ema 0.99
+ema-999|--ema 0.999
+step|--schedule-by step
+decay|--decay weights
+decay-more|--decay weights --optimizer adamw --weight-decay 0.01
+distill-after|--distill-after $((epochs / 6))
+END
+    echo "options/drop|light|$out/nets/res5-drop.net|$size|$kd||res5, $kd, drop 0.1|"
+}
+
+# res5 with stochastic depth in its blocks with a skip.
+drop_net() {
+    mkdir -p "$out/nets"
+    sed -E '/^residual [^/]*$/s/$/ drop 0.1/' student_train/presets/res5.net >"$out/nets/res5-drop.net"
+}
+
 experiments() {
     gain
     small_pictures fashion 0
     methods
+    options
     temperature
     views_of_a_photo
     recipes
@@ -218,8 +242,9 @@ sweep() { # NAME, CACHE, STUDENT, SIZE, LOSS, VALUES: the loss with the value th
 }
 
 run_experiment() { # a line of experiments, SEED
-    local name cache student pixels loss values title folder words=()
-    IFS='|' read -r name cache student pixels loss values title <<<"$1"
+    local name cache student pixels loss values title more folder words=()
+    IFS='|' read -r name cache student pixels loss values title more <<<"$1"
+    read -ra words <<<"$more"
     folder=$out/runs/$name/s$2
     [ ! -f "$folder/metrics.json" ] || return 0
     if [ "$cache" = features ]; then
@@ -230,7 +255,8 @@ run_experiment() { # a line of experiments, SEED
     fi
     make_cache "$cache"
     [ -z "$values" ] || loss=$(sweep "$name" "$cache" "$student" "$pixels" "$loss" "$values")
-    [ -z "$title" ] || words=(--name "$title")
+    [ -z "$title" ] || words+=(--name "$title")
+    [[ $student != *res5-drop.net ]] || [ $mode = dry-run ] || drop_net
     [ $mode = dry-run ] || printf '== %s, seed %s: %s\n' "$name" "$2" "$loss"
     execute "$programs"/student_train fit --cache "$caches/$cache" --student "$student" --size "$pixels" --loss "$loss" --epochs "$epochs" \
         --warmup-epochs "$warmup" "${fit_words[@]}" --seed "$2" --out "$folder" ${words[@]+"${words[@]}"}

@@ -86,6 +86,14 @@ methods() {
     printf '\n\n%s\n' "$rows"
 }
 
+fit_options() {
+    local words=() folder
+    [ -n "$(finished 'options/*')" ] || return 0
+    printf '\n## Options of fit\n\nThe first row has none of them.\n\n'
+    while read -r folder; do words+=(--run "$folder"); done <<<"$(finished gain/res5-kd 'options/*')"
+    compare "${words[@]}" --average --markdown
+}
+
 temperature() {
     local T
     [ -n "$(finished 'temperature/*')" ] || return 0
@@ -136,6 +144,7 @@ trap 'rm -f "$text"' EXIT
     small_pictures fashion Fashion-MNIST "$own"
     small_pictures pictures 'Photos of 32 pixels' "The same photos, squashed to 32 pixels before anybody sees them. $own"
     methods
+    fit_options
     temperature
     views
     teaching

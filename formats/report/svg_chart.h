@@ -1,6 +1,6 @@
 /* Charts as inline SVG for HTML pages (lines also as files): lines, heat maps, paired bars. Colours, fonts and dark
- * mode come from the page's CSS (chart_style); hovering needs no script: every point and cell has a <title>. All texts are
- * escaped here. */
+ * mode come from the page's CSS (chart_style); hovering needs no script: every point and cell has a <title>. All texts
+ * are escaped here. */
 #ifndef FORMATS_REPORT_SVG_CHART_H
 #define FORMATS_REPORT_SVG_CHART_H
 
