@@ -89,7 +89,7 @@ methods() {
 fit_options() {
     local words=() folder
     [ -n "$(finished 'options/*')" ] || return 0
-    printf '\n## Options of fit\n\nThe first row has none of them.\n\n'
+    printf '\n## Options of fit\n\nWhat follows the loss is the option; a row without one is the plain run.\n\n'
     while read -r folder; do words+=(--run "$folder"); done <<<"$(finished gain/res5-kd 'options/*')"
     compare "${words[@]}" --average --markdown
 }
