@@ -9,6 +9,7 @@
 set -eu
 programs=${BUILD:-$(dirname "$0")/../build}
 recipes=$(dirname "$0")/../student_train/recipes
+. "$(dirname "$0")"/teacher_tensors.sh
 stop() { # EXIT CODE, MESSAGE
     echo "recipe.sh: $2" >&2
     exit "$1"
@@ -43,23 +44,6 @@ done
 recipe=$recipes/$name.ini
 [ ! -f "$name" ] || recipe=$name
 [ -f "$recipe" ] || stop 66 "no recipe $name; known recipes: $(list_recipes)"
-
-# Lines "TENSOR OPERATOR SHAPE".
-tensors() { "$programs"/teacher_dump inspect "$teacher" | sed -nE 's/^  ([^ ]+) +([a-z_0-9]+) +([0-9x]+)( .*)?$/\1 \2 \3/p'; }
-# Guesses a tensor for a variable: mapK by the names that torch.onnx and our export give to torchvision's ResNets, the others
-# by their position: before the global pool, before the last linear layer. Prints nothing if no tensor fits.
-guess() {
-    case $1 in
-    map[1-4]) tensors | awk -v k="${1#map}" '
-        $1 ~ "^/layer" k "/.*Relu(_[0-9]+)?_output_0$" || $1 ~ "^layer" k "\\.[0-9]+$" { found = $1 }
-        END { print found }' ;;
-    map) tensors | awk '$3 !~ /x1x1$/ && !pooled { last = $1 }
-        $2 == "global_average_pool" || $2 == "flatten" { pooled = 1 }
-        END { if (pooled) print last }' ;;
-    embedding) tensors | awk '{ before = last; last = $1; shape = wide; wide = $3; operator = $2 }
-        END { if (operator == "linear" && shape ~ /x1x1$/) print before }' ;;
-    esac
-}
 
 text=$(<"$recipe")
 while read -r variable meaning; do

@@ -101,6 +101,22 @@ static void trains_as_the_cpu_does(void **state)
     assert_string_equal(strchr(kept, '\n'), strchr(output, '\n'));
 }
 
+/* Images that grow, a term that begins later, blocks with stochastic depth. */
+static void grows_as_on_the_cpu(void **state)
+{
+    (void)state;
+    need_backend();
+    expect(0, "",
+           shell("printf 'conv stem 8 3x3 /2 pad 1 nobias\nbn\nrelu\nresidual a 8 5x5 drop 0.3\n"
+                 "inverted b 8 16 3x3 drop 0.2\ngap\nfc fc classes\n' >deep.net"));
+#define GROWING                                                                                            \
+    "%s fit --cache cache --student deep.net --batch 16 --quiet --loss '0.5*ce + 0.5*kd(T=4)' --epochs 2 " \
+    "--size 32:64 --distill-after 1 --ema 0.9 "
+    expect(0, "", shell(GROWING "--device cpu --out cpu_grows", program));
+    expect(0, "", shell(GROWING "--device cuda --out gpu_grows", cuda));
+    close_curves("cpu_grows", "gpu_grows", 1e-3);
+}
+
 static void repeats_to_the_bit(void **state)
 {
     (void)state;
@@ -199,9 +215,13 @@ static void says_why_there_is_no_gpu(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(trains_as_the_cpu_does),   cmocka_unit_test(repeats_to_the_bit),
-        cmocka_unit_test(bf16_learns_too),          cmocka_unit_test(side_by_side_changes_nothing),
-        cmocka_unit_test(killed_and_resumed),       cmocka_unit_test(little_memory),
+        cmocka_unit_test(trains_as_the_cpu_does),
+        cmocka_unit_test(grows_as_on_the_cpu),
+        cmocka_unit_test(repeats_to_the_bit),
+        cmocka_unit_test(bf16_learns_too),
+        cmocka_unit_test(side_by_side_changes_nothing),
+        cmocka_unit_test(killed_and_resumed),
+        cmocka_unit_test(little_memory),
         cmocka_unit_test(says_why_there_is_no_gpu),
     };
     return cmocka_run_group_tests_name("cuda_fit", tests, setup, program_teardown);

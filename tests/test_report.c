@@ -79,6 +79,44 @@ static void assert_drawable(const char *html)
         }
 }
 
+/* A picture with error bars on a logarithmic axis is a whole document, and has the numbers. */
+static void charts_are_files(void **state)
+{
+    (void)state;
+    static const double x[] = {1, 4, 64}, y[] = {0.7, 0.75, 0.8}, error[] = {0.01, NAN, 0.02};
+    const struct chart_series series = {.name = "ce & <kd>", .x = x, .y = y, .error = error, .count = 3};
+    struct line_chart chart = {.title = "views",
+                               .x_label = "views",
+                               .series = &series,
+                               .series_count = 1,
+                               .percent = true,
+                               .logarithmic = true,
+                               .mark = NAN};
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    assert_non_null(out);
+    fputs("<!DOCTYPE html>", out); /* what the check below expects */
+    assert_true(chart_lines_file(out, &chart));
+    fclose(out);
+    assert_well_formed(text);
+    assert_drawable(text);
+    assert_non_null(strstr(text, "<svg xmlns=\"http://www.w3.org/2000/svg\""));
+    assert_non_null(strstr(text, "ce &amp; &lt;kd&gt;"));
+    /* 4 is a third of the way from 1 to 64, and stands at a tick of its own */
+    assert_non_null(strstr(text, "x=\"202.0\" y=\"253\" text-anchor=\"middle\">4<"));
+    assert_non_null(strstr(text, "<circle class=\"c0\" cx=\"202.0\""));
+    int bars = 0;
+    for (const char *at = text; (at = strstr(at, "class=\"error c0\"")) != NULL; at++)
+        bars++;
+    assert_int_equal(bars, 2); /* the point without an error has none */
+    free(text);
+    chart.series_count = 0;
+    out = fopen("/dev/null", "w");
+    assert_false(chart_lines_file(out, &chart));
+    fclose(out);
+}
+
 static void check(const struct report *report, const char *const *wanted)
 {
     char *html = report_html(report);
@@ -232,6 +270,7 @@ static void many_classes_and_epochs_stay_small(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(charts_are_files),
         cmocka_unit_test(has_the_numbers),
         cmocka_unit_test(escapes_everything),
         cmocka_unit_test(copes_with_missing_and_odd_numbers),

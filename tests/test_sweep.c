@@ -76,6 +76,7 @@ static const struct {
     {"student", "dwpw", "speed", false}, /* the sweep compares the structures themselves */
     {"loss", "ce", "kd", false},         /* and the terms */
     {"epochs", "3", "4", true},
+    {"distill-after", "0", "2", true},
     {"out", "a", "b", false},
     {"batch", "16", "32", true},
     {"size", "0", "20", true},
@@ -121,10 +122,12 @@ static const struct {
     {"json", "false", "true", false},
 };
 
-/* Fit's options with one of them set. */
+/* Fit's options with one of them set; their strings stay for the next two calls. */
 static void parse_one(struct fit_options *options, const char *name, const char *value)
 {
-    char texts[5][64];
+    static char kept[3][5][64];
+    static int turn;
+    char(*texts)[64] = kept[turn++ % 3];
     char *argv[] = {texts[0], texts[1], texts[2], texts[3], texts[4]};
     struct error err = {0};
     int argc = 0;

@@ -195,7 +195,8 @@ static enum status read_option(struct words *words, const struct net_layer *laye
     } known[] = {{"pad", 'p'},  {"dilation", 'd'}, {"groups", 'g'}, {"bias", 'b'},     {"nobias", 'b'},
                  {"ceil", 'c'}, {"as", 'a'},       {"eps", 'e'},    {"momentum", 'e'}, {"eps", 's'},
                  {"silu", 'h'}, {"hard", 'h'},     {"relu", 't'},   {"relu6", 't'},    {"hardswish", 't'},
-                 {"silu", 't'}, {"gelu", 't'},     {"se", 'q'},     {"noskip", 'n'},   {"linear", 'l'}};
+                 {"silu", 't'}, {"gelu", 't'},     {"se", 'q'},     {"noskip", 'n'},   {"linear", 'l'},
+                 {"drop", 'o'}};
     const char *word = peek(words), *names[sizeof known / sizeof *known], *near = NULL, *end = "";
     int count = 0;
     bool allowed = false;
@@ -227,6 +228,8 @@ static enum status read_option(struct words *words, const struct net_layer *laye
         return read_number(words, word, &line->epsilon, err);
     if (strcmp(word, "momentum") == 0)
         return read_number(words, word, &line->momentum, err);
+    if (strcmp(word, "drop") == 0)
+        return read_number(words, word, &line->drop, err);
     if (strcmp(word, "se") == 0)
         return read_int(words, "the number of channels of se", 1, MAX_COUNT, &line->squeeze, err);
     if (strchr(layer->options, 't') && (line->activation = block_activation(word)) != ACTIVATION_NONE)

@@ -1,104 +1,20 @@
+/* Charts of lines and dots, in a page or as a file of their own. */
 #include "formats/report/svg_chart.h"
 
 #include <math.h>
 #include <string.h>
 
 enum { WIDTH = 520, HEIGHT = 276, LEFT = 50, RIGHT = 14, TOP = 18, BOTTOM = 40 };
-enum { MAX_POINTS = 1000, MAX_BANDS = 240, Y_TICKS = 5, X_TICKS = 7 };
+enum { MAX_POINTS = 1000, MAX_BANDS = 240, Y_TICKS = 5, X_TICKS = 7, MAX_LEGEND = 4 * CHART_COLORS };
+/* What a file has above the chart: the title, then a line for each entry of the legend. */
+enum { FILE_MARGIN = 14, FILE_TITLE = 26, FILE_ENTRY = 17, FILE_SWATCH = 18, FILE_GAP = 10 };
 
+/* A logarithmic axis counts in powers of 2: low, high and step are exponents. */
 struct axis {
     double low, high, step;
     int decimals;
+    bool logarithmic;
 };
-
-/* ---- texts and frame ---- */
-
-void html_escape(FILE *out, const char *text)
-{
-    for (; *text; text++) {
-        switch (*text) {
-        case '<':
-            fputs("&lt;", out);
-            break;
-        case '>':
-            fputs("&gt;", out);
-            break;
-        case '&':
-            fputs("&amp;", out);
-            break;
-        case '"':
-            fputs("&quot;", out);
-            break;
-        case '\'':
-            fputs("&#39;", out);
-            break;
-        default:
-            fputc((unsigned char)*text < 0x20 && *text != '\n' && *text != '\t' ? ' ' : *text, out);
-        }
-    }
-}
-
-static bool continues_character(char byte)
-{
-    return ((unsigned char)byte & 0xC0) == 0x80;
-}
-
-static int characters(const char *text)
-{
-    int count = 0;
-    for (; *text; text++)
-        count += !continues_character(*text);
-    return count;
-}
-
-int chart_longest(const char *const *labels, int count, int limit)
-{
-    int longest = 1;
-    for (int i = 0; i < count; i++) {
-        int length = characters(labels[i]);
-        longest = length > longest ? length : longest;
-    }
-    return longest < limit ? longest : limit;
-}
-
-void chart_label(FILE *out, const char *text, int limit)
-{
-    char cut[256];
-    size_t used = 0;
-    if (characters(text) <= limit) {
-        html_escape(out, text);
-        return;
-    }
-    for (int count = 0; text[used] && used + 1 < sizeof cut; used++) {
-        if (!continues_character(text[used]) && ++count == limit)
-            break;
-        cut[used] = text[used];
-    }
-    cut[used] = 0;
-    html_escape(out, cut);
-    fputs("…", out);
-}
-
-void chart_open(FILE *out, const char *title, const struct chart_legend_entry *entries, int count)
-{
-    fputs("<figure class=\"chart\"><figcaption><h3>", out);
-    html_escape(out, title);
-    fputs("</h3><span class=\"legend\">", out);
-    for (int i = 0; i < count; i++) {
-        fprintf(out, "<span><i class=\"c%d%s\"", entries[i].color % CHART_COLORS, entries[i].dashed ? " dashed" : "");
-        if (entries[i].hue > 0)
-            fprintf(out, " style=\"color:hsl(%d 75%% 50%%)\"", entries[i].hue);
-        fputs("></i>", out);
-        html_escape(out, entries[i].name);
-        fputs("</span>", out);
-    }
-    fputs("</span></figcaption>\n", out);
-}
-
-void chart_close(FILE *out)
-{
-    fputs("</figure>\n", out);
-}
 
 /* ---- axes ---- */
 
@@ -141,7 +57,7 @@ static double scale(const struct axis *axis, double value, double from, double t
 
 static double to_x(const struct axis *axis, double value)
 {
-    return scale(axis, value, LEFT, WIDTH - RIGHT);
+    return scale(axis, axis->logarithmic ? log2(value) : value, LEFT, WIDTH - RIGHT);
 }
 
 static double to_y(const struct axis *axis, double value)
@@ -170,7 +86,8 @@ static void draw_axes(FILE *out, const struct line_chart *chart, const struct ax
         print_tick(out, y, value, chart->percent);
         fputs("</text>\n", out);
     }
-    for (double value = ceil(x->low / x->step) * x->step; value <= x->high + 0.01 * x->step; value += x->step) {
+    for (double at = ceil(x->low / x->step) * x->step; at <= x->high + 0.01 * x->step; at += x->step) {
+        const double value = x->logarithmic ? exp2(at) : at;
         fprintf(out, "<text class=\"tick\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">", to_x(x, value),
                 HEIGHT - BOTTOM + 17);
         print_tick(out, x, value, false);
@@ -191,6 +108,12 @@ static double x_of(const struct chart_series *series, int i)
     return series->x ? series->x[i] : i + 1;
 }
 
+/* Half the length of a point's error bar; 0: it has none. */
+static double error_of(const struct chart_series *series, int i)
+{
+    return series->error && isfinite(series->error[i]) ? series->error[i] : 0;
+}
+
 static bool has_values(const struct chart_series *series)
 {
     for (int i = 0; i < series->count; i++)
@@ -206,12 +129,14 @@ static bool find_axes(const struct line_chart *chart, struct axis *x, struct axi
     bool whole = true;
     for (int s = 0; s < chart->series_count; s++)
         for (int i = 0; i < chart->series[s].count; i++) {
-            double at = x_of(&chart->series[s], i), value = chart->series[s].y[i];
+            const struct chart_series *series = &chart->series[s];
+            const double at = chart->logarithmic ? log2(x_of(series, i)) : x_of(series, i), value = series->y[i];
+            const double error = error_of(series, i);
             if (!isfinite(at) || !isfinite(value))
                 continue;
             whole = whole && at == floor(at);
             x_low = fmin(x_low, at), x_high = fmax(x_high, at);
-            y_low = fmin(y_low, value), y_high = fmax(y_high, value);
+            y_low = fmin(y_low, value - error), y_high = fmax(y_high, value + error);
         }
     if (x_low > x_high)
         return false;
@@ -221,6 +146,8 @@ static bool find_axes(const struct line_chart *chart, struct axis *x, struct axi
     double step = nice_step(x_high - x_low, X_TICKS);
     *x = (struct axis){.low = x_low, .high = x_high, .step = whole && step < 1 ? 1 : step};
     x->decimals = decimals_of(x->step);
+    if (chart->logarithmic) /* powers of 2 are marked */
+        *x = (struct axis){.low = x_low, .high = x_high, .step = fmax(1, round(step)), .logarithmic = true};
     return true;
 }
 
@@ -233,6 +160,21 @@ static void draw_dot(FILE *out, const struct chart_series *series, double x, dou
     fputs("><title>", out);
     html_escape(out, series->name);
     fputs("</title></circle>", out);
+}
+
+/* Points with error bars are measurements, so each is a dot. */
+static void draw_errors(FILE *out, const struct chart_series *series, const struct axis *x, const struct axis *y)
+{
+    for (int i = 0; i < series->count; i++) {
+        const double at = x_of(series, i), value = series->y[i], error = error_of(series, i);
+        if (!isfinite(at) || !isfinite(value))
+            continue;
+        if (error > 0)
+            fprintf(out, "<path class=\"error c%d\" d=\"M%.1f %.1fL%.1f %.1f\"/>", series->color % CHART_COLORS,
+                    to_x(x, at), to_y(y, value - error), to_x(x, at), to_y(y, value + error));
+        draw_dot(out, series, to_x(x, at), to_y(y, value));
+    }
+    fputc('\n', out);
 }
 
 /* A path that starts again after every gap. A single point between gaps would be invisible, so it becomes a dot. */
@@ -254,6 +196,10 @@ static void draw_series(FILE *out, const struct chart_series *series, const stru
     fputs("\"><title>", out);
     html_escape(out, series->name);
     fputs("</title></path>\n", out);
+    if (series->error) {
+        draw_errors(out, series, x, y);
+        return;
+    }
     for (int i = 0; i < series->count; i += stride) {
         bool before = i >= stride && isfinite(series->y[i - stride]);
         bool after = i + stride < series->count && isfinite(series->y[i + stride]);
@@ -310,28 +256,69 @@ static void draw_mark(FILE *out, const struct line_chart *chart, const struct ax
     fputs("</text>\n", out);
 }
 
+static void draw_content(FILE *out, const struct line_chart *chart, const struct axis *x, const struct axis *y)
+{
+    draw_axes(out, chart, x, y);
+    draw_mark(out, chart, x);
+    for (int s = 0; s < chart->series_count; s++)
+        draw_series(out, &chart->series[s], x, y);
+    if (!chart->no_legend)
+        draw_bands(out, chart, x);
+}
+
+/* The chart's own legend, or one entry per series with values. */
+static int legend_of(const struct line_chart *chart, struct chart_legend_entry *entries)
+{
+    int count = 0;
+    if (chart->no_legend) {
+        for (; count < chart->legend_count && count < MAX_LEGEND; count++)
+            entries[count] = chart->legend[count];
+        return count;
+    }
+    for (int s = 0; s < chart->series_count && count < MAX_LEGEND; s++)
+        if (has_values(&chart->series[s]))
+            entries[count++] =
+                (struct chart_legend_entry){chart->series[s].name, chart->series[s].color, chart->series[s].dashed, 0};
+    return count;
+}
+
 void chart_lines(FILE *out, const struct line_chart *chart)
 {
     struct axis x, y;
-    struct chart_legend_entry legend[CHART_COLORS * 4];
-    int shown = 0, limit = (int)(sizeof legend / sizeof *legend);
-    for (int s = 0; s < chart->series_count && shown < limit && !chart->no_legend; s++)
-        if (has_values(&chart->series[s]))
-            legend[shown++] =
-                (struct chart_legend_entry){chart->series[s].name, chart->series[s].color, chart->series[s].dashed, 0};
+    struct chart_legend_entry legend[MAX_LEGEND];
     if (!find_axes(chart, &x, &y))
         return;
-    if (chart->no_legend)
-        chart_open(out, chart->title, chart->legend, chart->legend_count);
-    else
-        chart_open(out, chart->title, legend, shown);
+    chart_open(out, chart->title, legend, legend_of(chart, legend));
     fprintf(out, "<svg viewBox=\"0 0 %d %d\" role=\"img\">\n", WIDTH, HEIGHT);
-    draw_axes(out, chart, &x, &y);
-    draw_mark(out, chart, &x);
-    for (int s = 0; s < chart->series_count; s++)
-        draw_series(out, &chart->series[s], &x, &y);
-    if (!chart->no_legend)
-        draw_bands(out, chart, &x);
+    draw_content(out, chart, &x, &y);
     fputs("</svg>\n", out);
     chart_close(out);
+}
+
+bool chart_lines_file(FILE *out, const struct line_chart *chart)
+{
+    struct axis x, y;
+    struct chart_legend_entry legend[MAX_LEGEND];
+    if (!find_axes(chart, &x, &y))
+        return false;
+    const int count = legend_of(chart, legend), above = FILE_TITLE + count * FILE_ENTRY + FILE_GAP;
+    fprintf(out,
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" role=\"img\" "
+            "font-family=\"sans-serif\">\n<style>%s</style>\n<rect class=\"paper\" width=\"%d\" height=\"%d\"/>\n",
+            WIDTH, HEIGHT + above, chart_style(), WIDTH, HEIGHT + above);
+    fprintf(out, "<text class=\"title\" x=\"%d\" y=\"%d\">", FILE_MARGIN, FILE_TITLE - 4);
+    html_escape(out, chart->title);
+    fputs("</text>\n", out);
+    for (int i = 0; i < count; i++) {
+        const int middle = FILE_TITLE + FILE_GAP / 2 + i * FILE_ENTRY + FILE_ENTRY / 2;
+        fprintf(out, "<path class=\"line bold c%d%s\" d=\"M%d %dL%d %d\"/><text x=\"%d\" y=\"%d\">",
+                legend[i].color % CHART_COLORS, legend[i].dashed ? " dashed" : "", FILE_MARGIN, middle,
+                FILE_MARGIN + FILE_SWATCH, middle, FILE_MARGIN + FILE_SWATCH + 8, middle + 4);
+        html_escape(out, legend[i].name);
+        fputs("</text>\n", out);
+    }
+    fprintf(out, "<g transform=\"translate(0,%d)\">\n", above);
+    draw_content(out, chart, &x, &y);
+    fputs("</g>\n</svg>\n", out);
+    return true;
 }

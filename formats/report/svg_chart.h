@@ -1,5 +1,6 @@
-/* Charts as inline SVG for HTML pages: lines, heat maps, paired bars. Colours, fonts and dark mode come from the page's
- * CSS (chart_style); hovering needs no script: every point and cell has a <title>. All texts are escaped here. */
+/* Charts as inline SVG for HTML pages (lines also as files): lines, heat maps, paired bars. Colours, fonts and dark
+ * mode come from the page's CSS (chart_style); hovering needs no script: every point and cell has a <title>. All texts
+ * are escaped here. */
 #ifndef FORMATS_REPORT_SVG_CHART_H
 #define FORMATS_REPORT_SVG_CHART_H
 
@@ -24,6 +25,8 @@ struct chart_series {
     int hue;    /* 1 .. 360: this hue instead of the palette's colour */
     bool faint; /* one of many: thinner and paler */
     bool bold;  /* thicker: the most important one */
+    /* [count] half the lengths of error bars, not finite: none, and every point is a dot; NULL: a plain line */
+    const double *error;
 };
 
 struct chart_legend_entry {
@@ -43,9 +46,12 @@ struct line_chart {
     bool no_legend;                          /* names are shown only when a line is hovered over */
     const struct chart_legend_entry *legend; /* [legend_count] with no_legend: what is shown instead */
     int legend_count;
+    bool logarithmic; /* the x axis: every x is above 0 */
 };
 /* A <figure> with title, legend and chart. */
 void chart_lines(FILE *out, const struct line_chart *chart);
+/* The same as the content of an .svg file of its own, for Markdown; false if there is nothing to draw. */
+bool chart_lines_file(FILE *out, const struct line_chart *chart);
 
 struct heat_map {
     const char *title, *row_title, *column_title; /* "true class", "predicted class" */

@@ -1,51 +1,17 @@
-/* `student_train compare`: a table of finished runs beside their teacher. */
+/* `student_train compare`: a table of finished runs beside their teacher, or a chart of them. */
 #include "formats/cache/cache.h"
 #include "student_train/commands/command.h"
+#include "student_train/commands/compare_rows.h"
 #include "student_train/commands/student_commands.h"
-#include "student_train/run/evaluation_report.h"
-#include "student_train/run/run_metrics.h"
 #include <math.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 struct compare_options {
-    struct option_list runs;
-    const char *cache;
-    bool json;
+    struct option_list runs, x;
+    const char *cache, *baseline, *chart, *title, *x_label;
+    bool average, markdown, log_x, json;
 };
-
-/* The numbers of a run, as text and as JSON. */
-static const struct column {
-    const char *field, *title;
-    size_t offset; /* in struct run_metrics */
-    int width, decimals;
-    bool percent;
-} columns[] = {
-    {"accuracy", "accuracy", offsetof(struct run_metrics, accuracy), 10, 2, true},
-    {"agreement", "agreement", offsetof(struct run_metrics, agreement), 10, 2, true},
-    {"parameters", "parameters", offsetof(struct run_metrics, parameters), 10, 0, false},
-    {"epochs", "epochs", offsetof(struct run_metrics, epochs), 7, 0, false},
-    {"images_per_second", "images/s", offsetof(struct run_metrics, images_per_second), 9, 0, false},
-    {"seconds", "seconds", offsetof(struct run_metrics, seconds), 8, 1, false},
-};
-enum { COLUMNS = sizeof columns / sizeof *columns };
-
-static double number_of(const struct run_metrics *row, const struct column *column)
-{
-    const void *number = (const char *)row + column->offset;
-    return *(const double *)number;
-}
-
-static void print_number(double value, const struct column *column)
-{
-    if (!isfinite(value))
-        printf(" %*s", column->width, "-");
-    else if (column->percent)
-        printf(" %*.*f %%", column->width - 2, column->decimals, 100 * value);
-    else
-        printf(" %*.*f", column->width, column->decimals, value);
-}
 
 static void print_cache(const struct cache_manifest *manifest)
 {
@@ -54,66 +20,89 @@ static void print_cache(const struct cache_manifest *manifest)
     cache_bytes(manifest, &total, &images);
     if (cache_has_teacher(manifest)) {
         printf("%-32s", "teacher");
-        print_number(split->teacher_accuracy < 0 ? NAN : split->teacher_accuracy, &columns[0]);
-        printf(" %*s\n", columns[1].width, "-");
+        if (split->teacher_accuracy < 0)
+            printf(" %10s", "-");
+        else
+            printf(" %8.2f %%", 100 * split->teacher_accuracy);
+        printf(" %10s\n", "-");
     }
     printf("%llu views in the cache, %.1f MB, %.2f bytes per view without the images\n", (unsigned long long)views,
            (double)total / 1e6, views ? (double)(total - images) / (double)views : 0);
 }
 
-static void print_rows(const struct run_metrics *rows, int count)
+/* x[count], malloc'ed; NULL without --x. */
+static enum status read_places(const struct compare_options *options, double **x, struct error *err)
 {
-    printf("%-32s", "loss");
-    for (int c = 0; c < COLUMNS; c++)
-        printf(" %*s", columns[c].width, columns[c].title);
-    printf("\n");
+    const int count = options->x.count;
+    *x = NULL;
+    if (options->chart && count == 0)
+        return error_set(err, STATUS_USAGE, NULL, "--chart needs --x after every --run: the run's place on the axis");
+    if (count == 0)
+        return STATUS_OK;
+    if (count != options->runs.count)
+        return error_set(err, STATUS_USAGE, NULL, "%d runs, but %d places: give --x as many times as --run",
+                         options->runs.count, count);
+    *x = calloc((size_t)count, sizeof **x);
+    if (!*x)
+        return error_no_memory(err, (size_t)count * sizeof **x, "a chart");
     for (int i = 0; i < count; i++) {
-        printf("%-32s", rows[i].loss);
-        for (int c = 0; c < COLUMNS; c++)
-            print_number(number_of(&rows[i], &columns[c]), &columns[c]);
-        printf("\n");
+        char *end;
+        (*x)[i] = strtod(options->x.items[i], &end);
+        if (end == options->x.items[i] || *end || !isfinite((*x)[i]))
+            return error_set(err, STATUS_USAGE, NULL, "--x '%s' is not a number", options->x.items[i]);
+        if (options->log_x && (*x)[i] <= 0)
+            return error_set(err, STATUS_USAGE, NULL, "--x %s must be above 0 with --log-x", options->x.items[i]);
     }
+    return STATUS_OK;
 }
 
-static cJSON *rows_json(const struct run_metrics *rows, const struct option_list *runs)
+static enum status show(const struct compare_options *options, struct compare_row *rows, int count,
+                        const struct cache *cache, struct error *err)
 {
-    cJSON *list = cJSON_CreateArray();
-    for (int i = 0; i < runs->count; i++) {
-        cJSON *item = cJSON_CreateObject();
-        cJSON_AddStringToObject(item, "run", runs->items[i]);
-        cJSON_AddStringToObject(item, "student", rows[i].student);
-        cJSON_AddStringToObject(item, "loss", rows[i].loss);
-        for (int c = 0; c < COLUMNS; c++)
-            cJSON_AddItemToObject(item, columns[c].field, json_number_or_null(number_of(&rows[i], &columns[c])));
-        cJSON_AddItemToArray(list, item);
+    enum status status = STATUS_OK;
+    if (options->average || options->baseline || options->chart)
+        count = compare_rows_average(rows, count);
+    if (options->baseline)
+        TRY(compare_rows_gain(rows, count, options->baseline, err));
+    if (options->chart)
+        TRY(compare_rows_chart(rows, count, options->title, options->x_label, options->log_x, options->chart, err));
+    if (options->json) {
+        TRY(command_print_json(compare_rows_json(rows, count), "a table", err));
+    } else if (options->markdown) {
+        compare_rows_markdown(rows, count, options->x_label, stdout);
+    } else if (!options->chart) {
+        compare_rows_print(rows, count, stdout);
+        if (options->cache)
+            print_cache(&cache->manifest);
     }
-    return list;
+cleanup:
+    return status;
 }
 
 static enum status run(void *context, struct error *err)
 {
     const struct compare_options *options = context;
-    const struct option_list *runs = &options->runs;
+    const int count = options->runs.count;
     enum status status = STATUS_OK;
     struct cache cache = {0};
-    struct run_metrics *rows = calloc((size_t)runs->count, sizeof *rows);
-    if (!rows)
-        return error_no_memory(err, (size_t)runs->count * sizeof *rows, "a table");
-    for (int i = 0; i < runs->count; i++)
-        TRY(run_metrics_read(&rows[i], runs->items[i], err));
+    struct run_metrics *runs = calloc((size_t)count, sizeof *runs);
+    struct compare_row *rows = calloc((size_t)count, sizeof *rows);
+    double *x = NULL;
+    if (!runs || !rows)
+        TRY(error_no_memory(err, (size_t)count * sizeof *rows, "a table"));
+    TRY(read_places(options, &x, err));
+    for (int i = 0; i < count; i++)
+        TRY(run_metrics_read(&runs[i], options->runs.items[i], err));
     if (options->cache)
         TRY(cache_open(&cache, options->cache, err));
-    if (options->json) {
-        TRY(command_print_json(rows_json(rows, runs), "a table", err));
-    } else {
-        print_rows(rows, runs->count);
-        if (options->cache)
-            print_cache(&cache.manifest);
-    }
+    compare_rows_of(rows, runs, options->runs.items, x, count);
+    TRY(show(options, rows, count, &cache, err));
 cleanup:
-    for (int i = 0; i < runs->count; i++)
-        run_metrics_release(&rows[i]);
+    for (int i = 0; runs && i < count; i++)
+        run_metrics_release(&runs[i]);
+    free(runs);
     free(rows);
+    free(x);
     cache_release(&cache);
     return status;
 }
@@ -124,10 +113,24 @@ enum status compare_command(int argc, char **argv, struct error *err)
     const struct option_spec specs[] = {
         {"run", OPTION_LIST, &o.runs, "RUN", NULL, "the folder of a finished run", .required = true},
         {"cache", OPTION_STRING, &o.cache, "CACHE", NULL, "also show the teacher and the size of this cache"},
+        {"average", OPTION_FLAG, &o.average, NULL, NULL,
+         "runs with the same name (fit --name; by default student and loss), such as those of several seeds, are one "
+         "row: means, and the standard error of the accuracy"},
+        {"baseline", OPTION_STRING, &o.baseline, "LOSS", NULL,
+         "also show the gain over the same student's runs with this loss, such as ce, in points of accuracy; implies "
+         "--average"},
+        {"markdown", OPTION_FLAG, &o.markdown, NULL, NULL, "print the table as Markdown"},
         {"json", OPTION_FLAG, &o.json, NULL, NULL, "print the table as JSON"},
+        {"chart", OPTION_STRING, &o.chart, "FILE.svg", NULL,
+         "write a picture: accuracy against --x, a line for each name, with standard errors; no table without "
+         "--markdown"},
+        {"x", OPTION_LIST, &o.x, "X", NULL, "the place of a run on the chart, in the order of --run"},
+        {"x-label", OPTION_STRING, &o.x_label, "TEXT", "x", "what --x is"},
+        {"log-x", OPTION_FLAG, &o.log_x, NULL, NULL, "powers of 2 have equal distances on the chart"},
+        {"title", OPTION_STRING, &o.title, "TEXT", "Accuracy", "the chart's title"},
     };
     struct options table = {.command = "student_train compare",
-                            .summary = "one table of finished runs",
+                            .summary = "one table, or a chart, of finished runs",
                             .specs = specs,
                             .count = sizeof specs / sizeof *specs};
     return command_run(&table, argc, argv, run, &o, err);

@@ -9,39 +9,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { VECTORS = 6, HEADER_LIMIT = 1 << 20, LENGTH_SIZE = 8 };
+enum { HEADER_LIMIT = 1 << 20, LENGTH_SIZE = 8 };
 
 static const char DIGEST_FIELD[] = "\"sha256\":\"";
 static const char NO_DIGEST[] = "0000000000000000000000000000000000000000000000000000000000000000";
 
-/* A vector of the checkpoint; device NULL: this run does not have it. */
-struct vector {
-    const char *name;
-    float *device;
-    size_t count;
-};
-
-static void list_vectors(const struct trainer *trainer, struct vector vectors[VECTORS])
-{
-    const struct plan *plan = &trainer->network.plan;
-    const struct network_memory *network = &trainer->network.memory;
-    const struct trainer_memory *memory = &trainer->memory;
-    const size_t students = (size_t)trainer->student_count, parameters = students * plan->parameter_count;
-    const size_t state = students * plan->state_count;
-    const struct vector all[VECTORS] = {
-        {"parameters", network->parameters, parameters},
-        {"running_statistics", network->state, state},
-        {"moment_1", memory->first, parameters},
-        {"moment_2", memory->second, parameters},
-        {"average", memory->average, memory->average ? parameters : 0},
-        {"average_running_statistics", memory->average_state, memory->average ? state : 0}};
-    memcpy(vectors, all, sizeof all);
-}
-
-static size_t data_size(const struct vector vectors[VECTORS])
+static size_t data_size(const struct trainer_vector vectors[TRAINER_VECTORS])
 {
     size_t size = 0;
-    for (int i = 0; i < VECTORS; i++)
+    for (int i = 0; i < TRAINER_VECTORS; i++)
         size += vectors[i].count * sizeof(float);
     return size;
 }
@@ -64,7 +40,7 @@ static const char *best_key(char name[32], const char *what, int student)
 }
 
 /* The safetensors header with a digest of zeros. malloc'ed; NULL when out of memory. */
-static char *header_text(const struct vector vectors[VECTORS], const struct trainer *trainer,
+static char *header_text(const struct trainer_vector vectors[TRAINER_VECTORS], const struct trainer *trainer,
                          const struct progress_state *state, const char *identity)
 {
     cJSON *root = cJSON_CreateObject(), *metadata = cJSON_AddObjectToObject(root, "__metadata__");
@@ -82,8 +58,8 @@ static char *header_text(const struct vector vectors[VECTORS], const struct trai
     }
     add_number(metadata, "seconds", "%.3f", state->seconds);
     add_number(metadata, "images", "%.0f", (double)state->images);
-    for (int i = 0; i < VECTORS; i++) {
-        if (!vectors[i].device)
+    for (int i = 0; i < TRAINER_VECTORS; i++) {
+        if (!vectors[i].values)
             continue;
         cJSON *tensor = cJSON_AddObjectToObject(root, vectors[i].name);
         double shape = (double)vectors[i].count, ends[2] = {(double)offset, 0};
@@ -101,12 +77,12 @@ enum status checkpoint_write(const char *path, struct trainer *trainer, const st
 {
     const struct compute *compute = trainer->compute;
     enum status status = STATUS_OK;
-    struct vector vectors[VECTORS];
+    struct trainer_vector vectors[TRAINER_VECTORS];
     char digest[DIGEST_HEX_SIZE], *header;
     const char *seal;
     unsigned char *file = NULL;
     size_t at, size, header_size;
-    list_vectors(trainer, vectors);
+    trainer_vectors(trainer, vectors);
     header = header_text(vectors, trainer, state, identity);
     if (!header)
         TRY(error_no_memory(err, HEADER_LIMIT, "a checkpoint"));
@@ -118,8 +94,8 @@ enum status checkpoint_write(const char *path, struct trainer *trainer, const st
         file[i] = (unsigned char)(header_size >> (8 * i));
     memset(file + LENGTH_SIZE, ' ', header_size);
     memcpy(file + LENGTH_SIZE, header, strlen(header));
-    for (int i = 0; i < VECTORS; i++) {
-        TRY(compute->backend->device->download(compute->device, file + at, vectors[i].device,
+    for (int i = 0; i < TRAINER_VECTORS; i++) {
+        TRY(compute->backend->device->download(compute->device, file + at, vectors[i].values,
                                                vectors[i].count * sizeof(float), err));
         at += vectors[i].count * sizeof(float);
     }
@@ -175,17 +151,17 @@ static enum status load_vectors(const struct json_place *root, struct trainer *t
                                 size_t size, struct error *err)
 {
     const struct compute *compute = trainer->compute;
-    struct vector vectors[VECTORS];
+    struct trainer_vector vectors[TRAINER_VECTORS];
     enum status status = STATUS_OK;
     size_t at = 0;
-    list_vectors(trainer, vectors);
+    trainer_vectors(trainer, vectors);
     if (data_size(vectors) != size)
         return error_set(err, STATUS_BAD_DATA, root->path, "has %zu bytes of vectors; this run needs %zu", size,
                          data_size(vectors));
-    for (int i = 0; i < VECTORS; i++) {
-        if (vectors[i].device && !cJSON_GetObjectItemCaseSensitive(root->node, vectors[i].name))
+    for (int i = 0; i < TRAINER_VECTORS; i++) {
+        if (vectors[i].values && !cJSON_GetObjectItemCaseSensitive(root->node, vectors[i].name))
             return error_set(err, STATUS_BAD_DATA, root->path, "vector %s is missing", vectors[i].name);
-        TRY(compute->backend->device->upload(compute->device, vectors[i].device, data + at,
+        TRY(compute->backend->device->upload(compute->device, vectors[i].values, data + at,
                                              vectors[i].count * sizeof(float), err));
         at += vectors[i].count * sizeof(float);
     }

@@ -18,7 +18,7 @@ static enum status start_event(const struct fit *fit, struct fit_run *run, struc
     return run_log_event(run->log, "start", fields, sizeof fields / sizeof *fields, err);
 }
 
-enum status fit_trainer_init(struct fit *fit, const struct trainer_options *options,
+enum status fit_trainer_init(struct fit *fit, const struct graph *graph, const struct trainer_options *options,
                              const struct cache_manifest *manifest, struct error *err)
 {
     struct trainer_student students[TRAINING_MAX_STUDENTS];
@@ -26,8 +26,7 @@ enum status fit_trainer_init(struct fit *fit, const struct trainer_options *opti
     for (int k = 0; k < fit->count; k++)
         students[k] =
             (struct trainer_student){&fit->runs[k].loss, fit->runs[k].options.schedule, fit->runs[k].options.seed};
-    TRY(trainer_init(&fit->trainer, &fit->data->compute, &fit->runs[0].student.graph, students, fit->count, options,
-                     manifest, err));
+    TRY(trainer_init(&fit->trainer, &fit->data->compute, graph, students, fit->count, options, manifest, err));
     for (int k = 1; k < fit->count; k++)
         TRY(trainer_set_weights(&fit->trainer, k, &fit->runs[k].student.graph, err));
 cleanup:
@@ -97,7 +96,8 @@ enum status fit_train(struct fit *fit, bool resumes, struct error *err)
         return error_no_memory(err, 0, "a run's identity");
     fit->identity = identity;
     fit->options = fit_trainer_options(&fit->runs[0].options);
-    TRY(fit_trainer_init(fit, &fit->options, &fit->data->cache.manifest, err));
+    TRY(fit_trainer_init(fit, &fit->runs[0].student.graph, &fit->options, &fit->data->cache.manifest, err));
+    fit->size = fit->runs[0].info.card.size;
     const struct compute *compute = &fit->data->compute;
     const char *kernels = compute->backend->device->arithmetic(compute->device);
     snprintf(fit->state.kernels, sizeof fit->state.kernels, "%s", kernels);
@@ -130,6 +130,7 @@ enum status fit_train(struct fit *fit, bool resumes, struct error *err)
         TRY(run_log_event(fit->runs[k].log, "end", NULL, 0, err));
 cleanup:
     trainer_release(&fit->trainer);
+    graph_release(&fit->graph);
     free(identity);
     return status;
 }

@@ -2,7 +2,7 @@
  *
  * struct fit_data has what all runs of a command share; struct fit_run is one student with its folder; struct fit
  * trains one or several runs side by side. fit_run.c sets a run up, fit.c trains runs, fit_loop.c is the loop over
- * epochs, fit_result.c writes the results. */
+ * epochs, fit_size.c lets images grow, fit_result.c writes the results. */
 #ifndef STUDENT_TRAIN_RUN_FIT_H
 #define STUDENT_TRAIN_RUN_FIT_H
 
@@ -43,6 +43,8 @@ struct fit {
     const char *identity;           /* of all runs together, while they train */
     struct trainer_options options; /* the first run's */
     struct trainer trainer;         /* while they train */
+    int size;                       /* of the images that it takes */
+    struct graph graph;             /* of the student at that size, if it is not the last one */
     struct progress *progress;      /* borrowed */
     struct progress_state state;
     double saved;    /* clock_seconds of the last checkpoint */
@@ -78,9 +80,17 @@ bool fit_run_out_of_patience(const struct fit_run *run, const struct progress_st
 /* Trains the runs side by side to their ends and writes their results, or until they pause. resumes: starts from the
  * checkpoint. */
 enum status fit_train(struct fit *fit, bool resumes, struct error *err);
-/* Gives fit->trainer the students with the weights of their graphs. manifest NULL: only to evaluate. */
-enum status fit_trainer_init(struct fit *fit, const struct trainer_options *options,
+/* Gives fit->trainer the students with the weights of their graphs. graph: of the same structure, which tells the size
+ * of the images; manifest NULL: only to evaluate. */
+enum status fit_trainer_init(struct fit *fit, const struct graph *graph, const struct trainer_options *options,
                              const struct cache_manifest *manifest, struct error *err);
+
+/* ---- fit_size.c ---- */
+/* STATUS_CONFIG if the student cannot be trained on images of the size of the first epochs. */
+enum status fit_check_sizes(const struct fit_run *run, struct error *err);
+/* Makes fit->trainer one for images of the size of that epoch, with everything that it has learned. `epochs` itself is
+ * the size that is evaluated. */
+enum status fit_set_size(struct fit *fit, int epoch, struct error *err);
 
 /* ---- fit_loop.c ---- */
 /* Trains from state.epoch on until the last epoch, until every run is out of patience, or until the time limit.

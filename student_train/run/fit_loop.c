@@ -146,9 +146,12 @@ static enum status one_epoch(struct fit *fit, int epoch, const bool *out_of_pati
     const double start = clock_seconds();
     for (int k = 0; k < fit->count; k++)
         rows[k] = (struct run_epoch){.epoch = epoch + 1, .val_loss = NAN, .val_accuracy = NAN, .agreement = NAN};
+    TRY(fit_set_size(fit, epoch, err));
     TRY(train(fit, epoch, rows, err));
-    if (fit->data->validates && due)
+    if (fit->data->validates && due) {
+        TRY(fit_set_size(fit, options->epochs, err));
         TRY(validate(fit, rows, err));
+    }
     const double seconds = clock_seconds() - start;
     for (int k = 0; k < fit->count; k++)
         rows[k].seconds = seconds;

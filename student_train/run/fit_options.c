@@ -1,6 +1,8 @@
 #include "student_train/run/fit_options.h"
 
 #include <assert.h>
+#include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { MAX_OPTIONS = 64 };
@@ -42,10 +44,14 @@ static void add_task(struct spec_list *list, struct fit_options *o, bool student
          "for example '0.1*ce + 0.9*kd(T=4)'; `student_train losses` lists the terms"},
         {"epochs", OPTION_INT, &o->epochs, "N", "100",
          "passes over the training set; each pass sees one view of every image", .minimum = 1, .maximum = 1e6},
+        {"distill-after", OPTION_INT, &o->distill_after, "N", "0",
+         "leave out the terms that need the teacher for the first N epochs; the other way, terms that fade, is ramp=0",
+         .minimum = 0, .maximum = 1e6},
         {"out", OPTION_STRING, &o->out, "RUN", NULL, "folder for all files of the run", .required = true},
         {"batch", OPTION_INT, &o->batch, "N", "128", "images per step", .minimum = 1, .maximum = 65536},
-        {"size", OPTION_INT, &o->size, "N", "0", "side of the student's images in pixels; 0: as the teacher's",
-         .minimum = 0, .maximum = VIEW_MAX_SIZE},
+        {"size", OPTION_STRING, &o->sizes, "N|A:B", "0",
+         "side of the student's images in pixels; 0: as the teacher's; 96:160: 96, 128 and 160 pixels, each in a third "
+         "of the epochs, evaluated with 160"},
     };
     append(list, specs, sizeof specs / sizeof *specs);
 }
@@ -170,11 +176,43 @@ cleanup:
     return status;
 }
 
+static bool read_size(const char *text, int *size, const char **end)
+{
+    char *stop;
+    const long number = strtol(text, &stop, 10);
+    *end = stop;
+    *size = (int)number;
+    return isdigit((unsigned char)*text) && number >= 0 && number <= VIEW_MAX_SIZE;
+}
+
+static enum status parse_sizes(struct fit_options *options, struct error *err)
+{
+    const char *end;
+    bool right = read_size(options->sizes, &options->first_size, &end);
+    options->size = options->first_size;
+    if (right && *end == ':')
+        right = read_size(end + 1, &options->size, &end) && options->first_size > 0 &&
+                options->first_size < options->size && (options->size - options->first_size) % SIZE_STEP == 0;
+    if (right && *end == 0)
+        return STATUS_OK;
+    return error_set(err, STATUS_USAGE, NULL,
+                     "--size '%s': write a number of pixels up to %d, such as 112, or a smaller and a larger one that "
+                     "are a multiple of %d apart, such as 96:160",
+                     options->sizes, VIEW_MAX_SIZE, SIZE_STEP);
+}
+
+int fit_options_size(const struct fit_options *options, int epoch)
+{
+    const int sizes = (options->size - options->first_size) / SIZE_STEP + 1;
+    return options->first_size + SIZE_STEP * (int)((int64_t)epoch * sizes / options->epochs);
+}
+
 enum status fit_options_check(struct fit_options *options, struct error *err)
 {
     enum status status = STATUS_OK;
     options->schedule.rate = options->learning_rate;
     options->schedule.epochs = options->epochs;
+    TRY(parse_sizes(options, err));
     if (options->schedule.warmup_epochs >= options->epochs && options->schedule.warmup_epochs > 0)
         TRY(error_set(err, STATUS_USAGE, NULL, "--warmup-epochs %d must be less than --epochs %d",
                       options->schedule.warmup_epochs, options->epochs));

@@ -6,8 +6,9 @@
 #include "student_train/trainer/trainer.h"
 
 struct fit_options {
-    const char *cache, *data, *student, *loss, *out, *init, *name;
-    int epochs, batch, size, patience, eval_every, max_params;
+    const char *cache, *data, *student, *loss, *out, *init, *name, *sizes;
+    int epochs, batch, distill_after, patience, eval_every, max_params;
+    int first_size, size; /* of the student's images, in the first epochs and in the last ones; 0: as the teacher's */
     struct compute_options compute;
     int optimizer, order, order_seed, precision; /* enum optimizer_kind, ORDER_*, enum dtype */
     int select_on, decay;                        /* SELECT_ON_*, DECAY_* */
@@ -22,6 +23,7 @@ struct fit_options {
 enum { ORDER_SHUFFLE, ORDER_SEQUENTIAL };
 enum { SELECT_ON_ALL, SELECT_ON_HALF };
 enum { DECAY_ALL, DECAY_WEIGHTS };
+enum { SIZE_STEP = 32 };
 
 /* Fills options->table for a command that takes fit's options, followed by `count` of its own. The table points into
  * the struct, which must not move. */
@@ -31,6 +33,9 @@ enum status fit_options_table(struct fit_options *options, const char *command, 
 enum status fit_options_check(struct fit_options *options, struct error *err);
 /* Makes fit's table, parses argv, and checks the options. The caller releases the table with options_release. */
 enum status fit_options_parse(struct fit_options *options, int argc, char **argv, struct error *err);
+/* The side of the images of an epoch, counted from 0: every size from the first to the last for an equal share of the
+ * epochs, SIZE_STEP pixels apart. It is options->size without `--size A:B`. */
+int fit_options_size(const struct fit_options *options, int epoch);
 /* The options that the trainer takes. */
 struct trainer_options fit_trainer_options(const struct fit_options *options);
 

@@ -30,7 +30,7 @@ static enum status evaluate_best(struct fit *fit, struct error *err)
     for (int k = 0; k < fit->count; k++)
         TRY(load_best(&fit->runs[k], err));
     if (fit->data->validates) {
-        TRY(fit_trainer_init(fit, &options, NULL, err));
+        TRY(fit_trainer_init(fit, &fit->runs[0].student.graph, &options, NULL, err));
         const bool half = fit->runs[0].options.select_on == SELECT_ON_HALF;
         TRY(evaluation_run(evaluations, &fit->trainer, &fit->data->validation, half ? PART_ODD : PART_ALL, err));
         for (int k = 0; k < fit->count; k++) {

@@ -328,6 +328,7 @@ enum status search_run(struct search *search, struct progress *progress, struct 
     enum status status = STATUS_OK;
     int lock = -1;
     TRY(check_options(search, err));
+    TRY(fit_options_check(&search->options, err));
     plan_rounds(search);
     TRY(fit_data_open(&search->data, &search->options, err));
     if (!search->data.cache.manifest.splits[SPLIT_VAL].samples &&

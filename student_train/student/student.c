@@ -64,6 +64,27 @@ cleanup:
     return status;
 }
 
+enum status student_at_size(const struct student *student, const char *name, const struct student_input *input,
+                            struct graph *graph, struct error *err)
+{
+    enum status status = STATUS_OK;
+    const struct net_text_options text = {name, input->channels, input->size, input->classes};
+    graph_init(graph);
+    if (student->onnx)
+        return error_set(err, STATUS_CONFIG, name,
+                         "an ONNX file is made for one size of images; --size A:B needs a preset or a .net file");
+    TRY(net_text_parse(graph, (const char *)student->bytes, student->size, &text, err));
+    for (int i = 0; i < graph->weight_count; i++)
+        if (graph->weights[i].count != student->graph.weights[i].count)
+            TRY(error_set(err, STATUS_CONFIG, name,
+                          "weight %s has %zu numbers for images of %d pixels, but %zu for those of the last epochs; "
+                          "--size A:B needs a net whose weights do not depend on the size: end it with gap",
+                          graph->weights[i].name, graph->weights[i].count, input->size,
+                          student->graph.weights[i].count));
+cleanup:
+    return status;
+}
+
 void student_release(struct student *student)
 {
     graph_release(&student->graph);

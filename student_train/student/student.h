@@ -22,6 +22,11 @@ struct student {
  * STATUS_CONFIG if it does not fit the input. */
 enum status student_open(struct student *student, const char *name, const struct student_input *input,
                          struct error *err);
+/* The same student for images of another size, with the same weights in the same order; the graph's are zero. The
+ * caller releases it, also after an error. STATUS_CONFIG: an ONNX file, or weights that depend on the size of the
+ * images. */
+enum status student_at_size(const struct student *student, const char *name, const struct student_input *input,
+                            struct graph *graph, struct error *err);
 /* Accepts a zeroed struct. */
 void student_release(struct student *student);
 

@@ -64,7 +64,7 @@ static void write_csv(const void *source, FILE *out)
         csv_text(out, grid->keys[k].name);
         fputc(',', out);
     }
-    fputs("expression,accuracy,agreement,loss,epochs,best_epoch,parameters,folder\n", out);
+    fputs("expression,accuracy,agreement,loss,epochs,best_epoch,parameters,selection,folder\n", out);
     for (int cell = 0; cell < grid->cells; cell++) {
         const struct run_metrics *m = &sweep->metrics[cell];
         if (!sweep_finished(sweep, cell))
@@ -77,7 +77,9 @@ static void write_csv(const void *source, FILE *out)
         overview_csv_number(out, m->accuracy);
         overview_csv_number(out, m->agreement);
         overview_csv_number(out, m->loss_value);
-        fprintf(out, ",%.0f,%.0f,%.0f,", m->epochs, m->best_epoch, m->parameters);
+        fprintf(out, ",%.0f,%.0f,%.0f", m->epochs, m->best_epoch, m->parameters);
+        overview_csv_number(out, m->selection);
+        fputc(',', out);
         csv_text(out, sweep->folders[cell] + strlen(sweep->options.out) + 1);
         fputc('\n', out);
     }

@@ -154,6 +154,53 @@ void trainer_release(struct trainer *trainer)
     *trainer = (struct trainer){0};
 }
 
+void trainer_vectors(const struct trainer *trainer, struct trainer_vector vectors[TRAINER_VECTORS])
+{
+    const struct plan *plan = &trainer->network.plan;
+    const struct network_memory *network = &trainer->network.memory;
+    const struct trainer_memory *memory = &trainer->memory;
+    const size_t students = (size_t)trainer->student_count, parameters = students * plan->parameter_count;
+    const size_t state = students * plan->state_count;
+    const struct trainer_vector all[TRAINER_VECTORS] = {
+        {"parameters", network->parameters, parameters},
+        {"running_statistics", network->state, state},
+        {"moment_1", memory->first, parameters},
+        {"moment_2", memory->second, parameters},
+        {"average", memory->average, memory->average ? parameters : 0},
+        {"average_running_statistics", memory->average_state, memory->average ? state : 0}};
+    memcpy(vectors, all, sizeof all);
+}
+
+enum status trainer_save(const struct trainer *trainer, float **floats, struct error *err)
+{
+    const struct compute *compute = trainer->compute;
+    struct trainer_vector vectors[TRAINER_VECTORS];
+    enum status status = STATUS_OK;
+    size_t count = 0, at = 0;
+    trainer_vectors(trainer, vectors);
+    for (int i = 0; i < TRAINER_VECTORS; i++)
+        count += vectors[i].count;
+    TRY(memory_new((void **)floats, count, sizeof **floats, "a trainer's state", err));
+    for (int i = 0; i < TRAINER_VECTORS; at += vectors[i].count, i++)
+        TRY(compute->backend->device->download(compute->device, *floats + at, vectors[i].values,
+                                               vectors[i].count * sizeof **floats, err));
+cleanup:
+    return status;
+}
+
+enum status trainer_restore(struct trainer *trainer, const float *floats, struct error *err)
+{
+    const struct compute *compute = trainer->compute;
+    struct trainer_vector vectors[TRAINER_VECTORS];
+    enum status status = STATUS_OK;
+    trainer_vectors(trainer, vectors);
+    for (int i = 0; i < TRAINER_VECTORS; floats += vectors[i].count, i++)
+        TRY(compute->backend->device->upload(compute->device, vectors[i].values, floats,
+                                             vectors[i].count * sizeof *floats, err));
+cleanup:
+    return status;
+}
+
 void trainer_swap_average(struct trainer *trainer)
 {
     struct network_memory *network = &trainer->network.memory;

@@ -132,6 +132,20 @@ enum status trainer_set_weights(struct trainer *trainer, int student, const stru
 /* Copies a student's weights into a graph of the same structure; the moving averages, if there are any. */
 enum status trainer_weights(struct trainer *trainer, int student, struct graph *graph, struct error *err);
 
+/* Everything that training changes and that does not depend on the size of the images: vectors in device memory, with
+ * the names that they have in a checkpoint. values NULL: this trainer does not have it (count 0). */
+enum { TRAINER_VECTORS = 6 };
+struct trainer_vector {
+    const char *name;
+    float *values;
+    size_t count;
+};
+void trainer_vectors(const struct trainer *trainer, struct trainer_vector vectors[TRAINER_VECTORS]);
+/* Copies them to and from host memory, one after the other; the caller frees *floats (memory_free). trainer_restore
+ * needs a trainer with as many of each. */
+enum status trainer_save(const struct trainer *trainer, float **floats, struct error *err);
+enum status trainer_restore(struct trainer *trainer, const float *floats, struct error *err);
+
 /* ---- trainer.c ---- */
 /* Exchanges the weights with their moving averages. */
 void trainer_swap_average(struct trainer *trainer);

@@ -1,0 +1,295 @@
+#!/bin/bash
+# The experiments behind docs/accuracy.md, the most valuable ones first. Started again with the same options it goes on where it was
+# stopped: a finished run is not repeated, an unfinished one is resumed. scripts/accuracy_page.sh writes the page of what is finished.
+# usage: scripts/accuracy.sh --photos DIR --teacher FILE.onnx [options]
+#   --photos DIR        photos with classes, such as Imagenette; --teacher FILE.onnx: a teacher for them
+#   --dump OPTION=VALUE passes an option to teacher_dump run, such as mean=0.5,0.5,0.5; for every cache with that teacher
+#   --fashion DIR       Fashion-MNIST (/usr/share/datasets/fashion-mnist)
+#   --out DIR           where everything goes: caches/, teachers/, sweeps/, runs/ (build/accuracy)
+#   --caches DIR        where the caches are or go (OUT/caches); the one with maps takes some 2 GB for 10,000 photos, the others the photos'
+#   --only PATTERN      only experiments with such names: 'gain/*', 'methods/dist'
+#   --list              prints the experiments with their states and does nothing
+#   --dry-run           prints the commands that are left and does nothing
+#   --seeds "0 1 2", --threads N, --device D
+#   --epochs N (60), --sweep-epochs N (15), --teacher-epochs N (30), --views N (8), --size N (112), --teachers N (3)
+#   --map NAME, --early-map NAME, --embedding NAME      the teacher's tensors for methods on features (guessed from its list)
+# The two small data sets have teachers of their own: an ensemble of nets of 0.5 M parameters, trained here from the labels.
+set -eu
+cd "$(dirname "$0")/.."
+programs=${BUILD:-build}
+. scripts/teacher_tensors.sh
+stop() { # EXIT CODE, MESSAGE
+    echo "accuracy.sh: $2" >&2
+    exit "$1"
+}
+
+photos='' teacher='' dump=() fashion=/usr/share/datasets/fashion-mnist out=build/accuracy caches='' only='*' mode=run
+seeds='0 1 2' threads=0 device=auto epochs=60 sweep_epochs=15 teacher_epochs=30 views=8 size=112 teachers=3
+declare -A tensor=([map]='' [early-map]='' [embedding]='')
+while [ $# -gt 0 ]; do
+    case $1 in
+    --list | --dry-run) mode=${1#--} && shift && continue ;;
+    --help) sed -n '2,/^set/{s/^# \{0,1\}//p}' "$0" && exit 0 ;;
+    esac
+    [ $# -ge 2 ] || stop 64 "$1 needs a value"
+    case $1 in
+    --photos | --teacher | --fashion | --out | --caches | --only | --seeds | --threads | --device | --epochs | --views | --size | --teachers)
+        printf -v "${1#--}" %s "$2"
+        ;;
+    --sweep-epochs) sweep_epochs=$2 ;;
+    --teacher-epochs) teacher_epochs=$2 ;;
+    --dump) dump+=("--$2") ;;
+    --map | --early-map | --embedding) tensor[${1#--}]=$2 ;;
+    *) stop 64 "unknown option $1; see --help" ;;
+    esac
+    shift 2
+done
+caches=${caches:-$out/caches}
+warmup=$((epochs > 4 ? 2 : 0))
+kd='0.1*ce + 0.9*kd(T=10)'
+
+# ---- what is tried: lines NAME|CACHE|STUDENT|SIZE|LOSS|VALUES OF w|TITLE|MORE OPTIONS OF FIT. With values, a short sweep chooses w on the
+# choosing half; with a title, the run is called that. ----
+
+gain() {
+    for net in res5 ir5 mcunet shuffle dwpw speed; do
+        echo "gain/$net-kd|light|$net|$size|$kd"
+        echo "gain/$net-ce|light|$net|$size|ce"
+    done
+}
+
+small_pictures() { # fashion|pictures, SIZE (0: the data set's)
+    for net in res5-32 branches-32 dwpw-small; do
+        echo "$1/$net-ce|$1|$net|$2|ce"
+        echo "$1/$net-kd|$1|$net|$2|0.1*ce + 0.9*kd(T=4)"
+    done
+}
+
+# Every term of `student_train losses` beside cross entropy, and what people combine of them. Weights around those of the papers.
+methods() {
+    local map="student=block8, teacher={map}" early="student=block5, teacher={early-map}"
+    local both="student=[block5, block8], teacher=[{early-map}, {map}]"
+    while IFS='|' read -r name loss values; do
+        echo "methods/$name|features|res5|$size|$loss|$values"
+    done <<END
+ce|ce|
+label-smoothing|ce(label_smoothing={w})|0.05,0.1,0.2
+kd|{1-w}*ce + {w}*kd(T=10)|0.5,0.9,1
+kd-gate|0.1*ce + 0.9*kd(T=10, gate={w})|0.001,0.1
+lskd|0.1*ce + {w}*lskd(T=2)|1,3,9
+logit-mse|ce + {w}*logit_mse|0.01,0.1,1
+dkd|ce + {w}*dkd(T=4, alpha=1, beta=8, warmup=5)|0.1,0.3,1
+dist|ce + {w}*dist(T=4)|1,2,4
+nkd|ce + {w}*nkd(T=1, gamma=1.5)|0.3,1,3
+rld|ce + {w}*rld(T=4, alpha=1, beta=8, warmup=5)|0.1,0.3,1
+wttm|ce + {w}*wttm(gamma=0.2)|1,4,16
+abkd|ce + {w}*abkd(T=4, alpha=0.8, beta=0.3)|2,8,32
+mlkd|{1-w}*ce + {w}*mlkd(T=4)|0.5,0.9
+hint|ce + {w}*hint($early, regressor=conv1x1)|0.01,0.1,1
+hint-fading|0.1*ce + 0.9*kd(T=10) + {w}*hint($both, regressor=conv1x1, ramp=0, ramp_epochs=$((epochs / 2)))|0.01,0.1
+at|ce + {w}*at($both)|1,30,1000
+cosine|{1-w}*ce + {w}*cosine(regressor=linear)|0.1,0.25,0.5
+vid|ce + {w}*vid($map)|0.03,0.3,1
+rkd|ce + {w}*rkd_distance + {w}*rkd_angle|0.3,3,30
+dm|ce + {w}*dm|0.001,0.01
+sp|ce + {w}*sp|30,300,3000
+pkt|ce + {w}*pkt|300,3000,30000
+cc|ce + {w}*cc|0.002,0.02,0.2
+crd|ce + {w}*crd(negatives=4096)|0.1,0.8
+kd-crd|0.1*ce + 0.9*kd(T=10) + {w}*crd(negatives=4096)|0.1,0.8
+END
+}
+
+temperature() {
+    for T in 1 2 4 6 10 14 20; do
+        echo "temperature/$T|light|res5|$size|0.1*ce + 0.9*kd(T=$T)||res5, 0.1*ce + 0.9*kd(T)"
+    done
+}
+
+views_of_a_photo() {
+    for count in 1 4 16 64; do
+        echo "views/$count-kd|views-$count|res5|$size|$kd"
+        echo "views/$count-ce|views-$count|res5|$size|ce"
+    done
+}
+
+recipes() {
+    for recipe in food11-strong light photos; do
+        echo "teacher/$recipe-kd|$recipe|res5|$size|$kd"
+        echo "teacher/$recipe-ce|$recipe|res5|$size|ce"
+    done
+}
+
+sizes() {
+    for pixels in 224 96:160; do
+        echo "sizes/${pixels/:/-}-kd|light|res5|$pixels|$kd||res5 at $pixels pixels, $kd"
+        echo "sizes/${pixels/:/-}-ce|light|res5|$pixels|ce||res5 at $pixels pixels, ce"
+    done
+}
+
+# Options of fit against gain/res5-kd, which has none of them: which of them should be defaults?
+options() {
+    local name words
+    while IFS='|' read -r name words; do
+        echo "options/$name|light|res5|$size|$kd||res5, $kd, $words|$words"
+    done <<END
+ema-99|--ema 0.99
+ema-999|--ema 0.999
+step|--schedule-by step
+decay|--decay weights
+decay-more|--decay weights --optimizer adamw --weight-decay 0.01
+distill-after|--distill-after $((epochs / 6))
+END
+    echo "options/drop|light|$out/nets/res5-drop.net|$size|$kd||res5, $kd, drop 0.1|"
+}
+
+# res5 with stochastic depth in its blocks with a skip.
+drop_net() {
+    mkdir -p "$out/nets"
+    sed -E '/^residual [^/]*$/s/$/ drop 0.1/' student_train/presets/res5.net >"$out/nets/res5-drop.net"
+}
+
+experiments() {
+    gain
+    small_pictures fashion 0
+    methods
+    options
+    temperature
+    views_of_a_photo
+    recipes
+    sizes
+    small_pictures pictures 32
+}
+
+# ---- how it is run ----
+
+execute() {
+    if [ $mode = dry-run ]; then
+        printf '%q ' "$@"
+        echo
+    else
+        "$@"
+    fi
+}
+
+dump_cache() { # NAME, then options of teacher_dump run
+    local name=$1
+    shift
+    [ -f "$caches/$name/cache.json" ] || execute "$programs"/teacher_dump run --out "$caches/$name" --threads "$threads" --device "$device" --quiet "$@"
+}
+
+photo_cache() { # NAME, RECIPE, VIEWS, more options
+    local name=$1 recipe=$2 count=$3
+    shift 3
+    [ -n "$photos" ] && [ -n "$teacher" ] || stop 64 "--photos and --teacher are needed for the cache $name"
+    dump_cache "$name" --data "$photos" --teacher "$teacher" --augment "$recipe" --views "$count" "$@" ${dump[@]+"${dump[@]}"}
+}
+
+guess_tensor() { # map|early-map|embedding: the teacher's tensor, in the cache and in losses
+    [ -n "${tensor[$1]}" ] || tensor[$1]=$(guess "${1/early-map/early}")
+    [ -n "${tensor[$1]}" ] || stop 64 "no tensor of the teacher looks like its $1; give it with --$1 NAME: '$programs/teacher_dump inspect $teacher' lists them"
+}
+
+# A data set of small pictures: a cache of labels, an ensemble of teachers trained on it, then the cache with their answers.
+small_cache() { # NAME, options of teacher_dump run
+    local name=$1 words=() k folder
+    shift
+    [ ! -f "$caches/$name/cache.json" ] || return 0
+    dump_cache "$name-labels" --teacher none --views 30 "$@"
+    for ((k = 0; k < teachers; k++)); do
+        folder=$out/teachers/$name-$k
+        [ -f "$folder/metrics.json" ] || execute "$programs"/student_train fit --cache "$caches/$name-labels" --student scripts/demo/fashion-mnist-teacher.net \
+            --max-params 0 --loss 'ce(label_smoothing=0.05)' --epochs "$teacher_epochs" --optimizer adamw --lr 3e-3 --weight-decay 0.02 \
+            --schedule cosine --ema 0.998 --select-on half --seed "$k" --threads "$threads" --device "$device" --quiet --out "$folder" --resume
+        [ -f "$folder-onnx/student.onnx" ] || execute "$programs"/student_train export --run "$folder" --out "$folder-onnx"
+        words+=(--teacher "$folder-onnx/student.onnx")
+    done
+    dump_cache "$name" "${words[@]}" --teacher-tta hflip --teacher-check warn --views "$views" "$@"
+}
+
+make_cache() { # NAME
+    case $1 in
+    light | food11-strong | photos) photo_cache "$1" "$1" "$views" ;;
+    views-*) photo_cache "$1" light "${1#views-}" ;;
+    features)
+        photo_cache features light "$views" --feature "${tensor[early-map]}:int8:views=2" --feature "${tensor[map]}:int8:views=2" \
+            --feature "${tensor[embedding]}"
+        ;;
+    fashion) small_cache fashion --data "$fashion" --augment 'random_crop(padding=2)+hflip(p=0.5)' ;;
+    pictures) # the photos at 32 pixels
+        [ -n "$photos" ] || stop 64 "--photos is needed for the cache pictures"
+        small_cache pictures --data "$photos" --size 32 --base 32 --resize squash --augment cifar
+        ;;
+    esac
+}
+
+fit_words=(--lr 3e-3 --schedule cosine --select-on half --threads "$threads" --device "$device" --quiet --resume)
+
+sweep() { # NAME, CACHE, STUDENT, SIZE, LOSS, VALUES: the loss with the value that is best on the choosing half
+    local folder=$out/sweeps/$1 best
+    [ -f "$folder.done" ] || { # sweep.csv is there before the last run
+        execute "$programs"/student_train sweep --cache "$caches/$2" --student "$3" --size "$4" --loss "$5" --grid "w=$6" --epochs "$sweep_epochs" \
+            --warmup-epochs $((sweep_epochs > 4 ? 1 : 0)) "${fit_words[@]}" --out "$folder" >&2
+        [ $mode = dry-run ] || date >"$folder.done"
+    }
+    if [ $mode = dry-run ] && [ ! -f "$folder/sweep.csv" ]; then
+        echo "$5"
+        return
+    fi
+    # columns: w, expression, ..., selection, folder
+    best=$(awk -F, 'NR > 1 && $(NF - 1) > most { most = $(NF - 1); cell = $NF } END { print cell }' "$folder/sweep.csv")
+    sed -n 's/^loss = //p' "$folder/$best/config.ini"
+}
+
+run_experiment() { # a line of experiments, SEED
+    local name cache student pixels loss values title more folder words=()
+    IFS='|' read -r name cache student pixels loss values title more <<<"$1"
+    read -ra words <<<"$more"
+    folder=$out/runs/$name/s$2
+    [ ! -f "$folder/metrics.json" ] || return 0
+    if [ "$cache" = features ]; then
+        for part in map early-map embedding; do
+            guess_tensor $part
+            loss=${loss//"{$part}"/${tensor[$part]}}
+        done
+    fi
+    make_cache "$cache"
+    [ -z "$values" ] || loss=$(sweep "$name" "$cache" "$student" "$pixels" "$loss" "$values")
+    [ -z "$title" ] || words+=(--name "$title")
+    [[ $student != *res5-drop.net ]] || [ $mode = dry-run ] || drop_net
+    [ $mode = dry-run ] || printf '== %s, seed %s: %s\n' "$name" "$2" "$loss"
+    execute "$programs"/student_train fit --cache "$caches/$cache" --student "$student" --size "$pixels" --loss "$loss" --epochs "$epochs" \
+        --warmup-epochs "$warmup" "${fit_words[@]}" --seed "$2" --out "$folder" ${words[@]+"${words[@]}"}
+}
+
+list() { # a line of experiments
+    local name=${1%%|*} done=0 begun=0 seed
+    for seed in $seeds; do
+        [ ! -f "$out/runs/$name/s$seed/metrics.json" ] || done=$((done + 1))
+        [ ! -f "$out/runs/$name/s$seed/checkpoint" ] || begun=$((begun + 1))
+    done
+    printf '%-28s %d of %d runs finished%s\n' "$name" $done "$(wc -w <<<"$seeds")" "$([ $begun -le $done ] || echo ', one begun')"
+}
+
+mapfile -t lines < <(experiments | while IFS= read -r line; do
+    # shellcheck disable=SC2053 # a pattern
+    if [[ ${line%%|*} == $only ]]; then echo "$line"; fi
+done)
+[ ${#lines[@]} -gt 0 ] || stop 64 "no experiment is called '$only'; --list shows all"
+if [ $mode = list ]; then
+    for line in "${lines[@]}"; do list "$line"; done
+    exit 0
+fi
+[ $mode = dry-run ] || mkdir -p "$out/runs" "$out/teachers" "$caches"
+# Every seed of the gain's nets before the next net; of the others first one seed of everything in the group.
+groups=$(printf '%s\n' "${lines[@]}" | sed -E 's,^(gain/[a-z0-9]+|[a-z]+).*,\1,' | uniq)
+for group in $groups; do
+    for seed in $seeds; do
+        for line in "${lines[@]}"; do
+            case $line in
+            "$group"/* | "$group"-*) run_experiment "$line" "$seed" ;;
+            esac
+        done
+    done
+done
+[ $mode = dry-run ] || echo "finished; scripts/accuracy_page.sh $out writes docs/accuracy.md"

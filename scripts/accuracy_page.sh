@@ -1,0 +1,155 @@
+#!/bin/bash
+# Writes docs/accuracy.md and its pictures from the finished runs of scripts/accuracy.sh. What has not been run is left out: a table
+# or picture appears when its runs are there.
+# usage: scripts/accuracy_page.sh FOLDER [PAGE.md]      FOLDER: --out of accuracy.sh; pictures: PAGE/NAME.svg
+set -eu
+programs=${BUILD:-$(dirname "$0")/../build}
+[ $# -ge 1 ] && [ "$1" != --help ] || { sed -n '2,/^# usage/{s/^# \{0,1\}//p}' "$0"; exit 64; }
+runs=$1/runs page=${2:-$(dirname "$0")/../docs/accuracy.md}
+pictures=${page%.md}
+
+finished() { # PATTERN...: the folders of finished runs of these experiments
+    local pattern folder
+    for pattern in "$@"; do
+        for folder in "$runs"/$pattern/s*; do
+            if [ -f "$folder/metrics.json" ]; then echo "$folder"; fi
+        done
+    done
+}
+setting() { sed -n "s/^$1 = //p" "$2/config.ini"; } # OPTION, FOLDER
+
+places=()
+place() { # X, FOLDERS one a line: adds runs to $places
+    local folder
+    while read -r folder; do [ -z "$folder" ] || places+=(--run "$folder" --x "$1"); done <<<"$2"
+}
+compare() { "$programs"/student_train compare "$@"; }
+# Options of compare, with runs: a table with gains over cross entropy if the same student was trained with it.
+table() { compare "$@" --markdown --baseline ce 2>/dev/null || compare "$@" --markdown --average; }
+table_of() { # FOLDERS one a line
+    local words=() folder
+    while read -r folder; do words+=(--run "$folder"); done <<<"$1"
+    table "${words[@]}"
+}
+best_first() { awk 'NR <= 2 { print; fflush(); next } { print | "sort -t \"|\" -k3,3nr" }'; }
+
+picture() { # NAME, TITLE, WHAT x IS, options of compare: a picture of $places, if there are several, and its table
+    local name=$1 title=$2 words=(--x-label "$3") several
+    shift 3
+    several=$(printf '%s\n' "${places[@]}" | awk 'before == "--x" && !seen[$0]++ { n++ } { before = $0 } END { print (n > 1 ? "yes" : "") }')
+    if [ -n "$several" ]; then
+        mkdir -p "$pictures"
+        compare "${places[@]}" "${words[@]}" --chart "$pictures/$name.svg" --title "$title" "$@"
+        printf '![%s](%s/%s.svg)\n\n' "$title" "$(basename "$pictures")" "$name"
+    fi
+    table "${places[@]}" "${words[@]}"
+}
+
+introduction() { # FOLDER of a run
+    cat <<END
+# Accuracy
+
+    scripts/accuracy.sh --photos imagenette --teacher teacher.onnx      # the experiments, in the order of their value; resumes
+    scripts/accuracy_page.sh build/accuracy                             # this page, from the runs that are finished
+
+Every accuracy is of the half of the validation split that chose nothing: the other half chose the epoch and the weights
+(\`--select-on half\`). ± is the standard error of the mean over the seeds, whose number is in the last column; that of a gain, in points,
+combines both sides. Neither covers the draw of the photos: with n of them in the half, an accuracy p has a standard error of
+sqrt(p (1 - p) / n) for that.
+
+Settings: $(setting epochs "$1") epochs, batch $(setting batch "$1"), $(setting optimizer "$1"), learning rate $(setting lr "$1"), $(setting schedule "$1") schedule,
+$(setting warmup-epochs "$1") epochs of warm-up, weight decay $(setting weight-decay "$1"). The epochs of a table are in its columns.
+END
+}
+
+gain() {
+    local folders
+    folders=$(finished 'gain/*')
+    [ -n "$folders" ] || return 0
+    printf '\n## Photos\n\nImages of %s pixels.\n\n%s\n' "$(setting size "$(head -1 <<<"$folders")")" "$(table_of "$folders")"
+}
+
+small_pictures() { # GROUP, TITLE, TEXT
+    local folders
+    folders=$(finished "$1/*")
+    [ -z "$folders" ] || printf '\n## %s\n\n%s\n\n%s\n' "$2" "$3" "$(table_of "$folders")"
+}
+
+methods() {
+    local folders rows
+    folders=$(finished 'methods/*')
+    [ -n "$folders" ] || return 0
+    rows=$(table_of "$folders" | best_first)
+    printf '\n## Methods\n\nA sweep of fewer epochs found the weight of each method on the choosing half.'
+    awk -F'|' 'NR == 1 { gains = $4 ~ /gain/ } NR > 2 && gains && split($4, gain, "±") == 2 { all++; n += gain[1] > 2 * gain[2] }
+        END { if (all) printf "\n%d of %d methods beat cross entropy by more than two standard errors.", n, all }' <<<"$rows"
+    printf '\n\n%s\n' "$rows"
+}
+
+fit_options() {
+    local words=() folder
+    [ -n "$(finished 'options/*')" ] || return 0
+    printf '\n## Options of fit\n\nWhat follows the loss is the option; a row without one is the plain run.\n\n'
+    while read -r folder; do words+=(--run "$folder"); done <<<"$(finished gain/res5-kd 'options/*')"
+    compare "${words[@]}" --average --markdown
+}
+
+temperature() {
+    local T
+    [ -n "$(finished 'temperature/*')" ] || return 0
+    printf '\n## Temperature\n\n'
+    places=()
+    for T in 1 2 4 6 10 14 20; do place $T "$(finished "temperature/$T")"; done
+    for T in 1 20; do place $T "$(finished gain/res5-ce)"; done # a level line
+    picture temperature 'Accuracy against the temperature of kd' T
+}
+
+views() {
+    local count
+    [ -n "$(finished 'views/*')" ] || return 0
+    printf '\n## Views of each photo\n\n'
+    places=()
+    for count in 1 4 16 64; do place $count "$(finished "views/$count-*")"; done
+    picture views 'Accuracy against cached views of each photo' 'views of each photo' --log-x
+}
+
+teaching() {
+    local folder share
+    [ -n "$(finished 'teacher/*')" ] || return 0
+    printf '\n## How good the teaching is\n\nRecipes of views: food11-strong, light, photos.\n\n'
+    places=()
+    while read -r folder; do
+        share=$(sed -nE '/"teacher_accuracy":\t*\{/,/\}/s/^\t*"train":\t*([0-9.e-]+),?$/\1/p' "$folder/metrics.json")
+        [ -z "$share" ] || place "$(awk -v s="$share" 'BEGIN { print 100 * s }')" "$folder"
+    done <<<"$(finished 'teacher/*')"
+    picture teacher "Accuracy against the teacher's on its views" "teacher's accuracy on the training views, %"
+}
+
+sizes() {
+    local words=() folder
+    [ -n "$(finished 'sizes/*')" ] || return 0
+    printf '\n## Sizes\n\n'
+    while read -r folder; do words+=(--run "$folder"); done <<<"$(finished 'sizes/*' gain/res5-ce gain/res5-kd)"
+    compare "${words[@]}" --average --markdown
+}
+
+any=$(finished '*/*' | head -1)
+[ -n "$any" ] || { echo "accuracy_page.sh: no run in $runs is finished; scripts/accuracy.sh makes them" >&2; exit 66; }
+own='The teachers are an ensemble of nets of 0.5 M parameters, trained here, and asked for each view and its mirror image.'
+text=$(mktemp)
+trap 'rm -f "$text"' EXIT
+{
+    introduction "$any"
+    gain
+    small_pictures fashion Fashion-MNIST "$own"
+    small_pictures pictures 'Photos of 32 pixels' "The same photos, squashed to 32 pixels before anybody sees them. $own"
+    methods
+    fit_options
+    temperature
+    views
+    teaching
+    sizes
+} >"$text"
+mkdir -p "$(dirname "$page")"
+cat "$text" >"$page"
+echo "$page: written"

@@ -1,0 +1,115 @@
+/* What changes over the epochs of a run: images that grow (--size A:B), terms that begin later (--distill-after). */
+#define _GNU_SOURCE
+#include "tests/helper_program.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#define FIT "%s fit --cache cache --student tiny.net --batch 16 --quiet --loss '0.5*ce + 0.5*kd(T=4)' "
+
+/* A column of summary.csv in an epoch, as it is written. */
+static void number_of(const char *run, const char *name, int epoch, char text[64])
+{
+    assert_int_equal(shell("awk -F, -v name=%s 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == name) c = i } "
+                           "NR == %d { print $c }' %s/summary.csv",
+                           name, epoch + 1, run),
+                     0);
+    assert_true(output[0] != '\n' && output[0] != 0);
+    snprintf(text, 64, "%.60s", output);
+}
+
+static bool same_number(const char *a, const char *b, const char *name, int epoch)
+{
+    char x[64], y[64];
+    number_of(a, name, epoch, x);
+    number_of(b, name, epoch, y);
+    return strcmp(x, y) == 0;
+}
+
+/* The first epochs are those of the small size; the best weights are evaluated with the large one. */
+static void images_grow(void **state)
+{
+    (void)state;
+    expect(0, "", shell(FIT "--epochs 4 --size 32 --out small", program));
+    expect(0, "", shell(FIT "--epochs 4 --size 64 --out large", program));
+    expect(0, "", shell(FIT "--epochs 4 --size 32:64 --out growing", program));
+    assert_true(same_number("growing", "small", "train_loss", 1));
+    assert_true(same_number("growing", "small", "train_loss", 2));
+    assert_false(same_number("growing", "small", "train_loss", 3));
+    assert_false(same_number("growing", "large", "train_loss", 1));
+    assert_false(same_number("growing", "small", "val_loss", 1)); /* the same weights, other images */
+    expect(0, "64", shell("grep -o '\"size\":[[:space:]]*64' growing/run.json"));
+    expect(0, "", shell(FIT "--epochs 4 --size 32:64 --eval-every 4 --out rarely", program));
+    assert_true(same_number("growing", "rarely", "train_loss", 4)); /* evaluating between the epochs changes nothing */
+}
+
+/* Stopped anywhere, or side by side with another: the same bytes. Moments and averages go from size to size. */
+static void growing_runs_repeat(void **state)
+{
+    (void)state;
+#define GROWING FIT "--epochs 6 --size 32:96 --ema 0.9 "
+    expect(0, "", shell(GROWING "--out calm", program));
+    expect(0, "", shell(GROWING "--threads 1 --out thread", program));
+    same_run("calm", "thread");
+    shell("timeout --foreground -s KILL 0.3 " GROWING "--out killed", program);
+    for (int i = 0; i < 3; i++)
+        shell("timeout --foreground -s KILL 0.4 " GROWING "--out killed --resume", program);
+    expect(0, "", shell(GROWING "--out killed --resume", program));
+    same_run("calm", "killed");
+    expect(0, "2 runs",
+           shell("%s sweep --cache cache --student tiny.net --batch 16 --quiet --loss '0.5*ce + 0.5*kd(T={T})' "
+                 "--epochs 6 --size 32:96 --ema 0.9 --grid T=2,4 --parallel 2 --out together",
+                 program));
+    same_run("calm", "together/runs/0002_T=4");
+}
+
+static void refuses_other_sizes(void **state)
+{
+    (void)state;
+    static const char *const sizes[] = {
+        "64:32", "32:32", "40:64", "0:64", "32:", ":64", "32:64:96", "x", "-32", "99999"};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        expect(64, "multiple of 32 apart", shell(FIT "--epochs 2 --size=%s --out bad", program, sizes[i]));
+    expect(0, "", shell("printf 'conv a 4 3x3 /2 pad 1\\nrelu\\nfc b classes\\n' >flat.net"));
+    expect(78, "end it with gap",
+           shell("%s fit --cache cache --student flat.net --epochs 2 --size 32:64 --quiet --out bad", program));
+    expect(0, "", shell("%s export --run large --out exported", program));
+    expect(78, "one size",
+           shell("%s fit --cache cache --student exported/student.onnx --epochs 2 --size 32:64 --quiet --out bad",
+                 program));
+}
+
+/* Without the teacher's terms first; then as if they had begun then. */
+static void distillation_begins_later(void **state)
+{
+    (void)state;
+    expect(0, "", shell(FIT "--epochs 3 --size 32 --distill-after 2 --out later", program));
+    expect(0, "",
+           shell("%s fit --cache cache --student tiny.net --batch 16 --quiet --loss '0.5*ce + 0*kd(T=4)' "
+                 "--epochs 3 --size 32 --out never",
+                 program));
+    assert_true(same_number("later", "never", "train_loss", 1));
+    assert_true(same_number("later", "never", "train_loss", 2));
+    assert_false(same_number("later", "never", "train_loss", 3));
+    expect(64, "terms of both kinds",
+           shell("%s fit --cache cache --student tiny.net --loss ce --distill-after 1 --epochs 3 --out bad", program));
+    expect(64, "more than 3 epochs", shell(FIT "--epochs 3 --distill-after 3 --out bad", program));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(images_grow),
+        cmocka_unit_test(growing_runs_repeat),
+        cmocka_unit_test(refuses_other_sizes),
+        cmocka_unit_test(distillation_begins_later),
+    };
+    return cmocka_run_group_tests_name("course", tests, program_setup, program_teardown);
+}
