@@ -148,6 +148,27 @@ static void many_tiles(void **state)
     finish(*state, &graph, at, 48, 47);
 }
 
+/* Tensors that steps write past the caches, in rows that begin at vectors and in others. Smooth activations: among a
+ * million values some are so close to 0 that rounding decides whether a ReLU lets their gradient through. */
+static void large_tensors(void **state)
+{
+    for (int c = 11; c <= 16; c += 5)
+        for (int norm = 0; norm < 2; norm++) {
+            struct graph graph;
+            graph_init(&graph);
+            int at = net_conv(&graph, net_input(&graph, 3, 64, 61), (struct net_window){.out = c});
+            at = net_activation(&graph, net_batch_norm(&graph, at), ACTIVATION_TANH, 0, 0);
+            const int skip = at;
+            at = net_conv(&graph, at, (struct net_window){.kernel = 3, .pad = 1, .groups = c, .bias = !norm});
+            at = net_activation(&graph, norm ? net_batch_norm(&graph, at) : at, ACTIVATION_SILU, 1, 0);
+            at = net_conv(&graph, at, (struct net_window){.out = c, .bias = !norm});
+            at = net_add(&graph, skip, norm ? net_batch_norm(&graph, at) : at);
+            at = net_conv(&graph, at, (struct net_window){.out = 35, .kernel = 3, .stride = 2, .pad = 1});
+            at = net_pool(&graph, net_batch_norm(&graph, at), OP_AVERAGE_POOL, 4, 4, 0);
+            finish(*state, &graph, at, 33, 32);
+        }
+}
+
 static void every_channel_count(void **state)
 {
     const bool all = !test_device_is_shim(*state); /* the CPU's vectors are longer */
@@ -347,6 +368,7 @@ int main(void)
         ON_EVERY_BACKEND(dense),
         ON_EVERY_BACKEND(depthwise),
         {"many_tiles on cuda", many_tiles, NULL, NULL, "cuda"},
+        {"large_tensors on cpu", large_tensors, NULL, NULL, "cpu"},
         ON_EVERY_BACKEND(every_channel_count),
         ON_EVERY_BACKEND(activations),
         ON_EVERY_BACKEND(pools),

@@ -29,6 +29,46 @@ struct epilogue {
     float alpha, beta;
 };
 
+/* Memory that the caller reads next. Products and windows ask for it while they compute, some cache lines at a time:
+ * otherwise memory rests while they compute, and they rest while the next tile is read. */
+enum { MOST_AHEAD = 2, LINE_BYTES = 64 };
+struct ahead {
+    int count;
+    struct {
+        const char *at, *end;
+    } ranges[MOST_AHEAD];
+};
+
+static inline void ahead_add(struct ahead *ahead, const float *from, size_t floats)
+{
+    ahead->ranges[ahead->count].at = (const char *)from;
+    ahead->ranges[ahead->count++].end = (const char *)(from + floats);
+}
+
+/* Lines that nobody has asked for yet. */
+static inline size_t ahead_lines(const struct ahead *ahead)
+{
+    size_t bytes = 0;
+    for (int i = 0; i < ahead->count; i++)
+        bytes += (size_t)(ahead->ranges[i].end - ahead->ranges[i].at);
+    return bytes / LINE_BYTES;
+}
+
+/* Asks for the next `lines` lines. */
+static inline void ahead_fetch(struct ahead *ahead, size_t lines)
+{
+    while (lines && ahead->count) {
+        const char *at = ahead->ranges[ahead->count - 1].at, *end = ahead->ranges[ahead->count - 1].end;
+        for (; lines && end - at >= LINE_BYTES; lines--, at += LINE_BYTES)
+            __builtin_prefetch(at, 0, 2); /* to the L2 cache */
+        ahead->ranges[ahead->count - 1].at = at;
+        ahead->count -= end - at < LINE_BYTES;
+    }
+}
+
+/* How a gradient is given: written, added, or written past the caches, because nobody reads it soon. */
+enum give { GIVE_WRITE, GIVE_ADD, GIVE_STREAM };
+
 /* C[group][row][column] (+)= bias[column] + sum over outer o, inner i, step k of
  *     A[group * a_group + row * a_row + o * a_outer + i * a_inner + k * a_step] *
  *     B[column / lanes * b_panel + column % lanes + o * b_outer + i * b_inner + k * b_step]
@@ -43,8 +83,10 @@ struct gemm {
     ptrdiff_t b_panel, b_outer, b_inner, b_step;
     float *c;
     ptrdiff_t c_group, c_row;
-    const float *bias; /* [columns] or NULL */
-    bool accumulate;   /* add to C */
+    const float *bias;   /* [columns] or NULL */
+    bool accumulate;     /* add to C */
+    struct ahead *ahead; /* or NULL; about ahead_lines of it are asked for */
+    size_t ahead_lines;
 };
 
 /* A window that slides over an image, each channel for itself:
@@ -60,6 +102,8 @@ struct window_job {
     ptrdiff_t in_pitch, in_step;
     float *out;
     ptrdiff_t out_pitch, out_step;
+    struct ahead *ahead; /* or NULL; about ahead_lines of it are asked for */
+    size_t ahead_lines;
 };
 
 struct cpu_kernels {
@@ -67,14 +111,14 @@ struct cpu_kernels {
 
     /* out[n] = read(x[n]) */
     void (*apply_epilogue)(const struct epilogue *epilogue, const float *x, float *out, size_t n);
-    /* sums[2 * width] = the sums of x - pivot and of its square */
-    void (*moments)(const float *x, size_t n, int width, const float *pivot, float *sums);
+    /* sums[2 * width] = the sums of x - pivot and of its square; copy[n] (or NULL) = x, past the caches */
+    void (*moments)(const float *x, size_t n, int width, const float *pivot, float *sums, float *copy);
     /* dz[n] = a * g + b * z + d: a gradient taken through a batch norm */
     void (*through_norm)(const float *g, const float *z, float *dz, size_t n, int width, const float *a, const float *b,
                          const float *d);
-    /* gradient[n] = (dx[n] + gradient[n] if accumulate) * act'(scale * x + shift) sums[2 * width] (or NULL) = the sums
+    /* gradient[n] = (dx[n] + gradient[n] if GIVE_ADD) * act'(scale * x + shift); sums[2 * width] (or NULL) = the sums
      * of the result and of the result * (x - mean) */
-    void (*finish)(const struct epilogue *epilogue, const float *x, const float *dx, float *gradient, bool accumulate,
+    void (*finish)(const struct epilogue *epilogue, const float *x, const float *dx, float *gradient, enum give give,
                    size_t n, float *sums);
     /* out[n] += factor * x[n] */
     void (*add_scaled)(float *out, const float *x, float factor, size_t n);

@@ -5,8 +5,11 @@
 enum {
     PARTIAL_FLOATS = 1 << 22, /* weight gradients of all slices of a step: 16 MiB, if 8 slices fit */
     PIVOT_PIXELS = 64,
-    RUN_FLOATS = 16384 /* floats that are summed up in single precision before the sum goes into a double */
+    STREAM_FLOATS = 1 << 20, /* of a tensor, the whole batch: 4 MiB */
+    RUN_FLOATS = 16384       /* floats that are summed up in single precision before the sum goes into a double */
 };
+
+static const struct epilogue nothing = {.activation = ACTIVATION_NONE};
 
 int slice_count(size_t partial, int batch)
 {
@@ -93,7 +96,7 @@ static void add_columns(const struct cpu_run *run, const float *x, size_t floats
     const size_t most = run_floats(channels);
     for (size_t at = 0, part; at < floats; at += part) {
         part = floats - at < most ? floats - at : most;
-        run->kernels->moments(x + at, part, width, run->workspace->zeros, tile);
+        run->kernels->moments(x + at, part, width, run->workspace->zeros, tile, NULL);
         fold(tile, width, channels, sums);
     }
 }
@@ -113,32 +116,63 @@ static void choose_pivot(const struct cpu_run *run, struct cpu_slice *slice, con
     slice->started = true;
 }
 
-void note_values(struct cpu_run *run, int index, const float *values, size_t floats)
+/* Is the tensor so large that what a step writes is no longer in a cache of its core when the next step reads it? */
+static bool passes_caches(const struct cpu_run *run, const struct cpu_tensor *tensor)
+{
+    return tensor->sample * (size_t)run->pass->count >= STREAM_FLOATS;
+}
+
+/* Does the step's output need sums for its batch norm? */
+static bool notes(const struct cpu_run *run)
+{
+    return run->step->statistics && run->pass->training;
+}
+
+float *values_place(const struct cpu_run *run, size_t first, float *tile)
+{
+    return passes_caches(run, run->out) ? tile : tensor_value(run, run->out) + first;
+}
+
+/* copy: NULL, or where the values go past the caches */
+static void note(struct cpu_run *run, int index, const float *values, size_t floats, float *copy)
 {
     struct cpu_slice *slice = &run->workspace->slices[index];
     const int channels = run->out->shape.c, width = run->out->width;
     const size_t most = run_floats(channels);
-    if (!run->step->statistics || !run->pass->training || floats == 0)
+    if (!notes(run) || floats == 0)
         return;
     if (!slice->started)
         choose_pivot(run, slice, values, floats);
     for (size_t at = 0, part; at < floats; at += part) {
         part = floats - at < most ? floats - at : most;
-        run->kernels->moments(values + at, part, width, slice->pivot, slice->tile);
+        run->kernels->moments(values + at, part, width, slice->pivot, slice->tile, copy ? copy + at : NULL);
         fold(slice->tile, width, channels, slice->first);
         fold(slice->tile + width, width, channels, slice->second);
     }
     slice->count += (double)(floats / (size_t)channels);
 }
 
+void note_values(struct cpu_run *run, int slice, const float *values, size_t floats)
+{
+    note(run, slice, values, floats, NULL);
+}
+
+void put_values(struct cpu_run *run, int slice, const float *values, size_t first, size_t floats)
+{
+    float *place = tensor_value(run, run->out) + first;
+    if (values != place && !notes(run))
+        run->kernels->finish(&nothing, values, values, place, GIVE_STREAM, floats, NULL);
+    note(run, slice, values, floats, values == place ? NULL : place);
+}
+
 void give_gradient(struct cpu_run *run, int index, const float *dx, size_t first, size_t floats)
 {
-    static const struct epilogue nothing = {.activation = ACTIVATION_NONE};
     struct cpu_slice *slice = &run->workspace->slices[index];
     const struct cpu_tensor *t = run_tensor(run, run->input->tensor);
     const float *raw = tensor_value(run, t) + first;
     float *gradient = tensor_gradient(run, t) + first;
-    const bool accumulate = run->input->accumulate, sums = run->input->finish && t->batch_norm >= 0;
+    const enum give give = run->input->accumulate ? GIVE_ADD : passes_caches(run, t) ? GIVE_STREAM : GIVE_WRITE;
+    const bool sums = run->input->finish && t->batch_norm >= 0;
     const struct epilogue *epilogue = run->input->finish ? &t->epilogue : &nothing;
     const size_t most = run_floats(t->shape.c);
     if (sums && !slice->started) {
@@ -147,12 +181,12 @@ void give_gradient(struct cpu_run *run, int index, const float *dx, size_t first
         slice->started = true;
     }
     if (!sums) {
-        run->kernels->finish(epilogue, raw, dx, gradient, accumulate, floats, NULL);
+        run->kernels->finish(epilogue, raw, dx, gradient, give, floats, NULL);
         return;
     }
     for (size_t at = 0, part; at < floats; at += part) {
         part = floats - at < most ? floats - at : most;
-        run->kernels->finish(epilogue, raw + at, dx + at, gradient + at, accumulate, part, slice->tile);
+        run->kernels->finish(epilogue, raw + at, dx + at, gradient + at, give, part, slice->tile);
         fold(slice->tile, t->width, t->shape.c, slice->first);
         fold(slice->tile + t->width, t->width, t->shape.c, slice->second);
     }

@@ -115,6 +115,13 @@ const float *read_with_epilogue(const struct cpu_run *run, const struct cpu_tens
 /* The same, always written to out. */
 void copy_with_epilogue(const struct cpu_run *run, const struct cpu_tensor *tensor, size_t first, size_t floats,
                         float *out);
+/* Of the `floats` floats from `first` on that would be read next: those that the batch has. */
+static inline size_t floats_ahead(const struct cpu_run *run, const struct cpu_tensor *tensor, size_t first,
+                                  size_t floats)
+{
+    const size_t all = (size_t)run->pass->count * tensor->sample;
+    return first >= all ? 0 : all - first < floats ? all - first : floats;
+}
 /* dL/d(raw output) of the step's output, through its batch norm. Without a batch norm read_gradient returns the
  * gradient itself. */
 const float *read_gradient(const struct cpu_run *run, size_t first, size_t floats, float *out);
@@ -122,6 +129,11 @@ void copy_gradient(const struct cpu_run *run, size_t first, size_t floats, float
 
 /* Forward: adds raw values that a slice has written to the step's output to the sums for its batch norm. */
 void note_values(struct cpu_run *run, int slice, const float *values, size_t floats);
+/* The same for steps that make large outputs in tiles: values_place says where to put the values of the output from
+ * `first` on, their own place or `tile`; put_values notes them, and moves those in `tile` to their place past the
+ * caches, because they would have left these before the next step reads them. */
+float *values_place(const struct cpu_run *run, size_t first, float *tile);
+void put_values(struct cpu_run *run, int slice, const float *values, size_t first, size_t floats);
 /* Backward: gives dx, the gradient of run->input's completed values from `first`, to the input. */
 void give_gradient(struct cpu_run *run, int slice, const float *dx, size_t first, size_t floats);
 

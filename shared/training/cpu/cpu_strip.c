@@ -102,6 +102,7 @@ void strip_read_source(const struct cpu_run *run, const struct window_shape *s, 
                        int first, int end)
 {
     const size_t row = (size_t)s->x.in * (size_t)s->in;
+    size_t at = 0, read = 0;
     strip_advance(strip, first);
     for (; strip->end < end; strip->end++) {
         float *to = strip_row(strip, strip->end);
@@ -111,14 +112,19 @@ void strip_read_source(const struct cpu_run *run, const struct window_shape *s, 
             continue;
         }
         to = fill_around(to, s->x.pad, s->x.in, s->x.padded, s->in, s->fill);
-        copy_with_epilogue(run, run->in, (size_t)sample * run->in->sample + (size_t)y * row, row, to);
+        at = (size_t)sample * run->in->sample + (size_t)y * row;
+        copy_with_epilogue(run, run->in, at, row, to);
+        read += row;
     }
+    strip->ahead.count = 0;
+    ahead_add(&strip->ahead, tensor_value(run, run->in) + at + row, floats_ahead(run, run->in, at + row, read));
 }
 
 void strip_read_gradient(const struct cpu_run *run, const struct window_shape *s, struct strip *strip, int sample,
                          int first, int end)
 {
     const size_t row = (size_t)s->x.out * (size_t)s->out;
+    size_t at = 0, read = 0;
     strip_advance(strip, first);
     for (; strip->end < end; strip->end++) {
         float *to = strip_row(strip, strip->end);
@@ -128,12 +134,19 @@ void strip_read_gradient(const struct cpu_run *run, const struct window_shape *s
             continue;
         }
         to = fill_around(to, s->x.lead, s->x.out, s->x.filled, s->out, 0);
-        copy_gradient(run, (size_t)sample * run->out->sample + (size_t)y * row, row, to);
+        at = (size_t)sample * run->out->sample + (size_t)y * row;
+        copy_gradient(run, at, row, to);
+        read += row;
     }
+    const size_t next = floats_ahead(run, run->out, at + row, read);
+    strip->ahead.count = 0;
+    ahead_add(&strip->ahead, tensor_gradient(run, run->out) + at + row, next);
+    if (run->out->batch_norm >= 0)
+        ahead_add(&strip->ahead, tensor_value(run, run->out) + at + row, next);
 }
 
 /* ---- the walk of a convolution ---- */
-enum { STRIP_FLOATS = 131072 };
+enum { STRIP_FLOATS = 49152 };
 
 struct window_shape strip_shape(const struct plan *plan, const struct plan_step *step)
 {
@@ -188,23 +201,25 @@ void strip_forward(struct cpu_run *run, const struct strip_kernels *kernels, int
 {
     const struct window_shape s = strip_shape(run->plan, run->step);
     const size_t row = (size_t)s.x.out * (size_t)s.out;
+    float *tile = run->workspace->scratch[worker] + source_floats(&s); /* where backward has the gradient's strip */
     int first, end;
     slice_samples(run, slice, &first, &end);
     for (int sample = first; sample < end; sample++) {
         struct strip source = {.data = run->workspace->scratch[worker], .pitch = s.source_pitch};
-        float *values = tensor_value(run, run->out) + (size_t)sample * run->out->sample;
+        const size_t image = (size_t)sample * run->out->sample;
         for (int y = 0, rows; y < s.y.out; y += rows) {
             rows = rows_at(&s, y);
             read_source_of(run, &s, &source, sample, y, rows);
-            kernels->convolve(run, &s, &source, y, rows, values + (size_t)y * row);
-            note_values(run, slice, values + (size_t)y * row, (size_t)rows * row);
+            float *values = values_place(run, image + (size_t)y * row, tile);
+            kernels->convolve(run, &s, &source, y, rows, values);
+            put_values(run, slice, values, image + (size_t)y * row, (size_t)rows * row);
         }
     }
 }
 
 /* Hands the gradient of input rows [first, ready) to the input, some rows at a time. */
 static void give_rows(struct cpu_run *run, const struct strip_kernels *kernels, const struct window_shape *s, int slice,
-                      int sample, const struct strip *dz, int first, int ready, float *dx)
+                      int sample, struct strip *dz, int first, int ready, float *dx)
 {
     const size_t pitch = (size_t)s->x.in * (size_t)s->in, image = (size_t)sample * run->in->sample;
     for (int end; first < ready; first = end) {

@@ -63,6 +63,7 @@ struct strip {
     float *data;
     int pitch; /* floats per row */
     int first, end;
+    struct ahead ahead; /* what the next strip needs; its kernels may ask for it */
 };
 
 /* Makes the strip hold rows [first, end) of the padded input of `sample`. Rows that it already holds are kept. */
@@ -83,14 +84,14 @@ struct window_shape strip_shape(const struct plan *plan, const struct plan_step 
 /* Its three loops, each over one strip. */
 struct strip_kernels {
     /* out [rows, x.out, out] = output rows [first, first + rows) */
-    void (*convolve)(const struct cpu_run *run, const struct window_shape *shape, const struct strip *source, int first,
+    void (*convolve)(const struct cpu_run *run, const struct window_shape *shape, struct strip *source, int first,
                      int rows, float *out);
     /* gradient [groups, taps, group_in, group_out] += the weights' gradient from those output rows */
-    void (*weigh)(const struct cpu_run *run, const struct window_shape *shape, const struct strip *source,
-                  const struct strip *dz, int first, int rows, float *gradient);
+    void (*weigh)(const struct cpu_run *run, const struct window_shape *shape, struct strip *source, struct strip *dz,
+                  int first, int rows, float *gradient);
     /* dx [end - first, x.in, in] = the gradient of those input rows */
-    void (*spread)(const struct cpu_run *run, const struct window_shape *shape, const struct strip *dz, int first,
-                   int end, float *dx);
+    void (*spread)(const struct cpu_run *run, const struct window_shape *shape, struct strip *dz, int first, int end,
+                   float *dx);
 };
 
 /* Floats of the weight gradient. */

@@ -11,13 +11,13 @@ static void add_slice(void *context, int slice, int worker)
     float *scratch = run->workspace->scratch[worker];
     for (struct tiles t = tiles_of(run, slice); t.at < t.end; t.at += tile_size(&t)) {
         const size_t at = t.at * channels, floats = tile_size(&t) * channels;
-        float *out = tensor_value(run, run->out) + at;
+        float *out = values_place(run, at, scratch + t.tile * channels);
         copy_with_epilogue(run, run->in, at, floats, out);
         for (int i = 1; i < run->step->input_count; i++) {
             const struct cpu_tensor *in = run_tensor(run, run->step->inputs[i].tensor);
             run->kernels->add_scaled(out, read_with_epilogue(run, in, at, floats, scratch), 1, floats);
         }
-        note_values(run, slice, out, floats);
+        put_values(run, slice, out, at, floats);
     }
 }
 

@@ -38,8 +38,8 @@ static struct weight_matrix forward_matrix(const struct cpu_run *run, const stru
 }
 
 /* ---- forward ---- */
-static void convolve(const struct cpu_run *run, const struct window_shape *s, const struct strip *source, int first,
-                     int rows, float *out)
+static void convolve(const struct cpu_run *run, const struct window_shape *s, struct strip *source, int first, int rows,
+                     float *out)
 {
     const int lanes = run->kernels->lanes;
     const float *bias = weight_values(run->memory, run->step->bias);
@@ -61,6 +61,8 @@ static void convolve(const struct cpu_run *run, const struct window_shape *s, co
         g.a = strip_row(source, first * s->y.stride) + group * s->group_in;
         g.b = run->workspace->packed + (size_t)group * group_packed(s);
         g.c = out + group * s->group_out;
+        g.ahead = &source->ahead;
+        g.ahead_lines = ahead_lines(&source->ahead) / (size_t)(s->groups - group);
         g.bias = bias ? bias + group * s->group_out : NULL;
         run->kernels->gemm(&g);
     }
@@ -68,8 +70,8 @@ static void convolve(const struct cpu_run *run, const struct window_shape *s, co
 
 /* ---- backward ---- */
 /* gradient[group][tap, i][o] += the sum over the strip's pixels of source * dz */
-static void weigh(const struct cpu_run *run, const struct window_shape *s, const struct strip *source,
-                  const struct strip *dz, int first, int rows, float *gradient)
+static void weigh(const struct cpu_run *run, const struct window_shape *s, struct strip *source, struct strip *dz,
+                  int first, int rows, float *gradient)
 {
     struct gemm g = {
         .groups = 1, .columns = s->group_out, .outer = rows, .inner = 1, .depth = s->x.out, .accumulate = true};
@@ -89,6 +91,8 @@ static void weigh(const struct cpu_run *run, const struct window_shape *s, const
                       (ptrdiff_t)kx * s->x.dilation * s->in + group * s->group_in;
                 g.b = strip_row(dz, first + s->y.lead) + (ptrdiff_t)s->x.lead * s->out + group * s->group_out;
                 g.c = gradient;
+                g.ahead = &source->ahead;
+                g.ahead_lines = ahead_lines(&source->ahead) / (size_t)((s->groups - group) * (s->y.kernel - ky));
                 run->kernels->gemm(&g);
                 gradient += (ptrdiff_t)g.rows * s->group_out;
             }
@@ -117,7 +121,7 @@ static void pack_phases(struct cpu_run *run, const struct window_shape *s)
 }
 
 /* dx = the gradient of input rows [first, end) from the gradient strip. */
-static void spread(const struct cpu_run *run, const struct window_shape *s, const struct strip *dz, int first, int end,
+static void spread(const struct cpu_run *run, const struct window_shape *s, struct strip *dz, int first, int end,
                    float *dx)
 {
     const int lanes = run->kernels->lanes;
@@ -152,6 +156,8 @@ static void spread(const struct cpu_run *run, const struct window_shape *s, cons
                     continue;
                 g.a = strip_row(dz, y.start + part.skip) + (ptrdiff_t)x.start * s->out + group * s->group_out;
                 g.b = packed;
+                g.ahead = &dz->ahead;
+                g.ahead_lines = ahead_lines(&dz->ahead) / (size_t)(s->y.stride * s->x.stride);
                 g.c = dx + (part.row - first) * dx_pitch + x.first * s->in + group * s->group_in;
                 run->kernels->gemm(&g);
             }

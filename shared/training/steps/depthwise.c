@@ -23,10 +23,12 @@ static void pack(struct cpu_run *run, int taps, int channels)
 }
 
 /* The window over `rows` output rows from `first`. The caller sets out. */
-static struct window_job source_window(const struct cpu_run *run, const struct window_shape *s,
-                                       const struct strip *source, int first, int rows)
+static struct window_job source_window(const struct cpu_run *run, const struct window_shape *s, struct strip *source,
+                                       int first, int rows)
 {
     return (struct window_job){
+        .ahead = &source->ahead,
+        .ahead_lines = ahead_lines(&source->ahead),
         .rows = rows,
         .pixels = s->x.out,
         .channels = s->in,
@@ -40,8 +42,8 @@ static struct window_job source_window(const struct cpu_run *run, const struct w
     };
 }
 
-static void convolve(const struct cpu_run *run, const struct window_shape *s, const struct strip *source, int first,
-                     int rows, float *out)
+static void convolve(const struct cpu_run *run, const struct window_shape *s, struct strip *source, int first, int rows,
+                     float *out)
 {
     struct window_job w = source_window(run, s, source, first, rows);
     w.bias = weight_values(run->memory, run->step->bias);
@@ -50,8 +52,8 @@ static void convolve(const struct cpu_run *run, const struct window_shape *s, co
     run->kernels->window(&w);
 }
 
-static void weigh(const struct cpu_run *run, const struct window_shape *s, const struct strip *source,
-                  const struct strip *dz, int first, int rows, float *gradient)
+static void weigh(const struct cpu_run *run, const struct window_shape *s, struct strip *source, struct strip *dz,
+                  int first, int rows, float *gradient)
 {
     struct window_job w = source_window(run, s, source, first, rows);
     w.out = strip_row(dz, first + s->y.lead) + (ptrdiff_t)s->x.lead * s->out;
@@ -78,17 +80,19 @@ static void pack_phases(struct cpu_run *run, const struct window_shape *s)
 }
 
 /* dx = the gradient of input rows [first, end) from the gradient strip. */
-static void spread(const struct cpu_run *run, const struct window_shape *s, const struct strip *dz, int first, int end,
+static void spread(const struct cpu_run *run, const struct window_shape *s, struct strip *dz, int first, int end,
                    float *dx)
 {
     const ptrdiff_t dx_pitch = (ptrdiff_t)s->x.in * s->in;
-    int done = 0;
+    int done = 0, phase = 0;
     for (int py = 0; py < s->y.stride; py++)
         for (int px = 0; px < s->x.stride; px++) {
             const struct phase y = phase_of(&s->y, py), x = phase_of(&s->x, px);
             const struct phase_part part = phase_part_of(&y, s->y.stride, first, end);
             struct window_job w = {.pixels = x.positions, .channels = s->in, .taps = y.taps * x.taps};
             w.rows = part.rows;
+            w.ahead = &dz->ahead;
+            w.ahead_lines = ahead_lines(&dz->ahead) / (size_t)(s->y.stride * s->x.stride - phase++);
             w.weights = run->workspace->packed + (size_t)done * (size_t)s->in;
             w.offsets = run->workspace->offsets + s->taps + done;
             done += w.taps;

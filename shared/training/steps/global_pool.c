@@ -20,7 +20,7 @@ static void forward_slice(void *context, int slice, int worker)
     for (int sample = first; sample < end; sample++) {
         float *out = tensor_value(run, run->out) + (size_t)sample * (size_t)channels;
         const float *in = read_with_epilogue(run, run->in, (size_t)sample * floats, floats, with_epilogue);
-        run->kernels->moments(in, floats, width, run->workspace->zeros, sums);
+        run->kernels->moments(in, floats, width, run->workspace->zeros, sums, NULL);
         for (int c = 0; c < channels; c++) {
             double sum = 0;
             for (int i = c; i < width; i += channels)

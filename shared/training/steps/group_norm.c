@@ -44,7 +44,7 @@ static void channel_moments(const struct cpu_run *run, const float *x, struct ro
         r->first[c] = r->second[c] = 0;
     for (size_t at = 0, part; at < floats; at += part) {
         part = floats - at < most ? floats - at : most;
-        run->kernels->moments(x + at, part, width, r->a, r->sums);
+        run->kernels->moments(x + at, part, width, r->a, r->sums, NULL);
         for (int i = 0; i < width; i++) {
             r->first[i % channels] += (double)r->sums[i];
             r->second[i % channels] += (double)r->sums[width + i];
@@ -114,7 +114,7 @@ static void gradient_sums(const struct cpu_run *run, const float *x, const float
         r->first[c] = r->second[c] = 0;
     for (size_t at = 0, part; at < floats; at += part) {
         part = floats - at < most ? floats - at : most;
-        run->kernels->finish(&centred, x + at, dz + at, spare, false, part, r->sums);
+        run->kernels->finish(&centred, x + at, dz + at, spare, GIVE_WRITE, part, r->sums);
         for (int i = 0; i < width; i++) {
             r->first[i % channels] += (double)r->sums[i];
             r->second[i % channels] += (double)r->sums[width + i] * (double)r->inverse[i];

@@ -1,7 +1,8 @@
 /* Pointwise convolutions: a matrix product over all pixels of the batch, in tiles that stay in the cache. */
 #include "shared/training/cpu/cpu_run.h"
 
-enum { TILE_FLOATS = 65536, TILE_STEP = 42 /* a multiple of the rows of gemm's register blocks, 14 and 6 */ };
+/* Pixels, as multiples of the rows of gemm's register blocks, 14 and 6: a tile stays in the L2 cache, a chunk in L1. */
+enum { TILE_FLOATS = 32768, TILE_STEP = 42, CHUNK = 84 };
 
 struct pointwise {
     int in, out; /* channels */
@@ -30,17 +31,48 @@ static struct step_need need(const struct plan *plan, const struct plan_step *st
     };
 }
 
-/* C[rows, columns] = A[rows, depth] * packed B */
-static void multiply(const struct cpu_run *run, int rows, int columns, int depth, const float *a, float *c,
-                     const float *bias)
+static size_t chunk_of(size_t pixels, size_t first)
+{
+    return pixels - first < CHUNK ? pixels - first : CHUNK;
+}
+
+/* C[pixels, columns] = A[pixels, depth] * packed B */
+static void multiply(const struct cpu_run *run, size_t pixels, int columns, int depth, const float *a, float *c,
+                     const float *bias, struct ahead *ahead)
 {
     const int lanes = run->kernels->lanes;
-    struct gemm gemm = {.groups = 1, .rows = rows, .columns = columns, .outer = 1, .inner = 1, .depth = depth};
-    gemm.a = a, gemm.a_row = depth, gemm.a_step = 1;
+    const size_t lines = ahead_lines(ahead);
+    struct gemm gemm = {.groups = 1, .columns = columns, .outer = 1, .inner = 1, .depth = depth, .ahead = ahead};
+    gemm.a_row = depth, gemm.a_step = 1;
     gemm.b = run->workspace->packed, gemm.b_panel = (ptrdiff_t)depth * lanes, gemm.b_step = lanes;
-    gemm.c = c, gemm.c_row = columns;
+    gemm.c_row = columns;
     gemm.bias = bias;
-    run->kernels->gemm(&gemm);
+    for (size_t first = 0; first < pixels; first += CHUNK) {
+        gemm.rows = (int)chunk_of(pixels, first);
+        gemm.ahead_lines = lines * (size_t)gemm.rows / pixels + 1;
+        gemm.a = a + first * (size_t)depth;
+        gemm.c = c + first * (size_t)columns;
+        run->kernels->gemm(&gemm);
+    }
+}
+
+/* gradient[in, out] += the sum over pixels of a * dz */
+static void weigh(const struct cpu_run *run, const struct pointwise *p, size_t pixels, const float *a, const float *dz,
+                  float *gradient, struct ahead *ahead)
+{
+    const size_t lines = ahead_lines(ahead);
+    struct gemm gemm = {.groups = 1, .rows = p->in, .columns = p->out, .outer = 1, .inner = 1, .accumulate = true};
+    gemm.a_row = 1, gemm.a_step = p->in;
+    gemm.b_panel = run->kernels->lanes, gemm.b_step = p->out;
+    gemm.c = gradient, gemm.c_row = p->out;
+    gemm.ahead = ahead;
+    for (size_t first = 0; first < pixels; first += CHUNK) {
+        gemm.depth = (int)chunk_of(pixels, first);
+        gemm.ahead_lines = lines * (size_t)gemm.depth / pixels + 1;
+        gemm.a = a + first * (size_t)p->in;
+        gemm.b = dz + first * (size_t)p->out;
+        run->kernels->gemm(&gemm);
+    }
 }
 
 static void forward_slice(void *context, int slice, int worker)
@@ -49,14 +81,18 @@ static void forward_slice(void *context, int slice, int worker)
     const struct pointwise p = pointwise_of(run->plan, run->step);
     const size_t in = (size_t)p.in, out = (size_t)p.out, image = run->out->sample / out;
     const float *bias = weight_values(run->memory, run->step->bias);
-    float *values = tensor_value(run, run->out), *scratch = run->workspace->scratch[worker];
+    float *a_tile = run->workspace->scratch[worker], *tile = a_tile + p.tile * in + KERNEL_SLACK;
     int first, end;
     slice_samples(run, slice, &first, &end);
-    for (size_t pixel = (size_t)first * image, last = (size_t)end * image, pixels; pixel < last; pixel += pixels) {
+    for (size_t pixel = (size_t)first * image, last = (size_t)end * image, pixels, next; pixel < last; pixel = next) {
         pixels = last - pixel < p.tile ? last - pixel : p.tile;
-        const float *a = read_with_epilogue(run, run->in, pixel * in, pixels * in, scratch);
-        multiply(run, (int)pixels, p.out, p.in, a, values + pixel * out, bias);
-        note_values(run, slice, values + pixel * out, pixels * out);
+        next = pixel + pixels;
+        struct ahead ahead = {0};
+        ahead_add(&ahead, tensor_value(run, run->in) + next * in, floats_ahead(run, run->in, next * in, pixels * in));
+        const float *a = read_with_epilogue(run, run->in, pixel * in, pixels * in, a_tile);
+        float *values = values_place(run, pixel * out, tile);
+        multiply(run, pixels, p.out, p.in, a, values, bias, &ahead);
+        put_values(run, slice, values, pixel * out, pixels * out);
     }
 }
 
@@ -76,23 +112,25 @@ static void backward_slice(void *context, int slice, int worker)
     const struct pointwise p = pointwise_of(run->plan, run->step);
     const size_t in = (size_t)p.in, out = (size_t)p.out, image = run->out->sample / out;
     float *a_tile = run->workspace->scratch[worker], *dx = a_tile + p.tile * in + KERNEL_SLACK,
-          *dz_tile = dx + p.tile * in + KERNEL_SLACK;
-    struct gemm weights = {.groups = 1, .rows = p.in, .columns = p.out, .outer = 1, .inner = 1, .accumulate = true};
-    weights.a_row = 1, weights.a_step = p.in;
-    weights.b_panel = run->kernels->lanes, weights.b_step = p.out;
-    weights.c = slice_partial(run, slice, p.weights), weights.c_row = p.out;
+          *dz_tile = dx + p.tile * in + KERNEL_SLACK, *gradient = slice_partial(run, slice, p.weights);
     int first, end;
     slice_samples(run, slice, &first, &end);
-    for (size_t pixel = (size_t)first * image, last = (size_t)end * image, pixels; pixel < last; pixel += pixels) {
+    for (size_t pixel = (size_t)first * image, last = (size_t)end * image, pixels, next; pixel < last; pixel = next) {
         pixels = last - pixel < p.tile ? last - pixel : p.tile;
-        weights.a = read_with_epilogue(run, run->in, pixel * in, pixels * in, a_tile);
-        weights.b = read_gradient(run, pixel * out, pixels * out, dz_tile);
-        weights.depth = (int)pixels;
-        run->kernels->gemm(&weights);
-        note_bias(run, slice, weights.b, pixels * out);
+        next = pixel + pixels;
+        const size_t ahead_out = floats_ahead(run, run->out, next * out, pixels * out);
+        struct ahead values = {0}, gradients = {0}; /* for the first and the second product */
+        ahead_add(&values, tensor_value(run, run->in) + next * in, floats_ahead(run, run->in, next * in, pixels * in));
+        if (run->out->batch_norm >= 0)
+            ahead_add(&values, tensor_value(run, run->out) + next * out, ahead_out);
+        ahead_add(&gradients, tensor_gradient(run, run->out) + next * out, ahead_out);
+        const float *a = read_with_epilogue(run, run->in, pixel * in, pixels * in, a_tile);
+        const float *dz = read_gradient(run, pixel * out, pixels * out, dz_tile);
+        weigh(run, &p, pixels, a, dz, gradient, &values);
+        note_bias(run, slice, dz, pixels * out);
         if (run->in->gradient == PLAN_NONE)
             continue;
-        multiply(run, (int)pixels, p.in, p.out, weights.b, dx, NULL);
+        multiply(run, pixels, p.in, p.out, dz, dx, NULL, &gradients);
         give_gradient(run, slice, dx, pixel * in, pixels * in);
     }
 }
