@@ -56,9 +56,9 @@ for fuzzer in "$@"; do
     log=$folder.log
     if "$fuzzer" "${limits[@]}" -max_len=65536 -timeout=20 -rss_limit_mb=4096 -artifact_prefix="$folder-found/" \
         "$folder" >"$log" 2>&1; then
-        read -r done took < <(sed -nE 's/^Done ([0-9]+) runs in ([0-9]+) .*/\1 \2/p' "$log")
-        sum=$((sum + done))
-        echo "ok fuzz_$name: $done runs in $took s, $(ls "$folder" | wc -l) inputs kept"
+        read -r made took < <(sed -nE 's/^Done ([0-9]+) runs in ([0-9]+) .*/\1 \2/p' "$log")
+        sum=$((sum + made))
+        echo "ok fuzz_$name: $made runs in $took s, $(ls "$folder" | wc -l) inputs kept"
     else
         failed=1
         tail -40 "$log"
