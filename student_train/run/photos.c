@@ -132,11 +132,13 @@ enum status photo_seen(const struct photos *photos, size_t index, const struct m
     char *path = path_join(photos->folder, photos->names[index]);
     unsigned char *bytes = NULL;
     size_t size;
+    enum file_kind kind;
     struct image photo = {0}, base = {0};
     *seen = (struct image){0};
     if (!path)
         TRY(error_no_memory(err, 0, "a path"));
-    if (!file_exists(path)) /* opening a pipe would block */
+    TRY(file_look(path, &kind, err));
+    if (kind != FILE_REGULAR)
         TRY(error_set(err, STATUS_NO_INPUT, path, "is not a regular file"));
     TRY(file_read(path, PHOTO_LIMIT, &bytes, &size, err));
     TRY(decode(bytes, size, card->upright, salvage, path, &photo, damage, err));
