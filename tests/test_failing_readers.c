@@ -9,6 +9,7 @@
 #include "formats/onnx/onnx_read.h"
 #include "formats/onnx/onnx_write.h"
 #include "shared/base/files.h"
+#include "student_train/run/photos.h"
 #include "tests/helper_failing_calls.h"
 #include "tests/helper_images.h"
 #include "tests/helper_onnx_model.h"
@@ -211,6 +212,34 @@ static void test_images(void **state)
     attempt_all(read_image, "tests/golden/evaluation_views/ycck-121x167.jpg", "CMYK");
 }
 
+/* What `student_train predict` sees of a folder of photos, of which one has no image's ending in its name. */
+static enum status see_photos(const void *what, uint64_t *sum, struct error *err)
+{
+    const struct model_card card = {.channels = 3, .base = 20, .crop = 16, .size = 16};
+    struct photos photos = {0};
+    struct error damage = {0};
+    enum status status = photos_list(&photos, what, err);
+    for (size_t i = 0; i < photos.count && status == STATUS_OK; i++) {
+        struct image seen;
+        status = photo_seen(&photos, i, &card, false, &seen, &damage, err);
+        if (status == STATUS_OK)
+            attempt_add(sum, seen.pixels, (size_t)seen.h * (size_t)seen.w * 3);
+        image_release(&seen);
+    }
+    photos_release(&photos);
+    return status;
+}
+
+static void test_photos(void **state)
+{
+    (void)state;
+    char *path = path_join(folder, "photos");
+    write_photo(path, "a.jpg", 24, 25, 0, 0);
+    write_photo(path, "below/b", 24, 25, 1, 0);
+    attempt_all(see_photos, path, "photos");
+    free(path);
+}
+
 static enum status read_source(const void *what, uint64_t *sum, struct error *err)
 {
     struct image_source source;
@@ -321,8 +350,8 @@ static int teardown(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_onnx), cmocka_unit_test(test_onnx_patterns),
-                                       cmocka_unit_test(test_nets), cmocka_unit_test(test_images),
-                                       cmocka_unit_test(test_sources)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_onnx),    cmocka_unit_test(test_onnx_patterns),
+                                       cmocka_unit_test(test_nets),    cmocka_unit_test(test_images),
+                                       cmocka_unit_test(test_sources), cmocka_unit_test(test_photos)};
     return cmocka_run_group_tests_name("failing_readers", tests, setup, teardown);
 }
