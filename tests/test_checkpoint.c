@@ -171,7 +171,7 @@ static void counts_below_zero_are_refused(void **state)
     size_t size;
     char digest[DIGEST_HEX_SIZE];
     assert_int_equal(file_read(f->path, 1 << 20, &bytes, &size, NULL), STATUS_OK);
-    char *header = (char *)bytes + 8, *images = memmem(header, size - 8, "\"images\":\"12345678901\"", 23);
+    char *header = (char *)bytes + 8, *images = memmem(header, size - 8, "\"images\":\"12345678901\"", 22);
     assert_non_null(images);
     images[10] = '-';
     char *seal = header + (digest_find_seal(header, size - 8, "\"sha256\":\"") - header);
