@@ -98,8 +98,8 @@ QUIETLY   = --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(
 RUN_TESTS = JOBS=$(JOBS) scripts/run_tests.sh
 
 .DEFAULT_GOAL := all
-.PHONY: all help deps check-deps programs tests test check test-cuda test-parity bench debug asan ubsan tsan fuzz lint tidy format
-.PHONY: torture demo layers install uninstall deb dist clean force
+.PHONY: all help deps check-deps programs tests test check test-cuda test-parity bench debug asan ubsan tsan fuzz coverage lint tidy
+.PHONY: format torture demo layers install uninstall deb dist clean force
 .SECONDARY:
 
 all: check-deps ## build the two programs
@@ -121,7 +121,7 @@ check-deps:
 	@scripts/install_deps.sh --check
 
 clean: ## remove build/ and the other build folders
-	rm -rf $(BUILD) $(addprefix build-,$(SANITIZERS)) build-fuzz build-debug build-dist build-deb compile_commands.json
+	rm -rf $(BUILD) $(addprefix build-,$(SANITIZERS)) build-fuzz build-coverage build-debug build-dist build-deb compile_commands.json
 
 demo: deps ## install what is missing, build, distil a teacher into two students, print a table (minutes)
 	@$(MAKE) $(QUIETLY) programs
@@ -183,25 +183,41 @@ test-parity: deps ## compare full-size ResNet-18, VGG-11-BN and MobileNetV2 with
 
 # Every test, built in a folder of its own with a sanitizer.
 SANITIZERS := asan ubsan tsan
-asan: SANITIZE  := address
-ubsan: SANITIZE := undefined
+asan: SANITIZE  := address,undefined,float-cast-overflow
+ubsan: SANITIZE := undefined,float-cast-overflow
 tsan: SANITIZE  := thread
-asan: ## run the tests under AddressSanitizer
+asan: ## run the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 ubsan: ## run the tests under UndefinedBehaviorSanitizer
 tsan: ## run the tests under ThreadSanitizer
 $(SANITIZERS): deps
 	@$(MAKE) $(QUIETLY) BUILD=build-$@ \
-		CFLAGS="-O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=all" tests
+		CFLAGS="-O1 -g1 -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=all" tests
 	@$(RUN_TESTS) build-$@/tests $(TESTS_ONLY)
 
-# One driver a reader: tests/fuzz_NAME.c; what they find is kept in build-fuzz/corpus/NAME between runs.
-FUZZ_SECONDS ?= 30
-FUZZERS      := $(patsubst tests/%.c,build-fuzz/tests/%,$(sort $(wildcard tests/fuzz_*.c)))
-fuzz: deps ## fuzz every reader for FUZZ_SECONDS each with libFuzzer (needs clang)
+# One driver a reader: tests/fuzz_NAME.c; what they find is kept in build-fuzz/corpus/NAME between runs. FUZZ_RUNS=1000000: so many
+# runs of each, FUZZ_ONLY="net shard": of some. Kernels are left as they are: no reader calls them.
+FUZZ_SECONDS ?= $(if $(FUZZ_RUNS),0,30)
+FUZZ_RUNS    ?=
+FUZZ_ONLY    ?=
+FUZZERS      := $(patsubst tests/%.c,build-fuzz/tests/%,$(sort $(if $(FUZZ_ONLY),$(FUZZ_ONLY:%=tests/fuzz_%.c),$(wildcard tests/fuzz_*.c))))
+fuzz: deps ## fuzz every reader for FUZZ_SECONDS or FUZZ_RUNS each with libFuzzer (needs clang)
 	@command -v clang >/dev/null || { echo "fuzz: needs clang (apt-get install clang)"; exit 69; }
 	@$(MAKE) $(QUIETLY) CC=clang BUILD=build-fuzz LDFLAGS="-fsanitize=fuzzer" \
-		CFLAGS="-O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" $(FUZZERS)
-	@scripts/run_fuzzers.sh $(FUZZ_SECONDS) $(FUZZERS)
+		CFLAGS="-O1 -g -fsanitize=fuzzer-no-link,address,undefined,float-cast-overflow -fno-sanitize-recover=all" $(FUZZERS)
+	@scripts/run_fuzzers.sh --seconds $(FUZZ_SECONDS) $(if $(FUZZ_RUNS),--runs $(FUZZ_RUNS)) $(FUZZERS)
+
+# Tests that drive kernels call no reader or writer that others do not call, and are left out: they need the shim.
+COVERAGE_TESTS := $(sort $(shell grep -LE 'helper_device.h|shim|make_dist|layers.sh' tests/test_*.c tests/test_*.sh))
+COVERAGE_FLAGS := -fprofile-arcs -ftest-coverage
+coverage: deps ## run tests and print how many lines and branches of formats/ they take (needs gcov)
+	@$(MAKE) $(QUIETLY) BUILD=build-coverage CUDA_BACKEND= CUDNN_ENGINE= CFLAGS="$(CFLAGS) $(COVERAGE_FLAGS)" coverage-tests
+	@find build-coverage -name '*.gcda' -delete
+	@$(RUN_TESTS) build-coverage/tests $(or $(TESTS_ONLY),$(patsubst tests/test_%,%,$(basename $(COVERAGE_TESTS)))) || \
+		echo "coverage: tests failed; the figures below are of this run all the same"
+	@scripts/coverage.sh build-coverage formats
+
+.PHONY: coverage-tests
+coverage-tests: programs $(patsubst tests/%.c,$(TESTDIR)/%,$(filter %.c,$(COVERAGE_TESTS))) $(SYNTHETIC) $(STAND_IN) $(FAULTS)
 
 lint: ## check formatting and run static analysis, where the tools are installed
 	@scripts/lint.sh
@@ -258,22 +274,28 @@ $(OBJ)/presets.o: $(BUILD)/generated/presets.c student_train/student/preset.h
 	$(CC) $(CPPFLAGS) $(BASE_CFLAGS) $(WARNINGS) $(CFLAGS) -c $< -o $@
 
 # The CPU kernels: one source for every instruction set, chosen at run time; these files do want contraction to FMA.
-# A sanitized build keeps its own optimisation: instrumented kernels take many minutes to compile at -O3.
+# A sanitized build keeps its own optimisation: instrumented kernels take many minutes to compile at -O3. UndefinedBehaviorSanitizer
+# doubles that, and finds what there is in the generic kernels, of the same source; make fuzz calls no kernel.
 KERNELS := $(OBJ)/shared/training/cpu/cpu_kernels_
-KERNEL_CFLAGS := $(if $(findstring -fsanitize,$(CFLAGS)),,-O3) -ffp-contract=fast
-$(KERNELS)avx512.o: FILE_CFLAGS := $(KERNEL_CFLAGS) -mavx512f -mavx512vl -mavx512bw -mavx512dq -mfma
-$(KERNELS)avx2.o: FILE_CFLAGS := $(KERNEL_CFLAGS) -mavx2 -mfma
+KERNEL_CFLAGS := $(if $(findstring -fsanitize,$(CFLAGS)),,-O3) $(if $(findstring -fsanitize=fuzzer,$(CFLAGS)),-fno-sanitize=all) -ffp-contract=fast
+ISA_CFLAGS := $(KERNEL_CFLAGS) $(if $(findstring undefined,$(CFLAGS)),-fno-sanitize=undefined,float-cast-overflow)
+$(KERNELS)avx512.o: FILE_CFLAGS := $(ISA_CFLAGS) -mavx512f -mavx512vl -mavx512bw -mavx512dq -mfma
+$(KERNELS)avx2.o: FILE_CFLAGS := $(ISA_CFLAGS) -mavx2 -mfma
 $(KERNELS)generic.o: FILE_CFLAGS := $(KERNEL_CFLAGS)
+
+# For make coverage: only formats/ is counted, and not optimised, which would merge branches. The rest is compiled as always.
+COVERAGE := $(filter -fprofile-arcs -ftest-coverage,$(CFLAGS))
+COUNTED   = $(if $(filter formats/%,$<),$(CFLAGS) -O0,$(filter-out $(COVERAGE),$(CFLAGS)))
 
 $(OBJ)/%.o: %.c | $(ONNX_PROTO).h
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(BASE_CFLAGS) $(WARNINGS) $(CFLAGS) $(FILE_CFLAGS) -MMD -MP -c $< -o $@
+	$(CC) $(CPPFLAGS) $(BASE_CFLAGS) $(WARNINGS) $(if $(COVERAGE),$(COUNTED),$(CFLAGS)) $(FILE_CFLAGS) -MMD -MP -c $< -o $@
 
 # HDF5's filter for zstd as a plugin: it needs no symbol of libhdf5, so that any HDF5 program can load it. Never sanitized:
 # those programs are not.
 $(PLUGIN): formats/cache/zstd_filter.c formats/cache/zstd_filter.h
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -DZSTD_FILTER_PLUGIN $(BASE_CFLAGS) $(WARNINGS) $(filter-out -fsanitize% -fno-sanitize%,$(CFLAGS)) -shared $< -o $@ $(call origin_path,../..) -lzstd
+	$(CC) $(CPPFLAGS) -DZSTD_FILTER_PLUGIN $(BASE_CFLAGS) $(WARNINGS) $(filter-out -fsanitize% -fno-sanitize% $(COVERAGE),$(CFLAGS)) -shared $< -o $@ $(call origin_path,../..) -lzstd
 
 # The teacher's engine on the CPU, opened when a teacher is loaded: its own copies of what it uses of the library.
 $(ONEDNN_ENGINE): $(ONEDNN_OBJECTS) $(LIBRARY)
@@ -327,7 +349,7 @@ $(CUDNN_ENGINE): $(CUDNN_OBJECTS) $(LIBRARY)
 
 # Kernels address memory as other types than it was stored as: nvcc knows no strict aliasing. A unique symbol would be
 # shared between objects that hold the same kernel. ThreadSanitizer does not see kernels: no two of their threads run at once.
-SHIM_CFLAGS   = -Itests/shim/include $(CPPFLAGS) $(BASE_CFLAGS) $(CFLAGS)
+SHIM_CFLAGS   = -Itests/shim/include $(CPPFLAGS) $(BASE_CFLAGS) $(filter-out $(COVERAGE),$(CFLAGS))
 SHIM_CXXFLAGS = -std=gnu++17 $(filter-out -std=% -fsanitize=thread,$(SHIM_CFLAGS)) -fno-strict-aliasing -fno-gnu-unique -Wall -Wextra \
 	-Wshadow=local -Wno-unknown-pragmas -Wno-missing-field-initializers $(if $(WERROR),-Werror)
 $(OBJ)/shim/%.cu.o: %.cu
@@ -375,13 +397,19 @@ $(TESTDIR)/%: $(OBJ)/tests/%.o $(TEST_LIBRARIES)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) $(RUNPATH) $(filter %.o %.a,$^) -o $@ $(LDLIBS) -lcmocka
 
+# Calls of our own objects that these tests let fail (tests/helper_failing_calls.c).
+FAILING_CALLS := malloc calloc realloc aligned_alloc strdup strndup open_memstream asprintf arena_alloc arena_strdup arena_printf openat open \
+	fopen fdopendir readdir read pread write pwrite lseek fstat fstatat fsync ftruncate flock mkdir mkdirat unlinkat renameat realpath readlink \
+	memfd_create pipe2 poll waitpid mmap posix_spawn
+$(addprefix $(TESTDIR)/test_failing_,readers writers): private LDFLAGS += $(FAILING_CALLS:%=-Wl,--wrap=%)
+
 $(STAND_IN): $(OBJ)/tests/stand_in_onnxruntime.o $(OBJ)/shared/tensor/half.o
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -shared $^ -o $@
 
 $(FAULT_LIBRARIES): $(TESTDIR)/%.so: tests/%.c
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 $(WARNINGS) $(filter-out -fsanitize% -fno-sanitize%,$(CFLAGS)) -fPIC -shared $< -o $@ -ldl -lpthread
+	$(CC) -std=gnu11 $(WARNINGS) $(filter-out -fsanitize% -fno-sanitize% $(COVERAGE),$(CFLAGS)) -fPIC -shared $< -o $@ -ldl -lpthread
 
 $(TESTDIR)/power_loss: $(OBJ)/tests/power_loss.o
 	@mkdir -p $(@D)

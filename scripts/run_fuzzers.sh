@@ -1,10 +1,21 @@
 #!/bin/bash
 # Runs fuzzers one after the other. Their corpus starts with files of this repository and is kept between runs.
-# usage: scripts/run_fuzzers.sh SECONDS FUZZER...
+# usage: scripts/run_fuzzers.sh [--seconds N] [--runs N] FUZZER...     each until N runs are done or N seconds are over; 0: no limit
+# Prints for each reader how many runs were made, in how many seconds, and how many inputs are kept; then the sum.
 set -u
-seconds=$1
-shift
-failed=0
+seconds=0 runs=0
+while [ $# -gt 1 ]; do
+    case $1 in
+    --seconds) seconds=$2 ;;
+    --runs) runs=$2 ;;
+    *) break ;;
+    esac
+    shift 2
+done
+[ "$seconds" -gt 0 ] || [ "$runs" -gt 0 ] || { sed -n 's/^# usage: /usage: /p' "$0" >&2; exit 64; }
+limits=(-max_total_time="$seconds")
+[ "$runs" -eq 0 ] || limits+=(-runs="$runs")
+failed=0 sum=0
 for fuzzer in "$@"; do
     name=${fuzzer##*/fuzz_}
     folder=$(dirname "$fuzzer")/../corpus/$name
@@ -20,9 +31,9 @@ for fuzzer in "$@"; do
         printf '{"answers": "%064d", "split": "train", "first": 3, "count": 2, "sha256": "%064d"}\n' 0 1 >"$folder/head"
         head -c 160 /dev/zero >>"$folder/head" # two views of 10 logits, with the feature's 36 values and 6 scales
         ;;
-    shard)
+    shard | dataset | run) # they make their own
         seeds=
-        SHARD_SEEDS=$folder "$fuzzer" -runs=0 >/dev/null 2>&1
+        FUZZ_SEEDS=$folder "$fuzzer" -runs=0 >/dev/null 2>&1
         ;;
     gzip)
         seeds=
@@ -43,13 +54,16 @@ for fuzzer in "$@"; do
         cp -n "$seed" "$folder/seed-$number"
     done
     log=$folder.log
-    if "$fuzzer" -max_total_time="$seconds" -max_len=65536 -timeout=20 -rss_limit_mb=4096 -artifact_prefix="$folder-found/" \
+    if "$fuzzer" "${limits[@]}" -max_len=65536 -timeout=20 -rss_limit_mb=4096 -artifact_prefix="$folder-found/" \
         "$folder" >"$log" 2>&1; then
-        echo "ok fuzz_$name: $(sed -nE 's/^Done ([0-9]+) runs in ([0-9]+) .*/\1 runs in \2 s/p' "$log"), $(ls "$folder" | wc -l) inputs kept"
+        read -r made took < <(sed -nE 's/^Done ([0-9]+) runs in ([0-9]+) .*/\1 \2/p' "$log")
+        sum=$((sum + made))
+        echo "ok fuzz_$name: $made runs in $took s, $(ls "$folder" | wc -l) inputs kept"
     else
         failed=1
         tail -40 "$log"
         echo "not ok fuzz_$name: see $log; inputs that failed: $folder-found/"
     fi
 done
+echo "$sum runs of $# readers ended without a finding"
 exit $failed

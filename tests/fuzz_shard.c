@@ -2,6 +2,7 @@
  * follows is the file, of which the text after the last byte 0 is the table. */
 #include "formats/cache/shard_table.h"
 #include "tests/helper_cache.h"
+#include "tests/helper_fuzz.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,43 +21,40 @@ enum { PLANS = sizeof plans / sizeof *plans };
 static struct cache_manifest manifests[PLANS];
 
 /* A shard of each manifest, as a file of the corpus. */
-static void write_seed(const char *folder, int i)
+static void write_seed(int i)
 {
     struct cache_shard content;
-    unsigned char *bytes;
+    unsigned char *bytes, *seed;
     uint64_t image_bytes;
     size_t size, end;
-    char path[4096];
+    char name[16];
     struct shard_table table = {0};
     plan_shard(&plans[i], &manifests[i], SPLIT_TRAIN, 0, &content);
     if (shard_build(&manifests[i], &content, NULL, &bytes, &size, &image_bytes, NULL) != STATUS_OK ||
         shard_table_read(&table, bytes, size, &end, "seed", NULL) != STATUS_OK)
         abort();
-    snprintf(path, sizeof path, "%s/seed-%d", folder, i);
-    FILE *file = fopen(path, "wb");
     char *text = shard_table_text(&table);
-    if (!file || !text)
+    if (!text || !(seed = malloc(end + strlen(text) + 1)))
         abort();
-    fputc(i, file);
-    fwrite(bytes, 1, end, file);
-    fputc(0, file);
-    fputs(text, file);
-    fclose(file);
+    memcpy(seed, bytes, end);
+    seed[end] = 0;
+    memcpy(seed + end + 1, text, strlen(text));
+    snprintf(name, sizeof name, "%d", i);
+    fuzz_seed(name, (uint8_t)i, seed, end + 1 + strlen(text));
+    free(seed);
     free(text);
     free(bytes);
     shard_table_release(&table);
     cache_shard_release(&content);
 }
 
-/* SHARD_SEEDS: the folder of the corpus. */
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     (void)argc, (void)argv;
-    const char *folder = getenv("SHARD_SEEDS");
     for (int i = 0; i < PLANS; i++) {
         plan_manifest(&plans[i], &manifests[i]);
-        if (folder)
-            write_seed(folder, i);
+        if (getenv("FUZZ_SEEDS"))
+            write_seed(i);
     }
     return 0;
 }

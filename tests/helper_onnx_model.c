@@ -33,6 +33,31 @@ void model_put_tensor(struct proto *graph, const char *name, int type, const int
     proto_message(graph, GRAPH_INITIALIZER, &tensor);
 }
 
+static void put_entry(struct proto *tensor, const char *key, const char *value)
+{
+    struct proto entry = {0};
+    if (!value)
+        return;
+    proto_text(&entry, ENTRY_KEY, key);
+    proto_text(&entry, ENTRY_VALUE, value);
+    proto_message(tensor, TENSOR_EXTERNAL_DATA, &entry);
+}
+
+void model_put_external(struct proto *graph, const char *name, const int64_t *dims, int rank, const char *location,
+                        const char *offset, const char *length)
+{
+    struct proto tensor = {0};
+    for (int i = 0; i < rank; i++)
+        proto_int(&tensor, TENSOR_DIMS, dims[i]);
+    proto_int(&tensor, TENSOR_DATA_TYPE, ONNX_FLOAT);
+    proto_text(&tensor, TENSOR_NAME, name);
+    put_entry(&tensor, "location", location);
+    put_entry(&tensor, "offset", offset);
+    put_entry(&tensor, "length", length);
+    proto_int(&tensor, TENSOR_DATA_LOCATION, 1);
+    proto_message(graph, GRAPH_INITIALIZER, &tensor);
+}
+
 void model_put_node(struct proto *graph, const char *op, const char *inputs, const char *output)
 {
     struct proto node = {0};

@@ -9,6 +9,9 @@ void model_put_value(struct proto *graph, int field, const char *name, int type,
 /* An initialiser with raw data. */
 void model_put_tensor(struct proto *graph, const char *name, int type, const int64_t *dims, int rank, const void *data,
                       size_t bytes);
+/* An initialiser of floats whose data lie in file `location`; offset and length (may be NULL) as texts. */
+void model_put_external(struct proto *graph, const char *name, const int64_t *dims, int rank, const char *location,
+                        const char *offset, const char *length);
 /* A node called "the_node"; inputs are separated by spaces. */
 void model_put_node(struct proto *graph, const char *op, const char *inputs, const char *output);
 /* Wraps the graph (released) into a model. */

@@ -1,5 +1,7 @@
 /* A checkpoint restores every vector and number; a damaged one is refused, whichever bit is damaged. */
+#define _GNU_SOURCE
 #include "formats/net/net_text.h"
+#include "shared/base/digest.h"
 #include "shared/base/files.h"
 #include "student_train/run/checkpoint.h"
 #include "tests/helper_images.h"
@@ -159,10 +161,35 @@ static void damage_is_refused(void **state)
     free(damaged);
 }
 
+/* What its digest covers may still be nonsense: a count below zero is none. */
+static void counts_below_zero_are_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct progress_state got = {0};
+    struct error err = {0};
+    unsigned char *bytes;
+    size_t size;
+    char digest[DIGEST_HEX_SIZE];
+    assert_int_equal(file_read(f->path, 1 << 20, &bytes, &size, NULL), STATUS_OK);
+    char *header = (char *)bytes + 8, *images = memmem(header, size - 8, "\"images\":\"12345678901\"", 22);
+    assert_non_null(images);
+    images[10] = '-';
+    char *seal = header + (digest_find_seal(header, size - 8, "\"sha256\":\"") - header);
+    digest_sealed(header, size - 8, seal, digest);
+    memcpy(seal, digest, DIGEST_HEX_SIZE - 1);
+    write_file(f->folder, "below", bytes, size);
+    char *path = path_join(f->folder, "below");
+    assert_int_equal(checkpoint_read(path, &f->trainer, &got, IDENTITY, false, &err), STATUS_BAD_DATA);
+    assert_string_equal(err.message, "__metadata__.images: '-2345678901' is not a number in the allowed range");
+    free(path);
+    free(bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(everything_comes_back),
+        cmocka_unit_test(counts_below_zero_are_refused),
         cmocka_unit_test(another_identity_is_refused),
         cmocka_unit_test(damage_is_refused),
     };

@@ -24,14 +24,6 @@ static void put_ends(struct proto *graph, const char *output)
     model_put_value(graph, GRAPH_OUTPUT, output, ONNX_FLOAT, NULL, 0);
 }
 
-static void put_entry(struct proto *tensor, const char *key, const char *value)
-{
-    struct proto entry = {0};
-    proto_text(&entry, ENTRY_KEY, key);
-    proto_text(&entry, ENTRY_VALUE, value);
-    proto_message(tensor, TENSOR_EXTERNAL_DATA, &entry);
-}
-
 struct folder {
     char *path, *model, *data;
 };
@@ -69,21 +61,10 @@ static char *below(const struct folder *f, const char *folder, const char *file)
 /* y = x * w, whose w is `length` bytes of `location` from `offset` on. */
 static void write_model(const struct folder *f, const char *location, const char *offset, const char *length)
 {
-    struct proto graph = {0}, tensor = {0}, model = {0};
+    struct proto graph = {0}, model = {0};
     struct error err = {0};
     put_ends(&graph, "y");
-    proto_int(&tensor, TENSOR_DIMS, CHANNELS);
-    proto_int(&tensor, TENSOR_DIMS, 1);
-    proto_int(&tensor, TENSOR_DIMS, 1);
-    proto_int(&tensor, TENSOR_DATA_TYPE, ONNX_FLOAT);
-    proto_text(&tensor, TENSOR_NAME, "w");
-    put_entry(&tensor, "location", location);
-    if (offset)
-        put_entry(&tensor, "offset", offset);
-    if (length)
-        put_entry(&tensor, "length", length);
-    proto_int(&tensor, TENSOR_DATA_LOCATION, 1);
-    proto_message(&graph, GRAPH_INITIALIZER, &tensor);
+    model_put_external(&graph, "w", (const int64_t[]){CHANNELS, 1, 1}, 3, location, offset, length);
     model_put_node(&graph, "Mul", "x w", "y");
     model_make(&model, &graph, 18);
     assert_int_equal(file_publish(f->model, model.bytes, model.size, &err), STATUS_OK);

@@ -4,7 +4,7 @@
 #include "formats/cache/cache_row.h"
 #include "formats/cache/manifest.h"
 #include "shared/base/digest.h"
-#include "shared/base/files.h"
+#include "shared/base/file_calls.h"
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,12 +109,14 @@ static enum status read_head(const struct answers *answers, struct answers_file 
     char *path = path_join(answers->path, file->name);
     if (!path)
         return error_no_memory(err, strlen(file->name), "a path");
-    const int stream = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not block us */
-    if (stream < 0 || fstat(stream, &info) != 0 || !S_ISREG(info.st_mode))
-        TRY(error_set(err, STATUS_NO_INPUT, path, "cannot be read"));
-    const ssize_t size = pread(stream, head, sizeof head, 0);
+    const int stream = file_call_open(AT_FDCWD, path, O_RDONLY | O_NONBLOCK, 0); /* a pipe must not block us */
+    if (stream < 0 || RETRY(fstat(stream, &info)) != 0)
+        TRY(file_call_failed(err, STATUS_NO_INPUT, path, "cannot be opened"));
+    if (!S_ISREG(info.st_mode))
+        TRY(error_set(err, STATUS_NO_INPUT, path, "is not a file"));
+    const ssize_t size = RETRY(pread(stream, head, sizeof head, 0));
     if (size < 0)
-        TRY(error_set(err, STATUS_IO, path, "cannot be read"));
+        TRY(file_call_failed(err, STATUS_IO, path, "cannot be read"));
     TRY(answers_parse_head(&answers->manifest, answers->digest, head, (size_t)size, (size_t)info.st_size, path, file,
                            err));
 cleanup:
@@ -168,11 +170,13 @@ enum status answers_open(struct answers *answers, const char *path, struct error
     enum status status = STATUS_OK;
     unsigned char *text = NULL;
     size_t size;
+    enum file_kind kind;
     *answers = (struct answers){.path = strdup(path)};
     char *file = path_join(path, json_name);
     if (!file || !answers->path)
         TRY(error_no_memory(err, strlen(path), "a path"));
-    if (!file_exists(file))
+    TRY(file_look(file, &kind, err));
+    if (kind != FILE_REGULAR)
         TRY(error_set(err, STATUS_NO_INPUT, path, "has no %s: write answers with the Python package first", json_name));
     TRY(file_read(file, MANIFEST_LIMIT, &text, &size, err));
     digest_bytes(text, size, answers->digest);

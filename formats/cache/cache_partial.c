@@ -168,8 +168,12 @@ enum status cache_is_begun(const char *path, bool *begun, struct error *err)
         char *file = path_join(path, names[i]);
         if (!file)
             return error_no_memory(err, strlen(path), "a path");
-        *begun = file_exists(file);
+        enum file_kind kind;
+        const enum status status = file_look(file, &kind, err);
         free(file);
+        if (status != STATUS_OK)
+            return status;
+        *begun = kind == FILE_REGULAR;
     }
     return STATUS_OK;
 }

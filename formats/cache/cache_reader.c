@@ -144,6 +144,7 @@ static enum status read_linked(const struct cache *cache, const struct cache_sha
                                size_t *size, struct error *err)
 {
     enum status status = STATUS_OK;
+    enum file_kind kind;
     char digest[DIGEST_HEX_SIZE], wanted[DIGEST_HEX_SIZE];
     char *folder = file_name_unescape(cache->manifest.source_path), *name = file_name_unescape(shard->names[i]);
     char *path = folder && name ? path_join(folder, name) : NULL;
@@ -151,7 +152,8 @@ static enum status read_linked(const struct cache *cache, const struct cache_sha
         TRY(error_no_memory(err, CACHE_NAME_SIZE, "a path"));
     if (!is_inside(name))
         TRY(error_set(err, STATUS_BAD_DATA, shard->names[i], "the name points outside the data folder"));
-    if (!file_exists(path))
+    TRY(file_look(path, &kind, err));
+    if (kind != FILE_REGULAR)
         TRY(error_set(
             err, STATUS_NO_INPUT, path,
             "is missing: the cache refers to the photos that were in %s; if they are elsewhere now, pass --data "
@@ -180,7 +182,11 @@ enum status cache_set_data(struct cache *cache, const char *data, struct error *
         return STATUS_OK;
     if (cache->manifest.images_embedded)
         return error_set(err, STATUS_USAGE, cache->path, "--data %s: the images are in the cache, leave it out", data);
-    if (!folder_exists(data))
+    enum file_kind kind;
+    enum status status = file_look(data, &kind, err);
+    if (status != STATUS_OK)
+        return status;
+    if (kind != FILE_FOLDER)
         return error_set(err, STATUS_NO_INPUT, data, "is no folder: --data is where the cache's photos are now");
     char *escaped = file_name_escape(data);
     cache->manifest.source_path = escaped ? arena_strdup(&cache->manifest.arena, escaped) : NULL;

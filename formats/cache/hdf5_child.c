@@ -47,21 +47,27 @@ static enum status start(const char *program, int input, int output, pid_t *chil
         }
         posix_spawn_file_actions_destroy(&actions);
     }
-    return failed ? error_set(err, STATUS_CONFIG, program, "cannot be started: %s", strerror(failed)) : STATUS_OK;
+    errno = failed;
+    return failed ? file_call_failed(err, STATUS_CONFIG, program, "cannot be started") : STATUS_OK;
 }
 
-/* What the child writes until it ends: [*size] bytes of answer[ANSWER_LIMIT]. False if it takes too long. */
-static bool listen(int pipe, char *answer, size_t *size)
+/* What the child writes until it ends: [*size] bytes of answer[ANSWER_LIMIT]. *in_time: it did not take too long. */
+static enum status listen(int pipe, char *answer, size_t *size, bool *in_time, const char *path, struct error *err)
 {
     struct pollfd ready = {.fd = pipe, .events = POLLIN};
     *size = 0;
-    while (*size < ANSWER_LIMIT && RETRY(poll(&ready, 1, PATIENCE_MS)) > 0) {
-        const ssize_t got = RETRY(read(pipe, answer + *size, ANSWER_LIMIT - *size));
-        if (got <= 0)
-            return got == 0;
+    *in_time = false;
+    while (*size < ANSWER_LIMIT) {
+        const int events = RETRY(poll(&ready, 1, PATIENCE_MS));
+        const ssize_t got = events > 0 ? RETRY(read(pipe, answer + *size, ANSWER_LIMIT - *size)) : 0;
+        if (events < 0 || got < 0)
+            return file_call_failed(err, STATUS_IO, path, "cannot read what softcache_hdf5_reader says about it");
+        *in_time = events > 0 && got == 0;
+        if (got == 0)
+            return STATUS_OK;
         *size += (size_t)got;
     }
-    return false;
+    return STATUS_OK;
 }
 
 /* How the child ended, in words; "" if it gave an answer. */
@@ -94,17 +100,19 @@ static enum status ask(const char *program, int input, char *answer, size_t *siz
     enum status status = STATUS_OK;
     int ends[2] = {-1, -1}, code = 0;
     pid_t child = -1;
+    bool in_time;
     char end[96];
     if (pipe2(ends, O_CLOEXEC) != 0)
         return file_call_failed(err, STATUS_INTERNAL, path, "cannot make a pipe");
     TRY(start(program, input, ends[1], &child, err));
     close(ends[1]);
     ends[1] = -1;
-    const bool in_time = listen(ends[0], answer, size);
+    status = listen(ends[0], answer, size, &in_time, path, err);
     if (!in_time)
         kill(child, SIGKILL);
     if (RETRY(waitpid(child, &code, 0)) != child)
         TRY(file_call_failed(err, STATUS_INTERNAL, program, "cannot be waited for"));
+    TRY(status);
     describe_end(code, in_time, end);
     if (end[0])
         status = error_set(

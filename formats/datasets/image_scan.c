@@ -57,7 +57,7 @@ cleanup:
     return status;
 }
 
-/* A bad image is a result, not an error; only running out of memory is an error. */
+/* A bad image is a result, not an error. A disk that fails is one: it says nothing about the image. */
 static enum status check_image(void *context, int task, int worker, struct error *err)
 {
     (void)worker;
@@ -77,7 +77,7 @@ cleanup:
     free(bytes);
     if (status == STATUS_OK && !result->salvaged)
         return STATUS_OK;
-    if (problem.code == STATUS_INTERNAL || problem.code == STATUS_CONFIG)
+    if (problem.code == STATUS_INTERNAL || problem.code == STATUS_CONFIG || problem.code == STATUS_IO)
         return error_set(err, problem.code, name, "%s", problem.message);
     result->reason = strdup(problem.message);
     return result->reason ? STATUS_OK : error_no_memory(err, strlen(problem.message), name);

@@ -43,7 +43,7 @@ static bool has_class_folders(const char *path, const struct folder_entry *entri
         char *folder = entries[i].is_folder ? path_join(path, entries[i].name) : NULL;
         if (folder && folder_list(folder, &inner, &inner_count, NULL) == STATUS_OK)
             for (size_t j = 0; j < inner_count && !found; j++)
-                found = !inner[j].is_folder && image_format_is_image(folder, inner[j].name);
+                found = !inner[j].is_folder && image_format_is_image(folder, inner[j].name, NULL);
         folder_list_free(inner, inner_count);
         free(folder);
     }
@@ -94,60 +94,68 @@ static enum status explain_unrecognised(const char *path, struct error *err)
     return status;
 }
 
-static const struct image_source_format *recognise(const char *path)
+/* *reader is NULL if none is meant to read it. */
+static enum status recognise(const char *path, const struct image_source_format **reader, struct error *err)
 {
-    for (size_t i = 0; i < sizeof readers / sizeof *readers; i++)
-        if (readers[i]->recognises(path))
-            return readers[i];
-    return NULL;
+    *reader = NULL;
+    for (size_t i = 0; i < sizeof readers / sizeof *readers && !*reader; i++) {
+        struct error trouble = {0};
+        if (readers[i]->recognises(path, &trouble))
+            *reader = readers[i];
+        else if (trouble.code == STATUS_IO || trouble.code == STATUS_INTERNAL)
+            return error_pass(err, &trouble);
+    }
+    return STATUS_OK;
 }
 
-/* The only folder in path that is a data set, as unpacked archives have it; NULL if there is none, or more than one,
- * which err then says. */
-static char *find_inner(const char *path, const struct image_source_format **reader, struct error *err)
+/* The only folder in path that is a data set, as unpacked archives have it: *inner is malloc'ed, and NULL if there is
+ * none. More than one is an error. */
+static enum status find_inner(const char *path, char **inner, const struct image_source_format **reader,
+                              struct error *err)
 {
+    enum status status = STATUS_OK;
     struct folder_entry *entries = NULL;
     size_t count = 0, found = 0;
-    char *inner = NULL;
-    if (folder_list(path, &entries, &count, NULL) != STATUS_OK)
-        return NULL;
-    for (size_t i = 0; i < count; i++) {
+    *inner = NULL;
+    TRY(folder_list(path, &entries, &count, err));
+    for (size_t i = 0; i < count && status == STATUS_OK; i++) {
+        const struct image_source_format *inner_reader = NULL;
         char *folder = entries[i].is_folder ? path_join(path, entries[i].name) : NULL;
-        const struct image_source_format *inner_reader = folder ? recognise(folder) : NULL;
+        if (entries[i].is_folder)
+            status = folder ? recognise(folder, &inner_reader, err) : error_no_memory(err, strlen(path), "a path");
         found += inner_reader != NULL;
-        if (inner_reader && !inner) {
+        if (inner_reader && !*inner) {
             *reader = inner_reader;
-            inner = folder;
+            *inner = folder;
         } else {
             free(folder);
         }
     }
+    if (status == STATUS_OK && found > 1)
+        TRY(error_set(err, STATUS_BAD_DATA, path,
+                      "has %zu folders that are data sets, such as %s: pass one of them as --data", found, *inner));
+cleanup:
     folder_list_free(entries, count);
-    if (found == 1)
-        return inner;
-    if (found > 1)
-        error_set(err, STATUS_BAD_DATA, path,
-                  "has %zu folders that are data sets, such as %s: pass one of them as --data", found, inner);
-    free(inner);
-    *reader = NULL;
-    return NULL;
+    return status;
 }
 
 enum status image_source_open(struct image_source *source, const char *path, const struct image_source_options *options,
                               struct error *err)
 {
     static const struct image_source_options none = {0};
-    struct error several = {0};
+    const struct image_source_format *reader;
     enum status status = STATUS_OK;
     *source = (struct image_source){.channels = 3};
-    source->reader = recognise(path);
-    source->path = source->reader ? strdup(path) : find_inner(path, &source->reader, &several);
-    if (several.code != STATUS_OK)
-        return error_set(err, several.code, several.path, "%s", several.message);
-    if (!source->reader)
-        return explain_unrecognised(path, err);
+    TRY(recognise(path, &reader, err));
+    if (reader)
+        source->path = strdup(path);
+    else
+        TRY(find_inner(path, &source->path, &reader, err));
+    if (!reader)
+        TRY(explain_unrecognised(path, err));
     if (!source->path)
         TRY(error_no_memory(err, strlen(path), "a path"));
+    source->reader = reader;
     source->format = source->reader->name;
     if (strcmp(source->path, path) != 0)
         TRY(source_note(source, err, "the data set is one folder deeper, in %s", source->path));

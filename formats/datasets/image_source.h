@@ -88,8 +88,9 @@ struct image_source {
 /* A reader. All state is in `source`, so one reader serves any number of sources. */
 struct image_source_format {
     const char *name;
-    /* A quick check whether this reader is meant to read this folder. */
-    bool (*recognises)(const char *path);
+    /* A quick check whether this reader is meant to read this folder. False also if a disk that fails or a lack of
+     * memory (STATUS_IO, STATUS_INTERNAL) leaves that open; other errors mean no more than false. */
+    bool (*recognises)(const char *path, struct error *err);
     /* Lists every sample of source->path. release is called also after a failure. */
     enum status (*open)(struct image_source *source, struct error *err);
     /* Reads the stored bytes of one sample; *bytes is malloc'ed, the caller frees it. Thread-safe. */

@@ -49,35 +49,38 @@ static bool is_train_batch(const struct cifar_version *version, const struct fol
            (version->classes != 10 || digits > 0) && strcmp(entry->name + length - end, version->train_end) == 0;
 }
 
-static bool has_file(const char *folder, const char *name)
+static bool has_file(const char *folder, const char *name, struct error *err)
 {
     char *path = path_join(folder, name);
-    const bool found = path && file_exists(path);
+    if (!path)
+        error_no_memory(err, strlen(name), "a path");
+    const bool found = path && file_is_there(path, err);
     free(path);
     return found;
 }
 
-/* The version that a folder holds; NULL: none. "train" alone is too common a name: meta and test must be there as
- * well. */
-static const struct cifar_version *find_version(const char *path)
+/* The version that a folder holds; NULL: none, or err. "train" alone is too common a name: meta and test must be there
+ * as well. */
+static const struct cifar_version *find_version(const char *path, struct error *err)
 {
     const struct cifar_version *found = NULL;
     struct folder_entry *entries = NULL;
     size_t count = 0;
-    if (folder_list(path, &entries, &count, NULL) != STATUS_OK)
+    if (folder_list(path, &entries, &count, err) != STATUS_OK)
         return NULL;
     for (size_t v = 0; v < sizeof versions / sizeof *versions && !found; v++)
         for (size_t i = 0; i < count && !found; i++)
             if (is_train_batch(&versions[v], &entries[i]) &&
-                (versions[v].classes == 10 || (has_file(path, versions[v].test) && has_file(path, versions[v].meta))))
+                (versions[v].classes == 10 ||
+                 (has_file(path, versions[v].test, err) && has_file(path, versions[v].meta, err))))
                 found = &versions[v];
     folder_list_free(entries, count);
     return found;
 }
 
-static bool cifar_recognises(const char *path)
+static bool cifar_recognises(const char *path, struct error *err)
 {
-    return find_version(path) != NULL;
+    return find_version(path, err) != NULL;
 }
 
 static enum status check_label(const struct cifar_version *version, size_t index, int64_t label, const char *path,
@@ -144,12 +147,14 @@ static enum status load_batch(struct image_source *source, enum split split, con
     const uint8_t *labels = NULL;
     uint8_t *list = NULL;
     size_t size;
+    enum file_kind kind;
     char *path = path_join(source->path, name);
     if (!path)
         return error_no_memory(err, 0, "a path");
     if (cifar->batch_count == MAX_BATCHES)
         TRY(error_set(err, STATUS_BAD_DATA, source->path, "has more than %d batches", MAX_BATCHES));
-    if (!file_exists(path))
+    TRY(file_look(path, &kind, err));
+    if (kind != FILE_REGULAR)
         TRY(error_set(err, STATUS_NO_INPUT, path, "is missing: %s is %s...%s and %s", cifar->version->name,
                       cifar->version->train, cifar->version->train_end, cifar->version->test));
     struct batch *batch = &cifar->batches[cifar->batch_count++];
@@ -217,13 +222,15 @@ static enum status name_classes(struct image_source *source, struct error *err)
     enum status status = STATUS_OK;
     uint8_t *bytes = NULL;
     size_t size, count = 0;
+    enum file_kind kind;
     const char **names = arena_alloc(&source->arena, MAX_CLASSES, sizeof *names);
     char *path = path_join(source->path, cifar->version->meta);
     if (!path || !names)
         TRY(error_no_memory(err, 0, "class names"));
     source->classes = names;
     source->class_count = cifar->version->classes;
-    if (!file_exists(path)) {
+    TRY(file_look(path, &kind, err));
+    if (kind != FILE_REGULAR) {
         for (; count < (size_t)source->class_count; count++)
             names[count] = count < 10 ? published[count] : NULL;
         goto cleanup; /* CIFAR-100 is only recognised with its names */
@@ -253,7 +260,10 @@ static enum status cifar_open(struct image_source *source, struct error *err)
     source->channels = CHANNELS;
     if (!cifar)
         return error_no_memory(err, sizeof *cifar, "CIFAR");
-    cifar->version = find_version(source->path);
+    struct error trouble = {.code = STATUS_OK};
+    cifar->version = find_version(source->path, &trouble);
+    if (!cifar->version && trouble.code != STATUS_OK)
+        return error_pass(err, &trouble);
     if (!cifar->version)
         return error_set(err, STATUS_BAD_DATA, source->path, "is no CIFAR-10 or CIFAR-100 any more");
     source->format = cifar->version->name;

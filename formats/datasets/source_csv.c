@@ -6,7 +6,7 @@
 #include "formats/datasets/source_reader.h"
 
 #include "formats/datasets/file_name.h"
-#include "shared/base/files.h"
+#include "shared/base/file_calls.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -112,14 +112,19 @@ static bool read_header(struct csv *csv)
     return csv->places[COLUMN_PATH] >= 0 && csv->places[COLUMN_LABEL] >= 0;
 }
 
-static bool is_list(const char *path)
+static bool is_list(const char *path, struct error *err)
 {
     struct csv csv = {.path = path};
     char start[SNIFFED_BYTES] = "";
-    FILE *file = file_exists(path) ? fopen(path, "rb") : NULL;
-    if (!file)
+    FILE *file = file_is_there(path, err) ? fopen(path, "rb") : NULL;
+    if (!file) {
+        if (err->code == STATUS_OK)
+            file_call_failed(err, STATUS_NO_INPUT, path, "cannot open");
         return false;
+    }
     start[fread(start, 1, sizeof start - 1, file)] = '\0';
+    if (ferror(file))
+        file_call_failed(err, STATUS_IO, path, "cannot read");
     fclose(file);
     csv.text = start;
     return read_header(&csv);
@@ -131,20 +136,28 @@ static bool ends_in_csv(const char *name)
     return dot && (strcasecmp(dot, ".csv") == 0 || strcasecmp(dot, ".tsv") == 0);
 }
 
-/* The list that --data names: the file itself, or the only list in the folder. malloc'ed; NULL if there is none. */
-static char *find_list(const char *path)
+/* The list that --data names: the file itself, or the only list in the folder. malloc'ed; NULL if there is none, or err
+ * says what is in the way. */
+static char *find_list(const char *path, struct error *err)
 {
     struct folder_entry *entries = NULL;
     size_t count = 0, found = 0;
     char *list = NULL;
-    if (ends_in_csv(path) && file_exists(path))
-        return strdup(path);
-    if (!folder_exists(path) || folder_list(path, &entries, &count, NULL) != STATUS_OK)
+    if (ends_in_csv(path) && file_is_there(path, err)) {
+        list = strdup(path);
+        if (!list)
+            error_no_memory(err, strlen(path), "a path");
+        return list;
+    }
+    if (folder_list(path, &entries, &count, err) != STATUS_OK)
         return NULL;
     for (size_t i = 0; i < count; i++) {
-        char *candidate =
-            ends_in_csv(entries[i].name) && !entries[i].is_folder ? path_join(path, entries[i].name) : NULL;
-        if (candidate && is_list(candidate) && found++ == 0)
+        if (!ends_in_csv(entries[i].name) || entries[i].is_folder)
+            continue;
+        char *candidate = path_join(path, entries[i].name);
+        if (!candidate)
+            error_no_memory(err, strlen(path), "a path");
+        if (candidate && is_list(candidate, err) && found++ == 0)
             list = candidate;
         else
             free(candidate);
@@ -156,9 +169,9 @@ static char *find_list(const char *path)
     return NULL;
 }
 
-static bool csv_recognises(const char *path)
+static bool csv_recognises(const char *path, struct error *err)
 {
-    char *list = find_list(path);
+    char *list = find_list(path, err);
     free(list);
     return list != NULL;
 }
@@ -340,8 +353,11 @@ static enum status add_rows(struct image_source *source, const struct row *rows,
         char *path = path_join(source->path, rows[i].path);
         if (!path)
             return error_no_memory(err, strlen(rows[i].path), "a path");
-        const enum image_format format = image_format_of_file(path);
+        enum image_format format;
+        status = image_format_of_file(path, &format, err);
         free(path);
+        if (status != STATUS_OK)
+            return status;
         if (image_format_is_read(format) && format != IMAGE_FORMAT_JPEG)
             source->encoding = IMAGE_FILES;
         if (rows[i].label[0] && numbers)
@@ -369,13 +385,16 @@ static enum status enter_folder(struct image_source *source, const char *list, s
 static enum status csv_open(struct image_source *source, struct error *err)
 {
     enum status status = STATUS_OK;
-    char *list = find_list(source->path);
+    struct error trouble = {.code = STATUS_OK};
+    char *list = find_list(source->path, &trouble);
     struct csv csv = {.path = list};
     struct row *rows = NULL;
     size_t size, count = 0;
     source->encoding = IMAGE_JPEG;
+    if (!list && trouble.code != STATUS_OK)
+        TRY(error_pass(err, &trouble));
     if (!list)
-        TRY(error_no_memory(err, 0, "a path"));
+        TRY(error_set(err, STATUS_NO_INPUT, source->path, "its list has gone"));
     TRY(enter_folder(source, list, err));
     TRY(file_read(list, MAX_CSV_BYTES, (unsigned char **)&csv.text, &size, err));
     if (memchr(csv.text, 0, size))

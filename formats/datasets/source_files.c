@@ -51,8 +51,11 @@ enum status source_take_file(struct image_source *source, const char *folder, co
     char *path = path_join(folder, name);
     if (!path)
         return error_no_memory(err, 0, "a path");
-    const enum image_format format = image_format_of_file(path);
+    enum image_format format;
+    const enum status status = image_format_of_file(path, &format, err);
     free(path);
+    if (status != STATUS_OK)
+        return status;
     *taken = image_format_is_read(format) || image_format_is_name(name);
     if (image_format_is_read(format) && format != IMAGE_FORMAT_JPEG)
         source->encoding = IMAGE_FILES;

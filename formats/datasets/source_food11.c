@@ -25,18 +25,21 @@ static int parse_label(const char *name)
     return atoi(name);
 }
 
-static bool food11_recognises(const char *path)
+static bool food11_recognises(const char *path, struct error *err)
 {
     struct folder_entry *entries = NULL;
     size_t count = 0;
     char name[SOURCE_FOLDER_NAME];
     bool found = false;
-    char *folder =
-        source_split_folder(path, SPLIT_TRAIN, name, NULL) == STATUS_OK && name[0] ? path_join(path, name) : NULL;
-    if (folder && folder_list(folder, &entries, &count, NULL) == STATUS_OK)
+    if (source_split_folder(path, SPLIT_TRAIN, name, err) != STATUS_OK || !name[0])
+        return false;
+    char *folder = path_join(path, name);
+    if (!folder)
+        error_no_memory(err, strlen(name), "a path");
+    if (folder && folder_list(folder, &entries, &count, err) == STATUS_OK)
         for (size_t i = 0; i < count && !found; i++)
             found = !entries[i].is_folder && parse_label(entries[i].name) >= 0 &&
-                    image_format_is_image(folder, entries[i].name);
+                    image_format_is_image(folder, entries[i].name, err);
     folder_list_free(entries, count);
     free(folder);
     return found;

@@ -25,8 +25,9 @@ struct idx {
     struct idx_file images[SPLIT_COUNT], labels[SPLIT_COUNT];
 };
 
-/* The path of PREFIX-KIND-idxD-ubyte in any of its usual spellings, malloc'ed; NULL if there is none. */
-static char *find_file(const char *folder, const char *prefix, const char *kind, int dimensions)
+/* The path of PREFIX-KIND-idxD-ubyte in any of its usual spellings, malloc'ed; NULL if there is none (err stays empty),
+ * or that is not known. */
+static char *find_file(const char *folder, const char *prefix, const char *kind, int dimensions, struct error *err)
 {
     static const char *const spellings[] = {"%s-%s-idx%d-ubyte", "%s-%s-idx%d-ubyte.gz", "%s-%s.idx%d-ubyte",
                                             "%s-%s.idx%d-ubyte.gz"};
@@ -34,16 +35,18 @@ static char *find_file(const char *folder, const char *prefix, const char *kind,
         char name[128];
         snprintf(name, sizeof name, spellings[i], prefix, kind, dimensions);
         char *path = path_join(folder, name);
-        if (path && file_exists(path))
+        if (!path)
+            error_no_memory(err, strlen(folder), "a path");
+        else if (file_is_there(path, err))
             return path;
         free(path);
     }
     return NULL;
 }
 
-static bool idx_recognises(const char *path)
+static bool idx_recognises(const char *path, struct error *err)
 {
-    char *file = find_file(path, "train", "images", 3);
+    char *file = find_file(path, "train", "images", 3, err);
     free(file);
     return file != NULL;
 }
@@ -93,7 +96,10 @@ static enum status load_file(struct idx_file *file, const char *folder, const ch
     enum status status = STATUS_OK;
     uint8_t *stored = NULL;
     size_t size, values;
-    char *path = find_file(folder, prefix, kind, dimensions);
+    struct error trouble = {0};
+    char *path = find_file(folder, prefix, kind, dimensions, &trouble);
+    if (!path && trouble.code != STATUS_OK)
+        return error_pass(err, &trouble);
     if (!path)
         return error_set(err, STATUS_NO_INPUT, folder, "has no %s-%s-idx%d-ubyte[.gz] beside train-images-idx3-ubyte",
                          prefix, kind, dimensions);

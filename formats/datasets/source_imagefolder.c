@@ -10,10 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool imagefolder_recognises(const char *path)
+static bool imagefolder_recognises(const char *path, struct error *err)
 {
     char name[SOURCE_FOLDER_NAME];
-    return source_split_folder(path, SPLIT_TRAIN, name, NULL) != STATUS_OK || name[0];
+    const enum status status = source_split_folder(path, SPLIT_TRAIN, name, err);
+    return status == STATUS_OK ? name[0] : status == STATUS_BAD_DATA; /* two of them: opening says so */
 }
 
 /* path: folder's own. */
@@ -167,6 +168,7 @@ static enum status take_classes(struct image_source *source, const struct folder
 static enum status add_split(struct image_source *source, enum split split, const char *folder, struct error *err)
 {
     enum status status = STATUS_OK;
+    struct error trouble = {0};
     struct folder_entry *entries = NULL;
     size_t count = 0, folders = 0;
     int next_class = 0;
@@ -187,9 +189,11 @@ static enum status add_split(struct image_source *source, enum split split, cons
             TRY(add_class(source, split, folder, entries[i].name, &next_class, err));
         else if (folders == 0 && split == SPLIT_TEST)
             TRY(add_file(source, split, path, folder, entries[i].name, -1, err));
-        else if (image_format_is_image(path, entries[i].name))
+        else if (image_format_is_image(path, entries[i].name, &trouble))
             TRY(error_set(err, STATUS_BAD_DATA, path,
                           "%s is beside the class folders: move it into the folder of its class", entries[i].name));
+        else if (trouble.code != STATUS_OK)
+            TRY(error_pass(err, &trouble));
         else
             TRY(add_file(source, split, path, folder, entries[i].name, -1, err)); /* it is left out */
     }

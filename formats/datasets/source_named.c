@@ -29,18 +29,21 @@ static size_t class_length(const char *name)
 }
 
 /* Two classes at least: IMG_0001.jpg names no class. Every image must name one. */
-static bool named_recognises(const char *path)
+static bool named_recognises(const char *path, struct error *err)
 {
     struct folder_entry *entries = NULL;
     size_t count = 0, images = 0, named = 0, first_length = 0;
     char name[SOURCE_FOLDER_NAME], first[SOURCE_FOLDER_NAME] = "";
     bool several = false;
-    char *folder =
-        source_split_folder(path, SPLIT_TRAIN, name, NULL) == STATUS_OK && name[0] ? path_join(path, name) : NULL;
-    if (folder && folder_list(folder, &entries, &count, NULL) == STATUS_OK)
+    if (source_split_folder(path, SPLIT_TRAIN, name, err) != STATUS_OK || !name[0])
+        return false;
+    char *folder = path_join(path, name);
+    if (!folder)
+        error_no_memory(err, strlen(name), "a path");
+    if (folder && folder_list(folder, &entries, &count, err) == STATUS_OK)
         for (size_t i = 0; i < count; i++) {
             const size_t length = entries[i].is_folder ? 0 : class_length(entries[i].name);
-            if (entries[i].is_folder || !image_format_is_image(folder, entries[i].name))
+            if (entries[i].is_folder || !image_format_is_image(folder, entries[i].name, err))
                 continue;
             images++;
             named += length > 0;

@@ -21,22 +21,29 @@ struct npz {
     bool planes; /* channels come first */
 };
 
-/* The archive that --data names: the file itself, or the only one in the folder. malloc'ed; NULL if there is none. */
-static char *find_archive(const char *path)
+/* The archive that --data names: the file itself, or the only one in the folder. malloc'ed; NULL if there is none, or
+ * err says what is in the way. */
+static char *find_archive(const char *path, struct error *err)
 {
     struct folder_entry *entries = NULL;
     size_t count = 0, found = 0;
     char *archive = NULL;
     const char *dot = strrchr(path, '.');
-    if (dot && strcasecmp(dot, ".npz") == 0 && file_exists(path))
-        return strdup(path);
-    if (!folder_exists(path) || folder_list(path, &entries, &count, NULL) != STATUS_OK)
+    if (dot && strcasecmp(dot, ".npz") == 0 && file_is_there(path, err)) {
+        archive = strdup(path);
+        if (!archive)
+            error_no_memory(err, strlen(path), "a path");
+        return archive;
+    }
+    if (folder_list(path, &entries, &count, err) != STATUS_OK)
         return NULL;
     for (size_t i = 0; i < count; i++) {
         dot = strrchr(entries[i].name, '.');
         if (entries[i].is_folder || !dot || strcasecmp(dot, ".npz") != 0 || found++ > 0)
             continue;
         archive = path_join(path, entries[i].name);
+        if (!archive)
+            error_no_memory(err, strlen(path), "a path");
     }
     folder_list_free(entries, count);
     if (found == 1)
@@ -45,9 +52,9 @@ static char *find_archive(const char *path)
     return NULL;
 }
 
-static bool npz_recognises(const char *path)
+static bool npz_recognises(const char *path, struct error *err)
 {
-    char *archive = find_archive(path);
+    char *archive = find_archive(path, err);
     free(archive);
     return archive != NULL;
 }
@@ -179,13 +186,18 @@ static enum status npz_open(struct image_source *source, struct error *err)
 {
     enum status status = STATUS_OK;
     struct npz *npz = calloc(1, sizeof *npz);
-    char *path = find_archive(source->path);
+    struct error trouble = {.code = STATUS_OK};
+    char *path = find_archive(source->path, &trouble);
     uint8_t *bytes = NULL;
     size_t size;
     source->state = npz;
     source->encoding = IMAGE_RAW;
-    if (!npz || !path)
+    if (!npz)
         TRY(error_no_memory(err, sizeof *npz, ".npz"));
+    if (!path && trouble.code != STATUS_OK)
+        TRY(error_pass(err, &trouble));
+    if (!path)
+        TRY(error_set(err, STATUS_NO_INPUT, source->path, "its archive has gone"));
     TRY(file_read(path, MAX_FILE_BYTES, &bytes, &size, err));
     TRY(npz_load(bytes, size, path, npz->arrays, &npz->count, err));
     TRY(add_arrays(source, path, err));

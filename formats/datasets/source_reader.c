@@ -45,6 +45,7 @@ enum status source_read_file(const struct image_source *source, const struct ima
                              size_t *size, struct error *err)
 {
     enum status status = STATUS_OK;
+    enum file_kind kind;
     *bytes = NULL;
     *size = 0;
     char *name = file_name_unescape(sample->name);
@@ -52,7 +53,8 @@ enum status source_read_file(const struct image_source *source, const struct ima
     free(name);
     if (!path)
         return error_no_memory(err, 0, "a path");
-    if (!file_exists(path)) /* opening a pipe would block */
+    TRY(file_look(path, &kind, err));
+    if (kind != FILE_REGULAR) /* opening a pipe would block */
         TRY(error_set(err, STATUS_NO_INPUT, path, "is missing, or is not a regular file"));
     TRY(file_read(path, SOURCE_MAX_IMAGE_BYTES, bytes, size, err));
 cleanup:
@@ -77,7 +79,9 @@ enum status source_split_folder(const char *path, enum split split, char name[SO
     struct folder_entry *entries = NULL;
     size_t count = 0;
     name[0] = '\0';
-    if (!folder_exists(path))
+    enum file_kind kind;
+    TRY(file_look(path, &kind, err));
+    if (kind != FILE_FOLDER)
         return STATUS_OK;
     TRY(folder_list(path, &entries, &count, err));
     for (size_t i = 0; i < count; i++) {

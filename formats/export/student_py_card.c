@@ -99,11 +99,10 @@ static const char main_program[] =
 /* Writes NAME = JSON; of JSON's words only true, false and null are not Python's, and a card has none of them. */
 static bool put_json(const struct student_script *script, const char *name, cJSON *tree)
 {
-    char *text = cJSON_PrintUnformatted(tree);
+    char *text = json_text(tree, true);
     if (text)
         fprintf(script->out, "%s = %s\n", name, text);
     cJSON_free(text);
-    cJSON_Delete(tree);
     return text != NULL;
 }
 

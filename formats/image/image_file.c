@@ -47,7 +47,10 @@ static enum status find_codec(enum image_format format, const char *path, const 
     *codec = own[format];
     if (*codec)
         return STATUS_OK;
-    if (library_symbol(files[format], "softcache_codec", &symbol, &why) != STATUS_OK)
+    const enum status status = library_symbol(files[format], "softcache_codec", &symbol, &why);
+    if (status == STATUS_IO || status == STATUS_INTERNAL)
+        return error_set(err, status, path, "%s: %s", why.path, why.message);
+    if (status != STATUS_OK)
         return error_set(err, STATUS_CONFIG, path, "is a %s file, which needs a library that is not here: %s%s%s",
                          image_format_name(format), why.path[0] ? why.path : "", why.path[0] ? ": " : "", why.message);
     *codec = symbol;

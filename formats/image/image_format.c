@@ -1,7 +1,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "formats/image/image_format.h"
 
-#include "shared/base/files.h"
+#include "shared/base/file_calls.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -77,18 +77,31 @@ enum image_format image_format_of(const uint8_t *bytes, size_t size)
     return is_bmp(bytes, size) ? IMAGE_FORMAT_BMP : is_netpbm(bytes, size) ? IMAGE_FORMAT_NETPBM : IMAGE_FORMAT_UNKNOWN;
 }
 
-enum image_format image_format_of_file(const char *path)
+/* What the files of another user are is not known, and that is no failure. */
+static enum status look_failed(const char *path, struct error *err)
+{
+    struct error failed = {0};
+    const enum status status = file_call_failed(&failed, STATUS_NO_INPUT, path, "cannot be looked at");
+    return status == STATUS_NO_INPUT ? STATUS_OK : error_pass(err, &failed);
+}
+
+enum status image_format_of_file(const char *path, enum image_format *format, struct error *err)
 {
     uint8_t bytes[IMAGE_FORMAT_BYTES];
     struct stat info;
     ssize_t size = 0;
-    int file = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* opening a pipe must not block */
+    *format = IMAGE_FORMAT_UNKNOWN;
+    const int file = file_call_open(AT_FDCWD, path, O_RDONLY | O_NONBLOCK, 0); /* opening a pipe must not block */
     if (file < 0)
-        return IMAGE_FORMAT_UNKNOWN;
-    if (fstat(file, &info) == 0 && S_ISREG(info.st_mode))
-        size = read(file, bytes, sizeof bytes);
+        return look_failed(path, err);
+    enum status status = STATUS_OK;
+    if (RETRY(fstat(file, &info)) != 0)
+        status = look_failed(path, err);
+    else if (S_ISREG(info.st_mode) && (size = RETRY(read(file, bytes, sizeof bytes))) < 0)
+        status = look_failed(path, err);
     close(file);
-    return image_format_of(bytes, size > 0 ? (size_t)size : 0);
+    *format = image_format_of(bytes, size > 0 ? (size_t)size : 0);
+    return status;
 }
 
 const char *image_format_name(enum image_format format)
@@ -131,10 +144,16 @@ bool image_format_is_name(const char *name)
     return false;
 }
 
-bool image_format_is_image(const char *folder, const char *name)
+bool image_format_is_image(const char *folder, const char *name, struct error *err)
 {
-    char *path = image_format_is_name(name) ? NULL : path_join(folder, name);
-    const bool found = path ? image_format_is_read(image_format_of_file(path)) : image_format_is_name(name);
+    enum image_format format = IMAGE_FORMAT_UNKNOWN;
+    if (image_format_is_name(name))
+        return true;
+    char *path = path_join(folder, name);
+    if (path)
+        image_format_of_file(path, &format, err);
+    else
+        error_no_memory(err, strlen(name), "a path");
     free(path);
-    return found;
+    return image_format_is_read(format);
 }

@@ -2,6 +2,7 @@
 #ifndef FORMATS_IMAGE_IMAGE_FORMAT_H
 #define FORMATS_IMAGE_IMAGE_FORMAT_H
 
+#include "shared/base/error.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -39,12 +40,14 @@ const char *image_format_name(enum image_format format);
 bool image_format_is_read(enum image_format format);
 extern const char image_formats_read[]; /* "JPEG, PNG, WebP, BMP, GIF and TIFF" */
 
-/* Of a file; IMAGE_FORMAT_UNKNOWN also if it cannot be read or is no regular file. */
-enum image_format image_format_of_file(const char *path);
+/* Of a file; IMAGE_FORMAT_UNKNOWN also if it may not be opened or is no regular file. STATUS_IO, STATUS_INTERNAL: a
+ * disk that fails must not turn photos into something else. */
+enum status image_format_of_file(const char *path, enum image_format *format, struct error *err);
 
 /* Whether a file's name ends as the names of image files that are read do (.jpg, .PNG, ...). */
 bool image_format_is_name(const char *name);
-/* Whether a file looks like an image that is read, by its name or its content. */
-bool image_format_is_image(const char *folder, const char *name);
+/* Whether a file looks like an image that is read, by its name or its content. False also where image_format_of_file
+ * fails; err says so. */
+bool image_format_is_image(const char *folder, const char *name, struct error *err);
 
 #endif

@@ -2,7 +2,7 @@
 #include "formats/onnx/onnx_file.h"
 
 #include "formats/onnx/onnx_unpack.h"
-#include "shared/base/files.h"
+#include "shared/base/file_calls.h"
 #include "shared/base/memory.h"
 #include <fcntl.h>
 #include <limits.h>
@@ -43,6 +43,15 @@ static enum status bad_tensor(struct loader *l, enum status code, const Onnx__Te
                      tensor->name ? tensor->name : "", location, reason);
 }
 
+/* After a call on its file that failed, with errno. `reason` is for a file that is not there. */
+static enum status call_failed(struct loader *l, const Onnx__TensorProto *tensor, const char *location,
+                               const char *reason)
+{
+    struct error failed = {0};
+    const enum status status = file_call_failed(&failed, STATUS_NO_INPUT, NULL, "which cannot be opened");
+    return bad_tensor(l, status, tensor, location, status == STATUS_NO_INPUT ? reason : failed.message);
+}
+
 /* No absolute path, and no "..": what is below the folder by its name alone. */
 static bool is_below_by_name(const char *location)
 {
@@ -65,16 +74,23 @@ static bool is_in_folder_of(const char *file, const char *neighbour)
 
 /* Links may lead elsewhere only if the model itself was reached by a link to that place, as in the caches of model
  * hubs. */
-static bool stays_in_folder(const struct loader *l, const char *full)
+static enum status check_place(struct loader *l, const Onnx__TensorProto *tensor, const char *location,
+                               const char *full)
 {
-    char *file = realpath(full, NULL), *model = realpath(l->path, NULL), *folder = realpath(l->folder, NULL);
-    char *beside = folder ? path_join(folder, "x") : NULL;
-    const bool stays = file && model && beside && (is_in_folder_of(file, model) || is_in_folder_of(file, beside));
+    enum status status = STATUS_OK;
+    char *file = realpath(full, NULL), *model = file ? realpath(l->path, NULL) : NULL;
+    char *folder = model ? realpath(l->folder, NULL) : NULL, *beside = folder ? path_join(folder, "x") : NULL;
+    if (!folder)
+        status = call_failed(l, tensor, location, "whose place cannot be found");
+    else if (!beside)
+        status = error_no_memory(l->err, strlen(folder), "a path");
+    else if (!is_in_folder_of(file, model) && !is_in_folder_of(file, beside))
+        status = bad_tensor(l, STATUS_BAD_DATA, tensor, location, "a link that leaves the model's folder; refused");
     free(file);
     free(model);
     free(folder);
     free(beside);
-    return stays;
+    return status;
 }
 
 static enum status open_data(struct loader *l, const Onnx__TensorProto *tensor, const char *location,
@@ -95,12 +111,14 @@ static enum status open_data(struct loader *l, const Onnx__TensorProto *tensor, 
     full = path_join(l->folder, location);
     if (!full)
         return error_no_memory(l->err, strlen(location), "a path");
-    const int descriptor = open(full, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    const int descriptor = file_call_open(AT_FDCWD, full, O_RDONLY | O_NONBLOCK, 0);
     if (descriptor < 0)
-        status = bad_tensor(l, STATUS_NO_INPUT, tensor, location, "which cannot be opened: copy it beside the model");
-    else if (!stays_in_folder(l, full))
-        status = bad_tensor(l, STATUS_BAD_DATA, tensor, location, "a link that leaves the model's folder; refused");
-    else if (fstat(descriptor, &info) != 0 || !S_ISREG(info.st_mode))
+        status = call_failed(l, tensor, location, "which cannot be opened: copy it beside the model");
+    else
+        status = check_place(l, tensor, location, full);
+    if (status == STATUS_OK && RETRY(fstat(descriptor, &info)) != 0)
+        status = call_failed(l, tensor, location, "which cannot be read");
+    else if (status == STATUS_OK && !S_ISREG(info.st_mode))
         status = bad_tensor(l, STATUS_BAD_DATA, tensor, location, "which is not a file");
     free(full);
     if (status != STATUS_OK) {
@@ -147,7 +165,7 @@ static const char *entry_text(const Onnx__TensorProto *tensor, const char *key)
 static bool read_range(int descriptor, void *to, size_t size, size_t offset)
 {
     for (size_t done = 0; done < size;) {
-        const ssize_t got = pread(descriptor, (char *)to + done, size - done, (off_t)(offset + done));
+        const ssize_t got = RETRY(pread(descriptor, (char *)to + done, size - done, (off_t)(offset + done)));
         if (got <= 0)
             return false;
         done += (size_t)got;

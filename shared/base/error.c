@@ -16,6 +16,11 @@ enum status error_set(struct error *err, enum status code, const char *path, con
     return code;
 }
 
+enum status error_pass(struct error *err, const struct error *other)
+{
+    return error_set(err, other->code, other->path, "%s", other->message);
+}
+
 enum status error_no_memory(struct error *err, size_t bytes, const char *what)
 {
     return error_set(err, STATUS_INTERNAL, NULL, "out of memory: %zu bytes for %s", bytes, what);

@@ -29,6 +29,9 @@ struct error {
 enum status error_set(struct error *err, enum status code, const char *path, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* Passes on an error that was kept apart; returns its code. */
+enum status error_pass(struct error *err, const struct error *other);
+
 /* STATUS_INTERNAL with "out of memory: N bytes for WHAT". */
 enum status error_no_memory(struct error *err, size_t bytes, const char *what);
 

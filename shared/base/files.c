@@ -98,10 +98,15 @@ void folder_list_free(struct folder_entry *entries, size_t count)
     free(entries);
 }
 
-bool file_exists(const char *path)
+bool file_is_there(const char *path, struct error *err)
 {
     enum file_kind kind;
-    return file_look(path, &kind, NULL) == STATUS_OK && kind == FILE_REGULAR;
+    return file_look(path, &kind, err) == STATUS_OK && kind == FILE_REGULAR;
+}
+
+bool file_exists(const char *path)
+{
+    return file_is_there(path, NULL);
 }
 
 bool folder_exists(const char *path)

@@ -33,7 +33,9 @@ void folder_list_free(struct folder_entry *entries, size_t count);
 enum file_kind { FILE_ABSENT, FILE_REGULAR, FILE_FOLDER, FILE_OTHER };
 /* What a path is; links are followed. STATUS_IO if that cannot be found out: a failing disk is not an absent file. */
 enum status file_look(const char *path, enum file_kind *kind, struct error *err);
-/* The same where the difference does not matter: false also if it cannot be found out. */
+/* Whether it is a regular file. False also if that cannot be found out; err (not NULL) says then why. */
+bool file_is_there(const char *path, struct error *err);
+/* The same where the difference does not matter. */
 bool file_exists(const char *path);
 bool folder_exists(const char *path);
 

@@ -1,7 +1,7 @@
 #define _GNU_SOURCE
 #include "shared/base/library.h"
 
-#include "shared/base/files.h"
+#include "shared/base/file_calls.h"
 
 #include <dlfcn.h>
 #include <link.h>
@@ -15,6 +15,8 @@ enum { PATH_CAPACITY = 4096 };
 static enum status program_folder(char folder[PATH_CAPACITY], struct error *err)
 {
     ssize_t length = readlink("/proc/self/exe", folder, PATH_CAPACITY - 1);
+    if (length < 0 && (errno == EIO || errno == ENOMEM))
+        return file_call_failed(err, STATUS_IO, "/proc/self/exe", "cannot find the program's own folder");
     if (length <= 0)
         return error_set(err, STATUS_CONFIG, NULL, "cannot find the program's own folder: check that /proc is mounted");
     folder[length] = '\0';
@@ -39,15 +41,19 @@ enum status library_path(const char *file, char path[LIBRARY_PATH_SIZE], struct 
 {
     static const char *const places[] = {"", "/..", "/../lib/softcache"};
     enum status status = STATUS_OK;
+    enum file_kind kind;
     char folder[PATH_CAPACITY];
     path[0] = '\0';
     object_folder(folder);
     if (folder[0])
         snprintf(path, LIBRARY_PATH_SIZE, "%s/%s", folder, file);
     TRY(program_folder(folder, err));
-    for (size_t i = 0; i < sizeof places / sizeof *places && !file_exists(path); i++)
+    TRY(file_look(path, &kind, err));
+    for (size_t i = 0; i < sizeof places / sizeof *places && kind != FILE_REGULAR; i++) {
         snprintf(path, LIBRARY_PATH_SIZE, "%s%s/%s", folder, places[i], file);
-    if (!file_exists(path))
+        TRY(file_look(path, &kind, err));
+    }
+    if (kind != FILE_REGULAR)
         status = error_set(err, STATUS_CONFIG, NULL, "%s is neither in %s nor in %s/../lib/softcache: install it there",
                            file, folder, folder);
 cleanup:

@@ -4,7 +4,6 @@
 #include "shared/base/digest.h"
 #include "shared/base/files.h"
 #include "student_train/run/fit_identity.h"
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,8 +109,8 @@ cleanup:
 }
 
 /* Reads a number that the metadata has as a string. */
-static enum status read_metadata(const struct json_place *metadata, const char *name, struct arena *arena, double high,
-                                 double *number, struct error *err)
+static enum status read_metadata(const struct json_place *metadata, const char *name, struct arena *arena, double low,
+                                 double high, double *number, struct error *err)
 {
     const char *text;
     char *end;
@@ -119,7 +118,7 @@ static enum status read_metadata(const struct json_place *metadata, const char *
     if (status != STATUS_OK)
         return status;
     *number = strtod(text, &end);
-    if (end == text || *end || !isfinite(*number) || fabs(*number) > high)
+    if (end == text || *end || !(*number >= low && *number <= high))
         return error_set(err, STATUS_BAD_DATA, metadata->path,
                          "__metadata__.%s: '%.40s' is not a number in the allowed range", name, text);
     return STATUS_OK;
@@ -130,16 +129,16 @@ static enum status read_state(const struct json_place *metadata, struct arena *a
 {
     enum status status = STATUS_OK;
     double epoch, step, best, images;
-    TRY(read_metadata(metadata, "epoch", arena, 1e9, &epoch, err));
-    TRY(read_metadata(metadata, "step", arena, 1e15, &step, err));
+    TRY(read_metadata(metadata, "epoch", arena, 0, 1e9, &epoch, err));
+    TRY(read_metadata(metadata, "step", arena, 0, 1e15, &step, err));
     for (int k = 0; k < trainer->student_count; k++) {
         char name[32];
-        TRY(read_metadata(metadata, best_key(name, "epoch", k), arena, 1e9, &best, err));
-        TRY(read_metadata(metadata, best_key(name, "score", k), arena, 1e300, &state->best[k].score, err));
+        TRY(read_metadata(metadata, best_key(name, "epoch", k), arena, 0, 1e9, &best, err));
+        TRY(read_metadata(metadata, best_key(name, "score", k), arena, -1e300, 1e300, &state->best[k].score, err));
         state->best[k].epoch = (int)best;
     }
-    TRY(read_metadata(metadata, "seconds", arena, 1e15, &state->seconds, err));
-    TRY(read_metadata(metadata, "images", arena, 1e15, &images, err));
+    TRY(read_metadata(metadata, "seconds", arena, 0, 1e15, &state->seconds, err));
+    TRY(read_metadata(metadata, "images", arena, 0, 1e15, &images, err));
     state->epoch = (int)epoch;
     state->images = (uint64_t)images;
     trainer->step = (uint64_t)step;

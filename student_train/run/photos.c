@@ -12,14 +12,19 @@
 enum { PHOTO_LIMIT = 256 << 20, MAX_DEPTH = 32 };
 
 /* By its name or its content, so that a photo that is empty, cut off or of a kind that is not read keeps its row. */
-static bool is_photo(const char *folder, const char *name)
+static enum status is_photo(const char *folder, const char *name, bool *photo, struct error *err)
 {
-    if (image_format_is_image(folder, name))
-        return true;
+    enum image_format format;
+    *photo = image_format_is_name(name);
+    if (*photo)
+        return STATUS_OK;
     char *path = path_join(folder, name);
-    const enum image_format format = path ? image_format_of_file(path) : IMAGE_FORMAT_UNKNOWN;
+    if (!path)
+        return error_no_memory(err, strlen(name), "a path");
+    const enum status status = image_format_of_file(path, &format, err);
     free(path);
-    return format >= IMAGE_FORMAT_HEIC && format <= IMAGE_FORMAT_NETPBM;
+    *photo = image_format_is_read(format) || (format >= IMAGE_FORMAT_HEIC && format <= IMAGE_FORMAT_NETPBM);
+    return status;
 }
 
 static enum status add_photo(struct photos *photos, const char *name, struct error *err)
@@ -49,9 +54,12 @@ static enum status add_folder(struct photos *photos, const char *below, int dept
         name = *below ? path_join(below, entries[i].name) : strdup(entries[i].name);
         if (!name)
             TRY(error_no_memory(err, strlen(below), "a path"));
+        bool photo = false;
+        if (!entries[i].is_folder)
+            TRY(is_photo(photos->folder, name, &photo, err));
         if (entries[i].is_folder)
             TRY(add_folder(photos, name, depth + 1, err));
-        else if (is_photo(photos->folder, name))
+        else if (photo)
             TRY(add_photo(photos, name, err));
         else if (photos->others++ == 0)
             snprintf(photos->other, sizeof photos->other, "%s", entries[i].name);
@@ -124,11 +132,13 @@ enum status photo_seen(const struct photos *photos, size_t index, const struct m
     char *path = path_join(photos->folder, photos->names[index]);
     unsigned char *bytes = NULL;
     size_t size;
+    enum file_kind kind;
     struct image photo = {0}, base = {0};
     *seen = (struct image){0};
     if (!path)
         TRY(error_no_memory(err, 0, "a path"));
-    if (!file_exists(path)) /* opening a pipe would block */
+    TRY(file_look(path, &kind, err));
+    if (kind != FILE_REGULAR)
         TRY(error_set(err, STATUS_NO_INPUT, path, "is not a regular file"));
     TRY(file_read(path, PHOTO_LIMIT, &bytes, &size, err));
     TRY(decode(bytes, size, card->upright, salvage, path, &photo, damage, err));

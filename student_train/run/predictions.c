@@ -42,8 +42,8 @@ struct photo_job {
     float *mirrored;              /* [batch, classes] */
 };
 
-/* What the photo is not to blame for (memory, a missing decoder) is an error, and anything with BROKEN_FAIL. Otherwise
- * the reason is kept, and the student sees black. */
+/* What the photo is not to blame for (memory, a disk that fails, a missing decoder) is an error, and anything with
+ * BROKEN_FAIL. Otherwise the reason is kept, and the student sees black. */
 static enum status load_photo(void *context, int index, int worker, struct error *err)
 {
     struct photo_job *job = context;
@@ -56,7 +56,8 @@ static enum status load_photo(void *context, int index, int worker, struct error
         photo_seen(job->photos, photo, card, job->on_broken == BROKEN_SALVAGE, &seen, &damage, &problem);
     (void)worker;
     if (status != STATUS_OK || damage.code != STATUS_OK) {
-        if (job->on_broken == BROKEN_FAIL || status == STATUS_INTERNAL || status == STATUS_CONFIG) {
+        if (job->on_broken == BROKEN_FAIL || status == STATUS_INTERNAL || status == STATUS_CONFIG ||
+            status == STATUS_IO) {
             *err = problem;
             return status;
         }

@@ -1,0 +1,218 @@
+#define _GNU_SOURCE
+#include "tests/helper_failing_calls.h"
+
+#include "shared/base/memory.h"
+#include "tests/helper_images.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <spawn.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <setjmp.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+static struct {
+    bool armed, failed;
+    enum call_kind kind;
+    long left; /* calls until the one that fails */
+    const void *caller;
+} now;
+
+void failing_calls_start(enum call_kind kind, long at)
+{
+    now.failed = false;
+    now.kind = kind;
+    now.left = at;
+    __atomic_store_n(&now.armed, true, __ATOMIC_SEQ_CST);
+}
+
+bool failing_calls_stop(const void **caller)
+{
+    __atomic_store_n(&now.armed, false, __ATOMIC_SEQ_CST);
+    *caller = now.caller;
+    return now.failed;
+}
+
+static bool fails(enum call_kind kind, const void *caller)
+{
+    if (!__atomic_load_n(&now.armed, __ATOMIC_SEQ_CST) || kind != now.kind ||
+        __atomic_fetch_sub(&now.left, 1, __ATOMIC_SEQ_CST) != 0)
+        return false;
+    now.failed = true;
+    now.caller = caller;
+    errno = kind == CALL_ALLOCATION ? ENOMEM : EIO;
+    return true;
+}
+
+/* A wrapped function: what it returns when it fails, and how it is called otherwise. */
+#define WRAP(kind, type, name, parameters, arguments, failure)                               \
+    type __real_##name parameters;                                                           \
+    type __wrap_##name parameters;                                                           \
+    type __wrap_##name parameters                                                            \
+    {                                                                                        \
+        return fails(kind, __builtin_return_address(0)) ? failure : __real_##name arguments; \
+    }
+
+WRAP(CALL_ALLOCATION, void *, malloc, (size_t size), (size), NULL)
+WRAP(CALL_ALLOCATION, void *, calloc, (size_t count, size_t size), (count, size), NULL)
+WRAP(CALL_ALLOCATION, void *, realloc, (void *block, size_t size), (block, size), NULL)
+WRAP(CALL_ALLOCATION, void *, aligned_alloc, (size_t alignment, size_t size), (alignment, size), NULL)
+WRAP(CALL_ALLOCATION, char *, strdup, (const char *text), (text), NULL)
+WRAP(CALL_ALLOCATION, char *, strndup, (const char *text, size_t size), (text, size), NULL)
+WRAP(CALL_ALLOCATION, FILE *, open_memstream, (char **text, size_t *size), (text, size), NULL)
+WRAP(CALL_ALLOCATION, void *, arena_alloc, (struct arena * arena, size_t count, size_t size), (arena, count, size),
+     NULL)
+WRAP(CALL_ALLOCATION, char *, arena_strdup, (struct arena * arena, const char *text), (arena, text), NULL)
+
+char *__wrap_arena_printf(struct arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
+char *__wrap_arena_printf(struct arena *arena, const char *format, ...)
+{
+    va_list args;
+    char *text = NULL, *result;
+    if (fails(CALL_ALLOCATION, __builtin_return_address(0)))
+        return NULL;
+    va_start(args, format);
+    const int length = vasprintf(&text, format, args);
+    va_end(args);
+    result = length < 0 ? NULL : arena_strdup(arena, text);
+    free(text);
+    return result;
+}
+
+int __wrap_asprintf(char **text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int __wrap_asprintf(char **text, const char *format, ...)
+{
+    va_list args;
+    if (fails(CALL_ALLOCATION, __builtin_return_address(0)))
+        return -1;
+    va_start(args, format);
+    const int length = vasprintf(text, format, args);
+    va_end(args);
+    return length;
+}
+
+/* open and openat have a third or fourth argument where a file is made. */
+int __wrap_openat(int folder, const char *path, int flags, ...);
+int __real_openat(int folder, const char *path, int flags, ...);
+int __wrap_openat(int folder, const char *path, int flags, ...)
+{
+    va_list args;
+    va_start(args, flags);
+    const mode_t mode = flags & O_CREAT ? va_arg(args, mode_t) : 0;
+    va_end(args);
+    return fails(CALL_FILE, __builtin_return_address(0)) ? -1 : __real_openat(folder, path, flags, mode);
+}
+
+int __wrap_open(const char *path, int flags, ...);
+int __wrap_open(const char *path, int flags, ...)
+{
+    va_list args;
+    va_start(args, flags);
+    const mode_t mode = flags & O_CREAT ? va_arg(args, mode_t) : 0;
+    va_end(args);
+    return fails(CALL_FILE, __builtin_return_address(0)) ? -1 : __real_openat(AT_FDCWD, path, flags, mode);
+}
+
+WRAP(CALL_FILE, FILE *, fopen, (const char *path, const char *mode), (path, mode), NULL)
+WRAP(CALL_FILE, DIR *, fdopendir, (int file), (file), NULL)
+WRAP(CALL_FILE, struct dirent *, readdir, (DIR * folder), (folder), NULL)
+WRAP(CALL_FILE, ssize_t, read, (int file, void *bytes, size_t size), (file, bytes, size), -1)
+WRAP(CALL_FILE, ssize_t, pread, (int file, void *bytes, size_t size, off_t at), (file, bytes, size, at), -1)
+WRAP(CALL_FILE, ssize_t, write, (int file, const void *bytes, size_t size), (file, bytes, size), -1)
+WRAP(CALL_FILE, ssize_t, pwrite, (int file, const void *bytes, size_t size, off_t at), (file, bytes, size, at), -1)
+WRAP(CALL_FILE, off_t, lseek, (int file, off_t at, int from), (file, at, from), -1)
+WRAP(CALL_FILE, int, fstat, (int file, struct stat *about), (file, about), -1)
+WRAP(CALL_FILE, int, fstatat, (int folder, const char *path, struct stat *about, int flags),
+     (folder, path, about, flags), -1)
+WRAP(CALL_FILE, int, fsync, (int file), (file), -1)
+WRAP(CALL_FILE, int, ftruncate, (int file, off_t size), (file, size), -1)
+WRAP(CALL_FILE, int, flock, (int file, int operation), (file, operation), -1)
+WRAP(CALL_FILE, int, mkdir, (const char *path, mode_t mode), (path, mode), -1)
+WRAP(CALL_FILE, int, mkdirat, (int folder, const char *path, mode_t mode), (folder, path, mode), -1)
+WRAP(CALL_FILE, int, unlinkat, (int folder, const char *path, int flags), (folder, path, flags), -1)
+WRAP(CALL_FILE, int, renameat, (int from, const char *old, int to, const char *path), (from, old, to, path), -1)
+WRAP(CALL_FILE, char *, realpath, (const char *path, char *resolved), (path, resolved), NULL)
+WRAP(CALL_FILE, ssize_t, readlink, (const char *path, char *target, size_t size), (path, target, size), -1)
+WRAP(CALL_FILE, int, memfd_create, (const char *name, unsigned flags), (name, flags), -1)
+WRAP(CALL_FILE, int, pipe2, (int ends[2], int flags), (ends, flags), -1)
+WRAP(CALL_FILE, int, poll, (struct pollfd * files, nfds_t count, int patience), (files, count, patience), -1)
+WRAP(CALL_FILE, pid_t, waitpid, (pid_t child, int *code, int options), (child, code, options), -1)
+WRAP(CALL_FILE, void *, mmap, (void *place, size_t size, int rights, int flags, int file, off_t at),
+     (place, size, rights, flags, file, at), MAP_FAILED)
+WRAP(CALL_FILE, int, posix_spawn,
+     (pid_t * child, const char *path, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes,
+      char *const argv[], char *const envp[]),
+     (child, path, actions, attributes, argv, envp), EIO)
+
+/* ---- attempts ---- */
+
+static int complaints;
+
+/* FNV-1a */
+void attempt_add(uint64_t *sum, const void *bytes, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        *sum = (*sum ^ ((const uint8_t *)bytes)[i]) * 0x100000001B3;
+}
+
+/* Tries it with call `at` failing; false if there are not so many calls. */
+static bool try_at(attempt *run, const void *what, const char *name, enum call_kind kind, long at, uint64_t right)
+{
+    static const enum status expected[CALL_KINDS] = {STATUS_INTERNAL, STATUS_IO};
+    const void *caller = NULL;
+    struct error err = {0};
+    uint64_t sum = 0;
+    failing_calls_start(kind, at);
+    const enum status status = run(what, &sum, &err);
+    const bool failed = failing_calls_stop(&caller);
+    if (status == STATUS_OK ? sum != right : !failed || status != expected[kind] || !err.message[0])
+        complaints += fprintf(stderr, "%s: %s %ld failed at %p: status %d%s, '%s: %s'\n", name,
+                              kind == CALL_FILE ? "file call" : "allocation", at, caller, (int)status,
+                              status == STATUS_OK ? " with another result" : "", err.path, err.message) > 0;
+    return failed;
+}
+
+void attempt_all(attempt *run, const void *what, const char *name)
+{
+    attempt_some(run, what, name, 1000);
+}
+
+void attempt_some(attempt *run, const void *what, const char *name, int points)
+{
+    struct error err = {0};
+    uint64_t right = 0;
+    complaints = 0;
+    if (run(what, &right, &err) != STATUS_OK)
+        fail_msg("%s: %s: %s", name, err.path, err.message);
+    for (int kind = 0; kind < CALL_KINDS; kind++) {
+        long calls = 0;
+        for (long step = 64; step > 0; step /= 2) /* how many there are */
+            while (try_at(run, what, name, (enum call_kind)kind, calls + step - 1, right))
+                calls += step;
+        const long step = 1 + calls / points;
+        for (long at = 0; at < calls; at += step)
+            try_at(run, what, name, (enum call_kind)kind, at, right);
+    }
+    if (complaints > 0)
+        fail_msg("%s: %d complaints", name, complaints);
+}
+
+char *attempt_folder(void)
+{
+    if (access("/dev/shm", W_OK) == 0)
+        setenv("TMPDIR", "/dev/shm", 0);
+    return temporary_folder();
+}

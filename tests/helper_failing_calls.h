@@ -1,0 +1,35 @@
+/* Lets one call of the code under test fail: an allocation, or a system call on files. A program that links this wraps
+ * the calls of our own objects (the Makefile's FAILING_CALLS); those of other libraries are left alone. */
+#ifndef TESTS_HELPER_FAILING_CALLS_H
+#define TESTS_HELPER_FAILING_CALLS_H
+
+#include "shared/base/error.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+enum call_kind {
+    CALL_ALLOCATION, /* malloc and its kin, arenas, streams in memory: out of memory */
+    CALL_FILE,       /* opening, reading, writing, renaming, ...: EIO */
+    CALL_KINDS
+};
+
+/* From now on, call number `at` (from 0) of this kind fails, once. */
+void failing_calls_start(enum call_kind kind, long at);
+/* Ends that; whether a call has failed. *caller gets the place that it returned to. */
+bool failing_calls_stop(const void **caller);
+
+/* Does something with `what` and adds the result to *sum. */
+typedef enum status attempt(const void *what, uint64_t *sum, struct error *err);
+/* A sum over what an attempt has found, to compare. */
+void attempt_add(uint64_t *sum, const void *bytes, size_t size);
+/* Makes the attempt undisturbed, and then once for each of its calls, which fails (at most 1000 of a kind, in equal
+ * steps). It must give the same result all the same, or an error of the right kind: STATUS_INTERNAL for allocations,
+ * STATUS_IO for file calls. Other outcomes are printed, and are cmocka failures. */
+void attempt_all(attempt *run, const void *what, const char *name);
+/* The same with at most `points` calls of a kind, for what takes long. */
+void attempt_some(attempt *run, const void *what, const char *name, int points);
+
+/* A temporary folder, in memory where that is possible: every file of a cache is synchronised, hundreds of times. */
+char *attempt_folder(void);
+
+#endif

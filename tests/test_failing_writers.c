@@ -1,0 +1,323 @@
+/* Every allocation and every file call of what reads and writes caches, answers and the files of a run fails once
+ * (helper_failing_calls.h): the error says so, nothing is half done, and the same again gives the right files. */
+#include "formats/cache/answers.h"
+#include "formats/cache/cache_library.h"
+#include "formats/export/prediction_csv.h"
+#include "formats/report/report_html.h"
+#include "shared/base/files.h"
+#include "tests/helper_answers.h"
+#include "tests/helper_cache.h"
+#include "tests/helper_failing_calls.h"
+#include "tests/helper_images.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static char *folder;
+
+/* ---- caches ---- */
+
+static enum status read_cache(const void *what, uint64_t *sum, struct error *err)
+{
+    struct cache cache;
+    struct cache_shard shard = {0};
+    enum status status = cache_open(&cache, what, err);
+    if (status != STATUS_OK)
+        return status;
+    for (int s = 0; s < SPLIT_COUNT; s++)
+        for (int i = 0; i < cache.manifest.splits[s].shard_count; i++) {
+            TRY(cache_read_shard(&cache, (enum split)s, i, CACHE_READ_IMAGES | CACHE_READ_FEATURES, &shard, err));
+            attempt_add(sum, shard.logits,
+                        (size_t)shard.count * (size_t)shard.views * (size_t)shard.logits_per_view * 2);
+            for (uint32_t k = 0; k < shard.count; k++) {
+                const uint8_t *bytes;
+                uint8_t *owned;
+                size_t size;
+                TRY(cache_image(&cache, &shard, k, &bytes, &size, &owned, err));
+                attempt_add(sum, bytes, size);
+                free(owned);
+            }
+            cache_shard_release(&shard);
+        }
+cleanup:
+    cache_shard_release(&shard);
+    cache_release(&cache);
+    return status;
+}
+
+/* libhdf5's view of a shard, from the process that may read it. */
+static enum status compare_hdf5(const void *what, uint64_t *sum, struct error *err)
+{
+    struct cache cache;
+    enum status status = cache_open(&cache, what, err);
+    if (status != STATUS_OK)
+        return status;
+    status = cache_compare_hdf5(&cache, SPLIT_TRAIN, 0, err);
+    *sum = 1;
+    cache_release(&cache);
+    return status;
+}
+
+/* What Python reads of a cache: labels, and rows of compressed logits. */
+static enum status call_library(const void *what, uint64_t *sum, struct error *err)
+{
+    static const int64_t rows[] = {0, 3, 1};
+    struct softcache_cache *cache = NULL;
+    struct softcache_shard *shard = NULL;
+    struct softcache_data data;
+    char message[CALL_MESSAGE] = "";
+    uint8_t out[3 * 8192];
+    int status = softcache_cache_open(&cache, what, message);
+    if (status == STATUS_OK)
+        status = softcache_shard_open(&shard, cache, SPLIT_TRAIN, 0, message);
+    for (int i = 0; i < 2 && status == STATUS_OK; i++) {
+        const char *name = i == 0 ? "labels" : "logits";
+        status = softcache_shard_data(shard, name, &data, message);
+        size_t size = 3 * (size_t)data.item;
+        for (int d = 1; d < data.rank && status == STATUS_OK; d++)
+            size *= (size_t)data.dims[d];
+        assert_true(size <= sizeof out);
+        if (status == STATUS_OK)
+            status = softcache_shard_rows(shard, name, rows, 3, out, message);
+        if (status == STATUS_OK)
+            attempt_add(sum, out, size);
+    }
+    softcache_shard_close(shard);
+    softcache_cache_close(cache);
+    return status == STATUS_OK ? STATUS_OK : error_set(err, (enum status)status, NULL, "%s", message);
+}
+
+/* Fills and publishes a cache of one shard. */
+static enum status fill_cache(struct cache_writer *writer, const struct cache_manifest *manifest,
+                              const struct cache_shard *content, struct error *err)
+{
+    struct cache_claim claim = {0};
+    int missing;
+    enum status status = STATUS_OK;
+    TRY(cache_writer_claim(writer, SPLIT_TRAIN, 0, &claim, err));
+    if (claim.state == CACHE_CLAIMED)
+        TRY(cache_writer_put(writer, &claim, content, NULL, err));
+    TRY(cache_writer_publish(writer, &missing, err));
+    assert_int_equal(manifest->splits[SPLIT_TRAIN].shard_count, 1);
+cleanup:
+    return status;
+}
+
+struct written {
+    struct cache_plan plan;
+    struct cache_manifest manifest;
+    struct cache_shard content;
+    char path[512];
+};
+
+static enum status fill_once(const struct written *w, struct error *err)
+{
+    struct cache_writer *writer;
+    enum status status = cache_writer_open(&writer, w->path, &w->manifest, err);
+    if (status != STATUS_OK)
+        return status;
+    status = fill_cache(writer, &w->manifest, &w->content, err);
+    cache_writer_close(writer);
+    return status;
+}
+
+/* A cache is written; if that failed, the same again, undisturbed, must give the right one. */
+static enum status write_one_cache(const void *what, uint64_t *sum, struct error *err)
+{
+    const struct written *w = what;
+    struct error again = {0};
+    const void *caller;
+    remove_folder(w->path);
+    const enum status status = fill_once(w, err);
+    failing_calls_stop(&caller);
+    if (status != STATUS_OK && fill_once(w, &again) != STATUS_OK)
+        fail_msg("written again: %s: %s", again.path, again.message);
+    unsigned char *text;
+    size_t size;
+    char *path = path_join(w->path, "cache.json");
+    assert_int_equal(file_read(path, 1 << 20, &text, &size, &again), STATUS_OK);
+    attempt_add(sum, text, size);
+    free(path);
+    free(text);
+    return status;
+}
+
+static void test_caches(void **state)
+{
+    (void)state;
+    static const struct cache_plan plans[] = {
+        {.classes = 3, .views = 2, .samples = {5, 0, 0}, .seed = 1, .features = true},
+        {.classes = 300, .views = 2, .samples = {4, 0, 0}, .seed = 1, .raw = true},
+    };
+    for (size_t i = 0; i < sizeof plans / sizeof *plans; i++) {
+        struct written w = {.plan = plans[i]};
+        snprintf(w.path, sizeof w.path, "%s/cache-%zu", folder, i);
+        plan_manifest(&w.plan, &w.manifest);
+        plan_shard(&w.plan, &w.manifest, SPLIT_TRAIN, 0, &w.content);
+        attempt_all(write_one_cache, &w, "a written cache");
+        assert_int_equal(fill_once(&w, NULL), STATUS_OK);
+        attempt_all(read_cache, w.path, "a cache that is read");
+        attempt_all(call_library, w.path, "a cache that Python reads");
+        attempt_some(compare_hdf5, w.path, "libhdf5's view", 60); /* each starts a process */
+        cache_shard_release(&w.content);
+        arena_release(&w.manifest.arena);
+    }
+    attempt_some(read_cache, "tests/golden/caches/version_1", "a cache of version 1", 60);
+    attempt_some(read_cache, "tests/golden/caches/version_2", "a cache of version 2", 60);
+}
+
+static enum status read_answers(const void *what, uint64_t *sum, struct error *err)
+{
+    struct answers answers;
+    enum status status = answers_open(&answers, what, err);
+    if (status != STATUS_OK)
+        return status;
+    for (int i = 0; i < answers.file_count; i++) {
+        unsigned char *bytes;
+        const uint8_t *rows;
+        TRY(answers_read(&answers, i, &bytes, &rows, err));
+        attempt_add(sum, rows, answers.files[i].bytes);
+        free(bytes);
+    }
+cleanup:
+    answers_release(&answers);
+    return status;
+}
+
+static void test_answers(void **state)
+{
+    (void)state;
+    attempt_all(read_answers, GOLDEN_ANSWERS, "answers");
+}
+
+/* ---- files of a run ---- */
+
+static enum status add_file(const char *path, uint64_t *sum, struct error *err)
+{
+    const void *caller;
+    unsigned char *text;
+    size_t size;
+    failing_calls_stop(&caller);
+    const enum status status = file_read(path, 1 << 22, &text, &size, err);
+    if (status == STATUS_OK)
+        attempt_add(sum, text, size);
+    if (status == STATUS_OK)
+        free(text);
+    return status;
+}
+
+static enum status write_predictions(const void *what, uint64_t *sum, struct error *err)
+{
+    static const char *const names[] = {"a", "b,c", "d\"e"}, *const ids[] = {"1", "2", "x,y"};
+    static const float probabilities[9] = {0.5f, 0.25f, 0.25f, 0.125f, 0.75f, 0.125f, 0, 0, 1};
+    const struct prediction_csv *csv = what;
+    struct prediction_csv named = *csv;
+    named.names = names;
+    named.classes = 3;
+    char path[512];
+    snprintf(path, sizeof path, "%s/predictions.csv", folder);
+    const enum status status = prediction_csv_publish(path, &named, ids, probabilities, 3, err);
+    return status == STATUS_OK ? add_file(path, sum, err) : status;
+}
+
+static enum status write_report(const void *what, uint64_t *sum, struct error *err)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/report.html", folder);
+    const enum status status = report_publish(what, path, err);
+    return status == STATUS_OK ? add_file(path, sum, err) : status;
+}
+
+struct log {
+    char path[512];
+    int first;
+};
+
+static enum status write_log(const void *what, uint64_t *sum, struct error *err)
+{
+    static const char *const terms[] = {"ce", "kd"};
+    const struct log *log = what;
+    char path[600];
+    struct run_log *run;
+    enum status status = run_log_open(&run, log->path, terms, 2, log->first, err);
+    if (status != STATUS_OK)
+        return status;
+    for (int epoch = log->first; epoch < log->first + 2; epoch++)
+        TRY(run_log_epoch(run, &(struct run_epoch){.epoch = epoch, .train_loss = 1.5 / epoch, .val_accuracy = 0.25},
+                          err));
+    TRY(run_log_sync(run, err));
+    snprintf(path, sizeof path, "%s/summary.csv", log->path);
+    TRY(add_file(path, sum, err));
+cleanup:
+    run_log_close(run);
+    return status;
+}
+
+static void test_runs(void **state)
+{
+    (void)state;
+    static const char *const classes[] = {"cat", "<dog>"}, *const terms[] = {"kd"};
+    static const uint32_t confusion[] = {3, 1, 0, 4};
+    static const double teacher[] = {0.5, 0.75};
+    static const struct run_epoch epochs[] = {{.epoch = 1, .train_loss = 2, .val_accuracy = 0.5},
+                                              {.epoch = 2, .train_loss = 1, .val_accuracy = 0.6}};
+    const struct report report = {.title = "a & b",
+                                  .subtitle = "c",
+                                  .split = "val",
+                                  .student_accuracy = 0.5,
+                                  .teacher_accuracy = 0.75,
+                                  .agreement = 0.5,
+                                  .parameters = 10,
+                                  .images_per_second = 3,
+                                  .seconds = 5,
+                                  .epochs = epochs,
+                                  .epoch_count = 2,
+                                  .terms = terms,
+                                  .term_count = 1,
+                                  .best_epoch = 2,
+                                  .classes = classes,
+                                  .class_count = 2,
+                                  .confusion = confusion,
+                                  .teacher_class_accuracy = teacher,
+                                  .config = "lr = 1\n"};
+    struct log log = {.first = 1};
+    uint64_t sum = 0;
+    snprintf(log.path, sizeof log.path, "%s/run", folder);
+    assert_int_equal(folder_make(log.path, NULL), STATUS_OK);
+    attempt_all(write_predictions, &(struct prediction_csv){.top = 2}, "predictions");
+    attempt_all(write_predictions, &(struct prediction_csv){.probabilities = true}, "probabilities");
+    attempt_all(write_report, &report, "a report");
+    attempt_all(write_log, &log, "a log");
+    assert_int_equal(write_log(&log, &sum, NULL), STATUS_OK);
+    log.first = 3;
+    attempt_all(write_log, &log, "a log that goes on");
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    folder = attempt_folder();
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    remove_folder(folder);
+    free(folder);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_caches), cmocka_unit_test(test_answers),
+                                       cmocka_unit_test(test_runs)};
+    return cmocka_run_group_tests_name("failing_writers", tests, setup, teardown);
+}
