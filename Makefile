@@ -257,6 +257,9 @@ $(KERNELS)avx512.o: FILE_CFLAGS := $(KERNEL_CFLAGS) -mavx512f -mavx512vl -mavx51
 $(KERNELS)avx2.o: FILE_CFLAGS := $(KERNEL_CFLAGS) -mavx2 -mfma
 $(KERNELS)generic.o: FILE_CFLAGS := $(KERNEL_CFLAGS)
 
+# A quantised student and its float form on the host: the same loops as in student.c, for the compiler to vectorise.
+$(OBJ)/shared/quantise/int8_run.o $(OBJ)/shared/quantise/lowered_run.o: FILE_CFLAGS := $(if $(findstring -fsanitize,$(CFLAGS)),,-O3)
+
 $(OBJ)/%.o: %.c | $(ONNX_PROTO).h
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(BASE_CFLAGS) $(WARNINGS) $(CFLAGS) $(FILE_CFLAGS) -MMD -MP -c $< -o $@
