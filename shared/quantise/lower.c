@@ -147,11 +147,19 @@ static enum status choose_kind(struct lowered *lowered, struct lowered_step *ste
     return STATUS_OK;
 }
 
+/* The node whose value a node's input is, beyond flattening. */
+static int source_of(const struct graph *graph, int node)
+{
+    while (graph->nodes[node].op == OP_FLATTEN)
+        node = graph->nodes[node].inputs[0];
+    return node;
+}
+
 static enum status make_step(struct lowered *lowered, struct lowered_step *step, struct error *err)
 {
     enum status status = STATUS_OK;
     const struct node *node = &lowered->graph.nodes[step->node];
-    const struct shape in = lowered->graph.nodes[node->inputs[0]].shape;
+    const struct shape in = lowered->graph.nodes[source_of(&lowered->graph, node->inputs[0])].shape;
     TRY(choose_kind(lowered, step, err));
     step->window = window_of(node, in);
     step->activation = node->activation;
@@ -190,14 +198,6 @@ static enum status check_flatten(const struct graph *graph, struct error *err)
         if (graph->nodes[i].op == OP_FLATTEN && !flat_for_linear(graph, i))
             return refuse(&graph->nodes[i], err);
     return STATUS_OK;
-}
-
-/* The node whose value a node's input is, beyond flattening. */
-static int source_of(const struct graph *graph, int node)
-{
-    while (graph->nodes[node].op == OP_FLATTEN)
-        node = graph->nodes[node].inputs[0];
-    return node;
 }
 
 static int add_value(struct lowered *lowered, int node)
