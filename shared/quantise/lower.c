@@ -318,6 +318,9 @@ static enum status place_values(struct lowered *lowered, struct error *err)
         lifetime_use(&lives[place[step->output]], s + 1);
     }
     lifetime_use(&lives[place[lowered->output]], lowered->step_count + 1);
+    for (int v = 0; v < lowered->value_count; v++)
+        if (place[v] != v) /* it lies in another one's place */
+            lives[v].size = 0;
     TRY(plan_memory(lives, lowered->value_count, ALIGNMENT, &lowered->arena_values, err));
     for (int v = 0; v < lowered->value_count; v++)
         lowered->values[v].offset = lives[place[v]].offset;
