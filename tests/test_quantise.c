@@ -34,7 +34,7 @@ struct fixture {
     struct model_card card;
     float table[3][256];
     size_t classes;
-    float *logits;      /* [PICTURES, classes] of the graph before it was lowered */
+    float *logits;       /* [PICTURES, classes] of the graph before it was lowered */
     int8_t *int8_logits; /* of int8_run */
 };
 
@@ -68,8 +68,8 @@ static void run_graph(struct fixture *f, int size)
         pixels_normalise(f->pictures.pixels + i * f->pictures.size, f->pictures.size, 3, f->table, input);
         for (size_t k = 0; k < f->pictures.size; k++)
             nchw[k % 3 * (size_t)size * (size_t)size + k / 3] = input[k];
-        assert_int_equal(
-            graph_forward_reference(graph, nchw, 1, graph->output, f->logits + i * f->classes, &err), STATUS_OK);
+        assert_int_equal(graph_forward_reference(graph, nchw, 1, graph->output, f->logits + i * f->classes, &err),
+                         STATUS_OK);
     }
     free(input);
     free(nchw);
@@ -91,9 +91,14 @@ static enum status fixture_init(struct fixture *f, const char *preset, struct er
     struct calibration calibration = {0};
     struct value_range *ranges = NULL;
     *f = (struct fixture){.classes = CLASSES};
-    f->card = (struct model_card){.channels = 3, .base = size + 8, .crop = size, .size = size,
-                                  .mean = {0.48f, 0.45f, 0.41f}, .std = {0.23f, 0.22f, 0.225f},
-                                  .classes = class_names, .class_count = CLASSES};
+    f->card = (struct model_card){.channels = 3,
+                                  .base = size + 8,
+                                  .crop = size,
+                                  .size = size,
+                                  .mean = {0.48f, 0.45f, 0.41f},
+                                  .std = {0.23f, 0.22f, 0.225f},
+                                  .classes = class_names,
+                                  .class_count = CLASSES};
     TRY(student_open(&f->student, preset, &(struct student_input){3, size, CLASSES}, err));
     net_weights(&f->student.graph, 11);
     view_normalisation_table(f->table, f->card.mean, f->card.std, 3);
@@ -327,27 +332,26 @@ static void put_file(const char *name, const void *bytes, size_t size)
 }
 
 /* Reads pictures and writes their logits; with a height and a width, reads one photo and writes its pixels. */
-static const char harness[] =
-    "#include \"student.h\"\n"
-    "#include <stdio.h>\n"
-    "#include <stdlib.h>\n"
-    "static uint8_t photo[4000000], pixels[STUDENT_SIZE * STUDENT_SIZE * STUDENT_CHANNELS];\n"
-    "static LOGIT logits[STUDENT_CLASSES];\n"
-    "int main(int argc, char **argv)\n"
-    "{\n"
-    "    if (argc == 3) {\n"
-    "        if (!fread(photo, 1, sizeof photo, stdin))\n"
-    "            return 1;\n"
-    "        student_resize(photo, atoi(argv[1]), atoi(argv[2]), pixels);\n"
-    "        fwrite(pixels, 1, sizeof pixels, stdout);\n"
-    "        return 0;\n"
-    "    }\n"
-    "    while (fread(pixels, 1, sizeof pixels, stdin) == sizeof pixels) {\n"
-    "        student_predict(pixels, logits);\n"
-    "        fwrite(logits, sizeof logits, 1, stdout);\n"
-    "    }\n"
-    "    return 0;\n"
-    "}\n";
+static const char harness[] = "#include \"student.h\"\n"
+                              "#include <stdio.h>\n"
+                              "#include <stdlib.h>\n"
+                              "static uint8_t photo[4000000], pixels[STUDENT_SIZE * STUDENT_SIZE * STUDENT_CHANNELS];\n"
+                              "static LOGIT logits[STUDENT_CLASSES];\n"
+                              "int main(int argc, char **argv)\n"
+                              "{\n"
+                              "    if (argc == 3) {\n"
+                              "        if (!fread(photo, 1, sizeof photo, stdin))\n"
+                              "            return 1;\n"
+                              "        student_resize(photo, atoi(argv[1]), atoi(argv[2]), pixels);\n"
+                              "        fwrite(pixels, 1, sizeof pixels, stdout);\n"
+                              "        return 0;\n"
+                              "    }\n"
+                              "    while (fread(pixels, 1, sizeof pixels, stdin) == sizeof pixels) {\n"
+                              "        student_predict(pixels, logits);\n"
+                              "        fwrite(logits, sizeof logits, 1, stdout);\n"
+                              "    }\n"
+                              "    return 0;\n"
+                              "}\n";
 
 static int in_folder(const char *format, ...) __attribute__((format(printf, 1, 2)));
 static int in_folder(const char *format, ...)
@@ -395,8 +399,8 @@ static void check_c_preset(const char *name, const char *compiler, bool int8)
     struct error err = {0};
     if (fixture_init(&f, name, &err) == STATUS_OK) {
         put_student(&f, int8);
-        if (in_folder("%s %s -DLOGIT=%s student.c main.c -o student -lm && ./student <pictures >logits", compiler, flags,
-                      int8 ? "int8_t" : "float") != 0)
+        if (in_folder("%s %s -DLOGIT=%s student.c main.c -o student -lm && ./student <pictures >logits", compiler,
+                      flags, int8 ? "int8_t" : "float") != 0)
             fail_msg("%s: student.c does not compile or run", name);
         int8_t logits[PICTURES * CLASSES];
         float floats[PICTURES * CLASSES];
@@ -504,9 +508,9 @@ static void check_resize(int h, int w, enum image_resize mode, int base, int cro
     assert_int_equal(evaluation_image(&resized, crop, f.card.size, &seen, &err), STATUS_OK);
     put_student(&f, true);
     put_file("photo", photo.pixels, (size_t)h * (size_t)w * 3);
-    assert_int_equal(in_folder("cc %s -DLOGIT=int8_t student.c main.c -o student -lm && ./student %d %d <photo >seen",
-                               flags, h, w),
-                     0);
+    assert_int_equal(
+        in_folder("cc %s -DLOGIT=int8_t student.c main.c -o student -lm && ./student %d %d <photo >seen", flags, h, w),
+        0);
     uint8_t *found = malloc(f.pictures.size);
     assert_int_equal(read_back("seen", found, f.pictures.size), f.pictures.size);
     if (memcmp(found, seen.pixels, f.pictures.size) != 0)

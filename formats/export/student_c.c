@@ -259,33 +259,36 @@ static void put_header(const struct student_c_writer *writer, FILE *out)
     fputs("/* A student written by softcache: what a small network says about a picture.\n", out);
     put_sizes(writer, out);
     fputs(" */\n#ifndef STUDENT_H\n#define STUDENT_H\n\n#include <stdint.h>\n\n", out);
-    fprintf(out, "#define STUDENT_SIZE %d     /* side of the picture in pixels */\n"
-                 "#define STUDENT_CHANNELS %d /* %s */\n"
-                 "#define STUDENT_CLASSES %d\n",
+    fprintf(out,
+            "#define STUDENT_SIZE %d     /* side of the picture in pixels */\n"
+            "#define STUDENT_CHANNELS %d /* %s */\n"
+            "#define STUDENT_CLASSES %d\n",
             card->size, card->channels,
             card->channels == 3 ? "red, green, blue" : "gray: (19595 * r + 38470 * g + 7471 * b + 32768) >> 16",
             card->class_count);
     if (student->int8) {
         const struct int8_value logit = student->int8->values[student->lowered->output];
-        fprintf(out, "\n/* A logit as a number: STUDENT_LOGIT_SCALE * (logit - STUDENT_LOGIT_ZERO) */\n"
-                     "#define STUDENT_LOGIT_SCALE %.9ef\n#define STUDENT_LOGIT_ZERO (%d)\n",
+        fprintf(out,
+                "\n/* A logit as a number: STUDENT_LOGIT_SCALE * (logit - STUDENT_LOGIT_ZERO) */\n"
+                "#define STUDENT_LOGIT_SCALE %.9ef\n#define STUDENT_LOGIT_ZERO (%d)\n",
                 (double)logit.scale, logit.zero);
     }
-    fprintf(out,
-            "\n/* Names of the classes, in the order of the logits. */\n"
-            "extern const char *const student_classes[STUDENT_CLASSES];\n"
-            "\n"
-            "/* pixels[STUDENT_SIZE][STUDENT_SIZE][STUDENT_CHANNELS] to logits[STUDENT_CLASSES]; the largest one is the\n"
-            " * class. Not for two threads at a time. */\n"
-            "void student_predict(const uint8_t *pixels, %s *logits);\n"
-            "\n"
-            "/* photo[height][width][STUDENT_CHANNELS] to pixels as the student was trained on: bit-equal to Pillow's\n"
-            " * antialiased bilinear filter. It needs doubles and recomputes rows rather than keep them, so a camera that\n"
-            " * gives STUDENT_SIZE pixels itself is faster. One side may be at most %d times the other. */\n"
-            "void student_resize(const uint8_t *photo, int height, int width, uint8_t *pixels);\n"
-            "\n"
-            "#endif\n",
-            value_type(student), IMAGE_MAX_ASPECT);
+    fprintf(
+        out,
+        "\n/* Names of the classes, in the order of the logits. */\n"
+        "extern const char *const student_classes[STUDENT_CLASSES];\n"
+        "\n"
+        "/* pixels[STUDENT_SIZE][STUDENT_SIZE][STUDENT_CHANNELS] to logits[STUDENT_CLASSES]; the largest one is the\n"
+        " * class. Not for two threads at a time. */\n"
+        "void student_predict(const uint8_t *pixels, %s *logits);\n"
+        "\n"
+        "/* photo[height][width][STUDENT_CHANNELS] to pixels as the student was trained on: bit-equal to Pillow's\n"
+        " * antialiased bilinear filter. It needs doubles and recomputes rows rather than keep them, so a camera that\n"
+        " * gives STUDENT_SIZE pixels itself is faster. One side may be at most %d times the other. */\n"
+        "void student_resize(const uint8_t *photo, int height, int width, uint8_t *pixels);\n"
+        "\n"
+        "#endif\n",
+        value_type(student), IMAGE_MAX_ASPECT);
 }
 
 enum status student_c_write(const struct student_c *student, struct student_c_files *files, struct error *err)

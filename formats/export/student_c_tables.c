@@ -109,8 +109,7 @@ static void put_window(struct student_c_writer *writer, const char *name, const 
             "    %d, %d, %d, %d, %d,     /* padding above, left, below, right; groups */\n"
             "};\n",
             name, w->in_h, w->in_w, w->in_c, w->out_h, w->out_w, w->out_c, w->kernel_h, w->kernel_w, w->stride_h,
-            w->stride_w, w->dilation_h, w->dilation_w, w->pad_top, w->pad_left, w->pad_bottom, w->pad_right,
-            w->groups);
+            w->stride_w, w->dilation_h, w->dilation_w, w->pad_top, w->pad_left, w->pad_bottom, w->pad_right, w->groups);
     writer->tables += sizeof *w;
 }
 

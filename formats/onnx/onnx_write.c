@@ -201,6 +201,6 @@ enum status onnx_write_described(const struct graph *graph, const struct onnx_me
 enum status onnx_write_int8(const struct int8_net *net, const struct onnx_metadata *metadata, size_t count,
                             uint8_t **bytes, size_t *size, struct error *err)
 {
-    return write_model(&(struct onnx_writer){.graph = &net->lowered->graph, .int8 = net}, metadata, count, bytes,
-                       size, err);
+    return write_model(&(struct onnx_writer){.graph = &net->lowered->graph, .int8 = net}, metadata, count, bytes, size,
+                       err);
 }

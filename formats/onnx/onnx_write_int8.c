@@ -54,8 +54,8 @@ static void write_integers(struct onnx_writer *writer, const struct weight *weig
         onnx_writer_tensor(writer, onnx_writer_name(writer, weight->name, ".zero_point"), type, vector, 1, zeros,
                            channels * (type == ONNX__TENSOR_PROTO__DATA_TYPE__INT8 ? 1 : sizeof(int32_t))),
     };
-    Onnx__NodeProto *node = onnx_writer_node(writer, "DequantizeLinear", weight->name, inputs, 3,
-                                             onnx_writer_text(writer, weight->name));
+    Onnx__NodeProto *node =
+        onnx_writer_node(writer, "DequantizeLinear", weight->name, inputs, 3, onnx_writer_text(writer, weight->name));
     onnx_writer_set_int(writer, node, "axis", 0);
 }
 
@@ -67,8 +67,8 @@ static int8_t *onnx_order(struct onnx_writer *writer, const struct lowered_step 
     const struct shape in = lowered->values[step->inputs[0]].shape;
     const bool linear = writer->graph->nodes[step->node].op == OP_LINEAR;
     const size_t out = (size_t)weight->dims[0], row = weight->count / out;
-    const size_t taps = linear ? (size_t)in.h * (size_t)in.w
-                               : (size_t)step->window.kernel_h * (size_t)step->window.kernel_w;
+    const size_t taps =
+        linear ? (size_t)in.h * (size_t)in.w : (size_t)step->window.kernel_h * (size_t)step->window.kernel_w;
     const size_t inner = row / taps;
     int8_t *data = onnx_writer_take(writer, weight->count, 1);
     for (size_t o = 0; data && o < out; o++)
@@ -88,7 +88,8 @@ void onnx_write_int8_weights(struct onnx_writer *writer)
         const struct node *node = &writer->graph->nodes[step->node];
         if (!step->weight)
             continue;
-        const struct weight *weight = &writer->graph->weights[node->weight], *bias = &writer->graph->weights[node->bias];
+        const struct weight *weight = &writer->graph->weights[node->weight],
+                            *bias = &writer->graph->weights[node->bias];
         float *scales = onnx_writer_take(writer, bias->count, sizeof *scales);
         for (size_t o = 0; scales && o < bias->count; o++)
             scales[o] = writer->int8->values[step->inputs[0]].scale * numbers->weight_scale[o];
@@ -97,7 +98,7 @@ void onnx_write_int8_weights(struct onnx_writer *writer)
             return;
         write_integers(writer, weight, ONNX__TENSOR_PROTO__DATA_TYPE__INT8, integers, weight->count,
                        numbers->weight_scale);
-        write_integers(writer, bias, ONNX__TENSOR_PROTO__DATA_TYPE__INT32, numbers->bias,
-                       bias->count * sizeof(int32_t), scales);
+        write_integers(writer, bias, ONNX__TENSOR_PROTO__DATA_TYPE__INT32, numbers->bias, bias->count * sizeof(int32_t),
+                       scales);
     }
 }

@@ -72,17 +72,15 @@ static void run_picture(void *context, int index, int worker)
     const struct lowered *lowered = gathering->calibration->lowered;
     struct gatherer *own = &gathering->workers[worker];
     struct observation observation = {gathering, own->values};
-    pixels_normalise(gathering->pictures->pixels + (size_t)index * gathering->pictures->size,
-                     gathering->pictures->size, lowered->values[lowered->input].shape.c, gathering->normalised,
-                     own->input);
+    pixels_normalise(gathering->pictures->pixels + (size_t)index * gathering->pictures->size, gathering->pictures->size,
+                     lowered->values[lowered->input].shape.c, gathering->normalised, own->input);
     lowered_run(lowered, own->input, own->arena, observe, &observation, own->output);
 }
 
 static enum status make_statistics(struct calibration *calibration, struct value_statistics **out, struct error *err)
 {
     const struct lowered *lowered = calibration->lowered;
-    struct value_statistics *values =
-        arena_alloc(&calibration->arena, (size_t)lowered->value_count, sizeof *values);
+    struct value_statistics *values = arena_alloc(&calibration->arena, (size_t)lowered->value_count, sizeof *values);
     *out = values;
     for (int v = 0; values && v < lowered->value_count; v++) {
         values[v].low = FLT_MAX;

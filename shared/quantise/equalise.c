@@ -31,7 +31,7 @@ static const struct lowered_step *next_layer(const struct lowered *lowered, cons
                 next = &lowered->steps[s];
             }
     return next && (next->kind == LOWERED_DEPTHWISE || (next->kind == LOWERED_CONV && next->window.groups == 1)) ? next
-                                                                                                              : NULL;
+                                                                                                                 : NULL;
 }
 
 /* The weights of a layer that belong to input channel c: rows of `inner` values, `step` apart. */

@@ -126,8 +126,8 @@ static enum status quantise_conv(const struct builder *b)
     for (size_t o = 0; o < out; o++) {
         b->to->weight_scale[o] = weight_scale(b->from->weight + o * row, row, b->from->bias[o], in.scale);
         quantise_channel(b, o, row);
-        TRY(int8_factor((double)in.scale * (double)b->to->weight_scale[o] / (double)b->out.scale,
-                        &b->to->multiplier[o], &b->to->shift[o], b->err));
+        TRY(int8_factor((double)in.scale * (double)b->to->weight_scale[o] / (double)b->out.scale, &b->to->multiplier[o],
+                        &b->to->shift[o], b->err));
     }
 cleanup:
     return status;
@@ -193,9 +193,9 @@ static enum status make_table(const struct builder *b)
     if (!b->to->table)
         return no_memory(b->err);
     for (int q = -128; q < 128; q++)
-        b->to->table[q + 128] = int8_quantise(activation_apply(b->from->activation, b->from->alpha, b->from->beta,
-                                                               in.scale * (float)(q - in.zero)),
-                                              b->out);
+        b->to->table[q + 128] = int8_quantise(
+            activation_apply(b->from->activation, b->from->alpha, b->from->beta, in.scale * (float)(q - in.zero)),
+            b->out);
     return STATUS_OK;
 }
 

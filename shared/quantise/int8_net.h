@@ -22,16 +22,16 @@ struct int8_value {
 
 struct int8_step {
     /* convolutions */
-    int8_t *weight;       /* in the order of kernels/conv_int8.inc or depthwise_int8.inc */
-    int32_t *bias;        /* [out_c] */
-    float *weight_scale;  /* [out_c] */
+    int8_t *weight;      /* in the order of kernels/conv_int8.inc or depthwise_int8.inc */
+    int32_t *bias;       /* [out_c] */
+    float *weight_scale; /* [out_c] */
     /* convolutions: per output channel; average pools: per number of pixels; mean, multiply: one; add, concat: per
      * input, with one shift for all of add's */
     int32_t *multiplier;
     uint8_t *shift;
     int multiplier_count;
-    int low, high;        /* bounds of the output, -128..127 */
-    int8_t *table;        /* activation: [256] for q = -128..127 */
+    int low, high; /* bounds of the output, -128..127 */
+    int8_t *table; /* activation: [256] for q = -128..127 */
 };
 
 struct int8_net {

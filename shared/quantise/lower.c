@@ -36,12 +36,22 @@ static struct window window_of(const struct node *node, struct shape in)
 {
     const struct shape out = node->shape;
     return (struct window){
-        .in_h = in.h, .in_w = in.w, .in_c = in.c, .out_h = out.h, .out_w = out.w, .out_c = out.c,
-        .kernel_h = node->kernel_h, .kernel_w = node->kernel_w,
-        .stride_h = node->stride_h, .stride_w = node->stride_w,
-        .dilation_h = node->dilation_h, .dilation_w = node->dilation_w,
-        .pad_top = node->pad_top, .pad_left = node->pad_left,
-        .pad_bottom = node->pad_bottom, .pad_right = node->pad_right,
+        .in_h = in.h,
+        .in_w = in.w,
+        .in_c = in.c,
+        .out_h = out.h,
+        .out_w = out.w,
+        .out_c = out.c,
+        .kernel_h = node->kernel_h,
+        .kernel_w = node->kernel_w,
+        .stride_h = node->stride_h,
+        .stride_w = node->stride_w,
+        .dilation_h = node->dilation_h,
+        .dilation_w = node->dilation_w,
+        .pad_top = node->pad_top,
+        .pad_left = node->pad_left,
+        .pad_bottom = node->pad_bottom,
+        .pad_right = node->pad_right,
         .groups = node->groups,
     };
 }
@@ -50,9 +60,19 @@ static struct window window_of(const struct node *node, struct shape in)
 static void make_linear(struct lowered_step *step, const float *weight, struct shape in)
 {
     const size_t pixels = (size_t)in.h * (size_t)in.w, channels = (size_t)in.c, row = pixels * channels;
-    step->window = (struct window){.in_h = 1, .in_w = 1, .in_c = (int)row, .out_h = 1, .out_w = 1,
-                                   .out_c = step->window.out_c, .kernel_h = 1, .kernel_w = 1, .stride_h = 1,
-                                   .stride_w = 1, .dilation_h = 1, .dilation_w = 1, .groups = 1};
+    step->window = (struct window){.in_h = 1,
+                                   .in_w = 1,
+                                   .in_c = (int)row,
+                                   .out_h = 1,
+                                   .out_w = 1,
+                                   .out_c = step->window.out_c,
+                                   .kernel_h = 1,
+                                   .kernel_w = 1,
+                                   .stride_h = 1,
+                                   .stride_w = 1,
+                                   .dilation_h = 1,
+                                   .dilation_w = 1,
+                                   .groups = 1};
     for (size_t o = 0; o < (size_t)step->window.out_c; o++)
         for (size_t p = 0; p < pixels; p++)
             for (size_t c = 0; c < channels; c++)

@@ -60,16 +60,15 @@ static enum status own_weight(struct graph *graph, int i, int *weight, const cha
 {
     bool shared = false;
     for (int k = 0; k < i; k++)
-        shared = shared || (is_layer(&graph->nodes[k]) &&
-                            (graph->nodes[k].weight == *weight || graph->nodes[k].bias == *weight));
+        shared = shared ||
+                 (is_layer(&graph->nodes[k]) && (graph->nodes[k].weight == *weight || graph->nodes[k].bias == *weight));
     if (!shared)
         return STATUS_OK;
     const int from = *weight;
     const struct weight *old = &graph->weights[from];
     const enum status status = add_weight(graph, &graph->nodes[i], leaf, old->dims, old->rank, weight, err);
     if (status == STATUS_OK)
-        memcpy(graph->weights[*weight].data, graph->weights[from].data,
-               graph->weights[from].count * sizeof(float));
+        memcpy(graph->weights[*weight].data, graph->weights[from].data, graph->weights[from].count * sizeof(float));
     return status;
 }
 

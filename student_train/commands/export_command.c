@@ -166,9 +166,10 @@ enum status export_command(int argc, char **argv, struct error *err)
          .maximum = 1024},
         {"quiet", OPTION_FLAG, &o.quiet, NULL, NULL, "no progress"},
     };
-    struct options table = {.command = "student_train export",
-                            .summary = "writes a trained student as safetensors, ONNX, PyTorch source and C, also in 8-bit integers",
-                            .specs = specs,
-                            .count = sizeof specs / sizeof *specs};
+    struct options table = {
+        .command = "student_train export",
+        .summary = "writes a trained student as safetensors, ONNX, PyTorch source and C, also in 8-bit integers",
+        .specs = specs,
+        .count = sizeof specs / sizeof *specs};
     return command_run(&table, argc, argv, run, &o, err);
 }

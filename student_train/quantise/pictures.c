@@ -55,8 +55,8 @@ static enum status load_picture(void *context, int task, int worker, struct erro
     if (loading->choice->views) {
         TRY(render(loading, index, bytes, size, err));
     } else {
-        TRY(cache_evaluation_image(&loading->cache->manifest, bytes, size, loading->shard.names[i],
-                                   loading->views.size, &image, err));
+        TRY(cache_evaluation_image(&loading->cache->manifest, bytes, size, loading->shard.names[i], loading->views.size,
+                                   &image, err));
         memcpy(loading->pictures->set.pixels + index * size_of_one, image.pixels, size_of_one);
     }
     loading->pictures->labels[index] = loading->shard.labels[i];
@@ -101,8 +101,8 @@ enum status pictures_load(struct pictures *pictures, const struct cache *cache, 
     const uint32_t all = available(choice, cache->manifest.splits[choice->split].samples);
     const size_t count = all < choice->count ? all : choice->count;
     struct loading loading = {.pictures = pictures, .cache = cache, .choice = choice};
-    *pictures = (struct pictures){.set = {.count = count,
-                                          .size = (size_t)size * (size_t)size * (size_t)cache->manifest.channels}};
+    *pictures = (struct pictures){
+        .set = {.count = count, .size = (size_t)size * (size_t)size * (size_t)cache->manifest.channels}};
     if (count == 0)
         TRY(error_set(err, STATUS_CONFIG, cache->path, "has too few images in split %s", split_name(choice->split)));
     TRY(cache_views_init(&loading.views, &cache->manifest, size, err));

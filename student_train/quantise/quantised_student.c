@@ -213,8 +213,7 @@ cleanup:
     return status;
 }
 
-static enum status load(struct search_state *s, const struct cache *cache, int size, uint32_t views,
-                        struct error *err)
+static enum status load(struct search_state *s, const struct cache *cache, int size, uint32_t views, struct error *err)
 {
     enum status status = STATUS_OK;
     const struct cache_split *splits = cache->manifest.splits;

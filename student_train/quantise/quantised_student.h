@@ -30,9 +30,9 @@ struct quantised_student {
     struct quantised_candidate candidates[QUANTISED_CANDIDATES];
     int candidate_count, chosen;
     size_t calibration_pictures;
-    enum split split;                        /* whose images choose and score */
+    enum split split;                               /* whose images choose and score */
     struct quantised_score float_score, int8_score; /* on images that chose nothing */
-    uint8_t *example;                        /* the pixels of one of them, [h * w * c] */
+    uint8_t *example;                               /* the pixels of one of them, [h * w * c] */
 };
 
 struct quantised_options {
