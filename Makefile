@@ -55,7 +55,7 @@ ONNXRUNTIME_SOURCES := $(sort $(wildcard shared/inference/onnxruntime/*.c))
 LIBRARY_SOURCES := $(filter-out $(CUDA_SOURCES) $(CUDNN_SOURCES) $(ONEDNN_SOURCES) $(ONNXRUNTIME_SOURCES), \
 	$(sort $(wildcard shared/*/*.c shared/*/*/*.c formats/*.c formats/*/*.c)))
 object = $(patsubst %,$(OBJ)/%.o,$(1:%.c=%))
-LIBRARY_OBJECTS := $(call object,$(LIBRARY_SOURCES)) $(OBJ)/onnx.pb-c.o
+LIBRARY_OBJECTS := $(call object,$(LIBRARY_SOURCES)) $(OBJ)/onnx.pb-c.o $(OBJ)/kernel_texts.o
 ONEDNN_OBJECTS  := $(call object,$(ONEDNN_SOURCES))
 ONNXRUNTIME_OBJECTS := $(call object,$(ONNXRUNTIME_SOURCES))
 CUDA_BACKEND    := $(if $(NVCC),$(if $(findstring -fsanitize,$(CFLAGS)),,$(BUILD)/softcache_cuda.so))
@@ -69,6 +69,7 @@ TEACHER_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(filter-out %/main.c,$(sort $(wild
 STUDENT_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(filter-out %/main.c,$(sort $(wildcard student_train/*.c student_train/*/*.c)))) $(OBJ)/presets.o
 PRESETS    := $(sort $(wildcard student_train/presets/*.net))
 SUBMISSIONS := $(sort $(wildcard student_train/submissions/*.ini))
+KERNEL_TEXTS := $(sort $(wildcard shared/quantise/kernels/*.inc))
 PROGRAMS   := $(patsubst %/main.c,$(BUILD)/%,$(wildcard teacher_dump/main.c student_train/main.c))
 TESTS      := $(patsubst tests/%.c,$(TESTDIR)/%,$(sort $(wildcard tests/test_*.c)))
 # Tests link archives, so that each takes in only what it uses: the helpers, then the programs' files, then the library.
@@ -269,6 +270,17 @@ $(BUILD)/generated/presets.c: $(PRESETS) $(SUBMISSIONS) Makefile
 	echo 'const struct option_preset submissions[] = {'; $(call literals,$(SUBMISSIONS)); echo '};'; \
 	echo 'const int submission_count = sizeof submissions / sizeof *submissions;'; } > $@
 
+# So do the functions that student.c is made of; the library compiles the same files.
+$(BUILD)/generated/kernel_texts.c: $(KERNEL_TEXTS) Makefile
+	@mkdir -p $(@D)
+	@{ echo '#include "formats/export/student_c_writer.h"'; \
+	echo 'const struct kernel_text kernel_texts[] = {'; $(call literals,$(KERNEL_TEXTS)); echo '};'; \
+	echo 'const int kernel_text_count = sizeof kernel_texts / sizeof *kernel_texts;'; } > $@
+
+$(OBJ)/kernel_texts.o: $(BUILD)/generated/kernel_texts.c formats/export/student_c_writer.h
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(BASE_CFLAGS) $(WARNINGS) $(CFLAGS) -c $< -o $@
+
 $(OBJ)/presets.o: $(BUILD)/generated/presets.c student_train/student/preset.h
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(BASE_CFLAGS) $(WARNINGS) $(CFLAGS) -c $< -o $@
@@ -282,6 +294,9 @@ ISA_CFLAGS := $(KERNEL_CFLAGS) $(if $(findstring undefined,$(CFLAGS)),-fno-sanit
 $(KERNELS)avx512.o: FILE_CFLAGS := $(ISA_CFLAGS) -mavx512f -mavx512vl -mavx512bw -mavx512dq -mfma
 $(KERNELS)avx2.o: FILE_CFLAGS := $(ISA_CFLAGS) -mavx2 -mfma
 $(KERNELS)generic.o: FILE_CFLAGS := $(KERNEL_CFLAGS)
+
+# A quantised student and its float form on the host: the same loops as in student.c, for the compiler to vectorise.
+$(OBJ)/shared/quantise/int8_run.o $(OBJ)/shared/quantise/lowered_run.o: FILE_CFLAGS := $(if $(findstring -fsanitize,$(CFLAGS)),,-O3)
 
 # For make coverage: only formats/ is counted, and not optimised, which would merge branches. The rest is compiled as always.
 COVERAGE := $(filter -fprofile-arcs -ftest-coverage,$(CFLAGS))

@@ -13,13 +13,14 @@ may_include() {
     shared/tensor/*) echo "shared/base/ shared/tensor/" ;;
     shared/graph/*) echo "shared/base/ shared/tensor/ shared/graph/" ;;
     shared/augment/*) echo "shared/base/ shared/tensor/ shared/augment/" ;;
+    shared/quantise/*) echo "shared/base/ shared/tensor/ shared/graph/ shared/quantise/" ;;
     shared/device/*) echo "$data shared/device/" ;;
     shared/training/*) echo "$data shared/device/ shared/training/" ;;
     shared/inference/plain/*) echo "$data shared/device/ shared/inference/ shared/training/" ;;
     shared/inference/*) echo "$data shared/device/ shared/inference/" ;;
     shared/backend/*) echo "$data shared/device/ shared/training/ shared/inference/ shared/backend/" ;;
     shared/*) echo "nothing-before-it-has-a-line-here" ;;
-    formats/*) echo "$data formats/" ;;
+    formats/*) echo "$data shared/quantise/ formats/" ;;
     teacher_dump/*) echo "shared/ formats/ teacher_dump/" ;;
     student_train/*) echo "shared/ formats/ student_train/" ;;
     esac

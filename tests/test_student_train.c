@@ -212,6 +212,16 @@ static void predicts_and_exports(void **state)
     expect(0, "", shell("sed 1d out.csv | cut -d, -f2 >a; sed '1d' all.csv | sed -n 9,16p | cut -d, -f2 >b; cmp a b"));
     expect(0, "student.onnx", shell("%s export --run trained --out exported", program));
     expect(0, "", shell("cmp exported/student.safetensors trained/best.safetensors && test -s exported/student.py"));
+    expect(0, "student.c, student.h (float", shell("%s export --run trained --out float --c", program));
+    expect(0, "images that chose nothing",
+           shell("%s export --run trained --out int8 --int8 --c --calibrate 9 --quiet", program));
+    expect(0, "", shell("test -s int8/student-int8.onnx && cmp int8/student.onnx exported/student.onnx"));
+    for (int i = 0; i < 2; i++)
+        expect(0, "the logits are right",
+               shell("cd %s && cc -std=c99 -Wall -Wextra -Werror -DSTUDENT_TEST student.c -lm "
+                     "&& ./a.out",
+                     i ? "int8" : "float"));
+    expect(66, "nowhere", shell("%s export --run trained --out int8 --int8 --cache nowhere", program));
     /* what was exported is a student again, and a teacher */
     expect(0, "",
            shell("%s fit --cache cache --student exported/student.onnx --epochs 1 --quiet --out again", program));

@@ -78,7 +78,7 @@ static Onnx__ValueInfoProto *value_info(struct onnx_writer *writer, const char *
     return info;
 }
 
-enum { MOST_PARTS = 10 /* operators that a node is composed of */ };
+enum { MOST_PARTS = 12 /* operators that a node is composed of, and two around its integers */ };
 
 /* Memory for every node with a helper node for each of its inputs, and for the initialisers that these add. */
 static void take_memory(struct onnx_writer *writer)
@@ -100,7 +100,10 @@ static void build_model(struct onnx_writer *writer)
     take_memory(writer);
     if (writer->failed)
         return;
-    add_weights(writer);
+    if (writer->int8)
+        onnx_write_int8_weights(writer);
+    else
+        add_weights(writer);
     for (int i = 0; i < graph->node_count; i++) {
         if (graph->nodes[i].op == OP_INPUT) {
             writer->names[i] = onnx_writer_text(writer, "input");
@@ -108,6 +111,8 @@ static void build_model(struct onnx_writer *writer)
         } else {
             onnx_write_node(writer, i);
         }
+        if (writer->int8)
+            onnx_write_int8_value(writer, i);
     }
     finish_output(writer);
 }
@@ -171,6 +176,17 @@ static enum status pack_model(struct onnx_writer *writer, const struct onnx_meta
     return STATUS_OK;
 }
 
+static enum status write_model(struct onnx_writer *writer, const struct onnx_metadata *metadata, size_t count,
+                               uint8_t **bytes, size_t *size, struct error *err)
+{
+    *bytes = NULL;
+    *size = 0;
+    build_model(writer);
+    enum status status = pack_model(writer, metadata, count, bytes, size, err);
+    arena_release(&writer->arena);
+    return status;
+}
+
 enum status onnx_write(const struct graph *graph, uint8_t **bytes, size_t *size, struct error *err)
 {
     return onnx_write_described(graph, NULL, 0, bytes, size, err);
@@ -179,11 +195,12 @@ enum status onnx_write(const struct graph *graph, uint8_t **bytes, size_t *size,
 enum status onnx_write_described(const struct graph *graph, const struct onnx_metadata *metadata, size_t count,
                                  uint8_t **bytes, size_t *size, struct error *err)
 {
-    struct onnx_writer writer = {.graph = graph};
-    *bytes = NULL;
-    *size = 0;
-    build_model(&writer);
-    enum status status = pack_model(&writer, metadata, count, bytes, size, err);
-    arena_release(&writer.arena);
-    return status;
+    return write_model(&(struct onnx_writer){.graph = graph}, metadata, count, bytes, size, err);
+}
+
+enum status onnx_write_int8(const struct int8_net *net, const struct onnx_metadata *metadata, size_t count,
+                            uint8_t **bytes, size_t *size, struct error *err)
+{
+    return write_model(&(struct onnx_writer){.graph = &net->lowered->graph, .int8 = net}, metadata, count, bytes, size,
+                       err);
 }

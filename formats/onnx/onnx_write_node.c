@@ -237,6 +237,12 @@ static void set_attributes(struct onnx_writer *writer, Onnx__NodeProto *out, con
     }
 }
 
+bool onnx_writer_is_result(const struct onnx_writer *writer, int i)
+{
+    const struct shape s = writer->graph->nodes[i].shape;
+    return i == writer->graph->output && (writer->ranks[i] == 2 || s.h > 1 || s.w > 1);
+}
+
 void onnx_write_node(struct onnx_writer *writer, int i)
 {
     const struct node *node = &writer->graph->nodes[i];
@@ -246,7 +252,7 @@ void onnx_write_node(struct onnx_writer *writer, int i)
     for (int k = 0; k < node->input_count; k++)
         inputs[count++] = value_of(writer, node->inputs[k], rank);
     writer->ranks[i] = node->op == OP_FLATTEN ? 2 : rank;
-    bool is_result = i == writer->graph->output && (writer->ranks[i] == 2 || node->shape.h > 1 || node->shape.w > 1);
+    const bool is_result = onnx_writer_is_result(writer, i) && !writer->int8;
     char *output = is_result ? onnx_writer_text(writer, "logits") : onnx_writer_name(writer, node->name, "");
     writer->names[i] = output;
     if (onnx_write_composed(writer, node, inputs[0], rank, output))

@@ -3,12 +3,14 @@
 #define FORMATS_ONNX_ONNX_WRITER_H
 
 #include "shared/graph/graph.h"
+#include "shared/quantise/int8_net.h"
 #include <onnx/onnx.pb-c.h>
 
 /* A model under construction. Everything is in the arena except the weights' data, which belong to the graph. Running
  * out of memory sets `failed`, which is reported once at the end. */
 struct onnx_writer {
     const struct graph *graph;
+    const struct int8_net *int8; /* the integers of the graph, which is int8->lowered->graph; or NULL */
     struct arena arena;
     Onnx__GraphProto model;
     const char **names; /* [node_count] tensor name of every node's value */
@@ -48,5 +50,13 @@ bool onnx_write_composed(struct onnx_writer *writer, const struct node *node, co
 
 /* Writes node i of the graph; its inputs must have been written. onnx_write_node.c. */
 void onnx_write_node(struct onnx_writer *writer, int i);
+/* Node i is the output and has the shape that is written, so that its last tensor is called "logits". */
+bool onnx_writer_is_result(const struct onnx_writer *writer, int i);
+
+/* ---- onnx_write_int8.c ---- */
+/* All weights of the integer network, with the names that the nodes call them by. */
+void onnx_write_int8_weights(struct onnx_writer *writer);
+/* After node i: its value goes through the integers that it is stored as. */
+void onnx_write_int8_value(struct onnx_writer *writer, int i);
 
 #endif

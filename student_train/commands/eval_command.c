@@ -48,7 +48,7 @@ static enum status run(void *context, struct error *err)
                           err));
     TRY(cache_open(&cache, options->cache ? options->cache : finished.info.cache, err));
     TRY(cache_set_data(&cache, options->data, err));
-    TRY(finished_run_fits(&finished, &cache, err));
+    TRY(finished_run_fits(&finished.info, &cache, err));
     TRY(dataset_load(&dataset, &cache, choose_split(options, &cache.manifest), DATASET_EVALUATION,
                      finished.info.card.size, &finished.compute, &progress, err));
     TRY(evaluation_run(&evaluation, &finished.trainer, &dataset, PART_ALL, err));

@@ -48,7 +48,7 @@ static enum status predict_cache(const struct predict_options *options, struct f
     struct dataset dataset = {0};
     TRY(cache_open(&cache, options->cache, err));
     TRY(cache_set_data(&cache, options->data, err));
-    TRY(finished_run_fits(run, &cache, err));
+    TRY(finished_run_fits(&run->info, &cache, err));
     TRY(dataset_load(&dataset, &cache, (enum split)options->split, DATASET_EVALUATION, run->info.card.size,
                      &run->compute, progress, err));
     TRY(predictions_of_dataset(predictions, &dataset, run, options->tta, err));

@@ -33,9 +33,8 @@ void finished_run_release(struct finished_run *run)
     run_info_release(&run->info);
 }
 
-enum status finished_run_fits(const struct finished_run *run, const struct cache *cache, struct error *err)
+enum status finished_run_fits(const struct run_info *info, const struct cache *cache, struct error *err)
 {
-    const struct run_info *info = &run->info;
     struct run_info other = {0};
     const char *field = NULL;
     run_info_from_cache(&other, cache);

@@ -22,6 +22,6 @@ enum status finished_run_open(struct finished_run *run, const char *folder, cons
 void finished_run_release(struct finished_run *run);
 
 /* STATUS_CONFIG if the classes or the preprocessing of the cache differ from those of the run. */
-enum status finished_run_fits(const struct finished_run *run, const struct cache *cache, struct error *err);
+enum status finished_run_fits(const struct run_info *info, const struct cache *cache, struct error *err);
 
 #endif

@@ -1,0 +1,53 @@
+#include "student_train/quantise/quantised_student.h"
+
+#include <math.h>
+
+void quantised_bytes(const struct lowered *lowered, size_t *floats, size_t *integers)
+{
+    *floats = *integers = 0;
+    for (int s = 0; s < lowered->step_count; s++) {
+        const struct window *w = &lowered->steps[s].window;
+        if (!lowered->steps[s].weight)
+            continue;
+        const size_t out = (size_t)w->out_c,
+                     weights = out * (size_t)w->kernel_h * (size_t)w->kernel_w * (size_t)(w->in_c / w->groups);
+        *floats += (weights + out) * sizeof(float);
+        *integers += weights + out * sizeof(int32_t);
+    }
+}
+
+static void print_percent(double share, int width, FILE *out)
+{
+    if (isnan(share))
+        fprintf(out, "%*s", width, "-");
+    else
+        fprintf(out, "%*.2f", width, 100 * share);
+}
+
+static void print_row(const char *name, const struct quantised_score *score, size_t bytes, FILE *out)
+{
+    fprintf(out, "%-10s", name);
+    print_percent(score->accuracy, 10, out);
+    print_percent(score->agreement, 14, out);
+    fprintf(out, "%12zu\n", bytes);
+}
+
+void quantised_student_print(const struct quantised_student *student, FILE *out)
+{
+    size_t floats, integers;
+    quantised_bytes(&student->lowered, &floats, &integers);
+    const struct quantised_candidate *chosen = &student->candidates[student->chosen];
+    fprintf(out, "%-10s%10s%14s%12s     %zu %s images that chose nothing\n", "", "accuracy", "as fp32", "bytes",
+            student->float_score.pictures, split_name(student->split));
+    print_row("fp32", &student->float_score, floats, out);
+    print_row("int8", &student->int8_score, integers, out);
+    fprintf(out, "\nranges from %zu training views, chosen on %zu other images: %s%s\n", student->calibration_pictures,
+            chosen->choosing.pictures, range_method_name(chosen->method), chosen->equalised ? ", equalised" : "");
+    for (int i = 0; i < student->candidate_count; i++) {
+        const struct quantised_candidate *c = &student->candidates[i];
+        fprintf(out, "  %-11s%-11s", range_method_name(c->method), c->equalised ? "equalised" : "");
+        print_percent(c->choosing.accuracy, 8, out);
+        print_percent(c->choosing.agreement, 9, out);
+        fprintf(out, "   logits' error %.5f\n", c->choosing.error);
+    }
+}

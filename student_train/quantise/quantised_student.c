@@ -1,0 +1,288 @@
+#include "student_train/quantise/quantised_student.h"
+
+#include "student_train/trainer/probabilities.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CHOOSING_PICTURES = 1024, SCORED_PICTURES = 10000 };
+
+/* ---- scores ---- */
+
+/* What the float network says, and what the integers say, about pictures: logits[count, classes]. */
+struct answers {
+    const struct pictures *pictures;
+    const struct lowered *lowered;
+    const struct int8_net *net; /* NULL: the float network runs */
+    float (*normalised)[256];
+    size_t classes;
+    float *logits;
+    struct memory_of_worker {
+        float *input, *arena;
+        int8_t *int8_arena, *int8_logits;
+    } * workers;
+};
+
+static void answer(void *context, int index, int worker)
+{
+    const struct answers *a = context;
+    const struct memory_of_worker *memory = &a->workers[worker];
+    const uint8_t *pixels = a->pictures->set.pixels + (size_t)index * a->pictures->set.size;
+    float *logits = a->logits + (size_t)index * a->classes;
+    if (!a->net) {
+        pixels_normalise(pixels, a->pictures->set.size, a->lowered->values[a->lowered->input].shape.c, a->normalised,
+                         memory->input);
+        lowered_run(a->lowered, memory->input, memory->arena, NULL, NULL, logits);
+        return;
+    }
+    const struct int8_value scale = a->net->values[a->lowered->output];
+    int8_run(a->net, pixels, memory->int8_arena, memory->int8_logits);
+    for (size_t k = 0; k < a->classes; k++)
+        logits[k] = scale.scale * (float)(memory->int8_logits[k] - scale.zero);
+}
+
+static enum status make_workers(struct answers *a, struct arena *arena, int count, struct error *err)
+{
+    const size_t values = a->lowered->arena_values;
+    a->workers = arena_alloc(arena, (size_t)count, sizeof *a->workers);
+    bool ok = a->workers;
+    for (int k = 0; ok && k < count; k++) {
+        struct memory_of_worker *memory = &a->workers[k];
+        memory->input = arena_alloc(arena, a->pictures->set.size, sizeof(float));
+        memory->arena = arena_alloc(arena, a->net ? 1 : values, sizeof(float));
+        memory->int8_arena = arena_alloc(arena, values, 1);
+        memory->int8_logits = arena_alloc(arena, a->classes, 1);
+        ok = memory->input && memory->arena && memory->int8_arena && memory->int8_logits;
+    }
+    return ok ? STATUS_OK : error_no_memory(err, values, "a quantised student");
+}
+
+static enum status ask(const struct answers *answers, struct thread_pool *pool, struct error *err)
+{
+    struct answers own = *answers;
+    struct arena arena = {0};
+    const enum status status = make_workers(&own, &arena, pool ? thread_pool_size(pool) : 1, err);
+    if (status == STATUS_OK)
+        thread_pool_run(pool, (int)own.pictures->set.count, answer, &own);
+    arena_release(&arena);
+    return status;
+}
+
+static struct quantised_score score(const struct pictures *pictures, size_t classes, const float *expected,
+                                    const float *found)
+{
+    const size_t count = pictures->set.count;
+    struct quantised_score score = {.pictures = count};
+    double right = 0, agreed = 0, error = 0, sum = 0, squares = 0;
+    for (size_t i = 0; i < count; i++) {
+        const int32_t class = (int32_t)probabilities_class(found + i * classes, classes);
+        score.labelled += pictures->labels[i] >= 0;
+        right += pictures->labels[i] >= 0 && class == pictures->labels[i];
+        agreed += class == (int32_t)probabilities_class(expected + i * classes, classes);
+        for (size_t k = i * classes; k < (i + 1) * classes; k++) {
+            error += pow((double)found[k] - (double)expected[k], 2);
+            sum += (double)expected[k];
+            squares += (double)expected[k] * (double)expected[k];
+        }
+    }
+    const double values = (double)(count * classes), variance = squares / values - pow(sum / values, 2);
+    score.accuracy = score.labelled ? right / (double)score.labelled : NAN;
+    score.agreement = agreed / (double)count;
+    score.error = variance > 0 ? error / values / variance : NAN;
+    return score;
+}
+
+/* More right answers; then more agreement with the float network; then the smaller error. */
+static bool is_better(const struct quantised_score *a, const struct quantised_score *b)
+{
+    if (a->labelled && a->accuracy != b->accuracy)
+        return a->accuracy > b->accuracy;
+    if (a->agreement != b->agreement)
+        return a->agreement > b->agreement;
+    return a->error < b->error;
+}
+
+/* ---- the search ---- */
+struct search_state {
+    struct quantised_student *student;
+    const struct graph *graph;
+    struct pictures calibrating, choosing, scoring;
+    float normalised[3][256];
+    struct thread_pool *pool;
+    size_t classes;
+    float *expected, *found; /* [pictures, classes] of choosing, then of scoring */
+    struct progress *progress;
+};
+
+static enum status score_net(struct search_state *s, const struct pictures *pictures, const struct lowered *lowered,
+                             const struct int8_net *net, struct quantised_score *result, struct error *err)
+{
+    const struct answers answers = {pictures, lowered, net, s->normalised, s->classes, s->found, NULL};
+    const enum status status = ask(&answers, s->pool, err);
+    if (status == STATUS_OK)
+        *result = score(pictures, s->classes, s->expected, s->found);
+    return status;
+}
+
+static enum status expect(struct search_state *s, const struct pictures *pictures, const struct lowered *lowered,
+                          struct error *err)
+{
+    const struct answers answers = {pictures, lowered, NULL, s->normalised, s->classes, s->expected, NULL};
+    return ask(&answers, s->pool, err);
+}
+
+/* Scores the three ranges of one form of the network. */
+static enum status try_ranges(struct search_state *s, const struct calibration *calibration, bool equalised,
+                              struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct quantised_student *student = s->student;
+    const struct lowered *lowered = calibration->lowered;
+    struct value_range *ranges = calloc((size_t)lowered->value_count, sizeof *ranges);
+    struct int8_net net = {0};
+    if (!ranges)
+        return error_no_memory(err, (size_t)lowered->value_count * sizeof *ranges, "a quantised student");
+    for (int m = 0; m < RANGE_METHOD_COUNT; m++) {
+        struct quantised_candidate *candidate = &student->candidates[student->candidate_count];
+        *candidate = (struct quantised_candidate){.method = (enum range_method)m, .equalised = equalised};
+        calibration_ranges(calibration, candidate->method, ranges);
+        TRY(int8_net_init(&net, lowered, ranges, s->normalised, err));
+        TRY(score_net(s, &s->choosing, lowered, &net, &candidate->choosing, err));
+        int8_net_release(&net);
+        if (student->candidate_count == 0 ||
+            is_better(&candidate->choosing, &student->candidates[student->chosen].choosing))
+            student->chosen = student->candidate_count;
+        progress_update(s->progress, (size_t)++student->candidate_count, NULL);
+    }
+cleanup:
+    int8_net_release(&net);
+    free(ranges);
+    return status;
+}
+
+/* Makes the chosen candidate again, from the calibration of its form. */
+static enum status keep(struct search_state *s, const struct calibration *calibration, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct quantised_student *student = s->student;
+    const struct lowered *lowered = calibration->lowered;
+    struct value_range *ranges = calloc((size_t)lowered->value_count, sizeof *ranges);
+    if (!ranges)
+        return error_no_memory(err, (size_t)lowered->value_count * sizeof *ranges, "a quantised student");
+    calibration_ranges(calibration, student->candidates[student->chosen].method, ranges);
+    TRY(int8_net_init(&student->net, &student->lowered, ranges, s->normalised, err));
+cleanup:
+    free(ranges);
+    return status;
+}
+
+/* Tries the network as it is and equalised; student->lowered is the form that was chosen. */
+static enum status search(struct search_state *s, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct quantised_student *student = s->student;
+    struct lowered plain = {0}, equal = {0};
+    struct calibration plain_seen = {0}, equal_seen = {0};
+    struct graph equalised = {0};
+    bool changed = false;
+    TRY(lowered_init(&plain, s->graph, err));
+    TRY(expect(s, &s->choosing, &plain, err));
+    TRY(calibration_init(&plain_seen, &plain, &s->calibrating.set, s->normalised, s->pool, err));
+    TRY(try_ranges(s, &plain_seen, false, err));
+    TRY(calibration_equalise(&plain_seen, &equalised, &changed, err));
+    if (changed) {
+        TRY(lowered_init(&equal, &equalised, err));
+        TRY(calibration_init(&equal_seen, &equal, &s->calibrating.set, s->normalised, s->pool, err));
+        TRY(try_ranges(s, &equal_seen, true, err));
+    }
+    const bool take_equal = student->candidates[student->chosen].equalised;
+    student->lowered = take_equal ? equal : plain;
+    if (take_equal)
+        equal = (struct lowered){0};
+    else
+        plain = (struct lowered){0};
+    struct calibration *seen = take_equal ? &equal_seen : &plain_seen;
+    seen->lowered = &student->lowered;
+    TRY(keep(s, seen, err));
+cleanup:
+    calibration_release(&plain_seen);
+    calibration_release(&equal_seen);
+    graph_release(&equalised);
+    lowered_release(&plain);
+    lowered_release(&equal);
+    return status;
+}
+
+static enum status load(struct search_state *s, const struct cache *cache, int size, uint32_t views, struct error *err)
+{
+    enum status status = STATUS_OK;
+    const struct cache_split *splits = cache->manifest.splits;
+    const enum split held = splits[SPLIT_VAL].samples > 1    ? SPLIT_VAL
+                            : splits[SPLIT_TEST].samples > 1 ? SPLIT_TEST
+                                                             : SPLIT_TRAIN;
+    const enum split seen = splits[SPLIT_TRAIN].samples > 0 ? SPLIT_TRAIN : held;
+    const struct picture_choice calibrating = {seen, 0, 1, views, seen == SPLIT_TRAIN};
+    const struct picture_choice choosing = {held, 0, 2, CHOOSING_PICTURES, false};
+    const struct picture_choice scoring = {held, 1, 2, SCORED_PICTURES, false};
+    s->student->split = held;
+    TRY(pictures_load(&s->calibrating, cache, &calibrating, size, s->pool, err));
+    TRY(pictures_load(&s->choosing, cache, &choosing, size, s->pool, err));
+    TRY(pictures_load(&s->scoring, cache, &scoring, size, s->pool, err));
+    s->student->calibration_pictures = s->calibrating.set.count;
+cleanup:
+    return status;
+}
+
+static enum status score_choice(struct search_state *s, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct quantised_student *student = s->student;
+    TRY(expect(s, &s->scoring, &student->lowered, err));
+    student->float_score = score(&s->scoring, s->classes, s->expected, s->expected);
+    TRY(score_net(s, &s->scoring, &student->lowered, &student->net, &student->int8_score, err));
+    student->example = malloc(s->scoring.set.size);
+    if (!student->example)
+        TRY(error_no_memory(err, s->scoring.set.size, "a quantised student"));
+    memcpy(student->example, s->scoring.set.pixels, s->scoring.set.size);
+cleanup:
+    return status;
+}
+
+enum status quantised_student_init(struct quantised_student *student, const struct graph *graph,
+                                   const struct model_card *card, const struct cache *cache,
+                                   const struct quantised_options *options, struct thread_pool *pool,
+                                   struct progress *progress, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct search_state s = {.student = student, .graph = graph, .pool = pool, .progress = progress};
+    *student = (struct quantised_student){0};
+    s.classes = (size_t)card->class_count;
+    view_normalisation_table(s.normalised, card->mean, card->std, card->channels);
+    TRY(load(&s, cache, card->size, options->views, err));
+    const size_t most = s.choosing.set.count > s.scoring.set.count ? s.choosing.set.count : s.scoring.set.count;
+    s.expected = calloc(most, s.classes * sizeof *s.expected);
+    s.found = calloc(most, s.classes * sizeof *s.found);
+    if (!s.expected || !s.found)
+        TRY(error_no_memory(err, most * s.classes * sizeof *s.found, "a quantised student"));
+    progress_begin(progress, "quantise", "candidates", QUANTISED_CANDIDATES, 0);
+    TRY(search(&s, err));
+    TRY(score_choice(&s, err));
+    progress_end(progress);
+cleanup:
+    free(s.expected);
+    free(s.found);
+    pictures_release(&s.calibrating);
+    pictures_release(&s.choosing);
+    pictures_release(&s.scoring);
+    if (status != STATUS_OK)
+        quantised_student_release(student);
+    return status;
+}
+
+void quantised_student_release(struct quantised_student *student)
+{
+    int8_net_release(&student->net);
+    lowered_release(&student->lowered);
+    free(student->example);
+    *student = (struct quantised_student){0};
+}
