@@ -290,7 +290,7 @@ $(OBJ)/presets.o: $(BUILD)/generated/presets.c student_train/student/preset.h
 # doubles that, and finds what there is in the generic kernels, of the same source; make fuzz calls no kernel.
 KERNELS := $(OBJ)/shared/training/cpu/cpu_kernels_
 KERNEL_CFLAGS := $(if $(findstring -fsanitize,$(CFLAGS)),,-O3) $(if $(findstring -fsanitize=fuzzer,$(CFLAGS)),-fno-sanitize=all) -ffp-contract=fast
-ISA_CFLAGS := $(KERNEL_CFLAGS) $(if $(findstring undefined,$(CFLAGS)),-fno-sanitize=undefined,float-cast-overflow)
+ISA_CFLAGS := $(KERNEL_CFLAGS) $(if $(findstring undefined,$(CFLAGS)),-fno-sanitize=undefined$(comma)float-cast-overflow)
 $(KERNELS)avx512.o: FILE_CFLAGS := $(ISA_CFLAGS) -mavx512f -mavx512vl -mavx512bw -mavx512dq -mfma
 $(KERNELS)avx2.o: FILE_CFLAGS := $(ISA_CFLAGS) -mavx2 -mfma
 $(KERNELS)generic.o: FILE_CFLAGS := $(KERNEL_CFLAGS)
