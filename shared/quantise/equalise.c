@@ -1,8 +1,8 @@
-/* Cross-layer equalisation (Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias Correction"),
- * here with the values' peaks: a channel c between layers A and B is divided by s[c] in A and multiplied by it in B. If B
- * is depthwise, its weights have a scale per channel, so s = peak makes all channels equal at no cost. Otherwise B's
- * weights of all channels share a scale, and s = sqrt(peak / largest weight) is the balance between both (Xiao et al.
- * 2022, "SmoothQuant"). */
+/* Cross-layer equalisation (Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias
+ * Correction"), here with the values' peaks: a channel c between layers A and B is divided by s[c] in A and multiplied
+ * by it in B. If B is depthwise, its weights have a scale per channel, so s = peak makes all channels equal at no cost.
+ * Otherwise B's weights of all channels share a scale, and s = sqrt(peak / largest weight) is the balance between both
+ * (Xiao et al. 2022, "SmoothQuant"). */
 #include "shared/quantise/calibration.h"
 
 #include <float.h>
