@@ -46,10 +46,12 @@ static struct column column_of(const struct graph *graph, const struct lowered_s
     struct weight *weight = &graph->weights[node->weight];
     if (step->kind == LOWERED_DEPTHWISE) {
         const size_t taps = weight->count / (size_t)channels;
-        return (struct column){weight->data + (size_t)c * taps, 1, 0, taps};
+        float *first = weight->data + (size_t)c * taps;
+        return (struct column){first, 1, 0, taps};
     }
     const size_t row = weight->count / (size_t)step->window.out_c, inner = row / (size_t)channels;
-    return (struct column){weight->data + (size_t)c * inner, (size_t)step->window.out_c, row, inner};
+    float *first = weight->data + (size_t)c * inner;
+    return (struct column){first, (size_t)step->window.out_c, row, inner};
 }
 
 static float largest(struct column column)
