@@ -444,7 +444,8 @@ static void test_c_clang(void **state)
     check_c_preset("shuffle", "clang", false);
 }
 
-/* The test inside of student.c on a Cortex-M4 with 256 kB of RAM, which QEMU simulates; the float form is only compiled. */
+/* The test inside of student.c on a Cortex-M4 with 256 kB of RAM, which QEMU simulates; the float form is only
+ * compiled. */
 static void test_c_cortex_m4(void **state)
 {
     static const char compiler[] = "arm-none-eabi-gcc -mcpu=cortex-m4 -mthumb";

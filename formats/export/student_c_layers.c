@@ -146,7 +146,7 @@ static void call_conv(const struct student_c_writer *writer, int s)
 {
     const struct lowered_step *step = &writer->student->lowered->steps[s];
     const char *name = writer->names[s];
-    fprintf(writer->out, "    %s_%s(&%s, %s_weight, %s_bias, ", kernels[step->kind],
+    fprintf(writer->out, "    %s_%s(&%s, %s_weight, %s_bias,\n        ", kernels[step->kind],
             writer->student->int8 ? "int8" : "float", name, name, name);
     if (writer->student->int8) {
         fprintf(writer->out, "%d, ", zero(writer, step->inputs[0]));

@@ -13,15 +13,8 @@ void student_c_comment(FILE *out, const char *name)
         fputc(isalnum((unsigned char)*name) || strchr("._-/", *name) ? *name : '_', out);
 }
 
-static bool is_used(const struct student_c_writer *writer, int count, const char *name)
-{
-    for (int s = 0; s < count; s++)
-        if (strcmp(writer->names[s], name) == 0)
-            return true;
-    return false;
-}
-
-/* layer_NAME, with what C does not allow replaced, and a number if that is taken. */
+/* layerN_NAME, with what C does not allow replaced; the number makes it unique, also with _weight and others behind it.
+ */
 void student_c_names(struct student_c_writer *writer)
 {
     const struct lowered *lowered = writer->student->lowered;
@@ -29,11 +22,9 @@ void student_c_names(struct student_c_writer *writer)
     writer->names = names;
     for (int s = 0; names && s < lowered->step_count; s++) {
         const char *from = lowered->graph.nodes[lowered->steps[s].node].name;
-        char *name = arena_printf(&writer->arena, "layer_%.60s", from);
+        char *name = arena_printf(&writer->arena, "layer%d_%.60s", s, from);
         for (char *c = name; c && *c; c++)
             *c = isalnum((unsigned char)*c) ? *c : '_';
-        if (name && is_used(writer, s, name))
-            name = arena_printf(&writer->arena, "%s_%d", name, s);
         names[s] = name;
         if (!name)
             writer->names = names = NULL;

@@ -23,8 +23,8 @@ struct onnx_metadata {
 enum status onnx_write_described(const struct graph *graph, const struct onnx_metadata *metadata, size_t count,
                                  uint8_t **bytes, size_t *size, struct error *err);
 
-/* A quantised network in QDQ form: QuantizeLinear and DequantizeLinear around every value, weights int8 with a scale per
- * output channel (axis 0), biases int32. Input and output stay float. */
+/* A quantised network in QDQ form: QuantizeLinear and DequantizeLinear around every value, weights int8 with a scale
+ * per output channel (axis 0), biases int32. Input and output stay float. */
 enum status onnx_write_int8(const struct int8_net *net, const struct onnx_metadata *metadata, size_t count,
                             uint8_t **bytes, size_t *size, struct error *err);
 

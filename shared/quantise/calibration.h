@@ -1,5 +1,5 @@
-/* What the values of a lowered network are on a set of pictures: bounds and histograms, and from them the ranges that are
- * quantised. */
+/* What the values of a lowered network are on a set of pictures: bounds and histograms, and from them the ranges that
+ * are quantised. */
 #ifndef SHARED_QUANTISE_CALIBRATION_H
 #define SHARED_QUANTISE_CALIBRATION_H
 
@@ -40,8 +40,8 @@ enum status calibration_init(struct calibration *calibration, const struct lower
                              struct error *err);
 void calibration_release(struct calibration *calibration); /* accepts a zeroed struct */
 
-/* ranges[lowered->value_count]. The logits keep all that was seen. A value that only goes through an activation which is
- * flat outside of some interval has no range beyond it. */
+/* ranges[lowered->value_count]. The logits keep all that was seen. A value that only goes through an activation which
+ * is flat outside of some interval has no range beyond it. */
 void calibration_ranges(const struct calibration *calibration, enum range_method method, struct value_range *ranges);
 const char *range_method_name(enum range_method method); /* "min-max", "percentile", "mse" */
 

@@ -1,8 +1,8 @@
-/* Cross-layer equalisation (Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias Correction"),
- * here with the values' peaks: a channel c between layers A and B is divided by s[c] in A and multiplied by it in B. If B
- * is depthwise, its weights have a scale per channel, so s = peak makes all channels equal at no cost. Otherwise B's
- * weights of all channels share a scale, and s = sqrt(peak / largest weight) is the balance between both (Xiao et al.
- * 2022, "SmoothQuant"). */
+/* Cross-layer equalisation (Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias
+ * Correction"), here with the values' peaks: a channel c between layers A and B is divided by s[c] in A and multiplied
+ * by it in B. If B is depthwise, its weights have a scale per channel, so s = peak makes all channels equal at no cost.
+ * Otherwise B's weights of all channels share a scale, and s = sqrt(peak / largest weight) is the balance between both
+ * (Xiao et al. 2022, "SmoothQuant"). */
 #include "shared/quantise/calibration.h"
 
 #include <float.h>
@@ -46,10 +46,12 @@ static struct column column_of(const struct graph *graph, const struct lowered_s
     struct weight *weight = &graph->weights[node->weight];
     if (step->kind == LOWERED_DEPTHWISE) {
         const size_t taps = weight->count / (size_t)channels;
-        return (struct column){weight->data + (size_t)c * taps, 1, 0, taps};
+        float *first = weight->data + (size_t)c * taps;
+        return (struct column){first, 1, 0, taps};
     }
     const size_t row = weight->count / (size_t)step->window.out_c, inner = row / (size_t)channels;
-    return (struct column){weight->data + (size_t)c * inner, (size_t)step->window.out_c, row, inner};
+    float *first = weight->data + (size_t)c * inner;
+    return (struct column){first, (size_t)step->window.out_c, row, inner};
 }
 
 static float largest(struct column column)

@@ -1,10 +1,11 @@
-/* A lowered network in 8-bit integers. A value v of a tensor is stored as q = clamp(round(v / scale) + zero, -128, 127)
- * with one scale and zero point per tensor; weights are symmetric, -127..127, with a scale per output channel; biases are
- * int32 with the scale of the products. Everything after the input table is integer arithmetic, defined by
+/* A lowered network in 8-bit integers. A value v of a tensor is stored as
+ *     q = clamp(round(v / scale) + zero, -128, 127)
+ * with one scale and zero point per tensor; weights are symmetric, -127..127, with a scale per output channel; biases
+ * are int32 with the scale of the products. Everything after the input table is integer arithmetic, defined by
  * kernels/requantise.inc and its neighbours: every machine gives the same bits.
  *
- * The numbers are those of ONNX's QuantizeLinear and DequantizeLinear (formats/onnx/onnx_write.h), where the rounding of
- * halves differs: to even there, up here. */
+ * The numbers are those of ONNX's QuantizeLinear and DequantizeLinear (formats/onnx/onnx_write.h), where the rounding
+ * of halves differs: to even there, up here. */
 #ifndef SHARED_QUANTISE_INT8_NET_H
 #define SHARED_QUANTISE_INT8_NET_H
 
@@ -60,8 +61,8 @@ enum status int8_factor(double factor, int32_t *multiplier, uint8_t *shift, stru
 int8_t int8_quantise(float value, struct int8_value tensor);
 
 /* ---- int8_run.c ---- */
-/* One sample. pixels [h, w, c] 8-bit, as the student sees them; arena [lowered->arena_values]; logits [classes] with the
- * scale and zero point of values[lowered->output]. */
+/* One sample. pixels [h, w, c] 8-bit, as the student sees them; arena [lowered->arena_values]; logits [classes] with
+ * the scale and zero point of values[lowered->output]. */
 void int8_run(const struct int8_net *net, const uint8_t *pixels, int8_t *arena, int8_t *logits);
 
 #endif

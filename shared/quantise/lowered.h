@@ -1,9 +1,9 @@
 /* A trained student as a list of simple layers on plain arrays: what is quantised, and what student.c is written from.
  *
  * Batch norms, scales and biases are parts of convolutions (a batch norm that no convolution can take becomes a
- * depthwise 1x1 convolution of its own), a linear layer is a convolution of one pixel, and a ReLU or clip belongs to the
- * layer before it. Maps are [height][width][channels] of one sample. All values lie in one arena; values that do not
- * live at the same time share places, and elementwise layers work in place where their input is not read again. */
+ * depthwise 1x1 convolution of its own), a linear layer is a convolution of one pixel, and a ReLU or clip belongs to
+ * the layer before it. Maps are [height][width][channels] of one sample. All values lie in one arena; values that do
+ * not live at the same time share places, and elementwise layers work in place where their input is not read again. */
 #ifndef SHARED_QUANTISE_LOWERED_H
 #define SHARED_QUANTISE_LOWERED_H
 
