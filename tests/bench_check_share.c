@@ -1,8 +1,8 @@
 /* What all checks of files cost, as a share of a whole `teacher_dump run` and `student_train fit`, in seconds of the
  * processor: the share that reliability.md promises to keep below 3 %. The programs run as a user runs them; then the
  * same checks are made again, alone, on the files that they left:
- *   run   every shard decoded and compared, hashed, and read back; the photos were also decoded once to find broken ones,
- *         which is printed apart: it is a check of the user's data
+ *   run   every shard decoded and compared, hashed, and read back; the photos were also decoded once to find broken
+ *         ones, which is printed apart: it is a check of the user's data
  *   fit   every shard of both splits hashed, and weights and checkpoint hashed and read back for every time that they
  *         were saved
  * usage: bench_check_share [TEACHER.onnx PHOTOS [VIEWS [STUDENT [EPOCHS]]]]

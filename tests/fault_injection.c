@@ -7,8 +7,8 @@
  *   FAULT=path:END:ERROR  every openat and fstatat of a name that ends with END fails
  *   FAULT_LOG=FILE      gets "allocations A files F" at the end, and the call that was made to fail
  *
- * Calls of the loader and of OpenMP's runtime are left alone: they end the process when memory runs out. Those of oneDNN,
- * libhdf5 and the C++ runtime fail like ours. */
+ * Calls of the loader and of OpenMP's runtime are left alone: they end the process when memory runs out. Those of
+ * oneDNN, libhdf5 and the C++ runtime fail like ours. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <dlfcn.h>
@@ -99,10 +99,14 @@ static bool allocation_fails(const void *caller)
     long number = atomic_fetch_add(&allocations, 1) + 1;
     if (!is_due(number, fail_allocation))
         return false;
-    if (number == fail_allocation) {
-        Dl_info info = {0};
+    static atomic_bool noted; /* the first one of a library, which may crash at it */
+    Dl_info info = {0};
+    inside = true;
+    dladdr(caller, &info);
+    inside = false;
+    const bool theirs = info.dli_fname && (strstr(info.dli_fname, "libhdf5") || strstr(info.dli_fname, "libdnnl"));
+    if (number == fail_allocation || (theirs && !atomic_exchange(&noted, true))) {
         inside = true;
-        dladdr(caller, &info);
         note("allocation %ld fails: %s+0x%lx %s\n", number, info.dli_fname ? info.dli_fname : "?",
              (unsigned long)((const char *)caller - (const char *)info.dli_fbase),
              info.dli_sname ? info.dli_sname : "");

@@ -1,5 +1,5 @@
-/* The proof that stage two learns from the views that stage one's teacher saw. The teacher is a checksum: each logit is a
- * projection of 64 of the input's 3,072 numbers, so that one pixel that is one level off moves it by more than its
+/* The proof that stage two learns from the views that stage one's teacher saw. The teacher is a checksum: each logit is
+ * a projection of 64 of the input's 3,072 numbers, so that one pixel that is one level off moves it by about its
  * rounding to float16. `teacher_dump` dumps its answers; a student of the same weights then sees every view of every
  * sample as the trainer renders it, in the trainer's own order and batches, and each of its logits must be the cached
  * one. For every preset recipe, with other batches and numbers of threads on both sides, on every backend, and with a

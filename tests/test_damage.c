@@ -1,6 +1,6 @@
-/* Every byte of a small cache and of a run's folder changed, and every length cut: who reads the file refuses it, or gets
- * the right result. DAMAGE_STEP=1 tries every place (make torture: minutes); the default tries some of them, always the
- * same ones. */
+/* Every byte of a small cache and of a run's folder changed, and every length cut: who reads the file refuses it, or
+ * gets the right result. DAMAGE_STEP=1 tries every place (make torture: minutes); the default tries some of them,
+ * always the same ones. */
 #include "formats/cache/cache.h"
 #include "formats/cache/manifest.h"
 #include "formats/json.h"

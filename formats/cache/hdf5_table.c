@@ -18,8 +18,8 @@ static void on_endless_recursion(int number)
     _exit(STATUS_INTERNAL);
 }
 
-/* libhdf5 1.10 tries to note that its initialisation failed, for which it initialises itself, until the stack is full. So
- * a handler with a stack of its own says what happened. */
+/* libhdf5 1.10 tries to note that its initialisation failed, for which it initialises itself, until the stack is full.
+ * So a handler with a stack of its own says what happened. */
 static void initialise(void)
 {
     static char reserve[1 << 16];

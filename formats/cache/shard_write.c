@@ -191,8 +191,8 @@ void shard_build_prepare(void)
     hdf5_leave();
 }
 
-/* libhdf5 1.10 crashes at some of its small allocations when they fail: so it is not called when memory is nearly out. The
- * large ones are ours (image_realloc), or fail well. */
+/* libhdf5 1.10 crashes at some of its small allocations when they fail: so it is not called when memory is nearly out.
+ * The large ones are ours (image_realloc), or fail well. */
 static enum status check_reserve(struct error *err)
 {
     enum { RESERVE = 16 << 20 };

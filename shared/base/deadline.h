@@ -1,5 +1,5 @@
-/* Ends the program when a time is over, whatever it is doing: also in the middle of a call of a library that nothing can
- * stop. What is on the disk is whole or absent at any moment, so nothing is lost by it but the step in progress. */
+/* Ends the program when a time is over, whatever it is doing: also in the middle of a call of a library that nothing
+ * can stop. What is on the disk is whole or absent at any moment, so nothing is lost by it but the step in progress. */
 #ifndef SHARED_BASE_DEADLINE_H
 #define SHARED_BASE_DEADLINE_H
 

@@ -10,7 +10,7 @@ static volatile sig_atomic_t requested;
 static const char *last_words;
 
 /* Most work stops within some milliseconds. One call of a library (a batch of a slow teacher) may take minutes. */
-enum { PATIENCE_MS = 700 };
+enum { PATIENCE_MS = 500 };
 
 static void note_signal(int number)
 {

@@ -1,5 +1,5 @@
-/* Holds onnxruntime to an amount of memory while it does what a file tells it to: a model of a few hundred bytes may ask
- * for any amount, when it is loaded (constants are folded) or when it runs. */
+/* Holds onnxruntime to an amount of memory while it does what a file tells it to: a model of a few hundred bytes may
+ * ask for any amount, when it is loaded (constants are folded) or when it runs. */
 #ifndef SHARED_INFERENCE_ONNXRUNTIME_ORT_LIMIT_H
 #define SHARED_INFERENCE_ONNXRUNTIME_ORT_LIMIT_H
 
