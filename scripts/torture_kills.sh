@@ -97,6 +97,8 @@ kills() { # NAME
         pause $((RANDOM % length))
         if kill -KILL -- "-$child" 2>/dev/null; then killed=$((killed + 1)); else ended=$((ended + 1)); fi
         wait $child 2>/dev/null
+        # a killed process of the group may still be ending, and holds its locks until then
+        while kill -0 -- "-$child" 2>/dev/null; do sleep 0.02; done
         if [ -e "out-$name/cache.json" ] && ! cmp -s "out-$name/cache.json" "wanted-$name/cache.json"; then
             complain "$name" "cache.json is torn"
         fi
