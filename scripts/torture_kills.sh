@@ -184,7 +184,7 @@ signals "run, decoding" 60 $dump --out out-signal
 signals "run, a slow teacher" 4000 $dwell --teacher-check off --out out-signal
 signals "run --dry-run, a slow teacher" 4000 $dwell --teacher-check off --out out-signal --dry-run
 signals "run, the teacher check" 3000 $dwell --out out-signal --teacher-check warn
-if "$build/teacher_dump" inspect quick.onnx --engine onnxruntime >/dev/null 2>&1; then
+if "$build/teacher_dump" inspect quick.onnx --teacher-engine onnxruntime >/dev/null 2>&1; then
     signals "run, a slow teacher in onnxruntime" 4000 $dwell --teacher-check off --out out-signal --teacher-engine onnxruntime
 fi
 signals "verify" 30 "$build/teacher_dump" verify cache
