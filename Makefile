@@ -76,6 +76,8 @@ TESTS      := $(patsubst tests/%.c,$(TESTDIR)/%,$(sort $(wildcard tests/test_*.c
 TEST_HELPERS := $(patsubst %.c,$(OBJ)/%.o,$(sort $(wildcard tests/helper_*.c)))
 TEST_LIBRARIES := $(OBJ)/tests/libhelpers.a $(OBJ)/libprograms.a $(LIBRARY)
 SYNTHETIC  := $(BUILD)/synthetic_images
+# Make teachers of any speed, and answers, for scripts.
+SCRIPT_TOOLS := $(TESTDIR)/net_teacher $(TESTDIR)/answers_of
 # What tests give out as libonnxruntime.
 STAND_IN   := $(TESTDIR)/stand_in/libonnxruntime.so
 # Lets calls of the programs fail (scripts/torture.sh); the sanitizers' own allocators cannot be replaced.
@@ -149,15 +151,17 @@ tidy: compile_commands.json ## run clang-tidy on the C sources (minutes)
 	@scripts/tidy.sh $(TIDY_FILES)
 
 # The program of a test that was renamed or removed would still be run.
-tests: programs $(TESTS) $(SYNTHETIC) $(STAND_IN) $(FAULTS) $(SHIM_TESTS) $(SHIM_BACKEND)
+tests: programs $(TESTS) $(SYNTHETIC) $(SCRIPT_TOOLS) $(STAND_IN) $(FAULTS) $(SHIM_TESTS) $(SHIM_BACKEND)
 	@rm -f $(filter-out $(TESTS) $(SHIM_TESTS),$(wildcard $(TESTDIR)/test_*))
 
 .PHONY: bench-programs
 bench-programs: $(BENCHES)
 
 # TORTURE_POINTS=N: so many points of each kind, drawn with TORTURE_SEED, instead of all.
-torture: deps ## let every allocation and file call of small runs fail, and kill them at every call (an hour)
-	@$(MAKE) $(QUIETLY) programs $(SYNTHETIC) $(FAULTS)
+torture: deps ## fail every allocation and file call, kill at any moment, flip every byte (hours)
+	@$(MAKE) $(QUIETLY) programs $(SYNTHETIC) $(SCRIPT_TOOLS) $(FAULTS) $(TESTDIR)/test_damage
+	@BUILD=$(BUILD) scripts/torture_kills.sh $(if $(TORTURE_SEED),--seed $(TORTURE_SEED))
+	@DAMAGE_STEP=1 $(TESTDIR)/test_damage
 	@BUILD=$(BUILD) scripts/torture.sh $(if $(TORTURE_POINTS),--points $(TORTURE_POINTS)) $(if $(TORTURE_SEED),--seed $(TORTURE_SEED))
 
 bench: deps ## build and run the benchmarks

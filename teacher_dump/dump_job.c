@@ -4,6 +4,7 @@
 #include "formats/datasets/class_order.h"
 #include "formats/datasets/file_name.h"
 #include "shared/augment/view.h"
+#include "teacher_dump/estimate.h"
 #include "teacher_dump/feature_request.h"
 #include "teacher_dump/output_choice.h"
 #include <stdio.h>
@@ -211,6 +212,7 @@ static enum status open_teacher(struct dump_job *job, struct error *err)
                                       .tta = (enum teacher_tta)options->tta,
                                       .kind = (enum teacher_engine_kind)options->engine,
                                       .size = wanted_size(job),
+                                      .max_memory = options->max_memory,
                                       .outputs = {.from = (enum teacher_from)options->from}};
     if (options->logits) {
         TRY(output_choice_parse(options->logits, source->class_count, &job->manifest.arena, &request.outputs.selected,
@@ -218,6 +220,8 @@ static enum status open_teacher(struct dump_job *job, struct error *err)
         request.outputs.selected_count = source->class_count;
     }
     if (!teacher_is_none(options->teachers.items[0])) {
+        if (options->dry_run)
+            estimate_begin();
         TRY(teacher_open(&job->teacher, &request, err));
         return check_fit(job, err);
     }

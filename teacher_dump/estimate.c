@@ -2,6 +2,7 @@
 #include "teacher_dump/estimate.h"
 
 #include "shared/base/clock.h"
+#include "shared/base/deadline.h"
 #include "shared/base/threads.h"
 #include "teacher_dump/summary.h"
 #include "teacher_dump/view_batch.h"
@@ -11,13 +12,14 @@
 
 enum { MAX_SAMPLES = 256 };
 static const double MEASURE_SECONDS = 2;
+static const char too_slow[] =
+    "teacher_dump: error: --dry-run ends after 30 seconds: to load the teacher and to run it on a few views takes "
+    "longer; try a smaller --size\n";
 
-struct measurement {
-    double image_seconds; /* read, decode, resize, on one thread */
-    double view_seconds;  /* render and teacher, all threads */
-    double image_bytes;   /* mean size of a stored image */
-    int images, failures;
-};
+void estimate_begin(void)
+{
+    deadline_set(30000, STATUS_CONFIG, too_slow);
+}
 
 /* Samples are spread over the largest split, so that they come from all classes. */
 static enum split largest_split(const struct dump_job *job)
@@ -127,14 +129,16 @@ cleanup:
     return status;
 }
 
-static enum status measure(struct dump_job *job, struct view_batch *views, struct measurement *m, struct error *err)
+enum status estimate_measure(struct dump_job *job, struct view_batch *views, struct measurement *m, struct error *err)
 {
     enum status status = STATUS_OK;
     struct sampled sampled;
+    *m = (struct measurement){0};
     TRY(sampled_init(&sampled, job->engine.batch, err));
     TRY(measure_images(job, &sampled, m, err));
     if (cache_has_teacher(&job->manifest)) /* without one, views are first rendered for a student */
         TRY(measure_views(job, views, &sampled, m, err));
+    deadline_clear(too_slow);
 cleanup:
     sampled_release(&sampled);
     return status;
@@ -227,15 +231,11 @@ static void print_text(const struct dump_job *job, const struct measurement *m, 
     printf("nothing was written\n");
 }
 
-enum status estimate_print(struct dump_job *job, struct view_batch *views, struct error *err)
+enum status estimate_print(struct dump_job *job, const struct measurement *m, struct error *err)
 {
-    struct measurement m = {0};
-    enum status status = measure(job, views, &m, err);
-    if (status != STATUS_OK)
-        return status;
-    const struct estimate e = extrapolate(job, &m);
+    const struct estimate e = extrapolate(job, m);
     if (job->options->json)
-        return print_json(job, &m, &e, err);
-    print_text(job, &m, &e);
+        return print_json(job, m, &e, err);
+    print_text(job, m, &e);
     return STATUS_OK;
 }

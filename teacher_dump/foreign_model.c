@@ -36,8 +36,11 @@ static enum status probe(const struct foreign_model *model, struct onnxruntime_t
                          struct error *err)
 {
     enum status status = STATUS_OK;
-    struct onnxruntime_model wanted = {
-        .path = model->path, .weights = model->weights, .input = model->input, .batch = model->batch};
+    struct onnxruntime_model wanted = {.path = model->path,
+                                       .weights = model->weights,
+                                       .input = model->input,
+                                       .batch = model->batch,
+                                       .memory = model->memory};
     uint8_t *bytes = NULL;
     const char **names = calloc((size_t)count + 1, sizeof *names);
     if (!names)
@@ -117,7 +120,7 @@ static char *folder_of(const char *path)
 }
 
 enum status foreign_model_open(struct foreign_model **out, const char *path, unsigned char *bytes, size_t length,
-                               bool apart, int size, struct error *err)
+                               bool apart, int size, size_t memory, struct error *err)
 {
     enum status status = STATUS_OK;
     struct foreign_model *model = calloc(1, sizeof *model);
@@ -126,7 +129,7 @@ enum status foreign_model_open(struct foreign_model **out, const char *path, uns
         free(bytes);
         return error_no_memory(err, sizeof *model, "a model");
     }
-    *model = (struct foreign_model){.path = path, .bytes = bytes, .size = length};
+    *model = (struct foreign_model){.path = path, .bytes = bytes, .size = length, .memory = memory};
     model->weights = apart ? folder_of(path) : NULL;
     if (apart && !model->weights)
         TRY(error_no_memory(err, strlen(path), "a path"));
@@ -163,7 +166,8 @@ enum status foreign_model_make(const struct foreign_model *foreign, struct onnxr
                                         .input = foreign->input,
                                         .batch = foreign->any_batch ? batch : foreign->batch,
                                         .outputs = tensors,
-                                        .output_count = count};
+                                        .output_count = count,
+                                        .memory = foreign->memory};
     *bytes = NULL;
     if (!names)
         return error_no_memory(err, (size_t)count * sizeof *names, "tensors");

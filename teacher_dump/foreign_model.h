@@ -17,6 +17,7 @@ struct foreign_model {
     int batch;                       /* samples per run that the model is looked at with */
     bool any_batch;                  /* it runs with any number of samples; otherwise only with `batch` */
     struct onnxruntime_tensor logits;
+    size_t memory; /* as in struct onnxruntime_model */
 };
 
 /* Finds softcache_onnxruntime.so and libonnxruntime. STATUS_CONFIG. */
@@ -24,9 +25,10 @@ enum status foreign_model_library(const struct onnxruntime_ops **ops, const char
                                   struct error *err);
 
 /* bytes: of onnx_file_read (apart: of onnx_file_read_apart), taken over also on failure. size: side of the input if the
- * file leaves it open. Runs the model once. STATUS_CONFIG, STATUS_BAD_DATA. */
+ * file leaves it open. memory: bytes that it may take on the host, 0: what is available. Runs the model once.
+ * STATUS_CONFIG, STATUS_BAD_DATA. */
 enum status foreign_model_open(struct foreign_model **out, const char *path, unsigned char *bytes, size_t length,
-                               bool apart, int size, struct error *err);
+                               bool apart, int size, size_t memory, struct error *err);
 void foreign_model_free(struct foreign_model *model); /* NULL is allowed */
 
 bool foreign_model_has(const struct foreign_model *model, const char *tensor);

@@ -281,7 +281,9 @@ static enum status inspect_onnx(const struct inspect *inspect, struct error *err
     struct teacher_model model = {0};
     struct teacher_tensor *tensors = NULL;
     int count;
-    TRY(teacher_model_read(&model, inspect->path, inspect->size, (enum teacher_engine_kind)inspect->engine, err));
+    const struct teacher_model_request request = {
+        .path = inspect->path, .size = inspect->size, .kind = (enum teacher_engine_kind)inspect->engine};
+    TRY(teacher_model_read(&model, &request, err));
     TRY(teacher_model_list(&model, &tensors, &count, err));
     if (inspect->json)
         TRY(inspect_model_json(&model, tensors, count, err));

@@ -10,6 +10,8 @@
 #include "teacher_dump/summary.h"
 #include "teacher_dump/teacher_check.h"
 
+static const double DRY_CHECK_SECONDS = 20;
+
 struct run {
     struct dump_job job;
     struct progress progress;
@@ -307,12 +309,19 @@ cleanup:
     return status;
 }
 
+/* Measured first: a slow teacher would be checked for minutes. */
 static enum status dry_run(struct run *run, struct error *err)
 {
     enum status status = STATUS_OK;
-    TRY(check_teacher(run, err));
+    struct measurement m;
     TRY(start_engine(run, err));
-    TRY(estimate_print(&run->job, &run->views, err));
+    TRY(estimate_measure(&run->job, &run->views, &m, err));
+    const double seconds = m.view_seconds * (CHECK_PHOTOS + CHECK_TRAIN_PHOTOS);
+    if (seconds > DRY_CHECK_SECONDS)
+        progress_note(&run->progress, "check: left out, since the teacher would take about %.0f s for it", seconds);
+    else
+        TRY(check_teacher(run, err));
+    TRY(estimate_print(&run->job, &m, err));
 cleanup:
     return status;
 }

@@ -106,8 +106,12 @@ static enum status open_member(struct teacher *teacher, const struct teacher_req
     TRY(split_weight(member, request->teachers.items[i], given, err));
     if (request->made && kind == TEACHER_ENGINE_AUTO)
         kind = engine_made(request->made, member->path, i);
-    TRY(teacher_model_open(&member->model, member->path, request->size, kind,
-                           teacher->outputs.from == TEACHER_FROM_PROBABILITIES, err));
+    const struct teacher_model_request model = {.path = member->path,
+                                                .size = request->size,
+                                                .kind = kind,
+                                                .probabilities = teacher->outputs.from == TEACHER_FROM_PROBABILITIES,
+                                                .memory = (size_t)request->max_memory};
+    TRY(teacher_model_open(&member->model, &model, err));
     if (i == 0) {
         teacher->input = member->model.input;
         teacher->output_classes = member->model.classes;

@@ -41,6 +41,7 @@ struct teacher_request {
     enum teacher_tta tta;
     enum teacher_engine_kind kind; /* who runs the models */
     int size;                      /* of the input, where a model leaves it open */
+    uint64_t max_memory;           /* of the host for a model that onnxruntime runs, 0: what is available */
     struct teacher_outputs outputs;
     /* NULL, or the cache whose teacher this is: then ensemble, tta and outputs are the cache's, and weights that are
      * not given, and with `kind` auto each model runs on the engine that made the cache. */

@@ -88,13 +88,15 @@ static enum status refuse(const struct teacher_model *model, const struct onnx_o
                      why->path[0] && strcmp(why->path, model->path) != 0 ? ": " : "", why->message);
 }
 
-static enum status open_foreign(struct teacher_model *model, struct model_file *file, int size, struct error *err)
+static enum status open_foreign(struct teacher_model *model, struct model_file *file,
+                                const struct teacher_model_request *request, struct error *err)
 {
     enum status status = STATUS_OK;
     model->kind = TEACHER_ENGINE_ONNXRUNTIME;
     unsigned char *bytes = file->bytes;
     file->bytes = NULL; /* taken */
-    TRY(foreign_model_open(&model->foreign, model->path, bytes, file->length, file->apart, size, err));
+    TRY(foreign_model_open(&model->foreign, model->path, bytes, file->length, file->apart, request->size,
+                           request->memory, err));
     const struct onnx_outline *outline = &model->foreign->outline;
     const struct onnxruntime_tensor *logits = &model->foreign->logits;
     model->output = outline->output;
@@ -109,8 +111,8 @@ cleanup:
 }
 
 /* After our reader has refused the model. */
-static enum status fall_back(struct teacher_model *model, struct model_file *file, int size, const struct error *native,
-                             struct error *err)
+static enum status fall_back(struct teacher_model *model, struct model_file *file,
+                             const struct teacher_model_request *request, const struct error *native, struct error *err)
 {
     enum status status = STATUS_OK;
     const struct onnxruntime_ops *ops;
@@ -119,7 +121,7 @@ static enum status fall_back(struct teacher_model *model, struct model_file *fil
     struct error why = {0};
     keep_reason(model, native->message);
     if (foreign_model_library(&ops, &version, &library, &why) == STATUS_OK) {
-        status = open_foreign(model, file, size, &why);
+        status = open_foreign(model, file, request, &why);
         return status == STATUS_OK
                    ? status
                    : error_set(err, status, model->path, "%s; nor does softcache's own engine run it: %s", why.message,
@@ -147,24 +149,26 @@ static enum status read_file(struct teacher_model *model, enum teacher_engine_ki
     return onnx_file_read_apart(model->path, &file->bytes, &file->length, model->digest, err);
 }
 
-enum status teacher_model_read(struct teacher_model *model, const char *path, int size, enum teacher_engine_kind kind,
+enum status teacher_model_read(struct teacher_model *model, const struct teacher_model_request *request,
                                struct error *err)
 {
     enum status status = STATUS_OK;
-    const struct onnx_read_options options = {.height = size, .width = size};
+    const enum teacher_engine_kind kind = request->kind;
+    const struct onnx_read_options options = {.height = request->size, .width = request->size};
     struct error native = {0};
     struct model_file file = {0};
-    *model = (struct teacher_model){.path = path, .file = base_name(path)};
+    *model = (struct teacher_model){.path = request->path, .file = base_name(request->path)};
     TRY(read_file(model, kind, &file, &native, err));
     if (kind == TEACHER_ENGINE_ONNXRUNTIME) {
-        status = open_foreign(model, &file, size, err);
+        status = open_foreign(model, &file, request, err);
         goto cleanup;
     }
-    status = file.apart ? STATUS_CONFIG : onnx_read(&model->graph, file.bytes, file.length, path, &options, &native);
+    status =
+        file.apart ? STATUS_CONFIG : onnx_read(&model->graph, file.bytes, file.length, model->path, &options, &native);
     if (status == STATUS_OK)
         finish_native(model);
     else if (status == STATUS_CONFIG && kind == TEACHER_ENGINE_AUTO)
-        status = fall_back(model, &file, size, &native, err);
+        status = fall_back(model, &file, request, &native, err);
     else
         error_set(err, status, native.path, "%s", native.message);
 cleanup:
@@ -174,12 +178,12 @@ cleanup:
     return status;
 }
 
-enum status teacher_model_open(struct teacher_model *model, const char *path, int size, enum teacher_engine_kind kind,
-                               bool probabilities, struct error *err)
+enum status teacher_model_open(struct teacher_model *model, const struct teacher_model_request *request,
+                               struct error *err)
 {
-    enum status status = teacher_model_read(model, path, size, kind, err);
+    enum status status = teacher_model_read(model, request, err);
     if (status == STATUS_OK)
-        status = check_teacher(model, probabilities, err);
+        status = check_teacher(model, request->probabilities, err);
     if (status != STATUS_OK)
         teacher_model_release(model);
     return status;

@@ -12,6 +12,15 @@ extern const char *const teacher_engine_names[]; /* "auto", "native", "onnxrunti
 
 struct foreign_model; /* foreign_model.h */
 
+/* What a model may be read as, and may take. */
+struct teacher_model_request {
+    const char *path; /* borrowed by the model */
+    int size;         /* the side of the input, if the file leaves it open */
+    enum teacher_engine_kind kind;
+    bool probabilities; /* the outputs may end with a softmax or a sigmoid */
+    size_t memory;      /* bytes of the host; 0: what is available */
+};
+
 struct teacher_model {
     const char *path, *file; /* borrowed; its base name */
     char digest[DIGEST_HEX_SIZE];
@@ -27,14 +36,13 @@ struct teacher_model {
     struct foreign_model *foreign; /* onnxruntime, otherwise NULL */
 };
 
-/* size is used if the model's input size is dynamic. auto takes our own engine where our reader knows the whole model.
- * probabilities: the outputs may end with a softmax or a sigmoid. STATUS_CONFIG if they do without it (distillation
- * with a temperature needs logits), or if nothing can run the model: what our reader does not know, what kind of model
- * it is, and what to install. */
-enum status teacher_model_open(struct teacher_model *model, const char *path, int size, enum teacher_engine_kind kind,
-                               bool probabilities, struct error *err);
+/* auto takes our own engine where our reader knows the whole model. STATUS_CONFIG if the outputs end with a softmax or
+ * a sigmoid and may not (distillation with a temperature needs logits), or if nothing can run the model: what our
+ * reader does not know, what kind of model it is, and what to install. */
+enum status teacher_model_open(struct teacher_model *model, const struct teacher_model_request *request,
+                               struct error *err);
 /* The same for looking at any model: probabilities and inputs that are not square are allowed. */
-enum status teacher_model_read(struct teacher_model *model, const char *path, int size, enum teacher_engine_kind kind,
+enum status teacher_model_read(struct teacher_model *model, const struct teacher_model_request *request,
                                struct error *err);
 void teacher_model_release(struct teacher_model *model); /* a zeroed one is allowed */
 

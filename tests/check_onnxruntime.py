@@ -4,6 +4,7 @@ onnxruntime on the same pictures. Prints one line a check; part of tests/test_on
 usage: check_onnxruntime.py BUILD FOLDER"""
 import json
 import os
+import resource
 import subprocess
 import sys
 
@@ -343,9 +344,35 @@ def mirrored():
     assert "sha256" in dump("mirrored", path, more=["--feature", "tokens:pooled"], code=78)
 
 
+def bombs():
+    """A few hundred bytes that ask for gigabytes, when they are loaded or when they run: refused before they get them."""
+    head = "bomb (float[n, 3, 32, 32] input) => (float[n, 10] logits) { e = Einsum <equation = \"nchw->nchw\"> (input)\n"
+    tail = """m = ReduceMean <axes = [1, 2, 3], keepdims = 0> (t)
+        u = Unsqueeze (m, one)
+        logits = Concat <axis = 1> (u, u, u, u, u, u, u, u, u, u) }"""
+    whole = {name: np.array(values, np.int64) for name, values in
+             (("one", [1]), ("shape", [1, 3, 30000, 30000]), ("pads", [0, 0, 15000, 15000] * 2), ("times", [1, 1, 500, 500]))}
+    number = {"a": np.float32(0), "b": np.float32(4e9), "d": np.float32(1)}
+    bodies = {
+        "expand": "r = ReduceMean <axes = [1, 2, 3], keepdims = 1> (e)\n t = Expand (r, shape)",
+        "constant": "c = ConstantOfShape (shape)\n s = ReduceSum <keepdims = 0> (c)\n t = Add (e, s)",
+        "range": "c = Range (a, b, d)\n s = ReduceSum <keepdims = 0> (c)\n t = Add (e, s)",
+        "pad": "t = Pad (e, pads)",
+        "tile": "t = Tile (e, times)",
+    }
+    for name, body in bodies.items():
+        path = write_model("bomb-" + name, head + body + "\n" + tail, {**whole, **{k: np.array(v) for k, v in number.items()}}, 1)
+        text = dump("never", path, more=["--max-memory", "512M"], code=78)
+        assert "needs more memory" in text, (name, text)
+    most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    assert most < 2**30, f"{most} bytes were taken"
+    path = write_model("harmless", head + "t = Identity (e)\n" + tail, {"one": whole["one"]}, 1)
+    dump("harmless", path, more=["--max-memory", "512M"])
+
+
 DATA = os.path.join(FOLDER, "data")
 PICTURES = write_cifar(DATA)
-for check in (transformers, neither_threads_nor_batch, external_weights, large_weights, layouts, fixed_batches, outputs, probabilities_in_our_own_engine,
+for check in (bombs, transformers, neither_threads_nor_batch, external_weights, large_weights, layouts, fixed_batches, outputs, probabilities_in_our_own_engine,
               refusals, ensembles, mirrored):
     try:
         check()

@@ -7,8 +7,8 @@
  *   FAULT=path:END:ERROR  every openat and fstatat of a name that ends with END fails
  *   FAULT_LOG=FILE      gets "allocations A files F" at the end, and the call that was made to fail
  *
- * Calls of libraries that are not ours are left alone: oneDNN, OpenMP and the C++ runtime end the process when memory
- * runs out, and libhdf5 does not come back from a failure in its initialisation. */
+ * Calls of the loader and of OpenMP's runtime are left alone: they end the process when memory runs out. Those of
+ * oneDNN, libhdf5 and the C++ runtime fail like ours. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <dlfcn.h>
@@ -73,7 +73,7 @@ static _Thread_local bool inside; /* dladdr and dlsym may allocate */
 
 static bool is_ours(const void *caller)
 {
-    static const char *const theirs[] = {"libdnnl", "libgomp", "libhdf5", "libstdc++", "ld-linux", "libcmocka"};
+    static const char *const theirs[] = {"libgomp", "ld-linux", "libcmocka"};
     Dl_info info;
     bool ours = true;
     if (!set_up || inside)
@@ -99,10 +99,14 @@ static bool allocation_fails(const void *caller)
     long number = atomic_fetch_add(&allocations, 1) + 1;
     if (!is_due(number, fail_allocation))
         return false;
-    if (number == fail_allocation) {
-        Dl_info info = {0};
+    static atomic_bool noted; /* the first one of a library, which may crash at it */
+    Dl_info info = {0};
+    inside = true;
+    dladdr(caller, &info);
+    inside = false;
+    const bool theirs = info.dli_fname && (strstr(info.dli_fname, "libhdf5") || strstr(info.dli_fname, "libdnnl"));
+    if (number == fail_allocation || (theirs && !atomic_exchange(&noted, true))) {
         inside = true;
-        dladdr(caller, &info);
         note("allocation %ld fails: %s+0x%lx %s\n", number, info.dli_fname ? info.dli_fname : "?",
              (unsigned long)((const char *)caller - (const char *)info.dli_fbase),
              info.dli_sname ? info.dli_sname : "");

@@ -50,11 +50,30 @@ static void reports_what_does_not_fit(void **state)
     free(items);
 }
 
+/* The limit is on what comes on top, and is gone at its end. */
+static void limits_hold_until_their_end(void **state)
+{
+    (void)state;
+    enum { MORE = 64 << 20 };
+    struct memory_limit limit;
+    void *block = NULL;
+    memory_limit_begin(&limit, MORE);
+    if (!limit.held)
+        skip(); /* not on this system */
+    assert_int_equal(memory_new(&block, 2 * (size_t)MORE, 1, "a large block", NULL), STATUS_INTERNAL);
+    assert_int_equal(memory_new(&block, MORE / 2, 1, "a block", NULL), STATUS_OK);
+    memory_free(block);
+    memory_limit_end(&limit);
+    assert_int_equal(memory_new(&block, 2 * (size_t)MORE, 1, "a large block", NULL), STATUS_OK);
+    memory_free(block);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(grows_by_doubling_and_keeps_items),
         cmocka_unit_test(reports_what_does_not_fit),
+        cmocka_unit_test(limits_hold_until_their_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

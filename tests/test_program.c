@@ -1,6 +1,7 @@
 /* What a user sees of a program: progress lines, the interrupt flag, errors and exit codes. */
 #define _GNU_SOURCE
 #include "shared/base/clock.h"
+#include "shared/base/deadline.h"
 #include "shared/base/interrupt.h"
 #include "shared/base/printable.h"
 #include "shared/base/program.h"
@@ -147,13 +148,41 @@ static enum status ignore_the_first_interrupt(int argc, char **argv, struct erro
     return STATUS_OK;
 }
 
+/* As a library that computes for minutes: the flag is never looked at. */
+static enum status be_deaf(int argc, char **argv, struct error *err)
+{
+    (void)argc, (void)argv, (void)err;
+    const double start = clock_seconds();
+    kill(getpid(), SIGTERM);
+    deadline_set(60000, STATUS_CONFIG, "a later deadline\n"); /* does not take the place of the signal's */
+    while (clock_seconds() - start < 5)
+        continue;
+    return STATUS_OK;
+}
+
+static enum status be_late(int argc, char **argv, struct error *err)
+{
+    (void)argc, (void)argv, (void)err;
+    const double start = clock_seconds();
+    static const char early[] = "early\n";
+    deadline_set(20, STATUS_CONFIG, early);
+    deadline_clear(early);
+    deadline_set(100, STATUS_CONFIG, "too late\n");
+    deadline_clear("another\n");
+    while (clock_seconds() - start < 5)
+        continue;
+    return STATUS_OK;
+}
+
 static const struct program_command commands[] = {
     {"broken", "fails", fail_with_path},
     {"hello", "greets", print_hello},
     {"work", "is interrupted", work_until_interrupted},
     {"stubborn", "is killed", ignore_the_first_interrupt},
+    {"deaf", "does not listen", be_deaf},
+    {"late", "misses a deadline", be_late},
 };
-static const struct program program = {"tester", "Tests the frame.", commands, 4};
+static const struct program program = {"tester", "Tests the frame.", commands, 6};
 
 /* Runs program_main in a child with stdout and stderr in one file (or stdout on `device`); returns wait's status. */
 static int run_program(char text[1024], const char *device, const char *command, const char *argument)
@@ -210,6 +239,17 @@ static void interrupts_are_seen_and_the_second_kills(void **state)
     assert_int_equal(WTERMSIG(status), SIGINT);
 }
 
+static void deadlines_end_the_program(void **state)
+{
+    (void)state;
+    const double start = clock_seconds();
+    assert_run("deaf", NULL, 130, "tester: interrupted: stopped in the middle of a step");
+    const double middle = clock_seconds();
+    assert_true(middle - start > 0.4 && middle - start < 3); /* 0.5 s; a busy machine takes longer */
+    assert_run("late", NULL, 78, "too late\n");
+    assert_true(clock_seconds() - middle < 3);
+}
+
 static void full_stdout_is_an_error(void **state)
 {
     (void)state;
@@ -225,9 +265,13 @@ static void full_stdout_is_an_error(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(control_characters_are_escaped),           cmocka_unit_test(progress_line),
-        cmocka_unit_test(progress_writes_to_its_stream_only),       cmocka_unit_test(errors_become_exit_codes),
-        cmocka_unit_test(interrupts_are_seen_and_the_second_kills), cmocka_unit_test(full_stdout_is_an_error),
+        cmocka_unit_test(control_characters_are_escaped),
+        cmocka_unit_test(progress_line),
+        cmocka_unit_test(progress_writes_to_its_stream_only),
+        cmocka_unit_test(errors_become_exit_codes),
+        cmocka_unit_test(interrupts_are_seen_and_the_second_kills),
+        cmocka_unit_test(deadlines_end_the_program),
+        cmocka_unit_test(full_stdout_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -270,6 +270,13 @@ static void needs_no_more_memory_than_allowed(void **state)
            shell(FIT "--loss ce --epochs 1 --out much --max-memory 100k", program));
     expect(0, "", shell(FIT "--loss ce --epochs 1 --out much --max-memory 4M", program));
     expect(78, "split val needs", shell("%s eval --run much --max-memory 10k", program));
+    /* three lines with values of gigabytes, refused before they take them: ulimit sees that */
+    expect(
+        STATUS_INTERNAL, "bytes for activations: a smaller --batch",
+        shell("printf 'conv c 2000 1x1 pad 40\\ngap\\nfc fc classes\\n' >wide.net; (ulimit -v 2000000; %s fit --cache "
+              "cache --student wide.net --loss ce --epochs 1 --batch 512 --device cpu --max-memory 512M --max-params 0 "
+              "--out much3)",
+              program));
 }
 
 static void locked_by_another_process(void **state)

@@ -58,6 +58,7 @@ enum status cache_writer_open(struct cache_writer **out, const char *path, const
     writer->partial.out.descriptor = -1;
     pthread_mutex_init(&writer->mutex, NULL);
     writer->identity = identity;
+    shard_build_prepare();
     TRY(cache_partial_open(&writer->partial, path, err));
     TRY(cache_partial_lock(&writer->partial, "lock", LOCK_TRIES, &lock, err));
     TRY(agree(writer, identity, err));

@@ -1,16 +1,75 @@
+#define _DEFAULT_SOURCE
 #include "formats/cache/hdf5_table.h"
 
 #include "formats/cache/zstd_filter.h"
+#include "shared/base/out_of_memory.h"
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static pthread_mutex_t hdf5_mutex = PTHREAD_MUTEX_INITIALIZER;
 
+static void on_endless_recursion(int number)
+{
+    (void)number;
+    out_of_memory();
+    _exit(STATUS_INTERNAL);
+}
+
+/* libhdf5 1.10 tries to note that its initialisation failed, for which it initialises itself, until the stack is full.
+ * So a handler with a stack of its own says what happened. */
+static void initialise(void)
+{
+    static char reserve[1 << 16];
+    struct sigaction before, action = {.sa_handler = on_endless_recursion, .sa_flags = SA_ONSTACK};
+    stack_t old, own = {.ss_sp = reserve, .ss_size = sizeof reserve};
+    const bool guarded = out_of_memory_installed() && sigaltstack(&own, &old) == 0;
+    H5dont_atexit(); /* it does the same when it ends, and nothing of ours is open then */
+    if (guarded && sigaction(SIGSEGV, &action, &before) == 0) {
+        H5open();
+        sigaction(SIGSEGV, &before, NULL);
+    } else
+        H5open();
+    if (guarded)
+        sigaltstack(&old, NULL);
+}
+
+enum { LEAST_BYTES = 1 << 16 };
+static bool lacks_memory; /* since hdf5_enter */
+
+static herr_t look_for_memory(unsigned n, const H5E_error2_t *error, void *context)
+{
+    (void)n, (void)context;
+    lacks_memory = lacks_memory || error->maj_num == H5E_RESOURCE || error->min_num == H5E_NOSPACE;
+    return 0;
+}
+
+/* Called by libhdf5 when a call of ours fails. */
+static herr_t on_failure(hid_t stack, void *context)
+{
+    return H5Ewalk2(stack, H5E_WALK_DOWNWARD, look_for_memory, context);
+}
+
 void hdf5_enter(void)
 {
+    static bool initialised;
     pthread_mutex_lock(&hdf5_mutex);
-    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    if (!initialised)
+        initialise();
+    initialised = true;
+    lacks_memory = false;
+    H5Eset_auto2(H5E_DEFAULT, on_failure, NULL);
+}
+
+/* Where nothing is left, libhdf5 cannot even note the failure. */
+bool hdf5_lacks_memory(void)
+{
+    void *some = malloc(LEAST_BYTES);
+    const bool lacks = lacks_memory || !some;
+    free(some);
+    return lacks;
 }
 
 void hdf5_leave(void)

@@ -7,9 +7,12 @@
 #include <hdf5.h>
 
 /* libhdf5 has one global state, which is thread-safe in some builds only: every call to it is between these two.
- * hdf5_enter also turns off its printing of errors. */
+ * hdf5_enter also turns off its printing of errors. The first one initialises the library: a program that will need it
+ * enters and leaves early, when there is still memory. */
 void hdf5_enter(void);
 void hdf5_leave(void);
+/* Whether a call since hdf5_enter failed for lack of memory. Before hdf5_leave. */
+bool hdf5_lacks_memory(void);
 
 /* The file type of an element; the caller closes it. item is used for SHARD_STRING only. Negative on failure. */
 hid_t hdf5_type(enum shard_type type, size_t item);

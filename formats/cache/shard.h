@@ -30,6 +30,8 @@ struct shard_field shard_names_field(const struct cache_shard *shard, void *data
 struct shard_field shard_images_field(const struct cache_manifest *manifest, const struct cache_shard *shard,
                                       size_t bytes);
 
+/* Initialises libhdf5, before the work starts: it does not bear a lack of memory then. */
+void shard_build_prepare(void);
 /* The bytes of the shard's file, malloc'ed; from SHARD_TABLE_VERSION on with a table (shard_table.h). Equal content
  * gives equal bytes, whatever threads compress it (pool may be NULL). *image_bytes: those of the images. */
 enum status shard_build(const struct cache_manifest *manifest, const struct cache_shard *shard,

@@ -185,6 +185,24 @@ cleanup:
     return status;
 }
 
+void shard_build_prepare(void)
+{
+    hdf5_enter();
+    hdf5_leave();
+}
+
+/* libhdf5 1.10 crashes at some of its small allocations when they fail: so it is not called when memory is nearly out.
+ * The large ones are ours (image_realloc), or fail well. */
+static enum status check_reserve(struct error *err)
+{
+    enum { RESERVE = 16 << 20 };
+    void *reserve = malloc(RESERVE);
+    if (!reserve)
+        return error_no_memory(err, RESERVE, "libhdf5's file of a shard");
+    free(reserve);
+    return STATUS_OK;
+}
+
 enum status shard_build(const struct cache_manifest *manifest, const struct cache_shard *shard,
                         struct thread_pool *pool, unsigned char **bytes, size_t *size, uint64_t *image_bytes,
                         struct error *err)
@@ -196,6 +214,7 @@ enum status shard_build(const struct cache_manifest *manifest, const struct cach
     *bytes = NULL;
     *image_bytes = 0;
     hdf5_enter();
+    TRY(check_reserve(err));
     TRY(zstd_filter_register(err));
     file = create_file(&kept);
     if (file < 0)
@@ -206,6 +225,11 @@ enum status shard_build(const struct cache_manifest *manifest, const struct cach
 cleanup:
     if (file >= 0 && H5Fclose(file) < 0 && status == STATUS_OK)
         status = error_set(err, STATUS_INTERNAL, NULL, "libhdf5 cannot finish a file in memory");
+    if (status != STATUS_OK && hdf5_lacks_memory()) {
+        if (err)
+            *err = (struct error){0}; /* a step that failed for it says something else */
+        status = error_no_memory(err, 0, "libhdf5's file of a shard");
+    }
     hdf5_leave();
     if (status == STATUS_OK) {
         *size = image_size(kept.bytes);

@@ -6,6 +6,9 @@
 
 /* Call once, in main. Without it the signals keep their default action. */
 void interrupt_install(void);
+/* From now on, work that does not stop within half a second of the signal ends with the program, with
+ * STATUS_INTERRUPTED and the text (deadline.h). Call it before interrupt_install, and after deadline_install. */
+void interrupt_limit(const char *text);
 /* True after the first signal. Any thread may call it; it is cheap. The work then saves its state and returns
  * STATUS_INTERRUPTED. */
 bool interrupt_requested(void);

@@ -2,6 +2,7 @@
 #include "shared/base/library.h"
 
 #include "shared/base/file_calls.h"
+#include "shared/base/out_of_memory.h"
 
 #include <dlfcn.h>
 #include <link.h>
@@ -60,11 +61,28 @@ cleanup:
     return status;
 }
 
+/* What C++ throws when memory runs out would go through C code, which ends the program without a word. Its operator new
+ * calls this handler first. It must be there before a library of C++ is loaded, which makes things at once. Nothing of
+ * C++ is needed to build this, and where it is not installed no library needs it. */
+static void handle_lack_of_memory(void)
+{
+    void *(*set_handler)(void (*)(void)) = NULL;
+    void *library = out_of_memory_installed() ? dlopen("libstdc++.so.6", RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE) : NULL;
+    void *symbol = library ? dlsym(library, "_ZSt15set_new_handlerPFvvE") : NULL; /* std::set_new_handler */
+    if (library)
+        dlclose(library);
+    if (!symbol)
+        return;
+    memcpy(&set_handler, &symbol, sizeof symbol);
+    set_handler(out_of_memory);
+}
+
 enum status library_symbol(const char *file, const char *name, const void **symbol, struct error *err)
 {
     enum status status = STATUS_OK;
     char path[LIBRARY_PATH_SIZE];
     TRY(library_path(file, path, err));
+    handle_lack_of_memory();
     /* NODELETE: the libraries behind it keep threads and thread-local memory, and do not survive being unloaded. */
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     if (!library)

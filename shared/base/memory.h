@@ -3,6 +3,7 @@
 #define SHARED_BASE_MEMORY_H
 
 #include "shared/base/error.h"
+#include <stdbool.h>
 #include <stddef.h>
 
 /* An arena hands out zeroed memory and frees it all at once. Zero-initialise it: `struct arena a = {0};`. */
@@ -30,6 +31,17 @@ enum status array_grow(void *items, size_t size, size_t count, size_t *capacity,
 
 /* Bytes that this machine, or the container that the program runs in, can still give; SIZE_MAX if that is not known. */
 size_t memory_available(void);
+/* Bytes of its own that this process has; SIZE_MAX if that is not known. */
+size_t memory_used(void);
+
+/* Holds the whole process to `more` bytes of memory than it has now, until the end: for libraries that take what a file
+ * tells them to. Allocations above it fail. Does nothing where the system has no such limit. */
+struct memory_limit {
+    unsigned long long before;
+    bool held;
+};
+void memory_limit_begin(struct memory_limit *limit, size_t more);
+void memory_limit_end(struct memory_limit *limit);
 
 /* a * b, or SIZE_MAX when it overflows. */
 size_t size_mul(size_t a, size_t b);

@@ -1,12 +1,16 @@
+#define _POSIX_C_SOURCE 200809L
 #include "shared/base/program.h"
 
+#include "shared/base/deadline.h"
 #include "shared/base/interrupt.h"
+#include "shared/base/out_of_memory.h"
 #include "shared/base/printable.h"
 #include "shared/base/program_manual.h"
 #include "shared/base/suggest.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { MAX_COMMANDS = 32 };
 
@@ -64,10 +68,23 @@ static enum status run_command(const struct program *program, int argc, char **a
     return unknown_command(program, argv[1], err);
 }
 
+/* Signals are obeyed within a second, and a lack of memory is called so. */
+static void install_endings(const struct program *program)
+{
+    static char text[160], memory[160];
+    snprintf(memory, sizeof memory, "%s: error: out of memory in a library\n", program->name);
+    out_of_memory_install(memory);
+    snprintf(text, sizeof text, "%s%s: interrupted: stopped in the middle of a step; what was finished is kept\n",
+             isatty(STDERR_FILENO) ? "\n" : "", program->name);
+    deadline_install();
+    interrupt_limit(text);
+    interrupt_install();
+}
+
 int program_main(const struct program *program, int argc, char **argv)
 {
     struct error err = {0};
-    interrupt_install();
+    install_endings(program);
     printable_stdout();
     enum status status = run_command(program, argc, argv, &err);
     if ((fflush(stdout) != 0 || ferror(stdout)) && status == STATUS_OK)

@@ -3,6 +3,7 @@
 #define STUDENT_TRAIN_TRAINER_COMPUTE_H
 
 #include "shared/backend/backend.h"
+#include "shared/base/memory.h"
 #include "shared/base/progress.h"
 #include "shared/base/threads.h"
 
@@ -10,7 +11,7 @@ struct compute_options {
     const char *device;  /* "auto", "cpu", "cuda", "cuda:1" */
     int threads;         /* CPU threads; 0: one per processor */
     uint64_t gpu_memory; /* limit in bytes; 0: all that is free */
-    uint64_t max_memory; /* of the host for a split of a cache, in bytes; 0: all that is available */
+    uint64_t max_memory; /* of the host, in bytes; 0: all that is available */
     bool deterministic;  /* the same bits on every processor (device.h) */
 };
 
@@ -23,7 +24,7 @@ struct compute_options {
     {"gpu-memory", OPTION_SIZE, &(compute).gpu_memory, "SIZE", "0", \
      "limit on the GPU memory to use; 0: all that is free"}, \
     {"max-memory", OPTION_SIZE, &(compute).max_memory, "SIZE", "0", \
-     "refuse a cache of which a split needs more memory; 0: more than is available"}, \
+     "on the CPU: limit on the memory to use, for images, answers and the student's values; 0: all that is available"}, \
     {"deterministic", OPTION_FLAG, &(compute).deterministic, NULL, NULL, \
      "on the CPU: compute with AVX2 only, so that every processor that has it gives the same bits (slower where there is " \
      "AVX-512)"}
@@ -35,6 +36,7 @@ struct compute {
     struct thread_pool *pool;
     const char *why; /* why auto chose the CPU; NULL if it did not */
     uint64_t max_memory;
+    struct memory_limit held; /* on the CPU: the process does not get more */
 };
 
 /* Notes on progress (may be NULL) which device it is, and why auto chose the CPU. compute_release accepts a zeroed

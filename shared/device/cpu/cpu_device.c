@@ -65,7 +65,13 @@ static const char *arithmetic(const struct device *device)
 static enum status buffer_new(struct device *device, size_t bytes, const char *what, void **out, struct error *err)
 {
     (void)device;
-    return memory_new(out, bytes, 1, what, err);
+    const enum status status = memory_new(out, bytes, 1, what, NULL);
+    if (status == STATUS_OK)
+        return status;
+    return error_set(
+        err, status, NULL,
+        "out of memory: %zu bytes for %s: a smaller --batch or student needs less (--max-memory limits it)", bytes,
+        what);
 }
 
 static void buffer_free(struct device *device, void *buffer)

@@ -30,10 +30,11 @@ struct onnxruntime_ops {
     enum status (*find)(const char **version, const char **file, struct error *err);
     /* Runs the model once on zeros, on the CPU and without optimisation, and fills in tensors[count] (all but their
      * names). The outputs of the model are ignored, but must include the tensors. STATUS_CONFIG with what onnxruntime
-     * says if it cannot run the model. */
+     * says if it cannot run the model, or that it needs more than model->memory. */
     enum status (*probe)(const struct onnxruntime_model *model, struct onnxruntime_tensor *tensors, int count,
                          struct error *err);
-    /* The model (borrowed during the call) on the CPU. workers: how many runs there will be at the same time. */
+    /* The model (borrowed during the call) on the CPU. workers: how many runs there will be at the same time. Runs it
+     * once on zeros, to see that all of them fit into model->memory: otherwise STATUS_CONFIG. */
     enum status (*new)(struct onnxruntime_engine **out, const struct onnxruntime_model *model, int workers,
                        struct error *err);
     /* Runs model->batch samples in the calling thread, with the memory of a worker (0 <= worker < workers) that no
@@ -49,6 +50,6 @@ struct onnxruntime_ops {
 };
 
 #define ONNXRUNTIME_LIBRARY "softcache_onnxruntime.so"
-#define ONNXRUNTIME_SYMBOL "softcache_onnxruntime_1" /* the name changes with the interface */
+#define ONNXRUNTIME_SYMBOL "softcache_onnxruntime_2" /* the name changes with the interface */
 
 #endif

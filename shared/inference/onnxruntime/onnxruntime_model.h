@@ -30,6 +30,7 @@ struct onnxruntime_model {
     int batch;                                /* samples per run */
     const struct onnxruntime_tensor *outputs; /* [output_count], as `probe` has filled them in */
     int output_count;
+    size_t memory; /* bytes that onnxruntime may take on the host; 0: what is available */
 };
 
 #endif

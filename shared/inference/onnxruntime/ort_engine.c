@@ -7,6 +7,7 @@
 
 #include "shared/base/memory.h"
 #include "shared/inference/onnxruntime/ort_cuda.h"
+#include "shared/inference/onnxruntime/ort_limit.h"
 #include "shared/inference/onnxruntime/ort_probe.h"
 #include "shared/inference/onnxruntime/ort_session.h"
 #include "shared/inference/onnxruntime/ort_tensor.h"
@@ -128,8 +129,8 @@ cleanup:
     return status;
 }
 
-static enum status engine_new(struct onnxruntime_engine **out, const struct onnxruntime_model *model, int workers,
-                              struct error *err)
+static enum status engine_make(struct onnxruntime_engine **out, const struct onnxruntime_model *model, int workers,
+                               struct error *err)
 {
     enum status status = STATUS_OK;
     struct onnxruntime_engine *engine = NULL;
@@ -207,6 +208,48 @@ cleanup:
     return status;
 }
 
+/* ---- within the memory that there is ---- */
+
+/* Runs the model on zeros with the first worker, which may take its share of the memory. */
+static enum status try_run(struct onnxruntime_engine *engine, struct ort_limit *limit, struct error *err)
+{
+    enum status status = STATUS_OK;
+    const size_t count = (size_t)engine->wanted_count;
+    void *input = NULL;
+    void **outputs = calloc(count, sizeof *outputs);
+    if (!outputs)
+        return error_no_memory(err, count * sizeof *outputs, "the teacher's values");
+    TRY(memory_new(&input, ort_tensor_count(&engine->input), sizeof(float), "a view", err));
+    for (int i = 0; i < engine->wanted_count; i++)
+        TRY(memory_new(&outputs[i], ort_tensor_count(&engine->outputs[engine->sources[i]]), sizeof(float),
+                       "the teacher's values", err));
+    ort_limit_share(limit, engine->worker_count);
+    TRY(engine_run(engine, 0, input, (float *const *)outputs, err));
+cleanup:
+    for (size_t i = 0; i < count; i++)
+        memory_free(outputs[i]);
+    memory_free(input);
+    free(outputs);
+    return status;
+}
+
+static enum status engine_new(struct onnxruntime_engine **out, const struct onnxruntime_model *model, int workers,
+                              struct error *err)
+{
+    struct ort_limit limit;
+    struct error inner = {0};
+    ort_limit_begin(&limit, model);
+    enum status status = engine_make(out, model, workers, &inner);
+    if (status == STATUS_OK)
+        status = try_run(*out, &limit, &inner);
+    status = ort_limit_end(&limit, status, &inner, model->path, workers, err);
+    if (status != STATUS_OK) {
+        engine_free(*out);
+        *out = NULL;
+    }
+    return status;
+}
+
 /* ---- on a GPU: ort_cuda.c ---- */
 
 static enum status engine_new_cuda(struct onnxruntime_engine **out, const struct onnxruntime_model *model,
@@ -240,8 +283,8 @@ static enum status find(const char **version, const char **file, struct error *e
     return status;
 }
 
-extern const struct onnxruntime_ops softcache_onnxruntime_1; /* ONNXRUNTIME_SYMBOL */
-const struct onnxruntime_ops softcache_onnxruntime_1 = {.find = find,
+extern const struct onnxruntime_ops softcache_onnxruntime_2; /* ONNXRUNTIME_SYMBOL */
+const struct onnxruntime_ops softcache_onnxruntime_2 = {.find = find,
                                                         .probe = ort_probe,
                                                         .new = engine_new,
                                                         .run = engine_run,

@@ -3,6 +3,7 @@
 #include "shared/inference/onnxruntime/ort_probe.h"
 
 #include "shared/base/memory.h"
+#include "shared/inference/onnxruntime/ort_limit.h"
 #include "shared/inference/onnxruntime/ort_session.h"
 #include "shared/inference/onnxruntime/ort_tensor.h"
 #include <stdlib.h>
@@ -49,8 +50,8 @@ cleanup:
     return status;
 }
 
-enum status ort_probe(const struct onnxruntime_model *model, struct onnxruntime_tensor *tensors, int count,
-                      struct error *err)
+static enum status load_and_run(const struct onnxruntime_model *model, struct onnxruntime_tensor *tensors, int count,
+                                struct error *err)
 {
     enum status status = STATUS_OK;
     const struct ort_library *ort = NULL;
@@ -78,4 +79,14 @@ cleanup:
     free(values);
     free(names);
     return status;
+}
+
+enum status ort_probe(const struct onnxruntime_model *model, struct onnxruntime_tensor *tensors, int count,
+                      struct error *err)
+{
+    struct ort_limit limit;
+    struct error inner = {0};
+    ort_limit_begin(&limit, model);
+    const enum status status = load_and_run(model, tensors, count, &inner);
+    return ort_limit_end(&limit, status, &inner, model->path, 1, err);
 }

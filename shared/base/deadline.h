@@ -1,0 +1,16 @@
+/* Ends the program when a time is over, whatever it is doing: also in the middle of a call of a library that nothing
+ * can stop. What is on the disk is whole or absent at any moment, so nothing is lost by it but the step in progress. */
+#ifndef SHARED_BASE_DEADLINE_H
+#define SHARED_BASE_DEADLINE_H
+
+#include "shared/base/error.h"
+
+/* Call once, in main, before the others; without it they do nothing. */
+void deadline_install(void);
+/* The program ends in so many milliseconds with the code, and with the text (a whole line; it must live until then) on
+ * stderr. An earlier deadline that was set before stays. May be called by a signal handler. */
+void deadline_set(int milliseconds, enum status code, const char *text);
+/* Takes back the deadline with this text, unless another one has taken its place. */
+void deadline_clear(const char *text);
+
+#endif
