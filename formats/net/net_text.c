@@ -192,11 +192,10 @@ static enum status read_option(struct words *words, const struct net_layer *laye
     static const struct {
         const char *word;
         char letter;
-    } known[] = {{"pad", 'p'},  {"dilation", 'd'}, {"groups", 'g'}, {"bias", 'b'},     {"nobias", 'b'},
-                 {"ceil", 'c'}, {"as", 'a'},       {"eps", 'e'},    {"momentum", 'e'}, {"eps", 's'},
-                 {"silu", 'h'}, {"hard", 'h'},     {"relu", 't'},   {"relu6", 't'},    {"hardswish", 't'},
-                 {"silu", 't'}, {"gelu", 't'},     {"se", 'q'},     {"noskip", 'n'},   {"linear", 'l'},
-                 {"drop", 'o'}};
+    } known[] = {{"pad", 'p'},    {"dilation", 'd'}, {"groups", 'g'},    {"bias", 'b'}, {"nobias", 'b'}, {"ceil", 'c'},
+                 {"as", 'a'},     {"eps", 'e'},      {"momentum", 'e'},  {"eps", 's'},  {"silu", 'h'},   {"hard", 'h'},
+                 {"relu", 't'},   {"relu6", 't'},    {"hardswish", 't'}, {"silu", 't'}, {"gelu", 't'},   {"se", 'q'},
+                 {"noskip", 'n'}, {"linear", 'l'},   {"drop", 'o'}};
     const char *word = peek(words), *names[sizeof known / sizeof *known], *near = NULL, *end = "";
     int count = 0;
     bool allowed = false;
