@@ -1,5 +1,6 @@
 /* Every allocation and every file call of what reads and writes caches, answers and the files of a run fails once
  * (helper_failing_calls.h): the error says so, nothing is half done, and the same again gives the right files. */
+#define _POSIX_C_SOURCE 200809L
 #include "formats/cache/answers.h"
 #include "formats/cache/cache_library.h"
 #include "formats/export/prediction_csv.h"
@@ -10,6 +11,7 @@
 #include "tests/helper_failing_calls.h"
 #include "tests/helper_images.h"
 
+#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -240,6 +243,18 @@ struct log {
     int first;
 };
 
+/* TensorBoard's files have the second of their start in their names, and there are not a thousand starts in a second. */
+static void remove_events(const char *path)
+{
+    const struct dirent *entry;
+    DIR *entries = opendir(path); /* the C library's own calls do not fail */
+    assert_non_null(entries);
+    while ((entry = readdir(entries)))
+        if (strncmp(entry->d_name, "events.", 7) == 0)
+            assert_int_equal(unlinkat(dirfd(entries), entry->d_name, 0), 0);
+    closedir(entries);
+}
+
 static enum status write_log(const void *what, uint64_t *sum, struct error *err)
 {
     static const char *const terms[] = {"ce", "kd"};
@@ -257,6 +272,7 @@ static enum status write_log(const void *what, uint64_t *sum, struct error *err)
     TRY(add_file(path, sum, err));
 cleanup:
     run_log_close(run);
+    remove_events(log->path);
     return status;
 }
 
