@@ -8,6 +8,7 @@
 #include <link.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum { PATH_CAPACITY = 4096 };
@@ -61,20 +62,32 @@ cleanup:
     return status;
 }
 
+static void *(*set_handler)(void (*)(void)); /* std::set_new_handler */
+
+/* While memory_limit holds a library to less than there is, that library is one that catches what it throws
+ * (onnxruntime): without a handler, operator new throws. */
+static void lack_of_memory(void)
+{
+    struct rlimit data;
+    if (getrlimit(RLIMIT_DATA, &data) == 0 && data.rlim_cur < data.rlim_max)
+        set_handler(NULL);
+    else
+        out_of_memory();
+}
+
 /* What C++ throws when memory runs out would go through C code, which ends the program without a word. Its operator new
  * calls this handler first. It must be there before a library of C++ is loaded, which makes things at once. Nothing of
  * C++ is needed to build this, and where it is not installed no library needs it. */
 static void handle_lack_of_memory(void)
 {
-    void *(*set_handler)(void (*)(void)) = NULL;
     void *library = out_of_memory_installed() ? dlopen("libstdc++.so.6", RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE) : NULL;
-    void *symbol = library ? dlsym(library, "_ZSt15set_new_handlerPFvvE") : NULL; /* std::set_new_handler */
+    void *symbol = library ? dlsym(library, "_ZSt15set_new_handlerPFvvE") : NULL;
     if (library)
         dlclose(library);
     if (!symbol)
         return;
     memcpy(&set_handler, &symbol, sizeof symbol);
-    set_handler(out_of_memory);
+    set_handler(lack_of_memory);
 }
 
 enum status library_symbol(const char *file, const char *name, const void **symbol, struct error *err)
