@@ -243,7 +243,7 @@ struct log {
     int first;
 };
 
-/* TensorBoard's files have the second of their start in their names, and there are not a thousand starts in a second. */
+/* TensorBoard's files have the second of their start in their names: there are not a thousand starts in a second. */
 static void remove_events(const char *path)
 {
     const struct dirent *entry;
