@@ -15,45 +15,11 @@
 #include <string.h>
 #include <time.h>
 
-static const char *const step_names[STEP_KIND_COUNT] = {
-    [STEP_CONV] = "conv",
-    [STEP_POINTWISE] = "pointwise",
-    [STEP_DEPTHWISE] = "depthwise",
-    [STEP_LINEAR] = "linear",
-    [STEP_MAX_POOL] = "max_pool",
-    [STEP_AVERAGE_POOL] = "average_pool",
-    [STEP_GLOBAL_AVERAGE_POOL] = "global_pool",
-    [STEP_ADD] = "add",
-    [STEP_CONCAT] = "concat",
-    [STEP_DROPOUT] = "dropout",
-    [STEP_COPY] = "copy",
-    [STEP_MULTIPLY] = "multiply",
-    [STEP_SCALE] = "scale",
-    [STEP_PRELU] = "prelu",
-    [STEP_SELECT] = "select",
-    [STEP_GROUP_NORM] = "group_norm",
-    [STEP_LAYER_NORM] = "layer_norm",
-    [STEP_LP_NORM] = "lp_norm",
-    [STEP_PAD] = "pad",
-    [STEP_RESIZE] = "resize",
-};
-
 static double now(clockid_t clock)
 {
     struct timespec t;
     clock_gettime(clock, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-/* Bytes of activations that a training step has to move at least: see shared/graph/plan.h. */
-static double least_bytes(const struct plan *plan)
-{
-    double floats = 0;
-    for (int i = 0; i < plan->tensor_count; i++) {
-        const struct shape s = plan->tensors[i].shape;
-        floats += (i == plan->input ? 2.0 : 6.0) * s.c * s.h * s.w;
-    }
-    return 4 * floats;
 }
 
 /* Runs whole steps for `seconds`; times[direction][step] gets processor seconds an image of all threads together, so
@@ -133,13 +99,13 @@ static void report(const struct network *network, double *times[2], bool each)
             macs = (double)plan->graph->weights[node->weight].count * out->shape.h * out->shape.w;
         if (each)
             printf("    %-10s %4dx%3dx%3d  forward %7.1f us %6.1f GFLOP/s  backward %7.1f us %6.1f GFLOP/s\n",
-                   step_names[step->kind], out->shape.c, out->shape.h, out->shape.w, 1e6 * times[0][i],
+                   plan_step_names[step->kind], out->shape.c, out->shape.h, out->shape.w, 1e6 * times[0][i],
                    2e-9 * macs / times[0][i], 1e6 * times[1][i],
                    (plan->tensors[step->inputs[0].tensor].gradient == PLAN_NONE ? 2e-9 : 4e-9) * macs / times[1][i]);
     }
     for (int kind = 0; kind < STEP_KIND_COUNT; kind++)
         if (kinds[0][kind] > 0)
-            printf("  %-12s forward %8.1f us, backward %8.1f us an image\n", step_names[kind], 1e6 * kinds[0][kind],
+            printf("  %-12s forward %8.1f us, backward %8.1f us an image\n", plan_step_names[kind], 1e6 * kinds[0][kind],
                    1e6 * kinds[1][kind]);
 }
 
@@ -149,22 +115,6 @@ struct settings {
     int size, channels, classes, batch, threads;
     bool steps, windows;
 };
-
-/* Operations of a training step, an image: a multiplication and an addition each, three times those of a forward pass
- * except for the input's gradient, which nobody needs. */
-static double operations(const struct plan *plan)
-{
-    double macs = 0;
-    for (int i = 0; i < plan->step_count; i++) {
-        const struct plan_step *step = &plan->steps[i];
-        const struct node *node = &plan->graph->nodes[step->node];
-        const struct shape out = plan->tensors[step->output].shape;
-        const double passes = plan->tensors[step->inputs[0].tensor].gradient == PLAN_NONE ? 2 : 3;
-        if (node->op == OP_CONV || node->op == OP_LINEAR)
-            macs += passes * (double)plan->graph->weights[node->weight].count * out.h * out.w;
-    }
-    return 2 * macs;
-}
 
 static enum status write_text(const char *path, const char *text, size_t size, struct error *err)
 {
@@ -205,8 +155,8 @@ static enum status measure(const struct settings *s, struct error *err)
     printf("%s, %dx%dx%d, %zu parameters, batch %d, %d threads, %s: %.1f images/s, %.1f images/processor second, "
            "%.3f GFLOP/image, %.3f MB/image\n",
            s->student, s->size, s->size, s->channels, graph_parameter_count(&student.graph), s->batch, s->threads,
-           cpu_isa_names[device->isa], rate, processor, 1e-9 * operations(&network.plan),
-           1e-6 * least_bytes(&network.plan));
+           cpu_isa_names[device->isa], rate, processor, 1e-9 * plan_cost(&network.plan).operations,
+           1e-6 * sizeof(float) * plan_cost(&network.plan).values);
     report(&network, times, s->steps);
     fflush(stdout);
 cleanup:

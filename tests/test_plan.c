@@ -75,6 +75,26 @@ static int residual(struct graph *graph)
     return stem;
 }
 
+/* Two convolutions of 8x8 and a linear layer, counted by hand. */
+static void costs_are_counted(void **state)
+{
+    struct graph graph;
+    struct plan plan;
+    (void)state;
+    graph_init(&graph);
+    int at = net_input(&graph, 3, 8, 8);
+    at = net_conv_norm_relu(&graph, at, (struct net_window){.out = 4, .kernel = 3, .pad = 1});
+    at = net_conv_norm_relu(&graph, at, (struct net_window){.kernel = 3, .pad = 1, .groups = 4});
+    net_linear(&graph, at, 5, true);
+    compile(&plan, &graph, NULL, 0);
+    const struct plan_cost cost = plan_cost(&plan);
+    const double first = 4 * 3 * 9 * 64, second = 4 * 9 * 64, linear = 4 * 64 * 5;
+    assert_float_equal(cost.operations, 2 * (2 * first + 3 * second + 3 * linear), 0); /* no gradient of the images */
+    assert_float_equal(cost.values, 2 * 192 + 6 * (256 + 256 + 5), 0);
+    plan_release(&plan);
+    graph_release(&graph);
+}
+
 static void residual_gradients(void **state)
 {
     struct graph graph;
@@ -386,6 +406,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(chain_is_fused),
+        cmocka_unit_test(costs_are_counted),
         cmocka_unit_test(residual_gradients),
         cmocka_unit_test(retained_nodes),
         cmocka_unit_test(kept_end),

@@ -186,6 +186,18 @@ void plan_scatter_weights(const struct plan *plan, struct graph *graph, const fl
  * A value lives from the step that makes it to the last one that reads it; a step's input and output are both alive. */
 size_t plan_peak_bytes(const struct plan *plan);
 
+/* The name of a kind of step: "pointwise". */
+extern const char *const plan_step_names[STEP_KIND_COUNT];
+
+/* What a training step costs at least for each image, whatever computes it. */
+struct plan_cost {
+    double operations; /* of convolutions and linear layers: two for each multiply, three times those of a forward pass
+                        * but for the gradient of the images, which nobody needs */
+    double values;     /* activations and their gradients that are moved: each tensor is written once and read five
+                        * times (above), the images are read twice */
+};
+struct plan_cost plan_cost(const struct plan *plan);
+
 /* A list of steps, tensors, offsets and bytes (`student_train inspect`). malloc'ed, the caller frees it; NULL: out of
  * memory. */
 char *plan_describe(const struct plan *plan);

@@ -24,33 +24,10 @@ void plan_scatter_weights(const struct plan *plan, struct graph *graph, const fl
     }
 }
 
-static const char *const step_names[STEP_KIND_COUNT] = {
-    [STEP_CONV] = "conv",
-    [STEP_POINTWISE] = "conv", /* the same operator, whichever kernels compute it */
-    [STEP_DEPTHWISE] = "depthwise",
-    [STEP_LINEAR] = "linear",
-    [STEP_MAX_POOL] = "max_pool",
-    [STEP_AVERAGE_POOL] = "average_pool",
-    [STEP_GLOBAL_AVERAGE_POOL] = "global_average_pool",
-    [STEP_ADD] = "add",
-    [STEP_CONCAT] = "concat",
-    [STEP_DROPOUT] = "dropout",
-    [STEP_COPY] = "copy",
-    [STEP_MULTIPLY] = "multiply",
-    [STEP_SCALE] = "scale",
-    [STEP_PRELU] = "prelu",
-    [STEP_SELECT] = "select",
-    [STEP_GROUP_NORM] = "group_norm",
-    [STEP_LAYER_NORM] = "layer_norm",
-    [STEP_LP_NORM] = "lp_norm",
-    [STEP_PAD] = "pad",
-    [STEP_RESIZE] = "resize",
-};
-
 static void describe_step(FILE *out, const struct plan *plan, const struct plan_step *step)
 {
     const struct plan_tensor *to = &plan->tensors[step->output];
-    fprintf(out, "%-20s %-24s %4dx%dx%d", step_names[step->kind], to->name, to->shape.c, to->shape.h, to->shape.w);
+    fprintf(out, "%-20s %-24s %4dx%dx%d", plan_step_names[step->kind], to->name, to->shape.c, to->shape.h, to->shape.w);
     if (to->batch_norm >= 0)
         fprintf(out, " +batch_norm");
     if (to->activation != ACTIVATION_NONE)

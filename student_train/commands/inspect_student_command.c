@@ -10,7 +10,43 @@
 struct inspect_options {
     const char *student;
     int channels, size, classes, batch;
+    bool device_limits;
 };
+
+/* GPUs by the data sheets of their maker: bytes/s of memory; operations/s in fp32, and of the tensor cores with 16-bit
+ * values that are summed up in fp32 (bf16; fp16 on the T4, which has no bf16). */
+static const struct {
+    const char *name;
+    double memory, fp32, tensor;
+} gpus[] = {
+    {"H100 SXM", 3.35e12, 67e12, 989e12},
+    {"RTX 4090", 1.008e12, 82.6e12, 165e12},
+    {"RTX 3060", 0.36e12, 12.7e12, 25.5e12},
+    {"T4", 0.32e12, 8.1e12, 65e12},
+};
+
+/* The time below which no program can be: what must be moved, or what must be computed, whichever takes longer. */
+static void print_floor(double bytes, double operations, double memory, double rate, int batch)
+{
+    const double move = bytes / memory, compute = operations / rate;
+    const double floor = move > compute ? move : compute;
+    printf("  %8.3f ms %9.0f images/s (%s)", 1e3 * floor, batch / floor, move > compute ? "memory" : "arithmetic");
+}
+
+static void print_limits(const struct plan *plan)
+{
+    const struct plan_cost cost = plan_cost(plan);
+    const double values = cost.values * plan->batch, operations = cost.operations * plan->batch;
+    printf("\nA training step of %d images moves at least %.0f MB of activations in fp32, %.0f MB in bf16, and computes %.1f "
+           "billion operations.\nNo program is faster than\n\n%-10s  %-39s  %s\n",
+           plan->batch, 1e-6 * 4 * values, 1e-6 * 2 * values, 1e-9 * operations, "", "fp32", "bf16 (T4: fp16)");
+    for (size_t i = 0; i < sizeof gpus / sizeof *gpus; i++) {
+        printf("%-10s", gpus[i].name);
+        print_floor(4 * values, operations, gpus[i].memory, gpus[i].fp32, plan->batch);
+        print_floor(2 * values, operations, gpus[i].memory, gpus[i].tensor, plan->batch);
+        printf("\n");
+    }
+}
 
 static enum status run(void *context, struct error *err)
 {
@@ -37,6 +73,8 @@ static enum status run(void *context, struct error *err)
            "bytes of activations at once\n\n%s",
            options->student, in.c, in.h, in.w, graph->nodes[graph->output].shape.c, graph_parameter_count(graph),
            (double)graph_multiply_count(graph) / 1e6, plan_peak_bytes(&plan), text);
+    if (options->device_limits)
+        print_limits(&plan);
 cleanup:
     free(text);
     plan_release(&plan);
@@ -56,6 +94,8 @@ enum status inspect_student_command(int argc, char **argv, struct error *err)
         {"classes", OPTION_INT, &o.classes, "N", "0", "number of classes; 0: those of the ONNX file, otherwise 11",
          .maximum = 65536},
         {"batch", OPTION_INT, &o.batch, "N", "128", "images per step", .minimum = 1, .maximum = 65536},
+        {"device-limits", OPTION_FLAG, &o.device_limits, NULL, NULL,
+         "what a training step moves and computes at least, and how fast that could be on some GPUs"},
     };
     struct options table = {.command = "student_train inspect",
                             .summary = "shows a student: parameters, arithmetic, training plan",
