@@ -37,7 +37,8 @@ static void print_limits(const struct plan *plan)
 {
     const struct plan_cost cost = plan_cost(plan);
     const double values = cost.values * plan->batch, operations = cost.operations * plan->batch;
-    printf("\nA training step of %d images moves at least %.0f MB of activations in fp32, %.0f MB in bf16, and computes %.1f "
+    printf("\nA training step of %d images moves at least %.0f MB of activations in fp32, %.0f MB in bf16, and "
+           "computes %.1f "
            "billion operations.\nNo program is faster than\n\n%-10s  %-39s  %s\n",
            plan->batch, 1e-6 * 4 * values, 1e-6 * 2 * values, 1e-9 * operations, "", "fp32", "bf16 (T4: fp16)");
     for (size_t i = 0; i < sizeof gpus / sizeof *gpus; i++) {

@@ -92,14 +92,28 @@ static struct quantised_score score(const struct pictures *pictures, size_t clas
     return score;
 }
 
-/* More right answers; then more agreement with the float network; then the smaller error. */
-static bool is_better(const struct quantised_score *a, const struct quantised_score *b)
+/* Share of right answers; without labels, of those that are the float network's. */
+static double right(const struct quantised_score *score)
 {
-    if (a->labelled && a->accuracy != b->accuracy)
-        return a->accuracy > b->accuracy;
-    if (a->agreement != b->agreement)
-        return a->agreement > b->agreement;
-    return a->error < b->error;
+    return score->labelled ? score->accuracy : score->agreement;
+}
+
+/* The candidate with the smallest error of the logits among those that are as good as the best one, but for a standard
+ * error: smaller differences of accuracy are chance. */
+static int choose(const struct quantised_candidate *candidates, int count)
+{
+    int best = 0, chosen = -1;
+    for (int i = 1; i < count; i++)
+        if (right(&candidates[i].choosing) > right(&candidates[best].choosing))
+            best = i;
+    const struct quantised_score *most = &candidates[best].choosing;
+    const double share = right(most), pictures = (double)(most->labelled ? most->labelled : most->pictures);
+    const double enough = share - sqrt(share * (1 - share) / pictures);
+    for (int i = 0; i < count; i++)
+        if (right(&candidates[i].choosing) >= enough &&
+            (chosen < 0 || candidates[i].choosing.error < candidates[chosen].choosing.error))
+            chosen = i;
+    return chosen < 0 ? best : chosen;
 }
 
 /* ---- the search ---- */
@@ -149,9 +163,6 @@ static enum status try_ranges(struct search_state *s, const struct calibration *
         TRY(int8_net_init(&net, lowered, ranges, s->normalised, err));
         TRY(score_net(s, &s->choosing, lowered, &net, &candidate->choosing, err));
         int8_net_release(&net);
-        if (student->candidate_count == 0 ||
-            is_better(&candidate->choosing, &student->candidates[student->chosen].choosing))
-            student->chosen = student->candidate_count;
         progress_update(s->progress, (size_t)++student->candidate_count, NULL);
     }
 cleanup:
@@ -195,6 +206,7 @@ static enum status search(struct search_state *s, struct error *err)
         TRY(calibration_init(&equal_seen, &equal, &s->calibrating.set, s->normalised, s->pool, err));
         TRY(try_ranges(s, &equal_seen, true, err));
     }
+    student->chosen = choose(student->candidates, student->candidate_count);
     const bool take_equal = student->candidates[student->chosen].equalised;
     student->lowered = take_equal ? equal : plain;
     if (take_equal)
