@@ -1,0 +1,133 @@
+#!/usr/bin/env python3
+"""Counts the instructions of CUDA kernels in machine code: what can be known of their speed without a GPU.
+
+usage: count_sass.py [--kernels REGEX] [--arch sm_90] [--megabytes 2291] [--gpu h100] [--issue 0.6] [--cuobjdump FILE] FILE...
+
+FILE: softcache_cuda.so, or object files of nvcc. Needs cuobjdump and nvdisasm: of CUDA, or `pip install nvidia-cuda-cuobjdump
+nvidia-cuda-nvdisasm`. Prints a row for each kernel and architecture:
+
+  instructions   of the whole kernel
+  loop           of its heaviest loop: the innermost one that moves most bytes of global memory or, if none moves any, multiplies most
+                 matrices; of the whole kernel where there is none ("-")
+  bytes          of global memory that a thread moves in one pass of the loop
+  per 16 bytes   instructions of the loop for every 16 bytes
+  MMA, per MMA   matrix instructions in the loop, and instructions for each of them
+  ms             an estimate: how long a training step would take if all of its --megabytes (student_train inspect --device-limits)
+                 went through this loop, and nothing but issuing instructions took time
+
+Counts are exact, but static: a loop may be left early, and a kernel spends time outside of it. **The estimate rests on a guess**: --issue, the
+share of its cycles in which a scheduler issues an instruction; 0.6 is usual for kernels that wait for memory now and then.
+"""
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+# Multiprocessors and GHz (boost), by the maker's data sheets. Each multiprocessor issues 4 instructions of 32 threads a cycle.
+GPUS = {"h100": (132, 1.98), "rtx4090": (128, 2.52), "rtx3060": (28, 1.78), "t4": (40, 1.59)}
+WIDTHS = {"128": 16, "64": 8, "U16": 2, "S16": 2, "U8": 1, "S8": 1}
+FUNCTION = re.compile(r"Function : (\S+)")
+CODE = re.compile(r"code for (sm_\d+)")
+INSTRUCTION = re.compile(r"/\*([0-9a-f]{4,})\*/\s+(?:@!?U?P\w+ )?([A-Z][A-Z0-9_.]*)([^;]*);")
+
+
+def global_bytes(opcode):
+    parts = opcode.split(".")
+    if parts[0] not in ("LDG", "STG", "LDGSTS", "RED", "ATOMG"):
+        return 0
+    return next((WIDTHS[part] for part in parts if part in WIDTHS), 4)
+
+
+def is_matrix(opcode):
+    return opcode.split(".")[0] in ("HMMA", "IMMA", "DMMA", "HGMMA", "QGMMA", "QMMA")
+
+
+class Kernel:
+    def __init__(self, name, arch):
+        self.name, self.arch, self.code = name, arch, []  # [(address, opcode, operands)]
+
+    def heaviest_loop(self):
+        """Instructions of the loop, and whether there is one."""
+        loops = []
+        for address, opcode, operands in self.code:
+            target = re.search(r"0x([0-9a-f]+)", operands)
+            if opcode.split(".")[0] == "BRA" and target and int(target[1], 16) < address:
+                loops.append((int(target[1], 16), address))
+        loops = [loop for loop in loops if not any(loop != other and loop[0] <= other[0] and other[1] <= loop[1] for other in loops)]
+        bodies = [[opcode for address, opcode, _ in self.code if first <= address <= last] for first, last in loops]
+        bodies = [body for body in bodies if any(global_bytes(opcode) or is_matrix(opcode) for opcode in body)]
+        if not bodies:
+            return [opcode for _, opcode, _ in self.code], False
+        return max(bodies, key=lambda body: (sum(map(global_bytes, body)), sum(map(is_matrix, body)))), True
+
+
+def read(files, cuobjdump, arch):
+    kernels = []
+    for file in files:
+        command = [cuobjdump, "-sass"] + (["-arch", arch] if arch else []) + [file]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            sys.exit(f"count_sass: {file}: {done.stderr.strip() or 'cuobjdump failed'}")
+        code = None
+        for line in done.stdout.splitlines():
+            if found := CODE.search(line):
+                code = found[1]
+            elif found := FUNCTION.search(line):
+                kernels.append(Kernel(found[1], code))
+            elif (found := INSTRUCTION.search(line)) and found[2] != "NOP":
+                kernels[-1].code.append((int(found[1], 16), found[2], found[3]))
+    return kernels
+
+
+def readable(names):
+    """C++ names without parameters: backward<float, 4>."""
+    filt = shutil.which("c++filt")
+    if not filt:
+        return list(names)
+    text = subprocess.run([filt], input="\n".join(names), capture_output=True, text=True).stdout
+    return [re.sub(r"\(.*", "", re.sub(r"^void ", "", line)).replace("__nv_", "") for line in text.splitlines()]
+
+
+def find_cuobjdump(given):
+    for place in (given, shutil.which("cuobjdump"), "/usr/local/cuda/bin/cuobjdump"):
+        if place and os.path.exists(place):
+            # it calls nvdisasm, which lies beside it
+            os.environ["PATH"] = os.path.dirname(os.path.abspath(place)) + os.pathsep + os.environ["PATH"]
+            return place
+    sys.exit("count_sass: needs cuobjdump and nvdisasm: pip install nvidia-cuda-cuobjdump nvidia-cuda-nvdisasm, and --cuobjdump FILE")
+
+
+def row_of(kernel, name, options):
+    body, is_loop = kernel.heaviest_loop()
+    moved, matrices = sum(map(global_bytes, body)), sum(map(is_matrix, body))
+    processors, clock = GPUS[options.gpu]
+    per16 = 16 * len(body) / moved if moved else None
+    rate = processors * 4 * 32 * clock * 1e9 * options.issue  # instructions of threads a second
+    milliseconds = 1e3 * options.megabytes * 1e6 / 16 * per16 / rate if moved else None
+    return [name, kernel.arch, str(len(kernel.code)), str(len(body)) if is_loop else "-", str(moved), f"{per16:.1f}" if moved else "-",
+            str(matrices), f"{len(body) / matrices:.1f}" if matrices else "-", f"{milliseconds:.2f}" if moved else "-"]
+
+
+def main():
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument("--kernels", default=".", help="of readable names")
+    parser.add_argument("--arch")
+    parser.add_argument("--megabytes", type=float, default=2291)
+    parser.add_argument("--gpu", choices=sorted(GPUS), default="h100")
+    parser.add_argument("--issue", type=float, default=0.6)
+    parser.add_argument("--cuobjdump")
+    parser.add_argument("files", nargs="+")
+    options = parser.parse_args()
+    kernels = read(options.files, find_cuobjdump(options.cuobjdump), options.arch)
+    names = readable([kernel.name for kernel in kernels])
+    print(f"| kernel | arch | instructions | loop | bytes | per 16 bytes | MMA | per MMA | ms for {options.megabytes:.0f} MB ({options.gpu}, issue {options.issue}) |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for kernel, name in sorted(zip(kernels, names), key=lambda pair: (pair[1], pair[0].arch)):
+        if re.search(options.kernels, name):
+            print("| " + " | ".join(row_of(kernel, name, options)) + " |")
+
+
+if __name__ == "__main__":
+    main()
