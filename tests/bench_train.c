@@ -105,8 +105,8 @@ static void report(const struct network *network, double *times[2], bool each)
     }
     for (int kind = 0; kind < STEP_KIND_COUNT; kind++)
         if (kinds[0][kind] > 0)
-            printf("  %-12s forward %8.1f us, backward %8.1f us an image\n", plan_step_names[kind], 1e6 * kinds[0][kind],
-                   1e6 * kinds[1][kind]);
+            printf("  %-12s forward %8.1f us, backward %8.1f us an image\n", plan_step_names[kind],
+                   1e6 * kinds[0][kind], 1e6 * kinds[1][kind]);
 }
 
 struct settings {

@@ -15,7 +15,8 @@ nvidia-cuda-nvdisasm`. Prints a row for each kernel and architecture:
   ms             an estimate: how long a training step would take if all of its --megabytes (student_train inspect --device-limits)
                  went through this loop, and nothing but issuing instructions took time
 
-Counts are exact, but static: a loop may be left early, and a kernel spends time outside of it. **The estimate rests on a guess**: --issue, the
+Counts are exact, but static: branches that are not taken count (the code of every activation, edges of an image), a loop may be left
+early, and a kernel spends time outside of it. **The estimate rests on a guess**: --issue, the
 share of its cycles in which a scheduler issues an instruction; 0.6 is usual for kernels that wait for memory now and then.
 """
 import argparse
