@@ -57,8 +57,9 @@ static enum status add_chain(const struct onednn_layers *layers, const struct gr
 static enum status add_output(const struct onednn_layers *layers, int node, int *tensor, struct error *err)
 {
     enum status status = STATUS_OK;
-    dnnl_memory_desc_t md = onednn_plain_md(layers->graph->nodes[node].shape, dnnl_nchw);
-    TRY(onednn_add_tensor(layers->plan, &md, ONEDNN_CALLER, tensor, err));
+    const_dnnl_memory_desc_t md;
+    TRY(onednn_add_map_md(layers->plan, layers->graph->nodes[node].shape, dnnl_nchw, &md, err));
+    TRY(onednn_add_tensor(layers->plan, md, ONEDNN_CALLER, tensor, err));
     TRY(onednn_add_reorder(layers->plan, layers->graph->nodes[node].name, layers->values[node], *tensor, err));
 cleanup:
     return status;
@@ -87,7 +88,7 @@ enum status onednn_compile(struct onednn_plan *plan, const struct graph *graph, 
     enum status status = STATUS_OK;
     struct graph_chains chains = {0};
     struct onednn_layers layers = {plan, graph, malloc((size_t)graph->node_count * sizeof(int))};
-    dnnl_memory_desc_t md = onednn_plain_md(graph->nodes[graph->input].shape, dnnl_nhwc);
+    const_dnnl_memory_desc_t md;
     if (!layers.values) {
         status = error_no_memory(err, (size_t)graph->node_count * sizeof(int), "the teacher's plan");
         goto cleanup;
@@ -95,7 +96,8 @@ enum status onednn_compile(struct onednn_plan *plan, const struct graph *graph, 
     for (int i = 0; i < graph->node_count; i++)
         layers.values[i] = NOT_A_TENSOR;
     TRY(graph_chains_find(&chains, graph, wanted, wanted_count, onednn_fuses, err));
-    TRY(onednn_add_tensor(plan, &md, ONEDNN_CALLER, input, err));
+    TRY(onednn_add_map_md(plan, graph->nodes[graph->input].shape, dnnl_nhwc, &md, err));
+    TRY(onednn_add_tensor(plan, md, ONEDNN_CALLER, input, err));
     layers.values[graph->input] = *input;
     TRY(add_chains(&layers, &chains, wanted, wanted_count, outputs, err));
     TRY(onednn_plan_finish(plan, err));

@@ -60,7 +60,7 @@ static enum status worker_init(struct onednn_worker *worker, const struct onednn
     TRY(onednn_status(dnnl_stream_create(&worker->stream, plan->engine, dnnl_stream_default_flags), "stream", err));
     for (int i = 0; i < plan->tensor_count; i++)
         TRY(onednn_status(
-            dnnl_memory_create(&worker->memories[i], &plan->tensors[i].md, plan->engine, place_of(worker, plan, i)),
+            dnnl_memory_create(&worker->memories[i], plan->tensors[i].md, plan->engine, place_of(worker, plan, i)),
             "memory", err));
     for (int i = 0; i < plan->argument_count; i++) {
         const int tensor = plan->arguments[i].tensor;

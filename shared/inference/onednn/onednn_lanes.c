@@ -10,10 +10,14 @@ struct lanes_tensor {
     struct lanes lanes;
 };
 
+/* Also false without memory for the comparison: what then makes another layout fails and says so. */
 static bool has_layout(const struct onednn_layers *layers, int tensor, struct shape shape, dnnl_format_tag_t tag)
 {
-    const dnnl_memory_desc_t md = onednn_plain_md(shape, tag);
-    return dnnl_memory_desc_equal(onednn_md(layers, tensor), &md);
+    const_dnnl_memory_desc_t md;
+    const bool same = onednn_md_new(&md, 4, (dnnl_dims_t){1, shape.c, shape.h, shape.w}, tag) == dnnl_success &&
+                      dnnl_memory_desc_equal(onednn_md(layers, tensor), md);
+    onednn_md_free(md);
+    return same;
 }
 
 static struct lanes lanes_of(struct shape shape, dnnl_format_tag_t tag)
@@ -27,6 +31,8 @@ static struct lanes lanes_of(struct shape shape, dnnl_format_tag_t tag)
 static enum status as_lanes(const struct onednn_layers *layers, const struct node *node, int tensor, struct shape shape,
                             struct lanes_tensor *out, struct error *err)
 {
+    enum status status = STATUS_OK;
+    const_dnnl_memory_desc_t last;
     static const dnnl_format_tag_t known[] = {dnnl_nhwc, dnnl_nChw16c, dnnl_nChw8c};
     const bool one_axis = shape.c == 1 || (shape.h == 1 && shape.w == 1); /* then [c, h, w] is the same as [h, w, c] */
     *out = (struct lanes_tensor){tensor, dnnl_nhwc, lanes_channels_last(shape)};
@@ -37,8 +43,10 @@ static enum status as_lanes(const struct onednn_layers *layers, const struct nod
         }
     if (one_axis && has_layout(layers, tensor, shape, dnnl_nchw))
         return STATUS_OK;
-    const dnnl_memory_desc_t last = onednn_plain_md(shape, dnnl_nhwc);
-    return onednn_add_layout(layers->plan, node->name, tensor, &last, &out->tensor, err);
+    TRY(onednn_add_map_md(layers->plan, shape, dnnl_nhwc, &last, err));
+    TRY(onednn_add_layout(layers->plan, node->name, tensor, last, &out->tensor, err));
+cleanup:
+    return status;
 }
 
 static enum status input_lanes(const struct onednn_layers *layers, const struct node *node, int index,
@@ -52,10 +60,14 @@ static enum status input_lanes(const struct onednn_layers *layers, const struct 
 static enum status new_lanes(const struct onednn_layers *layers, struct shape shape, const struct lanes_tensor *like,
                              struct lanes_tensor *out, struct error *err)
 {
-    const dnnl_memory_desc_t md = onednn_plain_md(shape, like->tag);
+    enum status status = STATUS_OK;
+    const_dnnl_memory_desc_t md;
     out->tag = like->tag;
     out->lanes = lanes_of(shape, like->tag);
-    return onednn_add_tensor(layers->plan, &md, ONEDNN_ARENA, &out->tensor, err);
+    TRY(onednn_add_map_md(layers->plan, shape, like->tag, &md, err));
+    TRY(onednn_add_tensor(layers->plan, md, ONEDNN_ARENA, &out->tensor, err));
+cleanup:
+    return status;
 }
 
 /* Zeroed memory that lives as long as the plan. */
@@ -169,8 +181,9 @@ static enum status norm(const struct onednn_layers *layers, const struct node *n
     tensors[1] = out.tensor;
     if (node->op == OP_GROUP_NORM) {
         const struct shape scratch = {(int)lanes_group_norm_scratch(&run->lanes), 1, 1};
-        const dnnl_memory_desc_t md = onednn_plain_md(scratch, dnnl_nchw);
-        TRY(onednn_add_tensor(layers->plan, &md, ONEDNN_ARENA, &tensors[count++], err));
+        const_dnnl_memory_desc_t md;
+        TRY(onednn_add_map_md(layers->plan, scratch, dnnl_nchw, &md, err));
+        TRY(onednn_add_tensor(layers->plan, md, ONEDNN_ARENA, &tensors[count++], err));
     }
     TRY(onednn_add_kernel(layers->plan, node->name, kernel, run, tensors, count, err));
     *value = out.tensor;
@@ -209,7 +222,7 @@ bool onednn_concat_is_ours(const struct onednn_layers *layers, const struct node
 static enum status concat(const struct onednn_layers *layers, const struct node *node, int *value, struct error *err)
 {
     enum status status = STATUS_OK;
-    const dnnl_memory_desc_t md = onednn_plain_md(node->shape, dnnl_nhwc);
+    const_dnnl_memory_desc_t md;
     int tensors[NODE_MAX_INPUTS + 1], *channels;
     struct lanes_concat *run;
     TRY(setup_memory(layers, node, 1, sizeof *run, &run, err));
@@ -220,7 +233,8 @@ static enum status concat(const struct onednn_layers *layers, const struct node 
     }
     *run = (struct lanes_concat){(size_t)node->shape.h * (size_t)node->shape.w, node->input_count, node->shape.c,
                                  channels};
-    TRY(onednn_add_tensor(layers->plan, &md, ONEDNN_ARENA, &tensors[node->input_count], err));
+    TRY(onednn_add_map_md(layers->plan, node->shape, dnnl_nhwc, &md, err));
+    TRY(onednn_add_tensor(layers->plan, md, ONEDNN_ARENA, &tensors[node->input_count], err));
     TRY(onednn_add_kernel(layers->plan, node->name, lanes_concat, run, tensors, node->input_count + 1, err));
     *value = tensors[node->input_count];
 cleanup:

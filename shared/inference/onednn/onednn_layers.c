@@ -1,35 +1,15 @@
 /* Layers with weights, and what all operators share. oneDNN's dilation is PyTorch's minus 1. */
 #include "shared/inference/onednn/onednn_layers.h"
 
-#include <string.h>
-
-/* Descriptors of 1 to 5 dimensions and fixed tags cannot fail: the graph has checked the extents. */
-static dnnl_memory_desc_t md_by_tag(int rank, const dnnl_dims_t dims, dnnl_format_tag_t tag)
+static enum status vector_md(const struct onednn_layers *layers, int count, const_dnnl_memory_desc_t *md,
+                             struct error *err)
 {
-    dnnl_memory_desc_t md;
-    memset(&md, 0, sizeof md);
-    dnnl_memory_desc_init_by_tag(&md, rank, dims, dnnl_f32, tag);
-    return md;
+    return onednn_add_md(layers->plan, 1, (dnnl_dims_t){count}, dnnl_a, md, err);
 }
 
-dnnl_memory_desc_t onednn_any_md(struct shape shape)
+const_dnnl_memory_desc_t onednn_md(const struct onednn_layers *layers, int tensor)
 {
-    return onednn_plain_md(shape, dnnl_format_tag_any);
-}
-
-dnnl_memory_desc_t onednn_plain_md(struct shape shape, dnnl_format_tag_t tag)
-{
-    return md_by_tag(4, (dnnl_dims_t){1, shape.c, shape.h, shape.w}, tag);
-}
-
-static dnnl_memory_desc_t vector_md(int count)
-{
-    return md_by_tag(1, (dnnl_dims_t){count}, dnnl_a);
-}
-
-const dnnl_memory_desc_t *onednn_md(const struct onednn_layers *layers, int tensor)
-{
-    return &layers->plan->tensors[tensor].md;
+    return layers->plan->tensors[tensor].md;
 }
 
 int onednn_input(const struct onednn_layers *layers, const struct node *node, int index)
@@ -53,8 +33,8 @@ int onednn_eltwise(enum activation activation, float alpha, float beta, struct e
         out[0] = (struct eltwise){dnnl_eltwise_linear, alpha, beta};
         out[1] = (struct eltwise){dnnl_eltwise_clip, 0, 1};
         return 2;
-    case ACTIVATION_HARD_SWISH:
-        out[0] = (struct eltwise){dnnl_eltwise_hardswish, 0, 0};
+    case ACTIVATION_HARD_SWISH: /* x * clip(x / 6 + 1 / 2, 0, 1); oneDNN 2.6 has these numbers, and ignores ours */
+        out[0] = (struct eltwise){dnnl_eltwise_hardswish, 1.0f / 6, 0.5f};
         return 1;
     case ACTIVATION_SIGMOID:
         out[0] = (struct eltwise){dnnl_eltwise_logistic, 0, 0};
@@ -83,8 +63,8 @@ int onednn_eltwise(enum activation activation, float alpha, float beta, struct e
     case ACTIVATION_TANH:
         out[0] = (struct eltwise){dnnl_eltwise_tanh, 0, 0};
         return 1;
-    case ACTIVATION_SOFTPLUS:
-        out[0] = (struct eltwise){dnnl_eltwise_soft_relu, 0, 0};
+    case ACTIVATION_SOFTPLUS: /* log(1 + exp(alpha * x)) / alpha; oneDNN 2.6 has no alpha, and ignores it */
+        out[0] = (struct eltwise){dnnl_eltwise_soft_relu, 1, 0};
         return 1;
     case ACTIVATION_ABS:
         out[0] = (struct eltwise){dnnl_eltwise_abs, 0, 0};
@@ -109,36 +89,29 @@ bool onednn_fuses(const struct node *host, const struct node *follower)
            (host->op == OP_BATCH_NORM && follower->activation == ACTIVATION_RELU);
 }
 
-enum status onednn_describe(const struct onednn_layers *layers, const char *name, const_dnnl_op_desc_t operation,
-                            const struct onednn_fused *fused, dnnl_primitive_desc_t *descriptor, struct error *err)
+/* The attributes of a layer with what is fused into it. The caller destroys *attributes, also after an error. */
+static enum status fuse(const char *name, const struct onednn_fused *fused, dnnl_primitive_attr_t *attributes,
+                        struct error *err)
 {
     enum status status = STATUS_OK;
-    dnnl_primitive_attr_t attributes = NULL;
     dnnl_post_ops_t operations = NULL;
-    *descriptor = NULL;
-    ONEDNN(dnnl_primitive_attr_create(&attributes));
-    ONEDNN(dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user));
-    if (fused) {
-        struct eltwise parts[ONEDNN_MAX_ELTWISE];
-        int count = onednn_eltwise(fused->activation, fused->alpha, fused->beta, parts);
-        ONEDNN(dnnl_post_ops_create(&operations));
-        if (fused->addend != NOT_A_TENSOR)
-            ONEDNN(dnnl_post_ops_append_sum(operations, 1.0f));
-        for (int i = 0; i < count; i++)
-            ONEDNN(dnnl_post_ops_append_eltwise(operations, 1.0f, parts[i].kind, parts[i].alpha, parts[i].beta));
-        ONEDNN(dnnl_primitive_attr_set_post_ops(attributes, operations));
-    }
-    ONEDNN(dnnl_primitive_desc_create(descriptor, operation, attributes, layers->plan->engine, NULL));
+    struct eltwise parts[ONEDNN_MAX_ELTWISE];
+    const int count = onednn_eltwise(fused->activation, fused->alpha, fused->beta, parts);
+    TRY(onednn_new_attributes(attributes, name, err));
+    ONEDNN(dnnl_post_ops_create(&operations));
+    if (fused->addend != NOT_A_TENSOR)
+        ONEDNN(onednn_post_sum(operations));
+    for (int i = 0; i < count; i++)
+        ONEDNN(onednn_post_eltwise(operations, parts[i].kind, parts[i].alpha, parts[i].beta));
+    ONEDNN(dnnl_primitive_attr_set_post_ops(*attributes, operations));
 cleanup:
     if (operations)
         dnnl_post_ops_destroy(operations);
-    if (attributes)
-        dnnl_primitive_attr_destroy(attributes);
     return status;
 }
 
 /* The tensor that a layer writes: a new one, or the addend's memory. */
-static enum status destination(const struct onednn_layers *layers, const char *name, const dnnl_memory_desc_t *md,
+static enum status destination(const struct onednn_layers *layers, const char *name, const_dnnl_memory_desc_t md,
                                const struct onednn_fused *fused, int *tensor, struct error *err)
 {
     enum status status = STATUS_OK;
@@ -179,13 +152,17 @@ cleanup:
 static enum status pack_vector(const struct onednn_layers *layers, const struct node *node, int weight, int *tensor,
                                struct error *err)
 {
-    dnnl_memory_desc_t md = vector_md(node->shape.c);
-    return onednn_add_constant(layers->plan, node->name, layers->graph->weights[weight].data, &md, &md, tensor, err);
+    enum status status = STATUS_OK;
+    const_dnnl_memory_desc_t md;
+    TRY(vector_md(layers, node->shape.c, &md, err));
+    TRY(onednn_add_constant(layers->plan, node->name, layers->graph->weights[weight].data, md, md, tensor, err));
+cleanup:
+    return status;
 }
 
 /* The step of a convolution or linear layer. `given` is PyTorch's layout of its weights. Takes descriptor. */
 static enum status add_layer(const struct onednn_layers *layers, const struct node *node,
-                             dnnl_primitive_desc_t descriptor, const dnnl_memory_desc_t *given, int source,
+                             dnnl_primitive_desc_t descriptor, const_dnnl_memory_desc_t given, int source,
                              const struct onednn_fused *fused, int *value, struct error *err)
 {
     enum status status = STATUS_OK;
@@ -205,25 +182,31 @@ static enum status convolution(const struct onednn_layers *layers, const struct 
 {
     enum status status = STATUS_OK;
     const char *name = node->name;
-    struct shape in = layers->graph->nodes[node->inputs[0]].shape;
+    struct onednn_plan *plan = layers->plan;
+    const struct shape in = layers->graph->nodes[node->inputs[0]].shape;
+    dnnl_primitive_attr_t attributes = NULL;
     dnnl_primitive_desc_t descriptor;
-    dnnl_convolution_desc_t operation;
-    int groups = node->groups, rank = groups > 1 ? 5 : 4;
+    const_dnnl_memory_desc_t source, weights, given, bias = NULL, target;
+    const int groups = node->groups, rank = groups > 1 ? 5 : 4;
     const dnnl_dims_t dense = {node->shape.c, in.c, node->kernel_h, node->kernel_w},
-                      grouped = {groups, node->shape.c / groups, in.c / groups, node->kernel_h, node->kernel_w},
-                      stride = {node->stride_h, node->stride_w},
-                      dilation = {node->dilation_h - 1, node->dilation_w - 1}, before = {node->pad_top, node->pad_left},
-                      after = {node->pad_bottom, node->pad_right};
+                      grouped = {groups, node->shape.c / groups, in.c / groups, node->kernel_h, node->kernel_w};
     const dnnl_dim_t *dims = groups > 1 ? grouped : dense;
-    dnnl_memory_desc_t source = onednn_any_md(in), target = onednn_any_md(node->shape), bias = vector_md(node->shape.c),
-                       weights = md_by_tag(rank, dims, dnnl_format_tag_any),
-                       given = md_by_tag(rank, dims, groups > 1 ? dnnl_goihw : dnnl_oihw);
-    ONEDNN(dnnl_dilated_convolution_forward_desc_init(&operation, dnnl_forward_inference, dnnl_convolution_direct,
-                                                      &source, &weights, node->bias >= 0 ? &bias : NULL, &target,
-                                                      stride, dilation, before, after));
-    TRY(onednn_describe(layers, name, &operation, fused, &descriptor, err));
-    TRY(add_layer(layers, node, descriptor, &given, onednn_input(layers, node, 0), fused, value, err));
+    const struct onednn_window window = {.stride = {node->stride_h, node->stride_w},
+                                         .dilation = {node->dilation_h - 1, node->dilation_w - 1},
+                                         .before = {node->pad_top, node->pad_left},
+                                         .after = {node->pad_bottom, node->pad_right}};
+    TRY(onednn_add_map_md(plan, in, dnnl_format_tag_any, &source, err));
+    TRY(onednn_add_md(plan, rank, dims, dnnl_format_tag_any, &weights, err));
+    TRY(onednn_add_md(plan, rank, dims, groups > 1 ? dnnl_goihw : dnnl_oihw, &given, err));
+    if (node->bias >= 0)
+        TRY(vector_md(layers, node->shape.c, &bias, err));
+    TRY(onednn_add_map_md(plan, node->shape, dnnl_format_tag_any, &target, err));
+    TRY(fuse(name, fused, &attributes, err));
+    ONEDNN(onednn_new_convolution(&descriptor, plan->engine, source, weights, bias, target, &window, attributes));
+    TRY(add_layer(layers, node, descriptor, given, onednn_input(layers, node, 0), fused, value, err));
 cleanup:
+    if (attributes)
+        dnnl_primitive_attr_destroy(attributes);
     return status;
 }
 
@@ -232,24 +215,30 @@ static enum status linear(const struct onednn_layers *layers, const struct node 
 {
     enum status status = STATUS_OK;
     const char *name = node->name;
-    struct shape in = layers->graph->nodes[node->inputs[0]].shape;
+    struct onednn_plan *plan = layers->plan;
+    const struct shape in = layers->graph->nodes[node->inputs[0]].shape;
+    dnnl_primitive_attr_t attributes = NULL;
     dnnl_primitive_desc_t descriptor;
-    dnnl_inner_product_desc_t operation;
+    const_dnnl_memory_desc_t source, weights, given, bias = NULL, target, source_map, target_map;
     const dnnl_dims_t dims = {node->shape.c, in.c};
-    dnnl_memory_desc_t source = md_by_tag(2, (dnnl_dims_t){1, in.c}, dnnl_nc),
-                       target = md_by_tag(2, (dnnl_dims_t){1, node->shape.c}, dnnl_nc), bias = vector_md(node->shape.c),
-                       weights = md_by_tag(2, dims, dnnl_format_tag_any), given = md_by_tag(2, dims, dnnl_oi),
-                       source_map = onednn_plain_md(in, dnnl_nchw),
-                       target_map = onednn_plain_md(node->shape, dnnl_nchw);
     int flat;
-    ONEDNN(dnnl_inner_product_forward_desc_init(&operation, dnnl_forward_inference, &source, &weights,
-                                                node->bias >= 0 ? &bias : NULL, &target));
-    TRY(onednn_add_layout(layers->plan, name, onednn_input(layers, node, 0), &source_map, &flat, err));
-    TRY(onednn_add_view(layers->plan, flat, &source, &flat, err));
-    TRY(onednn_describe(layers, name, &operation, fused, &descriptor, err));
-    TRY(add_layer(layers, node, descriptor, &given, flat, fused, &flat, err));
-    TRY(onednn_add_view(layers->plan, flat, &target_map, value, err));
+    TRY(onednn_add_md(plan, 2, (dnnl_dims_t){1, in.c}, dnnl_nc, &source, err));
+    TRY(onednn_add_md(plan, 2, dims, dnnl_format_tag_any, &weights, err));
+    TRY(onednn_add_md(plan, 2, dims, dnnl_oi, &given, err));
+    if (node->bias >= 0)
+        TRY(vector_md(layers, node->shape.c, &bias, err));
+    TRY(onednn_add_md(plan, 2, (dnnl_dims_t){1, node->shape.c}, dnnl_nc, &target, err));
+    TRY(onednn_add_map_md(plan, in, dnnl_nchw, &source_map, err));
+    TRY(onednn_add_map_md(plan, node->shape, dnnl_nchw, &target_map, err));
+    TRY(onednn_add_layout(plan, name, onednn_input(layers, node, 0), source_map, &flat, err));
+    TRY(onednn_add_view(plan, flat, source, &flat, err));
+    TRY(fuse(name, fused, &attributes, err));
+    ONEDNN(onednn_new_inner_product(&descriptor, plan->engine, source, weights, bias, target, attributes));
+    TRY(add_layer(layers, node, descriptor, given, flat, fused, &flat, err));
+    TRY(onednn_add_view(plan, flat, target_map, value, err));
 cleanup:
+    if (attributes)
+        dnnl_primitive_attr_destroy(attributes);
     return status;
 }
 
@@ -260,7 +249,6 @@ static enum status batch_norm(const struct onednn_layers *layers, const struct n
     const char *name = node->name;
     int source = onednn_input(layers, node, 0);
     dnnl_primitive_desc_t descriptor;
-    dnnl_batch_normalization_desc_t operation;
     unsigned flags = dnnl_use_global_stats | dnnl_use_scale | dnnl_use_shift;
     if (fused->activation == ACTIVATION_RELU)
         flags |= dnnl_fuse_norm_relu;
@@ -272,9 +260,8 @@ static enum status batch_norm(const struct onednn_layers *layers, const struct n
     TRY(pack_vector(layers, node, node->bias, &arguments[3].tensor, err));
     TRY(pack_vector(layers, node, node->running_mean, &arguments[4].tensor, err));
     TRY(pack_vector(layers, node, node->running_var, &arguments[5].tensor, err));
-    ONEDNN(dnnl_batch_normalization_forward_desc_init(&operation, dnnl_forward_inference, onednn_md(layers, source),
-                                                      node->epsilon, flags));
-    TRY(onednn_describe(layers, name, &operation, NULL, &descriptor, err));
+    ONEDNN(onednn_new_batch_norm(&descriptor, layers->plan->engine, onednn_md(layers, source), node->epsilon, flags,
+                                 layers->plan->attributes));
     TRY(onednn_add_step(layers->plan, name, descriptor, arguments, 6, err));
     *value = arguments[1].tensor;
 cleanup:

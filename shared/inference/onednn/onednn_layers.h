@@ -58,15 +58,9 @@ enum { ONEDNN_MAX_ELTWISE = 3 };
  * computes it. */
 int onednn_eltwise(enum activation activation, float alpha, float beta, struct eltwise out[ONEDNN_MAX_ELTWISE]);
 
-dnnl_memory_desc_t onednn_any_md(struct shape shape);                          /* oneDNN chooses the layout */
-dnnl_memory_desc_t onednn_plain_md(struct shape shape, dnnl_format_tag_t tag); /* dnnl_nchw or dnnl_nhwc */
 int onednn_input(const struct onednn_layers *layers, const struct node *node, int index); /* tensor of an input */
-const dnnl_memory_desc_t *onednn_md(const struct onednn_layers *layers, int tensor);
+const_dnnl_memory_desc_t onednn_md(const struct onednn_layers *layers, int tensor);
 
-/* The primitive descriptor of an operation with what is fused into it (may be NULL). The plan owns its scratch memory.
- * */
-enum status onednn_describe(const struct onednn_layers *layers, const char *name, const_dnnl_op_desc_t operation,
-                            const struct onednn_fused *fused, dnnl_primitive_desc_t *descriptor, struct error *err);
 /* The step of a described operation with one source, weights and bias (tensors, or NOT_A_TENSOR). *value is the tensor
  * that it writes. Takes descriptor. */
 enum status onednn_add_operation(const struct onednn_layers *layers, const char *name, dnnl_primitive_desc_t descriptor,

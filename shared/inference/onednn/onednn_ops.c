@@ -7,16 +7,14 @@ static enum status activation(const struct onednn_layers *layers, const struct n
     enum status status = STATUS_OK;
     const char *name = node->name;
     dnnl_primitive_desc_t descriptor;
-    dnnl_eltwise_desc_t operation;
     struct eltwise parts[ONEDNN_MAX_ELTWISE];
     int count = onednn_eltwise(node->activation, node->alpha, node->beta, parts);
     if (!count)
         return onednn_add_activation(layers, node, overwrite, value, err);
     *value = onednn_input(layers, node, 0);
     for (int i = 0; i < count; i++) {
-        ONEDNN(dnnl_eltwise_forward_desc_init(&operation, dnnl_forward_inference, parts[i].kind,
-                                              onednn_md(layers, *value), parts[i].alpha, parts[i].beta));
-        TRY(onednn_describe(layers, name, &operation, NULL, &descriptor, err));
+        ONEDNN(onednn_new_eltwise(&descriptor, layers->plan->engine, parts[i].kind, onednn_md(layers, *value),
+                                  parts[i].alpha, parts[i].beta, layers->plan->attributes));
         TRY(onednn_add_operation(layers, name, descriptor, *value, NOT_A_TENSOR, NOT_A_TENSOR, NULL, value, err));
     }
 cleanup:
@@ -37,7 +35,7 @@ static enum status pool(const struct onednn_layers *layers, struct node window, 
     const char *name = window.name;
     struct shape in = layers->graph->nodes[window.inputs[0]].shape;
     dnnl_primitive_desc_t descriptor;
-    dnnl_pooling_v2_desc_t operation;
+    const_dnnl_memory_desc_t target;
     int source = onednn_input(layers, &window, 0);
     bool padded = window.pad_top || window.pad_left || window.pad_bottom || window.pad_right;
     /* The divisor counts the padding, but not what ceil_mode adds behind it, so the padding becomes part of the
@@ -48,18 +46,18 @@ static enum status pool(const struct onednn_layers *layers, struct node window, 
         in.w += window.pad_left + window.pad_right;
         window.pad_top = window.pad_left = 0;
     }
-    const dnnl_dims_t kernel = {window.kernel_h, window.kernel_w}, stride = {window.stride_h, window.stride_w},
-                      dilation = {window.dilation_h - 1, window.dilation_w - 1},
-                      before = {window.pad_top, window.pad_left},
-                      after = {padding_after(window.shape.h, in.h, window.kernel_h, window.stride_h, window.dilation_h,
-                                             window.pad_top),
-                               padding_after(window.shape.w, in.w, window.kernel_w, window.stride_w, window.dilation_w,
-                                             window.pad_left)};
-    dnnl_alg_kind_t kind = window.op == OP_MAX_POOL ? dnnl_pooling_max : dnnl_pooling_avg_exclude_padding;
-    dnnl_memory_desc_t target = onednn_any_md(window.shape);
-    ONEDNN(dnnl_pooling_v2_forward_desc_init(&operation, dnnl_forward_inference, kind, onednn_md(layers, source),
-                                             &target, stride, kernel, dilation, before, after));
-    TRY(onednn_describe(layers, name, &operation, NULL, &descriptor, err));
+    const struct onednn_window axes = {
+        .kernel = {window.kernel_h, window.kernel_w},
+        .stride = {window.stride_h, window.stride_w},
+        .dilation = {window.dilation_h - 1, window.dilation_w - 1},
+        .before = {window.pad_top, window.pad_left},
+        .after = {
+            padding_after(window.shape.h, in.h, window.kernel_h, window.stride_h, window.dilation_h, window.pad_top),
+            padding_after(window.shape.w, in.w, window.kernel_w, window.stride_w, window.dilation_w, window.pad_left)}};
+    const dnnl_alg_kind_t kind = window.op == OP_MAX_POOL ? dnnl_pooling_max : dnnl_pooling_avg_exclude_padding;
+    TRY(onednn_add_map_md(layers->plan, window.shape, dnnl_format_tag_any, &target, err));
+    ONEDNN(onednn_new_pool(&descriptor, layers->plan->engine, kind, onednn_md(layers, source), target, &axes,
+                           layers->plan->attributes));
     TRY(onednn_add_operation(layers, name, descriptor, source, NOT_A_TENSOR, NOT_A_TENSOR, NULL, value, err));
 cleanup:
     return status;
@@ -83,26 +81,22 @@ static enum status combine(const struct onednn_layers *layers, const struct node
     enum status status = STATUS_OK;
     const char *name = node->name;
     struct onednn_plan *plan = layers->plan;
-    dnnl_primitive_attr_t attributes = NULL;
     dnnl_primitive_desc_t descriptor;
-    dnnl_memory_desc_t sources[NODE_MAX_INPUTS], target = onednn_any_md(node->shape);
+    const_dnnl_memory_desc_t sources[NODE_MAX_INPUTS], target;
     struct onednn_argument arguments[NODE_MAX_INPUTS + 1];
-    float scales[NODE_MAX_INPUTS];
     int count = node->input_count, first = onednn_input(layers, node, 0);
     for (int i = 0; i < count; i++) {
         int source = onednn_input(layers, node, i);
         if (node->op == OP_ADD) /* one layout for all, otherwise oneDNN uses its slow reference */
             TRY(onednn_add_layout(plan, name, source, onednn_md(layers, first), &source, err));
-        sources[i] = *onednn_md(layers, source);
-        scales[i] = 1;
+        sources[i] = onednn_md(layers, source);
         arguments[i] = (struct onednn_argument){DNNL_ARG_MULTIPLE_SRC + i, source};
     }
-    ONEDNN(dnnl_primitive_attr_create(&attributes));
-    ONEDNN(dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user));
+    TRY(onednn_add_map_md(plan, node->shape, dnnl_format_tag_any, &target, err));
     if (node->op == OP_ADD)
-        ONEDNN(dnnl_sum_primitive_desc_create(&descriptor, NULL, count, scales, sources, attributes, plan->engine));
+        ONEDNN(onednn_new_sum(&descriptor, plan->engine, count, sources, plan->attributes));
     else
-        ONEDNN(dnnl_concat_primitive_desc_create(&descriptor, &target, count, 1, sources, attributes, plan->engine));
+        ONEDNN(onednn_new_concat(&descriptor, plan->engine, target, count, sources, plan->attributes));
     status = onednn_add_tensor(plan, dnnl_primitive_desc_query_md(descriptor, dnnl_query_dst_md, 0), ONEDNN_ARENA,
                                value, err);
     if (status != STATUS_OK) {
@@ -112,8 +106,6 @@ static enum status combine(const struct onednn_layers *layers, const struct node
     arguments[count] = (struct onednn_argument){DNNL_ARG_DST, *value};
     TRY(onednn_add_step(plan, name, descriptor, arguments, count + 1, err));
 cleanup:
-    if (attributes)
-        dnnl_primitive_attr_destroy(attributes);
     return status;
 }
 
@@ -123,16 +115,14 @@ static enum status multiply(const struct onednn_layers *layers, const struct nod
     const char *name = node->name;
     struct onednn_plan *plan = layers->plan;
     dnnl_primitive_desc_t descriptor;
-    dnnl_binary_desc_t operation;
     int first = onednn_input(layers, node, 0), second = onednn_input(layers, node, 1);
     struct shape gate = layers->graph->nodes[node->inputs[1]].shape;
-    const dnnl_memory_desc_t md = *onednn_md(layers, first); /* a copy: tensors move when the plan grows */
+    const const_dnnl_memory_desc_t md = onednn_md(layers, first);
     if (gate.c != node->shape.c || gate.h != node->shape.h || gate.w != node->shape.w)
         return onednn_add_lanes(layers, node, value, err);
-    TRY(onednn_add_layout(plan, name, second, &md, &second, err));
-    ONEDNN(dnnl_binary_desc_init(&operation, dnnl_binary_mul, &md, onednn_md(layers, second), &md));
-    TRY(onednn_add_tensor(plan, &md, ONEDNN_ARENA, value, err));
-    TRY(onednn_describe(layers, name, &operation, NULL, &descriptor, err));
+    TRY(onednn_add_layout(plan, name, second, md, &second, err));
+    TRY(onednn_add_tensor(plan, md, ONEDNN_ARENA, value, err));
+    ONEDNN(onednn_new_product(&descriptor, plan->engine, md, plan->attributes));
     const struct onednn_argument arguments[3] = {
         {DNNL_ARG_SRC_0, first}, {DNNL_ARG_SRC_1, second}, {DNNL_ARG_DST, *value}};
     TRY(onednn_add_step(plan, name, descriptor, arguments, 3, err));
@@ -143,11 +133,12 @@ cleanup:
 static enum status flatten(const struct onednn_layers *layers, const struct node *node, int *value, struct error *err)
 {
     enum status status = STATUS_OK;
-    dnnl_memory_desc_t map = onednn_plain_md(layers->graph->nodes[node->inputs[0]].shape, dnnl_nchw),
-                       vector = onednn_plain_md(node->shape, dnnl_nchw);
+    const_dnnl_memory_desc_t map, vector;
     int arranged;
-    TRY(onednn_add_layout(layers->plan, node->name, onednn_input(layers, node, 0), &map, &arranged, err));
-    TRY(onednn_add_view(layers->plan, arranged, &vector, value, err));
+    TRY(onednn_add_map_md(layers->plan, layers->graph->nodes[node->inputs[0]].shape, dnnl_nchw, &map, err));
+    TRY(onednn_add_map_md(layers->plan, node->shape, dnnl_nchw, &vector, err));
+    TRY(onednn_add_layout(layers->plan, node->name, onednn_input(layers, node, 0), map, &arranged, err));
+    TRY(onednn_add_view(layers->plan, arranged, vector, value, err));
 cleanup:
     return status;
 }
@@ -158,13 +149,9 @@ static enum status softmax(const struct onednn_layers *layers, const struct node
     enum status status = STATUS_OK;
     const char *name = node->name;
     dnnl_primitive_desc_t descriptor;
-    dnnl_softmax_desc_t operation; /* dnnl_logsoftmax_desc_t is the same type */
     int source = onednn_input(layers, node, 0);
-    if (node->op == OP_LOG_SOFTMAX)
-        ONEDNN(dnnl_logsoftmax_forward_desc_init(&operation, dnnl_forward_inference, onednn_md(layers, source), 1));
-    else
-        ONEDNN(dnnl_softmax_forward_desc_init(&operation, dnnl_forward_inference, onednn_md(layers, source), 1));
-    TRY(onednn_describe(layers, name, &operation, NULL, &descriptor, err));
+    ONEDNN(onednn_new_softmax(&descriptor, layers->plan->engine, node->op == OP_LOG_SOFTMAX, onednn_md(layers, source),
+                              layers->plan->attributes));
     TRY(onednn_add_operation(layers, name, descriptor, source, NOT_A_TENSOR, NOT_A_TENSOR, NULL, value, err));
 cleanup:
     return status;

@@ -27,12 +27,23 @@ enum status onednn_status(dnnl_status_t result, const char *node, struct error *
                      (int)result);
 }
 
+enum status onednn_new_attributes(dnnl_primitive_attr_t *out, const char *name, struct error *err)
+{
+    enum status status = STATUS_OK;
+    *out = NULL;
+    TRY(onednn_status(dnnl_primitive_attr_create(out), name, err));
+    TRY(onednn_status(dnnl_primitive_attr_set_scratchpad_mode(*out, dnnl_scratchpad_mode_user), name, err));
+cleanup:
+    return status;
+}
+
 enum status onednn_plan_init(struct onednn_plan *plan, struct error *err)
 {
     enum status status = STATUS_OK;
     *plan = (struct onednn_plan){0};
     TRY(onednn_status(dnnl_engine_create(&plan->engine, dnnl_cpu, 0), "engine", err));
     TRY(onednn_status(dnnl_stream_create(&plan->stream, plan->engine, dnnl_stream_default_flags), "stream", err));
+    TRY(onednn_new_attributes(&plan->attributes, "attributes", err));
 cleanup:
     if (status != STATUS_OK)
         onednn_plan_release(plan);
@@ -46,11 +57,16 @@ void onednn_plan_release(struct onednn_plan *plan)
             dnnl_primitive_destroy(plan->steps[i].primitive);
     for (int i = 0; i < plan->storage_count; i++)
         memory_free(plan->storages[i].data);
+    for (int i = 0; i < plan->md_count; i++)
+        onednn_md_free(plan->mds[i]);
+    free(plan->mds);
     free(plan->storages);
     free(plan->tensors);
     free(plan->steps);
     free(plan->arguments);
     arena_release(&plan->memory);
+    if (plan->attributes)
+        dnnl_primitive_attr_destroy(plan->attributes);
     if (plan->stream)
         dnnl_stream_destroy(plan->stream);
     if (plan->engine)
@@ -58,28 +74,64 @@ void onednn_plan_release(struct onednn_plan *plan)
     *plan = (struct onednn_plan){0};
 }
 
-enum status onednn_add_tensor(struct onednn_plan *plan, const dnnl_memory_desc_t *md, enum onednn_storage_kind kind,
+/* Room for one more: what is made next belongs to the plan. */
+static enum status grow_mds(struct onednn_plan *plan, struct error *err)
+{
+    return array_grow(&plan->mds, sizeof *plan->mds, (size_t)plan->md_count, &plan->md_capacity, WHAT, err);
+}
+
+enum status onednn_add_md(struct onednn_plan *plan, int rank, const dnnl_dims_t dims, dnnl_format_tag_t tag,
+                          const_dnnl_memory_desc_t *md, struct error *err)
+{
+    enum status status = STATUS_OK;
+    TRY(grow_mds(plan, err));
+    TRY(onednn_status(onednn_md_new(md, rank, dims, tag), "layout", err));
+    plan->mds[plan->md_count++] = *md;
+cleanup:
+    return status;
+}
+
+enum status onednn_add_map_md(struct onednn_plan *plan, struct shape shape, dnnl_format_tag_t tag,
+                              const_dnnl_memory_desc_t *md, struct error *err)
+{
+    return onednn_add_md(plan, 4, (dnnl_dims_t){1, shape.c, shape.h, shape.w}, tag, md, err);
+}
+
+static enum status copy_md(struct onednn_plan *plan, const_dnnl_memory_desc_t md, const_dnnl_memory_desc_t *copy,
+                           struct error *err)
+{
+    enum status status = STATUS_OK;
+    TRY(grow_mds(plan, err));
+    TRY(onednn_status(onednn_md_clone(copy, md), "layout", err));
+    plan->mds[plan->md_count++] = *copy;
+cleanup:
+    return status;
+}
+
+enum status onednn_add_tensor(struct onednn_plan *plan, const_dnnl_memory_desc_t md, enum onednn_storage_kind kind,
                               int *tensor, struct error *err)
 {
     enum status status = STATUS_OK;
-    const dnnl_memory_desc_t copy = *md; /* md may be that of another tensor, which moves when the plan grows */
+    const_dnnl_memory_desc_t copy;
+    TRY(copy_md(plan, md, &copy, err));
     TRY(array_grow(&plan->storages, sizeof *plan->storages, (size_t)plan->storage_count, &plan->storage_capacity, WHAT,
                    err));
     TRY(array_grow(&plan->tensors, sizeof *plan->tensors, (size_t)plan->tensor_count, &plan->tensor_capacity, WHAT,
                    err));
     plan->storages[plan->storage_count] =
-        (struct onednn_storage){.kind = kind, .life = lifetime_new(dnnl_memory_desc_get_size(&copy))};
+        (struct onednn_storage){.kind = kind, .life = lifetime_new(dnnl_memory_desc_get_size(copy))};
     plan->tensors[plan->tensor_count] = (struct onednn_tensor){copy, plan->storage_count++};
     *tensor = plan->tensor_count++;
 cleanup:
     return status;
 }
 
-enum status onednn_add_view(struct onednn_plan *plan, int of, const dnnl_memory_desc_t *md, int *tensor,
+enum status onednn_add_view(struct onednn_plan *plan, int of, const_dnnl_memory_desc_t md, int *tensor,
                             struct error *err)
 {
     enum status status = STATUS_OK;
-    const dnnl_memory_desc_t copy = *md;
+    const_dnnl_memory_desc_t copy;
+    TRY(copy_md(plan, md, &copy, err));
     TRY(array_grow(&plan->tensors, sizeof *plan->tensors, (size_t)plan->tensor_count, &plan->tensor_capacity, WHAT,
                    err));
     plan->tensors[plan->tensor_count] = (struct onednn_tensor){copy, plan->tensors[of].storage};
@@ -89,8 +141,8 @@ cleanup:
 }
 
 /* Reorders at once, outside the plan. */
-static enum status reorder_now(struct onednn_plan *plan, const char *name, const dnnl_memory_desc_t *from,
-                               const void *source, const dnnl_memory_desc_t *to, void *target, struct error *err)
+static enum status reorder_now(struct onednn_plan *plan, const char *name, const_dnnl_memory_desc_t from,
+                               const void *source, const_dnnl_memory_desc_t to, void *target, struct error *err)
 {
     enum status status = STATUS_OK;
     dnnl_primitive_desc_t descriptor = NULL;
@@ -116,7 +168,7 @@ cleanup:
 }
 
 enum status onednn_add_constant(struct onednn_plan *plan, const char *name, const float *data,
-                                const dnnl_memory_desc_t *given, const dnnl_memory_desc_t *wanted, int *tensor,
+                                const_dnnl_memory_desc_t given, const_dnnl_memory_desc_t wanted, int *tensor,
                                 struct error *err)
 {
     enum status status = STATUS_OK;
@@ -157,7 +209,7 @@ enum status onednn_add_step(struct onednn_plan *plan, const char *name, dnnl_pri
     enum status status = STATUS_OK;
     dnnl_primitive_t primitive = NULL;
     struct onednn_argument all[NODE_MAX_INPUTS + 8];
-    const dnnl_memory_desc_t *scratch = dnnl_primitive_desc_query_md(descriptor, dnnl_query_scratchpad_md, 0);
+    const_dnnl_memory_desc_t scratch = dnnl_primitive_desc_query_md(descriptor, dnnl_query_scratchpad_md, 0);
     memcpy(all, arguments, (size_t)argument_count * sizeof *all);
     if (scratch && dnnl_memory_desc_get_size(scratch) > 0) {
         all[argument_count].kind = DNNL_ARG_SCRATCHPAD;
@@ -187,27 +239,22 @@ enum status onednn_add_kernel(struct onednn_plan *plan, const char *name, lanes_
 enum status onednn_add_reorder(struct onednn_plan *plan, const char *name, int from, int to, struct error *err)
 {
     enum status status = STATUS_OK;
-    dnnl_primitive_attr_t attributes = NULL;
     dnnl_primitive_desc_t descriptor = NULL;
     const struct onednn_argument arguments[2] = {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}};
-    TRY(onednn_status(dnnl_primitive_attr_create(&attributes), name, err));
-    TRY(onednn_status(dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user), name, err));
-    TRY(onednn_status(dnnl_reorder_primitive_desc_create(&descriptor, &plan->tensors[from].md, plan->engine,
-                                                         &plan->tensors[to].md, plan->engine, attributes),
+    TRY(onednn_status(dnnl_reorder_primitive_desc_create(&descriptor, plan->tensors[from].md, plan->engine,
+                                                         plan->tensors[to].md, plan->engine, plan->attributes),
                       name, err));
     TRY(onednn_add_step(plan, name, descriptor, arguments, 2, err));
 cleanup:
-    if (attributes)
-        dnnl_primitive_attr_destroy(attributes);
     return status;
 }
 
-enum status onednn_add_layout(struct onednn_plan *plan, const char *name, int tensor, const dnnl_memory_desc_t *md,
+enum status onednn_add_layout(struct onednn_plan *plan, const char *name, int tensor, const_dnnl_memory_desc_t md,
                               int *out, struct error *err)
 {
     enum status status = STATUS_OK;
     *out = tensor;
-    if (dnnl_memory_desc_equal(&plan->tensors[tensor].md, md))
+    if (dnnl_memory_desc_equal(plan->tensors[tensor].md, md))
         return STATUS_OK;
     TRY(onednn_add_tensor(plan, md, ONEDNN_ARENA, out, err));
     TRY(onednn_add_reorder(plan, name, tensor, *out, err));
