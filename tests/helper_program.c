@@ -47,6 +47,20 @@ void expect(int code, const char *text, int got)
         fail_msg("exit code %d, expected %d; output without '%s': %s", got, code, text, output);
 }
 
+cJSON *json_of(const char *name)
+{
+    char path[4200];
+    unsigned char *text;
+    size_t size;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    assert_int_equal(file_read(path, 1 << 24, &text, &size, NULL), STATUS_OK);
+    cJSON *tree = cJSON_ParseWithLength((char *)text, size);
+    free(text);
+    if (!tree)
+        fail_msg("%s is no JSON", path);
+    return tree;
+}
+
 void same_file(const char *a, const char *b, const char *name)
 {
     char paths[2][4200], digests[2][DIGEST_HEX_SIZE];

@@ -3,6 +3,8 @@
 #ifndef TESTS_HELPER_PROGRAM_H
 #define TESTS_HELPER_PROGRAM_H
 
+#include <cjson/cJSON.h>
+
 extern char *folder;       /* of this test program */
 extern char program[4096]; /* student_train */
 extern char dumper[4096];  /* teacher_dump */
@@ -17,6 +19,8 @@ int program_teardown(void **state);
 __attribute__((format(printf, 1, 2))) int shell(const char *format, ...);
 /* Fails unless got is code and the output of the last command contains text. */
 void expect(int code, const char *text, int got);
+/* The JSON in a file of the folder; the caller deletes it. */
+cJSON *json_of(const char *name);
 /* Fails unless the file `name` has the same bytes in both folders. */
 void same_file(const char *a, const char *b, const char *name);
 void same_run(const char *a, const char *b);
