@@ -2,10 +2,11 @@
 # Writes docs/accuracy.md and its pictures from the finished runs of scripts/accuracy.sh. What has not been run is left out: a table
 # or picture appears when its runs are there.
 # usage: scripts/accuracy_page.sh FOLDER [PAGE.md]      FOLDER: --out of accuracy.sh; pictures: PAGE/NAME.svg
+#   FOLDER/about.txt, if you write one, says what the data and the machine were
 set -eu
 programs=${BUILD:-$(dirname "$0")/../build}
 [ $# -ge 1 ] && [ "$1" != --help ] || { sed -n '2,/^# usage/{s/^# \{0,1\}//p}' "$0"; exit 64; }
-runs=$1/runs page=${2:-$(dirname "$0")/../docs/accuracy.md}
+runs=$1/runs about=$1/about.txt page=${2:-$(dirname "$0")/../docs/accuracy.md}
 pictures=${page%.md}
 
 finished() { # PATTERN...: the folders of finished runs of these experiments
@@ -60,6 +61,7 @@ sqrt(p (1 - p) / n) for that.
 Settings: $(setting epochs "$1") epochs, batch $(setting batch "$1"), $(setting optimizer "$1"), learning rate $(setting lr "$1"), $(setting schedule "$1") schedule,
 $(setting warmup-epochs "$1") epochs of warm-up, weight decay $(setting weight-decay "$1"). The epochs of a table are in its columns.
 END
+    [ ! -f "$about" ] || { echo && cat "$about"; }
 }
 
 gain() {
