@@ -155,8 +155,8 @@ static enum status measure(const struct settings *s, struct error *err)
     printf("%s, %dx%dx%d, %zu parameters, batch %d, %d threads, %s: %.1f images/s, %.1f images/processor second, "
            "%.3f GFLOP/image, %.3f MB/image\n",
            s->student, s->size, s->size, s->channels, graph_parameter_count(&student.graph), s->batch, s->threads,
-           cpu_isa_names[device->isa], rate, processor, 1e-9 * plan_cost(&network.plan).operations,
-           1e-6 * sizeof(float) * plan_cost(&network.plan).values);
+           cpu_isa_names[device->isa], rate, processor, 1e-9 * plan_cost_of(&network.plan).operations,
+           1e-6 * sizeof(float) * plan_cost_of(&network.plan).values);
     report(&network, times, s->steps);
     fflush(stdout);
 cleanup:

@@ -87,7 +87,7 @@ static void costs_are_counted(void **state)
     at = net_conv_norm_relu(&graph, at, (struct net_window){.kernel = 3, .pad = 1, .groups = 4});
     net_linear(&graph, at, 5, true);
     compile(&plan, &graph, NULL, 0);
-    const struct plan_cost cost = plan_cost(&plan);
+    const struct plan_cost cost = plan_cost_of(&plan);
     const double first = 4 * 3 * 9 * 64, second = 4 * 9 * 64, linear = 4 * 64 * 5;
     assert_float_equal(cost.operations, 2 * (2 * first + 3 * second + 3 * linear), 0); /* no gradient of the images */
     assert_float_equal(cost.values, 2 * 192 + 6 * (256 + 256 + 5), 0);

@@ -196,7 +196,7 @@ struct plan_cost {
     double values;     /* activations and their gradients that are moved: each tensor is written once and read five
                         * times (above), the images are read twice */
 };
-struct plan_cost plan_cost(const struct plan *plan);
+struct plan_cost plan_cost_of(const struct plan *plan);
 
 /* A list of steps, tensors, offsets and bytes (`student_train inspect`). malloc'ed, the caller frees it; NULL: out of
  * memory. */

@@ -23,7 +23,7 @@ const char *const plan_step_names[STEP_KIND_COUNT] = {
     [STEP_RESIZE] = "resize",
 };
 
-struct plan_cost plan_cost(const struct plan *plan)
+struct plan_cost plan_cost_of(const struct plan *plan)
 {
     struct plan_cost cost = {0};
     for (int i = 0; i < plan->step_count; i++) {

@@ -35,7 +35,7 @@ static void print_floor(double bytes, double operations, double memory, double r
 
 static void print_limits(const struct plan *plan)
 {
-    const struct plan_cost cost = plan_cost(plan);
+    const struct plan_cost cost = plan_cost_of(plan);
     const double values = cost.values * plan->batch, operations = cost.operations * plan->batch;
     printf("\nA training step of %d images moves at least %.0f MB of activations in fp32, %.0f MB in bf16, and "
            "computes %.1f "
