@@ -32,7 +32,7 @@ is_in() { # WORD, LIST...
     shift
     [[ " $* " == *" $word "* ]]
 }
-name_of() { # PATH
+name_of() { # PATH; a program and a script may have the same
     local name=${1##*/test_}
     printf %s "${name%.sh}"
 }
@@ -57,27 +57,24 @@ for name in "${names[@]}"; do
 done
 tests=("${together[@]}" "${apart[@]}")
 
-# Runs a test, leaves its output in $work/NAME.log and "EXIT_CODE MILLISECONDS" in $work/NAME.done.
+# Runs a test, leaves its output in $work/FILE.log and "EXIT_CODE MILLISECONDS" in $work/FILE.done.
 run_test() { # PATH
-    local name child code start=${EPOCHREALTIME/[.,]/}
-    name=$(name_of "$1")
+    local file=${1##*/} child code start=${EPOCHREALTIME/[.,]/}
     # A shell lets its background jobs ignore interrupts; tests send themselves some.
     BUILD=${folder%/tests} CMOCKA_MESSAGE_OUTPUT=TAP \
-        env --default-signal=INT,QUIT timeout -k 10 "$limit" "$1" >"$work/$name.log" 2>&1 </dev/null &
+        env --default-signal=INT,QUIT timeout -k 10 "$limit" "$1" >"$work/$file.log" 2>&1 </dev/null &
     child=$!
     trap 'kill $child 2>/dev/null; wait $child' TERM
     { wait $child; } 2>/dev/null # a shell would report a crash once more
     code=$?
-    echo "$code $(((${EPOCHREALTIME/[.,]/} - start) / 1000))" >"$work/$name.part"
-    mv "$work/$name.part" "$work/$name.done"
+    echo "$code $(((${EPOCHREALTIME/[.,]/} - start) / 1000))" >"$work/$file.part"
+    mv "$work/$file.part" "$work/$file.done"
 }
 
 passed=0 failed=0 skipped=0
 report() { # PATH
-    local name log code milliseconds p f s planned why=
-    name=$(name_of "$1")
-    log=$work/$name.log
-    read -r code milliseconds <"$work/$name.done"
+    local log=$work/${1##*/}.log code milliseconds p f s planned why=
+    read -r code milliseconds <"$work/${1##*/}.done"
     s=$(grep -aciE '^(not )?ok .*# *skip' "$log") # cmocka writes "not ok 1 # SKIP name"
     p=$(grep -aiE '^ok ' "$log" | grep -civE '# *skip')
     f=$(grep -aiE '^not ok ' "$log" | grep -civE '# *skip')
@@ -110,7 +107,7 @@ report() { # PATH
 # Reports what is finished and next in order; waits for no test.
 reported=0
 report_finished() {
-    while [ $reported -lt ${#tests[@]} ] && [ -e "$work/$(name_of "${tests[reported]}").done" ]; do
+    while [ $reported -lt ${#tests[@]} ] && [ -e "$work/${tests[reported]##*/}.done" ]; do
         report "${tests[reported]}"
         reported=$((reported + 1))
     done

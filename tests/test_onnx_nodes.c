@@ -1,7 +1,6 @@
 /* ONNX's own operator tests (Debian: libonnx-testdata): every case is either read and gives the expected values, or is
  * refused with a reason. The first input is the network's; the others become initialisers. What our reader refuses is
  * tried in onnxruntime's engine too, where onnxruntime is installed, as `teacher_dump run` would. */
-#define _POSIX_C_SOURCE 200809L
 #include "formats/onnx/onnx_read.h"
 #include "formats/onnx/onnx_tensor.h"
 #include "shared/base/files.h"
@@ -9,6 +8,7 @@
 #include "teacher_dump/foreign_model.h"
 #include "teacher_dump/teacher.h"
 #include "tests/helper_exports.h"
+#include "tests/helper_images.h"
 #include "tests/helper_protobuf.h"
 
 #include <math.h>
@@ -17,7 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -211,8 +210,7 @@ cleanup:
 
 static void foreign_case(const char *folder, const char *name, struct counts *counts)
 {
-    char path[1024], copy[] = "/tmp/test_onnx_nodes_XXXXXX";
-    const char *file = copy;
+    char path[1024];
     struct proto model = {0};
     struct graph graph;
     struct error err = {0};
@@ -227,10 +225,9 @@ static void foreign_case(const char *folder, const char *name, struct counts *co
     const bool native = onnx_read(&graph, model.bytes, model.size, path, NULL, &err) == STATUS_OK;
     graph_release(&graph);
     if (!native && is_comparable(folder, name)) {
-        const int descriptor = mkstemp(copy);
-        assert_true(descriptor >= 0);
-        assert_int_equal(write(descriptor, model.bytes, model.size), model.size);
-        close(descriptor);
+        char *place = temporary_folder(), *copy = path_join(place, "model.onnx");
+        const char *file = copy;
+        write_file(place, "model.onnx", model.bytes, model.size);
         assert_true(read_tensor(&input, folder, "input", 0) && read_tensor(&expected, folder, "output", 0));
         const struct teacher_request request = {
             .teachers = {&file, 1}, .kind = TEACHER_ENGINE_ONNXRUNTIME, .size = 224};
@@ -247,7 +244,9 @@ static void foreign_case(const char *folder, const char *name, struct counts *co
             counts->passed++;
         }
         teacher_release(&teacher);
-        unlink(copy);
+        remove_folder(place);
+        free(place);
+        free(copy);
         free_tensor(&input);
         free_tensor(&expected);
     } else if (!native) {

@@ -11,6 +11,7 @@
 #include "shared/quantise/kernels_int8.h"
 #include "student_train/student/preset.h"
 #include "student_train/student/student.h"
+#include "tests/helper_images.h"
 #include "tests/helper_nets.h"
 
 #include <setjmp.h>
@@ -306,20 +307,19 @@ static void test_equalised_is_the_same_network(void **state)
 /* ---- student.c ---- */
 static char *folder;
 
-static int make_folder(void **state)
+static int set_up(void **state)
 {
-    static char name[] = "/tmp/softcache-test-XXXXXX";
     (void)state;
-    folder = mkdtemp(name);
-    return folder ? 0 : -1;
+    folder = temporary_folder();
+    return 0;
 }
 
-static int remove_folder(void **state)
+static int tear_down(void **state)
 {
-    char command[200];
     (void)state;
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    return system(command);
+    remove_folder(folder);
+    free(folder);
+    return 0;
 }
 
 static void put_file(const char *name, const void *bytes, size_t size)
@@ -585,5 +585,5 @@ int main(int argc, char **argv)
             write_case(presets[p].name);
         return 0;
     }
-    return cmocka_run_group_tests_name("quantise", tests, make_folder, remove_folder);
+    return cmocka_run_group_tests_name("quantise", tests, set_up, tear_down);
 }

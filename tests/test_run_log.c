@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "formats/report/run_log.h"
 #include "shared/base/files.h"
+#include "tests/helper_images.h"
 
 #include <stdarg.h>
 #include <setjmp.h>
@@ -20,23 +21,13 @@ static const char *const terms[] = {"ce", "kd(T=4, a)"};
 
 static int make_folder(void **state)
 {
-    char folder[] = "/tmp/softcache-run-log-XXXXXX";
-    *state = mkdtemp(folder) ? strdup(folder) : NULL;
-    return *state ? 0 : -1;
+    *state = temporary_folder();
+    return 0;
 }
 
-static int remove_folder(void **state)
+static int drop_folder(void **state)
 {
-    struct folder_entry *entries = NULL;
-    size_t count = 0;
-    folder_list(*state, &entries, &count, NULL);
-    for (size_t i = 0; i < count; i++) {
-        char *path = path_join(*state, entries[i].name);
-        unlink(path);
-        free(path);
-    }
-    folder_list_free(entries, count);
-    rmdir(*state);
+    remove_folder(*state);
     free(*state);
     return 0;
 }
@@ -225,7 +216,7 @@ static void links_are_not_followed(void **state)
 
 int main(void)
 {
-#define in_folder(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
+#define in_folder(test) cmocka_unit_test_setup_teardown(test, make_folder, drop_folder)
     const struct CMUnitTest tests[] = {
         in_folder(writes_one_row_per_epoch), in_folder(resumed_equals_uninterrupted),
         in_folder(earlier_epochs_come_back), in_folder(refuses_what_does_not_continue),

@@ -41,6 +41,12 @@ check "--fast runs a slow test that is named" "$(expect 0 "1 passed, 0 failed, 0
 run build/tests nothing
 check "an unknown test is refused" "$(expect 64 "run_tests: there is no test 'nothing' in build/tests or tests/")"
 
+printf '#!/bin/bash\necho "not ok script"; exit 1\n' >tests/test_first.sh
+chmod +x tests/test_first.sh
+run JOBS=2 build/tests first
+check "a program and a script of the same name are both counted" "$(expect 1 "1 passed, 1 failed, 1 skipped")"
+rm tests/test_first.sh
+
 plant cases '[ "$TEST_CASE" != other ] || exit 0; echo "ok cases"'
 run TEST_CASE=other build/tests cases later
 check "a program without the chosen case is no failure" "$(expect 0 "1 passed, 0 failed, 0 skipped")"
