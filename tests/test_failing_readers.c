@@ -273,6 +273,7 @@ static void make_csv(const char *path)
 {
     static const char list[] = "path,label,split\na.jpg,cat,train\nb.jpg,dog,train\nc.jpg,cat,val\nd.jpg,dog,val\n";
     write_file(path, "list.csv", list, sizeof list - 1);
+    write_file(path, "sizes.csv", "width,height\n8,9\n", 17); /* no list of images */
     for (int i = 0; i < 4; i++)
         write_photo(path, (const char *const[]){"a.jpg", "b.jpg", "c.jpg", "d.jpg"}[i], 8, 9, i % 2, (uint32_t)i);
 }

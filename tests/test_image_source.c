@@ -246,6 +246,27 @@ static void test_not_regular(void **state)
     free(link_path);
 }
 
+/* A folder of another user beside the data set is none of our business. */
+static void test_private_neighbour(void **state)
+{
+    const char *folder = *state;
+    struct image_source source;
+    char *private = path_join(folder, "lost+found");
+    write_image_folder(folder, "set/train", 2, 3, 8, 8);
+    write_image_folder(folder, "set/val", 2, 1, 8, 8);
+    assert_int_equal(mkdir(private, 0), 0);
+    assert_int_equal(chmod(folder, 0755), 0);
+    const bool root = geteuid() == 0; /* who may look anywhere */
+    if (root)
+        assert_int_equal(seteuid(65534), 0);
+    open_source(&source, folder);
+    if (root)
+        assert_int_equal(seteuid(0), 0);
+    assert_int_equal(source.sets[SPLIT_TRAIN].count, 6);
+    image_source_release(&source);
+    free(private);
+}
+
 /* ---- layouts that people have ---- */
 
 static void expect_note(const struct image_source *source, const char *words)
@@ -491,19 +512,13 @@ static void test_food11_by_class_folder(void **state)
 }
 int main(void)
 {
-    const struct CMUnitTest tests[] = {IN_FOLDER(test_imagefolder),
-                                       IN_FOLDER(test_many_samples),
-                                       IN_FOLDER(test_imagefolder_refusals),
-                                       IN_FOLDER(test_capitals_and_deeper),
-                                       IN_FOLDER(test_labelled),
-                                       IN_FOLDER(test_named_files),
-                                       IN_FOLDER(test_csv),
-                                       IN_FOLDER(test_val_from_train),
-                                       IN_FOLDER(test_content_decides),
-                                       IN_FOLDER(test_names_not_utf8),
-                                       cmocka_unit_test(test_escapes),
-                                       IN_FOLDER(test_not_regular),
-                                       IN_FOLDER(test_food11),
+    const struct CMUnitTest tests[] = {IN_FOLDER(test_imagefolder),           IN_FOLDER(test_many_samples),
+                                       IN_FOLDER(test_imagefolder_refusals),  IN_FOLDER(test_private_neighbour),
+                                       IN_FOLDER(test_capitals_and_deeper),   IN_FOLDER(test_labelled),
+                                       IN_FOLDER(test_named_files),           IN_FOLDER(test_csv),
+                                       IN_FOLDER(test_val_from_train),        IN_FOLDER(test_content_decides),
+                                       IN_FOLDER(test_names_not_utf8),        cmocka_unit_test(test_escapes),
+                                       IN_FOLDER(test_not_regular),           IN_FOLDER(test_food11),
                                        IN_FOLDER(test_food11_by_class_folder)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

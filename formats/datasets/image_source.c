@@ -100,10 +100,11 @@ static enum status recognise(const char *path, const struct image_source_format 
     *reader = NULL;
     for (size_t i = 0; i < sizeof readers / sizeof *readers && !*reader; i++) {
         struct error trouble = {0};
-        if (readers[i]->recognises(path, &trouble))
-            *reader = readers[i];
-        else if (trouble.code == STATUS_IO || trouble.code == STATUS_INTERNAL)
+        const bool meant = readers[i]->recognises(path, &trouble);
+        if (trouble.code == STATUS_IO || trouble.code == STATUS_INTERNAL)
             return error_pass(err, &trouble);
+        if (meant)
+            *reader = readers[i];
     }
     return STATUS_OK;
 }

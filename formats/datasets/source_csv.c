@@ -9,10 +9,12 @@
 #include "shared/base/file_calls.h"
 
 #include <ctype.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 enum { MAX_CSV_BYTES = 1 << 28, MAX_COLUMNS = 64, SNIFFED_BYTES = 4096 };
 enum column { COLUMN_PATH, COLUMN_LABEL, COLUMN_SPLIT, COLUMNS };
@@ -116,16 +118,21 @@ static bool is_list(const char *path, struct error *err)
 {
     struct csv csv = {.path = path};
     char start[SNIFFED_BYTES] = "";
-    FILE *file = file_is_there(path, err) ? fopen(path, "rb") : NULL;
-    if (!file) {
+    const int file = file_is_there(path, err) ? file_call_open(AT_FDCWD, path, O_RDONLY, 0) : -1;
+    if (file < 0) {
         if (err->code == STATUS_OK)
             file_call_failed(err, STATUS_NO_INPUT, path, "cannot open");
         return false;
     }
-    start[fread(start, 1, sizeof start - 1, file)] = '\0';
-    if (ferror(file))
-        file_call_failed(err, STATUS_IO, path, "cannot read");
-    fclose(file);
+    for (size_t size = 0; size < sizeof start - 1;) {
+        const ssize_t got = RETRY(read(file, start + size, sizeof start - 1 - size));
+        if (got < 0)
+            file_call_failed(err, STATUS_IO, path, "cannot read");
+        if (got <= 0)
+            break;
+        size += (size_t)got;
+    }
+    close(file);
     csv.text = start;
     return read_header(&csv);
 }
@@ -391,7 +398,7 @@ static enum status csv_open(struct image_source *source, struct error *err)
     struct row *rows = NULL;
     size_t size, count = 0;
     source->encoding = IMAGE_JPEG;
-    if (!list && trouble.code != STATUS_OK)
+    if (trouble.code == STATUS_IO || trouble.code == STATUS_INTERNAL || (!list && trouble.code != STATUS_OK))
         TRY(error_pass(err, &trouble));
     if (!list)
         TRY(error_set(err, STATUS_NO_INPUT, source->path, "its list has gone"));

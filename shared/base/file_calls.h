@@ -28,7 +28,7 @@ enum status file_call_failed(struct error *err, enum status code, const char *pa
 
 /* openat with O_CLOEXEC. */
 int file_call_open(int folder, const char *name, int flags, unsigned mode);
-/* fstatat; absent is a kind, everything else that fails is STATUS_IO. */
+/* fstatat; absent is a kind. STATUS_NO_INPUT: it may not be looked at; STATUS_IO: the disk fails. */
 enum status file_call_look(int folder, const char *name, int flags, enum file_kind *kind, const char *path,
                            struct error *err);
 /* file_read for a name in a folder; flags are added to those of open. */
