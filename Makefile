@@ -208,7 +208,8 @@ FUZZERS      := $(patsubst tests/%.c,build-fuzz/tests/%,$(sort $(if $(FUZZ_ONLY)
 fuzz: deps ## fuzz every reader for FUZZ_SECONDS or FUZZ_RUNS each with libFuzzer (needs clang)
 	@command -v clang >/dev/null || { echo "fuzz: needs clang (apt-get install clang)"; exit 69; }
 	@$(MAKE) $(QUIETLY) CC=clang BUILD=build-fuzz LDFLAGS="-fsanitize=fuzzer" \
-		CFLAGS="-O1 -g -fsanitize=fuzzer-no-link,address,undefined,float-cast-overflow -fno-sanitize-recover=all" $(FUZZERS)
+		CFLAGS="-O1 -g -fsanitize=fuzzer-no-link,address,undefined,float-cast-overflow -fno-sanitize-recover=all" $(FUZZERS) \
+		$(IMAGE_CODECS:$(BUILD)/%=build-fuzz/%)
 	@scripts/run_fuzzers.sh --seconds $(FUZZ_SECONDS) $(if $(FUZZ_RUNS),--runs $(FUZZ_RUNS)) $(FUZZERS)
 
 # Tests that drive kernels call no reader or writer that others do not call, and are left out: they need the shim.
@@ -217,12 +218,12 @@ COVERAGE_FLAGS := -fprofile-arcs -ftest-coverage
 coverage: deps ## run tests and print how many lines and branches of formats/ they take (needs gcov)
 	@$(MAKE) $(QUIETLY) BUILD=build-coverage CUDA_BACKEND= CUDNN_ENGINE= CFLAGS="$(CFLAGS) $(COVERAGE_FLAGS)" coverage-tests
 	@find build-coverage -name '*.gcda' -delete
-	@$(RUN_TESTS) build-coverage/tests $(or $(TESTS_ONLY),$(patsubst tests/test_%,%,$(basename $(COVERAGE_TESTS)))) || \
-		echo "coverage: tests failed; the figures below are of this run all the same"
-	@scripts/coverage.sh build-coverage formats
+	@$(RUN_TESTS) build-coverage/tests $(or $(TESTS_ONLY),$(patsubst tests/test_%,%,$(basename $(COVERAGE_TESTS)))); code=$$?; \
+		[ $$code -eq 0 ] || echo "coverage: tests failed; the figures below are of this run all the same"; \
+		scripts/coverage.sh build-coverage formats && exit $$code
 
 .PHONY: coverage-tests
-coverage-tests: programs $(patsubst tests/%.c,$(TESTDIR)/%,$(filter %.c,$(COVERAGE_TESTS))) $(SYNTHETIC) $(STAND_IN) $(FAULTS)
+coverage-tests: programs $(patsubst tests/%.c,$(TESTDIR)/%,$(filter %.c,$(COVERAGE_TESTS))) $(SYNTHETIC) $(SCRIPT_TOOLS) $(STAND_IN) $(FAULTS)
 
 lint: ## check formatting and run static analysis, where the tools are installed
 	@scripts/lint.sh
@@ -241,14 +242,16 @@ install: all ## install programs, manual pages, completions, the C library that 
 uninstall: ## remove what install has put under PREFIX
 	@PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) scripts/install.sh --remove
 
-# Built in a folder of its own: a package's programs find their libraries where the system has them.
+# For every GPU, in folders of their own: nothing of a development build is taken.
+EVERY_GPU = $(if $(filter file,$(origin CUDA_ARCHS)),CUDA_ARCHS=all)
+
+# A package's programs find their libraries where the system has them.
 deb: deps ## make a Debian package in build/ (needs dpkg-dev)
-	@$(MAKE) $(QUIETLY) BUILD=build-deb RELOCATABLE= PREFIX=/usr programs
+	@$(MAKE) $(QUIETLY) BUILD=build-deb RELOCATABLE= $(EVERY_GPU) programs
 	@VERSION=$(VERSION) scripts/make_deb.sh build-deb $(BUILD)
 
-# Built in a folder of its own, for every GPU: nothing of a development build is taken.
 dist: deps ## make a relocatable folder and archive under build/dist (ONEDNN=1: with the CPU teacher's library, 40 MB)
-	@$(MAKE) $(QUIETLY) BUILD=build-dist DIST=$(BUILD)/dist $(if $(filter file,$(origin CUDA_ARCHS)),CUDA_ARCHS=all) dist-folder
+	@$(MAKE) $(QUIETLY) BUILD=build-dist DIST=$(BUILD)/dist $(EVERY_GPU) dist-folder
 
 .PHONY: dist-folder
 dist-folder: programs $(SYNTHETIC) $(DEVICE_TESTS) $(BENCHES)
@@ -414,13 +417,13 @@ $(TESTS) $(SHIM_TESTS): $(OBJ)/tests/filter_cases.o
 $(TESTS) $(BENCHES): | $(HDF5_READER) $(ONEDNN_ENGINE) $(ONNXRUNTIME_ENGINE) $(IMAGE_CODECS)
 $(TESTDIR)/%: $(OBJ)/tests/%.o $(TEST_LIBRARIES)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) $(RUNPATH) $(filter %.o %.a,$^) -o $@ $(LDLIBS) -lcmocka
+	$(CC) $(CFLAGS) $(LDFLAGS) $(WRAPPED) $(RUNPATH) $(filter %.o %.a,$^) -o $@ $(LDLIBS) -lcmocka
 
 # Calls of our own objects that these tests let fail (tests/helper_failing_calls.c).
 FAILING_CALLS := malloc calloc realloc aligned_alloc strdup strndup open_memstream asprintf arena_alloc arena_strdup arena_printf openat open \
 	fopen fdopendir readdir read pread write pwrite lseek fstat fstatat fsync ftruncate flock mkdir mkdirat unlinkat renameat realpath readlink \
 	memfd_create pipe2 poll waitpid mmap posix_spawn
-$(addprefix $(TESTDIR)/test_failing_,readers writers): private LDFLAGS += $(FAILING_CALLS:%=-Wl,--wrap=%)
+$(addprefix $(TESTDIR)/test_failing_,readers writers): private WRAPPED := $(FAILING_CALLS:%=-Wl,--wrap=%)
 
 $(STAND_IN): $(OBJ)/tests/stand_in_onnxruntime.o $(OBJ)/shared/tensor/half.o
 	@mkdir -p $(@D)

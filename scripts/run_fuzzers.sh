@@ -33,7 +33,12 @@ for fuzzer in "$@"; do
         ;;
     shard | dataset | run) # they make their own
         seeds=
-        FUZZ_SEEDS=$folder "$fuzzer" -runs=0 >/dev/null 2>&1
+        if ! FUZZ_SEEDS=$folder "$fuzzer" -runs=0 >"$folder.log" 2>&1; then
+            tail -5 "$folder.log"
+            echo "not ok fuzz_$name: makes no seeds"
+            failed=1
+            continue
+        fi
         ;;
     gzip)
         seeds=

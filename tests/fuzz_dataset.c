@@ -1,6 +1,7 @@
 /* libFuzzer: data sets that are one file, or have a file that says what the others are, from hostile bytes (make fuzz).
  * The first byte chooses the kind, the rest is the file. Image files have fuzz_image.c, gzip has fuzz_gzip.c. */
 #include "formats/datasets/image_source.h"
+#include "shared/base/files.h"
 #include "tests/helper_fuzz.h"
 
 #include <stdio.h>
@@ -63,13 +64,12 @@ static void write_partners(void)
 
 static void copy_partner(const char *folder, const char *name, const char *path)
 {
-    static uint8_t bytes[1 << 20];
-    FILE *file = fopen(path, "rb");
-    if (!file)
+    uint8_t *bytes;
+    size_t size;
+    if (file_read(path, 1 << 20, &bytes, &size, NULL) != STATUS_OK)
         abort(); /* not started in the repository's root */
-    const size_t size = fread(bytes, 1, sizeof bytes, file);
-    fclose(file);
     fuzz_file(folder, name, bytes, size);
+    free(bytes);
 }
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)

@@ -29,7 +29,4 @@ void attempt_all(attempt *run, const void *what, const char *name);
 /* The same with at most `points` calls of a kind, for what takes long. */
 void attempt_some(attempt *run, const void *what, const char *name, int points);
 
-/* A temporary folder, in memory where that is possible: every file of a cache is synchronised, hundreds of times. */
-char *attempt_folder(void);
-
 #endif

@@ -10,21 +10,17 @@
 #include <string.h>
 #include <unistd.h>
 
-static char folder[64];
+static char *folder;
 
 static void remove_own_folder(void)
 {
     remove_folder(folder);
+    free(folder);
 }
 
 const char *fuzz_folder(void)
 {
-    snprintf(folder, sizeof folder, "/dev/shm/softcache-fuzz-XXXXXX");
-    if (!mkdtemp(folder)) {
-        snprintf(folder, sizeof folder, "/tmp/softcache-fuzz-XXXXXX");
-        if (!mkdtemp(folder))
-            abort();
-    }
+    folder = memory_folder();
     atexit(remove_own_folder);
     return folder;
 }

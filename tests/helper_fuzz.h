@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A new folder in memory (/dev/shm, or TMPDIR where that is missing), which is removed when the process ends. */
+/* A new folder (memory_folder), which is removed when the process ends. */
 const char *fuzz_folder(void);
 /* Writes folder/name, or aborts. */
 void fuzz_file(const char *folder, const char *name, const void *bytes, size_t size);

@@ -27,6 +27,13 @@ char *temporary_folder(void)
     return path;
 }
 
+char *memory_folder(void)
+{
+    if (access("/dev/shm", W_OK) == 0)
+        setenv("TMPDIR", "/dev/shm", 0);
+    return temporary_folder();
+}
+
 static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *place)
 {
     (void)info;

@@ -9,6 +9,8 @@
 /* The path of a new empty folder, owned by the caller. remove_folder removes the folder but does not free the string.
  */
 char *temporary_folder(void);
+/* The same in memory where that is possible: for tests that synchronise hundreds of files. TMPDIR wins. */
+char *memory_folder(void);
 /* Removes a file, or a folder with its content. Links are not followed. */
 void remove_folder(const char *path);
 

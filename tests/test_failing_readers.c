@@ -338,7 +338,7 @@ static void test_sources(void **state)
 static int setup(void **state)
 {
     (void)state;
-    folder = attempt_folder();
+    folder = memory_folder();
     return 0;
 }
 

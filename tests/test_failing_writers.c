@@ -319,7 +319,7 @@ static void test_runs(void **state)
 static int setup(void **state)
 {
     (void)state;
-    folder = attempt_folder();
+    folder = memory_folder();
     return 0;
 }
 
