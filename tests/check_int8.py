@@ -36,7 +36,10 @@ def check(path):
     print(f"{'ok' if ok else 'not ok'} onnxruntime int8 {name} ({distance:.2f} steps)")
 
 
-for path in sorted(glob.glob(os.path.join(sys.argv[1], "*.onnx"))):
+paths = sorted(glob.glob(os.path.join(sys.argv[1], "*.onnx")))
+if not paths:
+    print("not ok onnxruntime int8: no models were written")
+for path in paths:
     try:
         check(path)
     except Exception as error:  # a model that does not load is a failed check, not the end of all

@@ -1,5 +1,6 @@
 /* Writes a student as C99: student.c and student.h, for microcontrollers and whatever else has a C compiler. They need
- * nothing but the standard headers, allocate no memory and have no state but one static arena.
+ * nothing but the standard headers, allocate no memory and have no state but static memory: the arena, and rows of
+ * student_resize.
  *
  * The layers are functions whose text is that of shared/quantise/kernels: the integer form gives the bits of int8_run
  * on every machine, the float form the values of lowered_run up to the rounding of sums and of the C library's expf. */

@@ -50,8 +50,8 @@ static void observe_bins(struct value_statistics *seen, const struct value_stati
 {
     const float width = bounds->high - bounds->low, factor = width > 0 ? CALIBRATION_BINS / width : 0;
     for (size_t i = 0; i < count; i++) {
-        const int bin = (int)((data[i] - bounds->low) * factor);
-        seen->bins[bin < CALIBRATION_BINS ? bin : CALIBRATION_BINS - 1]++;
+        const float bin = (data[i] - bounds->low) * factor; /* NaN where all values are next to 0: the last bin */
+        seen->bins[bin >= 0 && bin < CALIBRATION_BINS ? (int)bin : CALIBRATION_BINS - 1]++;
     }
 }
 

@@ -93,7 +93,8 @@ static void equalise_pair(const struct calibration *calibration, const struct gr
         most = fmaxf(most, scales[c]);
     }
     for (int c = 0; c < channels && most > 0; c++) {
-        const float scale = fmaxf(scales[c] / most, 1 / MOST);
+        /* a channel that is never seen, or that nobody reads, stays as it is */
+        const float scale = scales[c] > 0 ? fmaxf(scales[c] / most, 1 / MOST) : 1;
         divide_output(graph, a, c, scale);
         multiply(column_of(graph, b, channels, c), scale);
     }
@@ -106,11 +107,9 @@ enum status calibration_equalise(const struct calibration *calibration, struct g
     const struct lowered *lowered = calibration->lowered;
     float *scales = calloc(UINT16_MAX + 1, sizeof *scales);
     *changed = false;
-    TRY(graph_copy(&lowered->graph, to, err));
-    if (!scales) {
-        graph_release(to);
+    if (!scales)
         return error_no_memory(err, UINT16_MAX * sizeof *scales, "an equalisation");
-    }
+    TRY(graph_copy(&lowered->graph, to, err));
     for (int s = 0; s < lowered->step_count; s++) {
         const struct lowered_step *a = &lowered->steps[s], *b = next_layer(lowered, a);
         if (b) {

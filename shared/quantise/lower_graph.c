@@ -64,11 +64,10 @@ static enum status own_weight(struct graph *graph, int i, int *weight, const cha
                  (is_layer(&graph->nodes[k]) && (graph->nodes[k].weight == *weight || graph->nodes[k].bias == *weight));
     if (!shared)
         return STATUS_OK;
-    const int from = *weight;
-    const struct weight *old = &graph->weights[from];
-    const enum status status = add_weight(graph, &graph->nodes[i], leaf, old->dims, old->rank, weight, err);
+    const struct weight old = graph->weights[*weight]; /* a copy: adding one may move the others */
+    const enum status status = add_weight(graph, &graph->nodes[i], leaf, old.dims, old.rank, weight, err);
     if (status == STATUS_OK)
-        memcpy(graph->weights[*weight].data, graph->weights[from].data, graph->weights[from].count * sizeof(float));
+        memcpy(graph->weights[*weight].data, old.data, old.count * sizeof(float));
     return status;
 }
 

@@ -50,7 +50,7 @@ static enum status load_picture(void *context, int task, int worker, struct erro
     struct image image = {0};
     (void)worker;
     if (interrupt_requested())
-        return error_set(err, STATUS_INTERRUPTED, NULL, "stopped; nothing was written");
+        return error_set(err, STATUS_INTERRUPTED, NULL, "stopped before the 8-bit files were written");
     TRY(cache_image(loading->cache, &loading->shard, i, &bytes, &size, &owned, err));
     if (loading->choice->views) {
         TRY(render(loading, index, bytes, size, err));

@@ -233,7 +233,8 @@ static enum status load(struct search_state *s, const struct cache *cache, int s
                             : splits[SPLIT_TEST].samples > 1 ? SPLIT_TEST
                                                              : SPLIT_TRAIN;
     const enum split seen = splits[SPLIT_TRAIN].samples > 0 ? SPLIT_TRAIN : held;
-    const struct picture_choice calibrating = {seen, 0, 1, views, seen == SPLIT_TRAIN};
+    /* never those at odd positions that are scored */
+    const struct picture_choice calibrating = {seen, 0, seen == held ? 2 : 1, views, seen == SPLIT_TRAIN};
     const struct picture_choice choosing = {held, 0, 2, CHOOSING_PICTURES, false};
     const struct picture_choice scoring = {held, 1, 2, SCORED_PICTURES, false};
     s->student->split = held;
