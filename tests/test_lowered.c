@@ -1,5 +1,6 @@
-/* Lowered students (shared/quantise/lowered.h) are the graphs that they come from: those with which the teachers' engines
- * are tested, random ones, and layers that share weights. tests/test_quantise.c has presets, integers and student.c. */
+/* Lowered students (shared/quantise/lowered.h) are the graphs that they come from: those with which the teachers'
+ * engines are tested, random ones, and layers that share weights. tests/test_quantise.c has presets, integers and
+ * student.c. */
 #include "shared/graph/graph_reference.h"
 #include "shared/quantise/lowered.h"
 #include "tests/helper_engine_graphs.h"

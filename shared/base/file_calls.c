@@ -31,8 +31,9 @@ enum status file_call_look(int folder, const char *name, int flags, enum file_ki
     struct stat info;
     *kind = FILE_ABSENT;
     if (RETRY(fstatat(folder, name, &info, flags)) != 0)
-        return errno == ENOENT || errno == ENOTDIR ? STATUS_OK
-                                                   : file_call_failed(err, STATUS_NO_INPUT, path, "cannot be looked at");
+        return errno == ENOENT || errno == ENOTDIR
+                   ? STATUS_OK
+                   : file_call_failed(err, STATUS_NO_INPUT, path, "cannot be looked at");
     *kind = S_ISREG(info.st_mode) ? FILE_REGULAR : S_ISDIR(info.st_mode) ? FILE_FOLDER : FILE_OTHER;
     return STATUS_OK;
 }

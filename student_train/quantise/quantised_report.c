@@ -41,8 +41,9 @@ void quantised_student_print(const struct quantised_student *student, FILE *out)
             student->float_score.pictures, split_name(student->split));
     print_row("fp32", &student->float_score, floats, out);
     print_row("int8", &student->int8_score, integers, out);
-    fprintf(out, "\nranges from %zu pictures that calibrate, chosen on %zu images: %s%s\n", student->calibration_pictures,
-            chosen->choosing.pictures, range_method_name(chosen->method), chosen->equalised ? ", equalised" : "");
+    fprintf(out, "\nranges from %zu pictures that calibrate, chosen on %zu images: %s%s\n",
+            student->calibration_pictures, chosen->choosing.pictures, range_method_name(chosen->method),
+            chosen->equalised ? ", equalised" : "");
     for (int i = 0; i < student->candidate_count; i++) {
         const struct quantised_candidate *c = &student->candidates[i];
         fprintf(out, "  %-11s%-11s", range_method_name(c->method), c->equalised ? "equalised" : "");
