@@ -172,7 +172,7 @@ cause "a record that cannot be read does not mean that shards of other parts are
     "${dump[@]}" new
 cause "a cache.json that cannot be looked at is not a missing one, for run" cache.json EIO 74 "$broken" "${dump[@]}" cache
 cause "the same, for fit" cache/cache.json EIO 74 "$broken" "$build/student_train" fit --cache cache --student tiny.net --device cpu --out new-run --quiet
-cause "the same, for inspect" cache/cache.json EACCES 74 'Permission denied' "$build/teacher_dump" inspect cache
+cause "the same, for inspect" cache/cache.json EACCES 66 'Permission denied' "$build/teacher_dump" inspect cache
 cause "a shard that cannot be read is not broken: it is kept" train-00000.h5 EIO 74 "$broken" "${dump[@]}" cache
 cause "a run.json that cannot be looked at is not a missing one" run.json EIO 74 "$broken" "$build/student_train" eval --run wanted --quiet
 if diff -rq cache kept >/dev/null; then

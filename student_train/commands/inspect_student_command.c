@@ -25,26 +25,26 @@ static const struct {
     {"T4", 0.32e12, 8.1e12, 65e12},
 };
 
-/* The time below which no program can be: what must be moved, or what must be computed, whichever takes longer. */
-static void print_floor(double bytes, double operations, double memory, double rate, int batch)
+/* The time in which a step's tensors are moved, or its operations computed, at the GPU's rate: whichever is longer. */
+static void print_time(double bytes, double operations, double memory, double rate, int batch)
 {
     const double move = bytes / memory, compute = operations / rate;
-    const double floor = move > compute ? move : compute;
-    printf("  %8.3f ms %9.0f images/s (%s)", 1e3 * floor, batch / floor, move > compute ? "memory" : "arithmetic");
+    const double time = move > compute ? move : compute;
+    printf("  %8.3f ms %9.0f images/s (%s)", 1e3 * time, batch / time, move > compute ? "memory" : "arithmetic");
 }
 
 static void print_limits(const struct plan *plan)
 {
     const struct plan_cost cost = plan_cost_of(plan);
     const double values = cost.values * plan->batch, operations = cost.operations * plan->batch;
-    printf("\nA training step of %d images moves at least %.0f MB of activations in fp32, %.0f MB in bf16, and "
-           "computes %.1f "
-           "billion operations.\nNo program is faster than\n\n%-10s  %-39s  %s\n",
-           plan->batch, 1e-6 * 4 * values, 1e-6 * 2 * values, 1e-9 * operations, "", "fp32", "bf16 (T4: fp16)");
+    printf(
+        "\nA training step of %d images by this plan moves %.0f MB of activations in fp32, %.0f MB in bf16, and "
+        "computes %.1f billion operations.\nAt a GPU's full memory or arithmetic rate that takes\n\n%-10s  %-39s  %s\n",
+        plan->batch, 1e-6 * 4 * values, 1e-6 * 2 * values, 1e-9 * operations, "", "fp32", "bf16 (T4: fp16)");
     for (size_t i = 0; i < sizeof gpus / sizeof *gpus; i++) {
         printf("%-10s", gpus[i].name);
-        print_floor(4 * values, operations, gpus[i].memory, gpus[i].fp32, plan->batch);
-        print_floor(2 * values, operations, gpus[i].memory, gpus[i].tensor, plan->batch);
+        print_time(4 * values, operations, gpus[i].memory, gpus[i].fp32, plan->batch);
+        print_time(2 * values, operations, gpus[i].memory, gpus[i].tensor, plan->batch);
         printf("\n");
     }
 }
