@@ -216,14 +216,17 @@ static void predicts_and_exports(void **state)
     expect(0, "", shell("cmp exported/student.safetensors trained/best.safetensors && test -s exported/student.py"));
     expect(0, "student.c, student.h (float", shell("%s export --run trained --out float --c", program));
     expect(0, "images that chose nothing",
-           shell("%s export --run trained --out int8 --int8 --c --calibrate 9 --quiet", program));
-    expect(0, "", shell("test -s int8/student-int8.onnx && cmp int8/student.onnx exported/student.onnx"));
+           shell("%s export --run trained --out int8 --int8 --c --html --calibrate 9 --quiet", program));
+    expect(0, "",
+           shell("test -s int8/student-int8.onnx && test -s int8/student.html && cmp int8/student.onnx "
+                 "exported/student.onnx"));
     for (int i = 0; i < 2; i++)
         expect(0, "the logits are right",
                shell("cd %s && cc -std=c99 -Wall -Wextra -Werror -DSTUDENT_TEST student.c -lm "
                      "&& ./a.out",
                      i ? "int8" : "float"));
     expect(66, "nowhere", shell("%s export --run trained --out int8 --int8 --cache nowhere", program));
+    expect(64, "give --int8, too", shell("%s export --run trained --out int8 --html", program));
     /* what was exported is a student again, and a teacher */
     expect(0, "",
            shell("%s fit --cache cache --student exported/student.onnx --epochs 1 --quiet --out again", program));

@@ -1,9 +1,11 @@
 /* `student_train export`: writes a trained student for use elsewhere: student.safetensors (names of PyTorch's
  * state_dict), student.onnx (dynamic batch), student.py (the same structure as a torch.nn.Module, and what
- * turns a photo into its input), and run.json; with --int8 student-int8.onnx, with --c student.c and student.h. All say
- * how a photo is preprocessed and what the classes are called: formats/export/model_card.h. */
+ * turns a photo into its input), and run.json; with --int8 student-int8.onnx, with --c student.c and student.h, with
+ * --html student.html. All say how a photo is preprocessed and what the classes are called:
+ * formats/export/model_card.h. */
 #include "formats/onnx/onnx_write.h"
 #include "formats/export/student_c.h"
+#include "formats/export/student_html.h"
 #include "formats/export/student_py.h"
 #include "shared/base/files.h"
 #include "student_train/commands/command.h"
@@ -16,7 +18,7 @@
 
 struct export_options {
     const char *run, *out, *weights, *cache, *data;
-    bool int8, c, quiet;
+    bool int8, c, html, quiet;
     int calibrate, threads;
 };
 
@@ -77,6 +79,20 @@ cleanup:
     return status;
 }
 
+static enum status publish_html(const struct int8_net *net, const struct model_card *card, const char *out,
+                                struct error *err)
+{
+    enum status status = STATUS_OK;
+    char *text = NULL;
+    size_t size;
+    TRY(student_html_write(net, card, &text, &size, err));
+    TRY(run_publish(out, "student.html", text, size, err));
+    printf("%s: student.html (%zu bytes)\n", out, size);
+cleanup:
+    free(text);
+    return status;
+}
+
 /* Quantises with the pictures of the run's cache, and writes student-int8.onnx. */
 static enum status export_int8(const struct export_options *options, const struct run_info *info,
                                const struct graph *graph, struct error *err)
@@ -97,6 +113,8 @@ static enum status export_int8(const struct export_options *options, const struc
     if (options->c)
         TRY(publish_c(&(struct student_c){&quantised.lowered, &quantised.net, &info->card, quantised.example},
                       options->out, err));
+    if (options->html)
+        TRY(publish_html(&quantised.net, &info->card, options->out, err));
     quantised_student_print(&quantised, stdout);
 cleanup:
     quantised_student_release(&quantised);
@@ -132,6 +150,8 @@ static enum status run(void *context, struct error *err)
     enum status status = STATUS_OK;
     struct run_info info = {0};
     struct student student = {0};
+    if (options->html && !options->int8)
+        return error_set(err, STATUS_USAGE, NULL, "--html writes the student in integers: give --int8, too");
     TRY(run_info_read(&info, options->run, err));
     TRY(run_student(&info, options->run, options->weights, &student, err));
     TRY(publish_all(&student.graph, &info, options->out, err));
@@ -157,6 +177,8 @@ enum status export_command(int argc, char **argv, struct error *err)
         {"int8", OPTION_FLAG, &o.int8, NULL, NULL, "also in 8-bit integers: student-int8.onnx, from the run's cache"},
         {"c", OPTION_FLAG, &o.c, NULL, NULL,
          "also as C99 for microcontrollers: student.c and student.h, in float, or with --int8 in integers"},
+        {"html", OPTION_FLAG, &o.html, NULL, NULL,
+         "with --int8 also as a web page that works alone: student.html takes a photo and shows its classes"},
         {"calibrate", OPTION_INT, &o.calibrate, "N", "256", "int8: training views that set the ranges of values",
          .minimum = 1, .maximum = 65536},
         {"cache", OPTION_STRING, &o.cache, "CACHE", NULL, "int8: a cache other than the one the run was trained on"},
@@ -168,7 +190,8 @@ enum status export_command(int argc, char **argv, struct error *err)
     };
     struct options table = {
         .command = "student_train export",
-        .summary = "writes a trained student as safetensors, ONNX, PyTorch source and C, also in 8-bit integers",
+        .summary =
+            "writes a trained student as safetensors, ONNX, PyTorch source, C and a web page, also in 8-bit integers",
         .specs = specs,
         .count = sizeof specs / sizeof *specs};
     return command_run(&table, argc, argv, run, &o, err);
