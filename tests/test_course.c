@@ -121,6 +121,8 @@ static void quantisation_begins_later(void **state)
     expect(0, "", shell(FIT "--epochs 5 --qat-after 4 --patience 1 --lr 0 --out patient", program));
     expect(0, "5", shell("grep -o '\"best_epoch\":[[:space:]]*5' patient/metrics.json"));
     expect(0, "", shell("grep -aq int8_ranges patient/best.safetensors"));
+    expect(0, "",
+           shell("grep -q '\"int8\":[[:space:]]*true' rounded/metrics.json && ! grep '\"int8\"' plain/metrics.json"));
     /* whoever reads the weights reads those of a float network */
     expect(0, "", shell("%s eval --run rounded --cache cache --quiet", program));
     expect(0, "trained", shell("%s export --run rounded --out rounded-int8 --int8 --quiet", program));

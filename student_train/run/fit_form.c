@@ -88,8 +88,10 @@ enum status fit_set_form(struct fit *fit, int epoch, bool evaluates, struct erro
     if (fit->size != size || begins) {
         TRY(trainer_save(&fit->trainer, &state, err));
         trainer_release(&fit->trainer); /* it borrows the graph */
-        if (begins)
+        if (begins) {
+            progress_note(fit->progress, "epoch %d: from here on with values and weights in 8 bits", epoch + 1);
             TRY(fit_quantise(fit, err));
+        }
         TRY(graph_at(fit, size, &graph, err));
         TRY(fit_trainer_init(fit, graph, &fit->options, &fit->data->cache.manifest, err));
         TRY(trainer_restore(&fit->trainer, state, state_count, err));
