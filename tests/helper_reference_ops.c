@@ -348,3 +348,29 @@ void reference_resize(struct reference *r, const struct reference_place *p, bool
                                  backward);
                 }
 }
+
+void reference_quantise(struct reference *r, const struct reference_place *p, bool training, bool backward)
+{
+    const struct shape s = p->node->shape;
+    const size_t count = (size_t)r->count * (size_t)s.c * (size_t)s.h * (size_t)s.w;
+    double *range = r->weights[p->node->weight], low = p->x[0], high = p->x[0];
+    for (size_t i = 0; i < count; i++) {
+        low = fmin(low, p->x[i]);
+        high = fmax(high, p->x[i]);
+    }
+    if (training && !backward) {
+        const bool known = range[0] <= range[1];
+        low = fmin(fmax(low, (double)p->node->alpha), (double)p->node->beta);
+        high = fmin(fmax(high, (double)p->node->alpha), (double)p->node->beta);
+        range[0] = known ? range[0] + 0.01 * (low - range[0]) : low;
+        range[1] = known ? range[1] + 0.01 * (high - range[1]) : high;
+    }
+    const double scale = (fmax(range[1], 0) - fmin(range[0], 0)) / 255, zero = rint(-128 - fmin(range[0], 0) / scale);
+    for (size_t i = 0; i < count; i++) {
+        const double q = rint(p->x[i] / scale) + zero;
+        if (!backward)
+            p->y[i] = (fmin(fmax(q, -128), 127) - zero) * scale;
+        else if (q >= -128 && q <= 127)
+            p->dx[i] += p->dy[i];
+    }
+}

@@ -24,6 +24,8 @@ void reference_select(struct reference *r, const struct reference_place *p, bool
 /* group norm, layer norm over channels, Lp norm */
 void reference_norm(struct reference *r, const struct reference_place *p, bool backward);
 void reference_pad(struct reference *r, const struct reference_place *p, bool backward);
+/* In training, forward moves the range; a range that is not known becomes that of the batch. */
+void reference_quantise(struct reference *r, const struct reference_place *p, bool training, bool backward);
 void reference_resize(struct reference *r, const struct reference_place *p, bool backward);
 
 #endif

@@ -315,6 +315,9 @@ static void run_node(struct reference *r, int node, bool training, bool backward
         case OP_RESIZE:
             reference_resize(r, &p, backward);
             break;
+        case OP_QUANTISE:
+            reference_quantise(r, &p, training, backward);
+            break;
         case OP_INPUT:
         case OP_SOFTMAX:
         case OP_LOG_SOFTMAX:

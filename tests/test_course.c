@@ -1,4 +1,5 @@
-/* What changes over the epochs of a run: images that grow (--size A:B), terms that begin later (--distill-after). */
+/* What changes over the epochs of a run: images that grow (--size A:B), terms that begin later (--distill-after),
+ * values and weights in 8 bits (--qat-after). */
 #define _GNU_SOURCE
 #include "tests/helper_program.h"
 
@@ -104,6 +105,56 @@ static void distillation_begins_later(void **state)
     expect(64, "more than 3 epochs", shell(FIT "--epochs 3 --distill-after 3 --out bad", program));
 }
 
+/* The first epochs are those of a run without; then values and weights are rounded, and the best epoch is one of
+ * those. */
+static void quantisation_begins_later(void **state)
+{
+    (void)state;
+    expect(0, "", shell(FIT "--epochs 5 --out plain", program));
+    expect(0, "", shell(FIT "--epochs 5 --qat-after 2 --out rounded", program));
+    expect(0, "", shell("! grep qat-after plain/config.ini && grep 'qat-after = 2' rounded/config.ini"));
+    assert_true(same_number("plain", "rounded", "train_loss", 1));
+    assert_true(same_number("plain", "rounded", "val_loss", 2));
+    assert_false(same_number("plain", "rounded", "train_loss", 3));
+    expect(0, "",
+           shell("! grep -a int8_ranges plain/best.safetensors && grep -aq int8_ranges rounded/best.safetensors"));
+    /* patience waits, and the only rounded epoch is the best one, although it is no better than the others */
+    expect(0, "", shell(FIT "--epochs 5 --qat-after 4 --patience 1 --lr 0 --out patient", program));
+    expect(0, "5", shell("grep -o '\"best_epoch\":[[:space:]]*5' patient/metrics.json"));
+    expect(0, "", shell("grep -aq int8_ranges patient/best.safetensors"));
+    expect(0, "",
+           shell("grep -q '\"int8\":[[:space:]]*true' rounded/metrics.json && ! grep '\"int8\"' plain/metrics.json"));
+    /* whoever reads the weights reads those of a float network */
+    expect(0, "", shell("%s eval --run rounded --cache cache --quiet", program));
+    expect(0, "trained", shell("%s export --run rounded --out rounded-int8 --int8 --quiet", program));
+    expect(64, "must be less than --epochs 5", shell(FIT "--epochs 5 --qat-after 5 --out bad", program));
+    expect(0, "", shell("printf 'conv a 4 3x3 pad 1\\nlayernorm\\nrelu\\ngap\\nfc b classes\\n' >norm.net"));
+    expect(78, "has no form in integers",
+           shell("%s fit --cache cache --student norm.net --epochs 2 --qat-after 1 --quiet --out bad", program));
+}
+
+/* Stopped anywhere, with other threads, or side by side with another: the same bytes, with growing images and moving
+ * averages, too. */
+static void quantised_runs_repeat(void **state)
+{
+    (void)state;
+#define ROUNDED FIT "--epochs 6 --size 32:64 --ema 0.9 --qat-after 2 "
+    expect(0, "", shell(ROUNDED "--out still", program));
+    expect(0, "", shell(ROUNDED "--threads 1 --out alone", program));
+    same_run("still", "alone");
+    expect(0, "", shell("grep -aq int8_ranges still/best.safetensors")); /* known to the moving average, too */
+    shell("timeout --foreground -s KILL 0.3 " ROUNDED "--out cut", program);
+    for (int i = 0; i < 3; i++)
+        shell("timeout --foreground -s KILL 0.4 " ROUNDED "--out cut --resume", program);
+    expect(0, "", shell(ROUNDED "--out cut --resume", program));
+    same_run("still", "cut");
+    expect(0, "2 runs",
+           shell("%s sweep --cache cache --student tiny.net --batch 16 --quiet --loss '0.5*ce + 0.5*kd(T={T})' "
+                 "--epochs 6 --size 32:64 --ema 0.9 --qat-after 2 --grid T=2,4 --parallel 2 --out pair",
+                 program));
+    same_run("still", "pair/runs/0002_T=4");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -111,6 +162,8 @@ int main(void)
         cmocka_unit_test(growing_runs_repeat),
         cmocka_unit_test(refuses_other_sizes),
         cmocka_unit_test(distillation_begins_later),
+        cmocka_unit_test(quantisation_begins_later),
+        cmocka_unit_test(quantised_runs_repeat),
     };
     return cmocka_run_group_tests_name("course", tests, program_setup, program_teardown);
 }

@@ -4,6 +4,7 @@
 #include "tests/helper_device.h"
 #include "tests/helper_kernels.h"
 
+#include <float.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,7 +12,7 @@
 #include <cmocka.h>
 
 static const struct shape shapes[] = {{7, 5, 4}, {16, 6, 5}, {1, 3, 3}, {33, 1, 1}, {20, 3, 7}};
-enum { SHAPES = sizeof shapes / sizeof *shapes };
+enum { SHAPES = sizeof shapes / sizeof *shapes, COUNT = 6 };
 
 static int begin(struct graph *graph, struct shape s)
 {
@@ -302,9 +303,48 @@ static void resizes(void **state)
     }
 }
 
+/* Values that every device computes exactly, so that all round to the same of 255 steps: sums of a few bits. */
+static void quantised(void **state)
+{
+    for (size_t i = 0; i < SHAPES; i++) {
+        struct graph graph;
+        const struct node scale = node_default(OP_SCALE);
+        struct node quantise = node_default(OP_QUANTISE);
+        const struct shape s = shapes[i];
+        const size_t floats = COUNT * (size_t)s.c * (size_t)s.h * (size_t)s.w;
+        float *input = malloc(floats * sizeof *input);
+        assert_non_null(input);
+        for (size_t k = 0; k < floats; k++)
+            input[k] = (float)((int)(k * 37 % 201) - 100) / 64;
+        graph_init(&graph);
+        int at = net_weighted(&graph, scale, net_input(&graph, s.c, s.h, s.w), 1, true, true);
+        const int first = graph.nodes[at].weight, bias = graph.nodes[at].bias;
+        at = i % 2 ? net_relu(&graph, at) : at;
+        test_must(graph_add_weight(&graph, "range", (const int[]){2}, 1, false, &quantise.weight, &(struct error){0}),
+                  NULL);
+        quantise.alpha = i % 3 ? -FLT_MAX : -0.75f; /* a limit */
+        quantise.beta = FLT_MAX;
+        at = net_node(&graph, &quantise, &at, 1);
+        at = i % 2 ? net_relu(&graph, net_batch_norm(&graph, at)) : at;
+        net_linear(&graph, at, 5, true);
+        net_weights(&graph, 3);
+        for (int c = 0; c < s.c; c++) {
+            graph.weights[first].data[c] = (float)(1 + c % 3) / 4;
+            graph.weights[bias].data[c] = (float)(c % 5 - 2) / 8;
+        }
+        float *range = graph.weights[quantise.weight].data; /* known, so that it moves and clips; or not */
+        range[0] = i == 0 ? 1 : -1;
+        range[1] = i == 0 ? -1 : 0.5f;
+        kernels_check_input(*state, &graph, COUNT, COUNT - (int)(i % 2), i != 2, input);
+        graph_release(&graph);
+        free(input);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        ON_EVERY_BACKEND(quantised),
         ON_EVERY_BACKEND(squeeze_and_excitation),
         ON_EVERY_BACKEND(products),
         ON_EVERY_BACKEND(scales),

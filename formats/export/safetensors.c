@@ -127,6 +127,10 @@ static enum status read_entries(const struct header *header, const cJSON *json)
         if (strcmp(item->string, "__metadata__") != 0)
             TRY(read_entry(header, item, &header->file->entries[header->file->count++]));
     }
+    item = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(json, "__metadata__"), "int8_ranges");
+    header->file->ranges = cJSON_IsString(item) ? arena_strdup(&header->file->arena, item->valuestring) : NULL;
+    if (cJSON_IsString(item) && !header->file->ranges)
+        TRY(error_no_memory(header->err, strlen(item->valuestring), "ranges of values"));
     TRY(check_entries(header));
 cleanup:
     return status;

@@ -5,6 +5,7 @@
 #include "shared/base/digest.h"
 #include "shared/base/files.h"
 #include <cjson/cJSON.h>
+#include <float.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -86,6 +87,41 @@ static enum status check_names(const struct graph *graph, const struct safetenso
                      missing.count, missing.text, extra.count, extra.text, different.count, different.text);
 }
 
+static enum status read_range(const cJSON *pair, const char *path, float *range, struct error *err)
+{
+    const cJSON *low = cJSON_GetArrayItem(pair, 0), *high = cJSON_GetArrayItem(pair, 1);
+    if (!cJSON_IsArray(pair) || cJSON_GetArraySize(pair) != 2 || !cJSON_IsNumber(low) || !cJSON_IsNumber(high) ||
+        !(fabs(low->valuedouble) <= (double)FLT_MAX && fabs(high->valuedouble) <= (double)FLT_MAX &&
+          low->valuedouble <= high->valuedouble))
+        return error_set(err, STATUS_BAD_DATA, path, "__metadata__.int8_ranges: %.200s is not [low, high]",
+                         pair->string);
+    range[0] = (float)low->valuedouble;
+    range[1] = (float)high->valuedouble;
+    return STATUS_OK;
+}
+
+static enum status read_ranges(struct graph *graph, const char *text, const char *path, struct error *err)
+{
+    enum status status = STATUS_OK;
+    cJSON *json = NULL;
+    if (text)
+        TRY(json_parse(&json, text, strlen(text), path, err));
+    for (int i = 0; i < graph->node_count; i++) {
+        const struct node *node = &graph->nodes[i];
+        const cJSON *pair = cJSON_GetObjectItemCaseSensitive(json, node->name);
+        if (node->op != OP_QUANTISE)
+            continue;
+        float *range = graph->weights[node->weight].data;
+        range[0] = 1;
+        range[1] = -1;
+        if (pair)
+            TRY(read_range(pair, path, range, err));
+    }
+cleanup:
+    cJSON_Delete(json);
+    return status;
+}
+
 /* Files of other programs, and of our first versions, have no seal. */
 static enum status check_seal(const uint8_t *bytes, size_t size, const char *path, struct error *err)
 {
@@ -121,6 +157,7 @@ enum status safetensors_read_weights(struct graph *graph, const uint8_t *bytes, 
                 TRY(error_set(err, STATUS_BAD_DATA, path, "tensor '%.200s' is not finite at element %zu", weight->name,
                               k));
     }
+    TRY(read_ranges(graph, file.ranges, path, err));
 cleanup:
     safetensors_close(&file);
     return status;
@@ -150,12 +187,34 @@ static bool add_entry(cJSON *json, const char *name, const char *dtype, const in
            cJSON_AddItemToObject(entry, "data_offsets", cJSON_CreateDoubleArray(offsets, 2));
 }
 
+/* The known ranges of a graph as a member of the metadata, if there are any. */
+static bool add_ranges(cJSON *metadata, const struct graph *graph)
+{
+    cJSON *ranges = cJSON_CreateObject();
+    bool ok = ranges;
+    for (int i = 0; i < graph->node_count; i++) {
+        const struct node *node = &graph->nodes[i];
+        const float *range = node->op == OP_QUANTISE ? graph->weights[node->weight].data : NULL;
+        if (!range || range[0] > range[1])
+            continue;
+        cJSON *pair = cJSON_AddArrayToObject(ranges, node->name);
+        ok = ok && cJSON_AddItemToArray(pair, json_float(range[0])) && cJSON_AddItemToArray(pair, json_float(range[1]));
+    }
+    if (ok && ranges->child) {
+        char *text = cJSON_PrintUnformatted(ranges);
+        ok = text && cJSON_AddStringToObject(metadata, "int8_ranges", text);
+        cJSON_free(text);
+    }
+    cJSON_Delete(ranges);
+    return ok;
+}
+
 /* The header of a graph's weights: the 8-byte counters first, so that everything is aligned. NULL: no memory. */
 static char *header_text(const struct graph *graph, size_t *data_size)
 {
     cJSON *json = cJSON_CreateObject(), *metadata = cJSON_AddObjectToObject(json, "__metadata__");
     bool ok = metadata && cJSON_AddStringToObject(metadata, "format", "pt") &&
-              cJSON_AddStringToObject(metadata, SEAL, NO_SEAL);
+              cJSON_AddStringToObject(metadata, SEAL, NO_SEAL) && add_ranges(metadata, graph);
     char name[2 * NODE_MAX_NAME];
     size_t at = 0;
     for (int i = 0; i < graph->weight_count; i++) {

@@ -353,6 +353,7 @@ static void put_expression(const struct student_script *script, const struct nod
     case OP_RESIZE:
         put_resize(script, node);
         return;
+    case OP_QUANTISE: /* export sees the graph without it */
     case OP_DROPOUT:
         if (node->drop_samples) { /* one number for all of a sample */
             put_input(script, node, 0);

@@ -29,6 +29,7 @@ static const char *const op_names[OP_COUNT] = {
     [OP_LAYER_NORM] = "layer_norm",
     [OP_LP_NORM] = "lp_norm",
     [OP_RESIZE] = "resize",
+    [OP_QUANTISE] = "quantise",
 };
 static const char *const activation_names[ACTIVATION_COUNT] = {
     [ACTIVATION_NONE] = "none",

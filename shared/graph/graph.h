@@ -45,6 +45,8 @@ enum op {
     OP_LAYER_NORM, /* the same over the channels at every position (ConvNeXt's LayerNorm2d) */
     OP_LP_NORM,    /* y = x / max(norm, epsilon) over the channels at every position; alpha is 1 or 2 */
     OP_RESIZE,     /* height and width, see struct resize */
+    OP_QUANTISE, /* fake quantisation, for training only: the values that 8 bits hold (int8_value.h). Its weight is the
+                    * range [low, high], which never leaves [alpha, beta]; low > high: not known yet */
     OP_COUNT
 };
 
@@ -109,6 +111,7 @@ struct weight {
     bool trained;        /* false for running_mean and running_var */
     const char *copy_of; /* the weight that this one is another name of, in the state_dict only; or NULL */
     bool literal; /* numbers of the network itself, such as a factor of 0.5: not trained, and not in a state_dict */
+    bool int8;    /* layers see it rounded to 8 bits, with a scale for each of dims[0]: training only */
     /* The tensor's shape in the module's state_dict, where that is another one with the same values in the same order:
      * a linear layer on [n, h, w, c] is a 1x1 convolution here, and a scale of shape [c, 1, 1] a vector. Rank 0: dims.
      */
@@ -183,6 +186,8 @@ enum status graph_add(struct graph *graph, const struct node *node, const char *
 enum status graph_add_weight(struct graph *graph, const char *name, const int *dims, int rank, bool trained, int *index,
                              struct error *err);
 
+/* Appends copies of all weights. */
+enum status graph_copy_weights(const struct graph *from, struct graph *to, struct error *err);
 /* The same nodes and weights with the same indices. *to is initialised here; on error it is released. */
 enum status graph_copy(const struct graph *from, struct graph *to, struct error *err);
 

@@ -2,10 +2,9 @@
 
 #include <string.h>
 
-enum status graph_copy(const struct graph *from, struct graph *to, struct error *err)
+enum status graph_copy_weights(const struct graph *from, struct graph *to, struct error *err)
 {
     enum status status = STATUS_OK;
-    graph_init(to);
     for (int i = 0; i < from->weight_count; i++) {
         const struct weight *weight = &from->weights[i];
         int index;
@@ -14,10 +13,20 @@ enum status graph_copy(const struct graph *from, struct graph *to, struct error 
         memcpy(to->weights[index].saved_dims, weight->saved_dims, sizeof weight->saved_dims);
         to->weights[index].saved_rank = weight->saved_rank;
         to->weights[index].literal = weight->literal;
+        to->weights[index].int8 = weight->int8;
         to->weights[index].copy_of = weight->copy_of ? arena_strdup(&to->arena, weight->copy_of) : NULL;
         if (weight->copy_of && !to->weights[index].copy_of)
             TRY(error_no_memory(err, strlen(weight->copy_of), "a weight's name"));
     }
+cleanup:
+    return status;
+}
+
+enum status graph_copy(const struct graph *from, struct graph *to, struct error *err)
+{
+    enum status status = STATUS_OK;
+    graph_init(to);
+    TRY(graph_copy_weights(from, to, err));
     for (int i = 0; i < from->node_count; i++) {
         const struct node *node = &from->nodes[i];
         TRY(graph_add(to, node, node->name, node->inputs, node->input_count, NULL, err));

@@ -1,6 +1,7 @@
 #include "shared/graph/graph_reference.h"
 
 #include "shared/graph/activation.h"
+#include "shared/graph/int8_value.h"
 #include "shared/graph/resize.h"
 #include <math.h>
 #include <stdlib.h>
@@ -230,6 +231,14 @@ static double softmax_at(const struct node_run *run, int c, int y, int x)
     return run->node->op == OP_LOG_SOFTMAX ? z - log(sum) : exp(z) / sum;
 }
 
+/* A value whose range is not known yet stays as it is. */
+static double quantise_of(const struct node_run *run, float value)
+{
+    const float *range = run->graph->weights[run->node->weight].data;
+    const struct value_range known = {range[0], range[1]};
+    return value_range_known(known) ? int8_rounded(value, int8_value_of(known)) : value;
+}
+
 static double value_at(const struct node_run *run, int c, int y, int x)
 {
     const struct node *node = run->node;
@@ -275,6 +284,8 @@ static double value_at(const struct node_run *run, int c, int y, int x)
         return lp_norm_at(run, c, y, x);
     case OP_RESIZE:
         return resize_at(run, c, y, x);
+    case OP_QUANTISE:
+        return quantise_of(run, run->in[0][i]);
     case OP_INPUT:
     case OP_FLATTEN:
     case OP_DROPOUT:

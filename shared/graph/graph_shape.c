@@ -232,6 +232,10 @@ static enum status infer_shape(const struct graph *graph, struct node *node, str
     case OP_LP_NORM:
         node->shape = in;
         return node->alpha == 1 || node->alpha == 2 ? STATUS_OK : bad(err, node, "its p must be 1 or 2");
+    case OP_QUANTISE:
+        node->shape = in;
+        return node->weight >= 0 && graph->weights[node->weight].count == 2 ? STATUS_OK
+                                                                            : bad(err, node, "it has no range");
     default:
         node->shape = in;
         return STATUS_OK;

@@ -50,6 +50,14 @@ static size_t add_twin(struct plan_compiler *c, int weight)
     return from;
 }
 
+static void add_rounding(struct plan_compiler *c, int weight)
+{
+    const struct weight *w = &c->graph->weights[weight];
+    const size_t rows = (size_t)w->dims[0];
+    c->plan->roundings[c->plan->rounding_count++] =
+        (struct plan_rounding){c->plan->weight_offset[weight], rows, w->count / rows};
+}
+
 static enum status take_weight(struct plan_compiler *c, int node, int weight, enum weight_use use,
                                struct plan_weight *taken)
 {
@@ -62,7 +70,10 @@ static enum status take_weight(struct plan_compiler *c, int node, int weight, en
     if (use == RUNNING && trained)
         return refuse(c, node, "its running statistics are parameters");
     const size_t offset = c->plan->weight_offset[weight];
-    *taken = (struct plan_weight){offset, trained, trained && c->used[weight] ? add_twin(c, weight) : offset};
+    const bool int8 = trained && c->graph->weights[weight].int8;
+    if (int8 && !c->used[weight])
+        add_rounding(c, weight);
+    *taken = (struct plan_weight){offset, trained, trained && c->used[weight] ? add_twin(c, weight) : offset, int8};
     c->used[weight] = true;
     return STATUS_OK;
 }
@@ -76,7 +87,7 @@ static enum status add_step(struct plan_compiler *c, enum step_kind kind, int no
     const struct node *n = &c->graph->nodes[node];
     struct plan_step step = {.kind = kind, .node = node, .input_count = input_count};
     const bool own = kind != STEP_COPY; /* a copy is made for a node, and leaves that node's weights alone */
-    const enum weight_use use = takes_constants(kind) ? TRAINED_OR_CONSTANT : TRAINED;
+    const enum weight_use use = takes_constants(kind) ? TRAINED_OR_CONSTANT : kind == STEP_QUANTISE ? RUNNING : TRAINED;
     bool learns = false;
     step.pad_top = n->pad_top;
     step.pad_left = n->pad_left;
@@ -269,6 +280,7 @@ static const enum step_kind simple_steps[OP_COUNT] = {
     [OP_LAYER_NORM] = STEP_LAYER_NORM,
     [OP_LP_NORM] = STEP_LP_NORM,
     [OP_RESIZE] = STEP_RESIZE,
+    [OP_QUANTISE] = STEP_QUANTISE,
 };
 
 static enum status compile_node(struct plan_compiler *c, int node)
@@ -317,6 +329,7 @@ static enum status compile_node(struct plan_compiler *c, int node)
     case OP_LAYER_NORM:
     case OP_LP_NORM:
     case OP_RESIZE:
+    case OP_QUANTISE:
         break;
     }
     return add_step(c, simple_steps[n->op], node, inputs, n->input_count, n->shape);
@@ -352,25 +365,41 @@ cleanup:
     return status;
 }
 
-/* The state vector has running statistics first: a moving average follows them and leaves constants alone. */
+/* Running statistics come first: a moving average follows them and leaves constants alone. Ranges come last, so that
+ * the vector without them is the beginning of the one with them. */
+static void place_state(struct plan_compiler *c, enum plan_state part)
+{
+    struct plan *plan = c->plan;
+    const struct graph *graph = c->graph;
+    for (int i = 0; i < graph->weight_count; i++)
+        if (!graph->weights[i].trained && c->state[i] == part) {
+            plan->weight_offset[i] = plan->state_count;
+            plan->state_count += graph->weights[i].count;
+        }
+}
+
 static void place_weights(struct plan_compiler *c)
 {
     struct plan *plan = c->plan;
     const struct graph *graph = c->graph;
-    for (int i = 0; i < graph->node_count; i++)
-        if (graph->nodes[i].op == OP_BATCH_NORM)
-            c->running[graph->nodes[i].running_mean] = c->running[graph->nodes[i].running_var] = true;
-    for (int constants = 0; constants < 2; constants++) {
-        for (int i = 0; i < graph->weight_count; i++) {
-            size_t *end = graph->weights[i].trained ? &plan->parameter_count : &plan->state_count;
-            if (graph->weights[i].trained ? constants : c->running[i] == (constants == 1))
-                continue;
-            plan->weight_offset[i] = *end;
-            *end += graph->weights[i].count;
-        }
-        if (!constants)
-            plan->running_count = plan->state_count;
+    for (int i = 0; i < graph->node_count; i++) {
+        const struct node *n = &graph->nodes[i];
+        if (n->op == OP_BATCH_NORM)
+            c->state[n->running_mean] = c->state[n->running_var] = STATE_RUNNING;
+        else if (n->op == OP_QUANTISE)
+            c->state[n->weight] = STATE_RANGE;
     }
+    for (int i = 0; i < graph->weight_count; i++)
+        if (graph->weights[i].trained) {
+            plan->weight_offset[i] = plan->parameter_count;
+            plan->parameter_count += graph->weights[i].count;
+        }
+    place_state(c, STATE_RUNNING);
+    plan->running_count = plan->state_count;
+    place_state(c, STATE_CONSTANT);
+    const size_t before = plan->state_count;
+    place_state(c, STATE_RANGE);
+    plan->range_count = plan->state_count - before;
 }
 
 /* Finds out which nodes are needed, how many readers they have, and whose value only one reader sees. */
@@ -399,6 +428,7 @@ static enum status allocate(struct plan_compiler *c, struct arena *scratch)
     plan->batch_norms = arena_alloc(&plan->arena, nodes, sizeof *plan->batch_norms);
     plan->twins =
         arena_alloc(&plan->arena, 2 * nodes, sizeof *plan->twins); /* a node has at most two trained weights */
+    plan->roundings = arena_alloc(&plan->arena, weights, sizeof *plan->roundings);
     plan->node_tensor = arena_alloc(&plan->arena, nodes, sizeof *plan->node_tensor);
     plan->weight_offset = arena_alloc(&plan->arena, weights, sizeof *plan->weight_offset);
     c->readers = arena_alloc(scratch, nodes, sizeof *c->readers);
@@ -409,10 +439,10 @@ static enum status allocate(struct plan_compiler *c, struct arena *scratch)
     c->external = arena_alloc(scratch, capacity, sizeof *c->external);
     c->learns = arena_alloc(scratch, capacity, sizeof *c->learns);
     c->used = arena_alloc(scratch, weights, sizeof *c->used);
-    c->running = arena_alloc(scratch, weights, sizeof *c->running);
+    c->state = arena_alloc(scratch, weights, sizeof *c->state);
     if (!plan->tensors || !plan->steps || !plan->batch_norms || !plan->twins || !plan->node_tensor ||
         !plan->weight_offset || !c->readers || !c->needed || !c->retained || !c->attachable || !c->maker ||
-        !c->external || !c->learns || !c->used || !c->running)
+        !c->external || !c->learns || !c->used || !c->state || !plan->roundings)
         return error_no_memory(c->err, capacity * sizeof *plan->tensors, "a plan");
     for (size_t i = 0; i < nodes; i++)
         plan->node_tensor[i] = -1;

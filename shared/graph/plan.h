@@ -56,6 +56,7 @@ enum step_kind {
     STEP_LP_NORM,
     STEP_PAD,
     STEP_RESIZE,
+    STEP_QUANTISE, /* its weight is the range: in the state vector, but the step moves it */
     STEP_KIND_COUNT
 };
 
@@ -69,6 +70,14 @@ struct plan_weight {
     bool trained;
     size_t gradient; /* of trained weights: offset in the vector of gradients. Of the first layer that has the weight it
                       * is that of the weight; others have a twin behind the parameters */
+    bool int8;       /* the layer sees it rounded: struct plan_rounding */
+};
+
+/* A trained weight that layers see rounded to 8 bits: rows of `row` numbers, which share a scale. At the start of a
+ * forward pass the backend writes the rounded numbers to the same offset of another vector. Nothing is clipped, so the
+ * rounded weight's gradient is the weight's. */
+struct plan_rounding {
+    size_t offset, rows, row;
 };
 
 /* A layer that shares a weight with an earlier one writes its gradient to a place of its own. After the backward pass
@@ -158,10 +167,14 @@ struct plan {
     size_t value_count, gradient_count; /* elements in the two activation buffers, for the whole batch */
     size_t parameter_count,
         state_count; /* floats: trained parameters in the graph's order and layout, and room for twins, which
-                              * stay 0; running statistics, and constants after them */
+                              * stay 0; running statistics, then constants, then ranges */
     struct plan_twin *twins;
     int twin_count;
+    struct plan_rounding *roundings;
+    int rounding_count;
     size_t running_count;    /* floats of the state vector before the constants */
+    size_t range_count;      /* floats of the state vector after the constants: ranges of STEP_QUANTISE, which follow
+                              * the values that they see */
     size_t statistics_count; /* floats */
 };
 

@@ -4,6 +4,8 @@
 
 #include "shared/graph/plan.h"
 
+enum plan_state { STATE_CONSTANT, STATE_RUNNING /* statistics of a batch norm */, STATE_RANGE };
+
 /* A plan that is being compiled. */
 struct plan_compiler {
     struct plan *plan;
@@ -12,12 +14,12 @@ struct plan_compiler {
     int *readers;   /* [node_count] needed nodes that read the node's output; the graph's output has one more reader */
     bool *needed;   /* [node_count] the node leads to the output or to a retained node */
     bool *retained; /* [node_count] */
-    bool *attachable; /* [node_count] only one reader sees the value, so an epilogue may be attached to it */
-    int *maker;       /* [tensor capacity] the step that writes the tensor, -1 for the input */
-    bool *external;   /* [tensor capacity] a loss writes the tensor's gradient first */
-    bool *learns;     /* [tensor capacity] the tensor depends on a parameter */
-    bool *used;       /* [weight_count] */
-    bool *running;    /* [weight_count] a batch norm's running statistics */
+    bool *attachable;       /* [node_count] only one reader sees the value, so an epilogue may be attached to it */
+    int *maker;             /* [tensor capacity] the step that writes the tensor, -1 for the input */
+    bool *external;         /* [tensor capacity] a loss writes the tensor's gradient first */
+    bool *learns;           /* [tensor capacity] the tensor depends on a parameter */
+    bool *used;             /* [weight_count] */
+    enum plan_state *state; /* [weight_count] what a weight that is not trained is */
 };
 
 /* Sets accumulate and finish of every reader, in the order in which they run backward. */

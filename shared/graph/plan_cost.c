@@ -21,6 +21,7 @@ const char *const plan_step_names[STEP_KIND_COUNT] = {
     [STEP_LP_NORM] = "lp_norm",
     [STEP_PAD] = "pad",
     [STEP_RESIZE] = "resize",
+    [STEP_QUANTISE] = "quantise",
 };
 
 struct plan_cost plan_cost_of(const struct plan *plan)

@@ -236,23 +236,20 @@ static struct value_range bent_part(const struct lowered_step *step)
     }
 }
 
-static void limit_to_readers(const struct lowered *lowered, int value, struct value_range *range)
+struct value_range calibration_limits(const struct lowered *lowered, int value)
 {
+    const struct value_range all = {-FLT_MAX, FLT_MAX};
     struct value_range part = {FLT_MAX, -FLT_MAX};
-    for (int s = 0; s < lowered->step_count; s++)
+    for (int s = 0; s < lowered->step_count && value != lowered->output; s++)
         for (int k = 0; k < lowered->steps[s].input_count; k++) {
             const struct lowered_step *step = &lowered->steps[s];
             if (step->inputs[k] != value)
                 continue;
-            const struct value_range read =
-                step->kind == LOWERED_ACTIVATION ? bent_part(step) : (struct value_range){-FLT_MAX, FLT_MAX};
+            const struct value_range read = step->kind == LOWERED_ACTIVATION ? bent_part(step) : all;
             part.low = fminf(part.low, read.low);
             part.high = fmaxf(part.high, read.high);
         }
-    if (part.low > part.high)
-        return;
-    range->low = fmaxf(range->low, part.low);
-    range->high = fminf(range->high, part.high);
+    return part.low > part.high ? all : part;
 }
 
 void calibration_ranges(const struct calibration *calibration, enum range_method method, struct value_range *ranges)
@@ -265,8 +262,9 @@ void calibration_ranges(const struct calibration *calibration, enum range_method
             ranges[v] = percentile(seen);
         else if (method == RANGE_MSE && v != lowered->output)
             ranges[v] = least_error(seen);
-        if (v != lowered->output)
-            limit_to_readers(lowered, v, &ranges[v]);
+        const struct value_range limits = calibration_limits(lowered, v);
+        ranges[v].low = fmaxf(ranges[v].low, limits.low);
+        ranges[v].high = fminf(ranges[v].high, limits.high);
     }
 }
 

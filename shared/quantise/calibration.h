@@ -40,8 +40,10 @@ enum status calibration_init(struct calibration *calibration, const struct lower
                              struct error *err);
 void calibration_release(struct calibration *calibration); /* accepts a zeroed struct */
 
-/* ranges[lowered->value_count]. The logits keep all that was seen. A value that only goes through an activation which
- * is flat outside of some interval has no range beyond it. */
+/* What the range of a value never needs to leave: a value that only goes through an activation which is flat outside of
+ * some interval has no range beyond it. */
+struct value_range calibration_limits(const struct lowered *lowered, int value);
+/* ranges[lowered->value_count], in these limits. The logits keep all that was seen. */
 void calibration_ranges(const struct calibration *calibration, enum range_method method, struct value_range *ranges);
 const char *range_method_name(enum range_method method); /* "min-max", "percentile", "mse" */
 

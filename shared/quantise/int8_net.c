@@ -28,22 +28,12 @@ enum status int8_factor(double factor, int32_t *multiplier, uint8_t *shift, stru
     return STATUS_OK;
 }
 
-int8_t int8_quantise(float value, struct int8_value tensor)
-{
-    const float q = rintf(value / tensor.scale) + (float)tensor.zero;
-    return (int8_t)(q < -128 ? -128 : q > 127 ? 127 : q);
-}
-
-static struct int8_value value_of_range(struct value_range range)
-{
-    const float low = range.low < 0 ? range.low : 0, high = range.high > 0 ? range.high : 0;
-    const float scale = (high - low) / 255;
-    if (!(scale > 1e-12f))
-        return (struct int8_value){1, 0};
-    return (struct int8_value){scale, (int)lrintf(-128 - low / scale)};
-}
-
 /* ---- ranges ---- */
+bool int8_keeps_scale(enum lowered_kind kind)
+{
+    return kind == LOWERED_MAX_POOL || kind == LOWERED_SELECT || kind == LOWERED_PAD;
+}
+
 void int8_ranges(const struct lowered *lowered, struct value_range *ranges)
 {
     for (bool changed = true; changed;) {
@@ -51,7 +41,7 @@ void int8_ranges(const struct lowered *lowered, struct value_range *ranges)
         for (int s = 0; s < lowered->step_count; s++) {
             const struct lowered_step *step = &lowered->steps[s];
             struct value_range *in = &ranges[step->inputs[0]], *out = &ranges[step->output];
-            if (step->kind != LOWERED_MAX_POOL && step->kind != LOWERED_SELECT && step->kind != LOWERED_PAD)
+            if (!int8_keeps_scale(step->kind))
                 continue;
             const struct value_range both = {fminf(in->low, out->low), fmaxf(in->high, out->high)};
             changed = changed || both.low != in->low || both.low != out->low || both.high != in->high ||
@@ -90,8 +80,7 @@ static float weight_scale(const float *weights, size_t count, float bias, float 
     float largest = 0;
     for (size_t i = 0; i < count; i++)
         largest = fmaxf(largest, fabsf(weights[i]));
-    const float scale = fmaxf(largest / 127, least);
-    return scale > FLT_MIN ? scale : 1;
+    return fmaxf(int8_weight_scale(largest), least);
 }
 
 static void quantise_channel(const struct builder *b, size_t o, size_t row)
@@ -245,7 +234,7 @@ enum status int8_net_init(struct int8_net *net, const struct lowered *lowered, c
         joined[v] = ranges[v];
     int8_ranges(lowered, joined);
     for (size_t v = 0; v < count; v++)
-        net->values[v] = value_of_range(joined[v]);
+        net->values[v] = int8_value_of(joined[v]);
     for (int c = 0; c < in.c && c < 3; c++)
         for (int p = 0; p < 256; p++)
             net->pixels[c][p] = int8_quantise(normalised[c][p], net->values[lowered->input]);

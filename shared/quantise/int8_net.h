@@ -9,17 +9,8 @@
 #ifndef SHARED_QUANTISE_INT8_NET_H
 #define SHARED_QUANTISE_INT8_NET_H
 
+#include "shared/graph/int8_value.h"
 #include "shared/quantise/lowered.h"
-
-/* What a value may be; quantisation widens it to contain 0. */
-struct value_range {
-    float low, high;
-};
-
-struct int8_value {
-    float scale;
-    int zero;
-};
 
 struct int8_step {
     /* convolutions */
@@ -50,15 +41,14 @@ enum status int8_net_init(struct int8_net *net, const struct lowered *lowered, c
                           float normalised[3][256], struct error *err);
 void int8_net_release(struct int8_net *net); /* accepts a zeroed struct */
 
-/* Max pool, select and pad keep their input's scale: input and output get the union of their ranges. */
+/* Max pool, select and pad keep their input's scale, ... */
+bool int8_keeps_scale(enum lowered_kind kind);
+/* ... so input and output get the union of their ranges. */
 void int8_ranges(const struct lowered *lowered, struct value_range *ranges);
 
 /* The fixed-point form of a positive factor: factor = multiplier / 2^shift, multiplier in [2^30, 2^31), shift in 1..62;
  * factors below 2^-31 lose bits, and 0 is 0. STATUS_CONFIG above 2^29. */
 enum status int8_factor(double factor, int32_t *multiplier, uint8_t *shift, struct error *err);
-
-/* A value as an integer of a tensor; halves go to the even one, as in ONNX. */
-int8_t int8_quantise(float value, struct int8_value tensor);
 
 /* ---- int8_run.c ---- */
 /* One sample. pixels [h, w, c] 8-bit, as the student sees them; arena [lowered->arena_values]; logits [classes] with

@@ -28,6 +28,8 @@ enum status network_init(struct network *network, const struct training_ops *tra
     TRY(buffer(network, plan->parameter_count, number, "parameters", (void **)&memory->parameters, err));
     TRY(buffer(network, plan->parameter_count, number, "gradients of parameters", (void **)&memory->parameter_gradients,
                err));
+    if (plan->rounding_count)
+        TRY(buffer(network, plan->parameter_count, number, "weights in 8 bits", (void **)&memory->rounded, err));
     TRY(buffer(network, plan->state_count, number, "running statistics", (void **)&memory->state, err));
     TRY(buffer(network, plan->statistics_count, number, "batch statistics", (void **)&memory->statistics, err));
     TRY(training->network->prepare(device, plan, memory->students, &memory->workspace, err));
@@ -48,6 +50,7 @@ void network_release(struct network *network)
         training->device->buffer_free(network->device, memory->values);
         training->device->buffer_free(network->device, memory->gradients);
         training->device->buffer_free(network->device, memory->parameters);
+        training->device->buffer_free(network->device, memory->rounded);
         training->device->buffer_free(network->device, memory->parameter_gradients);
         training->device->buffer_free(network->device, memory->state);
         training->device->buffer_free(network->device, memory->statistics);

@@ -22,6 +22,8 @@ struct network_memory {
     void *values;               /* [students][plan->value_count] of plan->dtype */
     void *gradients;            /* [students][plan->gradient_count] of plan->dtype */
     float *parameters;          /* [students][plan->parameter_count] */
+    float *rounded;             /* [students][plan->parameter_count] the weights of plan->roundings as layers see them,
+                                 * which forward fills in from its first step on; NULL if there are none */
     float *parameter_gradients; /* [students][plan->parameter_count]; backward overwrites them, and adds up twins */
     float *state;               /* [students][plan->state_count] running statistics, which forward updates in
                                 * training, and constants */
@@ -29,11 +31,12 @@ struct network_memory {
     void *workspace;            /* private to the backend, made by network_ops.prepare */
 };
 
-/* The numbers of a weight of the first student, NULL if the step has no such weight; and where its gradient goes, NULL
- * if it is not trained. weight_stride: floats to the next student's. */
+/* The numbers of a weight of the first student as a layer sees them, NULL if the step has no such weight; and where its
+ * gradient goes, NULL if it is not trained. weight_stride: floats to the next student's. */
 static inline float *weight_values(const struct network_memory *memory, struct plan_weight weight)
 {
-    return !plan_has(weight) ? NULL : (weight.trained ? memory->parameters : memory->state) + weight.offset;
+    float *const from = !weight.trained ? memory->state : weight.int8 ? memory->rounded : memory->parameters;
+    return plan_has(weight) ? from + weight.offset : NULL;
 }
 static inline float *weight_gradient(const struct network_memory *memory, struct plan_weight weight)
 {
@@ -88,8 +91,15 @@ struct mailbox {
 struct pass {
     int count;                         /* samples in this batch, 1 <= count <= plan->batch */
     bool training;                     /* batch statistics and dropout; otherwise running statistics */
+    bool settled;                      /* training: with running statistics and ranges that no longer move */
     const struct epoch_inputs *inputs; /* read by dropout in training; otherwise it may be NULL */
 };
+
+/* Does the pass make statistics and ranges of what it sees? */
+static inline bool pass_observes(const struct pass *pass)
+{
+    return pass->training && !pass->settled;
+}
 
 /* ---- optimiser ---- */
 enum optimizer_kind { OPTIMIZER_SGD, OPTIMIZER_ADAM, OPTIMIZER_ADAMW };

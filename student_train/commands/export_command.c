@@ -95,20 +95,22 @@ cleanup:
 
 /* Quantises with the pictures of the run's cache, and writes student-int8.onnx. */
 static enum status export_int8(const struct export_options *options, const struct run_info *info,
-                               const struct graph *graph, struct error *err)
+                               const struct student *student, struct error *err)
 {
     enum status status = STATUS_OK;
     struct cache cache = {0};
     struct thread_pool *pool = NULL;
+    struct graph trained = {0};
     struct quantised_student quantised = {0};
-    const struct quantised_options how = {.views = (uint32_t)options->calibrate};
+    const struct quantised_options how = {.views = (uint32_t)options->calibrate, .trained = &trained};
     struct progress progress;
     progress_init(&progress, stderr, options->quiet);
     TRY(cache_open(&cache, options->cache ? options->cache : info->cache, err));
     TRY(cache_set_data(&cache, options->data, err));
     TRY(finished_run_fits(info, &cache, err));
     TRY(thread_pool_new(&pool, options->threads, err));
-    TRY(quantised_student_init(&quantised, graph, &info->card, &cache, &how, pool, &progress, err));
+    TRY(run_training_graph(student, options->run, options->weights, &trained, err));
+    TRY(quantised_student_init(&quantised, &student->graph, &info->card, &cache, &how, pool, &progress, err));
     TRY(publish_onnx(NULL, &quantised.net, &info->card, options->out, err));
     if (options->c)
         TRY(publish_c(&(struct student_c){&quantised.lowered, &quantised.net, &info->card, quantised.example},
@@ -118,6 +120,7 @@ static enum status export_int8(const struct export_options *options, const struc
     quantised_student_print(&quantised, stdout);
 cleanup:
     quantised_student_release(&quantised);
+    graph_release(&trained);
     thread_pool_free(pool);
     cache_release(&cache);
     return status;
@@ -156,7 +159,7 @@ static enum status run(void *context, struct error *err)
     TRY(run_student(&info, options->run, options->weights, &student, err));
     TRY(publish_all(&student.graph, &info, options->out, err));
     if (options->int8)
-        TRY(export_int8(options, &info, &student.graph, err));
+        TRY(export_int8(options, &info, &student, err));
     else if (options->c)
         TRY(export_float_c(options, &info, &student.graph, err));
     printf("%s: student.safetensors, student.onnx, student.py, run.json%s (%zu parameters)\n", options->out,

@@ -33,7 +33,8 @@ static int embedding_of(const struct graph *graph)
     if (graph->nodes[node].op != OP_LINEAR)
         return graph->output;
     node = graph->nodes[node].inputs[0];
-    while (graph->nodes[node].op == OP_DROPOUT || graph->nodes[node].op == OP_FLATTEN)
+    while (graph->nodes[node].op == OP_DROPOUT || graph->nodes[node].op == OP_FLATTEN ||
+           graph->nodes[node].op == OP_QUANTISE)
         node = graph->nodes[node].inputs[0];
     return node;
 }

@@ -16,6 +16,11 @@ void quantised_bytes(const struct lowered *lowered, size_t *floats, size_t *inte
     }
 }
 
+const char *quantised_ranges_name(const struct quantised_candidate *candidate)
+{
+    return candidate->trained ? "trained" : range_method_name(candidate->method);
+}
+
 static void print_percent(double share, int width, FILE *out)
 {
     if (isnan(share))
@@ -41,12 +46,12 @@ void quantised_student_print(const struct quantised_student *student, FILE *out)
             student->float_score.pictures, split_name(student->split));
     print_row("fp32", &student->float_score, floats, out);
     print_row("int8", &student->int8_score, integers, out);
-    fprintf(out, "\nranges from %zu pictures that calibrate, chosen on %zu images: %s%s\n",
-            student->calibration_pictures, chosen->choosing.pictures, range_method_name(chosen->method),
-            chosen->equalised ? ", equalised" : "");
+    fprintf(out, "\nranges from %zu pictures that calibrate%s, chosen on %zu images: %s%s\n",
+            student->calibration_pictures, student->candidates[0].trained ? ", or of training" : "",
+            chosen->choosing.pictures, quantised_ranges_name(chosen), chosen->equalised ? ", equalised" : "");
     for (int i = 0; i < student->candidate_count; i++) {
         const struct quantised_candidate *c = &student->candidates[i];
-        fprintf(out, "  %-11s%-11s", range_method_name(c->method), c->equalised ? "equalised" : "");
+        fprintf(out, "  %-11s%-11s", quantised_ranges_name(c), c->equalised ? "equalised" : "");
         print_percent(c->choosing.accuracy, 8, out);
         print_percent(c->choosing.agreement, 9, out);
         fprintf(out, "   logits' error %.5f\n", c->choosing.error);

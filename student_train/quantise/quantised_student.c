@@ -1,5 +1,6 @@
 #include "student_train/quantise/quantised_student.h"
 
+#include "shared/quantise/training_graph.h"
 #include "student_train/trainer/probabilities.h"
 #include <math.h>
 #include <stdlib.h>
@@ -98,8 +99,8 @@ static double right(const struct quantised_score *score)
     return score->labelled ? score->accuracy : score->agreement;
 }
 
-/* The candidate with the smallest error of the logits among those that are as good as the best one, but for a standard
- * error: smaller differences of accuracy are chance. */
+/* Among the candidates that are as good as the best one, but for a standard error (smaller differences of accuracy are
+ * chance): the one for whose ranges the weights were trained, or the one with the smallest error of the logits. */
 static int choose(const struct quantised_candidate *candidates, int count)
 {
     int best = 0, chosen = -1;
@@ -110,6 +111,9 @@ static int choose(const struct quantised_candidate *candidates, int count)
     const double share = right(most), pictures = (double)(most->labelled ? most->labelled : most->pictures);
     const double enough = share - sqrt(share * (1 - share) / pictures);
     for (int i = 0; i < count; i++)
+        if (right(&candidates[i].choosing) >= enough && candidates[i].trained)
+            return i;
+    for (int i = 0; i < count; i++)
         if (right(&candidates[i].choosing) >= enough &&
             (chosen < 0 || candidates[i].choosing.error < candidates[chosen].choosing.error))
             chosen = i;
@@ -119,7 +123,7 @@ static int choose(const struct quantised_candidate *candidates, int count)
 /* ---- the search ---- */
 struct search_state {
     struct quantised_student *student;
-    const struct graph *graph;
+    const struct graph *graph, *trained;
     struct pictures calibrating, choosing, scoring;
     float normalised[3][256];
     struct thread_pool *pool;
@@ -145,28 +149,54 @@ static enum status expect(struct search_state *s, const struct pictures *picture
     return ask(&answers, s->pool, err);
 }
 
+static enum status ranges_new(const struct lowered *lowered, struct value_range **ranges, struct error *err)
+{
+    *ranges = calloc((size_t)lowered->value_count, sizeof **ranges);
+    return *ranges ? STATUS_OK
+                   : error_no_memory(err, (size_t)lowered->value_count * sizeof **ranges, "a quantised student");
+}
+
+static enum status try_candidate(struct search_state *s, const struct lowered *lowered,
+                                 const struct value_range *ranges, struct quantised_candidate candidate,
+                                 struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct quantised_student *student = s->student;
+    struct int8_net net = {0};
+    TRY(int8_net_init(&net, lowered, ranges, s->normalised, err));
+    TRY(score_net(s, &s->choosing, lowered, &net, &candidate.choosing, err));
+    student->candidates[student->candidate_count++] = candidate;
+    progress_update(s->progress, (size_t)student->candidate_count, NULL);
+cleanup:
+    int8_net_release(&net);
+    return status;
+}
+
+static enum status try_trained(struct search_state *s, const struct lowered *lowered, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct value_range *ranges;
+    TRY(ranges_new(lowered, &ranges, err));
+    if (s->trained && training_graph_ranges(s->trained, lowered, ranges))
+        TRY(try_candidate(s, lowered, ranges, (struct quantised_candidate){.trained = true}, err));
+cleanup:
+    free(ranges);
+    return status;
+}
+
 /* Scores the three ranges of one form of the network. */
 static enum status try_ranges(struct search_state *s, const struct calibration *calibration, bool equalised,
                               struct error *err)
 {
     enum status status = STATUS_OK;
-    struct quantised_student *student = s->student;
-    const struct lowered *lowered = calibration->lowered;
-    struct value_range *ranges = calloc((size_t)lowered->value_count, sizeof *ranges);
-    struct int8_net net = {0};
-    if (!ranges)
-        return error_no_memory(err, (size_t)lowered->value_count * sizeof *ranges, "a quantised student");
+    struct value_range *ranges;
+    TRY(ranges_new(calibration->lowered, &ranges, err));
     for (int m = 0; m < RANGE_METHOD_COUNT; m++) {
-        struct quantised_candidate *candidate = &student->candidates[student->candidate_count];
-        *candidate = (struct quantised_candidate){.method = (enum range_method)m, .equalised = equalised};
-        calibration_ranges(calibration, candidate->method, ranges);
-        TRY(int8_net_init(&net, lowered, ranges, s->normalised, err));
-        TRY(score_net(s, &s->choosing, lowered, &net, &candidate->choosing, err));
-        int8_net_release(&net);
-        progress_update(s->progress, (size_t)++student->candidate_count, NULL);
+        const struct quantised_candidate candidate = {.method = (enum range_method)m, .equalised = equalised};
+        calibration_ranges(calibration, candidate.method, ranges);
+        TRY(try_candidate(s, calibration->lowered, ranges, candidate, err));
     }
 cleanup:
-    int8_net_release(&net);
     free(ranges);
     return status;
 }
@@ -176,11 +206,11 @@ static enum status keep(struct search_state *s, const struct calibration *calibr
 {
     enum status status = STATUS_OK;
     struct quantised_student *student = s->student;
-    const struct lowered *lowered = calibration->lowered;
-    struct value_range *ranges = calloc((size_t)lowered->value_count, sizeof *ranges);
-    if (!ranges)
-        return error_no_memory(err, (size_t)lowered->value_count * sizeof *ranges, "a quantised student");
-    calibration_ranges(calibration, student->candidates[student->chosen].method, ranges);
+    const struct quantised_candidate *chosen = &student->candidates[student->chosen];
+    struct value_range *ranges;
+    TRY(ranges_new(calibration->lowered, &ranges, err));
+    if (!chosen->trained || !training_graph_ranges(s->trained, calibration->lowered, ranges))
+        calibration_ranges(calibration, chosen->method, ranges);
     TRY(int8_net_init(&student->net, &student->lowered, ranges, s->normalised, err));
 cleanup:
     free(ranges);
@@ -198,6 +228,7 @@ static enum status search(struct search_state *s, struct error *err)
     bool changed = false;
     TRY(lowered_init(&plain, s->graph, err));
     TRY(expect(s, &s->choosing, &plain, err));
+    TRY(try_trained(s, &plain, err));
     TRY(calibration_init(&plain_seen, &plain, &s->calibrating.set, s->normalised, s->pool, err));
     TRY(try_ranges(s, &plain_seen, false, err));
     TRY(calibration_equalise(&plain_seen, &equalised, &changed, err));
@@ -267,7 +298,8 @@ enum status quantised_student_init(struct quantised_student *student, const stru
                                    struct progress *progress, struct error *err)
 {
     enum status status = STATUS_OK;
-    struct search_state s = {.student = student, .graph = graph, .pool = pool, .progress = progress};
+    struct search_state s = {
+        .student = student, .graph = graph, .trained = options->trained, .pool = pool, .progress = progress};
     *student = (struct quantised_student){0};
     s.classes = (size_t)card->class_count;
     view_normalisation_table(s.normalised, card->mean, card->std, card->channels);

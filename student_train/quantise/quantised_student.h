@@ -1,5 +1,6 @@
 /* A student quantised with the pictures of a cache: every way of choosing ranges is tried, and of those that classify
- * as well as the best one, but for a standard error, the one with the smallest error of the logits is kept. */
+ * as well as the best one, but for a standard error, the one with the smallest error of the logits is kept; or, if they
+ * are among those, the ranges with which the student was trained (fit --qat-after). */
 #ifndef STUDENT_TRAIN_QUANTISE_QUANTISED_STUDENT_H
 #define STUDENT_TRAIN_QUANTISE_QUANTISED_STUDENT_H
 
@@ -18,11 +19,12 @@ struct quantised_score {
 };
 
 struct quantised_candidate {
-    enum range_method method;
+    bool trained;             /* the ranges are those of training, ... */
+    enum range_method method; /* ... otherwise of calibration */
     bool equalised;
     struct quantised_score choosing;
 };
-enum { QUANTISED_CANDIDATES = 2 * RANGE_METHOD_COUNT };
+enum { QUANTISED_CANDIDATES = 1 + 2 * RANGE_METHOD_COUNT };
 
 struct quantised_student {
     struct lowered lowered;
@@ -36,7 +38,8 @@ struct quantised_student {
 };
 
 struct quantised_options {
-    uint32_t views; /* training views that calibrate */
+    uint32_t views;              /* training views that calibrate */
+    const struct graph *trained; /* a training graph with the ranges of training, or NULL; it may not know them */
 };
 
 /* Calibrates on training views, chooses on validation images at even positions (test images if there are none, then
@@ -48,6 +51,8 @@ enum status quantised_student_init(struct quantised_student *student, const stru
 void quantised_student_release(struct quantised_student *student); /* accepts a zeroed struct */
 
 /* ---- quantised_report.c ---- */
+/* "min-max", "percentile", "mse", "trained" */
+const char *quantised_ranges_name(const struct quantised_candidate *candidate);
 /* A table: accuracy, agreement with the float network and bytes, before and after; then the candidates. */
 void quantised_student_print(const struct quantised_student *student, FILE *out);
 /* Bytes of weights and biases, as floats and as integers. */

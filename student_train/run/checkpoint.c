@@ -196,40 +196,77 @@ cleanup:
     return status;
 }
 
+/* A checkpoint's bytes, whose digest is right, and its header. */
+struct opened {
+    unsigned char *bytes;
+    size_t size, data; /* the vectors begin at bytes + data */
+    cJSON *json;
+    struct json_place root, metadata;
+};
+
+static void opened_release(struct opened *file)
+{
+    free(file->bytes);
+    cJSON_Delete(file->json);
+}
+
+static enum status opened_init(struct opened *file, const char *path, struct error *err)
+{
+    enum status status = STATUS_OK;
+    size_t header_size = 0;
+    const char *seal;
+    char digest[DIGEST_HEX_SIZE];
+    *file = (struct opened){0};
+    TRY(file_read(path, (size_t)1 << 34, &file->bytes, &file->size, err));
+    for (int i = 0; i < LENGTH_SIZE && file->size >= LENGTH_SIZE; i++)
+        header_size |= (size_t)file->bytes[i] << (8 * i);
+    if (file->size < LENGTH_SIZE || header_size > HEADER_LIMIT || header_size > file->size - LENGTH_SIZE)
+        TRY(error_set(err, STATUS_BAD_DATA, path, "not a checkpoint: its header does not fit into the file"));
+    const char *header = (const char *)file->bytes + LENGTH_SIZE;
+    seal = digest_find_seal(header, header_size, DIGEST_FIELD);
+    if (seal)
+        digest_sealed(header, file->size - LENGTH_SIZE, seal, digest);
+    if (!seal || memcmp(seal, digest, DIGEST_HEX_SIZE - 1) != 0)
+        TRY(error_set(err, STATUS_BAD_DATA, path,
+                      "is damaged: its SHA-256 differs; start the run again with --overwrite"));
+    file->data = LENGTH_SIZE + header_size;
+    TRY(json_parse(&file->json, header, header_size, path, err));
+    file->root = json_root(file->json, path);
+    TRY(json_object(&file->root, "__metadata__", &file->metadata, err));
+cleanup:
+    return status;
+}
+
+enum status checkpoint_epoch(const char *path, int *epoch, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct opened file;
+    struct arena arena = {0};
+    double number;
+    TRY(opened_init(&file, path, err));
+    TRY(read_metadata(&file.metadata, "epoch", &arena, 0, 1e9, &number, err));
+    *epoch = (int)number;
+cleanup:
+    opened_release(&file);
+    arena_release(&arena);
+    return status;
+}
+
 enum status checkpoint_read(const char *path, struct trainer *trainer, struct progress_state *state,
                             const char *identity, bool mix, struct error *err)
 {
     enum status status = STATUS_OK;
-    unsigned char *bytes = NULL;
-    size_t size, header_size = 0, data;
-    cJSON *json = NULL;
+    struct opened file;
     struct arena arena = {0};
-    struct json_place root, metadata;
-    const char *kept, *seal;
-    char digest[DIGEST_HEX_SIZE];
-    TRY(file_read(path, (size_t)1 << 34, &bytes, &size, err));
-    for (int i = 0; i < LENGTH_SIZE && size >= LENGTH_SIZE; i++)
-        header_size |= (size_t)bytes[i] << (8 * i);
-    if (size < LENGTH_SIZE || header_size > HEADER_LIMIT || header_size > size - LENGTH_SIZE)
-        TRY(error_set(err, STATUS_BAD_DATA, path, "not a checkpoint: its header does not fit into the file"));
-    seal = digest_find_seal((char *)bytes + LENGTH_SIZE, header_size, DIGEST_FIELD);
-    if (seal)
-        digest_sealed((char *)bytes + LENGTH_SIZE, size - LENGTH_SIZE, seal, digest);
-    if (!seal || memcmp(seal, digest, DIGEST_HEX_SIZE - 1) != 0)
-        TRY(error_set(err, STATUS_BAD_DATA, path,
-                      "is damaged: its SHA-256 differs; start the run again with --overwrite"));
-    data = LENGTH_SIZE + header_size;
-    TRY(json_parse(&json, (const char *)bytes + LENGTH_SIZE, header_size, path, err));
-    root = json_root(json, path);
-    TRY(json_object(&root, "__metadata__", &metadata, err));
-    TRY(json_string(&metadata, "identity", &arena, &kept, err));
+    const char *kept;
+    TRY(opened_init(&file, path, err));
+    TRY(json_string(&file.metadata, "identity", &arena, &kept, err));
     TRY(fit_identity_check(path, kept, identity, err));
-    TRY(read_kernels(&metadata, &arena, trainer, state, mix, err));
-    TRY(read_state(&metadata, &arena, trainer, state, err));
-    TRY(load_vectors(&root, trainer, bytes + data, size - data, err));
+    TRY(read_kernels(&file.metadata, &arena, trainer, state, mix, err));
+    TRY(read_state(&file.metadata, &arena, trainer, state, err));
+    TRY(load_vectors(&file.root, trainer, file.bytes + file.data, file.size - file.data, err));
 cleanup:
-    free(bytes);
-    cJSON_Delete(json);
+    opened_release(&file);
     arena_release(&arena);
     return status;
 }

@@ -31,6 +31,9 @@ struct progress_state {
 enum status checkpoint_write(const char *path, struct trainer *trainer, const struct progress_state *state,
                              const char *identity, struct error *err);
 
+/* The number of finished epochs: the trainer that takes up the checkpoint may depend on it (fit_form.c). */
+enum status checkpoint_epoch(const char *path, int *epoch, struct error *err);
+
 /* Restores trainer and state. STATUS_CONFIG names the first key of identity whose value differs, or says that something
  * else computed (not with `mix`); STATUS_BAD_DATA: the file is damaged. */
 enum status checkpoint_read(const char *path, struct trainer *trainer, struct progress_state *state,

@@ -96,6 +96,12 @@ enum status fit_train(struct fit *fit, bool resumes, struct error *err)
         return error_no_memory(err, 0, "a run's identity");
     fit->identity = identity;
     fit->options = fit_trainer_options(&fit->runs[0].options);
+    if (resumes && fit->runs[0].options.qat_after != QAT_NEVER) {
+        int epochs;
+        TRY(checkpoint_epoch(fit->checkpoint, &epochs, err));
+        if (fit_options_quantise(&fit->runs[0].options, epochs - 1))
+            TRY(fit_quantise(fit, err));
+    }
     TRY(fit_trainer_init(fit, &fit->runs[0].student.graph, &fit->options, &fit->data->cache.manifest, err));
     fit->size = fit->runs[0].info.card.size;
     const struct compute *compute = &fit->data->compute;

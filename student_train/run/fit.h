@@ -2,7 +2,7 @@
  *
  * struct fit_data has what all runs of a command share; struct fit_run is one student with its folder; struct fit
  * trains one or several runs side by side. fit_run.c sets a run up, fit.c trains runs, fit_loop.c is the loop over
- * epochs, fit_size.c lets images grow, fit_result.c writes the results. */
+ * epochs, fit_form.c changes what is trained between two epochs, fit_result.c writes the results. */
 #ifndef STUDENT_TRAIN_RUN_FIT_H
 #define STUDENT_TRAIN_RUN_FIT_H
 
@@ -44,6 +44,7 @@ struct fit {
     struct trainer_options options; /* the first run's */
     struct trainer trainer;         /* while they train */
     int size;                       /* of the images that it takes */
+    bool quantised;                 /* it trains with fake quantisation, and the runs' graphs are training graphs */
     struct graph graph;             /* of the student at that size, if it is not the last one */
     struct progress *progress;      /* borrowed */
     struct progress_state state;
@@ -74,6 +75,9 @@ void fit_run_release(struct fit_run *run);
 /* The number of epochs that the run has logged when `state` has epochs done: fewer than those if its patience ended it
  * before the runs beside it. */
 int fit_run_epochs(const struct fit_run *run, const struct progress_state *state, int student);
+/* Epochs before those that compete with the last one of `epochs` for the best: all that trained in another form. */
+int fit_run_first_epoch(const struct fit_run *run, int epochs);
+/* Not before fake quantisation has begun, if it will. */
 bool fit_run_out_of_patience(const struct fit_run *run, const struct progress_state *state, int student);
 
 /* ---- fit.c ---- */
@@ -85,12 +89,14 @@ enum status fit_train(struct fit *fit, bool resumes, struct error *err);
 enum status fit_trainer_init(struct fit *fit, const struct graph *graph, const struct trainer_options *options,
                              const struct cache_manifest *manifest, struct error *err);
 
-/* ---- fit_size.c ---- */
-/* STATUS_CONFIG if the student cannot be trained on images of the size of the first epochs. */
-enum status fit_check_sizes(const struct fit_run *run, struct error *err);
-/* Makes fit->trainer one for images of the size of that epoch, with everything that it has learned. `epochs` itself is
- * the size that is evaluated. */
-enum status fit_set_size(struct fit *fit, int epoch, struct error *err);
+/* ---- fit_form.c ---- */
+/* STATUS_CONFIG if the student cannot be trained on images of the size of the first epochs, or for integers. */
+enum status fit_check_forms(const struct fit_run *run, struct error *err);
+/* Gives the runs training graphs (shared/quantise/training_graph.h), from which trainers are made. */
+enum status fit_quantise(struct fit *fit, struct error *err);
+/* Makes fit->trainer one for an epoch, with everything that it has learned: for images of its size, or `evaluates`: of
+ * the size that is evaluated; and with fake quantisation, if it is time. */
+enum status fit_set_form(struct fit *fit, int epoch, bool evaluates, struct error *err);
 
 /* ---- fit_loop.c ---- */
 /* Trains from state.epoch on until the last epoch, until every run is out of patience, or until the time limit.

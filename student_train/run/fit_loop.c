@@ -45,7 +45,8 @@ static enum status keep_best(struct fit *fit, int k, const struct run_epoch *row
     struct fit_run *run = &fit->runs[k];
     struct best_epoch *best = &fit->state.best[k];
     enum status status = STATUS_OK;
-    if (best->epoch > 0 && !(score(fit, row) > best->score))
+    /* an epoch without fake quantisation is not compared with one that has it */
+    if (best->epoch > fit_run_first_epoch(run, row->epoch) && !(score(fit, row) > best->score))
         return STATUS_OK;
     best->epoch = row->epoch;
     best->score = isfinite(score(fit, row)) ? score(fit, row) : 0;
@@ -142,14 +143,15 @@ static enum status one_epoch(struct fit *fit, int epoch, const bool *out_of_pati
     enum status status = STATUS_OK;
     const struct fit_options *options = &fit->runs[0].options;
     struct run_epoch rows[TRAINING_MAX_STUDENTS];
-    const bool due = (epoch + 1) % options->eval_every == 0 || epoch + 1 == options->epochs;
+    const bool due =
+        (epoch + 1) % options->eval_every == 0 || epoch + 1 == options->epochs || epoch == options->qat_after;
     const double start = clock_seconds();
     for (int k = 0; k < fit->count; k++)
         rows[k] = (struct run_epoch){.epoch = epoch + 1, .val_loss = NAN, .val_accuracy = NAN, .agreement = NAN};
-    TRY(fit_set_size(fit, epoch, err));
+    TRY(fit_set_form(fit, epoch, false, err));
     TRY(train(fit, epoch, rows, err));
     if (fit->data->validates && due) {
-        TRY(fit_set_size(fit, options->epochs, err));
+        TRY(fit_set_form(fit, epoch, true, err));
         TRY(validate(fit, rows, err));
     }
     const double seconds = clock_seconds() - start;

@@ -49,6 +49,10 @@ static void add_task(struct spec_list *list, struct fit_options *o, bool student
         {"distill-after", OPTION_INT, &o->distill_after, "N", "0",
          "leave out the terms that need the teacher for the first N epochs; the other way, terms that fade, is ramp=0",
          .minimum = 0, .maximum = 1e6},
+        {"qat-after", OPTION_INT, &o->qat_after, "N", NULL,
+         "train for 8-bit integers after the first N epochs: with values and weights rounded as export --int8 rounds "
+         "them; 0: from the beginning",
+         .minimum = 0, .maximum = 1e6},
         {"out", OPTION_STRING, &o->out, "RUN", NULL, "folder for all files of the run", .required = true},
         {"batch", OPTION_INT, &o->batch, "N", "128", "images per step", .minimum = 1, .maximum = 65536},
         {"size", OPTION_STRING, &o->sizes, "N|A:B", "0",
@@ -160,6 +164,7 @@ enum status fit_options_table(struct fit_options *o, const char *command, const 
     if (!list)
         return error_no_memory(err, sizeof *list, "options");
     list->count = 0;
+    o->qat_after = QAT_NEVER;
     add_task(list, o, count == 0); /* a sweep may have the student in its grid */
     add_optimizer(list, o);
     add_course(list, o);
@@ -223,12 +228,26 @@ enum status fit_options_check(struct fit_options *options, struct error *err)
     if (options->schedule.warmup_epochs >= options->epochs && options->schedule.warmup_epochs > 0)
         TRY(error_set(err, STATUS_USAGE, NULL, "--warmup-epochs %d must be less than --epochs %d",
                       options->schedule.warmup_epochs, options->epochs));
+    if (options->qat_after >= options->epochs)
+        TRY(error_set(err, STATUS_USAGE, NULL, "--qat-after %d must be less than --epochs %d", options->qat_after,
+                      options->epochs));
     if (options->nesterov && (options->optimizer != OPTIMIZER_SGD || options->momentum == 0))
         TRY(error_set(err, STATUS_USAGE, NULL, "--nesterov needs --optimizer sgd and --momentum above 0"));
     if (options->resume && options->overwrite)
         TRY(error_set(err, STATUS_USAGE, NULL, "--resume and --overwrite cannot be combined; give one of them"));
 cleanup:
     return status;
+}
+
+bool fit_options_quantise(const struct fit_options *options, int epoch)
+{
+    return options->qat_after != QAT_NEVER && epoch >= options->qat_after;
+}
+
+bool fit_options_settle(const struct fit_options *options, int epoch)
+{
+    return fit_options_quantise(options, epoch) &&
+           epoch - options->qat_after >= (options->epochs - options->qat_after + 1) / 2;
 }
 
 struct trainer_options fit_trainer_options(const struct fit_options *options)

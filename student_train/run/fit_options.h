@@ -9,6 +9,7 @@ struct fit_options {
     const char *cache, *data, *student, *loss, *out, *init, *name, *sizes;
     int epochs, batch, distill_after, patience, eval_every, max_params;
     int first_size, size; /* of the student's images, in the first epochs and in the last ones; 0: as the teacher's */
+    int qat_after;        /* epochs before fake quantisation, or QAT_NEVER */
     struct compute_options compute;
     int optimizer, order, order_seed, precision; /* enum optimizer_kind, ORDER_*, enum dtype */
     int select_on, decay, images;                /* SELECT_ON_*, DECAY_*, IMAGES_* */
@@ -25,6 +26,7 @@ enum { SELECT_ON_ALL, SELECT_ON_HALF };
 enum { IMAGES_AUTO, IMAGES_MEMORY, IMAGES_DISK };
 enum { DECAY_ALL, DECAY_WEIGHTS };
 enum { SIZE_STEP = 32 };
+enum { QAT_NEVER = -1 };
 
 /* Fills options->table for a command that takes fit's options, followed by `count` of its own. The table points into
  * the struct, which must not move. */
@@ -37,6 +39,10 @@ enum status fit_options_parse(struct fit_options *options, int argc, char **argv
 /* The side of the images of an epoch, counted from 0: every size from the first to the last for an equal share of the
  * epochs, SIZE_STEP pixels apart. It is options->size without `--size A:B`. */
 int fit_options_size(const struct fit_options *options, int epoch);
+/* Does an epoch, counted from 0, train with fake quantisation? And is it one of the last half of those, in which
+ * running statistics and ranges stay as they are, so that what trains is the integer network itself? */
+bool fit_options_quantise(const struct fit_options *options, int epoch);
+bool fit_options_settle(const struct fit_options *options, int epoch);
 /* The options that the trainer takes. */
 struct trainer_options fit_trainer_options(const struct fit_options *options);
 

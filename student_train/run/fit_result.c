@@ -69,6 +69,8 @@ cJSON *fit_result_json(const struct fit *fit, int k)
     const struct run_metrics metrics = metrics_of(fit, k);
     cJSON *root = cJSON_CreateObject();
     run_metrics_json(&metrics, root);
+    if (fit->quantised)
+        cJSON_AddBoolToObject(root, "int8", true); /* so the measures are those of the integer network */
     cJSON *teacher = cJSON_AddObjectToObject(root, "teacher_accuracy");
     for (int s = 0; s < SPLIT_COUNT; s++) {
         const struct cache_split *split = &manifest->splits[s];
@@ -91,6 +93,8 @@ void fit_result_print(const struct fit *fit, int k, FILE *out)
     if (fit->data->validates && run->options.select_on == SELECT_ON_HALF)
         fprintf(out, "chosen on one half of the split (%.2f %%), measured on the other\n",
                 100 * fit->state.best[k].score);
+    if (fit->quantised)
+        fputs("measured with values and weights in 8 bits, as export --int8 rounds them\n", out);
     if (fit->data->validates)
         evaluation_print(&run->evaluation, run->info.card.classes, out);
     fprintf(out, "\n%.0f parameters, %.1f million multiply-accumulates, %.0f images/s with validation, %.1f s\n",

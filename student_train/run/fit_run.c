@@ -67,7 +67,7 @@ enum status fit_run_open(struct fit_run *run, const struct fit_data *data, struc
                      &(struct student_input){run->info.card.channels, run->info.card.size, run->info.card.class_count},
                      err));
     TRY(check_budget(run, err));
-    TRY(fit_check_sizes(run, err));
+    TRY(fit_check_forms(run, err));
     if (!run->student.onnx)
         graph_initialise(&run->student.graph, options->seed);
     if (options->init) {
@@ -152,10 +152,15 @@ cleanup:
     return status;
 }
 
+int fit_run_first_epoch(const struct fit_run *run, int epochs)
+{
+    return fit_options_quantise(&run->options, epochs - 1) ? run->options.qat_after : 0;
+}
+
 bool fit_run_out_of_patience(const struct fit_run *run, const struct progress_state *state, int student)
 {
-    const int best = state->best[student].epoch, patience = run->options.patience;
-    return patience > 0 && best > 0 && state->epoch - best >= patience;
+    const int best = state->best[student].epoch, patience = run->options.patience, qat_after = run->options.qat_after;
+    return patience > 0 && best > (qat_after > 0 ? qat_after : 0) && state->epoch - best >= patience;
 }
 
 int fit_run_epochs(const struct fit_run *run, const struct progress_state *state, int student)

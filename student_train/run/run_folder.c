@@ -5,6 +5,7 @@
 #include "formats/export/safetensors.h"
 #include "shared/augment/view.h"
 #include "shared/base/files.h"
+#include "shared/quantise/training_graph.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -178,15 +179,21 @@ void run_info_release(struct run_info *info)
     *info = (struct run_info){0};
 }
 
+/* The path of "best", "last" or a file, malloc'ed; NULL when out of memory. */
+static char *weights_path(const char *folder, const char *weights)
+{
+    if (strcmp(weights, "best") != 0 && strcmp(weights, "last") != 0)
+        return strdup(weights);
+    return path_join(folder, weights[0] == 'b' ? "best.safetensors" : "last.safetensors");
+}
+
 enum status run_student(const struct run_info *info, const char *folder, const char *weights, struct student *student,
                         struct error *err)
 {
     enum status status = STATUS_OK;
     const struct student_input input = {info->card.channels, info->card.size, info->card.class_count};
-    const bool kept = strcmp(weights, "best") == 0 || strcmp(weights, "last") == 0;
-    char *structure = path_join(folder, info->structure), *file = NULL;
+    char *structure = path_join(folder, info->structure), *file = weights_path(folder, weights);
     *student = (struct student){0};
-    file = !kept ? strdup(weights) : path_join(folder, weights[0] == 'b' ? "best.safetensors" : "last.safetensors");
     if (!structure || !file)
         TRY(error_no_memory(err, strlen(folder), "a path"));
     TRY(student_open(student, structure, &input, err));
@@ -198,6 +205,20 @@ cleanup:
     if (status != STATUS_OK)
         student_release(student);
     free(structure);
+    free(file);
+    return status;
+}
+
+enum status run_training_graph(const struct student *student, const char *folder, const char *weights,
+                               struct graph *graph, struct error *err)
+{
+    enum status status = STATUS_OK;
+    char *file = weights_path(folder, weights);
+    TRY(training_graph(&student->graph, graph, err));
+    if (!file)
+        TRY(error_no_memory(err, strlen(folder), "a path"));
+    TRY(safetensors_read_weights_file(graph, file, err));
+cleanup:
     free(file);
     return status;
 }

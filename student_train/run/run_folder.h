@@ -4,7 +4,7 @@
  *   run.json                              what eval, predict and export need: classes, preprocessing, structure, cache
  *   student.net or student.onnx           the structure, byte for byte as it was given
  *   checkpoint                            see checkpoint.h
- *   best.safetensors, last.safetensors    weights with PyTorch's names
+ *   best.safetensors, last.safetensors    weights with PyTorch's names; with --qat-after also the ranges of values
  *   metrics.json, report.html             only after training has ended
  */
 #ifndef STUDENT_TRAIN_RUN_RUN_FOLDER_H
@@ -45,5 +45,9 @@ enum status run_publish_weights(const struct graph *graph, const char *folder, c
 /* The run's student with its weights: "best", "last", or a safetensors file. */
 enum status run_student(const struct run_info *info, const char *folder, const char *weights, struct student *student,
                         struct error *err);
+/* Its training graph (shared/quantise/training_graph.h) with the ranges that the weights' file has. The caller releases
+ * it, also after an error. */
+enum status run_training_graph(const struct student *student, const char *folder, const char *weights,
+                               struct graph *graph, struct error *err);
 
 #endif

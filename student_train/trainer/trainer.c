@@ -162,12 +162,12 @@ void trainer_vectors(const struct trainer *trainer, struct trainer_vector vector
     const size_t students = (size_t)trainer->student_count, parameters = students * plan->parameter_count;
     const size_t state = students * plan->state_count;
     const struct trainer_vector all[TRAINER_VECTORS] = {
-        {"parameters", network->parameters, parameters},
-        {"running_statistics", network->state, state},
-        {"moment_1", memory->first, parameters},
-        {"moment_2", memory->second, parameters},
-        {"average", memory->average, memory->average ? parameters : 0},
-        {"average_running_statistics", memory->average_state, memory->average ? state : 0}};
+        {"parameters", network->parameters, parameters, false},
+        {"running_statistics", network->state, state, true},
+        {"moment_1", memory->first, parameters, false},
+        {"moment_2", memory->second, parameters, false},
+        {"average", memory->average, memory->average ? parameters : 0, false},
+        {"average_running_statistics", memory->average_state, memory->average ? state : 0, true}};
     memcpy(vectors, all, sizeof all);
 }
 
@@ -188,15 +188,19 @@ cleanup:
     return status;
 }
 
-enum status trainer_restore(struct trainer *trainer, const float *floats, struct error *err)
+enum status trainer_restore(struct trainer *trainer, const float *floats, size_t state_count, struct error *err)
 {
     const struct compute *compute = trainer->compute;
+    const size_t students = (size_t)trainer->student_count;
     struct trainer_vector vectors[TRAINER_VECTORS];
     enum status status = STATUS_OK;
     trainer_vectors(trainer, vectors);
-    for (int i = 0; i < TRAINER_VECTORS; floats += vectors[i].count, i++)
-        TRY(compute->backend->device->upload(compute->device, vectors[i].values, floats,
-                                             vectors[i].count * sizeof *floats, err));
+    for (int i = 0; i < TRAINER_VECTORS; i++) {
+        const size_t own = vectors[i].count / students, saved = own && vectors[i].state ? state_count : own;
+        for (size_t k = 0; k < students; k++, floats += saved)
+            TRY(compute->backend->device->upload(compute->device, vectors[i].values + k * own, floats,
+                                                 saved * sizeof *floats, err));
+    }
 cleanup:
     return status;
 }

@@ -51,7 +51,7 @@ struct trainer_capture {
     const uint32_t *cursor; /* of the epoch inputs */
     const float *parameters;
     int count;
-    bool training;
+    bool training, settled;
     struct graph_capture *capture; /* NULL: the step ran once and is not captured yet */
 };
 enum { TRAINER_CAPTURES = 8 };
@@ -69,6 +69,7 @@ struct trainer {
     struct network network; /* of binding.graph if it trains, otherwise of graph */
     struct trainer_memory memory;
     uint64_t step;   /* number of optimiser steps so far */
+    bool settled;    /* training leaves statistics and ranges as they are: struct pass */
     double *metrics; /* device [students, METRIC_COUNT] */
     double *norm;    /* device [students]: norms of the gradients */
     struct mailbox *mailbox;
@@ -139,12 +140,14 @@ struct trainer_vector {
     const char *name;
     float *values;
     size_t count;
+    bool state; /* [students][plan.state_count] */
 };
 void trainer_vectors(const struct trainer *trainer, struct trainer_vector vectors[TRAINER_VECTORS]);
 /* Copies them to and from host memory, one after the other; the caller frees *floats (memory_free). trainer_restore
- * needs a trainer with as many of each. */
+ * needs a trainer with as many of each. But of a student's state only state_count floats were saved, and what the
+ * trainer has more of (ranges) stays as it is. */
 enum status trainer_save(const struct trainer *trainer, float **floats, struct error *err);
-enum status trainer_restore(struct trainer *trainer, const float *floats, struct error *err);
+enum status trainer_restore(struct trainer *trainer, const float *floats, size_t state_count, struct error *err);
 
 /* ---- trainer.c ---- */
 /* Exchanges the weights with their moving averages. */

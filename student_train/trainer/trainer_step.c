@@ -27,6 +27,12 @@ static enum status optimize(struct trainer *trainer, const struct epoch_inputs *
             TRY(backend->training->optimizer->ema_update(device, own->average_state + k * plan->state_count,
                                                          network->state + k * plan->state_count, plan->running_count,
                                                          decay, err));
+        /* ranges are averages already */
+        for (size_t k = 0; plan->range_count && k < students; k++) {
+            const size_t at = (k + 1) * plan->state_count - plan->range_count;
+            TRY(backend->training->optimizer->ema_update(device, own->average_state + at, network->state + at,
+                                                         plan->range_count, 0, err));
+        }
     }
 cleanup:
     return status;
@@ -39,7 +45,7 @@ static enum status request_step(struct trainer *trainer, const struct pixel_sour
     struct device *device = trainer->compute->device;
     struct network *network = &trainer->network;
     const struct epoch_views views = epoch_inputs_views(inputs);
-    const struct pass pass = {.count = count, .training = training, .inputs = inputs};
+    const struct pass pass = {.count = count, .training = training, .settled = trainer->settled, .inputs = inputs};
     enum status status = STATUS_OK;
     TRY(backend->device->images->render(device, source->images, &views, count, source->size, source->table,
                                         network->plan.dtype, network_input(network), err));
@@ -59,7 +65,7 @@ static struct trainer_capture *find_capture(struct trainer *trainer, const struc
     for (int i = 0; i < trainer->capture_count; i++) {
         struct trainer_capture *c = &trainer->captures[i];
         if (c->images == wanted->images && c->cursor == wanted->cursor && c->parameters == wanted->parameters &&
-            c->count == wanted->count && c->training == wanted->training)
+            c->count == wanted->count && c->training == wanted->training && c->settled == wanted->settled)
             return c;
     }
     return NULL;
@@ -76,7 +82,8 @@ enum status trainer_step(struct trainer *trainer, const struct pixel_source *sou
                                            .cursor = inputs->cursor,
                                            .parameters = trainer->network.memory.parameters,
                                            .count = count,
-                                           .training = training};
+                                           .training = training,
+                                           .settled = trainer->settled};
     struct trainer_capture *capture = find_capture(trainer, &wanted);
     enum status status = STATUS_OK;
     if (backend->device->images->prefetch)

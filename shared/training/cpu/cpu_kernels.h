@@ -10,6 +10,7 @@
 
 #include "shared/device/cpu/cpu_device.h"
 #include "shared/graph/graph.h"
+#include "shared/graph/int8_value.h"
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -122,6 +123,12 @@ struct cpu_kernels {
                    size_t n, float *sums);
     /* out[n] += factor * x[n] */
     void (*add_scaled)(float *out, const float *x, float factor, size_t n);
+
+    /* int8_value.h: low and high, if a value is below or above; out[n] = the rounded values; dx[n] = g, or 0 where the
+     * value is clipped */
+    void (*bounds)(const float *x, size_t n, float *low, float *high);
+    void (*quantise)(const float *x, struct int8_value to, float *out, size_t n);
+    void (*quantise_gradient)(const float *x, const float *g, struct int8_value to, float *dx, size_t n);
 
     /* out[n] = a * b (+ out, if accumulate) */
     void (*multiply)(float *out, const float *a, const float *b, bool accumulate, size_t n);

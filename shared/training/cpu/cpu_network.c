@@ -26,6 +26,7 @@ static const struct cpu_step_kernel *const kernels[STEP_KIND_COUNT] = {
     [STEP_LP_NORM] = &cpu_lp_norm,
     [STEP_PAD] = &cpu_pad,
     [STEP_RESIZE] = &cpu_resize,
+    [STEP_QUANTISE] = &cpu_quantise,
 };
 
 static size_t most(size_t a, size_t b)
@@ -209,6 +210,7 @@ static struct network_memory memory_of(const struct plan *plan, const struct net
         .values = (float *)all->values + k * plan->value_count,
         .gradients = (float *)all->gradients + k * plan->gradient_count,
         .parameters = all->parameters + k * plan->parameter_count,
+        .rounded = all->rounded ? all->rounded + k * plan->parameter_count : NULL,
         .parameter_gradients = all->parameter_gradients + k * plan->parameter_count,
         .state = all->state + k * plan->state_count,
         .statistics = all->statistics + k * plan->statistics_count,
@@ -254,8 +256,10 @@ static enum status forward(struct device *device, const struct plan *plan, const
     (void)err;
     for (int student = 0; student < memory->students; student++) {
         const struct network_memory own = memory_of(plan, memory, student);
-        if (first == 0)
+        if (first == 0) {
             share_input(plan, memory, pass, student);
+            round_weights(plan, &own);
+        }
         for (int i = first; i < last; i++) {
             struct cpu_run run = run_of(device, plan, &own, pass, student, i);
             kernels[run.step->kind]->forward(&run);

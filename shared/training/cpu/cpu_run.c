@@ -125,7 +125,7 @@ static bool passes_caches(const struct cpu_run *run, const struct cpu_tensor *te
 /* Does the step's output need sums for its batch norm? */
 static bool notes(const struct cpu_run *run)
 {
-    return run->step->statistics && run->pass->training;
+    return run->step->statistics && pass_observes(run->pass);
 }
 
 float *values_place(const struct cpu_run *run, size_t first, float *tile)

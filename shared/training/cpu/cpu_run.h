@@ -81,7 +81,7 @@ struct cpu_step_kernel {
 };
 extern const struct cpu_step_kernel cpu_conv, cpu_pointwise, cpu_depthwise, cpu_linear, cpu_max_pool, cpu_average_pool,
     cpu_global_pool, cpu_add, cpu_concat, cpu_dropout, cpu_copy, cpu_multiply, cpu_scale, cpu_prelu, cpu_select,
-    cpu_group_norm, cpu_layer_norm, cpu_lp_norm, cpu_pad, cpu_resize;
+    cpu_group_norm, cpu_layer_norm, cpu_lp_norm, cpu_pad, cpu_resize, cpu_quantise;
 
 /* ---- slices ---- */
 /* The number of slices of the batch, for steps whose slices hold `partial` floats each. */
@@ -144,6 +144,8 @@ void finish_statistics(struct cpu_run *run);
 void finish_gradient(struct cpu_run *run);
 
 /* ---- weights ---- */
+/* memory->rounded = the weights of plan->roundings in 8 bits (quantise.c) */
+void round_weights(const struct plan *plan, const struct network_memory *memory);
 /* A convolution's weights as a matrix: element (tap, i, column) is at
  *     from[tap_offset[tap] + i * inner_stride + column * column_stride] */
 struct weight_matrix {

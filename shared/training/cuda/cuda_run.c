@@ -23,6 +23,7 @@ static const struct cuda_step_kernel *const kernels[STEP_KIND_COUNT] = {
     [STEP_LP_NORM] = &cuda_lp_norm,
     [STEP_PAD] = &cuda_pad,
     [STEP_RESIZE] = &cuda_resize,
+    [STEP_QUANTISE] = &cuda_quantise,
 };
 
 /* Floats per student: what the step itself needs, and the moments or sums of its widest tensor. */
@@ -82,6 +83,8 @@ static enum status forward(struct device *device, const struct plan *plan, const
                            const struct pass *pass, int first, int last, struct error *err)
 {
     enum status status = STATUS_OK;
+    if (first == 0)
+        TRY(cuda_round_weights(device->stream, plan, memory, err));
     for (int i = first; i < last; i++) {
         const struct cuda_run run = run_of(device, plan, memory, pass, i);
         TRY(kernels[run.step->kind]->forward(&run, err));
@@ -165,7 +168,7 @@ struct cuda_write cuda_write_of(const struct cuda_run *run, float *moments)
     return (struct cuda_write){
         .values = at(run, run->memory->values, out->value),
         .stride = value_stride(run, out),
-        .moments = run->step->statistics && run->pass->training ? moments : NULL,
+        .moments = run->step->statistics && pass_observes(run->pass) ? moments : NULL,
     };
 }
 

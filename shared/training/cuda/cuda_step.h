@@ -88,7 +88,7 @@ struct cuda_step_kernel {
 };
 extern const struct cuda_step_kernel cuda_conv, cuda_pointwise, cuda_depthwise, cuda_linear, cuda_max_pool,
     cuda_average_pool, cuda_global_pool, cuda_add, cuda_concat, cuda_dropout, cuda_copy, cuda_multiply, cuda_scale,
-    cuda_prelu, cuda_select, cuda_group_norm, cuda_layer_norm, cuda_lp_norm, cuda_pad, cuda_resize;
+    cuda_prelu, cuda_select, cuda_group_norm, cuda_layer_norm, cuda_lp_norm, cuda_pad, cuda_resize, cuda_quantise;
 
 /* ---- the tensors of a step (cuda_run.c) ---- */
 static inline const struct plan_tensor *cuda_input_of(const struct cuda_run *run)
@@ -121,6 +121,9 @@ enum status cuda_finish_gradient(const struct cuda_run *run, const float *sums, 
  * the slices (reduce.cu). */
 enum status cuda_reduce(cudaStream_t stream, const float *partial, int slices, size_t count, int students, float *out,
                         size_t out_stride, struct error *err);
+/* memory->rounded = the weights of plan->roundings in 8 bits. quantise.cu */
+enum status cuda_round_weights(cudaStream_t stream, const struct plan *plan, const struct network_memory *memory,
+                               struct error *err);
 /* Adds up the gradients of shared weights: struct plan_twin. twins.cu */
 enum status cuda_add_twins(cudaStream_t stream, const struct plan *plan, const struct network_memory *memory,
                            struct error *err);

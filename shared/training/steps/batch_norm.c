@@ -44,7 +44,7 @@ void finish_statistics(struct cpu_run *run)
     for (int c = 0; c < norm->channels; c++) {
         double bias = layer_bias ? (double)layer_bias[c] : 0;
         double mean = (double)running_mean[c] - bias, variance = (double)running_var[c];
-        if (run->pass->training) {
+        if (pass_observes(run->pass)) {
             double squares, unbiased;
             merge_slices(run, c, &mean, &squares);
             variance = squares > 0 ? squares / count : 0 * squares; /* a NaN stays a NaN */
@@ -70,6 +70,7 @@ void finish_gradient(struct cpu_run *run)
     float *gamma = weight_gradient(run->memory, norm->weight), *beta = weight_gradient(run->memory, norm->bias),
           *layer_bias = weight_gradient(run->memory, norm->layer_bias);
     const double count = (double)run->pass->count * t->shape.h * t->shape.w;
+    const bool observed = pass_observes(run->pass);
     for (int c = 0; c < norm->channels; c++) {
         double sum = 0, product = 0;
         for (int i = 0; i < run->slices; i++) {
@@ -80,12 +81,12 @@ void finish_gradient(struct cpu_run *run)
         double inverse = (double)t->rows[PLAN_INVERSE_STD][c], mean = (double)t->rows[PLAN_MEAN][c];
         double a = (double)t->rows[PLAN_SCALE][c];
         /* running statistics are constants: only the scale is left */
-        double b = run->pass->training ? -a * inverse * inverse * product / count : 0;
-        double d = run->pass->training ? -a * sum / count - b * mean : 0;
+        double b = observed ? -a * inverse * inverse * product / count : 0;
+        double d = observed ? -a * sum / count - b * mean : 0;
         gamma[c] = (float)(product * inverse);
         beta[c] = (float)sum;
         if (layer_bias)
-            layer_bias[c] = run->pass->training ? 0 : (float)(a * sum);
+            layer_bias[c] = observed ? 0 : (float)(a * sum);
         publish(run, t, PLAN_GRADIENT_A, c, (float)a);
         publish(run, t, PLAN_GRADIENT_B, c, (float)b);
         publish(run, t, PLAN_GRADIENT_D, c, (float)d);

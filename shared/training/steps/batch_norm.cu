@@ -13,7 +13,7 @@ enum { THREADS = 128 };
 /* The batch norm of the first student, and the strides to the next student. */
 struct norm {
     int channels;
-    int training;
+    int observed;              /* statistics of this batch; otherwise running ones */
     double count;              /* values per channel */
     const float *gamma, *beta; /* [channels] */
     const float *layer_bias;   /* [channels], or NULL */
@@ -121,12 +121,12 @@ static __global__ void finish_gradient(struct norm first, const float *sums, int
     const double inverse = (double)n.rows[PLAN_INVERSE_STD * c], mean = (double)n.rows[PLAN_MEAN * c];
     const double a = (double)n.rows[PLAN_SCALE * c];
     /* running statistics are constants: only the scale is left */
-    const double b = n.training ? -a * inverse * inverse * product / n.count : 0;
-    const double d = n.training ? -a * sum / n.count - b * mean : 0;
+    const double b = n.observed ? -a * inverse * inverse * product / n.count : 0;
+    const double d = n.observed ? -a * sum / n.count - b * mean : 0;
     *n.gamma_gradient = (float)(product * inverse);
     *n.beta_gradient = (float)sum;
     if (n.bias_gradient)
-        *n.bias_gradient = n.training ? 0 : (float)(a * sum);
+        *n.bias_gradient = n.observed ? 0 : (float)(a * sum);
     n.rows[PLAN_GRADIENT_A * c] = (float)a;
     n.rows[PLAN_GRADIENT_B * c] = (float)b;
     n.rows[PLAN_GRADIENT_D * c] = (float)d;
@@ -138,7 +138,7 @@ static struct norm norm_of(const struct cuda_run *run, const struct plan_tensor 
     const struct network_memory *memory = run->memory;
     struct norm n = {};
     n.channels = norm->channels;
-    n.training = run->pass->training;
+    n.observed = pass_observes(run->pass);
     n.count = (double)run->pass->count * tensor->shape.h * tensor->shape.w;
     n.gamma = weight_values(memory, norm->weight);
     n.beta = weight_values(memory, norm->bias);
