@@ -269,7 +269,7 @@ static void needs_no_more_memory_than_allowed(void **state)
 {
     (void)state;
     expect(78, "MB of memory, but --max-memory is 0.1 MB",
-           shell(FIT "--loss ce --epochs 1 --out much --max-memory 100k", program));
+           shell(FIT "--loss ce --epochs 1 --out much --max-memory 100k --images memory", program));
     expect(0, "", shell(FIT "--loss ce --epochs 1 --out much --max-memory 4M", program));
     expect(78, "split val needs", shell("%s eval --run much --max-memory 10k", program));
     /* three lines with values of gigabytes, refused before they take them: ulimit sees that */

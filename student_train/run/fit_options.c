@@ -14,6 +14,8 @@ static const char *const dtype_names[] = {[DTYPE_FP32] = "fp32", [DTYPE_BF16] = 
 static const char *const schedule_by_names[] = {[SCHEDULE_BY_EPOCH] = "epoch", [SCHEDULE_BY_STEP] = "step", NULL};
 static const char *const decay_names[] = {[DECAY_ALL] = "all", [DECAY_WEIGHTS] = "weights", NULL};
 static const char *const select_names[] = {[SELECT_ON_ALL] = "all", [SELECT_ON_HALF] = "half", NULL};
+static const char *const images_names[] = {
+    [IMAGES_AUTO] = "auto", [IMAGES_MEMORY] = "memory", [IMAGES_DISK] = "disk", NULL};
 static const char *const order_names[] = {[ORDER_SHUFFLE] = "shuffle", [ORDER_SEQUENTIAL] = "sequential", NULL};
 
 /* An option table in the making. */
@@ -129,6 +131,11 @@ static void add_execution(struct spec_list *list, struct fit_options *o)
 {
     const struct option_spec specs[] = {
         COMPUTE_OPTIONS(o->compute),
+        {"images", OPTION_CHOICE, &o->images, NULL, "auto",
+         "on the CPU: where the decoded training images are; disk: in a file without a name in --out, which is gone "
+         "when "
+         "the program ends; auto: there if they may take more than half of the memory",
+         .choices = images_names},
         {"precision", OPTION_CHOICE, &o->precision, NULL, "fp32",
          "type of stored activations; bf16 moves half the bytes and needs a GPU", .choices = dtype_names},
         {"time-limit", OPTION_FLOAT, &o->time_limit, "SECONDS", "0",

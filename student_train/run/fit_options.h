@@ -11,7 +11,7 @@ struct fit_options {
     int first_size, size; /* of the student's images, in the first epochs and in the last ones; 0: as the teacher's */
     struct compute_options compute;
     int optimizer, order, order_seed, precision; /* enum optimizer_kind, ORDER_*, enum dtype */
-    int select_on, decay;                        /* SELECT_ON_*, DECAY_* */
+    int select_on, decay, images;                /* SELECT_ON_*, DECAY_*, IMAGES_* */
     double learning_rate, weight_decay, momentum, beta1, beta2, epsilon, grad_clip, ema;
     bool nesterov, resume, overwrite, quiet, json, allow_mixed;
     struct schedule schedule;
@@ -22,6 +22,7 @@ struct fit_options {
 
 enum { ORDER_SHUFFLE, ORDER_SEQUENTIAL };
 enum { SELECT_ON_ALL, SELECT_ON_HALF };
+enum { IMAGES_AUTO, IMAGES_MEMORY, IMAGES_DISK };
 enum { DECAY_ALL, DECAY_WEIGHTS };
 enum { SIZE_STEP = 32 };
 
