@@ -132,6 +132,21 @@ static void quantisation_begins_later(void **state)
            shell("%s fit --cache cache --student norm.net --epochs 2 --qat-after 1 --quiet --out bad", program));
 }
 
+/* What student.c says that it needs is what the budget counts. */
+static void activations_have_a_budget(void **state)
+{
+    (void)state;
+    expect(0, "", shell(FIT "--epochs 1 --out budget", program));
+    expect(0, "bytes of RAM", shell("%s export --run budget --out budget-c --int8 --c --quiet", program));
+    const char *found = strstr(output, "(int8: ");
+    assert_non_null(found);
+    const long bytes = strtol(found + strlen("(int8: "), NULL, 10);
+    char needed[64];
+    snprintf(needed, sizeof needed, "needs %ld bytes of RAM", bytes);
+    expect(0, "", shell(FIT "--epochs 1 --max-activation-bytes %ld --out budget2", program, bytes));
+    expect(78, needed, shell(FIT "--epochs 1 --max-activation-bytes %ld --out budget3", program, bytes - 1));
+}
+
 /* Stopped anywhere, with other threads, or side by side with another: the same bytes, with growing images and moving
  * averages, too. */
 static void quantised_runs_repeat(void **state)
@@ -162,6 +177,7 @@ int main(void)
         cmocka_unit_test(refuses_other_sizes),
         cmocka_unit_test(distillation_begins_later),
         cmocka_unit_test(quantisation_begins_later),
+        cmocka_unit_test(activations_have_a_budget),
         cmocka_unit_test(quantised_runs_repeat),
     };
     return cmocka_run_group_tests_name("course", tests, program_setup, program_teardown);
