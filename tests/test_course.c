@@ -126,6 +126,11 @@ static void quantisation_begins_later(void **state)
     /* whoever reads the weights reads those of a float network */
     expect(0, "", shell("%s eval --run rounded --cache cache --quiet", program));
     expect(0, "trained", shell("%s export --run rounded --out rounded-int8 --int8 --quiet", program));
+    expect(0, "",
+           shell("%s fit --cache cache --student rounded-int8/student.onnx --epochs 2 --qat-after 1 --batch 16 "
+                 "--quiet --out onnx",
+                 program));
+    expect(0, "", shell("grep -aq int8_ranges onnx/best.safetensors"));
     expect(64, "must be less than --epochs 5", shell(FIT "--epochs 5 --qat-after 5 --out bad", program));
     expect(0, "", shell("printf 'conv a 4 3x3 pad 1\\nlayernorm\\nrelu\\ngap\\nfc b classes\\n' >norm.net"));
     expect(78, "has no form in integers",
