@@ -127,10 +127,30 @@ static void quantisation_begins_later(void **state)
     /* whoever reads the weights reads those of a float network */
     expect(0, "", shell("%s eval --run rounded --cache cache --quiet", program));
     expect(0, "trained", shell("%s export --run rounded --out rounded-int8 --int8 --quiet", program));
+    expect(0, "",
+           shell("%s fit --cache cache --student rounded-int8/student.onnx --epochs 2 --qat-after 1 --batch 16 "
+                 "--quiet --out onnx",
+                 program));
+    expect(0, "", shell("grep -aq int8_ranges onnx/best.safetensors"));
     expect(64, "must be less than --epochs 5", shell(FIT "--epochs 5 --qat-after 5 --out bad", program));
     expect(0, "", shell("printf 'conv a 4 3x3 pad 1\\nlayernorm\\nrelu\\ngap\\nfc b classes\\n' >norm.net"));
     expect(78, "has no form in integers",
            shell("%s fit --cache cache --student norm.net --epochs 2 --qat-after 1 --quiet --out bad", program));
+}
+
+/* What student.c says that it needs is what the budget counts. */
+static void activations_have_a_budget(void **state)
+{
+    (void)state;
+    expect(0, "", shell(FIT "--epochs 1 --out budget", program));
+    expect(0, "bytes of RAM", shell("%s export --run budget --out budget-c --int8 --c --quiet", program));
+    const char *found = strstr(output, "(int8: ");
+    assert_non_null(found);
+    const long bytes = strtol(found + strlen("(int8: "), NULL, 10);
+    char needed[64];
+    snprintf(needed, sizeof needed, "needs %ld bytes of RAM", bytes);
+    expect(0, "", shell(FIT "--epochs 1 --max-activation-bytes %ld --out budget2", program, bytes));
+    expect(78, needed, shell(FIT "--epochs 1 --max-activation-bytes %ld --out budget3", program, bytes - 1));
 }
 
 /* Stopped anywhere, with other threads, or side by side with another: the same bytes, with growing images and moving
@@ -163,6 +183,7 @@ int main(void)
         cmocka_unit_test(refuses_other_sizes),
         cmocka_unit_test(distillation_begins_later),
         cmocka_unit_test(quantisation_begins_later),
+        cmocka_unit_test(activations_have_a_budget),
         cmocka_unit_test(quantised_runs_repeat),
     };
     return cmocka_run_group_tests_name("course", tests, program_setup, program_teardown);

@@ -117,6 +117,23 @@ static void grows_as_on_the_cpu(void **state)
     close_curves("cpu_grows", "gpu_grows", 1e-3);
 }
 
+/* Values and weights in 8 bits: a value next to a half may round to the other side. */
+static void rounds_as_the_cpu_does(void **state)
+{
+    (void)state;
+    need_backend();
+#define ROUNDED FIT "--epochs 3 --qat-after 1 --ema 0.9 "
+    expect(0, "", shell(ROUNDED "--device cpu --out cpu_rounds", program));
+    expect(0, "", shell(ROUNDED "--device cuda --out gpu_rounds", cuda));
+    close_curves("cpu_rounds", "gpu_rounds", 1e-2);
+    if (native)
+        return;
+    char order[4300];
+    snprintf(order, sizeof order, "SHIM_ORDER=reverse %s", cuda);
+    expect(0, "", shell(ROUNDED "--device cuda --out reverse_rounds", order));
+    same_run("gpu_rounds", "reverse_rounds");
+}
+
 static void repeats_to_the_bit(void **state)
 {
     (void)state;
@@ -215,13 +232,10 @@ static void says_why_there_is_no_gpu(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(trains_as_the_cpu_does),
-        cmocka_unit_test(grows_as_on_the_cpu),
-        cmocka_unit_test(repeats_to_the_bit),
-        cmocka_unit_test(bf16_learns_too),
-        cmocka_unit_test(side_by_side_changes_nothing),
-        cmocka_unit_test(killed_and_resumed),
-        cmocka_unit_test(little_memory),
+        cmocka_unit_test(trains_as_the_cpu_does),   cmocka_unit_test(grows_as_on_the_cpu),
+        cmocka_unit_test(rounds_as_the_cpu_does),   cmocka_unit_test(repeats_to_the_bit),
+        cmocka_unit_test(bf16_learns_too),          cmocka_unit_test(side_by_side_changes_nothing),
+        cmocka_unit_test(killed_and_resumed),       cmocka_unit_test(little_memory),
         cmocka_unit_test(says_why_there_is_no_gpu),
     };
     return cmocka_run_group_tests_name("cuda_fit", tests, setup, program_teardown);

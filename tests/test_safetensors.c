@@ -135,6 +135,68 @@ static void test_other_networks(void **state)
     graph_release(&other);
 }
 
+/* x, in 8 bits: the only weight is the range. */
+static void quantised_input(struct graph *graph, float low, float high)
+{
+    struct node input = node_default(OP_INPUT), quantise = node_default(OP_QUANTISE);
+    struct error err = {0};
+    graph_init(graph);
+    input.shape = (struct shape){1, 1, 1};
+    assert_int_equal(graph_add(graph, &input, "x", NULL, 0, NULL, &err), STATUS_OK);
+    assert_int_equal(graph_add_weight(graph, "range", (const int[]){2}, 1, false, &quantise.weight, &err), STATUS_OK);
+    graph->weights[quantise.weight].literal = true;
+    graph->weights[quantise.weight].data[0] = low;
+    graph->weights[quantise.weight].data[1] = high;
+    assert_int_equal(graph_add(graph, &quantise, "x.int8", (const int[]){0}, 1, NULL, &err), STATUS_OK);
+}
+
+static void expect_ranges(const char *text, enum status expected, float low, float high)
+{
+    struct graph graph;
+    struct error err = {0};
+    char header[300];
+    size_t size;
+    snprintf(header, sizeof header, "{\"__metadata__\":{\"int8_ranges\":\"%s\"}}", text);
+    uint8_t *bytes = make_file(header, NULL, 0, &size);
+    quantised_input(&graph, 5, 6);
+    const enum status status = safetensors_read_weights(&graph, bytes, size, "ranges", &err);
+    const float *range = graph.weights[0].data;
+    if (status != expected || (status == STATUS_OK && (range[0] != low || range[1] != high)))
+        fail_msg("'%s': status %d, '%s', [%g, %g]", text, status, err.message, (double)range[0], (double)range[1]);
+    graph_release(&graph);
+    free(bytes);
+}
+
+/* Ranges are in the metadata, exactly; where there are none, they are not known. */
+static void test_ranges(void **state)
+{
+    (void)state;
+    const float low = -0.1f, high = 1.0f / 3;
+    struct graph from, to;
+    struct error err = {0};
+    uint8_t *bytes;
+    size_t size;
+    quantised_input(&from, low, high);
+    quantised_input(&to, 1, -1);
+    assert_int_equal(safetensors_write_weights(&from, &bytes, &size, &err), STATUS_OK);
+    assert_int_equal(safetensors_read_weights(&to, bytes, size, "file", &err), STATUS_OK);
+    assert_true(to.weights[0].data[0] == low && to.weights[0].data[1] == high);
+    free(bytes);
+    graph_release(&from);
+    graph_release(&to);
+    expect_ranges("{\\\"x.int8\\\":[-1,2]}", STATUS_OK, -1, 2);
+    expect_ranges("{\\\"y.int8\\\":[-1,2]}", STATUS_OK, 1, -1);
+    expect_ranges("{}", STATUS_OK, 1, -1);
+    static const char *const bad[] = {"[2,-1]", "[1]", "[1,2,3]", "[1,1e39]", "[-1e400,1]", "[null,1]", "7", "{}"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char text[100];
+        snprintf(text, sizeof text, "{\\\"x.int8\\\":%s}", bad[i]);
+        expect_ranges(text, STATUS_BAD_DATA, 0, 0);
+    }
+    expect_ranges("", STATUS_BAD_DATA, 0, 0);
+    expect_ranges("x", STATUS_BAD_DATA, 0, 0);
+}
+
 static void test_missing_file(void **state)
 {
     (void)state;
@@ -148,9 +210,8 @@ static void test_missing_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_headers_that_lie),
-        cmocka_unit_test(test_types),
-        cmocka_unit_test(test_other_networks),
+        cmocka_unit_test(test_headers_that_lie), cmocka_unit_test(test_types),
+        cmocka_unit_test(test_other_networks),   cmocka_unit_test(test_ranges),
         cmocka_unit_test(test_missing_file),
     };
     return cmocka_run_group_tests_name("safetensors", tests, NULL, NULL);

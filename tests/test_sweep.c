@@ -77,6 +77,7 @@ static const struct {
     {"loss", "ce", "kd", false},         /* and the terms */
     {"epochs", "3", "4", true},
     {"distill-after", "0", "2", true},
+    {"qat-after", "1", "2", true},
     {"out", "a", "b", false},
     {"batch", "16", "32", true},
     {"size", "0", "20", true},
@@ -107,6 +108,7 @@ static const struct {
     {"order", "shuffle", "sequential", true},
     {"init", "a.safetensors", "b.safetensors", false},
     {"max-params", "60000", "0", false},
+    {"max-activation-bytes", "64K", "1M", false},
     {"device", "auto", "cpu", false},
     {"threads", "0", "1", false},
     {"gpu-memory", "0", "1G", false},

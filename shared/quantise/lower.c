@@ -369,3 +369,13 @@ void lowered_release(struct lowered *lowered)
     arena_release(&lowered->arena);
     *lowered = (struct lowered){0};
 }
+
+enum status lowered_int8_bytes(const struct graph *graph, size_t *bytes, struct error *err)
+{
+    struct lowered lowered;
+    const enum status status = lowered_init(&lowered, graph, err);
+    *bytes = status == STATUS_OK ? lowered.arena_values : 0;
+    if (status == STATUS_OK)
+        lowered_release(&lowered);
+    return status;
+}

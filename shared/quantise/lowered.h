@@ -66,6 +66,10 @@ struct lowered {
 enum status lowered_init(struct lowered *lowered, const struct graph *graph, struct error *err);
 void lowered_release(struct lowered *lowered); /* accepts a zeroed struct */
 
+/* Bytes of RAM that student.c in 8-bit integers needs for the values of one image: its arena. Errors as of
+ * lowered_init. */
+enum status lowered_int8_bytes(const struct graph *graph, size_t *bytes, struct error *err);
+
 /* ---- lower_graph.c ---- */
 /* The folded graph in which every batch norm and scale has become a convolution, every convolution and linear layer has
  * a bias, and no two share weights. *to is initialised here; on error it is released. */

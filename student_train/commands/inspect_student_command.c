@@ -1,5 +1,6 @@
 /* `student_train inspect`: shows a student: its parameters, its arithmetic, and the plan that trains it. */
 #include "shared/graph/plan.h"
+#include "shared/quantise/lowered.h"
 #include "student_train/commands/command.h"
 #include "student_train/commands/student_commands.h"
 #include "student_train/student/student.h"
@@ -55,6 +56,8 @@ static enum status run(void *context, struct error *err)
     enum status status = STATUS_OK;
     struct student student = {0};
     struct plan plan = {0};
+    struct error unknown = {0};
+    size_t int8_bytes;
     char *text = NULL;
     const size_t length = strlen(options->student);
     struct student_input input = {options->channels, options->size, options->classes};
@@ -74,6 +77,8 @@ static enum status run(void *context, struct error *err)
            "bytes of activations at once\n\n%s",
            options->student, in.c, in.h, in.w, graph->nodes[graph->output].shape.c, graph_parameter_count(graph),
            (double)graph_multiply_count(graph) / 1e6, plan_peak_bytes(&plan), text);
+    if (lowered_int8_bytes(graph, &int8_bytes, &unknown) == STATUS_OK)
+        printf("student.c in 8-bit integers: %zu bytes of RAM for the activations of an image\n", int8_bytes);
     if (options->device_limits)
         print_limits(&plan);
 cleanup:

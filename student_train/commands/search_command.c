@@ -89,8 +89,6 @@ enum status search_command(int argc, char **argv, struct error *err)
          .maximum = SEARCH_MAX_CANDIDATES},
         {"max-macs", OPTION_FLOAT, &search.max_macs, "X", "0",
          "most multiply-accumulates per image, such as 30e6; 0: no limit", .minimum = 0, .maximum = 1e15},
-        {"max-activation-bytes", OPTION_SIZE, &search.max_activation_bytes, "SIZE", "0",
-         "most bytes of float activations at once for one image, such as 512K; 0: no limit"},
     };
     TRY(fit_options_table(&search.options, "student_train search",
                           "finds a net within --max-params: many nets train a little, the best of them go on", more,

@@ -114,8 +114,8 @@ bool fit_options_side_by_side(const struct fit_options *a, const struct fit_opti
     /* Structures and losses are compared by the caller, and a sweep has one cache. The schedule, patience and the seed
      * of weights and dropout are each student's own. */
     static const char *const may_differ[] = {
-        EXECUTION_OPTIONS, SCHEDULE_OPTIONS, "cache", "student", "loss", "out", "init", "name", "seed",
-        "max-params",      "patience",       NULL};
+        EXECUTION_OPTIONS, SCHEDULE_OPTIONS,       "cache",    "student", "loss", "out", "init", "name", "seed",
+        "max-params",      "max-activation-bytes", "patience", NULL};
     for (int i = 0; i < a->table.count; i++) {
         const struct option_spec *spec = &a->table.specs[i];
         if (!is_listed(spec->name, strlen(spec->name), may_differ) && !equal_values(spec, &b->table.specs[i]))

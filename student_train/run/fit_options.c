@@ -126,6 +126,8 @@ static void add_course(struct spec_list *list, struct fit_options *o)
         {"init", OPTION_STRING, &o->init, "FILE.safetensors", NULL, "initial weights, with PyTorch's names"},
         {"max-params", OPTION_INT, &o->max_params, "N", "60000", "largest number of parameters allowed; 0: no limit",
          .minimum = 0, .maximum = 2e9},
+        {"max-activation-bytes", OPTION_SIZE, &o->max_activation_bytes, "SIZE", NULL,
+         "most RAM that student.c in 8-bit integers may need for one image, such as 64K; default: no limit"},
     };
     append(list, specs, sizeof specs / sizeof *specs);
 }

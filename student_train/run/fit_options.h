@@ -16,7 +16,7 @@ struct fit_options {
     double learning_rate, weight_decay, momentum, beta1, beta2, epsilon, grad_clip, ema;
     bool nesterov, resume, overwrite, quiet, json, allow_mixed;
     struct schedule schedule;
-    uint64_t seed;
+    uint64_t seed, max_activation_bytes; /* of the latter 0: no limit */
     double time_limit;
     struct options table;
 };

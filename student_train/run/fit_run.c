@@ -5,6 +5,7 @@
 #include "formats/export/safetensors.h"
 #include "shared/base/files.h"
 #include "shared/base/folder.h"
+#include "shared/quantise/lowered.h"
 #include "student_train/run/fit_identity.h"
 #include "student_train/run/own_folder.h"
 #include <stdlib.h>
@@ -13,12 +14,25 @@
 static enum status check_budget(const struct fit_run *run, struct error *err)
 {
     const size_t count = graph_parameter_count(&run->student.graph);
+    const uint64_t most = run->options.max_activation_bytes;
+    enum status status = STATUS_OK;
+    size_t bytes;
     if (run->options.max_params > 0 && count > (size_t)run->options.max_params)
         return error_set(err, STATUS_CONFIG, NULL,
                          "student '%s' has %zu parameters, but the budget is %d; choose a smaller student, or raise "
                          "the budget with --max-params %zu",
                          run->options.student, count, run->options.max_params, count);
-    return STATUS_OK;
+    if (most == 0)
+        return STATUS_OK;
+    TRY(lowered_int8_bytes(&run->student.graph, &bytes, err));
+    if (bytes > most)
+        return error_set(err, STATUS_CONFIG, NULL,
+                         "student '%s' needs %zu bytes of RAM for the activations of an image in 8-bit integers, but "
+                         "the budget is %llu; choose a smaller student or --size, or raise the budget with "
+                         "--max-activation-bytes %zu",
+                         run->options.student, bytes, (unsigned long long)most, bytes);
+cleanup:
+    return status;
 }
 
 /* --distill-after */

@@ -56,7 +56,7 @@ static enum status make_candidates(struct search *search, struct error *err)
 {
     const struct fit_options *options = &search->options;
     const struct search_budget budget = {(size_t)options->max_params, search->max_macs,
-                                         (size_t)search->max_activation_bytes};
+                                         (size_t)options->max_activation_bytes};
     enum status status = STATUS_OK;
     struct run_info info = {0};
     run_info_from_cache(&info, &search->data.cache);

@@ -28,7 +28,6 @@ struct search {
     struct fit_options options; /* of all runs, parsed by the command, which releases the table */
     int candidates, eta, finalists;
     double max_macs;
-    uint64_t max_activation_bytes;
     int argc; /* the command line, for the page; borrowed */
     char **argv;
     struct arena arena;

@@ -2,7 +2,7 @@
 
 #include "formats/net/net_text.h"
 #include "shared/base/random.h"
-#include "shared/graph/plan.h"
+#include "shared/quantise/lowered.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -118,18 +118,13 @@ static enum status measure(struct candidate *c, const struct student_input *inpu
 {
     const struct net_text_options options = {"a net of the search", input->channels, input->size, input->classes};
     enum status status = STATUS_OK;
-    struct graph graph;
-    struct plan plan = {0};
+    struct graph graph = {0};
     TRY(net_text_parse(&graph, c->text, strlen(c->text), &options, err));
-    status = plan_compile(&plan, &graph, &(struct plan_options){.batch = 1}, err);
-    if (status == STATUS_OK) {
-        c->parameters = graph_parameter_count(&graph);
-        c->multiplies = (double)graph_multiply_count(&graph);
-        c->activation_bytes = plan_peak_bytes(&plan);
-    }
-    plan_release(&plan);
-    graph_release(&graph);
+    TRY(lowered_int8_bytes(&graph, &c->activation_bytes, err));
+    c->parameters = graph_parameter_count(&graph);
+    c->multiplies = (double)graph_multiply_count(&graph);
 cleanup:
+    graph_release(&graph);
     return status;
 }
 

@@ -11,7 +11,7 @@
 struct search_budget {
     size_t parameters;
     double multiplies;       /* per image; 0: no limit */
-    size_t activation_bytes; /* plan_peak_bytes; 0: no limit */
+    size_t activation_bytes; /* lowered_int8_bytes; 0: no limit */
 };
 
 enum { CANDIDATE_MAX_TEXT = 4096, CANDIDATE_MAX_LABEL = 200 };
