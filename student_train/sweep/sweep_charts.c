@@ -125,7 +125,7 @@ static struct chart_series *add_curve(struct curves *all, const struct sweep *sw
     if (all->count == MAX_CURVES || !sweep_finished(sweep, cell))
         return NULL;
     *s = (struct chart_series){.name = all->names[all->count], .faint = !why, .bold = why != NULL};
-    s->y = run_curve(sweep->folders[cell], sweep_labelled(sweep) ? "val_accuracy" : "agreement", &s->count);
+    s->y = run_curve(sweep->folders[cell], sweep_labelled(sweep) ? SUMMARY_ACCURACY : SUMMARY_AGREEMENT, &s->count);
     grid_label(&sweep->grid, cell, label, sizeof label);
     snprintf(all->names[all->count], sizeof all->names[0], "%s%s%s", why ? why : "", why ? ": " : "", label);
     if (!s->y)
