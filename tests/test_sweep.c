@@ -116,6 +116,7 @@ static const struct {
     {"deterministic", "false", "true", false},
     {"precision", "fp32", "bf16", true},
     {"time-limit", "0", "5", false},
+    {"baseline", "a", "b", false},
     {"name", "a", "b", false},
     {"resume", "false", "true", false},
     {"allow-mixed", "false", "true", false},

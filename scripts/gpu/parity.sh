@@ -15,7 +15,7 @@ fit() {
 
 # The largest relative difference of the column train_loss of two runs' summary.csv, and the number of rows compared.
 loss_difference() {
-    paste -d, <(cut -d, -f1,3 "$1/summary.csv") <(cut -d, -f1,3 "$2/summary.csv") | LC_ALL=C awk -F, '
+    paste -d, <(cut -d, -f1,2 "$1/summary.csv") <(cut -d, -f1,2 "$2/summary.csv") | LC_ALL=C awk -F, '
         NR > 1 && $1 == $3 { d = ($2 - $4) / $2; if (d < 0) d = -d; if (!(d <= m)) m = d; n++ }
         END { print m + 0, n + 0 }'
 }

@@ -146,6 +146,8 @@ static void add_execution(struct spec_list *list, struct fit_options *o)
          "type of stored activations; bf16 moves half the bytes and needs a GPU", .choices = dtype_names},
         {"time-limit", OPTION_FLOAT, &o->time_limit, "SECONDS", "0",
          "stop after the epoch that exceeds it; 0: no limit", .minimum = 0, .maximum = BIG},
+        {"baseline", OPTION_STRING, &o->baseline, "RUN", NULL,
+         "a finished run on the same classes, such as one with --loss ce: the report shows the change per class"},
         {"name", OPTION_STRING, &o->name, "TEXT", NULL, "title of the report; default: the student and the loss"},
         {"resume", OPTION_FLAG, &o->resume, NULL, NULL, "resume the run in --out, or start it if there is none"},
         {"allow-mixed", OPTION_FLAG, &o->allow_mixed, NULL, NULL,

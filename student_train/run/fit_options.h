@@ -6,7 +6,7 @@
 #include "student_train/trainer/trainer.h"
 
 struct fit_options {
-    const char *cache, *data, *student, *loss, *out, *init, *name, *sizes;
+    const char *cache, *data, *student, *loss, *out, *init, *name, *sizes, *baseline;
     int epochs, batch, distill_after, patience, eval_every, max_params;
     int first_size, size; /* of the student's images, in the first epochs and in the last ones; 0: as the teacher's */
     int qat_after;        /* epochs before fake quantisation, or QAT_NEVER */
@@ -18,6 +18,7 @@ struct fit_options {
     struct schedule schedule;
     uint64_t seed, max_activation_bytes; /* of the latter 0: no limit */
     double time_limit;
+    const char *variables; /* of a sweep's loss, as lines "T = 4", borrowed; NULL: none */
     struct options table;
 };
 

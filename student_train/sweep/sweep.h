@@ -63,5 +63,7 @@ bool sweep_labelled(const struct sweep *sweep);
 void sweep_heat_map(const struct sweep *sweep, int row_key, int column_key, FILE *out);
 /* The validation curves of all runs over the epochs. */
 void sweep_curves(const struct sweep *sweep, FILE *out);
+/* How the accuracy of each class changes from the best run without a teacher to the best run of all. */
+void sweep_class_changes(const struct sweep *sweep, FILE *out);
 
 #endif

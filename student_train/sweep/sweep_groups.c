@@ -12,6 +12,17 @@ enum { PARALLEL_ON_GPU = 8 };
 
 /* ---- the options of a cell ---- */
 
+/* The cell's variables of the loss, as lines "T = 4"; NULL when out of memory. */
+static const char *variables_of(struct sweep *sweep, int cell)
+{
+    const struct grid *grid = &sweep->grid;
+    const char *text = "";
+    for (int k = 0; k < grid->key_count && text; k++)
+        if (grid->keys[k].variable)
+            text = arena_printf(&sweep->grid.arena, "%s%s = %s\n", text, grid->keys[k].name, grid_value(grid, cell, k));
+    return text;
+}
+
 enum status sweep_cell_options(struct sweep *sweep, int cell, struct fit_options *options, struct error *err)
 {
     const struct options *table = &sweep->options.table;
@@ -49,6 +60,9 @@ enum status sweep_cell_options(struct sweep *sweep, int cell, struct fit_options
             TRY(error_no_memory(err, 0, "options"));
     }
     TRY(fit_options_parse(options, count, arguments, err));
+    options->variables = variables_of(sweep, cell);
+    if (!options->variables)
+        status = error_no_memory(err, 0, "options");
 cleanup:
     return status;
 }
