@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 
-ROWS = ["speed:224:3", "dwpw:224:3", "dwpw-small:32:3"]
+ROWS = ["speed:224:3", "dwpw:224:3", "dwpw-small:32:3", "res5:112:3"]
 BATCH = 128
 KEEP_BLOCKS = {"MALLOC_MMAP_THRESHOLD_": str(1 << 32), "MALLOC_TRIM_THRESHOLD_": str(1 << 34), "MALLOC_TOP_PAD_": str(1 << 26)}
 FORMS = [(form, layout) for form in ("eager", "compiled") for layout in ("nchw", "nhwc")]

@@ -21,6 +21,7 @@ import numpy as np
 import onnxruntime
 
 onnxruntime.set_default_logger_severity(4)
+REFUSALS = tuple(getattr(onnxruntime.capi.onnxruntime_pybind11_state, name) for name in ("Fail", "InvalidArgument", "RuntimeException"))
 
 
 class Loop:
@@ -30,13 +31,13 @@ class Loop:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = intra
         options.inter_op_num_threads = 1
-        self.name = f"{sessions} x {intra} threads, batch {batch}"
         self.sessions = [onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"]) for _ in range(sessions)]
         given = self.sessions[0].get_inputs()[0]
         shape = [side if isinstance(side, int) else size for side in given.shape]
-        if isinstance(given.shape[0], int) and given.shape[0] != batch:
-            raise ValueError("the model has a batch of its own")
-        shape[0] = batch
+        if not isinstance(given.shape[0], int):
+            shape[0] = batch
+        batch = shape[0]  # some models have one of their own
+        self.name = f"{sessions} x {intra} threads, batch {batch}"
         kind = np.float16 if given.type == "tensor(float16)" else np.float32
         self.feed = {given.name: np.random.default_rng(1).uniform(-1, 1, shape).astype(kind)}
         self.batch = batch
@@ -61,18 +62,28 @@ class Loop:
 
 
 def best_loop(path, threads, size, seconds):
-    best, rate = None, 0
+    best, rate, tried, problem = None, 0, set(), None
     for sessions, intra in sorted({(1, threads), (threads, 1)}):
         for batch in (1, 2, 4, 8, 32):
             try:
                 loop = Loop(path, sessions, intra, batch, size)
+                if loop.name in tried:
+                    continue
                 loop.images_per_second(0)
-            except (ValueError, onnxruntime.capi.onnxruntime_pybind11_state.RuntimeException):
+            except REFUSALS as error:
+                problem = error
                 continue
+            tried.add(loop.name)
             now = statistics.median(loop.images_per_second(seconds / 2) for _ in range(3))
             if now > rate:
                 best, rate = loop, now
+    if not best:
+        raise SystemExit(f"{path}: onnxruntime cannot run it with images of {size} pixels: {problem}")
     return best
+
+
+def quartiles(values):
+    return statistics.quantiles(values, n=4) if len(values) > 1 else 3 * values
 
 
 def compare(path, options):
@@ -97,7 +108,7 @@ def compare(path, options):
                 engine, bare = our_round(), loop.images_per_second(options.seconds)
             rounds.append((engine, bare))
         ours.stdin.close()
-    low, middle, high = statistics.quantiles([engine["images_per_second"] / bare for engine, bare in rounds], n=4)
+    low, middle, high = quartiles([engine["images_per_second"] / bare for engine, bare in rounds])
     median = {key: statistics.median(engine[key] for engine, _ in rounds) for key in ("images_per_second", "rendered_per_second")}
     print(f"{os.path.splitext(os.path.basename(path))[0]:18} {rounds[0][0]['engine']}: {median['images_per_second']:.1f} images/s "
           f"({median['rendered_per_second']:.1f} with rendering), bare loop {statistics.median(bare for _, bare in rounds):.1f} ({loop.name}): "
@@ -114,6 +125,8 @@ def main():
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("models", nargs="+")
     options = parser.parse_args()
+    if options.rounds < 1:
+        parser.error("--rounds must be at least 1")
     os.environ.setdefault("SOFTCACHE_ONNXRUNTIME", os.path.join(os.path.dirname(onnxruntime.__file__), "capi"))
     print(f"onnxruntime {onnxruntime.__version__}, {options.threads} threads, {options.rounds} rounds of {options.seconds} s")
     for path in options.models:

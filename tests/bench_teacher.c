@@ -199,8 +199,9 @@ static enum status run(const struct settings *s, struct error *err)
     if (!s->paced)
         TRY(print_round(&bench, s, engine, err));
     else
-        while (getchar() != EOF)
-            TRY(print_round(&bench, s, engine, err));
+        for (int c; (c = getchar()) != EOF;)
+            if (c == '\n')
+                TRY(print_round(&bench, s, engine, err));
 cleanup:
     bench_release(&bench);
     return status;

@@ -98,14 +98,14 @@ static void report(const struct network *network, double *times[2], bool each)
         if (node->op == OP_CONV)
             macs = (double)plan->graph->weights[node->weight].count * out->shape.h * out->shape.w;
         if (each)
-            printf("    %-10s %4dx%3dx%3d  forward %7.1f us %6.1f GFLOP/s  backward %7.1f us %6.1f GFLOP/s\n",
+            printf("    %-20s %4dx%3dx%3d  forward %7.1f us %6.1f GFLOP/s  backward %7.1f us %6.1f GFLOP/s\n",
                    plan_step_names[step->kind], out->shape.c, out->shape.h, out->shape.w, 1e6 * times[0][i],
                    2e-9 * macs / times[0][i], 1e6 * times[1][i],
                    (plan->tensors[step->inputs[0].tensor].gradient == PLAN_NONE ? 2e-9 : 4e-9) * macs / times[1][i]);
     }
     for (int kind = 0; kind < STEP_KIND_COUNT; kind++)
         if (kinds[0][kind] > 0)
-            printf("  %-12s forward %8.1f us, backward %8.1f us an image\n", plan_step_names[kind],
+            printf("  %-20s forward %8.1f us, backward %8.1f us an image\n", plan_step_names[kind],
                    1e6 * kinds[0][kind], 1e6 * kinds[1][kind]);
 }
 
