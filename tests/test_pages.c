@@ -189,6 +189,38 @@ static void odd_caches_have_pages(void **state)
 
 /* ---- names ---- */
 
+/* Means over two runs with each loss, class by class: each mean change is that of the four metrics.json. */
+static void comparisons_have_pages(void **state)
+{
+    (void)state;
+    double change[3] = {0};
+    for (int i = 0; i < 4; i++) {
+        char text[100];
+        expect(0, "",
+               shell("%s fit --cache cache --student tiny.net --loss '%s' --seed %d --epochs 2 --lr 1e-2 --out m%d "
+                     "--quiet",
+                     program, i < 2 ? "ce" : "kd(T=4)", i, i));
+        snprintf(text, sizeof text, "m%d/metrics.json", i);
+        cJSON *metrics = json_of(text);
+        const cJSON *classes = cJSON_GetObjectItem(cJSON_GetObjectItem(metrics, "validation"), "per_class");
+        for (int k = 0; k < 3; k++)
+            change[k] +=
+                (i < 2 ? -50 : 50) * cJSON_GetObjectItem(cJSON_GetArrayItem(classes, k), "accuracy")->valuedouble;
+        cJSON_Delete(metrics);
+    }
+    expect(0, "", shell("%s compare --run m0 --run m1 --run m2 --run m3 --baseline ce --html compare.html", program));
+    char *page = text_of("compare.html");
+    for (int k = 0; k < 3; k++) {
+        char text[100];
+        snprintf(text, sizeof text, "class_%02d: ", k);
+        const char *at = strstr(page, text);
+        assert_non_null(at);
+        assert_true(fabs(atof(at + strlen(text)) - change[k]) < 0.006);
+    }
+    assert_has(page, "tiny.net, kd(T=4) against tiny.net, ce, in points");
+    free(page);
+}
+
 static void names_stay_text(void **state)
 {
     (void)state;
@@ -277,6 +309,7 @@ int main(void)
         cmocka_unit_test(shows_the_views_that_the_teacher_saw),
         cmocka_unit_test(shows_the_numbers_of_inspect),
         cmocka_unit_test(odd_caches_have_pages),
+        cmocka_unit_test(comparisons_have_pages),
         cmocka_unit_test(names_stay_text),
         cmocka_unit_test(reports_show_disagreements_and_changes),
     };
