@@ -4,6 +4,7 @@
 #include "formats/report/class_charts.h"
 #include "formats/report/html_page.h"
 #include "formats/report/svg_chart.h"
+#include "shared/augment/recipe.h"
 #include "shared/base/files.h"
 #include "teacher_dump/summary.h"
 #include <math.h>
@@ -177,6 +178,7 @@ static enum status write_page(const struct cache_page *page, FILE *out, struct e
 {
     const struct cache_study *study = page->study;
     enum status status = STATUS_OK;
+    struct recipe recipe;
     char subtitle[1024];
     uint64_t counted = 0;
     write_subtitle(&page->cache->manifest, subtitle, sizeof subtitle);
@@ -189,6 +191,11 @@ static enum status write_page(const struct cache_page *page, FILE *out, struct e
     if (counted && counted < cache_view_count(&page->cache->manifest))
         fprintf(out, "<p class=\"note\">The charts are of %llu views: every second or third sample, or fewer.</p>\n",
                 (unsigned long long)counted);
+    if (recipe_parse(&recipe, page->cache->manifest.recipe, NULL) == STATUS_OK && recipe_mixes(&recipe))
+        fputs("<p class=\"note\">Training views are mixed with other photos: an answer counts as right if it is the "
+              "class "
+              "of the first one, so their accuracy says little.</p>\n",
+              out);
     fputs("<div class=\"grid\">\n", out);
     write_reliability(page, out);
     if (!write_views(page, out) || !write_classes(page, out))

@@ -182,12 +182,72 @@ static void odd_caches_have_pages(void **state)
     assert_int_equal(count_of(page, "<img "), 8);
     assert_null(strstr(page, "Reliability"));
     free(page);
+    for (int version = 1; version <= 3; version++) { /* of every released form */
+        char name[100];
+        snprintf(name, sizeof name, "tests/golden/caches/version_%d", version);
+        char *path = realpath(name, NULL);
+        expect(0, "page: old.html", shell("%s inspect '%s' --html old.html --quiet", dumper, path));
+        page = text_of("old.html");
+        assert_has(page, "<td>logits</td>");
+        free(page);
+        free(path);
+    }
     expect(64, "--html makes a page about a cache", shell("%s inspect teacher.onnx --html x.html", dumper));
     expect(64, "--sample 72", shell("%s inspect cache --html x.html --sample 72", dumper));
     expect(73, "nowhere/x.html", shell("%s inspect cache --html nowhere/x.html", dumper));
 }
 
 /* ---- names ---- */
+
+/* Means over two runs with each loss, class by class: each mean change is that of the four metrics.json. */
+static void comparisons_have_pages(void **state)
+{
+    (void)state;
+    double change[3] = {0};
+    for (int i = 0; i < 4; i++) {
+        char text[100];
+        expect(0, "",
+               shell("%s fit --cache cache --student tiny.net --loss '%s' --seed %d --epochs 2 --lr 1e-2 --out m%d "
+                     "--quiet",
+                     program, i < 2 ? "ce" : "kd(T=4)", i, i));
+        snprintf(text, sizeof text, "m%d/metrics.json", i);
+        cJSON *metrics = json_of(text);
+        const cJSON *classes = cJSON_GetObjectItem(cJSON_GetObjectItem(metrics, "validation"), "per_class");
+        for (int k = 0; k < 3; k++)
+            change[k] +=
+                (i < 2 ? -50 : 50) * cJSON_GetObjectItem(cJSON_GetArrayItem(classes, k), "accuracy")->valuedouble;
+        cJSON_Delete(metrics);
+    }
+    expect(0, "", shell("%s compare --run m0 --run m1 --run m2 --run m3 --baseline ce --html compare.html", program));
+    char *page = text_of("compare.html");
+    for (int k = 0; k < 3; k++) {
+        char text[100];
+        snprintf(text, sizeof text, "class_%02d: ", k);
+        const char *at = strstr(page, text);
+        assert_non_null(at);
+        assert_true(fabs(atof(at + strlen(text)) - change[k]) < 0.006);
+    }
+    assert_has(page, "tiny.net, kd(T=4) against tiny.net, ce, in points");
+    free(page);
+}
+
+/* The logits of students that are evaluated side by side are not mixed up. */
+static void side_by_side_is_calibrated_as_alone(void **state)
+{
+    (void)state;
+    for (int parallel = 1; parallel <= 3; parallel += 2)
+        expect(0, "3 runs",
+               shell("%s sweep --cache cache --student tiny.net --grid lr=1e-3,1e-2,3e-2 --loss 'kd(T=2)' "
+                     "--epochs 2 --parallel %d --out p%d --quiet",
+                     program, parallel, parallel));
+    expect(0, "3 different, same",
+           shell("for p in p1 p3; do cat $p/runs/*/metrics.json | grep -w calibration_error >$p.txt; done; "
+                 "echo $(sort -u p1.txt | wc -l) different, $(cmp p1.txt p3.txt && echo same)"));
+    expect(0, "same",
+           shell("for run in p1/runs/*; do "
+                 "for p in p1 p3; do grep -o 'figcaption><b>[^<]*' $p/runs/$(basename $run)/report.html >$p.txt; done; "
+                 "test -s p1.txt && cmp p1.txt p3.txt || exit 1; done; echo same"));
+}
 
 static void names_stay_text(void **state)
 {
@@ -277,6 +337,8 @@ int main(void)
         cmocka_unit_test(shows_the_views_that_the_teacher_saw),
         cmocka_unit_test(shows_the_numbers_of_inspect),
         cmocka_unit_test(odd_caches_have_pages),
+        cmocka_unit_test(comparisons_have_pages),
+        cmocka_unit_test(side_by_side_is_calibrated_as_alone),
         cmocka_unit_test(names_stay_text),
         cmocka_unit_test(reports_show_disagreements_and_changes),
     };

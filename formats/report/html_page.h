@@ -14,7 +14,7 @@ void html_page_begin(FILE *out, const char *title, const char *subtitle);
 void html_page_end(FILE *out);
 
 /* A number with its name above and a remark below: html_tile_open, the number, html_tile_remark, the remark,
- * html_tile_close, between <div class="tiles"> and </div>. main: the number that the page is about. */
+ * html_tile_close; all of them between <div class="tiles"> and </div>. main: the number that the page is about. */
 void html_tile_open(FILE *out, const char *name, bool main);
 void html_tile_remark(FILE *out);
 void html_tile_close(FILE *out);

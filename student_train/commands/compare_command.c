@@ -9,7 +9,7 @@
 
 struct compare_options {
     struct option_list runs, x;
-    const char *cache, *baseline, *chart, *title, *x_label;
+    const char *cache, *baseline, *chart, *html, *title, *x_label;
     bool average, markdown, log_x, json;
 };
 
@@ -56,9 +56,10 @@ static enum status read_places(const struct compare_options *options, double **x
     return STATUS_OK;
 }
 
-static enum status show(const struct compare_options *options, struct compare_row *rows, int count,
-                        const struct cache *cache, struct error *err)
+static enum status show(const struct compare_options *options, const struct compare_runs *runs,
+                        struct compare_row *rows, const struct cache *cache, struct error *err)
 {
+    int count = runs->count;
     enum status status = STATUS_OK;
     if (options->average || options->baseline || options->chart)
         count = compare_rows_average(rows, count);
@@ -66,6 +67,8 @@ static enum status show(const struct compare_options *options, struct compare_ro
         TRY(compare_rows_gain(rows, count, options->baseline, err));
     if (options->chart)
         TRY(compare_rows_chart(rows, count, options->title, options->x_label, options->log_x, options->chart, err));
+    if (options->html)
+        TRY(compare_rows_page(runs, rows, count, options->baseline, options->title, options->html, err));
     if (options->json) {
         TRY(command_print_json(compare_rows_json(rows, count), "a table", err));
     } else if (options->markdown) {
@@ -96,7 +99,7 @@ static enum status run(void *context, struct error *err)
     if (options->cache)
         TRY(cache_open(&cache, options->cache, err));
     compare_rows_of(rows, runs, options->runs.items, x, count);
-    TRY(show(options, rows, count, &cache, err));
+    TRY(show(options, &(struct compare_runs){runs, options->runs.items, count}, rows, &cache, err));
 cleanup:
     for (int i = 0; runs && i < count; i++)
         run_metrics_release(&runs[i]);
@@ -124,10 +127,12 @@ enum status compare_command(int argc, char **argv, struct error *err)
         {"chart", OPTION_STRING, &o.chart, "FILE.svg", NULL,
          "write a picture: accuracy against --x, a line for each name, with standard errors; no table without "
          "--markdown"},
+        {"html", OPTION_STRING, &o.html, "FILE.html", NULL,
+         "write a page: the table and, with --baseline, how the accuracy of each class changes"},
         {"x", OPTION_LIST, &o.x, "X", NULL, "the place of a run on the chart, in the order of --run"},
         {"x-label", OPTION_STRING, &o.x_label, "TEXT", "x", "what --x is"},
         {"log-x", OPTION_FLAG, &o.log_x, NULL, NULL, "powers of 2 have equal distances on the chart"},
-        {"title", OPTION_STRING, &o.title, "TEXT", "Accuracy", "the chart's title"},
+        {"title", OPTION_STRING, &o.title, "TEXT", "Accuracy", "the title of chart and page"},
     };
     struct options table = {.command = "student_train compare",
                             .summary = "one table, or a chart, of finished runs",

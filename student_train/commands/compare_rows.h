@@ -29,6 +29,16 @@ void compare_rows_print(const struct compare_row *rows, int count, FILE *out);
 /* A table with the standard errors; with places under the title x_label, and with gains, if there are any. */
 void compare_rows_markdown(const struct compare_row *rows, int count, const char *x_label, FILE *out);
 cJSON *compare_rows_json(const struct compare_row *rows, int count);
+/* The runs that the rows come from. Borrowed. */
+struct compare_runs {
+    const struct run_metrics *metrics; /* [count] */
+    const char *const *folders;        /* [count] */
+    int count;
+};
+/* Publishes a page with the table; with a baseline (NULL: none), after compare_rows_gain, also how each class changes.
+ * STATUS_CONFIG: the runs have other classes than one another. */
+enum status compare_rows_page(const struct compare_runs *runs, const struct compare_row *rows, int count,
+                              const char *baseline, const char *title, const char *path, struct error *err);
 /* Publishes an .svg file: accuracy against x, a line for each name. STATUS_CONFIG if nothing can be drawn. */
 enum status compare_rows_chart(const struct compare_row *rows, int count, const char *title, const char *x_label,
                                bool logarithmic, const char *path, struct error *err);

@@ -122,6 +122,22 @@ static void add_validation(struct report *report, const struct fit_run *run, boo
     report->disagreement_count = photos->count;
 }
 
+/* A photo that is gone or broken since the training began must not cost the run its result: then there are none. */
+static enum status read_photos(const struct fit *fit, const struct fit_run *run, struct disagreement_photos *photos,
+                               struct error *err)
+{
+    struct error why = {0};
+    const enum status status =
+        disagreement_photos_make(photos, &run->evaluation.opinions, &fit->data->validation, &why);
+    if (status == STATUS_OK)
+        return status;
+    disagreement_photos_release(photos);
+    if (status == STATUS_INTERNAL)
+        return error_pass(err, &why);
+    progress_note(fit->progress, "the report has no photos: %s: %s", why.path, why.message);
+    return STATUS_OK;
+}
+
 static enum status publish_report(const struct fit *fit, int k, struct error *err)
 {
     const struct fit_run *run = &fit->runs[k];
@@ -135,7 +151,7 @@ static enum status publish_report(const struct fit *fit, int k, struct error *er
     if (!config || !path)
         TRY(error_no_memory(err, 0, "the report"));
     if (data->validates)
-        TRY(disagreement_photos_make(&photos, &run->evaluation.opinions, &data->validation, err));
+        TRY(read_photos(fit, run, &photos, err));
     struct report report = {
         .title = metrics.name,
         .subtitle = subtitle,
