@@ -55,7 +55,7 @@ ONNXRUNTIME_SOURCES := $(sort $(wildcard shared/inference/onnxruntime/*.c))
 LIBRARY_SOURCES := $(filter-out $(CUDA_SOURCES) $(CUDNN_SOURCES) $(ONEDNN_SOURCES) $(ONNXRUNTIME_SOURCES), \
 	$(sort $(wildcard shared/*/*.c shared/*/*/*.c formats/*.c formats/*/*.c)))
 object = $(patsubst %,$(OBJ)/%.o,$(1:%.c=%))
-LIBRARY_OBJECTS := $(call object,$(LIBRARY_SOURCES)) $(OBJ)/onnx.pb-c.o $(OBJ)/kernel_texts.o
+LIBRARY_OBJECTS := $(call object,$(LIBRARY_SOURCES)) $(OBJ)/onnx.pb-c.o $(OBJ)/kernel_texts.o $(OBJ)/page_texts.o
 ONEDNN_OBJECTS  := $(call object,$(ONEDNN_SOURCES))
 ONNXRUNTIME_OBJECTS := $(call object,$(ONNXRUNTIME_SOURCES))
 CUDA_BACKEND    := $(if $(NVCC),$(if $(findstring -fsanitize,$(CFLAGS)),,$(BUILD)/softcache_cuda.so))
@@ -70,6 +70,7 @@ STUDENT_OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(filter-out %/main.c,$(sort $(wild
 PRESETS    := $(sort $(wildcard student_train/presets/*.net))
 SUBMISSIONS := $(sort $(wildcard student_train/submissions/*.ini))
 KERNEL_TEXTS := $(sort $(wildcard shared/quantise/kernels/*.inc))
+PAGE_TEXTS := formats/export/student_page.html
 PROGRAMS   := $(patsubst %/main.c,$(BUILD)/%,$(wildcard teacher_dump/main.c student_train/main.c))
 TESTS      := $(patsubst tests/%.c,$(TESTDIR)/%,$(sort $(wildcard tests/test_*.c)))
 # Tests link archives, so that each takes in only what it uses: the helpers, then the programs' files, then the library.
@@ -285,6 +286,16 @@ $(BUILD)/generated/kernel_texts.c: $(KERNEL_TEXTS) Makefile
 	echo 'const int kernel_text_count = sizeof kernel_texts / sizeof *kernel_texts;'; } > $@
 
 $(OBJ)/kernel_texts.o: $(BUILD)/generated/kernel_texts.c formats/export/student_c_writer.h
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(BASE_CFLAGS) $(WARNINGS) $(CFLAGS) -c $< -o $@
+
+# And the web page that a student becomes.
+$(BUILD)/generated/page_texts.c: $(PAGE_TEXTS) Makefile
+	@mkdir -p $(@D)
+	@{ echo 'extern const struct page_text { const char *name, *text; } page_texts[];'; \
+	echo 'const struct page_text page_texts[] = {'; $(call literals,$(PAGE_TEXTS)); echo '};'; } > $@
+
+$(OBJ)/page_texts.o: $(BUILD)/generated/page_texts.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(BASE_CFLAGS) $(WARNINGS) $(CFLAGS) -c $< -o $@
 

@@ -15,6 +15,7 @@
 #   --map NAME, --early-map NAME, --embedding NAME      the teacher's tensors for methods on features (guessed from its list)
 # The two small data sets have teachers of their own: an ensemble of nets of 0.5 M parameters, trained here from the labels.
 set -eu
+shopt -s inherit_errexit # a sweep that fails within $(...) is not done
 cd "$(dirname "$0")/.."
 programs=${BUILD:-build}
 . scripts/teacher_tensors.sh
@@ -101,7 +102,7 @@ END
 }
 
 temperature() {
-    for T in 1 2 4 6 10 14 20; do
+    for T in 4 20 1 2 6 14 10; do # a line of its own on the picture, so 10 is run again
         echo "temperature/$T|light|res5|$size|0.1*ce + 0.9*kd(T=$T)||res5, 0.1*ce + 0.9*kd(T)"
     done
 }
@@ -114,7 +115,7 @@ views_of_a_photo() {
 }
 
 recipes() {
-    for recipe in food11-strong light photos; do
+    for recipe in food11-strong photos; do # light: gain/res5-*
         echo "teacher/$recipe-kd|$recipe|res5|$size|$kd"
         echo "teacher/$recipe-ce|$recipe|res5|$size|ce"
     done

@@ -123,7 +123,7 @@ teaching() {
     while read -r folder; do
         share=$(sed -nE '/"teacher_accuracy":\t*\{/,/\}/s/^\t*"train":\t*([0-9.e-]+),?$/\1/p' "$folder/metrics.json")
         [ -z "$share" ] || place "$(awk -v s="$share" 'BEGIN { print 100 * s }')" "$folder"
-    done <<<"$(finished 'teacher/*')"
+    done <<<"$(finished 'teacher/*' 'gain/res5-[ck][de]*')"
     picture teacher "Accuracy against the teacher's on its views" "teacher's accuracy on the training views, %"
 }
 

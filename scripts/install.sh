@@ -6,10 +6,13 @@
 set -eu
 cd "$(dirname "$0")/.."
 prefix=${PREFIX:-/usr/local}
+[[ $prefix == /* ]] || { echo "install: PREFIX=$prefix: give an absolute path (DESTDIR is what is put before it)" >&2; exit 64; }
+umask 022 # what an administrator installs is for everybody
 root=${DESTDIR:-}$prefix
 # Debian's packages have the folders that its shells look into; elsewhere these are zsh's own.
 zsh_folder=$([ "$prefix" = /usr ] && echo share/zsh/vendor-completions || echo share/zsh/site-functions)
 
+[ $# -gt 0 ] || { sed -n 's/^# usage: /usage: /p' "$0" >&2; exit 64; }
 if [ "$1" = --remove ]; then
     for program in teacher_dump student_train; do
         rm -f "$root/bin/$program" "$root/share/man/man1/$program.1" "$root/share/bash-completion/completions/$program" "$root/$zsh_folder/_$program"
@@ -22,6 +25,7 @@ fi
 build=$1
 shift
 install -d "$root"/{bin,include,lib/pkgconfig,lib/softcache/plugins,share/man/man1,share/bash-completion/completions,share/doc/softcache} "$root/$zsh_folder"
+rm -f "$root"/lib/softcache/{*.so,plugins/*.so} # of an earlier version, which may have had backends that this one has not
 for file in "$@"; do
     case $file in
     *.so) install -m 644 "$file" "$root/lib/softcache" ;;

@@ -7,9 +7,10 @@
 #   - the same command finishes, and its files have the bytes of an undisturbed run.
 # Interrupted calls (EINTR) and short reads and writes must not be noticed at all. Out of memory must be called so. A disk
 # that writes a wrong byte must not be trusted with a cache.
-# usage: scripts/torture.sh [--points N] [--seed N]
+# usage: scripts/torture.sh [--points N] [--seed N] [--only PATTERN]
 #   --points N   so many points of each kind, drawn at random (default: 0, all)
 #   --seed N     of the drawing (default: the time)
+#   --only PATTERN   of kinds, such as 'fit *', 'run alloc+', 'run file:EIO', 'run file+:SHORT', 'fit power' (default: '*')
 # The programs run on the CPU: NVIDIA's runtime is part of the CUDA backend, and its allocations are not ours.
 # environment: BUILD (build)
 # Then the power fails: tests/file_recorder.c records an undisturbed run, and tests/power_loss.c makes the folders that a disk
@@ -17,11 +18,12 @@
 # with shards that `verify` accepts, and the same command finishes with the same bytes.
 # Prints one line per kind in the form of tests/test_*.sh; tests/fault_injection.c makes the failures.
 set -u
-points=0 seed=$(date +%s)
+points=0 seed=$(date +%s) only="*"
 while [ $# -gt 1 ]; do
     case $1 in
         --points) points=$2 ;;
         --seed) seed=$2 ;;
+        --only) only=$2 ;;
         *) break ;;
     esac
     shift 2
@@ -142,6 +144,8 @@ draw() { # COUNT
 
 sweep_kind() { # COMMAND WORD SUFFIX COUNT TITLE
     local number tried=0 finished=0 bad=0 theirs=0 crashes=
+    # shellcheck disable=SC2053 # a pattern
+    [[ "$1 $2$3" == $only ]] || return 0
     for number in $(draw "$4"); do
         try "$1" "$2:$number$3"
     done
@@ -166,28 +170,32 @@ cause() { # TITLE PATH ERROR CODE TEXT COMMAND...
         echo "not ok cause: $title: exit code $code, $(tr '\n' ' ' <stderr)"
     fi
 }
-dump=("$build/teacher_dump" run --data photos --teacher teacher.onnx --views 2 --base 32 --size 32 --device cpu --threads 1 --quiet --out)
-broken='Input/output error'
-cause "a record that cannot be read does not mean that shards of other parts are missing" train-00000.json EIO 74 "$broken" \
-    "${dump[@]}" new
-cause "a cache.json that cannot be looked at is not a missing one, for run" cache.json EIO 74 "$broken" "${dump[@]}" cache
-cause "the same, for fit" cache/cache.json EIO 74 "$broken" "$build/student_train" fit --cache cache --student tiny.net --device cpu --out new-run --quiet
-cause "the same, for inspect" cache/cache.json EACCES 74 'Permission denied' "$build/teacher_dump" inspect cache
-cause "a shard that cannot be read is not broken: it is kept" train-00000.h5 EIO 74 "$broken" "${dump[@]}" cache
-cause "a run.json that cannot be looked at is not a missing one" run.json EIO 74 "$broken" "$build/student_train" eval --run wanted --quiet
-if diff -rq cache kept >/dev/null; then
-    echo "ok cause: the cache is as it was"
-else
-    failures=$((failures + 1))
-    echo "not ok cause: the cache was changed"
-fi
+causes() {
+    local dump=("$build/teacher_dump" run --data photos --teacher teacher.onnx --views 2 --base 32 --size 32 --device cpu --threads 1 --quiet --out)
+    local broken='Input/output error'
+    cause "a record that cannot be read does not mean that shards of other parts are missing" train-00000.json EIO 74 "$broken" \
+        "${dump[@]}" new
+    cause "a cache.json that cannot be looked at is not a missing one, for run" cache.json EIO 74 "$broken" "${dump[@]}" cache
+    cause "the same, for fit" cache/cache.json EIO 74 "$broken" "$build/student_train" fit --cache cache --student tiny.net --device cpu --out new-run --quiet
+    cause "the same, for inspect" cache/cache.json EACCES 66 'Permission denied' "$build/teacher_dump" inspect cache
+    cause "a shard that cannot be read is not broken: it is kept" train-00000.h5 EIO 74 "$broken" "${dump[@]}" cache
+    cause "a run.json that cannot be looked at is not a missing one" run.json EIO 74 "$broken" "$build/student_train" eval --run wanted --quiet
+    if diff -rq cache kept >/dev/null; then
+        echo "ok cause: the cache is as it was"
+    else
+        failures=$((failures + 1))
+        echo "not ok cause: the cache was changed"
+    fi
+}
 
 # Power fails after events of the command.
 power_fails() { # COMMAND
     local command=$1 number bad=0 tried=0 states what spec
+    # shellcheck disable=SC2053 # a pattern
+    [[ "$command power" == $only ]] || return 0
     rm -rf rec record && mkdir rec
     (export RECORD=$work/record RECORD_FOLDER=$work/rec LD_PRELOAD=$build/tests/file_recorder.so && "$command" rec/out) >stdout 2>stderr &&
-        states=$("$build/tests/power_loss" record) && [ "$states" -gt 0 ] || { echo "not ok $command: the power fails: no record: $(<stderr)"; return; }
+        states=$("$build/tests/power_loss" record) && [ "$states" -gt 0 ] || { failures=$((failures + 1)); echo "not ok $command: the power fails: no record: $(<stderr)"; return; }
     : >log
     for number in $(draw "$states"); do
         rm -rf out state
@@ -213,6 +221,7 @@ power_fails() { # COMMAND
 }
 
 echo "# seed $seed"
+[ "$only" != "*" ] || causes
 for command in run fit; do
     code=0 tried=0 finished=0 bad=0
     with_fault $command none

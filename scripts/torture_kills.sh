@@ -48,13 +48,14 @@ sweep="$build/student_train sweep $train --grid lr=0.001,0.01"
 
 do_run() { $dump --out "$1"; }
 do_parts() {
-    local part children=()
+    local part failed=0 children=()
     for part in 1 2 3; do
         exec_part "$1" $part &
         children+=($!)
     done
     trap 'kill -KILL "${children[@]}" 2>/dev/null; exit 137' TERM
-    wait
+    for part in "${children[@]}"; do wait "$part" || failed=1; done
+    return $failed
 }
 exec_part() { exec $dump --out "$1" --part "$2/3"; }
 do_import() { "$build/teacher_dump" import --cache cache --answers answers --out "$1" --threads 2 --quiet; }
@@ -145,12 +146,14 @@ signals() { # TITLE AFTER COMMAND...
 
 # Readers while three writers fill the cache.
 races() {
-    local bad=0 number absent=0 right=0 writers
+    local bad=0 number absent=0 right=0 writers writing
     for ((number = 0; number < (rounds + 4) / 5; number++)); do
         rm -rf out-race
         do_parts out-race >writers 2>&1 &
         writers=$!
-        while kill -0 $writers 2>/dev/null || [ $right -eq 0 ]; do
+        writing=yes
+        while [ -n "$writing" ]; do # and once more when the writers have ended: the cache is there then
+            kill -0 $writers 2>/dev/null || writing=
             case $((RANDOM % 3)) in
                 0) "$build/teacher_dump" verify out-race --quiet >stdout 2>stderr ;;
                 1) "$build/teacher_dump" inspect out-race --json >stdout 2>stderr ;;
@@ -159,7 +162,7 @@ races() {
             esac
             case $? in
                 0) cmp -s out-race/cache.json wanted-run/cache.json && right=$((right + 1)) || complain races "a reader got something else" ;;
-                65 | 66) absent=$((absent + 1)) ;;
+                65 | 66) [ -z "$writing" ] && complain races "the cache is not there" || absent=$((absent + 1)) ;;
                 *) complain races "a reader fails" ;;
             esac
         done

@@ -4,15 +4,16 @@
 
 #include "shared/base/files.h"
 #include "shared/base/options.h"
+#include "teacher_dump/cache_page.h"
 #include "teacher_dump/summary.h"
 #include "teacher_dump/view_batch.h"
 #include <stdlib.h>
 #include <string.h>
 
 struct inspect {
-    const char *path, *data;
-    int views, sample, size, engine;
-    bool json;
+    const char *path, *data, *html;
+    int views, photos, sample, size, engine;
+    bool json, quiet;
 };
 
 /* ---- a cache ---- */
@@ -213,6 +214,34 @@ cleanup:
     return status;
 }
 
+enum { PAGE_VIEWS = 6 }; /* of each photo, if --views does not say it */
+
+static enum status publish_page(const struct cache *cache, const struct inspect *inspect, struct error *err)
+{
+    const struct cache_manifest *manifest = &cache->manifest;
+    const uint32_t samples = manifest->splits[SPLIT_TRAIN].samples;
+    const int wanted = inspect->views ? inspect->views : PAGE_VIEWS;
+    struct cache_study study = {0};
+    struct progress progress;
+    enum status status = STATUS_OK;
+    progress_init(&progress, stderr, inspect->quiet || inspect->json);
+    if ((uint32_t)inspect->sample >= samples && inspect->sample > 0)
+        TRY(error_set(err, STATUS_USAGE, cache->path, "--sample %d: the training split has %u samples, from 0 on",
+                      inspect->sample, samples));
+    TRY(cache_study_make(&study, cache, &progress, err));
+    const struct cache_page page = {.cache = cache,
+                                    .study = &study,
+                                    .first = (uint32_t)inspect->sample,
+                                    .photos = inspect->photos,
+                                    .views = wanted < manifest->views ? wanted : manifest->views};
+    TRY(cache_page_publish(&page, inspect->html, err));
+    if (!inspect->json)
+        printf("page: %s\n", inspect->html);
+cleanup:
+    cache_study_release(&study);
+    return status;
+}
+
 static enum status inspect_cache(const struct inspect *inspect, struct error *err)
 {
     struct cache cache;
@@ -223,7 +252,9 @@ static enum status inspect_cache(const struct inspect *inspect, struct error *er
         TRY(inspect_cache_json(&cache, err));
     else
         print_cache(&cache);
-    if (inspect->views && !inspect->json)
+    if (inspect->html)
+        TRY(publish_page(&cache, inspect, err));
+    else if (inspect->views && !inspect->json)
         TRY(print_views(&cache, inspect, err));
 cleanup:
     cache_release(&cache);
@@ -281,6 +312,8 @@ static enum status inspect_onnx(const struct inspect *inspect, struct error *err
     struct teacher_model model = {0};
     struct teacher_tensor *tensors = NULL;
     int count;
+    if (inspect->html)
+        TRY(error_set(err, STATUS_USAGE, inspect->path, "--html makes a page about a cache, and this is no folder"));
     const struct teacher_model_request request = {
         .path = inspect->path, .size = inspect->size, .kind = (enum teacher_engine_kind)inspect->engine};
     TRY(teacher_model_read(&model, &request, err));
@@ -301,10 +334,16 @@ enum status inspect_command(int argc, char **argv, struct error *err)
     enum status status = STATUS_OK;
     const struct option_spec specs[] = {
         {"path", OPTION_POSITIONAL, &inspect.path, "CACHE|FILE.onnx", NULL, "what to inspect", .required = true},
-        {"views", OPTION_INT, &inspect.views, "N", "0", "cache: print the parameters of N views", .minimum = 0,
+        {"html", OPTION_STRING, &inspect.html, "FILE.html", NULL,
+         "cache: write a page with what the teacher saw and said, its accuracy and reliability, and what takes the "
+         "bytes"},
+        {"photos", OPTION_INT, &inspect.photos, "N", "8", "--html: show this many training photos", .minimum = 0,
+         .maximum = 1000},
+        {"views", OPTION_INT, &inspect.views, "N", "0",
+         "cache: print the parameters of N views; --html: show N views of each photo (0: up to 6)", .minimum = 0,
          .maximum = 65536},
-        {"sample", OPTION_INT, &inspect.sample, "I", "0", "cache: of this training sample", .minimum = 0,
-         .maximum = INT32_MAX},
+        {"sample", OPTION_INT, &inspect.sample, "I", "0",
+         "cache: of this training sample; --html: the photo that comes first", .minimum = 0, .maximum = INT32_MAX},
         {"data", OPTION_STRING, &inspect.data, "DIR", NULL,
          "cache: where its linked photos are now, if they have moved"},
         {"size", OPTION_INT, &inspect.size, "N", "224", "ONNX file: the input size, if it is dynamic", .minimum = 1,
@@ -312,6 +351,7 @@ enum status inspect_command(int argc, char **argv, struct error *err)
         {"teacher-engine", OPTION_CHOICE, &inspect.engine, NULL, "auto", "ONNX file: as for `run`",
          .choices = teacher_engine_names},
         {"json", OPTION_FLAG, &inspect.json, NULL, NULL, "print JSON"},
+        {"quiet", OPTION_FLAG, &inspect.quiet, NULL, NULL, "no progress"},
     };
     struct options options = {.command = "teacher_dump inspect",
                               .summary = "Prints what is in a cache or in an ONNX file.",

@@ -59,8 +59,8 @@ static void write_seeds(void)
         "{\"name\": \"a\", \"student\": \"s\", \"loss\": \"kd\", \"device\": \"cpu\", \"parameters\": 3, "
         "\"multiply_accumulates\": 4, \"epochs\": 5, \"best_epoch\": 5, \"seconds\": 1.5, \"images_per_second\": 2, "
         "\"validation\": {\"accuracy\": 0.5, \"agreement\": 0.25, \"loss\": 1.5}}";
-    static const char summary[] = "epoch,learning_rate,train_loss,loss_kd,train_accuracy,val_loss,val_accuracy,"
-                                  "agreement\n1,0.1,2.5,2.5,0.1,,0.5,0.25\n2,0.01,1.5,1.5,0.2,2,0.5,0.5\n";
+    static const char summary[] = "epoch,train_loss,eval_loss,eval_top1,lr,train_top1,eval_agreement,loss_kd\n"
+                                  "1,2.5,,50,0.1,10,25,2.5\n2,1.5,2,50,0.01,20,50,1.5\n";
     const struct progress_state state = {.epoch = 1, .kernels = "unknown kernels"};
     fuzz_seed("run", RUN, run, sizeof run - 1);
     fuzz_seed("metrics", METRICS, metrics, sizeof metrics - 1);
@@ -109,7 +109,7 @@ static void read_summary(void)
     static const char *const terms[] = {"kd"};
     struct run_log *log;
     int count;
-    free(run_curve(folder, "val_accuracy", &count));
+    free(run_curve(folder, SUMMARY_ACCURACY, &count));
     if (run_log_open(&log, folder, terms, 1, 3, NULL) != STATUS_OK)
         return;
     run_log_close(log);

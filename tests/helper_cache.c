@@ -125,6 +125,32 @@ static void fill_image(const struct cache_plan *plan, struct cache_shard *conten
     write_file(plan->source_path, content->names[i], bytes, size);
 }
 
+void fill_manifest(struct cache_manifest *manifest)
+{
+    static const int selected[] = {4, 0, 9};
+    static const struct cache_skipped broken[] = {{SPLIT_TRAIN, "a.jpg", "is cut off"}};
+    static const struct cache_left_out others[] = {{".txt", 3}, {"hidden", 1}};
+    manifest->teacher_file = "a.onnx";
+    manifest->ensemble = "logits";
+    manifest->tta = "hflip";
+    manifest->member_count = 2;
+    for (int i = 0; i < 2; i++) {
+        manifest->members[i] = (struct cache_member){.file = "a.onnx", .weight = 0.5};
+        memset(manifest->members[i].digest, 'a', 64);
+    }
+    manifest->members[1].engine = (struct cache_engine){"onnxruntime", "1.22.1"};
+    manifest->selected = selected;
+    manifest->selected_count = manifest->class_count;
+    manifest->from_probabilities = manifest->bgr = true;
+    manifest->kernels[0] = "oneDNN 2.6.3, avx2";
+    manifest->kernel_count = 1;
+    manifest->check = (struct cache_check){10, 9, 4, 4, "chance"};
+    manifest->skipped = manifest->salvaged = broken;
+    manifest->skipped_count = manifest->salvaged_count = 1;
+    manifest->left_out = others;
+    manifest->left_out_count = 2;
+}
+
 void plan_shard(const struct cache_plan *plan, const struct cache_manifest *manifest, enum split split, int shard,
                 struct cache_shard *content)
 {

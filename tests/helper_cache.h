@@ -17,6 +17,8 @@ struct cache_plan {
 
 /* The identity of such a cache. Release its arena. */
 void plan_manifest(const struct cache_plan *plan, struct cache_manifest *manifest);
+/* Adds all that a manifest can have: a teacher of two models, broken photos, a check ... */
+void fill_manifest(struct cache_manifest *manifest);
 /* The content of a shard: random but plausible logits (float16 noise), names like a photo set's. */
 void plan_shard(const struct cache_plan *plan, const struct cache_manifest *manifest, enum split split, int shard,
                 struct cache_shard *content);

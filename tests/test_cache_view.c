@@ -189,10 +189,40 @@ static void evaluation_images_are_the_teachers_resized(void **state)
     image_release(&base);
 }
 
+/* No training view at the size or below samples a lower level than the least one, and some view samples it. */
+static void least_level_is_that_of_all_views(void **state)
+{
+    static const char *const recipes[] = {"none", "light", "random_resized_crop(scale=0.05:1)", "affine(scale=0.5:2)"};
+    static const int sizes[] = {3, 8, SMALL, CROP - 1, CROP, CROP + 9};
+    int higher = 0;
+    (void)state;
+    for (size_t r = 0; r < sizeof recipes / sizeof *recipes; r++)
+        for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++)
+            for (int base = 33; base < 300; base += 38) {
+                struct fixture f;
+                int lowest = VIEW_MAX_LEVELS;
+                open_fixture(&f, recipes[r], sizes[k]);
+                const int least = cache_view_least_level(&f.views, f.ids[1], base, 2 * base);
+                for (int size = 1; size <= sizes[k]; size++)
+                    for (int row = 0; row < VIEWS; row++) {
+                        const struct cache_view view = which(&f, SPLIT_TRAIN, 1, row);
+                        struct view made;
+                        f.views.size = size;
+                        cache_view_make(&f.views, &view, base, 2 * base, &made);
+                        lowest = made.level < lowest ? made.level : lowest;
+                    }
+                assert_int_equal(least, lowest);
+                higher += least > 0;
+                arena_release(&f.manifest.arena);
+            }
+    assert_true(higher > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(numbers_follow_the_split),
+        cmocka_unit_test(least_level_is_that_of_all_views),
         cmocka_unit_test(parameters_are_those_of_the_manifest),
         cmocka_unit_test(training_views_are_mixed_and_others_not),
         cmocka_unit_test(logits_are_those_of_the_stored_row),

@@ -59,11 +59,12 @@ static void growing_runs_repeat(void **state)
     expect(0, "", shell(GROWING "--out calm", program));
     expect(0, "", shell(GROWING "--threads 1 --out thread", program));
     same_run("calm", "thread");
-    shell("timeout --foreground -s KILL 0.3 " GROWING "--out killed", program);
-    for (int i = 0; i < 3; i++)
-        shell("timeout --foreground -s KILL 0.4 " GROWING "--out killed --resume", program);
-    expect(0, "", shell(GROWING "--out killed --resume", program));
-    same_run("calm", "killed");
+    expect(0, "stopped early",
+           shell(GROWING "--out stopped --time-limit 1e-6", program)); /* after each epoch, so at every size */
+    for (int epoch = 2; epoch < 6; epoch++)
+        expect(0, "stopped early", shell(GROWING "--out stopped --resume --time-limit 1e-6", program));
+    expect(0, "", shell(GROWING "--out stopped --resume", program));
+    same_run("calm", "stopped");
     expect(0, "2 runs",
            shell("%s sweep --cache cache --student tiny.net --batch 16 --quiet --loss '0.5*ce + 0.5*kd(T={T})' "
                  "--epochs 6 --size 32:96 --ema 0.9 --grid T=2,4 --parallel 2 --out together",

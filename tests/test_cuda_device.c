@@ -238,13 +238,13 @@ static void set_open(struct set *set, const struct test_device *t, unsigned part
     const struct epoch_content sizes = {.capacity = CAPACITY, .batch = BATCH, .students = 1, .classes = 2};
     struct error err = {0};
     *set = (struct set){.t = *t};
-    test_must(t->backend->device->images->create(t->device, IMAGES + 1, 3, &set->images, &err), &err);
+    test_must(t->backend->device->images->create(t->device, IMAGES + 1, 3, NULL, &set->images, &err), &err);
     for (uint32_t i = 0; i < IMAGES; i++) { /* number IMAGES is never written */
         struct image copy;
         picture_init(&set->pictures[i], 56 + (int)(i % 5), 60, 3, i);
         test_must(image_init(&copy, set->pictures[i].base.h, 60, 3, &err), &err);
         memcpy(copy.pixels, set->pictures[i].base.pixels, (size_t)copy.h * 60 * 3);
-        test_must(t->backend->device->images->put(t->device, set->images, i, &copy, &err), &err);
+        test_must(t->backend->device->images->put(t->device, set->images, i, &copy, 0, &err), &err);
     }
     test_inputs_init(&set->f, t, &sizes, parts);
     for (int c = 0; c < 3; c++)
@@ -435,7 +435,7 @@ static void images_that_are_not_there_are_refused(void **state)
         says(&err, "never loaded");
     }
     test_must(image_init(&gray, 4, 4, 1, NULL), &err);
-    assert_int_equal(t.backend->device->images->put(t.device, set.images, IMAGES, &gray, NULL), STATUS_INTERNAL);
+    assert_int_equal(t.backend->device->images->put(t.device, set.images, IMAGES, &gray, 0, NULL), STATUS_INTERNAL);
     image_release(&gray);
     set_close(&set);
     test_device_close(&t);

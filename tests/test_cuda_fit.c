@@ -74,7 +74,7 @@ static int column(const char *run, const char *name, double *values, int capacit
 
 static void close_curves(const char *a, const char *b, double tolerance)
 {
-    static const char *const names[] = {"train_loss", "val_loss", "loss_ce", "loss_kd"};
+    static const char *const names[] = {"train_loss", "eval_loss", "loss_ce", "loss_kd"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         double x[64], y[64];
         const int rows = column(a, names[i], x, 64);

@@ -28,7 +28,7 @@ static void scene_open(struct scene *scene, const char *backend, int channels, u
     const struct epoch_content sizes = {.capacity = CAPACITY, .batch = BATCH, .students = 1, .classes = 2};
     struct error err = {0};
     *scene = (struct scene){.t = test_device_open(backend, 1), .channels = channels};
-    test_must(scene->t.backend->device->images->create(scene->t.device, PICTURES, channels, &scene->images, &err),
+    test_must(scene->t.backend->device->images->create(scene->t.device, PICTURES, channels, NULL, &scene->images, &err),
               &err);
     for (uint32_t i = 0; i < PICTURES; i++) {
         struct picture *picture = &scene->pictures[i];
@@ -36,7 +36,7 @@ static void scene_open(struct scene *scene, const char *backend, int channels, u
         picture_init(picture, shapes[i][0], shapes[i][1], channels, i);
         test_must(image_init(&copy, shapes[i][0], shapes[i][1], channels, &err), &err);
         memcpy(copy.pixels, picture->base.pixels, (size_t)copy.h * (size_t)copy.w * (size_t)channels);
-        test_must(scene->t.backend->device->images->put(scene->t.device, scene->images, i, &copy, &err), &err);
+        test_must(scene->t.backend->device->images->put(scene->t.device, scene->images, i, &copy, 0, &err), &err);
         assert_null(copy.pixels);
     }
     test_inputs_init(&scene->f, &scene->t, &sizes, parts);

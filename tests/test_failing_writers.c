@@ -3,6 +3,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "formats/cache/answers.h"
 #include "formats/cache/cache_library.h"
+#include "formats/cache/manifest.h"
 #include "formats/export/prediction_csv.h"
 #include "formats/report/report_html.h"
 #include "shared/base/files.h"
@@ -176,6 +177,41 @@ static void test_caches(void **state)
     attempt_some(read_cache, "tests/golden/caches/version_2", "a cache of version 2", 60);
 }
 
+/* A manifest with all that there can be, read, written and compared. */
+static enum status read_manifest(const void *what, uint64_t *sum, struct error *err)
+{
+    struct cache_manifest manifest = {0};
+    enum status status = STATUS_OK;
+    char *text = NULL;
+    TRY(manifest_parse(&manifest, what, strlen(what), true, "manifest", err));
+    text = manifest_text(manifest_to_json(&manifest, true));
+    if (!text)
+        TRY(error_no_memory(err, strlen(what), "a manifest"));
+    TRY(manifest_check_text(&manifest, text, true, "manifest", err));
+    attempt_add(sum, text, strlen(text));
+cleanup:
+    cJSON_free(text);
+    arena_release(&manifest.arena);
+    return status;
+}
+
+static void test_manifest(void **state)
+{
+    (void)state;
+    static const struct cache_plan plan = {.classes = 3, .views = 2, .samples = {5, 4, 2}, .features = true, .seed = 7};
+    struct cache cache;
+    char path[512];
+    snprintf(path, sizeof path, "%s/full", folder);
+    assert_int_equal(plan_write(&plan, path, 100), 0);
+    assert_int_equal(cache_open(&cache, path, NULL), STATUS_OK);
+    fill_manifest(&cache.manifest);
+    char *text = manifest_text(manifest_to_json(&cache.manifest, true));
+    assert_non_null(text);
+    attempt_all(read_manifest, text, "a manifest");
+    cJSON_free(text);
+    cache_release(&cache);
+}
+
 static enum status read_answers(const void *what, uint64_t *sum, struct error *err)
 {
     struct answers answers;
@@ -333,7 +369,7 @@ static int teardown(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_caches), cmocka_unit_test(test_answers),
-                                       cmocka_unit_test(test_runs)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_caches), cmocka_unit_test(test_manifest),
+                                       cmocka_unit_test(test_answers), cmocka_unit_test(test_runs)};
     return cmocka_run_group_tests_name("failing_writers", tests, setup, teardown);
 }

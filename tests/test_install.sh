@@ -6,7 +6,7 @@ build=${BUILD:-build}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 root=$work/root/opt/softcache
-checks="installs programs_run manual_pages_are_clean bash_completes zsh_reads_its_completions c_program_reads_a_cache uninstalls"
+checks="installs everybody_may_read refuses programs_run manual_pages_are_clean bash_completes zsh_reads_its_completions c_program_reads_a_cache uninstalls"
 
 skip_all() {
     for check in $checks; do echo "ok $check # SKIP $1"; done
@@ -24,7 +24,20 @@ for object in "$build"/softcache_{onednn,onnxruntime,webp,tiff}.so; do
     [ ! -e "$object" ] || shared+=("$object")
 done
 put() { PREFIX=/opt/softcache DESTDIR=$work/root VERSION=1.2 scripts/install.sh "$build" "$build/teacher_dump" "$build/student_train" "${shared[@]}"; }
-check installs put
+# An earlier version had a backend more; the administrator's files are private otherwise.
+install_again() {
+    mkdir -p "$root/lib/softcache" && echo old >"$root/lib/softcache/softcache_cuda.so"
+    (umask 077 && put) && [ ! -e "$root/lib/softcache/softcache_cuda.so" ]
+}
+check installs install_again
+readable() { [ -z "$(find "$work/root" ! -perm -o=r)$(find "$work/root" -type d ! -perm -o=x)" ] || { find "$work/root" ! -perm -o=r; return 1; }; }
+check everybody_may_read readable
+refuses() {
+    local output
+    output=$(PREFIX=there scripts/install.sh "$build" "$build/teacher_dump" 2>&1)
+    [ $? = 64 ] && [[ $output == *absolute* ]] && [ ! -e there ] || { echo "PREFIX=there: $output"; return 1; }
+}
+check refuses refuses
 
 photos() {
     "$build/synthetic_images" --out "$work/photos" --train 12 --val 4 --classes 10 --width 48 --height 48 &&

@@ -1,5 +1,6 @@
 /* Arrays that grow. */
 #include "shared/base/memory.h"
+#include "tests/helper_images.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +9,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 static void grows_by_doubling_and_keeps_items(void **state)
 {
@@ -68,12 +70,69 @@ static void limits_hold_until_their_end(void **state)
     memory_free(block);
 }
 
+/* The files of a machine with 8 GB and two control groups, of both versions. */
+static size_t available(const char *group, const char *const files[][2])
+{
+    char *root = temporary_folder();
+    write_file(root, "proc/meminfo", "MemFree: 1 kB\nMemAvailable:    8000000 kB\n", 44);
+    write_file(root, "proc/self/cgroup", group, strlen(group));
+    for (int i = 0; files[i][0]; i++)
+        write_file(root, files[i][0], files[i][1], strlen(files[i][1]));
+    const size_t bytes = memory_available_under(root);
+    remove_folder(root);
+    free(root);
+    return bytes;
+}
+
+static void what_a_container_or_a_job_may_take_counts(void **state)
+{
+    (void)state;
+    static const char *const nothing[][2] = {{NULL}};
+    assert_int_equal(available("0::/\n", nothing), (size_t)8000000 * 1024);
+    /* the job's own limit, with what it has taken; pages of files give way */
+    static const char *const job[][2] = {{"sys/fs/cgroup/jobs/job_1/memory.max", "4000000\n"},
+                                         {"sys/fs/cgroup/jobs/job_1/memory.current", "3000000\n"},
+                                         {"sys/fs/cgroup/jobs/job_1/memory.stat", "anon 9\ninactive_file 500000\n"},
+                                         {NULL}};
+    assert_int_equal(available("0::/jobs/job_1\n", job), 1500000);
+    assert_int_equal(available("0::/jobs/job_1/step_0\n", job), 1500000); /* the limit of a group further up */
+    assert_int_equal(available("0::/other\n", job), (size_t)8000000 * 1024);
+    /* the smallest of several; one that says "max" */
+    static const char *const nested[][2] = {{"sys/fs/cgroup/a/memory.max", "1000\n"},
+                                            {"sys/fs/cgroup/a/memory.current", "2000\n"},
+                                            {"sys/fs/cgroup/a/b/memory.max", "max\n"},
+                                            {"sys/fs/cgroup/a/b/memory.current", "5\n"},
+                                            {NULL}};
+    assert_int_equal(available("0::/a/b\n", nested), 0);
+    /* version 1; a container that sees its own group as the root, under another name */
+    static const char *const old[][2] = {{"sys/fs/cgroup/memory/memory.limit_in_bytes", "700000\n"},
+                                         {"sys/fs/cgroup/memory/memory.usage_in_bytes", "300000\n"},
+                                         {"sys/fs/cgroup/memory/memory.stat", "total_inactive_file 100000\n"},
+                                         {NULL}};
+    assert_int_equal(available("3:cpu,cpuacct:/\n4:memory:/docker/0123\n0::/\n", old), 500000);
+}
+
+static void a_limit_of_the_process_counts(void **state)
+{
+    (void)state;
+    struct rlimit before, limit;
+    assert_int_equal(getrlimit(RLIMIT_DATA, &before), 0);
+    limit = before;
+    limit.rlim_cur = memory_used() + (64 << 20);
+    assert_int_equal(setrlimit(RLIMIT_DATA, &limit), 0);
+    const size_t left = memory_available();
+    assert_int_equal(setrlimit(RLIMIT_DATA, &before), 0);
+    assert_in_range(left, 60 << 20, 64 << 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(grows_by_doubling_and_keeps_items),
         cmocka_unit_test(reports_what_does_not_fit),
         cmocka_unit_test(limits_hold_until_their_end),
+        cmocka_unit_test(what_a_container_or_a_job_may_take_counts),
+        cmocka_unit_test(a_limit_of_the_process_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

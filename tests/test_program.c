@@ -3,6 +3,7 @@
 #include "shared/base/clock.h"
 #include "shared/base/deadline.h"
 #include "shared/base/interrupt.h"
+#include "shared/base/library.h"
 #include "shared/base/printable.h"
 #include "shared/base/program.h"
 #include "shared/base/progress.h"
@@ -11,9 +12,11 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <dlfcn.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -174,6 +177,35 @@ static enum status be_late(int argc, char **argv, struct error *err)
     return STATUS_OK;
 }
 
+/* A dry run's deadline comes first and is taken back: the signal's stays. */
+static enum status be_deaf_later(int argc, char **argv, struct error *err)
+{
+    (void)argc, (void)argv, (void)err;
+    const double start = clock_seconds();
+    static const char early[] = "early\n";
+    deadline_set(400, STATUS_CONFIG, early);
+    kill(getpid(), SIGTERM);
+    deadline_clear(early);
+    while (clock_seconds() - start < 5)
+        continue;
+    return STATUS_OK;
+}
+
+/* operator new gets no memory, in a process with a limit of its own, as batch systems set it. */
+static enum status need_too_much(int argc, char **argv, struct error *err)
+{
+    const void *symbol;
+    const enum status status = library_symbol("softcache_onednn.so", "no such symbol", &symbol, err);
+    void *library = dlopen("libstdc++.so.6", RTLD_NOW), *found = library ? dlsym(library, "_Znwm") : NULL;
+    void *(*operator_new)(size_t);
+    (void)argc, (void)argv;
+    if (status != STATUS_CONFIG || !found)
+        return STATUS_INTERRUPTED;
+    memcpy(&operator_new, &found, sizeof found);
+    operator_new((size_t)1 << 60);
+    return STATUS_OK;
+}
+
 static const struct program_command commands[] = {
     {"broken", "fails", fail_with_path},
     {"hello", "greets", print_hello},
@@ -181,8 +213,10 @@ static const struct program_command commands[] = {
     {"stubborn", "is killed", ignore_the_first_interrupt},
     {"deaf", "does not listen", be_deaf},
     {"late", "misses a deadline", be_late},
+    {"deaf-later", "does not listen then", be_deaf_later},
+    {"greedy", "needs too much memory", need_too_much},
 };
-static const struct program program = {"tester", "Tests the frame.", commands, 6};
+static const struct program program = {"tester", "Tests the frame.", commands, sizeof commands / sizeof *commands};
 
 /* Runs program_main in a child with stdout and stderr in one file (or stdout on `device`); returns wait's status. */
 static int run_program(char text[1024], const char *device, const char *command, const char *argument)
@@ -250,6 +284,31 @@ static void deadlines_end_the_program(void **state)
     assert_true(clock_seconds() - middle < 3);
 }
 
+static void deadlines_do_not_take_each_others_place(void **state)
+{
+    (void)state;
+    const double start = clock_seconds();
+    assert_run("deaf-later", NULL, 130, "tester: interrupted: stopped in the middle of a step");
+    assert_true(clock_seconds() - start < 3);
+}
+
+static void cpp_without_memory_ends_with_a_message(void **state)
+{
+    (void)state;
+    struct rlimit before, limit;
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+    print_message("a sanitizer has an operator new of its own\n");
+    skip();
+#endif
+    assert_int_equal(getrlimit(RLIMIT_DATA, &before), 0);
+    limit = before;
+    limit.rlim_cur = (rlim_t)8 << 30; /* below the hard limit */
+    assert_int_equal(setrlimit(RLIMIT_DATA, &limit), 0);
+    assert_run("greedy", NULL, 70, "tester: error: out of memory in a library\n");
+    assert_int_equal(setrlimit(RLIMIT_DATA, &before), 0);
+    assert_run("greedy", NULL, 70, "tester: error: out of memory in a library\n");
+}
+
 static void full_stdout_is_an_error(void **state)
 {
     (void)state;
@@ -271,6 +330,8 @@ int main(void)
         cmocka_unit_test(errors_become_exit_codes),
         cmocka_unit_test(interrupts_are_seen_and_the_second_kills),
         cmocka_unit_test(deadlines_end_the_program),
+        cmocka_unit_test(deadlines_do_not_take_each_others_place),
+        cmocka_unit_test(cpp_without_memory_ends_with_a_message),
         cmocka_unit_test(full_stdout_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* report.html: well-formed, self-contained, escaped, with the numbers in it, and whole for every odd input. */
 #define _GNU_SOURCE
+#include "formats/image/image_file.h"
 #include "formats/report/report_html.h"
 #include "formats/report/svg_chart.h"
 
@@ -61,7 +62,9 @@ static void assert_self_contained(const char *html)
     static const char *const banned[] = {"http:",   "https:",  "src=",  "href=",  "url(",
                                          "@import", "<script", "<link", "<iframe"};
     for (size_t i = 0; i < sizeof banned / sizeof *banned; i++)
-        assert_null(strcasestr(html, banned[i]));
+        for (const char *at = html; (at = strcasestr(at, banned[i])) != NULL; at++)
+            if (strncmp(at, "src=\"data:image/jpeg;base64,", 28) != 0)
+                fail_msg("the page loads something: %.60s", at);
 }
 
 /* No number of the page is broken, and every point of a line lies on its chart (520 x 276). */
@@ -119,8 +122,8 @@ static void charts_are_files(void **state)
 
 static void check(const struct report *report, const char *const *wanted)
 {
-    char *html = report_html(report);
-    assert_non_null(html);
+    char *html;
+    assert_int_equal(report_html(report, &html, NULL), STATUS_OK);
     assert_well_formed(html);
     assert_self_contained(html);
     assert_drawable(html);
@@ -254,8 +257,8 @@ static void many_classes_and_epochs_stay_small(void **state)
     report.confusion = confusion;
     report.epochs = epochs;
     report.epoch_count = EPOCHS;
-    char *html = report_html(&report);
-    assert_non_null(html);
+    char *html;
+    assert_int_equal(report_html(&report, &html, NULL), STATUS_OK);
     assert_well_formed(html);
     assert_true(strlen(html) < 1 << 20);
     assert_null(strstr(html, "Confusion matrix"));
@@ -267,6 +270,125 @@ static void many_classes_and_epochs_stay_small(void **state)
     free(epochs);
 }
 
+/* ---- photos ---- */
+
+static struct photo_answer answer_of(const char *who, double a, double b, double c, double d)
+{
+    const double probabilities[] = {a, b, c, d};
+    return photo_answer_of(who, probabilities, 4);
+}
+
+static void answers_are_the_highest(void **state)
+{
+    (void)state;
+    const struct photo_answer answer = answer_of("t", 0.1, 0.4, 0.1, 0.4);
+    assert_int_equal(answer.count, 3);
+    assert_int_equal(answer.classes[0], 1); /* of equal ones the first comes first */
+    assert_int_equal(answer.classes[1], 3);
+    assert_int_equal(answer.classes[2], 0);
+    assert_true(fabs(answer.probabilities[2] - (0.1)) <= 1e-12);
+    const double one = 1;
+    assert_int_equal(photo_answer_of(NULL, &one, 1).count, 1);
+}
+
+/* Names that come from folders and manifests are text, in an attribute and outside of it. The picture is a JPEG with
+ * the pixels' colour. */
+static void photos_are_escaped_and_whole(void **state)
+{
+    (void)state;
+    static const char *const evil[] = {"<img onerror=alert(1)>", "\"><b>", "&'", "d"};
+    const struct photo_answer answers[] = {answer_of("<student>", 0.1, 0.5, 0.2, 0.2),
+                                           answer_of("teacher", 0, 0, 0, 1)};
+    uint8_t pixels[16 * 16 * 3];
+    for (int i = 0; i < 16 * 16; i++)
+        pixels[3 * i] = 200, pixels[3 * i + 1] = 100, pixels[3 * i + 2] = 50;
+    struct image image = {.pixels = pixels, .h = 16, .w = 16, .channels = 3};
+    const struct photo_card card = {.image = &image,
+                                    .title = "a\"><script>alert(1)</script>.jpg",
+                                    .note = "<i>",
+                                    .label = 1,
+                                    .label_shown = true,
+                                    .answers = answers,
+                                    .answer_count = 2};
+    struct report report = unknown;
+    report.classes = evil;
+    report.class_count = 4;
+    report.disagreements = &card;
+    report.disagreement_count = 1;
+    check(&report, (const char *const[]){
+                       "alt=\"a&quot;&gt;&lt;script&gt;alert(1)&lt;/script&gt;.jpg\"", "&lt;student&gt;", "&lt;i&gt;",
+                       "title=\"&lt;img onerror=alert(1)&gt;\"",
+                       "<span class=\"answer right\" style=\"--share:50.0%\" title=\"&quot;&gt;&lt;b&gt;\">", NULL});
+    char *html;
+    assert_int_equal(report_html(&report, &html, NULL), STATUS_OK);
+    const char *base64 = strstr(html, "base64,") + 7;
+    uint8_t bytes[4096];
+    size_t size = 0;
+    for (uint32_t group = 0, count = 0; *base64 != '"' && *base64 != '='; base64++) {
+        static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        assert_non_null(strchr(digits, *base64));
+        group = group << 6 | (uint32_t)(strchr(digits, *base64) - digits);
+        if (++count % 4 != 1)
+            bytes[size++] = (uint8_t)(group >> (count % 4 == 2 ? 4 : count % 4 == 3 ? 2 : 0));
+        assert_true(size < sizeof bytes);
+    }
+    struct image again = {0};
+    struct error err = {0};
+    assert_int_equal(image_file_decode(bytes, size, &(struct image_reading){0}, "page", &again, &err), STATUS_OK);
+    assert_int_equal(again.h, 16);
+    for (int c = 0; c < 3; c++)
+        assert_in_range(again.pixels[3 * 100 + c] + 4, pixels[c], pixels[c] + 8);
+    image_release(&again);
+    free(html);
+}
+
+/* ---- reliability and changes ---- */
+
+static void calibration_error_is_the_definition(void **state)
+{
+    (void)state;
+    struct reliability reliability = {0};
+    assert_true(isnan(reliability_error(&reliability)));
+    /* two bins of 15: 3 of 4 right at 0.9, 0 of 1 right at 0.5; and the ends of the scale */
+    for (int i = 0; i < 4; i++)
+        reliability_add(&reliability, 0.9, i < 3);
+    reliability_add(&reliability, 0.5, false);
+    assert_true(fabs(reliability_error(&reliability) - ((4 * fabs(0.75 - 0.9) + 0.5) / 5)) <= 1e-12);
+    reliability_add(&reliability, 1, true);
+    reliability_add(&reliability, 0, false);
+    assert_int_equal(reliability.bins[0].count, 1);
+    assert_int_equal(reliability.bins[RELIABILITY_BINS - 1].count, 1);
+}
+
+static void reports_show_calibration_and_changes(void **state)
+{
+    (void)state;
+    static const uint32_t confusion[] = {6, 4, 0, 1, 9, 0, 0, 0, 0};
+    static const double before[] = {0.9, 0.5, 0.5};
+    struct reliability student = {0}, teacher = {0};
+    for (int i = 0; i < 10; i++) {
+        reliability_add(&student, 0.95, i < 5);
+        reliability_add(&teacher, 0.85, true);
+    }
+    struct report report = unknown;
+    report.classes = class_names;
+    report.class_count = 3;
+    report.confusion = confusion;
+    report.baseline_class_accuracy = before;
+    report.baseline_title = "Change per class against ce & <b>, in points";
+    report.student_reliability = &student;
+    report.teacher_reliability = &teacher;
+    check(&report,
+          (const char *const[]){"student (calibration error 45.0 %)", "teacher (calibration error 15.0 %)",
+                                "student, 0.95: 50.00 %", "against ce &amp; &lt;b&gt;",
+                                "bread &amp; butter: -30.00 points", "&lt;b&gt;egg&lt;/b&gt;: +40.00 points", NULL});
+    char *html;
+    assert_int_equal(report_html(&report, &html, NULL), STATUS_OK);
+    assert_null(strstr(html, "soup: +")); /* not measured by this run */
+    assert_true(strstr(html, "+40.00 points") < strstr(html, "-30.00 points"));
+    free(html);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -274,6 +396,10 @@ int main(void)
         cmocka_unit_test(has_the_numbers),
         cmocka_unit_test(escapes_everything),
         cmocka_unit_test(copes_with_missing_and_odd_numbers),
+        cmocka_unit_test(answers_are_the_highest),
+        cmocka_unit_test(photos_are_escaped_and_whole),
+        cmocka_unit_test(calibration_error_is_the_definition),
+        cmocka_unit_test(reports_show_calibration_and_changes),
         cmocka_unit_test(many_classes_and_epochs_stay_small),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -79,10 +79,10 @@ static void run_epochs(const char *folder, int first, int last)
 }
 
 static const char expected_summary[] =
-    "epoch,learning_rate,train_loss,loss_ce,loss_kd(T=4; a),train_accuracy,val_loss,val_accuracy,agreement\n"
-    "1,0.001,1,0.5,0.333333333,,2.5,0.25,0.125\n"
-    "2,0.001,0.5,0.25,0.333333333,,2.5,0.5,0.125\n"
-    "3,0.001,0.333333333,0.166666667,0.333333333,,2.5,0.75,0.125\n";
+    "epoch,train_loss,eval_loss,eval_top1,lr,train_top1,eval_agreement,loss_ce,loss_kd(T=4; a)\n"
+    "1,1,2.5,25,0.001,,12.5,0.5,0.333333333\n"
+    "2,0.5,2.5,50,0.001,,12.5,0.25,0.333333333\n"
+    "3,0.333333333,2.5,75,0.001,,12.5,0.166666667,0.333333333\n";
 
 static void writes_one_row_per_epoch(void **state)
 {
@@ -121,6 +121,7 @@ static void earlier_epochs_come_back(void **state)
     assert_int_equal(count, 2);
     assert_int_equal(epochs[1].epoch, 2);
     assert_true(epochs[1].train_loss == 0.5 && epochs[1].terms[0] == 0.25 && epochs[1].agreement == 0.125);
+    assert_true(epochs[1].val_accuracy == 0.5 && epochs[1].learning_rate == 0.001);
     assert_true(isnan(epochs[1].train_accuracy) && isnan(epochs[1].seconds));
     run_log_close(log);
 }

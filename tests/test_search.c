@@ -94,8 +94,8 @@ static void finds_a_net(void **state)
         0, "best went on",
         shell(
             "tail -n +2 found/search.csv | cut -d, -f1,5 | tr , ' ' | while read net epochs; do "
-            "awk -F, -v epochs=$epochs 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == \"val_accuracy\") c = i; next } "
-            "NR <= 5 && $c > most { most = $c } END { print epochs, most + 0 }' "
+            "awk -F, -v epochs=$epochs 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == \"eval_top1\") c = i; next } "
+            "NR <= 5 && $c > most { most = $c } END { print epochs, most / 100 }' "
             "found/runs/$(printf %%04d $net)/summary.csv; done | "
             "awk '$1 == 8 { on[++n] = $2 } $1 == 4 { off[++m] = $2 } END { low = most = on[1]; least = high = off[1]; "
             "for (i = 1; i <= n; i++) { if (on[i] < low) low = on[i]; if (on[i] > most) most = on[i] } "

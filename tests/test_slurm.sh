@@ -13,7 +13,7 @@ check() { # NAME, then a command; its output explains a failure
 task() { # NUMBER COUNT ARGUMENT...: becomes the task, so call it in a subshell or in the background, where signals reach it
     local number=$1 count=$2
     shift 2
-    exec env PATH="$work/bin:$PATH" SLURM_JOB_ID=77 SLURM_ARRAY_TASK_ID="$number" SLURM_ARRAY_TASK_MIN=1 SLURM_ARRAY_TASK_MAX="$count" SLURM_CPUS_PER_TASK=1 \
+    exec env PATH="$work/bin:$PATH" SLURM_JOB_ID=77 SLURM_ARRAY_TASK_ID="$number" SLURM_ARRAY_TASK_MIN=1 SLURM_ARRAY_TASK_MAX="$count" SLURM_ARRAY_TASK_COUNT="$count" SLURM_CPUS_PER_TASK=1 \
         scripts/slurm/part.sbatch "$@"
 }
 mkdir "$work/bin"
@@ -53,3 +53,32 @@ failures() {
     [ $? = 64 ] && grep -q PARTS=N "$work/error"
 }
 check failures_are_failures failures
+
+# Parts that no task has, a program of the PATH, threads that the caller chose.
+submissions() {
+    local output
+    printf '#!/bin/sh\necho "$@"\n' >"$work/bin/echo_arguments"
+    chmod +x "$work/bin/echo_arguments"
+    output=$(SLURM_ARRAY_TASK_COUNT=2 SLURM_ARRAY_TASK_MIN=1 SLURM_ARRAY_TASK_ID=1 SLURM_ARRAY_TASK_MAX=3 scripts/slurm/part.sbatch "${dump[@]}" 2>&1)
+    [ $? = 64 ] && [[ $output == *PARTS=N* ]] || { echo "--array=1,3 is taken for all parts: $output"; return 1; }
+    output=$(PARTS=3 scripts/slurm/part.sbatch "${dump[@]}" 2>&1)
+    [ $? = 64 ] && [[ $output == *--array=1-N* ]] || { echo "without an array: $output"; return 1; }
+    output=$(task 2 5 echo_arguments run)
+    [ "$output" = "run --threads 1 --quiet --part 2/5" ] || { echo "a program of the PATH: $output"; return 1; }
+    output=$(task 2 5 echo_arguments run --threads 7)
+    [ "$output" = "run --threads 7 --quiet --part 2/5" ] || { echo "threads of the caller: $output"; return 1; }
+}
+check what_is_submitted_is_checked submissions
+
+# A program that ends at the very moment of the signal: its status counts, not that of the wait.
+at_once() {
+    local round status
+    # shellcheck disable=SC2016 # of the program
+    printf '#!/bin/sh\ntrap "" TERM\nkill -USR1 "$TASK"\nexit 3\n' >"$work/program"
+    for round in 1 2 3 4 5 6 7 8; do
+        (export TASK=$BASHPID && task 1 2 "$work/program")
+        status=$?
+        [ "$status" = 3 ] || { echo "round $round: it ended with $status"; return 1; }
+    done
+}
+check a_program_that_ends_with_the_signal at_once

@@ -116,6 +116,7 @@ static const struct {
     {"deterministic", "false", "true", false},
     {"precision", "fp32", "bf16", true},
     {"time-limit", "0", "5", false},
+    {"baseline", "a", "b", false},
     {"name", "a", "b", false},
     {"resume", "false", "true", false},
     {"allow-mixed", "false", "true", false},
@@ -249,17 +250,19 @@ static void parts_share_a_sweep(void **state)
     (void)state;
     expect(0, "8 runs", shell(SWEEP GRID "--out one --parallel 1", program));
     shell("for i in 1 3 2; do " SWEEP GRID
-          "--out shared --parallel 1 --part $i/3 & done; sleep 0.1; kill -KILL $!; wait",
+          "--out shared --parallel $i --part $i/3 & done; sleep 0.1; kill -KILL $!; wait",
           program);
-    expect(0, "runs", shell(SWEEP GRID "--out shared --parallel 1 --part 2/3", program));
+    expect(0, "runs", shell(SWEEP GRID "--out shared --parallel 2 --part 2/3", program));
     expect(0, "8 runs", shell(SWEEP GRID "--out shared --parallel 1 --part 1/3", program)); /* nothing is left to do */
     same_file("one", "shared", "sweep.csv");
     expect(0, "same",
            shell("cd one/runs; for d in *; do for f in best.safetensors last.safetensors summary.csv; do "
                  "cmp \"$d/$f\" \"../../shared/runs/$d/$f\" || exit 1; done; done; echo same"));
-    expect(0, "2 of 8 runs are finished", shell(SWEEP GRID "--out third --parallel 1 --part 3/3", program));
-    expect(64, "--part 4/3", shell(SWEEP GRID "--out third --part 4/3", program));
-    expect(64, "--overwrite would remove", shell(SWEEP GRID "--out third --part 1/3 --overwrite", program));
+    for (int parallel = 1; parallel <= 4; parallel++) /* the same cells, whatever is trained side by side */
+        expect(0, "3 of 8 runs are finished",
+               shell(SWEEP GRID "--out third-%d --parallel %d --part 3/3", program, parallel, parallel));
+    expect(64, "--part 4/3", shell(SWEEP GRID "--out third-1 --part 4/3", program));
+    expect(64, "--overwrite would remove", shell(SWEEP GRID "--out third-1 --part 1/3 --overwrite", program));
 }
 
 static void refuses_bad_sweeps(void **state)

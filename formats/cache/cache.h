@@ -333,6 +333,17 @@ double cache_deviation(double squares, int classes);
 /* probabilities[classes] = softmax of logits[classes]; returns their entropy in nats. */
 double cache_probabilities(const float *logits, int classes, double *probabilities);
 
+/* Bytes of shards by what they hold, as stored (compressed). */
+struct cache_storage {
+    uint64_t images, logits; /* with top_k also the classes of the logits */
+    uint64_t features[CACHE_MAX_FEATURES];
+    uint64_t records; /* ids, labels, names, digests of linked photos */
+    uint64_t form;    /* of the file format itself */
+};
+/* Adds those of one shard. Errors as cache_read_shard. */
+enum status cache_add_storage(const struct cache *cache, enum split split, int shard, struct cache_storage *storage,
+                              struct error *err);
+
 /* Bytes of the cache's files: of all, and of the images in them. */
 void cache_bytes(const struct cache_manifest *manifest, uint64_t *total, uint64_t *images);
 /* Views of all samples of all splits. */

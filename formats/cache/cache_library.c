@@ -174,30 +174,6 @@ struct render_job {
     uint8_t *pixels;
 };
 
-/* A student of another size than the teacher's sees an evaluation image (cache_evaluation_image). */
-static enum status render_evaluation(const struct cache_views *views, const struct image *base, uint8_t *pixels,
-                                     struct error *err)
-{
-    struct image seen = {0};
-    const enum status status = evaluation_image(base, views->manifest->size, views->size, &seen, err);
-    if (status == STATUS_OK)
-        memcpy(pixels, seen.pixels, (size_t)seen.h * (size_t)seen.w * (size_t)seen.channels);
-    image_release(&seen);
-    return status;
-}
-
-static enum status render(const struct cache_views *views, const struct cache_view *which,
-                          const struct softcache_image *image, uint8_t *pixels, struct error *err)
-{
-    const struct prepared_image *prepared = &image->prepared;
-    struct view view;
-    if (which->number == CACHE_EVALUATION_VIEW && views->size != views->manifest->size)
-        return render_evaluation(views, &prepared->levels[0], pixels, err);
-    cache_view_make(views, which, prepared->levels[0].h, prepared->levels[0].w, &view);
-    view_render(&view, prepared->levels, prepared->level_count, views->size, pixels);
-    return STATUS_OK;
-}
-
 static enum status render_task(void *context, int k, int worker, struct error *err)
 {
     (void)worker;
@@ -206,22 +182,9 @@ static enum status render_task(void *context, int k, int worker, struct error *e
     const int channels = job->views->manifest.channels;
     const size_t bytes = (size_t)views->size * (size_t)views->size * (size_t)channels;
     const struct cache_view which = chosen_view(job->choice, k);
-    uint8_t *pixels = job->pixels + (size_t)k * bytes;
-    struct cache_view partner;
-    struct view_mix mix;
-    enum status status = render(views, &which, job->images[k], pixels, err);
-    cache_view_mix(views, &which, NULL, &mix, &partner);
-    if (status != STATUS_OK || mix.kind == VIEW_MIX_NONE)
-        return status;
-    uint8_t *other = malloc(bytes);
-    if (!other)
-        return error_no_memory(err, bytes, "a view");
-    partner.id = job->partner_ids[k];
-    status = render(views, &partner, job->partners[k], other, err);
-    if (status == STATUS_OK)
-        view_mix_pixels(&mix, views->size, channels, pixels, other);
-    free(other);
-    return status;
+    const struct prepared_image *partner = job->partners && job->partners[k] ? &job->partners[k]->prepared : NULL;
+    return prepared_view_pixels(views, &which, &job->images[k]->prepared, job->partner_ids ? job->partner_ids[k] : 0,
+                                partner, job->pixels + (size_t)k * bytes, err);
 }
 
 int softcache_views_render(const struct softcache_views *views, const struct softcache_choice *choice,

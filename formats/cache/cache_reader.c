@@ -129,6 +129,48 @@ cleanup:
     return status;
 }
 
+/* Where the bytes of a data set are counted. */
+static uint64_t *storage_of(struct cache_storage *storage, const char *name)
+{
+    int feature;
+    if (strcmp(name, "images") == 0 || strcmp(name, "image_offsets") == 0)
+        return &storage->images;
+    if (strcmp(name, "logits") == 0 || strcmp(name, "top_classes") == 0)
+        return &storage->logits;
+    if (sscanf(name, "feature_%d", &feature) == 1 && feature >= 0 && feature < CACHE_MAX_FEATURES)
+        return &storage->features[feature];
+    return &storage->records;
+}
+
+enum status cache_add_storage(const struct cache *cache, enum split split, int shard, struct cache_storage *storage,
+                              struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct shard_table table = {0};
+    unsigned char *bytes;
+    char *path;
+    size_t size, end;
+    TRY(load_shard(cache, split, shard, &bytes, &size, &path, err));
+    end = size;
+    if (cache->manifest.format_version >= SHARD_TABLE_VERSION)
+        TRY(shard_table_read(&table, bytes, size, &end, path, err));
+    else
+        TRY(hdf5_child_table(&table, bytes, size, path, err));
+    TRY(shard_table_check_pieces(&table, end, path, err)); /* so their sum is at most the file's size */
+    uint64_t form = size;
+    for (int i = 0; i < table.count; i++)
+        for (size_t k = 0; k < table.sets[i].piece_count; k++) {
+            *storage_of(storage, table.sets[i].name) += table.sets[i].pieces[k].size;
+            form -= table.sets[i].pieces[k].size;
+        }
+    storage->form += form;
+cleanup:
+    shard_table_release(&table);
+    free(bytes);
+    free(path);
+    return status;
+}
+
 /* Names are relative to the data folder; one that points outside of it is refused. */
 static bool is_inside(const char *name)
 {

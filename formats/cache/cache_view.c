@@ -33,6 +33,23 @@ void cache_view_make(const struct cache_views *views, const struct cache_view *w
               views->size);
 }
 
+int cache_view_least_level(const struct cache_views *views, uint32_t id, int base_h, int base_w)
+{
+    /* Fewer pixels sample the same level or a higher one, but sizes below the crop have thresholds of their own. */
+    const struct cache_manifest *manifest = views->manifest;
+    const int sizes[2] = {views->size, manifest->size - 1},
+              count = views->size >= manifest->size && sizes[1] > 0 ? 2 : 1;
+    const int numbers = manifest->splits[SPLIT_TRAIN].views;
+    int least = numbers > 0 ? VIEW_MAX_LEVELS : 0;
+    for (int i = 0; i < count * numbers && least > 0; i++) {
+        struct view view;
+        view_make(&view, &views->recipe, manifest->seed, id, (uint32_t)(i / count), base_h, base_w, manifest->size,
+                  sizes[i % count]);
+        least = view.level < least ? view.level : least;
+    }
+    return least;
+}
+
 void cache_view_mix(const struct cache_views *views, const struct cache_view *which, const uint32_t *ids,
                     struct view_mix *mix, struct cache_view *partner)
 {

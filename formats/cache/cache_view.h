@@ -44,6 +44,8 @@ int cache_view_number(enum split split, int row);
  * size; students of other sizes see cache_evaluation_image. */
 void cache_view_make(const struct cache_views *views, const struct cache_view *which, int base_h, int base_w,
                      struct view *view);
+/* The lowest level (shared/augment/view.h) that training views of sample `id` have at views->size or fewer pixels. */
+int cache_view_least_level(const struct cache_views *views, uint32_t id, int base_h, int base_w);
 /* How a view is mixed, and with which view: the one of the same number of another sample, or `which` itself if nothing
  * is mixed. Evaluation views never are. ids: [samples of the split] of each sample; NULL: partner->id stays 0. */
 void cache_view_mix(const struct cache_views *views, const struct cache_view *which, const uint32_t *ids,

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "formats/cache/hdf5_child.h"
 
+#include "shared/base/clock.h"
 #include "shared/base/file_calls.h"
 #include "shared/base/library.h"
 #include <fcntl.h>
@@ -42,6 +43,11 @@ static enum status start(const char *program, int input, int output, pid_t *chil
             posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
             failed = posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO);
             failed = failed ? failed : posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
+            /* Nothing else of ours, and no terminal, which would obey what a crashing libhdf5 is made to write. */
+            if (!failed)
+                failed = posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+            if (!failed)
+                failed = posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
             failed = failed ? failed : posix_spawn(child, program, &actions, &attributes, argv, environ);
             posix_spawnattr_destroy(&attributes);
         }
@@ -51,14 +57,17 @@ static enum status start(const char *program, int input, int output, pid_t *chil
     return failed ? file_call_failed(err, STATUS_CONFIG, program, "cannot be started") : STATUS_OK;
 }
 
-/* What the child writes until it ends: [*size] bytes of answer[ANSWER_LIMIT]. *in_time: it did not take too long. */
+/* What the child writes until it ends: [*size] bytes of answer[ANSWER_LIMIT]. *in_time: it did not take too long,
+ * in all, however slowly it wrote. */
 static enum status listen(int pipe, char *answer, size_t *size, bool *in_time, const char *path, struct error *err)
 {
     struct pollfd ready = {.fd = pipe, .events = POLLIN};
     *size = 0;
     *in_time = false;
+    const double start = clock_seconds();
     while (*size < ANSWER_LIMIT) {
-        const int events = RETRY(poll(&ready, 1, PATIENCE_MS));
+        const int left = PATIENCE_MS - (int)((clock_seconds() - start) * 1000);
+        const int events = left > 0 ? RETRY(poll(&ready, 1, left)) : 0;
         const ssize_t got = events > 0 ? RETRY(read(pipe, answer + *size, ANSWER_LIMIT - *size)) : 0;
         if (events < 0 || got < 0)
             return file_call_failed(err, STATUS_IO, path, "cannot read what softcache_hdf5_reader says about it");

@@ -40,10 +40,10 @@ cJSON *manifest_shard_to_json(const struct cache_shard_entry *entry, bool publis
         cJSON_AddNumberToObject(item, "image_bytes", (double)entry->image_bytes);
         cJSON_AddNumberToObject(item, "labelled_views", (double)entry->labelled);
         cJSON_AddNumberToObject(item, "correct_views", (double)entry->correct);
-        if (entry->entropy >= 0) {
+        if (entry->probability_squares >= 0)
             cJSON_AddNumberToObject(item, "probability_squares", entry->probability_squares);
+        if (entry->entropy >= 0)
             cJSON_AddNumberToObject(item, "entropy", entry->entropy);
-        }
         cJSON_AddStringToObject(item, "sha256", entry->digest);
     }
     return item;

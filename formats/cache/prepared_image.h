@@ -2,7 +2,7 @@
 #ifndef FORMATS_CACHE_PREPARED_IMAGE_H
 #define FORMATS_CACHE_PREPARED_IMAGE_H
 
-#include "formats/cache/cache.h"
+#include "formats/cache/cache_view.h"
 #include "shared/augment/view.h"
 
 struct prepared_image {
@@ -15,5 +15,12 @@ enum status prepared_image_make(struct prepared_image *prepared, const struct ca
                                 const uint8_t *bytes, size_t size, const char *name, struct error *err);
 void prepared_image_release(struct prepared_image *prepared);       /* a zeroed one is allowed */
 size_t prepared_image_bytes(const struct prepared_image *prepared); /* of its pixels, all levels */
+
+/* pixels[views->size, views->size, channels] = a stored view as the network saw it, before normalisation: rendered, and
+ * mixed with its partner's if the recipe says so. partner_id and partner (cache_view_mix says whose) are not read
+ * otherwise. STATUS_INTERNAL. */
+enum status prepared_view_pixels(const struct cache_views *views, const struct cache_view *which,
+                                 const struct prepared_image *own, uint32_t partner_id,
+                                 const struct prepared_image *partner, uint8_t *pixels, struct error *err);
 
 #endif

@@ -1,11 +1,12 @@
 /* The section of report.html about classes: confusion matrix, accuracy per class, most confused pairs. */
 #include "formats/report/report_html.h"
 
+#include "formats/report/class_charts.h"
 #include "formats/report/svg_chart.h"
 #include <math.h>
 #include <stdlib.h>
 
-enum { MAX_HEAT_CLASSES = 100, MAX_BAR_CLASSES = 30, MAX_PAIRS = 10 };
+enum { MAX_HEAT_CLASSES = 100, MAX_PAIRS = 10 };
 
 struct class_numbers {
     double *counts, *shares; /* [k, k] the confusion matrix, and its rows divided by their sums; empty rows are NAN */
@@ -63,53 +64,6 @@ static void confusion_map(FILE *out, const struct report *report, const struct c
     chart_heat_map(out, &map);
 }
 
-/* ---- bars: all classes in their order, or the worst if there are too many ---- */
-
-struct ranked {
-    double accuracy;
-    int index;
-};
-
-static int worse_first(const void *a, const void *b)
-{
-    const struct ranked *left = a, *right = b;
-    if (left->accuracy != right->accuracy)
-        return left->accuracy < right->accuracy ? -1 : 1;
-    return left->index - right->index;
-}
-
-static bool class_bars(FILE *out, const struct report *report, const struct class_numbers *numbers)
-{
-    int count = 0, k = report->class_count;
-    struct ranked *ranked = malloc((size_t)k * sizeof *ranked);
-    if (!ranked)
-        return false;
-    for (int i = 0; i < k; i++)
-        if (isfinite(numbers->accuracy[i]))
-            ranked[count++] = (struct ranked){numbers->accuracy[i], i};
-    bool all = count <= MAX_BAR_CLASSES;
-    if (!all)
-        qsort(ranked, (size_t)count, sizeof *ranked, worse_first);
-    count = all ? count : MAX_BAR_CLASSES;
-    const char *labels[MAX_BAR_CLASSES];
-    double student[MAX_BAR_CLASSES], teacher[MAX_BAR_CLASSES];
-    for (int i = 0; i < count; i++) {
-        labels[i] = report->classes[ranked[i].index];
-        student[i] = ranked[i].accuracy;
-        teacher[i] = report->teacher_class_accuracy ? report->teacher_class_accuracy[ranked[i].index] : NAN;
-    }
-    const struct bar_chart chart = {.title = all ? "Accuracy per class" : "Accuracy per class: the 30 worst",
-                                    .labels = labels,
-                                    .count = count,
-                                    .names = (const char *const[]){"student", "teacher"},
-                                    .values = (const double *const[]){student, teacher},
-                                    .colors = (const int[]){0, 2},
-                                    .series_count = report->teacher_class_accuracy ? 2 : 1};
-    chart_bars(out, &chart);
-    free(ranked);
-    return true;
-}
-
 /* ---- the most confused pairs ---- */
 
 struct pair {
@@ -157,6 +111,15 @@ static void confused_pairs(FILE *out, const struct report *report, const struct 
     fputs("</tbody></table></div>\n", out);
 }
 
+static void reliability(FILE *out, const struct report *report)
+{
+    static const struct reliability none;
+    const struct reliability_curve curves[] = {
+        {"student", 0, report->student_reliability ? report->student_reliability : &none},
+        {"teacher", 2, report->teacher_reliability ? report->teacher_reliability : &none}};
+    chart_reliability(out, "Reliability: accuracy against confidence", curves, 2);
+}
+
 bool report_classes(FILE *out, const struct report *report)
 {
     struct class_numbers numbers = {0};
@@ -167,8 +130,15 @@ bool report_classes(FILE *out, const struct report *report)
         fputs("<h2>Classes</h2>\n", out);
         confusion_map(out, report, &numbers);
         fputs("<div class=\"grid below\">\n", out);
-        ok = class_bars(out, report, &numbers);
+        const struct class_series series[] = {{"student", 0, numbers.accuracy},
+                                              {"teacher", 2, report->teacher_class_accuracy}};
+        ok = chart_class_accuracy(out, report->classes, report->class_count, series,
+                                  report->teacher_class_accuracy ? 2 : 1);
+        if (report->baseline_class_accuracy)
+            ok = ok && chart_class_changes(out, report->baseline_title, report->classes, report->class_count,
+                                           report->baseline_class_accuracy, numbers.accuracy);
         confused_pairs(out, report, &numbers);
+        reliability(out, report);
         fputs("</div>\n", out);
     }
     numbers_release(&numbers);

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "formats/report/report_html.h"
 
+#include "formats/report/html_page.h"
 #include "formats/report/svg_chart.h"
 #include "shared/base/files.h"
 #include <math.h>
@@ -13,27 +14,6 @@ enum { MAX_TABLE_ROWS = 1000 };
 enum { COLOR_TRAIN = 0, COLOR_VALIDATION = 1, COLOR_TEACHER = 2, COLOR_AGREEMENT = 3 };
 
 /* ---- headline ---- */
-
-static void open_tile(FILE *out, const char *name, bool main)
-{
-    fprintf(out, "<div class=\"tile%s\"><span>%s</span><b>", main ? " main" : "", name);
-}
-
-static void close_tile(FILE *out)
-{
-    fputs("</small></div>\n", out);
-}
-
-/* 51339 -> 51,339 */
-static void print_thousands(FILE *out, long number)
-{
-    if (number >= 1000) {
-        print_thousands(out, number / 1000);
-        fprintf(out, ",%03ld", number % 1000);
-    } else {
-        fprintf(out, "%ld", number);
-    }
-}
 
 static void print_duration(FILE *out, double seconds)
 {
@@ -50,52 +30,59 @@ static void accuracy_tiles(FILE *out, const struct report *report)
 {
     const char *split = report->split ? report->split : "validation";
     if (isfinite(report->student_accuracy)) {
-        open_tile(out, "Student accuracy", true);
-        fprintf(out, "%.2f %%</b><small>on ", 100 * report->student_accuracy);
+        html_tile_open(out, "Student accuracy", true);
+        fprintf(out, "%.2f %%", 100 * report->student_accuracy);
+        html_tile_remark(out);
+        fputs("on ", out);
         html_escape(out, split);
-        close_tile(out);
+        html_tile_close(out);
     }
     if (isfinite(report->teacher_accuracy)) {
         double gap = 100 * (report->student_accuracy - report->teacher_accuracy);
-        open_tile(out, "Teacher accuracy", false);
-        fprintf(out, "%.2f %%</b><small>", 100 * report->teacher_accuracy);
+        html_tile_open(out, "Teacher accuracy", false);
+        fprintf(out, "%.2f %%", 100 * report->teacher_accuracy);
+        html_tile_remark(out);
         if (isfinite(gap))
             fprintf(out, "student %s%.2f points", gap < 0 ? "−" : "+", fabs(gap));
-        close_tile(out);
+        html_tile_close(out);
     }
     if (isfinite(report->agreement)) {
-        open_tile(out, "Agreement", false);
-        fprintf(out, "%.2f %%</b><small>same answer as the teacher", 100 * report->agreement);
-        close_tile(out);
+        html_tile_open(out, "Agreement", false);
+        fprintf(out, "%.2f %%", 100 * report->agreement);
+        html_tile_remark(out);
+        fputs("same answer as the teacher", out);
+        html_tile_close(out);
     }
 }
 
 static void cost_tiles(FILE *out, const struct report *report)
 {
     if (report->parameters > 0) {
-        open_tile(out, "Parameters", false);
-        print_thousands(out, report->parameters);
-        fputs("</b><small>", out);
+        html_tile_open(out, "Parameters", false);
+        html_thousands(out, (uint64_t)report->parameters);
+        html_tile_remark(out);
         if (report->max_parameters > 0) {
             fputs("of at most ", out);
-            print_thousands(out, report->max_parameters);
+            html_thousands(out, (uint64_t)report->max_parameters);
         }
-        close_tile(out);
+        html_tile_close(out);
     }
     if (isfinite(report->images_per_second) && report->images_per_second > 0) {
-        open_tile(out, "Training speed", false);
+        html_tile_open(out, "Training speed", false);
         if (report->images_per_second >= 100)
-            print_thousands(out, (long)(report->images_per_second + 0.5));
+            html_thousands(out, (uint64_t)(report->images_per_second + 0.5));
         else
             fprintf(out, "%.1f", report->images_per_second);
-        fputs("</b><small>images/s", out);
-        close_tile(out);
+        html_tile_remark(out);
+        fputs("images/s", out);
+        html_tile_close(out);
     }
     if (isfinite(report->seconds) && report->seconds > 0) {
-        open_tile(out, "Training time", false);
+        html_tile_open(out, "Training time", false);
         print_duration(out, report->seconds);
-        fprintf(out, "</b><small>%d epoch%s", report->epoch_count, report->epoch_count == 1 ? "" : "s");
-        close_tile(out);
+        html_tile_remark(out);
+        fprintf(out, "%d epoch%s", report->epoch_count, report->epoch_count == 1 ? "" : "s");
+        html_tile_close(out);
     }
 }
 
@@ -248,23 +235,35 @@ static void write_epoch_table(FILE *out, const struct report *report)
     fputs("</tbody></table></details>\n", out);
 }
 
-static bool write_page(FILE *out, const struct report *report)
+/* ---- student and teacher ---- */
+
+static enum status write_disagreements(FILE *out, const struct report *report, struct error *err)
 {
-    const char *title = report->title ? report->title : "Training run";
-    fputs("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-          "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>",
+    enum status status = STATUS_OK;
+    if (report->disagreement_count == 0)
+        return STATUS_OK;
+    fputs("<h2>Where student and teacher disagree most</h2>\n<p class=\"note\">Photos that get another class from the "
+          "student than from the teacher, those with the largest divergence KL(teacher, student) first. A ✓ marks the "
+          "true class.</p>\n<div class=\"photos\">\n",
           out);
-    html_escape(out, title);
-    fprintf(out, "</title>\n<style>\n%s</style>\n</head>\n<body>\n<main>\n<h1>", chart_style());
-    html_escape(out, title);
-    fputs("</h1>\n<p class=\"subtitle\">", out);
-    html_escape(out, report->subtitle ? report->subtitle : "");
-    fputs("</p>\n<div class=\"tiles\">\n", out);
+    for (int i = 0; i < report->disagreement_count; i++)
+        TRY(html_photo(out, &report->disagreements[i], report->classes, err));
+    fputs("</div>\n", out);
+cleanup:
+    return status;
+}
+
+static enum status write_page(FILE *out, const struct report *report, struct error *err)
+{
+    enum status status = STATUS_OK;
+    html_page_begin(out, report->title ? report->title : "Training run", report->subtitle ? report->subtitle : "");
+    fputs("<div class=\"tiles\">\n", out);
     accuracy_tiles(out, report);
     cost_tiles(out, report);
     fputs("</div>\n", out);
     if (!write_curves(out, report) || !report_classes(out, report))
-        return false;
+        TRY(error_no_memory(err, 0, "report.html"));
+    TRY(write_disagreements(out, report, err));
     fputs("<h2>Details</h2>\n", out);
     write_epoch_table(out, report);
     if (report->config) {
@@ -272,31 +271,35 @@ static bool write_page(FILE *out, const struct report *report)
         html_escape(out, report->config);
         fputs("</pre></details>\n", out);
     }
-    fprintf(out, "<footer>softcache %s</footer>\n</main>\n</body>\n</html>\n", SOFTCACHE_VERSION);
-    return true;
+    html_page_end(out);
+cleanup:
+    return status;
 }
 
-char *report_html(const struct report *report)
+enum status report_html(const struct report *report, char **text, struct error *err)
 {
-    char *text = NULL;
     size_t size = 0;
-    FILE *out = open_memstream(&text, &size);
+    *text = NULL;
+    FILE *out = open_memstream(text, &size);
     if (!out)
-        return NULL;
-    bool ok = write_page(out, report) && !ferror(out);
-    if (fclose(out) != 0 || !ok) {
-        free(text);
-        return NULL;
+        return error_no_memory(err, 0, "report.html");
+    enum status status = write_page(out, report, err);
+    const bool failed = ferror(out);
+    if ((fclose(out) != 0 || failed) && status == STATUS_OK)
+        status = error_no_memory(err, 0, "report.html");
+    if (status != STATUS_OK) {
+        free(*text);
+        *text = NULL;
     }
-    return text;
+    return status;
 }
 
 enum status report_publish(const struct report *report, const char *path, struct error *err)
 {
-    char *text = report_html(report);
-    if (!text)
-        return error_no_memory(err, 0, "report.html");
-    enum status status = file_publish(path, text, strlen(text), err);
+    char *text;
+    enum status status = report_html(report, &text, err);
+    if (status == STATUS_OK)
+        status = file_publish(path, text, strlen(text), err);
     free(text);
     return status;
 }

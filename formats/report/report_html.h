@@ -2,6 +2,8 @@
 #ifndef FORMATS_REPORT_REPORT_HTML_H
 #define FORMATS_REPORT_REPORT_HTML_H
 
+#include "formats/report/html_page.h"
+#include "formats/report/reliability.h"
 #include "formats/report/run_log.h"
 #include "shared/base/error.h"
 #include <stdbool.h>
@@ -27,13 +29,19 @@ struct report {
     /* classes */
     const char *const *classes; /* [class_count] */
     int class_count;
-    const uint32_t *confusion;            /* [class_count, class_count]: row = true class, column = predicted */
-    const double *teacher_class_accuracy; /* [class_count] */
-    const char *config;                   /* the resolved configuration (options_resolved) */
+    const uint32_t *confusion;             /* [class_count, class_count]: row = true class, column = predicted */
+    const double *teacher_class_accuracy;  /* [class_count] */
+    const double *baseline_class_accuracy; /* [class_count] of another run; NULL: there is none */
+    const char *baseline_title;            /* "Change per class against ce, in points" */
+    /* calibration; NULL: unknown */
+    const struct reliability *student_reliability, *teacher_reliability;
+    const struct photo_card *disagreements; /* [disagreement_count] the most striking first */
+    int disagreement_count;
+    const char *config; /* the resolved configuration (options_resolved) */
 };
 
-/* The page as text, malloc'ed (caller frees); NULL when out of memory. */
-char *report_html(const struct report *report);
+/* The page as text, malloc'ed (the caller frees it). STATUS_INTERNAL. */
+enum status report_html(const struct report *report, char **text, struct error *err);
 /* Publishes it as file `path`. STATUS_CANT_CREATE, STATUS_IO, STATUS_INTERNAL. */
 enum status report_publish(const struct report *report, const char *path, struct error *err);
 

@@ -2,6 +2,7 @@
 #include "formats/report/run_log.h"
 
 #include "formats/json.h"
+#include "formats/report/confusion_picture.h"
 #include "formats/report/tensorboard.h"
 #include "shared/base/file_calls.h"
 #include "shared/base/files.h"
@@ -18,6 +19,7 @@
 #include <unistd.h>
 
 enum { FIXED_COLUMNS = 7, LINE_SIZE = 4096, NAME_SIZE = 64, SUMMARY_LIMIT = 256 << 20 };
+enum { MAX_HPARAMS = 128, MAX_PICTURE_CLASSES = 1000 };
 
 struct run_log {
     char *summary_path, *events_path;
@@ -51,27 +53,33 @@ static int open_to_append(const char *path, int flags)
 
 /* ---- summary.csv ---- */
 
-/* The columns in order, the terms between train_loss and train_accuracy; returns how many. */
+/* The columns behind the epoch: timm's first, in timm's order, then ours, then a term each; returns how many. */
 static int row_values(const struct run_log *log, struct run_epoch *epoch, double *values[FIXED_COLUMNS + RUN_MAX_TERMS])
 {
     int count = 0;
-    values[count++] = &epoch->learning_rate;
     values[count++] = &epoch->train_loss;
-    for (int i = 0; i < log->term_count; i++)
-        values[count++] = &epoch->terms[i];
-    values[count++] = &epoch->train_accuracy;
     values[count++] = &epoch->val_loss;
     values[count++] = &epoch->val_accuracy;
+    values[count++] = &epoch->learning_rate;
+    values[count++] = &epoch->train_accuracy;
     values[count++] = &epoch->agreement;
+    for (int i = 0; i < log->term_count; i++)
+        values[count++] = &epoch->terms[i];
     return count;
+}
+
+static double unit_of(int column)
+{
+    return column == 2 || column == 4 || column == 5 ? 100 : 1; /* accuracies and agreement are in percent */
 }
 
 static void format_header(const struct run_log *log, char line[LINE_SIZE])
 {
-    int used = snprintf(line, LINE_SIZE, "epoch,learning_rate,train_loss");
+    int used =
+        snprintf(line, LINE_SIZE, "epoch,train_loss,eval_loss," SUMMARY_ACCURACY ",lr,train_top1," SUMMARY_AGREEMENT);
     for (int i = 0; i < log->term_count; i++)
         used += snprintf(line + used, (size_t)(LINE_SIZE - used), ",loss_%s", log->terms[i]);
-    snprintf(line + used, (size_t)(LINE_SIZE - used), ",train_accuracy,val_loss,val_accuracy,agreement\n");
+    snprintf(line + used, (size_t)(LINE_SIZE - used), "\n");
 }
 
 static void format_row(const struct run_log *log, struct run_epoch *epoch, char line[LINE_SIZE])
@@ -79,7 +87,8 @@ static void format_row(const struct run_log *log, struct run_epoch *epoch, char 
     double *values[FIXED_COLUMNS + RUN_MAX_TERMS];
     int count = row_values(log, epoch, values), used = snprintf(line, LINE_SIZE, "%d", epoch->epoch);
     for (int i = 0; i < count; i++)
-        used += snprintf(line + used, (size_t)(LINE_SIZE - used), isnan(*values[i]) ? "," : ",%.9g", *values[i]);
+        used += snprintf(line + used, (size_t)(LINE_SIZE - used), isnan(*values[i]) ? "," : ",%.9g",
+                         unit_of(i) * *values[i]);
     snprintf(line + used, (size_t)(LINE_SIZE - used), "\n");
 }
 
@@ -102,8 +111,10 @@ static bool parse_row(const struct run_log *log, const char *text, int expected,
     double *values[FIXED_COLUMNS + RUN_MAX_TERMS], number;
     int count = row_values(log, epoch, values);
     text = parse_value(text, &number);
-    for (int i = 0; i < count && text; i++)
+    for (int i = 0; i < count && text; i++) {
         text = *text == ',' ? parse_value(text + 1, values[i]) : NULL;
+        *values[i] /= unit_of(i);
+    }
     epoch->epoch = expected;
     epoch->images_per_second = epoch->seconds = NAN;
     return text && *text == '\n' && number == expected;
@@ -128,8 +139,9 @@ static enum status read_rows(struct run_log *log, const char *text, int last, si
     format_header(log, header);
     size_t header_size = strlen(header);
     if (strncmp(text, header, header_size) != 0)
-        return error_set(err, STATUS_CONFIG, log->summary_path,
-                         "its columns are not those of this run (another loss?): start in a new folder");
+        return error_set(
+            err, STATUS_CONFIG, log->summary_path,
+            "its columns are not those of this run (another loss, or an older version?): start in a new folder");
     const char *at = text + header_size;
     for (int epoch = 1; epoch <= last; epoch++) {
         struct run_epoch row = {0};
@@ -254,6 +266,53 @@ static enum status log_epoch_scalars(struct run_log *log, const struct run_epoch
         scalars[count++] = (struct tensorboard_scalar){tags[i], (float)epoch->terms[i]};
     }
     return tensorboard_write(log->tensorboard, epoch->epoch, scalars, count, err);
+}
+
+static bool is_number(const char *text, double *number)
+{
+    char *end;
+    *number = strtod(text, &end);
+    return end > text && *end == 0 && isfinite(*number);
+}
+
+enum status run_log_hparams(struct run_log *log, const char *options, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct tensorboard_hparam hparams[MAX_HPARAMS];
+    int count = 0;
+    char *copy = strdup(options);
+    if (!copy)
+        return error_no_memory(err, strlen(options), "hyperparameters");
+    for (char *line = copy, *next; line && count < MAX_HPARAMS; line = next) {
+        next = strchr(line, '\n');
+        if (next)
+            *next++ = 0;
+        char *value = strstr(line, " = ");
+        if (!value)
+            continue;
+        *value = 0;
+        value += 3;
+        double number;
+        const bool numeric = is_number(value, &number);
+        hparams[count++] = (struct tensorboard_hparam){line, numeric ? NULL : value, number};
+    }
+    status = tensorboard_write_hparams(log->tensorboard, hparams, count, (double)time(NULL), err);
+    free(copy);
+    return status;
+}
+
+enum status run_log_success(struct run_log *log, const uint32_t *confusion, int classes, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct image picture = {0};
+    if (confusion && classes <= MAX_PICTURE_CLASSES) {
+        TRY(confusion_picture(confusion, classes, &picture, err));
+        TRY(tensorboard_write_picture(log->tensorboard, log->epoch_count, "confusion", &picture, err));
+    }
+    TRY(tensorboard_write_success(log->tensorboard, (double)time(NULL), err));
+cleanup:
+    image_release(&picture);
+    return status;
 }
 
 /* ---- the log ---- */

@@ -1,6 +1,9 @@
 /* The files that a training run writes into its folder while it runs:
  *
- *   summary.csv                 one row per epoch; no wall-clock value, so that the same fit gives the same bytes
+ *   summary.csv                 one row per epoch; no wall-clock value, so that the same fit gives the same bytes. The
+ *                               columns have the names, and accuracies the unit (percent), of timm's summary.csv:
+ *                               epoch, train_loss, eval_loss, eval_top1, lr; then ours: train_top1, eval_agreement
+ *                               (percent), loss_TERM (unweighted). An empty field was not measured
  *   log.jsonl                   one JSON object per event, with time, speed and seconds; a resumed run appends
  *   events.out.tfevents.*       the same numbers for TensorBoard; one file per start
  *
@@ -10,8 +13,12 @@
 #define FORMATS_REPORT_RUN_LOG_H
 
 #include "shared/base/error.h"
+#include <stdint.h>
 
 enum { RUN_MAX_TERMS = 32 };
+/* Columns of summary.csv that other parts read, in percent. */
+#define SUMMARY_ACCURACY "eval_top1"
+#define SUMMARY_AGREEMENT "eval_agreement"
 
 /* One epoch. NAN: not measured (an empty field). Accuracies and agreement in [0, 1]. */
 struct run_epoch {
@@ -46,6 +53,12 @@ struct run_field {
 /* Appends {"event": event, "time": "2026-11-21T20:43:00Z", fields...} to log.jsonl. STATUS_IO. */
 enum status run_log_event(struct run_log *log, const char *event, const struct run_field *fields, int count,
                           struct error *err);
+
+/* For TensorBoard's page of hyperparameters. options: lines "name = value"; values that are numbers become numbers.
+ * Lines without " = " are skipped. STATUS_IO, STATUS_INTERNAL. */
+enum status run_log_hparams(struct run_log *log, const char *options, struct error *err);
+/* The run has ended well: its confusion matrix (confusion_picture.h; NULL: none) and TensorBoard's mark. */
+enum status run_log_success(struct run_log *log, const uint32_t *confusion, int classes, struct error *err);
 
 /* All epochs so far, also those before a resume: [*count], valid until the next run_log_epoch. For the report. */
 const struct run_epoch *run_log_epochs(const struct run_log *log, int *count);

@@ -4,7 +4,8 @@
 #include <math.h>
 
 enum { LABEL_LIMIT = 18, MAX_NUMBERED = 14, MAX_LABELS = 30 };
-static const double character_width = 6.4; /* pixels in the 11.5 px label font, rounded up */
+static const double character_width =
+    7.3; /* pixels of a digit in the 11.5 px label font, of the widest that systems have */
 
 /* ---- heat map ---- */
 
@@ -175,5 +176,37 @@ void chart_bars(FILE *out, const struct bar_chart *chart)
             draw_bar(out, chart, i, s, left, y + s * BAR_HEIGHT);
     }
     fputs("</svg>\n", out);
+    chart_close(out);
+}
+
+/* ---- changes ---- */
+
+void chart_changes(FILE *out, const char *title, const char *const *labels, const double *values, int count)
+{
+    double largest = 0.01; /* of the axis: changes below a point are no long bars */
+    if (count < 1)
+        return;
+    for (int i = 0; i < count; i++)
+        largest = fmax(largest, fabs(values[i]));
+    const double left = 12 + chart_longest(labels, count, LABEL_LIMIT) * character_width;
+    const double half = 0.5 * (BARS_WIDTH - left) - VALUE_WIDTH, middle = left + VALUE_WIDTH + half;
+    const int height = BAR_HEIGHT + GROUP_GAP;
+    chart_open(out, title, NULL, 0);
+    fprintf(out, "<svg viewBox=\"0 0 %d %d\" role=\"img\">\n", BARS_WIDTH, count * height + 4);
+    for (int i = 0; i < count; i++) {
+        const double y = 2 + (double)i * height, length = fabs(values[i]) / largest * half;
+        const double from = values[i] < 0 ? middle - length : middle;
+        fprintf(out, "<text class=\"tick\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">", left - 7, y + BAR_HEIGHT - 2);
+        chart_label(out, labels[i], LABEL_LIMIT);
+        fprintf(out, "</text><rect class=\"bar c%d\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%d\"><title>",
+                values[i] < 0 ? 1 : 0, from, y, length, BAR_HEIGHT - 1);
+        html_escape(out, labels[i]);
+        fprintf(out, ": %+.2f points</title></rect>", 100 * values[i]);
+        fprintf(out, "<text class=\"value\" x=\"%.1f\" y=\"%.1f\"%s>%+.1f</text>\n",
+                values[i] < 0 ? from - 5 : middle + length + 5, y + BAR_HEIGHT - 2.5,
+                values[i] < 0 ? " text-anchor=\"end\"" : "", 100 * values[i]);
+    }
+    fprintf(out, "<line class=\"base\" x1=\"%.1f\" x2=\"%.1f\" y1=\"0\" y2=\"%d\"/>\n</svg>\n", middle, middle,
+            count * height + 4);
     chart_close(out);
 }

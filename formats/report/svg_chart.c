@@ -114,6 +114,13 @@ static double error_of(const struct chart_series *series, int i)
     return series->error && isfinite(series->error[i]) ? series->error[i] : 0;
 }
 
+/* The end of an error bar: that of a share does not leave 0 .. 1. */
+static double bar_end(const struct line_chart *chart, double value, double error)
+{
+    const double end = value + error;
+    return !chart->percent || value < 0 || value > 1 ? end : end < 0 ? 0 : end > 1 ? 1 : end;
+}
+
 static bool has_values(const struct chart_series *series)
 {
     for (int i = 0; i < series->count; i++)
@@ -136,7 +143,7 @@ static bool find_axes(const struct line_chart *chart, struct axis *x, struct axi
                 continue;
             whole = whole && at == floor(at);
             x_low = fmin(x_low, at), x_high = fmax(x_high, at);
-            y_low = fmin(y_low, value - error), y_high = fmax(y_high, value + error);
+            y_low = fmin(y_low, bar_end(chart, value, -error)), y_high = fmax(y_high, bar_end(chart, value, error));
         }
     if (x_low > x_high)
         return false;
@@ -151,7 +158,8 @@ static bool find_axes(const struct line_chart *chart, struct axis *x, struct axi
     return true;
 }
 
-static void draw_dot(FILE *out, const struct chart_series *series, double x, double y)
+static void draw_dot(FILE *out, const struct line_chart *chart, const struct chart_series *series, int i, double x,
+                     double y)
 {
     fprintf(out, "<circle class=\"c%d\" cx=\"%.1f\" cy=\"%.1f\" r=\"%s\"", series->color % CHART_COLORS, x, y,
             series->bold ? "4" : "2.5");
@@ -159,11 +167,14 @@ static void draw_dot(FILE *out, const struct chart_series *series, double x, dou
         fprintf(out, " style=\"fill:hsl(%d 75%% 50%%)\"", series->hue);
     fputs("><title>", out);
     html_escape(out, series->name);
+    fprintf(out, chart->percent ? ", %.4g: %.2f %%" : ", %.4g: %.5g", x_of(series, i),
+            chart->percent ? 100 * series->y[i] : series->y[i]);
     fputs("</title></circle>", out);
 }
 
 /* Points with error bars are measurements, so each is a dot. */
-static void draw_errors(FILE *out, const struct chart_series *series, const struct axis *x, const struct axis *y)
+static void draw_errors(FILE *out, const struct line_chart *chart, const struct chart_series *series,
+                        const struct axis *x, const struct axis *y)
 {
     for (int i = 0; i < series->count; i++) {
         const double at = x_of(series, i), value = series->y[i], error = error_of(series, i);
@@ -171,14 +182,16 @@ static void draw_errors(FILE *out, const struct chart_series *series, const stru
             continue;
         if (error > 0)
             fprintf(out, "<path class=\"error c%d\" d=\"M%.1f %.1fL%.1f %.1f\"/>", series->color % CHART_COLORS,
-                    to_x(x, at), to_y(y, value - error), to_x(x, at), to_y(y, value + error));
-        draw_dot(out, series, to_x(x, at), to_y(y, value));
+                    to_x(x, at), to_y(y, bar_end(chart, value, -error)), to_x(x, at),
+                    to_y(y, bar_end(chart, value, error)));
+        draw_dot(out, chart, series, i, to_x(x, at), to_y(y, value));
     }
     fputc('\n', out);
 }
 
 /* A path that starts again after every gap. A single point between gaps would be invisible, so it becomes a dot. */
-static void draw_series(FILE *out, const struct chart_series *series, const struct axis *x, const struct axis *y)
+static void draw_series(FILE *out, const struct line_chart *chart, const struct chart_series *series,
+                        const struct axis *x, const struct axis *y)
 {
     int stride = (series->count + MAX_POINTS - 1) / MAX_POINTS;
     bool drawing = false;
@@ -197,14 +210,14 @@ static void draw_series(FILE *out, const struct chart_series *series, const stru
     html_escape(out, series->name);
     fputs("</title></path>\n", out);
     if (series->error) {
-        draw_errors(out, series, x, y);
+        draw_errors(out, chart, series, x, y);
         return;
     }
     for (int i = 0; i < series->count; i += stride) {
         bool before = i >= stride && isfinite(series->y[i - stride]);
         bool after = i + stride < series->count && isfinite(series->y[i + stride]);
         if (isfinite(series->y[i]) && isfinite(x_of(series, i)) && !before && !after)
-            draw_dot(out, series, to_x(x, x_of(series, i)), to_y(y, series->y[i]));
+            draw_dot(out, chart, series, i, to_x(x, x_of(series, i)), to_y(y, series->y[i]));
     }
 }
 
@@ -261,7 +274,7 @@ static void draw_content(FILE *out, const struct line_chart *chart, const struct
     draw_axes(out, chart, x, y);
     draw_mark(out, chart, x);
     for (int s = 0; s < chart->series_count; s++)
-        draw_series(out, &chart->series[s], x, y);
+        draw_series(out, chart, &chart->series[s], x, y);
     if (!chart->no_legend)
         draw_bands(out, chart, x);
 }

@@ -1,6 +1,6 @@
-/* Charts as inline SVG for HTML pages (lines also as files): lines, heat maps, paired bars. Colours, fonts and dark
- * mode come from the page's CSS (chart_style); hovering needs no script: every point and cell has a <title>. All texts
- * are escaped here. */
+/* Charts as inline SVG for HTML pages (lines also as files): lines, heat maps, paired bars, changes. Colours, fonts and
+ * dark mode come from the page's CSS (chart_style); hovering needs no script: every point and cell has a <title>. All
+ * texts are escaped here. */
 #ifndef FORMATS_REPORT_SVG_CHART_H
 #define FORMATS_REPORT_SVG_CHART_H
 
@@ -79,6 +79,10 @@ struct bar_chart {
 };
 /* Horizontal bars in groups, one group per label. */
 void chart_bars(FILE *out, const struct bar_chart *chart);
+
+/* Horizontal bars to both sides of zero: values[count] are differences of shares in [-1, 1], shown in points. All must
+ * be finite. */
+void chart_changes(FILE *out, const char *title, const char *const *labels, const double *values, int count);
 
 /* ---- between the chart files ---- */
 void chart_open(FILE *out, const char *title, const struct chart_legend_entry *entries, int count);

@@ -212,6 +212,20 @@ enum status tensorboard_write(struct tensorboard_writer *writer, int64_t step, c
     return status;
 }
 
+enum status tensorboard_write_summary(struct tensorboard_writer *writer, int64_t step, const void *summary, size_t size,
+                                      struct error *err)
+{
+    uint8_t *buffer = malloc(FRAME_HEAD + 9 + 1 + VARINT_MAX + 1 + VARINT_MAX + size + FRAME_TAIL);
+    if (!buffer)
+        return error_no_memory(err, size, "a TensorBoard event");
+    uint8_t *at = put_double(buffer + FRAME_HEAD, 1, wall_clock());
+    at = put_varint(put_key(at, 2, WIRE_VARINT), (uint64_t)step);
+    at = put_bytes(at, 5, summary, size);
+    enum status status = write_all(writer, buffer, frame(buffer, at), err);
+    free(buffer);
+    return status;
+}
+
 void tensorboard_close(struct tensorboard_writer *writer)
 {
     if (!writer)

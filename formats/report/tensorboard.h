@@ -1,11 +1,12 @@
-/* TensorBoard event files: scalars only. A file is a sequence of TFRecords (length, masked CRC-32C of the length, data,
- * masked CRC-32C of the data, little-endian), each holding an Event message (tensorflow/core/util/event.proto):
- * wall_time = 1, step = 2, file_version = 3, summary = 5 {value = 1 {tag = 1, simple_value = 2}}, session_log = 7
- * {status = 1}. */
+/* TensorBoard event files: scalars, pictures, hyperparameters. A file is a sequence of TFRecords (length, masked
+ * CRC-32C of the length, data, masked CRC-32C of the data, little-endian), each holding an Event message
+ * (tensorflow/core/util/event.proto): wall_time = 1, step = 2, file_version = 3, summary = 5 {value = 1 {tag = 1,
+ * simple_value = 2, image = 4, tensor = 8, metadata = 9}}, session_log = 7 {status = 1}. */
 #ifndef FORMATS_REPORT_TENSORBOARD_H
 #define FORMATS_REPORT_TENSORBOARD_H
 
 #include "shared/base/error.h"
+#include "shared/tensor/image.h"
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +24,22 @@ enum status tensorboard_open(struct tensorboard_writer **out, const char *folder
 /* Appends the scalars[count] of one step. STATUS_IO. */
 enum status tensorboard_write(struct tensorboard_writer *writer, int64_t step, const struct tensorboard_scalar *scalars,
                               int count, struct error *err);
+/* Appends an event with a Summary message. STATUS_IO. */
+enum status tensorboard_write_summary(struct tensorboard_writer *writer, int64_t step, const void *summary, size_t size,
+                                      struct error *err);
+
+struct tensorboard_hparam {
+    const char *name, *text; /* text NULL: a number */
+    double number;
+};
+/* What the hparams page compares runs by. start: seconds since 1970. STATUS_IO, STATUS_INTERNAL. */
+enum status tensorboard_write_hparams(struct tensorboard_writer *writer, const struct tensorboard_hparam *hparams,
+                                      int count, double start, struct error *err);
+/* The run has ended well. end: seconds since 1970. */
+enum status tensorboard_write_success(struct tensorboard_writer *writer, double end, struct error *err);
+/* A picture of one step. */
+enum status tensorboard_write_picture(struct tensorboard_writer *writer, int64_t step, const char *tag,
+                                      const struct image *image, struct error *err);
 void tensorboard_close(struct tensorboard_writer *writer); /* NULL is allowed */
 
 /* The record of one step, framed, malloc'ed (caller frees); NULL when out of memory. Wall time in seconds since 1970.

@@ -15,7 +15,7 @@ fit() {
 
 # The largest relative difference of the column train_loss of two runs' summary.csv, and the number of rows compared.
 loss_difference() {
-    paste -d, <(cut -d, -f1,3 "$1/summary.csv") <(cut -d, -f1,3 "$2/summary.csv") | LC_ALL=C awk -F, '
+    paste -d, <(cut -d, -f1,2 "$1/summary.csv") <(cut -d, -f1,2 "$2/summary.csv") | LC_ALL=C awk -F, '
         NR > 1 && $1 == $3 { d = ($2 - $4) / $2; if (d < 0) d = -d; if (!(d <= m)) m = d; n++ }
         END { print m + 0, n + 0 }'
 }
@@ -62,23 +62,29 @@ same_files() { # RUN RUN
 }
 
 resumed="--batch 64 --eval-every 20 --epochs $(sized 400 1000 60)"
+# Killed after half of its epochs. Whoever looks may be late, on a busy machine or behind a fast GPU: then it is tried with twice the epochs.
 student_resume() {
-    local pid half
-    half=$((${resumed##* } / 2))
-    set -- --cache "$WORK/parity.cache" $resumed
-    fit "$DEVICE" whole "$@" || { fail "kill -9 and resume: student" "a run failed" "$(reason "$WORK/whole.err")"; return; }
-    "$PROGRAMS/student_train" fit --student "$student" --device "$DEVICE" --out "$WORK/killed" --quiet "$@" >/dev/null 2>"$WORK/killed.err" &
-    pid=$!
-    until grep -q "\"epoch\":$half," "$WORK/killed/log.jsonl" 2>/dev/null || ! kill -0 $pid 2>/dev/null; do sleep 0.01; done
-    if ! kill -9 $pid 2>/dev/null; then
-        fail "kill -9 and resume: student" "it ended before it was killed" "$(reason "$WORK/killed.err")"
+    local pid epochs most at
+    epochs=${resumed##* }
+    for ((most = 16 * epochs; epochs <= most; epochs *= 2)); do
+        resumed="--batch 64 --eval-every 20 --epochs $epochs"
+        set -- --cache "$WORK/parity.cache" $resumed
+        rm -rf "$WORK/whole" "$WORK/killed"
+        fit "$DEVICE" whole "$@" || { fail "kill -9 and resume: student" "a run failed" "$(reason "$WORK/whole.err")"; return; }
+        "$PROGRAMS/student_train" fit --student "$student" --device "$DEVICE" --out "$WORK/killed" --quiet "$@" >/dev/null 2>"$WORK/killed.err" &
+        pid=$!
+        until grep -q "\"epoch\":$((epochs / 2))," "$WORK/killed/log.jsonl" 2>/dev/null || ! kill -0 $pid 2>/dev/null; do sleep 0.01; done
+        kill -9 $pid 2>/dev/null
+        wait $pid 2>/dev/null
+        [ -e "$WORK/killed/metrics.json" ] || break
+    done
+    if [ $epochs -gt $most ]; then
+        fail "kill -9 and resume: student" "it ended before it was killed" "$((epochs / 2)) epochs"
         return
     fi
-    wait $pid 2>/dev/null
-    local at
     at=$(number "$WORK/killed/log.jsonl" epoch)
     if student_train fit --student "$student" --device "$DEVICE" --out "$WORK/killed" --quiet --resume "$@" >/dev/null 2>"$WORK/killed.err" && output=$(same_files whole killed 2>&1); then
-        ok "kill -9 and resume: student" "same weights and summary" "killed after epoch $at of ${resumed##* }"
+        ok "kill -9 and resume: student" "same weights and summary" "killed after epoch $at of $epochs"
     else
         fail "kill -9 and resume: student" "other results" "${output:-$(reason "$WORK/killed.err")}"
     fi

@@ -108,6 +108,8 @@ void view_describe(const struct view *view, char *text, size_t size);
  * Release with view_pyramid_release (which leaves level 0 alone; zeroed levels are allowed). */
 enum status view_pyramid(const struct image *base, struct image levels[VIEW_MAX_LEVELS], int *count, struct error *err);
 void view_pyramid_release(struct image levels[VIEW_MAX_LEVELS], int count);
+/* *to (the caller's) = the level that follows `from`. */
+enum status view_next_level(const struct image *from, struct image *to, struct error *err);
 
 /* The number of levels of a base: those with both sides >= 16 (the base always counts), at most VIEW_MAX_LEVELS. */
 int view_level_count(int base_h, int base_w);
@@ -132,7 +134,7 @@ void view_normalise(float *out, const uint8_t *pixels, size_t pixel_count, int c
 /* A view and the pyramid of its base image. Borrowed. */
 struct view_picture {
     const struct view *view;
-    const struct image *levels; /* [level_count] */
+    const struct image *levels; /* [level_count]; only the one that the view samples is read */
     int level_count;
 };
 

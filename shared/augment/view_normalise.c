@@ -25,13 +25,13 @@ void view_render_input(const struct view *view, const struct image *levels, int 
                        float table[3][256], uint8_t *scratch, float *out)
 {
     view_render(view, levels, level_count, size, scratch);
-    view_normalise(out, scratch, (size_t)size * (size_t)size, levels[0].channels, table);
+    view_normalise(out, scratch, (size_t)size * (size_t)size, levels[view->level].channels, table);
 }
 
 void view_render_mixed(const struct view_mix *mix, const struct view_picture *own, const struct view_picture *partner,
                        int size, float table[3][256], uint8_t *scratch, float *out)
 {
-    const int channels = own->levels[0].channels;
+    const int channels = own->levels[own->view->level].channels;
     const size_t pixels = (size_t)size * (size_t)size;
     uint8_t *other = scratch + pixels * (size_t)channels;
     view_render(own->view, own->levels, own->level_count, size, scratch);

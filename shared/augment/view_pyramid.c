@@ -31,6 +31,14 @@ static void reduce(const struct image *from, struct image *to)
     }
 }
 
+enum status view_next_level(const struct image *from, struct image *to, struct error *err)
+{
+    const enum status status = image_init(to, half(from->h), half(from->w), from->channels, err);
+    if (status == STATUS_OK)
+        reduce(from, to);
+    return status;
+}
+
 enum status view_pyramid(const struct image *base, struct image levels[VIEW_MAX_LEVELS], int *count, struct error *err)
 {
     enum status status = STATUS_OK;
@@ -38,10 +46,8 @@ enum status view_pyramid(const struct image *base, struct image levels[VIEW_MAX_
         levels[i] = (struct image){0};
     levels[0] = *base;
     *count = view_level_count(base->h, base->w);
-    for (int i = 1; i < *count; i++) {
-        TRY(image_init(&levels[i], half(levels[i - 1].h), half(levels[i - 1].w), base->channels, err));
-        reduce(&levels[i - 1], &levels[i]);
-    }
+    for (int i = 1; i < *count; i++)
+        TRY(view_next_level(&levels[i - 1], &levels[i], err));
 cleanup:
     if (status != STATUS_OK) {
         view_pyramid_release(levels, *count);

@@ -2,15 +2,25 @@
 #include "shared/base/deadline.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-static timer_t timer;
-static bool installed;
+/* A signal's, a dry run's: more are never set at once. */
+enum { DEADLINES = 4 };
+
+static struct deadline {
+    const char *text; /* NULL: free */
+    enum status code;
+    struct timespec end; /* of CLOCK_MONOTONIC */
+} deadlines[DEADLINES];
+
+static timer_t timer; /* for the earliest of them, whose words and code these are: */
 static const char *volatile last_words;
 static volatile sig_atomic_t exit_code;
+static bool installed;
 
 /* Only what a signal handler may call. */
 static void give_up(int number)
@@ -30,24 +40,75 @@ void deadline_install(void)
     installed = sigaction(SIGALRM, &action, NULL) == 0 && timer_create(CLOCK_MONOTONIC, &event, &timer) == 0;
 }
 
+/* One thread at a time changes the table. It takes no signals meanwhile: their handlers would wait for it for ever. */
+static atomic_flag busy = ATOMIC_FLAG_INIT;
+
+static void begin(sigset_t *before)
+{
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, before);
+    while (atomic_flag_test_and_set_explicit(&busy, memory_order_acquire))
+        continue;
+}
+
+static bool is_earlier(const struct timespec *a, const struct timespec *b)
+{
+    return a->tv_sec != b->tv_sec ? a->tv_sec < b->tv_sec : a->tv_nsec < b->tv_nsec;
+}
+
+static void end(const sigset_t *before)
+{
+    struct itimerspec time = {.it_value = {0}}; /* never */
+    const struct deadline *first = NULL;
+    for (int i = 0; i < DEADLINES; i++)
+        if (deadlines[i].text && (!first || is_earlier(&deadlines[i].end, &first->end)))
+            first = &deadlines[i];
+    if (first) {
+        last_words = first->text;
+        exit_code = (sig_atomic_t)first->code;
+        time.it_value = first->end;
+    }
+    timer_settime(timer, TIMER_ABSTIME, &time, NULL);
+    atomic_flag_clear_explicit(&busy, memory_order_release);
+    pthread_sigmask(SIG_SETMASK, before, NULL);
+}
+
+static struct deadline *find(const char *text)
+{
+    for (int i = 0; i < DEADLINES; i++)
+        if (deadlines[i].text == text)
+            return &deadlines[i];
+    return NULL;
+}
+
 void deadline_set(int milliseconds, enum status code, const char *text)
 {
-    const struct itimerspec time = {
-        .it_value = {.tv_sec = milliseconds / 1000, .tv_nsec = (long)(milliseconds % 1000) * 1000000}};
-    struct itimerspec left;
-    if (!installed || timer_gettime(timer, &left) != 0)
+    sigset_t before;
+    if (!installed)
         return;
-    const long long other = (long long)left.it_value.tv_sec * 1000 + left.it_value.tv_nsec / 1000000;
-    if (other > 0 && other <= milliseconds)
-        return;
-    last_words = text;
-    exit_code = (sig_atomic_t)code;
-    timer_settime(timer, 0, &time, NULL);
+    begin(&before);
+    struct deadline *deadline = find(text);
+    if (!deadline)
+        deadline = find(NULL);
+    if (deadline) {
+        *deadline = (struct deadline){.text = text, .code = code};
+        clock_gettime(CLOCK_MONOTONIC, &deadline->end);
+        const long nanoseconds = deadline->end.tv_nsec + (long)(milliseconds % 1000) * 1000000;
+        deadline->end.tv_sec += milliseconds / 1000 + nanoseconds / 1000000000;
+        deadline->end.tv_nsec = nanoseconds % 1000000000;
+    }
+    end(&before);
 }
 
 void deadline_clear(const char *text)
 {
-    const struct itimerspec never = {.it_value = {0}};
-    if (installed && last_words == text)
-        timer_settime(timer, 0, &never, NULL);
+    sigset_t before;
+    if (!installed)
+        return;
+    begin(&before);
+    struct deadline *deadline = find(text);
+    if (deadline)
+        deadline->text = NULL;
+    end(&before);
 }

@@ -8,9 +8,10 @@
 /* Call once, in main, before the others; without it they do nothing. */
 void deadline_install(void);
 /* The program ends in so many milliseconds with the code, and with the text (a whole line; it must live until then) on
- * stderr. An earlier deadline that was set before stays. May be called by a signal handler. */
+ * stderr. Several may be set, each with a text of its own: the earliest counts. The same text again is a new time for
+ * it. Any thread and a signal handler may call both functions. */
 void deadline_set(int milliseconds, enum status code, const char *text);
-/* Takes back the deadline with this text, unless another one has taken its place. */
+/* Takes back the deadline with this text (its address counts). */
 void deadline_clear(const char *text);
 
 #endif

@@ -63,13 +63,14 @@ cleanup:
 }
 
 static void *(*set_handler)(void (*)(void)); /* std::set_new_handler */
+static rlim_t usual_limit;                   /* of RLIMIT_DATA: a user's or a batch system's */
 
-/* While memory_limit holds a library to less than there is, that library is one that catches what it throws
- * (onnxruntime): without a handler, operator new throws. */
+/* While memory_limit holds a library to less than usual, that library is one that catches what it throws (onnxruntime):
+ * without a handler, operator new throws. The limit itself says so, since engines have a memory_limit of their own. */
 static void lack_of_memory(void)
 {
     struct rlimit data;
-    if (getrlimit(RLIMIT_DATA, &data) == 0 && data.rlim_cur < data.rlim_max)
+    if (getrlimit(RLIMIT_DATA, &data) == 0 && data.rlim_cur < usual_limit)
         set_handler(NULL);
     else
         out_of_memory();
@@ -84,8 +85,11 @@ static void handle_lack_of_memory(void)
     void *symbol = library ? dlsym(library, "_ZSt15set_new_handlerPFvvE") : NULL;
     if (library)
         dlclose(library);
+    struct rlimit data;
     if (!symbol)
         return;
+    if (!set_handler)
+        usual_limit = getrlimit(RLIMIT_DATA, &data) == 0 ? data.rlim_cur : 0;
     memcpy(&set_handler, &symbol, sizeof symbol);
     set_handler(lack_of_memory);
 }

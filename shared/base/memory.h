@@ -29,8 +29,11 @@ void memory_free(void *block); /* NULL is allowed */
  * On error (out of memory: "for WHAT") the array stays as it was. The caller frees it with free(). */
 enum status array_grow(void *items, size_t size, size_t count, size_t *capacity, const char *what, struct error *err);
 
-/* Bytes that this machine, or the container that the program runs in, can still give; SIZE_MAX if that is not known. */
+/* Bytes that this process can still get: of the machine, of the control groups that it runs in (a container, a job of a
+ * cluster), and within its own limits (ulimit -v, -d). SIZE_MAX if that is not known. */
 size_t memory_available(void);
+/* The same of the machine and of control groups as their files under another root describe them, for tests. */
+size_t memory_available_under(const char *root);
 /* Bytes of its own that this process has; SIZE_MAX if that is not known. */
 size_t memory_used(void);
 

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 struct device;
+struct scratch_file; /* shared/base/scratch_file.h */
 
 struct device_options {
     int index;           /* of the GPU */
@@ -54,11 +55,13 @@ struct epoch_views {
 };
 
 struct image_ops {
-    enum status (*create)(struct device *device, uint32_t count, int channels, struct device_images **out,
-                          struct error *err);
-    /* Adds image i. base->pixels is taken, and *base zeroed. Thread-safe. */
+    /* file: borrowed; a device that has images in host memory keeps them there instead. NULL: in memory. */
+    enum status (*create)(struct device *device, uint32_t count, int channels, struct scratch_file *file,
+                          struct device_images **out, struct error *err);
+    /* Adds image i. base->pixels is taken, and *base zeroed. least_level: no view samples a lower level of its pyramid,
+     * so that the device need not keep these. Thread-safe. */
     enum status (*put)(struct device *device, struct device_images *images, uint32_t i, struct image *base,
-                       struct error *err);
+                       int least_level, struct error *err);
     void (*destroy)(struct device *device, struct device_images *images);
     /* Fetches those images of the next step that did not fit on the device. Called once before each step, in order,
      * outside a capture. samples and partners: `count` of them in host memory; partners is NULL if nothing is mixed;

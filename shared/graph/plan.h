@@ -202,7 +202,8 @@ size_t plan_peak_bytes(const struct plan *plan);
 /* The name of a kind of step: "pointwise". */
 extern const char *const plan_step_names[STEP_KIND_COUNT];
 
-/* What a training step costs at least for each image, whatever computes it. */
+/* What a training step of this plan costs for each image. Kernels that keep tensors on the chip from one step to the
+ * next would move less. */
 struct plan_cost {
     double operations; /* of convolutions and linear layers: two for each multiply, three times those of a forward pass
                         * but for the gradient of the images, which nobody needs */

@@ -11,7 +11,7 @@
 struct inspect_options {
     const char *student;
     int channels, size, classes, batch;
-    bool device_limits;
+    bool device_limits, json;
 };
 
 /* GPUs by the data sheets of their maker: bytes/s of memory; operations/s in fp32, and of the tensor cores with 16-bit
@@ -26,28 +26,48 @@ static const struct {
     {"T4", 0.32e12, 8.1e12, 65e12},
 };
 
-/* The time below which no program can be: what must be moved, or what must be computed, whichever takes longer. */
-static void print_floor(double bytes, double operations, double memory, double rate, int batch)
+/* The time in which a step's tensors are moved, or its operations computed, at the GPU's rate: whichever is longer. */
+static void print_time(double bytes, double operations, double memory, double rate, int batch)
 {
     const double move = bytes / memory, compute = operations / rate;
-    const double floor = move > compute ? move : compute;
-    printf("  %8.3f ms %9.0f images/s (%s)", 1e3 * floor, batch / floor, move > compute ? "memory" : "arithmetic");
+    const double time = move > compute ? move : compute;
+    printf("  %8.3f ms %9.0f images/s (%s)", 1e3 * time, batch / time, move > compute ? "memory" : "arithmetic");
 }
 
 static void print_limits(const struct plan *plan)
 {
     const struct plan_cost cost = plan_cost_of(plan);
     const double values = cost.values * plan->batch, operations = cost.operations * plan->batch;
-    printf("\nA training step of %d images moves at least %.0f MB of activations in fp32, %.0f MB in bf16, and "
-           "computes %.1f "
-           "billion operations.\nNo program is faster than\n\n%-10s  %-39s  %s\n",
-           plan->batch, 1e-6 * 4 * values, 1e-6 * 2 * values, 1e-9 * operations, "", "fp32", "bf16 (T4: fp16)");
+    printf(
+        "\nA training step of %d images by this plan moves %.0f MB of activations in fp32, %.0f MB in bf16, and "
+        "computes %.1f billion operations.\nAt a GPU's full memory or arithmetic rate that takes\n\n%-10s  %-39s  %s\n",
+        plan->batch, 1e-6 * 4 * values, 1e-6 * 2 * values, 1e-9 * operations, "", "fp32", "bf16 (T4: fp16)");
     for (size_t i = 0; i < sizeof gpus / sizeof *gpus; i++) {
         printf("%-10s", gpus[i].name);
-        print_floor(4 * values, operations, gpus[i].memory, gpus[i].fp32, plan->batch);
-        print_floor(2 * values, operations, gpus[i].memory, gpus[i].tensor, plan->batch);
+        print_time(4 * values, operations, gpus[i].memory, gpus[i].fp32, plan->batch);
+        print_time(2 * values, operations, gpus[i].memory, gpus[i].tensor, plan->batch);
         printf("\n");
     }
+}
+
+static enum status print_json(const struct inspect_options *options, const struct graph *graph, const struct plan *plan,
+                              struct error *err)
+{
+    const struct shape in = graph->nodes[graph->input].shape;
+    const int shape[3] = {in.c, in.h, in.w};
+    const struct plan_cost cost = plan_cost_of(plan);
+    cJSON *root = cJSON_CreateObject();
+    cJSON_AddStringToObject(root, "student", options->student);
+    cJSON_AddItemToObject(root, "input", cJSON_CreateIntArray(shape, 3));
+    cJSON_AddNumberToObject(root, "classes", graph->nodes[graph->output].shape.c);
+    cJSON_AddNumberToObject(root, "parameters", (double)graph_parameter_count(graph));
+    cJSON_AddNumberToObject(root, "multiply_accumulates", (double)graph_multiply_count(graph));
+    cJSON_AddNumberToObject(root, "activation_bytes", (double)plan_peak_bytes(plan));
+    cJSON *step = cJSON_AddObjectToObject(root, "training_step");
+    cJSON_AddNumberToObject(step, "batch", plan->batch);
+    cJSON_AddNumberToObject(step, "values_moved", cost.values * plan->batch);
+    cJSON_AddNumberToObject(step, "operations", cost.operations * plan->batch);
+    return command_print_json(root, "the student", err);
 }
 
 static enum status run(void *context, struct error *err)
@@ -68,6 +88,10 @@ static enum status run(void *context, struct error *err)
     }
     TRY(student_open(&student, options->student, &input, err));
     TRY(plan_compile(&plan, &student.graph, &(struct plan_options){.batch = options->batch}, err));
+    if (options->json) {
+        TRY(print_json(options, &student.graph, &plan, err));
+        goto cleanup;
+    }
     text = plan_describe(&plan);
     if (!text)
         TRY(error_no_memory(err, 0, "the plan's description"));
@@ -102,6 +126,7 @@ enum status inspect_student_command(int argc, char **argv, struct error *err)
         {"batch", OPTION_INT, &o.batch, "N", "128", "images per step", .minimum = 1, .maximum = 65536},
         {"device-limits", OPTION_FLAG, &o.device_limits, NULL, NULL,
          "what a training step moves and computes at least, and how fast that could be on some GPUs"},
+        {"json", OPTION_FLAG, &o.json, NULL, NULL, "print JSON, without the plan"},
     };
     struct options table = {.command = "student_train inspect",
                             .summary = "shows a student: parameters, arithmetic, training plan",

@@ -21,7 +21,7 @@ struct predict_options {
     struct compute_options compute;
     struct id_rule id;
     int split, batch, labels, top, on_broken, tta;
-    bool probabilities, quiet;
+    bool probabilities, quiet, json;
 };
 
 static enum status predict_folder(const struct predict_options *options, struct finished_run *run,
@@ -32,7 +32,9 @@ static enum status predict_folder(const struct predict_options *options, struct 
     TRY(photos_list(&photos, options->data, err));
     TRY(predictions_of_photos(predictions, &photos, run, (enum broken_photo)options->on_broken, options->tta, progress,
                               err));
-    if (photos.others > 0)
+    if (photos.others > 0 && options->json)
+        progress_note(progress, "%zu files are no photos and have no row: %s", photos.others, photos.other);
+    else if (photos.others > 0)
         printf("%zu files are no photos and have no row: %s%s\n", photos.others, photos.other,
                photos.others > 1 ? ", ..." : "");
 cleanup:
@@ -103,6 +105,29 @@ static void print_summary(const struct predict_options *options, const struct mo
     printf("%zu predictions in %s\n", predictions->count, options->out);
 }
 
+static enum status print_json(const struct predict_options *options, const struct predictions *predictions,
+                              const struct id_rule *rule, struct error *err)
+{
+    cJSON *root = cJSON_CreateObject(), *list = cJSON_CreateArray();
+    cJSON_AddStringToObject(root, "out", options->out);
+    cJSON_AddNumberToObject(root, "predictions", (double)predictions->count);
+    cJSON_AddStringToObject(root, "id", id_choices[rule->kind]);
+    cJSON_AddItemToObject(root, "changed_by_tta",
+                          predictions->mirrored ? cJSON_CreateNumber((double)predictions->changed)
+                                                : cJSON_CreateNull());
+    cJSON_AddItemToObject(root, "broken", list);
+    for (size_t i = 0; i < predictions->count; i++) {
+        if (!predictions->broken[i])
+            continue;
+        cJSON *item = cJSON_CreateObject();
+        cJSON_AddItemToArray(list, item);
+        cJSON_AddStringToObject(item, "photo", predictions->names[i]);
+        cJSON_AddStringToObject(item, "reason", predictions->broken[i]);
+        cJSON_AddBoolToObject(item, "guessed", predictions->guessed[i]);
+    }
+    return command_print_json(root, "the summary", err);
+}
+
 static enum status run(void *context, struct error *err)
 {
     const struct predict_options *options = context;
@@ -118,7 +143,10 @@ static enum status run(void *context, struct error *err)
                           err));
     TRY((options->cache ? predict_cache : predict_folder)(options, &finished, &progress, &predictions, err));
     TRY(publish(options, &finished.info.card, &predictions, &rule, err));
-    print_summary(options, &finished.info.card, &predictions, &rule);
+    if (options->json)
+        TRY(print_json(options, &predictions, &rule, err));
+    else
+        print_summary(options, &finished.info.card, &predictions, &rule);
 cleanup:
     predictions_release(&predictions);
     finished_run_release(&finished);
@@ -173,6 +201,7 @@ enum status predict_command(int argc, char **argv, struct error *err)
         {"batch", OPTION_INT, &o.batch, "N", "128", "images per step", .minimum = 1, .maximum = 65536},
         COMPUTE_OPTIONS(o.compute),
         {"quiet", OPTION_FLAG, &o.quiet, NULL, NULL, "no progress"},
+        {"json", OPTION_FLAG, &o.json, NULL, NULL, "print the summary as JSON"},
     };
     struct options table = {.command = "student_train predict",
                             .summary = "classifies photos and writes a file of predictions",

@@ -57,3 +57,32 @@ void quantised_student_print(const struct quantised_student *student, FILE *out)
         fprintf(out, "   logits' error %.5f\n", c->choosing.error);
     }
 }
+
+static cJSON *share_or_null(double share)
+{
+    return isnan(share) ? cJSON_CreateNull() : cJSON_CreateNumber(share);
+}
+
+static void add_score(cJSON *object, const struct quantised_score *score)
+{
+    cJSON_AddItemToObject(object, "accuracy", share_or_null(score->accuracy));
+    cJSON_AddItemToObject(object, "as_fp32", share_or_null(score->agreement));
+}
+
+void quantised_student_json(const struct quantised_student *student, cJSON *object)
+{
+    size_t bytes[2];
+    const struct quantised_score *scores[2] = {&student->float_score, &student->int8_score};
+    const struct quantised_candidate *chosen = &student->candidates[student->chosen];
+    quantised_bytes(&student->lowered, &bytes[0], &bytes[1]);
+    cJSON_AddStringToObject(object, "split", split_name(student->split));
+    cJSON_AddNumberToObject(object, "samples", (double)student->float_score.pictures);
+    for (int i = 0; i < 2; i++) {
+        cJSON *item = cJSON_AddObjectToObject(object, i ? "int8" : "fp32");
+        add_score(item, scores[i]);
+        cJSON_AddNumberToObject(item, "bytes", (double)bytes[i]);
+    }
+    cJSON_AddStringToObject(object, "ranges", range_method_name(chosen->method));
+    cJSON_AddBoolToObject(object, "equalised", chosen->equalised);
+    cJSON_AddNumberToObject(object, "calibration_samples", (double)student->calibration_pictures);
+}

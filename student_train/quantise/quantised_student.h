@@ -8,6 +8,7 @@
 #include "formats/export/model_card.h"
 #include "shared/base/progress.h"
 #include "student_train/quantise/pictures.h"
+#include <cjson/cJSON.h>
 #include <stdio.h>
 
 /* How well a network does on pictures. Shares; NAN if there is nothing to count. */
@@ -55,6 +56,8 @@ void quantised_student_release(struct quantised_student *student); /* accepts a 
 const char *quantised_ranges_name(const struct quantised_candidate *candidate);
 /* A table: accuracy, agreement with the float network and bytes, before and after; then the candidates. */
 void quantised_student_print(const struct quantised_student *student, FILE *out);
+/* The same without the candidates that were not chosen, as fields of an object. */
+void quantised_student_json(const struct quantised_student *student, cJSON *object);
 /* Bytes of weights and biases, as floats and as integers. */
 void quantised_bytes(const struct lowered *lowered, size_t *floats, size_t *integers);
 

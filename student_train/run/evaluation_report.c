@@ -44,6 +44,10 @@ void evaluation_json(const struct evaluation *evaluation, const char *const *nam
     cJSON_AddItemToObject(object, "loss", json_number_or_null(evaluation->loss));
     add_row(object, &total);
     cJSON_AddItemToObject(object, "agreement", json_number_or_null(evaluation->agreement));
+    cJSON_AddItemToObject(object, "calibration_error",
+                          json_number_or_null(reliability_error(&evaluation->opinions.student)));
+    cJSON_AddItemToObject(object, "teacher_calibration_error",
+                          json_number_or_null(reliability_error(&evaluation->opinions.teacher)));
     if (evaluation->mirrored) {
         cJSON *hflip = cJSON_AddObjectToObject(cJSON_AddObjectToObject(object, "tta"), "hflip");
         cJSON_AddItemToObject(hflip, "accuracy", json_number_or_null(evaluation->mirrored_accuracy));

@@ -1,4 +1,5 @@
 /* Trains runs side by side, from their checkpoint or from the beginning, to their results. */
+#include "student_train/run/fit_identity.h"
 #include "student_train/run/fit_result.h"
 
 #include <stdlib.h>
@@ -88,6 +89,16 @@ static char *join_identities(const struct fit *fit)
     return text;
 }
 
+static enum status log_hparams(struct fit_run *run, struct error *err)
+{
+    char *text = fit_hparams(&run->options);
+    if (!text)
+        return error_no_memory(err, 0, "hyperparameters");
+    const enum status status = run_log_hparams(run->log, text, err);
+    free(text);
+    return status;
+}
+
 enum status fit_train(struct fit *fit, bool resumes, struct error *err)
 {
     enum status status = STATUS_OK;
@@ -125,6 +136,7 @@ enum status fit_train(struct fit *fit, bool resumes, struct error *err)
         TRY(run_log_open(&run->log, run->options.out, run->terms, run->loss.count,
                          fit_run_epochs(run, &fit->state, k) + 1, err));
         TRY(start_event(fit, run, err));
+        TRY(log_hparams(run, err));
     }
     if (!resumes)
         TRY(checkpoint_write(fit->checkpoint, &fit->trainer, &fit->state, identity, err));
@@ -132,8 +144,12 @@ enum status fit_train(struct fit *fit, bool resumes, struct error *err)
     if (fit->paused)
         goto cleanup;
     TRY(fit_result(fit, err));
-    for (int k = 0; k < fit->count; k++)
+    for (int k = 0; k < fit->count; k++) {
+        const struct evaluation *evaluation = &fit->runs[k].evaluation;
+        TRY(run_log_success(fit->runs[k].log, evaluation->labelled ? evaluation->confusion : NULL, evaluation->classes,
+                            err));
         TRY(run_log_event(fit->runs[k].log, "end", NULL, 0, err));
+    }
 cleanup:
     trainer_release(&fit->trainer);
     graph_release(&fit->graph);

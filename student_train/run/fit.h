@@ -29,6 +29,8 @@ struct fit_run {
     struct run_log *log;
     char *identity; /* malloc'ed, see fit_identity */
     const char *terms[LOSS_MAX_TERMS];
+    double *baseline;             /* [classes] of --baseline, in info's arena; NULL: none */
+    const char *baseline_title;   /* of its chart */
     int lock;                     /* file descriptor; -1: none */
     bool early;                   /* patience or the time limit ended the run before its last epoch */
     bool fresh;                   /* the graph has the best weights, and they are not on disk yet */

@@ -34,15 +34,39 @@ cleanup:
     return status;
 }
 
+/* The folder for the training images: NULL if they are to be in memory. Their size is known only when they are decoded:
+ * photos of 4:3, and a third for the reduced levels. */
+static const char *images_folder(const struct fit_data *data, const struct fit_options *options,
+                                 struct progress *progress)
+{
+    const struct compute *compute = &data->compute;
+    const struct cache_manifest *manifest = &data->cache.manifest;
+    const double pixels = manifest->encoding == IMAGE_RAW ? (double)manifest->raw_h * manifest->raw_w
+                                                          : (double)manifest->base * manifest->base * 4 / 3;
+    const double bytes = pixels * 4 / 3 * manifest->channels * manifest->splits[SPLIT_TRAIN].samples;
+    const double limit = compute->max_memory ? (double)compute->max_memory : (double)memory_available();
+    const bool large = options->images == IMAGES_AUTO && bytes > limit / 2;
+    if (compute->backend != &backend_cpu || (options->images != IMAGES_DISK && !large))
+        return NULL;
+    if (large)
+        progress_note(progress, "images: in a file without a name in %s, since they may take %.1f GB of %.1f GB",
+                      options->out, bytes / 1e9, limit / 1e9);
+    return options->out;
+}
+
 enum status fit_data_load(struct fit_data *data, const struct fit_run *run, struct progress *progress,
                           struct error *err)
 {
     const int size = run->info.card.size;
     enum status status = STATUS_OK;
     enum split split;
-    if (!data->train.count)
+    if (data->train.count && data->train.largest < size) /* its images are made for smaller views */
+        dataset_release(&data->train);
+    if (!data->train.count) {
+        data->compute.images_folder = images_folder(data, &run->options, progress);
         TRY(dataset_load(&data->train, &data->cache, SPLIT_TRAIN, DATASET_TRAINING, size, &data->compute, progress,
                          err));
+    }
     data->train.cache_views.size = size;
     data->validates = choose_validation(&data->cache.manifest, &split);
     if (data->validates && data->validation.cache_views.size != size) { /* its images are made for one size */

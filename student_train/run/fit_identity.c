@@ -6,9 +6,9 @@
 #include <string.h>
 
 /* Options that never change a result. */
-#define EXECUTION_OPTIONS                                                                                          \
-    "data", "device", "threads", "gpu-memory", "max-memory", "quiet", "json", "resume", "overwrite", "time-limit", \
-        "deterministic", "allow-mixed"
+#define EXECUTION_OPTIONS                                                                                      \
+    "data", "device", "threads", "gpu-memory", "max-memory", "images", "quiet", "json", "resume", "overwrite", \
+        "time-limit", "deterministic", "allow-mixed", "baseline"
 
 #define SCHEDULE_OPTIONS                                                                                  \
     "lr", "min-lr", "schedule", "schedule-by", "warmup-epochs", "step-epochs", "gamma", "restart-epochs", \
@@ -62,6 +62,12 @@ char *fit_identity(const struct fit_options *options, const char *cache_digest, 
     snprintf(digests, sizeof digests, "cache = %s\nstudent = %s\ninit = %s\n%s", cache_digest, student_digest,
              init_digest, resized ? "evaluation = antialiased\n" : "");
     return fingerprint(&options->table, except, digests);
+}
+
+char *fit_hparams(const struct fit_options *options)
+{
+    static const char *const except[] = {EXECUTION_OPTIONS, "cache", "init", "out", "name", NULL};
+    return fingerprint(&options->table, except, options->variables ? options->variables : "");
 }
 
 enum status fit_identity_check(const char *path, const char *before, const char *now, struct error *err)

@@ -13,6 +13,9 @@ char *fit_options_fingerprint(const struct options *table);
  * students on other pixels, so their runs are not resumed. malloc'ed; NULL when out of memory. */
 char *fit_identity(const struct fit_options *options, const char *cache_digest, const char *student_digest,
                    const char *init_digest, bool resized);
+/* The options that tell runs apart for a reader, without digests and paths, then the student's name and the lines of
+ * options->variables: for TensorBoard. malloc'ed; NULL when out of memory. */
+char *fit_hparams(const struct fit_options *options);
 /* STATUS_CONFIG names the first line in which two such texts differ. path: what would be resumed. */
 enum status fit_identity_check(const char *path, const char *before, const char *now, struct error *err);
 

@@ -26,7 +26,7 @@ static enum status validate(struct fit *fit, struct run_epoch *rows, struct erro
     int32_t *predictions = half ? calloc(size_mul((size_t)fit->count, dataset->count), sizeof *predictions) : NULL;
     if (half && !predictions)
         return error_no_memory(err, dataset->count * sizeof *predictions, "a validation");
-    TRY(trainer_evaluate(&fit->trainer, dataset, true, predictions, totals, err));
+    TRY(trainer_evaluate(&fit->trainer, dataset, true, predictions, totals, NULL, err));
     for (int k = 0; k < fit->count; k++) {
         rows[k].val_loss = half ? NAN : totals_loss(&totals[k]);
         rows[k].val_accuracy = totals_accuracy(&totals[k]);

@@ -14,6 +14,8 @@ static const char *const dtype_names[] = {[DTYPE_FP32] = "fp32", [DTYPE_BF16] = 
 static const char *const schedule_by_names[] = {[SCHEDULE_BY_EPOCH] = "epoch", [SCHEDULE_BY_STEP] = "step", NULL};
 static const char *const decay_names[] = {[DECAY_ALL] = "all", [DECAY_WEIGHTS] = "weights", NULL};
 static const char *const select_names[] = {[SELECT_ON_ALL] = "all", [SELECT_ON_HALF] = "half", NULL};
+static const char *const images_names[] = {
+    [IMAGES_AUTO] = "auto", [IMAGES_MEMORY] = "memory", [IMAGES_DISK] = "disk", NULL};
 static const char *const order_names[] = {[ORDER_SHUFFLE] = "shuffle", [ORDER_SEQUENTIAL] = "sequential", NULL};
 
 /* An option table in the making. */
@@ -135,10 +137,17 @@ static void add_execution(struct spec_list *list, struct fit_options *o)
 {
     const struct option_spec specs[] = {
         COMPUTE_OPTIONS(o->compute),
+        {"images", OPTION_CHOICE, &o->images, NULL, "auto",
+         "on the CPU: where the decoded training images are; disk: in a file without a name in --out, which is gone "
+         "when "
+         "the program ends; auto: there if they may take more than half of the memory",
+         .choices = images_names},
         {"precision", OPTION_CHOICE, &o->precision, NULL, "fp32",
          "type of stored activations; bf16 moves half the bytes and needs a GPU", .choices = dtype_names},
         {"time-limit", OPTION_FLOAT, &o->time_limit, "SECONDS", "0",
          "stop after the epoch that exceeds it; 0: no limit", .minimum = 0, .maximum = BIG},
+        {"baseline", OPTION_STRING, &o->baseline, "RUN", NULL,
+         "a finished run on the same classes, such as one with --loss ce: the report shows the change per class"},
         {"name", OPTION_STRING, &o->name, "TEXT", NULL, "title of the report; default: the student and the loss"},
         {"resume", OPTION_FLAG, &o->resume, NULL, NULL, "resume the run in --out, or start it if there is none"},
         {"allow-mixed", OPTION_FLAG, &o->allow_mixed, NULL, NULL,

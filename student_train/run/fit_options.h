@@ -6,23 +6,25 @@
 #include "student_train/trainer/trainer.h"
 
 struct fit_options {
-    const char *cache, *data, *student, *loss, *out, *init, *name, *sizes;
+    const char *cache, *data, *student, *loss, *out, *init, *name, *sizes, *baseline;
     int epochs, batch, distill_after, patience, eval_every, max_params;
     int first_size, size; /* of the student's images, in the first epochs and in the last ones; 0: as the teacher's */
     int qat_after;        /* epochs before fake quantisation, or QAT_NEVER */
     struct compute_options compute;
     int optimizer, order, order_seed, precision; /* enum optimizer_kind, ORDER_*, enum dtype */
-    int select_on, decay;                        /* SELECT_ON_*, DECAY_* */
+    int select_on, decay, images;                /* SELECT_ON_*, DECAY_*, IMAGES_* */
     double learning_rate, weight_decay, momentum, beta1, beta2, epsilon, grad_clip, ema;
     bool nesterov, resume, overwrite, quiet, json, allow_mixed;
     struct schedule schedule;
     uint64_t seed, max_activation_bytes; /* of the latter 0: no limit */
     double time_limit;
+    const char *variables; /* of a sweep's loss, as lines "T = 4", borrowed; NULL: none */
     struct options table;
 };
 
 enum { ORDER_SHUFFLE, ORDER_SEQUENTIAL };
 enum { SELECT_ON_ALL, SELECT_ON_HALF };
+enum { IMAGES_AUTO, IMAGES_MEMORY, IMAGES_DISK };
 enum { DECAY_ALL, DECAY_WEIGHTS };
 enum { SIZE_STEP = 32 };
 enum { QAT_NEVER = -1 };

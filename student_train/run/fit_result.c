@@ -3,6 +3,7 @@
 #include "formats/report/report_html.h"
 #include "formats/export/safetensors.h"
 #include "shared/base/files.h"
+#include "student_train/run/disagreement_photos.h"
 #include "student_train/run/evaluation_report.h"
 #include "student_train/run/run_metrics.h"
 #include <math.h>
@@ -102,23 +103,45 @@ void fit_result_print(const struct fit *fit, int k, FILE *out)
     fprintf(out, "weights: %s/best.safetensors   report: %s/report.html\n", run->options.out, run->options.out);
 }
 
+/* The fields that hold only where something was measured. */
+static void add_validation(struct report *report, const struct fit_run *run, bool teacher,
+                           const struct disagreement_photos *photos)
+{
+    const struct evaluation *evaluation = &run->evaluation;
+    report->split = split_name(evaluation->split);
+    report->student_accuracy = evaluation->accuracy;
+    report->teacher_accuracy = evaluation->teacher_accuracy;
+    report->agreement = evaluation->agreement;
+    report->confusion = evaluation->confusion;
+    report->teacher_class_accuracy = teacher ? evaluation->teacher_class_accuracy : NULL;
+    report->baseline_class_accuracy = run->baseline;
+    report->baseline_title = run->baseline_title;
+    report->student_reliability = &evaluation->opinions.student;
+    report->teacher_reliability = &evaluation->opinions.teacher;
+    report->disagreements = photos->cards;
+    report->disagreement_count = photos->count;
+}
+
 static enum status publish_report(const struct fit *fit, int k, struct error *err)
 {
     const struct fit_run *run = &fit->runs[k];
     const struct fit_data *data = fit->data;
-    const struct evaluation *evaluation = &run->evaluation;
     const struct run_metrics metrics = metrics_of(fit, k);
+    struct disagreement_photos photos = {0};
     enum status status = STATUS_OK;
     char *config = options_resolved(&run->options.table), *path = path_join(run->options.out, "report.html");
     char subtitle[1024];
     snprintf(subtitle, sizeof subtitle, "%s, %d pixels, %s", run->options.cache, run->info.card.size, metrics.device);
+    if (!config || !path)
+        TRY(error_no_memory(err, 0, "the report"));
+    if (data->validates)
+        TRY(disagreement_photos_make(&photos, &run->evaluation.opinions, &data->validation, err));
     struct report report = {
         .title = metrics.name,
         .subtitle = subtitle,
-        .split = data->validates ? split_name(evaluation->split) : NULL,
-        .student_accuracy = data->validates ? evaluation->accuracy : NAN,
-        .teacher_accuracy = data->validates ? evaluation->teacher_accuracy : NAN,
-        .agreement = data->validates ? evaluation->agreement : NAN,
+        .student_accuracy = NAN,
+        .teacher_accuracy = NAN,
+        .agreement = NAN,
         .parameters = (long)metrics.parameters,
         .max_parameters = run->options.max_params,
         .images_per_second = metrics.images_per_second,
@@ -128,15 +151,14 @@ static enum status publish_report(const struct fit *fit, int k, struct error *er
         .best_epoch = (int)metrics.best_epoch,
         .classes = run->info.card.classes,
         .class_count = run->info.card.class_count,
-        .confusion = evaluation->confusion,
-        .teacher_class_accuracy = cache_has_teacher(&data->cache.manifest) ? evaluation->teacher_class_accuracy : NULL,
         .config = config,
     };
-    if (!config || !path)
-        TRY(error_no_memory(err, 0, "the report"));
+    if (data->validates)
+        add_validation(&report, run, cache_has_teacher(&data->cache.manifest), &photos);
     report.epochs = run_log_epochs(run->log, &report.epoch_count);
     TRY(report_publish(&report, path, err));
 cleanup:
+    disagreement_photos_release(&photos);
     free(config);
     free(path);
     return status;

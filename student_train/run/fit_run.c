@@ -8,6 +8,7 @@
 #include "shared/quantise/lowered.h"
 #include "student_train/run/fit_identity.h"
 #include "student_train/run/own_folder.h"
+#include "student_train/run/run_metrics.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,6 +62,24 @@ static void describe(struct fit_run *run, const struct fit_data *data)
         options->name ? options->name : arena_printf(&run->info.arena, "%s, %s", options->student, run->loss.text);
 }
 
+/* Reads what the report compares with now, so that a wrong --baseline costs no training. */
+static enum status read_baseline(struct fit_run *run, struct error *err)
+{
+    const struct model_card *card = &run->info.card;
+    struct arena *arena = &run->info.arena;
+    enum status status = STATUS_OK;
+    const char *loss;
+    run->baseline = arena_alloc(arena, (size_t)card->class_count, sizeof *run->baseline);
+    if (!run->baseline)
+        return error_no_memory(err, (size_t)card->class_count * sizeof *run->baseline, "a baseline");
+    TRY(run_class_accuracy(run->options.baseline, card->classes, card->class_count, run->baseline, &loss, arena, err));
+    run->baseline_title = arena_printf(arena, "Change per class against %s, in points", loss);
+    if (!run->baseline_title)
+        status = error_no_memory(err, strlen(loss), "a baseline");
+cleanup:
+    return status;
+}
+
 enum status fit_run_open(struct fit_run *run, const struct fit_data *data, struct error *err)
 {
     const struct fit_options *options = &run->options;
@@ -88,6 +107,8 @@ enum status fit_run_open(struct fit_run *run, const struct fit_data *data, struc
         TRY(safetensors_read_weights_file(&run->student.graph, options->init, err));
         TRY(digest_file(options->init, init_digest, NULL, err));
     }
+    if (options->baseline)
+        TRY(read_baseline(run, err));
     describe(run, data);
     run->identity = fit_identity(options, data->cache_digest, run->student.digest, init_digest,
                                  run->info.card.size != run->info.card.crop);

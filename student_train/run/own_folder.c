@@ -14,7 +14,7 @@ const struct own_folder_kind own_folder_run = {
     .mark = "a run of student_train\n",
     .earlier = "run.json",
     .files = {"config.ini", "run.json", "student.net", "student.onnx", "checkpoint", "best.safetensors",
-              "last.safetensors", "metrics.json", "report.html"},
+              "last.safetensors", "metrics.json", "report.html", "scratch"},
 };
 const struct own_folder_kind own_folder_sweep = {
     .name = "sweep",

@@ -68,7 +68,7 @@ static enum status load_photo(void *context, int index, int worker, struct error
     }
     if (status != STATUS_OK)
         TRY(image_init(&seen, card->size, card->size, card->channels, err));
-    TRY(compute->backend->device->images->put(compute->device, job->images, (uint32_t)index, &seen, err));
+    TRY(compute->backend->device->images->put(compute->device, job->images, (uint32_t)index, &seen, 0, err));
 cleanup:
     image_release(&seen);
     return status;
@@ -110,7 +110,7 @@ static enum status predict_batch(struct photo_job *job, int count, struct error 
     float *rows = job->predictions->probabilities + job->first * classes;
     enum status status = STATUS_OK;
     memset(job->broken, 0, (size_t)count * sizeof *job->broken);
-    TRY(compute->backend->device->images->create(compute->device, (uint32_t)count, job->run->info.card.channels,
+    TRY(compute->backend->device->images->create(compute->device, (uint32_t)count, job->run->info.card.channels, NULL,
                                                  &job->images, err));
     TRY(thread_pool_try(compute->pool, count, load_photo, job, err));
     TRY(keep_problems(job, count, err));

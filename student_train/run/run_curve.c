@@ -62,6 +62,8 @@ double *run_curve(const char *folder, const char *column, int *count)
         text = strndup((const char *)bytes, size);
     if (text)
         curve = parse_curve(text, column, count);
+    for (int i = 0; curve && i < *count; i++)
+        curve[i] /= 100;
     free(bytes);
     free(path);
     free(text);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { METRICS_LIMIT = 64 << 20 };
+enum { METRICS_LIMIT = 64 << 20, MAX_CLASSES = 1 << 20 };
 
 /* The fields of metrics.json, and where struct run_metrics has them. */
 struct field {
@@ -66,31 +66,69 @@ cleanup:
     return status;
 }
 
-enum status run_metrics_read(struct run_metrics *metrics, const char *run, struct error *err)
+/* The tree of RUN/metrics.json, and its path for messages; the caller frees both, also after an error. */
+static enum status load(const char *run, cJSON **json, char **path, struct error *err)
 {
     enum status status = STATUS_OK;
     unsigned char *text = NULL;
-    cJSON *json = NULL;
     size_t size;
     enum file_kind kind;
-    char *path = path_join(run, "metrics.json");
-    if (!path)
+    *json = NULL;
+    *path = path_join(run, "metrics.json");
+    if (!*path)
         return error_no_memory(err, strlen(run), "a path");
-    status = file_look(path, &kind, err);
-    if (status != STATUS_OK)
-        goto cleanup;
+    TRY(file_look(*path, &kind, err));
     if (kind == FILE_ABSENT)
-        status =
-            error_set(err, STATUS_NO_INPUT, path, "is missing: the run is not finished; `fit --resume` resumes it");
-    else
-        status = file_read(path, METRICS_LIMIT, &text, &size, err);
-    if (status == STATUS_OK)
-        status = json_parse_sealed(&json, (const char *)text, size, path, err);
+        TRY(error_set(err, STATUS_NO_INPUT, *path, "is missing: the run is not finished; `fit --resume` resumes it"));
+    TRY(file_read(*path, METRICS_LIMIT, &text, &size, err));
+    TRY(json_parse_sealed(json, (const char *)text, size, *path, err));
+cleanup:
+    free(text);
+    return status;
+}
+
+enum status run_metrics_read(struct run_metrics *metrics, const char *run, struct error *err)
+{
+    cJSON *json;
+    char *path;
+    enum status status = load(run, &json, &path, err);
     if (status == STATUS_OK)
         status = parse(metrics, json, path, err);
+    cJSON_Delete(json);
+    free(path);
+    return status;
+}
+
+enum status run_class_accuracy(const char *run, const char *const *classes, int class_count, double *accuracy,
+                               const char **loss, struct arena *arena, struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct json_place validation, list, item = {0};
+    const char *name;
+    cJSON *json;
+    char *path;
+    int count;
+    TRY(load(run, &json, &path, err));
+    const struct json_place root = json_root(json, path);
+    if (loss)
+        TRY(json_string(&root, "loss", arena, loss, err));
+    if (!cJSON_GetObjectItemCaseSensitive(json, "validation"))
+        TRY(error_set(err, STATUS_CONFIG, path, "the run had no validation split, so no class was measured"));
+    TRY(json_object(&root, "validation", &validation, err));
+    TRY(json_array(&validation, "per_class", MAX_CLASSES, &list, &count, err));
+    if (count != class_count)
+        TRY(error_set(err, STATUS_CONFIG, path, "is of a run with %d classes, here are %d", count, class_count));
+    for (int k = 0; k < count; k++) {
+        TRY(json_element(&list, k, &item, err));
+        TRY(json_string(&item, "class", arena, &name, err));
+        if (strcmp(name, classes[k]) != 0)
+            TRY(error_set(err, STATUS_CONFIG, path, "class %d is '%s', here it is '%s'", k, name, classes[k]));
+        accuracy[k] = NAN;
+        if (!cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(item.node, "accuracy")))
+            TRY(json_number(&item, "accuracy", &accuracy[k], err));
+    }
 cleanup:
     cJSON_Delete(json);
-    free(text);
     free(path);
     return status;
 }

@@ -21,6 +21,10 @@ struct run_metrics {
 void run_metrics_json(const struct run_metrics *metrics, cJSON *object);
 /* STATUS_NO_INPUT: the run is not finished. STATUS_BAD_DATA. */
 enum status run_metrics_read(struct run_metrics *metrics, const char *run, struct error *err);
+/* accuracy[class_count]: of a finished run for each class of its validation split; NAN where it was not measured. loss
+ * (may be NULL) gets the run's loss, which belongs to the arena. STATUS_CONFIG: its classes are not these. */
+enum status run_class_accuracy(const char *run, const char *const *classes, int class_count, double *accuracy,
+                               const char **loss, struct arena *arena, struct error *err);
 void run_metrics_release(struct run_metrics *metrics); /* accepts a zeroed struct */
 
 #endif

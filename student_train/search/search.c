@@ -219,7 +219,7 @@ cleanup:
 /* The score of a run's first `epochs` epochs from its log; false if it has not so many. */
 static bool read_score(struct search_run *run, int epochs)
 {
-    static const char *const columns[] = {"val_accuracy", "agreement"};
+    static const char *const columns[] = {SUMMARY_ACCURACY, SUMMARY_AGREEMENT};
     double best = NAN;
     for (int c = 0; c < 2 && !isfinite(best); c++) {
         int count;

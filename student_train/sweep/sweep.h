@@ -3,9 +3,9 @@
  * in the same order, so they differ only by their cell. sweep.ini holds the options: a sweep resumes (--resume) only
  * with the same options.
  *
- * Parts: several processes, also on several machines with one file system, train the groups of one sweep among them.
- * Each holds the lock of the run that it trains, and that of the sweep only while it begins or writes the reports, in
- * which it takes in what the others have finished. */
+ * Parts: several processes, also on several machines with one file system, train one sweep among them, each a range
+ * of neighbouring cells. Each holds the lock of the run that it trains, and that of the sweep only while it begins or
+ * writes the reports, in which it takes in what the others have finished. */
 #ifndef STUDENT_TRAIN_SWEEP_SWEEP_H
 #define STUDENT_TRAIN_SWEEP_SWEEP_H
 
@@ -63,5 +63,7 @@ bool sweep_labelled(const struct sweep *sweep);
 void sweep_heat_map(const struct sweep *sweep, int row_key, int column_key, FILE *out);
 /* The validation curves of all runs over the epochs. */
 void sweep_curves(const struct sweep *sweep, FILE *out);
+/* How the accuracy of each class changes from the best run without a teacher to the best run of all. */
+void sweep_class_changes(const struct sweep *sweep, FILE *out);
 
 #endif

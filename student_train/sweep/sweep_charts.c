@@ -1,6 +1,7 @@
 /* The charts of sweep.html: a heat map of two keys of the grid, and the curves of all runs. */
 #include "student_train/sweep/sweep.h"
 
+#include "formats/report/class_charts.h"
 #include "formats/report/svg_chart.h"
 #include "student_train/run/run_curve.h"
 #include <math.h>
@@ -125,7 +126,7 @@ static struct chart_series *add_curve(struct curves *all, const struct sweep *sw
     if (all->count == MAX_CURVES || !sweep_finished(sweep, cell))
         return NULL;
     *s = (struct chart_series){.name = all->names[all->count], .faint = !why, .bold = why != NULL};
-    s->y = run_curve(sweep->folders[cell], sweep_labelled(sweep) ? "val_accuracy" : "agreement", &s->count);
+    s->y = run_curve(sweep->folders[cell], sweep_labelled(sweep) ? SUMMARY_ACCURACY : SUMMARY_AGREEMENT, &s->count);
     grid_label(&sweep->grid, cell, label, sizeof label);
     snprintf(all->names[all->count], sizeof all->names[0], "%s%s%s", why ? why : "", why ? ": " : "", label);
     if (!s->y)
@@ -206,4 +207,32 @@ cleanup:
         free((double *)(uintptr_t)all->series[i].y);
     free(all);
     free(ranked);
+}
+
+/* ---- classes ---- */
+
+/* The best run against the best one without a teacher, if both have trained; a run that cannot be read is left out, as
+ * the page is only a view of what the runs' files say. */
+void sweep_class_changes(const struct sweep *sweep, FILE *out)
+{
+    const struct cache_manifest *manifest = &sweep->data.cache.manifest;
+    const size_t classes = (size_t)manifest->class_count;
+    double *accuracy = calloc(classes, 2 * sizeof *accuracy);
+    int finished, *ranked = sweep_ranked(sweep, &finished), baseline = 0;
+    char title[400];
+    while (ranked && baseline < finished && !is_baseline(sweep, ranked[baseline]))
+        baseline++;
+    if (accuracy && ranked && baseline > 0 && baseline < finished) {
+        const struct run_metrics *best = &sweep->metrics[ranked[0]], *other = &sweep->metrics[ranked[baseline]];
+        struct arena arena = {0};
+        snprintf(title, sizeof title, "Change per class in points, of %.120s against %.120s", best->loss, other->loss);
+        if (run_class_accuracy(sweep->folders[ranked[0]], manifest->classes, manifest->class_count, accuracy + classes,
+                               NULL, &arena, NULL) == STATUS_OK &&
+            run_class_accuracy(sweep->folders[ranked[baseline]], manifest->classes, manifest->class_count, accuracy,
+                               NULL, &arena, NULL) == STATUS_OK)
+            chart_class_changes(out, title, manifest->classes, manifest->class_count, accuracy, accuracy + classes);
+        arena_release(&arena);
+    }
+    free(ranked);
+    free(accuracy);
 }

@@ -12,6 +12,17 @@ enum { PARALLEL_ON_GPU = 8 };
 
 /* ---- the options of a cell ---- */
 
+/* The cell's variables of the loss, as lines "T = 4"; NULL when out of memory. */
+static const char *variables_of(struct sweep *sweep, int cell)
+{
+    const struct grid *grid = &sweep->grid;
+    const char *text = "";
+    for (int k = 0; k < grid->key_count && text; k++)
+        if (grid->keys[k].variable)
+            text = arena_printf(&sweep->grid.arena, "%s%s = %s\n", text, grid->keys[k].name, grid_value(grid, cell, k));
+    return text;
+}
+
 enum status sweep_cell_options(struct sweep *sweep, int cell, struct fit_options *options, struct error *err)
 {
     const struct options *table = &sweep->options.table;
@@ -49,6 +60,9 @@ enum status sweep_cell_options(struct sweep *sweep, int cell, struct fit_options
             TRY(error_no_memory(err, 0, "options"));
     }
     TRY(fit_options_parse(options, count, arguments, err));
+    options->variables = variables_of(sweep, cell);
+    if (!options->variables)
+        status = error_no_memory(err, 0, "options");
 cleanup:
     return status;
 }
@@ -129,24 +143,31 @@ cleanup:
     return status;
 }
 
+static int part_begin(const struct sweep *sweep, int part)
+{
+    return (int)((int64_t)sweep->grid.cells * (part - 1) / sweep->parts);
+}
+
 enum status sweep_train(struct sweep *sweep, struct progress *progress, struct error *err)
 {
     struct fit_data *data = &sweep->data;
     const bool gpu = strcmp(data->compute.backend->name, "cpu") != 0;
     const int limit = sweep->parallel > 0 ? sweep->parallel : gpu ? PARALLEL_ON_GPU : 1;
+    /* A part's cells follow from the grid alone: all parts agree on them, whatever their devices and --parallel. */
+    const int first = part_begin(sweep, sweep->part), end = part_begin(sweep, sweep->part + 1);
     enum status status = STATUS_OK;
     struct group *group = calloc(1, sizeof *group);
     if (!group)
         return error_no_memory(err, sizeof *group, "a sweep");
-    for (int first = 0, number = 0; first < sweep->grid.cells; number++) {
-        TRY(open_group(sweep, data, first, limit, group, err));
+    for (int cell = first; cell < end;) {
+        TRY(open_group(sweep, data, cell, limit < end - cell ? limit : end - cell, group, err));
         const int count = group->count;
-        if (number % sweep->parts == sweep->part - 1 && !is_done(sweep, first, count)) {
-            progress_note(progress, "runs %d to %d of %d", first + 1, first + count, sweep->grid.cells);
-            TRY(train_group(sweep, data, first, group, progress, err));
+        if (!is_done(sweep, cell, count)) {
+            progress_note(progress, "runs %d to %d of %d", cell + 1, cell + count, sweep->grid.cells);
+            TRY(train_group(sweep, data, cell, group, progress, err));
         }
         group_release(group);
-        first += count;
+        cell += count;
     }
 cleanup:
     group_release(group);

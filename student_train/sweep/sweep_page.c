@@ -149,6 +149,7 @@ void sweep_page(const struct sweep *sweep, FILE *out)
     if (found == 2)
         sweep_heat_map(sweep, wide[0], wide[1], out);
     sweep_curves(sweep, out);
+    sweep_class_changes(sweep, out);
     fputs("</div>\n", out);
     table(sweep, out);
     what_was_run(sweep, out);

@@ -36,7 +36,8 @@ struct compute {
     struct thread_pool *pool;
     const char *why; /* why auto chose the CPU; NULL if it did not */
     uint64_t max_memory;
-    struct memory_limit held; /* on the CPU: the process does not get more */
+    const char *images_folder; /* where the base images go, into a file without a name; NULL: memory. Borrowed */
+    struct memory_limit held;  /* on the CPU: the process does not get more */
 };
 
 /* Notes on progress (may be NULL) which device it is, and why auto chose the CPU. compute_release accepts a zeroed

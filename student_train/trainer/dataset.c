@@ -21,6 +21,7 @@ static enum status decode_image(struct dataset *dataset, const struct cache_shar
     uint8_t *owned = NULL;
     size_t size;
     struct image image = {0};
+    int least_level = 0;
     TRY(cache_image(dataset->cache, shard, i, &bytes, &size, &owned, err));
     if (dataset->use == DATASET_EVALUATION)
         TRY(cache_evaluation_image(manifest, bytes, size, shard->names[i], dataset->cache_views.size, &image, err));
@@ -28,7 +29,10 @@ static enum status decode_image(struct dataset *dataset, const struct cache_shar
         TRY(cache_base_image(manifest, bytes, size, shard->names[i], &image, err));
     dataset->bases[shard->first + i].h = image.h;
     dataset->bases[shard->first + i].w = image.w;
-    TRY(compute->backend->device->images->put(compute->device, dataset->images, shard->first + i, &image, err));
+    if (dataset->use == DATASET_TRAINING)
+        least_level = cache_view_least_level(&dataset->cache_views, shard->ids[i], image.h, image.w);
+    TRY(compute->backend->device->images->put(compute->device, dataset->images, shard->first + i, &image, least_level,
+                                              err));
 cleanup:
     free(owned);
     image_release(&image);
@@ -73,23 +77,26 @@ cleanup:
 }
 
 /* What a split will hold in memory at least, by its manifest: logits, names and labels, and on the CPU the images. A
- * file of some kilobytes can declare gigabytes, since zeros compress well. */
-static size_t declared_bytes(const struct cache_manifest *manifest, enum split split, bool images)
+ * file of some kilobytes can declare gigabytes, since zeros compress well. Of a base image that is much larger than the
+ * views only a reduced level may be kept, which has hardly fewer pixels than a view. */
+static size_t declared_bytes(const struct cache_manifest *manifest, enum split split, int size, bool images)
 {
     struct cache_manifest plain = *manifest; /* features are loaded on their own */
     plain.feature_count = 0;
     const size_t base = (size_t)manifest->base;
-    const size_t pixels =
+    const size_t stored =
         manifest->encoding == IMAGE_RAW ? size_mul((size_t)manifest->raw_h, (size_t)manifest->raw_w) : base * base;
+    const size_t view = (size_t)size * (size_t)size, pixels = stored < view ? stored : view;
     const size_t image = images ? size_mul(pixels, (size_t)manifest->channels) : 0,
                  rest = cache_sample_bytes(&plain, split);
     return image > SIZE_MAX - rest ? SIZE_MAX : size_mul(image + rest, manifest->splits[split].samples);
 }
 
-static enum status check_memory(const struct compute *compute, const struct cache *cache, enum split split,
-                                struct error *err)
+static enum status check_memory(const struct compute *compute, const struct cache *cache, enum split split, int size,
+                                bool file, struct error *err)
 {
-    const size_t needed = declared_bytes(&cache->manifest, split, strcmp(compute->backend->name, "cpu") == 0);
+    const bool images = strcmp(compute->backend->name, "cpu") == 0 && !file;
+    const size_t needed = declared_bytes(&cache->manifest, split, size, images);
     const size_t limit = compute->max_memory ? (size_t)compute->max_memory : memory_available();
     if (needed <= limit)
         return STATUS_OK;
@@ -106,13 +113,15 @@ enum status dataset_load(struct dataset *dataset, const struct cache *cache, enu
     const struct cache_split *content = &manifest->splits[split];
     enum status status = STATUS_OK;
     size_t n = content->samples;
-    *dataset = (struct dataset){.cache = cache, .compute = compute, .split = split, .use = use};
+    const bool file = use == DATASET_TRAINING && compute->images_folder;
+    *dataset = (struct dataset){.cache = cache, .compute = compute, .split = split, .use = use, .file.descriptor = -1};
     if (n == 0) {
         status = error_set(err, STATUS_CONFIG, cache->path, "has no %s split", split_name(split));
         goto cleanup;
     }
-    TRY(check_memory(compute, cache, split, err));
+    TRY(check_memory(compute, cache, split, size, file, err));
     dataset->count = content->samples;
+    dataset->largest = size;
     dataset->views = content->views;
     dataset->bases = calloc(n, sizeof *dataset->bases);
     dataset->ids = calloc(n, sizeof *dataset->ids);
@@ -123,8 +132,10 @@ enum status dataset_load(struct dataset *dataset, const struct cache *cache, enu
         TRY(error_no_memory(err, n, "a split of the cache"));
     dataset->shard_count = content->shard_count;
     TRY(cache_views_init(&dataset->cache_views, manifest, size, err));
-    TRY(compute->backend->device->images->create(compute->device, dataset->count, manifest->channels, &dataset->images,
-                                                 err));
+    if (file)
+        TRY(scratch_file_open(&dataset->file, compute->images_folder, err));
+    TRY(compute->backend->device->images->create(compute->device, dataset->count, manifest->channels,
+                                                 file ? &dataset->file : NULL, &dataset->images, err));
     progress_begin(progress, split_name(split), "images", n, 0);
     for (int i = 0; i < content->shard_count; i++) {
         TRY(load_shard(dataset, i, err));
@@ -142,6 +153,8 @@ void dataset_release(struct dataset *dataset)
     dataset_free_features(dataset);
     if (dataset->images)
         dataset->compute->backend->device->images->destroy(dataset->compute->device, dataset->images);
+    if (dataset->compute)
+        scratch_file_close(&dataset->file);
     for (int i = 0; i < dataset->shard_count; i++)
         cache_shard_release(&dataset->shards[i]);
     free(dataset->shards);

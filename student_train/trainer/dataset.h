@@ -4,6 +4,7 @@
 
 #include "formats/cache/cache_view.h"
 #include "shared/base/progress.h"
+#include "shared/base/scratch_file.h"
 #include "student_train/trainer/compute.h"
 
 /* What the images are for. For training they are base images, which the views are rendered from. For evaluation they
@@ -18,6 +19,8 @@ struct dataset {
     bool mirrored; /* evaluation: every view shows its image from right to left; the caller may set it */
     uint32_t count;
     int views;                    /* per sample that have the teacher's logits */
+    struct scratch_file file;     /* of the images, or closed */
+    int largest;                  /* side of the views that it was loaded for */
     struct device_images *images; /* [count] */
     struct base_size {
         int h, w;
@@ -32,8 +35,10 @@ struct dataset {
     struct feature_store features[CACHE_MAX_FEATURES]; /* the teacher's values; values NULL: not loaded */
 };
 
-/* Reads and verifies every shard of the split, and decodes the images on all threads. size: side of the views. progress
- * is borrowed for the call. STATUS_INTERRUPTED after a SIGINT. */
+/* Reads and verifies every shard of the split, and decodes the images on all threads. size: side of the views; later
+ * ones may be smaller (cache_views.size), but not larger: what only those would need of an image is not kept. Base
+ * images are in a file if compute->images_folder says so. progress is borrowed for the call. STATUS_INTERRUPTED after a
+ * SIGINT. */
 enum status dataset_load(struct dataset *dataset, const struct cache *cache, enum split split, enum dataset_use use,
                          int size, const struct compute *compute, struct progress *progress, struct error *err);
 void dataset_release(struct dataset *dataset); /* accepts a zeroed struct */

@@ -107,6 +107,24 @@ static enum status init(struct evaluation *evaluation, int class_count, const st
     return STATUS_OK;
 }
 
+/* What a pass over the evaluation images is read for. */
+struct opinion_reader {
+    struct evaluation *evaluations; /* [students] */
+    const struct dataset *dataset;
+    enum evaluation_part part;
+    int classes;
+    double *scratch; /* [3 * classes] */
+};
+
+static void read_opinions(void *context, int student, uint32_t first, int count, const float *logits)
+{
+    const struct opinion_reader *reader = context;
+    for (int i = 0; i < count; i++, logits += reader->classes)
+        if (in_part(reader->part, first + (uint32_t)i))
+            student_opinions_add(&reader->evaluations[student].opinions, reader->dataset, first + (uint32_t)i, logits,
+                                 reader->classes, reader->scratch);
+}
+
 enum status evaluation_run(struct evaluation *evaluations, struct trainer *trainer, const struct dataset *dataset,
                            enum evaluation_part part, struct error *err)
 {
@@ -114,13 +132,17 @@ enum status evaluation_run(struct evaluation *evaluations, struct trainer *train
     const int students = trainer->student_count;
     struct totals totals[TRAINING_MAX_STUDENTS];
     int32_t *predictions = calloc(size_mul((size_t)students, dataset->count), sizeof *predictions);
+    double *scratch = calloc((size_t)trainer->classes, 3 * sizeof *scratch);
+    struct opinion_reader opinions = {evaluations, dataset, part, trainer->classes, scratch};
+    const struct logits_reader reader = {read_opinions, &opinions};
     memset(evaluations, 0, (size_t)students * sizeof *evaluations);
-    if (!predictions)
-        return error_no_memory(err, dataset->count * sizeof *predictions, "an evaluation");
-    TRY(trainer_evaluate(trainer, dataset, true, predictions, totals, err));
+    if (!predictions || !scratch)
+        TRY(error_no_memory(err, dataset->count * sizeof *predictions, "an evaluation"));
+    for (int k = 0; k < students; k++)
+        TRY(init(&evaluations[k], trainer->classes, dataset, part, err));
+    TRY(trainer_evaluate(trainer, dataset, true, predictions, totals, &reader, err));
     for (int k = 0; k < students; k++) {
         struct evaluation *e = &evaluations[k];
-        TRY(init(e, trainer->classes, dataset, part, err));
         memcpy(e->predictions, predictions + (size_t)k * dataset->count, dataset->count * sizeof *predictions);
         e->loss = part == PART_ALL ? totals_loss(&totals[k]) : NAN;
         e->accuracy = totals_accuracy(&totals[k]);
@@ -132,6 +154,7 @@ enum status evaluation_run(struct evaluation *evaluations, struct trainer *train
     }
 cleanup:
     free(predictions);
+    free(scratch);
     for (int k = 0; status != STATUS_OK && k < students; k++)
         evaluation_release(&evaluations[k]);
     return status;

@@ -2,6 +2,7 @@
 #ifndef STUDENT_TRAIN_TRAINER_EVALUATION_H
 #define STUDENT_TRAIN_TRAINER_EVALUATION_H
 
+#include "student_train/trainer/student_opinions.h"
 #include "student_train/trainer/trainer.h"
 
 /* Which samples of a split count: all; those at even positions (0, 2, ...); those at odd ones. A split in the order of
@@ -15,11 +16,12 @@ struct evaluation {
     uint32_t samples, labelled;
     double loss, accuracy, agreement; /* NAN without labels or without a teacher; loss: only of PART_ALL */
     double teacher_accuracy;
-    int32_t *predictions;           /* [dataset->count], whatever the part */
-    uint32_t *confusion;            /* [classes, classes]: row = true class, column = predicted */
-    double *class_accuracy;         /* [classes]; NAN for a class without samples */
-    double *teacher_class_accuracy; /* [classes]; NAN for a class without samples */
-    bool mirrored;                  /* evaluation_mirror has filled in the next three */
+    int32_t *predictions;             /* [dataset->count], whatever the part */
+    uint32_t *confusion;              /* [classes, classes]: row = true class, column = predicted */
+    double *class_accuracy;           /* [classes]; NAN for a class without samples */
+    double *teacher_class_accuracy;   /* [classes]; NAN for a class without samples */
+    struct student_opinions opinions; /* of the samples of the part */
+    bool mirrored;                    /* evaluation_mirror has filled in the next three */
     double mirrored_accuracy, mirrored_agreement;
     size_t mirrored_changed; /* samples that get another class */
 };

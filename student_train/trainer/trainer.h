@@ -115,10 +115,18 @@ void trainer_release(struct trainer *trainer); /* accepts a zeroed struct */
 enum status trainer_epoch(struct trainer *trainer, const struct dataset *dataset, int epoch, struct progress *progress,
                           struct totals *totals, struct error *err);
 
+/* Gets the logits of an evaluation step by step: logits[count, classes] of samples [first, first + count). */
+struct logits_reader {
+    void (*read)(void *context, int student, uint32_t first, int count, const float *logits);
+    void *context;
+};
+
 /* A pass over the evaluation views. predictions[student_count, dataset->count] (may be NULL) gets the class of each
- * sample. use_average: with the moving averages of the weights, if there are any. totals[student_count]. */
+ * sample. use_average: with the moving averages of the weights, if there are any. totals[student_count]. reader (may be
+ * NULL) sees the logits of every student. */
 enum status trainer_evaluate(struct trainer *trainer, const struct dataset *dataset, bool use_average,
-                             int32_t *predictions, struct totals *totals, struct error *err);
+                             int32_t *predictions, struct totals *totals, const struct logits_reader *reader,
+                             struct error *err);
 
 /* The first student's logits[dataset->count, classes] of the evaluation views. */
 enum status trainer_logits(struct trainer *trainer, const struct dataset *dataset, float *logits, struct error *err);

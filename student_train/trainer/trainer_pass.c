@@ -5,6 +5,8 @@
 #include "shared/base/interrupt.h"
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 static double share(double part, double whole)
@@ -128,16 +130,18 @@ cleanup:
     return status;
 }
 
-/* The first student's logits of the step that was requested last; waits for the device. */
-static enum status fetch_logits(const struct trainer *trainer, int count, float *logits, struct error *err)
+/* A student's logits of the step that was requested last; waits for the device. */
+static enum status fetch_logits(const struct trainer *trainer, int student, int count, float *logits, struct error *err)
 {
     const struct compute *compute = trainer->compute;
-    return compute->backend->device->download(compute->device, logits, network_logits(&trainer->network),
+    const float *from = network_logits(&trainer->network) + (size_t)student * network_logit_stride(&trainer->network);
+    return compute->backend->device->download(compute->device, logits, from,
                                               (size_t)count * (size_t)trainer->classes * sizeof *logits, err);
 }
 
-/* logits: [dataset->count, classes], or NULL. */
-static enum status evaluate(struct trainer *trainer, const struct dataset *dataset, float *logits, struct error *err)
+/* logits[batch, classes] is scratch for the reader; both may be NULL. */
+static enum status evaluate(struct trainer *trainer, const struct dataset *dataset, const struct logits_reader *reader,
+                            float *logits, struct error *err)
 {
     const uint32_t capacity = (uint32_t)trainer->options->batch;
     const struct pixel_source source = pixels_of(dataset);
@@ -147,8 +151,10 @@ static enum status evaluate(struct trainer *trainer, const struct dataset *datas
         const int count = (int)(left < capacity ? left : capacity);
         TRY(trainer_step(trainer, &source, &trainer->evaluation, trainer->evaluation_samples + first, NULL, s, count,
                          false, err));
-        if (logits)
-            TRY(fetch_logits(trainer, count, logits + (size_t)first * (size_t)trainer->classes, err));
+        for (int k = 0; reader && k < trainer->student_count; k++) {
+            TRY(fetch_logits(trainer, k, count, logits, err));
+            reader->read(reader->context, k, first, count, logits);
+        }
         if (interrupt_requested())
             TRY(error_set(err, STATUS_INTERRUPTED, NULL, "stopped while evaluating"));
     }
@@ -170,33 +176,51 @@ cleanup:
 }
 
 enum status trainer_evaluate(struct trainer *trainer, const struct dataset *dataset, bool use_average,
-                             int32_t *predictions, struct totals *totals, struct error *err)
+                             int32_t *predictions, struct totals *totals, const struct logits_reader *reader,
+                             struct error *err)
 {
     const struct compute *compute = trainer->compute;
     const bool swap = use_average && trainer->memory.average;
+    const size_t row = (size_t)trainer->classes * sizeof(float), rows = (size_t)trainer->options->batch;
     enum status status = STATUS_OK;
+    float *logits = reader ? calloc(rows, row) : NULL;
+    if (reader && !logits)
+        return error_no_memory(err, size_mul(rows, row), "logits");
     if (swap)
         trainer_swap_average(trainer);
     TRY(trainer_prepare_evaluation(trainer, dataset, err));
     TRY(compute->backend->device->zero(compute->device, trainer->metrics,
                                        (size_t)trainer->student_count * METRIC_COUNT * sizeof *trainer->metrics, err));
-    TRY(evaluate(trainer, dataset, NULL, err));
+    TRY(evaluate(trainer, dataset, reader, logits, err));
     TRY(fetch_totals(trainer, &trainer->evaluation, totals, err));
     if (predictions)
         TRY(fetch_predictions(trainer, &trainer->evaluation, dataset->count, predictions, err));
 cleanup:
+    free(logits);
     if (swap)
         trainer_swap_average(trainer);
     return status;
 }
 
+/* Copies the first student's logits to their places. */
+struct logits_copy {
+    float *logits; /* [dataset->count, classes] */
+    size_t classes;
+};
+
+static void copy_logits(void *context, int student, uint32_t first, int count, const float *logits)
+{
+    const struct logits_copy *copy = context;
+    if (student == 0)
+        memcpy(copy->logits + first * copy->classes, logits, (size_t)count * copy->classes * sizeof *logits);
+}
+
 enum status trainer_logits(struct trainer *trainer, const struct dataset *dataset, float *logits, struct error *err)
 {
-    enum status status = STATUS_OK;
-    TRY(trainer_prepare_evaluation(trainer, dataset, err));
-    TRY(evaluate(trainer, dataset, logits, err));
-cleanup:
-    return status;
+    struct logits_copy copy = {logits, (size_t)trainer->classes};
+    const struct logits_reader reader = {copy_logits, &copy};
+    struct totals totals[TRAINING_MAX_STUDENTS];
+    return trainer_evaluate(trainer, dataset, false, NULL, totals, &reader, err);
 }
 
 enum status trainer_predict(struct trainer *trainer, struct device_images *images, const struct epoch_content *content,
@@ -215,7 +239,7 @@ enum status trainer_predict(struct trainer *trainer, struct device_images *image
     trainer_captures_release(trainer); /* captures are for other images */
     TRY(epoch_inputs_upload(inputs, backend->device, device, content, (size_t)count, err));
     TRY(trainer_step(trainer, &source, inputs, content->samples, NULL, 0, count, false, err));
-    TRY(fetch_logits(trainer, count, logits, err));
+    TRY(fetch_logits(trainer, 0, count, logits, err));
 cleanup:
     return status;
 }

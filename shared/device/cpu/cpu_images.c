@@ -1,28 +1,34 @@
-/* Base images in memory, and batches of views that are rendered from them by all threads. */
+/* Base images in memory or in a file, and batches of views that are rendered from them by all threads. */
 #include "shared/device/cpu/cpu_device.h"
 
 #include "shared/base/memory.h"
+#include "shared/base/scratch_file.h"
+#include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
-/* An image and its reduced levels, once a view has requested one. */
+/* The levels of an image that views sample, each made once a view has requested it. */
 struct pyramid {
-    struct image levels[VIEW_MAX_LEVELS];
-    atomic_int count;
+    struct image levels[VIEW_MAX_LEVELS]; /* those below `least` are zeroed; in a file: without pixels */
+    uint64_t at[VIEW_MAX_LEVELS];         /* where the file has their pixels */
+    int least;
+    atomic_int count; /* 0: never put */
 };
 
 struct device_images {
     uint32_t count;
     int channels;
-    struct pyramid *pyramids; /* [count] */
+    struct scratch_file *file; /* NULL: images are in memory; borrowed */
+    struct pyramid *pyramids;  /* [count] */
     pthread_mutex_t reducing;
-    uint8_t *scratch; /* [threads, 2, size, size, channels] for the largest size so far: a view and its partner */
+    uint8_t *scratch; /* of every thread: a view and its partner, and from a file their levels */
     size_t scratch_bytes;
+    atomic_size_t largest_level; /* bytes of any level of the file */
 };
 
-static enum status images_new(struct device *device, uint32_t count, int channels, struct device_images **out,
-                              struct error *err)
+static enum status images_new(struct device *device, uint32_t count, int channels, struct scratch_file *file,
+                              struct device_images **out, struct error *err)
 {
     struct device_images *images = calloc(1, sizeof *images);
     (void)device;
@@ -35,6 +41,7 @@ static enum status images_new(struct device *device, uint32_t count, int channel
     }
     images->count = count;
     images->channels = channels;
+    images->file = file;
     pthread_mutex_init(&images->reducing, NULL);
     *out = images;
     return STATUS_OK;
@@ -46,8 +53,8 @@ static void images_free(struct device *device, struct device_images *images)
     if (!images)
         return;
     for (uint32_t i = 0; i < images->count; i++) {
-        view_pyramid_release(images->pyramids[i].levels, atomic_load(&images->pyramids[i].count));
-        image_release(&images->pyramids[i].levels[0]);
+        for (int k = 0; k < atomic_load(&images->pyramids[i].count); k++)
+            image_release(&images->pyramids[i].levels[k]);
     }
     pthread_mutex_destroy(&images->reducing);
     free(images->pyramids);
@@ -55,35 +62,72 @@ static void images_free(struct device *device, struct device_images *images)
     free(images);
 }
 
+static size_t level_bytes(const struct image *level)
+{
+    return (size_t)level->h * (size_t)level->w * (size_t)level->channels;
+}
+
+/* All levels from `least` on, which is given and taken, go to the file. */
+static enum status write_levels(struct device_images *images, struct pyramid *pyramid, struct image *least, int count,
+                                struct error *err)
+{
+    enum status status = STATUS_OK;
+    struct image next = {0};
+    size_t bytes = level_bytes(least), largest = atomic_load(&images->largest_level);
+    while (bytes > largest && !atomic_compare_exchange_weak(&images->largest_level, &largest, bytes))
+        ;
+    for (int k = pyramid->least; k < count; k++) {
+        TRY(scratch_file_append(images->file, least->pixels, level_bytes(least), &pyramid->at[k], err));
+        pyramid->levels[k] = *least;
+        pyramid->levels[k].pixels = NULL;
+        if (k + 1 < count)
+            TRY(view_next_level(least, &next, err));
+        image_release(least);
+        *least = next;
+        next = (struct image){0};
+    }
+    atomic_store(&pyramid->count, count);
+cleanup:
+    return status;
+}
+
 static enum status images_put(struct device *device, struct device_images *images, uint32_t i, struct image *base,
-                              struct error *err)
+                              int least_level, struct error *err)
 {
     (void)device;
+    const int count = view_level_count(base->h, base->w);
+    assert(least_level >= 0 && least_level < count);
     if (i >= images->count || base->channels != images->channels)
         return error_set(err, STATUS_INTERNAL, NULL, "image %u with %d channels does not belong to %u images with %d",
                          i, base->channels, images->count, images->channels);
-    images->pyramids[i].levels[0] = *base;
-    atomic_store(&images->pyramids[i].count, 1);
+    for (int k = 0; k < least_level; k++) {
+        struct image next;
+        const enum status status = view_next_level(base, &next, err);
+        if (status != STATUS_OK)
+            return status;
+        image_release(base);
+        *base = next;
+    }
+    images->pyramids[i].least = least_level;
+    if (images->file)
+        return write_levels(images, &images->pyramids[i], base, count, err);
+    images->pyramids[i].levels[least_level] = *base;
+    atomic_store(&images->pyramids[i].count, least_level + 1);
     *base = (struct image){0};
     return STATUS_OK;
 }
 
-/* Levels are made when the first view needs them: most recipes never do, and they take a third of the memory. */
+/* Levels are made when the first view needs them: many recipes never do, and they take a third of the memory. */
 static enum status need_level(struct device_images *images, struct pyramid *pyramid, int level, struct error *err)
 {
     enum status status = STATUS_OK;
     if (level < atomic_load(&pyramid->count))
         return STATUS_OK;
     pthread_mutex_lock(&images->reducing);
-    if (level >= atomic_load(&pyramid->count)) {
-        struct image levels[VIEW_MAX_LEVELS] = {{0}};
-        int count = 0;
-        status = view_pyramid(&pyramid->levels[0], levels, &count, err);
-        if (status == STATUS_OK) {
-            for (int k = 1; k < count; k++)
-                pyramid->levels[k] = levels[k];
-            atomic_store(&pyramid->count, count);
-        }
+    for (int k = atomic_load(&pyramid->count); k <= level && status == STATUS_OK; k++) {
+        status = view_next_level(&pyramid->levels[k - 1], &pyramid->levels[k], err);
+        if (status == STATUS_OK)
+            atomic_store(&pyramid->count, k + 1);
     }
     pthread_mutex_unlock(&images->reducing);
     return status;
@@ -98,11 +142,22 @@ struct render_job {
     float *out;
 };
 
-/* The image's pyramid with the level that the view samples. */
+/* The image's pyramid with the level that the view samples. In a file: levels[VIEW_MAX_LEVELS] gets it, its pixels are
+ * read to `room`. */
 static enum status take_picture(struct device_images *images, uint32_t image, const struct view *view,
-                                struct view_picture *picture, struct error *err)
+                                struct image *levels, uint8_t *room, struct view_picture *picture, struct error *err)
 {
     struct pyramid *pyramid = &images->pyramids[image];
+    if (view->level < pyramid->least)
+        return error_set(err, STATUS_INTERNAL, NULL, "image %u was reduced to level %d, but a view samples level %d",
+                         image, pyramid->least, view->level);
+    if (images->file) {
+        struct image *level = &levels[view->level];
+        *level = pyramid->levels[view->level];
+        level->pixels = room;
+        *picture = (struct view_picture){view, levels, atomic_load(&pyramid->count)};
+        return scratch_file_read(images->file, pyramid->at[view->level], room, level_bytes(level), err);
+    }
     const enum status status = need_level(images, pyramid, view->level, err);
     *picture = (struct view_picture){view, pyramid->levels, atomic_load(&pyramid->count)};
     return status;
@@ -117,13 +172,16 @@ static enum status render_one(void *context, int index, int worker, struct error
     const size_t at = job->first + (size_t)index;
     const size_t values = (size_t)job->size * (size_t)job->size * (size_t)images->channels;
     const struct view_mix *mix = views->mixes ? &views->mixes[at] : &nothing;
+    const size_t level = atomic_load(&images->largest_level);
+    uint8_t *scratch = images->scratch + (size_t)worker * 2 * (values + level), *rooms = scratch + 2 * values;
+    struct image levels[2][VIEW_MAX_LEVELS];
     struct view_picture own, partner = {0};
     enum status status = STATUS_OK;
-    TRY(take_picture(images, views->samples[at], &views->views[at], &own, err));
+    TRY(take_picture(images, views->samples[at], &views->views[at], levels[0], rooms, &own, err));
     if (mix->kind != VIEW_MIX_NONE)
-        TRY(take_picture(images, views->partners[at], &views->partner_views[at], &partner, err));
-    view_render_mixed(mix, &own, &partner, job->size, job->table, images->scratch + (size_t)worker * 2 * values,
-                      job->out + (size_t)index * values);
+        TRY(take_picture(images, views->partners[at], &views->partner_views[at], levels[1], rooms + level, &partner,
+                         err));
+    view_render_mixed(mix, &own, &partner, job->size, job->table, scratch, job->out + (size_t)index * values);
 cleanup:
     return status;
 }
@@ -151,8 +209,8 @@ static enum status render(struct device *device, struct device_images *images, c
     const size_t first = (size_t)*views->cursor * (size_t)views->batch;
     struct render_job job = {
         .images = images, .views = views, .first = first, .size = size, .table = table, .out = out};
-    const size_t bytes =
-        2 * (size_t)thread_pool_size(device->pool) * (size_t)size * (size_t)size * (size_t)images->channels;
+    const size_t values = (size_t)size * (size_t)size * (size_t)images->channels;
+    const size_t bytes = 2 * (size_t)thread_pool_size(device->pool) * (values + atomic_load(&images->largest_level));
     enum status status = STATUS_OK;
     if (dtype != DTYPE_FP32)
         return error_set(err, STATUS_INTERNAL, NULL, "the CPU renders to fp32 only");

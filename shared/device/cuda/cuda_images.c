@@ -30,11 +30,12 @@ static void images_free(struct device *device, struct device_images *images)
     free(images);
 }
 
-static enum status images_new(struct device *device, uint32_t count, int channels, struct device_images **out,
-                              struct error *err)
+static enum status images_new(struct device *device, uint32_t count, int channels, struct scratch_file *file,
+                              struct device_images **out, struct error *err)
 {
     enum status status = STATUS_OK;
     struct device_images *images = calloc(1, sizeof *images);
+    (void)file;
     *out = NULL;
     if (images)
         images->packed = calloc(count ? count : 1, sizeof *images->packed);
@@ -59,12 +60,12 @@ cleanup:
 
 /* Only packs, and requests nothing of the GPU: several threads at once may put images. */
 static enum status images_put(struct device *device, struct device_images *images, uint32_t i, struct image *base,
-                              struct error *err)
+                              int least_level, struct error *err)
 {
     enum status status = STATUS_OK;
     struct image levels[VIEW_MAX_LEVELS] = {{0}};
     int count = 0;
-    (void)device;
+    (void)device, (void)least_level; /* kernels find a level by its place behind all lower ones */
     if (i >= images->count || base->channels != images->channels || images->placed || images->packed[i].pixels)
         return error_set(err, STATUS_INTERNAL, NULL, "image %u with %d channels does not belong to %u images with %d",
                          i, base->channels, images->count, images->channels);

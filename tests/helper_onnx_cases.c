@@ -1,0 +1,370 @@
+#include "tests/helper_onnx_cases.h"
+
+#include "tests/helper_onnx_model.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+const char *const onnx_cases[] = {
+    /* folded */
+    "c Slice f4x6 i0,1 i3,5 i0,1 i1,2",
+    "c Slice f4x6 i-1 i-100 i1 i-2",
+    "c Slice i5,6,7,8 i1 i3",
+    "c Gather f4x3 i0,-1 axis=0",
+    "c Gather shape n1",
+    "c Concat f2x3 f2x3 axis=1",
+    "c Concat i1,2 i i3 axis=0",
+    "c Shape f2x3",
+    "c Shape f2x3x4 start=-2 end=3",
+    "c Size f2x3",
+    "c Reshape f2x6 i3,-1",
+    "c Reshape f2x6 i0,2,3",
+    "c Squeeze f1x3x1 i0",
+    "c Squeeze f1x3x1",
+    "c Unsqueeze f3 i0,2",
+    "c Transpose f2x3x4 perm=2,0,1",
+    "c Transpose f2x3",
+    "c Expand f1x3 i2,3",
+    "c Range n1 n9 n3",
+    "c Range v0 v2 v0.5",
+    "c ConstantOfShape i2,3",
+    "c Constant value_float~0.5",
+    "c Constant value_floats~0.5,2",
+    "c Constant value_int=3",
+    "c Constant value_ints=3,4",
+    "c Identity f2x3",
+    "c Cast f2x3 to=7",
+    "c Cast i1,2 to=1",
+    "c CastLike i1,2 f",
+    "c Where b1,0,1 f3 f3",
+    "c Where b1,0,1 i1,2,3 n7",
+    "c Clip f2x3 f f",
+    "c Clip f2x3 min~0.25 max~0.5",
+    "c Add f2x3 f3",
+    "c Add i1,2 n3",
+    "c Sub i1,2 n3",
+    "c Mul i1,2 n3",
+    "c Div i7,8 n-3",
+    "c Mod i7,-8 n3",
+    "c Mod f2 f2 fmod=1",
+    "c Pow f2x3 f",
+    "c Min f2x3 f3 f",
+    "c Max i1,5 i4,2",
+    "c And b1,0 b1,1",
+    "c Or b1,0 b1,1",
+    "c Not b1,0",
+    "c Equal i1,2 n2",
+    "c Greater f3 f",
+    "c GreaterOrEqual i1,2 n2",
+    "c Less i1,2 n2",
+    "c LessOrEqual f3 f",
+    "c Abs i-1,2",
+    "c Neg i-1,2",
+    "c Sign i-1,0,2",
+    "c Sign f3",
+    "c Ceil f3",
+    "c Floor f3",
+    "c Round f3",
+    "c Exp f3",
+    "c Log f3",
+    "c Sqrt f3",
+    "c Reciprocal f3",
+    "c ReduceL1 f2x3 axes=1,",
+    "c ReduceL2 f2x3 i1 keepdims=0",
+    "c ReduceMax f2x3 axes=-1,",
+    "c ReduceMean f2x3",
+    "c ReduceMin i3,1 axes=0,",
+    "c ReduceProd i3,2",
+    "c ReduceSum f2x3 i0 noop_with_empty_axes=1",
+    "c ReduceSumSquare f2x3x2 axes=0,2",
+    "c BatchNormalization f1x3 f3 f3 f3 f3",
+    /* layers */
+    "x Abs x",
+    "x Add x f3x1x1",
+    "x Add x x",
+    "x Add f x",
+    "x Sub x f3x1x1",
+    "x Sub f3x1x1 x",
+    "x Mul x f3x1x1",
+    "r Mul x f1x1x1x3x8x8",
+    "x Div x f",
+    "r Div f x",
+    "x Exp x | Add p v1 | Log p",
+    "r Pow x f",
+    "x Sigmoid x | Mul x p",
+    "x Min x f",
+    "x Max x f",
+    "r Max x x",
+    "x Neg x | Max x p | Sub p x",
+    "r Add x f3 axis=1 broadcast=1",
+    "x AveragePool x kernel_shape=2,2 strides=2,2 pads=1,1,1,1 count_include_pad=1",
+    "x AveragePool x kernel_shape=3,3 auto_pad:SAME_UPPER ceil_mode=1",
+    "x MaxPool x kernel_shape=2,2 strides=2,2 dilations=1,1",
+    "x MaxPool x kernel_shape=3,3 auto_pad:VALID storage_order=0",
+    "x BatchNormalization x f3 f3 f3 f3 epsilon~0.001",
+    "x Cast x to=1",
+    "x Celu x alpha~2",
+    "x Clip x f f",
+    "x Clip x min~0 max~6",
+    "x Concat x x axis=1",
+    "r Concat x x axis=-2",
+    "x GlobalAveragePool x | Concat p p axis=1 | Conv p f2x6x1x1",
+    "x Conv x f4x3x3x3 f4 pads=1,1,1,1 strides=2,2",
+    "x Conv x f3x1x3x3 group=3 dilations=2,2 kernel_shape=3,3",
+    "x Conv x f4x3x1x1 auto_pad:SAME_LOWER",
+    "x Dropout x f",
+    "x Elu x alpha~1",
+    "x Expand x i1,3,8,8",
+    "x Flatten x axis=1",
+    "x Flatten x axis=-3",
+    "x Gather x i2,0,1 axis=1",
+    "r Gather x n-1 axis=2",
+    "x GlobalAveragePool x | Squeeze p i2,3 | Gather p i0,2 axis=-1",
+    "x Shape x | Gather p n0 | Unsqueeze p i0 | Concat p i-1 axis=0 | Reshape x p",
+    "x Gelu x approximate:tanh",
+    "x Gelu x approximate:none",
+    "x GlobalAveragePool x | Flatten p | Gemm p f5x3 f5 transB=1",
+    "x GlobalAveragePool x | Flatten p | Gemm p f3x5 f5 alpha~0.5 beta~2 transA=0",
+    "x ReduceMean x axes=2,3 keepdims=0 | MatMul p f3x4 | Add p f4",
+    "x GlobalAveragePool x",
+    "x GlobalMaxPool x",
+    "x GroupNormalization x f3 f3 num_groups=3 epsilon~0.001",
+    "x HardSigmoid x alpha~0.2 beta~0.5",
+    "x HardSwish x",
+    "x Identity x",
+    "x InstanceNormalization x f3 f3 epsilon~0.001",
+    "x Transpose x perm=0,2,3,1 | LayerNormalization p f3 f3 axis=-1 epsilon~0.001 | Transpose p perm=0,3,1,2",
+    "x Transpose x perm=0,2,3,1 | MatMul p f3x4 | Add p f4 | Transpose p perm=0,3,1,2",
+    "x LayerNormalization x f3x8x8 f3x8x8 axis=1",
+    "x LeakyRelu x alpha~0.1",
+    "x LogSoftmax x axis=1",
+    "x LpNormalization x axis=1 p=2",
+    "x Mean x x",
+    "x Mish x",
+    "x Neg x",
+    "x PRelu x f3x1x1",
+    "x PRelu x f",
+    "x Pad x i0,0,1,1,0,0,1,1 f mode:constant",
+    "x Pad x pads=0,0,1,1,0,0,1,1 mode:reflect",
+    "x Pad x i1,1,-1,1 _ i2,3 mode:edge",
+    "x Pad x i0,1,0,0,0,2,0,0 f",
+    "x ReduceMean x axes=2,3 keepdims=0",
+    "x ReduceMean x i1 keepdims=1",
+    "x ReduceMax x axes=2,3",
+    "x ReduceSum x i2,3",
+    "x ReduceL2 x axes=1, keepdims=1 | Max p f | Div x p",
+    "r ReduceMean x axes=1, | Sub x p | Mul p p | ReduceMean p axes=1, | Add p f | Sqrt p",
+    "r Pow x v2 | ReduceMean p axes=1, | Add p v1e-6 | Sqrt p | Div x p",
+    "r ReduceSumSquare x i2,3 keepdims=1",
+    "x Relu x",
+    "x Reshape x i0,-1",
+    "x Reshape x i0,3,64 | Transpose p perm=0,2,1 | Transpose p perm=0,2,1 | Reshape p i0,3,8,8",
+    "x Reshape x i0,3,64 | InstanceNormalization p f3 f3 | Reshape p i0,3,8,8",
+    "x Concat x x axis=1 | Reshape p i0,2,3,8,8 | Transpose p perm=0,2,1,3,4 | Reshape p i0,6,8,8",
+    "r Reshape x i0,3,2,4,8",
+    "x Resize x _ v1,1,2,2",
+    "x Resize x _ _ i1,3,16,16 mode:linear coordinate_transformation_mode:half_pixel",
+    "x Resize x _ _ i16,16 axes=2,3 mode:nearest nearest_mode:floor coordinate_transformation_mode:asymmetric",
+    "x Resize x _ _ i1,3,5,4 mode:linear coordinate_transformation_mode:align_corners",
+    "x Upsample x scales~1,1,2,2 mode:nearest",
+    "x Upsample x scales~1,1,2,2 mode:linear",
+    "x Selu x",
+    "x Sigmoid x",
+    "r Shape x",
+    "x Slice x i1 i3 i1",
+    "x Slice x i0,0 i8,8 i2,3 i2,2",
+    "x Slice x i-1 i-100 i1 i-1",
+    "x Slice x starts=1, ends=3, axes=1,",
+    "x Softmax x axis=1",
+    "x Softplus x",
+    "x Softsign x",
+    "x Split/2 x i1,2 axis=1",
+    "x SplitToSequence x i1,2 axis=1 | SequenceAt p n1",
+    "x SplitToSequence x n1 axis=1 keepdims=1 | SequenceAt p n-1",
+    "x Split/2 x split=1,2 axis=1",
+    "x Split/2 x axis=2 num_outputs=2",
+    "x GlobalAveragePool x | Squeeze p",
+    "x GlobalAveragePool x | Squeeze p axes=2,3 | Unsqueeze p axes=2,3",
+    "x GlobalAveragePool x | Squeeze p i-1 | Unsqueeze p i3",
+    "x Sum x x x",
+    "x Sum x",
+    "x Swish x alpha~1",
+    "x Tanh x",
+    "x ThresholdedRelu x alpha~0",
+    "x Transpose x perm=0,2,3,1 | ReduceMean p axes=1,2 keepdims=0",
+    "r Transpose x perm=0,1,3,2",
+    "r Greater x f | Where p x f",
+    "x Div x v1.4142135 | Erf p | Add p v1 | Mul x p | Mul p v0.5",
+    "x Mul x v0.70710677 | Erf p | Add p v1 | Mul x p | Mul p v0.5",
+    "x Exp x | Add p v1 | Log p | Tanh p | Mul x p",
+    "x Add x v3 | Clip p v0 v6 | Div p v6 | Mul x p",
+    "x Neg x | Exp p | Add p v1 | Reciprocal p",
+    "x Abs x | Add p v1 | Div x p",
+};
+const int onnx_case_count = sizeof onnx_cases / sizeof *onnx_cases;
+
+enum {
+    ATTRIBUTE_FLOAT = 2,
+    ATTRIBUTE_STRING = 4,
+    ATTRIBUTE_FLOATS = 7,
+    ATTRIBUTE_TYPE = 20,
+    ONNX_BOOL = 9,
+    VALUES = 256
+};
+enum { TYPE_FLOAT = 1, TYPE_INT = 2, TYPE_STRING = 3, TYPE_FLOATS = 6, TYPE_INTS = 7 };
+
+static void put_floats(struct proto *graph, const char *name, const char *dims)
+{
+    int64_t sizes[16];
+    float values[VALUES];
+    int rank = 0;
+    size_t count = 1;
+    for (char *end; *dims && rank < 16; dims = *end == 'x' ? end + 1 : end) {
+        sizes[rank] = strtoll(dims, &end, 10);
+        count *= (size_t)sizes[rank++];
+    }
+    assert_true(count <= VALUES);
+    for (size_t i = 0; i < count; i++)
+        values[i] = 0.25f + 0.125f * (float)(i % 7);
+    model_put_tensor(graph, name, ONNX_FLOAT, sizes, rank, values, count * sizeof *values);
+}
+
+static void put_numbers(struct proto *graph, const char *name, const char *text)
+{
+    float values[16];
+    int64_t count = 0;
+    const bool list = strchr(text, ',') != NULL;
+    for (char *end; *text && count < 16; text = *end == ',' ? end + 1 : end)
+        values[count++] = strtof(text, &end);
+    model_put_tensor(graph, name, ONNX_FLOAT, &count, list, values, (size_t)count * sizeof *values);
+}
+
+static int read_ints(const char *text, int64_t values[16])
+{
+    int count = 0;
+    for (char *end; *text && count < 16; text = *end == ',' ? end + 1 : end)
+        values[count++] = strtoll(text, &end, 10);
+    return count;
+}
+
+/* An initialiser for a word; the node's input is called as the word. */
+static void put_constant(struct proto *graph, const char *word)
+{
+    int64_t values[16];
+    uint8_t bools[16];
+    const int count = read_ints(word + 1, values);
+    for (int i = 0; i < count; i++)
+        bools[i] = values[i] != 0;
+    if (word[0] == 'f')
+        put_floats(graph, word, word + 1);
+    else if (word[0] == 'v')
+        put_numbers(graph, word, word + 1);
+    else if (word[0] == 'b')
+        model_put_tensor(graph, word, ONNX_BOOL, (const int64_t[]){count}, 1, bools, (size_t)count);
+    else
+        model_put_tensor(graph, word, ONNX_INT64, (const int64_t[]){count}, word[0] == 'i', values,
+                         (size_t)count * sizeof *values);
+}
+
+static void put_attribute(struct proto *node, const char *word, char *value)
+{
+    struct proto attribute = {0};
+    int64_t ints[16];
+    const char kind = *value;
+    const bool list = strchr(value, ',') != NULL;
+    proto_bytes(&attribute, ATTRIBUTE_NAME, word, (size_t)(value - word));
+    value++;
+    if (kind == ':')
+        proto_text(&attribute, ATTRIBUTE_STRING, value);
+    for (char *end; kind == '~' && *value; value = *end == ',' ? end + 1 : end)
+        proto_float(&attribute, list ? ATTRIBUTE_FLOATS : ATTRIBUTE_FLOAT, strtof(value, &end));
+    const int count = kind == '=' ? read_ints(value, ints) : 0;
+    for (int i = 0; i < count; i++)
+        proto_int(&attribute, list ? ATTRIBUTE_INTS : ATTRIBUTE_INT, ints[i]);
+    proto_int(&attribute, ATTRIBUTE_TYPE,
+              kind == ':'   ? TYPE_STRING
+              : kind == '~' ? (list ? TYPE_FLOATS : TYPE_FLOAT)
+                            : (list ? TYPE_INTS : TYPE_INT));
+    proto_message(node, NODE_ATTRIBUTE, &attribute);
+}
+
+/* Words that are constants of the model already. */
+enum { WORDS = 32 };
+struct words {
+    const char *words[WORDS];
+    int count;
+};
+
+/* One operator; before: the output of the one before it. */
+static void put_operator(struct proto *graph, char *line, const char *before, const char *output, struct words *seen)
+{
+    static const char *const outputs[] = {"x", "shape", "_", "p", "c", "floats", "sum"};
+    struct proto node = {0};
+    char *rest, *op = strtok_r(line, " ", &rest), *two = op ? strchr(op, '/') : NULL;
+    if (two)
+        *two = '\0';
+    for (char *word; (word = strtok_r(NULL, " ", &rest));) {
+        char *value = strpbrk(word, "=~:");
+        bool known = value != NULL;
+        for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++)
+            known = known || strcmp(outputs[i], word) == 0;
+        for (int i = 0; i < seen->count; i++)
+            known = known || strcmp(seen->words[i], word) == 0;
+        if (!known) {
+            assert_true(seen->count < WORDS);
+            seen->words[seen->count++] = word;
+            put_constant(graph, word);
+        }
+        if (value)
+            put_attribute(&node, word, value);
+        else
+            proto_text(&node, NODE_INPUT, strcmp(word, "_") == 0 ? "" : strcmp(word, "p") == 0 ? before : word);
+    }
+    proto_text(&node, NODE_OUTPUT, output);
+    if (two)
+        proto_text(&node, NODE_OUTPUT, "second");
+    proto_text(&node, NODE_OP_TYPE, op ? op : "");
+    proto_message(graph, GRAPH_NODE, &node);
+}
+
+/* Operators with " | " between them. */
+static void put_line(struct proto *graph, char *line, const char *output)
+{
+    char name[16], before[16] = "x";
+    struct words seen = {.count = 0};
+    for (int i = 0; line; i++) {
+        char *next = strstr(line, " | ");
+        if (next)
+            *next = '\0';
+        snprintf(name, sizeof name, "t%d", i);
+        put_operator(graph, line, before, next ? name : output, &seen);
+        strcpy(before, name);
+        line = next ? next + 3 : NULL;
+    }
+}
+
+void onnx_case_model(struct proto *model, const char *line, int shape, int opset)
+{
+    static const int64_t shapes[ONNX_CASE_SHAPES][6] = {
+        {4, -1, 3, 8, 8},    {4, -1, 8, 8, 3}, {2, -1, 3},       {3, -1, 3, 8},
+        {5, -1, 3, 4, 4, 4}, {4, 2, 3, 8, 8},  {4, -1, 3, 1, 1}, {1, 3}};
+    struct proto graph = {0};
+    char text[512];
+    const bool constant = line[0] == 'c';
+    snprintf(text, sizeof text, "%s", line + 2);
+    model_put_value(&graph, GRAPH_INPUT, "x", ONNX_FLOAT, shapes[shape] + 1, (int)shapes[shape][0]);
+    model_put_value(&graph, GRAPH_OUTPUT, "y", ONNX_FLOAT, NULL, 0);
+    if (strstr(line, " shape"))
+        put_line(&graph, (char[]){"Shape x"}, "shape");
+    put_line(&graph, text, constant ? "c" : "y");
+    if (constant) {
+        put_line(&graph, (char[]){"Cast c to=1"}, "floats");
+        put_line(&graph, (char[]){"ReduceSum floats keepdims=0"}, "sum");
+        put_line(&graph, (char[]){"Mul x sum"}, "y");
+    }
+    model_make(model, &graph, opset);
+}
