@@ -56,6 +56,8 @@ static enum status print_json(const struct inspect_options *options, const struc
     const struct shape in = graph->nodes[graph->input].shape;
     const int shape[3] = {in.c, in.h, in.w};
     const struct plan_cost cost = plan_cost_of(plan);
+    struct error unknown = {0};
+    size_t int8_bytes;
     cJSON *root = cJSON_CreateObject();
     cJSON_AddStringToObject(root, "student", options->student);
     cJSON_AddItemToObject(root, "input", cJSON_CreateIntArray(shape, 3));
@@ -63,6 +65,8 @@ static enum status print_json(const struct inspect_options *options, const struc
     cJSON_AddNumberToObject(root, "parameters", (double)graph_parameter_count(graph));
     cJSON_AddNumberToObject(root, "multiply_accumulates", (double)graph_multiply_count(graph));
     cJSON_AddNumberToObject(root, "activation_bytes", (double)plan_peak_bytes(plan));
+    if (lowered_int8_bytes(graph, &int8_bytes, &unknown) == STATUS_OK)
+        cJSON_AddNumberToObject(root, "int8_activation_bytes", (double)int8_bytes);
     cJSON *step = cJSON_AddObjectToObject(root, "training_step");
     cJSON_AddNumberToObject(step, "batch", plan->batch);
     cJSON_AddNumberToObject(step, "values_moved", cost.values * plan->batch);

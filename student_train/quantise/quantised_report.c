@@ -82,7 +82,7 @@ void quantised_student_json(const struct quantised_student *student, cJSON *obje
         add_score(item, scores[i]);
         cJSON_AddNumberToObject(item, "bytes", (double)bytes[i]);
     }
-    cJSON_AddStringToObject(object, "ranges", range_method_name(chosen->method));
+    cJSON_AddStringToObject(object, "ranges", quantised_ranges_name(chosen));
     cJSON_AddBoolToObject(object, "equalised", chosen->equalised);
     cJSON_AddNumberToObject(object, "calibration_samples", (double)student->calibration_pictures);
 }
