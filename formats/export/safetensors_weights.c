@@ -146,8 +146,8 @@ static bool add_entry(cJSON *json, const char *name, const char *dtype, const in
     double offsets[2] = {(double)begin, (double)end};
     cJSON *entry = cJSON_AddObjectToObject(json, name);
     return entry && cJSON_AddStringToObject(entry, "dtype", dtype) &&
-           cJSON_AddItemToObject(entry, "shape", cJSON_CreateIntArray(dims, rank)) &&
-           cJSON_AddItemToObject(entry, "data_offsets", cJSON_CreateDoubleArray(offsets, 2));
+           json_add(entry, "shape", cJSON_CreateIntArray(dims, rank)) &&
+           json_add(entry, "data_offsets", cJSON_CreateDoubleArray(offsets, 2));
 }
 
 /* The header of a graph's weights: the 8-byte counters first, so that everything is aligned. NULL: no memory. */
