@@ -158,12 +158,12 @@ tests: programs $(TESTS) $(SYNTHETIC) $(SCRIPT_TOOLS) $(STAND_IN) $(FAULTS) $(SH
 .PHONY: bench-programs
 bench-programs: $(BENCHES)
 
-# TORTURE_POINTS=N: so many points of each kind, drawn with TORTURE_SEED, instead of all.
+# TORTURE_POINTS=N: so many points of each kind, drawn with TORTURE_SEED, instead of all. A complaint does not end the hours.
 torture: deps ## fail every allocation and file call, kill at any moment, flip every byte (hours)
 	@$(MAKE) $(QUIETLY) programs $(SYNTHETIC) $(SCRIPT_TOOLS) $(FAULTS) $(TESTDIR)/test_damage
-	@BUILD=$(BUILD) scripts/torture_kills.sh $(if $(TORTURE_SEED),--seed $(TORTURE_SEED))
-	@DAMAGE_STEP=1 $(TESTDIR)/test_damage
-	@BUILD=$(BUILD) scripts/torture.sh $(if $(TORTURE_POINTS),--points $(TORTURE_POINTS)) $(if $(TORTURE_SEED),--seed $(TORTURE_SEED))
+	@code=0; BUILD=$(BUILD) scripts/torture_kills.sh $(if $(TORTURE_SEED),--seed $(TORTURE_SEED)) || code=1; \
+		DAMAGE_STEP=1 $(TESTDIR)/test_damage || code=1; \
+		BUILD=$(BUILD) scripts/torture.sh $(if $(TORTURE_POINTS),--points $(TORTURE_POINTS)) $(if $(TORTURE_SEED),--seed $(TORTURE_SEED)) || code=1; exit $$code
 
 bench: deps ## build and run the benchmarks
 	@$(MAKE) $(QUIETLY) programs bench-programs
@@ -285,6 +285,18 @@ $(BUILD)/generated/kernel_texts.c: $(KERNEL_TEXTS) Makefile
 	echo 'const struct kernel_text kernel_texts[] = {'; $(call literals,$(KERNEL_TEXTS)); echo '};'; \
 	echo 'const int kernel_text_count = sizeof kernel_texts / sizeof *kernel_texts;'; } > $@
 
+# The fuzz drivers without libFuzzer, their two functions under names of their own, for the test that replays tests/corpus.
+CORPUS_DRIVERS := $(patsubst tests/fuzz_%.c,%,$(sort $(wildcard tests/fuzz_*.c)))
+$(BUILD)/generated/fuzz_drivers.h: $(CORPUS_DRIVERS:%=tests/fuzz_%.c) Makefile
+	@mkdir -p $(@D)
+	@printf 'DRIVER(%s)\n' $(CORPUS_DRIVERS) >$@
+$(OBJ)/tests/test_corpus.o: $(BUILD)/generated/fuzz_drivers.h
+$(OBJ)/corpus/%.o: tests/fuzz_%.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(BASE_CFLAGS) $(WARNINGS) -DLLVMFuzzerTestOneInput=fuzz_$* -DLLVMFuzzerInitialize=fuzz_$*_start \
+		$(filter-out $(COVERAGE),$(CFLAGS)) -MMD -MP -c $< -o $@
+$(TESTDIR)/test_corpus: $(CORPUS_DRIVERS:%=$(OBJ)/corpus/%.o)
+
 $(OBJ)/kernel_texts.o: $(BUILD)/generated/kernel_texts.c formats/export/student_c_writer.h
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(BASE_CFLAGS) $(WARNINGS) $(CFLAGS) -c $< -o $@
@@ -305,9 +317,9 @@ $(OBJ)/presets.o: $(BUILD)/generated/presets.c student_train/student/preset.h
 
 # The CPU kernels: one source for every instruction set, chosen at run time; these files do want contraction to FMA.
 # A sanitized build keeps its own optimisation: instrumented kernels take many minutes to compile at -O3. UndefinedBehaviorSanitizer
-# doubles that, and finds what there is in the generic kernels, of the same source; make fuzz calls no kernel.
+# doubles that, and finds what there is in the generic kernels, of the same source; make fuzz calls no kernel: -O0 compiles soonest.
 KERNELS := $(OBJ)/shared/training/cpu/cpu_kernels_
-KERNEL_CFLAGS := $(if $(findstring -fsanitize,$(CFLAGS)),,-O3) $(if $(findstring -fsanitize=fuzzer,$(CFLAGS)),-fno-sanitize=all) -ffp-contract=fast
+KERNEL_CFLAGS := $(if $(findstring -fsanitize,$(CFLAGS)),,-O3) $(if $(findstring -fsanitize=fuzzer,$(CFLAGS)),-fno-sanitize=all -O0) -ffp-contract=fast
 ISA_CFLAGS := $(KERNEL_CFLAGS) $(if $(findstring undefined,$(CFLAGS)),-fno-sanitize=undefined$(comma)float-cast-overflow)
 $(KERNELS)avx512.o: FILE_CFLAGS := $(ISA_CFLAGS) -mavx512f -mavx512vl -mavx512bw -mavx512dq -mfma
 $(KERNELS)avx2.o: FILE_CFLAGS := $(ISA_CFLAGS) -mavx2 -mfma
@@ -428,7 +440,7 @@ $(TESTS) $(SHIM_TESTS): $(OBJ)/tests/filter_cases.o
 $(TESTS) $(BENCHES): | $(HDF5_READER) $(ONEDNN_ENGINE) $(ONNXRUNTIME_ENGINE) $(IMAGE_CODECS)
 $(TESTDIR)/%: $(OBJ)/tests/%.o $(TEST_LIBRARIES)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) $(WRAPPED) $(RUNPATH) $(filter %.o %.a,$^) -o $@ $(LDLIBS) -lcmocka
+	$(CC) $(CFLAGS) $(LDFLAGS) $(WRAPPED) $(RUNPATH) $(filter %.o,$^) $(filter %.a,$^) -o $@ $(LDLIBS) -lcmocka
 
 # Calls of our own objects that these tests let fail (tests/helper_failing_calls.c).
 FAILING_CALLS := malloc calloc realloc aligned_alloc strdup strndup open_memstream asprintf arena_alloc arena_strdup arena_printf openat open \

@@ -31,6 +31,22 @@ bool json_out_of_memory(void)
     return failed;
 }
 
+cJSON *json_add(cJSON *object, const char *name, cJSON *item)
+{
+    if (cJSON_AddItemToObject(object, name, item))
+        return item;
+    cJSON_Delete(item);
+    return NULL;
+}
+
+cJSON *json_append(cJSON *array, cJSON *item)
+{
+    if (cJSON_AddItemToArray(array, item))
+        return item;
+    cJSON_Delete(item);
+    return NULL;
+}
+
 char *json_text(cJSON *tree, bool compact)
 {
     char *text = !tree ? NULL : compact ? cJSON_PrintUnformatted(tree) : cJSON_Print(tree);

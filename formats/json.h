@@ -26,6 +26,11 @@ enum status json_parse(cJSON **root, const char *text, size_t size, const char *
  * cJSON_free frees the text. */
 char *json_text(cJSON *tree, bool compact);
 
+/* cJSON_AddItemToObject and cJSON_AddItemToArray that take the item in any case: it is freed if there is no memory for
+ * it, or no object. They return it, or NULL, to which cJSON's functions add nothing. */
+cJSON *json_add(cJSON *object, const char *name, cJSON *item);
+cJSON *json_append(cJSON *array, cJSON *item);
+
 /* True if memory ran out while this thread built trees since the last json_text, json_parse or call of this: for trees
  * that are compared and not printed. */
 bool json_out_of_memory(void);

@@ -1,6 +1,8 @@
 #!/bin/bash
-# Runs fuzzers one after the other. Their corpus starts with files of this repository and is kept between runs.
+# Runs fuzzers one after the other. Their corpus starts with tests/corpus and other files of this repository, and is kept between runs.
 # usage: scripts/run_fuzzers.sh [--seconds N] [--runs N] FUZZER...     each until N runs are done or N seconds are over; 0: no limit
+# environment: FUZZ_OWN_SEEDS=1   leaves out files that are not of this project (models of libonnx-testdata): for scripts/fuzz_corpus.sh
+#              FUZZ_SEED=N        of the fuzzer's drawing (libFuzzer draws one; it is printed)
 # Prints for each reader how many runs were made, in how many seconds, and how many inputs are kept; then the sum.
 set -u
 seconds=0 runs=0
@@ -23,7 +25,7 @@ for fuzzer in "$@"; do
     case $name in
     net) seeds=$(find student_train tests -name '*.net') ;;
     image) seeds=$(find tests/golden/evaluation_views tests/golden/image_files -type f) ;;
-    onnx) seeds=$(find tests -name '*.onnx' -size -64k; find /usr/share/libonnx-testdata/data -name '*conv*' -prune -exec find {} -name model.onnx \; 2>/dev/null) ;;
+    onnx) seeds=$(find tests -name '*.onnx' -size -64k; [ -n "${FUZZ_OWN_SEEDS-}" ] || find /usr/share/libonnx-testdata/data -name '*conv*' -prune -exec find {} -name model.onnx \; 2>/dev/null) ;;
     safetensors) seeds=$(find tests -name "*.safetensors" -size -64k) ;;
     manifest) seeds=$(find . -name cache.json -size -64k | head -20) ;; # of caches that were made here, by make demo
     answers)
@@ -59,11 +61,11 @@ for fuzzer in "$@"; do
         cp -n "$seed" "$folder/seed-$number"
     done
     log=$folder.log
-    if "$fuzzer" "${limits[@]}" -max_len=65536 -timeout=20 -rss_limit_mb=4096 -artifact_prefix="$folder-found/" \
-        "$folder" >"$log" 2>&1; then
+    if "$fuzzer" "${limits[@]}" ${FUZZ_SEED:+-seed=$FUZZ_SEED} -max_len=65536 -timeout=20 -rss_limit_mb=4096 -artifact_prefix="$folder-found/" \
+        "$folder" $([ ! -d "tests/corpus/$name" ] || echo "tests/corpus/$name") >"$log" 2>&1; then
         read -r made took < <(sed -nE 's/^Done ([0-9]+) runs in ([0-9]+) .*/\1 \2/p' "$log")
         sum=$((sum + made))
-        echo "ok fuzz_$name: $made runs in $took s, $(ls "$folder" | wc -l) inputs kept"
+        echo "ok fuzz_$name: $made runs in $took s, seed $(sed -nE 's/^INFO: Seed: //p' "$log"), $(ls "$folder" | wc -l) inputs kept"
     else
         failed=1
         tail -40 "$log"

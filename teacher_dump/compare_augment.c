@@ -229,8 +229,7 @@ static enum status print_json(const struct comparison *c, struct error *err)
     cJSON_AddStringToObject(object, "try_first", gentlest(c)->name);
     for (int i = 0; i < c->row_count; i++) {
         const struct row *row = &c->rows[i];
-        cJSON *item = cJSON_CreateObject();
-        cJSON_AddItemToArray(recipes, item);
+        cJSON *item = json_append(recipes, cJSON_CreateObject());
         cJSON_AddStringToObject(item, "name", row->name);
         cJSON_AddStringToObject(item, "recipe", row->text);
         cJSON_AddNumberToObject(item, "accuracy", row->accuracy);

@@ -35,8 +35,7 @@ static void add_members(cJSON *object, const struct cache_manifest *manifest)
     cJSON *members = cJSON_AddArrayToObject(object, "teachers");
     for (int i = 0; i < manifest->member_count; i++) {
         const struct cache_member *member = &manifest->members[i];
-        cJSON *item = cJSON_CreateObject();
-        cJSON_AddItemToArray(members, item);
+        cJSON *item = json_append(members, cJSON_CreateObject());
         cJSON_AddStringToObject(item, "file", member->file);
         cJSON_AddStringToObject(item, "sha256", member->digest);
         cJSON_AddNumberToObject(item, "weight", member->weight);
@@ -48,7 +47,7 @@ static void add_members(cJSON *object, const struct cache_manifest *manifest)
 static void add_outputs(cJSON *object, const struct cache_manifest *manifest)
 {
     if (manifest->selected_count)
-        cJSON_AddItemToObject(object, "logits", cJSON_CreateIntArray(manifest->selected, manifest->selected_count));
+        json_add(object, "logits", cJSON_CreateIntArray(manifest->selected, manifest->selected_count));
     if (manifest->from_probabilities)
         cJSON_AddStringToObject(object, "from", "probabilities");
     if (manifest->bgr)
@@ -72,14 +71,14 @@ static enum status inspect_cache_json(const struct cache *cache, struct error *e
     cJSON_AddStringToObject(object, "recipe", manifest->recipe);
     cJSON *kernels = cJSON_AddArrayToObject(object, "kernels");
     for (int i = 0; i < manifest->kernel_count; i++)
-        cJSON_AddItemToArray(kernels, cJSON_CreateString(manifest->kernels[i]));
+        json_append(kernels, cJSON_CreateString(manifest->kernels[i]));
     cJSON_AddStringToObject(object, "seed", seed);
     cJSON_AddNumberToObject(object, "views", manifest->views);
     cJSON_AddNumberToObject(object, "base", manifest->base);
     cJSON_AddNumberToObject(object, "size", manifest->size);
     classes = cJSON_AddArrayToObject(object, "classes");
     for (int c = 0; c < manifest->class_count; c++)
-        cJSON_AddItemToArray(classes, cJSON_CreateString(manifest->classes[c]));
+        json_append(classes, cJSON_CreateString(manifest->classes[c]));
     summary_features_to_json(manifest, manifest->splits[SPLIT_TRAIN].samples, object);
     summary_to_json(manifest, object);
     return summary_print_json(object, err);
@@ -276,11 +275,10 @@ static enum status inspect_model_json(const struct teacher_model *model, const s
         const int shape[3] = {tensors[i].shape.c, tensors[i].shape.h, tensors[i].shape.w};
         if (shape[0] == 0)
             continue;
-        cJSON *item = cJSON_CreateObject();
-        cJSON_AddItemToArray(array, item);
+        cJSON *item = json_append(array, cJSON_CreateObject());
         cJSON_AddStringToObject(item, "name", tensors[i].name);
         cJSON_AddStringToObject(item, "op", tensors[i].op);
-        cJSON_AddItemToObject(item, "shape", cJSON_CreateIntArray(shape, 3));
+        json_add(item, "shape", cJSON_CreateIntArray(shape, 3));
     }
     return summary_print_json(object, err);
 }

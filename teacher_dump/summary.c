@@ -198,11 +198,10 @@ void summary_features_to_json(const struct cache_manifest *manifest, uint64_t sa
         const struct cache_feature *feature = &manifest->features[i];
         const int shape[4] = {feature->views, feature->c, feature->h, feature->w};
         const double bytes = (double)cache_feature_bytes(feature);
-        cJSON *item = cJSON_CreateObject();
-        cJSON_AddItemToArray(features, item);
+        cJSON *item = json_append(features, cJSON_CreateObject());
         cJSON_AddStringToObject(item, "tensor", feature->tensor);
         cJSON_AddStringToObject(item, "form", feature_form_name(feature->form));
-        cJSON_AddItemToObject(item, "shape", cJSON_CreateIntArray(shape, 4));
+        json_add(item, "shape", cJSON_CreateIntArray(shape, 4));
         cJSON_AddNumberToObject(item, "uncompressed_bytes_per_view", bytes);
         cJSON_AddNumberToObject(item, "uncompressed_bytes", (double)samples * feature->views * bytes);
     }

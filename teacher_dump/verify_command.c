@@ -26,7 +26,7 @@ static void note_fault(struct verify *verify, const struct error *fault)
     cJSON *item = cJSON_CreateObject();
     cJSON_AddStringToObject(item, "path", fault->path);
     cJSON_AddStringToObject(item, "message", fault->message);
-    cJSON_AddItemToArray(verify->list, item);
+    json_append(verify->list, item);
 }
 
 /* Verifies the shard and, if images are linked, the files that it refers to. */
@@ -106,7 +106,7 @@ enum status verify_command(int argc, char **argv, struct error *err)
     if (verify.json) {
         cJSON *object = cJSON_CreateObject();
         cJSON_AddNumberToObject(object, "shards", verify.shards);
-        cJSON_AddItemToObject(object, "faults", verify.list);
+        json_add(object, "faults", verify.list);
         verify.list = NULL;
         TRY(summary_print_json(object, err));
     } else if (verify.faults == 0) {

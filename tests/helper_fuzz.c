@@ -10,19 +10,27 @@
 #include <string.h>
 #include <unistd.h>
 
-static char *folder;
+enum { FOLDERS = 8 }; /* test_corpus.c has all drivers in one process */
 
-static void remove_own_folder(void)
+static char *folders[FOLDERS];
+static int folder_count;
+
+static void remove_own_folders(void)
 {
-    remove_folder(folder);
-    free(folder);
+    while (folder_count > 0) {
+        remove_folder(folders[--folder_count]);
+        free(folders[folder_count]);
+    }
 }
 
 const char *fuzz_folder(void)
 {
-    folder = memory_folder();
-    atexit(remove_own_folder);
-    return folder;
+    if (folder_count == FOLDERS)
+        abort();
+    if (folder_count == 0)
+        atexit(remove_own_folders);
+    folders[folder_count] = memory_folder();
+    return folders[folder_count++];
 }
 
 void fuzz_file(const char *in, const char *name, const void *bytes, size_t size)

@@ -114,6 +114,7 @@ static const struct {
     {"gpu-memory", "0", "1G", false},
     {"max-memory", "0", "1G", false},
     {"deterministic", "false", "true", false},
+    {"images", "auto", "disk", false},
     {"precision", "fp32", "bf16", true},
     {"time-limit", "0", "5", false},
     {"baseline", "a", "b", false},

@@ -20,8 +20,7 @@ static void add_members(cJSON *teacher, const struct cache_manifest *manifest)
     cJSON *members = cJSON_AddArrayToObject(teacher, "members");
     for (int i = 0; i < manifest->member_count; i++) {
         const struct cache_member *member = &manifest->members[i];
-        cJSON *item = cJSON_CreateObject();
-        cJSON_AddItemToArray(members, item);
+        cJSON *item = json_append(members, cJSON_CreateObject());
         cJSON_AddStringToObject(item, "file", member->file);
         cJSON_AddStringToObject(item, "sha256", member->digest);
         cJSON_AddNumberToObject(item, "weight", member->weight);
@@ -33,7 +32,7 @@ static void add_members(cJSON *teacher, const struct cache_manifest *manifest)
 static void add_outputs(cJSON *teacher, const struct cache_manifest *manifest)
 {
     if (manifest->selected_count)
-        cJSON_AddItemToObject(teacher, "logits", cJSON_CreateIntArray(manifest->selected, manifest->selected_count));
+        json_add(teacher, "logits", cJSON_CreateIntArray(manifest->selected, manifest->selected_count));
     if (manifest->from_probabilities)
         cJSON_AddStringToObject(teacher, "from", "probabilities");
     if (manifest->bgr)
@@ -53,7 +52,7 @@ void manifest_teacher_to_json(cJSON *root, const struct cache_manifest *manifest
     cJSON_AddStringToObject(teacher, "precision", manifest->precision);
     cJSON *kernels = manifest->kernel_count ? cJSON_AddArrayToObject(teacher, "kernels") : NULL;
     for (int i = 0; i < manifest->kernel_count; i++)
-        cJSON_AddItemToArray(kernels, cJSON_CreateString(manifest->kernels[i]));
+        json_append(kernels, cJSON_CreateString(manifest->kernels[i]));
     if (manifest->member_count)
         add_members(teacher, manifest);
     else

@@ -53,8 +53,7 @@ static void add_samples(cJSON *root, const char *field, const struct cache_skipp
 {
     cJSON *array = cJSON_AddArrayToObject(root, field);
     for (int i = 0; i < count; i++) {
-        cJSON *item = cJSON_CreateObject();
-        cJSON_AddItemToArray(array, item);
+        cJSON *item = json_append(array, cJSON_CreateObject());
         cJSON_AddStringToObject(item, "split", split_name(samples[i].split));
         cJSON_AddStringToObject(item, "name", samples[i].name);
         cJSON_AddStringToObject(item, "reason", samples[i].reason);
@@ -79,14 +78,13 @@ static void add_source(cJSON *root, const struct cache_manifest *manifest)
         cJSON_AddBoolToObject(source, "salvage", true);
     cJSON *classes = cJSON_AddArrayToObject(root, "classes");
     for (int i = 0; i < manifest->class_count; i++)
-        cJSON_AddItemToArray(classes, cJSON_CreateString(manifest->classes[i]));
+        json_append(classes, cJSON_CreateString(manifest->classes[i]));
     add_samples(root, "skipped", manifest->skipped, manifest->skipped_count);
     if (manifest->salvaged_count)
         add_samples(root, "salvaged", manifest->salvaged, manifest->salvaged_count);
     cJSON *left_out = manifest->left_out_count ? cJSON_AddArrayToObject(root, "left_out") : NULL;
     for (int i = 0; i < manifest->left_out_count; i++) {
-        cJSON *item = cJSON_CreateObject();
-        cJSON_AddItemToArray(left_out, item);
+        cJSON *item = json_append(left_out, cJSON_CreateObject());
         cJSON_AddStringToObject(item, "kind", manifest->left_out[i].kind);
         cJSON_AddNumberToObject(item, "count", (double)manifest->left_out[i].count);
     }
@@ -96,7 +94,7 @@ static void add_floats(cJSON *object, const char *field, const float values[3])
 {
     cJSON *array = cJSON_AddArrayToObject(object, field);
     for (int c = 0; c < 3; c++)
-        cJSON_AddItemToArray(array, json_float(values[c]));
+        json_append(array, json_float(values[c]));
 }
 
 static void add_replay(cJSON *root, const struct cache_manifest *manifest)
@@ -121,8 +119,7 @@ static void add_replay(cJSON *root, const struct cache_manifest *manifest)
     cJSON *features = cJSON_AddArrayToObject(outputs, "features");
     for (int i = 0; i < manifest->feature_count; i++) {
         const struct cache_feature *feature = &manifest->features[i];
-        cJSON *item = cJSON_CreateObject();
-        cJSON_AddItemToArray(features, item);
+        cJSON *item = json_append(features, cJSON_CreateObject());
         cJSON_AddStringToObject(item, "tensor", feature->tensor);
         cJSON_AddStringToObject(item, "form", manifest_forms[feature->form]);
         cJSON_AddNumberToObject(item, "channels", feature->c);
@@ -146,14 +143,13 @@ cJSON *manifest_to_json(const struct cache_manifest *manifest, bool published)
         const struct cache_split *split = &manifest->splits[s];
         if (split->samples == 0)
             continue;
-        cJSON *item = cJSON_CreateObject();
-        cJSON_AddItemToArray(splits, item);
+        cJSON *item = json_append(splits, cJSON_CreateObject());
         cJSON_AddStringToObject(item, "split", split_name(s));
         cJSON_AddNumberToObject(item, "samples", split->samples);
         cJSON_AddNumberToObject(item, "views", split->views);
         cJSON *shards = cJSON_AddArrayToObject(item, "shards");
         for (int i = 0; i < split->shard_count; i++)
-            cJSON_AddItemToArray(shards, manifest_shard_to_json(&split->shards[i], published));
+            json_append(shards, manifest_shard_to_json(&split->shards[i], published));
     }
     return root;
 }

@@ -27,9 +27,9 @@ static void add_filters(cJSON *item, const struct shard_extent *set)
 {
     cJSON *filters = cJSON_AddArrayToObject(item, "filters");
     if (set->shuffled)
-        cJSON_AddItemToArray(filters, cJSON_CreateString("shuffle"));
+        json_append(filters, cJSON_CreateString("shuffle"));
     if (set->packed)
-        cJSON_AddItemToArray(filters, cJSON_CreateString("zstd"));
+        json_append(filters, cJSON_CreateString("zstd"));
 }
 
 char *shard_table_text(const struct shard_table *table)
@@ -37,20 +37,19 @@ char *shard_table_text(const struct shard_table *table)
     cJSON *root = cJSON_CreateObject(), *sets = cJSON_AddArrayToObject(root, "data_sets");
     for (int i = 0; i < table->count; i++) {
         const struct shard_extent *set = &table->sets[i];
-        cJSON *item = cJSON_CreateObject();
-        cJSON_AddItemToArray(sets, item);
+        cJSON *item = json_append(sets, cJSON_CreateObject());
         cJSON_AddStringToObject(item, "name", set->name);
         cJSON_AddStringToObject(item, "type", type_names[set->type]);
         cJSON_AddNumberToObject(item, "item_bytes", (double)set->item);
         cJSON *shape = cJSON_AddArrayToObject(item, "shape");
         for (int d = 0; d < set->rank; d++)
-            cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)set->dims[d]));
+            json_append(shape, cJSON_CreateNumber((double)set->dims[d]));
         add_filters(item, set);
         cJSON_AddNumberToObject(item, "chunk_rows", (double)set->rows);
         cJSON *offsets = cJSON_AddArrayToObject(item, "offsets"), *sizes = cJSON_AddArrayToObject(item, "sizes");
         for (size_t p = 0; p < set->piece_count; p++) {
-            cJSON_AddItemToArray(offsets, cJSON_CreateNumber((double)set->pieces[p].offset));
-            cJSON_AddItemToArray(sizes, cJSON_CreateNumber((double)set->pieces[p].size));
+            json_append(offsets, cJSON_CreateNumber((double)set->pieces[p].offset));
+            json_append(sizes, cJSON_CreateNumber((double)set->pieces[p].size));
         }
     }
     return json_text(root, true);

@@ -11,7 +11,7 @@ static void add_numbers(cJSON *object, const char *name, const float *numbers, i
 {
     cJSON *array = cJSON_AddArrayToObject(object, name);
     for (int i = 0; i < count; i++)
-        cJSON_AddItemToArray(array, json_float(numbers[i]));
+        json_append(array, json_float(numbers[i]));
 }
 
 cJSON *model_card_preprocessing(const struct model_card *card)

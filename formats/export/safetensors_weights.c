@@ -183,8 +183,8 @@ static bool add_entry(cJSON *json, const char *name, const char *dtype, const in
     double offsets[2] = {(double)begin, (double)end};
     cJSON *entry = cJSON_AddObjectToObject(json, name);
     return entry && cJSON_AddStringToObject(entry, "dtype", dtype) &&
-           cJSON_AddItemToObject(entry, "shape", cJSON_CreateIntArray(dims, rank)) &&
-           cJSON_AddItemToObject(entry, "data_offsets", cJSON_CreateDoubleArray(offsets, 2));
+           json_add(entry, "shape", cJSON_CreateIntArray(dims, rank)) &&
+           json_add(entry, "data_offsets", cJSON_CreateDoubleArray(offsets, 2));
 }
 
 /* The known ranges of a graph as a member of the metadata, if there are any. */
@@ -198,7 +198,7 @@ static bool add_ranges(cJSON *metadata, const struct graph *graph)
         if (!range || range[0] > range[1])
             continue;
         cJSON *pair = cJSON_AddArrayToObject(ranges, node->name);
-        ok = ok && cJSON_AddItemToArray(pair, json_float(range[0])) && cJSON_AddItemToArray(pair, json_float(range[1]));
+        ok = ok && json_append(pair, json_float(range[0])) && json_append(pair, json_float(range[1]));
     }
     if (ok && ranges->child) {
         char *text = cJSON_PrintUnformatted(ranges);

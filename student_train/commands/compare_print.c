@@ -1,6 +1,7 @@
 /* The tables of `student_train compare`. */
 #include "student_train/commands/compare_rows.h"
 
+#include "formats/json.h"
 #include "student_train/run/evaluation_report.h"
 #include <math.h>
 #include <stddef.h>
@@ -157,7 +158,7 @@ cJSON *compare_rows_json(const struct compare_row *rows, int count)
         cJSON_AddStringToObject(item, "student", row->metrics.student);
         cJSON_AddStringToObject(item, "loss", row->metrics.loss);
         for (int c = 0; c < COLUMNS; c++)
-            cJSON_AddItemToObject(item, columns[c].field, json_number_or_null(number_of(row, &columns[c])));
+            json_add(item, columns[c].field, json_number_or_null(number_of(row, &columns[c])));
         cJSON_AddNumberToObject(item, "runs", row->runs);
         if (isfinite(row->accuracy_error))
             cJSON_AddNumberToObject(item, "accuracy_error", row->accuracy_error);
@@ -167,7 +168,7 @@ cJSON *compare_rows_json(const struct compare_row *rows, int count)
             cJSON_AddNumberToObject(item, "gain_error", row->gain_error);
         if (isfinite(row->x))
             cJSON_AddNumberToObject(item, "x", row->x);
-        cJSON_AddItemToArray(list, item);
+        json_append(list, item);
     }
     return list;
 }

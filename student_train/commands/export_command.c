@@ -168,15 +168,15 @@ static enum status print_json(struct export_options *options, const struct graph
     cJSON *root = options->result, *files = cJSON_AddArrayToObject(root, "files");
     options->result = NULL;
     for (size_t i = 0; i < sizeof always / sizeof *always; i++)
-        cJSON_AddItemToArray(files, cJSON_CreateString(always[i]));
+        json_append(files, cJSON_CreateString(always[i]));
     if (options->int8)
-        cJSON_AddItemToArray(files, cJSON_CreateString("student-int8.onnx"));
+        json_append(files, cJSON_CreateString("student-int8.onnx"));
     if (options->c) {
-        cJSON_AddItemToArray(files, cJSON_CreateString("student.c"));
-        cJSON_AddItemToArray(files, cJSON_CreateString("student.h"));
+        json_append(files, cJSON_CreateString("student.c"));
+        json_append(files, cJSON_CreateString("student.h"));
     }
     if (options->html)
-        cJSON_AddItemToArray(files, cJSON_CreateString("student.html"));
+        json_append(files, cJSON_CreateString("student.html"));
     cJSON_AddStringToObject(root, "out", options->out);
     cJSON_AddNumberToObject(root, "parameters", (double)graph_parameter_count(graph));
     return command_print_json(root, "the result", err);

@@ -60,7 +60,7 @@ static enum status print_json(const struct inspect_options *options, const struc
     size_t int8_bytes;
     cJSON *root = cJSON_CreateObject();
     cJSON_AddStringToObject(root, "student", options->student);
-    cJSON_AddItemToObject(root, "input", cJSON_CreateIntArray(shape, 3));
+    json_add(root, "input", cJSON_CreateIntArray(shape, 3));
     cJSON_AddNumberToObject(root, "classes", graph->nodes[graph->output].shape.c);
     cJSON_AddNumberToObject(root, "parameters", (double)graph_parameter_count(graph));
     cJSON_AddNumberToObject(root, "multiply_accumulates", (double)graph_multiply_count(graph));

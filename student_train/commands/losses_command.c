@@ -179,14 +179,14 @@ static cJSON *parameter_json(const struct loss_entry *entry, const struct loss_p
     cJSON_AddStringToObject(item, "meaning", parameter->meaning);
     if (parameter->type == PARAMETER_NUMBER) {
         const float *value = loss_parameter_field(&entry->defaults, parameter);
-        cJSON_AddItemToObject(item, "default", json_float(*value));
-        cJSON_AddItemToObject(item, "minimum", json_float(parameter->low));
-        cJSON_AddItemToObject(item, "below", json_float(parameter->high));
+        json_add(item, "default", json_float(*value));
+        json_add(item, "minimum", json_float(parameter->low));
+        json_add(item, "below", json_float(parameter->high));
     } else if (parameter->words) {
         cJSON *choices = cJSON_AddArrayToObject(item, "choices");
         cJSON_AddStringToObject(item, "default", parameter->words[default_word(entry, parameter)]);
         for (int i = 0; parameter->words[i]; i++)
-            cJSON_AddItemToArray(choices, cJSON_CreateString(parameter->words[i]));
+            json_append(choices, cJSON_CreateString(parameter->words[i]));
     }
     return item;
 }
@@ -206,7 +206,7 @@ static cJSON *entry_json(const struct loss_entry *entry)
     parameters = cJSON_AddArrayToObject(item, "parameters");
     for (int k = 0; k < 2; k++)
         for (const struct loss_parameter *p = lists[k]; p->name; p++)
-            cJSON_AddItemToArray(parameters, parameter_json(entry, p));
+            json_append(parameters, parameter_json(entry, p));
     return item;
 }
 
@@ -214,7 +214,7 @@ static cJSON *all_json(void)
 {
     cJSON *list = cJSON_CreateArray();
     for (int i = 0; i < loss_entry_count; i++)
-        cJSON_AddItemToArray(list, entry_json(&loss_entries[i]));
+        json_append(list, entry_json(&loss_entries[i]));
     return list;
 }
 

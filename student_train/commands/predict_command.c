@@ -112,15 +112,14 @@ static enum status print_json(const struct predict_options *options, const struc
     cJSON_AddStringToObject(root, "out", options->out);
     cJSON_AddNumberToObject(root, "predictions", (double)predictions->count);
     cJSON_AddStringToObject(root, "id", id_choices[rule->kind]);
-    cJSON_AddItemToObject(root, "changed_by_tta",
-                          predictions->mirrored ? cJSON_CreateNumber((double)predictions->changed)
-                                                : cJSON_CreateNull());
-    cJSON_AddItemToObject(root, "broken", list);
+    json_add(root, "changed_by_tta",
+             predictions->mirrored ? cJSON_CreateNumber((double)predictions->changed) : cJSON_CreateNull());
+    json_add(root, "broken", list);
     for (size_t i = 0; i < predictions->count; i++) {
         if (!predictions->broken[i])
             continue;
         cJSON *item = cJSON_CreateObject();
-        cJSON_AddItemToArray(list, item);
+        json_append(list, item);
         cJSON_AddStringToObject(item, "photo", predictions->names[i]);
         cJSON_AddStringToObject(item, "reason", predictions->broken[i]);
         cJSON_AddBoolToObject(item, "guessed", predictions->guessed[i]);

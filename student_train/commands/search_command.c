@@ -24,11 +24,11 @@ static cJSON *runs_json(const struct search *search, const int *ranked, int coun
         cJSON_AddNumberToObject(item, "multiply_accumulates", run->net.multiplies);
         cJSON_AddNumberToObject(item, "activation_bytes", (double)run->net.activation_bytes);
         cJSON_AddNumberToObject(item, "epochs", run->epochs);
-        cJSON_AddItemToObject(item, "selection", json_number_or_null(run->score));
-        cJSON_AddItemToObject(item, "accuracy", json_number_or_null(finished ? run->metrics.accuracy : NAN));
-        cJSON_AddItemToObject(item, "agreement", json_number_or_null(finished ? run->metrics.agreement : NAN));
+        json_add(item, "selection", json_number_or_null(run->score));
+        json_add(item, "accuracy", json_number_or_null(finished ? run->metrics.accuracy : NAN));
+        json_add(item, "agreement", json_number_or_null(finished ? run->metrics.agreement : NAN));
         cJSON_AddBoolToObject(item, "front", search_on_front(search, ranked[i]));
-        cJSON_AddItemToArray(list, item);
+        json_append(list, item);
     }
     return list;
 }

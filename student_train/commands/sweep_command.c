@@ -18,9 +18,9 @@ static cJSON *runs_json(const struct sweep *sweep, const int *cells, int count)
             cJSON_AddStringToObject(keys, sweep->grid.keys[k].name, grid_value(&sweep->grid, cells[i], k));
         cJSON_AddStringToObject(item, "run", sweep->folders[cells[i]]);
         cJSON_AddStringToObject(item, "loss", m->loss);
-        cJSON_AddItemToObject(item, "accuracy", json_number_or_null(m->accuracy));
-        cJSON_AddItemToObject(item, "agreement", json_number_or_null(m->agreement));
-        cJSON_AddItemToArray(list, item);
+        json_add(item, "accuracy", json_number_or_null(m->accuracy));
+        json_add(item, "agreement", json_number_or_null(m->agreement));
+        json_append(list, item);
     }
     return list;
 }

@@ -65,8 +65,8 @@ static cJSON *share_or_null(double share)
 
 static void add_score(cJSON *object, const struct quantised_score *score)
 {
-    cJSON_AddItemToObject(object, "accuracy", share_or_null(score->accuracy));
-    cJSON_AddItemToObject(object, "as_fp32", share_or_null(score->agreement));
+    json_add(object, "accuracy", share_or_null(score->accuracy));
+    json_add(object, "as_fp32", share_or_null(score->agreement));
 }
 
 void quantised_student_json(const struct quantised_student *student, cJSON *object)

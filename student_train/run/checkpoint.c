@@ -65,8 +65,8 @@ static char *header_text(const struct trainer_vector vectors[TRAINER_VECTORS], c
         offset += vectors[i].count * sizeof(float);
         ends[1] = (double)offset;
         cJSON_AddStringToObject(tensor, "dtype", "F32");
-        cJSON_AddItemToObject(tensor, "shape", cJSON_CreateDoubleArray(&shape, 1));
-        cJSON_AddItemToObject(tensor, "data_offsets", cJSON_CreateDoubleArray(ends, 2));
+        json_add(tensor, "shape", cJSON_CreateDoubleArray(&shape, 1));
+        json_add(tensor, "data_offsets", cJSON_CreateDoubleArray(ends, 2));
     }
     return json_text(root, true);
 }

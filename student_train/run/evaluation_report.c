@@ -1,5 +1,6 @@
 #include "student_train/run/evaluation_report.h"
 
+#include "formats/json.h"
 #include <math.h>
 #include <string.h>
 
@@ -28,8 +29,8 @@ cJSON *json_number_or_null(double number)
 
 static void add_row(cJSON *object, const struct row *row)
 {
-    cJSON_AddItemToObject(object, "accuracy", json_number_or_null(row->student));
-    cJSON_AddItemToObject(object, "teacher_accuracy", json_number_or_null(row->teacher));
+    json_add(object, "accuracy", json_number_or_null(row->student));
+    json_add(object, "teacher_accuracy", json_number_or_null(row->teacher));
 }
 
 void evaluation_json(const struct evaluation *evaluation, const char *const *names, cJSON *object)
@@ -41,17 +42,16 @@ void evaluation_json(const struct evaluation *evaluation, const char *const *nam
         cJSON_AddStringToObject(object, "part", evaluation->part == PART_EVEN ? "even" : "odd");
     cJSON_AddNumberToObject(object, "samples", evaluation->samples);
     cJSON_AddNumberToObject(object, "labelled", evaluation->labelled);
-    cJSON_AddItemToObject(object, "loss", json_number_or_null(evaluation->loss));
+    json_add(object, "loss", json_number_or_null(evaluation->loss));
     add_row(object, &total);
-    cJSON_AddItemToObject(object, "agreement", json_number_or_null(evaluation->agreement));
-    cJSON_AddItemToObject(object, "calibration_error",
-                          json_number_or_null(reliability_error(&evaluation->opinions.student)));
-    cJSON_AddItemToObject(object, "teacher_calibration_error",
-                          json_number_or_null(reliability_error(&evaluation->opinions.teacher)));
+    json_add(object, "agreement", json_number_or_null(evaluation->agreement));
+    json_add(object, "calibration_error", json_number_or_null(reliability_error(&evaluation->opinions.student)));
+    json_add(object, "teacher_calibration_error",
+             json_number_or_null(reliability_error(&evaluation->opinions.teacher)));
     if (evaluation->mirrored) {
         cJSON *hflip = cJSON_AddObjectToObject(cJSON_AddObjectToObject(object, "tta"), "hflip");
-        cJSON_AddItemToObject(hflip, "accuracy", json_number_or_null(evaluation->mirrored_accuracy));
-        cJSON_AddItemToObject(hflip, "agreement", json_number_or_null(evaluation->mirrored_agreement));
+        json_add(hflip, "accuracy", json_number_or_null(evaluation->mirrored_accuracy));
+        json_add(hflip, "agreement", json_number_or_null(evaluation->mirrored_agreement));
         cJSON_AddNumberToObject(hflip, "changed", (double)evaluation->mirrored_changed);
     }
     cJSON *list = cJSON_AddArrayToObject(object, "per_class"), *confusion = cJSON_AddArrayToObject(object, "confusion");
@@ -60,10 +60,10 @@ void evaluation_json(const struct evaluation *evaluation, const char *const *nam
         cJSON *item = cJSON_CreateObject(), *counts = cJSON_CreateArray();
         cJSON_AddStringToObject(item, "class", row.name);
         add_row(item, &row);
-        cJSON_AddItemToArray(list, item);
+        json_append(list, item);
         for (size_t j = 0; j < classes; j++)
-            cJSON_AddItemToArray(counts, cJSON_CreateNumber(evaluation->confusion[k * classes + j]));
-        cJSON_AddItemToArray(confusion, counts);
+            json_append(counts, cJSON_CreateNumber(evaluation->confusion[k * classes + j]));
+        json_append(confusion, counts);
     }
 }
 

@@ -69,8 +69,8 @@ enum status run_info_write(const struct run_info *info, const char *folder, stru
         cJSON_AddStringToObject(root, "kernels", info->kernels);
     cJSON_AddStringToObject(root, "cache", info->cache);
     cJSON_AddStringToObject(root, "cache_digest", info->cache_digest);
-    cJSON_AddItemToObject(root, "classes", model_card_classes(&info->card));
-    cJSON_AddItemToObject(root, "preprocessing", model_card_preprocessing(&info->card));
+    json_add(root, "classes", model_card_classes(&info->card));
+    json_add(root, "preprocessing", model_card_preprocessing(&info->card));
     return run_publish_json(root, folder, "run.json", err);
 }
 
