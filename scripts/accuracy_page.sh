@@ -19,10 +19,14 @@ finished() { # PATTERN...: the folders of finished runs of these experiments
 }
 setting() { sed -n "s/^$1 = //p" "$2/config.ini"; } # OPTION, FOLDER
 
-places=()
+places=() level=()
 place() { # X, FOLDERS one a line: adds runs to $places
     local folder
     while read -r folder; do [ -z "$folder" ] || places+=(--run "$folder" --x "$1"); done <<<"$2"
+}
+level_line() { # FROM TO, FOLDERS one a line: adds runs to $level, which only the picture has
+    local folder
+    while read -r folder; do [ -z "$folder" ] || level+=(--run "$folder" --x "$1" --run "$folder" --x "$2"); done <<<"$3"
 }
 compare() { "$programs"/student_train compare "$@"; }
 # Options of compare, with runs: a table with gains over cross entropy if the same student was trained with it.
@@ -40,7 +44,7 @@ picture() { # NAME, TITLE, WHAT x IS, options of compare: a picture of $places, 
     several=$(printf '%s\n' "${places[@]}" | awk 'before == "--x" && !seen[$0]++ { n++ } { before = $0 } END { print (n > 1 ? "yes" : "") }')
     if [ -n "$several" ]; then
         mkdir -p "$pictures"
-        compare "${places[@]}" "${words[@]}" --chart "$pictures/$name.svg" --title "$title" "$@"
+        compare "${places[@]}" ${level[@]+"${level[@]}"} "${words[@]}" --chart "$pictures/$name.svg" --title "$title" "$@"
         printf '![%s](%s/%s.svg)\n\n' "$title" "$(basename "$pictures")" "$name"
     fi
     table "${places[@]}" "${words[@]}"
@@ -102,8 +106,10 @@ temperature() {
     printf '\n## Temperature\n\n'
     places=()
     for T in 1 2 4 6 10 14 20; do place $T "$(finished "temperature/$T")"; done
-    for T in 1 20; do place $T "$(finished gain/res5-ce)"; done # a level line
+    [ -n "$(finished temperature/10)" ] || place 10 "$(finished gain/res5-kd)"
+    level_line 1 20 "$(finished gain/res5-ce)"
     picture temperature 'Accuracy against the temperature of kd' T
+    level=()
 }
 
 views() {
