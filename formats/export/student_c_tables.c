@@ -47,10 +47,10 @@ static void separate(FILE *out, size_t i, size_t per_line)
         fputc(' ', out);
 }
 
-void student_c_bytes(struct student_c_writer *writer, const char *type, const char *name, const uint8_t *values,
-                     size_t count)
+static void put_bytes(struct student_c_writer *writer, const char *type, const char *name, const char *part,
+                      const uint8_t *values, size_t count)
 {
-    open_array(writer, type, name, "", count, 1);
+    open_array(writer, type, name, part, count, 1);
     for (size_t i = 0; i < count; i++) {
         separate(writer->out, i, 24);
         fprintf(writer->out, "%d,", type[0] == 'u' ? (int)values[i] : (int)(int8_t)values[i]);
@@ -58,15 +58,10 @@ void student_c_bytes(struct student_c_writer *writer, const char *type, const ch
     fputs("\n};\n", writer->out);
 }
 
-static void put_int8(struct student_c_writer *writer, const char *name, const char *part, const int8_t *values,
+void student_c_bytes(struct student_c_writer *writer, const char *type, const char *name, const uint8_t *values,
                      size_t count)
 {
-    open_array(writer, "int8_t", name, part, count, 1);
-    for (size_t i = 0; i < count; i++) {
-        separate(writer->out, i, 24);
-        fprintf(writer->out, "%d,", values[i]);
-    }
-    fputs("\n};\n", writer->out);
+    put_bytes(writer, type, name, "", values, count);
 }
 
 static void put_int32(struct student_c_writer *writer, const char *name, const char *part, const int32_t *values,
@@ -105,16 +100,6 @@ static void put_window(struct student_c_writer *writer, const char *name, const 
 }
 
 /* ---- layers ---- */
-static void put_shifts(struct student_c_writer *writer, const char *name, const struct int8_step *numbers)
-{
-    open_array(writer, "uint8_t", name, "_shift", (size_t)numbers->multiplier_count, 1);
-    for (int i = 0; i < numbers->multiplier_count; i++) {
-        separate(writer->out, (size_t)i, 24);
-        fprintf(writer->out, "%d,", numbers->shift[i]);
-    }
-    fputs("\n};\n", writer->out);
-}
-
 static void put_numbers(struct student_c_writer *writer, int s)
 {
     const struct lowered_step *step = &writer->student->lowered->steps[s];
@@ -124,15 +109,15 @@ static void put_numbers(struct student_c_writer *writer, int s)
     if (numbers->weight) {
         const size_t row = (size_t)step->window.kernel_h * (size_t)step->window.kernel_w *
                            (size_t)(step->window.in_c / step->window.groups);
-        put_int8(writer, name, "_weight", numbers->weight, out * row);
+        put_bytes(writer, "int8_t", name, "_weight", (const uint8_t *)numbers->weight, out * row);
         put_int32(writer, name, "_bias", numbers->bias, out);
     }
     if (numbers->table)
-        put_int8(writer, name, "_table", numbers->table, 256);
+        put_bytes(writer, "int8_t", name, "_table", (const uint8_t *)numbers->table, 256);
     if (numbers->multiplier && step->kind != LOWERED_CONCAT) {
         put_int32(writer, name, "_multiplier", numbers->multiplier, (size_t)numbers->multiplier_count);
         if (step->kind != LOWERED_ADD)
-            put_shifts(writer, name, numbers);
+            put_bytes(writer, "uint8_t", name, "_shift", numbers->shift, (size_t)numbers->multiplier_count);
     }
 }
 

@@ -124,11 +124,11 @@ static int choose(const struct quantised_candidate *candidates, int count)
 struct search_state {
     struct quantised_student *student;
     const struct graph *graph, *trained;
-    struct pictures calibrating, choosing, scoring;
+    struct pictures calibrating, choosing;
     float normalised[3][256];
     struct thread_pool *pool;
     size_t classes;
-    float *expected, *found; /* [pictures, classes] of choosing, then of scoring */
+    float *expected, *found; /* [pictures, classes] of those that choose, then of those that score */
     struct progress *progress;
 };
 
@@ -217,19 +217,18 @@ cleanup:
     return status;
 }
 
-/* Tries the network as it is and equalised; student->lowered is the form that was chosen. */
-static enum status search(struct search_state *s, struct error *err)
+/* Tries the network as it is and equalised; student->lowered is the form that was chosen (*plain is taken then). */
+static enum status search(struct search_state *s, struct lowered *plain, struct error *err)
 {
     enum status status = STATUS_OK;
     struct quantised_student *student = s->student;
-    struct lowered plain = {0}, equal = {0};
+    struct lowered equal = {0};
     struct calibration plain_seen = {0}, equal_seen = {0};
     struct graph equalised = {0};
     bool changed = false;
-    TRY(lowered_init(&plain, s->graph, err));
-    TRY(expect(s, &s->choosing, &plain, err));
-    TRY(try_trained(s, &plain, err));
-    TRY(calibration_init(&plain_seen, &plain, &s->calibrating.set, s->normalised, s->pool, err));
+    TRY(expect(s, &s->choosing, plain, err));
+    TRY(try_trained(s, plain, err));
+    TRY(calibration_init(&plain_seen, plain, &s->calibrating.set, s->normalised, s->pool, err));
     TRY(try_ranges(s, &plain_seen, false, err));
     TRY(calibration_equalise(&plain_seen, &equalised, &changed, err));
     if (changed) {
@@ -239,11 +238,8 @@ static enum status search(struct search_state *s, struct error *err)
     }
     student->chosen = choose(student->candidates, student->candidate_count);
     const bool take_equal = student->candidates[student->chosen].equalised;
-    student->lowered = take_equal ? equal : plain;
-    if (take_equal)
-        equal = (struct lowered){0};
-    else
-        plain = (struct lowered){0};
+    student->lowered = take_equal ? equal : *plain;
+    *(take_equal ? &equal : plain) = (struct lowered){0};
     struct calibration *seen = take_equal ? &equal_seen : &plain_seen;
     seen->lowered = &student->lowered;
     TRY(keep(s, seen, err));
@@ -251,44 +247,67 @@ cleanup:
     calibration_release(&plain_seen);
     calibration_release(&equal_seen);
     graph_release(&equalised);
-    lowered_release(&plain);
     lowered_release(&equal);
     return status;
 }
 
-static enum status load(struct search_state *s, const struct cache *cache, int size, uint32_t views, struct error *err)
+/* Pictures, and room for what is said about them; those of before are released. */
+static enum status take_pictures(struct search_state *s, struct pictures *pictures, const struct cache *cache,
+                                 const struct picture_choice *choice, int size, struct error *err)
 {
     enum status status = STATUS_OK;
-    const struct cache_split *splits = cache->manifest.splits;
-    const enum split held = splits[SPLIT_VAL].samples > 1    ? SPLIT_VAL
-                            : splits[SPLIT_TEST].samples > 1 ? SPLIT_TEST
-                                                             : SPLIT_TRAIN;
-    const enum split seen = splits[SPLIT_TRAIN].samples > 0 ? SPLIT_TRAIN : held;
-    /* never those at odd positions that are scored */
-    const struct picture_choice calibrating = {seen, 0, seen == held ? 2 : 1, views, seen == SPLIT_TRAIN};
-    const struct picture_choice choosing = {held, 0, 2, CHOOSING_PICTURES, false};
-    const struct picture_choice scoring = {held, 1, 2, SCORED_PICTURES, false};
-    s->student->split = held;
-    TRY(pictures_load(&s->calibrating, cache, &calibrating, size, s->pool, err));
-    TRY(pictures_load(&s->choosing, cache, &choosing, size, s->pool, err));
-    TRY(pictures_load(&s->scoring, cache, &scoring, size, s->pool, err));
-    s->student->calibration_pictures = s->calibrating.set.count;
+    TRY(pictures_load(pictures, cache, choice, size, s->pool, err));
+    const size_t count = pictures->set.count;
+    free(s->expected);
+    free(s->found);
+    s->expected = calloc(count, s->classes * sizeof *s->expected);
+    s->found = calloc(count, s->classes * sizeof *s->found);
+    if (!s->expected || !s->found)
+        TRY(error_no_memory(err, count * s->classes * sizeof *s->found, "a quantised student"));
 cleanup:
     return status;
 }
 
-static enum status score_choice(struct search_state *s, struct error *err)
+/* Calibrates and chooses. Pictures that score are loaded after these are released: they may be gigabytes. */
+static enum status choose_student(struct search_state *s, const struct cache *cache, enum split held, int size,
+                                  uint32_t views, struct error *err)
+{
+    enum status status = STATUS_OK;
+    const enum split seen = cache->manifest.splits[SPLIT_TRAIN].samples > 0 ? SPLIT_TRAIN : held;
+    /* never those at odd positions that are scored */
+    const struct picture_choice calibrating = {seen, 0, seen == held ? 2 : 1, views, seen == SPLIT_TRAIN};
+    const struct picture_choice choosing = {held, 0, 2, CHOOSING_PICTURES, false};
+    struct lowered plain = {0};
+    TRY(lowered_init(&plain, s->graph, err)); /* a layer without an integer form is refused before anything is read */
+    TRY(pictures_load(&s->calibrating, cache, &calibrating, size, s->pool, err));
+    s->student->calibration_pictures = s->calibrating.set.count;
+    TRY(take_pictures(s, &s->choosing, cache, &choosing, size, err));
+    progress_begin(s->progress, "quantise", "candidates", QUANTISED_CANDIDATES, 0);
+    TRY(search(s, &plain, err));
+    progress_end(s->progress);
+cleanup:
+    lowered_release(&plain);
+    pictures_release(&s->calibrating);
+    pictures_release(&s->choosing);
+    return status;
+}
+
+static enum status score_choice(struct search_state *s, const struct cache *cache, enum split held, int size,
+                                struct error *err)
 {
     enum status status = STATUS_OK;
     struct quantised_student *student = s->student;
-    TRY(expect(s, &s->scoring, &student->lowered, err));
-    student->float_score = score(&s->scoring, s->classes, s->expected, s->expected);
-    TRY(score_net(s, &s->scoring, &student->lowered, &student->net, &student->int8_score, err));
-    student->example = malloc(s->scoring.set.size);
+    struct pictures scoring = {0};
+    TRY(take_pictures(s, &scoring, cache, &(struct picture_choice){held, 1, 2, SCORED_PICTURES, false}, size, err));
+    TRY(expect(s, &scoring, &student->lowered, err));
+    student->float_score = score(&scoring, s->classes, s->expected, s->expected);
+    TRY(score_net(s, &scoring, &student->lowered, &student->net, &student->int8_score, err));
+    student->example = malloc(scoring.set.size);
     if (!student->example)
-        TRY(error_no_memory(err, s->scoring.set.size, "a quantised student"));
-    memcpy(student->example, s->scoring.set.pixels, s->scoring.set.size);
+        TRY(error_no_memory(err, scoring.set.size, "a quantised student"));
+    memcpy(student->example, scoring.set.pixels, scoring.set.size);
 cleanup:
+    pictures_release(&scoring);
     return status;
 }
 
@@ -298,27 +317,20 @@ enum status quantised_student_init(struct quantised_student *student, const stru
                                    struct progress *progress, struct error *err)
 {
     enum status status = STATUS_OK;
+    const struct cache_split *splits = cache->manifest.splits;
+    const enum split held = splits[SPLIT_VAL].samples > 1    ? SPLIT_VAL
+                            : splits[SPLIT_TEST].samples > 1 ? SPLIT_TEST
+                                                             : SPLIT_TRAIN;
     struct search_state s = {
         .student = student, .graph = graph, .trained = options->trained, .pool = pool, .progress = progress};
-    *student = (struct quantised_student){0};
+    *student = (struct quantised_student){.split = held};
     s.classes = (size_t)card->class_count;
     view_normalisation_table(s.normalised, card->mean, card->std, card->channels);
-    TRY(load(&s, cache, card->size, options->views, err));
-    const size_t most = s.choosing.set.count > s.scoring.set.count ? s.choosing.set.count : s.scoring.set.count;
-    s.expected = calloc(most, s.classes * sizeof *s.expected);
-    s.found = calloc(most, s.classes * sizeof *s.found);
-    if (!s.expected || !s.found)
-        TRY(error_no_memory(err, most * s.classes * sizeof *s.found, "a quantised student"));
-    progress_begin(progress, "quantise", "candidates", QUANTISED_CANDIDATES, 0);
-    TRY(search(&s, err));
-    TRY(score_choice(&s, err));
-    progress_end(progress);
+    TRY(choose_student(&s, cache, held, card->size, options->views, err));
+    TRY(score_choice(&s, cache, held, card->size, err));
 cleanup:
     free(s.expected);
     free(s.found);
-    pictures_release(&s.calibrating);
-    pictures_release(&s.choosing);
-    pictures_release(&s.scoring);
     if (status != STATUS_OK)
         quantised_student_release(student);
     return status;
