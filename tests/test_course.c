@@ -1,5 +1,5 @@
 /* What changes over the epochs of a run: images that grow (--size A:B), terms that begin later (--distill-after),
- * values and weights in 8 bits (--qat-after). */
+ * values and weights in 8 bits (--qat). */
 #define _GNU_SOURCE
 #include "tests/helper_program.h"
 
@@ -111,15 +111,15 @@ static void quantisation_begins_later(void **state)
 {
     (void)state;
     expect(0, "", shell(FIT "--epochs 5 --out plain", program));
-    expect(0, "", shell(FIT "--epochs 5 --qat-after 2 --out rounded", program));
-    expect(0, "", shell("! grep qat-after plain/config.ini && grep 'qat-after = 2' rounded/config.ini"));
+    expect(0, "", shell(FIT "--epochs 5 --qat 2 --out rounded", program));
+    expect(0, "", shell("! grep qat plain/config.ini && grep 'qat = 2' rounded/config.ini"));
     assert_true(same_number("plain", "rounded", "train_loss", 1));
     assert_true(same_number("plain", "rounded", "val_loss", 2));
     assert_false(same_number("plain", "rounded", "train_loss", 3));
     expect(0, "",
            shell("! grep -a int8_ranges plain/best.safetensors && grep -aq int8_ranges rounded/best.safetensors"));
     /* patience waits, and the only rounded epoch is the best one, although it is no better than the others */
-    expect(0, "", shell(FIT "--epochs 5 --qat-after 4 --patience 1 --lr 0 --out patient", program));
+    expect(0, "", shell(FIT "--epochs 5 --qat 4 --patience 1 --lr 0 --out patient", program));
     expect(0, "5", shell("grep -o '\"best_epoch\":[[:space:]]*5' patient/metrics.json"));
     expect(0, "", shell("grep -aq int8_ranges patient/best.safetensors"));
     expect(0, "",
@@ -128,14 +128,14 @@ static void quantisation_begins_later(void **state)
     expect(0, "", shell("%s eval --run rounded --cache cache --quiet", program));
     expect(0, "trained", shell("%s export --run rounded --out rounded-int8 --int8 --quiet", program));
     expect(0, "",
-           shell("%s fit --cache cache --student rounded-int8/student.onnx --epochs 2 --qat-after 1 --batch 16 "
+           shell("%s fit --cache cache --student rounded-int8/student.onnx --epochs 2 --qat 1 --batch 16 "
                  "--quiet --out onnx",
                  program));
     expect(0, "", shell("grep -aq int8_ranges onnx/best.safetensors"));
-    expect(64, "must be less than --epochs 5", shell(FIT "--epochs 5 --qat-after 5 --out bad", program));
+    expect(64, "must be less than --epochs 5", shell(FIT "--epochs 5 --qat 5 --out bad", program));
     expect(0, "", shell("printf 'conv a 4 3x3 pad 1\\nlayernorm\\nrelu\\ngap\\nfc b classes\\n' >norm.net"));
     expect(78, "has no form in integers",
-           shell("%s fit --cache cache --student norm.net --epochs 2 --qat-after 1 --quiet --out bad", program));
+           shell("%s fit --cache cache --student norm.net --epochs 2 --qat 1 --quiet --out bad", program));
 }
 
 /* What student.c says that it needs is what the budget counts. */
@@ -158,7 +158,7 @@ static void activations_have_a_budget(void **state)
 static void quantised_runs_repeat(void **state)
 {
     (void)state;
-#define ROUNDED FIT "--epochs 6 --size 32:64 --ema 0.9 --qat-after 2 "
+#define ROUNDED FIT "--epochs 6 --size 32:64 --ema 0.9 --qat 2 "
     expect(0, "", shell(ROUNDED "--out still", program));
     expect(0, "", shell(ROUNDED "--threads 1 --out alone", program));
     same_run("still", "alone");
@@ -170,7 +170,7 @@ static void quantised_runs_repeat(void **state)
     same_run("still", "cut");
     expect(0, "2 runs",
            shell("%s sweep --cache cache --student tiny.net --batch 16 --quiet --loss '0.5*ce + 0.5*kd(T={T})' "
-                 "--epochs 6 --size 32:64 --ema 0.9 --qat-after 2 --grid T=2,4 --parallel 2 --out pair",
+                 "--epochs 6 --size 32:64 --ema 0.9 --qat 2 --grid T=2,4 --parallel 2 --out pair",
                  program));
     same_run("still", "pair/runs/0002_T=4");
 }

@@ -122,7 +122,7 @@ static void rounds_as_the_cpu_does(void **state)
 {
     (void)state;
     need_backend();
-#define ROUNDED FIT "--epochs 3 --qat-after 1 --ema 0.9 "
+#define ROUNDED FIT "--epochs 3 --qat 1 --ema 0.9 "
     expect(0, "", shell(ROUNDED "--device cpu --out cpu_rounds", program));
     expect(0, "", shell(ROUNDED "--device cuda --out gpu_rounds", cuda));
     close_curves("cpu_rounds", "gpu_rounds", 1e-2);

@@ -149,8 +149,7 @@ static void student_train_prints_what_is_written(void **state)
         "%s fit --cache cache --student tiny.net --loss 'kd(T=2)' --epochs 1 --select-on half --out h --quiet --json%s",
         program, "");
     check("student_train fit",
-          "%s fit --cache cache --student tiny.net --loss ce --epochs 1 --qat-after 0 --out q --quiet --json%s",
-          program, "");
+          "%s fit --cache cache --student tiny.net --loss ce --epochs 1 --qat 0 --out q --quiet --json%s", program, "");
     check("student_train sweep",
           "%s sweep --cache cache --student tiny.net --grid lr=1e-3,2e-3 --epochs 1 --out s --quiet --json%s", program,
           "");

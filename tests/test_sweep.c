@@ -77,7 +77,7 @@ static const struct {
     {"loss", "ce", "kd", false},         /* and the terms */
     {"epochs", "3", "4", true},
     {"distill-after", "0", "2", true},
-    {"qat-after", "1", "2", true},
+    {"qat", "1", "2", true},
     {"out", "a", "b", false},
     {"batch", "16", "32", true},
     {"size", "0", "20", true},

@@ -1,6 +1,7 @@
 /* `student_train inspect`: shows a student: its parameters, its arithmetic, and the plan that trains it. */
 #include "shared/graph/plan.h"
 #include "shared/quantise/lowered.h"
+#include "formats/json.h"
 #include "student_train/commands/command.h"
 #include "student_train/commands/student_commands.h"
 #include "student_train/student/student.h"

@@ -1,6 +1,6 @@
 /* A student quantised with the pictures of a cache: every way of choosing ranges is tried, and of those that classify
  * as well as the best one, but for a standard error, the one with the smallest error of the logits is kept; or, if they
- * are among those, the ranges with which the student was trained (fit --qat-after). */
+ * are among those, the ranges with which the student was trained (fit --qat). */
 #ifndef STUDENT_TRAIN_QUANTISE_QUANTISED_STUDENT_H
 #define STUDENT_TRAIN_QUANTISE_QUANTISED_STUDENT_H
 

@@ -1,5 +1,5 @@
 /* What changes between two epochs: images grow (--size A:B), and values and weights are rounded to 8 bits
- * (--qat-after). The trainer is made anew then, and keeps what it has learned. */
+ * (--qat). The trainer is made anew then, and keeps what it has learned. */
 #include "student_train/run/fit.h"
 
 #include "shared/base/memory.h"

@@ -49,7 +49,7 @@ static void add_task(struct spec_list *list, struct fit_options *o, bool student
         {"distill-after", OPTION_INT, &o->distill_after, "N", "0",
          "leave out the terms that need the teacher for the first N epochs; the other way, terms that fade, is ramp=0",
          .minimum = 0, .maximum = 1e6},
-        {"qat-after", OPTION_INT, &o->qat_after, "N", NULL,
+        {"qat", OPTION_INT, &o->qat_after, "N", NULL,
          "train for 8-bit integers after the first N epochs: with values and weights rounded as export --int8 rounds "
          "them; 0: from the beginning",
          .minimum = 0, .maximum = 1e6},
@@ -233,7 +233,7 @@ enum status fit_options_check(struct fit_options *options, struct error *err)
         TRY(error_set(err, STATUS_USAGE, NULL, "--warmup-epochs %d must be less than --epochs %d",
                       options->schedule.warmup_epochs, options->epochs));
     if (options->qat_after >= options->epochs)
-        TRY(error_set(err, STATUS_USAGE, NULL, "--qat-after %d must be less than --epochs %d", options->qat_after,
+        TRY(error_set(err, STATUS_USAGE, NULL, "--qat %d must be less than --epochs %d", options->qat_after,
                       options->epochs));
     if (options->nesterov && (options->optimizer != OPTIMIZER_SGD || options->momentum == 0))
         TRY(error_set(err, STATUS_USAGE, NULL, "--nesterov needs --optimizer sgd and --momentum above 0"));

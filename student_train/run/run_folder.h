@@ -4,7 +4,7 @@
  *   run.json                              what eval, predict and export need: classes, preprocessing, structure, cache
  *   student.net or student.onnx           the structure, byte for byte as it was given
  *   checkpoint                            see checkpoint.h
- *   best.safetensors, last.safetensors    weights with PyTorch's names; with --qat-after also the ranges of values
+ *   best.safetensors, last.safetensors    weights with PyTorch's names; with --qat also the ranges of values
  *   metrics.json, report.html             only after training has ended
  */
 #ifndef STUDENT_TRAIN_RUN_RUN_FOLDER_H
