@@ -7,6 +7,8 @@
 set -u
 cd "$(dirname "$0")/.." || exit 70
 names=("$@")
+failed=0 small='' name=''
+trap '[ -z "$small" ] || rm -rf "$small" "tests/corpus/$name.new"' EXIT
 [ ${#names[@]} -gt 0 ] || mapfile -t names < <(ls tests/fuzz_*.c | sed -E 's,.*fuzz_(.*)\.c,\1,')
 for name in "${names[@]}"; do
     fuzzer=build-fuzz/tests/fuzz_$name
@@ -22,6 +24,8 @@ for name in "${names[@]}"; do
     else
         tail -5 "build-fuzz/corpus/$name.merge"
         echo "fuzz_corpus: $name was not merged: see build-fuzz/corpus/$name.merge" >&2
+        failed=1
     fi
     rm -rf "$small" "tests/corpus/$name.new"
 done
+exit $failed

@@ -249,7 +249,7 @@ enum status dump_job_open(struct dump_job *job, const struct dump_options *optio
     TRY(set_left_out(job, err));
     TRY(set_replay(job, err));
     manifest->format_version = CACHE_FORMAT_VERSION;
-    manifest->top_k = manifest->class_count > CACHE_DENSE_CLASSES ? CACHE_TOP_K : 0;
+    manifest->top_k = cache_has_teacher(manifest) && manifest->class_count > CACHE_DENSE_CLASSES ? CACHE_TOP_K : 0;
     TRY(set_features(job, err));
 cleanup:
     if (status != STATUS_OK)

@@ -122,6 +122,20 @@ static void finds_a_net(void **state)
                  program));
 }
 
+/* Nets are ranked by what they are in 8 bits: the epochs before do not count. */
+static void scores_are_those_of_8_bits(void **state)
+{
+    (void)state;
+    expect(0, "best net", shell(FULL "--qat 5 --out rounded", program));
+    expect(0, "same",
+           shell("tail -n +2 rounded/search.csv | cut -d, -f1,5,6 | tr , ' ' | { while read net epochs selection; do "
+                 "test $epochs = 8 || continue; awk -F, -v wanted=$selection 'NR == 1 { for (i = 1; i <= NF; i++) "
+                 "if ($i == \"eval_top1\") c = i; next } NR > 6 && $c > most { most = $c } "
+                 "END { d = most / 100 - wanted; exit !(d < 1e-6 && d > -1e-6) }' "
+                 "rounded/runs/$(printf %%04d $net)/summary.csv || exit 1; n=$((n + 1)); done; test $n = 2 && echo "
+                 "same; }"));
+}
+
 static void killed_and_resumed(void **state)
 {
     (void)state;
@@ -180,6 +194,7 @@ int main(void)
         cmocka_unit_test(candidates_fit_their_budgets),
         cmocka_unit_test(peak_activations),
         cmocka_unit_test(finds_a_net),
+        cmocka_unit_test(scores_are_those_of_8_bits),
         cmocka_unit_test(killed_and_resumed),
         cmocka_unit_test(halves_do_not_mix),
         cmocka_unit_test(refuses_bad_searches),

@@ -13,7 +13,7 @@ check() { # NAME, then a command; its output explains a failure
 task() { # NUMBER COUNT ARGUMENT...: becomes the task, so call it in a subshell or in the background, where signals reach it
     local number=$1 count=$2
     shift 2
-    exec env PATH="$work/bin:$PATH" SLURM_JOB_ID=77 SLURM_ARRAY_TASK_ID="$number" SLURM_ARRAY_TASK_MIN=1 SLURM_ARRAY_TASK_MAX="$count" SLURM_ARRAY_TASK_COUNT="$count" SLURM_CPUS_PER_TASK=1 \
+    exec env PATH="$work/bin:$PATH" SLURM_JOB_ID=77 SLURM_ARRAY_JOB_ID=77 SLURM_ARRAY_TASK_ID="$number" SLURM_ARRAY_TASK_MIN=1 SLURM_ARRAY_TASK_MAX="$count" SLURM_ARRAY_TASK_COUNT="$count" SLURM_CPUS_PER_TASK=1 \
         scripts/slurm/part.sbatch "$@"
 }
 mkdir "$work/bin"
@@ -39,7 +39,7 @@ queued_again() {
     for _ in $(seq 200); do [ ! -e "$work/begun" ] || break; sleep 0.05; done
     kill -USR1 "$pid"
     wait "$pid" || { echo "it ended with $?"; return 1; }
-    grep -q saved "$work/output" && grep -qx 'requeue 77' "$work/scontrol"
+    grep -q saved "$work/output" && grep -qx 'requeue 77_1' "$work/scontrol"
 }
 check a_task_out_of_time_is_queued_again queued_again
 

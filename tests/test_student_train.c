@@ -198,6 +198,16 @@ static void trains_without_a_teacher(void **state)
     expect(0, "null", shell("grep '\"teacher_accuracy\"' teacher_run/metrics.json | tail -1"));
     expect(STATUS_CONFIG, "has no teacher's logits, but loss 'kd(T=4)' needs them",
            shell("%s fit --cache bare --student tiny.net --loss kd --epochs 2 --quiet --out bad", program));
+    /* and one of so many classes that only the largest logits of a teacher would be kept */
+    expect(
+        0, "",
+        shell(
+            "set -- $(find $PWD/photos -name '*.jpg') && for i in $(seq 300); do mkdir -p many/train/$i many/val/$i && "
+            "cp $1 many/train/$i/ && cp $2 many/val/$i/ || exit 1; done && "
+            "%s run --data many --teacher none --out manycache --size 32 --base 36 --views 1 --quiet",
+            dumper));
+    expect(0, "best of 1 epochs",
+           shell("%s fit --cache manycache --student tiny.net --loss ce --epochs 1 --quiet --out many_run", program));
 }
 
 static void predicts_and_exports(void **state)

@@ -188,7 +188,8 @@ static void agrees_on_every_layer(void **state)
     fixture_init(&f, *state);
     compare(&f, steps);
     print_message("%d logits equal, %d one step apart\n", steps[0], steps[1]);
-    assert_int_equal(steps[2] + steps[3], 0); /* measured: all are equal */
+    assert_int_equal(steps[2] + steps[3], 0); /* measured: all are equal; without rounding 16 are not */
+    assert_true(steps[1] <= PICTURES * CLASSES / 8);
     fixture_release(&f);
 }
 

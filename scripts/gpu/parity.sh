@@ -64,7 +64,7 @@ same_files() { # RUN RUN
 resumed="--batch 64 --eval-every 20 --epochs $(sized 400 1000 60)"
 # Killed after half of its epochs. Whoever looks may be late, on a busy machine or behind a fast GPU: then it is tried with twice the epochs.
 student_resume() {
-    local pid epochs most at
+    local pid epochs most at code
     epochs=${resumed##* }
     for ((most = 16 * epochs; epochs <= most; epochs *= 2)); do
         resumed="--batch 64 --eval-every 20 --epochs $epochs"
@@ -76,7 +76,9 @@ student_resume() {
         until grep -q "\"epoch\":$((epochs / 2))," "$WORK/killed/log.jsonl" 2>/dev/null || ! kill -0 $pid 2>/dev/null; do sleep 0.01; done
         kill -9 $pid 2>/dev/null
         wait $pid 2>/dev/null
-        [ -e "$WORK/killed/metrics.json" ] || break
+        code=$?
+        [ $code -ne 137 ] || break
+        [ $code -eq 0 ] || { fail "kill -9 and resume: student" "the run to be killed failed" "$(reason "$WORK/killed.err")"; return; }
     done
     if [ $epochs -gt $most ]; then
         fail "kill -9 and resume: student" "it ended before it was killed" "$((epochs / 2)) epochs"

@@ -235,8 +235,7 @@ static double softmax_at(const struct node_run *run, int c, int y, int x)
 static double quantise_of(const struct node_run *run, float value)
 {
     const float *range = run->graph->weights[run->node->weight].data;
-    const struct value_range known = {range[0], range[1]};
-    return value_range_known(known) ? int8_rounded(value, int8_value_of(known)) : value;
+    return int8_rounded(value, int8_value_of((struct value_range){range[0], range[1]}));
 }
 
 static double value_at(const struct node_run *run, int c, int y, int x)

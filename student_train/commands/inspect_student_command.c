@@ -130,7 +130,7 @@ enum status inspect_student_command(int argc, char **argv, struct error *err)
          .maximum = 65536},
         {"batch", OPTION_INT, &o.batch, "N", "128", "images per step", .minimum = 1, .maximum = 65536},
         {"device-limits", OPTION_FLAG, &o.device_limits, NULL, NULL,
-         "what a training step moves and computes at least, and how fast that could be on some GPUs"},
+         "what a training step moves and computes, and the time of that at the full rates of some GPUs"},
         {"json", OPTION_FLAG, &o.json, NULL, NULL, "print JSON, without the plan"},
     };
     struct options table = {.command = "student_train inspect",

@@ -22,7 +22,7 @@ static cJSON *runs_json(const struct search *search, const int *ranked, int coun
         cJSON_AddStringToObject(item, "design", run->net.label);
         cJSON_AddNumberToObject(item, "parameters", (double)run->net.parameters);
         cJSON_AddNumberToObject(item, "multiply_accumulates", run->net.multiplies);
-        cJSON_AddNumberToObject(item, "activation_bytes", (double)run->net.activation_bytes);
+        cJSON_AddNumberToObject(item, "int8_activation_bytes", (double)run->net.activation_bytes);
         cJSON_AddNumberToObject(item, "epochs", run->epochs);
         json_add(item, "selection", json_number_or_null(run->score));
         json_add(item, "accuracy", json_number_or_null(finished ? run->metrics.accuracy : NAN));

@@ -251,6 +251,18 @@ cleanup:
     return status;
 }
 
+/* How many candidates there will be at most. */
+static size_t candidate_count(const struct graph *trained)
+{
+    for (int i = 0; trained && i < trained->node_count; i++) {
+        const float *range =
+            trained->nodes[i].op == OP_QUANTISE ? trained->weights[trained->nodes[i].weight].data : NULL;
+        if (range && value_range_known((struct value_range){range[0], range[1]}))
+            return QUANTISED_CANDIDATES;
+    }
+    return QUANTISED_CANDIDATES - 1;
+}
+
 /* Pictures, and room for what is said about them; those of before are released. */
 static enum status take_pictures(struct search_state *s, struct pictures *pictures, const struct cache *cache,
                                  const struct picture_choice *choice, int size, struct error *err)
@@ -282,7 +294,7 @@ static enum status choose_student(struct search_state *s, const struct cache *ca
     TRY(pictures_load(&s->calibrating, cache, &calibrating, size, s->pool, err));
     s->student->calibration_pictures = s->calibrating.set.count;
     TRY(take_pictures(s, &s->choosing, cache, &choosing, size, err));
-    progress_begin(s->progress, "quantise", "candidates", QUANTISED_CANDIDATES, 0);
+    progress_begin(s->progress, "quantise", "candidates", candidate_count(s->trained), 0);
     TRY(search(s, &plain, err));
     progress_end(s->progress);
 cleanup:

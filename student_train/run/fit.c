@@ -107,6 +107,7 @@ enum status fit_train(struct fit *fit, bool resumes, struct error *err)
         return error_no_memory(err, 0, "a run's identity");
     fit->identity = identity;
     fit->options = fit_trainer_options(&fit->runs[0].options);
+    note_folded_norms(fit);
     if (resumes && fit->runs[0].options.qat_after != QAT_NEVER) {
         int epochs;
         TRY(checkpoint_epoch(fit->checkpoint, &epochs, err));
@@ -129,7 +130,6 @@ enum status fit_train(struct fit *fit, bool resumes, struct error *err)
     }
     for (int k = 0; k < fit->count; k++)
         TRY(fit_data_load(fit->data, &fit->runs[k], fit->progress, err));
-    note_folded_norms(fit);
     TRY(load_features(fit, err));
     for (int k = 0; k < fit->count; k++) {
         struct fit_run *run = &fit->runs[k];

@@ -77,8 +77,6 @@ void fit_run_release(struct fit_run *run);
 /* The number of epochs that the run has logged when `state` has epochs done: fewer than those if its patience ended it
  * before the runs beside it. */
 int fit_run_epochs(const struct fit_run *run, const struct progress_state *state, int student);
-/* Epochs before those that compete with the last one of `epochs` for the best: all that trained in another form. */
-int fit_run_first_epoch(const struct fit_run *run, int epochs);
 /* Not before fake quantisation has begun, if it will. */
 bool fit_run_out_of_patience(const struct fit_run *run, const struct progress_state *state, int student);
 

@@ -46,7 +46,7 @@ static enum status keep_best(struct fit *fit, int k, const struct run_epoch *row
     struct best_epoch *best = &fit->state.best[k];
     enum status status = STATUS_OK;
     /* an epoch without fake quantisation is not compared with one that has it */
-    if (best->epoch > fit_run_first_epoch(run, row->epoch) && !(score(fit, row) > best->score))
+    if (best->epoch > fit_options_first_compared(&run->options, row->epoch) && !(score(fit, row) > best->score))
         return STATUS_OK;
     best->epoch = row->epoch;
     best->score = isfinite(score(fit, row)) ? score(fit, row) : 0;

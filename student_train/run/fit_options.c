@@ -254,6 +254,11 @@ bool fit_options_settle(const struct fit_options *options, int epoch)
            epoch - options->qat_after >= (options->epochs - options->qat_after + 1) / 2;
 }
 
+int fit_options_first_compared(const struct fit_options *options, int epochs)
+{
+    return fit_options_quantise(options, epochs - 1) ? options->qat_after : 0;
+}
+
 struct trainer_options fit_trainer_options(const struct fit_options *options)
 {
     return (struct trainer_options){

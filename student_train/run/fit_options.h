@@ -40,10 +40,12 @@ enum status fit_options_parse(struct fit_options *options, int argc, char **argv
 /* The side of the images of an epoch, counted from 0: every size from the first to the last for an equal share of the
  * epochs, SIZE_STEP pixels apart. It is options->size without `--size A:B`. */
 int fit_options_size(const struct fit_options *options, int epoch);
-/* Does an epoch, counted from 0, train with fake quantisation? And is it one of the last half of those, in which
- * running statistics and ranges stay as they are, so that what trains is the integer network itself? */
+/* Does an epoch, counted from 0, train with fake quantisation? And is it one of the last half of those (rounded down),
+ * in which running statistics and ranges stay as they are, so that what trains is the integer network itself? */
 bool fit_options_quantise(const struct fit_options *options, int epoch);
 bool fit_options_settle(const struct fit_options *options, int epoch);
+/* After so many epochs, the first one (from 0) that competes for the best: not those that trained in another form. */
+int fit_options_first_compared(const struct fit_options *options, int epochs);
 /* The options that the trainer takes. */
 struct trainer_options fit_trainer_options(const struct fit_options *options);
 

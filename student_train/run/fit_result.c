@@ -96,6 +96,8 @@ void fit_result_print(const struct fit *fit, int k, FILE *out)
                 100 * fit->state.best[k].score);
     if (fit->quantised)
         fputs("measured with values and weights in 8 bits, as export --int8 rounds them\n", out);
+    else if (run->options.qat_after != QAT_NEVER)
+        fprintf(out, "not trained for 8 bits: it ended before epoch %d\n", run->options.qat_after + 1);
     if (fit->data->validates)
         evaluation_print(&run->evaluation, run->info.card.classes, out);
     fprintf(out, "\n%.0f parameters, %.1f million multiply-accumulates, %.0f images/s with validation, %.1f s\n",

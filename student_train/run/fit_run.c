@@ -187,11 +187,6 @@ cleanup:
     return status;
 }
 
-int fit_run_first_epoch(const struct fit_run *run, int epochs)
-{
-    return fit_options_quantise(&run->options, epochs - 1) ? run->options.qat_after : 0;
-}
-
 bool fit_run_out_of_patience(const struct fit_run *run, const struct progress_state *state, int student)
 {
     const int best = state->best[student].epoch, patience = run->options.patience, qat_after = run->options.qat_after;

@@ -217,8 +217,9 @@ cleanup:
 }
 
 /* The score of a run's first `epochs` epochs from its log; false if it has not so many. */
-static bool read_score(struct search_run *run, int epochs)
+static bool read_score(const struct search *search, struct search_run *run, int epochs)
 {
+    const int first = fit_options_first_compared(&search->options, epochs);
     static const char *const columns[] = {SUMMARY_ACCURACY, SUMMARY_AGREEMENT};
     double best = NAN;
     for (int c = 0; c < 2 && !isfinite(best); c++) {
@@ -228,7 +229,7 @@ static bool read_score(struct search_run *run, int epochs)
             free(curve);
             return false;
         }
-        for (int i = 0; i < epochs; i++)
+        for (int i = first; i < epochs; i++)
             best = isfinite(curve[i]) && !(curve[i] <= best) ? curve[i] : best;
         free(curve);
     }
@@ -261,14 +262,14 @@ static enum status run_round(struct search *search, int r, const int *chosen, st
         bool done = false, diverged = false;
         if (last)
             TRY(read_result(run, &done, err));
-        if ((done || !last) && read_score(run, round->epochs))
+        if ((done || !last) && read_score(search, run, round->epochs))
             continue;
         progress_note(progress, "round %d of %d, net %d of %d: %s", r + 1, search->rounds, i + 1, round->count,
                       run->net.label);
         TRY(train(search, run, round->epochs, &diverged, progress, err));
         if (last && !diverged)
             TRY(read_result(run, &done, err));
-        if (diverged || !read_score(run, round->epochs)) {
+        if (diverged || !read_score(search, run, round->epochs)) {
             run->epochs = round->epochs;
             run->score = NAN;
         }

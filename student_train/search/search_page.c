@@ -107,7 +107,7 @@ cleanup:
 static void table(const struct search *search, const int *ranked, int count, FILE *out)
 {
     fputs("<h2>Nets, best first</h2><div class=\"panel\"><table><thead><tr><th>rank</th><th>net</th><th>design</th>"
-          "<th>parameters</th><th>million multiplies</th><th>kB of activations</th><th>epochs</th><th>chosen by</th>"
+          "<th>parameters</th><th>million multiplies</th><th>kB of RAM in int8</th><th>epochs</th><th>chosen by</th>"
           "<th>accuracy</th><th>on the front</th></tr></thead><tbody>\n",
           out);
     for (int i = 0; i < count; i++) {

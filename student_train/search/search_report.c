@@ -54,8 +54,9 @@ static void write_csv(const void *source, FILE *out)
 {
     const struct search *search = source;
     int count, *ranked = search_ranked(search, &count);
-    fputs("net,parameters,multiplies,activation_bytes,epochs,selection,accuracy,agreement,best_epoch,front,design\n",
-          out);
+    fputs(
+        "net,parameters,multiplies,int8_activation_bytes,epochs,selection,accuracy,agreement,best_epoch,front,design\n",
+        out);
     for (int i = 0; ranked && i < count; i++) {
         const struct search_run *run = &search->runs[ranked[i]];
         const bool finished = run->metrics.loss != NULL;
