@@ -49,7 +49,7 @@ run() { # OUT
     "$build/teacher_dump" run --data photos --teacher teacher.onnx --out "$1" --views 2 --base 32 --size 32 --device cpu --threads 1 --quiet
 }
 fit() { # OUT
-    "$build/student_train" fit --cache cache --student tiny.net --loss kd --epochs 2 --device cpu --threads 1 --quiet --resume --out "$1"
+    "$build/student_train" fit --cache cache --student tiny.net --loss kd --epochs 2 --images disk --device cpu --threads 1 --quiet --resume --out "$1"
 }
 run cache >/dev/null && fit wanted >/dev/null && cp -r cache kept || exit 70
 
@@ -72,7 +72,7 @@ with_fault() { # COMMAND SPEC; sets code
     if [ "$1" = run ]; then
         call=("$build/teacher_dump" run --data photos --teacher teacher.onnx --views 2 --base 32 --size 32)
     else
-        call=("$build/student_train" fit --cache cache --student tiny.net --loss kd --epochs 2 --resume)
+        call=("$build/student_train" fit --cache cache --student tiny.net --loss kd --epochs 2 --images disk --resume)
     fi
     # env: timeout itself must not fail. The shell would report every killed process on its own stderr.
     { (ulimit -c 0 && exec timeout 120 env FAULT="$2" FAULT_LOG="$work/log" LD_PRELOAD="$fault" "${call[@]}" \

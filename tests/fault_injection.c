@@ -331,6 +331,11 @@ int fsync(int file)
     FAULT(fsync, file);
 }
 
+int fdatasync(int file)
+{
+    FAULT(fdatasync, file);
+}
+
 /* A close that fails has closed. */
 int close(int file)
 {

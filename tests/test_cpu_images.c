@@ -146,9 +146,53 @@ static void what_is_gone_is_an_error(void **state)
     free(folder);
 }
 
+/* As the sample of a view, and as the partner that is mixed into it. */
+static void what_was_never_put_is_an_error(void **state)
+{
+    enum { PUT = 1, FREE = 2, BEHIND = PICTURES };
+    char *folder = temporary_folder();
+    struct scratch_file file;
+    (void)state;
+    assert_int_equal(scratch_file_open(&file, folder, NULL), STATUS_OK);
+    for (int in_file = 0; in_file < 2; in_file++) {
+        static const uint32_t pairs[][2] = {{FREE, PUT}, {PUT, FREE}, {BEHIND, PUT}, {PUT, BEHIND}};
+        struct view view = {.level = 1, .m = {65536, 0, 0, 0, 65536, 0}};
+        const struct view_mix mix = {.kind = VIEW_MIX_BLEND, .share = 32768};
+        uint32_t cursor = 0;
+        float table[3][256] = {{0}}, out[SIZE * SIZE * 3];
+        struct scene s;
+        scene_open(&s, in_file ? &file : NULL, false);
+        struct device_images *images;
+        struct image copy;
+        assert_int_equal(cpu_image_ops.create(s.device, PICTURES, 3, in_file ? &file : NULL, &images, NULL), STATUS_OK);
+        assert_int_equal(image_init(&copy, 40, 40, 3, NULL), STATUS_OK);
+        memset(copy.pixels, 0, 40 * 40 * 3);
+        assert_int_equal(cpu_image_ops.put(s.device, images, PUT, &copy, 0, NULL), STATUS_OK);
+        for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+            struct error err = {0};
+            const struct epoch_views epoch = {.batch = 1,
+                                              .cursor = &cursor,
+                                              .views = &view,
+                                              .samples = &pairs[i][0],
+                                              .mixes = &mix,
+                                              .partner_views = &view,
+                                              .partners = &pairs[i][1]};
+            assert_int_equal(cpu_image_ops.render(s.device, images, &epoch, 1, SIZE, table, DTYPE_FP32, out, &err),
+                             STATUS_INTERNAL);
+            assert_non_null(strstr(err.message, "was never loaded"));
+        }
+        cpu_image_ops.destroy(s.device, images);
+        scene_close(&s);
+    }
+    scratch_file_close(&file);
+    remove_folder(folder);
+    free(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(in_memory), cmocka_unit_test(in_a_file),
-                                       cmocka_unit_test(what_is_gone_is_an_error)};
+                                       cmocka_unit_test(what_is_gone_is_an_error),
+                                       cmocka_unit_test(what_was_never_put_is_an_error)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -93,13 +93,14 @@ static void what_a_container_or_a_job_may_take_counts(void **state)
     (void)state;
     static const char *const nothing[][2] = {{NULL}};
     assert_int_equal(available("0::/\n", nothing), (size_t)8000000 * 1024);
-    /* the job's own limit, with what it has taken; pages of files give way */
-    static const char *const job[][2] = {{"sys/fs/cgroup/jobs/job_1/memory.max", "4000000\n"},
-                                         {"sys/fs/cgroup/jobs/job_1/memory.current", "3000000\n"},
-                                         {"sys/fs/cgroup/jobs/job_1/memory.stat", "anon 9\ninactive_file 500000\n"},
-                                         {NULL}};
-    assert_int_equal(available("0::/jobs/job_1\n", job), 1500000);
-    assert_int_equal(available("0::/jobs/job_1/step_0\n", job), 1500000); /* the limit of a group further up */
+    /* the job's own limit, with what it has taken; pages of files give way, read once or more often */
+    static const char *const job[][2] = {
+        {"sys/fs/cgroup/jobs/job_1/memory.max", "4000000\n"},
+        {"sys/fs/cgroup/jobs/job_1/memory.current", "3000000\n"},
+        {"sys/fs/cgroup/jobs/job_1/memory.stat", "anon 9\ninactive_file 500000\nactive_file 300000\n"},
+        {NULL}};
+    assert_int_equal(available("0::/jobs/job_1\n", job), 1800000);
+    assert_int_equal(available("0::/jobs/job_1/step_0\n", job), 1800000); /* the limit of a group further up */
     assert_int_equal(available("0::/other\n", job), (size_t)8000000 * 1024);
     /* the smallest of several; one that says "max" */
     static const char *const nested[][2] = {{"sys/fs/cgroup/a/memory.max", "1000\n"},
@@ -108,12 +109,19 @@ static void what_a_container_or_a_job_may_take_counts(void **state)
                                             {"sys/fs/cgroup/a/b/memory.current", "5\n"},
                                             {NULL}};
     assert_int_equal(available("0::/a/b\n", nested), 0);
+    /* more pages than the group has taken when it is looked at a moment later */
+    static const char *const read_much[][2] = {{"sys/fs/cgroup/a/memory.max", "4000\n"},
+                                               {"sys/fs/cgroup/a/memory.current", "2000\n"},
+                                               {"sys/fs/cgroup/a/memory.stat", "inactive_file 900\nactive_file 1200\n"},
+                                               {NULL}};
+    assert_int_equal(available("0::/a\n", read_much), 4000);
     /* version 1; a container that sees its own group as the root, under another name */
-    static const char *const old[][2] = {{"sys/fs/cgroup/memory/memory.limit_in_bytes", "700000\n"},
-                                         {"sys/fs/cgroup/memory/memory.usage_in_bytes", "300000\n"},
-                                         {"sys/fs/cgroup/memory/memory.stat", "total_inactive_file 100000\n"},
-                                         {NULL}};
-    assert_int_equal(available("3:cpu,cpuacct:/\n4:memory:/docker/0123\n0::/\n", old), 500000);
+    static const char *const old[][2] = {
+        {"sys/fs/cgroup/memory/memory.limit_in_bytes", "700000\n"},
+        {"sys/fs/cgroup/memory/memory.usage_in_bytes", "300000\n"},
+        {"sys/fs/cgroup/memory/memory.stat", "total_inactive_file 100000\ntotal_active_file 50000\n"},
+        {NULL}};
+    assert_int_equal(available("3:cpu,cpuacct:/\n4:memory:/docker/0123\n0::/\n", old), 550000);
 }
 
 static void a_limit_of_the_process_counts(void **state)

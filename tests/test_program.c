@@ -7,6 +7,7 @@
 #include "shared/base/printable.h"
 #include "shared/base/program.h"
 #include "shared/base/progress.h"
+#include "shared/base/scratch_file.h"
 
 #include <stdarg.h>
 #include <setjmp.h>
@@ -191,6 +192,48 @@ static enum status be_deaf_later(int argc, char **argv, struct error *err)
     return STATUS_OK;
 }
 
+/* The signal of a deadline that was due comes when it has been taken back, or moved: it must not end the program. */
+static enum status be_forgiven(int argc, char **argv, struct error *err)
+{
+    (void)argc, (void)argv, (void)err;
+    static const char early[] = "early\n", late[] = "late\n";
+    sigset_t alarm, pending;
+    sigemptyset(&alarm);
+    sigaddset(&alarm, SIGALRM);
+    for (int others = 0; others < 2; others++) {
+        const double start = clock_seconds();
+        pthread_sigmask(SIG_BLOCK, &alarm, NULL);
+        deadline_set(1, STATUS_CONFIG, early);
+        do
+            sigpending(&pending);
+        while (!sigismember(&pending, SIGALRM) && clock_seconds() - start < 5);
+        deadline_clear(early);
+        if (others)
+            deadline_set(100, STATUS_USAGE, late);
+        pthread_sigmask(SIG_UNBLOCK, &alarm, NULL);
+        printf("forgiven %d\n", others);
+        fflush(stdout);
+    }
+    sleep(5); /* the second is due in the middle of it */
+    return STATUS_OK;
+}
+
+/* As `ulimit -f` does: the system's signal would end the program without a word. */
+static enum status write_too_much(int argc, char **argv, struct error *err)
+{
+    static const char bytes[10000];
+    const struct rlimit limit = {5000, 5000};
+    struct scratch_file file;
+    uint64_t at;
+    (void)argc, (void)argv;
+    enum status status = scratch_file_open(&file, ".", err);
+    if (status != STATUS_OK || setrlimit(RLIMIT_FSIZE, &limit) != 0)
+        return status;
+    status = scratch_file_append(&file, bytes, sizeof bytes, &at, err);
+    scratch_file_close(&file);
+    return status;
+}
+
 /* operator new gets no memory, in a process with a limit of its own, as batch systems set it. */
 static enum status need_too_much(int argc, char **argv, struct error *err)
 {
@@ -214,6 +257,8 @@ static const struct program_command commands[] = {
     {"deaf", "does not listen", be_deaf},
     {"late", "misses a deadline", be_late},
     {"deaf-later", "does not listen then", be_deaf_later},
+    {"forgiven", "is late, but is forgiven", be_forgiven},
+    {"long", "writes a file that is too long", write_too_much},
     {"greedy", "needs too much memory", need_too_much},
 };
 static const struct program program = {"tester", "Tests the frame.", commands, sizeof commands / sizeof *commands};
@@ -292,6 +337,20 @@ static void deadlines_do_not_take_each_others_place(void **state)
     assert_true(clock_seconds() - start < 3);
 }
 
+static void deadlines_taken_back_are_not_due(void **state)
+{
+    (void)state;
+    const double start = clock_seconds();
+    assert_run("forgiven", NULL, 64, "forgiven 0\nforgiven 1\nlate\n");
+    assert_true(clock_seconds() - start < 3);
+}
+
+static void files_have_a_limit(void **state)
+{
+    (void)state;
+    assert_run("long", NULL, 74, "a file there cannot be written: File too large\n");
+}
+
 static void cpp_without_memory_ends_with_a_message(void **state)
 {
     (void)state;
@@ -331,6 +390,8 @@ int main(void)
         cmocka_unit_test(interrupts_are_seen_and_the_second_kills),
         cmocka_unit_test(deadlines_end_the_program),
         cmocka_unit_test(deadlines_do_not_take_each_others_place),
+        cmocka_unit_test(deadlines_taken_back_are_not_due),
+        cmocka_unit_test(files_have_a_limit),
         cmocka_unit_test(cpp_without_memory_ends_with_a_message),
         cmocka_unit_test(full_stdout_is_an_error),
     };

@@ -79,6 +79,9 @@ static void same_fit_same_bytes(void **state)
     expect(0, "", shell(FIT "%s --out same3 --threads 3", program, options));
     same_run("same1", "same2");
     same_run("same1", "same3");
+    expect(0, "", shell(FIT "%s --out same4 --images disk", program, options));
+    expect(0, "", shell(FIT "%s --out same5 --images memory", program, options));
+    same_run("same4", "same5");
     expect(0, "",
            shell(FIT "%s --out other --seed 4", program,
                  "--loss '0.5*ce + 0.5*kd(T=4)' --epochs 5 --ema 0.9 --schedule cosine --warmup-epochs 1"));
@@ -281,7 +284,7 @@ static void refuses_bad_input(void **state)
 static void needs_no_more_memory_than_allowed(void **state)
 {
     (void)state;
-    expect(78, "MB of memory, but --max-memory is 0.1 MB",
+    expect(78, "MB of memory, but --max-memory is 0.1 MB: use --images disk, a machine",
            shell(FIT "--loss ce --epochs 1 --out much --max-memory 100k --images memory", program));
     expect(0, "", shell(FIT "--loss ce --epochs 1 --out much --max-memory 4M", program));
     expect(78, "split val needs", shell("%s eval --run much --max-memory 10k", program));

@@ -211,6 +211,9 @@ static void cells_have_their_own_size(void **state)
         0, "",
         shell("%s fit --cache cache --student tiny.net --batch 16 --quiet --epochs 3 --size 24 --out size24", program));
     same_run("size24", "sizes/runs/0002_size=24");
+    expect(0, "2 runs", shell(SWEEP "--grid size=20,24 --images disk --out disk", program));
+    same_run("disk/runs/0001_size=20", "sizes/runs/0001_size=20");
+    same_run("disk/runs/0002_size=24", "sizes/runs/0002_size=24");
 }
 
 /* Patience ends each run separately, even when runs are trained side by side. */

@@ -17,24 +17,34 @@ static struct deadline {
     struct timespec end; /* of CLOCK_MONOTONIC */
 } deadlines[DEADLINES];
 
-static timer_t timer; /* for the earliest of them, whose words and code these are: */
-static const char *volatile last_words;
+static timer_t timer;                   /* for the earliest of them, whose words, code and end these are: */
+static const char *volatile last_words; /* NULL: none is set */
 static volatile sig_atomic_t exit_code;
+static struct timespec earliest;
 static bool installed;
 
-/* Only what a signal handler may call. */
+static bool is_earlier(const struct timespec *a, const struct timespec *b)
+{
+    return a->tv_sec != b->tv_sec ? a->tv_sec < b->tv_sec : a->tv_nsec < b->tv_nsec;
+}
+
+/* Only what a signal handler may call. A signal that came while it was blocked may be of a deadline that has been taken
+ * back or moved since; another comes when the earliest is due. */
 static void give_up(int number)
 {
     const char *text = last_words;
+    struct timespec now;
     (void)number;
-    if (text && write(STDERR_FILENO, text, strlen(text)) < 0)
+    if (!text || clock_gettime(CLOCK_MONOTONIC, &now) != 0 || is_earlier(&now, &earliest))
+        return;
+    if (write(STDERR_FILENO, text, strlen(text)) < 0)
         _exit(exit_code); /* nobody listens */
     _exit(exit_code);
 }
 
 void deadline_install(void)
 {
-    struct sigaction action = {.sa_handler = give_up};
+    struct sigaction action = {.sa_handler = give_up, .sa_flags = SA_RESTART};
     struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGALRM};
     sigfillset(&action.sa_mask);
     installed = sigaction(SIGALRM, &action, NULL) == 0 && timer_create(CLOCK_MONOTONIC, &event, &timer) == 0;
@@ -52,11 +62,6 @@ static void begin(sigset_t *before)
         continue;
 }
 
-static bool is_earlier(const struct timespec *a, const struct timespec *b)
-{
-    return a->tv_sec != b->tv_sec ? a->tv_sec < b->tv_sec : a->tv_nsec < b->tv_nsec;
-}
-
 static void end(const sigset_t *before)
 {
     struct itimerspec time = {.it_value = {0}}; /* never */
@@ -64,8 +69,9 @@ static void end(const sigset_t *before)
     for (int i = 0; i < DEADLINES; i++)
         if (deadlines[i].text && (!first || is_earlier(&deadlines[i].end, &first->end)))
             first = &deadlines[i];
+    last_words = first ? first->text : NULL;
     if (first) {
-        last_words = first->text;
+        earliest = first->end;
         exit_code = (sig_atomic_t)first->code;
         time.it_value = first->end;
     }

@@ -49,11 +49,16 @@ static size_t smaller(size_t a, size_t b)
 
 /* One of the two versions: where it is mounted, how a line of /proc/self/cgroup begins, and its files. */
 struct hierarchy {
-    const char *mount, *line, *most, *used, *reclaimable;
+    const char *mount, *line, *most, *used;
+    const char *reclaimable[2]; /* pages of files that were read once, and more than once */
 };
 static const struct hierarchy hierarchies[] = {
-    {"/sys/fs/cgroup", "0::", "memory.max", "memory.current", "inactive_file %llu"},
-    {"/sys/fs/cgroup/memory", "memory:", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file %llu"},
+    {"/sys/fs/cgroup", "0::", "memory.max", "memory.current", {"inactive_file %llu", "active_file %llu"}},
+    {"/sys/fs/cgroup/memory",
+     "memory:",
+     "memory.limit_in_bytes",
+     "memory.usage_in_bytes",
+     {"total_inactive_file %llu", "total_active_file %llu"}},
 };
 
 /* The group of this process, "/a/b"; "" for the root, or if it is not known. */
@@ -79,12 +84,14 @@ static size_t group_left(const char *folder, const struct hierarchy *hierarchy)
     snprintf(path, sizeof path, "%s/%s", folder, hierarchy->most);
     const size_t most = read_number(path);
     snprintf(path, sizeof path, "%s/%s", folder, hierarchy->used);
-    const size_t used = read_number(path);
-    snprintf(path, sizeof path, "%s/memory.stat", folder);
-    const size_t pages = read_line(path, hierarchy->reclaimable);
-    if (most == SIZE_MAX || used == SIZE_MAX)
+    size_t kept = read_number(path);
+    if (most == SIZE_MAX || kept == SIZE_MAX)
         return most;
-    const size_t kept = pages < used ? used - pages : used;
+    snprintf(path, sizeof path, "%s/memory.stat", folder);
+    for (int i = 0; i < 2; i++) {
+        const size_t pages = read_line(path, hierarchy->reclaimable[i]);
+        kept -= pages == SIZE_MAX ? 0 : smaller(pages, kept); /* the files are not read at one moment */
+    }
     return kept < most ? most - kept : 0;
 }
 

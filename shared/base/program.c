@@ -8,6 +8,7 @@
 #include "shared/base/program_manual.h"
 #include "shared/base/suggest.h"
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -68,7 +69,7 @@ static enum status run_command(const struct program *program, int argc, char **a
     return unknown_command(program, argv[1], err);
 }
 
-/* Signals are obeyed within a second, and a lack of memory is called so. */
+/* Signals are obeyed within a second, and a lack of memory or of room in a file is called so. */
 static void install_endings(const struct program *program)
 {
     static char text[160], memory[160];
@@ -76,6 +77,7 @@ static void install_endings(const struct program *program)
     out_of_memory_install(memory);
     snprintf(text, sizeof text, "%s%s: interrupted: stopped in the middle of a step; what was finished is kept\n",
              isatty(STDERR_FILENO) ? "\n" : "", program->name);
+    signal(SIGXFSZ, SIG_IGN); /* `ulimit -f`: the write fails, and is reported */
     deadline_install();
     interrupt_limit(text);
     interrupt_install();

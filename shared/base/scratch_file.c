@@ -65,6 +65,13 @@ enum status scratch_file_append(struct scratch_file *file, const void *bytes, si
     return STATUS_OK;
 }
 
+enum status scratch_file_flush(const struct scratch_file *file, struct error *err)
+{
+    if (RETRY(fdatasync(file->descriptor)) != 0)
+        return file_call_failed(err, STATUS_IO, file->folder, "a file there cannot be written");
+    return STATUS_OK;
+}
+
 enum status scratch_file_read(const struct scratch_file *file, uint64_t at, void *bytes, size_t size, struct error *err)
 {
     char *to = bytes;

@@ -21,6 +21,8 @@ void scratch_file_close(struct scratch_file *file); /* accepts a closed one */
 /* Adds `size` bytes; *at is where they are. Thread-safe. STATUS_IO: for example, the disk is full. */
 enum status scratch_file_append(struct scratch_file *file, const void *bytes, size_t size, uint64_t *at,
                                 struct error *err);
+/* Waits until the disk has what was appended: it may fail at that after the calls have returned. STATUS_IO. */
+enum status scratch_file_flush(const struct scratch_file *file, struct error *err);
 /* Thread-safe. STATUS_IO. */
 enum status scratch_file_read(const struct scratch_file *file, uint64_t at, void *bytes, size_t size,
                               struct error *err);

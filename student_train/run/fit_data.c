@@ -2,8 +2,10 @@
 #include "student_train/run/fit.h"
 
 #include "shared/base/files.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 /* val, or else test; a split with labels comes first. */
 static bool choose_validation(const struct cache_manifest *manifest, enum split *split)
@@ -34,24 +36,56 @@ cleanup:
     return status;
 }
 
-/* The folder for the training images: NULL if they are to be in memory. Their size is known only when they are decoded:
- * photos of 4:3, and a third for the reduced levels. */
-static const char *images_folder(const struct fit_data *data, const struct fit_options *options,
-                                 struct progress *progress)
+/* What the training images will take. Their size is known only when they are decoded: photos of 4:3. Levels below those
+ * that the views of this size sample are not kept (drawn for some ids); a third for the levels above. */
+static enum status images_bytes(const struct cache_manifest *manifest, int size, double *bytes, struct error *err)
 {
-    const struct compute *compute = &data->compute;
-    const struct cache_manifest *manifest = &data->cache.manifest;
-    const double pixels = manifest->encoding == IMAGE_RAW ? (double)manifest->raw_h * manifest->raw_w
-                                                          : (double)manifest->base * manifest->base * 4 / 3;
-    const double bytes = pixels * 4 / 3 * manifest->channels * manifest->splits[SPLIT_TRAIN].samples;
-    const double limit = compute->max_memory ? (double)compute->max_memory : (double)memory_available();
-    const bool large = options->images == IMAGES_AUTO && bytes > limit / 2;
-    if (compute->backend != &backend_cpu || (options->images != IMAGES_DISK && !large))
-        return NULL;
-    if (large)
+    enum { DRAWN = 64 };
+    const bool raw = manifest->encoding == IMAGE_RAW;
+    const int h = raw ? manifest->raw_h : manifest->base, w = raw ? manifest->raw_w : manifest->base * 4 / 3;
+    struct cache_views views;
+    double pixels = 0;
+    const enum status status = cache_views_init(&views, manifest, size, err);
+    if (status != STATUS_OK)
+        return status;
+    for (uint32_t id = 0; id < DRAWN; id++)
+        pixels += ldexp((double)h * w, -2 * cache_view_least_level(&views, id, h, w)) / DRAWN;
+    *bytes = pixels * 4 / 3 * manifest->channels * manifest->splits[SPLIT_TRAIN].samples;
+    return STATUS_OK;
+}
+
+/* Of the disk of a folder that exists. If that cannot be told, writing will. */
+static double free_space(const char *folder)
+{
+    struct statvfs info;
+    return statvfs(folder, &info) == 0 ? (double)info.f_bavail * (double)info.f_frsize : INFINITY;
+}
+
+/* The folder for the training images: NULL if they are to be in memory. */
+static enum status choose_images_folder(struct fit_data *data, const struct fit_options *options, int size,
+                                        struct progress *progress, struct error *err)
+{
+    struct compute *compute = &data->compute;
+    double bytes;
+    compute->images_folder = NULL;
+    if (compute->backend != &backend_cpu || options->images == IMAGES_MEMORY)
+        return STATUS_OK;
+    if (options->images == IMAGES_AUTO) {
+        const enum status status = images_bytes(&data->cache.manifest, size, &bytes, err);
+        const double limit = compute->max_memory ? (double)compute->max_memory : (double)memory_available();
+        const double space = free_space(options->out);
+        if (status != STATUS_OK || bytes <= limit / 2)
+            return status;
+        if (bytes > space) {
+            progress_note(progress, "images: in memory, though they may take %.1f GB of %.1f GB: %s has %.1f GB free",
+                          bytes / 1e9, limit / 1e9, options->out, space / 1e9);
+            return STATUS_OK;
+        }
         progress_note(progress, "images: in a file without a name in %s, since they may take %.1f GB of %.1f GB",
                       options->out, bytes / 1e9, limit / 1e9);
-    return options->out;
+    }
+    compute->images_folder = options->out;
+    return STATUS_OK;
 }
 
 enum status fit_data_load(struct fit_data *data, const struct fit_run *run, struct progress *progress,
@@ -63,7 +97,7 @@ enum status fit_data_load(struct fit_data *data, const struct fit_run *run, stru
     if (data->train.count && data->train.largest < size) /* its images are made for smaller views */
         dataset_release(&data->train);
     if (!data->train.count) {
-        data->compute.images_folder = images_folder(data, &run->options, progress);
+        TRY(choose_images_folder(data, &run->options, size, progress, err));
         TRY(dataset_load(&data->train, &data->cache, SPLIT_TRAIN, DATASET_TRAINING, size, &data->compute, progress,
                          err));
     }

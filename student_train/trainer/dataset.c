@@ -6,6 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* An error of the file of the images says how to do without it. */
+static enum status pass_file_error(struct error *err, const struct error *cause)
+{
+    return cause->code == STATUS_IO
+               ? error_set(err, STATUS_IO, cause->path,
+                           "%s: make room there, or use --images memory, which needs no file", cause->message)
+               : error_pass(err, cause);
+}
+
 /* Decodes the images of one shard. */
 struct decode_job {
     struct dataset *dataset;
@@ -21,6 +30,7 @@ static enum status decode_image(struct dataset *dataset, const struct cache_shar
     uint8_t *owned = NULL;
     size_t size;
     struct image image = {0};
+    struct error put = {0};
     int least_level = 0;
     TRY(cache_image(dataset->cache, shard, i, &bytes, &size, &owned, err));
     if (dataset->use == DATASET_EVALUATION)
@@ -31,8 +41,9 @@ static enum status decode_image(struct dataset *dataset, const struct cache_shar
     dataset->bases[shard->first + i].w = image.w;
     if (dataset->use == DATASET_TRAINING)
         least_level = cache_view_least_level(&dataset->cache_views, shard->ids[i], image.h, image.w);
-    TRY(compute->backend->device->images->put(compute->device, dataset->images, shard->first + i, &image, least_level,
-                                              err));
+    if (compute->backend->device->images->put(compute->device, dataset->images, shard->first + i, &image, least_level,
+                                              &put) != STATUS_OK)
+        TRY(pass_file_error(err, &put));
 cleanup:
     free(owned);
     image_release(&image);
@@ -92,18 +103,27 @@ static size_t declared_bytes(const struct cache_manifest *manifest, enum split s
     return image > SIZE_MAX - rest ? SIZE_MAX : size_mul(image + rest, manifest->splits[split].samples);
 }
 
-static enum status check_memory(const struct compute *compute, const struct cache *cache, enum split split, int size,
-                                bool file, struct error *err)
+/* Only the base images for training may be in a file. */
+static bool in_file(const struct compute *compute, enum dataset_use use)
 {
-    const bool images = strcmp(compute->backend->name, "cpu") == 0 && !file;
+    return use == DATASET_TRAINING && compute->images_folder;
+}
+
+static enum status check_memory(const struct compute *compute, const struct cache *cache, enum split split,
+                                enum dataset_use use, int size, struct error *err)
+{
+    const bool images = strcmp(compute->backend->name, "cpu") == 0 && !in_file(compute, use);
     const size_t needed = declared_bytes(&cache->manifest, split, size, images);
     const size_t limit = compute->max_memory ? (size_t)compute->max_memory : memory_available();
     if (needed <= limit)
         return STATUS_OK;
+    const bool helps =
+        images && use == DATASET_TRAINING && declared_bytes(&cache->manifest, split, size, false) <= limit;
     return error_set(err, STATUS_CONFIG, cache->path,
-                     "split %s needs %.1f MB of memory, but %s %.1f MB: use a machine with more memory%s",
+                     "split %s needs %.1f MB of memory, but %s %.1f MB: use %sa machine with more memory%s",
                      split_name(split), (double)needed / 1e6, compute->max_memory ? "--max-memory is" : "there are",
-                     (double)limit / 1e6, compute->max_memory ? ", or raise --max-memory" : "");
+                     (double)limit / 1e6, helps ? "--images disk, " : "",
+                     compute->max_memory ? ", or raise --max-memory" : "");
 }
 
 enum status dataset_load(struct dataset *dataset, const struct cache *cache, enum split split, enum dataset_use use,
@@ -113,13 +133,14 @@ enum status dataset_load(struct dataset *dataset, const struct cache *cache, enu
     const struct cache_split *content = &manifest->splits[split];
     enum status status = STATUS_OK;
     size_t n = content->samples;
-    const bool file = use == DATASET_TRAINING && compute->images_folder;
+    const bool file = in_file(compute, use);
+    struct error flush = {0};
     *dataset = (struct dataset){.cache = cache, .compute = compute, .split = split, .use = use, .file.descriptor = -1};
     if (n == 0) {
         status = error_set(err, STATUS_CONFIG, cache->path, "has no %s split", split_name(split));
         goto cleanup;
     }
-    TRY(check_memory(compute, cache, split, size, file, err));
+    TRY(check_memory(compute, cache, split, use, size, err));
     dataset->count = content->samples;
     dataset->largest = size;
     dataset->views = content->views;
@@ -141,6 +162,8 @@ enum status dataset_load(struct dataset *dataset, const struct cache *cache, enu
         TRY(load_shard(dataset, i, err));
         progress_update(progress, content->shards[i].first + content->shards[i].count, NULL);
     }
+    if (file && scratch_file_flush(&dataset->file, &flush) != STATUS_OK)
+        TRY(pass_file_error(err, &flush));
     progress_end(progress);
 cleanup:
     if (status != STATUS_OK)
