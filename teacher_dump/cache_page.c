@@ -167,11 +167,11 @@ static void write_storage(const struct cache_page *page, FILE *out)
 
 /* ---- page ---- */
 
-static void write_subtitle(const struct cache_manifest *manifest, char *text, size_t size)
+static const char *subtitle_of(const struct cache_manifest *manifest, struct arena *arena)
 {
-    snprintf(text, size, "%s, %d classes, %d views of %s, teacher: %s, %d pixels", manifest->source_format,
-             manifest->class_count, manifest->views, manifest->recipe,
-             cache_has_teacher(manifest) ? manifest->teacher_file : "none", manifest->size);
+    return arena_printf(arena, "%s, %d classes, %d views of %s, teacher: %s, %d pixels", manifest->source_format,
+                        manifest->class_count, manifest->views, manifest->recipe,
+                        cache_has_teacher(manifest) ? manifest->teacher_file : "none", manifest->size);
 }
 
 static enum status write_page(const struct cache_page *page, FILE *out, struct error *err)
@@ -179,9 +179,11 @@ static enum status write_page(const struct cache_page *page, FILE *out, struct e
     const struct cache_study *study = page->study;
     enum status status = STATUS_OK;
     struct recipe recipe;
-    char subtitle[1024];
+    struct arena arena = {0};
     uint64_t counted = 0;
-    write_subtitle(&page->cache->manifest, subtitle, sizeof subtitle);
+    const char *subtitle = subtitle_of(&page->cache->manifest, &arena);
+    if (!subtitle)
+        TRY(error_no_memory(err, 0, "the page"));
     html_page_begin(out, page->cache->path, subtitle);
     write_tiles(page, out);
     TRY(cache_page_photos(page, out, err));
@@ -204,6 +206,7 @@ static enum status write_page(const struct cache_page *page, FILE *out, struct e
     fputs("</div>\n", out);
     html_page_end(out);
 cleanup:
+    arena_release(&arena);
     return status;
 }
 

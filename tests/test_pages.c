@@ -9,7 +9,9 @@
 
 #include "formats/cache/prepared_image.h"
 #include "formats/report/html_page.h"
+#include "formats/json.h"
 #include "shared/base/files.h"
+#include "student_train/run/run_folder.h"
 #include "tests/helper_images.h"
 #include "tests/helper_program.h"
 #include <math.h>
@@ -231,6 +233,72 @@ static void comparisons_have_pages(void **state)
     free(page);
 }
 
+/* Writes RUN/metrics.json anew, with these accuracies of the classes. */
+static void set_accuracies(const char *run, double a, double b, double c)
+{
+    char path[4400];
+    const double accuracies[] = {a, b, c};
+    snprintf(path, sizeof path, "%s/metrics.json", run);
+    cJSON *metrics = json_of(path), *validation = cJSON_GetObjectItem(metrics, "validation");
+    cJSON_SetNumberValue(cJSON_GetObjectItem(validation, "accuracy"), (a + b + c) / 3);
+    for (int k = 0; k < 3; k++) {
+        cJSON *class = cJSON_GetArrayItem(cJSON_GetObjectItem(validation, "per_class"), k);
+        cJSON_SetNumberValue(cJSON_GetObjectItem(class, "accuracy"), accuracies[k]);
+    }
+    cJSON_DeleteItemFromObject(metrics, JSON_SEAL); /* which the next line makes anew */
+    snprintf(path, sizeof path, "%s/%s", folder, run);
+    assert_int_equal(run_publish_json(metrics, path, "metrics.json", NULL), STATUS_OK);
+}
+
+static double change_of(const char *page, const char *title, const char *class)
+{
+    char text[100];
+    snprintf(text, sizeof text, "%s: ", class);
+    const char *chart = strstr(page, title), *at = chart ? strstr(chart, text) : NULL;
+    if (!at)
+        fail_msg("the page has no change of %s under '%s'", class, title);
+    return atof(at + strlen(text));
+}
+
+/* Runs of one name at several places are rows of their own, each against the baseline at its place. */
+static void comparisons_keep_places_apart(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *loss;
+        double accuracies[3];
+    } runs[] = {{"same", "kd(T=4)", {0.5, 0.25, 0.75}},
+                {"same", "kd(T=4)", {1, 0.5, 0}},
+                {"plain 2", "ce", {0.75, 0.75, 0.75}},
+                {"plain 1", "ce", {0.25, 0.5, 0.5}}};
+    for (int i = 0; i < 4; i++) {
+        char run[10];
+        snprintf(run, sizeof run, "x%d", i);
+        expect(0, "",
+               shell("%s fit --cache cache --student tiny.net --loss '%s' --name '%s' --epochs 1 --out %s --quiet",
+                     program, runs[i].loss, runs[i].name, run));
+        set_accuracies(run, runs[i].accuracies[0], runs[i].accuracies[1], runs[i].accuracies[2]);
+    }
+    expect(0, "",
+           shell("%s compare --run x0 --x 1 --run x1 --x 2 --run x2 --x 2 --run x3 --x 1 --baseline ce --html "
+                 "places.html",
+                 program));
+    char *page = text_of("places.html");
+    assert_int_equal(count_of(page, ", in points</h3>"), 2);
+    assert_true(fabs(change_of(page, "same at 1 against plain 1, in points", "class_00") - 25) < 0.006);
+    assert_true(fabs(change_of(page, "same at 2 against plain 2, in points", "class_00") - 25) < 0.006);
+    assert_true(fabs(change_of(page, "same at 1 against plain 1, in points", "class_02") - 25) < 0.006);
+    assert_true(fabs(change_of(page, "same at 2 against plain 2, in points", "class_02") + 75) < 0.006);
+    assert_has(page, "<td>same at 2</td><td>1</td>");
+    free(page);
+    expect(0, "",
+           shell("%s compare --run x0 --x 1 --run x1 --x 2 --run x3 --x 1 --baseline ce --html places.html", program));
+    page = text_of("places.html"); /* there is no baseline at 2 */
+    assert_int_equal(count_of(page, ", in points</h3>"), 1);
+    assert_true(fabs(change_of(page, "same at 1 against plain 1, in points", "class_01") + 25) < 0.006);
+    free(page);
+}
+
 /* The logits of students that are evaluated side by side are not mixed up. */
 static void side_by_side_is_calibrated_as_alone(void **state)
 {
@@ -272,14 +340,33 @@ static void names_stay_text(void **state)
                  "--cache evil2 --student tiny.net --seed 3 --loss 'kd(T=4)' --epochs 1 --out evilrun --quiet",
                  program, program, dumper, program));
     expect(0, "", shell("%s inspect evil2 --html evil.html --photos 100 --quiet", dumper));
-    static const char *const pages[] = {"evil.html", "evilrun/report.html"};
-    for (int i = 0; i < 2; i++) {
+    /* once more as the names of a run, a student and a key's value, long ones of Greek letters with them */
+    char greek[401] = "";
+    for (int i = 0; i < 200; i++)
+        strcat(greek, "λ");
+    expect(0, "",
+           shell("cp tiny.net 'a\"><img src=x onerror=alert(1)>&.net' && %s fit --cache evil2 --student tiny.net "
+                 "--loss ce --epochs 1 --out evilbase --name 'b%s' --quiet && %s fit --cache evil2 --student tiny.net "
+                 "--loss 'kd(T=4)' --epochs 1 --out evilname --name 'a\"><img src=x onerror=alert(1)>&%s' --quiet && "
+                 "%s compare --run evilname --run evilbase --baseline ce --html compare.html && %s sweep --cache "
+                 "evil2 --grid 'student=a\"><img src=x onerror=alert(1)>&.net' --grid 'loss=ce,kd(T=4)' --epochs 1 "
+                 "--out evilsweep --quiet",
+                 program, greek, program, greek, program, program));
+    static const char *const pages[] = {"evil.html", "evilrun/report.html", "evilname/report.html", "compare.html",
+                                        "evilsweep/sweep.html"};
+    for (int i = 0; i < 5; i++) {
         char *page = text_of(pages[i]);
         assert_null(strstr(page, "<img src=x"));
-        assert_null(strstr(page, "<script"));
-        assert_has(page, "&lt;img src=x onerror=alert(1)&gt;&amp;&#39;");
+        assert_null(strstr(page, "a\">"));
+        assert_int_equal(count_of(page, "<script"), i == 4); /* the table's own, that sorts */
+        assert_has(page, "a&quot;&gt;&lt;img src=x onerror=alert(1)&gt;&amp;");
         free(page);
+        expect(0, "", shell("iconv -f UTF-8 -t UTF-8 %s >utf8.txt", pages[i]));
     }
+    char *page = text_of("compare.html");
+    snprintf(from, sizeof from, "%s against b%s, in points", greek, greek);
+    assert_has(page, from);
+    free(page);
     free(photos);
 }
 
@@ -309,25 +396,36 @@ static void reports_show_disagreements_and_changes(void **state)
     expect(66, "the run is not finished",
            shell("%s fit --cache cache --student tiny.net --epochs 1 --out x --baseline nowhere --quiet", program));
     expect(2, "", shell("test ! -e x && exit 2"));
-    expect(78, "is of a run with 2 classes, here are 3",
-           shell("%s fit --cache cache --student tiny.net --epochs 1 --out x --baseline evilrun --quiet", program));
+    char *pair = path_join(folder, "pair");
+    write_image_folder(pair, "train", 2, 6, 40, 40);
+    write_image_folder(pair, "val", 2, 6, 40, 40);
+    free(pair);
     expect(0, "",
-           shell("%s sweep --cache cache --student tiny.net --grid 'loss=ce,kd(T=4),kd(T=1)' --epochs 1 --out sweep "
-                 "--quiet",
-                 program));
-    /* only if another run than the one without a teacher is the best */
-    page = text_of("sweep/sweep.html");
-    double best = -1, ce = -1;
-    for (int i = 0; i < 3; i++) {
-        static const char *const runs[] = {"0001_loss=ce", "0002_loss=kd(T=4)", "0003_loss=kd(T=1)"};
-        snprintf(text, sizeof text, "sweep/runs/%s/metrics.json", runs[i]);
-        metrics = json_of(text);
-        const cJSON *accuracy = cJSON_GetObjectItem(cJSON_GetObjectItem(metrics, "validation"), "accuracy");
-        ce = i == 0 ? accuracy->valuedouble : ce;
-        best = fmax(best, accuracy->valuedouble);
-        cJSON_Delete(metrics);
-    }
-    assert_int_equal(count_of(page, "Change per class in points, of "), best > ce ? 1 : 0);
+           shell("%s run --data pair --teacher none --out paircache --size 32 --views 1 --quiet && %s fit --cache "
+                 "paircache --student tiny.net --loss ce --epochs 1 --out pairrun --quiet",
+                 dumper, program));
+    expect(78, "is of a run with 2 classes, here are 3",
+           shell("%s fit --cache cache --student tiny.net --epochs 1 --out x --baseline pairrun --quiet", program));
+}
+
+/* The best run, with a teacher, against the best one without: also where their other keys differ. */
+static void sweeps_show_changes(void **state)
+{
+    (void)state;
+    static const char sweep[] = "sweep --cache cache --student tiny.net --grid 'loss=ce,kd(T=4)' --grid lr=1e-3,1e-2 "
+                                "--epochs 1 --out sweep --quiet";
+    expect(0, "", shell("%s %s", program, sweep));
+    set_accuracies("sweep/runs/0001_loss=ce,_lr=1e-3", 0.5, 0.5, 0.5);
+    set_accuracies("sweep/runs/0002_loss=ce,_lr=1e-2", 0.25, 0.25, 0.25);
+    set_accuracies("sweep/runs/0003_loss=kd(T=4),_lr=1e-3", 0.5, 0.25, 0);
+    set_accuracies("sweep/runs/0004_loss=kd(T=4),_lr=1e-2", 1, 0.25, 0.75);
+    expect(0, "", shell("%s %s --resume", program, sweep));
+    char *page = text_of("sweep/sweep.html");
+    static const char title[] = "Change per class in points, of loss=kd(T=4), lr=1e-2 against loss=ce, lr=1e-3";
+    assert_int_equal(count_of(page, "Change per class in points, of "), 1);
+    assert_true(fabs(change_of(page, title, "class_00") - 50) < 0.006);
+    assert_true(fabs(change_of(page, title, "class_01") + 25) < 0.006);
+    assert_true(fabs(change_of(page, title, "class_02") - 25) < 0.006);
     free(page);
 }
 
@@ -338,9 +436,11 @@ int main(void)
         cmocka_unit_test(shows_the_numbers_of_inspect),
         cmocka_unit_test(odd_caches_have_pages),
         cmocka_unit_test(comparisons_have_pages),
+        cmocka_unit_test(comparisons_keep_places_apart),
         cmocka_unit_test(side_by_side_is_calibrated_as_alone),
         cmocka_unit_test(names_stay_text),
         cmocka_unit_test(reports_show_disagreements_and_changes),
+        cmocka_unit_test(sweeps_show_changes),
     };
     return cmocka_run_group_tests(tests, program_setup, program_teardown);
 }

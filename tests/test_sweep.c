@@ -47,6 +47,25 @@ static void grids_are_read(void **state)
     grid_release(&grid);
 }
 
+/* A label that is too long for its place ends with a whole character, of 1 to 4 bytes. */
+static void labels_end_between_characters(void **state)
+{
+    (void)state;
+    struct grid grid;
+    char text[32];
+    const char *const texts[] = {"student=aλ€😀.net"};
+    static const size_t lengths[] = {8, 9, 9, 11, 11, 11, 14, 14, 14, 14, 18, 19}; /* in 9, 10, ... bytes */
+    assert_int_equal(parse(&grid, texts, 1, NULL), STATUS_OK);
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        grid_label(&grid, 0, text, 9 + i);
+        assert_int_equal(strlen(text), lengths[i]);
+        assert_memory_equal(text, "student=aλ€😀.net", lengths[i]);
+    }
+    grid_label(&grid, 0, text, sizeof text);
+    assert_string_equal(text, "student=aλ€😀.net");
+    grid_release(&grid);
+}
+
 static void bad_grids_are_refused(void **state)
 {
     (void)state;
@@ -297,6 +316,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(grids_are_read),
+        cmocka_unit_test(labels_end_between_characters),
         cmocka_unit_test(bad_grids_are_refused),
         cmocka_unit_test(options_allow_side_by_side),
         cmocka_unit_test(spelling_does_not_matter),

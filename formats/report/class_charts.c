@@ -1,6 +1,7 @@
 #include "formats/report/class_charts.h"
 
 #include "formats/report/svg_chart.h"
+#include "shared/base/memory.h"
 #include <math.h>
 #include <stdlib.h>
 
@@ -88,13 +89,15 @@ bool chart_class_changes(FILE *out, const char *title, const char *const *classe
     qsort(ranked, (size_t)count, sizeof *ranked, highest_first);
     const char *labels[CLASS_CHART_LIMIT];
     double values[CLASS_CHART_LIMIT];
-    char long_title[400];
+    struct arena arena = {0};
+    const char *whole = all ? title : arena_printf(&arena, "%s: the 30 classes that change most", title);
     for (int i = 0; i < count; i++) {
         labels[i] = classes[ranked[i].index];
         values[i] = ranked[i].value;
     }
-    snprintf(long_title, sizeof long_title, "%s%s", title, all ? "" : ": the 30 classes that change most");
-    chart_changes(out, long_title, labels, values, count);
+    if (whole)
+        chart_changes(out, whole, labels, values, count);
+    arena_release(&arena);
     free(ranked);
-    return true;
+    return whole != NULL;
 }

@@ -56,10 +56,11 @@ static enum status read_places(const struct compare_options *options, double **x
     return STATUS_OK;
 }
 
-static enum status show(const struct compare_options *options, const struct compare_runs *runs,
-                        struct compare_row *rows, const struct cache *cache, struct error *err)
+/* runs[options->runs.count]; rows: a copy of them, which become means. */
+static enum status show(const struct compare_options *options, const struct compare_row *runs, struct compare_row *rows,
+                        const struct cache *cache, struct error *err)
 {
-    int count = runs->count;
+    int count = options->runs.count;
     enum status status = STATUS_OK;
     if (options->average || options->baseline || options->chart)
         count = compare_rows_average(rows, count);
@@ -68,7 +69,7 @@ static enum status show(const struct compare_options *options, const struct comp
     if (options->chart)
         TRY(compare_rows_chart(rows, count, options->title, options->x_label, options->log_x, options->chart, err));
     if (options->html)
-        TRY(compare_rows_page(runs, rows, count, options->baseline, options->title, options->html, err));
+        TRY(compare_rows_page(runs, options->runs.count, rows, count, options->title, options->html, err));
     if (options->json) {
         TRY(command_print_json(compare_rows_json(rows, count), "a table", err));
     } else if (options->markdown) {
@@ -88,22 +89,23 @@ static enum status run(void *context, struct error *err)
     const int count = options->runs.count;
     enum status status = STATUS_OK;
     struct cache cache = {0};
-    struct run_metrics *runs = calloc((size_t)count, sizeof *runs);
-    struct compare_row *rows = calloc((size_t)count, sizeof *rows);
+    struct run_metrics *metrics = calloc((size_t)count, sizeof *metrics);
+    struct compare_row *rows = calloc((size_t)count, 2 * sizeof *rows);
     double *x = NULL;
-    if (!runs || !rows)
-        TRY(error_no_memory(err, (size_t)count * sizeof *rows, "a table"));
+    if (!metrics || !rows)
+        TRY(error_no_memory(err, 2 * (size_t)count * sizeof *rows, "a table"));
     TRY(read_places(options, &x, err));
     for (int i = 0; i < count; i++)
-        TRY(run_metrics_read(&runs[i], options->runs.items[i], err));
+        TRY(run_metrics_read(&metrics[i], options->runs.items[i], err));
     if (options->cache)
         TRY(cache_open(&cache, options->cache, err));
-    compare_rows_of(rows, runs, options->runs.items, x, count);
-    TRY(show(options, &(struct compare_runs){runs, options->runs.items, count}, rows, &cache, err));
+    compare_rows_of(rows, metrics, options->runs.items, x, count);
+    compare_rows_of(rows + count, metrics, options->runs.items, x, count);
+    TRY(show(options, rows + count, rows, &cache, err));
 cleanup:
-    for (int i = 0; runs && i < count; i++)
-        run_metrics_release(&runs[i]);
-    free(runs);
+    for (int i = 0; metrics && i < count; i++)
+        run_metrics_release(&metrics[i]);
+    free(metrics);
     free(rows);
     free(x);
     cache_release(&cache);

@@ -31,6 +31,8 @@ static void write_table(const struct compare_row *rows, int count, FILE *out)
         const struct compare_row *row = &rows[i];
         fputs("<tr><td>", out);
         html_escape(out, row->metrics.name);
+        if (!isnan(row->x))
+            fprintf(out, " at %.5g", row->x);
         fprintf(out, "</td><td>%d</td>", row->runs);
         percent_cell(out, row->metrics.accuracy, row->accuracy_error);
         if (isnan(row->gain))
@@ -44,9 +46,15 @@ static void write_table(const struct compare_row *rows, int count, FILE *out)
     fputs("</tbody></table></div>\n", out);
 }
 
-/* accuracy[classes] = the mean over the runs of that name; a class counts where all of them measured it. */
-static enum status mean_accuracy(const struct compare_runs *runs, const char *name, const struct model_card *card,
-                                 double *accuracy, struct error *err)
+/* A name that is in the page once: several rows may have the same name, each at a place of its own. */
+static const char *row_name(const struct compare_row *row, struct arena *arena)
+{
+    return isnan(row->x) ? row->metrics.name : arena_printf(arena, "%s at %.5g", row->metrics.name, row->x);
+}
+
+/* accuracy[classes] = the mean over the runs that the row is of; a class counts where all of them measured it. */
+static enum status mean_accuracy(const struct compare_row *runs, int run_count, const struct compare_row *row,
+                                 const struct model_card *card, double *accuracy, struct error *err)
 {
     enum status status = STATUS_OK;
     struct arena arena = {0};
@@ -56,10 +64,10 @@ static enum status mean_accuracy(const struct compare_runs *runs, const char *na
     if (!one)
         return error_no_memory(err, classes * sizeof *one, "accuracies");
     memset(accuracy, 0, classes * sizeof *accuracy);
-    for (int i = 0; i < runs->count; i++) {
-        if (strcmp(runs->metrics[i].name, name) != 0)
+    for (int i = 0; i < run_count; i++) {
+        if (!compare_rows_together(&runs[i], row))
             continue;
-        TRY(run_class_accuracy(runs->folders[i], card->classes, card->class_count, one, NULL, &arena, err));
+        TRY(run_class_accuracy(runs[i].folder, card->classes, card->class_count, one, NULL, &arena, err));
         for (size_t k = 0; k < classes; k++)
             accuracy[k] += one[k];
         found++;
@@ -72,37 +80,30 @@ cleanup:
     return status;
 }
 
-/* The row of the same student that the gain of `row` is over. */
-static const struct compare_row *baseline_of(const struct compare_row *rows, int count, const struct compare_row *row,
-                                             const char *loss)
-{
-    for (int k = 0; k < count; k++)
-        if (strcmp(rows[k].metrics.loss, loss) == 0 && strcmp(rows[k].metrics.student, row->metrics.student) == 0)
-            return &rows[k];
-    return NULL;
-}
-
-static enum status write_changes(const struct compare_runs *runs, const struct compare_row *rows, int count,
-                                 const char *loss, FILE *out, struct error *err)
+/* A chart for each row that has a gain. */
+static enum status write_changes(const struct compare_row *runs, int run_count, const struct compare_row *rows,
+                                 int count, FILE *out, struct error *err)
 {
     enum status status = STATUS_OK;
     struct run_info info = {0};
     double *accuracy = NULL;
-    TRY(run_info_read(&info, runs->folders[0], err));
-    const size_t classes = (size_t)info.card.class_count;
+    TRY(run_info_read(&info, runs[0].folder, err));
+    const struct model_card *card = &info.card;
+    const size_t classes = (size_t)card->class_count;
     accuracy = calloc(classes, 2 * sizeof *accuracy);
     if (!accuracy)
         TRY(error_no_memory(err, classes * sizeof *accuracy, "accuracies"));
     fputs("<h2>Change per class</h2>\n<div class=\"grid\">\n", out);
     for (int i = 0; i < count; i++) {
-        const struct compare_row *base = isnan(rows[i].gain) ? NULL : baseline_of(rows, count, &rows[i], loss);
-        char title[400];
+        const struct compare_row *base = rows[i].baseline;
         if (!base)
             continue;
-        TRY(mean_accuracy(runs, base->metrics.name, &info.card, accuracy, err));
-        TRY(mean_accuracy(runs, rows[i].metrics.name, &info.card, accuracy + classes, err));
-        snprintf(title, sizeof title, "%.180s against %.180s, in points", rows[i].metrics.name, base->metrics.name);
-        if (!chart_class_changes(out, title, info.card.classes, info.card.class_count, accuracy, accuracy + classes))
+        TRY(mean_accuracy(runs, run_count, base, card, accuracy, err));
+        TRY(mean_accuracy(runs, run_count, &rows[i], card, accuracy + classes, err));
+        const char *name = row_name(&rows[i], &info.arena);
+        const char *title =
+            name ? arena_printf(&info.arena, "%s against %s, in points", name, base->metrics.name) : NULL;
+        if (!title || !chart_class_changes(out, title, card->classes, card->class_count, accuracy, accuracy + classes))
             TRY(error_no_memory(err, 0, "a chart"));
     }
     fputs("</div>\n", out);
@@ -112,22 +113,33 @@ cleanup:
     return status;
 }
 
-enum status compare_rows_page(const struct compare_runs *runs, const struct compare_row *rows, int count,
-                              const char *baseline, const char *title, const char *path, struct error *err)
+static enum status write_page(const struct compare_row *runs, int run_count, const struct compare_row *rows, int count,
+                              const char *title, FILE *out, struct error *err)
 {
     enum status status = STATUS_OK;
+    char subtitle[64];
+    bool changes = false;
+    for (int i = 0; i < count; i++)
+        changes |= rows[i].baseline != NULL;
+    snprintf(subtitle, sizeof subtitle, "%d finished runs", run_count);
+    html_page_begin(out, title, subtitle);
+    write_table(rows, count, out);
+    if (changes)
+        TRY(write_changes(runs, run_count, rows, count, out, err));
+    html_page_end(out);
+cleanup:
+    return status;
+}
+
+enum status compare_rows_page(const struct compare_row *runs, int run_count, const struct compare_row *rows, int count,
+                              const char *title, const char *path, struct error *err)
+{
     char *text = NULL;
     size_t size = 0;
-    char subtitle[64];
     FILE *out = open_memstream(&text, &size);
     if (!out)
         return error_no_memory(err, 0, "the page");
-    snprintf(subtitle, sizeof subtitle, "%d finished runs", runs->count);
-    html_page_begin(out, title, subtitle);
-    write_table(rows, count, out);
-    if (baseline)
-        status = write_changes(runs, rows, count, baseline, out, err);
-    html_page_end(out);
+    enum status status = write_page(runs, run_count, rows, count, title, out, err);
     const bool failed = ferror(out);
     if ((fclose(out) != 0 || failed) && status == STATUS_OK)
         status = error_no_memory(err, 0, "the page");

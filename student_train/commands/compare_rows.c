@@ -36,7 +36,7 @@ static bool same_place(const struct compare_row *a, const struct compare_row *b)
     return a->x == b->x || (isnan(a->x) && isnan(b->x));
 }
 
-static bool belong_together(const struct compare_row *a, const struct compare_row *b)
+bool compare_rows_together(const struct compare_row *a, const struct compare_row *b)
 {
     return strcmp(a->metrics.name, b->metrics.name) == 0 && same_place(a, b);
 }
@@ -51,7 +51,7 @@ static struct compare_row average(const struct compare_row *first, const struct 
         *number_at(&mean.metrics, averaged[k]) = 0;
     for (int i = 0; i < count; i++) {
         struct run_metrics metrics = rows[i].metrics;
-        if (!belong_together(first, &rows[i]))
+        if (!compare_rows_together(first, &rows[i]))
             continue;
         mean.runs++;
         for (int k = 0; k < AVERAGED; k++)
@@ -60,7 +60,7 @@ static struct compare_row average(const struct compare_row *first, const struct 
     for (int k = 0; k < AVERAGED; k++)
         *number_at(&mean.metrics, averaged[k]) /= mean.runs;
     for (int i = 0; i < count; i++)
-        if (belong_together(first, &rows[i]))
+        if (compare_rows_together(first, &rows[i]))
             squares += pow(rows[i].metrics.accuracy - mean.metrics.accuracy, 2);
     if (mean.runs > 1)
         mean.accuracy_error = sqrt(squares / (mean.runs - 1) / mean.runs);
@@ -73,7 +73,7 @@ int compare_rows_average(struct compare_row *rows, int count)
     for (int i = 0; i < count; i++) {
         bool seen = false;
         for (int k = 0; k < means && !seen; k++)
-            seen = belong_together(&rows[k], &rows[i]);
+            seen = compare_rows_together(&rows[k], &rows[i]);
         if (seen)
             continue;
         /* The means stand before row i, and belong to other names than this one and those behind it. */
@@ -105,6 +105,7 @@ enum status compare_rows_gain(struct compare_row *rows, int count, const char *b
         if (!base)
             continue;
         any = true;
+        rows[i].baseline = base;
         rows[i].gain = rows[i].metrics.accuracy - base->metrics.accuracy;
         rows[i].gain_error = hypot(rows[i].accuracy_error, base->accuracy_error);
     }

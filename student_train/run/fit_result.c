@@ -148,9 +148,10 @@ static enum status publish_report(const struct fit *fit, int k, struct error *er
     struct disagreement_photos photos = {0};
     enum status status = STATUS_OK;
     char *config = options_resolved(&run->options.table), *path = path_join(run->options.out, "report.html");
-    char subtitle[1024];
-    snprintf(subtitle, sizeof subtitle, "%s, %d pixels, %s", run->options.cache, run->info.card.size, metrics.device);
-    if (!config || !path)
+    struct arena arena = {0};
+    const char *subtitle =
+        arena_printf(&arena, "%s, %d pixels, %s", run->options.cache, run->info.card.size, metrics.device);
+    if (!config || !path || !subtitle)
         TRY(error_no_memory(err, 0, "the report"));
     if (data->validates)
         TRY(read_photos(fit, run, &photos, err));
@@ -177,6 +178,7 @@ static enum status publish_report(const struct fit *fit, int k, struct error *er
     TRY(report_publish(&report, path, err));
 cleanup:
     disagreement_photos_release(&photos);
+    arena_release(&arena);
     free(config);
     free(path);
     return status;

@@ -154,7 +154,8 @@ static void add_hues(struct curves *all)
     const struct grid_key *key = all->telling;
     for (int i = 0; i < 3 && i < key->count; i++) {
         const int last = key->count - 1, value = i == 0 ? 0 : i == 1 && last > 1 ? last / 2 : last;
-        snprintf(all->hue_names[i], sizeof all->hue_names[i], "%.40s=%.60s", key->name, key->values[value]);
+        snprintf(all->hue_names[i], sizeof all->hue_names[i], "%s=%s", key->name, key->values[value]);
+        grid_trim(all->hue_names[i]);
         all->legend[all->legend_count++] = (struct chart_legend_entry){all->hue_names[i], 0, false, hue_of(key, value)};
     }
 }
@@ -219,13 +220,14 @@ void sweep_class_changes(const struct sweep *sweep, FILE *out)
     const size_t classes = (size_t)manifest->class_count;
     double *accuracy = calloc(classes, 2 * sizeof *accuracy);
     int finished, *ranked = sweep_ranked(sweep, &finished), baseline = 0;
-    char title[400];
+    char title[1100], best[500], other[500];
     while (ranked && baseline < finished && !is_baseline(sweep, ranked[baseline]))
         baseline++;
     if (accuracy && ranked && baseline > 0 && baseline < finished) {
-        const struct run_metrics *best = &sweep->metrics[ranked[0]], *other = &sweep->metrics[ranked[baseline]];
         struct arena arena = {0};
-        snprintf(title, sizeof title, "Change per class in points, of %.120s against %.120s", best->loss, other->loss);
+        grid_label(&sweep->grid, ranked[0], best, sizeof best); /* they may differ in more than the loss */
+        grid_label(&sweep->grid, ranked[baseline], other, sizeof other);
+        snprintf(title, sizeof title, "Change per class in points, of %s against %s", best, other);
         if (run_class_accuracy(sweep->folders[ranked[0]], manifest->classes, manifest->class_count, accuracy + classes,
                                NULL, &arena, NULL) == STATUS_OK &&
             run_class_accuracy(sweep->folders[ranked[baseline]], manifest->classes, manifest->class_count, accuracy,

@@ -140,6 +140,20 @@ const char *grid_option(const struct grid *grid, int cell, const char *name)
     return NULL;
 }
 
+void grid_trim(char *text)
+{
+    const size_t length = strlen(text);
+    size_t start = length;
+    while (start > 0 && ((unsigned char)text[start - 1] & 0xc0) == 0x80)
+        start--;
+    if (start == 0)
+        return;
+    const unsigned char first = (unsigned char)text[--start];
+    const size_t whole = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : first >= 0xc0 ? 2 : 1;
+    if (start + whole > length)
+        text[start] = 0;
+}
+
 void grid_label(const struct grid *grid, int cell, char *text, size_t size)
 {
     size_t used = 0;
@@ -147,6 +161,7 @@ void grid_label(const struct grid *grid, int cell, char *text, size_t size)
     for (int k = 0; k < grid->key_count && used < size; k++)
         used += (size_t)snprintf(text + used, size - used, "%s%s=%s", k ? ", " : "", grid->keys[k].name,
                                  grid_value(grid, cell, k));
+    grid_trim(text);
 }
 
 /* The value of what is between braces, "alpha" or "1-alpha"; NULL if the grid has no such variable. */

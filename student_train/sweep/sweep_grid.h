@@ -34,7 +34,9 @@ int grid_index(const struct grid *grid, int cell, int key);
 const char *grid_value(const struct grid *grid, int cell, int key);
 /* The cell's value of an option, or NULL if the grid does not have the option. */
 const char *grid_option(const struct grid *grid, int cell, const char *name);
-/* "T=4, alpha=0.5" */
+/* Removes the part of a UTF-8 character at the end of a text that was cut. */
+void grid_trim(char *text);
+/* "T=4, alpha=0.5"; cut between characters if it is longer than size - 1. */
 void grid_label(const struct grid *grid, int cell, char *text, size_t size);
 /* Replaces the variables of a loss. STATUS_USAGE: the grid lacks a variable of the loss, or the loss one of the
  * grid. */
