@@ -180,6 +180,14 @@ causes() {
     cause "the same, for inspect" cache/cache.json EACCES 66 'Permission denied' "$build/teacher_dump" inspect cache
     cause "a shard that cannot be read is not broken: it is kept" train-00000.h5 EIO 74 "$broken" "${dump[@]}" cache
     cause "a run.json that cannot be looked at is not a missing one" run.json EIO 74 "$broken" "$build/student_train" eval --run wanted --quiet
+    FAULT=space:1000 LD_PRELOAD=$fault "$build/student_train" fit --cache cache --student tiny.net --loss kd --epochs 1 --device cpu --threads 1 \
+        --max-memory 100k --out full >stdout 2>stderr
+    if grep -q 'images: in memory, though .* full has 0.0 MB free' stderr && [ -e full/metrics.json ]; then
+        echo "ok cause: images that the disk has no room for stay in memory"
+    else
+        failures=$((failures + 1))
+        echo "not ok cause: images that the disk has no room for: $(tr '\n' ' ' <stderr)"
+    fi
     if diff -rq cache kept >/dev/null; then
         echo "ok cause: the cache is as it was"
     else

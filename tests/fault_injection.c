@@ -5,6 +5,7 @@
  *                       and writes), or kills the process before (KILL) or after (KILLED) it was made, or writes a
  *                       wrong byte and says nothing (WRONG); file:N+:ERROR from then on
  *   FAULT=path:END:ERROR  every openat and fstatat of a name that ends with END fails
+ *   FAULT=space:BYTES   every disk says that it has so many bytes free
  *   FAULT_LOG=FILE      gets "allocations A files F" at the end, and the call that was made to fail
  *
  * Calls of the loader and of OpenMP's runtime are left alone: they end the process when memory runs out. Those of
@@ -23,10 +24,11 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 static atomic_long allocations, files;
-static long fail_allocation, fail_file;
+static long fail_allocation, fail_file, space = -1;
 static bool for_good, set_up;
 static char kind[16], fail_path[64];
 
@@ -39,7 +41,9 @@ __attribute__((constructor)) static void read_environment(void)
     else if (fault && sscanf(fault, "file:%ld%c", &fail_file, &plus) == 2) {
         for_good = plus == '+';
         snprintf(kind, sizeof kind, "%s", strrchr(fault, ':') + 1);
-    } else if (fault && sscanf(fault, "path:%63[^:]:%15s", fail_path, kind) != 2)
+    } else if (fault && sscanf(fault, "space:%ld", &space) == 1)
+        fail_path[0] = 0;
+    else if (fault && sscanf(fault, "path:%63[^:]:%15s", fail_path, kind) != 2)
         fail_path[0] = 0;
     set_up = true;
 }
@@ -329,6 +333,17 @@ ssize_t pwrite(int file, const void *bytes, size_t size, off_t at)
 int fsync(int file)
 {
     FAULT(fsync, file);
+}
+
+int statvfs(const char *path, struct statvfs *info)
+{
+    static void *real_statvfs;
+    const int result = REAL(statvfs)(path, info);
+    if (result == 0 && space >= 0) {
+        info->f_frsize = 1;
+        info->f_bavail = (fsblkcnt_t)space;
+    }
+    return result;
 }
 
 int fdatasync(int file)

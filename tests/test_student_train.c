@@ -297,6 +297,23 @@ static void needs_no_more_memory_than_allowed(void **state)
               program));
 }
 
+/* auto: the images go to a file if what views of this size keep of them is much of the memory. */
+static void images_go_where_there_is_room(void **state)
+{
+    (void)state;
+    const char *fit = "--student tiny.net --loss ce --epochs 1 --batch 8 --device cpu";
+    expect(0, "",
+           shell("%s run --data photos --teacher none --out large --size 32 --base 256 --views 2 --quiet", dumper));
+    /* 256 x 341 x 3 bytes and more an image, of which only a reduced level is kept */
+    expect(1, "",
+           shell("%s fit --cache large %s --out roomy --max-memory 16M >log 2>&1; grep images: log", program, fit));
+    expect(0, "in a file without a name in narrow, since",
+           shell("%s fit --cache large %s --out narrow --max-memory 1500k >log 2>&1; grep images: log", program, fit));
+    same_file("roomy", "narrow", "best.safetensors");
+    expect(STATUS_IO, "File too large: make room there, or use --images memory",
+           shell("ulimit -f 200; %s fit --cache large %s --out short --images disk --quiet", program, fit));
+}
+
 static void locked_by_another_process(void **state)
 {
     (void)state;
@@ -380,6 +397,7 @@ int main(void)
         cmocka_unit_test(predicts_and_exports),
         cmocka_unit_test(refuses_bad_input),
         cmocka_unit_test(needs_no_more_memory_than_allowed),
+        cmocka_unit_test(images_go_where_there_is_room),
         cmocka_unit_test(locked_by_another_process),
         cmocka_unit_test(inspects),
         cmocka_unit_test(decay_spares_vectors),

@@ -58,7 +58,7 @@ static enum status images_bytes(const struct cache_manifest *manifest, int size,
 static double free_space(const char *folder)
 {
     struct statvfs info;
-    return statvfs(folder, &info) == 0 ? (double)info.f_bavail * (double)info.f_frsize : INFINITY;
+    return statvfs(folder, &info) == 0 && info.f_blocks > 0 ? (double)info.f_bavail * (double)info.f_frsize : INFINITY;
 }
 
 /* The folder for the training images: NULL if they are to be in memory. */
@@ -77,12 +77,12 @@ static enum status choose_images_folder(struct fit_data *data, const struct fit_
         if (status != STATUS_OK || bytes <= limit / 2)
             return status;
         if (bytes > space) {
-            progress_note(progress, "images: in memory, though they may take %.1f GB of %.1f GB: %s has %.1f GB free",
-                          bytes / 1e9, limit / 1e9, options->out, space / 1e9);
+            progress_note(progress, "images: in memory, though they may take %.1f MB of %.1f MB: %s has %.1f MB free",
+                          bytes / 1e6, limit / 1e6, options->out, space / 1e6);
             return STATUS_OK;
         }
-        progress_note(progress, "images: in a file without a name in %s, since they may take %.1f GB of %.1f GB",
-                      options->out, bytes / 1e9, limit / 1e9);
+        progress_note(progress, "images: in a file without a name in %s, since they may take %.1f MB of %.1f MB",
+                      options->out, bytes / 1e6, limit / 1e6);
     }
     compute->images_folder = options->out;
     return STATUS_OK;
