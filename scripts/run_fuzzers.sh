@@ -60,9 +60,10 @@ for fuzzer in "$@"; do
         number=$((number + 1))
         cp -n "$seed" "$folder/seed-$number"
     done
-    log=$folder.log
+    log=$folder.log kept=()
+    [ ! -d "tests/corpus/$name" ] || kept=("tests/corpus/$name")
     if "$fuzzer" "${limits[@]}" ${FUZZ_SEED:+-seed=$FUZZ_SEED} -max_len=65536 -timeout=20 -rss_limit_mb=4096 -artifact_prefix="$folder-found/" \
-        "$folder" $([ ! -d "tests/corpus/$name" ] || echo "tests/corpus/$name") >"$log" 2>&1; then
+        "$folder" "${kept[@]}" >"$log" 2>&1; then
         read -r made took < <(sed -nE 's/^Done ([0-9]+) runs in ([0-9]+) .*/\1 \2/p' "$log")
         sum=$((sum + made))
         echo "ok fuzz_$name: $made runs in $took s, seed $(sed -nE 's/^INFO: Seed: //p' "$log"), $(ls "$folder" | wc -l) inputs kept"
