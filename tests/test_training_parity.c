@@ -210,7 +210,7 @@ static void train_step(struct training *training, const struct golden *golden, i
     const struct test_device *t = &training->t;
     struct network *network = &training->network;
     const struct epoch_inputs *inputs = &training->f.inputs;
-    const struct pass pass = {SAMPLES, true, inputs};
+    const struct pass pass = {.count = SAMPLES, .training = true, .inputs = inputs};
     double metrics[METRIC_COUNT];
     test_device_upload(t, network_input(network), training->batches[number % BATCHES].images,
                        sizeof training->batches[0].images);
