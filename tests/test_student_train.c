@@ -201,6 +201,10 @@ static void trains_without_a_teacher(void **state)
     expect(0, "null", shell("grep '\"teacher_accuracy\"' teacher_run/metrics.json | tail -1"));
     expect(STATUS_CONFIG, "has no teacher's logits, but loss 'kd(T=4)' needs them",
            shell("%s fit --cache bare --student tiny.net --loss kd --epochs 2 --quiet --out bad", program));
+    /* one of photos as they are */
+    expect(0, "", shell("%s run --data photos --teacher none --out asis --size 32 --base 0 --views 2 --quiet", dumper));
+    expect(0, "best of 1 epochs",
+           shell("%s fit --cache asis --student tiny.net --loss ce --epochs 1 --quiet --out asis_run", program));
     /* and one of so many classes that only the largest logits of a teacher would be kept */
     expect(
         0, "",

@@ -36,13 +36,15 @@ cleanup:
     return status;
 }
 
-/* What the training images will take. Their size is known only when they are decoded: photos of 4:3. Levels below those
- * that the views of this size sample are not kept (drawn for some ids); a third for the levels above. */
+/* What the training images will take. Their size is known only when they are decoded: photos of 4:3, as high as the
+ * teacher's input where they are kept as they are (base 0). Levels below those that the views of this size sample are
+ * not kept (drawn for some ids); a third for the levels above. */
 static enum status images_bytes(const struct cache_manifest *manifest, int size, double *bytes, struct error *err)
 {
     enum { DRAWN = 64 };
     const bool raw = manifest->encoding == IMAGE_RAW;
-    const int h = raw ? manifest->raw_h : manifest->base, w = raw ? manifest->raw_w : manifest->base * 4 / 3;
+    const int side = manifest->base > 0 ? manifest->base : manifest->size;
+    const int h = raw ? manifest->raw_h : side, w = raw ? manifest->raw_w : side * 4 / 3;
     struct cache_views views;
     double pixels = 0;
     const enum status status = cache_views_init(&views, manifest, size, err);
