@@ -5,20 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const kernels[LOWERED_KIND_COUNT] = {
-    [LOWERED_CONV] = "conv",
-    [LOWERED_DEPTHWISE] = "depthwise",
-    [LOWERED_ACTIVATION] = "table",
-    [LOWERED_ADD] = "add",
-    [LOWERED_MULTIPLY] = "multiply",
-    [LOWERED_MAX_POOL] = "max_pool",
-    [LOWERED_AVERAGE_POOL] = "average_pool",
-    [LOWERED_MEAN] = "mean",
-    [LOWERED_SELECT] = "select",
-    [LOWERED_CONCAT] = "concat",
-    [LOWERED_PAD] = "pad",
-};
-
 /* shared/graph/activation.h as expressions of x, alpha and beta. */
 static const char *const activations[ACTIVATION_COUNT] = {
     [ACTIVATION_RELU] = "x > 0 ? x : 0",
@@ -96,7 +82,7 @@ bool student_c_functions(struct student_c_writer *writer, const char **missing)
     else if (has(lowered, LOWERED_CONV) || has(lowered, LOWERED_DEPTHWISE) || has(lowered, LOWERED_ADD))
         put_kernel(writer, "clamp_float");
     for (int kind = 0; kind < LOWERED_KIND_COUNT; kind++) {
-        snprintf(name, sizeof name, "%s_%s", kernels[kind], int8 ? "int8" : "float");
+        snprintf(name, sizeof name, "%s_%s", lowered_kernel_names[kind], int8 ? "int8" : "float");
         if (has(lowered, (enum lowered_kind)kind) && (int8 || kind != LOWERED_ACTIVATION))
             put_kernel(writer, name);
     }
@@ -149,7 +135,7 @@ static void call_conv(const struct student_c_writer *writer, int s)
 {
     const struct lowered_step *step = &writer->student->lowered->steps[s];
     const char *name = writer->names[s];
-    fprintf(writer->out, "    %s_%s(&%s, %s_weight, %s_bias,\n        ", kernels[step->kind],
+    fprintf(writer->out, "    %s_%s(&%s, %s_weight, %s_bias,\n        ", lowered_kernel_names[step->kind],
             writer->student->int8 ? "int8" : "float", name, name, name);
     if (writer->student->int8) {
         fprintf(writer->out, "%d, ", zero(writer, step->inputs[0]));
@@ -233,7 +219,7 @@ static void call_pool(const struct student_c_writer *writer, int s)
     const struct lowered_step *step = &writer->student->lowered->steps[s];
     const struct window *w = &step->window;
     const bool int8 = writer->student->int8, average = step->kind == LOWERED_AVERAGE_POOL;
-    fprintf(writer->out, "    %s_%s(", kernels[step->kind], int8 ? "int8" : "float");
+    fprintf(writer->out, "    %s_%s(", lowered_kernel_names[step->kind], int8 ? "int8" : "float");
     if (step->kind == LOWERED_MEAN)
         fprintf(writer->out, "%d, %d, ", w->in_h * w->in_w, w->in_c);
     else

@@ -19,20 +19,6 @@ struct writer {
     size_t tables_size;
 };
 
-static const char *const layers[LOWERED_KIND_COUNT] = {
-    [LOWERED_CONV] = "conv",
-    [LOWERED_DEPTHWISE] = "depthwise",
-    [LOWERED_ACTIVATION] = "table",
-    [LOWERED_ADD] = "add",
-    [LOWERED_MULTIPLY] = "multiply",
-    [LOWERED_MAX_POOL] = "max_pool",
-    [LOWERED_AVERAGE_POOL] = "average_pool",
-    [LOWERED_MEAN] = "mean",
-    [LOWERED_SELECT] = "select",
-    [LOWERED_CONCAT] = "concat",
-    [LOWERED_PAD] = "pad",
-};
-
 /* ', "NAME": [OFFSET, COUNT]' of a typed array, whose offset must be a multiple of its elements' size. */
 static void put_table(struct writer *writer, const char *name, const void *values, size_t count, size_t size)
 {
@@ -63,7 +49,8 @@ static void put_step(struct writer *writer, int s)
     const struct window *w = &step->window;
     const size_t out_c = (size_t)w->out_c;
     FILE *out = writer->out;
-    fprintf(out, "%s\n{\"layer\": \"%s\", \"out\": %d, \"in\": [", s ? "," : "", layers[step->kind], step->output);
+    fprintf(out, "%s\n{\"layer\": \"%s\", \"out\": %d, \"in\": [", s ? "," : "", lowered_kernel_names[step->kind],
+            step->output);
     for (int k = 0; k < step->input_count; k++)
         fprintf(out, "%s%d", k ? ", " : "", step->inputs[k]);
     fprintf(out, "], \"low\": %d, \"high\": %d", numbers->low, numbers->high);

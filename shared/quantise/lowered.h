@@ -25,6 +25,9 @@ enum lowered_kind {
     LOWERED_KIND_COUNT
 };
 
+/* The kernels' names in shared/quantise/kernels, without _int8 and _float (an activation's is "table"). */
+extern const char *const lowered_kernel_names[LOWERED_KIND_COUNT];
+
 struct lowered_value {
     int node; /* of the graph, whose value it is */
     struct shape shape;

@@ -4,6 +4,20 @@
 #include "shared/quantise/kernels_float.h"
 #include <string.h>
 
+const char *const lowered_kernel_names[LOWERED_KIND_COUNT] = {
+    [LOWERED_CONV] = "conv",
+    [LOWERED_DEPTHWISE] = "depthwise",
+    [LOWERED_ACTIVATION] = "table",
+    [LOWERED_ADD] = "add",
+    [LOWERED_MULTIPLY] = "multiply",
+    [LOWERED_MAX_POOL] = "max_pool",
+    [LOWERED_AVERAGE_POOL] = "average_pool",
+    [LOWERED_MEAN] = "mean",
+    [LOWERED_SELECT] = "select",
+    [LOWERED_CONCAT] = "concat",
+    [LOWERED_PAD] = "pad",
+};
+
 static void run_concat(const struct lowered *lowered, const struct lowered_step *step, const float *const *in,
                        float *out)
 {
