@@ -8,6 +8,9 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 enum { PRECISION_BITS = 32 - 8 - 2, HALF = 1 << (PRECISION_BITS - 1), BLOCK = 16 };
 
@@ -18,6 +21,9 @@ struct filter {
     } * spans;        /* [count] */
     int32_t *weights; /* [count, max_taps] fixed point with PRECISION_BITS bits */
     double *exact;    /* [max_taps] scratch */
+    struct tap_pair {
+        int32_t low, high; /* the 16-bit halves of two weights */
+    } * pairs;             /* [count, max_taps / 2 + 1] */
     int count, max_taps;
 };
 
@@ -26,6 +32,7 @@ static void filter_release(struct filter *filter)
     free(filter->spans);
     free(filter->weights);
     free(filter->exact);
+    free(filter->pairs);
 }
 
 /* The weights of output pixel i: precompute_coeffs and normalize_coeffs_8bpc of Resample.c. */
@@ -51,6 +58,29 @@ static void filter_pixel(struct filter *filter, int i, int in, double scale)
     filter->spans[i] = (struct span){first, end - first};
 }
 
+#ifdef __SSE2__
+/* A weight is LOW_BITS low bits and the others; each part fits 16 bits, so pmaddwd multiplies two taps at once by
+ * them. high * 2^LOW_BITS + low is the exact sum, since that of all taps fits 32 bits. */
+enum { LOW_BITS = PRECISION_BITS / 2, LOW_MASK = (1 << LOW_BITS) - 1 };
+
+static void filter_pair_up(struct filter *filter)
+{
+    const int32_t *from = filter->weights;
+    struct tap_pair *to = filter->pairs;
+    for (int i = 0; i < filter->count; i++, from += filter->max_taps, to += filter->max_taps / 2 + 1)
+        for (int t = 0; t < filter->spans[i].taps; t += 2) {
+            const int32_t second = t + 1 < filter->spans[i].taps ? from[t + 1] : 0;
+            to[t / 2] = (struct tap_pair){(second & LOW_MASK) << 16 | (from[t] & LOW_MASK),
+                                          second >> LOW_BITS << 16 | from[t] >> LOW_BITS};
+        }
+}
+#else
+static void filter_pair_up(struct filter *filter)
+{
+    (void)filter;
+}
+#endif
+
 static enum status filter_init(struct filter *filter, int in, int out, struct error *err)
 {
     const double scale = (double)in / out, width = scale < 1.0 ? 1.0 : scale;
@@ -59,10 +89,12 @@ static enum status filter_init(struct filter *filter, int in, int out, struct er
     filter->spans = calloc((size_t)out, sizeof *filter->spans);
     filter->weights = calloc(weights, sizeof *filter->weights);
     filter->exact = calloc((size_t)filter->max_taps, sizeof *filter->exact);
-    if (!filter->spans || !filter->weights || !filter->exact)
+    filter->pairs = calloc(size_mul((size_t)out, (size_t)filter->max_taps / 2 + 1), sizeof *filter->pairs);
+    if (!filter->spans || !filter->weights || !filter->exact || !filter->pairs)
         return error_no_memory(err, size_mul(weights, sizeof *filter->weights), "a resize filter");
     for (int i = 0; i < out; i++)
         filter_pixel(filter, i, in, scale);
+    filter_pair_up(filter);
     return STATUS_OK;
 }
 
@@ -72,6 +104,45 @@ static uint8_t clip(int32_t sum)
     return (uint8_t)(sum < 0 ? 0 : sum > 255 ? 255 : sum);
 }
 
+#ifdef __SSE2__
+static uint32_t four_bytes(const uint8_t *from)
+{
+    uint32_t bytes;
+    memcpy(&bytes, from, sizeof bytes);
+    return bytes;
+}
+
+/* Adds two pixels, in the low three bytes of a and b, to low[red, green, blue, -] and high. */
+static inline void add_pair(__m128i *low, __m128i *high, uint32_t a, uint32_t b, const struct tap_pair *pair)
+{
+    const __m128i bytes = _mm_unpacklo_epi8(_mm_cvtsi32_si128((int)a), _mm_cvtsi32_si128((int)b));
+    const __m128i taps = _mm_unpacklo_epi8(bytes, _mm_setzero_si128());
+    *low = _mm_add_epi32(*low, _mm_madd_epi16(taps, _mm_set1_epi32(pair->low)));
+    *high = _mm_add_epi32(*high, _mm_madd_epi16(taps, _mm_set1_epi32(pair->high)));
+}
+
+/* One row, from in[w, 3] to out[filter->count, 3]. */
+static void resize_row_rgb(const struct filter *filter, const uint8_t *in, uint8_t *out)
+{
+    const struct tap_pair *row_pairs = filter->pairs;
+    for (int i = 0; i < filter->count; i++, out += 3, row_pairs += filter->max_taps / 2 + 1) {
+        const uint8_t *pixel = in + 3 * (size_t)filter->spans[i].first;
+        const struct tap_pair *pair = row_pairs;
+        __m128i low = _mm_set1_epi32(HALF), high = _mm_setzero_si128();
+        int taps = filter->spans[i].taps;
+        for (; taps >= 2; taps -= 2, pixel += 6, pair++) /* two pixels have six bytes: not one more is read */
+            add_pair(&low, &high, four_bytes(pixel), four_bytes(pixel + 2) >> 8, pair);
+        if (taps)
+            add_pair(&low, &high, (uint32_t)pixel[0] | (uint32_t)pixel[1] << 8 | (uint32_t)pixel[2] << 16, 0, pair);
+        const __m128i sum = _mm_add_epi32(low, _mm_slli_epi32(high, LOW_BITS));
+        const __m128i words = _mm_packs_epi32(_mm_srai_epi32(sum, PRECISION_BITS), _mm_setzero_si128());
+        const uint32_t bytes = (uint32_t)_mm_cvtsi128_si32(_mm_packus_epi16(words, words));
+        out[0] = (uint8_t)bytes;
+        out[1] = (uint8_t)(bytes >> 8);
+        out[2] = (uint8_t)(bytes >> 16);
+    }
+}
+#else
 /* One row, from in[w, 3] to out[filter->count, 3]. */
 static void resize_row_rgb(const struct filter *filter, const uint8_t *in, uint8_t *out)
 {
@@ -89,6 +160,7 @@ static void resize_row_rgb(const struct filter *filter, const uint8_t *in, uint8
         out[2] = clip(blue);
     }
 }
+#endif
 
 /* One row, from in[w] to out[filter->count]. */
 static void resize_row_gray(const struct filter *filter, const uint8_t *in, uint8_t *out)
@@ -118,6 +190,34 @@ static inline void combine_block(const uint8_t *column, size_t stride, const int
         out[x] = clip(sums[x]);
 }
 
+#ifdef __SSE2__
+/* The same for BLOCK bytes, two rows at a time. */
+static inline void combine_pairs(const uint8_t *column, size_t stride, const struct tap_pair *pair, int taps,
+                                 uint8_t *out)
+{
+    const __m128i zero = _mm_setzero_si128();
+    __m128i low[4], high[4];
+    for (int k = 0; k < 4; k++)
+        low[k] = _mm_set1_epi32(HALF), high[k] = zero;
+    for (; taps > 0; taps -= 2, column += 2 * stride, pair++) {
+        const __m128i first = _mm_loadu_si128((const __m128i *)(const void *)column);
+        const __m128i second = taps > 1 ? _mm_loadu_si128((const __m128i *)(const void *)(column + stride)) : zero;
+        const __m128i left = _mm_unpacklo_epi8(first, second), right = _mm_unpackhi_epi8(first, second);
+        const __m128i both[4] = {_mm_unpacklo_epi8(left, zero), _mm_unpackhi_epi8(left, zero),
+                                 _mm_unpacklo_epi8(right, zero), _mm_unpackhi_epi8(right, zero)};
+        const __m128i low_weights = _mm_set1_epi32(pair->low), high_weights = _mm_set1_epi32(pair->high);
+        for (int k = 0; k < 4; k++) {
+            low[k] = _mm_add_epi32(low[k], _mm_madd_epi16(both[k], low_weights));
+            high[k] = _mm_add_epi32(high[k], _mm_madd_epi16(both[k], high_weights));
+        }
+    }
+    for (int k = 0; k < 4; k++)
+        low[k] = _mm_srai_epi32(_mm_add_epi32(low[k], _mm_slli_epi32(high[k], LOW_BITS)), PRECISION_BITS);
+    const __m128i words[2] = {_mm_packs_epi32(low[0], low[1]), _mm_packs_epi32(low[2], low[3])};
+    _mm_storeu_si128((__m128i *)(void *)out, _mm_packus_epi16(words[0], words[1]));
+}
+#endif
+
 /* Output row i of the vertical pass over rows of `length` bytes, block by block, so that sums stay in registers. */
 static void combine_rows(const struct filter *filter, int i, const uint8_t *rows, size_t length, uint8_t *out)
 {
@@ -126,7 +226,12 @@ static void combine_rows(const struct filter *filter, int i, const uint8_t *rows
     const uint8_t *column = rows + (size_t)span.first * length;
     size_t x = 0;
     for (; x + BLOCK <= length; x += BLOCK)
+#ifdef __SSE2__
+        combine_pairs(column + x, length, filter->pairs + (size_t)i * (size_t)(filter->max_taps / 2 + 1), span.taps,
+                      out + x);
+#else
         combine_block(column + x, length, weights, span.taps, BLOCK, out + x);
+#endif
     combine_block(column + x, length, weights, span.taps, length - x, out + x);
 }
 
