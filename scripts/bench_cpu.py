@@ -4,9 +4,10 @@
     bench_cpu.py [--build build] [--cpu-seconds] [--rounds 3] [--seconds 4] [--threads N] [--row STUDENT:SIZE:CHANNELS ...] [--out FILE.md]
 
 PyTorch's best is the best of eager and compiled, NCHW and channels_last, with glibc told to keep freed blocks; the form that was best in a
-first round is measured again in every round, in turn with softcache and with PyTorch as installed (eager, NCHW). The net is the same:
-softcache writes it as a PyTorch module. Medians of the rounds. --cpu-seconds counts processor seconds on one thread, for machines that are
-shared. Both compute in fp32. Needs a Python with torch (and a C++ compiler for torch.compile).
+first round is measured again in every round, in turn with softcache and with PyTorch as installed (eager, NCHW). Each precision has a row:
+fp32 is compared with PyTorch's best in fp32, and bf16 (--precision bf16 of fit) with its best in fp32 and in bf16 by autocast, whichever is
+faster. The net is the same: softcache writes it as a PyTorch module. Medians of the rounds. --cpu-seconds counts processor seconds on one
+thread, for machines that are shared. Needs a Python with torch (and a C++ compiler for torch.compile).
 """
 import argparse
 import json
@@ -21,7 +22,9 @@ import time
 ROWS = ["speed:224:3", "dwpw:224:3", "dwpw-small:32:3", "res5:112:3"]
 BATCH = 128
 KEEP_BLOCKS = {"MALLOC_MMAP_THRESHOLD_": str(1 << 32), "MALLOC_TRIM_THRESHOLD_": str(1 << 34), "MALLOC_TOP_PAD_": str(1 << 26)}
-FORMS = [(form, layout) for form in ("eager", "compiled") for layout in ("nchw", "nhwc")]
+PRECISIONS = ("fp32", "bf16")
+FORMS = [(form, layout, precision) for precision in PRECISIONS for form in ("eager", "compiled") for layout in ("nchw", "nhwc")]
+INSTALLED = ("eager", "nchw", "fp32")
 OURS = re.compile(r": ([\d.]+) images/s, ([\d.]+) images/processor second, ([\d.]+) GFLOP/image, ([\d.]+) MB/image")
 
 
@@ -46,33 +49,39 @@ class Row:
         self.size, self.options = int(size), options
         self.module = f"{folder}/{self.student.replace('/', '_')}_{size}.py"
         self.shape = ["--size", size, "--channels", channels, "--batch", str(BATCH), "--threads", str(options.threads)]
-        self.ours, self.installed, self.best, self.disturbed = [], [], [], 0.0
+        self.ours, self.best = {precision: [] for precision in PRECISIONS}, {precision: [] for precision in PRECISIONS}
+        self.forms, self.megabytes, self.installed, self.disturbed = {}, {}, [], 0.0
 
-    def measure_ours(self):
+    def measure_ours(self, precision):
         text = output_of([f"{self.options.build}/tests/bench_train", "--student", self.student, "--seconds", str(self.options.seconds),
-                          "--pytorch", self.module, *self.shape])
-        wall, processor, self.gflop, self.megabytes = (float(x) for x in OURS.search(text).groups())
+                          "--precision", precision, "--pytorch", self.module, *self.shape])
+        wall, processor, self.gflop, self.megabytes[precision] = (float(x) for x in OURS.search(text).groups())
         self.parameters = int(re.search(r"(\d+) parameters", text).group(1))
         return processor if self.options.cpu_seconds else wall
 
-    def measure_theirs(self, form, layout, keep, seconds=None):
-        text = output_of([sys.executable, "scripts/bench_pytorch.py", self.module, "--form", form, "--layout", layout, "--seconds",
-                          str(seconds or self.options.seconds), *self.shape], **(KEEP_BLOCKS if keep else {}))
+    def measure_theirs(self, form, keep=True):
+        words = [word for pair in zip(("--form", "--layout", "--precision"), form) for word in pair]
+        text = output_of([sys.executable, "scripts/bench_pytorch.py", self.module, *words, "--seconds", str(self.options.seconds), *self.shape],
+                         **(KEEP_BLOCKS if keep else {}))
         result = json.loads(text.splitlines()[-1])
         self.version = result["version"]
         return result["images_per_processor_second" if self.options.cpu_seconds else "images_per_second"]
 
+    def choose_forms(self):
+        """The first round: every form of PyTorch once. Bf16 may be slower than fp32 there, so its row takes the best of all."""
+        rates = {form: self.measure_theirs(form) for form in FORMS}
+        print("  ", ", ".join(f"{' '.join(form)} {rate:.0f}" for form, rate in rates.items()), flush=True)
+        self.forms = {"fp32": max((form for form in FORMS if form[2] == "fp32"), key=rates.get), "bf16": max(FORMS, key=rates.get)}
+        return rates
+
     def round(self):
         before, start = busy_seconds(), time.perf_counter()
-        self.ours.append(self.measure_ours())
-        if not self.best:
-            rates = {form: self.measure_theirs(*form, True) for form in FORMS}
-            self.form = max(rates, key=rates.get)
-            self.best.append(rates[self.form])
-            print("  ", ", ".join(f"{f} {l} {r:.0f}" for (f, l), r in rates.items()), flush=True)
-        else:
-            self.best.append(self.measure_theirs(*self.form, True))
-        self.installed.append(self.measure_theirs("eager", "nchw", False))
+        for precision in PRECISIONS:
+            self.ours[precision].append(self.measure_ours(precision))
+        rates = self.choose_forms() if not self.forms else {form: self.measure_theirs(form) for form in set(self.forms.values())}
+        for precision in PRECISIONS:
+            self.best[precision].append(rates[self.forms[precision]])
+        self.installed.append(self.measure_theirs(INSTALLED, keep=False))
         after = busy_seconds()
         others = (after[0] - before[0]) - (after[1] - before[1])
         self.disturbed = max(self.disturbed, others / ((time.perf_counter() - start) * os.cpu_count()))
@@ -86,17 +95,17 @@ def limits_of(options):
 
 def table(rows, options, limits):
     unit = "images/processor second" if options.cpu_seconds else "images/s"
-    lines = [f"| student, pixels | parameters | softcache, {unit} | PyTorch as installed | PyTorch's best | its form | ratio to installed | "
-             "ratio to best | share of the limit | machine |", "|---|---|---|---|---|---|---|---|---|---|"]
-    for row in rows:
-        ours, installed, best = (statistics.median(x) for x in (row.ours, row.installed, row.best))
+    lines = [f"| student, pixels | parameters | stored as | softcache, {unit} | PyTorch as installed | PyTorch's best | its form | "
+             "ratio to installed | ratio to best | share of the limit | machine |", "|---|---|---|---|---|---|---|---|---|---|---|"]
+    for row, precision in ((row, precision) for row in rows for precision in PRECISIONS):
+        ours, installed, best = (statistics.median(x) for x in (row.ours[precision], row.installed, row.best[precision]))
         share = "-"
         if limits:
-            least = max(row.gflop / limits[1], 1e-3 * row.megabytes / limits[2])
-            share = f"{100 * least * ours:.0f} % of {'memory' if least > row.gflop / limits[1] else 'arithmetic'}"
+            arithmetic, memory = row.gflop / limits[1], 1e-3 * row.megabytes[precision] / limits[2]
+            share = f"{100 * max(arithmetic, memory) * ours:.0f} % of {'memory' if memory > arithmetic else 'arithmetic'}"
         quiet = "quiet" if row.disturbed < 0.05 else f"not quiet: others took {100 * row.disturbed:.0f} %"
-        lines.append(f"| `{row.student}`, {row.size} | {row.parameters} | {ours:.0f} | {installed:.0f} | {best:.0f} | {' '.join(row.form)} | "
-                     f"{ours / installed:.2f} | **{ours / best:.2f}** | {share} | {quiet} |")
+        lines.append(f"| `{row.student}`, {row.size} | {row.parameters} | {precision} | {ours:.0f} | {installed:.0f} | {best:.0f} | "
+                     f"{' '.join(row.forms[precision])} | {ours / installed:.2f} | **{ours / best:.2f}** | {share} | {quiet} |")
     return "\n".join(lines)
 
 
@@ -104,9 +113,10 @@ PAGE = """# Training on the CPU
 
 Written by `scripts/bench_cpu.py{arguments}` on {machine}, with PyTorch {version}, {threads}.
 
-One training step: forward, loss, backward, clipping, Adam, batch {batch}, fp32. PyTorch gets the same net, with decoded images and the teacher's
+One training step: forward, loss, backward, clipping, Adam, batch {batch}. PyTorch gets the same net, with decoded images and the teacher's
 logits in memory. "Best" is the best of eager and compiled, NCHW and channels_last, with glibc told to keep freed blocks; "as installed" is
-eager, NCHW, without that. Medians of {rounds} rounds in turn. {counted}
+eager, NCHW, without that, in fp32. `bf16` is `fit --precision bf16`, which stores activations and their gradients in 16 bits; its rows compare
+with the best of PyTorch in fp32 and in bf16 (autocast). Medians of {rounds} rounds in turn. {counted}
 
 {table}
 
@@ -133,8 +143,9 @@ def main():
         for _ in range(options.rounds):
             for row in rows:
                 row.round()
-                print(f"{row.student} at {row.size}: softcache {row.ours[-1]:.0f}, PyTorch {row.installed[-1]:.0f} as installed, "
-                      f"{row.best[-1]:.0f} {' '.join(row.form)}", flush=True)
+                for precision in PRECISIONS:
+                    print(f"{row.student} at {row.size}, {precision}: softcache {row.ours[precision][-1]:.0f}, PyTorch "
+                          f"{row.installed[-1]:.0f} as installed, {row.best[precision][-1]:.0f} {' '.join(row.forms[precision])}", flush=True)
     text = table(rows, options, limits)
     print(text)
     if options.out:

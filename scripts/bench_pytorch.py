@@ -2,7 +2,7 @@
 """Images/s of training steps in PyTorch, for scripts/bench_cpu.py.
 
     bench_pytorch.py STUDENT.py [--size 224] [--channels 3] [--classes 11] [--batch 128] [--threads N] [--seconds 5]
-                     [--form eager|compiled] [--layout nchw|nhwc]
+                     [--form eager|compiled] [--layout nchw|nhwc] [--precision fp32|bf16]
 
 STUDENT.py has a module `Student`, as softcache writes it. The images are decoded and in memory, and so are the teacher's logits: the best
 case for PyTorch, whose users decode, augment and ask the teacher again in every epoch. The loss is 0.5*CE + 0.5*KD(T=4), the optimizer
@@ -36,6 +36,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--form", choices=["eager", "compiled"], default="eager")
     parser.add_argument("--layout", choices=["nchw", "nhwc"], default="nchw")
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32", help="bf16: autocast")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -53,7 +54,9 @@ def main():
             start, processor, done = time.perf_counter(), time.process_time(), 0
         chosen = torch.randperm(len(images))[:options.batch]
         batch = images[chosen].permute(0, 3, 1, 2).to(memory_format=layout).float().div_(127.5).sub_(1)
-        logits = network(batch)
+        with torch.autocast("cpu", torch.bfloat16, enabled=options.precision == "bf16"):
+            logits = network(batch)
+        logits = logits.float()
         soft = F.kl_div(F.log_softmax(logits / temperature, 1), F.softmax(teacher[chosen] / temperature, 1), reduction="batchmean")
         loss = 0.5 * F.cross_entropy(logits, labels[chosen]) + 0.5 * temperature ** 2 * soft
         optimizer.zero_grad()
