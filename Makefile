@@ -49,8 +49,8 @@ ONEDNN_SOURCES  := $(sort $(wildcard shared/inference/onednn/*.c))
 # Decoders of big libraries, opened when the first such image is met; built where their headers are installed.
 WEBP_PACKAGES   := libwebpdemux libwebp
 TIFF_PACKAGES   := libtiff-4
-IMAGE_CODECS    := $(if $(shell pkg-config --exists $(WEBP_PACKAGES) && echo yes),$(BUILD)/softcache_webp.so) \
-	$(if $(shell pkg-config --exists '$(TIFF_PACKAGES) >= 4.5' && echo yes),$(BUILD)/softcache_tiff.so)
+IMAGE_CODECS    := $(if $(shell pkg-config --exists $(WEBP_PACKAGES) 2>/dev/null && echo yes),$(BUILD)/softcache_webp.so) \
+	$(if $(shell pkg-config --exists '$(TIFF_PACKAGES) >= 4.5' 2>/dev/null && echo yes),$(BUILD)/softcache_tiff.so)
 ONNXRUNTIME_SOURCES := $(sort $(wildcard shared/inference/onnxruntime/*.c))
 LIBRARY_SOURCES := $(filter-out $(CUDA_SOURCES) $(CUDNN_SOURCES) $(ONEDNN_SOURCES) $(ONNXRUNTIME_SOURCES), \
 	$(sort $(wildcard shared/*/*.c shared/*/*/*.c formats/*.c formats/*/*.c)))
@@ -246,9 +246,11 @@ uninstall: ## remove what install has put under PREFIX
 # For every GPU, in folders of their own: nothing of a development build is taken.
 EVERY_GPU = $(if $(filter file,$(origin CUDA_ARCHS)),CUDA_ARCHS=all)
 
-# A package's programs find their libraries where the system has them.
-deb: deps ## make a Debian package in build/ (needs dpkg-dev)
-	@$(MAKE) $(QUIETLY) BUILD=build-deb RELOCATABLE= $(EVERY_GPU) programs
+# A package's programs find their libraries where the system has them, and are hardened as Debian's are: they read files of others.
+HARDENING := -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -Wl,-z,relro,-z,now
+deb: ## install what is missing, make a Debian package in build/
+	@scripts/install_deps.sh --deb
+	@$(MAKE) $(QUIETLY) BUILD=build-deb RELOCATABLE= CFLAGS="$(CFLAGS) $(HARDENING)" $(EVERY_GPU) programs
 	@VERSION=$(VERSION) scripts/make_deb.sh build-deb $(BUILD)
 
 dist: deps ## make a relocatable folder and archive under build/dist (ONEDNN=1: with the CPU teacher's library, 40 MB)

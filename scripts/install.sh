@@ -2,7 +2,7 @@
 # Installs what was built, or removes what it has installed.
 # usage: scripts/install.sh BUILD FILE...     FILE: programs go to bin, shared objects to lib/softcache
 #        scripts/install.sh --remove
-# environment: PREFIX (default /usr/local), DESTDIR, VERSION
+# environment: PREFIX (default /usr/local), DESTDIR, VERSION; SOURCE_DATE_EPOCH: the date of the manual pages
 set -eu
 cd "$(dirname "$0")/.."
 prefix=${PREFIX:-/usr/local}
@@ -37,8 +37,9 @@ install -m 644 "$build/plugins/libh5zstd.so" "$root/lib/softcache/plugins"
 install -m 644 README.md FORMAT.md CHANGELOG.md docs/c-reader/read_cache.c "$root/share/doc/softcache"
 install -m 644 formats/cache/cache_library.h "$root/include/softcache.h"
 
+date=$(date -u +%Y-%m-%d -d "@${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}")
 for program in teacher_dump student_train; do
-    "$build/$program" --help=man >"$root/share/man/man1/$program.1"
+    "$build/$program" --help=man | sed "1s/\"\"/\"$date\"/" >"$root/share/man/man1/$program.1"
     "$build/$program" --help=bash >"$root/share/bash-completion/completions/$program"
     "$build/$program" --help=zsh >"$root/$zsh_folder/_$program"
 done

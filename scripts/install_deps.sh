@@ -1,8 +1,9 @@
 #!/bin/sh
 # Installs the Debian packages that the build and the tests need. Does nothing when all are installed.
-# usage: scripts/install_deps.sh [--check]
+# usage: scripts/install_deps.sh [--check|--deb]
 #   --check   installs nothing: names the packages that building the programs needs and that are missing (exit code 69), and
 #             those without which some images cannot be read
+#   --deb     installs what make deb needs, and nothing for the tests
 set -eu
 build="gcc g++ make pkg-config libc6-dev libhdf5-dev libdnnl-dev libonnx-dev protobuf-c-compiler libprotobuf-c-dev
  libcjson-dev libzstd-dev zlib1g-dev libjpeg-dev libpng-dev libssl-dev"
@@ -12,6 +13,7 @@ check=
 case ${1-} in
 '') packages="$build $formats $tests" ;;
 --check) packages=$build check=yes ;;
+--deb) packages="$build $formats dpkg-dev" ;;
 *) sed -n 's/^# usage: //p' "$0" >&2; exit 64 ;;
 esac
 

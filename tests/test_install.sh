@@ -53,6 +53,9 @@ pages() {
         groff -man -Tutf8 -ww "$page" 2>"$work/warnings" >/dev/null
         [ ! -s "$work/warnings" ] || { cat "$work/warnings"; return 1; }
     done
+    if command -v mandoc >/dev/null; then
+        mandoc -Tlint -W warning "$root"/share/man/man1/*.1 || return 1
+    fi
     groff -man -Tascii -P-cbou "$root/share/man/man1/teacher_dump.1" | grep -q -- '--teacher-engine auto|native|onnxruntime' || { echo "no --teacher-engine"; return 1; }
     groff -man -Tascii -P-cbou "$root/share/man/man1/student_train.1" | grep -q '^ *130 ' || { echo "no exit codes"; return 1; }
 }

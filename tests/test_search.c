@@ -188,6 +188,16 @@ static void refuses_bad_searches(void **state)
     expect(1, "", shell("test -e bad"));
 }
 
+/* A net that diverges is no error by itself, and leaves none behind. */
+static void says_that_all_diverged(void **state)
+{
+    (void)state;
+    expect(78, "the loss of every net is not finite",
+           shell("%s search --cache cache --loss ce --quiet --epochs 2 --candidates 2 --finalists 1 --max-params 4000 "
+                 "--lr 1e9 --out diverged",
+                 program));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -198,6 +208,7 @@ int main(void)
         cmocka_unit_test(killed_and_resumed),
         cmocka_unit_test(halves_do_not_mix),
         cmocka_unit_test(refuses_bad_searches),
+        cmocka_unit_test(says_that_all_diverged),
     };
     return cmocka_run_group_tests_name("search", tests, program_setup, program_teardown);
 }

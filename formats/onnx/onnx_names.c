@@ -70,9 +70,26 @@ static bool take_size(const uint8_t **at, const uint8_t *end, size_t *size)
     return false;
 }
 
-/* Metadata of nodes and graphs (messages of key and value) is newer than our schema: their bytes, with their length
- * before them, are among the unknown fields. */
-static bool find_metadata(const ProtobufCMessage *message, uint32_t number, const char *key, struct onnx_text *value)
+/* Metadata of nodes and graphs, where the schema that was compiled knows it (onnx.proto of Debian 13). */
+static bool find_known(const ProtobufCMessage *message, const ProtobufCFieldDescriptor *field, const char *key,
+                       struct onnx_text *value)
+{
+    const uint8_t *const base = (const uint8_t *)message;
+    const size_t count = *(const size_t *)(base + field->quantifier_offset);
+    Onnx__StringStringEntryProto *const *entries =
+        *(Onnx__StringStringEntryProto *const *const *)(base + field->offset);
+    for (size_t i = 0; i < count; i++) {
+        if (!entries[i]->key || !entries[i]->value || strcmp(entries[i]->key, key) != 0)
+            continue;
+        *value = (struct onnx_text){entries[i]->value, strlen(entries[i]->value)};
+        return true;
+    }
+    return false;
+}
+
+/* Where the schema is older than metadata (Debian 12), their messages of key and value, with their length before them,
+ * are among the unknown fields. */
+static bool find_unknown(const ProtobufCMessage *message, uint32_t number, const char *key, struct onnx_text *value)
 {
     enum { KEY = 1 << 3 | 2, VALUE = 2 << 3 | 2 };
     for (unsigned i = 0; i < message->n_unknown_fields; i++) {
@@ -95,6 +112,12 @@ static bool find_metadata(const ProtobufCMessage *message, uint32_t number, cons
         }
     }
     return false;
+}
+
+static bool find_metadata(const ProtobufCMessage *message, uint32_t number, const char *key, struct onnx_text *value)
+{
+    const ProtobufCFieldDescriptor *field = protobuf_c_message_descriptor_get_field(message->descriptor, number);
+    return field ? find_known(message, field, key, value) : find_unknown(message, number, key, value);
 }
 
 bool onnx_metadata(const Onnx__NodeProto *node, const char *key, struct onnx_text *value)

@@ -183,7 +183,8 @@ static enum status run_options(struct search *search, const struct search_run *r
     return fit_options_parse(options, count, arguments, err);
 }
 
-/* Trains a run up to the round's epochs, from its checkpoint if it has one. *diverged: its loss is not finite. */
+/* Trains a run up to the round's epochs, from its checkpoint if it has one. *diverged: its loss is not finite, which is
+ * no error. */
 static enum status train(struct search *search, struct search_run *run, int epochs, bool *diverged,
                          struct progress *progress, struct error *err)
 {
@@ -196,6 +197,7 @@ static enum status train(struct search *search, struct search_run *run, int epoc
                       .checkpoint = checkpoint,
                       .progress = progress,
                       .pause_after = epochs};
+    struct error trouble = {0};
     *diverged = false;
     if (!fit_run || !checkpoint)
         TRY(error_no_memory(err, sizeof *fit_run, "a run"));
@@ -203,11 +205,12 @@ static enum status train(struct search *search, struct search_run *run, int epoc
     TRY(run_options(search, run, &fit_run->options, err));
     TRY(fit_run_open(fit_run, &search->data, err));
     TRY(fit_run_lock(fit_run, err));
-    status = fit_train(&fit, file_exists(checkpoint), err);
-    if (status == STATUS_CONFIG && fit.diverged) {
-        *diverged = true;
+    status = fit_train(&fit, file_exists(checkpoint), &trouble);
+    *diverged = status == STATUS_CONFIG && fit.diverged;
+    if (*diverged)
         status = STATUS_OK;
-    }
+    else if (status != STATUS_OK)
+        TRY(error_pass(err, &trouble));
 cleanup:
     if (fit_run)
         fit_run_release(fit_run);
