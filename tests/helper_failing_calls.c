@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "tests/helper_failing_calls.h"
 
+#include "shared/base/file_calls.h"
 #include "shared/base/memory.h"
 #include "tests/helper_images.h"
 #include <dirent.h>
@@ -46,24 +47,44 @@ bool failing_calls_stop(const void **caller)
     return now.failed;
 }
 
-static bool fails(enum call_kind kind, const void *caller)
+bool failing_call(enum call_kind kind, const void *caller)
 {
-    if (!__atomic_load_n(&now.armed, __ATOMIC_SEQ_CST) || kind != now.kind ||
-        __atomic_fetch_sub(&now.left, 1, __ATOMIC_SEQ_CST) != 0)
+    static const int causes[CALL_KINDS] = {
+        [CALL_ALLOCATION] = ENOMEM, [CALL_INTERRUPTED] = EINTR, [CALL_STUCK] = EINTR, [CALL_FILE] = EIO};
+    if (!__atomic_load_n(&now.armed, __ATOMIC_SEQ_CST) || kind != now.kind)
+        return false;
+    const long left = __atomic_fetch_sub(&now.left, 1, __ATOMIC_SEQ_CST);
+    if (left > 0 || left <= (kind == CALL_STUCK ? -FILE_CALL_TRIES : -1))
         return false;
     now.failed = true;
     now.caller = caller;
-    errno = kind == CALL_ALLOCATION ? ENOMEM : EIO;
+    if (causes[kind])
+        errno = causes[kind];
     return true;
 }
 
+/* Of a file call that waits, or that a signal may interrupt on some file system. */
+static bool file_call_fails(const void *caller)
+{
+    return failing_call(CALL_INTERRUPTED, caller) || failing_call(CALL_STUCK, caller) ||
+           failing_call(CALL_FILE, caller);
+}
+
 /* A wrapped function: what it returns when it fails, and how it is called otherwise. */
-#define WRAP(kind, type, name, parameters, arguments, failure)                               \
-    type __real_##name parameters;                                                           \
-    type __wrap_##name parameters;                                                           \
-    type __wrap_##name parameters                                                            \
-    {                                                                                        \
-        return fails(kind, __builtin_return_address(0)) ? failure : __real_##name arguments; \
+#define WRAP(kind, type, name, parameters, arguments, failure)                                      \
+    type __real_##name parameters;                                                                  \
+    type __wrap_##name parameters;                                                                  \
+    type __wrap_##name parameters                                                                   \
+    {                                                                                               \
+        return failing_call(kind, __builtin_return_address(0)) ? failure : __real_##name arguments; \
+    }
+
+#define WRAP_SLOW(type, name, parameters, arguments)                                        \
+    type __real_##name parameters;                                                          \
+    type __wrap_##name parameters;                                                          \
+    type __wrap_##name parameters                                                           \
+    {                                                                                       \
+        return file_call_fails(__builtin_return_address(0)) ? -1 : __real_##name arguments; \
     }
 
 WRAP(CALL_ALLOCATION, void *, malloc, (size_t size), (size), NULL)
@@ -82,7 +103,7 @@ char *__wrap_arena_printf(struct arena *arena, const char *format, ...)
 {
     va_list args;
     char *text = NULL, *result;
-    if (fails(CALL_ALLOCATION, __builtin_return_address(0)))
+    if (failing_call(CALL_ALLOCATION, __builtin_return_address(0)))
         return NULL;
     va_start(args, format);
     const int length = vasprintf(&text, format, args);
@@ -96,7 +117,7 @@ int __wrap_asprintf(char **text, const char *format, ...) __attribute__((format(
 int __wrap_asprintf(char **text, const char *format, ...)
 {
     va_list args;
-    if (fails(CALL_ALLOCATION, __builtin_return_address(0)))
+    if (failing_call(CALL_ALLOCATION, __builtin_return_address(0)))
         return -1;
     va_start(args, format);
     const int length = vasprintf(text, format, args);
@@ -113,7 +134,7 @@ int __wrap_openat(int folder, const char *path, int flags, ...)
     va_start(args, flags);
     const mode_t mode = flags & O_CREAT ? va_arg(args, mode_t) : 0;
     va_end(args);
-    return fails(CALL_FILE, __builtin_return_address(0)) ? -1 : __real_openat(folder, path, flags, mode);
+    return file_call_fails(__builtin_return_address(0)) ? -1 : __real_openat(folder, path, flags, mode);
 }
 
 int __wrap_open(const char *path, int flags, ...);
@@ -123,23 +144,22 @@ int __wrap_open(const char *path, int flags, ...)
     va_start(args, flags);
     const mode_t mode = flags & O_CREAT ? va_arg(args, mode_t) : 0;
     va_end(args);
-    return fails(CALL_FILE, __builtin_return_address(0)) ? -1 : __real_openat(AT_FDCWD, path, flags, mode);
+    return failing_call(CALL_FILE, __builtin_return_address(0)) ? -1 : __real_openat(AT_FDCWD, path, flags, mode);
 }
 
 WRAP(CALL_FILE, FILE *, fopen, (const char *path, const char *mode), (path, mode), NULL)
 WRAP(CALL_FILE, DIR *, fdopendir, (int file), (file), NULL)
 WRAP(CALL_FILE, struct dirent *, readdir, (DIR * folder), (folder), NULL)
-WRAP(CALL_FILE, ssize_t, read, (int file, void *bytes, size_t size), (file, bytes, size), -1)
-WRAP(CALL_FILE, ssize_t, pread, (int file, void *bytes, size_t size, off_t at), (file, bytes, size, at), -1)
-WRAP(CALL_FILE, ssize_t, write, (int file, const void *bytes, size_t size), (file, bytes, size), -1)
-WRAP(CALL_FILE, ssize_t, pwrite, (int file, const void *bytes, size_t size, off_t at), (file, bytes, size, at), -1)
-WRAP(CALL_FILE, off_t, lseek, (int file, off_t at, int from), (file, at, from), -1)
-WRAP(CALL_FILE, int, fstat, (int file, struct stat *about), (file, about), -1)
-WRAP(CALL_FILE, int, fstatat, (int folder, const char *path, struct stat *about, int flags),
-     (folder, path, about, flags), -1)
-WRAP(CALL_FILE, int, fsync, (int file), (file), -1)
-WRAP(CALL_FILE, int, ftruncate, (int file, off_t size), (file, size), -1)
-WRAP(CALL_FILE, int, flock, (int file, int operation), (file, operation), -1)
+WRAP_SLOW(ssize_t, read, (int file, void *bytes, size_t size), (file, bytes, size))
+WRAP_SLOW(ssize_t, pread, (int file, void *bytes, size_t size, off_t at), (file, bytes, size, at))
+WRAP_SLOW(ssize_t, write, (int file, const void *bytes, size_t size), (file, bytes, size))
+WRAP_SLOW(ssize_t, pwrite, (int file, const void *bytes, size_t size, off_t at), (file, bytes, size, at))
+WRAP_SLOW(off_t, lseek, (int file, off_t at, int from), (file, at, from))
+WRAP_SLOW(int, fstat, (int file, struct stat *about), (file, about))
+WRAP_SLOW(int, fstatat, (int folder, const char *path, struct stat *about, int flags), (folder, path, about, flags))
+WRAP_SLOW(int, fsync, (int file), (file))
+WRAP_SLOW(int, ftruncate, (int file, off_t size), (file, size))
+WRAP_SLOW(int, flock, (int file, int operation), (file, operation))
 WRAP(CALL_FILE, int, mkdir, (const char *path, mode_t mode), (path, mode), -1)
 WRAP(CALL_FILE, int, mkdirat, (int folder, const char *path, mode_t mode), (folder, path, mode), -1)
 WRAP(CALL_FILE, int, unlinkat, (int folder, const char *path, int flags), (folder, path, flags), -1)
@@ -148,14 +168,23 @@ WRAP(CALL_FILE, char *, realpath, (const char *path, char *resolved), (path, res
 WRAP(CALL_FILE, ssize_t, readlink, (const char *path, char *target, size_t size), (path, target, size), -1)
 WRAP(CALL_FILE, int, memfd_create, (const char *name, unsigned flags), (name, flags), -1)
 WRAP(CALL_FILE, int, pipe2, (int ends[2], int flags), (ends, flags), -1)
-WRAP(CALL_FILE, int, poll, (struct pollfd * files, nfds_t count, int patience), (files, count, patience), -1)
-WRAP(CALL_FILE, pid_t, waitpid, (pid_t child, int *code, int options), (child, code, options), -1)
+WRAP_SLOW(int, poll, (struct pollfd * files, nfds_t count, int patience), (files, count, patience))
+WRAP_SLOW(pid_t, waitpid, (pid_t child, int *code, int options), (child, code, options))
 WRAP(CALL_FILE, void *, mmap, (void *place, size_t size, int rights, int flags, int file, off_t at),
      (place, size, rights, flags, file, at), MAP_FAILED)
 WRAP(CALL_FILE, int, posix_spawn,
      (pid_t * child, const char *path, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes,
       char *const argv[], char *const envp[]),
      (child, path, actions, attributes, argv, envp), EIO)
+WRAP(CALL_FILE, int, posix_spawn_file_actions_init, (posix_spawn_file_actions_t * actions), (actions), EIO)
+WRAP(CALL_FILE, int, posix_spawnattr_init, (posix_spawnattr_t * attributes), (attributes), EIO)
+WRAP(CALL_FILE, int, posix_spawn_file_actions_adddup2, (posix_spawn_file_actions_t * actions, int from, int to),
+     (actions, from, to), EIO)
+WRAP(CALL_FILE, int, posix_spawn_file_actions_addopen,
+     (posix_spawn_file_actions_t * actions, int file, const char *path, int flags, mode_t mode),
+     (actions, file, path, flags, mode), EIO)
+WRAP(CALL_FILE, int, posix_spawn_file_actions_addclosefrom_np, (posix_spawn_file_actions_t * actions, int from),
+     (actions, from), EIO)
 
 /* ---- attempts ---- */
 
@@ -171,17 +200,28 @@ void attempt_add(uint64_t *sum, const void *bytes, size_t size)
 /* Tries it with call `at` failing; false if there are not so many calls. */
 static bool try_at(attempt *run, const void *what, const char *name, enum call_kind kind, long at, uint64_t right)
 {
-    static const enum status expected[CALL_KINDS] = {STATUS_INTERNAL, STATUS_IO};
+    static const struct {
+        const char *name;
+        enum status status; /* STATUS_OK: any */
+    } kinds[CALL_KINDS] = {[CALL_ALLOCATION] = {"allocation", STATUS_INTERNAL},
+                           [CALL_INTERRUPTED] = {"interrupted call"},
+                           [CALL_STUCK] = {"stuck call"},
+                           [CALL_FILE] = {"file call", STATUS_IO},
+                           [CALL_LIBRARY] = {"library call", STATUS_INTERNAL},
+                           [CALL_DECODER] = {"decoder", STATUS_BAD_DATA}};
     const void *caller = NULL;
     struct error err = {0};
     uint64_t sum = 0;
     failing_calls_start(kind, at);
     const enum status status = run(what, &sum, &err);
     const bool failed = failing_calls_stop(&caller);
-    if (status == STATUS_OK ? sum != right : !failed || status != expected[kind] || !err.message[0])
-        complaints += fprintf(stderr, "%s: %s %ld failed at %p: status %d%s, '%s: %s'\n", name,
-                              kind == CALL_FILE ? "file call" : "allocation", at, caller, (int)status,
-                              status == STATUS_OK ? " with another result" : "", err.path, err.message) > 0;
+    const bool right_error = failed && kind != CALL_INTERRUPTED && err.message[0] &&
+                             (kinds[kind].status == STATUS_OK || status == kinds[kind].status ||
+                              (kind == CALL_DECODER && status == STATUS_INTERNAL)); /* of what we have just made */
+    if (status == STATUS_OK ? sum != right : !right_error)
+        complaints +=
+            fprintf(stderr, "%s: %s %ld failed at %p: status %d%s, '%s: %s'\n", name, kinds[kind].name, at, caller,
+                    (int)status, status == STATUS_OK ? " with another result" : "", err.path, err.message) > 0;
     return failed;
 }
 

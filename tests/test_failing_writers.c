@@ -141,6 +141,7 @@ static enum status write_one_cache(const void *what, uint64_t *sum, struct error
     remove_folder(w->path);
     const enum status status = fill_once(w, err);
     failing_calls_stop(&caller);
+    assert_int_equal(failing_calls_hdf5_objects(), 0);
     if (status != STATUS_OK && fill_once(w, &again) != STATUS_OK)
         fail_msg("written again: %s: %s", again.path, again.message);
     unsigned char *text;

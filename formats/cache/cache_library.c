@@ -38,9 +38,8 @@ static enum status check_views(const struct softcache_views *views, int side, st
         return error_set(err, STATUS_CONFIG, NULL,
                          "the views of this cache were made by algorithm %d, but libsoftcache_views.so has %d",
                          manifest->augment_version, AUGMENT_VERSION);
-    if (manifest->size > VIEW_MAX_SIZE || side < 0 || side > VIEW_MAX_SIZE)
-        return error_set(err, STATUS_USAGE, NULL, "views have 1 to %d pixels a side, not %d", VIEW_MAX_SIZE,
-                         side ? side : manifest->size);
+    if (side < 0 || side > VIEW_MAX_SIZE)
+        return error_set(err, STATUS_USAGE, NULL, "views have 1 to %d pixels a side, not %d", VIEW_MAX_SIZE, side);
     return STATUS_OK;
 }
 
@@ -212,12 +211,18 @@ int softcache_views_describe(const struct softcache_views *views, const struct s
         struct cache_view partner;
         struct view_mix mix;
         struct view view;
-        char mixed[100];
-        cache_view_make(&views->views, &which, base->h, base->w, &view);
+        char more[100] = "";
+        if (which.number == CACHE_EVALUATION_VIEW && views->views.size != views->manifest.size) {
+            /* evaluation_image: the teacher's view, resized */
+            view_make_evaluation(&view, base->h, base->w, views->manifest.size);
+            snprintf(more, sizeof more, "  resized to %dx%d", views->views.size, views->views.size);
+        } else {
+            cache_view_make(&views->views, &which, base->h, base->w, &view);
+            cache_view_mix(&views->views, &which, NULL, &mix, &partner);
+            view_mix_describe(&mix, partner.sample, more, sizeof more);
+        }
         view_describe(&view, text, size);
-        cache_view_mix(&views->views, &which, NULL, &mix, &partner);
-        view_mix_describe(&mix, partner.sample, mixed, sizeof mixed);
-        snprintf(text + strlen(text), size - strlen(text), "%s", mixed);
+        snprintf(text + strlen(text), size - strlen(text), "%s", more);
     }
     return library_tell(status, &err, message);
 }
