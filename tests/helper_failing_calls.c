@@ -1,7 +1,6 @@
 #define _GNU_SOURCE
 #include "tests/helper_failing_calls.h"
 
-#include "shared/base/file_calls.h"
 #include "shared/base/memory.h"
 #include "tests/helper_images.h"
 #include <dirent.h>
@@ -49,12 +48,10 @@ bool failing_calls_stop(const void **caller)
 
 bool failing_call(enum call_kind kind, const void *caller)
 {
-    static const int causes[CALL_KINDS] = {
-        [CALL_ALLOCATION] = ENOMEM, [CALL_INTERRUPTED] = EINTR, [CALL_STUCK] = EINTR, [CALL_FILE] = EIO};
+    static const int causes[CALL_KINDS] = {[CALL_ALLOCATION] = ENOMEM, [CALL_INTERRUPTED] = EINTR, [CALL_FILE] = EIO};
     if (!__atomic_load_n(&now.armed, __ATOMIC_SEQ_CST) || kind != now.kind)
         return false;
-    const long left = __atomic_fetch_sub(&now.left, 1, __ATOMIC_SEQ_CST);
-    if (left > 0 || left <= (kind == CALL_STUCK ? -FILE_CALL_TRIES : -1))
+    if (__atomic_fetch_sub(&now.left, 1, __ATOMIC_SEQ_CST) != 0)
         return false;
     now.failed = true;
     now.caller = caller;
@@ -66,8 +63,7 @@ bool failing_call(enum call_kind kind, const void *caller)
 /* Of a file call that waits, or that a signal may interrupt on some file system. */
 static bool file_call_fails(const void *caller)
 {
-    return failing_call(CALL_INTERRUPTED, caller) || failing_call(CALL_STUCK, caller) ||
-           failing_call(CALL_FILE, caller);
+    return failing_call(CALL_INTERRUPTED, caller) || failing_call(CALL_FILE, caller);
 }
 
 /* A wrapped function: what it returns when it fails, and how it is called otherwise. */
@@ -202,10 +198,9 @@ static bool try_at(attempt *run, const void *what, const char *name, enum call_k
 {
     static const struct {
         const char *name;
-        enum status status; /* STATUS_OK: any */
+        enum status status; /* STATUS_OK: it must not fail */
     } kinds[CALL_KINDS] = {[CALL_ALLOCATION] = {"allocation", STATUS_INTERNAL},
                            [CALL_INTERRUPTED] = {"interrupted call"},
-                           [CALL_STUCK] = {"stuck call"},
                            [CALL_FILE] = {"file call", STATUS_IO},
                            [CALL_LIBRARY] = {"library call", STATUS_INTERNAL},
                            [CALL_DECODER] = {"decoder", STATUS_BAD_DATA}};
@@ -215,8 +210,8 @@ static bool try_at(attempt *run, const void *what, const char *name, enum call_k
     failing_calls_start(kind, at);
     const enum status status = run(what, &sum, &err);
     const bool failed = failing_calls_stop(&caller);
-    const bool right_error = failed && kind != CALL_INTERRUPTED && err.message[0] &&
-                             (kinds[kind].status == STATUS_OK || status == kinds[kind].status ||
+    const bool right_error = failed && err.message[0] &&
+                             (status == kinds[kind].status ||
                               (kind == CALL_DECODER && status == STATUS_INTERNAL)); /* of what we have just made */
     if (status == STATUS_OK ? sum != right : !right_error)
         complaints +=

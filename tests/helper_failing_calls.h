@@ -11,7 +11,6 @@
 enum call_kind {
     CALL_ALLOCATION,  /* malloc and its kin, arenas, streams in memory: out of memory */
     CALL_INTERRUPTED, /* file calls that a signal may interrupt: EINTR, after which they must be made again */
-    CALL_STUCK,       /* the same, interrupted until RETRY gives up */
     CALL_FILE,        /* opening, reading, writing, renaming, ...: EIO */
     CALL_LIBRARY,     /* libhdf5, zstd, zlib, libpng: what they return when they failed (helper_failing_libraries.c) */
     CALL_DECODER,     /* those that read what others wrote: the data are damaged */
@@ -35,8 +34,7 @@ void attempt_add(uint64_t *sum, const void *bytes, size_t size);
 /* Makes the attempt undisturbed, and then once for each of its calls, which fails (at most 1000 of a kind, in equal
  * steps). It must give the same result all the same, or an error of the right kind: STATUS_INTERNAL for allocations and
  * libraries, STATUS_IO for file calls, STATUS_BAD_DATA for decoders (STATUS_INTERNAL where they check what was just
- * written). A call that is interrupted once must not be noticed; one that is stuck may give any error. Other outcomes
- * are printed, and are cmocka failures. */
+ * written). An interrupted call must not be noticed. Other outcomes are printed, and are cmocka failures. */
 void attempt_all(attempt *run, const void *what, const char *name);
 /* The same with at most `points` calls of a kind, for what takes long. */
 void attempt_some(attempt *run, const void *what, const char *name, int points);

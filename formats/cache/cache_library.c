@@ -51,7 +51,7 @@ int softcache_views_open(struct softcache_views **out, const char *text, size_t 
     struct softcache_views *views = calloc(1, sizeof *views);
     *out = NULL;
     if (!views)
-        TRY(error_no_memory(&err, sizeof *views, "views"));
+        FAIL(error_no_memory(&err, sizeof *views, "views"));
     TRY(manifest_parse(&views->manifest, text, size, true, "cache.json", &err));
     TRY(check_views(views, side, &err));
     TRY(cache_views_init(&views->views, &views->manifest, side ? side : views->manifest.size, &err));
@@ -235,7 +235,7 @@ int softcache_rows_open(struct softcache_rows **out, const char *text, size_t si
     struct softcache_rows *rows = calloc(1, sizeof *rows);
     *out = NULL;
     if (!rows)
-        TRY(error_no_memory(&err, sizeof *rows, "answers"));
+        FAIL(error_no_memory(&err, sizeof *rows, "answers"));
     TRY(answers_parse(&rows->manifest, text, size, "answers.json", &err));
     for (int s = 0; s < SPLIT_COUNT; s++)
         TRY(cache_shard_init(&rows->one[s], &rows->manifest, (enum split)s, 0, 1, &err));
@@ -283,7 +283,7 @@ int softcache_rows_pack(struct softcache_rows *rows, int split, uint64_t first, 
     enum status status = STATUS_OK;
     struct error err = {0};
     if (split < 0 || split >= SPLIT_COUNT)
-        TRY(error_set(&err, STATUS_USAGE, NULL, "there is no split %d", split));
+        FAIL(error_set(&err, STATUS_USAGE, NULL, "there is no split %d", split));
     struct cache_shard *one = &rows->one[split];
     if (split == SPLIT_TRAIN)
         TRY(check_shapes(manifest, shapes, &err));

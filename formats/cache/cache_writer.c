@@ -196,7 +196,7 @@ enum status cache_writer_put(struct cache_writer *writer, struct cache_claim *cl
     form.format_version = writer->format_version;
     if (claim->state != CACHE_CLAIMED || content->split != claim->split || content->first != entry.first ||
         content->count != entry.count)
-        TRY(error_set(err, STATUS_INTERNAL, entry.file, "is not the shard that was claimed"));
+        FAIL(error_set(err, STATUS_INTERNAL, entry.file, "is not the shard that was claimed"));
     TRY(shard_build(&form, content, pool, &bytes, &size, &entry.image_bytes, err));
     entry.bytes = size;
     digest_bytes(bytes, size, entry.digest);
@@ -223,7 +223,7 @@ static enum status read_kernels(struct cache_writer *writer, struct error *err)
     for (int i = manifest->kernel_count; i < now.kernel_count; i++) {
         manifest->kernels[i] = arena_strdup(&manifest->arena, now.kernels[i]);
         if (!manifest->kernels[i])
-            TRY(error_no_memory(err, strlen(now.kernels[i]), "a manifest"));
+            FAIL(error_no_memory(err, strlen(now.kernels[i]), "a manifest"));
         manifest->kernel_count = i + 1;
     }
 cleanup:
@@ -259,7 +259,8 @@ enum status cache_writer_join(struct cache_writer *writer, const char *kernels, 
         if (strcmp(manifest->kernels[i], kernels) == 0)
             goto cleanup;
     if (manifest->kernel_count > 0 && !mix)
-        TRY(error_set(err, STATUS_CONFIG, writer->partial.out.path,
+        FAIL(
+            error_set(err, STATUS_CONFIG, writer->partial.out.path,
                       "has shards that were computed by %s, and here is %s: the teacher's answers differ in their last "
                       "bits. Go on where the others were made; or pass --allow-mixed, and the cache will name both; or "
                       "make it anew with --deterministic, which gives the same bits on every processor with AVX2",

@@ -243,7 +243,7 @@ static enum status describe(hid_t file, struct shard_extent *extent, struct erro
     enum status status = STATUS_OK;
     hid_t set = open_set(file, extent->name), properties = -1;
     if (set < 0)
-        TRY(bad(extent, "is not a data set of this file", err));
+        FAIL(bad(extent, "is not a data set of this file", err));
     properties = H5Dget_create_plist(set);
     if (!find_type(set, extent) || !find_shape(set, extent))
         status = bad(extent, "has a type or shape that no shard has", err);

@@ -231,7 +231,7 @@ enum status shard_build(const struct cache_manifest *manifest, const struct cach
     TRY(zstd_filter_register(err));
     file = create_file(&kept);
     if (file < 0)
-        TRY(error_set(err, STATUS_INTERNAL, NULL, "libhdf5 cannot create a file in memory"));
+        FAIL(error_set(err, STATUS_INTERNAL, NULL, "libhdf5 cannot create a file in memory"));
     TRY(write_all(file, manifest, shard, pool, image_bytes, err));
     if (manifest->format_version >= SHARD_TABLE_VERSION)
         TRY(describe_written(file, &table, err));

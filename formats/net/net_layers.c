@@ -94,8 +94,8 @@ enum status net_add_conv(struct net_builder *builder, const char *name, int chan
     struct node node = *window;
     int in = builder->graph->nodes[builder->current].shape.c;
     if (in % node.groups || channels % node.groups)
-        TRY(error_set(err, STATUS_BAD_DATA, NULL, "%d groups do not divide %d channels in and %d out", node.groups, in,
-                      channels));
+        FAIL(error_set(err, STATUS_BAD_DATA, NULL, "%d groups do not divide %d channels in and %d out", node.groups, in,
+                       channels));
     TRY(net_add_weight(builder, name, "weight", (int[]){channels, in / node.groups, node.kernel_h, node.kernel_w}, 4,
                        true, &node.weight, err));
     if (bias)

@@ -325,8 +325,8 @@ enum status net_text_parse(struct graph *graph, const char *text, size_t size, c
     const char *line = text, *end = text + size;
     graph_init(graph);
     if (size > NET_TEXT_LIMIT)
-        TRY(error_set(err, STATUS_BAD_DATA, options->path, "has %zu bytes; a .net file may have at most %d", size,
-                      NET_TEXT_LIMIT));
+        FAIL(error_set(err, STATUS_BAD_DATA, options->path, "has %zu bytes; a .net file may have at most %d", size,
+                       NET_TEXT_LIMIT));
     while (line < end) {
         const char *newline = memchr(line, '\n', (size_t)(end - line)), *stop = newline ? newline : end;
         words.line++;

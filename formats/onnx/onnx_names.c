@@ -274,7 +274,7 @@ enum status onnx_note_other_name(struct onnx_reader *reader, const char *own, co
     TRY(onnx_new_weight(reader, name, (const int[]){1}, 1, false, &index));
     reader->graph->weights[index].copy_of = arena_strdup(&reader->graph->arena, own);
     if (!reader->graph->weights[index].copy_of)
-        TRY(error_no_memory(reader->err, NODE_MAX_NAME, "a name"));
+        FAIL(error_no_memory(reader->err, NODE_MAX_NAME, "a name"));
 cleanup:
     return status;
 }
