@@ -233,18 +233,6 @@ enum status json_integer(const struct json_place *at, const char *field, int64_t
     return STATUS_OK;
 }
 
-enum status json_boolean(const struct json_place *at, const char *field, bool *out, struct error *err)
-{
-    const cJSON *node;
-    enum status status = find(at, field, &node, err);
-    if (status != STATUS_OK)
-        return status;
-    if (!cJSON_IsBool(node))
-        return fail(at, field, "must be true or false", err);
-    *out = cJSON_IsTrue(node);
-    return STATUS_OK;
-}
-
 enum status json_digest(const struct json_place *at, const char *field, char out[65], struct error *err)
 {
     const cJSON *node;

@@ -25,7 +25,7 @@
 #include <cmocka.h>
 
 static struct {
-    bool armed, failed;
+    bool armed, paused, failed;
     enum call_kind kind;
     long left; /* calls until the one that fails */
     const void *caller;
@@ -33,7 +33,7 @@ static struct {
 
 void failing_calls_start(enum call_kind kind, long at)
 {
-    now.failed = false;
+    now.failed = now.paused = false;
     now.kind = kind;
     now.left = at;
     __atomic_store_n(&now.armed, true, __ATOMIC_SEQ_CST);
@@ -44,6 +44,17 @@ bool failing_calls_stop(const void **caller)
     __atomic_store_n(&now.armed, false, __ATOMIC_SEQ_CST);
     *caller = now.caller;
     return now.failed;
+}
+
+void failing_calls_pause(void)
+{
+    now.paused = now.armed;
+    __atomic_store_n(&now.armed, false, __ATOMIC_SEQ_CST);
+}
+
+void failing_calls_resume(void)
+{
+    __atomic_store_n(&now.armed, now.paused, __ATOMIC_SEQ_CST);
 }
 
 bool failing_call(enum call_kind kind, const void *caller)

@@ -19,6 +19,9 @@ enum call_kind {
 
 /* From now on, call number `at` (from 0) of this kind fails, once. */
 void failing_calls_start(enum call_kind kind, long at);
+/* Between these nothing fails and nothing is counted: what an attempt needs. */
+void failing_calls_pause(void);
+void failing_calls_resume(void);
 /* For what wraps a function: whether this call of it, which returns to `caller`, must fail. */
 bool failing_call(enum call_kind kind, const void *caller);
 /* Ends that; whether a call has failed. *caller gets the place that it returned to. */

@@ -154,6 +154,83 @@ static enum status write_one_cache(const void *what, uint64_t *sum, struct error
     return status;
 }
 
+/* ---- a finished cache whose shard is broken, which another kind of machine repairs ---- */
+
+struct broken {
+    const struct written *written;
+    char path[512];
+    unsigned char *manifest; /* [size] of cache.json */
+    size_t size;
+};
+
+static enum status repair_once(const struct broken *b, struct error *err)
+{
+    const struct written *w = b->written;
+    struct cache_writer *writer;
+    struct cache_claim claim = {0};
+    int missing;
+    enum status status = cache_writer_open(&writer, b->path, &w->manifest, err);
+    if (status != STATUS_OK)
+        return status;
+    TRY(cache_writer_claim(writer, SPLIT_TRAIN, 0, &claim, err));
+    if (claim.state == CACHE_CLAIMED) {
+        TRY(cache_writer_join(writer, "oneDNN 1, avx2", true, err));
+        TRY(cache_writer_join(writer, "oneDNN 1, avx512", true, err));
+        TRY(cache_writer_put(writer, &claim, &w->content, NULL, err));
+    }
+    TRY(cache_writer_publish(writer, &missing, err));
+cleanup:
+    cache_writer_unclaim(&claim);
+    cache_writer_close(writer);
+    return status;
+}
+
+/* Whatever failed, the same again finishes it. */
+static enum status repair(const void *what, uint64_t *sum, struct error *err)
+{
+    const struct broken *b = what;
+    struct error again = {0};
+    const void *caller;
+    unsigned char *text;
+    size_t size;
+    failing_calls_pause();
+    remove_folder(b->path);
+    write_file(b->path, "cache.json", b->manifest, b->size);
+    write_file(b->path, "train-00000.h5", "broken", 6);
+    failing_calls_resume();
+    const enum status status = repair_once(b, err);
+    failing_calls_stop(&caller);
+    if (status != STATUS_OK && repair_once(b, &again) != STATUS_OK)
+        fail_msg("repaired again: %s: %s", again.path, again.message);
+    char *path = path_join(b->path, "cache.json");
+    assert_int_equal(file_read(path, 1 << 20, &text, &size, &again), STATUS_OK);
+    attempt_add(sum, text, size);
+    assert_int_equal(failing_calls_hdf5_objects(), 0);
+    free(path);
+    free(text);
+    return status;
+}
+
+static void test_repairs(void **state)
+{
+    (void)state;
+    static const struct cache_plan plan = {.classes = 3, .views = 1, .samples = {3, 0, 0}, .seed = 1, .raw = true};
+    struct written w = {.plan = plan};
+    struct broken b = {.written = &w};
+    snprintf(w.path, sizeof w.path, "%s/whole", folder);
+    snprintf(b.path, sizeof b.path, "%s/broken", folder);
+    plan_manifest(&w.plan, &w.manifest);
+    plan_shard(&w.plan, &w.manifest, SPLIT_TRAIN, 0, &w.content);
+    assert_int_equal(fill_once(&w, NULL), STATUS_OK);
+    char *path = path_join(w.path, "cache.json");
+    assert_int_equal(file_read(path, 1 << 20, &b.manifest, &b.size, NULL), STATUS_OK);
+    attempt_some(repair, &b, "a repaired cache", 250);
+    cache_shard_release(&w.content);
+    arena_release(&w.manifest.arena);
+    free(b.manifest);
+    free(path);
+}
+
 static void test_caches(void **state)
 {
     (void)state;
@@ -370,7 +447,8 @@ static int teardown(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_caches), cmocka_unit_test(test_manifest),
-                                       cmocka_unit_test(test_answers), cmocka_unit_test(test_runs)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_caches), cmocka_unit_test(test_repairs),
+                                       cmocka_unit_test(test_manifest), cmocka_unit_test(test_answers),
+                                       cmocka_unit_test(test_runs)};
     return cmocka_run_group_tests_name("failing_writers", tests, setup, teardown);
 }
