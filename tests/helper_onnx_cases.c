@@ -207,6 +207,78 @@ const char *const onnx_cases[] = {
 };
 const int onnx_case_count = sizeof onnx_cases / sizeof *onnx_cases;
 
+const char *const onnx_ways[] = {
+    "Relu x",
+    "Transpose x perm=0,2,3,1",
+    "Transpose x perm=0,1,3,2",
+    "Transpose x perm=0,2,3,1 | Slice p i0 i1 i1",
+    "Reshape x i0,-1",
+    "Reshape x i0,3,64",
+    "Reshape x i0,3,64 | Transpose p perm=0,2,1",
+    "Reshape x i0,1,3,8,8",
+    "Reshape x i-1,64",
+    "Reshape x i0,3,2,4,8",
+    "GlobalAveragePool x",
+    "GlobalAveragePool x | Flatten p",
+    "GlobalAveragePool x | Squeeze p i3",
+    "GlobalAveragePool x | Flatten p | Reshape p i0,3,1",
+    "GlobalAveragePool x | Flatten p | Reshape p i0,1,3",
+    "GlobalAveragePool x | Expand p i1,3,8,8",
+    "GlobalAveragePool x | Expand p i1,3,1,8 | Transpose p perm=0,2,3,1",
+    "ReduceMean x axes=1, keepdims=1",
+    "ReduceMean x axes=1, keepdims=1 | Expand p i1,3,8,8",
+    "ReduceMean x axes=1, keepdims=0",
+    "ReduceMean x axes=2, keepdims=1",
+    "ReduceMean x axes=1,2,3 keepdims=1",
+    "Concat x x axis=1 | Reshape p i0,2,3,8,8 | Transpose p perm=0,2,1,3,4 | Reshape p i0,6,8,8",
+    "Concat x x axis=1 | Reshape p i0,2,3,8,8 | Transpose p perm=0,2,1,3,4",
+    "Concat x x axis=1 | GlobalAveragePool p | Reshape p i0,2,3 | Transpose p perm=0,2,1 | Reshape p i0,6",
+    "Exp x",
+    "Greater x f",
+    "Shape x",
+    "Shape x | Gather p n0",
+    "SplitToSequence x n1 axis=1",
+};
+const int onnx_way_count = sizeof onnx_ways / sizeof *onnx_ways;
+
+const char *const onnx_identities[] = {
+    "Identity x",
+    "Cast x to=1",
+    "Dropout x",
+    "Mul x v1",
+    "Add x v0",
+    "Neg x | Neg p",
+    "Transpose x perm=0,2,3,1 | Transpose p perm=0,3,1,2",
+    "Reshape x i0,3,64 | Reshape p i0,3,8,8",
+    "Flatten x | Reshape p i0,3,8,8",
+    "Reshape x i0,1,3,8,8 | Squeeze p i1",
+    "Unsqueeze x axes=1, | Squeeze p axes=1,",
+    "Split/2 x i1,2 axis=1 | Concat p second axis=1",
+    "Split/2 x split=1,2 axis=1 | Concat p second axis=1",
+    "Slice x i0 i3 i1",
+    "Slice x starts=0, ends=8, axes=2,",
+    "Gather x i0,1,2 axis=1",
+    "Gather x i2,1,0 axis=1 | Gather p i2,1,0 axis=1",
+    "Slice x i-1 i-100 i1 i-1 | Slice p i-1 i-100 i1 i-1",
+    "Expand x i1,3,8,8",
+    "Concat x axis=1",
+    "Concat x x axis=1 | Slice p i0 i3 i1",
+    "Pad x pads=0,0,1,0,0,0,0,0 | Slice p i1 i9 i2",
+    "AveragePool x kernel_shape=1,1",
+    "MaxPool x kernel_shape=1,1",
+    "Resize x _ v1,1,1,1",
+    "Upsample x scales~1,1,1,1",
+    "Sum x",
+    "Max x",
+    "Reshape x i0,3,64 | Transpose p perm=0,2,1 | Reshape p i0,8,8,3 | Transpose p perm=0,3,1,2",
+    "Reshape x i0,3,2,4,8 | Reshape p i0,3,8,8",
+    "Reshape x i0,3,2,4,8 | Transpose p perm=0,2,1,3,4 | Transpose p perm=0,2,1,3,4 | Reshape p i0,3,8,8",
+    "Concat x x axis=1 | Reshape p i0,2,3,8,8 | Transpose p perm=0,2,1,3,4 | Reshape p i0,6,8,8 | Slice p i0 i6 i1 i2",
+    "Concat x x axis=1 | Reshape p i0,2,3,8,8 | Transpose p perm=0,2,1,3,4 | Reshape p i0,6,8,8 | "
+    "AveragePool p kernel_shape=1,1 | Slice p i0 i6 i1 i2",
+};
+const int onnx_identity_count = sizeof onnx_identities / sizeof *onnx_identities;
+
 enum {
     ATTRIBUTE_FLOAT = 2,
     ATTRIBUTE_STRING = 4,
@@ -293,16 +365,18 @@ static void put_attribute(struct proto *node, const char *word, char *value)
 }
 
 /* Words that are constants of the model already. */
-enum { WORDS = 32 };
+enum { WORDS = 32, NAME = 16 };
 struct words {
     const char *words[WORDS];
     int count;
+    const char *input; /* what x means */
+    int outputs;       /* names made so far */
 };
 
 /* One operator; before: the output of the one before it. */
 static void put_operator(struct proto *graph, char *line, const char *before, const char *output, struct words *seen)
 {
-    static const char *const outputs[] = {"x", "shape", "_", "p", "c", "floats", "sum"};
+    static const char *const outputs[] = {"x", "shape", "_", "p", "c", "floats", "sum", "second"};
     struct proto node = {0};
     char *rest, *op = strtok_r(line, " ", &rest), *two = op ? strchr(op, '/') : NULL;
     if (two)
@@ -322,7 +396,11 @@ static void put_operator(struct proto *graph, char *line, const char *before, co
         if (value)
             put_attribute(&node, word, value);
         else
-            proto_text(&node, NODE_INPUT, strcmp(word, "_") == 0 ? "" : strcmp(word, "p") == 0 ? before : word);
+            proto_text(&node, NODE_INPUT,
+                       strcmp(word, "_") == 0   ? ""
+                       : strcmp(word, "p") == 0 ? before
+                       : strcmp(word, "x") == 0 ? seen->input
+                                                : word);
     }
     proto_text(&node, NODE_OUTPUT, output);
     if (two)
@@ -332,39 +410,45 @@ static void put_operator(struct proto *graph, char *line, const char *before, co
 }
 
 /* Operators with " | " between them. */
-static void put_line(struct proto *graph, char *line, const char *output)
+static void put_line(struct proto *graph, char *line, const char *output, struct words *seen)
 {
-    char name[16], before[16] = "x";
-    struct words seen = {.count = 0};
-    for (int i = 0; line; i++) {
+    char name[NAME], before[NAME];
+    snprintf(before, sizeof before, "%s", seen->input);
+    while (line) {
         char *next = strstr(line, " | ");
         if (next)
             *next = '\0';
-        snprintf(name, sizeof name, "t%d", i);
-        put_operator(graph, line, before, next ? name : output, &seen);
+        snprintf(name, sizeof name, "t%d", seen->outputs++);
+        put_operator(graph, line, before, next ? name : output, seen);
         strcpy(before, name);
         line = next ? next + 3 : NULL;
     }
 }
 
-void onnx_case_model(struct proto *model, const char *line, int shape, int opset)
+void onnx_case_model(struct proto *model, const char *way, const char *line, int shape, int opset)
 {
     static const int64_t shapes[ONNX_CASE_SHAPES][6] = {
         {4, -1, 3, 8, 8},    {4, -1, 8, 8, 3}, {2, -1, 3},       {3, -1, 3, 8},
         {5, -1, 3, 4, 4, 4}, {4, 2, 3, 8, 8},  {4, -1, 3, 1, 1}, {1, 3}};
     struct proto graph = {0};
-    char text[512];
+    struct words seen = {.input = "x"};
+    char text[512], first[512];
     const bool constant = line[0] == 'c';
     snprintf(text, sizeof text, "%s", line + 2);
+    snprintf(first, sizeof first, "%s", way ? way : "");
     model_put_value(&graph, GRAPH_INPUT, "x", ONNX_FLOAT, shapes[shape] + 1, (int)shapes[shape][0]);
     model_put_value(&graph, GRAPH_OUTPUT, "y", ONNX_FLOAT, NULL, 0);
     if (strstr(line, " shape"))
-        put_line(&graph, (char[]){"Shape x"}, "shape");
-    put_line(&graph, text, constant ? "c" : "y");
+        put_line(&graph, (char[]){"Shape x"}, "shape", &seen);
+    if (way) {
+        put_line(&graph, first, "z", &seen);
+        seen.input = "z";
+    }
+    put_line(&graph, text, constant ? "c" : "y", &seen);
     if (constant) {
-        put_line(&graph, (char[]){"Cast c to=1"}, "floats");
-        put_line(&graph, (char[]){"ReduceSum floats keepdims=0"}, "sum");
-        put_line(&graph, (char[]){"Mul x sum"}, "y");
+        put_line(&graph, (char[]){"Cast c to=1"}, "floats", &seen);
+        put_line(&graph, (char[]){"ReduceSum floats keepdims=0"}, "sum", &seen);
+        put_line(&graph, (char[]){"Mul x sum"}, "y", &seen);
     }
     model_make(model, &graph, opset);
 }

@@ -151,7 +151,7 @@ static void test_onnx_operators(void **state)
             continue;
         for (size_t k = 0; k < sizeof sets / sizeof *sets && status != STATUS_OK; k++) {
             proto_release(&model);
-            onnx_case_model(&model, onnx_cases[i], 0, sets[k]);
+            onnx_case_model(&model, NULL, onnx_cases[i], 0, sets[k]);
             status = read_bytes(&model, &sum, NULL);
         }
         attempt_all(read_bytes, &model, onnx_cases[i]);

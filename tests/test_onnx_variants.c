@@ -1,9 +1,12 @@
 /* Every operator that the ONNX reader knows, in small models (helper_onnx_cases.h) with one thing changed: an input is
  * left out, or of another type or rank; an attribute has another value; another shape of the image; another operator
- * set. What comes out is a graph, or an error that names the file and says something. A sanitizer sees the rest. */
+ * set; another operator before it or behind it. What comes out is a graph, or an error that names the file and says
+ * something. A sanitizer sees the rest. Operators that change nothing must leave the values as they are. */
 #include "formats/onnx/onnx_read.h"
+#include "tests/helper_exports.h"
 #include "tests/helper_onnx_cases.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,23 +17,39 @@
 
 static int made, read_well, wrong;
 
-static enum status read_variant(const char *line, int shape, int opset)
+struct variant {
+    const char *way, *line; /* helper_onnx_cases.h */
+    int shape, opset;
+    bool student;
+};
+
+/* Leaves the graph, empty on failure, to the caller. */
+static enum status read_graph(const struct variant *v, struct graph *graph)
 {
     struct proto model = {0};
-    struct graph graph = {0};
     struct error err = {0};
-    onnx_case_model(&model, line, shape, opset);
-    const struct onnx_read_options options = {.height = 8, .width = 8};
-    const enum status status = onnx_read(&graph, model.bytes, model.size, "variant.onnx", &options, &err);
-    const bool right = status == STATUS_OK ? graph.output >= 0 && graph.output < graph.node_count && graph.input >= 0
-                                           : (status == STATUS_BAD_DATA || status == STATUS_CONFIG) &&
-                                                 strlen(err.message) > 5 && graph.node_count == 0;
+    *graph = (struct graph){0};
+    onnx_case_model(&model, v->way, v->line, v->shape, v->opset);
+    const struct onnx_read_options options = {.height = 8, .width = 8, .student = v->student};
+    const enum status status = onnx_read(graph, model.bytes, model.size, "variant.onnx", &options, &err);
+    const bool right = status == STATUS_OK
+                           ? graph->output >= 0 && graph->output < graph->node_count && graph->input >= 0
+                           : (status == STATUS_BAD_DATA || status == STATUS_CONFIG) && strlen(err.message) > 5 &&
+                                 graph->node_count == 0;
     if (!right && wrong++ < 10)
-        print_message("'%s', shape %d, operator set %d: status %d, '%s'\n", line, shape, opset, status, err.message);
+        print_message("'%s' behind '%s', shape %d, operator set %d: status %d, '%s'\n", v->line, v->way ? v->way : "",
+                      v->shape, v->opset, status, err.message);
     made++;
     read_well += status == STATUS_OK;
-    graph_release(&graph);
     proto_release(&model);
+    return status;
+}
+
+static enum status read_variant(const char *line, int shape, int opset)
+{
+    struct graph graph;
+    const enum status status = read_graph(&(struct variant){.line = line, .shape = shape, .opset = opset}, &graph);
+    graph_release(&graph);
     return status;
 }
 
@@ -132,8 +151,102 @@ static void variants_are_read_or_refused(void **state)
     assert_true(read_well > made / 20);
 }
 
+/* The line, and behind it `way`, which reads the line's result. */
+static void put_behind(char out[512], const char *line, const char *way)
+{
+    int used = snprintf(out, 512, "%s |", line);
+    for (const char *word = way; *word; word += strcspn(word, " ") + (word[strcspn(word, " ")] == ' ')) {
+        const int length = (int)strcspn(word, " ");
+        const bool input = length == 1 && *word == 'x';
+        used += snprintf(out + used, 512 - (size_t)used, " %.*s", length, input ? "p" : word);
+    }
+}
+
+static void values_are_seen_in_every_way(void **state)
+{
+    (void)state;
+    char text[512];
+    for (int i = 0; i < onnx_case_count; i++)
+        for (int k = 0; k < onnx_way_count * 4 && onnx_cases[i][0] != 'c'; k++) {
+            struct graph graph;
+            const char *way = onnx_ways[k / 4];
+            struct variant v = {.way = way, .line = onnx_cases[i], .opset = k % 2 ? 18 : 11, .student = k & 2};
+            read_graph(&v, &graph);
+            graph_release(&graph);
+            put_behind(text, onnx_cases[i], way);
+            v.way = NULL;
+            v.line = text;
+            read_graph(&v, &graph);
+            graph_release(&graph);
+        }
+    assert_int_equal(wrong, 0);
+}
+
+/* Whether two models compute the same, up to the order of sums; where one has no finite number the other has none. */
+static bool same_values(const struct graph *a, const struct graph *b)
+{
+    const size_t count = export_elements(a, a->output);
+    bool same = count == export_elements(b, b->output);
+    float *x = export_forward(a, a->output, 2), *y = export_forward(b, b->output, 2);
+    for (size_t i = 0; same && i < 2 * count; i++)
+        same = isfinite(x[i]) ? fabsf(x[i] - y[i]) <= 1e-5f + 1e-5f * fabsf(x[i]) : !isfinite(y[i]);
+    free(x);
+    free(y);
+    return same;
+}
+
+/* compared[i]: how many models have identity i. */
+static void compare(const struct graph *plain, struct variant v, const char *identity, int *compared)
+{
+    struct graph graph;
+    if (read_graph(&v, &graph) == STATUS_OK) {
+        ++*compared;
+        if (!same_values(plain, &graph) && wrong++ < 10)
+            print_message("'%s', operator set %d, is not the same with '%s'\n", v.line, v.opset, identity);
+    }
+    graph_release(&graph);
+}
+
+static void operators_that_change_nothing(void **state)
+{
+    (void)state;
+    static const int sets[] = {18, 11, 9, 6};
+    int before[64] = {0}, behind[64] = {0};
+    char text[512];
+    assert_true(onnx_identity_count <= 64);
+    for (int i = 0; i < onnx_case_count; i++)
+        for (size_t k = 0; k < sizeof sets / sizeof *sets && onnx_cases[i][0] == 'x'; k++) {
+            const char *line = onnx_cases[i];
+            struct graph plain;
+            struct variant v = {.line = line, .opset = sets[k]};
+            if (read_graph(&v, &plain) == STATUS_OK) {
+                const struct shape s = plain.nodes[plain.output].shape;
+                const bool same_shape = s.c == 3 && s.h == 8 && !strstr(line, "Transpose") &&
+                                        !strstr(line, "Reshape") && !strstr(line, "Flatten");
+                for (int m = 0; m < onnx_identity_count; m++) {
+                    v.way = onnx_identities[m];
+                    v.line = line;
+                    compare(&plain, v, v.way, &before[m]);
+                    put_behind(text, line, v.way);
+                    v.way = NULL;
+                    v.line = text;
+                    if (same_shape)
+                        compare(&plain, v, onnx_identities[m], &behind[m]);
+                }
+            }
+            graph_release(&plain);
+        }
+    for (int m = 0; m < onnx_identity_count; m++)
+        if (before[m] < 20 || behind[m] < 20)
+            wrong++,
+                print_message("'%s' is read before %d and behind %d lines\n", onnx_identities[m], before[m], behind[m]);
+    assert_int_equal(wrong, 0);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(variants_are_read_or_refused)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(variants_are_read_or_refused),
+                                       cmocka_unit_test(values_are_seen_in_every_way),
+                                       cmocka_unit_test(operators_that_change_nothing)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
