@@ -274,8 +274,9 @@ const char *const onnx_identities[] = {
     "Reshape x i0,3,2,4,8 | Reshape p i0,3,8,8",
     "Reshape x i0,3,2,4,8 | Transpose p perm=0,2,1,3,4 | Transpose p perm=0,2,1,3,4 | Reshape p i0,3,8,8",
     "Concat x x axis=1 | Reshape p i0,2,3,8,8 | Transpose p perm=0,2,1,3,4 | Reshape p i0,6,8,8 | Slice p i0 i6 i1 i2",
-    "Concat x x axis=1 | Reshape p i0,2,3,8,8 | Transpose p perm=0,2,1,3,4 | Reshape p i0,6,8,8 | "
-    "AveragePool p kernel_shape=1,1 | Slice p i0 i6 i1 i2",
+    "Concat x x axis=1 | Mul p f6x1x1 | Reshape p i0,2,3,8,8 | Transpose p perm=0,2,1,3,4 | Reshape p i0,6,8,8 | "
+    "AveragePool p kernel_shape=1,1 | Reshape p i0,3,2,8,8 | Transpose p perm=0,2,1,3,4 | Reshape p i0,6,8,8 | "
+    "Div p f6x1x1 | Slice p i3 i6 i1",
 };
 const int onnx_identity_count = sizeof onnx_identities / sizeof *onnx_identities;
 
