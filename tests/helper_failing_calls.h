@@ -10,6 +10,8 @@
 enum call_kind {
     CALL_ALLOCATION, /* malloc and its kin, arenas, streams in memory: out of memory */
     CALL_FILE,       /* opening, reading, writing, renaming, ...: EIO */
+    CALL_SIGNAL,     /* of those, what a signal can interrupt: EINTR */
+    CALL_SHORT,      /* of those, reads and writes: half of the bytes */
     CALL_KINDS
 };
 
@@ -24,9 +26,13 @@ typedef enum status attempt(const void *what, uint64_t *sum, struct error *err);
 void attempt_add(uint64_t *sum, const void *bytes, size_t size);
 /* Makes the attempt undisturbed, and then once for each of its calls, which fails (at most 1000 of a kind, in equal
  * steps). It must give the same result all the same, or an error of the right kind: STATUS_INTERNAL for allocations,
- * STATUS_IO for file calls. Other outcomes are printed, and are cmocka failures. */
+ * STATUS_IO for file calls, none where a call is interrupted or does half. Other outcomes are printed, and are cmocka
+ * failures. */
 void attempt_all(attempt *run, const void *what, const char *name);
 /* The same with at most `points` calls of a kind, for what takes long. */
 void attempt_some(attempt *run, const void *what, const char *name, int points);
+/* For thousands of attempts of one thread, which mostly do the same: only an allocation that is reached through other
+ * calls (the innermost eight) than every one before it fails. An attempt that fails undisturbed may do so again. */
+void attempt_new_ways(attempt *run, const void *what, const char *name);
 
 #endif

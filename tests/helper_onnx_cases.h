@@ -6,7 +6,8 @@
  *   f2x3  floats [2,3]       v0.5  this float    v1,2  a vector of floats
  *   i1,-2  an int64 vector   i  an empty one     n3  an int64 number               b1,0  a vector of bools
  *   name=1  an int           name=1,2 or name=1,  ints
- *   name~0.5  a float        name~1,2  floats    name:text  a string */
+ *   name~0.5  a float        name~1,2  floats    name:text  a string
+ *   name@WORD  a tensor, which WORD would be as an input */
 #ifndef TESTS_HELPER_ONNX_CASES_H
 #define TESTS_HELPER_ONNX_CASES_H
 
@@ -26,5 +27,7 @@ extern const int onnx_identity_count;
 enum { ONNX_CASE_SHAPES = 8 };
 /* The model of a line, behind a way or an identity (NULL: none). */
 void onnx_case_model(struct proto *model, const char *way, const char *line, int shape, int opset);
+/* The line, and behind it a way or an identity, which gets the line's result. */
+void onnx_case_behind(char out[512], const char *line, const char *way);
 
 #endif
