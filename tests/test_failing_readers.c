@@ -33,6 +33,8 @@ static void add_graph(uint64_t *sum, const struct graph *graph)
 {
     for (int i = 0; i < graph->node_count; i++)
         attempt_add(sum, graph->nodes[i].name, strlen(graph->nodes[i].name));
+    for (int i = 0; i < graph->weight_count; i++)
+        attempt_add(sum, graph->weights[i].name, strlen(graph->weights[i].name));
 }
 
 struct model {
