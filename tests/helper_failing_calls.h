@@ -9,12 +9,14 @@
 #include <stdint.h>
 
 enum call_kind {
-    CALL_ALLOCATION,  /* malloc and its kin, arenas, streams in memory: out of memory */
-    CALL_INTERRUPTED, /* file calls that a signal may interrupt: EINTR, after which they must be made again */
-    CALL_FILE,        /* opening, reading, writing, renaming, ...: EIO */
-    CALL_LIBRARY,     /* libhdf5, zstd, zlib, libpng: what they return when they failed (helper_failing_libraries.c) */
-    CALL_DECODER,     /* those that read what others wrote: the data are damaged */
-    CALL_KINDS
+    CALL_ALLOCATION, /* malloc and its kin, arenas, streams in memory: out of memory */
+    CALL_FILE,       /* opening, reading, writing, renaming, ...: EIO */
+    CALL_SIGNAL,     /* of those, what a signal can interrupt: EINTR */
+    CALL_SHORT,      /* of those, reads and writes: half of the bytes */
+    CALL_LIBRARY,    /* libhdf5, zstd, zlib, libpng: what they return when they failed (helper_failing_libraries.c) */
+    CALL_DECODER,    /* those that read what others wrote: the data are damaged */
+    CALL_KINDS,
+    CALL_VANISHED = CALL_KINDS /* file calls: ENOENT, as after another process removed the file (attempt_vanishing) */
 };
 
 /* From now on, call number `at` (from 0) of this kind fails, once. */
@@ -36,10 +38,16 @@ typedef enum status attempt(const void *what, uint64_t *sum, struct error *err);
 void attempt_add(uint64_t *sum, const void *bytes, size_t size);
 /* Makes the attempt undisturbed, and then once for each of its calls, which fails (at most 1000 of a kind, in equal
  * steps). It must give the same result all the same, or an error of the right kind: STATUS_INTERNAL for allocations and
- * libraries, STATUS_IO for file calls, STATUS_BAD_DATA for decoders (STATUS_INTERNAL where they check what was just
- * written). An interrupted call must not be noticed. Other outcomes are printed, and are cmocka failures. */
+ * libraries, STATUS_IO for file calls, none where a call is interrupted or does half, STATUS_BAD_DATA for decoders
+ * (STATUS_INTERNAL where they check what was just written). Other outcomes are printed, and are cmocka failures. */
 void attempt_all(attempt *run, const void *what, const char *name);
 /* The same with at most `points` calls of a kind, for what takes long. */
 void attempt_some(attempt *run, const void *what, const char *name, int points);
+/* For thousands of attempts of one thread, which mostly do the same: only an allocation that is reached through other
+ * calls (the innermost eight) than every one before it fails. An attempt that fails undisturbed may do so again. */
+void attempt_new_ways(attempt *run, const void *what, const char *name);
+/* Once for each file call, which finds nothing. Any error will do, but the result must be the same: for an attempt that
+ * tries again, undisturbed, what failed. */
+void attempt_vanishing(attempt *run, const void *what, const char *name);
 
 #endif
