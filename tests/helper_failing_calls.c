@@ -267,8 +267,14 @@ static bool try_at(attempt *run, const void *what, const char *name, enum call_k
     failing_calls_start(kind, at);
     const enum status status = run(what, &sum, &err);
     const bool failed = failing_calls_stop(&caller);
+    const bool as_usual = status == usual && (status != STATUS_OK || sum == right);
+    const bool right_error = status != STATUS_OK && status == kinds[kind].status;
+    const bool own_error = kind == CALL_DECODER && status == STATUS_INTERNAL; /* about what we have just made */
+    if (!as_usual && (!failed || !(right_error || own_error) || !err.message[0]))
+        complaints +=
+            fprintf(stderr, "%s: %s %ld failed at %p: status %d%s, '%s: %s'\n", name, kinds[kind].name, at, caller,
                     (int)status, status == STATUS_OK ? " with another result" : "", err.path, err.message) > 0;
-                    return failed;
+    return failed;
 }
 
 void attempt_all(attempt *run, const void *what, const char *name)

@@ -6,6 +6,7 @@
 #include "formats/cache/manifest.h"
 #include "formats/export/prediction_csv.h"
 #include "formats/report/report_html.h"
+#include "shared/base/digest.h"
 #include "shared/base/files.h"
 #include "tests/helper_answers.h"
 #include "tests/helper_cache.h"
@@ -109,6 +110,8 @@ static enum status fill_cache(struct cache_writer *writer, const struct cache_ma
     if (claim.state == CACHE_CLAIMED)
         TRY(cache_writer_put(writer, &claim, content, NULL, err));
     TRY(cache_writer_publish(writer, &missing, err));
+    if (missing > 0)
+        FAIL(error_set(err, STATUS_NO_INPUT, NULL, "%d shards are missing", missing));
     assert_int_equal(manifest->splits[SPLIT_TRAIN].shard_count, 1);
 cleanup:
     return status;
@@ -179,6 +182,8 @@ static enum status repair_once(const struct broken *b, struct error *err)
         TRY(cache_writer_put(writer, &claim, &w->content, NULL, err));
     }
     TRY(cache_writer_publish(writer, &missing, err));
+    if (missing > 0)
+        FAIL(error_set(err, STATUS_NO_INPUT, NULL, "%d shards are missing", missing));
 cleanup:
     cache_writer_unclaim(&claim);
     cache_writer_close(writer);
@@ -225,10 +230,86 @@ static void test_repairs(void **state)
     char *path = path_join(w.path, "cache.json");
     assert_int_equal(file_read(path, 1 << 20, &b.manifest, &b.size, NULL), STATUS_OK);
     attempt_some(repair, &b, "a repaired cache", 250);
+    attempt_vanishing(repair, &b, "a repaired cache");
     cache_shard_release(&w.content);
     arena_release(&w.manifest.arena);
     free(b.manifest);
     free(path);
+}
+
+/* ---- a cache that two processes fill: the other one has begun it, or has finished it since this one looked ---- */
+
+struct shared_cache {
+    const struct written *written;
+    bool finished;
+};
+
+static enum status fill_with_other(const struct shared_cache *shared, bool other_first, struct error *err)
+{
+    const struct written *w = shared->written;
+    struct cache_writer *writer, *other = NULL;
+    struct cache_claim claim = {0};
+    int missing;
+    enum status status = cache_writer_open(&writer, w->path, &w->manifest, err);
+    if (status != STATUS_OK)
+        return status;
+    failing_calls_pause();
+    if (other_first && cache_writer_open(&other, w->path, &w->manifest, NULL) == STATUS_OK) {
+        assert_int_equal(cache_writer_join(other, "oneDNN 1, avx2", true, NULL), STATUS_OK);
+        if (shared->finished)
+            assert_int_equal(fill_cache(other, &w->manifest, &w->content, NULL), STATUS_OK);
+        cache_writer_close(other);
+    }
+    failing_calls_resume();
+    TRY(cache_writer_claim(writer, SPLIT_TRAIN, 0, &claim, err));
+    if (claim.state == CACHE_CLAIMED) {
+        TRY(cache_writer_join(writer, "oneDNN 1, avx512", true, err));
+        TRY(cache_writer_put(writer, &claim, &w->content, NULL, err));
+    }
+    TRY(cache_writer_publish(writer, &missing, err));
+    if (missing > 0)
+        FAIL(error_set(err, STATUS_NO_INPUT, NULL, "%d shards are missing", missing));
+cleanup:
+    cache_writer_unclaim(&claim);
+    cache_writer_close(writer);
+    return status;
+}
+
+static enum status share(const void *what, uint64_t *sum, struct error *err)
+{
+    const struct shared_cache *shared = what;
+    struct error again = {0};
+    const void *caller;
+    failing_calls_pause();
+    remove_folder(shared->written->path);
+    failing_calls_resume();
+    const enum status status = fill_with_other(shared, true, err);
+    failing_calls_stop(&caller);
+    if (status != STATUS_OK && fill_with_other(shared, false, &again) != STATUS_OK)
+        fail_msg("filled again: %s: %s", again.path, again.message);
+    struct cache cache;
+    if (cache_open(&cache, shared->written->path, &again) != STATUS_OK)
+        fail_msg("%s: %s", again.path, again.message);
+    attempt_add(sum, cache.manifest.splits[SPLIT_TRAIN].shards[0].digest, DIGEST_HEX_SIZE);
+    cache_release(&cache);
+    return status;
+}
+
+static void test_two_writers(void **state)
+{
+    (void)state;
+    static const struct cache_plan plan = {.classes = 3, .views = 1, .samples = {3, 0, 0}, .seed = 1, .raw = true};
+    struct written w = {.plan = plan};
+    snprintf(w.path, sizeof w.path, "%s/shared", folder);
+    plan_manifest(&w.plan, &w.manifest);
+    plan_shard(&w.plan, &w.manifest, SPLIT_TRAIN, 0, &w.content);
+    for (int finished = 0; finished < 2; finished++) {
+        const struct shared_cache shared = {&w, finished};
+        attempt_some(share, &shared, "a cache of two", 100);
+        attempt_vanishing(share, &shared, "a cache of two");
+    }
+    cache_shard_release(&w.content);
+    arena_release(&w.manifest.arena);
 }
 
 static void test_caches(void **state)
@@ -244,6 +325,7 @@ static void test_caches(void **state)
         plan_manifest(&w.plan, &w.manifest);
         plan_shard(&w.plan, &w.manifest, SPLIT_TRAIN, 0, &w.content);
         attempt_all(write_one_cache, &w, "a written cache");
+        attempt_vanishing(write_one_cache, &w, "a written cache");
         assert_int_equal(fill_once(&w, NULL), STATUS_OK);
         attempt_all(read_cache, w.path, "a cache that is read");
         attempt_all(call_library, w.path, "a cache that Python reads");
@@ -447,8 +529,8 @@ static int teardown(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_caches), cmocka_unit_test(test_repairs),
-                                       cmocka_unit_test(test_manifest), cmocka_unit_test(test_answers),
-                                       cmocka_unit_test(test_runs)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_caches),      cmocka_unit_test(test_repairs),
+                                       cmocka_unit_test(test_two_writers), cmocka_unit_test(test_manifest),
+                                       cmocka_unit_test(test_answers),     cmocka_unit_test(test_runs)};
     return cmocka_run_group_tests_name("failing_writers", tests, setup, teardown);
 }
