@@ -3,10 +3,12 @@
 #include "formats/cache/hdf5_child.h"
 #include "formats/cache/manifest.h"
 #include "formats/cache/shard_table.h"
+#include "shared/base/digest.h"
 #include "shared/base/files.h"
 #include "tests/helper_cache.h"
 #include "tests/helper_images.h"
 
+#include <limits.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -328,14 +330,111 @@ static void shards_that_are_too_large_are_refused(void **state)
     assert_message(cache_layout(&manifest, SPLIT_TRAIN, &(uint64_t){100}, 1, &third), STATUS_CONFIG, &third,
                    "sample 0 of split train needs more than a shard's 256 MiB");
     arena_release(&manifest.arena);
+    /* Products beyond what 64 bits hold are SIZE_MAX, not small. */
+    manifest =
+        (struct cache_manifest){.teacher_digest = "a", .top_k = INT_MAX - 1, .views = INT_MAX, .feature_count = 1};
+    assert_true(cache_sample_bytes(&manifest, SPLIT_TRAIN) > SIZE_MAX / 2);
+    manifest.features[0] = (struct cache_feature){"map", FEATURE_INT8, INT_MAX, INT_MAX, INT_MAX, INT_MAX};
+    assert_true(cache_sample_bytes(&manifest, SPLIT_TRAIN) == SIZE_MAX);
+    manifest.top_k = 0;
+    manifest.class_count = 2;
+    assert_true(cache_sample_bytes(&manifest, SPLIT_TRAIN) == SIZE_MAX);
+    /* A chunk has about a MiB, and at least a row. */
+    assert_int_equal(shard_chunk_rows(&(struct shard_field){.dims = {5}, .bytes = 5u << 21}), 1);
+    assert_int_equal(shard_chunk_rows(&(struct shard_field){.dims = {5}, .bytes = 5}), 5);
+}
+
+/* Names of data sets that no shard has, in a shard whose digest is right: they are counted as records. */
+static void odd_names_are_counted(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"feature_-1", "feature_99", "feature_x", "top_classes", "feature_0"};
+    const struct cache_plan small = {.classes = 3, .views = 1, .samples = {3, 0, 0}, .seed = 1, .raw = true};
+    char *folder = memory_folder(), *path = path_join(folder, "cache"), *file = path_join(path, "train-00000.h5");
+    struct cache cache;
+    assert_int_equal(plan_write(&small, path, 100), 0);
+    assert_int_equal(cache_open(&cache, path, NULL), STATUS_OK);
+    struct cache_shard_entry *entry = &cache.manifest.splits[SPLIT_TRAIN].shards[0];
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct cache_storage storage = {0};
+        struct shard_table table = {0};
+        unsigned char *bytes;
+        size_t size, file_end;
+        assert_int_equal(file_read(file, 1 << 20, &bytes, &size, NULL), STATUS_OK);
+        assert_int_equal(shard_table_read(&table, bytes, size, &file_end, "shard", NULL), STATUS_OK);
+        snprintf(table.sets[0].name, sizeof table.sets[0].name, "%s", names[i]);
+        size = file_end;
+        assert_int_equal(shard_table_append(&table, &bytes, &size, NULL), STATUS_OK);
+        write_file(path, "train-00000.h5", bytes, size);
+        entry->bytes = size;
+        digest_bytes(bytes, size, entry->digest);
+        assert_int_equal(cache_add_storage(&cache, SPLIT_TRAIN, 0, &storage, NULL), STATUS_OK);
+        uint64_t sum = storage.images + storage.logits + storage.records + storage.form;
+        for (int f = 0; f < CACHE_MAX_FEATURES; f++)
+            sum += storage.features[f];
+        assert_int_equal(sum, size);
+        assert_int_equal(storage.features[0] > 0, i == 4);
+        shard_table_release(&table);
+        free(bytes);
+    }
+    cache_release(&cache);
+    remove_folder(folder);
+    free(folder);
+    free(path);
+    free(file);
+}
+
+/* ---- what writers may not do ---- */
+
+static void writers_are_refused(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct cache_writer *writer;
+    struct cache_claim claim = {0};
+    struct error err = {0};
+    char *folder = memory_folder(), kernels[64];
+    begin(&f, &plan);
+    assert_int_equal(cache_writer_open(&writer, folder, &f.manifest, NULL), STATUS_OK);
+    for (int i = 0; i < 4; i++) { /* unclaimed; another split, place or size than the claim's */
+        struct cache_shard other = f.content;
+        struct error wrong = {0};
+        if (i > 0)
+            assert_int_equal(cache_writer_claim(writer, SPLIT_TRAIN, 0, &claim, NULL), STATUS_OK);
+        other.split = i == 1 ? SPLIT_VAL : SPLIT_TRAIN;
+        other.first += i == 2;
+        other.count -= i == 3;
+        assert_message(cache_writer_put(writer, &claim, &other, NULL, &wrong), STATUS_INTERNAL, &wrong,
+                       "is not the shard that was claimed");
+        assert_int_equal(claim.state, CACHE_UNCLAIMED);
+    }
+    for (int i = 0; i < CACHE_MAX_KERNELS; i++) {
+        snprintf(kernels, sizeof kernels, "oneDNN %d", i);
+        assert_int_equal(cache_writer_join(writer, kernels, true, NULL), STATUS_OK);
+    }
+    assert_message(cache_writer_join(writer, "one more", true, &err), STATUS_CONFIG, &err, "kinds of machines");
+    cache_writer_close(writer);
+    end(&f);
+    remove_folder(folder);
+    /* A cache of a version that does not say what computed it. */
+    const struct cache_plan old = {.classes = 3, .views = 1, .samples = {3, 0, 0}, .raw = true, .format_version = 2};
+    begin(&f, &old);
+    assert_int_equal(cache_writer_open(&writer, folder, &f.manifest, NULL), STATUS_OK);
+    assert_int_equal(cache_writer_join(writer, "any", false, NULL), STATUS_OK);
+    assert_int_equal(cache_writer_join(writer, "other", false, NULL), STATUS_OK);
+    cache_writer_close(writer);
+    end(&f);
+    remove_folder(folder);
+    free(folder);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(values_are_refused), cmocka_unit_test(what_does_not_read_back_is_not_published),
-        cmocka_unit_test(tails_are_refused),  cmocka_unit_test(tables_differ),
-        cmocka_unit_test(photos_are_refused), cmocka_unit_test(shards_that_are_too_large_are_refused),
+        cmocka_unit_test(values_are_refused),    cmocka_unit_test(what_does_not_read_back_is_not_published),
+        cmocka_unit_test(tails_are_refused),     cmocka_unit_test(tables_differ),
+        cmocka_unit_test(photos_are_refused),    cmocka_unit_test(shards_that_are_too_large_are_refused),
+        cmocka_unit_test(odd_names_are_counted), cmocka_unit_test(writers_are_refused),
     };
     return cmocka_run_group_tests_name("cache_refused", tests, NULL, NULL);
 }

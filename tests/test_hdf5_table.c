@@ -251,6 +251,50 @@ static void root_groups(void **state)
     }
 }
 
+/* Chunks that the filter for zstd must not decompress, through libhdf5; a filter without a level has one. */
+static void bad_frames_are_refused(void **state)
+{
+    (void)state;
+    static const unsigned char empty[] = {0x28, 0xB5, 0x2F, 0xFD, 0x20, 0, 1, 0, 0}, none[] = {0},
+                               text[] = "no frame at all",
+                               huge[] = {0x28, 0xB5, 0x2F, 0xFD, 0xA0, 0, 0, 0, 0x80, 1, 0, 0},
+                               damaged[] = {0x28, 0xB5, 0x2F, 0xFD, 0x20, 16, 0xFF, 0xFF, 0xFF};
+    static const struct {
+        const unsigned char *bytes;
+        size_t size;
+    } frames[] = {{empty, sizeof empty},
+                  {none, sizeof none},
+                  {text, sizeof text},
+                  {huge, sizeof huge},
+                  {damaged, sizeof damaged}};
+    const hsize_t dims[] = {16}, begin[] = {0};
+    hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), space = H5Screate_simple(1, dims, NULL);
+    for (size_t i = 0; i <= sizeof frames / sizeof *frames; i++) {
+        unsigned char values[16], read[16];
+        char name[8];
+        hid_t list = H5Pcreate(H5P_DATASET_CREATE);
+        memset(values, (int)i, sizeof values);
+        snprintf(name, sizeof name, "%zu", i);
+        assert_true(H5Pset_chunk(list, 1, dims) >= 0);
+        assert_true(H5Pset_filter(list, ZSTD_FILTER_ID, H5Z_FLAG_MANDATORY, 0, NULL) >= 0);
+        hid_t set = H5Dcreate2(file, name, H5T_STD_U8LE, space, H5P_DEFAULT, list, H5P_DEFAULT);
+        if (i < sizeof frames / sizeof *frames) {
+            assert_true(H5Dwrite_chunk(set, H5P_DEFAULT, 0, begin, frames[i].size, frames[i].bytes) >= 0);
+            assert_true(H5Dread(set, H5T_STD_U8LE, H5S_ALL, H5S_ALL, H5P_DEFAULT, read) < 0);
+        } else {
+            assert_true(H5Dwrite(set, H5T_STD_U8LE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0);
+            H5Dclose(set); /* and out of the cache of chunks */
+            set = H5Dopen2(file, name, H5P_DEFAULT);
+            assert_true(H5Dread(set, H5T_STD_U8LE, H5S_ALL, H5S_ALL, H5P_DEFAULT, read) >= 0);
+            assert_memory_equal(read, values, sizeof values);
+        }
+        H5Dclose(set);
+        H5Pclose(list);
+    }
+    H5Sclose(space);
+    H5Fclose(file);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -272,6 +316,7 @@ static int teardown(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(data_sets), cmocka_unit_test(root_groups)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(data_sets), cmocka_unit_test(root_groups),
+                                       cmocka_unit_test(bad_frames_are_refused)};
     return cmocka_run_group_tests_name("hdf5_table", tests, setup, teardown);
 }
