@@ -3,6 +3,7 @@
 #include "formats/cache/hdf5_child.h"
 #include "formats/cache/manifest.h"
 #include "formats/cache/shard_table.h"
+#include "formats/json.h"
 #include "shared/base/digest.h"
 #include "shared/base/files.h"
 #include "tests/helper_cache.h"
@@ -311,6 +312,59 @@ static void photos_are_refused(void **state)
     free(folder);
 }
 
+/* ---- JSON ---- */
+
+static void seals_are_checked(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "{\"file_sha256\": 5}", "{\"file_sha256\": \"\"}", "{\"file_sha256\":\t\"0\"}",
+        "{\"a\": 1, \"file_sha256\": null}",
+        "{\"a\": {\"file_sha256\":\t\"00000000000000000000000000000000000000000000000000000000"
+        "00000000\"}, \"file_sha256\": 5}"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        struct error err = {0};
+        cJSON *tree;
+        assert_message(json_parse_sealed(&tree, texts[i], strlen(texts[i]), "file", &err), STATUS_BAD_DATA, &err,
+                       "was changed or damaged");
+        assert_null(tree);
+    }
+}
+
+static void differences_are_found(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *left, *right, *path; /* NULL: none */
+    } cases[] = {{"{}", "{}", NULL},
+                 {"{\"a\": 1, \"b\": [1, \"x\", {\"c\": null}]}", "{\"a\": 1, \"b\": [1, \"x\", {\"c\": null}]}", NULL},
+                 {"{\"a\": 1}", "{\"a\": 2}", "a"},
+                 {"{\"a\": 1}", "{\"a\": \"1\"}", "a"},
+                 {"{\"a\": [1]}", "{\"a\": {\"b\": 1}}", "a"},
+                 {"{\"a\": [1]}", "{\"a\": [1, 2]}", "a[1]"},
+                 {"{\"a\": [1, 2]}", "{\"a\": [1]}", "a[1]"},
+                 {"{\"a\": true}", "{\"a\": false}", "a"},
+                 {"{\"a\": 1, \"b\": 1}", "{\"b\": 1}", "a"},
+                 {"{\"b\": 1}", "{\"a\": 1, \"b\": 1}", "a"},
+                 {"{\"b\": 1}", "{\"b\": 1, \"z\": 1}", "z"},
+                 {"{\"a\": {\"b\": \"x\"}}", "{\"a\": {\"b\": \"y\"}}", "a.b"},
+                 {"{\"time\": 1, \"a\": 1}", "{\"a\": 1, \"time\": 2}", NULL}};
+    static const char *const ignore[] = {"time", NULL};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        cJSON *left = cJSON_Parse(cases[i].left), *right = cJSON_Parse(cases[i].right);
+        const cJSON *a, *b;
+        char path[100] = "";
+        const bool differ = json_difference(left, right, ignore, path, sizeof path, &a, &b);
+        if (differ != (cases[i].path != NULL) || (differ && strcmp(path, cases[i].path) != 0))
+            fail_msg("case %zu: %d at \"%s\"", i, differ, path);
+        cJSON_Delete(left);
+        cJSON_Delete(right);
+    }
+    const cJSON *a, *b;
+    char path[10] = "";
+    assert_false(json_difference(NULL, NULL, ignore, path, sizeof path, &a, &b));
+}
+
 /* ---- sizes ---- */
 
 static void shards_that_are_too_large_are_refused(void **state)
@@ -434,6 +488,7 @@ int main(void)
         cmocka_unit_test(values_are_refused),    cmocka_unit_test(what_does_not_read_back_is_not_published),
         cmocka_unit_test(tails_are_refused),     cmocka_unit_test(tables_differ),
         cmocka_unit_test(photos_are_refused),    cmocka_unit_test(shards_that_are_too_large_are_refused),
+        cmocka_unit_test(seals_are_checked),     cmocka_unit_test(differences_are_found),
         cmocka_unit_test(odd_names_are_counted), cmocka_unit_test(writers_are_refused),
     };
     return cmocka_run_group_tests_name("cache_refused", tests, NULL, NULL);

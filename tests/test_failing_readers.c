@@ -219,11 +219,14 @@ static void test_nets(void **state)
         "shuffle 2\ngroupnorm 2\nscale s\ngelu\nconv c 8 1x1 pad 0\nsigmoid\nmul s\nconcat c\nleaky_relu "
         "0.1\nlayernorm\n"
         "avgpool 2\nflatten\nfc d 8\nselu\nfc e classes\n",
+        "conv a 4 32x1\nfc c classes\n",
         "conv a 8 3x3\nprelu a_act\nmaxpool 2x2 /2 as p\nconv b 8 1x1\nadd p\ngap\nfc c classes\n",
     };
     attempt_all(write_net, nets[0], "a net");
     attempt_all(write_net, nets[1], "another net");
     attempt_all(write_net, nets[2], "a third net");
+    for (size_t i = 0; i < sizeof nets / sizeof *nets; i++)
+        attempt_new_ways(write_net, nets[i], "a net's allocations");
 }
 
 /* ---- photos and data sets ---- */

@@ -17,8 +17,9 @@
 
 #include <cmocka.h>
 
-static const char *const values[] = {"null", "true",  "-1",       "0",  "0.5",  "1e300", "4294967296", "65537",
-                                     "\"\"", "\"x\"", "\"../x\"", "[]", "[{}]", "{}",    "[\"x\", 1]", "{\"x\": 1}"};
+static const char *const values[] = {"null",  "true",       "-1",    "0",          "0.5",       "1e300",
+                                     "1e999", "4294967296", "65537", "\"\"",       "\"x\"",     "\"../x\"",
+                                     "[]",    "[{}]",       "{}",    "[\"x\", 1]", "{\"x\": 1}"};
 enum { VALUES = sizeof values / sizeof *values, REMOVED = VALUES, TWICE, VARIANTS };
 
 /* Node `number` of the tree, in the order of the text; *number is counted down. */

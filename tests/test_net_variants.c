@@ -20,10 +20,15 @@ static const char *const nets[] = {
     "concat c g as j\nlayernorm\nleaky_relu 0.1\nse q 4 hard\nupsample 2 linear as u\nprelu r 1\nelu 0.5\nflatten\nfc "
     "d 8\n"
     "tanh\nfc e classes\n",
+    "conv a_bn 4 1\nconv a_bn0 4 1\nconv a_bn01 4 1\nconv a_bn2 4 1\nconv a_bn2x 4 1\nconv a_bn999999999 4 1\nconv "
+    "a_bn999999 4 1"
+    "\nconv a 4 32x1\nbn\nbn\nupsample 2\nfc c classes\n",
     "conv a 8 3x3\nprelu a_act\nconv b 8 1x1\nadd a_act b as sum\nfrom a\ncelu\nconv d 8 1x1\nadd sum as both\ngap\n"
     "fc c classes\n",
 };
 static const char *const words[] = {
+    "3000",
+    "classes\n#",
     "0",
     "-1",
     "1",
@@ -164,6 +169,18 @@ static void limits(void **state)
     for (int i = 0; i <= NET_TEXT_MAX_LAYERS; i++)
         size += (size_t)sprintf(text + size, "relu\n");
     assert_refused(text, size, "line 2001: more than 2000 layers");
+    size = (size_t)sprintf(text, "relu as a\nadd");
+    for (int i = 0; i <= NET_LINE_MAX_NAMES; i++)
+        size += (size_t)sprintf(text + size, " a");
+    assert_refused(text, size, "line 2: more than");
+    for (int i = 0; i < 100; i++)
+        size += (size_t)sprintf(text + size, " a");
+    assert_refused(text, size, "line 2: more than");
+    static const char *const outputs[] = {"conv a classes 1", "conv a classes 32x1", "conv a classes 1x32",
+                                          "conv a 4 32x1\nupsample 3000"};
+    for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++)
+        try_text(outputs[i], strlen(outputs[i]));
+    assert_int_equal(wrong, 0);
     free(text);
 }
 

@@ -80,10 +80,10 @@ static enum status read_int(struct words *words, const char *what, int low, int 
     return STATUS_OK;
 }
 
+/* read_words has seen that there is a word, for this and for read_kernel. */
 static enum status read_count(struct words *words, int classes, int *value, struct error *err)
 {
-    const char *word = peek(words);
-    if (word && strcmp(word, "classes") == 0) {
+    if (strcmp(peek(words), "classes") == 0) {
         *value = classes;
         words->next++;
         return STATUS_OK;
@@ -95,12 +95,12 @@ static enum status read_count(struct words *words, int classes, int *value, stru
 static enum status read_kernel(struct words *words, struct net_line *line, struct error *err)
 {
     const char *word = peek(words), *end = "";
-    bool right = word && whole_number(word, 1, MAX_COUNT, &line->kernel_h, &end);
+    bool right = whole_number(word, 1, MAX_COUNT, &line->kernel_h, &end);
     line->kernel_w = line->kernel_h;
     if (right && *end == 'x')
         right = whole_number(end + 1, 1, MAX_COUNT, &line->kernel_w, &end);
     if (!right || *end)
-        return bad(words, err, "'%s' is not a window size; write 3x3 or 3", word ? word : "");
+        return bad(words, err, "'%s' is not a window size; write 3x3 or 3", word);
     words->next++;
     return STATUS_OK;
 }
