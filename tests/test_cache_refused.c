@@ -365,6 +365,50 @@ static void differences_are_found(void **state)
     assert_false(json_difference(NULL, NULL, ignore, path, sizeof path, &a, &b));
 }
 
+static void records_of_other_shards_are_refused(void **state)
+{
+    (void)state;
+    static const char *const files[] = {"train-00000.h5", "train-00001.h5"};
+    char digest[DIGEST_HEX_SIZE];
+    digest_bytes("", 0, digest);
+    for (int change = 0; change < 4; change++) {
+        struct cache_shard_entry entry = {files[0],     .first = 5, .count = 7, .bytes = 100, .probability_squares = -1,
+                                          .entropy = -1},
+                                 record = entry;
+        struct error err = {0};
+        record.file = files[change == 1];
+        record.first += change == 2;
+        record.count += change == 3;
+        memcpy(record.digest, digest, sizeof digest);
+        char *text = json_sealed_text(manifest_shard_to_json(&record, true));
+        const enum status status = manifest_record_parse(&entry, text, strlen(text), "record", &err);
+        if (change == 0)
+            assert_int_equal(status, STATUS_OK);
+        else
+            assert_message(status, STATUS_BAD_DATA, &err, "is the record of another shard");
+        free(text);
+    }
+}
+
+/* What is not known of every shard is known of none. */
+static void teaching_may_be_unknown(void **state)
+{
+    (void)state;
+    static const double known[][3] = {{10, 1, 1}, {0, 1, 1}, {10, -1, 1}, {10, 1, -1}}; /* samples, entropy, squares */
+    for (int i = 0; i < 5; i++) {
+        struct cache_shard_entry entry = {"train-00000.h5", .count = 10};
+        struct cache_manifest manifest = {.class_count = 2};
+        struct cache_teaching teaching;
+        const double *k = known[i % 4];
+        entry.entropy = k[1];
+        entry.probability_squares = k[2];
+        manifest.splits[SPLIT_TRAIN] = (struct cache_split){(uint32_t)k[0], 1, &entry, 1, -1};
+        strcpy(manifest.teacher_digest, i == 4 ? "" : "a");
+        cache_teaching(&manifest, &teaching);
+        assert_int_equal(teaching.entropy >= 0, i == 0);
+    }
+}
+
 /* ---- sizes ---- */
 
 static void shards_that_are_too_large_are_refused(void **state)
@@ -485,11 +529,18 @@ static void writers_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(values_are_refused),    cmocka_unit_test(what_does_not_read_back_is_not_published),
-        cmocka_unit_test(tails_are_refused),     cmocka_unit_test(tables_differ),
-        cmocka_unit_test(photos_are_refused),    cmocka_unit_test(shards_that_are_too_large_are_refused),
-        cmocka_unit_test(seals_are_checked),     cmocka_unit_test(differences_are_found),
-        cmocka_unit_test(odd_names_are_counted), cmocka_unit_test(writers_are_refused),
+        cmocka_unit_test(values_are_refused),
+        cmocka_unit_test(what_does_not_read_back_is_not_published),
+        cmocka_unit_test(tails_are_refused),
+        cmocka_unit_test(tables_differ),
+        cmocka_unit_test(photos_are_refused),
+        cmocka_unit_test(shards_that_are_too_large_are_refused),
+        cmocka_unit_test(records_of_other_shards_are_refused),
+        cmocka_unit_test(teaching_may_be_unknown),
+        cmocka_unit_test(seals_are_checked),
+        cmocka_unit_test(differences_are_found),
+        cmocka_unit_test(odd_names_are_counted),
+        cmocka_unit_test(writers_are_refused),
     };
     return cmocka_run_group_tests_name("cache_refused", tests, NULL, NULL);
 }

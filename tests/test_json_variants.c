@@ -17,9 +17,9 @@
 
 #include <cmocka.h>
 
-static const char *const values[] = {"null",  "true",       "-1",    "0",          "0.5",       "1e300",
-                                     "1e999", "4294967296", "65537", "\"\"",       "\"x\"",     "\"../x\"",
-                                     "[]",    "[{}]",       "{}",    "[\"x\", 1]", "{\"x\": 1}"};
+static const char *const values[] = {"null",       "true",       "-1",         "0",        "0.5",      "1e300", "1e999",
+                                     "4294967296", "65537",      "\"\"",       "\"x\"",    "\"../x\"", "[]",    "[{}]",
+                                     "{}",         "[\"x\", 1]", "{\"x\": 1}", "\"link\"", "\"raw\""};
 enum { VALUES = sizeof values / sizeof *values, REMOVED = VALUES, TWICE, VARIANTS };
 
 /* Node `number` of the tree, in the order of the text; *number is counted down. */
@@ -125,8 +125,12 @@ static void manifests(void **state)
         snprintf(path, sizeof path, "%s/cache", folder);
         assert_int_equal(plan_write(&plans[i], path, 100), 0);
         assert_int_equal(cache_open(&cache, path, &err), STATUS_OK);
-        if (i == 0)
+        if (i == 0) {
             fill_manifest(&cache.manifest);
+        } else {
+            cache.manifest.resize = IMAGE_RESIZE_SQUASH;
+            cache.manifest.engine = (struct cache_engine){"onnxruntime", "1.22.1"};
+        }
         for (int published = 0; published < 2; published++) {
             cJSON *tree = manifest_to_json(&cache.manifest, published);
             char *text = manifest_text(cJSON_Duplicate(tree, true));
