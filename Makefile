@@ -444,11 +444,16 @@ $(TESTDIR)/%: $(OBJ)/tests/%.o $(TEST_LIBRARIES)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LDFLAGS) $(WRAPPED) $(RUNPATH) $(filter %.o,$^) $(filter %.a,$^) -o $@ $(LDLIBS) -lcmocka
 
-# Calls of our own objects that these tests let fail (tests/helper_failing_calls.c).
+# Calls of our own objects that these tests let fail: of the C library and of ours (tests/helper_failing_calls.c).
 FAILING_CALLS := malloc calloc realloc aligned_alloc strdup strndup open_memstream asprintf arena_alloc arena_strdup arena_printf openat open \
 	fopen fdopendir readdir read pread write pwrite lseek fstat fstatat fsync ftruncate flock mkdir mkdirat unlinkat renameat realpath readlink \
-	memfd_create pipe2 poll waitpid mmap posix_spawn
-$(addprefix $(TESTDIR)/test_failing_,readers writers): private WRAPPED := $(FAILING_CALLS:%=-Wl,--wrap=%)
+	memfd_create pipe2 poll waitpid mmap posix_spawn posix_spawn_file_actions_init posix_spawnattr_init posix_spawn_file_actions_adddup2 \
+	posix_spawn_file_actions_addopen posix_spawn_file_actions_addclosefrom_np
+# And of other libraries: every function that has a line in that file.
+FAILING_CALLS += $(shell sed -n 's/^WRAP[A-Z_]*.\([^,]*\), .*/\1/p' tests/helper_failing_libraries.c)
+FAILING_TESTS := $(addprefix $(TESTDIR)/test_failing_,library readers writers)
+$(FAILING_TESTS): $(OBJ)/tests/helper_failing_libraries.o
+$(FAILING_TESTS): private WRAPPED := $(FAILING_CALLS:%=-Wl,--wrap=%)
 
 $(STAND_IN): $(OBJ)/tests/stand_in_onnxruntime.o $(OBJ)/shared/tensor/half.o
 	@mkdir -p $(@D)

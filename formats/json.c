@@ -59,7 +59,7 @@ char *json_text(cJSON *tree, bool compact)
 
 enum status json_parse(cJSON **root, const char *text, size_t size, const char *path, struct error *err)
 {
-    const char *end = NULL;
+    const char *end = text;
     json_out_of_memory();
     *root = cJSON_ParseWithLengthOpts(text, size, &end, 0);
     if (json_out_of_memory()) {
@@ -68,7 +68,7 @@ enum status json_parse(cJSON **root, const char *text, size_t size, const char *
         return error_no_memory(err, size, path);
     }
     if (!*root)
-        return error_set(err, STATUS_BAD_DATA, path, "is not valid JSON at byte %zu", end ? (size_t)(end - text) : 0);
+        return error_set(err, STATUS_BAD_DATA, path, "is not valid JSON at byte %zu", (size_t)(end - text));
     while (end < text + size && strchr(" \t\r\n", *end) && *end)
         end++;
     if (end != text + size || !cJSON_IsObject(*root)) {
@@ -111,7 +111,7 @@ static enum status check_seal(const cJSON *root, const char *text, size_t size, 
     char digest[DIGEST_HEX_SIZE] = "";
     if (seal)
         digest_sealed(text, size, seal, digest);
-    if (!field || (cJSON_IsString(field) && strcmp(field->valuestring, digest) == 0))
+    if (!field || (seal && cJSON_IsString(field) && strcmp(field->valuestring, digest) == 0))
         return STATUS_OK;
     return error_set(err, STATUS_BAD_DATA, path,
                      "was changed or damaged: its bytes do not have the SHA-256 that field " JSON_SEAL
@@ -233,18 +233,6 @@ enum status json_integer(const struct json_place *at, const char *field, int64_t
     return STATUS_OK;
 }
 
-enum status json_boolean(const struct json_place *at, const char *field, bool *out, struct error *err)
-{
-    const cJSON *node;
-    enum status status = find(at, field, &node, err);
-    if (status != STATUS_OK)
-        return status;
-    if (!cJSON_IsBool(node))
-        return fail(at, field, "must be true or false", err);
-    *out = cJSON_IsTrue(node);
-    return STATUS_OK;
-}
-
 enum status json_digest(const struct json_place *at, const char *field, char out[65], struct error *err)
 {
     const cJSON *node;
@@ -318,7 +306,7 @@ static const cJSON *skip_ignored(const cJSON *node, const char *const *ignore)
 /* The field that comes first of the two that follow in their objects: the other one is NULL if its object lacks it. */
 static void align_fields(const cJSON **l, const cJSON **r)
 {
-    if (!*l || !*r || !(*l)->string || !(*r)->string || strcmp((*l)->string, (*r)->string) == 0)
+    if (!*l || !*r || !(*l)->string || strcmp((*l)->string, (*r)->string) == 0)
         return;
     const cJSON *later = *r;
     while (later && strcmp(later->string, (*l)->string) != 0)
@@ -349,8 +337,8 @@ bool json_difference(const cJSON *left, const cJSON *right, const char *const *i
         if (json_difference(x, y, ignore, path, size, a, b))
             return true;
         path[length] = 0;
-        l = l ? skip_ignored(l->next, ignore) : NULL;
-        r = r ? skip_ignored(r->next, ignore) : NULL;
+        l = skip_ignored(l->next, ignore); /* neither was missing: they are equal */
+        r = skip_ignored(r->next, ignore);
     }
     return false;
 }

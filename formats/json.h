@@ -58,7 +58,6 @@ enum status json_string(const struct json_place *at, const char *field, struct a
 enum status json_integer(const struct json_place *at, const char *field, int64_t low, int64_t high, int64_t *out,
                          struct error *err);
 enum status json_number(const struct json_place *at, const char *field, double *out, struct error *err);
-enum status json_boolean(const struct json_place *at, const char *field, bool *out, struct error *err);
 /* 64 hexadecimal digits. */
 enum status json_digest(const struct json_place *at, const char *field, char out[65], struct error *err);
 /* A decimal string, since 64-bit numbers do not fit into JSON's doubles. */

@@ -130,7 +130,10 @@ void fill_manifest(struct cache_manifest *manifest)
     static const int selected[] = {4, 0, 9};
     static const struct cache_skipped broken[] = {{SPLIT_TRAIN, "a.jpg", "is cut off"}};
     static const struct cache_left_out others[] = {{".txt", 3}, {"hidden", 1}};
+    manifest->reading = (struct image_reading){.upright = true, .salvage = true};
+    manifest->resize = IMAGE_RESIZE_PAD;
     manifest->teacher_file = "a.onnx";
+    manifest->engine = (struct cache_engine){"onnxruntime", "1.22.1"};
     manifest->ensemble = "logits";
     manifest->tta = "hflip";
     manifest->member_count = 2;

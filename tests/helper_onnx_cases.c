@@ -82,6 +82,43 @@ const char *const onnx_cases[] = {
     "c ReduceSum f2x3 i0 noop_with_empty_axes=1",
     "c ReduceSumSquare f2x3x2 axes=0,2",
     "c BatchNormalization f1x3 f3 f3 f3 f3",
+    "c ConstantOfShape i2,3 value@v0.5,",
+    "c ConstantOfShape i2,3 value@i7",
+    "c Constant value@f2x3",
+    "c Constant value@i3,4",
+    "c Cast i0,1,-2 to=9",
+    "c Cast v0,0.25,-2.75 to=9",
+    "c Cast v0,0.25,-2.75 to=7",
+    "c Cast i300,-300 to=2",
+    "c Cast i300,-300 to=3",
+    "c Cast i40000,-40000 to=4",
+    "c Cast i40000,-40000 to=5",
+    "c Cast i4294967298,-1 to=12",
+    "c Cast i4294967298,-1 to=6",
+    "c Cast f2x3 to=10",
+    "c CastLike i1,2 b1,0",
+    "c CastLike v0.25,2 i1,2",
+    "c Add v1,2 f2x2",
+    "c Sub v1,2 f2x2",
+    "c Equal v1,2 v1,3",
+    "c Greater i1,2 n1",
+    "c Less v1,2 v1.5",
+    "c Where b1,0 v1,2 v3,4",
+    "c Min i1,5 i4,2",
+    "c Neg v1,2",
+    "c Abs v-1,2",
+    "c Not b1,0,0",
+    "c ReduceMax i1,5,4",
+    "c ReduceMin f2x3 axes=0,",
+    "c ReduceMean v1,2,4,5",
+    "c ReduceL1 v-1,2",
+    "c ReduceSum i1,2 keepdims=0",
+    "c Concat f1x2x3 f1x2x3 axis=-2",
+    "c Gather f3x4 i2,-3 axis=1",
+    "c Slice f3x4 starts=0,1 ends=2,100",
+    "c Unsqueeze f3 axes=0,2",
+    "c Squeeze f1x3x1 axes=0,",
+    "c Transpose f2x3 perm=-1,0",
     /* layers */
     "x Abs x",
     "x Add x f3x1x1",
@@ -204,18 +241,155 @@ const char *const onnx_cases[] = {
     "x Add x v3 | Clip p v0 v6 | Div p v6 | Mul x p",
     "x Neg x | Exp p | Add p v1 | Reciprocal p",
     "x Abs x | Add p v1 | Div x p",
+    /* norms in pieces */
+    "r Transpose x perm=0,2,3,1 | ReduceL2 p axes=3, keepdims=1",
+    "x ReduceSumSquare x axes=1, keepdims=1 | Sqrt p | Clip p v1e-6 | Div x p",
+    "x ReduceL1 x axes=1, keepdims=1 | Clip p v1e-6 | Div x p",
+    "x ReduceL2 x axes=1, keepdims=1 | Clip p v1e-6 | Expand p i1,3,8,8 | Div x p",
+    "x ReduceL2 x axes=1, keepdims=1 | Clip p min~0.01 | Div x p",
+    "r ReduceL2 x axes=1, keepdims=1 | Clip p v0.1 v0.2 | Div x p",
+    "r ReduceL2 x axes=2, keepdims=1 | Max p f | Div x p",
+    "r ReduceL2 x axes=1, keepdims=1 | Div p x",
+    "x Mul x x | ReduceSum p axes=1, keepdims=1 | Sqrt p | Max p v1e-6 | Div x p",
+    "x Pow x v2 | ReduceSum p axes=1, keepdims=1 | Pow p v0.5 | Max p v1e-6 | Div x p",
+    "r Pow x v3 | ReduceSum p axes=1, keepdims=1 | Pow p v0.5 | Max p v1e-6 | Div x p",
+    /* sizes that are computed from the batch */
+    "x Shape x | Gather p n0 | Mul p n1 | Unsqueeze p i0 | Concat p i-1 axis=0 | Reshape x p",
+    "x Shape x | Slice p i0 i1 | Concat p i3,-1 axis=0 | Reshape x p | Reshape p i0,3,8,8",
+    "x Shape x start=0 end=1 | Cast p to=6 | Cast p to=7 | Concat p i3,8,8 axis=0 | Reshape x p",
+    "r Resize x _ v1,1,2,2 mode:cubic",
+    "x Resize x _ v1,1,0.5,0.5 mode:linear antialias=0",
+    "r Resize x _ v1,1,0.5,0.5 mode:linear antialias=1",
+    "r Resize x _ v1,1,0.5,0.5 keep_aspect_ratio_policy:not_larger",
+    "x Resize x _ _ i1,3,16,16 keep_aspect_ratio_policy:stretch",
+    "x Resize x _ _ i1,3,5,4 mode:linear coordinate_transformation_mode:half_pixel_symmetric",
+    "x Resize x _ _ i1,3,1,1 mode:linear coordinate_transformation_mode:pytorch_half_pixel",
+    "x Resize x _ _ i1,3,16,8 mode:linear coordinate_transformation_mode:asymmetric",
+    "x Resize x _ v2,2 axes=-2,-1 mode:linear",
+    "x Pad x i1,1,1,1 f i-2,-1 mode:constant",
+    "r Pad x i0,1,0,0,0,0,0,0 v2 mode:edge",
+    "x Pad x i0,0,-1,-1,0,0,-1,-1",
+    "x GlobalAveragePool x | Pad p i0,1,0,0,0,1,0,0 f | Flatten p",
+    "x GlobalAveragePool x | Flatten p | Pad p i0,1,0,1 f",
+    "x GlobalAveragePool x | Flatten p | Gemm p f3x5 transA=0 beta~0",
+    "x GlobalAveragePool x | Flatten p | Gemm p f5x3 f1 transB=1 alpha~0.5",
+    "x GlobalAveragePool x | Flatten p | Gemm p f5x3 f1x5 transB=1 beta~0.5",
+    "x GlobalAveragePool x | Flatten p | MatMul p f3x4 | Sub p f4",
+    "x Concat x x axis=1 | Split/2 p axis=1",
+    "x AveragePool x kernel_shape=2,2 dilations=1,1",
+    "r AveragePool x kernel_shape=2,2 dilations=2,1",
+    "x MaxPool x kernel_shape=2,2 dilations=2,2",
+    "x GlobalAveragePool x | ReduceSum p axes=1, keepdims=0",
+    "x ReduceMean x axes=1,2,3 keepdims=0",
+    "x ReduceMax x axes=2, keepdims=1 | ReduceMax p axes=3, keepdims=1",
+    "x ReduceSum x axes=1,2,3 keepdims=1",
+    "x ReduceMean x axes=3, keepdims=0 | ReduceMean p axes=2, keepdims=0",
+    "x BatchNormalization x f3 f3 f3 f3 momentum~0.9 | BatchNormalization p f3 f3 f3 f3",
+    "x Conv x f4x3x1x1 | Add p f4x1x1 | Mul p f4x1x1 | Add p f4x1x1",
+    "x Conv x f4x3x1x1 | BatchNormalization p f4 f4 f4 f4",
+    "x Conv x f3x3x1x1 | Sub x p",
+    "x Sigmoid x | GlobalAveragePool p | Mul p x",
+    "x GlobalAveragePool x | Sigmoid p | Mul x p",
+    "x ReduceMean x axes=1, keepdims=1 | Sigmoid p | Mul x p",
+    "x GlobalAveragePool x | Add x p",
+    "x ReduceMean x axes=1, keepdims=1 | Add p x",
+    "x ReduceMean x axes=2, keepdims=1 | Add p x",
+    "x Add x f1x1x8",
+    "x Add x f3x8x8",
+    "x Mul x f1x3x1x1",
+    "r Softplus x | Greater x v20",
+    "x Gather x i0 axis=1 | Squeeze p i1 | Unsqueeze p i1",
+    "r Gather x i0,0,3 axis=1",
+    "x Slice x i0 i9223372036854775807 i0",
+    "r Slice x i1 i2 i0",
+    "r Slice x i0 i3 i1 i0",
+    "x Identity x | Identity p",
 };
 const int onnx_case_count = sizeof onnx_cases / sizeof *onnx_cases;
+
+const char *const onnx_ways[] = {
+    "Relu x",
+    "Transpose x perm=0,2,3,1",
+    "Transpose x perm=0,1,3,2",
+    "Transpose x perm=0,2,3,1 | Slice p i0 i1 i1",
+    "Reshape x i0,-1",
+    "Reshape x i0,3,64",
+    "Reshape x i0,3,64 | Transpose p perm=0,2,1",
+    "Reshape x i0,1,3,8,8",
+    "Reshape x i-1,64",
+    "Reshape x i0,3,2,4,8",
+    "GlobalAveragePool x",
+    "GlobalAveragePool x | Flatten p",
+    "GlobalAveragePool x | Squeeze p i3",
+    "GlobalAveragePool x | Flatten p | Reshape p i0,3,1",
+    "GlobalAveragePool x | Flatten p | Reshape p i0,1,3",
+    "GlobalAveragePool x | Expand p i1,3,8,8",
+    "GlobalAveragePool x | Expand p i1,3,1,8 | Transpose p perm=0,2,3,1",
+    "ReduceMean x axes=1, keepdims=1",
+    "ReduceMean x axes=1, keepdims=1 | Expand p i1,3,8,8",
+    "ReduceMean x axes=1, keepdims=0",
+    "ReduceMean x axes=2, keepdims=1",
+    "ReduceMean x axes=1,2,3 keepdims=1",
+    "Concat x x axis=1 | Reshape p i0,2,3,8,8 | Transpose p perm=0,2,1,3,4 | Reshape p i0,6,8,8",
+    "Concat x x axis=1 | Reshape p i0,2,3,8,8 | Transpose p perm=0,2,1,3,4",
+    "Concat x x axis=1 | GlobalAveragePool p | Reshape p i0,2,3 | Transpose p perm=0,2,1 | Reshape p i0,6",
+    "Exp x",
+    "Greater x f",
+    "Shape x",
+    "Shape x | Gather p n0",
+    "SplitToSequence x n1 axis=1",
+};
+const int onnx_way_count = sizeof onnx_ways / sizeof *onnx_ways;
+
+const char *const onnx_identities[] = {
+    "Identity x",
+    "Cast x to=1",
+    "Dropout x",
+    "Mul x v1",
+    "Add x v0",
+    "Neg x | Neg p",
+    "Transpose x perm=0,2,3,1 | Transpose p perm=0,3,1,2",
+    "Reshape x i0,3,64 | Reshape p i0,3,8,8",
+    "Flatten x | Reshape p i0,3,8,8",
+    "Reshape x i0,1,3,8,8 | Squeeze p i1",
+    "Unsqueeze x axes=1, | Squeeze p axes=1,",
+    "Split/2 x i1,2 axis=1 | Concat p second axis=1",
+    "Split/2 x split=1,2 axis=1 | Concat p second axis=1",
+    "Slice x i0 i3 i1",
+    "Slice x starts=0, ends=8, axes=2,",
+    "Gather x i0,1,2 axis=1",
+    "Gather x i2,1,0 axis=1 | Gather p i2,1,0 axis=1",
+    "Slice x i-1 i-100 i1 i-1 | Slice p i-1 i-100 i1 i-1",
+    "Expand x i1,3,8,8",
+    "Concat x axis=1",
+    "Concat x x axis=1 | Slice p i0 i3 i1",
+    "Pad x pads=0,0,1,0,0,0,0,0 | Slice p i1 i9 i2",
+    "AveragePool x kernel_shape=1,1",
+    "MaxPool x kernel_shape=1,1",
+    "Resize x _ v1,1,1,1",
+    "Upsample x scales~1,1,1,1",
+    "Sum x",
+    "Max x",
+    "Reshape x i0,3,64 | Transpose p perm=0,2,1 | Reshape p i0,8,8,3 | Transpose p perm=0,3,1,2",
+    "Reshape x i0,3,2,4,8 | Reshape p i0,3,8,8",
+    "Reshape x i0,3,2,4,8 | Transpose p perm=0,2,1,3,4 | Transpose p perm=0,2,1,3,4 | Reshape p i0,3,8,8",
+    "Concat x x axis=1 | Reshape p i0,2,3,8,8 | Transpose p perm=0,2,1,3,4 | Reshape p i0,6,8,8 | Slice p i0 i6 i1 i2",
+    "Concat x x axis=1 | Mul p f6x1x1 | Reshape p i0,2,3,8,8 | Transpose p perm=0,2,1,3,4 | Reshape p i0,6,8,8 | "
+    "AveragePool p kernel_shape=1,1 | Reshape p i0,3,2,8,8 | Transpose p perm=0,2,1,3,4 | Reshape p i0,6,8,8 | "
+    "Div p f6x1x1 | Slice p i3 i6 i1",
+};
+const int onnx_identity_count = sizeof onnx_identities / sizeof *onnx_identities;
 
 enum {
     ATTRIBUTE_FLOAT = 2,
     ATTRIBUTE_STRING = 4,
+    ATTRIBUTE_TENSOR = 5,
     ATTRIBUTE_FLOATS = 7,
     ATTRIBUTE_TYPE = 20,
     ONNX_BOOL = 9,
     VALUES = 256
 };
-enum { TYPE_FLOAT = 1, TYPE_INT = 2, TYPE_STRING = 3, TYPE_FLOATS = 6, TYPE_INTS = 7 };
+enum { KIND_FLOAT = 1, KIND_INT = 2, KIND_STRING = 3, KIND_TENSOR = 4, KIND_FLOATS = 6, KIND_INTS = 7 };
 
 static void put_floats(struct proto *graph, const char *name, const char *dims)
 {
@@ -270,6 +444,17 @@ static void put_constant(struct proto *graph, const char *word)
                          (size_t)count * sizeof *values);
 }
 
+/* A tensor as an attribute: what would be the initialiser of the graph. */
+static void put_tensor(struct proto *attribute, const char *word)
+{
+    struct proto graph = {0};
+    struct proto_field tensor;
+    put_constant(&graph, word);
+    assert_true(proto_next(graph.bytes, graph.size, &(size_t){0}, &tensor));
+    proto_bytes(attribute, ATTRIBUTE_TENSOR, tensor.bytes, tensor.size);
+    proto_release(&graph);
+}
+
 static void put_attribute(struct proto *node, const char *word, char *value)
 {
     struct proto attribute = {0};
@@ -278,6 +463,8 @@ static void put_attribute(struct proto *node, const char *word, char *value)
     const bool list = strchr(value, ',') != NULL;
     proto_bytes(&attribute, ATTRIBUTE_NAME, word, (size_t)(value - word));
     value++;
+    if (kind == '@')
+        put_tensor(&attribute, value);
     if (kind == ':')
         proto_text(&attribute, ATTRIBUTE_STRING, value);
     for (char *end; kind == '~' && *value; value = *end == ',' ? end + 1 : end)
@@ -286,29 +473,32 @@ static void put_attribute(struct proto *node, const char *word, char *value)
     for (int i = 0; i < count; i++)
         proto_int(&attribute, list ? ATTRIBUTE_INTS : ATTRIBUTE_INT, ints[i]);
     proto_int(&attribute, ATTRIBUTE_TYPE,
-              kind == ':'   ? TYPE_STRING
-              : kind == '~' ? (list ? TYPE_FLOATS : TYPE_FLOAT)
-                            : (list ? TYPE_INTS : TYPE_INT));
+              kind == ':'   ? KIND_STRING
+              : kind == '@' ? KIND_TENSOR
+              : kind == '~' ? (list ? KIND_FLOATS : KIND_FLOAT)
+                            : (list ? KIND_INTS : KIND_INT));
     proto_message(node, NODE_ATTRIBUTE, &attribute);
 }
 
 /* Words that are constants of the model already. */
-enum { WORDS = 32 };
+enum { WORDS = 32, NAME = 16 };
 struct words {
     const char *words[WORDS];
     int count;
+    const char *input; /* what x means */
+    int outputs;       /* names made so far */
 };
 
 /* One operator; before: the output of the one before it. */
 static void put_operator(struct proto *graph, char *line, const char *before, const char *output, struct words *seen)
 {
-    static const char *const outputs[] = {"x", "shape", "_", "p", "c", "floats", "sum"};
+    static const char *const outputs[] = {"x", "shape", "_", "p", "c", "floats", "sum", "second"};
     struct proto node = {0};
     char *rest, *op = strtok_r(line, " ", &rest), *two = op ? strchr(op, '/') : NULL;
     if (two)
         *two = '\0';
     for (char *word; (word = strtok_r(NULL, " ", &rest));) {
-        char *value = strpbrk(word, "=~:");
+        char *value = strpbrk(word, "=~:@");
         bool known = value != NULL;
         for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++)
             known = known || strcmp(outputs[i], word) == 0;
@@ -322,7 +512,11 @@ static void put_operator(struct proto *graph, char *line, const char *before, co
         if (value)
             put_attribute(&node, word, value);
         else
-            proto_text(&node, NODE_INPUT, strcmp(word, "_") == 0 ? "" : strcmp(word, "p") == 0 ? before : word);
+            proto_text(&node, NODE_INPUT,
+                       strcmp(word, "_") == 0   ? ""
+                       : strcmp(word, "p") == 0 ? before
+                       : strcmp(word, "x") == 0 ? seen->input
+                                                : word);
     }
     proto_text(&node, NODE_OUTPUT, output);
     if (two)
@@ -332,39 +526,55 @@ static void put_operator(struct proto *graph, char *line, const char *before, co
 }
 
 /* Operators with " | " between them. */
-static void put_line(struct proto *graph, char *line, const char *output)
+static void put_line(struct proto *graph, char *line, const char *output, struct words *seen)
 {
-    char name[16], before[16] = "x";
-    struct words seen = {.count = 0};
-    for (int i = 0; line; i++) {
+    char name[NAME], before[NAME];
+    snprintf(before, sizeof before, "%s", seen->input);
+    while (line) {
         char *next = strstr(line, " | ");
         if (next)
             *next = '\0';
-        snprintf(name, sizeof name, "t%d", i);
-        put_operator(graph, line, before, next ? name : output, &seen);
+        snprintf(name, sizeof name, "t%d", seen->outputs++);
+        put_operator(graph, line, before, next ? name : output, seen);
         strcpy(before, name);
         line = next ? next + 3 : NULL;
     }
 }
 
-void onnx_case_model(struct proto *model, const char *line, int shape, int opset)
+void onnx_case_model(struct proto *model, const char *way, const char *line, int shape, int opset)
 {
     static const int64_t shapes[ONNX_CASE_SHAPES][6] = {
         {4, -1, 3, 8, 8},    {4, -1, 8, 8, 3}, {2, -1, 3},       {3, -1, 3, 8},
         {5, -1, 3, 4, 4, 4}, {4, 2, 3, 8, 8},  {4, -1, 3, 1, 1}, {1, 3}};
     struct proto graph = {0};
-    char text[512];
+    struct words seen = {.input = "x"};
+    char text[512], first[512];
     const bool constant = line[0] == 'c';
     snprintf(text, sizeof text, "%s", line + 2);
+    snprintf(first, sizeof first, "%s", way ? way : "");
     model_put_value(&graph, GRAPH_INPUT, "x", ONNX_FLOAT, shapes[shape] + 1, (int)shapes[shape][0]);
     model_put_value(&graph, GRAPH_OUTPUT, "y", ONNX_FLOAT, NULL, 0);
     if (strstr(line, " shape"))
-        put_line(&graph, (char[]){"Shape x"}, "shape");
-    put_line(&graph, text, constant ? "c" : "y");
+        put_line(&graph, (char[]){"Shape x"}, "shape", &seen);
+    if (way) {
+        put_line(&graph, first, "z", &seen);
+        seen.input = "z";
+    }
+    put_line(&graph, text, constant ? "c" : "y", &seen);
     if (constant) {
-        put_line(&graph, (char[]){"Cast c to=1"}, "floats");
-        put_line(&graph, (char[]){"ReduceSum floats keepdims=0"}, "sum");
-        put_line(&graph, (char[]){"Mul x sum"}, "y");
+        put_line(&graph, (char[]){"Cast c to=1"}, "floats", &seen);
+        put_line(&graph, (char[]){"ReduceSum floats keepdims=0"}, "sum", &seen);
+        put_line(&graph, (char[]){"Mul x sum"}, "y", &seen);
     }
     model_make(model, &graph, opset);
+}
+
+void onnx_case_behind(char out[512], const char *line, const char *way)
+{
+    int used = snprintf(out, 512, "%s |", line);
+    for (const char *word = way; *word; word += strcspn(word, " ") + (word[strcspn(word, " ")] == ' ')) {
+        const int length = (int)strcspn(word, " ");
+        const bool input = length == 1 && *word == 'x';
+        used += snprintf(out + used, 512 - (size_t)used, " %.*s", length, input ? "p" : word);
+    }
 }

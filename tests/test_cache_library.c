@@ -8,6 +8,7 @@
 #include "shared/augment/view.h"
 #include "shared/base/files.h"
 #include "tests/helper_images.h"
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -247,6 +248,16 @@ static void base_and_description(void **state)
     view_mix_describe(&mix, partner, mixed, sizeof mixed);
     strcat(wanted, mixed);
     assert_string_equal(text, wanted);
+    /* Of another size than the teacher's, where no evaluation view is rendered. */
+    struct softcache_views *small;
+    const struct softcache_choice val = {SPLIT_VAL, 1, &sample, &ids[3], (const int32_t[]){0}};
+    assert_int_equal(softcache_views_open(&small, set.text, strlen(set.text), 12, 1, message), STATUS_OK);
+    assert_int_equal(softcache_views_describe(small, &val, 0, images[3], text, sizeof text, message), STATUS_OK);
+    view_make_evaluation(&view, 42, 36, 24);
+    view_describe(&view, wanted, sizeof wanted);
+    strcat(wanted, "  resized to 12x12");
+    assert_string_equal(text, wanted);
+    softcache_views_close(small);
     for (int i = 0; i < SAMPLES; i++)
         softcache_image_free(images[i]);
     softcache_views_close(views);
@@ -274,6 +285,8 @@ static void mistakes_are_told(void **state)
     assert_null(none);
     assert_told(softcache_views_open(&none, set.text, strlen(set.text), 5000, 1, message), STATUS_USAGE, message,
                 "1 to 4096 pixels a side, not 5000");
+    assert_told(softcache_views_open(&none, set.text, strlen(set.text), -1, 1, message), STATUS_USAGE, message,
+                "1 to 4096 pixels a side, not -1");
     char *version = strstr(set.text, "\"version\":\t1");
     version[strlen("\"version\":\t")] = '2';
     strcpy(strstr(set.text, ",\n\t\"" JSON_SEAL "\""), "\n}\n"); /* the seal would no longer fit */
@@ -344,12 +357,118 @@ static void rows_are_packed(void **state)
     assert_told(softcache_rows_pack(rows, SPLIT_TRAIN, 5, 2, logits, values, shapes, packed, message), STATUS_USAGE,
                 message, "map: is 3x2x3, but it was 2x2x3");
     shapes[0] = 2;
+    static const bool averaged[15] = {[7] = true, [8] = true, [9] = true, [13] = true, [14] = true};
+    for (int d = 0; d < 15; d++) /* each dimension of each feature; those that its form averages over may be any */
+        for (int change = 0; change < (averaged[d] ? 1 : 2); change++) {
+            int32_t wrong[15];
+            memcpy(wrong, shapes, sizeof wrong);
+            wrong[d] = change ? wrong[d] + 1 : 0;
+            assert_told(softcache_rows_pack(rows, SPLIT_TRAIN, 5, 2, logits, values, wrong, packed, message),
+                        STATUS_USAGE, message, "but it was");
+        }
+    for (int split = -1; split <= SPLIT_COUNT; split += SPLIT_COUNT + 1)
+        assert_told(softcache_rows_pack(rows, split, 0, 1, logits, values, shapes, packed, message), STATUS_USAGE,
+                    message, "there is no split");
+    map[3] = INFINITY;
+    assert_told(softcache_rows_pack(rows, SPLIT_TRAIN, 5, 2, logits, values, shapes, packed, message), STATUS_BAD_DATA,
+                message, "map");
+    map[3] = 0;
+    struct softcache_rows *none;
+    assert_told(softcache_rows_open(&none, "{}", 2, message), STATUS_BAD_DATA, message, "answers.json");
+    assert_null(none);
     logits[4] = 1e6f;
     assert_told(softcache_rows_pack(rows, SPLIT_TRAIN, 5, 2, logits, values, shapes, packed, message), STATUS_BAD_DATA,
                 message, "sample 2 of split train: the teacher's logit of class 1 for view 0 is 1e+06");
     softcache_rows_close(rows);
     free(text);
     free(file);
+}
+
+/* ---- shards ---- */
+
+#define GOLDEN_CACHE "tests/golden/caches/version_3"
+
+/* A copy of the golden cache whose shard has `size` bytes, one of them changed (-1: none). */
+static void copy_cache(const char *folder, long size, long changed)
+{
+    static const char *const names[] = {"cache.json", "train-00000.h5"};
+    for (int i = 0; i < 2; i++) {
+        unsigned char *bytes;
+        char path[128];
+        size_t all;
+        snprintf(path, sizeof path, GOLDEN_CACHE "/%s", names[i]);
+        assert_int_equal(file_read(path, 1 << 20, &bytes, &all, NULL), STATUS_OK);
+        if (i == 1 && changed >= 0)
+            bytes[changed] ^= 0xFF;
+        write_file(folder, names[i], bytes, i == 1 && size >= 0 ? (size_t)size : all);
+        free(bytes);
+    }
+}
+
+static struct softcache_shard *open_shard(const char *folder, char *message)
+{
+    struct softcache_cache *cache;
+    struct softcache_shard *shard;
+    assert_int_equal(softcache_cache_open(&cache, folder, message), STATUS_OK);
+    const int status = softcache_shard_open(&shard, cache, SPLIT_TRAIN, 0, message);
+    assert_int_equal(status == STATUS_OK, shard != NULL);
+    softcache_cache_close(cache);
+    return shard;
+}
+
+static void wrong_shards_are_told(void **state)
+{
+    (void)state;
+    static const int absent[][2] = {{-1, 0}, {SPLIT_COUNT, 0}, {SPLIT_TRAIN, -1}, {SPLIT_TRAIN, 1}, {SPLIT_TEST, 0}};
+    static const int64_t rows[] = {0, -1, 10, 20547};
+    enum { LOGITS = 2189, TABLE = 37900 }; /* bytes of the golden shard */
+    char message[CALL_MESSAGE] = "", *folder = memory_folder();
+    struct softcache_cache *cache;
+    struct softcache_shard *shard;
+    struct softcache_data data;
+    uint8_t out[1024];
+    assert_told(softcache_cache_open(&cache, folder, message), STATUS_NO_INPUT, message, folder);
+    assert_null(cache);
+    assert_int_equal(softcache_cache_open(&cache, GOLDEN_CACHE, message), STATUS_OK);
+    for (size_t i = 0; i < sizeof absent / sizeof *absent; i++) {
+        assert_told(softcache_shard_open(&shard, cache, absent[i][0], absent[i][1], message), STATUS_USAGE, message,
+                    "has no shard");
+        assert_null(shard);
+    }
+    assert_int_equal(softcache_shard_open(&shard, cache, SPLIT_TRAIN, 0, message), STATUS_OK);
+    assert_told(softcache_shard_data(shard, "logit", &data, message), STATUS_USAGE, message, "has no data set logit");
+    assert_told(softcache_shard_rows(shard, "logit", rows, 1, out, message), STATUS_USAGE, message,
+                "no data set logit");
+    assert_told(softcache_shard_rows(shard, "ids", rows, 2, out, message), STATUS_USAGE, message, "has no row -1");
+    assert_told(softcache_shard_rows(shard, "ids", &rows[2], 1, out, message), STATUS_USAGE, message, "has no row 10");
+    assert_told(softcache_shard_rows(shard, "images", &rows[3], 1, out, message), STATUS_USAGE, message,
+                "no row 20547");
+    assert_int_equal(softcache_shard_rows(shard, "images", rows, 0, out, message), STATUS_OK);
+    assert_int_equal(softcache_shard_data(shard, "logits", &data, message), STATUS_OK);
+    assert_int_equal(data.offset, -1);
+    assert_int_equal(softcache_shard_data(shard, "images", &data, message), STATUS_OK);
+    assert_int_equal(data.offset, 16833);
+    softcache_shard_close(shard);
+    softcache_cache_close(cache);
+    softcache_shard_close(NULL);
+    softcache_cache_close(NULL);
+
+    copy_cache(folder, 39204, -1);
+    assert_null(open_shard(folder, message));
+    assert_non_null(strstr(message, "has 39204 bytes, but the manifest says 39205"));
+    copy_cache(folder, -1, TABLE + 50);
+    assert_null(open_shard(folder, message));
+    assert_non_null(strstr(message, "its table"));
+    copy_cache(folder, -1, LOGITS); /* no zstd frame any more */
+    shard = open_shard(folder, message);
+    assert_told(softcache_shard_rows(shard, "logits", rows, 1, out, message), STATUS_BAD_DATA, message,
+                "data set logits has a chunk that does not decompress");
+    copy_cache(folder, 100, -1); /* the file that is open becomes shorter */
+    assert_told(softcache_shard_rows(shard, "images", rows, 1, out, message), STATUS_BAD_DATA, message,
+                "ends before byte");
+    softcache_shard_close(shard);
+    remove_folder(folder);
+    free(folder);
 }
 
 int main(void)
@@ -359,6 +478,7 @@ int main(void)
         cmocka_unit_test(base_and_description),
         cmocka_unit_test(mistakes_are_told),
         cmocka_unit_test(rows_are_packed),
+        cmocka_unit_test(wrong_shards_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,6 +6,7 @@
 #include "formats/cache/manifest.h"
 #include "formats/export/prediction_csv.h"
 #include "formats/report/report_html.h"
+#include "shared/base/digest.h"
 #include "shared/base/files.h"
 #include "tests/helper_answers.h"
 #include "tests/helper_cache.h"
@@ -109,6 +110,8 @@ static enum status fill_cache(struct cache_writer *writer, const struct cache_ma
     if (claim.state == CACHE_CLAIMED)
         TRY(cache_writer_put(writer, &claim, content, NULL, err));
     TRY(cache_writer_publish(writer, &missing, err));
+    if (missing > 0)
+        FAIL(error_set(err, STATUS_NO_INPUT, NULL, "%d shards are missing", missing));
     assert_int_equal(manifest->splits[SPLIT_TRAIN].shard_count, 1);
 cleanup:
     return status;
@@ -141,6 +144,7 @@ static enum status write_one_cache(const void *what, uint64_t *sum, struct error
     remove_folder(w->path);
     const enum status status = fill_once(w, err);
     failing_calls_stop(&caller);
+    assert_int_equal(failing_calls_hdf5_objects(), 0);
     if (status != STATUS_OK && fill_once(w, &again) != STATUS_OK)
         fail_msg("written again: %s: %s", again.path, again.message);
     unsigned char *text;
@@ -151,6 +155,208 @@ static enum status write_one_cache(const void *what, uint64_t *sum, struct error
     free(path);
     free(text);
     return status;
+}
+
+/* ---- a finished cache whose shard is broken, which another kind of machine repairs ---- */
+
+struct broken {
+    const struct written *written;
+    char path[512];
+    unsigned char *manifest; /* [size] of cache.json */
+    size_t size;
+};
+
+static enum status repair_once(const struct broken *b, struct error *err)
+{
+    const struct written *w = b->written;
+    struct cache_writer *writer;
+    struct cache_claim claim = {0};
+    int missing;
+    enum status status = cache_writer_open(&writer, b->path, &w->manifest, err);
+    if (status != STATUS_OK)
+        return status;
+    TRY(cache_writer_claim(writer, SPLIT_TRAIN, 0, &claim, err));
+    if (claim.state == CACHE_CLAIMED) {
+        TRY(cache_writer_join(writer, "oneDNN 1, avx2", true, err));
+        TRY(cache_writer_join(writer, "oneDNN 1, avx512", true, err));
+        TRY(cache_writer_put(writer, &claim, &w->content, NULL, err));
+    }
+    TRY(cache_writer_publish(writer, &missing, err));
+    if (missing > 0)
+        FAIL(error_set(err, STATUS_NO_INPUT, NULL, "%d shards are missing", missing));
+cleanup:
+    cache_writer_unclaim(&claim);
+    cache_writer_close(writer);
+    return status;
+}
+
+/* Whatever failed, the same again finishes it. */
+static enum status repair(const void *what, uint64_t *sum, struct error *err)
+{
+    const struct broken *b = what;
+    struct error again = {0};
+    const void *caller;
+    unsigned char *text;
+    size_t size;
+    failing_calls_pause();
+    remove_folder(b->path);
+    write_file(b->path, "cache.json", b->manifest, b->size);
+    write_file(b->path, "train-00000.h5", "broken", 6);
+    failing_calls_resume();
+    const enum status status = repair_once(b, err);
+    failing_calls_stop(&caller);
+    if (status != STATUS_OK && repair_once(b, &again) != STATUS_OK)
+        fail_msg("repaired again: %s: %s", again.path, again.message);
+    char *path = path_join(b->path, "cache.json");
+    assert_int_equal(file_read(path, 1 << 20, &text, &size, &again), STATUS_OK);
+    attempt_add(sum, text, size);
+    assert_int_equal(failing_calls_hdf5_objects(), 0);
+    free(path);
+    free(text);
+    return status;
+}
+
+static void test_repairs(void **state)
+{
+    (void)state;
+    static const struct cache_plan plan = {.classes = 3, .views = 1, .samples = {3, 0, 0}, .seed = 1, .raw = true};
+    struct written w = {.plan = plan};
+    struct broken b = {.written = &w};
+    snprintf(w.path, sizeof w.path, "%s/whole", folder);
+    snprintf(b.path, sizeof b.path, "%s/broken", folder);
+    plan_manifest(&w.plan, &w.manifest);
+    plan_shard(&w.plan, &w.manifest, SPLIT_TRAIN, 0, &w.content);
+    assert_int_equal(fill_once(&w, NULL), STATUS_OK);
+    char *path = path_join(w.path, "cache.json");
+    assert_int_equal(file_read(path, 1 << 20, &b.manifest, &b.size, NULL), STATUS_OK);
+    attempt_some(repair, &b, "a repaired cache", 100);
+    attempt_vanishing(repair, &b, "a repaired cache");
+    cache_shard_release(&w.content);
+    arena_release(&w.manifest.arena);
+    free(b.manifest);
+    free(path);
+}
+
+/* ---- a cache that two processes fill: the other one has begun it, or has finished it since this one looked ---- */
+
+struct shared_cache {
+    const struct written *written;
+    enum { BEGUN_BEFORE, BEGUN, FINISHED, STAGES } stage; /* what the other has done since this one has opened it */
+};
+
+static void fill_as_other(const struct shared_cache *shared)
+{
+    const struct written *w = shared->written;
+    struct cache_writer *other;
+    failing_calls_pause();
+    assert_int_equal(cache_writer_open(&other, w->path, &w->manifest, NULL), STATUS_OK);
+    assert_int_equal(cache_writer_join(other, "oneDNN 1, avx2", true, NULL), STATUS_OK);
+    if (shared->stage == FINISHED)
+        assert_int_equal(fill_cache(other, &w->manifest, &w->content, NULL), STATUS_OK);
+    cache_writer_close(other);
+    failing_calls_resume();
+}
+
+static enum status fill_with_other(const struct shared_cache *shared, bool again, struct error *err)
+{
+    const struct written *w = shared->written;
+    struct cache_writer *writer;
+    struct cache_claim claim = {0};
+    int missing;
+    if (!again && shared->stage == BEGUN_BEFORE)
+        fill_as_other(shared);
+    enum status status = cache_writer_open(&writer, w->path, &w->manifest, err);
+    if (status != STATUS_OK)
+        return status;
+    if (!again && shared->stage != BEGUN_BEFORE)
+        fill_as_other(shared);
+    TRY(cache_writer_claim(writer, SPLIT_TRAIN, 0, &claim, err));
+    if (claim.state == CACHE_CLAIMED) {
+        TRY(cache_writer_join(writer, "oneDNN 1, avx512", true, err));
+        TRY(cache_writer_put(writer, &claim, &w->content, NULL, err));
+    }
+    TRY(cache_writer_publish(writer, &missing, err));
+    if (missing > 0)
+        FAIL(error_set(err, STATUS_NO_INPUT, NULL, "%d shards are missing", missing));
+cleanup:
+    cache_writer_unclaim(&claim);
+    cache_writer_close(writer);
+    return status;
+}
+
+static enum status share(const void *what, uint64_t *sum, struct error *err)
+{
+    const struct shared_cache *shared = what;
+    struct error again = {0};
+    const void *caller;
+    failing_calls_pause();
+    remove_folder(shared->written->path);
+    failing_calls_resume();
+    const enum status status = fill_with_other(shared, false, err);
+    failing_calls_stop(&caller);
+    if (status != STATUS_OK && fill_with_other(shared, true, &again) != STATUS_OK)
+        fail_msg("filled again: %s: %s", again.path, again.message);
+    struct cache cache;
+    if (cache_open(&cache, shared->written->path, &again) != STATUS_OK)
+        fail_msg("%s: %s", again.path, again.message);
+    attempt_add(sum, cache.manifest.splits[SPLIT_TRAIN].shards[0].digest, DIGEST_HEX_SIZE);
+    cache_release(&cache);
+    return status;
+}
+
+static void test_two_writers(void **state)
+{
+    (void)state;
+    static const struct cache_plan plan = {.classes = 3, .views = 1, .samples = {3, 0, 0}, .seed = 1, .raw = true};
+    struct written w = {.plan = plan};
+    snprintf(w.path, sizeof w.path, "%s/shared", folder);
+    plan_manifest(&w.plan, &w.manifest);
+    plan_shard(&w.plan, &w.manifest, SPLIT_TRAIN, 0, &w.content);
+    for (int stage = 0; stage < STAGES; stage++) {
+        const struct shared_cache shared = {.written = &w, .stage = stage};
+        attempt_some(share, &shared, "a cache of two", 30);
+        attempt_vanishing(share, &shared, "a cache of two");
+    }
+    cache_shard_release(&w.content);
+    arena_release(&w.manifest.arena);
+}
+
+/* What is no cache is that, whatever fails. */
+static enum status open_none(const void *what, uint64_t *sum, struct error *err)
+{
+    struct cache cache;
+    struct error failed = {0};
+    const enum status status = cache_open(&cache, what, &failed);
+    if (status == STATUS_NO_INPUT)
+        attempt_add(sum, failed.message, strlen(failed.message));
+    return status == STATUS_NO_INPUT ? STATUS_OK : error_set(err, status, failed.path, "%s", failed.message);
+}
+
+static enum status lay_out(const void *what, uint64_t *sum, struct error *err)
+{
+    static const uint64_t sizes[] = {100, 200u << 20, 200u << 20, 1};
+    struct cache_manifest manifest = {.views = 1, .images_embedded = true};
+    (void)what;
+    const enum status status = cache_layout(&manifest, SPLIT_TRAIN, sizes, 4, err);
+    for (int i = 0; i < manifest.splits[SPLIT_TRAIN].shard_count && status == STATUS_OK; i++)
+        attempt_add(sum, &manifest.splits[SPLIT_TRAIN].shards[i].count, sizeof(uint32_t));
+    arena_release(&manifest.arena);
+    return status;
+}
+
+static void test_small_things(void **state)
+{
+    (void)state;
+    char *none = path_join(folder, "none"), *empty = path_join(folder, "empty"), *begun = path_join(folder, "begun");
+    write_file(empty, "notes", "x", 1);
+    write_file(begun, "partial/identity.json", "{}", 2);
+    attempt_all(open_none, none, "no folder");
+    attempt_all(open_none, empty, "a folder of others");
+    attempt_all(open_none, begun, "an unfinished cache");
+    attempt_all(lay_out, NULL, "a layout");
+    free(none);
+    free(empty);
+    free(begun);
 }
 
 static void test_caches(void **state)
@@ -166,6 +372,8 @@ static void test_caches(void **state)
         plan_manifest(&w.plan, &w.manifest);
         plan_shard(&w.plan, &w.manifest, SPLIT_TRAIN, 0, &w.content);
         attempt_all(write_one_cache, &w, "a written cache");
+        attempt_vanishing(write_one_cache, &w, "a written cache");
+        attempt_new_ways(write_one_cache, &w, "a written cache's allocations");
         assert_int_equal(fill_once(&w, NULL), STATUS_OK);
         attempt_all(read_cache, w.path, "a cache that is read");
         attempt_all(call_library, w.path, "a cache that Python reads");
@@ -277,6 +485,7 @@ static enum status write_report(const void *what, uint64_t *sum, struct error *e
 struct log {
     char path[512];
     int first;
+    const uint32_t *confusion;
 };
 
 /* TensorBoard's files have the second of their start in their names: there are not a thousand starts in a second. */
@@ -303,6 +512,9 @@ static enum status write_log(const void *what, uint64_t *sum, struct error *err)
     for (int epoch = log->first; epoch < log->first + 2; epoch++)
         TRY(run_log_epoch(run, &(struct run_epoch){.epoch = epoch, .train_loss = 1.5 / epoch, .val_accuracy = 0.25},
                           err));
+    TRY(run_log_event(run, "event", &(struct run_field){"name", "text", 0}, 1, err));
+    TRY(run_log_hparams(run, "lr = 0.1\nname = a\nno value\nend = ", err));
+    TRY(run_log_success(run, log->confusion, 2, err));
     TRY(run_log_sync(run, err));
     snprintf(path, sizeof path, "%s/summary.csv", log->path);
     TRY(add_file(path, sum, err));
@@ -320,6 +532,10 @@ static void test_runs(void **state)
     static const double teacher[] = {0.5, 0.75};
     static const struct run_epoch epochs[] = {{.epoch = 1, .train_loss = 2, .val_accuracy = 0.5},
                                               {.epoch = 2, .train_loss = 1, .val_accuracy = 0.6}};
+    static const struct photo_answer answer = {"teacher", 1, {1}, {0.5}};
+    struct image photo;
+    synthetic_photo(&photo, 8, 9, 0, 1);
+    const struct photo_card card = {&photo, "a.jpg", NULL, 0, true, &answer, 1};
     const struct report report = {.title = "a & b",
                                   .subtitle = "c",
                                   .split = "val",
@@ -338,8 +554,12 @@ static void test_runs(void **state)
                                   .class_count = 2,
                                   .confusion = confusion,
                                   .teacher_class_accuracy = teacher,
+                                  .baseline_class_accuracy = teacher,
+                                  .baseline_title = "change",
+                                  .disagreements = &card,
+                                  .disagreement_count = 1,
                                   .config = "lr = 1\n"};
-    struct log log = {.first = 1};
+    struct log log = {.first = 1, .confusion = confusion};
     uint64_t sum = 0;
     snprintf(log.path, sizeof log.path, "%s/run", folder);
     assert_int_equal(folder_make(log.path, NULL), STATUS_OK);
@@ -349,7 +569,9 @@ static void test_runs(void **state)
     attempt_all(write_log, &log, "a log");
     assert_int_equal(write_log(&log, &sum, NULL), STATUS_OK);
     log.first = 3;
+    log.confusion = NULL;
     attempt_all(write_log, &log, "a log that goes on");
+    image_release(&photo);
 }
 
 static int setup(void **state)
@@ -369,7 +591,9 @@ static int teardown(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_caches), cmocka_unit_test(test_manifest),
-                                       cmocka_unit_test(test_answers), cmocka_unit_test(test_runs)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_caches),      cmocka_unit_test(test_repairs),
+                                       cmocka_unit_test(test_two_writers), cmocka_unit_test(test_small_things),
+                                       cmocka_unit_test(test_manifest),    cmocka_unit_test(test_answers),
+                                       cmocka_unit_test(test_runs)};
     return cmocka_run_group_tests_name("failing_writers", tests, setup, teardown);
 }

@@ -1,9 +1,10 @@
-/* cache.json and answers.json with one thing changed, and the seal made right: each field in turn is left out, is there
- * twice, or has another type or value. They are read or refused, with a message that names the file. A manifest that is
- * read can be written again, and is the same then. */
+/* cache.json, answers.json and the table of a shard with one thing changed, and the seal made right: each field in turn
+ * is left out, is there twice, or has another type or value. They are read or refused, with a message that names the
+ * file. A manifest that is read can be written again, and is the same then. */
 #include "formats/cache/answers.h"
 #include "formats/cache/cache_row.h"
 #include "formats/cache/manifest.h"
+#include "formats/cache/shard_table.h"
 #include "shared/base/files.h"
 #include "tests/helper_cache.h"
 #include "tests/helper_images.h"
@@ -16,8 +17,9 @@
 
 #include <cmocka.h>
 
-static const char *const values[] = {"null", "true",  "-1",       "0",  "0.5",  "1e300", "4294967296", "65537",
-                                     "\"\"", "\"x\"", "\"../x\"", "[]", "[{}]", "{}",    "[\"x\", 1]", "{\"x\": 1}"};
+static const char *const values[] = {"null",       "true",       "-1",         "0",        "0.5",      "1e300", "1e999",
+                                     "4294967296", "65537",      "\"\"",       "\"x\"",    "\"../x\"", "[]",    "[{}]",
+                                     "{}",         "[\"x\", 1]", "{\"x\": 1}", "\"link\"", "\"raw\""};
 enum { VALUES = sizeof values / sizeof *values, REMOVED = VALUES, TWICE, VARIANTS };
 
 /* Node `number` of the tree, in the order of the text; *number is counted down. */
@@ -123,8 +125,12 @@ static void manifests(void **state)
         snprintf(path, sizeof path, "%s/cache", folder);
         assert_int_equal(plan_write(&plans[i], path, 100), 0);
         assert_int_equal(cache_open(&cache, path, &err), STATUS_OK);
-        if (i == 0)
+        if (i == 0) {
             fill_manifest(&cache.manifest);
+        } else {
+            cache.manifest.resize = IMAGE_RESIZE_SQUASH;
+            cache.manifest.engine = (struct cache_engine){"onnxruntime", "1.22.1"};
+        }
         for (int published = 0; published < 2; published++) {
             cJSON *tree = manifest_to_json(&cache.manifest, published);
             char *text = manifest_text(cJSON_Duplicate(tree, true));
@@ -166,8 +172,70 @@ static void answers(void **state)
     free(text);
 }
 
+/* ---- the table of a shard ---- */
+
+struct shard_bytes {
+    struct cache_manifest manifest;
+    const unsigned char *file; /* [end] of the HDF5 file */
+    size_t end;
+};
+
+/* The shard with this text as its table. */
+static enum status read_shard(const char *text, size_t size, const void *context, struct error *err)
+{
+    const struct shard_bytes *shard = context;
+    const struct cache_shard_entry *entry = &shard->manifest.splits[SPLIT_TRAIN].shards[0];
+    struct cache_shard content = {0};
+    char tail[40];
+    const size_t tail_size = (size_t)snprintf(tail, sizeof tail, "\nsoftcache-table %010zu\n", size);
+    unsigned char *bytes = malloc(shard->end + size + tail_size);
+    memcpy(bytes, shard->file, shard->end);
+    memcpy(bytes + shard->end, text, size);
+    memcpy(bytes + shard->end + size, tail, tail_size);
+    const enum status status = shard_parse(&shard->manifest, SPLIT_TRAIN, entry, bytes, shard->end + size + tail_size,
+                                           CACHE_READ_IMAGES | CACHE_READ_FEATURES, "variant", &content, err);
+    cache_shard_release(&content);
+    free(bytes);
+    return status;
+}
+
+static void tables(void **state)
+{
+    (void)state;
+    static const struct cache_plan plans[] = {
+        {.classes = 11, .views = 3, .samples = {5, 0, 0}, .features = true, .seed = 7},
+        {.classes = 300, .views = 2, .samples = {5, 0, 0}, .raw = true, .seed = 7},
+    };
+    for (int i = 0; i < 2; i++) {
+        struct shard_bytes shard = {0};
+        struct shard_table table = {0};
+        struct cache_shard content;
+        struct error err = {0};
+        unsigned char *bytes;
+        uint64_t image_bytes;
+        size_t size;
+        plan_manifest(&plans[i], &shard.manifest);
+        plan_shard(&plans[i], &shard.manifest, SPLIT_TRAIN, 0, &content);
+        assert_int_equal(shard_build(&shard.manifest, &content, NULL, &bytes, &size, &image_bytes, NULL), STATUS_OK);
+        assert_int_equal(shard_table_read(&table, bytes, size, &shard.end, "shard", NULL), STATUS_OK);
+        shard.file = bytes;
+        char *text = shard_table_text(&table);
+        if (read_shard(text, strlen(text), &shard, &err) != STATUS_OK)
+            fail_msg("the shard itself: %s", err.message);
+        cJSON *tree = cJSON_Parse(text);
+        try_all(tree, read_shard, &shard);
+        cJSON_Delete(tree);
+        cJSON_free(text);
+        shard_table_release(&table);
+        cache_shard_release(&content);
+        arena_release(&shard.manifest.arena);
+        free(bytes);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(manifests), cmocka_unit_test(answers)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(manifests), cmocka_unit_test(answers),
+                                       cmocka_unit_test(tables)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -111,18 +111,24 @@ static void put_floats(struct proto *graph, const char *name, const int64_t *dim
     model_put_tensor(graph, name, ONNX_FLOAT, dims, rank, values, count * sizeof *values);
 }
 
+/* Reads and releases a file. */
+static void read_file(struct proto *file, bool student, struct graph *result)
+{
+    struct error err = {0};
+    if (onnx_read(result, file->bytes, file->size, "model.onnx", &(struct onnx_read_options){.student = student},
+                  &err) != STATUS_OK)
+        fail_msg("%s", err.message);
+    proto_release(file);
+}
+
 static void finish(struct proto *graph, bool student, struct graph *result)
 {
     struct proto file = {0};
-    struct error err = {0};
     model_make(&file, graph, 20);
-    if (onnx_read(result, file.bytes, file.size, "model.onnx", &(struct onnx_read_options){.student = student}, &err) !=
-        STATUS_OK)
-        fail_msg("%s", err.message);
-    proto_release(&file);
+    read_file(&file, student, result);
 }
 
-static void read_fused(const struct fused *fused, bool student, bool shared, struct graph *result)
+static void make_fused(const struct fused *fused, bool shared, struct proto *file)
 {
     struct proto graph = {0}, node = {0};
     put_ends(&graph);
@@ -145,7 +151,14 @@ static void read_fused(const struct fused *fused, bool student, bool shared, str
         put_named_node(&graph, "Conv", "other", inputs, "z");
     }
     put_named_node(&graph, "Relu", "relu", (const char *const[]){shared ? "z" : "getitem", NULL}, "y");
-    finish(&graph, student, result);
+    model_make(file, &graph, 20);
+}
+
+static void read_fused(const struct fused *fused, bool student, bool shared, struct graph *result)
+{
+    struct proto file = {0};
+    make_fused(fused, shared, &file);
+    read_file(&file, student, result);
 }
 
 static const struct weight *weight_of(const struct graph *graph, const char *name)
@@ -323,23 +336,31 @@ static void put_mul(struct proto *graph, const char *weight, const char *scope, 
 
 /* The exporter joins parameters that have equal numbers, and writes parameters that are one under one name, too. Only
  * the operators' calls tell. */
+static void make_equal_parameters(bool same, struct proto *file)
+{
+    static const char list[] = "\np_1: PARAMETER target='a.gamma'\np_12: PARAMETER target='b.gamma'\n"
+                               "p_3: PARAMETER target='c.weight'\np_4: PARAMETER target='d.weight'\n";
+    struct proto graph = {0};
+    const char *const first = same ? "c.weight" : "a.gamma";
+    put_ends(&graph);
+    put_floats(&graph, first, (const int64_t[]){CHANNELS, 1, 1}, 3);
+    put_named_node(&graph, "Relu", "relu", (const char *const[]){"x", NULL}, "r");
+    put_mul(&graph, first, same ? "c" : "a", same ? "p_3" : "p_1", "r", "s");
+    put_named_node(&graph, "Relu", "relu2", (const char *const[]){"s", NULL}, "t");
+    put_mul(&graph, first, same ? "d" : "b", same ? "p_3" : "p_12", "t", "y");
+    put_metadata(&graph, GRAPH_METADATA, "pkg.torch.export.ExportedProgram.graph_signature", list);
+    model_make(file, &graph, 20);
+}
+
 static void test_equal_and_same_parameters(void **state)
 {
     (void)state;
-    static const char list[] = "\np_1: PARAMETER target='a.gamma'\np_12: PARAMETER target='b.gamma'\n"
-                               "p_3: PARAMETER target='c.weight'\np_4: PARAMETER target='d.weight'\n";
     for (int same = 0; same < 2; same++) {
-        struct proto graph = {0};
+        struct proto file = {0};
         struct graph result;
         const char *const first = same ? "c.weight" : "a.gamma";
-        put_ends(&graph);
-        put_floats(&graph, first, (const int64_t[]){CHANNELS, 1, 1}, 3);
-        put_named_node(&graph, "Relu", "relu", (const char *const[]){"x", NULL}, "r");
-        put_mul(&graph, first, same ? "c" : "a", same ? "p_3" : "p_1", "r", "s");
-        put_named_node(&graph, "Relu", "relu2", (const char *const[]){"s", NULL}, "t");
-        put_mul(&graph, first, same ? "d" : "b", same ? "p_3" : "p_12", "t", "y");
-        put_metadata(&graph, GRAPH_METADATA, "pkg.torch.export.ExportedProgram.graph_signature", list);
-        finish(&graph, true, &result);
+        make_equal_parameters(same, &file);
+        read_file(&file, true, &result);
         assert_int_equal(result.weight_count, 2);
         const struct weight *other = weight_of(&result, same ? "d.weight" : "b.gamma");
         assert_true(weight_of(&result, first)->trained);
@@ -417,6 +438,129 @@ static void test_one_trained_number_is_refused(void **state)
     }
 }
 
+/* ---- metadata that is wrong ---- */
+
+/* Reads a model once with each of `others` in the place of each byte of its metadata. None of it is needed: it must be
+ * read, and compute the same. */
+static void bend_bytes(struct proto *file, const struct proto_field *entry, const float *right, int *restored)
+{
+    static const char others[] = "'\",):x\n\xff";
+    const struct onnx_read_options options = {.student = true};
+    for (uint8_t *byte = file->bytes + (entry->bytes - file->bytes), *end = byte + entry->size; byte < end; byte++)
+        for (size_t k = 0; k < sizeof others; k++) { /* the last one is 0 */
+            struct graph graph;
+            struct error err = {0};
+            const uint8_t own = *byte;
+            *byte = (uint8_t)others[k];
+            if (onnx_read(&graph, file->bytes, file->size, "bent", &options, &err) == STATUS_OK) {
+                float *found = export_forward(&graph, graph.output, 1);
+                if (!(export_relative_error(found, right, export_elements(&graph, graph.output)) < 1e-6))
+                    fail_msg("byte %zu as '%c' changes the values", (size_t)(byte - file->bytes), others[k]);
+                *restored += graph.restored_norms;
+                free(found);
+            } else if (!strstr(err.message, "protobuf")) {
+                fail_msg("byte %zu as '%c': %s", (size_t)(byte - file->bytes), others[k], err.message);
+            }
+            graph_release(&graph);
+            *byte = own;
+        }
+}
+
+static void bend_metadata(struct proto *file, int *restored)
+{
+    struct proto_field model, graph, node;
+    struct graph whole_graph;
+    assert_int_equal(
+        onnx_read(&whole_graph, file->bytes, file->size, "whole", &(struct onnx_read_options){.student = true}, NULL),
+        STATUS_OK);
+    float *right = export_forward(&whole_graph, whole_graph.output, 1);
+    for (size_t a = 0; proto_next(file->bytes, file->size, &a, &model);)
+        for (size_t b = 0; model.number == MODEL_GRAPH && proto_next(model.bytes, model.size, &b, &graph);) {
+            if (graph.number == GRAPH_METADATA)
+                bend_bytes(file, &graph, right, restored);
+            for (size_t c = 0; graph.number == GRAPH_NODE && proto_next(graph.bytes, graph.size, &c, &node);)
+                if (node.number == NODE_METADATA)
+                    bend_bytes(file, &node, right, restored);
+        }
+    free(right);
+    graph_release(&whole_graph);
+}
+
+static void test_bent_metadata(void **state)
+{
+    (void)state;
+    struct proto file = {0};
+    int restored = 0;
+    for (int k = 0; k < 2; k++) {
+        struct fused fused = whole;
+        fused.bias = k == 0 ? whole.bias : "a.conv.bias";
+        make_fused(&fused, false, &file);
+        bend_metadata(&file, &restored);
+        proto_release(&file);
+    }
+    assert_true(restored > 100);
+    for (int same = 0; same < 2; same++) {
+        make_equal_parameters(same, &file);
+        bend_metadata(&file, &restored);
+        proto_release(&file);
+    }
+}
+
+/* Names that are longer than a graph's names, and lists that end early. */
+static void test_long_metadata(void **state)
+{
+    (void)state;
+    static char path[4 * NODE_MAX_NAME], scopes[5 * NODE_MAX_NAME], call[5 * NODE_MAX_NAME];
+    memset(path, 'n', sizeof path - 1);
+    for (int length = NODE_MAX_NAME - 16; length < NODE_MAX_NAME + 4; length++) {
+        struct fused fused = whole;
+        struct graph graph;
+        snprintf(scopes, sizeof scopes, "['', '%.*s', '_native_batch_norm_legit']", length, path);
+        fused.scopes = scopes;
+        read_fused(&fused, true, false, &graph);
+        assert_int_equal(graph.restored_norms, length < NODE_MAX_NAME);
+        graph_release(&graph);
+        fused = whole;
+        snprintf(call, sizeof call,
+                 "%%batch_norm : %.*s(args = (%%c, %%w, %%b, %%m, %%v, True, 0.05, 0.001), kwargs = {})", length, path);
+        fused.call = call;
+        read_fused(&fused, true, false, &graph);
+        assert_int_equal(graph.restored_norms, 1);
+        graph_release(&graph);
+        snprintf(scopes, sizeof scopes, "%.*s.weight", length - 7, path);
+        fused.weight = scopes;
+        fused.bias = NULL;
+        read_fused(&fused, true, false, &graph);
+        graph_release(&graph);
+    }
+    static const char *const calls[] = {"",
+                                        "%batch_norm(args = (",
+                                        "%batch_norm(args = (%c), kwargs",
+                                        "%batch_norm(args = (1, 2), kwargs",
+                                        "%batch_norm(args = (%c, %w, %b, %m, %v, True, 0.05, ), kwargs",
+                                        "%batch_norm(args = (%c, 0.05, 1e-3x), kwargs",
+                                        "%batch_norm(args = (%c, 0.05, -1), kwargs",
+                                        "%batch_norm(args = (%c, 0.05, 1), kwargs",
+                                        "%batch_norm(args = (%c, -1, 0.001), kwargs",
+                                        "%batch_norm(args = (%c, 1.5, 0.001), kwargs",
+                                        "%batch_norm(args = (%c, nan, 0.001), kwargs",
+                                        "%batch_norm(args = (%c, 0.1, nan), kwargs",
+                                        "%other(args = (%c, %w, %b, %m, %v, True, 0.05, 0.001), kwargs = {})"};
+    static const char *const lists[] = {"", "[", "['", "['a']", "['', '', 'batch_norm']", "['a', \"batch_norm']"};
+    for (size_t i = 0; i < sizeof calls / sizeof *calls + sizeof lists / sizeof *lists; i++) {
+        struct fused fused = whole;
+        struct graph graph;
+        if (i < sizeof calls / sizeof *calls)
+            fused.call = calls[i];
+        else
+            fused.scopes = lists[i - sizeof calls / sizeof *calls];
+        read_fused(&fused, true, false, &graph);
+        assert_int_equal(graph.restored_norms, 0);
+        assert_int_equal(graph.folded_norms, 1);
+        graph_release(&graph);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -427,6 +571,8 @@ int main(void)
         cmocka_unit_test(test_kinds_of_constants),
         cmocka_unit_test(test_buffers_are_not_trained),
         cmocka_unit_test(test_one_trained_number_is_refused),
+        cmocka_unit_test(test_bent_metadata),
+        cmocka_unit_test(test_long_metadata),
         cmocka_unit_test(test_equal_and_same_parameters),
         cmocka_unit_test(test_softplus_in_pieces),
     };

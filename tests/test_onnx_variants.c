@@ -1,9 +1,12 @@
 /* Every operator that the ONNX reader knows, in small models (helper_onnx_cases.h) with one thing changed: an input is
  * left out, or of another type or rank; an attribute has another value; another shape of the image; another operator
- * set. What comes out is a graph, or an error that names the file and says something. A sanitizer sees the rest. */
+ * set; another operator before it or behind it. What comes out is a graph, or an error that names the file and says
+ * something. A sanitizer sees the rest. Operators that change nothing must leave the values as they are. */
 #include "formats/onnx/onnx_read.h"
+#include "tests/helper_exports.h"
 #include "tests/helper_onnx_cases.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,23 +17,39 @@
 
 static int made, read_well, wrong;
 
-static enum status read_variant(const char *line, int shape, int opset)
+struct variant {
+    const char *way, *line; /* helper_onnx_cases.h */
+    int shape, opset;
+    bool student;
+};
+
+/* Leaves the graph, empty on failure, to the caller. */
+static enum status read_graph(const struct variant *v, struct graph *graph)
 {
     struct proto model = {0};
-    struct graph graph = {0};
     struct error err = {0};
-    onnx_case_model(&model, line, shape, opset);
-    const struct onnx_read_options options = {.height = 8, .width = 8};
-    const enum status status = onnx_read(&graph, model.bytes, model.size, "variant.onnx", &options, &err);
-    const bool right = status == STATUS_OK ? graph.output >= 0 && graph.output < graph.node_count && graph.input >= 0
-                                           : (status == STATUS_BAD_DATA || status == STATUS_CONFIG) &&
-                                                 strlen(err.message) > 5 && graph.node_count == 0;
+    *graph = (struct graph){0};
+    onnx_case_model(&model, v->way, v->line, v->shape, v->opset);
+    const struct onnx_read_options options = {.height = 8, .width = 8, .student = v->student};
+    const enum status status = onnx_read(graph, model.bytes, model.size, "variant.onnx", &options, &err);
+    const bool right = status == STATUS_OK
+                           ? graph->output >= 0 && graph->output < graph->node_count && graph->input >= 0
+                           : (status == STATUS_BAD_DATA || status == STATUS_CONFIG) && strlen(err.message) > 5 &&
+                                 graph->node_count == 0;
     if (!right && wrong++ < 10)
-        print_message("'%s', shape %d, operator set %d: status %d, '%s'\n", line, shape, opset, status, err.message);
+        print_message("'%s' behind '%s', shape %d, operator set %d: status %d, '%s'\n", v->line, v->way ? v->way : "",
+                      v->shape, v->opset, status, err.message);
     made++;
     read_well += status == STATUS_OK;
-    graph_release(&graph);
     proto_release(&model);
+    return status;
+}
+
+static enum status read_variant(const char *line, int shape, int opset)
+{
+    struct graph graph;
+    const enum status status = read_graph(&(struct variant){.line = line, .shape = shape, .opset = opset}, &graph);
+    graph_release(&graph);
     return status;
 }
 
@@ -111,6 +130,7 @@ static void try_words(const char *line, int opset)
 static void variants_are_read_or_refused(void **state)
 {
     (void)state;
+    wrong = 0;
     static const int sets[] = {6, 9, 10, 11, 13, 18, 21};
     for (int i = 0; i < onnx_case_count; i++) {
         const char *line = onnx_cases[i];
@@ -132,8 +152,243 @@ static void variants_are_read_or_refused(void **state)
     assert_true(read_well > made / 20);
 }
 
+static void values_are_seen_in_every_way(void **state)
+{
+    (void)state;
+    wrong = 0;
+    char text[512];
+    for (int i = 0; i < onnx_case_count; i++)
+        for (int m = 0; m < 4 && onnx_cases[i][0] != 'c'; m++) {
+            struct graph plain, graph;
+            struct variant v = {.line = onnx_cases[i], .opset = m % 2 ? 18 : 11, .student = m & 2};
+            const bool known = read_graph(&v, &plain) == STATUS_OK;
+            for (int k = 0; k < onnx_way_count; k++) {
+                v.way = onnx_ways[k];
+                v.line = onnx_cases[i];
+                const bool whole = strstr(v.way, "Expand p i1,3,8,8"); /* of the size of the input */
+                if (read_graph(&v, &graph) == STATUS_OK && known && whole &&
+                    export_elements(&graph, graph.output) != export_elements(&plain, plain.output))
+                    wrong++, print_message("'%s' has another size behind '%s'\n", v.line, v.way);
+                graph_release(&graph);
+                onnx_case_behind(text, onnx_cases[i], v.way);
+                v.way = NULL;
+                v.line = text;
+                read_graph(&v, &graph);
+                graph_release(&graph);
+            }
+            graph_release(&plain);
+        }
+    assert_int_equal(wrong, 0);
+}
+
+/* Whether two models compute the same, up to the order of sums; where one has no finite number the other has none. */
+static bool same_values(const struct graph *a, const struct graph *b)
+{
+    const size_t count = export_elements(a, a->output);
+    bool same = count == export_elements(b, b->output);
+    float *x = export_forward(a, a->output, 2), *y = export_forward(b, b->output, 2);
+    for (size_t i = 0; same && i < 2 * count; i++)
+        same = isfinite(x[i]) ? fabsf(x[i] - y[i]) <= 1e-5f + 1e-5f * fabsf(x[i]) : !isfinite(y[i]);
+    free(x);
+    free(y);
+    return same;
+}
+
+/* compared[i]: how many models have identity i. */
+static void compare(const struct graph *plain, struct variant v, const char *identity, int *compared)
+{
+    struct graph graph;
+    if (read_graph(&v, &graph) == STATUS_OK) {
+        ++*compared;
+        if (!same_values(plain, &graph) && wrong++ < 10)
+            print_message("'%s', operator set %d, is not the same with '%s'\n", v.line, v.opset, identity);
+    }
+    graph_release(&graph);
+}
+
+static void operators_that_change_nothing(void **state)
+{
+    (void)state;
+    wrong = 0;
+    static const int sets[] = {18, 11, 9, 6};
+    int before[64] = {0}, behind[64] = {0};
+    char text[512];
+    assert_true(onnx_identity_count <= 64);
+    for (int i = 0; i < onnx_case_count; i++)
+        for (size_t k = 0; k < sizeof sets / sizeof *sets && onnx_cases[i][0] == 'x'; k++) {
+            const char *line = onnx_cases[i];
+            struct graph plain;
+            struct variant v = {.line = line, .opset = sets[k]};
+            if (read_graph(&v, &plain) == STATUS_OK) {
+                const struct shape s = plain.nodes[plain.output].shape;
+                const bool same_shape = s.c == 3 && s.h == 8 && !strstr(line, "Transpose") &&
+                                        !strstr(line, "Reshape") && !strstr(line, "Flatten");
+                for (int m = 0; m < onnx_identity_count; m++) {
+                    v.way = onnx_identities[m];
+                    v.line = line;
+                    compare(&plain, v, v.way, &before[m]);
+                    onnx_case_behind(text, line, v.way);
+                    v.way = NULL;
+                    v.line = text;
+                    if (same_shape)
+                        compare(&plain, v, onnx_identities[m], &behind[m]);
+                }
+            }
+            graph_release(&plain);
+        }
+    for (int m = 0; m < onnx_identity_count; m++)
+        if (before[m] < 20 || behind[m] < 20)
+            wrong++,
+                print_message("'%s' is read before %d and behind %d lines\n", onnx_identities[m], before[m], behind[m]);
+    assert_int_equal(wrong, 0);
+}
+
+/* Lines of constants, whose result is x times the sum of the folded numbers. */
+static void constants_have_the_right_sums(void **state)
+{
+    (void)state;
+    wrong = 0;
+    static const struct {
+        const char *line;
+        double sum;
+    } cases[] = {{"c Cast i0,1,-2 to=9", 2},
+                 {"c Cast v0,0.25,-2.75 to=9", 2},
+                 {"c Cast v0,0.25,-2.75 to=7", -2},
+                 {"c Cast i300,-301 to=2", 44 + 211},
+                 {"c Cast i300,-300 to=3", 44 - 44},
+                 {"c Cast i200,-200 to=3", -56 + 56},
+                 {"c Cast i65537,-2 to=4", 1 + 65534},
+                 {"c Cast i32769,2 to=5", -32767 + 2},
+                 {"c Cast i4294967298,3 to=12", 5},
+                 {"c Cast i4294967298,-1 to=6", 1},
+                 {"c Cast i5,-1 to=13", 4},
+                 {"c CastLike i1,2 b1,0", 2},
+                 {"c CastLike v0.25,2.5 i1,2", 2},
+                 {"c ConstantOfShape i2,3", 0},
+                 {"c ConstantOfShape i2,3 value@v0.5,", 3},
+                 {"c ConstantOfShape i2,3 value@i7", 42},
+                 {"c Constant value@i3,4", 7},
+                 {"c Add v1,2 v0.5", 4},
+                 {"c Sub i1,2 n3", -3},
+                 {"c Mul i2,3 i4,5", 23},
+                 {"c Div i7,8 n-3", -4},
+                 {"c Div v1,2 v4", 0.75},
+                 {"c Mod i7,-8 n3", 1 + 1},
+                 {"c Mod v7,-8 v3 fmod=1", 1 - 2},
+                 {"c Pow v2,3 v2", 13},
+                 {"c Min i1,5 i4,2", 3},
+                 {"c Max v1,5 v4,2", 9},
+                 {"c And b1,0 b1,1", 1},
+                 {"c Or b1,0 b0,0", 1},
+                 {"c Not b1,0,0", 2},
+                 {"c Equal v1,2 v1,3", 1},
+                 {"c Greater i1,2 n1", 1},
+                 {"c GreaterOrEqual i1,2 n1", 2},
+                 {"c Less v1,2 v1.5", 1},
+                 {"c LessOrEqual i1,2 n1", 1},
+                 {"c Where b1,0 v1,2 v3,4", 5},
+                 {"c Where b1,0,1 i1,2,3 n7", 11},
+                 {"c Clip v-1,0.5,9 v0 v2", 2.5},
+                 {"c Abs i-1,2", 3},
+                 {"c Neg v1,2", -3},
+                 {"c Sign i-5,0,2", 0},
+                 {"c Ceil v0.5,-0.5", 1},
+                 {"c Floor v0.5,-0.5", -1},
+                 {"c Round v0.5,1.5,2.4", 4},
+                 {"c Sqrt v4,9", 5},
+                 {"c Reciprocal v4,2", 0.75},
+                 {"c ReduceL1 v-1,2", 3},
+                 {"c ReduceL2 v3,4", 5},
+                 {"c ReduceMax i1,5,4", 5},
+                 {"c ReduceMin v3,-1", -1},
+                 {"c ReduceMean v1,2,4,5", 3},
+                 {"c ReduceProd i3,2", 6},
+                 {"c ReduceSumSquare v3,4", 25},
+                 {"c Range n1 n9 n3", 12},
+                 {"c Range v0 v2 v0.5", 3},
+                 {"c Slice i5,6,7,8 i1 i3", 13},
+                 {"c Gather i5,6,7 i0,-1", 12},
+                 {"c Concat i1,2 i i3 axis=0", 6},
+                 {"c Size f2x3", 6},
+                 {"c Shape f2x3x4 start=-2 end=3", 7},
+                 {"c Expand v3 i2,3", 18}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int opset = 11; opset <= 18; opset += 7) {
+            struct graph graph;
+            float input[192], *found;
+            if (read_graph(&(struct variant){.line = cases[i].line, .opset = opset}, &graph) != STATUS_OK) {
+                graph_release(&graph);
+                assert_true(opset == 11 || (wrong++, print_message("'%s' is not read\n", cases[i].line), true));
+                continue;
+            }
+            export_fill(input, 192);
+            found = export_forward(&graph, graph.output, 1);
+            for (size_t k = 0; k < 192; k++)
+                if (!(fabs(found[k] - input[k] * cases[i].sum) <= 1e-5 * (1 + fabs(input[k] * cases[i].sum)))) {
+                    wrong++, print_message("'%s' is %g for %g\n", cases[i].line, (double)found[k] / (double)input[k],
+                                           cases[i].sum);
+                    break;
+                }
+            free(found);
+            graph_release(&graph);
+        }
+    assert_int_equal(wrong, 0);
+}
+
+/* A size that is computed from the batch is either the batch, or refused: a Reshape to it changes no value. */
+static void sizes_from_the_batch(void **state)
+{
+    (void)state;
+    wrong = 0;
+    static const char *const ops[] = {"Add",         "Sub", "Mul",  "Div",     "Mod",  "Pow",
+                                      "Min",         "Max", "And",  "Greater", "Less", "GreaterOrEqual",
+                                      "LessOrEqual", "Or",  "Equal"};
+    static const char *const alone[] = {"Neg",       "Abs",      "Sign",       "Not",        "Cast to=1", "Cast to=6",
+                                        "Cast to=9", "Identity", "Ceil",       "ReduceMax",  "ReduceSum", "ReduceProd",
+                                        "ReduceMin", "ReduceL1", "ReduceMean", "Where b1 n1"};
+    static const char *const numbers[] = {"n0", "n1", "n2", "n-1", "i1", "f", "p"};
+    const int op_count = sizeof ops / sizeof *ops, alone_count = sizeof alone / sizeof *alone;
+    const int number_count = sizeof numbers / sizeof *numbers;
+    struct graph plain;
+    assert_int_equal(read_graph(&(struct variant){.line = "x Identity x", .opset = 18}, &plain), STATUS_OK);
+    int read = 0;
+    for (int i = 0; i < 2 * op_count * number_count + alone_count; i++) {
+        struct graph graph;
+        char text[512], step[64];
+        const int k = i / 2 % number_count, op = i / 2 / number_count;
+        if (i >= 2 * op_count * number_count) {
+            const char *word = alone[i - 2 * op_count * number_count];
+            const int length = (int)strcspn(word, " ");
+            snprintf(step, sizeof step, "%.*s%s p", length, word, word + length);
+        } else {
+            snprintf(step, sizeof step, i % 2 ? "%s p %s" : "%s %s p", ops[op], numbers[k]);
+            if (i % 2 == 0)
+                snprintf(step, sizeof step, "%s %s p", ops[op], numbers[k]);
+        }
+        for (int shape = 0; shape < 6; shape += 5) { /* without and with a size of the batch */
+            snprintf(text, sizeof text,
+                     "x Shape x | Slice p i0 i1 | %s | Cast p to=7 | Concat p i-1 axis=0 | Reshape x p", step);
+            if (read_graph(&(struct variant){.line = text, .opset = 18, .shape = shape}, &graph) == STATUS_OK) {
+                read++;
+                if (export_elements(&graph, graph.output) == 192 && !same_values(&plain, &graph))
+                    wrong++, print_message("'%s' changes the values\n", text);
+                if (export_elements(&graph, graph.output) != 192)
+                    wrong++, print_message("'%s' has %zu values\n", text, export_elements(&graph, graph.output));
+            }
+            graph_release(&graph);
+        }
+    }
+    graph_release(&plain);
+    print_message("%d sizes are the batch\n", read);
+    assert_true(read > 20);
+    assert_int_equal(wrong, 0);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(variants_are_read_or_refused)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(variants_are_read_or_refused), cmocka_unit_test(values_are_seen_in_every_way),
+        cmocka_unit_test(operators_that_change_nothing), cmocka_unit_test(constants_have_the_right_sums),
+        cmocka_unit_test(sizes_from_the_batch)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

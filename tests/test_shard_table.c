@@ -203,6 +203,7 @@ static void bad_tables_are_refused(void **state)
         {"\"shape\":[70,3,11]", "\"shape\":[70,3,1e300]", "must have positive whole numbers"},
         {"\"shape\":[70,3,11]", "\"shape\":[1,2,3,4,5,6]", "shape"},
         {"[\"shuffle\",\"zstd\"]", "[\"zstd\",\"shuffle\"]", "must be [], [zstd] or [shuffle, zstd]"},
+        {"[\"shuffle\",\"zstd\"]", "[\"shuffle\",\"shuffle\"]", "must be [], [zstd] or [shuffle, zstd]"},
         {"[\"shuffle\",\"zstd\"]", "[\"zstd\"]", "does not have the chunks and filters of the format"},
         {"\"chunk_rows\":70", "\"chunk_rows\":35", "must have 2 offsets and sizes"},
         {"\"chunk_rows\":70", "\"chunk_rows\":0", "chunk_rows"},
@@ -266,12 +267,87 @@ static void pieces_that_overlap_are_refused(void **state)
     end(&f);
 }
 
+/* Each thing that a data set's place must agree in with the manifest, changed once. */
+static void places_that_do_not_fit_are_refused(void **state)
+{
+    (void)state;
+    struct fixture f;
+    size_t file_end;
+    struct shard_table table = {0};
+    struct shard_field fields[SHARD_MAX_FIELDS];
+    const struct shard_extent *extents[SHARD_MAX_FIELDS];
+    int count;
+    begin(&f, 1, 0);
+    assert_int_equal(shard_table_read(&table, f.bytes, f.size, &file_end, "shard", NULL), STATUS_OK);
+    assert_int_equal(shard_locate(&f.manifest, &f.content, &table, "shard", fields, extents, &count, NULL), STATUS_OK);
+    assert_int_equal(count, table.count);
+    for (int i = 0; i < table.count; i++)
+        for (int change = 0; change < 8; change++) {
+            struct shard_extent *set = &table.sets[i], kept = *set;
+            struct error err = {0};
+            const uint64_t size = set->pieces[0].size;
+            set->type = change == 0 ? (set->type + 1) % SHARD_TYPE_COUNT : set->type;
+            set->item = change == 1 ? CACHE_NAME_SIZE : set->item;
+            set->rank = change == 2 ? set->rank % SHARD_MAX_RANK + 1 : set->rank;
+            set->dims[0] += change == 3;
+            set->shuffled ^= change == 4;
+            set->packed ^= change == 5;
+            set->piece_count += change == 6;
+            set->pieces[0].size += change == 7;
+            const enum status status =
+                shard_locate(&f.manifest, &f.content, &table, "shard", fields, extents, &count, &err);
+            if (change < 6 || !kept.packed) { /* pieces of compressed sets may have any number and size */
+                if (status != STATUS_BAD_DATA || !strstr(err.message, kept.name))
+                    fail_msg("%s, change %d: %d %s", kept.name, change, status, err.message);
+            } else {
+                assert_int_equal(status, STATUS_OK);
+            }
+            kept.pieces[0].size = size;
+            *set = kept;
+        }
+    /* Another set than those of the manifest; images in a cache that has their names only. */
+    struct error more = {0};
+    table.sets[table.count] = (struct shard_extent){.name = "another"};
+    table.count++;
+    assert_int_equal(shard_locate(&f.manifest, &f.content, &table, "shard", fields, extents, &count, &more),
+                     STATUS_BAD_DATA);
+    assert_non_null(strstr(more.message, "data sets, but the manifest says"));
+    f.manifest.images_embedded = false;
+    assert_int_equal(shard_locate(&f.manifest, &f.content, &table, "shard", fields, extents, &count, NULL),
+                     STATUS_BAD_DATA);
+    f.manifest.images_embedded = true;
+    shard_table_release(&table);
+    end(&f);
+}
+
+/* A table that no reader takes is not written. */
+static void long_tables_are_not_written(void **state)
+{
+    (void)state;
+    enum { PIECES = 200000 };
+    struct shard_table table = {.count = 1};
+    struct error err = {0};
+    size_t size = 4;
+    unsigned char *bytes = calloc(1, size);
+    table.sets[0] = (struct shard_extent){.name = "a", .rank = 1, .dims = {PIECES}, .item = 1, .rows = 1};
+    table.sets[0].pieces = calloc(PIECES, sizeof *table.sets[0].pieces);
+    table.sets[0].piece_count = PIECES;
+    for (int i = 0; i < PIECES; i++)
+        table.sets[0].pieces[i] = (struct shard_piece){100000 + (uint64_t)i, 1};
+    assert_int_equal(shard_table_append(&table, &bytes, &size, &err), STATUS_INTERNAL);
+    assert_non_null(strstr(err.message, "which no reader takes"));
+    assert_int_equal(size, 4);
+    shard_table_release(&table);
+    free(bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(libhdf5_reads_the_same),          cmocka_unit_test(h5py_reads_the_same),
         cmocka_unit_test(a_table_follows_the_same_file),   cmocka_unit_test(bad_tables_are_refused),
-        cmocka_unit_test(pieces_that_overlap_are_refused),
+        cmocka_unit_test(pieces_that_overlap_are_refused), cmocka_unit_test(places_that_do_not_fit_are_refused),
+        cmocka_unit_test(long_tables_are_not_written),
     };
     return cmocka_run_group_tests_name("shard_table", tests, NULL, NULL);
 }

@@ -47,10 +47,10 @@ enum status answers_parse(struct cache_manifest *manifest, const char *text, siz
     TRY(json_choice(&root, "format", &answers_format, 1, &format, err));
     TRY(json_integer(&root, "format_version", 1, INT32_MAX, &version, err));
     if (version != ANSWERS_FORMAT_VERSION)
-        TRY(error_set(err, STATUS_CONFIG, path,
-                      "has format version %lld, but this program reads version %d: install package and programs of "
-                      "the same version",
-                      (long long)version, ANSWERS_FORMAT_VERSION));
+        FAIL(error_set(err, STATUS_CONFIG, path,
+                       "has format version %lld, but this program reads version %d: install package and programs of "
+                       "the same version",
+                       (long long)version, ANSWERS_FORMAT_VERSION));
     TRY(json_object(&root, "cache", &cache, err));
     TRY(manifest_parse_tree(manifest, &cache, false, err));
     TRY(check_outputs(manifest, path, err));
@@ -78,7 +78,7 @@ enum status answers_parse_head(const struct cache_manifest *manifest, const char
     const struct json_place root = json_root(tree, path);
     TRY(json_digest(&root, "answers", belongs_to, err));
     if (strcmp(belongs_to, digest) != 0)
-        TRY(error_set(err, STATUS_CONFIG, path, "belongs to another %s: remove it, or use another folder", json_name));
+        FAIL(error_set(err, STATUS_CONFIG, path, "belongs to another %s: remove it, or use another folder", json_name));
     TRY(json_choice(&root, "split", splits, SPLIT_COUNT, &split, err));
     file->split = (enum split)split;
     const int64_t rows = (int64_t)INT32_MAX * cache_split_views(manifest, file->split);
@@ -89,13 +89,13 @@ enum status answers_parse_head(const struct cache_manifest *manifest, const char
     file->count = (uint64_t)count;
     file->bytes = cache_row_bytes(manifest, file->split, file->first, file->count);
     if (file->bytes > ANSWERS_FILE_LIMIT - ANSWERS_HEAD_LIMIT)
-        TRY(error_set(err, STATUS_BAD_DATA, path, "field count is %lld: a file may have %d bytes", (long long)count,
-                      ANSWERS_FILE_LIMIT));
+        FAIL(error_set(err, STATUS_BAD_DATA, path, "field count is %lld: a file may have %d bytes", (long long)count,
+                       ANSWERS_FILE_LIMIT));
     if (file->bytes != file_size - file->head)
-        TRY(error_set(err, STATUS_BAD_DATA, path,
-                      "has %zu bytes, but the answers to %lld views have %zu: remove it, and run the program that "
-                      "writes it again",
-                      file_size, (long long)count, file->bytes + file->head));
+        FAIL(error_set(err, STATUS_BAD_DATA, path,
+                       "has %zu bytes, but the answers to %lld views have %zu: remove it, and run the program that "
+                       "writes it again",
+                       file_size, (long long)count, file->bytes + file->head));
 cleanup:
     cJSON_Delete(tree);
     return status;
@@ -111,12 +111,12 @@ static enum status read_head(const struct answers *answers, struct answers_file 
         return error_no_memory(err, strlen(file->name), "a path");
     const int stream = file_call_open(AT_FDCWD, path, O_RDONLY | O_NONBLOCK, 0); /* a pipe must not block us */
     if (stream < 0 || RETRY(fstat(stream, &info)) != 0)
-        TRY(file_call_failed(err, STATUS_NO_INPUT, path, "cannot be opened"));
+        FAIL(file_call_failed(err, STATUS_NO_INPUT, path, "cannot be opened"));
     if (!S_ISREG(info.st_mode))
-        TRY(error_set(err, STATUS_NO_INPUT, path, "is not a file"));
+        FAIL(error_set(err, STATUS_NO_INPUT, path, "is not a file"));
     const ssize_t size = RETRY(pread(stream, head, sizeof head, 0));
     if (size < 0)
-        TRY(file_call_failed(err, STATUS_IO, path, "cannot be read"));
+        FAIL(file_call_failed(err, STATUS_IO, path, "cannot be read"));
     TRY(answers_parse_head(&answers->manifest, answers->digest, head, (size_t)size, (size_t)info.st_size, path, file,
                            err));
 cleanup:
@@ -154,7 +154,7 @@ static enum status list_files(struct answers *answers, struct error *err)
         struct answers_file *file = &answers->files[answers->file_count];
         *file = (struct answers_file){.name = strdup(entries[i].name)};
         if (!file->name)
-            TRY(error_no_memory(err, strlen(entries[i].name), "a name"));
+            FAIL(error_no_memory(err, strlen(entries[i].name), "a name"));
         answers->file_count++;
         TRY(read_head(answers, file, err));
     }
@@ -174,10 +174,11 @@ enum status answers_open(struct answers *answers, const char *path, struct error
     *answers = (struct answers){.path = strdup(path)};
     char *file = path_join(path, json_name);
     if (!file || !answers->path)
-        TRY(error_no_memory(err, strlen(path), "a path"));
+        FAIL(error_no_memory(err, strlen(path), "a path"));
     TRY(file_look(file, &kind, err));
     if (kind != FILE_REGULAR)
-        TRY(error_set(err, STATUS_NO_INPUT, path, "has no %s: write answers with the Python package first", json_name));
+        FAIL(
+            error_set(err, STATUS_NO_INPUT, path, "has no %s: write answers with the Python package first", json_name));
     TRY(file_read(file, MANIFEST_LIMIT, &text, &size, err));
     digest_bytes(text, size, answers->digest);
     TRY(answers_parse(&answers->manifest, (const char *)text, size, file, err));
@@ -281,9 +282,9 @@ enum status answers_read(const struct answers *answers, int index, unsigned char
     if (size == file->head + file->bytes)
         digest_bytes(*bytes + file->head, file->bytes, digest);
     if (strcmp(digest, file->digest) != 0)
-        TRY(error_set(err, STATUS_BAD_DATA, path,
-                      "is damaged (its SHA-256 is not that of its first line): remove it, and run the program that "
-                      "writes it again"));
+        FAIL(error_set(err, STATUS_BAD_DATA, path,
+                       "is damaged (its SHA-256 is not that of its first line): remove it, and run the program that "
+                       "writes it again"));
     *rows = *bytes + file->head;
 cleanup:
     if (status != STATUS_OK) {

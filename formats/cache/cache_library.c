@@ -38,9 +38,8 @@ static enum status check_views(const struct softcache_views *views, int side, st
         return error_set(err, STATUS_CONFIG, NULL,
                          "the views of this cache were made by algorithm %d, but libsoftcache_views.so has %d",
                          manifest->augment_version, AUGMENT_VERSION);
-    if (manifest->size > VIEW_MAX_SIZE || side < 0 || side > VIEW_MAX_SIZE)
-        return error_set(err, STATUS_USAGE, NULL, "views have 1 to %d pixels a side, not %d", VIEW_MAX_SIZE,
-                         side ? side : manifest->size);
+    if (side < 0 || side > VIEW_MAX_SIZE)
+        return error_set(err, STATUS_USAGE, NULL, "views have 1 to %d pixels a side, not %d", VIEW_MAX_SIZE, side);
     return STATUS_OK;
 }
 
@@ -52,7 +51,7 @@ int softcache_views_open(struct softcache_views **out, const char *text, size_t 
     struct softcache_views *views = calloc(1, sizeof *views);
     *out = NULL;
     if (!views)
-        TRY(error_no_memory(&err, sizeof *views, "views"));
+        FAIL(error_no_memory(&err, sizeof *views, "views"));
     TRY(manifest_parse(&views->manifest, text, size, true, "cache.json", &err));
     TRY(check_views(views, side, &err));
     TRY(cache_views_init(&views->views, &views->manifest, side ? side : views->manifest.size, &err));
@@ -212,12 +211,18 @@ int softcache_views_describe(const struct softcache_views *views, const struct s
         struct cache_view partner;
         struct view_mix mix;
         struct view view;
-        char mixed[100];
-        cache_view_make(&views->views, &which, base->h, base->w, &view);
+        char more[100] = "";
+        if (which.number == CACHE_EVALUATION_VIEW && views->views.size != views->manifest.size) {
+            /* evaluation_image: the teacher's view, resized */
+            view_make_evaluation(&view, base->h, base->w, views->manifest.size);
+            snprintf(more, sizeof more, "  resized to %dx%d", views->views.size, views->views.size);
+        } else {
+            cache_view_make(&views->views, &which, base->h, base->w, &view);
+            cache_view_mix(&views->views, &which, NULL, &mix, &partner);
+            view_mix_describe(&mix, partner.sample, more, sizeof more);
+        }
         view_describe(&view, text, size);
-        cache_view_mix(&views->views, &which, NULL, &mix, &partner);
-        view_mix_describe(&mix, partner.sample, mixed, sizeof mixed);
-        snprintf(text + strlen(text), size - strlen(text), "%s", mixed);
+        snprintf(text + strlen(text), size - strlen(text), "%s", more);
     }
     return library_tell(status, &err, message);
 }
@@ -230,7 +235,7 @@ int softcache_rows_open(struct softcache_rows **out, const char *text, size_t si
     struct softcache_rows *rows = calloc(1, sizeof *rows);
     *out = NULL;
     if (!rows)
-        TRY(error_no_memory(&err, sizeof *rows, "answers"));
+        FAIL(error_no_memory(&err, sizeof *rows, "answers"));
     TRY(answers_parse(&rows->manifest, text, size, "answers.json", &err));
     for (int s = 0; s < SPLIT_COUNT; s++)
         TRY(cache_shard_init(&rows->one[s], &rows->manifest, (enum split)s, 0, 1, &err));
@@ -278,7 +283,7 @@ int softcache_rows_pack(struct softcache_rows *rows, int split, uint64_t first, 
     enum status status = STATUS_OK;
     struct error err = {0};
     if (split < 0 || split >= SPLIT_COUNT)
-        TRY(error_set(&err, STATUS_USAGE, NULL, "there is no split %d", split));
+        FAIL(error_set(&err, STATUS_USAGE, NULL, "there is no split %d", split));
     struct cache_shard *one = &rows->one[split];
     if (split == SPLIT_TRAIN)
         TRY(check_shapes(manifest, shapes, &err));

@@ -92,13 +92,13 @@ static enum status open_shard(struct softcache_shard *shard, const struct cache 
     struct stat about;
     shard->path = path_join(cache->path, entry->file);
     if (!shard->path)
-        TRY(error_no_memory(err, strlen(cache->path), "a path"));
+        FAIL(error_no_memory(err, strlen(cache->path), "a path"));
     shard->file = file_call_open(AT_FDCWD, shard->path, O_RDONLY, 0);
-    if (shard->file < 0 || fstat(shard->file, &about) != 0)
-        TRY(file_call_failed(err, STATUS_NO_INPUT, shard->path, "cannot be read"));
+    if (shard->file < 0 || RETRY(fstat(shard->file, &about)) != 0)
+        FAIL(file_call_failed(err, STATUS_NO_INPUT, shard->path, "cannot be read"));
     if ((uint64_t)about.st_size != entry->bytes)
-        TRY(error_set(err, STATUS_BAD_DATA, shard->path, "has %lld bytes, but the manifest says %llu: copy it again",
-                      (long long)about.st_size, (unsigned long long)entry->bytes));
+        FAIL(error_set(err, STATUS_BAD_DATA, shard->path, "has %lld bytes, but the manifest says %llu: copy it again",
+                       (long long)about.st_size, (unsigned long long)entry->bytes));
     TRY(read_table(shard, (size_t)about.st_size, manifest->format_version >= SHARD_TABLE_VERSION, err));
     TRY(cache_shard_init(&form, manifest, split, entry->first, entry->count, err));
     TRY(shard_locate(manifest, &form, &shard->table, shard->path, shard->fields, shard->extents, &shard->count, err));
@@ -178,14 +178,14 @@ static enum status unpack_rows(const struct softcache_shard *shard, const struct
     unsigned char *packed = malloc(largest), *plain = malloc(chunk);
     TRY(shard_unpacker_init(&unpacker, field, extent->rows, err));
     if (!packed || !plain)
-        TRY(error_no_memory(err, chunk, "a chunk"));
+        FAIL(error_no_memory(err, chunk, "a chunk"));
     for (size_t i = 0; i < count; i++) {
         const size_t piece = (size_t)rows[i] / extent->rows;
         if (piece != here) {
             TRY(read_at(shard, packed, extent->pieces[piece].size, extent->pieces[piece].offset, err));
             if (!shard_unpack(&unpacker, packed, extent->pieces[piece].size, plain, chunk))
-                TRY(error_set(err, STATUS_BAD_DATA, shard->path,
-                              "data set %s has a chunk that does not decompress to its size", field->name));
+                FAIL(error_set(err, STATUS_BAD_DATA, shard->path,
+                               "data set %s has a chunk that does not decompress to its size", field->name));
             here = piece;
         }
         memcpy(out + i * row, plain + ((size_t)rows[i] - piece * extent->rows) * row, row);
@@ -209,7 +209,7 @@ int softcache_shard_rows(const struct softcache_shard *shard, const char *name, 
     const size_t row = field->bytes / field->dims[0];
     for (size_t i = 0; i < count; i++)
         if (rows[i] < 0 || (uint64_t)rows[i] >= field->dims[0])
-            TRY(error_set(&err, STATUS_USAGE, shard->path, "data set %s has no row %lld", name, (long long)rows[i]));
+            FAIL(error_set(&err, STATUS_USAGE, shard->path, "data set %s has no row %lld", name, (long long)rows[i]));
     if (field->compressed)
         TRY(unpack_rows(shard, field, extent, rows, count, out, &err));
     for (size_t i = 0; i < count && !field->compressed; i++)

@@ -304,7 +304,7 @@ enum status cache_partial_write(const struct cache_partial *partial, const struc
     folder_place(path, folder, name);
     text = manifest_text(manifest_to_json(manifest, published));
     if (!text)
-        TRY(error_no_memory(err, 0, path));
+        FAIL(error_no_memory(err, 0, path));
     TRY(manifest_check_text(manifest, text, published, path, err));
     TRY(folder_publish(folder, name, text, strlen(text), err));
 cleanup:

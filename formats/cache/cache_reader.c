@@ -20,7 +20,7 @@ static enum status no_manifest(const char *path, struct error *err)
         return error_no_memory(err, strlen(path), "a path");
     TRY(file_look(path, &kind, err));
     if (kind != FILE_FOLDER)
-        TRY(error_set(err, STATUS_NO_INPUT, path, "is not a cache: there is no such folder"));
+        FAIL(error_set(err, STATUS_NO_INPUT, path, "is not a cache: there is no such folder"));
     TRY(file_look(partial, &kind, err));
     status =
         error_set(err, STATUS_NO_INPUT, path, "%s",
@@ -41,10 +41,10 @@ enum status cache_open(struct cache *cache, const char *path, struct error *err)
     char *file = path_join(path, "cache.json");
     cache->path = strdup(path);
     if (!file || !cache->path)
-        TRY(error_no_memory(err, strlen(path), "a path"));
+        FAIL(error_no_memory(err, strlen(path), "a path"));
     TRY(file_look(file, &kind, err));
     if (kind != FILE_REGULAR)
-        TRY(no_manifest(path, err));
+        FAIL(no_manifest(path, err));
     TRY(file_read(file, MANIFEST_LIMIT, &text, &size, err));
     TRY(manifest_parse(&cache->manifest, (const char *)text, size, true, file, err));
 cleanup:
@@ -75,7 +75,7 @@ static enum status load_shard(const struct cache *cache, enum split split, int s
         return error_no_memory(err, strlen(cache->path), "a path");
     TRY(file_read(*path, (size_t)CACHE_SHARD_LIMIT * 2, bytes, size, err));
     if (*size != entry->bytes)
-        TRY(error_set(
+        FAIL(error_set(
             err, STATUS_BAD_DATA, *path,
             "has %zu bytes, but the manifest says %llu: copy it again, or run teacher_dump again to repair it", *size,
             (unsigned long long)entry->bytes));
@@ -191,12 +191,12 @@ static enum status read_linked(const struct cache *cache, const struct cache_sha
     char *folder = file_name_unescape(cache->manifest.source_path), *name = file_name_unescape(shard->names[i]);
     char *path = folder && name ? path_join(folder, name) : NULL;
     if (!path)
-        TRY(error_no_memory(err, CACHE_NAME_SIZE, "a path"));
+        FAIL(error_no_memory(err, CACHE_NAME_SIZE, "a path"));
     if (!is_inside(name))
-        TRY(error_set(err, STATUS_BAD_DATA, shard->names[i], "the name points outside the data folder"));
+        FAIL(error_set(err, STATUS_BAD_DATA, shard->names[i], "the name points outside the data folder"));
     TRY(file_look(path, &kind, err));
     if (kind != FILE_REGULAR)
-        TRY(error_set(
+        FAIL(error_set(
             err, STATUS_NO_INPUT, path,
             "is missing: the cache refers to the photos that were in %s; if they are elsewhere now, pass --data "
             "with their folder",

@@ -59,7 +59,7 @@ enum status cache_partial_record_write(const struct cache_partial *partial, cons
     TRY(cache_partial_enter(partial, true, &work, err));
     folder_place(path, &work, name);
     if (!text)
-        TRY(error_no_memory(err, 0, path));
+        FAIL(error_no_memory(err, 0, path));
     TRY(manifest_record_parse(&again, text, strlen(text), path, err)); /* what does not read back is not published */
     TRY(folder_publish(&work, name, text, strlen(text), err));
 cleanup:

@@ -40,7 +40,7 @@ static double rounded(double sum)
 }
 
 /* Adds one view: its probabilities to means[classes]; returns whether its largest logit (ties: the smaller class) is
- * the label's. */
+ * the label's, which none is for label -1. */
 static bool add_view(const float *logits, int classes, int label, double *probabilities, double *means, double *entropy)
 {
     int best = 0;
@@ -80,8 +80,7 @@ enum status cache_teaching_count(const struct cache_manifest *manifest, const st
         entry->labelled += shard->labels[i] >= 0 ? (uint64_t)shard->views : 0;
         for (int v = 0; v < shard->views && teacher; v++) {
             cache_logits(manifest, shard, i, v, logits);
-            const bool right = add_view(logits, classes, shard->labels[i], values, sums, &entropy);
-            entry->correct += right && shard->labels[i] >= 0;
+            entry->correct += add_view(logits, classes, shard->labels[i], values, sums, &entropy);
         }
         squares += squares_of(sums, classes, shard->views);
     }

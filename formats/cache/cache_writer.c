@@ -87,8 +87,10 @@ void cache_writer_unclaim(struct cache_claim *claim)
     *claim = (struct cache_claim){0};
 }
 
-/* Makes a finished cache with a broken shard unfinished again: restores identity and records as before publication. */
-static enum status reopen(struct cache_writer *writer, struct error *err)
+/* Makes a finished cache with a broken shard unfinished again: restores identity and records as before publication, but
+ * leaves nothing of that shard, so that nobody counts it before whoever claims it has replaced it. *whole: another
+ * process has replaced it meanwhile, and has finished the cache. */
+static enum status reopen(struct cache_writer *writer, enum split split, int shard, bool *whole, struct error *err)
 {
     enum status status = STATUS_OK;
     bool finished;
@@ -97,10 +99,17 @@ static enum status reopen(struct cache_writer *writer, struct error *err)
     TRY(cache_partial_is_finished(&writer->partial, &finished, err));
     if (!finished)
         goto cleanup;
+    TRY(cache_partial_read(&writer->partial, &writer->manifest, true, NULL, err));
+    const struct cache_shard_entry *broken = &writer->manifest.splits[split].shards[shard];
+    TRY(cache_partial_is_whole(&writer->partial, broken, whole, err));
+    if (*whole)
+        goto cleanup;
     TRY(cache_partial_write(&writer->partial, &writer->manifest, false, err));
     for (int s = 0; s < SPLIT_COUNT; s++)
         for (int i = 0; i < writer->manifest.splits[s].shard_count; i++)
-            TRY(cache_partial_record_write(&writer->partial, &writer->manifest.splits[s].shards[i], err));
+            if (&writer->manifest.splits[s].shards[i] != broken)
+                TRY(cache_partial_record_write(&writer->partial, &writer->manifest.splits[s].shards[i], err));
+    TRY(cache_partial_discard(&writer->partial, broken, err));
     TRY(cache_partial_unpublish(&writer->partial, err));
 cleanup:
     file_unlock(lock);
@@ -123,7 +132,7 @@ static enum status check_finished(struct cache_writer *writer, enum split split,
         return cache_partial_read(&writer->partial, &writer->manifest, false, NULL, err);
     TRY(cache_partial_is_whole(&writer->partial, &writer->manifest.splits[split].shards[shard], whole, err));
     if (!*whole)
-        TRY(reopen(writer, err));
+        TRY(reopen(writer, split, shard, whole, err));
 cleanup:
     return status;
 }
@@ -196,7 +205,7 @@ enum status cache_writer_put(struct cache_writer *writer, struct cache_claim *cl
     form.format_version = writer->format_version;
     if (claim->state != CACHE_CLAIMED || content->split != claim->split || content->first != entry.first ||
         content->count != entry.count)
-        TRY(error_set(err, STATUS_INTERNAL, entry.file, "is not the shard that was claimed"));
+        FAIL(error_set(err, STATUS_INTERNAL, entry.file, "is not the shard that was claimed"));
     TRY(shard_build(&form, content, pool, &bytes, &size, &entry.image_bytes, err));
     entry.bytes = size;
     digest_bytes(bytes, size, entry.digest);
@@ -223,7 +232,7 @@ static enum status read_kernels(struct cache_writer *writer, struct error *err)
     for (int i = manifest->kernel_count; i < now.kernel_count; i++) {
         manifest->kernels[i] = arena_strdup(&manifest->arena, now.kernels[i]);
         if (!manifest->kernels[i])
-            TRY(error_no_memory(err, strlen(now.kernels[i]), "a manifest"));
+            FAIL(error_no_memory(err, strlen(now.kernels[i]), "a manifest"));
         manifest->kernel_count = i + 1;
     }
 cleanup:
@@ -259,7 +268,8 @@ enum status cache_writer_join(struct cache_writer *writer, const char *kernels, 
         if (strcmp(manifest->kernels[i], kernels) == 0)
             goto cleanup;
     if (manifest->kernel_count > 0 && !mix)
-        TRY(error_set(err, STATUS_CONFIG, writer->partial.out.path,
+        FAIL(
+            error_set(err, STATUS_CONFIG, writer->partial.out.path,
                       "has shards that were computed by %s, and here is %s: the teacher's answers differ in their last "
                       "bits. Go on where the others were made; or pass --allow-mixed, and the cache will name both; or "
                       "make it anew with --deterministic, which gives the same bits on every processor with AVX2",

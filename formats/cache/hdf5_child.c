@@ -120,7 +120,7 @@ static enum status ask(const char *program, int input, char *answer, size_t *siz
     if (!in_time)
         kill(child, SIGKILL);
     if (RETRY(waitpid(child, &code, 0)) != child)
-        TRY(file_call_failed(err, STATUS_INTERNAL, program, "cannot be waited for"));
+        FAIL(file_call_failed(err, STATUS_INTERNAL, program, "cannot be waited for"));
     TRY(status);
     describe_end(code, in_time, end);
     if (end[0])
@@ -144,7 +144,7 @@ enum status hdf5_child_table(struct shard_table *table, const unsigned char *byt
     TRY(library_path("softcache_hdf5_reader", program, err));
     answer = malloc(ANSWER_LIMIT);
     if (!answer)
-        TRY(error_no_memory(err, ANSWER_LIMIT, "a shard's table"));
+        FAIL(error_no_memory(err, ANSWER_LIMIT, "a shard's table"));
     TRY(hold_bytes(bytes, size, &input, path, err));
     TRY(ask(program, input, answer, &answer_size, path, err));
     TRY(take_answer(table, answer, answer_size, path, err));

@@ -77,22 +77,29 @@ void hdf5_leave(void)
     pthread_mutex_unlock(&hdf5_mutex);
 }
 
+/* A copy of a type, which is closed when one of the steps that change it has failed. */
+static hid_t if_changed(hid_t type, bool changed)
+{
+    if (type >= 0 && !changed) {
+        H5Tclose(type);
+        return -1;
+    }
+    return type;
+}
+
 /* float16 as in h5py and numpy. */
 static hid_t float16_type(void)
 {
-    hid_t type = H5Tcopy(H5T_IEEE_F32LE);
-    if (type < 0 || H5Tset_fields(type, 15, 10, 5, 0, 10) < 0 || H5Tset_size(type, 2) < 0 || H5Tset_ebias(type, 15) < 0)
-        return -1;
-    return type;
+    const hid_t type = H5Tcopy(H5T_IEEE_F32LE);
+    return if_changed(type, type >= 0 && H5Tset_fields(type, 15, 10, 5, 0, 10) >= 0 && H5Tset_size(type, 2) >= 0 &&
+                                H5Tset_ebias(type, 15) >= 0);
 }
 
 static hid_t string_type(size_t length)
 {
-    hid_t type = H5Tcopy(H5T_C_S1);
-    if (type < 0 || H5Tset_size(type, length) < 0 || H5Tset_strpad(type, H5T_STR_NULLPAD) < 0 ||
-        H5Tset_cset(type, H5T_CSET_UTF8) < 0)
-        return -1;
-    return type;
+    const hid_t type = H5Tcopy(H5T_C_S1);
+    return if_changed(type, type >= 0 && H5Tset_size(type, length) >= 0 && H5Tset_strpad(type, H5T_STR_NULLPAD) >= 0 &&
+                                H5Tset_cset(type, H5T_CSET_UTF8) >= 0);
 }
 
 hid_t hdf5_type(enum shard_type type, size_t item)
@@ -144,7 +151,8 @@ static bool find_type(hid_t set, struct shard_extent *extent)
         hid_t wanted = hdf5_type((enum shard_type)i, extent->item);
         found = wanted >= 0 && H5Tequal(type, wanted) > 0;
         extent->type = (enum shard_type)i;
-        H5Tclose(wanted);
+        if (wanted >= 0)
+            H5Tclose(wanted);
     }
     if (type >= 0)
         H5Tclose(type);
@@ -207,7 +215,9 @@ static enum status find_pieces(hid_t set, struct shard_extent *extent, struct er
     const size_t count = (extent->dims[0] - 1) / extent->rows + 1;
     hsize_t at[SHARD_MAX_RANK] = {0}, size = 0;
     haddr_t offset = HADDR_UNDEF;
-    extent->pieces = count <= SHARD_TABLE_LIMIT ? calloc(count, sizeof *extent->pieces) : NULL;
+    if (count > SHARD_TABLE_LIMIT)
+        return bad(extent, "has more chunks than any shard", err);
+    extent->pieces = calloc(count, sizeof *extent->pieces);
     if (!extent->pieces)
         return error_no_memory(err, count * sizeof *extent->pieces, "a list of chunks");
     extent->piece_count = count;
@@ -233,7 +243,7 @@ static enum status describe(hid_t file, struct shard_extent *extent, struct erro
     enum status status = STATUS_OK;
     hid_t set = open_set(file, extent->name), properties = -1;
     if (set < 0)
-        TRY(bad(extent, "is not a data set of this file", err));
+        FAIL(bad(extent, "is not a data set of this file", err));
     properties = H5Dget_create_plist(set);
     if (!find_type(set, extent) || !find_shape(set, extent))
         status = bad(extent, "has a type or shape that no shard has", err);

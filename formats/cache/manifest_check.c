@@ -57,7 +57,7 @@ enum status manifest_check_text(const struct cache_manifest *manifest, const cha
     here = manifest_to_json(manifest, published);
     there = manifest_to_json(&again, published);
     if (json_out_of_memory())
-        TRY(error_no_memory(err, 0, path));
+        FAIL(error_no_memory(err, 0, path));
     if (json_difference(here, there, everything, field, sizeof field, &a, &b))
         status = error_set(err, STATUS_INTERNAL, path,
                            "was not published: field %s does not read back as it was written", field);

@@ -288,7 +288,7 @@ enum status manifest_parse_tree(struct cache_manifest *manifest, const struct js
     TRY(json_choice(root, "format", &manifest_format, 1, &format, err));
     INTEGER(root, "format_version", 1, INT32_MAX, manifest->format_version);
     if (manifest->format_version > CACHE_FORMAT_VERSION)
-        TRY(error_set(
+        FAIL(error_set(
             err, STATUS_CONFIG, root->path,
             "has format version %d, but this program reads versions up to %d: use the program that wrote it, or make "
             "the cache again",
@@ -302,8 +302,8 @@ enum status manifest_parse_tree(struct cache_manifest *manifest, const struct js
     TRY(manifest_check_parse(manifest, root, err));
     TRY(parse_splits(root, manifest, published, err));
     if (manifest->format_version < cache_lowest_version(manifest))
-        TRY(error_set(err, STATUS_BAD_DATA, root->path, "has format version %d, but fields of version %d",
-                      manifest->format_version, cache_lowest_version(manifest)));
+        FAIL(error_set(err, STATUS_BAD_DATA, root->path, "has format version %d, but fields of version %d",
+                       manifest->format_version, cache_lowest_version(manifest)));
     manifest_sum_accuracy(manifest);
 cleanup:
     return status;
@@ -333,7 +333,7 @@ enum status manifest_record_parse(struct cache_shard_entry *entry, const char *t
     struct json_place root = json_root(tree, path);
     TRY(parse_shard(&root, true, &arena, &record, err));
     if (strcmp(record.file, entry->file) != 0 || record.first != entry->first || record.count != entry->count)
-        TRY(error_set(err, STATUS_BAD_DATA, path, "is the record of another shard"));
+        FAIL(error_set(err, STATUS_BAD_DATA, path, "is the record of another shard"));
     record.file = entry->file;
     *entry = record;
 cleanup:

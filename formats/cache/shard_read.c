@@ -65,7 +65,7 @@ static enum status locate_all(struct shard_reader *reader, struct cache_shard *s
             continue;
         field->data = malloc(field->bytes);
         if (!field->data)
-            TRY(error_no_memory(err, field->bytes, field->name));
+            FAIL(error_no_memory(err, field->bytes, field->name));
         if (field->part == CACHE_READ_IMAGES)
             shard->image_bytes = field->data;
     }

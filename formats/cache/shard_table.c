@@ -170,7 +170,7 @@ enum status shard_table_parse(struct shard_table *table, const char *text, size_
         TRY(parse_set(&element, &arena, &table->sets[i], &failed));
         for (int j = 0; j < i; j++)
             if (strcmp(table->sets[j].name, table->sets[i].name) == 0)
-                TRY(error_set(&failed, STATUS_BAD_DATA, path, "data set %s appears twice", table->sets[i].name));
+                FAIL(error_set(&failed, STATUS_BAD_DATA, path, "data set %s appears twice", table->sets[i].name));
     }
 cleanup:
     if (status != STATUS_OK)

@@ -52,17 +52,17 @@ enum status shard_table_check_pieces(const struct shard_table *table, size_t end
         for (size_t p = 0; p < set->piece_count; p++) {
             const struct shard_piece piece = set->pieces[p];
             if (piece.size == 0 || piece.offset > end || piece.size > end - piece.offset)
-                TRY(error_set(err, STATUS_BAD_DATA, path,
-                              "data set %s: chunk %zu (%llu bytes at %llu) lies outside of the file's %zu bytes",
-                              set->name, p, (unsigned long long)piece.size, (unsigned long long)piece.offset, end));
+                FAIL(error_set(err, STATUS_BAD_DATA, path,
+                               "data set %s: chunk %zu (%llu bytes at %llu) lies outside of the file's %zu bytes",
+                               set->name, p, (unsigned long long)piece.size, (unsigned long long)piece.offset, end));
             all[filled++] = piece;
         }
     }
     qsort(all, filled, sizeof *all, by_offset);
     for (size_t i = 1; i < filled; i++)
         if (all[i].offset - all[i - 1].offset < all[i - 1].size)
-            TRY(error_set(err, STATUS_BAD_DATA, path, "two chunks share the byte at %llu",
-                          (unsigned long long)all[i].offset));
+            FAIL(error_set(err, STATUS_BAD_DATA, path, "two chunks share the byte at %llu",
+                           (unsigned long long)all[i].offset));
 cleanup:
     free(all);
     return status;
@@ -120,14 +120,14 @@ enum status shard_locate(const struct cache_manifest *manifest, const struct cac
     if (manifest->images_embedded) {
         fields[n] = shard_images_field(manifest, shard, image_bytes);
         if (fields[n++].bytes != image_bytes)
-            TRY(error_set(err, STATUS_BAD_DATA, path,
-                          "data set images does not have the shape that the manifest says"));
+            FAIL(error_set(err, STATUS_BAD_DATA, path,
+                           "data set images does not have the shape that the manifest says"));
     }
     fields[n++] = shard_names_field(shard, NULL, name_length);
     for (int i = 0; i < n; i++)
         TRY(shard_table_locate(table, &fields[i], &extents[i], path, err));
     if (n != table->count)
-        TRY(error_set(err, STATUS_BAD_DATA, path, "has %d data sets, but the manifest says %d", table->count, n));
+        FAIL(error_set(err, STATUS_BAD_DATA, path, "has %d data sets, but the manifest says %d", table->count, n));
     *count = n;
 cleanup:
     return status;

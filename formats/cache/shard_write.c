@@ -71,22 +71,20 @@ static hid_t create_file(struct kept_image *kept)
     return file;
 }
 
-static hid_t creation_properties(const struct shard_field *field)
+static bool set_storage(hid_t properties, const struct shard_field *field)
 {
-    hid_t properties = H5Pcreate(H5P_DATASET_CREATE);
-    if (properties < 0 || H5Pset_obj_track_times(properties, 0) < 0)
-        return -1;
-    if (!field->compressed)
-        return H5Pset_layout(properties, H5D_CONTIGUOUS) < 0 ? -1 : properties;
     const unsigned level = ZSTD_FILTER_LEVEL;
     hsize_t chunk[SHARD_MAX_RANK] = {shard_chunk_rows(field)};
+    if (H5Pset_obj_track_times(properties, 0) < 0)
+        return false;
+    if (!field->compressed)
+        return H5Pset_layout(properties, H5D_CONTIGUOUS) >= 0;
     for (int d = 1; d < field->rank; d++)
         chunk[d] = field->dims[d];
-    if (H5Pset_chunk(properties, field->rank, chunk) < 0 || H5Pset_fill_time(properties, H5D_FILL_TIME_ALLOC) < 0 ||
-        (field->item > 1 && H5Pset_shuffle(properties) < 0) ||
-        H5Pset_filter(properties, ZSTD_FILTER_ID, H5Z_FLAG_MANDATORY, 1, &level) < 0)
-        return -1;
-    return properties;
+    return H5Pset_chunk(properties, field->rank, chunk) >= 0 &&
+           H5Pset_fill_time(properties, H5D_FILL_TIME_ALLOC) >= 0 &&
+           (field->item == 1 || H5Pset_shuffle(properties) >= 0) &&
+           H5Pset_filter(properties, ZSTD_FILTER_ID, H5Z_FLAG_MANDATORY, 1, &level) >= 0;
 }
 
 /* Compression is most of the work: the pool does it, and libhdf5 gets finished chunks, one group at a time. */
@@ -119,18 +117,21 @@ static enum status write_field(hid_t file, const struct shard_field *field, stru
     hsize_t dims[SHARD_MAX_RANK];
     for (int d = 0; d < field->rank; d++)
         dims[d] = field->dims[d];
-    hid_t type = hdf5_type(field->type, field->item), space = H5Screate_simple(field->rank, dims, NULL);
-    hid_t properties = creation_properties(field), set = -1;
+    const hid_t type = hdf5_type(field->type, field->item), space = H5Screate_simple(field->rank, dims, NULL);
+    const hid_t properties = H5Pcreate(H5P_DATASET_CREATE);
+    hid_t set = -1;
     enum status status = STATUS_OK;
-    if (type >= 0 && space >= 0 && properties >= 0)
+    if (type >= 0 && space >= 0 && properties >= 0 && set_storage(properties, field))
         set = H5Dcreate2(file, field->name, type, space, H5P_DEFAULT, properties, H5P_DEFAULT);
-    if (set >= 0 && field->compressed)
+    bool written = set >= 0;
+    if (written && field->compressed)
         status = write_chunks(set, field, pool, err);
-    else if (set < 0 || H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, field->data) < 0)
+    else if (written)
+        written = H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, field->data) >= 0;
+    *stored = written && status == STATUS_OK ? H5Dget_storage_size(set) : 0;
+    if (*stored == 0 && status == STATUS_OK) /* no data set of a shard is empty */
         status = error_set(err, STATUS_INTERNAL, NULL, "libhdf5 cannot write data set %s of %zu bytes", field->name,
                            field->bytes);
-    if (status == STATUS_OK)
-        *stored = H5Dget_storage_size(set);
     H5Dclose(set);
     H5Pclose(properties);
     H5Sclose(space);
@@ -203,6 +204,18 @@ static enum status check_reserve(struct error *err)
     return STATUS_OK;
 }
 
+/* The table of a file that libhdf5 has just written: what it does not find in there is no damage of a file. */
+static enum status describe_written(hid_t file, struct shard_table *table, struct error *err)
+{
+    struct error failed = {0};
+    const enum status status = hdf5_table(file, table, &failed);
+    if (status == STATUS_OK)
+        return STATUS_OK;
+    return error_set(err, STATUS_INTERNAL, NULL,
+                     status == STATUS_BAD_DATA ? "libhdf5 does not find what it has just written: %s" : "%s",
+                     failed.message);
+}
+
 enum status shard_build(const struct cache_manifest *manifest, const struct cache_shard *shard,
                         struct thread_pool *pool, unsigned char **bytes, size_t *size, uint64_t *image_bytes,
                         struct error *err)
@@ -218,10 +231,10 @@ enum status shard_build(const struct cache_manifest *manifest, const struct cach
     TRY(zstd_filter_register(err));
     file = create_file(&kept);
     if (file < 0)
-        TRY(error_set(err, STATUS_INTERNAL, NULL, "libhdf5 cannot create a file in memory"));
+        FAIL(error_set(err, STATUS_INTERNAL, NULL, "libhdf5 cannot create a file in memory"));
     TRY(write_all(file, manifest, shard, pool, image_bytes, err));
     if (manifest->format_version >= SHARD_TABLE_VERSION)
-        TRY(hdf5_table(file, &table, err));
+        TRY(describe_written(file, &table, err));
 cleanup:
     if (file >= 0 && H5Fclose(file) < 0 && status == STATUS_OK)
         status = error_set(err, STATUS_INTERNAL, NULL, "libhdf5 cannot finish a file in memory");

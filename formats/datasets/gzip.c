@@ -33,15 +33,15 @@ enum status gzip_decompress(const uint8_t *bytes, size_t size, size_t limit, con
         code = inflate(&stream, Z_NO_FLUSH);
         used += piece - stream.avail_out;
         if (code == Z_BUF_ERROR || (code == Z_OK && stream.avail_in == 0 && stream.avail_out > 0))
-            TRY(error_set(err, STATUS_BAD_DATA, path, "truncated gzip file: the data ends after %zu bytes", size));
+            FAIL(error_set(err, STATUS_BAD_DATA, path, "truncated gzip file: the data ends after %zu bytes", size));
         if (code != Z_OK && code != Z_STREAM_END)
-            TRY(error_set(err, STATUS_BAD_DATA, path, "damaged gzip file near byte %lu: %s", stream.total_in,
-                          stream.msg ? stream.msg : "bad data"));
+            FAIL(error_set(err, STATUS_BAD_DATA, path, "damaged gzip file near byte %lu: %s", stream.total_in,
+                           stream.msg ? stream.msg : "bad data"));
         if (used > limit)
-            TRY(error_set(err, STATUS_BAD_DATA, path, "decompresses to more than the limit of %zu bytes", limit));
+            FAIL(error_set(err, STATUS_BAD_DATA, path, "decompresses to more than the limit of %zu bytes", limit));
     }
     if (stream.avail_in > 0)
-        TRY(error_set(err, STATUS_BAD_DATA, path, "has %u bytes after the end of the gzip data", stream.avail_in));
+        FAIL(error_set(err, STATUS_BAD_DATA, path, "has %u bytes after the end of the gzip data", stream.avail_in));
     *out_size = used;
 cleanup:
     inflateEnd(&stream);

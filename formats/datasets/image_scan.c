@@ -47,8 +47,8 @@ static enum status check_pixels(const struct image_coding *coding, const uint8_t
     }
     TRY(status);
     if (image.w > (int64_t)IMAGE_MAX_ASPECT * image.h || image.h > (int64_t)IMAGE_MAX_ASPECT * image.w)
-        TRY(error_set(err, STATUS_BAD_DATA, name, "%d x %d pixels: one side may be at most %d times the other", image.h,
-                      image.w, IMAGE_MAX_ASPECT));
+        FAIL(error_set(err, STATUS_BAD_DATA, name, "%d x %d pixels: one side may be at most %d times the other",
+                       image.h, image.w, IMAGE_MAX_ASPECT));
     result->info = info;
     result->info.h = image.h;
     result->info.w = image.w;
@@ -177,7 +177,7 @@ enum status image_source_scan(const struct image_source *source, const struct im
     const size_t capacity = (size_t)thread_pool_size(pool) * CHUNK_PER_THREAD;
     chunk.results = calloc(capacity, sizeof *chunk.results);
     if (!chunk.results)
-        TRY(error_no_memory(err, capacity * sizeof *chunk.results, "the check of the images"));
+        FAIL(error_no_memory(err, capacity * sizeof *chunk.results, "the check of the images"));
     for (int split = 0; split < SPLIT_COUNT; split++) {
         const size_t samples = source->sets[split].count;
         chunk.split = (enum split)split;
@@ -186,7 +186,7 @@ enum status image_source_scan(const struct image_source *source, const struct im
             TRY(check_chunk(scan, digest, &chunk, count, pool, err));
             done += count;
             if (progress && !progress(context, done, total))
-                TRY(error_set(err, STATUS_INTERRUPTED, source->path, "interrupted while checking the images"));
+                FAIL(error_set(err, STATUS_INTERRUPTED, source->path, "interrupted while checking the images"));
         }
     }
 cleanup:

@@ -133,8 +133,8 @@ static enum status find_inner(const char *path, char **inner, const struct image
         }
     }
     if (status == STATUS_OK && found > 1)
-        TRY(error_set(err, STATUS_BAD_DATA, path,
-                      "has %zu folders that are data sets, such as %s: pass one of them as --data", found, *inner));
+        FAIL(error_set(err, STATUS_BAD_DATA, path,
+                       "has %zu folders that are data sets, such as %s: pass one of them as --data", found, *inner));
 cleanup:
     folder_list_free(entries, count);
     return status;
@@ -155,14 +155,14 @@ enum status image_source_open(struct image_source *source, const char *path, con
     if (!reader)
         TRY(explain_unrecognised(path, err));
     if (!source->path)
-        TRY(error_no_memory(err, strlen(path), "a path"));
+        FAIL(error_no_memory(err, strlen(path), "a path"));
     source->reader = reader;
     source->format = source->reader->name;
     if (strcmp(source->path, path) != 0)
         TRY(source_note(source, err, "the data set is one folder deeper, in %s", source->path));
     TRY(source->reader->open(source, err)); /* may change the path: a list lies in the data folder */
     if (source->sets[SPLIT_TRAIN].count == 0)
-        TRY(error_set(err, STATUS_BAD_DATA, path, "has no training images"));
+        FAIL(error_set(err, STATUS_BAD_DATA, path, "has no training images"));
     TRY(source_make_validation(source, options ? options : &none, err));
 cleanup:
     if (status != STATUS_OK)

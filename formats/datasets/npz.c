@@ -154,7 +154,7 @@ enum status npz_load(const uint8_t *bytes, size_t size, const char *path, struct
     *count = 0;
     TRY(find_directory(bytes, size, path, &at, &entries, err));
     if (entries > NPZ_MAX_ARRAYS)
-        TRY(error_set(err, STATUS_BAD_DATA, path, "has %zu arrays; at most %d are read", entries, NPZ_MAX_ARRAYS));
+        FAIL(error_set(err, STATUS_BAD_DATA, path, "has %zu arrays; at most %d are read", entries, NPZ_MAX_ARRAYS));
     for (size_t i = 0; i < entries; i++) {
         struct entry entry = {0};
         struct npz_array *array = &arrays[*count];

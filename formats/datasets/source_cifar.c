@@ -121,16 +121,16 @@ static enum status read_pickle(const struct cifar_version *version, struct batch
     const struct pickle_value *data = pickle_get(root, "data"), *list = pickle_get(root, version->key);
     if (!data || data->kind != PICKLE_ARRAY || !data->dtype || data->dtype->size != 2 ||
         memcmp(data->dtype->bytes, "u1", 2) != 0 || !list || list->kind != PICKLE_LIST || list->count == 0)
-        TRY(error_set(err, STATUS_BAD_DATA, path, "has no array 'data' of bytes, or no list '%s'", version->key));
+        FAIL(error_set(err, STATUS_BAD_DATA, path, "has no array 'data' of bytes, or no list '%s'", version->key));
     if (list->count > MAX_BATCH_BYTES / IMAGE || data->size != list->count * IMAGE)
-        TRY(error_set(err, STATUS_BAD_DATA, path, "has %zu labels, but %zu bytes of images of %d bytes", list->count,
-                      data->size, IMAGE));
+        FAIL(error_set(err, STATUS_BAD_DATA, path, "has %zu labels, but %zu bytes of images of %d bytes", list->count,
+                       data->size, IMAGE));
     batch->stride = IMAGE;
     batch->count = list->count;
     batch->planes = data->bytes;
     *labels = arena_alloc(arena, list->count, 1);
     if (!*labels)
-        TRY(error_no_memory(err, list->count, "labels"));
+        FAIL(error_no_memory(err, list->count, "labels"));
     for (size_t i = 0; i < list->count; i++) {
         TRY(check_label(version, i, list->items[i]->kind == PICKLE_INTEGER ? list->items[i]->integer : -1, path, err));
         (*labels)[i] = (uint8_t)list->items[i]->integer;
@@ -152,11 +152,11 @@ static enum status load_batch(struct image_source *source, enum split split, con
     if (!path)
         return error_no_memory(err, 0, "a path");
     if (cifar->batch_count == MAX_BATCHES)
-        TRY(error_set(err, STATUS_BAD_DATA, source->path, "has more than %d batches", MAX_BATCHES));
+        FAIL(error_set(err, STATUS_BAD_DATA, source->path, "has more than %d batches", MAX_BATCHES));
     TRY(file_look(path, &kind, err));
     if (kind != FILE_REGULAR)
-        TRY(error_set(err, STATUS_NO_INPUT, path, "is missing: %s is %s...%s and %s", cifar->version->name,
-                      cifar->version->train, cifar->version->train_end, cifar->version->test));
+        FAIL(error_set(err, STATUS_NO_INPUT, path, "is missing: %s is %s...%s and %s", cifar->version->name,
+                       cifar->version->train, cifar->version->train_end, cifar->version->test));
     struct batch *batch = &cifar->batches[cifar->batch_count++];
     TRY(file_read(path, MAX_BATCH_BYTES, &batch->bytes, &size, err));
     if (cifar->version->python) {
@@ -226,7 +226,7 @@ static enum status name_classes(struct image_source *source, struct error *err)
     const char **names = arena_alloc(&source->arena, MAX_CLASSES, sizeof *names);
     char *path = path_join(source->path, cifar->version->meta);
     if (!path || !names)
-        TRY(error_no_memory(err, 0, "class names"));
+        FAIL(error_no_memory(err, 0, "class names"));
     source->classes = names;
     source->class_count = cifar->version->classes;
     TRY(file_look(path, &kind, err));
@@ -241,7 +241,7 @@ static enum status name_classes(struct image_source *source, struct error *err)
     else
         TRY(read_names(source, (char *)bytes, path, names, &count, err));
     if (count != (size_t)source->class_count)
-        TRY(error_set(err, STATUS_BAD_DATA, path, "has %zu class names instead of %d", count, source->class_count));
+        FAIL(error_set(err, STATUS_BAD_DATA, path, "has %zu class names instead of %d", count, source->class_count));
 cleanup:
     free(bytes);
     free(path);

@@ -220,12 +220,12 @@ static enum status read_row(const struct csv *csv, char *fields[MAX_COLUMNS], in
     while (strncmp(row->path, "./", 2) == 0)
         row->path += 2;
     if (!is_inside(row->path))
-        TRY(error_set(err, STATUS_BAD_DATA, csv->path,
-                      "line %zu: '%.200s' must be a path below the folder of this file, without ..", csv->line,
-                      row->path));
+        FAIL(error_set(err, STATUS_BAD_DATA, csv->path,
+                       "line %zu: '%.200s' must be a path below the folder of this file, without ..", csv->line,
+                       row->path));
     if (!row->label[0] && row->split != SPLIT_TEST)
-        TRY(error_set(err, STATUS_BAD_DATA, csv->path, "line %zu: no label; only test images may have none",
-                      csv->line));
+        FAIL(error_set(err, STATUS_BAD_DATA, csv->path, "line %zu: no label; only test images may have none",
+                       csv->line));
 cleanup:
     return status;
 }
@@ -316,8 +316,8 @@ static enum status take_classes(struct image_source *source, const struct row *r
             labels[classes++] = labels[i];
     }
     if (classes == 0 || classes > SOURCE_MAX_CLASSES)
-        TRY(error_set(err, STATUS_BAD_DATA, source->path, "has %zu classes; it must have 1 to %d", classes,
-                      SOURCE_MAX_CLASSES));
+        FAIL(error_set(err, STATUS_BAD_DATA, source->path, "has %zu classes; it must have 1 to %d", classes,
+                       SOURCE_MAX_CLASSES));
     const char **names = arena_alloc(&source->arena, classes, sizeof *names);
     for (size_t c = 0; names && c < classes; c++) {
         char *escaped = numbers ? NULL : file_name_escape(labels[c]);
@@ -329,7 +329,7 @@ static enum status take_classes(struct image_source *source, const struct row *r
             names = NULL;
     }
     if (!names)
-        TRY(error_no_memory(err, classes * sizeof *names, "class names"));
+        FAIL(error_no_memory(err, classes * sizeof *names, "class names"));
     if (!numbers) /* escapes change the order */
         qsort(names, classes, sizeof *names, compare_text);
     source->classes = names;
@@ -399,16 +399,16 @@ static enum status csv_open(struct image_source *source, struct error *err)
     size_t size, count = 0;
     source->encoding = IMAGE_JPEG;
     if (trouble.code == STATUS_IO || trouble.code == STATUS_INTERNAL || (!list && trouble.code != STATUS_OK))
-        TRY(error_pass(err, &trouble));
+        FAIL(error_pass(err, &trouble));
     if (!list)
-        TRY(error_set(err, STATUS_NO_INPUT, source->path, "its list has gone"));
+        FAIL(error_set(err, STATUS_NO_INPUT, source->path, "its list has gone"));
     TRY(enter_folder(source, list, err));
     TRY(file_read(list, MAX_CSV_BYTES, (unsigned char **)&csv.text, &size, err));
     if (memchr(csv.text, 0, size))
-        TRY(error_set(err, STATUS_BAD_DATA, list, "is no text: it has zero bytes"));
+        FAIL(error_set(err, STATUS_BAD_DATA, list, "is no text: it has zero bytes"));
     if (!read_header(&csv))
-        TRY(error_set(err, STATUS_BAD_DATA, list,
-                      "the first line must name the columns: path,label or path,label,split"));
+        FAIL(error_set(err, STATUS_BAD_DATA, list,
+                       "the first line must name the columns: path,label or path,label,split"));
     TRY(read_rows(&csv, &rows, &count, err));
     TRY(refuse_doubles(&csv, rows, count, err));
     const bool numbers = all_numbers(rows, count);

@@ -73,13 +73,13 @@ static enum status add_split(struct image_source *source, enum split split, cons
     TRY(source_list(source, path, &entries, &count, err));
     for (size_t i = 0; i < count; i++) {
         if (entries[i].is_folder)
-            TRY(error_set(err, STATUS_BAD_DATA, path, "has a folder %s among LABEL_INDEX.jpg files: move it elsewhere",
-                          entries[i].name));
+            FAIL(error_set(err, STATUS_BAD_DATA, path, "has a folder %s among LABEL_INDEX.jpg files: move it elsewhere",
+                           entries[i].name));
         TRY(add_file(source, split, path, folder, entries[i].name, err));
     }
     if (source->sets[split].count == 0)
-        TRY(error_set(err, STATUS_BAD_DATA, path,
-                      "the folder has no images: put LABEL_INDEX.jpg files into it, or remove it"));
+        FAIL(error_set(err, STATUS_BAD_DATA, path,
+                       "the folder has no images: put LABEL_INDEX.jpg files into it, or remove it"));
 cleanup:
     folder_list_free(entries, count);
     free(path);

@@ -115,8 +115,8 @@ static enum status load_file(struct idx_file *file, const char *folder, const ch
     const size_t header = 4 + 4 * (size_t)dimensions;
     file->values = file->bytes + header;
     if (values != file->size - header)
-        TRY(error_set(err, STATUS_BAD_DATA, path, "has %zu bytes of values, but its header says %zu: get it again",
-                      file->size - header, values));
+        FAIL(error_set(err, STATUS_BAD_DATA, path, "has %zu bytes of values, but its header says %zu: get it again",
+                       file->size - header, values));
 cleanup:
     free(stored);
     free(path);
@@ -132,17 +132,17 @@ static enum status load_split(struct image_source *source, enum split split, con
     TRY(load_file(labels, source->path, prefix, "labels", 1, err));
     uint32_t count = images->dimensions[0], h = images->dimensions[1], w = images->dimensions[2];
     if (count != labels->dimensions[0])
-        TRY(error_set(err, STATUS_BAD_DATA, source->path, "%s: %u images but %u labels", prefix, count,
-                      labels->dimensions[0]));
+        FAIL(error_set(err, STATUS_BAD_DATA, source->path, "%s: %u images but %u labels", prefix, count,
+                       labels->dimensions[0]));
     if (count == 0 || h == 0 || w == 0 || h > MAX_SIDE || w > MAX_SIDE)
-        TRY(error_set(err, STATUS_BAD_DATA, source->path, "%s: %u images of %u x %u; sides must be 1 to %d", prefix,
-                      count, h, w, MAX_SIDE));
+        FAIL(error_set(err, STATUS_BAD_DATA, source->path, "%s: %u images of %u x %u; sides must be 1 to %d", prefix,
+                       count, h, w, MAX_SIDE));
     if (split == SPLIT_TRAIN) {
         source->h = (int)h;
         source->w = (int)w;
     } else if ((int)h != source->h || (int)w != source->w) {
-        TRY(error_set(err, STATUS_BAD_DATA, source->path, "%s: images are %u x %u, but %d x %d in the training set",
-                      prefix, h, w, source->h, source->w));
+        FAIL(error_set(err, STATUS_BAD_DATA, source->path, "%s: images are %u x %u, but %d x %d in the training set",
+                       prefix, h, w, source->h, source->w));
     }
     TRY(source_add_raw(source, split, count, labels->values, 1, err));
 cleanup:

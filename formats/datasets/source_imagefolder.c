@@ -47,8 +47,8 @@ static enum status add_folder(struct image_source *source, enum split split, con
             continue;
         }
         if (depth == 0)
-            TRY(error_set(err, STATUS_BAD_DATA, path,
-                          "has a folder %s: images may be in SPLIT/CLASS/ or one folder deeper", entries[i].name));
+            FAIL(error_set(err, STATUS_BAD_DATA, path,
+                           "has a folder %s: images may be in SPLIT/CLASS/ or one folder deeper", entries[i].name));
         char inner[4096];
         snprintf(inner, sizeof inner, "%s/%s", folder, entries[i].name);
         TRY(add_folder(source, split, inner, label, depth - 1, err));
@@ -102,14 +102,14 @@ static enum status add_class(struct image_source *source, enum split split, cons
     int label = -1;
     TRY(find_class(source, name, *next, &label, err));
     if (label < 0)
-        TRY(error_set(err, STATUS_BAD_DATA, source->path,
-                      "%s/%s: this class has no folder in the training split: classes must be the same in every split",
-                      split_folder, name));
+        FAIL(error_set(err, STATUS_BAD_DATA, source->path,
+                       "%s/%s: this class has no folder in the training split: classes must be the same in every split",
+                       split_folder, name));
     *next = label + 1;
     snprintf(folder, sizeof folder, "%s/%s", split_folder, name);
     TRY(add_folder(source, split, folder, label, 1, err));
     if (source->sets[split].count == before)
-        TRY(explain_no_images(source, folder, err));
+        FAIL(explain_no_images(source, folder, err));
 cleanup:
     return status;
 }
@@ -190,15 +190,15 @@ static enum status add_split(struct image_source *source, enum split split, cons
         else if (folders == 0 && split == SPLIT_TEST)
             TRY(add_file(source, split, path, folder, entries[i].name, -1, err));
         else if (image_format_is_image(path, entries[i].name, &trouble))
-            TRY(error_set(err, STATUS_BAD_DATA, path,
-                          "%s is beside the class folders: move it into the folder of its class", entries[i].name));
+            FAIL(error_set(err, STATUS_BAD_DATA, path,
+                           "%s is beside the class folders: move it into the folder of its class", entries[i].name));
         else if (trouble.code != STATUS_OK)
-            TRY(error_pass(err, &trouble));
+            FAIL(error_pass(err, &trouble));
         else
             TRY(add_file(source, split, path, folder, entries[i].name, -1, err)); /* it is left out */
     }
     if (source->sets[split].count == 0)
-        TRY(explain_no_images(source, folder, err));
+        FAIL(explain_no_images(source, folder, err));
     qsort(source->sets[split].samples, source->sets[split].count, sizeof *source->sets[split].samples, compare_samples);
 cleanup:
     folder_list_free(entries, count);

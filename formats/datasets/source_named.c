@@ -119,9 +119,9 @@ static enum status add_file(struct image_source *source, enum split split, const
         return STATUS_OK;
     TRY(find_class(source, file, &label, err));
     if (label < 0 && split != SPLIT_TEST)
-        TRY(error_set(err, STATUS_BAD_DATA, source->path,
-                      "%s/%s: names are CLASS.NUMBER.jpg here, and this one has no class of the training images",
-                      folder, file));
+        FAIL(error_set(err, STATUS_BAD_DATA, source->path,
+                       "%s/%s: names are CLASS.NUMBER.jpg here, and this one has no class of the training images",
+                       folder, file));
     snprintf(name, sizeof name, "%s/%s", folder, file);
     TRY(source_add(source, split, name, label, err));
 cleanup:

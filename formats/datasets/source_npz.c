@@ -111,8 +111,8 @@ static enum status add_labels(struct image_source *source, enum split split, con
         const int64_t label = label_at(labels, i);
         char name[64];
         if (label < 0 || label >= SOURCE_MAX_CLASSES)
-            TRY(error_set(err, STATUS_BAD_DATA, path, "%s: label %zu is %lld; labels are 0 to %d", labels->name, i,
-                          (long long)label, SOURCE_MAX_CLASSES - 1));
+            FAIL(error_set(err, STATUS_BAD_DATA, path, "%s: label %zu is %lld; labels are 0 to %d", labels->name, i,
+                           (long long)label, SOURCE_MAX_CLASSES - 1));
         snprintf(name, sizeof name, "%s/%06zu", split_name(split), i);
         TRY(source_add(source, split, name, (int)label, err));
         source->class_count = label >= source->class_count ? (int)label + 1 : source->class_count;
@@ -129,12 +129,12 @@ static enum status add_split(struct image_source *source, enum split split, cons
     enum status status = STATUS_OK;
     bool planes = false;
     if (!labels)
-        TRY(error_set(err, STATUS_BAD_DATA, path, "has %s, but no array with its labels", images->name));
+        FAIL(error_set(err, STATUS_BAD_DATA, path, "has %s, but no array with its labels", images->name));
     TRY(read_form(images, path, &form, &planes, err));
     if (source->h &&
         (form.h != source->h || form.w != source->w || form.channels != source->channels || planes != npz->planes))
-        TRY(error_set(err, STATUS_BAD_DATA, path, "%s has images of another form than the training images",
-                      images->name));
+        FAIL(error_set(err, STATUS_BAD_DATA, path, "%s has images of another form than the training images",
+                       images->name));
     source->h = form.h;
     source->w = form.w;
     source->channels = form.channels;
@@ -157,7 +157,7 @@ static enum status add_arrays(struct image_source *source, const char *path, str
     enum status status = STATUS_OK;
     const bool has_val = find_array(npz, images[SPLIT_VAL]) != NULL;
     if (!find_array(npz, images[SPLIT_TRAIN]))
-        TRY(error_set(
+        FAIL(error_set(
             err, STATUS_BAD_DATA, path,
             "has %d arrays, but none of training images: x_train and y_train, train_images and train_labels, or "
             "images and labels",
@@ -193,11 +193,11 @@ static enum status npz_open(struct image_source *source, struct error *err)
     source->state = npz;
     source->encoding = IMAGE_RAW;
     if (!npz)
-        TRY(error_no_memory(err, sizeof *npz, ".npz"));
+        FAIL(error_no_memory(err, sizeof *npz, ".npz"));
     if (!path && trouble.code != STATUS_OK)
-        TRY(error_pass(err, &trouble));
+        FAIL(error_pass(err, &trouble));
     if (!path)
-        TRY(error_set(err, STATUS_NO_INPUT, source->path, "its archive has gone"));
+        FAIL(error_set(err, STATUS_NO_INPUT, source->path, "its archive has gone"));
     TRY(file_read(path, MAX_FILE_BYTES, &bytes, &size, err));
     TRY(npz_load(bytes, size, path, npz->arrays, &npz->count, err));
     TRY(add_arrays(source, path, err));

@@ -16,10 +16,10 @@ enum status source_add(struct image_source *source, enum split split, const char
     enum status status = STATUS_OK;
     char *escaped = file_name_escape(name), *copy = escaped ? arena_strdup(&source->arena, escaped) : NULL;
     if (!copy)
-        TRY(error_no_memory(err, strlen(name), "the list of images"));
+        FAIL(error_no_memory(err, strlen(name), "the list of images"));
     if (strlen(copy) > SOURCE_MAX_NAME)
-        TRY(error_set(err, STATUS_BAD_DATA, source->path, "%s: the name has more than %d bytes; use a shorter one",
-                      copy, SOURCE_MAX_NAME));
+        FAIL(error_set(err, STATUS_BAD_DATA, source->path, "%s: the name has more than %d bytes; use a shorter one",
+                       copy, SOURCE_MAX_NAME));
     TRY(array_grow(&set->samples, sizeof *set->samples, set->count, &set->capacity, "the list of images", err));
     set->samples[set->count] = (struct image_sample){.name = copy, .label = label, .from = split, .place = set->count};
     set->count++;
@@ -55,7 +55,7 @@ enum status source_read_file(const struct image_source *source, const struct ima
         return error_no_memory(err, 0, "a path");
     TRY(file_look(path, &kind, err));
     if (kind != FILE_REGULAR) /* opening a pipe would block */
-        TRY(error_set(err, STATUS_NO_INPUT, path, "is missing, or is not a regular file"));
+        FAIL(error_set(err, STATUS_NO_INPUT, path, "is missing, or is not a regular file"));
     TRY(file_read(path, SOURCE_MAX_IMAGE_BYTES, bytes, size, err));
 cleanup:
     free(path);
@@ -88,7 +88,8 @@ enum status source_split_folder(const char *path, enum split split, char name[SO
         if (!entries[i].is_folder || !is_word(entries[i].name, names[split]))
             continue;
         if (name[0])
-            TRY(error_set(err, STATUS_BAD_DATA, path, "has both %s/ and %s/: keep one of them", name, entries[i].name));
+            FAIL(
+                error_set(err, STATUS_BAD_DATA, path, "has both %s/ and %s/: keep one of them", name, entries[i].name));
         snprintf(name, SOURCE_FOLDER_NAME, "%s", entries[i].name);
     }
 cleanup:

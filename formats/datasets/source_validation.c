@@ -61,7 +61,7 @@ static enum status take_share(struct image_source *source, double share, uint64_
     size_t kept = 0;
     val->samples = malloc(train->count * sizeof *val->samples);
     if (!scratch || !taken || !val->samples || train->count > UINT32_MAX)
-        TRY(error_no_memory(err, train->count * sizeof *val->samples, "the list of images"));
+        FAIL(error_no_memory(err, train->count * sizeof *val->samples, "the list of images"));
     val->capacity = train->count;
     for (int label = 0; label < source->class_count; label++)
         draw_class(train, label, share, seed, scratch, taken);
@@ -72,8 +72,8 @@ static enum status take_share(struct image_source *source, double share, uint64_
             train->samples[kept++] = train->samples[i];
     train->count = kept;
     if (val->count == 0)
-        TRY(error_set(err, STATUS_BAD_DATA, source->path,
-                      "has no class of two images or more: there is nothing to take"));
+        FAIL(error_set(err, STATUS_BAD_DATA, source->path,
+                       "has no class of two images or more: there is nothing to take"));
 cleanup:
     free(scratch);
     free(taken);

@@ -122,14 +122,14 @@ enum status prediction_csv_publish(const char *path, const struct prediction_csv
     int *order = calloc((size_t)csv->classes + 1, sizeof *order);
     FILE *out = order ? open_memstream(&text, &size) : NULL;
     if (!out)
-        TRY(error_no_memory(err, 0, "predictions"));
+        FAIL(error_no_memory(err, 0, "predictions"));
     TRY(put_header(out, csv, err));
     for (size_t i = 0; i < count; i++)
         put_row(out, csv, ids[i], probabilities + i * (size_t)csv->classes, order);
     const bool failed = ferror(out) != 0;
     if (fclose(out) != 0 || failed) {
         out = NULL;
-        TRY(error_no_memory(err, 0, "predictions"));
+        FAIL(error_no_memory(err, 0, "predictions"));
     }
     out = NULL;
     TRY(file_publish(path, text, size, err));

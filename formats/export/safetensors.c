@@ -130,7 +130,7 @@ static enum status read_entries(const struct header *header, const cJSON *json)
     item = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(json, "__metadata__"), "int8_ranges");
     header->file->ranges = cJSON_IsString(item) ? arena_strdup(&header->file->arena, item->valuestring) : NULL;
     if (cJSON_IsString(item) && !header->file->ranges)
-        TRY(error_no_memory(header->err, strlen(item->valuestring), "ranges of values"));
+        FAIL(error_no_memory(header->err, strlen(item->valuestring), "ranges of values"));
     TRY(check_entries(header));
 cleanup:
     return status;

@@ -154,8 +154,8 @@ enum status safetensors_read_weights(struct graph *graph, const uint8_t *bytes, 
         TRY(safetensors_floats(safetensors_find(&file, weight->name), path, weight->data, err));
         for (size_t k = 0; k < weight->count; k++)
             if (!isfinite(weight->data[k]))
-                TRY(error_set(err, STATUS_BAD_DATA, path, "tensor '%.200s' is not finite at element %zu", weight->name,
-                              k));
+                FAIL(error_set(err, STATUS_BAD_DATA, path, "tensor '%.200s' is not finite at element %zu", weight->name,
+                               k));
     }
     TRY(read_ranges(graph, file.ranges, path, err));
 cleanup:

@@ -299,7 +299,7 @@ enum status student_c_write(const struct student_c *student, struct student_c_fi
     *files = (struct student_c_files){0};
     student_c_names(&writer);
     if (!writer.names)
-        TRY(error_no_memory(err, 0, "student.c"));
+        FAIL(error_no_memory(err, 0, "student.c"));
     TRY(write_source(&writer, files, err));
     files->arena = arena_bytes(student);
     files->tables = writer.tables;
@@ -307,7 +307,7 @@ enum status student_c_write(const struct student_c *student, struct student_c_fi
     if (out)
         put_header(&writer, out);
     if (!out || fclose(out) != 0)
-        TRY(error_no_memory(err, 0, "student.h"));
+        FAIL(error_no_memory(err, 0, "student.h"));
 cleanup:
     arena_release(&writer.arena);
     if (status != STATUS_OK)

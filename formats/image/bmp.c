@@ -100,11 +100,11 @@ static enum status read_header(struct bmp *bmp, const uint8_t *bytes, size_t siz
     bmp->h = bmp->top_down ? -bmp->h : bmp->h;
     TRY(image_check_size(bmp->h, bmp->w, size, path, err));
     if (bmp->bits != 1 && bmp->bits != 4 && bmp->bits != 8 && bmp->bits != 16 && bmp->bits != 24 && bmp->bits != 32)
-        TRY(error_set(err, STATUS_BAD_DATA, path, "BMP with %u bits a pixel: convert it to PNG", bmp->bits));
+        FAIL(error_set(err, STATUS_BAD_DATA, path, "BMP with %u bits a pixel: convert it to PNG", bmp->bits));
     if (bmp->compression > BIT_FIELDS || (bmp->compression == BIT_FIELDS && bmp->bits < 16) ||
         (bmp->compression == RLE8 && bmp->bits != 8) || (bmp->compression == RLE4 && bmp->bits != 4))
-        TRY(error_set(err, STATUS_BAD_DATA, path, "BMP with compression %u of %u bits a pixel: convert it to PNG",
-                      bmp->compression, bmp->bits));
+        FAIL(error_set(err, STATUS_BAD_DATA, path, "BMP with compression %u of %u bits a pixel: convert it to PNG",
+                       bmp->compression, bmp->bits));
     if (bmp->bits >= 16) {
         TRY(read_layout(bmp, bytes, size, header, path, err));
     } else {

@@ -255,15 +255,15 @@ static enum status gif_decode(const uint8_t *bytes, size_t size, bool salvage, c
     const size_t count = (size_t)gif.frame_w * (size_t)gif.frame_h;
     const int minimum = gif.at < size ? bytes[gif.at++] : 0;
     if (minimum < 1 || minimum > 8)
-        TRY(error_set(err, STATUS_BAD_DATA, path, "damaged GIF: codes of %d bits, which must be 1 to 8", minimum));
+        FAIL(error_set(err, STATUS_BAD_DATA, path, "damaged GIF: codes of %d bits, which must be 1 to 8", minimum));
     strings = calloc(1, sizeof *strings);
     indices = malloc(count);
     if (!strings || !indices)
-        TRY(error_no_memory(err, count, "a GIF"));
+        FAIL(error_no_memory(err, count, "a GIF"));
     TRY(image_init_black(image, gif.h, gif.w, err));
     const size_t used = decode_lzw(&gif, strings, minimum, indices, count);
     if (used < count && !salvage)
-        TRY(error_set(
+        FAIL(error_set(
             err, STATUS_BAD_DATA, path,
             "truncated or damaged GIF: its first frame has %zu of %zu pixels; get the file again, or remove it", used,
             count));

@@ -17,7 +17,6 @@ enum status net_build_prelu(struct net_builder *builder, const struct net_line *
 {
     enum status status = STATUS_OK;
     struct node node = node_default(OP_PRELU);
-    TRY(net_begin_layer(builder, line, err));
     const int count = line->value >= 0 ? 1 : net_channels(builder);
     if (line->value >= 0 && line->value != 1)
         return error_set(err, STATUS_BAD_DATA, NULL, "a prelu has one weight per channel, or with `prelu NAME 1` one");
@@ -35,7 +34,6 @@ enum status net_build_norm(struct net_builder *builder, const struct net_line *l
     struct node node = node_default(group ? OP_GROUP_NORM : OP_LAYER_NORM);
     char automatic[2 * NODE_MAX_NAME];
     const char *name = line->name, *suffix = group ? "gn" : "ln";
-    TRY(net_begin_layer(builder, line, err));
     const int channels = net_channels(builder);
     if (!name) {
         net_automatic_name(builder, suffix, automatic);
@@ -55,7 +53,6 @@ enum status net_build_scale(struct net_builder *builder, const struct net_line *
 {
     enum status status = STATUS_OK;
     struct node node = node_default(OP_SCALE);
-    TRY(net_begin_layer(builder, line, err));
     const int channels = net_channels(builder);
     TRY(net_add_weight(builder, line->name, "weight", &channels, 1, true, &node.weight, err));
     for (int i = 0; i < channels; i++)
@@ -94,8 +91,7 @@ cleanup:
 
 enum status net_build_se(struct net_builder *builder, const struct net_line *line, struct error *err)
 {
-    enum status status = net_begin_layer(builder, line, err);
-    return status != STATUS_OK ? status : net_add_squeeze(builder, line->name, line->counts[0], line->gate, err);
+    return net_add_squeeze(builder, line->name, line->counts[0], line->gate, err);
 }
 
 /* The current value times a named one; a gate may be either of them. */
@@ -104,7 +100,6 @@ enum status net_build_mul(struct net_builder *builder, const struct net_line *li
     enum status status = STATUS_OK;
     const struct node node = node_default(OP_MULTIPLY);
     int inputs[2];
-    TRY(net_begin_layer(builder, line, err));
     if (line->name_count != 1)
         return error_set(err, STATUS_BAD_DATA, NULL, "mul multiplies the value above by one other value");
     TRY(net_find_value(builder, line->names[0], &inputs[1], err));
@@ -125,7 +120,6 @@ enum status net_build_select(struct net_builder *builder, const struct net_line 
     enum status status = STATUS_OK;
     struct node node = node_default(OP_SELECT);
     int *list = NULL;
-    TRY(net_begin_layer(builder, line, err));
     const bool shuffle = line->layer[0] == 's';
     const int c = net_channels(builder), groups = line->counts[0], count = shuffle ? c : line->counts[0];
     if (shuffle && c % groups)
@@ -151,7 +145,6 @@ enum status net_build_upsample(struct net_builder *builder, const struct net_lin
 {
     enum status status = STATUS_OK;
     struct node node = node_default(OP_RESIZE);
-    TRY(net_begin_layer(builder, line, err));
     const struct shape in = builder->graph->nodes[builder->current].shape;
     const int factor = line->counts[0];
     if (factor > MAX_SIDE / in.h || factor > MAX_SIDE / in.w)

@@ -6,8 +6,6 @@
 
 #include "formats/net/net_text.h"
 
-/* Adds the input node if it is missing, and remembers the line's name. */
-enum status net_begin_layer(struct net_builder *builder, const struct net_line *line, struct error *err);
 /* Appends a node that reads inputs[count] and makes it the current one. name NULL: an automatic name. */
 enum status net_append(struct net_builder *builder, const struct node *node, const char *name, const char *suffix,
                        const int *inputs, int count, struct error *err);

@@ -64,14 +64,6 @@ enum status net_append(struct net_builder *builder, const struct node *node, con
     return graph_add(builder->graph, node, name, inputs, count, &builder->current, err);
 }
 
-enum status net_begin_layer(struct net_builder *builder, const struct net_line *line, struct error *err)
-{
-    const struct net_text_options *options = builder->options;
-    if (line->name)
-        snprintf(builder->last_name, sizeof builder->last_name, "%s", line->name);
-    return net_begin(builder, options->channels, options->size, options->size, err);
-}
-
 enum status net_after_current(struct net_builder *builder, const struct node *node, const char *name,
                               const char *suffix, struct error *err)
 {
@@ -102,8 +94,8 @@ enum status net_add_conv(struct net_builder *builder, const char *name, int chan
     struct node node = *window;
     int in = builder->graph->nodes[builder->current].shape.c;
     if (in % node.groups || channels % node.groups)
-        TRY(error_set(err, STATUS_BAD_DATA, NULL, "%d groups do not divide %d channels in and %d out", node.groups, in,
-                      channels));
+        FAIL(error_set(err, STATUS_BAD_DATA, NULL, "%d groups do not divide %d channels in and %d out", node.groups, in,
+                       channels));
     TRY(net_add_weight(builder, name, "weight", (int[]){channels, in / node.groups, node.kernel_h, node.kernel_w}, 4,
                        true, &node.weight, err));
     if (bias)
@@ -169,17 +161,12 @@ static enum status build_input(struct net_builder *builder, const struct net_lin
 static enum status build_conv(struct net_builder *builder, const struct net_line *line, struct error *err)
 {
     struct node window = net_window(OP_CONV, line, 1, 1, 0);
-    enum status status = net_begin_layer(builder, line, err);
-    if (status == STATUS_OK)
-        status = net_add_conv(builder, line->name, line->counts[0], &window, line->bias != 0, err);
-    return status;
+    return net_add_conv(builder, line->name, line->counts[0], &window, line->bias != 0, err);
 }
 
 static enum status build_bn(struct net_builder *builder, const struct net_line *line, struct error *err)
 {
-    enum status status = net_begin_layer(builder, line, err);
-    return status != STATUS_OK ? status
-                               : net_add_batch_norm(builder, line->name, NULL, line->epsilon, line->momentum, err);
+    return net_add_batch_norm(builder, line->name, NULL, line->epsilon, line->momentum, err);
 }
 
 enum status net_add_activation(struct net_builder *builder, enum activation activation, float alpha, float beta,
@@ -216,34 +203,28 @@ static enum status build_activation(struct net_builder *builder, const struct ne
                  {"softsign", ACTIVATION_SOFTSIGN, 0, 0},
                  {"abs", ACTIVATION_ABS, 0, 0}};
     size_t i = 0;
-    enum status status = net_begin_layer(builder, line, err);
     while (strcmp(kinds[i].layer, line->layer) != 0)
         i++;
     float alpha = line->value >= 0 ? line->value : kinds[i].alpha;
-    return status != STATUS_OK
-               ? status
-               : net_add_activation(builder, kinds[i].activation, alpha, kinds[i].beta, line->name, line->layer, err);
+    return net_add_activation(builder, kinds[i].activation, alpha, kinds[i].beta, line->name, line->layer, err);
 }
 
 static enum status build_pool(struct net_builder *builder, const struct net_line *line, struct error *err)
 {
     struct node node = net_window(line->layer[0] == 'm' ? OP_MAX_POOL : OP_AVERAGE_POOL, line, 1, 0, 0);
-    enum status status = net_begin_layer(builder, line, err);
-    return status != STATUS_OK ? status : net_after_current(builder, &node, line->name, "pool", err);
+    return net_after_current(builder, &node, line->name, "pool", err);
 }
 
 static enum status build_gap(struct net_builder *builder, const struct net_line *line, struct error *err)
 {
     struct node node = node_default(OP_GLOBAL_AVERAGE_POOL);
-    enum status status = net_begin_layer(builder, line, err);
-    return status != STATUS_OK ? status : net_after_current(builder, &node, line->name, "gap", err);
+    return net_after_current(builder, &node, line->name, "gap", err);
 }
 
 static enum status build_flatten(struct net_builder *builder, const struct net_line *line, struct error *err)
 {
     struct node node = node_default(OP_FLATTEN);
-    enum status status = net_begin_layer(builder, line, err);
-    return status != STATUS_OK ? status : net_after_current(builder, &node, line->name, "flatten", err);
+    return net_after_current(builder, &node, line->name, "flatten", err);
 }
 
 /* Flattens a map first, so that `gap` or `maxpool` may come directly before it. */
@@ -251,7 +232,6 @@ static enum status build_fc(struct net_builder *builder, const struct net_line *
 {
     enum status status = STATUS_OK;
     struct node node = node_default(OP_LINEAR), flatten = node_default(OP_FLATTEN);
-    TRY(net_begin_layer(builder, line, err));
     struct shape in = builder->graph->nodes[builder->current].shape;
     if (in.h != 1 || in.w != 1) {
         TRY(net_after_current(builder, &flatten, NULL, "flatten", err));
@@ -268,11 +248,10 @@ cleanup:
 static enum status build_dropout(struct net_builder *builder, const struct net_line *line, struct error *err)
 {
     struct node node = node_default(OP_DROPOUT);
-    enum status status = net_begin_layer(builder, line, err);
     node.dropout = line->value >= 0 ? line->value : 0.5f;
     if (node.dropout >= 1)
         return error_set(err, STATUS_BAD_DATA, NULL, "a dropout probability must be below 1");
-    return status != STATUS_OK ? status : net_after_current(builder, &node, line->name, "dropout", err);
+    return net_after_current(builder, &node, line->name, "dropout", err);
 }
 
 enum status net_find_value(const struct net_builder *builder, const char *name, int *index, struct error *err)
@@ -289,7 +268,6 @@ static enum status build_join(struct net_builder *builder, const struct net_line
     enum status status = STATUS_OK;
     struct node node = node_default(line->layer[0] == 'a' ? OP_ADD : OP_CONCAT);
     int inputs[NET_LINE_MAX_NAMES + 1], count = 0;
-    TRY(net_begin_layer(builder, line, err));
     if (line->name_count == 1)
         inputs[count++] = builder->current;
     for (int i = 0; i < line->name_count; i++)
@@ -301,9 +279,9 @@ cleanup:
 
 static enum status build_from(struct net_builder *builder, const struct net_line *line, struct error *err)
 {
-    enum status status =
-        net_begin(builder, builder->options->channels, builder->options->size, builder->options->size, err);
-    return status != STATUS_OK ? status : net_find_value(builder, line->name, &builder->current, err);
+    if (line->name_count != 1)
+        return error_set(err, STATUS_BAD_DATA, NULL, "from goes on from one value");
+    return net_find_value(builder, line->names[0], &builder->current, err);
 }
 
 const struct net_layer net_layers[] = {
@@ -353,6 +331,7 @@ const struct net_layer net_layers[] = {
     {"dropout", "x", "a", "dropout [PROBABILITY] [as NAME]", build_dropout},
     {"add", "v", "a", "add NAME [NAME...] [as NAME]", build_join},
     {"concat", "v", "a", "concat NAME [NAME...] [as NAME]", build_join},
-    {"from", "n", "", "from NAME", build_from},
+    {"from", "v", "", "from NAME", build_from},
 };
 const int net_layer_count = sizeof net_layers / sizeof *net_layers;
+_Static_assert(sizeof net_layers / sizeof *net_layers <= NET_MAX_LAYER_KINDS, "raise NET_MAX_LAYER_KINDS");

@@ -36,7 +36,6 @@ enum status net_build_dwpw(struct net_builder *builder, const struct net_line *l
     const float slope = line->value > 0 ? line->value : 0;
     const struct node pointwise = node_default(OP_CONV);
     struct node depthwise = net_window(OP_CONV, line, 3, 1, 1);
-    TRY(net_begin_layer(builder, line, err));
     depthwise.groups = net_channels(builder);
     TRY(add_conv_norm(builder, line, "dw", "dw_bn", depthwise.groups, &depthwise, NULL, err));
     TRY(net_add_activation(builder, activation, slope, 0, part(line, "dw_relu").text, "relu", err));
@@ -97,7 +96,6 @@ enum status net_build_bottleneck(struct net_builder *builder, const struct net_l
                          line->layer);
     depthwise.pad_top = depthwise.pad_bottom = line->dilation * (line->kernel_h / 2);
     depthwise.pad_left = depthwise.pad_right = line->dilation * (line->kernel_w / 2);
-    TRY(net_begin_layer(builder, line, err));
     const int input = builder->current, channels = net_channels(builder), out = line->counts[0];
     const bool skip = channels == out && depthwise.stride_h == 1 && !line->noskip;
     const int inner = inverted ? line->counts[1] : channels;

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_WORDS = NODE_MAX_INPUTS + 16, MAX_LINE = 8192, MAX_COUNT = 1 << 20, MAX_LAYER_KINDS = 64 };
+enum { MAX_WORDS = NODE_MAX_INPUTS + 16, MAX_LINE = 8192, MAX_COUNT = 1 << 20 };
 
 struct words {
     const char *path;
@@ -80,10 +80,10 @@ static enum status read_int(struct words *words, const char *what, int low, int 
     return STATUS_OK;
 }
 
+/* read_words has seen that there is a word, for this and for read_kernel. */
 static enum status read_count(struct words *words, int classes, int *value, struct error *err)
 {
-    const char *word = peek(words);
-    if (word && strcmp(word, "classes") == 0) {
+    if (strcmp(peek(words), "classes") == 0) {
         *value = classes;
         words->next++;
         return STATUS_OK;
@@ -95,12 +95,12 @@ static enum status read_count(struct words *words, int classes, int *value, stru
 static enum status read_kernel(struct words *words, struct net_line *line, struct error *err)
 {
     const char *word = peek(words), *end = "";
-    bool right = word && whole_number(word, 1, MAX_COUNT, &line->kernel_h, &end);
+    bool right = whole_number(word, 1, MAX_COUNT, &line->kernel_h, &end);
     line->kernel_w = line->kernel_h;
     if (right && *end == 'x')
         right = whole_number(end + 1, 1, MAX_COUNT, &line->kernel_w, &end);
     if (!right || *end)
-        return bad(words, err, "'%s' is not a window size; write 3x3 or 3", word ? word : "");
+        return bad(words, err, "'%s' is not a window size; write 3x3 or 3", word);
     words->next++;
     return STATUS_OK;
 }
@@ -250,9 +250,9 @@ static enum status read_option(struct words *words, const struct net_layer *laye
 
 static const struct net_layer *find_layer(const struct words *words, struct error *err)
 {
-    const char *names[MAX_LAYER_KINDS], *near;
+    const char *names[NET_MAX_LAYER_KINDS], *near;
     char list[1024] = "";
-    for (int i = 0; i < net_layer_count && i < MAX_LAYER_KINDS; i++) {
+    for (int i = 0; i < net_layer_count; i++) {
         if (strcmp(net_layers[i].name, words->items[0]) == 0)
             return &net_layers[i];
         names[i] = net_layers[i].name;
@@ -270,6 +270,7 @@ static enum status read_line(struct words *words, struct net_builder *builder, s
 {
     enum status status = STATUS_OK;
     const struct net_layer *layer = find_layer(words, err);
+    const struct net_text_options *options = builder->options;
     struct net_line line = {.number = words->line,
                             .stride = 0,
                             .pad = -1,
@@ -286,10 +287,15 @@ static enum status read_line(struct words *words, struct net_builder *builder, s
         return bad(words, err, "more than %d layers", NET_TEXT_MAX_LAYERS);
     line.layer = layer->name;
     words->next = 1;
-    TRY(read_words(words, layer, builder->options->classes, &line, err));
+    TRY(read_words(words, layer, options->classes, &line, err));
     while (peek(words))
         TRY(read_option(words, layer, &line, err));
-    status = layer->build(builder, &line, &inner);
+    if (line.name)
+        snprintf(builder->last_name, sizeof builder->last_name, "%s", line.name);
+    if (strcmp(layer->name, "input") != 0)
+        status = net_begin(builder, options->channels, options->size, options->size, &inner);
+    if (status == STATUS_OK)
+        status = layer->build(builder, &line, &inner);
     if (status != STATUS_OK)
         error_set(err, status, words->path, "line %d: %s", words->line, inner.message);
 cleanup:
@@ -319,8 +325,8 @@ enum status net_text_parse(struct graph *graph, const char *text, size_t size, c
     const char *line = text, *end = text + size;
     graph_init(graph);
     if (size > NET_TEXT_LIMIT)
-        TRY(error_set(err, STATUS_BAD_DATA, options->path, "has %zu bytes; a .net file may have at most %d", size,
-                      NET_TEXT_LIMIT));
+        FAIL(error_set(err, STATUS_BAD_DATA, options->path, "has %zu bytes; a .net file may have at most %d", size,
+                       NET_TEXT_LIMIT));
     while (line < end) {
         const char *newline = memchr(line, '\n', (size_t)(end - line)), *stop = newline ? newline : end;
         words.line++;

@@ -76,8 +76,10 @@ struct net_builder {
 struct net_layer {
     const char *name, *words, *options;
     const char *usage;
+    /* Of `input` alone there may be no input node yet. */
     enum status (*build)(struct net_builder *builder, const struct net_line *line, struct error *err);
 };
+enum { NET_MAX_LAYER_KINDS = 64 };
 extern const struct net_layer net_layers[];
 extern const int net_layer_count;
 

@@ -105,14 +105,14 @@ static bool fits_training(const struct onnx_reader *reader, const struct node *n
 }
 
 /* Whether the value's node is read through this value alone. */
-static bool is_sole_owner(struct onnx_reader *reader, const struct onnx_value *value)
+static bool is_sole_owner(const struct onnx_reader *reader, const struct onnx_value *value)
 {
+    char text[NODE_MAX_NAME];
     const char *made = reader->graph->nodes[value->node].name;
     for (; value; value = value->alias) {
-        const char *name = onnx_graph_name(reader, value->name);
-        if (value->readers != 1 || !name)
+        if (value->readers != 1)
             return false;
-        if (strcmp(name, made) == 0)
+        if (strcmp(onnx_graph_name(value->name, text), made) == 0)
             return true;
     }
     return false;
@@ -122,8 +122,8 @@ static enum status absorb(struct onnx_reader *reader, const struct onnx_value *v
 {
     struct node *node = &reader->graph->nodes[value->node];
     *(bias ? &node->bias : &node->weight) = weight;
-    const char *name = onnx_graph_name(reader, onnx_output_name(reader));
-    node->name = name ? arena_strdup(&reader->graph->arena, name) : NULL;
+    char text[NODE_MAX_NAME];
+    node->name = arena_strdup(&reader->graph->arena, onnx_graph_name(onnx_output_name(reader), text));
     if (!node->name)
         return error_no_memory(reader->err, NODE_MAX_NAME, "a name");
     enum status status = onnx_alias(reader, value, &value->layout);

@@ -248,9 +248,9 @@ enum status onnx_read_slice(struct onnx_reader *reader)
     for (size_t i = 0; i < start_count; i++) {
         const int64_t axis = !axes ? (int64_t)i : axes[i] < 0 ? axes[i] + rank : axes[i], step = steps ? steps[i] : 1;
         if (step == 0)
-            TRY(onnx_refuse(reader, "a step must not be 0"));
+            FAIL(onnx_refuse(reader, "a step must not be 0"));
         if (axis == 0 && (starts[i] != 0 || ends[i] < INT_MAX || step != 1))
-            TRY(onnx_refuse(reader, "the batch cannot be cut"));
+            FAIL(onnx_refuse(reader, "the batch cannot be cut"));
         if (axis != 0)
             TRY(slice_axis(reader, &part, (int)axis, starts[i], ends[i], step));
     }
@@ -283,14 +283,14 @@ enum status onnx_read_gather(struct onnx_reader *reader)
     for (size_t i = 0; i < chosen->count; i++) {
         indices[i] = chosen->ints[i] + (chosen->ints[i] < 0 ? value->layout.dims[d] : 0);
         if (indices[i] < 0 || indices[i] >= value->layout.dims[d])
-            TRY(onnx_refuse(reader, "an index is out of range"));
+            FAIL(onnx_refuse(reader, "an index is out of range"));
     }
     part_begin(&part, reader, value);
     TRY(take(reader, &part, d, indices, chosen->count));
     if (chosen->rank == 0)
         onnx_layout_remove(&part.layout, d);
     if (part.layout.rank < 2)
-        TRY(onnx_refuse(reader, "it leaves nothing but the batch"));
+        FAIL(onnx_refuse(reader, "it leaves nothing but the batch"));
     TRY(part_emit(reader, &part, value));
 cleanup:
     free(part.channels);

@@ -95,8 +95,49 @@ static enum status like_type(struct onnx_reader *reader, int64_t *to)
     }
     enum status status = onnx_constant_input(reader, 1, &array);
     if (status == STATUS_OK)
-        *to = array->is_float ? ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT : ONNX__TENSOR_PROTO__DATA_TYPE__INT64;
+        *to = like->tensor      ? like->tensor->data_type
+              : array->is_float ? ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT
+                                : ONNX__TENSOR_PROTO__DATA_TYPE__INT64;
     return status;
+}
+
+static bool is_float_type(int64_t type)
+{
+    return type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT || type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16 ||
+           type == ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16 || type == ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE;
+}
+
+struct integer_type {
+    int64_t type;
+    int bits; /* that are kept; of bool, which is 0 or 1, one */
+    bool is_signed;
+};
+
+static const struct integer_type *integer_type(int64_t type)
+{
+#define TYPE(name) ONNX__TENSOR_PROTO__DATA_TYPE__##name
+    static const struct integer_type types[] = {
+        {TYPE(BOOL), 1, false},    {TYPE(INT8), 8, true},     {TYPE(UINT8), 8, false},
+        {TYPE(INT16), 16, true},   {TYPE(UINT16), 16, false}, {TYPE(INT32), 32, true},
+        {TYPE(UINT32), 32, false}, {TYPE(INT64), 64, true},   {TYPE(UINT64), 64, true}, /* our integers are int64 */
+    };
+#undef TYPE
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (types[i].type == type)
+            return &types[i];
+    return NULL;
+}
+
+/* An integer in a shorter type loses its upper bits; the size of the batch fits into all. */
+static int64_t cast_integer(int64_t number, const struct integer_type *type)
+{
+    if (type->bits == 1)
+        return number != 0;
+    if (number == ONNX_BATCH || type->bits == 64)
+        return number;
+    const int lost = 64 - type->bits;
+    const uint64_t kept = (uint64_t)number << lost;
+    return type->is_signed ? (int64_t)kept >> lost : (int64_t)(kept >> lost);
 }
 
 enum status onnx_fold_cast(struct onnx_reader *reader)
@@ -108,10 +149,12 @@ enum status onnx_fold_cast(struct onnx_reader *reader)
     TRY(onnx_constant_input(reader, 0, &in));
     if (strcmp(reader->op->op_type, "CastLike") == 0)
         TRY(like_type(reader, &to));
+    const struct integer_type *integer = integer_type(to);
     like = *in;
-    like.is_float = to == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT || to == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16 ||
-                    to == ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16 || to == ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE;
-    if (like.is_float == in->is_float) {
+    like.is_float = is_float_type(to);
+    if (!like.is_float && !integer)
+        return onnx_refuse(reader, "casts to element type %lld are not supported", (long long)to);
+    if (like.is_float == in->is_float && (like.is_float || integer->bits == 64)) {
         TRY(onnx_emit_like(reader, &like, &out));
         onnx_keep_source(reader);
         return STATUS_OK;
@@ -119,14 +162,17 @@ enum status onnx_fold_cast(struct onnx_reader *reader)
     like = onnx_without_data(&like);
     TRY(onnx_emit_like(reader, &like, &out));
     for (size_t i = 0; i < in->count; i++) {
-        if (!out->is_float && !(in->floats[i] > -1e15f && in->floats[i] < 1e15f))
+        int64_t number = in->is_float ? 0 : in->ints[i];
+        if (in->is_float && !(in->floats[i] > -1e15f && in->floats[i] < 1e15f))
             return onnx_refuse(reader, "a number is out of range");
-        if (out->is_float && in->ints[i] == ONNX_BATCH)
+        if (in->is_float)
+            number = integer->bits == 1 ? in->floats[i] != 0 : (int64_t)in->floats[i];
+        if (!out->is_float)
+            out->ints[i] = cast_integer(number, integer);
+        else if (number == ONNX_BATCH)
             return onnx_refuse(reader, "the batch size cannot be a float");
-        if (out->is_float)
-            out->floats[i] = (float)in->ints[i];
         else
-            out->ints[i] = (int64_t)in->floats[i];
+            out->floats[i] = (float)number;
     }
 cleanup:
     return status;

@@ -265,7 +265,7 @@ static enum status digest_all(struct loader *l, const unsigned char *bytes, size
         for (size_t at = 0; at < l->files[i].size; at += CHUNK) {
             const size_t left = l->files[i].size - at, part = left < CHUNK ? left : CHUNK;
             if (!read_range(l->files[i].descriptor, chunk, part, at))
-                TRY(error_set(l->err, STATUS_IO, l->path, "'%.200s' beside it cannot be read", l->files[i].location));
+                FAIL(error_set(l->err, STATUS_IO, l->path, "'%.200s' beside it cannot be read", l->files[i].location));
             digest_update(digest, chunk, part);
         }
 cleanup:
@@ -293,7 +293,7 @@ static enum status embed(struct loader *l, unsigned char **bytes, size_t *size, 
     const size_t packed_size = protobuf_c_message_get_packed_size(&model->base);
     unsigned char *packed = malloc(packed_size ? packed_size : 1);
     if (!packed)
-        TRY(error_no_memory(l->err, packed_size, "a model with its weights"));
+        FAIL(error_no_memory(l->err, packed_size, "a model with its weights"));
     protobuf_c_message_pack(&model->base, packed);
     free(*bytes);
     *bytes = packed;
@@ -315,7 +315,7 @@ static enum status read_model(const char *path, bool apart, unsigned char **byte
     *l = (struct loader){.path = path, .message = &message, .apart = apart, .err = err};
     l->folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
     if (!l->folder)
-        TRY(error_no_memory(err, strlen(path), "a path"));
+        FAIL(error_no_memory(err, strlen(path), "a path"));
     TRY(file_read(path, MAX_FILE, bytes, size, err));
     if (digest)
         digest_bytes(*bytes, *size, digest);

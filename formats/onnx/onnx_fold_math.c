@@ -45,9 +45,9 @@ static bool int_divide(int64_t a, int64_t b, int64_t *out)
         *out = ONNX_BATCH;
         return b == 1;
     }
-    if (b == 0 || (a == INT64_MIN && b == -1))
+    if (b == 0)
         return false;
-    *out = a / b;
+    *out = a / b; /* INT64_MIN / -1, which overflows, is ONNX_BATCH / -1 */
     return true;
 }
 

@@ -163,7 +163,8 @@ static enum status linear_weight(struct onnx_reader *reader, size_t i, bool tran
         TRY(onnx_decode(reader, value, &array));
         if (!array->is_float)
             return onnx_refuse(reader, "its weight must be floats");
-        const char *name = onnx_weight_name(reader, value, "weight", -1);
+        char text[ONNX_WEIGHT_NAME];
+        const char *name = onnx_weight_name(reader, value, "weight", -1, text);
         TRY(onnx_is_parameter(reader, value, name, &parameter));
         TRY(onnx_new_weight(reader, name, dims, rank, parameter, index));
         reader->graph->weights[*index].literal = !parameter;

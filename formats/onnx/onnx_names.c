@@ -218,15 +218,16 @@ static bool is_argument(const struct onnx_reader *reader, const char *name)
     return line && has_placeholder(&call, begin, (size_t)(line - begin));
 }
 
-/* The only parameter among the arguments of the operator's call: the one that the exporter has joined with another. */
-static bool only_argument(const struct onnx_reader *reader, char *name, size_t capacity)
+/* If one parameter is among the arguments of the operator's call, writes its name: the one that the exporter has joined
+ * with another. */
+static void take_only_argument(const struct onnx_reader *reader, char *name, size_t capacity)
 {
     static const char mark[] = ": PARAMETER target='";
-    struct onnx_text list, call;
+    struct onnx_text list, call, target = {0};
     int count = 0;
     if (!onnx_metadata(reader->op, "pkg.torch.onnx.fx_node", &call) ||
         !find_metadata(&reader->model->base, 16, "pkg.torch.export.ExportedProgram.graph_signature", &list))
-        return false;
+        return;
     for (const char *at = list.text, *end = at + list.size; at < end;) {
         const char *line = at, *stop = memchr(at, '\n', (size_t)(end - at));
         stop = stop ? stop : end;
@@ -236,12 +237,12 @@ static bool only_argument(const struct onnx_reader *reader, char *name, size_t c
             continue;
         const char *begin = found + strlen(mark), *quote = memchr(begin, '\'', (size_t)(stop - begin));
         if (!quote || (size_t)(quote - begin) >= capacity)
-            return false;
-        memcpy(name, begin, (size_t)(quote - begin));
-        name[quote - begin] = 0;
+            return;
+        target = (struct onnx_text){begin, (size_t)(quote - begin)};
         count++;
     }
-    return count == 1;
+    if (count == 1)
+        snprintf(name, capacity, "%.*s", (int)target.size, target.text);
 }
 
 /* Whether the dynamo exporter has let several modules read the value, because their parameters have equal numbers; not
@@ -254,27 +255,27 @@ static bool is_joined_by_readers(const struct onnx_reader *reader, const struct 
            strcmp(from->name, name) != 0 && !is_argument(reader, from->name);
 }
 
-const char *onnx_weight_name(struct onnx_reader *reader, const struct onnx_value *value, const char *role, int sibling)
+const char *onnx_weight_name(const struct onnx_reader *reader, const struct onnx_value *value, const char *role,
+                             int sibling, char text[ONNX_WEIGHT_NAME])
 {
     static const char weight[] = ".weight";
-    char path[NODE_MAX_NAME], name[2 * NODE_MAX_NAME];
+    char path[NODE_MAX_NAME];
     const char *own = value->source ? value->source->name : value->name;
     const char *beside = sibling >= 0 ? reader->graph->weights[sibling].name : "";
     const size_t length = strlen(beside);
     if (!role)
         return own;
     if (length > strlen(weight) && strcmp(beside + length - strlen(weight), weight) == 0)
-        snprintf(name, sizeof name, "%.*s.%s", (int)(length - strlen(weight)), beside, role);
+        snprintf(text, ONNX_WEIGHT_NAME, "%.*s.%s", (int)(length - strlen(weight)), beside, role);
     else if (module_path(reader->op, path, sizeof path))
-        snprintf(name, sizeof name, "%s.%s", path, role);
+        snprintf(text, ONNX_WEIGHT_NAME, "%s.%s", path, role);
     else
         return own;
-    if (!onnx_is_made_up(reader, value) && !is_joined_by_readers(reader, value, name))
+    if (!onnx_is_made_up(reader, value) && !is_joined_by_readers(reader, value, text))
         return own;
-    if (onnx_state_of(reader, name) == ONNX_ABSENT)
-        only_argument(reader, name, sizeof name);
-    const char *copy = arena_strdup(&reader->arena, name);
-    return copy ? copy : own;
+    if (onnx_state_of(reader, text) == ONNX_ABSENT)
+        take_only_argument(reader, text, ONNX_WEIGHT_NAME);
+    return text;
 }
 
 static bool is_in_state(const struct onnx_reader *reader, const char *name)
@@ -297,7 +298,7 @@ enum status onnx_note_other_name(struct onnx_reader *reader, const char *own, co
     TRY(onnx_new_weight(reader, name, (const int[]){1}, 1, false, &index));
     reader->graph->weights[index].copy_of = arena_strdup(&reader->graph->arena, own);
     if (!reader->graph->weights[index].copy_of)
-        TRY(error_no_memory(reader->err, NODE_MAX_NAME, "a name"));
+        FAIL(error_no_memory(reader->err, NODE_MAX_NAME, "a name"));
 cleanup:
     return status;
 }

@@ -13,17 +13,30 @@ static bool is_op(const Onnx__NodeProto *node, const char *op)
     return node && node->op_type && strcmp(node->op_type, op) == 0;
 }
 
-/* Input i of a node, seen through operators that leave the numbers as they are. */
-static const struct onnx_value *input_of(const struct onnx_reader *reader, const Onnx__NodeProto *node, size_t i)
+/* Input i of a node, seen through operators that leave the numbers as they are; with `spread` also through Expand. */
+static const struct onnx_value *seen_through(const struct onnx_reader *reader, const Onnx__NodeProto *node, size_t i,
+                                             bool spread)
 {
     const struct onnx_value *value = i < node->n_input && node->input[i][0] ? onnx_find(reader, node->input[i]) : NULL;
     for (int steps = 0; value && value->maker >= 0 && steps < 8; steps++) {
         const Onnx__NodeProto *maker = reader->model->node[value->maker];
-        if (!is_op(maker, "Identity") && !is_op(maker, "Cast") && !is_op(maker, "Expand"))
+        if (!is_op(maker, "Identity") && !is_op(maker, "Cast") && !(spread && is_op(maker, "Expand")))
             break;
         value = onnx_find(reader, maker->input[0]);
     }
     return value;
+}
+
+/* What is normalised, or a function of each of its elements: repeated, it would have another norm. */
+static const struct onnx_value *input_of(const struct onnx_reader *reader, const Onnx__NodeProto *node, size_t i)
+{
+    return seen_through(reader, node, i, false);
+}
+
+/* A mean, a norm or a number, which some exporters repeat before it is used: see fits(). */
+static const struct onnx_value *spread_of(const struct onnx_reader *reader, const Onnx__NodeProto *node, size_t i)
+{
+    return seen_through(reader, node, i, true);
 }
 
 /* The node that makes a value, if it is this operator. */
@@ -48,8 +61,8 @@ static bool number_of(struct onnx_reader *reader, const struct onnx_value *value
 static const struct onnx_value *with_number(struct onnx_reader *reader, const Onnx__NodeProto *node, double *number)
 {
     for (size_t i = 0; node && node->n_input == 2 && i < 2; i++)
-        if (number_of(reader, input_of(reader, node, i), number))
-            return input_of(reader, node, 1 - i);
+        if (number_of(reader, spread_of(reader, node, i), number))
+            return spread_of(reader, node, 1 - i);
     return NULL;
 }
 
@@ -85,16 +98,16 @@ static const struct onnx_value *square_of(struct onnx_reader *reader, const stru
 {
     double number;
     const Onnx__NodeProto *power = made_by(reader, value, "Pow"), *root = made_by(reader, value, "Sqrt");
-    if (power && power->n_input == 2 && number_of(reader, input_of(reader, power, 1), &number) &&
+    if (power && power->n_input == 2 && number_of(reader, spread_of(reader, power, 1), &number) &&
         number == (inverse ? -0.5 : 0.5))
-        return input_of(reader, power, 0);
+        return spread_of(reader, power, 0);
     if (!inverse)
-        return root ? input_of(reader, root, 0) : NULL;
+        return root ? spread_of(reader, root, 0) : NULL;
     const Onnx__NodeProto *reciprocal = made_by(reader, value, "Reciprocal"), *quotient = made_by(reader, value, "Div");
     if (reciprocal)
-        return square_of(reader, input_of(reader, reciprocal, 0), false);
-    if (quotient && quotient->n_input == 2 && number_of(reader, input_of(reader, quotient, 0), &number) && number == 1)
-        return square_of(reader, input_of(reader, quotient, 1), false);
+        return square_of(reader, spread_of(reader, reciprocal, 0), false);
+    if (quotient && quotient->n_input == 2 && number_of(reader, spread_of(reader, quotient, 0), &number) && number == 1)
+        return square_of(reader, spread_of(reader, quotient, 1), false);
     return NULL;
 }
 
@@ -105,8 +118,18 @@ static const struct onnx_value *centred(struct onnx_reader *reader, const struct
     if (!difference || difference->n_input != 2)
         return NULL;
     const struct onnx_value *x = input_of(reader, difference, 0),
-                            *of = reduced(reader, input_of(reader, difference, 1), "ReduceMean", gone);
+                            *of = reduced(reader, spread_of(reader, difference, 1), "ReduceMean", gone);
     return x == of ? x : NULL;
+}
+
+/* Whether input i of the operator has the dimensions of x, or 1 in their place: then the result has those of x. */
+static bool fits(const struct onnx_reader *reader, size_t i, const struct onnx_value *x)
+{
+    const struct onnx_value *value = onnx_input(reader, i);
+    bool same = value && value->layout.rank == x->layout.rank;
+    for (int d = 0; same && d < x->layout.rank; d++)
+        same = value->layout.dims[d] == x->layout.dims[d] || value->layout.dims[d] == 1;
+    return same;
 }
 
 static bool same_axes(const bool *a, const bool *b, int rank)
@@ -133,7 +156,8 @@ static enum status emit_standardised(struct onnx_reader *reader, const struct on
                                      double epsilon, bool *done)
 {
     struct node node;
-    *done = x->kind == ONNX_NODE && onnx_layout_is_ordered(&x->layout, ONNX_C) &&
+    *done = x->kind == ONNX_NODE && fits(reader, 0, x) && fits(reader, 1, x) &&
+            onnx_layout_is_ordered(&x->layout, ONNX_C) &&
             onnx_norm_node(&x->layout, onnx_shape(reader, x), gone, &node) && epsilon >= 0 && epsilon < 1e6;
     if (!*done)
         return STATUS_OK;
@@ -174,12 +198,12 @@ static enum status read_normalised(struct onnx_reader *reader, const struct onnx
         status = onnx_number_input(reader, 1, &epsilon);
         status = status == STATUS_OK ? onnx_number_input(reader, 2, &high) : status;
         reader->op = current;
-        denominator = input_of(reader, clip, 0);
+        denominator = spread_of(reader, clip, 0);
     } else if (made_by(reader, denominator, "Max")) {
         denominator = with_number(reader, made_by(reader, denominator, "Max"), &epsilon);
     }
     if (status != STATUS_OK || norm_of(reader, denominator, gone, &p) != x || x->kind != ONNX_NODE ||
-        high < (double)FLT_MAX || !(epsilon >= 0))
+        !fits(reader, 0, x) || !fits(reader, 1, x) || high < (double)FLT_MAX || !(epsilon >= 0))
         return status;
     for (int d = 1; d < x->layout.rank; d++) {
         const enum onnx_axis axis = onnx_layout_axis(&x->layout, onnx_shape(reader, x), d);
@@ -204,7 +228,7 @@ enum status onnx_read_norm_pattern(struct onnx_reader *reader, bool *done)
         return STATUS_OK;
     for (size_t i = 0; i < (quotient ? 1 : 2) && !*done; i++) {
         const struct onnx_value *numerator = input_of(reader, reader->op, i),
-                                *denominator = input_of(reader, reader->op, 1 - i);
+                                *denominator = spread_of(reader, reader->op, 1 - i);
         const struct onnx_value *square = square_of(reader, denominator, !quotient);
         const struct onnx_value *x = square ? standardised(reader, numerator, square, gone, &epsilon) : NULL;
         if (x)

@@ -66,7 +66,7 @@ enum status onnx_sort_nodes(struct onnx_reader *reader)
     Onnx__NodeProto **order = calloc(count, sizeof(Onnx__NodeProto *));
     int ordered = 0;
     if (!visited || !stack || !order)
-        TRY(error_no_memory(reader->err, count * sizeof *stack, "the nodes of a model"));
+        FAIL(error_no_memory(reader->err, count * sizeof *stack, "the nodes of a model"));
     for (size_t i = 0; i < count; i++)
         ordered = visit_from(reader, (int)i, visited, stack, order, ordered);
     for (size_t i = 0; i < count; i++)

@@ -248,7 +248,7 @@ enum status onnx_outline_read(struct onnx_outline *outline, const uint8_t *bytes
     const Onnx__ModelProto *model = (const Onnx__ModelProto *)message.message;
     struct reader reader = {outline, model, model->graph, path, err};
     if (!model->graph || model->graph->n_node == 0)
-        TRY(error_set(err, STATUS_BAD_DATA, path, "is not an ONNX model: it has no graph with nodes"));
+        FAIL(error_set(err, STATUS_BAD_DATA, path, "is not an ONNX model: it has no graph with nodes"));
     TRY(read_input(&reader));
     TRY(read_output(&reader));
     TRY(list_tensors(&reader));

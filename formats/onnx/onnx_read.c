@@ -183,6 +183,7 @@ static enum status read_input(struct onnx_reader *reader, const Onnx__ValueInfoP
         return bad_input(reader, name, "must be floats: export the model without its preprocessing");
     if (shape->n_dim != 4 && shape->n_dim != 2)
         return bad_input(reader, name, "must be [batch, channels, height, width]");
+    char text[NODE_MAX_NAME];
     const bool last = shape->n_dim == 4 && is_channels_last(reader, value);
     int64_t c = dimension(shape, last ? 3 : 1), h = 1, w = 1;
     if (shape->n_dim == 4) {
@@ -197,14 +198,11 @@ static enum status read_input(struct onnx_reader *reader, const Onnx__ValueInfoP
         return bad_input(reader, name, "has a dynamic number of channels, or a side out of range");
     if (!name[0])
         return bad_input(reader, name, "has no name");
-    name = onnx_graph_name(reader, name);
-    if (!name)
-        return error_no_memory(reader->err, NODE_MAX_NAME, "a name");
     reader->batch = dimension(shape, 0) > 0 ? dimension(shape, 0) : 0;
     node.shape = (struct shape){(int)c, (int)h, (int)w};
     value->kind = ONNX_NODE;
     value->layout = shape->n_dim == 4 ? onnx_layout_map(node.shape, last) : onnx_layout_vector((int)c);
-    return graph_add(reader->graph, &node, name, NULL, 0, &value->node, reader->err);
+    return graph_add(reader->graph, &node, onnx_graph_name(name, text), NULL, 0, &value->node, reader->err);
 }
 
 static enum status choose_input(struct onnx_reader *reader)
@@ -281,11 +279,12 @@ static enum status finish_output(struct onnx_reader *reader, struct onnx_value *
         return status;
     struct node *node = &graph->nodes[output->node];
     graph->output = output->node;
-    const char *name = onnx_graph_name(reader, output->name);
-    if (output->node != graph->input && name && strcmp(name, node->name) != 0 && graph_find(graph, name) < 0)
+    char text[NODE_MAX_NAME];
+    const char *name = onnx_graph_name(output->name, text);
+    if (output->node != graph->input && strcmp(name, node->name) != 0 && graph_find(graph, name) < 0)
         node->name = arena_strdup(&graph->arena, name);
     graph->name = arena_strdup(&graph->arena, reader->model->name ? reader->model->name : "");
-    return name && node->name && graph->name ? STATUS_OK : error_no_memory(reader->err, NODE_MAX_NAME, "a name");
+    return node->name && graph->name ? STATUS_OK : error_no_memory(reader->err, NODE_MAX_NAME, "a name");
 }
 
 /* Nodes that a recognised pattern has replaced. Those without weights stay: their values may be wanted as features. */

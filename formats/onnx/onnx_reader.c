@@ -171,18 +171,17 @@ struct shape onnx_shape(const struct onnx_reader *reader, const struct onnx_valu
     return reader->graph->nodes[value->node].shape;
 }
 
-const char *onnx_graph_name(struct onnx_reader *reader, const char *name)
+const char *onnx_graph_name(const char *name, char text[NODE_MAX_NAME])
 {
     enum { KEPT = 120 }; /* leaves room for what layers of our own append */
     const size_t length = strlen(name);
-    char text[NODE_MAX_NAME];
     if (length < NODE_MAX_NAME)
         return name;
     const char *end = name + length - KEPT;
     while ((*end & 0xc0) == 0x80) /* not in the middle of a UTF-8 character */
         end++;
-    snprintf(text, sizeof text, "%016llx..%s", (unsigned long long)hash_of(name), end);
-    return arena_strdup(&reader->arena, text);
+    snprintf(text, NODE_MAX_NAME, "%016llx..%s", (unsigned long long)hash_of(name), end);
+    return text;
 }
 
 /* ---- results ---- */
@@ -199,11 +198,10 @@ enum status onnx_emit(struct onnx_reader *reader, const struct node *node, const
 {
     enum status status = STATUS_OK;
     struct onnx_value *value;
+    char text[NODE_MAX_NAME];
     TRY(define_output(reader, &value));
-    const char *name = onnx_graph_name(reader, value->name);
-    if (!name)
-        return error_no_memory(reader->err, NODE_MAX_NAME, "a name");
-    TRY(graph_add(reader->graph, node, name, inputs, input_count, &value->node, reader->err));
+    TRY(graph_add(reader->graph, node, onnx_graph_name(value->name, text), inputs, input_count, &value->node,
+                  reader->err));
     value->kind = ONNX_NODE;
     value->layout = *layout;
 cleanup:
@@ -228,10 +226,8 @@ enum status onnx_emit_map(struct onnx_reader *reader, const struct node *node, i
 enum status onnx_emit_helper(struct onnx_reader *reader, const struct node *node, const char *suffix, const int *inputs,
                              int input_count, int *index)
 {
-    char name[NODE_MAX_NAME + 32];
-    const char *output = onnx_graph_name(reader, onnx_output_name(reader));
-    if (!output)
-        return error_no_memory(reader->err, NODE_MAX_NAME, "a name");
+    char name[NODE_MAX_NAME + 32], text[NODE_MAX_NAME];
+    const char *output = onnx_graph_name(onnx_output_name(reader), text);
     snprintf(name, sizeof name, "%.*s.%s", NODE_MAX_NAME - 32, output, suffix);
     for (int i = 1; graph_find(reader->graph, name) >= 0; i++)
         snprintf(name, sizeof name, "%.*s.%s.%d", NODE_MAX_NAME - 32, output, suffix, i);
@@ -333,16 +329,14 @@ cleanup:
 enum status onnx_new_weight(struct onnx_reader *reader, const char *name, const int *dims, int rank, bool trained,
                             int *index)
 {
-    char unique[NODE_MAX_NAME + 32];
+    char unique[NODE_MAX_NAME + 32], text[NODE_MAX_NAME];
     size_t bytes = sizeof(float);
     for (int i = 0; i < rank; i++)
         bytes = size_mul(bytes, (size_t)dims[i]);
     enum status status = spend(reader, bytes, name);
     if (status != STATUS_OK)
         return status;
-    name = onnx_graph_name(reader, name);
-    if (!name)
-        return error_no_memory(reader->err, NODE_MAX_NAME, "a name");
+    name = onnx_graph_name(name, text);
     snprintf(unique, sizeof unique, "%s", name);
     for (int i = reader->graph->weight_count; graph_find_weight(reader->graph, unique) >= 0; i++)
         snprintf(unique, sizeof unique, "%s.%d", name, i);
@@ -360,7 +354,7 @@ static bool has_dims(const struct weight *weight, const int *dims, int rank)
 /* Whether the weight has this name, or this name and a number. */
 static bool is_named(const struct weight *weight, const char *name)
 {
-    return name && strncmp(weight->name, name, strlen(name)) == 0;
+    return strncmp(weight->name, name, strlen(name)) == 0;
 }
 
 enum status onnx_weight(struct onnx_reader *reader, struct onnx_value *value, const int *dims, int rank, bool trained,
@@ -370,9 +364,10 @@ enum status onnx_weight(struct onnx_reader *reader, struct onnx_value *value, co
     struct onnx_array header;
     size_t count = 1;
     bool parameter;
-    const char *name = onnx_weight_name(reader, value, role, sibling);
+    char own[ONNX_WEIGHT_NAME], text[NODE_MAX_NAME];
+    const char *name = onnx_weight_name(reader, value, role, sibling, own);
     if (value->weight >= 0 && has_dims(&reader->graph->weights[value->weight], dims, rank) &&
-        is_named(&reader->graph->weights[value->weight], onnx_graph_name(reader, name))) {
+        is_named(&reader->graph->weights[value->weight], onnx_graph_name(name, text))) {
         *index = value->weight;
         return onnx_note_other_name(reader, name, role);
     }

@@ -108,8 +108,8 @@ enum status onnx_attribute_sizes(struct onnx_reader *reader, const char *name, i
 
 struct shape onnx_shape(const struct onnx_reader *reader, const struct onnx_value *value);
 /* The name as the graph holds it: one of NODE_MAX_NAME bytes or more is replaced by a hash of it and its last part,
- * which tells deep modules apart. NULL: out of memory. */
-const char *onnx_graph_name(struct onnx_reader *reader, const char *name);
+ * which tells deep modules apart. That is written to text. */
+const char *onnx_graph_name(const char *name, char text[NODE_MAX_NAME]);
 
 /* ---- results of the current operator ---- */
 /* A node of the graph computes the result, which the model sees in *layout. */
@@ -151,8 +151,10 @@ enum status onnx_decode(struct onnx_reader *reader, struct onnx_value *value, co
  * role: "weight", "bias" ..., for a constant without a name of its own; sibling: the layer's weight, or -1. */
 enum status onnx_weight(struct onnx_reader *reader, struct onnx_value *value, const int *dims, int rank, bool trained,
                         const char *role, int sibling, int *index);
-/* The name in the module's state_dict: onnx_names.c */
-const char *onnx_weight_name(struct onnx_reader *reader, const struct onnx_value *value, const char *role, int sibling);
+/* The name in the module's state_dict (onnx_names.c): the constant's, or what is written to text. */
+enum { ONNX_WEIGHT_NAME = 2 * NODE_MAX_NAME };
+const char *onnx_weight_name(const struct onnx_reader *reader, const struct onnx_value *value, const char *role,
+                             int sibling, char text[ONNX_WEIGHT_NAME]);
 /* A parameter of several modules, whose state_dict has it under the name of each: the current operator's module may
  * call the weight `own` otherwise. Then the graph gets a weight that no node reads, a copy of it. */
 enum status onnx_note_other_name(struct onnx_reader *reader, const char *own, const char *role);

@@ -47,14 +47,14 @@ enum status onnx_read_sequence_at(struct onnx_reader *reader)
         return onnx_refuse(reader, "its sequence must come from SplitToSequence");
     TRY(onnx_ints_input(reader, 1, &index));
     if (index->count != 1)
-        TRY(onnx_refuse(reader, "its position must be one number"));
+        FAIL(onnx_refuse(reader, "its position must be one number"));
     reader->op = maker;
     TRY(onnx_node_input(reader, 0, &value));
     TRY(onnx_ints_input(reader, 1, &split));
     if (!onnx_find_axis(reader, value, 0, &d))
-        TRY(onnx_refuse(reader, "its axis is out of range, or the batch"));
+        FAIL(onnx_refuse(reader, "its axis is out of range, or the batch"));
     if (!find_piece(split, value->layout.dims[d], index->ints[0], &first, &size))
-        TRY(onnx_refuse(reader, "its sizes do not fit"));
+        FAIL(onnx_refuse(reader, "its sizes do not fit"));
     reader->op = op;
     TRY(onnx_emit_piece(reader, value, d, first, size));
 cleanup:

@@ -132,10 +132,8 @@ void onnx_keep_source(struct onnx_reader *reader)
 
 enum status onnx_derived_weight(struct onnx_reader *reader, const char *suffix, const int *dims, int rank, int *weight)
 {
-    char name[2 * NODE_MAX_NAME];
-    const char *output = onnx_graph_name(reader, onnx_output_name(reader));
-    if (!output)
-        return error_no_memory(reader->err, NODE_MAX_NAME, "a name");
+    char name[2 * NODE_MAX_NAME], text[NODE_MAX_NAME];
+    const char *output = onnx_graph_name(onnx_output_name(reader), text);
     snprintf(name, sizeof name, "%.*s.%s", NODE_MAX_NAME - 32, output, suffix);
     enum status status = onnx_new_weight(reader, name, dims, rank, false, weight);
     if (status == STATUS_OK)

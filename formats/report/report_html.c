@@ -243,8 +243,8 @@ static enum status write_disagreements(FILE *out, const struct report *report, s
     if (report->disagreement_count == 0)
         return STATUS_OK;
     fputs("<h2>Where student and teacher disagree most</h2>\n<p class=\"note\">Photos that get another class from the "
-          "student than from the teacher, those with the largest divergence KL(teacher, student) first. A ✓ marks the "
-          "true class.</p>\n<div class=\"photos\">\n",
+          "student than from the teacher, those with the largest divergence KL(teacher, student) first. A ✓ marks "
+          "the true class.</p>\n<div class=\"photos\">\n",
           out);
     for (int i = 0; i < report->disagreement_count; i++)
         TRY(html_photo(out, &report->disagreements[i], report->classes, err));
@@ -262,7 +262,7 @@ static enum status write_page(FILE *out, const struct report *report, struct err
     cost_tiles(out, report);
     fputs("</div>\n", out);
     if (!write_curves(out, report) || !report_classes(out, report))
-        TRY(error_no_memory(err, 0, "report.html"));
+        FAIL(error_no_memory(err, 0, "report.html"));
     TRY(write_disagreements(out, report, err));
     fputs("<h2>Details</h2>\n", out);
     write_epoch_table(out, report);

@@ -170,9 +170,9 @@ static enum status open_summary(struct run_log *log, int first_epoch, struct err
     }
     log->summary = open_to_append(log->summary_path, O_WRONLY);
     if (log->summary < 0)
-        TRY(file_call_failed(err, STATUS_CANT_CREATE, log->summary_path, "cannot open for writing"));
+        FAIL(file_call_failed(err, STATUS_CANT_CREATE, log->summary_path, "cannot open for writing"));
     if (RETRY(ftruncate(log->summary, (off_t)kept)) != 0)
-        TRY(file_call_failed(err, STATUS_IO, log->summary_path, "cannot truncate"));
+        FAIL(file_call_failed(err, STATUS_IO, log->summary_path, "cannot truncate"));
     format_header(log, header);
     if (first_epoch <= 1)
         TRY(write_text(log->summary, log->summary_path, header, err));
@@ -218,7 +218,7 @@ enum status run_log_event(struct run_log *log, const char *event, const struct r
                             : cJSON_AddNumberToObject(object, fields[i].name, fields[i].number) != NULL;
     text = json_text(object, true);
     if (!ok || !text)
-        TRY(error_no_memory(err, 0, "log.jsonl"));
+        FAIL(error_no_memory(err, 0, "log.jsonl"));
     TRY(write_text(log->events, log->events_path, text, err));
     TRY(write_text(log->events, log->events_path, "\n", err));
 cleanup:
@@ -344,7 +344,7 @@ enum status run_log_open(struct run_log **out, const char *folder, const char *c
     log->summary_path = path_join(folder, "summary.csv");
     log->events_path = path_join(folder, "log.jsonl");
     if (!log->summary_path || !log->events_path)
-        TRY(error_no_memory(err, 0, "the run log"));
+        FAIL(error_no_memory(err, 0, "the run log"));
     TRY(open_summary(log, first_epoch, err));
     TRY(open_events(log, first_epoch <= 1, err));
     TRY(tensorboard_open(&log->tensorboard, folder, first_epoch, err));

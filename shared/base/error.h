@@ -42,5 +42,11 @@ enum status error_no_memory(struct error *err, size_t bytes, const char *what);
         if (status != STATUS_OK) \
             goto cleanup;        \
     } while (0)
+/* The same for what always returns an error. */
+#define FAIL(error)       \
+    do {                  \
+        status = (error); \
+        goto cleanup;     \
+    } while (0)
 
 #endif

@@ -8,6 +8,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+bool file_call_again(int *tries)
+{
+    enum { MOST = 1000 };
+    return errno == EINTR && ++*tries < MOST;
+}
+
 enum status file_call_failed(struct error *err, enum status code, const char *path, const char *what)
 {
     const int cause = errno;

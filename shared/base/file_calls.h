@@ -7,18 +7,19 @@
 #include "shared/base/files.h"
 #include <errno.h>
 
-enum { FILE_CALL_TRIES = 1000 }; /* a call that is interrupted for ever must not hang us */
+/* Whether a call that failed was interrupted by a signal, and is to be made again: not for ever, that would hang us. */
+bool file_call_again(int *tries);
 
 /* The value of a call that returns a negative number on failure, made again while a signal interrupts it. Not for
  * close(), which must never be made again: on Linux the descriptor is gone. */
-#define RETRY(call)                                                          \
-    __extension__({                                                          \
-        __typeof__(call) result_;                                            \
-        int tries_ = 0;                                                      \
-        do                                                                   \
-            result_ = (call);                                                \
-        while (result_ < 0 && errno == EINTR && ++tries_ < FILE_CALL_TRIES); \
-        result_;                                                             \
+#define RETRY(call)                                      \
+    __extension__({                                      \
+        __typeof__(call) result_;                        \
+        int tries_ = 0;                                  \
+        do                                               \
+            result_ = (call);                            \
+        while (result_ < 0 && file_call_again(&tries_)); \
+        result_;                                         \
     })
 
 /* errno as an error, "WHAT: No such file or directory". `code` is the status of the usual causes; a failing disk is

@@ -83,7 +83,7 @@ static struct dirent *next_entry(DIR *stream)
     do {
         errno = 0;
         item = readdir(stream);
-    } while (!item && errno == EINTR && ++tries < FILE_CALL_TRIES);
+    } while (!item && file_call_again(&tries));
     return item;
 }
 

@@ -290,7 +290,7 @@ static enum status read_samples(struct tiff *tiff, struct image *image)
     buffer = calloc(1, (size_t)buffer_bytes);
     samples = calloc(count, sizeof *samples);
     if (!buffer || !samples)
-        TRY(error_no_memory(tiff->err, count * sizeof *samples, "a TIFF"));
+        FAIL(error_no_memory(tiff->err, count * sizeof *samples, "a TIFF"));
     TRY((tiled ? read_tiles : read_strips)(tiff, buffer, samples));
     for (size_t i = 0; i < (size_t)tiff->w * tiff->h; i++)
         convert_pixel(tiff, samples + i * tiff->samples, image->pixels + 3 * i);

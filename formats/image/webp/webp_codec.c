@@ -50,7 +50,7 @@ static enum status decode_animation(const WebPData *data, const char *path, stru
     int time;
     enum status status = STATUS_OK;
     if (!decoder || !WebPAnimDecoderGetNext(decoder, &canvas, &time))
-        TRY(no_webp(data->size, path, err));
+        FAIL(no_webp(data->size, path, err));
     for (size_t i = 0; i < (size_t)image->h * (size_t)image->w; i++)
         memcpy(image->pixels + 3 * i, canvas + 4 * i, 3);
 cleanup:
