@@ -85,7 +85,7 @@ static enum status take(struct onnx_reader *reader, struct part *part, int d, co
         all = indices[i] == (int64_t)i;
     if (all)
         return STATUS_OK;
-    if (layout->counts[d] == 0 && count > 0 && count <= INT_MAX) {
+    if (count <= INT_MAX && (layout->counts[d] == 0 || (layout->counts[d] == 1 && factor->axis == ONNX_REPEAT))) {
         onnx_layout_set(&part->layout, d, (struct onnx_factor){ONNX_REPEAT, (int)count, 1});
         return STATUS_OK;
     }

@@ -263,12 +263,19 @@ static enum status check_output(struct onnx_reader *reader, struct onnx_value *o
     if (output->kind != ONNX_NODE)
         return error_set(reader->err, STATUS_CONFIG, NULL, "its output '%.200s' is constant", output->name);
     enum status status = onnx_settle(reader, output);
+    if (status == STATUS_OK)
+        status = onnx_write_repeats(reader, output);
+    if (status != STATUS_OK)
+        return status;
     const struct shape s = onnx_shape(reader, output);
-    const bool vector = s.h == 1 && s.w == 1 && onnx_layout_find(&output->layout, s, ONNX_REPEAT) < 0;
-    if (status == STATUS_OK && !vector && !onnx_layout_is_map(&output->layout, s))
+    const int count = onnx_layout_first(&output->layout, output->layout.rank); /* of factors */
+    bool vector = s.h == 1 && s.w == 1;
+    for (int k = 0; k < count; k++)
+        vector = vector && output->layout.factors[k].axis != ONNX_REPEAT;
+    if (!vector && !onnx_layout_is_map(&output->layout, s))
         return error_set(reader->err, STATUS_CONFIG, NULL,
                          "its output '%.200s' has channels last, or mixes them with height and width", output->name);
-    return status;
+    return STATUS_OK;
 }
 
 static enum status finish_output(struct onnx_reader *reader, struct onnx_value *output)

@@ -129,6 +129,9 @@ enum status onnx_defer(struct onnx_reader *reader, const struct onnx_layout *lay
 /* A value whose channels are in another order than the model's gets an OP_SELECT. STATUS_OK also if they cannot be
  * ordered: then the layout tells. onnx_settle.c */
 enum status onnx_settle(struct onnx_reader *reader, struct onnx_value *value);
+/* Repeats of one whole axis, on the place that it has in [batch, c, h, w] or [batch, c], are written out. STATUS_OK
+ * also if there are others: then the layout tells. onnx_settle.c */
+enum status onnx_write_repeats(struct onnx_reader *reader, struct onnx_value *value);
 /* A node of the shape `to` that repeats node `from` along the axes where that has one element. */
 enum status onnx_repeat(struct onnx_reader *reader, int from, struct shape to, int *node);
 /* The result is channels[count] of a settled value's node. */
@@ -173,9 +176,9 @@ struct onnx_spread {
     bool in_order;      /* the numbers are the constant's own, in its order */
     size_t array_count; /* elements of the constant */
 };
-/* Constant input i, broadcast to a settled value. Refuses a constant that does not fit. */
-enum status onnx_spread(struct onnx_reader *reader, size_t i, const struct onnx_value *value,
-                        struct onnx_spread *spread);
+/* Constant input i, broadcast to a settled value, whose repeats are written out where the constant changes along them.
+ * Refuses a constant that does not fit. */
+enum status onnx_spread(struct onnx_reader *reader, size_t i, struct onnx_value *value, struct onnx_spread *spread);
 /* The numbers as a weight [c] or [c, h, w]. If they are in order, it has the name of the parameter that they come from
  * and is saved in that one's shape; otherwise the name of the result and the suffix. */
 enum status onnx_spread_weight(struct onnx_reader *reader, size_t i, const struct onnx_spread *spread,

@@ -35,11 +35,20 @@ static bool only_channels(const struct onnx_layout *layout, const int64_t *align
     return true;
 }
 
-static bool has_channels(const struct onnx_layout *layout, int d)
+static bool has_axis(const struct onnx_layout *layout, int d, enum onnx_axis axis)
 {
     const int first = onnx_layout_first(layout, d);
     for (int k = 0; k < layout->counts[d]; k++)
-        if (layout->factors[first + k].axis == ONNX_C)
+        if (layout->factors[first + k].axis == axis)
+            return true;
+    return false;
+}
+
+/* Whether the constant changes along a dimension in which the value is repeated. */
+static bool changes_repeats(const struct onnx_layout *layout, const int64_t *aligned)
+{
+    for (int d = 1; d < layout->rank; d++)
+        if (aligned[d] != 1 && has_axis(layout, d, ONNX_REPEAT))
             return true;
     return false;
 }
@@ -51,7 +60,7 @@ static void fill(const struct onnx_array *array, const struct onnx_layout *layou
 {
     int64_t index[ONNX_MAX_RANK] = {0}, end[ONNX_MAX_RANK] = {0};
     for (int d = 1; d < layout->rank; d++) /* where neither the constant nor the channel changes, once is enough */
-        end[d] = spread->per_channel && aligned[d] == 1 && !has_channels(layout, d) ? 1 : layout->dims[d];
+        end[d] = spread->per_channel && aligned[d] == 1 && !has_axis(layout, d, ONNX_C) ? 1 : layout->dims[d];
     for (;;) {
         int place[3];
         size_t from = 0;
@@ -70,16 +79,19 @@ static void fill(const struct onnx_array *array, const struct onnx_layout *layou
     }
 }
 
-enum status onnx_spread(struct onnx_reader *reader, size_t i, const struct onnx_value *value,
-                        struct onnx_spread *spread)
+enum status onnx_spread(struct onnx_reader *reader, size_t i, struct onnx_value *value, struct onnx_spread *spread)
 {
     enum status status = STATUS_OK;
     const struct onnx_array *array;
-    const struct shape s = onnx_shape(reader, value);
     int64_t aligned[ONNX_MAX_RANK];
     TRY(onnx_constant_input(reader, i, &array));
     if (array->count == 0 || !align(array, &value->layout, aligned))
         return onnx_refuse(reader, "the shape of its constant (input %zu) does not fit its value", i);
+    if (changes_repeats(&value->layout, aligned))
+        TRY(onnx_write_repeats(reader, value));
+    if (changes_repeats(&value->layout, aligned))
+        return onnx_refuse(reader, "its constant (input %zu) changes along a dimension that an Expand has made", i);
+    const struct shape s = onnx_shape(reader, value);
     *spread = (struct onnx_spread){.per_channel = only_channels(&value->layout, aligned), .array_count = array->count};
     spread->count = (size_t)s.c * (spread->per_channel ? 1 : (size_t)s.h * (size_t)s.w);
     struct onnx_array numbers = {.is_float = true, .count = spread->count};
