@@ -154,7 +154,7 @@ enum status onnx_fold_cast(struct onnx_reader *reader)
     like.is_float = is_float_type(to);
     if (!like.is_float && !integer)
         return onnx_refuse(reader, "casts to element type %lld are not supported", (long long)to);
-    if (like.is_float == in->is_float && (like.is_float || integer->bits == 64)) {
+    if (like.is_float == in->is_float && (like.is_float || to == ONNX__TENSOR_PROTO__DATA_TYPE__INT64)) {
         TRY(onnx_emit_like(reader, &like, &out));
         onnx_keep_source(reader);
         return STATUS_OK;
@@ -167,6 +167,8 @@ enum status onnx_fold_cast(struct onnx_reader *reader)
             return onnx_refuse(reader, "a number is out of range");
         if (in->is_float)
             number = integer->bits == 1 ? in->floats[i] != 0 : (int64_t)in->floats[i];
+        if (to == ONNX__TENSOR_PROTO__DATA_TYPE__UINT64 && number < 0 && number != ONNX_BATCH)
+            return onnx_refuse(reader, "a number is out of range");
         if (!out->is_float)
             out->ints[i] = cast_integer(number, integer);
         else if (number == ONNX_BATCH)
