@@ -210,13 +210,12 @@ static void decode_changed(const uint8_t *bytes, size_t size, const char *name, 
 static void test_header_bytes(void **state)
 {
     (void)state;
-    static const uint8_t values[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 16, 24, 32, 64, 127, 128, 192, 255};
+    static const uint8_t values[] = {0, 1, 2, 3, 4, 8, 16, 24, 32, 127, 255};
     for (int i = 0; i < FILES; i++) {
         size_t size;
         uint8_t *bytes = read_golden(image_files[i].name, &size);
-        const size_t header = size < 72 ? size : 72;
-        const size_t step = strncmp(image_files[i].name, "cut", 3) == 0 ? 5 : 1;
-        for (size_t at = 0; at < header && is_built(image_format_of(bytes, size)); at += step) {
+        const size_t header = image_files[i].broken ? 0 : size < 60 ? size : 60;
+        for (size_t at = 0; at < header && is_built(image_format_of(bytes, size)); at++) {
             const uint8_t own = bytes[at];
             for (size_t k = 0; k < sizeof values; k++) {
                 bytes[at] = values[k];
@@ -244,8 +243,7 @@ static void test_tiff_entries(void **state)
     static const struct {
         int at, bytes;
     } fields[] = {{0, 2}, {2, 2}, {4, 4}, {8, 4}};
-    static const uint32_t values[] = {0, 1,  2,  3,  4,   5,     6,      7,       8,
-                                      9, 16, 32, 64, 255, 65000, 0xFFFF, 1 << 20, 0xFFFFFFFF};
+    static const uint32_t values[] = {0, 1, 2, 3, 4, 5, 8, 16, 255, 65000, 1 << 20, 0xFFFFFFFF};
     int changed = 0;
     for (int i = 0; i < FILES; i++) {
         size_t size;
