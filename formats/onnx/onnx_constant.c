@@ -24,7 +24,7 @@ enum status onnx_emit_like(struct onnx_reader *reader, const struct onnx_array *
     *array = *like;
     if (!onnx_array_data(array))
         TRY(onnx_array_alloc(reader, array));
-    TRY(onnx_emit_constant(reader, array));
+    onnx_emit_constant(reader, array);
     *out = array;
 cleanup:
     return status;
@@ -73,9 +73,9 @@ cleanup:
 
 enum status onnx_fold_identity(struct onnx_reader *reader)
 {
-    struct onnx_value *value = onnx_input(reader, 0), *result = onnx_find(reader, onnx_output_name(reader));
-    if (!value || !result || result->kind != ONNX_UNDEFINED)
-        return onnx_refuse(reader, "it has no input or output");
+    struct onnx_value *value = onnx_input(reader, 0), *result = onnx_result(reader);
+    if (!value)
+        return onnx_refuse(reader, "it has no input");
     result->kind = ONNX_CONSTANT;
     result->tensor = value->tensor;
     result->array = value->array;

@@ -152,8 +152,7 @@ static bool is_made_up(const char *name)
 /* Whether exporters have put an Identity before the value, because another parameter has equal numbers. */
 static bool is_joined(const struct onnx_reader *reader, const struct onnx_value *value)
 {
-    const Onnx__NodeProto *maker = value->maker >= 0 ? reader->model->node[value->maker] : NULL;
-    return maker && maker->op_type && strcmp(maker->op_type, "Identity") == 0;
+    return onnx_maker(reader, value, "Identity");
 }
 
 bool onnx_is_made_up(const struct onnx_reader *reader, const struct onnx_value *value)

@@ -137,7 +137,7 @@ static bool is_channels_last(struct onnx_reader *reader, struct onnx_value *inpu
     for (size_t i = 0; i < reader->model->n_node; i++) {
         reader->op = reader->model->node[i];
         reader->result = 0;
-        struct onnx_value *result = onnx_find(reader, onnx_output_name(reader));
+        struct onnx_value *result = onnx_result(reader);
         const char *op = reader->op->op_type ? reader->op->op_type : "";
         bool reads = false;
         for (size_t k = 0; is_needed(reader, reader->op) && k < reader->op->n_input; k++)

@@ -108,23 +108,19 @@ cleanup:
     return status;
 }
 
-enum status onnx_is_parameter(struct onnx_reader *reader, struct onnx_value *value, const char *name, bool *parameter)
+bool onnx_is_parameter(const struct onnx_reader *reader, const struct onnx_value *value, const char *name)
 {
-    enum status status = STATUS_OK;
     const struct onnx_value *from = value->source ? value->source : value;
-    const Onnx__NodeProto *maker = from->maker >= 0 ? reader->model->node[from->maker] : NULL;
-    const struct onnx_array *array;
+    const struct onnx_array *array = value->array; /* what a Constant node makes has one */
     const enum onnx_state state = onnx_state_of(reader, name ? name : from->name);
-    *parameter = state == ONNX_PARAMETER || (state == ONNX_UNKNOWN && !maker);
-    if (state != ONNX_UNKNOWN)
-        return STATUS_OK;
-    if (!maker || !maker->op_type || strcmp(maker->op_type, "Constant") != 0)
-        return STATUS_OK;
-    TRY(onnx_decode(reader, value, &array));
-    for (size_t i = 1; !*parameter && array->is_float && i < array->count; i++)
-        *parameter = array->floats[i] != array->floats[0];
-cleanup:
-    return status;
+    if (state != ONNX_UNKNOWN || from->maker < 0)
+        return state == ONNX_PARAMETER || state == ONNX_UNKNOWN;
+    if (!onnx_maker(reader, from, "Constant") || !array->is_float)
+        return false;
+    for (size_t i = 1; i < array->count; i++)
+        if (array->floats[i] != array->floats[0])
+            return true;
+    return false;
 }
 
 const struct onnx_value *onnx_parameter(const struct onnx_value *value)
@@ -138,7 +134,7 @@ const struct onnx_value *onnx_parameter(const struct onnx_value *value)
 void onnx_keep_source(struct onnx_reader *reader)
 {
     const struct onnx_value *input = onnx_input(reader, 0);
-    struct onnx_value *result = onnx_find(reader, onnx_output_name(reader));
+    struct onnx_value *result = onnx_result(reader);
     result->source = input->source ? input->source : input;
 }
 
@@ -185,7 +181,6 @@ enum status onnx_spread_weight(struct onnx_reader *reader, size_t i, const struc
 {
     enum status status = STATUS_OK;
     const int dims[3] = {shape.c, shape.h, shape.w}, rank = spread->per_channel ? 1 : 3;
-    bool is_parameter;
     const struct onnx_value *parameter = spread->in_order ? onnx_parameter(onnx_input(reader, i)) : NULL;
     if (parameter && trained) {
         const bool made_up = onnx_is_made_up(reader, onnx_input(reader, i)); /* then the exporter has shaped it, too */
@@ -199,7 +194,7 @@ enum status onnx_spread_weight(struct onnx_reader *reader, size_t i, const struc
             save_as(&reader->graph->weights[*weight], parameter->array);
         return STATUS_OK;
     }
-    TRY(onnx_is_parameter(reader, onnx_input(reader, i), NULL, &is_parameter));
+    const bool is_parameter = onnx_is_parameter(reader, onnx_input(reader, i), NULL);
     TRY(onnx_derived_weight(reader, suffix, dims, rank, weight));
     if (trained && is_parameter)
         onnx_train_weight(reader, *weight);
