@@ -34,7 +34,10 @@ enum status onnx_window(struct onnx_reader *reader, struct node *node, struct sh
         same_padding(in.w, node->kernel_w, strides[1], dilations[1], upper, &node->pad_left, &node->pad_right);
         return STATUS_OK;
     }
-    if (!onnx_attribute_is(reader, "auto_pad", "VALID"))
+    const bool valid = onnx_attribute_is(reader, "auto_pad", "VALID");
+    if (!valid && onnx_attribute(reader, "auto_pad") && !onnx_attribute_is(reader, "auto_pad", "NOTSET"))
+        return onnx_refuse(reader, "its auto_pad must be NOTSET, VALID, SAME_UPPER or SAME_LOWER");
+    if (!valid)
         TRY(onnx_attribute_sizes(reader, "pads", 0, pads, 4));
     node->pad_top = pads[0];
     node->pad_left = pads[1];
