@@ -48,6 +48,8 @@ static enum message below(enum message message, int field)
 static const int64_t numbers[] = {0, 1, 2, 3, 6, 7, 9, 10, -1, (int64_t)1 << 31, INT64_MAX, INT64_MIN};
 static const char *const texts[] = {
     "", "x", "..", "../x", "a/../../x", "/x", "5", "12x", "-1", "99999999999999999999", "ai.onnx", "Shape"};
+static const char *const inserted[] = {"x", "", "ai.onnx"};
+enum { INSERTED_TEXTS = sizeof inserted / sizeof *inserted };
 enum { NUMBERS = sizeof numbers / sizeof *numbers, TEXTS = sizeof texts / sizeof *texts, INSERTED = 16 };
 enum {
     LEAVE_OUT,
@@ -55,9 +57,9 @@ enum {
     MANY,
     AS_NUMBER,
     AS_TEXT = AS_NUMBER + NUMBERS,
-    INSERT_NUMBER = AS_TEXT + TEXTS, /* a field before it */
-    INSERT_TEXT = INSERT_NUMBER + INSERTED,
-    CHANGES = INSERT_TEXT + INSERTED
+    INSERT_NUMBER = AS_TEXT + TEXTS,        /* a field before it */
+    INSERT_TEXT = INSERT_NUMBER + INSERTED, /* each of the inserted texts */
+    CHANGES = INSERT_TEXT + INSERTED_TEXTS * INSERTED
 };
 
 struct change {
@@ -78,7 +80,7 @@ static void put_changed(struct proto *out, const uint8_t *raw, size_t size, cons
 {
     const int copies = how == LEAVE_OUT ? 0 : how == TWICE ? 2 : how == MANY ? 70 : how >= INSERT_NUMBER ? 1 : 0;
     if (how >= INSERT_TEXT)
-        proto_text(out, how - INSERT_TEXT + 1, "x");
+        proto_text(out, (how - INSERT_TEXT) % INSERTED + 1, inserted[(how - INSERT_TEXT) / INSERTED]);
     else if (how >= INSERT_NUMBER)
         proto_int(out, how - INSERT_NUMBER + 1, 1);
     else if (how >= AS_TEXT)

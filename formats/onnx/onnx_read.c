@@ -31,6 +31,12 @@ static enum status check_model(struct onnx_reader *reader, const Onnx__ModelProt
     return STATUS_OK;
 }
 
+/* Names are optional in ONNX's files. */
+static const char *text_of(const char *name)
+{
+    return name ? name : "";
+}
+
 /* Adds every name of the model: initialisers, inputs, outputs of nodes. */
 static enum status define_values(struct onnx_reader *reader)
 {
@@ -50,12 +56,12 @@ static enum status define_values(struct onnx_reader *reader)
     if (!reader->values || !reader->table)
         return error_no_memory(reader->err, capacity * sizeof *reader->values, "the tensors of a model");
     for (size_t i = 0; i < model->n_initializer; i++) {
-        TRY(onnx_define(reader, model->initializer[i]->name ? model->initializer[i]->name : "", &value));
+        TRY(onnx_define(reader, text_of(model->initializer[i]->name), &value));
         value->kind = ONNX_CONSTANT;
         value->tensor = model->initializer[i];
     }
     for (size_t i = 0; i < model->n_input; i++) { /* old files list initialisers as inputs, too */
-        const char *name = model->input[i]->name ? model->input[i]->name : "";
+        const char *name = text_of(model->input[i]->name);
         if (!onnx_find(reader, name))
             TRY(onnx_define(reader, name, &value));
     }
@@ -74,7 +80,7 @@ static enum status choose_output(struct onnx_reader *reader, struct onnx_value *
     const Onnx__GraphProto *model = reader->model;
     const char *wanted = reader->options.output ? reader->options.output : "logits", *chosen = NULL;
     for (size_t i = 0; i < model->n_output; i++) {
-        const char *name = model->output[i]->name ? model->output[i]->name : "";
+        const char *name = text_of(model->output[i]->name);
         struct onnx_value *value = onnx_find(reader, name);
         if (value)
             value->readers++;
@@ -211,12 +217,12 @@ static enum status choose_input(struct onnx_reader *reader)
     struct onnx_value *value = NULL;
     for (size_t i = 0; i < reader->model->n_input; i++) {
         const Onnx__ValueInfoProto *info = reader->model->input[i];
-        struct onnx_value *candidate = onnx_find(reader, info->name ? info->name : "");
+        struct onnx_value *candidate = onnx_find(reader, text_of(info->name));
         if (candidate->kind == ONNX_CONSTANT || !candidate->needed)
             continue;
         if (chosen)
             return error_set(reader->err, STATUS_CONFIG, NULL, "has more than one input: '%.200s' and '%.200s'",
-                             chosen->name, info->name);
+                             text_of(chosen->name), text_of(info->name));
         chosen = info;
         value = candidate;
     }
@@ -236,7 +242,7 @@ static enum status check_inputs(struct onnx_reader *reader)
         if (onnx_has_input(reader, k) && (!value || value->kind == ONNX_UNDEFINED))
             return error_set(reader->err, STATUS_BAD_DATA, NULL,
                              "node '%.100s' (output '%.100s') reads '%.200s', which no earlier node computes",
-                             reader->op->name ? reader->op->name : "", onnx_output_name(reader), reader->op->input[k]);
+                             text_of(reader->op->name), onnx_output_name(reader), reader->op->input[k]);
     }
     return STATUS_OK;
 }
@@ -290,7 +296,7 @@ static enum status finish_output(struct onnx_reader *reader, struct onnx_value *
     const char *name = onnx_graph_name(output->name, text);
     if (output->node != graph->input && strcmp(name, node->name) != 0 && graph_find(graph, name) < 0)
         node->name = arena_strdup(&graph->arena, name);
-    graph->name = arena_strdup(&graph->arena, reader->model->name ? reader->model->name : "");
+    graph->name = arena_strdup(&graph->arena, text_of(reader->model->name));
     return node->name && graph->name ? STATUS_OK : error_no_memory(reader->err, NODE_MAX_NAME, "a name");
 }
 
@@ -322,7 +328,7 @@ static enum status keep_buffers(struct onnx_reader *reader)
     enum status status = STATUS_OK;
     const struct onnx_array *array;
     for (size_t i = 0; i < reader->model->n_initializer; i++) {
-        struct onnx_value *value = onnx_find(reader, reader->model->initializer[i]->name);
+        struct onnx_value *value = onnx_find(reader, text_of(reader->model->initializer[i]->name));
         const enum onnx_state state = onnx_state_of(reader, value->name);
         int dims[4], index;
         if (!value->needed || value->weight >= 0 || graph_find_weight(reader->graph, value->name) >= 0 ||
