@@ -7,6 +7,7 @@
 #include "shared/training/cpu/cpu_kernels.h"
 #include "shared/training/network.h"
 #include "student_train/student/student.h"
+#include "shared/tensor/bf16.h"
 #include "tests/helper_inputs.h"
 #include "tests/helper_nets.h"
 
@@ -111,6 +112,7 @@ static void report(const struct network *network, double *times[2], bool each)
 
 struct settings {
     const char *student, *pytorch, *isa;
+    int precision; /* enum dtype */
     double seconds;
     int size, channels, classes, batch, threads;
     bool steps, windows;
@@ -125,11 +127,29 @@ static enum status write_text(const char *path, const char *text, size_t size, s
     return STATUS_OK;
 }
 
+/* Images between -1 and 1, as the plan stores them. */
+static enum status fill_input(const struct network *network, struct error *err)
+{
+    const struct plan_tensor *in = &network->plan.tensors[network->plan.input];
+    const size_t count = (size_t)network->plan.batch * (size_t)in->shape.c * (size_t)in->shape.h * (size_t)in->shape.w;
+    float *values = malloc(count * sizeof *values);
+    if (!values)
+        return error_no_memory(err, count * sizeof *values, "images");
+    net_fill(values, count, 7);
+    if (network->plan.dtype == DTYPE_FP32)
+        memcpy(network_input(network), values, count * sizeof *values);
+    for (size_t i = 0; network->plan.dtype == DTYPE_BF16 && i < count; i++)
+        ((uint16_t *)network_input(network))[i] = bf16_from_float(values[i]);
+    free(values);
+    return STATUS_OK;
+}
+
 static enum status measure(const struct settings *s, struct error *err)
 {
     enum status status = STATUS_OK;
     const struct student_input input = {s->channels, s->size, s->classes};
     const struct device_options options = {.threads = s->threads};
+    const struct plan_options options_of_plan = {.batch = s->batch, .dtype = (enum dtype)s->precision};
     struct student student = {0};
     struct network network = {0};
     struct device *device = NULL;
@@ -144,19 +164,19 @@ static enum status measure(const struct settings *s, struct error *err)
     }
     TRY(backend_cpu.device->open(&device, &options, err));
     device->isa = cpu_isa_choose(s->isa);
-    TRY(network_init(&network, backend_cpu.training, device, &student.graph, &(struct plan_options){.batch = s->batch},
-                     1, err));
-    net_fill(network_input(&network), (size_t)s->batch * (size_t)s->channels * (size_t)s->size * (size_t)s->size, 7);
+    TRY(network_init(&network, backend_cpu.training, device, &student.graph, &options_of_plan, 1, err));
+    TRY(fill_input(&network, err));
     for (int i = 0; i < 2; i++)
         times[i] = calloc((size_t)network.plan.step_count, sizeof(double));
     if (!times[0] || !times[1])
         TRY(error_no_memory(err, sizeof(double), "times"));
     const double rate = train(&network, s->seconds, times, &processor);
-    printf("%s, %dx%dx%d, %zu parameters, batch %d, %d threads, %s: %.1f images/s, %.1f images/processor second, "
+    printf("%s, %dx%dx%d, %zu parameters, batch %d, %d threads, %s, %s: %.1f images/s, %.1f images/processor second, "
            "%.3f GFLOP/image, %.3f MB/image\n",
            s->student, s->size, s->size, s->channels, graph_parameter_count(&student.graph), s->batch, s->threads,
-           cpu_isa_names[device->isa], rate, processor, 1e-9 * plan_cost_of(&network.plan).operations,
-           1e-6 * sizeof(float) * plan_cost_of(&network.plan).values);
+           cpu_isa_names[device->isa], dtype_name(network.plan.dtype), rate, processor,
+           1e-9 * plan_cost_of(&network.plan).operations,
+           1e-6 * (double)dtype_size(network.plan.dtype) * plan_cost_of(&network.plan).values);
     report(&network, times, s->steps);
     fflush(stdout);
 cleanup:
@@ -250,6 +270,7 @@ int main(int argc, char **argv)
 {
     struct error err = {0};
     struct settings s = {0};
+    static const char *const precisions[] = {[DTYPE_FP32] = "fp32", [DTYPE_BF16] = "bf16", NULL};
     const struct option_spec specs[] = {
         {"student", OPTION_STRING, &s.student, "NAME", NULL, "a preset, FILE.net or FILE.onnx; default: some presets"},
         {"size", OPTION_INT, &s.size, "N", "224", "side of the images", .minimum = 1, .maximum = 4096},
@@ -259,6 +280,7 @@ int main(int argc, char **argv)
         {"threads", OPTION_INT, &s.threads, "N", "0", "0: all processors", .minimum = 0, .maximum = 1024},
         {"seconds", OPTION_FLOAT, &s.seconds, "X", "2", "how long to measure", .minimum = 0, .maximum = 1e6},
         {"isa", OPTION_STRING, &s.isa, "NAME", NULL, "an instruction set to stop at: generic, AVX2, AVX-512"},
+        {"precision", OPTION_CHOICE, &s.precision, NULL, "fp32", "type of stored activations", .choices = precisions},
         {"steps", OPTION_FLAG, &s.steps, NULL, NULL, "also print every step of the plan"},
         {"windows", OPTION_FLAG, &s.windows, NULL, NULL, "only compare depthwise 5x5 and 7x7 with 3x3, a multiply"},
         {"pytorch", OPTION_STRING, &s.pytorch, "FILE.py", NULL, "write the same net as a PyTorch module"},

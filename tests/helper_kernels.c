@@ -169,9 +169,8 @@ static void check_fp32(struct way way, const struct kernel_case *c, const struct
 }
 
 /* The last of two students; the reference reads the stored, rounded input. */
-static void check_bf16(const struct kernel_case *c)
+static void check_bf16(struct way way, const struct kernel_case *c)
 {
-    const struct way way = {"cuda", NULL, DTYPE_BF16, .students = 2, .order = "reverse"};
     const struct shape in = c->graph->nodes[c->graph->input].shape;
     const size_t floats = (size_t)c->count * (size_t)in.c * (size_t)in.h * (size_t)in.w;
     struct kernel_case stored = *c;
@@ -181,6 +180,7 @@ static void check_bf16(const struct kernel_case *c)
     for (size_t i = 0; i < floats; i++)
         input[i] = test_device_round(c->input[i], DTYPE_BF16);
     stored.input = input;
+    way.dtype = DTYPE_BF16, way.order = "reverse", way.students = 2;
     run_way(&way, &stored, NULL, &outcome);
     kernel_outcome_release(&outcome);
     free(input);
@@ -201,10 +201,13 @@ void kernels_check_input(const char *backend, const struct graph *graph, int bat
         check_fp32((struct way){"cpu", "AVX-512", .students = 3}, &c, &r);
         check_fp32((struct way){"cpu", "AVX2", .students = 1}, &c, &r);
         check_fp32((struct way){"cpu", "generic", .students = 1}, &c, &r);
+        check_bf16((struct way){"cpu", "AVX-512"}, &c);
+        check_bf16((struct way){"cpu", "AVX2"}, &c);
+        check_bf16((struct way){"cpu", "generic"}, &c);
     } else {
         check_fp32((struct way){backend, NULL, .students = 2}, &c, &r);
         if (test_device_has_bf16(backend))
-            check_bf16(&c);
+            check_bf16((struct way){backend}, &c);
     }
     reference_release(&r);
     free(gradient);

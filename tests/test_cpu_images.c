@@ -2,9 +2,11 @@
  * levels that no view samples were dropped or not. */
 #include "shared/base/scratch_file.h"
 #include "shared/device/cpu/cpu_device.h"
+#include "shared/tensor/bf16.h"
 #include "tests/helper_images.h"
 #include "tests/helper_views.h"
 #include <fcntl.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -58,6 +60,7 @@ static void check(struct scratch_file *file, bool drops)
     uint32_t samples[VIEWS], partners[VIEWS], cursor = 0;
     struct random_stream stream;
     float table[3][256], *out = malloc(VIEWS * SIZE * SIZE * 3 * sizeof *out);
+    uint16_t *half = malloc(VIEWS * SIZE * SIZE * 3 * sizeof *half);
     uint8_t pixels[SIZE * SIZE * 3];
     scene_open(&s, file, drops);
     random_stream_init(&stream, 1, RANDOM_VIEW, 2, 3);
@@ -91,8 +94,16 @@ static void check(struct scratch_file *file, bool drops)
                 fail_msg("view %d of level %d, mix %d, value %d: %g, expected %d", i, views[i].level, mixes[i].kind, k,
                          (double)out[i * SIZE * SIZE * 3 + k], k % 3 * 256 + pixels[k]);
     }
+    assert_int_equal(cpu_image_ops.render(s.device, s.images, &epoch, VIEWS, SIZE, table, DTYPE_BF16, half, NULL),
+                     STATUS_OK);
+    for (int i = 0; i < VIEWS * SIZE * SIZE * 3; i++) {
+        const double grain = out[i] < 256 ? 1 : out[i] < 512 ? 2 : 4; /* of 8 significant bits */
+        if ((double)bf16_to_float(half[i]) != grain * nearbyint((double)out[i] / grain))
+            fail_msg("value %d in bf16: %g, not %g rounded", i, (double)bf16_to_float(half[i]), (double)out[i]);
+    }
     scene_close(&s);
     free(out);
+    free(half);
 }
 
 static void in_memory(void **state)

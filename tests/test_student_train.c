@@ -88,6 +88,24 @@ static void same_fit_same_bytes(void **state)
     expect(1, "differ", shell("cmp same1/best.safetensors other/best.safetensors"));
 }
 
+/* Activations in bf16: other bytes than fp32, close to it, and the same with any number of threads and after a kill. */
+static void bf16_learns_too(void **state)
+{
+    (void)state;
+    const char *options = "--loss '0.5*ce + 0.5*kd(T=4)' --epochs 6 --ema 0.9 --precision bf16";
+    expect(0, "", shell(FIT "%s --out half1 --threads 1", program, options));
+    expect(0, "", shell(FIT "%s --out half2 --threads 3 --time-limit 1e-6", program, options));
+    expect(78, "precision",
+           shell(FIT "--loss '0.5*ce + 0.5*kd(T=4)' --epochs 6 --ema 0.9 --out half2 --resume", program));
+    expect(0, "", shell(FIT "%s --out half2 --threads 2 --resume", program, options));
+    same_run("half1", "half2");
+    expect(0, "", shell(FIT "--loss '0.5*ce + 0.5*kd(T=4)' --epochs 6 --ema 0.9 --out full", program));
+    expect(1, "differ", shell("cmp half1/best.safetensors full/best.safetensors"));
+    expect(0, "close",
+           shell("paste -d, half1/summary.csv full/summary.csv | awk -F, 'NR == 1 { n = NF / 2 } NR > 1 { "
+                 "d = $2 - $(n + 2); if (d > 0.05 || d < -0.05) bad = 1 } END { print bad ? \"far\" : \"close\" }'"));
+}
+
 /* Starts a long fit, stops it by a signal once it has finished two epochs, resumes it; the result is that of an
  * uninterrupted one. */
 static void stop_and_resume(int signal_number, const char *out, int expected_code)
@@ -390,6 +408,7 @@ int main(void)
         cmocka_unit_test(learns_and_leaves_everything),
         cmocka_unit_test(compares_runs),
         cmocka_unit_test(same_fit_same_bytes),
+        cmocka_unit_test(bf16_learns_too),
         cmocka_unit_test(sigint_and_resume),
         cmocka_unit_test(sigkill_and_resume),
         cmocka_unit_test(time_limit_and_resume),

@@ -3,6 +3,7 @@
 
 #include "shared/base/memory.h"
 #include "shared/base/scratch_file.h"
+#include "shared/tensor/bf16.h"
 #include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -139,8 +140,16 @@ struct render_job {
     size_t first; /* slot of the step's first view */
     int size;
     float (*table)[256];
-    float *out;
+    enum dtype dtype;
+    void *out;
 };
+
+/* A worker's scratch memory: a view in floats, if it is stored in another type; two views and two levels in bytes. */
+static size_t scratch_of_worker(const struct device_images *images, size_t values, enum dtype dtype)
+{
+    const size_t bytes = 2 * (values + atomic_load(&images->largest_level));
+    return (dtype == DTYPE_FP32 ? 0 : values * sizeof(float)) + (bytes + 15) / 16 * 16;
+}
 
 /* The image's pyramid with the level that the view samples. In a file: levels[VIEW_MAX_LEVELS] gets it, its pixels are
  * read to `room`. */
@@ -174,8 +183,11 @@ static enum status render_one(void *context, int index, int worker, struct error
     const size_t at = job->first + (size_t)index;
     const size_t values = (size_t)job->size * (size_t)job->size * (size_t)images->channels;
     const struct view_mix *mix = views->mixes ? &views->mixes[at] : &nothing;
-    const size_t level = atomic_load(&images->largest_level);
-    uint8_t *scratch = images->scratch + (size_t)worker * 2 * (values + level), *rooms = scratch + 2 * values;
+    const size_t level = atomic_load(&images->largest_level), begin = (size_t)index * values;
+    uint8_t *own_scratch = images->scratch + (size_t)worker * scratch_of_worker(images, values, job->dtype);
+    const bool direct = job->dtype == DTYPE_FP32;
+    float *out = direct ? (float *)job->out + begin : (float *)(void *)own_scratch;
+    uint8_t *scratch = own_scratch + (direct ? 0 : values * sizeof *out), *rooms = scratch + 2 * values;
     struct image levels[2][VIEW_MAX_LEVELS];
     struct view_picture own, partner = {0};
     enum status status = STATUS_OK;
@@ -183,7 +195,9 @@ static enum status render_one(void *context, int index, int worker, struct error
     if (mix->kind != VIEW_MIX_NONE)
         TRY(take_picture(images, views->partners[at], &views->partner_views[at], levels[1], rooms + level, &partner,
                          err));
-    view_render_mixed(mix, &own, &partner, job->size, job->table, scratch, job->out + (size_t)index * values);
+    view_render_mixed(mix, &own, &partner, job->size, job->table, scratch, out);
+    for (size_t i = 0; !direct && i < values; i++)
+        ((uint16_t *)job->out)[begin + i] = bf16_from_float(out[i]);
 cleanup:
     return status;
 }
@@ -193,12 +207,12 @@ static enum status render(struct device *device, struct device_images *images, c
 {
     const size_t first = (size_t)*views->cursor * (size_t)views->batch;
     struct render_job job = {
-        .images = images, .views = views, .first = first, .size = size, .table = table, .out = out};
+        .images = images, .views = views, .first = first, .size = size, .table = table, .dtype = dtype, .out = out};
     const size_t values = (size_t)size * (size_t)size * (size_t)images->channels;
-    const size_t bytes = 2 * (size_t)thread_pool_size(device->pool) * (values + atomic_load(&images->largest_level));
+    const size_t bytes = (size_t)thread_pool_size(device->pool) * scratch_of_worker(images, values, dtype);
     enum status status = STATUS_OK;
-    if (dtype != DTYPE_FP32)
-        return error_set(err, STATUS_INTERNAL, NULL, "the CPU renders to fp32 only");
+    if (dtype != DTYPE_FP32 && dtype != DTYPE_BF16)
+        return error_set(err, STATUS_INTERNAL, NULL, "the CPU renders to fp32 and bf16, not to %s", dtype_name(dtype));
     if (bytes > images->scratch_bytes) {
         memory_free(images->scratch);
         images->scratch_bytes = 0;

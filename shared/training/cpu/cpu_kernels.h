@@ -40,10 +40,10 @@ struct ahead {
     } ranges[MOST_AHEAD];
 };
 
-static inline void ahead_add(struct ahead *ahead, const float *from, size_t floats)
+static inline void ahead_add(struct ahead *ahead, const void *from, size_t bytes)
 {
-    ahead->ranges[ahead->count].at = (const char *)from;
-    ahead->ranges[ahead->count++].end = (const char *)(from + floats);
+    ahead->ranges[ahead->count].at = from;
+    ahead->ranges[ahead->count++].end = (const char *)from + bytes;
 }
 
 /* Lines that nobody has asked for yet. */
@@ -67,7 +67,7 @@ static inline void ahead_fetch(struct ahead *ahead, size_t lines)
     }
 }
 
-/* How a gradient is given: written, added, or written past the caches, because nobody reads it soon. */
+/* How an array is given: written, added to, or written past the caches, because nobody reads it soon. */
 enum give { GIVE_WRITE, GIVE_ADD, GIVE_STREAM };
 
 /* C[group][row][column] (+)= bias[column] + sum over outer o, inner i, step k of
@@ -107,20 +107,26 @@ struct window_job {
     size_t ahead_lines;
 };
 
-struct cpu_kernels {
-    int lanes;
-
+/* The loops that a step begins and ends with, for tensors that store fp32 (float) or bf16 (uint16_t). They read and
+ * write stored elements, and compute with floats; sums are of what is stored. */
+struct stored_kernels {
     /* out[n] = read(x[n]) */
-    void (*apply_epilogue)(const struct epilogue *epilogue, const float *x, float *out, size_t n);
-    /* sums[2 * width] = the sums of x - pivot and of its square; copy[n] (or NULL) = x, past the caches */
-    void (*moments)(const float *x, size_t n, int width, const float *pivot, float *sums, float *copy);
+    void (*apply_epilogue)(const struct epilogue *epilogue, const void *x, float *out, size_t n);
+    /* sums[2 * width] = the sums of x - pivot and of its square; copy[n] (or NULL) = x, written or streamed */
+    void (*moments)(const float *x, size_t n, int width, const float *pivot, float *sums, void *copy, enum give give);
     /* dz[n] = a * g + b * z + d: a gradient taken through a batch norm */
-    void (*through_norm)(const float *g, const float *z, float *dz, size_t n, int width, const float *a, const float *b,
+    void (*through_norm)(const void *g, const void *z, float *dz, size_t n, int width, const float *a, const float *b,
                          const float *d);
     /* gradient[n] = (dx[n] + gradient[n] if GIVE_ADD) * act'(scale * x + shift); sums[2 * width] (or NULL) = the sums
      * of the result and of the result * (x - mean) */
-    void (*finish)(const struct epilogue *epilogue, const float *x, const float *dx, float *gradient, enum give give,
+    void (*finish)(const struct epilogue *epilogue, const void *x, const float *dx, void *gradient, enum give give,
                    size_t n, float *sums);
+};
+
+struct cpu_kernels {
+    int lanes;
+    struct stored_kernels fp32, bf16;
+
     /* out[n] += factor * x[n] */
     void (*add_scaled)(float *out, const float *x, float factor, size_t n);
 

@@ -57,6 +57,7 @@ static enum status prepare_tensors(struct cpu_workspace *w, const struct plan *p
         const struct plan_tensor *from = &plan->tensors[i];
         struct cpu_tensor *t = &w->tensors[i];
         t->shape = from->shape;
+        t->dtype = i == plan->output ? DTYPE_FP32 : plan->dtype;
         t->sample = (size_t)from->shape.c * (size_t)from->shape.h * (size_t)from->shape.w;
         t->width = row_width(from->shape.c);
         t->value = from->value;
@@ -186,8 +187,9 @@ static enum status prepare(struct device *device, const struct plan *plan, int s
     enum status status = STATUS_OK;
     struct workspaces *all = NULL;
     *workspace = NULL;
-    if (plan->dtype != DTYPE_FP32)
-        return error_set(err, STATUS_CONFIG, NULL, "the CPU computes in fp32 only, not in %s", dtype_name(plan->dtype));
+    if (plan->dtype != DTYPE_FP32 && plan->dtype != DTYPE_BF16)
+        return error_set(err, STATUS_CONFIG, NULL, "the CPU stores activations in fp32 or bf16, not in %s",
+                         dtype_name(plan->dtype));
     all = calloc(1, sizeof *all);
     if (!all)
         return error_no_memory(err, sizeof *all, "a workspace");
@@ -207,8 +209,8 @@ static struct network_memory memory_of(const struct plan *plan, const struct net
     const size_t k = (size_t)student;
     return (struct network_memory){
         .students = 1,
-        .values = (float *)all->values + k * plan->value_count,
-        .gradients = (float *)all->gradients + k * plan->gradient_count,
+        .values = (char *)all->values + k * plan->value_count * dtype_size(plan->dtype),
+        .gradients = (char *)all->gradients + k * plan->gradient_count * dtype_size(plan->dtype),
         .parameters = all->parameters + k * plan->parameter_count,
         .rounded = all->rounded ? all->rounded + k * plan->parameter_count : NULL,
         .parameter_gradients = all->parameter_gradients + k * plan->parameter_count,
@@ -222,10 +224,11 @@ static struct network_memory memory_of(const struct plan *plan, const struct net
 static void share_input(const struct plan *plan, const struct network_memory *all, const struct pass *pass, int student)
 {
     const struct plan_tensor *t = &plan->tensors[plan->input];
-    const size_t floats = (size_t)pass->count * (size_t)t->shape.c * (size_t)t->shape.h * (size_t)t->shape.w;
-    const float *from = (const float *)all->values + t->value;
+    const size_t size = dtype_size(plan->dtype), sample = (size_t)t->shape.c * (size_t)t->shape.h * (size_t)t->shape.w;
+    char *values = all->values;
     if (student > 0)
-        memcpy((float *)all->values + (size_t)student * plan->value_count + t->value, from, floats * sizeof *from);
+        memcpy(values + ((size_t)student * plan->value_count + t->value) * size, values + t->value * size,
+               (size_t)pass->count * sample * size);
 }
 
 static struct cpu_run run_of(struct device *device, const struct plan *plan, const struct network_memory *memory,

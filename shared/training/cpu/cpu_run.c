@@ -36,21 +36,27 @@ void run_slices(struct cpu_run *run, void (*task)(void *run, int slice, int work
     thread_pool_run(run->device->pool, run->slices, task, run);
 }
 
+/* The loops over what the tensor stores. */
+static const struct stored_kernels *stored_of(const struct cpu_run *run, const struct cpu_tensor *tensor)
+{
+    return tensor->dtype == DTYPE_BF16 ? &run->kernels->bf16 : &run->kernels->fp32;
+}
+
 void copy_with_epilogue(const struct cpu_run *run, const struct cpu_tensor *tensor, size_t first, size_t floats,
                         float *out)
 {
-    const float *raw = tensor_value(run, tensor) + first;
-    if (has_epilogue(tensor))
-        run->kernels->apply_epilogue(&tensor->epilogue, raw, out, floats);
-    else
+    const void *raw = stored_value(run, tensor, first);
+    if (tensor->dtype == DTYPE_FP32 && !has_epilogue(tensor))
         memcpy(out, raw, floats * sizeof *out);
+    else
+        stored_of(run, tensor)->apply_epilogue(&tensor->epilogue, raw, out, floats);
 }
 
 const float *read_with_epilogue(const struct cpu_run *run, const struct cpu_tensor *tensor, size_t first, size_t floats,
                                 float *out)
 {
-    if (!has_epilogue(tensor))
-        return tensor_value(run, tensor) + first;
+    if (tensor->dtype == DTYPE_FP32 && !has_epilogue(tensor))
+        return stored_value(run, tensor, first);
     copy_with_epilogue(run, tensor, first, floats, out);
     return out;
 }
@@ -58,20 +64,40 @@ const float *read_with_epilogue(const struct cpu_run *run, const struct cpu_tens
 void copy_gradient(const struct cpu_run *run, size_t first, size_t floats, float *out)
 {
     const struct cpu_tensor *t = run->out;
-    const float *gradient = tensor_gradient(run, t) + first;
+    const void *gradient = stored_gradient(run, t, first);
     if (t->batch_norm >= 0)
-        run->kernels->through_norm(gradient, tensor_value(run, t) + first, out, floats, t->width,
-                                   t->rows[PLAN_GRADIENT_A], t->rows[PLAN_GRADIENT_B], t->rows[PLAN_GRADIENT_D]);
-    else
+        stored_of(run, t)->through_norm(gradient, stored_value(run, t, first), out, floats, t->width,
+                                        t->rows[PLAN_GRADIENT_A], t->rows[PLAN_GRADIENT_B], t->rows[PLAN_GRADIENT_D]);
+    else if (t->dtype == DTYPE_FP32)
         memcpy(out, gradient, floats * sizeof *out);
+    else
+        stored_of(run, t)->apply_epilogue(&nothing, gradient, out, floats);
 }
 
 const float *read_gradient(const struct cpu_run *run, size_t first, size_t floats, float *out)
 {
-    if (run->out->batch_norm < 0)
-        return tensor_gradient(run, run->out) + first;
+    if (run->out->dtype == DTYPE_FP32 && run->out->batch_norm < 0)
+        return stored_gradient(run, run->out, first);
     copy_gradient(run, first, floats, out);
     return out;
+}
+
+/* Of the `floats` elements from `first` on: the bytes of those that the batch has. */
+static size_t bytes_ahead(const struct cpu_run *run, const struct cpu_tensor *tensor, size_t first, size_t floats)
+{
+    const size_t all = (size_t)run->pass->count * tensor->sample;
+    return (first >= all ? 0 : all - first < floats ? all - first : floats) * dtype_size(tensor->dtype);
+}
+
+void ahead_value(struct ahead *ahead, const struct cpu_run *run, const struct cpu_tensor *tensor, size_t first,
+                 size_t floats)
+{
+    ahead_add(ahead, stored_value(run, tensor, first), bytes_ahead(run, tensor, first, floats));
+}
+
+void ahead_gradient(struct ahead *ahead, const struct cpu_run *run, size_t first, size_t floats)
+{
+    ahead_add(ahead, stored_gradient(run, run->out, first), bytes_ahead(run, run->out, first, floats));
 }
 
 /* Folds a row of `width` sums into sums per channel. */
@@ -96,7 +122,7 @@ static void add_columns(const struct cpu_run *run, const float *x, size_t floats
     const size_t most = run_floats(channels);
     for (size_t at = 0, part; at < floats; at += part) {
         part = floats - at < most ? floats - at : most;
-        run->kernels->moments(x + at, part, width, run->workspace->zeros, tile, NULL);
+        run->kernels->fp32.moments(x + at, part, width, run->workspace->zeros, tile, NULL, GIVE_WRITE);
         fold(tile, width, channels, sums);
     }
 }
@@ -130,63 +156,59 @@ static bool notes(const struct cpu_run *run)
 
 float *values_place(const struct cpu_run *run, size_t first, float *tile)
 {
-    return passes_caches(run, run->out) ? tile : tensor_value(run, run->out) + first;
+    const bool elsewhere = run->out->dtype != DTYPE_FP32 || passes_caches(run, run->out);
+    return elsewhere ? tile : stored_value(run, run->out, first);
 }
 
-/* copy: NULL, or where the values go past the caches */
-static void note(struct cpu_run *run, int index, const float *values, size_t floats, float *copy)
+void put_values(struct cpu_run *run, int index, const float *values, size_t first, size_t floats)
 {
     struct cpu_slice *slice = &run->workspace->slices[index];
-    const int channels = run->out->shape.c, width = run->out->width;
-    const size_t most = run_floats(channels);
-    if (!notes(run) || floats == 0)
+    const struct cpu_tensor *out = run->out;
+    const struct stored_kernels *kernels = stored_of(run, out);
+    const enum give give = passes_caches(run, out) ? GIVE_STREAM : GIVE_WRITE;
+    const size_t most = run_floats(out->shape.c), size = dtype_size(out->dtype);
+    char *place = stored_value(run, out, first);
+    const bool moved = (const void *)values != place;
+    if (!notes(run) || floats == 0) {
+        if (moved)
+            kernels->finish(&nothing, place, values, place, give, floats, NULL);
         return;
+    }
     if (!slice->started)
         choose_pivot(run, slice, values, floats);
     for (size_t at = 0, part; at < floats; at += part) {
         part = floats - at < most ? floats - at : most;
-        run->kernels->moments(values + at, part, width, slice->pivot, slice->tile, copy ? copy + at : NULL);
-        fold(slice->tile, width, channels, slice->first);
-        fold(slice->tile + width, width, channels, slice->second);
+        kernels->moments(values + at, part, out->width, slice->pivot, slice->tile, moved ? place + at * size : NULL,
+                         give);
+        fold(slice->tile, out->width, out->shape.c, slice->first);
+        fold(slice->tile + out->width, out->width, out->shape.c, slice->second);
     }
-    slice->count += (double)(floats / (size_t)channels);
-}
-
-void note_values(struct cpu_run *run, int slice, const float *values, size_t floats)
-{
-    note(run, slice, values, floats, NULL);
-}
-
-void put_values(struct cpu_run *run, int slice, const float *values, size_t first, size_t floats)
-{
-    float *place = tensor_value(run, run->out) + first;
-    if (values != place && !notes(run))
-        run->kernels->finish(&nothing, values, values, place, GIVE_STREAM, floats, NULL);
-    note(run, slice, values, floats, values == place ? NULL : place);
+    slice->count += (double)(floats / (size_t)out->shape.c);
 }
 
 void give_gradient(struct cpu_run *run, int index, const float *dx, size_t first, size_t floats)
 {
     struct cpu_slice *slice = &run->workspace->slices[index];
     const struct cpu_tensor *t = run_tensor(run, run->input->tensor);
-    const float *raw = tensor_value(run, t) + first;
-    float *gradient = tensor_gradient(run, t) + first;
+    const struct stored_kernels *kernels = stored_of(run, t);
+    const char *raw = stored_value(run, t, first);
+    char *gradient = stored_gradient(run, t, first);
     const enum give give = run->input->accumulate ? GIVE_ADD : passes_caches(run, t) ? GIVE_STREAM : GIVE_WRITE;
     const bool sums = run->input->finish && t->batch_norm >= 0;
     const struct epilogue *epilogue = run->input->finish ? &t->epilogue : &nothing;
-    const size_t most = run_floats(t->shape.c);
+    const size_t most = run_floats(t->shape.c), size = dtype_size(t->dtype);
     if (sums && !slice->started) {
         memset(slice->first, 0, (size_t)t->shape.c * sizeof *slice->first);
         memset(slice->second, 0, (size_t)t->shape.c * sizeof *slice->second);
         slice->started = true;
     }
     if (!sums) {
-        run->kernels->finish(epilogue, raw, dx, gradient, give, floats, NULL);
+        kernels->finish(epilogue, raw, dx, gradient, give, floats, NULL);
         return;
     }
     for (size_t at = 0, part; at < floats; at += part) {
         part = floats - at < most ? floats - at : most;
-        run->kernels->finish(epilogue, raw + at, dx + at, gradient + at, give, part, slice->tile);
+        kernels->finish(epilogue, raw + at * size, dx + at, gradient + at * size, give, part, slice->tile);
         fold(slice->tile, t->width, t->shape.c, slice->first);
         fold(slice->tile + t->width, t->width, t->shape.c, slice->second);
     }

@@ -13,9 +13,10 @@ enum { MAX_SLICES = 32 };
 /* A tensor of the plan, with what the steps that read or make it need at hand. */
 struct cpu_tensor {
     struct shape shape;
-    size_t sample; /* floats per sample */
-    int width;     /* row_width of the channels */
-    size_t value;  /* offsets, see plan.h */
+    enum dtype dtype; /* of its values and gradients: the plan's; the logits are always fp32 */
+    size_t sample;    /* elements per sample */
+    int width;        /* row_width of the channels */
+    size_t value;     /* offsets, see plan.h */
     size_t gradient;
     int batch_norm;               /* or -1 */
     float *rows[PLAN_STATISTICS]; /* [width] each: the batch norm's statistics, repeated along the row */
@@ -96,42 +97,43 @@ static inline const struct cpu_tensor *run_tensor(const struct cpu_run *run, int
 {
     return &run->workspace->tensors[tensor];
 }
-static inline float *tensor_value(const struct cpu_run *run, const struct cpu_tensor *tensor)
+/* The raw values of a tensor from element `first` on, and their gradients: as they are stored, of tensor->dtype. Steps
+ * go through the functions below instead, which give them floats. */
+static inline void *stored_value(const struct cpu_run *run, const struct cpu_tensor *tensor, size_t first)
 {
-    return (float *)run->memory->values + tensor->value;
+    return (char *)run->memory->values + tensor->value * dtype_size(run->plan->dtype) +
+           first * dtype_size(tensor->dtype);
 }
-static inline float *tensor_gradient(const struct cpu_run *run, const struct cpu_tensor *tensor)
+static inline void *stored_gradient(const struct cpu_run *run, const struct cpu_tensor *tensor, size_t first)
 {
-    return (float *)run->memory->gradients + tensor->gradient;
+    return (char *)run->memory->gradients + tensor->gradient * dtype_size(run->plan->dtype) +
+           first * dtype_size(tensor->dtype);
 }
 static inline bool has_epilogue(const struct cpu_tensor *tensor)
 {
     return tensor->epilogue.scale || tensor->epilogue.activation != ACTIVATION_NONE;
 }
-/* Reads completed pixels of a tensor, from offset `first` in floats, which is the beginning of a pixel. Returns out, or
- * the raw values themselves if there is no epilogue. */
+/* Reads completed pixels of a tensor, from element `first`, which is the beginning of a pixel. Returns out, or the raw
+ * values themselves if they are floats and there is no epilogue. */
 const float *read_with_epilogue(const struct cpu_run *run, const struct cpu_tensor *tensor, size_t first, size_t floats,
                                 float *out);
 /* The same, always written to out. */
 void copy_with_epilogue(const struct cpu_run *run, const struct cpu_tensor *tensor, size_t first, size_t floats,
                         float *out);
-/* Of the `floats` floats from `first` on that would be read next: those that the batch has. */
-static inline size_t floats_ahead(const struct cpu_run *run, const struct cpu_tensor *tensor, size_t first,
-                                  size_t floats)
-{
-    const size_t all = (size_t)run->pass->count * tensor->sample;
-    return first >= all ? 0 : all - first < floats ? all - first : floats;
-}
-/* dL/d(raw output) of the step's output, through its batch norm. Without a batch norm read_gradient returns the
- * gradient itself. */
+/* dL/d(raw output) of the step's output, through its batch norm. read_gradient returns the gradient itself if it is
+ * stored in floats and there is no batch norm. */
 const float *read_gradient(const struct cpu_run *run, size_t first, size_t floats, float *out);
 void copy_gradient(const struct cpu_run *run, size_t first, size_t floats, float *out);
+/* What is read next of a tensor's raw values, or of the gradient of the step's output (but not the values that its
+ * batch norm needs, too): the `floats` elements from `first` on, as far as the batch has them. */
+void ahead_value(struct ahead *ahead, const struct cpu_run *run, const struct cpu_tensor *tensor, size_t first,
+                 size_t floats);
+void ahead_gradient(struct ahead *ahead, const struct cpu_run *run, size_t first, size_t floats);
 
-/* Forward: adds raw values that a slice has written to the step's output to the sums for its batch norm. */
-void note_values(struct cpu_run *run, int slice, const float *values, size_t floats);
-/* The same for steps that make large outputs in tiles: values_place says where to put the values of the output from
- * `first` on, their own place or `tile`; put_values notes them, and moves those in `tile` to their place past the
- * caches, because they would have left these before the next step reads them. */
+/* Forward, a step makes values of its output in tiles. values_place says where to put those from `first` on: in their
+ * own place, or in `tile`; put_values adds them to the sums for the output's batch norm, and moves those in `tile` to
+ * their place. (They are made in the tile if they are not stored as floats, or if they go past the caches, because they
+ * would have left these before the next step reads them.) */
 float *values_place(const struct cpu_run *run, size_t first, float *tile);
 void put_values(struct cpu_run *run, int slice, const float *values, size_t first, size_t floats);
 /* Backward: gives dx, the gradient of run->input's completed values from `first`, to the input. */

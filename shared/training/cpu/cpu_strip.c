@@ -117,7 +117,7 @@ void strip_read_source(const struct cpu_run *run, const struct window_shape *s, 
         read += row;
     }
     strip->ahead.count = 0;
-    ahead_add(&strip->ahead, tensor_value(run, run->in) + at + row, floats_ahead(run, run->in, at + row, read));
+    ahead_value(&strip->ahead, run, run->in, at + row, read);
 }
 
 void strip_read_gradient(const struct cpu_run *run, const struct window_shape *s, struct strip *strip, int sample,
@@ -138,11 +138,10 @@ void strip_read_gradient(const struct cpu_run *run, const struct window_shape *s
         copy_gradient(run, at, row, to);
         read += row;
     }
-    const size_t next = floats_ahead(run, run->out, at + row, read);
     strip->ahead.count = 0;
-    ahead_add(&strip->ahead, tensor_gradient(run, run->out) + at + row, next);
+    ahead_gradient(&strip->ahead, run, at + row, read);
     if (run->out->batch_norm >= 0)
-        ahead_add(&strip->ahead, tensor_value(run, run->out) + at + row, next);
+        ahead_value(&strip->ahead, run, run->out, at + row, read);
 }
 
 /* ---- the walk of a convolution ---- */
@@ -242,6 +241,9 @@ static void backward_sample(struct cpu_run *run, const struct strip_kernels *ker
         read_source_of(run, s, &source, sample, y, rows);
         strip_read_gradient(run, s, &dz, sample, y, last ? s->y.filled : y + rows + s->y.lead);
         kernels->weigh(run, s, &source, &dz, y, rows, gradient);
+        for (int k = y; k < y + rows; k++)
+            note_bias(run, slice, strip_row(&dz, k + s->y.lead) + (ptrdiff_t)s->x.lead * s->out,
+                      (size_t)s->x.out * (size_t)s->out);
         if (run->in->gradient == PLAN_NONE)
             continue;
         int ready = last ? s->y.in : (y + rows) * s->y.stride - s->y.pad;
@@ -255,11 +257,9 @@ void strip_backward(struct cpu_run *run, const struct strip_kernels *kernels, in
 {
     const struct window_shape s = strip_shape(run->plan, run->step);
     float *gradient = slice_partial(run, slice, strip_weights(&s));
-    const size_t floats = run->out->sample;
     int first, end;
     slice_samples(run, slice, &first, &end);
     for (int sample = first; sample < end; sample++) {
         backward_sample(run, kernels, &s, slice, worker, sample, gradient);
-        note_bias(run, slice, tensor_gradient(run, run->out) + (size_t)sample * floats, floats);
     }
 }

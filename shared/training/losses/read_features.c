@@ -6,6 +6,7 @@
 #include "shared/training/cpu/cpu_training.h"
 
 #include "shared/graph/activation.h"
+#include "shared/tensor/bf16.h"
 #include "shared/tensor/half.h"
 
 #include <math.h>
@@ -40,21 +41,50 @@ static void average(const struct pooling *p, void (*add)(const void *source, siz
         }
 }
 
-/* gradient[h, w, channels] += what from[to_h, to_w, channels], the gradient of the averages, gives it */
-static void spread(const struct pooling *p, const float *from, float *gradient)
+/* sum[count] += what from[to_h, to_w, channels], the gradient of the averages, gives channels first, ... of a pixel */
+static void add_windows(const struct pooling *p, const float *from, int y, int x, size_t first, size_t count,
+                        float *sum)
 {
+    for (int i = first_window(y, p->h, p->to_h); i <= last_window(y, p->h, p->to_h); i++)
+        for (int j = first_window(x, p->w, p->to_w); j <= last_window(x, p->w, p->to_w); j++) {
+            const int height = window_end(i, p->h, p->to_h) - window_start(i, p->h, p->to_h);
+            const int width = window_end(j, p->w, p->to_w) - window_start(j, p->w, p->to_w);
+            const float area = (float)(height * width);
+            const float *g = from + ((size_t)i * (size_t)p->to_w + (size_t)j) * (size_t)p->channels + first;
+            for (size_t c = 0; c < count; c++)
+                sum[c] += g[c] / area;
+        }
+}
+
+static void load_floats(float *to, enum dtype dtype, const void *values, size_t first, size_t count)
+{
+    if (dtype == DTYPE_FP32)
+        memcpy(to, (const float *)values + first, count * sizeof *to);
+    for (size_t i = 0; dtype == DTYPE_BF16 && i < count; i++)
+        to[i] = bf16_to_float(((const uint16_t *)values)[first + i]);
+}
+
+static void store_floats(void *values, enum dtype dtype, size_t first, const float *from, size_t count)
+{
+    if (dtype == DTYPE_FP32)
+        memcpy((float *)values + first, from, count * sizeof *from);
+    for (size_t i = 0; dtype == DTYPE_BF16 && i < count; i++)
+        ((uint16_t *)values)[first + i] = bf16_from_float(from[i]);
+}
+
+/* gradient[h, w, channels] of dtype += what the gradient of the averages gives it */
+static void spread(const struct pooling *p, const float *from, enum dtype dtype, void *gradient)
+{
+    enum { PIECE = 256 };
     const size_t channels = (size_t)p->channels;
-    for (int y = 0; y < p->h; y++)
-        for (int x = 0; x < p->w; x++, gradient += channels)
-            for (int i = first_window(y, p->h, p->to_h); i <= last_window(y, p->h, p->to_h); i++)
-                for (int j = first_window(x, p->w, p->to_w); j <= last_window(x, p->w, p->to_w); j++) {
-                    const int height = window_end(i, p->h, p->to_h) - window_start(i, p->h, p->to_h);
-                    const int width = window_end(j, p->w, p->to_w) - window_start(j, p->w, p->to_w);
-                    const float area = (float)(height * width);
-                    const float *g = from + ((size_t)i * (size_t)p->to_w + (size_t)j) * channels;
-                    for (size_t c = 0; c < channels; c++)
-                        gradient[c] += g[c] / area;
-                }
+    float sum[PIECE];
+    for (size_t pixel = 0; pixel < (size_t)p->h * (size_t)p->w; pixel++)
+        for (size_t first = 0, count; first < channels; first += count) {
+            count = channels - first < PIECE ? channels - first : PIECE;
+            load_floats(sum, dtype, gradient, pixel * channels + first, count);
+            add_windows(p, from, (int)(pixel / (size_t)p->w), (int)(pixel % (size_t)p->w), first, count, sum);
+            store_floats(gradient, dtype, pixel * channels + first, sum, count);
+        }
 }
 
 /* ---- the teacher's features ---- */
@@ -126,6 +156,7 @@ struct student_tasks {
     const struct network_memory *memory;
     const struct pass *pass;
     const struct plan_tensor *tensor;
+    enum dtype dtype; /* of its values and gradients */
     struct pooling pooling;
     int index;
     float *out;            /* reading: [students][rows, to_h, to_w, channels] */
@@ -144,6 +175,7 @@ static struct student_tasks student_tasks_of(const struct plan *plan, const stru
         .memory = memory,
         .pass = pass,
         .tensor = tensor,
+        .dtype = feature->tensor == plan->output ? DTYPE_FP32 : plan->dtype,
         .pooling = {shape.c, shape.h, shape.w, feature->h, feature->w},
         .index = index,
     };
@@ -151,7 +183,8 @@ static struct student_tasks student_tasks_of(const struct plan *plan, const stru
 
 /* A sample's raw values and the epilogue that completes them. */
 struct raw_source {
-    const float *values;        /* [h, w, channels] */
+    const void *values; /* [h, w, channels] of dtype */
+    enum dtype dtype;
     const float *scale, *shift; /* [channels], or NULL */
     const struct plan_tensor *tensor;
 };
@@ -168,11 +201,13 @@ static void add_with_epilogue(const void *source, size_t element, int channels, 
 {
     const struct raw_source *from = source;
     const struct plan_tensor *t = from->tensor;
-    const float *raw = from->values + element;
+    const float *floats = (const float *)from->values + element;
+    const uint16_t *halves = (const uint16_t *)from->values + element;
     float low, high;
     const bool bounded = bounds_of(t, &low, &high);
     for (int c = 0; c < channels; c++) {
-        float x = from->scale ? raw[c] * from->scale[c] + from->shift[c] : raw[c];
+        const float raw = from->dtype == DTYPE_FP32 ? floats[c] : bf16_to_float(halves[c]);
+        float x = from->scale ? raw * from->scale[c] + from->shift[c] : raw;
         if (!bounded)
             x = activation_apply(t->activation, t->alpha, t->beta, x);
         x = x < low ? low : x;
@@ -188,8 +223,8 @@ static void read_student_row(void *context, int task, int worker)
     const struct pooling *p = &tasks->pooling;
     const int student = task / tasks->pass->count, sample = task % tasks->pass->count;
     const size_t k = (size_t)student, n = (size_t)sample;
-    const float *values = (const float *)tasks->memory->values + k * plan->value_count + tasks->tensor->value;
-    struct raw_source source = {.values = values + n * full_values(p), .tensor = tasks->tensor};
+    const size_t first = k * plan->value_count + tasks->tensor->value, at = n * full_values(p);
+    struct raw_source source = {.dtype = tasks->dtype, .tensor = tasks->tensor};
     (void)worker;
     if (sample >= rows_of_term(tasks->pass->inputs, student, tasks->index, tasks->pass->count))
         return;
@@ -199,6 +234,8 @@ static void read_student_row(void *context, int task, int worker)
         source.scale = rows + (size_t)PLAN_SCALE * (size_t)norm->channels;
         source.shift = rows + (size_t)PLAN_SHIFT * (size_t)norm->channels;
     }
+    source.values =
+        (const char *)tasks->memory->values + first * dtype_size(plan->dtype) + at * dtype_size(source.dtype);
     average(p, add_with_epilogue, &source, tasks->out + k * tasks->stride + n * pooled_values(p));
 }
 
@@ -220,13 +257,15 @@ static void add_gradient_row(void *context, int task, int worker)
     const struct pooling *p = &tasks->pooling;
     const int student = task / tasks->pass->count, sample = task % tasks->pass->count;
     const size_t k = (size_t)student, n = (size_t)sample;
-    float *gradients = (float *)tasks->memory->gradients + k * tasks->plan->gradient_count + tasks->tensor->gradient;
-    float *gradient = gradients + n * full_values(p);
+    const struct plan *plan = tasks->plan;
+    char *gradients = (char *)tasks->memory->gradients +
+                      (k * plan->gradient_count + tasks->tensor->gradient) * dtype_size(plan->dtype);
+    char *gradient = gradients + n * full_values(p) * dtype_size(tasks->dtype);
     (void)worker;
     if (tasks->first)
-        memset(gradient, 0, full_values(p) * sizeof *gradient);
+        memset(gradient, 0, full_values(p) * dtype_size(tasks->dtype));
     if (sample < rows_of_term(tasks->pass->inputs, student, tasks->index, tasks->pass->count))
-        spread(p, tasks->gradient + k * tasks->stride + n * pooled_values(p), gradient);
+        spread(p, tasks->gradient + k * tasks->stride + n * pooled_values(p), tasks->dtype, gradient);
 }
 
 static enum status add_gradient(struct device *device, const struct plan *plan, const struct network_memory *memory,

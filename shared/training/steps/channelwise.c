@@ -25,16 +25,16 @@ static void scale_slice(void *context, int slice, int worker)
 {
     struct cpu_run *run = context;
     const size_t channels = (size_t)run->out->shape.c;
-    float *scale = rows_of(run, worker), *shift = scale + run->out->width;
+    float *scratch = run->workspace->scratch[worker], *scale = rows_of(run, worker), *shift = scale + run->out->width;
     fill_row(run->out, weight_values(run->memory, run->step->weight), channels, 1, scale);
     fill_row(run->out, weight_values(run->memory, run->step->bias), channels, 0, shift);
     const struct epilogue affine = {.width = run->out->width, .scale = scale, .shift = shift};
     for (struct tiles t = tiles_of(run, slice); t.at < t.end; t.at += tile_size(&t)) {
         const size_t at = t.at * channels, floats = tile_size(&t) * channels;
-        float *out = tensor_value(run, run->out) + at;
-        const float *x = read_with_epilogue(run, run->in, at, floats, run->workspace->scratch[worker]);
-        run->kernels->apply_epilogue(&affine, x, out, floats);
-        note_values(run, slice, out, floats);
+        float *out = values_place(run, at, scratch + t.tile * channels);
+        const float *x = read_with_epilogue(run, run->in, at, floats, scratch);
+        run->kernels->fp32.apply_epilogue(&affine, x, out, floats);
+        put_values(run, slice, out, at, floats);
     }
 }
 
@@ -54,7 +54,7 @@ static void scale_back_slice(void *context, int slice, int worker)
             note_weight_products(run, slice, dz, read_with_epilogue(run, run->in, at, floats, rest), floats);
         if (run->in->gradient == PLAN_NONE)
             continue;
-        run->kernels->apply_epilogue(&affine, dz, rest, floats);
+        run->kernels->fp32.apply_epilogue(&affine, dz, rest, floats);
         give_gradient(run, slice, rest, at, floats);
     }
 }
@@ -105,11 +105,11 @@ static void values_slice(void *context, int slice, int worker)
     slice_samples(run, slice, &first, &end);
     for (int s = first; s < end; s++) {
         const size_t at = (size_t)s * sample;
-        float *out = tensor_value(run, run->out) + at;
-        const float *x = read_with_epilogue(run, run->in, at, sample, run->workspace->scratch[worker]);
+        float *scratch = run->workspace->scratch[worker], *out = values_place(run, at, scratch + sample);
+        const float *x = read_with_epilogue(run, run->in, at, sample, scratch);
         run->kernels->multiply(out, x, weight, false, sample);
         run->kernels->add_scaled(out, bias, 1, sample);
-        note_values(run, slice, out, sample);
+        put_values(run, slice, out, at, sample);
     }
 }
 
@@ -184,14 +184,14 @@ static void prelu_slice(void *context, int slice, int worker)
 {
     struct cpu_run *run = context;
     const size_t channels = (size_t)run->out->shape.c;
-    float *weight = rows_of(run, worker);
+    float *scratch = run->workspace->scratch[worker], *weight = rows_of(run, worker);
     fill_row(run->out, weight_values(run->memory, run->step->weight), weight_count(run, run->node->weight), 0, weight);
     for (struct tiles t = tiles_of(run, slice); t.at < t.end; t.at += tile_size(&t)) {
         const size_t at = t.at * channels, floats = tile_size(&t) * channels;
-        float *out = tensor_value(run, run->out) + at;
-        const float *x = read_with_epilogue(run, run->in, at, floats, run->workspace->scratch[worker]);
+        float *out = values_place(run, at, scratch + t.tile * channels);
+        const float *x = read_with_epilogue(run, run->in, at, floats, scratch);
         run->kernels->prelu(x, weight, out, floats, run->out->width);
-        note_values(run, slice, out, floats);
+        put_values(run, slice, out, at, floats);
     }
 }
 

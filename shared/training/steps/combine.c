@@ -50,16 +50,17 @@ static void concat_slice(void *context, int slice, int worker)
     const size_t channels = (size_t)run->out->shape.c;
     for (struct tiles t = tiles_of(run, slice); t.at < t.end; t.at += tile_size(&t)) {
         const size_t pixels = tile_size(&t);
-        float *out = tensor_value(run, run->out) + t.at * channels, *to = out;
+        float *scratch = run->workspace->scratch[worker];
+        float *out = values_place(run, t.at * channels, scratch + t.tile * channels), *to = out;
         for (int i = 0; i < run->step->input_count; i++) {
             const struct cpu_tensor *in = run_tensor(run, run->step->inputs[i].tensor);
             const size_t c = (size_t)in->shape.c;
-            const float *from = read_with_epilogue(run, in, t.at * c, pixels * c, run->workspace->scratch[worker]);
+            const float *from = read_with_epilogue(run, in, t.at * c, pixels * c, scratch);
             for (size_t p = 0; p < pixels; p++)
                 memcpy(to + p * channels, from + p * c, c * sizeof *to);
             to += c;
         }
-        note_values(run, slice, out, pixels * channels);
+        put_values(run, slice, out, t.at * channels, pixels * channels);
     }
 }
 
@@ -116,12 +117,12 @@ static void reorder_slice(void *context, int slice, int worker)
     slice_samples(run, slice, &first, &end);
     for (int s = first; s < end; s++) {
         const size_t at = (size_t)s * sample;
-        const float *from = read_with_epilogue(run, run->in, at, sample, run->workspace->scratch[worker]);
-        float *to = tensor_value(run, run->out) + at;
+        float *scratch = run->workspace->scratch[worker], *to = values_place(run, at, scratch + sample);
+        const float *from = read_with_epilogue(run, run->in, at, sample, scratch);
         for (size_t c = 0; c < channels; c++)
             for (size_t p = 0; p < pixels; p++)
                 to[c * pixels + p] = from[p * channels + c];
-        note_values(run, slice, to, sample);
+        put_values(run, slice, to, at, sample);
     }
 }
 

@@ -43,14 +43,13 @@ static void forward_slice(void *context, int slice, int worker)
 {
     struct cpu_run *run = context;
     const size_t channels = (size_t)run->out->shape.c;
-    (void)worker;
     for (struct tiles t = tiles_of(run, slice); t.at < t.end; t.at += tile_size(&t)) {
         const size_t at = t.at * channels, floats = tile_size(&t) * channels;
-        float *out = tensor_value(run, run->out) + at;
+        float *out = values_place(run, at, run->workspace->scratch[worker]);
         copy_with_epilogue(run, run->in, at, floats, out);
         if (run->pass->training)
             drop(run, out, at, floats);
-        note_values(run, slice, out, floats);
+        put_values(run, slice, out, at, floats);
     }
 }
 

@@ -18,16 +18,16 @@ static void forward_slice(void *context, int slice, int worker)
     int first, end;
     slice_samples(run, slice, &first, &end);
     for (int sample = first; sample < end; sample++) {
-        float *out = tensor_value(run, run->out) + (size_t)sample * (size_t)channels;
+        float *out = values_place(run, (size_t)sample * (size_t)channels, sums + 2 * width);
         const float *in = read_with_epilogue(run, run->in, (size_t)sample * floats, floats, with_epilogue);
-        run->kernels->moments(in, floats, width, run->workspace->zeros, sums, NULL);
+        run->kernels->fp32.moments(in, floats, width, run->workspace->zeros, sums, NULL, GIVE_WRITE);
         for (int c = 0; c < channels; c++) {
             double sum = 0;
             for (int i = c; i < width; i += channels)
                 sum += (double)sums[i];
             out[c] = (float)(sum * channels / (double)floats);
         }
-        note_values(run, slice, out, (size_t)channels);
+        put_values(run, slice, out, (size_t)sample * (size_t)channels, (size_t)channels);
     }
 }
 

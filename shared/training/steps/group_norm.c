@@ -44,7 +44,7 @@ static void channel_moments(const struct cpu_run *run, const float *x, struct ro
         r->first[c] = r->second[c] = 0;
     for (size_t at = 0, part; at < floats; at += part) {
         part = floats - at < most ? floats - at : most;
-        run->kernels->moments(x + at, part, width, r->a, r->sums, NULL);
+        run->kernels->fp32.moments(x + at, part, width, r->a, r->sums, NULL, GIVE_WRITE);
         for (int i = 0; i < width; i++) {
             r->first[i % channels] += (double)r->sums[i];
             r->second[i % channels] += (double)r->sums[width + i];
@@ -88,7 +88,7 @@ static void forward_slice(void *context, int slice, int worker)
     for (int sample = first; sample < end; sample++) {
         const size_t at = (size_t)sample * floats;
         const float *x = read_with_epilogue(run, run->in, at, floats, scratch);
-        float *out = tensor_value(run, run->out) + at;
+        float *out = values_place(run, at, scratch); /* element by element: may be x */
         group_statistics(run, x, &r);
         fill_row(run->out, weight_values(run->memory, run->step->weight), channels, 1, r.a);
         fill_row(run->out, weight_values(run->memory, run->step->bias), channels, 0, r.b);
@@ -98,8 +98,8 @@ static void forward_slice(void *context, int slice, int worker)
             r.b[i] = (float)((double)r.b[i] - (double)r.mean[i] * (double)r.a[i]);
         }
         const struct epilogue affine = {.width = run->out->width, .scale = r.a, .shift = r.b};
-        run->kernels->apply_epilogue(&affine, x, out, floats);
-        note_values(run, slice, out, floats);
+        run->kernels->fp32.apply_epilogue(&affine, x, out, floats);
+        put_values(run, slice, out, at, floats);
     }
 }
 
@@ -114,7 +114,7 @@ static void gradient_sums(const struct cpu_run *run, const float *x, const float
         r->first[c] = r->second[c] = 0;
     for (size_t at = 0, part; at < floats; at += part) {
         part = floats - at < most ? floats - at : most;
-        run->kernels->finish(&centred, x + at, dz + at, spare, GIVE_WRITE, part, r->sums);
+        run->kernels->fp32.finish(&centred, x + at, dz + at, spare, GIVE_WRITE, part, r->sums);
         for (int i = 0; i < width; i++) {
             r->first[i % channels] += (double)r->sums[i];
             r->second[i % channels] += (double)r->sums[width + i] * (double)r->inverse[i];
@@ -169,7 +169,7 @@ static void backward_slice(void *context, int slice, int worker)
         if (run->in->gradient == PLAN_NONE)
             continue;
         gradient_rows(run, &r);
-        run->kernels->through_norm(dz, x, dx, floats, run->out->width, r.a, r.b, r.d);
+        run->kernels->fp32.through_norm(dz, x, dx, floats, run->out->width, r.a, r.b, r.d);
         give_gradient(run, slice, dx, at, floats);
     }
 }

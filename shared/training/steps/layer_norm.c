@@ -27,10 +27,10 @@ static void layer_slice(void *context, int slice, int worker)
     const float *weight = rows_of(run, worker), *bias = weight + run->out->width;
     for (struct tiles t = tiles_of(run, slice); t.at < t.end; t.at += tile_size(&t)) {
         const size_t at = t.at * channels, floats = tile_size(&t) * channels;
-        float *out = tensor_value(run, run->out) + at;
-        const float *x = read_with_epilogue(run, run->in, at, floats, run->workspace->scratch[worker]);
+        float *scratch = run->workspace->scratch[worker], *out = values_place(run, at, scratch + t.tile * channels);
+        const float *x = read_with_epilogue(run, run->in, at, floats, scratch);
         run->kernels->layer_norm(x, weight, bias, run->node->epsilon, out, floats, (int)channels);
-        note_values(run, slice, out, floats);
+        put_values(run, slice, out, at, floats);
     }
 }
 
@@ -82,14 +82,14 @@ static void lp_slice(void *context, int slice, int worker)
     const size_t channels = (size_t)run->out->shape.c;
     for (struct tiles t = tiles_of(run, slice); t.at < t.end; t.at += tile_size(&t)) {
         const size_t at = t.at * channels, floats = tile_size(&t) * channels;
-        float *out = tensor_value(run, run->out) + at;
-        const float *x = read_with_epilogue(run, run->in, at, floats, run->workspace->scratch[worker]);
+        float *scratch = run->workspace->scratch[worker], *out = values_place(run, at, scratch + t.tile * channels);
+        const float *x = read_with_epilogue(run, run->in, at, floats, scratch);
         for (size_t p = 0; p < floats; p += channels) {
             const double norm = fmax(norm_of(run->node, x + p, channels), (double)run->node->epsilon);
             for (size_t c = 0; c < channels; c++)
                 out[p + c] = (float)((double)x[p + c] / norm);
         }
-        note_values(run, slice, out, floats);
+        put_values(run, slice, out, at, floats);
     }
 }
 

@@ -65,20 +65,21 @@ static void forward_block(void *context, int block, int worker)
     g.columns = l.out - first < BLOCK ? l.out - first : BLOCK;
     g.a = l.a, g.a_row = l.in, g.a_step = 1;
     g.b = run->workspace->packed + (size_t)first * (size_t)l.in, g.b_panel = (ptrdiff_t)l.in * lanes, g.b_step = lanes;
-    g.c = tensor_value(run, run->out) + first, g.c_row = l.out;
+    g.c = values_place(run, 0, l.dz) + first, g.c_row = l.out;
     const float *bias = weight_values(run->memory, run->step->bias);
     g.bias = bias ? bias + first : NULL;
     run->kernels->gemm(&g);
 }
 
-static void note_slice(void *context, int slice, int worker)
+static void put_slice(void *context, int slice, int worker)
 {
     struct cpu_run *run = context;
     const size_t out = run->out->sample;
+    const float *values = values_place(run, 0, linear_of(run).dz);
     int first, end;
     (void)worker;
     slice_samples(run, slice, &first, &end);
-    note_values(run, slice, tensor_value(run, run->out) + (size_t)first * out, (size_t)(end - first) * out);
+    put_values(run, slice, values + (size_t)first * out, (size_t)first * out, (size_t)(end - first) * out);
 }
 
 static void forward(struct cpu_run *run)
@@ -89,8 +90,7 @@ static void forward(struct cpu_run *run)
     run_slices(run, epilogue_slice);
     pack_weights(run, &matrix, weight_values(run->memory, run->step->weight), run->workspace->packed);
     thread_pool_run(run->device->pool, (l.out + BLOCK - 1) / BLOCK, forward_block, run);
-    if (run->step->statistics)
-        run_slices(run, note_slice);
+    run_slices(run, put_slice);
 }
 
 static void read_slice(void *context, int slice, int worker)

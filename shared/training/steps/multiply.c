@@ -55,7 +55,7 @@ static void apply_gate(const struct cpu_run *run, const struct part *part, const
         float *row = scratch + run->out->width;
         fill_row(run->out, gate, channels, 0, row);
         const struct epilogue scale = {.width = run->out->width, .scale = row, .shift = run->workspace->zeros};
-        run->kernels->apply_epilogue(&scale, from, to, part->floats);
+        run->kernels->fp32.apply_epilogue(&scale, from, to, part->floats);
         return;
     }
     const float *gate =
@@ -70,19 +70,19 @@ static void forward_slice(void *context, int slice, int worker)
     struct cpu_run *run = context;
     const struct cpu_tensor *second = run_tensor(run, run->step->inputs[1].tensor);
     const size_t tile = tile_pixels((size_t)run->out->shape.c) * (size_t)run->out->shape.c;
-    float *scratch = run->workspace->scratch[worker];
+    float *scratch = run->workspace->scratch[worker], *rest = scratch + 2 * tile;
     const bool gated = gate_of(run) != GATE_NONE;
     int first, end;
     slice_samples(run, slice, &first, &end);
     for (struct part part = {.sample = (size_t)first}; next_part(run, &part, end);) {
-        float *out = tensor_value(run, run->out) + part.at;
+        float *out = values_place(run, part.at, scratch + tile);
         const float *x = read_with_epilogue(run, run->in, part.at, part.floats, scratch);
         if (gated)
-            apply_gate(run, &part, x, out, scratch + tile);
+            apply_gate(run, &part, x, out, rest);
         else
-            run->kernels->multiply(out, x, read_with_epilogue(run, second, part.at, part.floats, scratch + tile), false,
+            run->kernels->multiply(out, x, read_with_epilogue(run, second, part.at, part.floats, rest), false,
                                    part.floats);
-        note_values(run, slice, out, part.floats);
+        put_values(run, slice, out, part.at, part.floats);
     }
 }
 

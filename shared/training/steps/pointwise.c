@@ -88,7 +88,7 @@ static void forward_slice(void *context, int slice, int worker)
         pixels = last - pixel < p.tile ? last - pixel : p.tile;
         next = pixel + pixels;
         struct ahead ahead = {0};
-        ahead_add(&ahead, tensor_value(run, run->in) + next * in, floats_ahead(run, run->in, next * in, pixels * in));
+        ahead_value(&ahead, run, run->in, next * in, pixels * in);
         const float *a = read_with_epilogue(run, run->in, pixel * in, pixels * in, a_tile);
         float *values = values_place(run, pixel * out, tile);
         multiply(run, pixels, p.out, p.in, a, values, bias, &ahead);
@@ -118,12 +118,11 @@ static void backward_slice(void *context, int slice, int worker)
     for (size_t pixel = (size_t)first * image, last = (size_t)end * image, pixels, next; pixel < last; pixel = next) {
         pixels = last - pixel < p.tile ? last - pixel : p.tile;
         next = pixel + pixels;
-        const size_t ahead_out = floats_ahead(run, run->out, next * out, pixels * out);
         struct ahead values = {0}, gradients = {0}; /* for the first and the second product */
-        ahead_add(&values, tensor_value(run, run->in) + next * in, floats_ahead(run, run->in, next * in, pixels * in));
+        ahead_value(&values, run, run->in, next * in, pixels * in);
         if (run->out->batch_norm >= 0)
-            ahead_add(&values, tensor_value(run, run->out) + next * out, ahead_out);
-        ahead_add(&gradients, tensor_gradient(run, run->out) + next * out, ahead_out);
+            ahead_value(&values, run, run->out, next * out, pixels * out);
+        ahead_gradient(&gradients, run, next * out, pixels * out);
         const float *a = read_with_epilogue(run, run->in, pixel * in, pixels * in, a_tile);
         const float *dz = read_gradient(run, pixel * out, pixels * out, dz_tile);
         weigh(run, &p, pixels, a, dz, gradient, &values);

@@ -23,7 +23,7 @@ static struct step_need need(const struct plan *plan, const struct plan_step *st
 {
     const struct window_shape s = pool_shape(plan, step);
     return (struct step_need){
-        .scratch = 2 * padded_floats(&s) + (size_t)s.x.out * (size_t)s.out + KERNEL_SLACK,
+        .scratch = 2 * padded_floats(&s) + 2 * (size_t)s.x.out * (size_t)s.out + KERNEL_SLACK,
         .packed = (size_t)s.y.kernel * (size_t)s.x.kernel * (size_t)s.in + KERNEL_SLACK,
         .taps = (size_t)s.y.kernel * (size_t)s.x.kernel,
     };
@@ -79,19 +79,19 @@ static void forward_slice(void *context, int slice, int worker)
     slice_samples(run, slice, &first, &end);
     for (int sample = first; sample < end; sample++) {
         struct strip source = {.data = run->workspace->scratch[worker], .pitch = s.source_pitch};
-        float *out = tensor_value(run, run->out) + (size_t)sample * run->out->sample;
         strip_read_source(run, &s, &source, sample, 0, s.y.padded);
         for (int y = 0; y < s.y.out; y++) {
+            const size_t at = (size_t)sample * run->out->sample + (size_t)y * row;
             struct window_job w = row_window(run, &s, source.data, y);
-            w.out = out + (size_t)y * row;
+            w.out = values_place(run, at, source.data + padded_floats(&s));
             if (run->step->kind == STEP_MAX_POOL) {
                 run->kernels->window_maximum(&w);
             } else {
                 run->kernels->window(&w);
                 divide_row(run, &s, y, w.out);
             }
+            put_values(run, slice, w.out, at, row);
         }
-        note_values(run, slice, out, run->out->sample);
     }
 }
 
@@ -116,7 +116,8 @@ static void backward_slice(void *context, int slice, int worker)
     struct cpu_run *run = context;
     const struct window_shape s = pool_shape(run->plan, run->step);
     const size_t row = (size_t)s.x.out * (size_t)s.out, in_row = (size_t)s.x.in * (size_t)s.in;
-    float *scratch = run->workspace->scratch[worker], *dx = scratch + padded_floats(&s), *dz = dx + padded_floats(&s);
+    float *scratch = run->workspace->scratch[worker], *dx = scratch + padded_floats(&s), *dz = dx + padded_floats(&s),
+          *largest = dz + row;
     int first, end;
     slice_samples(run, slice, &first, &end);
     for (int sample = first; sample < end; sample++) {
@@ -126,9 +127,10 @@ static void backward_slice(void *context, int slice, int worker)
         memset(dx, 0, padded_floats(&s) * sizeof *dx);
         for (int y = 0; y < s.y.out; y++) {
             struct window_job w = row_window(run, &s, source.data, y);
-            w.out = tensor_value(run, run->out) + out + (size_t)y * row;
+            w.out = largest;
             copy_gradient(run, out + (size_t)y * row, row, dz);
             if (run->step->kind == STEP_MAX_POOL) {
+                run->kernels->window_maximum(&w);
                 run->kernels->window_maximum_gradient(&w, dz, dx + (w.in - scratch));
             } else {
                 divide_row(run, &s, y, dz);

@@ -23,18 +23,16 @@ static struct int8_value format_of(const struct cpu_run *run)
     return int8_value_of((struct value_range){range[0], range[1]});
 }
 
-/* Writes the completed values to the output, and notes their bounds. */
+/* Notes the bounds of the completed values. */
 static void observe_slice(void *context, int slice, int worker)
 {
     struct cpu_run *run = context;
     const size_t channels = (size_t)run->out->shape.c;
     float low = FLT_MAX, high = -FLT_MAX;
-    (void)worker;
     for (struct tiles t = tiles_of(run, slice); t.at < t.end; t.at += tile_size(&t)) {
         const size_t at = t.at * channels, floats = tile_size(&t) * channels;
-        float *out = tensor_value(run, run->out) + at;
-        copy_with_epilogue(run, run->in, at, floats, out);
-        run->kernels->bounds(out, floats, &low, &high);
+        const float *x = read_with_epilogue(run, run->in, at, floats, run->workspace->scratch[worker]);
+        run->kernels->bounds(x, floats, &low, &high);
     }
     run->workspace->partial[2 * slice] = low;
     run->workspace->partial[2 * slice + 1] = high;
@@ -54,7 +52,6 @@ static void observe(struct cpu_run *run)
     range[1] = moved.high;
 }
 
-/* The completed values are in the output already if they were observed. */
 static void round_slice(void *context, int slice, int worker)
 {
     struct cpu_run *run = context;
@@ -63,10 +60,10 @@ static void round_slice(void *context, int slice, int worker)
     float *scratch = run->workspace->scratch[worker];
     for (struct tiles t = tiles_of(run, slice); t.at < t.end; t.at += tile_size(&t)) {
         const size_t at = t.at * channels, floats = tile_size(&t) * channels;
-        float *out = tensor_value(run, run->out) + at;
-        const float *x = pass_observes(run->pass) ? out : read_with_epilogue(run, run->in, at, floats, scratch);
+        float *out = values_place(run, at, scratch + t.tile * channels);
+        const float *x = read_with_epilogue(run, run->in, at, floats, scratch);
         run->kernels->quantise(x, to, out, floats);
-        note_values(run, slice, out, floats);
+        put_values(run, slice, out, at, floats);
     }
 }
 

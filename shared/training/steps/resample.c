@@ -44,12 +44,13 @@ static void forward_slice(void *context, int slice, int worker)
     struct cpu_run *run = context;
     const struct resample r = resample_of(run->plan, run->step);
     const size_t channels = (size_t)run->out->shape.c;
+    float *scratch = run->workspace->scratch[worker];
     int first, end;
     slice_samples(run, slice, &first, &end);
     for (int sample = first; sample < end; sample++) {
-        const float *x = read_with_epilogue(run, run->in, (size_t)sample * run->in->sample, run->in->sample,
-                                            run->workspace->scratch[worker]);
-        float *const image = tensor_value(run, run->out) + (size_t)sample * run->out->sample, *out = image;
+        const size_t at = (size_t)sample * run->out->sample;
+        const float *x = read_with_epilogue(run, run->in, (size_t)sample * run->in->sample, run->in->sample, scratch);
+        float *const image = values_place(run, at, scratch + run->in->sample), *out = image;
         for (int oy = 0; oy < r.y.out; oy++)
             for (int ox = 0; ox < r.x.out; ox++, out += channels) {
                 const struct taps taps = taps_of(&r, oy, ox);
@@ -57,7 +58,7 @@ static void forward_slice(void *context, int slice, int worker)
                 for (int i = 0; i < taps.count; i++)
                     run->kernels->add_scaled(out, x + taps.pixels[i] * channels, taps.shares[i], channels);
             }
-        note_values(run, slice, image, run->out->sample);
+        put_values(run, slice, image, at, run->out->sample);
     }
 }
 

@@ -16,15 +16,15 @@ static void forward_slice(void *context, int slice, int worker)
     struct cpu_run *run = context;
     const size_t out_channels = (size_t)run->out->shape.c, in_channels = (size_t)run->in->shape.c;
     const int *channels = run->node->channels;
+    float *scratch = run->workspace->scratch[worker];
     for (struct tiles t = tiles_of(run, slice); t.at < t.end; t.at += tile_size(&t)) {
         const size_t pixels = tile_size(&t);
-        const float *x =
-            read_with_epilogue(run, run->in, t.at * in_channels, pixels * in_channels, run->workspace->scratch[worker]);
-        float *out = tensor_value(run, run->out) + t.at * out_channels;
+        const float *x = read_with_epilogue(run, run->in, t.at * in_channels, pixels * in_channels, scratch);
+        float *out = values_place(run, t.at * out_channels, scratch + t.tile * in_channels);
         for (size_t p = 0; p < pixels; p++)
             for (size_t c = 0; c < out_channels; c++)
                 out[p * out_channels + c] = x[p * in_channels + (size_t)channels[c]];
-        note_values(run, slice, out, pixels * out_channels);
+        put_values(run, slice, out, t.at * out_channels, pixels * out_channels);
     }
 }
 
