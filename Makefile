@@ -446,7 +446,7 @@ $(TESTDIR)/%: $(OBJ)/tests/%.o $(TEST_LIBRARIES)
 FAILING_CALLS := malloc calloc realloc aligned_alloc strdup strndup open_memstream asprintf arena_alloc arena_strdup arena_printf openat open \
 	fopen fdopendir readdir read pread write pwrite lseek fstat fstatat fsync ftruncate flock mkdir mkdirat unlinkat renameat realpath readlink \
 	memfd_create pipe2 poll waitpid mmap posix_spawn
-$(addprefix $(TESTDIR)/test_failing_,readers writers): private WRAPPED := $(FAILING_CALLS:%=-Wl,--wrap=%)
+$(addprefix $(TESTDIR)/test_,failing_readers failing_writers onnx_names): private WRAPPED := $(FAILING_CALLS:%=-Wl,--wrap=%)
 
 $(STAND_IN): $(OBJ)/tests/stand_in_onnxruntime.o $(OBJ)/shared/tensor/half.o
 	@mkdir -p $(@D)

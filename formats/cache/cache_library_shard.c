@@ -94,7 +94,7 @@ static enum status open_shard(struct softcache_shard *shard, const struct cache 
     if (!shard->path)
         FAIL(error_no_memory(err, strlen(cache->path), "a path"));
     shard->file = file_call_open(AT_FDCWD, shard->path, O_RDONLY, 0);
-    if (shard->file < 0 || fstat(shard->file, &about) != 0)
+    if (shard->file < 0 || RETRY(fstat(shard->file, &about)) != 0)
         FAIL(file_call_failed(err, STATUS_NO_INPUT, shard->path, "cannot be read"));
     if ((uint64_t)about.st_size != entry->bytes)
         FAIL(error_set(err, STATUS_BAD_DATA, shard->path, "has %lld bytes, but the manifest says %llu: copy it again",
