@@ -451,7 +451,7 @@ FAILING_CALLS := malloc calloc realloc aligned_alloc strdup strndup open_memstre
 	posix_spawn_file_actions_addopen posix_spawn_file_actions_addclosefrom_np
 # And of other libraries: every function that has a line in that file.
 FAILING_CALLS += $(shell sed -n 's/^WRAP[A-Z_]*.\([^,]*\), .*/\1/p' tests/helper_failing_libraries.c)
-FAILING_TESTS := $(addprefix $(TESTDIR)/test_failing_,library readers writers)
+FAILING_TESTS := $(addprefix $(TESTDIR)/test_,failing_library failing_readers failing_writers onnx_names)
 $(FAILING_TESTS): $(OBJ)/tests/helper_failing_libraries.o
 $(FAILING_TESTS): private WRAPPED := $(FAILING_CALLS:%=-Wl,--wrap=%)
 

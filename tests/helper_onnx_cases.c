@@ -84,6 +84,28 @@ const char *const onnx_cases[] = {
     "c BatchNormalization f1x3 f3 f3 f3 f3",
     "c ConstantOfShape i2,3 value@v0.5,",
     "c ConstantOfShape i2,3 value@i7",
+    "c ConstantOfShape i2,3 value@n7",
+    "c Cast f2x3 to=11",
+    "c Add>L v1 v2 | CastLike i1,2 L",
+    "c Add>L i1 i2 | CastLike v0.5,1.5 L",
+    "c Identity>L i1,2 | CastLike v0.5,1.5 L",
+    "c Max v1,2 v3 v0,9",
+    "c Neg i1,2",
+    "c Sub n0 i1,2",
+    "c Shape i1,2 start=0 end=1",
+    "c BatchNormalization f2x3x2 f3 f3 f3 f3 epsilon~0.1",
+    "c Cast i1,2 to=16",
+    "c Cast i1,2 to=13",
+    "c CastLike i1,2 v0.5",
+    "c Add i1,2 i2 | Cast p to=1",
+    "c Concat f2x3 f2x3 f2x3 axis=0",
+    "c Reshape f2x6 i3,-1,2",
+    "c Gather f2x3 n1 axis=0",
+    "c Gather f2x3 n1 axis=-1",
+    "c Gather f2x3x4 i0,1 axis=1",
+    "c Transpose f2x3x4 perm=0,2,1",
+    "c Slice f4x6 i0 i3 i1 i2",
+    "c Slice i5,6,7,8 i-1 i-9 i0 i-1",
     "c Constant value@f2x3",
     "c Constant value@i3,4",
     "c Cast i0,1,-2 to=9",
@@ -142,6 +164,7 @@ const char *const onnx_cases[] = {
     "x AveragePool x kernel_shape=3,3 auto_pad:SAME_UPPER ceil_mode=1",
     "x MaxPool x kernel_shape=2,2 strides=2,2 dilations=1,1",
     "x MaxPool x kernel_shape=3,3 auto_pad:VALID storage_order=0",
+    "x MaxPool x kernel_shape=3,3 auto_pad:NOTSET pads=1,1,1,1",
     "x BatchNormalization x f3 f3 f3 f3 epsilon~0.001",
     "x Cast x to=1",
     "x Celu x alpha~2",
@@ -253,6 +276,129 @@ const char *const onnx_cases[] = {
     "x Mul x x | ReduceSum p axes=1, keepdims=1 | Sqrt p | Max p v1e-6 | Div x p",
     "x Pow x v2 | ReduceSum p axes=1, keepdims=1 | Pow p v0.5 | Max p v1e-6 | Div x p",
     "r Pow x v3 | ReduceSum p axes=1, keepdims=1 | Pow p v0.5 | Max p v1e-6 | Div x p",
+    "x ReduceMean>M x axes=1, | Sub>D x M | Mul p D | ReduceMean p axes=1, | Add p v1e-5 | Sqrt p | Div D p",
+    "x ReduceMean>M x axes=1,2,3 | Sub>D x M | Pow p v2 | ReduceMean p axes=1,2,3 | Add p v1e-5 | Sqrt p | Div D p",
+    "x ReduceMean>M x axes=2,3 | Sub>D x M | Pow p v2 | ReduceMean p axes=2,3 | Add p v1e-5 | Pow p v-0.5 | Mul D p",
+    "x ReduceMean>M x axes=1, | Expand p i1,3,8,8 | Sub>D x p | Mul p p | ReduceMean p axes=1, | Add p v1e-5 | Sqrt p "
+    "| "
+    "Reciprocal p | Mul p D",
+    "x ReduceMean>M x axes=1, | Sub>D x M | Mul p p | ReduceMean p axes=1, | Add v1e-5 p | Sqrt p | Div v1 p | Mul D p",
+    "x Transpose>X x perm=0,2,3,1 | ReduceMean>M X axes=3, | Sub>D X M | Mul p D | ReduceMean p axes=3, | Add p v1e-5 "
+    "| "
+    "Sqrt p | Div D p | Transpose p perm=0,3,1,2",
+    "r ReduceMean>M x axes=1, | Sub>D x M | Mul p D | ReduceMean p axes=2, | Add p v1e-5 | Sqrt p | Div D p",
+    "r ReduceMean>M x axes=2, | Sub>D x M | Mul p D | ReduceMean p axes=2, | Add p v1e-5 | Sqrt p | Div D p",
+    "r ReduceMean>M x axes=1, | Sub>D x M | Mul p D | ReduceMean p axes=1, | Add p v1e9 | Sqrt p | Div D p",
+    "r ReduceMean>M x axes=1, | Sub>D x M | Mul p D | ReduceMean p axes=1, | Add p v-1 | Sqrt p | Div D p",
+    "r ReduceMean>M x axes=1, | Sub>D M x | Mul p D | ReduceMean p axes=1, | Add p v1e-5 | Sqrt p | Div D p",
+    "r ReduceMean>M x axes=1, | Sub>D x M | Relu>E D | Mul p E | ReduceMean p axes=1, | Add p v1e-5 | Sqrt p | Div D p",
+    "r ReduceMean>M x axes=1, | Sub>D x M | Mul p D | ReduceMean p axes=1, | Add p v1e-5 | Sqrt p | Div p D",
+    "r ReduceMean>M x axes=1, keepdims=0 | Unsqueeze p axes=1, | Sub>D x p | Mul p D | ReduceMean p axes=1, | Add p "
+    "v1e-5 "
+    "| Sqrt p | Div D p",
+    "x GlobalAveragePool>G x | Expand>E p i1,3,8,8 | Add x E",
+    "x ReduceMean x axes=1, | Expand p i1,3,8,8 | Sub p f3x1x1 | Div p f3x1x1",
+    "x GlobalAveragePool x | Flatten p | ReduceMean p axes=1, | Expand p i1,3 | Add p f3",
+    "x GlobalAveragePool x | Expand p i1,3,8,8 | Flatten p",
+    "r GlobalAveragePool x | Expand p i1,3,8,8 | Reshape p i0,3,64 | Add p f3x64 | Reshape p i0,3,8,8",
+    "x GlobalAveragePool>G x | Expand>E G i1,3,8,8 | ReduceL2 E axes=1, | Max p v1e-6 | Div E p",
+    "r ReduceL2 x axes=1, | Max p v1e-6 | Expand>E p i1,3,16,16 | Div x E",
+    "x Greater>G x v20 | Softplus x | Where G x p",
+    "r Greater>G x v2 | Softplus x | Where G x p",
+    "r Greater>G x f2 | Softplus x | Where G x p",
+    "r Greater>G x v20 | Softplus>S x | Relu>R x | Where G R S",
+    "r Relu>R x | Greater>G R v20 | Softplus>S x | Where G x S",
+    "r Relu>R x | Greater>G x v20 | Softplus>S R | Where G x S",
+    "r Greater>G x v20 | Relu>S x | Where G x S",
+    "r Less>G x v20 | Softplus>S x | Where G x S",
+    "x Sigmoid>S x | Relu>R x | Add>A R S | Mul>B A R | Concat A B axis=1",
+    "x Conv>C x f4x3x1x1 | Relu>R p | Conv p f4x4x1x1 | Add p C | Relu p",
+    "x Relu>A x | Slice>B A i0 i1 i1 | Slice>C A i1 i3 i1 | Concat B C axis=1",
+    "x Relu>A x | Split>B/2 A i1,2 axis=1 | Concat second B axis=1",
+    "x ConstantOfShape>Z i4 | Conv x f4x3x1x1 Z",
+    "x ConstantOfShape>Z i4 value@v1, | Conv x f4x3x1x1 Z",
+    "x Identity>B f4 | Conv x f4x3x1x1 B",
+    "x GlobalAveragePool x | Flatten>F p | Transpose>T f5x3 perm=1,0 | MatMul F T",
+    "x GlobalAveragePool x | Flatten>F p | Transpose>T f3x5 perm=0,1 | MatMul F T",
+    "x GlobalAveragePool x | Flatten>F p | Transpose>T f3x5 | Gemm F T transB=1",
+    "x GlobalAveragePool x | Flatten>F p | Identity>I f5x3 | Transpose>T I | Gemm F T alpha~2",
+    "x GlobalAveragePool x | Flatten>F p | Transpose>T f1x5x3 perm=0,2,1 | Squeeze>S T axes=0, | Gemm F S",
+    "x GlobalAveragePool x | Flatten>F p | Gemm F f5x3 n0 transB=1",
+    "r GlobalAveragePool x | Flatten>F p | Gemm F f5x3 f5x1 transB=1",
+    "x GlobalAveragePool x | Flatten>F p | Gemm F f5x3 v0 transB=1 beta~0",
+    "x Concat x x axis=1 | GroupNormalization p v1,2 v0.5,1 num_groups=2",
+    "x Concat x x axis=1 | GroupNormalization p v1,1 v0,0 num_groups=2",
+    "x Concat x x axis=1 | GroupNormalization p v1,1 v0,1 num_groups=2",
+    "x Concat x x axis=1 | GroupNormalization p f6 f6 num_groups=2",
+    "r Concat x x axis=1 | GroupNormalization p f6 f6 num_groups=4",
+    "r GroupNormalization x f3 f3 num_groups=3 epsilon~-1",
+    "r LayerNormalization x f8 f8 axis=3 epsilon~nan",
+    "x ReduceMean x noop_with_empty_axes=1",
+    "x ReduceMean x i noop_with_empty_axes=1",
+    "r SplitToSequence x i-1,4 axis=1 | SequenceAt p n0",
+    "r SplitToSequence x i2,5 axis=1 | SequenceAt p n1",
+    "r SplitToSequence x i1,2 axis=1 | SequenceAt p n5",
+    "r SplitToSequence x i1,2 axis=0 | SequenceAt p n0",
+    "r SplitToSequence x i1,2 axis=1 | SequenceAt p i0,1",
+    "r Relu x | SequenceAt p n0",
+    "x CastLike x f",
+    "x CastLike x x",
+    "r CastLike x i3",
+    "r Reshape x i2,3,8,8",
+    "r Reshape x i0,-1,-1",
+    "r Reshape x i0,3,8,8,0",
+    "r Unsqueeze x axes=1,1",
+    "r Unsqueeze x axes=9,",
+    "x Transpose x perm=0,-1,-3,-2 | Transpose p perm=0,2,3,1",
+    "r Transpose x",
+    "r Expand x i2,3,8,8",
+    "r Expand x f",
+    "r Resize x _ v1,1,-1,2",
+    "r Resize x _ v2,1,1,2",
+    "r Resize x _ _ i1,3,0,2",
+    "r Resize x _ _ i1,3,70000,2",
+    "r Resize x _ v1,1,2,2 mode:linear coordinate_transformation_mode:tf_crop_and_resize",
+    "x Resize x _ v1,1,2,2 mode:linear coordinate_transformation_mode:tf_half_pixel_for_nn",
+    "x Resize x _ v1,1,2,1 mode:linear coordinate_transformation_mode:tf_half_pixel_for_nn",
+    "x Resize x _ v1,1,2,1 nearest_mode:ceil",
+    "x Resize x _ v1,1,1,2 nearest_mode:round_prefer_ceil",
+    "x Resize x _ _ i1,3,8,16 mode:linear coordinate_transformation_mode:align_corners",
+    "r Pad x i0,0,-9,0,0,0,0,0",
+    "r Pad x i0,0,-4,0,0,0,-4,0",
+    "r Pad x i0,-2,0,0,0,-2,0,0",
+    "r Pad x i0,0,1,0,0,0,0,0 v1,2",
+    "r Pad x i0,0,1,0,0,0,0,0 v1e39",
+    "r Pad x i1,0,0,0,0,0,0,0",
+    "r Pad x i1,1,1",
+    "r Conv x f4x3x3x3 kernel_shape=5,5",
+    "r Conv x f4x3x3x3 strides=0,1",
+    "r Conv x f1x3x9x9",
+    "r Conv x f4x3x1x1 f3",
+    "r Conv x f4x3x1x1 group=0",
+    "r Conv x f4x1x1x1 group=2",
+    "r Conv x f4x3x1x1 auto_pad:OTHER",
+    "r Mul x f4x1x1",
+    "r Add x f2x3x1x1",
+    "r Add x f1x1x3x8x8",
+    "r Concat x axis=0",
+    "r Split/2 x i1,1 axis=1",
+    "r Split/2 x i-1,4 axis=1",
+    "r Slice x i0 i3 i1 i1,1",
+    "r Slice x i0,1 i3 i1",
+    "r Slice x i0 i1 i0",
+    "r Gather x i0 axis=7",
+    "r Gather x b1,0 axis=0",
+    "r PRelu x f3x8x8",
+    "r PRelu x i3",
+    "r Clip x f2 f",
+    "r LpNormalization x axis=2 p=2",
+    "x LpNormalization x axis=1 p=1",
+    "r LpNormalization x axis=1 p=3",
+    "r Softmax x axis=0",
+    "x Transpose x perm=0,2,3,1 | Softmax p axis=3 | Transpose p perm=0,3,1,2",
+    "r BatchNormalization x f3 f3 f3 f4",
+    "r BatchNormalization x f3 f3 f3 f3 epsilon~-1",
+    "r BatchNormalization x f3 f3 f3 f3 momentum~nan",
     /* sizes that are computed from the batch */
     "x Shape x | Gather p n0 | Mul p n1 | Unsqueeze p i0 | Concat p i-1 axis=0 | Reshape x p",
     "x Shape x | Slice p i0 i1 | Concat p i3,-1 axis=0 | Reshape x p | Reshape p i0,3,8,8",
@@ -269,6 +415,8 @@ const char *const onnx_cases[] = {
     "x Pad x i1,1,1,1 f i-2,-1 mode:constant",
     "r Pad x i0,1,0,0,0,0,0,0 v2 mode:edge",
     "x Pad x i0,0,-1,-1,0,0,-1,-1",
+    "x GlobalAveragePool x | Expand p i1,3,4,4 | Pad p i0,0,1,1,0,0,1,1",
+    "x Resize x _ _ i1,3,1,5 mode:linear coordinate_transformation_mode:align_corners",
     "x GlobalAveragePool x | Pad p i0,1,0,0,0,1,0,0 f | Flatten p",
     "x GlobalAveragePool x | Flatten p | Pad p i0,1,0,1 f",
     "x GlobalAveragePool x | Flatten p | Gemm p f3x5 transA=0 beta~0",
@@ -485,18 +633,26 @@ enum { WORDS = 32, NAME = 16 };
 struct words {
     const char *words[WORDS];
     int count;
-    const char *input; /* what x means */
-    int outputs;       /* names made so far */
+    const char *input;        /* what x means */
+    const char *named[WORDS]; /* outputs with names of their own */
+    int named_count;
+    int outputs; /* names made so far */
 };
 
-/* One operator; before: the output of the one before it. */
-static void put_operator(struct proto *graph, char *line, const char *before, const char *output, struct words *seen)
+/* One operator; before: the output of the one before it. Returns its own. */
+static const char *put_operator(struct proto *graph, char *line, const char *before, const char *output,
+                                struct words *seen)
 {
     static const char *const outputs[] = {"x", "shape", "_", "p", "c", "floats", "sum", "second"};
     struct proto node = {0};
-    char *rest, *op = strtok_r(line, " ", &rest), *two = op ? strchr(op, '/') : NULL;
+    char *rest, *op = strtok_r(line, " ", &rest), *two = op ? strchr(op, '/') : NULL,
+                *name = op ? strchr(op, '>') : NULL;
     if (two)
         *two = '\0';
+    if (name) {
+        *name++ = '\0';
+        output = name;
+    }
     for (char *word; (word = strtok_r(NULL, " ", &rest));) {
         char *value = strpbrk(word, "=~:@");
         bool known = value != NULL;
@@ -504,6 +660,8 @@ static void put_operator(struct proto *graph, char *line, const char *before, co
             known = known || strcmp(outputs[i], word) == 0;
         for (int i = 0; i < seen->count; i++)
             known = known || strcmp(seen->words[i], word) == 0;
+        for (int i = 0; i < seen->named_count; i++)
+            known = known || strcmp(seen->named[i], word) == 0;
         if (!known) {
             assert_true(seen->count < WORDS);
             seen->words[seen->count++] = word;
@@ -518,11 +676,16 @@ static void put_operator(struct proto *graph, char *line, const char *before, co
                        : strcmp(word, "x") == 0 ? seen->input
                                                 : word);
     }
+    if (name) {
+        assert_true(seen->named_count < WORDS);
+        seen->named[seen->named_count++] = name;
+    }
     proto_text(&node, NODE_OUTPUT, output);
     if (two)
         proto_text(&node, NODE_OUTPUT, "second");
     proto_text(&node, NODE_OP_TYPE, op ? op : "");
     proto_message(graph, GRAPH_NODE, &node);
+    return output;
 }
 
 /* Operators with " | " between them. */
@@ -535,8 +698,8 @@ static void put_line(struct proto *graph, char *line, const char *output, struct
         if (next)
             *next = '\0';
         snprintf(name, sizeof name, "t%d", seen->outputs++);
-        put_operator(graph, line, before, next ? name : output, seen);
-        strcpy(before, name);
+        const char *made = put_operator(graph, line, before, next ? name : output, seen);
+        snprintf(before, sizeof before, "%s", made);
         line = next ? next + 3 : NULL;
     }
 }

@@ -2,7 +2,7 @@
  * by replacing words. A line is "x OP WORD..." if the operator's result is the model's output, and "c OP WORD..." if it
  * is a constant, of which the sum is multiplied to the input; "r OP WORD..." is refused. OP/2 has two outputs. Words:
  *   x  the model's input     shape  its shape     _  an input that is left out     p  the output before " | "
- *   second  the second output of OP/2
+ *   second  the second output of OP/2    S  the output of OP>S
  *   f2x3  floats [2,3]       v0.5  this float    v1,2  a vector of floats
  *   i1,-2  an int64 vector   i  an empty one     n3  an int64 number               b1,0  a vector of bools
  *   name=1  an int           name=1,2 or name=1,  ints

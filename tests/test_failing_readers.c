@@ -79,7 +79,7 @@ cleanup:
 
 #define MODELS "tests/golden/onnx_models/"
 
-/* Every output whose values MODELS/NAME.safetensors has. */
+/* Every output whose values MODELS/NAME.safetensors has. points: of each; 0: what is reached in a new way. */
 static void try_model(const char *name, int points)
 {
     char path[128], golden[128];
@@ -90,9 +90,13 @@ static void try_model(const char *name, int points)
     snprintf(golden, sizeof golden, MODELS "%s.safetensors", name);
     assert_int_equal(file_read(golden, 1 << 20, &bytes, &size, NULL), STATUS_OK);
     assert_int_equal(safetensors_open(&file, bytes, size, golden, NULL), STATUS_OK);
-    for (size_t i = 0; i < file.count; i++)
-        attempt_some(read_model, &(struct model){.path = path, .output = file.entries[i].name}, file.entries[i].name,
-                     points);
+    for (size_t i = 0; i < file.count; i++) {
+        const struct model model = {.path = path, .output = file.entries[i].name};
+        if (points)
+            attempt_some(read_model, &model, file.entries[i].name, points);
+        else
+            attempt_new_ways(read_model, &model, file.entries[i].name);
+    }
     safetensors_close(&file);
     free(bytes);
 }
@@ -177,7 +181,7 @@ static void test_onnx_operators(void **state)
 static void test_onnx_patterns(void **state)
 {
     (void)state;
-    try_model("patterns", 50); /* over 70 outputs, each of which reads the file again */
+    try_model("patterns", 0); /* over 70 outputs, each of which reads the file again */
 }
 
 /* A network in every form that one is written in. */
@@ -387,6 +391,60 @@ static void test_sources(void **state)
     attempt_all(read_source, "tests/golden/npz/medmnist.npz", "a compressed archive");
 }
 
+struct opening {
+    const char *path, *val_from;
+};
+
+static enum status open_source(const void *what, uint64_t *sum, struct error *err)
+{
+    const struct opening *opening = what;
+    struct image_source source;
+    const struct image_source_options options = {.val_from = opening->val_from, .seed = 1};
+    const enum status status = image_source_open(&source, opening->path, &options, err);
+    if (status != STATUS_OK)
+        return status;
+    for (int i = 0; i < source.class_count; i++)
+        attempt_add(sum, source.classes[i], strlen(source.classes[i]));
+    for (int i = 0; i < source.note_count; i++)
+        attempt_add(sum, source.notes[i], strlen(source.notes[i]));
+    image_source_release(&source);
+    return STATUS_OK;
+}
+
+/* Layouts that people have, or that are refused with words about what is there. */
+static void test_other_layouts(void **state)
+{
+    (void)state;
+    static const char *const files[][8] = {
+        {"a/1.jpg", "b/1.jpg"},
+        {"notes.txt", "a.b/x.bin", "noending"},
+        {"archive/Train/a/1.jpg", "archive/VALID/a/1.jpg", "readme.txt"},
+        {"x/train/a/1.jpg", "x/val/a/1.jpg", "y/train/a/1.jpg", "y/val/a/1.jpg"},
+        {"train/a/1.jpg", "train/b/1.svg", "val/a/1.jpg"},
+        {"train/a/1.jpg", "train/loose.jpg", "val/a/1.jpg"},
+        {"train/a/1.jpg", "val/b/1.jpg"},
+        {"train/a/1.jpg", "train/a/2.jpg", "train/b/1.jpg", "train/b/2.jpg", "test/1.jpg", ".hidden/x", "other/x"},
+        {"training/labeled/0/1.jpg", "training/unlabeled/1.jpg", "validation/0/1.jpg", "testing/0/1.jpg"},
+        {"train/cat.1.jpg", "train/dog.2.jpg", "train/x.txt", "val/cat.1.jpg", "test/1.jpg"},
+        {"training/0_0.jpg", "training/x.txt", "validation/0_1.jpg", "evaluation/a.jpg"},
+        {"training/99_0.jpg", "validation/0_1.jpg"},
+    };
+    static const char *const choices[] = {NULL, "train:0.5", "test", "train:x"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "layout-%zu", i);
+        char *path = path_join(folder, name);
+        for (int k = 0; k < 8 && files[i][k]; k++)
+            if (strstr(files[i][k], ".jpg"))
+                write_photo(path, files[i][k], 8, 9, k % 2, (uint32_t)k);
+            else
+                write_file(path, files[i][k], "x", 1);
+        for (int k = 0; k < 4; k++)
+            attempt_new_ways(open_source, &(struct opening){path, choices[k]}, files[i][0]);
+        free(path);
+    }
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -407,6 +465,6 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_onnx),          cmocka_unit_test(test_onnx_operators),
                                        cmocka_unit_test(test_onnx_patterns), cmocka_unit_test(test_nets),
                                        cmocka_unit_test(test_images),        cmocka_unit_test(test_sources),
-                                       cmocka_unit_test(test_photos)};
+                                       cmocka_unit_test(test_photos),        cmocka_unit_test(test_other_layouts)};
     return cmocka_run_group_tests_name("failing_readers", tests, setup, teardown);
 }

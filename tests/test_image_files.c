@@ -191,6 +191,131 @@ static void test_mutated_files(void **state)
     assert_true(accepted > 500 && refused > 500);
 }
 
+/* One answer for each change: an image of the size that the header says, or that the file is bad. */
+static void decode_changed(const uint8_t *bytes, size_t size, const char *name, size_t at, bool salvage)
+{
+    const struct image_reading reading = {.upright = at % 2, .salvage = salvage};
+    struct error err = {0};
+    struct image_info info = {0};
+    struct image image;
+    const enum status known = image_file_inspect(bytes, size, name, &info, NULL);
+    const enum status status = image_file_decode(bytes, size, &reading, name, &image, &err);
+    if (status != STATUS_OK ? status != STATUS_BAD_DATA || strlen(err.message) < 5 || image.pixels
+                            : known == STATUS_OK && image.h != info.h && image.h != info.w)
+        fail_msg("%s, changed at %zu: status %d: %s", name, at, (int)status, err.message);
+    image_release(&image);
+}
+
+/* Every byte of the header has each of the values that headers give a meaning to. */
+static void test_header_bytes(void **state)
+{
+    (void)state;
+    static const uint8_t values[] = {0, 1, 2, 3, 4, 8, 16, 24, 32, 127, 255};
+    for (int i = 0; i < FILES; i++) {
+        size_t size;
+        uint8_t *bytes = read_golden(image_files[i].name, &size);
+        const size_t header = image_files[i].broken ? 0 : size < 60 ? size : 60;
+        for (size_t at = 0; at < header && is_built(image_format_of(bytes, size)); at++) {
+            const uint8_t own = bytes[at];
+            for (size_t k = 0; k < sizeof values; k++) {
+                bytes[at] = values[k];
+                decode_changed(bytes, size, image_files[i].name, at, k % 2);
+            }
+            bytes[at] = own;
+        }
+        free(bytes);
+    }
+}
+
+static uint64_t little(const uint8_t *bytes, int count)
+{
+    uint64_t value = 0;
+    for (int i = count - 1; i >= 0; i--)
+        value = value << 8 | bytes[i];
+    return value;
+}
+
+/* Every entry of a TIFF's directory has another type, count or value, or is another tag. */
+static void test_tiff_entries(void **state)
+{
+    (void)state;
+    enum { ENTRY = 12 };
+    static const struct {
+        int at, bytes;
+    } fields[] = {{0, 2}, {2, 2}, {4, 4}, {8, 4}};
+    static const uint32_t values[] = {0, 1, 2, 3, 4, 5, 8, 16, 255, 65000, 1 << 20, 0xFFFFFFFF};
+    int changed = 0;
+    for (int i = 0; i < FILES; i++) {
+        size_t size;
+        uint8_t *bytes = read_golden(image_files[i].name, &size);
+        const uint64_t directory = size > 8 && memcmp(bytes, "II*", 4) == 0 ? little(bytes + 4, 4) : size;
+        const uint64_t count = directory + 2 < size ? little(bytes + directory, 2) : 0;
+        for (uint64_t e = 0; e < count && is_built(IMAGE_FORMAT_TIFF); e++)
+            for (int f = 0; f < 4; f++)
+                for (size_t k = 0; k < sizeof values / sizeof *values; k++) {
+                    uint8_t *field = bytes + directory + 2 + e * ENTRY + fields[f].at, own[4];
+                    if (field + 4 > bytes + size)
+                        continue;
+                    memcpy(own, field, 4);
+                    for (int b = 0; b < fields[f].bytes; b++)
+                        field[b] = (uint8_t)(values[k] >> 8 * b);
+                    decode_changed(bytes, size, image_files[i].name, (size_t)(field - bytes), false);
+                    memcpy(field, own, 4);
+                    changed++;
+                }
+        free(bytes);
+    }
+    assert_true(changed > 10000 || !is_built(IMAGE_FORMAT_TIFF));
+}
+
+/* What the first bytes of a file may be: each mark of a kind, cut and with other bytes. */
+static void test_marks(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *bytes;
+        size_t size;
+    } marks[] = {{"\xFF\xD8\xFF\xE0", 4},
+                 {"\x89PNG\r\n\x1A\n\0\0\0\rIHDR", 16},
+                 {"GIF89a\1\0\1\0", 10},
+                 {"BM\x1E\0\0\0\0\0\0\0\x1A\0\0\0", 14},
+                 {"RIFF\x18\0\0\0WEBPVP8 ", 16},
+                 {"RIFF\x18\0\0\0AVI LIST", 16},
+                 {"RIFF\x18\0\0\0WAVEfmt ", 16},
+                 {"II*\0\x10\0\0\0CR\2\0", 12},
+                 {"MM\0*\0\0\0\x08", 8},
+                 {"\0\0\0\x18"
+                  "ftypheic\0\0\0\0",
+                  16},
+                 {"\0\0\0\x18"
+                  "ftypavif\0\0\0\0",
+                  16},
+                 {"\0\0\0\x18"
+                  "ftypmp42\0\0\0\0",
+                  16},
+                 {"P1\n1 1\n1", 8},
+                 {"P7\t1 1\n1", 8},
+                 {"P8\n1 1\n1", 8},
+                 {"P5\r2 2\n1", 8},
+                 {"\xFF\x0A", 2},
+                 {"8BPS\0\1", 6},
+                 {"%PDF-1.7", 8},
+                 {"<!DOCTYPE html>", 15},
+                 {"<svg xmlns", 10},
+                 {"PK\3\4", 4},
+                 {"\x1F\x8B\x08", 3}};
+    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++)
+        for (size_t cut = 1; cut <= marks[i].size; cut++)
+            for (size_t at = 0; at <= cut; at++) {
+                uint8_t bytes[64] = {0};
+                memcpy(bytes, marks[i].bytes, cut);
+                if (at < cut)
+                    bytes[at] ^= 0x21;
+                decode_changed(bytes, cut, "a mark", at, false);
+                decode_changed(bytes, sizeof bytes, "a mark", at, false);
+            }
+}
+
 static void expect_refusal(const void *bytes, size_t size, const char *words)
 {
     const struct image_reading strict = {0};
@@ -263,6 +388,9 @@ int main(void)
         cmocka_unit_test(test_broken_files_are_refused),
         cmocka_unit_test(test_cut_files),
         cmocka_unit_test(test_mutated_files),
+        cmocka_unit_test(test_header_bytes),
+        cmocka_unit_test(test_tiff_entries),
+        cmocka_unit_test(test_marks),
         cmocka_unit_test(test_other_kinds),
         cmocka_unit_test(test_bombs),
         cmocka_unit_test(test_turns),

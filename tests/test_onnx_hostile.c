@@ -90,12 +90,16 @@ static void test_deep_nesting(void **state)
 static void test_many_empty_messages(void **state)
 {
     (void)state;
-    struct proto graph = {0};
-    for (int i = 0; i < 1000000; i++) {
-        struct proto empty = {0};
-        proto_message(&graph, GRAPH_NODE, &empty);
+    static const int fields[] = {GRAPH_NODE, GRAPH_INITIALIZER, GRAPH_INPUT};
+    for (int i = 0; i < 3; i++) {
+        struct proto graph = {0};
+        model_put_node(&graph, "Relu", "x", "y");
+        for (int k = 0; k < 1000000; k++) {
+            struct proto empty = {0};
+            proto_message(&graph, fields[i], &empty);
+        }
+        expect(&graph, 13, STATUS_BAD_DATA, "");
     }
-    expect(&graph, 13, STATUS_BAD_DATA, "");
 }
 
 static void test_opsets(void **state)
@@ -285,6 +289,51 @@ static void test_element_types(void **state)
     }
 }
 
+/* The same of integers, raw and in int32_data or int64_data: y = x * w. */
+static void test_integer_types(void **state)
+{
+    (void)state;
+    enum { INT8 = 3, INT32 = 6, BOOL = 9, INT64_DATA = 7 };
+    static const struct {
+        int type, bytes;
+        int64_t numbers[3];
+    } cases[] = {{ONNX_UINT8, 1, {1, 200, 3}},
+                 {INT8, 1, {1, -2, 127}},
+                 {INT32, 4, {1, -2, 70000}},
+                 {ONNX_INT64, 8, {1, -2, 70000}},
+                 {BOOL, 1, {1, 0, 1}}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int raw = 0; raw < 2; raw++) {
+            struct proto graph = {0}, tensor = {0}, model = {0};
+            struct graph result;
+            struct error err = {0};
+            uint8_t bytes[24];
+            put_input(&graph);
+            proto_int(&tensor, TENSOR_DIMS, 3);
+            proto_int(&tensor, TENSOR_DIMS, 1);
+            proto_int(&tensor, TENSOR_DIMS, 1);
+            proto_int(&tensor, TENSOR_DATA_TYPE, cases[i].type);
+            proto_text(&tensor, TENSOR_NAME, "w");
+            for (int k = 0; k < 3; k++) {
+                memcpy(bytes + k * cases[i].bytes, &cases[i].numbers[k], (size_t)cases[i].bytes);
+                if (!raw)
+                    proto_int(&tensor, cases[i].bytes == 8 ? INT64_DATA : TENSOR_INT32_DATA, cases[i].numbers[k]);
+            }
+            if (raw)
+                proto_bytes(&tensor, TENSOR_RAW_DATA, bytes, (size_t)(3 * cases[i].bytes));
+            proto_message(&graph, GRAPH_INITIALIZER, &tensor);
+            model_put_node(&graph, "Mul", "x w", "y");
+            put_output(&graph, "y");
+            model_make(&model, &graph, 13);
+            if (onnx_read(&result, model.bytes, model.size, "types.onnx", NULL, &err) != STATUS_OK)
+                fail_msg("case %zu, raw %d: %s", i, raw, err.message);
+            for (int k = 0; k < 3; k++)
+                assert_float_equal(result.weights[0].data[k], (float)cases[i].numbers[k], 0);
+            graph_release(&result);
+            proto_release(&model);
+        }
+}
+
 static void test_weights_are_finite(void **state)
 {
     (void)state;
@@ -379,6 +428,7 @@ int main(void)
         cmocka_unit_test(test_inputs),
         cmocka_unit_test(test_weights),
         cmocka_unit_test(test_element_types),
+        cmocka_unit_test(test_integer_types),
         cmocka_unit_test(test_weights_are_finite),
         cmocka_unit_test(test_constants_are_bounded),
         cmocka_unit_test(test_missing_first_input),

@@ -3,6 +3,7 @@
 #include "formats/export/safetensors.h"
 #include "formats/onnx/onnx_read.h"
 #include "tests/helper_exports.h"
+#include "tests/helper_failing_calls.h"
 #include "tests/helper_onnx_model.h"
 
 #include <math.h>
@@ -561,6 +562,36 @@ static void test_long_metadata(void **state)
     }
 }
 
+/* ---- memory ---- */
+
+static enum status read_student(const void *what, uint64_t *sum, struct error *err)
+{
+    const struct proto *file = what;
+    struct graph graph;
+    const enum status status =
+        onnx_read(&graph, file->bytes, file->size, "model", &(struct onnx_read_options){.student = true}, err);
+    for (int i = 0; i < graph.weight_count; i++)
+        attempt_add(sum, graph.weights[i].name, strlen(graph.weights[i].name));
+    graph_release(&graph);
+    return status;
+}
+
+static void test_memory_ends(void **state)
+{
+    (void)state;
+    struct proto file = {0};
+    for (int k = 0; k < 5; k++) {
+        struct fused fused = whole;
+        fused.bias = k == 0 ? whole.bias : k == 1 ? NULL : "a.conv.bias";
+        if (k < 3)
+            make_fused(&fused, false, &file);
+        else
+            make_equal_parameters(k == 3, &file);
+        attempt_new_ways(read_student, &file, "a student");
+        proto_release(&file);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -573,6 +604,7 @@ int main(void)
         cmocka_unit_test(test_one_trained_number_is_refused),
         cmocka_unit_test(test_bent_metadata),
         cmocka_unit_test(test_long_metadata),
+        cmocka_unit_test(test_memory_ends),
         cmocka_unit_test(test_equal_and_same_parameters),
         cmocka_unit_test(test_softplus_in_pieces),
     };

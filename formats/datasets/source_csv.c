@@ -118,10 +118,11 @@ static bool is_list(const char *path, struct error *err)
 {
     struct csv csv = {.path = path};
     char start[SNIFFED_BYTES] = "";
-    const int file = file_is_there(path, err) ? file_call_open(AT_FDCWD, path, O_RDONLY, 0) : -1;
+    if (!file_is_there(path, err)) /* a pipe or a broken link is none, either */
+        return false;
+    const int file = file_call_open(AT_FDCWD, path, O_RDONLY, 0);
     if (file < 0) {
-        if (err->code == STATUS_OK)
-            file_call_failed(err, STATUS_NO_INPUT, path, "cannot open");
+        file_call_failed(err, STATUS_NO_INPUT, path, "cannot open");
         return false;
     }
     for (size_t size = 0; size < sizeof start - 1;) {

@@ -86,9 +86,11 @@ static enum status take_classes(struct image_source *source, const struct folder
     if (!classes)
         return error_no_memory(err, count * sizeof *classes, "class names");
     for (size_t i = 0; i < count; i++) {
-        char *name = class_length(entries[i].name) && !entries[i].is_folder ? file_name_escape(entries[i].name) : NULL;
-        if (!name)
+        if (entries[i].is_folder || !class_length(entries[i].name))
             continue;
+        char *name = file_name_escape(entries[i].name);
+        if (!name)
+            return error_no_memory(err, strlen(entries[i].name), "a class name");
         name[class_length(name)] = '\0';
         if (used == 0 || strcmp(classes[used - 1], name) != 0)
             classes[used++] = arena_strdup(&source->arena, name);

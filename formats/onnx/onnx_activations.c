@@ -9,7 +9,7 @@ enum status onnx_finish_elementwise(struct onnx_reader *reader, const struct onn
 {
     struct node node;
     int input;
-    *done = onnx_recognise(reader, onnx_find(reader, onnx_output_name(reader)), &node, &input);
+    *done = onnx_recognise(reader, onnx_result(reader), &node, &input);
     return *done ? onnx_emit(reader, &node, &input, 1, layout) : STATUS_OK;
 }
 
@@ -157,19 +157,13 @@ cleanup:
     return status;
 }
 
-static const Onnx__NodeProto *maker_of(const struct onnx_reader *reader, size_t i, const char *op)
-{
-    const struct onnx_value *value = onnx_input(reader, i);
-    const Onnx__NodeProto *maker = value && value->maker >= 0 ? reader->model->node[value->maker] : NULL;
-    return maker && maker->op_type && strcmp(maker->op_type, op) == 0 ? maker : NULL;
-}
-
 /* PyTorch's softplus: x > 20 ? x : log(1 + exp(x)). Beyond the threshold the two are equal to float's precision. */
 enum status onnx_read_where(struct onnx_reader *reader)
 {
     static const double EQUAL_FROM = 16; /* log(1 + exp(-16)) = 1.1e-7 */
     enum status status = STATUS_OK;
-    const Onnx__NodeProto *compare = maker_of(reader, 0, "Greater"), *softplus = maker_of(reader, 2, "Softplus");
+    const Onnx__NodeProto *compare = onnx_maker(reader, onnx_input(reader, 0), "Greater"),
+                          *softplus = onnx_maker(reader, onnx_input(reader, 2), "Softplus");
     const Onnx__NodeProto *where = reader->op;
     double threshold = 0;
     if (!compare || !softplus || compare->n_input != 2 || softplus->n_input != 1 || where->n_input != 3 ||
@@ -184,7 +178,7 @@ enum status onnx_read_where(struct onnx_reader *reader)
         return onnx_refuse(reader, "a softplus with a threshold of %g is not supported; 20 is", threshold);
     struct onnx_value *value;
     TRY(onnx_node_input(reader, 2, &value));
-    TRY(onnx_alias(reader, value, &value->layout));
+    onnx_alias(reader, value, &value->layout);
 cleanup:
     return status;
 }

@@ -126,11 +126,11 @@ static enum status absorb(struct onnx_reader *reader, const struct onnx_value *v
     node->name = arena_strdup(&reader->graph->arena, onnx_graph_name(onnx_output_name(reader), text));
     if (!node->name)
         return error_no_memory(reader->err, NODE_MAX_NAME, "a name");
-    enum status status = onnx_alias(reader, value, &value->layout);
-    struct onnx_value *result = onnx_find(reader, onnx_output_name(reader));
+    onnx_alias(reader, value, &value->layout);
+    struct onnx_value *result = onnx_result(reader);
     result->alias = NULL;
     result->trace_count = 0; /* those of the layer without it */
-    return status;
+    return STATUS_OK;
 }
 
 /* Parameters are trained; a single number, a literal, and what is done to the image before the first layer are not. */
@@ -153,8 +153,7 @@ static enum status emit_scale(struct onnx_reader *reader, struct onnx_value *val
     const struct shape s = onnx_shape(reader, value);
     const struct node *before = &reader->graph->nodes[value->node];
     const bool layer = before->op == OP_CONV || before->op == OP_LINEAR;
-    bool parameter;
-    TRY(onnx_is_parameter(reader, onnx_input(reader, constant), NULL, &parameter));
+    const bool parameter = onnx_is_parameter(reader, onnx_input(reader, constant), NULL);
     const bool trained =
         layer && bias ? parameter && spread->array_count > 1 : is_trained(reader, value, constant) && spread->in_order;
     const bool merges = takes(before, bias) && is_sole_owner(reader, value) && spread->per_channel &&
@@ -198,8 +197,10 @@ static enum status read_other(struct onnx_reader *reader, struct onnx_value *val
         node.beta = op[1] == 'a' ? FLT_MAX : (float)number;
         return onnx_emit(reader, &node, &value->node, 1, &value->layout);
     }
-    if (value->kind == ONNX_NODE && op[0] == 'P' && constant == 1 && number == 1)
-        return onnx_alias(reader, value, &value->layout);
+    if (value->kind == ONNX_NODE && op[0] == 'P' && constant == 1 && number == 1) {
+        onnx_alias(reader, value, &value->layout);
+        return STATUS_OK;
+    }
     TRY(onnx_defer(reader, &value->layout,
                    value->kind == ONNX_DEFERRED ? value->reason
                                                 : "it is supported as a part of activations and norms only"));
@@ -303,7 +304,9 @@ enum status onnx_read_extreme(struct onnx_reader *reader)
     if (reader->op->n_input == 1) {
         struct onnx_value *value;
         enum status status = onnx_node_input(reader, 0, &value);
-        return status == STATUS_OK ? onnx_alias(reader, value, &value->layout) : status;
+        if (status == STATUS_OK)
+            onnx_alias(reader, value, &value->layout);
+        return status;
     }
     return onnx_read_arithmetic(reader);
 }

@@ -85,7 +85,7 @@ static enum status take(struct onnx_reader *reader, struct part *part, int d, co
         all = indices[i] == (int64_t)i;
     if (all)
         return STATUS_OK;
-    if (layout->counts[d] == 0 && count > 0 && count <= INT_MAX) {
+    if (count <= INT_MAX && (layout->counts[d] == 0 || (layout->counts[d] == 1 && factor->axis == ONNX_REPEAT))) {
         onnx_layout_set(&part->layout, d, (struct onnx_factor){ONNX_REPEAT, (int)count, 1});
         return STATUS_OK;
     }
@@ -118,7 +118,7 @@ static enum status part_emit(struct onnx_reader *reader, struct part *part, cons
     if (count)
         TRY(onnx_emit(reader, &steps[count - 1], &node, 1, &part->layout));
     else
-        TRY(onnx_alias(reader, value, &part->layout));
+        onnx_alias(reader, value, &part->layout);
 cleanup:
     free(part->channels);
     part->channels = NULL;
@@ -192,7 +192,7 @@ enum status onnx_read_split(struct onnx_reader *reader)
     TRY(split_sizes(reader, value->layout.dims[d], sizes, outputs));
     for (size_t i = 0; i < outputs; first += sizes[i++]) {
         reader->result = i;
-        const struct onnx_value *result = onnx_find(reader, onnx_output_name(reader));
+        const struct onnx_value *result = onnx_result(reader);
         if (result && result->needed)
             TRY(onnx_emit_piece(reader, value, d, first, sizes[i]));
     }
@@ -339,8 +339,10 @@ enum status onnx_read_concat(struct onnx_reader *reader)
                                        "arranged in different ways");
         nodes[i] = values[i]->node;
     }
-    if (count == 1)
-        return onnx_alias(reader, values[0], &values[0]->layout);
+    if (count == 1) {
+        onnx_alias(reader, values[0], &values[0]->layout);
+        return STATUS_OK;
+    }
     if (!onnx_layout_set(&first, d, (struct onnx_factor){ONNX_C, total, stride}))
         return onnx_refuse(reader, "its inputs have too many dimensions");
     TRY(onnx_emit(reader, &node, nodes, (int)count, &first));

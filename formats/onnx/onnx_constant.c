@@ -24,7 +24,7 @@ enum status onnx_emit_like(struct onnx_reader *reader, const struct onnx_array *
     *array = *like;
     if (!onnx_array_data(array))
         TRY(onnx_array_alloc(reader, array));
-    TRY(onnx_emit_constant(reader, array));
+    onnx_emit_constant(reader, array);
     *out = array;
 cleanup:
     return status;
@@ -73,9 +73,9 @@ cleanup:
 
 enum status onnx_fold_identity(struct onnx_reader *reader)
 {
-    struct onnx_value *value = onnx_input(reader, 0), *result = onnx_find(reader, onnx_output_name(reader));
-    if (!value || !result || result->kind != ONNX_UNDEFINED)
-        return onnx_refuse(reader, "it has no input or output");
+    struct onnx_value *value = onnx_input(reader, 0), *result = onnx_result(reader);
+    if (!value)
+        return onnx_refuse(reader, "it has no input");
     result->kind = ONNX_CONSTANT;
     result->tensor = value->tensor;
     result->array = value->array;
@@ -154,7 +154,7 @@ enum status onnx_fold_cast(struct onnx_reader *reader)
     like.is_float = is_float_type(to);
     if (!like.is_float && !integer)
         return onnx_refuse(reader, "casts to element type %lld are not supported", (long long)to);
-    if (like.is_float == in->is_float && (like.is_float || integer->bits == 64)) {
+    if (like.is_float == in->is_float && (like.is_float || to == ONNX__TENSOR_PROTO__DATA_TYPE__INT64)) {
         TRY(onnx_emit_like(reader, &like, &out));
         onnx_keep_source(reader);
         return STATUS_OK;
@@ -167,6 +167,8 @@ enum status onnx_fold_cast(struct onnx_reader *reader)
             return onnx_refuse(reader, "a number is out of range");
         if (in->is_float)
             number = integer->bits == 1 ? in->floats[i] != 0 : (int64_t)in->floats[i];
+        if (to == ONNX__TENSOR_PROTO__DATA_TYPE__UINT64 && number < 0 && number != ONNX_BATCH)
+            return onnx_refuse(reader, "a number is out of range");
         if (!out->is_float)
             out->ints[i] = cast_integer(number, integer);
         else if (number == ONNX_BATCH)

@@ -63,8 +63,8 @@ enum status onnx_fold_counted(struct onnx_reader *reader, onnx_operator *fold)
         if (inputs[i])
             kept[i] = *inputs[i];
     }
-    struct onnx_value *result = onnx_find(reader, onnx_output_name(reader));
-    for (int b = 0; b < BATCHES && result && status == STATUS_OK; b++) {
+    struct onnx_value *result = onnx_result(reader);
+    for (int b = 0; b < BATCHES && status == STATUS_OK; b++) {
         for (size_t i = 0; i < count && status == STATUS_OK; i++) {
             if (inputs[i] && kept[i].kind == ONNX_COUNTED) {
                 inputs[i]->kind = ONNX_CONSTANT;
@@ -82,7 +82,7 @@ enum status onnx_fold_counted(struct onnx_reader *reader, onnx_operator *fold)
             if (inputs[i])
                 *inputs[i] = kept[i];
     }
-    if (status == STATUS_OK && result) {
+    if (status == STATUS_OK) {
         result->kind = ONNX_COUNTED;
         memcpy(result->counted, results, sizeof results);
     }

@@ -361,7 +361,7 @@ enum status onnx_fold_binary(struct onnx_reader *reader)
         TRY(combine(reader, op, a, b, &out));
         a = out;
     }
-    TRY(onnx_emit_constant(reader, out));
+    onnx_emit_constant(reader, out);
 cleanup:
     return status;
 }
@@ -409,7 +409,7 @@ enum status onnx_fold_where(struct onnx_reader *reader)
             out->ints[i] = from->array->ints[from->at];
         next_element(operands, 3, out, index);
     }
-    TRY(onnx_emit_constant(reader, out));
+    onnx_emit_constant(reader, out);
 cleanup:
     return status;
 }
@@ -440,7 +440,7 @@ enum status onnx_fold_expand(struct onnx_reader *reader)
             out->ints[i] = in->ints[operands[0].at];
         next_element(operands, 1, out, index);
     }
-    TRY(onnx_emit_constant(reader, out));
+    onnx_emit_constant(reader, out);
 cleanup:
     return status;
 }

@@ -65,7 +65,7 @@ enum status onnx_trace_unary(struct onnx_reader *reader, const struct onnx_value
                              const void *data)
 {
     enum status status = STATUS_OK;
-    struct onnx_value *result = onnx_find(reader, onnx_output_name(reader));
+    struct onnx_value *result = onnx_result(reader);
     double own[POINTS], out[POINTS];
     for (int k = 0, node; (node = candidate(input, k)) >= 0; k++) {
         const double *in = samples_of(input, node, own);
@@ -95,7 +95,7 @@ static double combine(const char *op, double a, double b)
 enum status onnx_trace_binary(struct onnx_reader *reader, const struct onnx_value *a, const struct onnx_value *b)
 {
     enum status status = STATUS_OK;
-    struct onnx_value *result = onnx_find(reader, onnx_output_name(reader));
+    struct onnx_value *result = onnx_result(reader);
     double own_a[POINTS], own_b[POINTS], out[POINTS];
     if (!onnx_layout_equal(&a->layout, &b->layout))
         return STATUS_OK;

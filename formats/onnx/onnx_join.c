@@ -118,8 +118,10 @@ enum status onnx_join_values(struct onnx_reader *reader)
         if (!onnx_join_layouts(&layout, &values[i]->layout) || !join_sizes(&full, onnx_shape(reader, values[i])))
             return onnx_join_refused(reader);
     }
-    if (count == 1)
-        return onnx_alias(reader, values[0], &values[0]->layout);
+    if (count == 1) {
+        onnx_alias(reader, values[0], &values[0]->layout);
+        return STATUS_OK;
+    }
     if (strcmp(op, "Sub") == 0)
         TRY(onnx_scaled(reader, nodes[1], -1, &nodes[1]));
     for (int i = 0; strcmp(op, "Mean") == 0 && i < count; i++)

@@ -34,7 +34,10 @@ enum status onnx_window(struct onnx_reader *reader, struct node *node, struct sh
         same_padding(in.w, node->kernel_w, strides[1], dilations[1], upper, &node->pad_left, &node->pad_right);
         return STATUS_OK;
     }
-    if (!onnx_attribute_is(reader, "auto_pad", "VALID"))
+    const bool valid = onnx_attribute_is(reader, "auto_pad", "VALID");
+    if (!valid && onnx_attribute(reader, "auto_pad") && !onnx_attribute_is(reader, "auto_pad", "NOTSET"))
+        return onnx_refuse(reader, "its auto_pad must be NOTSET, VALID, SAME_UPPER or SAME_LOWER");
+    if (!valid)
         TRY(onnx_attribute_sizes(reader, "pads", 0, pads, 4));
     node->pad_top = pads[0];
     node->pad_left = pads[1];
@@ -127,10 +130,8 @@ cleanup:
 static struct onnx_value *stored_matrix(struct onnx_reader *reader, size_t i, bool *transposed)
 {
     struct onnx_value *value = onnx_input(reader, i);
-    const Onnx__NodeProto *maker = value && value->maker >= 0 ? reader->model->node[value->maker] : NULL;
-    struct onnx_value *from = maker && maker->op_type && strcmp(maker->op_type, "Transpose") == 0 && maker->n_input == 1
-                                  ? onnx_find(reader, maker->input[0])
-                                  : NULL;
+    const Onnx__NodeProto *maker = onnx_maker(reader, value, "Transpose");
+    struct onnx_value *from = maker ? onnx_find(reader, maker->input[0]) : NULL;
     if (!from || from->kind != ONNX_CONSTANT || (from->tensor ? from->tensor->n_dims : (size_t)from->array->rank) != 2)
         return value;
     const Onnx__NodeProto *current = reader->op;
@@ -152,7 +153,6 @@ static enum status linear_weight(struct onnx_reader *reader, size_t i, bool tran
     const struct onnx_array *array;
     const int rank = conv ? 4 : 2;
     int stored[2], dims[4] = {1, 1, 1, 1};
-    bool parameter;
     TRY(weight_dims(reader, i, 2, stored));
     dims[0] = stored[transposed ? 0 : 1];
     dims[1] = stored[transposed ? 1 : 0];
@@ -165,7 +165,7 @@ static enum status linear_weight(struct onnx_reader *reader, size_t i, bool tran
             return onnx_refuse(reader, "its weight must be floats");
         char text[ONNX_WEIGHT_NAME];
         const char *name = onnx_weight_name(reader, value, "weight", -1, text);
-        TRY(onnx_is_parameter(reader, value, name, &parameter));
+        const bool parameter = onnx_is_parameter(reader, value, name);
         TRY(onnx_new_weight(reader, name, dims, rank, parameter, index));
         reader->graph->weights[*index].literal = !parameter;
         float *data = reader->graph->weights[*index].data;
@@ -189,7 +189,6 @@ static enum status bias_input(struct onnx_reader *reader, size_t i, int c, float
 {
     enum status status = STATUS_OK;
     const struct onnx_array *array;
-    bool parameter;
     TRY(onnx_constant_input(reader, i, &array));
     if (beta == 1 && array->count == (size_t)c && array->is_float &&
         (array->rank == 1 || array->dims[array->rank - 1] == c))
@@ -197,7 +196,7 @@ static enum status bias_input(struct onnx_reader *reader, size_t i, int c, float
     if (array->count != 1 && (array->count != (size_t)c || array->rank < 1 || array->dims[array->rank - 1] != c))
         return onnx_refuse(reader, "input %zu must be one number, or one per feature", i);
     TRY(onnx_derived_weight(reader, "bias", &c, 1, index));
-    TRY(onnx_is_parameter(reader, onnx_input(reader, i), NULL, &parameter));
+    const bool parameter = onnx_is_parameter(reader, onnx_input(reader, i), NULL);
     if (parameter)
         onnx_train_weight(reader, *index);
     for (int k = 0; k < c; k++) {

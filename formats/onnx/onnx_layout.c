@@ -189,7 +189,7 @@ bool onnx_layout_permute(struct onnx_layout *layout, const int *perm)
 
 bool onnx_layout_insert(struct onnx_layout *layout, int d)
 {
-    if (layout->rank >= ONNX_MAX_RANK || d < 1 || d >= ONNX_MAX_RANK || d > layout->rank)
+    if (layout->rank >= ONNX_MAX_RANK || d < 1 || d > layout->rank)
         return false;
     memmove(layout->dims + d + 1, layout->dims + d, (size_t)(layout->rank - d) * sizeof *layout->dims);
     memmove(layout->counts + d + 1, layout->counts + d, (size_t)(layout->rank - d) * sizeof *layout->counts);
@@ -201,8 +201,10 @@ bool onnx_layout_insert(struct onnx_layout *layout, int d)
 
 bool onnx_layout_set(struct onnx_layout *layout, int d, struct onnx_factor factor)
 {
+    if (d < 1 || d >= layout->rank)
+        return false;
     const int first = onnx_layout_first(layout, d), old = layout->counts[d], count = factor.size > 1;
-    if (d < 1 || d >= layout->rank || total(layout) - old + count > ONNX_MAX_FACTORS)
+    if (total(layout) - old + count > ONNX_MAX_FACTORS)
         return false;
     memmove(layout->factors + first + count, layout->factors + first + old,
             (size_t)(total(layout) - first - old) * sizeof *layout->factors);
@@ -215,7 +217,7 @@ bool onnx_layout_set(struct onnx_layout *layout, int d, struct onnx_factor facto
 
 bool onnx_layout_remove(struct onnx_layout *layout, int d)
 {
-    if (d < 1 || d >= ONNX_MAX_RANK || !onnx_layout_set(layout, d, (struct onnx_factor){.size = 1}))
+    if (!onnx_layout_set(layout, d, (struct onnx_factor){.size = 1}))
         return false;
     memmove(layout->dims + d, layout->dims + d + 1, (size_t)(layout->rank - d - 1) * sizeof *layout->dims);
     memmove(layout->counts + d, layout->counts + d + 1, (size_t)(layout->rank - d - 1) * sizeof *layout->counts);

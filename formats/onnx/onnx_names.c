@@ -8,7 +8,6 @@
 #define _GNU_SOURCE
 #include "formats/onnx/onnx_names.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -42,7 +41,6 @@ static bool path_of_name(const char *name, char *path, size_t capacity)
 bool onnx_metadata_part(const struct onnx_text *list, int from_end, struct onnx_text *part)
 {
     struct onnx_text last[2] = {{0}};
-    assert(from_end < 2);
     for (size_t i = 0; i < list->size; i++) {
         if (list->text[i] != '\'' && list->text[i] != '"')
             continue;
@@ -175,8 +173,7 @@ static bool is_made_up(const char *name)
 /* Whether exporters have put an Identity before the value, because another parameter has equal numbers. */
 static bool is_joined(const struct onnx_reader *reader, const struct onnx_value *value)
 {
-    const Onnx__NodeProto *maker = value->maker >= 0 ? reader->model->node[value->maker] : NULL;
-    return maker && maker->op_type && strcmp(maker->op_type, "Identity") == 0;
+    return onnx_maker(reader, value, "Identity");
 }
 
 bool onnx_is_made_up(const struct onnx_reader *reader, const struct onnx_value *value)
@@ -263,8 +260,6 @@ const char *onnx_weight_name(const struct onnx_reader *reader, const struct onnx
     const char *own = value->source ? value->source->name : value->name;
     const char *beside = sibling >= 0 ? reader->graph->weights[sibling].name : "";
     const size_t length = strlen(beside);
-    if (!role)
-        return own;
     if (length > strlen(weight) && strcmp(beside + length - strlen(weight), weight) == 0)
         snprintf(text, ONNX_WEIGHT_NAME, "%.*s.%s", (int)(length - strlen(weight)), beside, role);
     else if (module_path(reader->op, path, sizeof path))
@@ -289,7 +284,7 @@ enum status onnx_note_other_name(struct onnx_reader *reader, const char *own, co
     enum status status = STATUS_OK;
     char path[NODE_MAX_NAME], name[2 * NODE_MAX_NAME];
     int index;
-    if (!reader->options.student || !role || !onnx_scope(reader->op, path, sizeof path))
+    if (!reader->options.student || !onnx_scope(reader->op, path, sizeof path))
         return STATUS_OK;
     snprintf(name, sizeof name, "%s.%s", path, role);
     if (strcmp(name, own) == 0 || !is_in_state(reader, name) || !is_argument(reader, own) ||

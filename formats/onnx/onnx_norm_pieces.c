@@ -8,22 +8,22 @@
 #include <math.h>
 #include <string.h>
 
-static bool is_op(const Onnx__NodeProto *node, const char *op)
+/* What an operator that leaves the numbers as they are has made this of; NULL: another operator has. */
+static const struct onnx_value *before(const struct onnx_reader *reader, const struct onnx_value *value, bool spread)
 {
-    return node && node->op_type && strcmp(node->op_type, op) == 0;
+    const Onnx__NodeProto *maker = onnx_maker(reader, value, "Identity");
+    maker = maker ? maker : onnx_maker(reader, value, "Cast");
+    maker = maker || !spread ? maker : onnx_maker(reader, value, "Expand");
+    return maker ? onnx_find(reader, maker->input[0]) : NULL;
 }
 
 /* Input i of a node, seen through operators that leave the numbers as they are; with `spread` also through Expand. */
 static const struct onnx_value *seen_through(const struct onnx_reader *reader, const Onnx__NodeProto *node, size_t i,
                                              bool spread)
 {
-    const struct onnx_value *value = i < node->n_input && node->input[i][0] ? onnx_find(reader, node->input[i]) : NULL;
-    for (int steps = 0; value && value->maker >= 0 && steps < 8; steps++) {
-        const Onnx__NodeProto *maker = reader->model->node[value->maker];
-        if (!is_op(maker, "Identity") && !is_op(maker, "Cast") && !(spread && is_op(maker, "Expand")))
-            break;
-        value = onnx_find(reader, maker->input[0]);
-    }
+    const struct onnx_value *value = i < node->n_input ? onnx_find(reader, node->input[i]) : NULL, *from;
+    for (int steps = 0; steps < 8 && (from = before(reader, value, spread)); steps++)
+        value = from;
     return value;
 }
 
@@ -37,13 +37,6 @@ static const struct onnx_value *input_of(const struct onnx_reader *reader, const
 static const struct onnx_value *spread_of(const struct onnx_reader *reader, const Onnx__NodeProto *node, size_t i)
 {
     return seen_through(reader, node, i, true);
-}
-
-/* The node that makes a value, if it is this operator. */
-static const Onnx__NodeProto *made_by(const struct onnx_reader *reader, const struct onnx_value *value, const char *op)
-{
-    const Onnx__NodeProto *node = value && value->maker >= 0 ? reader->model->node[value->maker] : NULL;
-    return is_op(node, op) && node->n_input > 0 ? node : NULL;
 }
 
 /* A constant of one number. */
@@ -70,7 +63,7 @@ static const struct onnx_value *with_number(struct onnx_reader *reader, const On
 static const struct onnx_value *reduced(struct onnx_reader *reader, const struct onnx_value *value, const char *op,
                                         bool *gone)
 {
-    const Onnx__NodeProto *node = made_by(reader, value, op), *current = reader->op;
+    const Onnx__NodeProto *node = onnx_maker(reader, value, op), *current = reader->op;
     const struct onnx_value *in = node ? input_of(reader, node, 0) : NULL;
     if (!in || (in->kind != ONNX_NODE && in->kind != ONNX_DEFERRED))
         return NULL;
@@ -84,7 +77,7 @@ static const struct onnx_value *reduced(struct onnx_reader *reader, const struct
 /* The value whose square this is. */
 static const struct onnx_value *root_of(struct onnx_reader *reader, const struct onnx_value *value)
 {
-    const Onnx__NodeProto *product = made_by(reader, value, "Mul"), *power = made_by(reader, value, "Pow");
+    const Onnx__NodeProto *product = onnx_maker(reader, value, "Mul"), *power = onnx_maker(reader, value, "Pow");
     double exponent;
     if (product && product->n_input == 2 && input_of(reader, product, 0) == input_of(reader, product, 1))
         return input_of(reader, product, 0);
@@ -97,13 +90,14 @@ static const struct onnx_value *root_of(struct onnx_reader *reader, const struct
 static const struct onnx_value *square_of(struct onnx_reader *reader, const struct onnx_value *value, bool inverse)
 {
     double number;
-    const Onnx__NodeProto *power = made_by(reader, value, "Pow"), *root = made_by(reader, value, "Sqrt");
+    const Onnx__NodeProto *power = onnx_maker(reader, value, "Pow"), *root = onnx_maker(reader, value, "Sqrt");
     if (power && power->n_input == 2 && number_of(reader, spread_of(reader, power, 1), &number) &&
         number == (inverse ? -0.5 : 0.5))
         return spread_of(reader, power, 0);
     if (!inverse)
         return root ? spread_of(reader, root, 0) : NULL;
-    const Onnx__NodeProto *reciprocal = made_by(reader, value, "Reciprocal"), *quotient = made_by(reader, value, "Div");
+    const Onnx__NodeProto *reciprocal = onnx_maker(reader, value, "Reciprocal"),
+                          *quotient = onnx_maker(reader, value, "Div");
     if (reciprocal)
         return square_of(reader, spread_of(reader, reciprocal, 0), false);
     if (quotient && quotient->n_input == 2 && number_of(reader, spread_of(reader, quotient, 0), &number) && number == 1)
@@ -114,7 +108,7 @@ static const struct onnx_value *square_of(struct onnx_reader *reader, const stru
 /* x of x - mean(x) over axes. */
 static const struct onnx_value *centred(struct onnx_reader *reader, const struct onnx_value *value, bool *gone)
 {
-    const Onnx__NodeProto *difference = made_by(reader, value, "Sub");
+    const Onnx__NodeProto *difference = onnx_maker(reader, value, "Sub");
     if (!difference || difference->n_input != 2)
         return NULL;
     const struct onnx_value *x = input_of(reader, difference, 0),
@@ -143,7 +137,7 @@ static const struct onnx_value *standardised(struct onnx_reader *reader, const s
 {
     bool other[ONNX_MAX_RANK], third[ONNX_MAX_RANK];
     const struct onnx_value *x = centred(reader, numerator, gone),
-                            *variance = with_number(reader, made_by(reader, denominator, "Add"), epsilon);
+                            *variance = with_number(reader, onnx_maker(reader, denominator, "Add"), epsilon);
     const struct onnx_value *squares = x ? reduced(reader, variance, "ReduceMean", other) : NULL;
     const struct onnx_value *root = squares ? root_of(reader, squares) : NULL;
     return root && centred(reader, root, third) == x && same_axes(gone, other, x->layout.rank) &&
@@ -187,7 +181,7 @@ static enum status read_normalised(struct onnx_reader *reader, const struct onnx
 {
     enum status status = STATUS_OK;
     struct node node = node_default(OP_LP_NORM);
-    const Onnx__NodeProto *clip = made_by(reader, denominator, "Clip"), *current = reader->op;
+    const Onnx__NodeProto *clip = onnx_maker(reader, denominator, "Clip"), *current = reader->op;
     bool gone[ONNX_MAX_RANK], only_channels = true;
     double epsilon = FLT_MIN, high = FLT_MAX;
     int p;
@@ -199,8 +193,8 @@ static enum status read_normalised(struct onnx_reader *reader, const struct onnx
         status = status == STATUS_OK ? onnx_number_input(reader, 2, &high) : status;
         reader->op = current;
         denominator = spread_of(reader, clip, 0);
-    } else if (made_by(reader, denominator, "Max")) {
-        denominator = with_number(reader, made_by(reader, denominator, "Max"), &epsilon);
+    } else if (onnx_maker(reader, denominator, "Max")) {
+        denominator = with_number(reader, onnx_maker(reader, denominator, "Max"), &epsilon);
     }
     if (status != STATUS_OK || norm_of(reader, denominator, gone, &p) != x || x->kind != ONNX_NODE ||
         !fits(reader, 0, x) || !fits(reader, 1, x) || high < (double)FLT_MAX || !(epsilon >= 0))
@@ -220,11 +214,11 @@ static enum status read_normalised(struct onnx_reader *reader, const struct onnx
 enum status onnx_read_norm_pattern(struct onnx_reader *reader, bool *done)
 {
     enum status status = STATUS_OK;
-    const bool quotient = is_op(reader->op, "Div");
+    const bool quotient = strcmp(reader->op->op_type, "Div") == 0;
     bool gone[ONNX_MAX_RANK];
     double epsilon;
     *done = false;
-    if (!quotient && !is_op(reader->op, "Mul"))
+    if (!quotient && strcmp(reader->op->op_type, "Mul") != 0)
         return STATUS_OK;
     for (size_t i = 0; i < (quotient ? 1 : 2) && !*done; i++) {
         const struct onnx_value *numerator = input_of(reader, reader->op, i),

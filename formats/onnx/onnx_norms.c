@@ -34,7 +34,7 @@ cleanup:
 }
 
 /* Weight and bias of a norm from constant inputs 1 and 2, which may be absent. */
-static enum status norm_weights(struct onnx_reader *reader, const struct onnx_value *value, struct onnx_spread *spread,
+static enum status norm_weights(struct onnx_reader *reader, struct onnx_value *value, struct onnx_spread *spread,
                                 int *weights)
 {
     enum status status = STATUS_OK;

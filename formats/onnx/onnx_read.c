@@ -31,6 +31,12 @@ static enum status check_model(struct onnx_reader *reader, const Onnx__ModelProt
     return STATUS_OK;
 }
 
+/* Names are optional in ONNX's files. */
+static const char *text_of(const char *name)
+{
+    return name ? name : "";
+}
+
 /* Adds every name of the model: initialisers, inputs, outputs of nodes. */
 static enum status define_values(struct onnx_reader *reader)
 {
@@ -50,12 +56,12 @@ static enum status define_values(struct onnx_reader *reader)
     if (!reader->values || !reader->table)
         return error_no_memory(reader->err, capacity * sizeof *reader->values, "the tensors of a model");
     for (size_t i = 0; i < model->n_initializer; i++) {
-        TRY(onnx_define(reader, model->initializer[i]->name ? model->initializer[i]->name : "", &value));
+        TRY(onnx_define(reader, text_of(model->initializer[i]->name), &value));
         value->kind = ONNX_CONSTANT;
         value->tensor = model->initializer[i];
     }
     for (size_t i = 0; i < model->n_input; i++) { /* old files list initialisers as inputs, too */
-        const char *name = model->input[i]->name ? model->input[i]->name : "";
+        const char *name = text_of(model->input[i]->name);
         if (!onnx_find(reader, name))
             TRY(onnx_define(reader, name, &value));
     }
@@ -74,7 +80,7 @@ static enum status choose_output(struct onnx_reader *reader, struct onnx_value *
     const Onnx__GraphProto *model = reader->model;
     const char *wanted = reader->options.output ? reader->options.output : "logits", *chosen = NULL;
     for (size_t i = 0; i < model->n_output; i++) {
-        const char *name = model->output[i]->name ? model->output[i]->name : "";
+        const char *name = text_of(model->output[i]->name);
         struct onnx_value *value = onnx_find(reader, name);
         if (value)
             value->readers++;
@@ -137,7 +143,7 @@ static bool is_channels_last(struct onnx_reader *reader, struct onnx_value *inpu
     for (size_t i = 0; i < reader->model->n_node; i++) {
         reader->op = reader->model->node[i];
         reader->result = 0;
-        struct onnx_value *result = onnx_find(reader, onnx_output_name(reader));
+        struct onnx_value *result = onnx_result(reader);
         const char *op = reader->op->op_type ? reader->op->op_type : "";
         bool reads = false;
         for (size_t k = 0; is_needed(reader, reader->op) && k < reader->op->n_input; k++)
@@ -211,12 +217,12 @@ static enum status choose_input(struct onnx_reader *reader)
     struct onnx_value *value = NULL;
     for (size_t i = 0; i < reader->model->n_input; i++) {
         const Onnx__ValueInfoProto *info = reader->model->input[i];
-        struct onnx_value *candidate = onnx_find(reader, info->name ? info->name : "");
+        struct onnx_value *candidate = onnx_find(reader, text_of(info->name));
         if (candidate->kind == ONNX_CONSTANT || !candidate->needed)
             continue;
         if (chosen)
             return error_set(reader->err, STATUS_CONFIG, NULL, "has more than one input: '%.200s' and '%.200s'",
-                             chosen->name, info->name);
+                             text_of(chosen->name), text_of(info->name));
         chosen = info;
         value = candidate;
     }
@@ -236,7 +242,7 @@ static enum status check_inputs(struct onnx_reader *reader)
         if (onnx_has_input(reader, k) && (!value || value->kind == ONNX_UNDEFINED))
             return error_set(reader->err, STATUS_BAD_DATA, NULL,
                              "node '%.100s' (output '%.100s') reads '%.200s', which no earlier node computes",
-                             reader->op->name ? reader->op->name : "", onnx_output_name(reader), reader->op->input[k]);
+                             text_of(reader->op->name), onnx_output_name(reader), reader->op->input[k]);
     }
     return STATUS_OK;
 }
@@ -263,12 +269,19 @@ static enum status check_output(struct onnx_reader *reader, struct onnx_value *o
     if (output->kind != ONNX_NODE)
         return error_set(reader->err, STATUS_CONFIG, NULL, "its output '%.200s' is constant", output->name);
     enum status status = onnx_settle(reader, output);
+    if (status == STATUS_OK)
+        status = onnx_write_repeats(reader, output);
+    if (status != STATUS_OK)
+        return status;
     const struct shape s = onnx_shape(reader, output);
-    const bool vector = s.h == 1 && s.w == 1 && onnx_layout_find(&output->layout, s, ONNX_REPEAT) < 0;
-    if (status == STATUS_OK && !vector && !onnx_layout_is_map(&output->layout, s))
+    const int count = onnx_layout_first(&output->layout, output->layout.rank); /* of factors */
+    bool vector = s.h == 1 && s.w == 1;
+    for (int k = 0; k < count; k++)
+        vector = vector && output->layout.factors[k].axis != ONNX_REPEAT;
+    if (!vector && !onnx_layout_is_map(&output->layout, s))
         return error_set(reader->err, STATUS_CONFIG, NULL,
                          "its output '%.200s' has channels last, or mixes them with height and width", output->name);
-    return status;
+    return STATUS_OK;
 }
 
 static enum status finish_output(struct onnx_reader *reader, struct onnx_value *output)
@@ -283,7 +296,7 @@ static enum status finish_output(struct onnx_reader *reader, struct onnx_value *
     const char *name = onnx_graph_name(output->name, text);
     if (output->node != graph->input && strcmp(name, node->name) != 0 && graph_find(graph, name) < 0)
         node->name = arena_strdup(&graph->arena, name);
-    graph->name = arena_strdup(&graph->arena, reader->model->name ? reader->model->name : "");
+    graph->name = arena_strdup(&graph->arena, text_of(reader->model->name));
     return node->name && graph->name ? STATUS_OK : error_no_memory(reader->err, NODE_MAX_NAME, "a name");
 }
 
@@ -315,7 +328,7 @@ static enum status keep_buffers(struct onnx_reader *reader)
     enum status status = STATUS_OK;
     const struct onnx_array *array;
     for (size_t i = 0; i < reader->model->n_initializer; i++) {
-        struct onnx_value *value = onnx_find(reader, reader->model->initializer[i]->name);
+        struct onnx_value *value = onnx_find(reader, text_of(reader->model->initializer[i]->name));
         const enum onnx_state state = onnx_state_of(reader, value->name);
         int dims[4], index;
         if (!value->needed || value->weight >= 0 || graph_find_weight(reader->graph, value->name) >= 0 ||

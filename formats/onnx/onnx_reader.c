@@ -45,6 +45,17 @@ const char *onnx_output_name(const struct onnx_reader *reader)
     return reader->result < reader->op->n_output ? reader->op->output[reader->result] : "";
 }
 
+struct onnx_value *onnx_result(const struct onnx_reader *reader)
+{
+    return onnx_find(reader, onnx_output_name(reader));
+}
+
+const Onnx__NodeProto *onnx_maker(const struct onnx_reader *reader, const struct onnx_value *value, const char *op)
+{
+    const Onnx__NodeProto *node = value && value->maker >= 0 ? reader->model->node[value->maker] : NULL;
+    return node && node->op_type && strcmp(node->op_type, op) == 0 ? node : NULL;
+}
+
 enum status onnx_refuse(struct onnx_reader *reader, const char *format, ...)
 {
     char reason[512];
@@ -185,21 +196,12 @@ const char *onnx_graph_name(const char *name, char text[NODE_MAX_NAME])
 }
 
 /* ---- results ---- */
-static enum status define_output(struct onnx_reader *reader, struct onnx_value **value)
-{
-    *value = onnx_find(reader, onnx_output_name(reader));
-    if (!*value || (*value)->kind != ONNX_UNDEFINED)
-        return onnx_refuse(reader, "it has no output");
-    return STATUS_OK;
-}
-
 enum status onnx_emit(struct onnx_reader *reader, const struct node *node, const int *inputs, int input_count,
                       const struct onnx_layout *layout)
 {
     enum status status = STATUS_OK;
-    struct onnx_value *value;
+    struct onnx_value *value = onnx_result(reader);
     char text[NODE_MAX_NAME];
-    TRY(define_output(reader, &value));
     TRY(graph_add(reader->graph, node, onnx_graph_name(value->name, text), inputs, input_count, &value->node,
                   reader->err));
     value->kind = ONNX_NODE;
@@ -210,7 +212,7 @@ cleanup:
 
 void onnx_see_as_map(struct onnx_reader *reader)
 {
-    struct onnx_value *result = onnx_find(reader, onnx_output_name(reader));
+    struct onnx_value *result = onnx_result(reader);
     result->layout = onnx_layout_map(onnx_shape(reader, result), false);
 }
 
@@ -234,30 +236,22 @@ enum status onnx_emit_helper(struct onnx_reader *reader, const struct node *node
     return graph_add(reader->graph, node, name, inputs, input_count, index, reader->err);
 }
 
-enum status onnx_alias(struct onnx_reader *reader, const struct onnx_value *value, const struct onnx_layout *layout)
+void onnx_alias(struct onnx_reader *reader, const struct onnx_value *value, const struct onnx_layout *layout)
 {
-    struct onnx_value *result;
-    enum status status = define_output(reader, &result);
-    if (status == STATUS_OK) {
-        struct onnx_value copy = *value;
-        copy.name = result->name;
-        copy.needed = result->needed;
-        copy.maker = result->maker;
-        copy.readers = result->readers;
-        copy.layout = *layout;
-        copy.alias = value;
-        *result = copy;
-    }
-    return status;
+    struct onnx_value *result = onnx_result(reader), copy = *value;
+    copy.name = result->name;
+    copy.needed = result->needed;
+    copy.maker = result->maker;
+    copy.readers = result->readers;
+    copy.layout = *layout;
+    copy.alias = value;
+    *result = copy;
 }
 
 enum status onnx_defer(struct onnx_reader *reader, const struct onnx_layout *layout, const char *reason)
 {
-    struct onnx_value *value;
+    struct onnx_value *value = onnx_result(reader);
     char text[512];
-    enum status status = define_output(reader, &value);
-    if (status != STATUS_OK)
-        return status;
     if (strstr(reason, "' (output '")) /* of an operator before this one */
         snprintf(text, sizeof text, "%s", reason);
     else
@@ -272,15 +266,11 @@ enum status onnx_defer(struct onnx_reader *reader, const struct onnx_layout *lay
     return STATUS_OK;
 }
 
-enum status onnx_emit_constant(struct onnx_reader *reader, struct onnx_array *array)
+void onnx_emit_constant(struct onnx_reader *reader, struct onnx_array *array)
 {
-    struct onnx_value *value;
-    enum status status = define_output(reader, &value);
-    if (status == STATUS_OK) {
-        value->kind = ONNX_CONSTANT;
-        value->array = array;
-    }
-    return status;
+    struct onnx_value *value = onnx_result(reader);
+    value->kind = ONNX_CONSTANT;
+    value->array = array;
 }
 
 static enum status spend(struct onnx_reader *reader, size_t bytes, const char *what)
@@ -363,7 +353,6 @@ enum status onnx_weight(struct onnx_reader *reader, struct onnx_value *value, co
     enum status status = STATUS_OK;
     struct onnx_array header;
     size_t count = 1;
-    bool parameter;
     char own[ONNX_WEIGHT_NAME], text[NODE_MAX_NAME];
     const char *name = onnx_weight_name(reader, value, role, sibling, own);
     if (value->weight >= 0 && has_dims(&reader->graph->weights[value->weight], dims, rank) &&
@@ -380,7 +369,7 @@ enum status onnx_weight(struct onnx_reader *reader, struct onnx_value *value, co
     if (count != header.count || !header.is_float)
         return onnx_refuse(reader, "weight '%.100s' has %zu values, expected %zu floats", value->name, header.count,
                            count);
-    TRY(onnx_is_parameter(reader, value, name, &parameter));
+    const bool parameter = onnx_is_parameter(reader, value, name);
     TRY(onnx_new_weight(reader, name, dims, rank, trained && parameter, index));
     reader->graph->weights[*index].literal = trained && !parameter;
     float *data = reader->graph->weights[*index].data;

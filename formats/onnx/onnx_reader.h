@@ -77,6 +77,10 @@ enum status onnx_sort_nodes(struct onnx_reader *reader);
 
 /* ---- the current operator ---- */
 const char *onnx_output_name(const struct onnx_reader *reader);
+/* The value that it computes, by number `result`: it has a name, or nothing would need the operator. */
+struct onnx_value *onnx_result(const struct onnx_reader *reader);
+/* The node that computes a value, if that is this operator; NULL: another one, none, or no value (NULL). */
+const Onnx__NodeProto *onnx_maker(const struct onnx_reader *reader, const struct onnx_value *value, const char *op);
 /* STATUS_CONFIG with "Conv 'node' (output 'tensor'): ...". */
 enum status onnx_refuse(struct onnx_reader *reader, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -123,18 +127,21 @@ enum status onnx_emit_map(struct onnx_reader *reader, const struct node *node, i
 enum status onnx_emit_helper(struct onnx_reader *reader, const struct node *node, const char *suffix, const int *inputs,
                              int input_count, int *index);
 /* The result is the same as `value`, seen in another layout. */
-enum status onnx_alias(struct onnx_reader *reader, const struct onnx_value *value, const struct onnx_layout *layout);
+void onnx_alias(struct onnx_reader *reader, const struct onnx_value *value, const struct onnx_layout *layout);
 /* The result has no operator in the graph. Whoever needs its value is refused with the operator and `reason`. */
 enum status onnx_defer(struct onnx_reader *reader, const struct onnx_layout *layout, const char *reason);
 /* A value whose channels are in another order than the model's gets an OP_SELECT. STATUS_OK also if they cannot be
  * ordered: then the layout tells. onnx_settle.c */
 enum status onnx_settle(struct onnx_reader *reader, struct onnx_value *value);
+/* Repeats of one whole axis, on the place that it has in [batch, c, h, w] or [batch, c], are written out. STATUS_OK
+ * also if there are others: then the layout tells. onnx_settle.c */
+enum status onnx_write_repeats(struct onnx_reader *reader, struct onnx_value *value);
 /* A node of the shape `to` that repeats node `from` along the axes where that has one element. */
 enum status onnx_repeat(struct onnx_reader *reader, int from, struct shape to, int *node);
 /* The result is channels[count] of a settled value's node. */
 enum status onnx_emit_select(struct onnx_reader *reader, int node, const int *channels, int count,
                              const struct onnx_layout *layout);
-enum status onnx_emit_constant(struct onnx_reader *reader, struct onnx_array *array);
+void onnx_emit_constant(struct onnx_reader *reader, struct onnx_array *array);
 /* Allocates array->count zeros (floats or ints, by is_float), within the budget. */
 enum status onnx_array_alloc(struct onnx_reader *reader, struct onnx_array *array);
 /* Output 0 is a copy of *like: it shares the data of *like, or gets zeroed data if *like has none. */
@@ -173,9 +180,9 @@ struct onnx_spread {
     bool in_order;      /* the numbers are the constant's own, in its order */
     size_t array_count; /* elements of the constant */
 };
-/* Constant input i, broadcast to a settled value. Refuses a constant that does not fit. */
-enum status onnx_spread(struct onnx_reader *reader, size_t i, const struct onnx_value *value,
-                        struct onnx_spread *spread);
+/* Constant input i, broadcast to a settled value, whose repeats are written out where the constant changes along them.
+ * Refuses a constant that does not fit. */
+enum status onnx_spread(struct onnx_reader *reader, size_t i, struct onnx_value *value, struct onnx_spread *spread);
 /* The numbers as a weight [c] or [c, h, w]. If they are in order, it has the name of the parameter that they come from
  * and is saved in that one's shape; otherwise the name of the result and the suffix. */
 enum status onnx_spread_weight(struct onnx_reader *reader, size_t i, const struct onnx_spread *spread,
@@ -190,7 +197,7 @@ void onnx_train_weight(struct onnx_reader *reader, int weight);
  * them. Otherwise it is one if it is an initialiser, perhaps reshaped. Some exporters write parameters as Constant
  * nodes; one of equal numbers is a literal, such as the weight 1 of a norm without weights. What the graph computes
  * from constants is none. */
-enum status onnx_is_parameter(struct onnx_reader *reader, struct onnx_value *value, const char *name, bool *parameter);
+bool onnx_is_parameter(const struct onnx_reader *reader, const struct onnx_value *value, const char *name);
 /* The initialiser that has the numbers of a constant: itself, or one that was only reshaped; NULL: a literal. */
 const struct onnx_value *onnx_parameter(const struct onnx_value *value);
 /* The result, a constant, has the numbers of input 0 in their order. */

@@ -145,8 +145,10 @@ enum status onnx_read_reduce(struct onnx_reader *reader)
     reduce_layout(&layout, gone, keep);
     if (maximum && c)
         return defer(reader, value, gone, keep, "the maximum over channels is not supported");
-    if (!c && !h && !w)
-        return onnx_alias(reader, value, &layout);
+    if (!c && !h && !w) {
+        onnx_alias(reader, value, &layout);
+        return STATUS_OK;
+    }
     TRY(plan(reader, &steps, s, c, h, w));
     for (int i = 0; i < steps.count - 1; i++)
         TRY(onnx_emit_helper(reader, &steps.nodes[i], steps.names[i], &node, 1, &node));

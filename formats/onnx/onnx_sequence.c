@@ -42,8 +42,8 @@ enum status onnx_read_sequence_at(struct onnx_reader *reader)
     struct onnx_value *value;
     int64_t first = 0, size = 0;
     int d;
-    const Onnx__NodeProto *maker = sequence && sequence->maker >= 0 ? reader->model->node[sequence->maker] : NULL;
-    if (!maker || !maker->op_type || strcmp(maker->op_type, "SplitToSequence") != 0)
+    const Onnx__NodeProto *maker = onnx_maker(reader, sequence, "SplitToSequence");
+    if (!maker)
         return onnx_refuse(reader, "its sequence must come from SplitToSequence");
     TRY(onnx_ints_input(reader, 1, &index));
     if (index->count != 1)

@@ -93,16 +93,15 @@ cleanup:
     return status;
 }
 
-/* Repeats of one whole axis, on the place that it has in [batch, c, h, w], are written out. */
-static enum status write_repeats(struct onnx_reader *reader, struct onnx_value *value)
+enum status onnx_write_repeats(struct onnx_reader *reader, struct onnx_value *value)
 {
     enum status status = STATUS_OK;
     struct shape s = reader->graph->nodes[value->node].shape, to = s;
     struct onnx_layout layout = value->layout;
     int *const sizes[3] = {&to.c, &to.h, &to.w};
-    if (layout.rank != 4)
+    if (layout.rank != 4 && !(layout.rank == 2 && s.h == 1 && s.w == 1))
         return STATUS_OK;
-    for (int d = 1; d < 4; d++)
+    for (int d = 1; d < layout.rank; d++)
         if (onnx_layout_axis(&layout, s, d) == ONNX_REPEAT && *sizes[d - 1] == 1) {
             *sizes[d - 1] = (int)layout.dims[d];
             onnx_layout_set(&layout, d, (struct onnx_factor){(enum onnx_axis)(ONNX_C + d - 1), (int)layout.dims[d], 1});
@@ -139,7 +138,7 @@ enum status onnx_map_input(struct onnx_reader *reader, size_t i, struct onnx_val
 {
     enum status status = STATUS_OK;
     TRY(onnx_node_input(reader, i, value));
-    TRY(write_repeats(reader, *value));
+    TRY(onnx_write_repeats(reader, *value));
     const struct onnx_layout *layout = &(*value)->layout;
     const struct shape s = onnx_shape(reader, *value);
     if (layout->rank != 4)

@@ -24,7 +24,8 @@ enum status onnx_read_identity(struct onnx_reader *reader)
         if (status != STATUS_OK || !like->is_float)
             return status != STATUS_OK ? status : onnx_refuse(reader, "only casts between float types are supported");
     }
-    return onnx_alias(reader, value, &value->layout);
+    onnx_alias(reader, value, &value->layout);
+    return STATUS_OK;
 }
 
 /* ---- flattening ---- */
@@ -67,7 +68,8 @@ static enum status emit_flat(struct onnx_reader *reader, const struct onnx_value
         const int64_t dims = (int64_t)count;
         if (!onnx_layout_reshape(&seen, &dims, 1))
             return onnx_refuse(reader, "flattening this value is not supported");
-        return onnx_alias(reader, value, &seen);
+        onnx_alias(reader, value, &seen);
+        return STATUS_OK;
     }
     const struct shape s = onnx_shape(reader, value);
     if (count > ((size_t)1 << 26))
@@ -82,7 +84,7 @@ static enum status emit_flat(struct onnx_reader *reader, const struct onnx_value
         TRY(onnx_emit(reader, &node, &value->node, 1, &layout));
     }
     if (s.h > 1 || s.w > 1)
-        onnx_find(reader, onnx_output_name(reader))->whole = value;
+        onnx_result(reader)->whole = value;
 cleanup:
     free(order);
     return status;
@@ -145,18 +147,16 @@ static enum status target_dims(struct onnx_reader *reader, const struct onnx_lay
 enum status onnx_reshape_samples(struct onnx_reader *reader, const struct onnx_value *value, const int64_t *dims,
                                  int rank)
 {
-    enum status status = STATUS_OK;
     if (rank == 1)
         return emit_flat(reader, value);
     const struct onnx_value *from = value->whole ? value->whole : value;
     struct onnx_layout layout = from->layout;
     if (!onnx_layout_reshape(&layout, dims, rank))
         return onnx_refuse(reader, "its new dimensions cut height, width or channels into pieces that do not fit");
-    TRY(onnx_alias(reader, from, &layout));
+    onnx_alias(reader, from, &layout);
     if (from != value) /* readers of the other value count, too */
-        onnx_find(reader, onnx_output_name(reader))->alias = NULL;
-cleanup:
-    return status;
+        onnx_result(reader)->alias = NULL;
+    return STATUS_OK;
 }
 
 /* Everything in one row, samples behind each other: what PyTorch's dynamo exporter makes of a tensor that it takes
@@ -168,7 +168,7 @@ static enum status defer_row(struct onnx_reader *reader, const struct onnx_value
                                     "its new shape must begin with the batch, which must not be split or joined with "
                                     "others");
     if (status == STATUS_OK)
-        onnx_find(reader, onnx_output_name(reader))->whole = value;
+        onnx_result(reader)->whole = value;
     return status;
 }
 
@@ -209,7 +209,7 @@ enum status onnx_read_shape(struct onnx_reader *reader)
     *array = (struct onnx_array){.rank = 1, .dims = {end - start}, .count = (size_t)(end - start)};
     TRY(onnx_array_alloc(reader, array));
     memcpy(array->ints, value->layout.dims + start, array->count * sizeof *array->ints);
-    TRY(onnx_emit_constant(reader, array));
+    onnx_emit_constant(reader, array);
 cleanup:
     return status;
 }
@@ -223,7 +223,8 @@ static enum status emit_squeezed(struct onnx_reader *reader, const struct onnx_v
     struct shape s = value->kind == ONNX_NODE ? onnx_shape(reader, value) : (struct shape){1, 2, 2};
     if (layout->rank == 2 && value->layout.rank == 4 && s.h == 1 && s.w == 1)
         return emit_flat(reader, value);
-    return onnx_alias(reader, value, layout);
+    onnx_alias(reader, value, layout);
+    return STATUS_OK;
 }
 
 enum status onnx_read_squeeze(struct onnx_reader *reader)
@@ -273,7 +274,7 @@ enum status onnx_read_unsqueeze(struct onnx_reader *reader)
     for (int d = 1; d < rank; d++)
         if (added[d] && !onnx_layout_insert(&layout, d))
             return onnx_refuse(reader, "its axes are out of range");
-    TRY(onnx_alias(reader, value, &layout));
+    onnx_alias(reader, value, &layout);
 cleanup:
     return status;
 }
@@ -295,7 +296,8 @@ enum status onnx_read_transpose(struct onnx_reader *reader)
         order[d] = !perm ? layout.rank - 1 - d : (int)(perm->ints[d] < 0 ? perm->ints[d] + layout.rank : perm->ints[d]);
     if (!onnx_layout_permute(&layout, order))
         return onnx_refuse(reader, "the batch must stay the first dimension");
-    return onnx_alias(reader, value, &layout);
+    onnx_alias(reader, value, &layout);
+    return STATUS_OK;
 }
 
 /* Dimensions of 1 are repeated when a value that needs them is read. */
@@ -318,7 +320,7 @@ enum status onnx_read_expand(struct onnx_reader *reader)
             !onnx_layout_set(&layout, d, (struct onnx_factor){ONNX_REPEAT, (int)size, 1}))
             return onnx_refuse(reader, "its new shape does not fit");
     }
-    TRY(onnx_alias(reader, value, &layout));
+    onnx_alias(reader, value, &layout);
 cleanup:
     return status;
 }

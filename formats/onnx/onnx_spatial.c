@@ -95,6 +95,7 @@ enum status onnx_read_pad(struct onnx_reader *reader)
     int64_t amounts[2 * ONNX_MAX_RANK];
     int channels[2] = {0};
     TRY(onnx_node_input(reader, 0, &value));
+    TRY(onnx_write_repeats(reader, value));
     TRY(read_mode(reader, &node));
     struct onnx_layout layout = value->layout;
     const struct shape s = onnx_shape(reader, value);
@@ -187,7 +188,8 @@ static bool transform(struct onnx_reader *reader, struct resize_axis *axis, int 
     if (onnx_attribute_is(reader, name, "align_corners")) {
         if (fabs(axis->scale * in - axis->size) > 1e-3) /* ONNX's reference and onnxruntime differ */
             return false;
-        axis->scale = in > 1 && axis->size > 1 ? (double)(axis->size - 1) / (in - 1) : 1;
+        if (in > 1 && axis->size > 1) /* otherwise it is the first place with any scale */
+            axis->scale = (double)(axis->size - 1) / (in - 1);
         return true;
     }
     const bool pytorch = onnx_attribute_is(reader, name, "pytorch_half_pixel");

@@ -35,11 +35,20 @@ static bool only_channels(const struct onnx_layout *layout, const int64_t *align
     return true;
 }
 
-static bool has_channels(const struct onnx_layout *layout, int d)
+static bool has_axis(const struct onnx_layout *layout, int d, enum onnx_axis axis)
 {
     const int first = onnx_layout_first(layout, d);
     for (int k = 0; k < layout->counts[d]; k++)
-        if (layout->factors[first + k].axis == ONNX_C)
+        if (layout->factors[first + k].axis == axis)
+            return true;
+    return false;
+}
+
+/* Whether the constant changes along a dimension in which the value is repeated. */
+static bool changes_repeats(const struct onnx_layout *layout, const int64_t *aligned)
+{
+    for (int d = 1; d < layout->rank; d++)
+        if (aligned[d] != 1 && has_axis(layout, d, ONNX_REPEAT))
             return true;
     return false;
 }
@@ -51,7 +60,7 @@ static void fill(const struct onnx_array *array, const struct onnx_layout *layou
 {
     int64_t index[ONNX_MAX_RANK] = {0}, end[ONNX_MAX_RANK] = {0};
     for (int d = 1; d < layout->rank; d++) /* where neither the constant nor the channel changes, once is enough */
-        end[d] = spread->per_channel && aligned[d] == 1 && !has_channels(layout, d) ? 1 : layout->dims[d];
+        end[d] = spread->per_channel && aligned[d] == 1 && !has_axis(layout, d, ONNX_C) ? 1 : layout->dims[d];
     for (;;) {
         int place[3];
         size_t from = 0;
@@ -70,16 +79,19 @@ static void fill(const struct onnx_array *array, const struct onnx_layout *layou
     }
 }
 
-enum status onnx_spread(struct onnx_reader *reader, size_t i, const struct onnx_value *value,
-                        struct onnx_spread *spread)
+enum status onnx_spread(struct onnx_reader *reader, size_t i, struct onnx_value *value, struct onnx_spread *spread)
 {
     enum status status = STATUS_OK;
     const struct onnx_array *array;
-    const struct shape s = onnx_shape(reader, value);
     int64_t aligned[ONNX_MAX_RANK];
     TRY(onnx_constant_input(reader, i, &array));
     if (array->count == 0 || !align(array, &value->layout, aligned))
         return onnx_refuse(reader, "the shape of its constant (input %zu) does not fit its value", i);
+    if (changes_repeats(&value->layout, aligned))
+        TRY(onnx_write_repeats(reader, value));
+    if (changes_repeats(&value->layout, aligned))
+        return onnx_refuse(reader, "its constant (input %zu) changes along a dimension that an Expand has made", i);
+    const struct shape s = onnx_shape(reader, value);
     *spread = (struct onnx_spread){.per_channel = only_channels(&value->layout, aligned), .array_count = array->count};
     spread->count = (size_t)s.c * (spread->per_channel ? 1 : (size_t)s.h * (size_t)s.w);
     struct onnx_array numbers = {.is_float = true, .count = spread->count};
@@ -96,23 +108,19 @@ cleanup:
     return status;
 }
 
-enum status onnx_is_parameter(struct onnx_reader *reader, struct onnx_value *value, const char *name, bool *parameter)
+bool onnx_is_parameter(const struct onnx_reader *reader, const struct onnx_value *value, const char *name)
 {
-    enum status status = STATUS_OK;
     const struct onnx_value *from = value->source ? value->source : value;
-    const Onnx__NodeProto *maker = from->maker >= 0 ? reader->model->node[from->maker] : NULL;
-    const struct onnx_array *array;
+    const struct onnx_array *array = value->array; /* what a Constant node makes has one */
     const enum onnx_state state = onnx_state_of(reader, name ? name : from->name);
-    *parameter = state == ONNX_PARAMETER || (state == ONNX_UNKNOWN && !maker);
-    if (state != ONNX_UNKNOWN)
-        return STATUS_OK;
-    if (!maker || !maker->op_type || strcmp(maker->op_type, "Constant") != 0)
-        return STATUS_OK;
-    TRY(onnx_decode(reader, value, &array));
-    for (size_t i = 1; !*parameter && array->is_float && i < array->count; i++)
-        *parameter = array->floats[i] != array->floats[0];
-cleanup:
-    return status;
+    if (state != ONNX_UNKNOWN || from->maker < 0)
+        return state == ONNX_PARAMETER || state == ONNX_UNKNOWN;
+    if (!onnx_maker(reader, from, "Constant") || !array->is_float)
+        return false;
+    for (size_t i = 1; i < array->count; i++)
+        if (array->floats[i] != array->floats[0])
+            return true;
+    return false;
 }
 
 const struct onnx_value *onnx_parameter(const struct onnx_value *value)
@@ -126,7 +134,7 @@ const struct onnx_value *onnx_parameter(const struct onnx_value *value)
 void onnx_keep_source(struct onnx_reader *reader)
 {
     const struct onnx_value *input = onnx_input(reader, 0);
-    struct onnx_value *result = onnx_find(reader, onnx_output_name(reader));
+    struct onnx_value *result = onnx_result(reader);
     result->source = input->source ? input->source : input;
 }
 
@@ -173,7 +181,6 @@ enum status onnx_spread_weight(struct onnx_reader *reader, size_t i, const struc
 {
     enum status status = STATUS_OK;
     const int dims[3] = {shape.c, shape.h, shape.w}, rank = spread->per_channel ? 1 : 3;
-    bool is_parameter;
     const struct onnx_value *parameter = spread->in_order ? onnx_parameter(onnx_input(reader, i)) : NULL;
     if (parameter && trained) {
         const bool made_up = onnx_is_made_up(reader, onnx_input(reader, i)); /* then the exporter has shaped it, too */
@@ -187,7 +194,7 @@ enum status onnx_spread_weight(struct onnx_reader *reader, size_t i, const struc
             save_as(&reader->graph->weights[*weight], parameter->array);
         return STATUS_OK;
     }
-    TRY(onnx_is_parameter(reader, onnx_input(reader, i), NULL, &is_parameter));
+    const bool is_parameter = onnx_is_parameter(reader, onnx_input(reader, i), NULL);
     TRY(onnx_derived_weight(reader, suffix, dims, rank, weight));
     if (trained && is_parameter)
         onnx_train_weight(reader, *weight);
