@@ -183,7 +183,7 @@ static enum status write_page(const struct cache_page *page, FILE *out, struct e
     uint64_t counted = 0;
     const char *subtitle = subtitle_of(&page->cache->manifest, &arena);
     if (!subtitle)
-        TRY(error_no_memory(err, 0, "the page"));
+        FAIL(error_no_memory(err, 0, "the page"));
     html_page_begin(out, page->cache->path, subtitle);
     write_tiles(page, out);
     TRY(cache_page_photos(page, out, err));
@@ -201,7 +201,7 @@ static enum status write_page(const struct cache_page *page, FILE *out, struct e
     fputs("<div class=\"grid\">\n", out);
     write_reliability(page, out);
     if (!write_views(page, out) || !write_classes(page, out))
-        TRY(error_no_memory(err, 0, "the page"));
+        FAIL(error_no_memory(err, 0, "the page"));
     write_storage(page, out);
     fputs("</div>\n", out);
     html_page_end(out);

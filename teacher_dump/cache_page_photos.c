@@ -85,7 +85,7 @@ static enum status photo_load(struct photo *photo, struct photo_reader *reader, 
         return STATUS_OK;
     photo->logits = calloc((size_t)rows, classes * sizeof *photo->logits);
     if (!photo->logits)
-        TRY(error_no_memory(err, (size_t)rows * classes * sizeof *photo->logits, "logits"));
+        FAIL(error_no_memory(err, (size_t)rows * classes * sizeof *photo->logits, "logits"));
     for (int row = 0; row < rows; row++)
         cache_logits(manifest, &reader->shard, i, first + row, photo->logits + (size_t)row * classes);
 cleanup:
@@ -129,7 +129,7 @@ static enum status write_view(struct photo_reader *reader, FILE *out, const stru
     double *probabilities = calloc((size_t)classes, sizeof *probabilities);
     which.number = cache_view_number(which.split, row);
     if (!probabilities)
-        TRY(error_no_memory(err, (size_t)classes * sizeof *probabilities, "probabilities"));
+        FAIL(error_no_memory(err, (size_t)classes * sizeof *probabilities, "probabilities"));
     if (photo->logits) {
         cache_probabilities(photo->logits + (size_t)answer * (size_t)classes, classes, probabilities);
         said = photo_answer_of(NULL, probabilities, classes);

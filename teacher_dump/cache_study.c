@@ -111,7 +111,7 @@ enum status cache_study_make(struct cache_study *study, const struct cache *cach
                               .logits = calloc(classes, sizeof *pass.logits),
                               .probabilities = calloc(classes, sizeof *pass.probabilities)};
     if (!pass.logits || !pass.probabilities)
-        TRY(error_no_memory(err, classes * sizeof *pass.probabilities, "probabilities"));
+        FAIL(error_no_memory(err, classes * sizeof *pass.probabilities, "probabilities"));
     for (int s = 0; s < SPLIT_COUNT; s++) {
         shards += (size_t)manifest->splits[s].shard_count;
         TRY(study_split_init(&study->splits[s], classes, (size_t)manifest->splits[s].views + 1, err));
@@ -120,7 +120,7 @@ enum status cache_study_make(struct cache_study *study, const struct cache *cach
     for (int s = 0; s < SPLIT_COUNT; s++)
         for (int i = 0; i < manifest->splits[s].shard_count; i++) {
             if (interrupt_requested())
-                TRY(error_set(err, STATUS_INTERRUPTED, cache->path, "stopped while reading"));
+                FAIL(error_set(err, STATUS_INTERRUPTED, cache->path, "stopped while reading"));
             TRY(study_shard(&pass, cache, (enum split)s, i, err));
             progress_update(progress, ++done, NULL);
         }

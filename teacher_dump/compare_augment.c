@@ -53,7 +53,7 @@ static enum status read_photos(struct comparison *c, struct error *err)
     }
     sample->count = (int)kept;
     if (kept == 0)
-        TRY(error_set(err, STATUS_CONFIG, job->source.path, "no training photo has a label: nothing can be compared"));
+        FAIL(error_set(err, STATUS_CONFIG, job->source.path, "no training photo has a label: nothing can be compared"));
 cleanup:
     return status;
 }
@@ -118,7 +118,7 @@ static enum status run_views(struct comparison *c, struct view_batch *views, str
         for (int k = 0; k < count; k++)
             add_answer(c, &requests[k], answers.outputs[0] + (size_t)k * classes, row);
         if (interrupt_requested())
-            TRY(error_set(err, STATUS_INTERRUPTED, NULL, "nothing was written"));
+            FAIL(error_set(err, STATUS_INTERRUPTED, NULL, "nothing was written"));
     }
 cleanup:
     return status;
@@ -150,7 +150,7 @@ static enum status try_recipe(struct comparison *c, struct row *row, struct erro
     row->mixed = recipe_mixes(&views.cache_views.recipe);
     requests = calloc((size_t)views.batch, sizeof *requests);
     if (!requests)
-        TRY(error_no_memory(err, (size_t)views.batch * sizeof *requests, "a batch"));
+        FAIL(error_no_memory(err, (size_t)views.batch * sizeof *requests, "a batch"));
     TRY(run_views(c, &views, requests, row, err));
     finish_row(c, row);
 cleanup:

@@ -192,7 +192,7 @@ static enum status choose_engine(struct dump_job *job, struct error *err)
     }
     TRY(teacher_choose(&job->teacher, &job->engine, err));
     if (options->deterministic && job->engine.backend != &backend_cpu)
-        TRY(error_set(
+        FAIL(error_set(
             err, STATUS_USAGE, NULL,
             "--deterministic is for the CPU, since GPUs of different kinds round differently: add --device cpu"));
     job->manifest.device = job->engine.backend->name;

@@ -170,11 +170,11 @@ enum status dump_options_parse(struct dump_options *options, int argc, char **ar
     options->std_given = options_given(&options->table, "std");
     for (int c = 0; c < 3 && options->std_given; c++)
         if (!(options->std[c] > 0))
-            TRY(error_set(err, STATUS_USAGE, NULL, "--std: every value must be above 0"));
+            FAIL(error_set(err, STATUS_USAGE, NULL, "--std: every value must be above 0"));
     TRY(check_range(options, err));
     for (int i = 0; i < options->teachers.count; i++)
         if (options->teachers.count > 1 && teacher_is_none(options->teachers.items[i]))
-            TRY(error_set(err, STATUS_USAGE, NULL, "--teacher none: there can be no other teacher beside it"));
+            FAIL(error_set(err, STATUS_USAGE, NULL, "--teacher none: there can be no other teacher beside it"));
     TRY(option_part(options->part_text, &options->part, &options->parts, err));
 cleanup:
     return status;

@@ -60,7 +60,7 @@ enum status feature_request_parse(struct feature_request *request, const char *t
         }
     }
     if (end == 0)
-        TRY(error_set(err, STATUS_USAGE, NULL, "--feature %s: the name of a tensor is missing", text));
+        FAIL(error_set(err, STATUS_USAGE, NULL, "--feature %s: the name of a tensor is missing", text));
     request->tensor = arena_printf(arena, "%.*s", (int)end, text);
     if (!request->tensor)
         status = error_no_memory(err, end, "a tensor's name");

@@ -132,7 +132,7 @@ enum status foreign_model_open(struct foreign_model **out, const char *path, uns
     *model = (struct foreign_model){.path = path, .bytes = bytes, .size = length, .memory = memory};
     model->weights = apart ? folder_of(path) : NULL;
     if (apart && !model->weights)
-        TRY(error_no_memory(err, strlen(path), "a path"));
+        FAIL(error_no_memory(err, strlen(path), "a path"));
     TRY(onnx_outline_read(&model->outline, bytes, length, path, err));
     TRY(set_input(model, size, err));
     TRY(foreign_model_library(&model->ops, &model->version, &model->library, err));

@@ -73,7 +73,7 @@ static enum status lay_out(struct import_job *job, struct progress *progress, st
             continue;
         sizes = sized ? malloc(samples * sizeof *sizes) : NULL;
         if (sized && !sizes)
-            TRY(error_no_memory(err, samples * sizeof *sizes, "the list of samples"));
+            FAIL(error_no_memory(err, samples * sizeof *sizes, "the list of samples"));
         if (sized)
             TRY(photo_sizes(job, (enum split)s, sizes, progress, err));
         TRY(cache_layout(&job->manifest, (enum split)s, sizes, samples, err));

@@ -44,7 +44,7 @@ static enum status copy_photos(struct import_job *job, struct cache_shard *conte
     if (content->image_offsets) {
         content->image_bytes = malloc(CACHE_SHARD_LIMIT);
         if (!content->image_bytes)
-            TRY(error_no_memory(err, CACHE_SHARD_LIMIT, "the images of a shard"));
+            FAIL(error_no_memory(err, CACHE_SHARD_LIMIT, "the images of a shard"));
     }
     for (uint32_t i = 0; i < content->count; i++) {
         TRY(find_photo(job, content->split, content->first + i, err));

@@ -225,8 +225,8 @@ static enum status publish_page(const struct cache *cache, const struct inspect 
     enum status status = STATUS_OK;
     progress_init(&progress, stderr, inspect->quiet || inspect->json);
     if ((uint32_t)inspect->sample >= samples && inspect->sample > 0)
-        TRY(error_set(err, STATUS_USAGE, cache->path, "--sample %d: the training split has %u samples, from 0 on",
-                      inspect->sample, samples));
+        FAIL(error_set(err, STATUS_USAGE, cache->path, "--sample %d: the training split has %u samples, from 0 on",
+                       inspect->sample, samples));
     TRY(cache_study_make(&study, cache, &progress, err));
     const struct cache_page page = {.cache = cache,
                                     .study = &study,
@@ -311,7 +311,7 @@ static enum status inspect_onnx(const struct inspect *inspect, struct error *err
     struct teacher_tensor *tensors = NULL;
     int count;
     if (inspect->html)
-        TRY(error_set(err, STATUS_USAGE, inspect->path, "--html makes a page about a cache, and this is no folder"));
+        FAIL(error_set(err, STATUS_USAGE, inspect->path, "--html makes a page about a cache, and this is no folder"));
     const struct teacher_model_request request = {
         .path = inspect->path, .size = inspect->size, .kind = (enum teacher_engine_kind)inspect->engine};
     TRY(teacher_model_read(&model, &request, err));

@@ -75,7 +75,7 @@ static enum status decode(const struct dump_job *job, uint32_t sample, struct pr
     size_t size;
     TRY(image_source_read(&job->source, SPLIT_TRAIN, index, &bytes, &size, err));
     if (size != job->scan.sizes[SPLIT_TRAIN][index])
-        TRY(error_set(err, STATUS_BAD_DATA, name, "has changed since the images were checked: run again"));
+        FAIL(error_set(err, STATUS_BAD_DATA, name, "has changed since the images were checked: run again"));
     TRY(prepared_image_make(image, &job->manifest, bytes, size, name, err));
 cleanup:
     free(bytes);
@@ -103,7 +103,7 @@ static enum status list_missing(struct partner_images *images, const struct view
                        &images->decoded_capacity, "a batch", err));
         images->images[sample] = calloc(1, sizeof *images->images[sample]);
         if (!images->images[sample])
-            TRY(error_no_memory(err, sizeof *images->images[sample], "an image"));
+            FAIL(error_no_memory(err, sizeof *images->images[sample], "an image"));
         images->decoded[images->decoded_count++] = sample;
     }
 cleanup:

@@ -65,7 +65,7 @@ enum status photo_sample_choose(struct photo_sample *sample, const struct image_
     count = count < (uint32_t)most ? count : (uint32_t)most;
     struct sampled_photo *photos = realloc(sample->photos, ((size_t)sample->count + count + 1) * sizeof *photos);
     if (!photos)
-        TRY(error_no_memory(err, count * sizeof *photos, "a sample of photos"));
+        FAIL(error_no_memory(err, count * sizeof *photos, "a sample of photos"));
     sample->photos = photos;
     for (uint32_t i = 0; i < count; i++)
         photos[sample->count++] = (struct sampled_photo){.split = split,
@@ -148,7 +148,7 @@ enum status photo_sample_score(const struct photo_sample *sample, struct view_ba
         TRY(view_batch_collect(views, 0, &answers, err));
         memcpy(logits + (size_t)at * classes, answers.outputs[0], (size_t)size * classes * sizeof *logits);
         if (interrupt_requested())
-            TRY(error_set(err, STATUS_INTERRUPTED, NULL, "nothing was written yet"));
+            FAIL(error_set(err, STATUS_INTERRUPTED, NULL, "nothing was written yet"));
     }
 cleanup:
     free(requests);

@@ -65,9 +65,9 @@ static enum status open_cache_and_teacher(struct recheck *recheck, struct error 
     TRY(cache_open(&recheck->cache, recheck->path, err));
     TRY(cache_set_data(&recheck->cache, recheck->data, err));
     if (!cache_has_teacher(manifest))
-        TRY(error_set(err, STATUS_CONFIG, recheck->path, "has no teacher: there is nothing to check again"));
+        FAIL(error_set(err, STATUS_CONFIG, recheck->path, "has no teacher: there is nothing to check again"));
     if (cache_is_imported(manifest))
-        TRY(error_set(
+        FAIL(error_set(
             err, STATUS_CONFIG, recheck->path,
             "its answers were imported, and only the program that wrote them can run '%s' again: `teacher_dump "
             "verify` checks every byte of images and answers, `teacher_dump inspect --views` shows the views",
@@ -223,7 +223,7 @@ static enum status recheck_batch(struct recheck *recheck, const struct cache_sha
     struct prepared_image *images = calloc(2 * (size_t)count, sizeof *images); /* the views', then the partners' */
     struct view_request *requests = calloc((size_t)count, sizeof *requests);
     if (!images || !requests)
-        TRY(error_no_memory(err, (size_t)count * sizeof *images, "a batch"));
+        FAIL(error_no_memory(err, (size_t)count * sizeof *images, "a batch"));
     for (int k = 0; k < count; k++) {
         const struct stored_view *view = &views[k];
         TRY(prepare_view(recheck, shard, view, &images[k], err));
@@ -286,8 +286,8 @@ enum status recheck_run(struct recheck *recheck, struct error *err)
         TRY(recheck_batch(recheck, &shard, k, count, err));
         progress_update(&recheck->progress, (size_t)(k + count), NULL);
         if (interrupt_requested())
-            TRY(error_set(err, STATUS_INTERRUPTED, recheck->path, "stopped after %d of %d views", k + count,
-                          recheck->count));
+            FAIL(error_set(err, STATUS_INTERRUPTED, recheck->path, "stopped after %d of %d views", k + count,
+                           recheck->count));
     }
 cleanup:
     progress_end(&recheck->progress);

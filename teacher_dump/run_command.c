@@ -296,7 +296,8 @@ static enum status fill_cache(struct run *run, struct error *err)
     run->seconds = clock_seconds() - start;
     TRY(cache_writer_publish(run->writer, &missing, err));
     if (missing > 0 && run->busy == 0 && run->job.options->parts == 1) /* nobody else will make them */
-        TRY(error_set(err, STATUS_IO, run->job.options->out,
+        FAIL(
+            error_set(err, STATUS_IO, run->job.options->out,
                       "%d shards are missing although all were written: check the disk, and run the same command again",
                       missing));
     TRY(report(run, missing, err));
@@ -330,7 +331,7 @@ static enum status compare(struct run *run, struct error *err)
 {
     enum status status = STATUS_OK;
     if (!cache_has_teacher(&run->job.manifest))
-        TRY(error_set(err, STATUS_USAGE, NULL, "--compare-augment needs a teacher: --teacher none says nothing"));
+        FAIL(error_set(err, STATUS_USAGE, NULL, "--compare-augment needs a teacher: --teacher none says nothing"));
     TRY(check_teacher(run, err));
     TRY(start_engine(run, err));
     TRY(compare_augment(&run->job, &run->progress, err));

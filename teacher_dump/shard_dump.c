@@ -223,7 +223,7 @@ enum status shard_dump(const struct shard_work *work, enum split split, int shar
     dump.ring.images = calloc(places, sizeof *dump.ring.images);
     *content = (struct cache_shard){0};
     if (!dump.requests || !dump.ring.images)
-        TRY(error_no_memory(err, places * sizeof *dump.ring.images, "a batch"));
+        FAIL(error_no_memory(err, places * sizeof *dump.ring.images, "a batch"));
     TRY(cache_shard_init(content, &job->manifest, split, entry->first, entry->count, err));
     TRY(list_samples(job, content, err));
     dump.per_sample = (size_t)content->views;

@@ -52,7 +52,7 @@ enum status shard_queue_new(struct shard_queue **out, struct cache_writer *write
     pthread_cond_init(&queue->changed, NULL);
     TRY(thread_pool_new(&queue->pool, threads, err));
     if (pthread_create(&queue->thread, NULL, write_shards, queue) != 0)
-        TRY(error_set(err, STATUS_INTERNAL, NULL, "cannot start the thread that writes shards"));
+        FAIL(error_set(err, STATUS_INTERNAL, NULL, "cannot start the thread that writes shards"));
     queue->started = true;
     *out = queue;
     queue = NULL;

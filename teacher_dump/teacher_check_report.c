@@ -40,8 +40,8 @@ enum status teacher_check_report(struct dump_job *job, struct view_batch *views,
         goto cleanup;
     print_order(job, &check);
     if (job->options->check == TEACHER_CHECK_STOP)
-        TRY(error_set(err, STATUS_CONFIG, job->teacher.members[0].path, "%s (--teacher-check warn goes on)",
-                      check.message));
+        FAIL(error_set(err, STATUS_CONFIG, job->teacher.members[0].path, "%s (--teacher-check warn goes on)",
+                       check.message));
     progress_note(progress, "WARNING: the teacher %s", check.message);
 cleanup:
     teacher_check_release(&check);

@@ -77,7 +77,7 @@ static enum status combine(const struct teacher *teacher, const float *const *an
     double *sums = malloc(classes * sizeof *sums);
     float *logits = malloc(classes * sizeof *logits);
     if (!sums || !logits)
-        TRY(error_no_memory(err, classes * sizeof *sums, "the teachers' answers"));
+        FAIL(error_no_memory(err, classes * sizeof *sums, "the teachers' answers"));
     for (size_t sample = 0; sample < (size_t)count; sample++) {
         float *row = out + sample * classes;
         if (answer_count == 1) {

@@ -37,8 +37,8 @@ enum status teacher_choose(struct teacher *teacher, struct teacher_engine *engin
     TRY(backend_find(engine->device, &engine->backend, &engine->index, &engine->why, err));
     const struct engine_ops *ops = engine->backend->engine;
     if (!ops)
-        TRY(error_set(err, STATUS_CONFIG, NULL, "the %s backend cannot run teachers: use --device cpu",
-                      engine->backend->name));
+        FAIL(error_set(err, STATUS_CONFIG, NULL, "the %s backend cannot run teachers: use --device cpu",
+                       engine->backend->name));
     for (int i = 0; i < teacher->member_count; i++) {
         struct teacher_member *member = &teacher->members[i];
         TRY(ops->choose_precision(engine->index, wanted, member->model.foreign != NULL, &member->precision, err));

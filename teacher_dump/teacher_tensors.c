@@ -83,7 +83,7 @@ static enum status find_foreign(const struct teacher_model *model, const char *c
     for (int i = 0; i < count; i++) {
         shapes[i] = looked[i].shape;
         if (shapes[i].c == 0)
-            TRY(error_set(
+            FAIL(error_set(
                 err, STATUS_CONFIG, model->file,
                 "tensor '%.200s' is not one map of floats per sample: `teacher_dump inspect` lists those that are",
                 tensors[i]));

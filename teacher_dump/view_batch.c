@@ -24,7 +24,7 @@ enum status view_batch_init(struct view_batch *views, const struct cache_manifes
     views->levels = calloc((size_t)batch, sizeof *views->levels);
     views->level_counts = calloc((size_t)batch, sizeof *views->level_counts);
     if (!views->views || !views->levels || !views->level_counts)
-        TRY(error_no_memory(err, (size_t)batch * sizeof *views->views, "a batch of views"));
+        FAIL(error_no_memory(err, (size_t)batch * sizeof *views->views, "a batch of views"));
     if (cache_views_mix(&views->cache_views, SPLIT_TRAIN))
         TRY(make_partners(views, err));
 cleanup:

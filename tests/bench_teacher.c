@@ -81,12 +81,12 @@ static enum status make_inputs(struct bench *bench, const struct settings *s, st
     if (s->input) {
         TRY(file_read(s->input, (size_t)1 << 31, &bench->memory, &length, err));
         if (length != values * sizeof(float))
-            TRY(error_set(err, STATUS_BAD_DATA, s->input, "has %zu bytes, not %d images of %dx%dx%d floats", length,
-                          count, in.h, in.w, in.c));
+            FAIL(error_set(err, STATUS_BAD_DATA, s->input, "has %zu bytes, not %d images of %dx%dx%d floats", length,
+                           count, in.h, in.w, in.c));
     } else {
         bench->memory = malloc(values * sizeof(float));
         if (!bench->memory)
-            TRY(error_no_memory(err, values * sizeof(float), "the images"));
+            FAIL(error_no_memory(err, values * sizeof(float), "the images"));
         random_stream_init(&random, 1, RANDOM_INIT, 0, 0);
         for (size_t i = 0; i < values; i++)
             ((float *)(void *)bench->memory)[i] = 2 * random_uniform(&random) - 1;
@@ -107,7 +107,7 @@ static enum status make_views(struct bench *bench, struct error *err)
     bench->pictures = calloc((size_t)count, sizeof *bench->pictures);
     bench->level_counts = calloc((size_t)count, sizeof *bench->level_counts);
     if (!bench->made || !bench->pictures || !bench->level_counts)
-        TRY(error_no_memory(err, (size_t)count * sizeof *bench->made, "views"));
+        FAIL(error_no_memory(err, (size_t)count * sizeof *bench->made, "views"));
     TRY(image_init(&bench->base, 256, 340, 3, err));
     synthetic_paint(&bench->base, 3, 10, 1, 1);
     TRY(recipe_parse(&recipe, "food11-strong", err));
@@ -141,8 +141,8 @@ static enum status bench_init(struct bench *bench, const struct settings *s, str
     TRY(teacher_start(&bench->teacher, &bench->engine, &manifest, err));
     TRY(make_inputs(bench, s, err));
     if (s->rendered && bench->teacher.input.c != 3)
-        TRY(error_set(err, STATUS_USAGE, s->teacher, "takes images of %d channels: --rendered needs 3",
-                      bench->teacher.input.c));
+        FAIL(error_set(err, STATUS_USAGE, s->teacher, "takes images of %d channels: --rendered needs 3",
+                       bench->teacher.input.c));
     if (s->rendered)
         TRY(make_views(bench, err));
 cleanup:
@@ -161,7 +161,7 @@ static enum status first_batch(struct bench *bench, const char *output, struct e
     if (output) {
         file = fopen(output, "wb");
         if (!file || fwrite(outputs[0], sizeof(float), values, file) != values)
-            TRY(error_set(err, STATUS_IO, output, "cannot be written"));
+            FAIL(error_set(err, STATUS_IO, output, "cannot be written"));
     }
 cleanup:
     if (file && fclose(file) != 0 && status == STATUS_OK)

@@ -169,7 +169,7 @@ static enum status measure(const struct settings *s, struct error *err)
     for (int i = 0; i < 2; i++)
         times[i] = calloc((size_t)network.plan.step_count, sizeof(double));
     if (!times[0] || !times[1])
-        TRY(error_no_memory(err, sizeof(double), "times"));
+        FAIL(error_no_memory(err, sizeof(double), "times"));
     const double rate = train(&network, s->seconds, times, &processor);
     printf("%s, %dx%dx%d, %zu parameters, batch %d, %d threads, %s, %s: %.1f images/s, %.1f images/processor second, "
            "%.3f GFLOP/image, %.3f MB/image\n",

@@ -40,10 +40,10 @@ static enum status write_photo(const struct job *job, int split, int i, struct e
     TRY(jpeg_encode(&image, job->quality, &bytes, &size, err));
     file = fopen(path, "wb");
     if (!file)
-        TRY(error_set(err, STATUS_CANT_CREATE, path, "%s", strerror(errno)));
+        FAIL(error_set(err, STATUS_CANT_CREATE, path, "%s", strerror(errno)));
     size_t written = fwrite(bytes, 1, size, file);
     if (fclose(file) != 0 || written != size)
-        TRY(error_set(err, STATUS_IO, path, "cannot be written: %s", strerror(errno)));
+        FAIL(error_set(err, STATUS_IO, path, "cannot be written: %s", strerror(errno)));
 cleanup:
     free(bytes);
     image_release(&image);
@@ -85,7 +85,7 @@ static enum status write_set(struct job *job, struct error *err)
     TRY(thread_pool_new(&pool, job->threads, err));
     thread_pool_run(pool, job->counts[0] + job->counts[1], task, job);
     if (job->err.code != STATUS_OK)
-        TRY(error_set(err, job->err.code, job->err.path, "%s", job->err.message));
+        FAIL(error_set(err, job->err.code, job->err.path, "%s", job->err.message));
     printf("%s: %d + %d photos of %dx%d, %d classes\n", job->out, job->counts[0], job->counts[1], job->w, job->h,
            job->classes);
 cleanup:

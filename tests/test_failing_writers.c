@@ -394,7 +394,7 @@ static enum status read_manifest(const void *what, uint64_t *sum, struct error *
     TRY(manifest_parse(&manifest, what, strlen(what), true, "manifest", err));
     text = manifest_text(manifest_to_json(&manifest, true));
     if (!text)
-        TRY(error_no_memory(err, strlen(what), "a manifest"));
+        FAIL(error_no_memory(err, strlen(what), "a manifest"));
     TRY(manifest_check_text(&manifest, text, true, "manifest", err));
     attempt_add(sum, text, strlen(text));
 cleanup:

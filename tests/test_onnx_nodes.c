@@ -198,7 +198,7 @@ static enum status run_foreign(struct teacher *teacher, const struct tensor *inp
     TRY(teacher_choose(teacher, &engine, err));
     if (engine.batch != count || input->count % size != 0 ||
         expected->count != (size_t)count * (size_t)teacher->classes)
-        TRY(error_set(err, STATUS_CONFIG, NULL, "its input or output is not one row for each sample"));
+        FAIL(error_set(err, STATUS_CONFIG, NULL, "its input or output is not one row for each sample"));
     TRY(teacher_start(teacher, &engine, &manifest, err));
     TRY(teacher_submit(teacher, 0, &batch, err));
     TRY(teacher_collect(teacher, 0, outputs, err));

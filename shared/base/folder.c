@@ -123,11 +123,11 @@ enum status folder_entries_visible(const struct open_folder *folder, struct fold
         list[used].is_folder = is_folder;
         list[used].name = strdup(item->d_name);
         if (!list[used].name)
-            TRY(error_no_memory(err, strlen(item->d_name), folder->path));
+            FAIL(error_no_memory(err, strlen(item->d_name), folder->path));
         used++;
     }
     if (errno != 0)
-        TRY(file_call_failed(err, STATUS_IO, folder->path, "cannot list the folder"));
+        FAIL(file_call_failed(err, STATUS_IO, folder->path, "cannot list the folder"));
     if (used)
         qsort(list, used, sizeof *list, compare_entries);
     *entries = list;
@@ -251,15 +251,15 @@ enum status folder_publish(const struct open_folder *folder, const char *name, c
     if (!file_call_write(file, bytes, size) || RETRY(fsync(file)) != 0) {
         char what[64];
         snprintf(what, sizeof what, "cannot write %zu bytes", size);
-        TRY(file_call_failed(err, STATUS_IO, path, what));
+        FAIL(file_call_failed(err, STATUS_IO, path, what));
     }
     TRY(read_back(file, bytes, size, path, err));
     const int closed = close(file);
     file = -1;
     if (closed != 0 && errno != EINTR) /* Linux has closed it, also if it says EINTR */
-        TRY(file_call_failed(err, STATUS_IO, path, "cannot finish writing"));
+        FAIL(file_call_failed(err, STATUS_IO, path, "cannot finish writing"));
     if (RETRY(renameat(folder->descriptor, temporary, folder->descriptor, name)) != 0)
-        TRY(file_call_failed(err, STATUS_IO, path, "cannot rename the finished file to its name"));
+        FAIL(file_call_failed(err, STATUS_IO, path, "cannot rename the finished file to its name"));
     return folder_sync(folder, err);
 cleanup:
     if (file >= 0)

@@ -72,7 +72,7 @@ enum status ini_read(const char *path, ini_handler handler, void *context, struc
     size_t size = 0;
     TRY(file_read(path, INI_FILE_LIMIT, &bytes, &size, err));
     if (memchr(bytes, 0, size))
-        TRY(error_set(err, STATUS_CONFIG, path, "is not a text file"));
+        FAIL(error_set(err, STATUS_CONFIG, path, "is not a text file"));
     TRY(ini_parse((char *)bytes, path, handler, context, err));
 cleanup:
     free(bytes);

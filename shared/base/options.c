@@ -221,8 +221,8 @@ static enum status read_config(struct options *options, const char *path, struct
     struct config_reader reader = {.options = options};
     TRY(ini_read(path, take_key, &reader, err));
     if (reader.passed_over > 0 && reader.taken == 0)
-        TRY(error_set(err, STATUS_CONFIG, path, "has no options for this command: section [%s] is missing",
-                      options->command));
+        FAIL(error_set(err, STATUS_CONFIG, path, "has no options for this command: section [%s] is missing",
+                       options->command));
 cleanup:
     return status;
 }

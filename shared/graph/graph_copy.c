@@ -16,7 +16,7 @@ enum status graph_copy_weights(const struct graph *from, struct graph *to, struc
         to->weights[index].int8 = weight->int8;
         to->weights[index].copy_of = weight->copy_of ? arena_strdup(&to->arena, weight->copy_of) : NULL;
         if (weight->copy_of && !to->weights[index].copy_of)
-            TRY(error_no_memory(err, strlen(weight->copy_of), "a weight's name"));
+            FAIL(error_no_memory(err, strlen(weight->copy_of), "a weight's name"));
     }
 cleanup:
     return status;

@@ -140,7 +140,7 @@ enum status calibration_init(struct calibration *calibration, const struct lower
     *calibration = (struct calibration){.lowered = lowered};
     gathering.workers = arena_alloc(&calibration->arena, (size_t)workers, sizeof *gathering.workers);
     if (!gathering.workers)
-        TRY(error_no_memory(err, 0, "a calibration"));
+        FAIL(error_no_memory(err, 0, "a calibration"));
     TRY(make_statistics(calibration, &calibration->values, err));
     for (int k = 0; k < workers; k++)
         TRY(make_worker(calibration, &gathering.workers[k], err));

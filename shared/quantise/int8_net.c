@@ -135,7 +135,7 @@ static enum status quantise_sum(const struct builder *b, int first, int count)
     frexp(largest, &exponent); /* largest < 2^exponent */
     const int shift = 22 - spare - exponent;
     if (shift < 1)
-        TRY(error_set(b->err, STATUS_CONFIG, NULL, "the scales of two layers differ by a factor of %g", largest));
+        FAIL(error_set(b->err, STATUS_CONFIG, NULL, "the scales of two layers differ by a factor of %g", largest));
     for (int k = first; k < first + count; k++) {
         const double factor = (double)input_of(b, k).scale / (double)b->out.scale;
         b->to->multiplier[k] = (int32_t)llround(ldexp(factor, shift > 30 ? 30 : shift));

@@ -90,7 +90,7 @@ enum status training_graph(const struct graph *from, struct graph *to, struct er
     TRY(lowered_init(&lowered, from, err));
     value_of = find_values(from, &lowered);
     if (!value_of || !map)
-        TRY(error_no_memory(err, (size_t)from->node_count * sizeof *map, "a graph"));
+        FAIL(error_no_memory(err, (size_t)from->node_count * sizeof *map, "a graph"));
     TRY(graph_copy_weights(from, to, err));
     TRY(add_nodes(from, &lowered, value_of, map, to, err));
     round_layers(to);

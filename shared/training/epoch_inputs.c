@@ -51,11 +51,11 @@ enum status epoch_content_init(struct epoch_content *content, size_t capacity, i
     for (int i = 0; i < ARRAYS; i++) {
         void **array = content_array(content, &arrays[i]);
         if (arrays[i].item && !(*array = calloc(slots, arrays[i].item)))
-            TRY(error_no_memory(err, size_mul(slots, arrays[i].item), "a pass over the data"));
+            FAIL(error_no_memory(err, size_mul(slots, arrays[i].item), "a pass over the data"));
     }
     content->scalars = calloc(size_mul(steps, (size_t)students), sizeof *content->scalars);
     if (!content->scalars)
-        TRY(error_no_memory(err, size_mul(steps, sizeof *content->scalars), "a pass over the data"));
+        FAIL(error_no_memory(err, size_mul(steps, sizeof *content->scalars), "a pass over the data"));
 cleanup:
     if (status != STATUS_OK)
         epoch_content_release(content);

@@ -60,10 +60,10 @@ static enum status publish(const struct line_chart *chart, const char *path, str
         return error_no_memory(err, 0, "a chart");
     const bool drawn = chart_lines_file(out, chart);
     if (fclose(out) != 0)
-        TRY(error_no_memory(err, size, "a chart"));
+        FAIL(error_no_memory(err, size, "a chart"));
     if (!drawn)
-        TRY(error_set(err, STATUS_CONFIG, NULL,
-                      "--chart: no run has both an accuracy and a place; give --x as many times as --run"));
+        FAIL(error_set(err, STATUS_CONFIG, NULL,
+                       "--chart: no run has both an accuracy and a place; give --x as many times as --run"));
     TRY(file_publish(path, text, size, err));
 cleanup:
     free(text);
@@ -79,7 +79,7 @@ enum status compare_rows_chart(const struct compare_row *rows, int count, const 
     struct chart_series *series = calloc(size, sizeof *series);
     double *numbers = calloc(3 * size, sizeof *numbers);
     if (!points || !series || !numbers)
-        TRY(error_no_memory(err, size * sizeof *points, "a chart"));
+        FAIL(error_no_memory(err, size * sizeof *points, "a chart"));
     for (int i = 0; i < count; i++)
         points[i] = (struct point){series_of(rows, i), rows[i].x, rows[i].metrics.accuracy, rows[i].accuracy_error};
     qsort(points, (size_t)count, sizeof *points, by_series);

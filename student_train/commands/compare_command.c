@@ -93,7 +93,7 @@ static enum status run(void *context, struct error *err)
     struct compare_row *rows = calloc((size_t)count, 2 * sizeof *rows);
     double *x = NULL;
     if (!metrics || !rows)
-        TRY(error_no_memory(err, 2 * (size_t)count * sizeof *rows, "a table"));
+        FAIL(error_no_memory(err, 2 * (size_t)count * sizeof *rows, "a table"));
     TRY(read_places(options, &x, err));
     for (int i = 0; i < count; i++)
         TRY(run_metrics_read(&metrics[i], options->runs.items[i], err));

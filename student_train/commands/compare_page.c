@@ -92,7 +92,7 @@ static enum status write_changes(const struct compare_row *runs, int run_count, 
     const size_t classes = (size_t)card->class_count;
     accuracy = calloc(classes, 2 * sizeof *accuracy);
     if (!accuracy)
-        TRY(error_no_memory(err, classes * sizeof *accuracy, "accuracies"));
+        FAIL(error_no_memory(err, classes * sizeof *accuracy, "accuracies"));
     fputs("<h2>Change per class</h2>\n<div class=\"grid\">\n", out);
     for (int i = 0; i < count; i++) {
         const struct compare_row *base = rows[i].baseline;
@@ -104,7 +104,7 @@ static enum status write_changes(const struct compare_row *runs, int run_count, 
         const char *title =
             name ? arena_printf(&info.arena, "%s against %s, in points", name, base->metrics.name) : NULL;
         if (!title || !chart_class_changes(out, title, card->classes, card->class_count, accuracy, accuracy + classes))
-            TRY(error_no_memory(err, 0, "a chart"));
+            FAIL(error_no_memory(err, 0, "a chart"));
     }
     fputs("</div>\n", out);
 cleanup:

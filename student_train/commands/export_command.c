@@ -33,7 +33,7 @@ static enum status publish_onnx(const struct graph *graph, const struct int8_net
     uint8_t *bytes = NULL;
     size_t size;
     if (!texts[0] || !texts[1])
-        TRY(error_no_memory(err, 0, "an ONNX model"));
+        FAIL(error_no_memory(err, 0, "an ONNX model"));
     const struct onnx_metadata metadata[] = {{"preprocessing", texts[0]}, {"classes", texts[1]}};
     if (int8)
         TRY(onnx_write_int8(int8, metadata, 2, &bytes, &size, err));
@@ -151,7 +151,7 @@ static enum status export_float_c(const struct export_options *options, const st
     const size_t count = lowered.values[lowered.input].count;
     example = malloc(count);
     if (!example)
-        TRY(error_no_memory(err, count, "student.c"));
+        FAIL(error_no_memory(err, count, "student.c"));
     for (size_t i = 0; i < count; i++)
         example[i] = (uint8_t)(i * 37 + i * i / 11);
     TRY(publish_c(&(struct student_c){&lowered, NULL, &info->card, example}, options, err));

@@ -99,7 +99,7 @@ static enum status run(void *context, struct error *err)
     }
     text = plan_describe(&plan);
     if (!text)
-        TRY(error_no_memory(err, 0, "the plan's description"));
+        FAIL(error_no_memory(err, 0, "the plan's description"));
     const struct graph *graph = &student.graph;
     const struct shape in = graph->nodes[graph->input].shape;
     printf("%s: input %dx%dx%d, %d classes\n%zu parameters, %.1f million multiply-accumulates per image, at most %zu "

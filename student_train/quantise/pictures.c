@@ -104,13 +104,13 @@ enum status pictures_load(struct pictures *pictures, const struct cache *cache, 
     *pictures = (struct pictures){
         .set = {.count = count, .size = (size_t)size * (size_t)size * (size_t)cache->manifest.channels}};
     if (count == 0)
-        TRY(error_set(err, STATUS_CONFIG, cache->path, "has too few images in split %s", split_name(choice->split)));
+        FAIL(error_set(err, STATUS_CONFIG, cache->path, "has too few images in split %s", split_name(choice->split)));
     TRY(cache_views_init(&loading.views, &cache->manifest, size, err));
     pictures->set.pixels = malloc(size_mul(count, pictures->set.size));
     pictures->labels = calloc(count, sizeof *pictures->labels);
     loading.samples = calloc(count, sizeof *loading.samples);
     if (!pictures->set.pixels || !pictures->labels || !loading.samples)
-        TRY(error_no_memory(err, size_mul(count, pictures->set.size), "pictures for quantisation"));
+        FAIL(error_no_memory(err, size_mul(count, pictures->set.size), "pictures for quantisation"));
     for (size_t i = 0; i < count; i++)
         loading.samples[i] = choice->first + choice->step * (uint32_t)((uint64_t)i * all / count);
     TRY(load_shards(&loading, pool, err));

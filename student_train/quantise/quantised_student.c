@@ -275,7 +275,7 @@ static enum status take_pictures(struct search_state *s, struct pictures *pictur
     s->expected = calloc(count, s->classes * sizeof *s->expected);
     s->found = calloc(count, s->classes * sizeof *s->found);
     if (!s->expected || !s->found)
-        TRY(error_no_memory(err, count * s->classes * sizeof *s->found, "a quantised student"));
+        FAIL(error_no_memory(err, count * s->classes * sizeof *s->found, "a quantised student"));
 cleanup:
     return status;
 }
@@ -316,7 +316,7 @@ static enum status score_choice(struct search_state *s, const struct cache *cach
     TRY(score_net(s, &scoring, &student->lowered, &student->net, &student->int8_score, err));
     student->example = malloc(scoring.set.size);
     if (!student->example)
-        TRY(error_no_memory(err, scoring.set.size, "a quantised student"));
+        FAIL(error_no_memory(err, scoring.set.size, "a quantised student"));
     memcpy(student->example, scoring.set.pixels, scoring.set.size);
 cleanup:
     pictures_release(&scoring);

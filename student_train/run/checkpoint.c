@@ -84,7 +84,7 @@ enum status checkpoint_write(const char *path, struct trainer *trainer, const st
     trainer_vectors(trainer, vectors);
     header = header_text(vectors, trainer, state, identity);
     if (!header)
-        TRY(error_no_memory(err, HEADER_LIMIT, "a checkpoint"));
+        FAIL(error_no_memory(err, HEADER_LIMIT, "a checkpoint"));
     header_size = (strlen(header) + 7) / 8 * 8;
     at = LENGTH_SIZE + header_size;
     size = at + data_size(vectors);
@@ -184,14 +184,14 @@ static enum status read_kernels(const struct json_place *metadata, struct arena 
         return STATUS_OK;
     }
     if (!mix)
-        TRY(error_set(
+        FAIL(error_set(
             err, STATUS_CONFIG, metadata->path,
             "cannot resume: it was computed by %s, and here is %s, whose results differ in their last bits. Resume "
             "it where it was begun; or pass --allow-mixed, and run.json will name both; or train anew with "
             "--deterministic, which gives the same bits on every processor with AVX2",
             before, now));
     if (snprintf(state->kernels, sizeof state->kernels, "%.300s + %.200s", before, now) >= (int)sizeof state->kernels)
-        TRY(error_set(err, STATUS_CONFIG, metadata->path, "was computed on too many kinds of machines"));
+        FAIL(error_set(err, STATUS_CONFIG, metadata->path, "was computed on too many kinds of machines"));
 cleanup:
     return status;
 }
@@ -221,14 +221,14 @@ static enum status opened_init(struct opened *file, const char *path, struct err
     for (int i = 0; i < LENGTH_SIZE && file->size >= LENGTH_SIZE; i++)
         header_size |= (size_t)file->bytes[i] << (8 * i);
     if (file->size < LENGTH_SIZE || header_size > HEADER_LIMIT || header_size > file->size - LENGTH_SIZE)
-        TRY(error_set(err, STATUS_BAD_DATA, path, "not a checkpoint: its header does not fit into the file"));
+        FAIL(error_set(err, STATUS_BAD_DATA, path, "not a checkpoint: its header does not fit into the file"));
     const char *header = (const char *)file->bytes + LENGTH_SIZE;
     seal = digest_find_seal(header, header_size, DIGEST_FIELD);
     if (seal)
         digest_sealed(header, file->size - LENGTH_SIZE, seal, digest);
     if (!seal || memcmp(seal, digest, DIGEST_HEX_SIZE - 1) != 0)
-        TRY(error_set(err, STATUS_BAD_DATA, path,
-                      "is damaged: its SHA-256 differs; start the run again with --overwrite"));
+        FAIL(error_set(err, STATUS_BAD_DATA, path,
+                       "is damaged: its SHA-256 differs; start the run again with --overwrite"));
     file->data = LENGTH_SIZE + header_size;
     TRY(json_parse(&file->json, header, header_size, path, err));
     file->root = json_root(file->json, path);

@@ -68,7 +68,7 @@ static enum status load_features(struct fit *fit, struct error *err)
     TRY(dataset_load_features(&fit->data->train, binding->cache_features, fit->progress, err));
     text = loss_binding_describe(binding, loss, &fit->data->cache.manifest);
     if (!text)
-        TRY(error_no_memory(err, 0, "the description of the loss"));
+        FAIL(error_no_memory(err, 0, "the description of the loss"));
     for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
         progress_note(fit->progress, "%s", line);
 cleanup:

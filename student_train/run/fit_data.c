@@ -111,8 +111,8 @@ enum status fit_data_load(struct fit_data *data, const struct fit_run *run, stru
                          err));
     }
     if (run->loss.needs_labels && !run->loss.needs_teacher && data->train.labelled == 0)
-        TRY(error_set(err, STATUS_CONFIG, data->cache.path,
-                      "no training sample has a label, but loss '%s' needs labels", run->loss.text));
+        FAIL(error_set(err, STATUS_CONFIG, data->cache.path,
+                       "no training sample has a label, but loss '%s' needs labels", run->loss.text));
 cleanup:
     return status;
 }

@@ -232,15 +232,15 @@ enum status fit_options_check(struct fit_options *options, struct error *err)
     options->schedule.epochs = options->epochs;
     TRY(parse_sizes(options, err));
     if (options->schedule.warmup_epochs >= options->epochs && options->schedule.warmup_epochs > 0)
-        TRY(error_set(err, STATUS_USAGE, NULL, "--warmup-epochs %d must be less than --epochs %d",
-                      options->schedule.warmup_epochs, options->epochs));
+        FAIL(error_set(err, STATUS_USAGE, NULL, "--warmup-epochs %d must be less than --epochs %d",
+                       options->schedule.warmup_epochs, options->epochs));
     if (options->qat_after >= options->epochs)
-        TRY(error_set(err, STATUS_USAGE, NULL, "--qat %d must be less than --epochs %d", options->qat_after,
-                      options->epochs));
+        FAIL(error_set(err, STATUS_USAGE, NULL, "--qat %d must be less than --epochs %d", options->qat_after,
+                       options->epochs));
     if (options->nesterov && (options->optimizer != OPTIMIZER_SGD || options->momentum == 0))
-        TRY(error_set(err, STATUS_USAGE, NULL, "--nesterov needs --optimizer sgd and --momentum above 0"));
+        FAIL(error_set(err, STATUS_USAGE, NULL, "--nesterov needs --optimizer sgd and --momentum above 0"));
     if (options->resume && options->overwrite)
-        TRY(error_set(err, STATUS_USAGE, NULL, "--resume and --overwrite cannot be combined; give one of them"));
+        FAIL(error_set(err, STATUS_USAGE, NULL, "--resume and --overwrite cannot be combined; give one of them"));
 cleanup:
     return status;
 }

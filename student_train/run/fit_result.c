@@ -152,7 +152,7 @@ static enum status publish_report(const struct fit *fit, int k, struct error *er
     const char *subtitle =
         arena_printf(&arena, "%s, %d pixels, %s", run->options.cache, run->info.card.size, metrics.device);
     if (!config || !path || !subtitle)
-        TRY(error_no_memory(err, 0, "the report"));
+        FAIL(error_no_memory(err, 0, "the report"));
     if (data->validates)
         TRY(read_photos(fit, run, &photos, err));
     struct report report = {

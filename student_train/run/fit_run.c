@@ -90,7 +90,7 @@ enum status fit_run_open(struct fit_run *run, const struct fit_data *data, struc
     for (int i = 0; i < run->loss.count; i++)
         run->terms[i] = run->loss.names[i];
     if (run->loss.needs_teacher && !cache_has_teacher(&data->cache.manifest))
-        TRY(error_set(
+        FAIL(error_set(
             err, STATUS_CONFIG, options->cache,
             "has no teacher's logits, but loss '%s' needs them; make a cache with teacher_dump run --teacher FILE.onnx",
             run->loss.text));
@@ -113,7 +113,7 @@ enum status fit_run_open(struct fit_run *run, const struct fit_data *data, struc
     run->identity = fit_identity(options, data->cache_digest, run->student.digest, init_digest,
                                  run->info.card.size != run->info.card.crop);
     if (!run->identity || !run->info.name)
-        TRY(error_no_memory(err, 0, "a run's identity"));
+        FAIL(error_no_memory(err, 0, "a run's identity"));
 cleanup:
     return status;
 }
@@ -159,11 +159,11 @@ enum status fit_run_folder(struct fit_run *run, bool *resumes, struct error *err
     TRY(look(run, "checkpoint", resumes, err));
     TRY(look(run, "metrics.json", &finished, err));
     if (*resumes && !options->resume && !options->overwrite)
-        TRY(error_set(err, STATUS_CANT_CREATE, options->out,
-                      "already holds a run; --resume resumes it, --overwrite replaces it"));
+        FAIL(error_set(err, STATUS_CANT_CREATE, options->out,
+                       "already holds a run; --resume resumes it, --overwrite replaces it"));
     if (finished && !*resumes && !options->overwrite)
-        TRY(error_set(err, STATUS_CANT_CREATE, options->out,
-                      "already holds a finished run, without its checkpoint; --overwrite replaces it"));
+        FAIL(error_set(err, STATUS_CANT_CREATE, options->out,
+                       "already holds a finished run, without its checkpoint; --overwrite replaces it"));
     if (options->overwrite) {
         TRY(forget(run, err));
         *resumes = false;
@@ -178,7 +178,7 @@ enum status fit_run_describe(const struct fit_run *run, struct error *err)
     enum status status = STATUS_OK;
     char *config = options_resolved(&run->options.table);
     if (!config)
-        TRY(error_no_memory(err, 0, "config.ini"));
+        FAIL(error_no_memory(err, 0, "config.ini"));
     TRY(run_publish(out, "config.ini", config, strlen(config), err));
     TRY(run_publish(out, run->info.structure, run->student.bytes, run->student.size, err));
     TRY(run_info_write(&run->info, out, err));

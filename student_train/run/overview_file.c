@@ -13,7 +13,7 @@ enum status overview_publish(const char *folder, const char *name, overview_writ
     size_t size = 0;
     FILE *out = open_memstream(&text, &size);
     if (!out || !path)
-        TRY(error_no_memory(err, 0, name));
+        FAIL(error_no_memory(err, 0, name));
     write(source, out);
     const bool failed = ferror(out) != 0;
     if (fclose(out) != 0 || failed)

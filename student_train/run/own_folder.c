@@ -103,10 +103,10 @@ static enum status mark(const struct open_folder *folder, const struct own_folde
     size_t size;
     TRY(folder_read(folder, LOCK, LOCK_LIMIT, &text, &size, err));
     if (size > 0 && strncmp(kind->mark, (char *)text, size) != 0) /* a beginning: a writer was killed */
-        TRY(error_set(err, STATUS_CANT_CREATE, folder_place(path, folder, LOCK),
-                      "is another program's, or another command's; choose a new or empty folder for --out"));
+        FAIL(error_set(err, STATUS_CANT_CREATE, folder_place(path, folder, LOCK),
+                       "is another program's, or another command's; choose a new or empty folder for --out"));
     if (!file_call_write(lock, kind->mark, strlen(kind->mark)) || RETRY(fsync(lock)) != 0)
-        TRY(file_call_failed(err, STATUS_IO, folder_place(path, folder, LOCK), "cannot write"));
+        FAIL(file_call_failed(err, STATUS_IO, folder_place(path, folder, LOCK), "cannot write"));
     TRY(folder_sync(folder, err));
 cleanup:
     free(text);

@@ -45,15 +45,15 @@ static enum status add_folder(struct photos *photos, const char *below, int dept
     size_t count = 0;
     char *path = *below ? path_join(photos->folder, below) : strdup(photos->folder), *name = NULL;
     if (!path)
-        TRY(error_no_memory(err, strlen(below), "a path"));
+        FAIL(error_no_memory(err, strlen(below), "a path"));
     if (depth > MAX_DEPTH)
-        TRY(error_set(err, STATUS_BAD_DATA, path, "more than %d folders inside each other", MAX_DEPTH));
+        FAIL(error_set(err, STATUS_BAD_DATA, path, "more than %d folders inside each other", MAX_DEPTH));
     TRY(folder_list(path, &entries, &count, err));
     for (size_t i = 0; i < count; i++) {
         free(name);
         name = *below ? path_join(below, entries[i].name) : strdup(entries[i].name);
         if (!name)
-            TRY(error_no_memory(err, strlen(below), "a path"));
+            FAIL(error_no_memory(err, strlen(below), "a path"));
         bool photo = false;
         if (!entries[i].is_folder)
             TRY(is_photo(photos->folder, name, &photo, err));
@@ -77,8 +77,8 @@ enum status photos_list(struct photos *photos, const char *folder, struct error 
     *photos = (struct photos){.folder = folder};
     TRY(add_folder(photos, "", 0, err));
     if (photos->count == 0)
-        TRY(error_set(err, STATUS_NO_INPUT, folder, "has no photos (%s)%s%s; give the folder with the photos",
-                      image_formats_read, photos->others ? ", only files like " : "", photos->other));
+        FAIL(error_set(err, STATUS_NO_INPUT, folder, "has no photos (%s)%s%s; give the folder with the photos",
+                       image_formats_read, photos->others ? ", only files like " : "", photos->other));
     qsort(photos->names, photos->count, sizeof *photos->names, natural_order_entries);
 cleanup:
     if (status != STATUS_OK)
@@ -136,10 +136,10 @@ enum status photo_seen(const struct photos *photos, size_t index, const struct m
     struct image photo = {0}, base = {0};
     *seen = (struct image){0};
     if (!path)
-        TRY(error_no_memory(err, 0, "a path"));
+        FAIL(error_no_memory(err, 0, "a path"));
     TRY(file_look(path, &kind, err));
     if (kind != FILE_REGULAR)
-        TRY(error_set(err, STATUS_NO_INPUT, path, "is not a regular file"));
+        FAIL(error_set(err, STATUS_NO_INPUT, path, "is not a regular file"));
     TRY(file_read(path, PHOTO_LIMIT, &bytes, &size, err));
     TRY(decode(bytes, size, card->upright, salvage, path, &photo, damage, err));
     if (card->channels == 1)

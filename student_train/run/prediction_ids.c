@@ -115,8 +115,8 @@ enum status prediction_ids(struct id_rule *rule, const char *const *names, size_
         return prediction_ids(rule, names, count, arena, ids, err);
     }
     if (twice[0].id)
-        TRY(error_set(err, STATUS_CONFIG, NULL, "%s and %s would both have Id %s; use --id name or position",
-                      twice[0].name, twice[1].name, twice[0].id));
+        FAIL(error_set(err, STATUS_CONFIG, NULL, "%s and %s would both have Id %s; use --id name or position",
+                       twice[0].name, twice[1].name, twice[0].id));
     *ids = made;
 cleanup:
     return status;

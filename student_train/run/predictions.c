@@ -162,11 +162,11 @@ enum status predictions_of_photos(struct predictions *predictions, const struct 
     TRY(init(predictions, photos->count, run->trainer.classes, mirrored, err));
     for (size_t i = 0; i < photos->count; i++)
         if (!(predictions->names[i] = arena_strdup(&predictions->arena, photos->names[i])))
-            TRY(error_no_memory(err, 0, "predictions"));
+            FAIL(error_no_memory(err, 0, "predictions"));
     job.broken = calloc(capacity, sizeof *job.broken);
     job.mirrored = calloc(capacity, classes * sizeof *job.mirrored);
     if (!job.broken || !job.mirrored)
-        TRY(error_no_memory(err, size_mul(capacity, classes * sizeof *job.mirrored), "predictions"));
+        FAIL(error_no_memory(err, size_mul(capacity, classes * sizeof *job.mirrored), "predictions"));
     TRY(epoch_content_init(&job.content, capacity, (int)capacity, 1, run->trainer.classes, 0, err));
     progress_begin(progress, "predict", "photos", photos->count, 0);
     for (; job.first < photos->count; job.first += capacity) {
@@ -174,7 +174,7 @@ enum status predictions_of_photos(struct predictions *predictions, const struct 
         TRY(predict_batch(&job, (int)count, err));
         progress_update(progress, job.first + count, NULL);
         if (interrupt_requested())
-            TRY(error_set(err, STATUS_INTERRUPTED, NULL, "stopped; nothing was written"));
+            FAIL(error_set(err, STATUS_INTERRUPTED, NULL, "stopped; nothing was written"));
     }
     TRY(guess(predictions, photos, err));
 cleanup:
@@ -227,7 +227,7 @@ enum status predictions_of_dataset(struct predictions *predictions, struct datas
     float *rows = calloc(count, classes * sizeof *rows);
     TRY(init(predictions, count, run->trainer.classes, mirrored, err));
     if (!rows)
-        TRY(error_no_memory(err, size_mul(count, classes * sizeof *rows), "predictions"));
+        FAIL(error_no_memory(err, size_mul(count, classes * sizeof *rows), "predictions"));
     TRY(evaluation_probabilities(&run->trainer, dataset, mirrored, rows, &predictions->changed, err));
     TRY(take_rows(predictions, dataset, rows, err));
 cleanup:

@@ -82,9 +82,9 @@ static enum status read_classes(struct run_info *info, const struct json_place *
     TRY(json_array(root, "classes", MAX_CLASSES, &array, &info->card.class_count, err));
     names = arena_alloc(&info->arena, (size_t)info->card.class_count + 1, sizeof *names);
     if (!names)
-        TRY(error_no_memory(err, (size_t)info->card.class_count * sizeof *names, "class names"));
+        FAIL(error_no_memory(err, (size_t)info->card.class_count * sizeof *names, "class names"));
     if (info->card.class_count == 0)
-        TRY(error_set(err, STATUS_BAD_DATA, root->path, "classes must not be empty"));
+        FAIL(error_set(err, STATUS_BAD_DATA, root->path, "classes must not be empty"));
     for (int i = 0; i < info->card.class_count; i++) {
         TRY(json_element(&array, i, &element, err));
         TRY(json_string(&element, NULL, &info->arena, &names[i], err));
@@ -139,8 +139,8 @@ static enum status read_fields(struct run_info *info, const struct json_place *r
         TRY(model_card_read_preprocessing(&info->card, &preprocessing, err));
     }
     if (strcmp(info->structure, "student.net") != 0 && strcmp(info->structure, "student.onnx") != 0)
-        TRY(error_set(err, STATUS_BAD_DATA, root->path, "structure must be student.net or student.onnx, not '%.80s'",
-                      info->structure));
+        FAIL(error_set(err, STATUS_BAD_DATA, root->path, "structure must be student.net or student.onnx, not '%.80s'",
+                       info->structure));
 cleanup:
     return status;
 }
@@ -155,11 +155,11 @@ enum status run_info_read(struct run_info *info, const char *folder, struct erro
     char *path = path_join(folder, "run.json");
     *info = (struct run_info){0};
     if (!path)
-        TRY(error_no_memory(err, strlen(folder), "a path"));
+        FAIL(error_no_memory(err, strlen(folder), "a path"));
     TRY(file_look(path, &kind, err));
     if (kind == FILE_ABSENT)
-        TRY(error_set(err, STATUS_NO_INPUT, folder,
-                      "not a run: run.json is missing; `student_train fit --out` makes a run"));
+        FAIL(error_set(err, STATUS_NO_INPUT, folder,
+                       "not a run: run.json is missing; `student_train fit --out` makes a run"));
     TRY(file_read(path, JSON_LIMIT, &bytes, &size, err));
     TRY(json_parse_sealed(&json, (const char *)bytes, size, path, err));
     struct json_place root = json_root(json, path);
@@ -195,11 +195,11 @@ enum status run_student(const struct run_info *info, const char *folder, const c
     char *structure = path_join(folder, info->structure), *file = weights_path(folder, weights);
     *student = (struct student){0};
     if (!structure || !file)
-        TRY(error_no_memory(err, strlen(folder), "a path"));
+        FAIL(error_no_memory(err, strlen(folder), "a path"));
     TRY(student_open(student, structure, &input, err));
     if (info->structure_digest[0] && strcmp(info->structure_digest, student->digest) != 0)
-        TRY(error_set(err, STATUS_BAD_DATA, structure,
-                      "was changed or damaged: its SHA-256 is not the one in run.json; copy it again"));
+        FAIL(error_set(err, STATUS_BAD_DATA, structure,
+                       "was changed or damaged: its SHA-256 is not the one in run.json; copy it again"));
     TRY(safetensors_read_weights_file(&student->graph, file, err));
 cleanup:
     if (status != STATUS_OK)
@@ -216,7 +216,7 @@ enum status run_training_graph(const struct student *student, const char *folder
     char *file = weights_path(folder, weights);
     TRY(training_graph(&student->graph, graph, err));
     if (!file)
-        TRY(error_no_memory(err, strlen(folder), "a path"));
+        FAIL(error_no_memory(err, strlen(folder), "a path"));
     TRY(safetensors_read_weights_file(graph, file, err));
 cleanup:
     free(file);

@@ -79,7 +79,7 @@ static enum status load(const char *run, cJSON **json, char **path, struct error
         return error_no_memory(err, strlen(run), "a path");
     TRY(file_look(*path, &kind, err));
     if (kind == FILE_ABSENT)
-        TRY(error_set(err, STATUS_NO_INPUT, *path, "is missing: the run is not finished; `fit --resume` resumes it"));
+        FAIL(error_set(err, STATUS_NO_INPUT, *path, "is missing: the run is not finished; `fit --resume` resumes it"));
     TRY(file_read(*path, METRICS_LIMIT, &text, &size, err));
     TRY(json_parse_sealed(json, (const char *)text, size, *path, err));
 cleanup:
@@ -113,16 +113,16 @@ enum status run_class_accuracy(const char *run, const char *const *classes, int 
     if (loss)
         TRY(json_string(&root, "loss", arena, loss, err));
     if (!cJSON_GetObjectItemCaseSensitive(json, "validation"))
-        TRY(error_set(err, STATUS_CONFIG, path, "the run had no validation split, so no class was measured"));
+        FAIL(error_set(err, STATUS_CONFIG, path, "the run had no validation split, so no class was measured"));
     TRY(json_object(&root, "validation", &validation, err));
     TRY(json_array(&validation, "per_class", MAX_CLASSES, &list, &count, err));
     if (count != class_count)
-        TRY(error_set(err, STATUS_CONFIG, path, "is of a run with %d classes, here are %d", count, class_count));
+        FAIL(error_set(err, STATUS_CONFIG, path, "is of a run with %d classes, here are %d", count, class_count));
     for (int k = 0; k < count; k++) {
         TRY(json_element(&list, k, &item, err));
         TRY(json_string(&item, "class", arena, &name, err));
         if (strcmp(name, classes[k]) != 0)
-            TRY(error_set(err, STATUS_CONFIG, path, "class %d is '%s', here it is '%s'", k, name, classes[k]));
+            FAIL(error_set(err, STATUS_CONFIG, path, "class %d is '%s', here it is '%s'", k, name, classes[k]));
         accuracy[k] = NAN;
         if (!cJSON_IsNull(cJSON_GetObjectItemCaseSensitive(item.node, "accuracy")))
             TRY(json_number(&item, "accuracy", &accuracy[k], err));

@@ -64,13 +64,13 @@ static enum status make_candidates(struct search *search, struct error *err)
                                         info.card.class_count};
     search->runs = calloc((size_t)search->candidates, sizeof *search->runs);
     if (!search->runs)
-        TRY(error_no_memory(err, (size_t)search->candidates * sizeof *search->runs, "a search"));
+        FAIL(error_no_memory(err, (size_t)search->candidates * sizeof *search->runs, "a search"));
     for (int i = 0; i < search->candidates; i++) {
         struct search_run *run = &search->runs[i];
         run->folder = arena_printf(&search->arena, "%s/runs/%04d", options->out, i + 1);
         run->file = arena_printf(&search->arena, "%s/nets/%04d.net", options->out, i + 1);
         if (!run->folder || !run->file)
-            TRY(error_no_memory(err, strlen(options->out), "a path"));
+            FAIL(error_no_memory(err, strlen(options->out), "a path"));
         TRY(candidate_make(&run->net, options->seed, i, &input, &budget, err));
     }
 cleanup:
@@ -114,8 +114,8 @@ static enum status check_earlier(const struct search *search, const struct open_
     if (kind == FILE_ABSENT || search->options.overwrite)
         goto cleanup;
     if (!search->options.resume)
-        TRY(error_set(err, STATUS_CANT_CREATE, search->options.out,
-                      "already holds a search; --resume resumes it, --overwrite replaces it"));
+        FAIL(error_set(err, STATUS_CANT_CREATE, search->options.out,
+                       "already holds a search; --resume resumes it, --overwrite replaces it"));
     TRY(folder_read(out, "search.ini", 1 << 20, &kept, &size, err));
     TRY(fit_identity_check(folder_place(path, out, "search.ini"), (char *)kept, identity, err));
 cleanup:
@@ -130,7 +130,7 @@ static enum status open_folder(struct search *search, int *lock, struct error *e
     struct open_folder out = {-1, NULL}, runs = {-1, NULL}, nets = {-1, NULL};
     char *identity = fit_options_fingerprint(&search->options.table);
     if (!identity)
-        TRY(error_no_memory(err, 0, "a search's identity"));
+        FAIL(error_no_memory(err, 0, "a search's identity"));
     TRY(own_folder_lock(search->options.out, &own_folder_search, lock, err));
     TRY(folder_open(&out, search->options.out, err));
     TRY(check_earlier(search, &out, identity, err));
@@ -200,7 +200,7 @@ static enum status train(struct search *search, struct search_run *run, int epoc
     struct error trouble = {0};
     *diverged = false;
     if (!fit_run || !checkpoint)
-        TRY(error_no_memory(err, sizeof *fit_run, "a run"));
+        FAIL(error_no_memory(err, sizeof *fit_run, "a run"));
     fit_run->lock = -1;
     TRY(run_options(search, run, &fit_run->options, err));
     TRY(fit_run_open(fit_run, &search->data, err));
@@ -297,7 +297,7 @@ static enum status run_rounds(struct search *search, struct progress *progress, 
         int count;
         chosen = search_ranked(search, &count);
         if (!chosen)
-            TRY(error_no_memory(err, 0, "a search"));
+            FAIL(error_no_memory(err, 0, "a search"));
     }
 cleanup:
     free(chosen);
@@ -318,9 +318,9 @@ static enum status publish_best(struct search *search, struct error *err)
                               ranked[0] + 1, (unsigned long long)search->options.seed, best->net.parameters,
                               best->net.multiplies / 1e6, best->net.text);
     if (!path || !text)
-        TRY(error_no_memory(err, 0, "best.net"));
+        FAIL(error_no_memory(err, 0, "best.net"));
     if (!isfinite(best->score))
-        TRY(error_set(err, STATUS_CONFIG, search->options.out, "the loss of every net is not finite; lower --lr"));
+        FAIL(error_set(err, STATUS_CONFIG, search->options.out, "the loss of every net is not finite; lower --lr"));
     TRY(file_publish(path, text, strlen(text), err));
 cleanup:
     free(ranked);
@@ -337,8 +337,8 @@ enum status search_run(struct search *search, struct progress *progress, struct 
     TRY(fit_data_open(&search->data, &search->options, err));
     if (!search->data.cache.manifest.splits[SPLIT_VAL].samples &&
         !search->data.cache.manifest.splits[SPLIT_TEST].samples)
-        TRY(error_set(err, STATUS_CONFIG, search->options.cache,
-                      "has neither a val nor a test split, so nets cannot be compared"));
+        FAIL(error_set(err, STATUS_CONFIG, search->options.cache,
+                       "has neither a val nor a test split, so nets cannot be compared"));
     TRY(make_candidates(search, err));
     TRY(open_folder(search, &lock, err));
     TRY(compute_open(&search->data.compute, &search->options.compute, progress, err));

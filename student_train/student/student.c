@@ -49,7 +49,7 @@ enum status student_open(struct student *student, const char *name, const struct
         student->size = strlen(preset->text);
         student->bytes = (unsigned char *)strdup(preset->text);
         if (!student->bytes)
-            TRY(error_no_memory(err, student->size, "a preset"));
+            FAIL(error_no_memory(err, student->size, "a preset"));
     }
     if (student->onnx) {
         TRY(onnx_read(&student->graph, student->bytes, student->size, name, &onnx, err));
@@ -76,11 +76,11 @@ enum status student_at_size(const struct student *student, const char *name, con
     TRY(net_text_parse(graph, (const char *)student->bytes, student->size, &text, err));
     for (int i = 0; i < graph->weight_count; i++)
         if (graph->weights[i].count != student->graph.weights[i].count)
-            TRY(error_set(err, STATUS_CONFIG, name,
-                          "weight %s has %zu numbers for images of %d pixels, but %zu for those of the last epochs; "
-                          "--size A:B needs a net whose weights do not depend on the size: end it with gap",
-                          graph->weights[i].name, graph->weights[i].count, input->size,
-                          student->graph.weights[i].count));
+            FAIL(error_set(err, STATUS_CONFIG, name,
+                           "weight %s has %zu numbers for images of %d pixels, but %zu for those of the last epochs; "
+                           "--size A:B needs a net whose weights do not depend on the size: end it with gap",
+                           graph->weights[i].name, graph->weights[i].count, input->size,
+                           student->graph.weights[i].count));
 cleanup:
     return status;
 }

@@ -16,7 +16,7 @@ static enum status name_folders(struct sweep *sweep, struct error *err)
     sweep->folders = arena_alloc(&sweep->grid.arena, (size_t)cells, sizeof *sweep->folders);
     sweep->metrics = calloc((size_t)cells, sizeof *sweep->metrics);
     if (!runs || !sweep->folders || !sweep->metrics)
-        TRY(error_no_memory(err, (size_t)cells * sizeof *sweep->metrics, "a sweep"));
+        FAIL(error_no_memory(err, (size_t)cells * sizeof *sweep->metrics, "a sweep"));
     for (int cell = 0; cell < cells; cell++) {
         char label[120];
         grid_label(&sweep->grid, cell, label, sizeof label);
@@ -25,7 +25,7 @@ static enum status name_folders(struct sweep *sweep, struct error *err)
                 *c = '_';
         sweep->folders[cell] = arena_printf(&sweep->grid.arena, "%s/%04d_%s", runs, cell + 1, label);
         if (!sweep->folders[cell])
-            TRY(error_no_memory(err, sizeof label, "a sweep"));
+            FAIL(error_no_memory(err, sizeof label, "a sweep"));
     }
 cleanup:
     free(runs);
@@ -71,18 +71,18 @@ static enum status open_folder(struct sweep *sweep, int *lock, struct error *err
     size_t size;
     enum file_kind kind;
     if (!path || !text)
-        TRY(error_no_memory(err, strlen(out), "a path"));
+        FAIL(error_no_memory(err, strlen(out), "a path"));
     TRY(lock_sweep(sweep, lock, err));
     TRY(check_folders(sweep, err));
     TRY(file_look(path, &kind, err));
     if (kind != FILE_ABSENT && !sweep->options.overwrite) {
         if (!sweep->options.resume && sweep->parts == 1)
-            TRY(error_set(err, STATUS_CANT_CREATE, out,
-                          "already holds a sweep; --resume resumes it, --overwrite replaces it"));
+            FAIL(error_set(err, STATUS_CANT_CREATE, out,
+                           "already holds a sweep; --resume resumes it, --overwrite replaces it"));
         TRY(file_read(path, 1 << 20, &kept, &size, err));
         char *whole = calloc(size + 1, 1);
         if (!whole)
-            TRY(error_no_memory(err, size, "sweep.ini"));
+            FAIL(error_no_memory(err, size, "sweep.ini"));
         memcpy(whole, kept, size);
         status = fit_identity_check(path, whole, text, err);
         free(whole);
@@ -123,7 +123,7 @@ enum status sweep_find_finished(struct sweep *sweep, bool start, struct error *e
         if (status != STATUS_OK)
             run_metrics_release(&sweep->metrics[cell]);
         if (status != STATUS_OK && status != STATUS_BAD_DATA) /* a damaged result is computed again */
-            TRY(error_set(err, status, bad.path, "%s", bad.message));
+            FAIL(error_set(err, status, bad.path, "%s", bad.message));
         status = STATUS_OK;
     }
 cleanup:
@@ -151,12 +151,12 @@ enum status sweep_run(struct sweep *sweep, struct progress *progress, struct err
     int lock = -1;
     TRY(option_part(sweep->part_text, &sweep->part, &sweep->parts, err));
     if (sweep->parts > 1 && sweep->options.overwrite)
-        TRY(error_set(err, STATUS_USAGE, NULL,
-                      "--overwrite would remove what other parts have trained; choose another "
-                      "--out, or overwrite without --part first"));
+        FAIL(error_set(err, STATUS_USAGE, NULL,
+                       "--overwrite would remove what other parts have trained; choose another "
+                       "--out, or overwrite without --part first"));
     TRY(grid_parse(&sweep->grid, &sweep->grids, &sweep->options.table, err));
     if (!sweep->options.student && !grid_option(&sweep->grid, 0, "student"))
-        TRY(error_set(err, STATUS_USAGE, NULL, "--student is missing; see student_train sweep --help"));
+        FAIL(error_set(err, STATUS_USAGE, NULL, "--student is missing; see student_train sweep --help"));
     TRY(name_folders(sweep, err));
     for (int cell = 0; cell < sweep->grid.cells; cell++) { /* check every cell's options before anything runs */
         struct fit_options options = {0};

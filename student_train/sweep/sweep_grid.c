@@ -105,8 +105,8 @@ enum status grid_parse(struct grid *grid, const struct option_list *texts, const
     for (int k = 0; k < grid->key_count; k++)
         cells *= grid->keys[k].count;
     if (cells > GRID_MAX_CELLS)
-        TRY(error_set(err, STATUS_USAGE, NULL, "the grid has %.0f cells; at most %d are allowed", cells,
-                      GRID_MAX_CELLS));
+        FAIL(error_set(err, STATUS_USAGE, NULL, "the grid has %.0f cells; at most %d are allowed", cells,
+                       GRID_MAX_CELLS));
     grid->cells = (int)cells;
 cleanup:
     if (status != STATUS_OK)

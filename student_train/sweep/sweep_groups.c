@@ -57,7 +57,7 @@ enum status sweep_cell_options(struct sweep *sweep, int cell, struct fit_options
             continue;
         arguments[count] = arena_printf(arena, "--%s=%s", name, value);
         if (!arguments[count++])
-            TRY(error_no_memory(err, 0, "options"));
+            FAIL(error_no_memory(err, 0, "options"));
     }
     TRY(fit_options_parse(options, count, arguments, err));
     options->variables = variables_of(sweep, cell);

@@ -13,7 +13,7 @@ enum status compute_open(struct compute *compute, const struct compute_options *
     *compute = (struct compute){.max_memory = options->max_memory};
     TRY(backend_find(options->device, &compute->backend, &device.index, &compute->why, err));
     if (options->deterministic && compute->backend != &backend_cpu)
-        TRY(error_set(
+        FAIL(error_set(
             err, STATUS_USAGE, NULL,
             "--deterministic is for the CPU, since GPUs of different kinds round differently: add --device cpu"));
     TRY(compute->backend->device->open(&compute->device, &device, err));

@@ -63,7 +63,7 @@ static enum status decode_shard(struct dataset *dataset, const struct cache_shar
     enum status status = STATUS_OK;
     TRY(thread_pool_try(dataset->compute->pool, (int)shard->count, decode_task, &job, err));
     if (interrupt_requested())
-        TRY(error_set(err, STATUS_INTERRUPTED, NULL, "stopped while the cache was loading; nothing was lost"));
+        FAIL(error_set(err, STATUS_INTERRUPTED, NULL, "stopped while the cache was loading; nothing was lost"));
 cleanup:
     return status;
 }
@@ -150,7 +150,7 @@ enum status dataset_load(struct dataset *dataset, const struct cache *cache, enu
     dataset->shard_of = calloc(n, sizeof *dataset->shard_of);
     dataset->shards = calloc((size_t)content->shard_count, sizeof *dataset->shards);
     if (!dataset->bases || !dataset->ids || !dataset->labels || !dataset->shard_of || !dataset->shards)
-        TRY(error_no_memory(err, n, "a split of the cache"));
+        FAIL(error_no_memory(err, n, "a split of the cache"));
     dataset->shard_count = content->shard_count;
     TRY(cache_views_init(&dataset->cache_views, manifest, size, err));
     if (file)

@@ -138,7 +138,7 @@ static enum status put_shards(const struct dataset *dataset, const struct loadin
         TRY(put_shard(dataset, loadings, i, slab, err));
         progress_update(progress, entry->first + entry->count, NULL);
         if (interrupt_requested())
-            TRY(error_set(err, STATUS_INTERRUPTED, NULL, "stopped while the cache was loading; nothing was lost"));
+            FAIL(error_set(err, STATUS_INTERRUPTED, NULL, "stopped while the cache was loading; nothing was lost"));
     }
 cleanup:
     progress_end(progress);

@@ -56,7 +56,7 @@ static enum status measure_teacher(struct evaluation *evaluation, const struct d
     uint32_t *counts = calloc(2 * classes, sizeof *counts), right = 0;
     float *logits = calloc(classes, sizeof *logits);
     if (!counts || !logits)
-        TRY(error_no_memory(err, 2 * classes * sizeof *counts, "counts of classes"));
+        FAIL(error_no_memory(err, 2 * classes * sizeof *counts, "counts of classes"));
     for (uint32_t i = 0; dataset_has_teacher(dataset, true) && i < dataset->count; i++) {
         if (dataset->labels[i] < 0 || !in_part(evaluation->part, i))
             continue;
@@ -137,7 +137,7 @@ enum status evaluation_run(struct evaluation *evaluations, struct trainer *train
     const struct logits_reader reader = {read_opinions, &opinions};
     memset(evaluations, 0, (size_t)students * sizeof *evaluations);
     if (!predictions || !scratch)
-        TRY(error_no_memory(err, dataset->count * sizeof *predictions, "an evaluation"));
+        FAIL(error_no_memory(err, dataset->count * sizeof *predictions, "an evaluation"));
     for (int k = 0; k < students; k++)
         TRY(init(&evaluations[k], trainer->classes, dataset, part, err));
     TRY(trainer_evaluate(trainer, dataset, true, predictions, totals, &reader, err));
@@ -183,7 +183,7 @@ enum status evaluation_probabilities(struct trainer *trainer, struct dataset *da
     if (mirrored) {
         others = calloc(dataset->count, classes * sizeof *others);
         if (!others)
-            TRY(error_no_memory(err, size_mul(dataset->count, classes * sizeof *others), "an evaluation"));
+            FAIL(error_no_memory(err, size_mul(dataset->count, classes * sizeof *others), "an evaluation"));
         TRY(classify(trainer, dataset, true, others, err));
         *changed = probabilities_average(rows, others, dataset->count, classes);
     }
@@ -201,7 +201,7 @@ enum status evaluation_mirror(struct evaluation *evaluation, struct trainer *tra
     uint32_t right = 0, agreed = 0;
     float *rows = calloc(dataset->count, classes * sizeof *rows), *logits = calloc(classes, sizeof *logits);
     if (!rows || !logits)
-        TRY(error_no_memory(err, size_mul(dataset->count, classes * sizeof *rows), "an evaluation"));
+        FAIL(error_no_memory(err, size_mul(dataset->count, classes * sizeof *rows), "an evaluation"));
     TRY(evaluation_probabilities(trainer, dataset, true, rows, &evaluation->mirrored_changed, err));
     for (uint32_t i = 0; i < dataset->count; i++) {
         const size_t found = probabilities_class(rows + i * classes, classes);

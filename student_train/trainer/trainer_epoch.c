@@ -132,7 +132,7 @@ static enum status reserve(struct trainer *trainer, const struct dataset *datase
     trainer->order_capacity = 0;
     trainer->order = calloc(count, sizeof *trainer->order);
     if (!trainer->order)
-        TRY(error_no_memory(err, count * sizeof *trainer->order, "the order of an epoch"));
+        FAIL(error_no_memory(err, count * sizeof *trainer->order, "the order of an epoch"));
     TRY(epoch_content_init(&trainer->content, count, trainer->options->batch, trainer->student_count, trainer->classes,
                            parts, err));
     TRY(epoch_inputs_init(&trainer->inputs, compute->backend->device, compute->device, &trainer->content, err));

@@ -116,7 +116,7 @@ enum status trainer_epoch(struct trainer *trainer, const struct dataset *dataset
     for (uint32_t s = 0, first = 0; s < steps; s++, first += capacity) {
         const uint32_t left = dataset->count - first;
         if (interrupt_requested())
-            TRY(error_set(err, STATUS_INTERRUPTED, NULL, "stopped in epoch %d; continue with --resume", epoch + 1));
+            FAIL(error_set(err, STATUS_INTERRUPTED, NULL, "stopped in epoch %d; continue with --resume", epoch + 1));
         TRY(trainer_step(trainer, &source, &trainer->inputs, trainer->order + first, partners ? partners + first : NULL,
                          s, (int)(left < capacity ? left : capacity), true, err));
         show(trainer, &watch);
@@ -156,7 +156,7 @@ static enum status evaluate(struct trainer *trainer, const struct dataset *datas
             reader->read(reader->context, k, first, count, logits);
         }
         if (interrupt_requested())
-            TRY(error_set(err, STATUS_INTERRUPTED, NULL, "stopped while evaluating"));
+            FAIL(error_set(err, STATUS_INTERRUPTED, NULL, "stopped while evaluating"));
     }
 cleanup:
     return status;

@@ -41,8 +41,8 @@ static enum status device_new(struct device **out, const struct device_options *
     device->isa = cpu_isa_choose(options->deterministic ? cpu_isa_names[CPU_ISA_AVX2] : NULL);
     device->deterministic = options->deterministic;
     if (device->deterministic && device->isa != CPU_ISA_AVX2)
-        TRY(error_set(err, STATUS_CONFIG, NULL,
-                      "--deterministic needs a processor with AVX2 and FMA, which this one lacks"));
+        FAIL(error_set(err, STATUS_CONFIG, NULL,
+                       "--deterministic needs a processor with AVX2 and FMA, which this one lacks"));
     snprintf(device->description, sizeof device->description, "CPU, %d thread%s, %s", threads, threads == 1 ? "" : "s",
              cpu_isa_names[device->isa]);
     *out = device;

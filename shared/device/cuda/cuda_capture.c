@@ -26,7 +26,7 @@ static enum status end(struct device *device, struct graph_capture **out, struct
     device->capture = false;
     TRY(cuda_check(cudaStreamEndCapture(device->stream, &graph), "capturing a graph", err));
     if (!capture)
-        TRY(error_no_memory(err, sizeof *capture, "a graph capture"));
+        FAIL(error_no_memory(err, sizeof *capture, "a graph capture"));
     TRY(cuda_check(cudaGraphInstantiate(&capture->executable, graph, 0), "capturing a graph", err));
     *out = capture;
     capture = NULL;

@@ -74,7 +74,7 @@ static enum status images_put(struct device *device, struct device_images *image
     packed->bytes = cuda_picture_bytes(base->h, base->w, base->channels, count);
     packed->pixels = malloc(packed->bytes);
     if (!packed->pixels)
-        TRY(error_no_memory(err, packed->bytes, "an image"));
+        FAIL(error_no_memory(err, packed->bytes, "an image"));
     cuda_picture_pack(levels, count, packed->pixels);
     packed->h = base->h;
     packed->w = base->w;

@@ -121,7 +121,7 @@ enum status cuda_images_place(struct device *device, struct device_images *image
     size_t left, bytes;
     uint32_t moved = images->count;
     if (!order || !pictures)
-        TRY(error_no_memory(err, count * (sizeof *order + sizeof *pictures), "images"));
+        FAIL(error_no_memory(err, count * (sizeof *order + sizeof *pictures), "images"));
     for (uint32_t i = 0; i < images->count; i++) {
         order[i] = (struct candidate){images->packed[i].bytes, i};
         pictures[i] = (struct cuda_picture){.h = images->packed[i].h, .w = images->packed[i].w};

@@ -86,7 +86,7 @@ enum status cpu_runner_onnxruntime(struct cpu_runner *runner, const struct onnxr
     struct onnxruntime_engine *engine;
     enum status status = STATUS_OK;
     if (device->deterministic)
-        TRY(error_set(
+        FAIL(error_set(
             err, STATUS_CONFIG, NULL,
             "--deterministic: onnxruntime, which runs this teacher, chooses instructions by itself and cannot be "
             "held to AVX2; leave the option out"));

@@ -169,8 +169,8 @@ enum status runner_onnxruntime_new(struct teacher_runner **out, struct device *d
     runner->batch = options->batch;
     runner->shape = model->input.shape;
     if (options->batch % model->batch != 0)
-        TRY(error_set(err, STATUS_INTERNAL, model->path, "a batch of %d is no number of runs of %d samples",
-                      options->batch, model->batch));
+        FAIL(error_set(err, STATUS_INTERNAL, model->path, "a batch of %d is no number of runs of %d samples",
+                       options->batch, model->batch));
     TRY(make_input(runner, model, err));
     TRY(make_outputs(runner, model, err));
     TRY(start(runner, model, options, err));

@@ -87,7 +87,7 @@ enum status ort_bindings_new(struct ort_bindings **out, const struct ort_library
     bindings->runs = calloc((size_t)cuda->runs, sizeof *bindings->runs);
     bindings->values = calloc((size_t)cuda->runs * (size_t)(1 + model->output_count), sizeof *bindings->values);
     if (!bindings->runs || !bindings->values)
-        TRY(error_no_memory(err, (size_t)cuda->runs * sizeof *bindings->values, "the teacher"));
+        FAIL(error_no_memory(err, (size_t)cuda->runs * sizeof *bindings->values, "the teacher"));
     TRY(ort_check(
         ort, api->create_memory_info("Cuda", ORT_DEVICE_ALLOCATOR, cuda->device, ORT_MEMORY_DEFAULT, &bindings->device),
         model->path, doing, err));

@@ -104,7 +104,7 @@ static enum status engine_begin(struct onnxruntime_engine **out, const struct on
     engine->input.name = arena_strdup(&engine->arena, model->input.name);
     engine->path = arena_strdup(&engine->arena, model->path);
     if (!engine->input.name || !engine->path)
-        TRY(error_no_memory(err, strlen(model->path), "a name"));
+        FAIL(error_no_memory(err, strlen(model->path), "a name"));
     TRY(list_outputs(engine, model, err));
     TRY(ort_session_new(&engine->session, engine->ort, model, ORT_OPTIMIZE_ALL, cuda, err));
 cleanup:
@@ -138,7 +138,7 @@ static enum status engine_make(struct onnxruntime_engine **out, const struct onn
     TRY(engine_begin(&engine, model, NULL, err));
     engine->workers = calloc((size_t)workers, sizeof *engine->workers);
     if (!engine->workers)
-        TRY(error_no_memory(err, (size_t)workers * sizeof *engine->workers, "threads"));
+        FAIL(error_no_memory(err, (size_t)workers * sizeof *engine->workers, "threads"));
     engine->worker_count = workers;
     for (int i = 0; i < workers; i++)
         TRY(worker_init(&engine->workers[i], engine, err));

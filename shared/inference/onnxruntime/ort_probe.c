@@ -61,7 +61,7 @@ static enum status load_and_run(const struct onnxruntime_model *model, struct on
     struct ort_value **values = calloc((size_t)count + 1, sizeof *values);
     const char **names = calloc((size_t)count + 1, sizeof *names);
     if (!values || !names)
-        TRY(error_no_memory(err, (size_t)count * sizeof *values, "tensors"));
+        FAIL(error_no_memory(err, (size_t)count * sizeof *values, "tensors"));
     TRY(ort_library(&ort, err));
     TRY(ort_session_new(&session, ort, model, ORT_OPTIMIZE_NOTHING, NULL, err));
     TRY(memory_new(&zeros, ort_tensor_bytes(&model->input), 1, "an input", err));
