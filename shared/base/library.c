@@ -6,6 +6,7 @@
 
 #include <dlfcn.h>
 #include <link.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -81,6 +82,7 @@ static void lack_of_memory(void)
  * C++ is needed to build this, and where it is not installed no library needs it. */
 static void handle_lack_of_memory(void)
 {
+    static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER; /* decoders are opened by threads */
     void *library = out_of_memory_installed() ? dlopen("libstdc++.so.6", RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE) : NULL;
     void *symbol = library ? dlsym(library, "_ZSt15set_new_handlerPFvvE") : NULL;
     if (library)
@@ -88,10 +90,13 @@ static void handle_lack_of_memory(void)
     struct rlimit data;
     if (!symbol)
         return;
-    if (!set_handler)
+    pthread_mutex_lock(&one_at_a_time);
+    if (!set_handler) {
         usual_limit = getrlimit(RLIMIT_DATA, &data) == 0 ? data.rlim_cur : 0;
-    memcpy(&set_handler, &symbol, sizeof symbol);
+        memcpy(&set_handler, &symbol, sizeof symbol);
+    }
     set_handler(lack_of_memory);
+    pthread_mutex_unlock(&one_at_a_time);
 }
 
 enum status library_symbol(const char *file, const char *name, const void **symbol, struct error *err)

@@ -3,7 +3,10 @@
 
 #include "shared/graph/plan_memory.h"
 
-enum { ALIGNMENT = 32 /* elements; every tensor begins at a multiple of it, so on a cache line */ };
+enum {
+    ALIGNMENT = 32, /* elements; every tensor begins at a multiple of it, so on a cache line */
+    GAP = 16        /* elements behind a tensor, which vectors read in part, and no thread writes */
+};
 
 enum status plan_order_gradients(struct plan_compiler *c)
 {
@@ -23,14 +26,14 @@ enum status plan_order_gradients(struct plan_compiler *c)
     return STATUS_OK;
 }
 
-/* Elements of a tensor for the whole batch; the output's are always as wide as floats. */
+/* Elements of a tensor for the whole batch, with the gap; the output's are always as wide as floats. */
 static size_t tensor_elements(const struct plan *plan, int tensor)
 {
     struct shape s = plan->tensors[tensor].shape;
     size_t count = size_mul(size_mul((size_t)s.c, (size_t)s.h), size_mul((size_t)s.w, (size_t)plan->batch));
     if (tensor == plan->output)
         count = size_mul(count, sizeof(float) / dtype_size(plan->dtype));
-    return count > SIZE_MAX / 64 ? SIZE_MAX / 64 : (count + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    return count > SIZE_MAX / 64 ? SIZE_MAX / 64 : (count + GAP + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
 enum status plan_place_tensors(struct plan_compiler *c)
@@ -59,8 +62,6 @@ enum status plan_place_tensors(struct plan_compiler *c)
     TRY(plan_memory(lives, plan->tensor_count, ALIGNMENT, &plan->gradient_count, c->err));
     for (int t = 0; t < plan->tensor_count; t++)
         plan->tensors[t].gradient = c->learns[t] ? lives[t].offset : PLAN_NONE;
-    plan->value_count += ALIGNMENT; /* vectors may read a little beyond the last tensor */
-    plan->gradient_count += ALIGNMENT;
 cleanup:
     return status;
 }

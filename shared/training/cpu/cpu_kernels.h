@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { KERNEL_SLACK = 16 /* floats that kernels may read beyond the end of an array, where it says so */ };
+enum { KERNEL_SLACK = 16 /* floats that kernels may read beyond an array, where it says so (GAP of plan_layout.c) */ };
 
 static inline int row_width(int channels)
 {
