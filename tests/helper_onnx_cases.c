@@ -244,6 +244,7 @@ const char *const onnx_cases[] = {
     "x Softsign x",
     "x Split/2 x i1,2 axis=1",
     "x SplitToSequence x i1,2 axis=1 | SequenceAt p n1",
+    "x SplitToSequence x n9223372036854775807 axis=1 | SequenceAt p n0",
     "x SplitToSequence x n1 axis=1 keepdims=1 | SequenceAt p n-1",
     "x Split/2 x split=1,2 axis=1",
     "x Split/2 x axis=2 num_outputs=2",

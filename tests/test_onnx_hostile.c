@@ -3,6 +3,7 @@
 #include "formats/onnx/onnx_read.h"
 #include "formats/onnx/onnx_write.h"
 #include "tests/helper_exports.h"
+#include "tests/helper_onnx_cases.h"
 #include "tests/helper_onnx_model.h"
 
 #include <math.h>
@@ -377,6 +378,61 @@ static void test_constants_are_bounded(void **state)
     expect(&graph, 13, STATUS_BAD_DATA, "too much for a file of this size");
 }
 
+/* One value repeated to INT_MAX channels, which only a list of as many numbers can say: as the output, for a
+ * constant that changes behind them, padded and sliced. */
+static void test_repeats_are_bounded(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *op, *inputs; /* of the node behind the Expand, or NULL */
+        int width;
+    } cases[] = {{NULL, NULL, 1}, {"Mul", "wide row", 2}, {"Pad", "wide pads", 1}, {"Slice", "wide one two one", 1}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct proto graph = {0};
+        const char *const wide = cases[i].op ? "wide" : "y";
+        const int64_t shape[4] = {1, INT32_MAX, 1, cases[i].width}, pads[8] = {0, 0, 1, 1, 0, 0, 1, 1};
+        const int64_t one[1] = {1}, two[1] = {2};
+        const float pair[2] = {1, 2};
+        model_put_value(&graph, GRAPH_INPUT, "x", ONNX_FLOAT, (const int64_t[]){-1, 1, 1, 1}, 4);
+        model_put_tensor(&graph, "shape", ONNX_INT64, (const int64_t[]){4}, 1, shape, sizeof shape);
+        model_put_tensor(&graph, "row", ONNX_FLOAT, (const int64_t[]){1, 1, 1, 2}, 4, pair, sizeof pair);
+        model_put_tensor(&graph, "pads", ONNX_INT64, (const int64_t[]){8}, 1, pads, sizeof pads);
+        model_put_tensor(&graph, "one", ONNX_INT64, (const int64_t[]){1}, 1, one, sizeof one);
+        model_put_tensor(&graph, "two", ONNX_INT64, (const int64_t[]){1}, 1, two, sizeof two);
+        model_put_node(&graph, "Relu", "x", "r");
+        model_put_node(&graph, "Expand", "r shape", wide);
+        if (cases[i].op)
+            model_put_node(&graph, cases[i].op, cases[i].inputs, "y");
+        put_output(&graph, "y");
+        expect(&graph, 13, STATUS_BAD_DATA, "too much for a file of this size");
+    }
+}
+
+/* What does not fit into a type is named; a float is an integer below 1e15, and true unless it is 0. */
+static void test_casts_out_of_range(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *line, *text;
+    } cases[] = {
+        {"c Cast v1,inf to=7", "inf is out of the range of INT64"},
+        {"c Cast v1,nan to=3", "nan is out of the range of INT8"},
+        {"c Cast v-1e15 to=6", "-1e+15 is out of the range of INT32"},
+        {"c Cast i1,-7 to=13", "-7 is out of the range of UINT64"},
+        {"c Cast v-2.5 to=13", "-2 is out of the range of UINT64"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct proto model = {0};
+        struct graph graph;
+        struct error err = {0};
+        onnx_case_model(&model, NULL, cases[i].line, 0, 13);
+        const enum status status = onnx_read(&graph, model.bytes, model.size, "cast.onnx", NULL, &err);
+        if (status != STATUS_CONFIG || !strstr(err.message, cases[i].text))
+            fail_msg("'%s': status %d, '%s'; expected '%s'", cases[i].line, status, err.message, cases[i].text);
+        proto_release(&model);
+    }
+}
+
 static void test_arithmetic_overflow(void **state)
 {
     (void)state;
@@ -431,7 +487,9 @@ int main(void)
         cmocka_unit_test(test_integer_types),
         cmocka_unit_test(test_weights_are_finite),
         cmocka_unit_test(test_constants_are_bounded),
+        cmocka_unit_test(test_repeats_are_bounded),
         cmocka_unit_test(test_missing_first_input),
+        cmocka_unit_test(test_casts_out_of_range),
         cmocka_unit_test(test_arithmetic_overflow),
     };
     return cmocka_run_group_tests_name("onnx_hostile", tests, NULL, NULL);

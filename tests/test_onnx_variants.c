@@ -4,6 +4,7 @@
  * something. A sanitizer sees the rest. Operators that change nothing must leave the values as they are. */
 #include "formats/onnx/onnx_read.h"
 #include "formats/onnx/onnx_write.h"
+#include "shared/graph/graph_reference.h"
 #include "tests/helper_exports.h"
 #include "tests/helper_onnx_cases.h"
 
@@ -294,6 +295,7 @@ static void constants_have_the_right_sums(void **state)
         double sum;
     } cases[] = {{"c Cast i0,1,-2 to=9", 2},
                  {"c Cast v0,0.25,-2.75 to=9", 2},
+                 {"c Cast v0,inf,-inf,1e30,-2.75 to=9", 4},
                  {"c Cast v0,0.25,-2.75 to=7", -2},
                  {"c Cast i300,-301 to=2", 44 + 211},
                  {"c Cast i300,-300 to=3", 44 - 44},
@@ -376,6 +378,43 @@ static void constants_have_the_right_sums(void **state)
     assert_int_equal(wrong, 0);
 }
 
+/* A number behind a Cast is what the Cast has made of it: 0.5 is 0 as an integer and 1 as a bool. */
+static void numbers_are_what_casts_make(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *line;
+        float input[3], right[3];
+    } cases[] = {
+        {"x Constant value@v0.5 | Cast p to=7 | Cast>E p to=1 | ReduceMean>M x axes=1, | Sub>D x M | Mul p D | "
+         "ReduceMean p axes=1, | Add p E | Sqrt p | Div D p",
+         {1, 2, 3},
+         {-1.2247449f, 0, 1.2247449f}},
+        {"x Constant value@v0.5 | Cast p to=9 | Cast>E p to=1 | ReduceL2 x axes=1, keepdims=1 | Max p E | Div x p",
+         {0.1f, 0.2f, 0.3f},
+         {0.1f, 0.2f, 0.3f}},
+        {"x Constant value@v2.5 | Cast p to=7 | Cast>E p to=1 | Pow x E | ReduceSum p axes=1, keepdims=1 | Sqrt p | "
+         "Max p v1e-6 | Div x p",
+         {2, 3, 6},
+         {2.0f / 7, 3.0f / 7, 6.0f / 7}},
+        {"x Constant value@v2.5 | Cast p to=7 | Cast>E p to=1 | ReduceL2 x axes=1, keepdims=1 | Max p E | Div x p",
+         {0.5f, 1, 1},
+         {0.25f, 0.5f, 0.5f}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct graph graph;
+        struct error err = {0};
+        float found[3];
+        assert_int_equal(read_graph(&(struct variant){.line = cases[i].line, .shape = 6, .opset = 11}, &graph),
+                         STATUS_OK);
+        assert_int_equal(graph_forward_reference(&graph, cases[i].input, 1, graph.output, found, &err), STATUS_OK);
+        for (int k = 0; k < 3; k++)
+            if (!(fabsf(found[k] - cases[i].right[k]) <= 1e-6f))
+                fail_msg("'%s' makes %g of %g", cases[i].line, (double)found[k], (double)cases[i].input[k]);
+        graph_release(&graph);
+    }
+}
+
 /* A size that is computed from the batch is either the batch, or refused: a Reshape to it changes no value. */
 static void sizes_from_the_batch(void **state)
 {
@@ -430,6 +469,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(variants_are_read_or_refused),  cmocka_unit_test(values_are_seen_in_every_way),
         cmocka_unit_test(operators_that_change_nothing), cmocka_unit_test(what_is_read_can_be_written),
-        cmocka_unit_test(constants_have_the_right_sums), cmocka_unit_test(sizes_from_the_batch)};
+        cmocka_unit_test(constants_have_the_right_sums), cmocka_unit_test(sizes_from_the_batch),
+        cmocka_unit_test(numbers_are_what_casts_make)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -33,9 +33,11 @@ static enum status take_channels(struct onnx_reader *reader, struct part *part, 
     const size_t inner = (size_t)factor.stride, outer = old / ((size_t)factor.size * inner);
     if (count < 1 || size_mul(outer * inner, count) > INT_MAX / 4)
         return onnx_refuse(reader, "it takes nothing, or too much");
-    int *taken = malloc(outer * inner * count * sizeof *taken), *to = taken;
-    if (!taken)
-        return error_no_memory(reader->err, outer * inner * count * sizeof *taken, "a list of channels");
+    int *taken;
+    const enum status status = onnx_channels_alloc(reader, outer * inner * count, &taken);
+    if (status != STATUS_OK)
+        return status;
+    int *to = taken;
     for (size_t o = 0; o < outer; o++)
         for (size_t k = 0; k < count; k++)
             for (size_t i = 0; i < inner; i++) {
@@ -135,6 +137,17 @@ bool onnx_find_axis(const struct onnx_reader *reader, const struct onnx_value *v
     return axis > 0 && axis < value->layout.rank;
 }
 
+/* A list of `count` indices within the budget: an Expand makes dimensions of any size. */
+static enum status indices_alloc(struct onnx_reader *reader, int64_t count, int64_t **indices)
+{
+    const size_t bytes = size_mul((size_t)count, sizeof **indices);
+    const enum status status = onnx_spend(reader, bytes, onnx_output_name(reader));
+    if (status != STATUS_OK)
+        return status;
+    *indices = malloc(bytes);
+    return *indices ? STATUS_OK : error_no_memory(reader->err, bytes, "a list of channels");
+}
+
 /* Sizes of the outputs: given, or equal parts, of which the last may be smaller (num_outputs). */
 static enum status split_sizes(struct onnx_reader *reader, int64_t total, int64_t *sizes, size_t outputs)
 {
@@ -163,9 +176,8 @@ enum status onnx_emit_piece(struct onnx_reader *reader, const struct onnx_value 
 {
     enum status status = STATUS_OK;
     struct part part = {0};
-    int64_t *indices = malloc((size_t)count * sizeof *indices);
-    if (!indices)
-        return error_no_memory(reader->err, (size_t)count * sizeof *indices, "a list of channels");
+    int64_t *indices = NULL;
+    TRY(indices_alloc(reader, count, &indices));
     for (int64_t i = 0; i < count; i++)
         indices[i] = first + i;
     part_begin(&part, reader, value);
@@ -216,13 +228,13 @@ static enum status slice_axis(struct onnx_reader *reader, struct part *part, int
     start = clamp(start < 0 ? (start < -extent ? -1 : start + extent) : start, step > 0 ? 0 : -1,
                   step > 0 ? extent : extent - 1);
     end = clamp(end < 0 ? (end < -extent ? -1 : end + extent) : end, step > 0 ? 0 : -1, extent);
-    int64_t *indices = malloc((size_t)extent * sizeof *indices);
-    if (!indices)
-        return error_no_memory(reader->err, (size_t)extent * sizeof *indices, "a list of channels");
+    int64_t *indices;
+    enum status status = indices_alloc(reader, extent, &indices);
+    if (status != STATUS_OK)
+        return status;
     for (int64_t i = start; i >= 0 && (step > 0 ? i < end : i > end); i += step)
         indices[count++] = i;
-    enum status status =
-        count ? take(reader, part, d, indices, count) : onnx_refuse(reader, "it leaves nothing of its input");
+    status = count ? take(reader, part, d, indices, count) : onnx_refuse(reader, "it leaves nothing of its input");
     free(indices);
     return status;
 }

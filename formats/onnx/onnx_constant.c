@@ -108,6 +108,7 @@ static bool is_float_type(int64_t type)
 }
 
 struct integer_type {
+    const char *name;
     int64_t type;
     int bits; /* that are kept; of bool, which is 0 or 1, one */
     bool is_signed;
@@ -115,7 +116,7 @@ struct integer_type {
 
 static const struct integer_type *integer_type(int64_t type)
 {
-#define TYPE(name) ONNX__TENSOR_PROTO__DATA_TYPE__##name
+#define TYPE(name) #name, ONNX__TENSOR_PROTO__DATA_TYPE__##name
     static const struct integer_type types[] = {
         {TYPE(BOOL), 1, false},    {TYPE(INT8), 8, true},     {TYPE(UINT8), 8, false},
         {TYPE(INT16), 16, true},   {TYPE(UINT16), 16, false}, {TYPE(INT32), 32, true},
@@ -163,12 +164,14 @@ enum status onnx_fold_cast(struct onnx_reader *reader)
     TRY(onnx_emit_like(reader, &like, &out));
     for (size_t i = 0; i < in->count; i++) {
         int64_t number = in->is_float ? 0 : in->ints[i];
-        if (in->is_float && !(in->floats[i] > -1e15f && in->floats[i] < 1e15f))
-            return onnx_refuse(reader, "a number is out of range");
-        if (in->is_float)
-            number = integer->bits == 1 ? in->floats[i] != 0 : (int64_t)in->floats[i];
+        if (in->is_float && integer->bits == 1)
+            number = in->floats[i] != 0;
+        else if (in->is_float && !(in->floats[i] > -1e15f && in->floats[i] < 1e15f))
+            return onnx_refuse(reader, "%g is out of the range of %s", (double)in->floats[i], integer->name);
+        else if (in->is_float)
+            number = (int64_t)in->floats[i];
         if (to == ONNX__TENSOR_PROTO__DATA_TYPE__UINT64 && number < 0 && number != ONNX_BATCH)
-            return onnx_refuse(reader, "a number is out of range");
+            return onnx_refuse(reader, "%lld is out of the range of %s", (long long)number, integer->name);
         if (!out->is_float)
             out->ints[i] = cast_integer(number, integer);
         else if (number == ONNX_BATCH)

@@ -8,11 +8,13 @@
 #include <math.h>
 #include <string.h>
 
-/* What an operator that leaves the numbers as they are has made this of; NULL: another operator has. */
+/* What an operator that leaves the numbers as they are has made this of; NULL: another operator has. A Cast of a value
+ * of the graph is one between float types; one of a constant may round it, or make 0 or 1 of it. */
 static const struct onnx_value *before(const struct onnx_reader *reader, const struct onnx_value *value, bool spread)
 {
     const Onnx__NodeProto *maker = onnx_maker(reader, value, "Identity");
-    maker = maker ? maker : onnx_maker(reader, value, "Cast");
+    if (!maker && value && value->kind != ONNX_CONSTANT)
+        maker = onnx_maker(reader, value, "Cast");
     maker = maker || !spread ? maker : onnx_maker(reader, value, "Expand");
     return maker ? onnx_find(reader, maker->input[0]) : NULL;
 }

@@ -268,6 +268,8 @@ static enum status check_output(struct onnx_reader *reader, struct onnx_value *o
         return error_set(reader->err, STATUS_CONFIG, NULL, "%s", output->reason);
     if (output->kind != ONNX_NODE)
         return error_set(reader->err, STATUS_CONFIG, NULL, "its output '%.200s' is constant", output->name);
+    if (output->maker >= 0) /* what is added here is the output's, not the last node's */
+        reader->op = reader->model->node[output->maker];
     enum status status = onnx_settle(reader, output);
     if (status == STATUS_OK)
         status = onnx_write_repeats(reader, output);

@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- values ---- */
@@ -273,7 +274,7 @@ void onnx_emit_constant(struct onnx_reader *reader, struct onnx_array *array)
     value->array = array;
 }
 
-static enum status spend(struct onnx_reader *reader, size_t bytes, const char *what)
+enum status onnx_spend(struct onnx_reader *reader, size_t bytes, const char *what)
 {
     if (bytes > reader->budget)
         return error_set(reader->err, STATUS_BAD_DATA, NULL,
@@ -282,10 +283,21 @@ static enum status spend(struct onnx_reader *reader, size_t bytes, const char *w
     return STATUS_OK;
 }
 
+enum status onnx_channels_alloc(struct onnx_reader *reader, size_t count, int **channels)
+{
+    const size_t bytes = size_mul(count, sizeof **channels);
+    const enum status status = onnx_spend(reader, size_mul(bytes, 2), onnx_output_name(reader));
+    *channels = NULL;
+    if (status != STATUS_OK)
+        return status;
+    *channels = malloc(bytes ? bytes : 1);
+    return *channels ? STATUS_OK : error_no_memory(reader->err, bytes, "a list of channels");
+}
+
 enum status onnx_array_alloc(struct onnx_reader *reader, struct onnx_array *array)
 {
     size_t size = array->is_float ? sizeof(float) : sizeof(int64_t), bytes = size_mul(array->count, size);
-    enum status status = spend(reader, bytes, reader->op ? onnx_output_name(reader) : "a constant");
+    enum status status = onnx_spend(reader, bytes, reader->op ? onnx_output_name(reader) : "a constant");
     if (status != STATUS_OK)
         return status;
     void *data = arena_alloc(&reader->arena, array->count ? array->count : 1, size);
@@ -323,7 +335,7 @@ enum status onnx_new_weight(struct onnx_reader *reader, const char *name, const 
     size_t bytes = sizeof(float);
     for (int i = 0; i < rank; i++)
         bytes = size_mul(bytes, (size_t)dims[i]);
-    enum status status = spend(reader, bytes, name);
+    enum status status = onnx_spend(reader, bytes, name);
     if (status != STATUS_OK)
         return status;
     name = onnx_graph_name(name, text);

@@ -54,7 +54,7 @@ struct onnx_reader {
     int64_t opset;
     int64_t batch;      /* the input's batch size, 0 if it is symbolic */
     struct arena arena; /* decoded constants */
-    size_t budget;      /* bytes that constants and weights may still use */
+    size_t budget;      /* bytes that constants, weights and lists of channels may still use */
 
     struct onnx_value *values; /* [value_count] */
     size_t value_count;
@@ -142,6 +142,12 @@ enum status onnx_repeat(struct onnx_reader *reader, int from, struct shape to, i
 enum status onnx_emit_select(struct onnx_reader *reader, int node, const int *channels, int count,
                              const struct onnx_layout *layout);
 void onnx_emit_constant(struct onnx_reader *reader, struct onnx_array *array);
+/* Takes bytes from the budget before they are allocated for `what`; STATUS_BAD_DATA: a file of this size has no need of
+ * so many. */
+enum status onnx_spend(struct onnx_reader *reader, size_t bytes, const char *what);
+/* A list of channels for an OP_SELECT, which the caller fills and frees. It and the graph's copy are within the budget.
+ */
+enum status onnx_channels_alloc(struct onnx_reader *reader, size_t count, int **channels);
 /* Allocates array->count zeros (floats or ints, by is_float), within the budget. */
 enum status onnx_array_alloc(struct onnx_reader *reader, struct onnx_array *array);
 /* Output 0 is a copy of *like: it shares the data of *like, or gets zeroed data if *like has none. */

@@ -19,7 +19,7 @@ static bool find_piece(const struct onnx_array *split, int64_t total, int64_t in
     const int64_t step = each ? 0 : split->ints[0];
     if (!each && step < 1)
         return false;
-    const int64_t count = each ? (int64_t)split->count : (total + step - 1) / step;
+    const int64_t count = each ? (int64_t)split->count : 1 + (total - 1) / step;
     index += index < 0 ? count : 0;
     if (index < 0 || index >= count)
         return false;

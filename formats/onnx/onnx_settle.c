@@ -3,6 +3,7 @@
 #include "formats/onnx/onnx_reader.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum status onnx_emit_select(struct onnx_reader *reader, int node, const int *channels, int count,
                              const struct onnx_layout *layout)
@@ -56,9 +57,8 @@ enum status onnx_settle(struct onnx_reader *reader, struct onnx_value *value)
     if (value->kind != ONNX_NODE || onnx_layout_is_ordered(&value->layout, ONNX_C))
         return STATUS_OK;
     const int count = reader->graph->nodes[value->node].shape.c;
-    int *channels = malloc((size_t)count * sizeof *channels);
-    if (!channels)
-        return error_no_memory(reader->err, (size_t)count * sizeof *channels, "a list of channels");
+    int *channels;
+    TRY(onnx_channels_alloc(reader, (size_t)count, &channels));
     order_channels(&value->layout, channels, count);
     merge_dims(&value->layout);
     TRY(add_select(reader, "order", value->node, channels, count, &value->node));
@@ -75,9 +75,8 @@ enum status onnx_repeat(struct onnx_reader *reader, int from, struct shape to, i
     struct shape s = reader->graph->nodes[from].shape;
     int *channels = NULL;
     if (s.c != to.c) {
-        channels = calloc((size_t)to.c, sizeof *channels);
-        if (!channels)
-            return error_no_memory(reader->err, (size_t)to.c * sizeof *channels, "a list of channels");
+        TRY(onnx_channels_alloc(reader, (size_t)to.c, &channels));
+        memset(channels, 0, (size_t)to.c * sizeof *channels);
         TRY(add_select(reader, "repeat", from, channels, to.c, &from));
     }
     if (s.h != to.h || s.w != to.w) { /* the only value of a row or column is at its edge */

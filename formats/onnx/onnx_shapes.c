@@ -78,6 +78,7 @@ static enum status emit_flat(struct onnx_reader *reader, const struct onnx_value
     if (!order)
         return error_no_memory(reader->err, count * sizeof *order, "a list of features");
     if (flat_order(&value->layout, s, order, (int)count)) {
+        TRY(onnx_spend(reader, count * sizeof *order, onnx_output_name(reader))); /* the graph's copy */
         TRY(onnx_emit_helper(reader, &node, "flat", &value->node, 1, &flat));
         TRY(onnx_emit_select(reader, flat, order, (int)count, &layout));
     } else {

@@ -67,9 +67,7 @@ static enum status pad_channels(struct onnx_reader *reader, int *node, int befor
     int *channels = NULL;
     if (before < -old || after < -old || count < 1)
         return onnx_refuse(reader, "it leaves no channels");
-    channels = calloc((size_t)count, sizeof *channels);
-    if (!channels)
-        return error_no_memory(reader->err, (size_t)count * sizeof *channels, "a list of channels");
+    TRY(onnx_channels_alloc(reader, (size_t)count, &channels));
     select.channels = channels;
     select.channel_count = count;
     TRY(onnx_derived_weight(reader, "kept", &count, 1, &scale.weight));
