@@ -246,8 +246,9 @@ uninstall: ## remove what install has put under PREFIX
 # For every GPU, in folders of their own: nothing of a development build is taken.
 EVERY_GPU = $(if $(filter file,$(origin CUDA_ARCHS)),CUDA_ARCHS=all)
 
-# A package's programs find their libraries where the system has them, and are hardened as Debian's are: they read files of others.
-HARDENING := -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -Wl,-z,relro,-z,now
+# A package's programs find their libraries where the system has them, and get the flags that
+# dpkg-buildflags of Debian 12 prints with hardening=+bindnow: they read files of others.
+HARDENING := -fstack-protector-strong -Wformat -Werror=format-security -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -Wl,-z,relro,-z,now
 deb: ## install what is missing, make a Debian package in build/
 	@scripts/install_deps.sh --deb
 	@$(MAKE) $(QUIETLY) BUILD=build-deb RELOCATABLE= CFLAGS="$(CFLAGS) $(HARDENING)" $(EVERY_GPU) programs

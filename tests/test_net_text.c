@@ -252,6 +252,7 @@ static void reports_what_is_wrong(void **state)
         {"inverted a 4 8 3x3 se", STATUS_BAD_DATA, "number of channels of se"},
         {"conv a 4 3x3\nadd b", STATUS_BAD_DATA, "line 2: no layer above is named 'b'"},
         {"conv a 4 3x3\nadd input", STATUS_CONFIG, "line 2: node 'a_add'"},
+        {"conv a 4 3x3\nfrom a input", STATUS_BAD_DATA, "line 2: from takes one name, not 2"},
         {"dropout 1", STATUS_BAD_DATA, "below 1"},
         {"upsample 0", STATUS_BAD_DATA, "whole number"},
         {"upsample 4097", STATUS_BAD_DATA, "16x16 times 4097 is too large"},

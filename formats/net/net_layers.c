@@ -280,7 +280,7 @@ cleanup:
 static enum status build_from(struct net_builder *builder, const struct net_line *line, struct error *err)
 {
     if (line->name_count != 1)
-        return error_set(err, STATUS_BAD_DATA, NULL, "from goes on from one value");
+        return error_set(err, STATUS_BAD_DATA, NULL, "from takes one name, not %d", line->name_count);
     return net_find_value(builder, line->names[0], &builder->current, err);
 }
 

@@ -210,7 +210,7 @@ static enum status train(struct search *search, struct search_run *run, int epoc
     if (*diverged)
         status = STATUS_OK;
     else if (status != STATUS_OK)
-        TRY(error_pass(err, &trouble));
+        FAIL(error_pass(err, &trouble));
 cleanup:
     if (fit_run)
         fit_run_release(fit_run);
