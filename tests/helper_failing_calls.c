@@ -249,6 +249,16 @@ WRAP(CALL_FILE, int, posix_spawn_file_actions_addclosefrom_np, (posix_spawn_file
 /* ---- attempts ---- */
 
 static int complaints;
+static long seen[CALL_KINDS]; /* calls that attempts have made, undisturbed */
+
+void failing_calls_all_seen(void **state)
+{
+    (void)state;
+    for (int kind = CALL_ALLOCATION; kind < CALL_KINDS; kind++)
+        if (seen[kind] == 0 && kind != CALL_DECODER)
+            fail_msg("no attempt has made a %s", kinds[kind].name);
+    assert_int_equal(failing_calls_hdf5_objects(), 0);
+}
 
 /* FNV-1a of each byte + 1: from 0 on, zeros would not count. */
 void attempt_add(uint64_t *sum, const void *bytes, size_t size)
@@ -294,6 +304,9 @@ void attempt_some(attempt *run, const void *what, const char *name, int points)
         for (long step = 64; step > 0; step /= 2) /* how many there are */
             while (try_at(run, what, name, (enum call_kind)kind, calls + step - 1, STATUS_OK, right))
                 calls += step;
+        if (kind == CALL_ALLOCATION && calls == 0)
+            fail_msg("%s: no allocation is seen", name);
+        seen[kind] += calls;
         const long step = 1 + calls / points;
         for (long at = 0; at < calls; at += step)
             try_at(run, what, name, (enum call_kind)kind, at, STATUS_OK, right);
@@ -311,6 +324,8 @@ void attempt_new_ways(attempt *run, const void *what, const char *name)
     ways.noting = true;
     const enum status usual = run(what, &right, &err);
     ways.noting = false;
+    if (ways.calls == 0)
+        fail_msg("%s: no allocation is seen", name);
     for (int i = 0; i < ways.new_count; i++)
         try_at(run, what, name, CALL_ALLOCATION, ways.places[i], usual, right);
     if (complaints > 0)

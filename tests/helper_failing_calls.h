@@ -32,6 +32,10 @@ bool failing_calls_stop(const void **caller);
 /* Objects of libhdf5 that our objects have opened and not closed: AddressSanitizer does not see them. */
 long failing_calls_hdf5_objects(void);
 
+/* The last test of a program: its attempts have made calls that allocate, of files and of libraries (otherwise nothing
+ * is wrapped, or nothing was tried), and have left no object of libhdf5 open. */
+void failing_calls_all_seen(void **state);
+
 /* Does something with `what` and adds the result to *sum. */
 typedef enum status attempt(const void *what, uint64_t *sum, struct error *err);
 /* A sum over what an attempt has found, to compare. */
@@ -39,7 +43,8 @@ void attempt_add(uint64_t *sum, const void *bytes, size_t size);
 /* Makes the attempt undisturbed, and then once for each of its calls, which fails (at most 1000 of a kind, in equal
  * steps). It must give the same result all the same, or an error of the right kind: STATUS_INTERNAL for allocations and
  * libraries, STATUS_IO for file calls, none where a call is interrupted or does half, STATUS_BAD_DATA for decoders
- * (STATUS_INTERNAL where they check what was just written). Other outcomes are printed, and are cmocka failures. */
+ * (STATUS_INTERNAL where they check what was just written). Other outcomes are printed, and are cmocka failures; so is
+ * an attempt in which no allocation is seen. */
 void attempt_all(attempt *run, const void *what, const char *name);
 /* The same with at most `points` calls of a kind, for what takes long. */
 void attempt_some(attempt *run, const void *what, const char *name, int points);

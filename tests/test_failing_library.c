@@ -243,6 +243,6 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(data_sets), cmocka_unit_test(views), cmocka_unit_test(answers),
-                                       cmocka_unit_test(inspected)};
+                                       cmocka_unit_test(inspected), cmocka_unit_test(failing_calls_all_seen)};
     return cmocka_run_group_tests_name("failing_library", tests, setup, teardown);
 }

@@ -462,9 +462,9 @@ static int teardown(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_onnx),          cmocka_unit_test(test_onnx_operators),
-                                       cmocka_unit_test(test_onnx_patterns), cmocka_unit_test(test_nets),
-                                       cmocka_unit_test(test_images),        cmocka_unit_test(test_sources),
-                                       cmocka_unit_test(test_photos),        cmocka_unit_test(test_other_layouts)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_onnx),   cmocka_unit_test(test_onnx_operators), cmocka_unit_test(test_onnx_patterns),
+        cmocka_unit_test(test_nets),   cmocka_unit_test(test_images),         cmocka_unit_test(test_sources),
+        cmocka_unit_test(test_photos), cmocka_unit_test(test_other_layouts),  cmocka_unit_test(failing_calls_all_seen)};
     return cmocka_run_group_tests_name("failing_readers", tests, setup, teardown);
 }

@@ -594,6 +594,6 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_caches),      cmocka_unit_test(test_repairs),
                                        cmocka_unit_test(test_two_writers), cmocka_unit_test(test_small_things),
                                        cmocka_unit_test(test_manifest),    cmocka_unit_test(test_answers),
-                                       cmocka_unit_test(test_runs)};
+                                       cmocka_unit_test(test_runs),        cmocka_unit_test(failing_calls_all_seen)};
     return cmocka_run_group_tests_name("failing_writers", tests, setup, teardown);
 }
