@@ -62,7 +62,9 @@ while IFS=$'\t' read -r kind text; do
     small) edits+=(-e "$text") unused+=("$text") ;;
     needs) needs=$text ;;
     without) without=$text ;;
-    programs) PATH=$BUILD/$text:$PATH ;;
+    programs)
+        [ -f "$BUILD/$text/softcache_cuda.so" ] || { echo "ok $name # SKIP no GPU backend in $BUILD/$text"; exit 0; }
+        PATH=$BUILD/$text:$PATH ;;
     expect)
         [ -n "$skipped" ] || grep -qF -- "$text" "$work/output" ||
             { echo "not ok $name $label: its output lacks '$text': $(tail -3 "$work/output" | tr '\n' ' ')"; failed=yes; } ;;

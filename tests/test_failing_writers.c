@@ -5,6 +5,7 @@
 #include "formats/cache/cache_library.h"
 #include "formats/cache/manifest.h"
 #include "formats/export/prediction_csv.h"
+#include "formats/export/student_c.h"
 #include "formats/report/report_html.h"
 #include "shared/base/digest.h"
 #include "shared/base/files.h"
@@ -12,6 +13,7 @@
 #include "tests/helper_cache.h"
 #include "tests/helper_failing_calls.h"
 #include "tests/helper_images.h"
+#include "tests/helper_quantised.h"
 
 #include <dirent.h>
 #include <setjmp.h>
@@ -589,11 +591,39 @@ static int teardown(void **state)
     return 0;
 }
 
+/* ---- students as C ---- */
+
+static enum status write_student_c(const void *what, uint64_t *sum, struct error *err)
+{
+    struct student_c_files files;
+    const enum status status = student_c_write(what, &files, err);
+    if (status != STATUS_OK)
+        return status;
+    attempt_add(sum, files.source, files.source_size);
+    attempt_add(sum, files.header, files.header_size);
+    student_c_files_free(&files);
+    return STATUS_OK;
+}
+
+static void students_in_c(void **state)
+{
+    static const char *const students[] = {"dwpw-small", "mcunet", "resnet18"};
+    (void)state;
+    for (size_t i = 0; i < sizeof students / sizeof *students; i++)
+        for (int int8 = 0; int8 < 2; int8++) {
+            struct quantised q;
+            assert_int_equal(quantised_init(&q, students[i], NULL), STATUS_OK);
+            const struct student_c student = {&q.lowered, int8 ? &q.net : NULL, &q.card, q.pictures.pixels};
+            attempt_new_ways(write_student_c, &student, students[i]);
+            quantised_release(&q);
+        }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_caches),      cmocka_unit_test(test_repairs),
-                                       cmocka_unit_test(test_two_writers), cmocka_unit_test(test_small_things),
-                                       cmocka_unit_test(test_manifest),    cmocka_unit_test(test_answers),
-                                       cmocka_unit_test(test_runs),        cmocka_unit_test(failing_calls_all_seen)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_caches),       cmocka_unit_test(test_repairs),  cmocka_unit_test(test_two_writers),
+        cmocka_unit_test(test_small_things), cmocka_unit_test(test_manifest), cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_runs),         cmocka_unit_test(students_in_c), cmocka_unit_test(failing_calls_all_seen)};
     return cmocka_run_group_tests_name("failing_writers", tests, setup, teardown);
 }

@@ -3,6 +3,7 @@
  * set; another operator before it or behind it. What comes out is a graph, or an error that names the file and says
  * something. A sanitizer sees the rest. Operators that change nothing must leave the values as they are. */
 #include "formats/onnx/onnx_read.h"
+#include "formats/export/student_py.h"
 #include "formats/onnx/onnx_write.h"
 #include "shared/graph/graph_reference.h"
 #include "tests/helper_exports.h"
@@ -264,7 +265,27 @@ static void write_and_read(const struct graph *graph, const struct variant *v)
     free(bytes);
 }
 
-/* Students are exported as ONNX. */
+/* Writes the graph as student.py, if it has such a form: its brackets close. */
+static void write_python(const struct graph *graph, const struct variant *v)
+{
+    struct error err = {0};
+    char *text = NULL;
+    size_t size = 0;
+    int open = 0;
+    bool closed = true;
+    const enum status status = student_py_write(graph, NULL, &text, &size, &err);
+    for (size_t i = 0; status == STATUS_OK && i < size; i++) {
+        open += strchr("([{", text[i]) && text[i] ? 1 : strchr(")]}", text[i]) && text[i] ? -1 : 0;
+        closed = closed && open >= 0;
+    }
+    const bool right = status == STATUS_OK ? size > 0 && closed && open == 0 : status == STATUS_CONFIG;
+    if (!right && wrong++ < 10)
+        print_message("'%s' behind '%s', operator set %d, as student.py: status %d, '%s'\n", v->line,
+                      v->way ? v->way : "", v->opset, status, err.message);
+    free(text);
+}
+
+/* Students are exported as ONNX and as Python. */
 static void what_is_read_can_be_written(void **state)
 {
     (void)state;
@@ -276,8 +297,10 @@ static void what_is_read_can_be_written(void **state)
                 const struct variant v = {
                     .way = way < 0 ? NULL : onnx_ways[way], .line = onnx_cases[i], .opset = sets[k], .student = true};
                 struct graph graph;
-                if (read_graph(&v, &graph) == STATUS_OK)
+                if (read_graph(&v, &graph) == STATUS_OK) {
                     write_and_read(&graph, &v);
+                    write_python(&graph, &v);
+                }
                 graph_release(&graph);
                 if (onnx_cases[i][0] == 'c' || k > 0)
                     break;

@@ -63,21 +63,26 @@ static void filter_pixel(struct filter *filter, int i, int in, double scale)
  * them. high * 2^LOW_BITS + low is the exact sum, since that of all taps fits 32 bits. */
 enum { LOW_BITS = PRECISION_BITS / 2, LOW_MASK = (1 << LOW_BITS) - 1 };
 
-static void filter_pair_up(struct filter *filter)
+static enum status filter_pair_up(struct filter *filter, struct error *err)
 {
+    const size_t pairs = size_mul((size_t)filter->count, (size_t)filter->max_taps / 2 + 1);
     const int32_t *from = filter->weights;
-    struct tap_pair *to = filter->pairs;
+    struct tap_pair *to = filter->pairs = calloc(pairs, sizeof *to);
+    if (!to)
+        return error_no_memory(err, size_mul(pairs, sizeof *to), "a resize filter");
     for (int i = 0; i < filter->count; i++, from += filter->max_taps, to += filter->max_taps / 2 + 1)
         for (int t = 0; t < filter->spans[i].taps; t += 2) {
             const int32_t second = t + 1 < filter->spans[i].taps ? from[t + 1] : 0;
             to[t / 2] = (struct tap_pair){(second & LOW_MASK) << 16 | (from[t] & LOW_MASK),
                                           second >> LOW_BITS << 16 | from[t] >> LOW_BITS};
         }
+    return STATUS_OK;
 }
 #else
-static void filter_pair_up(struct filter *filter)
+static enum status filter_pair_up(struct filter *filter, struct error *err)
 {
-    (void)filter;
+    (void)filter, (void)err;
+    return STATUS_OK;
 }
 #endif
 
@@ -89,13 +94,11 @@ static enum status filter_init(struct filter *filter, int in, int out, struct er
     filter->spans = calloc((size_t)out, sizeof *filter->spans);
     filter->weights = calloc(weights, sizeof *filter->weights);
     filter->exact = calloc((size_t)filter->max_taps, sizeof *filter->exact);
-    filter->pairs = calloc(size_mul((size_t)out, (size_t)filter->max_taps / 2 + 1), sizeof *filter->pairs);
-    if (!filter->spans || !filter->weights || !filter->exact || !filter->pairs)
+    if (!filter->spans || !filter->weights || !filter->exact)
         return error_no_memory(err, size_mul(weights, sizeof *filter->weights), "a resize filter");
     for (int i = 0; i < out; i++)
         filter_pixel(filter, i, in, scale);
-    filter_pair_up(filter);
-    return STATUS_OK;
+    return filter_pair_up(filter, err);
 }
 
 static uint8_t clip(int32_t sum)

@@ -85,8 +85,8 @@ char *plan_describe(const struct plan *plan)
     fprintf(out,
             "batch %d: %zu bytes of activations, %zu of their gradients, %zu parameters, %zu running statistics, %zu "
             "constants\n",
-            plan->batch, plan->value_count * sizeof(float), plan->gradient_count * sizeof(float), plan->parameter_count,
-            plan->running_count, plan->state_count - plan->running_count - plan->range_count);
+            plan->batch, plan->value_count * dtype_size(plan->dtype), plan->gradient_count * dtype_size(plan->dtype),
+            plan->parameter_count, plan->running_count, plan->state_count - plan->running_count - plan->range_count);
     if (fclose(out) == 0)
         return text;
     free(text);

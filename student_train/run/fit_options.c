@@ -143,8 +143,9 @@ static void add_execution(struct spec_list *list, struct fit_options *o)
          "the program ends; auto: there if they may take more than half of the memory",
          .choices = images_names},
         {"precision", OPTION_CHOICE, &o->precision, NULL, "fp32",
-         "type of stored activations; bf16 takes half the memory and moves half the bytes (a GPU: of compute "
-         "capability 8.0)",
+         "type of stored activations; bf16 takes half the memory and moves half the bytes; a GPU needs compute "
+         "capability 8.0 or newer. Validation during training computes so, too; eval, predict and exports compute in "
+         "fp32",
          .choices = dtype_names},
         {"time-limit", OPTION_FLOAT, &o->time_limit, "SECONDS", "0",
          "stop after the epoch that exceeds it; 0: no limit", .minimum = 0, .maximum = BIG},

@@ -184,10 +184,10 @@ static enum status render_one(void *context, int index, int worker, struct error
     const size_t values = (size_t)job->size * (size_t)job->size * (size_t)images->channels;
     const struct view_mix *mix = views->mixes ? &views->mixes[at] : &nothing;
     const size_t level = atomic_load(&images->largest_level), begin = (size_t)index * values;
-    uint8_t *own_scratch = images->scratch + (size_t)worker * scratch_of_worker(images, values, job->dtype);
+    uint8_t *worker_scratch = images->scratch + (size_t)worker * scratch_of_worker(images, values, job->dtype);
     const bool direct = job->dtype == DTYPE_FP32;
-    float *out = direct ? (float *)job->out + begin : (float *)(void *)own_scratch;
-    uint8_t *scratch = own_scratch + (direct ? 0 : values * sizeof *out), *rooms = scratch + 2 * values;
+    float *out = direct ? (float *)job->out + begin : (float *)(void *)worker_scratch;
+    uint8_t *scratch = worker_scratch + (direct ? 0 : values * sizeof *out), *rooms = scratch + 2 * values;
     struct image levels[2][VIEW_MAX_LEVELS];
     struct view_picture own, partner = {0};
     enum status status = STATUS_OK;

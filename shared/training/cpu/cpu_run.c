@@ -5,8 +5,8 @@
 enum {
     PARTIAL_FLOATS = 1 << 22, /* weight gradients of all slices of a step: 16 MiB, if 8 slices fit */
     PIVOT_PIXELS = 64,
-    STREAM_FLOATS = 1 << 20, /* of a tensor, the whole batch: 4 MiB */
-    RUN_FLOATS = 16384       /* floats that are summed up in single precision before the sum goes into a double */
+    STREAM_BYTES = 4 << 20, /* of a tensor, the whole batch */
+    RUN_FLOATS = 16384      /* floats that are summed up in single precision before the sum goes into a double */
 };
 
 static const struct epilogue nothing = {.activation = ACTIVATION_NONE};
@@ -145,7 +145,7 @@ static void choose_pivot(const struct cpu_run *run, struct cpu_slice *slice, con
 /* Is the tensor so large that what a step writes is no longer in a cache of its core when the next step reads it? */
 static bool passes_caches(const struct cpu_run *run, const struct cpu_tensor *tensor)
 {
-    return tensor->sample * (size_t)run->pass->count >= STREAM_FLOATS;
+    return tensor->sample * (size_t)run->pass->count * dtype_size(tensor->dtype) >= STREAM_BYTES;
 }
 
 /* Does the step's output need sums for its batch norm? */

@@ -241,9 +241,7 @@ static void backward_sample(struct cpu_run *run, const struct strip_kernels *ker
         read_source_of(run, s, &source, sample, y, rows);
         strip_read_gradient(run, s, &dz, sample, y, last ? s->y.filled : y + rows + s->y.lead);
         kernels->weigh(run, s, &source, &dz, y, rows, gradient);
-        for (int k = y; k < y + rows; k++)
-            note_bias(run, slice, strip_row(&dz, k + s->y.lead) + (ptrdiff_t)s->x.lead * s->out,
-                      (size_t)s->x.out * (size_t)s->out);
+        note_bias(run, slice, strip_row(&dz, y + s->y.lead), (size_t)rows * (size_t)s->gradient_pitch); /* and zeros */
         if (run->in->gradient == PLAN_NONE)
             continue;
         int ready = last ? s->y.in : (y + rows) * s->y.stride - s->y.pad;
@@ -259,7 +257,6 @@ void strip_backward(struct cpu_run *run, const struct strip_kernels *kernels, in
     float *gradient = slice_partial(run, slice, strip_weights(&s));
     int first, end;
     slice_samples(run, slice, &first, &end);
-    for (int sample = first; sample < end; sample++) {
+    for (int sample = first; sample < end; sample++)
         backward_sample(run, kernels, &s, slice, worker, sample, gradient);
-    }
 }

@@ -6,7 +6,7 @@
 
 enum { RUN_PIXELS = 256 /* a multiple of 16; added up in single precision, then in double */ };
 
-/* Two samples and five rows; in doubles, what a group needs. */
+/* Three samples and eight rows; in doubles, what a group needs. */
 static struct step_need need(const struct plan *plan, const struct plan_step *step)
 {
     const struct shape s = plan->tensors[step->output].shape;

@@ -8,7 +8,7 @@ struct linear {
     int in, out, pixels, channels; /* in = channels * pixels */
     float *a;                      /* [batch, in] completed inputs, in memory order (h, w, c) */
     float *dx;                     /* [batch, in] */
-    float *dz;                     /* [batch, out] */
+    float *dz;                     /* [batch, out]; forward: the output, if it is not made in its place */
 };
 
 static struct linear linear_of(const struct cpu_run *run)

@@ -1,4 +1,5 @@
-/* Max and average pooling. Forward stores nothing for backward, which searches for the largest values again. */
+/* Max and average pooling. Forward stores nothing for backward, which searches for the largest values again: for those
+ * that it stored, or, if they were rounded, for those of the window. */
 #include "shared/training/cpu/cpu_strip.h"
 
 #include <math.h>
@@ -118,6 +119,7 @@ static void backward_slice(void *context, int slice, int worker)
     const size_t row = (size_t)s.x.out * (size_t)s.out, in_row = (size_t)s.x.in * (size_t)s.in;
     float *scratch = run->workspace->scratch[worker], *dx = scratch + padded_floats(&s), *dz = dx + padded_floats(&s),
           *largest = dz + row;
+    const bool kept = run->out->dtype == DTYPE_FP32;
     int first, end;
     slice_samples(run, slice, &first, &end);
     for (int sample = first; sample < end; sample++) {
@@ -127,10 +129,11 @@ static void backward_slice(void *context, int slice, int worker)
         memset(dx, 0, padded_floats(&s) * sizeof *dx);
         for (int y = 0; y < s.y.out; y++) {
             struct window_job w = row_window(run, &s, source.data, y);
-            w.out = largest;
+            w.out = kept ? stored_value(run, run->out, out + (size_t)y * row) : largest;
             copy_gradient(run, out + (size_t)y * row, row, dz);
             if (run->step->kind == STEP_MAX_POOL) {
-                run->kernels->window_maximum(&w);
+                if (!kept)
+                    run->kernels->window_maximum(&w);
                 run->kernels->window_maximum_gradient(&w, dz, dx + (w.in - scratch));
             } else {
                 divide_row(run, &s, y, dz);
