@@ -247,8 +247,8 @@ uninstall: ## remove what install has put under PREFIX
 # For every GPU, in folders of their own: nothing of a development build is taken.
 EVERY_GPU = $(if $(filter file,$(origin CUDA_ARCHS)),CUDA_ARCHS=all)
 
-# A package's programs find their libraries where the system has them, and get the flags that
-# dpkg-buildflags of Debian 12 prints with hardening=+bindnow: they read files of others.
+# A package's programs find their libraries where the system has them, and are hardened by
+# the flags that dpkg-buildflags of Debian 12 prints with hardening=+bindnow: they read files of others.
 HARDENING := -fstack-protector-strong -Wformat -Werror=format-security -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -Wl,-z,relro,-z,now
 deb: ## install what is missing, make a Debian package in build/
 	@scripts/install_deps.sh --deb

@@ -6,7 +6,7 @@ build=${BUILD:-build}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 root=$work/root/opt/softcache
-checks="installs everybody_may_read refuses programs_run manual_pages_are_clean bash_completes zsh_reads_its_completions c_program_reads_a_cache uninstalls"
+checks="installs everybody_may_read refuses programs_run manual_pages_are_clean bash_completes zsh_reads_its_completions c_program_reads_a_cache package_is_hardened uninstalls"
 
 skip_all() {
     for check in $checks; do echo "ok $check # SKIP $1"; done
@@ -102,6 +102,24 @@ reads() {
     ! "$work/read_cache" "$work/photos" 2>"$work/error" && grep -q cache.json "$work/error"
 }
 check c_program_reads_a_cache reads
+
+# The Makefile says whose flags a package gets; those that do not harden are left out.
+hardened() {
+    local flags flag
+    flags=" $(sed -n 's/^HARDENING := //p' Makefile) "
+    for flag in $(for kind in CFLAGS CPPFLAGS LDFLAGS; do DEB_BUILD_MAINT_OPTIONS=hardening=+bindnow dpkg-buildflags --get $kind; done); do
+        case $flag in
+        -g | -O2 | -ffile-prefix-map=* | -Wdate-time) ;;
+        -Wl,-z,now) [[ $flags == *",-z,now "* ]] || { echo "HARDENING lacks $flag"; return 1; } ;;
+        *) [[ $flags == *" $flag"[\ ,]* ]] || { echo "HARDENING lacks $flag"; return 1; } ;;
+        esac
+    done
+}
+if command -v dpkg-buildflags >/dev/null && grep -q '^12' /etc/debian_version; then
+    check package_is_hardened hardened
+else
+    echo "ok package_is_hardened # SKIP not Debian 12 with dpkg-dev"
+fi
 
 gone() {
     PREFIX=/opt/softcache DESTDIR=$work/root scripts/install.sh --remove

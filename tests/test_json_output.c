@@ -420,6 +420,27 @@ static void everything_in_the_schema_is_printed(void **state)
         fail_msg("no run above prints:%s", missing);
 }
 
+/* What is described as a number of something is an integer, or integers by kind. */
+static void expect_numbers(const cJSON *rule, const char *name)
+{
+    const cJSON *text = cJSON_GetObjectItemCaseSensitive(rule, "description");
+    if (cJSON_IsString(text) && strncmp(text->valuestring, "number of ", 10) == 0) {
+        const cJSON *each = cJSON_GetObjectItemCaseSensitive(rule, "additionalProperties");
+        const cJSON *type = cJSON_GetObjectItemCaseSensitive(cJSON_IsObject(each) ? each : rule, "type");
+        if (!cJSON_IsString(type) || strcmp(type->valuestring, "integer") != 0)
+            fail_msg("'%s' is described as '%s'", name, text->valuestring);
+    }
+    for (const cJSON *inner = rule->child; inner; inner = inner->next)
+        if (cJSON_IsObject(inner))
+            expect_numbers(inner, inner->string);
+}
+
+static void numbers_are_described_as_such(void **state)
+{
+    (void)state;
+    expect_numbers(schema, "");
+}
+
 static int setup(void **state)
 {
     unsigned char *text;
@@ -450,6 +471,7 @@ int main(void)
         cmocka_unit_test(what_is_unknown_is_null),
         cmocka_unit_test(every_command_is_there),
         cmocka_unit_test(everything_in_the_schema_is_printed),
+        cmocka_unit_test(numbers_are_described_as_such),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
