@@ -189,7 +189,7 @@ bool onnx_layout_permute(struct onnx_layout *layout, const int *perm)
 
 bool onnx_layout_insert(struct onnx_layout *layout, int d)
 {
-    if (layout->rank >= ONNX_MAX_RANK || d < 1 || d > layout->rank)
+    if (layout->rank >= ONNX_MAX_RANK || d < 1 || d >= ONNX_MAX_RANK || d > layout->rank)
         return false;
     memmove(layout->dims + d + 1, layout->dims + d, (size_t)(layout->rank - d) * sizeof *layout->dims);
     memmove(layout->counts + d + 1, layout->counts + d, (size_t)(layout->rank - d) * sizeof *layout->counts);
@@ -201,7 +201,7 @@ bool onnx_layout_insert(struct onnx_layout *layout, int d)
 
 bool onnx_layout_set(struct onnx_layout *layout, int d, struct onnx_factor factor)
 {
-    if (d < 1 || d >= layout->rank)
+    if (d < 1 || d >= ONNX_MAX_RANK || d >= layout->rank)
         return false;
     const int first = onnx_layout_first(layout, d), old = layout->counts[d], count = factor.size > 1;
     if (total(layout) - old + count > ONNX_MAX_FACTORS)
