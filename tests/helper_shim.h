@@ -27,6 +27,10 @@ static const bool under_asan = false;
 
 /* Defined if UndefinedBehaviorSanitizer is linked; GCC has no macro for it. */
 extern "C" void __ubsan_handle_type_mismatch_v1(void *, void *) __attribute__((weak));
+static inline bool under_ubsan()
+{
+    return __ubsan_handle_type_mismatch_v1 != NULL;
+}
 
 #define assert_cuda(call) assert_int_equal(call, cudaSuccess)
 

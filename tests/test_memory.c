@@ -77,8 +77,9 @@ static void limits_hold_until_their_end(void **state)
 /* The files of a machine with 8 GB and two control groups, of both versions. */
 static size_t available(const char *group, const char *const files[][2])
 {
+    static const char meminfo[] = "MemFree: 1 kB\nMemAvailable:    8000000 kB\n";
     char *root = temporary_folder();
-    write_file(root, "proc/meminfo", "MemFree: 1 kB\nMemAvailable:    8000000 kB\n", 44);
+    write_file(root, "proc/meminfo", meminfo, sizeof meminfo - 1);
     write_file(root, "proc/self/cgroup", group, strlen(group));
     for (int i = 0; files[i][0]; i++)
         write_file(root, files[i][0], files[i][1], strlen(files[i][1]));

@@ -284,6 +284,7 @@ static void calibration_error_is_the_definition(void **state)
     /* two bins of 15: 3 of 4 right at 0.9, 0 of 1 right at 0.5; and the ends of the scale */
     for (int i = 0; i < 4; i++)
         reliability_add(&reliability, 0.9, i < 3);
+    reliability_add(&reliability, NAN, true); /* is not counted */
     reliability_add(&reliability, 0.5, false);
     assert_true(fabs(reliability_error(&reliability) - ((4 * fabs(0.75 - 0.9) + 0.5) / 5)) <= 1e-12);
     reliability_add(&reliability, 1, true);

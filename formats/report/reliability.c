@@ -8,6 +8,8 @@ enum { NAME_SIZE = 100 };
 
 void reliability_add(struct reliability *reliability, double confidence, bool right)
 {
+    if (isnan(confidence)) /* of a student that has diverged */
+        return;
     int bin = (int)(confidence * RELIABILITY_BINS);
     bin = bin < 0 ? 0 : bin >= RELIABILITY_BINS ? RELIABILITY_BINS - 1 : bin;
     reliability->bins[bin].count++;

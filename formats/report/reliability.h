@@ -17,7 +17,7 @@ struct reliability {
     } bins[RELIABILITY_BINS];
 };
 
-/* confidence: the probability of the predicted class, in [0, 1]. right: it is the true one. */
+/* confidence: the probability of the predicted class, in [0, 1]; NAN is not counted. right: it is the true one. */
 void reliability_add(struct reliability *reliability, double confidence, bool right);
 /* Sum over the bins of their share of all samples times |accuracy - mean confidence|; NAN if nothing was seen. */
 double reliability_error(const struct reliability *reliability);
