@@ -194,7 +194,7 @@ static void says_that_all_diverged(void **state)
     (void)state;
     expect(78, "the loss of every net is not finite",
            shell("%s search --cache cache --loss ce --quiet --epochs 2 --candidates 2 --finalists 1 --max-params 4000 "
-                 "--lr 1e9 --out diverged",
+                 "--lr 1e9 --optimizer sgd --weight-decay 1e6 --out diverged",
                  program));
 }
 
