@@ -19,7 +19,7 @@ static struct deadline {
 
 static timer_t timer;                   /* for the earliest of them, whose words, code and end these are: */
 static const char *volatile last_words; /* NULL: none is set */
-static volatile sig_atomic_t exit_code;
+static atomic_int exit_code;
 static struct timespec earliest;
 static bool installed;
 
@@ -72,7 +72,7 @@ static void end(const sigset_t *before)
     last_words = first ? first->text : NULL;
     if (first) {
         earliest = first->end;
-        exit_code = (sig_atomic_t)first->code;
+        exit_code = (int)first->code;
         time.it_value = first->end;
     }
     timer_settime(timer, TIMER_ABSTIME, &time, NULL);

@@ -3,10 +3,11 @@
 
 #include "shared/base/deadline.h"
 #include <signal.h>
+#include <stdatomic.h>
 #include <stddef.h>
 
-/* A signal handler can do little more than set a flag: this one is set once and never cleared. */
-static volatile sig_atomic_t requested;
+/* A signal handler can do little more than set a flag: this one is set once and never cleared; threads read it. */
+static atomic_bool requested;
 static const char *last_words;
 
 /* Most work stops within some milliseconds. One call of a library (a batch of a slow teacher) may take minutes. */
@@ -15,7 +16,7 @@ enum { PATIENCE_MS = 500 };
 static void note_signal(int number)
 {
     (void)number;
-    requested = 1;
+    requested = true;
     if (last_words)
         deadline_set(PATIENCE_MS, STATUS_INTERRUPTED, last_words);
 }
@@ -36,5 +37,5 @@ void interrupt_install(void)
 
 bool interrupt_requested(void)
 {
-    return requested != 0;
+    return requested;
 }
