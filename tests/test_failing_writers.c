@@ -168,19 +168,17 @@ struct broken {
     size_t size;
 };
 
-static enum status repair_once(const struct broken *b, struct error *err)
+/* Makes the first shard with these kernels (NULL ends them), unless it is there, publishes, and closes the writer. */
+static enum status finish(struct cache_writer *writer, const struct written *w, const char *const *kernels,
+                          struct error *err)
 {
-    const struct written *w = b->written;
-    struct cache_writer *writer;
+    enum status status = STATUS_OK;
     struct cache_claim claim = {0};
     int missing;
-    enum status status = cache_writer_open(&writer, b->path, &w->manifest, err);
-    if (status != STATUS_OK)
-        return status;
     TRY(cache_writer_claim(writer, SPLIT_TRAIN, 0, &claim, err));
     if (claim.state == CACHE_CLAIMED) {
-        TRY(cache_writer_join(writer, "oneDNN 1, avx2", true, err));
-        TRY(cache_writer_join(writer, "oneDNN 1, avx512", true, err));
+        for (; *kernels; kernels++)
+            TRY(cache_writer_join(writer, *kernels, true, err));
         TRY(cache_writer_put(writer, &claim, &w->content, NULL, err));
     }
     TRY(cache_writer_publish(writer, &missing, err));
@@ -190,6 +188,14 @@ cleanup:
     cache_writer_unclaim(&claim);
     cache_writer_close(writer);
     return status;
+}
+
+static enum status repair_once(const struct broken *b, struct error *err)
+{
+    static const char *const kernels[] = {"oneDNN 1, avx2", "oneDNN 1, avx512", NULL};
+    struct cache_writer *writer;
+    const enum status status = cache_writer_open(&writer, b->path, &b->written->manifest, err);
+    return status == STATUS_OK ? finish(writer, b->written, kernels, err) : status;
 }
 
 /* Whatever failed, the same again finishes it. */
@@ -261,29 +267,16 @@ static void fill_as_other(const struct shared_cache *shared)
 
 static enum status fill_with_other(const struct shared_cache *shared, bool again, struct error *err)
 {
-    const struct written *w = shared->written;
+    static const char *const kernels[] = {"oneDNN 1, avx512", NULL};
     struct cache_writer *writer;
-    struct cache_claim claim = {0};
-    int missing;
     if (!again && shared->stage == BEGUN_BEFORE)
         fill_as_other(shared);
-    enum status status = cache_writer_open(&writer, w->path, &w->manifest, err);
+    const enum status status = cache_writer_open(&writer, shared->written->path, &shared->written->manifest, err);
     if (status != STATUS_OK)
         return status;
     if (!again && shared->stage != BEGUN_BEFORE)
         fill_as_other(shared);
-    TRY(cache_writer_claim(writer, SPLIT_TRAIN, 0, &claim, err));
-    if (claim.state == CACHE_CLAIMED) {
-        TRY(cache_writer_join(writer, "oneDNN 1, avx512", true, err));
-        TRY(cache_writer_put(writer, &claim, &w->content, NULL, err));
-    }
-    TRY(cache_writer_publish(writer, &missing, err));
-    if (missing > 0)
-        FAIL(error_set(err, STATUS_NO_INPUT, NULL, "%d shards are missing", missing));
-cleanup:
-    cache_writer_unclaim(&claim);
-    cache_writer_close(writer);
-    return status;
+    return finish(writer, shared->written, kernels, err);
 }
 
 static enum status share(const void *what, uint64_t *sum, struct error *err)
@@ -576,21 +569,6 @@ static void test_runs(void **state)
     image_release(&photo);
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    folder = memory_folder();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    remove_folder(folder);
-    free(folder);
-    return 0;
-}
-
 /* ---- students as C ---- */
 
 static enum status write_student_c(const void *what, uint64_t *sum, struct error *err)
@@ -617,6 +595,21 @@ static void students_in_c(void **state)
             attempt_new_ways(write_student_c, &student, students[i]);
             quantised_release(&q);
         }
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    folder = memory_folder();
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    remove_folder(folder);
+    free(folder);
+    return 0;
 }
 
 int main(void)
