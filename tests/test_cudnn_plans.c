@@ -6,6 +6,7 @@
 #include "shared/base/files.h"
 #include "shared/base/library.h"
 #include "tests/helper_graphs.h"
+#include "tests/helper_images.h"
 
 #include <stdarg.h>
 #include <setjmp.h>
@@ -207,8 +208,7 @@ static void unfuse(const char *path)
 static void plans_on_disk(void **state)
 {
     (void)state;
-    char folder[] = "/tmp/softcache-plans-XXXXXX";
-    assert_non_null(mkdtemp(folder));
+    char *folder = temporary_folder();
     struct graph_builder builder;
     build_init(&builder, 1, 3, 64, 64);
     int x = build_relu(&builder, build_conv(&builder, 0, 64, 3, 2, 1, 1));
@@ -230,6 +230,7 @@ static void plans_on_disk(void **state)
     build_release(&builder);
     assert_int_equal(change_files(folder, unlink_file), 3);
     rmdir(folder);
+    free(folder);
 }
 
 static void refuses(void **state)

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "formats/report/tensorboard.h"
 #include "shared/base/files.h"
+#include "tests/helper_images.h"
 
 #include <stdarg.h>
 #include <setjmp.h>
@@ -60,7 +61,7 @@ static size_t check_record(const uint8_t *at, size_t left)
 static void files_start_with_version_and_session(void **state)
 {
     (void)state;
-    char folder[] = "/tmp/softcache-tensorboard-XXXXXX", long_tag[300];
+    char *folder = temporary_folder(), long_tag[300];
     struct tensorboard_writer *first = NULL, *second = NULL;
     struct folder_entry *entries = NULL;
     size_t count = 0, size = 0, records = 0;
@@ -68,7 +69,6 @@ static void files_start_with_version_and_session(void **state)
     memset(long_tag, 'x', sizeof long_tag - 1);
     long_tag[sizeof long_tag - 1] = 0;
     const struct tensorboard_scalar scalar = {long_tag, 1};
-    assert_non_null(mkdtemp(folder));
     assert_int_equal(tensorboard_open(&first, folder, 1, NULL), STATUS_OK);
     assert_int_equal(tensorboard_write(first, 1, &scalar, 1, NULL), STATUS_OK);
     assert_int_equal(tensorboard_open(&second, folder, 2, NULL), STATUS_OK);
@@ -91,6 +91,7 @@ static void files_start_with_version_and_session(void **state)
     }
     folder_list_free(entries, count);
     rmdir(folder);
+    free(folder);
 }
 
 static void missing_folder_is_an_error(void **state)
