@@ -5,7 +5,10 @@
 #   --photos DIR        photos with classes, such as Imagenette; --teacher FILE.onnx: a teacher for them
 #   --dump OPTION=VALUE passes an option to teacher_dump run, such as mean=0.5,0.5,0.5; for every cache with that teacher
 #   --fashion DIR       Fashion-MNIST (/usr/share/datasets/fashion-mnist)
-#   --out DIR           where everything goes: caches/, teachers/, sweeps/, runs/ (build/accuracy)
+#   --out DIR           where everything goes: caches/, teachers/, sweeps/, runs/, results/ (build/accuracy)
+#   --results DIR       where finished runs leave metrics.json and their options (OUT/results); what is there is not run again.
+#                       docs/accuracy/runs, which is part of the repository, has those behind docs/accuracy.md: a computer that goes on
+#                       with them adds to what others have measured
 #   --caches DIR        where the caches are or go (OUT/caches); the one with maps takes some 2 GB for 10,000 photos, the others the photos'
 #   --only PATTERN      only experiments with such names: 'gain/*', 'methods/dist'
 #   --list              prints the experiments with their states and does nothing
@@ -24,7 +27,7 @@ stop() { # EXIT CODE, MESSAGE
     exit "$1"
 }
 
-photos='' teacher='' dump=() fashion=/usr/share/datasets/fashion-mnist out=build/accuracy caches='' only='*' mode=run
+photos='' teacher='' dump=() fashion=/usr/share/datasets/fashion-mnist out=build/accuracy results='' caches='' only='*' mode=run
 seeds='0 1 2' threads=0 device=auto epochs=60 sweep_epochs=15 teacher_epochs=30 views=8 size=112 teachers=3
 declare -A tensor=([map]='' [early-map]='' [embedding]='')
 while [ $# -gt 0 ]; do
@@ -34,7 +37,7 @@ while [ $# -gt 0 ]; do
     esac
     [ $# -ge 2 ] || stop 64 "$1 needs a value"
     case $1 in
-    --photos | --teacher | --fashion | --out | --caches | --only | --seeds | --threads | --device | --epochs | --views | --size | --teachers)
+    --photos | --teacher | --fashion | --out | --results | --caches | --only | --seeds | --threads | --device | --epochs | --views | --size | --teachers)
         printf -v "${1#--}" %s "$2"
         ;;
     --sweep-epochs) sweep_epochs=$2 ;;
@@ -45,7 +48,7 @@ while [ $# -gt 0 ]; do
     esac
     shift 2
 done
-caches=${caches:-$out/caches}
+caches=${caches:-$out/caches} results=${results:-$out/results}
 warmup=$((epochs > 4 ? 2 : 0))
 kd='0.1*ce + 0.9*kd(T=10)'
 
@@ -57,6 +60,10 @@ gain() {
         echo "gain/$net-kd|light|$net|$size|$kd"
         echo "gain/$net-ce|light|$net|$size|ce"
     done
+}
+
+best() { # the recipe of that name
+    echo "best/ir5-kd|light|ir5|128:224|$kd||ir5 at 128 to 224 pixels, $kd|--epochs 90"
 }
 
 small_pictures() { # fashion|pictures, SIZE (0: the data set's)
@@ -152,6 +159,7 @@ drop_net() {
 
 experiments() {
     gain
+    best
     small_pictures fashion 0
     methods
     options
@@ -227,7 +235,12 @@ make_cache() { # NAME
 fit_words=(--lr 3e-3 --schedule cosine --select-on half --threads "$threads" --device "$device" --quiet --resume)
 
 sweep() { # NAME, CACHE, STUDENT, SIZE, LOSS, VALUES: the loss with the value that is best on the choosing half
-    local folder=$out/sweeps/$1 best
+    local folder=$out/sweeps/$1 best earlier
+    earlier=$(find "$results/$1" -name config.ini 2>/dev/null | sort | head -1) # of another seed
+    if [ -n "$earlier" ]; then
+        sed -n 's/^loss = //p' "$earlier"
+        return
+    fi
     [ -f "$folder.done" ] || { # sweep.csv is there before the last run
         execute "$programs"/student_train sweep --cache "$caches/$2" --student "$3" --size "$4" --loss "$5" --grid "w=$6" --epochs "$sweep_epochs" \
             --warmup-epochs $((sweep_epochs > 4 ? 1 : 0)) "${fit_words[@]}" --out "$folder" >&2
@@ -247,7 +260,7 @@ run_experiment() { # a line of experiments, SEED
     IFS='|' read -r name cache student pixels loss values title more <<<"$1"
     read -ra words <<<"$more"
     folder=$out/runs/$name/s$2
-    [ ! -f "$folder/metrics.json" ] || return 0
+    [ ! -f "$results/$name/s$2/metrics.json" ] || return 0
     if [ "$cache" = features ]; then
         for part in map early-map embedding; do
             guess_tensor $part
@@ -259,17 +272,29 @@ run_experiment() { # a line of experiments, SEED
     [ -z "$title" ] || words+=(--name "$title")
     [[ $student != *res5-drop.net ]] || [ $mode = dry-run ] || drop_net
     [ $mode = dry-run ] || printf '== %s, seed %s: %s\n' "$name" "$2" "$loss"
-    execute "$programs"/student_train fit --cache "$caches/$cache" --student "$student" --size "$pixels" --loss "$loss" --epochs "$epochs" \
+    [[ " $more " == *" --epochs "* ]] || words+=(--epochs "$epochs")
+    execute "$programs"/student_train fit --cache "$caches/$cache" --student "$student" --size "$pixels" --loss "$loss" \
         --warmup-epochs "$warmup" "${fit_words[@]}" --seed "$2" --out "$folder" ${words[@]+"${words[@]}"}
+    [ $mode = dry-run ] || keep_result "$folder" "$results/$name/s$2"
+}
+
+keep_result() { # RUN, FOLDER: without the paths of this computer
+    mkdir -p "$2"
+    sed -E '/^out = /d; s,^(cache|student) = .*/,\1 = ,' "$1/config.ini" >"$2/config.ini"
+    cp "$1/metrics.json" "$2/.metrics.json"
+    mv "$2/.metrics.json" "$2/metrics.json" # whole, or not there
 }
 
 list() { # a line of experiments
     local name=${1%%|*} done=0 begun=0 seed
     for seed in $seeds; do
-        [ ! -f "$out/runs/$name/s$seed/metrics.json" ] || done=$((done + 1))
-        [ ! -f "$out/runs/$name/s$seed/checkpoint" ] || begun=$((begun + 1))
+        if [ -f "$results/$name/s$seed/metrics.json" ]; then
+            done=$((done + 1))
+        elif [ -f "$out/runs/$name/s$seed/checkpoint" ]; then
+            begun=$((begun + 1))
+        fi
     done
-    printf '%-28s %d of %d runs finished%s\n' "$name" $done "$(wc -w <<<"$seeds")" "$([ $begun -le $done ] || echo ', one begun')"
+    printf '%-28s %d of %d runs finished%s\n' "$name" $done "$(wc -w <<<"$seeds")" "$([ $begun = 0 ] || echo ', one begun')"
 }
 
 mapfile -t lines < <(experiments | while IFS= read -r line; do
@@ -293,4 +318,4 @@ for group in $groups; do
         done
     done
 done
-[ $mode = dry-run ] || echo "finished; scripts/accuracy_page.sh $out writes docs/accuracy.md"
+[ $mode = dry-run ] || echo "finished; scripts/accuracy_page.sh $results writes docs/accuracy.md"

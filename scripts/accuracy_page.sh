@@ -1,12 +1,14 @@
 #!/bin/bash
-# Writes docs/accuracy.md and its pictures from the finished runs of scripts/accuracy.sh. What has not been run is left out: a table
+# Writes docs/accuracy.md and its pictures from the results of scripts/accuracy.sh. What has not been run is left out: a table
 # or picture appears when its runs are there.
-# usage: scripts/accuracy_page.sh FOLDER [PAGE.md]      FOLDER: --out of accuracy.sh; pictures: PAGE/NAME.svg
-#   FOLDER/about.txt, if you write one, says what the data and the machine were
+# usage: scripts/accuracy_page.sh [RESULTS [PAGE.md]]      RESULTS: --results of accuracy.sh (docs/accuracy/runs); pictures: PAGE/NAME.svg
+#   RESULTS/about.txt, if you write one, says what the data and the machines were
 set -eu
 programs=${BUILD:-$(dirname "$0")/../build}
-[ $# -ge 1 ] && [ "$1" != --help ] || { sed -n '2,/^# usage/{s/^# \{0,1\}//p}' "$0"; exit 64; }
-runs=$1/runs about=$1/about.txt page=${2:-$(dirname "$0")/../docs/accuracy.md}
+[ "${1-}" != --help ] || { sed -n '2,/^set/{s/^# \{0,1\}//p}' "$0"; exit 0; }
+docs=$(dirname "$0")/../docs
+runs=${1:-$docs/accuracy/runs} page=${2:-$docs/accuracy.md}
+about=$runs/about.txt
 pictures=${page%.md}
 
 finished() { # PATTERN...: the folders of finished runs of these experiments
@@ -55,7 +57,9 @@ introduction() { # FOLDER of a run
 # Accuracy
 
     scripts/accuracy.sh --photos imagenette --teacher teacher.onnx      # the experiments, in the order of their value; resumes
-    scripts/accuracy_page.sh build/accuracy                             # this page, from the runs that are finished
+    scripts/accuracy_page.sh build/accuracy/results page.md             # such a page, from the runs that are finished
+
+[accuracy/runs](accuracy/runs) has the result and the options of every run behind this page.
 
 Every accuracy is of the half of the validation split that chose nothing: the other half chose the epoch and the weights
 (\`--select-on half\`). ± is the standard error of the mean over the seeds, whose number is in the last column; that of a gain, in points,
@@ -73,6 +77,12 @@ gain() {
     folders=$(finished 'gain/*')
     [ -n "$folders" ] || return 0
     printf '\n## Photos\n\nImages of %s pixels.\n\n%s\n' "$(setting size "$(head -1 <<<"$folders")")" "$(table_of "$folders")"
+}
+
+best() {
+    local folders
+    folders=$(finished 'best/*')
+    [ -z "$folders" ] || printf '\n## The recipe best\n\nLarger images, more of them towards the end, and more epochs.\n\n%s\n' "$(table_of "$folders")"
 }
 
 small_pictures() { # GROUP, TITLE, TEXT
@@ -149,6 +159,7 @@ trap 'rm -f "$text"' EXIT
 {
     introduction "$any"
     gain
+    best
     small_pictures fashion Fashion-MNIST "$own"
     small_pictures pictures 'Photos of 32 pixels' "The same photos, squashed to 32 pixels before anybody sees them. $own"
     methods

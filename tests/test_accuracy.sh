@@ -24,7 +24,7 @@ wrong() { [[ $1 == *"$2"* ]] || echo "'$2' is not in: $1"; } # TEXT, WANTED
 
 try --list
 check "25 methods are listed" "$([ "$(grep -c '^methods/' <<<"$said")" = 25 ] || fail "$said")"
-BUILD=$build scripts/accuracy_page.sh "$folder/out" "$folder/page.md" >"$folder/said" 2>&1
+BUILD=$build scripts/accuracy_page.sh "$folder/out/results" "$folder/page.md" >"$folder/said" 2>&1
 check "no page without a run" "$([[ $? -eq 66 && ! -e $folder/page.md ]] || fail "$(cat "$folder/said")")"
 
 try --only 'gain/speed*' --seeds '0 1 2'
@@ -32,7 +32,7 @@ check "runs of three seeds" "$([ $? -eq 0 ] && ls "$folder"/out/runs/gain/speed-
 before=$(stat -c '%Y %i' "$folder"/out/runs/gain/*/*/metrics.json)
 try --only 'gain/speed*' --seeds '0 1 2'
 check "a finished run is not repeated" "$([[ $said != *==* && $before == "$(stat -c '%Y %i' "$folder"/out/runs/gain/*/*/metrics.json)" ]] || fail "$said")"
-rm "$folder"/out/runs/gain/speed-kd/s1/metrics.json # as if it had been stopped before its end
+rm "$folder"/out/{runs,results}/gain/speed-kd/s1/metrics.json # as if it had been stopped before its end
 try --only 'gain/speed*' --list --seeds '0 1 2'
 check "the list tells finished from begun" "$(wrong "$said" '2 of 3 runs finished, one begun')"
 try --only 'gain/speed*' --seeds '0 1 2'
@@ -44,12 +44,15 @@ loss=$(sed -n 's/^loss = //p' "$folder/out/runs/methods/hint/s0/config.ini")
 check "a sweep chooses the weight" "$([ -n "$chosen" ] || fail "$(tail -2 <<<"$said")")$(wrong "$loss" "ce + $chosen*hint(student=block5, teacher=map0")"
 try --only 'methods/kd' --seeds 0 --sweep-epochs 0
 check "a sweep that fails is not done" "$([[ $? -ne 0 && ! -e $folder/out/sweeps/methods/kd.done && ! -e $folder/out/runs/methods/kd ]] || fail "$said")"
+try --only 'methods/hint' --seeds 1 --out "$folder/elsewhere" --caches "$folder/out/caches" --results "$folder/out/results"
+check "another computer takes a weight over from the results" "$([[ $? -eq 0 && ! -e $folder/elsewhere/sweeps ]] || fail "$(tail -2 <<<"$said")")$(wrong "$(cat "$folder/out/results/methods/hint/s1/config.ini")" "loss = $loss")"
+check "results name no folder of the computer" "$(grep -rnF "$folder" "$folder/out/results")"
 try --only 'views/[14]-kd' --seeds 0
 check "caches of other numbers of views" "$([ $? -eq 0 ] || fail "$(tail -2 <<<"$said")")"
 try --only 'fashion/*' --dry-run --seeds 0
 check "a dry run shows teachers, export, cache and students" "$([ ! -e "$folder/out/caches/fashion-labels" ] || fail "it made a cache")$(wrong "$said" 'fashion-2-onnx/student.onnx --teacher-tta hflip')"
 
-BUILD=$build scripts/accuracy_page.sh "$folder/out" "$folder/page.md" >"$folder/said" 2>&1
+BUILD=$build scripts/accuracy_page.sh "$folder/out/results" "$folder/page.md" >"$folder/said" 2>&1
 page=$(cat "$folder/page.md")
 check "the page has what was run" "$(wrong "$page" '## Photos')$(wrong "$page" '| speed, 0.1*ce + 0.9*kd(T=10) |')$(wrong "$page" ' ± ')$(wrong "$page" '(page/views.svg)')"
 check "and nothing else" "$([ -n "$page" ] || fail)$(grep -E '## (Sizes|Fashion|Temperature)' <<<"$page")"
