@@ -3,6 +3,7 @@
 #include "shared/augment/view.h"
 
 #include "shared/augment/view_color.h"
+#include "shared/augment/view_rows.h"
 #include "shared/base/vectorise.h"
 #include <assert.h>
 #include <string.h>
@@ -123,6 +124,8 @@ static void render_run_rgb(const struct image *level, const int64_t *m, int64_t 
                            uint8_t *row)
 {
     struct block block = {0};
+    if (m[3] == 0 && view_rows_upright(level, m[0], sx, sy, run.end - run.begin, row + (size_t)run.begin * 3))
+        return;
     for (int x = run.begin; x < run.end; x += BLOCK, sx += m[0] * BLOCK, sy += m[3] * BLOCK) {
         int count = run.end - x < BLOCK ? run.end - x : BLOCK;
         gather_taps(&block, level, m, (uint32_t)sx, (uint32_t)sy, count);
@@ -172,6 +175,8 @@ static void fine_row(const struct view *view, const struct image *level, int y, 
     const size_t channels = (size_t)level->channels;
     for (int k = 0; k < 2; k++)
         render_row(view, level, 2 * y + k, 2 * size, rows[k]);
+    if (channels == 3 && view_rows_halve(rows[0], rows[1], (size_t)size, row))
+        return;
     for (size_t x = 0; x < (size_t)size; x++)
         for (size_t c = 0; c < channels; c++) {
             const size_t left = 2 * x * channels + c, right = left + channels;
