@@ -135,20 +135,21 @@ sizes() {
     done
 }
 
-# Options of fit against gain/res5-kd, which has none of them: which of them should be defaults?
+# Options of fit against the same run without: which of them should be defaults, and which should go? Smaller images: many runs.
 options() {
     local name words
+    echo "options/none|light|res5|64|$kd||res5 at 64 pixels, $kd"
     while IFS='|' read -r name words; do
-        echo "options/$name|light|res5|$size|$kd||res5, $kd, $words|$words"
+        echo "options/$name|light|res5|64|$kd||res5 at 64 pixels, $kd, $words|$words"
     done <<END
-ema-99|--ema 0.99
 ema-999|--ema 0.999
 step|--schedule-by step
-decay|--decay weights
-decay-more|--decay weights --optimizer adamw --weight-decay 0.01
+decay-all|--optimizer adamw --weight-decay 0.01
+decay-weights|--optimizer adamw --weight-decay 0.01 --decay weights
 distill-after|--distill-after $((epochs / 6))
+ema-99|--ema 0.99
 END
-    echo "options/drop|light|$out/nets/res5-drop.net|$size|$kd||res5, $kd, drop 0.1|"
+    echo "options/drop|light|$out/nets/res5-drop.net|64|$kd||res5 at 64 pixels, $kd, drop 0.1|"
 }
 
 # res5 with stochastic depth in its blocks with a skip.

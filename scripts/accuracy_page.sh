@@ -103,11 +103,9 @@ methods() {
 }
 
 fit_options() {
-    local words=() folder
-    [ -n "$(finished 'options/*')" ] || return 0
-    printf '\n## Options of fit\n\nWhat follows the loss is the option; a row without one is the plain run.\n\n'
-    while read -r folder; do words+=(--run "$folder"); done <<<"$(finished gain/res5-kd 'options/*')"
-    compare "${words[@]}" --average --markdown
+    local folders
+    folders=$(finished 'options/*')
+    [ -z "$folders" ] || printf '\n## Options of fit\n\nWhat follows the loss is the option; a row without one is the plain run.\n\n%s\n' "$(table_of "$folders" | best_first)"
 }
 
 temperature() {

@@ -72,7 +72,8 @@ enum status sweep_command(int argc, char **argv, struct error *err)
     struct sweep sweep = {.argc = argc, .argv = argv};
     const struct option_spec more[] = {
         {"grid", OPTION_LIST, &sweep.grids, "KEY=VALUES", NULL,
-         "an option of fit, or a variable {KEY} of --loss, and its values: lr=1e-3,3e-4 or T=1:10 or alpha=0.1:1:0.1",
+         "an option of fit, or a variable {KEY} of --loss, and its values: lr=1e-3,3e-4 or T=1:10 or alpha=0.1:1:0.1; "
+         "all cells see the views in the order of the sweep's --seed, unless order-seed is a key",
          .required = true},
         {"parallel", OPTION_INT, &sweep.parallel, "N", "0",
          "students trained side by side; 0: 8 on a GPU, 1 on the CPU; does not change results", .minimum = 0,
