@@ -135,21 +135,22 @@ sizes() {
     done
 }
 
-# Options of fit against the same run without: which of them should be defaults, and which should go? Smaller images: many runs.
+# Options of fit against the same run without: which of them should be defaults, and which should go? Smaller images and half
+# of the epochs, for as many seeds as possible.
 options() {
-    local name words
-    echo "options/none|light|res5|64|$kd||res5 at 64 pixels, $kd"
+    local name words half="--epochs $(((epochs + 1) / 2))"
+    echo "options/none|light|res5|72|$kd||res5 at 72 pixels, $kd|$half"
     while IFS='|' read -r name words; do
-        echo "options/$name|light|res5|64|$kd||res5 at 64 pixels, $kd, $words|$words"
+        echo "options/$name|light|res5|72|$kd||res5 at 72 pixels, $kd, $words|$words $half"
     done <<END
 ema-999|--ema 0.999
 step|--schedule-by step
 decay-all|--optimizer adamw --weight-decay 0.01
 decay-weights|--optimizer adamw --weight-decay 0.01 --decay weights
-distill-after|--distill-after $((epochs / 6))
+distill-after|--distill-after $((epochs / 12))
 ema-99|--ema 0.99
 END
-    echo "options/drop|light|$out/nets/res5-drop.net|64|$kd||res5 at 64 pixels, $kd, drop 0.1|"
+    echo "options/drop|light|$out/nets/res5-drop.net|72|$kd||res5 at 72 pixels, $kd, drop 0.1|$half"
 }
 
 # res5 with stochastic depth in its blocks with a skip.
