@@ -137,6 +137,62 @@ static void large_means(void **state)
     graph_release(&graph);
 }
 
+/* ---- a network that only evaluates: its values share memory over time ---- */
+enum { EVAL_COUNT = 5, EVAL_C = 12, EVAL_CLASSES = 7, EVAL_FLOATS = EVAL_COUNT * 3 * 11 * 9 };
+
+/* The logits of two students, whose weights differ; returns the elements of all values. */
+static size_t evaluate(const char *backend, struct graph *graph, enum dtype dtype, bool forward_only, int retained,
+                       float logits[2][EVAL_COUNT * EVAL_CLASSES])
+{
+    const struct pass pass = {.count = EVAL_COUNT};
+    const struct plan_options options = {
+        .batch = EVAL_COUNT, .dtype = dtype, .retained = &retained, .retained_count = 1, .forward_only = forward_only};
+    struct network network;
+    struct test_device t;
+    struct error err = {0};
+    float input[EVAL_FLOATS];
+    net_fill(input, EVAL_FLOATS, 3);
+    net_weights(graph, 5);
+    open_network(&network, &t, backend, graph, &options, 2);
+    net_weights(graph, 6);
+    test_must(network_upload(&network, 1, graph, &err), &err);
+    test_device_poison(&t, network.memory.values, 2 * network.plan.value_count * dtype_size(dtype));
+    test_device_write(&t, network_input(&network), dtype, input, EVAL_FLOATS);
+    forward(&network, &pass);
+    for (int k = 0; k < 2; k++)
+        test_device_download(&t, logits[k], network_logits(&network) + (size_t)k * network_logit_stride(&network),
+                             sizeof logits[k]);
+    const size_t count = network.plan.value_count;
+    assert_true(!forward_only || network.plan.gradient_count == 0);
+    close_network(&network, &t);
+    return count;
+}
+
+static void forward_only(void **state)
+{
+    struct graph graph;
+    float expected[2][EVAL_COUNT * EVAL_CLASSES], logits[2][EVAL_COUNT * EVAL_CLASSES];
+    graph_init(&graph);
+    const int first = net_conv_norm_relu(&graph, net_input(&graph, 3, 11, 9), (struct net_window){.out = EVAL_C});
+    int at = first;
+    for (int i = 0; i < 3; i++) { /* `first` is alive until the sum behind several others that come and go */
+        at = net_conv_norm_relu(&graph, at, (struct net_window){.kernel = 3, .pad = 1, .groups = EVAL_C});
+        at = net_conv_norm_relu(&graph, at, (struct net_window){.out = EVAL_C});
+    }
+    const int sum = net_add(&graph, at, first);
+    at = net_concat(&graph, net_conv(&graph, sum, (struct net_window){.out = 8, .kernel = 3, .pad = 1}), sum);
+    const struct node pool = node_default(OP_GLOBAL_AVERAGE_POOL);
+    net_linear(&graph, net_node(&graph, &pool, &at, 1), EVAL_CLASSES, true);
+    for (int k = 0; k < 2; k++) {
+        const enum dtype dtype = k ? DTYPE_BF16 : DTYPE_FP32;
+        const size_t all = evaluate(*state, &graph, dtype, false, sum, expected);
+        assert_true(evaluate(*state, &graph, dtype, true, sum, logits) < all * 3 / 4);
+        assert_memory_equal(logits, expected, sizeof logits);
+        assert_memory_not_equal(logits[0], logits[1], sizeof logits[0]);
+    }
+    graph_release(&graph);
+}
+
 /* ---- dropout: two students with seeds of their own ---- */
 enum { DROP_COUNT = 50, DROP_C = 37, DROP_FLOATS = DROP_COUNT * DROP_C, DROP_PIXELS = 15 };
 struct dropping {
@@ -383,6 +439,7 @@ int main(void)
         cmocka_unit_test(reference_by_finite_differences),
         ON_EVERY_BACKEND(retained_gradients),
         ON_EVERY_BACKEND(large_means),
+        ON_EVERY_BACKEND(forward_only),
         ON_EVERY_BACKEND(dropout),
         ON_EVERY_BACKEND(stochastic_depth),
     };

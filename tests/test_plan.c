@@ -13,7 +13,8 @@
 static void compile(struct plan *plan, const struct graph *graph, const int *retained, int retained_count)
 {
     struct error err = {0};
-    if (plan_compile(plan, graph, &(struct plan_options){4, DTYPE_FP32, retained, retained_count}, &err) != STATUS_OK)
+    if (plan_compile(plan, graph, &(struct plan_options){4, DTYPE_FP32, retained, retained_count, false}, &err) !=
+        STATUS_OK)
         fail_msg("%s", err.message);
 }
 

@@ -466,7 +466,7 @@ enum status plan_compile(struct plan *plan, const struct graph *graph, const str
             TRY(compile_node(&c, node));
     TRY(compile_ends(&c));
     TRY(plan_order_gradients(&c));
-    TRY(plan_place_tensors(&c));
+    TRY(plan_place_tensors(&c, options->forward_only));
 cleanup:
     arena_release(&scratch);
     if (status != STATUS_OK)

@@ -184,6 +184,8 @@ struct plan_options {
     const int *retained; /* [retained_count] nodes whose completed value must be that of a tensor of its own (features
                           * for losses): no epilogue is attached across them */
     int retained_count;
+    bool forward_only; /* no backward pass will follow: there are no gradients, and a value's memory is used again
+                        * after its last reader. The input, the output and retained values last to the end */
 };
 
 /* STATUS_CONFIG: the message names the node that cannot be trained. */

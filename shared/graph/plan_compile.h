@@ -25,7 +25,8 @@ struct plan_compiler {
 /* Sets accumulate and finish of every reader, in the order in which they run backward. */
 enum status plan_order_gradients(struct plan_compiler *c);
 /* Each tensor's values have memory of their own, because backward needs them all. Gradients live from the first reader
- * that writes them to the step that made the tensor. */
-enum status plan_place_tensors(struct plan_compiler *c);
+ * that writes them to the step that made the tensor. forward_only: there are no gradients, and values live from the
+ * step that makes them to their last reader. */
+enum status plan_place_tensors(struct plan_compiler *c, bool forward_only);
 
 #endif

@@ -36,21 +36,13 @@ static size_t tensor_elements(const struct plan *plan, int tensor)
     return count > SIZE_MAX / 64 ? SIZE_MAX / 64 : (count + GAP + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
-enum status plan_place_tensors(struct plan_compiler *c)
+/* From the step that makes a tensor to the last one that reads it; in the gradient buffer the other way round. A loss
+ * reads retained tensors at the end. */
+static void find_lifetimes(const struct plan_compiler *c, struct lifetime *lives)
 {
-    enum status status = STATUS_OK;
-    struct plan *plan = c->plan;
-    struct lifetime *lives = arena_alloc(&plan->arena, (size_t)plan->tensor_count, sizeof *lives);
-    if (!lives)
-        return error_no_memory(c->err, (size_t)plan->tensor_count * sizeof *lives, "a plan");
+    const struct plan *plan = c->plan;
     for (int t = 0; t < plan->tensor_count; t++) {
-        size_t elements = tensor_elements(plan, t);
-        if (elements >= SIZE_MAX / 64 - plan->value_count)
-            return error_no_memory(c->err, SIZE_MAX, "activations: use a smaller batch");
-        plan->tensors[t].value = plan->value_count;
-        plan->value_count += elements;
-        lives[t].size = c->learns[t] ? elements : 0;
-        lives[t].first = lives[t].last = c->maker[t];
+        lives[t].first = lives[t].last = c->maker[t] < 0 ? 0 : c->maker[t];
         if (c->external[t])
             lives[t].last = plan->step_count;
     }
@@ -59,9 +51,48 @@ enum status plan_place_tensors(struct plan_compiler *c)
             struct lifetime *life = &lives[plan->steps[s].inputs[i].tensor];
             life->last = life->last > s ? life->last : s;
         }
-    TRY(plan_memory(lives, plan->tensor_count, ALIGNMENT, &plan->gradient_count, c->err));
-    for (int t = 0; t < plan->tensor_count; t++)
-        plan->tensors[t].gradient = c->learns[t] ? lives[t].offset : PLAN_NONE;
-cleanup:
+}
+
+static enum status place_values_over_time(struct plan_compiler *c, struct lifetime *lives)
+{
+    struct plan *plan = c->plan;
+    lives[plan->output].last = plan->step_count;
+    lives[plan->input].last = plan->step_count; /* students that run one after the other copy it from the first one */
+    const enum status status = plan_memory(lives, plan->tensor_count, ALIGNMENT, &plan->value_count, c->err);
+    for (int t = 0; t < plan->tensor_count && status == STATUS_OK; t++) {
+        plan->tensors[t].value = lives[t].offset;
+        plan->tensors[t].gradient = PLAN_NONE;
+    }
     return status;
+}
+
+static enum status place_gradients(struct plan_compiler *c, struct lifetime *lives)
+{
+    struct plan *plan = c->plan;
+    for (int t = 0; t < plan->tensor_count; t++) {
+        plan->tensors[t].value = plan->value_count;
+        plan->value_count += lives[t].size;
+        lives[t].size = c->learns[t] ? lives[t].size : 0;
+    }
+    const enum status status = plan_memory(lives, plan->tensor_count, ALIGNMENT, &plan->gradient_count, c->err);
+    for (int t = 0; t < plan->tensor_count && status == STATUS_OK; t++)
+        plan->tensors[t].gradient = c->learns[t] ? lives[t].offset : PLAN_NONE;
+    return status;
+}
+
+enum status plan_place_tensors(struct plan_compiler *c, bool forward_only)
+{
+    struct plan *plan = c->plan;
+    struct lifetime *lives = arena_alloc(&plan->arena, (size_t)plan->tensor_count, sizeof *lives);
+    size_t total = 0;
+    if (!lives)
+        return error_no_memory(c->err, (size_t)plan->tensor_count * sizeof *lives, "a plan");
+    for (int t = 0; t < plan->tensor_count; t++) {
+        lives[t].size = tensor_elements(plan, t);
+        if (lives[t].size >= SIZE_MAX / 64 - total)
+            return error_no_memory(c->err, SIZE_MAX, "activations: use a smaller batch");
+        total += lives[t].size;
+    }
+    find_lifetimes(c, lives);
+    return forward_only ? place_values_over_time(c, lives) : place_gradients(c, lives);
 }

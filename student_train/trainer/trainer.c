@@ -53,7 +53,8 @@ static enum status init_network(struct trainer *trainer, const struct cache_mani
 {
     const struct compute *compute = trainer->compute;
     const struct trainer_student *first = &trainer->students[0];
-    struct plan_options options = {.batch = trainer->options->batch, .dtype = trainer->options->dtype};
+    struct plan_options options = {
+        .batch = trainer->options->batch, .dtype = trainer->options->dtype, .forward_only = !manifest};
     int retained[BINDING_MAX_PAIRS];
     enum status status = STATUS_OK;
     if (manifest) {

@@ -58,7 +58,8 @@ static enum status make_plan(struct teacher_runner *runner, const struct graph *
     const struct plan_options plan_options = {.batch = runner->batch < PIECE ? runner->batch : PIECE,
                                               .dtype = DTYPE_FP32,
                                               .retained = retained,
-                                              .retained_count = count};
+                                              .retained_count = count,
+                                              .forward_only = true};
     status = plan_compile(&runner->plan, &runner->graph, &plan_options, &inner);
     if (status != STATUS_OK) {
         error_set(err, inner.code, inner.path, "%s; with cuDNN this GPU could run it", inner.message);
