@@ -131,7 +131,7 @@ static void still_works(const struct test_device *t)
     float back[3];
     struct error err = {0};
     void *from = test_device_buffer(t, values, sizeof values), *to = test_device_buffer(t, NULL, sizeof values);
-    test_must(t->backend->training->optimizer->ema_update(t->device, to, from, 3, 0, &err), &err);
+    test_must(t->backend->training->optimizer->ema_update(t->device, to, from, 3, 0, NULL, &err), &err);
     test_device_download(t, back, to, sizeof back);
     assert_memory_equal(back, values, sizeof values);
     test_device_free(t, from);
@@ -197,7 +197,7 @@ static void captures_are_done_when_replayed(void **state)
     void *average = test_device_buffer(&t, values, COUNT * sizeof *values);
     test_must(b->device->capture->begin(t.device, &err), &err);
     test_must(b->device->zero(t.device, target, sizeof *values, &err), &err);
-    test_must(b->training->optimizer->ema_update(t.device, average, target, COUNT, 0.5, &err), &err);
+    test_must(b->training->optimizer->ema_update(t.device, average, target, COUNT, 0.5, NULL, &err), &err);
     assert_int_equal(b->device->upload(t.device, target, values, 4, &err), STATUS_INTERNAL);
     err = (struct error){0};
     test_must(b->device->capture->end(t.device, &capture, &err), &err);

@@ -79,7 +79,7 @@ static void vectors_init(struct vectors *v, const char *backend, int threads, co
     test_must(v->t.backend->device->zero(v->t.device, v->memory.first, bytes, &err), &err);
     test_must(v->t.backend->device->zero(v->t.device, v->memory.second, bytes, &err), &err);
     test_must(v->t.backend->training->optimizer->ema_update(v->t.device, v->average, v->memory.parameters,
-                                                            (size_t)students * count, 0, &err),
+                                                            (size_t)students * count, 0, NULL, &err),
               &err);
     test_must(v->t.backend->device->mailbox_new(v->t.device, sizeof *v->mailbox, (void **)&v->mailbox, &err), &err);
 }
@@ -104,7 +104,7 @@ static void step(struct vectors *v, const struct optimizer *optimizer, const flo
     test_must(backend->training->optimizer->step(v->t.device, optimizer, &v->memory, v->count, &v->f.inputs, &err),
               &err);
     test_must(backend->training->optimizer->ema_update(v->t.device, v->average, v->memory.parameters,
-                                                       v->bytes / sizeof(float), DECAY, &err),
+                                                       v->bytes / sizeof(float), DECAY, NULL, &err),
               &err);
     test_must(backend->training->advance(v->t.device, &v->f.inputs, v->metrics, v->mailbox, &err), &err);
 }
@@ -260,11 +260,50 @@ static void decay_spares_some(void **state)
     }
 }
 
+/* At step n an average of the epoch's weights has a decay of at most (1 + n) / (10 + n). */
+static void averages_forget_their_beginning(void **state)
+{
+    static const uint64_t numbers[] = {0, 1, 79, 80, 81, 1000000, (uint64_t)1 << 40}; /* 81 / 90 = DECAY */
+    static const double rates[] = {1, 1};
+    enum { TIMES = sizeof numbers / sizeof *numbers };
+    float values[2 * COUNT], averages[2 * COUNT];
+    double expected[2 * COUNT];
+    struct error err = {0};
+    struct vectors v;
+    for (int i = 0; i < 2 * COUNT; i++)
+        expected[i] = (double)(values[i] = (float)cos(1.7 * i));
+    vectors_init(&v, *state, 2, &cases[4], TIMES, 2, COUNT, values, rates); /* the averages begin as these values */
+    const struct training_ops *training = v.t.backend->training;
+    for (int s = 0; s < TIMES; s++)
+        for (int k = 0; k < 2; k++)
+            v.f.content.scalars[s * 2 + k].step = numbers[s];
+    test_inputs_upload(&v.f, &v.t, 0);
+    for (int s = 0; s < TIMES; s++) {
+        const double n = (double)numbers[s], decay = fmin(DECAY, (1 + n) / (10 + n));
+        for (int i = 0; i < 2 * COUNT; i++) {
+            values[i] = (float)sin(0.3 * i + s);
+            expected[i] = decay * expected[i] + (1 - decay) * (double)values[i];
+        }
+        test_device_upload(&v.t, v.memory.parameters, values, v.bytes);
+        test_must(training->optimizer->ema_update(v.t.device, v.average, v.memory.parameters, 2 * COUNT, DECAY,
+                                                  &v.f.inputs, &err),
+                  &err);
+        test_device_download(&v.t, averages, v.average, v.bytes);
+        for (int i = 0; i < 2 * COUNT; i++)
+            assert_float_equal(averages[i], expected[i], TOLERANCE);
+        test_must(training->advance(v.t.device, &v.f.inputs, v.metrics, v.mailbox, &err), &err);
+    }
+    vectors_release(&v);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ON_EVERY_BACKEND(decay_spares_some),      ON_EVERY_BACKEND(steps_equal_pytorchs),
-        ON_EVERY_BACKEND(students_do_not_mix),    ON_EVERY_BACKEND(large_vectors),
+        ON_EVERY_BACKEND(averages_forget_their_beginning),
+        ON_EVERY_BACKEND(decay_spares_some),
+        ON_EVERY_BACKEND(steps_equal_pytorchs),
+        ON_EVERY_BACKEND(students_do_not_mix),
+        ON_EVERY_BACKEND(large_vectors),
         ON_EVERY_BACKEND(advance_tells_the_host),
     };
     return cmocka_run_group_tests_name("optimizer", tests, NULL, NULL);

@@ -186,9 +186,11 @@ struct feature_ops {
 struct optimizer_ops {
     enum status (*step)(struct device *device, const struct optimizer *optimizer, const struct optimizer_memory *memory,
                         size_t count, const struct epoch_inputs *inputs, struct error *err);
-    /* average[i] = decay * average[i] + (1 - decay) * values[i]; decay 0 copies. */
+    /* average[i] = d * average[i] + (1 - d) * values[i]; d is `decay`, and 0 copies. inputs: NULL, or of a step with n
+     * steps before it: then d is at most (1 + n) / (10 + n), so that the average forgets the initial weights within a
+     * short run, too (as TensorFlow's ExponentialMovingAverage with num_updates). */
     enum status (*ema_update)(struct device *device, float *average, const float *values, size_t count, double decay,
-                              struct error *err);
+                              const struct epoch_inputs *inputs, struct error *err);
 };
 
 struct training_ops {

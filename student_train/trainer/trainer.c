@@ -26,9 +26,9 @@ static enum status copy_average(struct trainer *trainer, struct error *err)
     if (!memory->average)
         return STATUS_OK;
     TRY(backend->training->optimizer->ema_update(device, memory->average, network->parameters,
-                                                 students * plan->parameter_count, 0, err));
+                                                 students * plan->parameter_count, 0, NULL, err));
     TRY(backend->training->optimizer->ema_update(device, memory->average_state, network->state,
-                                                 students * plan->state_count, 0, err));
+                                                 students * plan->state_count, 0, NULL, err));
 cleanup:
     return status;
 }

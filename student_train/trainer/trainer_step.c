@@ -21,17 +21,17 @@ static enum status optimize(struct trainer *trainer, const struct epoch_inputs *
                                            err));
     if (own->average) {
         TRY(backend->training->optimizer->ema_update(device, own->average, network->parameters,
-                                                     students * plan->parameter_count, decay, err));
+                                                     students * plan->parameter_count, decay, inputs, err));
         /* running statistics of every student, not the constants behind them */
         for (size_t k = 0; plan->running_count && k < students; k++)
             TRY(backend->training->optimizer->ema_update(device, own->average_state + k * plan->state_count,
                                                          network->state + k * plan->state_count, plan->running_count,
-                                                         decay, err));
+                                                         decay, inputs, err));
         /* ranges are averages already */
         for (size_t k = 0; plan->range_count && k < students; k++) {
             const size_t at = (k + 1) * plan->state_count - plan->range_count;
             TRY(backend->training->optimizer->ema_update(device, own->average_state + at, network->state + at,
-                                                         plan->range_count, 0, err));
+                                                         plan->range_count, 0, NULL, err));
         }
     }
 cleanup:

@@ -18,7 +18,7 @@ extern const struct optimizer_ops cuda_optimizer_ops; /* optimizer/optimizer.cu 
 /* Entries of those tables whose kernels have a file of their own. */
 enum status cuda_metrics(struct device *device, const struct loss_batch *batch, struct error *err);
 enum status cuda_ema_update(struct device *device, float *average, const float *values, size_t count, double decay,
-                            struct error *err);
+                            const struct epoch_inputs *inputs, struct error *err);
 enum status cuda_advance(struct device *device, const struct epoch_inputs *inputs, const double *metrics,
                          struct mailbox *mailbox, struct error *err);
 

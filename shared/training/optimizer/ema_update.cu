@@ -8,19 +8,23 @@
 enum { THREADS = 256 };
 
 static __global__ void __launch_bounds__(THREADS)
-    average_all(float *average, const float *values, size_t count, float decay, float rest)
+    average_all(float *average, const float *values, size_t count, struct update_shares shares,
+                const struct step_scalars *scalars, const uint32_t *cursor, int students)
 {
     const size_t i = (size_t)blockIdx.x * THREADS + threadIdx.x;
+    if (scalars)
+        shares = update_shares_at(shares, scalars[(size_t)*cursor * students].step);
     if (i < count)
-        average[i] = update_average(average[i], values[i], decay, rest);
+        average[i] = update_average(average[i], values[i], shares);
 }
 
 extern "C" enum status cuda_ema_update(struct device *device, float *average, const float *values, size_t count,
-                                       double decay, struct error *err)
+                                       double decay, const struct epoch_inputs *inputs, struct error *err)
 {
     if (count == 0)
         return STATUS_OK;
     LAUNCH(average_all, (unsigned)((count + THREADS - 1) / THREADS), THREADS, 0, device->stream, average, values, count,
-           (float)decay, (float)(1 - decay));
+           update_shares_of(decay), inputs ? inputs->scalars : nullptr, inputs ? inputs->cursor : nullptr,
+           inputs ? inputs->students : 1);
     return cuda_launched("ema_update", err);
 }

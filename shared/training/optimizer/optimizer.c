@@ -81,12 +81,14 @@ static enum status step(struct device *device, const struct optimizer *optimizer
 }
 
 static enum status ema_update(struct device *device, float *average, const float *values, size_t count, double decay,
-                              struct error *err)
+                              const struct epoch_inputs *inputs, struct error *err)
 {
-    const float keep = (float)decay, rest = (float)(1 - decay);
+    struct update_shares shares = update_shares_of(decay);
     (void)device, (void)err;
+    if (inputs) /* all students are at the same step */
+        shares = update_shares_at(shares, inputs->scalars[(size_t)*inputs->cursor * (size_t)inputs->students].step);
     for (size_t i = 0; i < count; i++)
-        average[i] = update_average(average[i], values[i], keep, rest);
+        average[i] = update_average(average[i], values[i], shares);
     return STATUS_OK;
 }
 

@@ -94,10 +94,29 @@ static inline HOST_DEVICE void update_adam(const struct update_rates *r, const s
         parameter, -(update_mul(r->rate, first) / update_add(sqrtf(second) / r->root_correction, r->epsilon)));
 }
 
-/* A moving average's next value; rest: 1 - decay. */
-static inline HOST_DEVICE float update_average(float average, float value, float decay, float rest)
+/* The weights of a moving average and of its next value: decay and 1 - decay. */
+struct update_shares {
+    float decay, rest;
+};
+
+static inline struct update_shares update_shares_of(double decay)
 {
-    return decay == 0 ? value : update_add(update_mul(decay, average), update_mul(rest, value));
+    return (struct update_shares){(float)decay, (float)(1 - decay)};
+}
+
+/* Those of a step with `step` steps before it: (1 + step) / (10 + step), until the decay is smaller. */
+static inline HOST_DEVICE struct update_shares update_shares_at(struct update_shares shares, uint64_t step)
+{
+    const float steps = (float)step;
+    struct update_shares early;
+    early.decay = (1 + steps) / (10 + steps);
+    early.rest = 9 / (10 + steps);
+    return early.decay < shares.decay ? early : shares;
+}
+
+static inline HOST_DEVICE float update_average(float average, float value, struct update_shares shares)
+{
+    return shares.decay == 0 ? value : update_add(update_mul(shares.decay, average), update_mul(shares.rest, value));
 }
 
 #endif
