@@ -2,7 +2,7 @@
 # Writes docs/accuracy.md and its pictures from the results of scripts/accuracy.sh. What has not been run is left out: a table
 # or picture appears when its runs are there.
 # usage: scripts/accuracy_page.sh [RESULTS [PAGE.md]]      RESULTS: --results of accuracy.sh (docs/accuracy/runs); pictures: PAGE/NAME.svg
-#   RESULTS/about.txt, if you write one, says what the data and the machines were
+#   RESULTS/about.txt, if you write one, says what the data and the machines were; RESULTS/earlier.md goes to the end
 set -eu
 programs=${BUILD:-$(dirname "$0")/../build}
 [ "${1-}" != --help ] || { sed -n '2,/^set/{s/^# \{0,1\}//p}' "$0"; exit 0; }
@@ -58,8 +58,6 @@ introduction() { # FOLDER of a run
 
     scripts/accuracy.sh --photos imagenette --teacher teacher.onnx      # the experiments, in the order of their value; resumes
     scripts/accuracy_page.sh build/accuracy/results page.md             # such a page, from the runs that are finished
-
-[accuracy/runs](accuracy/runs) has the result and the options of every run behind this page.
 
 Every accuracy is of the half of the validation split that chose nothing: the other half chose the epoch and the weights
 (\`--select-on half\`). ± is the standard error of the mean over the seeds, whose number is in the last column; that of a gain, in points,
@@ -166,6 +164,7 @@ trap 'rm -f "$text"' EXIT
     views
     teaching
     sizes
+    [ ! -f "$runs/earlier.md" ] || { echo && cat "$runs/earlier.md"; }
 } >"$text"
 mkdir -p "$(dirname "$page")"
 cat "$text" >"$page"

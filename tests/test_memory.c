@@ -52,6 +52,23 @@ static void reports_what_does_not_fit(void **state)
     free(items);
 }
 
+/* Blocks of all sizes are aligned, full of zeros also where memory is used again, and can be written to their end. */
+static void blocks_are_aligned_and_zero(void **state)
+{
+    (void)state;
+    for (size_t bytes = 0; bytes < (size_t)5 << 20; bytes = bytes * 5 / 2 + 1)
+        for (int again = 0; again < 2; again++) {
+            unsigned char *block = NULL;
+            assert_int_equal(memory_new((void **)&block, bytes, 1, "a block", NULL), STATUS_OK);
+            assert_true((uintptr_t)block % (bytes < (size_t)2 << 20 ? 64 : (size_t)2 << 20) == 0);
+            for (size_t i = 0; i < bytes; i++)
+                assert_true(block[i] == 0);
+            memset(block, 0xa5, bytes);
+            memory_free(block);
+        }
+    memory_free(NULL);
+}
+
 /* The limit is on what comes on top, and is gone at its end. */
 static void limits_hold_until_their_end(void **state)
 {
@@ -143,6 +160,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(grows_by_doubling_and_keeps_items),
         cmocka_unit_test(reports_what_does_not_fit),
+        cmocka_unit_test(blocks_are_aligned_and_zero),
         cmocka_unit_test(limits_hold_until_their_end),
         cmocka_unit_test(what_a_container_or_a_job_may_take_counts),
         cmocka_unit_test(a_limit_of_the_process_counts),

@@ -77,21 +77,27 @@ enum status memory_new(void **out, size_t count, size_t size, const char *what, 
     *out = NULL;
     if (bytes > SIZE_MAX / 4)
         return error_no_memory(err, bytes, what);
-    size_t alignment = bytes >= HUGE_BYTES ? HUGE_BYTES : 64;
-    size_t rounded = (bytes + alignment - 1) / alignment * alignment;
-    void *block = aligned_alloc(alignment, rounded ? rounded : alignment);
-    if (!block)
+    const size_t alignment = bytes >= HUGE_BYTES ? HUGE_BYTES : 64;
+    const size_t rounded = (bytes + alignment - 1) / alignment * alignment;
+    /* calloc does not touch large blocks, which the system gives it full of zeros */
+    unsigned char *whole = calloc(1, rounded + alignment + sizeof whole);
+    if (!whole)
         return error_no_memory(err, bytes, what);
+    const size_t behind = (size_t)((uintptr_t)(whole + sizeof whole) % alignment);
+    unsigned char *block = whole + sizeof whole + (behind ? alignment - behind : 0);
+    memcpy(block - sizeof whole, &whole, sizeof whole);
     if (alignment == HUGE_BYTES)
         madvise(block, rounded, MADV_HUGEPAGE); /* best effort: ordinary pages work too */
-    memset(block, 0, rounded ? rounded : alignment);
     *out = block;
     return STATUS_OK;
 }
 
 void memory_free(void *block)
 {
-    free(block);
+    void *whole = NULL;
+    if (block)
+        memcpy(&whole, (unsigned char *)block - sizeof whole, sizeof whole);
+    free(whole);
 }
 
 enum status array_grow(void *items, size_t size, size_t count, size_t *capacity, const char *what, struct error *err)
