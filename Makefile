@@ -95,6 +95,8 @@ SHIM_RUNTIME := $(patsubst %.cpp,$(OBJ)/shim/%.o,$(sort $(wildcard tests/shim/*.
 SHIM_BACKEND := $(SHIM)/softcache_cuda.so $(SHIM)/softcache_cudnn.so $(PROGRAMS:$(BUILD)/%=$(SHIM)/%)
 SHIM_TESTS   := $(patsubst tests/%.cpp,$(TESTDIR)/%,$(sort $(wildcard tests/test_*.cpp)))
 BENCHES    := $(patsubst tests/%.c,$(TESTDIR)/%,$(sort $(wildcard tests/bench_*.c)))
+# Those that scripts/bench_cpu.py asks.
+CPU_BENCHES := $(patsubst %,$(TESTDIR)/bench_%,cache limits teacher train)
 
 # Everything is built, and tests run, on all processors, unless -j or JOBS says otherwise.
 JOBS     ?= $(or $(patsubst -j%,%,$(filter -j%,$(MAKEFLAGS))),$(shell nproc))
@@ -102,7 +104,7 @@ QUIETLY   = --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(
 RUN_TESTS = JOBS=$(JOBS) scripts/run_tests.sh
 
 .DEFAULT_GOAL := all
-.PHONY: all help deps check-deps programs tests test check test-cuda test-parity bench debug asan ubsan tsan fuzz coverage lint tidy
+.PHONY: all help deps check-deps programs tests test check test-cuda test-parity bench bench-parts debug asan ubsan tsan fuzz coverage lint tidy
 .PHONY: format torture demo layers install uninstall deb dist clean force
 .SECONDARY:
 
@@ -152,7 +154,7 @@ tidy: compile_commands.json ## run clang-tidy on the C sources (minutes)
 	@scripts/tidy.sh $(TIDY_FILES)
 
 # The program of a test that was renamed or removed would still be run.
-tests: programs $(TESTS) $(SYNTHETIC) $(SCRIPT_TOOLS) $(STAND_IN) $(FAULTS) $(SHIM_TESTS) $(SHIM_BACKEND)
+tests: programs $(TESTS) $(SYNTHETIC) $(SCRIPT_TOOLS) $(CPU_BENCHES) $(STAND_IN) $(FAULTS) $(SHIM_TESTS) $(SHIM_BACKEND)
 	@rm -f $(filter-out $(TESTS) $(SHIM_TESTS),$(wildcard $(TESTDIR)/test_*))
 
 .PHONY: bench-programs
@@ -165,11 +167,15 @@ torture: deps ## fail every allocation and file call, kill at any moment, flip e
 		DAMAGE_STEP=1 $(TESTDIR)/test_damage || code=1; \
 		BUILD=$(BUILD) scripts/torture.sh $(if $(TORTURE_POINTS),--points $(TORTURE_POINTS)) $(if $(TORTURE_SEED),--seed $(TORTURE_SEED)) || code=1; exit $$code
 
-bench: deps ## build and run the benchmarks
+# Ten minutes on a quiet machine with two processors. Without torch and its kin it measures softcache alone, and leaves the page as it is.
+bench: deps ## measure everything on the CPU beside PyTorch and its kin, and write docs/benchmarks/cpu.md
+	@$(MAKE) $(QUIETLY) programs $(CPU_BENCHES) $(SYNTHETIC)
+	@command -v $(SOFTCACHE_PYTHON) >/dev/null || { echo "bench: needs python3 (SOFTCACHE_PYTHON names another)"; exit 69; }
+	@$(SOFTCACHE_PYTHON) scripts/bench_cpu.py --build $(BUILD) --out docs/benchmarks/cpu.md
+
+bench-parts: deps ## run each benchmark program by itself, and every teacher in both engines
 	@$(MAKE) $(QUIETLY) programs bench-programs
-	@set -e; for bench in $(filter-out %/bench_teacher,$(BENCHES)); do echo "== $$bench"; $$bench; done # bench_teacher needs a teacher
-	@if $(SOFTCACHE_PYTHON) -c 'import torch' 2>/dev/null; then $(SOFTCACHE_PYTHON) scripts/bench_cpu.py --build $(BUILD) --out docs/benchmarks/cpu.md; \
-		else echo "comparison with PyTorch skipped: $(SOFTCACHE_PYTHON) has no torch (SOFTCACHE_PYTHON names another)"; fi
+	@set -e; for bench in $(filter-out %/bench_teacher %/bench_cache,$(BENCHES)); do echo "== $$bench"; $$bench; done # those two need files
 	@BUILD=$(BUILD) scripts/bench_teachers.sh
 
 # The kernels on a GPU: make test runs the same tests on the execution shim.
@@ -225,7 +231,7 @@ coverage: deps ## run tests and print how many lines and branches of formats/ th
 		scripts/coverage.sh build-coverage formats && exit $$code
 
 .PHONY: coverage-tests
-coverage-tests: programs $(patsubst tests/%.c,$(TESTDIR)/%,$(filter %.c,$(COVERAGE_TESTS))) $(SYNTHETIC) $(SCRIPT_TOOLS) $(STAND_IN) $(FAULTS)
+coverage-tests: programs $(patsubst tests/%.c,$(TESTDIR)/%,$(filter %.c,$(COVERAGE_TESTS))) $(SYNTHETIC) $(SCRIPT_TOOLS) $(CPU_BENCHES) $(STAND_IN) $(FAULTS)
 
 lint: ## check formatting and run static analysis, where the tools are installed
 	@scripts/lint.sh

@@ -1,90 +1,72 @@
 #!/usr/bin/env python3
-"""Training steps on the CPU: softcache against PyTorch as it is installed and PyTorch at its best; writes docs/benchmarks/cpu.md.
+"""Everything that softcache does on the CPU, beside what people use otherwise: one table, and the page docs/benchmarks/cpu.md.
 
-    bench_cpu.py [--build build] [--cpu-seconds] [--rounds 3] [--seconds 4] [--threads N] [--row STUDENT:SIZE:CHANNELS ...] [--out FILE.md]
+    bench_cpu.py [--build build] [--cpu-seconds] [--rounds 3] [--seconds 1] [--threads N] [--only NAME ...] [--out FILE.md]
 
-PyTorch's best is the best of eager and compiled, NCHW and channels_last, with glibc told to keep freed blocks; the form that was best in a
-first round is measured again in every round, in turn with softcache and with PyTorch as installed (eager, NCHW). Each precision has a row:
-fp32 is compared with PyTorch's best in fp32, and bf16 (--precision bf16 of fit) with its best in fp32 and in bf16 by autocast, whichever is
-faster. The net is the same: softcache writes it as a PyTorch module. Medians of the rounds. --cpu-seconds counts processor seconds on one
-thread, for machines that are shared. Needs a Python with torch (and a C++ compiler for torch.compile).
+Rows: decoding, views, shards, teachers, training steps of students, whole runs of `fit`, the whole way from photos to a student. In every
+round softcache and the others are measured in turn; scripts/bench has a module for each kind of row. --only: subjects whose name begins
+so (photos, shards, teacher, step, fit). --cpu-seconds counts processor seconds on one thread, for machines that are shared.
+What this Python lacks of torch, torchvision, onnx, onnxruntime and h5py is said, and then softcache is measured alone or the row left out;
+the page is only written when nothing was left out. On a quiet machine with two processors it takes less than ten minutes.
 """
 import argparse
-import json
+import importlib.metadata
 import os
 import re
-import statistics
-import subprocess
-import sys
 import tempfile
-import time
 
-ROWS = ["speed:224:3", "dwpw:224:3", "dwpw-small:32:3", "res5:112:3"]
-BATCH = 128
-KEEP_BLOCKS = {"MALLOC_MMAP_THRESHOLD_": str(1 << 32), "MALLOC_TRIM_THRESHOLD_": str(1 << 34), "MALLOC_TOP_PAD_": str(1 << 26)}
-PRECISIONS = ("fp32", "bf16")
-FORMS = [(form, layout, precision) for precision in PRECISIONS for form in ("eager", "compiled") for layout in ("nchw", "nhwc")]
-INSTALLED = ("eager", "nchw", "fp32")
-OURS = re.compile(r": ([\d.]+) images/s, ([\d.]+) images/processor second, ([\d.]+) GFLOP/image, ([\d.]+) MB/image")
+from bench import files, fits, page, steps, teachers
+from bench.measure import missing, output_of
+
+PACKAGES = ("torch", "torchvision", "pillow", "onnxruntime", "h5py")
 
 
-def output_of(command, **environment):
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()[-400:]}")
-    return done.stdout
+def parse_options():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", default="build")
+    parser.add_argument("--cpu-seconds", action="store_true")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=1, help="of each measurement")
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--only", action="append", default=[])
+    parser.add_argument("--out")
+    parser.add_argument("--student", action="append", help="NAME:SIZE:CHANNELS, for steps")
+    parser.add_argument("--teacher", action="append", help="a network of torchvision")
+    parser.add_argument("--fit-student", default="dwpw")
+    parser.add_argument("--size", type=int, default=224, help="of views and teachers")
+    parser.add_argument("--photos", type=int, default=256)
+    parser.add_argument("--views", type=int, default=4, help="of each photo")
+    parser.add_argument("--no-compile", action="store_true", help="leave out torch.compile")
+    options = parser.parse_args()
+    options.threads = 1 if options.cpu_seconds else options.threads or len(os.sched_getaffinity(0))
+    return options
 
 
-def busy_seconds():
-    """Processor seconds of everything on the machine, and those of our finished children and ourselves."""
-    with open("/proc/stat", encoding="ascii") as file:
-        fields = [int(x) for x in file.readline().split()[1:]]
-    ticks = sum(fields[:3]) + sum(fields[5:8])
-    return ticks / os.sysconf("SC_CLK_TCK"), sum(os.times()[:4])
+def make_subjects(options, folder):
+    photos = f"{folder}/photos"
+    every = [files.Photos(options, photos, folder), files.Shards(options, photos, folder)]
+    every += [teachers.Teacher(options, name, folder) for name in options.teacher or teachers.NAMES]
+    every += [steps.Steps(options, student, folder) for student in options.student or steps.STUDENTS]
+    every.append(fits.Fits(options, photos, folder))
+    chosen = [subject for subject in every if not options.only or subject.name.startswith(tuple(options.only))]
+    if not chosen:
+        raise SystemExit(f"--only: there is none of {', '.join(options.only)}")
+    return chosen
 
 
-class Row:
-    def __init__(self, text, options, folder):
-        self.student, size, channels = text.split(":")
-        self.size, self.options = int(size), options
-        self.module = f"{folder}/{self.student.replace('/', '_')}_{size}.py"
-        self.shape = ["--size", size, "--channels", channels, "--batch", str(BATCH), "--threads", str(options.threads)]
-        self.ours, self.best = {precision: [] for precision in PRECISIONS}, {precision: [] for precision in PRECISIONS}
-        self.forms, self.megabytes, self.installed, self.disturbed = {}, {}, [], 0.0
-
-    def measure_ours(self, precision):
-        text = output_of([f"{self.options.build}/tests/bench_train", "--student", self.student, "--seconds", str(self.options.seconds),
-                          "--precision", precision, "--pytorch", self.module, *self.shape])
-        wall, processor, self.gflop, self.megabytes[precision] = (float(x) for x in OURS.search(text).groups())
-        self.parameters = int(re.search(r"(\d+) parameters", text).group(1))
-        return processor if self.options.cpu_seconds else wall
-
-    def measure_theirs(self, form, keep=True):
-        words = [word for pair in zip(("--form", "--layout", "--precision"), form) for word in pair]
-        text = output_of([sys.executable, "scripts/bench_pytorch.py", self.module, *words, "--seconds", str(self.options.seconds), *self.shape],
-                         **(KEEP_BLOCKS if keep else {}))
-        result = json.loads(text.splitlines()[-1])
-        self.version = result["version"]
-        return result["images_per_processor_second" if self.options.cpu_seconds else "images_per_second"]
-
-    def choose_forms(self):
-        """The first round: every form of PyTorch once. Bf16 may be slower than fp32 there, so its row takes the best of all."""
-        rates = {form: self.measure_theirs(form) for form in FORMS}
-        print("  ", ", ".join(f"{' '.join(form)} {rate:.0f}" for form, rate in rates.items()), flush=True)
-        self.forms = {"fp32": max((form for form in FORMS if form[2] == "fp32"), key=rates.get), "bf16": max(FORMS, key=rates.get)}
-        return rates
-
-    def round(self):
-        before, start = busy_seconds(), time.perf_counter()
-        for precision in PRECISIONS:
-            self.ours[precision].append(self.measure_ours(precision))
-        rates = self.choose_forms() if not self.forms else {form: self.measure_theirs(form) for form in set(self.forms.values())}
-        for precision in PRECISIONS:
-            self.best[precision].append(rates[self.forms[precision]])
-        self.installed.append(self.measure_theirs(INSTALLED, keep=False))
-        after = busy_seconds()
-        others = (after[0] - before[0]) - (after[1] - before[1])
-        self.disturbed = max(self.disturbed, others / ((time.perf_counter() - start) * os.cpu_count()))
+def without_the_missing(subjects):
+    """Says what is skipped. A subject that cannot start without the others' packages is left out; the others measure softcache alone."""
+    complete, left = True, []
+    for subject in subjects:
+        lacks = missing(subject.needs)
+        if lacks:
+            complete = False
+            print(f"{subject.name}: {'skipped' if subject.essential else 'only softcache is measured'}: this Python has no "
+                  f"{', '.join(lacks)} (SOFTCACHE_PYTHON names another)", flush=True)
+            subject.forms = ()
+        if not lacks or not subject.essential:
+            left.append(subject)
+    return left, complete
 
 
 def limits_of(options):
@@ -93,71 +75,47 @@ def limits_of(options):
     return min(found, key=lambda limit: abs(limit[0] - options.threads)) if found else None
 
 
-def table(rows, options, limits):
-    unit = "images/processor second" if options.cpu_seconds else "images/s"
-    lines = [f"| student, pixels | parameters | stored as | softcache, {unit} | PyTorch as installed | PyTorch's best | its form | "
-             "ratio to installed | ratio to best | share of the limit | machine |", "|---|---|---|---|---|---|---|---|---|---|---|"]
-    for row, precision in ((row, precision) for row in rows for precision in PRECISIONS):
-        ours, installed, best = (statistics.median(x) for x in (row.ours[precision], row.installed, row.best[precision]))
-        share = "-"
-        if limits:
-            arithmetic, memory = row.gflop / limits[1], 1e-3 * row.megabytes[precision] / limits[2]
-            share = f"{100 * max(arithmetic, memory) * ours:.0f} % of {'memory' if memory > arithmetic else 'arithmetic'}"
-        quiet = "quiet" if row.disturbed < 0.05 else f"not quiet: others took {100 * row.disturbed:.0f} %"
-        lines.append(f"| `{row.student}`, {row.size} | {row.parameters} | {precision} | {ours:.0f} | {installed:.0f} | {best:.0f} | "
-                     f"{' '.join(row.forms[precision])} | {ours / installed:.2f} | **{ours / best:.2f}** | {share} | {quiet} |")
-    return "\n".join(lines)
+def measure(subjects, rounds):
+    opened = []
+    try:
+        for subject in subjects:
+            opened.append(subject)
+            subject.open()
+        for _ in range(rounds):
+            for subject in subjects:
+                subject.round()
+    finally:
+        for subject in opened:
+            subject.close()
 
 
-PAGE = """# Training on the CPU
-
-Written by `scripts/bench_cpu.py{arguments}` on {machine}, with PyTorch {version}, {threads}.
-
-One training step: forward, loss, backward, clipping, Adam, batch {batch}. PyTorch gets the same net, with decoded images and the teacher's
-logits in memory. "Best" is the best of eager and compiled, NCHW and channels_last, with glibc told to keep freed blocks; "as installed" is
-eager, NCHW, without that, in fp32. `bf16` is `fit --precision bf16`, which stores activations and their gradients in 16 bits; its rows compare
-with the best of PyTorch in fp32 and in bf16 (autocast). Medians of {rounds} rounds in turn. {counted}
-
-{table}
-
-The limit: {limits}. A step's share of it counts the multiplications and additions of convolutions and linear layers, or the activations that
-it must move at least (each is written once and read five times), whichever takes longer.
-"""
+def paid_text(subjects, options):
+    whole = [subject for subject in subjects if isinstance(subject, fits.Fits)]
+    if not whole or not whole[0].rows["loop"].best:
+        return ""
+    epoch = whole[0].paid()
+    return (f"The cache of {options.views} views has paid after epoch {epoch}: dump and `fit` have then taken less time than the notebook's loop.\n\n"
+            if epoch else "The cache does not pay here: an epoch of the notebook's loop takes no longer than one of `fit`.\n\n")
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--build", default="build")
-    parser.add_argument("--cpu-seconds", action="store_true")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=4)
-    parser.add_argument("--threads", type=int, default=0)
-    parser.add_argument("--row", action="append")
-    parser.add_argument("--out")
-    options = parser.parse_args()
-    options.threads = 1 if options.cpu_seconds else options.threads or os.cpu_count()
+    options = parse_options()
     os.chdir(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     with tempfile.TemporaryDirectory() as folder:
-        rows = [Row(text, options, folder) for text in options.row or ROWS]
+        subjects, complete = without_the_missing(make_subjects(options, folder))
+        output_of([f"{options.build}/synthetic_images", "--out", f"{folder}/photos", "--train", str(options.photos), "--val", "32", "--classes",
+                   "11", "--width", "400", "--height", "300"])
         limits = limits_of(options)
-        for _ in range(options.rounds):
-            for row in rows:
-                row.round()
-                for precision in PRECISIONS:
-                    print(f"{row.student} at {row.size}, {precision}: softcache {row.ours[precision][-1]:.0f}, PyTorch "
-                          f"{row.installed[-1]:.0f} as installed, {row.best[precision][-1]:.0f} {' '.join(row.forms[precision])}", flush=True)
-    text = table(rows, options, limits)
-    print(text)
-    if options.out:
-        with open("/proc/cpuinfo", encoding="ascii") as file:
-            name = re.search(r"model name\s*: (.*)", file.read()).group(1)
+        measure(subjects, options.rounds)
+    text = page.table([row for subject in subjects for row in subject.rows.values()], limits, options.cpu_seconds)
+    paid = paid_text(subjects, options)
+    print(f"{text}\n\n{paid}", end="")
+    if options.out and not complete:
+        print(f"{options.out} is left as it is, since packages are missing")
+    elif options.out:
+        versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
         with open(options.out, "w", encoding="utf-8") as out:
-            out.write(PAGE.format(
-                arguments=" --cpu-seconds" if options.cpu_seconds else "", machine=f"{os.cpu_count()} processors of {name}",
-                version=rows[0].version, threads="one thread" if options.threads == 1 else f"{options.threads} threads", batch=BATCH,
-                rounds=options.rounds, table=text,
-                counted="Rates count processor seconds, since the machine was shared." if options.cpu_seconds else "",
-                limits=f"{limits[1]:.0f} GFLOP/s and {limits[2]:.1f} GB/s on {limits[0]} threads, in the same run" if limits else "not measured"))
+            out.write(page.page(text, options, limits, paid, versions))
 
 
 if __name__ == "__main__":

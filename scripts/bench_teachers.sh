@@ -13,20 +13,7 @@ fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 [ $# -gt 0 ] || set -- resnet18 mobilenet_v2 efficientnet_b0 squeezenet1_1
-"$python" - "$work" "$@" <<'END' || exit 70
-import sys
-import warnings
-
-import torch
-import torchvision
-
-warnings.filterwarnings("ignore")
-for name in sys.argv[2:]:
-    torch.manual_seed(0)
-    model = getattr(torchvision.models, name)(weights=None, num_classes=10).eval()
-    torch.onnx.export(model, (torch.zeros(2, 3, 224, 224),), f"{sys.argv[1]}/{name}.onnx", input_names=["input"], output_names=["logits"],
-                      dynamic_axes={"input": {0: "batch"}, "logits": {0: "batch"}}, opset_version=17, dynamo=False)
-END
+"$python" scripts/bench/export_teachers.py "$work" "$@" || exit 70
 for engine in auto onnxruntime; do
     "$python" scripts/bench_teachers.py --build "${BUILD:-build}" --engine "$engine" "$work"/*.onnx || exit
 done

@@ -2,8 +2,9 @@
  *
  * usage: bench_teacher --teacher FILE.onnx [options]; --help lists them
  *
- * Prints a line of JSON: the engine, and images/s over inputs that are ready in memory, with as many batches in flight
- * as `run` has. scripts/bench_teachers.py and scripts/zoo/teachers.py compare it with onnxruntime's own loop. */
+ * Prints a line of JSON: the engine, and images a second and a processor second over inputs that are ready in memory,
+ * with as many batches in flight as `run` has. scripts/bench_cpu.py, scripts/bench_teachers.py and
+ * scripts/zoo/teachers.py compare it with onnxruntime's own loop. */
 #define _POSIX_C_SOURCE 200809L
 #include "shared/base/clock.h"
 #include "shared/base/files.h"
@@ -16,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 struct settings {
     const char *teacher, *input, *output;
@@ -49,15 +51,22 @@ static void bench_release(struct bench *bench)
     free(bench->level_counts);
 }
 
+static double processor_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 /* Runs the batch again and again through the engine's buffers, in turn, until the time is over. */
 static enum status measure(struct bench *bench, const struct engine_batch *batch, double seconds, double *speed,
-                           struct error *err)
+                           double *processor, struct error *err)
 {
     enum status status = STATUS_OK;
     const int in_flight = bench->engine.in_flight;
     const float *outputs[TEACHER_MAX_OUTPUTS];
     int submitted = 0, collected = 0;
-    const double start = clock_seconds();
+    const double start = clock_seconds(), processor_start = processor_seconds();
     while (clock_seconds() - start < seconds || submitted > collected) {
         while (submitted < collected + in_flight && clock_seconds() - start < seconds)
             TRY(teacher_submit(&bench->teacher, submitted++ % in_flight, batch, err));
@@ -65,6 +74,7 @@ static enum status measure(struct bench *bench, const struct engine_batch *batch
             TRY(teacher_collect(&bench->teacher, collected++ % in_flight, outputs, err));
     }
     *speed = collected * batch->count / (clock_seconds() - start);
+    *processor = collected * batch->count / (processor_seconds() - processor_start);
 cleanup:
     return status;
 }
@@ -172,12 +182,13 @@ cleanup:
 static enum status print_round(struct bench *bench, const struct settings *s, const char *engine, struct error *err)
 {
     enum status status = STATUS_OK;
-    double inputs = 0, views = 0;
+    double inputs = 0, views = 0, processor = 0, views_processor = 0;
     if (s->seconds > 0)
-        TRY(measure(bench, &bench->inputs, s->seconds, &inputs, err));
+        TRY(measure(bench, &bench->inputs, s->seconds, &inputs, &processor, err));
     if (s->seconds > 0 && s->rendered)
-        TRY(measure(bench, &bench->views, s->seconds, &views, err));
-    printf("{\"engine\": \"%s\", \"images_per_second\": %.2f", engine, inputs);
+        TRY(measure(bench, &bench->views, s->seconds, &views, &views_processor, err));
+    printf("{\"engine\": \"%s\", \"images_per_second\": %.2f, \"images_per_processor_second\": %.2f", engine, inputs,
+           processor);
     if (s->rendered)
         printf(", \"rendered_per_second\": %.2f", views);
     printf("}\n");

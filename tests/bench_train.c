@@ -23,9 +23,23 @@ static double now(clockid_t clock)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+/* Images a second and a processor second, of all threads together. */
+struct rate {
+    double wall, processor;
+};
+
+enum part { FORWARD, BACKWARD, STEP, PART_COUNT };
+
+/* Since `begin`, for parts of a step that are measured one by one. */
+static void add_time(struct rate *spent, const struct rate *begin)
+{
+    spent->wall += now(CLOCK_MONOTONIC) - begin->wall;
+    spent->processor += now(CLOCK_PROCESS_CPUTIME_ID) - begin->processor;
+}
+
 /* Runs whole steps for `seconds`; times[direction][step] gets processor seconds an image of all threads together, so
- * that a busy machine does not spoil them; *processor gets images per processor second. Returns images/s. */
-static double train(struct network *network, double seconds, double *times[2], double *processor)
+ * that a busy machine does not spoil them; rates[PART_COUNT] the speed of the passes and of whole steps. */
+static void train(struct network *network, double seconds, double *times[2], struct rate rates[PART_COUNT])
 {
     const clockid_t wall = CLOCK_MONOTONIC, cpu = CLOCK_PROCESS_CPUTIME_ID;
     const struct training_ops *b = network->training;
@@ -54,35 +68,41 @@ static double train(struct network *network, double seconds, double *times[2], d
     host.scalars.learning_rate = 1e-3;
     host.scalars.correction1 = 1 - adam.beta1;
     host.scalars.root_correction2 = 0.0316227766; /* sqrt(1 - beta2) */
-    double start = now(wall), end = start, cpu_start = now(cpu);
+    struct rate start = {now(wall), now(cpu)}, spent[PART_COUNT] = {{0}};
     int steps = 0;
-    for (; end - start < seconds || steps < 2; steps++, end = now(wall)) {
+    for (; now(wall) - start.wall < seconds || steps < 2; steps++) {
         if (steps == 1) { /* the first one touches memory */
-            start = now(wall);
-            cpu_start = now(cpu);
+            start = (struct rate){now(wall), now(cpu)};
+            memset(spent, 0, sizeof spent);
         }
+        struct rate begin = {now(wall), now(cpu)};
         for (int i = 0; i < plan->step_count; i++) {
             double before = now(cpu);
             b->network->forward(network->device, plan, &network->memory, &pass, i, i + 1, &err);
             times[0][i] += steps ? now(cpu) - before : 0;
         }
+        add_time(&spent[FORWARD], &begin);
         b->device->zero(network->device, batch.gradient, (size_t)(plan->batch * classes) * sizeof(float), &err);
         b->losses->add(network->device, &ce, 0, &batch, &err);
+        begin = (struct rate){now(wall), now(cpu)};
         for (int i = plan->step_count - 1; i >= 0; i--) {
             double before = now(cpu);
             b->network->backward(network->device, plan, &network->memory, &pass, i, i + 1, &err);
             times[1][i] += steps ? now(cpu) - before : 0;
         }
+        add_time(&spent[BACKWARD], &begin);
         b->optimizer->step(network->device, &adam, &memory, plan->parameter_count, &host.inputs, &err);
     }
+    add_time(&spent[STEP], &start);
+    const double images = (steps - 1) * plan->batch;
     for (int i = 0; i < plan->step_count; i++) {
-        times[0][i] /= (steps - 1) * plan->batch;
-        times[1][i] /= (steps - 1) * plan->batch;
+        times[0][i] /= images;
+        times[1][i] /= images;
     }
+    for (int i = 0; i < PART_COUNT; i++)
+        rates[i] = (struct rate){images / spent[i].wall, images / spent[i].processor};
     free(moments);
     free(labels);
-    *processor = (steps - 1) * plan->batch / (now(cpu) - cpu_start);
-    return (steps - 1) * plan->batch / (end - start);
 }
 
 static void report(const struct network *network, double *times[2], bool each)
@@ -153,7 +173,8 @@ static enum status measure(const struct settings *s, struct error *err)
     struct student student = {0};
     struct network network = {0};
     struct device *device = NULL;
-    double *times[2] = {NULL, NULL}, processor;
+    double *times[2] = {NULL, NULL};
+    struct rate rates[PART_COUNT];
     char *text = NULL;
     size_t size;
     TRY(student_open(&student, s->student, &input, err));
@@ -170,13 +191,14 @@ static enum status measure(const struct settings *s, struct error *err)
         times[i] = calloc((size_t)network.plan.step_count, sizeof(double));
     if (!times[0] || !times[1])
         FAIL(error_no_memory(err, sizeof(double), "times"));
-    const double rate = train(&network, s->seconds, times, &processor);
+    train(&network, s->seconds, times, rates);
     printf("%s, %dx%dx%d, %zu parameters, batch %d, %d threads, %s, %s: %.1f images/s, %.1f images/processor second, "
-           "%.3f GFLOP/image, %.3f MB/image\n",
+           "%.3f GFLOP/image, %.3f MB/image; forward %.1f, %.1f; backward %.1f, %.1f\n",
            s->student, s->size, s->size, s->channels, graph_parameter_count(&student.graph), s->batch, s->threads,
-           cpu_isa_names[device->isa], dtype_name(network.plan.dtype), rate, processor,
+           cpu_isa_names[device->isa], dtype_name(network.plan.dtype), rates[STEP].wall, rates[STEP].processor,
            1e-9 * plan_cost_of(&network.plan).operations,
-           1e-6 * (double)dtype_size(network.plan.dtype) * plan_cost_of(&network.plan).values);
+           1e-6 * (double)dtype_size(network.plan.dtype) * plan_cost_of(&network.plan).values, rates[FORWARD].wall,
+           rates[FORWARD].processor, rates[BACKWARD].wall, rates[BACKWARD].processor);
     report(&network, times, s->steps);
     fflush(stdout);
 cleanup:
@@ -205,7 +227,8 @@ static double depthwise_seconds(int kernel, double seconds, const char *limit)
     struct network network;
     struct device *device;
     const struct device_options options = {.threads = 1};
-    double *times[2], processor, spent = 0;
+    double *times[2], spent = 0;
+    struct rate rates[PART_COUNT];
     graph_init(&graph);
     int at = net_input(&graph, 3, SIZE, SIZE);
     at = net_conv_norm_relu(&graph, at, (struct net_window){.out = CHANNELS});
@@ -223,7 +246,7 @@ static double depthwise_seconds(int kernel, double seconds, const char *limit)
     net_fill(network_input(&network), (size_t)BATCH * 3 * SIZE * SIZE, 7);
     for (int i = 0; i < 2; i++)
         times[i] = calloc((size_t)network.plan.step_count, sizeof(double));
-    train(&network, seconds, times, &processor);
+    train(&network, seconds, times, rates);
     for (int i = 0; i < network.plan.step_count; i++)
         if (network.plan.steps[i].kind == STEP_DEPTHWISE)
             spent += times[0][i] + times[1][i];
