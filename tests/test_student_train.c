@@ -340,6 +340,40 @@ static void images_go_where_there_is_room(void **state)
            shell("ulimit -f 200; %s fit --cache large %s --out short --images disk --quiet", program, fit));
 }
 
+/* The first run keeps the decoded images and the others take them, at the same time and in any place for them; a disk
+ * that is full keeps nobody from training. */
+static void decoded_images_are_kept(void **state)
+{
+    (void)state;
+    const char *options = "--loss '0.5*ce + 0.5*kd(T=4)' --epochs 3 --seed 3 --device cpu";
+    expect(0, "", shell(FIT "%s --out decodes", program, options));
+    expect(0, "", shell(FIT "%s --out keeps --keep-decoded of/all/caches", program, options));
+    same_run("decodes", "keeps");
+    expect(0, "2", shell("ls of/all/caches | wc -l")); /* of the training and of the validation split */
+    expect(0, "",
+           shell("for i in 1 2 3; do " FIT "%s --out takes$i --keep-decoded of/all/caches & done; wait", program,
+                 options));
+    same_run("decodes", "takes1");
+    same_run("decodes", "takes3");
+    expect(0, "", shell(FIT "%s --out from_file --keep-decoded of/all/caches --images disk", program, options));
+    same_run("decodes", "from_file");
+    expect(0, "",
+           shell("for i in 4 5 6; do " FIT "%s --out takes$i --keep-decoded raced & done; wait", program, options));
+    same_run("decodes", "takes4");
+    same_run("decodes", "takes6");
+    expect(0, "0", shell("ls raced | grep tmp | wc -l"));
+    expect(64, "has a cache.json", shell(FIT "%s --out refused --keep-decoded cache", program, options));
+    expect(64, "has a run.json", shell(FIT "%s --out refused2 --keep-decoded decodes", program, options));
+    expect(73, "", shell("touch taken; " FIT "%s --out refused3 --keep-decoded taken", program, options));
+    expect(0, "decoded images are not kept: scarce: a file there cannot be written: File too large",
+           shell("%s run --data photos --teacher none --out wide --size 32 --base 256 --views 2 --quiet && "
+                 "ulimit -f 200; %s fit --cache wide --student tiny.net --loss ce --epochs 1 --batch 8 --out not_kept "
+                 "--keep-decoded scarce >log 2>&1; grep 'not kept' log",
+                 dumper, program));
+    expect(0, "0", shell("ls scarce | grep train | wc -l"));
+    expect(0, "all as the manifest says", shell("%s verify cache", dumper));
+}
+
 static void locked_by_another_process(void **state)
 {
     (void)state;
@@ -425,6 +459,7 @@ int main(void)
         cmocka_unit_test(refuses_bad_input),
         cmocka_unit_test(needs_no_more_memory_than_allowed),
         cmocka_unit_test(images_go_where_there_is_room),
+        cmocka_unit_test(decoded_images_are_kept),
         cmocka_unit_test(locked_by_another_process),
         cmocka_unit_test(inspects),
         cmocka_unit_test(decay_spares_vectors),

@@ -134,6 +134,7 @@ static const struct {
     {"max-memory", "0", "1G", false},
     {"deterministic", "false", "true", false},
     {"images", "auto", "disk", false},
+    {"keep-decoded", "a", "b", false},
     {"precision", "fp32", "bf16", true},
     {"time-limit", "0", "5", false},
     {"baseline", "a", "b", false},
@@ -233,6 +234,12 @@ static void cells_have_their_own_size(void **state)
     expect(0, "2 runs", shell(SWEEP "--grid size=20,24 --images disk --out disk", program));
     same_run("disk/runs/0001_size=20", "sizes/runs/0001_size=20");
     same_run("disk/runs/0002_size=24", "sizes/runs/0002_size=24");
+    for (int i = 0; i < 2; i++) { /* with the images of either size of the first one */
+        expect(0, "2 runs", shell(SWEEP "--grid size=20,24 --keep-decoded kept --out kept%d", program, i));
+        expect(0, "3", shell("ls kept/*.images | wc -l"));
+        same_run(i ? "kept1/runs/0001_size=20" : "kept0/runs/0001_size=20", "sizes/runs/0001_size=20");
+        same_run(i ? "kept1/runs/0002_size=24" : "kept0/runs/0002_size=24", "sizes/runs/0002_size=24");
+    }
 }
 
 /* Patience ends each run separately, even when runs are trained side by side. */

@@ -96,6 +96,8 @@ enum status fit_data_load(struct fit_data *data, const struct fit_run *run, stru
     const int size = run->info.card.size;
     enum status status = STATUS_OK;
     enum split split;
+    data->compute.keep_folder = run->options.keep_decoded;
+    data->compute.keep_digest = data->cache_digest;
     if (data->train.count && data->train.largest < size) /* its images are made for smaller views */
         dataset_release(&data->train);
     if (!data->train.count) {

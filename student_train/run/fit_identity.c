@@ -6,9 +6,9 @@
 #include <string.h>
 
 /* Options that never change a result. */
-#define EXECUTION_OPTIONS                                                                                      \
-    "data", "device", "threads", "gpu-memory", "max-memory", "images", "quiet", "json", "resume", "overwrite", \
-        "time-limit", "deterministic", "allow-mixed", "baseline"
+#define EXECUTION_OPTIONS                                                                                         \
+    "data", "device", "threads", "gpu-memory", "max-memory", "images", "keep-decoded", "quiet", "json", "resume", \
+        "overwrite", "time-limit", "deterministic", "allow-mixed", "baseline"
 
 #define SCHEDULE_OPTIONS                                                                                  \
     "lr", "min-lr", "schedule", "schedule-by", "warmup-epochs", "step-epochs", "gamma", "restart-epochs", \

@@ -142,6 +142,10 @@ static void add_execution(struct spec_list *list, struct fit_options *o)
          "when "
          "the program ends; auto: there if they may take more than half of the memory",
          .choices = images_names},
+        {"keep-decoded", OPTION_STRING, &o->keep_decoded, "DIR", NULL,
+         "keep the decoded images of the cache in this folder, for all later runs on it: they start without decoding; "
+         "a "
+         "fast local disk is best"},
         {"precision", OPTION_CHOICE, &o->precision, NULL, "fp32",
          "type of stored activations; bf16 takes half the memory and moves half the bytes; a GPU needs compute "
          "capability 8.0 or newer. Validation during training computes so, too; eval, predict and exports compute in "

@@ -24,10 +24,11 @@ struct compute_options {
     {"gpu-memory", OPTION_SIZE, &(compute).gpu_memory, "SIZE", "0", \
      "limit on the GPU memory to use; 0: all that is free"}, \
     {"max-memory", OPTION_SIZE, &(compute).max_memory, "SIZE", "0", \
-     "on the CPU: limit on the memory to use, for images, answers and the student's values; 0: all that is available"}, \
+     "on the CPU: limit on the memory to use, for images, answers and the student's values; 0: all that is " \
+     "available"}, \
     {"deterministic", OPTION_FLAG, &(compute).deterministic, NULL, NULL, \
-     "on the CPU: compute with AVX2 only, so that every processor that has it gives the same bits (slower where there is " \
-     "AVX-512)"}
+     "on the CPU: compute with AVX2 only, so that every processor that has it gives the same bits (slower where " \
+     "there is AVX-512)"}
 /* clang-format on */
 
 struct compute {
@@ -37,6 +38,8 @@ struct compute {
     const char *why; /* why auto chose the CPU; NULL if it did not */
     uint64_t max_memory;
     const char *images_folder; /* where the base images go, into a file without a name; NULL: memory. Borrowed */
+    const char *keep_folder;   /* where decoded images are kept from run to run; NULL: nowhere. Borrowed */
+    const char *keep_digest;   /* of cache.json, if they are. Borrowed */
     struct memory_limit held;  /* on the CPU: the process does not get more */
 };
 

@@ -1,75 +1,13 @@
 #include "student_train/trainer/dataset.h"
 
-#include "shared/base/interrupt.h"
+#include "student_train/trainer/dataset_images.h"
 #include <assert.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* An error of the file of the images says how to do without it. */
-static enum status pass_file_error(struct error *err, const struct error *cause)
-{
-    return cause->code == STATUS_IO
-               ? error_set(err, STATUS_IO, cause->path,
-                           "%s: make room there, or use --images memory, which needs no file", cause->message)
-               : error_pass(err, cause);
-}
-
-/* Decodes the images of one shard. */
-struct decode_job {
-    struct dataset *dataset;
-    const struct cache_shard *shard;
-};
-
-static enum status decode_image(struct dataset *dataset, const struct cache_shard *shard, uint32_t i, struct error *err)
-{
-    const struct compute *compute = dataset->compute;
-    const struct cache_manifest *manifest = &dataset->cache->manifest;
-    enum status status = STATUS_OK;
-    const uint8_t *bytes;
-    uint8_t *owned = NULL;
-    size_t size;
-    struct image image = {0};
-    struct error put = {0};
-    int least_level = 0;
-    TRY(cache_image(dataset->cache, shard, i, &bytes, &size, &owned, err));
-    if (dataset->use == DATASET_EVALUATION)
-        TRY(cache_evaluation_image(manifest, bytes, size, shard->names[i], dataset->cache_views.size, &image, err));
-    else
-        TRY(cache_base_image(manifest, bytes, size, shard->names[i], &image, err));
-    dataset->bases[shard->first + i].h = image.h;
-    dataset->bases[shard->first + i].w = image.w;
-    if (dataset->use == DATASET_TRAINING)
-        least_level = cache_view_least_level(&dataset->cache_views, shard->ids[i], image.h, image.w);
-    if (compute->backend->device->images->put(compute->device, dataset->images, shard->first + i, &image, least_level,
-                                              &put) != STATUS_OK)
-        TRY(pass_file_error(err, &put));
-cleanup:
-    free(owned);
-    image_release(&image);
-    return status;
-}
-
-static enum status decode_task(void *context, int index, int worker, struct error *err)
-{
-    const struct decode_job *job = context;
-    (void)worker;
-    return interrupt_requested() ? STATUS_OK : decode_image(job->dataset, job->shard, (uint32_t)index, err);
-}
-
-static enum status decode_shard(struct dataset *dataset, const struct cache_shard *shard, struct error *err)
-{
-    struct decode_job job = {.dataset = dataset, .shard = shard};
-    enum status status = STATUS_OK;
-    TRY(thread_pool_try(dataset->compute->pool, (int)shard->count, decode_task, &job, err));
-    if (interrupt_requested())
-        FAIL(error_set(err, STATUS_INTERRUPTED, NULL, "stopped while the cache was loading; nothing was lost"));
-cleanup:
-    return status;
-}
-
-/* Verifies a shard, copies its labels and ids, decodes its images, and frees their stored bytes. */
-static enum status load_shard(struct dataset *dataset, int index, struct error *err)
+/* Verifies a shard, copies its labels and ids, loads its images, and frees their stored bytes. */
+static enum status load_shard(struct dataset *dataset, int index, struct image_supply *supply, struct error *err)
 {
     struct cache_shard *shard = &dataset->shards[index];
     enum status status = STATUS_OK;
@@ -80,7 +18,7 @@ static enum status load_shard(struct dataset *dataset, int index, struct error *
         dataset->labelled += shard->labels[i] >= 0;
         dataset->shard_of[shard->first + i] = index;
     }
-    TRY(decode_shard(dataset, shard, err));
+    TRY(image_supply_load(supply, dataset, shard, err));
     free(shard->image_bytes);
     shard->image_bytes = NULL;
 cleanup:
@@ -126,23 +64,17 @@ static enum status check_memory(const struct compute *compute, const struct cach
                      compute->max_memory ? ", or raise --max-memory" : "");
 }
 
-enum status dataset_load(struct dataset *dataset, const struct cache *cache, enum split split, enum dataset_use use,
-                         int size, const struct compute *compute, struct progress *progress, struct error *err)
+/* Of a zeroed data set that knows its split; after an error it is to be released. */
+static enum status load_split(struct dataset *dataset, struct image_supply *supply, struct progress *progress,
+                              struct error *err)
 {
-    const struct cache_manifest *manifest = &cache->manifest;
-    const struct cache_split *content = &manifest->splits[split];
+    const struct compute *compute = dataset->compute;
+    const struct cache_manifest *manifest = &dataset->cache->manifest;
+    const struct cache_split *content = &manifest->splits[dataset->split];
+    const size_t n = dataset->count;
+    const bool file = in_file(compute, dataset->use);
     enum status status = STATUS_OK;
-    size_t n = content->samples;
-    const bool file = in_file(compute, use);
     struct error flush = {0};
-    *dataset = (struct dataset){.cache = cache, .compute = compute, .split = split, .use = use, .file.descriptor = -1};
-    if (n == 0) {
-        status = error_set(err, STATUS_CONFIG, cache->path, "has no %s split", split_name(split));
-        goto cleanup;
-    }
-    TRY(check_memory(compute, cache, split, use, size, err));
-    dataset->count = content->samples;
-    dataset->largest = size;
     dataset->views = content->views;
     dataset->bases = calloc(n, sizeof *dataset->bases);
     dataset->ids = calloc(n, sizeof *dataset->ids);
@@ -152,20 +84,54 @@ enum status dataset_load(struct dataset *dataset, const struct cache *cache, enu
     if (!dataset->bases || !dataset->ids || !dataset->labels || !dataset->shard_of || !dataset->shards)
         FAIL(error_no_memory(err, n, "a split of the cache"));
     dataset->shard_count = content->shard_count;
-    TRY(cache_views_init(&dataset->cache_views, manifest, size, err));
+    TRY(cache_views_init(&dataset->cache_views, manifest, dataset->largest, err));
     if (file)
         TRY(scratch_file_open(&dataset->file, compute->images_folder, err));
     TRY(compute->backend->device->images->create(compute->device, dataset->count, manifest->channels,
                                                  file ? &dataset->file : NULL, &dataset->images, err));
-    progress_begin(progress, split_name(split), "images", n, 0);
+    progress_begin(progress, split_name(dataset->split), "images", n, 0);
     for (int i = 0; i < content->shard_count; i++) {
-        TRY(load_shard(dataset, i, err));
+        TRY(load_shard(dataset, i, supply, err));
         progress_update(progress, content->shards[i].first + content->shards[i].count, NULL);
     }
     if (file && scratch_file_flush(&dataset->file, &flush) != STATUS_OK)
         TRY(pass_file_error(err, &flush));
     progress_end(progress);
 cleanup:
+    return status;
+}
+
+enum status dataset_load(struct dataset *dataset, const struct cache *cache, enum split split, enum dataset_use use,
+                         int size, const struct compute *compute, struct progress *progress, struct error *err)
+{
+    const struct dataset empty = {.cache = cache,
+                                  .compute = compute,
+                                  .split = split,
+                                  .use = use,
+                                  .count = cache->manifest.splits[split].samples,
+                                  .largest = size,
+                                  .file.descriptor = -1};
+    enum status status = STATUS_OK;
+    struct image_supply supply;
+    struct error cause = {0};
+    *dataset = (struct dataset){0};
+    if (empty.count == 0)
+        return error_set(err, STATUS_CONFIG, cache->path, "has no %s split", split_name(split));
+    if ((status = check_memory(compute, cache, split, use, size, err)) != STATUS_OK)
+        return status;
+    *dataset = empty;
+    TRY(image_supply_open(&supply, dataset, progress, err));
+    status = load_split(dataset, &supply, progress, &cause);
+    if (status != STATUS_OK && atomic_load(&supply.refused)) {
+        dataset_release(dataset);
+        *dataset = empty;
+        TRY(image_supply_restart(&supply, dataset, &cause, progress, err));
+        TRY(load_split(dataset, &supply, progress, err));
+    } else if (status != STATUS_OK) {
+        error_pass(err, &cause);
+    }
+cleanup:
+    image_supply_close(&supply, status == STATUS_OK, progress);
     if (status != STATUS_OK)
         dataset_release(dataset);
     return status;
