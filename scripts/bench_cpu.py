@@ -34,7 +34,7 @@ def parse_options():
     parser.add_argument("--teacher", action="append", help="a network of torchvision")
     parser.add_argument("--fit-student", default="dwpw")
     parser.add_argument("--size", type=int, default=224, help="of views and teachers")
-    parser.add_argument("--photos", type=int, default=256)
+    parser.add_argument("--photos", type=int, default=192)
     parser.add_argument("--views", type=int, default=4, help="of each photo")
     parser.add_argument("--no-compile", action="store_true", help="leave out torch.compile")
     options = parser.parse_args()

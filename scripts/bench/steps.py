@@ -9,6 +9,7 @@ STUDENTS = ["speed:224:3", "dwpw:224:3", "dwpw-small:32:3", "res5:112:3"]
 BATCH = 128
 OURS = re.compile(r": ([\d.]+) images/s, ([\d.]+) images/processor second, ([\d.]+) GFLOP/image, ([\d.]+) MB/image; "
                   r"forward ([\d.]+), ([\d.]+); backward ([\d.]+), ([\d.]+)")
+SLOW = 0.7  # of the speed in fp32 without compiling: bf16 that is slower than this is not tried further
 AS_INSTALLED = "as installed: eager nchw fp32"
 
 
@@ -26,16 +27,17 @@ class Steps(Subject):
         self.module = f"{folder}/{self.student.replace('/', '_')}_{self.size}.py"
         self.shape = ["--size", self.size, "--channels", channels, "--batch", str(BATCH), "--threads", str(options.threads),
                       "--seconds", str(options.seconds)]
-        self.forms = [AS_INSTALLED] + [f"eager {layout} {precision}" for precision in ("fp32", "bf16") for layout in ("nchw", "nhwc")]
+        self.forms = [AS_INSTALLED, "eager nchw fp32", "eager nhwc fp32", "eager nhwc bf16"]
         self.workers = {}
 
     def more_forms(self, values):
-        """Compiling takes long: in the layout that is the faster one without it."""
-        def rate(form):
-            return values[form]["step bf16"]
-        return [] if self.options.no_compile else [
-            max((f"eager {layout} {precision}" for layout in ("nchw", "nhwc")), key=rate).replace("eager", "compiled")
-            for precision in ("fp32", "bf16")]
+        """Compiling takes long: fp32 in the layout that is the faster one without it, and bf16 only on processors that are not slow at it."""
+        rates = {form: value["step bf16"] for form, value in values.items()}
+        layout = max(("nchw", "nhwc"), key=lambda layout: rates[f"eager {layout} fp32"])
+        forms = [f"compiled {layout} fp32"]
+        if rates["eager nhwc bf16"] > SLOW * rates[f"eager {layout} fp32"]:
+            forms += ["eager nchw bf16", "compiled nhwc bf16"]
+        return [form for form in forms if not self.options.no_compile or form.startswith("eager")]
 
     def ours(self):
         values = {}
