@@ -9,8 +9,12 @@ STUDENTS = ["speed:224:3", "dwpw:224:3", "dwpw-small:32:3", "res5:112:3"]
 BATCH = 128
 OURS = re.compile(r": ([\d.]+) images/s, ([\d.]+) images/processor second, ([\d.]+) GFLOP/image, ([\d.]+) MB/image; "
                   r"forward ([\d.]+), ([\d.]+); backward ([\d.]+), ([\d.]+)")
-SLOW = 0.7  # of the speed in fp32 without compiling: bf16 that is slower than this is not tried further
 AS_INSTALLED = "as installed: eager nchw fp32"
+
+
+def processor_has_bf16():
+    with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
+        return re.search(r"^(flags|Features)\b.*bf16", file.read(), re.MULTILINE) is not None
 
 
 class Steps(Subject):
@@ -27,17 +31,16 @@ class Steps(Subject):
         self.module = f"{folder}/{self.student.replace('/', '_')}_{self.size}.py"
         self.shape = ["--size", self.size, "--channels", channels, "--batch", str(BATCH), "--threads", str(options.threads),
                       "--seconds", str(options.seconds)]
-        self.forms = [AS_INSTALLED, "eager nchw fp32", "eager nhwc fp32", "eager nhwc bf16"]
+        self.forms = [AS_INSTALLED, "eager nchw fp32", "eager nhwc fp32"]
+        if processor_has_bf16():  # elsewhere PyTorch is ten times slower with it
+            self.forms += ["eager nchw bf16", "eager nhwc bf16"]
         self.workers = {}
 
     def more_forms(self, values):
-        """Compiling takes long: fp32 in the layout that is the faster one without it, and bf16 only on processors that are not slow at it."""
-        rates = {form: value["step bf16"] for form, value in values.items()}
-        layout = max(("nchw", "nhwc"), key=lambda layout: rates[f"eager {layout} fp32"])
-        forms = [f"compiled {layout} fp32"]
-        if rates["eager nhwc bf16"] > SLOW * rates[f"eager {layout} fp32"]:
-            forms += ["eager nchw bf16", "compiled nhwc bf16"]
-        return [form for form in forms if not self.options.no_compile or form.startswith("eager")]
+        """Compiling takes long: in the layout that is the faster one without it."""
+        rates = {form: value["step bf16"] for form, value in values.items() if form.startswith("eager")}
+        best = [max((form for form in rates if form.endswith(precision)), key=rates.get, default=None) for precision in ("fp32", "bf16")]
+        return [form.replace("eager", "compiled") for form in best if form and not self.options.no_compile]
 
     def ours(self):
         values = {}
