@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { BLOCK_BYTES = 64 * 1024, HUGE_BYTES = 2 * 1024 * 1024, ARRAY_FIRST = 64 };
+enum { BLOCK_BYTES = 64 * 1024, HUGE_BYTES = 2 * 1024 * 1024, ARRAY_FIRST = 64, GIVEN_BYTES = sizeof(void *) };
 
 struct arena_block {
     struct arena_block *next;
@@ -79,13 +79,14 @@ enum status memory_new(void **out, size_t count, size_t size, const char *what, 
         return error_no_memory(err, bytes, what);
     const size_t alignment = bytes >= HUGE_BYTES ? HUGE_BYTES : 64;
     const size_t rounded = (bytes + alignment - 1) / alignment * alignment;
-    /* calloc does not touch large blocks, which the system gives it full of zeros */
-    unsigned char *whole = calloc(1, rounded + alignment + sizeof whole);
-    if (!whole)
+    /* calloc does not touch large blocks, which the system gives it full of zeros. What it gave stands before the
+     * block. */
+    unsigned char *const given = calloc(1, rounded + alignment + GIVEN_BYTES);
+    if (!given)
         return error_no_memory(err, bytes, what);
-    const size_t behind = (size_t)((uintptr_t)(whole + sizeof whole) % alignment);
-    unsigned char *block = whole + sizeof whole + (behind ? alignment - behind : 0);
-    memcpy(block - sizeof whole, &whole, sizeof whole);
+    const size_t behind = (size_t)((uintptr_t)(given + GIVEN_BYTES) % alignment);
+    unsigned char *const block = given + GIVEN_BYTES + (behind ? alignment - behind : 0);
+    memcpy(block - GIVEN_BYTES, &given, GIVEN_BYTES);
     if (alignment == HUGE_BYTES)
         madvise(block, rounded, MADV_HUGEPAGE); /* best effort: ordinary pages work too */
     *out = block;
@@ -94,10 +95,10 @@ enum status memory_new(void **out, size_t count, size_t size, const char *what, 
 
 void memory_free(void *block)
 {
-    void *whole = NULL;
+    void *given = NULL;
     if (block)
-        memcpy(&whole, (unsigned char *)block - sizeof whole, sizeof whole);
-    free(whole);
+        memcpy(&given, (unsigned char *)block - GIVEN_BYTES, GIVEN_BYTES);
+    free(given);
 }
 
 enum status array_grow(void *items, size_t size, size_t count, size_t *capacity, const char *what, struct error *err)
