@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Counts the instructions of CUDA kernels in machine code: what can be known of their speed without a GPU.
 
-usage: count_sass.py [--kernels REGEX] [--arch sm_90] [--megabytes 2291] [--gpu h100] [--issue 0.6] [--cuobjdump FILE] FILE...
+usage: count_sass.py [--kernels REGEX] [--arch sm_90] [--loops] [--megabytes 2291] [--gpu h100] [--issue 0.6] [--cuobjdump FILE] FILE...
 
 FILE: softcache_cuda.so, or object files of nvcc. Needs cuobjdump and nvdisasm: of CUDA, or `pip install nvidia-cuda-cuobjdump
 nvidia-cuda-nvdisasm`. Prints a row for each kernel and architecture:
@@ -31,7 +31,7 @@ GPUS = {"h100": (132, 1.98), "rtx4090": (128, 2.52), "rtx3060": (28, 1.78), "t4"
 WIDTHS = {"128": 16, "64": 8, "U16": 2, "S16": 2, "U8": 1, "S8": 1}
 FUNCTION = re.compile(r"Function : (\S+)")
 CODE = re.compile(r"code for (sm_\d+)")
-INSTRUCTION = re.compile(r"/\*([0-9a-f]{4,})\*/\s+(?:@!?U?P\w+ )?([A-Z][A-Z0-9_.]*)([^;]*);")
+INSTRUCTION = re.compile(r"/\*([0-9a-f]{4,})\*/\s+(@!?U?P\w+ )?([A-Z][A-Z0-9_.]*)([^;]*);")
 
 
 def global_bytes(opcode):
@@ -48,20 +48,97 @@ def is_matrix(opcode):
 class Kernel:
     def __init__(self, name, arch):
         self.name, self.arch, self.code = name, arch, []  # [(address, opcode, operands)]
+        self.sometimes = set()  # addresses of instructions with a predicate
+
+    def loops(self):
+        """[(first, last address)], from branches back; several to one address are one loop."""
+        last = {}
+        for address, opcode, operands in self.code:
+            target = target_of(opcode, operands)
+            if target is not None and target < address:
+                last[target] = max(address, last.get(target, 0))
+        return sorted(last.items())
 
     def heaviest_loop(self):
         """Instructions of the loop, and whether there is one."""
-        loops = []
-        for address, opcode, operands in self.code:
-            target = re.search(r"0x([0-9a-f]+)", operands)
-            if opcode.split(".")[0] == "BRA" and target and int(target[1], 16) < address:
-                loops.append((int(target[1], 16), address))
+        loops = self.loops()
         loops = [loop for loop in loops if not any(loop != other and loop[0] <= other[0] and other[1] <= loop[1] for other in loops)]
         bodies = [[opcode for address, opcode, _ in self.code if first <= address <= last] for first, last in loops]
         bodies = [body for body in bodies if any(global_bytes(opcode) or is_matrix(opcode) for opcode in body)]
         if not bodies:
             return [opcode for _, opcode, _ in self.code], False
         return max(bodies, key=lambda body: (sum(map(global_bytes, body)), sum(map(is_matrix, body)))), True
+
+
+    def way(self, first, last, inner):
+        """The way from address first to last, without the loops `inner`, that moves most, and of those the shortest: struct Way."""
+        code = [line for line in self.code if first <= line[0] <= last]
+        place = {address: i for i, (address, _, _) in enumerate(code)}
+        skip = {place[a]: place[b] for a, b in inner}  # an inner loop is left behind its last branch
+        best = {len(code): Way()}
+        for i in reversed(range(len(code))):
+            address, opcode, operands = code[i]
+            if i in skip:
+                best[i] = best.get(skip[i] + 1)
+                continue
+            own, name = Way.of(opcode), opcode.split(".")[0]
+            target, ways = target_of(opcode, operands), []
+            always = address not in self.sometimes and not re.match(r"\s*!?U?P\d", operands)
+            if not (name in ("BRA", "EXIT", "RET", "BRX", "JMP") and always) or address == last:
+                ways.append(best.get(i + 1))
+            if target is not None and target > address and target in place:
+                ways.append(best.get(place[target]))
+            if name in ("EXIT", "RET") and first == self.code[0][0]:
+                ways.append(Way())
+            ways = [own.then(way) for way in ways if way is not None]
+            best[i] = max(ways, key=Way.merit) if ways else None
+        return best.get(0) or Way()
+
+    def ways(self):
+        """[(first, last, depth, Way)] of the loops, and of the code outside of them (depth 0)."""
+        loops = self.loops()
+        rows = []
+        for first, last in [(self.code[0][0], self.code[-1][0])] + loops:
+            inside = [l for l in loops if first <= l[0] and l[1] <= last and l != (first, last)]
+            inside = [l for l in inside if not any(l != o and o[0] <= l[0] and l[1] <= o[1] for o in inside)]
+            depth = sum(o[0] <= first and last <= o[1] for o in loops)
+            rows.append((first, last, depth, self.way(first, last, inside)))
+        return rows
+
+
+class Way:
+    """What a thread does on a way through code."""
+
+    def __init__(self, count=0, loads=0, stores=0, shared=0, matrices=0):
+        self.count, self.loads, self.stores, self.shared, self.matrices = count, loads, stores, shared, matrices
+
+    @staticmethod
+    def of(opcode):
+        moved, store = global_bytes(opcode), opcode.startswith(("STG", "RED", "ATOMG"))
+        return Way(1, 0 if store else moved, moved if store else 0, int(opcode.startswith(("LDS", "STS"))), int(is_matrix(opcode)))
+
+    def then(self, way):
+        return Way(self.count + way.count, self.loads + way.loads, self.stores + way.stores, self.shared + way.shared,
+                   self.matrices + way.matrices)
+
+    def merit(self):
+        return (self.loads + self.stores, self.matrices, self.shared, -self.count)
+
+
+def target_of(opcode, operands):
+    target = re.search(r"0x([0-9a-f]+)", operands)
+    return int(target[1], 16) if opcode.split(".")[0] == "BRA" and target else None
+
+
+def print_loops(kernels, names, options):
+    print("| kernel | arch | loop | instructions | bytes loaded | stored | of shared memory | MMA |\n|---|---|---|---|---|---|---|---|")
+    for kernel, name in sorted(zip(kernels, names), key=lambda pair: (pair[1], pair[0].arch)):
+        if not re.search(options.kernels, name) or not kernel.code:
+            continue
+        for first, last, depth, way in kernel.ways():
+            if depth == 0 or way.loads or way.stores or way.matrices or way.shared:
+                place = f"{'> ' * (depth - 1)}{first:x}-{last:x}" if depth else "(whole)"
+                print(f"| {name} | {kernel.arch} | {place} | {way.count} | {way.loads} | {way.stores} | {way.shared} | {way.matrices} |")
 
 
 def read(files, cuobjdump, arch):
@@ -77,8 +154,10 @@ def read(files, cuobjdump, arch):
                 code = found[1]
             elif found := FUNCTION.search(line):
                 kernels.append(Kernel(found[1], code))
-            elif (found := INSTRUCTION.search(line)) and found[2] != "NOP":
-                kernels[-1].code.append((int(found[1], 16), found[2], found[3]))
+            elif (found := INSTRUCTION.search(line)) and found[3] != "NOP":
+                kernels[-1].code.append((int(found[1], 16), found[3], found[4]))
+                if found[2] and found[2] != "@PT ":
+                    kernels[-1].sometimes.add(int(found[1], 16))
     return kernels
 
 
@@ -115,6 +194,7 @@ def main():
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("--kernels", default=".", help="of readable names")
     parser.add_argument("--arch")
+    parser.add_argument("--loops", action="store_true")
     parser.add_argument("--megabytes", type=float, default=2291)
     parser.add_argument("--gpu", choices=sorted(GPUS), default="h100")
     parser.add_argument("--issue", type=float, default=0.6)
@@ -123,6 +203,9 @@ def main():
     options = parser.parse_args()
     kernels = read(options.files, find_cuobjdump(options.cuobjdump), options.arch)
     names = readable([kernel.name for kernel in kernels])
+    if options.loops:
+        print_loops(kernels, names, options)
+        return
     print(f"| kernel | arch | instructions | loop | bytes | per 16 bytes | MMA | per MMA | ms for {options.megabytes:.0f} MB ({options.gpu}, issue {options.issue}) |")
     print("|---|---|---|---|---|---|---|---|---|")
     for kernel, name in sorted(zip(kernels, names), key=lambda pair: (pair[1], pair[0].arch)):
