@@ -8,6 +8,10 @@
  * Memory traffic is the minimum: the input once, the output once. */
 #include "shared/training/steps/pointwise.cuh"
 
+/* That share the tiles: two for each multiprocessor of a large GPU. With more, a block would load the weights for a
+ * tile or two. */
+enum { FORWARD_BLOCKS = 256 };
+
 /* W^T [in, out], with zeros around it. */
 template <typename T, int SIDE, int PITCH>
 static __device__ __forceinline__ void load_weights(const struct pointwise *p, int student, T *tile)
@@ -110,7 +114,7 @@ static enum status launch(const struct cuda_run *run, struct pointwise *p, struc
     typedef forward_memory<T, SIDE> memory;
     void (*const kernel)(struct pointwise) = pointwise_forward_kernel<T, SIDE>;
     p->tiles = (p->pixels + memory::PIXELS - 1) / memory::PIXELS;
-    const int blocks = pointwise_blocks(p->tiles, CUDA_MAX_BLOCKS);
+    const int blocks = pointwise_blocks(p->tiles, FORWARD_BLOCKS);
     enum status status = STATUS_OK;
     TRY(cuda_check(
         cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, memory::BYTES),
