@@ -122,7 +122,11 @@ static void depthwise(void **state)
         {8, 9, 9, {.kernel = 2, .stride = 3, .groups = 8}, 2, 2},
         {8, 7, 7, {.kernel = 1, .groups = 8}, 2, 2},
         {36, 17, 18, {.kernel = 3, .pad = 1, .groups = 36}, 1, 1}, /* several tiles, channels in uneven chunks */
-        {12, 9, 6, {.kernel = 3, .pad = 2, .groups = 12}, 2, 2},   /* an output larger than the input */
+        {40, 18, 33, {.kernel = 3, .pad = 1, .groups = 40}, 2, 2}, /* the same in fetches of eight */
+        {8, 35, 63, {.kernel = 3, .pad = 1, .groups = 8}, 1, 1},   /* wide tiles, with and without batch norm on */
+        {8, 35, 63, {.kernel = 3, .pad = 1, .groups = 8}, 1, 1},   /* the shim */
+        {56, 33, 35, {.kernel = 3, .pad = 1, .stride = 2, .groups = 56}, 2, 1},
+        {12, 9, 6, {.kernel = 3, .pad = 2, .groups = 12}, 2, 2}, /* an output larger than the input */
         {20, 17, 10, {.kernel = 3, .pad = 3, .stride = 2, .groups = 20}, 2, 1},
         {8, 9, 11, {.kernel = 3, .stride = 2, .groups = 8}, 3, 3},
     };
@@ -146,6 +150,25 @@ static void many_tiles(void **state)
     at = net_conv_norm_relu(&graph, at, (struct net_window){.out = 8});
     at = net_pool(&graph, at, OP_MAX_POOL, 4, 4, 0);
     finish(*state, &graph, at, 48, 47);
+}
+
+/* More tiles than the depthwise kernels have blocks, with few pixels: images just larger than a tile. A rare
+ * activation, whose zeros outside an image must stay zeros. */
+static void many_depthwise_tiles(void **state)
+{
+    const int batch = 132;
+    struct graph graph;
+    graph_init(&graph);
+    int at = net_input(&graph, 8, 17, 27);
+    for (int i = 0; i < 2; i++) {
+        at = net_conv(&graph, at, (struct net_window){.kernel = 3, .pad = 1, .groups = 8});
+        at = net_activation(&graph, net_batch_norm(&graph, at), ACTIVATION_SOFTPLUS, 0, 0);
+    }
+    at = net_conv(&graph, at, (struct net_window){.kernel = 3, .pad = 1, .stride = 2, .groups = 8});
+    at = net_pool(&graph, net_batch_norm(&graph, at), OP_MAX_POOL, 4, 4, 0);
+    net_linear(&graph, at, 3, true);
+    kernels_check(*state, &graph, batch, batch - 1, true);
+    graph_release(&graph);
 }
 
 /* Tensors that steps write past the caches, in rows that begin at vectors and in others. Smooth activations: among a
@@ -367,6 +390,7 @@ int main(void)
         ON_EVERY_BACKEND(pointwise),
         ON_EVERY_BACKEND(dense),
         ON_EVERY_BACKEND(depthwise),
+        {"many_depthwise_tiles on cuda", many_depthwise_tiles, NULL, NULL, "cuda"},
         {"many_tiles on cuda", many_tiles, NULL, NULL, "cuda"},
         {"large_tensors on cpu", large_tensors, NULL, NULL, "cpu"},
         ON_EVERY_BACKEND(every_channel_count),
