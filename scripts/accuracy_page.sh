@@ -64,8 +64,8 @@ Every accuracy is of the half of the validation split that chose nothing: the ot
 combines both sides. Neither covers the draw of the photos: with n of them in the half, an accuracy p has a standard error of
 sqrt(p (1 - p) / n) for that.
 
-Settings: $(setting epochs "$1") epochs, batch $(setting batch "$1"), $(setting optimizer "$1"), learning rate $(setting lr "$1"), $(setting schedule "$1") schedule,
-$(setting warmup-epochs "$1") epochs of warm-up, weight decay $(setting weight-decay "$1"). The epochs of a table are in its columns.
+Settings: batch $(setting batch "$1"), $(setting optimizer "$1"), learning rate $(setting lr "$1"), $(setting schedule "$1") schedule, $(setting warmup-epochs "$1") epochs of warm-up, weight decay
+$(setting weight-decay "$1").
 END
     [ ! -f "$about" ] || { echo && cat "$about"; }
 }
@@ -103,7 +103,8 @@ methods() {
 fit_options() {
     local folders
     folders=$(finished 'options/*')
-    [ -z "$folders" ] || printf '\n## Options of fit\n\nWhat follows the loss is the option; a row without one is the plain run.\n\n%s\n' "$(table_of "$folders" | best_first)"
+    [ -z "$folders" ] || printf '\n## Options of fit\n\nWhat follows the loss is the option; a row without one is the plain run. Where there is one run of each,
+differences of less than two points mean nothing.\n\n%s\n' "$(table_of "$folders" | best_first)"
 }
 
 temperature() {
