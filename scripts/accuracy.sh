@@ -150,13 +150,13 @@ decay-weights|--optimizer adamw --weight-decay 0.01 --decay weights
 distill-after|--distill-after $((epochs / 12))
 ema-99|--ema 0.99
 END
-    echo "options/drop|light|$out/nets/res5-drop.net|72|$kd||res5 at 72 pixels, $kd, drop 0.1|$half"
+    echo "options/drop|light|$programs/nets/res5-drop.net|72|$kd||res5 at 72 pixels, $kd, drop 0.1|$half"
 }
 
 # res5 with stochastic depth in its blocks with a skip.
 drop_net() {
-    mkdir -p "$out/nets"
-    sed -E '/^residual [^/]*$/s/$/ drop 0.1/' student_train/presets/res5.net >"$out/nets/res5-drop.net"
+    mkdir -p "$programs/nets"
+    sed -E '/^residual [^/]*$/s/$/ drop 0.1/' student_train/presets/res5.net >"$programs/nets/res5-drop.net"
 }
 
 experiments() {
