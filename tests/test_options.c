@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "shared/base/files.h"
 #include "shared/base/options.h"
+#include "tests/helper_images.h"
 
 #include <stdarg.h>
 #include <setjmp.h>
@@ -9,7 +10,6 @@
 #include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 struct sample {
     const char *cache, *out;
@@ -28,7 +28,7 @@ struct fixture {
     struct option_spec specs[SPEC_COUNT];
     struct options options;
     struct error err;
-    char path[64];
+    char path[256];
 };
 
 static void fixture_init(struct fixture *f)
@@ -69,14 +69,13 @@ static enum status parse(struct fixture *f, ...)
 /* Writes configuration text to a new file and parses with --config and one more argument (NULL: none). */
 static enum status parse_config(struct fixture *f, const char *text, const char *more)
 {
-    char path[] = "/tmp/softcache-options-XXXXXX";
-    int file = mkstemp(path);
-    assert_true(file >= 0);
-    assert_int_equal(write(file, text, strlen(text)), (ssize_t)strlen(text));
-    close(file);
-    enum status status = parse(f, "--config", path, "c", more, NULL);
+    char *folder = temporary_folder(), *path = path_join(folder, "options.ini");
+    write_file(folder, "options.ini", text, strlen(text));
+    const enum status status = parse(f, "--config", path, "c", more, NULL);
     snprintf(f->path, sizeof f->path, "%s", path);
-    unlink(path);
+    remove_folder(folder);
+    free(folder);
+    free(path);
     return status;
 }
 
@@ -227,7 +226,7 @@ static void refuses_bad_configs(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct fixture f;
-        char place[96];
+        char place[320];
         assert_int_equal(parse_config(&f, cases[i].text, NULL), STATUS_CONFIG);
         snprintf(place, sizeof place, "%s:%d", f.path, cases[i].line);
         assert_string_equal(f.err.path, place);
