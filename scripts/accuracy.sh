@@ -14,7 +14,9 @@
 #   --list              prints the experiments with their states and does nothing
 #   --dry-run           prints the commands that are left and does nothing
 #   --seeds "0 1 2", --threads N, --device D
-#   --epochs N (60), --sweep-epochs N (15), --teacher-epochs N (30), --views N (8), --size N (112), --teachers N (3)
+#   --epochs N (60), --size N (112): of the runs that shall be good
+#   --compare-epochs N (30), --compare-size N (72), --sweep-epochs N (8): of the others, which compare nets, methods, options: minutes each
+#   --teacher-epochs N (30), --views N (8), --teachers N (3)
 #   --map NAME, --early-map NAME, --embedding NAME      the teacher's tensors for methods on features (guessed from its list)
 # The two small data sets have teachers of their own: an ensemble of nets of 0.5 M parameters, trained here from the labels.
 set -eu
@@ -28,7 +30,7 @@ stop() { # EXIT CODE, MESSAGE
 }
 
 photos='' teacher='' dump=() fashion=/usr/share/datasets/fashion-mnist out=build/accuracy results='' caches='' only='*' mode=run
-seeds='0 1 2' threads=0 device=auto epochs=60 sweep_epochs=15 teacher_epochs=30 views=8 size=112 teachers=3
+seeds='0 1 2' threads=0 device=auto epochs=60 size=112 compare_epochs=30 compare_size=72 sweep_epochs=8 teacher_epochs=30 views=8 teachers=3
 declare -A tensor=([map]='' [early-map]='' [embedding]='')
 while [ $# -gt 0 ]; do
     case $1 in
@@ -40,6 +42,8 @@ while [ $# -gt 0 ]; do
     --photos | --teacher | --fashion | --out | --results | --caches | --only | --seeds | --threads | --device | --epochs | --views | --size | --teachers)
         printf -v "${1#--}" %s "$2"
         ;;
+    --compare-epochs) compare_epochs=$2 ;;
+    --compare-size) compare_size=$2 ;;
     --sweep-epochs) sweep_epochs=$2 ;;
     --teacher-epochs) teacher_epochs=$2 ;;
     --dump) dump+=("--$2") ;;
@@ -49,38 +53,39 @@ while [ $# -gt 0 ]; do
     shift 2
 done
 caches=${caches:-$out/caches} results=${results:-$out/results}
-warmup=$((epochs > 4 ? 2 : 0))
 kd='0.1*ce + 0.9*kd(T=10)'
 
-# ---- what is tried: lines NAME|CACHE|STUDENT|SIZE|LOSS|VALUES OF w|TITLE|MORE OPTIONS OF FIT. With values, a short sweep chooses w on the
-# choosing half; with a title, the run is called that. ----
+# ---- what is tried: lines NAME|CACHE|STUDENT|SIZE|EPOCHS|LOSS|VALUES OF w|TITLE|MORE OPTIONS OF FIT. With values, a short sweep chooses w
+# on the choosing half. Without a title, the run is called "STUDENT at SIZE pixels, LOSS". ----
 
-gain() {
-    for net in res5 ir5 mcunet shuffle dwpw speed; do
-        echo "gain/$net-kd|light|$net|$size|$kd"
-        echo "gain/$net-ce|light|$net|$size|ce"
-    done
+both_losses() { # NAME, CACHE, STUDENT, SIZE, EPOCHS [, LOSS]: distillation and cross entropy
+    echo "$1-kd|$2|$3|$4|$5|${6:-$kd}"
+    echo "$1-ce|$2|$3|$4|$5|ce"
+}
+
+gain() { # the best presets, trained for long
+    for net in res5 ir5; do both_losses "gain/$net" light $net "$size" "$epochs"; done
+}
+
+nets() {
+    for net in res5 ir5 mcunet shuffle dwpw speed; do both_losses "nets/$net" light $net "$compare_size" "$compare_epochs"; done
 }
 
 best() { # the recipe of that name
-    echo "best/ir5-kd|light|ir5|128:224|$kd||ir5 at 128 to 224 pixels, $kd|--epochs 90"
+    echo "best/ir5-kd|light|ir5|128:224|90|$kd||ir5 at 128 to 224 pixels, $kd"
 }
 
 small_pictures() { # fashion|pictures, SIZE (0: the data set's)
-    for net in res5-32 branches-32 dwpw-small; do
-        echo "$1/$net-ce|$1|$net|$2|ce"
-        echo "$1/$net-kd|$1|$net|$2|0.1*ce + 0.9*kd(T=4)"
-    done
+    for net in res5-32 branches-32 dwpw-small; do both_losses "$1/$net" "$1" $net "$2" "$compare_epochs" '0.1*ce + 0.9*kd(T=4)'; done
 }
 
-# Every term of `student_train losses` beside cross entropy, and what people combine of them. Weights around those of the papers.
+# Every term of `student_train losses` against nets/res5-ce, and what people combine of them. Weights around those of the papers.
 methods() {
     local map="student=block8, teacher={map}" early="student=block5, teacher={early-map}"
     local both="student=[block5, block8], teacher=[{early-map}, {map}]"
     while IFS='|' read -r name loss values; do
-        echo "methods/$name|features|res5|$size|$loss|$values"
+        echo "methods/$name|features|res5|$compare_size|$compare_epochs|$loss|$values"
     done <<END
-ce|ce|
 label-smoothing|ce(label_smoothing={w})|0.05,0.1,0.2
 kd|{1-w}*ce + {w}*kd(T=10)|0.5,0.9,1
 kd-gate|0.1*ce + 0.9*kd(T=10, gate={w})|0.001,0.1
@@ -94,7 +99,7 @@ wttm|ce + {w}*wttm(gamma=0.2)|1,4,16
 abkd|ce + {w}*abkd(T=4, alpha=0.8, beta=0.3)|2,8,32
 mlkd|{1-w}*ce + {w}*mlkd(T=4)|0.5,0.9
 hint|ce + {w}*hint($early, regressor=conv1x1)|0.01,0.1,1
-hint-fading|0.1*ce + 0.9*kd(T=10) + {w}*hint($both, regressor=conv1x1, ramp=0, ramp_epochs=$((epochs / 2)))|0.01,0.1
+hint-fading|0.1*ce + 0.9*kd(T=10) + {w}*hint($both, regressor=conv1x1, ramp=0, ramp_epochs=$((compare_epochs / 2)))|0.01,0.1
 at|ce + {w}*at($both)|1,30,1000
 cosine|{1-w}*ce + {w}*cosine(regressor=linear)|0.1,0.25,0.5
 vid|ce + {w}*vid($map)|0.03,0.3,1
@@ -108,49 +113,38 @@ kd-crd|0.1*ce + 0.9*kd(T=10) + {w}*crd(negatives=4096)|0.1,0.8
 END
 }
 
-temperature() {
-    for T in 4 20 1 2 6 14 10; do # a line of its own on the picture, so 10 is run again
-        echo "temperature/$T|light|res5|$size|0.1*ce + 0.9*kd(T=$T)||res5, 0.1*ce + 0.9*kd(T)"
+temperature() { # one line on the picture, with T=10 from nets
+    for T in 4 20 1 2 6 14; do
+        echo "temperature/$T|light|res5|$compare_size|$compare_epochs|0.1*ce + 0.9*kd(T=$T)||res5 at $compare_size pixels, 0.1*ce + 0.9*kd(T)"
     done
 }
 
 views_of_a_photo() {
-    for count in 1 4 16 64; do
-        echo "views/$count-kd|views-$count|res5|$size|$kd"
-        echo "views/$count-ce|views-$count|res5|$size|ce"
-    done
+    for count in 1 4 16 64; do both_losses "views/$count" "views-$count" res5 "$compare_size" "$compare_epochs"; done
 }
 
-recipes() {
-    for recipe in food11-strong photos; do # light: gain/res5-*
-        echo "teacher/$recipe-kd|$recipe|res5|$size|$kd"
-        echo "teacher/$recipe-ce|$recipe|res5|$size|ce"
-    done
+recipes() { # light: nets/res5-*
+    for recipe in food11-strong photos; do both_losses "teacher/$recipe" "$recipe" res5 "$compare_size" "$compare_epochs"; done
 }
 
 sizes() {
-    for pixels in 224 96:160; do
-        echo "sizes/${pixels/:/-}-kd|light|res5|$pixels|$kd||res5 at $pixels pixels, $kd"
-        echo "sizes/${pixels/:/-}-ce|light|res5|$pixels|ce||res5 at $pixels pixels, ce"
-    done
+    for pixels in 224 96:160; do both_losses "sizes/${pixels/:/-}" light res5 "$pixels" "$epochs"; done
 }
 
-# Options of fit against the same run without: which of them should be defaults, and which should go? Smaller images and half
-# of the epochs, for as many seeds as possible.
+# Options of fit against nets/res5-kd: which of them should be defaults, and which should go?
 options() {
-    local name words half="--epochs $(((epochs + 1) / 2))"
-    echo "options/none|light|res5|72|$kd||res5 at 72 pixels, $kd|$half"
+    local name words title="res5 at $compare_size pixels, $kd"
     while IFS='|' read -r name words; do
-        echo "options/$name|light|res5|72|$kd||res5 at 72 pixels, $kd, $words|$words $half"
+        echo "options/$name|light|res5|$compare_size|$compare_epochs|$kd||$title, $words|$words"
     done <<END
 ema-999|--ema 0.999
 step|--schedule-by step
 decay-all|--optimizer adamw --weight-decay 0.01
 decay-weights|--optimizer adamw --weight-decay 0.01 --decay weights
-distill-after|--distill-after $((epochs / 12))
+distill-after|--distill-after $((compare_epochs / 6))
 ema-99|--ema 0.99
 END
-    echo "options/drop|light|$programs/nets/res5-drop.net|72|$kd||res5 at 72 pixels, $kd, drop 0.1|$half"
+    echo "options/drop|light|$programs/nets/res5-drop.net|$compare_size|$compare_epochs|$kd||$title, drop 0.1"
 }
 
 # res5 with stochastic depth in its blocks with a skip.
@@ -160,16 +154,17 @@ drop_net() {
 }
 
 experiments() {
-    gain
     best
-    small_pictures fashion 0
+    nets
+    gain
     methods
-    options
     temperature
-    views_of_a_photo
+    options
     recipes
-    sizes
+    views_of_a_photo
     small_pictures pictures 32
+    small_pictures fashion 0
+    sizes
 }
 
 # ---- how it is run ----
@@ -258,8 +253,8 @@ sweep() { # NAME, CACHE, STUDENT, SIZE, LOSS, VALUES: the loss with the value th
 }
 
 run_experiment() { # a line of experiments, SEED
-    local name cache student pixels loss values title more folder words=()
-    IFS='|' read -r name cache student pixels loss values title more <<<"$1"
+    local name cache student pixels epochs loss values title more folder words=()
+    IFS='|' read -r name cache student pixels epochs loss values title more <<<"$1"
     read -ra words <<<"$more"
     folder=$out/runs/$name/s$2
     [ ! -f "$results/$name/s$2/metrics.json" ] || return 0
@@ -271,12 +266,11 @@ run_experiment() { # a line of experiments, SEED
     fi
     make_cache "$cache"
     [ -z "$values" ] || loss=$(sweep "$name" "$cache" "$student" "$pixels" "$loss" "$values")
-    [ -z "$title" ] || words+=(--name "$title")
+    [ -n "$title" ] || title="$student$([ "$pixels" = 0 ] || echo " at $pixels pixels"), $loss"
     [[ $student != *res5-drop.net ]] || [ $mode = dry-run ] || drop_net
     [ $mode = dry-run ] || printf '== %s, seed %s: %s\n' "$name" "$2" "$loss"
-    [[ " $more " == *" --epochs "* ]] || words+=(--epochs "$epochs")
-    execute "$programs"/student_train fit --cache "$caches/$cache" --student "$student" --size "$pixels" --loss "$loss" \
-        --warmup-epochs "$warmup" "${fit_words[@]}" --seed "$2" --out "$folder" ${words[@]+"${words[@]}"}
+    execute "$programs"/student_train fit --cache "$caches/$cache" --student "$student" --size "$pixels" --epochs "$epochs" --loss "$loss" \
+        --warmup-epochs $((epochs > 4 ? 2 : 0)) "${fit_words[@]}" --name "$title" --seed "$2" --out "$folder" ${words[@]+"${words[@]}"}
     [ $mode = dry-run ] || keep_result "$folder" "$results/$name/s$2"
 }
 
@@ -309,13 +303,11 @@ if [ $mode = list ]; then
     exit 0
 fi
 [ $mode = dry-run ] || mkdir -p "$out/runs" "$out/teachers" "$caches"
-# Every seed of the gain's nets before the next net; of the others first one seed of everything in the group.
-groups=$(printf '%s\n' "${lines[@]}" | sed -E 's,^(gain/[a-z0-9]+|[a-z]+).*,\1,' | uniq)
-for group in $groups; do
+for group in $(printf '%s\n' "${lines[@]%%/*}" | uniq); do # one seed of everything in the group, then the next one
     for seed in $seeds; do
         for line in "${lines[@]}"; do
             case $line in
-            "$group"/* | "$group"-*) run_experiment "$line" "$seed" ;;
+            "$group"/*) run_experiment "$line" "$seed" ;;
             esac
         done
     done

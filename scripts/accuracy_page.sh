@@ -35,7 +35,7 @@ compare() { "$programs"/student_train compare "$@"; }
 table() { compare "$@" --markdown --baseline ce 2>/dev/null || compare "$@" --markdown --average; }
 table_of() { # FOLDERS one a line
     local words=() folder
-    while read -r folder; do words+=(--run "$folder"); done <<<"$1"
+    while read -r folder; do [ -z "$folder" ] || words+=(--run "$folder"); done <<<"$1"
     table "${words[@]}"
 }
 best_first() { awk 'NR <= 2 { print; fflush(); next } { print | "sort -t \"|\" -k3,3nr" }'; }
@@ -70,11 +70,11 @@ END
     [ ! -f "$about" ] || { echo && cat "$about"; }
 }
 
-gain() {
+nets() { # GROUP, TITLE
     local folders
-    folders=$(finished 'gain/*')
+    folders=$(finished "$1/*")
     [ -n "$folders" ] || return 0
-    printf '\n## Photos\n\nImages of %s pixels.\n\n%s\n' "$(setting size "$(head -1 <<<"$folders")")" "$(table_of "$folders")"
+    printf '\n## %s\n\nImages of %s pixels.\n\n%s\n' "$2" "$(setting size "$(head -1 <<<"$folders")")" "$(table_of "$folders")"
 }
 
 best() {
@@ -93,7 +93,7 @@ methods() {
     local folders rows
     folders=$(finished 'methods/*')
     [ -n "$folders" ] || return 0
-    rows=$(table_of "$folders" | best_first)
+    rows=$(table_of "$folders"$'\n'"$(finished nets/res5-ce)" | best_first)
     printf '\n## Methods\n\nA sweep of fewer epochs found the weight of each method on the choosing half.'
     awk -F'|' 'NR == 1 { gains = $4 ~ /gain/ } NR > 2 && gains && split($4, gain, "±") == 2 { all++; n += gain[1] > 2 * gain[2] }
         END { if (all) printf "\n%d of %d methods beat cross entropy by more than two standard errors.", n, all }' <<<"$rows"
@@ -102,8 +102,8 @@ methods() {
 
 fit_options() {
     local folders
-    folders=$(finished 'options/*')
-    [ -z "$folders" ] || printf '\n## Options of fit\n\nWhat follows the loss is the option; a row without one is the plain run. Where there is one run of each,
+    folders=$(finished nets/res5-kd 'options/*')
+    [ -z "$(finished 'options/*')" ] || printf '\n## Options of fit\n\nWhat follows the loss is the option; a row without one is the plain run. Where there is one run of each,
 differences of less than two points mean nothing.\n\n%s\n' "$(table_of "$folders" | best_first)"
 }
 
@@ -113,8 +113,7 @@ temperature() {
     printf '\n## Temperature\n\n'
     places=()
     for T in 1 2 4 6 10 14 20; do place $T "$(finished "temperature/$T")"; done
-    [ -n "$(finished temperature/10)" ] || place 10 "$(finished gain/res5-kd)"
-    level_line 1 20 "$(finished gain/res5-ce)"
+    level_line 1 20 "$(finished nets/res5-ce)"
     picture temperature 'Accuracy against the temperature of kd' T
     level=()
 }
@@ -136,7 +135,7 @@ teaching() {
     while read -r folder; do
         share=$(sed -nE '/"teacher_accuracy":\t*\{/,/\}/s/^\t*"train":\t*([0-9.e-]+),?$/\1/p' "$folder/metrics.json")
         [ -z "$share" ] || place "$(awk -v s="$share" 'BEGIN { print 100 * s }')" "$folder"
-    done <<<"$(finished 'teacher/*' 'gain/res5-[ck][de]*')"
+    done <<<"$(finished 'teacher/*' 'nets/res5-[ck][de]*')"
     picture teacher "Accuracy against the teacher's on its views" "teacher's accuracy on the training views, %"
 }
 
@@ -155,8 +154,9 @@ text=$(mktemp)
 trap 'rm -f "$text"' EXIT
 {
     introduction "$any"
-    gain
     best
+    nets gain 'Photos, trained for long'
+    nets nets 'Nets'
     small_pictures fashion Fashion-MNIST "$own"
     small_pictures pictures 'Photos of 32 pixels' "The same photos, squashed to 32 pixels before anybody sees them. $own"
     methods

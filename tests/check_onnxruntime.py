@@ -232,6 +232,30 @@ def layouts():
         close(stored(out, "train", "feature_0"), expected(path, PICTURES["train"], ["b"])[0], out + " feature")
 
 
+def quantised():
+    """8-bit integers as QDQ, with weights so large that pairs of products leave 16 bits: on processors without VNNI, onnxruntime
+    saturates them unless it is told not to. Its nodes one by one compute in floats."""
+    path = write_model("quantised", """agraph (float[N,3,32,32] input) => (float[N,10] logits) {
+        q = QuantizeLinear (input, xs, xz)
+        x = DequantizeLinear (q, xs, xz)
+        w = DequantizeLinear (wq, ws, wz)
+        c = Conv <pads = [1, 1, 1, 1]> (x, w)
+        cq = QuantizeLinear (c, cs, cz)
+        a = DequantizeLinear (cq, cs, cz)
+        mean0 = GlobalAveragePool (a)
+        mean = Flatten (mean0)""" + HEAD + "}", {
+            "xs": np.array(2 / 255, np.float32), "xz": np.array(128, np.uint8), "ws": np.array(1 / 127, np.float32),
+            "wz": np.array(0, np.int8), "wq": np.where(np.arange(16 * 27).reshape(16, 3, 3, 3) % 16 < 12, 127, -127).astype(np.int8),
+            "cs": np.array(0.25, np.float32), "cz": np.array(128, np.uint8), "fw": (CLASSES, 16), "fb": (CLASSES,)}, 8)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    dump("quantised-cache", path)
+    for split in ("train", "val"):
+        x = ((PICTURES[split].astype(np.float32) / 255 - 0.5) / 0.5).transpose(0, 3, 1, 2)
+        close(stored("quantised-cache", split), session.run(None, {"input": x})[0], "quantised " + split, 1e-2)
+
+
 def fixed_batches():
     one = convolution("one", "(float[1,3,32,32] input) => (float[1,10] logits)")
     three = convolution("three", "(float[3,3,32,32] input) => (float[3,10] logits)")
@@ -372,7 +396,7 @@ def bombs():
 
 DATA = os.path.join(FOLDER, "data")
 PICTURES = write_cifar(DATA)
-for check in (bombs, transformers, neither_threads_nor_batch, external_weights, large_weights, layouts, fixed_batches, outputs, probabilities_in_our_own_engine,
+for check in (bombs, transformers, neither_threads_nor_batch, external_weights, large_weights, layouts, quantised, fixed_batches, outputs, probabilities_in_our_own_engine,
               refusals, ensembles, mirrored):
     try:
         check()

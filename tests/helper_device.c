@@ -81,6 +81,19 @@ void test_device_order(const char *order)
     setenv("SHIM_ORDER", order, 1);
 }
 
+size_t test_device_launches(void)
+{
+    size_t (*launches)(void) = NULL;
+    const void *symbol = NULL;
+    struct error err = {0};
+    if (!test_device_is_shim("cuda"))
+        skip_because("only the execution shim counts launches");
+    if (library_symbol("shim/softcache_cuda.so", "shim_launches", &symbol, &err) != STATUS_OK)
+        skip_because(err.message);
+    memcpy(&launches, &symbol, sizeof launches);
+    return launches();
+}
+
 void *test_device_buffer(const struct test_device *t, const void *from, size_t bytes)
 {
     struct error err = {0};

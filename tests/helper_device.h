@@ -37,6 +37,10 @@ bool test_device_has_bf16(const char *name);
  * must be open. Does nothing on other backends. */
 void test_device_order(const char *order);
 
+/* Kernels that were launched on the execution shim so far, also those that a capture only records. Skips the test if
+ * the backend under test is another one. */
+size_t test_device_launches(void);
+
 /* Fails the test with err's message unless the status is STATUS_OK. */
 void test_must(enum status status, const struct error *err);
 

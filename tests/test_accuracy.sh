@@ -17,26 +17,26 @@ check() { # NAME, what went wrong (empty: nothing)
 }
 try() { # options of accuracy.sh; its output is in $said
     said=$(BUILD=$build scripts/accuracy.sh --photos "$folder/photos" --teacher tests/golden/teachers/tiny.onnx --dump teacher-check=off \
-        --out "$folder/out" --threads 1 --epochs 6 --sweep-epochs 1 --views 2 --size 32 "$@" 2>&1)
+        --out "$folder/out" --threads 1 --compare-epochs 6 --compare-size 32 --sweep-epochs 1 --views 2 "$@" 2>&1)
 }
 compare() { "$build"/student_train compare "$@" 2>&1; }
 wrong() { [[ $1 == *"$2"* ]] || echo "'$2' is not in: $1"; } # TEXT, WANTED
 
 try --list
-check "25 methods are listed" "$([ "$(grep -c '^methods/' <<<"$said")" = 25 ] || fail "$said")"
+check "24 methods are listed" "$([ "$(grep -c '^methods/' <<<"$said")" = 24 ] || fail "$said")"
 BUILD=$build scripts/accuracy_page.sh "$folder/out/results" "$folder/page.md" >"$folder/said" 2>&1
 check "no page without a run" "$([[ $? -eq 66 && ! -e $folder/page.md ]] || fail "$(cat "$folder/said")")"
 
-try --only 'gain/speed*' --seeds '0 1 2'
-check "runs of three seeds" "$([ $? -eq 0 ] && ls "$folder"/out/runs/gain/speed-{ce,kd}/s{0,1,2}/metrics.json >/dev/null || fail "$(tail -2 <<<"$said")")"
-before=$(stat -c '%Y %i' "$folder"/out/runs/gain/*/*/metrics.json)
-try --only 'gain/speed*' --seeds '0 1 2'
-check "a finished run is not repeated" "$([[ $said != *==* && $before == "$(stat -c '%Y %i' "$folder"/out/runs/gain/*/*/metrics.json)" ]] || fail "$said")"
-rm "$folder"/out/{runs,results}/gain/speed-kd/s1/metrics.json # as if it had been stopped before its end
-try --only 'gain/speed*' --list --seeds '0 1 2'
+try --only 'nets/speed*' --seeds '0 1 2'
+check "runs of three seeds" "$([ $? -eq 0 ] && ls "$folder"/out/runs/nets/speed-{ce,kd}/s{0,1,2}/metrics.json >/dev/null || fail "$(tail -2 <<<"$said")")"
+before=$(stat -c '%Y %i' "$folder"/out/runs/nets/*/*/metrics.json)
+try --only 'nets/speed*' --seeds '0 1 2'
+check "a finished run is not repeated" "$([[ $said != *==* && $before == "$(stat -c '%Y %i' "$folder"/out/runs/nets/*/*/metrics.json)" ]] || fail "$said")"
+rm "$folder"/out/{runs,results}/nets/speed-kd/s1/metrics.json # as if it had been stopped before its end
+try --only 'nets/speed*' --list --seeds '0 1 2'
 check "the list tells finished from begun" "$(wrong "$said" '2 of 3 runs finished, one begun')"
-try --only 'gain/speed*' --seeds '0 1 2'
-check "an unfinished run is resumed" "$([[ $said == *'== gain/speed-kd, seed 1'* && $said != *'seed 0'* && -f $folder/out/runs/gain/speed-kd/s1/metrics.json ]] || fail "$said")"
+try --only 'nets/speed*' --seeds '0 1 2'
+check "an unfinished run is resumed" "$([[ $said == *'== nets/speed-kd, seed 1'* && $said != *'seed 0'* && -f $folder/out/runs/nets/speed-kd/s1/metrics.json ]] || fail "$said")"
 
 try --only 'methods/hint' --seeds 0
 chosen=$(awk -F, 'NR > 1 && $(NF - 1) > most { most = $(NF - 1); best = $1 } END { print best }' "$folder/out/sweeps/methods/hint/sweep.csv")
@@ -54,14 +54,14 @@ check "a dry run shows teachers, export, cache and students" "$([ ! -e "$folder/
 
 BUILD=$build scripts/accuracy_page.sh "$folder/out/results" "$folder/page.md" >"$folder/said" 2>&1
 page=$(cat "$folder/page.md")
-check "the page has what was run" "$(wrong "$page" '## Photos')$(wrong "$page" '| speed, 0.1*ce + 0.9*kd(T=10) |')$(wrong "$page" ' ± ')$(wrong "$page" '(page/views.svg)')"
+check "the page has what was run" "$(wrong "$page" '## Nets')$(wrong "$page" '| speed at 32 pixels, 0.1*ce + 0.9*kd(T=10) |')$(wrong "$page" ' ± ')$(wrong "$page" '(page/views.svg)')"
 check "and nothing else" "$([ -n "$page" ] || fail)$(grep -E '## (Sizes|Fashion|Temperature)' <<<"$page")"
 head -c 60 "$folder/page/views.svg" >"$folder/said"
 check "pictures are files of their own" "$(wrong "$(cat "$folder/said")" '<svg xmlns="http://www.w3.org/2000/svg"')"
 
 # ---- the arithmetic: means and standard errors over seeds, by awk from the single runs ----
 words=() # two seeds each, not the same ones, so that the means differ
-for run in ce/s0 ce/s1 kd/s1 kd/s2; do words+=(--run "$folder/out/runs/gain/speed-$run"); done
+for run in ce/s0 ce/s1 kd/s1 kd/s2; do words+=(--run "$folder/out/runs/nets/speed-$run"); done
 numbers() { sed -nE "s/^\t*\"($1)\":\t*([-0-9.e]+),?$/\2/p"; }
 single=$(compare "${words[@]}" --json | numbers accuracy)
 wanted=$(awk '{ x[NR] = $1 } END {

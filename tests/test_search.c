@@ -183,6 +183,12 @@ static void refuses_bad_searches(void **state)
     (void)state;
     expect(64, "search takes no --student", shell(FULL "--student tiny.net --out bad", program));
     expect(64, "search takes no --patience", shell(FULL "--patience 2 --out bad", program));
+    expect(78, "search takes no --init",
+           shell("printf '[search]\\ninit = x\\n' > init.ini; " FULL "--config init.ini --out bad", program));
+    for (int form = 0; form < 4; form++)
+        expect(1, "",
+               shell("%s search --help%s | grep -e '--student' -e '\\\\-student' -e '--patience'", program,
+                     ((const char *[]){"", "=man", "=bash", "=zsh"})[form]));
     expect(64, "--finalists 9 must not be more", shell(SEARCH "--finalists 9 --out bad", program));
     expect(78, "none fits in 300 parameters", shell(SEARCH "--finalists 2 --max-params 300 --out bad", program));
     expect(1, "", shell("test -e bad"));

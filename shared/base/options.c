@@ -20,6 +20,13 @@ static int find_letter(const struct options *options, char letter)
     return -1;
 }
 
+/* The last word of the command's name. A configuration file may call the command's section so. */
+static const char *section_name(const struct options *options)
+{
+    const char *blank = strrchr(options->command, ' ');
+    return blank ? blank + 1 : options->command;
+}
+
 /* Reports an unknown option (dashes "--") or key (dashes "") with the nearest known one. */
 static enum status unknown(struct options *options, enum status code, const char *place, const char *dashes,
                            const char *name, struct error *err)
@@ -29,7 +36,7 @@ static enum status unknown(struct options *options, enum status code, const char
         return error_no_memory(err, 0, "options");
     int count = 0;
     for (int i = 0; i < options->count; i++)
-        if (options->specs[i].type != OPTION_POSITIONAL || !*dashes)
+        if ((options->specs[i].type != OPTION_POSITIONAL || !*dashes) && !options->specs[i].refused)
             names[count++] = options->specs[i].name;
     names[count++] = *dashes ? "help" : options->specs[0].name;
     names[count++] = *dashes ? "config" : options->specs[0].name;
@@ -47,6 +54,9 @@ static enum status add_text(struct options *options, int index, const char *text
     struct option_value *value = &options->values[index];
     enum status code = place ? STATUS_CONFIG : STATUS_USAGE;
     char label[128];
+    if (spec->refused)
+        return error_set(err, code, place, "%s takes no %s: %s", section_name(options),
+                         option_label(spec, label, sizeof label), spec->refused);
     if (value->count > 0 && spec->type != OPTION_LIST)
         return error_set(err, code, place, "%s is given twice", option_label(spec, label, sizeof label));
     if (strpbrk(text, "\r\n"))
@@ -125,13 +135,6 @@ static const char *const known_sections[] = {"teacher_dump run",     "teacher_du
                                              "teacher_dump recheck", "student_train fit",     "student_train sweep",
                                              "student_train eval",   "student_train predict", "student_train compare",
                                              "student_train export", "student_train inspect"};
-
-/* A command also reads the section that has only the last word of its name. */
-static const char *section_name(const struct options *options)
-{
-    const char *blank = strrchr(options->command, ' ');
-    return blank ? blank + 1 : options->command;
-}
 
 static bool is_known(const char *section)
 {

@@ -57,6 +57,7 @@ struct option_spec {
     int length;                 /* OPTION_FLOATS: how many */
     double minimum, maximum;    /* numbers: the range, if minimum < maximum */
     const char *const *choices; /* OPTION_CHOICE: ends with NULL */
+    const char *refused;        /* why the command does not take it: an error, and not in the help; NULL: it does */
 };
 
 /* A configuration with a name, as INI text. */

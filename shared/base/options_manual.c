@@ -84,7 +84,8 @@ static void man(const struct options *options, FILE *out)
     fputs("\"\n", out);
     roff_line(options->summary, out);
     for (int i = 0; i < options->count + COMMON; i++)
-        man_entry(spec_of(options, i), out);
+        if (!spec_of(options, i)->refused)
+            man_entry(spec_of(options, i), out);
 }
 
 /* ---- bash: a case of its own in the function ---- */
@@ -93,12 +94,12 @@ static void bash(const struct options *options, FILE *out)
 {
     fprintf(out, "    %s)\n        options='", command_of(options));
     for (int i = 0; i < options->count + COMMON; i++)
-        if (spec_of(options, i)->type != OPTION_POSITIONAL)
+        if (spec_of(options, i)->type != OPTION_POSITIONAL && !spec_of(options, i)->refused)
             fprintf(out, "%s--%s", i ? " " : "", spec_of(options, i)->name);
     fputs("'\n        case $before in\n", out);
     for (int i = 0; i < options->count; i++) {
         const struct option_spec *spec = &options->specs[i];
-        if (spec->type != OPTION_CHOICE)
+        if (spec->type != OPTION_CHOICE || spec->refused)
             continue;
         fprintf(out, "        --%s) values='", spec->name);
         for (int k = 0; spec->choices[k]; k++)
@@ -141,6 +142,8 @@ static void zsh(const struct options *options, FILE *out)
     fprintf(out, "    %s)\n        _arguments", command_of(options));
     for (int i = 0; i < options->count + COMMON; i++) {
         const struct option_spec *spec = spec_of(options, i);
+        if (spec->refused)
+            continue;
         fputs(" \\\n            '", out);
         if (spec->type != OPTION_POSITIONAL) {
             fprintf(out, "%s--%s%s[", spec->type == OPTION_LIST ? "*" : "", spec->name,

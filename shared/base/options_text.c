@@ -93,7 +93,7 @@ void options_print_help(const struct options *options, FILE *out)
     fprintf(out, "usage: %s", options->command);
     for (int i = 0; i < options->count; i++) {
         const struct option_spec *spec = &options->specs[i];
-        if (!spec->required && spec->type != OPTION_POSITIONAL)
+        if ((!spec->required && spec->type != OPTION_POSITIONAL) || spec->refused)
             continue;
         fputs(spec->required ? " " : " [", out);
         print_form(spec, out);
@@ -101,7 +101,8 @@ void options_print_help(const struct options *options, FILE *out)
     }
     fprintf(out, " [options]\n\n%s\n\n", options->summary);
     for (int i = 0; i < options->count; i++)
-        print_entry(&options->specs[i], out);
+        if (!options->specs[i].refused)
+            print_entry(&options->specs[i], out);
     for (size_t i = 0; i < sizeof common / sizeof *common; i++)
         print_entry(&common[i], out);
 }

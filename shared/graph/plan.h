@@ -214,6 +214,14 @@ struct plan_cost {
 };
 struct plan_cost plan_cost_of(const struct plan *plan);
 
+/* Kernels that the CUDA backend launches for the passes of a training step, however many students are side by side. On
+ * GPUs whose shared memory is too small for the largest pointwise convolutions in fp32 it is a few more. */
+struct plan_launches {
+    int forward, backward;
+};
+enum { PLAN_OTHER_LAUNCHES = 9 }; /* of a step with ce and kd: views (2), losses (4), optimiser (2), the end */
+struct plan_launches plan_launches_of(const struct plan *plan);
+
 /* A list of steps, tensors, offsets and bytes (`student_train inspect`). malloc'ed, the caller frees it; NULL: out of
  * memory. */
 char *plan_describe(const struct plan *plan);

@@ -35,6 +35,20 @@ static void print_time(double bytes, double operations, double memory, double ra
     printf("  %8.3f ms %9.0f images/s (%s)", 1e3 * time, batch / time, move > compute ? "memory" : "arithmetic");
 }
 
+/* What a kernel of a replayed CUDA graph costs beside its work: a guess, the same for every GPU. */
+static const double launch_seconds = 2e-6;
+
+static void print_launches(const struct plan *plan)
+{
+    const struct plan_launches launches = plan_launches_of(plan);
+    const int all = launches.forward + launches.backward + PLAN_OTHER_LAUNCHES;
+    printf(
+        "\nIt makes %d launches: %d forward, %d backward, about %d for views, losses and optimiser. If each costs %.0f "
+        "us beside its work (a guess), that is %.3f ms more, for all students side by side together.\n",
+        all, launches.forward, launches.backward, PLAN_OTHER_LAUNCHES, 1e6 * launch_seconds,
+        1e3 * launch_seconds * all);
+}
+
 static void print_limits(const struct plan *plan)
 {
     const struct plan_cost cost = plan_cost_of(plan);
@@ -49,6 +63,7 @@ static void print_limits(const struct plan *plan)
         print_time(2 * values, operations, gpus[i].memory, gpus[i].tensor, plan->batch);
         printf("\n");
     }
+    print_launches(plan);
 }
 
 static enum status print_json(const struct inspect_options *options, const struct graph *graph, const struct plan *plan,
@@ -57,6 +72,7 @@ static enum status print_json(const struct inspect_options *options, const struc
     const struct shape in = graph->nodes[graph->input].shape;
     const int shape[3] = {in.c, in.h, in.w};
     const struct plan_cost cost = plan_cost_of(plan);
+    const struct plan_launches launches = plan_launches_of(plan);
     struct error unknown = {0};
     size_t int8_bytes;
     cJSON *root = cJSON_CreateObject();
@@ -72,6 +88,7 @@ static enum status print_json(const struct inspect_options *options, const struc
     cJSON_AddNumberToObject(step, "batch", plan->batch);
     cJSON_AddNumberToObject(step, "values_moved", cost.values * plan->batch);
     cJSON_AddNumberToObject(step, "operations", cost.operations * plan->batch);
+    cJSON_AddNumberToObject(step, "launches", launches.forward + launches.backward + PLAN_OTHER_LAUNCHES);
     return command_print_json(root, "the student", err);
 }
 
@@ -130,7 +147,7 @@ enum status inspect_student_command(int argc, char **argv, struct error *err)
          .maximum = 65536},
         {"batch", OPTION_INT, &o.batch, "N", "128", "images per step", .minimum = 1, .maximum = 65536},
         {"device-limits", OPTION_FLAG, &o.device_limits, NULL, NULL,
-         "what a training step moves and computes, and the time of that at the full rates of some GPUs"},
+         "what a training step moves, computes and launches, and the time of that at the full rates of some GPUs"},
         {"json", OPTION_FLAG, &o.json, NULL, NULL, "print JSON, without the plan"},
     };
     struct options table = {.command = "student_train inspect",

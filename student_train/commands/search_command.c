@@ -89,6 +89,13 @@ enum status search_command(int argc, char **argv, struct error *err)
          .maximum = SEARCH_MAX_CANDIDATES},
         {"max-macs", OPTION_FLOAT, &search.max_macs, "X", "0",
          "most multiply-accumulates per image, such as 30e6; 0: no limit", .minimum = 0, .maximum = 1e15},
+        {"student", .refused = "it makes its students itself"},
+        {"init", .refused = "its students have no weights yet"},
+        {"name", .refused = "a run is called by its number"},
+        {"eval-every", .refused = "every epoch may end a round"},
+        {"patience", .refused = "the rounds end the runs that are behind"},
+        {"time-limit",
+         .refused = "every run of a round has the same epochs; stop it with Ctrl-C and go on with --resume"},
     };
     TRY(fit_options_table(&search.options, "student_train search",
                           "finds a net within --max-params: many nets train a little, the best of them go on", more,

@@ -168,6 +168,13 @@ static void add_execution(struct spec_list *list, struct fit_options *o)
     append(list, specs, sizeof specs / sizeof *specs);
 }
 
+static void refuse(struct spec_list *list, const struct option_spec *spec)
+{
+    for (int i = 0; i < list->count; i++)
+        if (strcmp(list->specs[i].name, spec->name) == 0)
+            list->specs[i].refused = spec->refused;
+}
+
 enum status fit_options_table(struct fit_options *o, const char *command, const char *summary,
                               const struct option_spec *more, int count, struct error *err)
 {
@@ -180,7 +187,11 @@ enum status fit_options_table(struct fit_options *o, const char *command, const 
     add_optimizer(list, o);
     add_course(list, o);
     add_execution(list, o);
-    append(list, more, (size_t)count);
+    for (int i = 0; i < count; i++)
+        if (more[i].refused)
+            refuse(list, &more[i]);
+        else
+            append(list, &more[i], 1);
     o->table.command = command;
     o->table.summary = summary;
     o->table.specs = list->specs;

@@ -29,7 +29,8 @@ enum { DECAY_ALL, DECAY_WEIGHTS };
 enum { SIZE_STEP = 32 };
 enum { QAT_NEVER = -1 };
 
-/* Fills options->table for a command that takes fit's options, followed by `count` of its own. The table points into
+/* Fills options->table for a command that takes fit's options, followed by `count` of its own; one of those with a
+ * reason to refuse it stands for the option of fit of that name, which the command does not take. The table points into
  * the struct, which must not move. */
 enum status fit_options_table(struct fit_options *options, const char *command, const char *summary,
                               const struct option_spec *more, int count, struct error *err);

@@ -14,19 +14,7 @@
 
 static enum status check_options(const struct search *search, struct error *err)
 {
-    static const struct {
-        const char *name, *why;
-    } refused[] = {
-        {"student", "it makes its students itself"},
-        {"init", "its students have no weights yet"},
-        {"name", "a run is called by its number"},
-        {"eval-every", "every epoch may end a round"},
-        {"patience", "the rounds end the runs that are behind"},
-        {"time-limit", "every run of a round has the same epochs; stop it with Ctrl-C and go on with --resume"}};
     const struct fit_options *options = &search->options;
-    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
-        if (options_given(&options->table, refused[i].name))
-            return error_set(err, STATUS_USAGE, NULL, "search takes no --%s: %s", refused[i].name, refused[i].why);
     if (options->max_params == 0)
         return error_set(err, STATUS_USAGE, NULL, "search needs a --max-params of at least 1: it fills that budget");
     if (search->finalists > search->candidates)

@@ -53,6 +53,8 @@ void shim_kernel_fill_shared(const struct shim_kernel *kernel);
 /* The error that a GPU returns for a launch of this shape. */
 cudaError_t shim_launch_check(const struct shim_launch &launch);
 void shim_launch_run(const struct shim_launch &launch);
+/* Launches so far, those that were only recorded by a capture included. Tests find it by its name. */
+extern "C" size_t shim_launches();
 
 /* ---- memory (shim_memory.cpp) ---- */
 /* Opens device memory for the device's work, and closes it again for the host. AddressSanitizer checks it. */

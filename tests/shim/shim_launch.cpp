@@ -60,6 +60,14 @@ void shim_launch_run(const struct shim_launch &launch)
     dynamic_shared = NULL;
 }
 
+static size_t launched;
+
+size_t shim_launches()
+{
+    std::lock_guard<std::recursive_mutex> lock(shim_mutex());
+    return launched;
+}
+
 void shim_enqueue_launch(const struct shim_launch &launch, cudaStream_t stream)
 {
     std::lock_guard<std::recursive_mutex> lock(shim_mutex());
@@ -68,6 +76,7 @@ void shim_enqueue_launch(const struct shim_launch &launch, cudaStream_t stream)
         error = shim_launch_check(launch);
     if (error == cudaSuccess)
         error = shim_enqueue(stream, cudaGraphNodeTypeKernel, [launch] { shim_launch_run(launch); });
+    launched += error == cudaSuccess;
     shim_error(error);
 }
 

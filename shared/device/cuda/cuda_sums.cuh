@@ -4,8 +4,8 @@
 #ifndef SHARED_DEVICE_CUDA_CUDA_SUMS_CUH
 #define SHARED_DEVICE_CUDA_CUDA_SUMS_CUH
 
+#include "shared/device/cuda/cuda_arrival.cuh"
 #include "shared/device/cuda/cuda_device.h"
-#include "shared/device/cuda/cuda_launch.cuh"
 
 enum { WARP = 32, SUM_WARPS = 8 }; /* the most warps of a block that sums */
 
@@ -53,18 +53,11 @@ template <int VALUES> static __device__ __forceinline__ void sum_over_block(doub
 template <int VALUES>
 static __device__ __forceinline__ bool sum_over_blocks(struct cuda_sums *sums, int student, double *values)
 {
-    __shared__ bool last;
     sum_over_block<VALUES>(values);
-    if (threadIdx.x == 0) {
-        for (int i = 0; i < VALUES; i++)
-            sums->partial[student][blockIdx.x][i] = values[i];
-        __threadfence();
-        last = atomicInc(&sums->arrived[student], gridDim.x - 1) == gridDim.x - 1; /* and back to 0 */
-    }
-    __syncthreads();
-    if (!last || threadIdx.x >= WARP)
+    for (int i = 0; threadIdx.x == 0 && i < VALUES; i++)
+        sums->partial[student][blockIdx.x][i] = values[i];
+    if (!last_to_arrive(&sums->arrived[student], gridDim.x) || threadIdx.x >= WARP)
         return false;
-    __threadfence();
     for (int i = 0; i < VALUES; i++)
         values[i] = sum_of_blocks(sums, student, gridDim.x, i);
     return threadIdx.x == 0;

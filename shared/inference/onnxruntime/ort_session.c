@@ -52,6 +52,9 @@ enum status ort_session_new(struct ort_session **out, const struct ort_library *
     TRY(ort_check(ort, api->set_graph_optimization_level(options, optimisation), model->path, "loading it", err));
     TRY(ort_check(ort, api->set_intra_op_threads(options, 1), model->path, "loading it", err));
     TRY(ort_check(ort, api->set_inter_op_threads(options, 1), model->path, "loading it", err));
+    /* otherwise sums of two 8-bit products saturate in 16 bits on x86 processors without VNNI */
+    TRY(ort_check(ort, api->add_session_option(options, "session.x64quantprecision", "1"), model->path, "loading it",
+                  err));
     if (model->weights) /* onnxruntime 1.18 or newer */
         TRY(ort_check(
             ort,

@@ -5,6 +5,7 @@
 #define SHARED_TRAINING_CUDA_CUDA_CHANNEL_SUMS_CUH
 
 #include "shared/training/cuda/cuda_channels.cuh"
+#include "shared/training/cuda/cuda_last_block.cuh"
 
 enum {
     LANE_VALUES = 12,                                           /* values per thread that are summed up over a block at
@@ -68,7 +69,7 @@ template <int V> static __device__ __forceinline__ void tally_add(struct tally<V
     t->count++;
 }
 
-/* Hands in the block's moments [3][channels]. All threads of the block must call it. */
+/* Stores the block's moments [3][channels]. All threads of the block must call it. */
 template <int V>
 static __device__ __forceinline__ void tally_hand_in(const struct tally<V> *t, const struct place *p, int channels,
                                                      float *shared, float *moments)
@@ -102,6 +103,16 @@ static __device__ __forceinline__ void tally_hand_in(const struct tally<V> *t, c
             to[2 * (size_t)channels + channel] = spread;
         }
     }
+}
+
+/* The end of a kernel that has made outputs. All threads of the block must call it. */
+template <int V>
+static __device__ __forceinline__ void tally_finish(const struct tally<V> *t, const struct place *p, int channels,
+                                                    float *shared, const struct cuda_write *write)
+{
+    if (write->moments)
+        tally_hand_in<V>(t, p, channels, shared, write->moments);
+    finish_outputs(write, p->first, channels_of_block(p, V, channels));
 }
 
 template <typename T> static __device__ __forceinline__ T *output_of(const struct cuda_write *write, int channel)
@@ -170,13 +181,17 @@ template <typename T> static __device__ __forceinline__ T *gradient_of(const str
     return (T *)give->gradient + blockIdx.z * give->stride + channel;
 }
 
-/* Hands in the block's sums [2][channels]. All threads of the block must call it. */
+/* The end of a kernel that has given gradients, and handed in sums for weights if there are any. All threads of the
+ * block must call it. */
 template <int V>
-static __device__ __forceinline__ void giving_hand_in(const struct giving<V> *g, const struct place *p, int channels,
-                                                      float *shared, float *sums)
+static __device__ __forceinline__ void
+giving_finish(const struct giving<V> *g, const struct place *p, int channels, float *shared,
+              const struct cuda_give *give, const struct weight_sums &weights = {}, const struct weight_sums &bias = {})
 {
-    add_lanes<V, 2 * V>(p, channels, g->sums[0], shared,
-                        sums + (blockIdx.z * (size_t)gridDim.x + blockIdx.x) * 2 * channels, 1, channels);
+    if (give->sums)
+        add_lanes<V, 2 * V>(p, channels, g->sums[0], shared,
+                            give->sums + (blockIdx.z * (size_t)gridDim.x + blockIdx.x) * 2 * channels, 1, channels);
+    finish_gradients(give, p->first, channels_of_block(p, V, channels), weights, bias);
 }
 
 #endif

@@ -86,6 +86,12 @@ template <int V> static __device__ __forceinline__ struct place place_of(int cha
     return p;
 }
 
+/* How many channels of the tensor the block has. */
+static __device__ __forceinline__ int channels_of_block(const struct place *p, int width, int channels)
+{
+    return min(p->vectors * width, channels - p->first);
+}
+
 /* ---- reading completed values: act(scale * x + shift) ---- */
 template <int V> struct epilogue {
     float scale[V], shift[V];

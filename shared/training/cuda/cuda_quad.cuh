@@ -232,12 +232,16 @@ static __device__ __forceinline__ void quad_note(struct quad_moments *m, struct 
 }
 
 /* Merges the moments of the block's threads, in the order of their rows, and hands in channels [first, first +
- * channels) of the block's row [3][row_channels]. shared: 12 floats per thread. All threads of the block must call it.
- */
+ * channels) of the block's row [3][row_channels], if they are wanted. shared: 12 floats per thread. All threads of the
+ * block must call it. */
 static __device__ __forceinline__ void quad_moments_hand_in(const struct quad_moments *m, const struct quad_lane *lane,
-                                                            float *shared, float *moments, int row_channels, int first,
+                                                            float *shared, const struct cuda_write *write, int first,
                                                             int channels)
 {
+    const int row_channels = write->norm.channels;
+    if (!write->moments)
+        return;
+    float *const moments = write->moments + (blockIdx.z * (size_t)gridDim.x + blockIdx.x) * 3 * row_channels;
     const int pitch = blockDim.x / lane->rows * 4, rows = lane->rows;
     struct moments *const all = (struct moments *)shared; /* [rows][pitch] */
     __syncthreads();
@@ -321,11 +325,16 @@ static __device__ __forceinline__ void quad_hand_over(const struct cuda_give *gi
 }
 
 /* Adds up the sums of the block's threads, in the order of their rows, and hands in channels [first, first + channels)
- * of the block's row [2][row_channels]. shared: 8 floats per thread. All threads of the block must call it. */
+ * of the block's row [2][row_channels], if they are wanted. shared: 8 floats per thread. All threads of the block must
+ * call it. */
 static __device__ __forceinline__ void quad_sums_hand_in(const struct quad_sums *own, const struct quad_lane *lane,
-                                                         float *shared, float *sums, int row_channels, int first,
+                                                         float *shared, const struct cuda_give *give, int first,
                                                          int channels)
 {
+    const int row_channels = give->norm.channels;
+    if (!give->sums)
+        return;
+    float *const sums = give->sums + (blockIdx.z * (size_t)gridDim.x + blockIdx.x) * 2 * row_channels;
     const int pitch = blockDim.x / lane->rows * 4, rows = lane->rows;
     float2 *const all = (float2 *)shared; /* [rows][pitch] */
     __syncthreads();

@@ -38,10 +38,24 @@ static size_t scratch_of(const struct plan *plan, const struct plan_step *step)
     return 3 * (size_t)CUDA_MAX_BLOCKS * (size_t)channels + (kernel->scratch ? kernel->scratch(plan, step) : 0);
 }
 
-/* The workspace is scratch memory on the device: for every student, what the step that needs most takes. */
+/* Counters of blocks that have arrived, per student: gridDim.y is at most the number of channels. Rounded up to what
+ * keeps the scratch memory behind them aligned. */
+static size_t arrivals_of(const struct plan *plan)
+{
+    const size_t alignment = 64;
+    int channels = 1;
+    for (int i = 0; i < plan->tensor_count; i++)
+        channels = plan->tensors[i].shape.c > channels ? plan->tensors[i].shape.c : channels;
+    return ((size_t)channels * CUDA_ARRIVALS + alignment - 1) / alignment * alignment;
+}
+
+/* The workspace, on the device: the counters, which kernels leave as they find them, and scratch memory, for every
+ * student what the step that needs most takes. */
 static enum status network_prepare(struct device *device, const struct plan *plan, int students, void **workspace,
                                    struct error *err)
 {
+    enum status status = STATUS_OK;
+    const size_t arrivals = arrivals_of(plan);
     size_t floats = 0;
     *workspace = NULL;
     if (plan->dtype != DTYPE_FP32 && plan->dtype != DTYPE_BF16)
@@ -56,8 +70,11 @@ static enum status network_prepare(struct device *device, const struct plan *pla
         const size_t need = scratch_of(plan, &plan->steps[i]);
         floats = need > floats ? need : floats;
     }
-    return cuda_memory_new(device, size_mul(size_mul(floats, (size_t)students), sizeof(float)),
-                           "partial sums of the training step", workspace, err);
+    TRY(cuda_memory_new(device, size_mul(size_mul(arrivals + floats, (size_t)students), sizeof(float)),
+                        "partial sums of the training step", workspace, err));
+    TRY(cuda_zero(device, *workspace, (size_t)students * arrivals * sizeof(unsigned int), err));
+cleanup:
+    return status;
 }
 
 static struct cuda_run run_of(struct device *device, const struct plan *plan, const struct network_memory *memory,
@@ -75,7 +92,8 @@ static struct cuda_run run_of(struct device *device, const struct plan *plan, co
         .input = &step->inputs[0],
         .index = index,
         .students = memory->students,
-        .scratch = memory->workspace,
+        .scratch = (float *)memory->workspace + (size_t)memory->students * arrivals_of(plan),
+        .arrived = memory->workspace,
     };
 }
 
@@ -148,6 +166,34 @@ static float *row_of(const struct cuda_run *run, const struct plan_tensor *tenso
     return run->memory->statistics + norm->statistics + (size_t)row * (size_t)norm->channels;
 }
 
+/* The batch norm of a tensor that has one. */
+static struct cuda_norm norm_of(const struct cuda_run *run, const struct plan_tensor *tensor)
+{
+    const struct plan_batch_norm *norm = &run->plan->batch_norms[tensor->batch_norm];
+    const struct network_memory *memory = run->memory;
+    const double count = (double)run->pass->count * tensor->shape.h * tensor->shape.w;
+    return (struct cuda_norm){
+        .rows = memory->statistics + norm->statistics,
+        .gamma = weight_values(memory, norm->weight),
+        .beta = weight_values(memory, norm->bias),
+        .layer_bias = weight_values(memory, norm->layer_bias),
+        .running_mean = weight_values(memory, norm->running_mean),
+        .running_var = weight_values(memory, norm->running_var),
+        .gamma_gradient = weight_gradient(memory, norm->weight),
+        .beta_gradient = weight_gradient(memory, norm->bias),
+        .bias_gradient = weight_gradient(memory, norm->layer_bias),
+        .parameter_stride = run->plan->parameter_count,
+        .state_stride = run->plan->state_count,
+        .row_stride = run->plan->statistics_count,
+        .channels = norm->channels,
+        .observed = pass_observes(run->pass),
+        .count = (float)count,
+        .unbiased = (float)(count > 1 ? count / (count - 1) : 1),
+        .epsilon = norm->epsilon,
+        .momentum = norm->momentum,
+    };
+}
+
 struct cuda_read cuda_read_of(const struct cuda_run *run, const struct plan_tensor *tensor)
 {
     return (struct cuda_read){
@@ -169,6 +215,8 @@ struct cuda_write cuda_write_of(const struct cuda_run *run, float *moments)
         .values = at(run, run->memory->values, out->value),
         .stride = value_stride(run, out),
         .moments = run->step->statistics && pass_observes(run->pass) ? moments : NULL,
+        .norm = run->step->statistics ? norm_of(run, out) : (struct cuda_norm){0},
+        .arrived = run->arrived,
     };
 }
 
@@ -199,6 +247,19 @@ struct cuda_give cuda_give_of(const struct cuda_run *run, float *sums)
         .input = cuda_read_of(run, in),
         .mean = norm ? row_of(run, in, PLAN_MEAN) : NULL,
         .sums = norm ? sums : NULL,
+        .norm = norm ? norm_of(run, in) : (struct cuda_norm){0},
+        .arrived = run->arrived,
+    };
+}
+
+struct cuda_partial cuda_partial_of(const struct cuda_run *run, const struct plan_weight *weight, float *rows,
+                                    size_t count)
+{
+    return (struct cuda_partial){
+        .rows = rows,
+        .gradient = weight_gradient(run->memory, *weight),
+        .count = count,
+        .stride = run->plan->parameter_count,
     };
 }
 

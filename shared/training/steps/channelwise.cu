@@ -75,15 +75,13 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
         store_vector<V>(out + pixel * w.channels, x);
         tally_add<V>(&tally, x);
     }
-    if (write.moments)
-        tally_hand_in<V>(&tally, &p, w.channels, shared, write.moments);
+    tally_finish<V>(&tally, &p, w.channels, shared, &write);
 }
 
-/* weight_sums, bias_sums [students][blocks][channels] or NULL */
 template <typename TI, typename TO, int V>
 static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
-    weigh_gradient(struct cuda_derivative from, struct weights w, struct cuda_give give, float *weight_sums,
-                   float *bias_sums, int vectors, size_t pixels)
+    weigh_gradient(struct cuda_derivative from, struct weights w, struct cuda_give give,
+                   struct cuda_partial weight_partial, struct cuda_partial bias_partial, int vectors, size_t pixels)
 {
     __shared__ float shared[LANE_FLOATS];
     const struct place p = place_of<V>(w.channels, vectors);
@@ -121,12 +119,13 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
         if (give.gradient)
             give_vector<V>(&giving, to + pixel * w.channels, raw, dz);
     }
-    if (weight_sums)
-        add_lanes<V, V>(&p, w.channels, of_weight, shared, weight_sums + block * w.channels, 1, 0);
-    if (bias_sums)
-        add_lanes<V, V>(&p, w.channels, of_bias, shared, bias_sums + block * w.channels, 1, 0);
-    if (give.sums)
-        giving_hand_in<V>(&giving, &p, w.channels, shared, give.sums);
+    const int own_channels = channels_of_block(&p, V, w.channels);
+    if (weight_partial.rows)
+        add_lanes<V, V>(&p, w.channels, of_weight, shared, weight_partial.rows + block * w.channels, 1, 0);
+    if (bias_partial.rows)
+        add_lanes<V, V>(&p, w.channels, of_bias, shared, bias_partial.rows + block * w.channels, 1, 0);
+    giving_finish<V>(&giving, &p, w.channels, shared, &give, weight_sums_of(&weight_partial, p.first, own_channels),
+                     weight_sums_of(&bias_partial, p.first, own_channels));
 }
 
 /* Gradients of weights per value, and of vectors beside them: a thread adds up what belongs to one weight. A student's
@@ -192,7 +191,6 @@ static size_t scratch(const struct plan *plan, const struct plan_step *step)
 
 static enum status forward(const struct cuda_run *run, struct error *err)
 {
-    enum status status = STATUS_OK;
     const struct plan_tensor *in = cuda_input_of(run), *out = cuda_output_of(run);
     const struct cuda_read read = cuda_read_of(run, in);
     const struct cuda_write write = cuda_write_of(run, run->scratch);
@@ -202,11 +200,7 @@ static enum status forward(const struct cuda_run *run, struct error *err)
     const dim3 grid = channel_dim(&g, run->students);
     DISPATCH(cuda_dtype_of(run, in), cuda_dtype_of(run, out), g.width,
              LAUNCH((weigh<TI, TO, V>), grid, CHANNEL_THREADS, 0, run->stream, read, w, write, g.vectors, pixels));
-    TRY(cuda_launched("weigh", err));
-    if (run->step->statistics)
-        TRY(cuda_finish_statistics(run, write.moments, g.blocks, err));
-cleanup:
-    return status;
+    return cuda_launched("weigh", err);
 }
 
 static enum status value_gradients(const struct cuda_run *run, const struct weights *w, float *gradient, int count,
@@ -228,32 +222,33 @@ static enum status backward(const struct cuda_run *run, struct error *err)
     const struct plan_tensor *in = cuda_input_of(run), *out = cuda_output_of(run);
     const struct cuda_derivative derivative = cuda_derivative_of(run);
     const struct weights w = weights_of(run);
-    const size_t pixels = (size_t)run->pass->count * w.image, parameters = run->plan->parameter_count;
+    const size_t pixels = (size_t)run->pass->count * w.image;
     const struct channel_grid g = channel_grid_of(w.channels, vector_width(w.channels), pixels, 1, MAX_VECTORS);
     const size_t sums = (size_t)run->students * g.blocks * w.channels;
     const struct cuda_give give = cuda_give_of(run, run->scratch);
     const bool moving = w.image > 1 && (w.weight_count > w.channels || w.bias_count > w.channels);
+    const bool one = w.weight_count == 1; /* for all channels */
     float *const weight = weight_gradient(run->memory, run->step->weight);
     float *const bias = weight_gradient(run->memory, run->step->bias);
-    float *const weight_sums = weight && !moving ? run->scratch + 2 * sums : NULL;
-    float *const bias_sums = bias && !moving ? run->scratch + 3 * sums : NULL;
+    struct cuda_partial weight_partial = {}, bias_partial = {};
+    if (weight && !moving)
+        weight_partial = cuda_partial_of(run, &run->step->weight, run->scratch + 2 * sums, w.channels);
+    if (bias && !moving)
+        bias_partial = cuda_partial_of(run, &run->step->bias, run->scratch + 3 * sums, w.channels);
+    if (one)
+        weight_partial.gradient = NULL;
     const dim3 grid = channel_dim(&g, run->students);
     DISPATCH(cuda_dtype_of(run, in), cuda_dtype_of(run, out), g.width,
              LAUNCH((weigh_gradient<TI, TO, V>), grid, CHANNEL_THREADS, 0, run->stream, derivative, w, give,
-                    weight_sums, bias_sums, g.vectors, pixels));
+                    weight_partial, bias_partial, g.vectors, pixels));
     TRY(cuda_launched("weigh_gradient", err));
     if (weight && moving)
         TRY(value_gradients(run, &w, weight, w.weight_count, 1, err));
-    else if (weight && w.weight_count == 1) /* one weight for all channels */
-        TRY(cuda_reduce(run->stream, weight_sums, g.blocks * w.channels, 1, run->students, weight, parameters, err));
-    else if (weight)
-        TRY(cuda_reduce(run->stream, weight_sums, g.blocks, w.channels, run->students, weight, parameters, err));
+    else if (weight && one)
+        TRY(cuda_reduce(run->stream, weight_partial.rows, g.blocks * w.channels, 1, run->students, weight,
+                        weight_partial.stride, err));
     if (bias && moving)
         TRY(value_gradients(run, &w, bias, w.bias_count, 0, err));
-    else if (bias)
-        TRY(cuda_reduce(run->stream, bias_sums, g.blocks, w.channels, run->students, bias, parameters, err));
-    if (give.sums)
-        TRY(cuda_finish_gradient(run, give.sums, g.blocks, err));
 cleanup:
     return status;
 }

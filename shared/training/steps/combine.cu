@@ -77,8 +77,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
                 tally_add<V>(&tally, sum[i]);
             }
     }
-    if (out.moments)
-        tally_hand_in<V>(&tally, &p, channels, shared, out.moments);
+    tally_finish<V>(&tally, &p, channels, shared, &out);
 }
 
 /* The gradient of one input from the output's channels, the first of which is `skip`. */
@@ -103,8 +102,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
         load_derivative<V>(&derivative, g, z, pixel * out_channels, dz);
         give_at<V>(&giving, to, in, pixel * channels, dz);
     }
-    if (give.sums)
-        giving_hand_in<V>(&giving, &p, channels, shared, give.sums);
+    giving_finish<V>(&giving, &p, channels, shared, &give);
 }
 
 /* ---- a copy that flattens puts the sample into C, H, W order: one transposition per sample ---- */
@@ -130,8 +128,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
         store_vector<1>(y + sample * features, &value);
         tally_add<1>(&tally, &value);
     }
-    if (out.moments)
-        tally_hand_in<1>(&tally, &p, features, shared, out.moments);
+    tally_finish<1>(&tally, &p, features, shared, &out);
 }
 
 /* A thread owns a channel of the input; the output's gradient is read with a stride of the image. */
@@ -158,8 +155,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
         load_derivative<1>(&derivative, g, z, sample * features + feature.channel, &dz);
         give_at<1>(&giving, to, in, pixel * channels, &dz);
     }
-    if (give.sums)
-        giving_hand_in<1>(&giving, &p, channels, shared, give.sums);
+    giving_finish<1>(&giving, &p, channels, shared, &give);
 }
 
 /* ---- host ---- */
@@ -176,28 +172,6 @@ static int width_of(const struct cuda_run *run)
         if (vector_width(run->plan->tensors[run->step->inputs[i].tensor].shape.c) == 1)
             width = 1;
     return width;
-}
-
-static enum status finish_forward(const struct cuda_run *run, const struct cuda_write *out, int blocks,
-                                  const char *kernel, struct error *err)
-{
-    enum status status = STATUS_OK;
-    TRY(cuda_launched(kernel, err));
-    if (run->step->statistics)
-        TRY(cuda_finish_statistics(run, out->moments, blocks, err));
-cleanup:
-    return status;
-}
-
-static enum status finish_backward(const struct cuda_run *run, const struct cuda_give *give, int blocks,
-                                   const char *kernel, struct error *err)
-{
-    enum status status = STATUS_OK;
-    TRY(cuda_launched(kernel, err));
-    if (give->sums)
-        TRY(cuda_finish_gradient(run, give->sums, blocks, err));
-cleanup:
-    return status;
 }
 
 static enum status combine_forward(const struct cuda_run *run, bool concat, struct error *err)
@@ -224,7 +198,7 @@ static enum status combine_forward(const struct cuda_run *run, bool concat, stru
         DISPATCH(run->plan->dtype, cuda_dtype_of(run, out), g.width,
                  LAUNCH((combine<TI, TO, V, false>), grid, CHANNEL_THREADS, 0, run->stream, sources, write, channels,
                         g.vectors, pixels));
-    return finish_forward(run, &write, g.blocks, "combine", err);
+    return cuda_launched("combine", err);
 }
 
 static enum status combine_backward(const struct cuda_run *run, int skip, struct error *err)
@@ -241,7 +215,7 @@ static enum status combine_backward(const struct cuda_run *run, int skip, struct
     DISPATCH(cuda_dtype_of(run, in), cuda_dtype_of(run, out), g.width,
              LAUNCH((pass_on<TI, TO, V>), grid, CHANNEL_THREADS, 0, run->stream, derivative, give, channels,
                     out_channels, skip, g.vectors, pixels));
-    return finish_backward(run, &give, g.blocks, "pass_on", err);
+    return cuda_launched("pass_on", err);
 }
 
 static enum status add_forward(const struct cuda_run *run, struct error *err)
@@ -287,7 +261,7 @@ static enum status copy_forward(const struct cuda_run *run, struct error *err)
     DISPATCH_TYPES(cuda_dtype_of(run, in), cuda_dtype_of(run, out),
                    LAUNCH((flatten<TI, TO>), grid, CHANNEL_THREADS, 0, run->stream, read, write, channels, features,
                           g.vectors, samples));
-    return finish_forward(run, &write, g.blocks, "flatten", err);
+    return cuda_launched("flatten", err);
 }
 
 static enum status copy_backward(const struct cuda_run *run, struct error *err)
@@ -306,7 +280,7 @@ static enum status copy_backward(const struct cuda_run *run, struct error *err)
     DISPATCH_TYPES(cuda_dtype_of(run, in), cuda_dtype_of(run, out),
                    LAUNCH((unflatten<TI, TO>), grid, CHANNEL_THREADS, 0, run->stream, derivative, give, channels,
                           features, g.vectors, pixels));
-    return finish_backward(run, &give, g.blocks, "unflatten", err);
+    return cuda_launched("unflatten", err);
 }
 
 extern "C" {

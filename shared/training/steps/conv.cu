@@ -61,8 +61,6 @@ static enum status forward(const struct cuda_run *run, struct error *err)
         return stem_forward(run, &shape, err);
     TRY(conv_pack(run, &shape, 0, cuda_dtype_of(run, cuda_input_of(run)), run->scratch, err));
     TRY(conv_forward(run, &shape, run->scratch, &write, err));
-    if (run->step->statistics)
-        TRY(cuda_finish_statistics(run, write.moments, conv_product_blocks(&shape, 0), err));
 cleanup:
     return status;
 }
@@ -80,8 +78,6 @@ static enum status backward(const struct cuda_run *run, struct error *err)
         const struct cuda_give give = cuda_give_of(run, sums);
         TRY(conv_pack(run, &shape, 1, cuda_dtype_of(run, cuda_input_of(run)), run->scratch, err));
         TRY(conv_data_gradient(run, &shape, run->scratch, &give, err));
-        if (give.sums)
-            TRY(cuda_finish_gradient(run, give.sums, conv_product_blocks(&shape, 1), err));
     }
 cleanup:
     return status;

@@ -3,6 +3,7 @@
 #ifndef SHARED_TRAINING_STEPS_CONV_CUH
 #define SHARED_TRAINING_STEPS_CONV_CUH
 
+#include "shared/training/cuda/cuda_last_block.cuh"
 #include "shared/training/cuda/cuda_quad.cuh"
 #include "shared/training/cuda/cuda_tile.cuh"
 
@@ -63,12 +64,10 @@ enum status conv_pack(const struct cuda_run *run, const struct conv_shape *shape
                       void *packed, struct error *err);
 
 /* ---- conv_product.cu ---- */
-/* The largest number of blocks of pixels that hand in moments or sums. */
-int conv_product_blocks(const struct conv_shape *shape, int backward);
-/* Makes the raw outputs and their moments. packed: scratch memory filled by conv_pack. */
+/* Makes the raw outputs and their statistics. packed: scratch memory filled by conv_pack. */
 enum status conv_forward(const struct cuda_run *run, const struct conv_shape *shape, const void *packed,
                          const struct cuda_write *write, struct error *err);
-/* Makes the gradient of the completed input. */
+/* Makes the gradient of the completed input, and what follows from its sums. */
 enum status conv_data_gradient(const struct cuda_run *run, const struct conv_shape *shape, const void *packed,
                                const struct cuda_give *give, struct error *err);
 

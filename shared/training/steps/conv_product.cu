@@ -118,12 +118,13 @@ static __global__ void __launch_bounds__(TILE_THREADS, 2) conv_product(const str
         }
         __syncthreads();
     }
-    const size_t block = (size_t)student * gridDim.x + blockIdx.x;
-    if (!BACKWARD && p.write.moments)
-        quad_moments_hand_in(&moments, &lane, results, p.write.moments + block * 3 * channels, channels, first_channel,
-                             columns);
-    if (BACKWARD && p.give.sums)
-        quad_sums_hand_in(&given, &lane, results, p.give.sums + block * 2 * channels, channels, first_channel, columns);
+    if (BACKWARD) {
+        quad_sums_hand_in(&given, &lane, results, &p.give, first_channel, columns);
+        finish_gradients(&p.give, first_channel, columns);
+    } else {
+        quad_moments_hand_in(&moments, &lane, results, &p.write, first_channel, columns);
+        finish_outputs(&p.write, first_channel, columns);
+    }
 }
 
 /* ---- host ---- */
@@ -143,7 +144,7 @@ static size_t product_tiles(const struct conv_shape *s, int backward, size_t *ph
 }
 
 /* With equal numbers of tiles as far as possible. */
-int conv_product_blocks(const struct conv_shape *shape, int backward)
+static int product_blocks(const struct conv_shape *shape, int backward)
 {
     size_t phase_tiles;
     const size_t tiles = product_tiles(shape, backward, &phase_tiles),
@@ -156,7 +157,7 @@ static enum status launch(const struct cuda_run *run, const struct product *p, s
 {
     typedef product_memory<T, COLUMNS> memory;
     const unsigned column_tiles = (unsigned)(p->to + COLUMNS - 1) / COLUMNS;
-    const dim3 grid((unsigned)conv_product_blocks(&p->shape, BACKWARD), column_tiles * (unsigned)p->shape.groups,
+    const dim3 grid((unsigned)product_blocks(&p->shape, BACKWARD), column_tiles * (unsigned)p->shape.groups,
                     (unsigned)run->students);
     void (*const kernel)(struct product) = conv_product<T, COLUMNS, BACKWARD>;
     enum status status = cuda_check(

@@ -43,8 +43,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3) forward_any(struct 
         store_vector<V>(out + walk_pixel(&at) * channels, sum);
         tally_add<V>(&tally, sum);
     }
-    if (d.write.moments)
-        tally_hand_in<V>(&tally, &p, channels, shared, d.write.moments);
+    tally_finish<V>(&tally, &p, channels, shared, &d.write);
 }
 
 /* dx of a pixel is gathered from the outputs that read it. */
@@ -79,8 +78,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS) backward_data(struct d
         }
         give_at<V>(&giving, to, in, walk_pixel(&at) * channels, dx);
     }
-    if (d.give.sums)
-        giving_hand_in<V>(&giving, &p, channels, shared, d.give.sums);
+    giving_finish<V>(&giving, &p, channels, shared, &d.give);
 }
 
 /* The block's share of the weights' gradient, one tap at a time. */
@@ -96,7 +94,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS) backward_weights(struc
     const TO *g = derivative_gradient<TO>(&d.derivative, p.channel),
              *z = derivative_values<TO>(&d.derivative, p.channel);
     const TI *in = values_of<TI>(&d.read, p.channel);
-    float *partial = d.partial + (blockIdx.z * (size_t)gridDim.x + blockIdx.x) * channels * taps;
+    float *partial = d.weight_sums.rows + (blockIdx.z * (size_t)gridDim.x + blockIdx.x) * channels * taps;
     for (int tap = 0; tap < taps; tap++) {
         struct walk at = walk_of(y.out, x.out, blockIdx.x * (size_t)p.lanes + p.lane, (size_t)gridDim.x * p.lanes);
         float dw[V];
@@ -116,12 +114,15 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS) backward_weights(struc
         }
         add_lanes<V, V>(&p, channels, dw, shared, partial + tap, taps, 1);
     }
+    finish_weights(d.give.arrived,
+                   weight_sums_of(&d.weight_sums, p.first * taps, channels_of_block(&p, V, channels) * taps));
 }
 
-/* The block's share of the bias' gradient: partial [students][blocks][channels]. */
+/* The block's share of the bias' gradient. */
 template <typename TO, int V>
 static __global__ void __launch_bounds__(CHANNEL_THREADS)
-    backward_bias(struct cuda_derivative from, float *partial, int channels, int vectors, size_t pixels)
+    backward_bias(struct cuda_derivative from, struct cuda_partial sums, unsigned int *arrived, int channels,
+                  int vectors, size_t pixels)
 {
     __shared__ float shared[LANE_FLOATS];
     const struct place p = place_of<V>(channels, vectors);
@@ -137,8 +138,9 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS)
         for (int v = 0; v < V; v++)
             sum[v] += dz[v];
     }
-    add_lanes<V, V>(&p, channels, sum, shared, partial + (blockIdx.z * (size_t)gridDim.x + blockIdx.x) * channels, 1,
+    add_lanes<V, V>(&p, channels, sum, shared, sums.rows + (blockIdx.z * (size_t)gridDim.x + blockIdx.x) * channels, 1,
                     1);
+    finish_weights(arrived, weight_sums_of(&sums, p.first, channels_of_block(&p, V, channels)));
 }
 
 /* ---- host ---- */
@@ -173,14 +175,12 @@ static struct depthwise depthwise_of(const struct cuda_run *run)
     return d;
 }
 
-static enum status forward_any_launch(const struct cuda_run *run, const struct depthwise *d, int *blocks,
-                                      struct error *err)
+static enum status forward_any_launch(const struct cuda_run *run, const struct depthwise *d, struct error *err)
 {
     const struct window *w = &d->window;
     const size_t pixels = (size_t)w->samples * w->y.out * w->x.out;
     const struct channel_grid g = channel_grid_of(w->channels, vector_width(w->channels), pixels, 1, MAX_VECTORS);
     const dim3 grid = channel_dim(&g, run->students);
-    *blocks = g.blocks;
     DISPATCH(cuda_dtype_of(run, cuda_input_of(run)), cuda_dtype_of(run, cuda_output_of(run)), g.width,
              LAUNCH((forward_any<TI, TO, V>), grid, CHANNEL_THREADS, 0, run->stream, *d, g.vectors));
     return cuda_launched("depthwise forward_any", err);
@@ -188,18 +188,12 @@ static enum status forward_any_launch(const struct cuda_run *run, const struct d
 
 static enum status forward(const struct cuda_run *run, struct error *err)
 {
-    enum status status = STATUS_OK;
     struct depthwise d = depthwise_of(run);
-    int blocks;
     d.write = cuda_write_of(run, run->scratch);
-    TRY((depthwise_has_tiles(run, &d.window) ? depthwise_tiles_forward : forward_any_launch)(run, &d, &blocks, err));
-    if (run->step->statistics)
-        TRY(cuda_finish_statistics(run, d.write.moments, blocks, err));
-cleanup:
-    return status;
+    return (depthwise_has_tiles(run, &d.window) ? depthwise_tiles_forward : forward_any_launch)(run, &d, err);
 }
 
-static enum status backward_any_launch(const struct cuda_run *run, const struct depthwise *d, int *blocks,
+static enum status backward_any_launch(const struct cuda_run *run, const struct depthwise *d, int blocks,
                                        struct error *err)
 {
     enum status status = STATUS_OK;
@@ -207,7 +201,7 @@ static enum status backward_any_launch(const struct cuda_run *run, const struct 
     const enum dtype in = cuda_dtype_of(run, cuda_input_of(run)), out = cuda_dtype_of(run, cuda_output_of(run));
     const size_t pixels = (size_t)w->samples * w->y.in * w->x.in;
     const struct channel_grid g = channel_grid_of(w->channels, vector_width(w->channels), pixels, 1, MAX_VECTORS);
-    const dim3 grid(*blocks, g.chunks, run->students);
+    const dim3 grid(blocks, g.chunks, run->students);
     if (d->wants_dx) {
         DISPATCH(in, out, g.width,
                  LAUNCH((backward_data<TI, TO, V>), grid, CHANNEL_THREADS, 0, run->stream, *d, g.vectors));
@@ -220,22 +214,18 @@ cleanup:
     return status;
 }
 
-static enum status bias_gradient(const struct cuda_run *run, const struct depthwise *d, int blocks, float *partial,
+static enum status bias_gradient(const struct cuda_run *run, const struct depthwise *d, int blocks, float *rows,
                                  struct error *err)
 {
-    enum status status = STATUS_OK;
     const struct window *w = &d->window;
     const size_t pixels = (size_t)w->samples * w->y.out * w->x.out;
     const struct channel_grid g = channel_grid_of(w->channels, vector_width(w->channels), pixels, 1, MAX_VECTORS);
+    const struct cuda_partial sums = cuda_partial_of(run, &run->step->bias, rows, w->channels);
     const dim3 grid(blocks, g.chunks, run->students);
     DISPATCH_TYPE(cuda_dtype_of(run, cuda_output_of(run)), TO,
                   DISPATCH_WIDTH(g.width, LAUNCH((backward_bias<TO, V>), grid, CHANNEL_THREADS, 0, run->stream,
-                                                 d->derivative, partial, w->channels, g.vectors, pixels)));
-    TRY(cuda_launched("depthwise backward_bias", err));
-    TRY(cuda_reduce(run->stream, partial, blocks, w->channels, run->students,
-                    weight_gradient(run->memory, run->step->bias), run->plan->parameter_count, err));
-cleanup:
-    return status;
+                                                 d->derivative, sums, run->arrived, w->channels, g.vectors, pixels)));
+    return cuda_launched("depthwise backward_bias", err);
 }
 
 static enum status backward(const struct cuda_run *run, struct error *err)
@@ -244,18 +234,15 @@ static enum status backward(const struct cuda_run *run, struct error *err)
     struct depthwise d = depthwise_of(run);
     const struct window *w = &d.window;
     const size_t count = (size_t)w->channels * w->y.kernel * w->x.kernel;
-    int blocks = gradient_blocks((size_t)w->samples * w->y.in * w->x.in);
+    const int blocks = gradient_blocks((size_t)w->samples * w->y.in * w->x.in);
+    float *const rows = run->scratch + run->students * sums_floats(w->channels);
     d.derivative = cuda_derivative_of(run);
     d.give = cuda_give_of(run, run->scratch);
     d.wants_dx = cuda_input_of(run)->gradient != PLAN_NONE;
-    d.partial = run->scratch + run->students * sums_floats(w->channels);
-    TRY((depthwise_has_tiles(run, w) ? depthwise_tiles_backward : backward_any_launch)(run, &d, &blocks, err));
-    if (d.give.sums)
-        TRY(cuda_finish_gradient(run, d.give.sums, blocks, err));
-    TRY(cuda_reduce(run->stream, d.partial, blocks, count, run->students,
-                    weight_gradient(run->memory, run->step->weight), run->plan->parameter_count, err));
+    d.weight_sums = cuda_partial_of(run, &run->step->weight, rows, count);
+    TRY((depthwise_has_tiles(run, w) ? depthwise_tiles_backward : backward_any_launch)(run, &d, blocks, err));
     if (plan_has(run->step->bias))
-        TRY(bias_gradient(run, &d, blocks, d.partial + run->students * blocks * count, err));
+        TRY(bias_gradient(run, &d, blocks, rows + run->students * blocks * count, err));
 cleanup:
     return status;
 }

@@ -13,21 +13,19 @@ struct depthwise {
     struct cuda_write write;
     struct cuda_derivative derivative;
     struct cuda_give give;
-    int wants_dx;            /* backward: the input has a gradient */
-    const float *weights;    /* [channels][taps] */
-    const float *bias;       /* [channels] or NULL */
-    size_t parameter_stride; /* floats from one student to the next */
-    float *partial;          /* backward: [students][blocks][channels][taps] */
+    int wants_dx;                    /* backward: the input has a gradient */
+    const float *weights;            /* [channels][taps] */
+    const float *bias;               /* [channels] or NULL */
+    size_t parameter_stride;         /* floats from one student to the next */
+    struct cuda_partial weight_sums; /* backward: of [channels][taps] */
 };
 
 /* Is it 3x3 with stride 1, or with stride 2 and odd paddings, and are both tensors of one type? */
 bool depthwise_has_tiles(const struct cuda_run *run, const struct window *w);
 
-/* Each launches its kernel. *blocks gets the number of blocks of pixels that hand in moments, or sums and weight
- * gradients; backward must be told how many there may be. */
-enum status depthwise_tiles_forward(const struct cuda_run *run, const struct depthwise *d, int *blocks,
-                                    struct error *err);
-enum status depthwise_tiles_backward(const struct cuda_run *run, const struct depthwise *d, int *blocks,
+/* Each launches its kernel; backward with at most `blocks` blocks of pixels. */
+enum status depthwise_tiles_forward(const struct cuda_run *run, const struct depthwise *d, struct error *err);
+enum status depthwise_tiles_backward(const struct cuda_run *run, const struct depthwise *d, int blocks,
                                      struct error *err);
 
 #endif

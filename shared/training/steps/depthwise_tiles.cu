@@ -33,12 +33,6 @@ enum { RESIDENT = 1 };
 enum { RESIDENT = 2 };
 #endif
 
-/* How many channels of the tensor the block has. */
-static __device__ __forceinline__ int channels_of_block(const struct place *p, int width, int channels)
-{
-    return min(p->vectors * width, channels - p->first);
-}
-
 static __device__ __forceinline__ const float *student_row(const float *row, size_t stride, int first)
 {
     return row ? row + blockIdx.z * stride + first : NULL;
@@ -144,8 +138,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 2) forward_tiles(struc
             }
         }
     }
-    if (d.write.moments)
-        tally_hand_in<V>(&tally, &p, channels, shared, d.write.moments);
+    tally_finish<V>(&tally, &p, channels, shared, &d.write);
 }
 
 /* ---- backward ---- */
@@ -323,11 +316,12 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, sizeof(T) == 4 ? 1 : R
             }
         }
     }
-    add_lanes<V, TAPS * V>(&p, channels, dw[0], shared,
-                           d.partial + (blockIdx.z * (size_t)gridDim.x + blockIdx.x) * channels * TAPS, TAPS, 1);
+    const size_t block = blockIdx.z * (size_t)gridDim.x + blockIdx.x;
+    const int own = channels_of_block(&p, V, channels);
+    add_lanes<V, TAPS * V>(&p, channels, dw[0], shared, d.weight_sums.rows + block * channels * TAPS, TAPS, 1);
     if (d.give.sums)
-        add_lanes<V, 2 * V>(&p, channels, sums[0], shared,
-                            d.give.sums + (blockIdx.z * (size_t)gridDim.x + blockIdx.x) * 2 * channels, 1, channels);
+        add_lanes<V, 2 * V>(&p, channels, sums[0], shared, d.give.sums + block * 2 * channels, 1, channels);
+    finish_gradients(&d.give, p.first, own, weight_sums_of(&d.weight_sums, p.first * TAPS, own * TAPS));
 }
 
 /* ---- host ---- */
@@ -375,15 +369,13 @@ static dim3 tile_grid(const struct tiling *t, const struct window *win, int widt
         }                                                                \
     } while (0)
 
-enum status depthwise_tiles_forward(const struct cuda_run *run, const struct depthwise *d, int *blocks,
-                                    struct error *err)
+enum status depthwise_tiles_forward(const struct cuda_run *run, const struct depthwise *d, struct error *err)
 {
     const struct window *w = &d->window;
     const int width = vector_width(w->channels), wide = fetch_width(run, w->channels), stride = w->y.stride;
     const struct tiling t = tiling_of(w, width, wide, w->y.out, w->x.out, 2, stride == 1 ? 2 : 1, TILE_KERNEL, stride);
     const size_t bytes = tile_bytes(&t, width, TAPS);
-    *blocks = tile_blocks(&t, TILE_BLOCKS);
-    const dim3 grid = tile_grid(&t, w, width, *blocks, run->students);
+    const dim3 grid = tile_grid(&t, w, width, tile_blocks(&t, TILE_BLOCKS), run->students);
     if (stride == 1)
         DISPATCH_TILE(run, width, wide,
                       LAUNCH((forward_tiles<T, V, F, 1>), grid, CHANNEL_THREADS, bytes, run->stream, *d, t));
@@ -393,7 +385,7 @@ enum status depthwise_tiles_forward(const struct cuda_run *run, const struct dep
     return cuda_launched("depthwise forward_tiles", err);
 }
 
-enum status depthwise_tiles_backward(const struct cuda_run *run, const struct depthwise *d, int *blocks,
+enum status depthwise_tiles_backward(const struct cuda_run *run, const struct depthwise *d, int blocks,
                                      struct error *err)
 {
     const struct window *w = &d->window;
@@ -401,8 +393,8 @@ enum status depthwise_tiles_backward(const struct cuda_run *run, const struct de
     const struct tiling t = tiling_of(w, width, wide, (w->y.in + stride - 1) / stride, (w->x.in + stride - 1) / stride,
                                       2 / stride, 1, 4 - stride, 1);
     const size_t bytes = tile_bytes(&t, width, TAPS);
-    *blocks = tile_blocks(&t, *blocks < TILE_BLOCKS ? *blocks : (int)TILE_BLOCKS);
-    const dim3 grid = tile_grid(&t, w, width, *blocks, run->students);
+    const int most = blocks < TILE_BLOCKS ? blocks : (int)TILE_BLOCKS;
+    const dim3 grid = tile_grid(&t, w, width, tile_blocks(&t, most), run->students);
     if (stride == 1)
         DISPATCH_TILE(run, width, wide,
                       LAUNCH((backward_tiles<T, V, F, 1, 0>), grid, CHANNEL_THREADS, bytes, run->stream, *d, t));

@@ -69,8 +69,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
         store_vector<V>(out + pixel * channels, x);
         tally_add<V>(&tally, x);
     }
-    if (write.moments)
-        tally_hand_in<V>(&tally, &p, channels, shared, write.moments);
+    tally_finish<V>(&tally, &p, channels, shared, &write);
 }
 
 template <typename TI, typename TO, int V>
@@ -93,8 +92,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 2)
         drop<V>(&mask, &keys, pixel * channels + p.channel, dz);
         give_at<V>(&giving, to, in, pixel * channels, dz);
     }
-    if (give.sums)
-        giving_hand_in<V>(&giving, &p, channels, shared, give.sums);
+    giving_finish<V>(&giving, &p, channels, shared, &give);
 }
 
 /* ---- host ---- */
@@ -125,7 +123,6 @@ static struct channel_grid grid_of(const struct cuda_run *run, size_t *pixels)
 
 static enum status forward(const struct cuda_run *run, struct error *err)
 {
-    enum status status = STATUS_OK;
     const struct plan_tensor *in = cuda_input_of(run), *out = cuda_output_of(run);
     const struct cuda_read read = cuda_read_of(run, in);
     const struct cuda_write write = cuda_write_of(run, run->scratch);
@@ -137,16 +134,11 @@ static enum status forward(const struct cuda_run *run, struct error *err)
     DISPATCH(cuda_dtype_of(run, in), cuda_dtype_of(run, out), g.width,
              LAUNCH((dropout<TI, TO, V>), grid, CHANNEL_THREADS, 0, run->stream, read, write, mask, channels, g.vectors,
                     pixels));
-    TRY(cuda_launched("dropout", err));
-    if (run->step->statistics)
-        TRY(cuda_finish_statistics(run, write.moments, g.blocks, err));
-cleanup:
-    return status;
+    return cuda_launched("dropout", err);
 }
 
 static enum status backward(const struct cuda_run *run, struct error *err)
 {
-    enum status status = STATUS_OK;
     const struct plan_tensor *in = cuda_input_of(run), *out = cuda_output_of(run);
     const struct cuda_derivative derivative = cuda_derivative_of(run);
     const struct cuda_give give = cuda_give_of(run, run->scratch);
@@ -160,11 +152,7 @@ static enum status backward(const struct cuda_run *run, struct error *err)
     DISPATCH(cuda_dtype_of(run, in), cuda_dtype_of(run, out), g.width,
              LAUNCH((dropout_gradient<TI, TO, V>), grid, CHANNEL_THREADS, 0, run->stream, derivative, give, mask,
                     channels, g.vectors, pixels));
-    TRY(cuda_launched("dropout_gradient", err));
-    if (give.sums)
-        TRY(cuda_finish_gradient(run, give.sums, g.blocks, err));
-cleanup:
-    return status;
+    return cuda_launched("dropout_gradient", err);
 }
 
 extern "C" {

@@ -38,8 +38,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
         store_vector<V>(out + (size_t)n * channels, sum);
         tally_add<V>(&tally, sum);
     }
-    if (write.moments)
-        tally_hand_in<V>(&tally, &p, channels, shared, write.moments);
+    tally_finish<V>(&tally, &p, channels, shared, &write);
 }
 
 template <typename TI, typename TO, int V>
@@ -63,14 +62,12 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
             dz[v] /= pixels;
         give_at<V>(&giving, to, in, walk_pixel(&at) * w.channels, dz);
     }
-    if (give.sums)
-        giving_hand_in<V>(&giving, &p, w.channels, shared, give.sums);
+    giving_finish<V>(&giving, &p, w.channels, shared, &give);
 }
 
 /* ---- host ---- */
 static enum status forward(const struct cuda_run *run, struct error *err)
 {
-    enum status status = STATUS_OK;
     const struct plan_tensor *in = cuda_input_of(run), *out = cuda_output_of(run);
     const struct cuda_read read = cuda_read_of(run, in);
     const struct cuda_write write = cuda_write_of(run, run->scratch);
@@ -81,16 +78,11 @@ static enum status forward(const struct cuda_run *run, struct error *err)
     DISPATCH(cuda_dtype_of(run, in), cuda_dtype_of(run, out), g.width,
              LAUNCH((global_pool<TI, TO, V>), grid, CHANNEL_THREADS, 0, run->stream, read, write, channels, g.vectors,
                     pixels, samples));
-    TRY(cuda_launched("global_pool", err));
-    if (run->step->statistics)
-        TRY(cuda_finish_statistics(run, write.moments, g.blocks, err));
-cleanup:
-    return status;
+    return cuda_launched("global_pool", err);
 }
 
 static enum status backward(const struct cuda_run *run, struct error *err)
 {
-    enum status status = STATUS_OK;
     const struct plan_tensor *in = cuda_input_of(run), *out = cuda_output_of(run);
     const struct window w = window_of(run);
     const struct cuda_derivative derivative = cuda_derivative_of(run);
@@ -103,11 +95,7 @@ static enum status backward(const struct cuda_run *run, struct error *err)
     DISPATCH(cuda_dtype_of(run, in), cuda_dtype_of(run, out), g.width,
              LAUNCH((global_pool_gradient<TI, TO, V>), grid, CHANNEL_THREADS, 0, run->stream, derivative, give, w,
                     g.vectors));
-    TRY(cuda_launched("global_pool_gradient", err));
-    if (give.sums)
-        TRY(cuda_finish_gradient(run, give.sums, g.blocks, err));
-cleanup:
-    return status;
+    return cuda_launched("global_pool_gradient", err);
 }
 
 extern "C" {

@@ -158,15 +158,13 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
         store_vector<V>(out + pixel * c.channels, x);
         tally_add<V>(&tally, x);
     }
-    if (write.moments)
-        tally_hand_in<V>(&tally, &p, c.channels, shared, write.moments);
+    tally_finish<V>(&tally, &p, c.channels, shared, &write);
 }
 
-/* weight_sums, bias_sums [students][blocks][channels] or NULL */
 template <typename TI, typename TO, int V>
 static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
     normalise_gradient(struct cuda_derivative from, struct cells c, const struct cell *all, struct cuda_give give,
-                       float *weight_sums, float *bias_sums, int vectors, size_t pixels)
+                       struct cuda_partial weight_partial, struct cuda_partial bias_partial, int vectors, size_t pixels)
 {
     __shared__ float shared[LANE_FLOATS];
     const struct place p = place_of<V>(c.channels, vectors);
@@ -201,12 +199,13 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
         if (give.gradient)
             give_vector<V>(&giving, to + pixel * c.channels, raw, dz);
     }
-    if (weight_sums)
-        add_lanes<V, V>(&p, c.channels, of_weight, shared, weight_sums + block * c.channels, 1, 0);
-    if (bias_sums)
-        add_lanes<V, V>(&p, c.channels, of_bias, shared, bias_sums + block * c.channels, 1, 0);
-    if (give.sums)
-        giving_hand_in<V>(&giving, &p, c.channels, shared, give.sums);
+    const int own_channels = channels_of_block(&p, V, c.channels);
+    if (weight_partial.rows)
+        add_lanes<V, V>(&p, c.channels, of_weight, shared, weight_partial.rows + block * c.channels, 1, 0);
+    if (bias_partial.rows)
+        add_lanes<V, V>(&p, c.channels, of_bias, shared, bias_partial.rows + block * c.channels, 1, 0);
+    giving_finish<V>(&giving, &p, c.channels, shared, &give, weight_sums_of(&weight_partial, p.first, own_channels),
+                     weight_sums_of(&bias_partial, p.first, own_channels));
 }
 
 /* ---- host ---- */
@@ -276,8 +275,6 @@ static enum status forward(const struct cuda_run *run, struct error *err)
         cuda_dtype_of(run, in), cuda_dtype_of(run, out), g.width,
         LAUNCH((normalise<TI, TO, V>), grid, CHANNEL_THREADS, 0, run->stream, read, c, all, write, g.vectors, pixels));
     TRY(cuda_launched("normalise", err));
-    if (run->step->statistics)
-        TRY(cuda_finish_statistics(run, write.moments, g.blocks, err));
 cleanup:
     return status;
 }
@@ -291,25 +288,20 @@ static enum status backward(const struct cuda_run *run, struct error *err)
     struct cell *const all = (struct cell *)run->scratch;
     float *const sums = (float *)(all + c.count * run->students);
     const struct cuda_give give = cuda_give_of(run, sums);
-    const size_t pixels = c.images * c.pixels, parameters = run->plan->parameter_count;
+    const size_t pixels = c.images * c.pixels;
     const struct channel_grid g = channel_grid_of(c.channels, vector_width(c.channels), pixels, 1, MAX_VECTORS);
     const size_t block_sums = (size_t)run->students * g.blocks * c.channels;
-    float *const weight = weight_gradient(run->memory, run->step->weight);
-    float *const bias = weight_gradient(run->memory, run->step->bias);
-    float *const weight_sums = weight ? sums + 2 * block_sums : NULL, *const bias_sums =
-                                                                          bias ? sums + 3 * block_sums : NULL;
+    struct cuda_partial weight_partial = {}, bias_partial = {};
+    if (weight_gradient(run->memory, run->step->weight))
+        weight_partial = cuda_partial_of(run, &run->step->weight, sums + 2 * block_sums, c.channels);
+    if (weight_gradient(run->memory, run->step->bias))
+        bias_partial = cuda_partial_of(run, &run->step->bias, sums + 3 * block_sums, c.channels);
     const dim3 grid = channel_dim(&g, run->students);
     TRY(summarise(run, &c, &derivative, all, err));
     DISPATCH(cuda_dtype_of(run, in), cuda_dtype_of(run, out), g.width,
              LAUNCH((normalise_gradient<TI, TO, V>), grid, CHANNEL_THREADS, 0, run->stream, derivative, c, all, give,
-                    weight_sums, bias_sums, g.vectors, pixels));
+                    weight_partial, bias_partial, g.vectors, pixels));
     TRY(cuda_launched("normalise_gradient", err));
-    if (weight)
-        TRY(cuda_reduce(run->stream, weight_sums, g.blocks, c.channels, run->students, weight, parameters, err));
-    if (bias)
-        TRY(cuda_reduce(run->stream, bias_sums, g.blocks, c.channels, run->students, bias, parameters, err));
-    if (give.sums)
-        TRY(cuda_finish_gradient(run, give.sums, g.blocks, err));
 cleanup:
     return status;
 }

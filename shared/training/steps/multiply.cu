@@ -79,8 +79,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
         store_vector<V>(out + pixel * channels, x);
         tally_add<V>(&tally, x);
     }
-    if (write.moments)
-        tally_hand_in<V>(&tally, &p, channels, shared, write.moments);
+    tally_finish<V>(&tally, &p, channels, shared, &write);
 }
 
 /* The gradient of an input of the output's shape: dz times the other input. */
@@ -107,8 +106,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
             dz[v] *= x[v];
         give_at<V>(&giving, to, in, pixel * channels, dz);
     }
-    if (give.sums)
-        giving_hand_in<V>(&giving, &p, channels, shared, give.sums);
+    giving_finish<V>(&giving, &p, channels, shared, &give);
 }
 
 /* The gradient of a gate per channel: a block adds up the pixels of a sample. */
@@ -146,8 +144,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
             sum[v] = sums[p.channel - p.first + v];
         give_at<V>(&giving, to, in, (size_t)n * channels, sum);
     }
-    if (give.sums)
-        giving_hand_in<V>(&giving, &p, channels, shared, give.sums);
+    giving_finish<V>(&giving, &p, channels, shared, &give);
 }
 
 /* The gradient of a gate per position: a thread adds up the channels of a pixel. */
@@ -177,8 +174,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
         }
         give_at<1>(&giving, to, in, pixel, &sum);
     }
-    if (give.sums)
-        giving_hand_in<1>(&giving, &p, 1, shared, give.sums);
+    giving_finish<1>(&giving, &p, 1, shared, &give);
 }
 
 /* ---- host ---- */
@@ -201,7 +197,6 @@ static struct factor factor_of(const struct cuda_run *run, int input)
 
 static enum status forward(const struct cuda_run *run, struct error *err)
 {
-    enum status status = STATUS_OK;
     const struct plan_tensor *out = cuda_output_of(run);
     const struct cuda_write write = cuda_write_of(run, run->scratch);
     const int channels = out->shape.c;
@@ -212,16 +207,11 @@ static enum status forward(const struct cuda_run *run, struct error *err)
     DISPATCH(run->plan->dtype, cuda_dtype_of(run, out), g.width,
              LAUNCH((multiply<TI, TO, V>), grid, CHANNEL_THREADS, 0, run->stream, a, b, write, channels, g.vectors,
                     image, pixels));
-    TRY(cuda_launched("multiply", err));
-    if (run->step->statistics)
-        TRY(cuda_finish_statistics(run, write.moments, g.blocks, err));
-cleanup:
-    return status;
+    return cuda_launched("multiply", err);
 }
 
 static enum status backward(const struct cuda_run *run, struct error *err)
 {
-    enum status status = STATUS_OK;
     const struct plan_tensor *in = cuda_input_of(run), *out = cuda_output_of(run);
     const struct cuda_derivative derivative = cuda_derivative_of(run);
     const struct cuda_give give = cuda_give_of(run, run->scratch);
@@ -249,11 +239,7 @@ static enum status backward(const struct cuda_run *run, struct error *err)
         DISPATCH_TYPES(cuda_dtype_of(run, in), cuda_dtype_of(run, out),
                        LAUNCH((position_gate_gradient<TI, TO>), grid, CHANNEL_THREADS, 0, run->stream, derivative,
                               other, give, channels, image, pixels));
-    TRY(cuda_launched("multiply_gradient", err));
-    if (give.sums)
-        TRY(cuda_finish_gradient(run, give.sums, g.blocks, err));
-cleanup:
-    return status;
+    return cuda_launched("multiply_gradient", err);
 }
 
 extern "C" {

@@ -30,9 +30,8 @@ struct pointwise {
     struct cuda_read read;
     struct cuda_write write;
     struct cuda_derivative derivative;
-    struct cuda_give give;                /* gradient NULL: it is not wanted */
-    float *weight_partial, *bias_partial; /* [student][block]; bias_partial may be NULL */
-    size_t weight_student, weight_block, bias_student, bias_block;
+    struct cuda_give give; /* gradient NULL: it is not wanted */
+    struct cuda_partial weight_sums, bias_sums;
 };
 
 /* A thread fetches its share of a tile of raw values while the tile before is being worked on. first: the first pixel

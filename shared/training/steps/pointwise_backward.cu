@@ -4,7 +4,7 @@
  * make dz) and the input of a tile once, while the tile before is being worked on, and multiplies them twice: by depth
  * for dW, whose sums stay in registers to the end, and by rows for dx, which passes through shared memory to threads
  * that own channels and give it to the input. There are so few blocks that their partial gradients are small compared
- * with the tensors; cuda_reduce adds them in order.
+ * with the tensors; the last block adds those of few weights, cuda_reduce those of many.
  *
  * Memory traffic: g, z and the input once, its raw values once more (from the L2 cache, for act'), the input's gradient
  * once. */
@@ -12,7 +12,8 @@
 
 enum {
     MAX_PARTIAL = 1 << 21, /* floats of the weight gradients of all blocks together, if MIN_BLOCKS fit */
-    MIN_BLOCKS = 128
+    MIN_BLOCKS = 128,
+    LAST_BLOCK_WEIGHTS = 2048 /* the most whose partial gradients the last block adds */
 };
 
 /* Tiles of 8 KB per tensor, so that registers suffice for two blocks; the largest weights leave room for one block
@@ -104,7 +105,7 @@ static __device__ __forceinline__ void give_tile(const struct pointwise *p, cons
 template <int SIDE>
 static __device__ __forceinline__ void store_weights(const struct pointwise *p, int student, const float *results)
 {
-    float *to = p->weight_partial + student * p->weight_student + blockIdx.x * p->weight_block;
+    float *to = p->weight_sums.rows + ((size_t)student * gridDim.x + blockIdx.x) * p->weight_sums.count;
     for (int i = threadIdx.x; i < SIDE * SIDE; i += TILE_THREADS) {
         const int in = i % SIDE, out = i / SIDE;
         if (in < p->in && out < p->out)
@@ -139,7 +140,7 @@ static __global__ void __launch_bounds__(TILE_THREADS, SIDE == 128 ? 1 : 2)
         if (i + (int)gridDim.x < p.tiles)
             fetch<T, SIDE>(&p, &from, &to, student, first + gridDim.x * PIXELS, &share);
         tile_multiply<SIDE, SIDE, WEIGHTS_DOWN, TILE_BY_DEPTH>(weight_sums, dz, PITCH, input, PITCH, PIXELS);
-        for (int row = 0; p.bias_partial && (int)threadIdx.x < p.out && row < PIXELS; row++)
+        for (int row = 0; p.bias_sums.rows && (int)threadIdx.x < p.out && row < PIXELS; row++)
             bias += load(dz + row * PITCH + threadIdx.x);
         __syncwarp(); /* the products' instructions want whole warps together */
         if (p.give.gradient) {
@@ -153,15 +154,15 @@ static __global__ void __launch_bounds__(TILE_THREADS, SIDE == 128 ? 1 : 2)
         }
         __syncthreads();
     }
-    if (p.give.sums)
-        quad_sums_hand_in(&given, &to, results, p.give.sums + ((size_t)student * gridDim.x + blockIdx.x) * 2 * p.in,
-                          p.in, 0, p.in);
+    quad_sums_hand_in(&given, &to, results, &p.give, 0, p.in);
     __syncthreads();
     tile_store<T, SIDE, SIDE, WEIGHTS_DOWN, TILE_BY_DEPTH>(weight_sums, (float *)shared, SIDE + 4);
     __syncthreads();
     store_weights<SIDE>(&p, student, (const float *)shared);
-    if (p.bias_partial && (int)threadIdx.x < p.out)
-        p.bias_partial[student * p.bias_student + blockIdx.x * p.bias_block + threadIdx.x] = bias;
+    if (p.bias_sums.rows && (int)threadIdx.x < p.out)
+        p.bias_sums.rows[((size_t)student * gridDim.x + blockIdx.x) * p.out + threadIdx.x] = bias;
+    finish_gradients(&p.give, 0, p.in, weight_sums_of(&p.weight_sums, 0, p.in * p.out),
+                     weight_sums_of(&p.bias_sums, 0, p.out));
 }
 
 /* ---- host ---- */
@@ -245,32 +246,26 @@ static enum status launch_side(const struct cuda_run *run, struct pointwise *p, 
 enum status pointwise_backward(const struct cuda_run *run, struct error *err)
 {
     const enum dtype dtype = cuda_dtype_of(run, cuda_input_of(run));
-    const size_t parameters = run->plan->parameter_count;
     enum status status = STATUS_OK;
     struct pointwise p = pointwise_of(run);
     p.tiles = (int)tiles_of(p.in, p.out, p.pixels, dtype);
     const int blocks = pointwise_blocks(p.tiles, most_blocks(p.in, p.out));
-    const size_t rows = (size_t)run->students * blocks;
-    p.weight_block = (size_t)p.in * p.out;
-    p.weight_student = blocks * p.weight_block;
-    p.weight_partial = run->scratch;
-    p.bias_block = p.bias ? p.out : 0;
-    p.bias_student = blocks * p.bias_block;
-    p.bias_partial = p.bias ? p.weight_partial + rows * p.weight_block : NULL;
+    const size_t rows = (size_t)run->students * blocks, weights = (size_t)p.in * p.out;
+    float *const bias_rows = run->scratch + rows * weights, *const sums = bias_rows + rows * (p.bias ? p.out : 0);
+    p.weight_sums = cuda_partial_of(run, &run->step->weight, run->scratch, weights);
+    if (p.bias)
+        p.bias_sums = cuda_partial_of(run, &run->step->bias, bias_rows, p.out);
+    if (weights > LAST_BLOCK_WEIGHTS)
+        p.weight_sums.gradient = NULL;
     p.derivative = cuda_derivative_of(run);
-    if (cuda_input_of(run)->gradient != PLAN_NONE)
-        p.give = cuda_give_of(run, p.weight_partial + rows * (p.weight_block + p.bias_block));
+    p.give = cuda_give_of(run, sums);
     if (dtype == DTYPE_BF16)
         TRY(launch_side<bf16>(run, &p, blocks, err));
     else
         TRY(launch_side<float>(run, &p, blocks, err));
-    TRY(cuda_reduce(run->stream, p.weight_partial, blocks, p.weight_block, run->students,
-                    weight_gradient(run->memory, run->step->weight), parameters, err));
-    if (p.bias)
-        TRY(cuda_reduce(run->stream, p.bias_partial, blocks, p.out, run->students,
-                        weight_gradient(run->memory, run->step->bias), parameters, err));
-    if (p.give.sums)
-        TRY(cuda_finish_gradient(run, p.give.sums, blocks, err));
+    if (weights > LAST_BLOCK_WEIGHTS)
+        TRY(cuda_reduce(run->stream, p.weight_sums.rows, blocks, weights, run->students,
+                        weight_gradient(run->memory, run->step->weight), p.weight_sums.stride, err));
 cleanup:
     return status;
 }

@@ -84,9 +84,8 @@ static __global__ void __launch_bounds__(TILE_THREADS, 2) pointwise_forward_kern
         write_tile<T>(&p, &to, student, first, left < PIXELS ? left : PIXELS, results, memory::RESULT_PITCH, &moments);
         __syncthreads();
     }
-    if (p.write.moments)
-        quad_moments_hand_in(&moments, &to, results,
-                             p.write.moments + ((size_t)student * gridDim.x + blockIdx.x) * 3 * p.out, p.out, 0, p.out);
+    quad_moments_hand_in(&moments, &to, results, &p.write, 0, p.out);
+    finish_outputs(&p.write, 0, p.out);
 }
 
 /* ---- host ---- */
@@ -122,8 +121,6 @@ static enum status launch(const struct cuda_run *run, struct pointwise *p, struc
     LAUNCH((pointwise_forward_kernel<T, SIDE>), dim3((unsigned)blocks, 1, (unsigned)run->students), TILE_THREADS,
            memory::BYTES, run->stream, *p);
     TRY(cuda_launched("a pointwise convolution", err));
-    if (run->step->statistics)
-        TRY(cuda_finish_statistics(run, p->write.moments, blocks, err));
 cleanup:
     return status;
 }

@@ -78,8 +78,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
         store_vector<V>(out + walk_pixel(&at) * w.channels, result);
         tally_add<V>(&tally, result);
     }
-    if (write.moments)
-        tally_hand_in<V>(&tally, &p, w.channels, shared, write.moments);
+    tally_finish<V>(&tally, &p, w.channels, shared, &write);
 }
 
 /* The windows that cover input position i: from *from to *to. */
@@ -138,8 +137,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 2)
             }
         give_at<V>(&giving, to, in, walk_pixel(&at) * w.channels, dx);
     }
-    if (give.sums)
-        giving_hand_in<V>(&giving, &p, w.channels, shared, give.sums);
+    giving_finish<V>(&giving, &p, w.channels, shared, &give);
 }
 
 /* ---- host ---- */
@@ -150,7 +148,6 @@ static struct channel_grid grid_of(const struct window *w, size_t pixels)
 
 static enum status forward(const struct cuda_run *run, struct error *err)
 {
-    enum status status = STATUS_OK;
     const enum dtype in = cuda_dtype_of(run, cuda_input_of(run)), out = cuda_dtype_of(run, cuda_output_of(run));
     const struct window w = window_of(run);
     const struct cuda_read read = cuda_read_of(run, cuda_input_of(run));
@@ -166,16 +163,11 @@ static enum status forward(const struct cuda_run *run, struct error *err)
         DISPATCH(in, out, g.width,
                  LAUNCH((pool<TI, TO, V, false>), grid, CHANNEL_THREADS, 0, run->stream, read, write, w, with_padding,
                         g.vectors));
-    TRY(cuda_launched("pool", err));
-    if (run->step->statistics)
-        TRY(cuda_finish_statistics(run, write.moments, g.blocks, err));
-cleanup:
-    return status;
+    return cuda_launched("pool", err);
 }
 
 static enum status backward(const struct cuda_run *run, struct error *err)
 {
-    enum status status = STATUS_OK;
     const enum dtype in = cuda_dtype_of(run, cuda_input_of(run)), out = cuda_dtype_of(run, cuda_output_of(run));
     const struct window w = window_of(run);
     const struct cuda_derivative derivative = cuda_derivative_of(run);
@@ -193,11 +185,7 @@ static enum status backward(const struct cuda_run *run, struct error *err)
         DISPATCH(in, out, g.width,
                  LAUNCH((pool_gradient<TI, TO, V, false>), grid, CHANNEL_THREADS, 0, run->stream, derivative, give, w,
                         with_padding, g.vectors));
-    TRY(cuda_launched("pool_gradient", err));
-    if (give.sums)
-        TRY(cuda_finish_gradient(run, give.sums, g.blocks, err));
-cleanup:
-    return status;
+    return cuda_launched("pool_gradient", err);
 }
 
 extern "C" {

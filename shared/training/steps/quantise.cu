@@ -104,8 +104,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
         store_vector<V>(values + pixel * channels, x);
         tally_add<V>(&tally, x);
     }
-    if (out.moments)
-        tally_hand_in<V>(&tally, &p, channels, shared, out.moments);
+    tally_finish<V>(&tally, &p, channels, shared, &out);
 }
 
 template <typename TI, typename TO, int V>
@@ -137,8 +136,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
             dz[v] = int8_clips(x[v], to) ? 0 : dz[v];
         give_vector<V>(&giving, gradient + pixel * channels, raw, dz);
     }
-    if (give.sums)
-        giving_hand_in<V>(&giving, &p, channels, shared, give.sums);
+    giving_finish<V>(&giving, &p, channels, shared, &give);
 }
 
 /* ---- weights: one warp per row of weights that share a scale ---- */
@@ -216,15 +214,12 @@ static enum status forward(const struct cuda_run *run, struct error *err)
              LAUNCH((quantise<TI, TO, V>), channel_dim(&g, run->students), CHANNEL_THREADS, 0, run->stream, read, write,
                     range, range_stride, channels, g.vectors, pixels));
     TRY(cuda_launched("quantise", err));
-    if (run->step->statistics)
-        TRY(cuda_finish_statistics(run, write.moments, g.blocks, err));
 cleanup:
     return status;
 }
 
 static enum status backward(const struct cuda_run *run, struct error *err)
 {
-    enum status status = STATUS_OK;
     const struct plan_tensor *in = cuda_input_of(run), *out = cuda_output_of(run);
     const struct cuda_derivative derivative = cuda_derivative_of(run);
     const struct cuda_give give = cuda_give_of(run, run->scratch);
@@ -237,11 +232,7 @@ static enum status backward(const struct cuda_run *run, struct error *err)
     DISPATCH(cuda_dtype_of(run, in), cuda_dtype_of(run, out), g.width,
              LAUNCH((quantise_gradient<TI, TO, V>), channel_dim(&g, run->students), CHANNEL_THREADS, 0, run->stream,
                     derivative, give, range, range_stride, channels, g.vectors, pixels));
-    TRY(cuda_launched("quantise_gradient", err));
-    if (give.sums)
-        TRY(cuda_finish_gradient(run, give.sums, g.blocks, err));
-cleanup:
-    return status;
+    return cuda_launched("quantise_gradient", err);
 }
 
 extern "C" const struct cuda_step_kernel cuda_quantise = {NULL, forward, backward};

@@ -42,8 +42,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
         store_vector<1>(out + pixel * channels, &x);
         tally_add<1>(&tally, &x);
     }
-    if (write.moments)
-        tally_hand_in<1>(&tally, &p, channels, shared, write.moments);
+    tally_finish<1>(&tally, &p, channels, shared, &write);
 }
 
 template <typename TI, typename TO>
@@ -68,21 +67,10 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
             load_derivative<1>(&derivative, g, z, pixel * out_channels, &dz);
         give_at<1>(&giving, to, in, pixel * channels, &dz);
     }
-    if (give.sums)
-        giving_hand_in<1>(&giving, &p, channels, shared, give.sums);
+    giving_finish<1>(&giving, &p, channels, shared, &give);
 }
 
 /* ---- host ---- */
-/* The same number of blocks for all lists of a tensor, because their sums share rows. */
-static struct channel_grid grid_of(const struct cuda_run *run, const struct plan_tensor *tensor, int count)
-{
-    const size_t pixels = (size_t)run->pass->count * tensor->shape.h * tensor->shape.w;
-    const int channels = tensor->shape.c < LIST ? tensor->shape.c : LIST;
-    struct channel_grid g = channel_grid_of(count, 1, pixels, 1, MAX_VECTORS);
-    g.blocks = channel_grid_of(channels, 1, pixels, 1, MAX_VECTORS).blocks;
-    return g;
-}
-
 static enum status forward(const struct cuda_run *run, struct error *err)
 {
     enum status status = STATUS_OK;
@@ -90,21 +78,17 @@ static enum status forward(const struct cuda_run *run, struct error *err)
     const struct cuda_read read = cuda_read_of(run, in);
     const struct cuda_write write = cuda_write_of(run, run->scratch);
     const size_t pixels = (size_t)run->pass->count * out->shape.h * out->shape.w;
-    int blocks = 0;
     for (int begin = 0; begin < out->shape.c; begin += LIST) {
         struct list list = {begin, out->shape.c - begin < LIST ? out->shape.c - begin : LIST, {0}};
         for (int i = 0; i < list.count; i++)
             list.other[i] = run->node->channels[begin + i];
-        const struct channel_grid g = grid_of(run, out, list.count);
+        const struct channel_grid g = channel_grid_of(list.count, 1, pixels, 1, MAX_VECTORS);
         const dim3 grid = channel_dim(&g, run->students);
-        blocks = g.blocks;
         DISPATCH_TYPES(cuda_dtype_of(run, in), cuda_dtype_of(run, out),
                        LAUNCH((select_channels<TI, TO>), grid, CHANNEL_THREADS, 0, run->stream, read, list, write,
                               in->shape.c, out->shape.c, g.vectors, pixels));
         TRY(cuda_launched("select_channels", err));
     }
-    if (run->step->statistics)
-        TRY(cuda_finish_statistics(run, write.moments, blocks, err));
 cleanup:
     return status;
 }
@@ -138,26 +122,22 @@ static enum status backward(const struct cuda_run *run, struct error *err)
     struct cuda_give give = cuda_give_of(run, run->scratch);
     float *const sums = give.sums;
     const int accumulate = give.accumulate, finish = give.finish;
-    int blocks = 0;
     for (int pass = 0; pass < passes; pass++)
         for (int begin = 0; begin < in->shape.c; begin += LIST) {
             const bool last = pass == passes - 1;
             struct list list = {begin, in->shape.c - begin < LIST ? in->shape.c - begin : LIST, {0}};
             for (int i = 0; i < list.count; i++)
                 list.other[i] = reader_of(run->node, begin + i, pass);
-            const struct channel_grid g = grid_of(run, in, list.count);
+            const struct channel_grid g = channel_grid_of(list.count, 1, pixels, 1, MAX_VECTORS);
             const dim3 grid = channel_dim(&g, run->students);
             give.accumulate = accumulate || pass > 0;
             give.finish = finish && last;
             give.sums = last ? sums : NULL;
-            blocks = g.blocks;
             DISPATCH_TYPES(cuda_dtype_of(run, in), cuda_dtype_of(run, out),
                            LAUNCH((select_gradient<TI, TO>), grid, CHANNEL_THREADS, 0, run->stream, derivative, list,
                                   give, in->shape.c, out->shape.c, g.vectors, pixels));
             TRY(cuda_launched("select_gradient", err));
         }
-    if (sums)
-        TRY(cuda_finish_gradient(run, sums, blocks, err));
 cleanup:
     return status;
 }

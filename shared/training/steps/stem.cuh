@@ -39,8 +39,9 @@ struct stem {
     size_t parameter_stride;
     struct cuda_write write;
     struct cuda_derivative derivative;
-    enum quad_access access;              /* to the output */
-    float *weight_partial, *bias_partial; /* [student][block] of the weights and of the bias; or NULL */
+    enum quad_access access; /* to the output */
+    struct cuda_partial weight_sums, bias_sums;
+    unsigned int *arrived; /* of the blocks that hand those in */
 };
 
 /* Kernels come in two sizes: STEPS x 4 taps, one of which gives the bias its gradient; GROUPS x 16 output channels. */

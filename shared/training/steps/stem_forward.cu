@@ -168,15 +168,13 @@ static __global__ void __launch_bounds__(TILE_THREADS, 2) stem_forward_kernel(co
         }
         __syncthreads();
     }
-    if (!s.write.moments)
-        return;
-    float *const row = s.write.moments + ((size_t)student * gridDim.x + blockIdx.x) * 3 * out_c;
     const struct quad_lane lane = quad_lane_of(16, 16);
 #pragma unroll
     for (int group = 0; group < GROUPS; group++) {
         const int first = first_channel + group * 16;
-        quad_moments_hand_in(&moments[group], &lane, (float *)shared, row, out_c, first, clamped(out_c - first, 0, 16));
+        quad_moments_hand_in(&moments[group], &lane, (float *)shared, &s.write, first, clamped(out_c - first, 0, 16));
     }
+    finish_outputs(&s.write, first_channel, clamped(out_c - first_channel, 0, GROUPS * 16));
 }
 
 /* ---- host ---- */
@@ -194,16 +192,10 @@ static enum status launch(const struct cuda_run *run, const struct stem *s, stru
     enum { MOMENTS = TILE_THREADS * 12 * sizeof(float), WEIGHTS = stem_taps(STEPS) * 4 * GROUPS * 16 * sizeof(float) };
     const size_t tile = stem_bytes<T>(&s->tiling) + (sizeof(T) == 4 ? WEIGHTS : 0);
     const size_t bytes = tile > MOMENTS ? tile : (size_t)MOMENTS;
-    const int blocks = stem_blocks(&s->tiling);
-    const dim3 grid((unsigned)blocks, (unsigned)(s->shape.out_c + GROUPS * 16 - 1) / (GROUPS * 16),
+    const dim3 grid((unsigned)stem_blocks(&s->tiling), (unsigned)(s->shape.out_c + GROUPS * 16 - 1) / (GROUPS * 16),
                     (unsigned)run->students);
-    enum status status = STATUS_OK;
     LAUNCH((stem_forward_kernel<T, STEPS, GROUPS>), grid, TILE_THREADS, bytes, run->stream, *s);
-    TRY(cuda_launched("the first convolution", err));
-    if (run->step->statistics)
-        TRY(cuda_finish_statistics(run, s->write.moments, blocks, err));
-cleanup:
-    return status;
+    return cuda_launched("the first convolution", err);
 }
 
 enum status stem_forward(const struct cuda_run *run, const struct conv_shape *shape, struct error *err)

@@ -4,7 +4,7 @@
  * Each warp takes 16 pixels of the tile at a time, and lays out their dz in a slab of shared memory of its own; in
  * bfloat16 their columns, too, so that tensor cores multiply both by depth. The column behind the last tap is 1: its
  * row of the product is the bias's gradient. Sums stay in registers to the end, are added up over the warps in order,
- * and handed in once per block; cuda_reduce adds the blocks.
+ * and handed in once per block; the last block adds them.
  *
  * Memory traffic is the minimum: the input, g and z of the output once (g and z for every 16 or 32 channels their own
  * part of them). Partial results are a few percent of that. */
@@ -222,13 +222,15 @@ static __device__ __forceinline__ void hand_in(const struct stem *s, const float
     const int taps = s->shape.kernel_h * s->shape.kernel_w, in = s->shape.in_c, out_c = s->shape.out_c;
     const int channels = clamped(out_c - first_channel, 0, GROUPS * 16);
     const size_t block = (size_t)blockIdx.z * gridDim.x + blockIdx.x;
-    float *const weights = s->weight_partial + (block * out_c + first_channel) * in * taps;
+    float *const weights = s->weight_sums.rows + (block * out_c + first_channel) * in * taps;
     for (int i = threadIdx.x; i < channels * in * taps; i += TILE_THREADS) {
         const int tap = i % taps, c = i / taps % in, out = i / taps / in;
         weights[i] = results[(tap * 4 + c) * pitch + out];
     }
-    if (s->bias_partial && (int)threadIdx.x < channels)
-        s->bias_partial[block * out_c + first_channel + threadIdx.x] = results[taps * 4 * pitch + threadIdx.x];
+    if (s->bias_sums.rows && (int)threadIdx.x < channels)
+        s->bias_sums.rows[block * out_c + first_channel + threadIdx.x] = results[taps * 4 * pitch + threadIdx.x];
+    finish_weights(s->arrived, weight_sums_of(&s->weight_sums, first_channel * in * taps, channels * in * taps),
+                   weight_sums_of(&s->bias_sums, first_channel, channels));
 }
 
 template <typename T, int STEPS, int GROUPS> struct weights_memory {
@@ -324,19 +326,17 @@ cleanup:
 
 enum status stem_weight_gradient(const struct cuda_run *run, const struct conv_shape *shape, struct error *err)
 {
-    const size_t weights = weight_count(shape), parameters = run->plan->parameter_count;
+    const size_t weights = weight_count(shape);
     enum status status = STATUS_OK;
     struct stem s = stem_of(run, shape);
     const int blocks = stem_blocks(&s.tiling);
     s.derivative = cuda_derivative_of(run);
-    s.weight_partial = run->scratch;
-    s.bias_partial = s.bias ? run->scratch + (size_t)run->students * blocks * weights : NULL;
+    s.arrived = run->arrived;
+    s.weight_sums = cuda_partial_of(run, &run->step->weight, run->scratch, weights);
+    if (s.bias)
+        s.bias_sums = cuda_partial_of(run, &run->step->bias, run->scratch + (size_t)run->students * blocks * weights,
+                                      shape->out_c);
     DISPATCH_STEM(run, shape, TRY((launch<T, STEPS, GROUPS>(run, &s, blocks, err))));
-    TRY(cuda_reduce(run->stream, s.weight_partial, blocks, weights, run->students,
-                    weight_gradient(run->memory, run->step->weight), parameters, err));
-    if (s.bias_partial)
-        TRY(cuda_reduce(run->stream, s.bias_partial, blocks, shape->out_c, run->students,
-                        weight_gradient(run->memory, run->step->bias), parameters, err));
 cleanup:
     return status;
 }
