@@ -88,6 +88,41 @@ static void tile_edges(void **state)
     check_cases(*state, cases, sizeof cases / sizeof *cases);
 }
 
+/* Convolutions that read the network's input, which CUDA has kernels for: up to 4 channels and 27 taps, in tiles of up
+ * to 256 pixels. Each with a batch norm and with a bias, in batches that end before the tensors do. */
+static void first_layers(void **state)
+{
+    static const struct shape_case cases[] = {
+        {3, 37, 41, 16, .kernel = {3, 3}, .stride = {2, 2}, .pad = {1, 1, 1, 1}, .count = 2}, /* odd sizes */
+        {3, 68, 36, 24, .kernel = {3, 3}, .stride = {2, 2}, .pad = {1, 1, 1, 1}, .count = 2}, /* even ones */
+        {3, 50, 52, 32, .kernel = {3, 3}, .pad = {1, 1, 1, 1}, .count = 1}, /* a tile inside the image */
+        {1, 28, 28, 12, .kernel = {3, 3}, .pad = {1, 1, 1, 1}, .count = 2},
+        {1, 19, 22, 16, .kernel = {5, 5}, .pad = {2, 2, 2, 2}, .count = 2},
+        {3, 36, 52, 24, .kernel = {4, 4}, .stride = {4, 4}, .count = 2},
+        {3, 21, 20, 33, .kernel = {3, 3}, .stride = {2, 2}, .pad = {1, 1, 1, 1}, .count = 3},
+        {4, 26, 37, 20, .kernel = {5, 5}, .stride = {2, 2}, .pad = {2, 2, 2, 2}, .count = 2},
+        {2, 9, 30, 7, .kernel = {3, 2}, .stride = {1, 2}, .dilation = {2, 3}, .pad = {2, 1, 2, 3}, .count = 2},
+        {2, 12, 13, 40, .kernel = {1, 1}, .stride = {2, 2}, .count = 3},
+        {3, 5, 150, 8, .kernel = {2, 6}, .stride = {1, 5}, .pad = {1, 0, 0, 3}, .count = 2}, /* 12 taps */
+        {3, 4, 5, 8, .kernel = {3, 3}, .pad = {2, 2, 2, 2}, .count = 3}, /* an output larger than the input */
+        {3, 5, 6, 18, .kernel = {3, 3}, .stride = {2, 2}, .pad = {1, 1, 1, 1}, .count = 300}, /* many tiles */
+        {3, 20, 17, 16, .kernel = {7, 7}, .stride = {2, 2}, .pad = {3, 3, 3, 3}, .count = 2}, /* too many taps */
+    };
+    for (size_t i = 0; i < 2 * sizeof cases / sizeof *cases; i++) {
+        const struct shape_case *c = &cases[i / 2];
+        struct graph graph;
+        graph_init(&graph);
+        int at = add_conv(&graph, net_input(&graph, c->in, c->h, c->w), c, i % 2);
+        at = i % 2 ? at : net_batch_norm(&graph, at);
+        at = net_activation(&graph, at, ACTIVATION_TANH, 0, 0);
+        if (graph.nodes[at].shape.h > 4 && graph.nodes[at].shape.w > 4)
+            at = net_pool(&graph, at, OP_AVERAGE_POOL, 4, 4, 0);
+        net_linear(&graph, at, 5, true);
+        kernels_check(*state, &graph, c->count + 1, c->count, true);
+        graph_release(&graph);
+    }
+}
+
 static void wide_linear(void **state)
 {
     static const int cases[][4] = {{4, 3, 5, 70}, {20, 2, 2, 129}, {3, 7, 1, 64}, {7, 1, 1, 33}}; /* c, h, w, out */
@@ -108,6 +143,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ON_EVERY_BACKEND(uneven_windows),
         ON_EVERY_BACKEND(tile_edges),
+        ON_EVERY_BACKEND(first_layers),
         ON_EVERY_BACKEND(wide_linear),
     };
     return cmocka_run_group_tests_name("convolution shapes", tests, NULL, NULL);

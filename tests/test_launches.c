@@ -103,8 +103,8 @@ static void a_large_step_is_counted(void **state)
     parse(&graph, preset->name, preset->text, 224);
     test_must(plan_compile(&plan, &graph, &(struct plan_options){.batch = 128}, &err), &err);
     const struct plan_launches launches = plan_launches_of(&plan);
-    assert_int_equal(launches.forward, 21);
-    assert_int_equal(launches.backward, 27);
+    assert_int_equal(launches.forward, 20);
+    assert_int_equal(launches.backward, 26);
     plan_release(&plan);
     graph_release(&graph);
 }

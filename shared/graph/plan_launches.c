@@ -6,6 +6,8 @@
 enum {
     POINTWISE_CHANNELS = 128,  /* that pointwise.cu's own kernels take at most */
     LAST_BLOCK_WEIGHTS = 2048, /* whose partial gradients the last block of a pointwise step adds */
+    STEM_CHANNELS = 4,         /* of a first convolution, which has kernels of its own, at most */
+    STEM_TAPS = 27,            /* of its window, at most */
     SLICE_PIXELS = 256,        /* of a convolution's weight gradient: more pixels are cut into slices */
     SELECT_LIST = 768          /* channels that one launch selects */
 };
@@ -47,6 +49,16 @@ static bool has_depthwise_tiles(const struct plan *plan, const struct plan_step 
            (n->stride_h == 1 || (n->stride_h == 2 && step->pad_top % 2 == 1 && step->pad_left % 2 == 1));
 }
 
+/* The first convolution of a net. */
+static bool has_stem_kernels(const struct plan *plan, const struct plan_step *step)
+{
+    const struct node *n = &plan->graph->nodes[step->node];
+    const struct plan_tensor *in = &plan->tensors[step->inputs[0].tensor];
+    return step->kind == STEP_CONV && types_are_alike(plan, step) && in->batch_norm < 0 &&
+           in->activation == ACTIVATION_NONE && n->groups == 1 && in->shape.c <= STEM_CHANNELS &&
+           n->kernel_h * n->kernel_w <= STEM_TAPS;
+}
+
 static int lists_of(int channels)
 {
     return (channels + SELECT_LIST - 1) / SELECT_LIST;
@@ -57,7 +69,7 @@ static int forward_launches(const struct plan *plan, const struct plan_step *ste
     switch (step->kind) {
     case STEP_CONV:
     case STEP_LINEAR: /* packed weights, then the product */
-        return 2;
+        return has_stem_kernels(plan, step) ? 1 : 2;
     case STEP_POINTWISE:
         return has_pointwise_kernels(plan, step) ? 1 : 2;
     case STEP_SELECT:
@@ -77,7 +89,8 @@ static int forward_launches(const struct plan *plan, const struct plan_step *ste
 static int conv_backward(const struct plan *plan, const struct plan_step *step)
 {
     const struct shape out = output_shape(plan, step);
-    const bool sliced = (size_t)plan->batch * (size_t)out.h * (size_t)out.w > SLICE_PIXELS;
+    const bool sliced =
+        !has_stem_kernels(plan, step) && (size_t)plan->batch * (size_t)out.h * (size_t)out.w > SLICE_PIXELS;
     return 1 + (sliced ? 1 + plan_has(step->bias) : 0) + 2 * has_gradient(plan, step->inputs[0].tensor);
 }
 

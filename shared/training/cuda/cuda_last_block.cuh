@@ -242,11 +242,13 @@ static __device__ __forceinline__ void finish_gradients(const struct cuda_give *
 }
 
 /* The same for kernels that only make gradients of weights. */
-static __device__ __forceinline__ void finish_weights(unsigned int *arrived, const struct weight_sums &weights)
+static __device__ __forceinline__ void finish_weights(unsigned int *arrived, const struct weight_sums &weights,
+                                                      const struct weight_sums &bias = {})
 {
     struct gradient_rows rows = {};
     const struct cuda_norm none = {};
     rows.weights = weights;
+    rows.bias = bias;
     finish_rows(none, rows, arrived);
 }
 

@@ -89,7 +89,7 @@ struct cuda_give {
 struct cuda_partial {
     float *rows;          /* scratch memory [students][blocks][count]; NULL: not wanted */
     float *gradient;      /* [count] of the first student; NULL: cuda_reduce adds the rows */
-    size_t count, stride; /* floats from one student's gradient to that of the next */
+    size_t count, stride; /* stride: floats from one student's gradient to that of the next */
 };
 
 /* A step that is being run. */

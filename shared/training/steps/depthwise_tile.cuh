@@ -11,6 +11,7 @@
 #ifndef SHARED_TRAINING_STEPS_DEPTHWISE_TILE_CUH
 #define SHARED_TRAINING_STEPS_DEPTHWISE_TILE_CUH
 
+#include "shared/training/cuda/cuda_place.cuh"
 #include "shared/training/steps/depthwise.cuh"
 
 #include <limits.h>
@@ -21,55 +22,6 @@ enum {
     TILE_FLOATS = TILE_EDGE * TILE_EDGE * TILE_CHANNELS, /* of all positions; padding not counted */
     TILE_POSITIONS = 504,                                /* of tiles with few channels */
     TILE_ROWS = 6                                        /* rows of numbers per channel: see share_rows */
-};
-
-/* ---- places: row, column and sample within a tile, with a guard bit above each, in one word ---- */
-enum {
-    PLACE_MOST = 63,     /* of each field */
-    PLACE_POSITION = 21, /* the bits above are a job's first position in shared memory */
-    PLACE_GUARDS = 1 << 6 | 1 << 13 | 1 << 20
-};
-
-static __host__ __device__ __forceinline__ uint32_t place_word(int row, int column, int sample)
-{
-    return (uint32_t)(row + column * 128 + sample * 16384);
-}
-
-/* The places of a tile that lie in the batch's images: low <= place <= high, in every field. */
-struct limits {
-    uint32_t low, high;
-};
-
-static __device__ __forceinline__ int clamped(int x, int low, int high)
-{
-    return min(max(x, low), high);
-}
-
-/* Of a tile that begins at (y, x) of images of h x width, `samples` of which are left. */
-static __device__ __forceinline__ struct limits limits_of(int y, int x, int h, int width, int samples)
-{
-    struct limits l;
-    l.low = place_word(clamped(-y, 0, PLACE_MOST + 1), clamped(-x, 0, PLACE_MOST + 1), 0);
-    l.high = place_word(clamped(h - 1 - y, -1, PLACE_MOST), clamped(width - 1 - x, -1, PLACE_MOST),
-                        min(samples - 1, (int)PLACE_MOST));
-    return l;
-}
-
-/* A guard bit stays set in both sums if its field is within the limits; no field reaches into the next one. */
-static __device__ __forceinline__ bool is_within(struct limits l, uint32_t place)
-{
-    return (~((place + PLACE_GUARDS - l.low) & (l.high + PLACE_GUARDS - place)) & PLACE_GUARDS) == 0;
-}
-
-/* The same for a place `beyond` (a place word) further on, which is known not to lie below the limits. */
-static __device__ __forceinline__ bool is_below(struct limits l, uint32_t place, uint32_t beyond)
-{
-    return (~(l.high + PLACE_GUARDS - beyond - place) & PLACE_GUARDS) == 0;
-}
-
-struct spot {
-    uint32_t place;
-    int offset; /* elements from the corner of the tile */
 };
 
 /* ---- the cut ---- */
