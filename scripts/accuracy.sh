@@ -113,8 +113,8 @@ kd-crd|0.1*ce + 0.9*kd(T=10) + {w}*crd(negatives=4096)|0.1,0.8
 END
 }
 
-temperature() { # one line on the picture, with T=10 from nets
-    for T in 4 20 1 2 6 14; do
+temperature() { # a line of its own on the picture, so T=10 is run again
+    for T in 4 20 1 2 6 14 10; do
         echo "temperature/$T|light|res5|$compare_size|$compare_epochs|0.1*ce + 0.9*kd(T=$T)||res5 at $compare_size pixels, 0.1*ce + 0.9*kd(T)"
     done
 }

@@ -62,7 +62,7 @@ introduction() { # FOLDER of a run
 Every accuracy is of the half of the validation split that chose nothing: the other half chose the epoch and the weights
 (\`--select-on half\`). ± is the standard error of the mean over the seeds, whose number is in the last column; that of a gain, in points,
 combines both sides. Neither covers the draw of the photos: with n of them in the half, an accuracy p has a standard error of
-sqrt(p (1 - p) / n) for that.
+sqrt(p (1 - p) / n) for that. Where there is one run of each, differences of less than two points mean nothing.
 
 Settings: batch $(setting batch "$1"), $(setting optimizer "$1"), learning rate $(setting lr "$1"), $(setting schedule "$1") schedule, $(setting warmup-epochs "$1") epochs of warm-up, weight decay
 $(setting weight-decay "$1").
@@ -103,8 +103,7 @@ methods() {
 fit_options() {
     local folders
     folders=$(finished nets/res5-kd 'options/*')
-    [ -z "$(finished 'options/*')" ] || printf '\n## Options of fit\n\nWhat follows the loss is the option; a row without one is the plain run. Where there is one run of each,
-differences of less than two points mean nothing.\n\n%s\n' "$(table_of "$folders" | best_first)"
+    [ -z "$(finished 'options/*')" ] || printf '\n## Options of fit\n\nWhat follows the loss is the option; a row without one is the plain run.\n\n%s\n' "$(table_of "$folders" | best_first)"
 }
 
 temperature() {
