@@ -64,11 +64,11 @@ both_losses() { # NAME, CACHE, STUDENT, SIZE, EPOCHS [, LOSS]: distillation and 
 }
 
 gain() { # the best presets, trained for long
-    for net in res5 ir5; do both_losses "gain/$net" light $net "$size" "$epochs"; done
+    for net in res-se res5 ir5; do both_losses "gain/$net" light $net "$size" "$epochs"; done
 }
 
 nets() {
-    for net in res5 ir5 mcunet shuffle dwpw speed; do both_losses "nets/$net" light $net "$compare_size" "$compare_epochs"; done
+    for net in res-se res5 ir5 mcunet shuffle dwpw speed; do both_losses "nets/$net" light $net "$compare_size" "$compare_epochs"; done
 }
 
 best() { # the recipe of that name

@@ -2,7 +2,7 @@
 # Writes docs/accuracy.md and its pictures from the results of scripts/accuracy.sh. What has not been run is left out: a table
 # or picture appears when its runs are there.
 # usage: scripts/accuracy_page.sh [RESULTS [PAGE.md]]      RESULTS: --results of accuracy.sh (docs/accuracy/runs); pictures: PAGE/NAME.svg
-#   RESULTS/about.txt, if you write one, says what the data and the machines were; RESULTS/earlier.md goes to the end
+#   RESULTS/about.txt, if you write one, says what the data and the machines were; RESULTS/search.md goes below the nets, RESULTS/earlier.md to the end
 set -eu
 programs=${BUILD:-$(dirname "$0")/../build}
 [ "${1-}" != --help ] || { sed -n '2,/^set/{s/^# \{0,1\}//p}' "$0"; exit 0; }
@@ -146,6 +146,8 @@ sizes() {
     compare "${words[@]}" --average --markdown
 }
 
+own_text() { [ ! -f "$runs/$1" ] || { echo && cat "$runs/$1"; }; }
+
 any=$(finished '*/*' | head -1)
 [ -n "$any" ] || { echo "accuracy_page.sh: no run in $runs is finished; scripts/accuracy.sh makes them" >&2; exit 66; }
 own='The teachers are an ensemble of nets of 0.5 M parameters, trained here, and asked for each view and its mirror image.'
@@ -156,6 +158,7 @@ trap 'rm -f "$text"' EXIT
     best
     nets gain 'Photos, trained for long'
     nets nets 'Nets'
+    own_text search.md
     small_pictures fashion Fashion-MNIST "$own"
     small_pictures pictures 'Photos of 32 pixels' "The same photos, squashed to 32 pixels before anybody sees them. $own"
     methods
@@ -164,7 +167,7 @@ trap 'rm -f "$text"' EXIT
     views
     teaching
     sizes
-    [ ! -f "$runs/earlier.md" ] || { echo && cat "$runs/earlier.md"; }
+    own_text earlier.md
 } >"$text"
 mkdir -p "$(dirname "$page")"
 cat "$text" >"$page"

@@ -42,6 +42,7 @@ static void presets_have_the_published_sizes(void **state)
     assert_int_equal(preset_parameters("res5", 224, 11), 58555);
     assert_int_equal(preset_parameters("res5", 32, 11), 59643);
     assert_int_equal(preset_parameters("ir5", 224, 11), 58499);
+    assert_int_equal(preset_parameters("res-se", 224, 11), 54651);
     assert_int_equal(preset_parameters("shuffle", 224, 11), 58767);
     assert_int_equal(preset_parameters("mcunet", 224, 11), 59267);
     assert_int_equal(preset_parameters("branches-32", 32, 11), 58974);
