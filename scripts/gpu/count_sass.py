@@ -2,6 +2,7 @@
 """Counts the instructions of CUDA kernels in machine code: what can be known of their speed without a GPU.
 
 usage: count_sass.py [--kernels REGEX] [--arch sm_90] [--loops] [--megabytes 2291] [--gpu h100] [--issue 0.6] [--cuobjdump FILE] FILE...
+       count_sass.py --step STUDENT [--size 224] [--batch 128] [--launch 2] [--student-train build/student_train] FILE...
 
 FILE: softcache_cuda.so, or object files of nvcc. Needs cuobjdump and nvdisasm: of CUDA, or `pip install nvidia-cuda-cuobjdump
 nvidia-cuda-nvdisasm`. Prints a row for each kernel and architecture:
@@ -18,6 +19,8 @@ nvidia-cuda-nvdisasm`. Prints a row for each kernel and architecture:
 Counts are exact, but static: branches that are not taken count (the code of every activation, edges of an image), a loop may be left
 early, and a kernel spends time outside of it. **The estimate rests on a guess**: --issue, the
 share of its cycles in which a scheduler issues an instruction; 0.6 is usual for kernels that wait for memory now and then.
+
+--step prints the time of a whole training step of a student in bf16, layer by layer: step_estimate.py says how, and what is guessed.
 """
 import argparse
 import os
@@ -26,8 +29,10 @@ import shutil
 import subprocess
 import sys
 
-# Multiprocessors and GHz (boost), by the maker's data sheets. Each multiprocessor issues 4 instructions of 32 threads a cycle.
-GPUS = {"h100": (132, 1.98), "rtx4090": (128, 2.52), "rtx3060": (28, 1.78), "t4": (40, 1.59)}
+import step_estimate
+
+# Multiprocessors, GHz (boost) and bytes/s of memory, by the maker's data sheets. Each multiprocessor issues 4 instructions of 32 threads a cycle.
+GPUS = {"h100": (132, 1.98, 3.35e12), "rtx4090": (128, 2.52, 1.008e12), "rtx3060": (28, 1.78, 0.36e12), "t4": (40, 1.59, 0.32e12)}
 WIDTHS = {"128": 16, "64": 8, "U16": 2, "S16": 2, "U8": 1, "S8": 1}
 FUNCTION = re.compile(r"Function : (\S+)")
 CODE = re.compile(r"code for (sm_\d+)")
@@ -70,8 +75,8 @@ class Kernel:
         return max(bodies, key=lambda body: (sum(map(global_bytes, body)), sum(map(is_matrix, body)))), True
 
 
-    def way(self, first, last, inner):
-        """The way from address first to last, without the loops `inner`, that moves most, and of those the shortest: struct Way."""
+    def way(self, first, last, inner, merit):
+        """The way from address first to last, without the loops `inner`, of the highest merit: struct Way."""
         code = [line for line in self.code if first <= line[0] <= last]
         place = {address: i for i, (address, _, _) in enumerate(code)}
         skip = {place[a]: place[b] for a, b in inner}  # an inner loop is left behind its last branch
@@ -91,35 +96,38 @@ class Kernel:
             if name in ("EXIT", "RET") and first == self.code[0][0]:
                 ways.append(Way())
             ways = [own.then(way) for way in ways if way is not None]
-            best[i] = max(ways, key=Way.merit) if ways else None
+            best[i] = max(ways, key=merit) if ways else None
         return best.get(0) or Way()
 
-    def ways(self):
-        """[(first, last, depth, Way)] of the loops, and of the code outside of them (depth 0)."""
+    def ways(self, merit=None):
+        """[(first, last, depth, Way)] of the loops, and of the code outside of them (depth 0): the ways that move most and of those the
+        shortest; or those of another merit."""
         loops = self.loops()
         rows = []
         for first, last in [(self.code[0][0], self.code[-1][0])] + loops:
             inside = [l for l in loops if first <= l[0] and l[1] <= last and l != (first, last)]
             inside = [l for l in inside if not any(l != o and o[0] <= l[0] and l[1] <= o[1] for o in inside)]
             depth = sum(o[0] <= first and last <= o[1] for o in loops)
-            rows.append((first, last, depth, self.way(first, last, inside)))
+            rows.append((first, last, depth, self.way(first, last, inside, merit or Way.merit)))
         return rows
 
 
 class Way:
     """What a thread does on a way through code."""
 
-    def __init__(self, count=0, loads=0, stores=0, shared=0, matrices=0):
+    def __init__(self, count=0, loads=0, stores=0, shared=0, matrices=0, shared_stores=0):
         self.count, self.loads, self.stores, self.shared, self.matrices = count, loads, stores, shared, matrices
+        self.shared_stores = shared_stores  # of `shared`
 
     @staticmethod
     def of(opcode):
         moved, store = global_bytes(opcode), opcode.startswith(("STG", "RED", "ATOMG"))
-        return Way(1, 0 if store else moved, moved if store else 0, int(opcode.startswith(("LDS", "STS"))), int(is_matrix(opcode)))
+        return Way(1, 0 if store else moved, moved if store else 0, int(opcode.startswith(("LDS", "STS"))), int(is_matrix(opcode)),
+                   int(opcode.startswith("STS")))
 
     def then(self, way):
         return Way(self.count + way.count, self.loads + way.loads, self.stores + way.stores, self.shared + way.shared,
-                   self.matrices + way.matrices)
+                   self.matrices + way.matrices, self.shared_stores + way.shared_stores)
 
     def merit(self):
         return (self.loads + self.stores, self.matrices, self.shared, -self.count)
@@ -182,12 +190,28 @@ def find_cuobjdump(given):
 def row_of(kernel, name, options):
     body, is_loop = kernel.heaviest_loop()
     moved, matrices = sum(map(global_bytes, body)), sum(map(is_matrix, body))
-    processors, clock = GPUS[options.gpu]
+    processors, clock, _ = GPUS[options.gpu]
     per16 = 16 * len(body) / moved if moved else None
     rate = processors * 4 * 32 * clock * 1e9 * options.issue  # instructions of threads a second
     milliseconds = 1e3 * options.megabytes * 1e6 / 16 * per16 / rate if moved else None
     return [name, kernel.arch, str(len(kernel.code)), str(len(body)) if is_loop else "-", str(moved), f"{per16:.1f}" if moved else "-",
             str(matrices), f"{len(body) / matrices:.1f}" if matrices else "-", f"{milliseconds:.2f}" if moved else "-"]
+
+
+def print_step(kernels, names, options):
+    command = [options.student_train, "inspect", "--student", options.step, "--size", str(options.size), "--batch", str(options.batch),
+               "--device-limits"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"count_sass: {done.stderr.strip()}")
+    arches = sorted({kernel.arch for kernel in kernels})
+    if len(arches) != 1:
+        sys.exit(f"count_sass: the files have code for {', '.join(arches)}: choose one with --arch")
+    bodies = step_estimate.Bodies(dict(zip(names, kernels)))
+    processors, clock, memory = GPUS[options.gpu]
+    print(f"{options.step} at {options.size}, batch {options.batch}, bf16, {options.gpu}, code for {arches[0]}\n")
+    step_estimate.print_step(step_estimate.plan_of(done.stdout), bodies, step_estimate.Rates(processors, clock, options.issue, memory),
+                             options.issue, options.launch)
 
 
 def main():
@@ -198,11 +222,19 @@ def main():
     parser.add_argument("--megabytes", type=float, default=2291)
     parser.add_argument("--gpu", choices=sorted(GPUS), default="h100")
     parser.add_argument("--issue", type=float, default=0.6)
+    parser.add_argument("--step", metavar="STUDENT")
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--launch", type=float, default=2, help="microseconds")
+    parser.add_argument("--student-train", default="build/student_train")
     parser.add_argument("--cuobjdump")
     parser.add_argument("files", nargs="+")
     options = parser.parse_args()
     kernels = read(options.files, find_cuobjdump(options.cuobjdump), options.arch)
     names = readable([kernel.name for kernel in kernels])
+    if options.step:
+        print_step(kernels, names, options)
+        return
     if options.loops:
         print_loops(kernels, names, options)
         return
