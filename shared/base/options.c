@@ -20,13 +20,6 @@ static int find_letter(const struct options *options, char letter)
     return -1;
 }
 
-/* The last word of the command's name. A configuration file may call the command's section so. */
-static const char *section_name(const struct options *options)
-{
-    const char *blank = strrchr(options->command, ' ');
-    return blank ? blank + 1 : options->command;
-}
-
 /* Reports an unknown option (dashes "--") or key (dashes "") with the nearest known one. */
 static enum status unknown(struct options *options, enum status code, const char *place, const char *dashes,
                            const char *name, struct error *err)
@@ -55,7 +48,7 @@ static enum status add_text(struct options *options, int index, const char *text
     enum status code = place ? STATUS_CONFIG : STATUS_USAGE;
     char label[128];
     if (spec->refused)
-        return error_set(err, code, place, "%s takes no %s: %s", section_name(options),
+        return error_set(err, code, place, "%s takes no %s: %s", options_last_word(options),
                          option_label(spec, label, sizeof label), spec->refused);
     if (value->count > 0 && spec->type != OPTION_LIST)
         return error_set(err, code, place, "%s is given twice", option_label(spec, label, sizeof label));
@@ -131,10 +124,10 @@ static enum status parse_command_line(struct options *options, int argc, char **
 }
 
 /* A configuration file can hold the options of several commands (a whole experiment); these are their sections. */
-static const char *const known_sections[] = {"teacher_dump run",     "teacher_dump inspect",  "teacher_dump verify",
-                                             "teacher_dump recheck", "student_train fit",     "student_train sweep",
-                                             "student_train eval",   "student_train predict", "student_train compare",
-                                             "student_train export", "student_train inspect"};
+static const char *const known_sections[] = {"teacher_dump run",      "teacher_dump inspect", "teacher_dump verify",
+                                             "teacher_dump recheck",  "student_train fit",    "student_train sweep",
+                                             "student_train search",  "student_train eval",   "student_train predict",
+                                             "student_train compare", "student_train export", "student_train inspect"};
 
 static bool is_known(const char *section)
 {
@@ -152,7 +145,7 @@ static enum status unknown_section(const struct options *options, const char *pl
     for (size_t i = 0; i < sizeof known_sections / sizeof *known_sections && length < sizeof names; i++)
         length += (size_t)snprintf(names + length, sizeof names - length, "%s[%s]", i ? ", " : "", known_sections[i]);
     return error_set(err, STATUS_CONFIG, place, "unknown section [%s]: '%s' reads [%s]; the sections are %s", section,
-                     options->command, section_name(options), names);
+                     options->command, options_last_word(options), names);
 }
 
 /* The context of take_key, which counts the keys for this command and the other keys. */
@@ -168,7 +161,7 @@ static enum status take_key(void *context, const char *place, const char *sectio
 {
     struct config_reader *reader = context;
     struct options *options = reader->options;
-    const bool own = strcmp(section, section_name(options)) == 0 || strcmp(section, options->command) == 0;
+    const bool own = strcmp(section, options_last_word(options)) == 0 || strcmp(section, options->command) == 0;
     if (*section && !own) {
         reader->passed_over++;
         return is_known(section) ? STATUS_OK : unknown_section(options, place, section, err);
@@ -275,6 +268,12 @@ enum status options_parse(struct options *options, int argc, char **argv, struct
     TRY(resolve(options, err));
 cleanup:
     return status;
+}
+
+const char *options_last_word(const struct options *options)
+{
+    const char *blank = strrchr(options->command, ' ');
+    return blank ? blank + 1 : options->command;
 }
 
 void options_release(struct options *options)

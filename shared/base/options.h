@@ -89,6 +89,8 @@ struct options {
 /* argv[0] is skipped. Sets the targets: the command line wins over --config, and that over the defaults. STATUS_USAGE
  * names the option and, if it is unknown, the nearest one; STATUS_CONFIG names file and line of the configuration. */
 enum status options_parse(struct options *options, int argc, char **argv, struct error *err);
+/* The last word of the command, such as "fit" of "student_train fit": configuration files may call its section so. */
+const char *options_last_word(const struct options *options);
 void options_release(struct options *options);
 
 /* True if the command line or the configuration gave the value, false for the default. */

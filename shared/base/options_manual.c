@@ -32,12 +32,6 @@ static const struct option_spec *spec_of(const struct options *options, int i)
     return i < options->count ? &options->specs[i] : &common[i - options->count];
 }
 
-static const char *command_of(const struct options *options)
-{
-    const char *blank = strrchr(options->command, ' ');
-    return blank ? blank + 1 : options->command;
-}
-
 /* ---- a manual page ---- */
 
 static void man_choices(const struct option_spec *spec, FILE *out)
@@ -92,7 +86,7 @@ static void man(const struct options *options, FILE *out)
 
 static void bash(const struct options *options, FILE *out)
 {
-    fprintf(out, "    %s)\n        options='", command_of(options));
+    fprintf(out, "    %s)\n        options='", options_last_word(options));
     for (int i = 0; i < options->count + COMMON; i++)
         if (spec_of(options, i)->type != OPTION_POSITIONAL && !spec_of(options, i)->refused)
             fprintf(out, "%s--%s", i ? " " : "", spec_of(options, i)->name);
@@ -139,7 +133,7 @@ static void zsh_value(const struct option_spec *spec, FILE *out)
 
 static void zsh(const struct options *options, FILE *out)
 {
-    fprintf(out, "    %s)\n        _arguments", command_of(options));
+    fprintf(out, "    %s)\n        _arguments", options_last_word(options));
     for (int i = 0; i < options->count + COMMON; i++) {
         const struct option_spec *spec = spec_of(options, i);
         if (spec->refused)

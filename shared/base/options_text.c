@@ -122,8 +122,7 @@ char *options_resolved(const struct options *options)
     FILE *out = open_memstream(&text, &size);
     if (!out)
         return NULL;
-    const char *blank = strrchr(options->command, ' ');
-    fprintf(out, "[%s]\n", blank ? blank + 1 : options->command);
+    fprintf(out, "[%s]\n", options_last_word(options));
     for (int i = 0; i < options->count; i++)
         for (int k = 0; k < options->values[i].count; k++) {
             fprintf(out, "%s = ", options->specs[i].name);

@@ -26,8 +26,6 @@ struct spec_list {
 
 static void append(struct spec_list *list, const struct option_spec *specs, size_t count)
 {
-    if (count == 0)
-        return;
     assert((size_t)list->count + count <= MAX_OPTIONS);
     memcpy(list->specs + list->count, specs, count * sizeof *specs);
     list->count += (int)count;

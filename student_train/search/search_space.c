@@ -9,7 +9,7 @@
 
 enum { MAX_STAGES = 6, MAX_ATTEMPTS = 200, SMALL_SIZE = 64, LAST_MAP = 8, LEAST_WIDTH = 8, WIDTH_STEP = 4 };
 static const double WIDEST = 6, NARROWEST = 0.05, NARROWER = 0.93; /* factors of all widths that are tried in turn */
-static const double LEAST_FILL = 0.85; /* a net has at least about this share of the parameters that are allowed */
+static const double LEAST_FILL = 0.85; /* of the parameters that are allowed, if no other limit is met first */
 
 /* A net before its widths are known. */
 struct design {
