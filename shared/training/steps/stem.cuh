@@ -203,6 +203,31 @@ static __device__ __forceinline__ void stem_fill(const struct stem *s, const str
     }
 }
 
+/* ---- the walk over a block's tiles. All threads of the block must call these ---- */
+/* The tables, and where the first tile lies. */
+template <typename T>
+static __device__ __forceinline__ void stem_begin(const struct stem *s, const struct stem_memory<T> *m)
+{
+    stem_share_spots<T>(s, m);
+    if (threadIdx.x == 0)
+        m->corners[0] = stem_corner_of(s, blockIdx.x);
+    __syncthreads();
+}
+
+/* Brings a tile's patch, and returns where the tile lies; one thread computes where the next one does. turn: 0 and 1
+ * alternately. A barrier must follow before the next call. */
+template <typename T>
+static __device__ __forceinline__ const struct stem_corner *
+stem_bring(const struct stem *s, const struct stem_memory<T> *m, int tile, int turn)
+{
+    const struct stem_corner *const corner = m->corners + turn;
+    stem_fill<T>(s, m, corner);
+    __syncthreads();
+    if (threadIdx.x == 0)
+        m->corners[turn ^ 1] = stem_corner_of(s, tile + gridDim.x);
+    return corner;
+}
+
 /* ---- host ---- */
 /* A tile of `height` x `width` pixels, made smaller as far as that takes no more tiles. */
 static inline struct stem_tiling stem_tiling_with(const struct conv_shape *s, int height, int width)

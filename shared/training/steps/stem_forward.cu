@@ -142,16 +142,9 @@ static __global__ void __launch_bounds__(TILE_THREADS, 2) stem_forward_kernel(co
         bias[group] = s.bias ? quad_row(s.bias + student * s.parameter_stride, channel + group * 16,
                                         stem_valid(out_c, channel + group * 16))
                              : quad_zero();
-    stem_share_spots<T>(&s, &m);
-    if (threadIdx.x == 0)
-        m.corners[0] = stem_corner_of(&s, blockIdx.x);
-    __syncthreads();
+    stem_begin<T>(&s, &m);
     for (int tile = blockIdx.x, turn = 0; tile < s.tiling.tiles; tile += gridDim.x, turn ^= 1) {
-        const struct stem_corner *const corner = m.corners + turn;
-        stem_fill<T>(&s, &m, corner);
-        __syncthreads();
-        if (threadIdx.x == 0)
-            m.corners[turn ^ 1] = stem_corner_of(&s, tile + gridDim.x);
+        const struct stem_corner *const corner = stem_bring<T>(&s, &m, tile, turn);
         T *const to = kept((T *)s.write.values + (student * s.write.stride + corner->output) + channel);
         const struct limits limits = corner->pixels;
         for (int row = threadIdx.x / 32 * STEM_ROWS; row < s.tiling.height * s.tiling.width;

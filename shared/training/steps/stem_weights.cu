@@ -257,16 +257,9 @@ static __global__ void __launch_bounds__(TILE_THREADS, 2) stem_weights_kernel(co
     struct stem_sums<T, STEPS, GROUPS> sums;
     sums.clear(&s, slab);
     share_norm<GROUPS>(&s, first_channel, norm);
-    stem_share_spots<T>(&s, &m);
-    if (threadIdx.x == 0)
-        m.corners[0] = stem_corner_of(&s, blockIdx.x);
-    __syncthreads();
+    stem_begin<T>(&s, &m);
     for (int tile = blockIdx.x, turn = 0; tile < s.tiling.tiles; tile += gridDim.x, turn ^= 1) {
-        const struct stem_corner *const corner = m.corners + turn;
-        stem_fill<T>(&s, &m, corner);
-        __syncthreads();
-        if (threadIdx.x == 0)
-            m.corners[turn ^ 1] = stem_corner_of(&s, tile + gridDim.x);
+        const struct stem_corner *const corner = stem_bring<T>(&s, &m, tile, turn);
         const long long at = corner->output + channel;
         const T *const gradient =
             kept((const T *)s.derivative.gradient + (student * s.derivative.gradient_stride + at));
