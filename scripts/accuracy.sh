@@ -72,7 +72,7 @@ nets() {
 }
 
 best() { # the recipe of that name
-    echo "best/ir5-kd|light|ir5|128:224|90|$kd||ir5 at 128 to 224 pixels, $kd"
+    for net in res-se ir5; do echo "best/$net-kd|light|$net|128:224|90|$kd||$net at 128 to 224 pixels, $kd"; done
 }
 
 small_pictures() { # fashion|pictures, SIZE (0: the data set's)
