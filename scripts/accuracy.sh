@@ -76,7 +76,7 @@ best() { # the recipe of that name
 }
 
 small_pictures() { # fashion|pictures, SIZE (0: the data set's)
-    for net in res5-32 branches-32 dwpw-small; do both_losses "$1/$net" "$1" $net "$2" "$compare_epochs" '0.1*ce + 0.9*kd(T=4)'; done
+    for net in res-se-32 res5-32 dwpw-small branches-32; do both_losses "$1/$net" "$1" $net "$2" "$compare_epochs" '0.1*ce + 0.9*kd(T=4)'; done
 }
 
 # Every term of `student_train losses` against nets/res5-ce, and what people combine of them. Weights around those of the papers.
@@ -141,16 +141,8 @@ ema-999|--ema 0.999
 step|--schedule-by step
 decay-all|--optimizer adamw --weight-decay 0.01
 decay-weights|--optimizer adamw --weight-decay 0.01 --decay weights
-distill-after|--distill-after $((compare_epochs / 6))
 ema-99|--ema 0.99
 END
-    echo "options/drop|light|$programs/nets/res5-drop.net|$compare_size|$compare_epochs|$kd||$title, drop 0.1"
-}
-
-# res5 with stochastic depth in its blocks with a skip.
-drop_net() {
-    mkdir -p "$programs/nets"
-    sed -E '/^residual [^/]*$/s/$/ drop 0.1/' student_train/presets/res5.net >"$programs/nets/res5-drop.net"
 }
 
 experiments() {
@@ -267,7 +259,6 @@ run_experiment() { # a line of experiments, SEED
     make_cache "$cache"
     [ -z "$values" ] || loss=$(sweep "$name" "$cache" "$student" "$pixels" "$loss" "$values")
     [ -n "$title" ] || title="$student$([ "$pixels" = 0 ] || echo " at $pixels pixels"), $loss"
-    [[ $student != *res5-drop.net ]] || [ $mode = dry-run ] || drop_net
     [ $mode = dry-run ] || printf '== %s, seed %s: %s\n' "$name" "$2" "$loss"
     execute "$programs"/student_train fit --cache "$caches/$cache" --student "$student" --size "$pixels" --epochs "$epochs" --loss "$loss" \
         --warmup-epochs $((epochs > 4 ? 2 : 0)) "${fit_words[@]}" --name "$title" --seed "$2" --out "$folder" ${words[@]+"${words[@]}"}

@@ -1,5 +1,4 @@
-/* What changes over the epochs of a run: images that grow (--size A:B), terms that begin later (--distill-after),
- * values and weights in 8 bits (--qat). */
+/* What changes over the epochs of a run: images that grow (--size A:B), values and weights in 8 bits (--qat). */
 #define _GNU_SOURCE
 #include "tests/helper_program.h"
 
@@ -88,23 +87,6 @@ static void refuses_other_sizes(void **state)
                  program));
 }
 
-/* Without the teacher's terms first; then as if they had begun then. */
-static void distillation_begins_later(void **state)
-{
-    (void)state;
-    expect(0, "", shell(FIT "--epochs 3 --size 32 --distill-after 2 --out later", program));
-    expect(0, "",
-           shell("%s fit --cache cache --student tiny.net --batch 16 --quiet --loss '0.5*ce + 0*kd(T=4)' "
-                 "--epochs 3 --size 32 --out never",
-                 program));
-    assert_true(same_number("later", "never", "train_loss", 1));
-    assert_true(same_number("later", "never", "train_loss", 2));
-    assert_false(same_number("later", "never", "train_loss", 3));
-    expect(64, "terms of both kinds",
-           shell("%s fit --cache cache --student tiny.net --loss ce --distill-after 1 --epochs 3 --out bad", program));
-    expect(64, "more than 3 epochs", shell(FIT "--epochs 3 --distill-after 3 --out bad", program));
-}
-
 /* The first epochs are those of a run without; then values and weights are rounded, and the best epoch is one of
  * those. */
 static void quantisation_begins_later(void **state)
@@ -182,7 +164,6 @@ int main(void)
         cmocka_unit_test(images_grow),
         cmocka_unit_test(growing_runs_repeat),
         cmocka_unit_test(refuses_other_sizes),
-        cmocka_unit_test(distillation_begins_later),
         cmocka_unit_test(quantisation_begins_later),
         cmocka_unit_test(activations_have_a_budget),
         cmocka_unit_test(quantised_runs_repeat),

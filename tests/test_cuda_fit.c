@@ -101,17 +101,17 @@ static void trains_as_the_cpu_does(void **state)
     assert_string_equal(strchr(kept, '\n'), strchr(output, '\n'));
 }
 
-/* Images that grow, a term that begins later, blocks with stochastic depth. */
+/* Images that grow. */
 static void grows_as_on_the_cpu(void **state)
 {
     (void)state;
     need_backend();
     expect(0, "",
-           shell("printf 'conv stem 8 3x3 /2 pad 1 nobias\nbn\nrelu\nresidual a 8 5x5 drop 0.3\n"
-                 "inverted b 8 16 3x3 drop 0.2\ngap\nfc fc classes\n' >deep.net"));
+           shell("printf 'conv stem 8 3x3 /2 pad 1 nobias\nbn\nrelu\nresidual a 8 5x5\n"
+                 "inverted b 8 16 3x3\ngap\nfc fc classes\n' >deep.net"));
 #define GROWING                                                                                            \
     "%s fit --cache cache --student deep.net --batch 16 --quiet --loss '0.5*ce + 0.5*kd(T=4)' --epochs 2 " \
-    "--size 32:64 --distill-after 1 --ema 0.9 "
+    "--size 32:64 --ema 0.9 "
     expect(0, "", shell(GROWING "--device cpu --out cpu_grows", program));
     expect(0, "", shell(GROWING "--device cuda --out gpu_grows", cuda));
     close_curves("cpu_grows", "gpu_grows", 1e-3);

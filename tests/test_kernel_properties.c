@@ -1,6 +1,5 @@
 /* What the training kernels must do besides computing the right values (test_kernels.c), on every backend: gradients of
- * retained nodes, digits under large means, dropout, stochastic depth. Also checks the reference itself by finite
- * differences. */
+ * retained nodes, digits under large means, dropout. Also checks the reference itself by finite differences. */
 #include "tests/helper_device.h"
 #include "tests/helper_kernels.h"
 
@@ -194,7 +193,7 @@ static void forward_only(void **state)
 }
 
 /* ---- dropout: two students with seeds of their own ---- */
-enum { DROP_COUNT = 50, DROP_C = 37, DROP_FLOATS = DROP_COUNT * DROP_C, DROP_PIXELS = 15 };
+enum { DROP_COUNT = 50, DROP_C = 37, DROP_FLOATS = DROP_COUNT * DROP_C };
 struct dropping {
     struct graph graph;
     struct network network;
@@ -203,25 +202,18 @@ struct dropping {
     struct pass pass;
 };
 
-static void dropping_init(struct dropping *d, const char *backend, bool samples)
+static void dropping_init(struct dropping *d, const char *backend)
 {
-    const struct node gap = node_default(OP_GLOBAL_AVERAGE_POOL);
     struct node drop = node_default(OP_DROPOUT);
-    float input[DROP_COUNT * 4 * DROP_PIXELS];
-    const size_t floats = samples ? DROP_COUNT * 4 * DROP_PIXELS : DROP_COUNT * 4;
+    float input[DROP_COUNT * 4];
     graph_init(&d->graph);
-    int at = samples
-                 ? net_conv(&d->graph, net_input(&d->graph, 4, 5, 3), (struct net_window){.out = DROP_C, .bias = true})
-                 : net_linear(&d->graph, net_input(&d->graph, 4, 1, 1), DROP_C, true);
+    const int at = net_linear(&d->graph, net_input(&d->graph, 4, 1, 1), DROP_C, true);
     drop.dropout = 0.25f;
-    drop.drop_samples = samples;
-    at = net_node(&d->graph, &drop, &at, 1);
-    if (samples)
-        net_node(&d->graph, &gap, &at, 1);
+    net_node(&d->graph, &drop, &at, 1);
     net_weights(&d->graph, 9);
     open_network(&d->network, &d->t, backend, &d->graph, &(struct plan_options){.batch = DROP_COUNT}, 2);
-    net_fill(input, floats, 4);
-    test_device_upload(&d->t, network_input(&d->network), input, floats * sizeof *input);
+    net_fill(input, DROP_COUNT * 4, 4);
+    test_device_upload(&d->t, network_input(&d->network), input, sizeof input);
     const struct epoch_content sizes = {.batch = DROP_COUNT, .capacity = 2 * DROP_COUNT, .students = 2, .classes = 1};
     test_inputs_init(&d->f, &d->t, &sizes, 0);
     for (int s = 0; s < 2; s++)
@@ -282,7 +274,7 @@ static void dropout(void **state)
 {
     struct dropping d, cpu;
     static float before[DROP_FLOATS], first[2][DROP_FLOATS], after[2][DROP_FLOATS];
-    dropping_init(&d, *state, false);
+    dropping_init(&d, *state);
     dropping_run(&d, 0, before, first);
     for (int k = 0; k < 2; k++) {
         int dropped = 0;
@@ -293,7 +285,7 @@ static void dropout(void **state)
         assert_true(abs(dropped - DROP_FLOATS / 4) < 60);
     }
     check_mask_backward(&d, first);
-    dropping_init(&cpu, "cpu", false);
+    dropping_init(&cpu, "cpu");
     dropping_run(&cpu, 0, before, after);
     dropping_release(&cpu);
     for (int k = 0; k < 2; k++)
@@ -306,82 +298,6 @@ static void dropout(void **state)
     dropping_run(&d, 1, before, after);
     for (int k = 0; k < 2; k++)
         assert_memory_equal(before, after[k], sizeof before);
-    dropping_release(&d);
-}
-
-/* logits[2][DROP_FLOATS]: means of the maps that stochastic depth has left, of both students. */
-static void pooled(struct dropping *d, uint32_t step, bool training, float logits[2][DROP_FLOATS])
-{
-    d->pass.training = training;
-    test_inputs_upload(&d->f, &d->t, step);
-    forward(&d->network, &d->pass);
-    for (size_t k = 0; k < 2; k++)
-        test_device_download(&d->t, logits[k], network_logits(&d->network) + k * network_logit_stride(&d->network),
-                             DROP_FLOATS * sizeof(float));
-}
-
-/* Which samples of a student are dropped; every sample is dropped as a whole or scaled as a whole. */
-static int dropped_samples(const float *whole, const float *left, bool dropped[DROP_COUNT])
-{
-    int count = 0;
-    for (int i = 0; i < DROP_COUNT; i++) {
-        dropped[i] = left[i * DROP_C] == 0;
-        count += dropped[i];
-        for (int c = 0; c < DROP_C; c++) {
-            const float value = whole[i * DROP_C + c], wanted = dropped[i] ? 0 : value / 0.75f;
-            assert_true(fabsf(left[i * DROP_C + c] - wanted) <= (dropped[i] ? 0 : 1e-6f + 1e-6f * fabsf(wanted)));
-        }
-    }
-    return count;
-}
-
-/* The gradient behind the convolution has the same mask. */
-static void check_samples_backward(struct dropping *d, int student, const bool dropped[DROP_COUNT])
-{
-    static float ones[DROP_FLOATS], gradient[DROP_FLOATS * DROP_PIXELS];
-    for (int i = 0; i < DROP_FLOATS; i++)
-        ones[i] = 1;
-    for (size_t k = 0; k < 2; k++)
-        test_device_upload(&d->t, network_logits_gradient(&d->network) + k * network_gradient_stride(&d->network), ones,
-                           sizeof ones);
-    backward(&d->network, &d->pass);
-    const int tensor = d->network.plan.node_tensor[1]; /* of the convolution */
-    const float *from = (float *)gradient_of(&d->network, tensor) + (size_t)student * d->network.plan.gradient_count;
-    test_device_download(&d->t, gradient, from, sizeof gradient);
-    for (int i = 0; i < DROP_COUNT; i++)
-        for (int k = 0; k < DROP_C * DROP_PIXELS; k++) {
-            const float wanted = dropped[i] ? 0 : 1 / 0.75f / DROP_PIXELS;
-            assert_true(fabsf(gradient[i * DROP_C * DROP_PIXELS + k] - wanted) <= 1e-6f * wanted);
-        }
-}
-
-/* torchvision's stochastic_depth(mode="row"): whole samples by a Bernoulli mask / (1 - p), another mask for every step
- * and student, the same on every backend, none in evaluation. */
-static void stochastic_depth(void **state)
-{
-    struct dropping d, cpu;
-    static float whole[2][DROP_FLOATS], left[2][DROP_FLOATS];
-    bool dropped[3][DROP_COUNT];
-    int differs[2] = {0, 0};
-    dropping_init(&d, *state, true);
-    pooled(&d, 0, false, whole);
-    pooled(&d, 1, true, left);
-    dropped_samples(whole[0], left[0], dropped[2]);
-    pooled(&d, 0, true, left);
-    for (int k = 0; k < 2; k++) {
-        const int count = dropped_samples(whole[k], left[k], dropped[k]);
-        assert_true(count >= 4 && count <= 22); /* 12.5 +- 3 standard deviations */
-        check_samples_backward(&d, k, dropped[k]);
-    }
-    dropping_init(&cpu, "cpu", true);
-    pooled(&cpu, 0, true, left);
-    for (int i = 0; i < DROP_COUNT; i++) {
-        assert_true((left[0][i * DROP_C] == 0) == dropped[0][i]);
-        differs[0] += dropped[0][i] != dropped[1][i];
-        differs[1] += dropped[0][i] != dropped[2][i];
-    }
-    assert_true(differs[0] > 5 && differs[1] > 5);
-    dropping_release(&cpu);
     dropping_release(&d);
 }
 
@@ -441,7 +357,6 @@ int main(void)
         ON_EVERY_BACKEND(large_means),
         ON_EVERY_BACKEND(forward_only),
         ON_EVERY_BACKEND(dropout),
-        ON_EVERY_BACKEND(stochastic_depth),
     };
     return cmocka_run_group_tests_name("kernel properties", tests, NULL, NULL);
 }

@@ -43,6 +43,7 @@ static void presets_have_the_published_sizes(void **state)
     assert_int_equal(preset_parameters("res5", 32, 11), 59643);
     assert_int_equal(preset_parameters("ir5", 224, 11), 58499);
     assert_int_equal(preset_parameters("res-se", 224, 11), 54651);
+    assert_int_equal(preset_parameters("res-se", 28, 11), 54651);
     assert_int_equal(preset_parameters("shuffle", 224, 11), 58767);
     assert_int_equal(preset_parameters("mcunet", 224, 11), 59267);
     assert_int_equal(preset_parameters("branches-32", 32, 11), 58974);
@@ -191,11 +192,6 @@ static void blocks_are_plain_lines(void **state)
     assert_int_equal(a.nodes[graph_find(&a, "a.dw")].pad_right, 2);
     assert_int_equal(a.nodes[graph_find(&a, "a")].op, OP_ADD);
     graph_release(&a);
-    assert_int_equal(parse(&a, "residual a 3 3x3 drop 0.25\ngap\nfc classifier classes", 20, 5, &err), STATUS_OK);
-    const struct node *drop = &a.nodes[a.nodes[graph_find(&a, "a")].inputs[0]]; /* the branch, not the input */
-    assert_int_equal(drop->op, OP_DROPOUT);
-    assert_true(drop->drop_samples && drop->dropout == 0.25f);
-    graph_release(&a);
 }
 
 /* Nearest takes from floor(i / factor), linear from (i + 0.5) / factor - 0.5, as PyTorch does. */
@@ -244,10 +240,6 @@ static void reports_what_is_wrong(void **state)
         {"conv a 1000000 1000x1000", STATUS_BAD_DATA, "more than 134217728 weights"},
         {"residual a 4", STATUS_BAD_DATA, "too few words; write: residual NAME CHANNELS SIZE"},
         {"residual a 4 2x2", STATUS_BAD_DATA, "window of odd size"},
-        {"residual a 4 3x3 drop 0.1", STATUS_BAD_DATA, "needs a block that adds its input"},
-        {"residual a 3 3x3 noskip drop 0.1", STATUS_BAD_DATA, "needs a block that adds its input"},
-        {"residual a 3 3x3 drop 1", STATUS_BAD_DATA, "below 1"},
-        {"residual a 3 3x3 drop", STATUS_BAD_DATA, "must be a number"},
         {"inverted a 4 3x3", STATUS_BAD_DATA, "whole number"},
         {"inverted a 4 8 3x3 hardwish", STATUS_BAD_DATA, "did you mean 'hardswish'?"},
         {"inverted a 4 8 3x3 se", STATUS_BAD_DATA, "number of channels of se"},

@@ -15,7 +15,7 @@
 static const char *const nets[] = {
     "input 3 32 32\nconv stem 8 3x3 /2 pad 1 nobias groups 1 dilation 1\nbn eps 0.001 momentum 0.1 as n\nrelu\n"
     "dwpw a 12 0.1 /2 pad 1 bias\nmaxpool 2x2 /2 pad 0 ceil as p\navgpool 2\ngap\ndropout 0.1\nfc fc classes nobias\n",
-    "conv stem 8 3 /2 pad 1\nhardswish\nresidual a 8 5x5 se 4 drop 0.2 silu\ninverted b 12 24 3x3 /2 relu6 noskip bias "
+    "conv stem 8 3 /2 pad 1\nhardswish\nresidual a 8 5x5 se 4 silu\ninverted b 12 24 3x3 /2 relu6 noskip bias "
     "eps 0.01\nchannels 0 8\nshuffle 2\ngroupnorm 2 eps 0.1\nscale s 0.5\ngelu\nconv c 8 1x1\nsigmoid as g\nmul s\n"
     "concat c g as j\nlayernorm\nleaky_relu 0.1\nse q 4 hard\nupsample 2 linear as u\nprelu r 1\nelu 0.5\nflatten\nfc "
     "d 8\n"

@@ -95,7 +95,6 @@ static const struct {
     {"student", "dwpw", "speed", false}, /* the sweep compares the structures themselves */
     {"loss", "ce", "kd", false},         /* and the terms */
     {"epochs", "3", "4", true},
-    {"distill-after", "0", "2", true},
     {"qat", "1", "2", true},
     {"out", "a", "b", false},
     {"batch", "16", "32", true},

@@ -355,15 +355,6 @@ static void put_expression(const struct student_script *script, const struct nod
         return;
     case OP_QUANTISE: /* export sees the graph without it */
     case OP_DROPOUT:
-        if (node->drop_samples) { /* one number for all of a sample */
-            put_input(script, node, 0);
-            fputs(" * F.dropout(torch.ones_like(", script->out);
-            put_input(script, node, 0);
-            fputs("[:, :1, :1, :1]), ", script->out);
-            student_py_number(script, node->dropout);
-            fputs(", self.training)", script->out);
-            return;
-        }
         fputs("F.dropout(", script->out);
         put_input(script, node, 0);
         fputs(", ", script->out);

@@ -314,12 +314,12 @@ const struct net_layer net_layers[] = {
     {"channels", "ic", "a", "channels FIRST COUNT [as NAME]", net_build_select},
     {"shuffle", "c", "a", "shuffle GROUPS [as NAME]", net_build_select},
     {"dwpw", "ncx", "/pbe", "dwpw NAME CHANNELS [SLOPE] [/STRIDE] [pad N] [bias] [eps X] [momentum X]", net_build_dwpw},
-    {"residual", "nck", "/dbetqno",
-     "residual NAME CHANNELS SIZE [/STRIDE] [dilation N] [ACTIVATION] [se CHANNELS] [noskip] [drop X] [bias] [eps X] "
+    {"residual", "nck", "/dbetqn",
+     "residual NAME CHANNELS SIZE [/STRIDE] [dilation N] [ACTIVATION] [se CHANNELS] [noskip] [bias] [eps X] "
      "[momentum X]",
      net_build_bottleneck},
-    {"inverted", "ncck", "/dbetqno",
-     "inverted NAME CHANNELS INNER SIZE [/STRIDE] [dilation N] [ACTIVATION] [se CHANNELS] [noskip] [drop X] [bias] "
+    {"inverted", "ncck", "/dbetqn",
+     "inverted NAME CHANNELS INNER SIZE [/STRIDE] [dilation N] [ACTIVATION] [se CHANNELS] [noskip] [bias] "
      "[eps X] [momentum X]",
      net_build_bottleneck},
     {"maxpool", "k", "/pca", "maxpool SIZE [/STRIDE] [pad N] [ceil] [as NAME]", build_pool},

@@ -67,21 +67,6 @@ static enum net_gate gate_of(const struct net_line *line)
     }
 }
 
-/* Stochastic depth: in training, the branch is left out for some of the samples. */
-static enum status add_stochastic_depth(struct net_builder *builder, const struct net_line *line, bool skip,
-                                        struct error *err)
-{
-    struct node node = node_default(OP_DROPOUT);
-    node.dropout = line->drop;
-    node.drop_samples = true;
-    if (line->drop >= 1)
-        return error_set(err, STATUS_BAD_DATA, NULL, "drop must be below 1");
-    if (!skip)
-        return error_set(err, STATUS_BAD_DATA, NULL,
-                         "drop needs a block that adds its input: as many channels as before, no stride, no noskip");
-    return net_after_current(builder, &node, part(line, "drop").text, "drop", err);
-}
-
 /* residual: depthwise convolution, batch norm, activation, pointwise convolution, batch norm. inverted (MobileNetV2's
  * bottleneck): before these a pointwise convolution to more channels, batch norm, activation; left out if there are so
  * many channels already. Both add the block's input where it has the output's shape. */
@@ -109,8 +94,6 @@ enum status net_build_bottleneck(struct net_builder *builder, const struct net_l
     if (line->squeeze > 0)
         TRY(net_add_squeeze(builder, part(line, "se").text, line->squeeze, gate_of(line), err));
     TRY(add_conv_norm(builder, line, "pw", "pw_bn", out, &pointwise, skip ? NULL : line->name, err));
-    if (line->drop > 0)
-        TRY(add_stochastic_depth(builder, line, skip, err));
     if (skip) {
         const int inputs[2] = {builder->current, input};
         TRY(net_append(builder, &add, line->name, "add", inputs, 2, err));

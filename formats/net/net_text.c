@@ -192,10 +192,10 @@ static enum status read_option(struct words *words, const struct net_layer *laye
     static const struct {
         const char *word;
         char letter;
-    } known[] = {{"pad", 'p'},    {"dilation", 'd'}, {"groups", 'g'},    {"bias", 'b'}, {"nobias", 'b'}, {"ceil", 'c'},
-                 {"as", 'a'},     {"eps", 'e'},      {"momentum", 'e'},  {"eps", 's'},  {"silu", 'h'},   {"hard", 'h'},
-                 {"relu", 't'},   {"relu6", 't'},    {"hardswish", 't'}, {"silu", 't'}, {"gelu", 't'},   {"se", 'q'},
-                 {"noskip", 'n'}, {"linear", 'l'},   {"drop", 'o'}};
+    } known[] = {{"pad", 'p'},  {"dilation", 'd'}, {"groups", 'g'}, {"bias", 'b'},     {"nobias", 'b'},
+                 {"ceil", 'c'}, {"as", 'a'},       {"eps", 'e'},    {"momentum", 'e'}, {"eps", 's'},
+                 {"silu", 'h'}, {"hard", 'h'},     {"relu", 't'},   {"relu6", 't'},    {"hardswish", 't'},
+                 {"silu", 't'}, {"gelu", 't'},     {"se", 'q'},     {"noskip", 'n'},   {"linear", 'l'}};
     const char *word = peek(words), *names[sizeof known / sizeof *known], *near = NULL, *end = "";
     int count = 0;
     bool allowed = false;
@@ -227,8 +227,6 @@ static enum status read_option(struct words *words, const struct net_layer *laye
         return read_number(words, word, &line->epsilon, err);
     if (strcmp(word, "momentum") == 0)
         return read_number(words, word, &line->momentum, err);
-    if (strcmp(word, "drop") == 0)
-        return read_number(words, word, &line->drop, err);
     if (strcmp(word, "se") == 0)
         return read_int(words, "the number of channels of se", 1, MAX_COUNT, &line->squeeze, err);
     if (strchr(layer->options, 't') && (line->activation = block_activation(word)) != ACTIVATION_NONE)

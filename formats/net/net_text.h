@@ -52,7 +52,6 @@ struct net_line {
     int first;                  /* channel of a selection */
     enum net_gate gate;         /* of squeeze and excitation */
     int squeeze;                /* a block's channels of squeeze and excitation; 0: none */
-    float drop;                 /* a block's probability of stochastic depth */
     bool noskip;                /* a block that does not add its input */
     enum activation activation; /* of a block; ACTIVATION_NONE: not given */
     float value;                /* slope of a LeakyReLU, probability, first value of a scale; < 0: not given */
@@ -72,7 +71,7 @@ struct net_builder {
  * words:   which words follow, in order: n name, c count, k kernel, x optional number, i channel from
  *          0 on, v one or more names of values
  * options: which options are allowed: / stride, p pad, d dilation, g groups, b bias and nobias, c ceil, a as, e eps and
- *          momentum, s eps, h silu and hard, t an activation, q se, n noskip, l linear, o drop */
+ *          momentum, s eps, h silu and hard, t an activation, q se, n noskip, l linear */
 struct net_layer {
     const char *name, *words, *options;
     const char *usage;

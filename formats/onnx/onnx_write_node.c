@@ -76,8 +76,6 @@ static const char *operator_of(const struct node *node)
     };
     if (node->op == OP_ACTIVATION)
         return activation_operator(node->activation);
-    if (node->drop_samples) /* ONNX has no such dropout; without training it changes nothing */
-        return "Identity";
     return node->op == OP_ADD && node->input_count > 2 ? "Sum" : operators[node->op];
 }
 
@@ -153,7 +151,7 @@ static size_t add_parameters(struct onnx_writer *writer, const struct node *node
     if (node->op == OP_ACTIVATION && node->activation == ACTIVATION_CLIP) {
         inputs[count++] = onnx_writer_scalar(writer, name, ".min", node->alpha);
         inputs[count++] = onnx_writer_scalar(writer, name, ".max", node->beta);
-    } else if (node->op == OP_DROPOUT && !node->drop_samples) {
+    } else if (node->op == OP_DROPOUT) {
         inputs[count++] = onnx_writer_scalar(writer, name, ".ratio", node->dropout);
     } else if (node->op == OP_PAD) {
         const int64_t pads[8] = {0, 0, node->pad_top, node->pad_left, 0, 0, node->pad_bottom, node->pad_right};

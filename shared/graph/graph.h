@@ -143,7 +143,6 @@ struct node {
     float epsilon;     /* norms */
     float momentum;    /* batch norm, as in PyTorch: running = (1 - momentum) * running + momentum * batch */
     float dropout;     /* probability of zeroing */
-    bool drop_samples; /* dropout zeroes all of a sample at once: stochastic depth, on a branch that is added */
     enum pad_mode pad_mode;
     struct resize resize;
     const int *channels; /* select: [channel_count] channels of the input; graph_add copies them */

@@ -243,23 +243,8 @@ cleanup:
     return status;
 }
 
-int loss_expression_delay(struct loss_expression *expression, int epochs)
-{
-    int delayed = 0;
-    for (int i = 0; i < expression->count; i++) {
-        if (!expression->entries[i]->needs_teacher)
-            continue;
-        expression->terms[i].after = epochs;
-        delayed++;
-    }
-    return delayed;
-}
-
 float loss_term_weight(const struct loss_term *term, int epoch)
 {
-    if (epoch < term->after)
-        return 0;
-    epoch -= term->after;
     const float risen = (float)epoch + 1;
     float weight = term->weight;
     if (risen < term->warmup)

@@ -47,9 +47,6 @@ struct loss_expression {
 /* STATUS_USAGE names the unknown term or parameter (with a suggestion), or the column where reading failed. */
 enum status loss_expression_parse(struct loss_expression *expression, const char *text, struct error *err);
 
-/* Lets the terms that need the teacher begin after that many epochs; returns how many terms these are. */
-int loss_expression_delay(struct loss_expression *expression, int epochs);
-
 /* A term's weight in an epoch (counted from 0). */
 float loss_term_weight(const struct loss_term *term, int epoch);
 

@@ -44,9 +44,6 @@ static void add_task(struct spec_list *list, struct fit_options *o, bool student
          "for example '0.1*ce + 0.9*kd(T=4)'; `student_train losses` lists the terms"},
         {"epochs", OPTION_INT, &o->epochs, "N", "100",
          "passes over the training set; each pass sees one view of every image", .minimum = 1, .maximum = 1e6},
-        {"distill-after", OPTION_INT, &o->distill_after, "N", "0",
-         "leave out the terms that need the teacher for the first N epochs; the other way, terms that fade, is ramp=0",
-         .minimum = 0, .maximum = 1e6},
         {"qat", OPTION_INT, &o->qat_after, "N", NULL,
          "train for 8-bit integers after the first N epochs: with values and weights rounded as export --int8 rounds "
          "them; 0: from the beginning",

@@ -7,7 +7,7 @@
 
 struct fit_options {
     const char *cache, *data, *student, *loss, *out, *init, *name, *sizes, *baseline, *keep_decoded;
-    int epochs, batch, distill_after, patience, eval_every, max_params;
+    int epochs, batch, patience, eval_every, max_params;
     int first_size, size; /* of the student's images, in the first epochs and in the last ones; 0: as the teacher's */
     int qat_after;        /* epochs before fake quantisation, or QAT_NEVER */
     struct compute_options compute;

@@ -36,19 +36,6 @@ cleanup:
     return status;
 }
 
-/* --distill-after */
-static enum status delay_terms(struct fit_run *run, struct error *err)
-{
-    const int after = run->options.distill_after, delayed = loss_expression_delay(&run->loss, after);
-    if (after > 0 && (delayed == 0 || delayed == run->loss.count || after >= run->options.epochs))
-        return error_set(
-            err, STATUS_USAGE, NULL,
-            "--distill-after %d needs a loss with terms of both kinds, such as '0.1*ce + 0.9*kd(T=10)', and "
-            "more than %d epochs; there are '%s' and %d",
-            after, after, run->loss.text, run->options.epochs);
-    return STATUS_OK;
-}
-
 static void describe(struct fit_run *run, const struct fit_data *data)
 {
     const struct fit_options *options = &run->options;
@@ -86,7 +73,6 @@ enum status fit_run_open(struct fit_run *run, const struct fit_data *data, struc
     enum status status = STATUS_OK;
     char init_digest[DIGEST_HEX_SIZE] = "none";
     TRY(loss_expression_parse(&run->loss, options->loss, err));
-    TRY(delay_terms(run, err));
     for (int i = 0; i < run->loss.count; i++)
         run->terms[i] = run->loss.names[i];
     if (run->loss.needs_teacher && !cache_has_teacher(&data->cache.manifest))

@@ -269,6 +269,9 @@ void finish_weight(struct cpu_run *run)
 
 void fill_row(const struct cpu_tensor *tensor, const float *values, size_t count, float absent, float *to)
 {
-    for (int i = 0; i < tensor->width; i++)
-        to[i] = !values ? absent : values[count == 1 ? 0 : i % tensor->shape.c];
+    const int channels = tensor->shape.c;
+    for (int i = 0; i < channels; i++)
+        to[i] = !values ? absent : values[count == 1 ? 0 : i];
+    for (int i = channels; i < tensor->width; i += channels)
+        memcpy(to + i, to, (size_t)channels * sizeof *to);
 }

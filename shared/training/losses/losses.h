@@ -219,7 +219,6 @@ enum loss_gated { GATED_LABEL, GATED_CE };
 struct loss_term {
     enum loss_kind kind;
     float weight;            /* weight, warmup and ramp: from these the trainer makes the weights of the steps */
-    int after;               /* epochs before the term begins; warmup and ramp count from there */
     float warmup;            /* epochs in which the weight rises to its value */
     float ramp, ramp_epochs; /* then it goes to ramp * weight in ramp_epochs; 0 epochs: it stays */
     float label_smoothing;   /* ce */

@@ -1,23 +1,7 @@
-/* Dropout: y = x * mask / (1 - p), the mask of dropout.h, made again in backward. Without training it is a copy.
- * Stochastic depth (Huang et al. 2016, scaled as torchvision's stochastic_depth) has one mask value per sample. */
+/* Dropout: y = x * mask / (1 - p), the mask of dropout.h, made again in backward. Without training it is a copy. */
 #include "shared/training/steps/dropout.h"
 
 #include "shared/training/cpu/cpu_tiles.h"
-
-/* A sample of `size` floats after the other, or a part of one. */
-static void drop_samples(const struct cpu_run *run, const struct step_scalars *scalars, struct dropout_rate rate,
-                         float *x, size_t first, size_t floats)
-{
-    const struct shape shape = run->out->shape;
-    const size_t size = (size_t)shape.h * (size_t)shape.w * (size_t)shape.c;
-    uint32_t block[4];
-    for (size_t i = 0; i < floats;) {
-        const size_t n = (first + i) / size, rest = (n + 1) * size - first, end = rest < floats ? rest : floats;
-        dropout_block(scalars->seed, scalars->step, run->index, n, block);
-        for (; i < end; i++)
-            x[i] = dropout_apply(rate, block[n % 4], x[i]);
-    }
-}
 
 /* Elements first, first + 1, ... of the batch: x[i] *= 0 or 1 / (1 - p). */
 static void drop(const struct cpu_run *run, float *x, size_t first, size_t floats)
@@ -27,10 +11,6 @@ static void drop(const struct cpu_run *run, float *x, size_t first, size_t float
         &inputs->scalars[(size_t)*inputs->cursor * (size_t)inputs->students + (size_t)run->student];
     const struct dropout_rate rate = dropout_rate_of(run->node->dropout);
     uint32_t block[4] = {0};
-    if (run->node->drop_samples) {
-        drop_samples(run, scalars, rate, x, first, floats);
-        return;
-    }
     for (size_t i = 0; i < floats; i++) {
         const size_t n = first + i;
         if (i == 0 || n % 4 == 0)

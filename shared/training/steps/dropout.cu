@@ -12,7 +12,6 @@ struct mask {
     int students, layer;
     struct dropout_rate rate;
     int training;
-    size_t sample; /* floats of a sample that is dropped as a whole; 0: elements are dropped */
 };
 
 struct mask_keys {
@@ -37,12 +36,10 @@ static __device__ __forceinline__ void drop(const struct mask *m, const struct m
     uint32_t words[4];
     if (!m->training)
         return;
-    if (m->sample)
-        n /= m->sample;
     dropout_block(k->seed, k->step, m->layer, n, words);
 #pragma unroll
     for (int v = 0; v < V; v++) {
-        const int at = V == 4 && !m->sample ? v : (int)(n % 4);
+        const int at = V == 4 ? v : (int)(n % 4);
         const uint32_t word = at == 0 ? words[0] : at == 1 ? words[1] : at == 2 ? words[2] : words[3];
         x[v] = dropout_apply(m->rate, word, x[v]);
     }
@@ -107,10 +104,6 @@ static struct mask mask_of(const struct cuda_run *run)
     m.students = run->students;
     m.layer = run->index;
     m.rate = dropout_rate_of(run->node->dropout);
-    if (run->node->drop_samples) {
-        const struct shape s = cuda_output_of(run)->shape;
-        m.sample = (size_t)s.h * s.w * s.c;
-    }
     return m;
 }
 

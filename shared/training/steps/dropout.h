@@ -1,6 +1,6 @@
 /* Dropout's mask, the same on every backend. Element number n of the batch is kept or dropped by word n % 4 of a block
  * of random numbers that is a function of (the student's seed, the optimiser step, the layer, n / 4), so that backward
- * makes the mask of forward again and nothing is stored. With stochastic depth, n is the number of the sample. */
+ * makes the mask of forward again and nothing is stored. */
 #ifndef SHARED_TRAINING_STEPS_DROPOUT_H
 #define SHARED_TRAINING_STEPS_DROPOUT_H
 

@@ -1,5 +1,6 @@
 /* The product of two tensors. The second one has the first one's shape, or is a gate: one number per channel of a
- * sample (squeeze and excitation), or one per position. Backward runs once for each of the two. */
+ * sample (squeeze and excitation), or one per position. Backward runs once for each of the two; the gradient of a gate
+ * of channels is computed in the pass for the first one, if that has a gradient, because both read the same dz. */
 #include "shared/training/cpu/cpu_tiles.h"
 
 #include <string.h>
@@ -14,12 +15,21 @@ static enum gate gate_of(const struct cpu_run *run)
     return second.c == out.c ? GATE_CHANNELS : GATE_POSITIONS;
 }
 
-/* Scratch memory: three tiles, a row, the gate of a sample. */
+/* Is the gate's gradient computed while the first input's is? */
+static bool one_pass(const struct cpu_run *run)
+{
+    const struct plan_input *inputs = run->step->inputs;
+    return gate_of(run) == GATE_CHANNELS && run_tensor(run, inputs[0].tensor)->gradient != PLAN_NONE &&
+           run_tensor(run, inputs[1].tensor)->gradient != PLAN_NONE;
+}
+
+/* Scratch memory: three tiles, three rows, the gate of a sample. Shared: the gradients of gates of channels. */
 static struct step_need need(const struct plan *plan, const struct plan_step *step)
 {
     const struct shape out = plan->tensors[step->output].shape;
     const size_t c = (size_t)out.c, row = (size_t)row_width(out.c), image = (size_t)out.h * (size_t)out.w;
-    return (struct step_need){.scratch = 3 * tile_pixels(c) * c + 3 * row + (row > image ? row : image)};
+    return (struct step_need){.scratch = 3 * tile_pixels(c) * c + 3 * row + (row > image ? row : image),
+                              .shared = (size_t)plan->batch * c};
 }
 
 /* A tile within a sample, and what belongs to it. */
@@ -91,21 +101,37 @@ static void forward(struct cpu_run *run)
     run_tiles(run, forward_slice);
 }
 
+/* gate[channels] = the sums of dz * x over the pixels of a sample, of which this part is the next one. */
+static void add_gate_gradient(const struct cpu_run *run, const struct part *part, const float *dz, const float *x,
+                              float *sums, float *gate)
+{
+    const int channels = run->out->shape.c, width = run->out->width;
+    run->kernels->column_products(dz, x, part->floats, width, sums);
+    if (part->first == 0)
+        memset(gate, 0, (size_t)channels * sizeof *gate);
+    for (int i = 0; i < width; i += channels)
+        for (int c = 0; c < channels; c++)
+            gate[c] += sums[i + c];
+}
+
 /* The gradient of an input that has the output's shape: dz times the other input. */
 static void whole_slice(void *context, int slice, int worker)
 {
     struct cpu_run *run = context;
-    const bool first_input = run->input == &run->step->inputs[0];
+    const bool first_input = run->input == &run->step->inputs[0], both = one_pass(run);
     const struct cpu_tensor *other = run_tensor(run, run->step->inputs[first_input].tensor);
-    const size_t tile = tile_pixels((size_t)run->out->shape.c) * (size_t)run->out->shape.c;
-    float *scratch = run->workspace->scratch[worker], *dx = scratch + tile, *rest = dx + tile;
+    const size_t channels = (size_t)run->out->shape.c, tile = tile_pixels(channels) * channels;
+    float *scratch = run->workspace->scratch[worker], *dx = scratch + tile, *rest = dx + tile, *rows = rest + tile;
     const bool gated = gate_of(run) != GATE_NONE;
     int first, end;
     slice_samples(run, slice, &first, &end);
     for (struct part part = {.sample = (size_t)first}; next_part(run, &part, end);) {
         const float *dz = read_gradient(run, part.at, part.floats, scratch);
+        if (both)
+            add_gate_gradient(run, &part, dz, read_with_epilogue(run, run->in, part.at, part.floats, rest), rows,
+                              run->workspace->shared + part.sample * channels);
         if (gated)
-            apply_gate(run, &part, dz, dx, rest);
+            apply_gate(run, &part, dz, dx, rows);
         else
             run->kernels->multiply(dx, dz, read_with_epilogue(run, other, part.at, part.floats, rest), false,
                                    part.floats);
@@ -118,33 +144,38 @@ static void gate_slice(void *context, int slice, int worker)
 {
     struct cpu_run *run = context;
     const struct cpu_tensor *x_tensor = run_tensor(run, run->step->inputs[0].tensor);
-    const int channels = run->out->shape.c, width = run->out->width;
-    const size_t c = (size_t)channels, tile = tile_pixels(c) * c;
-    float *scratch = run->workspace->scratch[worker], *rest = scratch + tile, *sums = rest + tile, *gate = sums + width;
-    const bool by_channel = gate_of(run) == GATE_CHANNELS;
-    const size_t image = run->out->sample / c;
+    const size_t c = (size_t)run->out->shape.c, tile = tile_pixels(c) * c, image = run->out->sample / c;
+    float *scratch = run->workspace->scratch[worker], *rest = scratch + tile, *sums = rest + tile,
+          *gate = sums + run->out->width;
     int first, end;
     slice_samples(run, slice, &first, &end);
     for (struct part part = {.sample = (size_t)first}; next_part(run, &part, end);) {
         const float *dz = read_gradient(run, part.at, part.floats, scratch);
         const float *x = read_with_epilogue(run, x_tensor, part.at, part.floats, rest);
-        if (by_channel) {
-            run->kernels->column_products(dz, x, part.floats, width, sums);
-            for (int i = 0; i < channels; i++)
-                gate[i] = part.first ? gate[i] : 0;
-            for (int i = 0; i < width; i++)
-                gate[i % channels] += sums[i];
-        } else {
+        if (gate_of(run) == GATE_CHANNELS)
+            add_gate_gradient(run, &part, dz, x, sums, gate);
+        else
             for (size_t p = 0; p < part.pixels; p++) {
                 double sum = 0;
                 for (size_t i = p * c; i < (p + 1) * c; i++)
                     sum += (double)dz[i] * (double)x[i];
                 gate[part.first + p] = (float)sum;
             }
-        }
         if (part.first + part.pixels == image)
             give_gradient(run, slice, gate, part.sample * run->in->sample, run->in->sample);
     }
+}
+
+/* The same, where whole_slice has computed it. */
+static void give_gates(void *context, int slice, int worker)
+{
+    struct cpu_run *run = context;
+    const size_t channels = run->in->sample;
+    int first, end;
+    (void)worker;
+    slice_samples(run, slice, &first, &end);
+    give_gradient(run, slice, run->workspace->shared + (size_t)first * channels, (size_t)first * channels,
+                  (size_t)(end - first) * channels);
 }
 
 static void backward(struct cpu_run *run)
@@ -152,7 +183,7 @@ static void backward(struct cpu_run *run)
     const bool gate = gate_of(run) != GATE_NONE && run->input != &run->step->inputs[0];
     if (run->in->gradient == PLAN_NONE)
         return;
-    run_tiles(run, gate ? gate_slice : whole_slice);
+    run_tiles(run, !gate ? whole_slice : one_pass(run) ? give_gates : gate_slice);
 }
 
 const struct cpu_step_kernel cpu_multiply = {need, forward, backward};
