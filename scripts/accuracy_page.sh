@@ -123,6 +123,7 @@ views() {
     printf '\n## Views of each photo\n\n'
     places=()
     for count in 1 4 16 64; do place $count "$(finished "views/$count-*")"; done
+    place 8 "$(finished nets/res5-ce nets/res5-kd)"
     picture views 'Accuracy against cached views of each photo' 'views of each photo' --log-x
 }
 
