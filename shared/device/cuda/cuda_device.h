@@ -11,7 +11,7 @@ extern "C" {
 #include <cuda_runtime_api.h>
 
 /* Memory for sums over blocks, see cuda_sums.cuh: what each block has added up, and how many have arrived. */
-enum { CUDA_SUM_LANES = 64 /* sums at once */, CUDA_SUM_BLOCKS = 64, CUDA_SUM_VALUES = 4 };
+enum { CUDA_SUM_LANES = 64 /* sums at once */, CUDA_SUM_BLOCKS = 256, CUDA_SUM_VALUES = 4 };
 struct cuda_sums {
     double partial[CUDA_SUM_LANES][CUDA_SUM_BLOCKS][CUDA_SUM_VALUES];
     unsigned int arrived[CUDA_SUM_LANES]; /* 0 between kernels */
