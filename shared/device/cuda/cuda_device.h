@@ -77,6 +77,7 @@ void cuda_mailbox_free(struct device *device, void *mailbox);
 enum status cuda_upload(struct device *device, void *to, const void *from, size_t bytes, struct error *err);
 enum status cuda_download(struct device *device, void *to, const void *from, size_t bytes, struct error *err);
 enum status cuda_zero(struct device *device, void *to, size_t bytes, struct error *err);
+enum status cuda_zero_rows(struct device *device, void *to, size_t stride, size_t bytes, int rows, struct error *err);
 enum status cuda_idle(struct device *device, bool *idle, struct error *err);
 
 #ifdef __cplusplus
