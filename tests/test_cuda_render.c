@@ -240,7 +240,7 @@ static void padded_channels(void **state)
     struct cuda_render_job job = {.count = COUNT, .size = SIZE, .channels = 3};
     job.views = test_device_buffer(&scene.t, scene.f.content.views + STEP * BATCH, COUNT * sizeof *job.views);
     job.pictures = test_device_buffer(&scene.t, pictures, sizeof pictures);
-    job.means = test_device_buffer(&scene.t, NULL, sizeof(int32_t) * COUNT * VIEW_MAX_COLORS);
+    job.scratch = test_device_buffer(&scene.t, NULL, cuda_render_scratch_bytes(COUNT));
     for (size_t k = 0; k < 2 * sizeof out_channels / sizeof *out_channels; k++) {
         const size_t floats = COUNT * view * (size_t)(job.out_channels = out_channels[k / 2]);
         float *values = malloc(floats * sizeof *values), ignored;
@@ -259,7 +259,7 @@ static void padded_channels(void **state)
         test_device_free(&scene.t, (void *)(uintptr_t)pictures[i].pixels);
     test_device_free(&scene.t, (void *)(uintptr_t)job.views);
     test_device_free(&scene.t, (void *)(uintptr_t)job.pictures);
-    test_device_free(&scene.t, job.means);
+    test_device_free(&scene.t, job.scratch);
     scene_close(&scene);
 }
 

@@ -345,6 +345,7 @@ static void constants_are_state(void **state)
     assert_int_equal(plan_compile(&plan, &graph, &options, &err), STATUS_OK);
     assert_int_equal(plan.parameter_count, graph_parameter_count(&graph));
     assert_int_equal(plan.running_count, 2 * 5);
+    assert_int_equal(plan.statistics_count, (PLAN_STATISTICS * 5 + 3) / 4 * 4); /* the next rows are aligned */
     assert_int_equal(plan.state_count, 2 * 5 + 2 * 3);
     assert_int_equal(plan.steps[0].kind, STEP_SCALE);
     assert_false(plan.steps[0].weight.trained || plan.steps[0].bias.trained || plan_step_learns(&plan.steps[0]));

@@ -46,6 +46,12 @@ def global_bytes(opcode):
     return next((WIDTHS[part] for part in parts if part in WIDTHS), 4)
 
 
+def is_double(opcode):
+    """Of the units for doubles, of which a GeForce card has a 64th of those for floats: arithmetic, and conversions from and to them."""
+    parts = opcode.split(".")
+    return parts[0] in ("DADD", "DMUL", "DFMA", "DSETP", "DMNMX") or "F64" in parts or any(part.endswith("64H") for part in parts)
+
+
 def is_matrix(opcode):
     return opcode.split(".")[0] in ("HMMA", "IMMA", "DMMA", "HGMMA", "QGMMA", "QMMA")
 
@@ -115,19 +121,20 @@ class Kernel:
 class Way:
     """What a thread does on a way through code."""
 
-    def __init__(self, count=0, loads=0, stores=0, shared=0, matrices=0, shared_stores=0):
+    def __init__(self, count=0, loads=0, stores=0, shared=0, matrices=0, shared_stores=0, doubles=0):
         self.count, self.loads, self.stores, self.shared, self.matrices = count, loads, stores, shared, matrices
         self.shared_stores = shared_stores  # of `shared`
+        self.doubles = doubles
 
     @staticmethod
     def of(opcode):
         moved, store = global_bytes(opcode), opcode.startswith(("STG", "RED", "ATOMG"))
         return Way(1, 0 if store else moved, moved if store else 0, int(opcode.startswith(("LDS", "STS"))), int(is_matrix(opcode)),
-                   int(opcode.startswith("STS")))
+                   int(opcode.startswith("STS")), int(is_double(opcode)))
 
     def then(self, way):
         return Way(self.count + way.count, self.loads + way.loads, self.stores + way.stores, self.shared + way.shared,
-                   self.matrices + way.matrices, self.shared_stores + way.shared_stores)
+                   self.matrices + way.matrices, self.shared_stores + way.shared_stores, self.doubles + way.doubles)
 
     def merit(self):
         return (self.loads + self.stores, self.matrices, self.shared, -self.count)
@@ -139,14 +146,14 @@ def target_of(opcode, operands):
 
 
 def print_loops(kernels, names, options):
-    print("| kernel | arch | loop | instructions | bytes loaded | stored | of shared memory | MMA |\n|---|---|---|---|---|---|---|---|")
+    print("| kernel | arch | loop | instructions | bytes loaded | stored | of shared memory | MMA | doubles |\n|---|---|---|---|---|---|---|---|---|")
     for kernel, name in sorted(zip(kernels, names), key=lambda pair: (pair[1], pair[0].arch)):
         if not re.search(options.kernels, name) or not kernel.code:
             continue
         for first, last, depth, way in kernel.ways():
             if depth == 0 or way.loads or way.stores or way.matrices or way.shared:
                 place = f"{'> ' * (depth - 1)}{first:x}-{last:x}" if depth else "(whole)"
-                print(f"| {name} | {kernel.arch} | {place} | {way.count} | {way.loads} | {way.stores} | {way.shared} | {way.matrices} |")
+                print(f"| {name} | {kernel.arch} | {place} | {way.count} | {way.loads} | {way.stores} | {way.shared} | {way.matrices} | {way.doubles} |")
 
 
 def read(files, cuobjdump, arch):

@@ -97,6 +97,8 @@ struct device_ops {
     enum status (*upload)(struct device *device, void *to, const void *from, size_t bytes, struct error *err);
     enum status (*download)(struct device *device, void *to, const void *from, size_t bytes, struct error *err);
     enum status (*zero)(struct device *device, void *to, size_t bytes, struct error *err);
+    /* The first `bytes` of each of `rows` rows, `stride` bytes apart, in one operation. */
+    enum status (*zero_rows)(struct device *device, void *to, size_t stride, size_t bytes, int rows, struct error *err);
     /* *idle: is all requested work done? Returns the error of work that failed. Never waits. */
     enum status (*idle)(struct device *device, bool *idle, struct error *err);
 

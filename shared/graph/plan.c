@@ -161,7 +161,7 @@ static enum status compile_batch_norm(struct plan_compiler *c, int node)
     }
     maker->statistics = true;
     norm.statistics = plan->statistics_count;
-    plan->statistics_count += PLAN_STATISTICS * (size_t)norm.channels;
+    plan->statistics_count += (PLAN_STATISTICS * (size_t)norm.channels + 3) / 4 * 4;
     tensor->batch_norm = plan->batch_norm_count;
     c->learns[plan->node_tensor[node]] = true;
     plan->batch_norms[plan->batch_norm_count++] = norm;

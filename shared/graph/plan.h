@@ -97,7 +97,8 @@ struct plan_batch_norm {
     struct plan_weight layer_bias; /* the bias of the layer before, if it has one. It never enters the raw tensor (the
                                     * batch norm would take it away again), only the running mean; its gradient is
                                     * exactly 0 */
-    size_t statistics;             /* offset of PLAN_STATISTICS * channels floats in the statistics vector, see below */
+    size_t statistics;             /* offset of PLAN_STATISTICS * channels floats in the statistics vector, see below;
+                                    * a multiple of 4, so that rows of quads of channels are aligned */
     float epsilon, momentum;
 };
 

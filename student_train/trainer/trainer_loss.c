@@ -204,8 +204,8 @@ enum status trainer_measure(struct trainer *trainer, const struct feature_store 
         const size_t bytes = (size_t)pass->count * (size_t)trainer->classes * sizeof(float);
         batch.gradient = network_logits_gradient(&trainer->network);
         batch.gradient_stride = network_gradient_stride(&trainer->network);
-        for (int k = 0; k < trainer->student_count; k++)
-            TRY(backend->device->zero(device, batch.gradient + (size_t)k * batch.gradient_stride, bytes, err));
+        TRY(backend->device->zero_rows(device, batch.gradient, batch.gradient_stride * sizeof(float), bytes,
+                                       trainer->student_count, err));
     }
     TRY(add_logit_terms(trainer, &batch, err));
     if (pass->training && trainer->binding.pair_count) {

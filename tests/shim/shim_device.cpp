@@ -50,6 +50,7 @@ struct cudaDeviceProp shim_properties()
     properties.maxThreadsDim[2] = 64;
     properties.maxGridSize[0] = 0x7fffffff;
     properties.maxGridSize[1] = properties.maxGridSize[2] = 65535;
+    properties.memPitch = 0x7fffffff;
     properties.totalConstMem = 64 << 10;
     properties.major = capability / 10;
     properties.minor = capability % 10;

@@ -281,19 +281,30 @@ cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, enum cudaMemcpy
     return shim_error(error);
 }
 
-cudaError_t cudaMemsetAsync(void *memory, int value, size_t bytes, cudaStream_t stream)
+cudaError_t cudaMemset2DAsync(void *memory, size_t pitch, int value, size_t width, size_t height, cudaStream_t stream)
 {
     std::lock_guard<std::recursive_mutex> lock(shim_mutex());
     bool whole = false;
+    const size_t bytes = width > 0 && height > 0 ? (height - 1) * pitch + width : 0;
     cudaError_t error = shim_ready();
+    if (error == cudaSuccess && height > 1 && width > pitch)
+        error = cudaErrorInvalidValue;
     if (error == cudaSuccess && bytes > 0) {
         if ((!lies_in(device_ranges(), memory, bytes, &whole) && !lies_in(pinned_ranges(), memory, bytes, &whole)) ||
             !whole)
             error = cudaErrorInvalidValue;
         else
-            error = shim_enqueue(stream, cudaGraphNodeTypeMemset, [=] { memset(memory, value, bytes); });
+            error = shim_enqueue(stream, cudaGraphNodeTypeMemset, [=] {
+                for (size_t row = 0; row < height; row++)
+                    memset((unsigned char *)memory + row * pitch, value, width);
+            });
     }
     return shim_error(error);
+}
+
+cudaError_t cudaMemsetAsync(void *memory, int value, size_t bytes, cudaStream_t stream)
+{
+    return cudaMemset2DAsync(memory, bytes, value, bytes, 1, stream);
 }
 
 cudaError_t cudaMemset(void *memory, int value, size_t bytes)

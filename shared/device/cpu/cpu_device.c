@@ -97,6 +97,13 @@ static enum status zero(struct device *device, void *to, size_t bytes, struct er
     return STATUS_OK;
 }
 
+static enum status zero_rows(struct device *device, void *to, size_t stride, size_t bytes, int rows, struct error *err)
+{
+    for (int row = 0; row < rows; row++)
+        zero(device, (char *)to + (size_t)row * stride, bytes, err);
+    return STATUS_OK;
+}
+
 /* Every call has finished its work when it returns. */
 static enum status is_idle(struct device *device, bool *idle, struct error *err)
 {
@@ -131,6 +138,7 @@ const struct device_ops cpu_device_ops = {
     .upload = copy,
     .download = copy,
     .zero = zero,
+    .zero_rows = zero_rows,
     .idle = is_idle,
     .images = &cpu_image_ops,
 };

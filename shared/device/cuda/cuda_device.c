@@ -137,6 +137,7 @@ const struct device_ops cuda_device_ops = {
     .upload = cuda_upload,
     .download = cuda_download,
     .zero = cuda_zero,
+    .zero_rows = cuda_zero_rows,
     .idle = cuda_idle,
     .capture = &cuda_capture_ops,
     .images = &cuda_image_ops,

@@ -11,7 +11,7 @@ extern "C" {
 #include <cuda_runtime_api.h>
 
 /* Memory for sums over blocks, see cuda_sums.cuh: what each block has added up, and how many have arrived. */
-enum { CUDA_SUM_LANES = 64 /* sums at once */, CUDA_SUM_BLOCKS = 64, CUDA_SUM_VALUES = 4 };
+enum { CUDA_SUM_LANES = 64 /* sums at once */, CUDA_SUM_BLOCKS = 256, CUDA_SUM_VALUES = 4 };
 struct cuda_sums {
     double partial[CUDA_SUM_LANES][CUDA_SUM_BLOCKS][CUDA_SUM_VALUES];
     unsigned int arrived[CUDA_SUM_LANES]; /* 0 between kernels */
@@ -77,6 +77,7 @@ void cuda_mailbox_free(struct device *device, void *mailbox);
 enum status cuda_upload(struct device *device, void *to, const void *from, size_t bytes, struct error *err);
 enum status cuda_download(struct device *device, void *to, const void *from, size_t bytes, struct error *err);
 enum status cuda_zero(struct device *device, void *to, size_t bytes, struct error *err);
+enum status cuda_zero_rows(struct device *device, void *to, size_t stride, size_t bytes, int rows, struct error *err);
 enum status cuda_idle(struct device *device, bool *idle, struct error *err);
 
 #ifdef __cplusplus

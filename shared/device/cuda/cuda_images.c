@@ -23,8 +23,8 @@ static void images_free(struct device *device, struct device_images *images)
     cuda_memory_free(device, images->resident);
     cuda_memory_free(device, (void *)(uintptr_t)images->near.pixels);
     cuda_memory_free(device, images->near_shared);
-    for (int i = 0; i < images->means_count; i++)
-        cuda_memory_free(device, images->means[i]);
+    for (int i = 0; i < images->scratch_count; i++)
+        cuda_memory_free(device, images->scratch[i]);
     free(images->slabs);
     free(images->packed);
     free(images);
@@ -93,11 +93,11 @@ static enum status prepare(struct device *device, struct device_images *images, 
     TRY(cuda_images_ring(device, images, count, err));
     if (count > images->capacity) {
         const int twice = 2 * images->capacity, capacity = count > twice ? count : twice;
-        void *means;
-        if (images->means_count == MEANS_BLOCKS)
+        void *scratch;
+        if (images->scratch_count == SCRATCH_BLOCKS)
             return error_set(err, STATUS_INTERNAL, NULL, "a batch of %d pictures: the batch grew too often", count);
-        TRY(cuda_memory_new(device, (size_t)capacity * VIEW_MAX_COLORS * sizeof(int32_t), "rendering", &means, err));
-        images->means[images->means_count++] = means;
+        TRY(cuda_memory_new(device, cuda_render_scratch_bytes((size_t)capacity), "rendering", &scratch, err));
+        images->scratch[images->scratch_count++] = scratch;
         images->capacity = capacity;
     }
 cleanup:
@@ -176,7 +176,7 @@ static enum status render(struct device *device, struct device_images *images, c
         .out = out,
         .views = views->views,
         .pictures = images->pictures,
-        .means = images->means_count ? images->means[images->means_count - 1] : NULL,
+        .scratch = images->scratch_count ? images->scratch[images->scratch_count - 1] : NULL,
         .cursor = views->cursor,
         .samples = views->samples,
         .partners = views->partners,

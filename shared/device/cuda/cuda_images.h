@@ -8,7 +8,7 @@
 #include "shared/device/cuda/cuda_device.h"
 #include "shared/device/cuda/cuda_render.h"
 
-enum { MEANS_BLOCKS = 20 };
+enum { SCRATCH_BLOCKS = 20 };
 struct device_images {
     uint32_t count;
     int channels;
@@ -30,10 +30,9 @@ struct device_images {
     cudaEvent_t arrived[CUDA_NEAR_STEPS], left[CUDA_NEAR_STEPS]; /* arrived: the copies into a place of the ring; left:
                                                                   * the step that used it */
     int latest;                                                  /* place of the latest step, -1: none */
-    int32_t *means
-        [MEANS_BLOCKS]; /* device memory [capacity, VIEW_MAX_COLORS]; the latest block is the last, graph captures still
-                         * use the others */
-    int means_count, capacity;
+    struct cuda_render_scratch *scratch[SCRATCH_BLOCKS]; /* device memory, for `capacity` views; the latest block is the
+                                                          * last, graph captures still use the others */
+    int scratch_count, capacity;
 };
 
 /* image_place.c: decides where the images live. places: of the ring, the most images that a step will request. */

@@ -187,6 +187,18 @@ enum status cuda_zero(struct device *device, void *to, size_t bytes, struct erro
     return cuda_check(cudaMemsetAsync(to, 0, bytes, device->stream), "zeroing", err);
 }
 
+/* Rows that are further apart than a copy's pitch can be are zeroed one by one. */
+enum status cuda_zero_rows(struct device *device, void *to, size_t stride, size_t bytes, int rows, struct error *err)
+{
+    enum status status = STATUS_OK;
+    if (bytes > 0 && rows > 1 && stride <= device->properties.memPitch)
+        return cuda_check(cudaMemset2DAsync(to, stride, 0, bytes, (size_t)rows, device->stream), "zeroing", err);
+    for (int row = 0; row < rows; row++)
+        TRY(cuda_zero(device, (char *)to + (size_t)row * stride, bytes, err));
+cleanup:
+    return status;
+}
+
 enum status cuda_idle(struct device *device, bool *idle, struct error *err)
 {
     const cudaError_t result = cudaStreamQuery(device->stream);

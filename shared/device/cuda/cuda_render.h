@@ -43,6 +43,16 @@ struct cuda_near {
     uint32_t places;
 };
 
+/* Device memory that rendering works with; what is in it lasts for a call. */
+struct cuda_render_scratch {
+    float table[3][256];              /* [channels][256] */
+    int32_t means[][VIEW_MAX_COLORS]; /* of each view, before each contrast */
+};
+static inline size_t cuda_render_scratch_bytes(size_t views)
+{
+    return sizeof(struct cuda_render_scratch) + views * VIEW_MAX_COLORS * sizeof(int32_t);
+}
+
 struct cuda_render_job {
     int count, size;          /* number of views, and their side in pixels */
     int channels;             /* 1 or 3, of the images */
@@ -52,7 +62,7 @@ struct cuda_render_job {
     const struct view *views; /* device memory [count], or the epoch inputs' */
     const struct cuda_picture *
         pictures; /* device memory: of view i, or of the epoch inputs' samples. pixels NULL: it is in the ring `near` */
-    int32_t *means; /* scratch memory on the device [count, VIEW_MAX_COLORS]; [2 * count, ...] if views are mixed */
+    struct cuda_render_scratch *scratch; /* device memory, for count views, 2 * count if they are mixed */
     /* Mixed views: of view i, or of the epoch inputs' slots, as views; NULL: none is mixed. The partners' pictures
      * follow those of the views, pictures[2 * count], or the epoch inputs' partners say which they are. */
     const struct view_mix *mixes;

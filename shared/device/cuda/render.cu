@@ -5,8 +5,9 @@
  * normalised values, so that only the result is written. The two taps of a row are six neighbouring bytes, read as two
  * or three aligned words. A view is cut into blocks of 4096 pixels, which share the table (3 KB in shared memory).
  * Contrast needs the mean of the whole view first: one block per view adds it up in integers, whose order does not
- * matter, and leaves at once if there is no contrast. Of a mixed view both pictures are made pixel by pixel: one or the
- * other for a cut box, both for a blend.
+ * matter, and leaves at once if there is no contrast. The first of them puts the table into device memory, too:
+ * arguments lie in constant memory, which serves a warp one address at a time. Of a mixed view both pictures are made
+ * pixel by pixel: one or the other for a cut box, both for a blend.
  *
  * Memory traffic is the minimum: the base pixels that the view covers, once (the taps of neighbours hit the cache), and
  * the result, once, in stores of 16 bytes (fp32) or 8 bytes. For 224x224x3 that is 0.15 MB read and 0.6 MB (bf16: 0.3
@@ -71,14 +72,17 @@ static __device__ struct view_mix mix_of(const struct cuda_render_job *job, int 
     return job->mixes[(size_t)step_of(job) * (size_t)job->batch + (size_t)i];
 }
 
-/* One block per view, then one per partner: the mean of its gray before each contrast. The sum fits: at most
- * VIEW_MAX_SIZE^2 * 255 < 2^32. */
+/* The first block writes the table. One block per view, then one per partner: the mean of its gray before a contrast.
+ * The sum fits: at most VIEW_MAX_SIZE^2 * 255 < 2^32. */
 template <int CHANNELS>
-static __global__ void __launch_bounds__(MEAN_THREADS) find_means(const struct cuda_render_job job)
+static __global__ void __launch_bounds__(MEAN_THREADS)
+    prepare(const struct cuda_render_job job, const struct table table)
 {
     __shared__ struct scene scene;
     __shared__ int32_t means[VIEW_MAX_COLORS];
     const uint32_t pixels = (uint32_t)job.size * (uint32_t)job.size;
+    for (int i = (int)threadIdx.x; blockIdx.x == 0 && i < CHANNELS * VALUES; i += MEAN_THREADS)
+        job.scratch->table[i / VALUES][i % VALUES] = table.values[i / VALUES][i % VALUES];
     if ((int)blockIdx.x >= job.count && mix_of(&job, (int)blockIdx.x - job.count).kind == VIEW_MIX_NONE)
         return;
     if (threadIdx.x == 0)
@@ -96,7 +100,7 @@ static __global__ void __launch_bounds__(MEAN_THREADS) find_means(const struct c
         sum = block_sum(sum);
         if (threadIdx.x == 0) {
             means[k] = (int32_t)((2 * (uint64_t)sum + pixels) / (2 * (uint64_t)pixels));
-            job.means[(size_t)blockIdx.x * VIEW_MAX_COLORS + k] = means[k];
+            job.scratch->means[blockIdx.x][k] = means[k];
         }
         __syncthreads();
     }
@@ -108,7 +112,7 @@ static __device__ void open_colored(struct scene *scene, int32_t *means, const s
     open_scene(scene, job, i);
     for (int k = 0; k < scene->view.color_count; k++)
         if (scene->view.color[k].kind == VIEW_CONTRAST)
-            means[k] = job->means[(size_t)i * VIEW_MAX_COLORS + (size_t)k];
+            means[k] = job->scratch->means[i][k];
 }
 
 /* ---- output ---- */
@@ -145,8 +149,7 @@ static __device__ __forceinline__ void store_pixels(const float v[GROUP][CHANNEL
 
 /* Grid: `parts` blocks per view. MIXED: views have partners. */
 template <int CHANNELS, bool MIXED>
-static __global__ void __launch_bounds__(THREADS)
-    render_views(const struct cuda_render_job job, const struct table table, unsigned parts)
+static __global__ void __launch_bounds__(THREADS) render_views(const struct cuda_render_job job, unsigned parts)
 {
     __shared__ struct scene scenes[1 + MIXED]; /* the view's, the partner's */
     __shared__ float values[CHANNELS][VALUES];
@@ -154,7 +157,7 @@ static __global__ void __launch_bounds__(THREADS)
     __shared__ struct view_mix mix;
     const int index = (int)(blockIdx.x / parts), part = (int)(blockIdx.x % parts), pixels = job.size * job.size;
     for (int i = (int)threadIdx.x; i < CHANNELS * VALUES; i += THREADS)
-        values[i / VALUES][i % VALUES] = table.values[i / VALUES][i % VALUES];
+        values[i / VALUES][i % VALUES] = job.scratch->table[i / VALUES][i % VALUES];
     if (threadIdx.x == 0)
         open_colored(&scenes[0], means[0], &job, index);
     if (MIXED && threadIdx.x == WARP) {
@@ -192,24 +195,23 @@ static __global__ void __launch_bounds__(THREADS)
 }
 
 template <int CHANNELS>
-static void launch_channels(cudaStream_t stream, const struct cuda_render_job *job, const struct table *table,
-                            unsigned parts)
+static void launch_channels(cudaStream_t stream, const struct cuda_render_job *job, unsigned parts)
 {
     const unsigned blocks = (unsigned)job->count * parts;
     if (job->mixes)
-        LAUNCH((render_views<CHANNELS, true>), blocks, THREADS, 0, stream, *job, *table, parts);
+        LAUNCH((render_views<CHANNELS, true>), blocks, THREADS, 0, stream, *job, parts);
     else
-        LAUNCH((render_views<CHANNELS, false>), blocks, THREADS, 0, stream, *job, *table, parts);
+        LAUNCH((render_views<CHANNELS, false>), blocks, THREADS, 0, stream, *job, parts);
 }
 
-static void launch_render(cudaStream_t stream, const struct cuda_render_job *job, const struct table *table)
+static void launch_render(cudaStream_t stream, const struct cuda_render_job *job)
 {
     const unsigned groups = ((unsigned)(job->size * job->size) + GROUP - 1) / GROUP;
     const unsigned parts = (groups + THREADS * ROUNDS - 1) / (THREADS * ROUNDS);
     if (job->channels == 3)
-        launch_channels<3>(stream, job, table, parts);
+        launch_channels<3>(stream, job, parts);
     else
-        launch_channels<1>(stream, job, table, parts);
+        launch_channels<1>(stream, job, parts);
 }
 
 extern "C" enum status cuda_render_views(void *on, const struct cuda_render_job *job, float (*table)[VALUES],
@@ -225,11 +227,11 @@ extern "C" enum status cuda_render_views(void *on, const struct cuda_render_job 
     if (job->count == 0)
         return STATUS_OK;
     if (job->channels == 3)
-        LAUNCH(find_means<3>, blocks, MEAN_THREADS, 0, stream, *job);
+        LAUNCH(prepare<3>, blocks, MEAN_THREADS, 0, stream, *job, copy);
     else
-        LAUNCH(find_means<1>, blocks, MEAN_THREADS, 0, stream, *job);
-    TRY(cuda_launched("the means of views", err));
-    launch_render(stream, job, &copy);
+        LAUNCH(prepare<1>, blocks, MEAN_THREADS, 0, stream, *job, copy);
+    TRY(cuda_launched("preparing views", err));
+    launch_render(stream, job);
     TRY(cuda_launched("rendering views", err));
 cleanup:
     return status;

@@ -17,9 +17,9 @@
 
 struct batch_buffers {
     struct batch_upload upload;
-    int32_t *means; /* device memory [2 * batch, VIEW_MAX_COLORS], for rendering: views and partners */
-    float *answers; /* device memory: one output after the other, [batch, c, h, w] each */
-    float *results; /* pinned host memory, the same */
+    struct cuda_render_scratch *scratch; /* device memory, for 2 * batch views: those and their partners */
+    float *answers;                      /* device memory: one output after the other, [batch, c, h, w] each */
+    float *results;                      /* pinned host memory, the same */
     cudaEvent_t uploaded, computed, downloaded;
 };
 
@@ -121,7 +121,7 @@ cleanup:
 static void batch_buffers_release(struct batch_buffers *buffers, struct device *device)
 {
     batch_upload_release(&buffers->upload);
-    cuda_memory_free(device, buffers->means);
+    cuda_memory_free(device, buffers->scratch);
     cuda_memory_free(device, buffers->answers);
     cuda_pinned_free(buffers->results);
     const cudaEvent_t events[] = {buffers->uploaded, buffers->computed, buffers->downloaded};
@@ -165,8 +165,8 @@ static enum status batch_buffers_init(struct batch_buffers *buffers, const struc
         floats += engine->output_sizes[i];
     const size_t bytes = size_mul(size_mul(floats, batch), sizeof(float));
     TRY(batch_upload_init(&buffers->upload, device, engine->batch, err));
-    TRY(cuda_memory_new(device, 2 * batch * VIEW_MAX_COLORS * sizeof *buffers->means, "means of views", &memory, err));
-    buffers->means = memory;
+    TRY(cuda_memory_new(device, cuda_render_scratch_bytes(2 * batch), "rendering", &memory, err));
+    buffers->scratch = memory;
     TRY(cuda_memory_new(device, bytes, "the teacher's answers", &memory, err));
     buffers->answers = memory;
     TRY(cuda_pinned_new(bytes, "the teacher's answers", &memory, err));
@@ -253,7 +253,7 @@ static enum status fill_input(const struct engine *engine, const struct batch_bu
         .out = input.data,
         .views = arrived->views,
         .pictures = arrived->pictures,
-        .means = buffers->means,
+        .scratch = buffers->scratch,
         .mixes = arrived->mixes,
         .partner_views = arrived->partner_views,
         .mirrored = batch->mirrored,

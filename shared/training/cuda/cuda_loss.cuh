@@ -51,9 +51,9 @@ static __device__ __forceinline__ size_t loss_slot(const struct cuda_loss_args &
 {
     return (size_t)*args.inputs.cursor * args.inputs.batch;
 }
-static __device__ __forceinline__ double *loss_scratch(const struct cuda_loss_args &args, int student)
+static __device__ __forceinline__ number *loss_scratch(const struct cuda_loss_args &args, int student)
 {
-    return (double *)((char *)args.batch.scratch + student * args.batch.scratch_stride + args.gate_bytes);
+    return (number *)((char *)args.batch.scratch + student * args.batch.scratch_stride + args.gate_bytes);
 }
 /* With a gate: the teacher's logits [batch, classes] behind it, and for each row whether it is left out. */
 static __device__ __forceinline__ float *loss_gated_logits(const struct cuda_loss_args &args, int student)
@@ -75,10 +75,11 @@ static __device__ __forceinline__ void loss_metrics(const struct cuda_loss_args 
     metrics[METRIC_LOSS] += loss_weight(args) * value * args.batch.count;
 }
 /* Ends a term's kernel: the term's value is `share` times the sum of `value` over all threads. */
-static __device__ __forceinline__ void loss_finish(const struct cuda_loss_args &args, double value, double share)
+static __device__ __forceinline__ void loss_finish(const struct cuda_loss_args &args, number value, number share)
 {
-    if (sum_over_blocks<1>(args.sums, blockIdx.y, &value))
-        loss_metrics(args, value * share);
+    double sum = (double)value;
+    if (sum_over_blocks<1>(args.sums, blockIdx.y, &sum))
+        loss_metrics(args, sum * (double)share);
 }
 
 #endif

@@ -117,10 +117,12 @@ static __device__ __forceinline__ struct quad quad_load_output(const void *value
                     : quad_load((const T *)values + at, access, valid);
 }
 
-/* A row of numbers per channel, 0 beyond its end. */
-static __device__ __forceinline__ struct quad quad_row(const float *row, int channel, int valid)
+/* A row of numbers per channel, 0 beyond its end. QUAD_VECTOR: of a batch norm's statistics, for channels that come in
+ * quads; weights may lie anywhere. */
+static __device__ __forceinline__ struct quad quad_row(const float *row, enum quad_access access, int channel,
+                                                       int valid)
 {
-    return quad_load(row + channel, QUAD_SCALAR, valid);
+    return valid ? quad_load(row + channel, access, valid) : quad_zero();
 }
 
 /* Stores to a tile in shared memory, aligned. */
@@ -139,13 +141,13 @@ struct quad_epilogue {
 };
 
 static __device__ __forceinline__ struct quad_epilogue quad_epilogue_of(const struct cuda_read *read, int student,
-                                                                        int channel, int valid)
+                                                                        enum quad_access access, int channel, int valid)
 {
     const size_t row = student * read->row_stride;
     struct quad_epilogue c = {{{1, 1, 1, 1}}, {{0, 0, 0, 0}}};
     if (read->scale) {
-        c.scale = quad_row(read->scale + row, channel, valid);
-        c.shift = quad_row(read->shift + row, channel, valid);
+        c.scale = quad_row(read->scale + row, access, channel, valid);
+        c.shift = quad_row(read->shift + row, access, channel, valid);
     }
     return c;
 }
@@ -189,14 +191,15 @@ struct quad_derivative {
 };
 
 static __device__ __forceinline__ struct quad_derivative quad_derivative_of(const struct cuda_derivative *derivative,
-                                                                            int student, int channel, int valid)
+                                                                            int student, enum quad_access access,
+                                                                            int channel, int valid)
 {
     const size_t row = student * derivative->row_stride;
     struct quad_derivative s = {quad_zero(), quad_zero(), quad_zero()};
     if (derivative->a) {
-        s.a = quad_row(derivative->a + row, channel, valid);
-        s.b = quad_row(derivative->b + row, channel, valid);
-        s.d = quad_row(derivative->d + row, channel, valid);
+        s.a = quad_row(derivative->a + row, access, channel, valid);
+        s.b = quad_row(derivative->b + row, access, channel, valid);
+        s.d = quad_row(derivative->d + row, access, channel, valid);
     }
     return s;
 }
@@ -274,34 +277,45 @@ struct quad_sums {
     struct quad sum, product; /* of g and of g * (z - mean) */
 };
 
-static __device__ __forceinline__ struct quad_give quad_give_of(const struct cuda_give *give, int student, int channel,
-                                                                int valid)
+static __device__ __forceinline__ struct quad_give quad_give_of(const struct cuda_give *give, int student,
+                                                                enum quad_access access, int channel, int valid)
 {
     struct quad_give q = {{quad_zero(), quad_zero()}, quad_zero()};
     if (give->finish)
-        q.epilogue = quad_epilogue_of(&give->input, student, channel, valid);
+        q.epilogue = quad_epilogue_of(&give->input, student, access, channel, valid);
     if (give->finish && give->mean)
-        q.mean = quad_row(give->mean + student * give->input.row_stride, channel, valid);
+        q.mean = quad_row(give->mean + student * give->input.row_stride, access, channel, valid);
     return q;
 }
 
-/* Gives dx to element `at` (within the student's copy) of the input's gradient. */
+/* Element `at` of a student's gradient of the input, and its raw value. */
+template <typename T> struct quad_place {
+    T *to;
+    const T *value;
+};
+template <typename T>
+static __device__ __forceinline__ quad_place<T> quad_place_of(const struct cuda_give *give, int student, size_t at)
+{
+    return {(T *)give->gradient + student * give->stride + at,
+            (const T *)give->input.values + student * give->input.stride + at};
+}
+
+/* Gives dx to the gradient of an input. */
 template <typename T>
 static __device__ __forceinline__ void quad_hand_over(const struct cuda_give *give, const struct quad_give *q,
-                                                      struct quad_sums *sums, int student, size_t at, struct quad dx,
+                                                      struct quad_sums *sums, quad_place<T> place, struct quad dx,
                                                       enum quad_access access, int valid)
 {
-    T *const to = (T *)give->gradient + student * give->stride + at;
     struct quad z = quad_zero();
     if (give->accumulate) {
-        const struct quad there = quad_load(to, access, valid);
+        const struct quad there = quad_load(place.to, access, valid);
 #pragma unroll
         for (int i = 0; i < 4; i++)
             dx.v[i] += there.v[i];
     }
     if (give->finish) {
         const struct cuda_read *input = &give->input;
-        z = quad_load((const T *)input->values + student * input->stride + at, access, valid);
+        z = quad_load(place.value, access, valid);
         float y[4];
 #pragma unroll
         for (int i = 0; i < 4; i++)
@@ -316,7 +330,7 @@ static __device__ __forceinline__ void quad_hand_over(const struct cuda_give *gi
             dx.v[0] *= slope.x, dx.v[1] *= slope.y, dx.v[2] *= slope.z, dx.v[3] *= slope.w;
         }
     }
-    dx = quad_store(to, dx, access, valid);
+    dx = quad_store(place.to, dx, access, valid);
 #pragma unroll
     for (int i = 0; i < 4; i++) {
         sums->sum.v[i] += dx.v[i];

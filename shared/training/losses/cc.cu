@@ -1,5 +1,5 @@
 /* Correlation congruence: the mean over neighbouring rows of sum_d |D_i| |D_{i+1}|, where D is the student's embedding
- * less the teacher's. One warp per row. */
+ * less the teacher's. One warp per row; in double, because a row has only 128 numbers. */
 #include "shared/training/losses/embedding.cuh"
 
 static __global__ void __launch_bounds__(LOSS_WARPS *WARP) cc(struct cuda_loss_args args)
@@ -8,13 +8,13 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) cc(struct cuda_loss_a
     const float *student = args.batch.student + blockIdx.y * args.batch.student_stride;
     float *gradient = args.batch.student_gradient;
     const double share = e.n > 1 ? 1.0 / (e.n - 1) : 0, weight = loss_weight(args);
-    double value = 0;
+    number value = 0;
     for (int row = loss_first_row(); row < e.n; row += loss_row_step())
         for (int d = threadIdx.x % WARP; d < SIZE; d += WARP) {
             const size_t i = (size_t)row * SIZE + d;
-            const double mine = student[i] - e.values[i];
-            const double next = row + 1 < e.n ? fabs(student[i + SIZE] - e.values[i + SIZE]) : 0;
-            const double before = row > 0 ? fabs(student[i - SIZE] - e.values[i - SIZE]) : 0;
+            const double mine = student[i] - (double)e.values[i];
+            const double next = row + 1 < e.n ? fabs(student[i + SIZE] - (double)e.values[i + SIZE]) : 0;
+            const double before = row > 0 ? fabs(student[i - SIZE] - (double)e.values[i - SIZE]) : 0;
             const struct loss_part part = cc_part(share, mine, before, next);
             value += part.value;
             e.derivatives[i] = -part.derivative;
@@ -27,7 +27,7 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) cc(struct cuda_loss_a
 static size_t cc_scratch(const struct loss_term *term, const struct loss_shape *shape)
 {
     (void)term;
-    return (size_t)shape->batch * EMBEDDING_DOUBLES * sizeof(double);
+    return (size_t)shape->batch * EMBEDDING_NUMBERS * sizeof(double);
 }
 
 static void launch_cc(cudaStream_t stream, const struct loss_term *terms, const struct cuda_loss_args *args)

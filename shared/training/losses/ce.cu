@@ -38,20 +38,20 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) ce(struct cuda_loss_a
 {
     const int classes = args.batch.student ? args.batch.shape.channels : args.inputs.classes, lane = threadIdx.x % WARP;
     const int count = loss_row_count(args, blockIdx.y), labelled = count_labelled(args, count, classes);
-    const double at_label = options.at_label[blockIdx.y], everywhere = options.everywhere[blockIdx.y];
-    const double share = labelled ? 1.0 / labelled : 0;
-    double value = 0; /* this lane's part of the sum over rows */
+    const number at_label = options.at_label[blockIdx.y], everywhere = options.everywhere[blockIdx.y];
+    const number share = labelled ? (number)1 / labelled : 0;
+    number value = 0; /* this lane's part of the sum over rows */
     for (int i = loss_first_row(); i < count; i += loss_row_step()) {
         const struct row_label label = label_of_row(args, i, classes);
         const struct row_scores row = class_scores(args, i);
         float *gradient = class_gradient(args, i);
         if (label.label < 0)
             continue;
-        const double factor = loss_weight(args) * share / row.pixels;
+        const number factor = loss_weight(args) * share / row.pixels;
         const struct log_softmax softmax = log_softmax_of(row, -1, 1);
         for (int k = lane; k < classes; k += WARP) {
-            const double log_q = log_probability(&softmax, score_of(&row, k));
-            const double target = smoothed_target(&label, at_label, everywhere, k);
+            const number log_q = log_probability(&softmax, score_of(&row, k));
+            const number target = smoothed_target(&label, at_label, everywhere, k);
             value -= target * log_q;
             for (int pixel = 0; gradient && pixel < row.pixels; pixel++)
                 gradient[(size_t)pixel * classes + k] += (float)(factor * (exp(log_q) - target));

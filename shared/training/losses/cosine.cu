@@ -10,17 +10,17 @@ static __global__ void __launch_bounds__(FEATURE_THREADS) cosine(struct cuda_los
     double value = 0; /* sum over the rows, in the first thread */
     for (int row = blockIdx.x; row < f.rows; row += gridDim.x) {
         const float *student = f.student + row * f.size, *teacher = f.teacher + row * f.size;
-        double sums[3] = {0, 0, 0};
+        number parts[3] = {0, 0, 0};
         for (size_t i = threadIdx.x; i < f.size; i += FEATURE_THREADS) {
-            const double s = student[i], t = teacher[i];
-            sums[0] += s * s;
-            sums[1] += t * t;
-            sums[2] += s * t;
+            add_product(&parts[0], student[i], student[i]);
+            add_product(&parts[1], teacher[i], teacher[i]);
+            add_product(&parts[2], student[i], teacher[i]);
         }
+        double sums[3] = {(double)parts[0], (double)parts[1], (double)parts[2]};
         sum_for_block<3>(sums);
         const double squares = sums[0] + COSINE_EPSILON, length = sqrt(squares * (sums[1] + COSINE_EPSILON));
         const double cosine_of_row = sums[2] / length;
-        const double along = factor * cosine_of_row / squares, across = factor / length;
+        const number along = factor * cosine_of_row / squares, across = factor / length;
         value += threadIdx.x == 0 ? 1 - cosine_of_row : 0;
         for (size_t i = threadIdx.x; f.gradient && i < f.size; i += FEATURE_THREADS)
             f.gradient[row * f.size + i] += (float)(along * student[i] - across * teacher[i]);

@@ -111,9 +111,9 @@ static double crd_chunk(const struct crd *c, const struct crd_side *side, uint32
     double value = 0;
     for (uint32_t i = 0; i < count; i++) {
         const bool own = first + i == 0;
-        const double odds = crd_odds(own, dots[i] / temperature, log_bound);
-        value += crd_value(own, odds, noise_value);
-        factors[i] = (float)crd_derivative((own ? -1 : 1) * share / temperature, odds);
+        const double exponent = crd_exponent(own, dots[i] / temperature, log_bound);
+        value += crd_value(own, exponent, noise_value);
+        factors[i] = (float)crd_derivative((own ? -1 : 1) * share / temperature, exponent);
     }
     return share * value;
 }

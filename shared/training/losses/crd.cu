@@ -27,7 +27,7 @@ struct crd_side {
     float *own_memory;   /* [samples, SIZE] */
     float *units;        /* [n, SIZE] v = x / |x| */
     double *norms;       /* [n] |x| */
-    double *derivatives; /* [n, SIZE] by v, then by x */
+    number *derivatives; /* [n, SIZE] by v, then by x */
 };
 
 /* A student's scratch memory. */
@@ -43,8 +43,8 @@ static __device__ __forceinline__ struct crd crd_of(const struct cuda_loss_args 
 {
     const struct loss_batch &b = args.batch;
     const size_t size = b.shape.batch, count = size * SIZE;
-    double *own_derivatives = loss_scratch(args, blockIdx.y) + size * EMBEDDING_DOUBLES,
-           *more = own_derivatives + count;
+    number *own_derivatives = loss_scratch(args, blockIdx.y) + size * EMBEDDING_NUMBERS;
+    double *more = (double *)(own_derivatives + count);
     float *state = b.state + blockIdx.y * b.state_stride;
     struct crd c;
     c.embedding = embedding_of(args);
@@ -81,7 +81,7 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) normalise(struct cuda
             double x[EACH], square = 0;
             for (int j = 0; j < EACH; j++) {
                 const size_t i = first + lane + j * WARP;
-                x[j] = k == 0 ? student[i] : c.embedding.values[i];
+                x[j] = k == 0 ? student[i] : (double)c.embedding.values[i];
                 square += x[j] * x[j];
             }
             const double norm = sqrt(warp_sum(square));
@@ -92,14 +92,14 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) normalise(struct cuda
         }
 }
 
-/* Draw number `number` of a row: 0 is its own sample, the others are negatives. */
-static __device__ __forceinline__ uint32_t draw(const struct cuda_loss_args &args, int row, uint32_t number)
+/* Draw `drawn` of a row: 0 is its own sample, the others are negatives. */
+static __device__ __forceinline__ uint32_t draw(const struct cuda_loss_args &args, int row, uint32_t drawn)
 {
     const struct step_scalars *s = loss_scalars(args, blockIdx.y);
     const uint32_t own = args.inputs.samples[loss_slot(args) + row], others = args.batch.shape.samples - 1;
-    const uint32_t n = number - 1;
+    const uint32_t n = drawn - 1;
     uint32_t words[4];
-    if (number == 0 || others == 0)
+    if (drawn == 0 || others == 0)
         return own;
     crd_words(s->seed, s->step, row, n / 4, words);
     const uint32_t word = n % 4 == 0 ? words[0] : n % 4 == 1 ? words[1] : n % 4 == 2 ? words[2] : words[3];
@@ -124,8 +124,8 @@ static __device__ __forceinline__ float dot_draws(const struct cuda_loss_args &a
                                                   uint32_t first, uint32_t negatives, struct crd_registers *r)
 {
     const int lane = threadIdx.x % WARP;
-    const uint32_t number = first + lane % DRAWS;
-    const uint32_t mine = draw(args, row, number <= negatives ? number : 0);
+    const uint32_t drawn = first + lane % DRAWS;
+    const uint32_t mine = draw(args, row, drawn <= negatives ? drawn : 0);
     float dot = 0;
 #pragma unroll
     for (int i = 0; i < DRAWS; i++) {
@@ -183,27 +183,27 @@ static __global__ void __launch_bounds__(CRD_THREADS)
 
 static __global__ void __launch_bounds__(CRD_THREADS) crd_draws(struct cuda_loss_args args, struct crd_options options)
 {
-    __shared__ double shared[SUM_WARPS][2][SIZE];
+    __shared__ number shared[SUM_WARPS][2][SIZE];
     const struct crd c = crd_of(args);
     const int row = blockIdx.x, lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, side = lane / DRAWS % 2;
     const uint32_t negatives = options.negatives[blockIdx.y];
-    const double noise = (double)negatives / args.batch.shape.samples, inverse = 1 / options.temperature[blockIdx.y];
-    const double share = 1.0 / c.n, log_bound = crd_log_bound(noise, c.log_normaliser[side]);
-    const double noise_value = crd_noise_value(noise);
-    double value = 0, derivatives[2][EACH] = {};
+    const double noise = (double)negatives / args.batch.shape.samples;
+    const number inverse = 1 / options.temperature[blockIdx.y], share = 1.0 / c.n;
+    const number log_bound = crd_log_bound(noise, c.log_normaliser[side]), noise_value = crd_noise_value(noise);
+    number value = 0, derivatives[2][EACH] = {};
     struct crd_registers r;
     if (row >= c.n)
         return;
     load_units(c, row, &r);
     for (uint32_t first = warp * DRAWS; first <= negatives; first += SUM_WARPS * DRAWS) {
         const float dot = dot_draws(args, c, row, first, negatives, &r);
-        const uint32_t number = first + lane % DRAWS;
+        const uint32_t drawn = first + lane % DRAWS;
         float derivative = 0;
-        if (lane < 2 * DRAWS && number <= negatives) {
-            const bool own = number == 0;
-            const double odds = crd_odds(own, dot * inverse, log_bound);
-            value += share * crd_value(own, odds, noise_value);
-            derivative = (float)crd_derivative((own ? -1 : 1) * share * inverse, odds);
+        if (lane < 2 * DRAWS && drawn <= negatives) {
+            const bool own = drawn == 0;
+            const number exponent = crd_exponent(own, dot * inverse, log_bound);
+            value += share * crd_value(own, exponent, noise_value);
+            derivative = (float)crd_derivative((own ? -1 : 1) * share * inverse, exponent);
         }
 #pragma unroll
         for (int k = 0; k < 2; k++) {
@@ -223,12 +223,13 @@ static __global__ void __launch_bounds__(CRD_THREADS) crd_draws(struct cuda_loss
     for (int k = 0; k < 2; k++)
         for (int j = 0; j < EACH; j++)
             shared[warp][k][lane + j * WARP] = derivatives[k][j];
-    sum_over_block<1>(&value);
+    double row_value = (double)value;
+    sum_over_block<1>(&row_value);
     if (threadIdx.x == 0)
-        c.values[row] = value;
+        c.values[row] = row_value;
     __syncthreads();
     for (int i = threadIdx.x; i < 2 * SIZE; i += CRD_THREADS) {
-        double sum = 0;
+        number sum = 0;
         for (int w = 0; w < SUM_WARPS; w++)
             sum += shared[w][i / SIZE][i % SIZE];
         c.sides[i / SIZE].derivatives[(size_t)row * SIZE + i % SIZE] = sum;
@@ -242,11 +243,11 @@ static __device__ __forceinline__ void unnormalise(const struct crd_side &side, 
     const double norm = side.norms[row];
     double along = 0;
     for (int j = 0; j < EACH; j++)
-        along += side.units[first + j * WARP] * side.derivatives[first + j * WARP];
+        along += side.units[first + j * WARP] * (double)side.derivatives[first + j * WARP];
     along = warp_sum(along);
     for (int j = 0; j < EACH; j++) {
         const size_t i = first + j * WARP;
-        side.derivatives[i] = through_norm(side.derivatives[i], along, side.units[i], norm);
+        side.derivatives[i] = through_norm((double)side.derivatives[i], along, side.units[i], norm);
     }
 }
 
@@ -283,7 +284,7 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP)
         for (int d = threadIdx.x % WARP; args.batch.student_gradient && d < SIZE; d += WARP) {
             const size_t i = (size_t)row * SIZE + d;
             args.batch.student_gradient[blockIdx.y * args.batch.student_stride + i] +=
-                (float)(weight * c.sides[0].derivatives[i]);
+                (float)(weight * (double)c.sides[0].derivatives[i]);
         }
         value += threadIdx.x % WARP == 0 ? c.values[row] : 0;
     }
@@ -295,7 +296,7 @@ static size_t crd_scratch(const struct loss_term *term, const struct loss_shape 
 {
     const size_t n = shape->batch;
     (void)term;
-    return (n * (EMBEDDING_DOUBLES + SIZE + 3) + 2) * sizeof(double) + 2 * n * SIZE * sizeof(float);
+    return (n * (EMBEDDING_NUMBERS + SIZE + 3) + 2) * sizeof(double) + 2 * n * SIZE * sizeof(float);
 }
 
 static void launch_crd(cudaStream_t stream, const struct loss_term *terms, const struct cuda_loss_args *args)

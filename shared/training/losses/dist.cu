@@ -4,7 +4,7 @@
  * Idea: three launches, each for all students. One warp per row makes both sides' probabilities; one warp per column
  * correlates them; one warp per row correlates its row and writes the gradient, which needs all columns. Columns are
  * read with a stride of the classes: at the sizes of a batch everything stays in the second-level cache.
- * Bytes moved: logits once, the gradient once in and once out, and the probabilities (double) once out and twice in: at
+ * Bytes moved: logits once, the gradient once in and once out, and the probabilities once out and twice in: at
  * 128 rows of 11 classes 22 kB and 23 kB, so that only the launches are felt. */
 #include "shared/training/losses/logit_row.cuh"
 
@@ -15,10 +15,10 @@ struct dist_options {
 
 /* x, y: `count` numbers, `stride` apart, of which those of left_out (NULL: none) do not count. By a whole warp; every
  * lane gets the result. */
-static __device__ __forceinline__ struct pearson pearson_of(const double *x, const double *y, int count, size_t stride,
+static __device__ __forceinline__ struct pearson pearson_of(const number *x, const number *y, int count, size_t stride,
                                                             const unsigned char *left_out)
 {
-    double mean_x = 0, mean_y = 0, ab = 0, aa = 0, bb = 0, kept = count;
+    number mean_x = 0, mean_y = 0, ab = 0, aa = 0, bb = 0, kept = count;
     if (left_out) {
         kept = 0;
         for (int i = threadIdx.x % WARP; i < count; i += WARP)
@@ -36,7 +36,7 @@ static __device__ __forceinline__ struct pearson pearson_of(const double *x, con
     for (int i = threadIdx.x % WARP; i < count; i += WARP) {
         if (left_out && left_out[i])
             continue;
-        const double a = x[i * stride] - mean_x, b = y[i * stride] - mean_y;
+        const number a = x[i * stride] - mean_x, b = y[i * stride] - mean_y;
         ab += a * b;
         aa += a * a;
         bb += b * b;
@@ -46,13 +46,13 @@ static __device__ __forceinline__ struct pearson pearson_of(const double *x, con
 
 /* A student's scratch memory. */
 struct dist_memory {
-    double *q, *p;           /* [count, classes] probabilities of the student, of the teacher */
+    number *q, *p;           /* [count, classes] probabilities of the student, of the teacher */
     struct pearson *columns; /* [classes] */
 };
 static __device__ __forceinline__ struct dist_memory memory_of(const struct cuda_loss_args &args)
 {
     const size_t values = (size_t)args.batch.count * args.inputs.classes;
-    double *q = loss_scratch(args, blockIdx.y);
+    number *q = loss_scratch(args, blockIdx.y);
     return {q, q + values, (struct pearson *)(q + 2 * values)};
 }
 
@@ -61,7 +61,7 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP)
 {
     const struct dist_memory memory = memory_of(args);
     const int classes = args.inputs.classes;
-    const double inverse = 1 / options.temperature[blockIdx.y];
+    const number inverse = 1 / options.temperature[blockIdx.y];
     for (int i = loss_first_row(); i < args.batch.count; i += loss_row_step()) {
         const struct row_scores student = loss_student_scores(args, i), teacher = loss_teacher_scores(args, i);
         const struct log_softmax q = log_softmax_of(student, -1, inverse), p = log_softmax_of(teacher, -1, inverse);
@@ -90,23 +90,23 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP)
 {
     const struct dist_memory memory = memory_of(args);
     const int classes = args.inputs.classes, lane = threadIdx.x % WARP, count = args.batch.count;
-    const double t = options.temperature[blockIdx.y], factor = loss_weight(args) * t;
-    const double by_row = options.beta[blockIdx.y] / count, by_column = options.gamma[blockIdx.y] / classes;
-    double value = 0;
+    const number t = options.temperature[blockIdx.y], factor = loss_weight(args) * t;
+    const number by_row = options.beta[blockIdx.y] / count, by_column = options.gamma[blockIdx.y] / classes;
+    number value = 0;
     for (int k = loss_first_row() * WARP + lane; k < classes; k += loss_row_step() * WARP)
         value += by_column * (1 - memory.columns[k].r);
     for (int i = loss_first_row(); i < count; i += loss_row_step()) {
-        const double *q = memory.q + (size_t)i * classes, *p = memory.p + (size_t)i * classes;
+        const number *q = memory.q + (size_t)i * classes, *p = memory.p + (size_t)i * classes;
         if (row_left_out(args, i))
             continue;
         const struct pearson row = pearson_of(q, p, classes, 1, NULL);
         float *gradient = loss_gradient(args, i);
-        double mean = 0; /* of the derivatives, weighted by q: the derivative of softmax subtracts it */
+        number mean = 0; /* of the derivatives, weighted by q: the derivative of softmax subtracts it */
         if (lane == 0)
             value += by_row * (1 - row.r);
         for (int pass = 0; gradient && pass < 2; pass++) {
             for (int k = lane; k < classes; k += WARP) {
-                const double derivative = -by_row * pearson_derivative(&row, q[k], p[k]) -
+                const number derivative = -by_row * pearson_derivative(&row, q[k], p[k]) -
                                           by_column * pearson_derivative(&memory.columns[k], q[k], p[k]);
                 if (pass == 0)
                     mean += q[k] * derivative;

@@ -11,9 +11,9 @@ struct dkd_options {
 };
 
 /* The derivative of alpha * TCKD + beta * NCKD by logit k / T. */
-static __device__ __forceinline__ double dkd_derivative(const struct label_split &student,
+static __device__ __forceinline__ number dkd_derivative(const struct label_split &student,
                                                         const struct label_split &teacher, bool at_label, int k,
-                                                        double alpha, double beta)
+                                                        number alpha, number beta)
 {
     return at_label ? alpha * dkd_excess(&student, &teacher) : dkd_other_derivative(&student, &teacher, k, alpha, beta);
 }
@@ -22,15 +22,15 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) dkd(struct cuda_loss_
 {
     const int classes = args.inputs.classes, lane = threadIdx.x % WARP;
     const int labelled = count_labelled(args, args.batch.count, classes);
-    const double share = labelled ? 1.0 / labelled : 0, temperature = options.temperature[blockIdx.y];
-    const double alpha = options.alpha[blockIdx.y], beta = options.beta[blockIdx.y];
+    const number share = labelled ? (number)1 / labelled : 0, temperature = options.temperature[blockIdx.y];
+    const number alpha = options.alpha[blockIdx.y], beta = options.beta[blockIdx.y];
     const bool standardise = options.standardise[blockIdx.y];
-    const double factor = loss_weight(args) * share * temperature;
-    double value = 0;
+    const number factor = loss_weight(args) * share * temperature;
+    number value = 0;
     for (int i = loss_first_row(); i < args.batch.count; i += loss_row_step()) {
         const int label = label_of_row(args, i, classes).label;
         float *gradient = loss_gradient(args, i);
-        double pull = 0;
+        number pull = 0;
         if (label < 0 || row_left_out(args, i))
             continue;
         const struct label_split s = label_split_of(loss_student_scores(args, i), label, temperature, standardise);
@@ -44,7 +44,7 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) dkd(struct cuda_loss_
         }
         pull = warp_sum(pull);
         for (int k = lane; gradient && k < classes; k += WARP) {
-            const double derivative = dkd_derivative(s, t, k == label, k, alpha, beta);
+            const number derivative = dkd_derivative(s, t, k == label, k, alpha, beta);
             gradient[k] += (float)(factor * derivative_through(&s.standard, derivative, pull, s.row.z[k]));
         }
     }

@@ -33,7 +33,7 @@ static __global__ void __launch_bounds__(COMBINE_THREADS) embedding_gradients(st
     c.out = gradients + b.learned[LEARNED_WEIGHT];
     combine_rows(c);
     for (int d = threadIdx.x; blockIdx.x == 0 && d < SIZE; d += COMBINE_THREADS) {
-        double sum = 0;
+        number sum = 0;
         for (int i = 0; i < e.n; i++)
             sum += e.derivatives[(size_t)i * SIZE + d];
         gradients[b.learned[LEARNED_BIAS] + d] = (float)(c.scale * sum);

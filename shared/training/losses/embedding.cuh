@@ -7,16 +7,16 @@
 
 enum { SIZE = LOSS_EMBEDDING };
 
-/* What a student's scratch memory begins with: EMBEDDING_DOUBLES per row of the batch. */
-enum { EMBEDDING_DOUBLES = 2 * SIZE };
+/* What a student's scratch memory begins with: EMBEDDING_NUMBERS per row of the batch. */
+enum { EMBEDDING_NUMBERS = 2 * SIZE };
 struct embedding {
     int n;               /* the rows that the student's term sees */
-    double *values;      /* [n, SIZE] */
-    double *derivatives; /* [n, SIZE] by the values */
+    number *values;      /* [n, SIZE] */
+    number *derivatives; /* [n, SIZE] by the values */
 };
 static __device__ __forceinline__ struct embedding embedding_of(const struct cuda_loss_args &args)
 {
-    double *const first = loss_scratch(args, blockIdx.y);
+    number *const first = loss_scratch(args, blockIdx.y);
     return {loss_row_count(args, blockIdx.y), first, first + (size_t)args.batch.shape.batch * SIZE};
 }
 

@@ -1,5 +1,6 @@
 /* What the kernels share that compare features of student and teacher element by element (hint, at, cosine, vid).
- * Sums are in double, in a fixed order; neighbouring threads read neighbouring elements. */
+ * Sums over elements are in `number` (float_pair.cuh), those over rows in double, in a fixed order. Neighbouring
+ * threads read neighbouring elements. */
 #ifndef SHARED_TRAINING_LOSSES_FEATURE_ROWS_CUH
 #define SHARED_TRAINING_LOSSES_FEATURE_ROWS_CUH
 

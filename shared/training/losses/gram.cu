@@ -2,10 +2,10 @@
 
 #include "shared/training/losses/row_products.cuh"
 
-size_t gram_scratch(const struct loss_shape *shape, size_t matrices, size_t doubles)
+size_t gram_scratch(const struct loss_shape *shape, size_t matrices, size_t numbers)
 {
     const size_t n = shape->batch;
-    return ((GRAM_MATRICES + matrices) * n * n + doubles) * sizeof(double);
+    return ((GRAM_MATRICES + matrices) * n * n + numbers) * sizeof(number);
 }
 
 /* The last student (blockIdx.y) is the teacher. */
@@ -17,7 +17,7 @@ static __global__ void __launch_bounds__(PRODUCT_THREADS) gram(struct cuda_loss_
     const struct product_side side = {teacher ? args.batch.teacher
                                               : args.batch.student + blockIdx.y * args.batch.student_stride,
                                       loss_row_count(args, teacher ? 0 : blockIdx.y)};
-    double *out = teacher ? loss_scratch(args, 0) + stride * stride : loss_scratch(args, blockIdx.y);
+    number *out = teacher ? loss_scratch(args, 0) + stride * stride : loss_scratch(args, blockIdx.y);
     row_products(side, side, teacher ? (size_t)s.teacher_pixels * s.teacher_channels : (size_t)s.pixels * s.channels,
                  NULL, out, stride);
 }

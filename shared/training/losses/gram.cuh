@@ -3,7 +3,7 @@
  *
  * A term's launches: the Gram matrices of all students and, once, of the teacher; the relation, one warp per row of G;
  * and the gradient (A + A^T) x. Bytes moved: the values once for every 16 rows in each of the two products (at 128 rows
- * of 512 floats 2 MB per student, from the second-level cache; floor 0.26 MB), the matrices of n^2 doubles (131 kB at
+ * of 512 floats 2 MB per student, from the second-level cache; floor 0.26 MB), the matrices of n^2 numbers (131 kB at
  * 128 rows) a few times. */
 #ifndef SHARED_TRAINING_LOSSES_GRAM_CUH
 #define SHARED_TRAINING_LOSSES_GRAM_CUH
@@ -16,15 +16,15 @@ enum { GRAM_MATRICES = 3 };
 struct gram_matrices {
     int n; /* rows that the student's term sees */
     size_t stride;
-    double *student, *teacher; /* [n][stride] Gram matrices */
-    double *derivative;        /* [n][stride] A = dvalue/dG of the student's, or of what a term makes of G */
-    double *rest;              /* the term's own */
+    number *student, *teacher; /* [n][stride] Gram matrices */
+    number *derivative;        /* [n][stride] A = dvalue/dG of the student's, or of what a term makes of G */
+    number *rest;              /* the term's own */
 };
 
 static __device__ __forceinline__ struct gram_matrices gram_matrices_of(const struct cuda_loss_args &args)
 {
     const size_t stride = args.batch.shape.batch, size = stride * stride;
-    double *const own = loss_scratch(args, blockIdx.y);
+    number *const own = loss_scratch(args, blockIdx.y);
     struct gram_matrices r;
     r.n = loss_row_count(args, blockIdx.y);
     r.stride = stride;
@@ -36,8 +36,8 @@ static __device__ __forceinline__ struct gram_matrices gram_matrices_of(const st
 }
 
 /* ---- host ---- */
-/* Bytes for the above, with `matrices` [batch, batch] and `doubles` of the term's own. */
-size_t gram_scratch(const struct loss_shape *shape, size_t matrices, size_t doubles);
+/* Bytes for the above, with `matrices` [batch, batch] and `numbers` of the term's own. */
+size_t gram_scratch(const struct loss_shape *shape, size_t matrices, size_t numbers);
 void launch_gram(cudaStream_t stream, const struct cuda_loss_args *args); /* both Gram matrices */
 /* Adds weight * (A + A^T) x to the students' gradients, if they are wanted. */
 void launch_gram_back(cudaStream_t stream, const struct cuda_loss_args *args);

@@ -15,8 +15,8 @@ static __global__ void __launch_bounds__(FEATURE_THREADS) hint(struct cuda_loss_
 {
     const struct feature_rows f = feature_rows_of(args);
     const enum loss_distance distance = options.distance[blockIdx.y];
-    const double share = share_of(f.rows, f.size), factor = loss_weight(args) * share;
-    double sum = 0;
+    const number share = share_of(f.rows, f.size), factor = loss_weight(args) * share;
+    number sum = 0;
     for (size_t i = ((size_t)blockIdx.x * FEATURE_THREADS + threadIdx.x) * V; i < f.total;
          i += (size_t)gridDim.x * FEATURE_THREADS * V) {
         float student[V], teacher[V], gradient[V];
@@ -27,7 +27,7 @@ static __global__ void __launch_bounds__(FEATURE_THREADS) hint(struct cuda_loss_
             load_vector<V>(f.gradient + i, gradient);
 #pragma unroll
         for (int v = 0; v < V; v++) {
-            const struct loss_part part = penalty_of(distance, (double)student[v] - (double)teacher[v]);
+            const struct loss_part part = penalty_of(distance, (number)student[v] - teacher[v]);
             sum += part.value;
             gradient[v] += (float)(factor * part.derivative);
         }

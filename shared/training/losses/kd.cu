@@ -16,35 +16,35 @@ struct kd_options {
 static __global__ void __launch_bounds__(LOSS_WARPS *WARP) kd(struct cuda_loss_args args, struct kd_options options)
 {
     const int classes = args.inputs.classes, lane = threadIdx.x % WARP;
-    const double t = options.temperature[blockIdx.y], share = options.share[blockIdx.y];
+    const number t = options.temperature[blockIdx.y], share = options.share[blockIdx.y];
     const bool standardise = options.standardise[blockIdx.y];
     const enum loss_form form = options.form[blockIdx.y];
-    const double factor = loss_weight(args) * share * t;
-    double value = 0;
+    const number factor = loss_weight(args) * share * t;
+    number value = 0;
     for (int row = loss_first_row(); row < args.batch.count; row += loss_row_step()) {
         if (row_left_out(args, row))
             continue;
         const struct row_scores student = loss_student_scores(args, row), teacher = loss_teacher_scores(args, row);
         const struct row_standard standard = row_standard_of(student, standardise);
-        const double deviation = row_standard_of(teacher, standardise).deviation;
+        const number deviation = row_standard_of(teacher, standardise).deviation;
         const struct log_softmax q = log_softmax_of(student, -1, 1 / (t * standard.deviation));
         const struct log_softmax p = log_softmax_of(teacher, -1, 1 / (t * deviation));
         float *gradient = loss_gradient(args, row);
-        double mean_q = 0, pull = 0;
+        number mean_q = 0, pull = 0;
         for (int k = lane; k < classes; k += WARP) {
-            const double log_q = log_probability(&q, student.z[k]), log_p = log_probability(&p, teacher.z[k]);
+            const number log_q = log_probability(&q, student.z[k]), log_p = log_probability(&p, teacher.z[k]);
             value += kd_part(form, log_p, log_q);
             mean_q += exp(log_p) * exp(log_q);
         }
         mean_q = warp_sum(mean_q);
         for (int k = lane; standardise && k < classes; k += WARP) {
-            const double log_q = log_probability(&q, student.z[k]), log_p = log_probability(&p, teacher.z[k]);
+            const number log_q = log_probability(&q, student.z[k]), log_p = log_probability(&p, teacher.z[k]);
             pull += kd_derivative(form, log_p, log_q, mean_q) * (student.z[k] - standard.mean);
         }
         pull = warp_sum(pull);
         for (int k = lane; gradient && k < classes; k += WARP) {
-            const double log_q = log_probability(&q, student.z[k]), log_p = log_probability(&p, teacher.z[k]);
-            const double derivative = kd_derivative(form, log_p, log_q, mean_q);
+            const number log_q = log_probability(&q, student.z[k]), log_p = log_probability(&p, teacher.z[k]);
+            const number derivative = kd_derivative(form, log_p, log_q, mean_q);
             gradient[k] += (float)(factor * derivative_through(&standard, derivative, pull, student.z[k]));
         }
     }

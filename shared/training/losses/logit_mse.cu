@@ -4,15 +4,15 @@
 static __global__ void __launch_bounds__(LOSS_WARPS *WARP) logit_mse(struct cuda_loss_args args)
 {
     const int classes = args.inputs.classes, lane = threadIdx.x % WARP;
-    const double share = 1.0 / ((double)args.batch.count * classes), factor = 2 * share * loss_weight(args);
-    double value = 0;
+    const number share = (number)1 / ((number)args.batch.count * classes), factor = 2 * share * loss_weight(args);
+    number value = 0;
     for (int row = loss_first_row(); row < args.batch.count; row += loss_row_step()) {
         if (row_left_out(args, row))
             continue;
         const struct row_scores student = loss_student_scores(args, row), teacher = loss_teacher_scores(args, row);
         float *gradient = loss_gradient(args, row);
         for (int k = lane; k < classes; k += WARP) {
-            const double difference = (double)student.z[k] - teacher.z[k];
+            const number difference = (number)student.z[k] - teacher.z[k];
             value += difference * difference;
             if (gradient)
                 gradient[k] += (float)(factor * difference);

@@ -1,8 +1,8 @@
 /* Rows of logits on the GPU, one warp per row: labels, log-softmax, standardised rows, and the label set apart from the
  * other classes.
  *
- * Everything is computed in double through log-softmax, as on the CPU: exponents of differences of logits, and
- * differences of probabilities, lose too many digits in float, and a step has only some thousand of them. */
+ * Everything is computed through log-softmax, as on the CPU, and in `number` (float_pair.cuh): exponents of differences
+ * of logits, and differences of probabilities, lose too many digits in float. */
 #ifndef SHARED_TRAINING_LOSSES_LOGIT_ROW_CUH
 #define SHARED_TRAINING_LOSSES_LOGIT_ROW_CUH
 
@@ -54,56 +54,81 @@ static __device__ __forceinline__ int count_labelled(const struct cuda_loss_args
 }
 
 /* ---- by a whole warp; every lane gets the result ---- */
+/* The first of the largest elements. */
+static __device__ __forceinline__ int argmax(const float *z, int classes)
+{
+    float best = -INFINITY;
+    int at = 0;
+    for (int k = threadIdx.x % WARP; k < classes; k += WARP)
+        if (z[k] > best) {
+            best = z[k];
+            at = k;
+        }
+    for (int distance = WARP / 2; distance > 0; distance /= 2) {
+        const float other = __shfl_xor_sync(0xffffffffu, best, distance);
+        const int other_at = __shfl_xor_sync(0xffffffffu, at, distance);
+        if (other > best || (other == best && other_at < at)) {
+            best = other;
+            at = other_at;
+        }
+    }
+    return at;
+}
+
 /* Over all classes but `without`; -1: over all. */
 static __device__ __forceinline__ struct log_softmax log_softmax_of(const struct row_scores &row, int without,
-                                                                    double inverse)
+                                                                    number inverse)
 {
-    double max = -INFINITY, sum = 0;
+    struct log_softmax s = {LOWEST_SCORE, inverse, 0};
+    number sum = 0;
     for (int k = threadIdx.x % WARP; k < row.classes; k += WARP)
         if (k != without)
-            max = fmax(max, score_of(&row, k));
-    max = warp_max(max);
+            s.max = fmax(s.max, score_of(&row, k));
+    s.max = warp_max(s.max);
     for (int k = threadIdx.x % WARP; k < row.classes; k += WARP)
         if (k != without)
-            sum += exp((score_of(&row, k) - max) * inverse);
-    return {max, inverse, log(warp_sum(sum))};
+            sum += exp(softmax_exponent(&s, score_of(&row, k)));
+    s.log_sum = log(warp_sum(sum));
+    return s;
 }
 
 /* Over the classes whose score in `other` is below `bound`. */
 static __device__ __forceinline__ struct log_softmax
-log_softmax_below(const struct row_scores &row, const struct row_scores &other, double bound, double inverse)
+log_softmax_below(const struct row_scores &row, const struct row_scores &other, float bound, number inverse)
 {
-    double max = -INFINITY, sum = 0;
+    struct log_softmax s = {LOWEST_SCORE, inverse, 0};
+    number sum = 0;
     for (int k = threadIdx.x % WARP; k < row.classes; k += WARP)
         if (other.z[k] < bound)
-            max = fmax(max, (double)row.z[k]);
-    max = warp_max(max);
+            s.max = fmax(s.max, (number)row.z[k]);
+    s.max = warp_max(s.max);
     for (int k = threadIdx.x % WARP; k < row.classes; k += WARP)
         if (other.z[k] < bound)
-            sum += exp((row.z[k] - max) * inverse);
-    return {max, inverse, log(warp_sum(sum))};
+            sum += exp(softmax_exponent(&s, row.z[k]));
+    s.log_sum = log(warp_sum(sum));
+    return s;
 }
 
 static __device__ __forceinline__ struct row_standard row_standard_of(const struct row_scores &row, bool standardise)
 {
-    double sum = 0, squares = 0;
+    number sum = 0, squares = 0;
     if (!standardise)
         return {0, 1, 0};
     for (int k = threadIdx.x % WARP; k < row.classes; k += WARP)
         sum += score_of(&row, k);
-    const double mean = warp_sum(sum) / row.classes;
+    const number mean = warp_sum(sum) / row.classes;
     for (int k = threadIdx.x % WARP; k < row.classes; k += WARP)
         squares += (score_of(&row, k) - mean) * (score_of(&row, k) - mean);
     return row_standard_from(mean, warp_sum(squares), row.classes);
 }
 
 static __device__ __forceinline__ struct label_split label_split_of(const struct row_scores &row, int label,
-                                                                    double temperature, bool standardise)
+                                                                    number temperature, bool standardise)
 {
     struct label_split split;
     split.row = row;
     split.standard = row_standard_of(row, standardise);
-    const double inverse = 1 / (temperature * split.standard.deviation);
+    const number inverse = 1 / (temperature * split.standard.deviation);
     split.all = log_softmax_of(row, -1, inverse);
     split.others = log_softmax_of(row, label, inverse);
     label_split_finish(&split, label);

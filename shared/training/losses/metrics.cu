@@ -4,27 +4,6 @@
 #include "shared/training/cuda/cuda_training.h"
 #include "shared/training/losses/logit_row.cuh"
 
-/* The first of the largest elements. By a whole warp; every lane gets the result. */
-static __device__ __forceinline__ int argmax(const float *z, int classes)
-{
-    float best = -INFINITY;
-    int at = 0;
-    for (int k = threadIdx.x % WARP; k < classes; k += WARP)
-        if (z[k] > best) {
-            best = z[k];
-            at = k;
-        }
-    for (int distance = WARP / 2; distance > 0; distance /= 2) {
-        const float other = __shfl_xor_sync(0xffffffffu, best, distance);
-        const int other_at = __shfl_xor_sync(0xffffffffu, at, distance);
-        if (other > best || (other == best && other_at < at)) {
-            best = other;
-            at = other_at;
-        }
-    }
-    return at;
-}
-
 static __global__ void __launch_bounds__(LOSS_WARPS *WARP) count_rows(struct cuda_loss_args args)
 {
     const size_t slot = loss_slot(args);

@@ -4,7 +4,7 @@
  * Idea: three launches, each for all students and all temperatures. One warp per row makes both sides' probabilities;
  * one warp per pair of classes makes its entry of the class relations, which also give the batch's (losses.h); one warp
  * per row writes the gradient. Work is n * classes^2 for the second and the third; at 128 rows of 11 classes only the
- * launches are felt. Bytes moved: the probabilities (double) once out and twice in, the entries once out and once in
+ * launches are felt. Bytes moved: the probabilities once out and twice in, the entries once out and once in
  * per row, from the second-level cache. */
 #include "shared/training/losses/logit_row.cuh"
 
@@ -15,13 +15,13 @@ struct mlkd_options {
 
 /* A student's scratch memory at one temperature. */
 struct mlkd_memory {
-    double *q, *p, *derivatives; /* [count, classes] probabilities of the student, of the teacher; derivatives by q */
+    number *q, *p, *derivatives; /* [count, classes] probabilities of the student, of the teacher; derivatives by q */
     struct mlkd_entry *entries;  /* [classes, classes] */
 };
 static __device__ __forceinline__ struct mlkd_memory memory_of(const struct cuda_loss_args &args, int j)
 {
     const size_t classes = args.inputs.classes, values = (size_t)args.batch.shape.batch * classes;
-    double *q = loss_scratch(args, blockIdx.y) + j * 3 * (values + classes * classes);
+    number *q = loss_scratch(args, blockIdx.y) + j * 3 * (values + classes * classes);
     return {q, q + values, q + 2 * values, (struct mlkd_entry *)(q + 3 * values)};
 }
 
@@ -34,7 +34,7 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP)
         const bool left_out = row_left_out(args, i); /* zeros relate to no other row */
         for (int j = 0; j < MLKD_TEMPERATURES; j++) {
             const struct mlkd_memory memory = memory_of(args, j);
-            const double inverse = 1 / mlkd_temperature(options.temperature[blockIdx.y], j);
+            const number inverse = 1 / mlkd_temperature(options.temperature[blockIdx.y], j);
             const struct log_softmax q = log_softmax_of(student, -1, inverse), p = log_softmax_of(teacher, -1, inverse);
             for (int k = threadIdx.x % WARP; k < classes; k += WARP) {
                 memory.q[(size_t)i * classes + k] = left_out ? 0 : exp(log_probability(&q, student.z[k]));
@@ -50,35 +50,35 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) mlkd_entries(struct c
     for (size_t at = loss_first_row(); at < MLKD_TEMPERATURES * pairs; at += loss_row_step()) {
         const struct mlkd_memory memory = memory_of(args, (int)(at / pairs));
         const size_t l = at % pairs / classes, k = at % classes;
-        double a = 0, b = 0, c = 0;
+        number a = 0, b = 0, c = 0;
         for (size_t i = threadIdx.x % WARP; i < (size_t)args.batch.count; i += WARP) {
-            const double *q = memory.q + i * classes, *p = memory.p + i * classes;
-            a += q[l] * q[k];
-            b += p[l] * q[k];
-            c += p[l] * p[k];
+            const number *q = memory.q + i * classes, *p = memory.p + i * classes;
+            add_product(&a, q[l], q[k]);
+            add_product(&b, p[l], q[k]);
+            add_product(&c, p[l], p[k]);
         }
-        a = warp_sum(a);
-        b = warp_sum(b);
-        c = warp_sum(c);
+        a = warp_sum(rounded(a));
+        b = warp_sum(rounded(b));
+        c = warp_sum(rounded(c));
         if (threadIdx.x % WARP == 0)
             memory.entries[l * classes + k] = {a, b, c};
     }
 }
 
 /* The divergence of a row at one temperature, and its gradient. Returns this lane's part of the value. */
-static __device__ double mlkd_row(const struct cuda_loss_args &args, const struct mlkd_memory &memory, int row,
-                                  double temperature, double by_batch, double by_class)
+static __device__ number mlkd_row(const struct cuda_loss_args &args, const struct mlkd_memory &memory, int row,
+                                  number temperature, number by_batch, number by_class)
 {
     const int classes = args.inputs.classes, lane = threadIdx.x % WARP;
     const struct row_scores student = loss_student_scores(args, row), teacher = loss_teacher_scores(args, row);
     const struct log_softmax log_q = log_softmax_of(student, -1, 1 / temperature);
     const struct log_softmax log_p = log_softmax_of(teacher, -1, 1 / temperature);
-    const double *q = memory.q + (size_t)row * classes, *p = memory.p + (size_t)row * classes;
-    double *derivatives = memory.derivatives + (size_t)row * classes;
+    const number *q = memory.q + (size_t)row * classes, *p = memory.p + (size_t)row * classes;
+    number *derivatives = memory.derivatives + (size_t)row * classes;
     float *gradient = loss_gradient(args, row);
-    double value = 0, mean = 0; /* of the derivatives, weighted by q: the derivative of softmax subtracts it */
+    number value = 0, mean = 0; /* of the derivatives, weighted by q: the derivative of softmax subtracts it */
     for (int k = lane; k < classes; k += WARP) {
-        double sum = 0;
+        number sum = 0;
         value += kl_part(log_probability(&log_p, teacher.z[k]), log_probability(&log_q, student.z[k]));
         for (int l = 0; gradient && l < classes; l++)
             sum += mlkd_entry_derivative(&memory.entries[(size_t)l * classes + k], by_batch, by_class, q[l], p[l]);
@@ -96,11 +96,11 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP)
     mlkd_rows(struct cuda_loss_args args, struct mlkd_options options)
 {
     const size_t classes = args.inputs.classes;
-    const double by_batch = options.beta[blockIdx.y] / args.batch.count, by_class = options.gamma[blockIdx.y] / classes;
-    double value = 0;
+    const number by_batch = options.beta[blockIdx.y] / args.batch.count, by_class = options.gamma[blockIdx.y] / classes;
+    number value = 0;
     for (int j = 0; j < MLKD_TEMPERATURES; j++) {
         const struct mlkd_memory memory = memory_of(args, j);
-        const double temperature = mlkd_temperature(options.temperature[blockIdx.y], j);
+        const number temperature = mlkd_temperature(options.temperature[blockIdx.y], j);
         for (size_t at = (size_t)loss_first_row() * WARP + threadIdx.x % WARP; at < classes * classes;
              at += (size_t)loss_row_step() * WARP)
             value += mlkd_entry_value(&memory.entries[at], by_batch, by_class);

@@ -13,9 +13,9 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) nkd(struct cuda_loss_
 {
     const int classes = args.inputs.classes, lane = threadIdx.x % WARP;
     const int labelled = count_labelled(args, args.batch.count, classes);
-    const double share = labelled ? 1.0 / labelled : 0, factor = loss_weight(args) * share;
-    const double temperature = options.temperature[blockIdx.y], gamma = options.gamma[blockIdx.y];
-    double value = 0;
+    const number share = labelled ? (number)1 / labelled : 0, factor = loss_weight(args) * share;
+    const number temperature = options.temperature[blockIdx.y], gamma = options.gamma[blockIdx.y];
+    number value = 0;
     for (int i = loss_first_row(); i < args.batch.count; i += loss_row_step()) {
         const int label = label_of_row(args, i, classes).label;
         const struct row_scores s = loss_student_scores(args, i), t = loss_teacher_scores(args, i);
@@ -25,15 +25,15 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) nkd(struct cuda_loss_
         const struct log_softmax student = log_softmax_of(s, -1, 1), teacher = log_softmax_of(t, -1, 1);
         const struct log_softmax student_others = log_softmax_of(s, label, 1 / temperature);
         const struct log_softmax teacher_others = log_softmax_of(t, label, 1 / temperature);
-        const double target = exp(log_probability(&teacher, t.z[label]));
+        const number target = exp(log_probability(&teacher, t.z[label]));
         for (int k = lane; k < classes; k += WARP) {
-            const double log_s = log_probability(&student, s.z[k]);
-            double derivative = target * (exp(log_s) - (k == label));
+            const number log_s = log_probability(&student, s.z[k]);
+            number derivative = target * (exp(log_s) - (k == label));
             if (k == label) {
                 value -= target * log_s;
             } else {
-                const double log_p = log_probability(&teacher_others, t.z[k]);
-                const double log_q = log_probability(&student_others, s.z[k]);
+                const number log_p = log_probability(&teacher_others, t.z[k]);
+                const number log_q = log_probability(&student_others, s.z[k]);
                 const struct loss_part part = nkd_other(gamma, temperature, log_p, log_q);
                 value += part.value;
                 derivative += part.derivative;

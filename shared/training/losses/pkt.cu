@@ -3,7 +3,7 @@
 #include "shared/training/losses/gram.cuh"
 
 /* (cos + 1) / 2 */
-static __device__ __forceinline__ double similarity_of(const double *gram, size_t stride, int i, int j)
+static __device__ __forceinline__ number similarity_of(const number *gram, size_t stride, int i, int j)
 {
     return cosine_similarity(gram[i * stride + j], inverse_norm(gram, stride, i), inverse_norm(gram, stride, j));
 }
@@ -12,18 +12,18 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) pkt(struct cuda_loss_
 {
     const struct gram_matrices r = gram_matrices_of(args);
     const int lane = threadIdx.x % WARP;
-    const double share = 1.0 / ((double)r.n * r.n);
-    double value = 0;
+    const number share = (number)1 / ((number)r.n * r.n);
+    number value = 0;
     for (int i = loss_first_row(); i < r.n; i += loss_row_step()) {
-        double *derivative = r.derivative + i * r.stride, sum = 0, teacher_sum = 0, along = 0;
+        number *derivative = r.derivative + i * r.stride, sum = 0, teacher_sum = 0, along = 0;
         for (int j = lane; j < r.n; j += WARP) {
             sum += similarity_of(r.student, r.stride, i, j);
             teacher_sum += similarity_of(r.teacher, r.stride, i, j);
         }
         sum = warp_sum(sum), teacher_sum = warp_sum(teacher_sum);
         for (int j = lane; j < r.n; j += WARP) {
-            const double q = similarity_of(r.student, r.stride, i, j) / sum;
-            const double p = similarity_of(r.teacher, r.stride, i, j) / teacher_sum;
+            const number q = similarity_of(r.student, r.stride, i, j) / sum;
+            const number p = similarity_of(r.teacher, r.stride, i, j) / teacher_sum;
             const struct loss_part part = pkt_part(share, p, q);
             value += part.value;
             derivative[j] = part.derivative;
@@ -42,12 +42,12 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) pkt_norms(struct cuda
 {
     const struct gram_matrices r = gram_matrices_of(args);
     for (int i = loss_first_row(); i < r.n; i += loss_row_step()) {
-        double along = 0;
+        number along = 0;
         for (int j = threadIdx.x % WARP; j < r.n; j += WARP)
             along += (r.derivative[i * r.stride + j] + r.derivative[j * r.stride + i]) * r.student[i * r.stride + j];
         along = warp_sum(along);
         __syncwarp();
-        if (threadIdx.x % WARP == 0 && r.student[i * r.stride + i] != 0)
+        if (threadIdx.x % WARP == 0 && r.student[i * r.stride + i] > 0)
             r.derivative[i * r.stride + i] -=
                 along * inverse_norm(r.student, r.stride, i) / (2 * sqrt(r.student[i * r.stride + i]));
     }

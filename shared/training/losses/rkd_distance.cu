@@ -16,15 +16,16 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP)
 {
     const struct gram_matrices r = gram_matrices_of(args);
     const bool plain = options.unscaled[blockIdx.y] || r.n < 2;
-    double sums[2] = {};
+    number parts[2] = {};
     for (int i = loss_first_row(); !plain && i < r.n; i += loss_row_step())
         for (int j = threadIdx.x % WARP; j < r.n; j += WARP) {
-            sums[0] += row_distance(r.student, r.stride, i, j);
-            sums[1] += row_distance(r.teacher, r.stride, i, j);
+            parts[0] += row_distance(r.student, r.stride, i, j);
+            parts[1] += row_distance(r.teacher, r.stride, i, j);
         }
+    double sums[2] = {(double)parts[0], (double)parts[1]};
     if (sum_over_blocks<2>(args.sums, blockIdx.y, sums))
         for (int side = 0; side < 2; side++)
-            r.rest[side] = plain ? 1 : (double)r.n * (r.n - 1) / sums[side];
+            r.rest[side] = plain ? 1 : (number)r.n * (r.n - 1) / sums[side];
 }
 
 /* The value; derivative = its derivatives by the distances with a constant mean; rest[2] = what every distance gets in
@@ -35,20 +36,21 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP)
     const struct gram_matrices r = gram_matrices_of(args);
     const enum loss_distance distance = options.distance[blockIdx.y];
     const bool plain = options.unscaled[blockIdx.y];
-    const double scale = r.rest[0], teacher_scale = r.rest[1], share = 1.0 / ((double)r.n * r.n);
-    double sums[2] = {};
+    const number scale = r.rest[0], teacher_scale = r.rest[1], share = (number)1 / ((number)r.n * r.n);
+    number parts[2] = {};
     for (int i = loss_first_row(); i < r.n; i += loss_row_step())
         for (int j = threadIdx.x % WARP; j < r.n; j += WARP) {
-            const double d = row_distance(r.student, r.stride, i, j);
+            const number d = row_distance(r.student, r.stride, i, j);
             const struct loss_part p =
                 penalty_of(distance, d * scale - row_distance(r.teacher, r.stride, i, j) * teacher_scale);
-            sums[0] += share * p.value;
-            sums[1] += share * p.derivative * d;
+            parts[0] += share * p.value;
+            parts[1] += share * p.derivative * d;
             r.derivative[i * r.stride + j] = share * p.derivative * scale;
         }
+    double sums[2] = {(double)parts[0], (double)parts[1]};
     if (sum_over_blocks<2>(args.sums, blockIdx.y, sums)) {
         loss_metrics(args, sums[0]);
-        r.rest[2] = plain || r.n < 2 ? 0 : -sums[1] * scale * scale / ((double)r.n * (r.n - 1));
+        r.rest[2] = plain || r.n < 2 ? 0 : -sums[1] * scale * scale / ((number)r.n * (r.n - 1));
     }
 }
 
@@ -56,12 +58,12 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP)
 static __global__ void __launch_bounds__(LOSS_WARPS *WARP) distance_derivatives(struct cuda_loss_args args)
 {
     const struct gram_matrices r = gram_matrices_of(args);
-    const double mean_derivative = r.rest[2];
+    const number mean_derivative = r.rest[2];
     for (int i = loss_first_row(); i < r.n; i += loss_row_step()) {
-        double sum = 0;
+        number sum = 0;
         for (int j = threadIdx.x % WARP; j < r.n; j += WARP) {
-            const double squared = squared_distance(r.student, r.stride, i, j);
-            const double derivative =
+            const number squared = squared_distance(r.student, r.stride, i, j);
+            const number derivative =
                 through_distance(r.derivative[i * r.stride + j] + mean_derivative, squared, i == j);
             r.derivative[i * r.stride + j] = -derivative;
             sum += derivative;

@@ -10,45 +10,32 @@ struct rld_options {
     double alpha[TRAINING_MAX_STUDENTS], beta[TRAINING_MAX_STUDENTS];
 };
 
-/* The first class with the largest score. By a whole warp; every lane gets it. */
-static __device__ __forceinline__ int class_of(const struct row_scores &row)
-{
-    double max = -INFINITY, first = row.classes;
-    for (int k = threadIdx.x % WARP; k < row.classes; k += WARP)
-        max = fmax(max, (double)row.z[k]);
-    max = warp_max(max);
-    for (int k = threadIdx.x % WARP; k < row.classes; k += WARP)
-        if (row.z[k] == max)
-            first = fmin(first, (double)k);
-    return (int)-warp_max(-first);
-}
-
 static __global__ void __launch_bounds__(LOSS_WARPS *WARP) rld(struct cuda_loss_args args, struct rld_options options)
 {
     const int classes = args.inputs.classes, lane = threadIdx.x % WARP;
     const int labelled = count_labelled(args, args.batch.count, classes);
-    const double share = labelled ? 1.0 / labelled : 0, factor = loss_weight(args) * share;
-    const double t = options.temperature[blockIdx.y], t1 = options.alpha_temperature[blockIdx.y];
-    const double alpha = options.alpha[blockIdx.y], beta = options.beta[blockIdx.y];
-    double value = 0;
+    const number share = labelled ? (number)1 / labelled : 0, factor = loss_weight(args) * share;
+    const number t = options.temperature[blockIdx.y], t1 = options.alpha_temperature[blockIdx.y];
+    const number alpha = options.alpha[blockIdx.y], beta = options.beta[blockIdx.y];
+    number value = 0;
     for (int i = loss_first_row(); i < args.batch.count; i += loss_row_step()) {
         const int label = label_of_row(args, i, classes).label;
         float *gradient = loss_gradient(args, i);
         if (label < 0 || row_left_out(args, i))
             continue;
         const struct row_scores s = loss_student_scores(args, i), teacher = loss_teacher_scores(args, i);
-        const double bound = teacher.z[label];
+        const float bound = teacher.z[label];
         const struct label_split own = label_split_of(s, label, t1, false);
-        const struct label_split top = label_split_of(teacher, class_of(teacher), t1, false);
+        const struct label_split top = label_split_of(teacher, argmax(teacher.z, classes), t1, false);
         const struct log_softmax q = log_softmax_below(s, teacher, bound, 1 / t);
         const struct log_softmax p = log_softmax_below(teacher, teacher, bound, 1 / t);
-        const double excess = dkd_excess(&own, &top);
+        const number excess = dkd_excess(&own, &top);
         if (lane == 0)
             value += alpha * t1 * t1 * dkd_label_value(&own, &top);
         for (int k = lane; k < classes; k += WARP) {
-            double derivative = alpha * t1 * excess * (k == label ? 1 : -exp(log_other(&own, k)));
+            number derivative = alpha * t1 * excess * (k == label ? 1 : -exp(log_other(&own, k)));
             if (teacher.z[k] < bound) {
-                const double log_p = log_probability(&p, teacher.z[k]), log_q = log_probability(&q, s.z[k]);
+                const number log_p = log_probability(&p, teacher.z[k]), log_q = log_probability(&q, s.z[k]);
                 value += beta * t * t * kl_part(log_p, log_q);
                 derivative += beta * t * (exp(log_q) - exp(log_p));
             }

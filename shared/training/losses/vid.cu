@@ -14,20 +14,20 @@ static __device__ __forceinline__ const float *log_scales(const struct cuda_loss
 /* The student's gradient; scratch [blocks][channels] gets the blocks' sums of (f_s - f_t)^2. One warp per pixel. */
 static __global__ void __launch_bounds__(FEATURE_THREADS) vid_pixels(struct cuda_loss_args args)
 {
-    __shared__ double warps[SUM_WARPS][WARP];
+    __shared__ number warps[SUM_WARPS][WARP];
     const struct feature_rows f = feature_rows_of(args);
     const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
     const double factor = loss_weight(args) * share_of(f.rows, f.size);
     const size_t pixels = (size_t)f.rows * f.pixels;
     for (int first = 0; first < f.channels; first += WARP) {
         const int c = first + lane;
-        double sum = 0, inverse = 0;
+        number sum = 0, inverse = 0;
         if (c < f.channels)
             inverse = factor / vid_variance(log_scales(args)[c]);
         for (size_t pixel = (size_t)blockIdx.x * SUM_WARPS + warp; pixel < pixels && c < f.channels;
              pixel += (size_t)gridDim.x * SUM_WARPS) {
             const size_t i = pixel * f.channels + c;
-            const double d = (double)f.student[i] - (double)f.teacher[i];
+            const number d = (number)f.student[i] - f.teacher[i];
             sum += d * d;
             if (f.gradient)
                 f.gradient[i] += (float)(inverse * d);
@@ -56,9 +56,10 @@ static __global__ void __launch_bounds__(FEATURE_THREADS) vid_channels(struct cu
     double value = 0;
     for (int c = threadIdx.x; c < f.channels; c += FEATURE_THREADS) {
         const double log_scale = log_scales(args)[c], inverse = 1 / vid_variance(log_scale);
-        double squares = 0;
+        number sum = 0;
         for (int block = 0; block < blocks; block++)
-            squares += loss_scratch(args, blockIdx.y)[(size_t)block * f.channels + c];
+            sum += loss_scratch(args, blockIdx.y)[(size_t)block * f.channels + c];
+        const double squares = (double)sum;
         value += vid_value(count, squares, inverse);
         if (gradient)
             gradient[c] = (float)vid_scale_derivative(factor, log_scale, count, squares, inverse);
@@ -74,7 +75,7 @@ static int vid_blocks(int count, int pixels)
 static size_t vid_scratch(const struct loss_term *term, const struct loss_shape *shape)
 {
     (void)term;
-    return (size_t)vid_blocks(shape->batch, shape->pixels) * shape->channels * sizeof(double);
+    return (size_t)vid_blocks(shape->batch, shape->pixels) * shape->channels * sizeof(number);
 }
 
 static void launch_vid(cudaStream_t stream, const struct loss_term *terms, const struct cuda_loss_args *args)

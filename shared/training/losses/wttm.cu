@@ -11,8 +11,9 @@ struct wttm_options {
 static __global__ void __launch_bounds__(LOSS_WARPS *WARP) wttm(struct cuda_loss_args args, struct wttm_options options)
 {
     const int classes = args.inputs.classes, lane = threadIdx.x % WARP;
-    const double gamma = options.gamma[blockIdx.y], share = 1.0 / args.batch.count, factor = loss_weight(args) * share;
-    double value = 0;
+    const number gamma = options.gamma[blockIdx.y], share = (number)1 / args.batch.count;
+    const number factor = loss_weight(args) * share;
+    number value = 0;
     for (int row = loss_first_row(); row < args.batch.count; row += loss_row_step()) {
         if (row_left_out(args, row))
             continue;
@@ -20,12 +21,12 @@ static __global__ void __launch_bounds__(LOSS_WARPS *WARP) wttm(struct cuda_loss
         const struct log_softmax q = log_softmax_of(s, -1, 1), p = log_softmax_of(t, -1, 1);
         const struct log_softmax powers = log_softmax_of(t, -1, gamma); /* softmax(gamma t) = p^gamma / w */
         float *gradient = loss_gradient(args, row);
-        double weight = 0;
+        number weight = 0;
         for (int k = lane; k < classes; k += WARP)
             weight += exp(gamma * log_probability(&p, t.z[k]));
         weight = warp_sum(weight);
         for (int k = lane; k < classes; k += WARP) {
-            const double log_q = log_probability(&q, s.z[k]), log_power = log_probability(&powers, t.z[k]);
+            const number log_q = log_probability(&q, s.z[k]), log_power = log_probability(&powers, t.z[k]);
             value += weight * kl_part(log_power, log_q);
             if (gradient)
                 gradient[k] += (float)(factor * weight * (exp(log_q) - exp(log_power)));

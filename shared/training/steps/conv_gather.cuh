@@ -102,9 +102,9 @@ static __device__ __forceinline__ void gather_vector(const struct product *p, co
     struct quad_epilogue c = {};
     struct quad_derivative through = {};
     if (BACKWARD)
-        through = quad_derivative_of(&p->derivative, student, s->channel, s->valid);
+        through = quad_derivative_of(&p->derivative, student, p->source, s->channel, s->valid);
     else
-        c = quad_epilogue_of(&p->read, student, s->channel, s->valid);
+        c = quad_epilogue_of(&p->read, student, p->source, s->channel, s->valid);
     const int channels = p->from * p->shape.groups;
 #pragma unroll 4
     for (int i = threadIdx.x / QUADS; i < ROWS; i += TILE_THREADS / QUADS) {
@@ -134,9 +134,9 @@ static __device__ __forceinline__ void gather_scalar(const struct product *p, co
         struct quad_derivative through = {};
         s.valid = s.valid > 0;
         if (BACKWARD)
-            through = quad_derivative_of(&p->derivative, student, s.channel, s.valid);
+            through = quad_derivative_of(&p->derivative, student, QUAD_SCALAR, s.channel, s.valid);
         else
-            c = quad_epilogue_of(&p->read, student, s.channel, s.valid);
+            c = quad_epilogue_of(&p->read, student, QUAD_SCALAR, s.channel, s.valid);
 #pragma unroll 4
         for (int i = threadIdx.x / QUADS; i < ROWS; i += TILE_THREADS / QUADS) {
             const struct row row = rows[i];

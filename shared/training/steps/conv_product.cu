@@ -102,9 +102,9 @@ static __global__ void __launch_bounds__(TILE_THREADS, 2) conv_product(const str
         struct quad_give give = {};
         struct quad bias = quad_zero();
         if (BACKWARD)
-            give = quad_give_of(&p.give, student, first_channel + lane.channel, lane.valid);
+            give = quad_give_of(&p.give, student, p.target, first_channel + lane.channel, lane.valid);
         else if (p.bias)
-            bias = quad_row(p.bias + student * p.bias_stride, first_channel + lane.channel, lane.valid);
+            bias = quad_row(p.bias + student * p.bias_stride, QUAD_SCALAR, first_channel + lane.channel, lane.valid);
 #pragma unroll 2
         for (int i = lane.row; i < memory::ROWS; i += lane.rows) {
             const struct quad q = quad_load(results + i * memory::RESULT_PITCH + lane.channel, QUAD_VECTOR, 4);
@@ -112,7 +112,8 @@ static __global__ void __launch_bounds__(TILE_THREADS, 2) conv_product(const str
             if (rows[i].target < 0)
                 continue;
             if (BACKWARD)
-                quad_hand_over<T>(&p.give, &give, &given, student, at, q, p.target, lane.valid);
+                quad_hand_over<T>(&p.give, &give, &given, quad_place_of<T>(&p.give, student, at), q, p.target,
+                                  lane.valid);
             else
                 product_write<T>(&p, &moments, student, at, q, bias, lane.valid);
         }

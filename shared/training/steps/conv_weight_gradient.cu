@@ -64,7 +64,7 @@ static __device__ __forceinline__ struct weigh_rows weigh_rows_of(const struct w
         r.x[i] = tap % s->kernel_w * s->dilation_w;
         r.channel[i] = group * p->in + in_group;
         if (i < r.valid) {
-            const struct quad_epilogue c = quad_epilogue_of(&p->read, student, r.channel[i], 1);
+            const struct quad_epilogue c = quad_epilogue_of(&p->read, student, QUAD_SCALAR, r.channel[i], 1);
             r.epilogue.scale.v[i] = c.scale.v[0];
             r.epilogue.shift.v[i] = c.shift.v[0];
         }
@@ -159,7 +159,8 @@ static __global__ void __launch_bounds__(TILE_THREADS, 2) conv_weigh(const struc
     const int column = threadIdx.x % QUADS * 4, out = first_out + column;
     const int out_valid = p.out - out < 0 ? 0 : p.out - out < 4 ? p.out - out : 4, channel = group * p.out + out;
     const struct weigh_rows rows = weigh_rows_of(&p, student, group, first_row + column);
-    const struct quad_derivative through = quad_derivative_of(&p.derivative, student, channel, out_valid);
+    const struct quad_derivative through =
+        quad_derivative_of(&p.derivative, student, p.derivative_access, channel, out_valid);
     float sums[SIDE * SIDE / TILE_THREADS], bias = 0;
     const bool bias_here = p.bias && first_row == 0 && threadIdx.x < SIDE;
     tile_clear<SIDE * SIDE / TILE_THREADS>(sums);

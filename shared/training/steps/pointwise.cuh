@@ -56,7 +56,7 @@ template <typename T, int PIXELS, int SHARE, int PITCH>
 static __device__ __forceinline__ void pointwise_fill_input(const struct pointwise *p, const struct quad_lane *lane,
                                                             int student, int first, const quad_raw<T> *share, T *tile)
 {
-    const struct quad_epilogue epilogue = quad_epilogue_of(&p->read, student, lane->channel, lane->valid);
+    const struct quad_epilogue epilogue = quad_epilogue_of(&p->read, student, QUAD_VECTOR, lane->channel, lane->valid);
     const int left = lane->valid ? p->pixels - first : 0;
 #pragma unroll
     for (int i = 0; i < SHARE; i++) {

@@ -75,7 +75,8 @@ static __device__ __forceinline__ void fill_derivative(const struct pointwise *p
                                                        T *tile)
 {
     typedef backward_memory<T, SIDE> memory;
-    const struct quad_derivative through = quad_derivative_of(&p->derivative, student, lane->channel, lane->valid);
+    const struct quad_derivative through =
+        quad_derivative_of(&p->derivative, student, QUAD_VECTOR, lane->channel, lane->valid);
     const int left = lane->valid ? p->pixels - first : 0;
 #pragma unroll
     for (int i = 0; i < memory::SHARE; i++) {
@@ -94,11 +95,15 @@ static __device__ __forceinline__ void give_tile(const struct pointwise *p, cons
                                                  int first, int pixels, const float *results, int pitch,
                                                  struct quad_sums *given)
 {
-    const struct quad_give give = quad_give_of(&p->give, student, lane->channel, lane->valid);
+    const struct quad_give give = quad_give_of(&p->give, student, QUAD_VECTOR, lane->channel, lane->valid);
+    const int step = lane->rows * p->in;
+    quad_place<T> place = quad_place_of<T>(&p->give, student, (size_t)(first + lane->row) * p->in + lane->channel);
 #pragma unroll 2
-    for (int row = lane->row; row < pixels; row += lane->rows)
-        quad_hand_over<T>(&p->give, &give, given, student, (size_t)(first + row) * p->in + lane->channel,
+    for (int row = lane->row; row < pixels; row += lane->rows) {
+        quad_hand_over<T>(&p->give, &give, given, place,
                           quad_load(results + row * pitch + lane->channel, QUAD_VECTOR, 4), QUAD_VECTOR, 4);
+        place.to += step, place.value += step;
+    }
 }
 
 /* Stores the block's sums [SIDE, SIDE + 4] in its partial gradient. */

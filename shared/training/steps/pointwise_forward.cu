@@ -30,7 +30,7 @@ static __device__ __forceinline__ void write_tile(const struct pointwise *p, con
 {
     struct quad bias = quad_zero();
     if (p->bias)
-        bias = quad_row(p->bias + student * p->parameter_stride, lane->channel, 4);
+        bias = quad_row(p->bias + student * p->parameter_stride, QUAD_SCALAR, lane->channel, 4);
     T *const values = (T *)p->write.values + student * p->write.stride + lane->channel;
 #pragma unroll 2
     for (int row = lane->row; row < pixels; row += lane->rows) {

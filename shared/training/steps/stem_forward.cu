@@ -139,7 +139,7 @@ static __global__ void __launch_bounds__(TILE_THREADS, 2) stem_forward_kernel(co
     filter.load(&s, first_channel, m.rest);
 #pragma unroll
     for (int group = 0; group < GROUPS; group++)
-        bias[group] = s.bias ? quad_row(s.bias + student * s.parameter_stride, channel + group * 16,
+        bias[group] = s.bias ? quad_row(s.bias + student * s.parameter_stride, QUAD_SCALAR, channel + group * 16,
                                         stem_valid(out_c, channel + group * 16))
                              : quad_zero();
     stem_begin<T>(&s, &m);
