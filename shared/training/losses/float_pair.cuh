@@ -3,7 +3,8 @@
  * A GeForce card has 64 times as many units for floats as for doubles. There a number is a pair of floats, their sum
  * high + low with |low| <= 2^-23 |high|: a result differs from the exact one by 2^-44 of it (of the operands, if those
  * cancel), a double by 2^-53. Where the units for doubles are half as many (compute capabilities 8.0, 9.0 and 10.0) a
- * number is a double. Both have 8 bytes.
+ * number is a double. Both have 8 bytes. Host code must not hold a number, nor a kernel take one as an argument: to the
+ * host it is a double, whatever the GPU.
  *
  * A pair has the range of floats: exp is 0 below -87 and infinite above 88, low loses its digits below 1e-38. What is
  * infinite, or beyond 3e38, is no number after the next operation.
