@@ -142,17 +142,14 @@ static __device__ __forceinline__ struct giving<V> giving_of(const struct cuda_g
     return g;
 }
 
-/* dx: the gradient of the completed value; z: the raw value. */
+/* dx: the gradient of the completed value; z: the raw value; before: the gradient so far, if it is accumulated. */
 template <int V, typename T>
-static __device__ __forceinline__ void give_vector(struct giving<V> *g, T *to, const float *z, float *dx)
+static __device__ __forceinline__ void give_to(struct giving<V> *g, T *to, const float *z, const float *before,
+                                               float *dx)
 {
-    if (g->accumulate) {
-        float before[V];
-        load_vector<V>(to, before);
 #pragma unroll
-        for (int v = 0; v < V; v++)
-            dx[v] += before[v];
-    }
+    for (int v = 0; v < V; v++)
+        dx[v] = g->accumulate ? dx[v] + before[v] : dx[v];
     if (g->finish)
         through_epilogue<V>(&g->input, z, dx);
     store_vector<V>(to, dx);
@@ -165,15 +162,42 @@ static __device__ __forceinline__ void give_vector(struct giving<V> *g, T *to, c
     }
 }
 
-/* The same for kernels that have no other use for z: reads it if it is wanted. */
+template <int V, typename T>
+static __device__ __forceinline__ void give_vector(struct giving<V> *g, T *to, const float *z, float *dx)
+{
+    float before[V];
+    clear<V>(before);
+    if (g->accumulate)
+        load_vector<V>(to, before);
+    give_to<V>(g, to, z, before, dx);
+}
+
+/* dx[RUN][V], of which `count` are given at elements first, first + step, ..., for kernels that have no other use for
+ * the raw values: all that is read is in flight before anything is computed. */
+template <int RUN, int V, typename T>
+static __device__ __forceinline__ void give_run(struct giving<V> *g, T *gradient, const T *values, size_t first,
+                                                size_t step, int count, float dx[RUN][V])
+{
+    float z[RUN][V], before[RUN][V];
+#pragma unroll
+    for (int i = 0; i < RUN; i++) {
+        clear<V>(z[i]);
+        clear<V>(before[i]);
+        if (i < count && g->wants_value)
+            load_vector<V>(values + first + i * step, z[i]);
+        if (i < count && g->accumulate)
+            load_vector<V>(gradient + first + i * step, before[i]);
+    }
+#pragma unroll
+    for (int i = 0; i < RUN; i++)
+        if (i < count)
+            give_to<V>(g, gradient + first + i * step, z[i], before[i], dx[i]);
+}
+
 template <int V, typename T>
 static __device__ __forceinline__ void give_at(struct giving<V> *g, T *gradient, const T *values, size_t at, float *dx)
 {
-    float z[V];
-    clear<V>(z);
-    if (g->wants_value)
-        load_vector<V>(values + at, z);
-    give_vector<V>(g, gradient + at, z, dx);
+    give_run<1, V>(g, gradient, values, at, 0, 1, (float(*)[V])dx);
 }
 
 template <typename T> static __device__ __forceinline__ T *gradient_of(const struct cuda_give *give, int channel)

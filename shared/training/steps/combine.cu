@@ -16,26 +16,18 @@ struct sources {
 };
 static_assert(NODE_MAX_INPUTS <= 64, "one bit for every input");
 
-/* x[RUN][V] = the completed pixels first, first + step, ... of an input. */
+/* x[RUN][V] = `count` completed pixels of an input: first, first + step, ... */
 template <typename T, int V>
-static __device__ __forceinline__ void load_run(const struct sources *sources, int input, const struct place *p,
-                                                size_t first, size_t step, size_t pixels, float x[RUN][V])
+static __device__ __forceinline__ void load_input(const struct sources *sources, int input, const struct place *p,
+                                                  size_t first, size_t step, int count, float x[RUN][V])
 {
     const struct cuda_read *read = &sources->reads[input];
     const struct epilogue<V> c = epilogue_of<V>(read, p);
-    const bool wide = sources->wide >> input & 1;
-    const int channels = sources->channels[input];
-    const float *floats = values_of<float>(read, p->channel);
-    const T *values = values_of<T>(read, p->channel);
-#pragma unroll
-    for (int i = 0; i < RUN; i++) {
-        const size_t pixel = first + i * step;
-        clear<V>(x[i]);
-        if (pixel < pixels && wide)
-            load_vector<V>(floats + pixel * channels, x[i]);
-        else if (pixel < pixels)
-            load_vector<V>(values + pixel * channels, x[i]);
-    }
+    const size_t channels = sources->channels[input];
+    if (sources->wide >> input & 1)
+        load_run<RUN, V>(values_of<float>(read, p->channel), first * channels, step * channels, count, x);
+    else
+        load_run<RUN, V>(values_of<T>(read, p->channel), first * channels, step * channels, count, x);
 #pragma unroll
     for (int i = 0; i < RUN; i++)
         apply_epilogue<V>(&c, x[i]);
@@ -60,10 +52,11 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
         end = begin + 1;
     }
     for (size_t first = blockIdx.x * step * RUN + p.lane; p.active && first < pixels; first += stride) {
+        const int count = run_length<RUN>(first, step, pixels);
         float sum[RUN][V], x[RUN][V];
-        load_run<T, V>(&sources, begin, &from, first, step, pixels, sum);
+        load_input<T, V>(&sources, begin, &from, first, step, count, sum);
         for (int input = begin + 1; input < end; input++) {
-            load_run<T, V>(&sources, input, &from, first, step, pixels, x);
+            load_input<T, V>(&sources, input, &from, first, step, count, x);
 #pragma unroll
             for (int i = 0; i < RUN; i++)
 #pragma unroll
@@ -72,7 +65,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
         }
 #pragma unroll
         for (int i = 0; i < RUN; i++)
-            if (first + i * step < pixels) {
+            if (i < count) {
                 store_vector<V>(values + (first + i * step) * channels, sum[i]);
                 tally_add<V>(&tally, sum[i]);
             }
@@ -82,7 +75,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
 
 /* The gradient of one input from the output's channels, the first of which is `skip`. */
 template <typename TI, typename TO, int V>
-static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
+static __global__ void __launch_bounds__(CHANNEL_THREADS, 2)
     pass_on(struct cuda_derivative from, struct cuda_give give, int channels, int out_channels, int skip, int vectors,
             size_t pixels)
 {
@@ -97,10 +90,11 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
     TI *to = gradient_of<TI>(&give, p.channel);
     const TI *in = values_of<TI>(&give.input, p.channel);
     const size_t stride = (size_t)gridDim.x * p.lanes;
-    for (size_t pixel = (size_t)blockIdx.x * p.lanes + p.lane; p.active && pixel < pixels; pixel += stride) {
-        float dz[V];
-        load_derivative<V>(&derivative, g, z, pixel * out_channels, dz);
-        give_at<V>(&giving, to, in, pixel * channels, dz);
+    for (size_t first = (size_t)blockIdx.x * p.lanes + p.lane; p.active && first < pixels; first += RUN * stride) {
+        const int count = run_length<RUN>(first, stride, pixels);
+        float dz[RUN][V];
+        load_derivative_run<RUN, V>(&derivative, g, z, first * out_channels, stride * out_channels, count, dz);
+        give_run<RUN, V>(&giving, to, in, first * channels, stride * channels, count, dz);
     }
     giving_finish<V>(&giving, &p, channels, shared, &give);
 }

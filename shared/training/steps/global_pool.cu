@@ -5,6 +5,8 @@
  * the minimum: forward one read of the input, backward one write of its gradient (and what the epilogue reads). */
 #include "shared/training/cuda/cuda_window.cuh"
 
+enum { RUN = 4, RUN_BACK = 2 /* pixels that a thread has in flight */ };
+
 template <typename TI, typename TO, int V>
 static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
     global_pool(struct cuda_read read, struct cuda_write write, int channels, int vectors, int pixels, int samples)
@@ -20,13 +22,19 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
         const TI *image = in + (size_t)n * pixels * channels;
         float sum[V];
         clear<V>(sum);
-        for (int pixel = p.lane; p.active && pixel < pixels; pixel += p.lanes) {
-            float x[V];
-            load_vector<V>(image + (size_t)pixel * channels, x);
-            apply_epilogue<V>(&epilogue, x);
+        for (int pixel = p.lane; p.active && pixel < pixels; pixel += RUN * p.lanes) {
+            const int count = run_length<RUN>(pixel, p.lanes, pixels);
+            float x[RUN][V];
+            load_run<RUN, V>(image, (size_t)pixel * channels, (size_t)p.lanes * channels, count, x);
 #pragma unroll
-            for (int v = 0; v < V; v++)
-                sum[v] += x[v];
+            for (int i = 0; i < RUN; i++) {
+                if (i >= count)
+                    break;
+                apply_epilogue<V>(&epilogue, x[i]);
+#pragma unroll
+                for (int v = 0; v < V; v++)
+                    sum[v] += x[i][v];
+            }
         }
         add_lanes<V, V>(&p, channels, sum, shared, sums - p.first, 1, 0);
         __syncthreads();
@@ -42,7 +50,7 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
 }
 
 template <typename TI, typename TO, int V>
-static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
+static __global__ void __launch_bounds__(CHANNEL_THREADS, 2)
     global_pool_gradient(struct cuda_derivative from, struct cuda_give give, struct window w, int vectors)
 {
     __shared__ float shared[LANE_FLOATS];
@@ -52,15 +60,24 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
     const TI *in = values_of<TI>(&give.input, p.channel);
     TI *to = gradient_of<TI>(&give, p.channel);
     struct giving<V> giving = giving_of<V>(&give, &p);
-    const float pixels = (float)(w.y.in * w.x.in);
-    struct walk at = walk_of(w.y.in, w.x.in, blockIdx.x * (size_t)p.lanes + p.lane, (size_t)gridDim.x * p.lanes);
-    for (; p.active && at.n < w.samples; walk_on(&at)) {
-        float dz[V];
-        load_derivative<V>(&derivative, g, z, (size_t)at.n * w.channels, dz);
+    const int image = w.y.in * w.x.in;
+    const size_t pixels = (size_t)w.samples * image, stride = (size_t)gridDim.x * p.lanes;
+    const size_t first = (size_t)blockIdx.x * p.lanes + p.lane;
+    struct walk at = walk_of(1, image, first, stride);
+    for (size_t pixel = first; p.active && pixel < pixels; pixel += RUN_BACK * stride) {
+        const int count = run_length<RUN_BACK>(pixel, stride, pixels);
+        float dz[RUN_BACK][V];
 #pragma unroll
-        for (int v = 0; v < V; v++)
-            dz[v] /= pixels;
-        give_at<V>(&giving, to, in, walk_pixel(&at) * w.channels, dz);
+        for (int i = 0; i < RUN_BACK; i++) {
+            clear<V>(dz[i]);
+            if (i < count)
+                load_derivative<V>(&derivative, g, z, (size_t)at.n * w.channels, dz[i]);
+#pragma unroll
+            for (int v = 0; v < V; v++)
+                dz[i][v] /= image;
+            walk_on(&at);
+        }
+        give_run<RUN_BACK, V>(&giving, to, in, pixel * w.channels, stride * w.channels, count, dz);
     }
     giving_finish<V>(&giving, &p, w.channels, shared, &give);
 }

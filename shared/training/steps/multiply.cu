@@ -6,6 +6,7 @@
  * a pixel by one thread. */
 #include "shared/training/cuda/cuda_window.cuh"
 
+enum { RUN = 2 /* pixels that a thread has in flight */, GATE_RUN = 4 /* in the few blocks of gates */ };
 enum gate { GATE_NONE, GATE_CHANNELS, GATE_POSITIONS };
 
 /* A tensor that is read; how its elements go with those of the output. */
@@ -34,31 +35,51 @@ static __device__ __forceinline__ struct epilogue<V> factor_epilogue(const struc
     return c;
 }
 
-/* x = the completed values for channels [channel, channel + V) of a pixel of sample n. */
-template <typename T, int V>
+/* x[R][V] = the completed values for channels [channel, channel + V) of `count` pixels: first, first + step, ... Pixel
+ * i belongs to sample samples[i]. */
+template <int R, typename T, int V>
 static __device__ __forceinline__ void load_factor(const struct factor *f, const struct epilogue<V> *c, int channel,
-                                                   int channels, size_t pixel, size_t n, float *x)
+                                                   size_t channels, size_t first, size_t step, const int samples[R],
+                                                   int count, float x[R][V])
 {
     const float *floats = values_of<float>(&f->read, 0);
     const T *values = values_of<T>(&f->read, 0);
-    if (f->gate == GATE_POSITIONS) {
-        const float one = f->wide ? floats[pixel] : load(values + pixel);
 #pragma unroll
-        for (int v = 0; v < V; v++)
-            x[v] = one;
-    } else {
-        const size_t at = (f->gate == GATE_CHANNELS ? n : pixel) * channels + channel;
-        if (f->wide)
-            load_vector<V>(floats + at, x);
-        else
-            load_vector<V>(values + at, x);
+    for (int i = 0; i < R; i++) {
+        const size_t pixel = first + i * step;
+        const size_t at = (f->gate == GATE_CHANNELS ? samples[i] : pixel) * channels + channel;
+        clear<V>(x[i]);
+        if (i >= count)
+            continue;
+        if (f->gate == GATE_POSITIONS) {
+            const float one = f->wide ? floats[pixel] : load(values + pixel);
+#pragma unroll
+            for (int v = 0; v < V; v++)
+                x[i][v] = one;
+        } else if (f->wide) {
+            load_vector<V>(floats + at, x[i]);
+        } else {
+            load_vector<V>(values + at, x[i]);
+        }
     }
-    apply_epilogue<V>(c, x);
+#pragma unroll
+    for (int i = 0; i < R; i++)
+        apply_epilogue<V>(c, x[i]);
+}
+
+/* The samples of the next R pixels of a walk over images of one row. */
+template <int R> static __device__ __forceinline__ void next_samples(struct walk *at, int samples[R])
+{
+#pragma unroll
+    for (int i = 0; i < R; i++) {
+        samples[i] = at->n;
+        walk_on(at);
+    }
 }
 
 template <typename T, typename TO, int V>
-static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
-    multiply(struct factor a, struct factor b, struct cuda_write write, int channels, int vectors, size_t image,
+static __global__ void __launch_bounds__(CHANNEL_THREADS, 2)
+    multiply(struct factor a, struct factor b, struct cuda_write write, int channels, int vectors, int image,
              size_t pixels)
 {
     __shared__ float shared[LANE_FLOATS];
@@ -68,25 +89,34 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
     const size_t stride = (size_t)gridDim.x * p.lanes;
     struct tally<V> tally;
     tally_clear(&tally);
-    for (size_t pixel = (size_t)blockIdx.x * p.lanes + p.lane; p.active && pixel < pixels; pixel += stride) {
-        const size_t n = pixel / image;
-        float x[V], y[V];
-        load_factor<T, V>(&a, &a_epilogue, p.channel, channels, pixel, n, x);
-        load_factor<T, V>(&b, &b_epilogue, p.channel, channels, pixel, n, y);
+    size_t pixel = (size_t)blockIdx.x * p.lanes + p.lane;
+    struct walk at = walk_of(1, image, pixel, stride);
+    for (; p.active && pixel < pixels; pixel += RUN * stride) {
+        const int count = run_length<RUN>(pixel, stride, pixels);
+        int n[RUN];
+        float x[RUN][V], y[RUN][V];
+        next_samples<RUN>(&at, n);
+        load_factor<RUN, T, V>(&a, &a_epilogue, p.channel, channels, pixel, stride, n, count, x);
+        load_factor<RUN, T, V>(&b, &b_epilogue, p.channel, channels, pixel, stride, n, count, y);
 #pragma unroll
-        for (int v = 0; v < V; v++)
-            x[v] *= y[v];
-        store_vector<V>(out + pixel * channels, x);
-        tally_add<V>(&tally, x);
+        for (int i = 0; i < RUN; i++) {
+            if (i >= count)
+                break;
+#pragma unroll
+            for (int v = 0; v < V; v++)
+                x[i][v] *= y[i][v];
+            store_vector<V>(out + (pixel + i * stride) * channels, x[i]);
+            tally_add<V>(&tally, x[i]);
+        }
     }
     tally_finish<V>(&tally, &p, channels, shared, &write);
 }
 
 /* The gradient of an input of the output's shape: dz times the other input. */
 template <typename T, typename TO, int V>
-static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
+static __global__ void __launch_bounds__(CHANNEL_THREADS, 2)
     multiply_gradient(struct cuda_derivative from, struct factor other, struct cuda_give give, int channels,
-                      int vectors, size_t image, size_t pixels)
+                      int vectors, int image, size_t pixels)
 {
     __shared__ float shared[LANE_FLOATS];
     const struct place p = place_of<V>(channels, vectors);
@@ -97,23 +127,30 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
     T *to = gradient_of<T>(&give, p.channel);
     const T *in = values_of<T>(&give.input, p.channel);
     const size_t stride = (size_t)gridDim.x * p.lanes;
-    for (size_t pixel = (size_t)blockIdx.x * p.lanes + p.lane; p.active && pixel < pixels; pixel += stride) {
-        float dz[V], x[V];
-        load_derivative<V>(&derivative, g, z, pixel * channels, dz);
-        load_factor<T, V>(&other, &epilogue, p.channel, channels, pixel, pixel / image, x);
+    size_t pixel = (size_t)blockIdx.x * p.lanes + p.lane;
+    struct walk at = walk_of(1, image, pixel, stride);
+    for (; p.active && pixel < pixels; pixel += RUN * stride) {
+        const int count = run_length<RUN>(pixel, stride, pixels);
+        int n[RUN];
+        float dz[RUN][V], x[RUN][V];
+        next_samples<RUN>(&at, n);
+        load_derivative_run<RUN, V>(&derivative, g, z, pixel * channels, stride * channels, count, dz);
+        load_factor<RUN, T, V>(&other, &epilogue, p.channel, channels, pixel, stride, n, count, x);
 #pragma unroll
-        for (int v = 0; v < V; v++)
-            dz[v] *= x[v];
-        give_at<V>(&giving, to, in, pixel * channels, dz);
+        for (int i = 0; i < RUN; i++)
+#pragma unroll
+            for (int v = 0; v < V; v++)
+                dz[i][v] *= x[i][v];
+        give_run<RUN, V>(&giving, to, in, pixel * channels, stride * channels, count, dz);
     }
     giving_finish<V>(&giving, &p, channels, shared, &give);
 }
 
 /* The gradient of a gate per channel: a block adds up the pixels of a sample. */
 template <typename T, typename TO, int V>
-static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
+static __global__ void __launch_bounds__(CHANNEL_THREADS, 2)
     channel_gate_gradient(struct cuda_derivative from, struct factor x, struct cuda_give give, int channels,
-                          int vectors, size_t image, int samples)
+                          int vectors, int image, int samples)
 {
     __shared__ float shared[LANE_FLOATS], sums[MAX_VECTORS * 4];
     const struct place p = place_of<V>(channels, vectors);
@@ -126,14 +163,18 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
     for (int n = blockIdx.x; n < samples; n += gridDim.x) {
         float sum[V];
         clear<V>(sum);
-        for (size_t i = p.lane; p.active && i < image; i += p.lanes) {
-            const size_t pixel = n * image + i;
-            float dz[V], value[V];
-            load_derivative<V>(&derivative, g, z, pixel * channels, dz);
-            load_factor<T, V>(&x, &epilogue, p.channel, channels, pixel, n, value);
+        for (int i = p.lane; p.active && i < image; i += GATE_RUN * p.lanes) {
+            const size_t pixel = (size_t)n * image + i;
+            const int count = run_length<GATE_RUN>(i, p.lanes, image), none[GATE_RUN] = {};
+            float dz[GATE_RUN][V], value[GATE_RUN][V];
+            load_derivative_run<GATE_RUN, V>(&derivative, g, z, pixel * channels, (size_t)p.lanes * channels, count,
+                                             dz);
+            load_factor<GATE_RUN, T, V>(&x, &epilogue, p.channel, channels, pixel, p.lanes, none, count, value);
 #pragma unroll
-            for (int v = 0; v < V; v++)
-                sum[v] += dz[v] * value[v];
+            for (int k = 0; k < GATE_RUN; k++)
+#pragma unroll
+                for (int v = 0; v < V; v++)
+                    sum[v] += k < count ? dz[k][v] * value[k][v] : 0;
         }
         add_lanes<V, V>(&p, channels, sum, shared, sums - p.first, 1, 0);
         __syncthreads();
@@ -149,9 +190,9 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
 
 /* The gradient of a gate per position: a thread adds up the channels of a pixel. */
 template <typename T, typename TO>
-static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
+static __global__ void __launch_bounds__(CHANNEL_THREADS, 2)
     position_gate_gradient(struct cuda_derivative from, struct factor x, struct cuda_give give, int channels,
-                           size_t image, size_t pixels)
+                           size_t pixels)
 {
     __shared__ float shared[LANE_FLOATS];
     const struct place p = place_of<1>(1, 1);
@@ -166,11 +207,12 @@ static __global__ void __launch_bounds__(CHANNEL_THREADS, 3)
             at.channel = c;
             const struct derivative<1> derivative = derivative_of<1>(&from, &at);
             const struct epilogue<1> epilogue = factor_epilogue<1>(&x, &at);
-            float dz, value;
+            const int none[1] = {};
+            float dz, value[1][1];
             load_derivative<1>(&derivative, derivative_gradient<TO>(&from, c), derivative_values<TO>(&from, c),
                                pixel * channels, &dz);
-            load_factor<T, 1>(&x, &epilogue, c, channels, pixel, pixel / image, &value);
-            sum += dz * value;
+            load_factor<1, T, 1>(&x, &epilogue, c, channels, pixel, 0, none, 1, value);
+            sum += dz * value[0][0];
         }
         give_at<1>(&giving, to, in, pixel, &sum);
     }
@@ -200,7 +242,8 @@ static enum status forward(const struct cuda_run *run, struct error *err)
     const struct plan_tensor *out = cuda_output_of(run);
     const struct cuda_write write = cuda_write_of(run, run->scratch);
     const int channels = out->shape.c;
-    const size_t image = (size_t)out->shape.h * out->shape.w, pixels = image * run->pass->count;
+    const int image = out->shape.h * out->shape.w;
+    const size_t pixels = (size_t)image * run->pass->count;
     const struct channel_grid g = channel_grid_of(channels, vector_width(channels), pixels, 1, MAX_VECTORS);
     const dim3 grid = channel_dim(&g, run->students);
     const struct factor a = factor_of(run, 0), b = factor_of(run, 1);
@@ -216,7 +259,8 @@ static enum status backward(const struct cuda_run *run, struct error *err)
     const struct cuda_derivative derivative = cuda_derivative_of(run);
     const struct cuda_give give = cuda_give_of(run, run->scratch);
     const int channels = out->shape.c, samples = run->pass->count, first = run->input == &run->step->inputs[0];
-    const size_t image = (size_t)out->shape.h * out->shape.w, pixels = image * samples;
+    const int image = out->shape.h * out->shape.w;
+    const size_t pixels = (size_t)image * samples;
     const enum gate gate = first ? GATE_NONE : gate_of(run);
     const struct factor other = factor_of(run, first);
     struct channel_grid g = channel_grid_of(channels, vector_width(channels), pixels, 1, MAX_VECTORS);
@@ -238,7 +282,7 @@ static enum status backward(const struct cuda_run *run, struct error *err)
     else
         DISPATCH_TYPES(cuda_dtype_of(run, in), cuda_dtype_of(run, out),
                        LAUNCH((position_gate_gradient<TI, TO>), grid, CHANNEL_THREADS, 0, run->stream, derivative,
-                              other, give, channels, image, pixels));
+                              other, give, channels, pixels));
     return cuda_launched("multiply_gradient", err);
 }
 
