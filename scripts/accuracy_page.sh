@@ -2,7 +2,8 @@
 # Writes docs/accuracy.md and its pictures from the results of scripts/accuracy.sh. What has not been run is left out: a table
 # or picture appears when its runs are there.
 # usage: scripts/accuracy_page.sh [RESULTS [PAGE.md]]      RESULTS: --results of accuracy.sh (docs/accuracy/runs); pictures: PAGE/NAME.svg
-#   RESULTS/about.txt, if you write one, says what the data and the machines were; RESULTS/search.md goes below the nets, RESULTS/earlier.md to the end
+#   RESULTS/about.txt, if you write one, says what the data and the machines were; RESULTS/search.md goes below the nets,
+#   RESULTS/fashion.md, pictures.md and options.md below their tables, RESULTS/earlier.md to the end
 set -eu
 programs=${BUILD:-$(dirname "$0")/../build}
 [ "${1-}" != --help ] || { sed -n '2,/^set/{s/^# \{0,1\}//p}' "$0"; exit 0; }
@@ -151,7 +152,7 @@ own_text() { [ ! -f "$runs/$1" ] || { echo && cat "$runs/$1"; }; }
 
 any=$(finished '*/*' | head -1)
 [ -n "$any" ] || { echo "accuracy_page.sh: no run in $runs is finished; scripts/accuracy.sh makes them" >&2; exit 66; }
-own='The teachers are an ensemble of nets of 0.5 M parameters, trained here, and asked for each view and its mirror image.'
+own='The teachers are nets that were trained here from the labels, asked for each view and its mirror image.'
 text=$(mktemp)
 trap 'rm -f "$text"' EXIT
 {
@@ -161,9 +162,12 @@ trap 'rm -f "$text"' EXIT
     nets nets 'Nets'
     own_text search.md
     small_pictures fashion Fashion-MNIST "$own"
+    own_text fashion.md
     small_pictures pictures 'Photos of 32 pixels' "The same photos, squashed to 32 pixels before anybody sees them. $own"
+    own_text pictures.md
     methods
     fit_options
+    own_text options.md
     temperature
     views
     teaching
