@@ -471,9 +471,8 @@ static void large_stores_stay_on_the_host(void **state)
     test_must(t.backend->device->open(&t.device, &options, &err), &err);
     test_must(t.backend->device->store_new(t.device, SMALL, "a small store", &small, &err), &err);
     test_must(t.backend->device->store_new(t.device, LARGE, "a large store", &large, &err), &err);
-    test_must(
-        t.backend->device->buffer_new(t.device, LIMIT - SMALL - SMALL / 2, "what is left beside both", &rest, &err),
-        &err);
+    test_must(t.backend->device->buffer_new(t.device, LIMIT - 2 * SMALL, "what is left beside both", &rest, &err),
+              &err);
     t.backend->device->buffer_free(t.device, rest);
     t.backend->device->buffer_free(t.device, small);
     const uint16_t one = half_from_float(1);
