@@ -3,7 +3,7 @@
 # or picture appears when its runs are there.
 # usage: scripts/accuracy_page.sh [RESULTS [PAGE.md]]      RESULTS: --results of accuracy.sh (docs/accuracy/runs); pictures: PAGE/NAME.svg
 #   RESULTS/about.txt, if you write one, says what the data and the machines were; RESULTS/search.md goes below the nets,
-#   RESULTS/fashion.md, pictures.md and options.md below their tables, RESULTS/earlier.md to the end
+#   RESULTS/fashion.md, pictures.md, options.md and views.md below their tables, RESULTS/earlier.md to the end
 set -eu
 programs=${BUILD:-$(dirname "$0")/../build}
 [ "${1-}" != --help ] || { sed -n '2,/^set/{s/^# \{0,1\}//p}' "$0"; exit 0; }
@@ -170,6 +170,7 @@ trap 'rm -f "$text"' EXIT
     own_text options.md
     temperature
     views
+    own_text views.md
     teaching
     sizes
     own_text earlier.md
