@@ -4,11 +4,8 @@
 
 #include "shared/augment/view_color.h"
 #include "shared/augment/view_rows.h"
-#include "shared/base/vectorise.h"
 #include <assert.h>
 #include <string.h>
-
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "pixels are loaded as little-endian words");
 
 struct run {
     int begin, end; /* of x; empty if begin >= end */
@@ -38,9 +35,9 @@ static struct run clip(struct run run, int64_t start, int64_t step, int64_t low,
     return intersect(run, divide_up(start - high + 1, -step), divide_up(start - low + 1, -step));
 }
 
-static int clamp(int value, int high)
+static int clamp(int64_t value, int high)
 {
-    return value < 0 ? 0 : value > high ? high : value;
+    return value < 0 ? 0 : value > high ? high : (int)value;
 }
 
 /* One pixel with taps that may lie beyond the edge. */
@@ -59,92 +56,37 @@ static void sample_edge(const struct image *level, int64_t sx, int64_t sy, uint8
     }
 }
 
-static uint32_t load_word(const uint8_t *bytes)
+/* The taps of all these samples lie inside the level. */
+static inline void render_run(const struct image *level, const int64_t *m, int64_t sx, int64_t sy, int count,
+                              size_t channels, uint8_t *pixels)
 {
-    uint32_t word;
-    memcpy(&word, bytes, sizeof word);
-    return word;
-}
-
-/* Interior pixels of 3 channels are done in blocks: taps are gathered one by one, then blended by vector code. */
-enum { BLOCK = 32 };
-
-struct block {
-    uint32_t taps[4]
-                 [BLOCK]; /* upper left, upper right, lower left, lower right; the right ones use the upper 24 bits */
-    uint32_t fx[BLOCK], fy[BLOCK];
-    uint32_t out[BLOCK];
-};
-
-/* A right tap's word begins one byte early, so that no load leaves the two pixels of its row. */
-static void gather_taps(struct block *block, const struct image *level, const int64_t *m, uint32_t x, uint32_t y,
-                        int count)
-{
-    const uint8_t *pixels = level->pixels;
-    size_t stride = (size_t)level->w * 3;
-    uint32_t step_x = (uint32_t)m[0], step_y = (uint32_t)m[3];
-    for (int i = 0; i < count; i++, x += step_x, y += step_y) {
-        const uint8_t *upper = pixels + (y >> 16) * stride + (size_t)(x >> 16) * 3, *lower = upper + stride;
-        block->taps[0][i] = load_word(upper);
-        block->taps[1][i] = load_word(upper + 2);
-        block->taps[2][i] = load_word(lower);
-        block->taps[3][i] = load_word(lower + 2);
-        block->fx[i] = x >> 8 & 255;
-        block->fy[i] = y >> 8 & 255;
-    }
-}
-
-/* Red and blue share a word, 16 bits each, while they are blended along x. */
-VECTORISE static void blend_taps(struct block *block)
-{
-    for (int i = 0; i < BLOCK; i++) {
-        uint32_t fx = block->fx[i], fy = block->fy[i], gx = 256 - fx, gy = 256 - fy;
-        uint32_t p00 = block->taps[0][i], p01 = block->taps[1][i] >> 8;
-        uint32_t p10 = block->taps[2][i], p11 = block->taps[3][i] >> 8;
-        uint32_t upper = (p00 & 0xff00ff) * gx + (p01 & 0xff00ff) * fx;
-        uint32_t lower = (p10 & 0xff00ff) * gx + (p11 & 0xff00ff) * fx;
-        uint32_t upper_green = (p00 >> 8 & 0xff) * gx + (p01 >> 8 & 0xff) * fx;
-        uint32_t lower_green = (p10 >> 8 & 0xff) * gx + (p11 >> 8 & 0xff) * fx;
-        uint32_t red = (upper & 0xffff) * gy + (lower & 0xffff) * fy + 32768;
-        uint32_t green = upper_green * gy + lower_green * fy + 32768;
-        uint32_t blue = (upper >> 16) * gy + (lower >> 16) * fy + 32768;
-        block->out[i] = red >> 16 | (green >> 8 & 0xff00) | (blue & 0xff0000);
-    }
-}
-
-/* Writes 3 bytes of each word: the next word overwrites the fourth byte. */
-static void store_pixels(const struct block *block, int count, uint8_t *out)
-{
-    for (int i = 0; i < count - 1; i++, out += 3)
-        memcpy(out, &block->out[i], 4);
-    memcpy(out, &block->out[count - 1], 3);
-}
-
-static void render_run_rgb(const struct image *level, const int64_t *m, int64_t sx, int64_t sy, struct run run,
-                           uint8_t *row)
-{
-    struct block block = {0};
-    if (m[3] == 0 && view_rows_upright(level, m[0], sx, sy, run.end - run.begin, row + (size_t)run.begin * 3))
-        return;
-    for (int x = run.begin; x < run.end; x += BLOCK, sx += m[0] * BLOCK, sy += m[3] * BLOCK) {
-        int count = run.end - x < BLOCK ? run.end - x : BLOCK;
-        gather_taps(&block, level, m, (uint32_t)sx, (uint32_t)sy, count);
-        blend_taps(&block);
-        store_pixels(&block, count, row + (size_t)x * 3);
-    }
-}
-
-static void render_run_gray(const struct image *level, const int64_t *m, int64_t sx, int64_t sy, struct run run,
-                            uint8_t *row)
-{
-    size_t stride = (size_t)level->w;
+    const size_t stride = (size_t)level->w * channels;
     uint32_t x = (uint32_t)sx, y = (uint32_t)sy, step_x = (uint32_t)m[0], step_y = (uint32_t)m[3];
-    for (int i = run.begin; i < run.end; i++, x += step_x, y += step_y) {
-        const uint8_t *upper = level->pixels + (y >> 16) * stride + (x >> 16), *lower = upper + stride;
-        uint32_t fx = (x >> 8) & 255, fy = (y >> 8) & 255;
-        uint32_t top = (256 - fx) * upper[0] + fx * upper[1], bottom = (256 - fx) * lower[0] + fx * lower[1];
-        row[i] = (uint8_t)(((256 - fy) * top + fy * bottom + 32768) >> 16);
+    for (int i = 0; i < count; i++, x += step_x, y += step_y, pixels += channels) {
+        const uint8_t *upper = level->pixels + (y >> 16) * stride + (x >> 16) * channels, *lower = upper + stride;
+        const uint32_t fx = (x >> 8) & 255, fy = (y >> 8) & 255;
+        for (size_t c = 0; c < channels; c++) {
+            const uint32_t top = (256 - fx) * upper[c] + fx * upper[c + channels];
+            const uint32_t bottom = (256 - fx) * lower[c] + fx * lower[c + channels];
+            pixels[c] = (uint8_t)(((256 - fy) * top + fy * bottom + 32768) >> 16);
+        }
     }
+}
+
+static void render_run_rgb(const struct image *level, const int64_t *m, int64_t sx, int64_t sy, int count,
+                           uint8_t *pixels)
+{
+    const int64_t step[2] = {m[0], m[3]};
+    if (m[3] == 0 && view_rows_upright(level, m[0], sx, sy, count, pixels))
+        return;
+    if (!view_rows_slanted(level, step, sx, sy, count, pixels))
+        render_run(level, m, sx, sy, count, 3, pixels);
+}
+
+static void render_run_gray(const struct image *level, const int64_t *m, int64_t sx, int64_t sy, int count,
+                            uint8_t *pixels)
+{
+    render_run(level, m, sx, sy, count, 1, pixels);
 }
 
 static void render_row(const struct view *view, const struct image *level, int y, int size, uint8_t *row)
@@ -162,7 +104,8 @@ static void render_row(const struct view *view, const struct image *level, int y
         sample_edge(level, sx + m[0] * x, sy + m[3] * x, row + (size_t)x * channels);
     if (interior.begin < interior.end)
         (channels == 3 ? render_run_rgb : render_run_gray)(level, m, sx + m[0] * interior.begin,
-                                                           sy + m[3] * interior.begin, interior, row);
+                                                           sy + m[3] * interior.begin, interior.end - interior.begin,
+                                                           row + (size_t)interior.begin * channels);
     for (int x = interior.end; x < inside.end; x++)
         sample_edge(level, sx + m[0] * x, sy + m[3] * x, row + (size_t)x * channels);
     memset(row + (size_t)inside.end * channels, 0, (size_t)(size - inside.end) * channels);
@@ -200,6 +143,20 @@ static void copy_row(const struct view *view, const struct image *level, int y, 
     memset(row + (size_t)run.end * channels, 0, (size_t)(size - run.end) * channels);
 }
 
+/* Loads the level's rows that the view samples, one after the other: along slanted lines, no processor foresees what is
+ * read next, and the samples would wait for memory. (Prefetch instructions in such numbers are mostly dropped.) */
+static void load_rows(const struct view *view, const struct image *level, int side)
+{
+    const int64_t *m = view->m, end = side - 1;
+    const int64_t along = m[3] * end, down = m[4] * end, first = m[5] + (along < 0 ? along : 0) + (down < 0 ? down : 0);
+    const int64_t last = m[5] + (along > 0 ? along : 0) + (down > 0 ? down : 0);
+    const size_t stride = (size_t)level->w * (size_t)level->channels;
+    const uint8_t *begin = level->pixels + (size_t)clamp(first >> 16, level->h - 1) * stride;
+    const uint8_t *beyond = level->pixels + (size_t)(clamp((last >> 16) + 1, level->h - 1) + 1) * stride;
+    for (const uint8_t *line = begin; line < beyond; line += 64)
+        (void)*(const volatile uint8_t *)line;
+}
+
 void view_render(const struct view *view, const struct image *levels, int level_count, int size, uint8_t *pixels)
 {
     assert(view->level >= 0 && view->level < level_count);
@@ -209,6 +166,7 @@ void view_render(const struct view *view, const struct image *levels, int level_
         view->sampling == VIEW_EXACT  ? copy_row
         : view->sampling == VIEW_FINE ? fine_row
                                       : render_row;
+    load_rows(view, level, view->sampling == VIEW_FINE ? 2 * size : size);
     for (int y = 0; y < size; y++)
         row(view, level, y, size, pixels + (size_t)y * row_bytes);
     view_apply_colors(view, size, level->channels, pixels);

@@ -13,6 +13,10 @@
  * since the step is too long or the processor has other vectors. */
 bool view_rows_upright(const struct image *level, int64_t step, int64_t sx, int64_t sy, int count, uint8_t *pixels);
 
+/* The samples at (sx + step[0] * i, sy + step[1] * i), otherwise as above. */
+bool view_rows_slanted(const struct image *level, const int64_t step[2], int64_t sx, int64_t sy, int count,
+                       uint8_t *pixels);
+
 /* VIEW_FINE: pixels[count, 3] are the means of 2 x 2 samples of upper and lower[2 * count, 3]. false as above. */
 bool view_rows_halve(const uint8_t *upper, const uint8_t *lower, size_t count, uint8_t *pixels);
 
