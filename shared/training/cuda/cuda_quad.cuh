@@ -135,6 +135,16 @@ static __device__ __forceinline__ void quad_to_tile(bf16 *p, struct quad q)
     *(uint2 *)p = make_uint2(pack2(q.v[0], q.v[1]), pack2(q.v[2], q.v[3]));
 }
 
+/* The quad, or zeros. */
+static __device__ __forceinline__ void quad_to_tile_if(bool given, float *p, struct quad q)
+{
+    quad_to_tile(p, given ? q : quad_zero());
+}
+static __device__ __forceinline__ void quad_to_tile_if(bool given, bf16 *p, struct quad q)
+{
+    *(uint2 *)p = make_uint2(given ? pack2(q.v[0], q.v[1]) : 0, given ? pack2(q.v[2], q.v[3]) : 0);
+}
+
 /* ---- completed inputs ---- */
 struct quad_epilogue {
     struct quad scale, shift;

@@ -7,6 +7,11 @@
 #include "shared/training/cuda/cuda_quad.cuh"
 #include "shared/training/cuda/cuda_tile.cuh"
 
+#include <limits.h>
+
+/* A place that is outside of every image, whatever is added to it. */
+enum { NOWHERE = INT_MIN / 2 };
+
 struct conv_shape {
     int count; /* samples */
     int groups, in_h, in_w, in_c, out_h, out_w, out_c;

@@ -42,20 +42,23 @@ static __device__ __forceinline__ void product_tile(const struct product *p, uns
 {
     typedef product_memory<T, COLUMNS> memory;
     const int depth = y->taps * x->taps * p->from, column = threadIdx.x % (memory::DEPTH / 4) * 4;
+    const int kernel = p->shape.kernel_h * p->shape.kernel_w * p->from, to_padded = (p->to + 3) / 4 * 4;
+    const T *const packed = (const T *)p->packed + student * p->packed_stride + (size_t)group * kernel * to_padded;
+    struct depth_walk walk = depth_walk_begin(p->from, x, column);
     for (int k = 0, buffer = 0; k < depth; k += memory::DEPTH, buffer ^= 1) {
         T *const a = (T *)(shared + buffer * (memory::A_BYTES + memory::B_BYTES)), *const b =
                                                                                        a + memory::A_BYTES / sizeof(T);
         if (p->source == QUAD_VECTOR) {
-            const struct source s = product_source(p, y, x, group, k + column, depth);
+            const struct source s = product_source(p, y, x, group, &walk);
             gather_vector<T, memory::ROWS, BACKWARD>(p, rows, &s, student, y, x, a, column);
         } else {
-            gather_scalar<T, memory::ROWS, BACKWARD>(p, rows, group, k + column, depth, student, y, x, a, column);
+            gather_scalar<T, memory::ROWS, BACKWARD>(p, rows, group, walk, student, y, x, a, column);
         }
-        gather_weights<T, COLUMNS>(p, student, group, first_to, y, x, k, depth, b);
+        depth_walk_on(&walk, p->from, x, memory::DEPTH);
+        gather_weights<T, COLUMNS>(p, packed, first_to, y, x, k, depth, b);
         __syncthreads();
-        const int used = depth - k < memory::DEPTH ? tile_depth<T>(depth - k) : memory::DEPTH;
         tile_multiply<memory::ROWS, COLUMNS, memory::DOWN, TILE_BY_ROW>(sums, a, memory::A_PITCH, b, memory::B_PITCH,
-                                                                        used);
+                                                                        memory::DEPTH); /* zeros beyond the depth */
     }
 }
 
@@ -190,11 +193,11 @@ template <int BACKWARD> static enum status conv_run(const struct cuda_run *run, 
     p->packed_stride = conv_packed_count(s, BACKWARD);
     p->from = (BACKWARD ? s->out_c : s->in_c) / s->groups;
     p->to = (BACKWARD ? s->in_c : s->out_c) / s->groups;
-    p->source = quad_access_of(p->from);
-    p->target = quad_access_of(p->to);
+    const bool rounded = cuda_dtype_of(run, cuda_input_of(run)) == DTYPE_BF16;
     p->output_float = cuda_dtype_of(run, cuda_output_of(run)) == DTYPE_FP32;
-    return cuda_dtype_of(run, cuda_input_of(run)) == DTYPE_BF16 ? launch_columns<bf16, BACKWARD>(run, p, err)
-                                                                : launch_columns<float, BACKWARD>(run, p, err);
+    p->source = BACKWARD && rounded && p->output_float ? QUAD_SCALAR : quad_access_of(p->from);
+    p->target = quad_access_of(p->to);
+    return rounded ? launch_columns<bf16, BACKWARD>(run, p, err) : launch_columns<float, BACKWARD>(run, p, err);
 }
 
 enum status conv_forward(const struct cuda_run *run, const struct conv_shape *shape, const void *packed,

@@ -10,8 +10,6 @@
  */
 #include "shared/training/steps/conv.cuh"
 
-#include <limits.h>
-
 enum {
     PIXELS = 32,           /* of a step of the product */
     MAX_PARTIAL = 1 << 21, /* floats of all slices together, if at least four slices fit */
@@ -30,24 +28,29 @@ struct weigh {
     size_t weight_student, weight_slice, bias_student, bias_slice;
 };
 
-/* An output pixel and where its window begins. */
-struct weigh_pixel {
-    int valid, sample, y, x;
+/* Where the window of an output pixel begins: the pixel of the input, which may lie outside of it, at y and x. */
+struct __align__(16) weigh_pixel
+{
+    int source, y, x; /* y is NOWHERE beyond the last output */
 };
 
 static __device__ __forceinline__ struct weigh_pixel weigh_pixel_of(const struct weigh *p, int pixel)
 {
     const struct conv_shape *s = &p->shape;
-    const int per_sample = s->out_h * s->out_w, place = pixel % per_sample;
-    const struct weigh_pixel w = {pixel < p->pixels, pixel / per_sample, place / s->out_w * s->stride_h - s->pad_top,
-                                  place % s->out_w * s->stride_w - s->pad_left};
+    const int per_sample = s->out_h * s->out_w, sample = pixel / per_sample, place = pixel % per_sample;
+    struct weigh_pixel w = {0, NOWHERE, place % s->out_w * s->stride_w - s->pad_left};
+    if (pixel < p->pixels) {
+        w.y = place / s->out_w * s->stride_h - s->pad_top;
+        w.source = (sample * s->in_h + w.y) * s->in_w + w.x;
+    }
     return w;
 }
 
 /* What a thread reads of the input: up to four rows of the gradient, each of which is a tap and a channel. If the rows
  * are neighbouring channels, a thread reads them as one quad. */
 struct weigh_rows {
-    int y[4], x[4], channel[4], valid; /* from the beginning of a window */
+    int y[4], x[4], pixels[4]; /* from the beginning of a window; y is NOWHERE for a row that does not exist */
+    int channel[4];
     struct quad_epilogue epilogue;
 };
 
@@ -56,15 +59,16 @@ static __device__ __forceinline__ struct weigh_rows weigh_rows_of(const struct w
 {
     const struct conv_shape *s = &p->shape;
     struct weigh_rows r = {};
-    r.valid = p->depth - row < 0 ? 0 : p->depth - row < 4 ? p->depth - row : 4;
 #pragma unroll
     for (int i = 0; i < 4; i++) {
         const int tap = (row + i) / p->in, in_group = (row + i) % p->in;
-        r.y[i] = tap / s->kernel_w * s->dilation_h;
+        r.y[i] = NOWHERE;
         r.x[i] = tap % s->kernel_w * s->dilation_w;
         r.channel[i] = group * p->in + in_group;
-        if (i < r.valid) {
+        if (row + i < p->depth) {
             const struct quad_epilogue c = quad_epilogue_of(&p->read, student, QUAD_SCALAR, r.channel[i], 1);
+            r.y[i] = tap / s->kernel_w * s->dilation_h;
+            r.pixels[i] = r.y[i] * s->in_w + r.x[i];
             r.epilogue.scale.v[i] = c.scale.v[0];
             r.epilogue.shift.v[i] = c.shift.v[0];
         }
@@ -72,36 +76,33 @@ static __device__ __forceinline__ struct weigh_rows weigh_rows_of(const struct w
     return r;
 }
 
-static __device__ __forceinline__ bool weigh_inside(const struct conv_shape *s, int y, int x)
+static __device__ __forceinline__ bool weigh_inside(const struct conv_shape *s, const struct weigh_pixel *w,
+                                                    const struct weigh_rows *r, int i)
 {
-    return (unsigned)y < (unsigned)s->in_h && (unsigned)x < (unsigned)s->in_w;
+    return ((unsigned)(w->y + r->y[i]) < (unsigned)s->in_h) & ((unsigned)(w->x + r->x[i]) < (unsigned)s->in_w);
 }
 
+/* Element 0 of row i's pixel. */
 template <typename T>
-static __device__ __forceinline__ struct quad weigh_read(const struct weigh *p, const struct weigh_rows *r, int student,
-                                                         int pixel)
+static __device__ __forceinline__ const T *weigh_place(const T *values, const struct conv_shape *s,
+                                                       const struct weigh_pixel *w, const struct weigh_rows *r, int i)
 {
-    const struct conv_shape *s = &p->shape;
-    const T *values = (const T *)p->read.values + student * p->read.stride;
-    const struct weigh_pixel w = weigh_pixel_of(p, pixel);
+    return (const T *)((const char *)values +
+                       (size_t)(unsigned)(w->source + r->pixels[i]) * ((unsigned)s->in_c * (unsigned)sizeof(T)));
+}
+
+/* Rows that are not neighbouring channels, one by one. */
+template <typename T>
+static __device__ __forceinline__ struct quad weigh_read_scalar(const struct weigh *p, const struct weigh_rows *r,
+                                                                const T *values, const struct weigh_pixel *w)
+{
     struct quad q = quad_zero();
-    if (!w.valid || !r->valid)
-        return q;
-    if (p->read_access == QUAD_VECTOR) {
-        const int y = w.y + r->y[0], x = w.x + r->x[0];
-        if (!weigh_inside(s, y, x))
-            return q;
-        const size_t at = ((size_t)w.sample * s->in_h + y) * s->in_w + x;
-        return quad_apply_epilogue(&p->read, &r->epilogue,
-                                   quad_load(values + at * s->in_c + r->channel[0], QUAD_VECTOR, 4));
-    }
     bool inside[4];
 #pragma unroll
     for (int i = 0; i < 4; i++) {
-        const int y = w.y + r->y[i], x = w.x + r->x[i];
-        inside[i] = i < r->valid && weigh_inside(s, y, x);
+        inside[i] = weigh_inside(&p->shape, w, r, i);
         if (inside[i])
-            q.v[i] = load(values + (((size_t)w.sample * s->in_h + y) * s->in_w + x) * s->in_c + r->channel[i]);
+            q.v[i] = load(weigh_place(values, &p->shape, w, r, i) + r->channel[i]);
     }
     q = quad_apply_epilogue(&p->read, &r->epilogue, q);
 #pragma unroll
@@ -111,20 +112,71 @@ static __device__ __forceinline__ struct quad weigh_read(const struct weigh *p, 
 }
 
 template <typename T>
-static __device__ __forceinline__ struct quad weigh_derivative(const struct weigh *p,
-                                                               const struct quad_derivative *through, int student,
-                                                               int pixel, int channel, int valid)
+static __device__ __forceinline__ struct quad weigh_derivative_scalar(const struct weigh *p,
+                                                                      const struct quad_derivative *through,
+                                                                      int student, int pixel, int channel, int valid)
 {
     const size_t at = (size_t)pixel * p->shape.out_c + channel;
     if (pixel >= p->pixels || valid == 0)
         return quad_zero();
     const struct quad g = quad_load_output<T>(p->derivative.gradient, student * p->derivative.gradient_stride + at,
-                                              p->output_float, p->derivative_access, valid);
+                                              p->output_float, QUAD_SCALAR, valid);
     if (!p->derivative.a)
         return g;
     return quad_through(through, g,
                         quad_load_output<T>(p->derivative.values, student * p->derivative.value_stride + at,
-                                            p->output_float, p->derivative_access, valid));
+                                            p->output_float, QUAD_SCALAR, valid));
+}
+
+/* Gathers a step of the product: the completed input to a, the gradient through the batch norm to b, for the pixels
+ * [first, first + PIXELS), whose places are there. Quads are all on their way before the first one is touched. */
+template <typename T, int SIDE>
+static __device__ __forceinline__ void
+weigh_gather(const struct weigh *p, const struct weigh_rows *rows, const struct quad_derivative *through, int student,
+             const struct weigh_pixel *places, int first, int channel, int out_valid, T *a, T *b)
+{
+    enum {
+        PITCH = tile_pitch<T>(SIDE),
+        QUADS = SIDE / 4,
+        TOGETHER = TILE_THREADS / QUADS < PIXELS ? TILE_THREADS / QUADS : PIXELS, /* pixels of all threads */
+        EACH = PIXELS / TOGETHER
+    };
+    const int column = threadIdx.x % QUADS * 4, own = threadIdx.x / QUADS;
+    const T *const values = (const T *)p->read.values + student * p->read.stride;
+    const T *const g = (const T *)p->derivative.gradient + student * p->derivative.gradient_stride + channel;
+    const T *const z = (const T *)p->derivative.values + student * p->derivative.value_stride + channel;
+    const unsigned bytes = (unsigned)p->shape.out_c * (unsigned)sizeof(T);
+    const bool quads = p->read_access == QUAD_VECTOR, quads_out = p->derivative_access == QUAD_VECTOR;
+    const bool norm = p->derivative.a;
+    quad_raw<T> input[EACH], gradient[EACH], output[EACH];
+    bool inside[EACH], given[EACH];
+#pragma unroll
+    for (int i = 0; i < EACH; i++) {
+        const struct weigh_pixel w = places[own + i * TOGETHER];
+        const size_t at = (size_t)(unsigned)(first + own + i * TOGETHER) * bytes;
+        input[i] = gradient[i] = output[i] = quad_raw<T>();
+        inside[i] = weigh_inside(&p->shape, &w, rows, 0) & quads;
+        given[i] = (w.y != NOWHERE) & (out_valid > 0) & quads_out;
+        if (inside[i])
+            input[i] = quad_fetch(weigh_place(values, &p->shape, &w, rows, 0) + rows->channel[0]);
+        if (given[i])
+            gradient[i] = quad_fetch((const T *)((const char *)g + at));
+        if (given[i] & norm)
+            output[i] = quad_fetch((const T *)((const char *)z + at));
+    }
+#pragma unroll
+    for (int i = 0; i < EACH; i++) {
+        const int row = own + i * TOGETHER, pixel = first + row;
+        struct quad q = quads ? quad_apply_epilogue(&p->read, &rows->epilogue, quad_unpack(input[i]))
+                              : weigh_read_scalar(p, rows, values, &places[row]);
+        quad_to_tile_if(inside[i] | !quads, a + row * PITCH + column, q);
+        q = quad_unpack(gradient[i]);
+        if (!quads_out)
+            q = weigh_derivative_scalar<T>(p, through, student, pixel, channel, out_valid);
+        else if (norm)
+            q = quad_through(through, q, quad_unpack(output[i]));
+        quad_to_tile_if(given[i] | !quads_out, b + row * PITCH + column, q);
+    }
 }
 
 /* Stores the block's tile of results in its slice's partial gradient. */
@@ -153,6 +205,7 @@ static __global__ void __launch_bounds__(TILE_THREADS, 2) conv_weigh(const struc
         OPERAND_BYTES = 4 * PIXELS * PITCH * sizeof(T)
     };
     __shared__ __align__(16) unsigned char shared[RESULT_BYTES > OPERAND_BYTES ? RESULT_BYTES : OPERAND_BYTES];
+    __shared__ struct weigh_pixel places[2][PIXELS];
     const int row_tiles = (p.depth + SIDE - 1) / SIDE, out_tiles = (p.out + SIDE - 1) / SIDE, student = blockIdx.z;
     const int group = blockIdx.y / (row_tiles * out_tiles), first_row = blockIdx.y % row_tiles * SIDE;
     const int first_out = blockIdx.y / row_tiles % out_tiles * SIDE;
@@ -164,15 +217,16 @@ static __global__ void __launch_bounds__(TILE_THREADS, 2) conv_weigh(const struc
     float sums[SIDE * SIDE / TILE_THREADS], bias = 0;
     const bool bias_here = p.bias && first_row == 0 && threadIdx.x < SIDE;
     tile_clear<SIDE * SIDE / TILE_THREADS>(sums);
+    const int stride = gridDim.x * PIXELS;
     int buffer = 0;
-    for (int first = blockIdx.x * PIXELS; first < p.pixels; first += gridDim.x * PIXELS, buffer ^= 1) {
+    if (threadIdx.x < PIXELS)
+        places[0][threadIdx.x] = weigh_pixel_of(&p, blockIdx.x * PIXELS + threadIdx.x);
+    __syncthreads();
+    for (int first = blockIdx.x * PIXELS; first < p.pixels; first += stride, buffer ^= 1) {
         T *const a = (T *)shared + buffer * 2 * PIXELS * PITCH, *const b = a + PIXELS * PITCH;
-#pragma unroll
-        for (int i = threadIdx.x / QUADS; i < PIXELS; i += TILE_THREADS / QUADS) {
-            quad_to_tile(a + i * PITCH + column, weigh_read<T>(&p, &rows, student, first + i));
-            quad_to_tile(b + i * PITCH + column,
-                         weigh_derivative<T>(&p, &through, student, first + i, channel, out_valid));
-        }
+        weigh_gather<T, SIDE>(&p, &rows, &through, student, places[buffer], first, channel, out_valid, a, b);
+        if (threadIdx.x < PIXELS) /* of the next step: divisions, which one warp does for all */
+            places[buffer ^ 1][threadIdx.x] = weigh_pixel_of(&p, first + stride + threadIdx.x);
         __syncthreads();
         tile_multiply<SIDE, SIDE, DOWN, TILE_BY_DEPTH>(sums, a, PITCH, b, PITCH, PIXELS);
         for (int i = 0; bias_here && i < PIXELS; i++)
@@ -235,13 +289,14 @@ enum status conv_weight_gradient(const struct cuda_run *run, const struct conv_s
         return error_set(err, STATUS_CONFIG, NULL, "%s: %zu pixels are too many for one step: lower --batch",
                          run->node->name, pixels);
     p.shape = *shape;
+    const bool rounded = cuda_dtype_of(run, cuda_input_of(run)) == DTYPE_BF16;
     p.read = cuda_read_of(run, cuda_input_of(run));
     p.derivative = cuda_derivative_of(run);
     p.output_float = cuda_dtype_of(run, cuda_output_of(run)) == DTYPE_FP32;
     p.in = shape->in_c / shape->groups;
     p.out = shape->out_c / shape->groups;
     p.read_access = quad_access_of(p.in);
-    p.derivative_access = quad_access_of(p.out);
+    p.derivative_access = rounded && p.output_float ? QUAD_SCALAR : quad_access_of(p.out);
     p.depth = shape->kernel_h * shape->kernel_w * p.in;
     p.pixels = (int)pixels;
     p.weights = slices > 1 ? scratch : gradient;
@@ -252,7 +307,7 @@ enum status conv_weight_gradient(const struct cuda_run *run, const struct conv_s
         p.bias_slice = shape->out_c;
         p.bias_student = slices > 1 ? (size_t)slices * shape->out_c : parameters;
     }
-    if (cuda_dtype_of(run, cuda_input_of(run)) == DTYPE_BF16)
+    if (rounded)
         status = launch_side<bf16>(run, &p, slices, err);
     else
         status = launch_side<float>(run, &p, slices, err);
