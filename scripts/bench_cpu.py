@@ -14,6 +14,7 @@ import importlib.metadata
 import os
 import re
 import tempfile
+import time
 
 from bench import files, fits, page, steps, teachers
 from bench.measure import missing, output_of
@@ -34,7 +35,7 @@ def parse_options():
     parser.add_argument("--teacher", action="append", help="a network of torchvision")
     parser.add_argument("--fit-student", default="dwpw")
     parser.add_argument("--size", type=int, default=224, help="of views and teachers")
-    parser.add_argument("--photos", type=int, default=192)
+    parser.add_argument("--photos", type=int, default=128)
     parser.add_argument("--views", type=int, default=4, help="of each photo")
     parser.add_argument("--no-compile", action="store_true", help="leave out torch.compile")
     options = parser.parse_args()
@@ -99,7 +100,7 @@ def paid_text(subjects, options):
 
 
 def main():
-    options = parse_options()
+    options, start = parse_options(), time.perf_counter()
     os.chdir(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     with tempfile.TemporaryDirectory() as folder:
         subjects, complete = without_the_missing(make_subjects(options, folder))
@@ -115,7 +116,7 @@ def main():
     elif options.out:
         versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
         with open(options.out, "w", encoding="utf-8") as out:
-            out.write(page.page(text, options, limits, paid, versions))
+            out.write(page.page(text, options, limits, paid, versions, (time.perf_counter() - start) / 60))
 
 
 if __name__ == "__main__":

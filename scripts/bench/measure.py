@@ -150,6 +150,7 @@ class Subject:
             row.disturbed = max(row.disturbed, others / ((time.perf_counter() - start) * os.cpu_count()))
             print(f"{row.name}: softcache {number(row.ours[-1:])}, as installed {number(row.installed[-1:])}, "
                   f"best {number(row.best[-1:])} {row.unit}", flush=True)
+        print(f"   {self.name}: {time.perf_counter() - start:.0f} s", flush=True)
 
 
 def number(value):

@@ -12,7 +12,7 @@ PAGE = """# Speed on the CPU
 Written by `scripts/bench_cpu.py{arguments}` on {machine}, {threads}: {versions}.
 
 Medians of {rounds} rounds, in each of which softcache and the others were measured in turn. {counted}A ratio above 1 means that softcache is
-the faster one, or takes less memory. "Best" is the best of all forms that were tried, chosen in the first round.
+the faster one, or takes less memory. "Best" is the best of all forms that were tried, chosen in the first round. All of it took {minutes:.0f} minutes.
 
 {table}
 
@@ -63,9 +63,10 @@ def machine():
     return f"{os.cpu_count()} processors of {found.group(1) if found else 'an unknown kind'}"
 
 
-def page(text, options, limits, paid, versions):
+def page(text, options, limits, paid, versions, minutes):
     threads = "one thread" if options.threads == 1 else f"{options.threads} threads"
     return PAGE.format(
         arguments=" --cpu-seconds" if options.cpu_seconds else "", machine=machine(), threads=threads, versions=versions, rounds=options.rounds,
+        minutes=minutes,
         counted="Seconds are those of the processor, since the machine was shared. " if options.cpu_seconds else "", table=text, paid=paid,
         limits=f"{limits[1]:.0f} GFLOP/s and {limits[2]:.1f} GB/s on {limits[0]} threads, in the same run" if limits else "not measured")
