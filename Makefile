@@ -331,7 +331,9 @@ $(OBJ)/presets.o: $(BUILD)/generated/presets.c student_train/student/preset.h
 KERNELS := $(OBJ)/shared/training/cpu/cpu_kernels_
 KERNEL_CFLAGS := $(if $(findstring -fsanitize,$(CFLAGS)),,-O3) $(if $(findstring -fsanitize=fuzzer,$(CFLAGS)),-fno-sanitize=all -O0) -ffp-contract=fast
 ISA_CFLAGS := $(KERNEL_CFLAGS) $(if $(findstring undefined,$(CFLAGS)),-fno-sanitize=undefined$(comma)float-cast-overflow)
-$(KERNELS)avx512.o: FILE_CFLAGS := $(ISA_CFLAGS) -mavx512f -mavx512vl -mavx512bw -mavx512dq -mfma
+AVX512 := -mavx512f -mavx512vl -mavx512bw -mavx512dq -mfma
+$(KERNELS)avx512_bf16.o: FILE_CFLAGS := $(ISA_CFLAGS) $(AVX512) -mavx512bf16
+$(KERNELS)avx512.o: FILE_CFLAGS := $(ISA_CFLAGS) $(AVX512)
 $(KERNELS)avx2.o: FILE_CFLAGS := $(ISA_CFLAGS) -mavx2 -mfma
 $(KERNELS)generic.o: FILE_CFLAGS := $(KERNEL_CFLAGS)
 

@@ -164,5 +164,5 @@ void teacher_kernels(const struct teacher *teacher, char *text, size_t size)
             used += (size_t)snprintf(text + used, size - used, "%s%s", used ? ", " : "", name);
     }
     if (teacher->backend != &backend_cpu && used < size)
-        snprintf(text + used, size - used, " on %s", teacher->backend->device->arithmetic(teacher->device));
+        snprintf(text + used, size - used, " on %s", teacher->backend->device->arithmetic(teacher->device, DTYPE_FP32));
 }

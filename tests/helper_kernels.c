@@ -201,6 +201,7 @@ void kernels_check_input(const char *backend, const struct graph *graph, int bat
         check_fp32((struct way){"cpu", "AVX-512", .students = 3}, &c, &r);
         check_fp32((struct way){"cpu", "AVX2", .students = 1}, &c, &r);
         check_fp32((struct way){"cpu", "generic", .students = 1}, &c, &r);
+        check_bf16((struct way){"cpu", "AVX512-BF16"}, &c);
         check_bf16((struct way){"cpu", "AVX-512"}, &c);
         check_bf16((struct way){"cpu", "AVX2"}, &c);
         check_bf16((struct way){"cpu", "generic"}, &c);

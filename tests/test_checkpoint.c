@@ -86,7 +86,8 @@ static void everything_comes_back(void **state)
     struct fixture *f = *state, other = {0};
     struct progress_state kept = {.epoch = 7, .best = {{5, 0.1 + 0.2}}, .seconds = 1.5, .images = 12345678901};
     const struct compute *compute = f->trainer.compute;
-    snprintf(kept.kernels, sizeof kept.kernels, "%s", compute->backend->device->arithmetic(compute->device));
+    snprintf(kept.kernels, sizeof kept.kernels, "%s",
+             compute->backend->device->arithmetic(compute->device, f->trainer.network.plan.dtype));
     struct progress_state got = {0};
     struct error err = {0};
     size_t count;

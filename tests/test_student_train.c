@@ -167,6 +167,18 @@ static void another_instruction_set_is_not_resumed(void **state)
     expect(0, "\"kernels\":\t\"AVX2 + AVX-512\"", shell("cat mixed/run.json"));
 }
 
+/* Products of bf16 have last bits of their own, and are only used for bf16. */
+static void products_of_bf16_are_named(void **state)
+{
+    (void)state;
+    if (!__builtin_cpu_supports("avx512bf16") || !__builtin_cpu_supports("avx512dq"))
+        skip();
+    expect(0, "", shell(FIT "--epochs 1 --precision bf16 --out rounded", program));
+    expect(0, "\"kernels\":\t\"AVX512-BF16\"", shell("cat rounded/run.json"));
+    expect(0, "", shell(FIT "--epochs 1 --out floats", program));
+    expect(0, "\"kernels\":\t\"AVX-512\"", shell("cat floats/run.json"));
+}
+
 static void another_configuration_is_not_resumed(void **state)
 {
     (void)state;
@@ -453,6 +465,7 @@ int main(void)
         cmocka_unit_test(sigkill_and_resume),
         cmocka_unit_test(time_limit_and_resume),
         cmocka_unit_test(another_instruction_set_is_not_resumed),
+        cmocka_unit_test(products_of_bf16_are_named),
         cmocka_unit_test(another_configuration_is_not_resumed),
         cmocka_unit_test(average_covers_everything),
         cmocka_unit_test(starts_from_given_weights),

@@ -82,8 +82,9 @@ struct device_ops {
     enum status (*open)(struct device **out, const struct device_options *options, struct error *err);
     void (*close)(struct device *device);
     const char *(*describe)(const struct device *device); /* "CPU, 2 threads, AVX-512", "NVIDIA H100, 80 GB" */
-    /* What the last bits of results depend on: "AVX-512", "NVIDIA H100, compute 9.0". Equal texts: equal bits. */
-    const char *(*arithmetic)(const struct device *device);
+    /* What the last bits of results depend on, for values of that type: "AVX-512", "NVIDIA H100, compute 9.0". Equal
+     * texts: equal bits. */
+    const char *(*arithmetic)(const struct device *device, enum dtype dtype);
 
     enum status (*buffer_new)(struct device *device, size_t bytes, const char *what, void **out, struct error *err);
     void (*buffer_free)(struct device *device, void *buffer);

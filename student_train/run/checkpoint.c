@@ -173,7 +173,8 @@ static enum status read_kernels(const struct json_place *metadata, struct arena 
                                 struct progress_state *state, bool mix, struct error *err)
 {
     const struct compute *compute = trainer->compute;
-    const char *now = compute->backend->device->arithmetic(compute->device), *before = "unknown kernels";
+    const char *now = compute->backend->device->arithmetic(compute->device, trainer->network.plan.dtype),
+               *before = "unknown kernels";
     enum status status = STATUS_OK;
     if (cJSON_HasObjectItem(metadata->node, "kernels")) /* not in the first versions */
         TRY(json_string(metadata, "kernels", arena, &before, err));

@@ -117,7 +117,7 @@ enum status fit_train(struct fit *fit, bool resumes, struct error *err)
     TRY(fit_trainer_init(fit, &fit->runs[0].student.graph, &fit->options, &fit->data->cache.manifest, err));
     fit->size = fit->runs[0].info.card.size;
     const struct compute *compute = &fit->data->compute;
-    const char *kernels = compute->backend->device->arithmetic(compute->device);
+    const char *kernels = compute->backend->device->arithmetic(compute->device, fit->trainer.network.plan.dtype);
     snprintf(fit->state.kernels, sizeof fit->state.kernels, "%s", kernels);
     if (resumes)
         TRY(checkpoint_read(fit->checkpoint, &fit->trainer, &fit->state, identity, fit->runs[0].options.allow_mixed,

@@ -6,12 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const cpu_isa_names[CPU_ISA_COUNT] = {"AVX-512", "AVX2", "generic"};
+/* None contains another one: a run that two of them computed names both. */
+const char *const cpu_isa_names[CPU_ISA_COUNT] = {"AVX512-BF16", "AVX-512", "AVX2", "generic"};
 
 enum cpu_isa cpu_isa_choose(const char *limit)
 {
-    const bool runs[CPU_ISA_COUNT] = {__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-                                          __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq"),
+    const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+                        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
+    const bool runs[CPU_ISA_COUNT] = {avx512 && __builtin_cpu_supports("avx512bf16"), avx512,
                                       __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"), true};
     int first = 0;
     while (limit && first < CPU_ISA_GENERIC && strcmp(limit, cpu_isa_names[first]) != 0)
@@ -19,6 +21,11 @@ enum cpu_isa cpu_isa_choose(const char *limit)
     while (!runs[first])
         first++;
     return (enum cpu_isa)first;
+}
+
+const char *cpu_arithmetic(enum cpu_isa isa, enum dtype dtype)
+{
+    return cpu_isa_names[isa == CPU_ISA_AVX512_BF16 && dtype != DTYPE_BF16 ? CPU_ISA_AVX512 : isa];
 }
 
 static void device_free(struct device *device)
@@ -44,7 +51,7 @@ static enum status device_new(struct device **out, const struct device_options *
         FAIL(error_set(err, STATUS_CONFIG, NULL,
                        "--deterministic needs a processor with AVX2 and FMA, which this one lacks"));
     snprintf(device->description, sizeof device->description, "CPU, %d thread%s, %s", threads, threads == 1 ? "" : "s",
-             cpu_isa_names[device->isa]);
+             cpu_arithmetic(device->isa, DTYPE_FP32));
     *out = device;
     device = NULL;
 cleanup:
@@ -57,9 +64,9 @@ static const char *describe(const struct device *device)
     return device->description;
 }
 
-static const char *arithmetic(const struct device *device)
+static const char *arithmetic(const struct device *device, enum dtype dtype)
 {
-    return cpu_isa_names[device->isa];
+    return cpu_arithmetic(device->isa, dtype);
 }
 
 static enum status buffer_new(struct device *device, size_t bytes, const char *what, void **out, struct error *err)

@@ -6,11 +6,14 @@
 #include "shared/base/threads.h"
 #include "shared/device/device.h"
 
-/* Instruction sets that kernels are compiled for, the best first. */
-enum cpu_isa { CPU_ISA_AVX512, CPU_ISA_AVX2, CPU_ISA_GENERIC, CPU_ISA_COUNT };
+/* Instruction sets that kernels are compiled for, the best first. The first one is AVX-512 with products of bf16. */
+enum cpu_isa { CPU_ISA_AVX512_BF16, CPU_ISA_AVX512, CPU_ISA_AVX2, CPU_ISA_GENERIC, CPU_ISA_COUNT };
 extern const char *const cpu_isa_names[CPU_ISA_COUNT];
 /* The best one that this processor has and that is not better than `limit` (a name; NULL: no limit). */
 enum cpu_isa cpu_isa_choose(const char *limit);
+
+/* What the last bits of values of that type depend on: in fp32 both kinds of AVX-512 compute the same. */
+const char *cpu_arithmetic(enum cpu_isa isa, enum dtype dtype);
 
 struct device {
     struct thread_pool *pool;

@@ -118,8 +118,9 @@ static const char *describe(const struct device *device)
     return device->description;
 }
 
-static const char *arithmetic(const struct device *device)
+static const char *arithmetic(const struct device *device, enum dtype dtype)
 {
+    (void)dtype;
     return device->arithmetic;
 }
 

@@ -97,7 +97,8 @@ enum status cpu_runner_onnxruntime(struct cpu_runner *runner, const struct onnxr
     *runner = (struct cpu_runner){
         .ops = ops, .engine = engine, .samples = model->batch, .run = run_onnxruntime, .free = free_onnxruntime};
     snprintf(runner->description, sizeof runner->description, "onnxruntime %.40s %s, %s", version,
-             cpu_isa_names[cpu_isa_choose(NULL)], model->input.type == ONNXRUNTIME_HALF ? "a float16 model" : "fp32");
+             cpu_arithmetic(cpu_isa_choose(NULL), DTYPE_FP32),
+             model->input.type == ONNXRUNTIME_HALF ? "a float16 model" : "fp32");
 cleanup:
     return status;
 }

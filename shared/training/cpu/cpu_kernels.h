@@ -153,6 +153,13 @@ struct cpu_kernels {
                                 float *products, size_t n, int channels);
 
     void (*gemm)(const struct gemm *gemm);
+    /* Products of bf16, with sums in floats: NULL where the processor has none. gemm_pairs is gemm on words of two
+     * neighbours in depth: a and b hold words, and `depth` is half. pairs_of_rows makes words of neighbours in a row of
+     * x[rows, width]: out[rows, (width + 1) / 2]; pairs_of_columns of neighbours in a column: out[(rows + 1) / 2,
+     * width], which may be x itself. What has no neighbour gets 0. */
+    void (*gemm_pairs)(const struct gemm *gemm);
+    void (*pairs_of_rows)(const float *x, size_t rows, int width, float *out);
+    void (*pairs_of_columns)(const float *x, size_t rows, int width, float *out);
     void (*window)(const struct window_job *window);
     /* The gradient of a window's weights: gradient[taps, channels] += sum over rows and pixels of out * in; out holds
      * dz */
@@ -165,7 +172,7 @@ struct cpu_kernels {
     void (*window_sum_gradient)(const struct window_job *window, const float *dz, float *dx);
 };
 
-extern const struct cpu_kernels cpu_kernels_avx512, cpu_kernels_avx2, cpu_kernels_generic;
+extern const struct cpu_kernels cpu_kernels_avx512_bf16, cpu_kernels_avx512, cpu_kernels_avx2, cpu_kernels_generic;
 
 const struct cpu_kernels *cpu_kernels_of(enum cpu_isa isa);
 
