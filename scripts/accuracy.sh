@@ -73,6 +73,7 @@ nets() {
 
 best() { # the recipe of that name
     for net in res-se ir5; do echo "best/$net-kd|light|$net|128:224|90|$kd||$net at 128 to 224 pixels, $kd"; done
+    echo "best/ir5-long|views-16|ir5|128:224|130|$kd||ir5 at 128 to 224 pixels, $kd, 16 views, --ema 0.999|--ema 0.999"
 }
 
 small_pictures() { # fashion|pictures, SIZE (0: the data set's)
@@ -99,6 +100,7 @@ wttm|ce + {w}*wttm(gamma=0.2)|1,4,16
 abkd|ce + {w}*abkd(T=4, alpha=0.8, beta=0.3)|2,8,32
 mlkd|{1-w}*ce + {w}*mlkd(T=4)|0.5,0.9
 hint|ce + {w}*hint($early, regressor=conv1x1)|0.01,0.1,1
+kd-hint|0.1*ce + 0.9*kd(T=10) + {w}*hint($early, regressor=conv1x1)|1,4
 hint-fading|0.1*ce + 0.9*kd(T=10) + {w}*hint($both, regressor=conv1x1, ramp=0, ramp_epochs=$((compare_epochs / 2)))|0.01,0.1
 at|ce + {w}*at($both)|1,30,1000
 cosine|{1-w}*ce + {w}*cosine(regressor=linear)|0.1,0.25,0.5
@@ -142,6 +144,7 @@ step|--schedule-by step
 decay-all|--optimizer adamw --weight-decay 0.01
 decay-weights|--optimizer adamw --weight-decay 0.01 --decay weights
 ema-99|--ema 0.99
+bf16|--precision bf16
 END
 }
 

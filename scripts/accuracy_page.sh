@@ -3,7 +3,7 @@
 # or picture appears when its runs are there.
 # usage: scripts/accuracy_page.sh [RESULTS [PAGE.md]]      RESULTS: --results of accuracy.sh (docs/accuracy/runs); pictures: PAGE/NAME.svg
 #   RESULTS/about.txt, if you write one, says what the data and the machines were; RESULTS/search.md goes below the nets,
-#   RESULTS/fashion.md, pictures.md, options.md and views.md below their tables, RESULTS/earlier.md to the end
+#   RESULTS/fashion.md, pictures.md, methods.md, options.md and views.md below their tables, RESULTS/earlier.md to the end
 set -eu
 programs=${BUILD:-$(dirname "$0")/../build}
 [ "${1-}" != --help ] || { sed -n '2,/^set/{s/^# \{0,1\}//p}' "$0"; exit 0; }
@@ -123,8 +123,9 @@ views() {
     [ -n "$(finished 'views/*')" ] || return 0
     printf '\n## Views of each photo\n\n'
     places=()
-    for count in 1 4 16 64; do place $count "$(finished "views/$count-*")"; done
+    for count in 1 4; do place $count "$(finished "views/$count-*")"; done
     place 8 "$(finished nets/res5-ce nets/res5-kd)"
+    for count in 16 64; do place $count "$(finished "views/$count-*")"; done
     picture views 'Accuracy against cached views of each photo' 'views of each photo' --log-x
 }
 
@@ -166,6 +167,7 @@ trap 'rm -f "$text"' EXIT
     small_pictures pictures 'Photos of 32 pixels' "The same photos, squashed to 32 pixels before anybody sees them. $own"
     own_text pictures.md
     methods
+    own_text methods.md
     fit_options
     own_text options.md
     temperature
