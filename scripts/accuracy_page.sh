@@ -2,7 +2,7 @@
 # Writes docs/accuracy.md and its pictures from the results of scripts/accuracy.sh. What has not been run is left out: a table
 # or picture appears when its runs are there.
 # usage: scripts/accuracy_page.sh [RESULTS [PAGE.md]]      RESULTS: --results of accuracy.sh (docs/accuracy/runs); pictures: PAGE/NAME.svg
-#   RESULTS/about.txt, if you write one, says what the data and the machines were; RESULTS/search.md goes below the nets,
+#   RESULTS/about.txt, if you write one, says what the data and the machines were; RESULTS/best.md and search.md go below the recipe and the nets,
 #   RESULTS/fashion.md, pictures.md, methods.md, options.md and views.md below their tables, RESULTS/earlier.md to the end
 set -eu
 programs=${BUILD:-$(dirname "$0")/../build}
@@ -159,6 +159,7 @@ trap 'rm -f "$text"' EXIT
 {
     introduction "$any"
     best
+    own_text best.md
     nets gain 'Photos, trained for long'
     nets nets 'Nets'
     own_text search.md
