@@ -23,7 +23,7 @@ compare() { "$build"/student_train compare "$@" 2>&1; }
 wrong() { [[ $1 == *"$2"* ]] || echo "'$2' is not in: $1"; } # TEXT, WANTED
 
 try --list
-check "24 methods are listed" "$([ "$(grep -c '^methods/' <<<"$said")" = 24 ] || fail "$said")"
+check "25 methods are listed" "$([ "$(grep -c '^methods/' <<<"$said")" = 25 ] || fail "$said")"
 BUILD=$build scripts/accuracy_page.sh "$folder/out/results" "$folder/page.md" >"$folder/said" 2>&1
 check "no page without a run" "$([[ $? -eq 66 && ! -e $folder/page.md ]] || fail "$(cat "$folder/said")")"
 
