@@ -7,7 +7,7 @@ Rows: decoding, views, shards, teachers, training steps of students, whole runs 
 round softcache and the others are measured in turn; scripts/bench has a module for each kind of row. --only: subjects whose name begins
 so (photos, shards, teacher, step, fit). --cpu-seconds counts processor seconds on one thread, for machines that are shared.
 What this Python lacks of torch, torchvision, onnx, onnxruntime and h5py is said, and then softcache is measured alone or the row left out;
-the page is only written when nothing was left out. On two quiet cores of an AMD EPYC it took 12 minutes, half of them for the first round.
+the page is only written when nothing was left out. On two quiet cores of an AMD EPYC it took 8 minutes, more than half of them for the first round.
 """
 import argparse
 import importlib.metadata

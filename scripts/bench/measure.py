@@ -9,6 +9,7 @@ import time
 
 # glibc gives freed blocks back to the system, and PyTorch's activations are touched anew in every step; this keeps them.
 KEEP_BLOCKS = {"MALLOC_MMAP_THRESHOLD_": str(1 << 32), "MALLOC_TRIM_THRESHOLD_": str(1 << 34), "MALLOC_TOP_PAD_": str(1 << 26)}
+ROUNDS_INSTALLED = 2
 QUIET = 0.05  # share of the machine that others may take
 
 
@@ -87,8 +88,8 @@ class Row:
 class Subject:
     """Measures some rows. A subject has `name`, `rows` {key: Row}, and `forms`, names of the ways in which others do the same, of which
     `installed` are what a person gets who installs them and writes the usual lines. Each form gives values for some of the keys. In the
-    first round all forms are measured, and in the later ones, for each row, the one that was best, in turn with ours. Those of `unequal` do
-    less than ours, and are never the best."""
+    first round all forms are measured, and in the later ones, for each row, the one that was best, in turn with ours; those of `installed`,
+    which are slow, in the first two rounds. Those of `unequal` do less than ours, and are never the best."""
     name, needs, forms, installed, unequal = "", (), (), (), ()
     essential = False  # open() itself needs `needs`
 
@@ -128,7 +129,8 @@ class Subject:
     def measure_theirs(self):
         if not self.forms:
             return
-        chosen = [form for row in self.rows.values() for form in (row.form, row.installed_form) if form]
+        chosen = [row.form for row in self.rows.values() if row.form]
+        chosen += [row.installed_form for row in self.rows.values() if row.installed_form and len(row.installed) < ROUNDS_INSTALLED]
         values = {form: self.theirs(form) for form in dict.fromkeys(chosen or self.forms)}
         if not chosen:
             values.update({form: self.theirs(form) for form in self.more_forms(values)})
@@ -136,7 +138,7 @@ class Subject:
         for key, row in self.rows.items():
             if row.form:
                 row.best.append(values[row.form][key])
-            if row.installed_form:
+            if row.installed_form in values:
                 row.installed.append(values[row.installed_form][key])
 
     def round(self):

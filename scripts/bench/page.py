@@ -12,7 +12,8 @@ PAGE = """# Speed on the CPU
 Written by `scripts/bench_cpu.py{arguments}` on {machine}, {threads}: {versions}.
 
 Medians of {rounds} rounds, in each of which softcache and the others were measured in turn. {counted}A ratio above 1 means that softcache is
-the faster one, or takes less memory. "Best" is the best of all forms that were tried, chosen in the first round. All of it took {minutes:.0f} minutes.
+the faster one, or takes less memory. "Best" is the best of all forms that were tried, chosen in the first round; forms as installed,
+which are slow, were measured in two rounds. All of it took {minutes:.0f} minutes.
 
 {table}
 
@@ -26,7 +27,7 @@ and additions.
 | views rendered | the recipe `food11-strong` by the renderer of `fit` | torchvision's v2 transforms, on PIL's images (as installed) or on uint8 tensors |
 | shard | written: compressed, decoded and compared, hashed, on the disk; read: size, SHA-256 and every value checked | as installed: `torch.save` and `torch.load`, nothing checked; best: PyTorch or h5py (as it is, gzip, zstd), hashed and compared as ours |
 | teacher | the engine of `teacher_dump`, images in memory | a loop of Python's onnxruntime: all threads in one session or a session a thread, batches of 1 to 32; as installed: one session, batch 32 |
-| forward, backward, step | batch 128; `bf16` is `fit --precision bf16` | the same net in PyTorch, with decoded images and the teacher's logits in memory; as installed: eager, NCHW, fp32; best: eager or compiled, NCHW or channels_last, with glibc told to keep freed blocks; for bf16 the faster one of fp32 and, on processors that have such instructions, autocast |
+| forward, backward, step | batch 128; `bf16` is `fit --precision bf16` | the same net in PyTorch, with decoded images and the teacher's logits in memory; as installed: eager, NCHW, fp32; best: eager or compiled, NCHW or channels_last, with glibc told to keep freed blocks; for bf16 the faster one of fp32 and, on processors that have such instructions, autocast in channels_last, compiled where eager is faster than in fp32 |
 | `fit` | the program as a user runs it; the first step begins when the first checkpoint is written; views are rendered anew in each epoch | a PyTorch loop with base images and logits in memory, and torchvision's transforms; as installed: on PIL's images, eager, NCHW |
 | `teacher_dump run`, and the whole way | the teacher once over all views, then epochs of `fit` | the loop of a notebook: a DataLoader decodes and augments in every epoch, the teacher answers, the student learns; its memory is that of the process without the DataLoader's workers |
 """

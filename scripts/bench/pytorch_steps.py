@@ -54,7 +54,6 @@ class Training:
         self.student = load_student(options.student).to(memory_format=self.layout).train()
         self.network = torch.compile(self.student) if form == "compiled" else self.student
         self.optimizer = torch.optim.Adam(self.student.parameters(), lr=1e-3, weight_decay=1e-5)
-        self.step(Stopwatch())  # touches memory, compiles
 
     def step(self, watch):
         temperature, start = 4.0, watch.now()
@@ -76,6 +75,7 @@ class Training:
         watch.add("step", start)
 
     def measure(self, seconds):
+        self.step(Stopwatch())  # touches memory, compiles
         watch, images = Stopwatch(), 0
         while images == 0 or watch.spent["step"][0] < seconds:
             self.step(watch)
