@@ -97,7 +97,7 @@ methods() {
     rows=$(table_of "$folders"$'\n'"$(finished nets/res5-ce)" | best_first)
     printf '\n## Methods\n\nA sweep of fewer epochs found the weight of each method on the choosing half.'
     awk -F'|' 'NR == 1 { gains = $4 ~ /gain/ } NR > 2 && gains && split($4, gain, "±") == 2 { all++; n += gain[1] > 2 * gain[2] }
-        END { if (all) printf "\n%d of %d methods beat cross entropy by more than two standard errors.", n, all }' <<<"$rows"
+        END { if (all) printf "\n%d of %d methods with several seeds beat cross entropy by more than two standard errors.", n, all }' <<<"$rows"
     printf '\n\n%s\n' "$rows"
 }
 
