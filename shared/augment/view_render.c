@@ -144,7 +144,7 @@ static void copy_row(const struct view *view, const struct image *level, int y, 
 }
 
 /* Loads the level's rows that the view samples, one after the other: along slanted lines, no processor foresees what is
- * read next, and the samples would wait for memory. (Prefetch instructions in such numbers are mostly dropped.) */
+ * read next, and the samples would wait for memory. (Prefetch instructions instead gained little.) */
 static void load_rows(const struct view *view, const struct image *level, int side)
 {
     const int64_t *m = view->m, end = side - 1;

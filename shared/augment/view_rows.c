@@ -115,7 +115,8 @@ static inline __m128i slanted_sample(const uint8_t *pixels, size_t stride, uint3
     const __m128i zero = _mm_setzero_si128(), u = _mm_loadl_epi64((const __m128i *)(const void *)upper);
     const __m128i l = _mm_srli_epi64(_mm_loadl_epi64((const __m128i *)(const void *)(lower - 2)), 16);
     const __m128i change = _mm_sub_epi16(_mm_unpacklo_epi8(l, zero), _mm_unpacklo_epi8(u, zero));
-    const __m128i sums = _mm_add_epi16(_mm_unpacklo_epi8(zero, u), _mm_mullo_epi16(change, fy)); /* 256 * u at first */
+    const __m128i sums =
+        _mm_add_epi16(_mm_unpacklo_epi8(zero, u), _mm_mullo_epi16(change, fy)); /* 256 * u + fy * (l - u) */
     return blend_columns(_mm_xor_si128(sums, _mm_set1_epi16(-32768)), fx);
 }
 

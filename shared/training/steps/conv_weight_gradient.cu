@@ -138,7 +138,7 @@ weigh_gather(const struct weigh *p, const struct weigh_rows *rows, const struct 
     enum {
         PITCH = tile_pitch<T>(SIDE),
         QUADS = SIDE / 4,
-        TOGETHER = TILE_THREADS / QUADS < PIXELS ? TILE_THREADS / QUADS : PIXELS, /* pixels of all threads */
+        TOGETHER = TILE_THREADS / QUADS, /* pixels of all threads: 16 or 32 */
         EACH = PIXELS / TOGETHER
     };
     const int column = threadIdx.x % QUADS * 4, own = threadIdx.x / QUADS;
