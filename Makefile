@@ -92,7 +92,10 @@ SHIM         := $(BUILD)/shim
 CUDNN_CALLERS := $(addprefix shared/inference/cudnn/,conv_%.c cublas_library.c cudnn_descriptor.c linear_layer.c teacher_libraries.c)
 SHIM_TEACHER := $(filter-out $(CUDNN_CALLERS),$(CUDNN_SOURCES)) tests/shim/cudnn_stand_in.c
 SHIM_RUNTIME := $(patsubst %.cpp,$(OBJ)/shim/%.o,$(sort $(wildcard tests/shim/*.cpp)))
-SHIM_BACKEND := $(SHIM)/softcache_cuda.so $(SHIM)/softcache_cudnn.so $(PROGRAMS:$(BUILD)/%=$(SHIM)/%)
+# The same with losses in double, as on GPUs that have the units for it (shared/training/losses/float_pair.cuh).
+SHIM_DOUBLE  := $(SHIM)/double/softcache_cuda.so
+SHIM_LOSSES  := $(filter shared/training/losses/%,$(CUDA_SOURCES))
+SHIM_BACKEND := $(SHIM)/softcache_cuda.so $(SHIM)/softcache_cudnn.so $(SHIM_DOUBLE) $(PROGRAMS:$(BUILD)/%=$(SHIM)/%)
 SHIM_TESTS   := $(patsubst tests/%.cpp,$(TESTDIR)/%,$(sort $(wildcard tests/test_*.cpp)))
 BENCHES    := $(patsubst tests/%.c,$(TESTDIR)/%,$(sort $(wildcard tests/bench_*.c)))
 # Those that scripts/bench_cpu.py asks.
@@ -413,6 +416,10 @@ $(OBJ)/shim/%.cu.o: %.cu
 	@mkdir -p $(@D)
 	$(CXX) -x c++ $(SHIM_CXXFLAGS) -MMD -MP -c $< -o $@
 
+$(OBJ)/shim/double/%.cu.o: %.cu
+	@mkdir -p $(@D)
+	$(CXX) -x c++ -DLOSSES_IN_DOUBLE $(SHIM_CXXFLAGS) -MMD -MP -c $< -o $@
+
 $(OBJ)/shim/%.o: %.cpp
 	@mkdir -p $(@D)
 	$(CXX) $(SHIM_CXXFLAGS) -MMD -MP -c $< -o $@
@@ -422,6 +429,9 @@ $(OBJ)/shim/%.c.o: %.c
 	$(CC) $(SHIM_CFLAGS) $(WARNINGS) -MMD -MP -c $< -o $@
 
 $(SHIM)/softcache_cuda.so: $(CUDA_SOURCES:%=$(OBJ)/shim/%.o) $(SHIM_TEACHER:%=$(OBJ)/shim/%.o) $(SHIM_RUNTIME) $(LIBRARY)
+$(SHIM_DOUBLE): $(SHIM_LOSSES:%=$(OBJ)/shim/double/%.o) $(patsubst %,$(OBJ)/shim/%.o,$(filter-out $(SHIM_LOSSES),$(CUDA_SOURCES)) \
+	$(SHIM_TEACHER)) $(SHIM_RUNTIME) $(LIBRARY)
+$(SHIM)/softcache_cuda.so $(SHIM_DOUBLE):
 	@mkdir -p $(@D)
 	$(CXX) $(CFLAGS) -shared -Wl,-Bsymbolic,--exclude-libs,ALL -Wl,--no-undefined $^ -o $@ -ldl -lpthread -lm
 

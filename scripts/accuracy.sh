@@ -80,6 +80,11 @@ small_pictures() { # fashion|pictures, SIZE (0: the data set's)
     for net in res-se-32 res5-32 dwpw-small branches-32; do both_losses "$1/$net" "$1" $net "$2" "$compare_epochs" '0.1*ce + 0.9*kd(T=4)'; done
 }
 
+fashion_long() { # without a teacher
+    local loss='ce(label_smoothing=0.05)'
+    echo "fashion/res-se-32-long|fashion-labels|res-se-32|0|50|$loss||res-se-32, $loss, --ema 0.999|--ema 0.999"
+}
+
 # Every term of `student_train losses` against nets/res5-ce, and what people combine of them. Weights around those of the papers.
 methods() {
     local map="student=block8, teacher={map}" early="student=block5, teacher={early-map}"
@@ -125,8 +130,9 @@ views_of_a_photo() {
     for count in 1 4 16 64; do both_losses "views/$count" "views-$count" res5 "$compare_size" "$compare_epochs"; done
 }
 
-recipes() { # light: nets/res5-*
-    for recipe in food11-strong photos; do both_losses "teacher/$recipe" "$recipe" res5 "$compare_size" "$compare_epochs"; done
+recipes() { # against light: views/4-*
+    local recipe
+    for recipe in food11-strong photos; do both_losses "teacher/$recipe" "$recipe-4" res5 "$compare_size" "$compare_epochs"; done
 }
 
 sizes() {
@@ -159,6 +165,7 @@ experiments() {
     views_of_a_photo
     small_pictures pictures 32
     small_pictures fashion 0
+    fashion_long
     sizes
 }
 
@@ -192,11 +199,24 @@ guess_tensor() { # map|early-map|embedding: the teacher's tensor, in the cache a
 }
 
 # A data set of small pictures: a cache of labels, an ensemble of teachers trained on it, then the cache with their answers.
-small_cache() { # NAME, options of teacher_dump run
+small_data=() # what teacher_dump run needs of it
+small_data() { # fashion|pictures
+    case $1 in
+    fashion) small_data=(--data "$fashion" --augment 'random_crop(padding=2)+hflip(p=0.5)') ;;
+    pictures) # the photos at 32 pixels
+        [ -n "$photos" ] || stop 64 "--photos is needed for the cache pictures"
+        small_data=(--data "$photos" --size 32 --base 32 --resize squash --augment cifar)
+        ;;
+    esac
+}
+label_cache() { # fashion|pictures: NAME-labels
+    small_data "$1"
+    dump_cache "$1-labels" --teacher none --views 30 "${small_data[@]}"
+}
+small_cache() { # fashion|pictures
     local name=$1 words=() k folder
-    shift
     [ ! -f "$caches/$name/cache.json" ] || return 0
-    dump_cache "$name-labels" --teacher none --views 30 "$@"
+    label_cache "$name"
     for ((k = 0; k < teachers; k++)); do
         folder=$out/teachers/$name-$k
         [ -f "$folder/metrics.json" ] || execute "$programs"/student_train fit --cache "$caches/$name-labels" --student scripts/demo/fashion-mnist-teacher.net \
@@ -205,22 +225,20 @@ small_cache() { # NAME, options of teacher_dump run
         [ -f "$folder-onnx/student.onnx" ] || execute "$programs"/student_train export --run "$folder" --out "$folder-onnx"
         words+=(--teacher "$folder-onnx/student.onnx")
     done
-    dump_cache "$name" "${words[@]}" --teacher-tta hflip --teacher-check warn --views "$views" "$@"
+    dump_cache "$name" "${words[@]}" --teacher-tta hflip --teacher-check warn --views "$views" "${small_data[@]}"
 }
 
 make_cache() { # NAME
     case $1 in
-    light | food11-strong | photos) photo_cache "$1" "$1" "$views" ;;
+    light) photo_cache light light "$views" ;;
+    food11-strong-4 | photos-4) photo_cache "$1" "${1%-4}" 4 ;;
     views-*) photo_cache "$1" light "${1#views-}" ;;
     features)
         photo_cache features light "$views" --feature "${tensor[early-map]}:int8:views=2" --feature "${tensor[map]}:int8:views=2" \
             --feature "${tensor[embedding]}"
         ;;
-    fashion) small_cache fashion --data "$fashion" --augment 'random_crop(padding=2)+hflip(p=0.5)' ;;
-    pictures) # the photos at 32 pixels
-        [ -n "$photos" ] || stop 64 "--photos is needed for the cache pictures"
-        small_cache pictures --data "$photos" --size 32 --base 32 --resize squash --augment cifar
-        ;;
+    fashion-labels | pictures-labels) label_cache "${1%-labels}" ;;
+    fashion | pictures) small_cache "$1" ;;
     esac
 }
 

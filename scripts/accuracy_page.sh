@@ -132,12 +132,12 @@ views() {
 teaching() {
     local folder share
     [ -n "$(finished 'teacher/*')" ] || return 0
-    printf '\n## How good the teaching is\n\nRecipes of views: food11-strong, light, photos.\n\n'
+    printf '\n## How good the teaching is\n\nRecipes of views: food11-strong, light, photos; 4 views of each photo.\n\n'
     places=()
     while read -r folder; do
         share=$(sed -nE '/"teacher_accuracy":\t*\{/,/\}/s/^\t*"train":\t*([0-9.e-]+),?$/\1/p' "$folder/metrics.json")
         [ -z "$share" ] || place "$(awk -v s="$share" 'BEGIN { print 100 * s }')" "$folder"
-    done <<<"$(finished 'teacher/*' 'nets/res5-[ck][de]*')"
+    done <<<"$(finished 'teacher/*' 'views/4-*')"
     picture teacher "Accuracy against the teacher's on its views" "teacher's accuracy on the training views, %"
 }
 

@@ -228,8 +228,8 @@ static __device__ __forceinline__ double rounded(double sum)
     return sum;
 }
 
-#if defined __CUDACC__ && \
-    (!defined __CUDA_ARCH__ || __CUDA_ARCH__ == 800 || __CUDA_ARCH__ == 900 || __CUDA_ARCH__ == 1000)
+#if defined LOSSES_IN_DOUBLE || (defined __CUDACC__ && (!defined __CUDA_ARCH__ || __CUDA_ARCH__ == 800 || \
+                                                        __CUDA_ARCH__ == 900 || __CUDA_ARCH__ == 1000))
 typedef double number;
 #else
 typedef float_pair number;
