@@ -18,7 +18,7 @@
 #   --compare-epochs N (30), --compare-size N (72), --sweep-epochs N (8): of the others, which compare nets, methods, options: minutes each
 #   --teacher-epochs N (30), --views N (8), --teachers N (3)
 #   --map NAME, --early-map NAME, --embedding NAME      the teacher's tensors for methods on features (guessed from its list)
-# The two small data sets have teachers of their own: an ensemble of nets of 0.5 M parameters, trained here from the labels.
+# Fashion-MNIST has teachers of its own: an ensemble of nets of 0.2 M parameters, trained here from the labels.
 set -eu
 shopt -s inherit_errexit # a sweep that fails within $(...) is not done
 cd "$(dirname "$0")/.."
@@ -76,8 +76,8 @@ best() { # the recipe of that name
     echo "best/ir5-long|views-16|ir5|128:224|130|$kd||ir5 at 128 to 224 pixels, $kd, 16 views, --ema 0.999|--ema 0.999"
 }
 
-small_pictures() { # fashion|pictures, SIZE (0: the data set's)
-    for net in res-se-32 res5-32 dwpw-small branches-32; do both_losses "$1/$net" "$1" $net "$2" "$compare_epochs" '0.1*ce + 0.9*kd(T=4)'; done
+small_pictures() { # GROUP, CACHE, SIZE (0: the data set's), LOSS
+    for net in res-se-32 res5-32 dwpw-small branches-32; do both_losses "$1/$net" "$2" $net "$3" "$compare_epochs" "$4"; done
 }
 
 fashion_long() { # without a teacher
@@ -163,8 +163,8 @@ experiments() {
     options
     recipes
     views_of_a_photo
-    small_pictures pictures 32
-    small_pictures fashion 0
+    small_pictures pictures light 32 "$kd"
+    small_pictures fashion fashion 0 '0.1*ce + 0.9*kd(T=4)'
     fashion_long
     sizes
 }
@@ -198,34 +198,22 @@ guess_tensor() { # map|early-map|embedding: the teacher's tensor, in the cache a
     [ -n "${tensor[$1]}" ] || stop 64 "no tensor of the teacher looks like its $1; give it with --$1 NAME: '$programs/teacher_dump inspect $teacher' lists them"
 }
 
-# A data set of small pictures: a cache of labels, an ensemble of teachers trained on it, then the cache with their answers.
-small_data=() # what teacher_dump run needs of it
-small_data() { # fashion|pictures
-    case $1 in
-    fashion) small_data=(--data "$fashion" --augment 'random_crop(padding=2)+hflip(p=0.5)') ;;
-    pictures) # the photos at 32 pixels
-        [ -n "$photos" ] || stop 64 "--photos is needed for the cache pictures"
-        small_data=(--data "$photos" --size 32 --base 32 --resize squash --augment cifar)
-        ;;
-    esac
-}
-label_cache() { # fashion|pictures: NAME-labels
-    small_data "$1"
-    dump_cache "$1-labels" --teacher none --views 30 "${small_data[@]}"
-}
-small_cache() { # fashion|pictures
-    local name=$1 words=() k folder
-    [ ! -f "$caches/$name/cache.json" ] || return 0
-    label_cache "$name"
+fashion_data=(--data "$fashion" --augment 'random_crop(padding=2)+hflip(p=0.5)')
+fashion_labels() { dump_cache fashion-labels --teacher none --views 30 "${fashion_data[@]}"; }
+
+fashion_cache() { # an ensemble of teachers trained on the labels, then the cache with their answers
+    local words=() k folder
+    [ ! -f "$caches/fashion/cache.json" ] || return 0
+    fashion_labels
     for ((k = 0; k < teachers; k++)); do
-        folder=$out/teachers/$name-$k
-        [ -f "$folder/metrics.json" ] || execute "$programs"/student_train fit --cache "$caches/$name-labels" --student scripts/demo/fashion-mnist-teacher.net \
+        folder=$out/teachers/fashion-$k
+        [ -f "$folder/metrics.json" ] || execute "$programs"/student_train fit --cache "$caches/fashion-labels" --student scripts/demo/fashion-mnist-teacher.net \
             --max-params 0 --loss 'ce(label_smoothing=0.05)' --epochs "$teacher_epochs" --optimizer adamw --lr 3e-3 --weight-decay 0.02 \
             --schedule cosine --ema 0.998 --select-on half --seed "$k" --threads "$threads" --device "$device" --quiet --out "$folder" --resume
         [ -f "$folder-onnx/student.onnx" ] || execute "$programs"/student_train export --run "$folder" --out "$folder-onnx"
         words+=(--teacher "$folder-onnx/student.onnx")
     done
-    dump_cache "$name" "${words[@]}" --teacher-tta hflip --teacher-check warn --views "$views" "${small_data[@]}"
+    dump_cache fashion "${words[@]}" --teacher-tta hflip --teacher-check warn --views "$views" "${fashion_data[@]}"
 }
 
 make_cache() { # NAME
@@ -237,8 +225,8 @@ make_cache() { # NAME
         photo_cache features light "$views" --feature "${tensor[early-map]}:int8:views=2" --feature "${tensor[map]}:int8:views=2" \
             --feature "${tensor[embedding]}"
         ;;
-    fashion-labels | pictures-labels) label_cache "${1%-labels}" ;;
-    fashion | pictures) small_cache "$1" ;;
+    fashion-labels) fashion_labels ;;
+    fashion) fashion_cache ;;
     esac
 }
 

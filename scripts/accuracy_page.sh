@@ -165,7 +165,7 @@ trap 'rm -f "$text"' EXIT
     own_text search.md
     small_pictures fashion Fashion-MNIST "$own"
     own_text fashion.md
-    small_pictures pictures 'Photos of 32 pixels' "The same photos, squashed to 32 pixels before anybody sees them. $own"
+    small_pictures pictures 'Photos of 32 pixels' 'The student sees the photos at 32 pixels, the teacher at its own size.'
     own_text pictures.md
     methods
     own_text methods.md
