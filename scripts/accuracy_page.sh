@@ -3,7 +3,7 @@
 # or picture appears when its runs are there.
 # usage: scripts/accuracy_page.sh [RESULTS [PAGE.md]]      RESULTS: --results of accuracy.sh (docs/accuracy/runs); pictures: PAGE/NAME.svg
 #   RESULTS/about.txt, if you write one, says what the data and the machines were; RESULTS/best.md and search.md go below the recipe and the nets,
-#   RESULTS/fashion.md, pictures.md, methods.md, options.md and views.md below their tables, RESULTS/earlier.md to the end
+#   RESULTS/fashion.md, pictures.md, methods.md, options.md, views.md and teacher.md below their tables, RESULTS/earlier.md to the end
 set -eu
 programs=${BUILD:-$(dirname "$0")/../build}
 [ "${1-}" != --help ] || { sed -n '2,/^set/{s/^# \{0,1\}//p}' "$0"; exit 0; }
@@ -136,7 +136,7 @@ teaching() {
     places=()
     while read -r folder; do
         share=$(sed -nE '/"teacher_accuracy":\t*\{/,/\}/s/^\t*"train":\t*([0-9.e-]+),?$/\1/p' "$folder/metrics.json")
-        [ -z "$share" ] || place "$(awk -v s="$share" 'BEGIN { print 100 * s }')" "$folder"
+        [ -z "$share" ] || place "$(awk -v s="$share" 'BEGIN { printf "%.1f", 100 * s }')" "$folder"
     done <<<"$(finished 'teacher/*' 'views/4-*')"
     picture teacher "Accuracy against the teacher's on its views" "teacher's accuracy on the training views, %"
 }
@@ -175,6 +175,7 @@ trap 'rm -f "$text"' EXIT
     views
     own_text views.md
     teaching
+    own_text teacher.md
     sizes
     own_text earlier.md
 } >"$text"

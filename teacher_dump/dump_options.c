@@ -56,7 +56,7 @@ static void fill_specs(struct dump_options *o)
          .required = true},
         {"views", OPTION_INT, &o->views, "N", "8", "augmented views of each training sample", .minimum = 1,
          .maximum = 65536},
-        {"augment", OPTION_STRING, &o->recipe, "RECIPE", "food11-strong",
+        {"augment", OPTION_STRING, &o->recipe, "RECIPE", "light",
          "how views are made: a preset (none, light, photos, photos-mix, food11-strong, cifar) or transforms such as "
          "'random_resized_crop(scale=0.7:1)+hflip(p=0.5)'"},
         {"feature", OPTION_LIST, &o->features, "TENSOR[:FORM][:views=N]", NULL,
