@@ -68,7 +68,7 @@ gain() { # the best presets, trained for long
 }
 
 nets() {
-    for net in res-se res5 ir5 mcunet shuffle dwpw speed; do both_losses "nets/$net" light $net "$compare_size" "$compare_epochs"; done
+    for net in res-se res5 ir5 mcunet shuffle dwpw speed mobile-se convnext-tiny; do both_losses "nets/$net" light $net "$compare_size" "$compare_epochs"; done
 }
 
 best() { # the recipe of that name

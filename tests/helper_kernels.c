@@ -198,13 +198,13 @@ void kernels_check_input(const char *backend, const struct graph *graph, int bat
     reference_init(&r, graph, count);
     run_reference(&r, &c);
     if (strcmp(backend, "cpu") == 0) {
-        check_fp32((struct way){"cpu", "AVX-512", .students = 3}, &c, &r);
-        check_fp32((struct way){"cpu", "AVX2", .students = 1}, &c, &r);
-        check_fp32((struct way){"cpu", "generic", .students = 1}, &c, &r);
-        check_bf16((struct way){"cpu", "AVX512-BF16"}, &c);
-        check_bf16((struct way){"cpu", "AVX-512"}, &c);
-        check_bf16((struct way){"cpu", "AVX2"}, &c);
-        check_bf16((struct way){"cpu", "generic"}, &c);
+        for (int isa = cpu_isa_choose(NULL), students = 3; isa < CPU_ISA_COUNT; isa++) {
+            check_bf16((struct way){"cpu", cpu_isa_names[isa]}, &c);
+            if (isa == CPU_ISA_AVX512_BF16)
+                continue; /* its fp32 is that of AVX-512 */
+            check_fp32((struct way){"cpu", cpu_isa_names[isa], .students = students}, &c, &r);
+            students = 1;
+        }
     } else {
         check_fp32((struct way){backend, NULL, .students = 2}, &c, &r);
         if (test_device_has_bf16(backend))

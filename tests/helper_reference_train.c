@@ -66,42 +66,58 @@ void reference_release(struct reference *r)
 }
 
 /* ---- the operators: each function goes forward (backward false) or backward over the same indices ---- */
+/* One weight of a kernel over one row of the output, which begins at to, and one row of the input, at from. Forward,
+ * adds to y and returns 0; backward, adds to dx and returns the weight's gradient. */
+static double convolve_row(const struct reference_place *p, size_t to, size_t from, int shift, double weight,
+                           bool backward)
+{
+    const int stride = p->node->stride_w, width = p->from->shape.w;
+    double gradient = 0;
+    int first = 0, end = p->node->shape.w; /* the pixels x whose x * stride + shift is in the input */
+    while (first < end && first * stride + shift < 0)
+        first++;
+    while (first < end && (end - 1) * stride + shift >= width)
+        end--;
+    for (int x = first; x < end; x++) {
+        const size_t at = from + (size_t)(x * stride + shift);
+        if (backward) {
+            gradient += p->dy[to + (size_t)x] * p->x[at];
+            p->dx[at] += p->dy[to + (size_t)x] * weight;
+        } else {
+            p->y[to + (size_t)x] += p->x[at] * weight;
+        }
+    }
+    return gradient;
+}
+
 static void convolution(struct reference *r, const struct reference_place *p, bool backward)
 {
     const struct node *o = p->node;
     const struct shape in = p->from->shape, out = o->shape;
     const int in_group = in.c / o->groups, out_group = out.c / o->groups;
-    const double *w = r->weights[o->weight], *bias = o->bias >= 0 ? r->weights[o->bias] : NULL;
-    double *dw = r->weight_gradients[o->weight], *dbias = o->bias >= 0 ? r->weight_gradients[o->bias] : NULL;
+    const size_t pixels = (size_t)out.h * (size_t)out.w;
     for (int n = 0; n < r->count; n++)
-        for (int c = 0; c < out.c; c++)
-            for (int y = 0; y < out.h; y++)
-                for (int x = 0; x < out.w; x++) {
-                    const size_t to = reference_at(out, n, c, y, x);
-                    double sum = bias ? bias[c] : 0;
-                    for (int i = 0; i < in_group; i++)
-                        for (int ky = 0; ky < o->kernel_h; ky++)
-                            for (int kx = 0; kx < o->kernel_w; kx++) {
-                                const int iy = y * o->stride_h - o->pad_top + ky * o->dilation_h;
-                                const int ix = x * o->stride_w - o->pad_left + kx * o->dilation_w;
-                                if (iy < 0 || iy >= in.h || ix < 0 || ix >= in.w)
-                                    continue;
-                                const size_t from = reference_at(in, n, c / out_group * in_group + i, iy, ix);
-                                const size_t k =
-                                    (((size_t)c * (size_t)in_group + (size_t)i) * (size_t)o->kernel_h + (size_t)ky) *
-                                        (size_t)o->kernel_w +
-                                    (size_t)kx;
-                                sum += w[k] * p->x[from];
-                                if (backward) {
-                                    dw[k] += p->dy[to] * p->x[from];
-                                    p->dx[from] += p->dy[to] * w[k];
-                                }
-                            }
-                    if (!backward)
-                        p->y[to] = sum;
-                    else if (dbias)
-                        dbias[c] += p->dy[to];
-                }
+        for (int c = 0; c < out.c; c++) {
+            const size_t map = reference_at(out, n, c, 0, 0);
+            for (size_t i = 0; i < pixels; i++)
+                if (!backward)
+                    p->y[map + i] = o->bias >= 0 ? r->weights[o->bias][c] : 0;
+                else if (o->bias >= 0)
+                    r->weight_gradients[o->bias][c] += p->dy[map + i];
+            size_t k = (size_t)c * (size_t)(in_group * o->kernel_h * o->kernel_w);
+            for (int i = 0; i < in_group; i++)
+                for (int ky = 0; ky < o->kernel_h; ky++)
+                    for (int kx = 0; kx < o->kernel_w; kx++, k++)
+                        for (int y = 0; y < out.h; y++) {
+                            const int iy = y * o->stride_h - o->pad_top + ky * o->dilation_h;
+                            if (iy < 0 || iy >= in.h)
+                                continue;
+                            r->weight_gradients[o->weight][k] +=
+                                convolve_row(p, reference_at(out, n, c, y, 0),
+                                             reference_at(in, n, c / out_group * in_group + i, iy, 0),
+                                             kx * o->dilation_w - o->pad_left, r->weights[o->weight][k], backward);
+                        }
+        }
 }
 
 static void linear(struct reference *r, const struct reference_place *p, bool backward)
