@@ -186,6 +186,12 @@ static void test_warp_operations(void **)
 }
 
 /* ---- what was never written ---- */
+static __device__ float *shared_of_a_device_function()
+{
+    __shared__ float fixed[2];
+    return fixed;
+}
+
 static __global__ void unwritten_kernel(const float *memory, float *seen)
 {
     __shared__ float fixed[2];
@@ -193,7 +199,8 @@ static __global__ void unwritten_kernel(const float *memory, float *seen)
     seen[4 * blockIdx.x] = memory[3];
     seen[4 * blockIdx.x + 1] = fixed[1];
     seen[4 * blockIdx.x + 2] = dynamic[1];
-    fixed[1] = dynamic[1] = 1; /* the next block must not see it */
+    seen[4 * blockIdx.x + 3] = *shared_of_a_device_function();
+    fixed[1] = dynamic[1] = *shared_of_a_device_function() = 1; /* the next block must not see it */
 }
 
 static void test_unwritten_memory_is_nan(void **)

@@ -44,9 +44,11 @@ struct shim_kernel {
     struct object *object; /* that contains it */
     size_t shared_bytes;   /* of its static __shared__ variables */
     size_t dynamic_limit;  /* of dynamic shared memory, set by cudaFuncSetAttribute */
+    /* its static __shared__ variables and those of __device__ functions, which it may call: address and bytes */
+    std::vector<std::pair<unsigned char *, size_t>> shared;
 };
 struct shim_kernel *shim_kernel_find(const void *function);
-/* Fills the __shared__ variables that a block of the kernel can use with 0xff. */
+/* Fills the static __shared__ variables that a block of the kernel can use with 0xff. */
 void shim_kernel_fill_shared(const struct shim_kernel *kernel);
 
 /* ---- grids (shim_launch.cpp) ---- */

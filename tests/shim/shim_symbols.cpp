@@ -11,12 +11,12 @@
 #include <link.h>
 #include <map>
 #include <memory>
+#include <set>
 
 struct shared_variable {
     unsigned char *address;
     size_t bytes;
-    std::string owner;                /* mangled name of the function that it is in */
-    const struct shim_kernel *kernel; /* that function as a kernel; NULL: not launched yet */
+    std::string owner; /* mangled name of the function that it is in */
 };
 
 /* A program or shared object that contains kernels. */
@@ -27,6 +27,7 @@ struct object {
     const char *names;
     unsigned char *base;
     std::vector<struct shared_variable> shared;
+    std::set<std::string> kernels; /* mangled names */
 };
 
 static std::vector<unsigned char> read_file(const char *path)
@@ -63,6 +64,28 @@ static struct object *read_object(const struct link_map *map)
     return object;
 }
 
+/* The names of the functions whose entries are in the list that the __global__ of shim_kernel.h makes. */
+static void find_kernels(struct object *object)
+{
+    const unsigned char *const file = object->file.data();
+    const Elf64_Ehdr *const header = (const Elf64_Ehdr *)file;
+    const Elf64_Shdr *const sections = (const Elf64_Shdr *)(file + header->e_shoff);
+    const char *const names = (const char *)file + sections[header->e_shstrndx].sh_offset;
+    std::set<const unsigned char *> entries;
+    for (int i = 0; i < header->e_shnum; i++)
+        if (strcmp(names + sections[i].sh_name, "__patchable_function_entries") == 0) {
+            const unsigned char *const *const list = (const unsigned char *const *)(object->base + sections[i].sh_addr);
+            entries.insert(list, list + sections[i].sh_size / sizeof *list);
+        }
+    for (size_t i = 0; i < object->count; i++) {
+        const Elf64_Sym *const symbol = &object->symbols[i];
+        const unsigned char *const start = object->base + symbol->st_value;
+        const auto entry = entries.lower_bound(start); /* an instruction may stand before it */
+        if (ELF64_ST_TYPE(symbol->st_info) == STT_FUNC && entry != entries.end() && *entry < start + symbol->st_size)
+            object->kernels.insert(object->names + symbol->st_name);
+    }
+}
+
 static std::string demangle(const char *mangled)
 {
     int status = 0;
@@ -92,7 +115,7 @@ static void find_shared(struct object *object)
         const Elf64_Sym *const symbol = &object->symbols[i];
         const std::string owner = owner_of(object->names + symbol->st_name);
         if (!owner.empty() && ELF64_ST_TYPE(symbol->st_info) == STT_OBJECT)
-            object->shared.push_back({object->base + symbol->st_value, symbol->st_size, owner, NULL});
+            object->shared.push_back({object->base + symbol->st_value, symbol->st_size, owner});
     }
 }
 
@@ -107,6 +130,7 @@ static struct object *find_object(const void *function)
     if (!entry) {
         entry.reset(read_object(map));
         find_shared(entry.get());
+        find_kernels(entry.get());
     }
     return entry.get();
 }
@@ -127,18 +151,19 @@ struct shim_kernel *shim_kernel_find(const void *function)
             mangled = kernel->object->names + symbol->st_name;
     }
     kernel->name = demangle(mangled.c_str());
-    for (struct shared_variable &variable : kernel->object->shared)
-        if (variable.owner == mangled) {
-            variable.kernel = kernel;
+    if (kernel->object->kernels.count(mangled) == 0)
+        shim_fail("%s is no __global__ function", kernel->name.c_str());
+    for (const struct shared_variable &variable : kernel->object->shared) {
+        if (variable.owner == mangled)
             kernel->shared_bytes += variable.bytes;
-        }
+        if (variable.owner == mangled || kernel->object->kernels.count(variable.owner) == 0)
+            kernel->shared.push_back({variable.address, variable.bytes});
+    }
     return kernel;
 }
 
-/* Its own variables, and those of functions that were never launched: it may call these. */
 void shim_kernel_fill_shared(const struct shim_kernel *kernel)
 {
-    for (const struct shared_variable &variable : kernel->object->shared)
-        if (!variable.kernel || variable.kernel == kernel)
-            memset(variable.address, 0xff, variable.bytes);
+    for (const auto &[address, bytes] : kernel->shared)
+        memset(address, 0xff, bytes);
 }

@@ -11,7 +11,8 @@
 #include <type_traits>
 #include <utility>
 
-#define __global__
+/* The compiler lists the addresses of functions with this attribute: shim_symbols.cpp tells kernels by it. */
+#define __global__ __attribute__((patchable_function_entry(1)))
 #define __device__
 #define __host__
 #define __constant__
@@ -25,7 +26,8 @@
 #define __restrict__ __restrict
 
 /* Blocks run in turn, so one static variable serves them all. The tag marks its symbol: before each block the shim
- * fills the block's shared variables with 0xff, and finds them by it (shim_symbols.cpp). */
+ * fills the shared variables of the kernel and of __device__ functions with 0xff, and finds them by it
+ * (shim_symbols.cpp). */
 #define __shared__ static __attribute__((abi_tag("shared"), used))
 
 /* The place of the running thread. */
