@@ -109,7 +109,7 @@ kd-hint|0.1*ce + 0.9*kd(T=10) + {w}*hint($early, regressor=conv1x1)|1,4
 hint-fading|0.1*ce + 0.9*kd(T=10) + {w}*hint($both, regressor=conv1x1, ramp=0, ramp_epochs=$((compare_epochs / 2)))|0.01,0.1
 at|ce + {w}*at($both)|1,30,1000
 cosine|{1-w}*ce + {w}*cosine(regressor=linear)|0.1,0.25,0.5
-vid|ce + {w}*vid($map)|0.03,0.3,1
+vid|ce + {w}*vid($early)|0.03,0.3,1
 rkd|ce + {w}*rkd_distance + {w}*rkd_angle|0.3,3,30
 dm|ce + {w}*dm|0.001,0.01
 sp|ce + {w}*sp|30,300,3000
@@ -135,8 +135,9 @@ recipes() { # against light: views/4-*
     for recipe in food11-strong photos; do both_losses "teacher/$recipe" "$recipe-4" res5 "$compare_size" "$compare_epochs"; done
 }
 
-sizes() {
-    for pixels in 224 96:160; do both_losses "sizes/${pixels/:/-}" light res5 "$pixels" "$epochs"; done
+sizes() { # do images that grow over the epochs cost accuracy?
+    local pixels
+    for pixels in 96 64:96; do echo "sizes/${pixels/:/-}|light|res5|$pixels|$compare_epochs|$kd"; done
 }
 
 # Options of fit against nets/res5-kd: which of them should be defaults, and which should go?
@@ -267,7 +268,7 @@ run_experiment() { # a line of experiments, SEED
     fi
     make_cache "$cache"
     [ -z "$values" ] || loss=$(sweep "$name" "$cache" "$student" "$pixels" "$loss" "$values")
-    [ -n "$title" ] || title="$student$([ "$pixels" = 0 ] || echo " at $pixels pixels"), $loss"
+    [ -n "$title" ] || title="$student$([ "$pixels" = 0 ] || echo " at ${pixels/:/ to } pixels"), $loss"
     [ $mode = dry-run ] || printf '== %s, seed %s: %s\n' "$name" "$2" "$loss"
     execute "$programs"/student_train fit --cache "$caches/$cache" --student "$student" --size "$pixels" --epochs "$epochs" --loss "$loss" \
         --warmup-epochs $((epochs > 4 ? 2 : 0)) "${fit_words[@]}" --name "$title" --seed "$2" --out "$folder" ${words[@]+"${words[@]}"}

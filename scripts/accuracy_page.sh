@@ -3,7 +3,7 @@
 # or picture appears when its runs are there.
 # usage: scripts/accuracy_page.sh [RESULTS [PAGE.md]]      RESULTS: --results of accuracy.sh (docs/accuracy/runs); pictures: PAGE/NAME.svg
 #   RESULTS/about.txt, if you write one, says what the data and the machines were; RESULTS/best.md and search.md go below the recipe and the nets,
-#   RESULTS/fashion.md, pictures.md, methods.md, options.md, views.md and teacher.md below their tables, RESULTS/earlier.md to the end
+#   RESULTS/fashion.md, pictures.md, methods.md, options.md, views.md, teacher.md and sizes.md below their tables, RESULTS/earlier.md to the end
 set -eu
 programs=${BUILD:-$(dirname "$0")/../build}
 [ "${1-}" != --help ] || { sed -n '2,/^set/{s/^# \{0,1\}//p}' "$0"; exit 0; }
@@ -142,11 +142,9 @@ teaching() {
 }
 
 sizes() {
-    local words=() folder
-    [ -n "$(finished 'sizes/*')" ] || return 0
-    printf '\n## Sizes\n\n'
-    while read -r folder; do words+=(--run "$folder"); done <<<"$(finished 'sizes/*' gain/res5-ce gain/res5-kd)"
-    compare "${words[@]}" --average --markdown
+    local folders
+    folders=$(finished 'sizes/*')
+    [ -z "$folders" ] || printf '\n## Images that grow\n\n%s\n' "$(table_of "$folders"$'\n'"$(finished nets/res5-kd)")"
 }
 
 own_text() { [ ! -f "$runs/$1" ] || { echo && cat "$runs/$1"; }; }
@@ -177,6 +175,7 @@ trap 'rm -f "$text"' EXIT
     teaching
     own_text teacher.md
     sizes
+    own_text sizes.md
     own_text earlier.md
 } >"$text"
 mkdir -p "$(dirname "$page")"
