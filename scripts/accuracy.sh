@@ -120,6 +120,17 @@ kd-crd|0.1*ce + 0.9*kd(T=10) + {w}*crd(negatives=4096)|0.1,0.8
 END
 }
 
+hints() { # what leads among the methods, for other nets
+    local net block
+    while read -r net block; do
+        echo "hints/$net-$block|features|$net|$compare_size|$compare_epochs|$kd + 1*hint(student=$block, teacher={early-map}, regressor=conv1x1)"
+    done <<END
+ir5 block7
+res-se stage2.4
+ir5 block4
+END
+}
+
 temperature() { # a line of its own on the picture, so T=10 is run again
     for T in 4 20 1 2 6 14 10; do
         echo "temperature/$T|light|res5|$compare_size|$compare_epochs|0.1*ce + 0.9*kd(T=$T)||res5 at $compare_size pixels, 0.1*ce + 0.9*kd(T)"
@@ -160,6 +171,7 @@ experiments() {
     nets
     gain
     methods
+    hints
     temperature
     options
     recipes

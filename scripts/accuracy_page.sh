@@ -3,7 +3,7 @@
 # or picture appears when its runs are there.
 # usage: scripts/accuracy_page.sh [RESULTS [PAGE.md]]      RESULTS: --results of accuracy.sh (docs/accuracy/runs); pictures: PAGE/NAME.svg
 #   RESULTS/about.txt, if you write one, says what the data and the machines were; RESULTS/best.md and search.md go below the recipe and the nets,
-#   RESULTS/fashion.md, pictures.md, methods.md, options.md, views.md, teacher.md and sizes.md below their tables, RESULTS/earlier.md to the end
+#   RESULTS/fashion.md, pictures.md, methods.md, hints.md, options.md, views.md, teacher.md and sizes.md below their tables, RESULTS/earlier.md to the end
 set -eu
 programs=${BUILD:-$(dirname "$0")/../build}
 [ "${1-}" != --help ] || { sed -n '2,/^set/{s/^# \{0,1\}//p}' "$0"; exit 0; }
@@ -101,6 +101,12 @@ methods() {
     printf '\n\n%s\n' "$rows"
 }
 
+hints() {
+    local folders
+    folders=$(finished 'hints/*')
+    [ -z "$folders" ] || printf '\n## Hints for other nets\n\n%s\n' "$(table_of "$folders"$'\n'"$(finished nets/ir5-* nets/res-se-*)")"
+}
+
 fit_options() {
     local folders
     folders=$(finished nets/res5-kd 'options/*')
@@ -167,6 +173,8 @@ trap 'rm -f "$text"' EXIT
     own_text pictures.md
     methods
     own_text methods.md
+    hints
+    own_text hints.md
     fit_options
     own_text options.md
     temperature
