@@ -54,6 +54,9 @@ while [ $# -gt 0 ]; do
 done
 caches=${caches:-$out/caches} results=${results:-$out/results}
 kd='0.1*ce + 0.9*kd(T=10)'
+kd_hint() { # THE STUDENT'S BLOCK
+    echo "$kd + 1*hint(student=$1, teacher={early-map}, regressor=conv1x1)"
+}
 
 # ---- what is tried: lines NAME|CACHE|STUDENT|SIZE|EPOCHS|LOSS|VALUES OF w|TITLE|MORE OPTIONS OF FIT. With values, a short sweep chooses w
 # on the choosing half. Without a title, the run is called "STUDENT at SIZE pixels, LOSS". ----
@@ -65,6 +68,7 @@ both_losses() { # NAME, CACHE, STUDENT, SIZE, EPOCHS [, LOSS]: distillation and 
 
 gain() { # the best presets, trained for long
     for net in res-se res5 ir5; do both_losses "gain/$net" light $net "$size" "$epochs"; done
+    echo "gain/ir5-kd-hint|features|ir5|$size|$epochs|$(kd_hint block7)"
 }
 
 nets() {
@@ -123,7 +127,7 @@ END
 hints() { # what leads among the methods, for other nets
     local net block
     while read -r net block; do
-        echo "hints/$net-$block|features|$net|$compare_size|$compare_epochs|$kd + 1*hint(student=$block, teacher={early-map}, regressor=conv1x1)"
+        echo "hints/$net-$block|features|$net|$compare_size|$compare_epochs|$(kd_hint "$block")"
     done <<END
 ir5 block7
 res-se stage2.4
