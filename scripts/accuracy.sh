@@ -68,7 +68,7 @@ both_losses() { # NAME, CACHE, STUDENT, SIZE, EPOCHS [, LOSS]: distillation and 
 
 gain() { # the best presets, trained for long
     for net in res-se res5 ir5; do both_losses "gain/$net" light $net "$size" "$epochs"; done
-    echo "gain/ir5-kd-hint|features|ir5|$size|$epochs|$(kd_hint block7)"
+    echo "gain/res-se-kd-hint|features|res-se|$size|$epochs|$(kd_hint stage2.4)"
 }
 
 nets() {

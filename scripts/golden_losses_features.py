@@ -62,6 +62,7 @@ def inputs():
 ENTRIES = {
     "hint/mse": lambda i: F.mse_loss(i["student_small"], i["teacher_small"]),
     "hint/smooth_l1": lambda i: F.smooth_l1_loss(i["student_wide"], i["teacher_wide"]),
+    "hint/relative": lambda i: F.mse_loss(i["student_small"], i["teacher_small"]) / i["teacher_small"].pow(2).mean().detach(),
     "hint/layers": lambda i: F.mse_loss(i["student_small"], i["teacher_small"])
     + F.mse_loss(i["student_wide"], i["teacher_wide"]),
     "at/channels": lambda i: at(i["student_large"], i["teacher_large"]),

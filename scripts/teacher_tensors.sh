@@ -16,7 +16,7 @@ guess() {
         $2 == "global_average_pool" || $2 == "flatten" { pooled = 1 }
         END { if (pooled) print last }' ;;
     early) tensors | awk '
-        { n = split($3, side, "x"); if (n != 3 || pooled) next }
+        { n = split($3, side, "x"); if (n != 3 || pooled || $2 == "input") next }
         $2 == "global_average_pool" || $2 == "flatten" || side[2] == 1 { pooled = 1; next }
         { count++; name[count] = $1; sum[count] = $2 == "add"; width[count] = side[2]; smallest = side[2] }
         END {

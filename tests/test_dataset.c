@@ -6,6 +6,7 @@
 #include "tests/helper_cache.h"
 #include "tests/helper_device.h"
 #include "tests/helper_images.h"
+#include <math.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -155,6 +156,41 @@ static void only_what_is_wanted_is_loaded_once(void **state)
     close_fixture(&f);
 }
 
+/* Every 16th view of all that have the feature counts in it. */
+static void knows_the_mean_square_of_features(void **state)
+{
+    static const bool all[CACHE_MAX_FEATURES] = {true, true, true, true};
+    struct fixture f = open_fixture(*state);
+    struct error err = {0};
+    double squares[4] = {0}, counts[4] = {0};
+    float value[MAP];
+    load(&f);
+    test_must(dataset_load_features(&f.dataset, all, &f.progress, &err), &err);
+    for (int s = 0; s < f.dataset.shard_count; s++) {
+        struct cache_shard shard;
+        assert_int_equal(cache_read_shard(&f.cache, SPLIT_TRAIN, s, CACHE_READ_FEATURES, &shard, NULL), STATUS_OK);
+        for (int i = 0; i < 4; i++) {
+            const struct cache_feature *feature = &f.cache.manifest.features[i];
+            for (uint32_t row = 0; row < shard.count * (uint32_t)feature->views; row++) {
+                if ((shard.first * (size_t)feature->views + row) % 16 != 0)
+                    continue;
+                cache_feature_value(&f.cache.manifest, &shard, i, row / (uint32_t)feature->views,
+                                    (int)(row % (uint32_t)feature->views), value);
+                for (int k = 0; k < feature->c * feature->h * feature->w; k++, counts[i]++)
+                    squares[i] += (double)value[k] * (double)value[k];
+            }
+        }
+        cache_shard_release(&shard);
+    }
+    for (int i = 0; i < 4; i++) {
+        assert_true(squares[i] > 0);
+        const double got = (double)f.dataset.features[i].mean_square, expected = squares[i] / counts[i];
+        if (!(fabs(got - expected) <= 1e-6 * expected))
+            fail_msg("feature %d: the mean square is %.9g, not %.9g", i, got, expected);
+    }
+    close_fixture(&f);
+}
+
 static void a_broken_shard_leaves_nothing(void **state)
 {
     const bool wanted[CACHE_MAX_FEATURES] = {true, true};
@@ -189,6 +225,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ON_EVERY_BACKEND(values_are_the_caches),
         ON_EVERY_BACKEND(only_what_is_wanted_is_loaded_once),
+        ON_EVERY_BACKEND(knows_the_mean_square_of_features),
         {"a_broken_shard_leaves_nothing", a_broken_shard_leaves_nothing, NULL, NULL, "cpu"},
         {"an_interrupt_leaves_nothing", an_interrupt_leaves_nothing, NULL, NULL, "cpu"},
     };

@@ -173,6 +173,7 @@ static void refuses(void **state)
         {"cosine", "12x1x1; use regressor=linear"},
         {"at", "at compares maps; name them"},
         {"hint(student=b1, teacher=attention, regressor=conv1x1)", "only the attention map"},
+        {"hint(student=b1, teacher=logits, regressor=linear, distance=relative)", "use distance=mse"},
         {"at(student=b2, teacher=attention16)", "16x16; record the tensor as fp16 or int8"},
         {"ce(student=b1)", NULL},
     };

@@ -41,6 +41,7 @@ static const struct {
 } entries[] = {
     {"hint/mse", {.kind = LOSS_HINT, .distance = DISTANCE_MSE}, {&small}},
     {"hint/smooth_l1", {.kind = LOSS_HINT, .distance = DISTANCE_HUBER}, {&wide}},
+    {"hint/relative", {.kind = LOSS_HINT, .distance = DISTANCE_RELATIVE}, {&small}},
     {"hint/layers", {.kind = LOSS_HINT, .distance = DISTANCE_MSE}, {&small, &wide}},
     {"at/channels", {.kind = LOSS_AT}, {&large}},
     {"at/cached", {.kind = LOSS_AT}, {&cached}},
@@ -50,9 +51,17 @@ static const struct {
     {"vid/trained", {.kind = LOSS_VID}, {&wide}},
 };
 
+static double mean_square(const float *values, size_t count)
+{
+    double sum = 0;
+    for (size_t i = 0; i < count; i++)
+        sum += (double)values[i] * (double)values[i];
+    return sum / (double)count;
+}
+
 /* A pair's part of an entry; checks its gradients. */
 static double run_pair(const struct test_device *t, const struct golden *golden, const char *entry,
-                       const struct loss_term *term, const struct pair *p)
+                       struct loss_term *term, const struct pair *p)
 {
     const size_t size = (size_t)(ROWS * p->pixels * p->channels);
     const size_t teacher_size = (size_t)(ROWS * p->pixels * p->teacher_channels);
@@ -63,6 +72,7 @@ static double run_pair(const struct test_device *t, const struct golden *golden,
     assert_true(turned && teacher_turned);
     turn(student, turned, ROWS, p->channels, p->pixels);
     turn(teacher, teacher_turned, ROWS, p->teacher_channels, p->pixels);
+    term->teacher_square = (float)mean_square(teacher, teacher_size);
     struct loss_case c = {
         .terms = term,
         .shape = {ROWS, 3, 100, p->pixels, p->channels, p->pixels, p->teacher_channels},

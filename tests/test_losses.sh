@@ -28,7 +28,7 @@ one=$("$program" losses nkd)
 for text in 'T=1 (0.001..10000) ' 'gamma=1.5 (0..1000000) ' 'ce + nkd(T=1, gamma=1.5)' 'Yang et al. 2023'; do
     grep -qF "$text" <<<"$one" || why="losses nkd does not say '$text'"
 done
-grep -qF 'distance=mse|smooth_l1' <<<"$("$program" losses hint)" || why="hint's default distance does not come first"
+grep -qF 'distance=mse|smooth_l1|relative ' <<<"$("$program" losses hint)" || why="hint's default distance does not come first"
 grep -qF 'gated=label|ce' <<<"$("$program" losses kd)" || why="kd does not list its gate"
 check "defaults, ranges and words" "$why"
 

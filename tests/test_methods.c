@@ -24,7 +24,8 @@ static const char *const losses[] = {
     "ce + hint(student=[stem_relu, block1], teacher=[stem_relu, stem_relu], regressor=conv1x1) + "
     "100*at(student=block1, "
     "teacher=stem_relu) + 0.1*vid(student=block1, teacher=stem_relu) + cosine(regressor=linear) + "
-    "hint(student=stem_relu, teacher=stem_relu, distance=smooth_l1)",
+    "hint(student=stem_relu, teacher=stem_relu, distance=smooth_l1) + "
+    "hint(student=stem_relu, teacher=stem_relu, distance=relative)",
     "ce + rkd_distance + rkd_angle + dm + 10*sp + 100*pkt + 0.02*cc + 0.1*crd(negatives=20)",
     "ce + rkd_distance(student=logits, teacher=logits) + hint(student=block1, teacher=logits, regressor=linear)",
 };

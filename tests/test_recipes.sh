@@ -24,6 +24,7 @@ for file in student_train/recipes/*.ini; do
     words=() more=(--epochs 1 --batch 16 --quiet)
     case $recipe in
     best) more=(--epochs 3 --batch 16 --quiet --warmup-epochs 0 --size 32:96) ;; # an epoch for each size
+    best-hint) more+=(--warmup-epochs 0) ;;
     hw13-*) more+=(--size 96) ;; # five 3x3 convolutions without padding and four pools
     lab5-feature) words+=(--set map1=map0 --set map2=map0 --set map3=map1 --set map4=map1) ;;
     lab5-search) more+=(--student dwpw --grid 'T=2,4' --grid alpha=0.5) ;;

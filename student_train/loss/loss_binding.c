@@ -20,6 +20,8 @@ static enum status fit_shapes(struct loss_binder *b, struct loss_feature *teache
     if (attention && b->entry->defaults.kind != LOSS_AT)
         return loss_features_refuse(b, "the cache has only the attention map of this tensor",
                                     "record it as fp16 or int8");
+    if (b->loss->terms[b->term].distance == DISTANCE_RELATIVE && b->feature < 0)
+        return loss_features_refuse(b, "only features of the cache have a mean square", "use distance=mse");
     TRY(loss_layers_add(b));
     b->student = b->binding->graph.nodes[b->node].shape;
     if (kind == COMPARES_ELEMENTS && b->student.c != b->teacher.c)

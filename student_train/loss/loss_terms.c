@@ -6,7 +6,7 @@
 static const char *const reductions[] = {"batchmean", "mean", NULL};
 static const char *const forms[] = {"kl", "printed", NULL};
 static const char *const flags[] = {"no", "yes", NULL};
-static const char *const hint_distances[] = {"smooth_l1", "mse", NULL};
+static const char *const hint_distances[] = {"smooth_l1", "mse", "relative", NULL};
 static const char *const relation_distances[] = {"huber", "mse", NULL};
 static const char *const scales[] = {"mean", "none", NULL};
 static const char *const gated[] = {"label", "ce", NULL};
@@ -36,7 +36,7 @@ static const char *const regressors[] = {"none", "conv1x1", "conv3x3", "linear",
     .meaning = "feature of the cache, or several as [a, b]; as many as in student="}
 #define REGRESSOR {.name = "regressor", .type = PARAMETER_REGRESSOR, .words = regressors, \
     .meaning = "trained layer that brings the student's feature to the teacher's channels"}
-#define DISTANCE(list) WORD(distance, list, "of differences: squared, or smooth L1 (huber: the same, beta 1)")
+#define DISTANCE(list, more) WORD(distance, list, "of differences: squared, or smooth L1 (huber: the same, beta 1)" more)
 /* clang-format on */
 
 const struct loss_parameter loss_common_parameters[] = {
@@ -114,7 +114,12 @@ static const struct loss_parameter mlkd[] = {
     END,
 };
 static const struct loss_parameter gate_only[] = {GATE, END};
-static const struct loss_parameter hint[] = {PAIRS, REGRESSOR, DISTANCE(hint_distances), END};
+static const struct loss_parameter hint[] = {
+    PAIRS,
+    REGRESSOR,
+    DISTANCE(hint_distances, "; relative: squared, divided by the mean square of the teacher's feature in the cache"),
+    END,
+};
 static const struct loss_parameter cosine[] = {PAIRS, REGRESSOR, END};
 static const struct loss_parameter vid[] = {
     PAIRS,
@@ -123,11 +128,11 @@ static const struct loss_parameter vid[] = {
 };
 static const struct loss_parameter rkd_distance[] = {
     PAIRS,
-    DISTANCE(relation_distances),
+    DISTANCE(relation_distances, ""),
     WORD(scale, scales, "mean: distances are divided by their mean"),
     END,
 };
-static const struct loss_parameter rkd_angle[] = {PAIRS, DISTANCE(relation_distances), END};
+static const struct loss_parameter rkd_angle[] = {PAIRS, DISTANCE(relation_distances, ""), END};
 static const struct loss_parameter pairs[] = {PAIRS, END};
 static const struct loss_parameter crd[] = {
     PAIRS,
@@ -296,7 +301,8 @@ const struct loss_entry loss_entries[] = {
         .usual = "ce + 100*hint(student=block5, teacher=layer2, regressor=conv1x1)",
         .source = "Romero et al. 2015 (FitNets)",
         .what = "mean squared difference of features; a regressor is trained beside the student",
-        .formula = "mean over all elements of (f_s - f_t)^2, or smooth L1 (beta 1); summed over pairs",
+        .formula = "mean over all elements of (f_s - f_t)^2, of that / mean f_t^2, or of smooth L1 (beta 1); summed "
+                   "over pairs",
     },
     {
         .name = "at",

@@ -3,13 +3,15 @@
 #include "student_train/trainer/dataset.h"
 
 #include "shared/base/interrupt.h"
+#include "shared/tensor/half.h"
 #include <assert.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Views are transposed and copied in slabs of this size, so a shard's whole feature is not in host memory twice. */
-enum { SLAB_BYTES = 1 << 20 };
+/* Views are transposed and copied in slabs of SLAB_BYTES, so a shard's whole feature is not in host memory twice. One
+ * row of SQUARED_ROWS counts in a store's mean square. */
+enum { SLAB_BYTES = 1 << 20, SQUARED_ROWS = 16 };
 
 /* A feature of the cache, and its store while it is being filled. A row is a view of a sample. */
 struct loading {
@@ -17,6 +19,8 @@ struct loading {
     void *values; /* device memory [samples, views, h, w, channels] */
     float *scales;
     size_t item, row_bytes;
+    double squares; /* the sum over squared_rows rows */
+    size_t squared_rows;
 };
 
 struct transposition {
@@ -66,22 +70,45 @@ cleanup:
     return status;
 }
 
+/* Of feature i of a view. row: of the shard. */
+static double sum_of_squares(const struct cache_feature *feature, const struct cache_shard *shard, int i, size_t row)
+{
+    const size_t channels = (size_t)feature->c, area = (size_t)feature->h * (size_t)feature->w;
+    const uint16_t *const half = shard->features[i].half;
+    double sum = 0;
+    for (size_t c = 0, at = row * channels * area; c < channels; c++) {
+        const double scale = half ? 1 : (double)shard->features[i].scales[row * channels + c];
+        double squares = 0;
+        for (size_t pixel = 0; pixel < area; pixel++, at++) {
+            const double value = half ? (double)half_to_float(half[at]) : shard->features[i].int8[at];
+            squares += value * value;
+        }
+        sum += squares * scale * scale;
+    }
+    return sum;
+}
+
 /* Copies the features of one shard; loadings[i].feature is NULL if feature i is not wanted. */
-static enum status put_shard(const struct dataset *dataset, const struct loading loadings[CACHE_MAX_FEATURES],
-                             int index, unsigned char *slab, struct error *err)
+static enum status put_shard(const struct dataset *dataset, struct loading loadings[CACHE_MAX_FEATURES], int index,
+                             unsigned char *slab, struct error *err)
 {
     const struct compute *compute = dataset->compute;
     struct cache_shard shard = {0};
     enum status status = STATUS_OK;
     TRY(cache_read_shard(dataset->cache, dataset->split, index, CACHE_READ_FEATURES, &shard, err));
     for (int i = 0; i < dataset->cache->manifest.feature_count; i++) {
-        const struct loading *loading = &loadings[i];
+        struct loading *const loading = &loadings[i];
         if (!loading->feature)
             continue;
         const size_t views = (size_t)loading->feature->views, channels = (size_t)loading->feature->c;
         const size_t first = shard.first * views, rows = shard.count * views;
         const void *values = shard.features[i].half ? (const void *)shard.features[i].half : shard.features[i].int8;
         TRY(put_values(compute, loading, first, values, rows, slab, err));
+        for (size_t row = 0; row < rows; row++)
+            if ((first + row) % SQUARED_ROWS == 0) {
+                loading->squares += sum_of_squares(loading->feature, &shard, i, row);
+                loading->squared_rows++;
+            }
         if (loading->scales)
             TRY(compute->backend->device->upload(compute->device, loading->scales + first * channels,
                                                  shard.features[i].scales, rows * channels * sizeof(float), err));
@@ -119,10 +146,12 @@ static struct feature_store store_of(const struct loading *loading)
         .views = feature->views,
         .values = loading->values,
         .scales = loading->scales,
+        .mean_square =
+            (float)(loading->squares / ((double)loading->squared_rows * (double)cache_feature_count(feature))),
     };
 }
 
-static enum status put_shards(const struct dataset *dataset, const struct loading loadings[CACHE_MAX_FEATURES],
+static enum status put_shards(const struct dataset *dataset, struct loading loadings[CACHE_MAX_FEATURES],
                               struct progress *progress, struct error *err)
 {
     enum status status = STATUS_OK;

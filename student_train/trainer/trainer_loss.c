@@ -90,11 +90,15 @@ void trainer_features_release(struct trainer *trainer)
     *buffers = (struct feature_buffers){0};
 }
 
-static enum status add_term(struct trainer *trainer, int term, const struct loss_batch *batch, struct error *err)
+/* teacher_square: of the teacher's feature, if the term is on features. */
+static enum status add_term(struct trainer *trainer, int term, float teacher_square, const struct loss_batch *batch,
+                            struct error *err)
 {
     struct loss_term terms[TRAINING_MAX_STUDENTS];
-    for (int k = 0; k < trainer->student_count; k++)
+    for (int k = 0; k < trainer->student_count; k++) {
         terms[k] = trainer->students[k].loss->terms[term];
+        terms[k].teacher_square = teacher_square;
+    }
     return trainer->compute->backend->training->losses->add(trainer->compute->device, terms, term, batch, err);
 }
 
@@ -152,10 +156,11 @@ cleanup:
     return status;
 }
 
-static enum status add_pair(struct trainer *trainer, const struct feature_pair *pair, struct loss_batch batch,
-                            struct error *err)
+static enum status add_pair(struct trainer *trainer, const struct feature_pair *pair,
+                            const struct feature_store *features, struct loss_batch batch, struct error *err)
 {
     const struct network *network = &trainer->network;
+    const int recorded = pair->teacher_feature >= 0 ? trainer->binding.teacher_features[pair->teacher_feature].of : -1;
     batch.part = pair->part;
     batch.shape = shape_of(trainer, pair);
     batch.student = trainer->features.student[pair->student_feature];
@@ -170,7 +175,7 @@ static enum status add_pair(struct trainer *trainer, const struct feature_pair *
     for (int i = 0; i < LEARNED_COUNT; i++)
         if (pair->learned[i] >= 0)
             batch.learned[i] = network->plan.weight_offset[pair->learned[i]];
-    return add_term(trainer, pair->term, &batch, err);
+    return add_term(trainer, pair->term, recorded >= 0 ? features[recorded].mean_square : 0, &batch, err);
 }
 
 /* The terms on logits; without the teacher's logits only cross entropy can be computed. */
@@ -180,7 +185,7 @@ static enum status add_logit_terms(struct trainer *trainer, const struct loss_ba
     enum status status = STATUS_OK;
     for (int i = 0; i < loss->count; i++)
         if (!loss_expression_on_features(loss, i) && (batch->inputs->teacher || loss->terms[i].kind == LOSS_CE))
-            TRY(add_term(trainer, i, batch, err));
+            TRY(add_term(trainer, i, 0, batch, err));
 cleanup:
     return status;
 }
@@ -211,7 +216,7 @@ enum status trainer_measure(struct trainer *trainer, const struct feature_store 
     if (pass->training && trainer->binding.pair_count) {
         TRY(read_features(trainer, features, inputs, pass, err));
         for (int i = 0; i < trainer->binding.pair_count; i++)
-            TRY(add_pair(trainer, &trainer->binding.pairs[i], batch, err));
+            TRY(add_pair(trainer, &trainer->binding.pairs[i], features, batch, err));
         TRY(add_gradients(trainer, pass, err));
     }
     TRY(backend->training->losses->metrics(device, &batch, err));

@@ -1,4 +1,4 @@
-/* FitNets' hints: the mean of (f_s - f_t)^2, or of smooth L1, over all elements. */
+/* FitNets' hints: the mean of (f_s - f_t)^2, relative to the teacher's or not, or of smooth L1, over all elements. */
 #include "shared/training/losses/feature_rows.h"
 
 static void hint_row(void *context, int row, int worker)
@@ -23,7 +23,7 @@ static void hint_row(void *context, int row, int worker)
 static double hint(const struct cpu_loss_args *args)
 {
     struct feature_rows r = feature_rows_of(args);
-    r.share = args->rows ? 1.0 / ((double)args->rows * (double)r.size) : 0;
+    r.share = args->rows ? hint_unit(args->term) / ((double)args->rows * (double)r.size) : 0;
     return r.share * feature_rows_sum(&r, hint_row);
 }
 

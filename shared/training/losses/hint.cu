@@ -1,4 +1,4 @@
-/* FitNets' hints: the mean of (f_s - f_t)^2, or of smooth L1, over all elements.
+/* FitNets' hints: the mean of (f_s - f_t)^2, relative to the teacher's or not, or of smooth L1, over all elements.
  *
  * Idea: threads walk over all elements, four at a time if rows allow it. Bytes moved: student and teacher once, the
  * gradient in and out: the floor. At 128 rows of 14 x 14 x 96 that is 39 MB per student. */
@@ -8,6 +8,7 @@
 /* For each student. */
 struct hint_options {
     enum loss_distance distance[TRAINING_MAX_STUDENTS];
+    double unit[TRAINING_MAX_STUDENTS]; /* hint_unit */
 };
 
 template <int V>
@@ -15,7 +16,7 @@ static __global__ void __launch_bounds__(FEATURE_THREADS) hint(struct cuda_loss_
 {
     const struct feature_rows f = feature_rows_of(args);
     const enum loss_distance distance = options.distance[blockIdx.y];
-    const number share = share_of(f.rows, f.size), factor = loss_weight(args) * share;
+    const number share = share_of(f.rows, f.size) * options.unit[blockIdx.y], factor = loss_weight(args) * share;
     number sum = 0;
     for (size_t i = ((size_t)blockIdx.x * FEATURE_THREADS + threadIdx.x) * V; i < f.total;
          i += (size_t)gridDim.x * FEATURE_THREADS * V) {
@@ -52,8 +53,10 @@ static void launch_hint(cudaStream_t stream, const struct loss_term *terms, cons
     const dim3 grid(feature_blocks((floats + FEATURE_THREADS * width - 1) / (FEATURE_THREADS * width)), batch->students,
                     1);
     struct hint_options options = {};
-    for (int student = 0; student < batch->students; student++)
+    for (int student = 0; student < batch->students; student++) {
         options.distance[student] = terms[student].distance;
+        options.unit[student] = hint_unit(&terms[student]);
+    }
     DISPATCH_WIDTH(width, LAUNCH(hint<V>, grid, FEATURE_THREADS, 0, stream, *args, options));
 }
 

@@ -44,11 +44,11 @@ struct loss_part {
 };
 
 /* ---- penalties ---- */
-/* DISTANCE_MSE: u^2. DISTANCE_HUBER (smooth L1 with beta 1): u^2 / 2 for |u| < 1, |u| - 1/2 beyond. */
+/* DISTANCE_MSE, DISTANCE_RELATIVE: u^2. DISTANCE_HUBER (smooth L1 with beta 1): u^2 / 2 for |u| < 1, |u| - 1/2 beyond. */
 static inline HOST_DEVICE struct loss_part penalty_of(enum loss_distance distance, number u)
 {
     struct loss_part part;
-    if (distance == DISTANCE_MSE) {
+    if (distance != DISTANCE_HUBER) {
         part.value = u * u;
         part.derivative = 2 * u;
     } else {
@@ -56,6 +56,12 @@ static inline HOST_DEVICE struct loss_part penalty_of(enum loss_distance distanc
         part.derivative = u > 1 ? 1 : u < -1 ? -1 : u;
     }
     return part;
+}
+
+/* hint: what the sum of penalties is multiplied with beside the weight and 1 / their number. */
+static inline double hint_unit(const struct loss_term *term)
+{
+    return term->distance == DISTANCE_RELATIVE && term->teacher_square > 0 ? 1 / (double)term->teacher_square : 1;
 }
 
 static inline HOST_DEVICE double sign_of(double x)

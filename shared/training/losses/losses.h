@@ -103,7 +103,9 @@
  * LOSS_HINT: FitNets, Romero et al. 2015.
  *     L = mean (f_s - f_t)^2                          distance DISTANCE_MSE
  *     L = mean huber(f_s - f_t)                       distance DISTANCE_HUBER
+ *     L = mean (f_s - f_t)^2 / teacher_square         distance DISTANCE_RELATIVE
  *     huber(u) = u^2 / 2 for |u| < 1, |u| - 1/2 beyond: smooth L1 with beta 1
+ *     teacher_square: the mean of f_t^2 over the cache, so that a weight means the same for every teacher; 0: taken as 1
  *     parameters   distance DISTANCE_MSE
  *     usual        ce + 100 * hint (second stage)
  *
@@ -211,7 +213,7 @@ enum loss_kind {
 };
 enum loss_reduction { REDUCTION_BATCHMEAN, REDUCTION_MEAN };
 enum loss_form { FORM_KL, FORM_PRINTED };
-enum loss_distance { DISTANCE_HUBER, DISTANCE_MSE };
+enum loss_distance { DISTANCE_HUBER, DISTANCE_MSE, DISTANCE_RELATIVE };
 enum loss_scale { SCALE_MEAN, SCALE_NONE };
 enum loss_gated { GATED_LABEL, GATED_CE };
 
@@ -233,6 +235,7 @@ struct loss_term {
     enum loss_form form;           /* kd */
     bool standardise;              /* kd, dkd */
     enum loss_distance distance;   /* hint, rkd_distance, rkd_angle */
+    float teacher_square;          /* hint, relative: the trainer takes it from the feature_store */
     enum loss_scale scale;         /* rkd_distance */
     float variance;                /* vid: where it begins */
     float negatives, momentum;     /* crd */
@@ -299,6 +302,7 @@ struct feature_store {
     int views;           /* the first `views` views of a sample have the feature */
     const void *values;  /* [samples, views, h, w, channels] float16, or int8: value = int8 * scale */
     const float *scales; /* int8: [samples, views, channels] */
+    float mean_square;   /* of the values, or of a sample of them */
 };
 
 /* A student's feature, averaged down to h x w. */
