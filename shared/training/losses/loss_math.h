@@ -44,7 +44,8 @@ struct loss_part {
 };
 
 /* ---- penalties ---- */
-/* DISTANCE_MSE, DISTANCE_RELATIVE: u^2. DISTANCE_HUBER (smooth L1 with beta 1): u^2 / 2 for |u| < 1, |u| - 1/2 beyond. */
+/* DISTANCE_MSE, DISTANCE_RELATIVE: u^2. DISTANCE_HUBER (smooth L1 with beta 1): u^2 / 2 for |u| < 1, |u| - 1/2
+ * beyond. */
 static inline HOST_DEVICE struct loss_part penalty_of(enum loss_distance distance, number u)
 {
     struct loss_part part;

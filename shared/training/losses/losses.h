@@ -105,7 +105,8 @@
  *     L = mean huber(f_s - f_t)                       distance DISTANCE_HUBER
  *     L = mean (f_s - f_t)^2 / teacher_square         distance DISTANCE_RELATIVE
  *     huber(u) = u^2 / 2 for |u| < 1, |u| - 1/2 beyond: smooth L1 with beta 1
- *     teacher_square: the mean of f_t^2 over the cache, so that a weight means the same for every teacher; 0: taken as 1
+ *     teacher_square: the mean of f_t^2 in the cache, before maps are averaged to the student's size, so that a weight
+ *     means the same for every teacher; 0: taken as 1
  *     parameters   distance DISTANCE_MSE
  *     usual        ce + 100 * hint (second stage)
  *
