@@ -72,6 +72,22 @@ static void trains_with_every_term(void **state)
     }
 }
 
+/* The relative hint is the other one divided by a constant, the teacher's mean square. */
+static void divides_by_the_teachers_mean_square(void **state)
+{
+    (void)state;
+    expect(0, "",
+           shell(FIT "--epochs 3 --out relative", program,
+                 "ce + hint(student=stem_relu, teacher=stem_relu) + "
+                 "hint(student=stem_relu, teacher=stem_relu, distance=relative)"));
+    expect(
+        0, "a constant",
+        shell("awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next } "
+              "{ now = $at[\"loss_hint\"] / $at[\"loss_hint_2\"]; if (NR == 2) first = now; change = now / first - 1; "
+              "if (change > 1e-5 || change < -1e-5 || (now > 0.99 && now < 1.01)) bad = 1 } "
+              "END { print NR == 4 && !bad ? \"a constant\" : \"not so\" }' relative/summary.csv"));
+}
+
 static void stops_and_resumes(void **state)
 {
     (void)state;
@@ -139,9 +155,8 @@ static void says_what_it_compares(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(trains_with_every_term),
-        cmocka_unit_test(stops_and_resumes),
-        cmocka_unit_test(trains_on_cuda_as_on_the_cpu),
+        cmocka_unit_test(trains_with_every_term), cmocka_unit_test(divides_by_the_teachers_mean_square),
+        cmocka_unit_test(stops_and_resumes),      cmocka_unit_test(trains_on_cuda_as_on_the_cpu),
         cmocka_unit_test(says_what_it_compares),
     };
     return cmocka_run_group_tests_name("methods", tests, setup, program_teardown);
