@@ -3,7 +3,6 @@
 #include "student_train/trainer/dataset.h"
 
 #include "shared/base/interrupt.h"
-#include "shared/tensor/half.h"
 #include <assert.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -19,8 +18,8 @@ struct loading {
     void *values; /* device memory [samples, views, h, w, channels] */
     float *scales;
     size_t item, row_bytes;
-    double squares; /* the sum over squared_rows rows */
-    size_t squared_rows;
+    double squares; /* the sum over so many values */
+    size_t squared;
 };
 
 struct transposition {
@@ -50,8 +49,8 @@ static void transpose_row(void *context, int index, int worker)
     }
 }
 
-/* Copies rows of a shard to the store, where they start at row `first`. slab: SLAB_BYTES, or one row if that is
- * more. */
+/* Copies rows of a shard to the store, where they start at row `first`. slab: SLAB_BYTES, or one row in floats if
+ * that is more. */
 static enum status put_values(const struct compute *compute, const struct loading *loading, size_t first,
                               const unsigned char *values, size_t rows, unsigned char *slab, struct error *err)
 {
@@ -70,27 +69,25 @@ cleanup:
     return status;
 }
 
-/* Of feature i of a view. row: of the shard. */
-static double sum_of_squares(const struct cache_feature *feature, const struct cache_shard *shard, int i, size_t row)
+/* Adds every SQUARED_ROWS-th view of feature i to its squares. first: the shard's first row in the store. */
+static void add_squares(struct loading *loading, const struct cache_manifest *manifest, const struct cache_shard *shard,
+                        int i, size_t first, float *value)
 {
-    const size_t channels = (size_t)feature->c, area = (size_t)feature->h * (size_t)feature->w;
-    const uint16_t *const half = shard->features[i].half;
-    double sum = 0;
-    for (size_t c = 0, at = row * channels * area; c < channels; c++) {
-        const double scale = half ? 1 : (double)shard->features[i].scales[row * channels + c];
-        double squares = 0;
-        for (size_t pixel = 0; pixel < area; pixel++, at++) {
-            const double value = half ? (double)half_to_float(half[at]) : shard->features[i].int8[at];
-            squares += value * value;
-        }
-        sum += squares * scale * scale;
+    const uint32_t views = (uint32_t)loading->feature->views;
+    const size_t count = cache_feature_count(loading->feature);
+    for (uint32_t row = 0; row < shard->count * views; row++) {
+        if ((first + row) % SQUARED_ROWS != 0)
+            continue;
+        cache_feature_value(manifest, shard, i, row / views, (int)(row % views), value);
+        for (size_t k = 0; k < count; k++)
+            loading->squares += (double)value[k] * (double)value[k];
+        loading->squared += count;
     }
-    return sum;
 }
 
 /* Copies the features of one shard; loadings[i].feature is NULL if feature i is not wanted. */
 static enum status put_shard(const struct dataset *dataset, struct loading loadings[CACHE_MAX_FEATURES], int index,
-                             unsigned char *slab, struct error *err)
+                             void *slab, struct error *err)
 {
     const struct compute *compute = dataset->compute;
     struct cache_shard shard = {0};
@@ -104,11 +101,7 @@ static enum status put_shard(const struct dataset *dataset, struct loading loadi
         const size_t first = shard.first * views, rows = shard.count * views;
         const void *values = shard.features[i].half ? (const void *)shard.features[i].half : shard.features[i].int8;
         TRY(put_values(compute, loading, first, values, rows, slab, err));
-        for (size_t row = 0; row < rows; row++)
-            if ((first + row) % SQUARED_ROWS == 0) {
-                loading->squares += sum_of_squares(loading->feature, &shard, i, row);
-                loading->squared_rows++;
-            }
+        add_squares(loading, &dataset->cache->manifest, &shard, i, first, slab);
         if (loading->scales)
             TRY(compute->backend->device->upload(compute->device, loading->scales + first * channels,
                                                  shard.features[i].scales, rows * channels * sizeof(float), err));
@@ -146,8 +139,7 @@ static struct feature_store store_of(const struct loading *loading)
         .views = feature->views,
         .values = loading->values,
         .scales = loading->scales,
-        .mean_square =
-            (float)(loading->squares / ((double)loading->squared_rows * (double)cache_feature_count(feature))),
+        .mean_square = (float)(loading->squares / (double)loading->squared),
     };
 }
 
@@ -156,9 +148,11 @@ static enum status put_shards(const struct dataset *dataset, struct loading load
 {
     enum status status = STATUS_OK;
     size_t largest = SLAB_BYTES;
-    for (int i = 0; i < CACHE_MAX_FEATURES; i++)
-        largest = loadings[i].row_bytes > largest ? loadings[i].row_bytes : largest;
-    unsigned char *slab = malloc(largest);
+    for (int i = 0; i < CACHE_MAX_FEATURES; i++) {
+        const size_t view = loadings[i].feature ? cache_feature_count(loadings[i].feature) * sizeof(float) : 0;
+        largest = view > largest ? view : largest;
+    }
+    void *slab = malloc(largest);
     if (!slab)
         return error_no_memory(err, largest, "features");
     progress_begin(progress, "features", "images", dataset->count, 0);

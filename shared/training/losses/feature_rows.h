@@ -10,7 +10,7 @@
 struct feature_rows {
     const struct cpu_loss_args *args;
     size_t pixels, channels, size; /* of a row; size = pixels * channels */
-    double share;                  /* of what a term takes the mean over: 1 / its number */
+    double share;                  /* of what a term takes the mean over: 1 / its number, hint: times hint_unit */
     double *sums;                  /* hint, at, cosine: [rows]; vid: [rows, channels] */
     double *maps;                  /* at: [rows, 2, pixels] Q of student and teacher */
     double *inverse;               /* vid: [channels] 1 / v */
